@@ -1,0 +1,3 @@
+module github.com/fairlead-go/fairlead/cmd/fairlead
+
+go 1.26.0
