@@ -1,0 +1,179 @@
+// Package endpoint parses the endpoint strings that etcd users write and brings
+// them into one form.
+//
+// Accepted are
+//
+//	host:port  [v6]:port             TLS if the client has a TLS configuration
+//	http://host:port                 never TLS
+//	https://host:port                always TLS
+//	unix:///path  unix://name  unix:name    a unix socket, TLS as for host:port
+//	unixs:///path unixs://name unixs:name   a unix socket, always TLS
+//
+// The names and meanings of the schemes are those of etcd's --endpoints flag
+// (https://etcd.io/docs/v3.6/op-guide/configuration/).
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Security says whether an endpoint asks for TLS.
+type Security uint8
+
+const (
+	Optional Security = iota // TLS when the client has a TLS configuration
+	Plain                    // never TLS
+	Secure                   // always TLS
+)
+
+// Endpoint is one parsed endpoint string.
+type Endpoint struct {
+	Raw      string // as the user wrote it
+	Network  string // "tcp" or "unix"
+	Addr     string // "host:port", or the path of the socket
+	Security Security
+}
+
+// ErrNone is returned by ParseAll for an empty list.
+var ErrNone = errors.New("no endpoints given")
+
+// Parse parses one endpoint. The error names the string and what is wrong.
+func Parse(raw string) (Endpoint, error) {
+	e := Endpoint{Raw: raw, Network: "tcp"}
+	bad := func(format string, args ...any) (Endpoint, error) {
+		return Endpoint{}, fmt.Errorf("endpoint %q: %s", raw, fmt.Sprintf(format, args...))
+	}
+	if raw == "" {
+		return bad("is empty")
+	}
+	if strings.TrimSpace(raw) != raw || strings.ContainsAny(raw, " \t\r\n\x00") {
+		return bad("contains white space or control characters")
+	}
+	scheme, rest, found := strings.Cut(raw, "://")
+	if !found {
+		scheme, rest = "", raw
+		for _, s := range []string{"unix", "unixs"} {
+			if path, ok := strings.CutPrefix(raw, s+":"); ok {
+				scheme, rest = s, path
+			}
+		}
+	}
+	switch scheme {
+	case "":
+	case "http":
+		e.Security = Plain
+	case "https", "unixs":
+		e.Security = Secure
+	case "unix":
+	default:
+		return bad("unknown scheme %q, want http, https, unix or unixs", scheme)
+	}
+	if scheme == "unix" || scheme == "unixs" {
+		if rest == "" {
+			return bad("the path of the socket is missing")
+		}
+		e.Network, e.Addr = "unix", rest
+		return e, nil
+	}
+	rest = strings.TrimSuffix(rest, "/")
+	if strings.ContainsAny(rest, "/?#") {
+		return bad("has a path or query; only host and port are used")
+	}
+	if strings.Contains(rest, "@") {
+		return bad("carries user information; use Username and Password")
+	}
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		var ae *net.AddrError
+		if errors.As(err, &ae) {
+			return bad("%s", ae.Err)
+		}
+		return bad("%v", err)
+	}
+	if host == "" {
+		return bad("the host is missing")
+	}
+	if strings.Contains(host, ":") {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return bad("%q is not an IPv6 address", host)
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return bad("%q is not a port number", port)
+	}
+	e.Addr = net.JoinHostPort(host, port)
+	return e, nil
+}
+
+// ParseAll parses a client's whole list. An empty list is ErrNone; endpoints
+// that demand TLS cannot be mixed with endpoints that forbid it, because one of
+// the two would be silently contacted the wrong way. Repeated endpoints are
+// kept once.
+func ParseAll(raw []string) ([]Endpoint, error) {
+	if len(raw) == 0 {
+		return nil, ErrNone
+	}
+	var plain, secure string
+	list := make([]Endpoint, 0, len(raw))
+	seen := make(map[Endpoint]bool, len(raw))
+	for _, r := range raw {
+		e, err := Parse(r)
+		if err != nil {
+			return nil, err
+		}
+		switch e.Security {
+		case Plain:
+			plain = r
+		case Secure:
+			secure = r
+		}
+		key := e
+		key.Raw = ""
+		if !seen[key] {
+			seen[key] = true
+			list = append(list, e)
+		}
+	}
+	if plain != "" && secure != "" {
+		return nil, fmt.Errorf("endpoints mix TLS and plain text: %q and %q", secure, plain)
+	}
+	return list, nil
+}
+
+// Target is the address in the form that a dialer is handed: "host:port" or
+// "unix:path".
+func (e Endpoint) Target() string {
+	if e.Network != "unix" {
+		return e.Addr
+	}
+	if strings.HasPrefix(e.Addr, "/") {
+		return "unix://" + e.Addr
+	}
+	return "unix:" + e.Addr
+}
+
+// ServerName is what a TLS certificate is checked against unless the client's
+// configuration names something else: the host, or "localhost" for a socket.
+func (e Endpoint) ServerName() string {
+	if e.Network == "unix" {
+		return "localhost"
+	}
+	host, _, _ := net.SplitHostPort(e.Addr)
+	return host
+}
+
+// SplitTarget is the inverse of Target: the network and address to dial.
+func SplitTarget(target string) (network, addr string) {
+	if rest, ok := strings.CutPrefix(target, "unix:"); ok {
+		if abs, ok := strings.CutPrefix(rest, "//"); ok {
+			return "unix", abs
+		}
+		return "unix", rest
+	}
+	return "tcp", target
+}
