@@ -1,0 +1,100 @@
+package faultnet
+
+import (
+	"net"
+	"time"
+)
+
+// Cut closes every connection, in the orderly way (the peers read EOF), and refuses new ones until Heal.
+func (p *Proxy) Cut() {
+	p.change(func(r *rules) { r.refuse = true })
+	p.CloseConns()
+}
+
+// Refuse refuses new connections until Heal; those that exist go on.
+func (p *Proxy) Refuse() {
+	p.change(func(r *rules) { r.refuse = true })
+}
+
+// BlackHole lets nothing through until Heal, in the directions given (both if none): connections stay open and
+// new ones are accepted, but no byte and no close arrives. Held bytes arrive after Heal.
+//
+// Holding only ToClient gives the case that is hardest for a caller: the server executes a request whose answer never
+// comes.
+func (p *Proxy) BlackHole(dirs ...Direction) {
+	p.change(func(r *rules) { r.held |= union(dirs) })
+}
+
+// Delay makes every byte take d longer in the directions given (both if none), also on connections that exist. Zero ends
+// it.
+func (p *Proxy) Delay(d time.Duration, dirs ...Direction) {
+	p.change(func(r *rules) { each(dirs, func(i int) { r.delay[i] = d }) })
+}
+
+// Throttle limits each connection to bytesPerSecond in the directions given (both if none). Zero ends it.
+func (p *Proxy) Throttle(bytesPerSecond int, dirs ...Direction) {
+	p.change(func(r *rules) { each(dirs, func(i int) { r.rate[i] = bytesPerSecond }) })
+}
+
+// Heal ends all faults: held bytes are delivered, connections are accepted again. Connections that were closed stay closed.
+// It returns an error only if the proxy cannot listen again, which would need somebody else to have taken a port
+// that is held for us.
+func (p *Proxy) Heal() error {
+	p.change(func(r *rules) { *r = rules{} })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.listenLocked()
+}
+
+// Reset ends the connections of this moment with a TCP reset on both sides. New ones are accepted as before.
+func (p *Proxy) Reset() {
+	p.endConns(reset)
+}
+
+// CloseConns closes the connections of this moment in the orderly way. New ones are accepted as before.
+func (p *Proxy) CloseConns() {
+	p.endConns(nil)
+}
+
+func (p *Proxy) endConns(how func(net.Conn)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.abort(how)
+	}
+}
+
+// change replaces the rules and wakes every connection that waits under the old ones.
+func (p *Proxy) change(f func(*rules)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := *p.rules
+	f(&next)
+	next.changed = make(chan struct{})
+	old := p.rules
+	p.rules = &next
+	if next.refuse {
+		p.unlistenLocked()
+	}
+	close(old.changed)
+}
+
+func union(dirs []Direction) Direction {
+	if len(dirs) == 0 {
+		return Both
+	}
+	var all Direction
+	for _, d := range dirs {
+		all |= d
+	}
+	return all
+}
+
+func each(dirs []Direction, f func(index int)) {
+	all := union(dirs)
+	for _, d := range []Direction{ToServer, ToClient} {
+		if all&d != 0 {
+			f(d.index())
+		}
+	}
+}
