@@ -1,0 +1,124 @@
+// Package lease is the lease engine: it renews any number of leases over few
+// LeaseKeepAlive streams and says early and truthfully when one is lost.
+//
+// The invariant everything here serves: a holder always learns of the loss before
+// anyone else can own its keys. The server restarts a lease's TTL when it handles
+// a renewal, which is never before the renewal was sent. So the engine counts the
+// TTL from the moment the last acknowledged renewal was sent, by the monotonic
+// clock, and reports the lease lost at that deadline at the latest; the server
+// expires it at that moment at the earliest.
+package lease
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Stream is one LeaseKeepAlive RPC. The engine sends from one goroutine and
+// receives from another.
+type Stream interface {
+	Send(*pb.LeaseKeepAliveRequest) error
+	Recv() (*pb.LeaseKeepAliveResponse, error)
+	// Member is the endpoint that the stream runs on, "" if unknown.
+	Member() string
+}
+
+// Verdict says what a stream error means for the leases on it.
+type Verdict int
+
+const (
+	// Retry: open another stream and send the renewals again.
+	Retry Verdict = iota
+	// Fatal: trying again cannot help; the leases end with the error.
+	Fatal
+)
+
+// Reason says why a kept lease ended.
+type Reason int
+
+const (
+	// Expired: the server answered that the lease is gone.
+	Expired Reason = iota + 1
+	// Revoked: this client revoked it.
+	Revoked
+	// Unreachable: no renewal was acknowledged until the TTL, counted from the
+	// sending of the last acknowledged one, ran out.
+	Unreachable
+	// Halted: an error that trying again cannot cure.
+	Halted
+	// Closed: the engine was closed.
+	Closed
+	// Cancelled: the context of the KeepAlive call ended.
+	Cancelled
+)
+
+func (r Reason) String() string {
+	switch r {
+	case Expired:
+		return "expired"
+	case Revoked:
+		return "revoked"
+	case Unreachable:
+		return "unreachable"
+	case Halted:
+		return "halted"
+	case Closed:
+		return "closed"
+	case Cancelled:
+		return "cancelled"
+	}
+	return "unknown"
+}
+
+// Config holds what the engine needs from outside. Open and Judge must be set. All
+// functions may be called concurrently.
+type Config struct {
+	// Open opens a stream, the leader preferred. ctx lives as long as the stream:
+	// cancelling it ends the stream. Open may block until ctx ends. avoid lists
+	// members whose streams were silent or failed; it is a preference only.
+	Open func(ctx context.Context, avoid []string) (Stream, error)
+
+	// Judge says what an error of Open or of a stream means.
+	Judge func(error) Verdict
+
+	// FirstAnswer is how long a lease whose TTL is unknown may stay without an
+	// answer before it is reported unreachable; 0 means DefaultFirstAnswer.
+	FirstAnswer time.Duration
+
+	// Log gets a line for what an operator may want to know; nil: nothing is logged.
+	Log *slog.Logger
+
+	// seams for tests; zero values mean the real ones
+	clock  clock
+	jitter func() float64 // in [0, 1)
+}
+
+// DefaultFirstAnswer bounds the wait for the first answer: the 5 s that etcd's
+// own tools allow for a connection, and 1 s for the call.
+const DefaultFirstAnswer = 6 * time.Second
+
+// Sink is told what happens to one kept lease. Its methods must not block and must
+// not call the engine; they are called under the engine's lock, so one at a time.
+type Sink interface {
+	// Renewed passes on an acknowledged renewal, never after Ended. Sinks of one
+	// lease share the response and must not change it.
+	Renewed(*pb.LeaseKeepAliveResponse)
+	// Ended is called exactly once: with the reason of the loss, or with Cancelled
+	// and the context's error when the caller's context ended first. err is nil
+	// where the reason says it all.
+	Ended(Reason, error)
+}
+
+// ErrClosed is returned by calls on a closed engine.
+var ErrClosed = errors.New("lease: engine closed")
+
+// clock is the engine's only source of time. Now must be monotonic.
+type clock interface {
+	Now() time.Time
+	// AfterFunc calls f in its own goroutine after d; stop as in time.Timer.Stop.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}

@@ -1,0 +1,177 @@
+// Package watch is the watch engine: it keeps any number of watchers alive over
+// few Watch streams and resumes each of them exactly where it stopped.
+//
+// The package has two halves. The core (core.go and the files it names) is a
+// deterministic state machine: it has no clock, no goroutine and does no I/O; it
+// takes inputs such as "this response arrived" and returns a list of actions such
+// as "send this request". The shell (engine.go, stream.go, pump.go) owns the
+// goroutines, the lock and the timers, feeds the core and carries out its
+// actions. Scenario files in testdata/ describe the core's behaviour; the shell is
+// tested with streams that live in memory.
+//
+// What the engine promises for each watcher:
+//   - Events arrive in the order of their revisions, none lost and none twice,
+//     whatever happens to streams and members. The one exception is history the
+//     server no longer has: that ends the watcher with an error, after everything
+//     that was received before.
+//   - A slow consumer delays nobody else, and what is held for slow consumers is
+//     bounded in bytes (see Config.BufferLimit).
+//   - Sink.End is called exactly once, after the last delivery returned.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Stream is one Watch RPC. The engine sends from one goroutine and receives from
+// another.
+type Stream interface {
+	Send(*pb.WatchRequest) error
+	Recv() (*pb.WatchResponse, error)
+	// Member is the endpoint that the stream runs on, "" if unknown.
+	Member() string
+}
+
+// OpenOptions says what kind of stream is wanted.
+type OpenOptions struct {
+	// Group is opaque to the engine: watchers of one group share streams.
+	Group string
+	// RequireLeader asks the server to end the stream when it has no leader. The
+	// engine always sets it, so that a member without a leader gives up its
+	// watches and they move.
+	RequireLeader bool
+	// Avoid lists members whose streams just failed. It is a preference only.
+	Avoid []string
+}
+
+// Verdict says what an error means for the watchers concerned.
+type Verdict int
+
+const (
+	// Retry: open another stream and resume.
+	Retry Verdict = iota
+	// NoLeader: this member has no leader; another one may have.
+	NoLeader
+	// Fatal: trying again cannot help; the watchers end with the error.
+	Fatal
+)
+
+// DefaultBufferLimit bounds the undelivered events of one engine. 64 MiB is far
+// above what a consumer with a hiccup of some seconds needs and far below what
+// hurts a server process.
+const DefaultBufferLimit = 64 << 20
+
+// Config holds what the engine needs from outside. Open, Judge and CancelError
+// must be set. All functions may be called concurrently.
+type Config struct {
+	// Open opens a stream. ctx lives as long as the stream: cancelling it ends the
+	// stream. Open may block, waiting for a usable member, until ctx ends.
+	Open func(ctx context.Context, o OpenOptions) (Stream, error)
+
+	// Judge says what a stream error, or an error made by CancelError, means. An
+	// expired token is Retry (Open gets a new one).
+	Judge func(error) Verdict
+
+	// CancelError turns the server's cancel_reason text into an error value.
+	CancelError func(reason string) error
+
+	// Members tells how many members are known. A watch that requires a leader ends
+	// only after that many distinct ones, or all that can be reached, have reported
+	// since the last good stream that they have none. nil: the number is unknown,
+	// and only a second report by the same member ends the watch.
+	Members func() int
+
+	// Confirm makes a linearizable read and returns the revision and cluster id of
+	// now. It is called when the answer to a resume hints at lost history. nil: such
+	// hints are not checked and not reported.
+	Confirm func(ctx context.Context) (revision int64, clusterID uint64, err error)
+
+	// BufferLimit bounds the bytes of undelivered events that the engine holds; 0
+	// means DefaultBufferLimit. Past it the watcher with the most bytes waiting is
+	// parked: the server stops sending to it, and it resumes from its position when
+	// its consumer has caught up.
+	BufferLimit int64
+
+	// Log gets a line for what an operator may want to know; nil: nothing is logged.
+	Log *slog.Logger
+
+	// seams for tests; zero values mean the real ones
+	clock  clock
+	jitter func() float64 // in [0, 1)
+}
+
+// Request is one watch as the facade asks for it. The engine does not change it
+// and keeps no reference to Create.
+type Request struct {
+	// Create gives key, range_end, start_revision, progress_notify, filters, prev_kv
+	// and fragment. watch_id is ignored: the engine chooses ids.
+	Create *pb.WatchCreateRequest
+	// Group names the watchers that may share a stream with this one.
+	Group string
+	// RequireLeader ends the watcher when no reachable member has a leader.
+	RequireLeader bool
+	// CreatedNotify delivers the server's created response, once.
+	CreatedNotify bool
+}
+
+// Delivery is one response for the user. It may be shared between watchers, so a
+// sink must not change Resp.
+type Delivery struct {
+	// Resp is never nil. On the last delivery of a watcher that ended by failure
+	// Canceled is set, CompactRevision and CancelReason where they are known.
+	Resp *pb.WatchResponse
+	// Err is the reason on the last delivery of a watcher that ended by failure. It
+	// is nil when the server ended the watcher and gave no text (a compaction).
+	Err error
+}
+
+// Sink is the consumer side of one watcher. The engine calls it from one goroutine
+// at a time. TryDeliver and End run under the engine's lock: they must not block
+// and must not call the engine.
+type Sink interface {
+	// TryDeliver delivers without blocking; false if it would block.
+	TryDeliver(Delivery) bool
+	// Deliver blocks until d was taken (true) or stop was closed (false).
+	Deliver(d Delivery, stop <-chan struct{}) bool
+	// End is called exactly once, after the last delivery returned.
+	End()
+}
+
+// ErrClosed is returned by calls on a closed engine.
+var ErrClosed = errors.New("watch: engine closed")
+
+// HistoryLostError ends a watcher whose cluster no longer has the history that the
+// watcher has already seen: it was restored from a snapshot, or replaced. What
+// the consumer knows is then of another history, and it must list again.
+type HistoryLostError struct {
+	LastRevision int64  // the last revision this watcher knew of
+	ClusterID    uint64 // the cluster it was watching
+	NowRevision  int64  // the revision of the cluster that answers now
+	NowClusterID uint64 // and its id
+}
+
+func (e *HistoryLostError) Error() string {
+	if e.ClusterID != e.NowClusterID {
+		return fmt.Sprintf("watch: history lost: cluster %x was replaced by cluster %x", e.ClusterID, e.NowClusterID)
+	}
+	return fmt.Sprintf("watch: history lost: revision went back from %d to %d", e.LastRevision, e.NowRevision)
+}
+
+// ErrHistoryLost is what errors.Is matches for every *HistoryLostError.
+var ErrHistoryLost = errors.New("watch: history lost")
+
+// Is makes errors.Is(err, ErrHistoryLost) true.
+func (e *HistoryLostError) Is(target error) bool { return target == ErrHistoryLost }
+
+// clock is the engine's only source of time.
+type clock interface {
+	Now() time.Time
+	// AfterFunc calls f in its own goroutine after d; stop as in time.Timer.Stop.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
