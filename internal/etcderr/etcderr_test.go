@@ -1,0 +1,156 @@
+package etcderr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func TestFromReturnsBareValues(t *testing.T) {
+	bg := context.Background()
+	ended, cancel := context.WithCancel(bg)
+	cancel()
+	past, cancel2 := context.WithDeadline(bg, time.Now().Add(10*time.Millisecond))
+	defer cancel2()
+	for _, c := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want error
+	}{
+		{"nil", bg, nil, nil},
+		{"server's value in gRPC form", bg, rpctypes.ErrGRPCEmptyKey, rpctypes.ErrEmptyKey},
+		{"server's value as received", bg, status.Error(codes.InvalidArgument, "etcdserver: key is not provided"), rpctypes.ErrEmptyKey},
+		{"already client-side", bg, rpctypes.ErrCompacted, rpctypes.ErrCompacted},
+		{"cancelled call", ended, status.Error(codes.Canceled, "context canceled"), context.Canceled},
+		{"connection lost while cancelled", ended, status.Error(codes.Unavailable, "closing"), context.Canceled},
+		{"server's deadline came first", past, status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded},
+	} {
+		if got := From(c.ctx, c.err); got != c.want {
+			t.Errorf("%s: got %#v, want %#v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestFromWrapsTheRest(t *testing.T) {
+	cause := status.Error(codes.Unavailable, "connection refused")
+	err := From(context.Background(), cause)
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, cause) || status.Code(err) != codes.Unavailable {
+		t.Fatalf("%#v does not wrap its cause with its code", err)
+	}
+	if strings.Contains(err.Error(), "rpc error") || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("message: %s", err)
+	}
+	if From(context.Background(), err) != err {
+		t.Error("a finished error was wrapped again")
+	}
+}
+
+func TestErrorListsAttempts(t *testing.T) {
+	e := &Error{Method: "KV.Get", Status: codes.Unavailable, Reason: "no member available", Tried: []Attempt{
+		{"a:1", errors.New("connection refused"), time.Millisecond}, {"b:1", errors.New("frozen"), 2 * time.Second},
+	}}
+	for _, want := range []string{"KV.Get", "no member available", "a:1", "connection refused", "b:1", "frozen", "2s"} {
+		if !strings.Contains(e.Error(), want) {
+			t.Errorf("%q is missing in %q", want, e)
+		}
+	}
+}
+
+func TestClassAndOutcome(t *testing.T) {
+	for _, c := range []struct {
+		err     error
+		class   Class
+		unknown bool // outcome of a write
+	}{
+		{context.Canceled, Ended, true},
+		{context.DeadlineExceeded, Ended, true},
+		{rpctypes.ErrEmptyKey, Final, false},
+		{rpctypes.ErrGRPCEmptyKey, Final, false},
+		{rpctypes.ErrNoLeader, NoLeader, false},
+		{rpctypes.ErrTimeout, NoQuorum, true},
+		{rpctypes.ErrLeaderChanged, NoQuorum, true},
+		{rpctypes.ErrStopped, Broken, true},
+		{rpctypes.ErrTooManyRequests, Overload, false},
+		{rpctypes.ErrNoSpace, Final, false},
+		{rpctypes.ErrInvalidAuthToken, Token, false},
+		{rpctypes.ErrAuthOldRevision, Token, false},
+		{rpctypes.ErrGRPCNotSupportedForLearner, Learner, false},
+		{status.Error(codes.Unavailable, "connection reset"), Broken, true},
+		{status.Error(codes.ResourceExhausted, "received message larger than max"), Final, true},
+		{status.Error(codes.Internal, "x"), Final, true},
+		{&Error{Status: codes.Unavailable, Unexecuted: true}, Broken, false},
+		{&Error{Status: codes.Unavailable}, Broken, true},
+		{Closed("KV.Put"), Final, false},
+		{Invalid("KV.Put", "no"), Final, false},
+		{io.EOF, Final, true},
+	} {
+		if got := ClassOf(c.err); got != c.class {
+			t.Errorf("ClassOf(%v) = %v, want %v", c.err, got, c.class)
+		}
+		if got := OutcomeUnknown(c.err); got != c.unknown {
+			t.Errorf("OutcomeUnknown(%v) = %v", c.err, got)
+		}
+		if NotExecuted(c.err) == c.unknown {
+			t.Errorf("NotExecuted(%v) contradicts OutcomeUnknown", c.err)
+		}
+	}
+	if OutcomeUnknown(nil) || NotExecuted(nil) {
+		t.Error("nil is not a failure")
+	}
+}
+
+func TestFromReason(t *testing.T) {
+	for text, want := range map[string]error{
+		"etcdserver: permission denied":                                           rpctypes.ErrPermissionDenied,
+		"rpc error: code = PermissionDenied desc = etcdserver: permission denied": rpctypes.ErrPermissionDenied,
+		"rpc error: code = Unauthenticated desc = etcdserver: invalid auth token": rpctypes.ErrInvalidAuthToken,
+		"etcdserver: no leader":                                                   rpctypes.ErrNoLeader,
+	} {
+		if got := FromReason(text); got != want {
+			t.Errorf("FromReason(%q) = %#v, want %#v", text, got, want)
+		}
+	}
+	if err := FromReason("something new"); err == nil || !strings.Contains(err.Error(), "something new") {
+		t.Errorf("unknown reason: %v", err)
+	}
+	if FromReason("") != nil {
+		t.Error("no reason is no error")
+	}
+}
+
+func TestSameAndCode(t *testing.T) {
+	if !Same(rpctypes.ErrGRPCNoLeader, rpctypes.ErrNoLeader) || !Same(rpctypes.ErrNoLeader, rpctypes.ErrGRPCNoLeader) {
+		t.Error("the two forms of one answer differ")
+	}
+	if Same(rpctypes.ErrNoLeader, rpctypes.ErrTimeout) || Same(nil, rpctypes.ErrTimeout) || Same(io.EOF, context.Canceled) {
+		t.Error("different errors are the same")
+	}
+	if !Same(fmt.Errorf("x: %w", io.EOF), io.EOF) {
+		t.Error("wrapping hides identity")
+	}
+	for err, want := range map[error]codes.Code{nil: codes.OK, io.EOF: codes.Unknown, context.Canceled: codes.Canceled,
+		rpctypes.ErrNoLeader: codes.Unavailable, rpctypes.ErrGRPCCompacted: codes.OutOfRange} {
+		if got := Code(err); got != want {
+			t.Errorf("Code(%v) = %v, want %v", err, got, want)
+		}
+	}
+	if ShortMethod("/etcdserverpb.KV/Put") != "KV.Put" {
+		t.Error(ShortMethod("/etcdserverpb.KV/Put"))
+	}
+}
+
+func ExampleFrom() {
+	err := From(context.Background(), status.Error(codes.OutOfRange, "etcdserver: mvcc: required revision has been compacted"))
+	fmt.Println(err == rpctypes.ErrCompacted)
+	// Output: true
+}

@@ -1,0 +1,261 @@
+// Package transport opens the connections to members and keeps hold of them.
+//
+// gRPC closes a SubConn gracefully: calls and streams that wait for a frozen
+// peer go on waiting. To move them at once the connection itself has to be
+// closed, so this package sees every net.Conn on its way into gRPC, at two
+// places: in its own dialer, and in the transport credentials. A user may
+// replace either one through DialOptions; the other still sees the connection.
+//
+// Each resolver.Address carries a Peer among its attributes. gRPC hands the
+// attributes to the dialer and to the handshake, so each connection is known to
+// the member that it belongs to, and reports to it: opened, bytes arrived,
+// what went wrong with the handshake.
+//
+// Nothing here owns a goroutine. A Peer is called from gRPC's goroutines,
+// several at once.
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/fairlead-go/fairlead/internal/endpoint"
+)
+
+// Peer is the member at the other end of a connection.
+type Peer interface {
+	// Endpoint is where the connection goes.
+	Endpoint() endpoint.Endpoint
+	// ConnOpened hands over a connection; closing it ends everything on it.
+	ConnOpened(net.Conn)
+	// BytesArrived is called after every read that brought bytes.
+	BytesArrived()
+	// ConnFailed reports that dialing or the handshake failed; wrong is set if
+	// the other side proved not to be what the configuration says (another
+	// protocol, a certificate that does not verify), which no repetition mends.
+	ConnFailed(err error, wrong bool)
+}
+
+type peerKey struct{}
+
+// WithPeer attaches p to an address's attributes.
+func WithPeer(a *attributes.Attributes, p Peer) *attributes.Attributes {
+	return a.WithValue(peerKey{}, p)
+}
+
+func peerOf(ctx context.Context) Peer {
+	info := credentials.ClientHandshakeInfoFromContext(ctx)
+	if info.Attributes == nil {
+		return nil
+	}
+	p, _ := info.Attributes.Value(peerKey{}).(Peer)
+	return p
+}
+
+// tcpKeepAlive lets the kernel notice a vanished host on a connection that
+// nobody uses; members with traffic are watched far more closely.
+const tcpKeepAlive = 30 * time.Second
+
+// Dial is the dialer of all connections, unless the user brings one.
+func Dial(ctx context.Context, target string) (net.Conn, error) {
+	network, addr := endpoint.SplitTarget(target)
+	d := net.Dialer{KeepAlive: tcpKeepAlive}
+	c, err := d.DialContext(ctx, network, addr)
+	p := peerOf(ctx)
+	if p == nil {
+		return c, err
+	}
+	if err != nil {
+		p.ConnFailed(err, false)
+		return nil, err
+	}
+	return track(c, p), nil
+}
+
+// track wraps c so that p knows of it.
+func track(c net.Conn, p Peer) net.Conn {
+	t := &trackedConn{Conn: c, peer: p}
+	p.ConnOpened(t)
+	return t
+}
+
+// trackedConn reports arriving bytes to its peer and looks at the first ones:
+// a server that is not HTTP/2 betrays itself there.
+type trackedConn struct {
+	net.Conn
+	peer    Peer
+	started atomic.Bool // the first bytes were seen
+	secure  bool        // the bytes come decrypted out of a TLS connection
+}
+
+func (t *trackedConn) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	if n > 0 {
+		if !t.started.Load() && !t.started.Swap(true) {
+			if err := notHTTP2(b[:n], t.secure); err != nil {
+				t.peer.ConnFailed(err, true)
+			}
+		}
+		t.peer.BytesArrived()
+	}
+	return n, err
+}
+
+// Errors that say what answered instead of an etcd server.
+var (
+	ErrPlainHTTP = errors.New("not an etcd server: it answers in plain HTTP/1")
+	ErrWantsTLS  = errors.New("the server speaks TLS, the client is configured for plain text")
+	ErrNotTLS    = errors.New("the server does not speak TLS, the client is configured for TLS")
+	ErrNotHTTP2  = errors.New("not an etcd server: it does not speak HTTP/2")
+)
+
+// notHTTP2 judges the first bytes of a server. An HTTP/2 server begins with a
+// SETTINGS frame: three bytes of length, then type 4 (RFC 9113, section 3.4). A
+// TLS server that is spoken to in plain text answers with an alert record: type
+// 21, then version 3.x (RFC 8446, section 5.1).
+func notHTTP2(b []byte, secure bool) error {
+	switch {
+	case len(b) >= 4 && b[3] == 4 && b[0] == 0:
+		return nil
+	case len(b) >= 5 && string(b[:5]) == "HTTP/":
+		if !secure && wantsTLS(b) {
+			return ErrWantsTLS
+		}
+		return ErrPlainHTTP
+	case len(b) >= 2 && (b[0] == 21 || b[0] == 22) && b[1] == 3:
+		return ErrWantsTLS
+	case len(b) < 4:
+		return nil // too little to tell
+	}
+	return ErrNotHTTP2
+}
+
+// wantsTLS: Go's HTTPS server answers a plain request with status 400 in
+// HTTP/1.0, which an ordinary HTTP/1 server has no reason to use.
+func wantsTLS(b []byte) bool {
+	const status = "HTTP/1.0 400"
+	return len(b) >= len(status) && string(b[:len(status)]) == status
+}
+
+// Credentials secures connections as their endpoints ask: with cfg, or in
+// plain text. Without cfg only https and unixs endpoints use TLS, with the
+// system's certificate authorities. roots, if not nil, is asked for the
+// authorities at every handshake, in place of cfg.RootCAs. Safe for concurrent
+// use.
+func Credentials(cfg *tls.Config, roots Roots) credentials.TransportCredentials {
+	c := &creds{haveConfig: cfg != nil, cfg: cfg, roots: roots, plain: insecure.NewCredentials()}
+	if cfg == nil {
+		c.cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c.secure = credentials.NewTLS(c.cfg)
+	return c
+}
+
+type creds struct {
+	haveConfig    bool // the user gave a TLS configuration
+	cfg           *tls.Config
+	roots         Roots
+	secure, plain credentials.TransportCredentials
+}
+
+// tls returns the credentials for one handshake.
+func (c *creds) tls() (credentials.TransportCredentials, error) {
+	if c.roots == nil {
+		return c.secure, nil
+	}
+	pool, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.cfg.Clone()
+	cfg.RootCAs = pool
+	return credentials.NewTLS(cfg), nil
+}
+
+// UseTLS says whether a connection to e is encrypted.
+func UseTLS(e endpoint.Endpoint, haveConfig bool) bool {
+	switch e.Security {
+	case endpoint.Secure:
+		return true
+	case endpoint.Plain:
+		return false
+	}
+	return haveConfig
+}
+
+func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	p := peerOf(ctx)
+	encrypted := c.haveConfig
+	if p != nil {
+		encrypted = UseTLS(p.Endpoint(), c.haveConfig)
+	}
+	if !encrypted {
+		if _, tracked := raw.(*trackedConn); !tracked && p != nil {
+			raw = track(raw, p)
+		}
+		return c.plain.ClientHandshake(ctx, authority, raw)
+	}
+	under := raw
+	if t, ok := raw.(*trackedConn); ok {
+		under = t.Conn // count decrypted reads only, once
+	}
+	secure, err := c.tls()
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, info, err := secure.ClientHandshake(ctx, authority, under)
+	if p == nil {
+		return conn, info, err
+	}
+	if err != nil {
+		err, wrong := judgeTLS(err)
+		p.ConnFailed(err, wrong)
+		return nil, nil, err
+	}
+	t := &trackedConn{Conn: conn, peer: p, secure: true}
+	p.ConnOpened(t)
+	return t, info, nil
+}
+
+// judgeTLS says whether a failed handshake is a matter of configuration.
+func judgeTLS(err error) (error, bool) {
+	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &record):
+		return ErrNotTLS, true
+	case errors.As(err, &verify), errors.As(err, &alert):
+		return err, true
+	}
+	return err, false
+}
+
+func (c *creds) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("these credentials serve clients only")
+}
+
+func (c *creds) Info() credentials.ProtocolInfo {
+	if c.haveConfig {
+		return c.secure.Info()
+	}
+	return c.plain.Info()
+}
+
+func (c *creds) Clone() credentials.TransportCredentials {
+	d := *c
+	d.secure, d.plain = c.secure.Clone(), c.plain.Clone()
+	return &d
+}
+
+// OverrideServerName is deprecated in gRPC and does nothing here: the name
+// comes from the TLS configuration or the endpoint.
+func (c *creds) OverrideServerName(string) error { return nil }
