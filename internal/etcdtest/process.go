@@ -1,0 +1,131 @@
+package etcdtest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+)
+
+// spawner starts processes that the kernel kills when this one ends.
+//
+// The parent-death signal is bound to the thread that forked, not to the process, and the Go runtime may end
+// threads. So one goroutine keeps one thread for as long as its children live, and all of them are started there.
+type spawner struct {
+	start chan func()
+	done  chan struct{}
+}
+
+func newSpawner() *spawner {
+	s := &spawner{start: make(chan func()), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		for f := range s.start {
+			f()
+		}
+	}()
+	return s
+}
+
+// close ends the spawner; its children must have ended.
+func (s *spawner) close() {
+	close(s.start)
+	<-s.done
+}
+
+// process is one run of a server.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process is gone and reaped
+	err    error         // how it ended; read it after exited
+
+	mu     sync.Mutex
+	frozen bool
+}
+
+// run starts a program whose output is appended to a file. A file, and not a pipe, so that no goroutine copies and a frozen
+// reader never blocks the server.
+func (s *spawner) run(path string, args, env []string, logFile string) (*process, error) {
+	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd := exec.Command(path, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = env
+	cmd.SysProcAttr = childAttr()
+	started := make(chan error)
+	s.start <- func() { started <- cmd.Start() }
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", path, err)
+	}
+	p := &process{cmd: cmd, exited: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+func (p *process) alive() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) freeze() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	p.frozen = true
+	return nil
+}
+
+func (p *process) thaw() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	p.frozen = false
+	return nil
+}
+
+func (p *process) isFrozen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.frozen
+}
+
+func (p *process) signal(sig syscall.Signal) error {
+	if !p.alive() {
+		return os.ErrProcessDone
+	}
+	return p.cmd.Process.Signal(sig)
+}
+
+// kill ends the process at once, also a frozen one, and waits until it is gone.
+func (p *process) kill() {
+	if p.signal(syscall.SIGKILL) == nil {
+		p.signal(syscall.SIGCONT) // not needed on Linux, where SIGKILL ends a stopped process too
+	}
+	<-p.exited
+}
+
+// terminate asks the process to end in its own time and waits until it has.
+func (p *process) terminate() {
+	if p.signal(syscall.SIGTERM) == nil {
+		p.signal(syscall.SIGCONT)
+	}
+	<-p.exited
+}

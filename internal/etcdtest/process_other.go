@@ -1,0 +1,8 @@
+//go:build !linux
+
+package etcdtest
+
+import "syscall"
+
+// childAttr: without a parent-death signal, children share our process group, so that at least Ctrl-C reaches them.
+func childAttr() *syscall.SysProcAttr { return nil }
