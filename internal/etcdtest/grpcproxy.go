@@ -2,8 +2,6 @@ package etcdtest
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 )
@@ -33,7 +31,9 @@ func Proxy(t testing.TB, c *Cluster) (endpoint string) {
 		"--data-dir=" + c.path("proxy-"+strings.ReplaceAll(ports[0].Addr(), ":", "-")),
 	}
 	if tls := c.opts.TLS; tls != nil {
-		args = append(args, "--cacert="+tls.CAFile, "--cert="+tls.ClientCertFile, "--key="+tls.ClientKeyFile)
+		// The proxy refuses a certificate with a common name, lest all its clients act as that user.
+		cert, key := tls.Issue(t, "grpc-proxy", Certificate{})
+		args = append(args, "--cacert="+tls.CAFile, "--cert="+cert, "--key="+key)
 	}
 	logFile := c.path("proxy.log")
 	p, err := c.spawn.run(c.binary, args, environment(), logFile)
@@ -50,8 +50,7 @@ func Proxy(t testing.TB, c *Cluster) (endpoint string) {
 		return getHealth(ctx, metrics)
 	})
 	if err != nil {
-		text, _ := os.ReadFile(logFile)
-		t.Fatal(fmt.Errorf("etcdtest: the gRPC proxy is not ready: %w\n%s", err, text))
+		t.Fatalf("etcdtest: the gRPC proxy is not ready: %v\n%s", err, logTail(logFile))
 	}
 	return ports[0].Addr()
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // leakGrace is how long goroutines may take to end after the test: they may be in the middle of a last call.
-const leakGrace = 10 * time.Second
+const leakGrace = 5 * time.Second
 
 // CheckLeaks makes the test fail if goroutines of fairlead or gRPC that started during it are still there some
 // time after its end, and prints their stacks. Call it first in the test, so that its check comes after the test's
@@ -126,7 +126,8 @@ func ours(stack string) bool {
 	}
 	for _, exempt := range []string{
 		"testing.tRunner", "testing.(*M).", "testing.runFuzzing", "testing.Main",
-		module + "/internal/etcdtest.(", "created by " + module + "/internal/etcdtest.",
+		module + "/internal/etcdtest.(*spawner)", module + "/internal/etcdtest.newSpawner",
+		module + "/internal/etcdtest.(*peerHub)",
 		module + "/internal/faultnet.",
 	} {
 		if strings.Contains(stack, exempt) {

@@ -223,17 +223,23 @@ func (m *Member) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// LogTail returns the last lines that the server logged, at most 8 KiB of them.
-func (m *Member) LogTail() string {
+// LogTail returns the last lines that the server logged, at most 8 KiB of them, without its answers to our health checks.
+func (m *Member) LogTail() string { return logTail(m.logFile()) }
+
+func logTail(file string) string {
 	const limit = 8 << 10
-	text, err := os.ReadFile(m.logFile())
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err.Error()
 	}
-	if len(text) > limit {
-		text = text[len(text)-limit:]
+	var lines strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, "etcdhttp/health.go") {
+			lines.WriteString(line)
+		}
 	}
-	return string(text)
+	tail := lines.String()
+	return tail[max(0, len(tail)-limit):]
 }
 
 func (m *Member) logFile() string { return m.c.path(m.Name + ".log") }

@@ -32,7 +32,7 @@ type TLS struct {
 
 // Certificate describes a certificate to issue. The zero value is good for a server and a client on loopback, for a day.
 type Certificate struct {
-	CommonName string    // "localhost" if empty
+	CommonName string    // may be empty; etcd takes it for the user name
 	DNSNames   []string  // with IPs, the server names it is good for; if both are empty, localhost and the loopback addresses
 	IPs        []net.IP  //
 	NotBefore  time.Time // an hour ago if zero
@@ -142,9 +142,6 @@ func template(c Certificate) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, err
-	}
-	if c.CommonName == "" {
-		c.CommonName = "localhost"
 	}
 	if len(c.DNSNames) == 0 && len(c.IPs) == 0 {
 		c.DNSNames = []string{"localhost"}
