@@ -36,7 +36,7 @@ func Proxy(t testing.TB, c *Cluster) (endpoint string) {
 		args = append(args, "--cacert="+tls.CAFile, "--cert="+cert, "--key="+key)
 	}
 	logFile := c.path("proxy.log")
-	p, err := c.spawn.run(c.binary, args, environment(), logFile)
+	p, err := c.spawn.run(c.binary, args, environment(), c.dir, logFile)
 	if err != nil {
 		t.Fatal(err)
 	}

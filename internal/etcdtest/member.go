@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -83,7 +84,7 @@ func (m *Member) args() []string {
 		if o.TLS != nil {
 			scheme = "unixs"
 		}
-		listen += "," + scheme + "://" + m.Socket
+		listen += "," + scheme + "://" + m.socketAddress()
 	}
 	args := []string{
 		"--name=" + m.Name,
@@ -114,6 +115,15 @@ func (m *Member) args() []string {
 	return append(args, o.Args...)
 }
 
+// socketAddress is how the server's flags name the socket. Version 3.4 insists on "host:port" and takes that as a file name in its
+// working directory; a symbolic link (startLocked) gives it the name that clients know.
+func (m *Member) socketAddress() string {
+	if m.c.version == "3.4" {
+		return filepath.Base(m.Socket) + ":0"
+	}
+	return m.Socket
+}
+
 // environment is ours without what would configure the server behind the test's back.
 func environment() []string {
 	var env []string
@@ -135,11 +145,18 @@ func (m *Member) start() error {
 func (m *Member) startLocked() error {
 	if m.Socket != "" {
 		// A killed server leaves its socket behind, and the next would fail to listen.
-		if err := os.Remove(m.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+		for _, path := range []string{m.Socket, m.Socket + ":0"} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+		if addr := m.socketAddress(); addr != m.Socket {
+			if err := os.Symlink(addr, m.Socket); err != nil {
+				return err
+			}
 		}
 	}
-	p, err := m.c.spawn.run(m.c.binary, m.args(), environment(), m.logFile())
+	p, err := m.c.spawn.run(m.c.binary, m.args(), environment(), m.c.dir, m.logFile())
 	if err != nil {
 		return err
 	}

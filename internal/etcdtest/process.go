@@ -47,9 +47,9 @@ type process struct {
 	frozen bool
 }
 
-// run starts a program whose output is appended to a file. A file, and not a pipe, so that no goroutine copies and a frozen
+// run starts a program in a directory; its output is appended to a file. Not to a pipe, so that no goroutine copies and a frozen
 // reader never blocks the server.
-func (s *spawner) run(path string, args, env []string, logFile string) (*process, error) {
+func (s *spawner) run(path string, args, env []string, dir, logFile string) (*process, error) {
 	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -58,6 +58,7 @@ func (s *spawner) run(path string, args, env []string, logFile string) (*process
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = env
+	cmd.Dir = dir
 	cmd.SysProcAttr = childAttr()
 	started := make(chan error)
 	s.start <- func() { started <- cmd.Start() }
