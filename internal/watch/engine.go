@@ -1,24 +1,274 @@
 package watch
 
-import "context"
+// The shell. One lock, Engine.mu, guards the core and all shell state in watchers,
+// groups and streams. Whoever has an input takes the lock, calls the core, carries
+// out the actions that do not block, and lets go.
+//
+// Goroutines, all owned by Engine.work and gone when Close returns:
+//   - per stream a sender (it also opens the stream) and a reader (stream.go);
+//   - per watcher with a backlog a pump (pump.go);
+//   - per check of history one for its duration.
+//
+// Callbacks of timers and contexts run in goroutines of the runtime; Engine.calls
+// counts those that may still come.
+//
+// Who calls a sink: the reader, under the lock, while the watcher has no backlog;
+// its pump, outside of the lock, while it has one; End follows under the lock, from
+// the pump itself if there is one. So never two at a time.
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// confirmTimeout bounds one linearizable read of a check of history, so that a
+// check outlives its watchers by no more than that. Reads fail after 7 s on a
+// member without a leader; the check is repeated anyway.
+const confirmTimeout = 5 * time.Second
 
 // Engine keeps watchers alive. Its methods are safe for concurrent use.
-type Engine struct{ cfg Config }
+type Engine struct {
+	cfg   Config
+	work  *worker.Group
+	calls sync.WaitGroup // callbacks that were set and neither stopped nor finished; added to under mu, never once closed
+
+	mu     sync.Mutex
+	core   *core   // guarded by mu
+	closed bool    // guarded by mu
+	cause  error   // guarded by mu; what Watch calls that the present input ends return
+	notes  []entry // guarded by mu; to be logged once mu is released
+}
+
+// host is the shell's part of a watcher, guarded by Engine.mu.
+type host struct {
+	sink   Sink
+	ready  chan error    // takes the result of Watch; nil once it was given
+	detach func() bool   // stops the callback of the context; nil: none
+	stop   chan struct{} // not nil while a pump runs; closed to interrupt it
+	ended  bool          // the sink's End was called
+}
+
+// groupHost is the shell's part of a group, guarded by Engine.mu.
+type groupHost struct {
+	stop func() bool // stops the timer; nil: none
+}
+
+type entry struct {
+	level slog.Level
+	text  string
+	attrs []slog.Attr
+}
 
 // New makes an engine. It starts nothing until the first Watch.
-func New(cfg Config) *Engine { return &Engine{cfg: cfg} }
+func New(cfg Config) *Engine {
+	if cfg.BufferLimit <= 0 {
+		cfg.BufferLimit = DefaultBufferLimit
+	}
+	if cfg.clock == nil {
+		cfg.clock = realClock{}
+	}
+	if cfg.jitter == nil {
+		cfg.jitter = randomJitter
+	}
+	return &Engine{
+		cfg:  cfg,
+		work: worker.New(context.Background()),
+		core: newCore(cfg.BufferLimit, cfg.Members, cfg.Confirm != nil, cfg.jitter),
+	}
+}
 
 // Watch registers a watcher and blocks until the server confirmed it, ctx ended,
 // or the engine closed. ctx is also the watcher's life: when it ends, the watcher
 // ends without a further delivery. When Watch returns an error (ctx.Err() or
 // ErrClosed) the sink has been or will be ended. A create that the server rejects
 // is a final delivery and an End, and Watch returns nil.
-func (e *Engine) Watch(ctx context.Context, r Request, s Sink) error { return ErrClosed }
+func (e *Engine) Watch(ctx context.Context, r Request, s Sink) error {
+	if err := ctx.Err(); err != nil {
+		s.End()
+		return err
+	}
+	w := newWatcher(r)
+	ready := make(chan error, 1)
+	w.host.sink, w.host.ready = s, ready
+
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		s.End()
+		return ErrClosed
+	}
+	if ctx.Done() != nil {
+		e.calls.Add(1)
+		w.host.detach = context.AfterFunc(ctx, func() {
+			defer e.calls.Done()
+			e.ended(w, ctx.Err())
+		})
+	}
+	e.core.add(e.cfg.clock.Now(), r.Group, w)
+	e.run()
+	return <-ready
+}
+
+// ended is called when the context of w has ended.
+func (e *Engine) ended(w *watcher, cause error) {
+	e.mu.Lock()
+	e.cause = cause
+	e.core.cancel(e.cfg.clock.Now(), w)
+	e.run()
+}
 
 // RequestProgress asks for a progress notification on every live stream of the
-// group that has watchers.
-func (e *Engine) RequestProgress(ctx context.Context, group string) error { return ErrClosed }
+// group that has watchers. Where the stream breaks before the answer, the request
+// is made again on the next one. Servers without such requests (before 3.4, the
+// gRPC proxy) are not asked.
+func (e *Engine) RequestProgress(ctx context.Context, group string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	e.core.requestProgress(group)
+	e.run()
+	return nil
+}
 
 // Close ends all watchers and returns after all goroutines ended. It may be called
 // more than once.
-func (e *Engine) Close() {}
+func (e *Engine) Close() {
+	e.mu.Lock()
+	if !e.closed {
+		e.closed = true
+		e.cause = ErrClosed
+		e.core.close(e.cfg.clock.Now())
+	}
+	e.run()
+	e.work.Stop()
+	e.calls.Wait()
+}
+
+// run carries out the core's actions and releases the lock, which the caller holds.
+// Some actions have results that are inputs again; what those ask for is carried
+// out in the same go.
+func (e *Engine) run() {
+	c := e.core
+	for i := 0; i < len(c.acts); i++ {
+		a := &c.acts[i]
+		switch a.kind {
+		case actOpen:
+			e.open(a.st)
+		case actSend:
+			a.st.host.push(a.req)
+		case actShut:
+			a.st.host.cancel()
+		case actOffer:
+			e.offer(a.w, Delivery{Resp: a.resp, Err: a.err}, a.last) // a is invalid after this
+		case actPump:
+			e.startPump(a.w)
+		case actStop:
+			e.stopSink(a.w)
+		case actEnd:
+			e.endSink(a.w)
+		case actTell:
+			if r := a.w.host.ready; r != nil {
+				a.w.host.ready = nil
+				r <- e.cause
+			}
+		case actArm:
+			e.armTimer(a.g, a.at)
+		case actConfirm:
+			e.confirm(a.g)
+		case actNote:
+			e.note(a)
+		}
+	}
+	clear(c.acts)
+	c.acts = c.acts[:0]
+	e.cause = nil
+	notes := e.notes
+	e.notes = nil
+	e.mu.Unlock()
+	for _, n := range notes {
+		e.cfg.Log.LogAttrs(context.Background(), n.level, n.text, n.attrs...)
+	}
+}
+
+// offer tries to deliver at once. The caller holds mu.
+func (e *Engine) offer(w *watcher, d Delivery, last bool) {
+	switch {
+	case w.dropped:
+	case !w.queued() && w.host.sink.TryDeliver(d):
+		e.core.delivered(w, last)
+	default:
+		e.core.blocked(e.cfg.clock.Now(), w, d, last)
+	}
+}
+
+// endSink calls End, once, and lets go of what the watcher held. The caller holds mu.
+func (e *Engine) endSink(w *watcher) {
+	h := &w.host
+	if h.ended {
+		return
+	}
+	h.ended = true
+	h.sink.End()
+	if h.detach != nil && h.detach() {
+		e.calls.Done()
+	}
+	h.sink, h.detach = nil, nil
+}
+
+func (e *Engine) armTimer(g *group, at time.Time) {
+	if g.host.stop != nil && g.host.stop() {
+		e.calls.Done()
+	}
+	g.host.stop = nil
+	if at.IsZero() || e.closed {
+		return
+	}
+	e.calls.Add(1)
+	g.host.stop = e.cfg.clock.AfterFunc(at.Sub(e.cfg.clock.Now()), func() {
+		defer e.calls.Done()
+		e.mu.Lock()
+		e.core.tick(e.cfg.clock.Now(), g)
+		e.run()
+	})
+}
+
+// confirm makes the linearizable read for a check of history.
+func (e *Engine) confirm(g *group) {
+	e.work.Go(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+		rev, cluster, err := e.cfg.Confirm(ctx)
+		cancel()
+		e.mu.Lock()
+		e.core.confirmed(e.cfg.clock.Now(), g, rev, cluster, err)
+		e.run()
+	})
+}
+
+// note keeps a line for the log.
+func (e *Engine) note(a *action) {
+	if e.cfg.Log == nil {
+		return
+	}
+	n := entry{level: slog.LevelWarn, text: a.note}
+	if a.st != nil {
+		n.attrs = append(n.attrs, slog.String("member", a.st.member), slog.Int("watchers", a.st.g.size))
+	}
+	if a.w != nil {
+		n.attrs = append(n.attrs, slog.String("key", string(a.w.key)))
+	}
+	if a.err != nil {
+		n.attrs = append(n.attrs, slog.Any("error", a.err))
+	} else if a.st == nil {
+		n.level = slog.LevelInfo
+	}
+	e.notes = append(e.notes, n)
+}

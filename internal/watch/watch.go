@@ -24,7 +24,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -168,10 +167,3 @@ var ErrHistoryLost = errors.New("watch: history lost")
 
 // Is makes errors.Is(err, ErrHistoryLost) true.
 func (e *HistoryLostError) Is(target error) bool { return target == ErrHistoryLost }
-
-// clock is the engine's only source of time.
-type clock interface {
-	Now() time.Time
-	// AfterFunc calls f in its own goroutine after d; stop as in time.Timer.Stop.
-	AfterFunc(d time.Duration, f func()) (stop func() bool)
-}

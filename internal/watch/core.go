@@ -1,0 +1,276 @@
+package watch
+
+// The core: a state machine without clock, goroutines or I/O. Every input is a
+// method that takes the time as an argument where time matters; everything that
+// has to happen in the outside world is appended to acts. The shell calls inputs
+// and carries out acts under one lock, so the core itself knows no concurrency.
+//
+// States of a group (the watchers that share one stream):
+//
+//	        watcher added               opened
+//	(none) ───────────────▶ opening ───────────────▶ live
+//	                         ▲  │ failed               │ broken
+//	                 retry   │  ▼                      │
+//	                 is due  waiting ◀─────────────────┘
+//
+// A group without watchers keeps its stream for idleAfter and is then forgotten.
+//
+// States of a watcher:
+//
+//	pending    no create on the present stream yet (or no stream)
+//	creating   create sent, answer awaited
+//	active     confirmed; events flow
+//	suspect    the answer hinted at lost history; waits for the next check
+//	checked    a check that covers this watcher is under way
+//	parked     its queue was the longest when memory ran out; the server was told
+//	           to stop, and it becomes pending again when the queue has drained
+//	ended      nothing more will be accepted; the last deliveries may be queued
+//
+// A broken stream turns creating and active into pending; the other states do not
+// depend on the stream.
+//
+// The files: group.go (streams, backoff, members without a leader), create.go
+// (creates and their answers), event.go (positions and dispatch), backlog.go
+// (slow consumers), history.go (lost history).
+
+import (
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+type state uint8
+
+const (
+	statePending state = iota
+	stateCreating
+	stateActive
+	stateSuspect
+	stateChecked
+	stateParked
+	stateEnded
+)
+
+func (s state) String() string {
+	return [...]string{"pending", "creating", "active", "suspect", "checked", "parked", "ended"}[s]
+}
+
+// watcher is one user's watch. There are many and most are idle: keep it small.
+type watcher struct {
+	host host // the shell's part; the core never looks at it
+
+	g          *group
+	prev, next *watcher // neighbours in g's list, in order of registration
+	backlog    *backlog // nil while nothing waits for the consumer
+
+	key, end []byte
+
+	// id on the present stream: the one asked for while creating, the server's once
+	// active.
+	id int64
+
+	// resume is where the next create starts; 0 means "from now", which is only
+	// possible before the first confirmation. With midway set it is the revision of
+	// the last delivered event, some of whose revision is still to come.
+	resume int64
+	// floor: events of lower revisions have been delivered, or were not asked for.
+	floor int64
+	// known is the highest revision that the cluster was seen to have by what this
+	// watcher received. An answer from a cluster below it is from another history.
+	known int64
+	// cluster is the id of the cluster that first confirmed the watcher; 0: unknown.
+	cluster uint64
+	// count is how many events of revision resume were delivered; only for midway.
+	count int
+	// skip is how many events of revision resume must still be skipped on the present
+	// stream, because an earlier one delivered them.
+	skip int
+
+	state   state
+	want    wants
+	midway  bool // the last response delivered was a fragment that is not the last
+	told    bool // Watch has been told that the watcher is confirmed or rejected
+	notNew  bool // the created response has been delivered, or was not asked for
+	dropped bool // the consumer has gone: nothing more may be delivered
+}
+
+// wants is what the user asked for, packed.
+type wants uint8
+
+const (
+	wantProgress wants = 1 << iota
+	wantPrevKV
+	wantFragment
+	wantNoPut
+	wantNoDelete
+	wantLeader
+)
+
+// actKind says what the shell has to do.
+type actKind uint8
+
+const (
+	actOpen    actKind = iota // open a stream: st
+	actSend                   // send req on st
+	actShut                   // cancel st's context
+	actOffer                  // try to deliver resp, err to w; last: End it after that
+	actPump                   // start delivering w's backlog
+	actStop                   // w's consumer has gone: interrupt its pump if there is one, and End it
+	actEnd                    // End w: its last delivery was taken
+	actTell                   // let w's Watch call return
+	actArm                    // tick g at time at; zero: not at all
+	actConfirm                // make a linearizable read for g
+	actNote                   // log
+)
+
+type action struct {
+	kind actKind
+	last bool
+	g    *group
+	st   *stream
+	w    *watcher
+	req  *pb.WatchRequest
+	resp *pb.WatchResponse
+	err  error
+	at   time.Time
+	note string
+}
+
+type core struct {
+	limit      int64      // bytes that may wait for consumers
+	members    func() int // nil: unknown
+	canConfirm bool       // hints at lost history can be checked
+	jitter     func() float64
+
+	groups   map[string]*group
+	slow     []*watcher // those with a backlog; order is of no meaning
+	buffered int64      // bytes in all backlogs
+	streams  uint64     // how many were opened so far; names them
+	closed   bool
+
+	acts []action
+}
+
+func newCore(limit int64, members func() int, canConfirm bool, jitter func() float64) *core {
+	return &core{limit: limit, members: members, canConfirm: canConfirm, jitter: jitter, groups: map[string]*group{}}
+}
+
+func (c *core) do(a action) { c.acts = append(c.acts, a) }
+
+// newWatcher makes a watcher from what the user asked for.
+func newWatcher(r Request) *watcher {
+	q := r.Create
+	w := &watcher{key: q.GetKey(), end: q.GetRangeEnd(), resume: q.GetStartRevision(), floor: q.GetStartRevision(), notNew: !r.CreatedNotify}
+	set := func(on bool, f wants) {
+		if on {
+			w.want |= f
+		}
+	}
+	set(q.GetProgressNotify(), wantProgress)
+	set(q.GetPrevKv(), wantPrevKV)
+	set(q.GetFragment(), wantFragment)
+	set(r.RequireLeader, wantLeader)
+	for _, f := range q.GetFilters() {
+		set(f == pb.WatchCreateRequest_NOPUT, wantNoPut)
+		set(f == pb.WatchCreateRequest_NODELETE, wantNoDelete)
+	}
+	return w
+}
+
+// add is an input: a new watcher in the named group.
+func (c *core) add(now time.Time, name string, w *watcher) {
+	g := c.groups[name]
+	if g == nil {
+		g = &group{name: name}
+		c.groups[name] = g
+	}
+	g.link(w)
+	g.due[dueIdle] = time.Time{}
+	c.pend(now, w)
+	c.arm(g)
+}
+
+// cancel is an input: the watcher's context ended. Nothing more is delivered.
+func (c *core) cancel(now time.Time, w *watcher) {
+	if w.dropped {
+		return
+	}
+	if w.state != stateEnded {
+		c.leave(w)
+		c.unlink(now, w)
+	}
+	c.drop(w)
+}
+
+// close is an input: all watchers end, all streams close.
+func (c *core) close(now time.Time) {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	for _, g := range c.groups {
+		for w := g.first; w != nil; w = g.first {
+			c.cancel(now, w)
+		}
+		c.forget(g)
+	}
+	for len(c.slow) > 0 { // ended ones whose last deliveries wait for a consumer
+		c.drop(c.slow[0])
+	}
+}
+
+// drop gives up everything that waits for w's consumer.
+func (c *core) drop(w *watcher) {
+	w.dropped = true
+	c.clearBacklog(w)
+	c.tell(w)
+	c.do(action{kind: actStop, w: w})
+}
+
+// finish ends w from the server's side: resp and err are its last delivery, after
+// everything that waits already.
+func (c *core) finish(now time.Time, w *watcher, resp *pb.WatchResponse, err error) {
+	c.leave(w)
+	c.unlink(now, w)
+	last := &pb.WatchResponse{Canceled: true}
+	if resp != nil {
+		last.Header = resp.Header
+		last.WatchId = resp.WatchId
+		last.Created = resp.Created
+		last.CompactRevision = resp.CompactRevision
+		last.CancelReason = resp.CancelReason
+	}
+	c.tell(w)
+	c.offer(now, w, last, err, true)
+}
+
+// leave takes w off its stream: the server is told to stop if it may be sending.
+func (c *core) leave(w *watcher) {
+	st := w.g.st
+	switch w.state {
+	case stateActive:
+		delete(st.ids, w.id)
+		c.sendCancel(st, w.id)
+	case stateCreating:
+		c.abandon(st, w)
+	}
+	c.clearPartial(w)
+}
+
+// unlink takes w out of its group for good.
+func (c *core) unlink(now time.Time, w *watcher) {
+	w.state = stateEnded
+	g := w.g
+	g.unlink(w)
+	if g.first == nil && !c.closed {
+		c.becomeIdle(now, g)
+	}
+}
+
+// tell lets the Watch call return, once.
+func (c *core) tell(w *watcher) {
+	if !w.told {
+		w.told = true
+		c.do(action{kind: actTell, w: w})
+	}
+}

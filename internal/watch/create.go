@@ -1,0 +1,216 @@
+package watch
+
+// Creates and their answers.
+//
+// The server answers creates in order, a failed one with id -1, so answers are
+// matched in order. Ids are chosen by us, from 1, never reused on a stream: that is
+// what lets creates be pipelined. Servers before 3.4 and the gRPC proxy assign
+// their own ids, and the proxy answers out of order; so the first create of a stream
+// goes alone, and what id comes back decides how the others go.
+//
+// A cancelled watcher may still have its create answered and events under way;
+// messages for ids that nobody has any more are ignored.
+
+import (
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// numbering says who chooses the ids on a stream.
+type numbering uint8
+
+const (
+	numbersUnknown numbering = iota // one create at a time until the first is answered
+	numbersOurs                     // creates are pipelined
+	numbersTheirs                   // one create at a time
+)
+
+// maxStrays bounds the ids that a stream cancels although nobody asked for them: it
+// is more than any confusion that was seen and keeps a hostile server from making
+// us remember ids without end.
+const maxStrays = 64
+
+// create is one unanswered create request.
+type create struct {
+	id        int64
+	w         *watcher // nil: nobody waits for it any more
+	cancelled bool     // a cancel for id was sent after it
+}
+
+// flush sends as many waiting creates as the stream's numbering allows.
+func (c *core) flush(st *stream) {
+	g := st.g
+	n := 0
+	for n < len(g.waiting) && (st.numbering == numbersOurs || len(st.creates) == 0) {
+		w := g.waiting[n]
+		n++
+		if w.g == g && w.state == statePending {
+			c.sendCreate(st, w)
+		}
+	}
+	if n == len(g.waiting) {
+		clear(g.waiting)
+		g.waiting = g.waiting[:0]
+	} else {
+		g.waiting = g.waiting[n:]
+	}
+}
+
+func (c *core) sendCreate(st *stream, w *watcher) {
+	w.state = stateCreating
+	w.id = st.nextID
+	st.nextID++
+	w.floor = w.resume
+	w.skip = 0
+	if w.midway {
+		w.skip = w.count
+	}
+	req := &pb.WatchCreateRequest{
+		Key: w.key, RangeEnd: w.end, StartRevision: w.resume, WatchId: w.id,
+		// Notifications are always asked for: they move the position of a watcher whose
+		// keys are quiet past revisions that may be compacted before it has to resume.
+		ProgressNotify: true,
+		PrevKv:         w.want&wantPrevKV != 0,
+		Fragment:       w.want&wantFragment != 0,
+	}
+	if w.want&wantNoPut != 0 {
+		req.Filters = append(req.Filters, pb.WatchCreateRequest_NOPUT)
+	}
+	if w.want&wantNoDelete != 0 {
+		req.Filters = append(req.Filters, pb.WatchCreateRequest_NODELETE)
+	}
+	st.creates = append(st.creates, create{id: w.id, w: w})
+	c.do(action{kind: actSend, st: st, w: w, req: &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}}})
+}
+
+func (c *core) sendCancel(st *stream, id int64) {
+	if st.gone == nil {
+		st.gone = map[int64]struct{}{}
+	}
+	st.gone[id] = struct{}{}
+	c.do(action{kind: actSend, st: st, req: &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
+		CancelRequest: &pb.WatchCancelRequest{WatchId: id}}}})
+}
+
+// abandon gives up an unanswered create. While the server's numbering is not known
+// the cancel has to wait for the answer.
+func (c *core) abandon(st *stream, w *watcher) {
+	i := w.id - st.creates[0].id // ids of unanswered creates follow each other
+	st.creates[i].w = nil
+	if st.numbering == numbersOurs {
+		st.creates[i].cancelled = true
+		c.sendCancel(st, w.id)
+	}
+}
+
+// answer takes the create that resp answers; false if there is none, or if the
+// answer broke the protocol and the stream with it.
+func (c *core) answer(now time.Time, st *stream, resp *pb.WatchResponse) (create, bool) {
+	if len(st.creates) == 0 {
+		return create{}, false // for nobody, or repeated
+	}
+	id, front := resp.WatchId, st.creates[0]
+	switch {
+	case id < 0 && resp.Canceled:
+		// a failed create has no id: it is the oldest one
+	case id < 0:
+		c.violation(now, st, "watcher confirmed with a negative id")
+		return create{}, false
+	case st.numbering == numbersUnknown:
+		st.numbering = numbersTheirs
+		if id == front.id {
+			st.numbering = numbersOurs
+		}
+	case st.numbering == numbersTheirs:
+		if st.ids[id] != nil {
+			return create{}, false // repeated
+		}
+	case id > front.id && id < st.nextID:
+		c.violation(now, st, "answers to creates skipped or out of order")
+		return create{}, false
+	case id != front.id:
+		return create{}, false // repeated, or for nobody
+	}
+	st.creates[0] = create{}
+	st.creates = st.creates[1:]
+	return front, true
+}
+
+// created handles a response with Created set. cerr and v are what its cancel
+// reason means, if it has one.
+func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr error, v Verdict) {
+	p, ok := c.answer(now, st, resp)
+	if !ok {
+		return
+	}
+	w := p.w
+	switch {
+	case w == nil:
+		if !resp.Canceled && !p.cancelled {
+			c.sendCancel(st, resp.WatchId)
+		}
+		if !resp.Canceled {
+			c.confirmedGood(st)
+		}
+	case resp.Canceled || resp.CompactRevision != 0:
+		c.refused(now, st, w, resp, cerr, v)
+	case c.doubtful(st, w, resp.Header):
+		c.sendCancel(st, resp.WatchId)
+		c.suspect(st, w, resp.Header)
+	default:
+		c.accept(now, st, w, resp)
+	}
+	if st.g.st != st {
+		return
+	}
+	c.flush(st)
+	if st.g.progress && len(st.creates) == 0 {
+		c.sendProgress(st)
+	}
+}
+
+func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchResponse) {
+	c.confirmedGood(st)
+	w.state = stateActive
+	w.id = resp.WatchId
+	st.ids[w.id] = w
+	h := resp.Header
+	if w.cluster == 0 {
+		w.cluster = h.GetClusterId()
+	}
+	if rev := h.GetRevision(); w.resume == 0 && rev > 0 {
+		// "From now" was at rev. The floor stays: a server may announce a revision that
+		// is a little newer than where its watcher starts, and then still sends the
+		// events in between.
+		w.resume = rev + 1
+		w.known = rev
+	}
+	if !w.notNew {
+		w.notNew = true
+		if len(resp.Events) > 0 {
+			resp = &pb.WatchResponse{Header: h, WatchId: resp.WatchId, Created: true}
+		}
+		c.offer(now, w, resp, nil, false)
+	}
+	c.tell(w)
+}
+
+// refused handles the end of a watcher, or of its create, by the server.
+func (c *core) refused(now time.Time, st *stream, w *watcher, resp *pb.WatchResponse, cerr error, v Verdict) {
+	if w.state == stateActive {
+		delete(st.ids, w.id)
+	}
+	w.state = statePending // it has no server side to cancel
+	c.clearPartial(w)
+	switch {
+	case resp.CompactRevision != 0 || resp.CancelReason == "" || v == Fatal:
+		c.finish(now, w, resp, cerr)
+	case v == NoLeader:
+		c.fail(now, st, cerr, NoLeader, true)
+	default:
+		// An expired token is bound to the stream: only another stream has a new one. The
+		// member is not to blame.
+		c.fail(now, st, cerr, Retry, false)
+	}
+}

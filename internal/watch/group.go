@@ -1,0 +1,387 @@
+package watch
+
+// A group and its stream: opening, breaking, backing off, going idle, and what to
+// do when members report that they have no leader. See core.go for the states.
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	// retryBase and retryMax bound the wait between tries to open a stream. The first
+	// try is immediate: most breaks concern one member and another one is ready. 10 ms
+	// is above a round trip within a data centre; 3 s keeps the delay after a long
+	// outage small, and 10,000 clients at 3 s are no burden to three members.
+	retryBase = 10 * time.Millisecond
+	retryMax  = 3 * time.Second
+
+	// stableAfter is how long a stream must have lived, with a watcher confirmed, to
+	// make its end a new failure rather than one more of the same. Without it a
+	// member that accepts and drops streams would be called in a tight loop.
+	stableAfter = time.Second
+
+	// idleAfter is how long a stream without watchers is kept: longer than the pause
+	// between two watches of a program that makes them one after the other.
+	idleAfter = 3 * time.Second
+
+	// leaderGrace is how long after the first report of a missing leader a watch that
+	// requires one goes on trying although all members have reported: an ordinary
+	// election takes up to about a second (etcd's default election timeout) and must
+	// not end watches.
+	leaderGrace = time.Second
+
+	// avoidMax bounds the list of members to avoid; clusters have 7 members at most.
+	avoidMax = 16
+)
+
+// errProtocol ends a stream whose peer breaks the rules of the Watch RPC.
+var errProtocol = errors.New("watch: protocol violation")
+
+// errWrongCluster ends a stream whose member belongs to another cluster.
+var errWrongCluster = errors.New("watch: member of another cluster")
+
+type dueKind uint8
+
+const (
+	dueRetry   dueKind = iota // open a stream
+	dueIdle                   // give up the stream that nobody uses
+	dueConfirm                // repeat a check of history that failed
+	dueLeader                 // leaderGrace is over
+	dueKinds
+)
+
+type group struct {
+	name        string
+	host        groupHost
+	first, tail *watcher
+	size        int
+
+	st      *stream    // the stream in use or being opened; nil while waiting
+	waiting []*watcher // to be created when st allows; entries no longer pending are stale
+	attempt int        // tries since the last stable stream
+	avoid   []string   // members whose streams failed since the last good one
+
+	noLeader      []string  // members that reported no leader since the last good stream
+	noLeaderOther int       // such reports without a member's name
+	noLeaderAll   bool      // no reachable member is left that might have one
+	noLeaderSince time.Time // when the first came; zero: none
+	noLeaderErr   error     // the last of them
+
+	progress   bool // a progress request awaits its answer
+	confirming bool // a check of history is under way
+
+	due   [dueKinds]time.Time // what has to happen when; zero: nothing
+	armed time.Time           // what the shell's timer is set to
+}
+
+// stream is one Watch RPC. It is dead as soon as its group refers to another one.
+type stream struct {
+	host     streamHost
+	g        *group
+	seq      uint64
+	avoid    []string
+	live     bool
+	member   string
+	openedAt time.Time
+	good     bool // it confirmed a watcher
+
+	numbering numbering
+	nextID    int64              // the id for the next create; never reused
+	creates   []create           // sent and not answered, in order
+	ids       map[int64]*watcher // active watchers by the server's id
+	gone      map[int64]struct{} // cancelled by us, not acknowledged yet
+	strays    int                // ids nobody has that were cancelled
+	cleared   int64              // a check has shown that being behind this revision is only lag
+	cluster   uint64             // a cluster id that differs from what a watcher expected
+}
+
+func (g *group) link(w *watcher) {
+	w.g = g
+	w.prev = g.tail
+	if g.tail != nil {
+		g.tail.next = w
+	} else {
+		g.first = w
+	}
+	g.tail = w
+	g.size++
+}
+
+func (g *group) unlink(w *watcher) {
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		g.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		g.tail = w.prev
+	}
+	w.prev, w.next = nil, nil
+	g.size--
+}
+
+// arm sets the shell's timer to the earliest thing that is due.
+func (c *core) arm(g *group) {
+	var at time.Time
+	for _, t := range g.due {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if !at.Equal(g.armed) {
+		g.armed = at
+		c.do(action{kind: actArm, g: g, at: at})
+	}
+}
+
+// tick is an input: the timer of g fired.
+func (c *core) tick(now time.Time, g *group) {
+	if c.groups[g.name] != g {
+		return
+	}
+	g.armed = time.Time{}
+	for k := range g.due {
+		if at := g.due[k]; at.IsZero() || at.After(now) {
+			continue
+		}
+		g.due[k] = time.Time{}
+		switch dueKind(k) {
+		case dueRetry:
+			c.open(g)
+		case dueIdle:
+			c.forget(g)
+			return
+		case dueConfirm:
+			c.confirm(g)
+		case dueLeader:
+			c.endLeaderless(now, g)
+		}
+	}
+	c.arm(g)
+}
+
+// pend makes w wait for a create, and sees to it that there is or will be a stream.
+func (c *core) pend(now time.Time, w *watcher) {
+	g := w.g
+	w.state = statePending
+	switch {
+	case g.st == nil:
+		if g.due[dueRetry].IsZero() {
+			c.open(g)
+		}
+	case g.st.live:
+		g.waiting = append(g.waiting, w)
+		c.flush(g.st)
+	}
+}
+
+func (c *core) open(g *group) {
+	if g.st != nil || g.first == nil {
+		return
+	}
+	c.streams++
+	g.st = &stream{g: g, seq: c.streams, avoid: slices.Clone(g.avoid), nextID: 1}
+	c.do(action{kind: actOpen, g: g, st: g.st})
+}
+
+// opened is an input: Open returned a stream.
+func (c *core) opened(now time.Time, st *stream, member string) {
+	g := st.g
+	if g.st != st {
+		return
+	}
+	st.live, st.member, st.openedAt = true, member, now
+	st.ids = make(map[int64]*watcher, g.size)
+	g.waiting = g.waiting[:0]
+	for w := g.first; w != nil; w = w.next {
+		if w.state == statePending {
+			g.waiting = append(g.waiting, w)
+		}
+	}
+	c.flush(st)
+}
+
+// broken is an input: Open or the stream failed, with what that error means.
+func (c *core) broken(now time.Time, st *stream, err error, v Verdict) {
+	if st.g.st != st {
+		return
+	}
+	c.fail(now, st, err, v, true)
+}
+
+// violation ends a stream whose peer does not keep to the protocol. Its watchers
+// resume on another one, so that a confused server costs time but no events.
+func (c *core) violation(now time.Time, st *stream, what string) {
+	c.fail(now, st, fmt.Errorf("%w: %s", errProtocol, what), Retry, true)
+}
+
+// fail ends st; blame tells whether its member is to be avoided.
+func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool) {
+	g := st.g
+	c.do(action{kind: actShut, st: st})
+	g.st = nil
+	clear(g.waiting)
+	g.waiting = g.waiting[:0]
+	if st.good {
+		g.avoid = nil
+		if now.Sub(st.openedAt) >= stableAfter {
+			g.attempt = 0
+		}
+	}
+	for w := g.first; w != nil; w = w.next {
+		if w.state == stateCreating || w.state == stateActive {
+			w.state = statePending
+			c.clearPartial(w)
+		}
+	}
+	if v == Fatal {
+		for w := g.first; w != nil; w = g.first {
+			c.finish(now, w, nil, err)
+		}
+		return
+	}
+	if blame && st.member != "" && !slices.Contains(g.avoid, st.member) {
+		if len(g.avoid) == avoidMax {
+			g.avoid = g.avoid[1:]
+		}
+		g.avoid = append(slices.Clip(g.avoid), st.member)
+	}
+	if g.attempt == 0 { // the first of a row only: an outage must not flood the log
+		c.do(action{kind: actNote, st: st, err: err, note: "watch stream ended, resuming its watchers"})
+	}
+	if v == NoLeader {
+		c.leaderless(now, g, st.member, err)
+	}
+	if g.first == nil {
+		c.forget(g)
+		return
+	}
+	if g.attempt == 0 {
+		c.open(g)
+	} else {
+		ceiling := backoff.Policy{Base: retryBase, Max: retryMax}.Ceiling(g.attempt - 1)
+		g.due[dueRetry] = now.Add(time.Duration(c.jitter() * float64(ceiling)))
+	}
+	g.attempt++
+	c.arm(g)
+}
+
+// leaderless notes that a member has no leader. When the same member says so again
+// although it was to be avoided, no other one could be reached.
+func (c *core) leaderless(now time.Time, g *group, member string, err error) {
+	g.noLeaderErr = err
+	if g.noLeaderSince.IsZero() {
+		g.noLeaderSince = now
+	}
+	switch {
+	case member == "":
+		g.noLeaderOther++
+	case slices.Contains(g.noLeader, member):
+		g.noLeaderAll = true
+	default:
+		g.noLeader = append(g.noLeader, member)
+	}
+	if c.members != nil {
+		if n := c.members(); n > 0 && len(g.noLeader)+g.noLeaderOther >= n {
+			g.noLeaderAll = true
+		}
+	}
+	c.endLeaderless(now, g)
+}
+
+// endLeaderless ends the watchers that require a leader once none can be found.
+func (c *core) endLeaderless(now time.Time, g *group) {
+	if !g.noLeaderAll {
+		return
+	}
+	if over := g.noLeaderSince.Add(leaderGrace); now.Before(over) {
+		g.due[dueLeader] = over
+		return
+	}
+	for w := g.first; w != nil; {
+		next := w.next
+		if w.want&wantLeader != 0 && w.state != stateParked {
+			c.finish(now, w, nil, g.noLeaderErr)
+		}
+		w = next
+	}
+}
+
+// confirmedGood notes that st confirmed a watcher.
+func (c *core) confirmedGood(st *stream) {
+	g := st.g
+	if st.good {
+		return
+	}
+	st.good = true
+	if g.attempt > 1 {
+		c.do(action{kind: actNote, st: st, note: "watch stream is back"})
+	}
+	g.noLeader, g.noLeaderOther, g.noLeaderAll, g.noLeaderErr = nil, 0, false, nil
+	g.noLeaderSince = time.Time{}
+	if !g.due[dueLeader].IsZero() {
+		g.due[dueLeader] = time.Time{}
+		c.arm(g)
+	}
+}
+
+// becomeIdle is called when the last watcher of g has left.
+func (c *core) becomeIdle(now time.Time, g *group) {
+	if g.st == nil {
+		c.forget(g)
+		return
+	}
+	g.due = [dueKinds]time.Time{dueIdle: now.Add(idleAfter)}
+	g.progress = false
+	c.arm(g)
+}
+
+// forget removes a group without watchers, with its stream.
+func (c *core) forget(g *group) {
+	if c.groups[g.name] != g {
+		return
+	}
+	if g.st != nil {
+		c.do(action{kind: actShut, st: g.st})
+		g.st = nil
+	}
+	delete(c.groups, g.name)
+	g.due = [dueKinds]time.Time{}
+	c.arm(g)
+}
+
+// requestProgress is an input. The request is sent again on a later stream if this
+// one breaks before the answer.
+func (c *core) requestProgress(name string) {
+	g := c.groups[name]
+	if g == nil || g.first == nil {
+		return
+	}
+	g.progress = true
+	if st := g.st; st != nil && st.live && len(st.creates) == 0 && len(g.waiting) == 0 {
+		c.sendProgress(st)
+	}
+}
+
+func (c *core) sendProgress(st *stream) {
+	if st.numbering == numbersUnknown {
+		return // the answer to the first create decides
+	}
+	if st.numbering == numbersTheirs {
+		// Old servers and the gRPC proxy know no progress requests. Their own periodic
+		// notifications still come.
+		st.g.progress = false
+		return
+	}
+	c.do(action{kind: actSend, st: st, req: &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+		ProgressRequest: &pb.WatchProgressRequest{}}}})
+}

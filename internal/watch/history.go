@@ -1,0 +1,115 @@
+package watch
+
+// Lost history. After a cluster was restored from a snapshot, or replaced, its
+// revisions start again lower, and a watcher that resumes at its old position
+// would wait in silence and then get events of another history. The answer to a
+// resume gives it away: another cluster id, or a revision below what the watcher
+// has seen. But a follower that lags shows the same low revision, so a linearizable
+// read decides. Until then the watcher is off its stream.
+
+import (
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// confirmAgain is the wait before a failed check is repeated: a check fails when no
+// member can serve a linearizable read, and an election takes about a second.
+const confirmAgain = 250 * time.Millisecond
+
+// doubtful reports whether the answer to a resume hints at lost history.
+func (c *core) doubtful(st *stream, w *watcher, h *pb.ResponseHeader) bool {
+	if !c.canConfirm {
+		return false
+	}
+	if id := h.GetClusterId(); id != 0 && w.cluster != 0 && id != w.cluster {
+		return true
+	}
+	rev := h.GetRevision()
+	return rev > 0 && rev < w.known && st.cleared < w.known
+}
+
+// suspect takes w off the stream until a check has been made.
+func (c *core) suspect(st *stream, w *watcher, h *pb.ResponseHeader) {
+	w.state = stateSuspect
+	if id := h.GetClusterId(); id != 0 && w.cluster != 0 && id != w.cluster {
+		st.cluster = id
+	}
+	if g := w.g; !g.confirming && g.due[dueConfirm].IsZero() {
+		c.confirm(g)
+	}
+}
+
+// confirm starts a check that covers all suspects of now. Later ones may know
+// revisions that this read does not have to see.
+func (c *core) confirm(g *group) {
+	if g.confirming {
+		return
+	}
+	for w := g.first; w != nil; w = w.next {
+		if w.state == stateSuspect {
+			w.state = stateChecked
+			g.confirming = true
+		}
+	}
+	if g.confirming {
+		c.do(action{kind: actConfirm, g: g})
+	}
+}
+
+// confirmed is an input: the check's result.
+func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err error) {
+	if c.groups[g.name] != g || !g.confirming {
+		return
+	}
+	g.confirming = false
+	if err != nil {
+		for w := g.first; w != nil; w = w.next {
+			if w.state == stateChecked {
+				w.state = stateSuspect
+				g.due[dueConfirm] = now.Add(confirmAgain)
+			}
+		}
+		c.arm(g)
+		return
+	}
+	st := g.st
+	if st != nil {
+		st.cleared = max(st.cleared, rev)
+	}
+	wrong := false
+	var back []*watcher
+	for w := g.first; w != nil; {
+		next := w.next
+		if w.state == stateChecked {
+			replaced := cluster != 0 && w.cluster != 0 && cluster != w.cluster
+			if replaced || rev < w.known {
+				c.lost(now, w, rev, cluster)
+			} else {
+				w.state = statePending
+				back = append(back, w)
+				wrong = wrong || st != nil && st.cluster != 0 && st.cluster != w.cluster
+			}
+		}
+		w = next
+	}
+	if wrong {
+		// The cluster is the old one, but this member belongs to another.
+		c.fail(now, st, errWrongCluster, Retry, true)
+		return
+	}
+	for _, w := range back {
+		c.pend(now, w)
+	}
+	c.confirm(g)
+	c.arm(g)
+}
+
+func (c *core) lost(now time.Time, w *watcher, rev int64, cluster uint64) {
+	if cluster == 0 {
+		cluster = w.cluster
+	}
+	err := &HistoryLostError{LastRevision: w.known, ClusterID: w.cluster, NowRevision: rev, NowClusterID: cluster}
+	c.do(action{kind: actNote, w: w, err: err, note: "watch ends"})
+	c.finish(now, w, &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: cluster, Revision: rev}}, err)
+}
