@@ -51,13 +51,17 @@ func WithPeer(a *attributes.Attributes, p Peer) *attributes.Attributes {
 	return a.WithValue(peerKey{}, p)
 }
 
-func peerOf(ctx context.Context) Peer {
-	info := credentials.ClientHandshakeInfoFromContext(ctx)
-	if info.Attributes == nil {
+// PeerOf returns the peer attached to a, nil if there is none.
+func PeerOf(a *attributes.Attributes) Peer {
+	if a == nil {
 		return nil
 	}
-	p, _ := info.Attributes.Value(peerKey{}).(Peer)
+	p, _ := a.Value(peerKey{}).(Peer)
 	return p
+}
+
+func peerOf(ctx context.Context) Peer {
+	return PeerOf(credentials.ClientHandshakeInfoFromContext(ctx).Attributes)
 }
 
 // tcpKeepAlive lets the kernel notice a vanished host on a connection that

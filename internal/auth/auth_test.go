@@ -1,0 +1,102 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+func newKeeper(t *testing.T, fetch func(context.Context) (string, error)) *Keeper {
+	g := worker.New(context.Background())
+	t.Cleanup(g.Stop)
+	return New(g, fetch)
+}
+
+func TestOneRefreshForMany(t *testing.T) {
+	var fetches atomic.Int32
+	release := make(chan struct{})
+	k := newKeeper(t, func(context.Context) (string, error) {
+		<-release
+		return fmt.Sprint("token-", fetches.Add(1)), nil
+	})
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			if err := k.Ensure(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(release)
+	wg.Wait()
+	if n := fetches.Load(); n != 1 {
+		t.Fatalf("%d fetches for one expiry", n)
+	}
+	old := k.Token()
+	k.Invalidate(old)
+	if err := k.Ensure(context.Background()); err != nil || k.Token().Value != "token-2" {
+		t.Fatalf("after the current token was refused: %v, %+v", err, k.Token())
+	}
+	k.Invalidate(old)
+	if err := k.Ensure(context.Background()); err != nil || fetches.Load() != 2 {
+		t.Fatal("a refused token that was replaced already must not be replaced again")
+	}
+}
+
+func TestCallerLeavesRefreshRunning(t *testing.T) {
+	release := make(chan struct{})
+	k := newKeeper(t, func(context.Context) (string, error) { <-release; return "x", nil })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := k.Ensure(ctx); err != context.Canceled {
+		t.Fatalf("got %v", err)
+	}
+	close(release)
+	if err := k.Ensure(context.Background()); err != nil || k.Token().Value != "x" {
+		t.Fatalf("the refresh was lost with its first caller: %v", err)
+	}
+}
+
+func TestFailuresAreSharedAndNotKept(t *testing.T) {
+	var err error = rpctypes.ErrAuthFailed
+	k := newKeeper(t, func(context.Context) (string, error) { return "good", err })
+	if got := k.Ensure(context.Background()); !errors.Is(got, rpctypes.ErrAuthFailed) {
+		t.Fatalf("got %v", got)
+	}
+	err = rpctypes.ErrAuthNotEnabled
+	if got := k.Ensure(context.Background()); got != nil || k.Token() != nil {
+		t.Fatalf("without authentication no token is needed: %v", got)
+	}
+	err = nil
+	k.Invalidate(nil)
+	if got := k.Ensure(context.Background()); got != nil || k.Token().Value != "good" {
+		t.Fatalf("authentication was switched on later: %v", got)
+	}
+}
+
+func TestStaticAndClosed(t *testing.T) {
+	k := Static("mine")
+	if k.Invalidate(k.Token()) || k.Token() == nil {
+		t.Fatal("a given token cannot be renewed and must stay")
+	}
+	g := worker.New(context.Background())
+	g.Stop()
+	if err := New(g, func(context.Context) (string, error) { return "", nil }).Ensure(context.Background()); err == nil {
+		t.Fatal("a closed keeper fetched a token")
+	}
+}
+
+func ExampleKeeper() {
+	g := worker.New(context.Background())
+	defer g.Stop()
+	k := New(g, func(context.Context) (string, error) { return "secret", nil })
+	fmt.Println(k.Ensure(context.Background()), k.Token().Metadata()["token"])
+	// Output: <nil> secret
+}

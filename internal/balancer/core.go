@@ -1,0 +1,381 @@
+package balancer
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+)
+
+// Defaults of Config. They hold for clusters within a region: a member is
+// expected to answer a trivial request within a second.
+const (
+	// SuspectAfter is far above a healthy answer (1 to 20 ms, a slow disk 100 ms),
+	// and low enough that a call with a 1 s deadline can still go elsewhere.
+	SuspectAfter = 200 * time.Millisecond
+	// ProbeTimeout leaves room for a garbage collection or a slow disk: ejecting a
+	// living member costs the outcome of the writes under way on it.
+	ProbeTimeout = time.Second
+	// StallAfter with the probe read's own time is about a second of a member
+	// that answers probes but no calls.
+	StallAfter = 500 * time.Millisecond
+	// StallProbeTimeout is the time for the probe read.
+	StallProbeTimeout = 500 * time.Millisecond
+	// StreamProbeAfter bounds how long a quiet stream on a dead member goes
+	// unnoticed (with ProbeTimeout: 3 s) at one small probe per connection.
+	StreamProbeAfter = 2 * time.Second
+	// FirstConnect is how long a first connection attempt is waited for by
+	// calls that fail fast, unless DialTimeout is set.
+	FirstConnect = time.Second
+	// replaceAfter: a silent last member gets a fresh connection.
+	replaceAfter = 10 * time.Second
+	// explorAfter: a member that got no call for so long, because others are
+	// faster, is measured by a probe.
+	exploreAfter = 10 * time.Second
+	// backoffs of probes and of dialling an ejected member again
+	probeBackoffBase = 250 * time.Millisecond
+	probeBackoffMax  = 2 * time.Second
+)
+
+type probeKind uint8
+
+const (
+	noProbe probeKind = iota
+	aliveProbe
+	consensusProbe
+)
+
+// effects are what a transition wants done outside of the lock.
+type effects struct {
+	probes  []probeOrder
+	closing []net.Conn
+	connect []*Member
+	moves   []move
+	publish bool
+	notes   []note
+}
+
+type probeOrder struct {
+	m       *Member
+	kind    probeKind
+	gen     uint64
+	timeout time.Duration
+}
+
+type move struct {
+	s   *Stream
+	err error
+}
+
+// note is one line for the log.
+type note struct {
+	m        *Member
+	from, to State
+	err      error
+}
+
+func (s *Set) enter(m *Member, to State, err error, fx *effects) {
+	if err != nil || to == Healthy {
+		m.err = err
+	}
+	if m.state == to {
+		return
+	}
+	fx.notes = append(fx.notes, note{m, m.state, to, m.err})
+	m.state, m.since = to, s.wall()
+	fx.publish = true
+}
+
+// connReady: gRPC has a working connection to m.
+func (s *Set) connReady(m *Member, now int64, fx *effects) {
+	m.ready, m.tried, m.wrong = true, true, false
+	m.lastByte.Store(now)
+	if m.state == Ejected {
+		s.startProbe(m, aliveProbe, now, fx)
+		return
+	}
+	m.failures = 0
+	s.enter(m, Healthy, nil, fx)
+}
+
+// connLost: the connection broke, or could not be made.
+func (s *Set) connLost(m *Member, err error, fx *effects) {
+	m.ready, m.tried = false, true
+	m.probing = noProbe
+	m.conn = nil
+	if m.wrong {
+		err = nil // m.err says it better
+	}
+	if m.state == Ejected {
+		return // the reason of the ejection explains more
+	}
+	if err == nil && m.err == nil {
+		err = errConnLost
+	}
+	s.enter(m, Connecting, err, fx)
+	fx.publish = true
+}
+
+var errConnLost = errors.New("the connection was closed")
+
+// others reports whether a member besides m could take calls.
+func (s *Set) others(m *Member) bool {
+	for _, o := range s.members {
+		if o != m && o.ready && (o.state == Healthy || o.state == Suspect) {
+			return true
+		}
+	}
+	return false
+}
+
+// healthyOthers reports whether calls and streams of m have a better place.
+func (s *Set) healthyOthers(m *Member) bool {
+	for _, o := range s.members {
+		if o != m && o.ready && o.state == Healthy {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Set) startProbe(m *Member, kind probeKind, now int64, fx *effects) {
+	if m.probing != noProbe || !m.ready || now < m.probeAt {
+		return
+	}
+	m.probing = kind
+	m.probeGen++
+	timeout := s.cfg.ProbeTimeout
+	if kind == consensusProbe {
+		timeout = s.cfg.StallProbeTimeout
+		if m.state == Stalled {
+			timeout = probeBackoffMax
+		}
+	}
+	fx.probes = append(fx.probes, probeOrder{m, kind, m.probeGen, timeout})
+}
+
+// probed takes the result of a probe. alive: the connection carried an answer.
+// A probe of an earlier generation is void.
+func (s *Set) probed(o probeOrder, err error, answered bool, took time.Duration, now int64, fx *effects) {
+	m := o.m
+	if m.probing != o.kind || m.probeGen != o.gen || m.removed {
+		return
+	}
+	m.probing = noProbe
+	if !m.ready {
+		return // the broken connection has had its say
+	}
+	if o.kind == consensusProbe {
+		s.consensusProbed(m, err, answered, now, fx)
+		return
+	}
+	if answered || m.lastByte.Load() > now-int64(took) {
+		if m.latency.Load() > int64(took) && now-m.sampled.Load() > int64(exploreAfter) {
+			m.latency.Store((m.latency.Load() + int64(took)) / 2)
+			m.sampled.Store(now)
+		}
+		m.failures = 0
+		m.probeAt = now + int64(probeBackoffBase)
+		if m.state == Suspect || m.state == Ejected {
+			s.enter(m, Healthy, nil, fx)
+		}
+		return
+	}
+	m.failures++
+	m.probeAt = now + int64(s.backoff(m.failures))
+	why := fmt.Errorf("no answer to a health check within %v", o.timeout)
+	if !s.others(m) && m.state != Ejected {
+		m.err = why
+		if time.Duration(now-m.lastByte.Load()) > replaceAfter {
+			s.closeConn(m, fx)
+		}
+		return
+	}
+	s.eject(m, why, now, fx)
+}
+
+func (s *Set) backoff(failures int) time.Duration {
+	d := probeBackoffBase
+	for range min(failures-1, 8) {
+		d *= 2
+	}
+	return min(d, probeBackoffMax)
+}
+
+func (s *Set) closeConn(m *Member, fx *effects) {
+	if m.conn != nil {
+		fx.closing = append(fx.closing, m.conn)
+		m.conn = nil
+	}
+	s.moveStreams(m, fx)
+}
+
+func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
+	s.enter(m, Ejected, why, fx)
+	m.ready = false
+	m.connectAt = now + int64(s.backoff(m.failures))
+	fx.publish = true
+	s.closeConn(m, fx)
+}
+
+func (s *Set) moveStreams(m *Member, fx *effects) {
+	why := m.err
+	if why == nil {
+		why = errConnLost
+	}
+	for st := range m.streams {
+		fx.moves = append(fx.moves, move{st, &etcderr.Error{
+			Status: unavailable, Cause: why, Reason: "moved off " + m.Name() + ": " + etcderr.Text(why),
+		}})
+	}
+	clear(m.streams)
+}
+
+// stall: m is alive but does not finish calls.
+func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
+	if m.state == Ejected || m.state == Connecting {
+		m.err = why
+		return
+	}
+	if m.state != Stalled {
+		m.failures = 0
+		m.probeAt = now + int64(probeBackoffBase)
+		if m.probing == aliveProbe {
+			m.probing = noProbe
+		}
+	}
+	s.enter(m, Stalled, why, fx)
+	if s.healthyOthers(m) {
+		s.moveStreams(m, fx)
+	}
+}
+
+func (s *Set) consensusProbed(m *Member, err error, answered bool, now int64, fx *effects) {
+	bad := !answered
+	if answered && err != nil {
+		switch etcderr.ClassOf(err) {
+		case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner:
+			bad = true
+		}
+	}
+	if !bad {
+		m.failures = 0
+		m.consensus.last.Store(now)
+		m.probeAt = now + int64(probeBackoffBase)
+		if m.state == Stalled || m.state == Suspect {
+			s.enter(m, Healthy, nil, fx)
+			s.drainStalled(fx)
+		}
+		return
+	}
+	m.failures++
+	if err == nil || !answered {
+		err = errors.New("does not finish calls that need consensus")
+	}
+	s.stall(m, err, now, fx)
+	m.probeAt = now + int64(s.backoff(m.failures))
+}
+
+// drainStalled moves the streams that had to stay on stalled members while all
+// were stalled.
+func (s *Set) drainStalled(fx *effects) {
+	for _, m := range s.members {
+		if m.state == Stalled && len(m.streams) > 0 && s.healthyOthers(m) {
+			s.moveStreams(m, fx)
+		}
+	}
+}
+
+// tick looks at every member and returns when it wants to look again; 0 means
+// when something happens.
+func (s *Set) tick(now int64, fx *effects) (next time.Duration) {
+	want := func(d time.Duration) {
+		if d > 0 && (next == 0 || d < next) {
+			next = d
+		}
+	}
+	if s.lastTick != 0 && s.expected != 0 && time.Duration(now-s.lastTick) > s.expected+pauseSlack {
+		s.floor = now // we were paused, not they
+	}
+	s.lastTick = now
+	for _, m := range s.members {
+		switch {
+		case !m.tried:
+			if left := s.cfg.FirstConnect - time.Duration(now-m.firstTry); left > 0 {
+				want(left)
+			} else if !s.firstOver {
+				s.firstOver, fx.publish = true, true
+			}
+		case m.connectAt != 0:
+			if now >= m.connectAt {
+				m.connectAt = 0
+				fx.connect = append(fx.connect, m)
+			} else {
+				want(time.Duration(m.connectAt - now))
+			}
+		}
+		if !m.ready {
+			continue
+		}
+		quiet := time.Duration(now - max(m.lastByte.Load(), s.floor))
+		switch m.state {
+		case Healthy, Suspect:
+			s.judgeSilence(m, quiet, now, fx)
+		case Stalled:
+			s.startProbe(m, consensusProbe, now, fx)
+			want(watchSlow)
+		case Ejected:
+			s.startProbe(m, aliveProbe, now, fx)
+			want(watchSlow)
+		}
+		if m.calls.n.Load() > 0 || m.state == Suspect {
+			want(watchEvery)
+		}
+		if len(m.streams) > 0 {
+			if quiet >= s.cfg.StreamProbeAfter {
+				s.startProbe(m, aliveProbe, now, fx)
+			}
+			want(max(s.cfg.StreamProbeAfter-quiet, watchSlow))
+		}
+	}
+	s.expected = next
+	return next
+}
+
+const (
+	watchEvery = 50 * time.Millisecond  // while calls are under way
+	watchSlow  = 100 * time.Millisecond // while something has to be retried
+	// pauseSlack: a timer so late means that this process did not run.
+	pauseSlack = 250 * time.Millisecond
+)
+
+func (s *Set) judgeSilence(m *Member, quiet time.Duration, now int64, fx *effects) {
+	waiting := min(m.calls.silence(now, s.floor), quiet)
+	if m.state == Suspect && waiting < s.cfg.SuspectAfter && m.probing == noProbe {
+		s.enter(m, Healthy, nil, fx)
+	}
+	if waiting >= s.cfg.SuspectAfter {
+		if m.state == Healthy && m.probing == noProbe && now >= m.probeAt {
+			s.enter(m, Suspect, fmt.Errorf("silent for %v while calls wait", waiting.Round(time.Millisecond)), fx)
+		}
+		s.startProbe(m, aliveProbe, now, fx)
+		return
+	}
+	if m.consensus.silence(now, s.floor) >= s.cfg.StallAfter {
+		s.startProbe(m, consensusProbe, now, fx)
+	}
+	if m.calls.n.Load() == 0 && m.latency.Load() > 0 && s.anyCalls() && now-m.sampled.Load() > int64(exploreAfter) {
+		s.startProbe(m, aliveProbe, now, fx)
+	}
+}
+
+func (s *Set) anyCalls() bool {
+	for _, m := range s.members {
+		if m.calls.n.Load() > 0 {
+			return true
+		}
+	}
+	return false
+}

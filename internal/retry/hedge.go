@@ -1,0 +1,121 @@
+package retry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// hedge is the second request of one attempt. The first runs in the caller's
+// goroutine; when the timer fires before it has returned, the second is started
+// and the first that succeeds wins. The loser is cancelled.
+type hedge struct {
+	k     *call
+	first *try
+	timer *time.Timer
+
+	mu     sync.Mutex
+	over   bool               // guarded by mu; the first request has returned
+	cancel context.CancelFunc // guarded by mu; ends the first request; after over, the second
+	done   chan struct{}      // guarded by mu; made when the second is started, closed when it ended
+	won    bool               // guarded by mu; the second succeeded before the first
+	second *try               // set before done is made
+	reply  proto.Message      // the second's answer; read after done
+	err    error              // the second's error; read after done
+}
+
+// hedges are reused while their timer never fired: then nobody else has seen
+// them.
+var hedges = sync.Pool{New: func() any {
+	h := &hedge{}
+	h.timer = time.AfterFunc(time.Hour, h.fire)
+	h.timer.Stop()
+	return h
+}}
+
+// hedged makes one attempt and, if it takes unusually long, a second one on
+// another member.
+func (k *call) hedged() error {
+	ctx, cancel := context.WithCancel(k.ctx)
+	a := k.newAttempt(ctx)
+	h := hedges.Get().(*hedge)
+	h.k, h.first, h.cancel = k, a, cancel
+	h.timer.Reset(k.c.delay.get())
+	err := k.send(a, k.reply)
+	unseen := h.timer.Stop()
+	h.mu.Lock()
+	h.over = true
+	done := h.done
+	h.mu.Unlock()
+	cancel()
+	if unseen {
+		*h = hedge{timer: h.timer}
+		hedges.Put(h)
+	}
+	if done == nil {
+		return k.finish(a, err)
+	}
+	if err == nil {
+		h.stopSecond()
+		<-done // it is cancelled and ends at once; its try must not outlive the call
+		return k.finish(a, nil)
+	}
+	<-done
+	if h.err == nil {
+		if a.Pick.Got != nil {
+			k.avoid |= a.Pick.Got.Slot()
+		}
+		dst := k.reply.(proto.Message)
+		proto.Reset(dst)
+		proto.Merge(dst, h.reply)
+		k.c.delay.observe(time.Since(a.began))
+		return nil
+	}
+	if k.ctx.Err() == nil {
+		_ = k.finish(h.second, h.err) // two failures are noted, the first one speaks
+	}
+	return k.finish(a, err)
+}
+
+// stopSecond cancels the second request.
+func (h *hedge) stopSecond() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cancel()
+}
+
+// fire runs in the timer's goroutine.
+func (h *hedge) fire() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := h.k
+	if h.over || k == nil || h.first.Pick.Slot() == 0 {
+		return // answered, or still waiting for a member
+	}
+	dst, ok := k.reply.(proto.Message)
+	if !ok || k.c.cfg.Set.Usable() < 2 || !k.c.hedges.take() {
+		return
+	}
+	ctx, cancel := context.WithCancel(k.ctx)
+	b := k.newAttempt(ctx)
+	b.Pick.Avoid |= h.first.Pick.Slot()
+	endFirst := h.cancel
+	h.second, h.cancel = b, cancel
+	h.reply = dst.ProtoReflect().New().Interface()
+	done := make(chan struct{})
+	started := k.c.cfg.Group.Go(func(context.Context) {
+		defer close(done)
+		defer cancel()
+		h.err = k.send(b, h.reply)
+		if h.err == nil {
+			endFirst()
+		}
+	})
+	if !started {
+		cancel()
+		return
+	}
+	h.done = done
+}

@@ -1,0 +1,113 @@
+package retry
+
+import (
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+// Limits bound how often and how fast one call is repeated.
+type Limits struct {
+	// MaxRetries is how often a call is repeated after its first attempt.
+	MaxRetries uint
+	// Wait is how long to wait after the n-th failure, from 0. The first
+	// repetition that can go to another member is not delayed.
+	Wait func(n int) time.Duration
+}
+
+// Defaults. Ten repetitions with these waits take three to seven seconds, which
+// is longer than an election, and never more than ten requests in two seconds.
+const (
+	DefaultMaxRetries = 10
+	DefaultWaitBase   = 100 * time.Millisecond
+	DefaultWaitMax    = time.Second
+)
+
+// defaultWait grows from DefaultWaitBase to DefaultWaitMax; half of it is
+// jitter, so that it never falls to nothing.
+func defaultWait(n int) time.Duration {
+	p := backoff.Policy{Base: DefaultWaitBase, Max: DefaultWaitMax}
+	return p.Ceiling(n)/2 + p.Wait(n)/2
+}
+
+// kind says what repeating a request can do.
+type kind uint8
+
+const (
+	write  kind = iota // repeated only when provably not executed
+	read               // may be repeated and sent twice
+	repeat             // a write that is safe to repeat: the request names its own result
+	login              // a read that must not wait for a token
+)
+
+// plan is what the engine knows of a request.
+type plan struct {
+	kind      kind
+	consensus bool // needs the cluster's agreement
+	short     bool // ordinary duration: a sample of latency
+	hedge     bool // cheap enough to be sent twice
+}
+
+// planFor decides from the method and the request.
+func planFor(method string, req any) plan {
+	switch r := req.(type) {
+	case *pb.RangeRequest:
+		small := len(r.RangeEnd) == 0 || (r.Limit > 0 && r.Limit <= hedgeLimit)
+		return plan{kind: read, consensus: !r.Serializable, short: small, hedge: small}
+	case *pb.PutRequest:
+		return plan{kind: write, consensus: true, short: true}
+	case *pb.DeleteRangeRequest:
+		return plan{kind: write, consensus: true, short: len(r.RangeEnd) == 0}
+	case *pb.TxnRequest:
+		if readOnly(r) {
+			return plan{kind: read, consensus: true}
+		}
+		return plan{kind: write, consensus: true}
+	case *pb.LeaseGrantRequest:
+		if r.ID != 0 {
+			return plan{kind: repeat, consensus: true, short: true}
+		}
+		return plan{kind: write, consensus: true, short: true}
+	case *pb.LeaseTimeToLiveRequest, *pb.LeaseLeasesRequest:
+		return plan{kind: read, consensus: true}
+	case *pb.AuthenticateRequest:
+		return plan{kind: login, consensus: true}
+	case *pb.MemberListRequest:
+		return plan{kind: read, consensus: r.Linearizable}
+	case *pb.AuthStatusRequest, *pb.AuthUserGetRequest, *pb.AuthUserListRequest,
+		*pb.AuthRoleGetRequest, *pb.AuthRoleListRequest:
+		return plan{kind: read, consensus: true}
+	case *pb.StatusRequest, *pb.HashRequest, *pb.HashKVRequest:
+		return plan{kind: read}
+	case *pb.AlarmRequest:
+		if r.Action == pb.AlarmRequest_GET {
+			return plan{kind: read}
+		}
+	}
+	// Not one of ours: a service that only a write's rule is safe for.
+	return plan{kind: write, consensus: strings.HasPrefix(method, "/etcdserverpb.") && !strings.HasPrefix(method, "/etcdserverpb.Maintenance/")}
+}
+
+// hedgeLimit: a range of so few keys costs the server about as much as one key.
+const hedgeLimit = 100
+
+// readOnly reports that a transaction changes nothing on either branch.
+func readOnly(t *pb.TxnRequest) bool {
+	for _, ops := range [2][]*pb.RequestOp{t.Success, t.Failure} {
+		for _, op := range ops {
+			switch {
+			case op.GetRequestRange() != nil:
+			case op.GetRequestTxn() != nil:
+				if !readOnly(op.GetRequestTxn()) {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}

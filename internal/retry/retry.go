@@ -1,0 +1,352 @@
+// Package retry makes calls: it turns one call of the user into as many
+// attempts as are safe and useful.
+//
+// # What is repeated
+//
+//	read    after any failure of a member; also sent a second time to another
+//	        member (hedged) when the first is slower than usual
+//	write   only if provably not executed: never sent, or refused by the server
+//	        before it was proposed; else the error says that the outcome is unknown
+//	repeat  as a read, but not hedged: a lease grant names its own id, so a second
+//	        execution is refused by the server and recognized by the caller
+//
+// An expired token is refreshed, once for all calls, and the call repeated. The
+// answers "no leader", "learner" and "too many requests" prove that nothing was
+// executed. A call never goes on longer than its context.
+//
+// When no member is available, gRPC's wait-for-ready decides: the client's
+// default is to wait for the context; FailFast makes it an error at once, which
+// says of each endpoint why it is down.
+//
+// # Concurrency
+//
+// Conn is safe for concurrent use. An attempt runs in the caller's goroutine. A
+// hedge runs in a goroutine of the client's group, at most one per call, and
+// ends with its call.
+package retry
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/internal/auth"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/balancer"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// Config describes a Conn.
+type Config struct {
+	Raw    grpc.ClientConnInterface // gRPC's connection over the balancer of Set
+	Set    *balancer.Set
+	Auth   *auth.Keeper // nil without authentication
+	Group  *worker.Group
+	Limits Limits
+	Log    *slog.Logger
+}
+
+// Conn makes calls over all members. It is a grpc.ClientConnInterface, so every
+// generated client works on it.
+type Conn struct {
+	cfg     Config
+	hedges  *budget
+	retries *budget
+	delay   delay
+	closed  atomic.Bool
+	lastLog atomic.Int64 // unix nanoseconds of the last line about a call that its context ended
+}
+
+// New returns a Conn. Its Group must be stopped by the owner.
+func New(cfg Config) *Conn {
+	if cfg.Limits.MaxRetries == 0 {
+		cfg.Limits.MaxRetries = DefaultMaxRetries
+	}
+	if cfg.Limits.Wait == nil {
+		cfg.Limits.Wait = defaultWait
+	}
+	return &Conn{cfg: cfg, hedges: newBudget(hedgeBurst, hedgePerCall), retries: newBudget(retryBurst, retryPerCall)}
+}
+
+// Shut makes all later calls fail with etcderr.Closed.
+func (c *Conn) Shut() { c.closed.Store(true) }
+
+type pinKey struct{}
+
+// Pin returns a context whose calls go to m and nowhere else.
+func Pin(ctx context.Context, m *balancer.Member) context.Context {
+	return context.WithValue(ctx, pinKey{}, m)
+}
+
+type failFastKey struct{}
+
+// WithFailFast returns a context whose calls fail at once when no member is
+// available.
+func WithFailFast(ctx context.Context) context.Context {
+	return context.WithValue(ctx, failFastKey{}, true)
+}
+
+var failFast = []grpc.CallOption{grpc.WaitForReady(false)}
+
+// options adds what the context asks for to a call's own options.
+func options(ctx context.Context, opts []grpc.CallOption) []grpc.CallOption {
+	if len(opts) == 1 {
+		if _, ok := opts[0].(grpc.StaticMethodCallOption); ok {
+			opts = nil // generated code adds it; it serves metrics only and costs a copy of the defaults
+		}
+	}
+	if ctx.Value(failFastKey{}) != nil {
+		if len(opts) == 0 {
+			return failFast
+		}
+		return append(append(make([]grpc.CallOption, 0, len(opts)+1), opts...), failFast[0])
+	}
+	return opts
+}
+
+// call is one call of the user.
+type call struct {
+	c          *Conn
+	ctx        context.Context
+	method     string
+	req, reply any
+	opts       []grpc.CallOption
+	plan       plan
+	pin        *balancer.Member
+
+	avoid     uint64            // members that failed this call
+	tried     []etcderr.Attempt // failures so far
+	refreshes int
+	uncertain bool // an attempt may have been executed
+	first     try  // the first attempt; inside, so that most calls need one allocation
+}
+
+// Invoke makes a unary call; see the package comment for what it repeats. The
+// error is the context's, or one of rpctypes, or an *etcderr.Error.
+func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	if ctx == nil {
+		return etcderr.Invalid(etcderr.ShortMethod(method), "the context is nil")
+	}
+	if c.closed.Load() {
+		return etcderr.Closed(etcderr.ShortMethod(method))
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	k := &call{c: c, ctx: ctx, method: method, req: req, reply: reply, plan: planFor(method, req)}
+	k.opts = options(ctx, opts)
+	k.pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
+	c.hedges.call()
+	c.retries.call()
+	for n := uint(0); ; n++ {
+		err := k.attempt()
+		if err == nil {
+			return nil
+		}
+		wait, again := k.judge(err, n)
+		if !again {
+			return k.fail(err)
+		}
+		if err := backoff.Sleep(ctx, wait); err != nil {
+			return k.fail(err)
+		}
+	}
+}
+
+// attempt makes one attempt, hedged if that is allowed. A failure is noted in
+// k.tried.
+func (k *call) attempt() error {
+	if k.c.cfg.Auth != nil && k.plan.kind != login {
+		if err := k.c.cfg.Auth.Ensure(k.ctx); err != nil {
+			k.tried = append(k.tried, etcderr.Attempt{Err: err})
+			return &noToken{err}
+		}
+	}
+	if k.plan.hedge && k.pin == nil && k.c.cfg.Set.Usable() > 1 {
+		return k.hedged()
+	}
+	a := k.newAttempt(k.ctx)
+	return k.finish(a, k.send(a, k.reply))
+}
+
+// noToken: the call was not made because authentication failed.
+type noToken struct{ err error }
+
+func (e *noToken) Error() string { return e.err.Error() }
+func (e *noToken) Unwrap() error { return e.err }
+
+// try is one attempt under way.
+type try struct {
+	balancer.Context
+	began time.Time
+}
+
+func (k *call) newAttempt(ctx context.Context) *try {
+	a := &k.first
+	if !a.began.IsZero() {
+		a = &try{}
+	}
+	a.began = time.Now()
+	a.Context.Context = ctx
+	a.Pick.Avoid, a.Pick.Pin = k.avoid, k.pin
+	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
+	a.Pick.TellSent = k.plan.kind == write
+	return a
+}
+
+// send makes the RPC of an attempt.
+func (k *call) send(a *try, reply any) error {
+	err := k.c.cfg.Raw.Invoke(&a.Context, k.method, k.req, reply, k.opts...)
+	a.Pick.Finish(err == nil || etcderr.Known(err) != nil)
+	return err
+}
+
+// finish notes the outcome of an attempt.
+func (k *call) finish(a *try, err error) error {
+	if err == nil {
+		if k.plan.hedge {
+			k.c.delay.observe(time.Since(a.began))
+		}
+		return nil
+	}
+	name := ""
+	if m := a.Pick.Got; m != nil {
+		name = m.Name()
+		k.avoid |= m.Slot()
+		m.Failed(err)
+	}
+	k.tried = append(k.tried, etcderr.Attempt{Member: name, Err: err, Took: time.Since(a.began)})
+	return k.outcome(a, err)
+}
+
+// outcome turns an attempt's error into the user's form and decides whether the
+// request may have been executed.
+func (k *call) outcome(a *try, err error) error {
+	if k.c.closed.Load() && etcderr.Code(err) == codes.Canceled && k.ctx.Err() == nil {
+		return etcderr.Closed(etcderr.ShortMethod(k.method))
+	}
+	sent := a.Pick.Got != nil && (a.Pick.Sent || !a.Pick.TellSent)
+	if a.Pick.Got == nil && a.Pick.Err != nil && k.ctx.Err() == nil {
+		return &etcderr.Error{Method: etcderr.ShortMethod(k.method), Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: !k.uncertain}
+	}
+	out := etcderr.From(k.ctx, err)
+	e, ours := out.(*etcderr.Error)
+	if ours {
+		e.Unexecuted = !sent
+	}
+	if sent && !etcderr.NotExecuted(out) {
+		k.uncertain = true
+	}
+	if t, ok := a.Pick.Token.(*auth.Token); ok && etcderr.ClassOf(out) == etcderr.Token {
+		return &refused{out, t}
+	}
+	return out
+}
+
+// refused carries which token the server did not accept.
+type refused struct {
+	err   error
+	token *auth.Token
+}
+
+func (e *refused) Error() string { return e.err.Error() }
+func (e *refused) Unwrap() error { return e.err }
+
+// maxRefreshes per call: a token can expire again while the call waits.
+const maxRefreshes = 3
+
+// judge decides whether to repeat after err, the n-th failure from 0, and how
+// long to wait before.
+func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
+	if k.ctx.Err() != nil || n >= k.c.cfg.Limits.MaxRetries || k.c.closed.Load() {
+		return 0, false
+	}
+	lim := k.c.cfg.Limits
+	if k.tried[len(k.tried)-1].Member == "" {
+		// There was no member and the call does not wait for one, or no token: the
+		// keeper's own call was repeated already as often as makes sense.
+		return 0, false
+	}
+	class := etcderr.ClassOf(err)
+	if k.needsToken(err, class) {
+		if k.refreshes >= maxRefreshes || k.plan.kind == login {
+			return 0, false
+		}
+		k.refreshes++
+		var old *auth.Token
+		if r, ok := err.(*refused); ok {
+			old = r.token
+		}
+		return 0, k.c.cfg.Auth.Invalidate(old)
+	}
+	if k.plan.kind == write && !etcderr.NotExecuted(err) {
+		return 0, false
+	}
+	switch class {
+	case etcderr.Broken, etcderr.NoQuorum, etcderr.NoLeader, etcderr.Learner:
+		if !k.c.retries.take() {
+			return DefaultWaitMax, true
+		}
+		if k.pin == nil && n == 0 && k.c.cfg.Set.Usable() > 1 {
+			return 0, true
+		}
+		return lim.Wait(int(n)), true
+	case etcderr.Overload:
+		k.c.retries.take()
+		return lim.Wait(int(n)), true
+	}
+	return 0, false
+}
+
+// needsToken: the server wants a (new) token, and there is someone to get it.
+func (k *call) needsToken(err error, class etcderr.Class) bool {
+	if k.c.cfg.Auth == nil {
+		return false
+	}
+	// A client that knows its user, but found authentication switched off before,
+	// is told that its user name is empty once it is switched on.
+	return class == etcderr.Token || (err == rpctypes.ErrUserEmpty && k.c.cfg.Auth.Token() == nil)
+}
+
+// fail gives the last error its history.
+func (k *call) fail(err error) error {
+	switch e := err.(type) {
+	case *refused:
+		err = e.err
+	case *noToken:
+		err = etcderr.From(k.ctx, e.err)
+	}
+	if k.ctx.Err() != nil && etcderr.ClassOf(err) != etcderr.Final {
+		err = k.ctx.Err()
+	}
+	if err == k.ctx.Err() && len(k.tried) > 0 {
+		k.c.logEnded(k, err)
+	}
+	if e, ok := err.(*etcderr.Error); ok {
+		e.Method = etcderr.ShortMethod(k.method)
+		if len(k.tried) > 0 {
+			e.Tried = k.tried
+		}
+		e.Unexecuted = e.Unexecuted && !k.uncertain
+	}
+	return err
+}
+
+// logEvery bounds the lines about calls that their contexts ended.
+const logEvery = time.Second
+
+// logEnded explains a bare context error beside it: the value itself cannot.
+func (c *Conn) logEnded(k *call, err error) {
+	now, last := time.Now().UnixNano(), c.lastLog.Load()
+	if now-last < int64(logEvery) || !c.lastLog.CompareAndSwap(last, now) || c.cfg.Log == nil {
+		return
+	}
+	e := etcderr.Error{Reason: err.Error(), Tried: k.tried}
+	c.cfg.Log.Warn("call ended by its context", "method", etcderr.ShortMethod(k.method), "detail", e.Error(), "members", c.cfg.Set.Explain())
+}

@@ -1,0 +1,185 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/internal/auth"
+	"github.com/fairlead-go/fairlead/internal/balancer"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+)
+
+// StreamOptions are what an engine asks of a new stream.
+type StreamOptions struct {
+	Avoid  []string         // endpoints whose streams failed; a preference
+	Prefer *balancer.Member // where it would best be; a preference
+	Wait   bool             // wait for a member even if the client fails fast
+}
+
+type streamKey struct{}
+
+// WithStreamOptions returns a context for NewStream.
+func WithStreamOptions(ctx context.Context, o StreamOptions) context.Context {
+	return context.WithValue(ctx, streamKey{}, &o)
+}
+
+// Stream is a stream on one member. It ends with an error when its member is
+// ejected, stalls or is removed from the endpoints; the error's code is
+// Unavailable then, and a new stream will be on another member.
+type Stream struct {
+	grpc.ClientStream
+	c      *Conn
+	ctx    context.Context // the caller's
+	pick   *balancer.Pick
+	entry  *balancer.Stream
+	cancel context.CancelCauseFunc
+	once   sync.Once
+	method string
+}
+
+// Member is the endpoint that the stream runs on.
+func (s *Stream) Member() string { return s.pick.Got.Name() }
+
+// NewStream opens a stream. It waits for a member and a token as a call does;
+// it is not repeated, whoever reads from it knows where to go on.
+func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	short := etcderr.ShortMethod(method)
+	if ctx == nil {
+		return nil, etcderr.Invalid(short, "the context is nil")
+	}
+	if c.closed.Load() {
+		return nil, etcderr.Closed(short)
+	}
+	if c.cfg.Auth != nil {
+		if err := c.cfg.Auth.Ensure(ctx); err != nil {
+			return nil, etcderr.From(ctx, err)
+		}
+	}
+	opts = options(ctx, opts)
+	sctx, cancel := context.WithCancelCause(ctx)
+	a := &balancer.Context{Context: sctx}
+	a.Pick.Stream = true
+	a.Pick.Pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
+	if o, _ := ctx.Value(streamKey{}).(*StreamOptions); o != nil {
+		a.Pick.Prefer = o.Prefer
+		for _, m := range c.cfg.Set.Members() {
+			for _, name := range o.Avoid {
+				if m.Name() == name {
+					a.Pick.Avoid |= m.Slot()
+				}
+			}
+		}
+		if o.Wait {
+			opts = append(append([]grpc.CallOption(nil), opts...), grpc.WaitForReady(true))
+		}
+	}
+	cs, err := c.cfg.Raw.NewStream(a, desc, method, opts...)
+	if err != nil {
+		cancel(nil)
+		if a.Pick.Got == nil && a.Pick.Err != nil && ctx.Err() == nil {
+			return nil, &etcderr.Error{Method: short, Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: true}
+		}
+		return nil, c.named(short, a.Pick.Got, etcderr.From(ctx, err))
+	}
+	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, cancel: cancel, method: short}
+	if m := a.Pick.Got; m != nil {
+		s.entry = c.cfg.Set.AddStream(m, func(why error) { cancel(why) })
+	}
+	return s, nil
+}
+
+// RecvMsg returns io.EOF at the end of the stream, else the error in the form
+// that users see.
+func (s *Stream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err == nil || err == io.EOF {
+		if err == io.EOF {
+			s.end()
+		}
+		return err
+	}
+	defer s.end()
+	return s.explain(err)
+}
+
+// explain turns the error that ended the stream into the user's form, and tells
+// the member's state and the token's keeper of it.
+func (s *Stream) explain(err error) error {
+	var moved *etcderr.Error
+	if cause := context.Cause(s.ClientStream.Context()); s.ctx.Err() == nil && errors.As(cause, &moved) {
+		return moved
+	}
+	if s.c.closed.Load() && s.ctx.Err() == nil && etcderr.Code(err) == codes.Canceled {
+		return etcderr.Closed(s.method)
+	}
+	if s.pick.Got != nil {
+		s.pick.Got.Failed(err)
+	}
+	out := etcderr.From(s.ctx, err)
+	s.Refused(out)
+	return s.c.named(s.method, s.pick.Got, out)
+}
+
+// Refused looks at an error that came over the stream: if it says that the
+// stream's token is not valid, the next stream carries a fresh one.
+func (s *Stream) Refused(err error) {
+	if s.c.cfg.Auth == nil || etcderr.ClassOf(err) != etcderr.Token {
+		return
+	}
+	if t, ok := s.pick.Token.(*auth.Token); ok {
+		s.c.cfg.Auth.Invalidate(t)
+	}
+}
+
+// Close ends the stream from this side, if it has not ended yet.
+func (s *Stream) Close() {
+	s.cancel(nil)
+	s.end()
+}
+
+func (s *Stream) end() {
+	s.once.Do(func() {
+		if s.entry != nil {
+			s.entry.Remove()
+		}
+		s.cancel(nil)
+	})
+}
+
+// named adds method and member to an error of our own kind.
+func (c *Conn) named(method string, m *balancer.Member, err error) error {
+	if e, ok := err.(*etcderr.Error); ok {
+		e.Method = method
+		if m != nil && len(e.Tried) == 0 {
+			e.Tried = []etcderr.Attempt{{Member: m.Name(), Err: e.Cause}}
+		}
+	}
+	return err
+}
+
+// Credentials attach the current token to every call.
+func Credentials(k *auth.Keeper) TokenCredentials { return TokenCredentials{k} }
+
+// TokenCredentials implements credentials.PerRPCCredentials.
+type TokenCredentials struct{ keeper *auth.Keeper }
+
+// GetRequestMetadata tells the attempt which token it carries.
+func (t TokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	token := t.keeper.Token()
+	if token == nil {
+		return nil, nil
+	}
+	if p := balancer.PickOf(ctx); p != nil {
+		p.Token = token
+	}
+	return token.Metadata(), nil
+}
+
+// RequireTransportSecurity is false: etcd's tokens are used over plain text too,
+// as the user has configured the endpoints.
+func (t TokenCredentials) RequireTransportSecurity() bool { return false }
