@@ -188,7 +188,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	}
 	if !w.notNew {
 		w.notNew = true
-		if len(resp.Events) > 0 {
+		if len(resp.Events) > 0 || resp.Fragment {
 			resp = &pb.WatchResponse{Header: h, WatchId: resp.WatchId, Created: true}
 		}
 		c.offer(now, w, resp, nil, false)

@@ -255,7 +255,8 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 		}
 		g.avoid = append(slices.Clip(g.avoid), st.member)
 	}
-	if g.attempt == 0 { // the first of a row only: an outage must not flood the log
+	if g.attempt == 0 || errors.Is(err, errProtocol) || errors.Is(err, errWrongCluster) {
+		// Of ordinary failures the first of a row only: an outage must not flood the log.
 		c.do(action{kind: actNote, st: st, err: err, note: "watch stream ended, resuming its watchers"})
 	}
 	if v == NoLeader {

@@ -67,6 +67,8 @@ func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err
 		for w := g.first; w != nil; w = w.next {
 			if w.state == stateChecked {
 				w.state = stateSuspect
+			}
+			if w.state == stateSuspect {
 				g.due[dueConfirm] = now.Add(confirmAgain)
 			}
 		}
@@ -81,15 +83,15 @@ func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err
 	var back []*watcher
 	for w := g.first; w != nil; {
 		next := w.next
-		if w.state == stateChecked {
-			replaced := cluster != 0 && w.cluster != 0 && cluster != w.cluster
-			if replaced || rev < w.known {
-				c.lost(now, w, rev, cluster)
-			} else {
-				w.state = statePending
-				back = append(back, w)
-				wrong = wrong || st != nil && st.cluster != 0 && st.cluster != w.cluster
-			}
+		replaced := cluster != 0 && w.cluster != 0 && cluster != w.cluster
+		switch ours := !replaced && rev >= w.known; {
+		case w.state != stateChecked && w.state != stateSuspect:
+		case ours: // also proof for those that became suspect during the check
+			w.state = statePending
+			back = append(back, w)
+			wrong = wrong || st != nil && st.cluster != 0 && st.cluster != w.cluster
+		case w.state == stateChecked:
+			c.lost(now, w, rev, cluster)
 		}
 		w = next
 	}

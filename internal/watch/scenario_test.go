@@ -1,0 +1,318 @@
+package watch
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/watch/scenario"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the code does into the scenario files")
+
+func TestScenarios(t *testing.T) {
+	scenario.Run(t, "testdata/*.txt", *rewrite, func(t *testing.T) func(scenario.Command) string {
+		return newDriver(t).do
+	})
+}
+
+// driver plays the shell for one scenario. Time stands still between commands.
+type driver struct {
+	t        *testing.T
+	core     *core
+	now      time.Time
+	nmembers int
+	watchers map[string]*watcher
+	names    map[*watcher]string
+	streams  map[string]*stream
+	blocked  map[*watcher]bool
+	out      []string
+}
+
+func newDriver(t *testing.T) *driver {
+	d := &driver{
+		t: t, now: time.Unix(1_000_000, 0), nmembers: 3,
+		watchers: map[string]*watcher{}, names: map[*watcher]string{}, streams: map[string]*stream{}, blocked: map[*watcher]bool{},
+	}
+	d.core = newCore(DefaultBufferLimit, func() int { return d.nmembers }, true, func() float64 { return 0.5 })
+	return d
+}
+
+func (d *driver) do(c scenario.Command) string {
+	d.out = nil
+	d.input(c)
+	d.run()
+	return scenario.Lines(d.out)
+}
+
+var verdicts = map[string]Verdict{"": Retry, "retry": Retry, "noleader": NoLeader, "fatal": Fatal}
+
+func (d *driver) input(c scenario.Command) {
+	k := d.core
+	verdict := verdicts[c.Args["verdict"]]
+	var err error
+	if s := c.Args["err"]; s != "" {
+		err = errors.New(s)
+	}
+	switch c.Name {
+	case "limit":
+		k.limit = c.Int(d.t, "bytes", 0)
+	case "members":
+		d.nmembers = int(c.Int(d.t, "n", 0))
+	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created]
+		for name := range strings.SplitSeq(c.Word(0), ",") {
+			r := &pb.WatchCreateRequest{
+				Key: []byte(c.Args["key"]), RangeEnd: []byte(c.Args["end"]), StartRevision: c.Int(d.t, "rev", 0),
+				Fragment: c.Has("fragment"), ProgressNotify: c.Has("progress"), PrevKv: c.Has("prevkv"),
+			}
+			if c.Has("nodelete") {
+				r.Filters = append(r.Filters, pb.WatchCreateRequest_NODELETE)
+			}
+			w := newWatcher(Request{Create: r, RequireLeader: c.Has("leader"), CreatedNotify: c.Has("created")})
+			d.watchers[name], d.names[w] = w, name
+			k.add(d.now, c.Args["group"], w)
+			d.run()
+		}
+	case "opened":
+		k.opened(d.now, d.stream(c), c.Args["member"])
+	case "broken":
+		k.broken(d.now, d.stream(c), err, verdict)
+	case "recv":
+		resp := d.response(c)
+		if resp.Canceled && err == nil && resp.CancelReason != "" {
+			err = errors.New(resp.CancelReason)
+		}
+		k.response(d.now, d.stream(c), resp, err, verdict)
+	case "block":
+		d.blocked[d.watcher(c)] = true
+	case "take": // take NAME [n=]: the consumer takes n responses of its backlog
+		for range c.Int(d.t, "n", 1) {
+			d.take(d.watcher(c))
+		}
+	case "unblock":
+		w := d.watcher(c)
+		d.blocked[w] = false
+		for w.queued() {
+			d.take(w)
+		}
+	case "cancel":
+		k.cancel(d.now, d.watcher(c))
+	case "progress":
+		k.requestProgress(c.Args["group"])
+	case "confirmed":
+		k.confirmed(d.now, k.groups[c.Args["group"]], c.Int(d.t, "rev", 0), uint64(c.Int(d.t, "cluster", 7)), err)
+	case "wait": // time passes; timers fire when they are due
+		end := d.now.Add(c.Duration(d.t))
+		for {
+			g := d.nextTimer()
+			if g == nil || g.armed.After(end) {
+				break
+			}
+			d.now = g.armed
+			k.tick(d.now, g)
+			d.run()
+		}
+		d.now = end
+	case "close":
+		k.close(d.now)
+	case "state":
+		for _, name := range slices.Sorted(mapsKeys(d.watchers)) {
+			w := d.watchers[name]
+			d.say("%s %s resume=%d known=%d queued=%v", name, w.state, w.resume, w.known, w.queued())
+		}
+		d.say("buffered=%d", k.buffered)
+	default:
+		d.t.Fatalf("unknown command %q", c.Name)
+	}
+}
+
+func mapsKeys[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (d *driver) nextTimer() *group {
+	var first *group
+	for _, name := range slices.Sorted(mapsKeys(d.core.groups)) {
+		g := d.core.groups[name]
+		if !g.armed.IsZero() && (first == nil || g.armed.Before(first.armed)) {
+			first = g
+		}
+	}
+	return first
+}
+
+func (d *driver) watcher(c scenario.Command) *watcher {
+	w := d.watchers[c.Word(0)]
+	if w == nil {
+		d.t.Fatalf("%s: no watcher %q", c.Name, c.Word(0))
+	}
+	return w
+}
+
+func (d *driver) stream(c scenario.Command) *stream {
+	st := d.streams[c.Word(0)]
+	if st == nil {
+		d.t.Fatalf("%s: no stream %q", c.Name, c.Word(0))
+	}
+	return st
+}
+
+// response: recv STREAM id= rev= cluster= events=11,12 size= compact= reason= [created] [canceled] [fragment] [noheader]
+func (d *driver) response(c scenario.Command) *pb.WatchResponse {
+	resp := &pb.WatchResponse{
+		WatchId: c.Int(d.t, "id", 0), Created: c.Has("created"), Canceled: c.Has("canceled"), Fragment: c.Has("fragment"),
+		CompactRevision: c.Int(d.t, "compact", 0), CancelReason: c.Args["reason"],
+	}
+	for _, rev := range c.Ints(d.t, "events") {
+		resp.Events = append(resp.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev, Value: make([]byte, c.Int(d.t, "size", 0))}})
+	}
+	if !c.Has("noheader") {
+		resp.Header = &pb.ResponseHeader{ClusterId: uint64(c.Int(d.t, "cluster", 7)), Revision: c.Int(d.t, "rev", 0)}
+	}
+	return resp
+}
+
+func (d *driver) say(format string, args ...any) { d.out = append(d.out, fmt.Sprintf(format, args...)) }
+
+func (d *driver) take(w *watcher) {
+	it, ok := d.core.head(w)
+	if !ok {
+		d.say("%s has nothing", d.names[w])
+		return
+	}
+	d.say("%s takes %s", d.names[w], show(it.d.Resp, it.d.Err))
+	d.core.taken(d.now, w)
+	d.run()
+}
+
+func (d *driver) run() {
+	k := d.core
+	for i := 0; i < len(k.acts); i++ {
+		a := k.acts[i]
+		name := d.names[a.w]
+		switch a.kind {
+		case actOpen:
+			s := fmt.Sprintf("s%d", a.st.seq)
+			d.streams[s] = a.st
+			line := "open " + s
+			if a.g.name != "" {
+				line += " group=" + a.g.name
+			}
+			if len(a.st.avoid) > 0 {
+				line += " avoid=" + strings.Join(a.st.avoid, ",")
+			}
+			d.say("%s", line)
+		case actSend:
+			d.say("send s%d %s", a.st.seq, showRequest(a.req))
+		case actShut:
+			d.say("shut s%d", a.st.seq)
+		case actOffer:
+			switch {
+			case a.w.dropped:
+			case a.w.queued() || d.blocked[a.w]:
+				d.say("%s is blocked at %s", name, show(a.resp, a.err))
+				k.blocked(d.now, a.w, Delivery{a.resp, a.err}, a.last)
+			default:
+				d.say("%s gets %s", name, show(a.resp, a.err))
+				k.delivered(a.w, a.last)
+			}
+		case actPump:
+			d.say("pump %s", name)
+		case actStop:
+			d.say("stop and end %s", name)
+		case actEnd:
+			d.say("end %s", name)
+		case actTell:
+			d.say("tell %s", name)
+		case actArm:
+			if a.at.IsZero() {
+				d.say("timer off")
+			} else {
+				d.say("timer in %s", a.at.Sub(d.now))
+			}
+		case actConfirm:
+			d.say("confirm")
+		case actNote:
+			line := "note: " + a.note
+			if a.w != nil {
+				line += " (" + name + ")"
+			}
+			if a.err != nil {
+				line += ": " + a.err.Error()
+			}
+			d.say("%s", line)
+		}
+	}
+	k.acts = k.acts[:0]
+}
+
+func showRequest(r *pb.WatchRequest) string {
+	if q := r.GetCreateRequest(); q != nil {
+		s := fmt.Sprintf("create id=%d key=%s", q.WatchId, q.Key)
+		if len(q.RangeEnd) > 0 {
+			s += ".." + string(q.RangeEnd)
+		}
+		s += fmt.Sprintf(" rev=%d", q.StartRevision)
+		if q.Fragment {
+			s += " fragment"
+		}
+		if q.PrevKv {
+			s += " prevkv"
+		}
+		for _, f := range q.Filters {
+			s += " " + strings.ToLower(f.String())
+		}
+		return s
+	}
+	if q := r.GetCancelRequest(); q != nil {
+		return fmt.Sprintf("cancel id=%d", q.WatchId)
+	}
+	return "progress"
+}
+
+func show(r *pb.WatchResponse, err error) string {
+	var s []string
+	if r.Created {
+		s = append(s, "created")
+	}
+	if len(r.Events) > 0 {
+		var revs []string
+		for _, ev := range r.Events {
+			revs = append(revs, fmt.Sprint(revision(ev)))
+		}
+		s = append(s, "events="+strings.Join(revs, ","))
+	}
+	if r.Fragment {
+		s = append(s, "fragment")
+	}
+	if r.Canceled {
+		s = append(s, "canceled")
+	}
+	if r.CompactRevision != 0 {
+		s = append(s, fmt.Sprintf("compact=%d", r.CompactRevision))
+	}
+	if len(s) == 0 {
+		s = append(s, "progress")
+	}
+	if rev := r.Header.GetRevision(); rev != 0 {
+		s = append(s, fmt.Sprintf("rev=%d", rev))
+	}
+	if err != nil {
+		s = append(s, fmt.Sprintf("err=%q", err))
+	}
+	return strings.Join(s, " ")
+}
