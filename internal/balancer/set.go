@@ -206,6 +206,13 @@ func (s *Set) AddStream(m *Member, end func(error)) *Stream {
 // Usable is how many members could take a call now.
 func (s *Set) Usable() int { return int(s.count.Load()) }
 
+// Usable reports that m has a working connection.
+func (m *Member) Usable() bool {
+	m.set.mu.Lock()
+	defer m.set.mu.Unlock()
+	return m.ready && !m.removed
+}
+
 // poke makes the monitor look at the members now.
 func (s *Set) poke() {
 	select {

@@ -27,6 +27,7 @@ package retry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -49,7 +51,9 @@ type Config struct {
 	Auth   *auth.Keeper // nil without authentication
 	Group  *worker.Group
 	Limits Limits
-	Log    *slog.Logger
+	// MaxSend is gRPC's limit for requests, in bytes: one above it was not sent.
+	MaxSend int
+	Log     *slog.Logger
 }
 
 // Conn makes calls over all members. It is a grpc.ClientConnInterface, so every
@@ -237,6 +241,9 @@ func (k *call) outcome(a *try, err error) error {
 	}
 	out := etcderr.From(k.ctx, err)
 	e, ours := out.(*etcderr.Error)
+	if ours && sent && k.tooLarge(e) {
+		sent = false
+	}
 	if ours {
 		e.Unexecuted = !sent
 	}
@@ -247,6 +254,17 @@ func (k *call) outcome(a *try, err error) error {
 		return &refused{out, t}
 	}
 	return out
+}
+
+// tooLarge: gRPC refused to send the request. It gives the same code when an
+// answer was too large to receive, so the size has to be looked at.
+func (k *call) tooLarge(e *etcderr.Error) bool {
+	m, ok := k.req.(proto.Message)
+	if !ok || e.Status != codes.ResourceExhausted || k.c.cfg.MaxSend <= 0 || proto.Size(m) <= k.c.cfg.MaxSend {
+		return false
+	}
+	e.Reason = fmt.Sprintf("the request has %d bytes, more than the client's limit of %d", proto.Size(m), k.c.cfg.MaxSend)
+	return true
 }
 
 // refused carries which token the server did not accept.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -42,8 +43,26 @@ type Stream struct {
 	method string
 }
 
-// Member is the endpoint that the stream runs on.
-func (s *Stream) Member() string { return s.pick.Got.Name() }
+// StreamOf finds our stream behind a generated client's stream; nil if it runs
+// over a client that is not ours.
+func StreamOf(cs grpc.ClientStream) *Stream {
+	switch s := cs.(type) {
+	case *grpc.GenericClientStream[pb.WatchRequest, pb.WatchResponse]:
+		cs = s.ClientStream
+	case *grpc.GenericClientStream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]:
+		cs = s.ClientStream
+	}
+	s, _ := cs.(*Stream)
+	return s
+}
+
+// Member is the endpoint that the stream runs on, "" for a nil Stream.
+func (s *Stream) Member() string {
+	if s == nil || s.pick.Got == nil {
+		return ""
+	}
+	return s.pick.Got.Name()
+}
 
 // NewStream opens a stream. It waits for a member and a token as a call does;
 // it is not repeated, whoever reads from it knows where to go on.
@@ -128,7 +147,7 @@ func (s *Stream) explain(err error) error {
 // Refused looks at an error that came over the stream: if it says that the
 // stream's token is not valid, the next stream carries a fresh one.
 func (s *Stream) Refused(err error) {
-	if s.c.cfg.Auth == nil || etcderr.ClassOf(err) != etcderr.Token {
+	if s == nil || s.c.cfg.Auth == nil || etcderr.ClassOf(err) != etcderr.Token {
 		return
 	}
 	if t, ok := s.pick.Token.(*auth.Token); ok {

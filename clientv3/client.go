@@ -1,0 +1,398 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/fairlead-go/fairlead/internal/auth"
+	"github.com/fairlead-go/fairlead/internal/balancer"
+	"github.com/fairlead-go/fairlead/internal/endpoint"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/retry"
+	"github.com/fairlead-go/fairlead/internal/transport"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// Client is a client of one etcd cluster. It is made by New, is safe for concurrent
+// use and should be shared; Close releases what it holds. The embedded interfaces
+// may be replaced, before the client is shared, to change what its methods do.
+type Client struct {
+	Cluster
+	KV
+	Lease
+	Watcher
+	Auth
+	Maintenance
+
+	// Username, Password and Token are those of the Config; changing them has no
+	// effect.
+	Username string
+	Password string
+	Token    string
+
+	cfg    Config
+	ctx    context.Context
+	cancel context.CancelFunc
+	group  *worker.Group // everything that runs in the background
+	keeper *auth.Keeper  // nil without authentication
+	link   *link         // nil for a client without a connection
+	lg     *atomic.Pointer[zap.Logger]
+	log    *slog.Logger
+
+	watches Watcher // the ones that New made; the fields may have been replaced
+	leases  Lease
+
+	mu        sync.Mutex
+	endpoints []string         // guarded by mu; as the user wrote them
+	sides     map[string]*link // guarded by mu
+	closed    bool             // guarded by mu
+	closing   chan struct{}    // closed when Close has done all
+
+	leading struct {
+		sync.Mutex
+		asked  time.Time
+		member *balancer.Member
+	}
+}
+
+// New makes a client. It does not wait for a connection, but with a user name for
+// the first token and with RejectOldCluster for the servers' versions, at most
+// DialTimeout. The configuration's mistakes are errors: ErrNoAvailableEndpoints,
+// ErrMutuallyExclusiveCfg, or one with code InvalidArgument that says what is wrong.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	endpoints, err := endpoint.ParseAll(cfg.Endpoints)
+	if err != nil {
+		return nil, etcderr.Invalid("", "%v", err)
+	}
+	lg, err := newLogger(&cfg)
+	if err != nil {
+		e := etcderr.Invalid("", "LogConfig: %v", err)
+		e.Cause = err
+		return nil, e
+	}
+	c := newClient(cfg.Context)
+	c.cfg = cfg
+	c.Username, c.Password, c.Token = cfg.Username, cfg.Password, cfg.Token
+	c.endpoints = slices.Clone(cfg.Endpoints)
+	c.lg.Store(lg)
+	c.keeper = c.newKeeper()
+	if c.link, err = c.newLink(endpoints); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	c.Cluster = NewCluster(c)
+	c.KV = NewKV(c)
+	c.Lease = NewLease(c)
+	c.Watcher = NewWatcher(c)
+	c.Auth = NewAuth(c)
+	c.Maintenance = NewMaintenance(c)
+	c.watches, c.leases = c.Watcher, c.Lease
+	if err := c.greet(); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	if cfg.AutoSyncInterval > 0 {
+		c.group.Go(c.autoSync)
+	}
+	return c, nil
+}
+
+// NewFromURL makes a client of one endpoint.
+func NewFromURL(url string) (*Client, error) { return New(Config{Endpoints: []string{url}}) }
+
+// NewFromURLs makes a client of several endpoints.
+func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
+
+// Option changes a client made by NewCtxClient.
+type Option func(*Client)
+
+// NewCtxClient makes a client without a connection, for programs that set its
+// interfaces themselves.
+func NewCtxClient(ctx context.Context, opts ...Option) *Client {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c := newClient(ctx)
+	c.lg.Store(zap.NewNop())
+	for _, o := range opts {
+		if o != nil {
+			o(c)
+		}
+	}
+	return c
+}
+
+// WithZapLogger sets the logger of a client made by NewCtxClient.
+func WithZapLogger(lg *zap.Logger) Option {
+	return func(c *Client) { c.WithLogger(lg) }
+}
+
+func newClient(parent context.Context) *Client {
+	c := &Client{lg: &atomic.Pointer[zap.Logger]{}, sides: make(map[string]*link), closing: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(parent)
+	// Not ended by the parent: a context that was meant for dialling must not take
+	// the renewal of tokens with it.
+	c.group = worker.New(context.WithoutCancel(parent))
+	c.log = newSlog(c.lg)
+	return c
+}
+
+// greet does what New waits for.
+func (c *Client) greet() error {
+	ctx := c.ctx
+	if c.cfg.DialTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.DialTimeout)
+		defer cancel()
+	}
+	if c.keeper != nil {
+		if err := c.keeper.Ensure(ctx); err != nil {
+			return etcderr.From(ctx, err)
+		}
+	}
+	if c.cfg.RejectOldCluster {
+		return c.checkVersions(ctx)
+	}
+	return nil
+}
+
+// checkVersions fails if a member that answers is too old; one answer is enough.
+func (c *Client) checkVersions(ctx context.Context) error {
+	type answer struct {
+		version string
+		err     error
+	}
+	eps := c.Endpoints()
+	answers := make(chan answer, len(eps))
+	for _, ep := range eps {
+		if !c.group.Go(func(context.Context) {
+			r, err := c.Maintenance.Status(ctx, ep)
+			if err != nil {
+				answers <- answer{err: err}
+				return
+			}
+			answers <- answer{version: r.Version}
+		}) {
+			answers <- answer{err: etcderr.Closed("Maintenance.Status")}
+		}
+	}
+	var failure error
+	good := false
+	for range eps {
+		a := <-answers
+		switch {
+		case a.err != nil:
+			failure = a.err
+		case tooOld(a.version):
+			return ErrOldCluster
+		default:
+			good = true
+		}
+	}
+	if good {
+		return nil
+	}
+	return failure
+}
+
+// oldest is the first version (3.x) that this client is tested with.
+const oldestMinor = 4
+
+func tooOld(version string) bool {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	ma, err1 := strconv.Atoi(major)
+	mi, err2 := strconv.Atoi(minor)
+	if err1 != nil || err2 != nil {
+		return true // not a version that etcd has
+	}
+	return ma < 3 || (ma == 3 && mi < oldestMinor)
+}
+
+// Close ends the client: all calls, watches and renewals. It returns when all its
+// goroutines have ended. Closing again does nothing and returns nil.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	first := !c.closed
+	c.closed = true
+	sides := c.sides
+	c.sides = nil
+	c.mu.Unlock()
+	if !first {
+		<-c.closing
+		return nil
+	}
+	defer close(c.closing)
+	if c.link != nil {
+		c.link.conn.Shut()
+	}
+	c.cancel()
+	var err error
+	for _, e := range []interface{ Close() error }{c.Watcher, c.Lease, c.watches, c.leases} {
+		if e != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}
+	if c.link != nil {
+		err = errors.Join(err, c.link.close())
+	}
+	for _, l := range sides {
+		err = errors.Join(err, l.close())
+	}
+	c.group.Stop()
+	return err
+}
+
+// Ctx ends when the client is closed.
+func (c *Client) Ctx() context.Context { return c.ctx }
+
+// Endpoints returns the endpoints, as they were given.
+func (c *Client) Endpoints() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.endpoints)
+}
+
+// SetEndpoints replaces the endpoints, as UpdateEndpoints does. What
+// UpdateEndpoints refuses is logged and changes nothing.
+func (c *Client) SetEndpoints(eps ...string) {
+	if err := c.UpdateEndpoints(eps...); err != nil {
+		c.log.Warn("endpoints refused", "endpoints", eps, "error", err)
+	}
+}
+
+// UpdateEndpoints replaces the endpoints. Connections to those that stay are kept;
+// watches and renewals on those that go move to the others. An empty list is
+// ErrNoAvailableEndpoints, and one with a mistake is an error too; then nothing
+// changes.
+func (c *Client) UpdateEndpoints(eps ...string) error {
+	if len(eps) == 0 {
+		return ErrNoAvailableEndpoints
+	}
+	list, err := endpoint.ParseAll(eps)
+	if err != nil {
+		return etcderr.Invalid("", "%v", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return etcderr.Closed("")
+	}
+	c.endpoints = slices.Clone(eps)
+	if c.link != nil {
+		c.link.set.SetEndpoints(list)
+	}
+	return nil
+}
+
+// Sync replaces the endpoints by the client URLs of the cluster's members, without
+// learners and members that have not started yet.
+func (c *Client) Sync(ctx context.Context) error {
+	resp, err := c.MemberList(ctx)
+	if err != nil {
+		return err
+	}
+	var eps []string
+	for _, m := range resp.Members {
+		if m.Name != "" && !m.IsLearner {
+			eps = append(eps, m.ClientURLs...)
+		}
+	}
+	return c.UpdateEndpoints(eps...)
+}
+
+// autoSyncTimeout bounds one Sync of AutoSyncInterval.
+const autoSyncTimeout = 5 * time.Second
+
+func (c *Client) autoSync(ctx context.Context) {
+	t := time.NewTicker(c.cfg.AutoSyncInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.ctx.Done():
+			return
+		case <-t.C:
+		}
+		sctx, cancel := context.WithTimeout(ctx, autoSyncTimeout)
+		err := c.Sync(sctx)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("endpoints could not be synchronized", "error", err)
+		}
+	}
+}
+
+// Dial connects to one endpoint with the client's configuration. The connection
+// belongs to the caller; it is gRPC's own, without the client's members and
+// retries.
+func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
+	e, err := endpoint.Parse(ep)
+	if err != nil {
+		return nil, etcderr.Invalid("", "%v", err)
+	}
+	secure := c.cfg.TLS
+	switch encrypted := transport.UseTLS(e, secure != nil); {
+	case !encrypted:
+		secure = nil
+	case secure == nil:
+		secure = plainTLS()
+	}
+	opts := append([]grpc.DialOption{grpc.WithAuthority(e.ServerName())}, c.dialOptions(secure, false)...)
+	return grpc.NewClient("passthrough:///"+e.Target(), opts...)
+}
+
+// ActiveConnection returns gRPC's connection over all members, nil for a client
+// without one. Calls on it pick members as the client does, but are neither
+// repeated nor hedged.
+func (c *Client) ActiveConnection() *grpc.ClientConn {
+	if c.link == nil {
+		return nil
+	}
+	return c.link.raw
+}
+
+// GetLogger returns the logger.
+func (c *Client) GetLogger() *zap.Logger { return c.lg.Load() }
+
+// WithLogger replaces the logger and returns the client.
+//
+// Deprecated: use Config.Logger or WithZapLogger.
+func (c *Client) WithLogger(lg *zap.Logger) *Client {
+	if lg == nil {
+		lg = zap.NewNop()
+	}
+	c.lg.Store(lg)
+	return c
+}
+
+// WithRequireLeader returns a context whose requests fail on a member that has no
+// leader, instead of being answered from what that member knows.
+func WithRequireLeader(ctx context.Context) context.Context {
+	md, ok := metadata.FromOutgoingContext(ctx)
+	if !ok {
+		md = metadata.MD{}
+	}
+	md.Set(rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+// WithFailFast returns a context whose requests fail at once when no member is
+// available, as with Config.FailFast.
+func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFast(ctx) }

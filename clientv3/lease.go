@@ -1,0 +1,390 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+
+	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/lease"
+	"github.com/fairlead-go/fairlead/internal/retry"
+)
+
+// LeaseID names a lease.
+type LeaseID int64
+
+// NoLease is the id of no lease.
+const NoLease LeaseID = 0
+
+// MaxLeaseTTL is the longest time to live of a lease, in seconds.
+const MaxLeaseTTL = 9000000000
+
+// LeaseResponseChSize is the capacity of the channels that KeepAlive returns. It
+// exists because the official client exports it and must not be changed while
+// leases are kept.
+var LeaseResponseChSize = 16
+
+// LeaseRevokeResponse is the wire message under a name of this package.
+type LeaseRevokeResponse pb.LeaseRevokeResponse
+
+// LeaseGrantResponse describes a new lease.
+type LeaseGrantResponse struct {
+	*pb.ResponseHeader
+	ID    LeaseID
+	TTL   int64 // seconds, as the server chose it
+	Error string
+}
+
+// LeaseKeepAliveResponse is an acknowledged renewal.
+type LeaseKeepAliveResponse struct {
+	*pb.ResponseHeader
+	ID  LeaseID
+	TTL int64 // seconds
+}
+
+// LeaseTimeToLiveResponse describes a lease.
+type LeaseTimeToLiveResponse struct {
+	*pb.ResponseHeader
+	ID LeaseID `json:"id"`
+
+	// TTL is how many seconds are left; -1 if there is no such lease.
+	TTL int64 `json:"ttl"`
+
+	// GrantedTTL is how many seconds a renewal gives.
+	GrantedTTL int64 `json:"granted-ttl"`
+
+	// Keys are the attached keys, if WithAttachedKeys asked for them.
+	Keys [][]byte `json:"keys"`
+}
+
+// LeaseStatus is one lease of a list.
+type LeaseStatus struct {
+	ID LeaseID `json:"id"`
+}
+
+// LeaseLeasesResponse lists leases.
+type LeaseLeasesResponse struct {
+	*pb.ResponseHeader
+	Leases []LeaseStatus `json:"leases"`
+}
+
+// ErrKeepAliveHalted is returned by KeepAlive when it cannot keep anything alive,
+// for instance after Close.
+type ErrKeepAliveHalted struct {
+	Reason error
+}
+
+// Error says why.
+func (e ErrKeepAliveHalted) Error() string {
+	if e.Reason == nil {
+		return "etcdclient: leases keep alive halted"
+	}
+	return "etcdclient: leases keep alive halted: " + e.Reason.Error()
+}
+
+// Unwrap returns the reason.
+func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
+
+// Lease grants, renews and revokes leases. All methods are safe for concurrent use
+// and honour their context.
+type Lease interface {
+	// Grant makes a lease that lives for ttl seconds after its last renewal; the
+	// server may choose a longer time. It is safe against a lost answer: the client
+	// chooses the id and recognizes its own lease.
+	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
+
+	// Revoke ends a lease and deletes its keys.
+	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
+
+	// TimeToLive describes a lease. One that does not exist is no error: its TTL is
+	// -1.
+	TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error)
+
+	// Leases lists all leases.
+	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
+
+	// KeepAlive renews a lease three times per TTL until ctx ends or the lease is
+	// lost, through another member when one does not answer. The channel gets the
+	// server's answers; one that is not read keeps the latest ones. It is closed when
+	// ctx ends, when the lease has expired or was revoked, when it could not be
+	// renewed for so long that the server may have expired it, and when the client is
+	// closed. It is closed before the server can give the lease's keys to anyone
+	// else.
+	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
+
+	// KeepAliveOnce renews a lease once. A lease that does not exist is
+	// rpctypes.ErrLeaseNotFound.
+	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
+
+	// Close stops all renewals and waits until their goroutines have ended. Leases
+	// are not revoked.
+	Close() error
+}
+
+// LeaseOp is an operation on a lease.
+type LeaseOp struct {
+	id           LeaseID
+	attachedKeys bool
+}
+
+// LeaseOption changes what TimeToLive does.
+type LeaseOption func(*LeaseOp)
+
+// WithAttachedKeys makes TimeToLive list the keys of the lease.
+func WithAttachedKeys() LeaseOption { return func(op *LeaseOp) { op.attachedKeys = true } }
+
+type lessor struct {
+	c       *Client // may be nil
+	remote  pb.LeaseClient
+	callOpt []grpc.CallOption
+	engine  *lease.Engine
+	log     *slog.Logger
+}
+
+// NewLease returns a Lease over the client's connection. It must be closed.
+func NewLease(c *Client) Lease {
+	wait := time.Duration(0)
+	if c != nil && c.cfg.DialTimeout > 0 {
+		wait = c.cfg.DialTimeout + time.Second
+	}
+	return newLessor(RetryLeaseClient(c), c, nil, wait)
+}
+
+// NewLeaseFromLeaseClient returns a Lease over any protobuf client; c gives the
+// call options and may be nil. keepAliveTimeout is how long a lease whose TTL is
+// not known yet may go without an answer; at most one second stands for the
+// default of 6 s. It must be closed.
+func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration) Lease {
+	if keepAliveTimeout <= time.Second {
+		keepAliveTimeout = 0
+	}
+	return newLessor(remote, c, c.callOptions(), keepAliveTimeout)
+}
+
+func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAnswer time.Duration) *lessor {
+	l := &lessor{c: c, remote: remote, callOpt: opts, log: c.slog()}
+	l.engine = lease.New(lease.Config{Open: l.open, Judge: judgeLease, FirstAnswer: firstAnswer, Log: l.log})
+	return l
+}
+
+func judgeLease(err error) lease.Verdict {
+	if streamRetryable(err) {
+		return lease.Retry
+	}
+	return lease.Fatal
+}
+
+func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
+	switch {
+	case ctx == nil:
+		return nil, errNilContext("Lease.LeaseGrant")
+	case ttl <= 0:
+		return nil, etcderr.Invalid("Lease.LeaseGrant", "a lease cannot live for %d seconds; the time to live must be positive", ttl)
+	case ttl > MaxLeaseTTL:
+		return nil, rpctypes.ErrLeaseTTLTooLarge
+	}
+	req := &pb.LeaseGrantRequest{TTL: ttl, ID: 1 + rand.Int64N(math.MaxInt64)}
+	sent := time.Now()
+	resp, err := l.remote.LeaseGrant(ctx, req, l.callOpt...)
+	if err != nil {
+		err = ContextError(ctx, err)
+		if err != rpctypes.ErrLeaseExist {
+			return nil, err
+		}
+		// Nobody else draws the same of 2^63 numbers: an earlier attempt of this call
+		// was executed and its answer lost.
+		r, err := l.TimeToLive(ctx, LeaseID(req.ID))
+		if err != nil {
+			return nil, err
+		}
+		if r.TTL <= 0 {
+			return nil, rpctypes.ErrLeaseNotFound
+		}
+		return &LeaseGrantResponse{ResponseHeader: r.ResponseHeader, ID: r.ID, TTL: r.GrantedTTL}, nil
+	}
+	if resp.Error == "" {
+		l.engine.Granted(resp.ID, resp.TTL, sent)
+	}
+	return &LeaseGrantResponse{ResponseHeader: resp.Header, ID: LeaseID(resp.ID), TTL: resp.TTL, Error: resp.Error}, nil
+}
+
+func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {
+	r, err := invoke(ctx, "Lease.LeaseRevoke", l.callOpt, l.remote.LeaseRevoke, &pb.LeaseRevokeRequest{ID: int64(id)})
+	if err == nil || err == rpctypes.ErrLeaseNotFound {
+		l.engine.Revoked(int64(id))
+	}
+	return (*LeaseRevokeResponse)(r), err
+}
+
+func (l *lessor) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error) {
+	op := LeaseOp{id: id}
+	for _, o := range opts {
+		if o != nil {
+			o(&op)
+		}
+	}
+	r, err := invoke(ctx, "Lease.LeaseTimeToLive", l.callOpt, l.remote.LeaseTimeToLive,
+		&pb.LeaseTimeToLiveRequest{ID: int64(op.id), Keys: op.attachedKeys})
+	if err != nil {
+		return nil, err
+	}
+	return &LeaseTimeToLiveResponse{ResponseHeader: r.Header, ID: LeaseID(r.ID), TTL: r.TTL, GrantedTTL: r.GrantedTTL, Keys: r.Keys}, nil
+}
+
+func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
+	r, err := invoke(ctx, "Lease.LeaseLeases", l.callOpt, l.remote.LeaseLeases, &pb.LeaseLeasesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]LeaseStatus, len(r.Leases))
+	for i, s := range r.Leases {
+		list[i] = LeaseStatus{ID: LeaseID(s.ID)}
+	}
+	return &LeaseLeasesResponse{ResponseHeader: r.Header, Leases: list}, nil
+}
+
+func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error) {
+	if ctx == nil {
+		return nil, errNilContext("Lease.LeaseKeepAlive")
+	}
+	s := &leaseSink{id: id, log: l.log, ch: make(chan *LeaseKeepAliveResponse, max(LeaseResponseChSize, 1))}
+	if err := l.engine.KeepAlive(ctx, int64(id), s); err != nil {
+		if errors.Is(err, lease.ErrClosed) {
+			err = etcderr.Closed("Lease.LeaseKeepAlive")
+		}
+		return nil, ErrKeepAliveHalted{Reason: err}
+	}
+	return s.ch, nil
+}
+
+func (l *lessor) Close() error {
+	l.engine.Close()
+	return nil
+}
+
+// leaseSink carries renewals into the user's channel. The engine calls it from one
+// goroutine at a time.
+type leaseSink struct {
+	id  LeaseID
+	log *slog.Logger
+	ch  chan *LeaseKeepAliveResponse
+}
+
+func (s *leaseSink) Renewed(r *pb.LeaseKeepAliveResponse) {
+	resp := &LeaseKeepAliveResponse{ResponseHeader: r.Header, ID: LeaseID(r.ID), TTL: r.TTL}
+	for {
+		select {
+		case s.ch <- resp:
+			return
+		default:
+		}
+		select {
+		case <-s.ch: // the oldest makes room for the latest
+		default:
+		}
+	}
+}
+
+func (s *leaseSink) Ended(why lease.Reason, err error) {
+	if why == lease.Unreachable || why == lease.Expired || why == lease.Halted {
+		s.log.Warn("lease lost", "lease", int64(s.id), "reason", why.String(), "error", err)
+	}
+	close(s.ch)
+}
+
+func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error) {
+	ctx = l.c.withValues(ctx)
+	// A member without a leader ends the stream instead of keeping silent.
+	ctx = WithRequireLeader(ctx)
+	o := retry.StreamOptions{Avoid: avoid, Wait: true}
+	if l.c.connected() {
+		o.Prefer = l.c.leader(ctx)
+	}
+	s, err := l.remote.LeaseKeepAlive(retry.WithStreamOptions(ctx, o), l.callOpt...)
+	if err != nil {
+		return nil, err
+	}
+	return &leaseStream{s, retry.StreamOf(s)}, nil
+}
+
+// leaseStream is one LeaseKeepAlive RPC as the engine sees it.
+type leaseStream struct {
+	grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
+	on *retry.Stream // nil over a client that is not ours
+}
+
+func (s *leaseStream) Member() string { return s.on.Member() }
+
+func (s *leaseStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
+	r, err := s.BidiStreamingClient.Recv()
+	if err == io.EOF {
+		return nil, errStreamEnded
+	}
+	return r, err
+}
+
+// onceTry is how long one member may take to renew a lease before another one is
+// asked.
+const onceTry = time.Second
+
+func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {
+	if ctx == nil {
+		return nil, errNilContext("Lease.LeaseKeepAlive")
+	}
+	wait := backoff.Policy{Base: retry.DefaultWaitBase, Max: retry.DefaultWaitMax}
+	var avoid []string
+	for n := 0; ; n++ {
+		r, member, err := l.renewOnce(ctx, id, avoid)
+		if err == nil {
+			if r.TTL <= 0 {
+				return nil, rpctypes.ErrLeaseNotFound
+			}
+			return &LeaseKeepAliveResponse{ResponseHeader: r.Header, ID: LeaseID(r.ID), TTL: r.TTL}, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !streamRetryable(err) || n >= retry.DefaultMaxRetries || member == "" {
+			return nil, err
+		}
+		avoid = append(avoid, member)
+		if err := backoff.Sleep(ctx, wait.Wait(n)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// renewOnce asks one member.
+func (l *lessor) renewOnce(ctx context.Context, id LeaseID, avoid []string) (_ *pb.LeaseKeepAliveResponse, member string, _ error) {
+	sctx, cancel := context.WithCancel(retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: avoid}))
+	defer cancel()
+	s, err := l.remote.LeaseKeepAlive(sctx, l.callOpt...)
+	if err != nil {
+		return nil, "", ContextError(ctx, err)
+	}
+	member = retry.StreamOf(s).Member()
+	if err := s.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && err != io.EOF {
+		return nil, member, ContextError(ctx, err)
+	}
+	patience := time.AfterFunc(onceTry, cancel)
+	defer patience.Stop()
+	r, err := s.Recv()
+	switch {
+	case err == io.EOF:
+		return nil, member, errStreamEnded
+	case err != nil && ctx.Err() == nil && sctx.Err() != nil:
+		return nil, member, &etcderr.Error{Method: "Lease.LeaseKeepAlive", Status: errStreamEnded.Status, Reason: member + " did not answer within " + onceTry.String()}
+	case err != nil:
+		return nil, member, ContextError(ctx, err)
+	}
+	return r, member, nil
+}

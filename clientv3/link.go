@@ -1,0 +1,238 @@
+package clientv3
+
+import (
+	"context"
+	"crypto/tls"
+	"math/rand/v2"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/fairlead-go/fairlead/internal/auth"
+	"github.com/fairlead-go/fairlead/internal/balancer"
+	"github.com/fairlead-go/fairlead/internal/endpoint"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/retry"
+	"github.com/fairlead-go/fairlead/internal/transport"
+)
+
+// link is a connection to a set of members: gRPC's connection, our members behind
+// it and our attempts in front of it. A client has one for its endpoints, and one
+// for each other endpoint that maintenance was asked to talk to.
+type link struct {
+	set  *balancer.Set
+	raw  *grpc.ClientConn
+	conn *retry.Conn
+}
+
+const (
+	// reconnect bounds how long a member that came back stays unnoticed; a refused
+	// connection costs a packet each way.
+	reconnectBase = 100 * time.Millisecond
+	reconnectMax  = time.Second
+	// handshakeTimeout is for TCP, TLS and HTTP/2 together.
+	handshakeTimeout = 5 * time.Second
+)
+
+// dialOptions are gRPC's options for any connection of the client.
+func (c *Client) dialOptions(secure *tls.Config, wait bool) []grpc.DialOption {
+	opts := []grpc.DialOption{
+		grpc.WithContextDialer(transport.Dial),
+		grpc.WithTransportCredentials(transport.Credentials(secure, c.cfg.roots)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: reconnectBase, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
+			MinConnectTimeout: handshakeTimeout,
+		}),
+		grpc.WithIdleTimeout(0), // watches over members do not stop because nothing is called
+		grpc.WithDefaultCallOptions(
+			grpc.WaitForReady(wait),
+			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
+			grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
+		),
+	}
+	if c.cfg.DialKeepAliveTime > 0 {
+		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: c.cfg.DialKeepAliveTime, Timeout: c.cfg.DialKeepAliveTimeout, PermitWithoutStream: c.cfg.PermitWithoutStream,
+		}))
+	}
+	if c.keeper != nil {
+		opts = append(opts, grpc.WithPerRPCCredentials(retry.Credentials(c.keeper)))
+	}
+	return append(opts, c.cfg.DialOptions...)
+}
+
+// plainTLS is for https endpoints of a client without a TLS configuration: the
+// system's certificate authorities.
+func plainTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
+
+// newLink connects to endpoints, in the background.
+func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
+	set := balancer.New(balancer.Config{FirstConnect: c.cfg.DialTimeout, Log: c.log}, endpoints)
+	secure := c.cfg.TLS
+	for _, e := range endpoints {
+		if secure == nil && e.Security == endpoint.Secure {
+			secure = plainTLS()
+		}
+	}
+	opts := append([]grpc.DialOption{
+		grpc.WithResolvers(set.Resolver()),
+		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+	}, c.dialOptions(secure, !c.cfg.FailFast)...)
+	raw, err := grpc.NewClient(balancer.Scheme+":///etcd", opts...)
+	if err != nil {
+		set.Close()
+		return nil, &etcderr.Error{Status: codes.InvalidArgument, Cause: err}
+	}
+	raw.Connect() // the first call shall not have to wait for it
+	limits := retry.Limits{MaxRetries: c.cfg.MaxUnaryRetries}
+	if w := c.cfg.BackoffWaitBetween; w > 0 {
+		limits.Wait = func(int) time.Duration {
+			f := c.cfg.BackoffJitterFraction
+			if f == 0 {
+				f = 0.1
+			}
+			return time.Duration(float64(w) * (1 + f*(2*rand.Float64()-1)))
+		}
+	}
+	return &link{set: set, raw: raw, conn: retry.New(retry.Config{
+		Raw: raw, Set: set, Auth: c.keeper, Group: c.group, Limits: limits, MaxSend: c.cfg.MaxCallSendMsgSize, Log: c.log,
+	})}, nil
+}
+
+// close ends the connection; calls and streams on it fail.
+func (l *link) close() error {
+	l.conn.Shut()
+	err := l.raw.Close()
+	l.set.Close()
+	return err
+}
+
+// login fetches a token.
+func (c *Client) login(ctx context.Context) (string, error) {
+	resp, err := pb.NewAuthClient(c.link.conn).Authenticate(ctx, &pb.AuthenticateRequest{Name: c.Username, Password: c.Password})
+	if err != nil {
+		return "", err
+	}
+	return resp.Token, nil
+}
+
+// newKeeper returns the keeper that a configuration asks for, nil for none.
+func (c *Client) newKeeper() *auth.Keeper {
+	switch {
+	case c.cfg.Token != "":
+		return auth.Static(c.cfg.Token)
+	case c.cfg.Username != "" && c.cfg.Password != "":
+		return auth.New(c.group, c.login)
+	}
+	return nil
+}
+
+// sideLinks is how many endpoints besides the client's own are kept connected.
+const sideLinks = 32
+
+// linkTo returns the link for one endpoint and the member on it.
+func (c *Client) linkTo(raw string) (*link, *balancer.Member, error) {
+	e, err := endpoint.Parse(raw)
+	if err != nil {
+		return nil, nil, etcderr.Invalid("", "%v", err)
+	}
+	if m := c.link.set.Find(e); m != nil {
+		return c.link, m, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, nil, etcderr.Closed("")
+	}
+	l := c.sides[raw]
+	if l == nil {
+		if l, err = c.newLink([]endpoint.Endpoint{e}); err != nil {
+			return nil, nil, err
+		}
+		if len(c.sides) >= sideLinks {
+			for k, old := range c.sides {
+				delete(c.sides, k)
+				// Not here: it waits for the probes of its members, which log.
+				c.group.Go(func(context.Context) { _ = old.close() })
+				break
+			}
+		}
+		c.sides[raw] = l
+	}
+	return l, l.set.Members()[0], nil
+}
+
+// maintenanceAt returns the maintenance client for one endpoint.
+func (c *Client) maintenanceAt(ep string) (pb.MaintenanceClient, func(context.Context) context.Context, error) {
+	if !c.connected() {
+		return pb.NewMaintenanceClient(c.conns()), nil, nil
+	}
+	l, m, err := c.linkTo(ep)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pb.NewMaintenanceClient(l.conn), func(ctx context.Context) context.Context { return retry.Pin(ctx, m) }, nil
+}
+
+const (
+	// leaderFor is how long a leader is believed to be one without asking again.
+	leaderFor = 5 * time.Second
+	// leaderAsk bounds the question; knowing the leader only saves a hop.
+	leaderAsk = 300 * time.Millisecond
+)
+
+// leader returns the member that leads, nil if that cannot be found out soon.
+func (c *Client) leader(ctx context.Context) *balancer.Member {
+	c.leading.Lock()
+	defer c.leading.Unlock()
+	if time.Since(c.leading.asked) < leaderFor {
+		return c.leading.member
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaderAsk)
+	defer cancel()
+	c.leading.asked, c.leading.member = time.Now(), nil
+	members := c.link.set.Members()
+	found := make(chan *balancer.Member, len(members))
+	asked := 0
+	for _, m := range members {
+		if !m.Usable() {
+			continue
+		}
+		started := c.group.Go(func(context.Context) {
+			r, err := pb.NewMaintenanceClient(c.link.conn).Status(retry.Pin(ctx, m), &pb.StatusRequest{})
+			if err != nil || r.Leader == 0 || r.Leader != r.GetHeader().GetMemberId() {
+				found <- nil
+				return
+			}
+			found <- m
+		})
+		if started {
+			asked++
+		}
+	}
+	for range asked {
+		if m := <-found; m != nil {
+			c.leading.member = m
+			break
+		}
+	}
+	return c.leading.member
+}
+
+// toLeader pins calls to the leader if it can be found.
+func (c *Client) toLeader(ctx context.Context) context.Context {
+	if !c.connected() {
+		return ctx
+	}
+	c.leading.Lock()
+	c.leading.asked = time.Time{} // an old answer will not do
+	c.leading.Unlock()
+	if m := c.leader(ctx); m != nil {
+		return retry.Pin(ctx, m)
+	}
+	return ctx
+}

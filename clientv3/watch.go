@@ -1,0 +1,344 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/retry"
+	"github.com/fairlead-go/fairlead/internal/watch"
+)
+
+const (
+	EventTypeDelete = mvccpb.Event_DELETE
+	EventTypePut    = mvccpb.Event_PUT
+
+	// AutoWatchID and InvalidWatchID are the watch ids of the wire protocol that
+	// stand for "choose one" and "none". Users of this package never see ids.
+	AutoWatchID    = 0
+	InvalidWatchID = -1
+)
+
+// Event is one change of a key.
+type Event = mvccpb.Event
+
+// WatchChan delivers the responses of one watch.
+type WatchChan <-chan WatchResponse
+
+// Watcher watches keys for changes. All methods are safe for concurrent use.
+type Watcher interface {
+	// Watch delivers the changes of a key, or with WithPrefix, WithRange or
+	// WithFromKey of a range of keys, in the order of their revisions, each exactly
+	// once, also across failures of members. It begins with the events after now,
+	// or with WithRev those of a revision. Watch returns when the server has
+	// confirmed the watch: what is written afterwards is delivered.
+	//
+	// The channel is closed when ctx ends, without a further response, and when the
+	// watch fails for good: then the last response is Canceled and its Err says why.
+	// That is the case when the revisions to deliver were compacted
+	// (rpctypes.ErrCompacted), when permission is denied, when the cluster lost its
+	// history (ErrHistoryLost) and when the client is closed (ErrClosed). All other
+	// failures are overcome, on another member if need be. A watch that a ctx from
+	// WithRequireLeader asks for also ends, with rpctypes.ErrNoLeader, when no
+	// reachable member has a leader.
+	//
+	// ctx must be cancelled when the watch is not needed any more. A slow consumer
+	// delays no other watch; what waits for consumers is bounded (see
+	// Config.WatchBufferLimit) and nothing is lost. Of ctx's outgoing metadata only
+	// WithRequireLeader and a token of the user's own take effect; what all streams
+	// shall carry belongs to Config.Context.
+	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
+
+	// RequestProgress asks the server to say which revision it has reached; the
+	// answer, a response without events, goes to all watches that share ctx's
+	// metadata.
+	RequestProgress(ctx context.Context) error
+
+	// Close ends all watches and waits until their goroutines have ended.
+	Close() error
+}
+
+// WatchResponse is what a watch delivers.
+type WatchResponse struct {
+	Header *pb.ResponseHeader
+	Events []*Event
+
+	// CompactRevision is set on the last response of a watch whose revisions were
+	// compacted: the oldest revision that can still be read.
+	CompactRevision int64
+
+	// Canceled: the watch has ended, this is its last response; Err says why.
+	Canceled bool
+
+	// Created: the server's confirmation, see WithCreatedNotify.
+	Created bool
+
+	// CancelReason is the server's text, if it gave one.
+	CancelReason string
+
+	closeErr error
+}
+
+// Err is why the watch ended, nil if it has not.
+func (wr *WatchResponse) Err() error {
+	switch {
+	case wr.closeErr != nil:
+		return wr.closeErr
+	case wr.CompactRevision != 0:
+		return rpctypes.ErrCompacted
+	case wr.Canceled && wr.CancelReason != "":
+		return etcderr.FromReason(wr.CancelReason)
+	case wr.Canceled:
+		return rpctypes.ErrFutureRev
+	}
+	return nil
+}
+
+// IsProgressNotify reports that the response only says which revision has been
+// reached.
+func (wr *WatchResponse) IsProgressNotify() bool {
+	return len(wr.Events) == 0 && !wr.Canceled && !wr.Created && wr.CompactRevision == 0 && wr.Header.GetRevision() != 0
+}
+
+type watcher struct {
+	c       *Client // may be nil
+	remote  pb.WatchClient
+	callOpt []grpc.CallOption
+	engine  *watch.Engine
+}
+
+// NewWatcher returns a Watcher over the client's connection. It must be closed.
+func NewWatcher(c *Client) Watcher { return newWatcher(pb.NewWatchClient(c.conns()), c, nil) }
+
+// NewWatchFromWatchClient returns a Watcher over any protobuf client; c gives the
+// call options and may be nil. It must be closed.
+func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
+	return newWatcher(wc, c, c.callOptions())
+}
+
+func newWatcher(remote pb.WatchClient, c *Client, opts []grpc.CallOption) *watcher {
+	w := &watcher{c: c, remote: remote, callOpt: opts}
+	cfg := watch.Config{
+		Open:        w.open,
+		Judge:       judgeWatch,
+		CancelError: etcderr.FromReason,
+		Log:         c.slog(),
+	}
+	if c.connected() {
+		cfg.Members = c.link.set.Len
+		cfg.Confirm = w.confirm
+		cfg.BufferLimit = c.cfg.WatchBufferLimit
+	}
+	w.engine = watch.New(cfg)
+	return w
+}
+
+func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
+	op := OpWatch(key, opts...)
+	// One response may wait in the channel, so that a consumer that keeps up costs
+	// no goroutine.
+	s := &watchSink{ch: make(chan WatchResponse, 1)}
+	switch {
+	case ctx == nil:
+		s.fail(errNilContext("Watch.Watch"))
+		return s.ch
+	case op.err != nil:
+		s.fail(op.err)
+		return s.ch
+	}
+	group, requireLeader := watchGroup(ctx)
+	err := w.engine.Watch(ctx, watch.Request{
+		Create:        op.toWatchRequest(),
+		Group:         group,
+		RequireLeader: requireLeader,
+		CreatedNotify: op.createdNotify,
+	}, s)
+	if errors.Is(err, watch.ErrClosed) && ctx.Err() == nil {
+		s.failed(etcderr.Closed("Watch.Watch"))
+	}
+	return s.ch
+}
+
+func (op *Op) toWatchRequest() *pb.WatchCreateRequest {
+	r := &pb.WatchCreateRequest{
+		Key: op.key, RangeEnd: op.end, StartRevision: op.rev,
+		ProgressNotify: op.progressNotify, PrevKv: op.prevKV, Fragment: op.fragment,
+	}
+	if op.filterPut {
+		r.Filters = append(r.Filters, pb.WatchCreateRequest_NOPUT)
+	}
+	if op.filterDelete {
+		r.Filters = append(r.Filters, pb.WatchCreateRequest_NODELETE)
+	}
+	return r
+}
+
+func (w *watcher) RequestProgress(ctx context.Context) error {
+	if ctx == nil {
+		return errNilContext("Watch.RequestProgress")
+	}
+	group, _ := watchGroup(ctx)
+	err := w.engine.RequestProgress(ctx, group)
+	if errors.Is(err, watch.ErrClosed) {
+		return etcderr.Closed("Watch.RequestProgress")
+	}
+	return err
+}
+
+func (w *watcher) Close() error {
+	w.engine.Close()
+	return nil
+}
+
+// groupKeys are the metadata that change what the server does with a watch; only
+// they decide which watches share a stream. A trace id, which differs from call to
+// call, would cost a stream for each watch.
+var groupKeys = []string{rpctypes.TokenFieldNameGRPC, rpctypes.TokenFieldNameSwagger}
+
+// watchGroup splits what a context asks for.
+func watchGroup(ctx context.Context) (group string, requireLeader bool) {
+	md, ok := metadata.FromOutgoingContext(ctx)
+	if !ok {
+		return "", false
+	}
+	for _, v := range md.Get(rpctypes.MetadataRequireLeaderKey) {
+		requireLeader = requireLeader || v == rpctypes.MetadataHasLeader
+	}
+	var parts []string
+	for _, k := range groupKeys {
+		for _, v := range md.Get(k) {
+			parts = append(parts, k, v)
+		}
+	}
+	return strings.Join(parts, "\x00"), requireLeader
+}
+
+func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, error) {
+	ctx = w.c.withValues(ctx)
+	if o.Group != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, strings.Split(o.Group, "\x00")...)
+	}
+	if o.RequireLeader {
+		ctx = WithRequireLeader(ctx)
+	}
+	ctx = retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: o.Avoid, Wait: true})
+	s, err := w.remote.Watch(ctx, w.callOpt...)
+	if err != nil {
+		return nil, err
+	}
+	return &watchStream{s, retry.StreamOf(s)}, nil
+}
+
+func (w *watcher) confirm(ctx context.Context) (int64, uint64, error) {
+	r, err := RetryKVClient(w.c).Range(ctx, &pb.RangeRequest{Key: []byte{0}, Limit: 1, KeysOnly: true})
+	if err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return 0, 0, err
+	}
+	return r.GetHeader().GetRevision(), r.GetHeader().GetClusterId(), err
+}
+
+// watchStream is one Watch RPC as the engine sees it.
+type watchStream struct {
+	grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
+	on *retry.Stream // nil over a client that is not ours
+}
+
+func (s *watchStream) Member() string { return s.on.Member() }
+
+func (s *watchStream) Recv() (*pb.WatchResponse, error) {
+	r, err := s.BidiStreamingClient.Recv()
+	switch {
+	case err == io.EOF:
+		return nil, errStreamEnded
+	case err != nil:
+		return nil, err
+	case r.Canceled && r.CancelReason != "":
+		s.on.Refused(etcderr.FromReason(r.CancelReason))
+	}
+	return r, nil
+}
+
+var errStreamEnded = &etcderr.Error{Status: codes.Unavailable, Reason: "the server ended the stream"}
+
+// judgeWatch: what the error of a stream, or the server's reason for cancelling one
+// watch, means for watches.
+func judgeWatch(err error) watch.Verdict {
+	if etcderr.ClassOf(err) == etcderr.NoLeader {
+		return watch.NoLeader
+	}
+	if streamRetryable(err) {
+		return watch.Retry
+	}
+	return watch.Fatal
+}
+
+// streamRetryable reports that another stream may work where one failed with err.
+func streamRetryable(err error) bool {
+	switch etcderr.ClassOf(err) {
+	case etcderr.Final:
+		// A proxy that loses its server resets streams with an internal error.
+		return etcderr.Code(err) == codes.Internal && etcderr.Known(err) == nil
+	case etcderr.Ended:
+		return true // the server's word; the engine knows its own contexts
+	}
+	return true
+}
+
+// watchSink carries deliveries into the user's channel.
+type watchSink struct{ ch chan WatchResponse }
+
+func toResponse(d watch.Delivery) WatchResponse {
+	r := WatchResponse{
+		Header: d.Resp.Header, Events: d.Resp.Events, CompactRevision: d.Resp.CompactRevision,
+		Canceled: d.Resp.Canceled, Created: d.Resp.Created, CancelReason: d.Resp.CancelReason,
+	}
+	if d.Err != nil && r.CompactRevision == 0 {
+		r.closeErr = d.Err
+		var lost *watch.HistoryLostError
+		if errors.As(d.Err, &lost) {
+			r.closeErr = &etcderr.Error{Method: "Watch.Watch", Status: codes.DataLoss, Cause: d.Err}
+		}
+	}
+	return r
+}
+
+func (s *watchSink) TryDeliver(d watch.Delivery) bool {
+	select {
+	case s.ch <- toResponse(d):
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *watchSink) Deliver(d watch.Delivery, stop <-chan struct{}) bool {
+	select {
+	case s.ch <- toResponse(d):
+		return true
+	case <-stop:
+		return false
+	}
+}
+
+func (s *watchSink) End() { close(s.ch) }
+
+// fail makes the channel that of a watch that never began.
+func (s *watchSink) fail(err error) {
+	s.ch <- WatchResponse{Canceled: true, CancelReason: err.Error(), closeErr: err}
+	close(s.ch)
+}
+
+// failed replaces the channel, which the engine has ended, by one that says why.
+func (s *watchSink) failed(err error) {
+	s.ch = make(chan WatchResponse, 1)
+	s.fail(err)
+}
