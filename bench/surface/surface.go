@@ -1,0 +1,193 @@
+// Package surface compares what two Go packages export: everything that the one
+// has must exist in the other with the same meaning, so that a program compiles
+// against either.
+//
+// Of a struct the exported fields are compared, with their types and tags; the
+// other side may have more. Interfaces must have exactly the same methods, since
+// one more would break other people's implementations. Constants must have the
+// same values.
+package surface
+
+import (
+	"fmt"
+	"go/types"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/packages"
+)
+
+// Pair is one package of theirs and what stands for it here.
+type Pair struct{ Theirs, Ours string }
+
+// Compare loads both packages of each pair and lists what is missing or different
+// in ours. Types of the one package of a pair count as equal to those of the same
+// name in the other, for all pairs.
+func Compare(dir string, pairs []Pair) ([]string, error) {
+	var paths []string
+	for _, p := range pairs {
+		paths = append(paths, p.Theirs, p.Ours)
+	}
+	cfg := &packages.Config{Dir: dir, Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedSyntax | packages.NeedTypesInfo}
+	list, err := packages.Load(cfg, paths...)
+	if err != nil {
+		return nil, err
+	}
+	byPath := make(map[string]*types.Package)
+	for _, p := range list {
+		for _, e := range p.Errors {
+			return nil, fmt.Errorf("%s: %w", p.PkgPath, e)
+		}
+		byPath[p.PkgPath] = p.Types
+	}
+	c := comparer{rename: make(map[string]string)}
+	for _, p := range pairs {
+		c.rename[p.Theirs] = p.Ours
+	}
+	for _, p := range pairs {
+		theirs, ours := byPath[p.Theirs], byPath[p.Ours]
+		if theirs == nil || ours == nil {
+			return nil, fmt.Errorf("%s or %s was not loaded", p.Theirs, p.Ours)
+		}
+		c.packages(theirs, ours)
+	}
+	return c.found, nil
+}
+
+type comparer struct {
+	rename map[string]string // path of a package of theirs to that of ours
+	found  []string
+}
+
+func (c *comparer) report(format string, args ...any) {
+	c.found = append(c.found, fmt.Sprintf(format, args...))
+}
+
+// text writes a type with the packages of theirs under our names.
+func (c *comparer) text(t types.Type) string {
+	return types.TypeString(t, func(p *types.Package) string {
+		if to, ok := c.rename[p.Path()]; ok {
+			return to
+		}
+		return p.Path()
+	})
+}
+
+func (c *comparer) packages(theirs, ours *types.Package) {
+	for _, name := range theirs.Scope().Names() {
+		a := theirs.Scope().Lookup(name)
+		if !a.Exported() {
+			continue
+		}
+		full := ours.Path() + "." + name
+		b := ours.Scope().Lookup(name)
+		if b == nil {
+			c.report("%s is missing", full)
+			continue
+		}
+		c.objects(full, a, b)
+	}
+}
+
+func (c *comparer) objects(name string, a, b types.Object) {
+	switch a := a.(type) {
+	case *types.Const:
+		b, ok := b.(*types.Const)
+		if !ok {
+			c.report("%s is not a constant", name)
+		} else if c.text(a.Type()) != c.text(b.Type()) || a.Val().ExactString() != b.Val().ExactString() {
+			c.report("%s is %s %s, want %s %s", name, c.text(b.Type()), b.Val(), c.text(a.Type()), a.Val())
+		}
+	case *types.Var:
+		if _, ok := b.(*types.Var); !ok || c.text(a.Type()) != c.text(b.Type()) {
+			c.report("%s is %s, want %s", name, c.text(b.Type()), c.text(a.Type()))
+		}
+	case *types.Func:
+		if _, ok := b.(*types.Func); !ok || c.text(a.Type()) != c.text(b.Type()) {
+			c.report("%s is %s, want %s", name, c.text(b.Type()), c.text(a.Type()))
+		}
+	case *types.TypeName:
+		b, ok := b.(*types.TypeName)
+		if !ok {
+			c.report("%s is not a type", name)
+			return
+		}
+		c.types(name, a, b)
+	}
+}
+
+func (c *comparer) types(name string, a, b *types.TypeName) {
+	if a.IsAlias() != b.IsAlias() {
+		c.report("%s: an alias in one package and a type of its own in the other", name)
+		return
+	}
+	if a.IsAlias() {
+		if c.text(types.Unalias(a.Type())) != c.text(types.Unalias(b.Type())) {
+			c.report("%s is an alias of %s, want %s", name, c.text(types.Unalias(b.Type())), c.text(types.Unalias(a.Type())))
+		}
+		return
+	}
+	switch ua := a.Type().Underlying().(type) {
+	case *types.Struct:
+		ub, ok := b.Type().Underlying().(*types.Struct)
+		if !ok {
+			c.report("%s is not a struct", name)
+			return
+		}
+		c.fields(name, ua, ub)
+	case *types.Interface:
+		if c.text(ua) != c.text(b.Type().Underlying()) {
+			c.report("%s is %s, want %s", name, c.text(b.Type().Underlying()), c.text(ua))
+		}
+		return
+	default:
+		if c.text(ua) != c.text(b.Type().Underlying()) {
+			c.report("%s is %s, want %s", name, c.text(b.Type().Underlying()), c.text(ua))
+		}
+	}
+	c.methods(name, a.Type(), b.Type())
+	c.methods("*"+name, types.NewPointer(a.Type()), types.NewPointer(b.Type()))
+}
+
+func (c *comparer) fields(name string, a, b *types.Struct) {
+	ours := make(map[string]int)
+	for i := range b.NumFields() {
+		ours[b.Field(i).Name()] = i
+	}
+	for i := range a.NumFields() {
+		f := a.Field(i)
+		if !f.Exported() {
+			continue
+		}
+		j, ok := ours[f.Name()]
+		switch {
+		case !ok:
+			c.report("%s.%s is missing", name, f.Name())
+		case c.text(f.Type()) != c.text(b.Field(j).Type()) || f.Embedded() != b.Field(j).Embedded():
+			c.report("%s.%s is %s, want %s", name, f.Name(), c.text(b.Field(j).Type()), c.text(f.Type()))
+		case a.Tag(i) != b.Tag(j):
+			c.report("%s.%s has tag %q, want %q", name, f.Name(), b.Tag(j), a.Tag(i))
+		}
+	}
+}
+
+func (c *comparer) methods(name string, a, b types.Type) {
+	ma, mb := types.NewMethodSet(a), types.NewMethodSet(b)
+	ours := make(map[string]string)
+	for i := range mb.Len() {
+		ours[mb.At(i).Obj().Name()] = c.text(mb.At(i).Type())
+	}
+	for i := range ma.Len() {
+		m := ma.At(i).Obj()
+		if !m.Exported() {
+			continue
+		}
+		got, ok := ours[m.Name()]
+		if want := c.text(ma.At(i).Type()); !ok {
+			c.report("%s has no method %s", name, m.Name())
+		} else if got != want {
+			c.report("%s.%s is %s, want %s", name, m.Name(), strings.TrimPrefix(got, "func"), strings.TrimPrefix(want, "func"))
+		}
+	}
+	slices.Sort(c.found)
+}

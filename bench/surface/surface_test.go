@@ -1,0 +1,88 @@
+package surface
+
+import (
+	_ "github.com/fairlead-go/fairlead/clientv3" // the two packages that are compared
+	_ "go.etcd.io/etcd/client/v3"
+
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	official = "go.etcd.io/etcd/client/v3"
+	ours     = "github.com/fairlead-go/fairlead/clientv3"
+)
+
+// TestClientV3 is the promise that a program moves over by changing its imports.
+// Packages are added here as they are built.
+func TestClientV3(t *testing.T) {
+	found, err := Compare(".", []Pair{{official, ours}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		t.Error(f)
+	}
+}
+
+// TestCompareFindsDifferences makes sure that silence means agreement.
+func TestCompareFindsDifferences(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module example\n\ngo 1.26\n")
+	write("theirs/a.go", `package p
+import "io"
+const Same, Value = 1, 2
+var Kind int
+func Missing() {}
+func Signature(a int) error { return nil }
+type S struct { A int; B string `+"`json:\"b\"`"+`; C io.Reader; hidden int }
+func (S) Gone() {}
+func (*S) Stay() {}
+type I interface { M() }
+type Alias = io.Reader
+type N int
+`)
+	write("ours/a.go", `package p
+import "io"
+const Same, Value = 1, 3
+var Kind string
+func Signature(a int64) error { return nil }
+type S struct { A int64; B string; More bool }
+func (*S) Stay() {}
+type I interface { M(); N() }
+type Alias = io.Writer
+type N string
+var _ io.Reader
+`)
+	t.Setenv("GOWORK", "off")
+	found, err := Compare(dir, []Pair{{"example/theirs", "example/ours"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(found, "\n")
+	for _, want := range []string{
+		"ours.Value is", "ours.Kind is", "ours.Missing is missing", "ours.Signature is", "ours.S.A is",
+		"ours.S.B has tag", "ours.S.C is missing", "no method Gone", "ours.I is", "ours.Alias is", "ours.N is",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("not reported: %s", want)
+		}
+	}
+	for _, not := range []string{"Same", "hidden", "Stay", "More"} {
+		if strings.Contains(all, not) {
+			t.Errorf("%s was reported:\n%s", not, all)
+		}
+	}
+}
