@@ -89,7 +89,7 @@ func (p *process) freeze() error {
 		return err
 	}
 	p.frozen = true
-	return nil
+	return p.awaitStopped()
 }
 
 func (p *process) thaw() error {

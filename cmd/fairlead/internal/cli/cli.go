@@ -1,0 +1,85 @@
+// Package cli is fairlead's command line: one file per command, and a few for what they share (global flags, the
+// connection, output formats, exit codes).
+//
+// A command is a method of app that returns a *cobra.Command. Its RunE parses arguments, does its calls inside app.call, which opens the
+// client and sets the time limit, and hands the answers to a printer. Commands do not exit, do not write to os.Stdout and
+// do not read the environment, so tests run them in-process with an Env of their own.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+)
+
+// Env is what a run of the program sees of the outside.
+type Env struct {
+	Args      []string // without the program's name
+	Stdin     io.Reader
+	Stdout    io.Writer
+	Stderr    io.Writer
+	LookupEnv func(string) (string, bool)
+}
+
+// app is one run of the program.
+type app struct {
+	env  Env
+	conn connFlags
+	out  outFlags
+	// ran tells errors of a command from errors of its command line, which cobra returns alike.
+	ran atomic.Bool
+}
+
+// Main runs the program until its end or until SIGINT or SIGTERM, and returns its exit code.
+func Main(env Env) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case sig := <-signals:
+			// From now on the default action again, so that a second Ctrl-C ends a program that takes too long to end.
+			signal.Stop(signals)
+			if s, ok := sig.(syscall.Signal); ok {
+				cancel(interruptedError{s})
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return Run(ctx, env)
+}
+
+// Run runs one command line and returns its exit code. The run ends early when ctx does.
+func Run(ctx context.Context, env Env) int {
+	a := &app{env: env}
+	root := a.rootCommand()
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var stopped interruptedError
+	if errors.As(context.Cause(ctx), &stopped) {
+		return 128 + int(stopped.signal) // as shells report a program that a signal ended
+	}
+	var usage usageError
+	if !a.ran.Load() && !errors.As(err, &usage) {
+		usage = usageError{err}
+		err = usage
+	}
+	fmt.Fprintln(env.Stderr, "Error:", err)
+	if errors.As(err, &usage) {
+		fmt.Fprintf(env.Stderr, "See '%s --help'.\n", cmd.CommandPath())
+	}
+	return exitCode(err)
+}

@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+func TestMain(m *testing.M) { etcdtest.Main(m) }
+
+// patience bounds what must happen; a loaded machine may need it.
+const patience = 30 * time.Second
+
+// result is what a run of the program left.
+type result struct {
+	out, err string
+	code     int
+}
+
+// cmd runs the program in-process against a cluster.
+type cmd struct {
+	t        *testing.T
+	endpoint string
+	stdin    string
+	env      map[string]string
+}
+
+func shared(t *testing.T) *cmd {
+	t.Helper()
+	return &cmd{t: t, endpoint: etcdtest.Shared(t).Endpoints()[0]}
+}
+
+func (c *cmd) with(stdin string) *cmd {
+	d := *c
+	d.stdin = stdin
+	return &d
+}
+
+// run runs a command line; words are split at blanks unless args follow.
+func (c *cmd) run(args ...string) result {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	var out, errOut bytes.Buffer
+	code := c.runIn(ctx, &out, &errOut, args...)
+	return result{out.String(), errOut.String(), code}
+}
+
+func (c *cmd) runIn(ctx context.Context, out, errOut interface{ Write([]byte) (int, error) }, args ...string) int {
+	if c.endpoint != "" {
+		args = append([]string{"--endpoints", c.endpoint}, args...)
+	}
+	return Run(ctx, Env{
+		Args: args, Stdin: strings.NewReader(c.stdin), Stdout: out, Stderr: errOut,
+		LookupEnv: func(k string) (string, bool) { v, ok := c.env[k]; return v, ok },
+	})
+}
+
+// want runs a command and compares its output; nothing may be on standard error.
+func (c *cmd) want(out string, args ...string) {
+	c.t.Helper()
+	r := c.run(args...)
+	if r.code != exitOK || r.out != out || r.err != "" {
+		c.t.Errorf("%q:\ncode %d, output\n%s\nerror\n%s\nwant output\n%s", args, r.code, r.out, r.err, out)
+	}
+}
+
+// wantFailure runs a command that must fail with a code and say something.
+func (c *cmd) wantFailure(code int, says string, args ...string) {
+	c.t.Helper()
+	r := c.run(args...)
+	if r.code != code || !strings.Contains(r.err, says) {
+		c.t.Errorf("%q: code %d, output %s, error\n%s\nwant code %d and %q", args, r.code, r.out, r.err, code, says)
+	}
+}
+
+// json runs a command with -o json and decodes its answer.
+func (c *cmd) json(to any, args ...string) {
+	c.t.Helper()
+	r := c.run(append(args, "-o", "json")...)
+	if r.code != exitOK {
+		c.t.Fatalf("%q: code %d: %s", args, r.code, r.err)
+	}
+	if strings.Count(r.out, "\n") != 1 {
+		c.t.Errorf("%q: JSON on other than one line: %s", args, r.out)
+	}
+	if err := json.Unmarshal([]byte(r.out), to); err != nil {
+		c.t.Fatalf("%q: %v in %s", args, err, r.out)
+	}
+}
+
+// key is a name for this test alone on the shared server.
+func key(t *testing.T, name string) string { return t.Name() + "/" + name }
+
+func lines(s ...string) string { return strings.Join(s, "\n") + "\n" }
+
+func TestUsage(t *testing.T) {
+	c := shared(t)
+	for _, args := range []string{
+		"nosuchcommand", "lease", "lease nosuch", "member list extra", "get", "get a b c", "put", "del",
+		"get --nosuchflag a", "get --limit x a", "-o xml get a", "-o json -w json get a", "get --prefix --from-key a",
+		"get --sort-by COLOUR a", "get --order UP a", "get --consistency q a", "get --keys-only --count-only a",
+		"get --print-value-only -o json a", "del --range a", "put --lease zz a b", "put --ignore-value a b",
+		"put --lease 1 --ignore-lease a b", "watch", "watch --rev -1 a", "lease grant", "lease grant x",
+		"lease revoke", "lease revoke xyz", "lease timetolive xyz", "lease keep-alive xyz", "member list --consistency q",
+		"--cert x get a", "--key x get a", "--cacert /nosuchfile get a", "--password p get a", "--user u get a",
+		"--user u:p --auth-jwt-token t get a", "dev --members 0", "dev --members -1",
+	} {
+		r := c.run(strings.Fields(args)...)
+		if r.code != exitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") || !strings.Contains(r.err, "--help") {
+			t.Errorf("%s: code %d, output %q, error %q; want code 2 and a hint", args, r.code, r.out, r.err)
+		}
+	}
+}
+
+func TestHelpNamesExitCodes(t *testing.T) {
+	r := shared(t).run("--help")
+	for _, want := range []string{"Exit codes:", "ETCDCTL_ENDPOINTS", "demo", "--command-timeout"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("help lacks %q", want)
+		}
+	}
+	if strings.Contains(r.out, "run-member") {
+		t.Error("help shows the hidden command")
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	c := shared(t)
+	k := key(t, "k")
+	c.want("OK\n", "put", k, "v")
+	fromEnv := &cmd{t: t, env: map[string]string{"ETCDCTL_ENDPOINTS": "127.0.0.1:1," + c.endpoint, "ETCDCTL_API": "3", "ETCDCTL_LIMIT": "x"}}
+	fromEnv.want(lines(k, "v"), "get", k)
+	fromEnv.env["ETCDCTL_WRITE_OUT"] = "json"
+	if r := fromEnv.run("get", k); !strings.HasPrefix(r.out, "{") {
+		t.Errorf("ETCDCTL_WRITE_OUT=json printed %s", r.out)
+	}
+	fromEnv.want(lines(k, "v"), "get", k, "-w", "simple")
+	fromEnv.want(lines(k, "v"), "get", k, "-o", "plain")
+	fromEnv.env["ETCDCTL_ENDPOINTS"] = "127.0.0.1:1"
+	fromEnv.endpoint = c.endpoint // as --endpoints, which wins
+	fromEnv.want(lines(k, "v"), "get", k, "-o", "plain")
+	fromEnv.env["ETCDCTL_WRITE_OUT"] = "protobuf"
+	fromEnv.wantFailure(exitUsage, "ETCDCTL_WRITE_OUT", "get", k)
+	fromEnv.env = map[string]string{"ETCDCTL_COMMAND_TIMEOUT": "soon"}
+	fromEnv.wantFailure(exitUsage, "ETCDCTL_COMMAND_TIMEOUT", "get", k)
+}
+
+// A cluster that is not there ends every command in time, with the endpoints and the reason.
+func TestUnreachable(t *testing.T) {
+	port, err := faultnet.HoldPort() // refuses
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Release()
+	silent, err := faultnet.New(port.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	silent.BlackHole()
+	for _, ep := range []string{port.Addr(), silent.Addr()} {
+		c := &cmd{t: t, endpoint: ep}
+		for _, args := range []string{
+			"get a", "put a b", "del a", "watch a", "lease list", "lease grant 5", "lease keep-alive 1", "member list",
+			"endpoint status", "endpoint health", "endpoint status --cluster",
+		} {
+			start := time.Now()
+			r := c.run(append(strings.Fields(args), "--command-timeout", "1s", "--dial-timeout", "500ms")...)
+			if r.code != exitUnreachable || !strings.Contains(r.out+r.err, ep) {
+				t.Errorf("%s: code %d, output %s, error %s; want code 3 and the endpoint", args, r.code, r.out, r.err)
+			}
+			if ep == port.Addr() && !strings.Contains(r.out+r.err, "connection refused") {
+				t.Errorf("%s: the reason is missing: %s%s", args, r.out, r.err)
+			}
+			if took := time.Since(start); took > patience/2 {
+				t.Errorf("%s took %v", args, took)
+			}
+		}
+	}
+}
+
+func TestTLSAndUser(t *testing.T) {
+	auth := etcdtest.NewTLS(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{TLS: auth, ClientCertAuth: true})
+	secured := []string{"--cacert", auth.CAFile, "--cert", auth.ClientCertFile, "--key", auth.ClientKeyFile}
+	c := &cmd{t: t, endpoint: cluster.Endpoints()[0]}
+	c.want("OK\n", append(secured, "put", "a", "b")...)
+	c.want("a\nb\n", append(secured, "get", "a")...)
+	c.endpoint = "https://" + c.endpoint
+	c.want("a\nb\n", append(secured, "get", "a")...)
+	// Without the authority.
+	r := c.run("--command-timeout", "2s", "get", "a")
+	if r.code != exitUnreachable {
+		t.Errorf("without the authority: code %d, %s", r.code, r.err)
+	}
+}
+
+// An output that is gone ends a command with an error, and quietly in a pipe, where SIGPIPE does.
+func TestClosedOutput(t *testing.T) {
+	c := shared(t)
+	k := key(t, "k")
+	c.want("OK\n", "put", k, "v")
+	var errOut bytes.Buffer
+	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "get", k); code != exitFailed {
+		t.Errorf("code %d, want 1", code)
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+func TestVersion(t *testing.T) {
+	r := shared(t).run("version")
+	if r.code != exitOK || !strings.Contains(r.out, "etcd API 3.7.") {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// call opens a client and runs f with the command's time limit.
+func (a *app) call(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
+	return a.stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		ctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
+		defer cancel()
+		return f(ctx, c)
+	})
+}
+
+// stream opens a client and runs f without a time limit, for commands that run until they are ended.
+func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
+	cfg, err := a.config(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := clientv3.New(cfg)
+	if err != nil {
+		return a.explain(ctx, nil, err)
+	}
+	defer client.Close()
+	return a.explain(ctx, client, f(ctx, client))
+}
+
+// config turns the global flags into the client's configuration.
+func (a *app) config(ctx context.Context) (clientv3.Config, error) {
+	f := &a.conn
+	cfg := clientv3.Config{
+		Endpoints:            f.endpoints,
+		Context:              ctx,
+		DialTimeout:          f.dialTimeout,
+		FailFast:             true, // somebody waits at the terminal
+		DialKeepAliveTime:    f.keepAliveTime,
+		DialKeepAliveTimeout: f.keepAliveTimeout,
+		MaxCallSendMsgSize:   f.maxRequestBytes,
+		MaxCallRecvMsgSize:   f.maxRecvBytes,
+		Token:                f.token,
+		Logger:               zap.NewNop(),
+	}
+	if cfg.MaxCallRecvMsgSize == 0 {
+		cfg.MaxCallRecvMsgSize = math.MaxInt32
+	}
+	if f.debug {
+		logger, err := zap.NewDevelopment()
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Logger = logger
+	}
+	var err error
+	if cfg.TLS, err = f.tlsConfig(); err != nil {
+		return cfg, usageError{err}
+	}
+	if cfg.Username, cfg.Password, err = a.credentials(); err != nil {
+		return cfg, usageError{err}
+	}
+	return cfg, nil
+}
+
+// tlsConfig returns nil if nothing asks for TLS.
+func (f *connFlags) tlsConfig() (*tls.Config, error) {
+	if (f.cert == "") != (f.key == "") {
+		return nil, errors.New("--cert and --key belong together: give both or neither")
+	}
+	wanted := f.cacert != "" || f.cert != "" || f.insecureSkipVerify || !f.insecureTransport
+	for _, ep := range f.endpoints {
+		wanted = wanted || strings.HasPrefix(ep, "https://") || strings.HasPrefix(ep, "unixs:")
+	}
+	if !wanted {
+		return nil, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecureSkipVerify}
+	if f.cacert != "" {
+		text, err := os.ReadFile(f.cacert)
+		if err != nil {
+			return nil, fmt.Errorf("--cacert: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("--cacert: no certificate in %s", f.cacert)
+		}
+	}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return nil, fmt.Errorf("--cert and --key: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}
+
+func (a *app) credentials() (user, password string, err error) {
+	f := &a.conn
+	switch {
+	case f.user == "" && f.password != "":
+		return "", "", errors.New("--password needs --user")
+	case f.user != "" && f.token != "":
+		return "", "", errors.New("--auth-jwt-token and --user exclude each other")
+	case f.user == "":
+		return "", "", nil
+	case f.password != "":
+		return f.user, f.password, nil
+	}
+	if user, password, ok := strings.Cut(f.user, ":"); ok {
+		return user, password, nil
+	}
+	password, err = a.askPassword(f.user)
+	return f.user, password, err
+}

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// delFlags are the flags of del, also inside a transaction.
+type delFlags struct {
+	prefix, fromKey, isRange, prevKV bool
+}
+
+func (f *delFlags) register(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.prefix, "prefix", false, "all keys that begin with the key")
+	fs.BoolVar(&f.fromKey, "from-key", false, "all keys that are equal to the key or after it")
+	fs.BoolVar(&f.isRange, "range", false, "the keys from KEY up to, and without, RANGE_END, which must be given")
+	fs.BoolVar(&f.prevKV, "prev-kv", false, "also print the deleted pairs")
+}
+
+func (f *delFlags) op(args []string) (clientv3.Op, error) {
+	key, opts, err := rangeArgs("del", args, f.prefix, f.fromKey)
+	if err != nil {
+		return clientv3.Op{}, err
+	}
+	if f.isRange && len(args) != 2 {
+		return clientv3.Op{}, errors.New("--range needs a key and an end of range")
+	}
+	if f.prevKV {
+		opts = append(opts, clientv3.WithPrevKV())
+	}
+	return clientv3.OpDelete(key, opts...), nil
+}
+
+func (a *app) delCommand() *cobra.Command {
+	var f delFlags
+	c := &cobra.Command{
+		Use:   "del KEY [RANGE_END]",
+		Short: "Delete a key or a range of keys",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			op, err := f.op(args)
+			if err != nil {
+				return usageError{err}
+			}
+			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				resp, err := c.Do(ctx, op)
+				if err != nil {
+					return err
+				}
+				return a.printer().del(resp.Del())
+			})
+		},
+	}
+	f.register(c.Flags())
+	return c
+}
+
+func (p *printer) del(resp *clientv3.DeleteResponse) error {
+	return p.print(resp, func() { p.delPlain(resp) }, func() ([]string, [][]string) {
+		if len(resp.PrevKvs) == 0 {
+			return []string{"DELETED", "REVISION"}, [][]string{{fmt.Sprint(resp.Deleted), fmt.Sprint(resp.Header.Revision)}}
+		}
+		var rows [][]string
+		for _, kv := range resp.PrevKvs {
+			rows = append(rows, p.keyValueRow(kv))
+		}
+		return keyValueHeader(), rows
+	})
+}
+
+func (p *printer) delPlain(resp *clientv3.DeleteResponse) {
+	fmt.Fprintln(p, resp.Deleted)
+	for _, kv := range resp.PrevKvs {
+		p.keyValue(kv)
+	}
+}

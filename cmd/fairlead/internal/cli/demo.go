@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/demo"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show the client at work on a cluster of its own while members freeze",
+		Long: `Show the client at work on a three-member cluster that the command starts and ends by itself: reads,
+writes, a transaction, a watch, leases; and then all of them while members are frozen and thawed.
+
+It takes less than 30 seconds and fails if anything it shows did not go as it should.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer surviveClosedPipe()()
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			return demo.Run(cmd.Context(), demo.Options{
+				Stdout:  a.env.Stdout,
+				Command: []string{self, "run-member"},
+			})
+		},
+	}
+}

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/dev"
+)
+
+func (a *app) devCommand() *cobra.Command {
+	o := dev.Options{}
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run an etcd cluster to develop against",
+		Long: `Run an etcd cluster to develop against, until Ctrl-C.
+
+One member listens on port 2379; three listen on 2379, 22379 and 32379. Ports that are taken are
+replaced by free ones, and the command says so.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Members < 0 || cmd.Flags().Changed("members") && o.Members == 0 {
+				return usageError{fmt.Errorf("--members %d: there must be one at least", o.Members)}
+			}
+			defer surviveClosedPipe()()
+			o.Stdout, o.Stderr = a.env.Stdout, a.env.Stderr
+			return dev.Run(cmd.Context(), o)
+		},
+	}
+	c.Flags().IntVar(&o.Members, "members", 0, "number of members (default: as many as the data directory holds, else 1)")
+	c.Flags().StringVar(&o.DataDir, "data-dir", "", "where to keep the data (default: a temporary directory, removed at the end)")
+	c.Flags().StringVar(&o.LogLevel, "log-level", "", "also print etcd's log from this level on: debug, info, warn or error")
+	return c
+}
+
+// surviveClosedPipe keeps a reader that goes away from ending the process by SIGPIPE, for commands that have something to clean up.
+// Their writes fail instead.
+func surviveClosedPipe() (restore func()) {
+	closed := make(chan os.Signal, 1)
+	signal.Notify(closed, syscall.SIGPIPE)
+	return func() { signal.Stop(closed) }
+}

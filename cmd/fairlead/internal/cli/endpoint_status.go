@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+type endpointStatus struct {
+	Endpoint string
+	Status   *clientv3.StatusResponse
+	err      error
+}
+
+func (a *app) endpointStatusCommand() *cobra.Command {
+	var f endpointFlags
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the state of each endpoint",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			endpoints, err := a.endpointsToAsk(cmd.Context(), &f)
+			if err != nil {
+				return err
+			}
+			all := eachEndpoint(cmd.Context(), a, endpoints,
+				func(ctx context.Context, c *clientv3.Client, ep string) endpointStatus {
+					resp, err := c.Status(ctx, ep)
+					return endpointStatus{ep, resp, a.oneEndpoint(ep).explain(ctx, c, err)}
+				},
+				func(ep string, err error) endpointStatus { return endpointStatus{Endpoint: ep, err: err} })
+			return a.reportStatus(all)
+		},
+	}
+	f.register(c)
+	return c
+}
+
+func (a *app) reportStatus(all []endpointStatus) error {
+	var good []endpointStatus
+	var failure error
+	for _, s := range all {
+		if s.err != nil {
+			failure = s.err
+			fmt.Fprintf(a.env.Stderr, "Failed to get the status of endpoint %s (%v)\n", s.Endpoint, s.err)
+			continue
+		}
+		good = append(good, s)
+	}
+	if len(good) == 0 && failure != nil {
+		return failure
+	}
+	if err := a.printer().status(good); err != nil {
+		return err
+	}
+	if failure != nil {
+		return reportedError{fmt.Sprintf("%d of %d endpoints gave no status", len(all)-len(good), len(all))}
+	}
+	return nil
+}
+
+func (p *printer) status(all []endpointStatus) error {
+	return p.print(all, func() {
+		for _, s := range all {
+			fmt.Fprintln(p, strings.Join(s.row(), ", "))
+		}
+	}, func() ([]string, [][]string) {
+		var rows [][]string
+		for _, s := range all {
+			rows = append(rows, s.row())
+		}
+		return []string{
+			"ENDPOINT", "ID", "VERSION", "STORAGE VERSION", "DB SIZE", "IN USE", "PERCENTAGE NOT IN USE", "QUOTA",
+			"IS LEADER", "IS LEARNER", "RAFT TERM", "RAFT INDEX", "RAFT APPLIED INDEX", "ERRORS",
+			"DOWNGRADE TARGET VERSION", "DOWNGRADE ENABLED",
+		}, rows
+	})
+}
+
+func (s endpointStatus) row() []string {
+	r := s.Status
+	unused := int64(0)
+	if r.DbSize > 0 {
+		unused = (r.DbSize - r.DbSizeInUse) * 100 / r.DbSize
+	}
+	target, enabled := "", false
+	if d := r.DowngradeInfo; d != nil {
+		target, enabled = d.TargetVersion, d.Enabled
+	}
+	return []string{
+		s.Endpoint, idText(r.Header.MemberId), r.Version, r.StorageVersion,
+		bytesText(r.DbSize), bytesText(r.DbSizeInUse), fmt.Sprintf("%d%%", unused), bytesText(r.DbSizeQuota),
+		fmt.Sprint(r.Leader == r.Header.MemberId), fmt.Sprint(r.IsLearner),
+		fmt.Sprint(r.RaftTerm), fmt.Sprint(r.RaftIndex), fmt.Sprint(r.RaftAppliedIndex),
+		strings.Join(r.Errors, ", "), target, fmt.Sprint(enabled),
+	}
+}

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// The defaults are etcdctl's.
+const (
+	defaultEndpoint         = "127.0.0.1:2379"
+	defaultDialTimeout      = 2 * time.Second
+	defaultCommandTimeout   = 5 * time.Second
+	defaultKeepAliveTime    = 2 * time.Second
+	defaultKeepAliveTimeout = 6 * time.Second
+)
+
+// connFlags are the global flags about the connection.
+type connFlags struct {
+	endpoints          []string
+	dialTimeout        time.Duration
+	commandTimeout     time.Duration
+	keepAliveTime      time.Duration
+	keepAliveTimeout   time.Duration
+	insecureTransport  bool
+	insecureSkipVerify bool
+	cacert, cert, key  string
+	user, password     string
+	token              string
+	maxRequestBytes    int
+	maxRecvBytes       int
+	debug              bool
+}
+
+func (f *connFlags) register(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&f.endpoints, "endpoints", []string{defaultEndpoint}, "addresses of the cluster's members, separated by commas")
+	fs.DurationVar(&f.dialTimeout, "dial-timeout", defaultDialTimeout, "how long a first connection may take")
+	fs.DurationVar(&f.commandTimeout, "command-timeout", defaultCommandTimeout, "how long a short command may take")
+	fs.DurationVar(&f.keepAliveTime, "keepalive-time", defaultKeepAliveTime, "how long a connection may be idle before it is checked")
+	fs.DurationVar(&f.keepAliveTimeout, "keepalive-timeout", defaultKeepAliveTimeout, "how long such a check may take")
+	fs.BoolVar(&f.insecureTransport, "insecure-transport", true, "without TLS, unless certificates or an https:// endpoint ask for it")
+	fs.BoolVar(&f.insecureSkipVerify, "insecure-skip-tls-verify", false, "do not check the server's certificate (for tests only)")
+	fs.StringVar(&f.cacert, "cacert", "", "file with the certificate authority that signed the servers' certificates")
+	fs.StringVar(&f.cert, "cert", "", "file with the client's certificate")
+	fs.StringVar(&f.key, "key", "", "file with the client's private key")
+	fs.StringVar(&f.user, "user", "", "name[:password]; the password is asked for if it is given nowhere")
+	fs.StringVar(&f.password, "password", "", "the user's password (then --user is the name alone)")
+	fs.StringVar(&f.token, "auth-jwt-token", "", "token instead of a user and password")
+	fs.IntVar(&f.maxRequestBytes, "max-request-bytes", 0, "largest request sent (0: 2 MiB)")
+	fs.IntVar(&f.maxRecvBytes, "max-recv-bytes", 0, "largest answer accepted (0: no limit)")
+	fs.BoolVar(&f.debug, "debug", false, "log what the client does to standard error")
+}
+
+// outFlags are the global flags about the output.
+type outFlags struct {
+	format format
+	hex    bool
+}
+
+func (f *outFlags) register(fs *pflag.FlagSet) {
+	fs.VarP(&f.format, "output", "o", "output format: plain, json or table")
+	fs.VarP(&f.format, "write-out", "w", "the same under etcdctl's name; simple means plain")
+	fs.BoolVar(&f.hex, "hex", false, "print keys and values as \\x and two digits per byte")
+}
+
+// applyEnvironment sets the global flags that the command line left out from ETCDCTL_ variables. Variables of other tools'
+// flags (ETCDCTL_API for one) are none of ours and ignored.
+func (a *app) applyEnvironment(fs *pflag.FlagSet) error {
+	if fs.Changed("output") && fs.Changed("write-out") {
+		return usageError{errors.New("--output and --write-out are the same flag: give one of them")}
+	}
+	var first error
+	fs.VisitAll(func(f *pflag.Flag) {
+		if first != nil || f.Changed || !a.isGlobal(f) {
+			return
+		}
+		if f.Name == "write-out" && fs.Changed("output") || f.Name == "output" && fs.Changed("write-out") {
+			return
+		}
+		name := "ETCDCTL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := a.env.LookupEnv(name)
+		if !ok || value == "" {
+			return
+		}
+		if err := f.Value.Set(value); err != nil {
+			first = usageError{fmt.Errorf("environment variable %s=%q: %w", name, value, err)}
+		}
+	})
+	return first
+}
+
+// isGlobal keeps variables like ETCDCTL_LIMIT from reaching into a command's own flags.
+func (a *app) isGlobal(f *pflag.Flag) bool {
+	var globals pflag.FlagSet
+	var conn connFlags
+	var out outFlags
+	conn.register(&globals)
+	out.register(&globals)
+	return globals.Lookup(f.Name) != nil
+}

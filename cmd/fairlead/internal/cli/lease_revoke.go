@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) leaseRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke LEASE",
+		Short: "End a lease and delete its keys",
+		Args:  leaseArg(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseLease(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				resp, err := c.Revoke(ctx, id)
+				if err != nil {
+					return fmt.Errorf("revoke lease %s: %w", leaseText(int64(id)), err)
+				}
+				p := a.printer()
+				return p.print(resp, func() {
+					fmt.Fprintf(p, "lease %s revoked\n", leaseText(int64(id)))
+				}, func() ([]string, [][]string) {
+					return []string{"LEASE", "RESULT"}, [][]string{{leaseText(int64(id)), "revoked"}}
+				})
+			})
+		},
+	}
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) leaseTimeToLiveCommand() *cobra.Command {
+	var keys bool
+	c := &cobra.Command{
+		Use:   "timetolive LEASE",
+		Short: "Show how long a lease has left",
+		Args:  leaseArg(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseLease(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			var opts []clientv3.LeaseOption
+			if keys {
+				opts = append(opts, clientv3.WithAttachedKeys())
+			}
+			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				resp, err := c.TimeToLive(ctx, id, opts...)
+				if err != nil {
+					return err
+				}
+				return a.printer().timeToLive(resp, keys)
+			})
+		},
+	}
+	c.Flags().BoolVar(&keys, "keys", false, "also the keys attached to it")
+	return c
+}
+
+func (p *printer) timeToLive(resp *clientv3.LeaseTimeToLiveResponse, keys bool) error {
+	id := leaseText(int64(resp.ID))
+	expired := resp.GrantedTTL == 0 && resp.TTL == -1
+	return p.print(resp, func() {
+		if expired {
+			fmt.Fprintf(p, "lease %s already expired\n", id)
+			return
+		}
+		fmt.Fprintf(p, "lease %s granted with TTL(%ds), remaining(%ds)", id, resp.GrantedTTL, resp.TTL)
+		if keys {
+			names := make([]string, len(resp.Keys))
+			for i, k := range resp.Keys {
+				names[i] = p.text(k)
+			}
+			fmt.Fprintf(p, ", attached keys(%v)", names)
+		}
+		fmt.Fprintln(p)
+	}, func() ([]string, [][]string) {
+		if expired {
+			return []string{"LEASE", "TTL", "REMAINING"}, [][]string{{id, "", "expired"}}
+		}
+		header, row := []string{"LEASE", "TTL", "REMAINING"}, []string{id, fmt.Sprint(resp.GrantedTTL), fmt.Sprint(resp.TTL)}
+		if keys {
+			names := make([]string, len(resp.Keys))
+			for i, k := range resp.Keys {
+				names[i] = p.cell(k)
+			}
+			header, row = append(header, "KEYS"), append(row, strings.Join(names, " "))
+		}
+		return header, [][]string{row}
+	})
+}

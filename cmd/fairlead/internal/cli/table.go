@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// table is drawn as etcdctl draws it: light lines, centred headers, cells to the right.
+type table struct {
+	header []string
+	rows   [][]string
+}
+
+func writeTable(w io.Writer, t table) {
+	widths := make([]int, len(t.header))
+	for _, row := range append([][]string{t.header}, t.rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	rule := func(left, middle, right string) {
+		parts := make([]string, len(widths))
+		for i, n := range widths {
+			parts[i] = strings.Repeat("─", n+2)
+		}
+		fmt.Fprintln(w, left+strings.Join(parts, middle)+right)
+	}
+	line := func(row []string, pad func(string, int) string) {
+		parts := make([]string, len(widths))
+		for i, n := range widths {
+			parts[i] = " " + pad(row[i], n) + " "
+		}
+		fmt.Fprintln(w, "│"+strings.Join(parts, "│")+"│")
+	}
+	rule("┌", "┬", "┐")
+	line(t.header, padCentre)
+	rule("├", "┼", "┤")
+	for _, row := range t.rows {
+		line(row, padLeft)
+	}
+	rule("└", "┴", "┘")
+}
+
+func padLeft(s string, width int) string {
+	return strings.Repeat(" ", width-utf8.RuneCountInString(s)) + s
+}
+
+func padCentre(s string, width int) string {
+	room := width - utf8.RuneCountInString(s)
+	return strings.Repeat(" ", room/2) + s + strings.Repeat(" ", room-room/2)
+}
+
+// visible writes what a terminal would act on (control characters, bytes that are no text) in Go's escapes.
+func visible(s string) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	return strings.Trim(strconv.Quote(s), `"`)
+}
+
+// bytesText writes a size as etcdctl does: two digits, decimal units.
+func bytesText(n int64) string {
+	const unit = 1000
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, suffix := float64(n), ""
+	for _, s := range []string{"kB", "MB", "GB", "TB", "PB"} {
+		value /= unit
+		suffix = s
+		if value < unit-0.5 {
+			break
+		}
+	}
+	if value < 10 {
+		return fmt.Sprintf("%.1f %s", value, suffix)
+	}
+	return fmt.Sprintf("%.0f %s", value, suffix)
+}

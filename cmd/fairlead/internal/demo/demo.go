@@ -1,0 +1,153 @@
+// Package demo shows the client at work on a three-member cluster of its own: `fairlead demo`.
+//
+// The members are child processes, so that one can be frozen for real (SIGSTOP): its connections stay open, its kernel still takes
+// bytes, and nothing answers. That is the fault clients handle worst.
+//
+// Run is the script; cluster.go has the children, load.go, watch.go and lease.go what goes on while members freeze, and report.go
+// the table at the end. Nothing is faked: every figure comes from calls that were made, and the watch is checked
+// against what the cluster says was written.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+const (
+	// The whole takes about 20 seconds; what exceeds this hangs.
+	limit = 60 * time.Second
+	// calm is how long the load runs between faults.
+	calm = 2 * time.Second
+	// freeze is how long a member is frozen: longer than an election, which shows that a new leader is no end either, and longer
+	// than a call may take, so that waiting for the thaw would not help.
+	freeze = 4 * time.Second
+)
+
+// Options say where to write and how to start a member.
+type Options struct {
+	Stdout  io.Writer
+	Command []string // program and arguments that run a member: it reads a server.Spec from standard input and says "ready"
+}
+
+// Run shows everything and fails if anything went wrong. When it returns, its processes and files are gone.
+func Run(ctx context.Context, o Options) (err error) {
+	// The children die with the thread that started them (see childAttr), so it must be one that stays.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	d := &demo{say: newSpeaker(o.Stdout)}
+	d.say.title("Starting three etcd members")
+	start := time.Now()
+	d.cluster, err = startCluster(ctx, o.Command)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.cluster.stop()) }()
+	for _, m := range d.cluster.members {
+		d.say.line("%s  %s  process %d", m.name, m.endpoint, m.cmd.Process.Pid)
+	}
+	d.say.line("ready after %s", short(time.Since(start)))
+
+	d.client, err = clientv3.New(clientv3.Config{
+		Endpoints: d.cluster.endpoints(), DialTimeout: 5 * time.Second, Context: ctx, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		return err
+	}
+	defer d.client.Close()
+	if err := d.script(ctx); err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("not done after %v: %w", limit, err)
+		}
+		return err
+	}
+	return d.say.err
+}
+
+type demo struct {
+	say     *speaker
+	cluster *cluster
+	client  *clientv3.Client
+}
+
+func (d *demo) script(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{d.basics, d.transaction, d.expiry} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return d.faults(ctx)
+}
+
+// faults runs the load, a watch and a lease together while members are frozen and thawed.
+func (d *demo) faults(ctx context.Context) error {
+	d.say.title("Load, a watch and a lease, while members freeze")
+	watched, err := startWatch(ctx, d.client, loadPrefix)
+	if err != nil {
+		return err
+	}
+	defer watched.stop()
+	kept, err := startLease(ctx, d.client)
+	if err != nil {
+		return err
+	}
+	defer kept.stop()
+	l := startLoad(ctx, d.client)
+	defer l.stop()
+	d.say.line("%d calls a second, puts and gets, each with a limit of %v", callsPerSecond, callLimit)
+	if err := d.during(ctx, l, calm, "all well"); err != nil {
+		return err
+	}
+	frozen := map[*child]bool{}
+	for range 2 {
+		m, role, err := d.victim(ctx, frozen)
+		if err != nil {
+			return err
+		}
+		frozen[m] = true
+		d.say.line("freezing %s, %s", m.name, role)
+		if err := m.freeze(); err != nil {
+			return err
+		}
+		err = d.during(ctx, l, freeze, m.name+" frozen")
+		d.say.line("thawing %s", m.name)
+		if err := errors.Join(err, m.thaw()); err != nil {
+			return err
+		}
+		if err := d.during(ctx, l, calm, "all well"); err != nil {
+			return err
+		}
+	}
+	calls := l.stop()
+	r := &report{calls: calls, lease: kept.stop()}
+	if r.watch, err = watched.finish(ctx, d.client); err != nil {
+		return err
+	}
+	return r.write(d.say)
+}
+
+// during lets the load run and says each second how it goes.
+func (d *demo) during(ctx context.Context, l *load, length time.Duration, what string) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for range length / time.Second {
+		before := l.snapshot()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		s := l.snapshot().since(before)
+		d.say.line("  %-11s %3d calls, %d failed, slowest %s", what, s.done, s.failed, short(s.slowest))
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// defaultWidth is for outputs that are no terminal.
+const defaultWidth = 80
+
+// speaker writes plain lines, wrapped to the terminal.
+type speaker struct {
+	w     io.Writer
+	width int
+	err   error // the first failed write; later ones are not tried
+}
+
+func newSpeaker(w io.Writer) *speaker {
+	s := &speaker{w: w, width: defaultWidth}
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			s.width = width
+		}
+	}
+	return s
+}
+
+func (s *speaker) title(text string) {
+	s.write("\n" + text + "\n")
+}
+
+func (s *speaker) line(format string, args ...any) {
+	for _, l := range wrap(fmt.Sprintf(format, args...), s.width-2) {
+		s.write("  " + l + "\n")
+	}
+}
+
+func (s *speaker) write(text string) {
+	if s.err == nil {
+		_, s.err = io.WriteString(s.w, text)
+	}
+}
+
+// wrap breaks a text at blanks into lines of at most width; what follows a break is indented. Longer words stay whole.
+func wrap(text string, width int) []string {
+	const indent = "    "
+	var lines []string
+	for len(text) > width {
+		at := strings.LastIndex(text[:width+1], " ")
+		if at <= len(indent) {
+			break
+		}
+		lines = append(lines, strings.TrimRight(text[:at], " "))
+		text = indent + strings.TrimLeft(text[at:], " ")
+	}
+	return append(lines, text)
+}
+
+// short rounds a duration to what a reader cares for.
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= 10*time.Millisecond:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}

@@ -1,0 +1,117 @@
+// Package server runs one etcd member inside this process, for the development cluster and for the demonstration's child processes.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// Spec is what a member needs to know. Its JSON form is how the demonstration tells its children.
+type Spec struct {
+	Name       string
+	Dir        string // data directory
+	ClientAddr string // "127.0.0.1:port"
+	PeerAddr   string // where it listens for peers
+	PeerURL    string // what it advertises to peers: "http://" + PeerAddr, except after a move of a single member
+	Cluster    string // NAME=PEERURL,... of all members
+	Token      string
+	LogFile    string
+	LogLevel   string // "info" if empty
+	LogStderr  bool   // log to standard error too
+	NoFsync    bool   // for data that are thrown away
+
+	HeartbeatMS, ElectionMS uint // etcd's defaults if zero
+}
+
+// Member is a running member. Its methods may be called from several goroutines.
+type Member struct{ etcd *embed.Etcd }
+
+// Start starts a member and returns before it is ready. On an error nothing is left running.
+func Start(s Spec) (*Member, error) {
+	cfg, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	e, err := embed.StartEtcd(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start member %s: %w", s.Name, err)
+	}
+	return &Member{e}, nil
+}
+
+func (s Spec) config() (*embed.Config, error) {
+	cfg := embed.NewConfig()
+	cfg.Name, cfg.Dir = s.Name, s.Dir
+	var err error
+	set := func(to *[]url.URL, text string) {
+		u, e := url.Parse(text)
+		if e != nil {
+			err = errors.Join(err, e)
+			return
+		}
+		*to = []url.URL{*u}
+	}
+	set(&cfg.ListenClientUrls, "http://"+s.ClientAddr)
+	set(&cfg.AdvertiseClientUrls, "http://"+s.ClientAddr)
+	set(&cfg.ListenPeerUrls, "http://"+s.PeerAddr)
+	set(&cfg.AdvertisePeerUrls, s.PeerURL)
+	cfg.InitialCluster, cfg.InitialClusterToken = s.Cluster, s.Token
+	cfg.LogLevel = "info"
+	if s.LogLevel != "" {
+		cfg.LogLevel = s.LogLevel
+	}
+	cfg.LogOutputs = []string{s.LogFile}
+	if s.LogStderr {
+		cfg.LogOutputs = append(cfg.LogOutputs, "stderr")
+	}
+	cfg.UnsafeNoFsync = s.NoFsync
+	if s.HeartbeatMS > 0 {
+		cfg.TickMs = s.HeartbeatMS
+	}
+	if s.ElectionMS > 0 {
+		cfg.ElectionMs = s.ElectionMS
+	}
+	return cfg, err
+}
+
+// WaitReady waits until the member has joined the cluster and serves clients.
+func (m *Member) WaitReady(ctx context.Context) error {
+	select {
+	case <-m.etcd.Server.ReadyNotify():
+		return nil
+	case err := <-m.etcd.Err():
+		return err
+	case <-m.etcd.Server.StopNotify():
+		return errors.New("the member has stopped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Err gives the error that ends the member by itself.
+func (m *Member) Err() <-chan error { return m.etcd.Err() }
+
+// Stop ends the member and waits until it has.
+func (m *Member) Stop() { m.etcd.Close() }
+
+// FreeAddr finds a free address on loopback and keeps it until release is called, right before its use.
+func FreeAddr() (addr string, release func(), err error) { return reserve("127.0.0.1:0") }
+
+// ReserveAddr is FreeAddr for a certain address; it fails if somebody listens there.
+func ReserveAddr(addr string) (release func(), err error) {
+	_, release, err = reserve(addr)
+	return release, err
+}
+
+func reserve(addr string) (string, func(), error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", nil, err
+	}
+	return l.Addr().String(), func() { l.Close() }, nil
+}
