@@ -354,7 +354,10 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	case secure == nil:
 		secure = plainTLS()
 	}
-	opts := append([]grpc.DialOption{grpc.WithAuthority(e.ServerName())}, c.dialOptions(secure, false)...)
+	opts := append([]grpc.DialOption{
+		grpc.WithAuthority(e.ServerName()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize)),
+	}, c.dialOptions(secure, false)...)
 	return grpc.NewClient("passthrough:///"+e.Target(), opts...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/retry"
 )
 
 // Responses of KV. They are the wire messages under names of this package; their
@@ -92,13 +93,20 @@ func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: res
 func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
 
 type kv struct {
-	c       *Client // nil if made without one
+	c       *Client     // nil if made without one
+	own     *retry.Conn // nil over a client that is not ours
 	remote  pb.KVClient
 	callOpt []grpc.CallOption
 }
 
 // NewKV returns a KV over the client's connection.
-func NewKV(c *Client) KV { return &kv{c: c, remote: RetryKVClient(c)} }
+func NewKV(c *Client) KV {
+	k := &kv{c: c, remote: RetryKVClient(c)}
+	if c.connected() {
+		k.own = c.link.conn
+	}
+	return k
+}
 
 // NewKVFromKVClient returns a KV over any protobuf client; c gives the call
 // options and may be nil.
@@ -183,6 +191,12 @@ func ready(ctx context.Context, method string, op *Op) error {
 }
 
 func (kv *kv) get(ctx context.Context, op *Op) (*GetResponse, error) {
+	if kv.own != nil {
+		r := &retry.Range{}
+		op.fillRangeRequest(&r.Request)
+		resp, err := kv.own.Range(ctx, r)
+		return (*GetResponse)(resp), err
+	}
 	resp, err := kv.remote.Range(ctx, op.toRangeRequest(), kv.callOpt...)
 	if err != nil {
 		return nil, ContextError(ctx, err)

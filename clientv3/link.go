@@ -51,7 +51,6 @@ func (c *Client) dialOptions(secure *tls.Config, wait bool) []grpc.DialOption {
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(wait),
 			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
-			grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
 		),
 	}
 	if c.cfg.DialKeepAliveTime > 0 {
@@ -71,7 +70,7 @@ func plainTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
 
 // newLink connects to endpoints, in the background.
 func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
-	set := balancer.New(balancer.Config{FirstConnect: c.cfg.DialTimeout, Log: c.log}, endpoints)
+	set := balancer.New(balancer.Config{FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, Log: c.log}, endpoints)
 	secure := c.cfg.TLS
 	for _, e := range endpoints {
 		if secure == nil && e.Security == endpoint.Secure {
@@ -80,7 +79,7 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
 	}
 	opts := append([]grpc.DialOption{
 		grpc.WithResolvers(set.Resolver()),
-		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+		grpc.WithDefaultServiceConfig(balancer.ServiceConfig(c.cfg.MaxCallRecvMsgSize)),
 	}, c.dialOptions(secure, !c.cfg.FailFast)...)
 	raw, err := grpc.NewClient(balancer.Scheme+":///etcd", opts...)
 	if err != nil {

@@ -81,23 +81,17 @@ type Op struct {
 
 // OpGet returns a "get" operation; see KV.Get.
 func OpGet(key string, opts ...OpOption) Op {
-	op := Op{t: tRange, key: []byte(key)}
-	op.apply(opts)
-	return op
+	return withOptions(Op{t: tRange, key: []byte(key)}, opts)
 }
 
 // OpPut returns a "put" operation; see KV.Put.
 func OpPut(key, val string, opts ...OpOption) Op {
-	op := Op{t: tPut, key: []byte(key), val: []byte(val)}
-	op.apply(opts)
-	return op
+	return withOptions(Op{t: tPut, key: []byte(key), val: []byte(val)}, opts)
 }
 
 // OpDelete returns a "delete" operation; see KV.Delete.
 func OpDelete(key string, opts ...OpOption) Op {
-	op := Op{t: tDeleteRange, key: []byte(key)}
-	op.apply(opts)
-	return op
+	return withOptions(Op{t: tDeleteRange, key: []byte(key)}, opts)
 }
 
 // OpTxn returns a transaction as an operation, so that transactions can be
@@ -109,21 +103,28 @@ func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 // OpWatch returns a "watch" operation, which shows what options mean for a
 // watch; it cannot be executed by KV.Do.
 func OpWatch(key string, opts ...OpOption) Op {
-	op := Op{t: tWatch, key: []byte(key)}
-	op.apply(opts)
-	return op
+	return withOptions(Op{t: tWatch, key: []byte(key)}, opts)
 }
 
 // NewOp returns an empty operation to be filled by its With methods.
 func NewOp() *Op { return &Op{key: []byte{}} }
 
-func (op *Op) apply(opts []OpOption) {
+// withOptions applies options. Without any, the operation stays off the heap.
+func withOptions(op Op, opts []OpOption) Op {
+	if len(opts) == 0 {
+		return op
+	}
+	return applied(op, opts)
+}
+
+func applied(op Op, opts []OpOption) Op {
 	for _, o := range opts {
 		if o != nil {
-			o(op)
+			o(&op)
 		}
 	}
 	op.check()
+	return op
 }
 
 // check remembers the first option that the operation has no use for.
@@ -194,24 +195,21 @@ func invalidTxn(cmps []Cmp, thenOps, elseOps []Op) error {
 }
 
 func (op *Op) toRangeRequest() *pb.RangeRequest {
-	r := &pb.RangeRequest{
-		Key:               op.key,
-		RangeEnd:          op.end,
-		Limit:             op.limit,
-		Revision:          op.rev,
-		Serializable:      op.serializable,
-		KeysOnly:          op.keysOnly,
-		CountOnly:         op.countOnly,
-		MinModRevision:    op.minModRev,
-		MaxModRevision:    op.maxModRev,
-		MinCreateRevision: op.minCreateRev,
-		MaxCreateRevision: op.maxCreateRev,
-	}
+	r := &pb.RangeRequest{}
+	op.fillRangeRequest(r)
+	return r
+}
+
+func (op *Op) fillRangeRequest(r *pb.RangeRequest) {
+	r.Key, r.RangeEnd = op.key, op.end
+	r.Limit, r.Revision = op.limit, op.rev
+	r.Serializable, r.KeysOnly, r.CountOnly = op.serializable, op.keysOnly, op.countOnly
+	r.MinModRevision, r.MaxModRevision = op.minModRev, op.maxModRev
+	r.MinCreateRevision, r.MaxCreateRevision = op.minCreateRev, op.maxCreateRev
 	if op.sort != nil {
 		r.SortOrder = pb.RangeRequest_SortOrder(op.sort.Order)
 		r.SortTarget = pb.RangeRequest_SortTarget(op.sort.Target)
 	}
-	return r
 }
 
 func (op *Op) toPutRequest() *pb.PutRequest {

@@ -16,8 +16,11 @@ import (
 // policyName is ours among gRPC's balancing policies.
 const policyName = "fairlead_etcd"
 
-// ServiceConfig selects the policy.
-const ServiceConfig = `{"loadBalancingConfig":[{"` + policyName + `":{}}]}`
+// ServiceConfig selects the policy and bounds responses, in bytes. (A call option
+// for the bound would cost an allocation per call.)
+func ServiceConfig(maxRecv int) string {
+	return fmt.Sprintf(`{"loadBalancingConfig":[{"%s":{}}],"methodConfig":[{"name":[{}],"maxResponseMessageBytes":%d}]}`, policyName, maxRecv)
+}
 
 // Scheme is that of the target given to grpc.NewClient.
 const Scheme = "fairlead-etcd"
@@ -175,7 +178,7 @@ func (static) Close()                                {}
 func (s *Set) resolverState() resolver.State {
 	st := resolver.State{Addresses: make([]resolver.Address, len(s.members))}
 	if s.rcc != nil {
-		st.ServiceConfig = s.rcc.ParseServiceConfig(ServiceConfig)
+		st.ServiceConfig = s.rcc.ParseServiceConfig(ServiceConfig(s.cfg.MaxRecv))
 	}
 	for i, m := range s.members {
 		st.Addresses[i] = resolver.Address{

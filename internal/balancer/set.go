@@ -25,6 +25,7 @@ type Config struct {
 	StallAfter, StallProbeTimeout time.Duration
 	StreamProbeAfter              time.Duration
 	FirstConnect                  time.Duration
+	MaxRecv                       int // bound of responses in bytes; gRPC's default of 4 MiB if zero
 	Log                           *slog.Logger
 }
 
@@ -39,6 +40,9 @@ func (c *Config) setDefaults() {
 		if *d.v <= 0 {
 			*d.v = d.d
 		}
+	}
+	if c.MaxRecv <= 0 {
+		c.MaxRecv = 4 << 20
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

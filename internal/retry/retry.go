@@ -32,6 +32,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -134,6 +135,26 @@ type call struct {
 // Invoke makes a unary call; see the package comment for what it repeats. The
 // error is the context's, or one of rpctypes, or an *etcderr.Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	return c.invoke(&call{}, ctx, method, req, reply, opts)
+}
+
+// Range is a read with its request inside, which saves an allocation.
+type Range struct {
+	Request pb.RangeRequest
+	call    call
+}
+
+// Range makes the call that r describes; as Invoke.
+func (c *Conn) Range(ctx context.Context, r *Range, opts ...grpc.CallOption) (*pb.RangeResponse, error) {
+	resp := new(pb.RangeResponse)
+	if err := c.invoke(&r.call, ctx, pb.KV_Range_FullMethodName, &r.Request, resp, opts); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// invoke makes a call; k is empty.
+func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply any, opts []grpc.CallOption) error {
 	if ctx == nil {
 		return etcderr.Invalid(etcderr.ShortMethod(method), "the context is nil")
 	}
@@ -143,7 +164,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	k := &call{c: c, ctx: ctx, method: method, req: req, reply: reply, plan: planFor(method, req)}
+	k.c, k.ctx, k.method, k.req, k.reply, k.plan = c, ctx, method, req, reply, planFor(method, req)
 	k.opts = options(ctx, opts)
 	k.pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
 	c.hedges.call()

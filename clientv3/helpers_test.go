@@ -1,0 +1,17 @@
+package clientv3_test
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// noStreams is a KV client of a server that does not know RangeStream.
+type noStreams struct{ pb.KVClient }
+
+func (noStreams) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
+}

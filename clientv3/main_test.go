@@ -1,0 +1,48 @@
+package clientv3_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func TestMain(m *testing.M) { etcdtest.Main(m) }
+
+// dial makes a client that is closed with the test.
+func dial(t testing.TB, cfg clientv3.Config) *clientv3.Client {
+	t.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	c, err := clientv3.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return c
+}
+
+// shared is a client of the server that the tests of this package share.
+func shared(t testing.TB) *clientv3.Client {
+	t.Helper()
+	return dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints()})
+}
+
+// long is far above what anything here takes on a busy machine.
+const long = 30 * time.Second
+
+func ctxFor(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
