@@ -19,6 +19,7 @@ package watch
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -68,16 +69,10 @@ func New(cfg Config) *Engine {
 	if cfg.BufferLimit <= 0 {
 		cfg.BufferLimit = DefaultBufferLimit
 	}
-	if cfg.clock == nil {
-		cfg.clock = realClock{}
-	}
-	if cfg.jitter == nil {
-		cfg.jitter = randomJitter
-	}
 	return &Engine{
 		cfg:  cfg,
 		work: worker.New(context.Background()),
-		core: newCore(cfg.BufferLimit, cfg.Members, cfg.Confirm != nil, cfg.jitter),
+		core: newCore(cfg.BufferLimit, cfg.Members, cfg.Confirm != nil, rand.Float64),
 	}
 }
 
@@ -108,7 +103,7 @@ func (e *Engine) Watch(ctx context.Context, r Request, s Sink) error {
 			e.ended(w, ctx.Err())
 		})
 	}
-	e.core.add(e.cfg.clock.Now(), r.Group, w)
+	e.core.add(time.Now(), r.Group, w)
 	e.run()
 	return <-ready
 }
@@ -117,7 +112,7 @@ func (e *Engine) Watch(ctx context.Context, r Request, s Sink) error {
 func (e *Engine) ended(w *watcher, cause error) {
 	e.mu.Lock()
 	e.cause = cause
-	e.core.cancel(e.cfg.clock.Now(), w)
+	e.core.cancel(time.Now(), w)
 	e.run()
 }
 
@@ -146,7 +141,7 @@ func (e *Engine) Close() {
 	if !e.closed {
 		e.closed = true
 		e.cause = ErrClosed
-		e.core.close(e.cfg.clock.Now())
+		e.core.close(time.Now())
 	}
 	e.run()
 	e.work.Stop()
@@ -206,7 +201,7 @@ func (e *Engine) offer(w *watcher, d Delivery, last bool) {
 	case !w.queued() && w.host.sink.TryDeliver(d):
 		e.core.delivered(w, last)
 	default:
-		e.core.blocked(e.cfg.clock.Now(), w, d, last)
+		e.core.blocked(time.Now(), w, d, last)
 	}
 }
 
@@ -233,12 +228,12 @@ func (e *Engine) armTimer(g *group, at time.Time) {
 		return
 	}
 	e.calls.Add(1)
-	g.host.stop = e.cfg.clock.AfterFunc(at.Sub(e.cfg.clock.Now()), func() {
+	g.host.stop = time.AfterFunc(time.Until(at), func() {
 		defer e.calls.Done()
 		e.mu.Lock()
-		e.core.tick(e.cfg.clock.Now(), g)
+		e.core.tick(time.Now(), g)
 		e.run()
-	})
+	}).Stop
 }
 
 // confirm makes the linearizable read for a check of history.
@@ -248,7 +243,7 @@ func (e *Engine) confirm(g *group) {
 		rev, cluster, err := e.cfg.Confirm(ctx)
 		cancel()
 		e.mu.Lock()
-		e.core.confirmed(e.cfg.clock.Now(), g, rev, cluster, err)
+		e.core.confirmed(time.Now(), g, rev, cluster, err)
 		e.run()
 	})
 }

@@ -95,6 +95,7 @@ func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err
 		}
 		w = next
 	}
+	c.confirm(g)
 	if wrong {
 		// The cluster is the old one, but this member belongs to another.
 		c.fail(now, st, errWrongCluster, Retry, true)
@@ -103,7 +104,6 @@ func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err
 	for _, w := range back {
 		c.pend(now, w)
 	}
-	c.confirm(g)
 	c.arm(g)
 }
 

@@ -428,7 +428,7 @@ func runModel(t *testing.T, data []byte) {
 }
 
 func TestModel(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		data := make([]byte, 50+r.IntN(1500))
 		for i := range data {

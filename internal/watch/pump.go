@@ -4,7 +4,10 @@ package watch
 // it runs nobody else calls the sink, and it is the pump that calls End if the
 // watcher ends meanwhile.
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // startPump starts a pump for w, whose backlog has just begun. The caller holds e.mu.
 func (e *Engine) startPump(w *watcher) {
@@ -35,7 +38,7 @@ func (e *Engine) pump(w *watcher, stop chan struct{}) {
 
 		if sink.Deliver(it.d, stop) {
 			e.mu.Lock()
-			e.core.taken(e.cfg.clock.Now(), w)
+			e.core.taken(time.Now(), w)
 			e.run()
 		} else {
 			<-stop // closed already; and the watcher's backlog has been dropped

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -52,7 +53,7 @@ func (e *Engine) send(ctx context.Context, st *stream, o OpenOptions) {
 	}
 	member := s.Member()
 	e.mu.Lock()
-	e.core.opened(e.cfg.clock.Now(), st, member)
+	e.core.opened(time.Now(), st, member)
 	e.run()
 	if !e.work.Go(func(context.Context) { e.receive(ctx, st, s) }) {
 		return
@@ -101,7 +102,7 @@ func (e *Engine) receive(ctx context.Context, st *stream, s Stream) {
 			}
 		}
 		e.mu.Lock()
-		e.core.response(e.cfg.clock.Now(), st, resp, cerr, v)
+		e.core.response(time.Now(), st, resp, cerr, v)
 		e.run()
 	}
 }
@@ -123,6 +124,6 @@ func (e *Engine) broken(ctx context.Context, st *stream, s Stream, err error) {
 	if member != "" {
 		st.member = member
 	}
-	e.core.broken(e.cfg.clock.Now(), st, err, v)
+	e.core.broken(time.Now(), st, err, v)
 	e.run()
 }

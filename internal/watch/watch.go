@@ -99,10 +99,6 @@ type Config struct {
 
 	// Log gets a line for what an operator may want to know; nil: nothing is logged.
 	Log *slog.Logger
-
-	// seams for tests; zero values mean the real ones
-	clock  clock
-	jitter func() float64 // in [0, 1)
 }
 
 // Request is one watch as the facade asks for it. The engine does not change it
