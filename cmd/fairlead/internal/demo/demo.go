@@ -26,8 +26,7 @@ const (
 	limit = 60 * time.Second
 	// calm is how long the load runs between faults.
 	calm = 2 * time.Second
-	// freeze is how long a member is frozen: longer than an election, which shows that a new leader is no end either, and longer
-	// than a call may take, so that waiting for the thaw would not help.
+	// freeze is how long a member is frozen: longer than a call may take, so that waiting for the thaw would not help.
 	freeze = 4 * time.Second
 )
 
@@ -107,14 +106,12 @@ func (d *demo) faults(ctx context.Context) error {
 	if err := d.during(ctx, l, calm, "all well"); err != nil {
 		return err
 	}
-	frozen := map[*child]bool{}
 	for range 2 {
-		m, role, err := d.victim(ctx, frozen)
+		m, err := d.victim(ctx)
 		if err != nil {
 			return err
 		}
-		frozen[m] = true
-		d.say.line("freezing %s, %s", m.name, role)
+		d.say.line("freezing %s, which most calls go to", m.name)
 		if err := m.freeze(); err != nil {
 			return err
 		}

@@ -3,65 +3,58 @@ package demo
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// victim chooses the member to freeze: the one the calls go to, which hurts most; and if that one was frozen before, another follower.
-// The role is told to the user.
-func (d *demo) victim(ctx context.Context, before map[*child]bool) (m *child, role string, err error) {
+// victim chooses the member to freeze: the one that most calls go to, which hurts most. If it leads, another is made leader
+// first: without its leader a cluster elects another and loses the writes under way, and no client can do anything
+// about that. What is shown here is the client's part.
+func (d *demo) victim(ctx context.Context) (*child, error) {
 	busiest, err := d.busiest(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	leader, err := d.leader(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	name := func(m *child) string {
-		if m == leader {
-			return "the leader"
-		}
-		return "a follower"
-	}
-	// First a follower: a cluster goes on without one, so whatever goes wrong is the client's doing.
-	if len(before) == 0 && busiest == leader {
-		for _, m := range d.cluster.members {
-			if m != leader {
-				return m, name(m), nil
-			}
-		}
-	}
-	if !before[busiest] {
-		return busiest, name(busiest) + ", which the calls go to", nil
-	}
-	for _, m := range d.cluster.members {
-		if !before[m] && m != leader {
-			return m, name(m), nil
-		}
-	}
-	return leader, name(leader), nil
-}
-
-func (d *demo) leader(ctx context.Context) (*child, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	var errs []error
-	for _, m := range d.cluster.members {
-		resp, err := d.client.Status(ctx, m.endpoint)
+	leads, heir, err := d.leads(ctx, busiest)
+	if err != nil || !leads {
+		return busiest, err
+	}
+	// A member hands over its own leadership only, so it has to be asked itself.
+	own, err := clientv3.New(clientv3.Config{Endpoints: []string{busiest.endpoint}, Context: ctx, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	if _, err := own.MoveLeader(ctx, heir); err != nil {
+		return nil, fmt.Errorf("move the leadership from %s: %w", busiest.name, err)
+	}
+	d.say.line("%s has handed its leadership over", busiest.name)
+	return busiest, nil
+}
+
+// leads reports whether a member is the leader, and the id of another one.
+func (d *demo) leads(ctx context.Context, m *child) (leads bool, heir uint64, err error) {
+	for _, other := range d.cluster.members {
+		resp, err := d.client.Status(ctx, other.endpoint)
 		if err != nil {
-			errs = append(errs, err)
-			continue
+			return false, 0, fmt.Errorf("status of %s: %w", other.name, err)
 		}
-		if resp.Leader == resp.Header.MemberId {
-			return m, nil
+		if other != m {
+			heir = resp.Header.MemberId
+		} else {
+			leads = resp.Leader == resp.Header.MemberId
 		}
 	}
-	return nil, fmt.Errorf("no member says it leads: %w", errors.Join(errs...))
+	return leads, heir, nil
 }
 
 // busiest is the member whose server received most from clients within a short while.

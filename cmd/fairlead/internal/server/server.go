@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 )
@@ -96,8 +97,27 @@ func (m *Member) WaitReady(ctx context.Context) error {
 // Err gives the error that ends the member by itself.
 func (m *Member) Err() <-chan error { return m.etcd.Err() }
 
-// Stop ends the member and waits until it has.
-func (m *Member) Stop() { m.etcd.Close() }
+// closeGrace is how long Stop waits for clients to let go. Etcd gives them seven seconds, which a watch uses up: it never ends by
+// itself.
+const closeGrace = 500 * time.Millisecond
+
+// Stop ends the member; when it returns the data are complete and closed. It does not look for a new leader first,
+// which takes seconds, and in vain when all members end together. Connections of clients that hold on are left to the end of the process, so
+// Stop is for processes that end.
+func (m *Member) Stop() {
+	m.etcd.Server.HardStop()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		m.etcd.Close()
+	}()
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-closed:
+	case <-grace.C:
+	}
+}
 
 // FreeAddr finds a free address on loopback and keeps it until release is called, right before its use.
 func FreeAddr() (addr string, release func(), err error) { return reserve("127.0.0.1:0") }
