@@ -78,6 +78,7 @@ type Member struct {
 	connectAt int64  // Set.now: an ejected member is dialled again then; 0: not waiting
 	streams   map[*Stream]struct{}
 	removed   bool
+	diagnosed int64 // Set.now of the last look at why it closes connections; 0: never
 }
 
 // activity counts calls under way and remembers when there was last an answer.
@@ -147,6 +148,21 @@ func (m *Member) ConnFailed(err error, wrong bool) {
 	if wrong {
 		m.tried = true
 	}
+}
+
+// diagnoseEvery bounds the connections that are made only to explain failures.
+const diagnoseEvery = 10 * time.Second
+
+// MayDiagnose implements transport.Peer.
+func (m *Member) MayDiagnose() bool {
+	m.set.mu.Lock()
+	defer m.set.mu.Unlock()
+	now := m.set.now()
+	if m.diagnosed != 0 && now-m.diagnosed < int64(diagnoseEvery) {
+		return false
+	}
+	m.diagnosed = max(now, 1)
+	return true
 }
 
 // latencyFloor keeps differences that nobody notices from steering all calls to

@@ -168,7 +168,14 @@ func (m *Member) end(began int64, consensus, answered, short bool) {
 	if consensus {
 		m.consensus.end(now, answered)
 	}
-	if d := now - began; short && (answered || d > m.latency.Load()) {
+	d := now - began
+	if !answered {
+		// How long an answer would have taken is not known; that it took longer than
+		// usual is. The bound keeps an outage of the whole cluster from outlasting
+		// itself in the estimates.
+		d = min(d, int64(m.set.cfg.SuspectAfter))
+	}
+	if short && (answered || d > m.latency.Load()) {
 		m.sample(time.Duration(d), now)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,9 @@ type Peer interface {
 	// the other side proved not to be what the configuration says (another
 	// protocol, a certificate that does not verify), which no repetition mends.
 	ConnFailed(err error, wrong bool)
+	// MayDiagnose reports whether it is time to find out, at the cost of another
+	// connection, why the server closes ours without a word.
+	MayDiagnose() bool
 }
 
 type peerKey struct{}
@@ -84,6 +88,44 @@ func Dial(ctx context.Context, target string) (net.Conn, error) {
 	return track(c, p), nil
 }
 
+// diagnoseTimeout bounds the look at a server that closes connections.
+const diagnoseTimeout = time.Second
+
+// diagnose finds out whether a server that closed a connection without a word
+// speaks the other of plain text and TLS. Nil if it does not, or cannot be reached.
+func diagnose(addr net.Addr, overTLS bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), diagnoseTimeout)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, addr.Network(), addr.String())
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	deadline, _ := ctx.Deadline()
+	if c.SetDeadline(deadline) != nil {
+		return nil
+	}
+	if !overTLS {
+		// Nothing is sent over it, so it does not matter who answers.
+		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		if err := t.HandshakeContext(ctx); err == nil || isAlert(err) {
+			return ErrWantsTLS
+		}
+		return nil
+	}
+	// The client's preface with an empty SETTINGS frame (RFC 9113, section 3.4).
+	if _, err := c.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")); err != nil {
+		return nil
+	}
+	var first [9]byte
+	n, _ := io.ReadFull(c, first[:]) // fewer bytes are judged too
+	if n > 0 {
+		return ErrNotTLS
+	}
+	return nil
+}
+
 // track wraps c so that p knows of it.
 func track(c net.Conn, p Peer) net.Conn {
 	t := &trackedConn{Conn: c, peer: p}
@@ -109,6 +151,15 @@ func (t *trackedConn) Read(b []byte) (int, error) {
 			}
 		}
 		t.peer.BytesArrived()
+	}
+	if t.secure && isAlert(err) {
+		// With TLS 1.3 a server refuses the client's certificate after the handshake.
+		t.peer.ConnFailed(err, true)
+	}
+	if err == io.EOF && !t.secure && !t.started.Load() && t.peer.MayDiagnose() {
+		if err := diagnose(t.RemoteAddr(), false); err != nil {
+			t.peer.ConnFailed(err, true)
+		}
 	}
 	return n, err
 }
@@ -221,6 +272,11 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 	}
 	if err != nil {
 		err, wrong := judgeTLS(err)
+		if !wrong && ctx.Err() == nil && p.MayDiagnose() {
+			if found := diagnose(under.RemoteAddr(), true); found != nil {
+				err, wrong = found, true
+			}
+		}
 		p.ConnFailed(err, wrong)
 		return nil, nil, err
 	}
@@ -233,14 +289,20 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 func judgeTLS(err error) (error, bool) {
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
-	var alert tls.AlertError
 	switch {
 	case errors.As(err, &record):
 		return ErrNotTLS, true
-	case errors.As(err, &verify), errors.As(err, &alert):
+	case errors.As(err, &verify), isAlert(err):
 		return err, true
 	}
 	return err, false
+}
+
+// isAlert reports that the server refused with a TLS alert: it does not accept our
+// certificate, or we share no protocol. crypto/tls marks these by the operation.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 func (c *creds) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, error) {

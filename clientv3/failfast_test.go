@@ -1,0 +1,267 @@
+package clientv3_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+// refusing returns an address that refuses connections for the whole test.
+func refusing(t testing.TB) string {
+	t.Helper()
+	p, err := faultnet.New("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := p.Addr()
+	t.Cleanup(func() { p.Close() })
+	p.Refuse()
+	return addr
+}
+
+// silent returns the address of a server that accepts connections and never says
+// anything.
+func silent(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String() // the kernel accepts, nobody answers
+}
+
+// soon is the time in which a call that fails fast returns; generous, because the
+// bar of 50 ms is for a machine that does nothing else.
+const soon = 500 * time.Millisecond
+
+func settled(t *testing.T, c *clientv3.Client) {
+	await(t, "every first connection attempt has ended", func() bool {
+		for _, s := range c.MemberStates() {
+			if s.LastErr == nil && s.State != "healthy" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestFailFastNamesEachEndpoint(t *testing.T) {
+	etcdtest.CheckLeaks(t)
+	a, b := refusing(t), refusing(t)
+	c := dial(t, clientv3.Config{Endpoints: []string{a, b}, FailFast: true})
+	settled(t, c)
+	for name, call := range map[string]func(context.Context) error{
+		"get":   func(ctx context.Context) error { _, err := c.Get(ctx, "k"); return err },
+		"put":   func(ctx context.Context) error { _, err := c.Put(ctx, "k", "v"); return err },
+		"txn":   func(ctx context.Context) error { _, err := c.Txn(ctx).Commit(); return err },
+		"grant": func(ctx context.Context) error { _, err := c.Grant(ctx, 5); return err },
+		"once":  func(ctx context.Context) error { _, err := c.KeepAliveOnce(ctx, 5); return err },
+		"snapshot": func(ctx context.Context) error {
+			_, err := c.Snapshot(ctx)
+			return err
+		},
+		"members": func(ctx context.Context) error { _, err := c.MemberList(ctx); return err },
+		"users":   func(ctx context.Context) error { _, err := c.UserList(ctx); return err },
+	} {
+		began := time.Now()
+		err := call(ctxFor(t, long))
+		if took := time.Since(began); took > soon {
+			t.Errorf("%s took %v", name, took)
+		}
+		if clientv3.Code(err) != codes.Unavailable || status.Code(err) != codes.Unavailable {
+			t.Errorf("%s: code of %v", name, err)
+		}
+		if !clientv3.SafeToRetry(err) || clientv3.OutcomeUnknown(err) {
+			t.Errorf("%s: was not sent, so it is safe to repeat: %v", name, err)
+		}
+		for _, want := range []string{a, b, "refused"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q is missing in %q", name, want, err)
+			}
+		}
+	}
+}
+
+func TestFailFastPerCall(t *testing.T) {
+	a := refusing(t)
+	c := dial(t, clientv3.Config{Endpoints: []string{a}})
+	settled(t, c)
+	if _, err := c.Get(clientv3.WithFailFast(ctxFor(t, long)), "k"); clientv3.Code(err) != codes.Unavailable {
+		t.Errorf("with fail-fast: %v", err)
+	}
+	ctx := ctxFor(t, 300*time.Millisecond)
+	began := time.Now()
+	_, err := c.Get(ctx, "k")
+	if err != context.DeadlineExceeded {
+		t.Errorf("without: %v", err)
+	}
+	if took := time.Since(began); took < 250*time.Millisecond || took > 300*time.Millisecond+soon {
+		t.Errorf("a call that waits took %v of its 300 ms", took)
+	}
+}
+
+func TestWaitForReadyIsHonoured(t *testing.T) {
+	a := refusing(t)
+	waits := dial(t, clientv3.Config{Endpoints: []string{a}, FailFast: true,
+		DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.WaitForReady(true))}})
+	if _, err := waits.Get(ctxFor(t, 200*time.Millisecond), "k"); err != context.DeadlineExceeded {
+		t.Errorf("WaitForReady(true): %v", err)
+	}
+	fails := dial(t, clientv3.Config{Endpoints: []string{a},
+		DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.WaitForReady(false))}})
+	if _, err := fails.Get(ctxFor(t, long), "k"); clientv3.Code(err) != codes.Unavailable {
+		t.Errorf("WaitForReady(false): %v", err)
+	}
+}
+
+// A first connection attempt in progress is waited for, but not longer than
+// DialTimeout.
+func TestFailFastFirstConnection(t *testing.T) {
+	s := silent(t)
+	for _, c := range []struct {
+		dial, least, most time.Duration
+	}{{0, 900 * time.Millisecond, 3 * time.Second}, {300 * time.Millisecond, 250 * time.Millisecond, 2 * time.Second}} {
+		cli := dial(t, clientv3.Config{Endpoints: []string{s}, FailFast: true, DialTimeout: c.dial})
+		began := time.Now()
+		_, err := cli.Get(ctxFor(t, long), "k")
+		took := time.Since(began)
+		if clientv3.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), s) {
+			t.Errorf("DialTimeout %v: %v", c.dial, err)
+		}
+		if took < c.least || took > c.most {
+			t.Errorf("DialTimeout %v: failed after %v", c.dial, took)
+		}
+	}
+	cl := etcdtest.Start(t, etcdtest.Options{})
+	cli := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), FailFast: true})
+	if _, err := cli.Get(ctxFor(t, long), "k"); err != nil {
+		t.Errorf("the first call of a client must wait for the first connection: %v", err)
+	}
+}
+
+func TestMemberComesBack(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	if _, err := c.Put(ctxFor(t, long), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	cl.Members()[0].Proxy().Refuse()
+	cl.Members()[0].Proxy().Cut()
+	await(t, "the loss is noticed", func() bool { return c.MemberStates()[0].State == "connecting" })
+	if _, err := c.Get(clientv3.WithFailFast(ctxFor(t, long)), "k"); clientv3.Code(err) != codes.Unavailable {
+		t.Errorf("while away: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { _, err := c.Get(ctxFor(t, long), "k"); done <- err }()
+	cl.Members()[0].Proxy().Heal()
+	if err := <-done; err != nil {
+		t.Errorf("a waiting call when the member is back: %v", err)
+	}
+}
+
+// Endpoints that are no etcd servers are named as such, also by calls that would
+// wait for a server that is merely away.
+func TestNotAnEtcdServer(t *testing.T) {
+	etcdtest.CheckLeaks(t)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	h2 := httptest.NewUnstartedServer(http.NotFoundHandler())
+	h2.EnableHTTP2 = true
+	h2.StartTLS()
+	other := grpc.NewServer() // gRPC without etcd's services
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go other.Serve(l)
+	real := etcdtest.Shared(t).Endpoints()[0]
+	defer plain.Close()
+	defer secure.Close()
+	defer h2.Close()
+	defer other.Stop()
+	anyCert := &tls.Config{InsecureSkipVerify: true}
+	for _, tc := range []struct {
+		name string
+		cfg  clientv3.Config
+		code codes.Code
+		want string
+	}{
+		{"plain HTTP", clientv3.Config{Endpoints: []string{plain.Listener.Addr().String()}}, codes.Unavailable, "not an etcd server"},
+		{"TLS, spoken to in plain text", clientv3.Config{Endpoints: []string{secure.Listener.Addr().String()}}, codes.Unavailable, "speaks TLS"},
+		{"plain HTTP, spoken to in TLS", clientv3.Config{Endpoints: []string{plain.Listener.Addr().String()}, TLS: anyCert}, codes.Unavailable, "does not speak TLS"},
+		{"etcd in plain text, spoken to in TLS", clientv3.Config{Endpoints: []string{real}, TLS: anyCert}, codes.Unavailable, "does not speak TLS"},
+		{"another gRPC server", clientv3.Config{Endpoints: []string{l.Addr().String()}}, codes.Unimplemented, "unknown service etcdserverpb.KV"},
+		{"HTTP/2 without gRPC", clientv3.Config{Endpoints: []string{h2.Listener.Addr().String()}, TLS: anyCert}, codes.Unimplemented, ""},
+	} {
+		c := dial(t, tc.cfg)
+		for _, ctx := range []context.Context{ctxFor(t, long), clientv3.WithFailFast(ctxFor(t, long))} {
+			_, err := c.Put(ctx, "k", "v")
+			if clientv3.Code(err) != tc.code || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.cfg.Endpoints[0]) {
+				t.Errorf("%s: %v", tc.name, err)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: waited for the context", tc.name)
+			}
+		}
+	}
+	c := dial(t, clientv3.Config{Endpoints: []string{silent(t)}, FailFast: true})
+	if _, err := c.Put(ctxFor(t, long), "k", "v"); clientv3.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no answer") {
+		t.Errorf("silence: %v", err)
+	}
+	mixed := dial(t, clientv3.Config{Endpoints: []string{plain.Listener.Addr().String(), real}})
+	if _, err := mixed.Put(ctxFor(t, long), t.Name(), "v"); err != nil {
+		t.Errorf("one real endpoint is enough: %v", err)
+	}
+}
+
+// The switch of the first seed document, over bare values.
+func TestErrorSwitch(t *testing.T) {
+	c := shared(t)
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, tc := range []struct {
+		ctx  context.Context
+		key  string
+		want string
+	}{
+		{cancelled, "k", "cancelled"},
+		{ctxFor(t, time.Nanosecond), "k", "deadline"},
+		{ctxFor(t, long), "", "empty key"},
+	} {
+		_, err := c.Put(tc.ctx, tc.key, "v")
+		got := ""
+		switch err {
+		case context.Canceled:
+			got = "cancelled"
+		case context.DeadlineExceeded:
+			got = "deadline"
+		case rpctypes.ErrEmptyKey:
+			got = "empty key"
+		}
+		if got != tc.want {
+			t.Errorf("%v is taken for %q, want %q", err, got, tc.want)
+		}
+	}
+	if !clientv3.OutcomeUnknown(context.DeadlineExceeded) || clientv3.OutcomeUnknown(rpctypes.ErrEmptyKey) || clientv3.OutcomeUnknown(nil) {
+		t.Error("OutcomeUnknown")
+	}
+	if !clientv3.SameError(rpctypes.ErrGRPCNoLeader, rpctypes.ErrNoLeader) {
+		t.Error("SameError")
+	}
+}
