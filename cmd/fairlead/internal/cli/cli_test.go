@@ -120,6 +120,11 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+func TestNoEndpoints(t *testing.T) {
+	(&cmd{t: t}).wantFailure(exitUsage, "--endpoints names none", "--endpoints=", "get", "a")
+	(&cmd{t: t, endpoint: "no good"}).wantFailure(exitFailed, "no good", "get", "a")
+}
+
 func TestHelpNamesExitCodes(t *testing.T) {
 	r := shared(t).run("--help")
 	for _, want := range []string{"Exit codes:", "ETCDCTL_ENDPOINTS", "demo", "--command-timeout"} {

@@ -41,6 +41,9 @@ func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Clie
 // config turns the global flags into the client's configuration.
 func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 	f := &a.conn
+	if len(f.endpoints) == 0 {
+		return clientv3.Config{}, usageError{errors.New("--endpoints names none")}
+	}
 	cfg := clientv3.Config{
 		Endpoints:            f.endpoints,
 		Context:              ctx,

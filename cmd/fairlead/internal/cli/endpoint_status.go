@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -51,8 +52,8 @@ func (a *app) reportStatus(all []endpointStatus) error {
 		}
 		good = append(good, s)
 	}
-	if len(good) == 0 && failure != nil {
-		return failure
+	if len(good) == 0 && isUnreachable(failure) {
+		return unreachableError{cause: errors.New("no endpoint gave its status")}
 	}
 	if err := a.printer().status(good); err != nil {
 		return err
