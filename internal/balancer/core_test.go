@@ -1,0 +1,439 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/internal/endpoint"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+)
+
+// bench is a set without gRPC, network or real time.
+type bench struct {
+	*Set
+	t     *testing.T
+	clock int64
+	m     []*Member
+}
+
+type fakeSub struct{ balancer.SubConn }
+
+type fakeConn struct{ net.Conn }
+
+func newBench(t *testing.T, n int) *bench {
+	var eps []endpoint.Endpoint
+	for i := range n {
+		e, err := endpoint.Parse("member" + string(rune('a'+i)) + ":1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		eps = append(eps, e)
+	}
+	b := &bench{t: t, clock: int64(time.Hour)}
+	b.Set = newSet(Config{}, eps)
+	b.Set.now = func() int64 { return b.clock }
+	b.m = b.Set.members
+	for _, m := range b.m {
+		m.firstTry, m.sc, m.conn = b.clock, &fakeSub{}, &fakeConn{}
+	}
+	return b
+}
+
+// do makes one transition and returns its effects.
+func (b *bench) do(f func(now int64, fx *effects)) *effects {
+	fx := &effects{}
+	f(b.clock, fx)
+	return fx
+}
+
+func (b *bench) ready() {
+	for _, m := range b.m {
+		b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
+	}
+}
+
+// pass lets time go by as the monitor sees it, looking as often as it wants to, and
+// returns the effects of all looks. Probes stay unanswered.
+func (b *bench) pass(d time.Duration) *effects {
+	all := &effects{}
+	end := b.clock + int64(d)
+	for {
+		fx := &effects{}
+		next := b.tick(b.clock, fx)
+		all.probes = append(all.probes, fx.probes...)
+		all.closing = append(all.closing, fx.closing...)
+		all.connect = append(all.connect, fx.connect...)
+		all.moves = append(all.moves, fx.moves...)
+		if next == 0 || b.clock+int64(next) > end {
+			b.clock = end
+			return all
+		}
+		b.clock += int64(next)
+	}
+}
+
+func (b *bench) want(m *Member, s State) {
+	b.t.Helper()
+	if m.state != s {
+		b.t.Fatalf("%s is %v (%v), want %v", m.Name(), m.state, m.err, s)
+	}
+}
+
+func (b *bench) answer(o probeOrder, err error, answered bool) *effects {
+	return b.do(func(now int64, fx *effects) { b.probed(o, err, answered, o.timeout, now, fx) })
+}
+
+func TestSilentMemberIsEjectedAndComesBack(t *testing.T) {
+	b := newBench(t, 3)
+	b.ready()
+	m := b.m[0]
+	moved := 0
+	m.streams[&Stream{m: m}] = struct{}{}
+	m.begin(true)
+	fx := b.pass(SuspectAfter + watchEvery)
+	b.want(m, Suspect)
+	if len(fx.probes) != 1 || fx.probes[0].kind != aliveProbe || fx.probes[0].m != m {
+		t.Fatalf("probes: %+v", fx.probes)
+	}
+	if v, _ := b.makeView(); len(v.usable) != 2 {
+		t.Fatalf("%d members are usable beside the suspect", len(v.usable))
+	}
+	b.clock += int64(ProbeTimeout)
+	fx = b.answer(fx.probes[0], context.DeadlineExceeded, false)
+	b.want(m, Ejected)
+	moved += len(fx.moves)
+	if len(fx.closing) != 1 || moved != 1 {
+		t.Fatalf("closed %d connections and moved %d streams", len(fx.closing), moved)
+	}
+	if !strings.Contains(m.why(), "no answer to a health check") {
+		t.Errorf("why: %s", m.why())
+	}
+	b.do(func(_ int64, fx *effects) { b.connLost(m, io.EOF, fx) })
+	b.want(m, Ejected)
+	if fx = b.pass(probeBackoffMax); len(fx.connect) != 1 {
+		t.Fatalf("dialled %d times", len(fx.connect))
+	}
+	fx = b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
+	b.want(m, Ejected)
+	if v, _ := b.makeView(); len(v.usable) != 2 {
+		t.Fatal("used before it has proved itself")
+	}
+	if len(fx.probes) != 1 {
+		t.Fatalf("probes after the fresh connection: %+v", fx.probes)
+	}
+	b.answer(fx.probes[0], nil, true)
+	b.want(m, Healthy)
+}
+
+func TestArrivingBytesAreLife(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	m := b.m[0]
+	m.begin(true)
+	fx := b.pass(SuspectAfter + watchEvery)
+	b.want(m, Suspect)
+	m.BytesArrived()
+	b.clock += int64(watchEvery)
+	b.pass(watchEvery)
+	b.answer(fx.probes[0], status.FromContextError(context.DeadlineExceeded).Err(), false)
+	b.want(m, Healthy)
+}
+
+func TestAnyAnswerIsLife(t *testing.T) {
+	for _, err := range []error{nil, rpctypes.ErrGRPCPermissionDenied, status.Error(12, "unimplemented"), rpctypes.ErrGRPCNotSupportedForLearner} {
+		if !fromServer(err) {
+			t.Errorf("%v does not count as an answer", err)
+		}
+	}
+	for _, err := range []error{status.FromContextError(context.DeadlineExceeded).Err(), status.Error(unavailable, "connection reset")} {
+		if fromServer(err) {
+			t.Errorf("%v counts as an answer", err)
+		}
+	}
+}
+
+func TestLastUsableMemberStays(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	b.do(func(_ int64, fx *effects) { b.connLost(b.m[1], errors.New("connection refused"), fx) })
+	m := b.m[0]
+	m.begin(false)
+	silent := time.Duration(0)
+	for silent < replaceAfter {
+		fx := b.pass(ProbeTimeout)
+		silent += ProbeTimeout
+		for _, p := range fx.probes {
+			if fx := b.answer(p, context.DeadlineExceeded, false); len(fx.closing) > 0 && silent < replaceAfter {
+				t.Fatalf("its connection was closed after %v", silent)
+			}
+		}
+		b.want(m, Suspect)
+		if v, _ := b.makeView(); len(v.usable) != 1 {
+			t.Fatal("nothing is usable")
+		}
+	}
+	closing := 0
+	for range 5 {
+		for _, p := range b.pass(probeBackoffMax + ProbeTimeout).probes {
+			closing += len(b.answer(p, context.DeadlineExceeded, false).closing)
+		}
+	}
+	if closing == 0 {
+		t.Error("a connection that was silent for long was never replaced")
+	}
+}
+
+func TestStalledMember(t *testing.T) {
+	b := newBench(t, 3)
+	b.ready()
+	m := b.m[0]
+	st := &Stream{m: m}
+	m.streams[st] = struct{}{}
+	m.begin(true)
+	// It answers health checks, but not this call.
+	var probe *probeOrder
+	for range 40 {
+		m.BytesArrived()
+		for _, p := range b.pass(watchEvery).probes {
+			if p.kind == consensusProbe {
+				probe = &p
+			}
+		}
+	}
+	if probe == nil {
+		t.Fatal("nobody asked whether it can finish calls")
+	}
+	b.want(m, Healthy)
+	fx := b.answer(*probe, context.DeadlineExceeded, false)
+	b.want(m, Stalled)
+	if len(fx.closing) != 0 || len(fx.moves) != 1 {
+		t.Fatalf("closed %d connections and moved %d streams", len(fx.closing), len(fx.moves))
+	}
+	if v, _ := b.makeView(); len(v.usable) != 2 {
+		t.Fatal("the stalled member gets calls")
+	}
+	fx = b.pass(probeBackoffMax)
+	if len(fx.probes) != 1 || fx.probes[0].kind != consensusProbe {
+		t.Fatalf("probes: %+v", fx.probes)
+	}
+	b.answer(fx.probes[0], rpctypes.ErrGRPCNoLeader, true)
+	b.want(m, Stalled)
+	fx = b.pass(2 * probeBackoffMax)
+	b.answer(fx.probes[0], rpctypes.ErrGRPCPermissionDenied, true)
+	b.want(m, Healthy)
+}
+
+func TestErrorsStall(t *testing.T) {
+	for err, stalls := range map[error]bool{
+		rpctypes.ErrGRPCNoLeader: true, rpctypes.ErrGRPCTimeout: true, rpctypes.ErrGRPCNotSupportedForLearner: true,
+		rpctypes.ErrGRPCEmptyKey: false, rpctypes.ErrGRPCCompacted: false, context.Canceled: false,
+		rpctypes.ErrGRPCRequestTooManyRequests: false,
+	} {
+		b := newBench(t, 2)
+		b.ready()
+		b.m[0].Failed(err)
+		if got := b.m[0].state == Stalled; got != stalls {
+			t.Errorf("%v stalls its member: %v", err, got)
+		}
+	}
+}
+
+func TestIfAllAreStalledNoneIs(t *testing.T) {
+	b := newBench(t, 3)
+	b.ready()
+	stay := &Stream{m: b.m[2]}
+	b.m[2].streams[stay] = struct{}{}
+	for i, m := range b.m {
+		fx := b.do(func(now int64, fx *effects) { b.stall(m, rpctypes.ErrNoLeader, now, fx) })
+		if i == 2 && len(fx.moves) != 0 {
+			t.Fatal("a stream was moved although there is no better place")
+		}
+	}
+	if v, _ := b.makeView(); len(v.usable) != 3 {
+		t.Fatalf("%d members are usable", len(v.usable))
+	}
+	b.clock += int64(probeBackoffMax)
+	fx := b.pass(watchSlow)
+	moves := 0
+	for _, p := range fx.probes {
+		if p.m == b.m[0] {
+			moves = len(b.answer(p, nil, true).moves)
+		}
+	}
+	b.want(b.m[0], Healthy)
+	if moves != 1 {
+		t.Errorf("%d streams were moved once there was a better place", moves)
+	}
+}
+
+func TestQuietStreamIsProbed(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	m := b.m[0]
+	m.streams[&Stream{m: m}] = struct{}{}
+	if fx := b.pass(StreamProbeAfter - 10*time.Millisecond); len(fx.probes) != 0 {
+		t.Fatal("probed too early")
+	}
+	fx := b.pass(200 * time.Millisecond)
+	if len(fx.probes) != 1 {
+		t.Fatalf("%d probes", len(fx.probes))
+	}
+	b.want(m, Healthy)
+	b.clock += int64(ProbeTimeout)
+	b.answer(fx.probes[0], context.DeadlineExceeded, false)
+	b.want(m, Ejected)
+}
+
+func TestIdleClientDoesNothing(t *testing.T) {
+	b := newBench(t, 3)
+	b.ready()
+	if next := b.tick(b.clock, &effects{}); next != 0 {
+		t.Errorf("an idle client wants to look again in %v", next)
+	}
+	if fx := b.pass(time.Hour); len(fx.probes) != 0 {
+		t.Errorf("an idle client sent %d probes", len(fx.probes))
+	}
+}
+
+// This process was paused: that the others were silent meanwhile proves nothing.
+func TestOwnPauseStartsTheVerdictAgain(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	m := b.m[0]
+	m.begin(true)
+	b.pass(watchEvery)
+	b.clock += int64(10 * time.Second)
+	fx := &effects{}
+	b.tick(b.clock, fx)
+	b.want(m, Healthy)
+	if len(fx.probes) != 0 {
+		t.Fatal("judged by a silence that was our own")
+	}
+	b.pass(SuspectAfter + 2*watchEvery)
+	b.want(m, Suspect)
+}
+
+func TestFirstConnectionIsWaitedFor(t *testing.T) {
+	b := newBench(t, 2)
+	v, state := b.makeView()
+	if v.err != nil || state != connectivity.Connecting {
+		t.Fatalf("at once: %v, %v", v.err, state)
+	}
+	b.do(func(_ int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), fx) })
+	if v, _ = b.makeView(); v.err != nil {
+		t.Fatalf("the other one is still trying: %v", v.err)
+	}
+	b.clock += int64(FirstConnect)
+	v, _ = b.makeView()
+	if v.err == nil || v.wrong {
+		t.Fatalf("after the time for first connections: %v", v.err)
+	}
+	for _, want := range []string{"membera:1: connection refused", "memberb:1: no answer"} {
+		if !strings.Contains(v.err.Error(), want) {
+			t.Errorf("%q is missing in %q", want, v.err)
+		}
+	}
+	b.m[0].ConnFailed(errors.New("certificate"), true)
+	b.m[1].ConnFailed(errors.New("not etcd"), true)
+	if v, _ = b.makeView(); !v.wrong {
+		t.Error("no endpoint can work, and that is not noticed")
+	}
+	b.m[1].ConnFailed(errors.New("connection refused"), false)
+	if v, _ = b.makeView(); v.wrong {
+		t.Error("one endpoint may work again, and that is not noticed")
+	}
+}
+
+func TestPicking(t *testing.T) {
+	b := newBench(t, 3)
+	b.ready()
+	v, _ := b.makeView()
+	p := &picker{v}
+	b.m[0].latency.Store(int64(200 * time.Millisecond))
+	b.m[1].latency.Store(int64(time.Millisecond))
+	b.m[2].latency.Store(int64(time.Millisecond))
+	got := make(map[*Member]int)
+	pick := func(want *Pick) *Member {
+		ctx := &Context{Context: context.Background()}
+		ctx.Pick.Avoid, ctx.Pick.Prefer, ctx.Pick.Pin = want.Avoid, want.Prefer, want.Pin
+		r, err := p.Pick(balancer.PickInfo{Ctx: context.WithValue(ctx, new(int), 1)})
+		if err != nil || ctx.Pick.Got == nil || r.SubConn != ctx.Pick.Got.sc {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		ctx.Pick.Finish(true)
+		return ctx.Pick.Got
+	}
+	for range 1000 {
+		got[pick(&Pick{})]++
+	}
+	if got[b.m[0]] != 0 || got[b.m[1]] < 300 || got[b.m[2]] < 300 {
+		t.Errorf("slow %d, fast %d and %d of 1000", got[b.m[0]], got[b.m[1]], got[b.m[2]])
+	}
+	if m := pick(&Pick{Avoid: b.m[1].slot | b.m[2].slot}); m != b.m[0] {
+		t.Errorf("picked %s, which was to be avoided", m.Name())
+	}
+	if m := pick(&Pick{Prefer: b.m[0]}); m != b.m[0] {
+		t.Errorf("picked %s, not the preferred one", m.Name())
+	}
+	if m := pick(&Pick{Pin: b.m[0], Avoid: b.m[0].slot}); m != b.m[0] {
+		t.Errorf("picked %s, not the pinned one", m.Name())
+	}
+	pick(&Pick{Avoid: ^uint64(0)}) // all were tried: any is better than none
+	for _, m := range b.m {
+		if n := m.calls.n.Load(); n != 0 {
+			t.Errorf("%s counts %d calls that have ended", m.Name(), n)
+		}
+	}
+	b.do(func(_ int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), fx) })
+	ctx := &Context{Context: context.Background()}
+	ctx.Pick.Pin = b.m[0]
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a pinned member that is away: %v", err)
+	}
+}
+
+func TestEndpointsChange(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	a, _ := endpoint.Parse("membera:1")
+	c, _ := endpoint.Parse("memberc:1")
+	ended := make(chan error, 1)
+	b.AddStream(b.m[1], func(err error) { ended <- err })
+	b.SetEndpoints([]endpoint.Endpoint{a, c})
+	if err := <-ended; etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "memberb") {
+		t.Errorf("a stream on a removed member ended with %v", err)
+	}
+	l := b.Members()
+	if len(l) != 2 || l[0] != b.m[0] || l[0].state != Healthy || l[1].Name() != "memberc:1" {
+		t.Errorf("members: %v", b.States())
+	}
+	if b.Find(a) != b.m[0] || b.Find(endpoint.Endpoint{Network: "tcp", Addr: "x:1"}) != nil {
+		t.Error("Find")
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	t := &testing.T{}
+	s := newBench(t, 3)
+	s.ready()
+	v, _ := s.makeView()
+	p := &picker{v}
+	ctx := &Context{Context: context.Background()}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err != nil {
+			b.Fatal(err)
+		}
+		ctx.Pick.Finish(true)
+	}
+}
