@@ -172,12 +172,12 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 
 func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAnswer time.Duration) *lessor {
 	l := &lessor{c: c, remote: remote, callOpt: opts, log: c.slog()}
-	l.engine = lease.New(lease.Config{Open: l.open, Judge: judgeLease, FirstAnswer: firstAnswer, Log: l.log})
+	l.engine = lease.New(lease.Config{Open: l.open, Judge: l.judge, FirstAnswer: firstAnswer, Log: l.log})
 	return l
 }
 
-func judgeLease(err error) lease.Verdict {
-	if streamRetryable(err) {
+func (l *lessor) judge(err error) lease.Verdict {
+	if l.c.streamRetryable(err) {
 		return lease.Retry
 	}
 	return lease.Fatal
@@ -353,7 +353,7 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if !streamRetryable(err) || n >= retry.DefaultMaxRetries || member == "" {
+		if !l.c.streamRetryable(err) || n >= retry.DefaultMaxRetries || member == "" {
 			return nil, err
 		}
 		avoid = append(avoid, member)

@@ -129,7 +129,7 @@ func newWatcher(remote pb.WatchClient, c *Client, opts []grpc.CallOption) *watch
 	w := &watcher{c: c, remote: remote, callOpt: opts}
 	cfg := watch.Config{
 		Open:        w.open,
-		Judge:       judgeWatch,
+		Judge:       w.judge,
 		CancelError: etcderr.FromReason,
 		Log:         c.slog(),
 	}
@@ -269,21 +269,24 @@ func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 
 var errStreamEnded = &etcderr.Error{Status: codes.Unavailable, Reason: "the server ended the stream"}
 
-// judgeWatch: what the error of a stream, or the server's reason for cancelling one
+// judge says what the error of a stream, or the server's reason for cancelling one
 // watch, means for watches.
-func judgeWatch(err error) watch.Verdict {
+func (w *watcher) judge(err error) watch.Verdict {
 	if etcderr.ClassOf(err) == etcderr.NoLeader {
 		return watch.NoLeader
 	}
-	if streamRetryable(err) {
+	if w.c.streamRetryable(err) {
 		return watch.Retry
 	}
 	return watch.Fatal
 }
 
 // streamRetryable reports that another stream may work where one failed with err.
-func streamRetryable(err error) bool {
+func (c *Client) streamRetryable(err error) bool {
 	switch etcderr.ClassOf(err) {
+	case etcderr.Token:
+		// Useless unless somebody gets another token.
+		return c != nil && c.keeper != nil && c.keeper.Renews()
 	case etcderr.Final:
 		// A proxy that loses its server resets streams with an internal error.
 		return etcderr.Code(err) == codes.Internal && etcderr.Known(err) == nil

@@ -70,6 +70,9 @@ func Static(value string) *Keeper {
 // Token is the current token; nil if there is none (yet).
 func (k *Keeper) Token() *Token { return k.now.Load() }
 
+// Renews reports whether there can be another token when one has expired.
+func (k *Keeper) Renews() bool { return k.fetch != nil }
+
 // Invalidate drops t, which the server refused; nil means that the call went
 // without a token and the server wanted one. It reports whether there can be
 // another token: not if the user brought it.
