@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -53,4 +54,22 @@ func TestDemoInterrupted(t *testing.T) {
 	p.signal(syscall.SIGKILL)
 	p.wait()
 	p.wantNothingLeft(false)
+}
+
+// A reader that goes away ends the demonstration, and nothing stays behind.
+func TestDemoOutputClosed(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer write.Close()
+	p := startTo(t, write, "demo")
+	if _, err := read.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	if code := p.wait(); code != 1 || !strings.Contains(p.output(), "broken pipe") {
+		t.Errorf("exit status %d: %s", code, p.output())
+	}
+	p.wantNothingLeft(true)
 }

@@ -61,10 +61,19 @@ func (p *proc) Write(b []byte) (int, error) {
 
 func start(t *testing.T, args ...string) *proc {
 	t.Helper()
+	return startTo(t, nil, args...)
+}
+
+// startTo starts the program with standard output to a file.
+func startTo(t *testing.T, stdout *os.File, args ...string) *proc {
+	t.Helper()
 	p := &proc{t: t, tmp: t.TempDir(), done: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -83,6 +83,9 @@ func (d *demo) script(ctx context.Context) error {
 		if err := step(ctx); err != nil {
 			return err
 		}
+		if d.say.err != nil {
+			return d.say.err // nobody reads any more
+		}
 	}
 	return d.faults(ctx)
 }
@@ -145,6 +148,9 @@ func (d *demo) during(ctx context.Context, l *load, length time.Duration, what s
 		}
 		s := l.snapshot().since(before)
 		d.say.line("  %-11s %3d calls, %d failed, slowest %s", what, s.done, s.failed, short(s.slowest))
+		if d.say.err != nil {
+			return d.say.err
+		}
 	}
 	return nil
 }
