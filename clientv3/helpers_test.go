@@ -6,6 +6,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 )
 
@@ -15,3 +17,6 @@ type noStreams struct{ pb.KVClient }
 func (noStreams) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
 	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
 }
+
+// plainCredentials are what users pass who do not use TLS.
+func plainCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }

@@ -266,6 +266,9 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 	if err != nil {
 		return nil, nil, err
 	}
+	if c.cfg.ServerName != "" {
+		authority = c.cfg.ServerName // gRPC's credentials follow the authority alone
+	}
 	conn, info, err := secure.ClientHandshake(ctx, authority, under)
 	if p == nil {
 		return conn, info, err
