@@ -32,9 +32,14 @@ type cmd struct {
 	env      map[string]string
 }
 
+// shared is the server of all tests, without what an earlier run of this test (-count) wrote.
 func shared(t *testing.T) *cmd {
 	t.Helper()
-	return &cmd{t: t, endpoint: etcdtest.Shared(t).Endpoints()[0]}
+	c := &cmd{t: t, endpoint: etcdtest.Shared(t).Endpoints()[0]}
+	if r := c.run("del", "--prefix", key(t, "")); r.code != exitOK {
+		t.Fatalf("clean up: %s", r.err)
+	}
+	return c
 }
 
 func (c *cmd) with(stdin string) *cmd {

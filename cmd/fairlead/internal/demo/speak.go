@@ -36,7 +36,7 @@ func (s *speaker) title(text string) {
 
 func (s *speaker) line(format string, args ...any) {
 	for _, l := range wrap(fmt.Sprintf(format, args...), s.width-2) {
-		s.write("  " + l + "\n")
+		s.write(strings.TrimRight("  "+l, " ") + "\n")
 	}
 }
 
