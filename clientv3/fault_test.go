@@ -23,8 +23,11 @@ type load struct {
 	errs          map[string]error
 }
 
-// run makes rate calls a second for d, half reads and half writes, each with a
-// deadline of one second.
+// patience is each call's deadline. It is long because the machine that runs the
+// tests may stand still for a second; the figures with 1 s are a report of bench/.
+const patience = 5 * time.Second
+
+// run makes rate calls a second for d, half reads and half writes.
 func (l *load) run(c *clientv3.Client, rate int, d time.Duration) {
 	l.last, l.errs = make(map[string]time.Time), make(map[string]error)
 	var wg sync.WaitGroup
@@ -34,7 +37,7 @@ func (l *load) run(c *clientv3.Client, rate int, d time.Duration) {
 	for i := 0; time.Now().Before(end); i++ {
 		<-tick.C
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			kind, err := "read", error(nil)
 			if i%2 == 0 {
@@ -87,13 +90,16 @@ func TestFrozenMember(t *testing.T) {
 				t.Fatal(err)
 			}
 			frozen := time.Now()
-			during.run(c, 100, 8*time.Second)
+			during.run(c, 100, 6*time.Second)
 			t.Logf("%d calls, %d failed", during.calls.Load(), during.failed.Load())
 			for kind, at := range during.last {
 				t.Logf("last failed %s %v after the fault: %v", kind, at.Sub(frozen), during.errs[kind])
-				if at.Sub(frozen) > 6*time.Second {
+				if at.Sub(frozen) > 10*time.Second {
 					t.Errorf("%ss still failed %v after the fault", kind, at.Sub(frozen))
 				}
+			}
+			if n := during.failed.Load(); n*10 > during.calls.Load() {
+				t.Errorf("%d of %d calls failed: a member that does not answer takes its share of them", n, during.calls.Load())
 			}
 			if _, failed := during.last["read"]; failed && !leader {
 				t.Error("a read failed although two members could have answered")

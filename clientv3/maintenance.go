@@ -34,7 +34,7 @@ const (
 // SnapshotResponse is a snapshot of one member's database.
 type SnapshotResponse struct {
 	// Header is that of the first message: the member, and the revision that the
-	// snapshot was taken at.
+	// snapshot was taken at. Nil if the server sends none, as those up to 3.7 do.
 	Header *pb.ResponseHeader
 	// Snapshot is the database file, followed by its SHA-256 digest of 32 bytes. The
 	// caller closes it.

@@ -65,7 +65,7 @@ type Conn struct {
 	retries *budget
 	delay   delay
 	closed  atomic.Bool
-	lastLog atomic.Int64 // unix nanoseconds of the last line about a call that its context ended
+	lastLog atomic.Int64 // unix nanoseconds of the last line about a call whose time ran out
 }
 
 // New returns a Conn. Its Group must be stopped by the owner.
@@ -364,7 +364,7 @@ func (k *call) fail(err error) error {
 	if k.ctx.Err() != nil && etcderr.ClassOf(err) != etcderr.Final {
 		err = k.ctx.Err()
 	}
-	if err == k.ctx.Err() && len(k.tried) > 0 {
+	if err == context.DeadlineExceeded && len(k.tried) > 0 {
 		k.c.logEnded(k, err)
 	}
 	if e, ok := err.(*etcderr.Error); ok {
@@ -377,7 +377,7 @@ func (k *call) fail(err error) error {
 	return err
 }
 
-// logEvery bounds the lines about calls that their contexts ended.
+// logEvery bounds the lines about calls whose time ran out.
 const logEvery = time.Second
 
 // logEnded explains a bare context error beside it: the value itself cannot.

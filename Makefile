@@ -1,0 +1,53 @@
+# Every target works in a fresh checkout on a machine that has Go, git, a C compiler
+# and make; what else is needed is fetched as Go modules and built.
+
+# ./... does not cross module borders, so the targets loop over the modules.
+MODULES  := . bench cmd/fairlead examples tools
+GO       := go
+VERSIONS := 3.4 3.5 3.6 3.7
+
+.PHONY: test test-repeat test-versions bench check fmt-check vet staticcheck arch tidy-check
+
+# All tests of all modules, with the race detector.
+test:
+	@set -e; for m in $(MODULES); do \
+		echo "== test $$m"; (cd $$m && $(GO) test -race -timeout 10m ./...); done
+
+# The root module's tests twenty times in a row: none of them may depend on luck.
+test-repeat:
+	$(GO) test -race -count=20 -timeout 90m ./...
+
+# The client's tests against servers of several versions, each also through etcd's
+# gRPC proxy.
+test-versions:
+	@set -e; for v in $(VERSIONS); do \
+		echo "== etcd $$v"; FAIRLEAD_ETCD_VERSION=$$v $(GO) test -race -count=1 -timeout 15m ./clientv3/...; done
+
+# Figures; they are reports, nothing fails because a machine is slow.
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./clientv3 ./internal/...
+
+# What CI asks besides the tests.
+check: fmt-check vet staticcheck arch tidy-check
+
+fmt-check:
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+		if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+
+vet:
+	@set -e; for m in $(MODULES); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
+
+staticcheck: bin/staticcheck
+	@set -e; for m in $(MODULES); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+
+bin/staticcheck: tools/go.mod
+	cd tools && GOWORK=off $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+# Who may import whom; also part of the tests.
+arch:
+	$(GO) test -count=1 -run 'TestImportRules|TestLightness|TestZap' .
+	cd bench && $(GO) test -count=1 ./surface
+
+tidy-check:
+	@set -e; for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff >/dev/null) || \
+		{ echo "$$m: go.mod or go.sum is not tidy"; exit 1; }; done
