@@ -1,28 +1,202 @@
 package lease
 
+// The shell. One lock, Engine.mu, guards the core and all shell state in keeps and
+// streams. Whoever has an input takes the lock, calls the core, carries out the
+// actions, none of which block, and lets go. Sinks are called under the lock.
+//
+// Goroutines, all owned by Engine.work and gone when Close returns: per stream a
+// sender (it also opens the stream) and a reader. None per lease. Callbacks of the
+// timer and of contexts run in goroutines of the runtime; Engine.calls counts those
+// that may still come.
+
 import (
 	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
 	"time"
+
+	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
 // Engine keeps leases alive. Its methods are safe for concurrent use.
-type Engine struct{ cfg Config }
+type Engine struct {
+	cfg   Config
+	epoch time.Time // the core's time 0; has a monotonic reading
+	work  *worker.Group
+	calls sync.WaitGroup // callbacks that were set and neither stopped nor finished; added to under mu, never once closed
+
+	mu     sync.Mutex
+	core   *core       // guarded by mu
+	closed bool        // guarded by mu
+	stop   func() bool // guarded by mu; stops the timer; nil: none
+	notes  []entry     // guarded by mu; to be logged once mu is released
+}
+
+// keepHost is the shell's part of a keep, guarded by Engine.mu.
+type keepHost struct {
+	sink   Sink        // nil once it was told of the end
+	detach func() bool // stops the callback of the context; nil: none
+}
+
+type entry struct {
+	text  string
+	attrs []slog.Attr
+}
 
 // New makes an engine. It starts nothing until the first KeepAlive.
-func New(cfg Config) *Engine { return &Engine{cfg: cfg} }
+func New(cfg Config) *Engine {
+	if cfg.FirstAnswer <= 0 {
+		cfg.FirstAnswer = DefaultFirstAnswer
+	}
+	return &Engine{
+		cfg: cfg, epoch: time.Now(),
+		work: worker.New(context.Background()),
+		core: newCore(cfg.FirstAnswer, rand.Float64),
+	}
+}
 
-// KeepAlive renews the lease until ctx ends or the lease is lost. Several calls for
-// one id share the renewals. The first renewal is sent at once. It returns
-// ErrClosed after Close, and then the sink is not called.
-func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error { return ErrClosed }
+func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
+
+// KeepAlive renews the lease until ctx ends or the lease is lost, and returns at
+// once. Several calls for one id share the renewals. The first renewal is sent at
+// once. After Close it returns ErrClosed, and then the sink is not called; in all
+// other cases it returns nil, and Ended says how it went.
+func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		s.Ended(Cancelled, err)
+		e.mu.Unlock()
+		return nil
+	}
+	k := &keep{host: keepHost{sink: s}}
+	e.core.keepAlive(e.now(), id, k)
+	if ctx.Done() != nil {
+		e.calls.Add(1)
+		k.host.detach = context.AfterFunc(ctx, func() {
+			defer e.calls.Done()
+			e.mu.Lock()
+			if k.host.sink != nil {
+				e.core.cancel(e.now(), k, ctx.Err())
+			}
+			e.run()
+		})
+	}
+	e.run()
+	return nil
+}
 
 // Granted tells the engine of a grant made through this client, so that the TTL is
-// known before the first renewal. sent is when the grant request was sent.
-func (e *Engine) Granted(id, ttlSeconds int64, sent time.Time) {}
+// known before the first renewal. sent is when the grant request was sent, with its
+// monotonic reading.
+func (e *Engine) Granted(id, ttlSeconds int64, sent time.Time) {
+	e.mu.Lock()
+	e.core.granted(id, seconds(ttlSeconds), sent.Sub(e.epoch))
+	e.run()
+}
 
 // Revoked tells the engine that this client revoked the lease.
-func (e *Engine) Revoked(id int64) {}
+func (e *Engine) Revoked(id int64) {
+	e.mu.Lock()
+	e.core.revoked(e.now(), id)
+	e.run()
+}
 
 // Close ends all kept leases and returns after all goroutines ended. It may be
 // called more than once.
-func (e *Engine) Close() {}
+func (e *Engine) Close() {
+	e.mu.Lock()
+	if !e.closed {
+		e.closed = true
+		e.core.close(e.now())
+		if e.stop != nil && e.stop() {
+			e.calls.Done()
+		}
+		e.stop = nil
+	}
+	e.run()
+	e.work.Stop()
+	e.calls.Wait()
+}
+
+// run carries out the core's actions and releases the lock, which the caller holds.
+func (e *Engine) run() {
+	c := e.core
+	for i := range c.acts {
+		switch a := &c.acts[i]; a.kind {
+		case actOpen:
+			e.open(a.st)
+		case actSend:
+			a.st.host.push(a.id)
+		case actShut:
+			a.st.host.cancel()
+		case actRenewed:
+			for k := a.l.keeps; k != nil; k = k.next {
+				if k.host.sink != nil {
+					k.host.sink.Renewed(a.resp)
+				}
+			}
+		case actEnded:
+			e.ended(a.k, a.reason, a.err)
+		case actArm:
+			e.arm(a.at)
+		case actNote:
+			e.note(a)
+		}
+	}
+	clear(c.acts)
+	c.acts = c.acts[:0]
+	notes := e.notes
+	e.notes = nil
+	e.mu.Unlock()
+	for _, n := range notes {
+		e.cfg.Log.LogAttrs(context.Background(), slog.LevelWarn, n.text, n.attrs...)
+	}
+}
+
+func (e *Engine) ended(k *keep, reason Reason, err error) {
+	h := &k.host
+	h.sink.Ended(reason, err)
+	if h.detach != nil && h.detach() {
+		e.calls.Done()
+	}
+	h.sink, h.detach = nil, nil
+}
+
+func (e *Engine) arm(at time.Duration) {
+	if e.stop != nil && e.stop() {
+		e.calls.Done()
+	}
+	e.stop = nil
+	if e.closed {
+		return
+	}
+	e.calls.Add(1)
+	e.stop = time.AfterFunc(at-e.now(), func() {
+		defer e.calls.Done()
+		e.mu.Lock()
+		e.core.tick(e.now())
+		e.run()
+	}).Stop
+}
+
+func (e *Engine) note(a *action) {
+	if e.cfg.Log == nil {
+		return
+	}
+	n := entry{text: a.note}
+	if a.st != nil {
+		n.attrs = append(n.attrs, slog.String("member", a.st.member), slog.Int("leases", len(e.core.leases)))
+	}
+	if a.count > 0 {
+		n.attrs = append(n.attrs, slog.Int("count", a.count))
+	}
+	if a.err != nil {
+		n.attrs = append(n.attrs, slog.Any("error", a.err))
+	}
+	e.notes = append(e.notes, n)
+}

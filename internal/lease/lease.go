@@ -91,10 +91,6 @@ type Config struct {
 
 	// Log gets a line for what an operator may want to know; nil: nothing is logged.
 	Log *slog.Logger
-
-	// seams for tests; zero values mean the real ones
-	clock  clock
-	jitter func() float64 // in [0, 1)
 }
 
 // DefaultFirstAnswer bounds the wait for the first answer: the 5 s that etcd's
@@ -115,10 +111,3 @@ type Sink interface {
 
 // ErrClosed is returned by calls on a closed engine.
 var ErrClosed = errors.New("lease: engine closed")
-
-// clock is the engine's only source of time. Now must be monotonic.
-type clock interface {
-	Now() time.Time
-	// AfterFunc calls f in its own goroutine after d; stop as in time.Timer.Stop.
-	AfterFunc(d time.Duration, f func()) (stop func() bool)
-}

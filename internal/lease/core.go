@@ -1,0 +1,254 @@
+package lease
+
+// The core: a state machine without clock, goroutines or I/O. Inputs are methods
+// that take the time; what has to happen outside is appended to acts. The shell
+// (engine.go) calls inputs and carries out acts under one lock, so the core knows
+// no concurrency. Time is the time since the engine was made, by the monotonic
+// clock.
+//
+// States of a lease:
+//
+//	          renewal is due             sent on a stream
+//	waiting ─────────────────▶ queued ─────────────────────▶ outstanding
+//	   ▲                         ▲                               │   │
+//	   │                         └── the stream was silent or ───┘   │
+//	   │                             failed                          │
+//	   └──────────────── acknowledged with a TTL ────────────────────┘
+//
+// and from each of them to the end: expired, revoked, halted, cancelled, closed, or
+// unreachable when the deadline passes.
+//
+// All leases are in one heap by the time of their next event: the next renewal
+// while waiting, the deadline otherwise. Queued ones are also in a second heap by
+// deadline, so that after an outage the most urgent ones go first. Nothing ever
+// goes through all leases, except their common end.
+//
+// The files: renew.go (deadlines, renewals and their answers), flow.go (streams,
+// silence, backoff), heap.go, grants.go (TTLs known before the first renewal).
+
+import (
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// lease is one kept lease. There may be many: keep it small.
+type lease struct {
+	id int64
+	// ttl is what the server last said; 0: it has not answered yet.
+	ttl time.Duration
+	// deadline is when the lease must be taken for lost: ttl after the sending of the
+	// last acknowledged renewal (or grant), less lossMargin. For a lease of unknown TTL
+	// it is the end of the wait for the first answer.
+	deadline time.Duration
+	// at is the time of the next event; the key in core.timers.
+	at    time.Duration
+	timer int32 // index in core.timers
+	queue int32 // index in core.queue; -1: not queued
+	state state
+	keeps *keep // who is told; nil once ended
+}
+
+type state uint8
+
+const (
+	waiting state = iota
+	queued
+	outstanding
+	ended
+)
+
+// keep is one KeepAlive call.
+type keep struct {
+	host keepHost // the shell's part; the core never looks at it
+	l    *lease
+	next *keep
+}
+
+type actKind uint8
+
+const (
+	actOpen    actKind = iota // open a stream: st
+	actSend                   // send a renewal of id on st
+	actShut                   // cancel st's context
+	actRenewed                // tell all keeps of l about resp
+	actEnded                  // tell k that it ended: reason, err
+	actArm                    // tick at time at
+	actNote                   // log
+)
+
+type action struct {
+	kind   actKind
+	reason Reason
+	st     *stream
+	l      *lease
+	k      *keep
+	id     int64
+	at     time.Duration
+	resp   *pb.LeaseKeepAliveResponse
+	err    error
+	note   string
+	count  int
+}
+
+// never is later than all times.
+const never = time.Duration(1<<63 - 1)
+
+type core struct {
+	firstAnswer time.Duration
+	jitter      func() float64
+
+	leases map[int64]*lease
+	timers heap // all leases, by at
+	queue  heap // the queued ones, by deadline
+	grants grants
+
+	streams []*stream
+	count   uint64        // how many were opened so far; names them
+	avoid   []string      // members whose streams were silent or failed since the last answer
+	row     int           // failures since the last stream that lasted
+	fatals  int           // streams that ended with a fatal error since the last answer
+	retryAt time.Duration // no stream is opened before this
+	armed   time.Duration // what the shell's timer is set to; never: nothing
+	empty   bool          // no leases were left when the last input ended
+	closed  bool
+
+	acts []action
+}
+
+func newCore(firstAnswer time.Duration, jitter func() float64) *core {
+	return &core{
+		firstAnswer: firstAnswer, jitter: jitter, leases: map[int64]*lease{}, armed: never,
+		timers: heap{less: func(a, b *lease) bool { return a.at < b.at }, place: func(l *lease) *int32 { return &l.timer }},
+		queue:  heap{less: moreUrgent, place: func(l *lease) *int32 { return &l.queue }},
+	}
+}
+
+// moreUrgent is the order of the queue. The id only makes it definite.
+func moreUrgent(a, b *lease) bool {
+	return a.deadline < b.deadline || a.deadline == b.deadline && a.id < b.id
+}
+
+func (c *core) do(a action) { c.acts = append(c.acts, a) }
+
+// keepAlive is an input: k wants the lease renewed, for the first time at once.
+func (c *core) keepAlive(now time.Duration, id int64, k *keep) {
+	l := c.leases[id]
+	if l == nil {
+		l = &lease{id: id, queue: -1, deadline: now + c.firstAnswer}
+		if g, ok := c.grants.take(id); ok {
+			if d := g.sent + g.ttl - lossMargin; d > now {
+				l.ttl, l.deadline = g.ttl, d
+			}
+			// Otherwise only the server can say whether it still exists.
+		}
+		c.leases[id] = l
+		l.at = l.deadline
+		c.timers.push(l)
+	}
+	k.l, k.next = l, l.keeps
+	l.keeps = k
+	if l.state == waiting {
+		c.enqueue(l)
+	}
+	c.finish(now)
+}
+
+// cancel is an input: the context of k ended.
+func (c *core) cancel(now time.Duration, k *keep, err error) {
+	l := k.l
+	for p := &l.keeps; *p != nil; p = &(*p).next {
+		if *p == k {
+			*p = k.next
+			c.do(action{kind: actEnded, k: k, reason: Cancelled, err: err})
+			break
+		}
+	}
+	if l.keeps == nil {
+		c.remove(l)
+	}
+	c.finish(now)
+}
+
+// granted is an input: a grant was made.
+func (c *core) granted(id int64, ttl, sent time.Duration) {
+	if c.leases[id] == nil && ttl > 0 {
+		c.grants.put(id, grant{ttl: ttl, sent: sent})
+	}
+}
+
+// revoked is an input: this client revoked the lease.
+func (c *core) revoked(now time.Duration, id int64) {
+	c.grants.take(id)
+	if l := c.leases[id]; l != nil {
+		c.end(l, Revoked, nil)
+	}
+	c.finish(now)
+}
+
+// close is an input: everything ends.
+func (c *core) close(now time.Duration) {
+	c.closed = true
+	c.endAll(Closed, ErrClosed)
+	for len(c.streams) > 0 {
+		c.shut(c.streams[0])
+	}
+	c.finish(now)
+}
+
+// end tells everyone who keeps l and forgets it.
+func (c *core) end(l *lease, reason Reason, err error) {
+	for k := l.keeps; k != nil; k = k.next {
+		c.do(action{kind: actEnded, k: k, reason: reason, err: err})
+	}
+	l.keeps = nil
+	c.remove(l)
+}
+
+func (c *core) endAll(reason Reason, err error) {
+	for len(c.timers.items) > 0 {
+		c.end(c.timers.items[0], reason, err)
+	}
+}
+
+// remove forgets l. What is outstanding of it stays with its stream, as its answer
+// has to be accounted for.
+func (c *core) remove(l *lease) {
+	if l.state == ended {
+		return
+	}
+	if l.state == queued {
+		c.queue.remove(l)
+	}
+	l.state = ended
+	c.timers.remove(l)
+	delete(c.leases, l.id)
+}
+
+// finish is the end of every input: renewals that can be sent are sent, and the
+// timer is set for what comes next. It is moved only to an earlier time; a timer
+// that fires too early finds nothing to do and sets itself again.
+func (c *core) finish(now time.Duration) {
+	if !c.closed {
+		c.dispatch(now)
+	}
+	at := never
+	if len(c.timers.items) > 0 {
+		at = c.timers.items[0].at
+	}
+	if was := c.empty; len(c.leases) == 0 {
+		c.empty = true
+		for _, st := range c.streams {
+			if !was && st.idleAt != never {
+				st.idleAt = now + idleAfter
+			}
+		}
+	} else {
+		c.empty = false
+	}
+	at = min(at, c.nextForStreams(now))
+	if at = max(at, now); at < c.armed { // never in the past, or the tick would seem late
+		c.armed = at
+		c.do(action{kind: actArm, at: at})
+	}
+}

@@ -1,0 +1,363 @@
+package lease
+
+// Streams. The server handles a stream one renewal at a time and answers in order,
+// and a follower forwards each to the leader. So a renewal behind many others has
+// to wait although nothing is wrong, and one that gets stuck holds up all behind
+// it. Therefore:
+//   - what is outstanding on a stream is bounded; the rest waits in the queue, the
+//     most urgent first, for whichever stream has room;
+//   - when the backlog is worth more than a second, by the measured time per
+//     answer, another stream is opened;
+//   - silence counts from the last answer, or from the sending if that is later; for a
+//     renewal that was passed over by answers to later ones, from then. A silent
+//     stream is closed and everything outstanding on it is sent again on a fresh one,
+//     another member preferred.
+//
+// A stream is opened when there is something to send, not before.
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	// maxOutstanding per stream keeps a stream busy over a link of 100 ms at 1,000
+	// renewals/s, and bounds what has to be sent again when it fails.
+	maxOutstanding = 128
+
+	// maxStreams: eight streams at 1,000 renewals/s each renew 40,000 leases of TTL
+	// 15 s, more than one etcd cluster is meant for.
+	maxStreams = 8
+
+	// maxBacklog is how long the last in the queue may have to wait before another
+	// stream is opened: as long as a renewal may stay without an answer.
+	maxBacklog = time.Second
+
+	// busyAfter: a stream with more than this to do shares new renewals with others. It
+	// is well below the shortest patience (333 ms).
+	busyAfter = 100 * time.Millisecond
+
+	// openPatience: while Open blocks for longer than this, one more Open is tried next
+	// to it. It waits for a member to be usable, and that may be a dead one.
+	openPatience = time.Second
+	maxOpening   = 2
+
+	// stableAfter is how long a stream must have lived, and answered, for its end to be
+	// a new failure rather than one more of the same.
+	stableAfter = time.Second
+
+	// idleAfter is how long a stream is kept that is not needed.
+	idleAfter = 3 * time.Second
+
+	// retryBase bounds the second wait between tries; the first try is immediate. The
+	// longest wait is a twelfth of the most urgent TTL, so that there are many tries
+	// before its deadline, but within these bounds.
+	retryBase    = 10 * time.Millisecond
+	minRetryMax  = 100 * time.Millisecond
+	maxRetryMax  = time.Second
+	retryPortion = 12
+
+	// maxFatals: so many streams in a row that end with a fatal error, without an answer
+	// between them, mean that it is not about single leases.
+	maxFatals = 16
+
+	avoidMax = 16 // bounds the list of members to avoid; clusters have 7 at most
+)
+
+// stream is one LeaseKeepAlive RPC.
+type stream struct {
+	host   streamHost
+	seq    uint64
+	avoid  []string
+	live   bool
+	gone   bool // not in core.streams any more
+	member string
+	began  time.Duration // when it was asked for; once live, when it was opened
+
+	out     []pending     // sent and not answered, in order
+	last    time.Duration // the last answer
+	since   time.Duration // silence does not count before this
+	gap     time.Duration // smoothed time per answer while busy; 0: unknown
+	checkAt time.Duration // when to look for silence; never: nothing is outstanding
+	idleAt  time.Duration // when it is closed if it is still not needed; never: it is
+	good    bool          // it answered
+}
+
+type pending struct {
+	l      *lease
+	id     int64
+	sent   time.Duration
+	passed time.Duration // when a later one was first answered before it; 0: never
+}
+
+// take takes the oldest renewal of id, which has been answered, and measures. A
+// server answers in order, the gRPC proxy need not.
+func (st *stream) take(now time.Duration, id int64) (pending, bool) {
+	i := slices.IndexFunc(st.out, func(p pending) bool { return p.id == id })
+	if i < 0 {
+		return pending{}, false
+	}
+	p := st.out[i]
+	for j := range i {
+		if st.out[j].passed == 0 {
+			st.out[j].passed = now
+		}
+	}
+	copy(st.out[1:], st.out[:i])
+	st.out[0] = pending{}
+	st.out = st.out[1:]
+	took := now - max(p.sent, st.last)
+	if st.gap == 0 {
+		st.gap = took
+	} else {
+		st.gap += (took - st.gap) / 8
+	}
+	st.last = now
+	if len(st.out) == 0 {
+		st.checkAt = never
+		st.idleAt = now + idleAfter
+	}
+	return p, true
+}
+
+// silentAt is when the stream is silent unless an answer comes before, and for how
+// long it will have been then.
+func (st *stream) silentAt() (at, patience time.Duration) {
+	at = never
+	for _, p := range st.out {
+		from := max(p.sent, st.last)
+		if p.passed > 0 {
+			from = p.passed // answers to others say nothing about this one any more
+		}
+		if d := p.l.patience(); max(from, st.since)+d < at {
+			at, patience = max(from, st.since)+d, d
+		}
+	}
+	return at, patience
+}
+
+// nextForStreams is when checkStreams or dispatch has something to do.
+func (c *core) nextForStreams(now time.Duration) time.Duration {
+	at := never
+	starved := len(c.queue.items) > 0 && len(c.streams) < maxStreams
+	if starved && c.retryAt > now {
+		at = c.retryAt
+	}
+	for _, st := range c.streams {
+		at = min(at, st.checkAt)
+		if !c.needed(st) {
+			at = min(at, st.idleAt)
+		}
+		if hedge := st.began + openPatience; starved && !st.live && hedge > now {
+			at = min(at, hedge)
+		}
+	}
+	return at
+}
+
+// needed reports whether st has to be kept.
+func (c *core) needed(st *stream) bool {
+	return len(st.out) > 0 || !st.live && len(c.queue.items) > 0 || len(c.leases) > 0 && len(c.streams) == 1
+}
+
+// dispatch sends queued renewals where there is room and opens streams as needed.
+func (c *core) dispatch(now time.Duration) {
+	for len(c.queue.items) > 0 {
+		st := c.pick()
+		if st == nil {
+			break
+		}
+		c.send(now, st, c.queue.items[0])
+	}
+	if len(c.queue.items) > 0 && now >= c.retryAt && len(c.streams) < maxStreams && c.wantsStream(now) {
+		c.open(now)
+	}
+}
+
+// pick returns the stream for the next renewal: the oldest one that is not busy, so
+// that the others fall idle and close, else the one with the least to do; nil if
+// all are full.
+func (c *core) pick() *stream {
+	var best *stream
+	for _, st := range c.streams {
+		switch n := len(st.out); {
+		case !st.live || n == maxOutstanding:
+		case time.Duration(n)*st.gap < busyAfter:
+			return st
+		case best == nil || n < len(best.out):
+			best = st
+		}
+	}
+	return best
+}
+
+func (c *core) send(now time.Duration, st *stream, l *lease) {
+	c.queue.remove(l)
+	l.state = outstanding
+	st.out = append(st.out, pending{l: l, id: l.id, sent: now})
+	st.checkAt = min(st.checkAt, now+l.patience())
+	st.idleAt = never
+	c.do(action{kind: actSend, st: st, id: l.id})
+}
+
+// wantsStream reports whether what is queued calls for one more stream.
+func (c *core) wantsStream(now time.Duration) bool {
+	var gaps time.Duration
+	live, sent, opening := 0, 0, 0
+	for _, st := range c.streams {
+		if !st.live {
+			if opening++; now < st.began+openPatience || opening == maxOpening {
+				return false // one is coming
+			}
+			continue
+		}
+		live++
+		sent += len(st.out)
+		gaps += st.gap
+	}
+	if live == 0 {
+		return true
+	}
+	each := gaps / time.Duration(live)
+	backlog := time.Duration(len(c.queue.items)+sent) * each / time.Duration(live)
+	return backlog > maxBacklog
+}
+
+func (c *core) open(now time.Duration) {
+	c.count++
+	st := &stream{seq: c.count, avoid: slices.Clone(c.avoid), began: now, checkAt: never, idleAt: now + idleAfter}
+	c.streams = append(c.streams, st)
+	c.do(action{kind: actOpen, st: st})
+}
+
+// opened is an input: Open returned a stream.
+func (c *core) opened(now time.Duration, st *stream, member string) {
+	if st.gone {
+		return
+	}
+	st.live, st.member, st.began, st.last = true, member, now, now
+	st.idleAt = now + idleAfter
+	c.finish(now)
+}
+
+// answered notes that st works.
+func (c *core) answered(st *stream) {
+	c.fatals = 0
+	if st.good {
+		return
+	}
+	st.good = true
+	c.avoid = nil
+}
+
+// failed is an input: Open or the stream failed, with what that error means.
+func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
+	if st.gone {
+		return
+	}
+	out := st.out
+	c.retire(now, st, v == Retry)
+	if v == Fatal {
+		c.fatal(out, st.live, err)
+	} else if c.row == 1 { // the first of a row only: an outage must not flood the log
+		c.do(action{kind: actNote, st: st, err: err, note: "lease stream failed, its renewals move"})
+	}
+	if c.row > 1 {
+		c.retryAt = now + c.wait()
+	}
+	c.finish(now)
+}
+
+// fatal ends what a fatal error is about. On an open stream the server can only
+// have meant the renewal it was handling, the oldest; the others are sent again.
+func (c *core) fatal(out []pending, live bool, err error) {
+	c.fatals++
+	switch {
+	case !live || c.fatals >= maxFatals:
+		c.endAll(Halted, err)
+	case len(out) > 0 && out[0].l.state != ended:
+		c.row-- // the rest can go on at once
+		c.end(out[0].l, Halted, err)
+	}
+}
+
+// retire takes a broken stream out of use; what was outstanding is queued again.
+func (c *core) retire(now time.Duration, st *stream, blame bool) {
+	c.shut(st)
+	for _, p := range st.out {
+		if p.l.state == outstanding {
+			c.enqueue(p.l)
+		}
+	}
+	st.out = nil
+	if st.good && now-st.began >= stableAfter {
+		c.row = 0
+	}
+	c.row++
+	if blame && st.member != "" && !slices.Contains(c.avoid, st.member) {
+		if len(c.avoid) == avoidMax {
+			c.avoid = c.avoid[1:]
+		}
+		c.avoid = append(slices.Clip(c.avoid), st.member)
+	}
+}
+
+func (c *core) shut(st *stream) {
+	st.gone = true
+	c.streams = slices.DeleteFunc(c.streams, func(s *stream) bool { return s == st })
+	c.do(action{kind: actShut, st: st})
+}
+
+// wait draws the wait before the next try.
+func (c *core) wait() time.Duration {
+	longest := maxRetryMax
+	if len(c.queue.items) > 0 {
+		if ttl := c.queue.items[0].ttl; ttl > 0 {
+			longest = min(max(ttl/retryPortion, minRetryMax), maxRetryMax)
+		}
+	}
+	ceiling := backoff.Policy{Base: retryBase, Max: longest}.Ceiling(c.row - 2)
+	return time.Duration(c.jitter() * float64(ceiling))
+}
+
+// checkStreams closes streams that are silent or no longer needed. late: the
+// process was paused, so silence starts to count again.
+func (c *core) checkStreams(now time.Duration, late bool) {
+	for _, st := range slices.Clone(c.streams) {
+		if late {
+			st.since = now
+		}
+		if st.gone { // with another one to the same member
+			continue
+		}
+		if st.checkAt <= now {
+			at, patience := st.silentAt()
+			if at <= now {
+				c.silent(now, st, patience)
+				continue
+			}
+			st.checkAt = at
+		}
+		if st.idleAt <= now && !c.needed(st) {
+			c.shut(st)
+		}
+	}
+}
+
+// silent moves everything from a stream that does not answer, and from those to the
+// same member that have been as quiet, or what moves would land on one of them.
+// There is no wait: the silence was one.
+func (c *core) silent(now time.Duration, st *stream, patience time.Duration) {
+	if c.row == 0 || st.good && now-st.began >= stableAfter {
+		c.do(action{kind: actNote, st: st, note: "lease stream is silent, its renewals move"})
+	}
+	c.retire(now, st, true)
+	for _, other := range slices.Clone(c.streams) {
+		if other.live && other.member == st.member && now-max(other.last, other.since) >= patience {
+			c.retire(now, other, true)
+			c.row--
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package lease
+
+// Renewals, their answers, and the deadlines.
+//
+// A lease is reported lost when the server says so, or at its deadline. The
+// deadline counts from the moment the last acknowledged renewal was handed to a
+// stream, which is before the server can have handled it and restarted its own
+// count. An answer that arrives after the deadline comes too late, whatever it
+// says: the loss is reported instead.
+
+import (
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+const (
+	// renewFraction: a renewal is sent when a third of the TTL has passed since the last
+	// one, which leaves time for several tries; etcd's documentation advises the same.
+	renewFraction = 3
+
+	// spread is the part of the interval by which renewals are sent earlier, evenly
+	// distributed: leases that were renewed together in one burst drift apart.
+	spread = 0.1
+
+	// patienceFraction and maxPatience: how long a renewal may stay without an answer
+	// before it is sent again elsewhere, a sixth of the TTL but no longer than 1 s. From
+	// the renewal at a third there is then time for three more members before the
+	// deadline, whatever the TTL.
+	patienceFraction = 6
+	maxPatience      = time.Second
+
+	// lossMargin: losses are reported this much before the TTL is over, because timers
+	// fire late, never early, and a holder must learn of the loss in time.
+	lossMargin = 10 * time.Millisecond
+
+	// lateTimer: a timer that fires later than this was held up with the whole process,
+	// and silence measured meanwhile says nothing about the server. It is above what a
+	// loaded machine delays timers and below the shortest patience (333 ms, at the
+	// server's minimum TTL of 2 s).
+	lateTimer = 200 * time.Millisecond
+
+	// maxSeconds bounds TTLs: 30 years is for ever, and sums of such durations do not
+	// overflow as those of etcd's own maximum (9,000,000,000 s) would.
+	maxSeconds = 1_000_000_000
+)
+
+// seconds turns a TTL of the wire into a duration.
+func seconds(ttl int64) time.Duration {
+	return time.Duration(min(max(ttl, 0), maxSeconds)) * time.Second
+}
+
+// patience is how long a renewal of l may stay without an answer.
+func (l *lease) patience() time.Duration {
+	if l.ttl == 0 {
+		return maxPatience
+	}
+	return min(maxPatience, l.ttl/patienceFraction)
+}
+
+// enqueue makes l wait for a stream.
+func (c *core) enqueue(l *lease) {
+	l.state = queued
+	c.queue.push(l)
+	c.setTimer(l, l.deadline)
+}
+
+func (c *core) setTimer(l *lease, at time.Duration) {
+	l.at = at
+	c.timers.fix(l)
+}
+
+// tick is an input: the timer fired.
+func (c *core) tick(now time.Duration) {
+	late := now-c.armed > lateTimer
+	c.armed = never
+	lost := 0 // counted, for one line in the log
+	for len(c.timers.items) > 0 && c.timers.items[0].at <= now {
+		l := c.timers.items[0]
+		if l.deadline <= now {
+			lost++
+			c.end(l, Unreachable, nil)
+		} else {
+			c.enqueue(l)
+		}
+	}
+	if lost > 0 {
+		c.noteLost(lost)
+	}
+	c.checkStreams(now, late)
+	c.finish(now)
+}
+
+// answer is an input: resp arrived on st.
+func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResponse) {
+	if st.gone || resp == nil {
+		return
+	}
+	p, ok := st.take(now, resp.ID)
+	if !ok {
+		return // not asked for, or answered before
+	}
+	c.answered(st)
+	l := p.l
+	switch {
+	case l.state == ended: // and perhaps kept again since: that has a renewal of its own
+	case now >= l.deadline:
+		c.noteLost(1) // the timer has not come yet, but it is over
+		c.end(l, Unreachable, nil)
+	case resp.TTL <= 0:
+		c.end(l, Expired, nil)
+	default:
+		l.ttl = seconds(resp.TTL)
+		l.deadline = p.sent + l.ttl - lossMargin
+		if now >= l.deadline { // the answer took longer than the TTL it brings
+			c.noteLost(1)
+			c.end(l, Unreachable, nil)
+			break
+		}
+		l.state = waiting
+		interval := float64(l.ttl) / renewFraction
+		c.setTimer(l, p.sent+time.Duration(interval*(1-spread*c.jitter())))
+		c.do(action{kind: actRenewed, l: l, resp: resp})
+	}
+	c.finish(now)
+}
+
+func (c *core) noteLost(n int) {
+	c.do(action{kind: actNote, note: "leases lost, no renewal was acknowledged in time", count: n})
+}
