@@ -28,7 +28,6 @@ type model struct {
 	keeps   []*modelKeep
 	byKeep  map[*keep]*modelKeep
 	nextID  int64
-	honest  bool
 }
 
 type modelStream struct {

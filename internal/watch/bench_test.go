@@ -17,17 +17,17 @@ import (
 // benchStream confirms every create and then returns events, prepared ahead, as
 // fast as the engine takes them.
 type benchStream struct {
-	ctx              context.Context
-	creates          chan int64
-	watchers, events int
-	total            int // responses to return; 0: none, Recv blocks
-	id               int
-	rev              int64
-	resp             pb.WatchResponse
-	evs              []mvccpb.Event
-	kvs              []mvccpb.KeyValue
-	done             chan struct{}
-	started          chan struct{}
+	ctx      context.Context
+	creates  chan int64
+	watchers int
+	total    int // responses to return; 0: none, Recv blocks
+	id       int
+	rev      int64
+	resp     pb.WatchResponse
+	evs      []mvccpb.Event
+	kvs      []mvccpb.KeyValue
+	done     chan struct{}
+	started  chan struct{}
 }
 
 func (s *benchStream) Member() string { return "A" }

@@ -67,7 +67,8 @@ const (
 const DefaultBufferLimit = 64 << 20
 
 // Config holds what the engine needs from outside. Open, Judge and CancelError
-// must be set. All functions may be called concurrently.
+// must be set. All functions may be called concurrently; Members alone is called
+// under the engine's lock.
 type Config struct {
 	// Open opens a stream. ctx lives as long as the stream: cancelling it ends the
 	// stream. Open may block, waiting for a usable member, until ctx ends.
@@ -83,7 +84,8 @@ type Config struct {
 	// Members tells how many members are known. A watch that requires a leader ends
 	// only after that many distinct ones, or all that can be reached, have reported
 	// since the last good stream that they have none. nil: the number is unknown,
-	// and only a second report by the same member ends the watch.
+	// and only a second report by the same member ends the watch. It is called under
+	// the engine's lock, so it must not block and must not call the engine.
 	Members func() int
 
 	// Confirm makes a linearizable read and returns the revision and cluster id of
