@@ -70,13 +70,15 @@ func plainTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
 
 // newLink connects to endpoints, in the background.
 func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
-	set := balancer.New(balancer.Config{FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, Log: c.log}, endpoints)
 	secure := c.cfg.TLS
 	for _, e := range endpoints {
 		if secure == nil && e.Security == endpoint.Secure {
 			secure = plainTLS()
 		}
 	}
+	set := balancer.New(balancer.Config{
+		FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, TLS: secure != nil, Log: c.log,
+	}, endpoints)
 	opts := append([]grpc.DialOption{
 		grpc.WithResolvers(set.Resolver()),
 		grpc.WithDefaultServiceConfig(balancer.ServiceConfig(c.cfg.MaxCallRecvMsgSize)),

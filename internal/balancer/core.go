@@ -90,7 +90,7 @@ func (s *Set) enter(m *Member, to State, err error, fx *effects) {
 
 // connReady: gRPC has a working connection to m.
 func (s *Set) connReady(m *Member, now int64, fx *effects) {
-	m.ready, m.tried, m.wrong = true, true, false
+	m.ready, m.tried, m.wrong, m.explained = true, true, false, false
 	m.lastByte.Store(now)
 	if m.state == Ejected {
 		s.startProbe(m, aliveProbe, now, fx)
@@ -105,9 +105,10 @@ func (s *Set) connLost(m *Member, err error, fx *effects) {
 	m.ready, m.tried = false, true
 	m.probing = noProbe
 	m.conn = nil
-	if m.wrong {
+	if m.explained {
 		err = nil // m.err says it better
 	}
+	m.explained = false
 	if m.state == Ejected {
 		return // the reason of the ejection explains more
 	}

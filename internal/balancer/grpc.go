@@ -74,6 +74,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 		if p.subs[m] != nil {
 			continue
 		}
+		//lint:ignore SA1019 it is deprecated for more than one address
 		sc, err := p.cc.NewSubConn([]resolver.Address{a}, balancer.NewSubConnOptions{
 			StateListener: func(st balancer.SubConnState) { p.set.connState(m, st) },
 		})

@@ -78,6 +78,7 @@ type Member struct {
 	connectAt int64  // Set.now: an ejected member is dialled again then; 0: not waiting
 	streams   map[*Stream]struct{}
 	removed   bool
+	explained bool  // err says why the present connection failed, better than gRPC does
 	diagnosed int64 // Set.now of the last look at why it closes connections; 0: never
 }
 
@@ -144,7 +145,7 @@ func (m *Member) ConnOpened(c net.Conn) {
 func (m *Member) ConnFailed(err error, wrong bool) {
 	m.set.mu.Lock()
 	defer m.set.mu.Unlock()
-	m.err, m.wrong = err, wrong
+	m.err, m.wrong, m.explained = err, wrong, true
 	if wrong {
 		m.tried = true
 	}

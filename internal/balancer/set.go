@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/resolver"
 
 	"github.com/fairlead-go/fairlead/internal/endpoint"
+	"github.com/fairlead-go/fairlead/internal/transport"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -25,7 +26,8 @@ type Config struct {
 	StallAfter, StallProbeTimeout time.Duration
 	StreamProbeAfter              time.Duration
 	FirstConnect                  time.Duration
-	MaxRecv                       int // bound of responses in bytes; gRPC's default of 4 MiB if zero
+	TLS                           bool // endpoints that do not say use TLS
+	MaxRecv                       int  // bound of responses in bytes; gRPC's default of 4 MiB if zero
 	Log                           *slog.Logger
 }
 
@@ -105,7 +107,7 @@ func (s *Set) merge(endpoints []endpoint.Endpoint) []*Member {
 	for _, e := range endpoints {
 		var m *Member
 		for _, old := range s.members {
-			if old.ep.Target() == e.Target() && old.ep.Security == e.Security {
+			if old.ep.Target() == e.Target() && transport.UseTLS(old.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS) {
 				m = old
 			}
 		}
@@ -167,7 +169,7 @@ func (s *Set) Find(e endpoint.Endpoint) *Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.members {
-		if m.ep.Target() == e.Target() && (m.ep.Security == e.Security || e.Security == endpoint.Optional || m.ep.Security == endpoint.Optional) {
+		if m.ep.Target() == e.Target() && transport.UseTLS(m.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS) {
 			return m
 		}
 	}

@@ -40,16 +40,25 @@ var shared struct {
 // leave its settings alone. Main ends it.
 func Shared(t testing.TB) *Cluster {
 	t.Helper()
+	c, err := SharedMain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// SharedMain is Shared for callers that are no test, such as testable examples.
+func SharedMain() (*Cluster, error) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.cluster == nil {
 		c, err := StartMain(Options{})
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		shared.cluster = c
 	}
-	return shared.cluster
+	return shared.cluster, nil
 }
 
 // Main runs the tests of a package, ends the shared server, and fails if goroutines of fairlead or gRPC are left. It

@@ -20,7 +20,6 @@ type hedge struct {
 	over   bool               // guarded by mu; the first request has returned
 	cancel context.CancelFunc // guarded by mu; ends the first request; after over, the second
 	done   chan struct{}      // guarded by mu; made when the second is started, closed when it ended
-	won    bool               // guarded by mu; the second succeeded before the first
 	second *try               // set before done is made
 	reply  proto.Message      // the second's answer; read after done
 	err    error              // the second's error; read after done
