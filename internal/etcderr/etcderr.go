@@ -158,6 +158,10 @@ func Known(err error) error {
 	if e, ok := err.(rpctypes.EtcdError); ok {
 		return e
 	}
+	var ours *Error
+	if errors.As(err, &ours) {
+		return nil // what it wraps is a cause, not the answer
+	}
 	var e rpctypes.EtcdError
 	if errors.As(err, &e) {
 		return e
@@ -209,6 +213,10 @@ func byText(e rpctypes.EtcdError) error {
 func Code(err error) codes.Code {
 	if err == nil {
 		return codes.OK
+	}
+	var ours *Error
+	if errors.As(err, &ours) {
+		return ours.Status
 	}
 	var known rpctypes.EtcdError
 	if errors.As(err, &known) {

@@ -90,6 +90,7 @@ func TestClassAndOutcome(t *testing.T) {
 		{status.Error(codes.Internal, "x"), Final, true},
 		{&Error{Status: codes.Unavailable, Unexecuted: true}, Broken, false},
 		{&Error{Status: codes.Unavailable}, Broken, true},
+		{&Error{Status: codes.Unavailable, Cause: rpctypes.ErrNoLeader}, Broken, true}, // the cause is not the answer
 		{Closed("KV.Put"), Final, false},
 		{Invalid("KV.Put", "no"), Final, false},
 		{io.EOF, Final, true},

@@ -1,0 +1,473 @@
+package retry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/internal/auth"
+	"github.com/fairlead-go/fairlead/internal/balancer"
+	"github.com/fairlead-go/fairlead/internal/endpoint"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/retry"
+	"github.com/fairlead-go/fairlead/internal/transport"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+func TestMain(m *testing.M) { etcdtest.Main(m) }
+
+// server is a gRPC server on a real socket whose answers the test scripts.
+type server struct {
+	pb.UnimplementedKVServer
+	pb.UnimplementedLeaseServer
+	pb.UnimplementedWatchServer
+	name   string
+	calls  atomic.Int32
+	mu     sync.Mutex
+	answer func(ctx context.Context, n int) error // n counts the calls of this server from 1
+	addr   string
+	grpc   *grpc.Server
+}
+
+func (s *server) script(f func(ctx context.Context, n int) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
+}
+
+func (s *server) serve(ctx context.Context) error {
+	n := int(s.calls.Add(1))
+	s.mu.Lock()
+	f := s.answer
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f(ctx, n)
+}
+
+func (s *server) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	if string(r.Key) == "\x00" {
+		return &pb.RangeResponse{}, nil // a probe
+	}
+	return &pb.RangeResponse{Count: 7}, s.serve(ctx)
+}
+
+func (s *server) Put(ctx context.Context, _ *pb.PutRequest) (*pb.PutResponse, error) {
+	return &pb.PutResponse{}, s.serve(ctx)
+}
+
+func (s *server) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
+	return &pb.LeaseGrantResponse{ID: r.ID}, s.serve(ctx)
+}
+
+func (s *server) Watch(w grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
+	if err := s.serve(w.Context()); err != nil {
+		return err
+	}
+	for {
+		if _, err := w.Recv(); err != nil {
+			return nil
+		}
+		if err := w.Send(&pb.WatchResponse{Created: true}); err != nil {
+			return err
+		}
+	}
+}
+
+func start(t *testing.T, name string) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{name: name, addr: l.Addr().String(), grpc: grpc.NewServer()}
+	pb.RegisterKVServer(s.grpc, s)
+	pb.RegisterLeaseServer(s.grpc, s)
+	pb.RegisterWatchServer(s.grpc, s)
+	go s.grpc.Serve(l)
+	t.Cleanup(s.grpc.Stop)
+	return s
+}
+
+type rig struct {
+	*retry.Conn
+	set     *balancer.Set
+	servers []*server
+	kv      pb.KVClient
+}
+
+func newRig(t *testing.T, n int, change func(*retry.Config)) *rig {
+	t.Helper()
+	r := &rig{}
+	var eps []endpoint.Endpoint
+	for i := range n {
+		s := start(t, fmt.Sprint("s", i))
+		r.servers = append(r.servers, s)
+		e, err := endpoint.Parse(s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eps = append(eps, e)
+	}
+	r.set = balancer.New(balancer.Config{}, eps)
+	g := worker.New(context.Background())
+	cfg := retry.Config{Set: r.set, Group: g}
+	if change != nil {
+		change(&cfg)
+	}
+	opts := []grpc.DialOption{
+		grpc.WithResolvers(r.set.Resolver()), grpc.WithTransportCredentials(transport.Credentials(nil, nil)),
+		grpc.WithContextDialer(transport.Dial), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
+	}
+	if cfg.Auth != nil {
+		opts = append(opts, grpc.WithPerRPCCredentials(retry.Credentials(cfg.Auth)))
+	}
+	raw, err := grpc.NewClient(balancer.Scheme+":///etcd", opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Raw = raw
+	r.Conn = retry.New(cfg)
+	r.kv = pb.NewKVClient(r.Conn)
+	t.Cleanup(func() { r.Shut(); raw.Close(); r.set.Close(); g.Stop() })
+	r.awaitUsable(t, n)
+	return r
+}
+
+func (r *rig) awaitUsable(t *testing.T, n int) {
+	t.Helper()
+	if _, err := r.kv.Range(context.Background(), &pb.RangeRequest{Key: []byte{0}}); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); r.set.Usable() < n; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d members are usable: %s", r.set.Usable(), n, r.set.Explain())
+		}
+	}
+}
+
+func (r *rig) script(f func(ctx context.Context, n int) error) {
+	for _, s := range r.servers {
+		s.script(f)
+	}
+}
+
+func (r *rig) total() (n int) {
+	for _, s := range r.servers {
+		n += int(s.calls.Load())
+	}
+	return n
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+const long = 30 * time.Second
+
+var (
+	key = []byte("k")
+	get = &pb.RangeRequest{Key: key}
+	put = &pb.PutRequest{Key: key}
+)
+
+// What is repeated, by kind of call and kind of failure.
+func TestRepetition(t *testing.T) {
+	for _, tc := range []struct {
+		name               string
+		err                error
+		read, write, grant int // requests that the servers see when the first one fails so
+		want               error
+	}{
+		{"unavailable", status.Error(codes.Unavailable, "going away"), 2, 1, 2, nil},
+		{"no leader", rpctypes.ErrGRPCNoLeader, 2, 2, 2, rpctypes.ErrNoLeader},
+		{"timeout", rpctypes.ErrGRPCTimeout, 2, 1, 2, rpctypes.ErrTimeout},
+		{"leader changed", rpctypes.ErrGRPCLeaderChanged, 2, 1, 2, rpctypes.ErrLeaderChanged},
+		{"stopped", rpctypes.ErrGRPCStopped, 2, 1, 2, rpctypes.ErrStopped},
+		{"too many requests", rpctypes.ErrGRPCRequestTooManyRequests, 2, 2, 2, rpctypes.ErrTooManyRequests},
+		{"learner", rpctypes.ErrGRPCNotSupportedForLearner, 2, 2, 2, nil},
+		{"compacted", rpctypes.ErrGRPCCompacted, 1, 1, 1, rpctypes.ErrCompacted},
+		{"permission denied", rpctypes.ErrGRPCPermissionDenied, 1, 1, 1, rpctypes.ErrPermissionDenied},
+		{"internal", status.Error(codes.Internal, "x"), 1, 1, 1, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for kind, want := range map[string]int{"read": tc.read, "write": tc.write, "grant": tc.grant} {
+				r := newRig(t, 2, nil)
+				var seen atomic.Int32
+				r.script(func(context.Context, int) error {
+					if seen.Add(1) == 1 {
+						return tc.err
+					}
+					return nil
+				})
+				var err error
+				switch kind {
+				case "read":
+					_, err = r.kv.Range(within(t, long), get)
+				case "write":
+					_, err = r.kv.Put(within(t, long), put)
+				case "grant":
+					_, err = pb.NewLeaseClient(r.Conn).LeaseGrant(within(t, long), &pb.LeaseGrantRequest{TTL: 5, ID: 9})
+				}
+				if n := r.total(); n != want {
+					t.Errorf("%s: %d requests, want %d", kind, n, want)
+				}
+				if (err == nil) != (want > 1) {
+					t.Errorf("%s: %v", kind, err)
+				}
+				if err != nil && tc.want != nil && err != tc.want {
+					t.Errorf("%s: %#v is not the bare %v", kind, err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestWriteOutcome(t *testing.T) {
+	r := newRig(t, 2, nil)
+	r.script(func(context.Context, int) error { return status.Error(codes.Unavailable, "connection reset") })
+	_, err := r.kv.Put(within(t, long), put)
+	var e *etcderr.Error
+	if !errors.As(err, &e) || e.Unexecuted || !etcderr.OutcomeUnknown(err) {
+		t.Errorf("%v counts as certain", err)
+	}
+	if len(e.Tried) != 1 || e.Tried[0].Member == "" || !strings.Contains(err.Error(), e.Tried[0].Member) || !strings.Contains(err.Error(), "KV.Put") {
+		t.Errorf("%v does not say what was tried", err)
+	}
+	// Refused by all: nothing was executed, however often it was tried.
+	r.script(func(context.Context, int) error { return rpctypes.ErrGRPCNoLeader })
+	if _, err = r.kv.Put(within(t, 300*time.Millisecond), put); err != context.DeadlineExceeded {
+		t.Errorf("%v", err)
+	}
+	r.Shut()
+	if _, err = r.kv.Put(within(t, long), put); !errors.Is(err, etcderr.ErrClosed) || !etcderr.NotExecuted(err) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// No storm: a cluster without a leader is asked a few times, not a hundred.
+func TestNoRetryStorm(t *testing.T) {
+	r := newRig(t, 3, nil)
+	r.script(func(context.Context, int) error { return rpctypes.ErrGRPCNoLeader })
+	_, err := r.kv.Range(within(t, 2*time.Second), get)
+	if err == nil {
+		t.Fatal("a read without a leader")
+	}
+	if n := r.total(); n > 10 || n < 3 {
+		t.Errorf("%d requests in 2 s", n)
+	}
+	t.Logf("%d requests in 2 s", r.total())
+}
+
+func TestLimitsAreHonoured(t *testing.T) {
+	r := newRig(t, 2, func(c *retry.Config) {
+		c.Limits = retry.Limits{MaxRetries: 25, Wait: func(int) time.Duration { return time.Millisecond }}
+	})
+	r.script(func(context.Context, int) error { return rpctypes.ErrGRPCNoLeader })
+	if _, err := r.kv.Range(within(t, long), get); err != rpctypes.ErrNoLeader {
+		t.Errorf("%v", err)
+	}
+	if n := r.total(); n != 26 {
+		t.Errorf("%d requests, want 26", n)
+	}
+}
+
+// A read that one member does not answer is sent to another one, and the first
+// answer counts; a write is not.
+func TestHedge(t *testing.T) {
+	r := newRig(t, 2, nil)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	var first atomic.Bool
+	slow := func(ctx context.Context, _ int) error {
+		if !first.Swap(true) {
+			select {
+			case <-stuck:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}
+	r.script(slow)
+	began := time.Now()
+	resp, err := r.kv.Range(within(t, long), get)
+	if err != nil || resp.Count != 7 || r.total() != 2 {
+		t.Errorf("%v, %v after %d requests", resp, err, r.total())
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if a, b := r.servers[0].calls.Load(), r.servers[1].calls.Load(); a != 1 || b != 1 {
+		t.Errorf("both requests went to one member: %d and %d", a, b)
+	}
+	first.Store(false)
+	if _, err := r.kv.Put(within(t, time.Second), put); err != context.DeadlineExceeded {
+		t.Errorf("a write that is not answered: %v", err)
+	}
+	if n := r.total(); n != 3 {
+		t.Errorf("the write was sent %d times", n-2)
+	}
+}
+
+// Hedges are few: 5 % of calls after a burst of 100.
+func TestHedgeBudget(t *testing.T) {
+	r := newRig(t, 2, nil)
+	const calls = 400
+	release := make(chan struct{})
+	r.script(func(ctx context.Context, _ int) error {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() { r.kv.Range(within(t, long), get) })
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for last, still := 0, 0; still < 50; <-tick.C { // a second without a further request
+		if n := r.total(); n == last && n >= calls {
+			still++
+		} else {
+			last, still = n, 0
+		}
+	}
+	if n := r.total(); n < calls+90 || n > calls+100+calls/20 {
+		t.Errorf("%d requests for %d slow calls", n, calls)
+	}
+	close(release)
+	wg.Wait()
+}
+
+// A hundred calls meet an expired token: one login.
+func TestTokenIsRenewedOnce(t *testing.T) {
+	var logins atomic.Int32
+	g := worker.New(context.Background())
+	defer g.Stop()
+	k := auth.New(g, func(context.Context) (string, error) { return fmt.Sprint("token-", logins.Add(1)), nil })
+	r := newRig(t, 2, func(c *retry.Config) { c.Auth = k })
+	good := "token-1"
+	var mu sync.Mutex
+	r.script(func(ctx context.Context, _ int) error {
+		md, _ := metadata.FromIncomingContext(ctx)
+		mu.Lock()
+		defer mu.Unlock()
+		if v := md.Get(rpctypes.TokenFieldNameGRPC); len(v) != 1 || v[0] != good {
+			return rpctypes.ErrGRPCInvalidAuthToken
+		}
+		return nil
+	})
+	run := func() {
+		t.Helper()
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				var err error
+				if i%2 == 0 {
+					_, err = r.kv.Range(within(t, long), get)
+				} else {
+					_, err = r.kv.Put(within(t, long), put)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	run()
+	mu.Lock()
+	good = "token-2"
+	mu.Unlock()
+	run()
+	if n := logins.Load(); n != 2 {
+		t.Errorf("%d logins", n)
+	}
+	mu.Lock()
+	good = "nobody has it"
+	mu.Unlock()
+	if _, err := r.kv.Range(within(t, long), get); err != rpctypes.ErrInvalidAuthToken {
+		t.Errorf("a token that is never valid: %v", err)
+	}
+}
+
+func TestPin(t *testing.T) {
+	r := newRig(t, 3, nil)
+	m := r.set.Members()[1]
+	for range 20 {
+		if _, err := r.kv.Range(retry.Pin(within(t, long), m), get); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.servers[1].calls.Load(); n != 20 || r.total() != 20 {
+		t.Errorf("%d of %d requests went to the pinned member", n, r.total())
+	}
+}
+
+// A stream ends when its member has to be left, with an error that says so, and the
+// next one is elsewhere.
+func TestStreamMoves(t *testing.T) {
+	r := newRig(t, 2, nil)
+	wc := pb.NewWatchClient(r.Conn)
+	s, err := wc.Watch(within(t, long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := retry.StreamOf(s).Member()
+	var m *balancer.Member
+	for _, x := range r.set.Members() {
+		if x.Name() == on {
+			m = x
+		}
+	}
+	m.Failed(rpctypes.ErrNoLeader)
+	_, err = s.Recv()
+	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), on) || etcderr.ClassOf(err) != etcderr.Broken {
+		t.Errorf("%v", err)
+	}
+	s, err = wc.Watch(within(t, long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := retry.StreamOf(s).Member(); next == on {
+		t.Error("the next stream is on the same member")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err = wc.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := s.Recv(); err != context.Canceled {
+		t.Errorf("after its context ended: %v", err)
+	}
+}
+
+func Example() {
+	// A Conn is a grpc.ClientConnInterface; generated clients work on it.
+	var conn *retry.Conn
+	_ = func() pb.KVClient { return pb.NewKVClient(conn) }
+	// Output:
+}
