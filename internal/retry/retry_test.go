@@ -304,6 +304,7 @@ func TestHedge(t *testing.T) {
 			select {
 			case <-stuck:
 			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
 		return nil
