@@ -31,12 +31,14 @@ const (
 	FirstConnect = time.Second
 	// replaceAfter: a silent last member gets a fresh connection.
 	replaceAfter = 10 * time.Second
-	// explorAfter: a member that got no call for so long, because others are
+	// exploreAfter: a member that got no call for so long, because others are
 	// faster, is measured by a probe.
 	exploreAfter = 10 * time.Second
 	// backoffs of probes and of dialling an ejected member again
 	probeBackoffBase = 250 * time.Millisecond
 	probeBackoffMax  = 2 * time.Second
+	// flapTime: a connection that lived for less did not work.
+	flapTime = time.Second
 )
 
 type probeKind uint8
@@ -92,6 +94,7 @@ func (s *Set) enter(m *Member, to State, err error, fx *effects) {
 func (s *Set) connReady(m *Member, now int64, fx *effects) {
 	m.ready, m.tried, m.wrong, m.explained = true, true, false, false
 	m.lastByte.Store(now)
+	m.readyAt = now
 	if m.state == Ejected {
 		s.startProbe(m, aliveProbe, now, fx)
 		return
@@ -101,7 +104,17 @@ func (s *Set) connReady(m *Member, now int64, fx *effects) {
 }
 
 // connLost: the connection broke, or could not be made.
-func (s *Set) connLost(m *Member, err error, fx *effects) {
+func (s *Set) connLost(m *Member, err error, now int64, fx *effects) {
+	if m.ready {
+		// A server that takes connections and drops them must not be dialled in a
+		// tight loop; gRPC's own backoff counts only attempts that fail.
+		if time.Duration(now-m.readyAt) < flapTime {
+			m.flaps++
+			m.connectAt = now + int64(s.backoff(m.flaps))
+		} else {
+			m.flaps = 0
+		}
+	}
 	m.ready, m.tried = false, true
 	m.probing = noProbe
 	m.conn = nil

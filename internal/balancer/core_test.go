@@ -118,7 +118,7 @@ func TestSilentMemberIsEjectedAndComesBack(t *testing.T) {
 	if !strings.Contains(m.why(), "no answer to a health check") {
 		t.Errorf("why: %s", m.why())
 	}
-	b.do(func(_ int64, fx *effects) { b.connLost(m, io.EOF, fx) })
+	b.do(func(now int64, fx *effects) { b.connLost(m, io.EOF, now, fx) })
 	b.want(m, Ejected)
 	if fx = b.pass(probeBackoffMax); len(fx.connect) != 1 {
 		t.Fatalf("dialled %d times", len(fx.connect))
@@ -165,7 +165,7 @@ func TestAnyAnswerIsLife(t *testing.T) {
 func TestLastUsableMemberStays(t *testing.T) {
 	b := newBench(t, 2)
 	b.ready()
-	b.do(func(_ int64, fx *effects) { b.connLost(b.m[1], errors.New("connection refused"), fx) })
+	b.do(func(now int64, fx *effects) { b.connLost(b.m[1], errors.New("connection refused"), now, fx) })
 	m := b.m[0]
 	m.begin(false)
 	silent := time.Duration(0)
@@ -329,7 +329,7 @@ func TestFirstConnectionIsWaitedFor(t *testing.T) {
 	if v.err != nil || state != connectivity.Connecting {
 		t.Fatalf("at once: %v, %v", v.err, state)
 	}
-	b.do(func(_ int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), fx) })
+	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), now, fx) })
 	if v, _ = b.makeView(); v.err != nil {
 		t.Fatalf("the other one is still trying: %v", v.err)
 	}
@@ -351,6 +351,31 @@ func TestFirstConnectionIsWaitedFor(t *testing.T) {
 	b.m[1].ConnFailed(errors.New("connection refused"), false)
 	if v, _ = b.makeView(); v.wrong {
 		t.Error("one endpoint may work again, and that is not noticed")
+	}
+}
+
+// A server that takes connections and drops them is dialled less and less often.
+func TestFlappingConnection(t *testing.T) {
+	b := newBench(t, 1)
+	m := b.m[0]
+	var waits []time.Duration
+	for range 4 {
+		b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
+		b.clock += int64(10 * time.Millisecond)
+		b.do(func(now int64, fx *effects) { b.connLost(m, io.EOF, now, fx) })
+		waits = append(waits, time.Duration(m.connectAt-b.clock))
+		if fx := b.pass(probeBackoffMax + watchSlow); len(fx.connect) != 1 {
+			t.Fatalf("dialled %d times", len(fx.connect))
+		}
+	}
+	if waits[0] <= 0 || waits[3] <= waits[0] {
+		t.Errorf("waits: %v", waits)
+	}
+	b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
+	b.clock += int64(time.Minute)
+	b.do(func(now int64, fx *effects) { b.connLost(m, io.EOF, now, fx) })
+	if m.connectAt != 0 || m.flaps != 0 {
+		t.Error("a connection that had worked for long is not dialled again at once")
 	}
 }
 
@@ -394,7 +419,7 @@ func TestPicking(t *testing.T) {
 			t.Errorf("%s counts %d calls that have ended", m.Name(), n)
 		}
 	}
-	b.do(func(_ int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), fx) })
+	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), now, fx) })
 	ctx := &Context{Context: context.Background()}
 	ctx.Pick.Pin = b.m[0]
 	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "refused") {

@@ -104,11 +104,11 @@ func (s *Set) connState(m *Member, st balancer.SubConnState) {
 		case connectivity.Ready:
 			s.connReady(m, now, fx)
 		case connectivity.TransientFailure:
-			s.connLost(m, st.ConnectionError, fx)
+			s.connLost(m, st.ConnectionError, now, fx)
 		case connectivity.Idle:
-			s.connLost(m, nil, fx)
-			// An ejected member is dialled when its time comes, all others at once:
-			// gRPC has its own backoff between attempts that fail.
+			s.connLost(m, nil, now, fx)
+			// Where we set a time it is dialled then, else at once: gRPC has its own
+			// backoff between attempts that fail.
 			reconnect = m.connectAt == 0
 		}
 	})

@@ -75,7 +75,9 @@ type Member struct {
 	probeGen  uint64 // distinguishes a running probe from those given up
 	probeAt   int64  // Set.now: not before this the next probe
 	failures  int    // probes failed in a row, for the backoff
-	connectAt int64  // Set.now: an ejected member is dialled again then; 0: not waiting
+	connectAt int64  // Set.now: not before this it is dialled again; 0: not waiting
+	readyAt   int64  // Set.now when the present connection became ready
+	flaps     int    // connections in a row that broke at once
 	streams   map[*Stream]struct{}
 	removed   bool
 	explained bool  // err says why the present connection failed, better than gRPC does

@@ -261,6 +261,10 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 	under := raw
 	if t, ok := raw.(*trackedConn); ok {
 		under = t.Conn // count decrypted reads only, once
+	} else if p != nil {
+		// Closing this one is what frees calls: closing the TLS connection above it
+		// would first send a farewell to a peer that may be frozen.
+		p.ConnOpened(raw)
 	}
 	secure, err := c.tls()
 	if err != nil {
@@ -283,9 +287,7 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 		p.ConnFailed(err, wrong)
 		return nil, nil, err
 	}
-	t := &trackedConn{Conn: conn, peer: p, secure: true}
-	p.ConnOpened(t)
-	return t, info, nil
+	return &trackedConn{Conn: conn, peer: p, secure: true}, info, nil
 }
 
 // judgeTLS says whether a failed handshake is a matter of configuration.
