@@ -243,9 +243,10 @@ func TestOwnDialerAndCredentials(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := c.Put(ctxFor(t, long), name, "v"); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+		await(t, "a write succeeds", func() bool { // one that is under way on the frozen member fails
+			_, err := c.Put(ctxFor(t, long), name, "v")
+			return err == nil
+		})
 		next(t, ch)
 		if err := f.Thaw(); err != nil {
 			t.Fatal(err)

@@ -99,7 +99,7 @@ func TestSilentMemberIsEjectedAndComesBack(t *testing.T) {
 	m := b.m[0]
 	moved := 0
 	m.streams[&Stream{m: m}] = struct{}{}
-	m.begin(true)
+	m.begin(b.clock, true)
 	fx := b.pass(SuspectAfter + watchEvery)
 	b.want(m, Suspect)
 	if len(fx.probes) != 1 || fx.probes[0].kind != aliveProbe || fx.probes[0].m != m {
@@ -139,7 +139,7 @@ func TestArrivingBytesAreLife(t *testing.T) {
 	b := newBench(t, 2)
 	b.ready()
 	m := b.m[0]
-	m.begin(true)
+	m.begin(b.clock, true)
 	fx := b.pass(SuspectAfter + watchEvery)
 	b.want(m, Suspect)
 	m.BytesArrived()
@@ -167,7 +167,7 @@ func TestLastUsableMemberStays(t *testing.T) {
 	b.ready()
 	b.do(func(now int64, fx *effects) { b.connLost(b.m[1], errors.New("connection refused"), now, fx) })
 	m := b.m[0]
-	m.begin(false)
+	m.begin(b.clock, false)
 	silent := time.Duration(0)
 	for silent < replaceAfter {
 		fx := b.pass(ProbeTimeout)
@@ -199,7 +199,7 @@ func TestStalledMember(t *testing.T) {
 	m := b.m[0]
 	st := &Stream{m: m}
 	m.streams[st] = struct{}{}
-	m.begin(true)
+	m.begin(b.clock, true)
 	// It answers health checks, but not this call.
 	var probe *probeOrder
 	for range 40 {
@@ -241,11 +241,33 @@ func TestErrorsStall(t *testing.T) {
 	} {
 		b := newBench(t, 2)
 		b.ready()
-		b.m[0].Failed(err)
+		b.m[0].Failed(err, &Pick{})
 		if got := b.m[0].state == Stalled; got != stalls {
 			t.Errorf("%v stalls its member: %v", err, got)
 		}
 	}
+}
+
+// A server takes seconds to give up on a request; meanwhile it may have recovered.
+func TestOldNewsDoesNotStall(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	m := b.m[0]
+	old, fresh := &Pick{Consensus: true}, &Pick{Consensus: true}
+	old.took(m)
+	b.clock += int64(time.Second)
+	fresh.took(m)
+	b.clock += int64(time.Millisecond)
+	fresh.Finish(Done)
+	old.Finish(Answered)
+	m.Failed(rpctypes.ErrGRPCTimeout, old)
+	b.want(m, Healthy)
+	late := &Pick{Consensus: true}
+	late.took(m)
+	b.clock += int64(7 * time.Second)
+	late.Finish(Answered)
+	m.Failed(rpctypes.ErrGRPCTimeout, late)
+	b.want(m, Stalled)
 }
 
 func TestIfAllAreStalledNoneIs(t *testing.T) {
@@ -310,7 +332,7 @@ func TestOwnPauseStartsTheVerdictAgain(t *testing.T) {
 	b := newBench(t, 2)
 	b.ready()
 	m := b.m[0]
-	m.begin(true)
+	m.begin(b.clock, true)
 	b.pass(watchEvery)
 	b.clock += int64(10 * time.Second)
 	fx := &effects{}
@@ -395,7 +417,7 @@ func TestPicking(t *testing.T) {
 		if err != nil || ctx.Pick.Got == nil || r.SubConn != ctx.Pick.Got.sc {
 			t.Fatalf("%+v, %v", r, err)
 		}
-		ctx.Pick.Finish(true)
+		ctx.Pick.Finish(Done)
 		return ctx.Pick.Got
 	}
 	for range 1000 {
@@ -459,6 +481,6 @@ func BenchmarkPick(b *testing.B) {
 		if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err != nil {
 			b.Fatal(err)
 		}
-		ctx.Pick.Finish(true)
+		ctx.Pick.Finish(Done)
 	}
 }

@@ -28,7 +28,7 @@ type Pick struct {
 	Err   error   // why none was picked, if none was
 	Sent  bool    // the request may have left this process
 	Token any     // what authenticated the call, for the one who refreshes it
-	began int64   // Set.now of the pick; valid while counted
+	began int64   // Set.now of the pick
 	// counted: Got counts this attempt as waiting
 	counted bool
 	slot    atomic.Uint64 // Got's slot, for other goroutines
@@ -40,20 +40,31 @@ func (p *Pick) Slot() uint64 { return p.slot.Load() }
 
 // took makes m the attempt's member and counts the attempt there.
 func (p *Pick) took(m *Member) {
-	p.Finish(false)
+	p.Finish(Unanswered)
 	p.Got, p.Err, p.Sent = m, nil, false
 	p.slot.Store(m.slot)
+	p.began = m.set.now()
 	if !p.Stream {
-		p.began, p.counted = m.begin(p.Consensus), true
+		m.begin(p.began, p.Consensus)
+		p.counted = true
 	}
 }
 
-// Finish ends the counting; answered says that the server answered, whatever it
-// said. To be called when the attempt has ended; more often does no harm.
-func (p *Pick) Finish(answered bool) {
+// Outcome says how an attempt ended, as far as its member is concerned.
+type Outcome uint8
+
+const (
+	Unanswered Outcome = iota
+	Answered           // with an error that says that the member cannot finish calls now
+	Done               // with a result, or an error that is as good as one
+)
+
+// Finish ends the counting. To be called when the attempt has ended; more often
+// does no harm.
+func (p *Pick) Finish(o Outcome) {
 	if p.counted {
 		p.counted = false
-		p.Got.end(p.began, p.Consensus, answered, p.Short)
+		p.Got.end(p.began, p.Consensus, o, p.Short)
 	}
 }
 
@@ -148,7 +159,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	n := len(p.v.usable)
 	if n == 0 {
-		want.Finish(false)
+		want.Finish(Unanswered)
 		want.Got, want.Err = nil, p.v.err
 		switch {
 		case p.v.err == nil:
@@ -228,7 +239,7 @@ func pickPinned(want *Pick) (balancer.PickResult, error) {
 	if m.ready && m.sc != nil && !m.removed {
 		return want.result(m, m.sc), nil
 	}
-	want.Finish(false)
+	want.Finish(Unanswered)
 	want.Got = nil
 	if !m.tried && !m.removed && s.now()-m.firstTry < int64(s.cfg.FirstConnect) {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable

@@ -149,8 +149,7 @@ func (connBuilder) Build(cc any) (balancer.Producer, func()) { return cc, func()
 
 // begin notes that a unary attempt starts on m. Every begin is followed by one
 // end.
-func (m *Member) begin(consensus bool) int64 {
-	now := m.set.now()
+func (m *Member) begin(now int64, consensus bool) {
 	first := m.calls.begin(now)
 	if consensus {
 		m.consensus.begin(now)
@@ -158,33 +157,40 @@ func (m *Member) begin(consensus bool) int64 {
 	if first && m.set.asleep.Load() {
 		m.set.poke()
 	}
-	return now
 }
 
 // end notes the end of an attempt that began at began.
-func (m *Member) end(began int64, consensus, answered, short bool) {
+func (m *Member) end(began int64, consensus bool, o Outcome, short bool) {
 	now := m.set.now()
-	m.calls.end(now, answered)
+	m.calls.end(now, o != Unanswered)
 	if consensus {
-		m.consensus.end(now, answered)
+		m.consensus.end(now, o == Done)
 	}
 	d := now - began
-	if !answered {
+	if o == Unanswered {
 		// How long an answer would have taken is not known; that it took longer than
 		// usual is. The bound keeps an outage of the whole cluster from outlasting
 		// itself in the estimates.
 		d = min(d, int64(m.set.cfg.SuspectAfter))
 	}
-	if short && (answered || d > m.latency.Load()) {
+	if short && (o == Done || d > m.latency.Load()) {
 		m.sample(time.Duration(d), now)
 	}
 }
 
-// Failed tells the set what an attempt's or stream's error says of its member.
-func (m *Member) Failed(err error) {
+// Failed tells the set what the error of an attempt or stream says of its member.
+func (m *Member) Failed(err error, p *Pick) {
 	switch etcderr.ClassOf(err) {
-	case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner:
-		m.set.change(func(now int64, fx *effects) { m.set.stall(m, err, now, fx) })
-		m.set.poke()
+	case etcderr.NoQuorum:
+		// The server takes seconds to give up on a request: what it says is old news
+		// if it has finished others that began later.
+		if m.consensus.last.Load() > p.began {
+			return
+		}
+	case etcderr.NoLeader, etcderr.Learner:
+	default:
+		return
 	}
+	m.set.change(func(now int64, fx *effects) { m.set.stall(m, err, now, fx) })
+	m.set.poke()
 }

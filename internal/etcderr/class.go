@@ -23,6 +23,9 @@ const (
 	// NoQuorum: the member is alive, but could not finish the request within its
 	// own time. It may have been executed, or be executed later.
 	NoQuorum
+	// Moved: the leadership moved while the request was under way, which ended it.
+	// The member is fine; the request may have been executed.
+	Moved
 	// Overload: the member refused before doing anything; try later.
 	Overload
 	// Token: the authentication token is not valid any more. Not executed.
@@ -41,8 +44,10 @@ func ClassOf(err error) Class {
 		case rpctypes.ErrNoLeader:
 			return NoLeader
 		case rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost,
-			rpctypes.ErrTimeoutWaitAppliedIndex, rpctypes.ErrLeaderChanged, rpctypes.ErrUnhealthy:
+			rpctypes.ErrTimeoutWaitAppliedIndex, rpctypes.ErrUnhealthy:
 			return NoQuorum
+		case rpctypes.ErrLeaderChanged:
+			return Moved
 		case rpctypes.ErrStopped:
 			return Broken
 		case rpctypes.ErrTooManyRequests:

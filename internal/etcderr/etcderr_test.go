@@ -78,7 +78,7 @@ func TestClassAndOutcome(t *testing.T) {
 		{rpctypes.ErrGRPCEmptyKey, Final, false},
 		{rpctypes.ErrNoLeader, NoLeader, false},
 		{rpctypes.ErrTimeout, NoQuorum, true},
-		{rpctypes.ErrLeaderChanged, NoQuorum, true},
+		{rpctypes.ErrLeaderChanged, Moved, true},
 		{rpctypes.ErrStopped, Broken, true},
 		{rpctypes.ErrTooManyRequests, Overload, false},
 		{rpctypes.ErrNoSpace, Final, false},

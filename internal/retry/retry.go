@@ -228,8 +228,23 @@ func (k *call) newAttempt(ctx context.Context) *try {
 // send makes the RPC of an attempt.
 func (k *call) send(a *try, reply any) error {
 	err := k.c.cfg.Raw.Invoke(&a.Context, k.method, k.req, reply, k.opts...)
-	a.Pick.Finish(err == nil || etcderr.Known(err) != nil)
+	a.Pick.Finish(outcomeOf(err))
 	return err
+}
+
+// outcomeOf is what an attempt's error says of its member's ability to answer.
+func outcomeOf(err error) balancer.Outcome {
+	if err == nil {
+		return balancer.Done
+	}
+	if etcderr.Known(err) == nil {
+		return balancer.Unanswered
+	}
+	switch etcderr.ClassOf(err) {
+	case etcderr.Final, etcderr.Moved:
+		return balancer.Done
+	}
+	return balancer.Answered
 }
 
 // finish notes the outcome of an attempt.
@@ -244,7 +259,7 @@ func (k *call) finish(a *try, err error) error {
 	if m := a.Pick.Got; m != nil {
 		name = m.Name()
 		k.avoid |= m.Slot()
-		m.Failed(err)
+		m.Failed(err, &a.Pick)
 	}
 	k.tried = append(k.tried, etcderr.Attempt{Member: name, Err: err, Took: time.Since(a.began)})
 	return k.outcome(a, err)
@@ -328,7 +343,7 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 		return 0, false
 	}
 	switch class {
-	case etcderr.Broken, etcderr.NoQuorum, etcderr.NoLeader, etcderr.Learner:
+	case etcderr.Broken, etcderr.NoQuorum, etcderr.Moved, etcderr.NoLeader, etcderr.Learner:
 		if !k.c.retries.take() {
 			return DefaultWaitMax, true
 		}

@@ -443,7 +443,7 @@ func TestStreamMoves(t *testing.T) {
 			m = x
 		}
 	}
-	m.Failed(rpctypes.ErrNoLeader)
+	m.Failed(rpctypes.ErrNoLeader, &balancer.Pick{})
 	_, err = s.Recv()
 	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), on) || etcderr.ClassOf(err) != etcderr.Broken {
 		t.Errorf("%v", err)

@@ -137,7 +137,7 @@ func (s *Stream) explain(err error) error {
 		return etcderr.Closed(s.method)
 	}
 	if s.pick.Got != nil {
-		s.pick.Got.Failed(err)
+		s.pick.Got.Failed(err, s.pick)
 	}
 	out := etcderr.From(s.ctx, err)
 	s.Refused(out)
