@@ -33,7 +33,7 @@ const (
 	replaceAfter = 10 * time.Second
 	// exploreAfter: a member that got no call for so long, because others are
 	// faster, is measured by a probe.
-	exploreAfter = 10 * time.Second
+	exploreAfter = 5 * time.Second
 	// backoffs of probes and of dialling an ejected member again
 	probeBackoffBase = 250 * time.Millisecond
 	probeBackoffMax  = 2 * time.Second
@@ -186,9 +186,8 @@ func (s *Set) probed(o probeOrder, err error, answered bool, took time.Duration,
 		return
 	}
 	if answered || m.lastByte.Load() > now-int64(took) {
-		if m.latency.Load() > int64(took) && now-m.sampled.Load() > int64(exploreAfter) {
-			m.latency.Store((m.latency.Load() + int64(took)) / 2)
-			m.sampled.Store(now)
+		if now-m.sampled.Load() > int64(exploreAfter) {
+			s.forgive(m, took, now)
 		}
 		m.failures = 0
 		m.probeAt = now + int64(probeBackoffBase)
@@ -208,6 +207,20 @@ func (s *Set) probed(o probeOrder, err error, answered bool, took time.Duration,
 		return
 	}
 	s.eject(m, why, now, fx)
+}
+
+// forgive lets a member that got no calls because it once was slow, in an election
+// for instance, compete again: as fast as the fastest, unless the probe took
+// longer. If it still is slow, the next call says so.
+func (s *Set) forgive(m *Member, took time.Duration, now int64) {
+	best := m.latency.Load()
+	for _, o := range s.members {
+		if l := o.latency.Load(); o.state == Healthy && l > 0 {
+			best = min(best, l)
+		}
+	}
+	m.latency.Store(max(best, int64(took)))
+	m.sampled.Store(now)
 }
 
 func (s *Set) backoff(failures int) time.Duration {

@@ -449,6 +449,37 @@ func TestPicking(t *testing.T) {
 	}
 }
 
+// A member that was slow once is measured again, and used again if it is fast.
+func TestSlowMemberIsForgiven(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	slow, fast := b.m[0], b.m[1]
+	for _, tc := range []struct{ probe, want time.Duration }{{time.Millisecond, 2 * time.Millisecond}, {200 * time.Millisecond, 200 * time.Millisecond}} {
+		slow.sample(3*time.Second, b.clock)
+		slow.latency.Store(int64(3 * time.Second))
+		fast.latency.Store(int64(2 * time.Millisecond))
+		fast.begin(b.clock, true)
+		var probe *probeOrder
+		for range 200 {
+			fast.BytesArrived()
+			fast.consensus.last.Store(b.clock)
+			for _, p := range b.pass(watchEvery).probes {
+				if p.m == slow {
+					probe = &p
+				}
+			}
+		}
+		fast.end(b.clock, true, Done, false)
+		if probe == nil {
+			t.Fatal("the slow member was not measured")
+		}
+		b.do(func(now int64, fx *effects) { b.probed(*probe, nil, true, tc.probe, now, fx) })
+		if got := time.Duration(slow.latency.Load()); got != tc.want {
+			t.Errorf("after a probe of %v: %v, want %v", tc.probe, got, tc.want)
+		}
+	}
+}
+
 func TestEndpointsChange(t *testing.T) {
 	b := newBench(t, 2)
 	b.ready()

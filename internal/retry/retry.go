@@ -229,6 +229,11 @@ func (k *call) newAttempt(ctx context.Context) *try {
 func (k *call) send(a *try, reply any) error {
 	err := k.c.cfg.Raw.Invoke(&a.Context, k.method, k.req, reply, k.opts...)
 	a.Pick.Finish(outcomeOf(err))
+	if m := a.Pick.Got; err == nil && m != nil && m.ID() == 0 {
+		if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
+			m.SetID(r.GetHeader().GetMemberId())
+		}
+	}
 	return err
 }
 
