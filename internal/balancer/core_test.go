@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -498,6 +499,19 @@ func TestEndpointsChange(t *testing.T) {
 	if b.Find(a) != b.m[0] || b.Find(endpoint.Endpoint{Network: "tcp", Addr: "x:1"}) != nil {
 		t.Error("Find")
 	}
+}
+
+func ExampleSet() {
+	e, err := endpoint.Parse("127.0.0.1:2379")
+	if err != nil {
+		fmt.Println(err)
+	}
+	s := New(Config{}, []endpoint.Endpoint{e})
+	defer s.Close()
+	for _, m := range s.States() {
+		fmt.Println(m.Endpoint, m.State)
+	}
+	// Output: 127.0.0.1:2379 connecting
 }
 
 func BenchmarkPick(b *testing.B) {

@@ -467,8 +467,29 @@ func TestStreamMoves(t *testing.T) {
 }
 
 func Example() {
-	// A Conn is a grpc.ClientConnInterface; generated clients work on it.
-	var conn *retry.Conn
-	_ = func() pb.KVClient { return pb.NewKVClient(conn) }
-	// Output:
+	server, err := etcdtest.SharedMain()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e, err := endpoint.Parse(server.Endpoints()[0])
+	if err != nil {
+		fmt.Println(err)
+	}
+	set := balancer.New(balancer.Config{}, []endpoint.Endpoint{e})
+	defer set.Close()
+	raw, err := grpc.NewClient(balancer.Scheme+":///etcd", grpc.WithResolvers(set.Resolver()),
+		grpc.WithTransportCredentials(transport.Credentials(nil, nil)), grpc.WithContextDialer(transport.Dial))
+	if err != nil {
+		fmt.Println(err)
+	}
+	defer raw.Close()
+	group := worker.New(context.Background())
+	defer group.Stop()
+
+	// Every generated client works on a Conn, with its repetitions.
+	kv := pb.NewKVClient(retry.New(retry.Config{Raw: raw, Set: set, Group: group}))
+	_, err = kv.Put(context.Background(), &pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
+	fmt.Println(err)
+	// Output: <nil>
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairlead-go/fairlead/internal/endpoint"
-	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"github.com/fairlead-go/fairlead/internal/endpoint"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
@@ -213,7 +214,7 @@ func TestReloadKeepsWhatWorked(t *testing.T) {
 }
 
 func ExampleTLSConfig() {
-	cfg, follow, err := TLSConfig(Files{}) // no files: the system's authorities
-	_, _, _ = cfg, follow, err
-	// Output:
+	_, _, err := TLSConfig(Files{Cert: "client.pem"})
+	fmt.Println(err)
+	// Output: client certificate and key belong together: only one of the two files is given
 }
