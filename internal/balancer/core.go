@@ -130,6 +130,8 @@ func (s *Set) connLost(m *Member, err error, now int64, fx *effects) {
 	}
 	s.enter(m, Connecting, err, fx)
 	fx.publish = true
+	// A server that is shutting down may keep its streams open for long.
+	s.moveStreams(m, fx)
 }
 
 var errConnLost = errors.New("the connection was closed")
