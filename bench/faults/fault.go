@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+// fault is something that happens to a cluster of three members.
+type fault struct {
+	name string
+	// victim: the member it happens to is the leader.
+	leader bool
+	strike func(c *etcdtest.Cluster, m *etcdtest.Member) error
+	// mend is called when the outage of the whole cluster ends; nil: the fault lasts
+	// to the end of the measurement.
+	mend func(c *etcdtest.Cluster) error
+}
+
+// outage is how long all members are away: three times the leases' TTL.
+const outage = 3 * leaseTTL * time.Second
+
+func freeze(_ *etcdtest.Cluster, m *etcdtest.Member) error { return m.Freeze() }
+
+func kill(_ *etcdtest.Cluster, m *etcdtest.Member) error {
+	m.Kill()
+	return nil
+}
+
+func terminate(_ *etcdtest.Cluster, m *etcdtest.Member) error {
+	m.Terminate()
+	return nil
+}
+
+func partition(_ *etcdtest.Cluster, m *etcdtest.Member) error { return m.PartitionFromPeers() }
+
+var faults = []fault{
+	{name: "follower frozen", strike: freeze},
+	{name: "leader frozen", leader: true, strike: freeze},
+	{name: "follower killed", strike: kill},
+	{name: "leader killed", leader: true, strike: kill},
+	{name: "follower stopped (SIGTERM)", strike: terminate},
+	{name: "follower cut off from peers", strike: partition},
+	{name: "leader cut off from peers", leader: true, strike: partition},
+	{name: "follower 200 ms slower", strike: func(_ *etcdtest.Cluster, m *etcdtest.Member) error {
+		m.Proxy().Delay(100*time.Millisecond, faultnet.Both)
+		return nil
+	}},
+	{name: "all killed, back after 15 s", strike: func(c *etcdtest.Cluster, _ *etcdtest.Member) error {
+		for _, m := range c.Members() {
+			m.Kill()
+		}
+		return nil
+	}, mend: func(c *etcdtest.Cluster) error {
+		var err error
+		for _, m := range c.Members() {
+			err = errors.Join(err, m.Restart())
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		return errors.Join(err, c.WaitHealthy(ctx))
+	}},
+}
