@@ -6,7 +6,9 @@ import (
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
@@ -61,7 +63,9 @@ type Auth interface {
 	// AuthDisable switches authentication off.
 	AuthDisable(ctx context.Context) (*AuthDisableResponse, error)
 
-	// AuthStatus says whether authentication is on.
+	// AuthStatus says whether authentication is on. Servers before 3.5 do not know the
+	// call; of them only Enabled is set, and it is learned from how they refuse a
+	// login without a name.
 	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
 
 	// UserAdd adds a user.
@@ -140,7 +144,24 @@ func (a *authClient) AuthDisable(ctx context.Context) (*AuthDisableResponse, err
 
 func (a *authClient) AuthStatus(ctx context.Context) (*AuthStatusResponse, error) {
 	r, err := invoke(ctx, "Auth.AuthStatus", a.callOpt, a.remote.AuthStatus, &pb.AuthStatusRequest{})
+	if etcderr.Code(err) == codes.Unimplemented {
+		return a.statusByLogin(ctx)
+	}
 	return (*AuthStatusResponse)(r), err
+}
+
+// statusByLogin finds out whether authentication is on where the server cannot be
+// asked: it says so before it looks at names and passwords. Nobody can have an empty
+// name.
+func (a *authClient) statusByLogin(ctx context.Context) (*AuthStatusResponse, error) {
+	_, err := a.Authenticate(ctx, "", "")
+	switch {
+	case SameError(err, rpctypes.ErrAuthNotEnabled):
+		return &AuthStatusResponse{Header: &pb.ResponseHeader{}}, nil
+	case err == nil, SameError(err, rpctypes.ErrAuthFailed):
+		return &AuthStatusResponse{Header: &pb.ResponseHeader{}, Enabled: true}, nil
+	}
+	return nil, err
 }
 
 func (a *authClient) UserAdd(ctx context.Context, name, password string) (*AuthUserAddResponse, error) {

@@ -46,3 +46,12 @@ func ctxFor(t testing.TB, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// serverAtLeast reports whether the servers of this run are of a version ("3.6") or
+// later. It chooses between expectations where servers differ; what the client does
+// itself is the same on all of them.
+func serverAtLeast(t testing.TB, version string) bool {
+	t.Helper()
+	// All versions are 3.x with one digit, so they compare as texts.
+	return etcdtest.Shared(t).Version() >= version
+}
