@@ -16,6 +16,7 @@ import (
 )
 
 func TestMembership(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, long)
@@ -60,6 +61,7 @@ func TestMembership(t *testing.T) {
 }
 
 func TestMaintenance(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, long)
@@ -130,6 +132,7 @@ func TestStatusOfOtherEndpoints(t *testing.T) {
 }
 
 func TestAlarms(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=1000000"}})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, long)
@@ -197,6 +200,7 @@ func TestSnapshot(t *testing.T) {
 }
 
 func TestSync(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()[:1]})
 	if err := c.Sync(ctxFor(t, long)); err != nil {
@@ -214,6 +218,7 @@ func TestSync(t *testing.T) {
 }
 
 func TestSetEndpoints(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := dial(t, clientv3.Config{Endpoints: []string{refusing(t)}})
 	ch := make(chan clientv3.WatchChan)

@@ -46,9 +46,13 @@ func silent(t testing.TB) string {
 	return l.Addr().String() // the kernel accepts, nobody answers
 }
 
-// soon is the time in which a call that fails fast returns; generous, because the
-// bar of 50 ms is for a machine that does nothing else.
-const soon = 500 * time.Millisecond
+const (
+	// failFastBar is the time in which a call that fails fast returns, on a machine that
+	// lets it: the fastest of several calls is measured by it.
+	failFastBar = 50 * time.Millisecond
+	// soon tells any other call from one that waits (for a time called long).
+	soon = 5 * time.Second
+)
 
 func settled(t *testing.T, c *clientv3.Client) {
 	await(t, "every first connection attempt has ended", func() bool {
@@ -79,10 +83,15 @@ func TestFailFastNamesEachEndpoint(t *testing.T) {
 		"members": func(ctx context.Context) error { _, err := c.MemberList(ctx); return err },
 		"users":   func(ctx context.Context) error { _, err := c.UserList(ctx); return err },
 	} {
-		began := time.Now()
-		err := call(ctxFor(t, long))
-		if took := time.Since(began); took > soon {
-			t.Errorf("%s took %v", name, took)
+		var err error
+		fastest := long
+		for range 10 {
+			began := time.Now()
+			err = call(ctxFor(t, long))
+			fastest = min(fastest, time.Since(began))
+		}
+		if fastest > failFastBar {
+			t.Errorf("%s took %v", name, fastest)
 		}
 		if clientv3.Code(err) != codes.Unavailable || status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: code of %v", name, err)
@@ -136,7 +145,7 @@ func TestFailFastFirstConnection(t *testing.T) {
 	s := silent(t)
 	for _, c := range []struct {
 		dial, least, most time.Duration
-	}{{0, 900 * time.Millisecond, 3 * time.Second}, {300 * time.Millisecond, 250 * time.Millisecond, 2 * time.Second}} {
+	}{{0, 900 * time.Millisecond, time.Second + soon}, {300 * time.Millisecond, 250 * time.Millisecond, 300*time.Millisecond + soon}} {
 		cli := dial(t, clientv3.Config{Endpoints: []string{s}, FailFast: true, DialTimeout: c.dial})
 		began := time.Now()
 		_, err := cli.Get(ctxFor(t, long), "k")
@@ -156,6 +165,7 @@ func TestFailFastFirstConnection(t *testing.T) {
 }
 
 func TestMemberComesBack(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	if _, err := c.Put(ctxFor(t, long), "k", "v"); err != nil {

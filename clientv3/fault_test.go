@@ -107,8 +107,10 @@ const learning = 3 * time.Second
 // writes until there is another one, as the members pass them on to it. Watches
 // and leases go on.
 func TestFrozenMember(t *testing.T) {
+	t.Parallel()
 	for _, leader := range []bool{false, true} {
 		t.Run(map[bool]string{false: "follower", true: "leader"}[leader], func(t *testing.T) {
+			t.Parallel()
 			cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 			c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Logger: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))})
 			var warm, during load

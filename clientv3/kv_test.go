@@ -294,6 +294,7 @@ func TestGetStream(t *testing.T) {
 }
 
 func TestCompact(t *testing.T) {
+	t.Parallel()
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Start(t, etcdtest.Options{}).Endpoints()})
 	ctx := ctxFor(t, long)
 	var rev int64

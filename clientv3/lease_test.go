@@ -78,9 +78,10 @@ func TestLeaseCalls(t *testing.T) {
 }
 
 func TestKeepAlive(t *testing.T) {
+	t.Parallel()
 	c := shared(t)
 	ctx, cancel := context.WithCancel(ctxFor(t, long))
-	g, err := c.Grant(ctx, 2)
+	g, err := c.Grant(ctx, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +90,13 @@ func TestKeepAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	for range 6 {
+	for range 4 {
 		if r, ok := <-ch; !ok || r.ID != g.ID || r.TTL != g.TTL {
 			t.Fatalf("%+v, %v", r, ok)
 		}
 	}
-	if took := time.Since(began); took < 2*time.Second {
-		t.Errorf("five renewals of a TTL of 2 s within %v", took)
+	if took := time.Since(began); took < 3*time.Second {
+		t.Errorf("three more renewals of a TTL of 4 s within %v", took)
 	}
 	cancel()
 	ends(t, ch)
@@ -107,6 +108,7 @@ func TestKeepAlive(t *testing.T) {
 }
 
 func TestKeepAliveEnds(t *testing.T) {
+	t.Parallel()
 	c := shared(t)
 	ctx := ctxFor(t, long)
 	g, err := c.Grant(ctx, 5)
@@ -141,7 +143,7 @@ func TestKeepAliveEnds(t *testing.T) {
 func TestKeepAliveUnread(t *testing.T) {
 	c := shared(t)
 	ctx, cancel := context.WithCancel(ctxFor(t, 2*long))
-	g, err := c.Grant(ctx, 2)
+	g, err := c.Grant(ctx, 60)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +151,21 @@ func TestKeepAliveUnread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the channel is full", func() bool { return len(ch) == cap(ch) })
+	// Each further KeepAlive renews at once, and all channels of the lease learn of it.
+	for range 2 * cap(ch) {
+		once, stop := context.WithCancel(ctx)
+		also, err := c.KeepAlive(once, g.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := <-also; !ok {
+			t.Fatal("not renewed")
+		}
+		stop()
+	}
+	if len(ch) != cap(ch) {
+		t.Errorf("the channel has %d of %d answers", len(ch), cap(ch))
+	}
 	if r, err := c.TimeToLive(ctx, g.ID); err != nil || r.TTL <= 0 {
 		t.Errorf("a lease whose channel is not read: %+v, %v", r, err)
 	}
@@ -183,12 +199,13 @@ func TestKeepAliveAfterClose(t *testing.T) {
 }
 
 func TestManyLeases(t *testing.T) {
+	t.Parallel()
 	c := shared(t)
 	ctx := ctxFor(t, 2*long)
 	const n = 500
 	var chans []<-chan *clientv3.LeaseKeepAliveResponse
 	for range n {
-		g, err := c.Grant(ctx, 3)
+		g, err := c.Grant(ctx, 9)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +215,7 @@ func TestManyLeases(t *testing.T) {
 		}
 		chans = append(chans, ch)
 	}
-	for range 5 {
+	for range 3 {
 		for i, ch := range chans {
 			if _, ok := <-ch; !ok {
 				t.Fatalf("lease %d was lost", i)
@@ -210,6 +227,7 @@ func TestManyLeases(t *testing.T) {
 // Nobody answers: the holder learns of the loss before the server can have expired
 // the lease.
 func TestLeaseLostWhenUnreachable(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	direct := dial(t, clientv3.Config{Endpoints: []string{cl.Members()[0].Direct}})
@@ -222,6 +240,15 @@ func TestLeaseLostWhenUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := direct.Watch(ctx, "owned")
+	type ending struct {
+		at   time.Time
+		resp clientv3.WatchResponse
+	}
+	freed := make(chan ending, 1)
+	go func() {
+		r := <-gone
+		freed <- ending{time.Now(), r}
+	}()
 	ch, err := c.KeepAlive(ctx, g.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -234,10 +261,13 @@ func TestLeaseLostWhenUnreachable(t *testing.T) {
 	if d := lost.Sub(cut); d < 2*time.Second {
 		t.Errorf("reported lost after %v, long before its time", d)
 	}
-	if e := next(t, gone).Events[0]; e.Type != clientv3.EventTypeDelete {
-		t.Errorf("%v", e)
+	free := <-freed
+	if len(free.resp.Events) != 1 || free.resp.Events[0].Type != clientv3.EventTypeDelete {
+		t.Fatalf("%+v, %v", free.resp, free.resp.Err())
 	}
-	if expired := time.Now(); lost.After(expired) {
-		t.Errorf("the key was free at %v, its holder learned it at %v", expired, lost)
+	// Two goroutines took the times, and one may have been held up.
+	const heldUp = 500 * time.Millisecond
+	if lost.After(free.at.Add(heldUp)) {
+		t.Errorf("the key was free at %v, its holder learned it at %v", free.at, lost)
 	}
 }

@@ -2,6 +2,8 @@ package clientv3_test
 
 import (
 	"context"
+	"flag"
+	"log"
 	"testing"
 	"time"
 
@@ -11,7 +13,16 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-func TestMain(m *testing.M) { etcdtest.Main(m) }
+// atOnce is how many parallel tests run at the same time, unless -parallel says
+// otherwise: those tests mostly wait, so it is more than there may be processors.
+const atOnce = "4"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", atOnce); err != nil { // before the command line is parsed
+		log.Fatal(err)
+	}
+	etcdtest.Main(m)
+}
 
 // dial makes a client that is closed with the test.
 func dial(t testing.TB, cfg clientv3.Config) *clientv3.Client {

@@ -36,6 +36,7 @@ func works(t *testing.T, c *clientv3.Client) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ca := etcdtest.NewTLS(t)
 	cl := etcdtest.Start(t, etcdtest.Options{TLS: ca, ClientCertAuth: true})
 	bare := cl.Endpoints()[0]
@@ -64,6 +65,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTLSAuthorityOnly(t *testing.T) {
+	t.Parallel()
 	ca := etcdtest.NewTLS(t)
 	cl := etcdtest.Start(t, etcdtest.Options{TLS: ca})
 	works(t, fromSpec(t, cl.Endpoints()[0], clientv3.SecureConfig{Cacert: ca.CAFile}))
@@ -72,6 +74,7 @@ func TestTLSAuthorityOnly(t *testing.T) {
 }
 
 func TestTLSRefused(t *testing.T) {
+	t.Parallel()
 	ca, otherCA := etcdtest.NewTLS(t), etcdtest.NewTLS(t)
 	cl := etcdtest.Start(t, etcdtest.Options{TLS: ca, ClientCertAuth: true})
 	expiredCert, expiredKey := ca.Issue(t, "expired", etcdtest.Certificate{NotAfter: time.Now().Add(-time.Minute)})
@@ -117,6 +120,7 @@ func TestTLSFilesThatCannotBeUsed(t *testing.T) {
 
 // The files change under a running client: new connections use what they hold.
 func TestTLSFilesAreReloaded(t *testing.T) {
+	t.Parallel()
 	ca := etcdtest.NewTLS(t)
 	cl := etcdtest.Start(t, etcdtest.Options{TLS: ca, ClientCertAuth: true, Proxied: true})
 	dir := t.TempDir()
@@ -166,6 +170,7 @@ func TestTLSFilesAreReloaded(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
+	t.Parallel()
 	m := etcdtest.Start(t, etcdtest.Options{Unix: true}).Members()[0]
 	works(t, dial(t, clientv3.Config{Endpoints: []string{"unix://" + m.Socket}}))
 	c := dial(t, clientv3.Config{Endpoints: []string{"unix:" + m.Socket}})
@@ -176,6 +181,7 @@ func TestUnixSocket(t *testing.T) {
 }
 
 func TestHTTPSchemeAndIPv6(t *testing.T) {
+	t.Parallel()
 	ca := etcdtest.NewTLS(t)
 	m := etcdtest.Start(t, etcdtest.Options{}).Members()[0]
 	works(t, dial(t, clientv3.Config{Endpoints: []string{"http://" + m.Endpoint}}))
@@ -223,6 +229,7 @@ func relay(l net.Listener, target string) {
 // A user's own dialer and credentials are used, and a silent member is found all
 // the same.
 func TestOwnDialerAndCredentials(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	var dials atomic.Int32
 	dialer := grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {

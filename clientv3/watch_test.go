@@ -178,6 +178,7 @@ func TestWatchEnds(t *testing.T) {
 }
 
 func TestWatchCompacted(t *testing.T) {
+	t.Parallel()
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Start(t, etcdtest.Options{}).Endpoints()})
 	ctx := ctxFor(t, long)
 	var rev int64
@@ -230,6 +231,7 @@ func TestWatchBadOptions(t *testing.T) {
 
 // Connections break, members restart: every watch goes on exactly where it was.
 func TestWatchSurvivesBrokenConnections(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, 2*long)
@@ -268,6 +270,7 @@ func TestWatchSurvivesBrokenConnections(t *testing.T) {
 }
 
 func TestWatchWithoutQuorum(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, 3*long)
@@ -295,6 +298,7 @@ func TestWatchWithoutQuorum(t *testing.T) {
 
 // Watches share a stream although each has metadata of its own, as tracing adds.
 func TestWatchesShareStreams(t *testing.T) {
+	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, long)
