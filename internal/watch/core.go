@@ -87,12 +87,23 @@ type watcher struct {
 	skip int
 
 	state   state
+	placing placing
 	want    wants
 	midway  bool // the last response delivered was a fragment that is not the last
 	told    bool // Watch has been told that the watcher is confirmed or rejected
 	notNew  bool // the created response has been delivered, or was not asked for
 	dropped bool // the consumer has gone: nothing more may be delivered
 }
+
+// placing says how far we are in finding out the position of a watcher that started
+// "from now" and was confirmed without a revision, as the gRPC proxy does (create.go).
+type placing uint8
+
+const (
+	placed    placing = iota // nothing to do
+	unplaced                 // waits for the next read
+	beingRead                // a read that covers it is under way
+)
 
 // wants is what the user asked for, packed.
 type wants uint8

@@ -185,6 +185,12 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		// events in between.
 		w.resume = rev + 1
 		w.known = rev
+	} else if w.resume == 0 && c.canConfirm && w.placing == placed {
+		// The gRPC proxy answers without a revision when it has such a watch already. If
+		// the stream broke before the first event, we would not know where to resume; so
+		// read the revision. "Now" is when the Watch call returns, after that read.
+		w.placing = unplaced
+		c.wantConfirm(w.g)
 	}
 	if !w.notNew {
 		w.notNew = true
@@ -193,7 +199,9 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		}
 		c.offer(now, w, resp, nil, false)
 	}
-	c.tell(w)
+	if w.placing == placed {
+		c.tell(w)
+	}
 }
 
 // refused handles the end of a watcher, or of its create, by the server.

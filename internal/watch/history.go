@@ -6,6 +6,8 @@ package watch
 // resume gives it away: another cluster id, or a revision below what the watcher
 // has seen. But a follower that lags shows the same low revision, so a linearizable
 // read decides. Until then the watcher is off its stream.
+//
+// The same read finds the position of watchers that were confirmed without one.
 
 import (
 	"time"
@@ -35,13 +37,18 @@ func (c *core) suspect(st *stream, w *watcher, h *pb.ResponseHeader) {
 	if id := h.GetClusterId(); id != 0 && w.cluster != 0 && id != w.cluster {
 		st.cluster = id
 	}
-	if g := w.g; !g.confirming && g.due[dueConfirm].IsZero() {
+	c.wantConfirm(w.g)
+}
+
+func (c *core) wantConfirm(g *group) {
+	if !g.confirming && g.due[dueConfirm].IsZero() {
 		c.confirm(g)
 	}
 }
 
-// confirm starts a check that covers all suspects of now. Later ones may know
-// revisions that this read does not have to see.
+// confirm starts a read that covers all suspects and all watchers without a position
+// of now. Later suspects may know revisions that this read does not have to see, and
+// later watchers start after it.
 func (c *core) confirm(g *group) {
 	if g.confirming {
 		return
@@ -49,6 +56,10 @@ func (c *core) confirm(g *group) {
 	for w := g.first; w != nil; w = w.next {
 		if w.state == stateSuspect {
 			w.state = stateChecked
+			g.confirming = true
+		}
+		if w.placing == unplaced {
+			w.placing = beingRead
 			g.confirming = true
 		}
 	}
@@ -68,7 +79,11 @@ func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err
 			if w.state == stateChecked {
 				w.state = stateSuspect
 			}
-			if w.state == stateSuspect {
+			if w.placing == beingRead {
+				w.placing = unplaced
+				c.tell(w) // the watch works, only a resume before its first event would not
+			}
+			if w.state == stateSuspect || w.placing == unplaced {
 				g.due[dueConfirm] = now.Add(confirmAgain)
 			}
 		}
@@ -83,6 +98,9 @@ func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err
 	var back []*watcher
 	for w := g.first; w != nil; {
 		next := w.next
+		if w.placing == beingRead {
+			c.place(w, rev)
+		}
 		replaced := cluster != 0 && w.cluster != 0 && cluster != w.cluster
 		switch ours := !replaced && rev >= w.known; {
 		case w.state != stateChecked && w.state != stateSuspect:
@@ -105,6 +123,15 @@ func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err
 		c.pend(now, w)
 	}
 	c.arm(g)
+}
+
+// place gives w the position rev+1, unless events have given it one.
+func (c *core) place(w *watcher, rev int64) {
+	w.placing = placed
+	if w.resume == 0 && rev > 0 {
+		w.resume, w.known = rev+1, rev
+	}
+	c.tell(w)
 }
 
 func (c *core) lost(now time.Time, w *watcher, rev int64, cluster uint64) {

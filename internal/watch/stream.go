@@ -93,13 +93,10 @@ func (e *Engine) receive(ctx context.Context, st *stream, s Stream) {
 			return
 		}
 		var cerr error
-		var v Verdict
-		if resp.GetCanceled() {
-			cerr = e.cfg.CancelError(resp.CancelReason)
-			v = Fatal
-			if cerr != nil {
-				v = e.cfg.Judge(cerr)
-			}
+		v := Fatal
+		if reason := resp.GetCancelReason(); reason != "" {
+			cerr = e.cfg.CancelError(reason)
+			v = e.cfg.Judge(cerr)
 		}
 		e.mu.Lock()
 		e.core.response(time.Now(), st, resp, cerr, v)

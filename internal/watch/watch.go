@@ -78,7 +78,9 @@ type Config struct {
 	// expired token is Retry (Open gets a new one).
 	Judge func(error) Verdict
 
-	// CancelError turns the server's cancel_reason text into an error value.
+	// CancelError turns the server's cancel_reason text, never empty, into an error. A
+	// watcher whose reason Judge calls Retry is resumed on another stream, all others of
+	// its group with it, so Retry is only for what another stream can cure.
 	CancelError func(reason string) error
 
 	// Members tells how many members are known. A watch that requires a leader ends
