@@ -99,6 +99,12 @@ func (s *Set) connReady(m *Member, now int64, fx *effects) {
 		s.startProbe(m, aliveProbe, now, fx)
 		return
 	}
+	if m.stalled {
+		// A fresh connection proves nothing about the cluster behind it.
+		s.enter(m, Stalled, m.err, fx)
+		s.startProbe(m, consensusProbe, now, fx)
+		return
+	}
 	m.failures = 0
 	s.enter(m, Healthy, nil, fx)
 }
@@ -184,16 +190,16 @@ func (s *Set) probed(o probeOrder, err error, answered bool, took time.Duration,
 		return // the broken connection has had its say
 	}
 	if o.kind == consensusProbe {
-		s.consensusProbed(m, err, answered, now, fx)
+		s.consensusProbed(m, err, answered, took, now, fx)
 		return
 	}
 	if answered || m.lastByte.Load() > now-int64(took) {
-		if now-m.sampled.Load() > int64(exploreAfter) {
-			s.forgive(m, took, now)
-		}
 		m.failures = 0
 		m.probeAt = now + int64(probeBackoffBase)
-		if m.state == Suspect || m.state == Ejected {
+		switch {
+		case m.state == Ejected && m.stalled:
+			s.enter(m, Stalled, m.err, fx)
+		case m.state == Suspect || m.state == Ejected:
 			s.enter(m, Healthy, nil, fx)
 		}
 		return
@@ -264,6 +270,7 @@ func (s *Set) moveStreams(m *Member, fx *effects) {
 
 // stall: m is alive but does not finish calls.
 func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
+	m.stalled = true
 	if m.state == Ejected || m.state == Connecting {
 		m.err = why
 		return
@@ -281,17 +288,21 @@ func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
 	}
 }
 
-func (s *Set) consensusProbed(m *Member, err error, answered bool, now int64, fx *effects) {
+func (s *Set) consensusProbed(m *Member, err error, answered bool, took time.Duration, now int64, fx *effects) {
 	bad := !answered
 	if answered && err != nil {
 		switch etcderr.ClassOf(err) {
-		case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner:
+		case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner, etcderr.Ended, etcderr.Broken:
 			bad = true
 		}
 	}
 	if !bad {
+		m.stalled = false
 		m.failures = 0
 		m.consensus.last.Store(now)
+		if now-m.sampled.Load() > int64(exploreAfter) {
+			s.forgive(m, took, now)
+		}
 		m.probeAt = now + int64(probeBackoffBase)
 		if m.state == Stalled || m.state == Suspect {
 			s.enter(m, Healthy, nil, fx)
@@ -385,6 +396,11 @@ func (s *Set) judgeSilence(m *Member, quiet time.Duration, now int64, fx *effect
 	if m.state == Suspect && waiting < s.cfg.SuspectAfter && m.probing == noProbe {
 		s.enter(m, Healthy, nil, fx)
 	}
+	// Alive, as bytes have shown since, but there is a call that it does not finish.
+	if stuck := m.consensus.silence(now, s.floor); stuck >= s.cfg.StallAfter && quiet < stuck {
+		s.startProbe(m, consensusProbe, now, fx)
+		return
+	}
 	if waiting >= s.cfg.SuspectAfter {
 		if m.state == Healthy && m.probing == noProbe && now >= m.probeAt {
 			s.enter(m, Suspect, fmt.Errorf("silent for %v while calls wait", waiting.Round(time.Millisecond)), fx)
@@ -392,11 +408,9 @@ func (s *Set) judgeSilence(m *Member, quiet time.Duration, now int64, fx *effect
 		s.startProbe(m, aliveProbe, now, fx)
 		return
 	}
-	if m.consensus.silence(now, s.floor) >= s.cfg.StallAfter {
-		s.startProbe(m, consensusProbe, now, fx)
-	}
+	// Nobody calls it, because others are faster: is that still so, and could it?
 	if m.calls.n.Load() == 0 && m.latency.Load() > 0 && s.anyCalls() && now-m.sampled.Load() > int64(exploreAfter) {
-		s.startProbe(m, aliveProbe, now, fx)
+		s.startProbe(m, consensusProbe, now, fx)
 	}
 }
 

@@ -227,9 +227,17 @@ func TestStalledMember(t *testing.T) {
 	if len(fx.probes) != 1 || fx.probes[0].kind != consensusProbe {
 		t.Fatalf("probes: %+v", fx.probes)
 	}
-	b.answer(fx.probes[0], rpctypes.ErrGRPCNoLeader, true)
-	b.want(m, Stalled)
-	fx = b.pass(2 * probeBackoffMax)
+	for _, err := range []error{rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCDeadlineExceeded} {
+		b.answer(fx.probes[0], err, true)
+		b.want(m, Stalled)
+		fx = b.pass(2 * probeBackoffMax)
+	}
+	b.do(func(now int64, fx *effects) { b.connLost(m, io.EOF, now, fx) })
+	fx = b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
+	b.want(m, Stalled) // a fresh connection proves nothing about the cluster behind it
+	if len(fx.probes) == 0 {
+		fx = b.pass(2 * probeBackoffMax)
+	}
 	b.answer(fx.probes[0], rpctypes.ErrGRPCPermissionDenied, true)
 	b.want(m, Healthy)
 }

@@ -20,6 +20,10 @@
 // connection is replaced by a fresh one, since a dead connection to a living
 // server looks the same.
 //
+// A member that nobody calls, because others are faster, is measured by the second
+// kind of probe every few seconds while calls are under way, and competes again if it
+// has become fast.
+//
 // The probe for life is gRPC's health check, answered without consensus; any
 // answer counts, also "unimplemented". The probe for consensus is a
 // linearizable read of one key; any answer that is not about missing leadership

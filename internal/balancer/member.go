@@ -77,6 +77,7 @@ type Member struct {
 	failures  int    // probes failed in a row, for the backoff
 	connectAt int64  // Set.now: not before this it is dialled again; 0: not waiting
 	readyAt   int64  // Set.now when the present connection became ready
+	stalled   bool   // only an answered linearizable read ends this; outlives connections
 	flaps     int    // connections in a row that broke at once
 	streams   map[*Stream]struct{}
 	removed   bool

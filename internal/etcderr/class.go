@@ -57,6 +57,9 @@ func ClassOf(err error) Class {
 		case errLearner:
 			return Learner
 		}
+		if c := Code(known); c == codes.Canceled || c == codes.DeadlineExceeded {
+			return Ended // the server noticed the end of the caller's time first
+		}
 		return Final
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

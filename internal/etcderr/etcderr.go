@@ -128,7 +128,9 @@ func From(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if known := Known(err); known != nil {
+	known := Known(err)
+	code := Code(err)
+	if known != nil && code != codes.Canceled && code != codes.DeadlineExceeded {
 		return known
 	}
 	var ours *Error
@@ -138,7 +140,6 @@ func From(ctx context.Context, err error) error {
 	if err == context.Canceled || err == context.DeadlineExceeded {
 		return err
 	}
-	code := Code(err)
 	if code == codes.Canceled || code == codes.DeadlineExceeded || code == codes.Unavailable || code == codes.Unknown {
 		if ctx != nil && ctx.Err() != nil {
 			return ctx.Err()
@@ -148,6 +149,9 @@ func From(ctx context.Context, err error) error {
 		if d, ok := ctx.Deadline(); ok && time.Until(d) < deadlineSlack {
 			return context.DeadlineExceeded
 		}
+	}
+	if known != nil {
+		return known
 	}
 	return &Error{Status: code, Cause: err}
 }

@@ -32,6 +32,7 @@ func TestFromReturnsBareValues(t *testing.T) {
 		{"already client-side", bg, rpctypes.ErrCompacted, rpctypes.ErrCompacted},
 		{"cancelled call", ended, status.Error(codes.Canceled, "context canceled"), context.Canceled},
 		{"connection lost while cancelled", ended, status.Error(codes.Unavailable, "closing"), context.Canceled},
+		{"server's own words for it", past, rpctypes.ErrGRPCDeadlineExceeded, context.DeadlineExceeded},
 		{"server's deadline came first", past, status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded},
 	} {
 		if got := From(c.ctx, c.err); got != c.want {
@@ -74,6 +75,8 @@ func TestClassAndOutcome(t *testing.T) {
 	}{
 		{context.Canceled, Ended, true},
 		{context.DeadlineExceeded, Ended, true},
+		{rpctypes.ErrGRPCDeadlineExceeded, Ended, true},
+		{rpctypes.ErrGRPCCanceled, Ended, true},
 		{rpctypes.ErrEmptyKey, Final, false},
 		{rpctypes.ErrGRPCEmptyKey, Final, false},
 		{rpctypes.ErrNoLeader, NoLeader, false},
