@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"time"
 
@@ -102,7 +103,9 @@ func (h *hedge) fire() {
 	b.Pick.Avoid |= h.first.Pick.Slot()
 	endFirst := h.cancel
 	h.second, h.cancel = b, cancel
-	h.reply = dst.ProtoReflect().New().Interface()
+	// By its Go type: asking the message itself would race with the first request, which
+	// may be writing its answer there.
+	h.reply = reflect.New(reflect.TypeOf(dst).Elem()).Interface().(proto.Message)
 	done := make(chan struct{})
 	started := k.c.cfg.Group.Go(func(context.Context) {
 		defer close(done)
