@@ -11,7 +11,8 @@ import (
 // panics cannot clean up, and 64 MiB of log files per member add up.
 //
 // Each directory holds a file that its owner keeps locked; the kernel drops the lock with the owner. The lock on the common
-// base keeps a new directory from being taken for an abandoned one before its own lock is there.
+// base keeps a new directory from being taken for an abandoned one before its own lock is there, and one that its owner is
+// removing from getting that file again.
 func workDir() (dir string, remove func() error, err error) {
 	base := filepath.Join(os.TempDir(), fmt.Sprintf("fairlead-etcdtest-%d", os.Getuid()))
 	if err := os.MkdirAll(base, 0o777); err != nil {
@@ -34,6 +35,11 @@ func workDir() (dir string, remove func() error, err error) {
 	}
 	return dir, func() error {
 		defer release()
+		unlock, err := lockFile(filepath.Join(base, "lock"))
+		if err != nil {
+			return err
+		}
+		defer unlock()
 		return os.RemoveAll(dir)
 	}, nil
 }
