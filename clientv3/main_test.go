@@ -2,6 +2,7 @@ package clientv3_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"log"
 	"testing"
@@ -42,10 +43,21 @@ func dial(t testing.TB, cfg clientv3.Config) *clientv3.Client {
 	return c
 }
 
-// shared is a client of the server that the tests of this package share.
+// shared is a client of the server that the tests of this package share. The test
+// may use the key of its name and those below it; they are removed at its end, so
+// that a second run (-count=2) begins as the first did.
 func shared(t testing.TB) *clientv3.Client {
 	t.Helper()
-	return dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints()})
+	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints()})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), long)
+		defer cancel()
+		_, err := c.Txn(ctx).Then(clientv3.OpDelete(t.Name()), clientv3.OpDelete(t.Name()+"/", clientv3.WithPrefix())).Commit()
+		if err != nil && !errors.Is(err, clientv3.ErrClosed) {
+			t.Errorf("remove the test's keys: %v", err)
+		}
+	})
+	return c
 }
 
 // long is far above what anything here takes on a busy machine.
