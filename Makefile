@@ -18,9 +18,15 @@ test-repeat:
 	$(GO) test -race -count=20 -timeout 90m ./...
 
 # The client's tests against servers of several versions, each also through etcd's
-# gRPC proxy.
+# gRPC proxy. Version 3.4 comes from Debian's package, where there is one; the target
+# says so if there is none.
+DEBIAN34 := test -x $${XDG_CACHE_HOME:-$$HOME/.cache}/fairlead/etcd-3.4-debian || \
+	apt-cache policy etcd-server etcd 2>/dev/null | grep -q 'Candidate: 3\.4\.'
+
 test-versions:
 	@set -e; for v in $(VERSIONS); do \
+		if [ $$v = 3.4 ] && ! { $(DEBIAN34); }; then \
+			echo "== etcd 3.4 left out: this system has no Debian package of it"; continue; fi; \
 		echo "== etcd $$v"; FAIRLEAD_ETCD_VERSION=$$v $(GO) test -race -count=1 -timeout 15m ./clientv3/...; done
 
 # Figures; they are reports, nothing fails because a machine is slow.
