@@ -24,7 +24,8 @@ package lease
 // goes through all leases, except their common end.
 //
 // The files: renew.go (deadlines, renewals and their answers), flow.go (streams,
-// silence, backoff), heap.go, grants.go (TTLs known before the first renewal).
+// backoff), patience.go (when silence is a fault), heap.go, grants.go (TTLs known
+// before the first renewal).
 
 import (
 	"time"
@@ -103,6 +104,7 @@ type core struct {
 	queue  heap // the queued ones, by deadline
 	grants grants
 
+	habit   habit // how slow answers usually are
 	streams []*stream
 	count   uint64        // how many were opened so far; names them
 	avoid   []string      // members whose streams were silent or failed since the last answer

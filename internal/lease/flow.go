@@ -4,8 +4,9 @@ package lease
 // and a follower forwards each to the leader. So a renewal behind many others has
 // to wait although nothing is wrong, and one that gets stuck holds up all behind
 // it. Therefore:
-//   - what is outstanding on a stream is bounded; the rest waits in the queue, the
-//     most urgent first, for whichever stream has room;
+//   - what is outstanding on a stream is bounded, by what it answers in a quarter of a
+//     second; the rest waits in the queue, the most urgent first, for whichever stream
+//     has room;
 //   - when the backlog is worth more than a second, by the measured time per
 //     answer, another stream is opened;
 //   - silence counts from the last answer, or from the sending if that is later; for a
@@ -23,9 +24,17 @@ import (
 )
 
 const (
-	// maxOutstanding per stream keeps a stream busy over a link of 100 ms at 1,000
-	// renewals/s, and bounds what has to be sent again when it fails.
-	maxOutstanding = 128
+	// How much may be outstanding on a stream: as much as it answers in maxAhead, by the
+	// measured time per answer, so that an urgent renewal does not get stuck behind
+	// others; at least minOutstanding to keep a stream busy whose time per answer is
+	// mostly the way to and fro; newOutstanding before anything is measured. At most
+	// maxOutstanding, to bound what has to be sent again when the stream fails; the gRPC
+	// proxy, which may take half a second for each answer but gives many at a time,
+	// does 2,000 renewals/s on a stream with that.
+	maxAhead       = 250 * time.Millisecond
+	minOutstanding = 16
+	newOutstanding = 128
+	maxOutstanding = 1024
 
 	// maxStreams: eight streams at 1,000 renewals/s each renew 40,000 leases of TTL
 	// 15 s, more than one etcd cluster is meant for.
@@ -94,10 +103,11 @@ type pending struct {
 
 // take takes the oldest renewal of id, which has been answered, and measures. A
 // server answers in order, the gRPC proxy need not.
-func (st *stream) take(now time.Duration, id int64) (pending, bool) {
+// It also returns for how long the stream had been quiet about it.
+func (st *stream) take(now time.Duration, id int64) (pending, time.Duration, bool) {
 	i := slices.IndexFunc(st.out, func(p pending) bool { return p.id == id })
 	if i < 0 {
-		return pending{}, false
+		return pending{}, 0, false
 	}
 	p := st.out[i]
 	for j := range i {
@@ -108,31 +118,55 @@ func (st *stream) take(now time.Duration, id int64) (pending, bool) {
 	copy(st.out[1:], st.out[:i])
 	st.out[0] = pending{}
 	st.out = st.out[1:]
-	took := now - max(p.sent, st.last)
-	if st.gap == 0 {
-		st.gap = took
-	} else {
-		st.gap += (took - st.gap) / 8
-	}
+	quiet := now - st.from(p)
+	st.measure(now - max(p.sent, st.last))
 	st.last = now
 	if len(st.out) == 0 {
 		st.checkAt = never
 		st.idleAt = now + idleAfter
 	}
-	return p, true
+	return p, quiet, true
+}
+
+// measure smooths the time per answer. It falls fast and rises slowly: a server that
+// works through its renewals one by one shows the same time again and again, but
+// where answers come in bursts, as from the proxy, or a lone renewal goes to and fro,
+// only the short ones tell how many the stream could do.
+func (st *stream) measure(took time.Duration) {
+	took = max(took, time.Microsecond) // 0 means unknown
+	switch {
+	case st.gap == 0:
+		st.gap = took
+	case took < st.gap:
+		st.gap -= (st.gap - took) / 4
+	default:
+		st.gap += min(took-st.gap, st.gap) / 16
+	}
+}
+
+// from is since when p waits without a sign that its turn will come.
+func (st *stream) from(p pending) time.Duration {
+	if p.passed > 0 {
+		return max(p.passed, st.since) // answers to others say nothing about p any more
+	}
+	return max(p.sent, st.last, st.since)
+}
+
+// room is how much may be outstanding on the stream.
+func (st *stream) room() int {
+	if st.gap == 0 {
+		return newOutstanding
+	}
+	return int(min(max(maxAhead/st.gap, minOutstanding), maxOutstanding))
 }
 
 // silentAt is when the stream is silent unless an answer comes before, and for how
 // long it will have been then.
-func (st *stream) silentAt() (at, patience time.Duration) {
+func (c *core) silentAt(st *stream) (at, patience time.Duration) {
 	at = never
 	for _, p := range st.out {
-		from := max(p.sent, st.last)
-		if p.passed > 0 {
-			from = p.passed // answers to others say nothing about this one any more
-		}
-		if d := p.l.patience(); max(from, st.since)+d < at {
-			at, patience = max(from, st.since)+d, d
+		if d := c.patience(p.l); st.from(p)+d < at {
+			at, patience = st.from(p)+d, d
 		}
 	}
 	return at, patience
@@ -183,7 +217,7 @@ func (c *core) pick() *stream {
 	var best *stream
 	for _, st := range c.streams {
 		switch n := len(st.out); {
-		case !st.live || n == maxOutstanding:
+		case !st.live || n >= st.room():
 		case time.Duration(n)*st.gap < busyAfter:
 			return st
 		case best == nil || n < len(best.out):
@@ -197,7 +231,7 @@ func (c *core) send(now time.Duration, st *stream, l *lease) {
 	c.queue.remove(l)
 	l.state = outstanding
 	st.out = append(st.out, pending{l: l, id: l.id, sent: now})
-	st.checkAt = min(st.checkAt, now+l.patience())
+	st.checkAt = min(st.checkAt, now+c.patience(l))
 	st.idleAt = never
 	c.do(action{kind: actSend, st: st, id: l.id})
 }
@@ -333,7 +367,7 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 			continue
 		}
 		if st.checkAt <= now {
-			at, patience := st.silentAt()
+			at, patience := c.silentAt(st)
 			if at <= now {
 				c.silent(now, st, patience)
 				continue

@@ -17,18 +17,19 @@ import (
 const (
 	// renewFraction: a renewal is sent when a third of the TTL has passed since the last
 	// one, which leaves time for several tries; etcd's documentation advises the same.
+	// It counts from the answer, because the gRPC proxy answers at the pace of its own
+	// renewals: counting from the sending we would drift ahead of it and wait longer
+	// and longer. But no later than latestPercent of the TTL after the sending.
 	renewFraction = 3
+	latestPercent = 50
 
-	// spread is the part of the interval by which renewals are sent earlier, evenly
-	// distributed: leases that were renewed together in one burst drift apart.
-	spread = 0.1
-
-	// patienceFraction and maxPatience: how long a renewal may stay without an answer
-	// before it is sent again elsewhere, a sixth of the TTL but no longer than 1 s. From
-	// the renewal at a third there is then time for three more members before the
-	// deadline, whatever the TTL.
-	patienceFraction = 6
-	maxPatience      = time.Second
+	// A renewal is sent earlier than that by between a half and three halves of the
+	// spread, at random: leases that were renewed together in one burst drift apart, and
+	// none comes to the proxy just after its own renewal. The spread is a tenth of the
+	// interval up to maxSpread; behind the proxy a renewal waits as much longer, so it
+	// is below maxPatience.
+	spreadFraction = 10
+	maxSpread      = 500 * time.Millisecond
 
 	// lossMargin: losses are reported this much before the TTL is over, because timers
 	// fire late, never early, and a holder must learn of the loss in time.
@@ -48,14 +49,6 @@ const (
 // seconds turns a TTL of the wire into a duration.
 func seconds(ttl int64) time.Duration {
 	return time.Duration(min(max(ttl, 0), maxSeconds)) * time.Second
-}
-
-// patience is how long a renewal of l may stay without an answer.
-func (l *lease) patience() time.Duration {
-	if l.ttl == 0 {
-		return maxPatience
-	}
-	return min(maxPatience, l.ttl/patienceFraction)
 }
 
 // enqueue makes l wait for a stream.
@@ -96,19 +89,20 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 	if st.gone || resp == nil {
 		return
 	}
-	p, ok := st.take(now, resp.ID)
+	p, quiet, ok := st.take(now, resp.ID)
 	if !ok {
 		return // not asked for, or answered before
 	}
+	c.habit.note(now, quiet)
 	c.answered(st)
 	l := p.l
 	switch {
 	case l.state == ended: // and perhaps kept again since: that has a renewal of its own
+	case resp.TTL <= 0:
+		c.end(l, Expired, nil)
 	case now >= l.deadline:
 		c.noteLost(1) // the timer has not come yet, but it is over
 		c.end(l, Unreachable, nil)
-	case resp.TTL <= 0:
-		c.end(l, Expired, nil)
 	default:
 		l.ttl = seconds(resp.TTL)
 		l.deadline = p.sent + l.ttl - lossMargin
@@ -118,11 +112,18 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 			break
 		}
 		l.state = waiting
-		interval := float64(l.ttl) / renewFraction
-		c.setTimer(l, p.sent+time.Duration(interval*(1-spread*c.jitter())))
+		c.setTimer(l, c.renewAt(now, l, p.sent))
 		c.do(action{kind: actRenewed, l: l, resp: resp})
 	}
 	c.finish(now)
+}
+
+// renewAt is when l is renewed next, having been answered now.
+func (c *core) renewAt(now time.Duration, l *lease, sent time.Duration) time.Duration {
+	interval := l.ttl / renewFraction
+	spread := min(interval/spreadFraction, maxSpread)
+	at := min(now+interval, sent+l.ttl/100*latestPercent)
+	return at - spread/2 - time.Duration(c.jitter()*float64(spread))
 }
 
 func (c *core) noteLost(n int) {
