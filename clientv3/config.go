@@ -107,6 +107,9 @@ type Config struct {
 	// from where it was when its consumer has caught up. 0: 64 MiB.
 	WatchBufferLimit int64 `json:"watch-buffer-limit"`
 
+	// Hooks are called for what happens inside the client.
+	Hooks Hooks `json:"-"`
+
 	roots transport.Roots // follows the CA file of a ConfigSpec; belongs to TLS
 }
 

@@ -213,6 +213,7 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}
 	if resp.Error == "" {
 		l.engine.Granted(resp.ID, resp.TTL, sent)
+		l.c.observeLease(LeaseInfo{ID: LeaseID(resp.ID), Event: LeaseGranted, TTL: resp.TTL})
 	}
 	return &LeaseGrantResponse{ResponseHeader: resp.Header, ID: LeaseID(resp.ID), TTL: resp.TTL, Error: resp.Error}, nil
 }
@@ -256,7 +257,7 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 	if ctx == nil {
 		return nil, errNilContext("Lease.LeaseKeepAlive")
 	}
-	s := &leaseSink{id: id, log: l.log, ch: make(chan *LeaseKeepAliveResponse, max(LeaseResponseChSize, 1))}
+	s := &leaseSink{id: id, l: l, ch: make(chan *LeaseKeepAliveResponse, max(LeaseResponseChSize, 1))}
 	if err := l.engine.KeepAlive(ctx, int64(id), s); err != nil {
 		if errors.Is(err, lease.ErrClosed) {
 			err = etcderr.Closed("Lease.LeaseKeepAlive")
@@ -274,13 +275,14 @@ func (l *lessor) Close() error {
 // leaseSink carries renewals into the user's channel. The engine calls it from one
 // goroutine at a time.
 type leaseSink struct {
-	id  LeaseID
-	log *slog.Logger
-	ch  chan *LeaseKeepAliveResponse
+	id LeaseID
+	l  *lessor
+	ch chan *LeaseKeepAliveResponse
 }
 
 func (s *leaseSink) Renewed(r *pb.LeaseKeepAliveResponse) {
 	resp := &LeaseKeepAliveResponse{ResponseHeader: r.Header, ID: LeaseID(r.ID), TTL: r.TTL}
+	s.l.c.observeLease(LeaseInfo{ID: resp.ID, Event: LeaseRenewed, TTL: r.TTL})
 	for {
 		select {
 		case s.ch <- resp:
@@ -295,10 +297,12 @@ func (s *leaseSink) Renewed(r *pb.LeaseKeepAliveResponse) {
 }
 
 func (s *leaseSink) Ended(why lease.Reason, err error) {
-	if why == lease.Unreachable || why == lease.Expired || why == lease.Halted {
-		s.log.Warn("lease lost", "lease", int64(s.id), "reason", why.String(), "error", err)
+	event := lostOrEnded(why)
+	if event == LeaseLost {
+		s.l.log.Warn("lease lost", "lease", int64(s.id), "reason", why.String(), "error", err)
 	}
 	close(s.ch)
+	s.l.c.observeLease(LeaseInfo{ID: s.id, Event: event, Reason: why.String(), Err: err})
 }
 
 func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error) {
@@ -310,16 +314,19 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 		o.Prefer = l.c.leader(ctx)
 	}
 	s, err := l.remote.LeaseKeepAlive(retry.WithStreamOptions(ctx, o), l.callOpt...)
+	ls := &leaseStream{s, retry.StreamOf(s), l.c}
+	l.c.streamOpened("Lease", ls.on.Member(), ctx, err)
 	if err != nil {
 		return nil, err
 	}
-	return &leaseStream{s, retry.StreamOf(s)}, nil
+	return ls, nil
 }
 
 // leaseStream is one LeaseKeepAlive RPC as the engine sees it.
 type leaseStream struct {
 	grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 	on *retry.Stream // nil over a client that is not ours
+	c  *Client       // may be nil
 }
 
 func (s *leaseStream) Member() string { return s.on.Member() }
@@ -327,7 +334,10 @@ func (s *leaseStream) Member() string { return s.on.Member() }
 func (s *leaseStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
 	r, err := s.BidiStreamingClient.Recv()
 	if err == io.EOF {
-		return nil, errStreamEnded
+		err = errStreamEnded
+	}
+	if err != nil {
+		s.c.streamEnded("Lease", s.Member(), err)
 	}
 	return r, err
 }

@@ -77,7 +77,8 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
 		}
 	}
 	set := balancer.New(balancer.Config{
-		FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, TLS: secure != nil, Log: c.log,
+		FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, TLS: secure != nil,
+		Observe: c.observeMember(), Log: c.log,
 	}, endpoints)
 	opts := append([]grpc.DialOption{
 		grpc.WithResolvers(set.Resolver()),
@@ -100,7 +101,8 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
 		}
 	}
 	return &link{set: set, raw: raw, conn: retry.New(retry.Config{
-		Raw: raw, Set: set, Auth: c.keeper, Group: c.group, Limits: limits, MaxSend: c.cfg.MaxCallSendMsgSize, Log: c.log,
+		Raw: raw, Set: set, Auth: c.keeper, Group: c.group, Limits: limits, MaxSend: c.cfg.MaxCallSendMsgSize,
+		Observe: c.observeAttempt(), Log: c.log,
 	})}, nil
 }
 

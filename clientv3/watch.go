@@ -232,10 +232,12 @@ func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, 
 	}
 	ctx = retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: o.Avoid, Wait: true})
 	s, err := w.remote.Watch(ctx, w.callOpt...)
+	ws := &watchStream{s, retry.StreamOf(s), w.c}
+	w.c.streamOpened("Watch", ws.on.Member(), ctx, err)
 	if err != nil {
 		return nil, err
 	}
-	return &watchStream{s, retry.StreamOf(s)}, nil
+	return ws, nil
 }
 
 func (w *watcher) confirm(ctx context.Context) (int64, uint64, error) {
@@ -250,16 +252,19 @@ func (w *watcher) confirm(ctx context.Context) (int64, uint64, error) {
 type watchStream struct {
 	grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
 	on *retry.Stream // nil over a client that is not ours
+	c  *Client       // may be nil
 }
 
 func (s *watchStream) Member() string { return s.on.Member() }
 
 func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 	r, err := s.BidiStreamingClient.Recv()
+	if err == io.EOF {
+		err = errStreamEnded
+	}
 	switch {
-	case err == io.EOF:
-		return nil, errStreamEnded
 	case err != nil:
+		s.c.streamEnded("Watch", s.Member(), err)
 		return nil, err
 	case r.Canceled && r.CancelReason != "":
 		s.on.Refused(etcderr.FromReason(r.CancelReason))

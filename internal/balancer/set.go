@@ -26,9 +26,17 @@ type Config struct {
 	StallAfter, StallProbeTimeout time.Duration
 	StreamProbeAfter              time.Duration
 	FirstConnect                  time.Duration
-	TLS                           bool // endpoints that do not say use TLS
-	MaxRecv                       int  // bound of responses in bytes; gRPC's default of 4 MiB if zero
+	TLS                           bool         // endpoints that do not say use TLS
+	MaxRecv                       int          // bound of responses in bytes; gRPC's default of 4 MiB if zero
+	Observe                       func(Change) // called after each change of state; nil for nobody
 	Log                           *slog.Logger
+}
+
+// Change is a change of a member's state.
+type Change struct {
+	Endpoint string
+	From, To State
+	Err      error
 }
 
 func (c *Config) setDefaults() {

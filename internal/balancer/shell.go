@@ -45,6 +45,9 @@ func (s *Set) carryOut(fx *effects) {
 		}
 		s.cfg.Log.Log(context.Background(), level, "member changed state",
 			"endpoint", n.m.Name(), "from", n.from.String(), "to", n.to.String(), "reason", n.err)
+		if s.cfg.Observe != nil {
+			s.cfg.Observe(Change{Endpoint: n.m.Name(), From: n.from, To: n.to, Err: n.err})
+		}
 	}
 	for _, m := range fx.connect {
 		s.mu.Lock()

@@ -100,6 +100,7 @@ func (h *hedge) fire() {
 	}
 	ctx, cancel := context.WithCancel(k.ctx)
 	b := k.newAttempt(ctx)
+	b.hedge = true
 	b.Pick.Avoid |= h.first.Pick.Slot()
 	endFirst := h.cancel
 	h.second, h.cancel = b, cancel

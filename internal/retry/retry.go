@@ -54,7 +54,18 @@ type Config struct {
 	Limits Limits
 	// MaxSend is gRPC's limit for requests, in bytes: one above it was not sent.
 	MaxSend int
+	Observe func(Observation) // called after each attempt; nil for nobody
 	Log     *slog.Logger
+}
+
+// Observation is one attempt that has ended.
+type Observation struct {
+	Method string
+	Member string
+	Number int
+	Hedge  bool
+	Took   time.Duration
+	Err    error
 }
 
 // Conn makes calls over all members. It is a grpc.ClientConnInterface, so every
@@ -127,6 +138,7 @@ type call struct {
 
 	avoid     uint64            // members that failed this call
 	tried     []etcderr.Attempt // failures so far
+	failures  uint              // attempts that failed so far
 	refreshes int
 	uncertain bool // an attempt may have been executed
 	first     try  // the first attempt; inside, so that most calls need one allocation
@@ -170,6 +182,7 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	c.hedges.call()
 	c.retries.call()
 	for n := uint(0); ; n++ {
+		k.failures = n
 		err := k.attempt()
 		if err == nil {
 			return nil
@@ -209,7 +222,9 @@ func (e *noToken) Unwrap() error { return e.err }
 // try is one attempt under way.
 type try struct {
 	balancer.Context
-	began time.Time
+	began  time.Time
+	number int  // of failures that the call had had when this began
+	hedge  bool // the second request of an attempt
 }
 
 func (k *call) newAttempt(ctx context.Context) *try {
@@ -217,7 +232,7 @@ func (k *call) newAttempt(ctx context.Context) *try {
 	if !a.began.IsZero() {
 		a = &try{}
 	}
-	a.began = time.Now()
+	a.began, a.number = time.Now(), int(k.failures)
 	a.Context.Context = ctx
 	a.Pick.Avoid, a.Pick.Pin = k.avoid, k.pin
 	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
@@ -229,12 +244,23 @@ func (k *call) newAttempt(ctx context.Context) *try {
 func (k *call) send(a *try, reply any) error {
 	err := k.c.cfg.Raw.Invoke(&a.Context, k.method, k.req, reply, k.opts...)
 	a.Pick.Finish(outcomeOf(err))
+	if k.c.cfg.Observe != nil {
+		k.observe(a, err)
+	}
 	if m := a.Pick.Got; err == nil && m != nil && m.ID() == 0 {
 		if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
 			m.SetID(r.GetHeader().GetMemberId())
 		}
 	}
 	return err
+}
+
+func (k *call) observe(a *try, err error) {
+	o := Observation{Method: etcderr.ShortMethod(k.method), Number: a.number, Hedge: a.hedge, Took: time.Since(a.began), Err: err}
+	if m := a.Pick.Got; m != nil {
+		o.Member = m.Name()
+	}
+	k.c.cfg.Observe(o)
 }
 
 // outcomeOf is what an attempt's error says of its member's ability to answer.
