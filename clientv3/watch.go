@@ -85,6 +85,10 @@ type WatchResponse struct {
 	// CancelReason is the server's text, if it gave one.
 	CancelReason string
 
+	// Synthesized: the events are the difference between two listings, because
+	// history was lost; only from a Watcher of NewResumingWatcher.
+	Synthesized bool
+
 	closeErr error
 }
 

@@ -1,0 +1,246 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/retry"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// NewResumingWatcher returns a Watcher whose watches survive what ends ordinary
+// ones: the revisions to deliver were compacted, or the cluster was restored from a
+// backup. Such a watch then lists its keys again, compares them with what it has
+// delivered, and delivers the difference as events of a response that is marked
+// Synthesized: a put for every key that is new or was modified, a delete for every
+// key that is gone. What happened in between to one key, and the order among keys, is
+// lost; that the consumer's picture of the keys is right is not. After that it goes on.
+//
+// For the comparison each watch remembers the keys of its range, about 100 bytes
+// each besides the key itself; it lists them (keys only) when it begins. Synthesized
+// events have no PrevKv, and deletes the revision of the listing. Each watch has a
+// goroutine. All other errors, and Close, end a watch as usual.
+func NewResumingWatcher(w Watcher, kv KV) Watcher {
+	return &resumingWatcher{w: w, kv: kv, group: worker.New(context.Background())}
+}
+
+type resumingWatcher struct {
+	w     Watcher
+	kv    KV
+	group *worker.Group
+}
+
+// RequestProgress implements Watcher.
+func (rw *resumingWatcher) RequestProgress(ctx context.Context) error {
+	return rw.w.RequestProgress(ctx)
+}
+
+// Close ends the watches made here; the underlying Watcher stays open.
+func (rw *resumingWatcher) Close() error {
+	rw.group.Stop()
+	return nil
+}
+
+// Watch implements Watcher.
+func (rw *resumingWatcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
+	op := OpWatch(key, opts...)
+	r := &resuming{rw: rw, op: op, key: key, opts: opts, out: make(chan WatchResponse, 1), known: make(map[string]int64)}
+	fail := func(err error) WatchChan {
+		r.out <- WatchResponse{Canceled: true, CancelReason: err.Error(), closeErr: err}
+		close(r.out)
+		return r.out
+	}
+	switch {
+	case ctx == nil:
+		return fail(errNilContext("Watch.Watch"))
+	case op.err != nil:
+		return fail(op.err)
+	}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	first, err := r.begin()
+	if err != nil {
+		r.cancel()
+		if ctx.Err() != nil {
+			close(r.out)
+			return r.out
+		}
+		return fail(err)
+	}
+	if !rw.group.Go(func(closing context.Context) {
+		stop := context.AfterFunc(closing, r.cancel)
+		defer stop()
+		defer r.cancel()
+		defer close(r.out)
+		r.run(first, closing)
+	}) {
+		r.cancel()
+		return fail(etcderr.Closed("Watch.Watch"))
+	}
+	return r.out
+}
+
+// resuming is one watch. After begin it belongs to its goroutine.
+type resuming struct {
+	rw     *resumingWatcher
+	op     Op
+	key    string
+	opts   []OpOption
+	ctx    context.Context
+	cancel context.CancelFunc
+	out    chan WatchResponse
+	known  map[string]int64 // the range as the consumer knows it: key to modification revision
+	next   int64            // revision to go on from
+	notNew bool             // the created notice was delivered, or is not wanted
+}
+
+// begin learns the keys as of the start and opens the first watch.
+func (r *resuming) begin() (WatchChan, error) {
+	base := int64(0)
+	if r.op.rev > 0 {
+		base = r.op.rev - 1
+	}
+	list, err := r.list(base, WithKeysOnly())
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
+		// What was before is not known any more; watching answers the same, and the
+		// whole range is delivered as puts.
+	case errors.Is(err, rpctypes.ErrFutureRev):
+		if list, err = r.list(0, WithKeysOnly()); err != nil {
+			return nil, err
+		}
+		fallthrough
+	case err == nil:
+		for _, kv := range list.Kvs {
+			r.known[string(kv.Key)] = kv.ModRevision
+		}
+		r.next = list.Header.Revision + 1
+	default:
+		return nil, err
+	}
+	if r.op.rev > 0 {
+		r.next = r.op.rev
+	}
+	r.notNew = !r.op.createdNotify
+	return r.watch(), nil
+}
+
+func (r *resuming) list(rev int64, more ...OpOption) (*GetResponse, error) {
+	opts := append([]OpOption{func(op *Op) { op.end = r.op.end }}, more...)
+	if rev > 0 {
+		opts = append(opts, WithRev(rev))
+	}
+	return r.rw.kv.Get(r.ctx, string(r.op.key), opts...)
+}
+
+func (r *resuming) watch() WatchChan {
+	opts := append([]OpOption{}, r.opts...)
+	return r.rw.w.Watch(r.ctx, r.key, append(opts, WithRev(r.next))...)
+}
+
+// run passes responses on, and begins again when the watch ends by lost history.
+func (r *resuming) run(ch WatchChan, closing context.Context) {
+	for {
+		lost := false
+		for resp := range ch {
+			if history(resp.Err()) {
+				lost = true
+				break
+			}
+			if resp.Created {
+				if r.notNew {
+					continue
+				}
+				r.notNew = true
+			}
+			r.learn(&resp)
+			if !r.send(resp) {
+				return
+			}
+		}
+		if r.ctx.Err() != nil {
+			if closing.Err() != nil {
+				select {
+				case r.out <- WatchResponse{Canceled: true, closeErr: etcderr.Closed("Watch.Watch")}:
+				default:
+				}
+			}
+			return
+		}
+		if !lost || !r.relist() {
+			return
+		}
+		ch = r.watch()
+	}
+}
+
+// history reports that err says that revisions are not there any more.
+func history(err error) bool {
+	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, ErrHistoryLost)
+}
+
+// learn notes what the consumer is told.
+func (r *resuming) learn(resp *WatchResponse) {
+	for _, e := range resp.Events {
+		if e.Type == mvccpb.Event_DELETE {
+			delete(r.known, string(e.Kv.Key))
+		} else {
+			r.known[string(e.Kv.Key)] = e.Kv.ModRevision
+		}
+		r.next = max(r.next, e.Kv.ModRevision+1)
+	}
+	if resp.IsProgressNotify() {
+		r.next = max(r.next, resp.Header.Revision+1)
+	}
+}
+
+// relist delivers the difference between what the consumer knows and what is there.
+func (r *resuming) relist() bool {
+	wait := backoff.Policy{Base: retry.DefaultWaitBase, Max: retry.DefaultWaitMax}
+	var list *GetResponse
+	for n := 0; ; n++ {
+		var err error
+		if list, err = r.list(0); err == nil {
+			break
+		}
+		if etcderr.ClassOf(err) == etcderr.Final {
+			r.send(WatchResponse{Canceled: true, CancelReason: err.Error(), closeErr: err})
+			return false
+		}
+		if backoff.Sleep(r.ctx, wait.Wait(n)) != nil {
+			return false
+		}
+	}
+	there := make(map[string]int64, len(list.Kvs))
+	var events []*Event
+	for _, kv := range list.Kvs {
+		there[string(kv.Key)] = kv.ModRevision
+		if r.known[string(kv.Key)] != kv.ModRevision && !r.op.filterPut {
+			events = append(events, &Event{Type: mvccpb.Event_PUT, Kv: kv})
+		}
+	}
+	for key := range r.known {
+		if _, ok := there[key]; !ok && !r.op.filterDelete {
+			events = append(events, &Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: list.Header.Revision}})
+		}
+	}
+	r.known, r.next = there, list.Header.Revision+1
+	if len(events) == 0 {
+		return true
+	}
+	return r.send(WatchResponse{Header: (*pb.ResponseHeader)(list.Header), Events: events, Synthesized: true})
+}
+
+func (r *resuming) send(resp WatchResponse) bool {
+	select {
+	case r.out <- resp:
+		return true
+	case <-r.ctx.Done():
+		return false
+	}
+}
