@@ -399,3 +399,11 @@ func WithRequireLeader(ctx context.Context) context.Context {
 // WithFailFast returns a context whose requests fail at once when no member is
 // available, as with Config.FailFast.
 func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFast(ctx) }
+
+// WithRepeat returns a context whose writes are repeated like reads, also when an
+// earlier attempt may have been executed or may be later. That is right for a
+// transaction guarded by a comparison of a revision (if an earlier attempt was
+// executed, the repetition does not succeed, and reading tells which it was), and for a
+// put or delete only where the caller is the key's sole writer: a lost attempt can
+// take effect after the repetition and after other writers.
+func WithRepeat(ctx context.Context) context.Context { return retry.WithRepeat(ctx) }

@@ -108,6 +108,14 @@ func WithFailFast(ctx context.Context) context.Context {
 	return context.WithValue(ctx, failFastKey{}, true)
 }
 
+type repeatKey struct{}
+
+// WithRepeat returns a context whose writes are repeated although an earlier attempt
+// may have been executed.
+func WithRepeat(ctx context.Context) context.Context {
+	return context.WithValue(ctx, repeatKey{}, true)
+}
+
 var failFast = []grpc.CallOption{grpc.WaitForReady(false)}
 
 // options adds what the context asks for to a call's own options.
@@ -177,6 +185,9 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 		return err
 	}
 	k.c, k.ctx, k.method, k.req, k.reply, k.plan = c, ctx, method, req, reply, planFor(method, req)
+	if k.plan.kind == write && ctx.Value(repeatKey{}) != nil {
+		k.plan.kind = repeat
+	}
 	k.opts = options(ctx, opts)
 	k.pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
 	c.hedges.call()

@@ -265,6 +265,21 @@ func TestWriteOutcome(t *testing.T) {
 	}
 }
 
+// Whoever says that a write may be executed twice gets it repeated.
+func TestWithRepeat(t *testing.T) {
+	r := newRig(t, 2, nil)
+	var seen atomic.Int32
+	r.script(func(context.Context, int) error {
+		if seen.Add(1) == 1 {
+			return rpctypes.ErrGRPCTimeout
+		}
+		return nil
+	})
+	if _, err := r.kv.Put(retry.WithRepeat(within(t, long)), put); err != nil || r.total() != 2 {
+		t.Errorf("%v after %d requests", err, r.total())
+	}
+}
+
 // No storm: a cluster without a leader is asked a few times, not a hundred.
 func TestNoRetryStorm(t *testing.T) {
 	r := newRig(t, 3, nil)
