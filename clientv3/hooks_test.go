@@ -149,3 +149,40 @@ func TestHooksSeeEveryAttempt(t *testing.T) {
 		}
 	}
 }
+
+// The whole cluster is away for longer than a lease lives. Its new leader gives the
+// lease its full time again; the client, which has declared it lost, revokes it.
+func TestLostLeaseIsRevoked(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{})
+	r := &recorder{}
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: r.hooks()})
+	ctx := ctxFor(t, 3*long)
+	g, err := c.Grant(ctx, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(ctx, "owned", "v", clientv3.WithLease(g.ID)); err != nil {
+		t.Fatal(err)
+	}
+	ch, err := c.KeepAlive(ctx, g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ch
+	m := cl.Members()[0]
+	m.Kill()
+	ends(t, ch)
+	await(t, "the loss is told", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
+		return l.ID == g.ID && l.Event == clientv3.LeaseLost && l.Reason == "unreachable"
+	}))
+	if err := m.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the lease is revoked", has(r, &r.attempts, func(a clientv3.AttemptInfo) bool {
+		return a.Method == "Lease.LeaseRevoke" && a.Err == nil
+	}))
+	if got, err := c.Get(ctx, "owned"); err != nil || got.Count != 0 {
+		t.Errorf("the key of the lost lease: %v, %v", got, err)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/lease"
 	"github.com/fairlead-go/fairlead/internal/retry"
+	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
 // LeaseID names a lease.
@@ -118,7 +119,8 @@ type Lease interface {
 	// ctx ends, when the lease has expired or was revoked, when it could not be
 	// renewed for so long that the server may have expired it, and when the client is
 	// closed. It is closed before the server can give the lease's keys to anyone
-	// else.
+	// else. A lease that could not be renewed in time is revoked as soon as a member
+	// answers, unless KeepAlive is called for it again: the server may have kept it.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once. A lease that does not exist is
@@ -147,6 +149,7 @@ type lessor struct {
 	remote  pb.LeaseClient
 	callOpt []grpc.CallOption
 	engine  *lease.Engine
+	reaper  *reaper
 	log     *slog.Logger
 }
 
@@ -172,6 +175,7 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 
 func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAnswer time.Duration) *lessor {
 	l := &lessor{c: c, remote: remote, callOpt: opts, log: c.slog()}
+	l.reaper = &reaper{l: l, group: worker.New(context.Background())}
 	l.engine = lease.New(lease.Config{Open: l.open, Judge: l.judge, FirstAnswer: firstAnswer, Log: l.log})
 	return l
 }
@@ -258,6 +262,7 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 		return nil, errNilContext("Lease.LeaseKeepAlive")
 	}
 	s := &leaseSink{id: id, l: l, ch: make(chan *LeaseKeepAliveResponse, max(LeaseResponseChSize, 1))}
+	l.reaper.forget(int64(id))
 	if err := l.engine.KeepAlive(ctx, int64(id), s); err != nil {
 		if errors.Is(err, lease.ErrClosed) {
 			err = etcderr.Closed("Lease.LeaseKeepAlive")
@@ -269,6 +274,7 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 
 func (l *lessor) Close() error {
 	l.engine.Close()
+	l.reaper.group.Stop()
 	return nil
 }
 
@@ -300,6 +306,9 @@ func (s *leaseSink) Ended(why lease.Reason, err error) {
 	event := lostOrEnded(why)
 	if event == LeaseLost {
 		s.l.log.Warn("lease lost", "lease", int64(s.id), "reason", why.String(), "error", err)
+	}
+	if why == lease.Unreachable {
+		s.l.reaper.add(int64(s.id))
 	}
 	close(s.ch)
 	s.l.c.observeLease(LeaseInfo{ID: s.id, Event: event, Reason: why.String(), Err: err})
