@@ -3,11 +3,12 @@ package lease
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/watch/scenario"
 )
 
 // The model: members that handle each stream in order and answer when they like, or
@@ -288,27 +289,6 @@ func runModel(t *testing.T, data []byte) {
 	m.settle()
 }
 
-func TestModel(t *testing.T) {
-	for seed := range uint64(1000) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		data := make([]byte, 50+r.IntN(2000))
-		for i := range data {
-			data[i] = byte(r.Uint32())
-		}
-		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { runModel(t, data) }) {
-			return
-		}
-	}
-}
+func TestModel(t *testing.T) { scenario.Models(t, 2000, runModel) }
 
-func FuzzModel(f *testing.F) {
-	for seed := range uint64(16) {
-		r := rand.New(rand.NewPCG(seed, 2))
-		data := make([]byte, 600)
-		for i := range data {
-			data[i] = byte(r.Uint32())
-		}
-		f.Add(data)
-	}
-	f.Fuzz(runModel)
-}
+func FuzzModel(f *testing.F) { scenario.Fuzz(f, runModel) }

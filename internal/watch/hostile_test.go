@@ -2,14 +2,14 @@ package watch
 
 import (
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/watch/scenario"
 )
 
 // A server that answers anything. No answer may break the core's promises: revisions
@@ -163,27 +163,6 @@ func runHostile(t *testing.T, data []byte) {
 	}
 }
 
-func TestHostile(t *testing.T) {
-	for seed := range uint64(1000) {
-		r := rand.New(rand.NewPCG(seed, 3))
-		data := make([]byte, 50+r.IntN(3000))
-		for i := range data {
-			data[i] = byte(r.Uint32())
-		}
-		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { runHostile(t, data) }) {
-			return
-		}
-	}
-}
+func TestHostile(t *testing.T) { scenario.Models(t, 3000, runHostile) }
 
-func FuzzHostile(f *testing.F) {
-	for seed := range uint64(16) {
-		r := rand.New(rand.NewPCG(seed, 4))
-		data := make([]byte, 600)
-		for i := range data {
-			data[i] = byte(r.Uint32())
-		}
-		f.Add(data)
-	}
-	f.Fuzz(runHostile)
-}
+func FuzzHostile(f *testing.F) { scenario.Fuzz(f, runHostile) }
