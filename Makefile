@@ -2,11 +2,14 @@
 # and make; what else is needed is fetched as Go modules and built.
 
 # ./... does not cross module borders, so the targets loop over the modules.
-MODULES  := . bench cmd/fairlead examples tools
+MODULES  := . bench chaos cmd/fairlead examples tools
 GO       := go
 VERSIONS := 3.4 3.5 3.6 3.7
 
-.PHONY: test test-repeat test-versions bench check fmt-check vet staticcheck arch tidy-check
+DURATION := 2m
+SEED     := 0
+
+.PHONY: test test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy-check
 
 # All tests of all modules, with the race detector.
 test:
@@ -32,6 +35,11 @@ test-versions:
 # Figures; they are reports, nothing fails because a machine is slow.
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./clientv3 ./internal/...
+
+# Random faults against a cluster of three, and what the clients saw checked against what was committed. Without a SEED
+# it takes a new one and prints it.
+chaos:
+	$(GO) run ./chaos -duration $(DURATION) -seed $(SEED)
 
 # What CI asks besides the tests.
 check: fmt-check vet staticcheck arch tidy-check

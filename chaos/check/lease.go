@@ -1,0 +1,119 @@
+package check
+
+import (
+	"time"
+
+	"github.com/fairlead-go/fairlead/chaos/history"
+)
+
+// wakeup is what a goroutine may need to learn of a closed channel when no timer nearby
+// was seen to be late: the timers that measure lateness fire every few milliseconds, so
+// what lies between two of them is not measured.
+const wakeup = 10 * time.Millisecond
+
+// LeaseReport says how the leases fared.
+type LeaseReport struct {
+	Expired int // keys that the server deleted while their holder had not released the lease
+	Lost    int // leases that a holder was told are lost
+	Excused int // of these, those for which no member answered steadily
+	// Margin is the least time between a holder's learning of the loss and the sight of
+	// the key's deletion. Valid if Expired is not 0.
+	Margin time.Duration
+}
+
+// Leases checks two things.
+//
+// Safety: no lease is reported alive after it expired. A lease expires on the server at the
+// latest when the deletion of its key is seen by the recorder, which reads each member
+// directly. If the holder had not given the lease up before, it must have seen the
+// channel of renewals closed by then. The tolerance is how late timers of this process
+// were during that time, and wakeup.
+//
+// Liveness: no lease is lost while it could be renewed. A lease that its holder was told to
+// be lost at T counts as renewable if there is a member that
+//   - nothing was done to from T less the TTL to T (leader moves apart), and that
+//   - answered an independent probe's linearizable reads during that time without a gap of
+//     more than half the TTL,
+//
+// for then the client had half a TTL to renew through that member, and an election that
+// some other fault required is inside the gap.
+func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe, touches []history.Touch, late history.Lateness) (LeaseReport, []Violation) {
+	var r LeaseReport
+	var bad []Violation
+	versions := truth.ByKey()
+	for i := range leases {
+		l := &leases[i]
+		if gone, ok := deleted(l, versions[l.Key]); ok && (l.Released == 0 || l.Released > gone.Seen) {
+			margin := gone.Seen - l.Told
+			if l.Told == 0 {
+				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was never told; last renewal at %s",
+					l.ID, l.Client, l.Key, l.TTL, gone.Rev, clock(gone.Seen), clock(l.LastAck)))
+				continue
+			}
+			if r.Expired == 0 || margin < r.Margin {
+				r.Margin = margin
+			}
+			r.Expired++
+			if allowed := wakeup + late.Max(gone.Seen, l.Told); -margin > allowed {
+				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was told at %s, %v later (allowed: %v); last renewal at %s",
+					l.ID, l.Client, l.Key, l.TTL, gone.Rev, clock(gone.Seen), clock(l.Told), -margin, allowed, clock(l.LastAck)))
+			}
+		}
+		if l.Told == 0 || l.Released != 0 && l.Released <= l.Told {
+			continue
+		}
+		r.Lost++
+		if m, ok := renewable(l, probes, touches); ok {
+			bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v) was reported lost at %s, last renewal at %s, though m%d was untouched and answered throughout",
+				l.ID, l.Client, l.Key, l.TTL, clock(l.Told), clock(l.LastAck), m))
+		} else {
+			r.Excused++
+		}
+	}
+	return r, bad
+}
+
+// deleted finds the deletion of a lease's key.
+func deleted(l *history.Lease, versions []history.Event) (history.Event, bool) {
+	if l.PutRev == 0 {
+		return history.Event{}, false
+	}
+	for _, e := range versions {
+		if e.Rev > l.PutRev {
+			return e, e.Delete
+		}
+	}
+	return history.Event{}, false
+}
+
+// renewable finds a member through which the lease could have been renewed.
+func renewable(l *history.Lease, probes []history.Probe, touches []history.Touch) (member int, ok bool) {
+	from, to := max(l.Told-l.TTL, l.Granted), l.Told
+	touched := make(map[int]bool)
+	for _, t := range touches {
+		if t.From < to && t.To > from {
+			touched[t.Member] = true
+		}
+	}
+	// last is, per member, when the last good answer before the present one was asked
+	// for; a member's probes are ordered by time.
+	last := make(map[int]time.Duration)
+	gap := make(map[int]time.Duration)
+	for _, p := range probes {
+		if !p.OK || p.Return < from || p.Call > to {
+			continue
+		}
+		since, ok := last[p.Member]
+		if !ok {
+			since = from
+		}
+		gap[p.Member] = max(gap[p.Member], p.Return-since)
+		last[p.Member] = max(p.Call, from)
+	}
+	for m, g := range gap {
+		if !touched[m] && max(g, to-last[m]) <= l.TTL/2 {
+			return m, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,223 @@
+// Package history holds what one run of the chaos test recorded: what the clients called
+// and were told, what the cluster committed, and what was done to it. Times count from
+// the start of the run on the monotonic clock of one process, so they can be compared.
+//
+// The types have no behaviour beyond lookups; package check judges them.
+package history
+
+import (
+	"sort"
+	"strings"
+	"time"
+)
+
+// Clock gives the times of one run.
+type Clock struct{ start time.Time }
+
+// NewClock starts a clock at zero.
+func NewClock() Clock { return Clock{time.Now()} }
+
+// Now is the time since the start.
+func (c Clock) Now() time.Duration { return time.Since(c.start) }
+
+// Kind says what an operation does.
+type Kind string
+
+const (
+	Get    Kind = "get"    // reads Keys[0]
+	Range  Kind = "range"  // reads all keys with the prefix Keys[0]
+	Put    Kind = "put"    // writes Value to Keys[0]
+	PutAll Kind = "putall" // one transaction that writes Value to all Keys
+	Delete Kind = "delete" // one transaction that deletes Keys[0] and writes Value to Keys[1], which makes it recognizable
+	CAS    Kind = "cas"    // writes Value to Keys[0] if its modification revision is Expect, else reads it
+)
+
+// Writes reports whether the operation may change the store.
+func (k Kind) Writes() bool { return k != Get && k != Range }
+
+// Outcome is what the caller of an operation knows at its end.
+type Outcome string
+
+const (
+	OK      Outcome = "ok"
+	Failed  Outcome = "failed"  // certainly not executed, or a read
+	Unknown Outcome = "unknown" // may have been executed, or may be later
+)
+
+// KV is a key that was found.
+type KV struct {
+	Key, Value string
+	ModRev     int64
+}
+
+// Op is one call of a client.
+type Op struct {
+	ID, Client   int
+	Kind         Kind
+	Keys         []string
+	Value        string // unique to this operation
+	Expect       int64  // CAS: the modification revision compared with; 0 for an absent key
+	Serializable bool   // a read that may be old
+
+	Call, Return time.Duration
+	Deadline     time.Duration // when its context ended or would have
+	Outcome      Outcome
+	Err          string
+
+	Rev     int64 // the response's revision
+	Applied bool  // CAS: the comparison held
+	Saw     []KV  // what a read found, a CAS that did not apply, or a delete before it
+}
+
+// Event is one committed change.
+type Event struct {
+	Key, Value string
+	Rev        int64
+	Delete     bool
+	Lease      int64
+	Seen       time.Duration // when it was first seen on a path without faults; the commit was not later
+}
+
+// Truth is every committed change from revision First on, in order, without a hole.
+type Truth struct {
+	First, Last int64
+	Events      []Event
+}
+
+// ByKey returns the events of each key, in order.
+func (t *Truth) ByKey() map[string][]Event {
+	m := make(map[string][]Event)
+	for _, e := range t.Events {
+		m[e.Key] = append(m[e.Key], e)
+	}
+	return m
+}
+
+// From returns the events of a range (see Covers) from a revision on.
+func (t *Truth) From(rev int64, scope string) []Event {
+	i := sort.Search(len(t.Events), func(i int) bool { return t.Events[i].Rev >= rev })
+	var list []Event
+	for _, e := range t.Events[i:] {
+		if Covers(scope, e.Key) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// Covers reports whether a scope covers a key: a scope that ends in "/" is a prefix, any
+// other a key.
+func Covers(scope, key string) bool {
+	if strings.HasSuffix(scope, "/") {
+		return strings.HasPrefix(key, scope)
+	}
+	return scope == key
+}
+
+// Step is one response of a watch.
+type Step struct {
+	At         time.Duration
+	Rev        int64 // the header's
+	Created    bool
+	Progress   bool
+	CompactRev int64  // the watch ended since what it needs was compacted up to here
+	Err        string // the watch ended for this reason
+	Events     []WatchEvent
+}
+
+// WatchEvent is an event as a watch delivered it.
+type WatchEvent struct {
+	Event
+	// Prev is what the key was before, if the watch asked for it and it was not
+	// compacted.
+	Prev *KV `json:",omitempty"`
+}
+
+// Watch is one call of Watch and all it delivered.
+type Watch struct {
+	ID, Client int
+	Scope      string
+	Start      int64 // first revision asked for; 0: those after the first step, which is Created
+	Fragments  bool  // events of one revision may come in several responses
+	Slow       bool  // its consumer takes its time
+	Call       time.Duration
+	Return     time.Duration
+	Steps      []Step
+	// Cancelled is when its context was cancelled. A watch that was ended by something
+	// else has it zero.
+	Cancelled time.Duration
+	// Last means that it was cancelled at the end of the run, after all had healed: it
+	// must have delivered everything up to the final revision.
+	Last bool
+}
+
+// Lease is the life of one lease, seen by its holder.
+type Lease struct {
+	ID       int64
+	Client   int
+	Key      string // attached to it
+	TTL      time.Duration
+	Granted  time.Duration // when Grant was called
+	PutRev   int64         // revision of Key; 0 if the write failed
+	Renewals int
+	LastAck  time.Duration // when the last renewal was received
+	// Released is when the holder gave it up itself: cancelled the renewal, or revoked
+	// it. 0: never.
+	Released time.Duration
+	// Told is when the holder learned that the channel of renewals was closed. 0:
+	// never.
+	Told time.Duration
+}
+
+// Touch is a time during which a member was not as it should be.
+type Touch struct {
+	Member   int
+	What     string
+	From, To time.Duration
+}
+
+// Probe is one linearizable read of an independent client at one member.
+type Probe struct {
+	Member       int
+	Call, Return time.Duration
+	OK           bool
+}
+
+// Late is how late a timer of this process fired: what the machine adds to every other
+// delay.
+type Late struct{ At, By time.Duration }
+
+// Lateness holds all of them, by time.
+type Lateness []Late
+
+// Max is the worst lateness of timers that fired from one time to another.
+func (l Lateness) Max(from, to time.Duration) time.Duration {
+	i := sort.Search(len(l), func(i int) bool { return l[i].At >= from })
+	var worst time.Duration
+	for ; i < len(l) && l[i].At-l[i].By <= to; i++ {
+		worst = max(worst, l[i].By)
+	}
+	return worst
+}
+
+// History is all that a run recorded.
+type History struct {
+	Ops         []Op
+	Watches     []Watch
+	Leases      []Lease
+	Truth       Truth
+	Final       int64   // the revision that every watch marked Last must have reached
+	Compactions []int64 // every revision that a compaction was asked for
+	Touches     []Touch
+	Probes      []Probe
+	Lateness    Lateness
+	End         time.Duration
+}
+
+// Mark is the key that holds an operation's value after it took effect.
+func (o *Op) Mark() string {
+	if o.Kind == Delete {
+		return o.Keys[1]
+	}
+	return o.Keys[0]
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	clientv3 "github.com/fairlead-go/fairlead/clientv3"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/chaos/history"
+)
+
+// The keys of the clients. Few are shared by all, so that they compete.
+const (
+	kvScope    = space + "kv/"
+	markScope  = space + "mark/" // what deletes write
+	idleScope  = space + "idle/" // written rarely
+	leaseScope = space + "lease/"
+	sharedKeys = 10
+)
+
+// dial makes a client in its default configuration.
+func dial(endpoints []string) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{
+		Endpoints: endpoints, Username: chaosUser, Password: chaosPasswd,
+		DialTimeout: dialTimeout, Logger: zap.NewNop(),
+	})
+}
+
+// dialTimeout bounds New's waiting for a token.
+const dialTimeout = 5 * time.Second
+
+// worker is one client that calls one operation after the other.
+type worker struct {
+	id        int
+	endpoints []string
+	clock     history.Clock
+	rnd       *rand.Rand
+	think     time.Duration // mean time between two calls
+	reopen    time.Duration // how often the client is replaced by a new one
+
+	client *clientv3.Client // nil while none could be made
+	last   map[string]int64 // modification revision of each key as last seen
+	n      int              // values made
+	opened time.Duration    // when client was made
+	ops    []history.Op
+	closes []time.Duration // how long each Close took
+	errs   []error         // of New and Close
+}
+
+// run makes calls until ctx ends.
+func (w *worker) run(ctx context.Context) {
+	w.last = make(map[string]int64)
+	defer w.close()
+	for ctx.Err() == nil {
+		if w.client == nil || w.clock.Now()-w.opened > w.reopen {
+			w.replace()
+			continue
+		}
+		w.one(ctx)
+		pause(ctx, time.Duration(w.rnd.Int64N(int64(2*w.think))))
+	}
+}
+
+// replace makes a new client; a fault may be on at that time.
+func (w *worker) replace() {
+	w.close()
+	begin := w.clock.Now()
+	c, err := dial(w.endpoints)
+	w.opened = w.clock.Now()
+	if took := w.opened - begin; err != nil && took > dialTimeout+time.Second {
+		w.errs = append(w.errs, fmt.Errorf("New took %v with a dial timeout of %v: %w", took, dialTimeout, err))
+	}
+	if err == nil {
+		w.client = c
+	}
+}
+
+func (w *worker) close() {
+	if w.client == nil {
+		return
+	}
+	begin := w.clock.Now()
+	if err := w.client.Close(); err != nil {
+		w.errs = append(w.errs, fmt.Errorf("Close: %w", err))
+	}
+	w.closes = append(w.closes, w.clock.Now()-begin)
+	w.client = nil
+}
+
+// one makes one call of a random kind.
+func (w *worker) one(ctx context.Context) {
+	w.n++
+	o := history.Op{
+		ID: w.id*1_000_000 + w.n, Client: w.id,
+		Keys: []string{fmt.Sprintf("%s%d", kvScope, w.rnd.IntN(sharedKeys))},
+	}
+	switch p := w.rnd.IntN(100); {
+	case p < 35:
+		o.Kind = history.Get
+	case p < 40:
+		o.Kind, o.Serializable = history.Get, true
+	case p < 45:
+		o.Kind, o.Keys = history.Range, []string{kvScope}
+	case p < 65:
+		o.Kind = history.Put
+	case p < 66:
+		o.Kind, o.Keys[0] = history.Put, idleScope+"key"
+	case p < 75:
+		o.Kind = history.PutAll
+		if other := fmt.Sprintf("%s%d", kvScope, w.rnd.IntN(sharedKeys)); other != o.Keys[0] {
+			o.Keys = append(o.Keys, other)
+		}
+	case p < 80:
+		o.Kind, o.Keys = history.Delete, append(o.Keys, fmt.Sprintf("%s%d", markScope, w.id))
+	default:
+		o.Kind, o.Expect = history.CAS, w.last[o.Keys[0]]
+	}
+	if o.Kind.Writes() {
+		o.Value = fmt.Sprintf("%d-%d", w.id, w.n)
+	}
+	limit := []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second}[w.rnd.IntN(3)]
+	var cctx context.Context
+	var cancel context.CancelFunc
+	if w.rnd.IntN(10) == 0 { // the end by hand, soon enough to hit calls under way
+		cctx, cancel = context.WithCancel(ctx)
+		if w.rnd.IntN(4) == 0 {
+			limit = time.Duration(w.rnd.Int64N(int64(10 * time.Millisecond)))
+		}
+		stop := time.AfterFunc(limit, cancel)
+		defer stop.Stop()
+	} else {
+		cctx, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	o.Call = w.clock.Now()
+	o.Deadline = o.Call + limit
+	err := call(cctx, w.client, &o)
+	o.Return = w.clock.Now()
+	settle(&o, err)
+	if ctx.Err() != nil {
+		o.Deadline = 0 // the run ended, not the call's context
+	}
+	w.learn(&o)
+	w.ops = append(w.ops, o)
+}
+
+// learn remembers revisions for the next comparison.
+func (w *worker) learn(o *history.Op) {
+	if o.Outcome != history.OK || o.Kind == history.Range {
+		return
+	}
+	switch {
+	case o.Kind == history.Delete:
+		w.last[o.Keys[0]] = 0
+	case o.Kind == history.Put, o.Kind == history.PutAll, o.Applied:
+		for _, k := range o.Keys {
+			w.last[k] = o.Rev
+		}
+	case len(o.Saw) > 0:
+		w.last[o.Keys[0]] = o.Saw[0].ModRev
+	default:
+		w.last[o.Keys[0]] = 0
+	}
+}
+
+// settle says how an operation ended.
+func settle(o *history.Op, err error) {
+	o.Outcome = history.OK
+	if err == nil {
+		return
+	}
+	o.Err = err.Error()
+	o.Outcome = history.Failed
+	if o.Kind.Writes() && clientv3.OutcomeUnknown(err) {
+		o.Outcome = history.Unknown
+	}
+}
+
+// call makes the call and takes what it answered.
+func call(ctx context.Context, c *clientv3.Client, o *history.Op) error {
+	key := o.Keys[0]
+	switch o.Kind {
+	case history.Get, history.Range:
+		var opts []clientv3.OpOption
+		if o.Kind == history.Range {
+			opts = append(opts, clientv3.WithPrefix())
+		}
+		if o.Serializable {
+			opts = append(opts, clientv3.WithSerializable())
+		}
+		r, err := c.Get(ctx, key, opts...)
+		if err != nil {
+			return err
+		}
+		o.Rev, o.Saw = r.Header.Revision, kvs(r.Kvs)
+	case history.Put:
+		r, err := c.Put(ctx, key, o.Value)
+		if err != nil {
+			return err
+		}
+		o.Rev = r.Header.Revision
+	case history.PutAll:
+		var ops []clientv3.Op
+		for _, k := range o.Keys {
+			ops = append(ops, clientv3.OpPut(k, o.Value))
+		}
+		r, err := c.Txn(ctx).Then(ops...).Commit()
+		if err != nil {
+			return err
+		}
+		o.Rev = r.Header.Revision
+	case history.Delete:
+		r, err := c.Txn(ctx).Then(clientv3.OpDelete(key, clientv3.WithPrevKV()), clientv3.OpPut(o.Keys[1], o.Value)).Commit()
+		if err != nil {
+			return err
+		}
+		o.Rev, o.Saw = r.Header.Revision, kvs(r.Responses[0].GetResponseDeleteRange().PrevKvs)
+	case history.CAS:
+		r, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", o.Expect)).
+			Then(clientv3.OpPut(key, o.Value)).Else(clientv3.OpGet(key)).Commit()
+		if err != nil {
+			return err
+		}
+		o.Rev, o.Applied = r.Header.Revision, r.Succeeded
+		if !r.Succeeded {
+			o.Saw = kvs(r.Responses[0].GetResponseRange().Kvs)
+		}
+	}
+	return nil
+}
+
+func kvs(list []*mvccpb.KeyValue) []history.KV {
+	var out []history.KV
+	for _, kv := range list {
+		out = append(out, history.KV{Key: string(kv.Key), Value: string(kv.Value), ModRev: kv.ModRevision})
+	}
+	slices.SortFunc(out, func(a, b history.KV) int {
+		if a.Key < b.Key {
+			return -1
+		}
+		return 1
+	})
+	return out
+}

@@ -1,0 +1,92 @@
+// Chaos runs clients against a cluster of three real etcd members while members freeze,
+// die, lose their network and their leader, and checks what the clients were told against
+// what the cluster did.
+//
+//	go run ./chaos -duration 2m           # a new seed, which it prints
+//	go run ./chaos -duration 1m -seed 7   # the faults of an earlier run
+//
+// The faults and the clients' choices are drawn from the seed; what meets what depends on
+// the machine, so a violation may take several runs to come back. Checked are:
+//
+//   - linearizability of every key (porcupine), and over all keys that reads, writes and
+//     revisions agree with what was committed and with the clocks;
+//   - that every watch delivered exactly the committed events of its range, in order, once;
+//   - that no lease is reported alive after it expired, and none lost that could be renewed;
+//   - that calls return when their context ends, every client works again after the last
+//     fault, and no goroutine is left when all are closed.
+//
+// What was committed is recorded by independent watches, one on each member, past the
+// faulty network. The exit status is 1 after a violation, whose history is then written to
+// a file, and 2 if the run itself failed.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/fairlead-go/fairlead/chaos/schedule"
+)
+
+// overrun is how long after its end a run may go on: healing, the last deliveries and the
+// checks are bounded by less. Beyond it something hangs, and all stacks are printed.
+const overrun = 5 * time.Minute
+
+func main() {
+	length := flag.Duration("duration", 2*time.Minute, "how long the faults go on")
+	seed := flag.Uint64("seed", 0, "what faults and calls are drawn from; 0: a new one")
+	file := flag.String("timeline", "", "where to write the history of a failed run; empty: chaos-SEED.jsonl in the directory for temporary files")
+	flag.Parse()
+	if *seed == 0 {
+		*seed = uint64(rand.Uint32()) + 1
+	}
+	if *file == "" {
+		*file = filepath.Join(os.TempDir(), fmt.Sprintf("chaos-%d.jsonl", *seed))
+	}
+	os.Exit(chaos(*seed, *length, *file))
+}
+
+func chaos(seed uint64, length time.Duration, file string) int {
+	faults := schedule.Draw(seed, length, members)
+	fmt.Printf("chaos: seed %d, %v, %d faults:\n", seed, length, len(faults))
+	for _, f := range faults {
+		fmt.Println(" ", f)
+	}
+	hung := time.AfterFunc(length+overrun, func() {
+		buf := make([]byte, 16<<20)
+		fmt.Printf("FAILED: seed %d: the run hangs\n%s\n", seed, buf[:runtime.Stack(buf, true)])
+		os.Exit(1)
+	})
+	defer hung.Stop()
+	r, err := run(seed, length, faults)
+	if err != nil {
+		fmt.Printf("chaos: seed %d: the run failed: %v\n", seed, err)
+		return 2
+	}
+	r.print(os.Stdout)
+	for _, err := range r.trouble {
+		fmt.Printf("chaos: seed %d: the run failed: %v\n", seed, err)
+	}
+	if len(r.violations) == 0 && len(r.trouble) == 0 {
+		fmt.Printf("\nPASSED: seed %d\n", seed)
+		return 0
+	}
+	if err := r.timeline(file, faults); err != nil {
+		fmt.Println("chaos: the timeline:", err)
+	} else {
+		fmt.Println("timeline:", file)
+	}
+	if len(r.violations) == 0 {
+		return 2
+	}
+	const shown = 20
+	fmt.Printf("\nFAILED: seed %d: %d violations\n", seed, len(r.violations))
+	for _, v := range r.violations[:min(shown, len(r.violations))] {
+		fmt.Println(" -", v)
+	}
+	return 1
+}

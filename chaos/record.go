@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/chaos/history"
+)
+
+// recorder collects every committed change through one watch per member, each on a direct
+// connection, from the first revision on. They have to agree; together they see what each
+// one misses while its member is down, and compactions stay below what they have seen.
+type recorder struct {
+	admin *admin
+	clock history.Clock
+
+	mu     sync.Mutex
+	byRev  map[int64][]history.Event // guarded by mu
+	next   int64                     // guarded by mu; all revisions below it are in byRev
+	differ []string                  // guarded by mu; where members disagree
+}
+
+// firstRevision is that of the first change of a new cluster: its empty store is at 1.
+const firstRevision = 2
+
+func newRecorder(a *admin, clock history.Clock) *recorder {
+	return &recorder{admin: a, clock: clock, byRev: make(map[int64][]history.Event), next: firstRevision}
+}
+
+// follow records what a member commits until ctx ends.
+func (r *recorder) follow(ctx context.Context, member int) {
+	for next := int64(firstRevision); ctx.Err() == nil; {
+		next = r.stream(ctx, member, next)
+		r.admin.forget(member)
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// stream records from one stream until it ends and returns where the following one has to
+// begin.
+func (r *recorder) stream(ctx context.Context, member int, next int64) int64 {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lctx, done := context.WithTimeout(ctx, 2*time.Second)
+	_, err := r.admin.login(lctx, member)
+	done()
+	if err != nil {
+		return next
+	}
+	tctx, err := r.admin.login(ctx, member) // the token is there
+	if err != nil {
+		return next
+	}
+	s, err := pb.NewWatchClient(r.admin.conns[member]).Watch(tctx, grpc.MaxCallRecvMsgSize(256<<20))
+	if err != nil {
+		return next
+	}
+	req := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
+		Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: next,
+	}}}
+	if s.Send(req) != nil {
+		return next
+	}
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return next
+		}
+		if m.CompactRevision > next {
+			return m.CompactRevision // the others have seen what is missing
+		}
+		if m.Canceled {
+			return next
+		}
+		now := r.clock.Now()
+		for len(m.Events) > 0 {
+			rev := m.Events[0].Kv.ModRevision
+			var l []history.Event
+			for len(m.Events) > 0 && m.Events[0].Kv.ModRevision == rev {
+				e := m.Events[0]
+				l = append(l, history.Event{
+					Key: string(e.Kv.Key), Value: string(e.Kv.Value), Rev: rev, Lease: e.Kv.Lease,
+					Delete: e.Type == mvccpb.Event_DELETE, Seen: now,
+				})
+				m.Events = m.Events[1:]
+			}
+			r.add(member, l)
+			next = rev + 1
+		}
+	}
+}
+
+func (r *recorder) add(member int, l []history.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rev := l[0].Rev
+	if old, ok := r.byRev[rev]; ok {
+		same := slices.Clone(l)
+		for i := range same {
+			same[i].Seen = old[min(i, len(old)-1)].Seen
+		}
+		if !reflect.DeepEqual(old, same) {
+			r.differ = append(r.differ, fmt.Sprintf("m%d says of revision %d: %v, another member: %v", member, rev, same, old))
+		}
+		return
+	}
+	r.byRev[rev] = l
+	for r.byRev[r.next] != nil {
+		r.next++
+	}
+}
+
+// reached is the revision up to which all is recorded.
+func (r *recorder) reached() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next - 1
+}
+
+// await waits until everything up to a revision is recorded.
+func (r *recorder) await(ctx context.Context, rev int64) error {
+	for r.reached() < rev {
+		if ctx.Err() != nil {
+			return fmt.Errorf("recorded up to revision %d of %d: %w", r.reached(), rev, ctx.Err())
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
+	return nil
+}
+
+func (r *recorder) truth() (history.Truth, []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := history.Truth{First: firstRevision, Last: r.next - 1}
+	for rev := int64(firstRevision); rev < r.next; rev++ {
+		t.Events = append(t.Events, r.byRev[rev]...)
+	}
+	return t, r.differ
+}
+
+// probe asks each member for a linearizable read again and again, to know which of them
+// could have served the clients. It has no token: the member asks the leader how far the
+// log is before it refuses that, so a refusal shows that there is a quorum.
+func (r *recorder) probe(ctx context.Context, member int) []history.Probe {
+	var list []history.Probe
+	for ctx.Err() == nil {
+		p := history.Probe{Member: member, Call: r.clock.Now()}
+		pctx, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := pb.NewKVClient(r.admin.conns[member]).Range(pctx, &pb.RangeRequest{Key: []byte(space)})
+		cancel()
+		switch status.Code(err) {
+		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		default:
+			p.OK = true
+		}
+		p.Return = r.clock.Now()
+		list = append(list, p)
+		pause(ctx, 200*time.Millisecond)
+	}
+	return list
+}
+
+// lateness measures how late timers of this process fire.
+func lateness(ctx context.Context, clock history.Clock) history.Lateness {
+	const every, noted = 5 * time.Millisecond, 3 * time.Millisecond
+	var list history.Lateness
+	t := time.NewTimer(every)
+	defer t.Stop()
+	for due := clock.Now() + every; ; {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return list
+		}
+		now := clock.Now()
+		if by := now - due; by > noted {
+			list = append(list, history.Late{At: now, By: by})
+		}
+		due = now + every
+		t.Reset(every)
+	}
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

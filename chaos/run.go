@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	clientv3 "github.com/fairlead-go/fairlead/clientv3"
+
+	"github.com/fairlead-go/fairlead/chaos/check"
+	"github.com/fairlead-go/fairlead/chaos/history"
+	"github.com/fairlead-go/fairlead/chaos/schedule"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+const (
+	members = 3
+	workers = 4
+	// think is the mean time between two calls of a worker: some 200 calls a second in
+	// all leave two cores enough for the servers.
+	think = 15 * time.Millisecond
+	// holders is how many leases each lease client holds.
+	holders = 5
+	// tokenTTL is the server's, in seconds: shorter than most faults.
+	tokenTTL = 4
+	// tail is how long the clients go on after everything is healed.
+	tail = 3 * time.Second
+	// deliverTimeout is how long watches may take to deliver the last event.
+	deliverTimeout = 15 * time.Second
+	// closeMax is what closing a client may take, on any machine.
+	closeMax = 10 * time.Second
+	// leakGrace is how long goroutines may take to end after Close: they may be in the middle
+	// of a last call.
+	leakGrace = 5 * time.Second
+	// linearLimit bounds the search per key.
+	linearLimit = 30 * time.Second
+)
+
+// result is what a run gives.
+type result struct {
+	history    history.History
+	violations []check.Violation
+	trouble    []error // of the harness itself: nothing was proved
+	struck     map[schedule.Kind]int
+	refused    map[schedule.Kind]int
+
+	watch        check.WatchReport
+	lease        check.LeaseReport
+	deadline     check.DeadlineReport
+	closes       []time.Duration
+	failedGrants int
+	healed       time.Duration
+	checking     time.Duration
+}
+
+// crew is everything that runs against the cluster.
+type crew struct {
+	workers  []*worker
+	watchers []*watcher
+	holders  []*holder
+	clients  []*clientv3.Client // of watchers and holders
+
+	whole     atomic.Bool // nothing will be committed any more that watches need not deliver
+	unwatch   context.CancelFunc
+	following sync.WaitGroup
+}
+
+// run is one run of the chaos test.
+func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result, err error) {
+	c, err := etcdtest.StartMain(etcdtest.Options{Members: members, Proxied: true, PeerProxied: true, Args: []string{
+		fmt.Sprintf("--auth-token-ttl=%d", tokenTTL),
+		"--bcrypt-cost=4", // logins are frequent here and shall not cost a core
+	}})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	clock := history.NewClock()
+	r = &result{}
+	a, err := newAdmin(c)
+	if err != nil {
+		return nil, err
+	}
+	ectx, done := context.WithTimeout(context.Background(), 10*time.Second)
+	err = a.enable(ectx)
+	done()
+	if err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	rec := newRecorder(a, clock)
+
+	// Observers outlive everything else.
+	octx, stopObserving := context.WithCancel(context.Background())
+	defer stopObserving()
+	var observers sync.WaitGroup
+	probes := make([][]history.Probe, members)
+	for m := range members {
+		observers.Go(func() { rec.follow(octx, m) })
+		observers.Go(func() { probes[m] = rec.probe(octx, m) })
+	}
+	observers.Go(func() { r.history.Lateness = lateness(octx, clock) })
+
+	s := &striker{
+		cluster: c, admin: a, rec: rec, clock: clock,
+		counts: make(map[schedule.Kind]int), refused: make(map[schedule.Kind]int),
+	}
+	crew, err := assemble(c.Endpoints(), seed, clock, rec)
+	if err == nil {
+		r.play(crew, s, faults, length)
+		r.finish(crew, a, rec)
+	} else {
+		r.trouble = append(r.trouble, err)
+	}
+	r.disband(crew)
+	stopObserving()
+	observers.Wait()
+	r.trouble = append(r.trouble, a.close())
+	r.violations = append(r.violations, check.Leaks(leakGrace)...)
+	r.collect(crew, s, rec, probes, clock)
+	begin := time.Now()
+	r.judge()
+	r.checking = time.Since(begin)
+	r.trouble = slices.DeleteFunc(r.trouble, func(e error) bool { return e == nil })
+	return r, nil
+}
+
+// assemble makes the clients while the cluster is whole.
+func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorder) (*crew, error) {
+	c := &crew{}
+	random := func(id int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(id))) }
+	for id := 1; id <= workers; id++ {
+		c.workers = append(c.workers, &worker{
+			id: id, endpoints: endpoints, clock: clock, rnd: random(id), think: think,
+			reopen: time.Duration(13+5*id) * time.Second, // not all at once
+		})
+	}
+	client := func() (*clientv3.Client, error) {
+		cl, err := dial(endpoints)
+		if err == nil {
+			c.clients = append(c.clients, cl)
+		}
+		return cl, err
+	}
+	id := 10
+	for _, scopes := range [][]watcher{
+		{{scope: kvScope}, {scope: space}, {scope: kvScope + "3"}, {scope: kvScope, short: true}, {scope: idleScope}},
+		{{scope: kvScope, slow: 300 * time.Millisecond}, {scope: leaseScope}, {scope: space, short: true}, {scope: kvScope + "0", short: true}},
+		{{scope: idleScope}}, // a client that does nothing else, so that its token expires
+	} {
+		cl, err := client()
+		if err != nil {
+			return c, err
+		}
+		number := id
+		for i := range scopes {
+			c.watchers = append(c.watchers, &watcher{
+				id: id, client: number, cli: cl, clock: clock, rec: rec, rnd: random(id),
+				scope: scopes[i].scope, short: scopes[i].short, slow: scopes[i].slow,
+			})
+			id++
+		}
+	}
+	for range 2 {
+		cl, err := client()
+		if err != nil {
+			return c, err
+		}
+		number := id
+		for range holders {
+			c.holders = append(c.holders, &holder{id: id, client: number, cli: cl, clock: clock, rnd: random(id)})
+			id++
+		}
+	}
+	return c, nil
+}
+
+// play runs the workload and the faults, heals, and lets the workload go on for a while.
+// Watches are left open for finish.
+func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.Duration) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var busy, striking sync.WaitGroup
+	for _, w := range c.workers {
+		busy.Go(func() { w.run(ctx) })
+	}
+	for _, h := range c.holders {
+		busy.Go(func() { h.run(ctx) })
+	}
+	c.follow()
+	// The schedule counts from here.
+	begin := s.clock.Now()
+	s.stopAt = begin + length - schedule.Calm
+	faults = slices.Clone(faults)
+	for i := range faults {
+		faults[i].At += begin
+	}
+	striking.Go(func() { s.run(ctx, faults) })
+	pause(ctx, length)
+	striking.Wait()
+	r.trouble = append(r.trouble, s.heal(ctx))
+	r.healed = s.clock.Now()
+	pause(ctx, tail)
+	stop()
+	busy.Wait()
+}
+
+// follow starts the watchers.
+func (c *crew) follow() {
+	var ctx context.Context
+	ctx, c.unwatch = context.WithCancel(context.Background())
+	for _, w := range c.watchers {
+		c.following.Go(func() { w.run(ctx, &c.whole) })
+	}
+}
+
+// finish writes a last event into every scope, waits until the watches have delivered it,
+// and until the recorder has seen all that they have.
+func (r *result) finish(c *crew, a *admin, rec *recorder) {
+	defer c.following.Wait()
+	defer c.unwatch()
+	ctx, done := context.WithTimeout(context.Background(), deliverTimeout)
+	defer done()
+	last := make(map[string]int64) // revision of the last event by key
+	for _, w := range c.watchers {
+		key := w.scope
+		if key[len(key)-1] == '/' {
+			key += "end"
+		}
+		if last[key] != 0 {
+			continue
+		}
+		err := a.any(ctx, func(ctx context.Context, cc *grpc.ClientConn) error {
+			p, err := pb.NewKVClient(cc).Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte("the end")})
+			if err == nil {
+				last[key] = p.Header.Revision
+			}
+			return err
+		})
+		if err != nil {
+			r.trouble = append(r.trouble, fmt.Errorf("the last write: %w", err))
+			return
+		}
+		r.history.Final = last[key]
+	}
+	for _, w := range c.watchers {
+		target := int64(0)
+		for key, rev := range last {
+			if history.Covers(w.scope, key) {
+				target = max(target, rev)
+			}
+		}
+		for !w.short && w.reached.Load() < target && ctx.Err() == nil {
+			pause(ctx, 10*time.Millisecond)
+		}
+	}
+	c.whole.Store(true)
+	c.unwatch()
+	c.following.Wait()
+	rctx, stop := context.WithTimeout(context.Background(), deliverTimeout)
+	defer stop()
+	rev, err := a.revision(rctx)
+	r.trouble = append(r.trouble, err, rec.await(rctx, rev))
+}
+
+// disband closes the clients.
+func (r *result) disband(c *crew) {
+	for _, cl := range c.clients {
+		begin := time.Now()
+		if err := cl.Close(); err != nil {
+			r.violations = append(r.violations, check.Violation{Check: "close", Text: err.Error()})
+		}
+		r.closes = append(r.closes, time.Since(begin))
+	}
+	for _, w := range c.workers {
+		r.closes = append(r.closes, w.closes...)
+		for _, err := range w.errs {
+			r.violations = append(r.violations, check.Violation{Check: "close", Text: err.Error()})
+		}
+	}
+	if d := slices.Max(append(r.closes, 0)); d > closeMax {
+		r.violations = append(r.violations, check.Violation{Check: "close", Text: fmt.Sprintf("closing a client took %v", d)})
+	}
+}
+
+// collect puts the history together.
+func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.Probe, clock history.Clock) {
+	h := &r.history
+	h.End = clock.Now()
+	for _, w := range c.workers {
+		h.Ops = append(h.Ops, w.ops...)
+	}
+	for _, l := range c.holders {
+		h.Ops, h.Leases = append(h.Ops, l.ops...), append(h.Leases, l.leases...)
+		r.failedGrants += l.grants
+	}
+	for _, w := range c.watchers {
+		h.Watches = append(h.Watches, w.watches...)
+	}
+	for _, p := range probes {
+		h.Probes = append(h.Probes, p...)
+	}
+	slices.SortStableFunc(h.Ops, func(a, b history.Op) int { return int(a.Call - b.Call) })
+	h.Touches, h.Compactions = s.touches, s.compactions
+	r.struck, r.refused = s.counts, s.refused
+	r.trouble = append(r.trouble, s.problems...)
+	var differ []string
+	h.Truth, differ = rec.truth()
+	for _, d := range differ {
+		r.violations = append(r.violations, check.Violation{Check: "truth", Text: "members disagree: " + d})
+	}
+	// A key whose write ended unknown may be there all the same.
+	written := make(map[string]int64)
+	for _, e := range h.Truth.Events {
+		if !e.Delete {
+			written[e.Key] = e.Rev
+		}
+	}
+	for i := range h.Leases {
+		h.Leases[i].PutRev = written[h.Leases[i].Key]
+	}
+}
+
+// judge runs the checkers.
+func (r *result) judge() {
+	h := &r.history
+	add := func(v []check.Violation) { r.violations = append(r.violations, v...) }
+	add(check.Whole(&h.Truth))
+	add(check.Order(h.Ops, &h.Truth))
+	var called []history.Op // by the workers
+	for _, o := range h.Ops {
+		if o.Client <= workers {
+			called = append(called, o)
+		}
+	}
+	add(check.Linear(h.Ops, &h.Truth, kvScope, h.End, linearLimit))
+	add(check.Recovered(called, r.healed))
+	var v []check.Violation
+	r.watch, v = check.Watches(h.Watches, &h.Truth, h.Final, h.Compactions)
+	add(v)
+	r.lease, v = check.Leases(h.Leases, &h.Truth, h.Probes, h.Touches, h.Lateness)
+	add(v)
+	r.deadline, v = check.Deadlines(h.Ops, h.Lateness)
+	add(v)
+}

@@ -1,0 +1,172 @@
+// Package schedule draws the faults of a run from a seed: the same seed and duration
+// give the same schedule.
+//
+// There are two lanes. Faults of members come one after the other with pauses between,
+// so that the cluster also gets its breath back; what an operator does (moving the
+// leader, defragmenting, compacting, changing roles) happens at any time, also during
+// them. Each lane deals its kinds from a shuffled deck, so a run of a minute meets all of
+// them whatever the seed.
+package schedule
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Kind is what happens.
+type Kind string
+
+const (
+	Freeze    Kind = "freeze"     // the process is stopped, and thawed
+	Kill      Kind = "kill"       // the process is killed, and restarted
+	Terminate Kind = "terminate"  // the process is asked to end, and restarted
+	BlackHole Kind = "black hole" // no byte between clients and the member
+	Mute      Kind = "mute"       // requests arrive, answers do not
+	Cut       Kind = "cut"        // connections are closed, new ones refused
+	Reset     Kind = "reset"      // connections are reset, new ones accepted; repeated
+	Slow      Kind = "slow"       // every byte between clients and the member is delayed
+	Partition Kind = "partition"  // nothing between the member and its peers
+
+	MoveLeader Kind = "move leader"
+	Defragment Kind = "defragment"
+	Compact    Kind = "compact"
+	Roles      Kind = "change roles" // makes all tokens old
+)
+
+var (
+	memberKinds   = []Kind{Freeze, Kill, BlackHole, Partition, Cut, Slow, Mute, Terminate, Reset}
+	operatorKinds = []Kind{Compact, MoveLeader, Defragment, Compact, Roles}
+)
+
+// Scope is whom a fault of members hits.
+type Scope string
+
+const (
+	One    Scope = "member" // the member with the number
+	Leader Scope = "leader" // who leads at that time
+	Two    Scope = "all but"
+	All    Scope = "all"
+)
+
+const (
+	// Warm is the time without faults at the start.
+	Warm = time.Second
+	// Calm is the time without faults at the end, before the final healing.
+	Calm = time.Second
+
+	minPause, maxPause = 300 * time.Millisecond, 2500 * time.Millisecond
+	// minLength is above what it takes to suspect a member, maxLength above the TTL of
+	// leases and tokens.
+	minLength, maxLength = 500 * time.Millisecond, 7 * time.Second
+	// Whole-cluster faults are rarer but may last as long.
+	minOperator, maxOperator = 700 * time.Millisecond, 3 * time.Second
+)
+
+// Fault is one entry.
+type Fault struct {
+	At, For time.Duration // For is zero for what an operator does
+	Kind    Kind
+	Scope   Scope
+	Member  int           // for One and Two, and for Defragment and MoveLeader
+	Delay   time.Duration // Slow: each way
+	Keep    int64         // Compact: how many revisions to keep
+}
+
+func (f Fault) String() string {
+	s := fmt.Sprintf("%7.1f s  %-12s", f.At.Seconds(), f.Kind)
+	switch f.Kind {
+	case Compact:
+		return s + fmt.Sprintf("  keep %d revisions", f.Keep)
+	case Roles:
+		return s
+	case MoveLeader, Defragment:
+		return s + fmt.Sprintf("  m%d", f.Member)
+	}
+	switch f.Scope {
+	case One, Two:
+		s += fmt.Sprintf("  %s m%d", f.Scope, f.Member)
+	default:
+		s += "  " + string(f.Scope)
+	}
+	s += fmt.Sprintf(", %.1f s", f.For.Seconds())
+	if f.Kind == Slow {
+		s += fmt.Sprintf(", %d ms each way", f.Delay.Milliseconds())
+	}
+	return s
+}
+
+// Of reports whether the fault is one of members, as opposed to something that an
+// operator does.
+func (f Fault) Of() bool { return f.For > 0 }
+
+// Draw draws the faults of a run for a cluster of members, ordered by time. No fault
+// begins before Warm or ends after duration less Calm.
+func Draw(seed uint64, duration time.Duration, members int) []Fault {
+	d := &drawer{rnd: rand.New(rand.NewPCG(seed, 0x6661756c7473)), members: members}
+	end := duration - Calm
+	var list []Fault
+	deal := d.deck(memberKinds)
+	for at := Warm; ; {
+		f := d.fault(deal())
+		f.At, f.For = at, min(f.For, end-at)
+		if f.For < minLength {
+			break
+		}
+		list = append(list, f)
+		at += f.For + d.between(minPause, maxPause)
+	}
+	deal = d.deck(operatorKinds)
+	for at := Warm + d.between(0, maxOperator); at < end; at += d.between(minOperator, maxOperator) {
+		f := Fault{At: at, Kind: deal(), Member: d.rnd.IntN(members)}
+		if f.Kind == Compact {
+			f.Keep = []int64{0, 10, 100, 1000}[d.rnd.IntN(4)]
+		}
+		list = append(list, f)
+	}
+	slices.SortStableFunc(list, func(a, b Fault) int { return int(a.At - b.At) })
+	return list
+}
+
+type drawer struct {
+	rnd     *rand.Rand
+	members int
+}
+
+// between draws whole milliseconds, so that the printed schedule is short and exact.
+func (d *drawer) between(lo, hi time.Duration) time.Duration {
+	return lo + time.Duration(d.rnd.Int64N(int64((hi-lo)/time.Millisecond)+1))*time.Millisecond
+}
+
+// deck deals all kinds in a random order, again and again.
+func (d *drawer) deck(kinds []Kind) func() Kind {
+	var left []Kind
+	return func() Kind {
+		if len(left) == 0 {
+			left = slices.Clone(kinds)
+			d.rnd.Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
+		}
+		k := left[0]
+		left = left[1:]
+		return k
+	}
+}
+
+func (d *drawer) fault(k Kind) Fault {
+	f := Fault{Kind: k, Member: d.rnd.IntN(d.members), For: d.between(minLength, maxLength)}
+	switch p := d.rnd.IntN(100); {
+	case p < 45:
+		f.Scope = One
+	case p < 80:
+		f.Scope = Leader
+	case p < 90:
+		f.Scope = Two
+	default:
+		f.Scope = All
+	}
+	if k == Slow {
+		f.Delay = d.between(10*time.Millisecond, 300*time.Millisecond)
+	}
+	return f
+}
