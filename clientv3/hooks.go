@@ -58,19 +58,25 @@ type StreamInfo struct {
 type LeaseEvent int
 
 const (
-	LeaseGranted LeaseEvent = iota + 1 // by Grant
-	LeaseRenewed                       // a renewal was acknowledged
-	LeaseLost                          // it expired, was revoked elsewhere, or could not be renewed in time
-	LeaseEnded                         // its renewal ended as asked for: revoked, context ended, client closed
+	LeaseGranted  LeaseEvent = iota + 1 // by Grant
+	LeaseRenewed                        // a renewal was acknowledged
+	LeaseAtRisk                         // a renewal was not acknowledged as it should have been; it is tried elsewhere
+	LeaseRestored                       // a renewal was acknowledged, after LeaseAtRisk
+	LeaseLost                           // it expired, was revoked elsewhere, or could not be renewed in time
+	LeaseEnded                          // its renewal ended as asked for: revoked, context ended, client closed
 )
 
-// String returns "granted", "renewed", "lost" or "ended".
+// String returns "granted", "renewed", "at risk", "restored", "lost" or "ended".
 func (e LeaseEvent) String() string {
 	switch e {
 	case LeaseGranted:
 		return "granted"
 	case LeaseRenewed:
 		return "renewed"
+	case LeaseAtRisk:
+		return "at risk"
+	case LeaseRestored:
+		return "restored"
 	case LeaseLost:
 		return "lost"
 	case LeaseEnded:

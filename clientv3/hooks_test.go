@@ -186,3 +186,44 @@ func TestLostLeaseIsRevoked(t *testing.T) {
 		t.Errorf("the key of the lost lease: %v, %v", got, err)
 	}
 }
+
+// The member that renewals go to freezes: the owner hears of the danger, and that it
+// has passed.
+func TestLeaseAtRiskAndRestored(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	r := &recorder{}
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: r.hooks()})
+	ctx := ctxFor(t, 2*long)
+	g, err := c.Grant(ctx, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch, err := c.KeepAlive(ctx, g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ch
+	on := ""
+	await(t, "the stream's member is known", has(r, &r.streams, func(s clientv3.StreamInfo) bool {
+		if s.Service == "Lease" && !s.Ended {
+			on = s.Member
+		}
+		return on != ""
+	}))
+	for _, m := range cl.Members() {
+		if m.Endpoint != on {
+			continue
+		}
+		if err := m.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		defer m.Thaw()
+	}
+	for _, e := range []clientv3.LeaseEvent{clientv3.LeaseAtRisk, clientv3.LeaseRestored} {
+		await(t, "the lease is "+e.String(), has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == g.ID && l.Event == e }))
+	}
+	if has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.Event == clientv3.LeaseLost })() {
+		t.Error("the lease was lost")
+	}
+}

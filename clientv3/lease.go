@@ -281,14 +281,19 @@ func (l *lessor) Close() error {
 // leaseSink carries renewals into the user's channel. The engine calls it from one
 // goroutine at a time.
 type leaseSink struct {
-	id LeaseID
-	l  *lessor
-	ch chan *LeaseKeepAliveResponse
+	id   LeaseID
+	l    *lessor
+	ch   chan *LeaseKeepAliveResponse
+	risk bool // the hook has been told that the lease is in danger
 }
 
 func (s *leaseSink) Renewed(r *pb.LeaseKeepAliveResponse) {
 	resp := &LeaseKeepAliveResponse{ResponseHeader: r.Header, ID: LeaseID(r.ID), TTL: r.TTL}
-	s.l.c.observeLease(LeaseInfo{ID: resp.ID, Event: LeaseRenewed, TTL: r.TTL})
+	event := LeaseRenewed
+	if s.risk {
+		s.risk, event = false, LeaseRestored
+	}
+	s.l.c.observeLease(LeaseInfo{ID: resp.ID, Event: event, TTL: r.TTL})
 	for {
 		select {
 		case s.ch <- resp:
@@ -300,6 +305,11 @@ func (s *leaseSink) Renewed(r *pb.LeaseKeepAliveResponse) {
 		default:
 		}
 	}
+}
+
+func (s *leaseSink) AtRisk() {
+	s.risk = true
+	s.l.c.observeLease(LeaseInfo{ID: s.id, Event: LeaseAtRisk})
 }
 
 func (s *leaseSink) Ended(why lease.Reason, err error) {

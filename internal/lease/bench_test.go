@@ -41,6 +41,8 @@ func (s *countSink) Renewed(*pb.LeaseKeepAliveResponse) {
 		s.renewed <- struct{}{}
 	}
 }
+func (s *countSink) AtRisk() {}
+
 func (s *countSink) Ended(Reason, error) {}
 
 func echoEngine() *Engine {

@@ -47,6 +47,7 @@ type lease struct {
 	timer int32 // index in core.timers
 	queue int32 // index in core.queue; -1: not queued
 	state state
+	risk  bool  // the keeps have been told that it is in danger, and not that it is out
 	keeps *keep // who is told; nil once ended
 }
 
@@ -73,6 +74,7 @@ const (
 	actSend                   // send a renewal of id on st
 	actShut                   // cancel st's context
 	actRenewed                // tell all keeps of l about resp
+	actAtRisk                 // tell all keeps of l that it is in danger
 	actEnded                  // tell k that it ended: reason, err
 	actArm                    // tick at time at
 	actNote                   // log

@@ -140,6 +140,12 @@ func (e *Engine) run() {
 					k.host.sink.Renewed(a.resp)
 				}
 			}
+		case actAtRisk:
+			for k := a.l.keeps; k != nil; k = k.next {
+				if k.host.sink != nil {
+					k.host.sink.AtRisk()
+				}
+			}
 		case actEnded:
 			e.ended(a.k, a.reason, a.err)
 		case actArm:

@@ -138,6 +138,8 @@ func (s *fakeSink) Renewed(*pb.LeaseKeepAliveResponse) {
 	}
 }
 
+func (s *fakeSink) AtRisk() {}
+
 func (s *fakeSink) Ended(r Reason, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

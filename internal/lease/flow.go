@@ -320,9 +320,15 @@ func (c *core) fatal(out []pending, live bool, err error) {
 // retire takes a broken stream out of use; what was outstanding is queued again.
 func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.shut(st)
+	if c.row == 0 && !c.anyLive() { // later ones are told when they are queued
+		for _, l := range c.queue.items {
+			c.endanger(l)
+		}
+	}
 	for _, p := range st.out {
 		if p.l.state == outstanding {
 			c.enqueue(p.l)
+			c.endanger(p.l)
 		}
 	}
 	st.out = nil

@@ -103,6 +103,10 @@ type Sink interface {
 	// Renewed passes on an acknowledged renewal, never after Ended. Sinks of one
 	// lease share the response and must not change it.
 	Renewed(*pb.LeaseKeepAliveResponse)
+	// AtRisk is called when a renewal was not acknowledged as it should have been and is
+	// tried elsewhere: the lease lives, but for how long depends on that. Once until the
+	// next Renewed, which says that it is out of danger.
+	AtRisk()
 	// Ended is called exactly once: with the reason of the loss, or with Cancelled
 	// and the context's error when the caller's context ended first. err is nil
 	// where the reason says it all.

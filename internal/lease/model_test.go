@@ -96,6 +96,12 @@ func (m *model) run() {
 				mk.renewed++
 				mk.last = m.now
 			}
+		case actAtRisk:
+			for k := a.l.keeps; k != nil; k = k.next {
+				if mk := m.byKeep[k]; mk.ended > 0 {
+					m.t.Fatalf("keep of %d at risk after its end", mk.id)
+				}
+			}
 		case actEnded:
 			mk := m.byKeep[a.k]
 			mk.ended++

@@ -9,6 +9,7 @@ package lease
 // says: the loss is reported instead.
 
 import (
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -56,6 +57,21 @@ func (c *core) enqueue(l *lease) {
 	l.state = queued
 	c.queue.push(l)
 	c.setTimer(l, l.deadline)
+	if c.row > 0 && !c.anyLive() { // the last stream failed, and the next is not there yet
+		c.endanger(l)
+	}
+}
+
+func (c *core) anyLive() bool {
+	return slices.ContainsFunc(c.streams, func(st *stream) bool { return st.live })
+}
+
+// endanger tells the keeps of l that its renewal does not go as it should.
+func (c *core) endanger(l *lease) {
+	if !l.risk {
+		l.risk = true
+		c.do(action{kind: actAtRisk, l: l})
+	}
 }
 
 func (c *core) setTimer(l *lease, at time.Duration) {
@@ -111,7 +127,7 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 			c.end(l, Unreachable, nil)
 			break
 		}
-		l.state = waiting
+		l.state, l.risk = waiting, false
 		c.setTimer(l, c.renewAt(now, l, p.sent))
 		c.do(action{kind: actRenewed, l: l, resp: resp})
 	}

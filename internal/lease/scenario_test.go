@@ -34,7 +34,8 @@ type driver struct {
 	names   map[*keep]string
 	streams map[string]*stream
 	out     []string
-	sends   []int64 // renewals of the last stream that have not been printed
+	risks   []string // names of keeps at risk, to be printed on one line
+	sends   []int64  // renewals of the last stream that have not been printed
 	sendsOn string
 	sentAt  time.Duration
 }
@@ -169,7 +170,7 @@ func (d *driver) flush() {
 
 func (d *driver) run() {
 	k := d.core
-	for _, a := range k.acts {
+	for i, a := range k.acts {
 		switch a.kind {
 		case actOpen:
 			s := fmt.Sprintf("s%d", a.st.seq)
@@ -195,6 +196,22 @@ func (d *driver) run() {
 			}
 			slices.Sort(names)
 			d.say("renewed %s ttl=%d", strings.Join(names, ","), a.resp.TTL)
+		case actAtRisk:
+			var names []string
+			for p := a.l.keeps; p != nil; p = p.next {
+				names = append(names, d.names[p])
+			}
+			d.risks = append(d.risks, names...)
+			if i+1 < len(k.acts) && k.acts[i+1].kind == actAtRisk {
+				continue // all on one line
+			}
+			slices.Sort(d.risks)
+			if n := len(d.risks); n > 8 {
+				d.say("at risk %d", n)
+			} else {
+				d.say("at risk %s", strings.Join(d.risks, ","))
+			}
+			d.risks = nil
 		case actEnded:
 			line := fmt.Sprintf("ended %s: %s", d.names[a.k], a.reason)
 			if a.err != nil {
