@@ -2,8 +2,10 @@ package clientv3_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -263,4 +265,72 @@ func TestNamesAreResolvedAgain(t *testing.T) {
 		_, err := c.Put(ctxFor(t, long), "k", "v")
 		return err == nil
 	})
+}
+
+// A member is set back to an old copy of its data, as from a backup: what watches
+// have seen has not happened any more. An ordinary watch says so, a resuming one
+// delivers the difference.
+func TestRestoredBackup(t *testing.T) {
+	t.Parallel()
+	m := etcdtest.Start(t, etcdtest.Options{}).Members()[0]
+	c := dial(t, clientv3.Config{Endpoints: []string{m.Endpoint}})
+	ctx := ctxFor(t, 3*long)
+	put := func(k, v string) {
+		t.Helper()
+		await(t, "a put succeeds", func() bool { _, err := c.Put(ctx, k, v); return err == nil })
+	}
+	restart := func() {
+		t.Helper()
+		if err := m.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.WaitReady(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("k/old", "1")
+	m.Terminate()
+	backup := t.TempDir()
+	if err := os.CopyFS(backup, os.DirFS(m.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	restart()
+	w := clientv3.NewResumingWatcher(c, c)
+	defer w.Close()
+	plain := c.Watch(ctx, "k/", clientv3.WithPrefix())
+	resuming := w.Watch(ctx, "k/", clientv3.WithPrefix())
+	have := picture{"k/old": "1"}
+	for i := range 20 {
+		put(fmt.Sprint("k/", i), "v")
+	}
+	for len(have) < 21 {
+		have.apply(next(t, resuming))
+	}
+	for last := ""; last != "k/19"; {
+		r := next(t, plain)
+		last = string(r.Events[len(r.Events)-1].Kv.Key)
+	}
+	m.Kill()
+	if err := os.RemoveAll(m.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(m.DataDir, os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	restart()
+	r := next(t, plain)
+	var lost *clientv3.Error
+	if !r.Canceled || !errors.Is(r.Err(), clientv3.ErrHistoryLost) || !errors.As(r.Err(), &lost) {
+		t.Errorf("the ordinary watch: %+v, %v", r, r.Err())
+	}
+	t.Log(r.Err())
+	r = next(t, resuming)
+	have.apply(r)
+	if !r.Synthesized || fmt.Sprint(have) != fmt.Sprint(picture{"k/old": "1"}) {
+		t.Errorf("the resuming watch: synthesized %v, the consumer has %v", r.Synthesized, have)
+	}
+	put("k/new", "2")
+	if r := next(t, resuming); r.Synthesized || string(r.Events[0].Kv.Value) != "2" {
+		t.Errorf("afterwards: %+v", r)
+	}
 }
