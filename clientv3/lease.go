@@ -120,7 +120,9 @@ type Lease interface {
 	// renewed for so long that the server may have expired it, and when the client is
 	// closed. It is closed before the server can give the lease's keys to anyone
 	// else. A lease that could not be renewed in time is revoked as soon as a member
-	// answers, unless KeepAlive is called for it again: the server may have kept it.
+	// answers, unless KeepAlive is called for it again: the server may have kept it. If
+	// ctx is from WithRequireLeader, the channel is also closed when no reachable member
+	// has a leader.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once. A lease that does not exist is
@@ -150,6 +152,7 @@ type lessor struct {
 	callOpt []grpc.CallOption
 	engine  *lease.Engine
 	reaper  *reaper
+	strict  strictKeeps
 	log     *slog.Logger
 }
 
@@ -175,6 +178,12 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 
 func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAnswer time.Duration) *lessor {
 	l := &lessor{c: c, remote: remote, callOpt: opts, log: c.slog()}
+	l.strict.members = func() int {
+		if !c.connected() {
+			return 1
+		}
+		return max(c.link.set.Usable(), 1)
+	}
 	l.reaper = &reaper{l: l, group: worker.New(context.Background())}
 	l.engine = lease.New(lease.Config{Open: l.open, Judge: l.judge, FirstAnswer: firstAnswer, Log: l.log})
 	return l
@@ -263,7 +272,11 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 	}
 	s := &leaseSink{id: id, l: l, ch: make(chan *LeaseKeepAliveResponse, max(LeaseResponseChSize, 1))}
 	l.reaper.forget(int64(id))
+	if _, requireLeader := watchGroup(ctx); requireLeader {
+		ctx = l.strict.add(ctx, s)
+	}
 	if err := l.engine.KeepAlive(ctx, int64(id), s); err != nil {
+		l.strict.done(s)
 		if errors.Is(err, lease.ErrClosed) {
 			err = etcderr.Closed("Lease.LeaseKeepAlive")
 		}
@@ -320,6 +333,7 @@ func (s *leaseSink) Ended(why lease.Reason, err error) {
 	if why == lease.Unreachable {
 		s.l.reaper.add(int64(s.id))
 	}
+	s.l.strict.done(s)
 	close(s.ch)
 	s.l.c.observeLease(LeaseInfo{ID: s.id, Event: event, Reason: why.String(), Err: err})
 }
@@ -333,9 +347,10 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 		o.Prefer = l.c.leader(ctx)
 	}
 	s, err := l.remote.LeaseKeepAlive(retry.WithStreamOptions(ctx, o), l.callOpt...)
-	ls := &leaseStream{s, retry.StreamOf(s), l.c}
+	ls := &leaseStream{s, retry.StreamOf(s), l}
 	l.c.streamOpened("Lease", ls.on.Member(), ctx, err)
 	if err != nil {
+		l.strict.seen(ls.on.Member(), err)
 		return nil, err
 	}
 	return ls, nil
@@ -345,7 +360,7 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 type leaseStream struct {
 	grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 	on *retry.Stream // nil over a client that is not ours
-	c  *Client       // may be nil
+	l  *lessor
 }
 
 func (s *leaseStream) Member() string { return s.on.Member() }
@@ -356,8 +371,9 @@ func (s *leaseStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
 		err = errStreamEnded
 	}
 	if err != nil {
-		s.c.streamEnded("Lease", s.Member(), err)
+		s.l.c.streamEnded("Lease", s.Member(), err)
 	}
+	s.l.strict.seen(s.Member(), err)
 	return r, err
 }
 

@@ -271,3 +271,35 @@ func TestLeaseLostWhenUnreachable(t *testing.T) {
 		t.Errorf("the key was free at %v, its holder learned it at %v", free.at, lost)
 	}
 }
+
+// Without a quorum a keep-alive that requires a leader ends, and with it the
+// renewals; another one goes on trying until the lease is lost.
+func TestKeepAliveRequiresLeader(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	ctx := ctxFor(t, 3*long)
+	var chans []<-chan *clientv3.LeaseKeepAliveResponse
+	for _, ctx := range []context.Context{clientv3.WithRequireLeader(ctx), ctx} {
+		g, err := c.Grant(ctx, 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch, err := c.KeepAlive(ctx, g.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-ch
+		chans = append(chans, ch)
+	}
+	cl.Members()[0].Kill()
+	cl.Members()[1].Kill()
+	ends(t, chans[0])
+	select {
+	case _, ok := <-chans[1]:
+		if !ok {
+			t.Error("the one that does not require a leader ended too")
+		}
+	default:
+	}
+}
