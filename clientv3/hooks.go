@@ -25,6 +25,10 @@ type Hooks struct {
 	// member, and when it ended otherwise than because nobody needed it any more.
 	Stream func(StreamInfo)
 
+	// Watch is called when a watch was confirmed for the first time and when it ended.
+	// What happens in between is told by Stream.
+	Watch func(WatchInfo)
+
 	// Lease is called for the leases of Grant and KeepAlive.
 	Lease func(LeaseInfo)
 }
@@ -52,6 +56,13 @@ type StreamInfo struct {
 	Member  string // endpoint
 	Ended   bool
 	Err     error // why it ended or could not be opened; nil when it was opened
+}
+
+// WatchInfo describes the beginning or end of one watch.
+type WatchInfo struct {
+	Key, RangeEnd string // as in the request; RangeEnd is empty for a single key
+	Ended         bool
+	Err           error // why it failed; nil when it began or was cancelled
 }
 
 // LeaseEvent says what happened to a lease.
@@ -125,6 +136,13 @@ func (c *Client) streamOpened(service, member string, ctx context.Context, err e
 func (c *Client) streamEnded(service, member string, err error) {
 	if c != nil && c.cfg.Hooks.Stream != nil && etcderr.ClassOf(err) != etcderr.Ended {
 		c.cfg.Hooks.Stream(StreamInfo{Service: service, Member: member, Ended: true, Err: err})
+	}
+}
+
+// observeWatch reports the beginning or end of a watch.
+func (c *Client) observeWatch(info WatchInfo) {
+	if c != nil && c.cfg.Hooks.Watch != nil {
+		c.cfg.Hooks.Watch(info)
 	}
 }
 

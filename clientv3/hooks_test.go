@@ -16,6 +16,7 @@ type recorder struct {
 	attempts []clientv3.AttemptInfo
 	members  []clientv3.MemberChange
 	streams  []clientv3.StreamInfo
+	watches  []clientv3.WatchInfo
 	leases   []clientv3.LeaseInfo
 }
 
@@ -30,7 +31,7 @@ func keep[T any](r *recorder, list *[]T) func(T) {
 func (r *recorder) hooks() clientv3.Hooks {
 	return clientv3.Hooks{
 		Attempt: keep(r, &r.attempts), Member: keep(r, &r.members),
-		Stream: keep(r, &r.streams), Lease: keep(r, &r.leases),
+		Stream: keep(r, &r.streams), Watch: keep(r, &r.watches), Lease: keep(r, &r.leases),
 	}
 }
 
@@ -116,8 +117,19 @@ func TestHooks(t *testing.T) {
 	await(t, "a loss is told", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
 		return l.ID == 4711 && l.Event == clientv3.LeaseLost && l.Reason == "expired"
 	}))
+	bad := c.Watch(ctx, "k", clientv3.WithRev(-7))
+	if r := next(t, bad); r.Err() == nil {
+		t.Errorf("a watch from a negative revision: %+v", r)
+	}
 	cancel()
 	closed(t, ch)
+	for name, fits := range map[string]func(clientv3.WatchInfo) bool{
+		"begun":     func(w clientv3.WatchInfo) bool { return w.Key == "k" && !w.Ended },
+		"cancelled": func(w clientv3.WatchInfo) bool { return w.Key == "k" && w.Ended && w.Err == nil },
+		"failed":    func(w clientv3.WatchInfo) bool { return w.Key == "k" && w.Ended && w.Err != nil },
+	} {
+		await(t, "a watch is told as "+name, has(r, &r.watches, fits))
+	}
 }
 
 // Requests sent twice and repeated are told apart.

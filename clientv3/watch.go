@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -151,6 +152,9 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 	// One response may wait in the channel, so that a consumer that keeps up costs
 	// no goroutine.
 	s := &watchSink{ch: make(chan WatchResponse, 1)}
+	if w.c != nil && w.c.cfg.Hooks.Watch != nil {
+		s.told = &watchTold{c: w.c, info: WatchInfo{Key: string(op.key), RangeEnd: string(op.end)}}
+	}
 	switch {
 	case ctx == nil:
 		s.fail(errNilContext("Watch.Watch"))
@@ -166,7 +170,10 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 		RequireLeader: requireLeader,
 		CreatedNotify: op.createdNotify,
 	}, s)
-	if errors.Is(err, watch.ErrClosed) && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		s.told.begun()
+	case errors.Is(err, watch.ErrClosed) && ctx.Err() == nil:
 		s.failed(etcderr.Closed("Watch.Watch"))
 	}
 	return s.ch
@@ -306,7 +313,50 @@ func (c *Client) streamRetryable(err error) bool {
 }
 
 // watchSink carries deliveries into the user's channel.
-type watchSink struct{ ch chan WatchResponse }
+type watchSink struct {
+	ch   chan WatchResponse
+	told *watchTold // nil if nobody listens
+}
+
+// watchTold tells the hook of one watch; its methods may be called on nil.
+type watchTold struct {
+	c    *Client
+	info WatchInfo
+
+	mu    sync.Mutex
+	ended bool // guarded by mu; the end was told, the beginning shall not follow
+}
+
+func (t *watchTold) begun() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ended {
+		t.c.observeWatch(t.info)
+	}
+}
+
+func (t *watchTold) failed(err error) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.info.Err = err
+}
+
+func (t *watchTold) end() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	info := t.info
+	info.Ended, t.ended = true, true
+	t.c.observeWatch(info)
+}
 
 func toResponse(d watch.Delivery) WatchResponse {
 	r := WatchResponse{
@@ -325,7 +375,7 @@ func toResponse(d watch.Delivery) WatchResponse {
 
 func (s *watchSink) TryDeliver(d watch.Delivery) bool {
 	select {
-	case s.ch <- toResponse(d):
+	case s.ch <- s.response(d):
 		return true
 	default:
 		return false
@@ -334,14 +384,26 @@ func (s *watchSink) TryDeliver(d watch.Delivery) bool {
 
 func (s *watchSink) Deliver(d watch.Delivery, stop <-chan struct{}) bool {
 	select {
-	case s.ch <- toResponse(d):
+	case s.ch <- s.response(d):
 		return true
 	case <-stop:
 		return false
 	}
 }
 
-func (s *watchSink) End() { close(s.ch) }
+// response is toResponse for this watch; what ends it is kept for the hook.
+func (s *watchSink) response(d watch.Delivery) WatchResponse {
+	r := toResponse(d)
+	if r.Canceled {
+		s.told.failed(r.Err())
+	}
+	return r
+}
+
+func (s *watchSink) End() {
+	close(s.ch)
+	s.told.end()
+}
 
 // fail makes the channel that of a watch that never began.
 func (s *watchSink) fail(err error) {
