@@ -23,11 +23,11 @@ const (
 	sharedKeys = 10
 )
 
-// dial makes a client in its default configuration.
-func dial(endpoints []string) (*clientv3.Client, error) {
+// dial makes a client in its default configuration, but for hooks that only look on.
+func dial(endpoints []string, hooks clientv3.Hooks) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{
 		Endpoints: endpoints, Username: chaosUser, Password: chaosPasswd,
-		DialTimeout: dialTimeout, Logger: zap.NewNop(),
+		DialTimeout: dialTimeout, Logger: zap.NewNop(), Hooks: hooks,
 	})
 }
 
@@ -39,6 +39,7 @@ type worker struct {
 	id        int
 	endpoints []string
 	clock     history.Clock
+	diary     *diary
 	rnd       *rand.Rand
 	think     time.Duration // mean time between two calls
 	reopen    time.Duration // how often the client is replaced by a new one
@@ -70,7 +71,7 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) replace() {
 	w.close()
 	begin := w.clock.Now()
-	c, err := dial(w.endpoints)
+	c, err := dial(w.endpoints, w.diary.hooks(w.id))
 	w.opened = w.clock.Now()
 	if took := w.opened - begin; err != nil && took > dialTimeout+time.Second {
 		w.errs = append(w.errs, fmt.Errorf("New took %v with a dial timeout of %v: %w", took, dialTimeout, err))

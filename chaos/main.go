@@ -39,13 +39,10 @@ const overrun = 5 * time.Minute
 func main() {
 	length := flag.Duration("duration", 2*time.Minute, "how long the faults go on")
 	seed := flag.Uint64("seed", 0, "what faults and calls are drawn from; 0: a new one")
-	file := flag.String("timeline", "", "where to write the history of a failed run; empty: chaos-SEED.jsonl in the directory for temporary files")
+	file := flag.String("timeline", "", "where to write the history of the run; empty: only if it fails, to chaos-SEED.jsonl in the directory for temporary files")
 	flag.Parse()
 	if *seed == 0 {
 		*seed = uint64(rand.Uint32()) + 1
-	}
-	if *file == "" {
-		*file = filepath.Join(os.TempDir(), fmt.Sprintf("chaos-%d.jsonl", *seed))
 	}
 	os.Exit(chaos(*seed, *length, *file))
 }
@@ -71,14 +68,20 @@ func chaos(seed uint64, length time.Duration, file string) int {
 	for _, err := range r.trouble {
 		fmt.Printf("chaos: seed %d: the run failed: %v\n", seed, err)
 	}
-	if len(r.violations) == 0 && len(r.trouble) == 0 {
+	passed := len(r.violations) == 0 && len(r.trouble) == 0
+	if file == "" && !passed {
+		file = filepath.Join(os.TempDir(), fmt.Sprintf("chaos-%d.jsonl", seed))
+	}
+	if file != "" {
+		if err := r.timeline(file, faults); err != nil {
+			fmt.Println("chaos: the timeline:", err)
+		} else {
+			fmt.Println("timeline:", file)
+		}
+	}
+	if passed {
 		fmt.Printf("\nPASSED: seed %d\n", seed)
 		return 0
-	}
-	if err := r.timeline(file, faults); err != nil {
-		fmt.Println("chaos: the timeline:", err)
-	} else {
-		fmt.Println("timeline:", file)
 	}
 	if len(r.violations) == 0 {
 		return 2

@@ -11,8 +11,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
@@ -148,26 +146,41 @@ func (r *recorder) truth() (history.Truth, []string) {
 	return t, r.differ
 }
 
-// probe asks each member for a linearizable read again and again, to know which of them
-// could have served the clients. It has no token: the member asks the leader how far the
-// log is before it refuses that, so a refusal shows that there is a quorum.
+// probe asks a member again and again for a linearizable read and for the renewal of a
+// lease that does not exist, to know which of them could have served the clients.
 func (r *recorder) probe(ctx context.Context, member int) []history.Probe {
 	var list []history.Probe
 	for ctx.Err() == nil {
 		p := history.Probe{Member: member, Call: r.clock.Now()}
 		pctx, cancel := context.WithTimeout(ctx, time.Second)
-		_, err := pb.NewKVClient(r.admin.conns[member]).Range(pctx, &pb.RangeRequest{Key: []byte(space)})
+		p.OK = r.serves(pctx, member) == nil
 		cancel()
-		switch status.Code(err) {
-		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
-		default:
-			p.OK = true
-		}
 		p.Return = r.clock.Now()
 		list = append(list, p)
 		pause(ctx, 200*time.Millisecond)
 	}
 	return list
+}
+
+// absentLease is the id of no lease: the clients' are positive.
+const absentLease = -1
+
+func (r *recorder) serves(ctx context.Context, member int) error {
+	return r.admin.as(ctx, member, func(ctx context.Context, cc *grpc.ClientConn) error {
+		if _, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte(space)}); err != nil {
+			return err
+		}
+		// Only the leader can say that there is no such lease; a follower asks it.
+		s, err := pb.NewLeaseClient(cc).LeaseKeepAlive(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.Send(&pb.LeaseKeepAliveRequest{ID: absentLease}); err != nil {
+			return err
+		}
+		_, err = s.Recv()
+		return err
+	})
 }
 
 // lateness measures how late timers of this process fire.

@@ -153,6 +153,9 @@ func (r *result) timeline(file string, faults []schedule.Fault) (err error) {
 	for _, e := range h.Truth.Events {
 		add(e.Seen, "committed", e)
 	}
+	for _, e := range r.diary {
+		add(e.At, "client", e)
+	}
 	for _, p := range h.Probes {
 		if !p.OK {
 			add(p.Call, "no answer", p)

@@ -59,6 +59,7 @@ type result struct {
 	failedGrants int
 	healed       time.Duration
 	checking     time.Duration
+	diary        []entry
 }
 
 // crew is everything that runs against the cluster.
@@ -96,6 +97,7 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 		return nil, errors.Join(err, a.close())
 	}
 	rec := newRecorder(a, clock)
+	d := &diary{clock: clock}
 
 	// Observers outlive everything else.
 	octx, stopObserving := context.WithCancel(context.Background())
@@ -112,7 +114,7 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 		cluster: c, admin: a, rec: rec, clock: clock,
 		counts: make(map[schedule.Kind]int), refused: make(map[schedule.Kind]int),
 	}
-	crew, err := assemble(c.Endpoints(), seed, clock, rec)
+	crew, err := assemble(c.Endpoints(), seed, clock, rec, d)
 	if err == nil {
 		r.play(crew, s, faults, length)
 		r.finish(crew, a, rec)
@@ -125,6 +127,7 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 	r.trouble = append(r.trouble, a.close())
 	r.violations = append(r.violations, check.Leaks(leakGrace)...)
 	r.collect(crew, s, rec, probes, clock)
+	r.diary = d.entries
 	begin := time.Now()
 	r.judge()
 	r.checking = time.Since(begin)
@@ -133,17 +136,17 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 }
 
 // assemble makes the clients while the cluster is whole.
-func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorder) (*crew, error) {
+func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorder, d *diary) (*crew, error) {
 	c := &crew{}
 	random := func(id int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(id))) }
 	for id := 1; id <= workers; id++ {
 		c.workers = append(c.workers, &worker{
-			id: id, endpoints: endpoints, clock: clock, rnd: random(id), think: think,
+			id: id, endpoints: endpoints, clock: clock, diary: d, rnd: random(id), think: think,
 			reopen: time.Duration(13+5*id) * time.Second, // not all at once
 		})
 	}
-	client := func() (*clientv3.Client, error) {
-		cl, err := dial(endpoints)
+	client := func(number int) (*clientv3.Client, error) {
+		cl, err := dial(endpoints, d.hooks(number))
 		if err == nil {
 			c.clients = append(c.clients, cl)
 		}
@@ -155,11 +158,11 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 		{{scope: kvScope, slow: 300 * time.Millisecond}, {scope: leaseScope}, {scope: space, short: true}, {scope: kvScope + "0", short: true}},
 		{{scope: idleScope}}, // a client that does nothing else, so that its token expires
 	} {
-		cl, err := client()
+		number := id
+		cl, err := client(number)
 		if err != nil {
 			return c, err
 		}
-		number := id
 		for i := range scopes {
 			c.watchers = append(c.watchers, &watcher{
 				id: id, client: number, cli: cl, clock: clock, rec: rec, rnd: random(id),
@@ -169,11 +172,11 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 		}
 	}
 	for range 2 {
-		cl, err := client()
+		number := id
+		cl, err := client(number)
 		if err != nil {
 			return c, err
 		}
-		number := id
 		for range holders {
 			c.holders = append(c.holders, &holder{id: id, client: number, cli: cl, clock: clock, rnd: random(id)})
 			id++

@@ -32,8 +32,9 @@ type LeaseReport struct {
 // Liveness: no lease is lost while it could be renewed. A lease that its holder was told to
 // be lost at T counts as renewable if there is a member that
 //   - nothing was done to from T less the TTL to T (leader moves apart), and that
-//   - answered an independent probe's linearizable reads during that time without a gap of
-//     more than half the TTL,
+//   - answered an independent probe during that time (linearizable reads, and renewals of
+//     a lease that does not exist, which only the leader can say), without a gap of more
+//     than half the TTL,
 //
 // for then the client had half a TTL to renew through that member, and an election that
 // some other fault required is inside the gap.

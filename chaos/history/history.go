@@ -176,7 +176,8 @@ type Touch struct {
 	From, To time.Duration
 }
 
-// Probe is one linearizable read of an independent client at one member.
+// Probe is one question of an independent client to one member, whether it can serve a
+// linearizable read and a renewal.
 type Probe struct {
 	Member       int
 	Call, Return time.Duration

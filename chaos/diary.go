@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	clientv3 "github.com/fairlead-go/fairlead/clientv3"
+
+	"github.com/fairlead-go/fairlead/chaos/history"
+)
+
+// diary takes what the clients' hooks tell about members, streams and leases, to explain a
+// violation. Nothing is checked with it.
+type diary struct {
+	clock history.Clock
+
+	mu      sync.Mutex
+	entries []entry // guarded by mu
+}
+
+type entry struct {
+	At     time.Duration
+	Client int
+	Text   string
+}
+
+// maxEntries bounds the diary. A minute of faults makes some thousands.
+const maxEntries = 200_000
+
+func (d *diary) note(client int, format string, args ...any) {
+	e := entry{d.clock.Now(), client, fmt.Sprintf(format, args...)}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.entries) < maxEntries {
+		d.entries = append(d.entries, e)
+	}
+}
+
+func (d *diary) hooks(client int) clientv3.Hooks {
+	return clientv3.Hooks{
+		Member: func(m clientv3.MemberChange) { d.note(client, "member %+v", m) },
+		Stream: func(s clientv3.StreamInfo) { d.note(client, "stream %+v", s) },
+		Lease:  func(l clientv3.LeaseInfo) { d.note(client, "lease %+v", l) },
+	}
+}
