@@ -62,7 +62,7 @@ func TestHooks(t *testing.T) {
 		return m.From == "connecting" && m.To == "healthy"
 	}))
 	ctx, cancel := context.WithCancel(ctxFor(t, 2*long))
-	ch := c.Watch(ctx, "k")
+	ch := c.Watch(ctx, "hooks") // a key that nobody writes
 	g, err := c.Grant(ctx, 30)
 	if err != nil {
 		t.Fatal(err)
@@ -117,16 +117,16 @@ func TestHooks(t *testing.T) {
 	await(t, "a loss is told", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
 		return l.ID == 4711 && l.Event == clientv3.LeaseLost && l.Reason == "expired"
 	}))
-	bad := c.Watch(ctx, "k", clientv3.WithRev(-7))
+	bad := c.Watch(ctx, "hooks", clientv3.WithRev(-7))
 	if r := next(t, bad); r.Err() == nil {
 		t.Errorf("a watch from a negative revision: %+v", r)
 	}
 	cancel()
 	closed(t, ch)
 	for name, fits := range map[string]func(clientv3.WatchInfo) bool{
-		"begun":     func(w clientv3.WatchInfo) bool { return w.Key == "k" && !w.Ended },
-		"cancelled": func(w clientv3.WatchInfo) bool { return w.Key == "k" && w.Ended && w.Err == nil },
-		"failed":    func(w clientv3.WatchInfo) bool { return w.Key == "k" && w.Ended && w.Err != nil },
+		"begun":     func(w clientv3.WatchInfo) bool { return w.Key == "hooks" && !w.Ended },
+		"cancelled": func(w clientv3.WatchInfo) bool { return w.Key == "hooks" && w.Ended && w.Err == nil },
+		"failed":    func(w clientv3.WatchInfo) bool { return w.Key == "hooks" && w.Ended && w.Err != nil },
 	} {
 		await(t, "a watch is told as "+name, has(r, &r.watches, fits))
 	}

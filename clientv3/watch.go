@@ -41,7 +41,9 @@ type Watcher interface {
 	// WithFromKey of a range of keys, in the order of their revisions, each exactly
 	// once, also across failures of members. It begins with the events after now,
 	// or with WithRev those of a revision. Watch returns when the server has
-	// confirmed the watch: what is written afterwards is delivered.
+	// confirmed the watch: what is written afterwards is delivered. ("Now" is that of
+	// the member that serves the watch; if it lags behind, a few earlier changes come
+	// first. WithRev is exact.)
 	//
 	// The channel is closed when ctx ends, without a further response, and when the
 	// watch fails for good: then the last response is Canceled and its Err says why.
