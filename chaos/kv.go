@@ -124,7 +124,7 @@ func (w *worker) one(ctx context.Context) {
 	if o.Kind.Writes() {
 		o.Value = fmt.Sprintf("%d-%d", w.id, w.n)
 	}
-	limit := []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second}[w.rnd.IntN(3)]
+	limit := []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second, 5 * time.Second}[w.rnd.IntN(4)]
 	var cctx context.Context
 	var cancel context.CancelFunc
 	if w.rnd.IntN(10) == 0 { // the end by hand, soon enough to hit calls under way

@@ -23,10 +23,11 @@ import (
 
 const (
 	members = 3
-	workers = 4
-	// think is the mean time between two calls of a worker: some 200 calls a second in
-	// all leave two cores enough for the servers.
-	think = 15 * time.Millisecond
+	// workers and think, the mean time between two calls of one: many, so that each fault
+	// catches several writes under way; some 200 calls a second in all, which leave two
+	// cores enough for the servers.
+	workers = 8
+	think = 30 * time.Millisecond
 	// holders is how many leases each lease client holds.
 	holders = 5
 	// tokenTTL is the server's, in seconds: shorter than most faults.
@@ -142,7 +143,7 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 	for id := 1; id <= workers; id++ {
 		c.workers = append(c.workers, &worker{
 			id: id, endpoints: endpoints, clock: clock, diary: d, rnd: random(id), think: think,
-			reopen: time.Duration(13+5*id) * time.Second, // not all at once
+			reopen: time.Duration(10+3*id) * time.Second, // not all at once
 		})
 	}
 	client := func(number int) (*clientv3.Client, error) {
