@@ -74,7 +74,7 @@ func (w *worker) replace() {
 	c, err := dial(w.endpoints, w.diary.hooks(w.id))
 	w.opened = w.clock.Now()
 	if took := w.opened - begin; err != nil && took > dialTimeout+time.Second {
-		w.errs = append(w.errs, fmt.Errorf("New took %v with a dial timeout of %v: %w", took, dialTimeout, err))
+		w.errs = append(w.errs, fmt.Errorf("making a client took %v with a dial timeout of %v: %w", took, dialTimeout, err))
 	}
 	if err == nil {
 		w.client = c
@@ -87,7 +87,7 @@ func (w *worker) close() {
 	}
 	begin := w.clock.Now()
 	if err := w.client.Close(); err != nil {
-		w.errs = append(w.errs, fmt.Errorf("Close: %w", err))
+		w.errs = append(w.errs, fmt.Errorf("closing a client: %w", err))
 	}
 	w.closes = append(w.closes, w.clock.Now()-begin)
 	w.client = nil

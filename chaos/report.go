@@ -66,8 +66,8 @@ func (r *result) print(out io.Writer) {
 	for _, l := range h.Leases {
 		renewals += l.Renewals
 	}
-	fmt.Fprintf(out, "leases: %d, renewals %d, grants failed %d, lost %d (not renewable: %d), expired under a holder %d",
-		len(h.Leases), renewals, r.failedGrants, r.lease.Lost, r.lease.Excused, r.lease.Expired)
+	fmt.Fprintf(out, "leases: %d, renewals %d, grants failed %d, lost %d (not renewable: %d), expired under a holder %d, ended by the server against its word %d",
+		len(h.Leases), renewals, r.failedGrants, r.lease.Lost, r.lease.Excused, r.lease.Expired, r.lease.Early)
 	if r.lease.Expired > 0 {
 		fmt.Fprintf(out, ", told at least %s before the deletion was seen", short(r.lease.Margin))
 	}

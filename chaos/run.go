@@ -27,7 +27,7 @@ const (
 	// catches several writes under way; some 200 calls a second in all, which leave two
 	// cores enough for the servers.
 	workers = 8
-	think = 30 * time.Millisecond
+	think   = 30 * time.Millisecond
 	// holders is how many leases each lease client holds.
 	holders = 5
 	// tokenTTL is the server's, in seconds: shorter than most faults.

@@ -16,6 +16,7 @@ type LeaseReport struct {
 	Expired int // keys that the server deleted while their holder had not released the lease
 	Lost    int // leases that a holder was told are lost
 	Excused int // of these, those for which no member answered steadily
+	Early   int // leases that the server ended although it had just acknowledged a renewal, see early
 	// Margin is the least time between a holder's learning of the loss and the sight of
 	// the key's deletion. Valid if Expired is not 0.
 	Margin time.Duration
@@ -45,6 +46,10 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 	for i := range leases {
 		l := &leases[i]
 		if gone, ok := deleted(l, versions[l.Key]); ok && (l.Released == 0 || l.Released > gone.Seen) {
+			if early(l, gone, touches) {
+				r.Early++
+				continue
+			}
 			margin := gone.Seen - l.Told
 			if l.Told == 0 {
 				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was never told; last renewal at %s",
@@ -72,6 +77,26 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 		}
 	}
 	return r, bad
+}
+
+// stale is for how long after its return a member may act on what it knew before.
+const stale = 2 * time.Second
+
+// early reports that the server broke its word: it ended a lease less than half a TTL
+// after it had acknowledged a renewal, while a fault was on or just over. A leader that was
+// frozen does so when it thaws: it revokes what has expired by its own clock, and the
+// revocation is committed although its successor has renewed the lease. No client can know
+// of that before it happens.
+func early(l *history.Lease, gone history.Event, touches []history.Touch) bool {
+	if l.LastAck == 0 || l.LastAck > gone.Seen || gone.Seen-l.LastAck >= l.TTL/2 || l.Told != 0 && l.Told < gone.Seen {
+		return false
+	}
+	for _, t := range touches {
+		if t.From < gone.Seen && t.To > gone.Seen-stale {
+			return true
+		}
+	}
+	return false
 }
 
 // deleted finds the deletion of a lease's key.

@@ -54,6 +54,32 @@ func TestLeaseSafety(t *testing.T) {
 	}
 }
 
+// A leader that was frozen revokes a lease that its successor has renewed: no client's
+// fault, unless nothing had been done to the cluster or the renewal was long ago.
+func TestLeaseEndedEarly(t *testing.T) {
+	const s = time.Second
+	thawed := []history.Touch{{Member: 0, What: "freeze", From: 5 * s, To: 10*s - 50*ms}}
+	for name, c := range map[string]struct {
+		ack     time.Duration
+		touches []history.Touch
+		words   []string
+	}{
+		"after a thaw":   {ack: 9 * s, touches: thawed},
+		"old renewal":    {ack: 7 * s, touches: thawed, words: []string{"later"}},
+		"renewed later":  {ack: 10*s + 100*ms, touches: thawed, words: []string{"later"}},
+		"nothing was on": {ack: 9 * s, touches: []history.Touch{{From: s, To: 2 * s}}, words: []string{"later"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, LastAck: c.ack, Told: 10*s + 300*ms}
+			r, v := Leases([]history.Lease{l}, leaseStory(), nil, c.touches, nil)
+			expect(t, v, c.words...)
+			if r.Early != 1-min(1, len(c.words)) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
 func TestLeaseLiveness(t *testing.T) {
 	const s = time.Second
 	l := history.Lease{Key: "x", TTL: 4 * s, Granted: s, Told: 20 * s}
