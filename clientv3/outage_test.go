@@ -33,7 +33,10 @@ func TestRollingRestart(t *testing.T) {
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Logger: watchedLog(t)})
 	works(t, c)
 	stop := make(chan struct{})
+	end := sync.OnceFunc(func() { close(stop) })
 	var wg sync.WaitGroup
+	defer wg.Wait() // also when the test fails
+	defer end()
 	var mu sync.Mutex
 	var failed []error
 	written := 0
@@ -65,13 +68,14 @@ func TestRollingRestart(t *testing.T) {
 	order := append(cl.Followers(t), leader)
 	for i, m := range order {
 		if i == len(order)-1 {
-			status, err := c.Status(ctxFor(t, long), order[0].Endpoint)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.MoveLeader(ctxFor(t, long), status.Header.MemberId); err != nil {
-				t.Fatal(err)
-			}
+			await(t, "the leadership has moved", func() bool { // the client is just reconnecting
+				status, err := c.Status(ctxFor(t, long), order[0].Endpoint)
+				if err != nil || status.Leader == status.Header.MemberId {
+					return err == nil
+				}
+				_, err = c.MoveLeader(ctxFor(t, long), status.Header.MemberId)
+				return err == nil
+			})
 		}
 		m.Terminate()
 		if err := m.Restart(); err != nil {
@@ -81,7 +85,7 @@ func TestRollingRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	close(stop)
+	end()
 	wg.Wait()
 	unknown := 0
 	for _, err := range failed {

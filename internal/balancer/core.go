@@ -29,6 +29,10 @@ const (
 	// FirstConnect is how long a first connection attempt is waited for by
 	// calls that fail fast, unless DialTimeout is set.
 	FirstConnect = time.Second
+	// ActiveProbeAfter: while calls are under way elsewhere, a member that nobody calls
+	// is asked for a sign of life after so much silence, so that a dead one is not first
+	// found by a write that is then lost on it.
+	ActiveProbeAfter = time.Second
 	// replaceAfter: a silent last member gets a fresh connection.
 	replaceAfter = 10 * time.Second
 	// exploreAfter: a member that got no call for so long, because others are
@@ -373,6 +377,12 @@ func (s *Set) tick(now int64, fx *effects) (next time.Duration) {
 		if m.calls.n.Load() > 0 || m.state == Suspect {
 			want(watchEvery)
 		}
+		if m.state == Healthy && s.active(now) {
+			if quiet >= ActiveProbeAfter {
+				s.startProbe(m, aliveProbe, now, fx)
+			}
+			want(max(ActiveProbeAfter-quiet, watchSlow))
+		}
 		if len(m.streams) > 0 {
 			if quiet >= s.cfg.StreamProbeAfter {
 				s.startProbe(m, aliveProbe, now, fx)
@@ -412,6 +422,16 @@ func (s *Set) judgeSilence(m *Member, quiet time.Duration, now int64, fx *effect
 	if m.calls.n.Load() == 0 && m.latency.Load() > 0 && s.anyCalls() && now-m.sampled.Load() > int64(exploreAfter) {
 		s.startProbe(m, consensusProbe, now, fx)
 	}
+}
+
+// active reports that calls are being made, now or a moment ago.
+func (s *Set) active(now int64) bool {
+	for _, m := range s.members {
+		if m.calls.n.Load() > 0 || now-max(m.calls.last.Load(), m.calls.since.Load()) < int64(ActiveProbeAfter) && m.calls.since.Load() != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Set) anyCalls() bool {

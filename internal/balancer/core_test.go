@@ -325,6 +325,29 @@ func TestQuietStreamIsProbed(t *testing.T) {
 	b.want(m, Ejected)
 }
 
+// A member that nobody calls is found dead by a probe, not by a call that is lost.
+func TestUncalledMemberIsProbedWhileOthersAreCalled(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	dead, busy := b.m[0], b.m[1]
+	var probe *probeOrder
+	for range 40 {
+		busy.begin(b.clock, true)
+		busy.BytesArrived()
+		busy.end(b.clock, true, Done, true)
+		for _, p := range b.pass(watchEvery).probes {
+			if p.m == dead {
+				probe = &p
+			}
+		}
+	}
+	if probe == nil || probe.kind != aliveProbe {
+		t.Fatalf("probe: %+v", probe)
+	}
+	b.answer(*probe, context.DeadlineExceeded, false)
+	b.want(dead, Ejected)
+}
+
 func TestIdleClientDoesNothing(t *testing.T) {
 	b := newBench(t, 3)
 	b.ready()
@@ -473,7 +496,12 @@ func TestSlowMemberIsForgiven(t *testing.T) {
 			fast.BytesArrived()
 			fast.consensus.last.Store(b.clock)
 			for _, p := range b.pass(watchEvery).probes {
-				if p.m == slow {
+				switch {
+				case p.m != slow:
+				case p.kind == aliveProbe: // whether it lives is another question
+					slow.BytesArrived()
+					b.answer(p, nil, true)
+				default:
 					probe = &p
 				}
 			}

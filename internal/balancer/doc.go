@@ -6,6 +6,7 @@
 //	Connecting --connection ready--> Healthy
 //	Healthy    --calls wait, no byte for SuspectAfter--> Suspect (probe: is it alive?)
 //	Healthy    --streams, no byte for StreamProbeAfter, probe unanswered--> Ejected
+//	Healthy    --calls elsewhere, no byte for ActiveProbeAfter, probe unanswered--> Ejected
 //	Suspect    --any byte--> Healthy
 //	Suspect    --probe unanswered for ProbeTimeout--> Ejected
 //	Healthy    --calls that need consensus wait for StallAfter, probe read unanswered--> Stalled

@@ -69,7 +69,8 @@ type Set struct {
 	wake  chan struct{} // capacity 1; makes the monitor look now
 	// asleep: the monitor will not look for a while, wake it when calls begin.
 	asleep atomic.Bool
-	count  atomic.Int32 // usable members in the current view
+	count  atomic.Int32  // usable members in the current view
+	slots  atomic.Uint64 // their slots
 
 	mu       sync.Mutex
 	members  []*Member           // guarded by mu; the current endpoints, in the user's order
@@ -219,6 +220,10 @@ func (s *Set) AddStream(m *Member, end func(error)) *Stream {
 
 // Usable is how many members could take a call now.
 func (s *Set) Usable() int { return int(s.count.Load()) }
+
+// Alternative reports that a member other than the one with this slot could take a
+// call now.
+func (s *Set) Alternative(slot uint64) bool { return s.slots.Load()&^slot != 0 }
 
 // Usable reports that m has a working connection.
 func (m *Member) Usable() bool {

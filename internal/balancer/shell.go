@@ -32,7 +32,12 @@ func (s *Set) publish() {
 		return
 	}
 	v, state := s.makeView()
+	var slots uint64
+	for _, m := range v.usable {
+		slots |= m.slot
+	}
 	s.count.Store(int32(len(v.usable)))
+	s.slots.Store(slots)
 	s.cc.UpdateState(balancer.State{ConnectivityState: state, Picker: &picker{v: v}})
 }
 

@@ -95,7 +95,8 @@ func (h *hedge) fire() {
 		return // answered, or still waiting for a member
 	}
 	dst, ok := k.reply.(proto.Message)
-	if !ok || k.c.cfg.Set.Usable() < 2 || !k.c.hedges.take() {
+	// The first member may have become suspect meanwhile: it is another one that counts.
+	if !ok || !k.c.cfg.Set.Alternative(h.first.Pick.Slot()) || !k.c.hedges.take() {
 		return
 	}
 	ctx, cancel := context.WithCancel(k.ctx)

@@ -120,10 +120,14 @@ func diagnose(addr net.Addr, overTLS bool) error {
 	}
 	var first [9]byte
 	n, _ := io.ReadFull(c, first[:]) // fewer bytes are judged too
-	if n > 0 {
+	if n < 4 {
+		return nil
+	}
+	switch notHTTP2(first[:n], false) {
+	case nil, ErrPlainHTTP:
 		return ErrNotTLS
 	}
-	return nil
+	return nil // a TLS server answers with an alert; why it closed is another matter
 }
 
 // track wraps c so that p knows of it.

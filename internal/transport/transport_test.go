@@ -157,6 +157,13 @@ func TestDiagnose(t *testing.T) {
 	if err := diagnose(etcd, true); err != ErrNotTLS {
 		t.Errorf("a plain server: %v", err)
 	}
+	tlsEtcd, err := net.ResolveTCPAddr("tcp", etcdtest.Start(t, etcdtest.Options{TLS: etcdtest.NewTLS(t)}).Endpoints()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := diagnose(tlsEtcd, true); err != nil {
+		t.Errorf("an etcd with TLS: %v", err)
+	}
 	if err := diagnose(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, true); err != nil {
 		t.Errorf("nobody: %v", err)
 	}
