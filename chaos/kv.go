@@ -34,6 +34,10 @@ func dial(endpoints []string, hooks clientv3.Hooks) (*clientv3.Client, error) {
 // dialTimeout bounds New's waiting for a token.
 const dialTimeout = 5 * time.Second
 
+// longest is the longest time that a call is given: enough for a silent member to be
+// found and for an election after that.
+const longest = 5 * time.Second
+
 // worker is one client that calls one operation after the other.
 type worker struct {
 	id        int
@@ -124,7 +128,7 @@ func (w *worker) one(ctx context.Context) {
 	if o.Kind.Writes() {
 		o.Value = fmt.Sprintf("%d-%d", w.id, w.n)
 	}
-	limit := []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second, 5 * time.Second}[w.rnd.IntN(4)]
+	limit := []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second, longest}[w.rnd.IntN(4)]
 	var cctx context.Context
 	var cancel context.CancelFunc
 	if w.rnd.IntN(10) == 0 { // the end by hand, soon enough to hit calls under way

@@ -32,8 +32,9 @@ const (
 	holders = 5
 	// tokenTTL is the server's, in seconds: shorter than most faults.
 	tokenTTL = 4
-	// tail is how long the clients go on after everything is healed.
-	tail = 3 * time.Second
+	// tail is how long the clients go on after everything is healed: longer than a call, for
+	// a write that was under way when the leader died may wait for its context.
+	tail = longest + time.Second
 	// deliverTimeout is how long watches may take to deliver the last event.
 	deliverTimeout = 15 * time.Second
 	// closeMax is what closing a client may take, on any machine.
