@@ -179,7 +179,9 @@ func TestMemberComesBack(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { _, err := c.Get(ctxFor(t, long), "k"); done <- err }()
-	cl.Members()[0].Proxy().Heal()
+	if err := cl.Members()[0].Proxy().Heal(); err != nil {
+		t.Fatal(err)
+	}
 	if err := <-done; err != nil {
 		t.Errorf("a waiting call when the member is back: %v", err)
 	}

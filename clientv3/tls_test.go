@@ -163,7 +163,9 @@ func TestTLSFilesAreReloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	cl.Members()[0].Proxy().Cut()
-	cl.Members()[0].Proxy().Heal()
+	if err := cl.Members()[0].Proxy().Heal(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.Get(ctxFor(t, long), "k"); err != nil {
 		t.Errorf("with half-written files: %v", err)
 	}

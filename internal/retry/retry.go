@@ -424,12 +424,16 @@ func (k *call) fail(err error) error {
 	if err == context.DeadlineExceeded && len(k.tried) > 0 {
 		k.c.logEnded(k, err)
 	}
-	if e, ok := err.(*etcderr.Error); ok {
+	if shared, ok := err.(*etcderr.Error); ok {
+		// A copy: the error of a login is shared by all calls that waited for it, and it
+		// is among the attempts listed here.
+		e := *shared
 		e.Method = etcderr.ShortMethod(k.method)
 		if len(k.tried) > 0 {
 			e.Tried = k.tried
 		}
 		e.Unexecuted = e.Unexecuted && !k.uncertain
+		return &e
 	}
 	return err
 }

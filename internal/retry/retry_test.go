@@ -429,6 +429,36 @@ func TestTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// A login that fails fails all calls that wait for it, each with an error of its own
+// that can be printed.
+func TestFailedLoginIsShared(t *testing.T) {
+	g := worker.New(context.Background())
+	defer g.Stop()
+	failure := &etcderr.Error{Method: "Auth.Authenticate", Status: codes.Unavailable, Reason: "authentication was not answered", Unexecuted: true}
+	var logins atomic.Int32
+	k := auth.New(g, func(context.Context) (string, error) {
+		if logins.Add(1) > 1 {
+			return "", failure
+		}
+		return "first", nil
+	})
+	r := newRig(t, 2, func(c *retry.Config) { c.Auth = k })
+	r.script(func(context.Context, int) error { return rpctypes.ErrGRPCInvalidAuthToken })
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			_, err := r.kv.Range(within(t, long), get)
+			if !strings.Contains(err.Error(), "authentication was not answered") || !strings.Contains(err.Error(), "KV.Range") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(failure.Tried) != 0 || failure.Method != "Auth.Authenticate" {
+		t.Errorf("the shared error was changed: %v", failure)
+	}
+}
+
 func TestPin(t *testing.T) {
 	r := newRig(t, 3, nil)
 	m := r.set.Members()[1]
