@@ -43,6 +43,7 @@ var faults = []fault{
 	{name: "follower killed", strike: kill},
 	{name: "leader killed", leader: true, strike: kill},
 	{name: "follower stopped (SIGTERM)", strike: terminate},
+	{name: "leader stopped (SIGTERM)", leader: true, strike: terminate},
 	{name: "follower cut off from peers", strike: partition},
 	{name: "leader cut off from peers", leader: true, strike: partition},
 	{name: "follower 200 ms slower", strike: func(_ *etcdtest.Cluster, m *etcdtest.Member) error {

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// summary is the runs of one fault with our client.
+type summary struct {
+	fault string
+	runs  []*result
+}
+
+// fewWrites is what a run with a lost leader may fail of its writes, in percent, in 9 of
+// 10 runs: the share that a usual election costs of 20 s.
+const fewWrites = 8
+
+func printSummaries(list []summary) {
+	fmt.Printf("\nfairlead, lowest / median / highest of the runs; a read counts as made after the election once a member says that it leads\n\n")
+	fmt.Printf("| fault | runs | failed reads %% | failed reads made after the election | failed writes %% | runs with under %d %% | last failed write made | new leader seen |\n", fewWrites)
+	fmt.Println("|---|---|---|---|---|---|---|---|")
+	for _, s := range list {
+		if len(s.runs) == 0 {
+			continue
+		}
+		few := 0
+		for _, r := range s.runs {
+			if r.calls.Of(true).FailedShare() < fewWrites {
+				few++
+			}
+		}
+		fmt.Printf("| %s | %d | %s | %s | %s | %d | %s s | %s s |\n", s.fault, len(s.runs),
+			s.spread(func(r *result) float64 { return r.calls.Of(false).FailedShare() }),
+			s.spread(func(r *result) float64 { return float64(len(r.calls.Of(false).Failed().After(r.led))) }),
+			s.spread(func(r *result) float64 { return r.calls.Of(true).FailedShare() }), few,
+			s.spread(func(r *result) float64 { return r.calls.Of(true).Failed().Last(r.struck).Seconds() }),
+			s.spread(func(r *result) float64 { return r.led.Sub(r.struck).Seconds() }))
+	}
+}
+
+// spread is the lowest, the median and the highest of a figure.
+func (s summary) spread(figure func(*result) float64) string {
+	var list []float64
+	for _, r := range s.runs {
+		list = append(list, figure(r))
+	}
+	slices.Sort(list)
+	return fmt.Sprintf("%.1f / %.1f / %.1f", list[0], list[len(list)/2], list[len(list)-1])
+}
