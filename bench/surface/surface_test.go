@@ -15,10 +15,20 @@ const (
 	ours     = "github.com/fairlead-go/fairlead/clientv3"
 )
 
+// subPackages are those of the official client that exist here.
+var subPackages = []string{
+	"clientv3util",
+	"credentials",
+}
+
 // TestClientV3 is the promise that a program moves over by changing its imports.
 // Packages are added here as they are built.
 func TestClientV3(t *testing.T) {
-	found, err := Compare(".", []Pair{{official, ours}})
+	pairs := []Pair{{official, ours}}
+	for _, sub := range subPackages {
+		pairs = append(pairs, Pair{official + "/" + sub, ours + "/" + sub})
+	}
+	found, err := Compare(".", pairs)
 	if err != nil {
 		t.Fatal(err)
 	}
