@@ -221,9 +221,9 @@ func (s *Set) AddStream(m *Member, end func(error)) *Stream {
 // Usable is how many members could take a call now.
 func (s *Set) Usable() int { return int(s.count.Load()) }
 
-// Alternative reports that a member other than the one with this slot could take a
+// Alternative reports that a member other than those with these slots could take a
 // call now.
-func (s *Set) Alternative(slot uint64) bool { return s.slots.Load()&^slot != 0 }
+func (s *Set) Alternative(slots uint64) bool { return s.slots.Load()&^slots != 0 }
 
 // Usable reports that m has a working connection.
 func (m *Member) Usable() bool {

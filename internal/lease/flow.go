@@ -336,11 +336,13 @@ func (c *core) retire(now time.Duration, st *stream, blame bool) {
 		c.row = 0
 	}
 	c.row++
-	if blame && st.member != "" && !slices.Contains(c.avoid, st.member) {
+	if blame && st.member != "" {
+		// The latest last.
+		c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
 		if len(c.avoid) == avoidMax {
 			c.avoid = c.avoid[1:]
 		}
-		c.avoid = append(slices.Clip(c.avoid), st.member)
+		c.avoid = append(c.avoid, st.member)
 	}
 }
 

@@ -42,7 +42,7 @@ func (k *call) hedged() error {
 	a := k.newAttempt(ctx)
 	h := hedges.Get().(*hedge)
 	h.k, h.first, h.cancel = k, a, cancel
-	h.timer.Reset(k.c.delay.get())
+	h.timer.Reset(k.patience())
 	err := k.send(a, k.reply)
 	unseen := h.timer.Stop()
 	h.mu.Lock()
@@ -70,13 +70,31 @@ func (k *call) hedged() error {
 		dst := k.reply.(proto.Message)
 		proto.Reset(dst)
 		proto.Merge(dst, h.reply)
-		k.c.delay.observe(time.Since(a.began))
+		k.answered(a)
 		return nil
 	}
 	if k.ctx.Err() == nil {
 		_ = k.finish(h.second, h.err) // two failures are noted, the first one speaks
 	}
 	return k.finish(a, err)
+}
+
+// patience is how long the first request may take before a second one is made.
+func (k *call) patience() time.Duration {
+	if k.plan.kind == login {
+		return loginHedge
+	}
+	return k.c.delay.get()
+}
+
+// mayHedge asks the budget. A login needs none: there is one at a time.
+func (k *call) mayHedge() bool { return k.plan.kind == login || k.c.hedges.take() }
+
+// answered learns from the duration of an attempt that may be hedged.
+func (k *call) answered(a *try) {
+	if k.plan.hedge && k.plan.kind != login {
+		k.c.delay.observe(time.Since(a.began))
+	}
 }
 
 // stopSecond cancels the second request.
@@ -96,7 +114,7 @@ func (h *hedge) fire() {
 	}
 	dst, ok := k.reply.(proto.Message)
 	// The first member may have become suspect meanwhile: it is another one that counts.
-	if !ok || !k.c.cfg.Set.Alternative(h.first.Pick.Slot()) || !k.c.hedges.take() {
+	if !ok || !k.c.cfg.Set.Alternative(h.first.Pick.Slot()) || !k.mayHedge() {
 		return
 	}
 	ctx, cancel := context.WithCancel(k.ctx)

@@ -74,7 +74,7 @@ func planFor(method string, req any) plan {
 	case *pb.LeaseTimeToLiveRequest, *pb.LeaseLeasesRequest:
 		return plan{kind: read, consensus: true}
 	case *pb.AuthenticateRequest:
-		return plan{kind: login, consensus: true}
+		return plan{kind: login, consensus: true, hedge: true}
 	case *pb.MemberListRequest:
 		return plan{kind: read, consensus: r.Linearizable}
 	case *pb.AuthStatusRequest, *pb.AuthUserGetRequest, *pb.AuthUserListRequest,
@@ -90,6 +90,12 @@ func planFor(method string, req any) plan {
 	// Not one of ours: a service that only a write's rule is safe for.
 	return plan{kind: write, consensus: strings.HasPrefix(method, "/etcdserverpb.") && !strings.HasPrefix(method, "/etcdserverpb.Maintenance/")}
 }
+
+// loginHedge is how long a login may take before another member is asked too. All
+// calls wait for it, and a member that is cut off from its peers answers after
+// seconds only; but hashing the password alone takes some 100 ms, more when many
+// clients log in at once, so the delay learned from reads says nothing about it.
+const loginHedge = time.Second
 
 // hedgeLimit: a range of so few keys costs the server about as much as one key.
 const hedgeLimit = 100

@@ -7,6 +7,7 @@
 //	        member (hedged) when the first is slower than usual
 //	write   only if provably not executed: never sent, or refused by the server
 //	        before it was proposed; else the error says that the outcome is unknown
+//	login   as a read, but hedged after a fixed time: all other calls wait for it
 //	repeat  as a read, but not hedged: a lease grant names its own id, so a second
 //	        execution is refused by the server and recognized by the caller
 //
@@ -292,9 +293,7 @@ func outcomeOf(err error) balancer.Outcome {
 // finish notes the outcome of an attempt.
 func (k *call) finish(a *try, err error) error {
 	if err == nil {
-		if k.plan.hedge {
-			k.c.delay.observe(time.Since(a.began))
-		}
+		k.answered(a)
 		return nil
 	}
 	name := ""

@@ -35,6 +35,7 @@ type server struct {
 	pb.UnimplementedKVServer
 	pb.UnimplementedLeaseServer
 	pb.UnimplementedWatchServer
+	pb.UnimplementedAuthServer
 	name   string
 	calls  atomic.Int32
 	mu     sync.Mutex
@@ -75,6 +76,10 @@ func (s *server) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) (*pb.L
 	return &pb.LeaseGrantResponse{ID: r.ID}, s.serve(ctx)
 }
 
+func (s *server) Authenticate(ctx context.Context, _ *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
+	return &pb.AuthenticateResponse{Token: s.name}, s.serve(ctx)
+}
+
 func (s *server) Watch(w grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
 	if err := s.serve(w.Context()); err != nil {
 		return err
@@ -99,6 +104,7 @@ func start(t *testing.T, name string) *server {
 	pb.RegisterKVServer(s.grpc, s)
 	pb.RegisterLeaseServer(s.grpc, s)
 	pb.RegisterWatchServer(s.grpc, s)
+	pb.RegisterAuthServer(s.grpc, s)
 	go s.grpc.Serve(l)
 	t.Cleanup(s.grpc.Stop)
 	return s
@@ -508,6 +514,55 @@ func TestStreamMoves(t *testing.T) {
 	cancel()
 	if _, err := s.Recv(); err != context.Canceled {
 		t.Errorf("after its context ended: %v", err)
+	}
+}
+
+// Streams that fail on every member go round: the member that failed longest ago is
+// the next.
+func TestStreamsGoRound(t *testing.T) {
+	r := newRig(t, 3, nil)
+	var names []string
+	for _, m := range r.set.Members() {
+		names = append(names, m.Name())
+	}
+	wc := pb.NewWatchClient(r.Conn)
+	for _, c := range []struct {
+		avoid []string
+		want  string
+	}{
+		{[]string{names[0], names[1]}, names[2]},
+		{[]string{names[0], names[1], names[2]}, names[0]},
+		{[]string{names[1], names[2], names[0]}, names[1]},
+		{[]string{names[2], "unknown:1", names[0], names[1], "unknown:2"}, names[2]},
+	} {
+		ctx, cancel := context.WithCancel(within(t, long))
+		s, err := wc.Watch(retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: c.avoid}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if on := retry.StreamOf(s).Member(); on != c.want {
+			t.Errorf("avoiding %v: on %s, want %s", c.avoid, on, c.want)
+		}
+		cancel()
+	}
+}
+
+// A login that a member does not answer is made on another one: all calls wait for it.
+func TestLoginIsHedged(t *testing.T) {
+	r := newRig(t, 2, nil)
+	var calls atomic.Int32
+	r.script(func(ctx context.Context, _ int) error {
+		if calls.Add(1) == 1 {
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	})
+	a, err := pb.NewAuthClient(r.Conn).Authenticate(within(t, long), &pb.AuthenticateRequest{Name: "u"})
+	if err != nil || a.Token == "" {
+		t.Fatalf("%v, %v", a, err)
+	}
+	if r.servers[0].calls.Load() != 1 || r.servers[1].calls.Load() != 1 {
+		t.Errorf("%d and %d requests, want one at each member", r.servers[0].calls.Load(), r.servers[1].calls.Load())
 	}
 }
 

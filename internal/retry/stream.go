@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -17,7 +18,7 @@ import (
 
 // StreamOptions are what an engine asks of a new stream.
 type StreamOptions struct {
-	Avoid  []string         // endpoints whose streams failed; a preference
+	Avoid  []string         // endpoints whose streams failed, the latest last; a preference
 	Prefer *balancer.Member // where it would best be; a preference
 	Wait   bool             // wait for a member even if the client fails fast
 }
@@ -86,13 +87,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	a.Pick.Pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
 	if o, _ := ctx.Value(streamKey{}).(*StreamOptions); o != nil {
 		a.Pick.Prefer = o.Prefer
-		for _, m := range c.cfg.Set.Members() {
-			for _, name := range o.Avoid {
-				if m.Name() == name {
-					a.Pick.Avoid |= m.Slot()
-				}
-			}
-		}
+		a.Pick.Avoid = c.avoid(o.Avoid)
 		if o.Wait {
 			opts = append(append([]grpc.CallOption(nil), opts...), grpc.WaitForReady(true))
 		}
@@ -110,6 +105,23 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		s.entry = c.cfg.Set.AddStream(m, func(why error) { cancel(why) })
 	}
 	return s, nil
+}
+
+// avoid turns endpoints to avoid, the latest last, into slots. If no other member could
+// take a stream, the one that failed longest ago is not avoided: a member that fails
+// again and again must not keep all tries to itself.
+func (c *Conn) avoid(names []string) (slots uint64) {
+	members := c.cfg.Set.Members()
+	for _, name := range slices.Backward(names) {
+		i := slices.IndexFunc(members, func(m *balancer.Member) bool { return m.Name() == name })
+		if i < 0 {
+			continue
+		}
+		if more := slots | members[i].Slot(); c.cfg.Set.Alternative(more) {
+			slots = more
+		}
+	}
+	return slots
 }
 
 // RecvMsg returns io.EOF at the end of the stream, else the error in the form

@@ -243,11 +243,13 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 		}
 		return
 	}
-	if blame && st.member != "" && !slices.Contains(g.avoid, st.member) {
+	if blame && st.member != "" {
+		// The latest last.
+		g.avoid = slices.DeleteFunc(g.avoid, func(m string) bool { return m == st.member })
 		if len(g.avoid) == avoidMax {
 			g.avoid = g.avoid[1:]
 		}
-		g.avoid = append(slices.Clip(g.avoid), st.member)
+		g.avoid = append(g.avoid, st.member)
 	}
 	if g.attempt == 0 || errors.Is(err, errProtocol) || errors.Is(err, errWrongCluster) {
 		// Of ordinary failures the first of a row only: an outage must not flood the log.
