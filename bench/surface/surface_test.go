@@ -19,6 +19,7 @@ const (
 var subPackages = []string{
 	"clientv3util",
 	"credentials",
+	"namespace",
 }
 
 // TestClientV3 is the promise that a program moves over by changing its imports.

@@ -1,0 +1,291 @@
+package namespace_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/namespace"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// prefixes are those that the tests use, with keys right before and after the range
+// of each, which must never be seen or touched. The last ones overflow the key range.
+var prefixes = []struct{ prefix, before, after string }{
+	{"ns/", "ns.", "ns0"},
+	{"n\xff", "n\xfe\xff", "o"},
+	{"\x00", "", "\x01"},
+	{"\xff", "\xfe\xff", ""},
+	{"\xff\xff", "\xff\xfe\xff", ""},
+}
+
+func keys(kvs []*mvccpb.KeyValue) (list []string) {
+	for _, kv := range kvs {
+		list = append(list, string(kv.Key))
+	}
+	return list
+}
+
+func want(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+// each runs a test under each prefix, on an empty cluster but for the neighbours and
+// the key that is the prefix itself, and makes sure that those are still there.
+func each(t *testing.T, f func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string)) {
+	for _, p := range prefixes {
+		t.Run(fmt.Sprintf("%q", p.prefix), func(t *testing.T) {
+			c := dial(t, etcdtest.Shared(t).Endpoints())
+			ctx := ctxFor(t, long)
+			if _, err := c.Delete(ctx, "", clientv3.WithPrefix()); err != nil {
+				t.Fatal(err)
+			}
+			var around []string
+			for _, k := range []string{p.before, p.prefix, p.after} {
+				if k == "" {
+					continue
+				}
+				around = append(around, k)
+				if _, err := c.Put(ctx, k, "around"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f(t, ctx, c, p.prefix)
+			for _, k := range around {
+				r, err := c.Get(ctx, k)
+				if err != nil || len(r.Kvs) != 1 || r.Kvs[0].Version != 1 {
+					t.Errorf("key %q around the prefix was touched: %v, %v", k, r, err)
+				}
+			}
+		})
+	}
+}
+
+func TestKV(t *testing.T) {
+	each(t, func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string) {
+		kv := namespace.NewKV(c.KV, prefix)
+		for _, k := range []string{"a", "a/b", "b", "\xff", "\x00"} {
+			if _, err := kv.Put(ctx, k, "1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r, err := c.Get(ctx, prefix+"a"); err != nil || len(r.Kvs) != 1 {
+			t.Errorf("the key has no prefix: %v, %v", r, err)
+		}
+		get := func(key string, opts ...clientv3.OpOption) []string {
+			t.Helper()
+			r, err := kv.Get(ctx, key, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stream, err := kv.GetStream(ctx, key, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := clientv3.GetStreamToGetResponse(stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "stream", keys(all.Kvs), keys(r.Kvs)...)
+			return keys(r.Kvs)
+		}
+		want(t, "one", get("a"), "a")
+		want(t, "prefix", get("a", clientv3.WithPrefix()), "a", "a/b")
+		want(t, "all by prefix", get("", clientv3.WithPrefix()), "\x00", "a", "a/b", "b", "\xff")
+		want(t, "from", get("a/b", clientv3.WithFromKey()), "a/b", "b", "\xff")
+		want(t, "all from key", get("", clientv3.WithFromKey()), "\x00", "a", "a/b", "b", "\xff")
+		want(t, "range", get("a", clientv3.WithRange("b")), "a", "a/b")
+		want(t, "range to the end", get("b", clientv3.WithRange("\x00")), "b", "\xff")
+		want(t, "prefix of 0xff", get("\xff", clientv3.WithPrefix()), "\xff")
+		want(t, "empty range", get("b", clientv3.WithRange("a")))
+		want(t, "sorted", get("", clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)), "\xff")
+
+		put, err := kv.Put(ctx, "a", "2", clientv3.WithPrevKV())
+		if err != nil || string(put.PrevKv.Key) != "a" || string(put.PrevKv.Value) != "1" {
+			t.Errorf("put with the previous value: %v, %v", put, err)
+		}
+		del, err := kv.Delete(ctx, "a", clientv3.WithPrefix(), clientv3.WithPrevKV())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "deleted", keys(del.PrevKvs), "a", "a/b")
+		do, err := kv.Do(ctx, clientv3.OpDelete("b", clientv3.WithFromKey(), clientv3.WithPrevKV()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "deleted from key", keys(do.Del().PrevKvs), "b", "\xff")
+		want(t, "rest", get("", clientv3.WithPrefix()), "\x00")
+	})
+}
+
+func TestTxn(t *testing.T) {
+	each(t, func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string) {
+		kv := namespace.NewKV(c.KV, prefix)
+		for _, k := range []string{"a", "b"} {
+			if _, err := kv.Put(ctx, k, "1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmp := clientv3.Compare(clientv3.Value("a"), "=", "1")
+		all := clientv3.Compare(clientv3.CreateRevision("\x00").WithRange("\x00"), ">", 0)
+		nested := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("a").WithPrefix(), "=", "1")},
+			[]clientv3.Op{clientv3.OpDelete("a", clientv3.WithPrevKV()), clientv3.OpGet("", clientv3.WithPrefix())}, nil)
+		r, err := kv.Txn(ctx).If(cmp, all).
+			Then(clientv3.OpGet("", clientv3.WithPrefix()), clientv3.OpPut("b", "2", clientv3.WithPrevKV()), nested).
+			Else(clientv3.OpPut("else", "")).Commit()
+		if err != nil || !r.Succeeded {
+			t.Fatalf("%v, %v", r, err)
+		}
+		want(t, "get", keys(r.Responses[0].GetResponseRange().Kvs), "a", "b")
+		want(t, "put", []string{string(r.Responses[1].GetResponsePut().PrevKv.Key)}, "b")
+		inner := r.Responses[2].GetResponseTxn()
+		if !inner.Succeeded {
+			t.Fatal("the nested comparison does not hold")
+		}
+		want(t, "nested delete", keys(inner.Responses[0].GetResponseDeleteRange().PrevKvs), "a")
+		want(t, "nested get", keys(inner.Responses[1].GetResponseRange().Kvs), "b")
+		if string(cmp.KeyBytes()) != "a" {
+			t.Errorf("the caller's comparison is now of %q", cmp.KeyBytes())
+		}
+		// The same as one Op.
+		do, err := kv.Do(ctx, clientv3.OpTxn([]clientv3.Cmp{cmp}, nil, []clientv3.Op{clientv3.OpGet("b")}))
+		if err != nil || do.Txn().Succeeded {
+			t.Fatalf("%v, %v", do.Txn(), err)
+		}
+		want(t, "else", keys(do.Txn().Responses[0].GetResponseRange().Kvs), "b")
+	})
+}
+
+// TestEmptyKeys: an empty key is refused everywhere; with the prefix before it, the
+// server would take it for a key.
+func TestEmptyKeys(t *testing.T) {
+	each(t, func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string) {
+		kv := namespace.NewKV(c.KV, prefix)
+		put := clientv3.OpPut("", "x")
+		for name, call := range map[string]func() error{
+			"put":    func() error { _, err := kv.Put(ctx, "", "x"); return err },
+			"get":    func() error { _, err := kv.Get(ctx, ""); return err },
+			"range":  func() error { _, err := kv.Get(ctx, "", clientv3.WithRange("b")); return err },
+			"delete": func() error { _, err := kv.Delete(ctx, ""); return err },
+			"stream": func() error { _, err := kv.GetStream(ctx, ""); return err },
+			"do":     func() error { _, err := kv.Do(ctx, put); return err },
+			"then":   func() error { _, err := kv.Txn(ctx).Then(put).Commit(); return err },
+			"else":   func() error { _, err := kv.Txn(ctx).Else(put).Commit(); return err },
+			"if": func() error {
+				_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Version(""), "=", 0)).Commit()
+				return err
+			},
+			"nested": func() error {
+				_, err := kv.Txn(ctx).Then(clientv3.OpTxn(nil, nil, []clientv3.Op{put})).Commit()
+				return err
+			},
+		} {
+			if err := call(); err != rpctypes.ErrEmptyKey {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestMistakes(t *testing.T) {
+	c := dial(t, etcdtest.Shared(t).Endpoints())
+	kv := namespace.NewKV(c.KV, "ns/")
+	ctx := ctxFor(t, long)
+	if _, err := kv.Put(ctx, "a", "b", clientv3.WithPrefix()); err == nil {
+		t.Error("a put with a range was accepted")
+	}
+	if _, err := kv.Do(ctx, clientv3.OpWatch("a")); err == nil {
+		t.Error("a watch was accepted by Do")
+	}
+	if _, err := kv.Do(ctx, clientv3.Op{}); err == nil {
+		t.Error("an empty operation was accepted")
+	}
+	if _, err := kv.Txn(ctx).Then().If().Commit(); err == nil {
+		t.Error("If after Then was accepted")
+	}
+	var none context.Context
+	if _, err := kv.Get(none, "a"); err == nil {
+		t.Error("a nil context was accepted")
+	}
+	if namespace.NewKV(c.KV, "") != c.KV || namespace.NewLease(c.Lease, "") != c.Lease || namespace.NewWatcher(c.Watcher, "") != c.Watcher {
+		t.Error("an empty prefix is not the thing itself")
+	}
+}
+
+// TestStreamIsLeft: a consumer that lost interest leaves nothing behind.
+func TestStreamIsLeft(t *testing.T) {
+	server := etcdtest.Shared(t)
+	etcdtest.CheckLeaks(t)
+	c := dial(t, server.Endpoints())
+	kv := namespace.NewKV(c.KV, "left/")
+	ctx, cancel := context.WithCancel(ctxFor(t, long))
+	for i := range 50 {
+		if _, err := kv.Put(ctx, fmt.Sprint(i), string(make([]byte, 100<<10))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ch, err := kv.GetStream(ctx, "", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ch
+	cancel()
+}
+
+// TestFrozen: no call outlives its context.
+func TestFrozen(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{})
+	c := dial(t, cl.Endpoints())
+	kv := namespace.NewKV(c.KV, "ns/")
+	w := namespace.NewWatcher(c.Watcher, "ns/")
+	l := namespace.NewLease(c.Lease, "ns/")
+	if _, err := kv.Put(ctxFor(t, long), "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"get": func(ctx context.Context) error { _, err := kv.Get(ctx, "a"); return err },
+		"txn": func(ctx context.Context) error {
+			_, err := kv.Txn(ctx).Then(clientv3.OpPut("a", "")).Commit()
+			return err
+		},
+		"lease": func(ctx context.Context) error { _, err := l.TimeToLive(ctx, 1); return err },
+		"stream": func(ctx context.Context) error {
+			ch, err := kv.GetStream(ctx, "a")
+			if err == nil {
+				_, err = clientv3.GetStreamToGetResponse(ch)
+			}
+			return err
+		},
+		"watch": func(ctx context.Context) error {
+			for range w.Watch(ctx, "a") {
+			}
+			return ctx.Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := ctxFor(t, 300*time.Millisecond)
+			start := time.Now()
+			if err := call(ctx); err == nil {
+				t.Error("it succeeded")
+			} else if name != "stream" && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}

@@ -1,0 +1,39 @@
+package namespace
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// NewLease returns a Lease whose TimeToLive lists, of the keys attached to a lease,
+// only those that begin with prefix, without it. Leases themselves have no prefix:
+// Leases lists all of the cluster, and Revoke deletes all keys of a lease. Close
+// closes l.
+func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
+	if prefix == "" {
+		return l
+	}
+	return &lease{Lease: l, space: space(prefix)}
+}
+
+type lease struct {
+	clientv3.Lease
+	space space
+}
+
+func (l *lease) TimeToLive(ctx context.Context, id clientv3.LeaseID, opts ...clientv3.LeaseOption) (*clientv3.LeaseTimeToLiveResponse, error) {
+	r, err := l.Lease.TimeToLive(ctx, id, opts...)
+	if err != nil {
+		return nil, err
+	}
+	keys := r.Keys[:0]
+	for _, k := range r.Keys {
+		if short, ok := bytes.CutPrefix(k, []byte(l.space)); ok && len(short) > 0 {
+			keys = append(keys, short)
+		}
+	}
+	r.Keys = keys
+	return r, nil
+}

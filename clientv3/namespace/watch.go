@@ -1,0 +1,79 @@
+package namespace
+
+import (
+	"context"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// NewWatcher returns a Watcher on the keys of w that begin with prefix. Each watch
+// has a goroutine. Close ends the watches and closes w too.
+func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
+	if prefix == "" {
+		return w
+	}
+	return &watcher{Watcher: w, space: space(prefix), group: worker.New(context.Background())}
+}
+
+type watcher struct {
+	clientv3.Watcher
+	space space
+	group *worker.Group
+}
+
+func (w *watcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	op := clientv3.OpWatch(key, opts...)
+	short := op.KeyBytes()
+	if len(short) == 0 {
+		short = []byte{0} // as the server takes an empty key of a watch: the least one
+	}
+	op.WithKeyBytes(w.space.key(short))
+	op.WithRangeBytes(w.space.end(op.RangeBytes()))
+	in := w.Watcher.Watch(ctx, string(op.KeyBytes()), func(o *clientv3.Op) { *o = op })
+	if ctx == nil {
+		return in // it says so
+	}
+	out := make(chan clientv3.WatchResponse, 1)
+	if !w.group.Go(func(closing context.Context) { w.forward(ctx, closing, in, out) }) {
+		select { // closed: what the wrapped Watcher says about it
+		case r := <-in:
+			out <- w.strip(r)
+		default:
+		}
+		close(out)
+	}
+	return out
+}
+
+func (w *watcher) forward(ctx, closing context.Context, in clientv3.WatchChan, out chan<- clientv3.WatchResponse) {
+	defer close(out)
+	for r := range in {
+		r = w.strip(r)
+		select {
+		case out <- r:
+		case <-ctx.Done():
+			return
+		case <-closing.Done():
+			select { // there may be room for the last word
+			case out <- r:
+			default:
+				return
+			}
+		}
+	}
+}
+
+func (w *watcher) strip(r clientv3.WatchResponse) clientv3.WatchResponse {
+	for _, e := range r.Events {
+		w.space.strip(e.Kv)
+		w.space.strip(e.PrevKv)
+	}
+	return r
+}
+
+func (w *watcher) Close() error {
+	err := w.Watcher.Close()
+	w.group.Stop()
+	return err
+}
