@@ -306,8 +306,11 @@ func (c *Client) streamRetryable(err error) bool {
 		// Useless unless somebody gets another token.
 		return c != nil && c.keeper != nil && c.keeper.Renews()
 	case etcderr.Final:
-		// A proxy that loses its server resets streams with an internal error.
-		return etcderr.Code(err) == codes.Internal && etcderr.Known(err) == nil
+		// A proxy that loses its server resets streams with an internal error, and what
+		// etcd has no code for comes as an unknown one: neither says that it would be so
+		// again.
+		code := etcderr.Code(err)
+		return (code == codes.Internal || code == codes.Unknown) && etcderr.Known(err) == nil
 	case etcderr.Ended:
 		return true // the server's word; the engine knows its own contexts
 	}

@@ -26,7 +26,8 @@ const (
 	// Moved: the leadership moved while the request was under way, which ended it.
 	// The member is fine; the request may have been executed.
 	Moved
-	// Overload: the member refused before doing anything; try later.
+	// Overload: the member refused before doing anything, because it has too much to do
+	// or is just handing over the leadership; try later.
 	Overload
 	// Token: the authentication token is not valid any more. Not executed.
 	Token
@@ -69,6 +70,9 @@ func ClassOf(err error) Class {
 	if errors.As(err, &ours) && errors.Is(err, ErrClosed) {
 		return Final
 	}
+	if dropped(err) {
+		return Overload
+	}
 	switch Code(err) {
 	case codes.Canceled, codes.DeadlineExceeded:
 		return Ended
@@ -91,7 +95,19 @@ func NotExecuted(err error) bool {
 	if errors.As(err, &ours) {
 		return ours.Unexecuted || definite(ours.Status, nil)
 	}
-	return definite(Code(err), Known(err))
+	return definite(Code(err), Known(err)) || dropped(err)
+}
+
+// proposalDropped is what a member answers while it hands over the leadership: it has
+// not proposed the request. The answer has no code and no variable of its own.
+const proposalDropped = "raft proposal dropped"
+
+func dropped(err error) bool {
+	var ours *Error
+	if errors.As(err, &ours) {
+		err = ours.Cause
+	}
+	return Code(err) == codes.Unknown && Text(err) == proposalDropped
 }
 
 // definite: which answers exclude execution. Codes of this kind are given by

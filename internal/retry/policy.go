@@ -95,7 +95,7 @@ func planFor(method string, req any) plan {
 // calls wait for it, and a member that is cut off from its peers answers after
 // seconds only; but hashing the password alone takes some 100 ms, more when many
 // clients log in at once, so the delay learned from reads says nothing about it.
-const loginHedge = time.Second
+const loginHedge = 500 * time.Millisecond
 
 // hedgeLimit: a range of so few keys costs the server about as much as one key.
 const hedgeLimit = 100

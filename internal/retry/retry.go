@@ -322,7 +322,7 @@ func (k *call) outcome(a *try, err error) error {
 		sent = false
 	}
 	if ours {
-		e.Unexecuted = !sent
+		e.Unexecuted = !sent || etcderr.NotExecuted(err)
 	}
 	if sent && !etcderr.NotExecuted(out) {
 		k.uncertain = true

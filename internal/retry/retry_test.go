@@ -211,6 +211,7 @@ func TestRepetition(t *testing.T) {
 		{"leader changed", rpctypes.ErrGRPCLeaderChanged, 2, 1, 2, rpctypes.ErrLeaderChanged},
 		{"stopped", rpctypes.ErrGRPCStopped, 2, 1, 2, rpctypes.ErrStopped},
 		{"too many requests", rpctypes.ErrGRPCRequestTooManyRequests, 2, 2, 2, rpctypes.ErrTooManyRequests},
+		{"proposal dropped", status.Error(codes.Unknown, "raft proposal dropped"), 2, 2, 2, nil},
 		{"learner", rpctypes.ErrGRPCNotSupportedForLearner, 2, 2, 2, nil},
 		{"compacted", rpctypes.ErrGRPCCompacted, 1, 1, 1, rpctypes.ErrCompacted},
 		{"permission denied", rpctypes.ErrGRPCPermissionDenied, 1, 1, 1, rpctypes.ErrPermissionDenied},
