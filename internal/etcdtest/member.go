@@ -32,7 +32,7 @@ type Member struct {
 	peerPort   *faultnet.Port // where the server listens; PeerURL names it unless peers go through proxies
 	proxy      *faultnet.Proxy
 
-	mu   sync.Mutex // held while a run starts or ends
+	mu   sync.Mutex // held while a run starts, never while one ends: that takes seconds, and the peer hub needs the PID
 	proc *process   // the present or last run; nil before the first
 }
 
@@ -193,20 +193,16 @@ func (m *Member) Thaw() error { return m.process().thaw() }
 
 // Kill ends the process at once, as a crash would, and waits until it is gone. Its data stay.
 func (m *Member) Kill() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.proc != nil {
-		m.proc.kill()
+	if p := m.process(); p != nil {
+		p.kill()
 	}
 }
 
 // Terminate asks the process to end (SIGTERM), which lets it hand over leadership and close its connections in order, and waits
 // until it has.
 func (m *Member) Terminate() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.proc != nil {
-		m.proc.terminate()
+	if p := m.process(); p != nil {
+		p.terminate()
 	}
 }
 
