@@ -20,6 +20,7 @@ var subPackages = []string{
 	"clientv3util",
 	"credentials",
 	"namespace",
+	"ordering",
 }
 
 // TestClientV3 is the promise that a program moves over by changing its imports.

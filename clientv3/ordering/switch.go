@@ -1,0 +1,80 @@
+package ordering
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+const (
+	// triesPerMember is how often an operation is asked again for each member of the
+	// client; members are picked at random, so that by then each was asked.
+	triesPerMember = 5
+	// statusTime bounds the question to the members; calls shall end soon after their
+	// contexts, which are not known here.
+	statusTime = 100 * time.Millisecond
+)
+
+// NewOrderViolationSwitchEndpointClosure returns a function that lets a call ask
+// again, on other members, as long as there is hope. It asks all of c's endpoints how
+// far they are, which takes at most 100 ms. If all that can be reached are behind, or
+// if an operation was asked five times for each endpoint, the call returns
+// ErrNoGreaterRev.
+func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
+	s := &switcher{c: c}
+	return func(_ clientv3.Op, _ clientv3.OpResponse, prevRev int64) error { return s.violated(prevRev) }
+}
+
+type switcher struct {
+	c *clientv3.Client
+
+	mu    sync.Mutex
+	rev   int64 // guarded by mu; what was asked for last
+	tries int   // guarded by mu; how often
+}
+
+func (s *switcher) violated(rev int64) error {
+	endpoints := s.c.Endpoints()
+	s.mu.Lock()
+	if rev != s.rev {
+		s.rev, s.tries = rev, 0
+	}
+	s.tries++
+	over := s.tries > triesPerMember*len(endpoints)
+	if over {
+		s.tries = 0 // the next operation has tries of its own
+	}
+	s.mu.Unlock()
+	if over || !s.hope(endpoints, rev) {
+		return ErrNoGreaterRev
+	}
+	return nil
+}
+
+// hope reports that a member is as far as rev, or may be.
+func (s *switcher) hope(endpoints []string, rev int64) bool {
+	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(s.c.Ctx()), statusTime)
+	defer cancel()
+	group := worker.New(ctx)
+	defer group.Stop()
+	answers := make(chan bool, len(endpoints))
+	for _, ep := range endpoints {
+		group.Go(func(ctx context.Context) {
+			r, err := s.c.Status(ctx, ep)
+			// Whoever refuses connections cannot be asked again. Of one that is silent, or
+			// does not tell, nothing is known.
+			answers <- err == nil && r.Header.GetRevision() >= rev || err != nil && clientv3.Code(err) != codes.Unavailable
+		})
+	}
+	for range endpoints {
+		if <-answers {
+			return true
+		}
+	}
+	return false
+}
