@@ -21,6 +21,7 @@ var subPackages = []string{
 	"credentials",
 	"namespace",
 	"ordering",
+	"yaml",
 }
 
 // TestClientV3 is the promise that a program moves over by changing its imports.
