@@ -1,0 +1,302 @@
+package main
+
+// Rows 5, 6, 7 and 9: compaction, tokens, and nobody to talk to.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	official "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+
+	"github.com/fairlead-go/fairlead/bench/internal/load"
+	ours "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+// picture is a consumer's view of a range.
+type picture map[string]string
+
+func (p picture) apply(r ours.WatchResponse) {
+	for _, e := range r.Events {
+		if e.Type == ours.EventTypeDelete {
+			delete(p, string(e.Kv.Key))
+		} else {
+			p[string(e.Kv.Key)] = string(e.Kv.Value)
+		}
+	}
+}
+
+// wrong counts the keys that etcd has otherwise.
+func (p picture) wrong(kvs *ours.GetResponse) int {
+	n, rest := 0, maps.Clone(p)
+	for _, kv := range kvs.Kvs {
+		if v, ok := rest[string(kv.Key)]; !ok || v != string(kv.Value) {
+			n++
+		}
+		delete(rest, string(kv.Key))
+	}
+	return n + len(rest)
+}
+
+func compaction(ctx context.Context, t *trial) error {
+	o, err := t.one(ours.Hooks{})
+	if err != nil {
+		return err
+	}
+	const keys = 300
+	write := func(from, to int, v string) error {
+		for i := from; i < to; i++ {
+			if _, err := o.direct.Put(ctx, fmt.Sprintf("k/%04d", i), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := write(0, keys, "old"); err != nil {
+		return err
+	}
+	before, err := o.direct.Get(ctx, "k/", ours.WithPrefix())
+	if err != nil {
+		return err
+	}
+	have := picture{}
+	for _, kv := range before.Kvs {
+		have[string(kv.Key)] = string(kv.Value)
+	}
+	w := ours.NewResumingWatcher(o.c, o.c)
+	defer w.Close()
+	ch := w.Watch(ctx, "k/", ours.WithPrefix(), ours.WithRev(before.Header.Revision+1))
+	if err := write(0, 1, "live"); err != nil {
+		return err
+	}
+	r, ok, err := receive(ctx, ch, patience)
+	if err != nil || !ok {
+		return fmt.Errorf("the watch does not begin: %v", err)
+	}
+	have.apply(r)
+
+	// A third changes, a third goes, a third is new.
+	o.m.Proxy().Cut()
+	if err := write(0, 100, "new"); err != nil {
+		return err
+	}
+	if _, err := o.direct.Delete(ctx, "k/0100", ours.WithRange("k/0200")); err != nil {
+		return err
+	}
+	if err := write(keys, keys+100, "new"); err != nil {
+		return err
+	}
+	last, err := o.direct.Put(ctx, "elsewhere", "v")
+	if err != nil {
+		return err
+	}
+	if _, err := o.direct.Compact(ctx, last.Header.Revision); err != nil {
+		return err
+	}
+	if err := o.m.Proxy().Heal(); err != nil {
+		return err
+	}
+	healed := time.Now()
+	r, ok, err = receive(ctx, ch, patience)
+	took := time.Since(healed)
+	ended := 0
+	if err != nil || !ok || r.Err() != nil {
+		ended = 1
+	}
+	have.apply(r)
+	if ended == 0 { // it goes on
+		if err := write(1, 2, "later"); err != nil {
+			return err
+		}
+		r, ok, err = receive(ctx, ch, patience)
+		if err != nil || !ok || r.Synthesized {
+			ended = 1
+		}
+		have.apply(r)
+	}
+	now, err := o.direct.Get(ctx, "k/", ours.WithPrefix())
+	if err != nil {
+		return err
+	}
+	t.under("resuming watch of %d keys, 300 changes and a compaction while it is cut off", keys)
+	t.promise("watches ended", "", 0, float64(ended)).seen("ends")
+	t.promise("keys that the consumer has otherwise than etcd", "", 0, float64(have.wrong(now)))
+	t.show("difference delivered after reconnecting", "s", took.Seconds())
+	return nil
+}
+
+// withAuth starts a member that hands out tokens for two seconds, with a user "root".
+func withAuth(ctx context.Context, t *trial) (*etcdtest.Member, error) {
+	cl, err := t.cluster(etcdtest.Options{Proxied: true, Args: []string{"--auth-token-ttl=2"}})
+	if err != nil {
+		return nil, err
+	}
+	m := cl.Members()[0]
+	c, err := t.ours(ours.Config{Endpoints: []string{m.Direct}})
+	if err != nil {
+		return nil, err
+	}
+	_, err1 := c.RoleAdd(ctx, "root")
+	_, err2 := c.UserAdd(ctx, "root", "root")
+	_, err3 := c.UserGrantRole(ctx, "root", "root")
+	_, err4 := c.AuthEnable(ctx)
+	return m, errors.Join(err1, err2, err3, err4)
+}
+
+// expiry is surely longer than a token lives: the server looks once a second.
+const expiry = 4 * time.Second
+
+func expiredToken(ctx context.Context, t *trial) error {
+	m, err := withAuth(ctx, t)
+	if err != nil {
+		return err
+	}
+	c, err := t.ours(ours.Config{Endpoints: []string{m.Endpoint}, Username: "root", Password: "root"})
+	if err != nil {
+		return err
+	}
+	theirs, err := t.official(official.Config{Endpoints: []string{m.Endpoint}, Username: "root", Password: "root"})
+	if err != nil {
+		return err
+	}
+	writer, err := t.ours(ours.Config{Endpoints: []string{m.Direct}, Username: "root", Password: "root"})
+	if err != nil {
+		return err
+	}
+	const watches = 10
+	var chans []ours.WatchChan
+	var theirChans []official.WatchChan
+	open := func() {
+		chans, theirChans = append(chans, c.Watch(ctx, "k")), append(theirChans, theirs.Watch(ctx, "k"))
+	}
+	// deliver writes the key and counts the watches that do not tell.
+	deliver := func() (silent, theirSilent float64, slowest time.Duration, err error) {
+		began := time.Now()
+		if _, err := writer.Put(ctx, "k", "v"); err != nil {
+			return 0, 0, 0, err
+		}
+		for _, ch := range chans {
+			if r, ok, err := receive(ctx, ch, patience); err != nil || !ok || r.Err() != nil {
+				silent++
+			}
+		}
+		slowest = time.Since(began)
+		for _, ch := range theirChans {
+			if r, ok, err := receive(ctx, ch, time.Second); err != nil || !ok || r.Err() != nil {
+				theirSilent++
+			}
+		}
+		return silent, theirSilent, slowest, nil
+	}
+	for range watches / 2 {
+		open()
+	}
+	for _, broken := range []bool{false, true} {
+		load.Wait(ctx, expiry)
+		if broken {
+			t.under("connection reset after the token expired: %d watches resume", watches)
+			m.Proxy().Reset()
+			theirChans = theirChans[:watches/2] // the others have ended
+		} else {
+			t.under("%d watches opened beside others after the token expired", watches/2)
+			for range watches / 2 {
+				open()
+			}
+		}
+		silent, theirSilent, slowest, err := deliver()
+		if err != nil {
+			return err
+		}
+		t.promise("watches that ended or fell silent", "", 0, silent).here(theirSilent)
+		t.show("slowest event", "s", slowest.Seconds())
+	}
+	return nil
+}
+
+func logins(ctx context.Context, t *trial) error {
+	m, err := withAuth(ctx, t)
+	if err != nil {
+		return err
+	}
+	var mine, their wires
+	c, err := t.ours(ours.Config{Endpoints: []string{m.Endpoint}, Username: "root", Password: "root", DialOptions: []grpc.DialOption{mine.option()}})
+	if err != nil {
+		return err
+	}
+	theirs, err := t.official(official.Config{Endpoints: []string{m.Endpoint}, Username: "root", Password: "root", DialOptions: []grpc.DialOption{their.option()}})
+	if err != nil {
+		return err
+	}
+	const readers, streams = 100, 10
+	storm := func(w *wires, get, watch func() error) (float64, error) {
+		before := w.of(pb.Auth_Authenticate_FullMethodName)
+		err := each(readers+streams, func(i int) error {
+			if i < readers {
+				return get()
+			}
+			return watch()
+		})
+		return float64(w.of(pb.Auth_Authenticate_FullMethodName) - before), err
+	}
+	if _, err := c.Put(ctx, "k", "v"); err != nil {
+		return err
+	}
+	load.Wait(ctx, expiry)
+	n, err := storm(&mine, func() error { _, err := c.Get(ctx, "k"); return err }, func() error {
+		r := <-c.Watch(ctx, "k", ours.WithCreatedNotify())
+		return r.Err()
+	})
+	if err != nil {
+		return err
+	}
+	load.Wait(ctx, expiry)
+	// That some of the official client's reads fail is not counted here.
+	theirN, _ := storm(&their, func() error { _, err := theirs.Get(ctx, "k"); return err }, func() error { return nil })
+	t.under("%d reads (and with ours %d new watches) at once after an expiry", readers, streams)
+	t.promise("logins", "", 1, n).seen("100").here(theirN)
+	return nil
+}
+
+func failFast(ctx context.Context, t *trial) error {
+	var eps []string
+	for range 3 {
+		p, err := faultnet.New("127.0.0.1:1")
+		if err != nil {
+			return err
+		}
+		t.later(p.Close)
+		p.Refuse()
+		eps = append(eps, p.Addr())
+	}
+	c, err := t.ours(ours.Config{Endpoints: eps})
+	if err != nil {
+		return err
+	}
+	const calls = 20
+	var took []time.Duration
+	vague := 0
+	for range calls {
+		began := time.Now()
+		cctx, cancel := context.WithTimeout(ours.WithFailFast(ctx), 3*time.Second)
+		_, err := c.Get(cctx, "k")
+		cancel()
+		took = append(took, time.Since(began))
+		if err == nil || !strings.Contains(err.Error(), "refused") || slices.ContainsFunc(eps, func(ep string) bool { return !strings.Contains(err.Error(), ep) }) {
+			vague++
+		}
+	}
+	t.under("all of 3 endpoints refused, %d calls with fail-fast, the first on a new client", calls)
+	t.promise("slowest call", "ms", 50, ms(slices.Max(took))).seen("3000 ms")
+	t.promise("errors that do not name each endpoint and why", "", 0, float64(vague)).seen("all")
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
