@@ -21,6 +21,7 @@ var subPackages = []string{
 	"credentials",
 	"namespace",
 	"ordering",
+	"snapshot",
 	"yaml",
 }
 

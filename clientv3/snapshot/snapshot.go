@@ -1,0 +1,153 @@
+// Package snapshot saves a member's database to a file, from which etcdutl can
+// restore a cluster.
+//
+// A file under the name asked for is always a whole snapshot: it is written under
+// another name in the same directory, NAME.*.part, its digest is verified, and it is
+// renamed when it is safely on the disk. What fails leaves nothing behind, and a file
+// that was there before untouched. Only a process that is killed leaves its part file.
+//
+// A server cannot continue a snapshot, so one that breaks off begins again.
+//
+// All functions are safe for concurrent use, also for the same file; the last one
+// wins.
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// ErrCorrupt is the cause (errors.Is) of the error for a snapshot that is cut short
+// or otherwise not what its digest says.
+var ErrCorrupt = errors.New("the snapshot does not match its digest")
+
+// errStalled is why an attempt that received nothing is given up.
+var errStalled = errors.New("the server stopped sending")
+
+const (
+	// attempts is how often a snapshot is begun by default.
+	attempts = 5
+	// stall is after how long without a byte an attempt is given up by default. A
+	// server that defragments sends nothing meanwhile.
+	stall = 30 * time.Second
+)
+
+// Info describes a saved snapshot.
+type Info struct {
+	Version string // of the server; empty from servers before 3.6
+	Size    int64  // of the file in bytes, with the digest of 32 bytes at its end
+}
+
+// Progress says how far a snapshot is.
+type Progress struct {
+	Attempt int   // from 0; above it, the snapshot was begun again
+	Bytes   int64 // written in this attempt
+	Left    int64 // still to come, as the server says, without the digest
+}
+
+// Option changes what Fetch does.
+type Option func(*fetch)
+
+// WithProgress calls f after each chunk, of at most some 64 KiB, from the goroutine
+// of Fetch.
+func WithProgress(f func(Progress)) Option { return func(o *fetch) { o.progress = f } }
+
+// WithAttempts sets how often a snapshot is begun when connections break or what
+// arrives is corrupt; 5 by default. At least 1.
+func WithAttempts(n int) Option { return func(o *fetch) { o.attempts = max(n, 1) } }
+
+// WithStallTimeout sets after how long without a byte an attempt is given up; 30 s by
+// default. 0: never.
+func WithStallTimeout(d time.Duration) Option { return func(o *fetch) { o.stall = d } }
+
+// WithLogger takes a line for each attempt that failed; nothing is logged by default.
+func WithLogger(lg *zap.Logger) Option {
+	return func(o *fetch) {
+		if lg != nil {
+			o.log = lg
+		}
+	}
+}
+
+// Save is SaveWithVersion without the version, as older clients have it.
+func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) error {
+	_, err := SaveWithVersion(ctx, lg, cfg, dbPath)
+	return err
+}
+
+// SaveWithVersion saves a snapshot of the member that cfg names, which has to be
+// exactly one endpoint, and returns the server's version, empty before 3.6. See Fetch.
+// lg may be nil; it is also the client's logger unless cfg has one.
+func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) (string, error) {
+	if len(cfg.Endpoints) > 1 {
+		return "", fmt.Errorf("a snapshot is taken of one member, not of several: %v", cfg.Endpoints)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = lg
+	}
+	c, err := clientv3.New(cfg)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	info, err := Fetch(ctx, c, dbPath, WithLogger(lg))
+	return info.Version, err
+}
+
+// Fetch saves a snapshot of one of c's members, whichever answers; each attempt may
+// be answered by another one. It begins again when the connection breaks, when nothing
+// arrives for some time, and when the digest is wrong. While no member is available it
+// waits, as long as ctx lasts. Errors are those of clientv3, those of files, and
+// ErrCorrupt.
+func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Option) (Info, error) {
+	o := &fetch{attempts: attempts, stall: stall, log: zap.NewNop()}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(o)
+		}
+	}
+	if dbPath == "" {
+		return Info{}, errors.New("the snapshot has no file name")
+	}
+	if s, err := os.Stat(dbPath); err == nil && s.IsDir() {
+		return Info{}, fmt.Errorf("%s is a directory", dbPath)
+	}
+	dir, name := filepath.Split(dbPath)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, name+".*.part")
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := o.into(ctx, c, f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), dbPath)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return Info{}, err
+	}
+	return info, syncDir(dir)
+}
+
+// syncDir makes a renaming in the directory last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
