@@ -225,7 +225,7 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 		return &LeaseGrantResponse{ResponseHeader: r.ResponseHeader, ID: r.ID, TTL: r.GrantedTTL}, nil
 	}
 	if resp.Error == "" {
-		l.engine.Granted(resp.ID, resp.TTL, sent)
+		l.engine.Granted(resp.ID, resp.TTL, sent, resp.GetHeader().GetRaftTerm())
 		l.c.observeLease(LeaseInfo{ID: LeaseID(resp.ID), Event: LeaseGranted, TTL: resp.TTL})
 	}
 	return &LeaseGrantResponse{ResponseHeader: resp.Header, ID: LeaseID(resp.ID), TTL: resp.TTL, Error: resp.Error}, nil

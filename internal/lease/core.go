@@ -112,6 +112,8 @@ type core struct {
 	avoid   []string      // members whose streams were silent or failed since the last answer
 	row     int           // failures since the last stream that lasted
 	fatals  int           // streams that ended with a fatal error since the last answer
+	term    uint64        // of raft; the highest that an answer came from, 0: unknown
+	stale   int           // answers from earlier terms since the last one from this
 	retryAt time.Duration // no stream is opened before this
 	armed   time.Duration // what the shell's timer is set to; never: nothing
 	empty   bool          // no leases were left when the last input ended
@@ -175,7 +177,8 @@ func (c *core) cancel(now time.Duration, k *keep, err error) {
 }
 
 // granted is an input: a grant was made.
-func (c *core) granted(id int64, ttl, sent time.Duration) {
+func (c *core) granted(id int64, ttl, sent time.Duration, term uint64) {
+	c.term = term // whatever it was: it takes a leader to grant
 	if c.leases[id] == nil && ttl > 0 {
 		c.grants.put(id, grant{ttl: ttl, sent: sent})
 	}

@@ -92,10 +92,11 @@ func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 
 // Granted tells the engine of a grant made through this client, so that the TTL is
 // known before the first renewal. sent is when the grant request was sent, with its
-// monotonic reading.
-func (e *Engine) Granted(id, ttlSeconds int64, sent time.Time) {
+// monotonic reading; term is the raft term that the answer came from, 0 if it does not
+// say.
+func (e *Engine) Granted(id, ttlSeconds int64, sent time.Time, term uint64) {
 	e.mu.Lock()
-	e.core.granted(id, seconds(ttlSeconds), sent.Sub(e.epoch))
+	e.core.granted(id, seconds(ttlSeconds), sent.Sub(e.epoch), term)
 	e.run()
 }
 

@@ -95,7 +95,7 @@ func TestContextsRevokeAndClose(t *testing.T) {
 		e.KeepAlive(ctx, 1, a)
 		e.KeepAlive(t.Context(), 1, b)
 		e.KeepAlive(t.Context(), 2, c)
-		e.Granted(3, 60, time.Now())
+		e.Granted(3, 60, time.Now(), 0)
 		e.KeepAlive(t.Context(), 3, d)
 		synctest.Wait()
 		if a.count() == 0 || b.count() == 0 {
@@ -179,7 +179,7 @@ func TestManyLeases(t *testing.T) {
 		now := time.Now()
 		var sinks []*fakeSink
 		for id := range int64(n) {
-			e.Granted(id, 15, now)
+			e.Granted(id, 15, now, 0)
 			sinks = append(sinks, newFakeSink(t))
 			e.KeepAlive(t.Context(), id, sinks[id])
 		}
@@ -211,7 +211,7 @@ func TestConcurrentUse(t *testing.T) {
 					sink := newFakeSink(t)
 					switch i % 5 {
 					case 0:
-						e.Granted(id, s.ttl[id], time.Now())
+						e.Granted(id, s.ttl[id], time.Now(), 0)
 					case 1:
 						e.Revoked(id)
 					}

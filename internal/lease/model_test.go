@@ -204,7 +204,7 @@ func (m *model) keep() {
 		sent := m.now
 		m.expiry[id] = m.now + seconds(m.ttl[id])
 		if m.next(2) == 0 {
-			m.core.granted(id, seconds(m.ttl[id]), sent)
+			m.core.granted(id, seconds(m.ttl[id]), sent, 0)
 		}
 	}
 	mk := &modelKeep{k: &keep{}, id: id, last: m.now}

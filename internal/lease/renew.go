@@ -9,6 +9,7 @@ package lease
 // says: the loss is reported instead.
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -42,10 +43,16 @@ const (
 	// server's minimum TTL of 2 s).
 	lateTimer = 200 * time.Millisecond
 
+	// maxStale answers in a row from an earlier term are more than a deposed leader gives
+	// before it learns of its successor: each costs it a stream.
+	maxStale = 8
+
 	// maxSeconds bounds TTLs: 30 years is for ever, and sums of such durations do not
 	// overflow as those of etcd's own maximum (9,000,000,000 s) would.
 	maxSeconds = 1_000_000_000
 )
+
+var errOutdated = errors.New("the member follows a leader that was deposed")
 
 // seconds turns a TTL of the wire into a duration.
 func seconds(ttl int64) time.Duration {
@@ -100,9 +107,31 @@ func (c *core) tick(now time.Duration) {
 	c.finish(now)
 }
 
+// outdated reports whether an answer comes from an earlier raft term than others before.
+// Then its member follows, or still is, a leader that was deposed and does not know it:
+// such a one cannot find leases that its successor granted, and what it renews its
+// successor may expire. After maxStale such answers in a row the terms are believed to
+// have gone back: the cluster was restored.
+func (c *core) outdated(resp *pb.LeaseKeepAliveResponse) bool {
+	switch term := resp.GetHeader().GetRaftTerm(); {
+	case term == 0: // it does not say
+		return false
+	case term < c.term && c.stale < maxStale:
+		c.stale++
+		return true
+	default:
+		c.term, c.stale = term, 0
+		return false
+	}
+}
+
 // answer is an input: resp arrived on st.
 func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResponse) {
 	if st.gone || resp == nil {
+		return
+	}
+	if c.outdated(resp) {
+		c.failed(now, st, errOutdated, Retry)
 		return
 	}
 	p, quiet, ok := st.take(now, resp.ID)

@@ -75,7 +75,7 @@ func (d *driver) input(c scenario.Command) {
 		k.keepAlive(d.now, c.Int(d.t, "id", 0), p)
 	case "granted":
 		ago, _ := time.ParseDuration(c.Args["ago"])
-		k.granted(c.Int(d.t, "id", 0), seconds(c.Int(d.t, "ttl", 0)), d.now-ago)
+		k.granted(c.Int(d.t, "id", 0), seconds(c.Int(d.t, "ttl", 0)), d.now-ago, uint64(c.Int(d.t, "term", 0)))
 	case "revoked":
 		k.revoked(d.now, c.Int(d.t, "id", 0))
 	case "cancel":
@@ -96,7 +96,9 @@ func (d *driver) input(c scenario.Command) {
 		each, _ := time.ParseDuration(c.Args["each"])
 		for id := from; id <= to; id++ {
 			d.pass(each)
-			k.answer(d.now, d.stream(c), &pb.LeaseKeepAliveResponse{ID: id, TTL: c.Int(d.t, "ttl", 0)})
+			k.answer(d.now, d.stream(c), &pb.LeaseKeepAliveResponse{
+				ID: id, TTL: c.Int(d.t, "ttl", 0), Header: &pb.ResponseHeader{RaftTerm: uint64(c.Int(d.t, "term", 0))},
+			})
 			d.run()
 		}
 	case "wait": // time passes; timers fire when they are due
