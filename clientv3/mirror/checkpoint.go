@@ -1,0 +1,87 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// state is what the checkpoint says, as JSON.
+type state struct {
+	Cluster  uint64 `json:"cluster"`  // id of the source
+	Prefix   string `json:"prefix"`   // in the source
+	Revision int64  `json:"revision"` // of the source
+	Complete bool   `json:"complete"` // the target shows that revision; false during a comparison
+	Writer   uint64 `json:"writer"`   // the Run that wrote it
+	Seq      int64  `json:"seq"`      // counts its attempts
+}
+
+// checkpoint is the key of the target that says how far it is, as this mirror knows
+// it. Every transaction replaces it and is guarded by its modification revision, so
+// that each takes effect once and none after a later one.
+type checkpoint struct {
+	key   string
+	state state
+	mod   int64 // modification revision; 0 if it does not exist
+}
+
+// errLate says that a write that had been given up was executed after all.
+var errLate = errors.New("mirror: an earlier write came late")
+
+// load reads the checkpoint. Its Writer and Seq stay those of this Run.
+func (c *checkpoint) load(ctx context.Context, target *clientv3.Client) (found bool, h *pb.ResponseHeader, err error) {
+	r, err := target.Get(ctx, c.key)
+	if err != nil {
+		return false, nil, err
+	}
+	if len(r.Kvs) == 0 {
+		c.mod = 0
+		return false, r.Header, nil
+	}
+	var s state
+	if err := json.Unmarshal(r.Kvs[0].Value, &s); err != nil {
+		return false, nil, fmt.Errorf("mirror: key %q of the target is no checkpoint: %w", c.key, err)
+	}
+	s.Writer, s.Seq = c.state.Writer, c.state.Seq
+	c.state, c.mod = s, r.Kvs[0].ModRevision
+	return true, r.Header, nil
+}
+
+// commit executes ops together with the change of the checkpoint to revision rev.
+func (c *checkpoint) commit(ctx context.Context, target *clientv3.Client, rev int64, complete bool, ops []clientv3.Op) error {
+	c.state.Seq++ // also if this fails: no two attempts look the same
+	next := c.state
+	next.Revision, next.Complete = rev, complete
+	text, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	// The guard makes it safe to repeat a write whose outcome is unknown.
+	r, err := target.Txn(clientv3.WithRepeat(ctx)).
+		If(clientv3.Compare(clientv3.ModRevision(c.key), "=", c.mod)).
+		Then(append(ops, clientv3.OpPut(c.key, string(text)))...).
+		Else(clientv3.OpGet(c.key)).
+		Commit()
+	if err != nil {
+		return err
+	}
+	mod := r.Header.Revision
+	if !r.Succeeded {
+		kvs := r.Responses[0].GetResponseRange().Kvs
+		var other state
+		switch {
+		case len(kvs) == 0 || json.Unmarshal(kvs[0].Value, &other) != nil || other.Writer != next.Writer:
+			return ErrConflict
+		case other != next:
+			return errLate
+		}
+		mod = kvs[0].ModRevision // an earlier attempt was executed after all
+	}
+	c.state, c.mod = next, mod
+	return nil
+}

@@ -1,0 +1,27 @@
+// Package mirror copies the keys of one cluster to another and keeps the copy up to
+// date.
+//
+// Run does all of it: it compares both sides, follows the source, and goes on where
+// it was after any interruption. A Syncer only delivers what the source holds and how
+// it changes, for programs that write elsewhere.
+//
+// # What Run promises
+//
+// The target's keys are those of the source at some revision, a moment ago, whatever
+// happens to connections, members and the mirror itself in between. Changes of one
+// source revision are applied in one transaction of the target as far as a transaction
+// holds them (127 changes, 1 MiB); a greater one is split.
+//
+// How far the target is stands in one key of the target, the checkpoint. It is written
+// in the transaction that applies the changes, which is also guarded by it: a write
+// that was thought lost and arrives late does nothing, and two mirrors with one target
+// notice each other (ErrConflict). A mirror that finds its checkpoint goes on from
+// there; if the source has compacted that revision, or was restored from a backup, it
+// compares both sides again and removes what is gone.
+//
+// Nobody else may write under the target prefix; what somebody does is undone at the
+// next comparison only.
+//
+// Everything here is safe for concurrent use, except that a Syncer is for one
+// consumer.
+package mirror

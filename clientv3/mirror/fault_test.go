@@ -1,0 +1,100 @@
+package mirror_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestFaults writes to the source while both networks break in turn, and one side
+// freezes, and expects equal sides at the end.
+func TestFaults(t *testing.T) {
+	from, to := etcdtest.Start(t, etcdtest.Options{Proxied: true}), etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	writer := dial(t, []string{from.Members()[0].Direct})
+	reader := dial(t, []string{to.Members()[0].Direct})
+	source, target := dial(t, from.Endpoints()), dial(t, to.Endpoints())
+	r := start(t, source, target)
+	r.reach(put(t, writer, "begin", ""))
+
+	ctx, stop := context.WithCancel(ctxFor(t, 4*long))
+	defer stop()
+	written := make(chan error, 1)
+	go func() {
+		random := rand.New(rand.NewPCG(1, 2))
+		for n := 0; ctx.Err() == nil; n++ {
+			key := fmt.Sprint("key/", random.IntN(50))
+			var err error
+			if random.IntN(3) == 0 {
+				_, err = writer.Delete(ctx, key)
+			} else {
+				_, err = writer.Put(ctx, key, fmt.Sprint(n))
+			}
+			if err != nil && ctx.Err() == nil {
+				written <- err
+				return
+			}
+		}
+		written <- nil
+	}()
+	a, b := from.Members()[0], to.Members()[0]
+	faults := []func() error{
+		func() error { b.Proxy().Reset(); return nil },
+		func() error { a.Proxy().Reset(); return nil },
+		func() error { b.Proxy().Cut(); return nil },
+		func() error { a.Proxy().Cut(); return nil },
+		func() error { b.Proxy().BlackHole(); return nil },
+		func() error { a.Proxy().BlackHole(); return nil },
+		b.Freeze,
+	}
+	for i, fault := range faults {
+		if err := fault(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond) // what the writer does meanwhile is the point
+		if i == 3 || i == 5 {
+			// The history that was missed is gone.
+			if _, err := writer.Compact(ctx, put(t, writer, "compacted", fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, _ = a.Proxy().Heal(), b.Proxy().Heal()
+		if i == len(faults)-1 {
+			if err := b.Thaw(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin := time.Now()
+		r.reach(put(t, writer, "round", fmt.Sprint(i)))
+		t.Logf("fault %d: caught up %v after its end, %+v", i, time.Since(begin), r.last)
+	}
+	stop()
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	r.reach(put(t, writer, "end", ""))
+	r.stop()
+	sameWhole(t, writer, reader)
+}
+
+// TestKilledTarget: a target that is killed and comes back is complete.
+func TestKilledTarget(t *testing.T) {
+	to := etcdtest.Start(t, etcdtest.Options{})
+	source, target := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()), dial(t, to.Endpoints())
+	r := start(t, source, target, mirror.WithPrefix("a/"))
+	for i := range 3 {
+		r.reach(put(t, source, fmt.Sprint("a/", i), ""))
+		to.Members()[0].Kill()
+		rev := put(t, source, fmt.Sprint("a/while down ", i), "")
+		if err := to.Members()[0].Restart(); err != nil {
+			t.Fatal(err)
+		}
+		r.reach(rev)
+	}
+	r.stop()
+	same(t, source, "a/", target, "a/")
+}

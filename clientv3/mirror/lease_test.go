@@ -1,0 +1,97 @@
+package mirror_test
+
+import (
+	"testing"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// leaseOf returns the lease of a key, 0 if it has none, -1 if there is no such key.
+func leaseOf(t *testing.T, c *clientv3.Client, key string) int64 {
+	t.Helper()
+	r, err := c.Get(ctxFor(t, long), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Kvs) == 0 {
+		return -1
+	}
+	return r.Kvs[0].Lease
+}
+
+func grant(t *testing.T, c *clientv3.Client, ttl int64) clientv3.LeaseID {
+	t.Helper()
+	r, err := c.Grant(ctxFor(t, long), ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.ID
+}
+
+func TestLeases(t *testing.T) {
+	source := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
+	target := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
+	const ttl = 3
+	kept, moved, short := grant(t, source, ttl), grant(t, source, 60), grant(t, source, ttl)
+	renewals, err := source.KeepAlive(ctxFor(t, 4*long), kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, source, "kept", "", clientv3.WithLease(kept))
+	put(t, source, "detached", "", clientv3.WithLease(kept))
+	rev := put(t, source, "moved", "", clientv3.WithLease(kept))
+	r := start(t, source, target, mirror.WithLeases())
+	r.reach(rev)
+	put(t, source, "short", "", clientv3.WithLease(short))
+	put(t, source, "moved", "", clientv3.WithLease(moved))
+	r.reach(put(t, source, "detached", ""))
+	for key, want := range map[string]clientv3.LeaseID{"kept": kept, "moved": moved, "short": short, "detached": 0} {
+		if got := leaseOf(t, target, key); got != int64(want) {
+			t.Errorf("%s: lease %x, want %x", key, got, want)
+		}
+	}
+	ttlOf, err := target.TimeToLive(ctxFor(t, long), moved)
+	if err != nil || ttlOf.GrantedTTL != 60 {
+		t.Errorf("%+v, %v", ttlOf, err)
+	}
+
+	// One lease expires in the source, the other one lives on, in both.
+	gone := source.Watch(ctxFor(t, long), "short", clientv3.WithFilterPut())
+	<-gone
+	for range 3 {
+		<-renewals
+	}
+	r.reach(put(t, source, "x", ""))
+	sameWhole(t, source, target)
+
+	// One is lost in the target only: the key comes back.
+	back := target.Watch(ctxFor(t, long), "moved", clientv3.WithFilterDelete())
+	if _, err := target.Revoke(ctxFor(t, long), moved); err != nil {
+		t.Fatal(err)
+	}
+	if e := (<-back).Events; len(e) == 0 || e[0].Kv.Lease != int64(moved) {
+		t.Errorf("%v", e)
+	}
+
+	// The mirror is down for longer than the TTL: the key expires in the target, and
+	// comes back with the mirror.
+	lost := target.Watch(ctxFor(t, long), "kept", clientv3.WithFilterPut())
+	r.stop()
+	<-lost
+	r = start(t, source, target, mirror.WithLeases())
+	r.reach(put(t, source, "x", "2"))
+	if got := leaseOf(t, target, "kept"); got != int64(kept) {
+		t.Errorf("after the restart: lease %x", got)
+	}
+	sameWhole(t, source, target)
+
+	// From now on without leases: the keys of the target have none.
+	r.stop()
+	r = start(t, source, target, mirror.WithReconcile())
+	r.reach(put(t, source, "x", "3"))
+	if got := leaseOf(t, target, "kept"); got != 0 {
+		t.Errorf("without leases: %x", got)
+	}
+}

@@ -1,0 +1,235 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+var (
+	// ErrTargetNotEmpty is the cause (errors.Is) of the error for a target that holds
+	// keys that no mirror of this source has written. WithReconcile replaces them.
+	ErrTargetNotEmpty = errors.New("mirror: the target already holds data")
+
+	// ErrConflict is returned when something else wrote the checkpoint: another mirror
+	// with the same target.
+	ErrConflict = errors.New("mirror: another mirror writes to the target")
+)
+
+// Progress says how far a mirror is.
+type Progress struct {
+	// Revision is that of the source that the target shows. While both sides are
+	// compared it is that of the comparison's end.
+	Revision int64
+	// Comparing: both sides are being compared; the target is not complete yet.
+	Comparing bool
+	// Comparisons, Puts and Deletes count what was done since Run began.
+	Comparisons, Puts, Deletes int64
+}
+
+// Option changes what Run does.
+type Option func(*mirror)
+
+// WithPrefix mirrors only the keys that begin with prefix; by default all.
+func WithPrefix(prefix string) Option { return func(m *mirror) { m.from = prefix } }
+
+// WithTargetPrefix gives the keys another prefix in the target, instead of that of
+// WithPrefix; by default they keep their names.
+func WithTargetPrefix(prefix string) Option { return func(m *mirror) { m.to = &prefix } }
+
+// WithReconcile makes the mirror begin with a comparison of both sides, also if the
+// target has a checkpoint, and lets the target hold any data: what differs is
+// overwritten, what the source does not have is deleted. It is also the way to begin
+// with a source that was restored from a backup while no mirror ran.
+func WithReconcile() Option { return func(m *mirror) { m.reconcile = true } }
+
+// WithRevision begins with the changes after a revision of the source, for a target
+// that already shows that revision, for instance after a restoration. It has no effect
+// if the target has a checkpoint. If the revision was compacted, both sides are
+// compared.
+func WithRevision(rev int64) Option { return func(m *mirror) { m.rev = rev } }
+
+// WithLeases keeps the leases of keys: the target gets leases of the same ids and
+// times to live, kept alive as long as the mirror runs and the source has keys with
+// them. If the mirror stops for longer than that, these keys expire in the target; the
+// next Run brings them back. Without this option mirrored keys have no lease.
+func WithLeases() Option { return func(m *mirror) { m.leases = newLeases(m) } }
+
+// WithCheckpoint names the key of the target that says how far it is. By default it
+// is "\x00fairlead/mirror/" and the target prefix. A key of the source that would be
+// copied to it is not.
+func WithCheckpoint(key string) Option { return func(m *mirror) { m.mark.key = key } }
+
+// WithProgress calls f after each transaction, from the goroutine of Run.
+func WithProgress(f func(Progress)) Option { return func(m *mirror) { m.told = f } }
+
+// WithoutFollowing makes Run return nil once the target shows the source's present
+// state.
+func WithoutFollowing() Option { return func(m *mirror) { m.once = true } }
+
+// Run mirrors source to target until ctx ends, and returns its error then. It
+// overcomes outages of both sides. Other errors end it: ErrTargetNotEmpty (nothing was
+// written), ErrConflict, a closed client (clientv3.ErrClosed), missing permissions,
+// a full target, and source and target being the same keys.
+func Run(ctx context.Context, source, target *clientv3.Client, opts ...Option) error {
+	m := &mirror{source: source, target: target}
+	m.mark.state.Writer = rand.Uint64()
+	for _, o := range opts {
+		if o != nil {
+			o(m)
+		}
+	}
+	if m.to == nil {
+		m.to = &m.from
+	}
+	if m.mark.key == "" {
+		m.mark.key = "\x00fairlead/mirror/" + *m.to
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the renewal of leases
+	if m.leases != nil {
+		m.leases.ctx = ctx
+	}
+	for n := 0; ; n++ {
+		err := m.run(ctx, &n)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !again(err):
+			return err
+		}
+		if err := backoff.Sleep(ctx, backoff.Policy{Base: waitBase, Max: waitMax}.Wait(n)); err != nil {
+			return err
+		}
+	}
+}
+
+const (
+	// waitBase and waitMax bound the wait before a mirror that was interrupted goes on.
+	waitBase = 100 * time.Millisecond
+	waitMax  = 5 * time.Second
+)
+
+type mirror struct {
+	source, target *clientv3.Client
+	from           string
+	to             *string // nil until the options are known
+	reconcile      bool
+	once           bool
+	rev            int64
+	told           func(Progress) // may be nil
+	leases         *leases        // nil: keys have none
+	mark           checkpoint
+	progress       Progress
+}
+
+// errCompare asks for a comparison of both sides.
+var errCompare = errors.New("mirror: the sides have to be compared")
+
+// again reports that a mirror that was interrupted by err can go on.
+func again(err error) bool {
+	switch {
+	case errors.Is(err, clientv3.ErrClosed), errors.Is(err, rpctypes.ErrNoSpace):
+		return false
+	case history(err), errors.Is(err, errLate), errors.Is(err, rpctypes.ErrTooManyRequests):
+		return true
+	}
+	switch clientv3.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted, codes.Internal:
+		return true
+	}
+	return false
+}
+
+// history reports that err says that following cannot go on without a comparison.
+func history(err error) bool {
+	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, clientv3.ErrHistoryLost) || errors.Is(err, errCompare) ||
+		errors.Is(err, rpctypes.ErrLeaseNotFound) // one of the target's expired
+}
+
+// run goes on from the checkpoint. It sets the count of interruptions back whenever
+// both sides agree.
+func (m *mirror) run(ctx context.Context, n *int) error {
+	rev, err := m.begin(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		if rev == 0 {
+			if rev, err = m.compare(ctx); err != nil {
+				return err
+			}
+			m.reconcile = false // the target is ours now
+		}
+		*n = 0
+		if m.once {
+			return nil
+		}
+		if err = m.follow(ctx, rev); !history(err) {
+			return err
+		}
+		rev = 0
+	}
+}
+
+// begin finds out from where to follow the source; 0: compare first.
+func (m *mirror) begin(ctx context.Context) (int64, error) {
+	src, err := m.source.Get(ctx, m.from, clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+	if err != nil {
+		return 0, err
+	}
+	found, dst, err := m.mark.load(ctx, m.target)
+	if err != nil {
+		return 0, err
+	}
+	if src.Header.ClusterId == dst.ClusterId && (strings.HasPrefix(m.from, *m.to) || strings.HasPrefix(*m.to, m.from)) {
+		return 0, fmt.Errorf("mirror: source prefix %q and target prefix %q overlap in the same cluster", m.from, *m.to)
+	}
+	was := m.mark.state
+	m.mark.state.Cluster, m.mark.state.Prefix = src.Header.ClusterId, m.from
+	switch {
+	case m.reconcile:
+		return 0, nil
+	case found && (was.Cluster != src.Header.ClusterId || was.Prefix != m.from):
+		return 0, fmt.Errorf("%w: it is the mirror of prefix %q of cluster %x", ErrTargetNotEmpty, was.Prefix, was.Cluster)
+	case found && m.leases == nil && was.Complete && was.Revision <= src.Header.Revision:
+		return was.Revision, nil
+	case found:
+		return 0, nil // leases may have expired; or history was lost; or the comparison was interrupted
+	case m.rev > src.Header.Revision:
+		return 0, fmt.Errorf("mirror: the source is at revision %d, before %d: %w", src.Header.Revision, m.rev, rpctypes.ErrFutureRev)
+	case m.rev > 0:
+		return m.rev, nil // the target is said to hold the keys
+	}
+	r, err := m.target.Get(ctx, *m.to, clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+	if err != nil {
+		return 0, err
+	}
+	if len(r.Kvs) > 0 {
+		return 0, fmt.Errorf("%w: key %q and perhaps more", ErrTargetNotEmpty, r.Kvs[0].Key)
+	}
+	return 0, nil
+}
+
+// targetKey is the name of a source's key in the target, "" if it is not copied.
+func (m *mirror) targetKey(key []byte) (string, error) {
+	to := *m.to + string(key[len(m.from):])
+	switch to {
+	case "":
+		return "", fmt.Errorf("mirror: key %q would have an empty name in the target", key)
+	case m.mark.key:
+		return "", nil
+	}
+	return to, nil
+}

@@ -1,0 +1,136 @@
+package mirror
+
+import (
+	"context"
+	"sync/atomic"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// Syncer delivers the keys of a cluster and their changes.
+type Syncer interface {
+	// SyncBase delivers the keys as they are at one revision, up to 1000 in each
+	// response, in the order of keys. Both channels are closed at the end; before that
+	// the second one gets the error if there was one (rpctypes.ErrCompacted if the
+	// revision was compacted meanwhile). The first one must be read to its end or ctx
+	// cancelled.
+	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
+
+	// SyncUpdates watches the keys from the revision after that of SyncBase, or of
+	// NewSyncer. To be called after SyncBase has ended; before that, without a revision,
+	// the watch ends at once with an error.
+	SyncUpdates(ctx context.Context) clientv3.WatchChan
+}
+
+// NewSyncer returns a Syncer of the keys that begin with prefix, all if it is empty.
+// rev is the revision to begin with; 0 stands for that of the time of SyncBase.
+func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
+	s := &syncer{c: c, prefix: prefix}
+	s.rev.Store(rev)
+	return s
+}
+
+type syncer struct {
+	c      *clientv3.Client
+	prefix string
+	rev    atomic.Int64 // 0: not known yet
+}
+
+func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
+	out := make(chan *clientv3.GetResponse, 1)
+	failed := make(chan error, 1)
+	go func() {
+		defer close(failed)
+		defer close(out)
+		if err := s.base(ctx, out); err != nil {
+			failed <- err
+		}
+	}()
+	return out, failed
+}
+
+func (s *syncer) base(ctx context.Context, out chan<- *clientv3.GetResponse) error {
+	p := newPager(s.c.KV, s.prefix)
+	p.rev = s.rev.Load()
+	for !p.end {
+		r, err := p.page(ctx)
+		if err != nil {
+			return err
+		}
+		s.rev.Store(p.rev)
+		select {
+		case out <- r:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.c.Ctx().Done():
+			return clientv3.ErrClosed
+		}
+	}
+	return nil
+}
+
+func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
+	rev := s.rev.Load()
+	if rev == 0 {
+		out := make(chan clientv3.WatchResponse, 1)
+		out <- clientv3.WatchResponse{Canceled: true, CancelReason: "mirror: SyncUpdates was called before SyncBase had ended"}
+		close(out)
+		return out
+	}
+	return s.c.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1))
+}
+
+// pageSize is how many keys are read at once.
+const pageSize = 1000
+
+// pager reads the keys under a prefix in their order, page by page, all at one
+// revision.
+type pager struct {
+	kv       clientv3.KV
+	from, to string
+	rev      int64 // 0 until the first page has come
+	buf      []*mvccpb.KeyValue
+	end      bool // no page follows
+}
+
+func newPager(kv clientv3.KV, prefix string) *pager {
+	p := &pager{kv: kv, from: prefix, to: clientv3.GetPrefixRangeEnd(prefix)}
+	if prefix == "" {
+		p.from = "\x00" // the least key; an empty one is refused
+	}
+	return p
+}
+
+func (p *pager) page(ctx context.Context) (*clientv3.GetResponse, error) {
+	r, err := p.kv.Get(ctx, p.from, clientv3.WithRange(p.to), clientv3.WithLimit(pageSize), clientv3.WithRev(p.rev))
+	if err != nil {
+		return nil, err
+	}
+	if p.rev == 0 {
+		p.rev = r.Header.Revision
+	}
+	p.end = !r.More || len(r.Kvs) == 0
+	if !p.end {
+		p.from = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
+	}
+	return r, nil
+}
+
+// next returns the next key, nil after the last one.
+func (p *pager) next(ctx context.Context) (*mvccpb.KeyValue, error) {
+	for len(p.buf) == 0 {
+		if p.end {
+			return nil, nil
+		}
+		r, err := p.page(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p.buf = r.Kvs
+	}
+	kv := p.buf[0]
+	p.buf = p.buf[1:]
+	return kv, nil
+}

@@ -1,0 +1,129 @@
+package mirror_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// base reads a Syncer's base to its end.
+func base(t *testing.T, s mirror.Syncer) (keys int, rev int64, err error) {
+	t.Helper()
+	ch, failed := s.SyncBase(ctxFor(t, long))
+	for r := range ch {
+		if rev == 0 {
+			rev = r.Header.Revision
+		}
+		keys += len(r.Kvs)
+	}
+	for e := range failed {
+		err = e
+	}
+	return keys, rev, err
+}
+
+func TestSyncer(t *testing.T) {
+	c, from, _, _ := oneCluster(t)
+	for i := range 2001 {
+		put(t, c, fmt.Sprint(from, i), "")
+	}
+	s := mirror.NewSyncer(c, from, 0)
+	n, rev, err := base(t, s)
+	if n != 2001 || err != nil {
+		t.Fatalf("%d keys, %v", n, err)
+	}
+	put(t, c, from+"a", "1")
+	del(t, c, from+"a")
+	ch := s.SyncUpdates(ctxFor(t, long))
+	for _, want := range []string{"PUT", "DELETE"} {
+		r := <-ch
+		if len(r.Events) == 2 { // both may come at once
+			break
+		}
+		if len(r.Events) != 1 || r.Events[0].Type.String() != want {
+			t.Errorf("%+v, want %s", r, want)
+		}
+	}
+
+	s = mirror.NewSyncer(c, from, rev) // the past
+	if n, _, err := base(t, s); n != 2001 || err != nil {
+		t.Errorf("at a revision: %d keys, %v", n, err)
+	}
+	if n, _, err := base(t, mirror.NewSyncer(c, from+"none", 0)); n != 0 || err != nil {
+		t.Errorf("no keys: %d, %v", n, err)
+	}
+	if n, _, err := base(t, mirror.NewSyncer(c, "", 0)); n < 2001 || err != nil {
+		t.Errorf("all keys: %d, %v", n, err)
+	}
+	if _, _, err := base(t, mirror.NewSyncer(c, from, rev+1000)); err != rpctypes.ErrFutureRev {
+		t.Errorf("a future revision: %v", err)
+	}
+	if _, err := c.Compact(ctxFor(t, long), put(t, c, from+"b", "")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := base(t, mirror.NewSyncer(c, from, rev)); err != rpctypes.ErrCompacted {
+		t.Errorf("a compacted revision: %v", err)
+	}
+	early := mirror.NewSyncer(c, from, 0).SyncUpdates(ctxFor(t, long))
+	if r := <-early; !r.Canceled || r.Err() == nil {
+		t.Errorf("updates before the base: %+v", r)
+	}
+	if _, ok := <-early; ok {
+		t.Error("the channel is still open")
+	}
+}
+
+// TestSyncerIsLeft: neither a consumer that lost interest nor Close leaves anything
+// behind.
+func TestSyncerIsLeft(t *testing.T) {
+	c, from, _, _ := oneCluster(t)
+	for i := range 5 {
+		put(t, c, fmt.Sprint(from, i), "")
+	}
+	etcdtest.CheckLeaks(t)
+	own := dial(t, etcdtest.Shared(t).Endpoints())
+	ctx, cancel := context.WithCancel(context.Background())
+	mirror.NewSyncer(own, from, 0).SyncBase(ctx)
+	cancel()
+	mirror.NewSyncer(own, from, 0).SyncBase(context.Background()) // Close ends it
+}
+
+// TestFrozen: nothing outlives its context.
+func TestFrozen(t *testing.T) {
+	alive, frozen := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
+	a, f := dial(t, alive.Endpoints()), dial(t, frozen.Endpoints())
+	put(t, a, "a", "")
+	put(t, f, "a", "")
+	if err := frozen.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"source": func(ctx context.Context) error { return mirror.Run(ctx, f, a) },
+		"target": func(ctx context.Context) error { return mirror.Run(ctx, a, f) },
+		"base": func(ctx context.Context) error {
+			ch, failed := mirror.NewSyncer(f, "", 0).SyncBase(ctx)
+			for range ch {
+			}
+			return <-failed
+		},
+		"updates": func(ctx context.Context) error {
+			for range mirror.NewSyncer(f, "", 1).SyncUpdates(ctx) {
+			}
+			return ctx.Err()
+		},
+	} {
+		begin := time.Now()
+		if err := call(ctxFor(t, 300*time.Millisecond)); err != context.DeadlineExceeded {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+}
