@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -85,8 +86,10 @@ func spread(list []float64, unit string) string {
 	return strings.TrimSpace(text + " " + unit)
 }
 
-// number prints three significant digits, and all of a larger integer.
+// number prints three significant digits but no more than four after the point, and all of
+// an integer.
 func number(v float64) string {
+	v = math.Round(v*1e4) / 1e4
 	if v == float64(int64(v)) || v >= 1000 {
 		return strconv.FormatInt(int64(v), 10)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,11 +22,11 @@ func defragmentation(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	client, err := load.Fairlead(c.Endpoints())
+	var seen notices
+	client, err := t.ours(ours.Config{Endpoints: c.Endpoints(), Hooks: ours.Hooks{Member: seen.hook}})
 	if err != nil {
 		return err
 	}
-	defer client.Close()
 	admin, err := t.ours(ours.Config{Endpoints: c.Endpoints()})
 	if err != nil {
 		return err
@@ -43,7 +44,15 @@ func defragmentation(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	plan := load.Plan{Rate: callers, For: time.Second, Deadline: time.Second, Do: load.Mixed(client)}
+	plan := load.Plan{Rate: callers, For: time.Second, Deadline: time.Second, Do: func(ctx context.Context, i int) (bool, error) {
+		key := fmt.Sprint("load/", i%20)
+		if i%2 == 0 {
+			_, err := client.Get(ctx, key)
+			return false, err
+		}
+		_, err := client.Put(ctx, key, "v")
+		return true, err
+	}}
 	load.Drive(ctx, plan)
 	var calls load.Calls
 	dctx, stop := context.WithCancel(ctx)
@@ -51,9 +60,10 @@ func defragmentation(ctx context.Context, t *trial) error {
 	plan.For = 0
 	var wg sync.WaitGroup
 	wg.Go(func() { calls = load.Drive(dctx, plan) })
-	var longest time.Duration
-	inFlight := 0
-	began := make([]time.Time, 0, 3)
+	// From when to when writes count as in flight on a member, see notices.
+	type window struct{ from, to time.Time }
+	var windows []window
+	var longest, noticed time.Duration
 	for _, m := range c.Members() {
 		start := time.Now()
 		if _, err := admin.Defragment(ctx, m.Endpoint); err != nil {
@@ -62,32 +72,62 @@ func defragmentation(ctx context.Context, t *trial) error {
 			return fmt.Errorf("defragment: %w", err)
 		}
 		longest = max(longest, time.Since(start))
-		began = append(began, start)
+		if at := seen.after(m.Endpoint, start); !at.IsZero() {
+			noticed = max(noticed, at.Sub(start))
+			windows = append(windows, window{start.Add(-plan.Deadline), at})
+		}
 		load.Wait(ctx, time.Second)
 	}
 	stop()
 	wg.Wait()
-	for _, f := range calls.Of(true).Failed() {
-		for _, at := range began {
-			// What is sent before the member's silence shows counts as in flight there.
-			if d := f.Made.Sub(at); d > -plan.Deadline && d < noticed {
-				inFlight++
-				break
-			}
+	inFlight := 0
+	failed := calls.Of(true).Failed()
+	for _, f := range failed {
+		if slices.ContainsFunc(windows, func(w window) bool { return f.Made.After(w.from) && f.Made.Before(w.to) }) {
+			inFlight++
 		}
 	}
-	failed := len(calls.Of(true).Failed())
 	t.under("each of three members with %d MB defragmented, %d calls/s with deadlines of 1 s", keys*size/1_000_000, callers)
 	t.show("longest defragmentation", "s", longest.Seconds())
+	t.show("noticed by the client after, at most", "s", noticed.Seconds())
 	t.promise("failed reads", "", 0, float64(len(calls.Of(false).Failed())))
-	t.show("failed writes in flight or made within 300 ms", "", float64(inFlight))
-	t.promise("other failed writes", "", 0, float64(failed-inFlight))
+	t.show("failed writes that were in flight, or made until then", "", float64(inFlight))
+	t.promise("other failed writes", "", 0, float64(len(failed)-inFlight))
 	return nil
 }
 
-// noticed is by when the client has found out that a member is silent: 200 ms of silence
-// make it suspect.
-const noticed = 300 * time.Millisecond
+// notices are when a client stopped taking members for healthy. A write made before
+// that may have been sent to the member, and counts as in flight there.
+type notices struct {
+	mu   sync.Mutex
+	list []notice // guarded by mu, in order
+}
+
+type notice struct {
+	endpoint string
+	at       time.Time
+}
+
+func (n *notices) hook(c ours.MemberChange) {
+	if c.From != "healthy" {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = append(n.list, notice{c.Endpoint, time.Now()})
+}
+
+// after is the first notice of a member after t, zero if there was none.
+func (n *notices) after(endpoint string, t time.Time) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, x := range n.list {
+		if x.endpoint == endpoint && x.at.After(t) {
+			return x.at
+		}
+	}
+	return time.Time{}
+}
 
 // slowMember compares with a client that does not know the slow member, at the same
 // time: what else the machine does meets both.
