@@ -20,8 +20,10 @@ var subPackages = []string{
 	"clientv3util",
 	"credentials",
 	"mirror",
+	"mock/mockserver",
 	"namespace",
 	"ordering",
+	"concurrency",
 	"snapshot",
 	"yaml",
 }

@@ -1,0 +1,35 @@
+// Package concurrency gives sessions, locks, elections and transactional memory on top
+// of etcd. It has the API of the official package of this name and keeps its keys, so
+// that processes with either contend for the same locks.
+//
+// # Ownership
+//
+// Whoever wants a lock or to lead puts a key under the prefix, attached to the lease of
+// its Session; the key with the lowest create revision owns, the others wait in that
+// order. Ownership ends when the key does: by Unlock or Resign, with the session, or
+// because somebody deleted it. A process learns of each:
+//
+//   - the session's end is known before the server can give its keys to anyone else
+//     (clientv3.Lease counts from the sending of the last acknowledged renewal);
+//   - an owner watches its own key. Deleted by anyone, or revoked with its lease, the
+//     owner knows within one round trip, see Mutex.Context and Session.Done.
+//
+// Between the loss and the news of it, two may believe to be the owner. Where that must
+// not matter, use the fencing token (Mutex.Fence, Election.Fence: the create revision of
+// the owner's key, which only grows from owner to owner), or Guard, which makes a
+// transaction succeed only while its owner owns.
+//
+// # Outcome unknown
+//
+// All blocking calls return within 100 ms of their context's end, whatever the cluster
+// does. What they leave behind is cleaned up in the background until the session ends: a
+// key that must go is deleted as soon as a member answers, and one that a request without
+// an answer may still create, even minutes later, is deleted when it appears.
+//
+// # Concurrency
+//
+// Sessions are safe for concurrent use, and so are the methods of Mutex and Election,
+// but a Mutex is for one owner: a second Lock of a mutex that is locked succeeds. So do
+// two mutexes of one session with the same prefix, as in the official package, unless
+// the session was made WithDistinctOwners.
+package concurrency

@@ -1,0 +1,171 @@
+package concurrency
+
+import (
+	"context"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+)
+
+// Election lets one of several candidates lead, with a value that all can see. The one
+// that has campaigned longest leads.
+type Election struct {
+	s      *Session
+	prefix string // with the final slash
+	key    string // what this candidate puts
+
+	mu     sync.Mutex
+	claim  *claim             // guarded by mu; nil: not elected
+	rev    int64              // guarded by mu; of the last leadership
+	header *pb.ResponseHeader // guarded by mu
+}
+
+// NewElection returns a candidate for the election whose keys are below pfx followed by a
+// slash. It does not campaign yet.
+func NewElection(s *Session, pfx string) *Election {
+	prefix := pfx + "/"
+	return &Election{s: s, prefix: prefix, key: s.ownerKey(prefix)}
+}
+
+// ResumeElection returns the candidate that already leads with this key and create
+// revision, for a process that was restarted and took up its session WithLease. Whether it
+// does lead is not asked; if not, its Context soon ends.
+func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
+	e := &Election{s: s, prefix: pfx + "/", key: leaderKey, rev: leaderRev}
+	s.mu.Lock()
+	sl := s.slotOf(leaderKey)
+	sl.acquiring++
+	s.mu.Unlock()
+	e.claim = sl.newClaim(e.prefix, leaderRev, nil)
+	sl.finish(e.claim, false)
+	s.group.Go(e.claim.verify)
+	return e
+}
+
+// Campaign waits until this candidate leads, with val as its value. A candidate that
+// campaigns or leads already gets the new value. It returns nil only while the candidate's
+// key exists and is the first. It fails with the context's error when that ends first,
+// with ErrSessionExpired when the session does, and with ErrOwnershipLost when somebody
+// deletes the key; the candidate has withdrawn then, in the background if necessary.
+func (e *Election) Campaign(ctx context.Context, val string) error {
+	entry, err := e.s.enter(ctx, e.prefix, e.key, val)
+	if err != nil {
+		return err
+	}
+	c := entry.claim
+	if entry.found && entry.value != val {
+		if _, err = c.put(ctx, val); err == ErrOwnershipLost {
+			err = c.ended(ctx)
+		}
+	}
+	if err == nil && (entry.found || entry.ahead != nil) {
+		err = c.turn(ctx, entry.ahead)
+	}
+	if err != nil {
+		c.abandon()
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.claim, e.rev, e.header = c, c.rev, c.header
+	return nil
+}
+
+// Proclaim changes the value of the leader without another election. Whoever does not
+// lead, or not any more, gets ErrElectionNotLeader. A Proclaim that ended unknown never
+// takes effect after a later one.
+func (e *Election) Proclaim(ctx context.Context, val string) error {
+	c := e.elected()
+	if c == nil {
+		return ErrElectionNotLeader
+	}
+	h, err := c.put(ctx, val)
+	if err != nil && err != ErrOwnershipLost {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == ErrOwnershipLost {
+		e.forget(c)
+		return ErrElectionNotLeader
+	}
+	e.header = h
+	return nil
+}
+
+// Resign ends the leadership, and does nothing if there is none. It deletes only the key
+// that Campaign put. When it fails, that goes on in the background, and Resign may be
+// called again; either way the leadership ended with the call.
+func (e *Election) Resign(ctx context.Context) (err error) {
+	c := e.elected()
+	if c == nil {
+		return nil
+	}
+	if err := c.release(ctx); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.forget(c)
+	return nil
+}
+
+// forget ends the leadership here; the caller holds mu.
+func (e *Election) forget(c *claim) {
+	if e.claim == c {
+		e.claim = nil
+	}
+}
+
+func (e *Election) elected() *claim {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.claim
+}
+
+// Leader returns the leader's key and value, ErrElectionNoLeader if nobody leads.
+func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
+	r, err := e.s.client.Get(ctx, e.prefix, v3.WithFirstCreate()...)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Kvs) == 0 {
+		return nil, ErrElectionNoLeader
+	}
+	return r, nil
+}
+
+// Key is the leader's key while this candidate leads, else empty.
+func (e *Election) Key() string {
+	if c := e.elected(); c != nil {
+		return c.key
+	}
+	return ""
+}
+
+// Rev is the create revision of the key of the present or last leadership, 0 before.
+func (e *Election) Rev() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rev
+}
+
+// Header is that of the answer to the last successful Campaign, Proclaim or Resign, nil
+// before.
+func (e *Election) Header() *pb.ResponseHeader {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.header
+}
+
+// IsOwner is a comparison for transactions that holds while this candidate leads. See
+// also Guard.
+func (e *Election) IsOwner() v3.Cmp { return isOwner(e.elected()) }
+
+// Fence is the fencing token of the leadership, as Mutex.Fence.
+func (e *Election) Fence() int64 { return fence(e.elected()) }
+
+// Context ends with the leadership, as Mutex.Context with the ownership.
+func (e *Election) Context() context.Context { return contextOf(e.elected()) }

@@ -1,0 +1,195 @@
+package concurrency
+
+import (
+	"context"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+)
+
+// noKey is a key that nobody can own: IsOwner of who owns nothing compares it with a
+// revision that no key has.
+const noKey = "\x00"
+
+// Mutex is a lock that processes share through etcd. Contenders get it in the order in
+// which they asked.
+type Mutex struct {
+	s      *Session
+	prefix string // with the final slash
+	key    string // what this mutex puts
+
+	mu     sync.Mutex
+	used   bool   // guarded by mu; it was locked or tried before
+	claim  *claim // guarded by mu; nil: not locked
+	header *pb.ResponseHeader
+}
+
+// NewMutex returns a mutex whose contenders put their keys below pfx followed by a slash.
+// All keys there count as contenders, also those of other programs.
+func NewMutex(s *Session, pfx string) *Mutex {
+	prefix := pfx + "/"
+	return &Mutex{s: s, prefix: prefix, key: s.ownerKey(prefix)}
+}
+
+// Lock waits until the mutex is this owner's. It fails with the context's error when that
+// ends first, with ErrSessionExpired when the session does, and with ErrOwnershipLost when
+// somebody deletes the key that waits. In each case the key is removed, in the background
+// if necessary.
+func (m *Mutex) Lock(ctx context.Context) error {
+	e, err := m.s.enter(ctx, m.prefix, m.key, "")
+	if err != nil {
+		return err
+	}
+	if e.found || e.ahead != nil {
+		if err := e.claim.turn(ctx, e.ahead); err != nil {
+			m.giveUp(e.claim)
+			return err
+		}
+	}
+	m.take(e.claim)
+	return nil
+}
+
+// TryLock locks the mutex if nobody has it or waits for it, and fails with ErrLocked
+// otherwise. It puts no key then.
+func (m *Mutex) TryLock(ctx context.Context) error {
+	e, err := m.s.enter(ctx, m.prefix, m.key, "", v3.Compare(v3.CreateRevision(m.prefix), "=", 0).WithPrefix())
+	if err != nil {
+		return err
+	}
+	if e.claim == nil {
+		m.giveUp(nil)
+		return ErrLocked
+	}
+	if e.found {
+		ahead, _, err := e.claim.ahead(ctx)
+		if err == nil && ahead != nil {
+			err = ErrLocked
+		}
+		if err != nil {
+			m.giveUp(e.claim)
+			return err
+		}
+	}
+	m.take(e.claim)
+	return nil
+}
+
+func (m *Mutex) take(c *claim) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used, m.claim, m.header = true, c, c.header
+}
+
+func (m *Mutex) giveUp(c *claim) {
+	if c != nil {
+		c.abandon()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used = true
+}
+
+// Unlock releases the mutex, ErrLockReleased if it is not locked. It deletes only the key
+// that Lock put: if that is gone already, and perhaps another owner's turn, it does
+// nothing and returns nil. When it fails, the release goes on in the background and
+// Unlock may be called again; either way ownership ended with the call.
+func (m *Mutex) Unlock(ctx context.Context) error {
+	c := m.held()
+	if c == nil {
+		return ErrLockReleased
+	}
+	if err := c.release(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.claim == c {
+		m.claim = nil
+	}
+	return nil
+}
+
+func (m *Mutex) held() *claim {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.claim
+}
+
+// Key is the owner's key: empty before the first Lock, "\x00" while not locked after it.
+func (m *Mutex) Key() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.claim != nil:
+		return m.claim.key
+	case m.used:
+		return noKey
+	}
+	return ""
+}
+
+// IsOwner is a comparison for transactions that holds while this mutex is locked by this
+// owner. See also Guard.
+func (m *Mutex) IsOwner() v3.Cmp { return isOwner(m.held()) }
+
+// Header is that of the answer that put the key of the last Lock, nil before.
+func (m *Mutex) Header() *pb.ResponseHeader {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.header
+}
+
+// Fence is the fencing token: the create revision of the owner's key, higher for each
+// later owner; 0 while not locked. A resource that refuses tokens below the highest one
+// it has seen is safe from owners that do not know yet that they have lost the lock.
+func (m *Mutex) Fence() int64 { return fence(m.held()) }
+
+// Context ends when the ownership does, or is known to be lost. context.Cause tells why:
+// ErrLockReleased, ErrOwnershipLost or ErrSessionExpired. It has ended already while the
+// mutex is not locked.
+func (m *Mutex) Context() context.Context { return contextOf(m.held()) }
+
+func isOwner(c *claim) v3.Cmp {
+	if c == nil {
+		return v3.Compare(v3.CreateRevision(noKey), "=", -1)
+	}
+	return v3.Compare(v3.CreateRevision(c.key), "=", c.rev)
+}
+
+func fence(c *claim) int64 {
+	if c == nil {
+		return 0
+	}
+	return c.rev
+}
+
+func contextOf(c *claim) context.Context {
+	if c == nil {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(ErrLockReleased)
+		return ctx
+	}
+	return c.ctx
+}
+
+type locker struct{ *Mutex }
+
+// NewLocker makes a sync.Locker of a mutex. Lock waits without a limit but the life of the
+// client. A sync.Locker cannot report failures: both methods panic with them, for going
+// on as if locked would be worse. Use a Mutex where that must not be.
+func NewLocker(s *Session, pfx string) sync.Locker { return &locker{NewMutex(s, pfx)} }
+
+func (l *locker) Lock() {
+	if err := l.Mutex.Lock(l.s.client.Ctx()); err != nil {
+		panic(err)
+	}
+}
+
+func (l *locker) Unlock() {
+	if err := l.Mutex.Unlock(l.s.client.Ctx()); err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,160 @@
+package concurrency
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// defaultSessionTTL is in seconds.
+const defaultSessionTTL = 60
+
+// errOrphaned is why a session's context ended when its owner wanted that.
+var errOrphaned = errors.New("concurrency: the session was closed or orphaned")
+
+// Session is a lease that is kept alive, and what its owner holds with it. Its goroutines
+// (one for the session, one for each key held or cleaned up) end with Close or Orphan.
+type Session struct {
+	client   *v3.Client
+	id       v3.LeaseID
+	ttl      time.Duration   // as asked for; bounds Close
+	base     context.Context // of the options
+	ctx      context.Context // ends with the session
+	end      context.CancelCauseFunc
+	distinct bool
+	group    *worker.Group
+
+	mu    sync.Mutex
+	slots map[string]*slot // guarded by mu; keys with something to know about
+}
+
+// NewSession makes a lease, unless the options bring one, and keeps it alive. Without
+// WithContext it waits for the cluster as long as the client lives.
+func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
+	o := sessionOptions{ttl: defaultSessionTTL, ctx: client.Ctx()}
+	for _, opt := range opts {
+		opt(&o, client.GetLogger())
+	}
+	id := o.leaseID
+	if id == v3.NoLease {
+		g, err := client.Grant(o.ctx, int64(o.ttl))
+		if err != nil {
+			return nil, err
+		}
+		id = g.ID
+	}
+	ctx, end := context.WithCancelCause(o.ctx)
+	renewals, err := client.KeepAlive(ctx, id)
+	if err != nil || renewals == nil {
+		end(err)
+		return nil, err
+	}
+	s := &Session{
+		client: client, id: id, ttl: time.Duration(o.ttl) * time.Second, base: o.ctx, distinct: o.distinct,
+		ctx: ctx, end: end, group: worker.New(ctx), slots: make(map[string]*slot),
+	}
+	s.group.Go(func(context.Context) {
+		for range renewals {
+		}
+		end(ErrSessionExpired)
+	})
+	return s, nil
+}
+
+// Client is the client that the session was made with.
+func (s *Session) Client() *v3.Client { return s.client }
+
+// Lease is the session's lease, for keys that are to go with the session.
+func (s *Session) Lease() v3.LeaseID { return s.id }
+
+// Ctx is a context that ends with the session. context.Cause tells why:
+// ErrSessionExpired if the lease was lost.
+func (s *Session) Ctx() context.Context { return s.ctx }
+
+// Done is closed when the lease is lost or not renewed any more: before the server could
+// give its keys to anyone else. While the session holds a lock or candidates, it is
+// closed within one round trip and 50 ms of a revocation; otherwise at the next renewal,
+// a third of the TTL away at most.
+func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
+
+// Orphan ends the renewals and leaves the lease to itself: to the holder of another
+// session with it, or to expire. What was still to be cleaned up is left too.
+func (s *Session) Orphan() {
+	s.end(errOrphaned)
+	s.group.Stop()
+}
+
+// Close ends the session and revokes the lease, which deletes its keys. It gives up after
+// the TTL, for the lease has expired by then, or when the context of WithContext ends.
+func (s *Session) Close() error {
+	s.Orphan()
+	ctx, cancel := context.WithTimeout(s.base, s.ttl)
+	defer cancel()
+	_, err := s.client.Revoke(ctx, s.id)
+	return err
+}
+
+// expireIfGone asks whether the lease still exists and ends the session if not.
+func (s *Session) expireIfGone(ctx context.Context) {
+	r, err := s.client.TimeToLive(ctx, s.id)
+	if err == nil && r.TTL <= 0 || v3.SameError(err, rpctypes.ErrLeaseNotFound) {
+		s.end(ErrSessionExpired)
+	}
+}
+
+// failed looks at the error of a request that used the lease.
+func (s *Session) failed(err error) {
+	if v3.SameError(err, rpctypes.ErrLeaseNotFound) {
+		s.end(ErrSessionExpired)
+	}
+}
+
+type sessionOptions struct {
+	ttl      int
+	leaseID  v3.LeaseID
+	ctx      context.Context
+	distinct bool
+}
+
+// SessionOption changes how NewSession makes a session.
+type SessionOption func(*sessionOptions, *zap.Logger)
+
+// WithTTL sets the time to live of the session's lease, in seconds: how long its keys
+// stay after the process died. The server may choose a longer one, and none above
+// clientv3.MaxLeaseTTL. Values below 1 leave the default of 60 and log a warning.
+func WithTTL(ttl int) SessionOption {
+	return func(o *sessionOptions, log *zap.Logger) {
+		if ttl <= 0 {
+			if log != nil {
+				log.Warn("a session's TTL must be positive; the default stays", zap.Int("asked-for", ttl), zap.Int("ttl", o.ttl))
+			}
+			return
+		}
+		o.ttl = ttl
+	}
+}
+
+// WithLease makes the session use a lease that exists, for instance that of an earlier
+// run of this process whose leadership it takes up again.
+func WithLease(leaseID v3.LeaseID) SessionOption {
+	return func(o *sessionOptions, _ *zap.Logger) { o.leaseID = leaseID }
+}
+
+// WithContext bounds NewSession, Close and the session itself by a context instead of
+// the client's. When it ends, the session ends and its lease is left to expire.
+func WithContext(ctx context.Context) SessionOption {
+	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
+}
+
+// WithDistinctOwners makes each Mutex and Election of the session an owner of its own:
+// two of the same prefix exclude each other. Otherwise they share a key, and both own.
+func WithDistinctOwners() SessionOption {
+	return func(o *sessionOptions, _ *zap.Logger) { o.distinct = true }
+}

@@ -1,0 +1,139 @@
+package concurrency_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+)
+
+func TestSessionLife(t *testing.T) {
+	c := shared(t)
+	for _, tc := range []struct {
+		name string
+		opts []concurrency.SessionOption
+		ttl  int64
+	}{
+		{"default", nil, 60},
+		{"seconds", []concurrency.SessionOption{concurrency.WithTTL(7)}, 7},
+		{"zero", []concurrency.SessionOption{concurrency.WithTTL(0)}, 60},
+		{"negative", []concurrency.SessionOption{concurrency.WithTTL(-1)}, 60},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, err := concurrency.NewSession(c, tc.opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := c.TimeToLive(within(t, long), s.Lease())
+			if err != nil || r.GrantedTTL != tc.ttl {
+				t.Errorf("%+v, %v, want a TTL of %d", r, err, tc.ttl)
+			}
+			if s.Client() != c || s.Ctx().Err() != nil {
+				t.Error("the session is not as made")
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			ends(t, "Done", s.Done())
+			if r, err := c.TimeToLive(within(t, long), s.Lease()); err != nil || r.TTL != -1 {
+				t.Errorf("after Close: %+v, %v", r, err)
+			}
+			if err := s.Close(); err != rpctypes.ErrLeaseNotFound {
+				t.Errorf("Close again: %v", err)
+			}
+		})
+	}
+	if _, err := concurrency.NewSession(c, concurrency.WithTTL(clientv3.MaxLeaseTTL+1)); err != rpctypes.ErrLeaseTTLTooLarge {
+		t.Errorf("a TTL above the limit: %v", err)
+	}
+}
+
+// A session that takes over a lease keeps it, and Orphan leaves it.
+func TestSessionWithLease(t *testing.T) {
+	c := shared(t)
+	first := session(t, c, concurrency.WithTTL(5))
+	first.Orphan()
+	ends(t, "Done", first.Done())
+	if cause := context.Cause(first.Ctx()); cause == concurrency.ErrSessionExpired {
+		t.Errorf("an orphaned session has expired: %v", cause)
+	}
+	second := session(t, c, concurrency.WithLease(first.Lease()))
+	if second.Lease() != first.Lease() {
+		t.Fatal("another lease")
+	}
+	m := concurrency.NewMutex(second, t.Name())
+	if err := m.Lock(within(t, long)); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+	if k := keys(t, c, t.Name()); len(k) != 0 {
+		t.Errorf("left after Close: %v", k)
+	}
+	gone := session(t, c, concurrency.WithLease(12345))
+	ends(t, "a session with a lease that does not exist", gone.Done())
+	if cause := context.Cause(gone.Ctx()); cause != concurrency.ErrSessionExpired {
+		t.Errorf("%v", cause)
+	}
+}
+
+// While it holds something, a session knows of a revocation at once.
+func TestSessionKnowsOfRevocation(t *testing.T) {
+	c := shared(t)
+	s := session(t, c)
+	m := concurrency.NewMutex(s, t.Name())
+	if err := m.Lock(within(t, long)); err != nil {
+		t.Fatal(err)
+	}
+	held := m.Context()
+	began := time.Now()
+	if _, err := c.Revoke(within(t, long), s.Lease()); err != nil {
+		t.Fatal(err)
+	}
+	ends(t, "the ownership", held.Done())
+	ends(t, "the session", s.Done())
+	if d := time.Since(began); d > soon { // its TTL is 60 s
+		t.Errorf("the session knew after %v", d)
+	} else {
+		t.Logf("the session knew after %v", d)
+	}
+	if err := context.Cause(s.Ctx()); err != concurrency.ErrSessionExpired {
+		t.Errorf("cause: %v", err)
+	}
+	if err := context.Cause(held); err != concurrency.ErrOwnershipLost && err != concurrency.ErrSessionExpired {
+		t.Errorf("cause of the ownership's end: %v", err)
+	}
+	for what, err := range map[string]error{
+		"Lock": m.Lock(within(t, long)), "TryLock": m.TryLock(within(t, long)),
+		"Campaign": concurrency.NewElection(s, t.Name()).Campaign(within(t, long), "v"),
+	} {
+		if err != concurrency.ErrSessionExpired {
+			t.Errorf("%s of a session that has ended: %v", what, err)
+		}
+	}
+	if err := m.Unlock(within(t, long)); err != nil {
+		t.Errorf("Unlock: %v", err)
+	}
+}
+
+func TestFrozenSession(t *testing.T) {
+	_, s, freeze := frozen(t)
+	freeze()
+	returns(t, "NewSession", func(ctx context.Context) error {
+		_, err := concurrency.NewSession(s.Client(), concurrency.WithContext(ctx))
+		return err
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	adopted := session(t, s.Client(), concurrency.WithLease(s.Lease()), concurrency.WithContext(ctx))
+	time.AfterFunc(100*time.Millisecond, cancel)
+	began := time.Now()
+	if err := adopted.Close(); !errors.Is(err, context.Canceled) || time.Since(began) > soon {
+		t.Errorf("Close: %v after %v", err, time.Since(began))
+	}
+}

@@ -1,0 +1,220 @@
+package concurrency_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+)
+
+var isolations = map[string]concurrency.Isolation{
+	"SerializableSnapshot": concurrency.SerializableSnapshot, "Serializable": concurrency.Serializable,
+	"RepeatableReads": concurrency.RepeatableReads, "ReadCommitted": concurrency.ReadCommitted,
+}
+
+func put(t *testing.T, c *clientv3.Client, key, value string) int64 {
+	t.Helper()
+	r, err := c.Put(within(t, long), key, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Header.Revision
+}
+
+func TestSTMSees(t *testing.T) {
+	c := shared(t)
+	a, b, w := t.Name()+"/a", t.Name()+"/b", t.Name()+"/w"
+	rev := put(t, c, a, "1")
+	put(t, c, b, "2")
+	for name, level := range isolations {
+		t.Run(name, func(t *testing.T) {
+			put(t, c, a, "1")
+			rev = put(t, c, a, "1")
+			r, err := concurrency.NewSTM(c, func(s concurrency.STM) error {
+				for _, tc := range []struct{ what, got, want string }{
+					{"a", s.Get(a), "1"}, {"nothing", s.Get(a + "x"), ""}, {"the first of two", s.Get(a, b), "1"},
+					{"the first, which is not there", s.Get(a+"x", b), ""}, {"no keys", s.Get(), ""},
+				} {
+					if tc.got != tc.want {
+						t.Errorf("%s: %q, want %q", tc.what, tc.got, tc.want)
+					}
+				}
+				if s.Rev(a) != rev || s.Rev(a+"x") != 0 {
+					t.Errorf("revisions %d and %d, want %d and 0", s.Rev(a), s.Rev(a+"x"), rev)
+				}
+				s.Put(w, "new")
+				if s.Get(w) != "new" || s.Get(b, w) != "new" || s.Rev(w) != 0 {
+					t.Errorf("own write: %q, %q, revision %d", s.Get(w), s.Get(b, w), s.Rev(w))
+				}
+				s.Del(a)
+				if s.Get(a) != "" {
+					t.Errorf("own delete: %q", s.Get(a))
+				}
+				return nil
+			}, concurrency.WithIsolation(level), concurrency.WithPrefetch(a, b))
+			if err != nil || !r.Succeeded || len(r.Responses) != 2 {
+				t.Fatalf("%v, %v", r, err)
+			}
+			if k := keys(t, c, a); len(k) != 0 {
+				t.Errorf("not deleted: %v", k)
+			}
+		})
+	}
+}
+
+// Counters that many increment end at the number of increments, where isolation promises
+// that; conflicts are counted.
+func TestSTMCounts(t *testing.T) {
+	c := shared(t)
+	const clients, times = 8, 10
+	for name, level := range isolations {
+		if level == concurrency.ReadCommitted {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			var conflicts atomic.Int64
+			var wg sync.WaitGroup
+			for range clients {
+				wg.Go(func() {
+					for range times {
+						_, err := concurrency.NewSTM(c, func(s concurrency.STM) error {
+							n, _ := strconv.Atoi(s.Get(t.Name()))
+							s.Put(t.Name(), strconv.Itoa(n+1))
+							return nil
+						}, concurrency.WithIsolation(level), concurrency.WithAbortContext(within(t, long)),
+							concurrency.WithOnConflict(func(int) { conflicts.Add(1) }))
+						if err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			r, err := c.Get(within(t, long), t.Name())
+			if err != nil || string(r.Kvs[0].Value) != strconv.Itoa(clients*times) {
+				t.Errorf("%v, %v", r, err)
+			}
+			t.Logf("%d conflicts", conflicts.Load())
+		})
+	}
+}
+
+// What each isolation makes of a change by another between two reads, and of one to a key
+// that is only written.
+func TestSTMIsolation(t *testing.T) {
+	c := shared(t)
+	for name, level := range isolations {
+		t.Run(name, func(t *testing.T) {
+			x, y, w := t.Name()+"/x", t.Name()+"/y", t.Name()+"/w"
+			put(t, c, x, "old")
+			put(t, c, y, "old")
+			put(t, c, w, "old")
+			runs := 0
+			var first [2]string
+			_, err := concurrency.NewSTM(c, func(s concurrency.STM) error {
+				runs++
+				vx := s.Get(x)
+				if runs == 1 {
+					put(t, c, y, "new")
+				}
+				vy := s.Get(y)
+				if runs == 1 {
+					first = [2]string{vx, vy}
+				}
+				s.Put(w, vx+vy)
+				return nil
+			}, concurrency.WithIsolation(level))
+			if err != nil {
+				t.Fatal(err)
+			}
+			snapshot := level == concurrency.SerializableSnapshot || level == concurrency.Serializable
+			if want := map[bool]string{true: "old", false: "new"}[snapshot]; first[1] != want {
+				t.Errorf("the second read saw %q, want %q", first[1], want)
+			}
+			if want := map[bool]int{true: 2, false: 1}[snapshot]; runs != want {
+				t.Errorf("%d runs, want %d", runs, want)
+			}
+			// A key that is written blindly.
+			runs = 0
+			_, err = concurrency.NewSTM(c, func(s concurrency.STM) error {
+				runs++
+				s.Get(x)
+				if runs == 1 {
+					put(t, c, w, "by another")
+				}
+				s.Put(w, "blind")
+				return nil
+			}, concurrency.WithIsolation(level))
+			if want := map[bool]int{true: 2, false: 1}[level == concurrency.SerializableSnapshot]; err != nil || runs != want {
+				t.Errorf("blind write: %v, %d runs, want %d", err, runs, want)
+			}
+		})
+	}
+}
+
+func TestSTMFails(t *testing.T) {
+	c := shared(t)
+	mine := errors.New("mine")
+	if r, err := concurrency.NewSTM(c, func(s concurrency.STM) error { s.Put(t.Name(), "x"); return mine }); r != nil || err != mine {
+		t.Errorf("%v, %v", r, err)
+	}
+	if k := keys(t, c, t.Name()); len(k) != 0 {
+		t.Errorf("written by a transaction that failed: %v", k)
+	}
+	after, tidied := false, false
+	_, err := concurrency.NewSTM(c, func(s concurrency.STM) error {
+		defer func() { tidied = true }()
+		s.Get("")
+		after = true
+		return nil
+	})
+	if err != rpctypes.ErrEmptyKey || after || !tidied {
+		t.Errorf("a read that fails: %v; went on %t, deferred functions ran %t", err, after, tidied)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := concurrency.NewSTM(c, func(s concurrency.STM) error { s.Get("x"); return nil }, concurrency.WithAbortContext(ctx)); err != context.Canceled {
+		t.Errorf("%v", err)
+	}
+	func() {
+		defer func() {
+			if recover() != "the function's own" {
+				t.Error("a panic of the function did not reach the caller")
+			}
+		}()
+		_, _ = concurrency.NewSTM(c, func(concurrency.STM) error { panic("the function's own") })
+	}()
+	if r, err := concurrency.NewSTM(c, func(concurrency.STM) error { return nil }); err != nil || !r.Succeeded {
+		t.Errorf("an empty transaction: %v, %v", r, err)
+	}
+	for _, f := range []func(context.Context, *clientv3.Client, func(concurrency.STM) error) (*clientv3.TxnResponse, error){
+		concurrency.NewSTMReadCommitted, concurrency.NewSTMRepeatable, concurrency.NewSTMSerializable,
+	} {
+		if r, err := f(within(t, long), c, func(s concurrency.STM) error { s.Put(t.Name(), s.Get(t.Name())+"+"); return nil }); err != nil || !r.Succeeded {
+			t.Errorf("%v, %v", r, err)
+		}
+	}
+	if r, err := c.Get(within(t, long), t.Name()); err != nil || string(r.Kvs[0].Value) != "+++" {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
+func TestFrozenSTM(t *testing.T) {
+	_, s, freeze := frozen(t)
+	freeze()
+	returns(t, "a read", func(ctx context.Context) error {
+		_, err := concurrency.NewSTM(s.Client(), func(s concurrency.STM) error { s.Get("x"); return nil }, concurrency.WithAbortContext(ctx))
+		return err
+	})
+	returns(t, "a commit", func(ctx context.Context) error {
+		_, err := concurrency.NewSTM(s.Client(), func(s concurrency.STM) error { s.Put("x", "y"); return nil }, concurrency.WithAbortContext(ctx))
+		return err
+	})
+}
