@@ -19,6 +19,7 @@ const (
 var subPackages = []string{
 	"clientv3util",
 	"credentials",
+	"kubernetes",
 	"mirror",
 	"mock/mockserver",
 	"namespace",
