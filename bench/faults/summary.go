@@ -12,7 +12,8 @@ type summary struct {
 }
 
 // fewWrites is what a run with a lost leader may fail of its writes, in percent, in 9 of
-// 10 runs: the share that a usual election costs of 20 s.
+// 10 runs: the share that a usual election costs of 20 s. With another -for the share
+// says nothing.
 const fewWrites = 8
 
 func printSummaries(list []summary) {
