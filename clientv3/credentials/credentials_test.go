@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/credentials"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -35,20 +34,8 @@ func TestBundleLogsIn(t *testing.T) {
 	server := etcdtest.Start(t, etcdtest.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	cli, err := clientv3.New(clientv3.Config{Endpoints: server.Endpoints()})
-	if err != nil {
+	if err := enableAuth(ctx, server.Endpoints()); err != nil {
 		t.Fatal(err)
-	}
-	defer cli.Close()
-	for _, step := range []func() error{
-		func() error { _, err := cli.RoleAdd(ctx, "root"); return err },
-		func() error { _, err := cli.UserAdd(ctx, "root", "secret"); return err },
-		func() error { _, err := cli.UserGrantRole(ctx, "root", "root"); return err },
-		func() error { _, err := cli.AuthEnable(ctx); return err },
-	} {
-		if err := step(); err != nil {
-			t.Fatal(err)
-		}
 	}
 	b := credentials.NewPerRPCCredentialBundle()
 	conn, err := grpc.NewClient(server.Endpoints()[0],

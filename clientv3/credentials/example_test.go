@@ -10,15 +10,44 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/credentials"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
+// enableAuth makes a server ask for tokens, with a user root whose password is
+// "secret".
+func enableAuth(ctx context.Context, endpoints []string) error {
+	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
+	if err != nil {
+		return err
+	}
+	defer cli.Close()
+	for _, step := range []func() error{
+		func() error { _, err := cli.RoleAdd(ctx, "root"); return err },
+		func() error { _, err := cli.UserAdd(ctx, "root", "secret"); return err },
+		func() error { _, err := cli.UserGrantRole(ctx, "root", "root"); return err },
+		func() error { _, err := cli.AuthEnable(ctx); return err },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func ExampleNewPerRPCCredentialBundle() {
-	server, err := etcdtest.SharedMain() // runs for the example; yours is known from your configuration
+	server, err := etcdtest.StartMain(etcdtest.Options{}) // runs for the example; yours is known from your configuration
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer server.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := enableAuth(ctx, server.Endpoints()); err != nil {
+		log.Fatal(err)
+	}
+
 	bundle := credentials.NewPerRPCCredentialBundle()
 	conn, err := grpc.NewClient(server.Endpoints()[0],
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -27,10 +56,11 @@ func ExampleNewPerRPCCredentialBundle() {
 		log.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-
-	bundle.UpdateAuthToken("from Authenticate") // this server does not ask for one
+	login, err := pb.NewAuthClient(conn).Authenticate(ctx, &pb.AuthenticateRequest{Name: "root", Password: "secret"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	bundle.UpdateAuthToken(login.Token)
 	resp, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("key"), CountOnly: true})
 	if err != nil {
 		log.Fatal(err)
