@@ -17,7 +17,8 @@
 // that was thought lost and arrives late does nothing, and two mirrors with one target
 // notice each other (ErrConflict). A mirror that finds its checkpoint goes on from
 // there; if the source has compacted that revision, or was restored from a backup, it
-// compares both sides again and removes what is gone.
+// compares both sides again and removes what is gone. With etcd's authentication the
+// user needs permission for the checkpoint too.
 //
 // Nobody else may write under the target prefix; what somebody does is undone at the
 // next comparison only.
