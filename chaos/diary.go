@@ -11,12 +11,13 @@ import (
 )
 
 // diary takes what the clients' hooks tell about members, streams and leases, to explain a
-// violation. Nothing is checked with it.
+// violation. Nothing is checked with it but when a lease was last renewed.
 type diary struct {
 	clock history.Clock
 
 	mu      sync.Mutex
-	entries []entry // guarded by mu
+	entries []entry                 // guarded by mu
+	acks    map[int64]time.Duration // guarded by mu; when each lease was last granted or renewed
 }
 
 type entry struct {
@@ -41,6 +42,21 @@ func (d *diary) hooks(client int) clientv3.Hooks {
 	return clientv3.Hooks{
 		Member: func(m clientv3.MemberChange) { d.note(client, "member %+v", m) },
 		Stream: func(s clientv3.StreamInfo) { d.note(client, "stream %+v", s) },
-		Lease:  func(l clientv3.LeaseInfo) { d.note(client, "lease %+v", l) },
+		Lease: func(l clientv3.LeaseInfo) {
+			d.note(client, "lease %+v", l)
+			switch l.Event {
+			case clientv3.LeaseGranted, clientv3.LeaseRenewed, clientv3.LeaseRestored:
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				d.acks[int64(l.ID)] = d.clock.Now()
+			}
+		},
 	}
+}
+
+// renewed is when a lease was last granted or renewed.
+func (d *diary) renewed(lease int64) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.acks[lease]
 }

@@ -71,6 +71,8 @@ func (r *result) print(out io.Writer) {
 	if r.lease.Expired > 0 {
 		fmt.Fprintf(out, ", told at least %s before the deletion was seen", short(r.lease.Margin))
 	}
+	fmt.Fprintf(out, "\nlocks and leaderships: %d, not got %d, lost %d (by the server against its word %d), guarded writes %d; loss known at least %s before the next owner",
+		r.owner.Holds, r.failedOwners, r.owner.Lost, r.owner.Early, r.owner.Counted, short(-r.owner.Lag))
 	fmt.Fprintf(out, "\nclients closed: %d, worst %s\n", len(r.closes), short(slices.Max(append(r.closes, 0))))
 	fmt.Fprintf(out, "committed: %d revisions, %d events; timers late by up to %s; checked in %s\n",
 		h.Truth.Last-h.Truth.First+1, len(h.Truth.Events), short(h.Lateness.Max(0, h.End)), short(r.checking))
@@ -149,6 +151,9 @@ func (r *result) timeline(file string, faults []schedule.Fault) (err error) {
 	}
 	for _, l := range h.Leases {
 		add(l.Granted, "lease", l)
+	}
+	for _, o := range h.Holds {
+		add(o.Acquired, "owned", o)
 	}
 	for _, e := range h.Truth.Events {
 		add(e.Seen, "committed", e)

@@ -56,9 +56,11 @@ type result struct {
 
 	watch        check.WatchReport
 	lease        check.LeaseReport
+	owner        check.OwnerReport
 	deadline     check.DeadlineReport
 	closes       []time.Duration
 	failedGrants int
+	failedOwners int
 	healed       time.Duration
 	checking     time.Duration
 	diary        []entry
@@ -69,7 +71,8 @@ type crew struct {
 	workers  []*worker
 	watchers []*watcher
 	holders  []*holder
-	clients  []*clientv3.Client // of watchers and holders
+	owners   []*contender
+	clients  []*clientv3.Client // of all but workers
 
 	whole     atomic.Bool // nothing will be committed any more that watches need not deliver
 	unwatch   context.CancelFunc
@@ -99,7 +102,7 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 		return nil, errors.Join(err, a.close())
 	}
 	rec := newRecorder(a, clock)
-	d := &diary{clock: clock}
+	d := &diary{clock: clock, acks: make(map[int64]time.Duration)}
 
 	// Observers outlive everything else.
 	octx, stopObserving := context.WithCancel(context.Background())
@@ -184,6 +187,17 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 			id++
 		}
 	}
+	for range 3 {
+		number := id
+		cl, err := client(number)
+		if err != nil {
+			return c, err
+		}
+		for _, scope := range contests {
+			c.owners = append(c.owners, &contender{id: id, client: number, scope: scope, cli: cl, clock: clock, diary: d, rnd: random(id)})
+			id++
+		}
+	}
 	return c, nil
 }
 
@@ -198,6 +212,9 @@ func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.
 	}
 	for _, h := range c.holders {
 		busy.Go(func() { h.run(ctx) })
+	}
+	for _, o := range c.owners {
+		busy.Go(func() { o.run(ctx) })
 	}
 	c.follow()
 	// The schedule counts from here.
@@ -309,6 +326,13 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 	for _, w := range c.watchers {
 		h.Watches = append(h.Watches, w.watches...)
 	}
+	for _, o := range c.owners {
+		h.Holds = append(h.Holds, o.holds...)
+		r.failedOwners += o.failed
+		for _, err := range o.errs {
+			r.violations = append(r.violations, check.Violation{Check: "owner", Text: err.Error()})
+		}
+	}
 	for _, p := range probes {
 		h.Probes = append(h.Probes, p...)
 	}
@@ -338,20 +362,28 @@ func (r *result) judge() {
 	h := &r.history
 	add := func(v []check.Violation) { r.violations = append(r.violations, v...) }
 	add(check.Whole(&h.Truth))
-	add(check.Order(h.Ops, &h.Truth))
+	// What owners put is theirs to judge: their values are not unique.
+	calls := h.Truth
+	calls.Events = slices.DeleteFunc(slices.Clone(calls.Events), func(e history.Event) bool { return history.Covers(ownerScope, e.Key) })
+	add(check.Order(h.Ops, &calls))
 	var called []history.Op // by the workers
 	for _, o := range h.Ops {
 		if o.Client <= workers {
 			called = append(called, o)
 		}
 	}
-	add(check.Linear(h.Ops, &h.Truth, kvScope, h.End, linearLimit))
+	add(check.Linear(h.Ops, &calls, kvScope, h.End, linearLimit))
 	add(check.Recovered(called, r.healed))
 	var v []check.Violation
 	r.watch, v = check.Watches(h.Watches, &h.Truth, h.Final, h.Compactions)
 	add(v)
 	r.lease, v = check.Leases(h.Leases, &h.Truth, h.Probes, h.Touches, h.Lateness)
 	add(v)
+	r.owner, v = check.Owners(h.Holds, &h.Truth, h.Touches, h.Lateness, counterKey, h.End)
+	add(v)
+	add(check.Free(&h.Truth, ownerScope, func(key string) bool {
+		return slices.ContainsFunc(contests, func(scope string) bool { return key == counterKey(scope) })
+	}))
 	r.deadline, v = check.Deadlines(h.Ops, h.Lateness)
 	add(v)
 }

@@ -169,6 +169,20 @@ type Lease struct {
 	Told time.Duration
 }
 
+// Hold is one ownership of a lock or leadership, seen by its owner.
+type Hold struct {
+	Client   int
+	Scope    string // what is owned
+	Key      string // of the owner
+	Fence    int64
+	TTL      time.Duration // of its session
+	Acquired time.Duration
+	Counted  int           // guarded writes that were acknowledged
+	Ended    time.Duration // when it gave it up, or learned that it had lost it
+	Lost     bool
+	LastAck  time.Duration // when a renewal of its session was last acknowledged
+}
+
 // Touch is a time during which a member was not as it should be.
 type Touch struct {
 	Member   int
@@ -206,6 +220,7 @@ type History struct {
 	Ops         []Op
 	Watches     []Watch
 	Leases      []Lease
+	Holds       []Hold
 	Truth       Truth
 	Final       int64   // the revision that every watch marked Last must have reached
 	Compactions []int64 // every revision that a compaction was asked for

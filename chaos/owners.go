@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	clientv3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+
+	"github.com/fairlead-go/fairlead/chaos/history"
+)
+
+const (
+	ownerScope = space + "own/"
+	// sessionTTL is in seconds: short, so that sessions are lost during faults.
+	sessionTTL = 3
+	// counterTry bounds one guarded write.
+	counterTry = time.Second
+)
+
+// contests are the scopes.
+var contests = []string{"lock", "election"}
+
+// counterKey is the key that the owners of a scope count in.
+func counterKey(scope string) string { return ownerScope + scope + ".count" }
+
+// contest is what contenders compete for.
+type contest interface {
+	concurrency.Owner
+	acquire(ctx context.Context) error
+	release(ctx context.Context) error
+}
+
+type lock struct{ *concurrency.Mutex }
+
+func (l lock) acquire(ctx context.Context) error { return l.Lock(ctx) }
+func (l lock) release(ctx context.Context) error { return l.Unlock(ctx) }
+
+type leadership struct {
+	*concurrency.Election
+	name string
+}
+
+func (l leadership) acquire(ctx context.Context) error { return l.Campaign(ctx, l.name) }
+func (l leadership) release(ctx context.Context) error { return l.Resign(ctx) }
+
+// contender owns something now and then, and while it does, counts in a key that is
+// guarded by its ownership.
+type contender struct {
+	id, client int
+	scope      string // "lock" or "election"
+	cli        *clientv3.Client
+	clock      history.Clock
+	diary      *diary
+	rnd        *rand.Rand
+
+	session *concurrency.Session
+	end     context.CancelFunc // of session
+	holds   []history.Hold
+	failed  int // acquisitions
+	errs    []error
+}
+
+// run contends until ctx ends.
+func (c *contender) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.contend(ctx)
+		pause(ctx, time.Duration(c.rnd.Int64N(int64(300*time.Millisecond))))
+	}
+	if c.session != nil && c.session.Ctx().Err() == nil {
+		if err := c.session.Close(); err != nil { // all is healed
+			c.errs = append(c.errs, err)
+		}
+		c.end()
+	}
+}
+
+func (c *contender) contend(ctx context.Context) {
+	if c.session == nil || c.session.Ctx().Err() != nil {
+		if c.session != nil {
+			c.session.Orphan()
+			c.end()
+		}
+		// The end of the run ends the making of a session, not the session.
+		sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		stop := context.AfterFunc(ctx, cancel)
+		s, err := concurrency.NewSession(c.cli, concurrency.WithTTL(sessionTTL), concurrency.WithContext(sctx))
+		if !stop() || err != nil {
+			cancel()
+			c.failed++
+			return
+		}
+		c.session, c.end = s, cancel
+	}
+	var what contest = lock{concurrency.NewMutex(c.session, ownerScope+c.scope)}
+	if c.scope == "election" {
+		what = leadership{concurrency.NewElection(c.session, ownerScope+c.scope), fmt.Sprint(c.id)}
+	}
+	actx, done := context.WithTimeout(ctx, time.Duration(200+c.rnd.IntN(5000))*time.Millisecond)
+	err := what.acquire(actx)
+	done()
+	if err != nil {
+		c.failed++
+		return
+	}
+	c.own(ctx, what)
+}
+
+// own counts for a while and releases what is owned.
+func (c *contender) own(ctx context.Context, what contest) {
+	owned := what.Context()
+	h := history.Hold{
+		Client: c.client, Scope: c.scope, Fence: what.Fence(), Acquired: c.clock.Now(),
+		Key: fmt.Sprintf("%s%s/%x", ownerScope, c.scope, int64(c.session.Lease())), TTL: sessionTTL * time.Second,
+	}
+	longest := 300 * time.Millisecond
+	if c.rnd.IntN(10) == 0 { // now and then long enough to meet a fault
+		longest = 5 * time.Second
+	}
+	until := c.clock.Now() + time.Duration(c.rnd.Int64N(int64(longest)))
+	for n := 1; c.clock.Now() < until && owned.Err() == nil && ctx.Err() == nil; n++ {
+		wctx, done := context.WithTimeout(ctx, counterTry)
+		_, err := concurrency.Guard(wctx, c.cli, what).
+			Then(clientv3.OpPut(counterKey(c.scope), fmt.Sprintf("%d %d", h.Fence, n))).Commit()
+		done()
+		if err != nil {
+			break // if its outcome is unknown, a later write of ours could overtake it
+		}
+		h.Counted++
+		select {
+		case <-owned.Done():
+		case <-time.After(time.Duration(c.rnd.Int64N(int64(20 * time.Millisecond)))):
+		}
+	}
+	// Wait for the end of the time without writing, to notice a loss when it happens.
+	t := time.NewTimer(until - c.clock.Now())
+	defer t.Stop()
+	select {
+	case <-owned.Done():
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	h.Ended = c.clock.Now()
+	h.Lost = owned.Err() != nil && ctx.Err() == nil
+	h.LastAck = c.diary.renewed(int64(c.session.Lease()))
+	c.holds = append(c.holds, h)
+	rctx, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	if err := what.release(rctx); errors.Is(err, concurrency.ErrLockReleased) {
+		c.errs = append(c.errs, err)
+	}
+}
