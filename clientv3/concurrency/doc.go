@@ -19,6 +19,9 @@
 // the owner's key, which only grows from owner to owner), or Guard, which makes a
 // transaction succeed only while its owner owns.
 //
+// Claim is the building block: a key in line. The recipes in
+// clientv3/experimental/recipes, and yours, are made of it.
+//
 // # Outcome unknown
 //
 // All blocking calls return within 100 ms of their context's end, whatever the cluster

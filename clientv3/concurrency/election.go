@@ -17,7 +17,7 @@ type Election struct {
 	key    string // what this candidate puts
 
 	mu     sync.Mutex
-	claim  *claim             // guarded by mu; nil: not elected
+	claim  *Claim             // guarded by mu; nil: not elected
 	rev    int64              // guarded by mu; of the last leadership
 	header *pb.ResponseHeader // guarded by mu
 }
@@ -38,7 +38,7 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 	sl := s.slotOf(leaderKey)
 	sl.acquiring++
 	s.mu.Unlock()
-	e.claim = sl.newClaim(e.prefix, leaderRev, nil)
+	e.claim = sl.newClaim(leaderRev, nil)
 	sl.finish(e.claim, false)
 	s.group.Go(e.claim.verify)
 	return e
@@ -61,10 +61,10 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 		}
 	}
 	if err == nil && (entry.found || entry.ahead != nil) {
-		err = c.turn(ctx, entry.ahead)
+		err = c.turn(ctx, e.prefix, entry.ahead)
 	}
 	if err != nil {
-		c.abandon()
+		c.Abandon()
 		return err
 	}
 	e.mu.Lock()
@@ -103,7 +103,7 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 	if c == nil {
 		return nil
 	}
-	if err := c.release(ctx); err != nil {
+	if err := c.Release(ctx); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -113,13 +113,13 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 }
 
 // forget ends the leadership here; the caller holds mu.
-func (e *Election) forget(c *claim) {
+func (e *Election) forget(c *Claim) {
 	if e.claim == c {
 		e.claim = nil
 	}
 }
 
-func (e *Election) elected() *claim {
+func (e *Election) elected() *Claim {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.claim

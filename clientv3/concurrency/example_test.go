@@ -104,3 +104,25 @@ func ExampleNewSTM() {
 	// /accounts/a 70
 	// /accounts/b 30
 }
+
+// A claim with Wait for other than one is a semaphore.
+func ExampleNewClaim() {
+	cli := client()
+	defer cli.Close()
+	ctx := context.Background()
+	for i := range 2 {
+		session, err := concurrency.NewSession(cli)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer session.Close()
+		place, err := concurrency.NewClaim(ctx, session, fmt.Sprint("/places/", i), "")
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(place.Key(), place.Wait(ctx, "/places/", 2))
+	}
+	// Output:
+	// /places/0 <nil>
+	// /places/1 <nil>
+}

@@ -8,7 +8,7 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Owner is who may own something: a Mutex or an Election.
+// Owner is who may own something: a Mutex, an Election, a Claim.
 type Owner interface {
 	// IsOwner holds in a transaction while the owner owns.
 	IsOwner() v3.Cmp

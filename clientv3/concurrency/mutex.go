@@ -22,7 +22,7 @@ type Mutex struct {
 
 	mu     sync.Mutex
 	used   bool   // guarded by mu; it was locked or tried before
-	claim  *claim // guarded by mu; nil: not locked
+	claim  *Claim // guarded by mu; nil: not locked
 	header *pb.ResponseHeader
 }
 
@@ -43,7 +43,7 @@ func (m *Mutex) Lock(ctx context.Context) error {
 		return err
 	}
 	if e.found || e.ahead != nil {
-		if err := e.claim.turn(ctx, e.ahead); err != nil {
+		if err := e.claim.turn(ctx, m.prefix, e.ahead); err != nil {
 			m.giveUp(e.claim)
 			return err
 		}
@@ -64,7 +64,7 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 		return ErrLocked
 	}
 	if e.found {
-		ahead, _, err := e.claim.ahead(ctx)
+		ahead, _, err := e.claim.ahead(ctx, m.prefix)
 		if err == nil && ahead != nil {
 			err = ErrLocked
 		}
@@ -77,15 +77,15 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	return nil
 }
 
-func (m *Mutex) take(c *claim) {
+func (m *Mutex) take(c *Claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.used, m.claim, m.header = true, c, c.header
 }
 
-func (m *Mutex) giveUp(c *claim) {
+func (m *Mutex) giveUp(c *Claim) {
 	if c != nil {
-		c.abandon()
+		c.Abandon()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -101,7 +101,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	if c == nil {
 		return ErrLockReleased
 	}
-	if err := c.release(ctx); err != nil {
+	if err := c.Release(ctx); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -112,7 +112,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	return nil
 }
 
-func (m *Mutex) held() *claim {
+func (m *Mutex) held() *Claim {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.claim
@@ -152,21 +152,21 @@ func (m *Mutex) Fence() int64 { return fence(m.held()) }
 // mutex is not locked.
 func (m *Mutex) Context() context.Context { return contextOf(m.held()) }
 
-func isOwner(c *claim) v3.Cmp {
+func isOwner(c *Claim) v3.Cmp {
 	if c == nil {
 		return v3.Compare(v3.CreateRevision(noKey), "=", -1)
 	}
-	return v3.Compare(v3.CreateRevision(c.key), "=", c.rev)
+	return c.IsOwner()
 }
 
-func fence(c *claim) int64 {
+func fence(c *Claim) int64 {
 	if c == nil {
 		return 0
 	}
 	return c.rev
 }
 
-func contextOf(c *claim) context.Context {
+func contextOf(c *Claim) context.Context {
 	if c == nil {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(ErrLockReleased)

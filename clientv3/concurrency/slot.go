@@ -29,7 +29,7 @@ type slot struct {
 	s         *Session
 	key       string
 	acquiring int                // requests under way that create or adopt the key
-	claims    map[*claim]bool    // those that own it
+	claims    map[*Claim]bool    // those that own it
 	removing  map[int64]struct{} // create revisions that are to go and may be there
 	doubts    int                // requests that may yet create the key
 	sweeping  bool               // the sweeper runs
@@ -46,7 +46,7 @@ const sweepTry = 5 * time.Second
 func (s *Session) slotOf(key string) *slot {
 	sl := s.slots[key]
 	if sl == nil {
-		sl = &slot{s: s, key: key, claims: make(map[*claim]bool), removing: make(map[int64]struct{}), changed: make(chan struct{})}
+		sl = &slot{s: s, key: key, claims: make(map[*Claim]bool), removing: make(map[int64]struct{}), changed: make(chan struct{})}
 		s.slots[key] = sl
 	}
 	return sl
@@ -103,7 +103,7 @@ func (s *Session) ended() error {
 }
 
 // finish ends what begin began. unknown: the request may be executed later.
-func (sl *slot) finish(c *claim, unknown bool) {
+func (sl *slot) finish(c *Claim, unknown bool) {
 	sl.s.mu.Lock()
 	defer sl.s.mu.Unlock()
 	sl.acquiring--
@@ -119,7 +119,7 @@ func (sl *slot) finish(c *claim, unknown bool) {
 
 // drop ends all claims on the key with that create revision: it is to be deleted, at once
 // by the caller or by the sweeper. The claim c ends with why, others are told of a loss.
-func (sl *slot) drop(c *claim, why error) {
+func (sl *slot) drop(c *Claim, why error) {
 	sl.s.mu.Lock()
 	defer sl.s.mu.Unlock()
 	c.cancel(why)
@@ -132,7 +132,7 @@ func (sl *slot) drop(c *claim, why error) {
 
 // leave ends one claim. It reports whether that was the last on the key, which is to be
 // deleted then.
-func (sl *slot) leave(c *claim, why error) bool {
+func (sl *slot) leave(c *Claim, why error) bool {
 	sl.s.mu.Lock()
 	defer sl.s.mu.Unlock()
 	c.cancel(why)
@@ -153,7 +153,7 @@ func (sl *slot) leave(c *claim, why error) bool {
 }
 
 // lost ends all claims on a key that is gone, and returns them.
-func (sl *slot) lost(rev int64) []*claim {
+func (sl *slot) lost(rev int64) []*Claim {
 	sl.s.mu.Lock()
 	defer sl.s.mu.Unlock()
 	list := sl.take(rev)
@@ -163,7 +163,7 @@ func (sl *slot) lost(rev int64) []*claim {
 
 // take removes and ends the claims on the key with that create revision; the caller
 // holds s.mu and closes their told.
-func (sl *slot) take(rev int64) (list []*claim) {
+func (sl *slot) take(rev int64) (list []*Claim) {
 	for c := range sl.claims {
 		if c.rev == rev {
 			delete(sl.claims, c)
