@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -52,6 +53,15 @@ func (c *checkpoint) load(ctx context.Context, target *clientv3.Client) (found b
 	return true, r.Header, nil
 }
 
+const (
+	// patienceBase is how long the first attempt of a transaction may take. A follower
+	// whose leader has frozen lets one wait for 7 s, while a new leader is there after
+	// one or two.
+	patienceBase = 2 * time.Second
+	// patienceMax is for targets that really take so long.
+	patienceMax = time.Minute
+)
+
 // commit executes ops together with the change of the checkpoint to revision rev.
 func (c *checkpoint) commit(ctx context.Context, target *clientv3.Client, rev int64, complete bool, ops []clientv3.Op) error {
 	c.state.Seq++ // also if this fails: no two attempts look the same
@@ -61,14 +71,20 @@ func (c *checkpoint) commit(ctx context.Context, target *clientv3.Client, rev in
 	if err != nil {
 		return err
 	}
-	// The guard makes it safe to repeat a write whose outcome is unknown.
-	r, err := target.Txn(clientv3.WithRepeat(ctx)).
-		If(clientv3.Compare(clientv3.ModRevision(c.key), "=", c.mod)).
-		Then(append(ops, clientv3.OpPut(c.key, string(text)))...).
-		Else(clientv3.OpGet(c.key)).
-		Commit()
-	if err != nil {
-		return err
+	then := append(ops, clientv3.OpPut(c.key, string(text)))
+	var r *clientv3.TxnResponse
+	for patience := patienceBase; r == nil; patience = min(2*patience, patienceMax) {
+		// The guard makes it safe to repeat a write whose outcome is unknown.
+		bounded, cancel := context.WithTimeout(clientv3.WithRepeat(ctx), patience)
+		r, err = target.Txn(bounded).
+			If(clientv3.Compare(clientv3.ModRevision(c.key), "=", c.mod)).
+			Then(then...).
+			Else(clientv3.OpGet(c.key)).
+			Commit()
+		cancel()
+		if err != nil && (ctx.Err() != nil || err != context.DeadlineExceeded) {
+			return err
+		}
 	}
 	mod := r.Header.Revision
 	if !r.Succeeded {

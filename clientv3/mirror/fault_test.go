@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -97,4 +98,93 @@ func TestKilledTarget(t *testing.T) {
 	}
 	r.stop()
 	same(t, source, "a/", target, "a/")
+}
+
+// TestFrozenTargetLeader: what the frozen leader had accepted comes late, when it
+// thaws, and does not undo anything.
+func TestFrozenTargetLeader(t *testing.T) {
+	to := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	source, target := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()), dial(t, to.Endpoints())
+	r := start(t, source, target)
+	r.reach(put(t, source, "begin", ""))
+	leader := to.Leader(t)
+	ctx, stop := context.WithCancel(ctxFor(t, 4*long))
+	defer stop()
+	written := make(chan error, 1)
+	go func() {
+		pace := time.NewTicker(5 * time.Millisecond) // slower than the target, which has to catch up
+		defer pace.Stop()
+		for n := 0; ctx.Err() == nil; n++ {
+			<-pace.C
+			if _, err := source.Put(ctx, fmt.Sprint("key/", n%20), fmt.Sprint(n)); err != nil && ctx.Err() == nil {
+				written <- err
+				return
+			}
+		}
+		written <- nil
+	}()
+	r.reach(put(t, source, "before", ""))
+	if err := leader.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	r.reach(put(t, source, "frozen", ""))
+	t.Logf("went on %v after the leader froze", time.Since(begin))
+	if err := leader.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	r.reach(put(t, source, "thawed", ""))
+	stop()
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.WaitReady(ctxFor(t, long)); err != nil {
+		t.Fatal(err)
+	}
+	r.reach(put(t, source, "end", ""))
+	r.stop()
+	sameWhole(t, source, target)
+}
+
+// TestSourceReplaced: the source loses its history, once while the mirror runs and once
+// while it does not.
+func TestSourceReplaced(t *testing.T) {
+	from := etcdtest.Start(t, etcdtest.Options{})
+	source, target := dial(t, from.Endpoints()), dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
+	fill := func(n int) (rev int64) {
+		for i := range n {
+			rev = put(t, source, fmt.Sprint("key/", n, "/", i), "")
+		}
+		return rev
+	}
+	replace := func() {
+		t.Helper()
+		m := from.Members()[0]
+		m.Kill()
+		if err := os.RemoveAll(m.DataDir); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.WaitReady(ctxFor(t, long)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := start(t, source, target)
+	r.reach(fill(100))
+	replace()
+	rev := fill(10)
+	for r.last.Comparisons < 2 {
+		r.reach(0)
+	}
+	r.reach(rev)
+	r.stop()
+	sameWhole(t, source, target)
+	replace()
+	rev = fill(5)
+	r = start(t, source, target)
+	r.reach(rev)
+	r.stop()
+	sameWhole(t, source, target)
 }
