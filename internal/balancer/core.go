@@ -24,8 +24,9 @@ const (
 	// StallProbeTimeout is the time for the probe read.
 	StallProbeTimeout = 500 * time.Millisecond
 	// StreamProbeAfter bounds how long a quiet stream on a dead member goes
-	// unnoticed (with ProbeTimeout: 3 s) at one small probe per connection.
-	StreamProbeAfter = 2 * time.Second
+	// unnoticed (with ProbeTimeout: 2.5 s, so that watches deliver again within 3 s) at
+	// one small probe per connection.
+	StreamProbeAfter = 1500 * time.Millisecond
 	// FirstConnect is how long a first connection attempt is waited for by
 	// calls that fail fast, unless DialTimeout is set.
 	FirstConnect = time.Second
@@ -33,6 +34,8 @@ const (
 	// is asked for a sign of life after so much silence, so that a dead one is not first
 	// found by a write that is then lost on it.
 	ActiveProbeAfter = time.Second
+	// lifeFor is for how long bytes prove that a stalled member is alive.
+	lifeFor = 2 * time.Second
 	// replaceAfter: a silent last member gets a fresh connection.
 	replaceAfter = 10 * time.Second
 	// exploreAfter: a member that got no call for so long, because others are
@@ -146,11 +149,21 @@ func (s *Set) connLost(m *Member, err error, now int64, fx *effects) {
 
 var errConnLost = errors.New("the connection was closed")
 
-// others reports whether a member besides m could take calls.
-func (s *Set) others(m *Member) bool {
+// others reports whether a member besides m could take calls. A stalled one counts while
+// it shows life: in an election, say, all living members are stalled for a while, and a
+// dead one must not hold the calls meanwhile.
+func (s *Set) others(m *Member, now int64) bool {
 	for _, o := range s.members {
-		if o != m && o.ready && (o.state == Healthy || o.state == Suspect) {
+		if o == m || !o.ready {
+			continue
+		}
+		switch o.state {
+		case Healthy, Suspect:
 			return true
+		case Stalled:
+			if time.Duration(now-o.lastByte.Load()) < lifeFor {
+				return true
+			}
 		}
 	}
 	return false
@@ -203,6 +216,10 @@ func (s *Set) probed(o probeOrder, err error, answered bool, took time.Duration,
 		switch {
 		case m.state == Ejected && m.stalled:
 			s.enter(m, Stalled, m.err, fx)
+		case m.state == Suspect && m.consensus.silence(now, s.floor) >= s.cfg.SuspectAfter:
+			// Alive, but does it finish calls?
+			m.probeAt = now
+			s.startProbe(m, consensusProbe, now, fx)
 		case m.state == Suspect || m.state == Ejected:
 			s.enter(m, Healthy, nil, fx)
 		}
@@ -211,7 +228,7 @@ func (s *Set) probed(o probeOrder, err error, answered bool, took time.Duration,
 	m.failures++
 	m.probeAt = now + int64(s.backoff(m.failures))
 	why := fmt.Errorf("no answer to a health check within %v", o.timeout)
-	if !s.others(m) && m.state != Ejected {
+	if !s.others(m, now) && m.state != Ejected {
 		m.err = why
 		if time.Duration(now-m.lastByte.Load()) > replaceAfter {
 			s.closeConn(m, fx)
@@ -281,6 +298,7 @@ func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
 	}
 	if m.state != Stalled {
 		m.failures = 0
+		m.stalledAt = now
 		m.probeAt = now + int64(probeBackoffBase)
 		if m.probing == aliveProbe {
 			m.probing = noProbe
@@ -301,17 +319,12 @@ func (s *Set) consensusProbed(m *Member, err error, answered bool, took time.Dur
 		}
 	}
 	if !bad {
-		m.stalled = false
-		m.failures = 0
 		m.consensus.last.Store(now)
 		if now-m.sampled.Load() > int64(exploreAfter) {
 			s.forgive(m, took, now)
 		}
 		m.probeAt = now + int64(probeBackoffBase)
-		if m.state == Stalled || m.state == Suspect {
-			s.enter(m, Healthy, nil, fx)
-			s.drainStalled(fx)
-		}
+		s.recovered(m, fx)
 		return
 	}
 	m.failures++
@@ -320,6 +333,19 @@ func (s *Set) consensusProbed(m *Member, err error, answered bool, took time.Dur
 	}
 	s.stall(m, err, now, fx)
 	m.probeAt = now + int64(s.backoff(m.failures))
+}
+
+// recovered: m has finished something that needs consensus.
+func (s *Set) recovered(m *Member, fx *effects) {
+	m.stalled = false
+	m.failures = 0
+	if m.probing == consensusProbe { // it has its answer
+		m.probing = noProbe
+	}
+	if m.state == Stalled || m.state == Suspect {
+		s.enter(m, Healthy, nil, fx)
+		s.drainStalled(fx)
+	}
 }
 
 // drainStalled moves the streams that had to stay on stalled members while all
@@ -368,6 +394,10 @@ func (s *Set) tick(now int64, fx *effects) (next time.Duration) {
 		case Healthy, Suspect:
 			s.judgeSilence(m, quiet, now, fx)
 		case Stalled:
+			if m.consensus.last.Load() > m.stalledAt { // a call that waited was finished
+				s.recovered(m, fx)
+				break
+			}
 			s.startProbe(m, consensusProbe, now, fx)
 			want(watchSlow)
 		case Ejected:
@@ -403,11 +433,15 @@ const (
 
 func (s *Set) judgeSilence(m *Member, quiet time.Duration, now int64, fx *effects) {
 	waiting := min(m.calls.silence(now, s.floor), quiet)
-	if m.state == Suspect && waiting < s.cfg.SuspectAfter && m.probing == noProbe {
+	stuck := m.consensus.silence(now, s.floor)
+	if m.state == Suspect && waiting < s.cfg.SuspectAfter && stuck < s.cfg.SuspectAfter && m.probing == noProbe {
 		s.enter(m, Healthy, nil, fx)
 	}
 	// Alive, as bytes have shown since, but there is a call that it does not finish.
-	if stuck := m.consensus.silence(now, s.floor); stuck >= s.cfg.StallAfter && quiet < stuck {
+	if stuck >= s.cfg.StallAfter && quiet < stuck {
+		if m.state == Healthy && m.probing == noProbe && now >= m.probeAt {
+			s.enter(m, Suspect, fmt.Errorf("calls that need consensus have waited for %v", stuck.Round(time.Millisecond)), fx)
+		}
 		s.startProbe(m, consensusProbe, now, fx)
 		return
 	}

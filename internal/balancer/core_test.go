@@ -140,7 +140,7 @@ func TestArrivingBytesAreLife(t *testing.T) {
 	b := newBench(t, 2)
 	b.ready()
 	m := b.m[0]
-	m.begin(b.clock, true)
+	m.begin(b.clock, false)
 	fx := b.pass(SuspectAfter + watchEvery)
 	b.want(m, Suspect)
 	m.BytesArrived()
@@ -148,6 +148,65 @@ func TestArrivingBytesAreLife(t *testing.T) {
 	b.pass(watchEvery)
 	b.answer(fx.probes[0], status.FromContextError(context.DeadlineExceeded).Err(), false)
 	b.want(m, Healthy)
+}
+
+// A member that is alive, but does not finish what it was asked, gets no more of it before
+// it is known whether it can.
+func TestLifeIsNotEnough(t *testing.T) {
+	b := newBench(t, 2)
+	b.ready()
+	m := b.m[0]
+	m.begin(b.clock, true)
+	fx := b.pass(SuspectAfter + watchEvery)
+	b.want(m, Suspect)
+	m.BytesArrived()
+	fx = b.answer(fx.probes[0], nil, true)
+	b.want(m, Suspect)
+	if len(fx.probes) != 1 || fx.probes[0].kind != consensusProbe {
+		t.Fatalf("probes: %+v", fx.probes)
+	}
+	b.answer(fx.probes[0], nil, true)
+	b.want(m, Healthy)
+}
+
+// In an election all living members are stalled for a while. The dead one goes meanwhile,
+// and what was asked before the election counts when it is answered after it.
+func TestElection(t *testing.T) {
+	b := newBench(t, 3)
+	b.ready()
+	dead := b.m[0]
+	for _, m := range b.m {
+		m.begin(b.clock, true)
+	}
+	fx := b.pass(SuspectAfter + watchEvery)
+	var atDead probeOrder
+	for _, p := range fx.probes {
+		if p.m == dead {
+			atDead = p
+			continue
+		}
+		p.m.BytesArrived()
+		for _, c := range b.answer(p, nil, true).probes {
+			b.answer(c, context.DeadlineExceeded, false)
+		}
+		b.want(p.m, Stalled)
+	}
+	if v, _ := b.makeView(); len(v.usable) != 1 {
+		t.Fatalf("%d usable", len(v.usable))
+	}
+	b.clock += int64(ProbeTimeout)
+	if fx := b.answer(atDead, context.DeadlineExceeded, false); len(fx.closing) != 1 {
+		t.Error("the dead member's connection was kept")
+	}
+	b.want(dead, Ejected)
+	for _, m := range b.m[1:] {
+		b.clock += int64(watchEvery)
+		m.end(b.clock, true, Done, false)
+	}
+	b.pass(watchSlow)
+	for _, m := range b.m[1:] {
+		b.want(m, Healthy)
+	}
 }
 
 func TestAnyAnswerIsLife(t *testing.T) {
@@ -214,7 +273,7 @@ func TestStalledMember(t *testing.T) {
 	if probe == nil {
 		t.Fatal("nobody asked whether it can finish calls")
 	}
-	b.want(m, Healthy)
+	b.want(m, Suspect)
 	fx := b.answer(*probe, context.DeadlineExceeded, false)
 	b.want(m, Stalled)
 	if len(fx.closing) != 0 || len(fx.moves) != 1 {

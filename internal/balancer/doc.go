@@ -7,17 +7,18 @@
 //	Healthy    --calls wait, no byte for SuspectAfter--> Suspect (probe: is it alive?)
 //	Healthy    --streams, no byte for StreamProbeAfter, probe unanswered--> Ejected
 //	Healthy    --calls elsewhere, no byte for ActiveProbeAfter, probe unanswered--> Ejected
-//	Suspect    --any byte--> Healthy
+//	Suspect    --any byte, and no call that needs consensus waits--> Healthy
 //	Suspect    --probe unanswered for ProbeTimeout--> Ejected
-//	Healthy    --calls that need consensus wait for StallAfter, probe read unanswered--> Stalled
+//	Healthy    --calls that need consensus wait for StallAfter--> Suspect (probe read: does it finish calls?)
+//	Suspect    --probe read unanswered--> Stalled
 //	any        --"no leader", "request timed out", "learner"--> Stalled
-//	Stalled    --an answered linearizable read--> Healthy
+//	Stalled    --an answered linearizable read, or a finished call that needs consensus--> Healthy
 //	Ejected    --fresh connection and an answered probe--> Healthy
 //	any        --connection lost--> Connecting
 //
 // New calls go to healthy members; to suspect ones if there is no healthy one,
 // to stalled ones if there is nothing else (if all are stalled, none is). The
-// last usable member is never ejected; if it stays silent for long its
+// last usable member is never ejected (stalled ones that show life count as usable); if it stays silent for long its
 // connection is replaced by a fresh one, since a dead connection to a living
 // server looks the same.
 //

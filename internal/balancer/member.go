@@ -78,6 +78,7 @@ type Member struct {
 	connectAt int64  // Set.now: not before this it is dialled again; 0: not waiting
 	readyAt   int64  // Set.now when the present connection became ready
 	stalled   bool   // only an answered linearizable read ends this; outlives connections
+	stalledAt int64  // Set.now when it was first found stalled
 	flaps     int    // connections in a row that broke at once
 	streams   map[*Stream]struct{}
 	removed   bool

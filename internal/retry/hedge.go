@@ -19,6 +19,7 @@ type hedge struct {
 
 	mu     sync.Mutex
 	over   bool               // guarded by mu; the first request has returned
+	fired  bool               // guarded by mu; the timer did
 	cancel context.CancelFunc // guarded by mu; ends the first request; after over, the second
 	done   chan struct{}      // guarded by mu; made when the second is started, closed when it ended
 	second *try               // set before done is made
@@ -26,8 +27,7 @@ type hedge struct {
 	err    error              // the second's error; read after done
 }
 
-// hedges are reused while their timer never fired: then nobody else has seen
-// them.
+// hedges are reused if their timer never fired: then nobody else has seen them.
 var hedges = sync.Pool{New: func() any {
 	h := &hedge{}
 	h.timer = time.AfterFunc(time.Hour, h.fire)
@@ -48,6 +48,7 @@ func (k *call) hedged() error {
 	h.mu.Lock()
 	h.over = true
 	done := h.done
+	unseen = unseen && !h.fired
 	h.mu.Unlock()
 	cancel()
 	if unseen {
@@ -79,6 +80,9 @@ func (k *call) hedged() error {
 	return k.finish(a, err)
 }
 
+// lookEvery bounds how often one call looks for another member while there is none.
+const lookEvery = 50 * time.Millisecond
+
 // patience is how long the first request may take before a second one is made.
 func (k *call) patience() time.Duration {
 	if k.plan.kind == login {
@@ -109,12 +113,20 @@ func (h *hedge) fire() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := h.k
-	if h.over || k == nil || h.first.Pick.Slot() == 0 {
-		return // answered, or still waiting for a member
+	if h.over || k == nil {
+		return
 	}
+	h.fired = true
 	dst, ok := k.reply.(proto.Message)
+	if !ok {
+		return
+	}
 	// The first member may have become suspect meanwhile: it is another one that counts.
-	if !ok || !k.c.cfg.Set.Alternative(h.first.Pick.Slot()) || !k.mayHedge() {
+	if slot := h.first.Pick.Slot(); slot == 0 || !k.c.cfg.Set.Alternative(slot) {
+		h.timer.Reset(max(k.patience(), lookEvery)) // there is no (other) member yet
+		return
+	}
+	if !k.mayHedge() {
 		return
 	}
 	ctx, cancel := context.WithCancel(k.ctx)
