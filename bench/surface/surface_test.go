@@ -25,6 +25,7 @@ var subPackages = []string{
 	"namespace",
 	"ordering",
 	"concurrency",
+	"experimental/recipes",
 	"snapshot",
 	"yaml",
 }

@@ -1,0 +1,157 @@
+package recipe
+
+import (
+	"context"
+	"sync"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+)
+
+// DoubleBarrier lets processes begin together and end together: Enter waits until count
+// have entered, Leave until all have left. One whose session ends has left.
+type DoubleBarrier struct {
+	s     *concurrency.Session
+	key   string
+	count int
+
+	mu    sync.Mutex
+	claim *concurrency.Claim // guarded by mu; nil: not entered
+}
+
+// NewDoubleBarrier returns a barrier for count processes, each with a session of its own.
+func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarrier {
+	return &DoubleBarrier{s: s, key: key, count: count}
+}
+
+func (b *DoubleBarrier) waiters() string { return b.key + "/waiters" }
+func (b *DoubleBarrier) ready() string   { return b.key + "/ready" }
+
+// Enter waits until count have entered; ErrTooManyClients if so many have before.
+func (b *DoubleBarrier) Enter() error { return b.EnterContext(b.s.Client().Ctx()) }
+
+// EnterContext is Enter with a context. When it fails, this process has not entered.
+func (b *DoubleBarrier) EnterContext(ctx context.Context) error {
+	claim, err := concurrency.NewClaim(ctx, b.s, uniqueKey(b.waiters()), "")
+	if err != nil {
+		return err
+	}
+	if err := b.enter(ctx, claim); err != nil {
+		claim.Abandon()
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claim = claim
+	return nil
+}
+
+func (b *DoubleBarrier) enter(ctx context.Context, claim *concurrency.Claim) error {
+	client := b.s.Client()
+	// How many were there when this one came; those that come later do not count for it.
+	r, err := client.Get(ctx, b.waiters()+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return err
+	}
+	before := 0
+	for _, kv := range r.Kvs {
+		if kv.CreateRevision <= claim.Fence() {
+			before++
+		}
+	}
+	switch {
+	case before > b.count:
+		return ErrTooManyClients
+	case before == b.count || len(r.Kvs) >= b.count:
+		_, err := client.Put(ctx, b.ready(), "")
+		return err
+	}
+	return until(ctx, claim, func(ctx context.Context) error {
+		_, err := WaitEventsContext(ctx, client, b.ready(), claim.Fence(), putEvent)
+		if lookAgain(err) {
+			// What was compacted may have been the event. Then the key is there, unless all
+			// have left again, which they cannot without this one.
+			err = b.awaitReady(ctx)
+		}
+		return err
+	})
+}
+
+// awaitReady waits until the key is there.
+func (b *DoubleBarrier) awaitReady(ctx context.Context) error {
+	for {
+		r, err := b.s.Client().Get(ctx, b.ready(), clientv3.WithKeysOnly())
+		if err != nil || len(r.Kvs) > 0 {
+			return err
+		}
+		if _, err = WaitEventsContext(ctx, b.s.Client(), b.ready(), r.Header.Revision+1, putEvent); !lookAgain(err) {
+			return err
+		}
+	}
+}
+
+// Leave waits until all who have entered have left.
+func (b *DoubleBarrier) Leave() error { return b.LeaveContext(b.s.Client().Ctx()) }
+
+// LeaveContext is Leave with a context. When it fails, this process may still count as
+// there, until it leaves again or its session ends.
+func (b *DoubleBarrier) LeaveContext(ctx context.Context) error {
+	b.mu.Lock()
+	claim := b.claim
+	b.mu.Unlock()
+	if claim == nil {
+		return nil
+	}
+	if err := b.leave(ctx, claim); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claim = nil
+	return nil
+}
+
+// leave: the one with the lowest key is the last to go; all others go at once and wait for
+// it.
+func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) error {
+	client := b.s.Client()
+	for {
+		r, err := client.Get(ctx, b.waiters()+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		if err != nil {
+			return err
+		}
+		if len(r.Kvs) == 0 {
+			return b.tidy(ctx)
+		}
+		lowest := string(r.Kvs[0].Key)
+		switch {
+		case lowest != claim.Key():
+			if err := claim.Release(ctx); err != nil {
+				return err
+			}
+			if err := awaitGone(ctx, client, lowest); err != nil {
+				return err
+			}
+			return b.tidy(ctx)
+		case len(r.Kvs) == 1:
+			if _, err := client.Delete(ctx, b.ready()); err != nil {
+				return err
+			}
+			return claim.Release(ctx)
+		}
+		highest := string(r.Kvs[len(r.Kvs)-1].Key)
+		if err := until(ctx, claim, func(ctx context.Context) error { return awaitGone(ctx, client, highest) }); err != nil {
+			return err
+		}
+	}
+}
+
+// tidy deletes what the last to go should have deleted, but its session ended first; not
+// when others enter again already.
+func (b *DoubleBarrier) tidy(ctx context.Context) error {
+	_, err := b.s.Client().Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(b.waiters()+"/"), "=", 0).WithPrefix()).
+		Then(clientv3.OpDelete(b.ready())).
+		Commit()
+	return err
+}

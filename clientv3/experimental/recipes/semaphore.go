@@ -1,0 +1,67 @@
+package recipe
+
+import (
+	"context"
+	"sync"
+
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+)
+
+// Semaphore lets at most so many hold something, in the order in which they asked. One
+// Semaphore serves one holder at a time. All who share a semaphore must give the same
+// size.
+type Semaphore struct {
+	s      *concurrency.Session
+	prefix string
+	size   int
+
+	mu    sync.Mutex
+	claim *concurrency.Claim // guarded by mu; nil: nothing is held
+}
+
+// NewSemaphore returns a semaphore for size holders whose keys are below prefix. A size
+// below 1 counts as 1.
+func NewSemaphore(s *concurrency.Session, prefix string, size int) *Semaphore {
+	return &Semaphore{s: s, prefix: prefix + "/", size: max(size, 1)}
+}
+
+// Acquire waits until it is this one's turn. When it fails, nothing is held.
+func (m *Semaphore) Acquire(ctx context.Context) error {
+	claim, err := concurrency.NewClaim(ctx, m.s, uniqueKey(m.prefix[:len(m.prefix)-1]), "")
+	if err != nil {
+		return err
+	}
+	if err := claim.Wait(ctx, m.prefix, m.size); err != nil {
+		claim.Abandon()
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.claim = claim
+	return nil
+}
+
+// Release lets the next one in; ErrNotHeld if nothing is held. When it fails, the release
+// goes on in the background, and it may be called again.
+func (m *Semaphore) Release(ctx context.Context) error {
+	claim := m.Claim()
+	if claim == nil {
+		return ErrNotHeld
+	}
+	if err := claim.Release(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.claim == claim {
+		m.claim = nil
+	}
+	return nil
+}
+
+// Claim is what is held, for fencing and to learn of its loss; nil for nothing.
+func (m *Semaphore) Claim() *concurrency.Claim {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.claim
+}
