@@ -293,6 +293,47 @@ func TestPrograms(t *testing.T) {
 			}
 		},
 	}
+	tests["election"] = func(t *testing.T) {
+		first := start(t, "election", "node1")
+		defer first.kill()
+		first.await("leadership", func(out string) bool { return strings.Contains(out, "I'm leader\n") })
+		second := start(t, "election", "node2")
+		defer second.kill()
+		candidates := func() []string {
+			r, err := cli.Get(ctx, "/testelection/", clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, kv := range r.Kvs {
+				names = append(names, string(kv.Value))
+			}
+			return names
+		}
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ; len(candidates()) < 2; <-tick.C {
+			if ctx.Err() != nil {
+				t.Fatal("the second is no candidate")
+			}
+		}
+		second.await("patience", func(out string) bool { return !strings.Contains(out, "leader") })
+		r, err := cli.Get(ctx, "/testelection/", clientv3.WithFirstCreate()...)
+		if err != nil || string(r.Kvs[0].Value) != "node1" {
+			t.Fatalf("%v, %v", r, err)
+		}
+		lease, err := cli.TimeToLive(ctx, clientv3.LeaseID(r.Kvs[0].Lease))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		first.kill()
+		second.await("leadership", func(out string) bool { return strings.Contains(out, "I'm leader\n") })
+		t.Logf("taken over %v after the leader's death, with a TTL of %d s", time.Since(began), lease.GrantedTTL)
+		if names := candidates(); len(names) != 1 || names[0] != "node2" {
+			t.Errorf("candidates %v", names)
+		}
+	}
 	names, err := programs()
 	if err != nil {
 		t.Fatal(err)
