@@ -42,15 +42,20 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 	for _, opt := range opts {
 		opt(&o, client.GetLogger())
 	}
+	ctx, end := context.WithCancelCause(o.ctx)
+	if o.until != nil {
+		forget := context.AfterFunc(o.until, func() { end(context.Cause(o.until)) })
+		context.AfterFunc(ctx, func() { forget() })
+	}
 	id := o.leaseID
 	if id == v3.NoLease {
-		g, err := client.Grant(o.ctx, int64(o.ttl))
+		g, err := client.Grant(ctx, int64(o.ttl))
 		if err != nil {
+			end(err)
 			return nil, err
 		}
 		id = g.ID
 	}
-	ctx, end := context.WithCancelCause(o.ctx)
 	renewals, err := client.KeepAlive(ctx, id)
 	if err != nil || renewals == nil {
 		end(err)
@@ -83,6 +88,19 @@ func (s *Session) Ctx() context.Context { return s.ctx }
 // closed within one round trip and 50 ms of a revocation; otherwise at the next renewal,
 // a third of the TTL away at most.
 func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
+
+// ValidUntil is the time until which the session's lease certainly exists, unless
+// somebody revokes it, by the monotonic clock; each acknowledged renewal moves it on. It is
+// zero when the session has ended, before the first acknowledgement, and with a client
+// whose Lease cannot tell. Done is closed at that time by a goroutine, which comes late if
+// the process was stopped; see clientv3.LeaseValidUntil for what to do about that.
+func (s *Session) ValidUntil() time.Time {
+	if s.ctx.Err() != nil {
+		return time.Time{}
+	}
+	until, _ := v3.LeaseValidUntil(s.client.Lease, s.id)
+	return until
+}
 
 // Orphan ends the renewals and leaves the lease to itself: to the holder of another
 // session with it, or to expire. What was still to be cleaned up is left too.
@@ -120,6 +138,7 @@ type sessionOptions struct {
 	ttl      int
 	leaseID  v3.LeaseID
 	ctx      context.Context
+	until    context.Context // nil: none
 	distinct bool
 }
 
@@ -151,6 +170,13 @@ func WithLease(leaseID v3.LeaseID) SessionOption {
 // the client's. When it ends, the session ends and its lease is left to expire.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
+}
+
+// WithUntil ends NewSession and the session when ctx ends, besides the context of
+// WithContext or the client's, which goes on to bound Close: for who makes sessions with
+// options that others have chosen.
+func WithUntil(ctx context.Context) SessionOption {
+	return func(o *sessionOptions, _ *zap.Logger) { o.until = ctx }
 }
 
 // WithDistinctOwners makes each Mutex and Election of the session an owner of its own:

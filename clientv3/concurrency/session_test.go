@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/clientv3/namespace"
 )
 
 func TestSessionLife(t *testing.T) {
@@ -135,5 +136,51 @@ func TestFrozenSession(t *testing.T) {
 	began := time.Now()
 	if err := adopted.Close(); !errors.Is(err, context.Canceled) || time.Since(began) > soon {
 		t.Errorf("Close: %v after %v", err, time.Since(began))
+	}
+}
+
+// TestValidUntil: the time moves on with the renewals, lies before the server could give
+// the keys away, and is gone with the session.
+func TestValidUntil(t *testing.T) {
+	c := shared(t)
+	before := time.Now()
+	s := session(t, c, concurrency.WithTTL(3))
+	first := s.ValidUntil()
+	if first.Before(before.Add(2*time.Second)) || first.After(time.Now().Add(3*time.Second)) {
+		t.Errorf("valid for %v from the beginning, with a TTL of 3 s", first.Sub(before))
+	}
+	await(t, "renewal", func() bool { return s.ValidUntil().After(first) })
+	if until, ok := clientv3.LeaseValidUntil(c, s.Lease()); !ok || until.Before(first) {
+		t.Errorf("asked by the client: %v, %v", until, ok)
+	}
+	within := namespace.NewLease(c.Lease, "ns/")
+	if until, ok := clientv3.LeaseValidUntil(within, s.Lease()); !ok || until.Before(first) {
+		t.Errorf("asked in a namespace: %v, %v", until, ok)
+	}
+	if until, ok := clientv3.LeaseValidUntil(struct{ clientv3.Lease }{c.Lease}, s.Lease()); ok || !until.IsZero() {
+		t.Errorf("a Lease that cannot tell: %v", until)
+	}
+	if _, ok := clientv3.LeaseValidUntil(c, 1); ok {
+		t.Error("a lease that nobody keeps is said to be held")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if until := s.ValidUntil(); !until.IsZero() {
+		t.Errorf("closed, and valid until %v", until)
+	}
+}
+
+func TestWithUntil(t *testing.T) {
+	c := shared(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	s := session(t, c, concurrency.WithUntil(ctx))
+	cancel()
+	ends(t, "session", s.Done())
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if _, err := concurrency.NewSession(c, concurrency.WithUntil(ctx)); err == nil {
+		t.Error("a session was made after its end")
 	}
 }

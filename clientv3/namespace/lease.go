@@ -3,6 +3,7 @@ package namespace
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -36,4 +37,9 @@ func (l *lease) TimeToLive(ctx context.Context, id clientv3.LeaseID, opts ...cli
 	}
 	r.Keys = keys
 	return r, nil
+}
+
+// ValidUntil answers clientv3.LeaseValidUntil.
+func (l *lease) ValidUntil(id clientv3.LeaseID) (time.Time, bool) {
+	return clientv3.LeaseValidUntil(l.Lease, id)
 }

@@ -203,6 +203,15 @@ func (c *core) close(now time.Duration) {
 	c.finish(now)
 }
 
+// heldUntil is the deadline of a lease that is kept and whose TTL is known.
+func (c *core) heldUntil(id int64) (time.Duration, bool) {
+	l := c.leases[id]
+	if l == nil || l.ttl == 0 {
+		return 0, false
+	}
+	return l.deadline, true
+}
+
 // end tells everyone who keeps l and forgets it.
 func (c *core) end(l *lease, reason Reason, err error) {
 	for k := l.keeps; k != nil; k = k.next {

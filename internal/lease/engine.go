@@ -107,6 +107,16 @@ func (e *Engine) Revoked(id int64) {
 	e.run()
 }
 
+// HeldUntil returns until when the lease certainly exists, unless somebody else revokes
+// it: the deadline at which it would be reported lost, with its monotonic reading. false:
+// the lease is not kept, or nothing has been acknowledged yet.
+func (e *Engine) HeldUntil(id int64) (time.Time, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	d, ok := e.core.heldUntil(id)
+	return e.epoch.Add(d), ok
+}
+
 // Close ends all kept leases and returns after all goroutines ended. It may be
 // called more than once.
 func (e *Engine) Close() {

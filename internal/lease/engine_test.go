@@ -72,6 +72,43 @@ func TestUnreachableAtTheDeadline(t *testing.T) {
 	}
 }
 
+func TestHeldUntil(t *testing.T) {
+	s := newFakeServer("A")
+	s.ttl[1] = 9
+	start(t, s, func(t *testing.T, e *Engine) {
+		want := func(what string, until time.Time) {
+			t.Helper()
+			got, ok := e.HeldUntil(1)
+			if ok != !until.IsZero() || ok && !got.Equal(until) {
+				t.Errorf("%s: %v, %v; want %v", what, got, ok, until)
+			}
+		}
+		want("not kept", time.Time{})
+		s.set("A", "silent")
+		sink := newFakeSink(t)
+		e.KeepAlive(t.Context(), 1, sink)
+		wait(time.Second)
+		want("never answered", time.Time{})
+		sink.wantEnd(Unreachable)
+
+		s.set("A", "")
+		sink = newFakeSink(t)
+		sent := time.Now() // answers take no time here
+		e.KeepAlive(t.Context(), 1, sink)
+		wait(time.Second)
+		want("answered", sent.Add(9*time.Second-lossMargin))
+		s.set("A", "silent")
+		wait(5 * time.Second)
+		until, _ := e.HeldUntil(1)
+		want("not answered any more", until)
+		sink.wantEnd(Unreachable)
+		if !sink.at.Equal(until) {
+			t.Errorf("lost at %v, held until %v", sink.at, until)
+		}
+		want("lost", time.Time{})
+	})
+}
+
 func TestUnknownTTLNeverAnswered(t *testing.T) {
 	s := newFakeServer("A")
 	s.set("A", "silent")

@@ -1,0 +1,46 @@
+package clientv3
+
+import "time"
+
+// LeaseValidUntil returns until when a lease that l keeps alive certainly exists: nobody
+// can have been given its keys before, unless the lease is revoked by somebody. It is the
+// time at which the channel of KeepAlive is closed if no further renewal is acknowledged:
+// the TTL counted from the sending of the last acknowledged one. false: the lease is not
+// kept alive, nothing has been acknowledged yet, or l cannot tell.
+//
+// The channel is closed by a goroutine, which may come late: when the process was stopped
+// for a while, say. Whoever must not act on a lease that has expired looks at the clock
+// instead, after the act or what it is based on:
+//
+//	value := cached()
+//	if until, ok := clientv3.LeaseValidUntil(cli, id); !ok || time.Now().After(until) {
+//		// value may be out of date
+//	}
+//
+// The time has a monotonic reading, so setting the clock has no influence. On some systems
+// (Linux among them) the monotonic clock stands still while the machine is suspended, and
+// so do leases in the eyes of such a machine.
+//
+// An l of another package can tell if it has a method
+// ValidUntil(LeaseID) (time.Time, bool).
+func LeaseValidUntil(l Lease, id LeaseID) (time.Time, bool) {
+	if c, ok := l.(*Client); ok && c != nil {
+		l = c.Lease // its methods are those of the interface only
+	}
+	h, ok := l.(interface {
+		ValidUntil(LeaseID) (time.Time, bool)
+	})
+	if !ok {
+		return time.Time{}, false
+	}
+	return h.ValidUntil(id)
+}
+
+// ValidUntil answers LeaseValidUntil.
+func (l *lessor) ValidUntil(id LeaseID) (time.Time, bool) {
+	until, ok := l.engine.HeldUntil(int64(id))
+	if !ok {
+		return time.Time{}, false
+	}
+	return until, true
+}
