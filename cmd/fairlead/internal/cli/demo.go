@@ -13,7 +13,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show the client at work on a cluster of its own while members freeze",
 		Long: `Show the client at work on a three-member cluster that the command starts and ends by itself: reads,
-writes, a transaction, a watch, leases; and then all of them while members are frozen and thawed.
+writes, a transaction, a watch, leases, two processes of which one leads until it is killed; and then all of them while members are frozen and thawed.
 
 It takes less than 30 seconds and fails if anything it shows did not go as it should.`,
 		Args: noArgs,
@@ -24,8 +24,9 @@ It takes less than 30 seconds and fails if anything it shows did not go as it sh
 				return err
 			}
 			return demo.Run(cmd.Context(), demo.Options{
-				Stdout:  a.env.Stdout,
-				Command: []string{self, "run-member"},
+				Stdout:    a.env.Stdout,
+				Command:   []string{self, "run-member"},
+				Candidate: []string{self, "run-candidate"},
 			})
 		},
 	}

@@ -55,7 +55,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.add(root, groupCluster,
 		a.family("member", "Look at the members", a.memberListCommand()),
 		a.family("endpoint", "Ask each endpoint", a.endpointStatusCommand(), a.endpointHealthCommand()))
-	a.add(root, "", a.memberRunCommand(), a.versionCommand())
+	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.versionCommand())
 	return root
 }
 

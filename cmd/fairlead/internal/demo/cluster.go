@@ -121,42 +121,58 @@ func (c *cluster) specs() ([]server.Spec, error) {
 
 // startChild starts a member and returns; ready gets nil or why it did not become ready.
 func (c *cluster) startChild(command []string, s server.Spec, ready chan<- error) error {
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.SysProcAttr = childAttr()
-	log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	m, first, err := startProcess(command, s, s.Name, s.LogFile)
 	if err != nil {
 		return err
+	}
+	m.endpoint = s.ClientAddr
+	c.members = append(c.members, m)
+	go func() {
+		if line := <-first; line == "ready" {
+			ready <- nil
+		} else {
+			ready <- fmt.Errorf("member %s has ended: %s", m.name, lastLine(m.logFile))
+		}
+	}()
+	return nil
+}
+
+// startProcess starts a child, which gets its description as JSON, and returns. first gets the first line that it
+// writes, or is closed if it ends without one.
+func startProcess(command []string, spec any, name, logFile string) (*child, <-chan string, error) {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.SysProcAttr = childAttr()
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer log.Close()
 	cmd.Stderr = log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, nil, err
 	}
-	m := &child{
-		name: s.Name, endpoint: s.ClientAddr, cmd: cmd, stdin: stdin, exited: make(chan struct{}), logFile: s.LogFile,
-	}
-	c.members = append(c.members, m)
+	c := &child{name: name, cmd: cmd, stdin: stdin, exited: make(chan struct{}), logFile: logFile}
+	first := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(stdout).ReadString('\n')
-		if line == "ready\n" {
-			ready <- nil
+		if line, err := bufio.NewReader(stdout).ReadString('\n'); err == nil {
+			first <- strings.TrimSuffix(line, "\n")
 		}
 		io.Copy(io.Discard, stdout) // until the child's end, which Wait must not come before
 		cmd.Wait()
-		close(m.exited)
-		if line != "ready\n" {
-			ready <- fmt.Errorf("member %s has ended: %s", m.name, lastLine(m.logFile))
-		}
+		close(c.exited)
+		close(first)
 	}()
-	return json.NewEncoder(stdin).Encode(s)
+	// A child that has ended already cannot be told; it says so by its end.
+	_ = json.NewEncoder(stdin).Encode(spec)
+	return c, first, nil
 }
 
 func lastLine(file string) string {
@@ -180,16 +196,19 @@ func (c *cluster) endpoints() []string {
 func (c *cluster) stop() error {
 	var wg sync.WaitGroup
 	for _, m := range c.members {
-		wg.Go(func() {
-			m.thaw()
-			m.cmd.Process.Kill()
-			m.stdin.Close()
-			<-m.exited
-		})
+		wg.Go(m.kill)
 	}
 	wg.Wait()
 	if c.dir == "" {
 		return nil
 	}
 	return os.RemoveAll(c.dir)
+}
+
+// kill ends the child at once, also a frozen one, and waits for it.
+func (c *child) kill() {
+	c.thaw()
+	c.cmd.Process.Kill()
+	c.stdin.Close()
+	<-c.exited
 }
