@@ -382,3 +382,28 @@ func TestGuard(t *testing.T) {
 		t.Errorf("the transaction of who lost the lock was executed: %v, %v", r, err)
 	}
 }
+
+// A key that somebody else has put under the prefix counts as a contender.
+func TestForeignKey(t *testing.T) {
+	c := shared(t)
+	if _, err := c.Put(within(t, long), t.Name()+"/a foreign key", "x"); err != nil {
+		t.Fatal(err)
+	}
+	m := concurrency.NewMutex(session(t, c), t.Name())
+	if err := m.TryLock(within(t, long)); err != concurrency.ErrLocked {
+		t.Errorf("TryLock: %v", err)
+	}
+	returns(t, "Lock", m.Lock)
+	done := make(chan error, 1)
+	go func() { done <- m.Lock(within(t, long)) }()
+	await(t, "it waits", func() bool { return len(keys(t, c, t.Name())) == 2 })
+	if _, err := c.Delete(within(t, long), t.Name()+"/a foreign key"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.Get(within(t, long), m.Key()); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("%v, %v", r, err)
+	}
+}

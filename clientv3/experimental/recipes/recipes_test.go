@@ -389,3 +389,49 @@ func TestFrozen(t *testing.T) {
 		return count(t, c, "rw/")+count(t, c, "held/")+count(t, c, "s/")+count(t, c, "place/")+count(t, c, "d/waiters/") == 0
 	})
 }
+
+// Whoever waits with a key learns that it was deleted, or its session revoked.
+func TestWaiterLosesItsKey(t *testing.T) {
+	c := shared(t)
+	for what, pair := range map[string]func(s *concurrency.Session, name string) (hold, wait func(context.Context) error){
+		"writer": func(s *concurrency.Session, name string) (hold, wait func(context.Context) error) {
+			return recipe.NewRWMutex(session(t, c), name).RLockContext, recipe.NewRWMutex(s, name).LockContext
+		},
+		"reader": func(s *concurrency.Session, name string) (hold, wait func(context.Context) error) {
+			return recipe.NewRWMutex(session(t, c), name).LockContext, recipe.NewRWMutex(s, name).RLockContext
+		},
+		"semaphore": func(s *concurrency.Session, name string) (hold, wait func(context.Context) error) {
+			one, two := recipe.NewSemaphore(session(t, c), name, 2), recipe.NewSemaphore(session(t, c), name, 2)
+			return func(ctx context.Context) error { ok(t, "Acquire", one.Acquire(ctx)); return two.Acquire(ctx) }, recipe.NewSemaphore(s, name, 2).Acquire
+		},
+		"double barrier": func(s *concurrency.Session, name string) (hold, wait func(context.Context) error) {
+			return func(context.Context) error { return nil }, recipe.NewDoubleBarrier(s, name, 2).EnterContext
+		},
+	} {
+		for _, how := range []string{"deleted", "revoked"} {
+			t.Run(what+" "+how, func(t *testing.T) {
+				name := t.Name() + "."
+				s := session(t, c)
+				hold, wait := pair(s, name)
+				ok(t, "hold", hold(within(t, long)))
+				before := count(t, c, name)
+				done := async(func() error { return wait(within(t, long)) })
+				await(t, "it waits", func() bool { return count(t, c, name) == before+1 })
+				r, err := c.Get(within(t, long), name, clientv3.WithLastCreate()...)
+				ok(t, "Get", err)
+				want := map[string][]error{
+					"deleted": {concurrency.ErrOwnershipLost}, "revoked": {concurrency.ErrSessionExpired, concurrency.ErrOwnershipLost},
+				}[how]
+				if how == "deleted" {
+					_, err = c.Delete(within(t, long), string(r.Kvs[0].Key))
+				} else {
+					_, err = c.Revoke(within(t, long), s.Lease())
+				}
+				ok(t, how, err)
+				if err := receive(t, what, done); !slices.Contains(want, err) {
+					t.Errorf("%v, want one of %v", err, want)
+				}
+			})
+		}
+	}
+}
