@@ -1,0 +1,141 @@
+package endpoints_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/naming/endpoints"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func TestMain(m *testing.M) { etcdtest.Main(m) }
+
+// long is far above what anything here takes on a busy machine.
+const long = 30 * time.Second
+
+func dial(t testing.TB, log *zap.Logger, endpoints ...string) *clientv3.Client {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func shared(t testing.TB) *clientv3.Client {
+	t.Helper()
+	return dial(t, zap.NewNop(), etcdtest.Shared(t).Endpoints()...)
+}
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func ok(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// manager is one of a target that no other test has.
+func manager(t testing.TB, c *clientv3.Client) endpoints.Manager {
+	t.Helper()
+	m, err := endpoints.NewManager(c, t.Name())
+	ok(t, "NewManager", err)
+	return m
+}
+
+// view is what a consumer of a watch channel knows.
+type view struct {
+	t     *testing.T
+	ch    endpoints.WatchChannel
+	known map[string]string // address by the end of the key
+	n     int               // deliveries
+}
+
+func watch(t *testing.T, ctx context.Context, m endpoints.Manager) *view {
+	t.Helper()
+	ch, err := m.NewWatchChannel(ctx)
+	ok(t, "NewWatchChannel", err)
+	return &view{t: t, ch: ch, known: make(map[string]string)}
+}
+
+// step takes one delivery and says it in words.
+func (v *view) step() []string {
+	v.t.Helper()
+	select {
+	case list, open := <-v.ch:
+		if !open {
+			v.t.Fatal("the channel is closed")
+		}
+		v.n++
+		return v.take(list)
+	case <-time.After(long):
+		v.t.Fatalf("nothing delivered within %v, known %v", long, v.known)
+	}
+	return nil
+}
+
+func (v *view) take(list []*endpoints.Update) (said []string) {
+	v.t.Helper()
+	if len(list) == 0 {
+		v.t.Error("an empty delivery")
+	}
+	for _, u := range list {
+		key := u.Key[len(v.t.Name())+1:]
+		switch u.Op {
+		case endpoints.Add:
+			v.known[key] = u.Endpoint.Addr
+			said = append(said, fmt.Sprintf("+%s %s %v", key, u.Endpoint.Addr, u.Endpoint.Metadata))
+		case endpoints.Delete:
+			if _, ok := v.known[key]; !ok {
+				v.t.Errorf("%s is deleted and was never there", key)
+			}
+			delete(v.known, key)
+			said = append(said, "-"+key)
+		}
+	}
+	return said
+}
+
+func (v *view) says(want ...string) {
+	v.t.Helper()
+	if got := v.step(); !slices.Equal(got, want) {
+		v.t.Errorf("delivered %q, want %q", got, want)
+	}
+}
+
+// reach takes deliveries until the view is as wanted.
+func (v *view) reach(want map[string]string) {
+	v.t.Helper()
+	for !maps.Equal(v.known, want) {
+		v.step()
+	}
+}
+
+// closes waits until the channel is closed.
+func (v *view) closes() {
+	v.t.Helper()
+	for {
+		select {
+		case _, open := <-v.ch:
+			if !open {
+				return
+			}
+		case <-time.After(long):
+			v.t.Fatalf("the channel is not closed within %v", long)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package endpoints_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/naming/endpoints"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func TestWatch(t *testing.T) {
+	c := shared(t)
+	m, ctx := manager(t, c), within(t, long)
+	key := func(s string) string { return t.Name() + "/" + s }
+	add := func(k string, e endpoints.Endpoint) {
+		t.Helper()
+		ok(t, "AddEndpoint", m.AddEndpoint(ctx, key(k), e))
+	}
+	none := watch(t, ctx, m)
+	add("b", endpoints.Endpoint{Addr: "b:1"})
+	none.says("+b b:1 <nil>") // and nothing before it
+	add("a", endpoints.Endpoint{Addr: "a:1", Metadata: "x"})
+	none.says("+a a:1 x")
+	wctx, cancel := context.WithCancel(ctx)
+	v := watch(t, wctx, m)
+	v.says("+a a:1 x", "+b b:1 <nil>")
+	add("a", endpoints.Endpoint{Addr: "a:2"})
+	v.says("+a a:2 <nil>")
+	add("a", endpoints.Endpoint{Addr: "a:2"}) // the same again is told, too
+	v.says("+a a:2 <nil>")
+	lease, err := c.Grant(ctx, 600)
+	ok(t, "Grant", err)
+	ok(t, "AddEndpoint", m.AddEndpoint(ctx, key("leased"), endpoints.Endpoint{Addr: "l:1"}, clientv3.WithLease(lease.ID)))
+	v.says("+leased l:1 <nil>")
+	_, err = c.Revoke(ctx, lease.ID)
+	ok(t, "Revoke", err)
+	v.says("-leased")
+	cancel()
+	v.closes()
+	_, err = c.Delete(ctx, key(""), clientv3.WithPrefix())
+	ok(t, "Delete", err)
+	none.reach(map[string]string{})
+}
+
+// TestWatchEnds: the channel is closed when the client is, also while nobody reads.
+func TestWatchEnds(t *testing.T) {
+	etcdtest.CheckLeaks(t)
+	c := dial(t, zap.NewNop(), etcdtest.Shared(t).Endpoints()...)
+	m, ctx := manager(t, c), within(t, long)
+	v := watch(t, context.Background(), m)
+	unread := watch(t, context.Background(), m)
+	cancelled, cancel := context.WithCancel(ctx)
+	unreadToo := watch(t, cancelled, m)
+	for i := range 20 {
+		ok(t, "AddEndpoint", m.AddEndpoint(ctx, fmt.Sprint(t.Name(), "/", i), endpoints.Endpoint{Addr: "a:1"}))
+	}
+	for len(v.known) < 20 {
+		v.step()
+	}
+	cancel()
+	unreadToo.closes()
+	c.Close()
+	v.closes()
+	unread.closes()
+	if _, err := m.NewWatchChannel(ctx); !clientv3.IsConnCanceled(err) {
+		t.Errorf("NewWatchChannel of a closed client: %v", err)
+	}
+}
+
+// TestBadRecords: what is no endpoint is reported once and left out.
+func TestBadRecords(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	c := dial(t, zap.New(core), etcdtest.Shared(t).Endpoints()...)
+	m, ctx := manager(t, c), within(t, long)
+	put := func(k, value string) {
+		t.Helper()
+		_, err := c.Put(ctx, t.Name()+"/"+k, value)
+		ok(t, "Put", err)
+	}
+	good := func(addr string) string { return `{"Op":0,"Addr":"` + addr + `","Metadata":null}` }
+	put("a", good("a:1"))
+	for i, bad := range []string{"{junk", "", "null", "[]", "http://1.2.3.4", "{}", `{"id":"1","name":"other"}`, `{"Addr":5}`, "\x00"} {
+		put(fmt.Sprint("bad", i), bad)
+	}
+	put("z", `{"Op":1,"Addr":"z:1","unknown":{}}`)
+	list, err := m.List(ctx)
+	if err != nil || len(list) != 2 {
+		t.Errorf("List: %v, %v", list, err)
+	}
+	v := watch(t, ctx, m)
+	v.says("+a a:1 <nil>", "+z z:1 <nil>")
+	lines := logs.FilterMessageSnippet("no endpoint").TakeAll()
+	if len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0].ContextMap()), "TestBadRecords/bad0") || lines[0].ContextMap()["keys"] != int64(9) {
+		t.Errorf("logged %v", lines)
+	}
+	put("bad0", good("b:1"))
+	v.says("+bad0 b:1 <nil>")
+	put("bad1", "junk still")
+	put("bad0", "junk again")
+	v.says("-bad0") // nothing of bad1
+	_, err = c.Delete(ctx, t.Name()+"/bad", clientv3.WithPrefix())
+	ok(t, "Delete", err)
+	ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/a"))
+	v.says("-a")
+}
+
+// TestCompactedWhileAway: after an outage in which all was changed and compacted, the
+// consumer knows what there is within a second.
+func TestCompactedWhileAway(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	there := dial(t, zap.NewNop(), cluster.Members()[0].Direct)
+	c := dial(t, zap.NewNop(), cluster.Endpoints()...)
+	m, ctx := manager(t, there), within(t, 2*long)
+	add := func(k, addr string) {
+		t.Helper()
+		ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: addr}))
+	}
+	add("stays", "stays:1")
+	add("goes", "goes:1")
+	add("moves", "moves:1")
+	_, err := there.Put(ctx, t.Name()+"/junk", "junk")
+	ok(t, "Put", err)
+	v := watch(t, ctx, manager(t, c))
+	v.says("+goes goes:1 <nil>", "+moves moves:1 <nil>", "+stays stays:1 <nil>")
+	proxy := cluster.Members()[0].Proxy()
+	for round := range 3 {
+		proxy.Cut()
+		if round == 0 {
+			ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/goes"))
+			add("moves", "moves:2")
+			add("comes", "comes:1")
+		}
+		add("round", fmt.Sprint(round))
+		add("passes", "by")
+		ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/passes"))
+		r, err := there.Get(ctx, "x")
+		ok(t, "Get", err)
+		_, err = there.Compact(ctx, r.Header.Revision)
+		ok(t, "Compact", err)
+		ok(t, "Heal", proxy.Heal())
+		begin := time.Now()
+		if round == 0 {
+			v.says("+comes comes:1 <nil>", "-goes", "+moves moves:2 <nil>", "+round 0 <nil>")
+		} else {
+			v.says(fmt.Sprintf("+round %d <nil>", round))
+		}
+		t.Logf("right %v after the network was back", time.Since(begin))
+	}
+}
+
+// TestSlowConsumer: who does not read for long gets the last state, though the history
+// was compacted meanwhile, and the client holds little for it.
+func TestSlowConsumer(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop(), WatchBufferLimit: 64 << 10})
+	ok(t, "New", err)
+	t.Cleanup(func() { c.Close() })
+	m, ctx := manager(t, c), within(t, 2*long)
+	v := watch(t, ctx, m)
+	padding := strings.Repeat("x", 10_000)
+	want := make(map[string]string)
+	for i := range 200 {
+		k := fmt.Sprint(i % 10)
+		want[k] = fmt.Sprint(i)
+		ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: want[k], Metadata: padding}))
+	}
+	ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/3"))
+	delete(want, "3")
+	r, err := c.Get(ctx, "x")
+	ok(t, "Get", err)
+	_, err = c.Compact(ctx, r.Header.Revision)
+	ok(t, "Compact", err)
+	v.reach(want)
+	t.Logf("201 changes in %d deliveries", v.n)
+}
+
+// TestThousand endpoints of one target.
+func TestThousand(t *testing.T) {
+	c := shared(t)
+	m, ctx := manager(t, c), within(t, 2*long)
+	v := watch(t, ctx, m)
+	want := make(map[string]string)
+	for i := 0; i < 1000; i += 100 {
+		var updates []*endpoints.UpdateWithOpts
+		for j := range 100 {
+			k := fmt.Sprintf("%04d", i+j)
+			want[k] = k + ":1"
+			updates = append(updates, endpoints.NewAddUpdateOpts(t.Name()+"/"+k, endpoints.Endpoint{Addr: want[k]}))
+		}
+		ok(t, "Update", m.Update(ctx, updates))
+	}
+	v.reach(want)
+	late := watch(t, ctx, m)
+	if first := late.step(); len(first) != 1000 || !slices.IsSorted(first) {
+		t.Errorf("the first delivery has %d endpoints", len(first))
+	}
+}

@@ -1,0 +1,43 @@
+package registry
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	pauseBase = 50 * time.Millisecond
+
+	// PauseMax is the longest pause between attempts: half of the second within which
+	// everything shall be right again after an outage, as an attempt takes time too.
+	PauseMax = 500 * time.Millisecond
+
+	// RefusedPauseMax is the same for what etcd refuses, a permission that is missing,
+	// say: only somebody's intervention changes that.
+	RefusedPauseMax = 5 * time.Second
+)
+
+// Pause waits before the next attempt after a number of failures in a row, counted
+// from 0. It returns early when the follower or the client ends.
+func (f *Follower) Pause(failures int, longest time.Duration) {
+	t := time.NewTimer(backoff.Policy{Base: pauseBase, Max: longest}.Wait(failures))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.ctx.Done():
+	case <-f.client.Ctx().Done():
+	}
+}
+
+// Refused reports that etcd answered, and that it would answer the same again.
+func Refused(err error) bool {
+	switch clientv3.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
+		return true
+	}
+	return false
+}
