@@ -1,0 +1,38 @@
+// Package resolver lets gRPC find services whose endpoints are in etcd, as package
+// endpoints of this module keeps them. It has the API of the official package of this
+// name.
+//
+//	b, err := resolver.NewBuilder(cli)
+//	conn, err := grpc.NewClient("etcd:///orders", grpc.WithResolvers(b),
+//		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`), ...)
+//
+// # Targets
+//
+// The service is the path of the target without its first slash: "etcd:///orders",
+// "etcd:///eu/orders". An authority ("etcd://any/orders") is not looked at. Endpoints are
+// the keys that begin with the service and a slash, so a slash at the end counts:
+// "etcd:///orders/" has the keys that begin with "orders//".
+//
+// # What gRPC gets
+//
+// Each address once, in the order of the keys, as an endpoint of its own and in the plain
+// list that older balancers use; records without an address are left out. gRPC is told
+// only when something has changed. The metadata of a record are an attribute of both the
+// address and the endpoint, for balancers and transport credentials to read with
+// Metadata. Since they belong to the address, gRPC connects anew to an endpoint whose
+// metadata have changed; calls under way on the old connection are finished.
+//
+// A service without endpoints is told too: calls then fail at once with code Unavailable,
+// or wait if they carry grpc.WaitForReady.
+//
+// # When etcd is away
+//
+// Neither building nor closing waits for etcd. While etcd cannot be asked, gRPC keeps what
+// it was told last, and if it was told nothing yet it gets the error, so that calls say why
+// they fail. Within a second of the client's being connected again the addresses are right,
+// whatever was changed, compacted or restored in between.
+//
+// Builders and resolvers are safe for concurrent use; any number of connections may use
+// one client. A client that is closed before the connections leaves them the addresses they
+// have.
+package resolver
