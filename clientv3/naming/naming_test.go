@@ -1,0 +1,248 @@
+package naming_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/naming"
+	"github.com/fairlead-go/fairlead/clientv3/naming/endpoints"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// updater makes updates of the test's service.
+func updater(t *testing.T, c *clientv3.Client) func(naming.Update, ...clientv3.OpOption) {
+	r := &naming.GRPCResolver{Client: c}
+	return func(u naming.Update, opts ...clientv3.OpOption) {
+		t.Helper()
+		ok(t, "Update", r.Update(within(t, long), t.Name(), u, opts...))
+	}
+}
+
+func TestUpdateAndNext(t *testing.T) {
+	c := shared(t)
+	update := updater(t, c)
+	update(naming.Update{Op: naming.Add, Addr: "b:1"})
+	r, err := c.Get(within(t, long), t.Name()+"/b:1")
+	if err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != `{"Op":0,"Addr":"b:1","Metadata":null}` {
+		t.Errorf("stored %v, %v", r, err)
+	}
+	update(naming.Update{Op: naming.Add, Addr: "a:1", Metadata: map[string]any{"w": 1}})
+	w := resolve(t, c)
+	w.says("+a:1 map[w:1]", "+b:1 <nil>")
+	update(naming.Update{Op: naming.Delete, Addr: "b:1"})
+	w.says("-b:1 <nil>")
+	update(naming.Update{Op: naming.Delete, Addr: "b:1"}) // not there: nothing happens
+	update(naming.Update{Op: naming.Add, Addr: "a:1", Metadata: "new"})
+	w.says("+a:1 new")
+	update(naming.Update{Op: naming.Add, Addr: "a:1", Metadata: "new"}) // says nothing new
+	update(naming.Update{Op: naming.Add, Metadata: "alone"})
+	w.says("+ alone")
+	lease, err := c.Grant(within(t, long), 600)
+	ok(t, "Grant", err)
+	update(naming.Update{Op: naming.Add, Addr: "leased:1"}, clientv3.WithLease(lease.ID))
+	w.says("+leased:1 <nil>")
+	_, err = c.Revoke(within(t, long), lease.ID)
+	ok(t, "Revoke", err)
+	w.says("-leased:1 <nil>")
+	update(naming.Update{Op: naming.Delete, Metadata: "whatever"})
+	w.says("- alone")
+}
+
+// TestEmpty: the first Next says at once that there is nothing; the second waits.
+func TestEmpty(t *testing.T) {
+	c := shared(t)
+	w := resolve(t, c)
+	if u, err := w.next(); err != nil || u == nil || len(u) != 0 {
+		t.Errorf("Next: %v, %v", u, err)
+	}
+	second := w.async()
+	updater(t, c)(naming.Update{Addr: "a:1"})
+	if r := <-second; r.err != nil || len(r.updates) != 1 || r.updates[0].Addr != "a:1" {
+		t.Errorf("Next: %v, %v", r.updates, r.err)
+	}
+}
+
+// TestKeysOfOthers: keys of package endpoints need not end in the address.
+func TestKeysOfOthers(t *testing.T) {
+	c, ctx := shared(t), within(t, long)
+	em, err := endpoints.NewManager(c, t.Name())
+	ok(t, "NewManager", err)
+	add := func(k, addr string, metadata any) *endpoints.UpdateWithOpts {
+		return endpoints.NewAddUpdateOpts(t.Name()+"/"+k, endpoints.Endpoint{Addr: addr, Metadata: metadata})
+	}
+	update := func(u ...*endpoints.UpdateWithOpts) {
+		t.Helper()
+		ok(t, "Update", em.Update(ctx, u))
+	}
+	remove := func(k string) *endpoints.UpdateWithOpts { return endpoints.NewDeleteUpdateOpts(t.Name() + "/" + k) }
+	update(add("1", "a:1", nil), add("2", "a:1", "second"), add("3", "", "no address"), add("4", "", "none either"))
+	_, err = c.Put(ctx, t.Name()+"/junk", "{junk")
+	ok(t, "Put", err)
+	w := resolve(t, c)
+	w.says("+a:1 <nil>", "+ no address", "+ none either")
+	update(remove("1")) // the address is still there
+	w.says("+a:1 second")
+	update(add("2", "b:1", nil)) // another address in its place
+	w.says("-a:1 second", "+b:1 <nil>")
+	update(add("5", "b:1", nil), add("3", "c:1", nil), remove("4"))
+	w.says("- no address", "+c:1 <nil>", "- none either")
+	_, err = c.Put(ctx, t.Name()+"/3", "{junk")
+	ok(t, "Put", err)
+	w.says("-c:1 <nil>")
+	update(remove("2"), remove("3"))
+	update(remove("5"))
+	w.says("-b:1 <nil>")
+}
+
+func TestMistakes(t *testing.T) {
+	c := shared(t)
+	good := &naming.GRPCResolver{Client: c}
+	addr := naming.Update{Addr: "a:1"}
+	update := func(r *naming.GRPCResolver, target string, u naming.Update) error {
+		return r.Update(within(t, long), target, u)
+	}
+	resolve := func(r *naming.GRPCResolver, target string) error {
+		_, err := r.Resolve(target)
+		return err
+	}
+	for says, errs := range map[string][]error{
+		"no etcd client":  {update(&naming.GRPCResolver{}, "a", addr), resolve(nil, "a"), resolve(&naming.GRPCResolver{}, "a")},
+		"target is empty": {update(good, "", addr), resolve(good, "")},
+		"needs an address or metadata": {
+			update(good, "a", naming.Update{}), update(good, "a", naming.Update{Op: naming.Delete}),
+		},
+		"no operation 2":         {update(good, "a", naming.Update{Op: 2, Addr: "a:1"})},
+		"unsupported type: func": {update(good, "a", naming.Update{Addr: "a:1", Metadata: func() {}})},
+	} {
+		for _, err := range errs {
+			if clientv3.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), says) {
+				t.Errorf("want %q, got %v", says, err)
+			}
+		}
+	}
+}
+
+// TestClose ends every Next, also of a Watcher that was never used.
+func TestClose(t *testing.T) {
+	etcdtest.CheckLeaks(t)
+	c := shared(t)
+	unused := resolve(t, c)
+	unused.Close()
+	if _, err := unused.next(); err != naming.ErrWatcherClosed {
+		t.Errorf("Next after Close: %v", err)
+	}
+	w := resolve(t, c)
+	w.says()
+	var waiting []<-chan result
+	for range 5 {
+		waiting = append(waiting, w.async())
+	}
+	var closing sync.WaitGroup
+	for range 3 {
+		closing.Go(w.Close)
+	}
+	closing.Wait()
+	for _, c := range waiting {
+		if r := <-c; r.err != naming.ErrWatcherClosed {
+			t.Errorf("Next: %v, %v", r.updates, r.err)
+		}
+	}
+	// A client that is closed is another reason.
+	w = resolve(t, c)
+	w.says()
+	last := w.async()
+	c.Close()
+	if r := <-last; !errors.Is(r.err, clientv3.ErrClosed) {
+		t.Errorf("Next of a closed client: %v, %v", r.updates, r.err)
+	}
+	if _, err := w.next(); !errors.Is(err, clientv3.ErrClosed) {
+		t.Errorf("Next of a closed client: %v", err)
+	}
+	w.Close()
+	if _, err := w.next(); err != naming.ErrWatcherClosed {
+		t.Errorf("Next after both were closed: %v", err)
+	}
+}
+
+// TestConcurrentNext: each update is returned once.
+func TestConcurrentNext(t *testing.T) {
+	c := shared(t)
+	w := resolve(t, c)
+	w.says()
+	const n = 50
+	got := make(chan string, n)
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				updates, err := w.Next()
+				if err != nil {
+					return
+				}
+				for _, u := range updates {
+					got <- u.Addr
+				}
+			}
+		})
+	}
+	for i := range n {
+		updater(t, c)(naming.Update{Addr: fmt.Sprint(i)})
+	}
+	seen := make(map[string]bool)
+	for range n {
+		addr := <-got
+		if seen[addr] {
+			t.Errorf("%s twice", addr)
+		}
+		seen[addr] = true
+	}
+	w.Close()
+	readers.Wait()
+}
+
+// TestAway: Next waits while etcd cannot be reached, before the first answer and later,
+// and what was compacted meanwhile does no harm.
+func TestAway(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	proxy := cluster.Members()[0].Proxy()
+	there := dial(t, cluster.Members()[0].Direct)
+	update := updater(t, there)
+	update(naming.Update{Addr: "a:1"})
+	update(naming.Update{Addr: "b:1"})
+	proxy.Cut()
+	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: there.GetLogger(), FailFast: true})
+	ok(t, "New", err)
+	t.Cleanup(func() { c.Close() })
+	w := resolve(t, c)
+	first := w.async()
+	if _, err := c.Get(within(t, long), "x"); clientv3.Code(err) != codes.Unavailable {
+		t.Fatalf("etcd is not away: %v", err)
+	}
+	ok(t, "Heal", proxy.Heal())
+	if r := <-first; r.err != nil || fmt.Sprint(words(r.updates)) != "[+a:1 <nil> +b:1 <nil>]" {
+		t.Errorf("Next: %v, %v", words(r.updates), r.err)
+	}
+	proxy.Cut()
+	next := w.async()
+	update(naming.Update{Op: naming.Delete, Addr: "a:1"})
+	update(naming.Update{Addr: "passes:1"})
+	update(naming.Update{Op: naming.Delete, Addr: "passes:1"})
+	update(naming.Update{Addr: "c:1"})
+	r, err := there.Get(within(t, long), "x")
+	ok(t, "Get", err)
+	_, err = there.Compact(within(t, long), r.Header.Revision)
+	ok(t, "Compact", err)
+	ok(t, "Heal", proxy.Heal())
+	begin := time.Now()
+	if r := <-next; r.err != nil || fmt.Sprint(words(r.updates)) != "[-a:1 <nil> +c:1 <nil>]" {
+		t.Errorf("Next: %v, %v", words(r.updates), r.err)
+	}
+	t.Logf("right %v after the network was back", time.Since(begin))
+}
