@@ -23,6 +23,8 @@ var subPackages = []string{
 	"mirror",
 	"mock/mockserver",
 	"namespace",
+	"naming/endpoints",
+	"naming/resolver",
 	"ordering",
 	"concurrency",
 	"experimental/recipes",
