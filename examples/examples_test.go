@@ -334,6 +334,18 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("candidates %v", names)
 		}
 	}
+	tests["naming"] = func(t *testing.T) {
+		out, code := run(t, "naming")
+		want := `A is registered: calls go to A
+B is registered too: calls go to A B
+C is registered under a lease: calls go to A B C
+the lease has run out: calls go to A B
+A is withdrawn: calls go to B
+B is withdrawn: calls fail at once, rpc error: code = Unavailable desc = `
+		if code != 0 || !strings.HasPrefix(out, want) {
+			t.Errorf("status %d, output:\n%s", code, out)
+		}
+	}
 	names, err := programs()
 	if err != nil {
 		t.Fatal(err)
