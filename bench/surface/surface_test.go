@@ -20,6 +20,7 @@ var subPackages = []string{
 	"clientv3util",
 	"credentials",
 	"kubernetes",
+	"leasing",
 	"mirror",
 	"mock/mockserver",
 	"namespace",

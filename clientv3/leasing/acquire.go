@@ -1,0 +1,133 @@
+package leasing
+
+// Reads that are not answered from memory, and how a key comes to be owned.
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+)
+
+// acquireFor bounds the request that takes ownership. It is a write, which cannot be
+// repeated on another member as a read can; when it fails, the key is just read.
+const acquireFor = time.Second
+
+// asking is a request under way that puts a leasing key, and what the watch saw of that
+// meanwhile. Its fields are guarded by leasing.mu.
+type asking struct {
+	t       *tenure
+	created int64 // create revision of the last leasing key seen that is attached to our lease
+	wanted  int64 // the last revision at which it was changed or deleted
+}
+
+func (l *leasing) get(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
+	if ctx == nil || !l.plain(op) {
+		return l.ask(ctx, op)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if r, ok := l.cached(op); ok {
+		return r, nil
+	}
+	if op.IsSerializable() {
+		return l.ask(ctx, op)
+	}
+	key := string(op.KeyBytes())
+	a := l.begin(key)
+	if a == nil {
+		return l.ask(ctx, op)
+	}
+	r := l.acquire(ctx, op, key, a)
+	if r == nil {
+		return l.ask(ctx, op)
+	}
+	return r, nil
+}
+
+// ask passes a get on.
+func (l *leasing) ask(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
+	if l.isClosed() {
+		return nil, ErrClosed
+	}
+	r, err := l.inner.Do(ctx, *op)
+	return r.Get(), err
+}
+
+// begin notes that a request is to be made that takes ownership of the key; nil if it
+// would be in vain or is not wanted.
+func (l *leasing) begin(key string) *asking {
+	if strings.HasPrefix(key, l.pfx) {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.term
+	if t == nil || l.owned[key] != nil || l.asking[key] != nil || l.leaving[key] != 0 || l.hushed(key) || !l.valid(t) {
+		return nil
+	}
+	a := &asking{t: t}
+	l.asking[key] = a
+	return a
+}
+
+// acquire reads a key and takes ownership of it, if nobody has it. It returns nil if the
+// key was not even read.
+func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking) *v3.GetResponse {
+	lk := l.leasingKey(key)
+	ctx, cancel := context.WithTimeout(ctx, acquireFor)
+	defer cancel()
+	out, err := l.inner.Do(ctx, v3.OpTxn(
+		[]v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", 0), v3.Compare(v3.LeaseValue(key), "=", v3.NoLease)},
+		[]v3.Op{v3.OpGet(key), v3.OpPut(lk, "", v3.WithLease(a.t.lease))},
+		[]v3.Op{v3.OpGet(key)}))
+	if err != nil {
+		l.failed(key, a, err)
+		return nil
+	}
+	r := out.Txn()
+	var kv *mvccpb.KeyValue
+	if kvs := r.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+		kv = kvs[0]
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.asking, key)
+	switch fence := r.Header.Revision; {
+	case !r.Succeeded:
+		l.hush(key)
+	case a.t != l.term: // the session ended, and the leasing key with it
+	case a.wanted > fence:
+		l.hush(key)
+		l.leave(key, fence)
+	default:
+		l.keep(key, &entry{t: a.t, fence: fence, kv: kv, header: r.Header})
+	}
+	return (*v3.GetResponse)(answer(kv, r.Header, op))
+}
+
+// failed ends a request to take ownership that may yet be executed. Then the watch will
+// see a leasing key that nobody asked for, and have it deleted.
+func (l *leasing) failed(key string, a *asking, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.asking, key)
+	l.hush(key)
+	if a.t == l.term && a.created != 0 {
+		l.leave(key, a.created)
+	}
+	if v3.SameError(err, rpctypes.ErrLeaseNotFound) {
+		if a.t == l.term {
+			l.forfeit()
+		}
+		select {
+		case a.t.gone <- struct{}{}:
+		default:
+		}
+	}
+}

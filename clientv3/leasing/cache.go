@@ -1,0 +1,139 @@
+package leasing
+
+// What is owned, and reads of it.
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+)
+
+const (
+	// maxOwned and maxBytes bound what is kept in memory, and at the same time how many
+	// keys the lease of a session that expires takes with it.
+	maxOwned = 10_000
+	maxBytes = 64 << 20
+	// holdOff is how long a key that was asked back, or that another one owns, is only
+	// read: long enough for whoever waits to write it, short for a key that is read often.
+	holdOff = time.Second
+	// maxQuiet bounds what is remembered of such keys.
+	maxQuiet = 10_000
+)
+
+// plain reports whether op, a get, reads the current state of one key, and nothing in it
+// needs the server.
+func (l *leasing) plain(op *v3.Op) bool {
+	return len(op.KeyBytes()) > 0 && op.RangeBytes() == nil && op.Rev() == 0 && op.Limit() >= 0 && !op.IsSortSet() &&
+		op.MinModRev() == 0 && op.MaxModRev() == 0 && op.MinCreateRev() == 0 && op.MaxCreateRev() == 0
+}
+
+// cached answers a plain get from memory, if it can.
+func (l *leasing) cached(op *v3.Op) (*v3.GetResponse, bool) {
+	l.mu.RLock()
+	e := l.owned[string(op.KeyBytes())]
+	if e == nil || e.writes > 0 {
+		l.mu.RUnlock()
+		return nil, false
+	}
+	kv, header := e.kv, e.header
+	l.mu.RUnlock()
+	if !l.valid(e.t) { // asked after the value was taken: see there
+		return nil, false
+	}
+	return (*v3.GetResponse)(answer(kv, header, op)), true
+}
+
+// answer is the response to a plain get of a key that is kv. It shares nothing with it.
+func answer(kv *mvccpb.KeyValue, header *pb.ResponseHeader, op *v3.Op) *pb.RangeResponse {
+	r := &pb.RangeResponse{Header: copyHeader(header)}
+	if kv == nil {
+		return r
+	}
+	r.Count = 1
+	if op.IsCountOnly() {
+		return r
+	}
+	out := &mvccpb.KeyValue{
+		Key: slices.Clone(kv.Key), Lease: kv.Lease,
+		CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version,
+	}
+	if !op.IsKeysOnly() {
+		out.Value = slices.Clone(kv.Value)
+	}
+	r.Kvs = []*mvccpb.KeyValue{out}
+	return r
+}
+
+func copyHeader(h *pb.ResponseHeader) *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: h.GetRevision(), RaftTerm: h.GetRaftTerm()}
+}
+
+// keep adds an entry and makes room for it. The caller holds mu.
+func (l *leasing) keep(key string, e *entry) {
+	l.owned[key] = e
+	l.bytes += len(e.kv.GetValue())
+	for other, o := range l.owned { // in random order
+		if len(l.owned) <= maxOwned && l.bytes <= maxBytes {
+			return
+		}
+		if o.writes == 0 {
+			l.relinquish(other, o)
+		}
+	}
+}
+
+// drop forgets an entry whose leasing key is gone. The caller holds mu.
+func (l *leasing) drop(key string, e *entry) {
+	delete(l.owned, key)
+	l.bytes -= len(e.kv.GetValue())
+}
+
+// relinquish forgets an entry and has its leasing key deleted. The caller holds mu.
+func (l *leasing) relinquish(key string, e *entry) {
+	l.drop(key, e)
+	l.leave(key, e.fence)
+}
+
+// learn replaces what is known of an owned key by what an answer proved, unless that is
+// older. A key with a lease is given back. The caller holds mu.
+func (l *leasing) learn(key string, e *entry, kv *mvccpb.KeyValue, header *pb.ResponseHeader) {
+	switch {
+	case header.GetRevision() < e.header.GetRevision():
+	case kv.GetLease() != 0:
+		l.relinquish(key, e)
+	default:
+		l.bytes += len(kv.GetValue()) - len(e.kv.GetValue())
+		e.kv, e.header = kv, copyHeader(header)
+	}
+}
+
+// hush keeps a key from being taken for a while. The caller holds mu.
+func (l *leasing) hush(key string) {
+	now := time.Since(l.epoch)
+	if len(l.quiet) >= maxQuiet {
+		for k, until := range l.quiet {
+			if until <= now {
+				delete(l.quiet, k)
+			}
+		}
+		if len(l.quiet) >= maxQuiet {
+			clear(l.quiet) // costs some reads a vain try
+		}
+	}
+	l.quiet[strings.Clone(key)] = now + holdOff
+}
+
+// hushed reports whether the key should not be taken now. The caller holds mu.
+func (l *leasing) hushed(key string) bool {
+	until, ok := l.quiet[key]
+	if ok && time.Since(l.epoch) >= until {
+		delete(l.quiet, key)
+		ok = false
+	}
+	return ok
+}

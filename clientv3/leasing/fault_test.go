@@ -1,0 +1,304 @@
+package leasing_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/clientv3/leasing"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestFrozen: reads of owned keys are answered while the lease is certainly held, and not
+// a moment longer; everything else returns at its context's end.
+func TestFrozen(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	const ttl = 3 * time.Second
+	s := leased(t, c.Endpoints(), "L/", concurrency.WithTTL(int(ttl/time.Second)))
+	s.put(t, "k", "v")
+	s.owns(t, "k")
+	if err := c.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	frozen := time.Now()
+	if got := s.get(t, "k"); got != "v" {
+		t.Errorf("read %q", got)
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"get":    func(ctx context.Context) error { _, err := s.Get(ctx, "other"); return err },
+		"range":  func(ctx context.Context) error { _, err := s.Get(ctx, "k", clientv3.WithPrefix()); return err },
+		"put":    func(ctx context.Context) error { _, err := s.Put(ctx, "other", ""); return err },
+		"delete": func(ctx context.Context) error { _, err := s.Delete(ctx, "p", clientv3.WithPrefix()); return err },
+		"txn": func(ctx context.Context) error {
+			_, err := s.Txn(ctx).Then(clientv3.OpPut("other", "")).Commit()
+			return err
+		},
+		"read-only txn": func(ctx context.Context) error {
+			_, err := s.Txn(ctx).Then(clientv3.OpGet("other")).Commit()
+			return err
+		},
+	} {
+		returns(t, name, call)
+	}
+	for {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		_, err := s.Get(ctx, "k")
+		cancel()
+		if err != nil {
+			t.Logf("answered until %v after the cluster froze", began.Sub(frozen))
+			break
+		}
+		if began.Sub(frozen) > ttl {
+			t.Fatalf("answered from memory %v after the cluster froze", began.Sub(frozen))
+		}
+	}
+	// Closing gives up.
+	began := time.Now()
+	s.close()
+	if took := time.Since(began); took > 2*time.Second+soon {
+		t.Errorf("closing took %v", took)
+	}
+}
+
+// returns asserts that f ends soon after its context does, with its error.
+func returns(t *testing.T, what string, f func(ctx context.Context) error) {
+	t.Helper()
+	const d = 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	began := time.Now()
+	if err := f(ctx); err != context.DeadlineExceeded {
+		t.Errorf("%s: %v", what, err)
+	}
+	if took := time.Since(began); took > d+soon {
+		t.Errorf("%s returned after %v", what, took)
+	} else {
+		t.Logf("%s returned %v after its context's end", what, took-d)
+	}
+}
+
+// TestNewKVIsBounded: making one waits no longer than it may.
+func TestNewKVIsBounded(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	cl := dial(t, c.Endpoints())
+	if err := c.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	returns(t, "NewKV", func(ctx context.Context) error {
+		_, _, err := leasing.NewKV(cl, "L/", concurrency.WithContext(ctx))
+		return err
+	})
+}
+
+// TestLostFromOutside: what takes the ownership away behind the owner's back is noticed,
+// and the key is owned again.
+func TestLostFromOutside(t *testing.T) {
+	raw := shared(t)
+	for name, take := range map[string]func(lk string, id clientv3.LeaseID) error{
+		"lease revoked": func(_ string, id clientv3.LeaseID) error {
+			_, err := raw.Revoke(within(t, long), id)
+			return err
+		},
+		"leasing key deleted": func(lk string, _ clientv3.LeaseID) error {
+			_, err := raw.Delete(within(t, long), lk)
+			return err
+		},
+		"leasing key replaced": func(lk string, _ clientv3.LeaseID) error {
+			g, err := raw.Grant(within(t, long), 60)
+			if err == nil {
+				_, err = raw.Txn(within(t, long)).Then(clientv3.OpDelete(lk)).Commit()
+			}
+			if err == nil {
+				_, err = raw.Put(within(t, long), lk, "", clientv3.WithLease(g.ID))
+			}
+			time.AfterFunc(300*time.Millisecond, func() { raw.Revoke(context.Background(), g.ID) })
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pfx := "L-" + t.Name() + "/"
+			a := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+			b := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+			key := t.Name()
+			for i := range 3 {
+				a.owns(t, key)
+				r, err := raw.Get(within(t, long), pfx+key)
+				if err != nil || len(r.Kvs) != 1 {
+					t.Fatalf("%v, %v", r, err)
+				}
+				if err := take(pfx+key, clientv3.LeaseID(r.Kvs[0].Lease)); err != nil {
+					t.Fatal(err)
+				}
+				value := fmt.Sprint(i)
+				b.put(t, key, value)
+				began := time.Now()
+				await(t, "the owner knows", func() bool { return a.get(t, key) == value })
+				t.Logf("the owner knew after %v", time.Since(began))
+			}
+			a.put(t, key, "own")
+			if got := b.get(t, key); got != "own" {
+				t.Errorf("read %q", got)
+			}
+		})
+	}
+}
+
+// TestWriteWithoutAnswer: a write of the owner whose answer is lost, or that is executed
+// long after, does not make it serve what is old.
+func TestWriteWithoutAnswer(t *testing.T) {
+	raw := shared(t)
+	pfx := "L-" + t.Name() + "/"
+	for _, late := range []string{"never", "at once", "released", "owned again"} {
+		t.Run(late, func(t *testing.T) {
+			s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+			key := t.Name()
+			s.put(t, key, "old")
+			s.owns(t, key)
+			var execute func()
+			var lost meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+				s.calls.meddle.Store(nil)
+				execute = func() { next(within(t, long)) }
+				if late == "at once" {
+					execute()
+				}
+				return clientv3.OpResponse{}, context.DeadlineExceeded
+			}
+			s.calls.meddle.Store(&lost)
+			if _, err := s.Put(within(t, long), key, "new"); err != context.DeadlineExceeded {
+				t.Fatal(err)
+			}
+			if s.local(func() { s.get(t, key) }) {
+				t.Error("read from memory after a write without an answer")
+			}
+			switch late {
+			case "released":
+				await(t, "released", func() bool {
+					r, err := raw.Get(within(t, long), pfx+key)
+					return err == nil && len(r.Kvs) == 0
+				})
+				execute()
+			case "owned again":
+				s.owns(t, key)
+				execute()
+			}
+			want := "old"
+			if late == "at once" {
+				want = "new"
+			}
+			r, err := raw.Get(within(t, long), key)
+			if err != nil || string(r.Kvs[0].Value) != want {
+				t.Errorf("the cluster has %v, %v, want %q", r, err, want)
+			}
+			for range 2 {
+				if got := s.get(t, key); got != want {
+					t.Errorf("read %q, want %q", got, want)
+				}
+				s.owns(t, key)
+			}
+		})
+	}
+}
+
+// TestAcquireWithoutAnswer: a leasing key that is put by a request that nobody waits for
+// any more is removed.
+func TestAcquireWithoutAnswer(t *testing.T) {
+	raw := shared(t)
+	pfx := "L-" + t.Name() + "/"
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprintf("late=%v", late), func(t *testing.T) {
+			s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+			key := t.Name()
+			var execute func()
+			var lost meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+				s.calls.meddle.Store(nil)
+				execute = func() {
+					if r, err := next(within(t, long)); err != nil || !r.Txn().Succeeded {
+						t.Errorf("%v, %v", r.Txn(), err)
+					}
+				}
+				if !late {
+					execute()
+				}
+				return clientv3.OpResponse{}, context.DeadlineExceeded
+			}
+			s.calls.meddle.Store(&lost)
+			s.get(t, key) // read all the same
+			if late {
+				execute()
+			}
+			await(t, "removal of the leasing key", func() bool {
+				r, err := raw.Get(within(t, long), pfx+key)
+				return err == nil && len(r.Kvs) == 0
+			})
+			s.owns(t, key)
+		})
+	}
+}
+
+// TestBehindTheWatch: what was asked for while the watch was cut off, and compacted, is
+// found afterwards.
+func TestBehindTheWatch(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	direct := []string{c.Members()[0].Direct}
+	raw := dial(t, direct)
+	a := leased(t, c.Endpoints(), "L/")
+	b := leased(t, direct, "L/")
+	for _, key := range []string{"asked", "deleted", "kept"} {
+		a.put(t, key, "old")
+		a.owns(t, key)
+	}
+	proxy := c.Members()[0].Proxy()
+	proxy.Cut()
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.Put(within(t, long), "asked", "new")
+		done <- err
+	}()
+	await(t, "the other one asks", func() bool {
+		r, err := raw.Get(within(t, long), "L/asked")
+		return err == nil && len(r.Kvs) == 1 && string(r.Kvs[0].Value) == "REVOKE"
+	})
+	if _, err := raw.Delete(within(t, long), "L/deleted"); err != nil {
+		t.Fatal(err)
+	}
+	b.put(t, "deleted", "new")
+	r, err := raw.Put(within(t, long), "x", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Compact(within(t, long), r.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if err := proxy.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"asked": "new", "deleted": "new", "kept": "old"} {
+		await(t, key, func() bool { return a.get(t, key) == want })
+	}
+	if !a.local(func() { a.get(t, "kept") }) {
+		t.Error("what nobody asked for was given up")
+	}
+	a.owns(t, "asked")
+}
+
+// TestContextOfTheSession: when it ends, reads go on, without memory.
+func TestContextOfTheSession(t *testing.T) {
+	shared(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/", concurrency.WithContext(ctx))
+	key := t.Name()
+	s.owns(t, key)
+	cancel()
+	await(t, "the end of the ownership", func() bool { return !s.local(func() { s.get(t, key) }) })
+	s.put(t, key, "x", clientv3.WithPrevKV())
+	if got := s.get(t, key); got != "x" {
+		t.Errorf("read %q", got)
+	}
+}

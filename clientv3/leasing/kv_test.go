@@ -1,0 +1,454 @@
+package leasing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/leasing"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestOwner: the first read takes ownership; then reads cost nothing, writes one call, and
+// what is read is what was written.
+func TestOwner(t *testing.T) {
+	raw := shared(t)
+	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
+	key := t.Name()
+	want := func(value string) {
+		t.Helper()
+		if !s.local(func() {
+			if got := s.get(t, key); got != value {
+				t.Errorf("read %q, want %q", got, value)
+			}
+		}) {
+			t.Error("a read asked the cluster")
+		}
+		r, err := raw.Get(within(t, long), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cached, err := s.Get(within(t, long), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cached.Header.Revision, cached.Header.MemberId = r.Header.Revision, r.Header.MemberId
+		if !proto.Equal((*pb.RangeResponse)(cached), (*pb.RangeResponse)(r)) {
+			t.Errorf("from memory %v\nthe cluster has %v", (*pb.RangeResponse)(cached), (*pb.RangeResponse)(r))
+		}
+	}
+	if got := s.get(t, key); got != "" {
+		t.Errorf("an absent key is %q", got)
+	}
+	want("")
+	for i, value := range []string{"1", "2", ""} {
+		before := s.calls.n.Load()
+		r, err := s.Put(within(t, long), key, value, clientv3.WithPrevKV())
+		if err != nil || (r.PrevKv == nil) != (i == 0) || r.Header.GetClusterId() == 0 {
+			t.Fatalf("%v, %v", r, err)
+		}
+		if n := s.calls.n.Load() - before; n != 1 {
+			t.Errorf("a put by the owner took %d calls", n)
+		}
+		want(value)
+	}
+	s.put(t, key, "3")
+	s.put(t, key, "", clientv3.WithIgnoreValue())
+	want("3")
+	d, err := s.Delete(within(t, long), key, clientv3.WithPrevKV())
+	if err != nil || d.Deleted != 1 || string(d.PrevKvs[0].Value) != "3" || d.Header.GetClusterId() == 0 {
+		t.Fatalf("%v, %v", d, err)
+	}
+	want("")
+	tx, err := s.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(key), "=", 0)).
+		Then(clientv3.OpPut(key, "4"), clientv3.OpGet(key)).Commit()
+	if err != nil || !tx.Succeeded || len(tx.Responses) != 2 || string(tx.Responses[1].GetResponseRange().Kvs[0].Value) != "4" {
+		t.Fatalf("%v, %v", tx, err)
+	}
+	want("4")
+	if _, err := s.Put(within(t, long), key, "5", clientv3.WithLease(12345)); err != rpctypes.ErrLeaseNotFound {
+		t.Errorf("put with a lease that does not exist: %v", err)
+	}
+	want("4")
+}
+
+// TestTwoSides: each sees what the other writes, at once, whoever owns.
+func TestTwoSides(t *testing.T) {
+	shared(t)
+	var sides [2]*side
+	for i := range sides {
+		sides[i] = leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
+	}
+	key := t.Name()
+	for i := range 20 {
+		owner, writer := sides[i%2], sides[(i/2)%2]
+		if i == 0 {
+			owner.owns(t, key)
+		} else {
+			owner.get(t, key)
+		}
+		value := fmt.Sprint(i)
+		switch i % 3 {
+		case 0:
+			writer.put(t, key, value)
+		case 1:
+			if _, err := writer.Txn(within(t, long)).Then(clientv3.OpPut(key, value)).Commit(); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			value = ""
+			if _, err := writer.Delete(within(t, long), t.Name(), clientv3.WithPrefix()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for j, s := range sides {
+			if got := s.get(t, key); got != value {
+				t.Errorf("round %d: side %d reads %q, want %q", i, j, got, value)
+			}
+		}
+	}
+}
+
+// TestManyKeysOfAnother: more than fit into one transaction, with a range and with a
+// transaction in each direction.
+func TestManyKeysOfAnother(t *testing.T) {
+	const n = 120 // the server takes 128 operations
+	raw := shared(t)
+	pfx := "L-" + t.Name() + "/"
+	a := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	b := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("%s/%03d", t.Name(), i)
+		a.owns(t, keys[i])
+	}
+	all := func(value string, n int) (list []clientv3.Op) {
+		for _, key := range keys[:n] {
+			list = append(list, clientv3.OpPut(key, value))
+		}
+		return list
+	}
+	check := func(what, value string, n int) {
+		t.Helper()
+		for _, key := range keys[:n] {
+			for i, s := range []*side{a, b} {
+				if got := s.get(t, key); got != value {
+					t.Fatalf("%s: %s is %q for side %d, want %q", what, key, got, i, value)
+				}
+			}
+		}
+	}
+	if _, err := b.Txn(within(t, long)).Then(all("b", n)...).Commit(); err != nil {
+		t.Fatal(err)
+	}
+	check("transaction", "b", n)
+	for _, key := range keys[:60] {
+		a.owns(t, key)
+	}
+	// With a condition it has to be nested.
+	if _, err := b.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(keys[0]), ">", 0)).Then(all("b2", 60)...).Commit(); err != nil {
+		t.Fatal(err)
+	}
+	check("nested transaction", "b2", 60)
+	for _, key := range keys {
+		a.owns(t, key)
+	}
+	if _, err := a.Txn(within(t, long)).Then(all("own", n)...).Commit(); err != nil { // more than are read back
+		t.Fatal(err)
+	}
+	check("by the owner", "own", n)
+	for i, s := range []*side{a, b} { // the first one deletes its own
+		a.owns(t, keys[0])
+		a.owns(t, keys[n-1])
+		r, err := s.Delete(within(t, long), t.Name()+"/", clientv3.WithPrefix())
+		if err != nil || r.Deleted != int64(n*(1-i)) {
+			t.Fatalf("%v, %v", r, err)
+		}
+		check("range", "", n)
+	}
+	// All leasing keys, with everything behind them.
+	a.owns(t, keys[0])
+	if _, err := b.Delete(within(t, long), "L-"+t.Name(), clientv3.WithFromKey()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := raw.Get(within(t, long), pfx, clientv3.WithPrefix()); err != nil || len(r.Kvs) != 0 {
+		t.Errorf("leasing keys that are left: %v, %v", r, err)
+	}
+}
+
+// TestWantEachOthersKeys: two who write what the other owns, again and again, both go on.
+func TestWantEachOthersKeys(t *testing.T) {
+	shared(t)
+	pfx := "L-" + t.Name() + "/"
+	var wg sync.WaitGroup
+	ctx := within(t, long)
+	for i := range 2 {
+		s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+		own, other := fmt.Sprint(t.Name(), i), fmt.Sprint(t.Name(), 1-i)
+		wg.Go(func() {
+			for n := range 30 {
+				if _, err := s.Get(ctx, own); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Txn(ctx).Then(clientv3.OpPut(own, "x"), clientv3.OpPut(other, fmt.Sprint(n))).Commit(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestLeasedKeys: a key with a lease goes without anybody's writing, so nobody owns it.
+func TestLeasedKeys(t *testing.T) {
+	raw := shared(t)
+	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
+	key := t.Name()
+	s.owns(t, key)
+	g, err := raw.Grant(within(t, long), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put(t, key, "leased", clientv3.WithLease(g.ID))
+	for range 3 {
+		if s.local(func() { s.get(t, key) }) {
+			t.Error("a key with a lease was read from memory")
+		}
+	}
+	if _, err := raw.Revoke(within(t, long), g.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.get(t, key); got != "" {
+		t.Errorf("its lease was revoked, and it is %q", got)
+	}
+	s.owns(t, key)
+}
+
+// TestOptions: reads from memory are those of the cluster, whatever the options.
+func TestOptions(t *testing.T) {
+	raw := shared(t)
+	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
+	there, absent := t.Name()+"there", t.Name()+"absent"
+	s.put(t, there, "1")
+	s.put(t, there, "2")
+	s.owns(t, there)
+	s.owns(t, absent)
+	first, err := raw.Get(within(t, long), there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		local bool
+		opts  []clientv3.OpOption
+	}{
+		"none":         {true, nil},
+		"keys only":    {true, []clientv3.OpOption{clientv3.WithKeysOnly()}},
+		"count only":   {true, []clientv3.OpOption{clientv3.WithCountOnly()}},
+		"limit":        {true, []clientv3.OpOption{clientv3.WithLimit(1)}},
+		"serializable": {true, []clientv3.OpOption{clientv3.WithSerializable()}},
+		"revision":     {false, []clientv3.OpOption{clientv3.WithRev(first.Kvs[0].CreateRevision)}},
+		"sorted":       {false, []clientv3.OpOption{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)}},
+		"min mod":      {false, []clientv3.OpOption{clientv3.WithMinModRev(first.Kvs[0].ModRevision + 1)}},
+		"max mod":      {false, []clientv3.OpOption{clientv3.WithMaxModRev(1)}},
+		"min create":   {false, []clientv3.OpOption{clientv3.WithMinCreateRev(1)}},
+		"max create":   {false, []clientv3.OpOption{clientv3.WithMaxCreateRev(1)}},
+		"prefix":       {false, []clientv3.OpOption{clientv3.WithPrefix()}},
+		"from key":     {false, []clientv3.OpOption{clientv3.WithFromKey(), clientv3.WithLimit(1)}},
+	} {
+		for _, key := range []string{there, absent} {
+			var got *clientv3.GetResponse
+			local := s.local(func() {
+				if got, err = s.Get(within(t, long), key, c.opts...); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if local != c.local {
+				t.Errorf("%s: answered from memory: %v", name, local)
+			}
+			want, err := raw.Get(within(t, long), key, c.opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Header, want.Header = nil, nil
+			if !proto.Equal((*pb.RangeResponse)(got), (*pb.RangeResponse)(want)) {
+				t.Errorf("%s: got %v, want %v", name, (*pb.RangeResponse)(got), (*pb.RangeResponse)(want))
+			}
+		}
+	}
+	stream, err := s.GetStream(within(t, long), there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := clientv3.GetStreamToGetResponse(stream); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("stream: %v, %v", r, err)
+	}
+	if _, err := s.Compact(within(t, long), 1<<60); err != rpctypes.ErrFutureRev {
+		t.Errorf("compact: %v", err)
+	}
+}
+
+// TestMistakes: each is an error, and nothing was changed.
+func TestMistakes(t *testing.T) {
+	raw := shared(t)
+	pfx := "L-" + t.Name() + "/"
+	s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	ctx := within(t, long)
+	key := t.Name()
+	s.owns(t, key)
+	if _, err := raw.Put(ctx, pfx+key+"foreign", "precious"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := raw.Get(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none context.Context
+	bad := clientv3.Compare(clientv3.Value(key), "~", "x")
+	for name, c := range map[string]struct {
+		call func() error
+		want error // nil: any
+	}{
+		"empty key":    {func() error { _, err := s.Put(ctx, "", ""); return err }, rpctypes.ErrEmptyKey},
+		"empty read":   {func() error { _, err := s.Get(ctx, ""); return err }, rpctypes.ErrEmptyKey},
+		"empty delete": {func() error { _, err := s.Delete(ctx, ""); return err }, rpctypes.ErrEmptyKey},
+		"empty in txn": {func() error { _, err := s.Txn(ctx).Then(clientv3.OpPut("", "")).Commit(); return err }, rpctypes.ErrEmptyKey},
+		"twice": {func() error {
+			_, err := s.Txn(ctx).Then(clientv3.OpPut(key, ""), clientv3.OpPut(key, "")).Commit()
+			return err
+		}, rpctypes.ErrDuplicateKey},
+		"leasing key": {func() error { _, err := s.Put(ctx, pfx+key, "x"); return err }, leasing.ErrLeasingKey},
+		"nested": {func() error {
+			_, err := s.Txn(ctx).Then(clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete(pfx)})).Commit()
+			return err
+		}, leasing.ErrLeasingKey},
+		"foreign key":   {func() error { _, err := s.Put(ctx, key+"foreign", "x"); return err }, leasing.ErrForeignKey},
+		"foreign range": {func() error { _, err := s.Delete(ctx, key+"f", clientv3.WithPrefix()); return err }, leasing.ErrForeignKey},
+		"nil context":   {func() error { _, err := s.Put(none, key, "x"); return err }, nil},
+		"nil read":      {func() error { _, err := s.Get(none, key); return err }, nil},
+		"nil txn":       {func() error { _, err := s.Txn(none).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
+		"put a range":   {func() error { _, err := s.Put(ctx, key, "x", clientv3.WithPrefix()); return err }, nil},
+		"watch":         {func() error { _, err := s.Do(ctx, clientv3.OpWatch(key)); return err }, nil},
+		"no operation":  {func() error { _, err := s.Do(ctx, clientv3.Op{}); return err }, nil},
+		"order":         {func() error { _, err := s.Txn(ctx).Then(clientv3.OpPut(key, "x")).If().Commit(); return err }, nil},
+		"twice else":    {func() error { _, err := s.Txn(ctx).Else().Else(clientv3.OpGet(key)).Commit(); return err }, nil},
+		"comparison":    {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpPut(key, "x")).Commit(); return err }, nil},
+		"in a read":     {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
+	} {
+		if err := c.call(); err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	if r, err := raw.Get(ctx, key); err != nil || r.Header.Revision != before.Header.Revision {
+		t.Errorf("something was changed: %v, %v", r, err)
+	}
+	if _, _, err := leasing.NewKV(raw, ""); err != leasing.ErrNoPrefix {
+		t.Errorf("no prefix: %v", err)
+	}
+}
+
+// TestClose: what was owned is free at once, calls fail, nothing is left running.
+func TestClose(t *testing.T) {
+	raw := shared(t)
+	pfx := "L-" + t.Name() + "/"
+	if _, err := raw.Get(within(t, long), pfx); err != nil { // connects
+		t.Fatal(err)
+	}
+	etcdtest.CheckLeaks(t)
+	s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	key := t.Name()
+	s.owns(t, key)
+	txn := s.Txn(within(t, long)).Then(clientv3.OpGet(key))
+	// A write that waits for somebody who will not go.
+	g, err := raw.Grant(within(t, long), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Put(within(t, long), pfx+key+"2", "", clientv3.WithLease(g.ID)); err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := s.Put(context.Background(), key+"2", "x")
+		waiting <- err
+	}()
+	await(t, "the write asks", func() bool {
+		r, err := raw.Get(within(t, long), pfx+key+"2")
+		return err == nil && len(r.Kvs) == 1 && string(r.Kvs[0].Value) == "REVOKE"
+	})
+	s.close()
+	s.close() // does no harm
+	if err := <-waiting; err != leasing.ErrClosed {
+		t.Errorf("a waiting write: %v", err)
+	}
+	if r, err := raw.Get(within(t, long), pfx+key); err != nil || len(r.Kvs) != 0 {
+		t.Errorf("closed, and still owns: %v, %v", r, err)
+	}
+	ctx := within(t, long)
+	for name, call := range map[string]func() error{
+		"get":     func() error { _, err := s.Get(ctx, key); return err },
+		"range":   func() error { _, err := s.Get(ctx, key, clientv3.WithPrefix()); return err },
+		"stream":  func() error { _, err := s.GetStream(ctx, key); return err },
+		"put":     func() error { _, err := s.Put(ctx, key, ""); return err },
+		"delete":  func() error { _, err := s.Delete(ctx, key); return err },
+		"txn":     func() error { _, err := txn.Commit(); return err },
+		"do":      func() error { _, err := s.Do(ctx, clientv3.OpGet(key)); return err },
+		"compact": func() error { _, err := s.Compact(ctx, 1); return err },
+	} {
+		if err := call(); err != leasing.ErrClosed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s.cl.Close()
+}
+
+// TestReplacesKV: the client's KV may be replaced by the leasing one.
+func TestReplacesKV(t *testing.T) {
+	cl := shared(t)
+	kv, closeKV, err := leasing.NewKV(cl, "L-"+t.Name()+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeKV()
+	inner := cl.KV
+	cl.KV = kv
+	defer func() { cl.KV = inner }()
+	if _, err := cl.Put(within(t, long), t.Name(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := cl.Get(within(t, long), t.Name()); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
+func BenchmarkCachedGet(b *testing.B) {
+	shared(b)
+	s := leased(b, etcdtest.Shared(b).Endpoints(), "L-"+b.Name()+"/")
+	key := b.Name()
+	s.put(b, key, "0123456789012345678901234567890123456789")
+	s.owns(b, key)
+	ctx := context.Background()
+	b.Run("get", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.Get(ctx, key); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("txn", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), ">", 0)).Then(clientv3.OpGet(key)).Commit(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,167 @@
+package leasing
+
+// Giving back, and waiting until others have.
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	// releaseTry bounds one request to delete leasing keys. It is a write, which is not
+	// repeated on another member when one is silent.
+	releaseTry = 2 * time.Second
+	// lookAgain is how long a write waits for the news that the owners in its way have
+	// gone, before it looks itself. The watch may be late or between two connections.
+	lookAgain = time.Second
+)
+
+// releaseWait is the wait between two tries to delete leasing keys.
+var releaseWait = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second}
+
+// leave has a leasing key deleted, which nobody here relies on any more. The caller holds
+// mu.
+func (l *leasing) leave(key string, fence int64) {
+	if l.term == nil {
+		return // gone with the lease
+	}
+	// If there was another one, it was gone before this one was put.
+	l.leaving[key] = max(l.leaving[key], fence)
+	select {
+	case l.release <- struct{}{}:
+	default:
+	}
+}
+
+// giveBack deletes leasing keys until ctx ends. The deletions compare the create
+// revision, so that one that is executed late does no harm.
+func (l *leasing) giveBack(ctx context.Context) {
+	for failures := 0; ; {
+		list := l.some(perTxn)
+		if len(list) == 0 {
+			failures = 0
+			select {
+			case <-l.release:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if l.remove(ctx, list) == nil {
+			failures = 0
+			continue
+		}
+		if backoff.Sleep(ctx, releaseWait.Wait(failures)) != nil {
+			return
+		}
+		failures++
+	}
+}
+
+// some returns up to n of the leasing keys to delete.
+func (l *leasing) some(n int) map[string]int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	list := make(map[string]int64, min(n, len(l.leaving)))
+	for key, fence := range l.leaving {
+		if len(list) == n {
+			break
+		}
+		list[key] = fence
+	}
+	return list
+}
+
+func (l *leasing) remove(ctx context.Context, list map[string]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, releaseTry)
+	defer cancel()
+	ops := make([]v3.Op, 0, len(list))
+	for key, fence := range list {
+		lk := l.leasingKey(key)
+		ops = append(ops, v3.OpTxn([]v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", fence)}, []v3.Op{v3.OpDelete(lk)}, nil))
+	}
+	if _, err := l.inner.Do(ctx, v3.OpTxn(nil, ops, nil)); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, fence := range list {
+		if l.leaving[key] == fence {
+			delete(l.leaving, key)
+		}
+	}
+	return nil
+}
+
+// waiter collects which leasing keys in the way of a write were deleted.
+type waiter struct {
+	guards []guard          // guarded by leasing.mu
+	gone   map[string]int64 // guarded by leasing.mu; leasing key to the revision of its deletion
+	retry  bool             // guarded by leasing.mu; something may have been missed
+	news   chan struct{}    // capacity 1
+}
+
+func newWaiter() *waiter { return &waiter{news: make(chan struct{}, 1)} }
+
+func (w *waiter) wake() {
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// deleted notes that a leasing key was. The caller holds mu.
+func (w *waiter) deleted(lk string, rev int64) {
+	for i := range w.guards {
+		g := &w.guards[i]
+		if g.lk == lk || g.end != "" && (span{g.lk, g.end}).covers(lk) {
+			if w.gone == nil {
+				w.gone = make(map[string]int64)
+			}
+			w.gone[strings.Clone(lk)] = rev
+			w.wake()
+			return
+		}
+	}
+}
+
+func (l *leasing) forget(w *waiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waiters, w)
+}
+
+// await waits until what was in the way has gone, or may have.
+func (l *leasing) await(ctx context.Context, w *waiter, b *blocked) error {
+	t := time.NewTimer(lookAgain)
+	defer t.Stop()
+	for !l.clear(w, b) {
+		select {
+		case <-w.news:
+		case <-t.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.ctx.Done():
+			return ErrClosed
+		}
+	}
+	return nil
+}
+
+func (l *leasing) clear(w *waiter, b *blocked) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for lk, rev := range w.gone {
+		if rev > b.rev {
+			delete(b.keys, lk)
+		}
+	}
+	retry := w.retry
+	w.retry = false
+	return retry || len(b.keys) == 0
+}

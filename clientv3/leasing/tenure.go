@@ -1,0 +1,121 @@
+package leasing
+
+// Sessions: one after the other, since each may be lost.
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+// newSession is the wait between two tries to make a session.
+var newSession = backoff.Policy{Base: 50 * time.Millisecond, Max: 2 * time.Second}
+
+// tenure is the time of one session. What is owned is owned by one tenure.
+type tenure struct {
+	s     *concurrency.Session
+	lease v3.LeaseID
+	until atomic.Int64  // time since leasing.epoch; the lease is certainly held before it
+	gone  chan struct{} // capacity 1: somebody was told that the lease does not exist
+}
+
+func newTenure(s *concurrency.Session) *tenure {
+	return &tenure{s: s, lease: s.Lease(), gone: make(chan struct{}, 1)}
+}
+
+// valid reports whether the lease certainly existed until now, so that whatever was read
+// from memory before the call was current when it was read. It costs a look at the clock;
+// the session is asked only when what it said last has passed.
+func (l *leasing) valid(t *tenure) bool {
+	if time.Since(l.epoch) < time.Duration(t.until.Load()) {
+		return true
+	}
+	until := t.s.ValidUntil()
+	if until.IsZero() {
+		return false
+	}
+	d := until.Sub(l.epoch)
+	t.until.Store(int64(d))
+	return time.Since(l.epoch) < d
+}
+
+// serve ends the tenure when its session ends, and begins another one.
+func (l *leasing) serve(ctx context.Context, cl *v3.Client, opts []concurrency.SessionOption) {
+	// A lease that was given is gone with the first session.
+	opts = append(opts[:len(opts):len(opts)], concurrency.WithLease(v3.NoLease), concurrency.WithUntil(ctx))
+	for {
+		l.mu.RLock()
+		t := l.term
+		l.mu.RUnlock()
+		if t == nil {
+			return // closed
+		}
+		gone := false
+		select {
+		case <-t.s.Done():
+		case <-t.gone:
+			gone = true
+		case <-ctx.Done():
+			t.s.Orphan() // close revokes the lease, unless it is gone
+			return
+		}
+		l.mu.Lock()
+		l.forfeit()
+		l.mu.Unlock()
+		t.s.Orphan()
+		if cause := context.Cause(t.s.Ctx()); !gone && cause != concurrency.ErrSessionExpired {
+			giveUp(t.s) // the caller's context ended, or the client was closed
+			return
+		}
+		s := l.renew(ctx, cl, opts)
+		if s == nil {
+			return
+		}
+		l.mu.Lock()
+		closed := l.closed
+		if !closed {
+			l.term = newTenure(s)
+		}
+		l.mu.Unlock()
+		if closed {
+			giveUp(s)
+			return
+		}
+	}
+}
+
+// renew makes a session as soon as the cluster lets it; nil when ctx ends first.
+func (l *leasing) renew(ctx context.Context, cl *v3.Client, opts []concurrency.SessionOption) *concurrency.Session {
+	for n := 0; ; n++ {
+		if s, err := concurrency.NewSession(cl, opts...); err == nil {
+			return s
+		}
+		if backoff.Sleep(ctx, newSession.Wait(n)) != nil {
+			return nil
+		}
+	}
+}
+
+// forfeit ends the tenure: nothing is owned any more. It returns the tenure, nil if there
+// was none. The caller holds mu.
+func (l *leasing) forfeit() *tenure {
+	t := l.term
+	l.term = nil
+	clear(l.owned)
+	l.bytes = 0
+	clear(l.leaving) // gone with the lease
+	return t
+}
+
+// giveUp ends a session and revokes its lease, for a moment at most: the lease expires
+// otherwise.
+func giveUp(s *concurrency.Session) {
+	s.Orphan()
+	ctx, cancel := context.WithTimeout(s.Client().Ctx(), closeFor)
+	defer cancel()
+	_, _ = s.Client().Revoke(ctx, s.Lease())
+}

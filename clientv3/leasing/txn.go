@@ -1,0 +1,215 @@
+package leasing
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	v3 "github.com/fairlead-go/fairlead/clientv3"
+)
+
+// Txn begins a transaction; one that only reads may be executed from memory.
+func (l *leasing) Txn(ctx context.Context) v3.Txn { return &txn{l: l, ctx: ctx} }
+
+type txn struct {
+	l                *leasing
+	ctx              context.Context
+	cmps             []v3.Cmp
+	thenOps, elseOps []v3.Op
+	step             int                   // 1 after If, 2 after Then, 3 after Else
+	steps            []func(v3.Txn) v3.Txn // as they were called
+	mistake          bool
+}
+
+// next notes that a step was called; each may be called once, in their order.
+func (t *txn) next(step int, call func(v3.Txn) v3.Txn) {
+	t.mistake = t.mistake || step <= t.step
+	t.step = step
+	t.steps = append(t.steps, call)
+}
+
+func (t *txn) If(cs ...v3.Cmp) v3.Txn {
+	t.next(1, func(x v3.Txn) v3.Txn { return x.If() })
+	t.cmps = append(t.cmps, cs...)
+	return t
+}
+
+func (t *txn) Then(ops ...v3.Op) v3.Txn {
+	t.next(2, func(x v3.Txn) v3.Txn { return x.Then() })
+	t.thenOps = append(t.thenOps, ops...)
+	return t
+}
+
+func (t *txn) Else(ops ...v3.Op) v3.Txn {
+	t.next(3, func(x v3.Txn) v3.Txn { return x.Else() })
+	t.elseOps = append(t.elseOps, ops...)
+	return t
+}
+
+func (t *txn) Commit() (*v3.TxnResponse, error) {
+	if t.mistake {
+		x := t.l.inner.Txn(t.ctx)
+		for _, call := range t.steps {
+			x = call(x)
+		}
+		return x.Commit() // says what is wrong
+	}
+	r, err := t.l.transact(t.ctx, v3.OpTxn(t.cmps, t.thenOps, t.elseOps))
+	return r.Txn(), err
+}
+
+// transact executes a transaction.
+func (l *leasing) transact(ctx context.Context, op v3.Op) (v3.OpResponse, error) {
+	spans := make(spans)
+	if err := spans.add(op, l.pfx); err != nil {
+		return v3.OpResponse{}, err
+	}
+	if len(spans) > 0 {
+		return l.write(ctx, request{op: op})
+	}
+	if l.isClosed() {
+		return v3.OpResponse{}, ErrClosed
+	}
+	if ctx != nil && ctx.Err() == nil {
+		if r, ok := l.evaluate(op); ok && l.inOrder(op) {
+			return (*v3.TxnResponse)(r).OpResponse(), nil
+		}
+	}
+	return l.inner.Do(ctx, op)
+}
+
+// inOrder reports whether nothing is wrong with the transaction; only the client knows
+// what is. Nothing is sent: the context has ended.
+func (l *leasing) inOrder(op v3.Op) bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := l.inner.Do(ctx, op)
+	return err == context.Canceled
+}
+
+// evaluate executes a transaction without writes from memory, if it can.
+func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
+	x := evaluation{l: l}
+	l.mu.RLock()
+	r, ok := x.txn(op)
+	l.mu.RUnlock()
+	if !ok || x.t == nil || !l.valid(x.t) { // asked after the values were taken
+		return nil, false
+	}
+	x.finish(r)
+	return r, true
+}
+
+// evaluation is the execution of one transaction from memory, in one hold of mu.
+type evaluation struct {
+	l      *leasing
+	t      *tenure            // of all that was read
+	header *pb.ResponseHeader // the latest of all that was read
+}
+
+// find returns the value of an owned key, nil if it is absent.
+func (x *evaluation) find(key []byte) (*mvccpb.KeyValue, bool) {
+	e := x.l.owned[string(key)]
+	if e == nil || e.writes > 0 {
+		return nil, false
+	}
+	x.t = e.t // there is one tenure at a time
+	if e.header.GetRevision() > x.header.GetRevision() {
+		x.header = e.header
+	}
+	return e.kv, true
+}
+
+func (x *evaluation) txn(op v3.Op) (*pb.TxnResponse, bool) {
+	cmps, ops, elseOps := op.Txn()
+	r := &pb.TxnResponse{Succeeded: true}
+	for i := range cmps {
+		holds, ok := x.holds(cmps[i].GetCompare())
+		if !ok {
+			return nil, false
+		}
+		r.Succeeded = r.Succeeded && holds
+	}
+	if !r.Succeeded {
+		ops = elseOps
+	}
+	for i := range ops {
+		out, ok := x.op(&ops[i])
+		if !ok {
+			return nil, false
+		}
+		r.Responses = append(r.Responses, out)
+	}
+	return r, true
+}
+
+func (x *evaluation) op(op *v3.Op) (*pb.ResponseOp, bool) {
+	if op.IsTxn() {
+		r, ok := x.txn(*op)
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: r}}, ok
+	}
+	if !op.IsGet() || !x.l.plain(op) {
+		return nil, false
+	}
+	kv, ok := x.find(op.KeyBytes())
+	if !ok {
+		return nil, false
+	}
+	return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: answer(kv, nil, op)}}, true
+}
+
+// holds executes a comparison as the server does: of an absent key all numbers are 0, and
+// it has no value that could be compared.
+func (x *evaluation) holds(c *pb.Compare) (holds, ok bool) {
+	if len(c.RangeEnd) > 0 {
+		return false, false
+	}
+	kv, ok := x.find(c.Key)
+	if !ok {
+		return false, false
+	}
+	var order int
+	switch c.Target {
+	case pb.Compare_VALUE:
+		if kv == nil {
+			return false, true
+		}
+		order = bytes.Compare(kv.Value, c.GetValue())
+	case pb.Compare_VERSION:
+		order = cmp.Compare(kv.GetVersion(), c.GetVersion())
+	case pb.Compare_CREATE:
+		order = cmp.Compare(kv.GetCreateRevision(), c.GetCreateRevision())
+	case pb.Compare_MOD:
+		order = cmp.Compare(kv.GetModRevision(), c.GetModRevision())
+	case pb.Compare_LEASE:
+		order = cmp.Compare(kv.GetLease(), c.GetLease())
+	default:
+		return false, false
+	}
+	switch c.Result {
+	case pb.Compare_EQUAL:
+		return order == 0, true
+	case pb.Compare_NOT_EQUAL:
+		return order != 0, true
+	case pb.Compare_GREATER:
+		return order > 0, true
+	case pb.Compare_LESS:
+		return order < 0, true
+	}
+	return false, false
+}
+
+// finish gives the response and those in it the header.
+func (x *evaluation) finish(r *pb.TxnResponse) {
+	r.Header = copyHeader(x.header)
+	for _, op := range r.Responses {
+		if get := op.GetResponseRange(); get != nil {
+			get.Header = copyHeader(x.header)
+		} else {
+			x.finish(op.GetResponseTxn())
+		}
+	}
+}
