@@ -59,6 +59,7 @@ var (
 		{of: small},
 		{of: []string{"internal/faultnet"}},
 		{of: []string{"internal/etcdtest"}, ours: []string{"internal/faultnet"}},
+		{of: []string{"internal/clienttest"}, ours: []string{"clientv3", "internal/etcdtest"}, others: []string{"go.uber.org/zap"}}, // for tests only
 		{of: []string{"internal/etcderr", "internal/wire"}, others: append(apis,
 			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/protobuf")},
 		// The engines see narrow stream interfaces, never a connection.
@@ -134,7 +135,7 @@ func TestLightness(t *testing.T) {
 func TestZapStaysAtTheEdge(t *testing.T) {
 	for path, p := range load(t) {
 		for _, imp := range p.Imports {
-			if strings.HasPrefix(imp, "go.uber.org/zap") && strings.HasPrefix(path, module) && under(path, "internal") {
+			if strings.HasPrefix(imp, "go.uber.org/zap") && strings.HasPrefix(path, module) && under(path, "internal") && !under(path, "internal/clienttest") {
 				t.Errorf("%s imports %s; inside we log with log/slog", path, imp)
 			}
 		}

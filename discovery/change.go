@@ -1,0 +1,90 @@
+package discovery
+
+import "time"
+
+// changeset is a group of changes to a feed that become visible together.
+type changeset struct {
+	f    *feed
+	now  time.Time
+	list []step
+}
+
+// step is what happened to one key; before or after is nil for a key that came or went.
+type step struct {
+	key           string
+	before, after *Instance
+}
+
+func (f *feed) begin() *changeset { return &changeset{f: f, now: time.Now()} }
+
+func (c *changeset) put(key string, in *Instance) {
+	c.f.guard.back(key)
+	before, _ := c.f.tree.Get(key)
+	if !before.Equal(in) {
+		c.set(key, before, in)
+	}
+}
+
+// remove takes an instance out, unless it is protected.
+func (c *changeset) remove(key string) {
+	if _, ok := c.f.tree.Get(key); !ok {
+		return
+	}
+	if keep, first := c.f.guard.keeps(key, c.f.tree.Len(), c.now); keep {
+		if first {
+			c.f.d.problem(Problem{Service: c.f.service, Err: errProtected})
+		}
+		return
+	}
+	c.drop(key)
+}
+
+// drop takes an instance out.
+func (c *changeset) drop(key string) {
+	if before, ok := c.f.tree.Get(key); ok {
+		c.set(key, before, nil)
+	}
+}
+
+func (c *changeset) set(key string, before, after *Instance) {
+	f := c.f
+	if before != nil && before.IsDraining() {
+		f.drains--
+	}
+	if after != nil && after.IsDraining() {
+		f.drains++
+	}
+	f.mu.Lock() // views are copies, but making one marks the nodes of the tree
+	if after == nil {
+		f.tree.Delete(key)
+	} else {
+		f.tree.Set(key, after)
+	}
+	f.mu.Unlock()
+	c.list = append(c.list, step{key, before, after})
+}
+
+// publish makes a view of what the tree is now, as of a revision, and tells the
+// subscriptions.
+func (c *changeset) publish(rev int64) {
+	f := c.f
+	first := f.view.Load() == nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.view.Store(&View{service: f.service, revision: rev, tree: f.tree.Copy(), draining: f.drains})
+	f.asOf.Store(c.now.UnixNano())
+	if f.store != nil && (len(c.list) > 0 || first) {
+		f.store.dirty.Store(true)
+	}
+	wasStale := f.stale
+	f.stale = false
+	for s := range f.subs {
+		s.note(c.list)
+		if first || wasStale || len(c.list) > 0 {
+			s.poke()
+		}
+	}
+	if first {
+		close(f.loaded)
+	}
+}

@@ -1,0 +1,322 @@
+package discovery_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func directory(t testing.TB, c *clientv3.Client, opts ...discovery.DirectoryOption) *discovery.Directory {
+	t.Helper()
+	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithRecords(base(t))}, opts...)...)
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func subscribe(t testing.TB, d *discovery.Directory) *discovery.Subscription {
+	t.Helper()
+	s, err := d.Subscribe(t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func next(t testing.TB, s *discovery.Subscription) discovery.Change {
+	t.Helper()
+	c, err := s.Next(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func ids(list []*discovery.Instance) []string {
+	var names []string
+	for _, in := range list {
+		names = append(names, in.ID)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// awaitIDs waits until a view has these instances.
+func awaitIDs(t testing.TB, s *discovery.Subscription, want ...string) {
+	t.Helper()
+	clienttest.Await(t, fmt.Sprint("the view has ", want), func() bool {
+		v := s.View()
+		return v != nil && slices.Equal(ids(v.Instances()), want)
+	})
+}
+
+func TestSubscribe(t *testing.T) {
+	c := clienttest.Shared(t)
+	d := directory(t, c)
+	s := subscribe(t, d)
+	if ch := next(t, s); len(ch.Added) != 0 || ch.View.Len() != 0 || ch.Stale {
+		t.Errorf("a service that is not there: %+v", ch)
+	}
+	r := registrar(t, c)
+	a := register(t, r, orders(t, "a"))
+	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"a"}) || len(ch.Updated)+len(ch.Removed) != 0 || ch.View.Len() != 1 {
+		t.Errorf("%+v", ch)
+	}
+	before := s.View()
+	if err := a.Update(within(t), func(in *discovery.Instance) { in.State = discovery.Draining }); err != nil {
+		t.Fatal(err)
+	}
+	if ch := next(t, s); !slices.Equal(ids(ch.Updated), []string{"a"}) || !ch.Updated[0].IsDraining() || ch.View.Draining() != 1 || ch.View.Revision() <= before.Revision() {
+		t.Errorf("%+v", ch)
+	}
+	if before.At(0).IsDraining() || before.Draining() != 0 {
+		t.Error("a view has changed")
+	}
+	b := register(t, r, orders(t, "b"))
+	awaitIDs(t, s, "a", "b")
+	if err := a.Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	awaitIDs(t, s, "b")
+	// Coalesced: b came, a went.
+	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"b"}) || !slices.Equal(ids(ch.Removed), []string{"a"}) {
+		t.Errorf("%+v", ch)
+	}
+	// What comes and goes meanwhile is no change.
+	x := register(t, r, orders(t, "x"))
+	awaitIDs(t, s, "b", "x")
+	if err := x.Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	awaitIDs(t, s, "b")
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if ch, err := s.Next(ctx); err != context.DeadlineExceeded {
+		t.Errorf("%+v, %v", ch, err)
+	}
+	// A second subscription shares the watch and begins with everything.
+	two := subscribe(t, d)
+	if ch := next(t, two); !slices.Equal(ids(ch.Added), []string{"b"}) {
+		t.Errorf("%+v", ch)
+	}
+	if in := two.View().Get("b"); in == nil || in.Version != "v1" || two.View().Get("zz") != nil {
+		t.Errorf("%+v", in)
+	}
+	if st := two.Status(); st.Stale || st.Revision == 0 || st.Age > time.Minute {
+		t.Errorf("%+v", st)
+	}
+	two.Close()
+	if _, err := two.Next(within(t)); err != discovery.ErrClosed {
+		t.Errorf("Next after Close: %v", err)
+	}
+	if err := b.Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if ch := next(t, s); !slices.Equal(ids(ch.Removed), []string{"b"}) || ch.View.Len() != 0 {
+		t.Errorf("%+v", ch)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(within(t)); err != discovery.ErrClosed {
+		t.Errorf("Next after Close of the directory: %v", err)
+	}
+	if _, err := d.Subscribe("x"); err != discovery.ErrClosed {
+		t.Errorf("Subscribe after Close: %v", err)
+	}
+}
+
+// One bad record is reported and left out; it may become good, and a good one bad.
+func TestBadRecords(t *testing.T) {
+	c := clienttest.Shared(t)
+	var mu sync.Mutex
+	problems := make(map[string]int)
+	d := directory(t, c, discovery.WithProblems(func(p discovery.Problem) {
+		mu.Lock()
+		defer mu.Unlock()
+		problems[p.Key]++
+	}))
+	prefix := base(t).Prefix(t.Name())
+	good := func(id string) string {
+		v, err := json.Marshal(discovery.Instance{Service: t.Name(), ID: id, Addresses: []string{"h:1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(v)
+	}
+	write := func(id, v string) {
+		t.Helper()
+		if _, err := c.Put(within(t), prefix+id, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad := map[string]string{
+		"garbage": "{", "empty": "", "other": good("another"), "weightless": strings.Replace(good("weightless"), `"id"`, `"weight":-3,"id"`, 1),
+		"large": `{"x":"` + strings.Repeat("x", 1<<20) + `"}`, "stranger": strings.Replace(good("stranger"), t.Name(), "elsewhere", 1),
+	}
+	for id, v := range bad {
+		write(id, v)
+	}
+	write("a", good("a"))
+	s := subscribe(t, d)
+	awaitIDs(t, s, "a")
+	write("b", good("b"))
+	write("a", "turned bad")
+	awaitIDs(t, s, "b")
+	write("garbage", good("garbage"))
+	awaitIDs(t, s, "b", "garbage")
+	mu.Lock()
+	defer mu.Unlock()
+	for id := range maps.Keys(bad) {
+		if problems[prefix+id] != 1 {
+			t.Errorf("%s was reported %d times", id, problems[prefix+id])
+		}
+	}
+	if problems[prefix+"a"] != 1 {
+		t.Errorf("the one that turned bad was reported %d times", problems[prefix+"a"])
+	}
+}
+
+// While etcd is away the view stays, stale; when it is back, it is right, whatever was
+// compacted meanwhile.
+func TestDirectoryOutage(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	member := cluster.Members()[0]
+	direct := clienttest.Dial(t, member.Direct)
+	r := registrar(t, direct)
+	a := register(t, r, orders(t, "a"))
+	register(t, r, orders(t, "b"))
+	s := subscribe(t, directory(t, clienttest.Dial(t, cluster.Endpoints()...)))
+	awaitIDs(t, s, "a", "b")
+	next(t, s)
+	member.Proxy().BlackHole()
+	if ch := next(t, s); !ch.Stale || ch.View.Len() != 2 {
+		t.Errorf("%+v", ch)
+	}
+	if st := s.Status(); !st.Stale || st.Age == 0 {
+		t.Errorf("%+v", st)
+	}
+	if err := a.Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	register(t, r, orders(t, "c"))
+	resp, err := direct.Get(within(t), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := direct.Compact(within(t), resp.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if err := member.Proxy().Heal(); err != nil {
+		t.Fatal(err)
+	}
+	healed := time.Now()
+	ch := next(t, s)
+	for len(ch.Added) == 0 { // no longer stale comes first, perhaps
+		ch = next(t, s)
+	}
+	t.Logf("right %v after the network was", time.Since(healed))
+	if !slices.Equal(ids(ch.Added), []string{"c"}) || !slices.Equal(ids(ch.Removed), []string{"a"}) || ch.Stale {
+		t.Errorf("%+v", ch)
+	}
+}
+
+// A process can start while etcd is away.
+func TestFiles(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	c := clienttest.Dial(t, cluster.Endpoints()...)
+	dir := t.TempDir()
+	register(t, registrar(t, c), orders(t, "a"))
+	d := directory(t, c, discovery.WithFiles(dir))
+	s := subscribe(t, d)
+	awaitIDs(t, s, "a")
+	if err := d.Close(); err != nil { // the file is written at the latest now
+		t.Fatal(err)
+	}
+	if err := cluster.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cluster.Members()[0].Thaw() })
+	late := subscribe(t, directory(t, c, discovery.WithFiles(dir)))
+	if ch := next(t, late); !ch.Stale || !slices.Equal(ids(ch.Added), []string{"a"}) || ch.View.Revision() != 0 {
+		t.Errorf("%+v", ch)
+	}
+	if err := cluster.Members()[0].Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "the view is no longer stale", func() bool { return !late.Status().Stale && late.Status().Revision > 0 })
+}
+
+func TestProtection(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	var regs []*discovery.Registration
+	for i := range 10 {
+		regs = append(regs, register(t, r, orders(t, fmt.Sprint(i))))
+	}
+	problems := make(chan discovery.Problem, 10)
+	d := directory(t, c, discovery.WithProtection(discovery.Protection{Share: 0.3, Hold: time.Second}),
+		discovery.WithProblems(func(p discovery.Problem) { problems <- p }))
+	s := subscribe(t, d)
+	clienttest.Await(t, "all are there", func() bool { return s.View() != nil && s.View().Len() == 10 })
+	resp, err := c.Get(within(t), regs[0].Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close() // all vanish at once
+	_ = resp
+	p := clienttest.Receive(t, "the report", problems)
+	if p.Service != t.Name() || p.Err == nil {
+		t.Errorf("%+v", p)
+	}
+	if n := s.View().Len(); n != 7 {
+		t.Errorf("%d are kept", n)
+	}
+	clienttest.Await(t, "they are let go", func() bool { return s.View().Len() == 0 })
+}
+
+// A million keys do not fit into one answer; neither need they here, but parts do.
+func TestManyRecords(t *testing.T) {
+	c := clienttest.Shared(t)
+	const n = 12_000 // more than two pages
+	prefix := base(t).Prefix(t.Name())
+	var ops []clientv3.Op
+	for i := range n {
+		v := fmt.Sprintf(`{"service":%q,"id":"%d","addresses":["h:1"]}`, t.Name(), i)
+		ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%d", prefix, i), v))
+		if len(ops) == 120 || i == n-1 {
+			if _, err := c.Txn(within(t)).Then(ops...).Commit(); err != nil {
+				t.Fatal(err)
+			}
+			ops = nil
+		}
+	}
+	s := subscribe(t, directory(t, c))
+	if err := s.Ready(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.View(); v.Len() != n || v.At(n-1) == nil {
+		t.Errorf("%d instances", v.Len())
+	}
+}
+
+func TestSubscribeRefuses(t *testing.T) {
+	d := directory(t, clienttest.Shared(t))
+	for _, name := range []string{"", "a b", "a\x00", strings.Repeat("x", 300)} {
+		if _, err := d.Subscribe(name); !errors.Is(err, discovery.ErrInvalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

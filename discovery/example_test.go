@@ -1,0 +1,43 @@
+package discovery_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+func Example() {
+	ctx := context.Background()
+	cli := clienttest.ForExample()
+	defer cli.Close()
+
+	// The service says where it is, for as long as the process lives.
+	registrar := discovery.NewRegistrar(cli)
+	defer registrar.Close()
+	_, err := registrar.Register(ctx, discovery.Instance{
+		Service: "orders", ID: "orders-1", Addresses: []string{"10.0.0.7:8080"}, Version: "v2", Zone: "east",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Another process follows it.
+	directory := discovery.NewDirectory(cli)
+	defer directory.Close()
+	orders, err := directory.Subscribe("orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer orders.Close()
+	change, err := orders.Next(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, in := range change.Added {
+		fmt.Println(in.ID, in.Addresses[0], in.Version)
+	}
+	// Output: orders-1 10.0.0.7:8080 v2
+}

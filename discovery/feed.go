@@ -1,0 +1,274 @@
+package discovery
+
+// A feed is one service's instances, kept right by one goroutine: it lists the records,
+// then watches from the revision after. When the watch ends (compacted, a restored backup),
+// it lists again and compares. While etcd does not answer, what is known stays, stale.
+//
+// feed.mu guards the tree and the subscriptions; only the goroutine of run changes the
+// tree. The present view is behind an atomic pointer. What a change costs does not depend
+// on how many instances there are: the tree copies the nodes on its way, and each
+// subscription notes the keys.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/btree"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	// pageSize bounds an answer: a million records are read in parts, at one revision.
+	pageSize = 5000
+	// listTry bounds one part.
+	listTry = 10 * time.Second
+	// lookEvery is how often the client is asked whether it reaches any member. It probes the
+	// connections that carry watches by itself, so this costs etcd nothing.
+	lookEvery = 500 * time.Millisecond
+)
+
+type feed struct {
+	d       *Directory
+	service string
+	prefix  string
+	refs    int // guarded by d.mu
+	ctx     context.Context
+	stop    context.CancelFunc
+	loaded  chan struct{} // closed with the first view
+	view    atomic.Pointer[View]
+	asOf    atomic.Int64 // Unix nanoseconds: when the view was last known to be right
+
+	mu    sync.Mutex
+	tree  *btree.Map[string, *Instance] // by key
+	subs  map[*Subscription]struct{}
+	stale bool
+	ended bool
+
+	// The goroutine of run's own.
+	drains int
+	guard  guard
+	store  *store // nil: no file
+}
+
+func newFeed(d *Directory, service string) *feed {
+	f := &feed{
+		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}),
+		tree: new(btree.Map[string, *Instance]), subs: make(map[*Subscription]struct{}), stale: true,
+	}
+	f.ctx, f.stop = context.WithCancel(d.group.Context())
+	f.guard.Protection = d.protect
+	if d.files != "" {
+		f.store = newStore(d.files, service)
+	}
+	return f
+}
+
+func (f *feed) run(context.Context) {
+	defer f.end()
+	defer f.stop()
+	if f.store != nil {
+		defer f.store.flush(f)
+	}
+	for failures := 0; f.ctx.Err() == nil; {
+		rev, err := f.list()
+		if err == nil {
+			failures = 0
+			err = f.follow(rev + 1)
+		}
+		if f.ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			f.setStale(true)
+			f.fromFile()
+			_ = backoff.Sleep(f.ctx, retry.Wait(failures))
+			failures++
+		}
+	}
+}
+
+// list reads all records and makes the tree what they say.
+func (f *feed) list() (rev int64, err error) {
+	found := make(map[string]*Instance)
+	key, end := f.prefix, clientv3.GetPrefixRangeEnd(f.prefix)
+	for {
+		opts := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(pageSize)}
+		if rev > 0 {
+			opts = append(opts, clientv3.WithRev(rev))
+		}
+		limit := listTry
+		if f.view.Load() == nil && f.store != nil {
+			limit = fileAfter
+		}
+		ctx, cancel := context.WithTimeout(f.ctx, limit)
+		r, err := f.d.client.Get(ctx, key, opts...)
+		cancel()
+		if err != nil {
+			return 0, err
+		}
+		if rev == 0 {
+			rev = r.Header.Revision
+		}
+		for _, kv := range r.Kvs {
+			if in := f.decode(kv); in != nil {
+				found[string(kv.Key)] = in
+			}
+		}
+		if !r.More || len(r.Kvs) == 0 {
+			break
+		}
+		key = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
+	}
+	c := f.begin()
+	for _, key := range f.keys() {
+		if found[key] == nil {
+			c.remove(key)
+		}
+	}
+	for key, in := range found {
+		c.put(key, in)
+	}
+	c.publish(rev)
+	return rev, nil
+}
+
+// keys are those of the tree.
+func (f *feed) keys() []string { return f.tree.Keys() }
+
+// decode reads a record; nil if it is none, which is reported unless that is as it should be.
+func (f *feed) decode(kv *mvccpb.KeyValue) *Instance {
+	if len(kv.Value) > 4*maxRecord {
+		f.d.problem(Problem{f.service, string(kv.Key), fmt.Errorf("a record of %d bytes", len(kv.Value))})
+		return nil
+	}
+	in, err := f.d.format.Unmarshal(f.service, string(kv.Key), kv.Value)
+	if err != nil {
+		if !errors.Is(err, ErrNotInstance) {
+			f.d.problem(Problem{f.service, string(kv.Key), err})
+		}
+		return nil
+	}
+	return in
+}
+
+// follow applies changes from rev on until the watch ends.
+func (f *feed) follow(rev int64) error {
+	ctx, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	changes := f.d.client.Watch(ctx, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case r, ok := <-changes:
+			if !ok {
+				return errWatchEnded
+			}
+			if err := r.Err(); err != nil {
+				return err
+			}
+			f.apply(&r)
+		case <-tick.C:
+			f.look()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+var errWatchEnded = errors.New("discovery: the watch has ended")
+
+// apply takes one response of the watch.
+func (f *feed) apply(r *clientv3.WatchResponse) {
+	if len(r.Events) > 0 {
+		c := f.begin()
+		for _, ev := range r.Events {
+			key := string(ev.Kv.Key)
+			if ev.Type == clientv3.EventTypeDelete {
+				c.remove(key)
+			} else if in := f.decode(ev.Kv); in != nil {
+				c.put(key, in)
+			} else {
+				c.remove(key) // a bad record replaced a good one
+			}
+		}
+		c.publish(r.Header.Revision)
+	}
+	f.confirmed()
+}
+
+// confirmed notes that the view is right now.
+func (f *feed) confirmed() {
+	f.asOf.Store(time.Now().UnixNano())
+	f.setStale(false)
+}
+
+// look is what has to be done now and then.
+func (f *feed) look() {
+	if f.reachable() {
+		f.confirmed()
+	} else {
+		f.setStale(true)
+	}
+	if due := f.guard.due(time.Now()); len(due) > 0 {
+		c := f.begin()
+		for _, key := range due {
+			c.drop(key)
+		}
+		c.publish(f.view.Load().revision)
+	}
+	if f.store != nil {
+		f.store.save(f)
+	}
+}
+
+// reachable reports whether any member answers and follows a leader.
+func (f *feed) reachable() bool {
+	for _, m := range f.d.client.MemberStates() {
+		if m.State == "healthy" {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *feed) setStale(stale bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stale == stale || f.view.Load() == nil {
+		return
+	}
+	f.stale = stale
+	for s := range f.subs {
+		s.poke()
+	}
+}
+
+// subscribe adds a subscription; it begins with everything.
+func (f *feed) subscribe() *Subscription {
+	s := &Subscription{f: f, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.subs[s] = struct{}{}
+	if f.view.Load() != nil {
+		s.poke()
+	}
+	return s
+}
+
+// end ends all subscriptions.
+func (f *feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	for s := range f.subs {
+		s.finish()
+	}
+}

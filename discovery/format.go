@@ -1,0 +1,79 @@
+package discovery
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Format is how instances are stored in etcd. A format is safe for concurrent use.
+//
+// To add one, implement it; nothing else knows of formats.
+type Format interface {
+	// Prefix is what all keys of a service begin with.
+	Prefix(service string) string
+	// Key is the key of an instance.
+	Key(in *Instance) string
+	// Marshal encodes an instance. It fails with ErrReadOnly if the format is only read, and
+	// with an error that wraps ErrInvalid if it cannot express the instance.
+	Marshal(in *Instance) ([]byte, error)
+	// Unmarshal decodes the record of a service. It fails with ErrNotInstance for a key that
+	// is no instance, such as a marker, and with any other error for a bad record; both are
+	// left out of views, the latter is reported.
+	Unmarshal(service, key string, value []byte) (*Instance, error)
+}
+
+var (
+	// ErrReadOnly: the format is only read.
+	ErrReadOnly = errors.New("discovery: this format is only read, not written")
+	// ErrNotInstance: the key does not hold an instance, and need not.
+	ErrNotInstance = errors.New("discovery: not an instance")
+)
+
+// DefaultBase is where Fairlead's own records are.
+const DefaultBase = "/fairlead/services/"
+
+// JSON is Fairlead's own format: the Instance as JSON under BASE/SERVICE/ID, names escaped
+// as in URL paths, so that they may contain anything.
+type JSON struct {
+	Base string // DefaultBase if empty; ends in "/"
+}
+
+func (f JSON) base() string {
+	if f.Base == "" {
+		return DefaultBase
+	}
+	return f.Base
+}
+
+// Prefix implements Format.
+func (f JSON) Prefix(service string) string { return f.base() + url.PathEscape(service) + "/" }
+
+// Key implements Format.
+func (f JSON) Key(in *Instance) string { return f.Prefix(in.Service) + url.PathEscape(in.ID) }
+
+// Marshal implements Format.
+func (f JSON) Marshal(in *Instance) ([]byte, error) { return json.Marshal(in) }
+
+// Unmarshal implements Format.
+func (f JSON) Unmarshal(service, key string, value []byte) (*Instance, error) {
+	in := new(Instance)
+	if err := json.Unmarshal(value, in); err != nil {
+		return nil, err
+	}
+	if in.Service != service || f.Key(in) != key {
+		return nil, fmt.Errorf("the record says %s/%s", in.Service, in.ID)
+	}
+	return in, in.Validate()
+}
+
+// lastPart is what follows a prefix, if that is a single part.
+func lastPart(prefix, key string) (string, error) {
+	id, ok := strings.CutPrefix(key, prefix)
+	if !ok || id == "" {
+		return "", ErrNotInstance
+	}
+	return id, nil
+}

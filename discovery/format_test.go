@@ -1,0 +1,92 @@
+package discovery_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// What is written can be read, in each format that can carry it.
+func TestFormats(t *testing.T) {
+	full := &discovery.Instance{
+		Service: "orders", ID: "a-1", Addresses: []string{"10.0.0.1:80"}, Version: "v2", Zone: "east", Weight: 7,
+		Tags: []string{"blue", "new"}, Metadata: map[string]string{"team": "x"}, State: discovery.Draining,
+	}
+	for name, f := range map[string]discovery.Format{"json": discovery.JSON{}, "naming": discovery.Naming{Base: "/n/"}} {
+		v, err := f.Marshal(full)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := f.Unmarshal("orders", f.Key(full), v)
+		if err != nil || !reflect.DeepEqual(got, full) {
+			t.Errorf("%s: %+v, %v, from %s", name, got, err, v)
+		}
+	}
+	kratos := discovery.Kratos{}
+	v, err := kratos.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := *full
+	want.Addresses = []string{"grpc://10.0.0.1:80"}
+	if got, err := kratos.Unmarshal("orders", kratos.Key(full), v); err != nil || !reflect.DeepEqual(got, &want) {
+		t.Errorf("kratos: %+v, %v, from %s", got, err, v)
+	}
+	raw := discovery.Raw{Base: "/services/"}
+	v, err = raw.Marshal(full)
+	if err != nil || string(v) != "10.0.0.1:80" || raw.Key(full) != "/services/orders/a-1" {
+		t.Errorf("raw: %s, %v, %s", v, err, raw.Key(full))
+	}
+	if _, err := (discovery.GoZero{}).Marshal(full); err != discovery.ErrReadOnly {
+		t.Errorf("go-zero: %v", err)
+	}
+}
+
+// Records as other systems write them.
+func TestForeignRecords(t *testing.T) {
+	for _, c := range []struct {
+		format     discovery.Format
+		key, value string
+		want       *discovery.Instance
+	}{
+		{discovery.Raw{Base: "/services/"}, "/services/s/1.2.3.4:8080", "http://1.2.3.4:8080",
+			&discovery.Instance{ID: "1.2.3.4:8080", Addresses: []string{"http://1.2.3.4:8080"}}},
+		{discovery.Naming{}, "s/1.2.3.4:80", `{"Op":0,"Addr":"1.2.3.4:80","Metadata":null}`,
+			&discovery.Instance{ID: "1.2.3.4:80", Addresses: []string{"1.2.3.4:80"}}},
+		{discovery.Naming{}, "s/x", `{"Op":0,"Addr":"1.2.3.4:80","Metadata":[1,2]}`,
+			&discovery.Instance{ID: "x", Addresses: []string{"1.2.3.4:80"}, Metadata: map[string]string{"metadata": "[1,2]"}}},
+		{discovery.Naming{}, "s/x", `{"Addr":"1.2.3.4:80","Metadata":{"weight":"3","tags":"blue","zone":"z"}}`,
+			&discovery.Instance{ID: "x", Addresses: []string{"1.2.3.4:80"}, Weight: 3, Tags: []string{"blue"}, Zone: "z"}},
+		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","version":"v1","metadata":{"weight":"10"},"endpoints":["grpc://127.0.0.1:9000?isSecure=false"]}`,
+			&discovery.Instance{ID: "0", Addresses: []string{"grpc://127.0.0.1:9000?isSecure=false"}, Version: "v1", Weight: 10}},
+		{discovery.GoZero{}, "s/7587862094", "10.0.0.5:8080", &discovery.Instance{ID: "7587862094", Addresses: []string{"10.0.0.5:8080"}}},
+	} {
+		got, err := c.format.Unmarshal("s", c.key, []byte(c.value))
+		if err != nil {
+			t.Errorf("%s: %v", c.value, err)
+			continue
+		}
+		c.want.Service = "s"
+		if !got.Equal(c.want) {
+			t.Errorf("%s: %+v, want %+v", c.value, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		format     discovery.Format
+		key, value string
+	}{
+		{discovery.Raw{}, "s/", "h:1"}, {discovery.Raw{}, "other/x", "h:1"}, {discovery.Naming{}, "s/x", "[]"}, {discovery.Naming{}, "s/x", `{"Addr":""}`},
+		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"t","endpoints":["grpc://h:1"]}`}, {discovery.Kratos{}, "/microservices/s/0", "x"},
+		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","metadata":{"weight":"-1"},"endpoints":["grpc://h:1"]}`},
+		{discovery.JSON{}, "/fairlead/services/s/x", `{"service":"s","id":"y","addresses":["h:1"]}`}, {discovery.GoZero{}, "s/1", ""},
+	} {
+		if got, err := c.format.Unmarshal("s", c.key, []byte(c.value)); err == nil {
+			t.Errorf("%s %s: %+v", c.key, c.value, got)
+		}
+	}
+	if _, err := (discovery.Raw{}).Unmarshal("s", "s/", nil); !errors.Is(err, discovery.ErrNotInstance) {
+		t.Errorf("a marker: %v", err)
+	}
+}

@@ -1,0 +1,159 @@
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// State says whether an instance wants new work.
+type State string
+
+const (
+	// Up is the state of an instance that takes work; the empty string means the same.
+	Up State = "up"
+	// Draining is the state of one that is about to go: it finishes what it has.
+	Draining State = "draining"
+)
+
+// Instance is one process that offers a service. Instances in views are shared: do not
+// change them.
+type Instance struct {
+	Service string `json:"service"`
+	// ID distinguishes the instances of a service.
+	ID string `json:"id"`
+	// Addresses are where it is, each "host:port" or a URL with a host, the preferred first.
+	Addresses []string `json:"addresses"`
+	Version   string   `json:"version,omitempty"`
+	Zone      string   `json:"zone,omitempty"`
+	// Weight is its share of the work relative to others, 1 to MaxWeight; 0 stands for
+	// DefaultWeight. To take an instance out, drain it.
+	Weight   int               `json:"weight,omitempty"`
+	Tags     []string          `json:"tags,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	State    State             `json:"state,omitempty"`
+}
+
+const (
+	// DefaultWeight lets others have a tenth or ten times of it.
+	DefaultWeight = 10
+	// MaxWeight is what kratos, etcd naming and DNS can carry too.
+	MaxWeight = 65535
+	// maxName bounds names and ids, in bytes: DNS and file systems end there.
+	maxName = 255
+	// maxRecord bounds an encoded record, in bytes: all watchers hold all of them.
+	maxRecord = 64 << 10
+)
+
+// ErrInvalid is wrapped by the error for an instance that cannot be registered, and for a
+// record that makes no sense.
+var ErrInvalid = errors.New("discovery: invalid instance")
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// Validate says what is wrong with the instance; nil for nothing. The error wraps
+// ErrInvalid.
+func (in *Instance) Validate() error {
+	if err := validName("service", in.Service); err != nil {
+		return err
+	}
+	if err := validName("id", in.ID); err != nil {
+		return err
+	}
+	switch {
+	case len(in.Addresses) == 0:
+		return invalid("%s/%s has no address", in.Service, in.ID)
+	case in.Weight < 0 || in.Weight > MaxWeight:
+		return invalid("the weight of %s/%s is %d, not within 0 and %d", in.Service, in.ID, in.Weight, MaxWeight)
+	case in.State != "" && in.State != Up && in.State != Draining:
+		return invalid("the state of %s/%s is %q", in.Service, in.ID, in.State)
+	}
+	for _, a := range in.Addresses {
+		if _, err := HostPort(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validName(what, name string) error {
+	switch {
+	case name == "":
+		return invalid("the %s is empty", what)
+	case len(name) > maxName:
+		return invalid("the %s has %d bytes, more than %d", what, len(name), maxName)
+	case !utf8.ValidString(name):
+		return invalid("the %s %q is not UTF-8", what, name)
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
+		return invalid("the %s %q has blanks or control characters", what, name)
+	}
+	return nil
+}
+
+// HostPort is where an address leads, "host:port", without scheme and path. URLs of http
+// and https may go without a port.
+func HostPort(address string) (string, error) {
+	host, rest, isURL := address, "", false
+	if scheme, after, ok := strings.Cut(address, "://"); ok {
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || scheme == "" {
+			return "", invalid("the address %q does not parse", address)
+		}
+		host, rest, isURL = u.Host, after, true
+		if u.Port() == "" {
+			switch scheme {
+			case "http":
+				host = net.JoinHostPort(u.Hostname(), "80")
+			case "https":
+				host = net.JoinHostPort(u.Hostname(), "443")
+			}
+		}
+	}
+	h, port, err := net.SplitHostPort(host)
+	if err != nil || h == "" || port == "" || strings.ContainsAny(host, " \t\r\n") {
+		return "", invalid("the address %q does not lead to a host and a port", address)
+	}
+	if isURL && rest == "" {
+		return "", invalid("the address %q has no host", address)
+	}
+	return host, nil
+}
+
+// weight is the effective weight.
+func (in *Instance) weight() int {
+	if in.Weight <= 0 {
+		return DefaultWeight
+	}
+	return min(in.Weight, MaxWeight)
+}
+
+// EffectiveWeight is Weight, or DefaultWeight if that is 0.
+func (in *Instance) EffectiveWeight() int { return in.weight() }
+
+// IsDraining reports that the instance wants no new work.
+func (in *Instance) IsDraining() bool { return in.State == Draining }
+
+// Equal reports that two instances say the same.
+func (in *Instance) Equal(other *Instance) bool {
+	if in == nil || other == nil {
+		return in == other
+	}
+	return in.Service == other.Service && in.ID == other.ID && in.Version == other.Version && in.Zone == other.Zone &&
+		in.weight() == other.weight() && in.IsDraining() == other.IsDraining() && slices.Equal(in.Addresses, other.Addresses) &&
+		slices.Equal(in.Tags, other.Tags) && maps.Equal(in.Metadata, other.Metadata)
+}
+
+// clone is a deep copy.
+func (in *Instance) clone() *Instance {
+	c := *in
+	c.Addresses, c.Tags, c.Metadata = slices.Clone(in.Addresses), slices.Clone(in.Tags), maps.Clone(in.Metadata)
+	return &c
+}

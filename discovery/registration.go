@@ -1,0 +1,153 @@
+package discovery
+
+import (
+	"context"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// Registration is one registered instance. Its methods are safe for concurrent use.
+type Registration struct {
+	r   *Registrar
+	key string
+
+	// Guarded by r.mu.
+	in       *Instance        // as it is to be
+	value    []byte           // its record
+	hidden   bool             // withdrawn by a check
+	gone     bool             // closed: the record is to be removed
+	replaced bool             // another registration has taken over the key
+	dirty    bool             // the record is not known to be as it is to be
+	queued   bool             // in Registrar.dirty
+	busy     bool             // being settled
+	there    bool             // the record is there, as far as known
+	ever     bool             // it was there before
+	taken    bool             // another process has the key
+	verify   bool             // changes may have been missed: look before writing
+	mod      int64            // mod revision of the record that we wrote last, 0 for none
+	seen     int64            // the latest change that the watch has shown
+	lease    clientv3.LeaseID // that record's
+	waiting  []chan error     // who waits for the record to be right
+}
+
+// set takes an instance as the one to register.
+func (g *Registration) set(in *Instance) error {
+	if err := in.Validate(); err != nil {
+		return err
+	}
+	in = in.clone()
+	value, err := g.r.format.Marshal(in)
+	if err != nil {
+		return err
+	}
+	if len(value) > maxRecord {
+		return invalid("the record of %s/%s has %d bytes, more than %d", in.Service, in.ID, len(value), maxRecord)
+	}
+	key := g.r.format.Key(in)
+	if g.key != "" && g.key != key {
+		return invalid("%s cannot become %s: service and id are fixed", g.key, key)
+	}
+	// What a format cannot carry is lost, but it has to read what it writes.
+	if _, err := g.r.format.Unmarshal(in.Service, key, value); err != nil {
+		return invalid("%s/%s in this format: %v", in.Service, in.ID, err)
+	}
+	g.key, g.in, g.value = key, in, value
+	return nil
+}
+
+// expect returns a channel that gets the outcome of the next settling; the caller holds
+// r.mu or is alone.
+func (g *Registration) expect() <-chan error {
+	done := make(chan error, 1)
+	g.waiting = append(g.waiting, done)
+	return done
+}
+
+// told answers those who wait; the caller holds r.mu.
+func (g *Registration) told(err error) {
+	for _, w := range g.waiting {
+		w <- err
+	}
+	g.waiting = nil
+}
+
+// Instance is what is registered at present.
+func (g *Registration) Instance() Instance {
+	g.r.mu.Lock()
+	defer g.r.mu.Unlock()
+	return *g.in.clone()
+}
+
+// Key is where the record is in etcd.
+func (g *Registration) Key() string { return g.key }
+
+// Update changes the instance in place and returns when the record says so. Service and id
+// are fixed. When ctx ends first, the change goes on in the background.
+func (g *Registration) Update(ctx context.Context, change func(in *Instance)) error {
+	g.r.mu.Lock()
+	if g.gone || g.r.closed {
+		g.r.mu.Unlock()
+		return ErrClosed
+	}
+	in := g.in.clone()
+	g.r.mu.Unlock()
+	change(in)
+	return g.settle(ctx, func() error { return g.set(in) })
+}
+
+// settle changes what is to be, under the lock, and waits until it is.
+func (g *Registration) settle(ctx context.Context, change func() error) error {
+	r := g.r
+	r.mu.Lock()
+	if g.gone || r.closed {
+		r.mu.Unlock()
+		return ErrClosed
+	}
+	if err := change(); err != nil {
+		r.mu.Unlock()
+		return err
+	}
+	done := g.expect()
+	r.enqueue(g)
+	r.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.group.Context().Done():
+		return ErrClosed
+	}
+}
+
+// Close removes the record, if it is this registration's, and returns when it is gone. When
+// ctx ends first, that goes on in the background; the lease does the rest.
+func (g *Registration) Close(ctx context.Context) error {
+	return g.settle(ctx, func() error { g.gone = true; return nil })
+}
+
+// abandon removes a registration that nobody has.
+func (r *Registrar) abandon(g *Registration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !g.gone {
+		g.gone = true
+		r.enqueue(g)
+	}
+}
+
+// withdraw removes the record while a check fails, and puts it back.
+func (g *Registration) withdraw(hidden bool, why error) {
+	r := g.r
+	r.mu.Lock()
+	changed := !g.gone && g.hidden != hidden
+	if changed {
+		g.hidden = hidden
+		r.enqueue(g)
+	}
+	in := g.in
+	r.mu.Unlock()
+	if changed && hidden {
+		r.tell(Withdrawn, in, why)
+	}
+}

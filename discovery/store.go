@@ -1,0 +1,105 @@
+package discovery
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+)
+
+// fileAfter is how long etcd may take to answer before a file is used.
+const fileAfter = time.Second
+
+// store keeps a service's instances in a file.
+type store struct {
+	path  string
+	dirty atomic.Bool
+}
+
+// fileRecord is the content of a file.
+type fileRecord struct {
+	Service   string               `json:"service"`
+	At        time.Time            `json:"at"`
+	Revision  int64                `json:"revision"`
+	Instances map[string]*Instance `json:"instances"` // by key
+}
+
+func newStore(dir, service string) *store {
+	return &store{path: filepath.Join(dir, url.PathEscape(service)+".json")}
+}
+
+// save writes the file if something has changed.
+func (s *store) save(f *feed) {
+	v := f.view.Load()
+	if v == nil || v.revision == 0 || !s.dirty.Swap(false) {
+		return
+	}
+	rec := fileRecord{Service: f.service, At: time.Unix(0, f.asOf.Load()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len())}
+	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
+	if err := s.write(rec); err != nil {
+		f.d.problem(Problem{Service: f.service, Err: err})
+	}
+}
+
+// flush is save for the end.
+func (s *store) flush(f *feed) { s.save(f) }
+
+// write replaces the file as a whole, so that nobody ever reads half of one.
+func (s *store) write(rec fileRecord) error {
+	data, err := json.MarshalIndent(rec, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".*.part")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), s.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return nil
+}
+
+// fromFile gives the feed its first view from a file, if there is one.
+func (f *feed) fromFile() {
+	if f.store == nil || f.view.Load() != nil {
+		return
+	}
+	data, err := os.ReadFile(f.store.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var rec fileRecord
+	if err == nil {
+		err = json.Unmarshal(data, &rec)
+	}
+	if err == nil && rec.Service != f.service {
+		err = errors.New("it is about another service")
+	}
+	if err != nil {
+		f.d.problem(Problem{Service: f.service, Key: f.store.path, Err: err})
+		return
+	}
+	c := f.begin()
+	c.now = rec.At
+	for key, in := range rec.Instances {
+		if in != nil && in.Validate() == nil {
+			c.put(key, in)
+		}
+	}
+	c.publish(0)
+	f.store.dirty.Store(false)
+	f.setStale(true)
+}

@@ -1,0 +1,156 @@
+package discovery
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Subscription follows the instances of a service. Methods are safe for concurrent use,
+// but only one goroutine should call Next.
+type Subscription struct {
+	f    *feed
+	wake chan struct{} // there may be something new
+	done chan struct{} // closed when the subscription has ended
+	once sync.Once
+
+	mu      sync.Mutex
+	begun   bool            // Next has returned once
+	pending map[string]step // since then, by key; before is what Next told last
+	stale   bool            // as told last
+}
+
+// Change is what happened since the last one. Its slices are in no order.
+type Change struct {
+	View                    *View
+	Added, Updated, Removed []*Instance
+	// Stale: etcd has not answered for some seconds, or not yet; the view is as of what was
+	// last known.
+	Stale bool
+}
+
+// Status says how sure a view is.
+type Status struct {
+	Revision int64         // as of which it is right; 0: from a file, or none yet
+	Age      time.Duration // since it was last known to be right
+	Stale    bool
+}
+
+// Ready waits until there is a view.
+func (s *Subscription) Ready(ctx context.Context) error {
+	select {
+	case <-s.f.loaded:
+		return nil
+	case <-s.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// View is the present one, nil before the first.
+func (s *Subscription) View() *View { return s.f.view.Load() }
+
+// Status says how sure the present view is.
+func (s *Subscription) Status() Status {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	st := Status{Stale: s.f.stale}
+	if v := s.f.view.Load(); v != nil {
+		st.Revision = v.revision
+		st.Age = time.Since(time.Unix(0, s.f.asOf.Load()))
+	}
+	return st
+}
+
+// Next waits for a change and returns all that have come since the last, as one: what came
+// and went meanwhile is not among them. The first one has everything as added, and comes
+// also if there is nothing. A slow caller delays nobody. After Close it returns ErrClosed.
+func (s *Subscription) Next(ctx context.Context) (Change, error) {
+	for {
+		select {
+		case <-s.done:
+			return Change{}, ErrClosed
+		default:
+		}
+		if c, ok := s.take(); ok {
+			return c, nil
+		}
+		select {
+		case <-s.wake:
+		case <-s.done:
+		case <-ctx.Done():
+			return Change{}, ctx.Err()
+		}
+	}
+}
+
+// take returns what is pending, if anything.
+func (s *Subscription) take() (c Change, ok bool) {
+	s.f.mu.Lock() // the view and what is pending belong together
+	defer s.f.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.View, c.Stale = s.f.view.Load(), s.f.stale
+	if c.View == nil {
+		return c, false
+	}
+	if !s.begun {
+		s.begun, s.stale, s.pending = true, c.Stale, make(map[string]step)
+		c.Added = c.View.Instances()
+		return c, true
+	}
+	for _, st := range s.pending {
+		switch {
+		case st.before == nil && st.after != nil:
+			c.Added = append(c.Added, st.after)
+		case st.before != nil && st.after == nil:
+			c.Removed = append(c.Removed, st.before)
+		case st.before != nil && !st.before.Equal(st.after):
+			c.Updated = append(c.Updated, st.after)
+		}
+	}
+	clear(s.pending)
+	ok = len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale
+	s.stale = c.Stale
+	return c, ok
+}
+
+// note takes changes; the caller holds the feed's lock.
+func (s *Subscription) note(list []step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun {
+		return // the first Change is everything
+	}
+	for _, st := range list {
+		if old, ok := s.pending[st.key]; ok {
+			st.before = old.before
+		}
+		s.pending[st.key] = st
+	}
+}
+
+func (s *Subscription) poke() { signal(s.wake) }
+
+// Close ends the subscription; the last one of a service ends its watch.
+func (s *Subscription) Close() {
+	s.once.Do(func() {
+		s.f.mu.Lock()
+		delete(s.f.subs, s)
+		s.finishLocked()
+		s.f.mu.Unlock()
+		s.f.d.release(s.f)
+	})
+}
+
+// finish ends the subscription from the feed's side; the caller holds the feed's lock.
+func (s *Subscription) finish() { s.finishLocked() }
+
+func (s *Subscription) finishLocked() {
+	select {
+	case <-s.done:
+	default:
+		close(s.done)
+	}
+}
