@@ -1,0 +1,136 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// Check says whether an instance works; nil if it does. It must heed ctx, which ends when
+// its time is over: one that does not counts as failed, and is not called again before it
+// has returned.
+type Check func(ctx context.Context) error
+
+const (
+	// DefaultCheckEvery finds a dead service in about the time its record would live.
+	DefaultCheckEvery = 5 * time.Second
+	// checkFailures in a row withdraw the record: one may be a hiccup.
+	checkFailures = 2
+)
+
+// Supervise calls check now and then (0: every DefaultCheckEvery), with as much time. When
+// it has failed twice in a row the record is removed, and put back when it succeeds. It
+// ends with the registration.
+func (g *Registration) Supervise(check Check, every time.Duration) {
+	if every <= 0 {
+		every = DefaultCheckEvery
+	}
+	g.r.group.Go(func(ctx context.Context) {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		var running chan error
+		for failures := 0; ; {
+			if running == nil {
+				running = make(chan error, 1)
+				cctx, cancel := context.WithTimeout(ctx, every)
+				go func(result chan<- error) { // not of the group: a check that hangs must not hold up Close
+					defer cancel()
+					result <- check(cctx)
+				}(running)
+			}
+			select {
+			case err := <-running:
+				running = nil
+				if err == nil {
+					failures = 0
+					g.withdraw(false, nil)
+				} else if failures++; failures >= checkFailures {
+					g.withdraw(true, err)
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+			case <-tick.C:
+				if failures++; failures >= checkFailures {
+					g.withdraw(true, errCheckHangs)
+				}
+			case <-ctx.Done():
+				return
+			}
+			if g.over() {
+				return
+			}
+		}
+	})
+}
+
+var errCheckHangs = errors.New("discovery: the check does not return")
+
+// over reports whether the registration is closed.
+func (g *Registration) over() bool {
+	g.r.mu.Lock()
+	defer g.r.mu.Unlock()
+	return g.gone
+}
+
+// HTTPCheck asks for a URL and wants an answer of the 200s or 300s.
+func HTTPCheck(url string) Check {
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true}, // a fresh connection is what others make
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+		if resp.StatusCode >= 400 {
+			return fmt.Errorf("%s answers %s", url, resp.Status)
+		}
+		return nil
+	}
+}
+
+// TCPCheck connects to "host:port".
+func TCPCheck(address string) Check {
+	return func(ctx context.Context) error {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+}
+
+// GRPCCheck asks the health service at "host:port", over plain text, how a service is (empty:
+// the server as a whole), and wants "serving".
+func GRPCCheck(address, service string) Check {
+	return func(ctx context.Context) error {
+		cc, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return err
+		}
+		defer cc.Close()
+		r, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{Service: service})
+		if err == nil && r.Status != healthpb.HealthCheckResponse_SERVING {
+			err = fmt.Errorf("%s says it is %s", address, r.Status)
+		}
+		return err
+	}
+}
