@@ -31,7 +31,10 @@ func dial(t testing.TB, endpoints ...string) *clientv3.Client {
 
 func shared(t testing.TB) *clientv3.Client {
 	t.Helper()
-	return dial(t, etcdtest.Shared(t).Endpoints()...)
+	c := dial(t, etcdtest.Shared(t).Endpoints()...)
+	_, err := c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()) // what an earlier run left
+	ok(t, "Delete", err)
+	return c
 }
 
 func within(t testing.TB, d time.Duration) context.Context {

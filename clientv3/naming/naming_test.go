@@ -157,6 +157,8 @@ func TestClose(t *testing.T) {
 	// A client that is closed is another reason.
 	w = resolve(t, c)
 	w.says()
+	updater(t, c)(naming.Update{Addr: "a:1"})
+	w.says("+a:1 <nil>") // it is seen to watch
 	last := w.async()
 	c.Close()
 	if r := <-last; !errors.Is(r.err, clientv3.ErrClosed) {

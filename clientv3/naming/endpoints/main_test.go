@@ -54,6 +54,8 @@ func manager(t testing.TB, c *clientv3.Client) endpoints.Manager {
 	t.Helper()
 	m, err := endpoints.NewManager(c, t.Name())
 	ok(t, "NewManager", err)
+	_, err = c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()) // what an earlier run left
+	ok(t, "Delete", err)
 	return m
 }
 

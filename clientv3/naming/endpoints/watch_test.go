@@ -55,14 +55,20 @@ func TestWatchEnds(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, zap.NewNop(), etcdtest.Shared(t).Endpoints()...)
 	m, ctx := manager(t, c), within(t, long)
-	v := watch(t, context.Background(), m)
-	unread := watch(t, context.Background(), m)
 	cancelled, cancel := context.WithCancel(ctx)
-	unreadToo := watch(t, cancelled, m)
-	for i := range 20 {
-		ok(t, "AddEndpoint", m.AddEndpoint(ctx, fmt.Sprint(t.Name(), "/", i), endpoints.Endpoint{Addr: "a:1"}))
+	v, unread, unreadToo := watch(t, context.Background(), m), watch(t, context.Background(), m), watch(t, cancelled, m)
+	add := func(k string) {
+		t.Helper()
+		ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/"+k, endpoints.Endpoint{Addr: "a:1"}))
 	}
-	for len(v.known) < 20 {
+	add("first")
+	for _, v := range []*view{v, unread, unreadToo} {
+		v.says("+first a:1 <nil>")
+	}
+	for i := range 20 {
+		add(fmt.Sprint(i))
+	}
+	for len(v.known) < 21 {
 		v.step()
 	}
 	cancel()
@@ -128,7 +134,9 @@ func TestCompactedWhileAway(t *testing.T) {
 	add("moves", "moves:1")
 	_, err := there.Put(ctx, t.Name()+"/junk", "junk")
 	ok(t, "Put", err)
-	v := watch(t, ctx, manager(t, c))
+	away, err := endpoints.NewManager(c, t.Name())
+	ok(t, "NewManager", err)
+	v := watch(t, ctx, away)
 	v.says("+goes goes:1 <nil>", "+moves moves:1 <nil>", "+stays stays:1 <nil>")
 	proxy := cluster.Members()[0].Proxy()
 	for round := range 3 {

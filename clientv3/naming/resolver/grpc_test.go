@@ -163,18 +163,20 @@ func TestClientClosedFirst(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, etcdtest.Shared(t).Endpoints()...)
 	s := newService(t, c, t.Name())
-	s.add("a", server(t), nil)
+	one, two := server(t), server(t)
+	s.add("a", one, nil)
 	cc := connect(t, builder(t, c), "etcd:///"+s.name)
-	_, err := call(within(t, long), cc)
-	ok(t, "call", err)
+	spread(t, cc, one)
+	s.add("b", two, nil)
+	spread(t, cc, one, two) // it is seen to watch
 	c.Close()
 	for range 10 {
-		_, err = call(within(t, long), cc)
+		_, err := call(within(t, long), cc)
 		ok(t, "call without etcd", err)
 	}
 	cc.Close()
 	late := connect(t, builder(t, c), "etcd:///"+s.name)
-	if _, err = call(within(t, long), late); code(err) != codes.Unavailable {
+	if _, err := call(within(t, long), late); code(err) != codes.Unavailable {
 		t.Errorf("a connection of a closed client: %v", err)
 	}
 	late.Close()

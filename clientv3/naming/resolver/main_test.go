@@ -76,6 +76,8 @@ func newService(t testing.TB, c *clientv3.Client, name string) *service {
 	t.Helper()
 	m, err := endpoints.NewManager(c, name)
 	ok(t, "NewManager", err)
+	_, err = c.Delete(within(t, long), name+"/", clientv3.WithPrefix()) // what an earlier run left
+	ok(t, "Delete", err)
 	return &service{m, t, name}
 }
 
