@@ -21,6 +21,9 @@ type Directory struct {
 	protect Protection
 	group   *worker.Group
 
+	announceAs string     // id among the watchers; empty: not announced
+	announcer  *Registrar // nil if not announced
+
 	mu     sync.Mutex
 	feeds  map[string]*feed // by service
 	closed bool
@@ -90,6 +93,9 @@ func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 	for _, o := range opts {
 		o(d)
 	}
+	if d.announceAs != "" {
+		d.announcer = NewRegistrar(client, WithFormat(announcement{}))
+	}
 	return d
 }
 
@@ -109,6 +115,9 @@ func (d *Directory) Subscribe(service string) (*Subscription, error) {
 		f = newFeed(d, service)
 		if !d.group.Go(f.run) {
 			return nil, ErrClosed
+		}
+		if d.announcer != nil {
+			d.group.Go(f.announce)
 		}
 		d.feeds[service] = f
 	}
@@ -135,6 +144,9 @@ func (d *Directory) Close() error {
 	}
 	d.mu.Unlock()
 	d.group.Stop()
+	if d.announcer != nil {
+		return d.announcer.Close()
+	}
 	return nil
 }
 

@@ -43,7 +43,8 @@ type feed struct {
 	stop    context.CancelFunc
 	loaded  chan struct{} // closed with the first view
 	view    atomic.Pointer[View]
-	asOf    atomic.Int64 // Unix nanoseconds: when the view was last known to be right
+	acked   chan struct{} // a subscription has seen something worth telling
+	asOf    atomic.Int64  // Unix nanoseconds: when the view was last known to be right
 
 	mu    sync.Mutex
 	tree  *btree.Map[string, *Instance] // by key
@@ -59,7 +60,7 @@ type feed struct {
 
 func newFeed(d *Directory, service string) *feed {
 	f := &feed{
-		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}),
+		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}), acked: make(chan struct{}, 1),
 		tree: new(btree.Map[string, *Instance]), subs: make(map[*Subscription]struct{}), stale: true,
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())

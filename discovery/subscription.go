@@ -16,6 +16,9 @@ type Subscription struct {
 
 	mu      sync.Mutex
 	begun   bool            // Next has returned once
+	told    int64           // revision of the view that Next returned last
+	drains  bool            // an instance drains in it
+	seen    int64           // revision of the last view that the caller has done with
 	pending map[string]step // since then, by key; before is what Next told last
 	stale   bool            // as told last
 }
@@ -67,6 +70,13 @@ func (s *Subscription) Status() Status {
 // and went meanwhile is not among them. The first one has everything as added, and comes
 // also if there is nothing. A slow caller delays nobody. After Close it returns ErrClosed.
 func (s *Subscription) Next(ctx context.Context) (Change, error) {
+	s.mu.Lock()
+	news := s.drains && s.told > s.seen
+	s.seen = s.told
+	s.mu.Unlock()
+	if news {
+		signal(s.f.acked)
+	}
 	for {
 		select {
 		case <-s.done:
@@ -95,6 +105,11 @@ func (s *Subscription) take() (c Change, ok bool) {
 	if c.View == nil {
 		return c, false
 	}
+	defer func() {
+		if ok {
+			s.told, s.drains = c.View.revision, c.View.draining > 0
+		}
+	}()
 	if !s.begun {
 		s.begun, s.stale, s.pending = true, c.Stale, make(map[string]step)
 		c.Added = c.View.Instances()

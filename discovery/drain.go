@@ -1,0 +1,151 @@
+package discovery
+
+// Draining: an instance that is about to go says so, waits until those who call it know,
+// and goes. Who they are is announced: a directory made WithAnnounce keeps a key for each
+// service that somebody follows, under the lease of a registrar of its own. Its value is the
+// revision up to which all subscriptions there have seen: a subscription has seen a view when
+// Next is called again after it. Only views in which an instance drains are acknowledged.
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+// watchersBase is where directories announce themselves: BASE/SERVICE/ID.
+const watchersBase = "/fairlead/watchers/"
+
+// WithAnnounce lets instances that drain wait for this directory's subscribers. The id
+// distinguishes the processes; a host name and process id, say.
+func WithAnnounce(id string) DirectoryOption { return func(d *Directory) { d.announceAs = id } }
+
+// announcement is the format of what is announced. The instance stands for the watcher.
+type announcement struct{}
+
+// watcherAddress is there because an instance needs one.
+const (
+	watcherAddress = "watcher:0"
+	watcherSeen    = "seen"
+)
+
+func (announcement) Prefix(service string) string {
+	return watchersBase + url.PathEscape(service) + "/"
+}
+
+func (a announcement) Key(in *Instance) string { return a.Prefix(in.Service) + url.PathEscape(in.ID) }
+
+func (announcement) Marshal(in *Instance) ([]byte, error) {
+	return []byte(in.Metadata[watcherSeen]), nil
+}
+
+func (announcement) Unmarshal(service, key string, value []byte) (*Instance, error) {
+	if _, err := strconv.ParseInt(string(value), 10, 64); err != nil {
+		return nil, err
+	}
+	return &Instance{Service: service, ID: key, Addresses: []string{watcherAddress}}, nil
+}
+
+// announcer announces one feed. Its goroutine writes what the feed tells it.
+func (f *feed) announce(context.Context) {
+	in := Instance{Service: f.service, ID: f.d.announceAs, Addresses: []string{watcherAddress}, Metadata: map[string]string{watcherSeen: "0"}}
+	g, err := f.d.announcer.Register(f.ctx, in)
+	if err != nil {
+		if f.ctx.Err() == nil {
+			f.d.problem(Problem{Service: f.service, Err: err})
+		}
+		return
+	}
+	for done := int64(0); ; {
+		select {
+		case <-f.acked:
+			if seen := f.seen(); seen > done {
+				if err := g.Update(f.ctx, func(in *Instance) { in.Metadata[watcherSeen] = strconv.FormatInt(seen, 10) }); err == nil {
+					done = seen
+				}
+			}
+		case <-f.ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), writeTry)
+			_ = g.Close(ctx) // the lease does the rest
+			cancel()
+			return
+		}
+	}
+}
+
+// seen is the revision up to which all subscriptions have seen.
+func (f *feed) seen() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	least := int64(-1)
+	for s := range f.subs {
+		s.mu.Lock()
+		if least < 0 || s.seen < least {
+			least = s.seen
+		}
+		s.mu.Unlock()
+	}
+	return least
+}
+
+// Drain marks the instance as draining, waits until all announced watchers have seen that,
+// for limit at most, and closes the registration. When ctx ends first, the instance stays
+// registered, draining.
+func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
+	if err := g.Update(ctx, func(in *Instance) { in.State = Draining }); err != nil {
+		return err
+	}
+	g.r.mu.Lock()
+	mod := g.mod
+	g.r.mu.Unlock()
+	wctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for wctx.Err() == nil {
+		if g.awaitSeen(wctx, mod) == nil {
+			break
+		}
+		_ = backoff.Sleep(wctx, retry.Base)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return g.Close(ctx)
+}
+
+// awaitSeen waits until those who are announced now have seen a revision or gone.
+func (g *Registration) awaitSeen(ctx context.Context, rev int64) error {
+	client := g.r.client
+	prefix := announcement{}.Prefix(g.in.Service)
+	r, err := client.Get(ctx, prefix, clientv3.WithPrefix())
+	if err != nil {
+		return err
+	}
+	waiting := make(map[string]bool)
+	has := func(value []byte) bool {
+		seen, err := strconv.ParseInt(string(value), 10, 64)
+		return err != nil || seen >= rev // who cannot say is not waited for
+	}
+	for _, kv := range r.Kvs {
+		if !has(kv.Value) {
+			waiting[string(kv.Key)] = true
+		}
+	}
+	wctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes := client.Watch(wctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(r.Header.Revision+1))
+	for len(waiting) > 0 {
+		resp, ok := <-changes
+		if !ok || resp.Err() != nil {
+			return errWatchEnded
+		}
+		for _, ev := range resp.Events {
+			if ev.Type == clientv3.EventTypeDelete || has(ev.Kv.Value) {
+				delete(waiting, string(ev.Kv.Key))
+			}
+		}
+	}
+	return nil
+}

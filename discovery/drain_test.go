@@ -1,0 +1,86 @@
+package discovery_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// An instance that drains goes when those who announced themselves have seen it, and not
+// before.
+func TestDrain(t *testing.T) {
+	c := clienttest.Shared(t)
+	announced := func() int64 {
+		r, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Count
+	}
+	dir := directory(t, c, discovery.WithAnnounce("one"))
+	s := subscribe(t, dir)
+	slow := subscribe(t, dir)
+	g := register(t, registrar(t, c), orders(t, "a"))
+	clienttest.Await(t, "the watcher is announced", func() bool { return announced() == 1 })
+	for len(next(t, s).Added) == 0 {
+	}
+	for len(next(t, slow).Added) == 0 {
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- g.Drain(within(t), clienttest.Long) }()
+	for _, sub := range []*discovery.Subscription{s, slow} {
+		if ch := next(t, sub); len(ch.Updated) != 1 || !ch.Updated[0].IsDraining() {
+			t.Fatalf("%+v", ch)
+		}
+	}
+	// Both have been told; one has acted on it, the other not yet.
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if ch, err := s.Next(ctx); err != context.DeadlineExceeded {
+		t.Fatalf("it has gone before all have seen it: %+v, %v", ch, err)
+	}
+	if ch := next(t, slow); len(ch.Removed) != 1 {
+		t.Errorf("%+v", ch)
+	}
+	if err := clienttest.Receive(t, "Drain", drained); err != nil {
+		t.Error(err)
+	}
+	if err := dir.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := announced(); n != 0 {
+		t.Errorf("%d watchers are left", n)
+	}
+}
+
+// Nobody is waited for longer than the limit; a context that ends leaves the instance
+// draining.
+func TestDrainLimit(t *testing.T) {
+	c := clienttest.Shared(t)
+	s := subscribe(t, directory(t, c, discovery.WithAnnounce("never-looks")))
+	r := registrar(t, c)
+	clienttest.Await(t, "the watcher is announced", func() bool {
+		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && resp.Count == 1
+	})
+	if err := s.Ready(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := register(t, r, orders(t, "a")).Drain(within(t), 100*time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	b := register(t, r, orders(t, "b"))
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if err := b.Drain(ctx, clienttest.Long); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if in := b.Instance(); !in.IsDraining() || value(t, c, b.Key()) == "" {
+		t.Errorf("%+v", in)
+	}
+}
