@@ -56,11 +56,11 @@ var (
 // TakenError says who has the id.
 type TakenError struct {
 	Key    string
-	Holder *Instance // nil if its record makes no sense
+	Holder *Instance // nil if its record makes no sense, or is none of an instance
 }
 
 func (e *TakenError) Error() string {
-	if e.Holder == nil {
+	if e.Holder == nil { // a plain record, or one that makes no sense
 		return fmt.Sprintf("%v: %s", ErrTaken, e.Key)
 	}
 	return fmt.Sprintf("%v: %s/%s is at %v", ErrTaken, e.Holder.Service, e.Holder.ID, e.Holder.Addresses)
@@ -162,7 +162,34 @@ func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 // earlier run of this process, and its record is taken over. When ctx ends first, nothing
 // is registered.
 func (r *Registrar) Register(ctx context.Context, in Instance) (*Registration, error) {
-	g, done, err := r.add(&in)
+	g := &Registration{r: r}
+	if err := g.set(&in); err != nil {
+		return nil, err
+	}
+	return r.begin(ctx, g)
+}
+
+// Keep is Register for a record of any kind: it puts a key and keeps it there. Another
+// process's record of the same value is taken for one of an earlier run of this process.
+func (r *Registrar) Keep(ctx context.Context, key, value string) (*Registration, error) {
+	if key == "" {
+		return nil, invalid("the key is empty")
+	}
+	g := &Registration{r: r, plain: true, key: key, value: []byte(value), in: &Instance{ID: key}}
+	return r.begin(ctx, g)
+}
+
+// Lease is the lease of the records at present; clientv3.NoLease while there is none. After
+// a loss it is another one.
+func (r *Registrar) Lease() clientv3.LeaseID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lease
+}
+
+// begin takes a registration in and waits until its record is there.
+func (r *Registrar) begin(ctx context.Context, g *Registration) (*Registration, error) {
+	done, err := r.add(g)
 	if err != nil {
 		return nil, err
 	}
@@ -180,20 +207,16 @@ func (r *Registrar) Register(ctx context.Context, in Instance) (*Registration, e
 	return g, nil
 }
 
-// add takes an instance in; done gets the outcome of its first writing.
-func (r *Registrar) add(in *Instance) (*Registration, <-chan error, error) {
-	g := &Registration{r: r}
-	if err := g.set(in); err != nil {
-		return nil, nil, err
-	}
+// add takes a registration in; the channel gets the outcome of its first writing.
+func (r *Registrar) add(g *Registration) (<-chan error, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, nil, ErrClosed
+		return nil, ErrClosed
 	}
 	if old := r.regs[g.key]; old != nil {
 		if !old.gone {
-			return nil, nil, fmt.Errorf("%w: %s is registered here already", ErrTaken, g.key)
+			return nil, fmt.Errorf("%w: %s is registered here already", ErrTaken, g.key)
 		}
 		// It takes up what is known of the key, and whose removal was not certain.
 		g.mod, g.lease = old.mod, old.lease
@@ -204,7 +227,7 @@ func (r *Registrar) add(in *Instance) (*Registration, <-chan error, error) {
 	r.cover(g.key)
 	r.enqueue(g)
 	signal(r.need)
-	return g, done, nil
+	return done, nil
 }
 
 // enqueue makes a registration dirty; the caller holds mu.

@@ -309,3 +309,36 @@ func TestManyInstances(t *testing.T) {
 		t.Errorf("%d records after a lost lease", k)
 	}
 }
+
+// Records of any kind are kept too.
+func TestKeep(t *testing.T) {
+	c := clienttest.Shared(t)
+	r, other := registrar(t, c), registrar(t, c)
+	key := t.Name() + "/x"
+	g, err := r.Keep(within(t), key, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value(t, c, key) != "one" || r.Lease() == 0 || g.Key() != key {
+		t.Errorf("%q under lease %x", value(t, c, key), r.Lease())
+	}
+	if _, err := other.Keep(within(t), key, "two"); !errors.Is(err, discovery.ErrTaken) {
+		t.Errorf("another's key: %v", err)
+	}
+	if err := g.UpdateValue(within(t), "three"); err != nil || value(t, c, key) != "three" {
+		t.Errorf("%v, %q", err, value(t, c, key))
+	}
+	if err := g.Update(within(t), func(*discovery.Instance) {}); err == nil {
+		t.Error("a plain record was updated as an instance")
+	}
+	if _, err := c.Delete(within(t), key); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "it is back", func() bool { return value(t, c, key) == "three" })
+	if _, err := other.Keep(within(t), key, "three"); err != nil {
+		t.Errorf("a restart: %v", err)
+	}
+	if _, err := r.Keep(within(t), "", "x"); !errors.Is(err, discovery.ErrInvalid) {
+		t.Errorf("an empty key: %v", err)
+	}
+}

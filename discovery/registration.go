@@ -2,6 +2,8 @@ package discovery
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -12,7 +14,8 @@ type Registration struct {
 	key string
 
 	// Guarded by r.mu.
-	in       *Instance        // as it is to be
+	in       *Instance        // as it is to be; of a plain record only the key, as its ID
+	plain    bool             // a record that is no instance: whoever put the same value was us
 	value    []byte           // its record
 	hidden   bool             // withdrawn by a check
 	gone     bool             // closed: the record is to be removed
@@ -28,6 +31,19 @@ type Registration struct {
 	seen     int64            // the latest change that the watch has shown
 	lease    clientv3.LeaseID // that record's
 	waiting  []chan error     // who waits for the record to be right
+}
+
+// holder says who put a record that is not ours, and whether that was an earlier run of
+// this process.
+func (g *Registration) holder(want goal, value []byte) (holder *Instance, restart bool) {
+	if g.plain {
+		return nil, string(value) == string(want.value)
+	}
+	holder, err := g.r.format.Unmarshal(want.in.Service, g.key, value)
+	if err != nil {
+		return nil, false
+	}
+	return holder, slices.Equal(holder.Addresses, want.in.Addresses)
 }
 
 // set takes an instance as the one to register.
@@ -91,9 +107,25 @@ func (g *Registration) Update(ctx context.Context, change func(in *Instance)) er
 	}
 	in := g.in.clone()
 	g.r.mu.Unlock()
+	if g.plain {
+		return errPlain
+	}
 	change(in)
 	return g.settle(ctx, func() error { return g.set(in) })
 }
+
+// UpdateValue changes the value of a plain record, as Update an instance.
+func (g *Registration) UpdateValue(ctx context.Context, value string) error {
+	if !g.plain {
+		return errNotPlain
+	}
+	return g.settle(ctx, func() error { g.value = []byte(value); return nil })
+}
+
+var (
+	errPlain    = errors.New("discovery: a plain record is changed by UpdateValue")
+	errNotPlain = errors.New("discovery: an instance is changed by Update")
+)
 
 // settle changes what is to be, under the lock, and waits until it is.
 func (g *Registration) settle(ctx context.Context, change func() error) error {

@@ -202,9 +202,8 @@ func (r *Registrar) found(g *Registration, want goal, kv *mvccpb.KeyValue) (agai
 		r.settled(g, want, kv.ModRevision, lease) // an answer was lost
 		return false, nil
 	}
-	holder, bad := r.format.Unmarshal(want.in.Service, g.key, kv.Value)
-	restart := want.first && bad == nil && slices.Equal(holder.Addresses, want.in.Addresses)
-	if ours || restart {
+	holder, restart := g.holder(want, kv.Value)
+	if ours || want.first && restart {
 		r.mu.Lock()
 		g.mod, g.lease = kv.ModRevision, lease
 		r.mu.Unlock()
