@@ -84,8 +84,8 @@ type Manager interface {
 	List(ctx context.Context) (Key2EndpointMap, error)
 
 	// NewWatchChannel first delivers all endpoints there are, as Add; nothing if there are
-	// none. Then it delivers their changes. It returns when the endpoints are known, or
-	// with an error when they cannot be.
+	// none. Then it delivers their changes. It returns when the endpoints are known, which
+	// waits for etcd as the client's reads do, or with the error of reading them.
 	//
 	// The channel is closed when ctx ends and when the client is closed, and not
 	// otherwise. Failures in between are overcome: what has changed meanwhile is

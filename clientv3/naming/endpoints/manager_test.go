@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/namespace"
 	"github.com/fairlead-go/fairlead/clientv3/naming/endpoints"
 )
 
@@ -130,6 +131,21 @@ func TestStrangeNames(t *testing.T) {
 			t.Errorf("target %q has %v, %v, want %v", target, got, err, want)
 		}
 	}
+}
+
+// TestNamespace: a client whose interfaces were replaced is used through them.
+func TestNamespace(t *testing.T) {
+	c, plain := shared(t), shared(t)
+	c.KV, c.Watcher = namespace.NewKV(c.KV, "ns/"), namespace.NewWatcher(c.Watcher, "ns/")
+	m, ctx := manager(t, c), within(t, long)
+	v := watch(t, ctx, m)
+	ok(t, "AddEndpoint", m.AddEndpoint(ctx, t.Name()+"/a", endpoints.Endpoint{Addr: "a:1"}))
+	v.says("+a a:1 <nil>")
+	if r, err := plain.Get(ctx, "ns/"+t.Name()+"/a"); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("stored %v, %v", r, err)
+	}
+	ok(t, "DeleteEndpoint", m.DeleteEndpoint(ctx, t.Name()+"/a"))
+	v.says("-a")
 }
 
 // TestMetadata: what JSON makes of it comes back.

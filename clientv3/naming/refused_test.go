@@ -1,0 +1,43 @@
+package naming_test
+
+import (
+	"testing"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/naming"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestRefused: what etcd refuses is an error of Next, which goes on when it is allowed.
+func TestRefused(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	root := dial(t, cluster.Endpoints()...)
+	ctx := within(t, 2*long)
+	updater(t, root)(naming.Update{Addr: "a:1"})
+	for _, err := range []error{
+		second(root.UserAdd(ctx, "root", "root")), second(root.UserGrantRole(ctx, "root", "root")),
+		second(root.UserAdd(ctx, "user", "user")), second(root.RoleAdd(ctx, "reader")),
+		second(root.UserGrantRole(ctx, "user", "reader")), second(root.AuthEnable(ctx)),
+	} {
+		ok(t, "auth", err)
+	}
+	login := func(name string) *clientv3.Client {
+		c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: name, Password: name, Logger: zap.NewNop()})
+		ok(t, "New", err)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	w := resolve(t, login("user"))
+	if u, err := w.next(); clientv3.Code(err) != codes.PermissionDenied {
+		t.Errorf("Next: %v, %v", words(u), err)
+	}
+	prefix := t.Name() + "/"
+	_, err := login("root").RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermRead))
+	ok(t, "RoleGrantPermission", err)
+	w.says("+a:1 <nil>")
+}
+
+func second[T any](_ T, err error) error { return err }
