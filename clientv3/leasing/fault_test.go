@@ -302,3 +302,72 @@ func TestContextOfTheSession(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 }
+
+// TestReadDuringOwnWrite: once anybody can have seen what the owner is writing, the owner
+// does not read what was before, although it does not know yet that it has written.
+func TestReadDuringOwnWrite(t *testing.T) {
+	shared(t)
+	pfx := "L-" + t.Name() + "/"
+	a := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	b := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	key := t.Name()
+	a.put(t, key, "old")
+	a.owns(t, key)
+	executed, answer := make(chan struct{}), make(chan struct{})
+	var slow meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+		a.calls.meddle.Store(nil)
+		r, err := next(ctx)
+		close(executed)
+		<-answer
+		return r, err
+	}
+	a.calls.meddle.Store(&slow)
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Put(within(t, long), key, "new")
+		done <- err
+	}()
+	<-executed
+	for name, s := range map[string]*side{"another": b, "the owner": a} {
+		if got := s.get(t, key); got != "new" {
+			t.Errorf("%s reads %q", name, got)
+		}
+	}
+	close(answer)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if !a.local(func() {
+		if got := a.get(t, key); got != "new" {
+			t.Errorf("the owner reads %q", got)
+		}
+	}) {
+		t.Error("the owner lost the key by writing it")
+	}
+}
+
+// TestStopsBeforeItGivesBack: who is asked for a key does not read it from memory any
+// more when the others are told that they may write it.
+func TestStopsBeforeItGivesBack(t *testing.T) {
+	shared(t)
+	pfx := "L-" + t.Name() + "/"
+	a := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	b := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	key := t.Name()
+	a.put(t, key, "old")
+	a.owns(t, key)
+	looked := make(chan bool, 1)
+	var look meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+		a.calls.meddle.Store(nil) // the first call is that which gives the key back
+		looked <- a.local(func() { a.get(t, key) })
+		return next(ctx)
+	}
+	a.calls.meddle.Store(&look)
+	b.put(t, key, "new")
+	if <-looked {
+		t.Error("read from memory while the leasing key was deleted")
+	}
+	if got := a.get(t, key); got != "new" {
+		t.Errorf("read %q", got)
+	}
+}
