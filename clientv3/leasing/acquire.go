@@ -101,6 +101,9 @@ func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking)
 	switch fence := r.Header.Revision; {
 	case !r.Succeeded:
 		l.hush(key)
+		if a.created != 0 && a.t == l.term {
+			l.leave(key, a.created) // put late by an earlier request that failed
+		}
 	case a.t != l.term: // the session ended, and the leasing key with it
 	case a.wanted > fence:
 		l.hush(key)
