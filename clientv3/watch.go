@@ -49,7 +49,8 @@ type Watcher interface {
 	// watch fails for good: then the last response is Canceled and its Err says why.
 	// That is the case when the revisions to deliver were compacted
 	// (rpctypes.ErrCompacted), when permission is denied, when the cluster lost its
-	// history (ErrHistoryLost) and when the client is closed (ErrClosed). All other
+	// history (ErrHistoryLost). Closing the client or the watcher closes the channel
+	// without another response; a Watch after that gets ErrClosed. All other
 	// failures are overcome, on another member if need be. A watch that a ctx from
 	// WithRequireLeader asks for also ends, with rpctypes.ErrNoLeader, when no
 	// reachable member has a leader.
@@ -176,7 +177,10 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 	case err == nil:
 		s.told.begun()
 	case errors.Is(err, watch.ErrClosed) && ctx.Err() == nil:
-		s.failed(etcderr.Closed("Watch.Watch"))
+		// The engine has ended the sink, or is about to: what says why needs its own.
+		late := &watchSink{ch: make(chan WatchResponse, 1)}
+		late.fail(etcderr.Closed("Watch.Watch"))
+		return late.ch
 	}
 	return s.ch
 }
@@ -414,10 +418,4 @@ func (s *watchSink) End() {
 func (s *watchSink) fail(err error) {
 	s.ch <- WatchResponse{Canceled: true, CancelReason: err.Error(), closeErr: err}
 	close(s.ch)
-}
-
-// failed replaces the channel, which the engine has ended, by one that says why.
-func (s *watchSink) failed(err error) {
-	s.ch = make(chan WatchResponse, 1)
-	s.fail(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -308,5 +309,29 @@ func TestWatchesShareStreams(t *testing.T) {
 	n, err := cl.Members()[0].Metric(ctx, `grpc_server_started_total{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"}`)
 	if err != nil || n > 2 {
 		t.Errorf("50 watches opened %v streams, %v", n, err)
+	}
+}
+
+// Watches that begin while the client is closed end, one way or the other.
+func TestWatchWhileClosing(t *testing.T) {
+	endpoints := etcdtest.Shared(t).Endpoints()
+	for range 50 {
+		c := dial(t, clientv3.Config{Endpoints: endpoints})
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 10 {
+					for r := range c.Watch(context.Background(), t.Name()) {
+						if err := r.Err(); err != nil && !errors.Is(err, clientv3.ErrClosed) {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
 	}
 }
