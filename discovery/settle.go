@@ -220,7 +220,9 @@ func (r *Registrar) takenBy(g *Registration, holder *Instance) {
 	r.mu.Lock()
 	lost := g.ever && !g.taken
 	g.taken, g.there, g.mod = true, false, 0
-	g.told(err)
+	if !g.gone { // whoever closes it waits for its removal, which is next
+		g.told(err)
+	}
 	r.release(g, 0)
 	in := g.in
 	r.mu.Unlock()
