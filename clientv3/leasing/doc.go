@@ -12,7 +12,8 @@
 //	resp, err = kv.Get(ctx, "config")  // answered from memory
 //
 // It is for keys that are read often and written seldom. A read that takes ownership costs
-// a write, and a write to a key that another process owns costs three more.
+// a write, and a write to a key that another process owns costs two more: that which asks
+// for the key, and that with which the owner gives it back.
 //
 // # Protocol
 //

@@ -427,28 +427,3 @@ func TestReplacesKV(t *testing.T) {
 		t.Errorf("%v, %v", r, err)
 	}
 }
-
-func BenchmarkCachedGet(b *testing.B) {
-	shared(b)
-	s := leased(b, etcdtest.Shared(b).Endpoints(), "L-"+b.Name()+"/")
-	key := b.Name()
-	s.put(b, key, "0123456789012345678901234567890123456789")
-	s.owns(b, key)
-	ctx := context.Background()
-	b.Run("get", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := s.Get(ctx, key); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("txn", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := s.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), ">", 0)).Then(clientv3.OpGet(key)).Commit(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}

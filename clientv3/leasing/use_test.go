@@ -1,0 +1,130 @@
+package leasing_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/leasing"
+	"github.com/fairlead-go/fairlead/clientv3/namespace"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestConcurrentUse: many goroutines on both sides; a read finds at least what was
+// acknowledged before it began.
+func TestConcurrentUse(t *testing.T) {
+	shared(t)
+	pfx := "L-" + t.Name() + "/"
+	key := t.Name()
+	ctx, cancel := context.WithCancel(within(t, long))
+	var (
+		acked   atomic.Int64
+		readers sync.WaitGroup
+		writers sync.WaitGroup
+		turn    sync.Mutex
+	)
+	const writes = 100
+	for range 2 {
+		s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+		for range 4 {
+			readers.Go(func() {
+				for ctx.Err() == nil {
+					least := acked.Load()
+					r, err := s.Get(ctx, key)
+					if err != nil {
+						if ctx.Err() == nil {
+							t.Error(err)
+						}
+						return
+					}
+					found := int64(0)
+					if len(r.Kvs) > 0 {
+						found, _ = strconv.ParseInt(string(r.Kvs[0].Value), 10, 64)
+					}
+					if found < least {
+						t.Errorf("read %d after %d was acknowledged", found, least)
+						return
+					}
+				}
+			})
+		}
+		for i := range 2 {
+			writers.Go(func() {
+				for range writes {
+					turn.Lock()
+					value := acked.Load() + 1
+					var err error
+					if i == 0 {
+						_, err = s.Put(ctx, key, fmt.Sprint(value))
+					} else {
+						_, err = s.Txn(ctx).Then(clientv3.OpPut(key, fmt.Sprint(value))).Commit()
+					}
+					if err == nil {
+						acked.Store(value)
+					}
+					turn.Unlock()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	writers.Wait()
+	cancel()
+	readers.Wait()
+}
+
+// TestBoundedMemory: what does not fit is given back, and read all the same.
+func TestBoundedMemory(t *testing.T) {
+	const n, size = 70, 1 << 20 // 64 MiB are kept
+	c := etcdtest.Start(t, etcdtest.Options{})
+	raw := dial(t, c.Endpoints())
+	s := leased(t, c.Endpoints(), "L/")
+	value := strings.Repeat("x", size)
+	for i := range n {
+		key := fmt.Sprint(i)
+		s.put(t, key, key+value)
+		if s.get(t, key) != key+value {
+			t.Fatal("not what was written")
+		}
+	}
+	await(t, "leasing keys given back", func() bool {
+		r, err := raw.Get(within(t, long), "L/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && r.Count < 64 && r.Count > 55
+	})
+	for i := range n {
+		if key := fmt.Sprint(i); s.get(t, key) != key+value {
+			t.Errorf("%s is not what was written", key)
+		}
+	}
+}
+
+// TestInNamespace: a client that was put into a namespace can be leased, and keeps all its
+// keys there.
+func TestInNamespace(t *testing.T) {
+	raw := shared(t)
+	cl := dial(t, etcdtest.Shared(t).Endpoints())
+	space := t.Name() + "/"
+	cl.Lease = namespace.NewLease(cl.Lease, space)
+	cl.Watcher = namespace.NewWatcher(cl.Watcher, space)
+	calls := &counter{KV: namespace.NewKV(cl.KV, space)}
+	cl.KV = calls
+	kv, closeKV, err := leasing.NewKV(cl, "L/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeKV()
+	s := &side{KV: kv, cl: cl, calls: calls}
+	s.put(t, "k", "v")
+	s.owns(t, "k")
+	if r, err := raw.Get(within(t, long), space+"L/k"); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("the leasing key: %v, %v", r, err)
+	}
+}
