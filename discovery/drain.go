@@ -8,6 +8,8 @@ package discovery
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 	"time"
@@ -113,6 +115,61 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	return g.Close(ctx)
+}
+
+// Drain marks another process's instance as draining, in place: for operators. The process
+// is told (the event Drained) if it runs a Registrar; whether it ends is its business. It
+// fails with ErrNotFound if there is no such instance.
+func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
+	return amend(ctx, client, f, service, id, func(in *Instance) (clientv3.Op, error) {
+		in.State = Draining
+		value, err := f.Marshal(in)
+		return clientv3.OpPut(f.Key(in), string(value), clientv3.WithIgnoreLease()), err
+	})
+}
+
+// Remove deletes another process's record: for operators, to clear away what a crashed
+// process left. A process that lives puts its own back. It fails with ErrNotFound if there
+// is no such instance.
+func Remove(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
+	return amend(ctx, client, f, service, id, func(in *Instance) (clientv3.Op, error) {
+		return clientv3.OpDelete(f.Key(in)), nil
+	})
+}
+
+// ErrNotFound: there is no such instance.
+var ErrNotFound = errors.New("discovery: no such instance")
+
+// amend changes a record if it is still what was read.
+func amend(ctx context.Context, client *clientv3.Client, f Format, service, id string, change func(*Instance) (clientv3.Op, error)) error {
+	if err := validName("service", service); err != nil {
+		return err
+	}
+	for {
+		r, err := client.Get(ctx, f.Prefix(service), clientv3.WithPrefix())
+		if err != nil {
+			return err
+		}
+		found := false
+		for _, kv := range r.Kvs {
+			in, err := f.Unmarshal(service, string(kv.Key), kv.Value)
+			if err != nil || in.ID != id {
+				continue
+			}
+			found = true
+			op, err := change(in)
+			if err != nil {
+				return err
+			}
+			t, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(string(kv.Key)), "=", kv.ModRevision)).Then(op).Commit()
+			if err != nil || t.Succeeded {
+				return err
+			}
+		}
+		if !found {
+			return fmt.Errorf("%w: %s/%s", ErrNotFound, service, id)
+		}
+	}
 }
 
 // awaitSeen waits until those who are announced now have seen a revision or gone.

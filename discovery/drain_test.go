@@ -84,3 +84,33 @@ func TestDrainLimit(t *testing.T) {
 		t.Errorf("%+v", in)
 	}
 }
+
+// An operator drains an instance, and its process learns that; removes one, and its
+// process puts it back.
+func TestOperator(t *testing.T) {
+	c := clienttest.Shared(t)
+	var told events
+	g := register(t, registrar(t, c, discovery.WithEvents(told.add)), orders(t, "a"))
+	f := base(t)
+	if err := discovery.Drain(within(t), c, f, t.Name(), "b"); !errors.Is(err, discovery.ErrNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+	if err := discovery.Drain(within(t), c, f, t.Name(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Drained, 1)
+	if in := g.Instance(); !in.IsDraining() {
+		t.Errorf("%+v", in)
+	}
+	s := subscribe(t, directory(t, c))
+	if ch := next(t, s); len(ch.Added) != 1 || !ch.Added[0].IsDraining() {
+		t.Errorf("%+v", ch)
+	}
+	if err := discovery.Remove(within(t), c, f, t.Name(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Restored, 1)
+	if v := value(t, c, g.Key()); v == "" {
+		t.Error("it is not back")
+	}
+}

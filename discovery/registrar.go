@@ -77,6 +77,7 @@ const (
 	Lost       EventKind = "lost"       // the lease was lost, or somebody deleted or replaced the record
 	Restored   EventKind = "restored"   // the record is there again
 	Withdrawn  EventKind = "withdrawn"  // the check failed, the record was removed
+	Drained    EventKind = "drained"    // an operator set the record to draining, see Drain; it stays so
 	Taken      EventKind = "taken"      // another process has the key; it is registered again when that is gone
 )
 

@@ -46,6 +46,17 @@ func (g *Registration) holder(want goal, value []byte) (holder *Instance, restar
 	return holder, slices.Equal(holder.Addresses, want.in.Addresses)
 }
 
+// drainedAs reports whether a record is ours but for the state: an operator drains us. The
+// caller holds r.mu.
+func (g *Registration) drainedAs(record *Instance) bool {
+	if record == nil || !record.IsDraining() || g.in.IsDraining() {
+		return false
+	}
+	same := g.in.clone()
+	same.State = record.State
+	return same.Equal(record)
+}
+
 // set takes an instance as the one to register.
 func (g *Registration) set(in *Instance) error {
 	if err := in.Validate(); err != nil {

@@ -206,7 +206,14 @@ func (r *Registrar) found(g *Registration, want goal, kv *mvccpb.KeyValue) (agai
 	if ours || want.first && restart {
 		r.mu.Lock()
 		g.mod, g.lease = kv.ModRevision, lease
+		drained := lease == want.lease && g.drainedAs(holder)
+		if drained {
+			g.in, g.value = holder, kv.Value
+		}
 		r.mu.Unlock()
+		if drained {
+			r.tell(Drained, holder, nil)
+		}
 		return true, nil
 	}
 	r.takenBy(g, holder)

@@ -85,8 +85,10 @@ func (r *Registrar) changed(ev *clientv3.Event) {
 		}
 		return
 	}
-	lost := g.there && !g.gone && !g.hidden
-	g.there = false
+	// Under our lease it is an operator's doing, which settling looks at.
+	gone := ev.Type == clientv3.EventTypeDelete || ev.Kv.Lease != int64(r.lease)
+	lost := gone && g.there && !g.gone && !g.hidden
+	g.there = g.there && !gone
 	if ev.Type == clientv3.EventTypeDelete {
 		g.mod = 0
 	}
