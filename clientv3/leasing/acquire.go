@@ -14,7 +14,8 @@ import (
 )
 
 // acquireFor bounds the request that takes ownership. It is a write, which cannot be
-// repeated on another member as a read can; when it fails, the key is just read.
+// repeated on another member as a read can; when it fails, the key is just read, for which
+// at least half of the caller's time is left.
 const acquireFor = time.Second
 
 // asking is a request under way that puts a leasing key, and what the watch saw of that
@@ -80,7 +81,11 @@ func (l *leasing) begin(key string) *asking {
 // key was not even read.
 func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking) *v3.GetResponse {
 	lk := l.leasingKey(key)
-	ctx, cancel := context.WithTimeout(ctx, acquireFor)
+	limit := acquireFor
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out, err := l.inner.Do(ctx, v3.OpTxn(
 		[]v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", 0), v3.Compare(v3.LeaseValue(key), "=", v3.NoLease)},

@@ -371,3 +371,24 @@ func TestStopsBeforeItGivesBack(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 }
+
+// TestSilentMember: a read that cannot take ownership since its member is silent is still
+// a read, which another member answers.
+func TestSilentMember(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	s := leased(t, c.Endpoints(), "L/")
+	s.put(t, "k", "v")
+	if err := c.Followers(t)[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
+		if _, err := s.Get(ctx, fmt.Sprint("other", i)); err != nil {
+			t.Errorf("read %d: %v", i, err)
+		}
+		cancel()
+	}
+	if got := s.get(t, "k"); got != "v" {
+		t.Errorf("read %q", got)
+	}
+}

@@ -51,15 +51,15 @@ type leasing struct {
 	ctx     context.Context // ends with close and with the client
 
 	mu      sync.RWMutex
-	closed  bool               // guarded by mu
-	term    *tenure            // guarded by mu; nil: no session, nothing is owned
-	owned   map[string]*entry  // guarded by mu; by key
-	bytes   int                // guarded by mu; of the values in owned
-	asking  map[string]*asking // guarded by mu; requests under way that put a leasing key
-	leaving map[string]int64   // guarded by mu; create revisions of leasing keys to delete, by key
-	quiet   map[string]time.Duration
-	waiters map[*waiter]struct{} // guarded by mu
-	release chan struct{}        // capacity 1: leaving has got something
+	closed  bool                     // guarded by mu
+	term    *tenure                  // guarded by mu; nil: no session, nothing is owned
+	owned   map[string]*entry        // guarded by mu; by key
+	bytes   int                      // guarded by mu; of the values in owned
+	asking  map[string]*asking       // guarded by mu; requests under way that put a leasing key
+	leaving map[string]int64         // guarded by mu; create revisions of leasing keys to delete, by key
+	quiet   map[string]time.Duration // guarded by mu; until when, since epoch, a key is not taken
+	waiters map[*waiter]struct{}     // guarded by mu
+	release chan struct{}            // capacity 1: leaving has got something
 }
 
 // entry is an owned key.
