@@ -42,8 +42,16 @@ type DirectoryOption func(*Directory)
 // WithRecords sets how records are stored; JSON{} is the default.
 func WithRecords(f Format) DirectoryOption { return func(d *Directory) { d.format = f } }
 
-// WithLog sets where problems are logged, one line each; slog's default logger if not set.
-func WithLog(log *slog.Logger) DirectoryOption { return func(d *Directory) { d.log = log } }
+// WithLog sets where problems are logged, one line each: slog's default logger if not set,
+// nowhere if nil.
+func WithLog(log *slog.Logger) DirectoryOption {
+	return func(d *Directory) {
+		if log == nil {
+			log = slog.New(slog.DiscardHandler)
+		}
+		d.log = log
+	}
+}
 
 // WithProblems sets a function that is told of bad records, protection and files that
 // cannot be used. It must return soon.

@@ -68,6 +68,10 @@ func Run(ctx context.Context, env Env) int {
 	if err == nil {
 		return exitOK
 	}
+	var child childError
+	if errors.As(err, &child) {
+		return child.code
+	}
 	var stopped interruptedError
 	if errors.As(context.Cause(ctx), &stopped) {
 		return 128 + int(stopped.signal) // as shells report a program that a signal ended

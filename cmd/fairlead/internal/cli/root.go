@@ -20,12 +20,14 @@ Exit codes:
   1    failed; standard error says why
   2    wrong usage; nothing was sent
   3    no endpoint could be used in time
+       run: the program's own exit status
   130  interrupted (Ctrl-C); 143 for SIGTERM`
 
 const (
 	groupLocal   = "local"
 	groupKV      = "kv"
 	groupCluster = "cluster"
+	groupService = "service"
 )
 
 func (a *app) rootCommand() *cobra.Command {
@@ -44,6 +46,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupLocal, Title: "Clusters on this machine:"},
 		&cobra.Group{ID: groupKV, Title: "Keys, watches and leases:"},
+		&cobra.Group{ID: groupService, Title: "Services:"},
 		&cobra.Group{ID: groupCluster, Title: "The cluster:"},
 	)
 	a.conn.register(root.PersistentFlags())
@@ -52,6 +55,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.add(root, groupKV, a.getCommand(), a.putCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(),
 		a.family("lease", "Grant, revoke, look at and keep leases",
 			a.leaseGrantCommand(), a.leaseRevokeCommand(), a.leaseTimeToLiveCommand(), a.leaseListCommand(), a.leaseKeepAliveCommand()))
+	a.add(root, groupService, a.svcCommand(), a.runCommand())
 	a.add(root, groupCluster,
 		a.family("member", "Look at the members", a.memberListCommand()),
 		a.family("endpoint", "Ask each endpoint", a.endpointStatusCommand(), a.endpointHealthCommand()))

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// recordFlags say how services are stored.
+type recordFlags struct{ format, base string }
+
+func (f *recordFlags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.format, "records", "json", "how services are stored: json (our own), raw (go-kit), naming (etcd's), kratos, gozero (only read)")
+	fs.StringVar(&f.base, "base", "", "what their keys begin with (default: that of the format)")
+}
+
+// records is the chosen format and what its keys begin with.
+func (f *recordFlags) records() (discovery.Format, string, error) {
+	base := f.base
+	if base != "" && !strings.HasSuffix(base, "/") {
+		base += "/"
+	}
+	or := func(standard string) string {
+		if base == "" {
+			return standard
+		}
+		return base
+	}
+	switch f.format {
+	case "json":
+		return discovery.JSON{Base: base}, or(discovery.DefaultBase), nil
+	case "raw":
+		return discovery.Raw{Base: base}, base, nil
+	case "naming":
+		return discovery.Naming{Base: base}, base, nil
+	case "kratos":
+		return discovery.Kratos{Base: base}, or("/microservices/"), nil
+	case "gozero":
+		return discovery.GoZero{Raw: discovery.Raw{Base: base}}, base, nil
+	}
+	return nil, "", usageError{fmt.Errorf("no records %q: have json, raw, naming, kratos, gozero", f.format)}
+}
+
+// instanceFlags describe an instance.
+type instanceFlags struct {
+	in   discovery.Instance
+	meta []string
+	ttl  int64
+}
+
+func (f *instanceFlags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.in.ID, "id", "", "the instance's id (default: host name and first address)")
+	fs.StringSliceVar(&f.in.Addresses, "addr", nil, "where it is, HOST:PORT or a URL; :PORT is this machine's address; may be given more than once")
+	fs.StringVar(&f.in.Version, "version", "", "its version")
+	fs.StringVar(&f.in.Zone, "zone", "", "its zone")
+	fs.IntVar(&f.in.Weight, "weight", 0, fmt.Sprintf("its share of the work, 1 to %d (default %d)", discovery.MaxWeight, discovery.DefaultWeight))
+	fs.StringSliceVar(&f.in.Tags, "tag", nil, "a tag; may be given more than once")
+	fs.StringArrayVar(&f.meta, "meta", nil, "KEY=VALUE of its metadata; may be given more than once")
+	fs.Int64Var(&f.ttl, "ttl", discovery.DefaultTTL, "seconds that the record stays after this process died")
+}
+
+// instance is what the flags describe.
+func (f *instanceFlags) instance(service string) (discovery.Instance, error) {
+	in := f.in
+	in.Service = service
+	if len(in.Addresses) == 0 {
+		return in, usageError{errors.New("--addr says where the instance is, and is needed")}
+	}
+	for i, a := range in.Addresses {
+		if strings.HasPrefix(a, ":") {
+			in.Addresses[i] = net.JoinHostPort(ownAddress(), a[1:])
+		}
+	}
+	if in.ID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return in, err
+		}
+		in.ID = host + "-" + in.Addresses[0]
+	}
+	for _, m := range f.meta {
+		k, v, ok := strings.Cut(m, "=")
+		if !ok || k == "" {
+			return in, usageError{fmt.Errorf("--meta %q is not KEY=VALUE", m)}
+		}
+		if in.Metadata == nil {
+			in.Metadata = make(map[string]string)
+		}
+		in.Metadata[k] = v
+	}
+	if f.ttl <= 0 {
+		return in, usageError{fmt.Errorf("--ttl %d: a time to live is positive", f.ttl)}
+	}
+	if err := in.Validate(); err != nil {
+		return in, usageError{err}
+	}
+	return in, nil
+}
+
+// ownAddress is the first address of this machine that others may reach, else that of
+// loopback.
+func ownAddress() string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return "127.0.0.1"
+}
+
+func (a *app) svcCommand() *cobra.Command {
+	var f recordFlags
+	c := a.family("svc", "Register, find and drain services",
+		a.svcRegisterCommand(&f), a.svcListCommand(&f), a.svcGetCommand(&f), a.svcWatchCommand(&f), a.svcDrainCommand(&f), a.svcRemoveCommand(&f))
+	f.register(c.PersistentFlags())
+	return c
+}
+
+// twoArgs is the arguments of commands about one instance.
+func twoArgs(cmd *cobra.Command, args []string) error {
+	if len(args) != 2 {
+		return usageError{fmt.Errorf("%s needs a service and the id of an instance", cmd.CommandPath())}
+	}
+	return nil
+}
+
+// address is how an instance is shown in a line.
+func address(in *discovery.Instance) string { return strings.Join(in.Addresses, ",") }
+
+// state is an instance's state in a word.
+func state(in *discovery.Instance) string {
+	if in.IsDraining() {
+		return string(discovery.Draining)
+	}
+	return string(discovery.Up)
+}

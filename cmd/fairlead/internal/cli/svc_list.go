@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls [SERVICE]",
+		Short: "List services, or the instances of one",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("%s takes one service", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			format, base, err := records.records()
+			if err != nil {
+				return err
+			}
+			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				if len(args) == 0 {
+					return a.listServices(ctx, c, format, base)
+				}
+				view, err := a.view(ctx, c, format, args[0])
+				if err != nil {
+					return err
+				}
+				return a.printInstances(view.Instances())
+			})
+		},
+	}
+}
+
+// view is the present view of a service; bad records are said on standard error.
+func (a *app) view(ctx context.Context, c *clientv3.Client, format discovery.Format, service string) (*discovery.View, error) {
+	d := a.directory(c, format)
+	defer d.Close()
+	s, err := d.Subscribe(service)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer s.Close()
+	change, err := s.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return change.View, nil
+}
+
+func (a *app) directory(c *clientv3.Client, format discovery.Format) *discovery.Directory {
+	return discovery.NewDirectory(c, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
+		fmt.Fprintf(a.env.Stderr, "%s: %v\n", p.Key, p.Err)
+	}))
+}
+
+// serviceCount is a service in a list.
+type serviceCount struct {
+	Service   string `json:"service"`
+	Instances int    `json:"instances"`
+}
+
+func (a *app) listServices(ctx context.Context, c *clientv3.Client, format discovery.Format, base string) error {
+	r, err := c.Get(ctx, base, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return err
+	}
+	_, escaped := format.(discovery.JSON)
+	list := []serviceCount{}
+	for _, kv := range r.Kvs {
+		rest := string(kv.Key)[len(base):]
+		i := strings.LastIndex(rest, "/")
+		if i <= 0 {
+			continue
+		}
+		name := rest[:i]
+		if escaped {
+			if name, err = url.PathUnescape(name); err != nil {
+				continue
+			}
+		}
+		if n := len(list); n > 0 && list[n-1].Service == name {
+			list[n-1].Instances++
+		} else {
+			list = append(list, serviceCount{name, 1})
+		}
+	}
+	p := a.printer()
+	return p.print(list, func() {
+		for _, s := range list {
+			fmt.Fprintf(p, "%s %d\n", visible(s.Service), s.Instances)
+		}
+	}, func() ([]string, [][]string) {
+		var rows [][]string
+		for _, s := range list {
+			rows = append(rows, []string{visible(s.Service), fmt.Sprint(s.Instances)})
+		}
+		return []string{"SERVICE", "INSTANCES"}, rows
+	})
+}
+
+func (a *app) printInstances(list []*discovery.Instance) error {
+	if list == nil {
+		list = []*discovery.Instance{}
+	}
+	slices.SortFunc(list, func(x, y *discovery.Instance) int { return strings.Compare(x.ID, y.ID) })
+	p := a.printer()
+	return p.print(list, func() {
+		for _, in := range list {
+			fmt.Fprintf(p, "%s %s %s\n", visible(in.ID), visible(address(in)), state(in))
+		}
+	}, func() ([]string, [][]string) {
+		var rows [][]string
+		for _, in := range list {
+			rows = append(rows, []string{visible(in.ID), visible(address(in)), state(in), visible(in.Version), visible(in.Zone), fmt.Sprint(in.EffectiveWeight()), visible(strings.Join(in.Tags, ","))})
+		}
+		return []string{"ID", "ADDRESS", "STATE", "VERSION", "ZONE", "WEIGHT", "TAGS"}, rows
+	})
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+func (a *app) svcRegisterCommand(records *recordFlags) *cobra.Command {
+	var f instanceFlags
+	var drain time.Duration
+	c := &cobra.Command{
+		Use:   "register SERVICE --addr HOST:PORT",
+		Short: "Register an instance until interrupted",
+		Long: `Register an instance and keep its record until interrupted, whatever happens to it. Then it is drained, if
+--drain says for how long, and removed.
+
+To start, register, drain and end a program in one go, see "fairlead run".`,
+		Args: oneArg("the name of a service"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, err := f.instance(args[0])
+			if err != nil {
+				return err
+			}
+			format, _, err := records.records()
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			// The record is removed after the signal that ends the command.
+			return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
+				r := discovery.NewRegistrar(c, discovery.WithFormat(format), discovery.WithTTL(f.ttl), discovery.WithEvents(a.tellRegistration))
+				defer r.Close()
+				rctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
+				defer cancel()
+				g, err := r.Register(rctx, in)
+				if err != nil {
+					return err
+				}
+				<-ctx.Done()
+				if drain > 0 {
+					fmt.Fprintln(a.env.Stderr, "draining")
+					if err := g.Drain(context.WithoutCancel(ctx), drain); err != nil {
+						return err
+					}
+				}
+				return context.Cause(ctx)
+			})
+		},
+	}
+	f.register(c.Flags())
+	c.Flags().DurationVar(&drain, "drain", 0, "wait so long for those who follow the service to see that it goes")
+	return c
+}
+
+// tellRegistration says on standard error what happens to a registration.
+func (a *app) tellRegistration(e discovery.Event) {
+	text := fmt.Sprintf("%s/%s at %s: %s", e.Instance.Service, e.Instance.ID, address(e.Instance), e.Kind)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	fmt.Fprintln(a.env.Stderr, text)
+}

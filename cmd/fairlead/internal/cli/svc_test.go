@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// background is a command that runs until it is interrupted.
+type background struct {
+	t         *testing.T
+	interrupt context.CancelCauseFunc
+	done      chan int
+
+	mu       sync.Mutex
+	out, err bytes.Buffer // guarded by mu
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+func startCommand(t *testing.T, c *cmd, args ...string) *background {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, interrupt := context.WithCancelCause(ctx)
+	b := &background{t: t, interrupt: interrupt, done: make(chan int, 1)}
+	into := func(buf *bytes.Buffer) writer {
+		return func(p []byte) (int, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return buf.Write(p)
+		}
+	}
+	go func() {
+		defer cancel()
+		b.done <- c.runIn(ctx, into(&b.out), into(&b.err), args...)
+	}()
+	t.Cleanup(func() { interrupt(nil) })
+	return b
+}
+
+func (b *background) text() (out, err string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.out.String(), b.err.String()
+}
+
+// await waits until the command has written something, to either output.
+func (b *background) await(says string) {
+	b.t.Helper()
+	b.awaitThat(says, func() bool {
+		out, err := b.text()
+		return strings.Contains(out, says) || strings.Contains(err, says)
+	})
+}
+
+func (b *background) awaitThat(what string, ok func() bool) {
+	b.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(end) {
+			out, err := b.text()
+			b.t.Fatalf("%s: never; output\n%s\nerror\n%s", what, out, err)
+		}
+	}
+}
+
+// end interrupts the command and checks its status.
+func (b *background) end(signal syscall.Signal, code int) {
+	b.t.Helper()
+	b.interrupt(interruptedError{signal})
+	b.ended(code)
+}
+
+func (b *background) ended(code int) {
+	b.t.Helper()
+	select {
+	case got := <-b.done:
+		if got != code {
+			out, err := b.text()
+			b.t.Fatalf("status %d, want %d; output\n%s\nerror\n%s", got, code, out, err)
+		}
+	case <-time.After(patience):
+		b.t.Fatal("it does not end")
+	}
+}
+
+func TestServices(t *testing.T) {
+	c := shared(t)
+	s := strings.ReplaceAll(key(t, "orders"), "/", "-")
+	watch := startCommand(t, c, "svc", "watch", s)
+	one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--version", "v1", "--zone", "east",
+		"--weight", "3", "--tag", "blue", "--meta", "team=x", "--drain", "100ms")
+	two := startCommand(t, c, "svc", "register", s, "--id", "two", "--addr", "10.0.0.2:80")
+	one.await("registered")
+	two.await("registered")
+	watch.await("added one 10.0.0.1:80 up")
+	watch.await("added two 10.0.0.2:80 up")
+	c.want("one 10.0.0.1:80 up\ntwo 10.0.0.2:80 up\n", "svc", "ls", s)
+	if r := c.run("svc", "ls"); !strings.Contains(r.out, s+" 2\n") {
+		t.Errorf("svc ls: %+v", r)
+	}
+	if r := c.run("svc", "ls", s, "-o", "table"); !strings.Contains(r.out, "blue") || !strings.Contains(r.out, "WEIGHT") {
+		t.Errorf("svc ls, as a table: %+v", r)
+	}
+	var in struct {
+		ID, Version, Zone string
+		Weight            int
+		Metadata          map[string]string
+	}
+	c.json(&in, "svc", "get", s, "one")
+	if in.ID != "one" || in.Version != "v1" || in.Zone != "east" || in.Weight != 3 || in.Metadata["team"] != "x" {
+		t.Errorf("%+v", in)
+	}
+	c.wantFailure(exitFailed, "no such instance", "svc", "get", s, "three")
+	c.want("OK\n", "svc", "drain", s, "two")
+	watch.await("updated two 10.0.0.2:80 draining")
+	two.await("drained")
+	c.wantFailure(exitFailed, "no such instance", "svc", "drain", s, "three")
+	c.wantFailure(exitFailed, "10.0.0.1:80", "svc", "register", s, "--id", "one", "--addr", "10.0.0.9:80")
+	c.want("OK\n", "svc", "rm", s, "one")
+	one.await("restored")
+	one.end(syscall.SIGINT, 130)
+	watch.await("removed one")
+	two.end(syscall.SIGTERM, 143)
+	c.want("", "svc", "ls", s)
+	watch.end(syscall.SIGINT, 130)
+}
+
+// Other systems' records.
+func TestServiceRecords(t *testing.T) {
+	c := shared(t)
+	base := key(t, "svc/")
+	c.want("OK\n", "put", base+"foo/1", "http://1.2.3.4:80")
+	c.want("1 http://1.2.3.4:80 up\n", "svc", "ls", "foo", "--records", "raw", "--base", base)
+	c.want("foo 1\n", "svc", "ls", "--records", "raw", "--base", base)
+	c.want("OK\n", "put", base+"foo/2", "nonsense")
+	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.code != 0 || !strings.Contains(r.err, "foo/2") {
+		t.Errorf("a bad record: %+v", r)
+	}
+	c.wantFailure(exitFailed, "only read", "svc", "register", "foo", "--addr", "h:1", "--records", "gozero", "--base", base)
+}
+
+func TestServiceUsage(t *testing.T) {
+	c := shared(t)
+	for _, args := range [][]string{
+		{"svc", "register"}, {"svc", "register", "s"}, {"svc", "register", "s", "--addr", "nowhere"}, {"svc", "register", "s", "--addr", "h:1", "--meta", "x"},
+		{"svc", "register", "s", "--addr", "h:1", "--ttl", "0"}, {"svc", "register", "s", "--addr", "h:1", "--weight", "-1"},
+		{"svc", "ls", "a", "b"}, {"svc", "get", "s"}, {"svc", "ls", "--records", "x"}, {"svc", "drain", "s"}, {"svc", "rm"},
+		{"run", "--service", "s", "--addr", "h:1"}, {"run", "--addr", "h:1", "--", "true"}, {"run", "--service", "s", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--check", "ftp://x", "--", "true"}, {"run", "--service", "s", "--addr", "h:1", "--", "/no/such/program"},
+	} {
+		if r := c.run(args...); r.code != exitUsage {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+}
+
+// webServer is a program for TestRun: it answers on an address, with 503 first, and says
+// how it ends.
+const webServer = "FAIRLEAD_TEST_WEB"
+
+func init() {
+	addr := os.Getenv(webServer)
+	if addr == "" {
+		return
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		panic(err)
+	}
+	calls := 0
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; calls < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	end := make(chan os.Signal, 1)
+	notifyTermination(end)
+	<-end
+	os.Stdout.WriteString("the program ends in order\n")
+	os.Exit(7)
+}
+
+func TestRun(t *testing.T) {
+	c := shared(t)
+	s := strings.ReplaceAll(key(t, "web"), "/", "-")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	t.Setenv(webServer, addr)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := startCommand(t, c, "run", "--service", s, "--id", "one", "--addr", addr, "--check", "http://"+addr+"/", "--check-every", "300ms", "--drain", "100ms", "--", self)
+	b.await("registered")
+	c.want("one "+addr+" up\n", "svc", "ls", s)
+	b.end(syscall.SIGTERM, 7)
+	if out, _ := b.text(); !strings.Contains(out, "the program ends in order") {
+		t.Errorf("output %q", out)
+	}
+	c.want("", "svc", "ls", s)
+}
+
+// A program that ends by itself is deregistered at once; its status is the command's.
+func TestRunEndsByItself(t *testing.T) {
+	c := shared(t)
+	s := strings.ReplaceAll(key(t, "web"), "/", "-")
+	startCommand(t, c, "run", "--service", s, "--addr", "10.0.0.1:80", "--", "sh", "-c", "exit 5").ended(5)
+	startCommand(t, c, "run", "--service", s, "--addr", "10.0.0.1:80", "--", "sh", "-c", "kill -9 $$").ended(137)
+	b := startCommand(t, c, "run", "--service", s, "--addr", "10.0.0.1:80", "--grace", "200ms", "--drain", "50ms", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+	b.await("registered")
+	b.end(syscall.SIGTERM, 137)
+	if _, err := b.text(); !strings.Contains(err, "killed") {
+		t.Errorf("%s", err)
+	}
+	c.want("", "svc", "ls", s)
+}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+func (a *app) svcWatchCommand(records *recordFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch SERVICE",
+		Short: "Print the instances of a service and their changes until interrupted",
+		Args:  oneArg("the name of a service"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			format, _, err := records.records()
+			if err != nil {
+				return err
+			}
+			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				if err := a.reachable(ctx, c, format.Prefix(args[0])); err != nil {
+					return err
+				}
+				d := a.directory(c, format)
+				defer d.Close()
+				s, err := d.Subscribe(args[0])
+				if err != nil {
+					return usageError{err}
+				}
+				defer s.Close()
+				for stale := false; ; {
+					change, err := s.Next(ctx)
+					if ctx.Err() != nil {
+						return context.Cause(ctx)
+					}
+					if err != nil {
+						return err
+					}
+					if change.Stale != stale {
+						stale = change.Stale
+						fmt.Fprintln(a.env.Stderr, map[bool]string{true: "etcd does not answer; this is what was last known", false: "etcd answers again"}[stale])
+					}
+					if err := a.printChange(&change); err != nil {
+						return err
+					}
+				}
+			})
+		},
+	}
+}
+
+// serviceChange is a line of JSON.
+type serviceChange struct {
+	Change   string              `json:"change"`
+	Revision int64               `json:"revision"`
+	Instance *discovery.Instance `json:"instance"`
+}
+
+func (a *app) printChange(c *discovery.Change) error {
+	p := a.printer()
+	print := func(what string, list []*discovery.Instance) error {
+		for _, in := range list {
+			if p.format == formatJSON {
+				if err := p.json(serviceChange{what, c.View.Revision(), in}); err != nil {
+					return err
+				}
+				continue
+			}
+			fmt.Fprintf(p, "%s %s %s %s\n", what, visible(in.ID), visible(address(in)), state(in))
+		}
+		return nil
+	}
+	for what, list := range map[string][]*discovery.Instance{"added": c.Added, "updated": c.Updated, "removed": c.Removed} {
+		if err := print(what, list); err != nil {
+			return err
+		}
+	}
+	return p.Flush()
+}
