@@ -3,6 +3,7 @@ package surface
 import (
 	_ "github.com/fairlead-go/fairlead/clientv3" // the two packages that are compared
 	_ "go.etcd.io/etcd/client/v3"
+	"os/exec"
 
 	"os"
 	"path/filepath"
@@ -15,30 +16,29 @@ const (
 	ours     = "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// subPackages are those of the official client that exist here.
-var subPackages = []string{
-	"clientv3util",
-	"credentials",
-	"kubernetes",
-	"leasing",
-	"mirror",
-	"mock/mockserver",
-	"namespace",
-	"naming/endpoints",
-	"naming/resolver",
-	"ordering",
-	"concurrency",
-	"experimental/recipes",
-	"snapshot",
-	"yaml",
+// theirs lists the packages of the official client that programs can import.
+func theirs(t *testing.T) (list []string) {
+	t.Helper()
+	out, err := exec.Command("go", "list", official+"/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		if !strings.Contains(path+"/", "/internal/") {
+			list = append(list, path)
+		}
+	}
+	return list
 }
 
 // TestClientV3 is the promise that a program moves over by changing its imports.
-// Packages are added here as they are built.
 func TestClientV3(t *testing.T) {
-	pairs := []Pair{{official, ours}}
-	for _, sub := range subPackages {
-		pairs = append(pairs, Pair{official + "/" + sub, ours + "/" + sub})
+	var pairs []Pair
+	for _, path := range theirs(t) {
+		pairs = append(pairs, Pair{path, ours + strings.TrimPrefix(path, official)})
+	}
+	if len(pairs) < 16 {
+		t.Fatalf("only %d packages were found: %v", len(pairs), pairs)
 	}
 	found, err := Compare(".", pairs)
 	if err != nil {
