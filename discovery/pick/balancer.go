@@ -1,0 +1,265 @@
+package pick
+
+// A Balancer has nodes, which carry what is known of instances, and a set, which is what
+// picks look at. Everything of a set is made before it is published and never changes; the
+// measurements in nodes are atomics. So Pick and Done take no lock.
+//
+// Two goroutines make sets, one at a time (making): follow, when the subscription has news, and tend,
+// when Update brought some, an instance was ejected or comes back, or warms up. Each rests
+// after having made one. follow asks the subscription for more only when the set is
+// published: an instance that drains may go then.
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+const (
+	// restLeast is between two sets at least: a deployment changes many instances at once.
+	restLeast = 10 * time.Millisecond
+	// restFactor times what making a set took is rested too.
+	restFactor = 20
+)
+
+// Balancer picks instances of one service.
+type Balancer struct {
+	policy Policy
+	needs  needs
+	config config
+	epoch  time.Time
+	set    atomic.Pointer[set]
+	rnd    source
+	total  atomic.Int64 // calls under way, if needed
+	near   env
+	far    env
+	group  *worker.Group
+	poke   chan struct{} // a new set is to be made
+	sub    *discovery.Subscription
+	loaded chan struct{} // closed when it is known what there is, be it nothing
+
+	making sync.Mutex // one set at a time; taken before mu
+
+	mu      sync.Mutex
+	gen     uint64 // of lists
+	nodes   map[key]*node
+	order   []*node // the present ones, as listed
+	pending *update // not yet taken; nil: none
+	known   bool    // there was a list
+	out     int     // ejected ones among the candidates
+	cands   int     // candidates: those that take work, ready or not
+	closed  bool
+}
+
+// update is what Update was given last.
+type update struct {
+	instances []*discovery.Instance
+	ready     func(*discovery.Instance) bool
+}
+
+// New makes a balancer whose instances come from Update.
+func New(policy Policy, opts ...Option) *Balancer {
+	b := newBalancer(policy, opts)
+	b.group.Go(b.tend)
+	return b
+}
+
+// Follow makes a balancer whose instances are those of the subscription. The subscription
+// is the balancer's from then on; Close ends it. When it ends by itself, because its
+// directory was closed, the last instances are kept.
+func Follow(sub *discovery.Subscription, policy Policy, opts ...Option) *Balancer {
+	b := newBalancer(policy, opts)
+	b.sub = sub
+	b.group.Go(b.tend)
+	b.group.Go(b.follow)
+	return b
+}
+
+func newBalancer(policy Policy, opts []Option) *Balancer {
+	b := &Balancer{
+		policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(), group: worker.New(context.Background()),
+		poke: make(chan struct{}, 1), loaded: make(chan struct{}), nodes: make(map[key]*node),
+	}
+	for _, o := range opts {
+		o(b)
+	}
+	if b.config.spillAt > 0 {
+		b.needs |= needsOutstanding
+	}
+	for _, e := range []*env{&b.near, &b.far} {
+		e.rnd, e.total = &b.rnd, &b.total
+		e.turn.Store(b.rnd.uint64() >> 1)
+	}
+	b.set.Store(&set{err: &NoInstancesError{}, replaced: make(chan struct{})})
+	return b
+}
+
+// now is the time on the monotonic clock, in nanoseconds from the balancer's beginning.
+func (b *Balancer) now() int64 { return int64(time.Since(b.epoch)) }
+
+// Pick chooses an instance. The outcome of the call is to be told to done, whatever it is.
+//
+// If there is none to choose, the error is a *NoInstancesError, which is ErrNoInstances for
+// errors.Is. It comes at once; with WithWait when ctx has ended, whose error it wraps then
+// too. After Close the error is discovery.ErrClosed. The instance is shared: do not change
+// it.
+func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done, err error) {
+	s := b.set.Load()
+	if s.near == nil {
+		if s, err = b.await(ctx, s); err != nil {
+			return nil, Done{}, err
+		}
+	}
+	var now int64
+	if b.needs&needsLatency != 0 {
+		now = b.now()
+	}
+	n := s.choose(ctx, &b.rnd, now)
+	if b.needs&needsOutstanding != 0 {
+		n.outstanding.Add(1)
+	}
+	if b.needs&needsTotal != 0 {
+		b.total.Add(1)
+	}
+	return n.in.Load(), Done{b, n, now}, nil
+}
+
+// await waits for a set with instances, if so configured.
+func (b *Balancer) await(ctx context.Context, s *set) (*set, error) {
+	for s.near == nil {
+		if !b.config.wait || s.replaced == nil {
+			return nil, s.err
+		}
+		select {
+		case <-s.replaced:
+			s = b.set.Load()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", s.err, ctx.Err())
+		}
+	}
+	return s, nil
+}
+
+// Ready waits until it is known what instances there are, be it none.
+func (b *Balancer) Ready(ctx context.Context) error {
+	select {
+	case <-b.loaded:
+		return nil
+	case <-b.group.Context().Done():
+		return discovery.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Update replaces the instances, for balancers made with New. Those for which ready returns
+// false are known, with their measurements, but not picked; nil stands for all being ready.
+// It does not wait: the change is in effect within milliseconds. The slice is not changed,
+// and must not be by the caller. ready is called from a goroutine of the balancer.
+func (b *Balancer) Update(instances []*discovery.Instance, ready func(*discovery.Instance) bool) {
+	b.put(instances, ready)
+	b.wake()
+}
+
+func (b *Balancer) put(instances []*discovery.Instance, ready func(*discovery.Instance) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending = &update{instances, ready}
+}
+
+func (b *Balancer) wake() {
+	select {
+	case b.poke <- struct{}{}:
+	default:
+	}
+}
+
+// follow takes what the subscription says.
+func (b *Balancer) follow(ctx context.Context) {
+	for {
+		c, err := b.sub.Next(ctx)
+		if err != nil {
+			return // closed
+		}
+		b.put(c.View.Instances(), nil)
+		due, pause := b.remake()
+		if due != never {
+			b.wake() // tend sees to it
+		}
+		if backoff.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// tend makes sets when something is due.
+func (b *Balancer) tend(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-b.poke:
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		due, pause := b.remake()
+		if backoff.Sleep(ctx, pause) != nil {
+			return
+		}
+		timer.Reset(max(due-pause, 0))
+	}
+}
+
+// remake makes and publishes a set. It says when the next will be due and how long to rest.
+func (b *Balancer) remake() (due, pause time.Duration) {
+	b.making.Lock()
+	defer b.making.Unlock()
+	begin := time.Now()
+	b.mu.Lock()
+	u := b.pending
+	b.pending = nil
+	b.mu.Unlock()
+	var ready []bool
+	if u != nil && u.ready != nil { // asked without the lock
+		for _, in := range u.instances {
+			ready = append(ready, u.ready(in))
+		}
+	}
+	b.mu.Lock()
+	first := u != nil && !b.known
+	if u != nil {
+		b.adopt(u.instances, ready)
+	}
+	due = b.publish()
+	b.mu.Unlock()
+	if first {
+		close(b.loaded)
+	}
+	if b.config.notify != nil {
+		b.config.notify()
+	}
+	return due, max(restLeast, restFactor*time.Since(begin))
+}
+
+// Close ends the balancer and its subscription. Picks that wait end, and later ones fail.
+// What was picked may still be reported.
+func (b *Balancer) Close() {
+	b.group.Cancel()
+	if b.sub != nil {
+		b.sub.Close()
+	}
+	b.group.Stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.closed = true
+		b.replace(&set{err: discovery.ErrClosed})
+	}
+}

@@ -1,0 +1,347 @@
+package pick
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// change updates and waits until that is in effect. It needs a bubble.
+func change(b *Balancer, list []*discovery.Instance) {
+	b.Update(list, nil)
+	settle()
+}
+
+// settle lets the balancer do what is due, with its rest.
+func settle() {
+	time.Sleep(time.Second / 2)
+	synctest.Wait()
+}
+
+func failing(t testing.TB, b *Balancer, bad ...string) map[string]int {
+	t.Helper()
+	got := make(map[string]int)
+	for range 100 {
+		in, done, err := b.Pick(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[in.ID]++
+		if slices.Contains(bad, in.ID) {
+			done.ReportErr(errors.New("refused"))
+		} else {
+			done.ReportErr(nil)
+		}
+	}
+	settle()
+	return got
+}
+
+func TestEjection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := loaded(t, RoundRobin(), instances(4, 1))
+		failing(t, b, "i-0001")
+		if got := failing(t, b, "i-0001"); got["i-0001"] != 0 || len(got) != 3 {
+			t.Errorf("it is still picked: %v", got)
+		}
+		if s := b.Statuses()[1]; !s.Ejected {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(DefaultBase)
+		settle()
+		// Back: it is tried, and out at the first failure, for twice as long.
+		if got := failing(t, b, "i-0001"); got["i-0001"] == 0 {
+			t.Errorf("it did not come back: %v", got)
+		}
+		time.Sleep(DefaultBase)
+		settle()
+		if got := failing(t, b); got["i-0001"] != 0 {
+			t.Errorf("it came back too soon: %v", got)
+		}
+		time.Sleep(DefaultBase)
+		settle()
+		if got := failing(t, b); got["i-0001"] != 25 {
+			t.Errorf("it did not come back: %v", got)
+		}
+		// It works: a few failures that are not in a row do no harm.
+		for range 100 {
+			in, done, _ := b.Pick(t.Context())
+			if in.ID == "i-0001" && len(b.poke) == 0 {
+				done.Report(Failure)
+				_, done, _ = b.Pick(t.Context())
+				done.Report(Ignored)
+				for range 4 {
+					_, done, _ = b.Pick(t.Context())
+					done.Report(Success)
+				}
+				continue
+			}
+			done.Report(Success)
+		}
+		settle()
+		if s := b.Statuses()[1]; s.Ejected {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestEjectionLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := []string{"i-0000", "i-0001", "i-0002", "i-0003"}
+		b := loaded(t, RoundRobin(), instances(4, 1))
+		for range 5 {
+			failing(t, b, all...)
+		}
+		if got := failing(t, b, all...); len(got) != 2 {
+			t.Errorf("all fail, and these are picked: %v", got)
+		}
+		one := loaded(t, RoundRobin(), instances(1, 1))
+		failing(t, one, all...)
+		if got := failing(t, one, all...); len(got) != 1 {
+			t.Errorf("%v", got)
+		}
+		off := loaded(t, RoundRobin(), instances(4, 1), WithoutEjection())
+		failing(t, off, all...)
+		if got := failing(t, off, all...); len(got) != 4 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// Those that are there at first are warm; one that comes later gets more and more.
+func TestWarmUp(t *testing.T) {
+	for _, p := range policies {
+		t.Run(p.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				list := instances(10, 1)
+				b := loaded(t, p.policy, list[:9], WithWarmUp(time.Minute))
+				if s := b.Statuses()[0]; s.Share != 1 {
+					t.Errorf("%+v", s)
+				}
+				change(b, list)
+				picked := func() int {
+					var held []Done // all under way together, as P2C and LeastOutstanding need
+					n := 0
+					for range 1000 {
+						in, done, err := b.Pick(t.Context())
+						if err != nil {
+							t.Fatal(err)
+						}
+						if in.ID == "i-0009" {
+							n++
+						}
+						held = append(held, done)
+					}
+					for _, d := range held {
+						d.Report(Ignored)
+					}
+					return n
+				}
+				cold := picked()
+				time.Sleep(30 * time.Second)
+				half := picked()
+				time.Sleep(time.Minute)
+				warm := picked()
+				if cold == 0 || cold > 35 || half < cold || half > 85 || warm < half || warm < 60 {
+					t.Errorf("of 1000 calls: %d at first, %d after half the time, %d in the end", cold, half, warm)
+				}
+			})
+		})
+	}
+}
+
+func TestDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := instances(3, 1)
+		b := loaded(t, LeastOutstanding(), list)
+		_, held, _ := b.Pick(t.Context())
+		gone := *list[1]
+		gone.State = discovery.Draining
+		change(b, []*discovery.Instance{list[0], &gone, list[2]})
+		if got := counts(t, b, 100); got["i-0001"] != 0 {
+			t.Errorf("%v", got)
+		}
+		held.Report(Success)
+		change(b, []*discovery.Instance{&gone})
+		_, _, err := b.Pick(t.Context())
+		var none *NoInstancesError
+		if !errors.As(err, &none) || !errors.Is(err, ErrNoInstances) || none.Registered != 1 || none.Draining != 1 {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(P2C())
+		defer b.Close()
+		_, done, err := b.Pick(t.Context())
+		if !errors.Is(err, ErrNoInstances) || err.(*NoInstancesError).Known {
+			t.Errorf("%v", err)
+		}
+		done.Report(Failure) // does nothing
+		change(b, nil)
+		if _, _, err := b.Pick(t.Context()); !errors.Is(err, ErrNoInstances) || !err.(*NoInstancesError).Known {
+			t.Errorf("%v", err)
+		}
+		w := New(P2C(), WithWait())
+		defer w.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := w.Pick(ctx); !errors.Is(err, ErrNoInstances) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		var waiting sync.WaitGroup
+		for range 10 {
+			waiting.Go(func() {
+				if in, _, err := w.Pick(t.Context()); err != nil || in.ID != "i-0000" {
+					t.Errorf("%v, %v", in, err)
+				}
+			})
+		}
+		settle()
+		change(w, nil) // still none
+		change(w, instances(1, 1))
+		waiting.Wait()
+		if err := w.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		change(w, nil)
+		waiting.Go(func() {
+			if _, _, err := w.Pick(t.Context()); err != discovery.ErrClosed {
+				t.Errorf("%v", err)
+			}
+		})
+		settle()
+		w.Close()
+		waiting.Wait()
+	})
+}
+
+func TestZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := instances(30, 1) // ten in each zone
+		ready := 10
+		b := loaded(t, Random(), nil, WithZone("a"))
+		own := func() int {
+			n := 0
+			b.Update(list, func(in *discovery.Instance) bool {
+				if in.Zone == "a" {
+					n++
+					return n <= ready
+				}
+				return true
+			})
+			settle()
+			got := 0
+			for range 1000 {
+				in, _, err := b.Pick(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if in.Zone == "a" {
+					got++
+				}
+			}
+			return got
+		}
+		for _, c := range []struct{ ready, least, most int }{{10, 1000, 1000}, {8, 1000, 1000}, {4, 500, 650}, {1, 90, 200}, {0, 0, 0}} {
+			ready = c.ready
+			if n := own(); n < c.least || n > c.most {
+				t.Errorf("with %d of 10 ready, %d of 1000 calls stay", c.ready, n)
+			}
+		}
+		full := loaded(t, RoundRobin(), list, WithZone("a"), WithSpillOver(2))
+		near := 0
+		for range 40 { // all under way: 20 fit
+			in, _, err := full.Pick(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in.Zone == "a" {
+				near++
+			}
+		}
+		if near != 20 {
+			t.Errorf("%d of 40 calls stay, 20 fit", near)
+		}
+	})
+}
+
+func TestSubset(t *testing.T) {
+	list := instances(100, 1)
+	used := make(map[string]int)
+	for client := range 100 {
+		name := string(rune('A' + client))
+		mine := Subset(list, name, 10)
+		if len(mine) != 10 || !slices.Equal(mine, Subset(list, name, 10)) {
+			t.Fatalf("%v", mine)
+		}
+		less := Subset(slices.DeleteFunc(slices.Clone(list), func(in *discovery.Instance) bool { return in == mine[3] }), name, 10)
+		changed := 0
+		for _, in := range less {
+			if !slices.Contains(mine, in) {
+				changed++
+			}
+		}
+		if changed != 1 {
+			t.Errorf("%d have changed, since one went", changed)
+		}
+		for _, in := range mine {
+			used[in.ID]++
+		}
+	}
+	if most := slices.Max(slices.Collect(maps.Values(used))); most > 25 || len(used) < 95 {
+		t.Errorf("%d instances are used, one of them by %d of 100 clients", len(used), most)
+	}
+	if len(Subset(list, "x", 0)) != 100 || len(Subset(list, "x", 1000)) != 100 {
+		t.Error("not all")
+	}
+	b := loaded(t, RoundRobin(), list, WithSubset("x", 7))
+	if got := counts(t, b, 70); len(got) != 7 {
+		t.Errorf("%v", got)
+	}
+	z := loaded(t, RoundRobin(), list, WithSubset("x", 7), WithZone("b"))
+	for id := range counts(t, z, 70) {
+		if in := list[slices.IndexFunc(list, func(in *discovery.Instance) bool { return in.ID == id })]; in.Zone != "b" {
+			t.Errorf("%+v", in)
+		}
+	}
+}
+
+// Picks go on while everything changes.
+func TestConcurrent(t *testing.T) {
+	for _, p := range policies {
+		list := thousand()
+		b := loaded(t, p.policy, list, WithZone("a"), WithSpillOver(3), WithWarmUp(50*time.Millisecond))
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					in, done, err := b.Pick(ctx)
+					if err != nil || in == nil {
+						t.Errorf("%v, %v", in, err)
+						return
+					}
+					done.Report(Outcome((n + i) % 3))
+				}
+			})
+		}
+		for n := 1; ctx.Err() == nil; n++ {
+			b.Update(list[:1+n*37%len(list)], nil)
+			b.Statuses()
+		}
+		all.Wait()
+		clienttest.Await(t, "no call is under way", func() bool { return b.total.Load() == 0 })
+	}
+}

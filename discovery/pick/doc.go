@@ -1,0 +1,40 @@
+// Package pick chooses the instance of a service that gets the next call.
+//
+//	b := pick.Follow(subscription, pick.P2C())
+//	defer b.Close()
+//	in, done, err := b.Pick(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	err = call(in.Addresses[0])
+//	done.ReportErr(err)
+//
+// # Policies
+//
+//   - RoundRobin: one after the other, whatever their weights.
+//   - Random: at random, in proportion to weights.
+//   - Weighted: in turn, in proportion to weights, each one's turns spread out.
+//   - P2C: the cheaper of two drawn at random, by latency, calls under way and weight.
+//   - LeastOutstanding: the fewest calls under way for its weight, among a few.
+//   - Hash: calls with the same key (WithKey) to the same instance, unless that has more
+//     than its share of the calls under way.
+//
+// # Which instances are chosen from
+//
+// Those of the view, without the ones that drain. WithSubset takes a few of them, other
+// ones in each client; WithZone prefers those nearby. One that fails several calls in a
+// row is ejected for a while (WithEjection, on by default), and one that appears later
+// than the first gets its full share only after a while with WithWarmUp.
+//
+// # Cost
+//
+// A pick takes no lock, allocates nothing and, for any policy, costs the same for three
+// instances and for thousands. What a pick looks at is built anew when something changes,
+// once in 10 ms at most, and for no more than a twentieth of the time of one processor.
+//
+// # Concurrency
+//
+// All methods are safe for concurrent use. Each Done that Pick returned is reported once.
+// With WithSeed, picks of one goroutine are the same in each run. Time is the runtime's, so
+// tests may use testing/synctest.
+package pick

@@ -1,0 +1,84 @@
+package pick
+
+import "time"
+
+// Ejection says when instances are left out because calls to them fail. Zero fields stand
+// for the defaults.
+type Ejection struct {
+	// Failures in a row after which an instance is ejected; DefaultFailures.
+	Failures int
+	// Base is how long it is out the first time, DefaultBase. Each time that follows soon
+	// doubles it, up to Max, DefaultMax.
+	Base, Max time.Duration
+	// Share of the instances that may be out at a time, DefaultShare; but one may always be,
+	// and the last one never.
+	Share float64
+}
+
+const (
+	// DefaultFailures is more than a few calls that meet a restart, and not many more.
+	DefaultFailures = 5
+	// DefaultBase is a restart.
+	DefaultBase = 10 * time.Second
+	// DefaultMax bounds how long an instance that works again stays unused.
+	DefaultMax = 5 * time.Minute
+	// DefaultShare: when more than half of the instances fail, it is rather what all of
+	// them depend on, or the caller, and the rest would be overrun.
+	DefaultShare = 0.5
+)
+
+func (e Ejection) orDefaults() Ejection {
+	if e.Failures <= 0 {
+		e.Failures = DefaultFailures
+	}
+	if e.Base <= 0 {
+		e.Base = DefaultBase
+	}
+	if e.Max <= 0 {
+		e.Max = DefaultMax
+	}
+	if e.Share <= 0 {
+		e.Share = DefaultShare
+	}
+	return e
+}
+
+// failed counts a failed call. The lock is taken once in Failures failures.
+func (b *Balancer) failed(n *node) {
+	if b.config.eject && n.fails.Add(1)%int32(b.config.ejection.Failures) == 0 {
+		b.eject(n)
+	}
+}
+
+func (b *Balancer) eject(n *node) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := &b.config.ejection
+	limit := min(max(int(e.Share*float64(b.cands)), 1), b.cands-1)
+	if n.ejected || n.gen != b.gen || b.out >= limit {
+		return // out already, gone, or one of too many: it may be next
+	}
+	now := b.now()
+	if n.out > 0 && time.Duration(now-n.back) < n.out {
+		n.out = min(2*n.out, e.Max)
+	} else { // it has worked for as long as it was out
+		n.out = min(e.Base, e.Max)
+	}
+	n.ejected, n.until = true, now+int64(n.out)
+	b.out++
+	b.wake()
+}
+
+// pardon lets an ejected node back when its time has come, and says how long that is off.
+// The first call that fails then ejects it again; the first that does not clears it.
+func (b *Balancer) pardon(n *node, now int64) time.Duration {
+	if !n.ejected {
+		return never
+	}
+	if now < n.until {
+		return time.Duration(n.until - now)
+	}
+	n.ejected, n.back = false, now
+	n.fails.Store(int32(b.config.ejection.Failures) - 1)
+	return never
+}

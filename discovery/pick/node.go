@@ -1,0 +1,156 @@
+package pick
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+const (
+	// latencyTau is how long a latency counts: a pause for garbage collection is smoothed
+	// out, a slower machine noticed within a few seconds.
+	latencyTau = 5 * time.Second
+	// failureLatency is what a failed call counts as, at least: an instance that fails at
+	// once would look fast, and draw all calls.
+	failureLatency = time.Second
+	// maxLatency bounds what a call counts as. A stream that was open for an hour says
+	// little about the next call.
+	maxLatency = 10 * time.Second
+)
+
+// node is an instance with what is known of it. It stays the same one as long as the
+// instance has its id and address, from set to set.
+type node struct {
+	in          atomic.Pointer[discovery.Instance]
+	weight      atomic.Uint64 // float64: the instance's, less while it is new
+	outstanding atomic.Int64  // calls under way; kept if needed
+	latency     atomic.Uint64 // float64, nanoseconds; 0: not known
+	sampled     atomic.Int64  // when latency was changed last
+	fails       atomic.Int32  // calls that failed since the last that did not
+
+	// Guarded by Balancer.mu.
+	gen     uint64  // of the list that had it last
+	ready   bool    // may be picked as far as whoever gave the list knows
+	base    float64 // the instance's weight
+	warm    float64 // the part of it that it gets, up to 1
+	born    int64   // when it appeared; -1: has warmed up
+	ejected bool
+	until   int64         // when it comes back, if ejected
+	back    int64         // when it came back last
+	out     time.Duration // for how long it was out, or is
+}
+
+// key distinguishes nodes. An instance that has moved is another one.
+type key struct{ id, addr string }
+
+func keyOf(in *discovery.Instance) key {
+	k := key{id: in.ID}
+	if len(in.Addresses) > 0 {
+		k.addr = in.Addresses[0]
+	}
+	return k
+}
+
+func (n *node) load() float64 { return float64(max(n.outstanding.Load(), 0)) }
+
+func (n *node) share() float64 { return math.Float64frombits(n.weight.Load()) }
+
+// estimate is the latency to expect, in nanoseconds, and 0 if none is known. It sinks while
+// there are no calls, so that one that was slow is tried again.
+func (n *node) estimate(now int64) float64 {
+	l := math.Float64frombits(n.latency.Load())
+	if idle := now - n.sampled.Load(); idle > 0 {
+		l /= 1 + float64(idle)/float64(latencyTau)
+	}
+	return l
+}
+
+// sample takes a latency into an average over time, in which the past counts for less the
+// longer ago it was; 1/(1+x) stands for exp(-x), which is slow, and the same for the many
+// short steps. Two at once may lose one, which does no harm.
+func (n *node) sample(now int64, l time.Duration, failed bool) {
+	if failed {
+		l = max(l, failureLatency)
+	}
+	x := float64(min(max(l, 1), maxLatency))
+	old := n.latency.Load()
+	if was := math.Float64frombits(old); was > 0 {
+		x += (was - x) / (1 + float64(max(now-n.sampled.Load(), 0))/float64(latencyTau))
+	}
+	if n.latency.CompareAndSwap(old, math.Float64bits(x)) {
+		n.sampled.Store(now)
+	}
+}
+
+// Outcome is what became of a call.
+type Outcome uint8
+
+const (
+	// Success: the instance did what it is for, which may be to answer with an error.
+	Success Outcome = iota
+	// Failure: the instance could not be reached, or cannot do its work.
+	Failure
+	// Ignored: it says nothing about the instance; the caller gave up, say.
+	Ignored
+)
+
+// Done is how the outcome of a call is told. It is a value; the zero Done does nothing.
+// Either Report is called, once, or Answered and then Release, once each.
+type Done struct {
+	b     *Balancer
+	n     *node
+	began int64
+}
+
+// Report says that the call has ended.
+func (d Done) Report(o Outcome) {
+	d.Answered(o)
+	d.Release()
+}
+
+// ReportErr is Report for a call that returned an error: Success for nil, Ignored for
+// context.Canceled, Failure for all others.
+func (d Done) ReportErr(err error) {
+	switch {
+	case err == nil:
+		d.Report(Success)
+	case errors.Is(err, context.Canceled):
+		d.Report(Ignored)
+	default:
+		d.Report(Failure)
+	}
+}
+
+// Answered says how long the instance took to answer and what came of it, while the call
+// still goes on: the rest of an answer is read, say.
+func (d Done) Answered(o Outcome) {
+	if d.b == nil || o == Ignored {
+		return
+	}
+	if d.b.needs&needsLatency != 0 {
+		now := d.b.now()
+		d.n.sample(now, time.Duration(now-d.began), o == Failure)
+	}
+	if o == Failure {
+		d.b.failed(d.n)
+	} else if d.n.fails.Load() != 0 {
+		d.n.fails.Store(0)
+	}
+}
+
+// Release says that the call no longer occupies the instance.
+func (d Done) Release() {
+	if d.b == nil {
+		return
+	}
+	if d.b.needs&needsOutstanding != 0 {
+		d.n.outstanding.Add(-1)
+	}
+	if d.b.needs&needsTotal != 0 {
+		d.b.total.Add(-1)
+	}
+}

@@ -1,0 +1,71 @@
+package pick
+
+import "time"
+
+// Option changes a Balancer.
+type Option func(*Balancer)
+
+type config struct {
+	wait     bool
+	notify   func()
+	warmUp   time.Duration
+	ejection Ejection
+	eject    bool
+	zone     string // empty: all are near
+	spillAt  int64
+	client   string // chooses the subset
+	size     int    // of a subset; 0: all
+}
+
+func defaults() config {
+	return config{eject: true, ejection: Ejection{}.orDefaults()}
+}
+
+// WithWait makes Pick wait for an instance, until its context ends, where it would fail
+// with ErrNoInstances.
+func WithWait() Option { return func(b *Balancer) { b.config.wait = true } }
+
+// WithNotify has f called whenever picks have something new to look at. It is called from
+// goroutines of the balancer, must return soon and not close the balancer.
+func WithNotify(f func()) Option { return func(b *Balancer) { b.config.notify = f } }
+
+// WithSeed makes random choices the same in each run, as far as goroutines are scheduled
+// alike.
+func WithSeed(seed uint64) Option {
+	return func(b *Balancer) {
+		b.rnd.seeded = true
+		b.rnd.state.Store(seed)
+	}
+}
+
+// WithWarmUp gives instances that appear after the first ones little at first, a tenth of
+// their share, and all of it after d: caches fill and code is compiled meanwhile. It is off
+// by default.
+func WithWarmUp(d time.Duration) Option { return func(b *Balancer) { b.config.warmUp = d } }
+
+// WithEjection sets when failing instances are left out.
+func WithEjection(e Ejection) Option {
+	return func(b *Balancer) { b.config.eject, b.config.ejection = true, e.orDefaults() }
+}
+
+// WithoutEjection leaves no instance out, whatever is reported.
+func WithoutEjection() Option { return func(b *Balancer) { b.config.eject = false } }
+
+// WithZone prefers instances of a zone: calls leave it only for those which its instances
+// cannot take. That is judged by their weights: while at least DefaultHealthy of what is
+// registered in the zone can be picked, all calls stay; below, the part of the calls that
+// is missing goes to the instances of other zones. If there is none in the zone, all go
+// there.
+func WithZone(zone string) Option { return func(b *Balancer) { b.config.zone = zone } }
+
+// WithSpillOver lets calls leave the zone also when the instance that was picked has that
+// many calls of this client under way, if one elsewhere has less.
+func WithSpillOver(outstanding int) Option {
+	return func(b *Balancer) { b.config.spillAt = int64(max(outstanding, 0)) }
+}
+
+// WithSubset picks from a subset of the instances only, see Subset. With WithZone that
+// many are taken of the zone, and that many of all others.
+func WithSubset(client string, size int) Option {
+	return func(b *Balancer) { b.config.client, b.config.size = client, max(size, 0) }
+}

@@ -1,0 +1,227 @@
+package pick
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// counts picks n times, each reported as a success at once.
+func counts(t testing.TB, b *Balancer, n int) map[string]int {
+	t.Helper()
+	got := make(map[string]int)
+	for range n {
+		in, done, err := b.Pick(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done.Report(Success)
+		got[in.ID]++
+	}
+	return got
+}
+
+// weights are instances with these.
+func weights(list ...int) []*discovery.Instance {
+	all := instances(len(list), 1)
+	for i, w := range list {
+		all[i].Weight = w
+	}
+	return all
+}
+
+func TestShares(t *testing.T) {
+	const n = 42_000
+	odd := []int{1, 2, 4, 7, 0, 100, 65535, 3}
+	for _, p := range policies {
+		for name, list := range map[string][]int{"one": {5}, "equal": {3, 3, 3}, "few": {5, 1, 1}, "odd": odd} {
+			t.Run(p.name+"/"+name, func(t *testing.T) {
+				all := weights(list...)
+				sum := 0
+				for _, in := range all {
+					sum += in.EffectiveWeight()
+				}
+				got := counts(t, loaded(t, p.policy, all), n)
+				for _, in := range all {
+					want := float64(in.EffectiveWeight()) / float64(sum) * n
+					margin := 0.0
+					switch p.name {
+					case "RoundRobin":
+						want = n / float64(len(all))
+						margin = 1
+					case "Weighted":
+						margin = 2
+						if name == "odd" {
+							margin = n / 4096. * float64(len(all))
+						}
+					case "Random":
+						margin = 6 * math.Sqrt(want+1)
+					case "Hash":
+						margin = 0.6*want + n/64.
+					default: // for one call at a time weight decides alone: P2C and the least loaded
+						continue
+					}
+					if d := math.Abs(float64(got[in.ID]) - want); d > margin {
+						t.Errorf("%s of weight %d was picked %d times, not %.0f", in.ID, in.Weight, got[in.ID], want)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestSeeded(t *testing.T) {
+	for _, p := range policies {
+		run := func() (ids []string) {
+			b := loaded(t, p.policy, thousand(), WithSeed(7), WithZone("a"), WithSpillOver(1))
+			b.near.turn.Store(0)
+			for range 200 {
+				in, _, err := b.Pick(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, in.ID)
+			}
+			return ids
+		}
+		if a, b := run(), run(); !slices.Equal(a, b) {
+			t.Errorf("%s: two runs with one seed differ", p.name)
+		}
+	}
+}
+
+// No instance gets a run of calls longer than its weight makes necessary.
+func TestSmooth(t *testing.T) {
+	b := loaded(t, Weighted(), weights(5, 1, 1))
+	last, run, longest := "", 0, 0
+	for range 700 {
+		in, _, _ := b.Pick(context.Background())
+		if in.ID != last {
+			last, run = in.ID, 0
+		}
+		run++
+		longest = max(longest, run)
+	}
+	if longest > 4 { // nginx's algorithm has four
+		t.Errorf("%d calls in a row", longest)
+	}
+}
+
+// The slow one and the failing one get less; how much, queueing decides.
+func TestP2C(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := loaded(t, P2C(), instances(10, 1), WithoutEjection())
+		got := make(map[string]int)
+		for range 20_000 {
+			in, done, err := b.Pick(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[in.ID]++
+			latency, outcome := time.Millisecond, Success
+			switch in.ID {
+			case "i-0003":
+				latency = 20 * time.Millisecond
+			case "i-0007":
+				latency, outcome = 0, Failure
+			}
+			go func() { time.Sleep(latency); done.Report(outcome) }()
+			time.Sleep(200 * time.Microsecond)
+		}
+		time.Sleep(time.Second)
+		for id, n := range got {
+			bad := id == "i-0003" || id == "i-0007"
+			if bad && n > 500 || !bad && (n < 1500 || n > 4000) {
+				t.Errorf("%s got %d calls", id, n)
+			}
+		}
+		for _, s := range b.Statuses() {
+			if s.Outstanding != 0 || s.Latency == 0 {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
+}
+
+func TestLeastOutstanding(t *testing.T) {
+	b := loaded(t, LeastOutstanding(), weights(10, 10, 20))
+	held := make(map[string]int)
+	for range 40 { // none is finished
+		in, _, err := b.Pick(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held[in.ID]++
+	}
+	if held["i-0000"] != 10 || held["i-0001"] != 10 || held["i-0002"] != 20 {
+		t.Errorf("%v", held)
+	}
+	b = loaded(t, LeastOutstanding(), instances(100, 1))
+	most := 0
+	held = make(map[string]int)
+	for range 1000 {
+		in, _, _ := b.Pick(t.Context())
+		held[in.ID]++
+		most = max(most, held[in.ID])
+	}
+	if most > 13 || len(held) != 100 {
+		t.Errorf("one of %d has %d calls, 10 being its share", len(held), most)
+	}
+}
+
+// When one goes, only its keys move; when it is back, they are as before.
+func TestHashMoves(t *testing.T) {
+	list := instances(50, 5)
+	where := func(b *Balancer) map[string]string {
+		m := make(map[string]string)
+		for i := range 5000 {
+			k := fmt.Sprint("user ", i)
+			in, done, err := b.Pick(WithKey(t.Context(), k))
+			if err != nil {
+				t.Fatal(err)
+			}
+			done.Report(Success)
+			m[k] = in.ID
+		}
+		return m
+	}
+	before := where(loaded(t, Hash(), list))
+	after := where(loaded(t, Hash(), slices.Delete(slices.Clone(list), 20, 21), WithSeed(99)))
+	moved := 0
+	for k, id := range before {
+		if after[k] != id {
+			moved++
+			if id != list[20].ID {
+				t.Errorf("%s moved from %s to %s", k, id, after[k])
+			}
+		}
+	}
+	if moved == 0 || moved > 500 {
+		t.Errorf("%d keys moved", moved)
+	}
+}
+
+// A key that everybody wants occupies no instance with much more than its share.
+func TestHashBound(t *testing.T) {
+	b := loaded(t, Hash(), instances(20, 1))
+	ctx := WithKey(t.Context(), "hot")
+	held := make(map[string]int)
+	for range 400 {
+		in, _, err := b.Pick(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held[in.ID]++
+	}
+	for id, n := range held {
+		if n > 26 { // 400/20 by 1.25, rounded up
+			t.Errorf("%s has %d calls", id, n)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package pick
+
+import "context"
+
+// Random picks at random, in proportion to weights.
+func Random() Policy { return random{} }
+
+type random struct{}
+
+func (random) needs() needs { return 0 }
+
+// build makes a table from which a weighted choice takes one draw: each column is shared by
+// its own node and one other at most (Vose, "A Linear Algorithm for Generating Random
+// Numbers with a Given Distribution", 1991).
+func (random) build(nodes []*node, e *env) chooser {
+	var sum float64
+	for _, n := range nodes {
+		sum += n.share()
+	}
+	t := &aliases{rnd: e.rnd, columns: make([]column, len(nodes))}
+	fill := make([]float64, len(nodes)) // of the column, 1 being just right
+	var small, large []int
+	for i, n := range nodes {
+		t.columns[i] = column{own: n, other: n, cut: 1 << 32}
+		if fill[i] = n.share() * float64(len(nodes)) / sum; fill[i] < 1 {
+			small = append(small, i)
+		} else {
+			large = append(large, i)
+		}
+	}
+	for len(small) > 0 && len(large) > 0 {
+		s, l := small[len(small)-1], large[len(large)-1]
+		small = small[:len(small)-1]
+		t.columns[s].other, t.columns[s].cut = nodes[l], uint64(fill[s]*(1<<32))
+		if fill[l] -= 1 - fill[s]; fill[l] < 1 {
+			large = large[:len(large)-1]
+			small = append(small, l)
+		}
+	}
+	return t // what is left in either list is 1 but for rounding
+}
+
+type column struct {
+	own, other *node
+	cut        uint64 // own's part, of 2^32
+}
+
+type aliases struct {
+	rnd     *source
+	columns []column
+}
+
+func (t *aliases) choose(context.Context, int64) *node {
+	draw := t.rnd.uint64()
+	c := &t.columns[below(uint32(draw>>32), len(t.columns))]
+	if draw&(1<<32-1) < c.cut {
+		return c.own
+	}
+	return c.other
+}

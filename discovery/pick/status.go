@@ -1,0 +1,33 @@
+package pick
+
+import (
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// Status is what a balancer knows of an instance.
+type Status struct {
+	Instance    *discovery.Instance
+	Ready       bool          // as Update said
+	Ejected     bool          // left out since calls failed
+	Share       float64       // of its weight that it gets now; below 1 while it warms up
+	Outstanding int           // calls under way, if the policy counts them
+	Latency     time.Duration // to expect, 0 if the policy does not measure it or nothing is known
+}
+
+// Statuses are those of all instances in the order in which they were listed, draining
+// ones included.
+func (b *Balancer) Statuses() []Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	list := make([]Status, 0, len(b.order))
+	for _, n := range b.order {
+		list = append(list, Status{
+			Instance: n.in.Load(), Ready: n.ready, Ejected: n.ejected, Share: n.warm,
+			Outstanding: int(n.load()), Latency: time.Duration(n.estimate(now)),
+		})
+	}
+	return list
+}
