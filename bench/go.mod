@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/fairlead-go/fairlead v0.0.0
+	github.com/go-kit/log v0.2.0
 	go.etcd.io/etcd/api/v3 v3.7.3
 	go.etcd.io/etcd/client/v3 v3.7.3
 	go.uber.org/zap v1.28.0
@@ -12,8 +13,16 @@ require (
 )
 
 require (
+	github.com/go-logfmt/logfmt v0.5.1 // indirect
+	github.com/tidwall/btree v1.8.2 // indirect
+	golang.org/x/time v0.16.0 // indirect
+)
+
+require (
 	github.com/coreos/go-semver v0.3.1 // indirect
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
+	github.com/fairlead-go/fairlead/gokit v0.0.0
+	github.com/go-kit/kit v0.13.0
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect
 	go.etcd.io/etcd/client/pkg/v3 v3.7.3 // indirect
@@ -23,9 +32,12 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
+	google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1
 	google.golang.org/genproto/googleapis/api v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace github.com/fairlead-go/fairlead => ../
+
+replace github.com/fairlead-go/fairlead/gokit => ../gokit

@@ -1,14 +1,14 @@
 package surface
 
 import (
-	_ "github.com/fairlead-go/fairlead/clientv3" // the two packages that are compared
-	_ "go.etcd.io/etcd/client/v3"
-	"os/exec"
-
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	_ "github.com/fairlead-go/fairlead/clientv3" // the two packages that are compared
+	_ "go.etcd.io/etcd/client/v3"
 )
 
 const (

@@ -1,0 +1,6 @@
+//go:build never
+
+package main
+
+// Keeps a current genproto among the requirements; see gokit/genproto.go.
+import _ "google.golang.org/genproto/googleapis/type/color"
