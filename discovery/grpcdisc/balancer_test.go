@@ -1,0 +1,229 @@
+package grpcdisc_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/grpcdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+var names = []string{
+	grpcdisc.RoundRobin, grpcdisc.Random, grpcdisc.Weighted, grpcdisc.P2C, grpcdisc.LeastOutstanding, grpcdisc.Hash,
+}
+
+func TestBalancers(t *testing.T) {
+	c := clienttest.Shared(t)
+	r, d := registrar(t, c), directory(t, c)
+	var servers []*server
+	for i := range 3 {
+		servers = append(servers, serve(t))
+		register(t, r, fmt.Sprint(i), servers[i])
+	}
+	service := t.Name()
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			cc, err := grpc.NewClient("etcd:///"+service, grpc.WithResolvers(grpcdisc.NewBuilder(d)),
+				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(lb(name, "")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cc.Close()
+			awaitSpread(t, cc, servers...)
+			got := spread(t, cc, 300)
+			if name == grpcdisc.RoundRobin || name == grpcdisc.Weighted {
+				for _, s := range servers {
+					if got[s.addr] != 100 {
+						t.Errorf("%v", got)
+					}
+				}
+			}
+			if name == grpcdisc.Hash {
+				ctx := pick.WithKey(within(t), "me")
+				first, err := call(ctx, cc)
+				for range 20 {
+					if addr, err2 := call(ctx, cc); addr != first || err != nil || err2 != nil {
+						t.Fatalf("%v, %v, first %v, %v", addr, err2, first, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A change of the weight changes the share, not the connection.
+func TestWeights(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	one, two := serve(t), serve(t)
+	register(t, r, "1", one)
+	g := register(t, r, "2", two)
+	cc := connect(t, directory(t, c), lb(grpcdisc.Weighted, ""))
+	awaitSpread(t, cc, one, two)
+	if err := g.Update(within(t), func(in *discovery.Instance) { in.Weight = 3 * discovery.DefaultWeight }); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "the new weight is known", func() bool { return spread(t, cc, 40)[two.addr] == 30 })
+	if n := two.accepted.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// What drains gets nothing new from then on, and finishes what it has.
+func TestDraining(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	one, two := serve(t), serve(t)
+	a := register(t, r, "1", one)
+	register(t, r, "2", two)
+	cc := connect(t, directory(t, c, discovery.WithAnnounce("me")), lb(grpcdisc.RoundRobin, ""))
+	awaitSpread(t, cc, one, two)
+	slow := make(chan error, 2)
+	for range 2 { // one of them gets to the first server
+		go func() {
+			_, err := healthpb.NewHealthClient(cc).Check(within(t), &healthpb.HealthCheckRequest{Service: "hold"})
+			slow <- err
+		}()
+	}
+	clienttest.Receive(t, "the slow call", one.held)
+	if err := a.Drain(within(t), clienttest.Long); err != nil {
+		t.Fatal(err)
+	}
+	before := one.calls.Load()
+	if got := spread(t, cc, 50); got[two.addr] != 50 {
+		t.Errorf("%v", got)
+	}
+	if one.calls.Load() != before {
+		t.Error("it got calls")
+	}
+	close(one.hold)
+	close(two.hold)
+	for range 2 {
+		if err := clienttest.Receive(t, "the slow call", slow); err != nil {
+			t.Errorf("a call under way: %v", err)
+		}
+	}
+}
+
+// One that answers with Unavailable is left out after a few calls; one that is killed at
+// once.
+func TestFailing(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	servers := []*server{serve(t), serve(t), serve(t)}
+	for i, s := range servers {
+		register(t, r, fmt.Sprint(i), s)
+	}
+	cc := connect(t, directory(t, c), lb(grpcdisc.RoundRobin, `"ejection":{"failures":3,"base":"1s"}`))
+	awaitSpread(t, cc, servers...)
+	servers[1].fails.Store(true)
+	ctx := within(t)
+	failed := 0
+	for range 300 {
+		switch _, err := call(ctx, cc); status.Code(err) {
+		case codes.OK:
+		case codes.Unavailable:
+			failed++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if failed < 3 || failed > 50 { // the machine may be slow to take it out
+		t.Errorf("%d of 300 calls have failed", failed)
+	}
+	servers[1].fails.Store(false)
+	awaitSpread(t, cc, servers...)
+	servers[0].grpc.Stop()
+	awaitSpread(t, cc, servers[1:]...)
+}
+
+func TestZoneAndSubset(t *testing.T) {
+	c := clienttest.Shared(t)
+	r, d := registrar(t, c), directory(t, c)
+	in := func(zone string) func(*discovery.Instance) {
+		return func(in *discovery.Instance) { in.Zone = zone }
+	}
+	var east, west []*server
+	for i := range 4 {
+		east, west = append(east, serve(t)), append(west, serve(t))
+		register(t, r, fmt.Sprint("east", i), east[i], in("east"))
+		register(t, r, fmt.Sprint("west", i), west[i], in("west"))
+	}
+	config := `"zone":"east","subset":2,"client":"me","warmUp":"1s","spillOver":100`
+	cc := connect(t, d, lb(grpcdisc.LeastOutstanding, config))
+	var got map[string]int
+	clienttest.Await(t, "two of the zone are called", func() bool {
+		got = spread(t, cc, 40)
+		n := 0
+		for _, s := range east {
+			if got[s.addr] > 0 {
+				n++
+			}
+		}
+		return n == 2 && len(got) == 2
+	})
+	total := func(list []*server) (n int32) {
+		for _, s := range list {
+			n += s.accepted.Load()
+		}
+		return n
+	}
+	clienttest.Await(t, "connections to two of each", func() bool { return total(west) == 2 && total(east) == 2 })
+	for _, s := range east {
+		s.grpc.Stop()
+	}
+	clienttest.Await(t, "calls go elsewhere", func() bool {
+		n := 0
+		got := spread(t, cc, 10)
+		for _, s := range west {
+			n += got[s.addr]
+		}
+		return n == 10
+	})
+}
+
+// The balancers work without our resolver.
+func TestOtherResolver(t *testing.T) {
+	s := serve(t)
+	cc, err := grpc.NewClient("passthrough:///"+s.addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	if _, err := call(within(t), cc); err != nil {
+		t.Error(err)
+	}
+	s.grpc.Stop()
+	clienttest.Await(t, "a call says that nobody is there", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := call(ctx, cc)
+		return status.Code(err) == codes.Unavailable
+	})
+}
+
+func TestConfig(t *testing.T) {
+	parser := balancer.Get(grpcdisc.P2C).(balancer.ConfigParser)
+	for _, good := range []string{`{}`, `{"unknown":1}`, `{"zone":"a","warmUp":"1m","ejection":{"share":1,"base":"1s"}}`} {
+		if _, err := parser.ParseConfig([]byte(good)); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{``, `[]`, `{"subset":-1}`, `{"warmUp":"soon"}`, `{"warmUp":"-1s"}`, `{"ejection":{"share":2}}`, `{"zone":1}`} {
+		if _, err := parser.ParseConfig([]byte(bad)); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}

@@ -1,0 +1,52 @@
+// Package grpcdisc connects gRPC with package discovery: a resolver that follows a
+// Directory, and package pick's policies as gRPC balancers.
+//
+//	conn, err := grpc.NewClient("etcd:///orders", grpc.WithResolvers(grpcdisc.NewBuilder(directory)),
+//		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"fairlead_p2c":{}}]}`), ...)
+//
+// # Resolver
+//
+// The service is the path of the target without its first slash. Any number of connections
+// share the directory's one watch per service. Each instance that does not drain is an
+// endpoint with its addresses; of addresses with schemes the grpc ones are taken, if there
+// are any, else those without a scheme, else all. The instance itself (weight, zone,
+// version, tags, metadata) is an attribute of the endpoint, see Instance; since it is
+// none of the address, a change of it leaves connections alone. Of several instances at one
+// address the first in the order of their keys counts.
+//
+// A service without instances is told too: calls fail at once with code Unavailable, or
+// wait if they carry grpc.WaitForReady. Neither building nor closing waits for etcd. While
+// etcd is away the last instances stay; if there never were any, calls begin to fail
+// after 3 s and say so. An instance that drains or goes gets no new calls, those under way
+// are finished.
+//
+// The resolver works with all balancers, and the balancers with all resolvers: endpoints
+// without the attribute are instances of common weight, named by their address.
+//
+// # Balancers
+//
+// Importing the package registers them, by these names: fairlead_round_robin,
+// fairlead_random, fairlead_weighted, fairlead_p2c, fairlead_least, fairlead_hash. The
+// latter takes its key from the context of the call, see pick.WithKey. All take the same
+// configuration, every field of which may be left out:
+//
+//	{"fairlead_p2c": {
+//		"zone": "east",             // preferred
+//		"spillOver": 8,             // calls under way at which an instance of the zone is full
+//		"subset": 20,               // connect to that many only
+//		"client": "web-3",          // chooses which; host name and process id by default
+//		"warmUp": "30s",
+//		"noEjection": false,
+//		"ejection": {"failures": 5, "base": "10s", "max": "5m", "share": 0.5}
+//	}}
+//
+// Only instances to which there is a connection are picked. A call counts as failed if its
+// code is Unavailable, DeadlineExceeded, Internal, ResourceExhausted or DataLoss, and not at
+// all if it was cancelled. Latency is the whole duration of a call, so for services whose
+// calls are mostly long streams fairlead_least fits better than fairlead_p2c.
+//
+// # Concurrency
+//
+// Builders, resolvers and balancers are safe for concurrent use. Close connections before
+// the directory; those that are not closed keep the addresses that they have.
+package grpcdisc

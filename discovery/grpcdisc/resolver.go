@@ -1,0 +1,102 @@
+package grpcdisc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/resolver"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// scheme is that of the targets.
+const scheme = "etcd"
+
+// patience is how long calls wait for etcd's first answer before they fail: enough for the
+// client to find a member that answers.
+const patience = 3 * time.Second
+
+// NewBuilder returns a builder of resolvers for targets with the scheme "etcd", for
+// grpc.WithResolvers. The directory stays the caller's.
+func NewBuilder(directory *discovery.Directory) resolver.Builder { return builder{directory} }
+
+type builder struct{ directory *discovery.Directory }
+
+func (builder) Scheme() string { return scheme }
+
+// Build starts a resolver. It fails if the target names no service, or the directory is
+// closed.
+func (b builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+	service := target.Endpoint()
+	if service == "" {
+		return nil, fmt.Errorf("grpcdisc: the target %q names no service; write %s:///SERVICE", target.URL.String(), scheme)
+	}
+	sub, err := b.directory.Subscribe(service)
+	if err != nil {
+		return nil, fmt.Errorf("grpcdisc: service %q: %w", service, err)
+	}
+	r := &follower{service: service, sub: sub, cc: cc, group: worker.New(context.Background())}
+	r.group.Go(r.run)
+	return r, nil
+}
+
+// follower is a resolver. Its goroutine, run, makes all calls to cc.
+type follower struct {
+	service string
+	sub     *discovery.Subscription
+	cc      resolver.ClientConn
+	group   *worker.Group
+}
+
+// ResolveNow implements gRPC's Resolver. There is nothing to do: the service is watched.
+func (r *follower) ResolveNow(resolver.ResolveNowOptions) {}
+
+// Close implements gRPC's Resolver.
+func (r *follower) Close() {
+	r.group.Cancel()
+	r.sub.Close()
+	r.group.Stop()
+}
+
+func (r *follower) run(ctx context.Context) {
+	first, cancel := context.WithTimeout(ctx, patience)
+	err := r.sub.Ready(first)
+	cancel()
+	if err != nil && ctx.Err() == nil {
+		r.fail("etcd has not said yet what there is: %v", err)
+	}
+	for told := false; ; told = true {
+		c, err := r.sub.Next(ctx)
+		if err != nil {
+			return // what gRPC was told stays
+		}
+		if !told || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 {
+			r.tell(c.View)
+		}
+	}
+}
+
+func (r *follower) tell(v *discovery.View) {
+	list := make([]*discovery.Instance, 0, v.Len())
+	for in := range v.All() {
+		if !in.IsDraining() {
+			list = append(list, in)
+		}
+	}
+	s := state(list)
+	// An error says that the balancer does not like the addresses; asking again would give
+	// the same.
+	_ = r.cc.UpdateState(s)
+	if len(s.Endpoints) == 0 {
+		// Balancers say "zero addresses" by themselves, and not of what.
+		r.fail("no instance to call: %d registered, %d of them draining", v.Len(), v.Draining())
+	}
+}
+
+// fail tells gRPC why calls fail. Only the text: an error that carries a status would end
+// calls that are willing to wait.
+func (r *follower) fail(format string, args ...any) {
+	r.cc.ReportError(fmt.Errorf("grpcdisc: service %q: %s", r.service, fmt.Sprintf(format, args...)))
+}
