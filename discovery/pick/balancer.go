@@ -121,13 +121,18 @@ func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done,
 		now = b.now()
 	}
 	n := s.choose(ctx, &b.rnd, now)
+	b.begin(n)
+	return n.in.Load(), Done{b, n, now}, nil
+}
+
+// begin counts a call.
+func (b *Balancer) begin(n *node) {
 	if b.needs&needsOutstanding != 0 {
 		n.outstanding.Add(1)
 	}
 	if b.needs&needsTotal != 0 {
 		b.total.Add(1)
 	}
-	return n.in.Load(), Done{b, n, now}, nil
 }
 
 // await waits for a set with instances, if so configured.

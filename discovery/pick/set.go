@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/fairlead-go/fairlead/discovery"
@@ -39,6 +40,7 @@ type set struct {
 	nearShare uint64  // picks go near if a draw is not above; math.MaxUint64 for all
 	spillAt   int64   // calls under way at which a near one counts as full; 0: never
 	err       error   // why there is none
+	all       []*node // that can be picked
 	replaced  chan struct{}
 }
 
@@ -121,7 +123,7 @@ func (b *Balancer) publish() (due time.Duration) {
 	if len(goodNear)+len(goodFar) == 0 { // ejected ones are better than none
 		goodNear, goodFar = ready(near), ready(far)
 	}
-	s := &set{nearShare: nearShare(near, goodNear), spillAt: b.config.spillAt}
+	s := &set{nearShare: nearShare(near, goodNear), spillAt: b.config.spillAt, all: slices.Concat(goodNear, goodFar)}
 	switch {
 	case len(goodNear) > 0 && len(goodFar) > 0:
 		s.near, s.far = b.policy.build(goodNear, &b.near), b.policy.build(goodFar, &b.far)

@@ -1,0 +1,44 @@
+package pick
+
+import (
+	"context"
+	"slices"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// otherTries is how often the policy is asked for another one, before any other is taken.
+const otherTries = 4
+
+// PickOther is Pick for a call that is repeated: it chooses none of the instances on which
+// the call has been tried. If the policy has no other for it, as Hash may, any other is
+// taken at random. If there is no other at all, the error is ErrNoInstances, also WithWait.
+// It takes longer than Pick.
+func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) (*discovery.Instance, Done, error) {
+	was := func(in *discovery.Instance) bool {
+		return slices.ContainsFunc(tried, func(t *discovery.Instance) bool { return keyOf(t) == keyOf(in) })
+	}
+	if len(tried) == 0 {
+		return b.Pick(ctx)
+	}
+	s := b.set.Load()
+	if s.near == nil {
+		return nil, Done{}, s.err
+	}
+	for range otherTries {
+		in, done, err := b.Pick(ctx)
+		if err != nil || !was(in) {
+			return in, done, err
+		}
+		done.Report(Ignored)
+	}
+	at := below(uint32(b.rnd.uint64()), len(s.all))
+	for i := range s.all {
+		n := s.all[(at+i)%len(s.all)]
+		if in := n.in.Load(); !was(in) {
+			b.begin(n)
+			return in, Done{b, n, b.now()}, nil
+		}
+	}
+	return nil, Done{}, ErrNoInstances
+}
