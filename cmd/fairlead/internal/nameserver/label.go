@@ -1,0 +1,150 @@
+package nameserver
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// encoded begins labels that spell a name in hyphens and hexadecimal digits. All of them
+	// are letters, digits and hyphens, which every program takes for a host name.
+	encoded = "x--"
+	// atAddress begins labels that stand for an address.
+	atAddress = "ip-"
+	// maxLabel is RFC 1035's limit, in bytes.
+	maxLabel = 63
+)
+
+// Label is how a service's name is written in DNS; false if it does not fit into a label.
+func Label(name string) (string, bool) {
+	plain := name != "" && !strings.HasPrefix(name, encoded)
+	var b strings.Builder
+	b.WriteString(encoded)
+	for i := range len(name) {
+		c := name[i]
+		plain = plain && (isAlnum(c) || c == '-' || c == '_')
+		if isAlnum(c) {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('-')
+			b.WriteString(hex.EncodeToString([]byte{c}))
+		}
+	}
+	if plain {
+		return name, len(name) <= maxLabel
+	}
+	return b.String(), name != "" && b.Len() <= maxLabel
+}
+
+func isAlnum(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
+
+// name is what a label stands for; false if nothing is written like that.
+func name(label string) (string, bool) {
+	label = lower(label)
+	rest, ok := strings.CutPrefix(label, encoded)
+	if !ok {
+		return label, true
+	}
+	var b []byte
+	for i := 0; i < len(rest); i++ {
+		c := rest[i]
+		if isAlnum(c) {
+			b = append(b, c)
+			continue
+		}
+		if c != '-' || i+2 >= len(rest) {
+			return "", false
+		}
+		one, err := hex.DecodeString(rest[i+1 : i+3])
+		if err != nil {
+			return "", false
+		}
+		b = append(b, one...)
+		i += 2
+	}
+	return string(b), len(b) > 0
+}
+
+// lower puts ASCII letters into lower case, and those only: RFC 4343, section 3. What is
+// no UTF-8 stays as it is.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// addressLabel is the label of an address, unlike any of its text forms made of letters,
+// digits and hyphens only.
+func addressLabel(a netip.Addr) string {
+	if a.Is4() {
+		return atAddress + strings.ReplaceAll(a.String(), ".", "-")
+	}
+	b := a.As16()
+	groups := make([]string, 0, 8)
+	for i := 0; i < len(b); i += 2 {
+		g := strings.TrimLeft(hex.EncodeToString(b[i:i+2]), "0")
+		if g == "" {
+			g = "0"
+		}
+		groups = append(groups, g)
+	}
+	return atAddress + strings.Join(groups, "-")
+}
+
+// labelAddress is the reverse.
+func labelAddress(label string) (netip.Addr, bool) {
+	rest, ok := strings.CutPrefix(lower(label), atAddress)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	separator := "."
+	if strings.Count(rest, "-") == 7 {
+		separator = ":"
+	}
+	a, err := netip.ParseAddr(strings.ReplaceAll(rest, "-", separator))
+	return a, err == nil && addressLabel(a) == lower(label) // one name for each
+}
+
+// split returns the labels of a name in presentation format, without its escapes, and where
+// each begins.
+func split(name string) (labels []string, starts []int) {
+	starts = dns.Split(name)
+	for i, from := range starts {
+		to := len(name)
+		if i+1 < len(starts) {
+			to = starts[i+1]
+		}
+		labels = append(labels, unescape(strings.TrimSuffix(name[from:to], ".")))
+	}
+	return labels, starts
+}
+
+// unescape resolves \DDD and \X: RFC 1035, section 5.1. The names come from a packed
+// message, so all escapes are whole.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	digit := func(c byte) bool { return c >= '0' && c <= '9' }
+	var b []byte
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] != '\\' || i+1 == len(s):
+			b = append(b, s[i])
+		case i+3 < len(s) && digit(s[i+1]) && digit(s[i+2]) && digit(s[i+3]):
+			b = append(b, (s[i+1]-'0')*100+(s[i+2]-'0')*10+s[i+3]-'0')
+			i += 3
+		default:
+			i++
+			b = append(b, s[i])
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,173 @@
+package nameserver
+
+// A server reads UDP with a few goroutines, and has one more for each connection over TCP, of
+// which there is a limited number. A query about a service that is new waits for its first view
+// in a goroutine of its own, of which there is a limited number too; what is beyond gets
+// SERVFAIL. So a flood takes processor time, but no memory: what the goroutines cannot read
+// stays in the kernel, or is dropped there.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+const (
+	// DefaultDomain is below the top-level domain that is reserved for private use.
+	// "local" is not ours to answer for: RFC 6762 gives it to multicast DNS, and systems that
+	// know of it do not ask servers.
+	DefaultDomain = "fairlead.internal"
+	// DefaultTTL is how long clients may use an answer: long enough to spare a busy client
+	// most queries, short beside the time that an instance takes to drain.
+	DefaultTTL = 5 * time.Second
+	// DefaultServices is how many services are followed at most.
+	DefaultServices = 1000
+
+	// maxDomain leaves room for the longest service and address before it: 255 bytes in all,
+	// RFC 1035, section 2.3.4.
+	maxDomain = 255 - 1 - (maxLabel + 1) - (len(atAddress) + 39 + 1)
+	// maxWaiting and maxConns bound goroutines of a few kB each.
+	maxWaiting = 256
+	maxConns   = 256
+	sweepEvery = 30 * time.Second
+)
+
+// Options change a Server.
+type Options struct {
+	Domain   string        // DefaultDomain if empty
+	TTL      time.Duration // whole seconds
+	Services int           // how many are followed at most; DefaultServices if 0
+}
+
+// Server answers DNS queries. Make one with New, then call Listen and Serve once each.
+type Server struct {
+	domain   string // fully qualified, in lower case
+	labels   int    // of domain
+	ttl      uint32 // seconds
+	services *services
+	rand     func(n int) int
+	self     netip.Addr // where it listens; not valid: everywhere
+
+	udp     *net.UDPConn
+	tcp     *net.TCPListener
+	group   *worker.Group
+	waiting chan struct{} // a token for each query that waits
+	conns   chan struct{} // a token for each connection
+}
+
+// New makes a Server.
+func New(source Source, o Options) (*Server, error) {
+	if o.Domain == "" {
+		o.Domain = DefaultDomain
+	}
+	if o.Services == 0 {
+		o.Services = DefaultServices
+	}
+	domain := dns.Fqdn(lower(o.Domain))
+	if !isHostName(domain) || strings.HasPrefix(domain, ".") || len(domain) > maxDomain {
+		return nil, fmt.Errorf("the domain %q is not a domain name of at most %d bytes", o.Domain, maxDomain)
+	}
+	if o.TTL < 0 || o.TTL > time.Hour || o.TTL%time.Second != 0 {
+		return nil, fmt.Errorf("the TTL %v is not a number of seconds up to an hour", o.TTL)
+	}
+	if o.Services < 0 {
+		return nil, fmt.Errorf("%d services cannot be followed", o.Services)
+	}
+	return &Server{
+		domain: domain, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN,
+		services: newServices(source, o.Services), waiting: make(chan struct{}, maxWaiting), conns: make(chan struct{}, maxConns),
+	}, nil
+}
+
+// Listen opens the sockets, UDP and TCP at the same port: RFC 7766, section 5. With port 0
+// it is any that is free.
+func (s *Server) Listen(address string) error {
+	const tries = 10 // a port that is free for TCP may not be for UDP
+	var err error
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp", address); err != nil {
+			return err
+		}
+		var p net.PacketConn
+		if p, err = net.ListenPacket("udp", l.Addr().String()); err != nil {
+			l.Close()
+			if _, port, _ := net.SplitHostPort(address); port == "0" {
+				continue
+			}
+			return err
+		}
+		s.tcp, s.udp = l.(*net.TCPListener), p.(*net.UDPConn)
+		break
+	}
+	if err != nil {
+		return err
+	}
+	if a := s.tcp.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap(); !a.IsUnspecified() {
+		s.self = a.WithZone("")
+	}
+	// Where it listens on all addresses, each answer has to come from the one that was asked.
+	// The library can do that if it gets to know it; one of these fails, as the socket is.
+	err6 := ipv6.NewPacketConn(s.udp).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+	err4 := ipv4.NewPacketConn(s.udp).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+	if err6 != nil && err4 != nil {
+		return errors.Join(err4, s.tcp.Close(), s.udp.Close())
+	}
+	return nil
+}
+
+// Domain is what the names of services end in.
+func (s *Server) Domain() string { return strings.TrimSuffix(s.domain, ".") }
+
+// Addr is where the server listens.
+func (s *Server) Addr() string { return s.tcp.Addr().String() }
+
+// Serve answers until ctx ends; then it closes everything.
+func (s *Server) Serve(ctx context.Context) {
+	s.group = worker.New(ctx)
+	for range max(2, runtime.GOMAXPROCS(0)) {
+		s.group.Go(s.serveUDP)
+	}
+	s.group.Go(s.serveTCP)
+	s.group.Go(s.sweep)
+	<-ctx.Done()
+	s.udp.Close()
+	s.tcp.Close()
+	s.group.Stop()
+	s.services.close()
+}
+
+func (s *Server) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			s.services.sweep(now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// acquire takes a token if there is one.
+func acquire(tokens chan struct{}) bool {
+	select {
+	case tokens <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}

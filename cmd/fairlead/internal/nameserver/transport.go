@@ -1,0 +1,127 @@
+package nameserver
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	// quietFor is how long a connection may be quiet, or take for one query or answer: "a few
+	// seconds", RFC 7766, section 6.2.3.
+	quietFor = 5 * time.Second
+	// pause keeps a socket that fails, for want of file descriptors say, from taking all
+	// processor time.
+	pause = 50 * time.Millisecond
+)
+
+// serveUDP reads and answers one query after another.
+func (s *Server) serveUDP(ctx context.Context) {
+	buf := make([]byte, maxQuery)
+	for ctx.Err() == nil {
+		n, from, err := dns.ReadFromSessionUDP(s.udp, buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			_ = backoff.Sleep(ctx, pause)
+			continue
+		}
+		r := s.begin(buf[:n], maxUDP)
+		if r == nil {
+			continue
+		}
+		send := func(r *request) {
+			if out := s.finish(r); out != nil {
+				_, _ = dns.WriteToSessionUDP(s.udp, out, from) // lost, as packets are; the client asks again
+			}
+		}
+		if r.waits() && acquire(s.waiting) {
+			started := s.group.Go(func(ctx context.Context) {
+				defer func() { <-s.waiting }()
+				r.service.await(ctx)
+				send(r)
+			})
+			if !started {
+				return
+			}
+			continue
+		}
+		send(r)
+	}
+}
+
+// serveTCP accepts connections; while there are too many, new ones wait.
+func (s *Server) serveTCP(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case s.conns <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		conn, err := s.tcp.Accept()
+		if err == nil {
+			ok := s.group.Go(func(ctx context.Context) {
+				defer func() { <-s.conns }()
+				s.serveConn(ctx, conn)
+			})
+			if !ok {
+				conn.Close()
+				return
+			}
+			continue
+		}
+		<-s.conns
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		_ = backoff.Sleep(ctx, pause)
+	}
+}
+
+// serveConn answers the queries of a connection in their order, which RFC 7766, section 7,
+// leaves to us.
+func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	buf := make([]byte, maxQuery)
+	for {
+		if conn.SetReadDeadline(time.Now().Add(quietFor)) != nil {
+			return
+		}
+		var length [2]byte // RFC 1035, section 4.2.2
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			return
+		}
+		n := int(binary.BigEndian.Uint16(length[:]))
+		if n > len(buf) {
+			return // nobody asks so much
+		}
+		if _, err := io.ReadFull(conn, buf[:n]); err != nil {
+			return
+		}
+		r := s.begin(buf[:n], dns.MaxMsgSize)
+		if r == nil {
+			return
+		}
+		if r.waits() {
+			r.service.await(ctx)
+		}
+		out := s.finish(r)
+		if out == nil || conn.SetWriteDeadline(time.Now().Add(quietFor)) != nil {
+			return
+		}
+		// In one piece: RFC 7766, section 8.
+		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)); err != nil {
+			return
+		}
+	}
+}
