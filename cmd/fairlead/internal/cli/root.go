@@ -55,7 +55,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.add(root, groupKV, a.getCommand(), a.putCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(),
 		a.family("lease", "Grant, revoke, look at and keep leases",
 			a.leaseGrantCommand(), a.leaseRevokeCommand(), a.leaseTimeToLiveCommand(), a.leaseListCommand(), a.leaseKeepAliveCommand()))
-	a.add(root, groupService, a.svcCommand(), a.runCommand())
+	a.add(root, groupService, a.svcCommand(), a.runCommand(), a.dnsCommand())
 	a.add(root, groupCluster,
 		a.family("member", "Look at the members", a.memberListCommand()),
 		a.family("endpoint", "Ask each endpoint", a.endpointStatusCommand(), a.endpointHealthCommand()))

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
+)
+
+const dnsHelp = `Answer DNS queries about services, over UDP and TCP, until interrupted:
+
+  SERVICE.DOMAIN           all instances that are not draining
+  VERSION.SERVICE.DOMAIN   those of a version
+  ZONE.SERVICE.DOMAIN      those in a zone
+
+A and AAAA are addresses; SRV has ports, weights and targets that resolve; TXT has id, version, zone, tags and metadata.
+Instances whose address is a host name are in SRV and TXT only.
+
+Case does not matter; a label stands for the service in lower case. Other names are written as x-- and each byte other
+than a-z and 0-9 as - and two hexadecimal digits: OrderService is x---4frder-53ervice.
+
+Services are followed once they are asked for, and until nobody asked for five minutes. While etcd is away, the last
+known instances are the answer.
+
+Whoever can send queries can have any service read. With --records raw, naming or gozero and no --base that is any
+prefix in etcd that ends in /, though nothing but instances is ever shown.`
+
+type dnsFlags struct {
+	records recordFlags
+	listen  string
+	options nameserver.Options
+}
+
+func (a *app) dnsCommand() *cobra.Command {
+	var f dnsFlags
+	c := &cobra.Command{
+		Use:   "dns",
+		Short: "Answer DNS queries about services",
+		Long:  dnsHelp,
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			format, _, err := f.records.records()
+			if err != nil {
+				return err
+			}
+			if _, _, err := net.SplitHostPort(f.listen); err != nil {
+				return usageError{fmt.Errorf("--listen: %w", err)}
+			}
+			// etcd may be away: it is asked when somebody asks us.
+			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				d := a.directory(c, format)
+				defer d.Close()
+				s, err := nameserver.New(nameserver.FromDirectory(d), f.options)
+				if err != nil {
+					return usageError{err}
+				}
+				if err := s.Listen(f.listen); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.env.Stderr, "answering for %s on %s, UDP and TCP\n", s.Domain(), s.Addr())
+				s.Serve(ctx)
+				return context.Cause(ctx)
+			})
+		},
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:5353", "where to listen, HOST:PORT; all addresses without a host")
+	fs.StringVar(&f.options.Domain, "domain", nameserver.DefaultDomain, "what the names of services end in")
+	fs.DurationVar(&f.options.TTL, "ttl", nameserver.DefaultTTL, fmt.Sprintf("how long clients may use an answer, in whole seconds up to %v", time.Hour))
+	fs.IntVar(&f.options.Services, "max-services", nameserver.DefaultServices, "how many services are followed at once")
+	f.records.register(fs)
+	return c
+}
