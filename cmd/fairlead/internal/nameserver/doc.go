@@ -17,7 +17,8 @@
 // with each byte other than a-z and 0-9 as "-" and two hexadecimal digits: OrderService is
 // x---4frder-53ervice. A service whose label is longer than 63 bytes (RFC 1035, section
 // 2.3.4) both ways cannot be asked for. Selectors may contain dots, so that version 1.2.3
-// is 1.2.3.SERVICE; their labels may be written in the same way.
+// is 1.2.3.SERVICE; their labels may be written in the same way. Ids are no labels, and so
+// may be anything.
 //
 // # Records
 //

@@ -8,7 +8,6 @@ package nameserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -119,12 +118,10 @@ func (s *Server) Listen(address string) error {
 		s.self = a.WithZone("")
 	}
 	// Where it listens on all addresses, each answer has to come from the one that was asked.
-	// The library can do that if it gets to know it; one of these fails, as the socket is.
-	err6 := ipv6.NewPacketConn(s.udp).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
-	err4 := ipv4.NewPacketConn(s.udp).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
-	if err6 != nil && err4 != nil {
-		return errors.Join(err4, s.tcp.Close(), s.udp.Close())
-	}
+	// The library can do that if it gets to know it; which of the two works depends on the
+	// socket, and neither does on systems where the library cannot either.
+	_ = ipv6.NewPacketConn(s.udp).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+	_ = ipv4.NewPacketConn(s.udp).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
 	return nil
 }
 

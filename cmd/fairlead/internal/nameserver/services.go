@@ -79,14 +79,15 @@ func (s *services) get(service string, now time.Time) (*followed, error) {
 }
 
 // makeRoom drops the service without instances that was asked for longest ago, or, if all have
-// some, of those the one that has not been asked for lately.
+// some, of those the one that has not been asked for lately. While etcd is away, none with
+// instances goes: it could not be had again, and what is new could not be had either.
 func (s *services) makeRoom(now time.Time) bool {
 	var drop string
 	var least *followed
 	leastEmpty := false
 	for name, f := range s.byName {
 		empty := f.empty()
-		if !empty && now.Sub(f.asked) < keepAtLeast {
+		if !empty && (now.Sub(f.asked) < keepAtLeast || f.feed.Stale()) {
 			continue
 		}
 		if least == nil || empty && !leastEmpty || empty == leastEmpty && f.asked.Before(least.asked) {

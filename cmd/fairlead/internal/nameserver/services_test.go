@@ -78,6 +78,11 @@ func TestServicesAreBounded(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	now = now.Add(keepAtLeast + time.Second)
+	source.setAway(true)
+	if _, err := s.get("OrderService", now); !errors.Is(err, errBusy) {
+		t.Errorf("while etcd is away: %v", err)
+	}
+	source.setAway(false)
 	mustGet(t, s, "orders", now)
 	mustGet(t, s, "a.b", now)
 	mustGet(t, s, "OrderService", now)
