@@ -1,0 +1,49 @@
+// Package httpdisc lets HTTP clients call services by name: the host of a URL is a service
+// in a discovery.Directory, and each request goes to one of its instances.
+//
+//	t := httpdisc.New(directory)
+//	defer t.Close()
+//	client := &http.Client{Transport: t}
+//	resp, err := client.Get("http://orders/v1/list")
+//
+// # Which instance
+//
+// A policy of package pick chooses it, P2C unless WithPolicy says otherwise; options of that
+// package (zone, subset, warm-up, ejection, waiting) are given WithPicking. A request goes
+// to the address that fits: one with the scheme of the request's URL if there is one, else
+// one without a scheme, else, for http, one with https. An https request never goes out as
+// http. Paths in addresses are not looked at.
+//
+// A request counts as failed, for ejection, if there was no answer, or its status is 502,
+// 503 or 504. It occupies its instance until its body is read to the end or closed;
+// latency is the time to the header.
+//
+// # Retries
+//
+// A request that failed is repeated on another instance, DefaultAttempts times in all,
+// if that can do no harm: its method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT, DELETE,
+// or any with an Idempotency-Key header) or no connection was made; and its body can be sent
+// again (there is none, or Request.GetBody is set, as http.NewRequest does for buffers and
+// strings). When there is no other instance, or the budget for retries is spent (one for
+// five requests, after a burst of 1000, per transport), the answer or error stands.
+// Nothing is repeated after the request's context has ended.
+//
+// # Host and TLS
+//
+// The server sees the Host header that it would see without this package: Request.Host
+// if set, else the host of the URL, that is the service's name. With https the
+// certificate has to be for the service's name, whatever the address: what is in the URL
+// is what is verified. WithTransport replaces all that, and the usual settings: no HTTP
+// proxy, 64 idle connections kept per instance, else as http.DefaultTransport.
+//
+// # Errors
+//
+// While the service has no instance to call, errors are pick.ErrNoInstances for errors.Is, at
+// once, except that the first request waits for etcd's first answer, for 3 s at most. Later
+// outages of etcd have no effect: the last known instances stay.
+//
+// # Concurrency
+//
+// A Transport is safe for concurrent use and has a watch for each service that it was used
+// for in the last ten minutes or so.
+package httpdisc

@@ -1,0 +1,106 @@
+package httpdisc_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/httpdisc"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func TestMain(m *testing.M) { etcdtest.Main(m) }
+
+func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }
+
+func format(t testing.TB) discovery.JSON { return discovery.JSON{Base: t.Name() + "/"} }
+
+// setup is a registrar and a transport on a server's records.
+func setup(t testing.TB, c *clientv3.Client, opts ...httpdisc.Option) (*discovery.Registrar, *httpdisc.Transport) {
+	t.Helper()
+	r := discovery.NewRegistrar(c, discovery.WithFormat(format(t)))
+	t.Cleanup(func() { r.Close() })
+	d := discovery.NewDirectory(c, discovery.WithRecords(format(t)), discovery.WithAnnounce("me"), discovery.WithLog(slog.New(slog.DiscardHandler)))
+	t.Cleanup(func() { d.Close() })
+	tr := httpdisc.New(d, opts...)
+	t.Cleanup(func() { tr.Close() })
+	return r, tr
+}
+
+// server answers with its name and what it was sent; or with a status that it is told.
+type server struct {
+	*httptest.Server
+	name   string
+	calls  atomic.Int32
+	status atomic.Int32
+	host   atomic.Value
+}
+
+func serve(t testing.TB, name string, h ...http.HandlerFunc) *server {
+	t.Helper()
+	s := &server{name: name}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.calls.Add(1)
+		s.host.Store(r.Host)
+		w.Header().Set("Server-Name", name)
+		body, _ := io.ReadAll(r.Body)
+		switch status := s.status.Load(); {
+		case len(h) > 0:
+			h[0](w, r)
+		case status != 0:
+			http.Error(w, name+" is told to", int(status))
+		default:
+			io.WriteString(w, r.Method+" "+r.URL.RequestURI()+" "+string(body))
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *server) addr() string { return s.Listener.Addr().String() }
+
+func register(t testing.TB, r *discovery.Registrar, s *server, addresses ...string) *discovery.Registration {
+	t.Helper()
+	if len(addresses) == 0 {
+		addresses = []string{s.addr()}
+	}
+	g, err := r.Register(within(t), discovery.Instance{Service: "orders", ID: s.name, Addresses: addresses})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func request(t testing.TB, ctx context.Context, method, url string, body io.Reader) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// do sends a request and says who answered what.
+func do(tr http.RoundTripper, req *http.Request) (name, text string, status int, err error) {
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if err != nil {
+		return "", "", 0, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.Header.Get("Server-Name"), string(b), resp.StatusCode, err
+}
+
+// await waits until so many instances are known.
+func await(t testing.TB, tr *httpdisc.Transport, n int) {
+	t.Helper()
+	do(tr, request(t, within(t), "HEAD", "http://orders/", nil)) // begins to follow it
+	clienttest.Await(t, "the instances are known", func() bool { return len(tr.Statuses("orders")) == n })
+}

@@ -1,0 +1,213 @@
+package httpdisc_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery/httpdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// What may be repeated is repeated on another instance, with its body.
+func TestRetry(t *testing.T) {
+	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(pick.WithoutEjection()))
+	good, bad := serve(t, "good"), serve(t, "bad")
+	bad.status.Store(http.StatusServiceUnavailable)
+	register(t, r, good)
+	register(t, r, bad)
+	await(t, tr, 2)
+	for _, c := range []struct {
+		method, body string
+		header       string
+		repeated     bool
+	}{
+		{"GET", "", "", true}, {"HEAD", "", "", true}, {"PUT", "abc", "", true}, {"DELETE", "", "", true}, {"OPTIONS", "", "", true},
+		{"POST", "abc", "", false}, {"PATCH", "", "", false}, {"POST", "abc", "Idempotency-Key", true},
+	} {
+		failed := 0
+		for range 10 {
+			var body io.Reader
+			if c.body != "" {
+				body = strings.NewReader(c.body)
+			}
+			req := request(t, within(t), c.method, "http://orders/x", body)
+			if c.header != "" {
+				req.Header.Set(c.header, "1")
+			}
+			name, text, status, err := do(tr, req)
+			switch {
+			case err != nil:
+				t.Errorf("%s: %v", c.method, err)
+			case status != 200:
+				failed++
+			case name != "good" || c.method != "HEAD" && text != c.method+" /x "+c.body:
+				t.Errorf("%s: %s says %q", c.method, name, text)
+			}
+		}
+		if c.repeated && failed != 0 || !c.repeated && failed != 5 {
+			t.Errorf("%s %s: %d of 10 failed", c.method, c.header, failed)
+		}
+	}
+	// A body that cannot be had again is sent once.
+	failed := 0
+	for range 10 {
+		if _, _, status, _ := do(tr, request(t, within(t), "PUT", "http://orders/x", io.MultiReader(strings.NewReader("abc")))); status != 200 {
+			failed++
+		}
+	}
+	if failed != 5 {
+		t.Errorf("%d failed", failed)
+	}
+	// All are bad: the answer stands, and nobody is asked twice.
+	good.status.Store(http.StatusBadGateway)
+	before := good.calls.Load() + bad.calls.Load()
+	if _, text, status, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); status < 502 || !strings.Contains(text, "told to") || err != nil {
+		t.Errorf("%v %v %v", text, status, err)
+	}
+	if n := good.calls.Load() + bad.calls.Load() - before; n != 2 {
+		t.Errorf("%d calls", n)
+	}
+	// Nobody is there: also what is not idempotent goes on, since nothing was sent.
+	good.status.Store(0)
+	bad.Server.Close()
+	tr.CloseIdleConnections() // of an old connection one cannot know
+	for range 10 {
+		if _, text, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc"))); err != nil || text != "POST /x abc" {
+			t.Errorf("%v %v", text, err)
+		}
+	}
+}
+
+// One of three is killed under load: no request that may be repeated is lost, and it is
+// ejected.
+func TestKilled(t *testing.T) {
+	r, tr := setup(t, clienttest.Shared(t))
+	servers := []*server{serve(t, "a"), serve(t, "b"), serve(t, "c")}
+	for _, s := range servers {
+		register(t, r, s)
+	}
+	await(t, tr, 3)
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	var load sync.WaitGroup
+	var sent, lost atomic.Int32
+	for range 8 {
+		load.Go(func() {
+			for ctx.Err() == nil {
+				_, _, status, err := do(tr, request(t, within(t), "GET", "http://orders/", nil))
+				if err != nil || status != 200 {
+					lost.Add(1)
+					t.Errorf("%v, %v", status, err)
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	more := func(n int32) {
+		t.Helper()
+		goal := sent.Load() + n
+		clienttest.Await(t, "requests", func() bool { return sent.Load() > goal })
+	}
+	more(300)
+	servers[1].Listener.Close()
+	servers[1].CloseClientConnections()
+	clienttest.Await(t, "it is ejected", func() bool { return tr.Statuses("orders")[1].Ejected })
+	more(300)
+	cancel()
+	load.Wait()
+	t.Logf("%d requests, %d lost", sent.Load(), lost.Load())
+}
+
+// What drains gets nothing new, and its answers are read to the end.
+func TestDraining(t *testing.T) {
+	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()))
+	goOn := make(chan struct{})
+	slow := serve(t, "slow", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "begin ")
+		w.(http.Flusher).Flush()
+		if r.Method == "GET" {
+			<-goOn
+		}
+		io.WriteString(w, "end")
+	})
+	g := register(t, r, slow)
+	await(t, tr, 1)
+	resp, err := tr.RoundTrip(request(t, within(t), "GET", "http://orders/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := serve(t, "other")
+	register(t, r, other)
+	await(t, tr, 2)
+	if err := g.Drain(within(t), clienttest.Long); err != nil {
+		t.Fatal(err)
+	}
+	before := slow.calls.Load()
+	for range 20 {
+		if name, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); err != nil || name != "other" {
+			t.Errorf("%v, %v", name, err)
+		}
+	}
+	if slow.calls.Load() != before {
+		t.Error("it got requests")
+	}
+	close(goOn)
+	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "begin end" {
+		t.Errorf("%q, %v", b, err)
+	}
+	resp.Body.Close()
+}
+
+// A request that is given up ends at once, is not repeated, and blames nobody; one whose
+// time is up does.
+func TestContext(t *testing.T) {
+	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1, Base: time.Hour})))
+	entered := make(chan struct{}, 10)
+	hang := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			entered <- struct{}{}
+			<-r.Context().Done()
+		}
+	}
+	one, two := serve(t, "a", hang), serve(t, "b", hang)
+	register(t, r, one)
+	register(t, r, two)
+	await(t, tr, 2)
+	begun := one.calls.Load() + two.calls.Load()
+	ctx, cancel := context.WithCancel(within(t))
+	done := make(chan error, 1)
+	go func() {
+		_, _, _, err := do(tr, request(t, ctx, "GET", "http://orders/", nil))
+		done <- err
+	}()
+	clienttest.Receive(t, "the request", entered)
+	cancel()
+	if err := clienttest.Receive(t, "its end", done); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, _, _, err := do(tr, request(t, short, "GET", "http://orders/", nil)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if n := one.calls.Load() + two.calls.Load() - begun; n > 2 {
+		t.Errorf("%d calls", n)
+	}
+	clienttest.Await(t, "one is ejected", func() bool {
+		n := 0
+		for _, s := range tr.Statuses("orders") {
+			if s.Ejected {
+				n++
+			}
+		}
+		return n == 1
+	})
+}

@@ -1,0 +1,242 @@
+package httpdisc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	name, ok, err := t.nameOf(req)
+	if err == nil && !ok {
+		return t.other.RoundTrip(req)
+	}
+	var s *service
+	if err == nil {
+		s, err = t.service(name)
+	}
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	t.retries.earn()
+	c := &call{t: t, s: s, req: req, name: name}
+	return c.run()
+}
+
+// call is one request with its attempts, one after the other.
+type call struct {
+	t     *Transport
+	s     *service
+	req   *http.Request
+	name  string
+	tried []*discovery.Instance
+	sent  bool // the request's own body has been handed on
+}
+
+func (c *call) run() (*http.Response, error) {
+	ctx := c.req.Context()
+	var resp *http.Response
+	var err error
+	for attempt := 1; ; attempt++ {
+		again, done, pickErr := c.next(ctx)
+		if pickErr != nil {
+			if attempt == 1 {
+				closeBody(c.req)
+				return nil, fmt.Errorf("httpdisc: service %q: %w", c.name, pickErr)
+			}
+			return resp, err // there is no other
+		}
+		discard(resp)
+		resp, err = c.s.base.RoundTrip(again)
+		done.Answered(outcome(ctx, resp, err))
+		if err != nil {
+			done.Release()
+			err = fmt.Errorf("httpdisc: service %q at %s: %w", c.name, again.URL.Host, err)
+		} else {
+			resp.Request = c.req // what redirects are relative to
+			release(resp, done)
+		}
+		if attempt == c.t.attempts || !c.repeat(ctx, resp, err) {
+			return resp, err
+		}
+	}
+}
+
+// next picks an instance and makes the request for it.
+func (c *call) next(ctx context.Context) (*http.Request, pick.Done, error) {
+	for {
+		in, done, err := c.s.pick(ctx, c.tried)
+		if err != nil {
+			if len(c.tried) > 0 { // seen only if nothing was sent: the answer or error stands else
+				err = fmt.Errorf("none of %d instances has an address for %s: %w", len(c.tried), c.req.URL.Scheme, err)
+			}
+			return nil, done, err
+		}
+		c.tried = append(c.tried, in)
+		scheme, host := address(in, c.req.URL.Scheme)
+		if host == "" {
+			done.Report(pick.Ignored)
+			continue
+		}
+		out, err := c.request(ctx, scheme, host)
+		if err != nil {
+			done.Report(pick.Ignored)
+			return nil, done, err
+		}
+		return out, done, nil
+	}
+}
+
+// request is the one to send: the caller's must not be changed.
+func (c *call) request(ctx context.Context, scheme, host string) (*http.Request, error) {
+	out := c.req.WithContext(ctx)
+	url := *c.req.URL
+	url.Scheme, url.Host = scheme, host
+	out.URL = &url
+	if out.Host == "" {
+		out.Host = c.req.URL.Host
+	}
+	if c.sent && c.req.GetBody != nil {
+		body, err := c.req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		out.Body = body
+	}
+	c.sent = true
+	return out, nil
+}
+
+// repeat reports whether the request may and should be sent once more.
+func (c *call) repeat(ctx context.Context, resp *http.Response, err error) bool {
+	if err == nil && !unable(resp.StatusCode) || ctx.Err() != nil {
+		return false
+	}
+	if c.req.Body != nil && c.req.Body != http.NoBody && c.req.GetBody == nil {
+		return false
+	}
+	return (idempotent(c.req) || err != nil && unsent(err)) && c.t.retries.spend()
+}
+
+// idempotent follows RFC 9110, section 9.2.2, and net/http in what else is.
+func idempotent(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != ""
+}
+
+// unsent reports that there was no connection, so nothing was sent.
+func unsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// unable are the answers of an instance, or of what stands before it, that cannot do its
+// work.
+func unable(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
+func outcome(ctx context.Context, resp *http.Response, err error) pick.Outcome {
+	switch {
+	case err == nil && !unable(resp.StatusCode):
+		return pick.Success
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return pick.Ignored
+	}
+	return pick.Failure
+}
+
+// address is where an instance takes requests of a scheme, and by which one; host is empty
+// if nowhere.
+func address(in *discovery.Instance, want string) (scheme, host string) {
+	best := 0
+	for _, a := range in.Addresses {
+		hp, err := discovery.HostPort(a)
+		if err != nil {
+			continue // a format may be lenient
+		}
+		s, _, isURL := strings.Cut(a, "://")
+		rank := 0
+		switch {
+		case !isURL:
+			rank, s = 2, want
+		case s == want:
+			rank = 3
+		case s == "https":
+			rank = 1
+		}
+		if rank > best {
+			best, scheme, host = rank, s, hp
+		}
+	}
+	return scheme, host
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// discardMost is up to which length an answer is read, to keep its connection: it came with
+// the header.
+const discardMost = 1 << 10
+
+// discard does away with an answer that is not passed on.
+func discard(resp *http.Response) {
+	if resp == nil {
+		return
+	}
+	if resp.ContentLength > 0 && resp.ContentLength <= discardMost {
+		_, _ = io.Copy(io.Discard, resp.Body)
+	}
+	resp.Body.Close()
+}
+
+// release ends the call for its instance with the end of the answer.
+func release(resp *http.Response, done pick.Done) {
+	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody || resp.Body == nil {
+		done.Release() // a body that can be written to must stay as it is
+		return
+	}
+	resp.Body = &body{ReadCloser: resp.Body, done: done}
+}
+
+// body releases once, at its end or when it is closed.
+type body struct {
+	io.ReadCloser
+	done     pick.Done
+	released atomic.Bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.release()
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.release()
+	return b.ReadCloser.Close()
+}
+
+func (b *body) release() {
+	if b.released.CompareAndSwap(false, true) {
+		b.done.Release()
+	}
+}

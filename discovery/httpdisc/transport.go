@@ -1,0 +1,218 @@
+package httpdisc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+const (
+	// DefaultAttempts is enough when one instance has gone and another is about to.
+	DefaultAttempts = 3
+	// idlePerHost is how many idle connections are kept per instance; the two of
+	// http.Transport make a busy client connect all the time.
+	idlePerHost = 64
+	// patience is how long etcd's first answer is waited for: enough for the client to find
+	// a member that answers.
+	patience = 3 * time.Second
+	// unused is after which a service is no longer watched.
+	unused = 10 * time.Minute
+)
+
+// Transport is an http.RoundTripper whose hosts are services. It must be closed.
+type Transport struct {
+	directory *discovery.Directory
+	policy    pick.Policy
+	picking   []pick.Option
+	attempts  int
+	suffix    string
+	other     http.RoundTripper // for hosts without the suffix
+	base      func(service string) http.RoundTripper
+	retries   budget
+
+	mu       sync.Mutex
+	services map[string]*service
+	closed   bool
+}
+
+// service is one that was called.
+type service struct {
+	picks *pick.Balancer
+	base  http.RoundTripper
+	used  atomic.Int64 // Unix nanoseconds
+}
+
+// Option changes a Transport.
+type Option func(*Transport)
+
+// WithPolicy sets how instances are chosen; pick.P2C if not set.
+func WithPolicy(p pick.Policy) Option { return func(t *Transport) { t.policy = p } }
+
+// WithPicking adds options for the balancers of package pick.
+func WithPicking(opts ...pick.Option) Option {
+	return func(t *Transport) { t.picking = append(t.picking, opts...) }
+}
+
+// WithAttempts sets how often a request is sent at most, the first time included; 1 for no
+// retries.
+func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = max(n, 1) } }
+
+// WithSuffix takes only hosts that end in suffix, ".service" say, for services, without the
+// suffix. All others are left to other, http.DefaultTransport if nil.
+func WithSuffix(suffix string, other http.RoundTripper) Option {
+	return func(t *Transport) {
+		if t.suffix, t.other = suffix, other; other == nil {
+			t.other = http.DefaultTransport
+		}
+	}
+}
+
+// WithTransport sets what carries requests: base is called once for each service, and may
+// return the same for all. The URLs that it gets have the address of an instance as their
+// host; see the package documentation for what it is to look after. It should not repeat
+// requests itself.
+func WithTransport(base func(service string) http.RoundTripper) Option {
+	return func(t *Transport) { t.base = base }
+}
+
+// New makes a Transport; it does nothing until it is used. The directory stays the
+// caller's.
+func New(directory *discovery.Directory, opts ...Option) *Transport {
+	t := &Transport{
+		directory: directory, policy: pick.P2C(), attempts: DefaultAttempts, base: standard, services: make(map[string]*service),
+	}
+	t.retries.tokens.Store(burst)
+	for _, o := range opts {
+		o(t)
+	}
+	return t
+}
+
+// standard is what carries requests to a service.
+func standard(service string) http.RoundTripper {
+	base := &http.Transport{ForceAttemptHTTP2: true}
+	if d, ok := http.DefaultTransport.(*http.Transport); ok { // a program may have put anything there
+		base = d.Clone()
+	}
+	base.Proxy, base.MaxIdleConnsPerHost = nil, idlePerHost
+	base.MaxIdleConns = 0 // bounded per instance
+	if base.TLSClientConfig == nil {
+		base.TLSClientConfig = new(tls.Config)
+	}
+	base.TLSClientConfig.ServerName = service
+	return base
+}
+
+// nameOf is the service that a request is for; ok is false if it is for another host.
+func (t *Transport) nameOf(req *http.Request) (name string, ok bool, err error) {
+	if req.URL == nil {
+		return "", true, errors.New("httpdisc: a request without a URL")
+	}
+	name, ok = strings.CutSuffix(req.URL.Hostname(), t.suffix)
+	switch {
+	case !ok:
+		return "", false, nil
+	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
+		return "", true, fmt.Errorf("httpdisc: the scheme %q of %s", req.URL.Scheme, req.URL.Redacted())
+	case req.URL.Port() != "":
+		return "", true, fmt.Errorf("httpdisc: a port in %s: the instances of the service have theirs", req.URL.Redacted())
+	}
+	return name, true, nil
+}
+
+// service finds a service or begins to follow it.
+func (t *Transport) service(name string) (*service, error) {
+	now := time.Now().UnixNano()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.services[name]; s != nil {
+		s.used.Store(now)
+		return s, nil
+	}
+	if t.closed {
+		return nil, discovery.ErrClosed
+	}
+	for other, s := range t.services {
+		if now-s.used.Load() > int64(unused) {
+			delete(t.services, other)
+			defer s.close()
+		}
+	}
+	sub, err := t.directory.Subscribe(name)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{picks: pick.Follow(sub, t.policy, t.picking...), base: t.base(name)}
+	s.used.Store(now)
+	t.services[name] = s
+	return s, nil
+}
+
+// close ends the watch. Requests under way go on.
+func (s *service) close() {
+	s.picks.Close()
+	s.closeIdle()
+}
+
+func (s *service) closeIdle() {
+	if c, ok := s.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// Statuses are what is known of the instances of a service, nil if it was not called.
+func (t *Transport) Statuses(service string) []pick.Status {
+	t.mu.Lock()
+	s := t.services[service]
+	t.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.picks.Statuses()
+}
+
+// CloseIdleConnections closes connections that are not in use; http.Client calls it.
+func (t *Transport) CloseIdleConnections() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.services {
+		s.closeIdle()
+	}
+}
+
+// Close ends all watches and closes idle connections. Requests under way go on, later ones
+// fail with discovery.ErrClosed.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for name, s := range t.services {
+		s.close()
+		delete(t.services, name)
+	}
+	return nil
+}
+
+// pick chooses an instance, none of those that were tried.
+func (s *service) pick(ctx context.Context, tried []*discovery.Instance) (*discovery.Instance, pick.Done, error) {
+	in, done, err := s.picks.PickOther(ctx, tried...)
+	var none *pick.NoInstancesError
+	if err == nil || !errors.As(err, &none) || none.Known || ctx.Err() != nil {
+		return in, done, err
+	}
+	wctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if s.picks.Ready(wctx) != nil && ctx.Err() == nil {
+		return nil, pick.Done{}, fmt.Errorf("%w, etcd has not said within %v", err, patience)
+	}
+	return s.picks.PickOther(ctx, tried...)
+}
