@@ -52,9 +52,6 @@ func take[T any](s *Server, r *request, list []T, record func(dns.RR_Header, T) 
 	for i := range min(len(list), r.size/leastRecord+1) {
 		one := list[(from+i)%len(list)]
 		rr := record(s.header(r.name), one)
-		if rr == nil {
-			continue
-		}
 		rr.Header().Rrtype = r.reply.Question[0].Qtype
 		if size += dns.Len(rr); size > maxAnswer {
 			break

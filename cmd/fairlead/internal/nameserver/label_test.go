@@ -2,8 +2,11 @@ package nameserver
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"github.com/fairlead-go/fairlead/discovery"
 )
@@ -65,5 +68,22 @@ func TestTexts(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+// They come through the wire as they are.
+func TestTextsOnTheWire(t *testing.T) {
+	in := discovery.Instance{Service: "s", ID: "a", Addresses: []string{"h:1"}, Metadata: map[string]string{
+		"k": strings.Repeat(`\`, 600), "b": "\x00\x7f\"\\001;ü", "e": "",
+	}}
+	s := newServer(t, newFake(in), Options{})
+	a := ask(t, s, query("s", dns.TypeTXT), dns.MaxMsgSize)
+	var got []string
+	for _, text := range a.Answer[0].(*dns.TXT).Txt {
+		got = append(got, unescape(text))
+	}
+	k := "k=" + in.Metadata["k"]
+	if want := []string{"id=a", "b=" + in.Metadata["b"], "e=", k[:255], k[255:510], k[510:]}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
