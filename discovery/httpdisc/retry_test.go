@@ -86,10 +86,16 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// One of three is killed under load: no request that may be repeated is lost, and it is
-// ejected.
+// One of three is killed under load: no request that may be repeated is lost.
 func TestKilled(t *testing.T) {
-	r, tr := setup(t, clienttest.Shared(t))
+	for name, p := range map[string]pick.Policy{"RoundRobin": pick.RoundRobin(), "P2C": pick.P2C(), "Hash": pick.Hash()} {
+		t.Run(name, func(t *testing.T) { killed(t, p, name == "RoundRobin") })
+	}
+}
+
+// killed looks also whether it is ejected, if the policy would call it again.
+func killed(t *testing.T, p pick.Policy, ejected bool) {
+	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(p))
 	servers := []*server{serve(t, "a"), serve(t, "b"), serve(t, "c")}
 	for _, s := range servers {
 		register(t, r, s)
@@ -119,7 +125,9 @@ func TestKilled(t *testing.T) {
 	more(300)
 	servers[1].Listener.Close()
 	servers[1].CloseClientConnections()
-	clienttest.Await(t, "it is ejected", func() bool { return tr.Statuses("orders")[1].Ejected })
+	if ejected {
+		clienttest.Await(t, "it is ejected", func() bool { return tr.Statuses("orders")[1].Ejected })
+	}
 	more(300)
 	cancel()
 	load.Wait()

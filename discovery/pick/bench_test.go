@@ -66,6 +66,14 @@ func BenchmarkPick(b *testing.B) {
 				done.Report(Success)
 			}
 		})
+		b.Run(p.name+"/alone", func(b *testing.B) { // without the report
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, _, err := lb.Pick(keys[i%len(keys)]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 		b.Run(p.name+"/16", func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(max(16/runtime.GOMAXPROCS(0), 1))

@@ -11,9 +11,12 @@ import (
 )
 
 const (
-	// latencyTau is how long a latency counts: a pause for garbage collection is smoothed
-	// out, a slower machine noticed within a few seconds.
-	latencyTau = 5 * time.Second
+	// latencyHalf is after which a latency counts half: a pause for garbage collection is
+	// smoothed out, a slower machine noticed within seconds, and one that failed and would
+	// otherwise take a millisecond is tried again after half a minute. It is 2^31 ns, 2.1 s,
+	// to be divided by quickly.
+	latencyHalf = time.Duration(1) << halfBits
+	halfBits    = 31
 	// failureLatency is what a failed call counts as, at least: an instance that fails at
 	// once would look fast, and draw all calls.
 	failureLatency = time.Second
@@ -62,16 +65,25 @@ func (n *node) share() float64 { return math.Float64frombits(n.weight.Load()) }
 // estimate is the latency to expect, in nanoseconds, and 0 if none is known. It sinks while
 // there are no calls, so that one that was slow is tried again.
 func (n *node) estimate(now int64) float64 {
-	l := math.Float64frombits(n.latency.Load())
-	if idle := now - n.sampled.Load(); idle > 0 {
-		l /= 1 + float64(idle)/float64(latencyTau)
-	}
-	return l
+	return math.Float64frombits(n.latency.Load()) * fade(now-n.sampled.Load())
 }
 
-// sample takes a latency into an average over time, in which the past counts for less the
-// longer ago it was; 1/(1+x) stands for exp(-x), which is slow, and the same for the many
-// short steps. Two at once may lose one, which does no harm.
+// fade is about 2^-(age/latencyHalf), by straight lines between powers of two: it is asked
+// for twice in each pick.
+func fade(age int64) float64 {
+	if age <= 0 {
+		return 1
+	}
+	halvings := age >> halfBits
+	if halvings > 1000 {
+		return 0
+	}
+	rest := float64(age&(int64(latencyHalf)-1)) * (1 / float64(2*latencyHalf))
+	return (1 - rest) * math.Float64frombits(uint64(1023-halvings)<<52) // the latter is 2^-halvings
+}
+
+// sample takes a latency into an average over time, in which the past fades. Of two at once
+// one may be lost, which does no harm.
 func (n *node) sample(now int64, l time.Duration, failed bool) {
 	if failed {
 		l = max(l, failureLatency)
@@ -79,7 +91,7 @@ func (n *node) sample(now int64, l time.Duration, failed bool) {
 	x := float64(min(max(l, 1), maxLatency))
 	old := n.latency.Load()
 	if was := math.Float64frombits(old); was > 0 {
-		x += (was - x) / (1 + float64(max(now-n.sampled.Load(), 0))/float64(latencyTau))
+		x += (was - x) * fade(now-n.sampled.Load())
 	}
 	if n.latency.CompareAndSwap(old, math.Float64bits(x)) {
 		n.sampled.Store(now)

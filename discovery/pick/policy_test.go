@@ -149,6 +149,37 @@ func TestP2C(t *testing.T) {
 	})
 }
 
+// One that has failed is tried again, and gets its share when it works.
+func TestP2CRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := loaded(t, P2C(), instances(3, 1), WithoutEjection())
+		run := func(d time.Duration, outcome Outcome) (calls int) {
+			for end := time.Now().Add(d); time.Now().Before(end); {
+				in, done, err := b.Pick(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Millisecond)
+				if in.ID == "i-0001" {
+					calls++
+					done.Report(outcome)
+				} else {
+					done.Report(Success)
+				}
+			}
+			return calls
+		}
+		run(time.Second, Success)
+		if n := run(10*time.Second, Failure); n > 2000 {
+			t.Errorf("%d of 10000 calls failed", n)
+		}
+		run(time.Minute, Success)
+		if n := run(10*time.Second, Success); n < 1000 {
+			t.Errorf("%d of 10000 calls a minute after it works", n)
+		}
+	})
+}
+
 func TestLeastOutstanding(t *testing.T) {
 	b := loaded(t, LeastOutstanding(), weights(10, 10, 20))
 	held := make(map[string]int)
