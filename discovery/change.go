@@ -72,7 +72,7 @@ func (c *changeset) publish(rev int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.view.Store(&View{service: f.service, revision: rev, tree: f.tree.Copy(), draining: f.drains})
-	f.asOf.Store(c.now.UnixNano())
+	f.asOf.Store(int64(c.now.Sub(f.epoch)))
 	if f.store != nil && (len(c.list) > 0 || first) {
 		f.store.dirty.Store(true)
 	}

@@ -44,7 +44,8 @@ type feed struct {
 	loaded  chan struct{} // closed with the first view
 	view    atomic.Pointer[View]
 	acked   chan struct{} // a subscription has seen something worth telling
-	asOf    atomic.Int64  // Unix nanoseconds: when the view was last known to be right
+	epoch   time.Time     // has a monotonic reading: clocks may jump
+	asOf    atomic.Int64  // nanoseconds since epoch: when the view was last known to be right
 
 	mu    sync.Mutex
 	tree  *btree.Map[string, *Instance] // by key
@@ -60,7 +61,7 @@ type feed struct {
 
 func newFeed(d *Directory, service string) *feed {
 	f := &feed{
-		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}), acked: make(chan struct{}, 1),
+		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}), acked: make(chan struct{}, 1), epoch: time.Now(),
 		tree: new(btree.Map[string, *Instance]), subs: make(map[*Subscription]struct{}), stale: true,
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())
@@ -207,7 +208,7 @@ func (f *feed) apply(r *clientv3.WatchResponse) {
 
 // confirmed notes that the view is right now.
 func (f *feed) confirmed() {
-	f.asOf.Store(time.Now().UnixNano())
+	f.asOf.Store(int64(time.Since(f.epoch)))
 	f.setStale(false)
 }
 
@@ -239,6 +240,9 @@ func (f *feed) reachable() bool {
 	}
 	return false
 }
+
+// age is how long ago the view was last known to be right.
+func (f *feed) age() time.Duration { return time.Since(f.epoch) - time.Duration(f.asOf.Load()) }
 
 func (f *feed) setStale(stale bool) {
 	f.mu.Lock()

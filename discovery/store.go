@@ -38,7 +38,7 @@ func (s *store) save(f *feed) {
 	if v == nil || v.revision == 0 || !s.dirty.Swap(false) {
 		return
 	}
-	rec := fileRecord{Service: f.service, At: time.Unix(0, f.asOf.Load()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len())}
+	rec := fileRecord{Service: f.service, At: time.Now().Add(-f.age()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len())}
 	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
 	if err := s.write(rec); err != nil {
 		f.d.problem(Problem{Service: f.service, Err: err})
@@ -93,7 +93,7 @@ func (f *feed) fromFile() {
 		return
 	}
 	c := f.begin()
-	c.now = rec.At
+	c.now = rec.At // by the clock on the wall: there is no other across processes
 	for key, in := range rec.Instances {
 		if in != nil && in.Validate() == nil {
 			c.put(key, in)

@@ -61,7 +61,7 @@ func (s *Subscription) Status() Status {
 	st := Status{Stale: s.f.stale}
 	if v := s.f.view.Load(); v != nil {
 		st.Revision = v.revision
-		st.Age = time.Since(time.Unix(0, s.f.asOf.Load()))
+		st.Age = s.f.age()
 	}
 	return st
 }

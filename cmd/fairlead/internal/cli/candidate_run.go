@@ -14,15 +14,27 @@ import (
 // candidateRunCommand is one candidate of the demonstration's election as a process of its own: it reads its
 // demo.Candidate as JSON from standard input and ends when its parent closes that.
 func (a *app) candidateRunCommand() *cobra.Command {
+	return demoChild[demo.Candidate](a, "run-candidate", "One candidate of the demonstration's election")
+}
+
+// greeterRunCommand is one process that offers the demonstration's service.
+func (a *app) greeterRunCommand() *cobra.Command {
+	return demoChild[demo.Greeter](a, "run-greeter", "One process of the demonstration's service")
+}
+
+// demoChild is a command for a process of the demonstration.
+func demoChild[T interface {
+	Run(context.Context, io.Writer) error
+}](a *app, name, short string) *cobra.Command {
 	return &cobra.Command{
-		Use:    "run-candidate",
-		Short:  "One candidate of the demonstration's election",
+		Use:    name,
+		Short:  short,
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var c demo.Candidate
+			var c T
 			if err := json.NewDecoder(a.env.Stdin).Decode(&c); err != nil {
-				return fmt.Errorf("read the candidate's description: %w", err)
+				return fmt.Errorf("read the description of the process: %w", err)
 			}
 			ctx, cancel := context.WithCancel(cmd.Context())
 			defer cancel()

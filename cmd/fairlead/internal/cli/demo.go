@@ -13,9 +13,9 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show the client at work on a cluster of its own while members freeze",
 		Long: `Show the client at work on a three-member cluster that the command starts and ends by itself: reads,
-writes, a transaction, a watch, leases, two processes of which one leads until it is killed; and then all of them while members are frozen and thawed.
+writes, a transaction, a watch, leases, two processes of which one leads until it is killed, five that offer a service; and then reads, writes, a watch and a lease while members are frozen and thawed.
 
-It takes less than 30 seconds and fails if anything it shows did not go as it should.`,
+It takes about half a minute and fails if anything it shows did not go as it should.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			defer surviveClosedPipe()()
@@ -27,6 +27,7 @@ It takes less than 30 seconds and fails if anything it shows did not go as it sh
 				Stdout:    a.env.Stdout,
 				Command:   []string{self, "run-member"},
 				Candidate: []string{self, "run-candidate"},
+				Greeter:   []string{self, "run-greeter"},
 			})
 		},
 	}

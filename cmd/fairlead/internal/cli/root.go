@@ -59,7 +59,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.add(root, groupCluster,
 		a.family("member", "Look at the members", a.memberListCommand()),
 		a.family("endpoint", "Ask each endpoint", a.endpointStatusCommand(), a.endpointHealthCommand()))
-	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.versionCommand())
+	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand())
 	return root
 }
 

@@ -3,7 +3,7 @@
 // The members are child processes, so that one can be frozen for real (SIGSTOP): its connections stay open, its kernel still takes
 // bytes, and nothing answers. That is the fault clients handle worst.
 //
-// Run is the script; cluster.go has the children, election.go those that compete to lead, load.go, watch.go and lease.go what goes on while members freeze, and report.go
+// Run is the script; cluster.go has the children, election.go those that compete to lead, services.go those that offer a service, load.go, watch.go and lease.go what goes on while members freeze, and report.go
 // the table at the end. Nothing is faked: every figure comes from calls that were made, and the watch is checked
 // against what the cluster says was written.
 package demo
@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// The whole takes about 20 seconds; what exceeds this hangs.
+	// The whole takes about 30 seconds; what exceeds this hangs.
 	limit = 60 * time.Second
 	// calm is how long the load runs between faults.
 	calm = 2 * time.Second
@@ -36,6 +36,8 @@ type Options struct {
 	Command []string // program and arguments that run a member: it reads a server.Spec from standard input and says "ready"
 	// Candidate is program and arguments that run a candidate: it reads a Candidate and says when it leads.
 	Candidate []string
+	// Greeter is the same for a Greeter, which says that it serves.
+	Greeter []string
 }
 
 // Run shows everything and fails if anything went wrong. When it returns, its processes and files are gone.
@@ -45,7 +47,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer runtime.UnlockOSThread()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	d := &demo{say: newSpeaker(o.Stdout), candidate: o.Candidate}
+	d := &demo{say: newSpeaker(o.Stdout), candidate: o.Candidate, greeter: o.Greeter}
 	d.say.title("Starting three etcd members")
 	start := time.Now()
 	d.cluster, err = startCluster(ctx, o.Command)
@@ -77,12 +79,13 @@ func Run(ctx context.Context, o Options) (err error) {
 type demo struct {
 	say       *speaker
 	candidate []string
+	greeter   []string
 	cluster   *cluster
 	client    *clientv3.Client
 }
 
 func (d *demo) script(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{d.basics, d.transaction, d.expiry, d.election} {
+	for _, step := range []func(context.Context) error{d.basics, d.transaction, d.expiry, d.election, d.services} {
 		if err := step(ctx); err != nil {
 			return err
 		}
