@@ -2,7 +2,9 @@ package grpcdisc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/discovery"
@@ -212,6 +216,48 @@ func TestOtherResolver(t *testing.T) {
 		_, err := call(ctx, cc)
 		return status.Code(err) == codes.Unavailable
 	})
+}
+
+// A new service config, or none of an endpoint for a while, takes effect without a failed
+// call that waits.
+func TestChangedConfig(t *testing.T) {
+	one, two := serve(t), serve(t)
+	r := manual.NewBuilderWithScheme("test")
+	cc, err := grpc.NewClient("test:///x", grpc.WithResolvers(r), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	state := func(config string, servers ...*server) resolver.State {
+		s := resolver.State{ServiceConfig: r.CC().ParseServiceConfig(config)}
+		for _, server := range servers {
+			s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: server.addr}}})
+		}
+		return s
+	}
+	cc.Connect()
+	clienttest.Await(t, "the resolver is built", func() bool { return r.CC() != nil })
+	ctx, cancel := context.WithCancel(within(t))
+	var load sync.WaitGroup
+	for range 4 {
+		load.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := call(within(t), cc, grpc.WaitForReady(true)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		r.CC().UpdateState(state(lb(names[i%6], fmt.Sprintf(`"warmUp":"%ds"`, i/2)), one, two))
+		awaitSpread(t, cc, one, two)
+		r.CC().UpdateState(state(lb(names[i%6], fmt.Sprintf(`"warmUp":"%ds"`, i/3))))
+		r.CC().ReportError(errors.New("nobody knows"))
+	}
+	r.CC().UpdateState(state(lb(grpcdisc.P2C, ""), two))
+	awaitSpread(t, cc, two)
+	cancel()
+	load.Wait()
 }
 
 func TestConfig(t *testing.T) {

@@ -30,7 +30,7 @@
 //
 // A pick takes no lock, allocates nothing and, for any policy, costs the same for three
 // instances and for thousands. What a pick looks at is built anew when something changes,
-// once in 10 ms at most, and for no more than a twentieth of the time of one processor.
+// about once in 10 ms at most, and for no more than a twentieth of a processor's time.
 //
 // # Concurrency
 //
