@@ -37,6 +37,11 @@ const (
 	// writeTry bounds one request, grantTry that for the lease.
 	writeTry = 2 * time.Second
 	grantTry = 3 * time.Second
+	// herdRate is how many processes are to register per second after an outage that all
+	// have seen: etcd does several times that, and it has other work then. Each counts the
+	// records of its services, every countEvery, and draws its turn from that.
+	herdRate   = 1000
+	countEvery = time.Minute
 	// closeTry bounds the removal of records when a registrar is closed.
 	closeTry = 3 * time.Second
 )
@@ -107,6 +112,7 @@ type Registrar struct {
 	former map[clientv3.LeaseID]bool // leases of this registrar that were lost
 	regs   map[string]*Registration  // by key; also those that are to be removed
 	dirty  []*Registration           // to be settled
+	others int64                     // records of the services registered here, when last counted
 	low    string                    // the range of all keys since the lease was granted, low to high
 	high   string
 	wider  chan struct{} // closed and replaced when the range grows
@@ -254,117 +260,6 @@ func (r *Registrar) tell(kind EventKind, in *Instance, err error) {
 		r.events(Event{Kind: kind, Instance: in, Err: err})
 	}
 }
-
-// run has the lease.
-func (r *Registrar) run(ctx context.Context) {
-	for failures := 0; ctx.Err() == nil; {
-		if !r.wanted() {
-			select {
-			case <-r.need:
-			case <-ctx.Done():
-			}
-			continue
-		}
-		granted, renewals, err := r.grant(ctx)
-		if err != nil {
-			_ = backoff.Sleep(ctx, retry.Wait(failures))
-			failures++
-			continue
-		}
-		failures = 0
-		r.hold(ctx, granted, renewals)
-	}
-}
-
-// wanted reports whether there is anything to have a lease for.
-func (r *Registrar) wanted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.regs) > 0
-}
-
-func (r *Registrar) grant(ctx context.Context) (*clientv3.LeaseGrantResponse, <-chan *clientv3.LeaseKeepAliveResponse, error) {
-	gctx, cancel := context.WithTimeout(ctx, grantTry)
-	defer cancel()
-	g, err := r.client.Grant(gctx, r.ttl)
-	if err != nil {
-		return nil, nil, err
-	}
-	renewals, err := r.client.KeepAlive(ctx, g.ID)
-	return g, renewals, err
-}
-
-// hold keeps everything registered under a lease until that is lost or not needed.
-func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantResponse, renewals <-chan *clientv3.LeaseKeepAliveResponse) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	id := granted.ID
-	r.mu.Lock()
-	r.lease = id
-	for _, g := range r.regs {
-		r.enqueue(g)
-	}
-	r.mu.Unlock()
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		r.watch(ctx, granted.Revision+1)
-	}()
-	defer func() { stop(); <-watching }()
-	for {
-		select {
-		case _, ok := <-renewals:
-			if !ok {
-				r.leaseLost(id)
-				return
-			}
-		case <-r.need:
-			if r.idle() {
-				rctx, cancel := context.WithTimeout(ctx, writeTry)
-				_, _ = r.client.Revoke(rctx, id) // it expires otherwise
-				cancel()
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// idle gives the lease up if nothing is registered any more.
-func (r *Registrar) idle() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.regs) > 0 {
-		return false
-	}
-	r.lease, r.low, r.high = 0, "", ""
-	return true
-}
-
-// leaseLost makes all registrations dirty, under whatever lease comes.
-func (r *Registrar) leaseLost(id clientv3.LeaseID) {
-	var lost []*Instance
-	r.mu.Lock()
-	r.lease = 0
-	r.former[id] = true
-	for _, g := range r.regs {
-		if g.there {
-			g.there = false
-			lost = append(lost, g.in)
-		}
-		g.dirty = true
-	}
-	r.mu.Unlock()
-	for _, in := range lost {
-		r.tell(Lost, in, errLeaseLost)
-	}
-}
-
-var (
-	errLeaseLost = errors.New("discovery: the lease was lost")
-	errChanged   = errors.New("discovery: somebody deleted or replaced the record")
-)
 
 // Close removes all records at once, revokes the lease and ends the registrar; every
 // registration has ended then. It takes 3 s at most: what could not be removed by then

@@ -1,0 +1,172 @@
+package discovery
+
+// The lease: granted when there is something to register, kept alive, and granted anew when
+// it is lost.
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+// run has the lease.
+func (r *Registrar) run(ctx context.Context) {
+	for failures, again := 0, false; ctx.Err() == nil; {
+		if !r.wanted() {
+			select {
+			case <-r.need:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		granted, renewals, err := r.grant(ctx)
+		if err != nil {
+			_ = backoff.Sleep(ctx, retry.Wait(failures))
+			failures++
+			continue
+		}
+		failures = 0
+		if again && backoff.Sleep(ctx, r.turn()) != nil {
+			return
+		}
+		again = r.hold(ctx, granted, renewals)
+	}
+}
+
+// turn draws how long to wait before everything is registered again.
+func (r *Registrar) turn() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	others := r.others - int64(len(r.regs))
+	if others <= 0 {
+		return 0
+	}
+	return time.Duration(rand.Int64N(others*int64(time.Second)/herdRate + 1))
+}
+
+// count counts the records of the services that are registered here, in the background.
+func (r *Registrar) count() {
+	r.group.Go(func(ctx context.Context) {
+		r.mu.Lock()
+		prefixes := make(map[string]bool)
+		for _, g := range r.regs {
+			if !g.plain {
+				prefixes[r.format.Prefix(g.in.Service)] = true
+			}
+		}
+		r.mu.Unlock()
+		ctx, cancel := context.WithTimeout(ctx, grantTry)
+		defer cancel()
+		total := int64(0)
+		for prefix := range prefixes {
+			resp, err := r.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly(), clientv3.WithSerializable())
+			if err != nil {
+				return // what was counted before stays
+			}
+			total += resp.Count
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.others = total
+	})
+}
+
+// wanted reports whether there is anything to have a lease for.
+func (r *Registrar) wanted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.regs) > 0
+}
+
+func (r *Registrar) grant(ctx context.Context) (*clientv3.LeaseGrantResponse, <-chan *clientv3.LeaseKeepAliveResponse, error) {
+	gctx, cancel := context.WithTimeout(ctx, grantTry)
+	defer cancel()
+	g, err := r.client.Grant(gctx, r.ttl)
+	if err != nil {
+		return nil, nil, err
+	}
+	renewals, err := r.client.KeepAlive(ctx, g.ID)
+	return g, renewals, err
+}
+
+// hold keeps everything registered under a lease until that is lost, which it reports, or
+// not needed.
+func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantResponse, renewals <-chan *clientv3.LeaseKeepAliveResponse) (lost bool) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	id := granted.ID
+	r.mu.Lock()
+	r.lease = id
+	for _, g := range r.regs {
+		r.enqueue(g)
+	}
+	r.mu.Unlock()
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		r.watch(ctx, granted.Revision+1)
+	}()
+	defer func() { stop(); <-watching }()
+	counting := time.NewTimer(time.Second) // by then this process is among them
+	defer counting.Stop()
+	for {
+		select {
+		case _, ok := <-renewals:
+			if !ok {
+				r.leaseLost(id)
+				return true
+			}
+		case <-counting.C:
+			r.count()
+			counting.Reset(countEvery)
+		case <-r.need:
+			if r.idle() {
+				rctx, cancel := context.WithTimeout(ctx, writeTry)
+				_, _ = r.client.Revoke(rctx, id) // it expires otherwise
+				cancel()
+				return false
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// idle gives the lease up if nothing is registered any more.
+func (r *Registrar) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.regs) > 0 {
+		return false
+	}
+	r.lease, r.low, r.high = 0, "", ""
+	return true
+}
+
+// leaseLost makes all registrations dirty, under whatever lease comes.
+func (r *Registrar) leaseLost(id clientv3.LeaseID) {
+	var lost []*Instance
+	r.mu.Lock()
+	r.lease = 0
+	r.former[id] = true
+	for _, g := range r.regs {
+		if g.there {
+			g.there = false
+			lost = append(lost, g.in)
+		}
+		g.dirty = true
+	}
+	r.mu.Unlock()
+	for _, in := range lost {
+		r.tell(Lost, in, errLeaseLost)
+	}
+}
+
+var (
+	errLeaseLost = errors.New("discovery: the lease was lost")
+	errChanged   = errors.New("discovery: somebody deleted or replaced the record")
+)
