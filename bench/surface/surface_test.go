@@ -49,6 +49,17 @@ func TestClientV3(t *testing.T) {
 	}
 }
 
+// TestGoKit is the same promise for go-kit's package.
+func TestGoKit(t *testing.T) {
+	found, err := Compare(".", []Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/gokit/sd/etcdv3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		t.Error(f)
+	}
+}
+
 // TestCompareFindsDifferences makes sure that silence means agreement.
 func TestCompareFindsDifferences(t *testing.T) {
 	dir := t.TempDir()
