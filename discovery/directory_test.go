@@ -320,3 +320,27 @@ func TestSubscribeRefuses(t *testing.T) {
 		}
 	}
 }
+
+// One that closes vanishes from views at once, one that dies when its lease does.
+func TestVanishes(t *testing.T) {
+	c := clienttest.Shared(t)
+	s := subscribe(t, directory(t, c))
+	closing := register(t, registrar(t, c), orders(t, "closing"))
+	dies := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
+	const ttl = 2
+	dying := discovery.NewRegistrar(dies, discovery.WithFormat(base(t)), discovery.WithTTL(ttl))
+	register(t, dying, orders(t, "dying"))
+	awaitIDs(t, s, "closing", "dying")
+	began := time.Now()
+	if err := closing.Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	awaitIDs(t, s, "dying")
+	t.Logf("closed: gone after %v", time.Since(began))
+	began = time.Now()
+	if err := dies.Close(); err != nil { // its process, as far as etcd can tell
+		t.Fatal(err)
+	}
+	awaitIDs(t, s)
+	t.Logf("dead: gone after %v, with a TTL of %d s", time.Since(began), ttl)
+}

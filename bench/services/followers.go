@@ -13,64 +13,56 @@ import (
 	ours "github.com/fairlead-go/fairlead/gokit/sd/etcdv3"
 )
 
-// followers tell how many instances there are, whenever that changes.
-var followers = map[string]func(ctx context.Context, endpoint string) (<-chan int, error){
-	"go-kit Instancer": func(ctx context.Context, endpoint string) (<-chan int, error) {
+// followers tell how many instances there are, whenever that changes, until told to stop.
+var followers = map[string]func(ctx context.Context, endpoint string, seen func(n int) bool) error{
+	"go-kit Instancer": func(ctx context.Context, endpoint string, seen func(n int) bool) error {
 		c, err := theirs.NewClient(ctx, []string{endpoint}, theirs.ClientOptions{})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		i, err := theirs.NewInstancer(c, prefix, log.NewNopLogger())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return counts(i), nil
+		return count(i, seen)
 	},
-	"our drop-in's Instancer": func(ctx context.Context, endpoint string) (<-chan int, error) {
+	"our drop-in's Instancer": func(ctx context.Context, endpoint string, seen func(n int) bool) error {
 		c, err := ours.NewClient(ctx, []string{endpoint}, ours.ClientOptions{})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		i, err := ours.NewInstancer(c, prefix, log.NewNopLogger())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return counts(i), nil
+		return count(i, seen)
 	},
-	"discovery.Subscription": func(ctx context.Context, endpoint string) (<-chan int, error) {
+	"discovery.Subscription": func(ctx context.Context, endpoint string, seen func(n int) bool) error {
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), Context: ctx})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s, err := discovery.NewDirectory(c, discovery.WithRecords(discovery.Raw{Base: "/services/"})).Subscribe("foosvc")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out := make(chan int)
-		go func() {
-			defer close(out)
-			for {
-				change, err := s.Next(ctx)
-				if err != nil {
-					return
-				}
-				out <- change.View.Len()
+		for {
+			change, err := s.Next(ctx)
+			if err != nil || !seen(change.View.Len()) {
+				return err
 			}
-		}()
-		return out, nil
+		}
 	},
 }
 
-// counts are those of an instancer's events.
-func counts(i sd.Instancer) <-chan int {
+// count counts the instances in an instancer's events.
+func count(i sd.Instancer, seen func(n int) bool) error {
 	events := make(chan sd.Event)
-	out := make(chan int)
-	go func() {
-		defer close(out)
-		for e := range events {
-			out <- len(e.Instances)
+	go i.Register(events) // go-kit's blocks until the first event is taken
+	for e := range events {
+		if e.Err != nil || !seen(len(e.Instances)) {
+			return e.Err
 		}
-	}()
-	i.Register(events) // go-kit's blocks until the first event is taken
-	return out
+	}
+	return nil
 }

@@ -55,26 +55,23 @@ func main() {
 // follow is a child: it says "ready" with its first view, and its processor time when it
 // has seen n instances.
 func follow(kind, endpoint string, n int) error {
-	wait, ok := followers[kind]
+	follower, ok := followers[kind]
 	if !ok {
 		return fmt.Errorf("no follower %q", kind)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	seen, err := wait(ctx, endpoint)
-	if err != nil {
-		return err
-	}
-	<-seen // the first view
-	fmt.Println("ready")
-	begin := processorTime()
-	for count := range seen {
+	var begin time.Duration
+	return follower(ctx, endpoint, func(count int) bool {
+		if begin == 0 {
+			fmt.Println("ready")
+			begin = processorTime()
+		}
 		if count >= n {
 			fmt.Println(int64(processorTime() - begin))
-			return nil
 		}
-	}
-	return errors.New("it ended early")
+		return count < n
+	})
 }
 
 // processorTime is what this process has used.
