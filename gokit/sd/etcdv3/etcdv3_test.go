@@ -315,3 +315,20 @@ func TestWithGoKit(t *testing.T) {
 		t.Errorf("%v at %v", answers, urls)
 	}
 }
+
+// The heartbeat is what was asked for, though the client would renew more rarely.
+func TestHeartbeat(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	c := client(t, cluster.Endpoints()...)
+	renewed := func() float64 {
+		t.Helper()
+		n, err := cluster.Members()[0].Metric(clienttest.Within(t, clienttest.Long), "etcd_debugging_lease_renewed_total")
+		ok(t, "Metric", err)
+		return n
+	}
+	s := etcdv3.Service{Key: t.Name() + "/1", Value: "v", TTL: etcdv3.NewTTLOption(500*time.Millisecond, 10*time.Minute)}
+	ok(t, "Register", c.Register(s))
+	before := renewed()
+	clienttest.Await(t, "three heartbeats", func() bool { return renewed() >= before+3 })
+	ok(t, "Deregister", c.Deregister(s))
+}
