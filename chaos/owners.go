@@ -130,10 +130,7 @@ func (c *contender) own(ctx context.Context, what contest) {
 			break // if its outcome is unknown, a later write of ours could overtake it
 		}
 		h.Counted++
-		select {
-		case <-owned.Done():
-		case <-time.After(time.Duration(c.rnd.Int64N(int64(20 * time.Millisecond)))):
-		}
+		pause(owned, time.Duration(c.rnd.Int64N(int64(20*time.Millisecond))))
 	}
 	// Wait for the end of the time without writing, to notice a loss when it happens.
 	t := time.NewTimer(until - c.clock.Now())

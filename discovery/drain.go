@@ -101,12 +101,12 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	g.r.mu.Lock()
-	mod := g.mod
+	mod, service := g.mod, g.in.Service
 	g.r.mu.Unlock()
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for wctx.Err() == nil {
-		if g.awaitSeen(wctx, mod) == nil {
+		if awaitSeen(wctx, g.r.client, service, mod) == nil {
 			break
 		}
 		_ = backoff.Sleep(wctx, retry.Base)
@@ -173,9 +173,8 @@ func amend(ctx context.Context, client *clientv3.Client, f Format, service, id s
 }
 
 // awaitSeen waits until those who are announced now have seen a revision or gone.
-func (g *Registration) awaitSeen(ctx context.Context, rev int64) error {
-	client := g.r.client
-	prefix := announcement{}.Prefix(g.in.Service)
+func awaitSeen(ctx context.Context, client *clientv3.Client, service string, rev int64) error {
+	prefix := announcement{}.Prefix(service)
 	r, err := client.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
 		return err

@@ -76,7 +76,7 @@ func (f *feed) run(context.Context) {
 	defer f.end()
 	defer f.stop()
 	if f.store != nil {
-		defer f.store.flush(f)
+		defer f.store.save(f)
 	}
 	for failures := 0; f.ctx.Err() == nil; {
 		rev, err := f.list()
@@ -129,7 +129,7 @@ func (f *feed) list() (rev int64, err error) {
 		key = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
 	}
 	c := f.begin()
-	for _, key := range f.keys() {
+	for _, key := range f.tree.Keys() {
 		if found[key] == nil {
 			c.remove(key)
 		}
@@ -140,9 +140,6 @@ func (f *feed) list() (rev int64, err error) {
 	c.publish(rev)
 	return rev, nil
 }
-
-// keys are those of the tree.
-func (f *feed) keys() []string { return f.tree.Keys() }
 
 // decode reads a record; nil if it is none, which is reported unless that is as it should be.
 func (f *feed) decode(kv *mvccpb.KeyValue) *Instance {

@@ -101,13 +101,13 @@ func validName(what, name string) error {
 // HostPort is where an address leads, "host:port", without scheme and path. URLs of http
 // and https may go without a port.
 func HostPort(address string) (string, error) {
-	host, rest, isURL := address, "", false
-	if scheme, after, ok := strings.Cut(address, "://"); ok {
+	host := address
+	if scheme, _, ok := strings.Cut(address, "://"); ok {
 		u, err := url.Parse(address)
 		if err != nil || u.Host == "" || scheme == "" {
 			return "", invalid("the address %q does not parse", address)
 		}
-		host, rest, isURL = u.Host, after, true
+		host = u.Host
 		if u.Port() == "" {
 			switch scheme {
 			case "http":
@@ -121,22 +121,16 @@ func HostPort(address string) (string, error) {
 	if err != nil || h == "" || port == "" || strings.ContainsAny(host, " \t\r\n") {
 		return "", invalid("the address %q does not lead to a host and a port", address)
 	}
-	if isURL && rest == "" {
-		return "", invalid("the address %q has no host", address)
-	}
 	return host, nil
 }
 
-// weight is the effective weight.
-func (in *Instance) weight() int {
+// EffectiveWeight is Weight, or DefaultWeight if that is 0.
+func (in *Instance) EffectiveWeight() int {
 	if in.Weight <= 0 {
 		return DefaultWeight
 	}
 	return min(in.Weight, MaxWeight)
 }
-
-// EffectiveWeight is Weight, or DefaultWeight if that is 0.
-func (in *Instance) EffectiveWeight() int { return in.weight() }
 
 // IsDraining reports that the instance wants no new work.
 func (in *Instance) IsDraining() bool { return in.State == Draining }
@@ -147,7 +141,7 @@ func (in *Instance) Equal(other *Instance) bool {
 		return in == other
 	}
 	return in.Service == other.Service && in.ID == other.ID && in.Version == other.Version && in.Zone == other.Zone &&
-		in.weight() == other.weight() && in.IsDraining() == other.IsDraining() && slices.Equal(in.Addresses, other.Addresses) &&
+		in.EffectiveWeight() == other.EffectiveWeight() && in.IsDraining() == other.IsDraining() && slices.Equal(in.Addresses, other.Addresses) &&
 		slices.Equal(in.Tags, other.Tags) && maps.Equal(in.Metadata, other.Metadata)
 }
 

@@ -45,9 +45,6 @@ func (s *store) save(f *feed) {
 	}
 }
 
-// flush is save for the end.
-func (s *store) flush(f *feed) { s.save(f) }
-
 // write replaces the file as a whole, so that nobody ever reads half of one.
 func (s *store) write(rec fileRecord) error {
 	data, err := json.MarshalIndent(rec, "", " ")

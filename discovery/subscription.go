@@ -153,16 +153,14 @@ func (s *Subscription) Close() {
 	s.once.Do(func() {
 		s.f.mu.Lock()
 		delete(s.f.subs, s)
-		s.finishLocked()
+		s.finish()
 		s.f.mu.Unlock()
 		s.f.d.release(s.f)
 	})
 }
 
-// finish ends the subscription from the feed's side; the caller holds the feed's lock.
-func (s *Subscription) finish() { s.finishLocked() }
-
-func (s *Subscription) finishLocked() {
+// finish ends the subscription; the caller holds the feed's lock.
+func (s *Subscription) finish() {
 	select {
 	case <-s.done:
 	default:

@@ -9,66 +9,67 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestElection(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := session(t, c)
 	e := concurrency.NewElection(s, t.Name())
 	if e.Key() != "" || e.Rev() != 0 || e.Header() != nil || e.Fence() != 0 || e.Context().Err() == nil {
 		t.Error("a new election is not empty")
 	}
-	if err := e.Proclaim(within(t, long), "v"); err != concurrency.ErrElectionNotLeader {
+	if err := e.Proclaim(clienttest.Within(t, clienttest.Long), "v"); err != concurrency.ErrElectionNotLeader {
 		t.Errorf("Proclaim without Campaign: %v", err)
 	}
-	if err := e.Resign(within(t, long)); err != nil {
+	if err := e.Resign(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Errorf("Resign without Campaign: %v", err)
 	}
-	if _, err := e.Leader(within(t, long)); err != concurrency.ErrElectionNoLeader {
+	if _, err := e.Leader(clienttest.Within(t, clienttest.Long)); err != concurrency.ErrElectionNoLeader {
 		t.Errorf("Leader: %v", err)
 	}
 	value := func(want string) {
 		t.Helper()
-		r, err := e.Leader(within(t, long))
+		r, err := e.Leader(clienttest.Within(t, clienttest.Long))
 		if err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != want {
 			t.Errorf("leader %v, %v, want %q", r, err, want)
 		}
 	}
-	if err := e.Campaign(within(t, long), "one"); err != nil {
+	if err := e.Campaign(clienttest.Within(t, clienttest.Long), "one"); err != nil {
 		t.Fatal(err)
 	}
 	value("one")
 	if want := fmt.Sprintf("%s/%x", t.Name(), s.Lease()); e.Key() != want || e.Rev() != e.Fence() || e.Header().Revision < e.Rev() {
 		t.Errorf("key %q, want %q; revision %d, fence %d, header %v", e.Key(), want, e.Rev(), e.Fence(), e.Header())
 	}
-	if err := e.Campaign(within(t, long), "two"); err != nil {
+	if err := e.Campaign(clienttest.Within(t, clienttest.Long), "two"); err != nil {
 		t.Fatal(err)
 	}
 	value("two")
 	for _, v := range []string{"three", "four"} {
-		if err := e.Proclaim(within(t, long), v); err != nil {
+		if err := e.Proclaim(clienttest.Within(t, clienttest.Long), v); err != nil {
 			t.Fatal(err)
 		}
 		value(v)
 	}
 	resumed := concurrency.ResumeElection(s, t.Name(), e.Key(), e.Rev())
-	if err := resumed.Proclaim(within(t, long), "five"); err != nil || resumed.Fence() != e.Fence() {
+	if err := resumed.Proclaim(clienttest.Within(t, clienttest.Long), "five"); err != nil || resumed.Fence() != e.Fence() {
 		t.Errorf("a resumed leadership: %v, fence %d", err, resumed.Fence())
 	}
 	value("five")
-	if err := e.Proclaim(within(t, long), "six"); err != nil {
+	if err := e.Proclaim(clienttest.Within(t, clienttest.Long), "six"); err != nil {
 		t.Errorf("after another handle has proclaimed: %v", err)
 	}
 	value("six")
 	held := e.Context()
-	if err := e.Resign(within(t, long)); err != nil || held.Err() == nil {
+	if err := e.Resign(clienttest.Within(t, clienttest.Long)); err != nil || held.Err() == nil {
 		t.Errorf("Resign: %v; its context: %v", err, held.Err())
 	}
 	if k := keys(t, c, t.Name()); len(k) != 0 || e.Key() != "" {
 		t.Errorf("after Resign: %v, key %q", k, e.Key())
 	}
-	if err := resumed.Proclaim(within(t, long), "stale"); err != concurrency.ErrElectionNotLeader {
+	if err := resumed.Proclaim(clienttest.Within(t, clienttest.Long), "stale"); err != concurrency.ErrElectionNotLeader {
 		t.Errorf("Proclaim after the key is gone: %v", err)
 	}
 	stranger := concurrency.ResumeElection(s, t.Name(), t.Name()+"/nobody", 1)
@@ -77,7 +78,7 @@ func TestElection(t *testing.T) {
 
 // Campaign never returns nil without a key in etcd.
 func TestCandidateLosesItsKey(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	for _, tc := range []struct {
 		name string
 		do   func(s *concurrency.Session, key string) error
@@ -94,21 +95,23 @@ func TestCandidateLosesItsKey(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			leader := concurrency.NewElection(session(t, c), t.Name())
-			if err := leader.Campaign(within(t, long), "leader"); err != nil {
+			if err := leader.Campaign(clienttest.Within(t, clienttest.Long), "leader"); err != nil {
 				t.Fatal(err)
 			}
 			s := session(t, c)
 			done := make(chan error, 1)
-			go func() { done <- concurrency.NewElection(s, t.Name()).Campaign(within(t, long), "candidate") }()
+			go func() {
+				done <- concurrency.NewElection(s, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "candidate")
+			}()
 			key := fmt.Sprintf("%s/%x", t.Name(), s.Lease())
-			await(t, "it is a candidate", func() bool { return slices.Contains(keys(t, c, t.Name()), key) })
+			clienttest.Await(t, "it is a candidate", func() bool { return slices.Contains(keys(t, c, t.Name()), key) })
 			// At the same time, so that the candidate may see the leader's end first.
 			lost := make(chan error, 1)
 			go func() { lost <- tc.do(s, key) }()
 			if err := <-lost; err != nil {
 				t.Fatal(err)
 			}
-			if err := leader.Resign(within(t, long)); err != nil {
+			if err := leader.Resign(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Fatal(err)
 			}
 			if err := <-done; err != tc.want {
@@ -121,7 +124,7 @@ func TestCandidateLosesItsKey(t *testing.T) {
 func TestFrozenElection(t *testing.T) {
 	m, s, freeze := frozen(t)
 	led := concurrency.NewElection(s, "led")
-	if err := led.Campaign(within(t, long), "v"); err != nil {
+	if err := led.Campaign(clienttest.Within(t, clienttest.Long), "v"); err != nil {
 		t.Fatal(err)
 	}
 	freeze()
@@ -134,23 +137,23 @@ func TestFrozenElection(t *testing.T) {
 	if err := m.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "nobody is left", func() bool {
+	clienttest.Await(t, "nobody is left", func() bool {
 		return len(keys(t, s.Client(), "free")) == 0 && len(keys(t, s.Client(), "led")) == 0
 	})
 }
 
 // A new candidate's session is held up by the leader's TTL and no longer.
 func TestLeaderDies(t *testing.T) {
-	c := shared(t)
-	other := dial(t, etcdtest.Shared(t).Endpoints())
+	c := clienttest.Shared(t)
+	other := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	dying := session(t, other, concurrency.WithTTL(2))
-	if err := concurrency.NewElection(dying, t.Name()).Campaign(within(t, long), "first"); err != nil {
+	if err := concurrency.NewElection(dying, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "first"); err != nil {
 		t.Fatal(err)
 	}
 	next := concurrency.NewElection(session(t, c), t.Name())
 	done := make(chan error, 1)
-	go func() { done <- next.Campaign(within(t, long), "second") }()
-	await(t, "it is a candidate", func() bool { return len(keys(t, c, t.Name())) == 2 })
+	go func() { done <- next.Campaign(clienttest.Within(t, clienttest.Long), "second") }()
+	clienttest.Await(t, "it is a candidate", func() bool { return len(keys(t, c, t.Name())) == 2 })
 	began := time.Now()
 	dying.Orphan() // as a process that dies
 	if err := <-done; err != nil {
@@ -159,44 +162,30 @@ func TestLeaderDies(t *testing.T) {
 	t.Logf("taken over after %v, with a TTL of 2 s", time.Since(began))
 }
 
-func receive[T any](t *testing.T, what string, c <-chan T) T {
-	t.Helper()
-	select {
-	case v, ok := <-c:
-		if !ok {
-			t.Fatalf("%s: the channel is closed", what)
-		}
-		return v
-	case <-time.After(long):
-		t.Fatalf("%s: not within %v", what, long)
-		panic("not reached")
-	}
-}
-
 // Observe sees all leaders, also past a compaction, and ObserveState also their absence.
 func TestObserve(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
-	c := dial(t, []string{cluster.Members()[0].Direct})
-	watching := dial(t, cluster.Endpoints()) // past a network that can fail
+	c := clienttest.Dial(t, cluster.Members()[0].Direct)
+	watching := clienttest.Dial(t, cluster.Endpoints()...) // past a network that can fail
 	s := session(t, c)
 	e := concurrency.NewElection(s, "e")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	observer := concurrency.NewElection(session(t, watching, concurrency.WithTTL(60)), "e")
 	leaders, states := observer.Observe(ctx), observer.ObserveState(ctx)
-	if l := receive(t, "no leader", states); l.Leader != nil || l.Err != nil || l.Revision == 0 {
+	if l := clienttest.Receive(t, "no leader", states); l.Leader != nil || l.Err != nil || l.Revision == 0 {
 		t.Errorf("%+v", l)
 	}
 	expect := func(value string) {
 		t.Helper()
-		r := receive(t, value, leaders)
+		r := clienttest.Receive(t, value, leaders)
 		if len(r.Kvs) != 1 || string(r.Kvs[0].Value) != value || r.Header.Revision == 0 {
 			t.Fatalf("%v, want %q", r, value)
 		}
 	}
 	lead := func(value string, f func(context.Context, string) error) {
 		t.Helper()
-		if err := f(within(t, long), value); err != nil {
+		if err := f(clienttest.Within(t, clienttest.Long), value); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,7 +196,7 @@ func TestObserve(t *testing.T) {
 	expect("two")
 	expect("three")
 	for value := ""; value != "three"; { // those before may be skipped
-		l := receive(t, "the latest", states)
+		l := clienttest.Receive(t, "the latest", states)
 		if l.Leader == nil {
 			t.Fatalf("%+v", l)
 		}
@@ -216,15 +205,15 @@ func TestObserve(t *testing.T) {
 	// While the observer is cut off, history is compacted.
 	cluster.Members()[0].Proxy().Cut()
 	lead("unseen", e.Proclaim)
-	if err := e.Resign(within(t, long)); err != nil {
+	if err := e.Resign(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	lead("four", e.Campaign)
-	r, err := c.Get(within(t, long), "e")
+	r, err := c.Get(clienttest.Within(t, clienttest.Long), "e")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Compact(within(t, long), r.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+	if _, err := c.Compact(clienttest.Within(t, clienttest.Long), r.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
 		t.Fatal(err)
 	}
 	if err := cluster.Members()[0].Proxy().Heal(); err != nil {
@@ -232,7 +221,7 @@ func TestObserve(t *testing.T) {
 	}
 	expect("four")
 	for {
-		l := receive(t, "four", states)
+		l := clienttest.Receive(t, "four", states)
 		if l.Leader != nil && string(l.Leader.Kvs[0].Value) == "four" {
 			break
 		}
@@ -240,10 +229,10 @@ func TestObserve(t *testing.T) {
 			t.Fatalf("%+v", l)
 		}
 	}
-	if err := e.Resign(within(t, long)); err != nil {
+	if err := e.Resign(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
-	if l := receive(t, "nobody", states); l.Leader != nil || l.Err != nil {
+	if l := clienttest.Receive(t, "nobody", states); l.Leader != nil || l.Err != nil {
 		t.Errorf("%+v", l)
 	}
 	cancel()

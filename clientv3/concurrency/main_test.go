@@ -5,43 +5,16 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// long is far above what anything here takes on a busy machine; soon is what must be quick
-// takes at most there.
-const (
-	long = 30 * time.Second
-	soon = 3 * time.Second
-)
-
-func dial(t testing.TB, endpoints []string) *clientv3.Client {
-	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// shared is a client of the server that the tests share; tests use keys of their name.
-func shared(t testing.TB) *clientv3.Client {
-	t.Helper()
-	c := dial(t, etcdtest.Shared(t).Endpoints())
-	t.Cleanup(func() {
-		if _, err := c.Delete(context.Background(), t.Name(), clientv3.WithPrefix()); err != nil {
-			t.Errorf("remove the test's keys: %v", err)
-		}
-	})
-	return c
-}
+// soon is what something quick takes at most on a busy machine.
+const soon = 3 * time.Second
 
 // session makes one that ends with the test.
 func session(t testing.TB, c *clientv3.Client, opts ...concurrency.SessionOption) *concurrency.Session {
@@ -54,37 +27,18 @@ func session(t testing.TB, c *clientv3.Client, opts ...concurrency.SessionOption
 	return s
 }
 
-func within(t testing.TB, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func ends(t testing.TB, what string, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(long):
-		t.Fatalf("%s: not within %v", what, long)
-	}
-}
-
-// await asks again and again until ok.
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(long); !ok(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, long)
-		}
+	case <-time.After(clienttest.Long):
+		t.Fatalf("%s: not within %v", what, clienttest.Long)
 	}
 }
 
 func keys(t testing.TB, c *clientv3.Client, prefix string) []string {
 	t.Helper()
-	r, err := c.Get(within(t, long), prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	r, err := c.Get(clienttest.Within(t, clienttest.Long), prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +53,7 @@ func keys(t testing.TB, c *clientv3.Client, prefix string) []string {
 func frozen(t *testing.T) (*etcdtest.Member, *concurrency.Session, func()) {
 	t.Helper()
 	c := etcdtest.Start(t, etcdtest.Options{})
-	s := session(t, dial(t, c.Endpoints()))
+	s := session(t, clienttest.Dial(t, c.Endpoints()...))
 	m := c.Members()[0]
 	return m, s, func() {
 		if err := m.Freeze(); err != nil {

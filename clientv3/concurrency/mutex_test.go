@@ -10,11 +10,12 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestMutex(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	a, b := session(t, c), session(t, c)
 	for _, name := range []string{"", "/plain", "/with/slashes/", "/späßchen %00"} {
 		t.Run("name"+name, func(t *testing.T) {
@@ -26,10 +27,10 @@ func TestMutex(t *testing.T) {
 			if m.Key() != "" || m.Header() != nil || m.Fence() != 0 || m.Context().Err() == nil {
 				t.Error("a new mutex is not empty")
 			}
-			if err := m.Unlock(within(t, long)); err != concurrency.ErrLockReleased {
+			if err := m.Unlock(clienttest.Within(t, clienttest.Long)); err != concurrency.ErrLockReleased {
 				t.Errorf("Unlock without Lock: %v", err)
 			}
-			if err := m.Lock(within(t, long)); err != nil {
+			if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Fatal(err)
 			}
 			if want := fmt.Sprintf("%s/%x", prefix, a.Lease()); m.Key() != want {
@@ -39,35 +40,35 @@ func TestMutex(t *testing.T) {
 			if m.Header().Revision != first || m.Context().Err() != nil {
 				t.Errorf("fence %d, header %v", first, m.Header())
 			}
-			if err := other.TryLock(within(t, long)); err != concurrency.ErrLocked {
+			if err := other.TryLock(clienttest.Within(t, clienttest.Long)); err != concurrency.ErrLocked {
 				t.Errorf("TryLock of a locked one: %v", err)
 			}
 			if k := keys(t, c, prefix+"/"); len(k) != 1 {
 				t.Errorf("TryLock left something: %v", k)
 			}
-			if r, err := c.Txn(within(t, long)).If(m.IsOwner()).Commit(); err != nil || !r.Succeeded {
+			if r, err := c.Txn(clienttest.Within(t, clienttest.Long)).If(m.IsOwner()).Commit(); err != nil || !r.Succeeded {
 				t.Errorf("IsOwner: %v, %v", r, err)
 			}
-			if r, err := c.Txn(within(t, long)).If(other.IsOwner()).Commit(); err != nil || r.Succeeded {
+			if r, err := c.Txn(clienttest.Within(t, clienttest.Long)).If(other.IsOwner()).Commit(); err != nil || r.Succeeded {
 				t.Errorf("IsOwner of another: %v, %v", r, err)
 			}
 			held := m.Context()
-			if err := m.Unlock(within(t, long)); err != nil {
+			if err := m.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Fatal(err)
 			}
 			if m.Key() != "\x00" || held.Err() == nil || context.Cause(held) != concurrency.ErrLockReleased {
 				t.Errorf("after Unlock: key %q, cause %v", m.Key(), context.Cause(held))
 			}
-			if err := m.Unlock(within(t, long)); err != concurrency.ErrLockReleased {
+			if err := m.Unlock(clienttest.Within(t, clienttest.Long)); err != concurrency.ErrLockReleased {
 				t.Errorf("Unlock again: %v", err)
 			}
-			if err := other.TryLock(within(t, long)); err != nil {
+			if err := other.TryLock(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Fatal(err)
 			}
 			if other.Fence() <= first {
 				t.Errorf("fence %d after %d", other.Fence(), first)
 			}
-			if err := other.Unlock(within(t, long)); err != nil {
+			if err := other.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Fatal(err)
 			}
 			if k := keys(t, c, prefix+"/"); len(k) != 0 {
@@ -79,13 +80,13 @@ func TestMutex(t *testing.T) {
 
 // Many contenders get the lock one at a time and in the order of their keys.
 func TestContention(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	const contenders = 100
 	var mu sync.Mutex
 	var order []int64
 	inside := 0
 	first := concurrency.NewMutex(session(t, c), t.Name())
-	if err := first.Lock(within(t, long)); err != nil {
+	if err := first.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	s := session(t, c, concurrency.WithDistinctOwners())
@@ -93,7 +94,7 @@ func TestContention(t *testing.T) {
 	for range contenders {
 		wg.Go(func() {
 			m := concurrency.NewMutex(s, t.Name())
-			if err := m.Lock(within(t, long)); err != nil {
+			if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Error(err)
 				return
 			}
@@ -105,13 +106,13 @@ func TestContention(t *testing.T) {
 			order = append(order, m.Fence())
 			inside--
 			mu.Unlock()
-			if err := m.Unlock(within(t, long)); err != nil {
+			if err := m.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	await(t, "all wait", func() bool { return len(keys(t, c, t.Name())) == contenders+1 })
-	if err := first.Unlock(within(t, long)); err != nil {
+	clienttest.Await(t, "all wait", func() bool { return len(keys(t, c, t.Name())) == contenders+1 })
+	if err := first.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
@@ -122,18 +123,18 @@ func TestContention(t *testing.T) {
 
 // A call whose context ends while it waits takes its key away.
 func TestLockGivesUp(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	owner, waiter := concurrency.NewMutex(session(t, c), t.Name()), concurrency.NewMutex(session(t, c), t.Name())
-	if err := owner.Lock(within(t, long)); err != nil {
+	if err := owner.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	returns(t, "Lock", waiter.Lock)
-	await(t, "its key is gone", func() bool { return slices.Equal(keys(t, c, t.Name()), []string{owner.Key()}) })
+	clienttest.Await(t, "its key is gone", func() bool { return slices.Equal(keys(t, c, t.Name()), []string{owner.Key()}) })
 	// And can come back.
 	done := make(chan error, 1)
-	go func() { done <- waiter.Lock(within(t, long)) }()
-	await(t, "it waits", func() bool { return len(keys(t, c, t.Name())) == 2 })
-	if err := owner.Unlock(within(t, long)); err != nil {
+	go func() { done <- waiter.Lock(clienttest.Within(t, clienttest.Long)) }()
+	clienttest.Await(t, "it waits", func() bool { return len(keys(t, c, t.Name())) == 2 })
+	if err := owner.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {
@@ -143,9 +144,9 @@ func TestLockGivesUp(t *testing.T) {
 
 // Whoever waits learns that its key was deleted, or its session revoked.
 func TestWaiterLosesItsKey(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	owner := concurrency.NewMutex(session(t, c), t.Name())
-	if err := owner.Lock(within(t, long)); err != nil {
+	if err := owner.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {
@@ -166,9 +167,11 @@ func TestWaiterLosesItsKey(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := session(t, c)
 			done := make(chan error, 1)
-			go func() { done <- concurrency.NewMutex(s, "TestWaiterLosesItsKey").Lock(within(t, long)) }()
+			go func() {
+				done <- concurrency.NewMutex(s, "TestWaiterLosesItsKey").Lock(clienttest.Within(t, clienttest.Long))
+			}()
 			key := fmt.Sprintf("TestWaiterLosesItsKey/%x", s.Lease())
-			await(t, "it waits", func() bool { return slices.Contains(keys(t, c, "TestWaiterLosesItsKey"), key) })
+			clienttest.Await(t, "it waits", func() bool { return slices.Contains(keys(t, c, "TestWaiterLosesItsKey"), key) })
 			if err := tc.do(key, s); err != nil {
 				t.Fatal(err)
 			}
@@ -181,13 +184,13 @@ func TestWaiterLosesItsKey(t *testing.T) {
 
 // An owner whose key was deleted learns of it; its Unlock does not touch the next one's.
 func TestOwnerLosesItsKey(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := session(t, c)
 	m := concurrency.NewMutex(s, t.Name())
-	if err := m.Lock(within(t, long)); err != nil {
+	if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Delete(within(t, long), m.Key()); err != nil {
+	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), m.Key()); err != nil {
 		t.Fatal(err)
 	}
 	held := m.Context()
@@ -200,10 +203,10 @@ func TestOwnerLosesItsKey(t *testing.T) {
 	}
 	// The same session locks again, with the same key: a stale Unlock must not free it.
 	again := concurrency.NewMutex(s, t.Name())
-	if err := again.Lock(within(t, long)); err != nil {
+	if err := again.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Unlock(within(t, long)); err != nil {
+	if err := m.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Errorf("stale Unlock: %v", err)
 	}
 	if k := keys(t, c, t.Name()); !slices.Equal(k, []string{again.Key()}) || again.Context().Err() != nil {
@@ -212,16 +215,16 @@ func TestOwnerLosesItsKey(t *testing.T) {
 }
 
 func TestTwoMutexesOfOneSession(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := session(t, c)
 	one, two := concurrency.NewMutex(s, t.Name()), concurrency.NewMutex(s, t.Name())
 	for _, m := range []*concurrency.Mutex{one, two} {
-		if err := m.Lock(within(t, long)); err != nil {
+		if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 			t.Fatalf("without the option both own: %v", err)
 		}
 	}
 	held := two.Context()
-	if err := one.Unlock(within(t, long)); err != nil {
+	if err := one.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	if context.Cause(held) != concurrency.ErrOwnershipLost {
@@ -229,19 +232,19 @@ func TestTwoMutexesOfOneSession(t *testing.T) {
 	}
 	s = session(t, c, concurrency.WithDistinctOwners())
 	one, two = concurrency.NewMutex(s, t.Name()), concurrency.NewMutex(s, t.Name())
-	if err := one.Lock(within(t, long)); err != nil {
+	if err := one.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
-	if err := two.TryLock(within(t, long)); err != concurrency.ErrLocked {
+	if err := two.TryLock(clienttest.Within(t, clienttest.Long)); err != concurrency.ErrLocked {
 		t.Errorf("two distinct owners own: %v", err)
 	}
-	if err := one.Lock(within(t, long)); err != nil {
+	if err := one.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Errorf("the owner locks again: %v", err)
 	}
 }
 
 func TestLocker(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	l := concurrency.NewLocker(session(t, c), t.Name())
 	l.Lock()
 	if len(keys(t, c, t.Name())) != 1 {
@@ -260,7 +263,7 @@ func TestLocker(t *testing.T) {
 func TestFrozenMutex(t *testing.T) {
 	m, s, freeze := frozen(t)
 	held := concurrency.NewMutex(s, "held")
-	if err := held.Lock(within(t, long)); err != nil {
+	if err := held.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	freeze()
@@ -272,11 +275,11 @@ func TestFrozenMutex(t *testing.T) {
 	if err := m.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "all keys are gone", func() bool {
+	clienttest.Await(t, "all keys are gone", func() bool {
 		return len(keys(t, s.Client(), "free")) == 0 && len(keys(t, s.Client(), "held")) == 0
 	})
 	for _, m := range []*concurrency.Mutex{free, held} {
-		if err := m.Lock(within(t, long)); err != nil {
+		if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 			t.Errorf("after the thaw: %v", err)
 		}
 	}
@@ -288,7 +291,7 @@ func TestLateLockIsFreed(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	leader := c.Leader(t)
 	// Through the leader only: so the request waits in the frozen process.
-	cli := dial(t, []string{leader.Endpoint})
+	cli := clienttest.Dial(t, leader.Endpoint)
 	s := session(t, cli, concurrency.WithTTL(60))
 	if err := leader.Freeze(); err != nil {
 		t.Fatal(err)
@@ -303,14 +306,14 @@ func TestLateLockIsFreed(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Whether it is executed is the cluster's choice; that it is free in the end is ours.
-	other := dial(t, c.Endpoints())
-	await(t, "the cluster works", func() bool {
-		_, err := other.Put(within(t, soon), "works", "")
+	other := clienttest.Dial(t, c.Endpoints()...)
+	clienttest.Await(t, "the cluster works", func() bool {
+		_, err := other.Put(clienttest.Within(t, soon), "works", "")
 		return err == nil
 	})
-	await(t, "the late key is gone", func() bool { return len(keys(t, other, "late")) == 0 })
+	clienttest.Await(t, "the late key is gone", func() bool { return len(keys(t, other, "late")) == 0 })
 	m := concurrency.NewMutex(session(t, other), "late")
-	if err := m.Lock(within(t, long)); err != nil {
+	if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	if s.Ctx().Err() != nil {
@@ -322,7 +325,7 @@ func TestLateLockIsFreed(t *testing.T) {
 // lost, and somebody else plays the server that executes it.
 func TestLateKeyIsRemoved(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
-	s := session(t, dial(t, cluster.Endpoints()))
+	s := session(t, clienttest.Dial(t, cluster.Endpoints()...))
 	proxy := cluster.Members()[0].Proxy()
 	proxy.BlackHole()
 	mx := concurrency.NewMutex(s, "late")
@@ -332,16 +335,16 @@ func TestLateKeyIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := fmt.Sprintf("late/%x", s.Lease())
-	direct := dial(t, []string{cluster.Members()[0].Direct})
-	if _, err := direct.Put(within(t, long), key, "", clientv3.WithLease(s.Lease())); err != nil {
+	direct := clienttest.Dial(t, cluster.Members()[0].Direct)
+	if _, err := direct.Put(clienttest.Within(t, clienttest.Long), key, "", clientv3.WithLease(s.Lease())); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the late key is gone", func() bool { return len(keys(t, s.Client(), "late")) == 0 })
+	clienttest.Await(t, "the late key is gone", func() bool { return len(keys(t, s.Client(), "late")) == 0 })
 	// A lock that is wanted stays.
-	if err := mx.Lock(within(t, long)); err != nil {
+	if err := mx.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Client().Put(within(t, long), "late/later", ""); err != nil {
+	if _, err := s.Client().Put(clienttest.Within(t, clienttest.Long), "late/later", ""); err != nil {
 		t.Fatal(err)
 	}
 	if k := keys(t, s.Client(), key); len(k) != 1 || mx.Context().Err() != nil {
@@ -350,11 +353,11 @@ func TestLateKeyIsRemoved(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	m := concurrency.NewMutex(session(t, c), t.Name())
 	key := t.Name() + ".value"
 	guarded := func() (*clientv3.TxnResponse, error) {
-		return concurrency.Guard(within(t, long), c, m).
+		return concurrency.Guard(clienttest.Within(t, clienttest.Long), c, m).
 			If(clientv3.Compare(clientv3.Version(key), "=", 0)).
 			Then(clientv3.OpPut(key, "first")).
 			Else(clientv3.OpGet(key)).
@@ -363,7 +366,7 @@ func TestGuard(t *testing.T) {
 	if _, err := guarded(); err != concurrency.ErrNotOwner {
 		t.Errorf("before Lock: %v", err)
 	}
-	if err := m.Lock(within(t, long)); err != nil {
+	if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := guarded(); err != nil || !r.Succeeded || r.Responses[0].GetResponsePut() == nil || r.Header.Revision == 0 {
@@ -372,38 +375,38 @@ func TestGuard(t *testing.T) {
 	if r, err := guarded(); err != nil || r.Succeeded || string(r.Responses[0].GetResponseRange().Kvs[0].Value) != "first" {
 		t.Errorf("%v, %v", r, err)
 	}
-	if _, err := c.Delete(within(t, long), m.Key()); err != nil {
+	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), m.Key()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := concurrency.Guard(within(t, long), c, m).Then(clientv3.OpPut(key, "stale")).Commit(); err != concurrency.ErrNotOwner {
+	if _, err := concurrency.Guard(clienttest.Within(t, clienttest.Long), c, m).Then(clientv3.OpPut(key, "stale")).Commit(); err != concurrency.ErrNotOwner {
 		t.Errorf("with the key deleted: %v", err)
 	}
-	if r, err := c.Get(within(t, long), key); err != nil || string(r.Kvs[0].Value) != "first" {
+	if r, err := c.Get(clienttest.Within(t, clienttest.Long), key); err != nil || string(r.Kvs[0].Value) != "first" {
 		t.Errorf("the transaction of who lost the lock was executed: %v, %v", r, err)
 	}
 }
 
 // A key that somebody else has put under the prefix counts as a contender.
 func TestForeignKey(t *testing.T) {
-	c := shared(t)
-	if _, err := c.Put(within(t, long), t.Name()+"/a foreign key", "x"); err != nil {
+	c := clienttest.Shared(t)
+	if _, err := c.Put(clienttest.Within(t, clienttest.Long), t.Name()+"/a foreign key", "x"); err != nil {
 		t.Fatal(err)
 	}
 	m := concurrency.NewMutex(session(t, c), t.Name())
-	if err := m.TryLock(within(t, long)); err != concurrency.ErrLocked {
+	if err := m.TryLock(clienttest.Within(t, clienttest.Long)); err != concurrency.ErrLocked {
 		t.Errorf("TryLock: %v", err)
 	}
 	returns(t, "Lock", m.Lock)
 	done := make(chan error, 1)
-	go func() { done <- m.Lock(within(t, long)) }()
-	await(t, "it waits", func() bool { return len(keys(t, c, t.Name())) == 2 })
-	if _, err := c.Delete(within(t, long), t.Name()+"/a foreign key"); err != nil {
+	go func() { done <- m.Lock(clienttest.Within(t, clienttest.Long)) }()
+	clienttest.Await(t, "it waits", func() bool { return len(keys(t, c, t.Name())) == 2 })
+	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), t.Name()+"/a foreign key"); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if r, err := c.Get(within(t, long), m.Key()); err != nil || len(r.Kvs) != 1 {
+	if r, err := c.Get(clienttest.Within(t, clienttest.Long), m.Key()); err != nil || len(r.Kvs) != 1 {
 		t.Errorf("%v, %v", r, err)
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	"github.com/fairlead-go/fairlead/clientv3/namespace"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 func TestSessionLife(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	for _, tc := range []struct {
 		name string
 		opts []concurrency.SessionOption
@@ -30,7 +31,7 @@ func TestSessionLife(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := c.TimeToLive(within(t, long), s.Lease())
+			r, err := c.TimeToLive(clienttest.Within(t, clienttest.Long), s.Lease())
 			if err != nil || r.GrantedTTL != tc.ttl {
 				t.Errorf("%+v, %v, want a TTL of %d", r, err, tc.ttl)
 			}
@@ -41,7 +42,7 @@ func TestSessionLife(t *testing.T) {
 				t.Error(err)
 			}
 			ends(t, "Done", s.Done())
-			if r, err := c.TimeToLive(within(t, long), s.Lease()); err != nil || r.TTL != -1 {
+			if r, err := c.TimeToLive(clienttest.Within(t, clienttest.Long), s.Lease()); err != nil || r.TTL != -1 {
 				t.Errorf("after Close: %+v, %v", r, err)
 			}
 			if err := s.Close(); err != rpctypes.ErrLeaseNotFound {
@@ -56,7 +57,7 @@ func TestSessionLife(t *testing.T) {
 
 // A session that takes over a lease keeps it, and Orphan leaves it.
 func TestSessionWithLease(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	first := session(t, c, concurrency.WithTTL(5))
 	first.Orphan()
 	ends(t, "Done", first.Done())
@@ -68,7 +69,7 @@ func TestSessionWithLease(t *testing.T) {
 		t.Fatal("another lease")
 	}
 	m := concurrency.NewMutex(second, t.Name())
-	if err := m.Lock(within(t, long)); err != nil {
+	if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	if err := second.Close(); err != nil {
@@ -86,15 +87,15 @@ func TestSessionWithLease(t *testing.T) {
 
 // While it holds something, a session knows of a revocation at once.
 func TestSessionKnowsOfRevocation(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	s := session(t, c)
 	m := concurrency.NewMutex(s, t.Name())
-	if err := m.Lock(within(t, long)); err != nil {
+	if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	held := m.Context()
 	began := time.Now()
-	if _, err := c.Revoke(within(t, long), s.Lease()); err != nil {
+	if _, err := c.Revoke(clienttest.Within(t, clienttest.Long), s.Lease()); err != nil {
 		t.Fatal(err)
 	}
 	ends(t, "the ownership", held.Done())
@@ -111,14 +112,14 @@ func TestSessionKnowsOfRevocation(t *testing.T) {
 		t.Errorf("cause of the ownership's end: %v", err)
 	}
 	for what, err := range map[string]error{
-		"Lock": m.Lock(within(t, long)), "TryLock": m.TryLock(within(t, long)),
-		"Campaign": concurrency.NewElection(s, t.Name()).Campaign(within(t, long), "v"),
+		"Lock": m.Lock(clienttest.Within(t, clienttest.Long)), "TryLock": m.TryLock(clienttest.Within(t, clienttest.Long)),
+		"Campaign": concurrency.NewElection(s, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "v"),
 	} {
 		if err != concurrency.ErrSessionExpired {
 			t.Errorf("%s of a session that has ended: %v", what, err)
 		}
 	}
-	if err := m.Unlock(within(t, long)); err != nil {
+	if err := m.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Errorf("Unlock: %v", err)
 	}
 }
@@ -142,14 +143,14 @@ func TestFrozenSession(t *testing.T) {
 // TestValidUntil: the time moves on with the renewals, lies before the server could give
 // the keys away, and is gone with the session.
 func TestValidUntil(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	before := time.Now()
 	s := session(t, c, concurrency.WithTTL(3))
 	first := s.ValidUntil()
 	if first.Before(before.Add(2*time.Second)) || first.After(time.Now().Add(3*time.Second)) {
 		t.Errorf("valid for %v from the beginning, with a TTL of 3 s", first.Sub(before))
 	}
-	await(t, "renewal", func() bool { return s.ValidUntil().After(first) })
+	clienttest.Await(t, "renewal", func() bool { return s.ValidUntil().After(first) })
 	if until, ok := clientv3.LeaseValidUntil(c, s.Lease()); !ok || until.Before(first) {
 		t.Errorf("asked by the client: %v, %v", until, ok)
 	}
@@ -172,7 +173,7 @@ func TestValidUntil(t *testing.T) {
 }
 
 func TestWithUntil(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	s := session(t, c, concurrency.WithUntil(ctx))
 	cancel()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 var isolations = map[string]concurrency.Isolation{
@@ -21,7 +22,7 @@ var isolations = map[string]concurrency.Isolation{
 
 func put(t *testing.T, c *clientv3.Client, key, value string) int64 {
 	t.Helper()
-	r, err := c.Put(within(t, long), key, value)
+	r, err := c.Put(clienttest.Within(t, clienttest.Long), key, value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func put(t *testing.T, c *clientv3.Client, key, value string) int64 {
 }
 
 func TestSTMSees(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	a, b, w := t.Name()+"/a", t.Name()+"/b", t.Name()+"/w"
 	rev := put(t, c, a, "1")
 	put(t, c, b, "2")
@@ -72,7 +73,7 @@ func TestSTMSees(t *testing.T) {
 // Counters that many increment end at the number of increments, where isolation promises
 // that; conflicts are counted.
 func TestSTMCounts(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	const clients, times = 8, 10
 	for name, level := range isolations {
 		if level == concurrency.ReadCommitted {
@@ -88,7 +89,7 @@ func TestSTMCounts(t *testing.T) {
 							n, _ := strconv.Atoi(s.Get(t.Name()))
 							s.Put(t.Name(), strconv.Itoa(n+1))
 							return nil
-						}, concurrency.WithIsolation(level), concurrency.WithAbortContext(within(t, long)),
+						}, concurrency.WithIsolation(level), concurrency.WithAbortContext(clienttest.Within(t, clienttest.Long)),
 							concurrency.WithOnConflict(func(int) { conflicts.Add(1) }))
 						if err != nil {
 							t.Error(err)
@@ -97,7 +98,7 @@ func TestSTMCounts(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			r, err := c.Get(within(t, long), t.Name())
+			r, err := c.Get(clienttest.Within(t, clienttest.Long), t.Name())
 			if err != nil || string(r.Kvs[0].Value) != strconv.Itoa(clients*times) {
 				t.Errorf("%v, %v", r, err)
 			}
@@ -109,7 +110,7 @@ func TestSTMCounts(t *testing.T) {
 // What each isolation makes of a change by another between two reads, and of one to a key
 // that is only written.
 func TestSTMIsolation(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	for name, level := range isolations {
 		t.Run(name, func(t *testing.T) {
 			x, y, w := t.Name()+"/x", t.Name()+"/y", t.Name()+"/w"
@@ -160,7 +161,7 @@ func TestSTMIsolation(t *testing.T) {
 }
 
 func TestSTMFails(t *testing.T) {
-	c := shared(t)
+	c := clienttest.Shared(t)
 	mine := errors.New("mine")
 	if r, err := concurrency.NewSTM(c, func(s concurrency.STM) error { s.Put(t.Name(), "x"); return mine }); r != nil || err != mine {
 		t.Errorf("%v, %v", r, err)
@@ -197,11 +198,11 @@ func TestSTMFails(t *testing.T) {
 	for _, f := range []func(context.Context, *clientv3.Client, func(concurrency.STM) error) (*clientv3.TxnResponse, error){
 		concurrency.NewSTMReadCommitted, concurrency.NewSTMRepeatable, concurrency.NewSTMSerializable,
 	} {
-		if r, err := f(within(t, long), c, func(s concurrency.STM) error { s.Put(t.Name(), s.Get(t.Name())+"+"); return nil }); err != nil || !r.Succeeded {
+		if r, err := f(clienttest.Within(t, clienttest.Long), c, func(s concurrency.STM) error { s.Put(t.Name(), s.Get(t.Name())+"+"); return nil }); err != nil || !r.Succeeded {
 			t.Errorf("%v, %v", r, err)
 		}
 	}
-	if r, err := c.Get(within(t, long), t.Name()); err != nil || string(r.Kvs[0].Value) != "+++" {
+	if r, err := c.Get(clienttest.Within(t, clienttest.Long), t.Name()); err != nil || string(r.Kvs[0].Value) != "+++" {
 		t.Errorf("%v, %v", r, err)
 	}
 }

@@ -5,26 +5,32 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
+
+// changesPerFault are enough for several transactions of the mirror.
+const changesPerFault = 200
 
 // TestFaults writes to the source while both networks break in turn, and one side
 // freezes, and expects equal sides at the end.
 func TestFaults(t *testing.T) {
 	from, to := etcdtest.Start(t, etcdtest.Options{Proxied: true}), etcdtest.Start(t, etcdtest.Options{Proxied: true})
-	writer := dial(t, []string{from.Members()[0].Direct})
-	reader := dial(t, []string{to.Members()[0].Direct})
-	source, target := dial(t, from.Endpoints()), dial(t, to.Endpoints())
+	writer := clienttest.Dial(t, from.Members()[0].Direct)
+	reader := clienttest.Dial(t, to.Members()[0].Direct)
+	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
 	r := start(t, source, target)
 	r.reach(put(t, writer, "begin", ""))
 
-	ctx, stop := context.WithCancel(ctxFor(t, 4*long))
+	ctx, stop := context.WithCancel(clienttest.Within(t, 4*clienttest.Long))
 	defer stop()
 	written := make(chan error, 1)
+	var changes atomic.Int64 // by the writer
 	go func() {
 		random := rand.New(rand.NewPCG(1, 2))
 		for n := 0; ctx.Err() == nil; n++ {
@@ -39,6 +45,7 @@ func TestFaults(t *testing.T) {
 				written <- err
 				return
 			}
+			changes.Add(1)
 		}
 		written <- nil
 	}()
@@ -56,7 +63,9 @@ func TestFaults(t *testing.T) {
 		if err := fault(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(500 * time.Millisecond) // what the writer does meanwhile is the point
+		// What the writer does meanwhile is the point.
+		missed := changes.Load() + changesPerFault
+		clienttest.Await(t, "changes during the fault", func() bool { return changes.Load() >= missed })
 		if i == 3 || i == 5 {
 			// The history that was missed is gone.
 			if _, err := writer.Compact(ctx, put(t, writer, "compacted", fmt.Sprint(i))); err != nil {
@@ -85,7 +94,7 @@ func TestFaults(t *testing.T) {
 // TestKilledTarget: a target that is killed and comes back is complete.
 func TestKilledTarget(t *testing.T) {
 	to := etcdtest.Start(t, etcdtest.Options{})
-	source, target := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()), dial(t, to.Endpoints())
+	source, target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
 	r := start(t, source, target, mirror.WithPrefix("a/"))
 	for i := range 3 {
 		r.reach(put(t, source, fmt.Sprint("a/", i), ""))
@@ -104,11 +113,11 @@ func TestKilledTarget(t *testing.T) {
 // thaws, and does not undo anything.
 func TestFrozenTargetLeader(t *testing.T) {
 	to := etcdtest.Start(t, etcdtest.Options{Members: 3})
-	source, target := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()), dial(t, to.Endpoints())
+	source, target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
 	r := start(t, source, target)
 	r.reach(put(t, source, "begin", ""))
 	leader := to.Leader(t)
-	ctx, stop := context.WithCancel(ctxFor(t, 4*long))
+	ctx, stop := context.WithCancel(clienttest.Within(t, 4*clienttest.Long))
 	defer stop()
 	written := make(chan error, 1)
 	go func() {
@@ -138,7 +147,7 @@ func TestFrozenTargetLeader(t *testing.T) {
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
-	if err := leader.WaitReady(ctxFor(t, long)); err != nil {
+	if err := leader.WaitReady(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
 	r.reach(put(t, source, "end", ""))
@@ -150,7 +159,7 @@ func TestFrozenTargetLeader(t *testing.T) {
 // while it does not.
 func TestSourceReplaced(t *testing.T) {
 	from := etcdtest.Start(t, etcdtest.Options{})
-	source, target := dial(t, from.Endpoints()), dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
+	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	fill := func(n int) (rev int64) {
 		for i := range n {
 			rev = put(t, source, fmt.Sprint("key/", n, "/", i), "")
@@ -167,7 +176,7 @@ func TestSourceReplaced(t *testing.T) {
 		if err := m.Restart(); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.WaitReady(ctxFor(t, long)); err != nil {
+		if err := m.WaitReady(clienttest.Within(t, clienttest.Long)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,13 +5,14 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 // leaseOf returns the lease of a key, 0 if it has none, -1 if there is no such key.
 func leaseOf(t *testing.T, c *clientv3.Client, key string) int64 {
 	t.Helper()
-	r, err := c.Get(ctxFor(t, long), key)
+	r, err := c.Get(clienttest.Within(t, clienttest.Long), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +24,7 @@ func leaseOf(t *testing.T, c *clientv3.Client, key string) int64 {
 
 func grant(t *testing.T, c *clientv3.Client, ttl int64) clientv3.LeaseID {
 	t.Helper()
-	r, err := c.Grant(ctxFor(t, long), ttl)
+	r, err := c.Grant(clienttest.Within(t, clienttest.Long), ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +32,11 @@ func grant(t *testing.T, c *clientv3.Client, ttl int64) clientv3.LeaseID {
 }
 
 func TestLeases(t *testing.T) {
-	source := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
-	target := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
+	source := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	const ttl = 3
 	kept, moved, short := grant(t, source, ttl), grant(t, source, 60), grant(t, source, ttl)
-	renewals, err := source.KeepAlive(ctxFor(t, 4*long), kept)
+	renewals, err := source.KeepAlive(clienttest.Within(t, 4*clienttest.Long), kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,13 +53,13 @@ func TestLeases(t *testing.T) {
 			t.Errorf("%s: lease %x, want %x", key, got, want)
 		}
 	}
-	ttlOf, err := target.TimeToLive(ctxFor(t, long), moved)
+	ttlOf, err := target.TimeToLive(clienttest.Within(t, clienttest.Long), moved)
 	if err != nil || ttlOf.GrantedTTL != 60 {
 		t.Errorf("%+v, %v", ttlOf, err)
 	}
 
 	// One lease expires in the source, the other one lives on, in both.
-	gone := source.Watch(ctxFor(t, long), "short", clientv3.WithFilterPut())
+	gone := source.Watch(clienttest.Within(t, clienttest.Long), "short", clientv3.WithFilterPut())
 	<-gone
 	for range 3 {
 		<-renewals
@@ -67,8 +68,8 @@ func TestLeases(t *testing.T) {
 	sameWhole(t, source, target)
 
 	// One is lost in the target only: the key comes back.
-	back := target.Watch(ctxFor(t, long), "moved", clientv3.WithFilterDelete())
-	if _, err := target.Revoke(ctxFor(t, long), moved); err != nil {
+	back := target.Watch(clienttest.Within(t, clienttest.Long), "moved", clientv3.WithFilterDelete())
+	if _, err := target.Revoke(clienttest.Within(t, clienttest.Long), moved); err != nil {
 		t.Fatal(err)
 	}
 	if e := (<-back).Events; len(e) == 0 || e[0].Kv.Lease != int64(moved) {
@@ -77,7 +78,7 @@ func TestLeases(t *testing.T) {
 
 	// The mirror is down for longer than the TTL: the key expires in the target, and
 	// comes back with the mirror.
-	lost := target.Watch(ctxFor(t, long), "kept", clientv3.WithFilterPut())
+	lost := target.Watch(clienttest.Within(t, clienttest.Long), "kept", clientv3.WithFilterPut())
 	r.stop()
 	<-lost
 	r = start(t, source, target, mirror.WithLeases())

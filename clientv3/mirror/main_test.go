@@ -7,38 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
-
-// long is far above what anything here takes on a busy machine.
-const long = 30 * time.Second
-
-func dial(t testing.TB, endpoints []string) *clientv3.Client {
-	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return c
-}
-
-func ctxFor(t testing.TB, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // running is a mirror in the background.
 type running struct {
@@ -52,7 +27,7 @@ type running struct {
 // start runs a mirror until stop or the end of the test.
 func start(t *testing.T, source, target *clientv3.Client, opts ...mirror.Option) *running {
 	t.Helper()
-	ctx, cancel := context.WithCancel(ctxFor(t, 4*long))
+	ctx, cancel := context.WithCancel(clienttest.Within(t, 4*clienttest.Long))
 	r := &running{t: t, cancel: cancel, done: make(chan error, 1), told: make(chan mirror.Progress, 1)}
 	opts = append(opts, mirror.WithProgress(func(p mirror.Progress) {
 		select {
@@ -72,7 +47,7 @@ func start(t *testing.T, source, target *clientv3.Client, opts ...mirror.Option)
 // reach waits until the target shows a revision.
 func (r *running) reach(rev int64) {
 	r.t.Helper()
-	timeout := time.NewTimer(2 * long)
+	timeout := time.NewTimer(2 * clienttest.Long)
 	defer timeout.Stop()
 	for {
 		select {
@@ -106,7 +81,7 @@ func (r *running) stop() {
 // content lists the keys under a prefix, without it, with values and leases.
 func content(t *testing.T, c *clientv3.Client, prefix string) map[string]string {
 	t.Helper()
-	r, err := c.Get(ctxFor(t, long), prefix, clientv3.WithPrefix())
+	r, err := c.Get(clienttest.Within(t, clienttest.Long), prefix, clientv3.WithPrefix())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +113,7 @@ func same(t *testing.T, source *clientv3.Client, from string, target *clientv3.C
 // put writes a key and returns the revision.
 func put(t *testing.T, c *clientv3.Client, key, val string, opts ...clientv3.OpOption) int64 {
 	t.Helper()
-	r, err := c.Put(ctxFor(t, long), key, val, opts...)
+	r, err := c.Put(clienttest.Within(t, clienttest.Long), key, val, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +122,7 @@ func put(t *testing.T, c *clientv3.Client, key, val string, opts ...clientv3.OpO
 
 func del(t *testing.T, c *clientv3.Client, key string, opts ...clientv3.OpOption) int64 {
 	t.Helper()
-	r, err := c.Delete(ctxFor(t, long), key, opts...)
+	r, err := c.Delete(clienttest.Within(t, clienttest.Long), key, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

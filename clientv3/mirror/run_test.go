@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -17,7 +18,7 @@ import (
 // to another.
 func oneCluster(t *testing.T) (c *clientv3.Client, from, to string, opts []mirror.Option) {
 	t.Helper()
-	c = dial(t, etcdtest.Shared(t).Endpoints())
+	c = clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	from, to = t.Name()+"/from/", t.Name()+"/to/"
 	mark := t.Name() + "/mark"
 	t.Cleanup(func() { del(t, c, t.Name()+"/", clientv3.WithPrefix()) })
@@ -43,7 +44,7 @@ func TestFollows(t *testing.T) {
 	for i := range 128 {
 		ops = append(ops, clientv3.OpPut(fmt.Sprintf("%snew%d", from, i), "new"))
 	}
-	if _, err := c.Txn(ctxFor(t, long)).Then(ops...).Commit(); err != nil {
+	if _, err := c.Txn(clienttest.Within(t, clienttest.Long)).Then(ops...).Commit(); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {
@@ -71,7 +72,7 @@ func TestFollows(t *testing.T) {
 	put(t, c, from+"0004", "changed")
 	del(t, c, from+"0005")
 	rev = put(t, c, from+"0006", "changed")
-	if _, err := c.Compact(ctxFor(t, long), rev); err != nil {
+	if _, err := c.Compact(clienttest.Within(t, clienttest.Long), rev); err != nil {
 		t.Fatal(err)
 	}
 	r = start(t, c, c, opts...)
@@ -88,7 +89,7 @@ func TestFollows(t *testing.T) {
 func TestWholeCluster(t *testing.T) {
 	from, to := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
 	etcdtest.CheckLeaks(t)
-	source, target := dial(t, from.Endpoints()), dial(t, to.Endpoints())
+	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
 	put(t, source, "\x00", "least")
 	put(t, source, "a", "1")
 	rev := put(t, source, "\xff\xff", "greatest")
@@ -99,14 +100,14 @@ func TestWholeCluster(t *testing.T) {
 	sameWhole(t, source, target)
 	del(t, target, "\x00fairlead/mirror/")
 	// Without it, the target is somebody's data.
-	if err := mirror.Run(ctxFor(t, long), source, target, mirror.WithoutFollowing()); !errors.Is(err, mirror.ErrTargetNotEmpty) {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithoutFollowing()); !errors.Is(err, mirror.ErrTargetNotEmpty) {
 		t.Errorf("%v", err)
 	}
 	put(t, target, "stale", "")
 	put(t, target, "zzz", "")
 	put(t, target, "a", "overwritten")
 	var last mirror.Progress
-	err := mirror.Run(ctxFor(t, long), source, target, mirror.WithoutFollowing(), mirror.WithReconcile(),
+	err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithoutFollowing(), mirror.WithReconcile(),
 		mirror.WithProgress(func(p mirror.Progress) { last = p }))
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +123,7 @@ func TestTargetHoldsData(t *testing.T) {
 	put(t, c, from+"a", "1")
 	put(t, c, to+"b", "mine")
 	once := append(opts, mirror.WithoutFollowing())
-	err := mirror.Run(ctxFor(t, long), c, c, once...)
+	err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, once...)
 	if !errors.Is(err, mirror.ErrTargetNotEmpty) {
 		t.Fatalf("%v", err)
 	}
@@ -130,16 +131,16 @@ func TestTargetHoldsData(t *testing.T) {
 	if got := content(t, c, to); len(got) != 1 || got["b"] != "mine" {
 		t.Errorf("it wrote: %v", got)
 	}
-	if err := mirror.Run(ctxFor(t, long), c, c, append(once, mirror.WithReconcile())...); err != nil {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(once, mirror.WithReconcile())...); err != nil {
 		t.Fatal(err)
 	}
 	same(t, c, from, c, to)
 	// The target is that of this prefix now, not of another one.
 	other := append(once, mirror.WithPrefix(t.Name()+"/other/"))
-	if err := mirror.Run(ctxFor(t, long), c, c, other...); !errors.Is(err, mirror.ErrTargetNotEmpty) {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, other...); !errors.Is(err, mirror.ErrTargetNotEmpty) {
 		t.Errorf("another source: %v", err)
 	}
-	if err := mirror.Run(ctxFor(t, long), c, c, append(other, mirror.WithReconcile())...); err != nil {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(other, mirror.WithReconcile())...); err != nil {
 		t.Fatal(err)
 	}
 	if got := content(t, c, to); len(got) != 0 {
@@ -166,7 +167,7 @@ func TestFromRevision(t *testing.T) {
 	del(t, c, t.Name()+"/mark")
 	put(t, c, from+"c", "")
 	last = del(t, c, from+"b")
-	if _, err := c.Compact(ctxFor(t, long), last); err != nil {
+	if _, err := c.Compact(clienttest.Within(t, clienttest.Long), last); err != nil {
 		t.Fatal(err)
 	}
 	r = start(t, c, c, append(opts, mirror.WithRevision(rev))...)
@@ -175,7 +176,7 @@ func TestFromRevision(t *testing.T) {
 	r.stop()
 
 	del(t, c, t.Name()+"/mark")
-	if err := mirror.Run(ctxFor(t, long), c, c, append(opts, mirror.WithRevision(last+1000))...); !errors.Is(err, rpctypes.ErrFutureRev) {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(opts, mirror.WithRevision(last+1000))...); !errors.Is(err, rpctypes.ErrFutureRev) {
 		t.Errorf("a future revision: %v", err)
 	}
 }
@@ -184,7 +185,7 @@ func TestMistakes(t *testing.T) {
 	c, from, to, _ := oneCluster(t)
 	put(t, c, to+"mark", "not JSON")
 	put(t, c, from+"a", "1")
-	closed := dial(t, etcdtest.Shared(t).Endpoints())
+	closed := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	closed.Close()
 	for name, test := range map[string]struct {
 		target *clientv3.Client
@@ -198,16 +199,16 @@ func TestMistakes(t *testing.T) {
 		"no checkpoint":     {c, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(to), mirror.WithCheckpoint(to + "mark")}, nil},
 		"closed":            {closed, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(to)}, clientv3.ErrClosed},
 	} {
-		err := mirror.Run(ctxFor(t, long), c, test.target, test.opts...)
+		err := mirror.Run(clienttest.Within(t, clienttest.Long), c, test.target, test.opts...)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 		t.Log(err)
 	}
 	// A key without a name.
-	target := dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
+	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	put(t, c, from, "")
-	err := mirror.Run(ctxFor(t, long), c, target, mirror.WithPrefix(from), mirror.WithTargetPrefix(""), mirror.WithoutFollowing())
+	err := mirror.Run(clienttest.Within(t, clienttest.Long), c, target, mirror.WithPrefix(from), mirror.WithTargetPrefix(""), mirror.WithoutFollowing())
 	if err == nil {
 		t.Error("an empty name was accepted")
 	}
@@ -219,7 +220,7 @@ func TestTwoMirrors(t *testing.T) {
 	one := start(t, c, c, opts...)
 	one.reach(put(t, c, from+"a", "1"))
 	two := start(t, c, c, opts...)
-	timeout := time.After(long)
+	timeout := time.After(clienttest.Long)
 	for {
 		// Sooner or later they write at the same time, and one of them notices.
 		put(t, c, from+"a", "again")

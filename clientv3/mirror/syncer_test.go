@@ -9,13 +9,14 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3/mirror"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 // base reads a Syncer's base to its end.
 func base(t *testing.T, s mirror.Syncer) (keys int, rev int64, err error) {
 	t.Helper()
-	ch, failed := s.SyncBase(ctxFor(t, long))
+	ch, failed := s.SyncBase(clienttest.Within(t, clienttest.Long))
 	for r := range ch {
 		if rev == 0 {
 			rev = r.Header.Revision
@@ -40,7 +41,7 @@ func TestSyncer(t *testing.T) {
 	}
 	put(t, c, from+"a", "1")
 	del(t, c, from+"a")
-	ch := s.SyncUpdates(ctxFor(t, long))
+	ch := s.SyncUpdates(clienttest.Within(t, clienttest.Long))
 	for _, want := range []string{"PUT", "DELETE"} {
 		r := <-ch
 		if len(r.Events) == 2 { // both may come at once
@@ -64,13 +65,13 @@ func TestSyncer(t *testing.T) {
 	if _, _, err := base(t, mirror.NewSyncer(c, from, rev+1000)); err != rpctypes.ErrFutureRev {
 		t.Errorf("a future revision: %v", err)
 	}
-	if _, err := c.Compact(ctxFor(t, long), put(t, c, from+"b", "")); err != nil {
+	if _, err := c.Compact(clienttest.Within(t, clienttest.Long), put(t, c, from+"b", "")); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := base(t, mirror.NewSyncer(c, from, rev)); err != rpctypes.ErrCompacted {
 		t.Errorf("a compacted revision: %v", err)
 	}
-	early := mirror.NewSyncer(c, from, 0).SyncUpdates(ctxFor(t, long))
+	early := mirror.NewSyncer(c, from, 0).SyncUpdates(clienttest.Within(t, clienttest.Long))
 	if r := <-early; !r.Canceled || r.Err() == nil {
 		t.Errorf("updates before the base: %+v", r)
 	}
@@ -87,7 +88,7 @@ func TestSyncerIsLeft(t *testing.T) {
 		put(t, c, fmt.Sprint(from, i), "")
 	}
 	etcdtest.CheckLeaks(t)
-	own := dial(t, etcdtest.Shared(t).Endpoints())
+	own := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	ctx, cancel := context.WithCancel(context.Background())
 	mirror.NewSyncer(own, from, 0).SyncBase(ctx)
 	cancel()
@@ -97,7 +98,7 @@ func TestSyncerIsLeft(t *testing.T) {
 // TestFrozen: nothing outlives its context.
 func TestFrozen(t *testing.T) {
 	alive, frozen := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
-	a, f := dial(t, alive.Endpoints()), dial(t, frozen.Endpoints())
+	a, f := clienttest.Dial(t, alive.Endpoints()...), clienttest.Dial(t, frozen.Endpoints()...)
 	put(t, a, "a", "")
 	put(t, f, "a", "")
 	if err := frozen.Members()[0].Freeze(); err != nil {
@@ -119,7 +120,7 @@ func TestFrozen(t *testing.T) {
 		},
 	} {
 		begin := time.Now()
-		if err := call(ctxFor(t, 300*time.Millisecond)); err != context.DeadlineExceeded {
+		if err := call(clienttest.Within(t, 300*time.Millisecond)); err != context.DeadlineExceeded {
 			t.Errorf("%s: %v", name, err)
 		}
 		if took := time.Since(begin); took > 2*time.Second {

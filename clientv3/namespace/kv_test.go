@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/namespace"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -45,8 +46,8 @@ func want(t *testing.T, what string, got []string, want ...string) {
 func each(t *testing.T, f func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string)) {
 	for _, p := range prefixes {
 		t.Run(fmt.Sprintf("%q", p.prefix), func(t *testing.T) {
-			c := dial(t, etcdtest.Shared(t).Endpoints())
-			ctx := ctxFor(t, long)
+			c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
+			ctx := clienttest.Within(t, clienttest.Long)
 			if _, err := c.Delete(ctx, "", clientv3.WithPrefix()); err != nil {
 				t.Fatal(err)
 			}
@@ -198,9 +199,9 @@ func TestEmptyKeys(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
-	c := dial(t, etcdtest.Shared(t).Endpoints())
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	kv := namespace.NewKV(c.KV, "ns/")
-	ctx := ctxFor(t, long)
+	ctx := clienttest.Within(t, clienttest.Long)
 	if _, err := kv.Put(ctx, "a", "b", clientv3.WithPrefix()); err == nil {
 		t.Error("a put with a range was accepted")
 	}
@@ -226,9 +227,9 @@ func TestMistakes(t *testing.T) {
 func TestStreamIsLeft(t *testing.T) {
 	server := etcdtest.Shared(t)
 	etcdtest.CheckLeaks(t)
-	c := dial(t, server.Endpoints())
+	c := clienttest.Dial(t, server.Endpoints()...)
 	kv := namespace.NewKV(c.KV, "left/")
-	ctx, cancel := context.WithCancel(ctxFor(t, long))
+	ctx, cancel := context.WithCancel(clienttest.Within(t, clienttest.Long))
 	for i := range 50 {
 		if _, err := kv.Put(ctx, fmt.Sprint(i), string(make([]byte, 100<<10))); err != nil {
 			t.Fatal(err)
@@ -245,11 +246,11 @@ func TestStreamIsLeft(t *testing.T) {
 // TestFrozen: no call outlives its context.
 func TestFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
-	c := dial(t, cl.Endpoints())
+	c := clienttest.Dial(t, cl.Endpoints()...)
 	kv := namespace.NewKV(c.KV, "ns/")
 	w := namespace.NewWatcher(c.Watcher, "ns/")
 	l := namespace.NewLease(c.Lease, "ns/")
-	if _, err := kv.Put(ctxFor(t, long), "a", "b"); err != nil {
+	if _, err := kv.Put(clienttest.Within(t, clienttest.Long), "a", "b"); err != nil {
 		t.Fatal(err)
 	}
 	if err := cl.Members()[0].Freeze(); err != nil {
@@ -276,7 +277,7 @@ func TestFrozen(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := ctxFor(t, 300*time.Millisecond)
+			ctx := clienttest.Within(t, 300*time.Millisecond)
 			start := time.Now()
 			if err := call(ctx); err == nil {
 				t.Error("it succeeded")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/namespace"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -24,7 +25,7 @@ func describe(e *clientv3.Event) string {
 // read reads n events.
 func read(t *testing.T, ch clientv3.WatchChan, n int) (list []string) {
 	t.Helper()
-	timeout := time.NewTimer(long)
+	timeout := time.NewTimer(clienttest.Long)
 	defer timeout.Stop()
 	for len(list) < n {
 		select {
@@ -36,7 +37,7 @@ func read(t *testing.T, ch clientv3.WatchChan, n int) (list []string) {
 				list = append(list, describe(e))
 			}
 		case <-timeout.C:
-			t.Fatalf("only %q in %v", list, long)
+			t.Fatalf("only %q in %v", list, clienttest.Long)
 		}
 	}
 	return list
@@ -76,13 +77,13 @@ func TestWatch(t *testing.T) {
 func TestWatchEnds(t *testing.T) {
 	server := etcdtest.Shared(t)
 	etcdtest.CheckLeaks(t)
-	c := dial(t, server.Endpoints())
+	c := clienttest.Dial(t, server.Endpoints()...)
 	w := namespace.NewWatcher(clientv3.NewWatcher(c), "ends/")
 	kv := namespace.NewKV(c.KV, "ends/")
-	ctx, cancel := context.WithCancel(ctxFor(t, long))
+	ctx, cancel := context.WithCancel(clienttest.Within(t, clienttest.Long))
 	cancelled := w.Watch(ctx, "a")
-	unread := w.Watch(ctxFor(t, long), "a")
-	open := w.Watch(ctxFor(t, long), "b")
+	unread := w.Watch(clienttest.Within(t, clienttest.Long), "a")
+	open := w.Watch(clienttest.Within(t, clienttest.Long), "b")
 	for range 5 {
 		if _, err := kv.Put(ctx, "a", "x"); err != nil {
 			t.Fatal(err)
@@ -105,7 +106,7 @@ func TestWatchEnds(t *testing.T) {
 	}
 	for range unread {
 	}
-	late := <-w.Watch(ctxFor(t, long), "a")
+	late := <-w.Watch(clienttest.Within(t, clienttest.Long), "a")
 	if err := late.Err(); !errors.Is(err, clientv3.ErrClosed) {
 		t.Errorf("a watch begun after Close: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/ordering"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -85,10 +86,10 @@ func TestViolations(t *testing.T) {
 				}
 				return errBehind
 			})
-			if _, err := kv.Do(ctxFor(t, long), test.first); err != nil {
+			if _, err := kv.Do(clienttest.Within(t, clienttest.Long), test.first); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := kv.Do(ctxFor(t, long), test.then); (err == errBehind) != test.found {
+			if _, err := kv.Do(clienttest.Within(t, clienttest.Long), test.then); (err == errBehind) != test.found {
 				t.Errorf("%v", err)
 			}
 			if n := s.calls.Load(); n != 2 {
@@ -105,7 +106,7 @@ func TestAskAgain(t *testing.T) {
 		told = append(told, r.Get().Header.Revision)
 		return nil
 	})
-	ctx := ctxFor(t, long)
+	ctx := clienttest.Within(t, clienttest.Long)
 	if _, err := kv.Put(ctx, "k", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestAskAgain(t *testing.T) {
 func TestAskAgainTxn(t *testing.T) {
 	s := &scripted{revs: []int64{10, 5, 10}}
 	kv := ordering.NewKV(s, func(clientv3.Op, clientv3.OpResponse, int64) error { return nil })
-	ctx := ctxFor(t, long)
+	ctx := clienttest.Within(t, clienttest.Long)
 	if _, err := kv.Get(ctx, "k"); err != nil {
 		t.Fatal(err)
 	}
@@ -134,19 +135,19 @@ func TestAskAgainTxn(t *testing.T) {
 // TestContextEnds: asking again ends with the context.
 func TestContextEnds(t *testing.T) {
 	kv := ordering.NewKV(&scripted{revs: []int64{10, 5}}, func(clientv3.Op, clientv3.OpResponse, int64) error { return nil })
-	if _, err := kv.Get(ctxFor(t, long), "k"); err != nil {
+	if _, err := kv.Get(clienttest.Within(t, clienttest.Long), "k"); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if _, err := kv.Get(ctxFor(t, 200*time.Millisecond), "k"); err != context.DeadlineExceeded {
+	if _, err := kv.Get(clienttest.Within(t, 200*time.Millisecond), "k"); err != context.DeadlineExceeded {
 		t.Errorf("%v", err)
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("took %v", took)
 	}
 	kv = ordering.NewKV(&scripted{revs: []int64{10, 5}}, nil)
-	kv.Get(ctxFor(t, long), "k")
-	if _, err := kv.Get(ctxFor(t, long), "k"); err != ordering.ErrNoGreaterRev {
+	kv.Get(clienttest.Within(t, clienttest.Long), "k")
+	if _, err := kv.Get(clienttest.Within(t, clienttest.Long), "k"); err != ordering.ErrNoGreaterRev {
 		t.Errorf("without a function: %v", err)
 	}
 }
@@ -162,12 +163,12 @@ func TestCutOffMember(t *testing.T) {
 			others = append(others, m.Endpoint)
 		}
 	}
-	c := dial(t, others)
-	ctx := ctxFor(t, 2*long)
+	c := clienttest.Dial(t, others...)
+	ctx := clienttest.Within(t, 2*clienttest.Long)
 	if _, err := c.Put(ctx, "k", "old"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dial(t, []string{behind.Endpoint}).Get(ctx, "k"); err != nil { // it has "old" now
+	if _, err := clienttest.Dial(t, behind.Endpoint).Get(ctx, "k"); err != nil { // it has "old" now
 		t.Fatal(err)
 	}
 	if err := behind.PartitionFromPeers(); err != nil {
@@ -247,8 +248,8 @@ func TestCutOffMember(t *testing.T) {
 func TestStream(t *testing.T) {
 	server := etcdtest.Shared(t)
 	etcdtest.CheckLeaks(t)
-	c := dial(t, server.Endpoints())
-	ctx, cancel := context.WithCancel(ctxFor(t, long))
+	c := clienttest.Dial(t, server.Endpoints()...)
+	ctx, cancel := context.WithCancel(clienttest.Within(t, clienttest.Long))
 	kv := ordering.NewKV(c.KV, nil)
 	var rev int64
 	for i := range 30 {
@@ -311,10 +312,10 @@ func TestStream(t *testing.T) {
 // are.
 func TestFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
-	c := dial(t, cl.Endpoints())
+	c := clienttest.Dial(t, cl.Endpoints()...)
 	f := ordering.NewOrderViolationSwitchEndpointClosure(c)
 	kv := ordering.NewKV(c.KV, f)
-	if _, err := kv.Put(ctxFor(t, long), "k", ""); err != nil {
+	if _, err := kv.Put(clienttest.Within(t, clienttest.Long), "k", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := cl.Members()[0].Freeze(); err != nil {
@@ -345,7 +346,7 @@ func TestFrozen(t *testing.T) {
 		},
 	} {
 		start := time.Now()
-		if call(ctxFor(t, 300*time.Millisecond)) == nil {
+		if call(clienttest.Within(t, 300*time.Millisecond)) == nil {
 			t.Errorf("%s succeeded", name)
 		}
 		if took := time.Since(start); took > 2*time.Second {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/snapshot"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -70,7 +71,7 @@ func check(t *testing.T, path string) {
 func fill(t *testing.T, c *clientv3.Client) {
 	t.Helper()
 	for i := range 8 {
-		if _, err := c.Put(ctxFor(t, long), fmt.Sprint("fill/", i), string(make([]byte, 1<<20))); err != nil {
+		if _, err := c.Put(clienttest.Within(t, clienttest.Long), fmt.Sprint("fill/", i), string(make([]byte, 1<<20))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +84,7 @@ func TestSave(t *testing.T) {
 	path := filepath.Join(dir, "a.db")
 	cfg := clientv3.Config{Endpoints: server.Endpoints()}
 	for range 2 { // the second replaces the first
-		version, err := snapshot.SaveWithVersion(ctxFor(t, long), zap.NewNop(), cfg, path)
+		version, err := snapshot.SaveWithVersion(clienttest.Within(t, clienttest.Long), zap.NewNop(), cfg, path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,11 +94,11 @@ func TestSave(t *testing.T) {
 		check(t, path)
 		only(t, dir, "a.db")
 	}
-	if err := snapshot.Save(ctxFor(t, long), zap.NewNop(), cfg, path); err != nil {
+	if err := snapshot.Save(clienttest.Within(t, clienttest.Long), zap.NewNop(), cfg, path); err != nil {
 		t.Error(err)
 	}
 	t.Chdir(dir)
-	if err := snapshot.Save(ctxFor(t, long), zap.NewNop(), cfg, "b.db"); err != nil {
+	if err := snapshot.Save(clienttest.Within(t, clienttest.Long), zap.NewNop(), cfg, "b.db"); err != nil {
 		t.Error(err)
 	}
 	check(t, "b.db")
@@ -117,7 +118,7 @@ func TestMistakes(t *testing.T) {
 		"a directory":   {good, dir, nil},
 		"no name":       {good, "", nil},
 	} {
-		_, err := snapshot.SaveWithVersion(ctxFor(t, long), zap.NewNop(), clientv3.Config{Endpoints: test.endpoints}, test.path)
+		_, err := snapshot.SaveWithVersion(clienttest.Within(t, clienttest.Long), zap.NewNop(), clientv3.Config{Endpoints: test.endpoints}, test.path)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -129,12 +130,12 @@ func TestMistakes(t *testing.T) {
 // TestConnectionBreaks breaks the connection in the middle, twice.
 func TestConnectionBreaks(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
-	c := dial(t, cl.Endpoints())
+	c := clienttest.Dial(t, cl.Endpoints()...)
 	fill(t, c)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.db")
 	last := snapshot.Progress{}
-	info, err := snapshot.Fetch(ctxFor(t, long), c, path, snapshot.WithProgress(func(p snapshot.Progress) {
+	info, err := snapshot.Fetch(clienttest.Within(t, clienttest.Long), c, path, snapshot.WithProgress(func(p snapshot.Progress) {
 		if p.Attempt < 2 && p.Bytes > 1<<20 {
 			cl.Members()[0].Proxy().Reset()
 		}
@@ -159,14 +160,14 @@ func TestServerStops(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
-			c := dial(t, cl.Endpoints())
+			c := clienttest.Dial(t, cl.Endpoints()...)
 			fill(t, c)
 			dir := t.TempDir()
 			path := filepath.Join(dir, "a.db")
 			if err := os.WriteFile(path, []byte("before"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(ctxFor(t, long))
+			ctx, cancel := context.WithCancel(clienttest.Within(t, clienttest.Long))
 			defer cancel()
 			var began time.Time
 			_, err := snapshot.Fetch(ctx, c, path, snapshot.WithProgress(func(p snapshot.Progress) {
@@ -193,12 +194,12 @@ func TestServerStops(t *testing.T) {
 // TestFrozen: a server that is silent for too long is asked again when it is back.
 func TestFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
-	c := dial(t, cl.Endpoints())
+	c := clienttest.Dial(t, cl.Endpoints()...)
 	fill(t, c)
 	m := cl.Members()[0]
 	path := filepath.Join(t.TempDir(), "a.db")
 	frozen := false
-	info, err := snapshot.Fetch(ctxFor(t, 2*long), c, path, snapshot.WithStallTimeout(time.Second), snapshot.WithProgress(func(p snapshot.Progress) {
+	info, err := snapshot.Fetch(clienttest.Within(t, 2*clienttest.Long), c, path, snapshot.WithStallTimeout(time.Second), snapshot.WithProgress(func(p snapshot.Progress) {
 		if !frozen {
 			frozen = true
 			if err := m.Freeze(); err != nil {
@@ -263,7 +264,7 @@ func TestLies(t *testing.T) {
 			go s.Serve(l)
 			defer s.Stop()
 			dir := t.TempDir()
-			_, err = snapshot.Fetch(ctxFor(t, long), dial(t, []string{l.Addr().String()}), filepath.Join(dir, "a.db"), snapshot.WithAttempts(3))
+			_, err = snapshot.Fetch(clienttest.Within(t, clienttest.Long), clienttest.Dial(t, l.Addr().String()), filepath.Join(dir, "a.db"), snapshot.WithAttempts(3))
 			if test.want != nil && !errors.Is(err, test.want) || test.want == nil && clientv3.Code(err) != test.code {
 				t.Errorf("%v", err)
 			}

@@ -80,16 +80,18 @@ func Await(t testing.TB, what string, ok func() bool) {
 }
 
 // Receive takes one value, within Long.
-func Receive[T any](t testing.TB, what string, c <-chan T) T {
+func Receive[T any](t testing.TB, what string, c <-chan T) (v T) {
 	t.Helper()
+	limit := time.NewTimer(Long)
+	defer limit.Stop()
 	select {
 	case v, ok := <-c:
 		if !ok {
 			t.Fatalf("%s: the channel is closed", what)
 		}
 		return v
-	case <-time.After(Long):
+	case <-limit.C:
 		t.Fatalf("%s: not within %v", what, Long)
-		panic("not reached")
 	}
+	return v
 }

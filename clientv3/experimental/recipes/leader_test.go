@@ -11,6 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	recipe "github.com/fairlead-go/fairlead/clientv3/experimental/recipes"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 // event is what happened to one candidate.
@@ -46,7 +47,7 @@ func TestRunLeader(t *testing.T) {
 	leaders := make(chan string, 100)
 	expect := func(who, what string) event {
 		t.Helper()
-		e := receive(t, who+" "+what, events)
+		e := clienttest.Receive(t, who+" "+what, events)
 		if e.who != who || e.what != what {
 			t.Fatalf("%+v, want %s %s", e, who, what)
 		}
@@ -56,11 +57,11 @@ func TestRunLeader(t *testing.T) {
 		cfg.OnLeader = func(who string) { leaders <- who }
 	})
 	first := expect("a", "runs")
-	if who := receive(t, "the leader", leaders); who != "a" {
+	if who := clienttest.Receive(t, "the leader", leaders); who != "a" {
 		t.Errorf("leader %q", who)
 	}
 	_, doneB := candidate(t, c, "b", t.Name(), events, nil)
-	await(t, "b is a candidate", func() bool { return count(t, c, t.Name()) == 2 })
+	clienttest.Await(t, "b is a candidate", func() bool { return count(t, c, t.Name()) == 2 })
 	// Told to end, a releases at once.
 	began := time.Now()
 	stopA()
@@ -74,11 +75,11 @@ func TestRunLeader(t *testing.T) {
 	if second.fence <= first.fence {
 		t.Errorf("fence %d after %d", second.fence, first.fence)
 	}
-	if err := receive(t, "RunLeader", doneA); err != context.Canceled {
+	if err := clienttest.Receive(t, "RunLeader", doneA); err != context.Canceled {
 		t.Errorf("%v", err)
 	}
 	// Somebody deletes b's key: b learns, and campaigns again.
-	if _, err := c.Delete(within(t, long), t.Name(), clientv3.WithPrefix()); err != nil {
+	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), t.Name(), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
 	if e := expect("b", "stopped"); e.cause != concurrency.ErrOwnershipLost && e.cause != concurrency.ErrSessionExpired {
@@ -98,10 +99,10 @@ func TestRunLeaderReturns(t *testing.T) {
 		_, done := candidate(t, c, "a", t.Name(), events, func(cfg *recipe.LeaderConfig) {
 			cfg.Run = func(context.Context, *concurrency.Election) error { return want }
 		})
-		if err := receive(t, "RunLeader", done); err != want {
+		if err := clienttest.Receive(t, "RunLeader", done); err != want {
 			t.Errorf("%v, want %v", err, want)
 		}
-		if e := receive(t, "OnStopped", events); e.cause != nil {
+		if e := clienttest.Receive(t, "OnStopped", events); e.cause != nil {
 			t.Errorf("cause: %v", e.cause)
 		}
 		if n := count(t, c, t.Name()); n != 0 {
@@ -128,14 +129,14 @@ func TestRunLeaderHealth(t *testing.T) {
 			return nil
 		}
 	})
-	await(t, "its health was asked for", func() bool { return asked.Load() >= 2 })
+	clienttest.Await(t, "its health was asked for", func() bool { return asked.Load() >= 2 })
 	quiet(t, "a sick candidate leads", events)
 	ill.Store(false)
-	if e := receive(t, "it leads", events); e.what != "runs" {
+	if e := clienttest.Receive(t, "it leads", events); e.what != "runs" {
 		t.Fatalf("%+v", e)
 	}
 	ill.Store(true)
-	if e := receive(t, "it stops", events); e.what != "stopped" || e.cause != sick {
+	if e := clienttest.Receive(t, "it stops", events); e.what != "stopped" || e.cause != sick {
 		t.Fatalf("%+v", e)
 	}
 }
@@ -147,7 +148,7 @@ func TestRunLeaderConfig(t *testing.T) {
 		"no client": {Prefix: "p", Run: run}, "no function": {Client: c, Prefix: "p"}, "no prefix": {Client: c, Run: run},
 		"a negative TTL": {Client: c, Prefix: "p", Run: run, TTL: -1},
 	} {
-		if err := recipe.RunLeader(within(t, long), cfg); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		if err := recipe.RunLeader(clienttest.Within(t, clienttest.Long), cfg); err == nil || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", what, err)
 		} else {
 			t.Log(fmt.Sprint(what, ": ", err))

@@ -3,32 +3,18 @@ package recipe_test
 import (
 	"context"
 	"testing"
-	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-const long = 30 * time.Second
-
-func dial(t testing.TB, endpoints []string) *clientv3.Client {
-	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
 func shared(t testing.TB) *clientv3.Client {
 	t.Helper()
-	c := dial(t, etcdtest.Shared(t).Endpoints())
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	t.Cleanup(func() {
 		for _, prefix := range []string{t.Name(), "__" + t.Name()} {
 			if _, err := c.Delete(context.Background(), prefix, clientv3.WithPrefix()); err != nil {
@@ -49,24 +35,6 @@ func session(t testing.TB, c *clientv3.Client, opts ...concurrency.SessionOption
 	return s
 }
 
-func within(t testing.TB, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func receive[T any](t *testing.T, what string, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(long):
-		t.Fatalf("%s: not within %v", what, long)
-		panic("not reached")
-	}
-}
-
 // quiet asserts that nothing comes while what should hold it up is seen to be in place.
 func quiet[T any](t *testing.T, what string, c <-chan T) {
 	t.Helper()
@@ -77,20 +45,9 @@ func quiet[T any](t *testing.T, what string, c <-chan T) {
 	}
 }
 
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(long); !ok(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, long)
-		}
-	}
-}
-
 func count(t testing.TB, c *clientv3.Client, prefix string) int64 {
 	t.Helper()
-	r, err := c.Get(within(t, long), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	r, err := c.Get(clienttest.Within(t, clienttest.Long), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		t.Fatal(err)
 	}

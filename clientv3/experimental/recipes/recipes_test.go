@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	recipe "github.com/fairlead-go/fairlead/clientv3/experimental/recipes"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -41,7 +42,7 @@ func TestBarrier(t *testing.T) {
 	}
 	ok(t, "Release", b.Release())
 	for _, w := range waiting {
-		ok(t, "Wait", receive(t, "Wait", w))
+		ok(t, "Wait", clienttest.Receive(t, "Wait", w))
 	}
 }
 
@@ -56,7 +57,7 @@ func TestDoubleBarrier(t *testing.T) {
 		var entering []<-chan error
 		for i, b := range barriers {
 			if i == n-1 { // all others wait for the last
-				await(t, "the others have entered", func() bool { return count(t, c, t.Name()+"/waiters/") == n-1 })
+				clienttest.Await(t, "the others have entered", func() bool { return count(t, c, t.Name()+"/waiters/") == n-1 })
 				for _, e := range entering {
 					quiet(t, "Enter before all are there", e)
 				}
@@ -64,12 +65,12 @@ func TestDoubleBarrier(t *testing.T) {
 			entering = append(entering, async(b.Enter))
 		}
 		for _, e := range entering {
-			ok(t, "Enter", receive(t, "Enter", e))
+			ok(t, "Enter", clienttest.Receive(t, "Enter", e))
 		}
 		if err := recipe.NewDoubleBarrier(session(t, c), t.Name(), n).Enter(); err != recipe.ErrTooManyClients {
 			t.Fatalf("one too many: %v", err)
 		}
-		await(t, "it is gone", func() bool { return count(t, c, t.Name()+"/waiters/") == n })
+		clienttest.Await(t, "it is gone", func() bool { return count(t, c, t.Name()+"/waiters/") == n })
 		var leaving []<-chan error
 		for i, b := range barriers {
 			if i == n-1 {
@@ -80,7 +81,7 @@ func TestDoubleBarrier(t *testing.T) {
 			leaving = append(leaving, async(b.Leave))
 		}
 		for _, l := range leaving {
-			ok(t, "Leave", receive(t, "Leave", l))
+			ok(t, "Leave", clienttest.Receive(t, "Leave", l))
 		}
 		if k := count(t, c, t.Name()); k != 0 {
 			t.Fatalf("%d keys are left", k)
@@ -98,23 +99,23 @@ func TestDoubleBarrierWithoutOne(t *testing.T) {
 	if err := one.EnterContext(ctx); err != context.DeadlineExceeded {
 		t.Fatalf("%v", err)
 	}
-	await(t, "nobody is there", func() bool { return count(t, c, t.Name()) == 0 })
+	clienttest.Await(t, "nobody is there", func() bool { return count(t, c, t.Name()) == 0 })
 	entered := async(one.Enter)
 	ok(t, "Enter", two.Enter())
-	ok(t, "Enter", receive(t, "Enter", entered))
+	ok(t, "Enter", clienttest.Receive(t, "Enter", entered))
 	left := async(one.Leave)
 	if err := gone.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ok(t, "Leave", receive(t, "Leave", left))
+	ok(t, "Leave", clienttest.Receive(t, "Leave", left))
 	ok(t, "Leave without Enter", one.Leave())
 	lost := session(t, c)
 	waits := async(recipe.NewDoubleBarrier(lost, t.Name(), 2).Enter)
-	await(t, "it waits", func() bool { return count(t, c, t.Name()) == 1 })
-	if _, err := c.Revoke(within(t, long), lost.Lease()); err != nil {
+	clienttest.Await(t, "it waits", func() bool { return count(t, c, t.Name()) == 1 })
+	if _, err := c.Revoke(clienttest.Within(t, clienttest.Long), lost.Lease()); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, "Enter of a revoked session", waits); err != concurrency.ErrOwnershipLost && err != concurrency.ErrSessionExpired {
+	if err := clienttest.Receive(t, "Enter of a revoked session", waits); err != concurrency.ErrOwnershipLost && err != concurrency.ErrSessionExpired {
 		t.Errorf("Enter of a revoked session: %v", err)
 	}
 }
@@ -155,7 +156,7 @@ func many(t *testing.T, put func(string) error, take func(context.Context) (stri
 		})
 		wg.Go(func() {
 			for range each {
-				v, err := take(within(t, long))
+				v, err := take(clienttest.Within(t, clienttest.Long))
 				if err != nil {
 					t.Error(err)
 				}
@@ -184,7 +185,7 @@ func TestPriorityQueue(t *testing.T) {
 		}
 	}
 	many(t, func(v string) error { return q.Enqueue(v, 3) }, q.DequeueContext)
-	if _, err := c.Put(within(t, long), t.Name()+"/00003/not a number", ""); err != nil {
+	if _, err := c.Put(clienttest.Within(t, clienttest.Long), t.Name()+"/00003/not a number", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.Enqueue("x", 3); err == nil {
@@ -202,7 +203,7 @@ func TestRWMutex(t *testing.T) {
 	ok(t, "RLock", r2.RLock())
 	waiting := func(f func() error, n int64) <-chan error {
 		done := async(f)
-		await(t, "it waits", func() bool { return count(t, c, t.Name()) == n })
+		clienttest.Await(t, "it waits", func() bool { return count(t, c, t.Name()) == n })
 		return done
 	}
 	write1 := waiting(w1.Lock, 3)
@@ -216,18 +217,18 @@ func TestRWMutex(t *testing.T) {
 	}
 	quiet(t, "a writer beside a reader", write1)
 	ok(t, "RUnlock", r1.RUnlock())
-	ok(t, "Lock", receive(t, "Lock", write1))
+	ok(t, "Lock", clienttest.Receive(t, "Lock", write1))
 	quiet(t, "a reader beside a writer", read3)
 	if w1.Claim().Fence() == 0 || w1.Claim().Context().Err() != nil {
 		t.Error("the writer has no claim")
 	}
 	ok(t, "Unlock", w1.Unlock())
-	ok(t, "RLock", receive(t, "RLock", read3))
+	ok(t, "RLock", clienttest.Receive(t, "RLock", read3))
 	quiet(t, "a writer beside a reader", write2)
 	ok(t, "RUnlock", r3.RUnlock())
-	ok(t, "Lock", receive(t, "Lock", write2))
+	ok(t, "Lock", clienttest.Receive(t, "Lock", write2))
 	ok(t, "Unlock", w2.Unlock())
-	await(t, "all is free", func() bool { return count(t, c, t.Name()) == 0 })
+	clienttest.Await(t, "all is free", func() bool { return count(t, c, t.Name()) == 0 })
 }
 
 // Under contention no writer is inside with anyone else.
@@ -239,7 +240,7 @@ func TestRWMutexContention(t *testing.T) {
 		wg.Go(func() {
 			m := recipe.NewRWMutex(session(t, c), t.Name())
 			if i%3 > 0 {
-				if err := m.RLockContext(within(t, long)); err != nil {
+				if err := m.RLockContext(clienttest.Within(t, clienttest.Long)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -249,7 +250,7 @@ func TestRWMutexContention(t *testing.T) {
 				}
 				readers.Add(-1)
 			} else {
-				if err := m.LockContext(within(t, long)); err != nil {
+				if err := m.LockContext(clienttest.Within(t, clienttest.Long)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -258,7 +259,7 @@ func TestRWMutexContention(t *testing.T) {
 				}
 				writers.Add(-1)
 			}
-			if err := m.UnlockContext(within(t, long)); err != nil {
+			if err := m.UnlockContext(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -274,10 +275,10 @@ func TestSemaphore(t *testing.T) {
 	var held []*recipe.Semaphore
 	for range size {
 		m := recipe.NewSemaphore(session(t, c), t.Name(), size)
-		ok(t, "Acquire", m.Acquire(within(t, long)))
+		ok(t, "Acquire", m.Acquire(clienttest.Within(t, clienttest.Long)))
 		held = append(held, m)
 	}
-	if err := recipe.NewSemaphore(session(t, c), t.Name(), size).Release(within(t, long)); err != recipe.ErrNotHeld {
+	if err := recipe.NewSemaphore(session(t, c), t.Name(), size).Release(clienttest.Within(t, clienttest.Long)); err != recipe.ErrNotHeld {
 		t.Errorf("Release without Acquire: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -285,12 +286,12 @@ func TestSemaphore(t *testing.T) {
 	if err := recipe.NewSemaphore(session(t, c), t.Name(), size).Acquire(ctx); err != context.DeadlineExceeded {
 		t.Errorf("one too many: %v", err)
 	}
-	await(t, "it is gone", func() bool { return count(t, c, t.Name()) == size })
+	clienttest.Await(t, "it is gone", func() bool { return count(t, c, t.Name()) == size })
 	var wg sync.WaitGroup
 	for range users {
 		wg.Go(func() {
 			m := recipe.NewSemaphore(session(t, c), t.Name(), size)
-			if err := m.Acquire(within(t, long)); err != nil {
+			if err := m.Acquire(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Error(err)
 				return
 			}
@@ -302,14 +303,14 @@ func TestSemaphore(t *testing.T) {
 			mu.Lock()
 			inside--
 			mu.Unlock()
-			if err := m.Release(within(t, long)); err != nil {
+			if err := m.Release(clienttest.Within(t, clienttest.Long)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	await(t, "all wait", func() bool { return count(t, c, t.Name()) == size+users })
+	clienttest.Await(t, "all wait", func() bool { return count(t, c, t.Name()) == size+users })
 	for i := range held { // the last one first
-		ok(t, "Release", held[len(held)-1-i].Release(within(t, long)))
+		ok(t, "Release", held[len(held)-1-i].Release(clienttest.Within(t, clienttest.Long)))
 	}
 	wg.Wait()
 	if got != users || most > size {
@@ -320,9 +321,9 @@ func TestSemaphore(t *testing.T) {
 func TestWaitEvents(t *testing.T) {
 	c := shared(t)
 	types := []mvccpb.Event_EventType{clientv3.EventTypePut, clientv3.EventTypeDelete}
-	p, err := c.Put(within(t, long), t.Name(), "a")
+	p, err := c.Put(clienttest.Within(t, clienttest.Long), t.Name(), "a")
 	ok(t, "Put", err)
-	d, err := c.Delete(within(t, long), t.Name())
+	d, err := c.Delete(clienttest.Within(t, clienttest.Long), t.Name())
 	ok(t, "Delete", err)
 	for _, wait := range []func(*clientv3.Client, string, int64, []mvccpb.Event_EventType) (*clientv3.Event, error){recipe.WaitEvents, recipe.WaitPrefixEvents} {
 		if ev, err := wait(c, t.Name(), p.Header.Revision, types); err != nil || ev.Kv.ModRevision != d.Header.Revision {
@@ -334,7 +335,7 @@ func TestWaitEvents(t *testing.T) {
 	if _, err := recipe.WaitEventsContext(ctx, c, t.Name(), d.Header.Revision+1, types); err != context.DeadlineExceeded {
 		t.Errorf("%v", err)
 	}
-	if _, err := c.Compact(within(t, long), d.Header.Revision); err != nil {
+	if _, err := c.Compact(clienttest.Within(t, clienttest.Long), d.Header.Revision); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := recipe.WaitEvents(c, t.Name(), p.Header.Revision, types); err != rpctypes.ErrCompacted {
@@ -345,14 +346,14 @@ func TestWaitEvents(t *testing.T) {
 // Every call with a context returns soon after its end though nothing answers.
 func TestFrozen(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	c := dial(t, cluster.Endpoints())
+	c := clienttest.Dial(t, cluster.Endpoints()...)
 	s := session(t, c)
 	held := recipe.NewRWMutex(s, "held")
 	ok(t, "Lock", held.Lock())
 	entered := recipe.NewDoubleBarrier(s, "entered", 1)
 	ok(t, "Enter", entered.Enter())
 	place := recipe.NewSemaphore(s, "place", 1)
-	ok(t, "Acquire", place.Acquire(within(t, long)))
+	ok(t, "Acquire", place.Acquire(clienttest.Within(t, clienttest.Long)))
 	m := cluster.Members()[0]
 	if err := m.Freeze(); err != nil {
 		t.Fatal(err)
@@ -385,7 +386,7 @@ func TestFrozen(t *testing.T) {
 	if err := m.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "nothing is left in the way", func() bool {
+	clienttest.Await(t, "nothing is left in the way", func() bool {
 		return count(t, c, "rw/")+count(t, c, "held/")+count(t, c, "s/")+count(t, c, "place/")+count(t, c, "d/waiters/") == 0
 	})
 }
@@ -413,22 +414,22 @@ func TestWaiterLosesItsKey(t *testing.T) {
 				name := t.Name() + "."
 				s := session(t, c)
 				hold, wait := pair(s, name)
-				ok(t, "hold", hold(within(t, long)))
+				ok(t, "hold", hold(clienttest.Within(t, clienttest.Long)))
 				before := count(t, c, name)
-				done := async(func() error { return wait(within(t, long)) })
-				await(t, "it waits", func() bool { return count(t, c, name) == before+1 })
-				r, err := c.Get(within(t, long), name, clientv3.WithLastCreate()...)
+				done := async(func() error { return wait(clienttest.Within(t, clienttest.Long)) })
+				clienttest.Await(t, "it waits", func() bool { return count(t, c, name) == before+1 })
+				r, err := c.Get(clienttest.Within(t, clienttest.Long), name, clientv3.WithLastCreate()...)
 				ok(t, "Get", err)
 				want := map[string][]error{
 					"deleted": {concurrency.ErrOwnershipLost}, "revoked": {concurrency.ErrSessionExpired, concurrency.ErrOwnershipLost},
 				}[how]
 				if how == "deleted" {
-					_, err = c.Delete(within(t, long), string(r.Kvs[0].Key))
+					_, err = c.Delete(clienttest.Within(t, clienttest.Long), string(r.Kvs[0].Key))
 				} else {
-					_, err = c.Revoke(within(t, long), s.Lease())
+					_, err = c.Revoke(clienttest.Within(t, clienttest.Long), s.Lease())
 				}
 				ok(t, how, err)
-				if err := receive(t, what, done); !slices.Contains(want, err) {
+				if err := clienttest.Receive(t, what, done); !slices.Contains(want, err) {
 					t.Errorf("%v, want one of %v", err, want)
 				}
 			})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/mock/mockserver"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -27,8 +28,8 @@ func TestServers(t *testing.T) {
 				}
 				endpoints = append(endpoints, s.ResolverAddress().Addr)
 			}
-			c := dial(t, endpoints)
-			ctx := ctxFor(t, long)
+			c := clienttest.Dial(t, endpoints...)
+			ctx := clienttest.Within(t, clienttest.Long)
 			if r, err := c.Get(ctx, "k"); err != nil || len(r.Kvs) != 0 {
 				t.Errorf("%v, %v", r, err)
 			}
@@ -54,7 +55,7 @@ func TestServers(t *testing.T) {
 				}
 			}
 			ms.StopAt(2)
-			if _, err := c.Get(clientv3.WithFailFast(ctxFor(t, 3*time.Second)), "k"); clientv3.Code(err) != codes.Unavailable {
+			if _, err := c.Get(clientv3.WithFailFast(clienttest.Within(t, 3*time.Second)), "k"); clientv3.Code(err) != codes.Unavailable {
 				t.Errorf("without a server: %v", err)
 			}
 			before := ms.Servers[1].Address
