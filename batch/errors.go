@@ -1,0 +1,52 @@
+package batch
+
+import (
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// tooManyOps: the server allows fewer operations in a transaction.
+func tooManyOps(err error) bool { return err == rpctypes.ErrTooManyOps }
+
+// overloaded: the servers have refused because they cannot take more, after the client has
+// repeated the request for long enough. What they said of one request holds for all.
+func overloaded(err error) bool {
+	switch err {
+	case rpctypes.ErrTooManyRequests, rpctypes.ErrNoSpace, rpctypes.ErrNoLeader, rpctypes.ErrInvalidAuthToken:
+		return true
+	}
+	return false
+}
+
+// noMember: at last there was no member to send the request to. Operations wait for one, or
+// fail, as their own context says.
+func noMember(err error) bool {
+	var e *clientv3.Error
+	if !errors.As(err, &e) || e.Status != codes.Unavailable || len(e.Tried) == 0 {
+		return false
+	}
+	return e.Tried[len(e.Tried)-1].Member == ""
+}
+
+// named gives an error of a transaction the name of the call that its caller made, in a copy
+// of its own.
+func named(err error, op *clientv3.Op) error {
+	e, ok := err.(*clientv3.Error)
+	if !ok {
+		return err
+	}
+	c := *e
+	switch {
+	case op.IsGet():
+		c.Method = "KV.Range"
+	case op.IsPut():
+		c.Method = "KV.Put"
+	case op.IsDelete():
+		c.Method = "KV.DeleteRange"
+	}
+	return &c
+}

@@ -1,0 +1,312 @@
+package batch
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// A queue is where operations of one kind meet. An operation that finds a free slot is executed
+// by its caller at once. Others join the last group that waits; when a slot becomes free,
+// the first group that waits takes it. So an operation is in one of these states:
+//
+//	alone    executed by its caller, with the caller's context
+//	waiting  in a group of queue.waiting
+//	sent     in a group that a goroutine (queue.run) executes; nobody joins it any more
+//	done     group.done is closed; the caller takes its part of the answer, or executes the
+//	         operation alone if the group was refused
+//
+// A caller whose context ends leaves its group in any state; the last one to leave a group that
+// was sent cancels it. The goroutine of run lives as long as there are groups.
+//
+// The obvious design, a pooled channel for each operation, wakes each caller by a send of its
+// own. Here one close wakes a whole group, and an operation costs no allocation of its own.
+type queue struct {
+	below clientv3.KV
+	write bool
+
+	mu      sync.Mutex
+	waiting []*group    // guarded by mu; oldest first, only the last one takes more
+	busy    int         // guarded by mu; slots taken
+	maxOps  int         // guarded by mu; falls if a server allows fewer
+	timer   *time.Timer // guarded by mu; runs while a group waits; nil before the first
+	refused loners
+}
+
+const (
+	// maxOps is what a server allows in one transaction by default (--max-txn-ops).
+	maxOps = 128
+	// maxBytes of keys and values travel together; a server's limit for a request is
+	// 1.5 MiB by default (--max-request-bytes).
+	maxBytes = 1 << 20
+	// slots is how many requests of one kind are under way at once before operations gather.
+	// With one, the server is idle while the client hands out answers; with more, the groups of
+	// a smaller crowd become small (bench/batch).
+	slots = 2
+	// patience is how long a group waits for a slot at most: requests that take longer (a member
+	// that hangs, a long way to the server) shall not hold up all others.
+	patience = 10 * time.Millisecond
+	// maxSlots bounds what patience adds.
+	maxSlots = 64
+)
+
+func newQueue(below clientv3.KV, write bool) *queue {
+	return &queue{below: below, write: write, maxOps: maxOps}
+}
+
+// group is operations that travel together.
+type group struct {
+	ops    []clientv3.Op       // guarded by queue.mu until sent
+	keys   map[string]struct{} // of writes; guarded by queue.mu until sent
+	size   int                 // bytes of keys and values; guarded by queue.mu until sent
+	left   int                 // callers that still wait; guarded by queue.mu
+	cancel context.CancelFunc  // guarded by queue.mu; set when sent
+
+	done chan struct{} // closed when those below are set
+	one  clientv3.OpResponse
+	txn  *clientv3.TxnResponse
+	err  error
+}
+
+// do executes op, alone or with others.
+func (q *queue) do(ctx context.Context, op *clientv3.Op) (clientv3.OpResponse, error) {
+	if err := ctx.Err(); err != nil {
+		return clientv3.OpResponse{}, err
+	}
+	if q.refused.has(op) {
+		r, err := single(ctx, q.below, op)
+		if err == nil {
+			q.refused.remove(op)
+		}
+		return r, err
+	}
+	g, i := q.enter(op)
+	if g == nil {
+		defer q.next()
+		return single(ctx, q.below, op)
+	}
+	select {
+	case <-g.done:
+	case <-ctx.Done():
+		q.leave(g)
+		return clientv3.OpResponse{}, ctx.Err()
+	}
+	switch {
+	case g.err != nil && q.again(g.err):
+		r, err := single(ctx, q.below, op)
+		if err != nil && clientv3.SafeToRetry(err) && ctx.Err() == nil {
+			q.refused.add(op)
+		}
+		return r, err
+	case g.err != nil:
+		return clientv3.OpResponse{}, named(g.err, op)
+	case g.txn == nil:
+		return g.one, nil
+	}
+	return answer(g.txn, i)
+}
+
+// enter takes a slot for op, then the group is nil, or puts it into a group.
+func (q *queue) enter(op *clientv3.Op) (*group, int) {
+	size := len(op.KeyBytes()) + len(op.ValueBytes())
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.busy < slots && len(q.waiting) == 0 {
+		q.busy++
+		return nil, 0
+	}
+	var g *group
+	if n := len(q.waiting); n > 0 {
+		g = q.waiting[n-1]
+	}
+	if g == nil || len(g.ops) >= q.maxOps || g.size+size > maxBytes || g.has(op) {
+		g = &group{done: make(chan struct{})}
+		if len(q.waiting) > 0 { // there is a crowd
+			g.ops = make([]clientv3.Op, 0, q.maxOps)
+		}
+		q.waiting = append(q.waiting, g)
+		if len(q.waiting) == 1 {
+			q.wait()
+		}
+	}
+	g.ops = append(g.ops, *op)
+	g.size += size
+	g.left++
+	if q.write {
+		if g.keys == nil {
+			g.keys = make(map[string]struct{})
+		}
+		g.keys[string(op.KeyBytes())] = struct{}{}
+	}
+	return g, len(g.ops) - 1
+}
+
+// has: a server refuses a transaction that writes a key twice.
+func (g *group) has(op *clientv3.Op) bool {
+	_, has := g.keys[string(op.KeyBytes())]
+	return has
+}
+
+// wait starts the clock of the first group that waits. Called with mu.
+func (q *queue) wait() {
+	if q.timer == nil {
+		q.timer = time.AfterFunc(patience, q.late)
+		return
+	}
+	q.timer.Reset(patience)
+}
+
+// take removes the first group that waits and has callers. Called with mu.
+func (q *queue) take() (g *group, ctx context.Context) {
+	for len(q.waiting) > 0 && g == nil {
+		g = q.waiting[0]
+		q.waiting[0] = nil
+		if q.waiting = q.waiting[1:]; g.left == 0 {
+			g = nil
+		}
+	}
+	if len(q.waiting) > 0 {
+		q.wait()
+	} else if q.timer != nil {
+		q.timer.Stop()
+	}
+	if g == nil {
+		return nil, nil
+	}
+	// Without a member, the callers shall go on by themselves, each as its context says: some wait
+	// for a member and some do not.
+	ctx, g.cancel = context.WithCancel(context.Background())
+	return g, clientv3.WithFailFast(ctx)
+}
+
+// next gives a slot that became free to the next group, or back.
+func (q *queue) next() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if g, ctx := q.pass(); g != nil {
+		go q.run(ctx, g)
+	}
+}
+
+// pass finds the next group for a slot that became free; without one, and if the slot was one of
+// those that patience adds, it is given back. Called with mu.
+func (q *queue) pass() (g *group, ctx context.Context) {
+	if q.busy <= slots {
+		g, ctx = q.take()
+	}
+	if g == nil {
+		q.busy--
+	}
+	return g, ctx
+}
+
+// late gives a group that has waited long a slot more.
+func (q *queue) late() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return
+	}
+	if q.busy >= maxSlots {
+		q.wait()
+		return
+	}
+	if g, ctx := q.take(); g != nil {
+		q.busy++
+		go q.run(ctx, g)
+	}
+}
+
+// run executes groups until none waits, and gives its slot back.
+func (q *queue) run(ctx context.Context, g *group) {
+	for g != nil {
+		q.send(ctx, g)
+		q.mu.Lock()
+		g.cancel()
+		g, ctx = q.pass()
+		q.mu.Unlock()
+	}
+}
+
+// send executes a group.
+func (q *queue) send(ctx context.Context, g *group) {
+	defer close(g.done)
+	if len(g.ops) == 1 {
+		g.one, g.err = q.below.Do(ctx, g.ops[0])
+		return
+	}
+	r, err := q.below.Do(ctx, clientv3.OpTxn(nil, g.ops, nil))
+	g.txn, g.err = r.Txn(), err
+	if err != nil && tooManyOps(err) {
+		q.mu.Lock()
+		q.maxOps = max(1, min(q.maxOps, len(g.ops)/2))
+		q.mu.Unlock()
+	}
+}
+
+// leave gives up an operation; the last one to leave a group ends it.
+func (q *queue) leave(g *group) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if g.left--; g.left == 0 && g.cancel != nil {
+		g.cancel()
+	}
+}
+
+// again: err says that the group was refused, or found no member to go to, so that its
+// operations are to be executed one by one; not if that would only add to a load that the
+// servers do not bear.
+func (q *queue) again(err error) bool {
+	switch {
+	case overloaded(err):
+		return false
+	case clientv3.SafeToRetry(err):
+		return true
+	case q.write:
+		return false // it may have been executed
+	}
+	return clientv3.Code(err) == codes.ResourceExhausted || noMember(err)
+}
+
+// loners are keys that were refused. They travel alone so that they do not make the
+// others' transactions fail again and again.
+type loners struct {
+	n    atomic.Int32
+	mu   sync.Mutex
+	keys map[string]struct{} // guarded by mu
+}
+
+// maxLoners bounds the memory; beyond it all are forgotten, which costs repetitions only.
+const maxLoners = 1024
+
+func (l *loners) has(op *clientv3.Op) bool {
+	if l.n.Load() == 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, has := l.keys[string(op.KeyBytes())]
+	return has
+}
+
+func (l *loners) add(op *clientv3.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys == nil || len(l.keys) >= maxLoners {
+		l.keys = make(map[string]struct{})
+	}
+	l.keys[string(op.KeyBytes())] = struct{}{}
+	l.n.Store(int32(len(l.keys)))
+}
+
+func (l *loners) remove(op *clientv3.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.keys, string(op.KeyBytes()))
+	l.n.Store(int32(len(l.keys)))
+}
