@@ -1,0 +1,166 @@
+package cache
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+const (
+	// DefaultHistoryEvents and DefaultHistoryBytes are how much of the latest changes a cache
+	// keeps for each prefix: enough for a watch that was away for a few seconds of a busy
+	// store.
+	DefaultHistoryEvents = 10_000
+	DefaultHistoryBytes  = 16 << 20
+)
+
+// Cache is a copy of the keys with some prefixes. It implements clientv3.KV and
+// clientv3.Watcher. All methods are safe for concurrent use.
+type Cache struct {
+	client  *clientv3.Client
+	kv      clientv3.KV
+	watcher clientv3.Watcher
+	own     bool // watcher is ours, and closed with the cache
+	group   *worker.Group
+	feeds   []*feed // in the order of their prefixes; never changed
+	trust   trust
+	epoch   time.Time // has a monotonic reading: clocks may jump
+	closed  atomic.Bool
+
+	historyEvents int
+	historyBytes  int64
+}
+
+var (
+	_ clientv3.KV      = (*Cache)(nil)
+	_ clientv3.Watcher = (*Cache)(nil)
+)
+
+// Option changes a Cache.
+type Option func(*Cache)
+
+// WithHistory sets how many of the latest events the cache keeps for each prefix, and how
+// many bytes they may take: DefaultHistoryEvents and DefaultHistoryBytes if not set or not
+// positive. Watches that begin in the past or fall behind are served from them.
+func WithHistory(events int, bytes int64) Option {
+	return func(c *Cache) {
+		if events > 0 {
+			c.historyEvents = events
+		}
+		if bytes > 0 {
+			c.historyBytes = bytes
+		}
+	}
+}
+
+// WithSource makes the cache read and watch through a KV and a Watcher other than the
+// client's connection, for instance those of clientv3/namespace. Both must show the same
+// keys. The cache does not close them. Requests for progress go through the Watcher too, so
+// its other watches see the answers.
+func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
+	return func(c *Cache) {
+		if kv != nil && w != nil {
+			c.kv, c.watcher, c.own = kv, w, false
+		}
+	}
+}
+
+// New returns a cache of the keys that begin with any of the prefixes, the empty one
+// standing for all keys; no prefix may begin with another. It returns at once: until the
+// keys are there (WaitReady), reads are sent to etcd. It must be closed, and before the
+// client.
+//
+// The cache has a connection to etcd of the client, not a stream: it reads and watches over
+// the client's connections with a watch stream of its own, not through the fields KV and
+// Watcher of the client (see WithSource).
+func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, error) {
+	if client == nil {
+		return nil, invalid("the client is nil")
+	}
+	list, err := sortedPrefixes(prefixes)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{client: client, epoch: time.Now(), historyEvents: DefaultHistoryEvents, historyBytes: DefaultHistoryBytes, own: true}
+	c.trust.c = c
+	for _, o := range opts {
+		if o != nil {
+			o(c)
+		}
+	}
+	if c.kv == nil {
+		c.kv, c.watcher = clientv3.NewKV(client), clientv3.NewWatcher(client)
+	}
+	c.group = worker.New(client.Ctx())
+	for _, p := range list {
+		c.feeds = append(c.feeds, newFeed(c, p))
+	}
+	c.trust.refresh()
+	for _, f := range c.feeds {
+		c.group.Go(f.run)
+	}
+	return c, nil
+}
+
+// WaitReady waits until the keys of all prefixes are there. It fails when ctx ends, when the
+// cache is closed, and at once when etcd refuses to show the keys (permission denied, for
+// instance); an outage is waited for.
+func (c *Cache) WaitReady(ctx context.Context) error {
+	for _, f := range c.feeds {
+		if c.closed.Load() {
+			break
+		}
+		select {
+		case <-f.ready:
+		case <-f.denied:
+			if err := f.lastErr(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.group.Context().Done():
+			return errClosed("cache.WaitReady")
+		}
+	}
+	if c.closed.Load() {
+		return errClosed("cache.WaitReady")
+	}
+	return nil
+}
+
+// Close ends all watches and views of the cache and waits until its goroutines have ended.
+// The client stays open. Reads and watches after it are errors whose cause is
+// clientv3.ErrClosed. Closing again does nothing.
+func (c *Cache) Close() error {
+	c.closed.Store(true)
+	for _, f := range c.feeds {
+		f.hub.close()
+	}
+	c.group.Stop()
+	if c.own {
+		return c.watcher.Close()
+	}
+	return nil
+}
+
+// reachable reports whether any member answers and follows a leader.
+func (c *Cache) reachable() bool {
+	for _, m := range c.client.MemberStates() {
+		if m.State == "healthy" {
+			return true
+		}
+	}
+	return false
+}
+
+var errCompacted = rpctypes.ErrCompacted
+
+func errClosed(method string) error {
+	return &clientv3.Error{Method: method, Status: codes.Canceled, Cause: clientv3.ErrClosed, Unexecuted: true}
+}

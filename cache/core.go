@@ -1,0 +1,115 @@
+package cache
+
+// The core keeps one prefix: it takes what arrives, the events of a watch or a fresh
+// listing, and says what has changed. It knows neither time nor goroutines; its owner is the
+// goroutine of the feed.
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+type core struct {
+	keys *tree // changed here only; copies of it are published
+	rev  int64
+}
+
+// change is one event, as watches with and without WithPrevKV see it.
+type change struct{ plain, full clientv3.Event }
+
+// batch is changes that belong together: the whole revisions of one response, or the
+// difference between two listings.
+type batch struct {
+	rev         int64             // the last revision
+	plain, full []*clientv3.Event // the same events without and with PrevKv
+	synthesized bool
+	header      *pb.ResponseHeader // of the responses; set by the hub
+	bytes       int64              // estimated, with what is referred to
+}
+
+// changeOverhead is what a change takes besides keys and values, roughly.
+const changeOverhead = 512
+
+func (b *batch) add(kv, prev *mvccpb.KeyValue, kind mvccpb.Event_EventType) {
+	c := &change{}
+	c.plain.Type, c.plain.Kv = kind, kv
+	c.full.Type, c.full.Kv, c.full.PrevKv = kind, kv, prev
+	b.plain = append(b.plain, &c.plain)
+	b.full = append(b.full, &c.full)
+	b.bytes += int64(changeOverhead + len(kv.Key) + len(kv.Value) + len(prev.GetKey()) + len(prev.GetValue()))
+	b.rev = max(b.rev, kv.ModRevision)
+}
+
+// apply takes the events of a response. Those that are in already are left out; nil if none
+// is left.
+func (c *core) apply(events []*clientv3.Event) *batch {
+	b := &batch{plain: make([]*clientv3.Event, 0, len(events)), full: make([]*clientv3.Event, 0, len(events))}
+	for _, e := range events {
+		if e.GetKv().GetModRevision() <= c.rev {
+			continue
+		}
+		kv := own(e.Kv)
+		var prev *mvccpb.KeyValue
+		if e.Type == mvccpb.Event_DELETE {
+			prev, _ = c.keys.Delete(string(kv.Key))
+		} else {
+			prev, _ = c.keys.Set(string(kv.Key), kv)
+		}
+		b.add(kv, prev, e.Type)
+	}
+	if len(b.plain) == 0 {
+		return nil
+	}
+	c.rev = b.rev
+	return b
+}
+
+// replace makes the copy what was listed at a revision. It returns the difference: puts in
+// the order of their revisions, then deletes, which have the revision of the listing since
+// theirs is not known. nil if there is none. What has not changed keeps its memory.
+func (c *core) replace(found *tree, rev int64) *batch {
+	b := &batch{synthesized: true}
+	type pair struct{ kv, prev *mvccpb.KeyValue }
+	var puts []pair
+	var same []*mvccpb.KeyValue
+	found.Scan(func(key string, kv *mvccpb.KeyValue) bool {
+		prev, _ := c.keys.Get(key)
+		if prev != nil && equal(prev, kv) {
+			same = append(same, prev)
+		} else {
+			puts = append(puts, pair{kv, prev})
+		}
+		return true
+	})
+	for _, kv := range same {
+		found.Set(string(kv.Key), kv)
+	}
+	slices.SortStableFunc(puts, func(a, b pair) int { return cmp.Compare(a.kv.ModRevision, b.kv.ModRevision) })
+	for _, p := range puts {
+		b.add(p.kv, p.prev, mvccpb.Event_PUT)
+	}
+	c.keys.Scan(func(key string, prev *mvccpb.KeyValue) bool {
+		if _, there := found.Get(key); !there {
+			b.add(&mvccpb.KeyValue{Key: prev.Key, ModRevision: rev}, prev, mvccpb.Event_DELETE)
+		}
+		return true
+	})
+	c.keys, c.rev = found, rev
+	if len(b.plain) == 0 {
+		return nil
+	}
+	b.rev = rev
+	return b
+}
+
+// equal compares contents too: after a restore a revision may stand for something else.
+func equal(a, b *mvccpb.KeyValue) bool {
+	return a.ModRevision == b.ModRevision && a.CreateRevision == b.CreateRevision && a.Version == b.Version &&
+		a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)
+}

@@ -1,0 +1,48 @@
+// Package cache keeps a copy of the keys with some prefixes in memory, fed by a watch:
+//
+//	c, err := cache.New(client, []string{"/config/", "/tenants/"})
+//	if err != nil {
+//		// handle error!
+//	}
+//	defer c.Close()
+//	if err := c.WaitReady(ctx); err != nil { ... }
+//
+//	c.Get(ctx, "/config/limits")                              // linearizable
+//	c.Get(ctx, "/config/limits", clientv3.WithSerializable()) // at once, from memory
+//
+// A Cache is a clientv3.KV and a clientv3.Watcher, so code that takes those can be handed one.
+// Writes, transactions, and whatever the copy cannot answer go to etcd.
+//
+// # What reads see
+//
+// A get is linearizable unless WithSerializable is among its options: it sees every write
+// that was acknowledged before it began, one's own included. It costs a round trip that all
+// reads at the same time share; see Cache.Get. With WithSerializable it costs less than a
+// microsecond, takes no lock, and works during outages; it may be behind, most often by the
+// time that a watch takes. Cache.States says how far.
+//
+// Several serializable reads in a row may see different revisions. A Snapshot does not
+// change: it is for looking at several keys together.
+//
+// Who must not read what, etcd decides: the copy is read with the client's user, so a process
+// that serves other users has to check their permissions itself. A call's context ends its
+// waiting; the metadata in it matter only to what is sent to etcd.
+//
+// # Watches and views
+//
+// Cache.Watch hands out the changes as they come in, however many watches there are. A View
+// holds the values decoded, and finds them by Indexes.
+//
+// # Faults
+//
+// While etcd cannot be reached, the copy stays as it is. Nothing is lost: the watch goes on
+// after the last revision that it has brought, and if that was compacted meanwhile, or the
+// cluster restored from a backup, the keys are listed again and the difference is told to
+// watches and views.
+//
+// # Memory
+//
+// Each key takes the bytes of its key twice, of its value once, and about 200 bytes; the
+// history for watches takes up to 16 MiB for each prefix (WithHistory). What a response
+// refers to is shared, not copied: it must not be changed.
+package cache

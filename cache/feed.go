@@ -1,0 +1,304 @@
+package cache
+
+// A feed keeps the copy of one prefix right, with one goroutine: it lists the keys, page by
+// page at one revision, then watches from the revision after. What ends a watch, whatever
+// it is, makes it list again; the difference is delivered as if it had been watched. While
+// etcd does not answer the copy stays as it is, and says how old it is.
+//
+// Only that goroutine changes the core and publishes versions. The order of publishing is:
+// the version, then those who wait for its revision, then the hub with the watches. So who
+// has seen an event finds it in the copy.
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	// pageFirst is small since nothing is known of the values' size yet.
+	pageFirst = 100
+	pageMost  = 10_000
+	// pageBytes is what a page shall have: far above what a round trip costs, far below what
+	// hurts.
+	pageBytes = 2 << 20
+	// pageTry bounds one page.
+	pageTry = 10 * time.Second
+	// lookEvery is how often the client is asked whether it reaches any member. It probes the
+	// connections that carry watches by itself, so this costs etcd nothing.
+	lookEvery = 500 * time.Millisecond
+)
+
+// relistWait is the wait after a failure: an outage must not be answered with listings.
+var relistWait = backoff.Policy{Base: 100 * time.Millisecond, Max: 3 * time.Second}
+
+type feed struct {
+	c      *Cache
+	prefix string
+	span   span
+	now    atomic.Pointer[version] // nil until the first listing is in
+	ready  chan struct{}           // closed with the first version
+	hub    *hub
+	gate   *gate
+	relist chan struct{} // somebody has seen that history is not what it was
+
+	core core // of the goroutine of run
+
+	asOf      atomic.Int64 // nanoseconds since c.epoch: when the copy was last known to be right
+	connected atomic.Bool
+
+	mu     sync.Mutex
+	err    error         // guarded by mu: the last failure, nil when the copy is right again
+	denied chan struct{} // closed with the first failure that waiting does not mend
+	lists  int           // guarded by mu
+	resets int           // guarded by mu
+}
+
+func newFeed(c *Cache, prefix string) *feed {
+	f := &feed{c: c, prefix: prefix, span: prefixSpan(prefix), ready: make(chan struct{}), denied: make(chan struct{}), relist: make(chan struct{}, 1)}
+	f.core.keys = new(tree)
+	f.hub = newHub(f)
+	f.gate = newGate(f)
+	return f
+}
+
+func (f *feed) run(ctx context.Context) {
+	lost := false
+	for failures := 0; ctx.Err() == nil; {
+		listed := time.Now()
+		rev, err := f.list(ctx, lost)
+		if err == nil {
+			f.failed(nil)
+			lost = false
+			err = f.follow(ctx, rev+1)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		f.connected.Store(false)
+		lost = lost || errors.Is(err, clientv3.ErrHistoryLost) || errors.Is(err, errSuspicious)
+		if gone(err) {
+			// Nothing is wrong with the servers: at once, unless it is so again and again.
+			if time.Since(listed) > relistWait.Max {
+				failures = 0
+				continue
+			}
+		} else {
+			f.failed(err)
+		}
+		_ = backoff.Sleep(ctx, relistWait.Wait(failures))
+		failures++
+	}
+}
+
+var (
+	errWatchEnded = errors.New("cache: the watch has ended")
+	errSuspicious = errors.New("cache: the revisions of the cluster are behind the copy's")
+)
+
+// gone reports that err says that revisions are not there any more.
+func gone(err error) bool {
+	return clientv3.SameError(err, errCompacted) || errors.Is(err, clientv3.ErrHistoryLost) || errors.Is(err, errSuspicious)
+}
+
+// list reads all keys at one revision and makes the copy what they say. lost: the revisions
+// have begun anew.
+func (f *feed) list(ctx context.Context, lost bool) (rev int64, err error) {
+	found := new(tree)
+	key, limit := f.span.start, int64(pageFirst)
+	var header *pb.ResponseHeader // of the first page
+	for {
+		opts := []clientv3.OpOption{clientv3.WithRange(f.span.rangeEnd()), clientv3.WithLimit(limit)}
+		if header != nil {
+			opts = append(opts, clientv3.WithRev(header.Revision))
+		}
+		try, cancel := context.WithTimeout(ctx, pageTry)
+		r, err := f.c.kv.Get(try, key, opts...)
+		cancel()
+		if err != nil {
+			return 0, err
+		}
+		if header == nil {
+			header = r.Header
+		}
+		size := 0
+		for _, kv := range r.Kvs {
+			found.Set(string(kv.Key), own(kv))
+			size += len(kv.Key) + len(kv.Value)
+		}
+		if !r.More || len(r.Kvs) == 0 {
+			break
+		}
+		key = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
+		limit = nextPage(len(r.Kvs), size)
+	}
+	f.replace(found, header, lost)
+	return header.Revision, nil
+}
+
+// nextPage is how many keys to ask for after a page of n with so many bytes.
+func nextPage(n, size int) int64 {
+	each := max(size/max(n, 1), 1)
+	return int64(max(1, min(pageBytes/each, pageMost, n*10)))
+}
+
+// replace publishes a listing.
+func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool) {
+	old := f.now.Load()
+	reset := old != nil && (lost || h.Revision < old.rev || h.ClusterId != old.cluster)
+	b := f.core.replace(found, h.Revision)
+	v := &version{rev: h.Revision, cluster: h.ClusterId, member: h.MemberId, term: h.RaftTerm}
+	if old != nil {
+		v.epoch = old.epoch
+	}
+	f.mu.Lock()
+	f.lists++
+	if reset {
+		v.epoch++
+		f.resets++
+	}
+	f.mu.Unlock()
+	v.keys = f.core.keys.Copy()
+	f.confirmed()
+	f.publish(v)
+	f.hub.replaced(b, v)
+	if old == nil {
+		close(f.ready)
+	}
+}
+
+func (f *feed) publish(v *version) {
+	f.now.Store(v)
+	f.gate.advanced()
+}
+
+// follow applies changes from rev on until the watch ends.
+func (f *feed) follow(ctx context.Context, rev int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes := f.c.watcher.Watch(ctx, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithRev(rev), clientv3.WithProgressNotify())
+	if ctx.Err() == nil {
+		f.look()
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case r, ok := <-changes:
+			if !ok {
+				return errWatchEnded
+			}
+			if err := r.Err(); err != nil {
+				return err
+			}
+			f.take(&r)
+		case <-tick.C:
+			f.look()
+		case <-f.relist:
+			return errSuspicious
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// take applies one response of the watch.
+func (f *feed) take(r *clientv3.WatchResponse) {
+	f.confirmed()
+	f.connected.Store(true)
+	old := f.now.Load()
+	if len(r.Events) == 0 {
+		f.progress(old, r)
+		return
+	}
+	// The header's revision is not what counts: a response may be one of several that bring a
+	// late watch up to it.
+	b := f.core.apply(r.Events)
+	if b == nil {
+		return
+	}
+	v := old.at(f.core.rev)
+	v.keys, v.member, v.term = f.core.keys.Copy(), r.Header.GetMemberId(), r.Header.GetRaftTerm()
+	f.publish(v)
+	f.hub.deliver(b, v)
+}
+
+// progress takes a response that only says how far the watch is.
+func (f *feed) progress(old *version, r *clientv3.WatchResponse) {
+	if !r.IsProgressNotify() || !f.c.trust.believes(r.Header.GetMemberId()) {
+		return
+	}
+	f.gate.answers.Add(1)
+	v := old
+	if r.Header.Revision > old.rev {
+		v = old.at(r.Header.Revision)
+		v.member, v.term = r.Header.MemberId, r.Header.RaftTerm
+		f.core.rev = v.rev
+		f.publish(v)
+	} else {
+		f.gate.advanced()
+	}
+	f.hub.progress(v)
+}
+
+// look notes whether any member answers and follows a leader: then the watch, which the
+// client keeps on such a member, says what there is to say.
+func (f *feed) look() {
+	ok := f.c.reachable()
+	f.connected.Store(ok)
+	if ok {
+		f.confirmed()
+	}
+}
+
+// confirmed notes that the copy is right now.
+func (f *feed) confirmed() { f.asOf.Store(int64(time.Since(f.c.epoch))) }
+
+// failed notes why the copy is not right, nil that it is.
+func (f *feed) failed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+	switch clientv3.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument:
+		select {
+		case <-f.denied:
+		default:
+			close(f.denied)
+		}
+	}
+}
+
+func (f *feed) lastErr() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// suspect makes the feed list again.
+func (f *feed) suspect() {
+	select {
+	case f.relist <- struct{}{}:
+	default:
+	}
+}
+
+func (f *feed) state() State {
+	s := State{Prefix: f.prefix, Connected: f.connected.Load()}
+	f.mu.Lock()
+	s.Err, s.Lists, s.Resets = f.err, f.lists, f.resets
+	f.mu.Unlock()
+	if v := f.now.Load(); v != nil {
+		s.Ready, s.Revision, s.Keys = true, v.rev, v.keys.Len()
+		s.Age = time.Since(f.c.epoch) - time.Duration(f.asOf.Load())
+	}
+	return s
+}

@@ -1,0 +1,234 @@
+package cache
+
+// A gate makes reads of one prefix consistent. A read may be answered from the copy once the
+// copy has all that was written before the read began; how much that is, a linearizable read
+// of one key says: the revision in its header. Reads share such a quorum read, but only one
+// that began after they arrived. So one is under way at a time, and whoever arrives
+// meanwhile is in the next crowd.
+//
+// Then the copy has to reach that revision. If the last writes were to other keys no event
+// will say so; the servers are asked for their progress, where their answer can be believed
+// (see trust.go). What does not come about soon is left to the client: each read of the
+// crowd is then sent to etcd, which is always right.
+//
+// A gate has one goroutine while reads wait, none otherwise.
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+const (
+	// quorumTry bounds the quorum read: far above an answer that a client which knows its
+	// members waits for. Then every read is on its own.
+	quorumTry = time.Second
+	// reachTry is how long a copy may take to reach a revision that exists: above what a
+	// follower lags behind, below what a caller would call an outage.
+	reachTry = 100 * time.Millisecond
+	// reachBrief is used where the servers do not say how far they are: an event under way is
+	// worth a moment, but most likely nothing comes.
+	reachBrief = 2 * time.Millisecond
+	// askAgain is how long one request for progress may stay unanswered: a server that is
+	// bringing a watch up to date does not answer, for a tenth of a second at most.
+	askAgain = 20 * time.Millisecond
+	// silences is how many crowds in a row may wait in vain before progress counts as not
+	// to be had.
+	silences = 2
+)
+
+type gate struct {
+	f *feed
+
+	mu      sync.Mutex
+	next    *crowd // guarded by mu: who arrived since the quorum read under way began
+	running bool   // guarded by mu
+
+	want    atomic.Int64  // the revision that the goroutine waits for, 0 none
+	woke    chan struct{} // it was reached, or a server has answered
+	answers atomic.Int64  // believable answers to requests for progress
+
+	// The goroutine's own.
+	seen   int64 // answers
+	asked  bool  // a request has no answer yet
+	silent int   // crowds that have waited in vain for an answer, in a row
+	ahead  bool  // the last crowd needed progress: ask at once
+}
+
+// crowd is reads that wait for one quorum read.
+type crowd struct {
+	done chan struct{}
+	v    *version // to answer from; nil: ask the client
+}
+
+func newGate(f *feed) *gate { return &gate{f: f, woke: make(chan struct{}, 1)} }
+
+// consistent returns a version that has all that was written before the call; nil if that
+// has to be read from the client. The error is that ctx has ended.
+func (g *gate) consistent(ctx context.Context) (*version, error) {
+	g.mu.Lock()
+	cr := g.next
+	if cr == nil {
+		cr = &crowd{done: make(chan struct{})}
+		g.next = cr
+	}
+	start := !g.running
+	if start {
+		if !g.f.c.group.Go(g.run) {
+			g.mu.Unlock()
+			return nil, errClosed("KV.Range")
+		}
+		g.running = true
+	}
+	g.mu.Unlock()
+	if ended := ctx.Done(); ended != nil {
+		select {
+		case <-cr.done:
+		case <-ended:
+			return nil, ctx.Err()
+		}
+	} else {
+		<-cr.done
+	}
+	return cr.v, nil
+}
+
+func (g *gate) run(ctx context.Context) {
+	for {
+		// Those whom the last answer has woken may have a read again: let them come in.
+		runtime.Gosched()
+		g.mu.Lock()
+		cr := g.next
+		g.next = nil
+		g.running = cr != nil
+		g.mu.Unlock()
+		if cr == nil {
+			return
+		}
+		cr.v = g.serve(ctx)
+		close(cr.done)
+	}
+}
+
+// serve finds a version for a crowd, nil if it has to ask the client.
+func (g *gate) serve(ctx context.Context) *version {
+	before := g.f.now.Load()
+	if before == nil {
+		return nil
+	}
+	if g.ahead {
+		g.request(ctx) // beside the quorum read, instead of after it
+	}
+	try, cancel := context.WithTimeout(ctx, quorumTry)
+	r, err := g.f.c.kv.Get(try, g.f.span.start, clientv3.WithKeysOnly())
+	cancel()
+	if err != nil {
+		return nil
+	}
+	if r.Header.Revision < before.rev || r.Header.ClusterId != before.cluster {
+		// Committed revisions do not go away: it is another history.
+		g.f.suspect()
+		return nil
+	}
+	if before.rev >= r.Header.Revision {
+		g.ahead = false
+		return g.same(before, g.f.now.Load())
+	}
+	return g.reach(ctx, before, r.Header.Revision)
+}
+
+// same is v, unless history has begun anew since before: then the quorum read says nothing
+// about it.
+func (g *gate) same(before, v *version) *version {
+	if v.epoch != before.epoch {
+		return nil
+	}
+	return v
+}
+
+// reach waits until the copy has reached rev.
+func (g *gate) reach(ctx context.Context, before *version, rev int64) *version {
+	g.want.Store(rev)
+	defer g.want.Store(0)
+	g.listen()
+	limit := reachTry
+	if g.silent >= silences || g.f.c.trust.nobody() {
+		limit = reachBrief
+	}
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		g.listen()
+		if v := g.f.now.Load(); v.rev >= rev {
+			return g.same(before, v)
+		}
+		if !g.asked {
+			g.request(ctx)
+			g.ahead = true
+		}
+		select {
+		case <-g.woke:
+		case <-again.C:
+			g.request(ctx)
+		case <-end.C:
+			if g.listen(); g.asked {
+				g.silent++
+			}
+			g.asked, g.ahead = false, false
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// request asks the servers how far they are.
+func (g *gate) request(ctx context.Context) {
+	g.listen()
+	g.asked = true
+	_ = g.f.c.watcher.RequestProgress(ctx) // if it fails there is no answer, which is seen
+}
+
+// listen notes whether a server has answered.
+func (g *gate) listen() {
+	if n := g.answers.Load(); n != g.seen {
+		g.seen, g.asked, g.silent = n, false, 0
+	}
+}
+
+// advanced is told that the copy has reached a revision, or that a server has said how far it is.
+func (g *gate) advanced() {
+	if g.want.Load() == 0 {
+		return
+	}
+	select {
+	case g.woke <- struct{}{}:
+	default:
+	}
+}
+
+// sync waits for a version that has all that was written before the call.
+func (f *feed) sync(ctx context.Context) (*version, error) {
+	for n := 0; ; n++ {
+		v, err := f.gate.consistent(ctx)
+		if v != nil || err != nil {
+			return v, err
+		}
+		if f.c.closed.Load() {
+			return nil, errClosed("cache.Sync")
+		}
+		if err := backoff.Sleep(ctx, syncWait.Wait(n)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// syncWait is the wait between tries to bring the copy up to date; each takes a while too.
+var syncWait = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}

@@ -1,0 +1,266 @@
+package cache
+
+// A hub hands one prefix's changes to the watches on the copy.
+//
+// A watch that keeps up costs no goroutine: the feed's goroutine puts each response into its
+// channel. When the channel is full, the watch gets a goroutine (a pump), which reads the
+// history from the watch's place on and ends when it has caught up. So what waits for slow
+// consumers is held once for all of them and is bounded. A watch that falls behind the
+// history goes on with a watch of its own in etcd (upstream.go) until history has its place
+// again.
+//
+// hub.mu guards everything here; nothing blocks under it. While a watch is pumping, only the
+// pump sends to its channel and closes it.
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// progressEvery is how often at most a watch with WithProgressNotify is told without having
+// asked. The gate may learn of progress thousands of times a second.
+const progressEvery = time.Second
+
+type hub struct {
+	f *feed
+
+	mu     sync.Mutex
+	hist   history
+	epoch  int // of the versions
+	closed bool
+	keys   map[string]map[*local]struct{} // watches on one key
+	ranges map[*local]struct{}
+	follow map[chan struct{}]struct{} // views, which are poked
+	asked  bool                       // somebody waits for progress
+	told   time.Time                  // when progress was last told
+}
+
+func newHub(f *feed) *hub {
+	return &hub{
+		f: f, hist: history{maxEvents: f.c.historyEvents, maxBytes: f.c.historyBytes},
+		keys: make(map[string]map[*local]struct{}), ranges: make(map[*local]struct{}), follow: make(map[chan struct{}]struct{}),
+	}
+}
+
+func header(v *version, rev int64) *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: v.cluster, MemberId: v.member, Revision: rev, RaftTerm: v.term}
+}
+
+// deliver takes a batch that v has.
+func (h *hub) deliver(b *batch, v *version) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	b.header = header(v, b.rev)
+	h.hist.push(b)
+	if len(h.keys) > 0 {
+		for _, e := range b.plain {
+			for w := range h.keys[string(e.Kv.Key)] {
+				h.offer(w, b)
+			}
+		}
+	}
+	for w := range h.ranges {
+		h.offer(w, b)
+	}
+	h.poke()
+}
+
+// replaced takes the difference that a listing made, nil if there is none.
+func (h *hub) replaced(b *batch, v *version) {
+	if b != nil {
+		h.deliver(b, v)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch = v.epoch
+	h.hist.restart(v.rev)
+	h.poke()
+}
+
+func (h *hub) poke() {
+	for c := range h.follow {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// offer gives w a batch that is the latest of the history.
+func (h *hub) offer(w *local, b *batch) {
+	n := h.hist.next() - 1
+	if w.pumping || w.seq > n {
+		return // the pump comes to it, or it was offered for another of its keys
+	}
+	if resp, any := w.view(b); any {
+		select {
+		case w.ch <- resp:
+		default:
+			// w.seq is where the pump begins; batches that did not concern a watch on one key
+			// were not offered to it.
+			w.seq = n
+			h.pump(w)
+			return
+		}
+	}
+	w.seq, w.next, w.epoch = n+1, b.rev+1, h.epoch
+}
+
+// pump starts w's pump.
+func (h *hub) pump(w *local) {
+	w.pumping = h.f.c.group.Go(func(context.Context) { h.run(w) })
+}
+
+// run is the pump of w.
+func (h *hub) run(w *local) {
+	for {
+		h.mu.Lock()
+		if w.ended {
+			h.mu.Unlock()
+			close(w.ch)
+			return
+		}
+		b, lost := h.hist.at(w.seq)
+		if b == nil && !lost {
+			w.pumping = false
+			h.mu.Unlock()
+			return
+		}
+		h.mu.Unlock()
+		if lost {
+			h.upstream(w)
+			continue
+		}
+		if resp, any := w.view(b); any {
+			select {
+			case w.ch <- resp:
+			case <-w.ctx.Done():
+				h.end(w)
+				continue
+			}
+		}
+		h.mu.Lock()
+		w.seq++
+		w.next, w.epoch = b.rev+1, h.epoch
+		h.mu.Unlock()
+	}
+}
+
+// add registers a watch that starts with the events of revision rev, 0 for those that the
+// copy does not have yet; false if history does not go back so far, or the hub is closed.
+func (h *hub) add(w *local, rev int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := h.f.now.Load()
+	if h.closed || v == nil || v.epoch != h.epoch {
+		return false
+	}
+	if rev == 0 {
+		rev = v.rev + 1
+	}
+	seq, ok := h.hist.find(rev)
+	if !ok {
+		return false
+	}
+	w.seq, w.next, w.since, w.epoch = seq, rev, rev, h.epoch
+	if key, one := w.span.one(); one {
+		if h.keys[key] == nil {
+			h.keys[key] = make(map[*local]struct{})
+		}
+		h.keys[key][w] = struct{}{}
+	} else {
+		h.ranges[w] = struct{}{}
+	}
+	if w.created {
+		w.ch <- clientv3.WatchResponse{Header: header(v, v.rev), Created: true}
+	}
+	if seq < h.hist.next() {
+		h.pump(w)
+	}
+	return true
+}
+
+// end ends w without a further response. Its channel is closed here, or by its pump.
+func (h *hub) end(w *local) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.endLocked(w)
+}
+
+func (h *hub) endLocked(w *local) {
+	if w.ended {
+		return
+	}
+	w.ended = true
+	if key, one := w.span.one(); one {
+		if delete(h.keys[key], w); len(h.keys[key]) == 0 {
+			delete(h.keys, key)
+		}
+	} else {
+		delete(h.ranges, w)
+	}
+	w.cancel()
+	if !w.pumping {
+		close(w.ch)
+	}
+}
+
+// progress tells v's revision to those who want to know it.
+func (h *hub) progress(v *version) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	unasked := time.Since(h.told) >= progressEvery
+	if !h.asked && !unasked {
+		return
+	}
+	resp := clientv3.WatchResponse{Header: header(v, v.rev)}
+	tell := func(w *local) {
+		if w.pumping || !(h.asked || w.progress) {
+			return
+		}
+		select {
+		case w.ch <- resp:
+		default: // it has other things to read, which say more
+		}
+	}
+	for _, ws := range h.keys {
+		for w := range ws {
+			tell(w)
+		}
+	}
+	for w := range h.ranges {
+		tell(w)
+	}
+	h.asked, h.told = false, time.Now()
+}
+
+// ask makes the next word on progress go to all watches.
+func (h *hub) ask() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = true
+}
+
+// close ends all watches. Pumps end with the cache's group.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for _, ws := range h.keys {
+		for w := range ws {
+			h.endLocked(w)
+		}
+	}
+	for w := range h.ranges {
+		h.endLocked(w)
+	}
+	h.poke()
+}

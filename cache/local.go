@@ -1,0 +1,102 @@
+package cache
+
+import (
+	"context"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// localAhead is how many responses may wait in a watch's channel before it costs a
+// goroutine: a burst of a few is nothing unusual.
+const localAhead = 4
+
+// local is a watch on the copy. What follows cancel is guarded by hub.mu.
+type local struct {
+	ctx      context.Context
+	cancel   context.CancelFunc
+	ch       chan clientv3.WatchResponse
+	span     span
+	prevKV   bool
+	progress bool
+	created  bool
+	noPut    bool
+	noDelete bool
+	since    int64 // events before are not wanted
+
+	seq     uint64 // the batch to deliver next; before it all was delivered or does not matter
+	next    int64  // the same as a revision
+	epoch   int    // of next
+	pumping bool
+	ended   bool
+}
+
+func newLocal(ctx context.Context, op *clientv3.Op, s span) *local {
+	w := &local{
+		ch: make(chan clientv3.WatchResponse, localAhead), span: s, prevKV: op.IsPrevKV(), progress: op.IsProgressNotify(),
+		created: op.IsCreatedNotify(), noPut: op.IsFilterPut(), noDelete: op.IsFilterDelete(),
+	}
+	w.ctx, w.cancel = context.WithCancel(ctx)
+	return w
+}
+
+// wants reports whether an event is for this watch.
+func (w *local) wants(e *clientv3.Event, synthesized bool) bool {
+	if !w.span.has(string(e.Kv.Key)) || (!synthesized && e.Kv.ModRevision < w.since) {
+		return false
+	}
+	if e.Type == mvccpb.Event_DELETE {
+		return !w.noDelete
+	}
+	return !w.noPut
+}
+
+// view is the response that a batch means for this watch; any is false if nothing in it
+// concerns it.
+func (w *local) view(b *batch) (resp clientv3.WatchResponse, any bool) {
+	all := b.plain
+	if w.prevKV {
+		all = b.full
+	}
+	n := 0
+	for _, e := range all {
+		if w.wants(e, b.synthesized) {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return resp, false
+	case len(all): // most often: then all watches share it
+	default:
+		some := make([]*clientv3.Event, 0, n)
+		for _, e := range all {
+			if w.wants(e, b.synthesized) {
+				some = append(some, e)
+			}
+		}
+		all = some
+	}
+	return clientv3.WatchResponse{Header: b.header, Events: all[:len(all):len(all)], Synthesized: b.synthesized}, true
+}
+
+// options are those of a watch in etcd that continues this one.
+func (w *local) options(rev int64) []clientv3.OpOption {
+	opts := []clientv3.OpOption{clientv3.WithRev(rev)}
+	if _, one := w.span.one(); !one {
+		opts = append(opts, clientv3.WithRange(w.span.rangeEnd()))
+	}
+	for _, o := range []struct {
+		set bool
+		opt clientv3.OpOption
+	}{
+		{w.prevKV, clientv3.WithPrevKV()}, {w.progress, clientv3.WithProgressNotify()},
+		{w.noPut, clientv3.WithFilterPut()}, {w.noDelete, clientv3.WithFilterDelete()},
+	} {
+		if o.set {
+			opts = append(opts, o.opt)
+		}
+	}
+	return opts
+}

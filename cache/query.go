@@ -1,0 +1,147 @@
+package cache
+
+// What a get asks for, answered from a version. The rules are the server's: filters and
+// sorting come before the limit, Count is the number of keys in the range whatever else is
+// asked, and sorting by something other than the key ascends unless told otherwise.
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// query is a get without its key.
+type query struct {
+	end          string // as in a request
+	limit        int64
+	target       clientv3.SortTarget
+	order        clientv3.SortOrder
+	rev          int64
+	filter       filter
+	serializable bool
+	keysOnly     bool
+	countOnly    bool
+}
+
+// filter is the bounds on revisions; zero is no bound.
+type filter struct{ minMod, maxMod, minCreate, maxCreate int64 }
+
+func (f *filter) passes(kv *mvccpb.KeyValue) bool {
+	return kv.ModRevision >= f.minMod && (f.maxMod == 0 || kv.ModRevision <= f.maxMod) &&
+		kv.CreateRevision >= f.minCreate && (f.maxCreate == 0 || kv.CreateRevision <= f.maxCreate)
+}
+
+// queryOf reads an operation; ok is false if the server has to say what is wrong with it.
+func queryOf(op *clientv3.Op) (q query, ok bool) {
+	if op.OptionsErr() != nil || !op.IsSortOptionValid() {
+		return q, false
+	}
+	q = query{
+		end: string(op.RangeBytes()), limit: op.Limit(), rev: op.Rev(),
+		serializable: op.IsSerializable(), keysOnly: op.IsKeysOnly(), countOnly: op.IsCountOnly(),
+		filter: filter{op.MinModRev(), op.MaxModRev(), op.MinCreateRev(), op.MaxCreateRev()},
+	}
+	if o, sorted := op.SortOption(); sorted {
+		q.target, q.order = o.Target, o.Order
+		if q.order == clientv3.SortNone && q.target != clientv3.SortByKey {
+			q.order = clientv3.SortAscend
+		}
+	}
+	return q, true
+}
+
+// natural reports that the result is a stretch of the keys in their order.
+func (q *query) natural() bool {
+	return (q.order == clientv3.SortNone || (q.order == clientv3.SortAscend && q.target == clientv3.SortByKey)) && q.filter == filter{}
+}
+
+// get answers q for key.
+func (v *version) get(key string, q *query) *clientv3.GetResponse {
+	a := v.answer()
+	if q.end == "" {
+		kv, found := v.keys.Get(key)
+		if !found {
+			return (*clientv3.GetResponse)(&a.resp)
+		}
+		a.resp.Count = 1
+		if !q.countOnly && q.filter.passes(kv) {
+			a.one[0] = kv
+			a.resp.Kvs = a.one[:]
+		}
+	} else {
+		v.list(spanOf(key, q.end), q, a)
+	}
+	if q.keysOnly {
+		a.resp.Kvs = bare(a.resp.Kvs)
+	}
+	return (*clientv3.GetResponse)(&a.resp)
+}
+
+func (v *version) list(s span, q *query, a *answer) {
+	_, n := v.count(s)
+	a.resp.Count = int64(n)
+	if q.countOnly || n == 0 {
+		return
+	}
+	take := n
+	if q.natural() && q.limit > 0 && q.limit < int64(n) {
+		take = int(q.limit)
+		a.resp.More = true
+	}
+	kvs := make([]*mvccpb.KeyValue, 0, take)
+	v.scan(s, func(_ string, kv *mvccpb.KeyValue) bool {
+		if q.filter.passes(kv) {
+			kvs = append(kvs, kv)
+		}
+		return len(kvs) < take
+	})
+	if q.order != clientv3.SortNone {
+		sortBy(kvs, q.target, q.order)
+	}
+	if q.limit > 0 && int64(len(kvs)) > q.limit {
+		kvs = kvs[:q.limit:q.limit]
+		a.resp.More = true
+	}
+	a.resp.Kvs = kvs
+}
+
+func sortBy(kvs []*mvccpb.KeyValue, target clientv3.SortTarget, order clientv3.SortOrder) {
+	by := func(a, b *mvccpb.KeyValue) int {
+		switch target {
+		case clientv3.SortByVersion:
+			return cmp.Compare(a.Version, b.Version)
+		case clientv3.SortByCreateRevision:
+			return cmp.Compare(a.CreateRevision, b.CreateRevision)
+		case clientv3.SortByModRevision:
+			return cmp.Compare(a.ModRevision, b.ModRevision)
+		case clientv3.SortByValue:
+			return bytes.Compare(a.Value, b.Value)
+		}
+		return bytes.Compare(a.Key, b.Key)
+	}
+	slices.SortStableFunc(kvs, func(a, b *mvccpb.KeyValue) int {
+		if order == clientv3.SortDescend {
+			a, b = b, a
+		}
+		return by(a, b)
+	})
+}
+
+// bare is the keys without their values; those of the copy are not touched.
+func bare(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
+	if len(kvs) == 0 {
+		return nil
+	}
+	copies := make([]mvccpb.KeyValue, len(kvs))
+	out := make([]*mvccpb.KeyValue, len(kvs))
+	for i, kv := range kvs {
+		c := &copies[i]
+		c.Key, c.CreateRevision, c.ModRevision, c.Version, c.Lease = kv.Key, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Lease
+		out[i] = c
+	}
+	return out
+}
