@@ -61,7 +61,7 @@ var (
 		{of: []string{"internal/etcdtest"}, ours: []string{"internal/faultnet"}},
 		{of: []string{"internal/clienttest"}, ours: []string{"clientv3", "internal/etcdtest"}, others: []string{"go.uber.org/zap"}}, // for tests only
 		{of: []string{"internal/etcderr", "internal/wire"}, others: append(apis,
-			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/protobuf")},
+			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/grpc/mem", "google.golang.org/protobuf")},
 		// The engines see narrow stream interfaces, never a connection.
 		{of: []string{"internal/watch", "internal/lease"}, ours: small, others: append(apis, "google.golang.org/protobuf")},
 		{of: []string{"internal/auth"}, ours: append(small, "internal/etcderr"), others: apis},

@@ -18,6 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/retry"
 	"github.com/fairlead-go/fairlead/internal/transport"
+	"github.com/fairlead-go/fairlead/internal/wire"
 )
 
 // link is a connection to a set of members: gRPC's connection, our members behind
@@ -50,6 +51,7 @@ func (c *Client) dialOptions(secure *tls.Config, wait bool) []grpc.DialOption {
 		grpc.WithIdleTimeout(0), // watches over members do not stop because nothing is called
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(wait),
+			grpc.ForceCodecV2(wire.Codec{}),
 			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
 		),
 	}

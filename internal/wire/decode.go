@@ -1,0 +1,417 @@
+package wire
+
+// The decoder of answers. Its methods return false when the data are not in the
+// usual form; what they filled in by then is thrown away.
+
+import (
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// tag is how a field begins. All fields up to number 15 have one of one byte.
+func tag(field, wireType byte) byte { return field<<3 | wireType }
+
+const (
+	varintType = byte(protowire.VarintType)
+	bytesType  = byte(protowire.BytesType)
+)
+
+const (
+	minBlock  = 64 << 10
+	blockPart = 32 // no block holds more than this part of a message, but for minBlock
+	minItems  = 256
+)
+
+// decoder is the memory of one message.
+type decoder struct {
+	total int    // bytes of the message
+	block []byte // free bytes
+	kvs   []mvccpb.KeyValue
+	evs   []event
+}
+
+type event struct {
+	event mvccpb.Event
+	kv    mvccpb.KeyValue
+}
+
+// space returns n free bytes. At most left more bytes of the message follow.
+func (d *decoder) space(n, left int) []byte {
+	if n > len(d.block) {
+		d.block = make([]byte, max(n, min(n+left, max(minBlock, d.total/blockPart))))
+	}
+	b := d.block[:n:n]
+	d.block = d.block[n:]
+	return b
+}
+
+// bytes copies b. At most left more bytes of the message follow.
+func (d *decoder) bytes(b []byte, left int) []byte {
+	c := d.space(len(b), left)
+	copy(c, b)
+	return c
+}
+
+// take reads n bytes of in, which are there. own: they are not a view of a buffer, and
+// may be kept.
+func (d *decoder) take(in *input, n int) (b []byte, own bool) {
+	if n <= len(in.cur) {
+		return in.take(n), false
+	}
+	b = d.space(n, in.left-n)
+	in.read(b)
+	return b, true
+}
+
+// items is how many of n structs a block gets.
+func items(n int) int { return min(n, max(minItems, n/blockPart)) }
+
+// kv returns a new key-value; at least n are still to come, this one included.
+func (d *decoder) kv(n int) *mvccpb.KeyValue {
+	if len(d.kvs) == 0 {
+		d.kvs = make([]mvccpb.KeyValue, items(n))
+	}
+	kv := &d.kvs[0]
+	d.kvs = d.kvs[1:]
+	return kv
+}
+
+func (d *decoder) event(n int) *event {
+	if len(d.evs) == 0 {
+		d.evs = make([]event, items(n))
+	}
+	ev := &d.evs[0]
+	d.evs = d.evs[1:]
+	return ev
+}
+
+// chunk reads a field of bytes from b: what it holds and what follows it.
+func chunk(b []byte) (v, rest []byte, ok bool) {
+	if len(b) > 0 && int(b[0]) < len(b) && b[0] < 0x80 {
+		n := int(b[0]) + 1
+		return b[1:n], b[n:], true
+	}
+	v, n := protowire.ConsumeBytes(b)
+	if n < 0 {
+		return nil, nil, false
+	}
+	return v, b[n:], true
+}
+
+// varint reads a number from b: it and what follows it.
+func varint(b []byte) (v uint64, rest []byte, ok bool) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), b[1:], true
+	}
+	v, n := protowire.ConsumeVarint(b)
+	if n < 0 {
+		return 0, nil, false
+	}
+	return v, b[n:], true
+}
+
+// unknown keeps the field that b begins with, unless it is one of the message's
+// known ones in an unusual form, and returns what follows it.
+func unknown(m proto.Message, b []byte, known ...protowire.Number) (rest []byte, ok bool) {
+	num, typ, t := protowire.ConsumeTag(b)
+	if t < 0 || num > protowire.MaxValidNumber || slices.Contains(known, num) {
+		return nil, false
+	}
+	n := protowire.ConsumeFieldValue(num, typ, b[t:])
+	if n < 0 {
+		return nil, false
+	}
+	r := m.ProtoReflect()
+	// The tag anew: it may have come longer than it has to be, and the library corrects that.
+	kept := protowire.AppendTag(r.GetUnknown(), num, typ)
+	r.SetUnknown(append(kept, b[t:t+n]...))
+	return b[t+n:], true
+}
+
+// unknownIn is unknown for a field of an input. Groups, which are long out of use, are
+// left to the library.
+func unknownIn(m proto.Message, in *input, known ...protowire.Number) bool {
+	ahead := *in
+	v, ok := ahead.varint()
+	if !ok {
+		return false
+	}
+	size := 0
+	switch _, typ := protowire.DecodeTag(v); typ {
+	case protowire.VarintType:
+		_, ok = ahead.varint()
+	case protowire.BytesType:
+		size, ok = ahead.length()
+	case protowire.Fixed32Type:
+		size = 4
+	case protowire.Fixed64Type:
+		size = 8
+	default:
+		return false
+	}
+	if !ok || size > ahead.left {
+		return false
+	}
+	b := in.take(in.left - ahead.left + size)
+	_, ok = unknown(m, b, known...)
+	return ok
+}
+
+func (d *decoder) header(in *input, to **pb.ResponseHeader, h *pb.ResponseHeader) bool {
+	n, ok := in.length()
+	if !ok || *to != nil {
+		return false
+	}
+	*to = h
+	b := in.take(n)
+	for len(b) > 0 {
+		var v uint64
+		switch t := b[0]; t {
+		case tag(1, varintType), tag(2, varintType), tag(3, varintType), tag(4, varintType):
+			if v, b, ok = varint(b[1:]); !ok {
+				return false
+			}
+			switch t >> 3 {
+			case 1:
+				h.ClusterId = v
+			case 2:
+				h.MemberId = v
+			case 3:
+				h.Revision = int64(v)
+			default:
+				h.RaftTerm = v
+			}
+		default:
+			if b, ok = unknown(h, b, 1, 2, 3, 4); !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// keyValue decodes one key-value. own: b may be kept; else at most left more bytes
+// of the message follow it.
+func (d *decoder) keyValue(b []byte, own bool, left int, kv *mvccpb.KeyValue) bool {
+	ok := true
+	for len(b) > 0 {
+		var v uint64
+		switch t := b[0]; t {
+		case tag(1, bytesType), tag(5, bytesType):
+			var f []byte
+			if f, b, ok = chunk(b[1:]); !ok {
+				return false
+			}
+			if !own {
+				f = d.bytes(f, left+len(b))
+			}
+			f = f[:len(f):len(f)]
+			if t == tag(1, bytesType) {
+				kv.Key = f
+			} else {
+				kv.Value = f
+			}
+		case tag(2, varintType), tag(3, varintType), tag(4, varintType), tag(6, varintType):
+			if v, b, ok = varint(b[1:]); !ok {
+				return false
+			}
+			switch t >> 3 {
+			case 2:
+				kv.CreateRevision = int64(v)
+			case 3:
+				kv.ModRevision = int64(v)
+			case 4:
+				kv.Version = int64(v)
+			default:
+				kv.Lease = int64(v)
+			}
+		default:
+			if b, ok = unknown(kv, b, 1, 2, 3, 4, 5, 6); !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// nextKV decodes the key-value that in begins with, its length first.
+func (d *decoder) nextKV(in *input, kv *mvccpb.KeyValue) bool {
+	n, ok := in.length()
+	if !ok {
+		return false
+	}
+	b, own := d.take(in, n)
+	return d.keyValue(b, own, in.left, kv)
+}
+
+// count says how many fields with tag t there are in a message, as far as it can be
+// read.
+func count(in input, t byte) int {
+	n := 0
+	for in.left > 0 {
+		v, ok := in.varint()
+		if !ok {
+			return n
+		}
+		switch {
+		case v == uint64(t):
+			n++
+			fallthrough
+		case protowire.Type(v&7) == protowire.BytesType:
+			size, ok := in.length()
+			if !ok {
+				return n
+			}
+			in.skip(size)
+		case protowire.Type(v&7) == protowire.VarintType:
+			if _, ok := in.varint(); !ok {
+				return n
+			}
+		default:
+			return n
+		}
+	}
+	return n
+}
+
+// oneKV is the answer to a read of one key, all but its bytes.
+type oneKV struct {
+	header pb.ResponseHeader
+	kvs    [1]*mvccpb.KeyValue
+	kv     mvccpb.KeyValue
+}
+
+func (d *decoder) rangeResponse(in input, m *pb.RangeResponse) bool {
+	n := count(in, tag(2, bytesType))
+	var h *pb.ResponseHeader
+	switch n {
+	case 0:
+	case 1:
+		one := new(oneKV)
+		h, m.Kvs, one.kvs[0] = &one.header, one.kvs[:0], &one.kv
+	default:
+		m.Kvs = make([]*mvccpb.KeyValue, 0, n)
+	}
+	for in.left > 0 {
+		t := in.cur[0]
+		switch t {
+		case tag(1, bytesType):
+			in.advance(1)
+			if h == nil {
+				h = new(pb.ResponseHeader)
+			}
+			if !d.header(&in, &m.Header, h) {
+				return false
+			}
+		case tag(2, bytesType):
+			in.advance(1)
+			i := len(m.Kvs)
+			if i == cap(m.Kvs) {
+				return false // the fields could not be counted
+			}
+			m.Kvs = m.Kvs[:i+1]
+			if n > 1 {
+				m.Kvs[i] = d.kv(n - i)
+			}
+			if !d.nextKV(&in, m.Kvs[i]) {
+				return false
+			}
+		case tag(3, varintType), tag(4, varintType):
+			in.advance(1)
+			v, ok := in.varint()
+			if !ok {
+				return false
+			}
+			if t>>3 == 3 {
+				m.More = v != 0
+			} else {
+				m.Count = int64(v)
+			}
+		default:
+			if !unknownIn(m, &in, 1, 2, 3, 4) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (d *decoder) rangeStream(in input, m *pb.RangeStreamResponse) bool {
+	for in.left > 0 {
+		if in.cur[0] != tag(1, bytesType) {
+			if !unknownIn(m, &in, 1) {
+				return false
+			}
+			continue
+		}
+		in.advance(1)
+		n, ok := in.length()
+		if !ok || m.RangeResponse != nil {
+			return false
+		}
+		m.RangeResponse = new(pb.RangeResponse)
+		if !d.rangeResponse(in.sub(n), m.RangeResponse) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *decoder) putResponse(in input, m *pb.PutResponse) bool {
+	for in.left > 0 {
+		switch in.cur[0] {
+		case tag(1, bytesType):
+			in.advance(1)
+			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
+				return false
+			}
+		case tag(2, bytesType):
+			in.advance(1)
+			if m.PrevKv != nil {
+				return false
+			}
+			m.PrevKv = d.kv(1)
+			if !d.nextKV(&in, m.PrevKv) {
+				return false
+			}
+		default:
+			if !unknownIn(m, &in, 1, 2) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (d *decoder) keepAlive(in input, m *pb.LeaseKeepAliveResponse) bool {
+	for in.left > 0 {
+		t := in.cur[0]
+		switch t {
+		case tag(1, bytesType):
+			in.advance(1)
+			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
+				return false
+			}
+		case tag(2, varintType), tag(3, varintType):
+			in.advance(1)
+			v, ok := in.varint()
+			if !ok {
+				return false
+			}
+			if t>>3 == 2 {
+				m.ID = int64(v)
+			} else {
+				m.TTL = int64(v)
+			}
+		default:
+			if !unknownIn(m, &in, 1, 2, 3) {
+				return false
+			}
+		}
+	}
+	return true
+}

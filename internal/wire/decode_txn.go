@@ -1,0 +1,130 @@
+package wire
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// maxDepth is how deep transactions may be nested before the library takes over,
+// which has a limit of its own.
+const maxDepth = 16
+
+// Responses within a transaction, each with the struct that says which kind it is.
+type (
+	opRange struct {
+		op   pb.ResponseOp
+		kind pb.ResponseOp_ResponseRange
+		resp pb.RangeResponse
+	}
+	opPut struct {
+		op   pb.ResponseOp
+		kind pb.ResponseOp_ResponsePut
+		resp pb.PutResponse
+	}
+)
+
+func (d *decoder) txnResponse(in input, m *pb.TxnResponse, depth int) bool {
+	if depth > maxDepth {
+		return false
+	}
+	if n := count(in, tag(3, bytesType)); n > 0 {
+		m.Responses = make([]*pb.ResponseOp, 0, n)
+	}
+	for in.left > 0 {
+		switch in.cur[0] {
+		case tag(1, bytesType):
+			in.advance(1)
+			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
+				return false
+			}
+		case tag(2, varintType):
+			in.advance(1)
+			v, ok := in.varint()
+			if !ok {
+				return false
+			}
+			m.Succeeded = v != 0
+		case tag(3, bytesType):
+			in.advance(1)
+			n, ok := in.length()
+			if !ok {
+				return false
+			}
+			op, ok := d.responseOp(in.sub(n), depth)
+			if !ok {
+				return false
+			}
+			m.Responses = append(m.Responses, op)
+		default:
+			if !unknownIn(m, &in, 1, 2, 3) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// responseOp decodes an op of one field, which is all that a server sends.
+func (d *decoder) responseOp(in input, depth int) (*pb.ResponseOp, bool) {
+	if in.left == 0 {
+		return new(pb.ResponseOp), true
+	}
+	t := in.cur[0]
+	in.advance(1)
+	n, ok := in.length()
+	if !ok || n != in.left {
+		return nil, false
+	}
+	switch t {
+	case tag(1, bytesType):
+		o := new(opRange)
+		o.op.Response, o.kind.ResponseRange = &o.kind, &o.resp
+		return &o.op, d.rangeResponse(in, &o.resp)
+	case tag(2, bytesType):
+		o := new(opPut)
+		o.op.Response, o.kind.ResponsePut = &o.kind, &o.resp
+		return &o.op, d.putResponse(in, &o.resp)
+	case tag(3, bytesType):
+		r := new(pb.DeleteRangeResponse)
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: r}}, d.deleteResponse(in, r)
+	case tag(4, bytesType):
+		r := new(pb.TxnResponse)
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: r}}, d.txnResponse(in, r, depth+1)
+	}
+	return nil, false
+}
+
+func (d *decoder) deleteResponse(in input, m *pb.DeleteRangeResponse) bool {
+	n := count(in, tag(3, bytesType))
+	if n > 0 {
+		m.PrevKvs = make([]*mvccpb.KeyValue, 0, n)
+	}
+	for in.left > 0 {
+		switch in.cur[0] {
+		case tag(1, bytesType):
+			in.advance(1)
+			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
+				return false
+			}
+		case tag(2, varintType):
+			in.advance(1)
+			v, ok := in.varint()
+			if !ok {
+				return false
+			}
+			m.Deleted = int64(v)
+		case tag(3, bytesType):
+			in.advance(1)
+			kv := d.kv(max(1, n-len(m.PrevKvs)))
+			if !d.nextKV(&in, kv) {
+				return false
+			}
+			m.PrevKvs = append(m.PrevKvs, kv)
+		default:
+			if !unknownIn(m, &in, 1, 2, 3) {
+				return false
+			}
+		}
+	}
+	return true
+}
