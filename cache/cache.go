@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +26,9 @@ const (
 type Cache struct {
 	client  *clientv3.Client
 	kv      clientv3.KV
-	watcher clientv3.Watcher
-	own     bool // watcher is ours, and closed with the cache
+	watcher clientv3.Watcher // for the feeds, which ask it for progress again and again
+	remote  clientv3.Watcher // for watches that are not on the copy
+	own     bool             // both are ours, and closed with the cache
 	group   *worker.Group
 	feeds   []*feed // in the order of their prefixes; never changed
 	trust   trust
@@ -66,7 +68,7 @@ func WithHistory(events int, bytes int64) Option {
 func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 	return func(c *Cache) {
 		if kv != nil && w != nil {
-			c.kv, c.watcher, c.own = kv, w, false
+			c.kv, c.watcher, c.remote, c.own = kv, w, w, false
 		}
 	}
 }
@@ -76,12 +78,11 @@ func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 // keys are there (WaitReady), reads are sent to etcd. It must be closed, and before the
 // client.
 //
-// The cache has a connection to etcd of the client, not a stream: it reads and watches over
-// the client's connections with a watch stream of its own, not through the fields KV and
-// Watcher of the client (see WithSource).
+// The cache reads and watches over the client's connections, with watch streams of its own,
+// and not through the fields KV and Watcher of the client (see WithSource).
 func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, error) {
 	if client == nil {
-		return nil, invalid("the client is nil")
+		return nil, invalid("cache.New", "the client is nil")
 	}
 	list, err := sortedPrefixes(prefixes)
 	if err != nil {
@@ -95,7 +96,7 @@ func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, er
 		}
 	}
 	if c.kv == nil {
-		c.kv, c.watcher = clientv3.NewKV(client), clientv3.NewWatcher(client)
+		c.kv, c.watcher, c.remote = clientv3.NewKV(client), clientv3.NewWatcher(client), clientv3.NewWatcher(client)
 	}
 	c.group = worker.New(client.Ctx())
 	for _, p := range list {
@@ -144,7 +145,7 @@ func (c *Cache) Close() error {
 	}
 	c.group.Stop()
 	if c.own {
-		return c.watcher.Close()
+		return errors.Join(c.watcher.Close(), c.remote.Close())
 	}
 	return nil
 }

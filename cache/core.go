@@ -29,6 +29,7 @@ type batch struct {
 	rev         int64             // the last revision
 	plain, full []*clientv3.Event // the same events without and with PrevKv
 	synthesized bool
+	epoch       int                // of the revisions; set by the hub
 	header      *pb.ResponseHeader // of the responses; set by the hub
 	bytes       int64              // estimated, with what is referred to
 }

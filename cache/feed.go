@@ -71,6 +71,7 @@ func newFeed(c *Cache, prefix string) *feed {
 }
 
 func (f *feed) run(ctx context.Context) {
+	defer f.hub.close()
 	lost := false
 	for failures := 0; ctx.Err() == nil; {
 		listed := time.Now()

@@ -29,11 +29,7 @@ func (c *Cache) Get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	var q query
 	at, ours := key, true
 	if len(opts) > 0 {
-		op := clientv3.OpGet(key, opts...)
-		q, ours = queryOf(&op)
-		if string(op.KeyBytes()) != key {
-			at = string(op.KeyBytes()) // the empty key stands for the least one
-		}
+		q, at, ours = parse(key, opts)
 	}
 	if ours {
 		v, err := c.versionFor(ctx, at, &q)
@@ -89,9 +85,7 @@ const streamChunk = 1000
 
 // GetStream implements clientv3.KV. What Get answers from the copy needs no goroutine here.
 func (c *Cache) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
-	op := clientv3.OpGet(key, opts...)
-	at := string(op.KeyBytes())
-	q, ours := queryOf(&op)
+	q, at, ours := parse(key, opts)
 	if ours {
 		v, err := c.versionFor(ctx, at, &q)
 		if err != nil {

@@ -31,13 +31,15 @@ type hub struct {
 
 	mu     sync.Mutex
 	hist   history
-	epoch  int // of the versions
+	epoch  int   // of the versions
+	base   int64 // the first revision after the latest listing
 	closed bool
 	keys   map[string]map[*local]struct{} // watches on one key
 	ranges map[*local]struct{}
 	follow map[chan struct{}]struct{} // views, which are poked
 	asked  bool                       // somebody waits for progress
 	told   time.Time                  // when progress was last told
+	at     *version                   // the latest that was delivered; nil before the first
 }
 
 func newHub(f *feed) *hub {
@@ -55,10 +57,15 @@ func header(v *version, rev int64) *pb.ResponseHeader {
 func (h *hub) deliver(b *batch, v *version) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return
+	if !h.closed {
+		h.spread(b, v)
 	}
-	b.header = header(v, b.rev)
+}
+
+// spread is deliver for who holds h.mu.
+func (h *hub) spread(b *batch, v *version) {
+	b.header, b.epoch = header(v, b.rev), v.epoch
+	h.at = v
 	h.hist.push(b)
 	if len(h.keys) > 0 {
 		for _, e := range b.plain {
@@ -75,12 +82,15 @@ func (h *hub) deliver(b *batch, v *version) {
 
 // replaced takes the difference that a listing made, nil if there is none.
 func (h *hub) replaced(b *batch, v *version) {
-	if b != nil {
-		h.deliver(b, v)
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.epoch = v.epoch
+	if h.closed {
+		return
+	}
+	if b != nil {
+		h.spread(b, v)
+	}
+	h.epoch, h.base, h.at = v.epoch, v.rev+1, v
 	h.hist.restart(v.rev)
 	h.poke()
 }
@@ -107,11 +117,14 @@ func (h *hub) offer(w *local, b *batch) {
 			// w.seq is where the pump begins; batches that did not concern a watch on one key
 			// were not offered to it.
 			w.seq = n
+			if !b.synthesized && w.epoch != b.epoch {
+				w.next, w.epoch = h.base, b.epoch
+			}
 			h.pump(w)
 			return
 		}
 	}
-	w.seq, w.next, w.epoch = n+1, b.rev+1, h.epoch
+	w.seq, w.next, w.epoch = n+1, b.rev+1, b.epoch
 }
 
 // pump starts w's pump.
@@ -149,7 +162,7 @@ func (h *hub) run(w *local) {
 		}
 		h.mu.Lock()
 		w.seq++
-		w.next, w.epoch = b.rev+1, h.epoch
+		w.next, w.epoch = b.rev+1, b.epoch
 		h.mu.Unlock()
 	}
 }
@@ -170,7 +183,8 @@ func (h *hub) add(w *local, rev int64) bool {
 	if !ok {
 		return false
 	}
-	w.seq, w.next, w.since, w.epoch = seq, rev, rev, h.epoch
+	w.seq, w.next, w.epoch = seq, rev, h.epoch
+	w.since, w.begun = rev, h.epoch
 	if key, one := w.span.one(); one {
 		if h.keys[key] == nil {
 			h.keys[key] = make(map[*local]struct{})
@@ -217,6 +231,10 @@ func (h *hub) endLocked(w *local) {
 func (h *hub) progress(v *version) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.at == nil || v.rev > h.at.rev {
+		h.at = v
+		h.poke()
+	}
 	unasked := time.Since(h.told) >= progressEvery
 	if !h.asked && !unasked {
 		return
@@ -263,4 +281,41 @@ func (h *hub) close() {
 		h.endLocked(w)
 	}
 	h.poke()
+}
+
+// listen has c poked at each change; false if the hub is closed.
+func (h *hub) listen(c chan struct{}) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.follow[c] = struct{}{}
+	}
+	return !h.closed
+}
+
+func (h *hub) leave(c chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.follow, c)
+}
+
+// since is what has come from the batch number *seq on, which it moves; lost if not all of it
+// is here. at is a version that has nothing beyond that, nil if there is none at hand.
+func (h *hub) since(seq *uint64) (list []*batch, at *version, lost bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, lost := h.hist.at(*seq); lost {
+		return nil, nil, true
+	}
+	list = append(list, h.hist.items[*seq-h.hist.first:]...)
+	*seq = h.hist.next()
+	return list, h.at, false
+}
+
+// here is the latest version that was delivered, and moves *seq to what comes after it.
+func (h *hub) here(seq *uint64) *version {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	*seq = h.hist.next()
+	return h.at
 }

@@ -23,7 +23,8 @@ type local struct {
 	created  bool
 	noPut    bool
 	noDelete bool
-	since    int64 // events before are not wanted
+	since    int64 // events before are not wanted,
+	begun    int   // in this epoch
 
 	seq     uint64 // the batch to deliver next; before it all was delivered or does not matter
 	next    int64  // the same as a revision
@@ -42,8 +43,8 @@ func newLocal(ctx context.Context, op *clientv3.Op, s span) *local {
 }
 
 // wants reports whether an event is for this watch.
-func (w *local) wants(e *clientv3.Event, synthesized bool) bool {
-	if !w.span.has(string(e.Kv.Key)) || (!synthesized && e.Kv.ModRevision < w.since) {
+func (w *local) wants(e *clientv3.Event, epoch int) bool {
+	if !w.span.has(string(e.Kv.Key)) || (epoch == w.begun && e.Kv.ModRevision < w.since) {
 		return false
 	}
 	if e.Type == mvccpb.Event_DELETE {
@@ -61,7 +62,7 @@ func (w *local) view(b *batch) (resp clientv3.WatchResponse, any bool) {
 	}
 	n := 0
 	for _, e := range all {
-		if w.wants(e, b.synthesized) {
+		if w.wants(e, b.epoch) {
 			n++
 		}
 	}
@@ -72,7 +73,7 @@ func (w *local) view(b *batch) (resp clientv3.WatchResponse, any bool) {
 	default:
 		some := make([]*clientv3.Event, 0, n)
 		for _, e := range all {
-			if w.wants(e, b.synthesized) {
+			if w.wants(e, b.epoch) {
 				some = append(some, e)
 			}
 		}

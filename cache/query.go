@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -37,14 +38,12 @@ func (f *filter) passes(kv *mvccpb.KeyValue) bool {
 
 // queryOf reads an operation; ok is false if the server has to say what is wrong with it.
 func queryOf(op *clientv3.Op) (q query, ok bool) {
-	if op.OptionsErr() != nil || !op.IsSortOptionValid() {
+	if op.OptionsErr() != nil || !op.IsSortOptionValid() || (op.IsOptsWithPrefix() && op.IsOptsWithFromKey()) {
 		return q, false
 	}
-	q = query{
-		end: string(op.RangeBytes()), limit: op.Limit(), rev: op.Rev(),
-		serializable: op.IsSerializable(), keysOnly: op.IsKeysOnly(), countOnly: op.IsCountOnly(),
-		filter: filter{op.MinModRev(), op.MaxModRev(), op.MinCreateRev(), op.MaxCreateRev()},
-	}
+	q.end, q.limit, q.rev = string(op.RangeBytes()), op.Limit(), op.Rev()
+	q.serializable, q.keysOnly, q.countOnly = op.IsSerializable(), op.IsKeysOnly(), op.IsCountOnly()
+	q.filter = filter{op.MinModRev(), op.MaxModRev(), op.MinCreateRev(), op.MaxCreateRev()}
 	if o, sorted := op.SortOption(); sorted {
 		q.target, q.order = o.Target, o.Order
 		if q.order == clientv3.SortNone && q.target != clientv3.SortByKey {
@@ -52,6 +51,36 @@ func queryOf(op *clientv3.Op) (q query, ok bool) {
 		}
 	}
 	return q, true
+}
+
+// scratch is an operation to try options on. An Op is large, and options make it escape to
+// the heap, so it would be most of what a read costs.
+type scratch struct {
+	op  clientv3.Op
+	key []byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// parse is what options make of a get on key: the query and the key, which options change if
+// it is empty. ok is as of queryOf.
+func parse(key string, opts []clientv3.OpOption) (q query, at string, ok bool) {
+	s := scratches.Get().(*scratch)
+	s.op = clientv3.Op{}
+	s.key = append(s.key[:0], key...)
+	s.op.WithKeyBytes(s.key)
+	for _, o := range opts {
+		if o != nil {
+			o(&s.op)
+		}
+	}
+	q, ok = queryOf(&s.op)
+	at = key
+	if changed := s.op.KeyBytes(); string(changed) != key {
+		at = string(changed)
+	}
+	scratches.Put(s)
+	return q, at, ok
 }
 
 // natural reports that the result is a stretch of the keys in their order.

@@ -68,20 +68,20 @@ func (s span) rangeEnd() string {
 // sortedPrefixes returns the prefixes in order, or what is wrong with them.
 func sortedPrefixes(prefixes []string) ([]string, error) {
 	if len(prefixes) == 0 {
-		return nil, invalid("no prefix is given; the empty one stands for all keys")
+		return nil, invalid("cache.New", "no prefix is given; the empty one stands for all keys")
 	}
 	list := slices.Sorted(slices.Values(prefixes))
 	for i := 1; i < len(list); i++ {
 		// In order, a prefix comes before whatever begins with it.
 		if strings.HasPrefix(list[i], list[i-1]) {
-			return nil, invalid("prefixes %q and %q overlap", list[i-1], list[i])
+			return nil, invalid("cache.New", "prefixes %q and %q overlap", list[i-1], list[i])
 		}
 	}
 	return list, nil
 }
 
-func invalid(format string, args ...any) error {
-	return &clientv3.Error{Method: "cache.New", Status: codes.InvalidArgument, Reason: fmt.Sprintf(format, args...), Unexecuted: true}
+func invalid(method, format string, args ...any) error {
+	return &clientv3.Error{Method: method, Status: codes.InvalidArgument, Reason: fmt.Sprintf(format, args...), Unexecuted: true}
 }
 
 // find returns the feed that has the key, nil if none has.

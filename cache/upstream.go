@@ -21,7 +21,7 @@ func (h *hub) upstream(w *local) {
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
-	for r := range h.f.c.watcher.Watch(ctx, w.span.start, w.options(rev)...) {
+	for r := range h.f.c.remote.Watch(ctx, w.span.start, w.options(rev)...) {
 		if r.Err() != nil {
 			h.last(w, r)
 			return
@@ -39,7 +39,7 @@ func (h *hub) upstream(w *local) {
 		w.next = rev
 		seq, ok := h.hist.find(rev)
 		if ok = ok && h.epoch == epoch; ok {
-			w.seq, w.since = seq, rev
+			w.seq, w.since, w.begun = seq, rev, epoch
 		}
 		h.mu.Unlock()
 		if ok {

@@ -30,7 +30,7 @@ import (
 // changed.
 func (c *Cache) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
 	if ctx == nil || c.closed.Load() {
-		return c.watcher.Watch(ctx, key, opts...) // it says what is wrong
+		return c.remote.Watch(ctx, key, opts...) // it says what is wrong
 	}
 	op := clientv3.OpWatch(key, opts...)
 	if key = string(op.KeyBytes()); key == "" {
@@ -39,12 +39,12 @@ func (c *Cache) Watch(ctx context.Context, key string, opts ...clientv3.OpOption
 	s := spanOf(key, string(op.RangeBytes()))
 	f := findRange(c.feeds, s)
 	if f == nil || op.OptionsErr() != nil || op.Rev() < 0 {
-		return c.watcher.Watch(ctx, key, opts...)
+		return c.remote.Watch(ctx, key, opts...)
 	}
 	w := newLocal(ctx, &op, s)
 	if !f.hub.add(w, op.Rev()) {
 		w.cancel()
-		return c.watcher.Watch(ctx, key, opts...)
+		return c.remote.Watch(ctx, key, opts...)
 	}
 	context.AfterFunc(w.ctx, func() { f.hub.end(w) })
 	return w.ch
@@ -54,11 +54,13 @@ func (c *Cache) Watch(ctx context.Context, key string, opts ...clientv3.OpOption
 // the watches are told. Servers whose word is not good (before 3.4.31 and 3.5.13) and
 // etcd's gRPC proxy do not make the watches on the copy say anything.
 func (c *Cache) RequestProgress(ctx context.Context) error {
-	if ctx == nil || c.closed.Load() {
-		return c.watcher.RequestProgress(ctx)
+	if ctx != nil && !c.closed.Load() {
+		for _, f := range c.feeds {
+			f.hub.ask()
+		}
+		if err := c.watcher.RequestProgress(c.group.Context()); err != nil {
+			return err
+		}
 	}
-	for _, f := range c.feeds {
-		f.hub.ask()
-	}
-	return c.watcher.RequestProgress(ctx)
+	return c.remote.RequestProgress(ctx)
 }

@@ -1,0 +1,88 @@
+package cache_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/cache"
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// filled is a cache of n keys, and their prefix.
+func filled(b *testing.B, n int) (*cache.Cache, string) {
+	c := clienttest.Shared(b)
+	prefix := b.Name() + "/"
+	var ops []clientv3.Op
+	for i := range n {
+		if ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i), "a value of some bytes")); len(ops) == 100 || i == n-1 {
+			if _, err := c.Txn(within(b)).Then(ops...).Commit(); err != nil {
+				b.Fatal(err)
+			}
+			ops = nil
+		}
+	}
+	return open(b, c, []string{prefix}), prefix
+}
+
+func BenchmarkSerializable(b *testing.B) {
+	ca, prefix := filled(b, 10_000)
+	ctx := context.Background()
+	for name, key := range map[string]string{"hit": prefix + "04711", "miss": prefix + "nothing"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ca.Get(ctx, key, clientv3.WithSerializable()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("parallel", func(b *testing.B) {
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := ca.Get(ctx, prefix+"04711", clientv3.WithSerializable()); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	for _, n := range []int{10, 1000} {
+		b.Run(fmt.Sprint("prefix of ", n), func(b *testing.B) {
+			b.ReportAllocs()
+			key := prefix + map[int]string{10: "0471", 1000: "04"}[n]
+			for b.Loop() {
+				r, err := ca.Get(ctx, key, clientv3.WithPrefix(), clientv3.WithSerializable())
+				if err != nil || len(r.Kvs) != n {
+					b.Fatal(len(r.Kvs), err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkConsistent(b *testing.B) {
+	ca, prefix := filled(b, 10_000)
+	ctx := context.Background()
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ca.Get(ctx, prefix+"04711"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("64", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(32)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := ca.Get(ctx, prefix+"04711"); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+}
