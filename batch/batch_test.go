@@ -104,7 +104,8 @@ func TestTheRest(t *testing.T) {
 	if _, err := kv.Get(clientv3.WithRequireLeader(ctx), t.Name()); err != nil {
 		t.Errorf("with metadata: %v", err)
 	}
-	if _, err := kv.Get(nil, t.Name()); err == nil { //lint:ignore SA1012 it is an error
+	var nilCtx context.Context
+	if _, err := kv.Get(nilCtx, t.Name()); err == nil {
 		t.Error("without a context: no error")
 	}
 	over, cancel := context.WithCancel(ctx)

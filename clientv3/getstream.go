@@ -6,7 +6,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
@@ -52,8 +51,8 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 	if err := ready(ctx, "KV.RangeStream", &op); err != nil {
 		return nil, err
 	}
-	req := op.toRangeRequest()
-	stream, err := kv.remote.RangeStream(ctx, req, kv.callOpt...)
+	req := &rangeLeft{RangeRequest: op.toRangeRequest()}
+	stream, err := kv.remote.RangeStream(ctx, op.toRangeRequest(), kv.callOpt...)
 	if err != nil && etcderr.Code(err) != codes.Unimplemented {
 		return nil, ContextError(ctx, err)
 	}
@@ -75,10 +74,12 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 		if err == nil {
 			err = forward(func() (*pb.RangeResponse, error) {
 				m, err := stream.Recv()
-				return m.GetRangeResponse(), err
+				r := m.GetRangeResponse()
+				req.pass(r)
+				return r, err
 			}, send)
 		}
-		if etcderr.Code(err) == codes.Unimplemented {
+		if req.mayPage(err) {
 			err = kv.pages(ctx, req, send)
 		}
 		if err != nil {
@@ -111,54 +112,5 @@ func forward(recv func() (*pb.RangeResponse, error), send func(RangeStreamRespon
 			r = &pb.RangeResponse{}
 		}
 		send(RangeStreamResponse{RangeResponse: r}) // if refused, the next recv fails by the same context
-	}
-}
-
-// pageSize is how many keys are read at once from a server that cannot stream.
-const pageSize = 1000
-
-// pages reads a range page by page at one revision. Only a range in the order of
-// keys can be continued after its last key; any other result comes whole.
-func (kv *kv) pages(ctx context.Context, whole *pb.RangeRequest, send func(RangeStreamResponse) bool) error {
-	natural := whole.SortOrder == pb.RangeRequest_NONE || (whole.SortOrder == pb.RangeRequest_ASCEND && whole.SortTarget == pb.RangeRequest_KEY)
-	if !natural || len(whole.RangeEnd) == 0 || whole.CountOnly {
-		resp, err := kv.remote.Range(ctx, whole, kv.callOpt...)
-		if err == nil {
-			send(RangeStreamResponse{RangeResponse: resp})
-		}
-		return err
-	}
-	req := proto.Clone(whole).(*pb.RangeRequest)
-	left := whole.Limit
-	var first *pb.RangeResponse
-	for {
-		req.Limit = pageSize
-		if whole.Limit > 0 {
-			req.Limit = min(pageSize, left)
-		}
-		resp, err := kv.remote.Range(ctx, req, kv.callOpt...)
-		if err != nil {
-			return err
-		}
-		if first == nil {
-			first = resp
-			req.Revision = resp.Header.Revision // later pages see what the first one saw
-			if whole.Revision > 0 {
-				req.Revision = whole.Revision
-			}
-		}
-		left -= int64(len(resp.Kvs))
-		if !resp.More || len(resp.Kvs) == 0 || (whole.Limit > 0 && left <= 0) {
-			resp.Header, resp.Count = first.Header, first.Count
-			if !send(RangeStreamResponse{RangeResponse: resp}) {
-				return ctx.Err()
-			}
-			return nil
-		}
-		last := resp.Kvs[len(resp.Kvs)-1].Key
-		req.Key = append(append(make([]byte, 0, len(last)+1), last...), 0)
-		if !send(RangeStreamResponse{RangeResponse: &pb.RangeResponse{Kvs: resp.Kvs}}) {
-			return ctx.Err()
-		}
 	}
 }
