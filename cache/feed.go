@@ -54,6 +54,7 @@ type feed struct {
 
 	asOf      atomic.Int64 // nanoseconds since c.epoch: when the copy was last known to be right
 	connected atomic.Bool
+	forwarded atomic.Int64 // consistent reads that etcd had to answer
 
 	mu     sync.Mutex
 	err    error         // guarded by mu: the last failure, nil when the copy is right again
@@ -293,7 +294,7 @@ func (f *feed) suspect() {
 }
 
 func (f *feed) state() State {
-	s := State{Prefix: f.prefix, Connected: f.connected.Load()}
+	s := State{Prefix: f.prefix, Connected: f.connected.Load(), Forwarded: f.forwarded.Load()}
 	f.mu.Lock()
 	s.Err, s.Lists, s.Resets = f.err, f.lists, f.resets
 	f.mu.Unlock()

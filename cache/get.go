@@ -74,8 +74,11 @@ func (c *Cache) versionFor(ctx context.Context, key string, q *query) (*version,
 		return v, nil
 	}
 	v, err := f.gate.consistent(ctx)
-	if err == nil && v == nil && c.closed.Load() {
-		return nil, errClosed("KV.Range")
+	if err == nil && v == nil {
+		if c.closed.Load() {
+			return nil, errClosed("KV.Range")
+		}
+		f.forwarded.Add(1)
 	}
 	return v, err
 }

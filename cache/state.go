@@ -24,6 +24,9 @@ type State struct {
 	// revisions that were needed had been compacted. Resets is how often the revisions began
 	// anew: the cluster was restored from a backup.
 	Lists, Resets int
+	// Forwarded is how many consistent reads were sent to etcd since the copy could not be
+	// brought up to date soon enough.
+	Forwarded int64
 }
 
 // States are the states of the prefixes, in their order.
