@@ -69,7 +69,8 @@ func (l *rangeLeft) mayPage(err error) bool {
 	return false
 }
 
-// tooLargeToReceive: gRPC has refused an answer above MaxCallRecvMsgSize.
+// tooLargeToReceive: gRPC has refused a message above its limit: an answer above MaxCallRecvMsgSize, or the
+// server's gRPC a request.
 func tooLargeToReceive(err error) bool {
 	return etcderr.Code(err) == codes.ResourceExhausted && etcderr.Known(err) == nil
 }
