@@ -9,9 +9,6 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// tooManyOps: the server allows fewer operations in a transaction.
-func tooManyOps(err error) bool { return err == rpctypes.ErrTooManyOps }
-
 // overloaded: the servers have refused because they cannot take more, after the client has
 // repeated the request for long enough. What they said of one request holds for all.
 func overloaded(err error) bool {
@@ -20,6 +17,12 @@ func overloaded(err error) bool {
 		return true
 	}
 	return false
+}
+
+// tooLarge: gRPC has refused a message above its limit. Of reads it was the answer; answers to writes
+// are small, so it was the request, which was then not executed.
+func tooLarge(err error) bool {
+	return clientv3.Code(err) == codes.ResourceExhausted && !overloaded(err)
 }
 
 // noMember: at last there was no member to send the request to. Operations wait for one, or

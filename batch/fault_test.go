@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -257,5 +258,27 @@ func TestLostAnswers(t *testing.T) {
 		if kv.Version != 1 {
 			t.Errorf("%s was written %d times", kv.Key, kv.Version)
 		}
+	}
+}
+
+// A server may take less at once; nobody notices.
+func TestSmallRequestsOnly(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-request-bytes=200000"}})
+	c := clienttest.Dial(t, cl.Endpoints()...)
+	kv := batch.NewKV(c, batch.WithWrites())
+	ctx := clienttest.Within(t, clienttest.Long)
+	value := strings.Repeat("x", 8000)
+	crowd(200, func(i int) {
+		for range 3 {
+			if _, err := kv.Put(ctx, fmt.Sprint("k", i), value); err != nil {
+				t.Error(err)
+			}
+			if r, err := kv.Get(ctx, fmt.Sprint("k", i)); err != nil || len(r.Kvs) != 1 {
+				t.Errorf("%v, %v", r, err)
+			}
+		}
+	})
+	if _, err := kv.Put(ctx, "k", strings.Repeat("x", 300000)); err != rpctypes.ErrRequestTooLarge {
+		t.Errorf("a value that is too large: %v", err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/codes"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -34,6 +34,7 @@ type queue struct {
 	waiting []*group    // guarded by mu; oldest first, only the last one takes more
 	busy    int         // guarded by mu; slots taken
 	maxOps  int         // guarded by mu; falls if a server allows fewer
+	maxSize int         // guarded by mu; bytes of a group; falls likewise
 	timer   *time.Timer // guarded by mu; runs while a group waits; nil before the first
 	refused loners
 }
@@ -56,7 +57,7 @@ const (
 )
 
 func newQueue(below clientv3.KV, write bool) *queue {
-	return &queue{below: below, write: write, maxOps: maxOps}
+	return &queue{below: below, write: write, maxOps: maxOps, maxSize: maxBytes}
 }
 
 // group is operations that travel together.
@@ -124,7 +125,7 @@ func (q *queue) enter(op *clientv3.Op) (*group, int) {
 	if n := len(q.waiting); n > 0 {
 		g = q.waiting[n-1]
 	}
-	if g == nil || len(g.ops) >= q.maxOps || g.size+size > maxBytes || g.has(op) {
+	if g == nil || len(g.ops) >= q.maxOps || g.size+size > q.maxSize || g.has(op) {
 		g = &group{done: make(chan struct{})}
 		if len(q.waiting) > 0 { // there is a crowd
 			g.ops = make([]clientv3.Op, 0, q.maxOps)
@@ -242,10 +243,20 @@ func (q *queue) send(ctx context.Context, g *group) {
 	}
 	r, err := q.below.Do(ctx, clientv3.OpTxn(nil, g.ops, nil))
 	g.txn, g.err = r.Txn(), err
-	if err != nil && tooManyOps(err) {
-		q.mu.Lock()
+	if err != nil {
+		q.learn(g)
+	}
+}
+
+// learn makes groups smaller after one that a server has refused for its size.
+func (q *queue) learn(g *group) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case g.err == rpctypes.ErrTooManyOps:
 		q.maxOps = max(1, min(q.maxOps, len(g.ops)/2))
-		q.mu.Unlock()
+	case q.write && (g.err == rpctypes.ErrRequestTooLarge || tooLarge(g.err)):
+		q.maxSize = min(q.maxSize, g.size/2)
 	}
 }
 
@@ -265,12 +276,10 @@ func (q *queue) again(err error) bool {
 	switch {
 	case overloaded(err):
 		return false
-	case clientv3.SafeToRetry(err):
+	case clientv3.SafeToRetry(err), tooLarge(err):
 		return true
-	case q.write:
-		return false // it may have been executed
 	}
-	return clientv3.Code(err) == codes.ResourceExhausted || noMember(err)
+	return !q.write && noMember(err) // a write may have been executed before
 }
 
 // loners are keys that were refused. They travel alone so that they do not make the
