@@ -42,7 +42,7 @@
 //
 // # Memory
 //
-// Each key takes the bytes of its key twice, of its value once, and about 200 bytes; the
+// Each key takes the bytes of its key twice, of its value once, and about 350 bytes; the
 // history for watches takes up to 16 MiB for each prefix (WithHistory). What a response
 // refers to is shared, not copied: it must not be changed.
 package cache

@@ -40,12 +40,21 @@ func count(t *testing.T, w, kv clientv3.KV, key, elsewhere string, readers int) 
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.wg.Go(func() {
-		for i := int64(1); ctx.Err() == nil; i++ {
-			for ctx.Err() == nil {
-				if _, err := w.Put(ctx, key, fmt.Sprint(i)); err == nil {
-					c.acked.Store(i)
-					break
-				}
+		for ctx.Err() == nil {
+			// Guarded, since a write that went unanswered may be executed long after its repetition.
+			var n, rev int64
+			r, err := w.Get(ctx, key)
+			if err != nil {
+				continue
+			}
+			if len(r.Kvs) > 0 {
+				rev = r.Kvs[0].ModRevision
+				n, _ = strconv.ParseInt(string(r.Kvs[0].Value), 10, 64)
+			}
+			n++
+			done, err := w.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(clientv3.OpPut(key, fmt.Sprint(n))).Commit()
+			if err == nil && done.Succeeded {
+				c.acked.Store(n)
 			}
 			_, _ = w.Put(ctx, elsewhere, "") // progress is needed to be sure
 		}

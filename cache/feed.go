@@ -155,20 +155,20 @@ func nextPage(n, size int) int64 {
 // replace publishes a listing.
 func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool) {
 	old := f.now.Load()
-	reset := old != nil && (lost || h.Revision < old.rev || h.ClusterId != old.cluster)
+	reset := old != nil && (lost || h.Revision < old.rev || h.ClusterId != old.header.ClusterId)
 	b := f.core.replace(found, h.Revision)
-	v := &version{rev: h.Revision, cluster: h.ClusterId, member: h.MemberId, term: h.RaftTerm}
+	epoch := 0
 	if old != nil {
-		v.epoch = old.epoch
+		epoch = old.epoch
 	}
 	f.mu.Lock()
 	f.lists++
 	if reset {
-		v.epoch++
+		epoch++
 		f.resets++
 	}
 	f.mu.Unlock()
-	v.keys = f.core.keys.Copy()
+	v := newVersion(f.core.keys.Copy(), epoch, h.Revision, h)
 	f.confirmed()
 	f.publish(v)
 	f.hub.replaced(b, v)
@@ -227,8 +227,7 @@ func (f *feed) take(r *clientv3.WatchResponse) {
 	if b == nil {
 		return
 	}
-	v := old.at(f.core.rev)
-	v.keys, v.member, v.term = f.core.keys.Copy(), r.Header.GetMemberId(), r.Header.GetRaftTerm()
+	v := newVersion(f.core.keys.Copy(), old.epoch, f.core.rev, r.Header)
 	f.publish(v)
 	f.hub.deliver(b, v)
 }
@@ -241,8 +240,7 @@ func (f *feed) progress(old *version, r *clientv3.WatchResponse) {
 	f.gate.answers.Add(1)
 	v := old
 	if r.Header.Revision > old.rev {
-		v = old.at(r.Header.Revision)
-		v.member, v.term = r.Header.MemberId, r.Header.RaftTerm
+		v = newVersion(old.keys, old.epoch, r.Header.Revision, r.Header)
 		f.core.rev = v.rev
 		f.publish(v)
 	} else {

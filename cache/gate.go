@@ -40,6 +40,9 @@ const (
 	// silences is how many crowds in a row may wait in vain before progress counts as not
 	// to be had.
 	silences = 2
+	// gatherTries bounds how often a quorum read is put off for the sake of a crowd that still
+	// grows; each time takes a microsecond or so.
+	gatherTries = 8
 )
 
 type gate struct {
@@ -62,6 +65,7 @@ type gate struct {
 
 // crowd is reads that wait for one quorum read.
 type crowd struct {
+	size int // guarded by gate.mu
 	done chan struct{}
 	v    *version // to answer from; nil: ask the client
 }
@@ -77,6 +81,7 @@ func (g *gate) consistent(ctx context.Context) (*version, error) {
 		cr = &crowd{done: make(chan struct{})}
 		g.next = cr
 	}
+	cr.size++
 	start := !g.running
 	if start {
 		if !g.f.c.group.Go(g.run) {
@@ -100,8 +105,7 @@ func (g *gate) consistent(ctx context.Context) (*version, error) {
 
 func (g *gate) run(ctx context.Context) {
 	for {
-		// Those whom the last answer has woken may have a read again: let them come in.
-		runtime.Gosched()
+		g.gather()
 		g.mu.Lock()
 		cr := g.next
 		g.next = nil
@@ -112,6 +116,24 @@ func (g *gate) run(ctx context.Context) {
 		}
 		cr.v = g.serve(ctx)
 		close(cr.done)
+	}
+}
+
+// gather lets those come in whom the last answer has woken and who have a read again, as
+// long as there are more of them: the others would wait for two quorum reads.
+func (g *gate) gather() {
+	for n, tries := -1, 0; tries < gatherTries; tries++ {
+		runtime.Gosched()
+		g.mu.Lock()
+		size := 0
+		if g.next != nil {
+			size = g.next.size
+		}
+		g.mu.Unlock()
+		if size == n {
+			return
+		}
+		n = size
 	}
 }
 
@@ -130,7 +152,7 @@ func (g *gate) serve(ctx context.Context) *version {
 	if err != nil {
 		return nil
 	}
-	if r.Header.Revision < before.rev || r.Header.ClusterId != before.cluster {
+	if r.Header.Revision < before.rev || r.Header.ClusterId != before.header.ClusterId {
 		// Committed revisions do not go away: it is another history.
 		g.f.suspect()
 		return nil

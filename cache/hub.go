@@ -17,8 +17,6 @@ import (
 	"sync"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
@@ -49,10 +47,6 @@ func newHub(f *feed) *hub {
 	}
 }
 
-func header(v *version, rev int64) *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: v.cluster, MemberId: v.member, Revision: rev, RaftTerm: v.term}
-}
-
 // deliver takes a batch that v has.
 func (h *hub) deliver(b *batch, v *version) {
 	h.mu.Lock()
@@ -64,7 +58,7 @@ func (h *hub) deliver(b *batch, v *version) {
 
 // spread is deliver for who holds h.mu.
 func (h *hub) spread(b *batch, v *version) {
-	b.header, b.epoch = header(v, b.rev), v.epoch
+	b.header, b.epoch = headerAt(v.header, b.rev), v.epoch
 	h.at = v
 	h.hist.push(b)
 	if len(h.keys) > 0 {
@@ -194,11 +188,12 @@ func (h *hub) add(w *local, rev int64) bool {
 		h.ranges[w] = struct{}{}
 	}
 	if w.created {
-		w.ch <- clientv3.WatchResponse{Header: header(v, v.rev), Created: true}
+		w.ch <- clientv3.WatchResponse{Header: v.header, Created: true}
 	}
 	if seq < h.hist.next() {
 		h.pump(w)
 	}
+	w.stop = context.AfterFunc(w.ctx, func() { h.end(w) })
 	return true
 }
 
@@ -221,6 +216,7 @@ func (h *hub) endLocked(w *local) {
 	} else {
 		delete(h.ranges, w)
 	}
+	w.stop() // nothing more to do when the context ends
 	w.cancel()
 	if !w.pumping {
 		close(w.ch)
@@ -239,7 +235,7 @@ func (h *hub) progress(v *version) {
 	if !h.asked && !unasked {
 		return
 	}
-	resp := clientv3.WatchResponse{Header: header(v, v.rev)}
+	resp := clientv3.WatchResponse{Header: v.header}
 	tell := func(w *local) {
 		if w.pumping || !(h.asked || w.progress) {
 			return

@@ -12,7 +12,8 @@ import (
 // goroutine: a burst of a few is nothing unusual.
 const localAhead = 4
 
-// local is a watch on the copy. What follows cancel is guarded by hub.mu.
+// local is a watch on the copy. What follows noDelete is guarded by hub.mu, but only
+// its pump changes since, begun, seq, next and epoch while it is pumping.
 type local struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -23,8 +24,9 @@ type local struct {
 	created  bool
 	noPut    bool
 	noDelete bool
-	since    int64 // events before are not wanted,
-	begun    int   // in this epoch
+	stop     func() bool // set when the hub has it: what the end of ctx does is not done
+	since    int64       // events before are not wanted,
+	begun    int         // in this epoch
 
 	seq     uint64 // the batch to deliver next; before it all was delivered or does not matter
 	next    int64  // the same as a revision

@@ -17,19 +17,19 @@ import (
 type tree = btree.Map[string, *mvccpb.KeyValue]
 
 type version struct {
-	keys    *tree
-	rev     int64 // all changes of the prefix up to here are in
-	cluster uint64
-	member  uint64 // that said so
-	term    uint64
-	epoch   int // how often the revisions have begun anew
+	keys   *tree
+	rev    int64              // all changes of the prefix up to here are in
+	header *pb.ResponseHeader // of responses; shared by them
+	epoch  int                // how often the revisions have begun anew
 }
 
-// at is the version with the same keys as of a later revision.
-func (v *version) at(rev int64) *version {
-	later := *v
-	later.rev = rev
-	return &later
+func newVersion(keys *tree, epoch int, rev int64, from *pb.ResponseHeader) *version {
+	return &version{keys: keys, rev: rev, epoch: epoch, header: headerAt(from, rev)}
+}
+
+// headerAt is a header as of a revision.
+func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), RaftTerm: h.GetRaftTerm(), Revision: rev}
 }
 
 // rank is how many keys come before key.
@@ -70,14 +70,12 @@ func own(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 
 // answer is a response and what it refers to, in one piece of memory.
 type answer struct {
-	resp   pb.RangeResponse
-	header pb.ResponseHeader
-	one    [1]*mvccpb.KeyValue
+	resp pb.RangeResponse
+	one  [1]*mvccpb.KeyValue
 }
 
 func (v *version) answer() *answer {
 	a := &answer{}
-	a.header.ClusterId, a.header.MemberId, a.header.Revision, a.header.RaftTerm = v.cluster, v.member, v.rev, v.term
-	a.resp.Header = &a.header
+	a.resp.Header = v.header
 	return a
 }

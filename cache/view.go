@@ -38,7 +38,6 @@ type View[T any] struct {
 	items *btree.Map[string, *item[T]]
 	bad   *btree.Map[string, error]
 	seq   uint64
-	epoch int
 }
 
 // item is a key with its value. kv tells whether it has changed.
@@ -51,8 +50,9 @@ type item[T any] struct {
 
 // state is what a view publishes.
 type state[T any] struct {
-	rev     int64
-	epoch   int
+	rev   int64
+	epoch int
+
 	items   *btree.Map[string, *item[T]]
 	bad     *btree.Map[string, error]
 	indexes []any // each Index knows its own

@@ -46,7 +46,6 @@ func (c *Cache) Watch(ctx context.Context, key string, opts ...clientv3.OpOption
 		w.cancel()
 		return c.remote.Watch(ctx, key, opts...)
 	}
-	context.AfterFunc(w.ctx, func() { f.hub.end(w) })
 	return w.ch
 }
 
