@@ -174,17 +174,14 @@ func TestContexts(t *testing.T) {
 	ctx := clienttest.Within(t, clienttest.Long)
 	impatient, leave := context.WithCancel(ctx)
 	done, left := make(chan error, 10), make(chan error, 10)
-	ask := func(ctx context.Context, to chan error) {
-		go func() { _, err := kv.Get(ctx, t.Name()); to <- err }()
+	ask := func(ctx context.Context, n int, name string, to chan error) {
+		for i := range n {
+			go func() { _, err := kv.Get(ctx, fmt.Sprint(t.Name(), name, i)); to <- err }()
+		}
+		clienttest.Await(t, "all are on their way", func() bool { return g.saw(t.Name()+name) == n })
 	}
-	for range 4 { // two go alone, two travel together
-		ask(ctx, done)
-	}
-	clienttest.Await(t, "a transaction is on its way", func() bool { return len(g.sizes()) >= 3 })
-	for range 5 {
-		ask(impatient, left)
-	}
-	clienttest.Await(t, "the next ones are on their way", func() bool { return len(g.sizes()) >= 4 })
+	ask(ctx, 4, "stays", done) // two go alone, two travel together
+	ask(impatient, 5, "leaves", left)
 	leave()
 	for range 5 {
 		if err := clienttest.Receive(t, "the one that leaves", left); err != context.Canceled {

@@ -6,9 +6,9 @@
 //
 // A request to etcd costs the client, the network and the server far more than looking up one
 // key does. NewKV puts reads of one key that wait at the same time into one read-only
-// transaction. Nothing waits for company: while few operations are under way an operation goes at
-// once and alone, exactly as without the package; those that come while these are on
-// their way gather, and go together as soon as one of them is back.
+// transaction. Nothing waits for company: while at most one other operation of its kind is under
+// way an operation goes at once and alone, exactly as without the package. Those that come
+// later gather, and go together as soon as one of them is back, or after 10 ms.
 //
 // # What stays as it is
 //
@@ -23,9 +23,11 @@
 //     key, say), each read is repeated by itself, so that one's error is not that of the others.
 //     A key that was refused travels alone from then on, until it is not refused any more.
 //     When the servers cannot answer, each caller gets that error, as it would have singly;
+//   - its patience: a transaction that takes unusually long is sent a second time, to another member
+//     if there is one, as a client does with a single read;
 //   - its response, with a header of its own. All reads of a transaction see one revision. Keys
-//     and values may share memory with those that travelled with them: a program that keeps a few of
-//     many for long should copy them.
+//     and values may share memory with those that travelled with them: a program that keeps a few
+//     of many for long should copy them.
 //
 // At most 128 operations travel together, which is what a server allows by default
 // (--max-txn-ops); with a server that allows less, fewer do.
@@ -35,7 +37,8 @@
 // Reads of ranges, reads of a past revision (WithRev), sorted ones, reads whose context
 // carries outgoing gRPC metadata (WithRequireLeader is such), streams, compactions and the
 // caller's own transactions go straight to the KV below. Values in a context that only an
-// interceptor knows (a trace, say) do not reach the interceptor for operations that travel together.
+// interceptor knows (a trace, say) do not reach the interceptor for operations that travel
+// together.
 //
 // # Writes
 //

@@ -282,3 +282,73 @@ func TestSmallRequestsOnly(t *testing.T) {
 		t.Errorf("a value that is too large: %v", err)
 	}
 }
+
+// stuck is a KV whose first transaction is never answered.
+type stuck struct {
+	clientv3.KV
+	used  atomic.Bool
+	ended chan error // how the first transaction ended
+}
+
+func (s *stuck) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
+	if op.IsTxn() && !s.used.Swap(true) {
+		<-ctx.Done()
+		s.ended <- ctx.Err()
+		return clientv3.OpResponse{}, ctx.Err()
+	}
+	return s.KV.Do(ctx, op)
+}
+
+// Reads do not wait for a member that does not answer; they are sent a second time.
+func TestSentTwice(t *testing.T) {
+	etcdtest.CheckLeaks(t)
+	s := &stuck{KV: clienttest.Shared(t), ended: make(chan error, 1)}
+	kv := batch.NewKV(s)
+	ctx := clienttest.Within(t, clienttest.Long)
+	put(t, s.KV, t.Name())
+	crowd(100, func(int) {
+		for range 5 {
+			if r, err := kv.Get(ctx, t.Name()); err != nil || len(r.Kvs) != 1 {
+				t.Errorf("%v, %v", r, err)
+			}
+		}
+	})
+	if err := clienttest.Receive(t, "the end of the first one", s.ended); err != context.Canceled {
+		t.Error(err)
+	}
+}
+
+// A member that freezes fails no read of those that travel together.
+func TestFrozenMember(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	c := clienttest.Dial(t, cl.Endpoints()...)
+	kv := batch.NewKV(c)
+	put(t, c, "k")
+	var over atomic.Bool
+	var after atomic.Int64 // reads since the member was frozen
+	var frozen atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		crowd(64, func(int) {
+			for !over.Load() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				_, err := kv.Get(ctx, "k")
+				cancel()
+				if err != nil {
+					t.Error(err)
+				}
+				if frozen.Load() {
+					after.Add(1)
+				}
+			}
+		})
+	}()
+	if err := cl.Followers(t)[0].Freeze(); err != nil {
+		t.Error(err)
+	}
+	frozen.Store(true)
+	clienttest.Await(t, "reads go on", func() bool { return after.Load() > 5000 })
+	over.Store(true)
+	<-done
+}

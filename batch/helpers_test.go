@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 
@@ -29,12 +30,6 @@ func (g *gate) Open() {
 	close(g.open)
 }
 
-func (g *gate) Shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open = make(chan struct{})
-}
-
 func (g *gate) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	g.mu.Lock()
 	g.ops = append(g.ops, op)
@@ -60,6 +55,22 @@ func (g *gate) sizes() (list []int) {
 		list = append(list, len(then))
 	}
 	return list
+}
+
+// saw counts the keys with a prefix that were asked for.
+func (g *gate) saw(prefix string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	keys := make(map[string]bool)
+	for _, op := range g.ops {
+		_, then, _ := op.Txn()
+		for _, op := range append(then[:len(then):len(then)], op) {
+			if k := string(op.KeyBytes()); strings.HasPrefix(k, prefix) {
+				keys[k] = true
+			}
+		}
+	}
+	return len(keys)
 }
 
 func (g *gate) endings() int {

@@ -37,6 +37,7 @@ type queue struct {
 	maxSize int         // guarded by mu; bytes of a group; falls likewise
 	timer   *time.Timer // guarded by mu; runs while a group waits; nil before the first
 	refused loners
+	pace    pace
 }
 
 const (
@@ -241,7 +242,11 @@ func (q *queue) send(ctx context.Context, g *group) {
 		g.one, g.err = q.below.Do(ctx, g.ops[0])
 		return
 	}
-	r, err := q.below.Do(ctx, clientv3.OpTxn(nil, g.ops, nil))
+	execute := q.hedged
+	if q.write {
+		execute = q.below.Do
+	}
+	r, err := execute(ctx, clientv3.OpTxn(nil, g.ops, nil))
 	g.txn, g.err = r.Txn(), err
 	if err != nil {
 		q.learn(g)
