@@ -18,23 +18,25 @@ type Option func(*kv)
 //
 //   - Writes that travelled together have one revision: their responses have the same, a watcher
 //     is given their events in one response, and nobody sees a state between them.
-//   - They are executed all or none. If the answer is lost, the outcome is unknown for
-//     all of them (clientv3.OutcomeUnknown). A transaction that was provably not executed, for instance
-//     because one of its writers lacks the permission for its key, is repeated singly.
-//   - One slow large value delays those that travel with it. At most 1 MiB of keys and values
-//     travels together.
+//   - They are executed all or none. If the answer is lost, the outcome is unknown for all of
+//     them (clientv3.OutcomeUnknown), and clientv3.WithRepeat in one's context changes nothing.
+//     A transaction that was provably not executed, for instance because one of its writers
+//     lacks the permission for its key, is repeated singly.
+//   - A large value delays those that travel with it. At most 1 MiB of keys and values travels
+//     together.
 //
 // What does not change: a write that began after another one had returned is executed after
-// it, and the order of writes that are under way at the same time is not defined. A key is written
-// at most once in a transaction. Writes with options (a lease, a previous value) travel alone.
+// it, and the order of writes that are under way at the same time is not defined. A key is
+// written at most once in a transaction. Writes with options (a lease, the previous value)
+// travel alone.
 func WithWrites() Option { return func(k *kv) { k.writes = newQueue(k.KV, true) } }
 
 // NewKV returns a KV over another one, usually a Client, whose concurrent operations travel
 // together; see the package comment. It is safe for concurrent use. It has no goroutine
 // while no operation is under way and needs no Close.
 //
-// Operations are sent through below's Do and Get, Put or Delete. Below decides on keys and on
-// repeating, so namespace.NewKV can be below or above.
+// What travels together, or might have, is executed by below's Do, the rest by the method that
+// was called. namespace.NewKV and the like can be below or above.
 func NewKV(below clientv3.KV, opts ...Option) clientv3.KV {
 	k := &kv{KV: below, linearizable: newQueue(below, false), serializable: newQueue(below, false)}
 	for _, o := range opts {
