@@ -212,21 +212,17 @@ func (b *bulk) settle() error {
 	return nil
 }
 
-// end sends what is left and waits for all, or with an error gives up what is under way. No
-// goroutine is left behind.
+// end sends what is left and waits for all that is under way, also after a failure: cancelled chunks
+// would have an unknown outcome. No goroutine is left behind.
 func (b *bulk) end(err error) (BulkResult, error) {
-	defer b.cancel()
 	if err == nil {
 		err = b.flush()
 	}
 	for err == nil && len(b.flying) > 0 {
 		err = b.settle()
 	}
-	if err != nil {
-		b.cancel()
-		for _, c := range b.flying {
-			<-c.done
-		}
+	for _, c := range b.flying {
+		<-c.done
 	}
 	return b.res, err
 }

@@ -17,16 +17,16 @@ import (
 //
 //	res, err := client.PutAll(ctx, maps.All(settings))
 //
-// They are sent in transactions of at most 128 keys and 1 MiB, or as few as the server takes, up to
-// four at the same time (BulkInFlight). Each of these chunks is atomic, the whole is not: others see it
-// grow. Keys of one chunk have the same revision. If a key comes twice, the later value stays.
-// The keys have no lease.
+// They are sent in transactions of at most 128 keys and 1 MiB, or as few as the server takes,
+// up to four at the same time (BulkInFlight). Each of these chunks is atomic and has one
+// revision; the whole is not atomic: others see it grow. If a key comes twice, the later value stays. The keys
+// have no lease.
 //
-// It ends with the first failure. Then all keys up to BulkResult.Last are written, and of those
-// after it, some chunks may have been written too or, if OutcomeUnknown says so of the error, may be
-// later. Whoever is the sole writer of the keys can simply begin again after Last; with a context
-// of WithRepeat, PutAll repeats by itself what may have been executed. The sequence is
-// read in the caller's goroutine, and not to its end after a failure.
+// It ends with the first failure, after the chunks that are under way. Then all keys up to
+// BulkResult.Last are written; those after it may have been too, or may be later if a chunk was
+// not answered (OutcomeUnknown). Whoever is the sole writer of the keys can simply begin again
+// after Last; with a context of WithRepeat, PutAll repeats by itself what may have been
+// executed. The sequence is read in the caller's goroutine, and not to its end after a failure.
 func (c *Client) PutAll(ctx context.Context, kvs iter.Seq2[string, string], opts ...BulkOption) (BulkResult, error) {
 	if ctx == nil {
 		return BulkResult{}, errNilContext("Client.PutAll")
@@ -153,6 +153,7 @@ func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOp
 	}
 	rev := source.op.rev
 	b.settled = func(c *chunk) { b.copied(c, to, len(from)) }
+	b.maxOps = copyOps
 	for kv, err := range c.Range(b.ctx, string(begin), WithRange(string(end)), WithRev(rev)) {
 		if err != nil {
 			return b.end(err)
@@ -167,6 +168,10 @@ func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOp
 	}
 	return b.end(nil)
 }
+
+// copyOps is how many keys are copied at once: the server counts the two comparisons within a
+// nested transaction on top of the operations around it.
+const copyOps = chunkOps - 2
 
 // copyOp is a transaction within the chunk's, so that each key is decided on by itself.
 func (b *bulk) copyOp(kv *mvccpb.KeyValue, dst string, rev int64) Op {

@@ -197,7 +197,7 @@ func TestCopyPrefix(t *testing.T) {
 	var conflicts []string
 	note := clientv3.BulkConflict(func(from, to string) { conflicts = append(conflicts, from+" "+to) })
 	res, err := c.CopyPrefix(ctx, from, to, clientv3.BulkOnlyAbsent(), note)
-	if err != nil || res.Keys != 999 || res.Conflicts != 1 || res.Last != name(from, 999) {
+	if err != nil || res.Keys != 999 || res.Conflicts != 1 || res.Chunks != 8 || res.Last != name(from, 999) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	if len(conflicts) != 1 || conflicts[0] != name(from, 3)+" "+name(to, 3) {
