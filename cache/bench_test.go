@@ -39,6 +39,20 @@ func BenchmarkSerializable(b *testing.B) {
 			}
 		})
 	}
+	b.Run("all over", func(b *testing.B) {
+		keys := make([]string, 10_000)
+		for i := range keys {
+			keys[i] = fmt.Sprintf("%s%05d", prefix, i)
+		}
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			if _, err := ca.Get(ctx, keys[i%len(keys)], clientv3.WithSerializable()); err != nil {
+				b.Fatal(err)
+			}
+			i += 7919
+		}
+	})
 	b.Run("parallel", func(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {

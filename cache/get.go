@@ -29,7 +29,7 @@ func (c *Cache) Get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	var q query
 	at, ours := key, true
 	if len(opts) > 0 {
-		q, at, ours = parse(key, opts)
+		at, ours = q.parse(key, opts)
 	}
 	if ours {
 		v, err := c.versionFor(ctx, at, &q)
@@ -88,8 +88,8 @@ const streamChunk = 1000
 
 // GetStream implements clientv3.KV. What Get answers from the copy needs no goroutine here.
 func (c *Cache) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
-	q, at, ours := parse(key, opts)
-	if ours {
+	var q query
+	if at, ours := q.parse(key, opts); ours {
 		v, err := c.versionFor(ctx, at, &q)
 		if err != nil {
 			return nil, err
@@ -119,7 +119,8 @@ func chunks(r *clientv3.GetResponse) clientv3.GetStreamChan {
 // Do implements clientv3.KV: a get is answered as by Get, all else is sent to etcd.
 func (c *Cache) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	if op.IsGet() {
-		if q, ours := queryOf(&op); ours {
+		var q query
+		if q.read(&op, &pb.RangeRequest{}) {
 			key := string(op.KeyBytes())
 			v, err := c.versionFor(ctx, key, &q)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -36,35 +37,42 @@ func (f *filter) passes(kv *mvccpb.KeyValue) bool {
 		kv.CreateRevision >= f.minCreate && (f.maxCreate == 0 || kv.CreateRevision <= f.maxCreate)
 }
 
-// queryOf reads an operation; ok is false if the server has to say what is wrong with it.
-func queryOf(op *clientv3.Op) (q query, ok bool) {
-	if op.OptionsErr() != nil || !op.IsSortOptionValid() || (op.IsOptsWithPrefix() && op.IsOptsWithFromKey()) {
-		return q, false
-	}
-	q.end, q.limit, q.rev = string(op.RangeBytes()), op.Limit(), op.Rev()
-	q.serializable, q.keysOnly, q.countOnly = op.IsSerializable(), op.IsKeysOnly(), op.IsCountOnly()
-	q.filter = filter{op.MinModRev(), op.MaxModRev(), op.MinCreateRev(), op.MaxCreateRev()}
-	if o, sorted := op.SortOption(); sorted {
-		q.target, q.order = o.Target, o.Order
-		if q.order == clientv3.SortNone && q.target != clientv3.SortByKey {
+// read takes what op asks for into q, which is zero; r is for its use. It returns false if the
+// server has to say what is wrong with op.
+func (q *query) read(op *clientv3.Op, r *pb.RangeRequest) bool {
+	op.RangeRequestTo(r)
+	if r.SortOrder != pb.RangeRequest_NONE || r.SortTarget != pb.RangeRequest_KEY {
+		if !op.IsSortOptionValid() {
+			return false
+		}
+		q.target, q.order = clientv3.SortTarget(r.SortTarget), clientv3.SortOrder(r.SortOrder)
+		if q.order == clientv3.SortNone {
 			q.order = clientv3.SortAscend
 		}
 	}
-	return q, true
+	if len(r.RangeEnd) > 0 {
+		q.end = string(r.RangeEnd)
+	}
+	q.limit, q.rev = r.Limit, r.Revision
+	q.serializable, q.keysOnly, q.countOnly = r.Serializable, r.KeysOnly, r.CountOnly
+	q.filter.minMod, q.filter.maxMod = r.MinModRevision, r.MaxModRevision
+	q.filter.minCreate, q.filter.maxCreate = r.MinCreateRevision, r.MaxCreateRevision
+	return op.OptionsErr() == nil && !op.HasConflict()
 }
 
 // scratch is an operation to try options on. An Op is large, and options make it escape to
 // the heap, so it would be most of what a read costs.
 type scratch struct {
 	op  clientv3.Op
+	req pb.RangeRequest
 	key []byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// parse is what options make of a get on key: the query and the key, which options change if
-// it is empty. ok is as of queryOf.
-func parse(key string, opts []clientv3.OpOption) (q query, at string, ok bool) {
+// parse is read for a get on key with options. It returns the key, which options change if it
+// is empty.
+func (q *query) parse(key string, opts []clientv3.OpOption) (at string, ok bool) {
 	s := scratches.Get().(*scratch)
 	s.op = clientv3.Op{}
 	s.key = append(s.key[:0], key...)
@@ -74,13 +82,13 @@ func parse(key string, opts []clientv3.OpOption) (q query, at string, ok bool) {
 			o(&s.op)
 		}
 	}
-	q, ok = queryOf(&s.op)
+	ok = q.read(&s.op, &s.req)
 	at = key
-	if changed := s.op.KeyBytes(); string(changed) != key {
-		at = string(changed)
+	if string(s.req.Key) != key {
+		at = string(s.req.Key)
 	}
 	scratches.Put(s)
-	return q, at, ok
+	return at, ok
 }
 
 // natural reports that the result is a stretch of the keys in their order.

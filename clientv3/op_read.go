@@ -1,16 +1,22 @@
 package clientv3
 
-// What packages that answer operations themselves need to know of one.
+import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// SortOption returns what a get is to be sorted by; ok is false if it is not sorted,
-// that is in the order of keys.
-func (op Op) SortOption() (o SortOption, ok bool) {
-	if op.sort == nil {
-		return SortOption{}, false
-	}
-	return *op.sort, true
+// What packages that answer operations themselves need to know of one. The methods have
+// pointer receivers since an Op is large: copying it would be most of what such an answer
+// costs.
+
+// RangeRequestTo sets all fields of r to what a get asks for. r's slices are the
+// operation's own.
+func (op *Op) RangeRequestTo(r *pb.RangeRequest) {
+	r.SortOrder, r.SortTarget = pb.RangeRequest_NONE, pb.RangeRequest_KEY // filled in only if sorted
+	op.fillRangeRequest(r)
 }
 
 // OptionsErr says which option does not fit the operation, or which two do not go
 // together; nil if all do. Executing the operation returns this error too.
-func (op Op) OptionsErr() error { return op.err }
+func (op *Op) OptionsErr() error { return op.err }
+
+// HasConflict reports that WithPrefix and WithFromKey are both set, whether or not the
+// operation was made by OpGet and the like, which turn that into an error.
+func (op *Op) HasConflict() bool { return op.isOptsWithPrefix && op.isOptsWithFromKey }
