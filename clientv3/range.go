@@ -35,16 +35,16 @@ import (
 // are errors with code InvalidArgument: a result in another order has to be
 // collected first, which is what Get does.
 //
-// A failure is yielded once, with a nil key, and ends the loop. A broken connection or a
-// failing member is none: reading goes on after the last key, on another member
-// if there is one; it fails after ten attempts that brought nothing. rpctypes.ErrCompacted says that the revision was
-// compacted meanwhile, so that the rest cannot be read any more. When ctx ends, the loop ends
-// with the context's error.
+// A failure is yielded once, with a nil key, and ends the loop. A broken connection or a failing
+// member is none: reading goes on after the last key, on another member if there is one; it
+// fails after ten attempts that brought nothing. rpctypes.ErrCompacted says that the revision
+// was compacted meanwhile, so that the rest cannot be read any more. When ctx ends, the loop
+// ends with the context's error. With fail-fast it fails when no member is available.
 //
-// It reads through c.KV, from servers that can (3.7) as a stream and from others in pages, somewhat
-// ahead of the loop: up to four portions of about 2 MiB, or of two keys if those are larger.
-// A key that is kept keeps its whole portion in memory; clone it if few are kept. The server
-// is not held up by a slow loop. Leaving the loop releases everything at once.
+// It reads through c.KV, from servers that can (3.7) as a stream and from others in pages,
+// somewhat ahead of the loop: up to four portions of about 2 MiB, or of a few keys if those are
+// larger. A key that is kept keeps a part of its portion in memory; see CloneKeyValue. Leaving
+// the loop releases everything at once.
 func (c *Client) Range(ctx context.Context, prefix string, opts ...OpOption) iter.Seq2[*mvccpb.KeyValue, error] {
 	op := OpGet(prefix, opts...)
 	if op.end == nil {
