@@ -6,7 +6,7 @@ import "go.etcd.io/etcd/api/v3/mvccpb"
 // keeps for long of an answer or event that it otherwise drops. Answers are decoded into
 // blocks of memory that several of their keys and values share, so a key, a value or a
 // *KeyValue that is kept holds on to up to 1/16 of the answer that it came with, or some
-// 256 KiB if that is more; of an answer with one key it holds on to that key-value alone.
+// 512 KiB if that is more; of an answer with one key it holds on to that key-value alone.
 // Nil for nil.
 func CloneKeyValue(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 	if kv == nil {

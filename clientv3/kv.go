@@ -205,6 +205,12 @@ func (kv *kv) get(ctx context.Context, op *Op) (*GetResponse, error) {
 }
 
 func (kv *kv) put(ctx context.Context, op *Op) (*PutResponse, error) {
+	if kv.own != nil {
+		p := &retry.Put{}
+		op.fillPutRequest(&p.Request)
+		resp, err := kv.own.Put(ctx, p)
+		return (*PutResponse)(resp), err
+	}
 	resp, err := kv.remote.Put(ctx, op.toPutRequest(), kv.callOpt...)
 	if err != nil {
 		return nil, ContextError(ctx, err)

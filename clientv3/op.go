@@ -86,7 +86,9 @@ func OpGet(key string, opts ...OpOption) Op {
 
 // OpPut returns a "put" operation; see KV.Put.
 func OpPut(key, val string, opts ...OpOption) Op {
-	return withOptions(Op{t: tPut, key: []byte(key), val: []byte(val)}, opts)
+	both := append(append(make([]byte, 0, len(key)+len(val)), key...), val...)
+	n := len(key)
+	return withOptions(Op{t: tPut, key: both[:n:n], val: both[n:]}, opts)
 }
 
 // OpDelete returns a "delete" operation; see KV.Delete.
@@ -213,10 +215,14 @@ func (op *Op) fillRangeRequest(r *pb.RangeRequest) {
 }
 
 func (op *Op) toPutRequest() *pb.PutRequest {
-	return &pb.PutRequest{
-		Key: op.key, Value: op.val, Lease: int64(op.leaseID),
-		PrevKv: op.prevKV, IgnoreValue: op.ignoreValue, IgnoreLease: op.ignoreLease,
-	}
+	r := &pb.PutRequest{}
+	op.fillPutRequest(r)
+	return r
+}
+
+func (op *Op) fillPutRequest(r *pb.PutRequest) {
+	r.Key, r.Value, r.Lease = op.key, op.val, int64(op.leaseID)
+	r.PrevKv, r.IgnoreValue, r.IgnoreLease = op.prevKV, op.ignoreValue, op.ignoreLease
 }
 
 func (op *Op) toDeleteRequest() *pb.DeleteRangeRequest {

@@ -174,6 +174,21 @@ func (c *Conn) Range(ctx context.Context, r *Range, opts ...grpc.CallOption) (*p
 	return resp, nil
 }
 
+// Put is a write with its request inside, which saves allocations.
+type Put struct {
+	Request pb.PutRequest
+	call    call
+}
+
+// Put makes the call that p describes; as Invoke.
+func (c *Conn) Put(ctx context.Context, p *Put, opts ...grpc.CallOption) (*pb.PutResponse, error) {
+	resp := new(pb.PutResponse)
+	if err := c.invoke(&p.call, ctx, pb.KV_Put_FullMethodName, &p.Request, resp, opts); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // invoke makes a call; k is empty.
 func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply any, opts []grpc.CallOption) error {
 	if ctx == nil {

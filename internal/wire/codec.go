@@ -7,7 +7,7 @@
 //
 // Decoding makes a number of allocations that does not grow with the number of
 // keys: structs and bytes are cut from blocks. Each block holds at most 1/32 of the
-// message, or 64 KiB if that is more, so a value that the user keeps holds a small
+// message, or 128 KiB if that is more, so a value that the user keeps holds a small
 // part of a large answer in memory and not all of it. Receive buffers are never
 // referred to by a decoded message. Encoding writes into reused buffers, which gRPC
 // gives back.

@@ -21,9 +21,9 @@ const (
 )
 
 const (
-	minBlock  = 64 << 10
+	minBlock  = 128 << 10
 	blockPart = 32 // no block holds more than this part of a message, but for minBlock
-	minItems  = 256
+	minItems  = 512
 )
 
 // decoder is the memory of one message.

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// cost is what work took of this process.
+type cost struct {
+	wall, cpu time.Duration
+	mallocs   float64
+}
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func measure(f func() error) (cost, error) {
+	var before, after runtime.MemStats
+	runtime.GC() // the other side's garbage is not ours
+	runtime.ReadMemStats(&before)
+	cpu, began := processorTime(), time.Now()
+	err := f()
+	c := cost{wall: time.Since(began), cpu: processorTime() - cpu}
+	runtime.ReadMemStats(&after)
+	c.mallocs = float64(after.Mallocs - before.Mallocs)
+	return c, err
+}
+
+// turns measures both sides, rounds times each, by turns and each first as often as the
+// other; the first turn of each does not count. The result is the median of each figure.
+func turns(sides [2]*side, rounds int, f func(*side) error) ([2]cost, error) {
+	var got [2][]cost
+	for round := range rounds + 1 {
+		for i := range sides {
+			at := (i + round) % 2
+			c, err := measure(func() error { return f(sides[at]) })
+			if err != nil {
+				return [2]cost{}, err
+			}
+			if round > 0 {
+				got[at] = append(got[at], c)
+			}
+		}
+	}
+	return [2]cost{middle(got[0]), middle(got[1])}, nil
+}
+
+func middle(list []cost) cost {
+	pick := func(value func(cost) float64) float64 {
+		var v []float64
+		for _, c := range list {
+			v = append(v, value(c))
+		}
+		slices.Sort(v)
+		return v[len(v)/2]
+	}
+	return cost{
+		wall:    time.Duration(pick(func(c cost) float64 { return float64(c.wall) })),
+		cpu:     time.Duration(pick(func(c cost) float64 { return float64(c.cpu) })),
+		mallocs: pick(func(c cost) float64 { return c.mallocs }),
+	}
+}
+
+// memory is what the process holds: the heap after a collection, and the stacks.
+func memory() float64 {
+	var m runtime.MemStats
+	for range 3 { // what pools hold goes with the second
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse)
+}
+
+// each calls f for every i below n, 64 at once.
+func each(n int, f func(i int) error) error {
+	const workers = 64
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < n && errs[w] == nil; i += workers {
+				errs[w] = f(i)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

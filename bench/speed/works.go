@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// value is 256 bytes.
+var value = string(make([]byte, 256))
+
+func calls(ctx context.Context, r *run) error {
+	const rounds, n = 100, 100
+	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
+		return both(cl.Endpoints(), func(sides [2]*side) error {
+			for _, call := range []struct {
+				name string
+				do   func(*side) error
+			}{
+				{"Put of 256 B", func(s *side) error { return s.put(ctx, "calls/key", value) }},
+				{"Get of 256 B", func(s *side) error { return s.get(ctx, "calls/key") }},
+			} {
+				c, err := turns(sides, rounds, func(s *side) error {
+					for range n {
+						if err := call.do(s); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				r.ratio(call.name+": CPU", "us", float64(c[0].cpu.Microseconds())/n, float64(c[1].cpu.Microseconds())/n, 0.95)
+				r.ratio(call.name+": allocations", "", c[0].mallocs/n, c[1].mallocs/n, 0.85)
+				r.ratio(call.name+": wall", "us", float64(c[0].wall.Microseconds())/n, float64(c[1].wall.Microseconds())/n, 0)
+			}
+			return nil
+		})
+	})
+}
+
+func list(ctx context.Context, r *run) error {
+	const keys, rounds = 10000, 20
+	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
+		return both(cl.Endpoints(), func(sides [2]*side) error {
+			err := each(keys, func(i int) error { return sides[1].put(ctx, fmt.Sprintf("list/%06d", i), value) })
+			if err != nil {
+				return err
+			}
+			c, err := turns(sides, rounds, func(s *side) error {
+				n, err := s.list(ctx, "list/")
+				if err == nil && n != keys {
+					err = fmt.Errorf("%d keys", n)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			r.absolute("allocations", "", c[0].mallocs, c[1].mallocs, 200)
+			r.ratio("CPU", "ms", millis(c[0].cpu), millis(c[1].cpu), 0.75)
+			r.ratio("wall", "ms", millis(c[0].wall), millis(c[1].wall), 0)
+			return nil
+		})
+	})
+}
+
+// replay reads history. The server sends at most 1000 revisions each 100 ms, so each
+// revision has ten events: with one, both clients would mostly wait.
+func replay(ctx context.Context, r *run) error {
+	const events, together, rounds = 100000, 10, 9
+	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
+		return both(cl.Endpoints(), func(sides [2]*side) error {
+			err := each(events/together, func(i int) error {
+				var keys []string
+				for k := range together {
+					keys = append(keys, fmt.Sprintf("replay/%03d/%d", i%100, k))
+				}
+				return sides[1].fill(ctx, keys, value)
+			})
+			if err != nil {
+				return err
+			}
+			c, err := turns(sides, rounds, func(s *side) error { return s.replay(ctx, "replay/", 2, events) })
+			if err != nil {
+				return err
+			}
+			r.absolute("allocations of each", "", c[0].mallocs/events, c[1].mallocs/events, 0.1)
+			r.ratio("CPU of each", "ns", float64(c[0].cpu)/events, float64(c[1].cpu)/events, 0.5)
+			r.ratio("wall", "ms", millis(c[0].wall), millis(c[1].wall), 0)
+			return nil
+		})
+	})
+}
+
+func watchers(ctx context.Context, r *run) error {
+	const n = 10000
+	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
+		var wall, bytes, goroutines [2]float64
+		err := both(cl.Endpoints(), func(sides [2]*side) error {
+			for at, s := range sides {
+				wctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				s.watch(wctx, "first") // what a client needs once
+				if err := s.get(ctx, "first"); err != nil {
+					return err
+				}
+				kept := make([]any, n)
+				before, routines, began := memory(), runtime.NumGoroutine(), time.Now()
+				if err := each(n, func(i int) error { kept[i] = s.watch(wctx, fmt.Sprintf("watchers/%06d", i)); return ctx.Err() }); err != nil {
+					return err
+				}
+				wall[at] = millis(time.Since(began))
+				bytes[at] = (memory() - before) / n
+				goroutines[at] = float64(runtime.NumGoroutine()-routines) / n
+				runtime.KeepAlive(kept)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		r.ratio("open all, 64 at once: wall", "ms", wall[0], wall[1], 0.25)
+		r.absolute("memory of an idle one", "B", bytes[0], bytes[1], 1024)
+		r.absolute("goroutines of an idle one", "", goroutines[0], goroutines[1], 0.01)
+		return nil
+	})
+}
+
+// granted keeps n leases alive. Each client renews its own every 20 s.
+func granted(ctx context.Context, s *side, n int) ([]int64, error) {
+	ids := make([]int64, n)
+	err := each(n, func(i int) (err error) {
+		ids[i], err = s.keep(ctx, 60)
+		return err
+	})
+	return ids, err
+}
+
+func leases(ctx context.Context, r *run) error {
+	const n, window = 10000, 40 * time.Second // two renewals of each
+	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
+		var cpu, bytes, goroutines, mallocs [2]float64
+		for at, make := range []func([]string) (*side, error){newOfficial, newFairlead} {
+			s, err := make(cl.Endpoints())
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if _, err := granted(ctx, s, 1); err != nil {
+				return err
+			}
+			before, routines := memory(), runtime.NumGoroutine()
+			if _, err := granted(ctx, s, n); err != nil {
+				return err
+			}
+			bytes[at] = (memory() - before) / n
+			goroutines[at] = float64(runtime.NumGoroutine()-routines) / n
+			c, err := measure(func() error { return wait(ctx, window) })
+			if err != nil {
+				return err
+			}
+			cpu[at], mallocs[at] = millis(c.cpu)/window.Seconds(), c.mallocs/window.Seconds()
+			if err := s.close(); err != nil {
+				return err
+			}
+		}
+		r.ratio("CPU for each second of renewing", "ms", cpu[0], cpu[1], 0.6)
+		r.ratio("allocations for each second", "", mallocs[0], mallocs[1], 0)
+		r.absolute("memory of each", "B", bytes[0], bytes[1], 800)
+		r.absolute("goroutines of each", "", goroutines[0], goroutines[1], 0.01)
+		return nil
+	})
+}
+
+// manyLeases are renewed for more than a TTL, by the leader and by a follower.
+func manyLeases(ctx context.Context, r *run) error {
+	const n, window = 100000, 70 * time.Second
+	return server(etcdtest.Options{Members: 3}, func(cl *etcdtest.Cluster) error {
+		for _, through := range []string{"follower", "leader"} {
+			m, err := cl.FindLeader(ctx)
+			if err != nil {
+				return err
+			}
+			if through == "follower" {
+				m = cl.Members()[(slices.Index(cl.Members(), m)+1)%3]
+			}
+			s, err := newFairlead([]string{m.Endpoint})
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			before, began := memory(), time.Now()
+			ids, err := granted(ctx, s, n)
+			if err != nil {
+				return err
+			}
+			took, bytes := time.Since(began), (memory()-before)/n
+			c, err := measure(func() error { return wait(ctx, window) })
+			if err != nil {
+				return err
+			}
+			lost := make([]bool, n)
+			if err := each(n, func(i int) error {
+				if i%20 != 0 { // a sample: asking takes longer than renewing
+					return nil
+				}
+				alive, err := s.alive(ctx, ids[i])
+				lost[i] = !alive
+				return err
+			}); err != nil {
+				return err
+			}
+			gone := 0
+			for _, l := range lost {
+				if l {
+					gone++
+				}
+			}
+			r.absolute("through a "+through+": lost, of a sample of 5,000", "", 0, float64(gone), 0.01)
+			r.absolute("through a "+through+": CPU for each second", "ms", 0, millis(c.cpu)/window.Seconds(), 0)
+			r.absolute("through a "+through+": memory of each", "B", 0, bytes, 0)
+			r.absolute("through a "+through+": granting all", "s", 0, took.Seconds(), 0)
+			if err := s.close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// wait for a time that is part of what is measured.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
