@@ -62,8 +62,8 @@ func planFor(method string, req any) plan {
 	case *pb.DeleteRangeRequest:
 		return plan{kind: write, consensus: true, short: len(r.RangeEnd) == 0}
 	case *pb.TxnRequest:
-		if readOnly(r) {
-			return plan{kind: read, consensus: true}
+		if reads, local := readOnly(r); reads {
+			return plan{kind: read, consensus: !local}
 		}
 		return plan{kind: write, consensus: true}
 	case *pb.LeaseGrantRequest:
@@ -100,20 +100,25 @@ const loginHedge = 500 * time.Millisecond
 // hedgeLimit: a range of so few keys costs the server about as much as one key.
 const hedgeLimit = 100
 
-// readOnly reports that a transaction changes nothing on either branch.
-func readOnly(t *pb.TxnRequest) bool {
+// readOnly reports that a transaction only reads, and that it needs no consensus then: a
+// server serves it by itself if it compares nothing and each of its reads is serializable.
+func readOnly(t *pb.TxnRequest) (reads, local bool) {
+	local = len(t.Compare) == 0
 	for _, ops := range [2][]*pb.RequestOp{t.Success, t.Failure} {
 		for _, op := range ops {
 			switch {
 			case op.GetRequestRange() != nil:
+				local = local && op.GetRequestRange().Serializable
 			case op.GetRequestTxn() != nil:
-				if !readOnly(op.GetRequestTxn()) {
-					return false
+				r, l := readOnly(op.GetRequestTxn())
+				if !r {
+					return false, false
 				}
+				local = local && l
 			default:
-				return false
+				return false, false
 			}
 		}
 	}
-	return true
+	return true, local
 }
