@@ -119,10 +119,13 @@ func (c *Cache) WaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-f.ready:
+			continue
+		default:
+		}
+		select {
+		case <-f.ready:
 		case <-f.denied:
-			if err := f.lastErr(); err != nil {
-				return err
-			}
+			return f.denial()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.group.Context().Done():

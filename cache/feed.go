@@ -58,6 +58,7 @@ type feed struct {
 
 	mu     sync.Mutex
 	err    error         // guarded by mu: the last failure, nil when the copy is right again
+	why    error         // guarded by mu: the failure that closed denied
 	denied chan struct{} // closed with the first failure that waiting does not mend
 	lists  int           // guarded by mu
 	resets int           // guarded by mu
@@ -272,15 +273,16 @@ func (f *feed) failed(err error) {
 		select {
 		case <-f.denied:
 		default:
+			f.why = err
 			close(f.denied)
 		}
 	}
 }
 
-func (f *feed) lastErr() error {
+func (f *feed) denial() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.err
+	return f.why
 }
 
 // suspect makes the feed list again.
