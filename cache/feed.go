@@ -41,14 +41,15 @@ const (
 var relistWait = backoff.Policy{Base: 100 * time.Millisecond, Max: 3 * time.Second}
 
 type feed struct {
-	c      *Cache
-	prefix string
-	span   span
-	now    atomic.Pointer[version] // nil until the first listing is in
-	ready  chan struct{}           // closed with the first version
-	hub    *hub
-	gate   *gate
-	relist chan struct{} // somebody has seen that history is not what it was
+	c       *Cache
+	prefix  string
+	span    span
+	now     atomic.Pointer[version] // nil until the first listing is in
+	ready   chan struct{}           // closed with the first version
+	hub     *hub
+	gate    *gate
+	assured chan assurance // what sync has found
+	relist  chan struct{}  // somebody has seen that history is not what it was
 
 	core core // of the goroutine of run
 
@@ -65,7 +66,7 @@ type feed struct {
 }
 
 func newFeed(c *Cache, prefix string) *feed {
-	f := &feed{c: c, prefix: prefix, span: prefixSpan(prefix), ready: make(chan struct{}), denied: make(chan struct{}), relist: make(chan struct{}, 1)}
+	f := &feed{c: c, prefix: prefix, span: prefixSpan(prefix), ready: make(chan struct{}), denied: make(chan struct{}), relist: make(chan struct{}, 1), assured: make(chan assurance)}
 	f.core.keys = new(tree)
 	f.hub = newHub(f)
 	f.gate = newGate(f)
@@ -205,6 +206,8 @@ func (f *feed) follow(ctx context.Context, rev int64) error {
 			f.take(&r)
 		case <-tick.C:
 			f.look()
+		case a := <-f.assured:
+			f.assure(a)
 		case <-f.relist:
 			return errSuspicious
 		case <-ctx.Done():

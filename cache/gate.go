@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
 const (
@@ -235,22 +234,3 @@ func (g *gate) advanced() {
 	default:
 	}
 }
-
-// sync waits for a version that has all that was written before the call.
-func (f *feed) sync(ctx context.Context) (*version, error) {
-	for n := 0; ; n++ {
-		v, err := f.gate.consistent(ctx)
-		if v != nil || err != nil {
-			return v, err
-		}
-		if f.c.closed.Load() {
-			return nil, errClosed("cache.Sync")
-		}
-		if err := backoff.Sleep(ctx, syncWait.Wait(n)); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// syncWait is the wait between tries to bring the copy up to date; each takes a while too.
-var syncWait = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}

@@ -10,6 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/cache"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 // take receives n events.
@@ -205,6 +206,9 @@ func TestProgress(t *testing.T) {
 	clienttest.Await(t, "progress", func() bool {
 		if err := ca.RequestProgress(within(t)); err != nil {
 			t.Fatal(err)
+		}
+		if etcdtest.Shared(t).Version() < "3.5" {
+			return true // these servers do not say how far they are
 		}
 		select {
 		case r := <-w:
