@@ -32,9 +32,18 @@ test-versions:
 			echo "== etcd 3.4 left out: this system has no Debian package of it"; continue; fi; \
 		echo "== etcd $$v"; FAIRLEAD_ETCD_VERSION=$$v $(GO) test -race -count=1 -timeout 15m ./clientv3/...; done
 
-# Figures; they are reports, nothing fails because a machine is slow.
+# Figures; they are reports, nothing fails because a machine is slow. The tables also go to bench/out
+# as JSON. About fifteen minutes.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./clientv3 ./internal/...
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./clientv3 ./internal/... ./batch ./cache
+	@mkdir -p bench/out
+	cd bench && $(GO) run ./weight
+	cd bench && $(GO) run ./speed -json out/speed.json
+	cd bench && $(GO) run ./ranges -json out/ranges.json
+	cd bench && $(GO) run ./batch -json out/batch.json
+	cd bench && $(GO) run ./cache -json out/cache.json
+	cd bench && $(GO) run ./promises -rows 14 -json out/watches.json
+	cd bench && $(GO) run ./scale
 
 # Random faults against a cluster of three, and what the clients saw checked against what was committed. Without a SEED
 # it takes a new one and prints it.
@@ -60,7 +69,7 @@ bin/staticcheck: tools/go.mod
 # Who may import whom; also part of the tests.
 arch:
 	$(GO) test -count=1 -run 'TestImportRules|TestLightness|TestZap' .
-	cd bench && $(GO) test -count=1 ./surface
+	cd bench && $(GO) test -count=1 ./surface && $(GO) run ./weight
 
 tidy-check:
 	@set -e; for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff >/dev/null) || \
