@@ -2,7 +2,7 @@
 # and make; what else is needed is fetched as Go modules and built.
 
 # ./... does not cross module borders, so the targets loop over the modules.
-MODULES  := . bench chaos cmd/fairlead examples gokit tools
+MODULES  := . bench chaos cmd/fairlead examples gokit metrics tools
 GO       := go
 VERSIONS := 3.4 3.5 3.6 3.7
 

@@ -61,6 +61,7 @@ type StreamInfo struct {
 // WatchInfo describes the beginning or end of one watch.
 type WatchInfo struct {
 	Key, RangeEnd string // as in the request; RangeEnd is empty for a single key
+	Began         bool   // it was confirmed; a watch that fails before only ends
 	Ended         bool
 	Err           error // why it failed; nil when it began or was cancelled
 }

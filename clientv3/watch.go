@@ -343,6 +343,7 @@ func (t *watchTold) begun() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.ended {
+		t.info.Began = true
 		t.c.observeWatch(t.info)
 	}
 }

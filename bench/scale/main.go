@@ -26,10 +26,11 @@ const limit = 10 * time.Minute
 
 func main() {
 	window := flag.Duration("for", 15*time.Second, "how long each amount is observed")
+	only := flag.String("only", "", "only what has this in its name")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := run(ctx, *window); err != nil {
+	if err := run(ctx, *window, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		os.Exit(1)
 	}
@@ -52,7 +53,7 @@ var things = []thing{
 	{"client with a lease of TTL 15 s", 1, 100, 500, clients(lease)},
 	{"client with a lease of TTL 15 s, three members", 3, 100, 300, clients(lease)},
 	{"watcher of one client", 1, 10000, 50000, watchers},
-	{"lease of TTL 60 s of one client", 1, 2000, 20000, leases},
+	{"lease of TTL 15 s of one client", 1, 2000, 20000, leases},
 	{"key of 256 B", 1, 10000, 100000, keys},
 }
 
@@ -63,9 +64,12 @@ type load struct {
 	wrun float64 // seconds of a processor of this process
 }
 
-func run(ctx context.Context, window time.Duration) error {
+func run(ctx context.Context, window time.Duration, only string) error {
 	fmt.Printf("%-48s %22s %18s %22s\n", "one more", "servers' CPU per s", "servers' memory", "this process' CPU per s")
 	for _, t := range things {
+		if !strings.Contains(t.name, only) {
+			continue
+		}
 		var at [2]load
 		for i, n := range []int{t.some, t.many} {
 			l, err := observe(ctx, t, n, window)
@@ -220,7 +224,7 @@ func watchers(ctx context.Context, cl *etcdtest.Cluster, n int) (func() error, e
 
 func leases(ctx context.Context, cl *etcdtest.Cluster, n int) (func() error, error) {
 	return with(ctx, cl, n, func(c *clientv3.Client, _ int) error {
-		g, err := c.Grant(ctx, 60)
+		g, err := c.Grant(ctx, 15)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,26 @@
+// Package metrics has adapters that turn what a client tells its hooks into metrics: package
+// prom for Prometheus, package otel for OpenTelemetry. Both count the same things:
+//
+//	Prometheus                           OpenTelemetry                    attributes
+//	fairlead_attempts_total              fairlead.attempts                method, member, code
+//	fairlead_attempt_duration_seconds    fairlead.attempt.duration (s)    method, member
+//	fairlead_repeats_total               fairlead.repeats                 method
+//	fairlead_hedges_total                fairlead.hedges                  method
+//	fairlead_member_changes_total        fairlead.member.changes          member, state
+//	fairlead_member_state                fairlead.member.state            member, state
+//	fairlead_member_latency_seconds      fairlead.member.latency (s)      member
+//	fairlead_streams_opened_total        fairlead.streams.opened          service, member
+//	fairlead_streams_failed_total        fairlead.streams.failed          service, member, code
+//	fairlead_watches                     fairlead.watches                 none
+//	fairlead_watches_failed_total        fairlead.watches.failed          code
+//	fairlead_lease_events_total          fairlead.lease.events            event
+//	fairlead_leases_lost_total           fairlead.leases.lost             reason
+//	fairlead_leases_at_risk              fairlead.leases.at_risk          none
+//
+// An attempt is one request: a call that the client repeats or sends twice has several, which
+// are also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for
+// success. The state of a member is one of clientv3.MemberState; its series is 1 for the state that
+// the member is in and 0 for the others. Member states and latencies are those of the clients that were
+// handed to Follow, at the time they are collected. Event is a clientv3.LeaseEvent, reason that of a
+// clientv3.LeaseInfo.
+package metrics
