@@ -87,6 +87,7 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
 		}
 	}
 	set := balancer.New(balancer.Config{
+		StreamProbeAfter: c.cfg.StreamProbeInterval, ProbeTimeout: c.cfg.ProbeTimeout,
 		FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, TLS: secure != nil,
 		Observe: c.observeMember(), Log: c.log,
 	}, endpoints)
