@@ -1,0 +1,132 @@
+// Package doctor looks at a cluster and says in plain words what is wrong and what to do.
+//
+// It works in two halves. Gather asks the cluster, and notes what it could not learn: nothing
+// that it asks changes anything. Judge is a list of rules over those facts; it is a pure function,
+// so every rule is tested with facts made up for it.
+package doctor
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Facts are what was learned of a cluster.
+type Facts struct {
+	Now       time.Time
+	Members   []*Member // by name; nil if nobody could say
+	ListErr   error     // why there is no list
+	Read      Probe     // a linearizable read of one key
+	Alarms    []*pb.AlarmMember
+	Leases    []Lease // a sample
+	LeaseErr  error
+	AllLeases int   // how many there are
+	Revision  int64 // 0 if unknown
+	Compacted bool  // the first revision cannot be read any more
+	AuthOn    *bool // nil if unknown
+	Remote    bool  // some endpoint is not on this machine
+	Secure    bool  // the connection is encrypted
+}
+
+// Member is one member and its addresses.
+type Member struct {
+	ID      uint64
+	Name    string // "" for one that was never started
+	Learner bool
+	// Unlisted is an endpoint of the user's that does not answer: it may be one of the
+	// members listed, and does not count for the quorum.
+	Unlisted bool
+	URLs     []Address // that it advertises, and endpoints of the user's that lead to it
+}
+
+// Address is one way to a member.
+type Address struct {
+	URL        string
+	Advertised bool // by the member; else only the user names it
+	Probe           // a Status request
+	Status     *pb.StatusResponse
+	Clock      time.Duration // how far the member's clock is ahead of ours; only if HasClock
+	HasClock   bool
+	Fsync      Quantile // of the write-ahead log
+	Commit     Quantile // of the database
+	Elections  float64  // leaders that the member has seen since its start; below 0 if unknown
+}
+
+// Probe is a request that was made.
+type Probe struct {
+	Took time.Duration // the median of the tries
+	Err  error
+}
+
+// Quantile is the 99th percentile of a histogram since the member's start.
+type Quantile struct {
+	P99   time.Duration
+	Known bool
+}
+
+// Lease is a lease of the sample.
+type Lease struct {
+	ID   int64
+	TTL  time.Duration // that was granted
+	Left time.Duration
+	Keys int
+}
+
+// status is what the member said of itself, by the first address that answered.
+func (m *Member) status() (*Address, *pb.StatusResponse) {
+	for i := range m.URLs {
+		if a := &m.URLs[i]; a.Err == nil && a.Status != nil {
+			return a, a.Status
+		}
+	}
+	return nil, nil
+}
+
+func (m *Member) title() string {
+	switch {
+	case m.Name != "":
+		return m.Name
+	case m.ID != 0:
+		return idText(m.ID)
+	}
+	return "the member at " + m.URLs[0].URL
+}
+
+// Severity orders findings.
+type Severity int
+
+const (
+	Problem Severity = iota + 1 // something does not work, or will not soon
+	Warning                     // something will become a problem, or makes one worse
+	Note                        // worth knowing
+)
+
+// String returns "problem", "warning" or "note".
+func (s Severity) String() string {
+	switch s {
+	case Problem:
+		return "problem"
+	case Warning:
+		return "warning"
+	}
+	return "note"
+}
+
+// Finding is one thing that is not as it should be.
+type Finding struct {
+	Severity Severity
+	What     string // is wrong, with the figures that show it
+	Do       string // about it; "" if nothing has to be done
+}
+
+// Judge applies all rules. What is worst comes first.
+func Judge(f *Facts) []Finding {
+	var all []Finding
+	for _, rule := range rules {
+		all = append(all, rule(f)...)
+	}
+	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	return all
+}

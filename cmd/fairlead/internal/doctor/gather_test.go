@@ -1,0 +1,74 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func TestMain(m *testing.M) { etcdtest.Main(m) }
+
+func TestRealClusters(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	c := clienttest.Dial(t, cl.Endpoints()...)
+	look := func() (*Facts, []string) {
+		t.Helper()
+		f, err := Gather(clienttest.Within(t, clienttest.Long), c, Options{Timeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for _, g := range Judge(f) {
+			if g.Severity == Problem {
+				list = append(list, g.What)
+			}
+		}
+		return f, list
+	}
+	g, err := c.Grant(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, problems := look()
+	if len(problems) != 0 || len(f.Members) != 3 || f.AllLeases != 1 || len(f.Leases) != 1 || f.Leases[0].ID != int64(g.ID) || f.AuthOn == nil || *f.AuthOn || f.Remote {
+		t.Errorf("a healthy cluster: %q, %+v", problems, f)
+	}
+	for _, m := range f.Members {
+		a, st := m.status()
+		if st == nil || !a.HasClock || a.Clock.Abs() > clockTolerance || a.Elections < 0 {
+			t.Errorf("%s: %+v", m.Name, a)
+		}
+	}
+	m := cl.Members()[0]
+	m.Kill()
+	if _, problems = look(); !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, "member "+m.Name+" does not answer") }) {
+		t.Errorf("one is away: %q", problems)
+	}
+	cl.Members()[1].Kill()
+	if _, problems = look(); !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, "no quorum: 1 of 3") }) {
+		t.Errorf("two are away: %q", problems)
+	}
+	cl.Members()[2].Kill()
+	if f, problems = look(); f.ListErr == nil || len(problems) < 4 {
+		t.Errorf("all are away: %q", problems)
+	}
+}
+
+// TestUnadvertised: a member that can only be reached where the user says.
+func TestUnadvertised(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	c := clienttest.Dial(t, cl.Endpoints()...)
+	f, err := Gather(clienttest.Within(t, clienttest.Long), c, Options{Timeout: 5 * time.Second})
+	if err != nil || len(f.Members) != 1 || len(f.Members[0].URLs) == 0 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	for _, g := range Judge(f) {
+		if g.Severity == Problem {
+			t.Errorf("%s", g.What)
+		}
+	}
+}
