@@ -1,0 +1,274 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// Options are for Import.
+type Options struct {
+	// To replaces the prefix that was exported; nil leaves keys as they are.
+	To *string
+	// Leases: keys that had a lease get one again, with the same time to live and shared as
+	// before. Nobody renews it yet. False: they get none.
+	Leases bool
+	// Prune deletes what is under the prefix and not in the file.
+	Prune bool
+	// Dry only tells.
+	Dry bool
+	// Told is called for every key that is written or would be; it may be nil.
+	Told func(Difference)
+	// Progress is called now and then with the number of keys looked at; it may be nil.
+	Progress func(keys int64)
+}
+
+// Result is what Import has done, or would do. Keys of the file that were there already are not
+// written.
+type Result struct {
+	Keys      int64 // of the file that were looked at
+	Added     int64
+	Changed   int64
+	Deleted   int64
+	Same      int64
+	Conflicts int64 // keys that somebody changed meanwhile, and that were left as they are
+	Leases    int64 // that were granted
+}
+
+const (
+	chunkOps   = 100 // of the 128 that a server takes
+	chunkBytes = 512 << 10
+)
+
+// Import writes the keys of a file. The file is read twice: first it is checked to its end, so that of a
+// broken one nothing is written. It is not atomic; begun again after an interruption it
+// goes on, since what is there already is left alone. A key that changes while it is
+// looked at is left alone and counted.
+func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Options) (res Result, err error) {
+	if _, err := Check(file); err != nil {
+		return res, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return res, err
+	}
+	r, err := newReader(file)
+	if err != nil {
+		return res, err
+	}
+	i := importing{ctx: ctx, c: c, o: o, res: &res, leases: make(map[string]clientv3.LeaseID)}
+	var have map[string]bool // keys of the file, under the names that they get
+	if o.Prune {
+		have = make(map[string]bool)
+	}
+	var chunk []Entry
+	within := make(map[string]bool) // keys of the chunk; of one that comes twice the later value stays
+	bytes := 0
+	for {
+		e, err := r.next()
+		if err != nil && err != io.EOF {
+			return res, err
+		}
+		if err == nil && o.To != nil {
+			rest, ok := strings.CutPrefix(e.Key, r.prefix)
+			if !ok {
+				return res, r.broken(fmt.Errorf("the key %q does not begin with the prefix %q, which is to be replaced", e.Key, r.prefix))
+			}
+			if e.Key = *o.To + rest; e.Key == "" {
+				return res, r.broken(errors.New("the key would be empty"))
+			}
+		}
+		if err == io.EOF || len(chunk) == chunkOps || within[e.Key] || bytes+len(e.Key)+len(e.Value) > chunkBytes && len(chunk) > 0 {
+			if werr := i.write(chunk); werr != nil {
+				return res, werr
+			}
+			chunk, bytes = chunk[:0], 0
+			clear(within)
+		}
+		if err == io.EOF {
+			break
+		}
+		if have != nil {
+			have[e.Key] = true
+		}
+		within[e.Key] = true
+		chunk = append(chunk, e)
+		bytes += len(e.Key) + len(e.Value)
+	}
+	if o.Prune {
+		prefix := r.prefix
+		if o.To != nil {
+			prefix = *o.To
+		}
+		err = i.prune(prefix, have)
+	}
+	return res, err
+}
+
+type importing struct {
+	ctx    context.Context
+	c      *clientv3.Client
+	o      Options
+	res    *Result
+	leases map[string]clientv3.LeaseID // by those in the file
+}
+
+func (i *importing) tell(d Difference) {
+	if i.o.Told != nil {
+		i.o.Told(d)
+	}
+}
+
+// planned is a key that has to be written.
+type planned struct {
+	Difference
+	mod   int64 // what it must still be
+	lease clientv3.LeaseID
+}
+
+// write compares some keys with what is there and writes those that differ.
+func (i *importing) write(chunk []Entry) error {
+	if len(chunk) == 0 {
+		return nil
+	}
+	var gets []clientv3.Op
+	for _, e := range chunk {
+		gets = append(gets, clientv3.OpGet(e.Key))
+	}
+	now, err := i.c.Txn(i.ctx).Then(gets...).Commit()
+	if err != nil {
+		return err
+	}
+	var plan []planned
+	for n, e := range chunk {
+		p := planned{Difference: Difference{Key: e.Key, New: e.Value, HasNew: true}}
+		if kvs := now.Responses[n].GetResponseRange().Kvs; len(kvs) > 0 {
+			p.Old, p.HasOld, p.mod = string(kvs[0].Value), true, kvs[0].ModRevision
+			if p.Old == e.Value && (kvs[0].Lease != 0 || !i.leased(e)) {
+				i.res.Same++
+				continue
+			}
+		}
+		if p.lease, err = i.lease(e); err != nil {
+			return err
+		}
+		plan = append(plan, p)
+	}
+	if i.o.Dry {
+		for _, p := range plan {
+			i.done(p)
+		}
+	} else if err := i.commit(plan); err != nil {
+		return err
+	}
+	i.res.Keys += int64(len(chunk))
+	if i.o.Progress != nil {
+		i.o.Progress(i.res.Keys)
+	}
+	return nil
+}
+
+func (i *importing) done(p planned) {
+	if p.HasOld {
+		i.res.Changed++
+	} else {
+		i.res.Added++
+	}
+	i.tell(p.Difference)
+}
+
+// commit writes all of a plan, or each by itself if somebody was faster with one. The guards
+// make it safe to repeat what may have been executed.
+func (i *importing) commit(plan []planned) error {
+	if len(plan) == 0 {
+		return nil
+	}
+	ctx := clientv3.WithRepeat(i.ctx)
+	var cmps []clientv3.Cmp
+	var puts []clientv3.Op
+	for _, p := range plan {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(p.Key), "=", p.mod))
+		puts = append(puts, clientv3.OpPut(p.Key, p.New, clientv3.WithLease(p.lease)))
+	}
+	resp, err := i.c.Txn(ctx).If(cmps...).Then(puts...).Commit()
+	switch {
+	case err != nil:
+		return err
+	case resp.Succeeded:
+		for _, p := range plan {
+			i.done(p)
+		}
+		return nil
+	}
+	return i.singly(plan)
+}
+
+func (i *importing) singly(plan []planned) error {
+	ctx := clientv3.WithRepeat(i.ctx)
+	for _, p := range plan {
+		resp, err := i.c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(p.Key), "=", p.mod)).
+			Then(clientv3.OpPut(p.Key, p.New, clientv3.WithLease(p.lease))).Else(clientv3.OpGet(p.Key)).Commit()
+		if err != nil {
+			return err
+		}
+		if !resp.Succeeded {
+			// A repeated request finds what it has written itself.
+			if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) == 0 || string(kvs[0].Value) != p.New {
+				i.res.Conflicts++
+				continue
+			}
+		}
+		i.done(p)
+	}
+	return nil
+}
+
+// leased reports whether a key is to have a lease.
+func (i *importing) leased(e Entry) bool { return i.o.Leases && e.Lease != "" && e.TTL > 0 }
+
+// lease returns the one that stands for that of the file.
+func (i *importing) lease(e Entry) (clientv3.LeaseID, error) {
+	if !i.leased(e) || i.o.Dry {
+		return 0, nil
+	}
+	if id, ok := i.leases[e.Lease]; ok {
+		return id, nil
+	}
+	g, err := i.c.Grant(i.ctx, e.TTL)
+	if err != nil {
+		return 0, err
+	}
+	i.res.Leases++
+	i.leases[e.Lease] = g.ID
+	return g.ID, nil
+}
+
+// prune deletes what is not in the file.
+func (i *importing) prune(prefix string, have map[string]bool) error {
+	for kv, err := range i.c.Range(i.ctx, prefix, clientv3.WithKeysOnly()) {
+		if err != nil {
+			return err
+		}
+		key := string(kv.Key)
+		if have[key] {
+			continue
+		}
+		if !i.o.Dry {
+			resp, err := i.c.Txn(clientv3.WithRepeat(i.ctx)).If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
+				Then(clientv3.OpDelete(key)).Commit()
+			if err != nil {
+				return err
+			}
+			if !resp.Succeeded {
+				i.res.Conflicts++
+				continue
+			}
+		}
+		i.res.Deleted++
+		i.tell(Difference{Key: key, HasOld: true})
+	}
+	return nil
+}
