@@ -39,6 +39,10 @@ type app struct {
 func Main(env Env) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	// A closed pipe is then an error of the write to it, so that the command ends in order: no key is left locked.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -75,6 +79,9 @@ func Run(ctx context.Context, env Env) int {
 	var stopped interruptedError
 	if errors.As(context.Cause(ctx), &stopped) {
 		return 128 + int(stopped.signal) // as shells report a program that a signal ended
+	}
+	if errors.Is(err, errClosedPipe) {
+		return exitClosedPipe // who reads has seen enough
 	}
 	var usage usageError
 	if !a.ran.Load() && !errors.As(err, &usage) {

@@ -41,11 +41,12 @@ func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Clie
 // config turns the global flags into the client's configuration.
 func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 	f := &a.conn
-	if len(f.endpoints) == 0 {
-		return clientv3.Config{}, usageError{errors.New("--endpoints names none")}
+	endpoints, err := a.endpoints(ctx)
+	if err != nil {
+		return clientv3.Config{}, err
 	}
 	cfg := clientv3.Config{
-		Endpoints:            f.endpoints,
+		Endpoints:            endpoints,
 		Context:              ctx,
 		DialTimeout:          f.dialTimeout,
 		FailFast:             true, // somebody waits at the terminal
@@ -66,7 +67,6 @@ func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 		}
 		cfg.Logger = logger
 	}
-	var err error
 	if cfg.TLS, err = f.tlsConfig(); err != nil {
 		return cfg, usageError{err}
 	}

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -14,13 +17,22 @@ import (
 
 type endpointFlags struct{ cluster bool }
 
-func (f *endpointFlags) register(c *cobra.Command) {
-	c.Flags().BoolVar(&f.cluster, "cluster", false, "ask all members, as the cluster lists them, and not only the given endpoints")
+func (f *endpointFlags) register(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.cluster, "cluster", false, "ask all members, as the cluster lists them, and not only the given endpoints")
+}
+
+// endpointCommand is the family; its flag is also accepted before the sub-command.
+func (a *app) endpointCommand() *cobra.Command {
+	var f endpointFlags
+	c := a.family("endpoint", "Ask each endpoint",
+		a.endpointStatusCommand(&f), a.endpointHealthCommand(&f), a.endpointHashKVCommand(&f))
+	f.register(c.PersistentFlags())
+	return c
 }
 
 func (a *app) endpointsToAsk(ctx context.Context, f *endpointFlags) ([]string, error) {
 	if !f.cluster {
-		return a.conn.endpoints, nil
+		return a.endpoints(ctx)
 	}
 	var all []string
 	err := a.call(ctx, func(ctx context.Context, c *clientv3.Client) error {
@@ -59,5 +71,32 @@ func eachEndpoint[T any](ctx context.Context, a *app, endpoints []string, ask fu
 func (a *app) oneEndpoint(ep string) *app {
 	one := &app{env: a.env, conn: a.conn, out: a.out}
 	one.conn.endpoints = []string{ep}
+	one.conn.discoverySRV = ""
 	return one
+}
+
+// endpointFailure is an endpoint that did not do what was asked.
+type endpointFailure struct {
+	endpoint string
+	err      error
+}
+
+// reportEach says which of all endpoints failed to do something, prints what the others gave, and fails if one did.
+func (a *app) reportEach(what string, all int, failures []endpointFailure, show func() error) error {
+	for _, f := range failures {
+		fmt.Fprintf(a.env.Stderr, "Failed to %s endpoint %s (%v)\n", what, f.endpoint, f.err)
+	}
+	if n := len(failures); n == all && n > 0 {
+		if isUnreachable(failures[n-1].err) {
+			return unreachableError{cause: errors.New("no endpoint answered")}
+		}
+		return reportedError{fmt.Sprintf("%d of %d endpoints failed", n, all)}
+	}
+	if err := show(); err != nil {
+		return err
+	}
+	if len(failures) > 0 {
+		return reportedError{fmt.Sprintf("%d of %d endpoints failed", len(failures), all)}
+	}
+	return nil
 }

@@ -21,14 +21,13 @@ type endpointHealth struct {
 	cause    error
 }
 
-func (a *app) endpointHealthCommand() *cobra.Command {
-	var f endpointFlags
-	c := &cobra.Command{
+func (a *app) endpointHealthCommand(f *endpointFlags) *cobra.Command {
+	return &cobra.Command{
 		Use:   "health",
 		Short: "Check that each endpoint serves a linearizable read",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			endpoints, err := a.endpointsToAsk(cmd.Context(), &f)
+			endpoints, err := a.endpointsToAsk(cmd.Context(), f)
 			if err != nil {
 				return err
 			}
@@ -39,8 +38,6 @@ func (a *app) endpointHealthCommand() *cobra.Command {
 			return a.reportHealth(all)
 		},
 	}
-	f.register(c)
-	return c
 }
 
 func (a *app) checkHealth(ctx context.Context, c *clientv3.Client, ep string) endpointHealth {
@@ -80,7 +77,7 @@ func (a *app) reportHealth(all []endpointHealth) error {
 			unreachable = h.cause
 		}
 	}
-	err := p.print(all, func() {
+	err := p.print(view{healthList(all), all}, func() {
 		for _, h := range all {
 			if h.Health {
 				fmt.Fprintf(p, "%s is healthy: successfully committed proposal: took = %s\n", h.Endpoint, h.Took)

@@ -17,14 +17,13 @@ type endpointStatus struct {
 	err      error
 }
 
-func (a *app) endpointStatusCommand() *cobra.Command {
-	var f endpointFlags
-	c := &cobra.Command{
+func (a *app) endpointStatusCommand(f *endpointFlags) *cobra.Command {
+	return &cobra.Command{
 		Use:   "status",
 		Short: "Show the state of each endpoint",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			endpoints, err := a.endpointsToAsk(cmd.Context(), &f)
+			endpoints, err := a.endpointsToAsk(cmd.Context(), f)
 			if err != nil {
 				return err
 			}
@@ -37,8 +36,6 @@ func (a *app) endpointStatusCommand() *cobra.Command {
 			return a.reportStatus(all)
 		},
 	}
-	f.register(c)
-	return c
 }
 
 func (a *app) reportStatus(all []endpointStatus) error {
@@ -65,7 +62,7 @@ func (a *app) reportStatus(all []endpointStatus) error {
 }
 
 func (p *printer) status(all []endpointStatus) error {
-	return p.print(all, func() {
+	return p.print(view{statusList(all), all}, func() {
 		for _, s := range all {
 			fmt.Fprintln(p, strings.Join(s.row(), ", "))
 		}

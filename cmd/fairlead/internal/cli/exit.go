@@ -11,7 +11,12 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitUnreachable = 3
+	exitLost        = 4
+	exitClosedPipe  = 128 + 13 // as shells report a program that SIGPIPE ended
 )
+
+// errClosedPipe is the error of an output whose reader has gone.
+const errClosedPipe = syscall.EPIPE
 
 // usageError is a command line that cannot be carried out as written; nothing was sent.
 type usageError struct{ cause error }
@@ -28,6 +33,12 @@ type unreachableError struct {
 func (e unreachableError) Error() string { return e.cause.Error() + e.details }
 func (e unreachableError) Unwrap() error { return e.cause }
 
+// lostError is a lock or a leadership that was lost while the command had it.
+type lostError struct{ cause error }
+
+func (e lostError) Error() string { return e.cause.Error() }
+func (e lostError) Unwrap() error { return e.cause }
+
 // interruptedError is the end of a run by a signal.
 type interruptedError struct{ signal syscall.Signal }
 
@@ -42,6 +53,7 @@ func exitCode(err error) int {
 	var (
 		usage       usageError
 		unreachable unreachableError
+		lost        lostError
 	)
 	switch {
 	case err == nil:
@@ -50,6 +62,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &unreachable):
 		return exitUnreachable
+	case errors.As(err, &lost):
+		return exitLost
 	}
 	return exitFailed
 }

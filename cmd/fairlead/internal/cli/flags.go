@@ -33,6 +33,9 @@ type connFlags struct {
 	maxRequestBytes    int
 	maxRecvBytes       int
 	debug              bool
+	discoverySRV       string
+	discoveryName      string
+	insecureDiscovery  bool
 }
 
 func (f *connFlags) register(fs *pflag.FlagSet) {
@@ -51,6 +54,9 @@ func (f *connFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.token, "auth-jwt-token", "", "token instead of a user and password")
 	fs.IntVar(&f.maxRequestBytes, "max-request-bytes", 0, "largest request sent (0: 2 MiB)")
 	fs.IntVar(&f.maxRecvBytes, "max-recv-bytes", 0, "largest answer accepted (0: no limit)")
+	fs.StringVarP(&f.discoverySRV, "discovery-srv", "d", "", "domain whose SRV records name the endpoints")
+	fs.StringVar(&f.discoveryName, "discovery-srv-name", "", "suffix of the service's name in these records")
+	fs.BoolVar(&f.insecureDiscovery, "insecure-discovery", true, "take endpoints without TLS from these records too")
 	fs.BoolVar(&f.debug, "debug", false, "log what the client does to standard error")
 }
 
@@ -61,8 +67,8 @@ type outFlags struct {
 }
 
 func (f *outFlags) register(fs *pflag.FlagSet) {
-	fs.VarP(&f.format, "output", "o", "output format: plain, json or table")
-	fs.VarP(&f.format, "write-out", "w", "the same under etcdctl's name; simple means plain")
+	fs.VarP(&f.format, "output", "o", "output format: simple, json, fields, table, protobuf or yaml")
+	fs.VarP(&f.format, "write-out", "w", "the same under etcdctl's name")
 	fs.BoolVar(&f.hex, "hex", false, "print keys and values as \\x and two digits per byte")
 }
 

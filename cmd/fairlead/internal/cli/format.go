@@ -17,10 +17,15 @@ const (
 	formatPlain format = iota
 	formatJSON
 	formatTable
+	formatFields
+	formatProtobuf
+	formatYAML
 )
 
 // String, Set and Type make it a flag.
-func (f *format) String() string { return [...]string{"plain", "json", "table"}[*f] }
+func (f *format) String() string {
+	return [...]string{"simple", "json", "table", "fields", "protobuf", "yaml"}[*f]
+}
 
 func (f *format) Type() string { return "format" }
 
@@ -32,33 +37,63 @@ func (f *format) Set(s string) error {
 		*f = formatJSON
 	case "table":
 		*f = formatTable
+	case "fields":
+		*f = formatFields
+	case "protobuf":
+		*f = formatProtobuf
+	case "yaml":
+		*f = formatYAML
 	default:
-		return fmt.Errorf("no output format %q: have plain, json, table", s)
+		return fmt.Errorf("no output format %q: have simple, json, fields, table, protobuf, yaml", s)
 	}
 	return nil
 }
 
-// printer writes answers in the chosen format. Plain and JSON are etcdctl's, byte for byte; tables
-// are ours where etcdctl has none. Nothing is written before flush or the buffer is full.
+// printer writes answers in the chosen format. Plain, JSON, fields and protobuf are etcdctl's, byte for byte; tables
+// and fields are ours where etcdctl has none. Nothing is written before flush or the buffer is full.
 type printer struct {
 	*bufio.Writer
-	format format
-	hex    bool
+	format    format
+	hex       bool
+	width     int // of the terminal; 0 if the output is none
+	documents int // written by yaml so far
 }
 
 func (a *app) printer() *printer {
-	return &printer{Writer: bufio.NewWriter(a.env.Stdout), format: a.out.format, hex: a.out.hex}
+	return &printer{Writer: bufio.NewWriter(a.env.Stdout), format: a.out.format, hex: a.out.hex, width: terminalWidth(a.env.Stdout)}
 }
 
-// print writes an answer in the chosen format, in JSON as v, and flushes.
+// view is an answer whose JSON is not that of its Go type.
+type view struct {
+	message any // for fields and protobuf
+	json    any // for JSON and YAML
+}
+
+// print writes an answer in the chosen format and flushes.
 func (p *printer) print(v any, plain func(), table func() (header []string, rows [][]string)) error {
+	shown, ok := v.(view)
+	if !ok {
+		shown = view{v, v}
+	}
 	switch p.format {
 	case formatJSON:
-		if err := p.json(v); err != nil {
+		if err := p.json(shown.json); err != nil {
+			return err
+		}
+	case formatYAML:
+		if err := p.yaml(shown.json); err != nil {
+			return err
+		}
+	case formatFields:
+		if err := p.fields(shown.message); err != nil {
+			return err
+		}
+	case formatProtobuf:
+		if err := p.protobuf(shown.message); err != nil {
 			return err
 		}
 	case formatTable:
-		writeTable(p, p.table(table))
+		writeTable(p, p.table(table), p.width)
 	default:
 		plain()
 	}

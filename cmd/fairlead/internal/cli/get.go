@@ -19,6 +19,7 @@ type getFlags struct {
 	limit, rev                     int64
 	sortBy, order                  string
 	keysOnly, countOnly, valueOnly bool
+	stream                         bool // not inside a transaction
 	minCreate, maxCreate           int64
 	minMod, maxMod                 int64
 }
@@ -41,24 +42,29 @@ func (f *getFlags) register(fs *pflag.FlagSet) {
 }
 
 func (f *getFlags) op(args []string) (clientv3.Op, error) {
+	key, opts, err := f.options(args)
+	return clientv3.OpGet(key, opts...), err
+}
+
+func (f *getFlags) options(args []string) (string, []clientv3.OpOption, error) {
 	key, opts, err := rangeArgs("get", args, f.prefix, f.fromKey)
 	if err != nil {
-		return clientv3.Op{}, err
+		return "", nil, err
 	}
 	switch f.consistency {
 	case "l":
 	case "s":
 		opts = append(opts, clientv3.WithSerializable())
 	default:
-		return clientv3.Op{}, fmt.Errorf("--consistency is l or s, not %q", f.consistency)
+		return "", nil, fmt.Errorf("--consistency is l or s, not %q", f.consistency)
 	}
 	if f.keysOnly && f.countOnly {
-		return clientv3.Op{}, errors.New("--keys-only and --count-only exclude each other")
+		return "", nil, errors.New("--keys-only and --count-only exclude each other")
 	}
 	if f.sortBy != "" || f.order != "" {
 		target, order, err := sortOf(f.sortBy, f.order)
 		if err != nil {
-			return clientv3.Op{}, err
+			return "", nil, err
 		}
 		opts = append(opts, clientv3.WithSort(target, order))
 	}
@@ -71,7 +77,7 @@ func (f *getFlags) op(args []string) (clientv3.Op, error) {
 	if f.countOnly {
 		opts = append(opts, clientv3.WithCountOnly())
 	}
-	return clientv3.OpGet(key, opts...), nil
+	return key, opts, nil
 }
 
 // rangeArgs reads "KEY [RANGE_END]" with --prefix and --from-key. An empty key with one of them means all keys, for which
@@ -133,6 +139,9 @@ func (a *app) getCommand() *cobra.Command {
 			if f.valueOnly && a.out.format != formatPlain {
 				return usageError{errors.New("--print-value-only is for the plain format")}
 			}
+			if f.stream {
+				return a.getStream(cmd.Context(), args, &f)
+			}
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.Do(ctx, op)
 				if err != nil {
@@ -143,6 +152,7 @@ func (a *app) getCommand() *cobra.Command {
 		},
 	}
 	f.register(c.Flags())
+	c.Flags().BoolVar(&f.stream, "stream", false, "print as it is read: for ranges that are too big for one answer")
 	return c
 }
 

@@ -40,9 +40,9 @@ func (a *app) memberListCommand() *cobra.Command {
 }
 
 func (p *printer) memberList(resp *clientv3.MemberListResponse) error {
-	var v any = resp
+	v := view{resp, resp}
 	if p.hex {
-		v = hexMemberList(resp)
+		v.json = hexMemberList(resp)
 	}
 	row := func(m *pb.Member) []string {
 		state := "started"

@@ -15,19 +15,30 @@ develop against. The other commands have the names, arguments and flags of etcdc
 Every global flag has an environment variable: ETCDCTL_ and the flag's name in capitals, with _ for -,
 like ETCDCTL_ENDPOINTS. A flag given on the command line wins.
 
-Exit codes:
+` + exitCodes
+
+const exitCodes = `Exit codes:
   0    done
   1    failed; standard error says why
   2    wrong usage; nothing was sent
   3    no endpoint could be used in time
-       run: the program's own exit status
-  130  interrupted (Ctrl-C); 143 for SIGTERM`
+  4    lock, elect: the ownership was lost
+  130  interrupted (Ctrl-C); 143 for SIGTERM
+  141  who reads the output has closed it
+       run, and lock and elect with a program: the program's own exit status`
+
+// exitCodesHelp makes "help exit-codes" work.
+func exitCodesHelp() *cobra.Command {
+	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes}
+}
 
 const (
-	groupLocal   = "local"
-	groupKV      = "kv"
-	groupCluster = "cluster"
-	groupService = "service"
+	groupLocal        = "local"
+	groupKV           = "kv"
+	groupCoordination = "coordination"
+	groupService      = "service"
+	groupCluster      = "cluster"
+	groupAuth         = "auth"
 )
 
 func (a *app) rootCommand() *cobra.Command {
@@ -46,20 +57,38 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupLocal, Title: "Clusters on this machine:"},
 		&cobra.Group{ID: groupKV, Title: "Keys, watches and leases:"},
+		&cobra.Group{ID: groupCoordination, Title: "Locks and elections:"},
 		&cobra.Group{ID: groupService, Title: "Services:"},
 		&cobra.Group{ID: groupCluster, Title: "The cluster:"},
+		&cobra.Group{ID: groupAuth, Title: "Users and roles:"},
 	)
 	a.conn.register(root.PersistentFlags())
 	a.out.register(root.PersistentFlags())
 	a.add(root, groupLocal, a.devCommand(), a.demoCommand())
-	a.add(root, groupKV, a.getCommand(), a.putCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(),
+	a.add(root, groupKV, a.getCommand(), a.putCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(), a.compactionCommand(),
 		a.family("lease", "Grant, revoke, look at and keep leases",
 			a.leaseGrantCommand(), a.leaseRevokeCommand(), a.leaseTimeToLiveCommand(), a.leaseListCommand(), a.leaseKeepAliveCommand()))
+	a.add(root, groupCoordination, a.lockCommand(), a.electCommand())
 	a.add(root, groupService, a.svcCommand(), a.runCommand(), a.dnsCommand())
 	a.add(root, groupCluster,
-		a.family("member", "Look at the members", a.memberListCommand()),
-		a.family("endpoint", "Ask each endpoint", a.endpointStatusCommand(), a.endpointHealthCommand()))
-	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand())
+		a.family("member", "Look at and change the members",
+			a.memberListCommand(), a.memberAddCommand(), a.memberRemoveCommand(), a.memberUpdateCommand(), a.memberPromoteCommand()),
+		a.endpointCommand(),
+		a.family("alarm", "List and disarm alarms", a.alarmListCommand(), a.alarmDisarmCommand()),
+		a.defragCommand(), a.moveLeaderCommand(),
+		a.family("snapshot", "Save and look at snapshots", a.snapshotSaveCommand(), a.snapshotStatusCommand()),
+		a.makeMirrorCommand(),
+		a.family("downgrade", "Prepare a downgrade of the cluster",
+			a.downgradeValidateCommand(), a.downgradeEnableCommand(), a.downgradeCancelCommand()))
+	a.add(root, groupAuth,
+		a.family("auth", "Switch authentication on and off", a.authEnableCommand(), a.authDisableCommand(), a.authStatusCommand()),
+		a.userCommand(), a.roleCommand())
+	root.CompletionOptions.DisableDefaultCmd = true // ours has etcdctl's arguments
+	a.add(root, groupLocal, a.migrateCommand())
+	a.add(root, groupKV, a.historyCommand())
+	a.add(root, groupCluster, a.doctorCommand())
+	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand(),
+		a.optionsCommand(), a.completionCommand(), exitCodesHelp())
 	return root
 }
 

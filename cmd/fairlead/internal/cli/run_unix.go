@@ -12,6 +12,11 @@ import (
 // signal when it is drained.
 func runAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+// signalGroup signals a program that was started with runAttr, and its children.
+func signalGroup(p *os.Process, s syscall.Signal) {
+	_ = syscall.Kill(-p.Pid, s) // it may have ended
+}
+
 // passSignals passes on the signals that mean something to programs, besides those that
 // end the command. It stops when the returned function is called.
 func passSignals(p *os.Process) (stop func()) {

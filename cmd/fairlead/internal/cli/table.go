@@ -15,12 +15,21 @@ type table struct {
 	rows   [][]string
 }
 
-func writeTable(w io.Writer, t table) {
+// writeTable draws a table that fits into limit columns (0: any), else its rows as lists.
+func writeTable(w io.Writer, t table, limit int) {
 	widths := make([]int, len(t.header))
 	for _, row := range append([][]string{t.header}, t.rows...) {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
+	}
+	total := 1
+	for _, n := range widths {
+		total += n + 3
+	}
+	if limit > 0 && total > limit {
+		writeLists(w, t)
+		return
 	}
 	rule := func(left, middle, right string) {
 		parts := make([]string, len(widths))
@@ -43,6 +52,20 @@ func writeTable(w io.Writer, t table) {
 		line(row, padLeft)
 	}
 	rule("└", "┴", "┘")
+}
+
+// writeLists writes each row as lines of "header: cell": a table wider than the terminal would be torn by its line breaks.
+func writeLists(w io.Writer, t table) {
+	for i, row := range t.rows {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		for j, cell := range row {
+			if cell != "" {
+				fmt.Fprintf(w, "%s: %s\n", strings.ToLower(t.header[j]), cell)
+			}
+		}
+	}
 }
 
 func padLeft(s string, width int) string {

@@ -7,7 +7,7 @@ import (
 
 func TestTable(t *testing.T) {
 	var s strings.Builder
-	writeTable(&s, table{[]string{"NAME", "N"}, [][]string{{"é", "1"}, {"longer", "22"}}})
+	writeTable(&s, table{[]string{"NAME", "N"}, [][]string{{"é", "1"}, {"longer", "22"}}}, 0)
 	want := lines(
 		"┌────────┬────┐",
 		"│  NAME  │ N  │",

@@ -108,7 +108,7 @@ func (p *printer) txn(resp *clientv3.TxnResponse, text *txnText) error {
 	if !resp.Succeeded {
 		requests, result = text.failure, "FAILURE"
 	}
-	return p.print(txnJSON(resp), func() {
+	return p.print(view{resp, txnJSON(resp)}, func() {
 		fmt.Fprintln(p, result)
 		for i, r := range resp.Responses {
 			fmt.Fprintln(p)

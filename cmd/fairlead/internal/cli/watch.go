@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -15,16 +17,33 @@ type watchFlags struct {
 	rev                            int64
 }
 
-func (f *watchFlags) options(args []string) (string, []clientv3.OpOption, error) {
+func (f *watchFlags) register(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.prefix, "prefix", false, "all keys that begin with the key")
+	fs.BoolVar(&f.prevKV, "prev-kv", false, "also print the pair as it was before each change")
+	fs.BoolVar(&f.progressNotify, "progress-notify", false, "also print the server's notes of how far it is when nothing changes")
+	fs.Int64Var(&f.rev, "rev", 0, "begin at this revision (0: now)")
+}
+
+// watchRequest is one watch.
+type watchRequest struct {
+	key     string
+	opts    []clientv3.OpOption
+	prevKV  bool
+	program []string // to run for each event
+}
+
+// request reads "KEY [RANGE_END]".
+func (f *watchFlags) request(args, program []string) (watchRequest, error) {
+	var none watchRequest
 	if len(args) == 0 || len(args) > 2 {
-		return "", nil, errors.New("watch needs a key and takes an end of range besides")
+		return none, errors.New("watch needs a key and takes an end of range besides; a program goes after --")
 	}
 	key, opts, err := rangeArgs("watch", args, f.prefix, false)
 	if err != nil {
-		return "", nil, err
+		return none, err
 	}
 	if f.rev < 0 {
-		return "", nil, fmt.Errorf("--rev %d: revisions are not negative", f.rev)
+		return none, fmt.Errorf("--rev %d: revisions are not negative", f.rev)
 	}
 	opts = append(opts, clientv3.WithRev(f.rev))
 	if f.prevKV {
@@ -33,33 +52,74 @@ func (f *watchFlags) options(args []string) (string, []clientv3.OpOption, error)
 	if f.progressNotify {
 		opts = append(opts, clientv3.WithProgressNotify())
 	}
-	return key, opts, nil
+	return watchRequest{key, opts, f.prevKV, program}, nil
 }
 
 func (a *app) watchCommand() *cobra.Command {
 	var f watchFlags
+	var interactive, resume bool
 	c := &cobra.Command{
-		Use:   "watch KEY [RANGE_END]",
+		Use:   "watch [KEY [RANGE_END]] [-- PROGRAM [ARGUMENTS]]",
 		Short: "Print the changes of a key or a range of keys until interrupted",
+		Long: `Print the changes of a key or a range of keys until interrupted, and run a program for each, which finds in its
+environment:
+  ETCD_WATCH_KEY, ETCD_WATCH_VALUE     the pair, as quoted text
+  ETCD_WATCH_EVENT_TYPE                "PUT" or "DELETE", with the quotes
+  ETCD_WATCH_REVISION                  the store's revision when the change was delivered
+  FAIRLEAD_WATCH_MOD_REVISION          the revision of the change
+A program that fails ends the watch.
+
+Without arguments the key and the end of the range come from ETCDCTL_WATCH_KEY and ETCDCTL_WATCH_RANGE_END.
+
+With --interactive standard input holds one command on a line: "watch" with these flags and arguments, for as many
+watches as there are lines, and "progress", which prints how far they are.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, opts, err := f.options(args)
+			if interactive {
+				return a.watchInteractive(cmd.Context(), resume)
+			}
+			own, program := splitProgram(cmd, args)
+			if len(own) == 0 {
+				own = a.watchedByEnvironment()
+			}
+			req, err := f.request(own, program)
 			if err != nil {
 				return usageError{err}
 			}
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
-				if err := a.reachable(ctx, c, key); err != nil {
+				if err := a.reachable(ctx, c, req.key); err != nil {
 					return err
 				}
-				return a.watch(ctx, c, key, opts, f.prevKV)
+				w, done := watcher(c, resume)
+				defer done()
+				return a.watch(ctx, w, req, &watchOutput{p: a.printer()})
 			})
 		},
 	}
-	fs := c.Flags()
-	fs.BoolVar(&f.prefix, "prefix", false, "all keys that begin with the key")
-	fs.BoolVar(&f.prevKV, "prev-kv", false, "also print the pair as it was before each change")
-	fs.BoolVar(&f.progressNotify, "progress-notify", false, "also print the server's notes of how far it is when nothing changes")
-	fs.Int64Var(&f.rev, "rev", 0, "begin at this revision (0: now)")
+	f.register(c.Flags())
+	c.Flags().BoolVarP(&interactive, "interactive", "i", false, "read watch commands from standard input")
+	c.Flags().BoolVar(&resume, "resume", false, "go on when what is to be printed was compacted: print the difference and continue")
 	return c
+}
+
+// watcher is the client's, or one that goes on after compactions.
+func watcher(c *clientv3.Client, resume bool) (w clientv3.Watcher, done func()) {
+	if !resume {
+		return c, func() {}
+	}
+	w = clientv3.NewResumingWatcher(c, c)
+	return w, func() { _ = w.Close() } // the client goes on
+}
+
+func (a *app) watchedByEnvironment() []string {
+	var args []string
+	for _, name := range []string{"ETCDCTL_WATCH_KEY", "ETCDCTL_WATCH_RANGE_END"} {
+		v, ok := a.env.LookupEnv(name)
+		if !ok || v == "" {
+			break
+		}
+		args = append(args, v)
+	}
+	return args
 }
 
 // reachable makes one small read, so that a command without a time limit on a cluster that is not there ends with the reason
@@ -67,35 +127,63 @@ func (a *app) watchCommand() *cobra.Command {
 func (a *app) reachable(ctx context.Context, c *clientv3.Client, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
 	defer cancel()
+	if key == "" {
+		key = "\x00"
+	}
 	_, err := c.Get(ctx, key, clientv3.WithCountOnly(), clientv3.WithSerializable())
-	if isUnreachable(err) {
-		return err
+	if isUnreachable(err) || errors.Is(err, context.Canceled) {
+		return ended(ctx, err)
 	}
 	return nil
 }
 
-// watch ends with ctx, with the watch, or when the output does.
-func (a *app) watch(ctx context.Context, c *clientv3.Client, key string, opts []clientv3.OpOption, prevKV bool) error {
-	p := a.printer()
-	rows := 0
-	for resp := range c.Watch(ctx, key, opts...) {
+// watch ends with ctx, with the watch, or when the output or the program does.
+func (a *app) watch(ctx context.Context, w clientv3.Watcher, req watchRequest, out *watchOutput) error {
+	for resp := range w.Watch(ctx, req.key, req.opts...) {
 		if err := resp.Err(); err != nil {
 			return fmt.Errorf("the watch has ended: %w", err)
 		}
-		if err := p.watch(&resp, prevKV, &rows); err != nil {
+		if resp.Synthesized {
+			fmt.Fprintf(a.env.Stderr, "what happened before revision %d was compacted; this is the difference\n", resp.Header.GetRevision())
+		}
+		if err := out.write(&resp, req.prevKV); err != nil {
+			return err
+		}
+		if err := a.runForEvents(ctx, req.program, &resp); err != nil {
 			return err
 		}
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return errors.New("the watch has ended")
+	return ended(ctx, errors.New("the watch has ended"))
+}
+
+// watchJSON has etcdctl's names of the members.
+type watchJSON struct {
+	Header          *pb.ResponseHeader
+	Events          []*clientv3.Event
+	CompactRevision int64
+	Canceled        bool
+	Created         bool
+	CancelReason    string
+	Synthesized     bool `json:",omitempty"`
 }
 
 func (p *printer) watch(resp *clientv3.WatchResponse, prevKV bool, rows *int) error {
 	switch p.format {
-	case formatJSON:
-		if err := p.json(resp); err != nil {
+	case formatJSON, formatYAML:
+		v := watchJSON{resp.Header, resp.Events, resp.CompactRevision, resp.Canceled, resp.Created, resp.CancelReason, resp.Synthesized}
+		write := p.json
+		if p.format == formatYAML {
+			write = p.yaml
+		}
+		if err := write(v); err != nil {
+			return err
+		}
+	case formatFields:
+		if err := p.fields(resp); err != nil {
+			return err
+		}
+	case formatProtobuf:
+		if err := p.protobuf(resp); err != nil {
 			return err
 		}
 	case formatTable:

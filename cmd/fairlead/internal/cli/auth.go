@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) authEnableCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "enable",
+		Short: "Switch authentication on; the user root with the role root must exist",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthEnableResponse, error) {
+				return c.AuthEnable(ctx)
+			}, func(*clientv3.AuthEnableResponse) string { return "Authentication Enabled" })
+		},
+	}
+}
+
+func (a *app) authDisableCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "disable",
+		Short: "Switch authentication off",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthDisableResponse, error) {
+				return c.AuthDisable(ctx)
+			}, func(*clientv3.AuthDisableResponse) string { return "Authentication Disabled" })
+		},
+	}
+}
+
+func (a *app) authStatusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say whether authentication is on",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				resp, err := c.AuthStatus(ctx)
+				if err != nil {
+					return err
+				}
+				p := a.printer()
+				return p.print(resp, func() {
+					fmt.Fprintf(p, "Authentication Status: %t\nAuthRevision: %d\n", resp.Enabled, resp.AuthRevision)
+				}, func() ([]string, [][]string) {
+					return []string{"ENABLED", "AUTH REVISION"}, [][]string{{fmt.Sprint(resp.Enabled), fmt.Sprint(resp.AuthRevision)}}
+				})
+			})
+		},
+	}
+}

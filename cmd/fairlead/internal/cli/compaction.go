@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) compactionCommand() *cobra.Command {
+	var physical bool
+	c := &cobra.Command{
+		Use:   "compaction REVISION",
+		Short: "Remove the history before a revision",
+		Long: `Remove the history before a revision: older revisions can neither be read nor watched from any more. The keys'
+present values stay.`,
+		Args: oneArg("a revision"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rev, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil {
+				return usageError{fmt.Errorf("%q is no revision", args[0])}
+			}
+			var opts []clientv3.CompactOption
+			if physical {
+				opts = append(opts, clientv3.WithCompactPhysical())
+			}
+			defer a.wait("compacting").stop()
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.CompactResponse, error) {
+				return c.Compact(ctx, rev, opts...)
+			}, func(*clientv3.CompactResponse) string { return fmt.Sprintf("compacted revision %d", rev) })
+		},
+	}
+	c.Flags().BoolVar(&physical, "physical", false, "wait until the server has removed it from its database")
+	return c
+}

@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Print a script that completes this program's commands in a shell",
+		Long: `Print a script that completes this program's commands in a shell.
+
+  bash  source <(fairlead completion bash)
+        or: fairlead completion bash > /etc/bash_completion.d/fairlead
+  zsh   fairlead completion zsh > "${fpath[1]}/_fairlead"
+  fish  fairlead completion fish > ~/.config/fish/completions/fairlead.fish`,
+		ValidArgs: shells,
+		Args:      oneArg("a shell (bash, zsh, fish or powershell)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root, out := cmd.Root(), a.env.Stdout
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(out, true)
+			case "zsh":
+				return root.GenZshCompletion(out)
+			case "fish":
+				return root.GenFishCompletion(out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(out)
+			}
+			return usageError{fmt.Errorf("no completion for %q: have %v", args[0], shells)}
+		},
+	}
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+type defragmented struct {
+	Endpoint string `json:"endpoint"`
+	Took     string `json:"took"`
+}
+
+func (a *app) defragCommand() *cobra.Command {
+	var f endpointFlags
+	c := &cobra.Command{
+		Use:   "defrag",
+		Short: "Return unused space of the members' databases to their disks",
+		Long: `Return unused space of the members' databases to their disks, one member after the other: a member answers nothing
+else meanwhile. --command-timeout is for each member.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			endpoints, err := a.endpointsToAsk(cmd.Context(), &f)
+			if err != nil {
+				return err
+			}
+			return a.defragment(cmd.Context(), endpoints)
+		},
+	}
+	f.register(c.Flags())
+	return c
+}
+
+func (a *app) defragment(ctx context.Context, endpoints []string) error {
+	var failures []endpointFailure
+	var good []defragmented
+	for _, ep := range endpoints {
+		start := time.Now()
+		bar := a.wait("defragmenting " + ep)
+		err := a.oneEndpoint(ep).call(ctx, func(ctx context.Context, c *clientv3.Client) error {
+			_, err := c.Defragment(ctx, ep)
+			return err
+		})
+		bar.stop()
+		if err != nil {
+			failures = append(failures, endpointFailure{ep, err})
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			continue
+		}
+		d := defragmented{ep, time.Since(start).String()}
+		good = append(good, d)
+		if a.out.format == formatPlain { // each when it is done, not all at the end
+			if _, err := fmt.Fprintf(a.env.Stdout, "Finished defragmenting etcd member[%s]. took %s\n", d.Endpoint, d.Took); err != nil {
+				return err
+			}
+		}
+	}
+	p := a.printer()
+	return a.reportEach("defragment", len(endpoints), failures, func() error {
+		return p.print(good, func() {}, func() ([]string, [][]string) {
+			var rows [][]string
+			for _, d := range good {
+				rows = append(rows, []string{d.Endpoint, d.Took})
+			}
+			return []string{"ENDPOINT", "TOOK"}, rows
+		})
+	})
+}

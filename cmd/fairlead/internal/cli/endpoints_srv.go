@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// endpoints are those of --endpoints or, with --discovery-srv, those that the domain's SRV records name.
+func (a *app) endpoints(ctx context.Context) ([]string, error) {
+	f := &a.conn
+	if f.discoverySRV == "" {
+		if len(f.endpoints) == 0 {
+			return nil, usageError{errors.New("--endpoints names none")}
+		}
+		return f.endpoints, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.commandTimeout)
+	defer cancel()
+	found, err := f.lookupSRV(ctx, net.DefaultResolver.LookupSRV)
+	if err != nil {
+		return nil, err
+	}
+	f.endpoints, f.discoverySRV = found, "" // once for a run
+	return found, nil
+}
+
+type srvLookup func(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
+
+// lookupSRV asks for the two services that etcd's documentation names: with TLS, and without unless
+// --insecure-discovery=false.
+func (f *connFlags) lookupSRV(ctx context.Context, lookup srvLookup) ([]string, error) {
+	suffix := ""
+	if f.discoveryName != "" {
+		suffix = "-" + f.discoveryName
+	}
+	services := []struct{ name, scheme string }{{"etcd-client-ssl" + suffix, "https"}}
+	if f.insecureDiscovery {
+		services = append(services, struct{ name, scheme string }{"etcd-client" + suffix, "http"})
+	}
+	var found []string
+	var problems []error
+	for _, s := range services {
+		_, records, err := lookup(ctx, s.name, "tcp", f.discoverySRV)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		for _, r := range records {
+			found = append(found, fmt.Sprintf("%s://%s", s.scheme, net.JoinHostPort(strings.TrimSuffix(r.Target, "."), fmt.Sprint(r.Port))))
+		}
+	}
+	if len(found) == 0 {
+		return nil, unreachableError{cause: fmt.Errorf("no SRV records name the endpoints of --discovery-srv %s: %w",
+			f.discoverySRV, errors.Join(problems...))}
+	}
+	return found, nil
+}

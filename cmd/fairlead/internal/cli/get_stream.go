@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// getStream prints the plain format chunk by chunk; the other formats need all of it. --command-timeout does not apply: how
+// long it takes depends on what there is.
+func (a *app) getStream(ctx context.Context, args []string, f *getFlags) error {
+	key, opts, err := f.options(args)
+	if err != nil {
+		return usageError{err}
+	}
+	return a.stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		ctx, cancel := context.WithCancel(ctx) // ends the stream when the output fails
+		defer cancel()
+		if err := a.reachable(ctx, c, key); err != nil {
+			return err
+		}
+		chunks, err := c.GetStream(ctx, key, opts...)
+		if err != nil {
+			return err
+		}
+		p := a.printer()
+		if p.format != formatPlain {
+			resp, err := clientv3.GetStreamToGetResponse(chunks)
+			if err != nil {
+				return ended(ctx, err)
+			}
+			return p.get(resp, f)
+		}
+		for chunk := range chunks {
+			if err := chunk.Err(); err != nil {
+				return ended(ctx, err)
+			}
+			part := (*clientv3.GetResponse)(chunk.RangeResponse)
+			if f.countOnly && part.Header == nil {
+				continue // the count comes with the last one
+			}
+			p.getPlain(part, f)
+			if err := p.Flush(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

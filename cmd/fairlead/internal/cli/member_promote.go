@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) memberPromoteCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "promote ID",
+		Short: "Give a learner that has caught up a vote",
+		Args:  oneArg("a member's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseMember(args[0])
+			if err != nil {
+				return err
+			}
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberPromoteResponse, error) {
+				return c.MemberPromote(ctx, id)
+			}, func(r *clientv3.MemberPromoteResponse) string {
+				return fmt.Sprintf("Member %x promoted in cluster %x", id, r.Header.ClusterId)
+			})
+		},
+	}
+}

@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) memberRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove ID",
+		Short: "Remove a member",
+		Args:  oneArg("a member's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseMember(args[0])
+			if err != nil {
+				return err
+			}
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberRemoveResponse, error) {
+				return c.MemberRemove(ctx, id)
+			}, func(r *clientv3.MemberRemoveResponse) string {
+				return fmt.Sprintf("Member %x removed from cluster %x", id, r.Header.ClusterId)
+			})
+		},
+	}
+}

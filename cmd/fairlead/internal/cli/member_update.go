@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) memberUpdateCommand() *cobra.Command {
+	var peerURLs string
+	c := &cobra.Command{
+		Use:   "update ID --peer-urls URL[,URL]",
+		Short: "Change where the other members reach a member",
+		Args:  oneArg("a member's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseMember(args[0])
+			if err != nil {
+				return err
+			}
+			urls, err := peers(peerURLs)
+			if err != nil {
+				return err
+			}
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberUpdateResponse, error) {
+				return c.MemberUpdate(ctx, id, urls)
+			}, func(r *clientv3.MemberUpdateResponse) string {
+				return fmt.Sprintf("Member %x updated in cluster %x", id, r.Header.ClusterId)
+			})
+		},
+	}
+	c.Flags().StringVar(&peerURLs, "peer-urls", "", "the new ones, separated by commas")
+	return c
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) moveLeaderCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "move-leader ID",
+		Short: "Make another member the leader",
+		Long:  "Make another member the leader. The present leader must be among the endpoints.",
+		Args:  oneArg("a member's id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			to, err := parseMember(args[0])
+			if err != nil {
+				return err
+			}
+			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				from, err := a.leader(ctx, c)
+				if err != nil {
+					return err
+				}
+				resp, err := c.MoveLeader(ctx, to)
+				if errors.Is(err, rpctypes.ErrNotLeader) {
+					return fmt.Errorf("the leader, %s, is not among the endpoints %v: %w", idText(from), c.Endpoints(), err)
+				}
+				if err != nil {
+					return err
+				}
+				return a.sayDone(resp, fmt.Sprintf("Leadership transferred from %s to %s", idText(from), idText(to)))
+			})
+		},
+	}
+}
+
+// leader is the leader's id as the first endpoint that answers knows it.
+func (a *app) leader(ctx context.Context, c *clientv3.Client) (uint64, error) {
+	var err error
+	for _, ep := range c.Endpoints() {
+		var resp *clientv3.StatusResponse
+		if resp, err = c.Status(ctx, ep); err == nil && resp.Leader != 0 {
+			return resp.Leader, nil
+		}
+	}
+	if err == nil {
+		err = rpctypes.ErrNoLeader
+	}
+	return 0, err
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) roleCommand() *cobra.Command {
+	return a.family("role", "Add, delete and look at roles, and what they may do",
+		a.roleAddCommand(), a.roleDeleteCommand(), a.roleGetCommand(), a.roleListCommand(),
+		a.roleGrantCommand(), a.roleRevokeCommand())
+}
+
+func (a *app) roleAddCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "add ROLE",
+		Short: "Add a role",
+		Args:  oneArg("a role"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleAddResponse, error) {
+				return c.RoleAdd(ctx, args[0])
+			}, func(*clientv3.AuthRoleAddResponse) string { return fmt.Sprintf("Role %s created", args[0]) })
+		},
+	}
+}
+
+func (a *app) roleDeleteCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete ROLE",
+		Short: "Delete a role",
+		Args:  oneArg("a role"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleDeleteResponse, error) {
+				return c.RoleDelete(ctx, args[0])
+			}, func(*clientv3.AuthRoleDeleteResponse) string { return fmt.Sprintf("Role %s deleted", args[0]) })
+		},
+	}
+}
+
+func (a *app) roleListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the roles",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				resp, err := c.RoleList(ctx)
+				if err != nil {
+					return err
+				}
+				return a.listed(resp, "ROLE", resp.Roles)
+			})
+		},
+	}
+}

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/snapshot"
+)
+
+func (a *app) snapshotSaveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "save FILE",
+		Short: "Save a member's database to a file",
+		Long: `Save a member's database to a file, from which etcdutl restores a cluster. The file appears when it is complete and
+verified; an interrupted command leaves none, and one that was there before untouched. With several endpoints the snapshot
+is of whichever answers; --command-timeout does not apply.`,
+		Args: oneArg("a file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				if err := a.reachable(ctx, c, "snapshot"); err != nil {
+					return err
+				}
+				bar := a.progress("snapshot", bytesText)
+				defer bar.stop()
+				info, err := snapshot.Fetch(ctx, c, args[0], snapshot.WithProgress(func(p snapshot.Progress) {
+					bar.set(p.Bytes, p.Bytes+p.Left)
+				}))
+				if err != nil {
+					return ended(ctx, err)
+				}
+				bar.stop()
+				return a.printer().snapshotSaved(args[0], info)
+			})
+		},
+	}
+}
+
+func (p *printer) snapshotSaved(path string, info snapshot.Info) error {
+	v := struct {
+		Path    string `json:"path"`
+		Version string `json:"version,omitempty"`
+		Size    int64  `json:"size"`
+	}{path, info.Version, info.Size}
+	return p.print(v, func() {
+		fmt.Fprintln(p, "Snapshot saved at", path)
+		if info.Version != "" {
+			fmt.Fprintln(p, "Server version", info.Version)
+		}
+	}, func() ([]string, [][]string) {
+		return []string{"PATH", "VERSION", "SIZE"}, [][]string{{path, info.Version, bytesText(info.Size)}}
+	})
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+func (a *app) userAddCommand() *cobra.Command {
+	var (
+		interactive, noPassword bool
+		password                string
+	)
+	c := &cobra.Command{
+		Use:   "add USER[:PASSWORD]",
+		Short: "Add a user",
+		Long: `Add a user. The password is asked for on the terminal, if it is given neither after the name nor as
+--new-user-password nor, with --interactive=false, on standard input.`,
+		Args: oneArg("a user's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, given, ok := strings.Cut(args[0], ":")
+			switch {
+			case name == "":
+				return usageError{errors.New("the user's name is empty")}
+			case noPassword && (ok || password != ""):
+				return usageError{errors.New("--no-password and a password exclude each other")}
+			case ok && password != "":
+				return usageError{errors.New("the password is given twice")}
+			case ok:
+				password = given
+			}
+			if password == "" && !noPassword {
+				var err error
+				if password, err = a.newPassword(name, interactive); err != nil {
+					return err
+				}
+			}
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserAddResponse, error) {
+				return c.UserAddWithOptions(ctx, name, password, &clientv3.UserAddOptions{NoPassword: noPassword})
+			}, func(*clientv3.AuthUserAddResponse) string { return fmt.Sprintf("User %s created", name) })
+		},
+	}
+	fs := c.Flags()
+	fs.BoolVar(&interactive, "interactive", true, "ask for the password on the terminal; false: read it from standard input")
+	fs.StringVar(&password, "new-user-password", "", "the password")
+	fs.BoolVar(&noPassword, "no-password", false, "a user who authenticates by a client certificate only")
+	return c
+}
+
+func (a *app) userPasswdCommand() *cobra.Command {
+	var interactive bool
+	c := &cobra.Command{
+		Use:   "passwd USER",
+		Short: "Change a user's password",
+		Args:  oneArg("a user's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password, err := a.newPassword(args[0], interactive)
+			if err != nil {
+				return err
+			}
+			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserChangePasswordResponse, error) {
+				return c.UserChangePassword(ctx, args[0], password)
+			}, func(*clientv3.AuthUserChangePasswordResponse) string { return "Password updated" })
+		},
+	}
+	c.Flags().BoolVar(&interactive, "interactive", true, "ask for the password on the terminal; false: read it from standard input")
+	return c
+}

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/pflag"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// watchOutput is what several watches write to.
+type watchOutput struct {
+	mu   sync.Mutex // guards the following
+	p    *printer
+	rows int
+}
+
+func (o *watchOutput) write(resp *clientv3.WatchResponse, prevKV bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.p.watch(resp, prevKV, &o.rows)
+}
+
+// watchInteractive reads commands until standard input ends. A line that cannot be understood, and a watch that ends, are said
+// on standard error; the others go on.
+func (a *app) watchInteractive(ctx context.Context, resume bool) error {
+	return a.stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		if err := a.reachable(ctx, c, "watch"); err != nil {
+			return err
+		}
+		w, done := watcher(c, resume)
+		defer done()
+		ctx, cancel := context.WithCancel(ctx)
+		var watches sync.WaitGroup
+		defer watches.Wait()
+		defer cancel()
+		out := &watchOutput{p: a.printer()}
+		failed := make(chan error, 1)
+		return a.eachLine(ctx, failed, func(line string) {
+			if line == "progress" {
+				if err := w.RequestProgress(ctx); err != nil {
+					fmt.Fprintln(a.env.Stderr, "Error:", err)
+				}
+				return
+			}
+			req, err := parseWatch(line)
+			if err != nil {
+				fmt.Fprintln(a.env.Stderr, "Error:", err)
+				return
+			}
+			watches.Go(func() {
+				err := a.watch(ctx, w, req, out)
+				if ctx.Err() != nil {
+					return
+				}
+				fmt.Fprintf(a.env.Stderr, "%s: %v\n", line, err)
+				if errors.Is(err, errClosedPipe) {
+					select {
+					case failed <- err:
+					default:
+					}
+				}
+			})
+		})
+	})
+}
+
+// eachLine calls do for each line of standard input that is not empty, until its end, until ctx ends or something failed. A
+// read cannot be interrupted; its goroutine is left to end with the process.
+func (a *app) eachLine(ctx context.Context, failed <-chan error, do func(string)) error {
+	lines := make(chan string)
+	end := make(chan error, 1)
+	go func() {
+		in := bufio.NewReader(a.env.Stdin)
+		for {
+			line, err := in.ReadString('\n')
+			if line = strings.TrimSpace(line); line != "" {
+				select {
+				case lines <- line:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				end <- err
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case line := <-lines:
+			do(line)
+		case err := <-end:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// parseWatch reads "watch [flags] KEY [RANGE_END] [-- PROGRAM [ARGUMENTS]]".
+func parseWatch(line string) (watchRequest, error) {
+	var none watchRequest
+	words, err := splitWords(line)
+	if err != nil {
+		return none, err
+	}
+	if words[0] != "watch" {
+		return none, fmt.Errorf("%q is no command here: have watch and progress", words[0])
+	}
+	words = words[1:]
+	var program []string
+	if i := slices.Index(words, "--"); i >= 0 {
+		words, program = words[:i], words[i+1:]
+	}
+	var f watchFlags
+	fs := pflag.NewFlagSet("watch", pflag.ContinueOnError)
+	fs.Usage = func() {}
+	f.register(fs)
+	if err := fs.Parse(words); err != nil {
+		return none, err
+	}
+	return f.request(fs.Args(), program)
+}
