@@ -85,7 +85,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.userCommand(), a.roleCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has etcdctl's arguments
 	a.add(root, groupLocal, a.migrateCommand())
-	a.add(root, groupKV, a.historyCommand())
+	a.add(root, groupKV, a.historyCommand(), a.exportCommand(), a.importCommand(), a.diffCommand())
 	a.add(root, groupCluster, a.doctorCommand())
 	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand(),
 		a.optionsCommand(), a.completionCommand(), exitCodesHelp())

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/transfer"
+)
+
+const diffHelp = `Compares the keys below two prefixes, or below one prefix at two revisions (--rev, --other-rev) or in two clusters
+(--other-endpoints, reached with the same certificates and user). Each side is read at one revision.
+
+Lines begin with + for keys that only the second side has, - for those that only the first has, ~ for different values. The
+exit code is 0 if nothing differs and 1 if something does.`
+
+type diffFlags struct {
+	rev, otherRev int64
+	endpoints     string
+	values, count bool
+}
+
+func (a *app) diffCommand() *cobra.Command {
+	var f diffFlags
+	c := &cobra.Command{
+		Use:     "diff PREFIX [OTHER-PREFIX]",
+		Short:   "Compare two prefixes, revisions or clusters",
+		Long:    diffHelp,
+		Example: "  fairlead diff staging/ production/\n  fairlead diff orders/ --rev 4711\n  fairlead diff orders/ --other-endpoints backup:2379",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.rev < 0 || f.otherRev < 0 {
+				return usageError{errors.New("a revision is below 0")}
+			}
+			if len(args) == 1 && f.rev == f.otherRev && f.endpoints == "" {
+				return usageError{errors.New("nothing to compare with: name another prefix, a revision or other endpoints")}
+			}
+			other := args[len(args)-1]
+			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				if err := a.reachable(ctx, c, "diff"); err != nil {
+					return err
+				}
+				first := transfer.Side{Client: c, Prefix: args[0], Rev: f.rev}
+				if f.endpoints == "" {
+					return a.diff(ctx, first, transfer.Side{Client: c, Prefix: other, Rev: f.otherRev}, &f)
+				}
+				there := &app{env: a.env, conn: a.conn, out: a.out}
+				there.conn.endpoints, there.conn.discoverySRV = strings.Split(f.endpoints, ","), ""
+				return there.stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
+					if err := there.reachable(ctx, c, "diff"); err != nil {
+						return there.explain(ctx, c, fmt.Errorf("the other cluster: %w", err))
+					}
+					return a.diff(ctx, first, transfer.Side{Client: c, Prefix: other, Rev: f.otherRev}, &f)
+				})
+			})
+		},
+	}
+	fs := c.Flags()
+	fs.Int64Var(&f.rev, "rev", 0, "the revision of the first side (0: the latest)")
+	fs.Int64Var(&f.otherRev, "other-rev", 0, "the revision of the second side (0: the latest)")
+	fs.StringVar(&f.endpoints, "other-endpoints", "", "where the second side is, if it is another cluster")
+	fs.BoolVar(&f.values, "values", false, "show the values too")
+	fs.BoolVar(&f.count, "count-only", false, "only count")
+	return c
+}
+
+func (a *app) diff(ctx context.Context, first, second transfer.Side, f *diffFlags) error {
+	p := a.printer()
+	defer p.Flush()
+	type difference struct {
+		Kind string  `json:"kind"`
+		Key  string  `json:"key"`
+		Old  *string `json:"old,omitempty"`
+		New  *string `json:"new,omitempty"`
+	}
+	var added, removed, changed int
+	for d, err := range transfer.Diff(ctx, first, second) {
+		if err != nil {
+			return ended(ctx, err)
+		}
+		kind := ""
+		switch m := mark(d); m {
+		case "+":
+			kind = "added"
+			added++
+		case "-":
+			kind = "removed"
+			removed++
+		default:
+			kind = "changed"
+			changed++
+		}
+		switch {
+		case f.count:
+		case p.format == formatJSON:
+			line := difference{Kind: kind, Key: d.Key}
+			if f.values && d.HasOld {
+				line.Old = &d.Old
+			}
+			if f.values && d.HasNew {
+				line.New = &d.New
+			}
+			if err := p.json(line); err != nil {
+				return err
+			}
+		default:
+			fmt.Fprintln(p, mark(d), p.text([]byte(d.Key)))
+			if f.values && d.HasOld {
+				fmt.Fprintln(p, "  -", p.text([]byte(d.Old)))
+			}
+			if f.values && d.HasNew {
+				fmt.Fprintln(p, "  +", p.text([]byte(d.New)))
+			}
+		}
+	}
+	if err := p.Flush(); err != nil {
+		return err
+	}
+	if f.count {
+		fmt.Fprintf(a.env.Stdout, "%d added, %d removed, %d changed\n", added, removed, changed)
+	}
+	if added+removed+changed > 0 {
+		return childError{code: exitFailed} // the output has said why
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func TestExportImport(t *testing.T) {
+	c := shared(t)
+	from, to := key(t, "from/"), key(t, "to/")
+	for i := range 3 {
+		c.run("put", fmt.Sprint(from, i), fmt.Sprint("value ", i))
+	}
+	file := filepath.Join(t.TempDir(), "keys.jsonl")
+	c.want("", "export", from, "--file", file)
+	r := c.run("export", from)
+	saved, err := os.ReadFile(file)
+	if err != nil || r.code != exitOK || strings.Count(r.out, "\n") != 5 || strings.Count(string(saved), "\n") != 5 {
+		t.Fatalf("code %d, output\n%s\nfile\n%s, %v", r.code, r.out, saved, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	c.run("put", to+"1", "old")
+	c.run("put", to+"9", "old")
+	r = c.run("import", "--dry-run", "--prune", "--to", to, file)
+	if want := lines("+ "+to+"0", "~ "+to+"1", "+ "+to+"2", "- "+to+"9"); r.code != exitOK || r.out != want || !strings.Contains(r.err, "would be 2 added, 1 changed, 1 deleted; 0 were there already") {
+		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
+	}
+	c.want(lines(to+"1", "", to+"9", ""), "get", "--prefix", "--keys-only", to)
+	if r := c.with(string(saved)).run("import", "--prune", "--to", to, "-"); r.code != exitOK || r.out != "" {
+		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
+	}
+	c.want("", "diff", from, to)
+	if r := c.run("import", "--to", to, file); !strings.Contains(r.err, "0 added, 0 changed, 0 deleted; 3 were there already") {
+		t.Errorf("again: %s", r.err)
+	}
+	if err := os.WriteFile(file, saved[:len(saved)-30], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.wantFailure(exitFailed, "line 4: ", "import", "--to", key(t, "broken/"), file)
+	c.want("", "get", "--prefix", key(t, "broken/"))
+	c.wantFailure(exitFailed, "no such file", "import", file+"x")
+	c.wantFailure(exitUsage, "keep or drop", "import", "--leases", "some", file)
+	c.wantFailure(exitUsage, "needs a prefix", "export")
+	c.wantFailure(exitFailed, "", "export", from, "--rev", "999999999", "--file", file+"y")
+	if _, err := os.Stat(file + "y"); err == nil {
+		t.Error("a failed export has left a file")
+	}
+}
+
+func TestDiff(t *testing.T) {
+	c := shared(t)
+	a, b := key(t, "a/"), key(t, "b/")
+	for _, kv := range [][2]string{{a + "1", "x"}, {a + "2", "x"}, {b + "2", "y"}, {b + "3", "y"}} {
+		c.run("put", kv[0], kv[1])
+	}
+	want := func(code int, out string, args ...string) {
+		t.Helper()
+		if r := c.run(args...); r.code != code || r.out != out || r.err != "" {
+			t.Errorf("%q: code %d, output\n%s\nerror\n%s\nwant\n%s", args, r.code, r.out, r.err, out)
+		}
+	}
+	want(exitFailed, lines("- 1", "~ 2", "+ 3"), "diff", a, b)
+	want(exitFailed, lines("1 added, 1 removed, 1 changed"), "diff", "--count-only", a, b)
+	want(exitFailed, lines("- 1", "  - x", "~ 2", "  - x", "  + y", "+ 3", "  + y"), "diff", "--values", a, b)
+	want(exitFailed, lines(`{"kind":"removed","key":"1"}`, `{"kind":"changed","key":"2"}`, `{"kind":"added","key":"3"}`), "diff", "-w", "json", a, b)
+	want(exitOK, "", "diff", a, a, "--other-rev", "0")
+	other := etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]
+	want(exitFailed, lines("- 1", "- 2"), "diff", a, "--other-endpoints", other)
+	c.wantFailure(exitUsage, "nothing to compare with", "diff", a)
+	c.wantFailure(exitUnreachable, "the other cluster", "diff", a, "--other-endpoints", "127.0.0.1:1", "--dial-timeout", "300ms")
+}
