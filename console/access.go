@@ -1,0 +1,107 @@
+package console
+
+import (
+	"context"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// accessMost users or roles are asked for one by one.
+const accessMost = 200
+
+// accessList is users and roles.
+type accessList struct {
+	Enabled bool   `json:"enabled"`
+	User    string `json:"user,omitempty"` // who asks
+	Users   []user `json:"users"`          // those that this user may see
+	Roles   []role `json:"roles"`          //
+	Limited string `json:"limited"`        // why that is not all
+	More    bool   `json:"more,omitempty"` // there are more
+}
+
+type user struct {
+	Name  string   `json:"name"`
+	Roles []string `json:"roles"`
+}
+
+type role struct {
+	Name        string       `json:"name"`
+	Permissions []permission `json:"permissions"`
+}
+
+type permission struct {
+	Key  []byte `json:"key"`
+	End  []byte `json:"end"` // "" for the key alone, a zero byte for all keys from there on
+	Type string `json:"type"`
+}
+
+func getAccess(r *request) (any, error) {
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	a := &accessList{User: r.session.user, Users: []user{}, Roles: []role{}}
+	status, err := r.client.AuthStatus(ctx)
+	if err != nil {
+		if !refused(err) {
+			return nil, err
+		}
+		a.Enabled = true // who is refused to know is refused by it
+	} else {
+		a.Enabled = status.Enabled
+	}
+	names, roles, err := everybody(ctx, r.client)
+	if err != nil {
+		if !refused(err) {
+			return nil, err
+		}
+		// Only root may list; everybody may look at themselves.
+		a.Limited = err.Error()
+		names = nil
+		if a.User != "" {
+			names = []string{a.User}
+		}
+	}
+	a.More = len(names) > accessMost || len(roles) > accessMost
+	seen := make(map[string]bool)
+	for _, n := range names[:min(accessMost, len(names))] {
+		u := user{Name: n, Roles: []string{}}
+		got, err := r.client.UserGet(ctx, n)
+		if err != nil {
+			a.Limited = err.Error()
+			continue
+		}
+		u.Roles = append(u.Roles, got.Roles...)
+		a.Users = append(a.Users, u)
+		if a.Limited != "" {
+			roles = append(roles, got.Roles...)
+		}
+	}
+	for _, n := range roles[:min(accessMost, len(roles))] {
+		if seen[n] {
+			continue
+		}
+		seen[n] = true
+		got, err := r.client.RoleGet(ctx, n)
+		if err != nil {
+			a.Limited = err.Error()
+			continue
+		}
+		ro := role{Name: n, Permissions: []permission{}}
+		for _, p := range got.Perm {
+			ro.Permissions = append(ro.Permissions, permission{Key: p.Key, End: p.RangeEnd, Type: p.PermType.String()})
+		}
+		a.Roles = append(a.Roles, ro)
+	}
+	return a, nil
+}
+
+func everybody(ctx context.Context, auth clientv3.Auth) (users, roles []string, err error) {
+	u, err := auth.UserList(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := auth.RoleList(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return u.Users, r.Roles, nil
+}

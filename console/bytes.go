@@ -1,0 +1,53 @@
+package console
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// fromBase64 takes both alphabets, with padding or without.
+func fromBase64(s string) ([]byte, error) {
+	s = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(s), "=")
+	return base64.RawStdEncoding.DecodeString(s)
+}
+
+// prefixEnd is the first key after all that begin with a prefix; "\x00", etcd's word for "to the end", if there is none.
+func prefixEnd(prefix string) string {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] < 0xff {
+			return prefix[:i] + string([]byte{prefix[i] + 1})
+		}
+	}
+	return "\x00"
+}
+
+// worthGzip is from where compressing an answer saves more than it costs, in bytes.
+const worthGzip = 4 << 10
+
+func acceptsGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, q, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if name == "gzip" && strings.ReplaceAll(q, " ", "") != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+func zipTo(w io.Writer, text []byte) {
+	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level exists
+	_, _ = z.Write(text)
+	_ = z.Close()
+}
+
+func zipped(text []byte) []byte {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	_, _ = z.Write(text)
+	_ = z.Close()
+	return b.Bytes()
+}

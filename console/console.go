@@ -1,0 +1,129 @@
+package console
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+// callTimeout bounds what one request asks of etcd. Long enough for an election, short enough that a page says
+// what is wrong while somebody still looks at it.
+const callTimeout = 5 * time.Second
+
+// ErrNoWayIn: a console was made with none of Token, Login and Open.
+var ErrNoWayIn = errors.New("console: who may use it is not said: give Token, Login or Open")
+
+// Console is the web console of one cluster, an http.Handler. It is made by New and safe for concurrent use.
+type Console struct {
+	client   *clientv3.Client
+	readOnly bool
+	open     bool
+	token    string
+	login    LoginFunc
+	hosts    map[string]bool
+	base     string // what URLs begin with, "/" or "/.../"
+	requests RequestCounter
+
+	cookie   string // the session cookie's name; one per console, since cookies do not know ports
+	sessions sessions
+	attempts limiter // failed ones, to get in
+	streams  chan struct{}
+	group    *worker.Group
+	mux      *http.ServeMux
+}
+
+// New makes a console that works through a client, which stays the caller's. It fails with ErrNoWayIn if no option says who may
+// use it.
+func New(client *clientv3.Client, opts ...Option) (*Console, error) {
+	c := &Console{
+		client:  client,
+		hosts:   map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true},
+		base:    "/",
+		streams: make(chan struct{}, maxStreams),
+		group:   worker.New(context.Background()),
+	}
+	for _, o := range opts {
+		o(c)
+	}
+	if !c.open && c.token == "" && c.login == nil {
+		return nil, ErrNoWayIn
+	}
+	name := make([]byte, 4)
+	_, _ = rand.Read(name) // never fails
+	c.cookie = "fairlead-" + hex.EncodeToString(name)
+	c.sessions.init(c)
+	c.mux = c.routes()
+	return c, nil
+}
+
+// Close ends the streams and sessions. Requests that come later are refused. The client given to New stays open.
+func (c *Console) Close() error {
+	c.group.Cancel()
+	c.sessions.close()
+	c.group.Stop()
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secureHeaders(w.Header())
+	if c.group.Context().Err() != nil {
+		fail(w, &apiError{Status: http.StatusServiceUnavailable, Code: "closed", Message: "the console is closed"})
+		return
+	}
+	if !c.allowedHost(r.Host) {
+		fail(w, &apiError{Status: http.StatusMisdirectedRequest, Code: "host", Message: "this console does not answer to the name " + printable(r.Host)})
+		return
+	}
+	path, ok := strings.CutPrefix(r.URL.Path, c.base)
+	if !ok {
+		if r.URL.Path+"/" == c.base {
+			http.Redirect(w, r, c.base, http.StatusMovedPermanently)
+			return
+		}
+		fail(w, errNotFound)
+		return
+	}
+	r2 := *r
+	u := *r.URL
+	u.Path, u.RawPath = "/"+path, ""
+	r2.URL = &u
+	c.mux.ServeHTTP(w, &r2)
+}
+
+// routes is what the console answers to.
+func (c *Console) routes() *http.ServeMux {
+	m := http.NewServeMux()
+	m.Handle("GET /{$}", c.page())
+	m.Handle("/", staticFiles())
+	m.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) { fail(w, errNotFound) })
+
+	m.Handle("GET /api/session", c.public(c.getSession))
+	m.Handle("POST /api/session", c.public(c.postSession))
+	m.Handle("DELETE /api/session", c.public(c.deleteSession))
+
+	m.Handle("GET /api/overview", c.reads(getOverview))
+	m.Handle("GET /api/tree", c.reads(getTree))
+	m.Handle("GET /api/count", c.reads(getCount))
+	m.Handle("GET /api/key", c.reads(getKey))
+	m.Handle("GET /api/history", c.reads(getHistory))
+	m.Handle("GET /api/services", c.reads(getServices))
+	m.Handle("GET /api/leases", c.reads(getLeases))
+	m.Handle("GET /api/locks", c.reads(getLocks))
+	m.Handle("GET /api/access", c.reads(getAccess))
+	m.Handle("GET /api/stream", c.streaming(c.getStream))
+	m.Handle("POST /api/delete/preview", c.asks(postPreview))
+
+	m.Handle("PUT /api/key", c.writes(putKey))
+	m.Handle("POST /api/delete", c.writes(postDelete))
+	m.Handle("POST /api/services/drain", c.writes(postDrain))
+	m.Handle("POST /api/services/remove", c.writes(postRemove))
+	return m
+}

@@ -1,0 +1,182 @@
+package console
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+const (
+	previewKeys = 100
+	// deleteChunk keys are deleted in one transaction: what a server does in a few milliseconds.
+	deleteChunk = 1000
+	// deleteTime bounds a deletion of many keys.
+	deleteTime = 2 * time.Minute
+)
+
+// target is what is to be deleted: a key, or all keys that begin with it.
+type target struct {
+	Key    []byte `json:"key"`
+	Prefix bool   `json:"prefix"`
+	// Revision is that of the preview, Count what it counted.
+	Revision int64 `json:"revision"`
+	Count    int64 `json:"count"`
+}
+
+func (t *target) options(more ...clientv3.OpOption) []clientv3.OpOption {
+	if t.Prefix {
+		more = append(more, clientv3.WithPrefix())
+	}
+	return more
+}
+
+// preview is what a deletion would delete, as of a revision.
+type preview struct {
+	Revision int64   `json:"revision"`
+	Count    int64   `json:"count"`
+	Keys     []found `json:"keys"` // the first of them
+}
+
+func readTarget(r *request) (*target, error) {
+	t := new(target)
+	if err := decode(r.Request, t); err != nil {
+		return nil, err
+	}
+	if len(t.Key) == 0 {
+		return nil, badRequest("a key or a prefix is needed; everything at once is not deleted from here")
+	}
+	return t, nil
+}
+
+func postPreview(r *request) (any, error) {
+	t, err := readTarget(r)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	return look(ctx, r.client, t, clientv3.WithLimit(previewKeys))
+}
+
+func look(ctx context.Context, kv clientv3.KV, t *target, opts ...clientv3.OpOption) (*preview, error) {
+	got, err := kv.Get(ctx, string(t.Key), t.options(append(opts, clientv3.WithKeysOnly())...)...)
+	if err != nil {
+		return nil, err
+	}
+	p := &preview{Revision: got.Header.Revision, Count: got.Count, Keys: []found{}}
+	for _, kv := range got.Kvs {
+		p.Keys = append(p.Keys, found{Key: kv.Key, Create: kv.CreateRevision, Mod: kv.ModRevision, Version: kv.Version, Lease: leaseName(kv.Lease)})
+	}
+	return p, nil
+}
+
+// deletion is what a deletion did.
+type deletion struct {
+	Deleted int64   `json:"deleted"`
+	Changed []found `json:"changed,omitempty"` // some of the keys that are not as they were previewed
+}
+
+// postDelete deletes what was previewed and has not changed since. A change is noticed before anything is deleted,
+// except for one that comes while many keys are deleted chunk by chunk.
+func postDelete(r *request) (any, error) {
+	t, err := readTarget(r)
+	if err != nil {
+		return nil, err
+	}
+	if t.Revision <= 0 {
+		return nil, badRequest("the revision of the preview is needed")
+	}
+	ctx, cancel := r.limit(deleteTime)
+	defer cancel()
+	d := &deletion{}
+	unchanged := true
+	if !t.Prefix || t.Count <= deleteChunk {
+		unchanged, err = d.atOnce(ctx, r.client, t)
+	} else {
+		unchanged, err = d.inChunks(ctx, r.client, t)
+	}
+	if err == nil && unchanged {
+		return d, nil
+	}
+	if err != nil && d.Deleted == 0 {
+		return nil, err
+	}
+	if !unchanged {
+		return nil, d.refused(ctx, r.client, t)
+	}
+	e := written(r.client, err)
+	if a, ok := e.(*apiError); ok {
+		c := *a
+		c.Detail = d
+		return nil, &c
+	}
+	return nil, e
+}
+
+// same is the condition that nothing among some keys was written after the preview.
+func same(cmp clientv3.Cmp, rev int64) clientv3.Cmp { return clientv3.Compare(cmp, "<", rev+1) }
+
+func (d *deletion) atOnce(ctx context.Context, kv clientv3.KV, t *target) (bool, error) {
+	cmp := clientv3.ModRevision(string(t.Key))
+	if t.Prefix {
+		cmp = cmp.WithPrefix()
+	}
+	done, err := kv.Txn(ctx).If(same(cmp, t.Revision)).Then(clientv3.OpDelete(string(t.Key), t.options()...)).Commit()
+	if err != nil || !done.Succeeded {
+		return false, err
+	}
+	d.Deleted = done.Responses[0].GetResponseDeleteRange().Deleted
+	return true, nil
+}
+
+func (d *deletion) inChunks(ctx context.Context, client *clientv3.Client, t *target) (bool, error) {
+	all, err := client.Txn(ctx).If(same(clientv3.ModRevision(string(t.Key)).WithPrefix(), t.Revision)).Commit()
+	if err != nil || !all.Succeeded {
+		return false, err
+	}
+	begin, n, last := "", 0, ""
+	flush := func() (bool, error) {
+		if n == 0 {
+			return true, nil
+		}
+		end := last + "\x00"
+		done, err := client.Txn(ctx).If(same(clientv3.ModRevision(begin).WithRange(end), t.Revision)).
+			Then(clientv3.OpDelete(begin, clientv3.WithRange(end))).Commit()
+		if err != nil || !done.Succeeded {
+			return false, err
+		}
+		d.Deleted += done.Responses[0].GetResponseDeleteRange().Deleted
+		n = 0
+		return true, nil
+	}
+	for kv, err := range client.Range(ctx, string(t.Key), clientv3.WithKeysOnly(), clientv3.WithRev(t.Revision)) {
+		if err != nil {
+			return true, err
+		}
+		last = string(kv.Key)
+		if n == 0 {
+			begin = last
+		}
+		if n++; n == deleteChunk {
+			if ok, err := flush(); err != nil || !ok {
+				return ok || err != nil, err
+			}
+		}
+	}
+	ok, err := flush()
+	return ok || err != nil, err
+}
+
+// refused says which keys have changed.
+func (d *deletion) refused(ctx context.Context, kv clientv3.KV, t *target) error {
+	message := "there was a change after the preview; nothing was deleted"
+	if d.Deleted > 0 {
+		message = "there was a change after the preview; the rest was not deleted"
+	}
+	// One filtered by the server would be read whole there too.
+	if p, err := look(ctx, kv, t, clientv3.WithMinModRev(t.Revision+1), clientv3.WithLimit(20)); err == nil {
+		d.Changed = p.Keys
+	}
+	return conflict(message, d)
+}

@@ -1,0 +1,133 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// policy lets pages use nothing but this console's own files, and no text become markup or script.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+func secureHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Cache-Control", "no-store")
+}
+
+// allowedHost keeps out names that somebody else made to point here.
+func (c *Console) allowedHost(host string) bool { return c.hosts[hostName(host)] }
+
+// foreign reports that another site caused a request. Browsers say so; other programs do not, and have no cookies to be
+// abused either. Another port of this host is another site: cookies do not tell them apart, so we do.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || !strings.EqualFold(u.Host, r.Host)
+}
+
+var errForeign = &apiError{Status: http.StatusForbidden, Code: "cross_site", Message: "requests that another site causes are refused"}
+
+// handler answers a request of the API with something for JSON.
+type handler func(r *request) (any, error)
+
+// maxBody holds a value of etcd's usual limit of 1.5 MiB in base64.
+const maxBody = 4 << 20
+
+// public is an API that needs no session.
+func (c *Console) public(f func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := c.admit(w, r); err != nil {
+			fail(w, err)
+			return
+		}
+		answer(w, r, func() (any, error) { return f(w, r) })
+	})
+}
+
+// admit checks what holds for all requests of the API.
+func (c *Console) admit(w http.ResponseWriter, r *http.Request) error {
+	if foreign(r) {
+		return errForeign
+	}
+	if r.Method != http.MethodGet {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// A form of another site cannot have this type.
+		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 && kind != "application/json" {
+			return &apiError{Status: http.StatusUnsupportedMediaType, Code: "content_type", Message: "the body must be application/json"}
+		}
+	}
+	return nil
+}
+
+// reads is an API that reads.
+func (c *Console) reads(f handler) http.Handler { return c.private(f, explain) }
+
+// asks is an API that reads, with a body.
+func (c *Console) asks(f handler) http.Handler { return c.private(f, explain) }
+
+// writes is an API that changes something.
+func (c *Console) writes(f handler) http.Handler {
+	if !c.readOnly {
+		return c.private(f, written)
+	}
+	return c.private(func(*request) (any, error) {
+		return nil, &apiError{Status: http.StatusForbidden, Code: "read_only", Message: "this console only reads"}
+	}, explain)
+}
+
+// private is an API that needs a session; tell turns errors of etcd into those of the API.
+func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := c.admit(w, r); err != nil {
+			fail(w, err)
+			return
+		}
+		s, err := c.enter(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		defer s.leave()
+		answer(w, r, func() (any, error) {
+			out, err := f(&request{Request: r, session: s, client: s.client})
+			if err != nil {
+				return nil, tell(s.client, err)
+			}
+			return out, nil
+		})
+	})
+}
+
+// streaming is an API whose answer does not end.
+func (c *Console) streaming(f func(http.ResponseWriter, *request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if foreign(r) {
+			fail(w, errForeign)
+			return
+		}
+		s, err := c.enter(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		defer s.leave()
+		f(w, &request{Request: r, session: s, client: s.client})
+	})
+}

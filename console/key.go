@@ -1,0 +1,110 @@
+package console
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// keyState is a key at a revision.
+type keyState struct {
+	Key      []byte `json:"key"`
+	Revision int64  `json:"revision"` // of the cluster
+	Exists   bool   `json:"exists"`
+	Value    []byte `json:"value,omitempty"`
+	Size     int    `json:"size"`
+	Create   int64  `json:"create,omitempty"`
+	Mod      int64  `json:"mod,omitempty"`
+	Version  int64  `json:"version,omitempty"`
+	Lease    string `json:"lease,omitempty"`
+	TTL      int64  `json:"ttl,omitempty"` // of the lease, in seconds
+}
+
+// leaseName is a lease's id as etcd's tools write it; "" for none.
+func leaseName[ID ~int64](id ID) string {
+	if id == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(id), 16)
+}
+
+// stateOf is what a get of one key tells.
+func stateOf(key string, got *clientv3.GetResponse) keyState {
+	s := keyState{Key: []byte(key), Revision: got.Header.Revision}
+	if len(got.Kvs) > 0 {
+		kv := got.Kvs[0]
+		s.Exists, s.Value, s.Size, s.Create, s.Mod, s.Version, s.Lease =
+			true, kv.Value, len(kv.Value), kv.CreateRevision, kv.ModRevision, kv.Version, leaseName(kv.Lease)
+	}
+	return s
+}
+
+// getKey reads a key, now or as of an earlier revision.
+func getKey(r *request) (any, error) {
+	key, err := r.bytes("key")
+	if err != nil {
+		return nil, err
+	}
+	rev, err := r.number("rev")
+	if err != nil {
+		return nil, err
+	}
+	if len(key) == 0 {
+		return nil, badRequest("a key is needed")
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	got, err := r.client.Get(ctx, string(key), clientv3.WithRev(rev))
+	if err != nil {
+		return nil, err
+	}
+	s := stateOf(string(key), got)
+	if s.Lease != "" && rev == 0 {
+		if ttl, err := r.client.TimeToLive(ctx, clientv3.LeaseID(got.Kvs[0].Lease)); err == nil { // else it is not shown
+			s.TTL = ttl.TTL
+		}
+	}
+	return s, nil
+}
+
+// putKey writes a key if it still is what the page has seen: of mod revision Mod, 0 for one that did not exist. It keeps its lease.
+func putKey(r *request) (any, error) {
+	var in struct {
+		Key, Value []byte
+		Mod        *int64
+	}
+	if err := decode(r.Request, &in); err != nil {
+		return nil, err
+	}
+	if len(in.Key) == 0 || in.Mod == nil || *in.Mod < 0 {
+		return nil, badRequest("a key and the mod revision that was seen are needed")
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	key := string(in.Key)
+	var opts []clientv3.OpOption
+	if *in.Mod != 0 {
+		opts = append(opts, clientv3.WithIgnoreLease())
+	}
+	t, err := r.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", *in.Mod)).
+		Then(clientv3.OpPut(key, string(in.Value), opts...)).
+		Else(clientv3.OpGet(key)).
+		Commit()
+	if err != nil {
+		return nil, err
+	}
+	if !t.Succeeded {
+		return nil, conflict("somebody else has changed the key meanwhile; nothing was written",
+			stateOf(key, (*clientv3.GetResponse)(t.Responses[0].GetResponseRange())))
+	}
+	return struct {
+		Mod int64 `json:"mod"`
+	}{t.Header.Revision}, nil
+}
+
+// conflict is the refusal of a change to what is not any more as it was seen.
+func conflict(message string, detail any) error {
+	return &apiError{Status: http.StatusConflict, Code: "conflict", Message: message, Detail: detail}
+}

@@ -1,0 +1,175 @@
+package console
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+const (
+	// locksMost keys are looked at.
+	locksMost = 2000
+	// lockValue bytes of a candidate's value are sent along.
+	lockValue = 256
+)
+
+// ownName is the last part of a key that a lock, an election or another recipe made: the id of its lease, and something more if owners
+// of one session are to be distinct.
+var ownName = regexp.MustCompile(`^([0-9a-f]{1,16})(-[0-9a-f]{8})?$`)
+
+// queue is a lock or an election: who has it, and who waits.
+type queue struct {
+	Name []byte   `json:"name"` // what its keys begin with
+	All  []waiter `json:"all"`  // the owner first
+}
+
+// waiter is a key of a queue.
+type waiter struct {
+	Key    []byte `json:"key"`
+	Create int64  `json:"create"` // since which revision it waits
+	Value  []byte `json:"value"`
+	Size   int    `json:"size"`
+	Lease  string `json:"lease"`
+	TTL    int64  `json:"ttl"`
+
+	lease clientv3.LeaseID
+}
+
+type queueList struct {
+	Revision int64   `json:"revision"`
+	Queues   []queue `json:"queues"`
+	Partial  bool    `json:"partial"` // there is more than was looked at
+}
+
+// getLocks finds locks and elections: under a prefix, or without one among all keys that have a lease.
+func getLocks(r *request) (any, error) {
+	prefix, err := r.bytes("prefix")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	f := finder{queues: make(map[string]*queue)}
+	if len(prefix) > 0 {
+		err = f.under(ctx, r.client, string(prefix))
+	} else {
+		err = f.everywhere(ctx, r.client)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.list(ctx, r.client), nil
+}
+
+type finder struct {
+	queues   map[string]*queue
+	revision int64
+	partial  bool
+	found    int
+}
+
+// owned reports that a key bears the name of its lease, and what comes before that.
+func owned(key string, lease int64) (name string, ok bool) {
+	i := strings.LastIndexByte(key, '/')
+	m := ownName.FindStringSubmatch(key[i+1:])
+	if m == nil || lease == 0 {
+		return "", false
+	}
+	id, err := strconv.ParseUint(m[1], 16, 64)
+	return key[:i+1], err == nil && id == uint64(lease)
+}
+
+func (f *finder) add(got *clientv3.GetResponse) {
+	f.revision = max(f.revision, got.Header.Revision)
+	for _, kv := range got.Kvs {
+		name, ok := owned(string(kv.Key), kv.Lease)
+		if !ok {
+			continue
+		}
+		q := f.queues[name]
+		if q == nil {
+			q = &queue{Name: []byte(name)}
+			f.queues[name] = q
+		}
+		q.All = append(q.All, waiter{Key: kv.Key, Create: kv.CreateRevision, Value: kv.Value[:min(lockValue, len(kv.Value))], Size: len(kv.Value),
+			Lease: leaseName(kv.Lease), lease: clientv3.LeaseID(kv.Lease)})
+	}
+}
+
+func (f *finder) under(ctx context.Context, kv clientv3.KV, prefix string) error {
+	got, err := kv.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithLimit(locksMost))
+	if err != nil {
+		return err
+	}
+	f.partial = got.More
+	f.add(got)
+	return nil
+}
+
+// everywhere looks at the keys of leases: there are few of those among all keys.
+func (f *finder) everywhere(ctx context.Context, client *clientv3.Client) error {
+	all, err := client.Leases(ctx)
+	if err != nil {
+		return err
+	}
+	f.revision, f.partial = all.Revision, len(all.Leases) > leasesMost
+	var ids []clientv3.LeaseID
+	for _, l := range all.Leases[:min(leasesMost, len(all.Leases))] {
+		ids = append(ids, l.ID)
+	}
+	var gets []clientv3.Op
+	for id, t := range leaseTimes(ctx, client, ids, clientv3.WithAttachedKeys()) {
+		if t == nil {
+			continue
+		}
+		for _, key := range t.Keys {
+			if _, ok := owned(string(key), int64(id)); !ok {
+				continue
+			}
+			if len(gets) == locksMost {
+				f.partial = true
+				break
+			}
+			gets = append(gets, clientv3.OpGet(string(key)))
+		}
+	}
+	for some := range slices.Chunk(gets, 100) { // a transaction takes 128
+		t, err := client.Txn(ctx).Then(some...).Commit()
+		if err != nil {
+			return err
+		}
+		for _, part := range t.Responses {
+			got := (*clientv3.GetResponse)(part.GetResponseRange())
+			got.Header = t.Header
+			f.add(got)
+		}
+	}
+	return nil
+}
+
+// list is what was found: queues by name, each in the order of its turns.
+func (f *finder) list(ctx context.Context, l clientv3.Lease) *queueList {
+	out := &queueList{Revision: f.revision, Partial: f.partial, Queues: []queue{}}
+	var ids []clientv3.LeaseID
+	for _, q := range f.queues {
+		for _, w := range q.All {
+			ids = append(ids, w.lease)
+		}
+	}
+	known := leaseTimes(ctx, l, ids)
+	for _, q := range f.queues {
+		slices.SortFunc(q.All, func(a, b waiter) int { return int(a.Create - b.Create) })
+		for i := range q.All {
+			if t := known[q.All[i].lease]; t != nil {
+				q.All[i].TTL = t.TTL
+			}
+		}
+		out.Queues = append(out.Queues, *q)
+	}
+	slices.SortFunc(out.Queues, func(a, b queue) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return out
+}

@@ -1,0 +1,179 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// EtcdLogin lets in etcd's own users. The configuration is that of their clients; Username and Password are replaced. It refuses
+// everybody while authentication is off in etcd.
+func EtcdLogin(cfg clientv3.Config) LoginFunc {
+	return func(ctx context.Context, user, password string) (*clientv3.Client, error) {
+		// Without a client of its own: New lets anybody in whom a cluster without authentication lets in.
+		asker := cfg
+		asker.Username, asker.Password, asker.Token, asker.Context = "", "", "", nil
+		probe, err := clientv3.New(asker)
+		if err != nil {
+			return nil, err
+		}
+		defer probe.Close()
+		if _, err := probe.Authenticate(clientv3.WithFailFast(ctx), user, password); err != nil {
+			return nil, err
+		}
+		own := cfg
+		own.Username, own.Password, own.Token, own.Context = user, password, "", nil
+		if own.DialTimeout == 0 {
+			own.DialTimeout = callTimeout
+		}
+		return clientv3.New(own)
+	}
+}
+
+// whoAmI is what a page needs to know before anything else.
+type whoAmI struct {
+	SignedIn bool   `json:"signedIn"`
+	User     string `json:"user,omitempty"`
+	ReadOnly bool   `json:"readOnly"`
+	Open     bool   `json:"open"`
+	Token    bool   `json:"token"` // that one can sign in with a token
+	Login    bool   `json:"login"` // or with a name and a password
+	Requests bool   `json:"requests"`
+}
+
+func (c *Console) getSession(_ http.ResponseWriter, r *http.Request) (any, error) {
+	me := whoAmI{ReadOnly: c.readOnly, Open: c.open, Token: c.token != "", Login: c.login != nil, Requests: c.requests != nil}
+	if s, err := c.enter(r); err == nil {
+		me.SignedIn, me.User = true, s.user
+		s.leave()
+	}
+	return me, nil
+}
+
+var (
+	errDenied   = &apiError{Status: http.StatusUnauthorized, Code: "denied", Message: "that is not right"}
+	errTooMany  = &apiError{Status: http.StatusTooManyRequests, Code: "too_many", Message: "too many attempts failed; try again in a moment"}
+	errNotFound = &apiError{Status: http.StatusNotFound, Code: "not_found", Message: "there is no such page"}
+)
+
+// postSession signs in.
+func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in struct{ Token, User, Password string }
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	if !c.attempts.ok() {
+		return nil, errTooMany
+	}
+	switch {
+	case c.open:
+		return nil, nil
+	case in.Token != "" && c.rightToken(in.Token):
+		c.setCookie(w, r, c.sessions.add(c.client, ""))
+		return nil, nil
+	case in.User != "" && c.login != nil:
+		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+		defer cancel()
+		client, err := c.login(ctx, in.User, in.Password)
+		if err == nil {
+			c.setCookie(w, r, c.sessions.add(client, in.User))
+			return nil, nil
+		}
+		if refused(err) {
+			c.attempts.failed()
+			return nil, errDenied
+		}
+		return nil, explain(c.client, err)
+	}
+	c.attempts.failed()
+	return nil, errDenied
+}
+
+// refused reports that etcd did not want the name and password, or knows no users.
+func refused(err error) bool {
+	switch clientv3.Code(err).String() {
+	case "InvalidArgument", "PermissionDenied", "Unauthenticated", "FailedPrecondition":
+		return true
+	}
+	return false
+}
+
+func (c *Console) deleteSession(w http.ResponseWriter, r *http.Request) (any, error) {
+	if cookie, err := r.Cookie(c.cookie); err == nil {
+		c.sessions.remove(cookie.Value)
+	}
+	http.SetCookie(w, &http.Cookie{Name: c.cookie, Path: c.base, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
+	return nil, nil
+}
+
+// rightToken takes the same time however much of the token is right.
+func (c *Console) rightToken(given string) bool {
+	want, have := sha256.Sum256([]byte(c.token)), sha256.Sum256([]byte(given))
+	return c.token != "" && subtle.ConstantTimeCompare(want[:], have[:]) == 1
+}
+
+func (c *Console) setCookie(w http.ResponseWriter, r *http.Request, id string) {
+	http.SetCookie(w, &http.Cookie{
+		Name: c.cookie, Value: id, Path: c.base, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+	})
+}
+
+// page is the one page. A token in its URL is exchanged for a session and taken out of the address bar.
+func (c *Console) page() http.Handler {
+	index := staticFiles()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := r.URL.Query().Get("token")
+		if token == "" {
+			index.ServeHTTP(w, r)
+			return
+		}
+		if !c.open && c.attempts.ok() {
+			if c.rightToken(token) {
+				c.setCookie(w, r, c.sessions.add(c.client, ""))
+			} else {
+				c.attempts.failed()
+			}
+		}
+		http.Redirect(w, r, c.base, http.StatusSeeOther)
+	})
+}
+
+// limiter lets failures pass slowly: guessing takes for ever, a typing error does not hurt.
+type limiter struct {
+	mu   sync.Mutex // guards what follows
+	last time.Time
+	full float64 // how many of the burst are used up
+}
+
+const (
+	attemptBurst     = 10
+	attemptPerSecond = 0.5
+)
+
+func (l *limiter) ok() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drain()
+	return l.full < attemptBurst
+}
+
+func (l *limiter) failed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drain()
+	l.full++
+}
+
+// drain forgets what time has made up for; the caller holds mu.
+func (l *limiter) drain() {
+	now := time.Now()
+	if !l.last.IsZero() {
+		l.full = max(0, l.full-now.Sub(l.last).Seconds()*attemptPerSecond)
+	}
+	l.last = now
+}

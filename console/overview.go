@@ -1,0 +1,215 @@
+package console
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+const (
+	// statusTimeout is how long a member may take to say how it is: longer than any round trip, so that one that does not answer
+	// is shown as such while the others go on.
+	statusTimeout = 1500 * time.Millisecond
+	// listEvery is how often members and alarms are listed, which change seldom.
+	listEvery = 5 * time.Second
+)
+
+// overview is the state of the cluster at one moment.
+type overview struct {
+	At       int64    `json:"at"` // milliseconds since 1970
+	Cluster  string   `json:"cluster,omitempty"`
+	Leader   string   `json:"leader,omitempty"`
+	Revision int64    `json:"revision"`
+	Index    uint64   `json:"index"` // of the latest raft entry
+	Members  []member `json:"members"`
+	// Requests is how many the members have received, all together; 0 if that is not known.
+	Requests float64 `json:"requests,omitempty"`
+	Error    string  `json:"error,omitempty"` // why members could not be listed
+}
+
+// member is one member as seen from here.
+type member struct {
+	ID       string   `json:"id,omitempty"`
+	Name     string   `json:"name,omitempty"`
+	Endpoint string   `json:"endpoint"`
+	Up       bool     `json:"up"`    // it answered
+	State    string   `json:"state"` // in the client's eyes
+	Error    string   `json:"error,omitempty"`
+	Millis   float64  `json:"millis"` // how long the answer took
+	Version  string   `json:"version,omitempty"`
+	Leader   bool     `json:"leader,omitempty"`
+	Learner  bool     `json:"learner,omitempty"`
+	Size     int64    `json:"size"`
+	InUse    int64    `json:"inUse"`
+	Quota    int64    `json:"quota"` // 0 if the server does not say
+	Revision int64    `json:"revision"`
+	Index    uint64   `json:"index"`
+	Applied  uint64   `json:"applied"`
+	Term     uint64   `json:"term"`
+	Alarms   []string `json:"alarms,omitempty"`
+	Problems []string `json:"problems,omitempty"` // in the member's own words
+}
+
+// roster is what is known of the members besides their states.
+type roster struct {
+	names  map[string]string   // by id
+	urls   map[string]string   // the first client URL, by id
+	alarms map[string][]string // by id
+	err    string
+}
+
+func idName(id uint64) string { return strconv.FormatUint(id, 16) }
+
+func getOverview(r *request) (any, error) {
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	return survey(ctx, r.client, list(ctx, r.client), r.session.sample.requests), nil
+}
+
+// list asks who the members are.
+func list(ctx context.Context, client *clientv3.Client) *roster {
+	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), statusTimeout)
+	defer cancel()
+	ro := &roster{names: make(map[string]string), urls: make(map[string]string), alarms: make(map[string][]string)}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		// Also from a member that has no leader.
+		members, err := client.MemberList(ctx, clientv3.WithSerializable())
+		if err != nil {
+			ro.err = err.Error()
+			return
+		}
+		for _, m := range members.Members {
+			id := idName(m.ID)
+			ro.names[id] = m.Name
+			if len(m.ClientURLs) > 0 {
+				ro.urls[id] = m.ClientURLs[0]
+			}
+		}
+	})
+	wg.Go(func() {
+		alarms, err := client.AlarmList(ctx)
+		if err != nil {
+			return // the members' own words say it too
+		}
+		for _, a := range alarms.Alarms {
+			id := idName(a.MemberID)
+			ro.alarms[id] = append(ro.alarms[id], a.Alarm.String())
+		}
+	})
+	wg.Wait()
+	return ro
+}
+
+// survey asks all members how they are: those of the client's endpoints, and others of the cluster where they say they are.
+func survey(ctx context.Context, client *clientv3.Client, ro *roster, requests RequestCounter) *overview {
+	endpoints := client.Endpoints()
+	members := make([]member, len(endpoints))
+	counts := make([]float64, len(endpoints))
+	o := &overview{At: time.Now().UnixMilli(), Error: ro.err}
+	var (
+		wg      sync.WaitGroup
+		cluster = make([]string, len(endpoints))
+		leaders = make([]string, len(endpoints))
+	)
+	for i, ep := range endpoints {
+		wg.Go(func() { members[i], cluster[i], leaders[i] = ask(ctx, client, ep) })
+		if requests != nil {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+				defer cancel()
+				counts[i], _ = requests(ctx, ep) // 0 stands for unknown
+			})
+		}
+	}
+	wg.Wait()
+	states := make(map[string]clientv3.MemberState)
+	for _, s := range client.MemberStates() {
+		states[s.Endpoint] = s
+	}
+	seen := make(map[string]bool)
+	for i := range members {
+		m := &members[i]
+		s := states[endpoints[i]]
+		m.State = s.State
+		if m.ID == "" && s.ID != 0 {
+			m.ID = idName(s.ID)
+		}
+		if !m.Up && s.LastErr != nil {
+			m.Error = s.LastErr.Error()
+		}
+		if m.ID == "" { // one that never answered is who says to be there
+			for id, url := range ro.urls {
+				if hostPort(url) == hostPort(m.Endpoint) {
+					m.ID = id
+				}
+			}
+		}
+		seen[m.ID] = true
+		o.Requests += counts[i]
+		if cluster[i] != "" {
+			o.Cluster, o.Leader = cluster[i], leaders[i]
+		}
+	}
+	o.Members = members
+	o.others(ctx, client, ro, seen)
+	for i := range o.Members {
+		m := &o.Members[i]
+		m.Name, m.Alarms = ro.names[m.ID], ro.alarms[m.ID]
+		o.Revision, o.Index = max(o.Revision, m.Revision), max(o.Index, m.Index)
+	}
+	return o
+}
+
+// others adds members that are not among the client's endpoints.
+func (o *overview) others(ctx context.Context, client *clientv3.Client, ro *roster, seen map[string]bool) {
+	var (
+		wg sync.WaitGroup
+		mu sync.Mutex
+	)
+	for id := range ro.names {
+		if seen[id] {
+			continue
+		}
+		wg.Go(func() {
+			m := member{ID: id, State: "unknown", Error: "it has not started yet"}
+			if url := ro.urls[id]; url != "" {
+				m, _, _ = ask(ctx, client, url)
+				m.ID, m.State = id, "not an endpoint of this console"
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			o.Members = append(o.Members, m)
+		})
+	}
+	wg.Wait()
+	sortMembers(o.Members[len(client.Endpoints()):])
+}
+
+// ask asks one member.
+func ask(ctx context.Context, client *clientv3.Client, endpoint string) (m member, cluster, leader string) {
+	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), statusTimeout)
+	defer cancel()
+	m.Endpoint = endpoint
+	begin := time.Now()
+	s, err := client.Status(ctx, endpoint)
+	m.Millis = float64(time.Since(begin).Microseconds()) / 1000
+	if err != nil {
+		m.Error = err.Error()
+		if ctx.Err() != nil {
+			m.Error = "no answer within " + statusTimeout.String()
+		}
+		return m, "", ""
+	}
+	m.Up, m.ID, m.Version, m.Learner = true, idName(s.Header.MemberId), s.Version, s.IsLearner
+	m.Leader = s.Leader == s.Header.MemberId && s.Leader != 0
+	m.Size, m.InUse, m.Quota = s.DbSize, s.DbSizeInUse, s.DbSizeQuota
+	m.Revision, m.Index, m.Applied, m.Term, m.Problems = s.Header.Revision, s.RaftIndex, s.RaftAppliedIndex, s.RaftTerm, s.Errors
+	if s.Leader != 0 {
+		leader = idName(s.Leader)
+	}
+	return m, idName(s.Header.ClusterId), leader
+}

@@ -1,0 +1,178 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// servicesMost records are read and shown at a time.
+const servicesMost = 5000
+
+// service is a service and its instances.
+type service struct {
+	Name      string     `json:"name"`
+	Instances []instance `json:"instances"`
+}
+
+// instance is an instance, and what etcd knows of its record.
+type instance struct {
+	*discovery.Instance
+	Draining bool   `json:"draining"`
+	Key      []byte `json:"key"`
+	Mod      int64  `json:"mod"`
+	Lease    string `json:"lease,omitempty"`
+	// TTL is how many seconds the lease has left, of Granted; -1 if it is gone.
+	TTL     int64 `json:"ttl"`
+	Granted int64 `json:"granted"`
+
+	lease clientv3.LeaseID
+}
+
+// badRecord is a key that should be an instance and is not.
+type badRecord struct {
+	Key   []byte `json:"key"`
+	Error string `json:"error"`
+}
+
+// serviceList is the services under a base.
+type serviceList struct {
+	Base     string      `json:"base"`
+	Revision int64       `json:"revision"`
+	Services []service   `json:"services"`
+	Problems []badRecord `json:"problems,omitempty"`
+	More     bool        `json:"more"` // there are more records than are shown
+}
+
+// records is a format by its name, and what its keys begin with.
+func records(name, base string) (discovery.Format, string, error) {
+	if base != "" && !strings.HasSuffix(base, "/") {
+		base += "/"
+	}
+	or := func(standard string) string {
+		if base == "" {
+			return standard
+		}
+		return base
+	}
+	switch name {
+	case "", "json":
+		return discovery.JSON{Base: base}, or(discovery.DefaultBase), nil
+	case "raw":
+		return discovery.Raw{Base: base}, base, nil
+	case "naming":
+		return discovery.Naming{Base: base}, base, nil
+	case "kratos":
+		return discovery.Kratos{Base: base}, or("/microservices/"), nil
+	case "gozero":
+		return discovery.GoZero{Raw: discovery.Raw{Base: base}}, base, nil
+	}
+	return nil, "", badRequest("there are no records " + printable(name))
+}
+
+func getServices(r *request) (any, error) {
+	q := r.URL.Query()
+	format, base, err := records(q.Get("records"), q.Get("base"))
+	if err != nil {
+		return nil, err
+	}
+	if base == "" {
+		return nil, badRequest("these records have no usual place: say what their keys begin with")
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	got, err := r.client.Get(ctx, base, clientv3.WithPrefix(), clientv3.WithLimit(servicesMost))
+	if err != nil {
+		return nil, err
+	}
+	list := &serviceList{Base: base, Revision: got.Header.Revision, Services: []service{}, More: got.More}
+	for _, kv := range got.Kvs {
+		key := string(kv.Key)
+		name, ok := serviceName(format, key[len(base):])
+		if !ok {
+			continue
+		}
+		in, err := format.Unmarshal(name, key, kv.Value)
+		switch {
+		case errors.Is(err, discovery.ErrNotInstance):
+			continue
+		case err != nil:
+			list.Problems = append(list.Problems, badRecord{Key: kv.Key, Error: err.Error()})
+			continue
+		}
+		if n := len(list.Services); n == 0 || list.Services[n-1].Name != name {
+			list.Services = append(list.Services, service{Name: name})
+		}
+		s := &list.Services[len(list.Services)-1]
+		s.Instances = append(s.Instances, instance{Instance: in, Draining: in.IsDraining(), Key: kv.Key, Mod: kv.ModRevision,
+			Lease: leaseName(kv.Lease), lease: clientv3.LeaseID(kv.Lease)})
+	}
+	list.times(ctx, r.client)
+	slices.SortFunc(list.Services, func(a, b service) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// serviceName is the service of a key, as its format writes it.
+func serviceName(format discovery.Format, rest string) (string, bool) {
+	i := strings.LastIndex(rest, "/")
+	if i <= 0 {
+		return "", false
+	}
+	name := rest[:i]
+	if _, escaped := format.(discovery.JSON); !escaped {
+		return name, true
+	}
+	name, err := url.PathUnescape(name)
+	return name, err == nil
+}
+
+// times asks how long the instances' leases last. Those of one process share one.
+func (list *serviceList) times(ctx context.Context, l clientv3.Lease) {
+	var ids []clientv3.LeaseID
+	for _, s := range list.Services {
+		for _, in := range s.Instances {
+			ids = append(ids, in.lease)
+		}
+	}
+	known := leaseTimes(ctx, l, ids)
+	for _, s := range list.Services {
+		for i := range s.Instances {
+			if t := known[s.Instances[i].lease]; t != nil {
+				s.Instances[i].TTL, s.Instances[i].Granted = t.TTL, t.GrantedTTL
+			}
+		}
+	}
+}
+
+// amendment names an instance to be changed.
+type amendment struct{ Records, Base, Service, ID string }
+
+func postDrain(r *request) (any, error)  { return amend(r, discovery.Drain) }
+func postRemove(r *request) (any, error) { return amend(r, discovery.Remove) }
+
+func amend(r *request, do func(context.Context, *clientv3.Client, discovery.Format, string, string) error) (any, error) {
+	var in amendment
+	if err := decode(r.Request, &in); err != nil {
+		return nil, err
+	}
+	format, _, err := records(in.Records, in.Base)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	err = do(ctx, r.client, format, in.Service, in.ID)
+	switch {
+	case errors.Is(err, discovery.ErrNotFound):
+		return nil, &apiError{Status: http.StatusNotFound, Code: "NotFound", Message: "there is no such instance any more"}
+	case errors.Is(err, discovery.ErrReadOnly), errors.Is(err, discovery.ErrInvalid):
+		return nil, badRequest(err.Error())
+	}
+	return nil, err
+}

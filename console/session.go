@@ -1,0 +1,223 @@
+package console
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+const (
+	// maxSessions bounds the clients of users that are open at a time. The one unused for longest makes room.
+	maxSessions = 64
+	// sessionIdle ends a session that is not used; sessionAge one in any case.
+	sessionIdle = 2 * time.Hour
+	sessionAge  = 12 * time.Hour
+	// sweepEvery is how exactly that is kept.
+	sweepEvery = time.Minute
+)
+
+// session is somebody who got in. Its client serves requests until all have left that entered before it ended.
+type session struct {
+	client *clientv3.Client
+	user   string // "" if it has no client of its own
+	began  time.Time
+	ctx    context.Context // ends with the session
+	end    context.CancelFunc
+	sample sampler
+
+	owner *sessions
+	used  time.Time // guarded by owner.mu, as are the following
+	users int
+	ended bool
+}
+
+// sessions are those of a console, by the hash of their cookie: what a look into memory or a comparison that stops early tells is of
+// no use.
+type sessions struct {
+	c  *Console
+	mu sync.Mutex
+	// all is nil once closed.
+	all    map[[sha256.Size]byte]*session
+	common *session // of an Open console
+	sweeps bool     // the sweeper runs
+}
+
+func (ss *sessions) init(c *Console) {
+	ss.c = c
+	ss.all = make(map[[sha256.Size]byte]*session)
+	if c.open {
+		ss.common = ss.make(c.client, "")
+	}
+}
+
+func (ss *sessions) make(client *clientv3.Client, user string) *session {
+	s := &session{client: client, user: user, began: time.Now(), used: time.Now(), owner: ss}
+	s.ctx, s.end = context.WithCancel(ss.c.group.Context())
+	s.sample.init(s, ss.c.requests)
+	return s
+}
+
+// add makes a session and returns its cookie's value; "" if the console is closed. It takes the client, if user is not empty.
+func (ss *sessions) add(client *clientv3.Client, user string) string {
+	raw := make([]byte, 24)
+	_, _ = rand.Read(raw) // never fails
+	id := hex.EncodeToString(raw)
+	s := ss.make(client, user)
+	ss.mu.Lock()
+	if ss.all == nil {
+		ss.mu.Unlock()
+		s.end()
+		s.release()
+		return ""
+	}
+	var gone []*session
+	if len(ss.all) >= maxSessions {
+		gone = ss.evict()
+	}
+	ss.all[sha256.Sum256([]byte(id))] = s
+	sweep := !ss.sweeps
+	ss.sweeps = true
+	ss.mu.Unlock()
+	release(gone)
+	if sweep {
+		ss.c.group.Go(ss.sweep)
+	}
+	return id
+}
+
+// evict ends the session unused for longest; the caller holds mu and releases what it returns.
+func (ss *sessions) evict() []*session {
+	var oldest [sha256.Size]byte
+	for id, s := range ss.all {
+		if o := ss.all[oldest]; o == nil || s.used.Before(o.used) {
+			oldest = id
+		}
+	}
+	return ss.drop(oldest)
+}
+
+// drop ends a session; the caller holds mu and releases what it returns.
+func (ss *sessions) drop(id [sha256.Size]byte) []*session {
+	s := ss.all[id]
+	if s == nil {
+		return nil
+	}
+	delete(ss.all, id)
+	s.ended = true
+	s.end()
+	if s.users > 0 {
+		return nil // the last one to leave releases it
+	}
+	return []*session{s}
+}
+
+// release closes clients, which takes a moment: not under the lock.
+func release(list []*session) {
+	for _, s := range list {
+		s.release()
+	}
+}
+
+func (s *session) release() {
+	if s.user != "" {
+		_ = s.client.Close()
+	}
+}
+
+// find is the session of a cookie's value, entered; nil if there is none.
+func (ss *sessions) find(id string) *session {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.common
+	if s == nil {
+		s = ss.all[sha256.Sum256([]byte(id))]
+	}
+	if s == nil || s.expired(time.Now()) {
+		return nil
+	}
+	s.users++
+	s.used = time.Now()
+	return s
+}
+
+func (s *session) expired(now time.Time) bool {
+	if s == s.owner.common {
+		return s.ended
+	}
+	return s.ended || now.Sub(s.began) > sessionAge || s.users == 0 && now.Sub(s.used) > sessionIdle
+}
+
+// leave ends one use of a session.
+func (s *session) leave() {
+	s.owner.mu.Lock()
+	s.users--
+	s.used = time.Now()
+	last := s.ended && s.users == 0
+	s.owner.mu.Unlock()
+	if last {
+		s.release()
+	}
+}
+
+// sweep ends sessions whose time has come.
+func (ss *sessions) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			var gone []*session
+			ss.mu.Lock()
+			for id, s := range ss.all {
+				if s.expired(now) {
+					gone = append(gone, ss.drop(id)...)
+				}
+			}
+			ss.mu.Unlock()
+			release(gone)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// remove ends the session of a cookie's value.
+func (ss *sessions) remove(id string) {
+	ss.mu.Lock()
+	gone := ss.drop(sha256.Sum256([]byte(id)))
+	ss.mu.Unlock()
+	release(gone)
+}
+
+func (ss *sessions) close() {
+	var gone []*session
+	ss.mu.Lock()
+	for id := range ss.all {
+		gone = append(gone, ss.drop(id)...)
+	}
+	if ss.common != nil {
+		ss.common.ended = true
+		ss.common.end()
+	}
+	ss.all = nil
+	ss.mu.Unlock()
+	release(gone)
+}
+
+// enter finds a request's session. The caller leaves it.
+func (c *Console) enter(r *http.Request) (*session, error) {
+	id := ""
+	if cookie, err := r.Cookie(c.cookie); err == nil {
+		id = cookie.Value
+	}
+	if s := c.sessions.find(id); s != nil {
+		return s, nil
+	}
+	return nil, &apiError{Status: http.StatusUnauthorized, Code: "sign_in", Message: "sign in first"}
+}

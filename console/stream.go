@@ -1,0 +1,147 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A page has one stream of server-sent events for all that it shows, since a browser has six connections per host. Events:
+//
+//	overview   the state of the cluster, once a second
+//	watch      a batch of changes under a prefix, with values; see batch
+//	notice     the same without values, for pages that only want to know that something changed
+//
+// The goroutine of the request writes; one per watch gathers. A browser that reads slowly therefore delays nothing but itself:
+// what gathers meanwhile is bounded and counted.
+
+const (
+	// maxStreams bounds all streams of a console; each is a connection and a few watches.
+	maxStreams = 64
+	// maxWatches bounds the watches of one stream.
+	maxWatches = 8
+	// batchEvery is how often changes are sent: ten times a second looks immediate.
+	batchEvery = 100 * time.Millisecond
+	// noticeEvery is how often pages are told that something changed: they ask again then.
+	noticeEvery = 500 * time.Millisecond
+	// heartbeat keeps connections through proxies, and finds browsers that have gone.
+	heartbeat = 15 * time.Second
+	// writeLimit ends a stream whose reader takes nothing.
+	writeLimit = 20 * time.Second
+)
+
+// getStream serves a stream: overview=1 asks for the overview, watch=PREFIX and notice=PREFIX, in base64, for changes.
+func (c *Console) getStream(w http.ResponseWriter, r *request) {
+	select {
+	case c.streams <- struct{}{}:
+		defer func() { <-c.streams }()
+	default:
+		fail(w, &apiError{Status: http.StatusServiceUnavailable, Code: "too_many", Message: "too many pages are open"})
+		return
+	}
+	watches, err := readWatches(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out := &writer{w: w, control: http.NewResponseController(w)}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	out.text("retry: 1000\n\n")
+
+	var overviews <-chan *overview
+	if r.URL.Query().Get("overview") != "" {
+		ch, cancel := r.session.sample.subscribe()
+		defer cancel()
+		overviews = ch
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	for _, g := range watches {
+		running.Go(func() { g.run(ctx, r.client) })
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	flush := time.NewTicker(batchEvery)
+	defer flush.Stop()
+	for out.err == nil {
+		select {
+		case o := <-overviews:
+			out.event("overview", 0, o)
+		case now := <-flush.C:
+			for _, g := range watches {
+				if b := g.take(now); b != nil {
+					out.event(g.kind, b.Revision, b)
+				}
+			}
+		case <-beat.C:
+			out.text(": \n\n")
+		case <-r.session.ctx.Done():
+			out.event("end", 0, struct{}{})
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// readWatches are the watches that a request asks for. One that comes again after a broken connection says what it has seen.
+func readWatches(r *request) ([]*gatherer, error) {
+	var list []*gatherer
+	seen, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) // 0 if there is none
+	for _, kind := range []string{"watch", "notice"} {
+		for _, text := range r.URL.Query()[kind] {
+			prefix, err := fromBase64(text)
+			if err != nil {
+				return nil, badRequest(kind + " is not base64")
+			}
+			g := &gatherer{kind: kind, prefix: string(prefix), every: batchEvery}
+			if kind == "notice" {
+				g.every = noticeEvery
+			} else if seen > 0 {
+				g.next = seen + 1
+			}
+			list = append(list, g)
+		}
+	}
+	if len(list) > maxWatches {
+		return nil, badRequest("too many watches in one stream")
+	}
+	return list, nil
+}
+
+// writer writes events; after a failure it does nothing.
+type writer struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	err     error
+}
+
+func (o *writer) event(name string, id int64, data any) {
+	text, err := json.Marshal(data)
+	if err != nil {
+		o.err = err
+		return
+	}
+	head := "event: " + name + "\n"
+	if id > 0 {
+		head += fmt.Sprintf("id: %d\n", id)
+	}
+	o.text(head + "data: " + string(text) + "\n\n")
+}
+
+func (o *writer) text(s string) {
+	if o.err != nil {
+		return
+	}
+	_ = o.control.SetWriteDeadline(time.Now().Add(writeLimit)) // some writers know none
+	if _, o.err = o.w.Write([]byte(s)); o.err == nil {
+		o.err = o.control.Flush()
+	}
+}

@@ -1,0 +1,73 @@
+package console
+
+import (
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+const (
+	levelDefault = 200
+	levelMost    = 1000
+	// levelTime ends a page of the tree early; what was found by then is shown, with a way on.
+	levelTime = 2 * time.Second
+)
+
+// treePage is one page of a level of the tree.
+type treePage struct {
+	Revision int64   `json:"revision"`
+	Children []child `json:"children"`
+	Next     []byte  `json:"next,omitempty"` // where the next page begins, if there is more
+}
+
+// getTree lists what is below a prefix; with an empty separator all keys that begin with it.
+func getTree(r *request) (any, error) {
+	prefix, err := r.bytes("prefix")
+	if err != nil {
+		return nil, err
+	}
+	separator, err := r.bytes("separator")
+	if err != nil {
+		return nil, err
+	}
+	from, err := r.bytes("from")
+	if err != nil {
+		return nil, err
+	}
+	n, err := r.number("limit")
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 || n > levelMost {
+		n = levelDefault
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	end := time.Now().Add(levelTime)
+	list, next, rev, err := level(ctx, r.client, string(prefix), string(separator), string(from), int(n), func() bool { return time.Now().After(end) })
+	if err != nil {
+		return nil, err
+	}
+	if list == nil {
+		list = []child{}
+	}
+	return treePage{Revision: rev, Children: list, Next: []byte(next)}, nil
+}
+
+// getCount counts the keys of a prefix.
+func getCount(r *request) (any, error) {
+	prefix, err := r.bytes("prefix")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	got, err := r.client.Get(ctx, string(prefix), clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Count    int64 `json:"count"`
+		Revision int64 `json:"revision"`
+	}{got.Count, got.Header.Revision}, nil
+}

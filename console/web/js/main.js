@@ -1,0 +1,123 @@
+// The start: who is signed in, the navigation, and which page the address names.
+import { h, fill, setText, failure } from './dom.js';
+import { get, del, me, whenSignedOut } from './api.js';
+import * as stream from './stream.js';
+import * as keyboard from './keyboard.js';
+import { signIn } from './signin.js';
+
+const pages = [
+  { path: 'overview', name: 'Overview', letter: 'o' },
+  { path: 'services', name: 'Services', letter: 's' },
+  { path: 'keys', name: 'Keys', letter: 'k' },
+  { path: 'watch', name: 'Watch', letter: 'w' },
+  { path: 'leases', name: 'Leases', letter: 'l' },
+  { path: 'locks', name: 'Locks', letter: 'c' },
+  { path: 'access', name: 'Access', letter: 'a' },
+];
+
+const main = document.getElementById('main');
+const nav = document.getElementById('nav');
+const live = document.getElementById('live');
+let current = null; // {path, leave, change}
+
+fill(nav, pages.map((p) => h('a', { href: `#/${p.path}`, data: { page: p.path } }, p.name)));
+
+function parse() {
+  const [, path = '', q = ''] = /^#\/([a-z]*)\??(.*)$/.exec(location.hash) || [];
+  const page = pages.find((p) => p.path === path) || pages[0];
+  return { page, params: new URLSearchParams(q) };
+}
+
+export function go(path, params) {
+  const q = params ? `?${new URLSearchParams(params)}` : '';
+  location.hash = `#/${path}${q}`;
+}
+
+async function route() {
+  if (!me.signedIn) return;
+  const { page, params } = parse();
+  if (current?.path === page.path && current.change) { current.change(params); return; }
+  leave();
+  const mine = { path: page.path };
+  current = mine;
+  for (const a of nav.children) {
+    if (a.dataset.page === page.path) a.setAttribute('aria-current', 'page');
+    else a.removeAttribute('aria-current');
+  }
+  document.title = `${page.name} – Fairlead`;
+  let mod;
+  try {
+    mod = await import(`../pages/${page.path}.js`);
+  } catch (err) {
+    if (current === mine) fill(main, failure(new Error('This page could not be loaded.'), () => { current = null; route(); }));
+    return;
+  }
+  if (current !== mine) return;
+  const root = h('div', { class: `page ${page.path}` });
+  fill(main, root);
+  const off = [];
+  const stop = new AbortController();
+  const page_ = {
+    root, params, go, signal: stop.signal,
+    on: (name, f) => off.push(stream.on(name, f)),
+    follow: stream.follow,
+    every: (ms, f) => { const t = setInterval(() => { if (!document.hidden) f(); }, ms); off.push(() => clearInterval(t)); },
+    keys: (list) => keyboard.pageKeys.push(...list),
+  };
+  mine.leave = () => { stop.abort(); off.forEach((f) => f()); keyboard.pageKeys.length = 0; };
+  stream.follow({});
+  mine.change = mod.mount(page_) || null;
+}
+
+function leave() {
+  current?.leave?.();
+  current = null;
+}
+
+function signedOut() {
+  if (!me.signedIn) return;
+  me.signedIn = false;
+  leave();
+  stream.close();
+  showSignIn();
+}
+
+function showSignIn() {
+  nav.hidden = true;
+  document.title = 'Sign in – Fairlead';
+  setText(live, '');
+  signIn(main, begin);
+}
+
+const themeButton = document.getElementById('theme');
+const themeNames = { '': 'Auto', light: 'Light', dark: 'Dark' };
+themeButton.textContent = themeNames[window.fairleadTheme.get()];
+themeButton.addEventListener('click', () => { themeButton.textContent = themeNames[window.fairleadTheme.next()]; });
+document.getElementById('help').addEventListener('click', () => keyboard.help(pages));
+document.getElementById('signout').addEventListener('click', async () => { await del('session').catch(() => {}); signedOut(); });
+
+stream.on('state', (s) => {
+  live.className = `live ${s}`;
+  setText(live, s === 'live' ? 'Live' : 'Reconnecting');
+});
+
+async function begin() {
+  try {
+    Object.assign(me, { user: '' }, await get('session'));
+  } catch (err) {
+    fill(main, failure(err, begin));
+    return;
+  }
+  document.getElementById('who').textContent = [me.user, me.readOnly ? 'read-only' : ''].filter(Boolean).join(' · ');
+  document.getElementById('signout').hidden = me.open || !me.signedIn;
+  if (!me.signedIn) { showSignIn(); return; }
+  nav.hidden = false;
+  stream.open();
+  route();
+}
+
+whenSignedOut(signedOut);
+stream.on('signedout', signedOut);
+window.addEventListener('hashchange', route);
+keyboard.start(pages, go);
+begin();

@@ -1,0 +1,30 @@
+// The page for those who are not signed in.
+import { h, fill } from './dom.js';
+import { post, me } from './api.js';
+
+export function signIn(main, done) {
+  const say = h('p', { class: 'say', role: 'alert' });
+  const send = (read) => async (e) => {
+    e.preventDefault();
+    say.textContent = '';
+    try {
+      await post('session', read());
+    } catch (err) {
+      say.textContent = err.code === 'denied' ? 'That is not right.' : err.message;
+      return;
+    }
+    done();
+  };
+  const user = h('input', { name: 'user', autocomplete: 'username', required: true });
+  const password = h('input', { name: 'password', type: 'password', autocomplete: 'current-password' });
+  const token = h('input', { name: 'token', type: 'password', autocomplete: 'off', required: true });
+  fill(main, h('div', { class: 'signin panel' },
+    h('h1', {}, 'Sign in'),
+    me.login ? h('form', { onsubmit: send(() => ({ user: user.value, password: password.value })) },
+      h('label', {}, 'User of etcd', user), h('label', {}, 'Password', password), h('button', { class: 'primary' }, 'Sign in')) : null,
+    me.token ? h('form', { onsubmit: send(() => ({ token: token.value })) },
+      h('label', {}, 'Token', token), h('p', { class: 'muted' }, 'It is in the address that the console printed when it started.'),
+      h('button', { class: me.login ? '' : 'primary' }, 'Use the token')) : null,
+    say));
+  main.querySelector('input')?.focus();
+}

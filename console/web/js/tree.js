@@ -1,0 +1,221 @@
+// The tree of keys. A level is read when it is opened and a page at a time, so what it costs does not depend on how many keys there
+// are; changes are worked into what is shown one by one.
+import { h, fill, failure } from './dom.js';
+import { get } from './api.js';
+import { fromB64, toB64, show, plain, indexOf, startsWith } from './bytes.js';
+import { list } from './keyboard.js';
+
+const pageSize = 200;
+const shownMost = 4000; // entries of a level; loading more takes the first ones off the page
+
+function compare(a, b) {
+  const n = Math.min(a.length, b.length);
+  for (let i = 0; i < n; i++) if (a[i] !== b[i]) return a[i] - b[i];
+  return a.length - b.length;
+}
+
+// makeTree shows what is below a prefix (bytes). open(key in base64) is called for a key that is chosen.
+export function makeTree({ prefix, separator, open, signal }) {
+  let chosen = '';
+  const box = h('div', { class: 'panel treebox', role: 'group', 'aria-label': 'Keys' });
+  const seen = new IntersectionObserver((all) => all.forEach((e) => { if (e.isIntersecting) e.target.level?.load(); }), { root: box, rootMargin: '200px' });
+  const top = makeLevel(prefix);
+  box.append(top.el);
+  top.load();
+
+  list(box, '.node', (e, node) => {
+    const item = node.item;
+    if (!item) return;
+    const expanded = node.getAttribute('aria-expanded') === 'true';
+    if ((e.key === 'ArrowRight' || e.key === 'l') && item.child.branch) {
+      e.preventDefault();
+      if (!expanded) toggle(item);
+      else item.below?.el.querySelector('.node')?.focus();
+    } else if (e.key === 'ArrowLeft' || e.key === 'h') {
+      e.preventDefault();
+      if (expanded) toggle(item);
+      else item.level.owner?.node.focus();
+    }
+  });
+
+  function makeLevel(under, owner) {
+    const ul = h('ul', { class: 'tree' });
+    const foot = h('div');
+    const level = { under, owner, items: new Map(), el: h('div', {}, ul, foot), next: '', busy: false, all: false, cut: false, load, apply, reload, recheck };
+    let more = null;
+
+    async function load() {
+      if (level.busy || level.all) return;
+      level.busy = true;
+      if (more) { more.disabled = true; more.textContent = 'Loading…'; } else fill(foot, h('p', { class: 'empty' }, 'Loading…'));
+      try {
+        const p = await get('tree', { prefix: toB64(under), separator: toB64(separator), from: level.next, limit: pageSize }, signal);
+        for (const c of p.children) put(c);
+        level.next = p.next || '';
+        level.all = !p.next;
+        trim();
+        end();
+      } catch (err) {
+        if (err.name !== 'AbortError') fill(foot, failure(err, () => { level.busy = false; load(); }));
+        more = null;
+      } finally {
+        level.busy = false;
+      }
+    }
+
+    function end() {
+      if (more) seen.unobserve(more);
+      more = null;
+      if (!level.all) {
+        more = h('button', { type: 'button', class: 'more small', onclick: load }, `Show more (${level.items.size} so far)`);
+        more.level = level;
+        fill(foot, more);
+        seen.observe(more);
+      } else fill(foot, level.items.size ? null : h('p', { class: 'empty' }, owner ? 'Nothing is left here.' : 'There are no keys here.'));
+    }
+
+    function trim() {
+      if (level.items.size <= shownMost) return;
+      if (!level.cut) {
+        level.cut = true;
+        level.el.prepend(h('button', { type: 'button', class: 'more small', onclick: (e) => { e.currentTarget.remove(); reload(); } }, 'Back to the first keys'));
+      }
+      for (const [id, item] of level.items) {
+        if (level.items.size <= shownMost - pageSize) break;
+        remove(id, item);
+      }
+    }
+
+    function reload() {
+      ul.replaceChildren();
+      level.items.clear();
+      Object.assign(level, { next: '', all: false, cut: false });
+      more = null;
+      load();
+    }
+
+    function remove(id, item) {
+      if (item.node === document.activeElement) (item.el.nextElementSibling || item.el.previousElementSibling)?.querySelector('.node')?.focus();
+      item.el.remove();
+      level.items.delete(id);
+    }
+
+    // put adds an entry at its place, if it is not there.
+    function put(child) {
+      const id = (child.branch ? 'b' : 'k') + child.key;
+      if (level.items.has(id)) return;
+      const item = makeItem(child, level);
+      let before = null;
+      if (ul.lastElementChild && compare(item.key, ul.lastElementChild.item.key) < 0) {
+        let [low, high] = [0, ul.children.length];
+        while (low < high) {
+          const mid = (low + high) >> 1;
+          if (compare(ul.children[mid].item.key, item.key) < 0) low = mid + 1;
+          else high = mid;
+        }
+        if (low === 0 && level.cut) return;
+        before = ul.children[low];
+      }
+      ul.insertBefore(item.el, before);
+      level.items.set(id, item);
+    }
+
+    // apply works a change of a key into this level and those below that are open.
+    function apply(key, deleted) {
+      if (!startsWith(key, under)) return;
+      const i = separator.length ? indexOf(key, separator, under.length) : -1;
+      const branch = i >= 0;
+      const part = branch ? key.subarray(0, i + separator.length) : key;
+      const b64 = toB64(part);
+      const id = (branch ? 'b' : 'k') + b64;
+      const item = level.items.get(id);
+      if (item) {
+        item.below?.apply(key, deleted);
+        if (deleted) branch ? recheck(id, item) : remove(id, item);
+      } else if (!deleted && (level.all || level.next && compare(part, fromB64(level.next)) < 0)) {
+        put({ key: b64, branch });
+        if (level.all) end();
+      }
+      if (deleted && level.all) end();
+    }
+
+    // recheck asks whether a branch has keys still.
+    async function recheck(id, item) {
+      if (item.checking) return;
+      item.checking = true;
+      try {
+        const p = await get('tree', { prefix: item.child.key, limit: 1 }, signal);
+        if (!p.children.length && level.items.get(id) === item) { remove(id, item); end(); }
+      } catch { /* it stays until it is opened */ }
+      item.checking = false;
+    }
+    return level;
+  }
+
+  function makeItem(child, level) {
+    const key = fromB64(child.key);
+    const item = { child, level, key, below: null };
+    const name = key.subarray(level.under.length);
+    item.node = h('button', { type: 'button', class: 'node', title: plain(key).slice(0, 500), 'aria-expanded': child.branch ? 'false' : null, onclick: () => (child.branch ? toggle(item) : choose(item)) },
+      h('span', { class: 'twist', 'aria-hidden': 'true' }, child.branch ? '▸' : ''),
+      h('span', { class: 'name' }, name.length ? show(name) : h('i', { class: 'muted' }, '(the prefix itself)')),
+      child.lease ? h('span', { class: 'note' }, 'lease') : null);
+    item.node.item = item;
+    if (!child.branch && child.key === chosen) item.node.classList.add('shown');
+    item.el = h('li', {}, item.node);
+    item.el.item = item;
+    return item;
+  }
+
+  function toggle(item) {
+    const opens = !item.below;
+    item.node.setAttribute('aria-expanded', String(opens));
+    item.node.querySelector('.twist').textContent = opens ? '▾' : '▸';
+    if (opens) {
+      item.below = makeLevel(item.key, item);
+      item.below.el.style.paddingLeft = '1.05rem';
+      item.el.append(item.below.el);
+      item.below.load();
+    } else {
+      item.below.el.remove();
+      item.below = null;
+    }
+  }
+
+  function choose(item) {
+    mark(item.child.key);
+    open(item.child.key);
+  }
+
+  function mark(b64) {
+    chosen = b64;
+    for (const n of box.querySelectorAll('.node.shown')) n.classList.remove('shown');
+    for (const n of box.querySelectorAll('.node')) if (!n.item.child.branch && n.item.child.key === b64) n.classList.add('shown');
+  }
+
+  return {
+    el: box, mark,
+    // notice works a batch of changes in; of more than are listed, the top level is read again.
+    notice(batch) {
+      for (const c of batch.changes) top.apply(fromB64(c.key), c.type === 'delete');
+      if ((batch.dropped || batch.gap) && !top.cut && top.items.size <= pageSize && ![...top.items.values()].some((i) => i.below)) {
+        if (!top.stale) {
+          top.stale = true;
+          setTimeout(() => { top.stale = false; refresh(); }, 1000);
+        }
+      }
+    },
+  };
+
+  // refresh reads the first page of the top level again, without moving what stays.
+  async function refresh() {
+    if (signal.aborted || top.busy) return;
+    try {
+      const p = await get('tree', { prefix: toB64(prefix), separator: toB64(separator), limit: pageSize }, signal);
+      const now = new Set(p.children.map((c) => (c.branch ? 'b' : 'k') + c.key));
+      for (const [id, item] of [...top.items]) if (!now.has(id) && !(p.next && compare(item.key, fromB64(p.next)) >= 0)) { item.el.remove(); top.items.delete(id); }
+      if (!p.children.length || top.all !== !p.next) top.reload();
+      else for (const c of p.children) if (!top.items.has((c.branch ? 'b' : 'k') + c.key)) top.apply(fromB64(c.key), false);
+    } catch { /* the next change tries again */ }
+  }
+}

@@ -1,0 +1,97 @@
+// Keys: the tree on the left, one key on the right. The address says which.
+import { h, fill, number } from '../js/dom.js';
+import { get, me } from '../js/api.js';
+import { fromB64, toB64, fromURL, toURL, read, write, encode, show, startsWith } from '../js/bytes.js';
+import { makeTree } from '../js/tree.js';
+import { keyPanel } from '../js/keypanel.js';
+import { newKey } from '../js/edit.js';
+import { removePrefix } from '../js/remove.js';
+
+export function mount(page) {
+  let params = page.params;
+  let tree = null;
+  let panel = null;
+  let shape = '';
+  let stop = new AbortController();
+  page.signal.addEventListener('abort', () => { stop.abort(); panel?.close(); });
+
+  const prefixBox = h('input', { type: 'search', data: { search: '' }, placeholder: 'Keys that begin with…', 'aria-label': 'Prefix', spellcheck: 'false', autocapitalize: 'off' });
+  const separatorBox = h('input', { 'aria-label': 'Separator', maxlength: 12, spellcheck: 'false', style: { width: '3.6rem' } });
+  const count = h('span', { class: 'muted small', role: 'status' });
+  const left = h('div');
+  const right = h('div', { class: 'panel' });
+  fill(page.root,
+    h('div', { class: 'head' }, h('h1', {}, 'Keys'),
+      h('form', { class: 'inline grow', style: { 'max-width': '560px' }, onsubmit: (e) => { e.preventDefault(); search(); left.querySelector('.node')?.focus(); } },
+        prefixBox, h('label', { class: 'inline', title: 'What parts the levels of the tree; empty for a plain list' }, 'Separator', separatorBox), h('button', {}, 'Show')),
+      me.readOnly ? null : h('button', { type: 'button', onclick: create }, 'New key')),
+    h('div', { class: 'split' }, h('div', {}, h('div', { class: 'toolbar' },
+      h('button', { type: 'button', class: 'small', onclick: counting }, 'Count'),
+      me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: () => removePrefix(prefix()) }, 'Delete all of these…'), count), left), right));
+
+  let timer;
+  prefixBox.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(search, 350); });
+  separatorBox.addEventListener('change', search);
+  page.keys([{ key: 'n', text: 'new key', run: create }, { key: 'e', text: 'edit the key', run: () => panel?.edit() }, { key: 'r', text: 'its revisions', run: () => panel?.revisions() }]);
+  page.on('notice', (batch) => { tree?.notice(batch); panel?.notice(batch); });
+  update(params);
+
+  function prefix() { return fromB64(fromURL(params.get('prefix'))); }
+  function separator() { return params.has('sep') ? read(params.get('sep')) : encode('/'); }
+
+  // address is the page with some parameters changed.
+  function address(changes) {
+    const q = new URLSearchParams(params);
+    for (const [k, v] of Object.entries(changes)) if (v === null) q.delete(k); else q.set(k, v);
+    page.go('keys', q);
+  }
+
+  function search() {
+    clearTimeout(timer);
+    const sep = separatorBox.value;
+    address({ prefix: toURL(toB64(read(prefixBox.value))) || null, sep: sep === '/' ? null : sep });
+  }
+
+  function update(next) {
+    params = next;
+    const now = `${params.get('prefix')} ${params.get('sep')}`;
+    if (now !== shape) {
+      shape = now;
+      stop.abort();
+      stop = new AbortController();
+      count.textContent = '';
+      if (document.activeElement !== prefixBox) prefixBox.value = write(prefix());
+      if (document.activeElement !== separatorBox) separatorBox.value = write(separator());
+      tree = makeTree({ prefix: prefix(), separator: separator(), signal: stop.signal, open: (key) => address({ key: toURL(key) }) });
+      fill(left, tree.el);
+    }
+    const key = params.get('key') ? fromURL(params.get('key')) : '';
+    if (panel?.key !== key) {
+      panel?.close();
+      panel = key ? keyPanel(right, key) : null;
+      if (!key) fill(right, h('p', { class: 'empty' }, 'Choose a key to see its value and its revisions.'));
+      tree.mark(key);
+    }
+    // The key may lie outside of the tree.
+    const notice = [prefix()];
+    if (key && !startsWith(fromB64(key), prefix())) notice.push(fromB64(key));
+    page.follow({ notice });
+  }
+
+  async function counting() {
+    count.textContent = 'Counting…';
+    try {
+      const c = await get('count', { prefix: toB64(prefix()) }, stop.signal);
+      fill(count, `${number.format(c.count)} ${c.count === 1 ? 'key' : 'keys'}`, prefix().length ? [' begin with ', h('code', {}, show(prefix()))] : ' in all');
+    } catch (err) {
+      if (err.name !== 'AbortError') count.textContent = err.message;
+    }
+  }
+
+  async function create() {
+    if (me.readOnly) return;
+    const key = await newKey(prefix());
+    if (key) address({ key: toURL(key) });
+  }
+  return update;
+}
