@@ -86,7 +86,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true // ours has etcdctl's arguments
 	a.add(root, groupLocal, a.migrateCommand())
 	a.add(root, groupKV, a.historyCommand(), a.exportCommand(), a.importCommand(), a.diffCommand())
-	a.add(root, groupCluster, a.doctorCommand())
+	a.add(root, groupCluster, a.doctorCommand(), a.topCommand())
 	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand(),
 		a.optionsCommand(), a.completionCommand(), exitCodesHelp())
 	return root

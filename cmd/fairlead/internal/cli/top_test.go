@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+func TestTop(t *testing.T) {
+	c := shared(t)
+	r := c.run("top", "--count", "2", "--interval", "100ms")
+	if r.code != exitOK || strings.Count(r.out, "MEMBER") != 2 || !strings.Contains(r.out, "leader") || !strings.Contains(r.out, c.endpoint) || strings.Contains(r.out, "\x1b") {
+		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
+	}
+	// Changes that come while it runs are counted by their prefixes.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen := make(chan struct{})
+	out := writerFunc(func(b []byte) (int, error) {
+		c.run("put", key(t, "sub/k"), "v")
+		if strings.Contains(string(b), "  "+t.Name()+"/sub/") {
+			select {
+			case <-seen:
+			default:
+				close(seen)
+			}
+			cancel()
+		}
+		return len(b), nil
+	})
+	if code := c.runIn(ctx, out, out, "top", t.Name(), "--interval", "100ms", "--count", "300"); code != exitOK {
+		t.Errorf("code %d", code)
+	}
+	select {
+	case <-seen:
+	default:
+		t.Error("the prefix was never shown")
+	}
+	c.wantFailure(exitUsage, "--interval", "top", "--interval", "1ms")
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
