@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,7 +20,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -29,6 +27,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/batch"
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -36,7 +35,8 @@ import (
 type settings struct {
 	workers, keys, size, rounds int
 	each                        time.Duration
-	writers, json               bool
+	writers                     bool
+	file                        string
 }
 
 // idleReads is how many reads, one after the other, the latency is the median of.
@@ -50,7 +50,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds")
 	flag.DurationVar(&s.each, "each", 3*time.Second, "how long each client works in a round")
 	flag.BoolVar(&s.writers, "writers", false, "put instead of get")
-	flag.BoolVar(&s.json, "json", false, "print JSON")
+	flag.StringVar(&s.file, "json", "", "also write the figures to this file")
 	flag.Parse()
 	if err := run(s); err != nil {
 		fmt.Fprintln(os.Stderr, "batch:", err)
@@ -126,9 +126,6 @@ func run(s settings) error {
 		table = append(table, f)
 		table[i].Ratio = f.PerSecond / table[0].PerSecond
 	}
-	if s.json {
-		return json.NewEncoder(os.Stdout).Encode(table)
-	}
 	what := "gets"
 	if s.writers {
 		what = "puts"
@@ -139,7 +136,10 @@ func run(s settings) error {
 	for _, f := range table {
 		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.1f µs\t%.0f\t%.1f\t%.0f µs\n", f.Client, f.PerSecond, f.Ratio, f.CPU, f.Bytes, f.Allocs, f.Idle)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return load.WriteJSON(s.file, table)
 }
 
 func ofOurs(name string, kv clientv3.KV) contender {
@@ -198,7 +198,7 @@ func measure(s settings, c contender, names []string, value string) (figure, err
 	stop := time.AfterFunc(s.each, func() { over.Store(true) })
 	defer stop.Stop()
 	runtime.ReadMemStats(&before)
-	cpu, began := processorTime(), time.Now()
+	cpu, began := load.ProcessorTime(), time.Now()
 	err := many(s.workers, func(i int) error {
 		n := int64(0)
 		defer func() { ops.Add(n) }()
@@ -217,7 +217,7 @@ func measure(s settings, c contender, names []string, value string) (figure, err
 		return nil
 	})
 	took := time.Since(began)
-	cpu = processorTime() - cpu
+	cpu = load.ProcessorTime() - cpu
 	runtime.ReadMemStats(&after)
 	n := float64(ops.Load())
 	return figure{
@@ -240,13 +240,4 @@ func idle(c contender, key string) (float64, error) {
 	}
 	slices.Sort(took)
 	return float64(took[len(took)/2].Nanoseconds()) / 1000, nil
-}
-
-// processorTime is what this process has used.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -23,6 +22,7 @@ import (
 	official "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/cache"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -146,12 +146,8 @@ func (b *bench) print() error {
 	for _, f := range b.out {
 		fmt.Fprintf(w, "%s\t%.2f\t%s\t%s\t\n", f.Name, f.Value, f.Unit, f.Bar)
 	}
-	if err := w.Flush(); err != nil || b.file == "" {
+	if err := w.Flush(); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(b.out, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(b.file, append(data, '\n'), 0o644)
+	return load.WriteJSON(b.file, b.out)
 }

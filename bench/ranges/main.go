@@ -11,7 +11,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -19,7 +18,6 @@ import (
 	"runtime/metrics"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -30,6 +28,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -48,9 +47,9 @@ func main() {
 	keys := flag.Int("keys", 1000000, "how many")
 	size := flag.Int("size", 100, "bytes of a value")
 	rounds := flag.Int("rounds", 3, "rounds")
-	asJSON := flag.Bool("json", false, "print JSON")
+	file := flag.String("json", "", "also write the figures to this file")
 	flag.Parse()
-	if err := run(*keys, *size, *rounds, *asJSON); err != nil {
+	if err := run(*keys, *size, *rounds, *file); err != nil {
 		fmt.Fprintln(os.Stderr, "ranges:", err)
 		os.Exit(1)
 	}
@@ -80,7 +79,7 @@ func (noStreams) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOpti
 	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
 }
 
-func run(keys, size, rounds int, asJSON bool) error {
+func run(keys, size, rounds int, file string) error {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{Args: []string{"--quota-backend-bytes=8000000000"}})
 	if err != nil {
 		return err
@@ -157,9 +156,6 @@ func run(keys, size, rounds int, asJSON bool) error {
 		table = append(table, f)
 		table[i].Ratio = f.Wall / table[0].Wall
 	}
-	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(table)
-	}
 	fmt.Printf("etcd %s, %d keys with values of %d bytes, %d processors\n", cluster.Version(), keys, size, runtime.NumCPU())
 	fmt.Printf("loaded by PutAll in %v: %.0f keys per second, %d chunks\n\n", loading.Round(time.Millisecond), float64(loaded.Keys)/loading.Seconds(), loaded.Chunks)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -167,7 +163,10 @@ func run(keys, size, rounds int, asJSON bool) error {
 	for _, f := range table {
 		fmt.Fprintf(w, "%s\t%.0f ms\t%.2f\t%.0f ms\t%.1f MiB\t%.0f\t%.3f\n", f.Way, f.Wall, f.Ratio, f.CPU, f.Heap, f.Bytes, f.Allocs)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return load.WriteJSON(file, table)
 }
 
 func iterate(ctx context.Context, c *clientv3.Client) (n int, err error) {
@@ -218,10 +217,10 @@ func measure(w way, keys int) (figure, error) {
 			}
 		}
 	}()
-	cpu, began := processorTime(), time.Now()
+	cpu, began := load.ProcessorTime(), time.Now()
 	n, err := w.read(ctx)
 	took := time.Since(began)
-	cpu = processorTime() - cpu
+	cpu = load.ProcessorTime() - cpu
 	close(stop)
 	most := <-peak
 	runtime.ReadMemStats(&after)
@@ -240,13 +239,4 @@ func heap() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
-}
-
-// processorTime is what this process has used.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

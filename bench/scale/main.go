@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -57,8 +58,8 @@ var things = []thing{
 	{"key of 256 B", 1, 10000, 100000, keys},
 }
 
-// load is what the servers of a cluster use.
-type load struct {
+// usage is what the servers of a cluster use.
+type usage struct {
 	cpu  float64 // seconds of a processor, so far
 	rss  float64 // bytes
 	wrun float64 // seconds of a processor of this process
@@ -70,7 +71,7 @@ func run(ctx context.Context, window time.Duration, only string) error {
 		if !strings.Contains(t.name, only) {
 			continue
 		}
-		var at [2]load
+		var at [2]usage
 		for i, n := range []int{t.some, t.many} {
 			l, err := observe(ctx, t, n, window)
 			if err != nil {
@@ -85,7 +86,7 @@ func run(ctx context.Context, window time.Duration, only string) error {
 }
 
 // observe makes n of t on a fresh cluster and returns what it uses in a second.
-func observe(ctx context.Context, t thing, n int, window time.Duration) (l load, err error) {
+func observe(ctx context.Context, t thing, n int, window time.Duration) (l usage, err error) {
 	cl, err := etcdtest.StartMain(etcdtest.Options{Members: t.members})
 	if err != nil {
 		return l, err
@@ -98,36 +99,21 @@ func observe(ctx context.Context, t thing, n int, window time.Duration) (l load,
 		return l, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	if err := sleep(ctx, 3*time.Second); err != nil { // what beginning takes is not counted
-		return l, err
-	}
-	before, err := usage(cl)
+	load.Wait(ctx, 3*time.Second) // what beginning takes is not counted
+	before, err := used(cl)
 	if err != nil {
 		return l, err
 	}
-	if err := sleep(ctx, window); err != nil {
-		return l, err
-	}
-	after, err := usage(cl)
+	load.Wait(ctx, window)
+	after, err := used(cl)
 	s := window.Seconds()
-	return load{cpu: (after.cpu - before.cpu) / s, rss: after.rss, wrun: (after.wrun - before.wrun) / s}, err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return usage{cpu: (after.cpu - before.cpu) / s, rss: after.rss, wrun: (after.wrun - before.wrun) / s}, err
 }
 
 // ticks is the unit of processor time in /proc.
 const ticks = 100
 
-func usage(cl *etcdtest.Cluster) (l load, err error) {
+func used(cl *etcdtest.Cluster) (l usage, err error) {
 	for _, m := range cl.Members() {
 		cpu, rss, err := process(strconv.Itoa(m.PID()))
 		if err != nil {

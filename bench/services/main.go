@@ -18,12 +18,12 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -65,22 +65,13 @@ func follow(kind, endpoint string, n int) error {
 	return follower(ctx, endpoint, func(count int) bool {
 		if begin == 0 {
 			fmt.Println("ready")
-			begin = processorTime()
+			begin = load.ProcessorTime()
 		}
 		if count >= n {
-			fmt.Println(int64(processorTime() - begin))
+			fmt.Println(int64(load.ProcessorTime() - begin))
 		}
 		return count < n
 	})
-}
-
-// processorTime is what this process has used.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // started is a child under way.

@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -25,6 +24,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/version"
 
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -123,14 +123,7 @@ func report(ctx context.Context, only, file string) error {
 		r.print()
 		all = append(all, r.figures...)
 	}
-	if file == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(b, '\n'), 0o644)
+	return load.WriteJSON(file, all)
 }
 
 func (r *run) print() {

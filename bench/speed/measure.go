@@ -5,8 +5,9 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 )
 
 // cost is what work took of this process.
@@ -15,21 +16,13 @@ type cost struct {
 	mallocs   float64
 }
 
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 func measure(f func() error) (cost, error) {
 	var before, after runtime.MemStats
 	runtime.GC() // the other side's garbage is not ours
 	runtime.ReadMemStats(&before)
-	cpu, began := processorTime(), time.Now()
+	cpu, began := load.ProcessorTime(), time.Now()
 	err := f()
-	c := cost{wall: time.Since(began), cpu: processorTime() - cpu}
+	c := cost{wall: time.Since(began), cpu: load.ProcessorTime() - cpu}
 	runtime.ReadMemStats(&after)
 	c.mallocs = float64(after.Mallocs - before.Mallocs)
 	return c, err

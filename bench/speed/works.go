@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -163,7 +164,7 @@ func leases(ctx context.Context, r *run) error {
 			}
 			bytes[at] = (memory() - before) / n
 			goroutines[at] = float64(runtime.NumGoroutine()-routines) / n
-			c, err := measure(func() error { return wait(ctx, window) })
+			c, err := measure(func() error { load.Wait(ctx, window); return ctx.Err() })
 			if err != nil {
 				return err
 			}
@@ -180,17 +181,26 @@ func leases(ctx context.Context, r *run) error {
 	})
 }
 
-// manyLeases are renewed for more than a TTL, by the leader and by a follower.
+// manyLeases are renewed for more than a TTL, by the leader and by a follower, which forwards them.
 func manyLeases(ctx context.Context, r *run) error {
 	const n, window = 100000, 70 * time.Second
-	return server(etcdtest.Options{Members: 3}, func(cl *etcdtest.Cluster) error {
-		for _, through := range []string{"follower", "leader"} {
+	return server(etcdtest.Options{Members: 3, PeerProxied: true}, func(cl *etcdtest.Cluster) error {
+		for _, through := range []string{"leader", "follower", "follower 1 ms away from the leader"} {
 			m, err := cl.FindLeader(ctx)
 			if err != nil {
 				return err
 			}
-			if through == "follower" {
+			if through != "leader" {
 				m = cl.Members()[(slices.Index(cl.Members(), m)+1)%3]
+			}
+			if through == "follower 1 ms away from the leader" {
+				for _, a := range cl.Members() {
+					for _, b := range cl.Members() {
+						if a != b {
+							a.PeerLink(b).Delay(500 * time.Microsecond) // each way
+						}
+					}
+				}
 			}
 			s, err := newFairlead([]string{m.Endpoint})
 			if err != nil {
@@ -203,7 +213,7 @@ func manyLeases(ctx context.Context, r *run) error {
 				return err
 			}
 			took, bytes := time.Since(began), (memory()-before)/n
-			c, err := measure(func() error { return wait(ctx, window) })
+			c, err := measure(func() error { load.Wait(ctx, window); return ctx.Err() })
 			if err != nil {
 				return err
 			}
@@ -234,16 +244,4 @@ func manyLeases(ctx context.Context, r *run) error {
 		}
 		return nil
 	})
-}
-
-// wait for a time that is part of what is measured.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
