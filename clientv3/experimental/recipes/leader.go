@@ -39,7 +39,8 @@ type LeaderConfig struct {
 	OnLeader func(identity string)
 	// OnElected, if set, is called before Run, with the fencing token.
 	OnElected func(fence int64)
-	// OnStopped, if set, is called after Run returned, with the cause: concurrency's
+	// OnStopped, if set, is called after Run returned and before the leadership is given up,
+	// unless it is lost already, with the cause: concurrency's
 	// ErrSessionExpired or ErrOwnershipLost, the error of Healthy, the context's, or nil if Run
 	// returned by itself.
 	OnStopped func(cause error)
@@ -162,10 +163,10 @@ func (r *runner) lead(ctx context.Context, e *concurrency.Election) (done bool, 
 	cause := context.Cause(lctx) // nil: it returned by itself
 	cancel(nil)
 	<-checked
+	tell(r.OnStopped, cause) // before a successor can begin
 	rctx, over := context.WithTimeout(context.WithoutCancel(ctx), resignWithin)
 	defer over()
 	_ = e.Resign(rctx) // closing the session does it too
-	tell(r.OnStopped, cause)
 	if cause != nil {
 		return false, nil
 	}
