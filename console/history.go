@@ -41,7 +41,8 @@ type history struct {
 	Dropped   int        `json:"dropped"`   // older ones that are there and are not shown
 	Complete  bool       `json:"complete"`  // false if time ran out
 
-	held int // bytes of values since the last trim
+	present int64 // the mod revision of the key at Revision; 0 if it was not there
+	held    int   // bytes of values since the last trim
 }
 
 // getHistory replays a key by a watch that begins at the oldest revision the server has: reads alone do not find what
@@ -61,7 +62,11 @@ func getHistory(r *request) (any, error) {
 		return nil, err
 	}
 	h := &history{Key: key, Revision: got.Header.Revision}
-	err = h.replay(ctx, r.client, 1)
+	if len(got.Kvs) > 0 {
+		h.present = got.Kvs[0].ModRevision
+	}
+	// On a stream of its own: etcd does not say how far a stream is on which a watch met a compaction.
+	err = h.replay(clientv3.WithRequireLeader(ctx), r.client, 1)
 	if err != nil && h.Compacted > 0 {
 		// The state at the compaction is there, its event may not be.
 		if old, err := r.client.Get(ctx, string(key), clientv3.WithRev(h.Compacted)); err == nil && len(old.Kvs) > 0 {
@@ -108,7 +113,7 @@ func (h *history) replay(ctx context.Context, client *clientv3.Client, from int6
 			if resp.Created {
 				_ = client.RequestProgress(ctx) // asked again below
 			}
-			if !resp.Created && resp.Header.Revision >= h.Revision && (resp.IsProgressNotify() || len(resp.Events) > 0 && h.last() >= h.Revision) {
+			if resp.IsProgressNotify() && resp.Header.Revision >= h.Revision || h.present > 0 && h.last() >= h.present {
 				h.Complete = true
 				return nil
 			}

@@ -69,7 +69,6 @@ type finder struct {
 	queues   map[string]*queue
 	revision int64
 	partial  bool
-	found    int
 }
 
 // owned reports that a key bears the name of its lease, and what comes before that.

@@ -108,8 +108,11 @@ func explain(client *clientv3.Client, err error) error {
 
 // written explains the error of a write, which may have taken place nevertheless.
 func written(client *clientv3.Client, err error) error {
-	e := explain(client, err)
 	var a *apiError
+	if errors.As(err, &a) { // a refusal of ours
+		return a
+	}
+	e := explain(client, err)
 	if clientv3.OutcomeUnknown(err) && errors.As(e, &a) {
 		c := *a
 		c.Code, c.Message = "outcome_unknown", "it is not known whether this was done, or will be: "+a.Message
