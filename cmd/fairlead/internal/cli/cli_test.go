@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,10 +64,13 @@ func (c *cmd) runIn(ctx context.Context, out, errOut interface{ Write([]byte) (i
 		args = append([]string{"--endpoints", c.endpoint}, args...)
 	}
 	return Run(ctx, Env{
-		Args: args, Stdin: strings.NewReader(c.stdin), Stdout: out, Stderr: errOut,
+		Args: args, Stdin: strings.NewReader(c.stdin), Stdout: onlyWriter{out}, Stderr: onlyWriter{errOut},
 		LookupEnv: func(k string) (string, bool) { v, ok := c.env[k]; return v, ok },
 	})
 }
+
+// onlyWriter hides a buffer's ReadFrom: the output of programs that a command runs goes through Write too.
+type onlyWriter struct{ io.Writer }
 
 // want runs a command and compares its output; nothing may be on standard error.
 func (c *cmd) want(out string, args ...string) {

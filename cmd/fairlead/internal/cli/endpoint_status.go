@@ -83,7 +83,7 @@ func (s endpointStatus) row() []string {
 	r := s.Status
 	unused := int64(0)
 	if r.DbSize > 0 {
-		unused = (r.DbSize - r.DbSizeInUse) * 100 / r.DbSize
+		unused = 100 - r.DbSizeInUse*100/r.DbSize // rounded up, as etcdctl does
 	}
 	target, enabled := "", false
 	if d := r.DowngradeInfo; d != nil {

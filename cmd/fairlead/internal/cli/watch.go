@@ -97,7 +97,7 @@ watches as there are lines, and "progress", which prints how far they are.`,
 	}
 	f.register(c.Flags())
 	c.Flags().BoolVarP(&interactive, "interactive", "i", false, "read watch commands from standard input")
-	c.Flags().BoolVar(&resume, "resume", false, "go on when what is to be printed was compacted: print the difference and continue")
+	c.Flags().BoolVar(&resume, "resume", false, "go on after a compaction: print how the keys differ from what was printed, and continue")
 	return c
 }
 

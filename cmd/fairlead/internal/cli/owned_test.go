@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// until runs a command until its output contains a text, does something then, and returns the result.
+func until(c *cmd, text string, do func(out string, interrupt func()), args ...string) result {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	ctx, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	out := &onLine{line: text}
+	out.do = func() { do(out.String(), func() { interrupt(interruptedError{2}) }) }
+	var errOut lockedBuffer // a program writes to it too
+	code := c.runIn(ctx, out, &errOut, args...)
+	return result{out.String(), errOut.String(), code}
+}
+
+// lockedBuffer is safe for concurrent use.
+type lockedBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func TestLock(t *testing.T) {
+	c := shared(t)
+	k := key(t, "l")
+	// The program gets what it owns, its code is passed on, and the lock is free afterwards.
+	r := c.run("lock", k, "--", "sh", "-c", `echo "$ETCD_LOCK_KEY $ETCD_LOCK_REV $FAIRLEAD_FENCING_TOKEN $FAIRLEAD_OWNER_KEY $FAIRLEAD_LEASE"; exit 7`)
+	words := strings.Fields(r.out)
+	if r.code != 7 || len(words) != 5 || words[0] != words[3] || words[1] != words[2] || words[0] != k+"/"+strings.TrimLeft(words[4], "0") {
+		t.Errorf("%+v", r)
+	}
+	c.want("", "get", "--prefix", k)
+	c.want("", "lock", k, "true")
+	c.wantFailure(exitUsage, "nosuchprogram", "lock", k, "nosuchprogram")
+	c.wantFailure(exitUsage, "--ttl", "lock", "--ttl", "0", k)
+	c.want("", "get", "--prefix", k)
+
+	// Without a program it is held until interrupted, and no key is left.
+	r = until(c, "\n\n", func(_ string, interrupt func()) { interrupt() }, "lock", k)
+	if r.code != 130 || r.err != "" || !regexp.MustCompile(`^`+k+`/[0-9a-f]+\n\n$`).MatchString(r.out) {
+		t.Errorf("%+v", r)
+	}
+	c.want("", "get", "--prefix", k)
+}
+
+// Interrupted while it waits for the lock, lock leaves no key.
+func TestLockInterruptedWhileWaiting(t *testing.T) {
+	c := shared(t)
+	k := key(t, "l")
+	r := until(c, "\n\n", func(_ string, done func()) {
+		defer done()
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		defer interrupt(nil)
+		go func() {
+			for ctx.Err() == nil {
+				if two := c.run("get", "--prefix", "--count-only", k); two.out == "2\n" {
+					interrupt(interruptedError{2})
+				}
+			}
+		}()
+		var out, errOut bytes.Buffer
+		if code := c.runIn(ctx, &out, &errOut, "lock", k); code != 130 || out.Len()+errOut.Len() > 0 {
+			t.Errorf("the waiting one: code %d, %s%s", code, &out, &errOut)
+		}
+		c.want("1\n", "get", "--prefix", "--count-only", k)
+	}, "lock", k)
+	if r.code != 130 {
+		t.Errorf("%+v", r)
+	}
+	c.want("0\n", "get", "--prefix", "--count-only", k)
+}
+
+// When the ownership is lost the program is told, and killed if it does not listen.
+func TestOwnershipLost(t *testing.T) {
+	c := shared(t)
+	for name, program := range map[string]string{
+		"listens": `trap 'echo told; exit 0' TERM; echo started; while :; do sleep 0.05; done`,
+		"deaf":    `trap '' TERM; echo started; while :; do sleep 0.05; done`,
+	} {
+		k := key(t, name)
+		r := until(c, "started\n", func(string, func()) {
+			c.want("1\n", "del", "--prefix", k)
+		}, "lock", "--grace", "200ms", k, "--", "sh", "-c", program)
+		if r.code != exitLost || !strings.Contains(r.err, "ownership is lost") {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if told := strings.Contains(r.out, "told"); told != (name == "listens") {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if killed := strings.Contains(r.err, "killed"); killed != (name == "deaf") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	k := key(t, "without")
+	r := until(c, "\n\n", func(string, func()) { c.want("1\n", "del", "--prefix", k) }, "lock", k)
+	if r.code != exitLost {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Interrupted, lock ends the program first, and then gives the lock away.
+func TestLockInterrupted(t *testing.T) {
+	c := shared(t)
+	k := key(t, "l")
+	r := until(c, "started\n", func(_ string, interrupt func()) { interrupt() },
+		"lock", k, "--", "sh", "-c", `trap 'echo told; exit 0' INT; echo started; while :; do sleep 0.05; done`)
+	if r.code != 130 || !strings.HasSuffix(r.out, "told\n") {
+		t.Errorf("%+v", r)
+	}
+	c.want("", "get", "--prefix", k)
+}
+
+func TestElect(t *testing.T) {
+	c := shared(t)
+	k := key(t, "e")
+	r := c.run("elect", k, "me", "--", "sh", "-c", `echo "$FAIRLEAD_OWNER_KEY $FAIRLEAD_FENCING_TOKEN"; exit 3`)
+	if r.code != 3 || !strings.HasPrefix(r.out, k+"/") || len(strings.Fields(r.out)) != 2 {
+		t.Errorf("%+v", r)
+	}
+	c.wantFailure(exitUsage, "a program needs a proposal", "elect", k, "--", "true")
+	// One leads, one listens.
+	r = until(c, "\nv\n", func(leads string, done func()) {
+		defer done()
+		for _, args := range [][]string{{"elect", "-l", k}, {"elect", k}} {
+			heard := until(c, "\nv\n", func(_ string, interrupt func()) { interrupt() }, args...)
+			if heard.code != 130 || heard.out != leads {
+				t.Errorf("%q: %+v, want %s", args, heard, leads)
+			}
+		}
+	}, "elect", k, "v")
+	if r.code != 130 || !regexp.MustCompile(`^`+k+`/[0-9a-f]+\nv\n$`).MatchString(r.out) {
+		t.Errorf("%+v", r)
+	}
+	c.want("", "get", "--prefix", k)
+}
