@@ -184,7 +184,9 @@ func TestUnreachable(t *testing.T) {
 		c := &cmd{t: t, endpoint: ep}
 		for _, args := range []string{
 			"get a", "put a b", "del a", "watch a", "lease list", "lease grant 5", "lease keep-alive 1", "member list",
-			"endpoint status", "endpoint health", "endpoint status --cluster",
+			"endpoint status", "endpoint health", "endpoint status --cluster", "endpoint hashkv", "defrag", "alarm list",
+			"lock x -- true", "elect x y", "elect -l x", "snapshot save /nosuch/x", "move-leader 12", "auth status", "user list",
+			"get --stream a", "watch -i", "make-mirror 127.0.0.1:1", "compaction 1", "downgrade cancel", "member remove 1",
 		} {
 			start := time.Now()
 			r := c.run(append(strings.Fields(args), "--command-timeout", "1s", "--dial-timeout", "500ms")...)

@@ -31,6 +31,9 @@ func (a *app) endpointCommand() *cobra.Command {
 }
 
 func (a *app) endpointsToAsk(ctx context.Context, f *endpointFlags) ([]string, error) {
+	if err := a.needsNoMessage(); err != nil {
+		return nil, err
+	}
 	if !f.cluster {
 		return a.endpoints(ctx)
 	}

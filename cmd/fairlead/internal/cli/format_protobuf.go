@@ -9,11 +9,21 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
+var errNoMessage = usageError{errors.New("this command's output is no protobuf message: choose another --write-out")}
+
+// needsNoMessage refuses the protobuf format before a command begins that has no message to write in it.
+func (a *app) needsNoMessage() error {
+	if a.out.format == formatProtobuf {
+		return errNoMessage
+	}
+	return nil
+}
+
 // protobuf writes the answer's message as the server sent it, without a line's end.
 func (p *printer) protobuf(v any) error {
 	m, ok := messageOf(v)
 	if !ok {
-		return usageError{errors.New("this command's output is no protobuf message: choose another --write-out")}
+		return errNoMessage
 	}
 	text, err := proto.Marshal(m)
 	if err != nil {

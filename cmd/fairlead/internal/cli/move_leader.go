@@ -42,15 +42,16 @@ func (a *app) moveLeaderCommand() *cobra.Command {
 
 // leader is the leader's id as the first endpoint that answers knows it.
 func (a *app) leader(ctx context.Context, c *clientv3.Client) (uint64, error) {
-	var err error
+	var failures []error
 	for _, ep := range c.Endpoints() {
-		var resp *clientv3.StatusResponse
-		if resp, err = c.Status(ctx, ep); err == nil && resp.Leader != 0 {
+		resp, err := c.Status(ctx, ep)
+		if err == nil && resp.Leader != 0 {
 			return resp.Leader, nil
 		}
+		failures = append(failures, err)
 	}
-	if err == nil {
-		err = rpctypes.ErrNoLeader
+	if err := errors.Join(failures...); err != nil {
+		return 0, err
 	}
-	return 0, err
+	return 0, rpctypes.ErrNoLeader
 }

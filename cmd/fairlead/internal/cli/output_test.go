@@ -39,6 +39,14 @@ func TestYAML(t *testing.T) {
 	}
 }
 
+// A command without a message refuses the protobuf format before it does anything.
+func TestProtobufRefused(t *testing.T) {
+	c := shared(t)
+	for _, args := range []string{"defrag", "endpoint status", "endpoint health", "endpoint hashkv", "snapshot save /nosuch/x", "user get u --detail"} {
+		c.wantFailure(exitUsage, "no protobuf message", append(strings.Fields(args), "-w", "protobuf")...)
+	}
+}
+
 func TestNarrowTerminal(t *testing.T) {
 	var s strings.Builder
 	tab := table{[]string{"NAME", "VALUE"}, [][]string{{"a", strings.Repeat("x", 50)}, {"b", ""}}}

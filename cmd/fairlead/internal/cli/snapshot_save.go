@@ -19,6 +19,9 @@ verified; an interrupted command leaves none, and one that was there before unto
 is of whichever answers; --command-timeout does not apply.`,
 		Args: oneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.needsNoMessage(); err != nil {
+				return err
+			}
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				if err := a.reachable(ctx, c, "snapshot"); err != nil {
 					return err

@@ -27,6 +27,9 @@ func (a *app) snapshotStatusCommand() *cobra.Command {
 at the end of a file that "snapshot save" wrote is checked.`,
 		Args: oneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.needsNoMessage(); err != nil {
+				return err
+			}
 			bar := a.progress("reading "+args[0], bytesText)
 			defer bar.stop()
 			s, err := readSnapshot(cmd.Context(), args[0], timeout, bar.set)

@@ -17,6 +17,11 @@ func (a *app) userGetCommand() *cobra.Command {
 		Short: "Show the roles of a user",
 		Args:  oneArg("a user"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if detail {
+				if err := a.needsNoMessage(); err != nil {
+					return err
+				}
+			}
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.UserGet(ctx, args[0])
 				if err != nil {
