@@ -1,0 +1,212 @@
+package browser
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestEveryPage looks at each page as a person does, and keeps the pictures.
+func TestEveryPage(t *testing.T) {
+	base, client := serve(t, cluster)
+	seed(t, client)
+	b := open(t, base, desktop, "overview")
+	b.has(".tile .figure", "Healthy")
+	b.has("main", "3 of 3 members answer")
+	b.await("three members, one leading", `document.querySelectorAll('tbody tr').length === 3 && document.querySelectorAll('.tag.accent').length === 1`)
+	stop := churn(t, client, "/tenants/acme/carts/", 300)
+	b.await("the rate of changes is drawn", `document.querySelector('.chart .stroke').getAttribute('d').split('L').length > 15`)
+	b.shot("overview")
+	stop()
+
+	b.visit("services")
+	b.has("main", "orders-7d9f-1")
+	b.await("five instances, one draining", `document.querySelectorAll('tbody tr').length === 5 && document.querySelectorAll('td .state.warn').length === 1`)
+	b.press("2 metadata")
+	b.has("main", "9f2c1ab")
+	b.shot("services")
+
+	b.visit("keys")
+	b.press("/")
+	b.press("config/")
+	b.press("orders.json")
+	b.has("pre.value", `"perSecond": 200`)
+	b.press("Revisions")
+	b.has(".diff", `"timeout": "5s"`)
+	b.await("a difference of JSON", `document.querySelectorAll('.diff .add').length === 6 && document.querySelectorAll('.diff .del').length === 2`)
+	b.js(`document.querySelector('.diff').scrollIntoView({block: 'end'})`, nil)
+	b.shot("keys-diff")
+
+	b.visit("watch")
+	b.run(chromedp.Click(chromedp.CSS(".head button.primary")))
+	stop = churn(t, client, "/tenants/acme/carts/", 50)
+	b.await("events are listed", `document.querySelectorAll('.events tbody tr').length > 15`)
+	b.shot("watch")
+	stop()
+
+	b.visit("leases")
+	b.await("leases with keys", `document.querySelectorAll('tbody tr').length >= 4 && document.body.innerText.includes('/locks/nightly-report/')`)
+	b.shot("leases")
+
+	b.visit("locks")
+	b.await("a lock and an election, each with an owner and two who wait", `document.querySelectorAll('table').length === 2 && document.querySelectorAll('.tag.ok').length === 2 && document.querySelectorAll('tbody tr').length === 6`)
+	b.has("main", "worker-a")
+	b.shot("locks")
+
+	b.visit("access")
+	b.has("main", "Authentication is off")
+	b.shot("access")
+}
+
+// TestFirstPage reports what the first page costs; a report, since machines differ.
+func TestFirstPage(t *testing.T) {
+	base, _ := serve(t, cluster)
+	open(t, base, desktop, "overview") // the browser has started what it starts once
+	b := tabOf(t, base, desktop)
+	b.run(chromedp.Navigate(base + "/?token=" + "the+token+of+the+tests"))
+	b.await("the members", `document.querySelectorAll('tbody tr').length === 3`)
+	var took struct{ Page, Members, Bytes float64 }
+	b.js(`(() => { const n = performance.getEntriesByType('navigation')[0];
+		const all = performance.getEntriesByType('resource');
+		const api = all.filter((r) => r.name.includes('/api/')).map((r) => r.responseStart);
+		const files = all.filter((r) => !r.name.includes('/api/'));
+		return {page: Math.max(n.domContentLoadedEventEnd, ...files.map((r) => r.responseEnd)), members: Math.max(...api), bytes: n.transferSize + all.reduce((s, r) => s + r.transferSize, 0)}; })()`, &took)
+	b.mu.Lock()
+	requests := len(b.requests)
+	b.mu.Unlock()
+	t.Logf("first page: %.0f ms until its files are there, %.0f ms until the members are; %.1f KB in %d requests", took.Page, took.Members, took.Bytes/1000, requests)
+	if took.Bytes > 300_000 {
+		t.Errorf("the first page is %.0f bytes", took.Bytes)
+	}
+}
+
+// TestLive: what changes in the cluster shows without anybody asking.
+func TestLive(t *testing.T) {
+	base, client := serve(t, cluster)
+	seed(t, client)
+	b := open(t, base, desktop, "keys?prefix=L2NvbmZpZy8") // /config/
+	b.press("motd")
+	b.has("pre.value", "Maintenance")
+	put(t, client, "/config/motd", "Postponed.")
+	b.has("pre.value", "Postponed.")
+	put(t, client, "/config/new", "")
+	b.has(".tree", "new")
+	if _, err := client.Delete(t.Context(), "/config/new"); err != nil {
+		t.Fatal(err)
+	}
+	b.await("the key is gone from the tree", `![...document.querySelectorAll('.node')].some((n) => n.innerText.trim() === 'new')`)
+	put(t, client, "/config/deep/er/key", "")
+	b.has(".tree", "deep/")
+	b.press("deep/")
+	b.press("er/")
+	b.has(".tree", "key")
+	if _, err := client.Delete(t.Context(), "/config/deep/er/key"); err != nil {
+		t.Fatal(err)
+	}
+	b.await("the branch is gone from the tree", `![...document.querySelectorAll('.node')].some((n) => n.innerText.trim() === 'deep/')`)
+
+	b.visit("services")
+	b.has("main", "payments-1")
+	put(t, client, "/fairlead/services/mail/m1", `{"service":"mail","id":"m1","addresses":["10.9.9.9:25"]}`)
+	b.has("main", "10.9.9.9:25")
+	b.js(`document.querySelector('section[aria-label=mail] .actions button').scrollIntoView()`, nil)
+	b.js(`document.querySelector('section[aria-label=mail] .actions button').click()`, nil)
+	b.press("Drain it")
+	b.await("it drains", `document.querySelector('section[aria-label=mail]')?.innerText.includes('draining')`)
+	b.js(`document.querySelector('section[aria-label=mail] .actions button.danger').click()`, nil)
+	b.press("Remove it")
+	b.await("it is gone", `!document.querySelector('section[aria-label=mail]')`)
+
+	// The console restarts, or a network fails: the page says so and comes back.
+	b.visit("overview")
+	b.has("#live", "Live")
+	begin := time.Now()
+	if err := cluster.Members()[2].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Members()[2].Thaw()
+	b.has(".tile .figure", "Degraded")
+	b.has("main", "2 of 3 members answer")
+	t.Logf("a frozen member was shown after %v", time.Since(begin).Round(10*time.Millisecond))
+	b.shot("overview-degraded")
+	if err := cluster.Members()[2].Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	b.has(".tile .figure", "Healthy")
+}
+
+// TestBothThemesAndThePhone: every page can be read in both themes, by the system's choice and by one's own, and fits a phone.
+func TestBothThemesAndThePhone(t *testing.T) {
+	base, client := serve(t, cluster)
+	seed(t, client)
+	for _, l := range []look{desktop, {width: 1280, height: 860, dark: true}, phone, {width: 360, height: 740, dark: true}} {
+		name := fmt.Sprintf("%d-%v", l.width, map[bool]string{true: "dark", false: "light"}[l.dark])
+		t.Run(name, func(t *testing.T) {
+			b := open(t, base, l, "overview")
+			for _, page := range []string{"overview", "services", "keys?prefix=L2NvbmZpZy8&key=L2NvbmZpZy9vcmRlcnMuanNvbg", "watch?prefix=L3RlbmFudHMv", "leases", "locks", "access"} {
+				b.visit(page)
+				b.await("it is there", `!document.querySelector('main .wait')`)
+				if len(page) > 4 && page[:4] == "keys" {
+					b.press("Revisions")
+					b.has(".diff", "timeout")
+				}
+				if page[:5] == "watch" {
+					put(t, client, "/tenants/acme/users/0001", `{"id": 1, "name": "Ann"}`)
+					b.has(".events", "Ann")
+				}
+				var wide struct {
+					Page, Window int
+					Who          []string
+				}
+				b.js(`({page: document.documentElement.scrollWidth, window: innerWidth, who: [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('nav, .tablebox, .diff, pre, .skip, .toast')).slice(0, 5).map((e) => e.tagName + '.' + (e.getAttribute('class') || ''))})`, &wide)
+				if wide.Page > wide.Window || len(wide.Who) > 0 {
+					t.Errorf("%s is %d wide in a window of %d: %v", page, wide.Page, wide.Window, wide.Who)
+				}
+				var faint []string
+				b.js(contrast, &faint)
+				for _, f := range faint {
+					t.Errorf("%s: hard to read: %s", page, f)
+				}
+				b.js(`scrollTo(0, 0)`, nil)
+				b.shot(fmt.Sprintf("%s-%s", name, page[:min(len(page), 5)]))
+			}
+		})
+	}
+	b := open(t, base, desktop, "overview")
+	background := `getComputedStyle(document.body).backgroundColor`
+	var light, dark string
+	b.js(background, &light)
+	b.press("Auto")
+	b.press("Light")
+	b.js(background, &dark)
+	if light == dark {
+		t.Error("one's own choice of a theme changes nothing")
+	}
+	b.run(chromedp.Reload())
+	b.await("the page", `document.querySelector('.page h1') !== null`)
+	b.js(background, &light)
+	if light != dark {
+		t.Error("the choice of a theme is forgotten")
+	}
+}
+
+// contrast lists texts with less contrast than WCAG 2.1 wants (4.5, 3 for large ones).
+const contrast = `(() => {
+	const rgb = (s) => (s.match(/[\d.]+/g) || []).map(Number);
+	const lum = ([r, g, b]) => [r, g, b].map((v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
+	const back = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length && (c.length < 4 || c[3] > 0.5)) return c; } return [255, 255, 255]; };
+	const out = new Set();
+	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	for (let n; (n = walk.nextNode());) {
+		const e = n.parentElement;
+		if (!n.data.trim() || e.offsetParent === null || e.closest('.toast, .skip, :disabled, noscript')) continue;
+		const st = getComputedStyle(e);
+		const [a, b] = [lum(rgb(st.color)), lum(back(e))].sort((x, y) => y - x);
+		const size = parseFloat(st.fontSize);
+		const need = size >= 24 || size >= 18.6 && st.fontWeight >= 700 ? 3 : 4.5;
+		if ((a + 0.05) / (b + 0.05) < need - 0.01) out.add(n.data.trim().slice(0, 40) + ' ' + ((a + 0.05) / (b + 0.05)).toFixed(2));
+	}
+	return [...out].slice(0, 10);
+})()`
