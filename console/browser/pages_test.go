@@ -29,6 +29,7 @@ func TestEveryPage(t *testing.T) {
 	b.shot("services")
 
 	b.visit("keys")
+	b.run(chromedp.EmulateViewport(1280, 1120))
 	b.press("/")
 	b.press("config/")
 	b.press("orders.json")
@@ -36,11 +37,12 @@ func TestEveryPage(t *testing.T) {
 	b.press("Revisions")
 	b.has(".diff", `"timeout": "5s"`)
 	b.await("a difference of JSON", `document.querySelectorAll('.diff .add').length === 6 && document.querySelectorAll('.diff .del').length === 2`)
-	b.js(`document.querySelector('.diff').scrollIntoView({block: 'end'})`, nil)
 	b.shot("keys-diff")
+	b.run(chromedp.EmulateViewport(desktop.width, desktop.height))
 
 	b.visit("watch")
 	b.run(chromedp.Click(chromedp.CSS(".head button.primary")))
+	b.has(".counts", "Watching")
 	stop = churn(t, client, "/tenants/acme/carts/", 50)
 	b.await("events are listed", `document.querySelectorAll('.events tbody tr').length > 15`)
 	b.shot("watch")
@@ -153,6 +155,7 @@ func TestBothThemesAndThePhone(t *testing.T) {
 					b.has(".diff", "timeout")
 				}
 				if page[:5] == "watch" {
+					b.has(".counts", "Watching")
 					put(t, client, "/tenants/acme/users/0001", `{"id": 1, "name": "Ann"}`)
 					b.has(".events", "Ann")
 				}
@@ -160,7 +163,7 @@ func TestBothThemesAndThePhone(t *testing.T) {
 					Page, Window int
 					Who          []string
 				}
-				b.js(`({page: document.documentElement.scrollWidth, window: innerWidth, who: [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('nav, .tablebox, .diff, pre, .skip, .toast')).slice(0, 5).map((e) => e.tagName + '.' + (e.getAttribute('class') || ''))})`, &wide)
+				b.js(`({page: document.documentElement.scrollWidth, window: innerWidth, who: [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('thead, nav, .tablebox, .diff, pre, .skip, .toast')).slice(0, 5).map((e) => e.tagName + '.' + (e.getAttribute('class') || ''))})`, &wide)
 				if wide.Page > wide.Window || len(wide.Who) > 0 {
 					t.Errorf("%s is %d wide in a window of %d: %v", page, wide.Page, wide.Window, wide.Who)
 				}

@@ -27,7 +27,10 @@ async function call(method, path, body, signal) {
   }
   if (r.status === 204) return null;
   let data = {};
-  try { data = await r.json(); } catch { /* an empty or broken answer has a status too */ }
+  try { data = await r.json(); } catch (err) {
+    if (err.name === 'AbortError') throw err;
+    if (r.ok) throw new APIError(0, { error: 'The connection broke off in the middle of an answer.', code: 'offline' });
+  }
   if (r.ok) return data;
   const err = new APIError(r.status, data);
   if (err.code === 'sign_in') onSignIn();

@@ -21,7 +21,7 @@ export function makeTree({ prefix, separator, open, signal }) {
   const seen = new IntersectionObserver((all) => all.forEach((e) => { if (e.isIntersecting) e.target.level?.load(); }), { root: box, rootMargin: '200px' });
   const top = makeLevel(prefix);
   box.append(top.el);
-  top.load();
+  const loaded = top.load();
 
   list(box, '.node', (e, node) => {
     const item = node.item;
@@ -195,6 +195,11 @@ export function makeTree({ prefix, separator, open, signal }) {
 
   return {
     el: box, mark,
+    // focus goes to the first entry, once it is there.
+    async focus() {
+      await loaded;
+      box.querySelector('.node')?.focus();
+    },
     // notice works a batch of changes in; of more than are listed, the top level is read again.
     notice(batch) {
       for (const c of batch.changes) top.apply(fromB64(c.key), c.type === 'delete');

@@ -12,6 +12,7 @@ export function mount(page) {
   let tree = null;
   let panel = null;
   let shape = '';
+  let wanted = false; // the focus goes to the tree when it is there
   let stop = new AbortController();
   page.signal.addEventListener('abort', () => { stop.abort(); panel?.close(); });
 
@@ -22,7 +23,7 @@ export function mount(page) {
   const right = h('div', { class: 'panel' });
   fill(page.root,
     h('div', { class: 'head' }, h('h1', {}, 'Keys'),
-      h('form', { class: 'inline grow', style: { 'max-width': '560px' }, onsubmit: (e) => { e.preventDefault(); search(); left.querySelector('.node')?.focus(); } },
+      h('form', { class: 'inline grow', style: { 'max-width': '560px' }, onsubmit: (e) => { e.preventDefault(); wanted = true; search(); } },
         prefixBox, h('label', { class: 'inline', title: 'What parts the levels of the tree; empty for a plain list' }, 'Separator', separatorBox), h('button', {}, 'Show')),
       me.readOnly ? null : h('button', { type: 'button', onclick: create }, 'New key')),
     h('div', { class: 'split' }, h('div', {}, h('div', { class: 'toolbar' },
@@ -49,7 +50,9 @@ export function mount(page) {
   function search() {
     clearTimeout(timer);
     const sep = separatorBox.value;
+    const before = location.hash;
     address({ prefix: toURL(toB64(read(prefixBox.value))) || null, sep: sep === '/' ? null : sep });
+    if (wanted && location.hash === before) { wanted = false; tree.focus(); }
   }
 
   function update(next) {
@@ -65,6 +68,8 @@ export function mount(page) {
       tree = makeTree({ prefix: prefix(), separator: separator(), signal: stop.signal, open: (key) => address({ key: toURL(key) }) });
       fill(left, tree.el);
     }
+    if (wanted) tree.focus();
+    wanted = false;
     const key = params.get('key') ? fromURL(params.get('key')) : '';
     if (panel?.key !== key) {
       panel?.close();

@@ -15,6 +15,7 @@ export function mount(page) {
   let [total, left, puts, deletes] = [0, 0, 0, 0];
   let times = []; // [time, count] of the last seconds
   let dirty = false;
+  let live = false;
 
   const box = h('input', { type: 'search', placeholder: 'Everything', 'aria-label': 'Prefix', data: { search: '' }, spellcheck: 'false', autocapitalize: 'off' });
   const filter = h('input', { type: 'search', placeholder: 'Filter what is shown', 'aria-label': 'Filter', spellcheck: 'false', oninput: touch });
@@ -53,6 +54,7 @@ export function mount(page) {
     prefix = fromB64(fromURL(params.get('prefix')));
     box.value = write(prefix);
     watching = true;
+    live = false;
     clear();
     page.follow({ watch: [prefix] });
   }
@@ -62,6 +64,8 @@ export function mount(page) {
     if (batch.error) fill(note, h('p', { class: 'notice' }, `The watch was interrupted: ${batch.error}. It is tried again.`));
     else if (batch.gap) fill(note, h('p', { class: 'notice' }, 'The cluster was compacted before some events came; they are missing, also in the count.'));
     else if (batch.live) fill(note);
+    if (batch.live) { live = true; dirty = true; }
+    if (batch.error) { live = false; dirty = true; }
     if (!batch.count) return;
     total += batch.count;
     left += batch.dropped;
@@ -89,7 +93,7 @@ export function mount(page) {
     dirty = false;
     counted.textContent = number.format(total);
     dropped.textContent = number.format(left);
-    status.textContent = paused ? 'Paused: events are counted, not shown.' : '';
+    status.textContent = paused ? 'Paused: events are counted, not shown.' : !watching ? '' : live ? 'Watching' : 'Beginning…';
     const words = filter.value.toLowerCase();
     const list = [];
     for (const c of kept) {
