@@ -13,13 +13,14 @@ import (
 
 func (a *app) devCommand() *cobra.Command {
 	o := dev.Options{}
+	listen := consoleAddress
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run an etcd cluster to develop against",
 		Long: `Run an etcd cluster to develop against, until Ctrl-C.
 
 One member listens on port 2379; three listen on 2379, 22379 and 32379. Ports that are taken are
-replaced by free ones, and the command says so.`,
+replaced by free ones, and the command says so. The web console comes with it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Members < 0 || cmd.Flags().Changed("members") && o.Members == 0 {
@@ -27,11 +28,19 @@ replaced by free ones, and the command says so.`,
 			}
 			defer surviveClosedPipe()()
 			o.Stdout, o.Stderr = a.env.Stdout, a.env.Stderr
+			if listen != "" {
+				f := consoleFlags{listen: listen, elsewhere: !cmd.Flags().Changed("console")}
+				if err := f.check(); err != nil {
+					return usageError{err}
+				}
+				o.Ready = f.beside
+			}
 			return dev.Run(cmd.Context(), o)
 		},
 	}
 	c.Flags().IntVar(&o.Members, "members", 0, "number of members (default: as many as the data directory holds, else 1)")
 	c.Flags().StringVar(&o.DataDir, "data-dir", "", "where to keep the data (default: a temporary directory, removed at the end)")
+	c.Flags().StringVar(&listen, "console", consoleAddress, "where the web console listens; empty for none")
 	c.Flags().StringVar(&o.LogLevel, "log-level", "", "also print etcd's log from this level on: debug, info, warn or error")
 	return c
 }

@@ -84,7 +84,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.family("auth", "Switch authentication on and off", a.authEnableCommand(), a.authDisableCommand(), a.authStatusCommand()),
 		a.userCommand(), a.roleCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has etcdctl's arguments
-	a.add(root, groupLocal, a.migrateCommand())
+	a.add(root, groupLocal, a.migrateCommand(), a.consoleCommand())
 	a.add(root, groupKV, a.historyCommand(), a.exportCommand(), a.importCommand(), a.diffCommand())
 	a.add(root, groupCluster, a.doctorCommand(), a.topCommand())
 	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand(),

@@ -25,6 +25,8 @@ type Options struct {
 	LogLevel string // etcd's log is also written to Stderr from this level on, if set
 	Stdout   io.Writer
 	Stderr   io.Writer
+	// Ready, if set, is called once the cluster serves. It returns a line to be printed and what ends before the cluster does.
+	Ready func(ctx context.Context, endpoints []string) (line string, stop func(), err error)
 }
 
 // Run runs a cluster until ctx ends, which is no error, or until a member fails.
@@ -63,7 +65,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		return err
 	}
-	c.announce(o.Stdout, dir, temporary)
+	line := ""
+	if o.Ready != nil {
+		var stop func()
+		if line, stop, err = o.Ready(ctx, layout.endpoints()); err != nil {
+			return err
+		}
+		defer stop()
+	}
+	c.announce(o.Stdout, dir, temporary, line)
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(o.Stdout, "\nStopping.")
@@ -131,7 +141,7 @@ func (c *cluster) stop() {
 	wg.Wait()
 }
 
-func (c *cluster) announce(out io.Writer, dir string, temporary bool) {
+func (c *cluster) announce(out io.Writer, dir string, temporary bool, line string) {
 	kept := "kept"
 	if temporary {
 		kept = "removed at the end"
@@ -143,6 +153,9 @@ func (c *cluster) announce(out io.Writer, dir string, temporary bool) {
 	fmt.Fprintf(out, "etcd with %s is ready; data in %s (%s)\n\n", members, dir, kept)
 	for _, m := range c.layout.Members {
 		fmt.Fprintf(out, "  %s  http://%s\n", m.Name, m.Client)
+	}
+	if line != "" {
+		fmt.Fprintf(out, "\n%s\n", line)
 	}
 	fmt.Fprintf(out, "\nexport ETCDCTL_ENDPOINTS=%s\n\nCtrl-C ends it.\n", strings.Join(c.layout.endpoints(), ","))
 }

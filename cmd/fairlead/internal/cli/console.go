@@ -1,0 +1,295 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/console"
+)
+
+const (
+	// consoleAddress is near etcd's own ports and not among those in use.
+	consoleAddress = "127.0.0.1:2389"
+	// consoleGrace is how long requests may take to end when the command does.
+	consoleGrace = 3 * time.Second
+	// leastToken bytes cannot be guessed at the rate that the console allows.
+	leastToken = 16
+)
+
+type consoleFlags struct {
+	listen    string
+	cert, key string
+	token     string
+	tokenFile string
+	login     bool
+	readOnly  bool
+	hosts     []string
+	// elsewhere: a port that is taken may be replaced by a free one.
+	elsewhere bool
+}
+
+func (a *app) consoleCommand() *cobra.Command {
+	var f consoleFlags
+	c := &cobra.Command{
+		Use:   "console",
+		Short: "Serve the web console",
+		Long: `Serve the web console until Ctrl-C: the cluster, services, keys with their revisions, changes as they happen, leases, locks, users.
+
+On a loopback address it prints a URL with a token, which lets in whoever has it. On any other address it asks for TLS, and for a
+token of your choice or for a login (--login) with the name and password of an etcd user, who then may do there what etcd lets him do.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.elsewhere = !cmd.Flags().Changed("listen")
+			return a.stream(cmd.Context(), func(ctx context.Context, client *clientv3.Client) error {
+				defer surviveClosedPipe()()
+				cfg, err := a.config(ctx)
+				if err != nil {
+					return err
+				}
+				s, err := f.start(client, cfg)
+				if err != nil {
+					return err
+				}
+				defer s.stop()
+				fmt.Fprintf(a.env.Stdout, "%s\n\nCtrl-C ends it.\n", s.url)
+				select {
+				case err := <-s.failed:
+					return err
+				case <-ctx.Done():
+					return nil
+				}
+			})
+		},
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.listen, "listen", consoleAddress, "where to listen")
+	fs.StringVar(&f.cert, "tls-cert", "", "file with the console's certificate")
+	fs.StringVar(&f.key, "tls-key", "", "file with its private key")
+	fs.StringVar(&f.token, "token", "", "the token that lets in (on loopback a random one if there is none; others see it in the list of processes)")
+	fs.StringVar(&f.tokenFile, "token-file", "", "file with the token")
+	fs.BoolVar(&f.login, "login", false, "let in etcd's users with their passwords")
+	fs.BoolVar(&f.readOnly, "read-only", false, "change nothing")
+	fs.StringSliceVar(&f.hosts, "host", nil, "a further name under which the console is reached; may be given more than once")
+	return c
+}
+
+// consoleServer is a console that is served.
+type consoleServer struct {
+	url     string
+	console *console.Console
+	server  *http.Server
+	failed  chan error
+}
+
+// start checks that not everybody gets in, and serves.
+func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*consoleServer, error) {
+	if err := f.check(); err != nil {
+		return nil, usageError{err}
+	}
+	l, err := net.Listen("tcp", f.listen)
+	if err != nil && f.elsewhere && errors.Is(err, syscall.EADDRINUSE) {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return nil, err
+	}
+	opts := []console.Option{console.Hosts(f.hosts...), console.Hosts(ownNames(l.Addr())...), console.Requests(requestCounter(cfg.TLS))}
+	if f.readOnly {
+		opts = append(opts, console.ReadOnly())
+	}
+	if f.token != "" {
+		opts = append(opts, console.Token(f.token))
+	}
+	if f.login {
+		opts = append(opts, console.Login(console.EtcdLogin(cfg)))
+	}
+	c, err := console.New(client, opts...)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	s := &consoleServer{console: c, failed: make(chan error, 1), url: f.address(l.Addr())}
+	// Streams have no end, so there is no limit for writing; the console has one per event.
+	s.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(zap.NewNop()),
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	go func() {
+		if f.cert != "" {
+			s.failed <- s.server.ServeTLS(l, f.cert, f.key)
+		} else {
+			s.failed <- s.server.Serve(l)
+		}
+	}()
+	return s, nil
+}
+
+// beside serves the console of a cluster that runs in this process.
+func (f *consoleFlags) beside(ctx context.Context, endpoints []string) (line string, stop func(), err error) {
+	cfg := clientv3.Config{Endpoints: endpoints, Context: context.WithoutCancel(ctx), Logger: zap.NewNop()}
+	client, err := clientv3.New(cfg)
+	if err != nil {
+		return "", nil, err
+	}
+	s, err := f.start(client, cfg)
+	if err != nil {
+		client.Close()
+		return "", nil, err
+	}
+	return "console  " + s.url, func() { s.stop(); client.Close() }, nil
+}
+
+func (s *consoleServer) stop() {
+	_ = s.console.Close() // ends the streams
+	ctx, cancel := context.WithTimeout(context.Background(), consoleGrace)
+	defer cancel()
+	if s.server.Shutdown(ctx) != nil {
+		_ = s.server.Close()
+	}
+}
+
+// check refuses what would let in anybody, and makes a token where that is enough.
+func (f *consoleFlags) check() error {
+	if (f.cert == "") != (f.key == "") {
+		return errors.New("--tls-cert and --tls-key belong together: give both or neither")
+	}
+	if f.cert != "" {
+		if _, err := tls.LoadX509KeyPair(f.cert, f.key); err != nil {
+			return fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		}
+	}
+	if f.tokenFile != "" {
+		if f.token != "" {
+			return errors.New("--token and --token-file exclude each other")
+		}
+		text, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		if f.token = strings.TrimSpace(string(text)); f.token == "" {
+			return errors.New("--token-file: the file is empty")
+		}
+	}
+	if f.token != "" && len(f.token) < leastToken {
+		return fmt.Errorf("a token needs %d bytes or more", leastToken)
+	}
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if !isLoopback(host) {
+		if f.cert == "" {
+			return fmt.Errorf("--listen %s can be reached by others, so it needs TLS: give --tls-cert and --tls-key, or listen on 127.0.0.1", f.listen)
+		}
+		if f.token == "" && !f.login {
+			return fmt.Errorf("--listen %s can be reached by others, so they must prove who they are: give --login, --token or --token-file, or listen on 127.0.0.1", f.listen)
+		}
+	}
+	if f.token == "" && !f.login {
+		raw := make([]byte, leastToken)
+		_, _ = rand.Read(raw) // never fails
+		f.token = hex.EncodeToString(raw)
+	}
+	return nil
+}
+
+// isLoopback reports that only this machine reaches a host. A name is looked at, not resolved.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// address is the URL to be printed. A token that was given stays out of it, so as not to get into logs; one that was made is known
+// from there alone.
+func (f *consoleFlags) address(at net.Addr) string {
+	scheme := "http"
+	if f.cert != "" {
+		scheme = "https"
+	}
+	host, _, _ := net.SplitHostPort(f.listen)
+	_, port, _ := net.SplitHostPort(at.String())
+	switch {
+	case len(f.hosts) > 0:
+		host = f.hosts[0]
+	case host == "" || net.ParseIP(host).IsUnspecified():
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/"}
+	if f.token != "" && isLoopback(host) {
+		u.RawQuery = url.Values{"token": {f.token}}.Encode()
+	}
+	return u.String()
+}
+
+// ownNames are the names of the address that is listened on; of all, if it is any of this machine's.
+func ownNames(at net.Addr) []string {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	if !tcp.IP.IsUnspecified() {
+		return []string{tcp.IP.String()}
+	}
+	var names []string
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name)
+	}
+	addrs, _ := net.InterfaceAddrs() // then by name only
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			names = append(names, n.IP.String())
+		}
+	}
+	return names
+}
+
+// requestCounter reads the number of calls from a member's metrics, which it serves where its clients connect.
+func requestCounter(secure *tls.Config) console.RequestCounter {
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: secure, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second}}
+	return func(ctx context.Context, endpoint string) (float64, error) {
+		if !strings.Contains(endpoint, "://") {
+			if endpoint = "http://" + endpoint; secure != nil {
+				endpoint = "https" + endpoint[len("http"):]
+			}
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(endpoint, "/")+"/metrics", nil)
+		if err != nil {
+			return 0, err
+		}
+		resp, err := web.Do(r)
+		if err != nil {
+			return 0, err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return 0, errors.New(resp.Status)
+		}
+		total := 0.0
+		lines := bufio.NewScanner(io.LimitReader(resp.Body, 8<<20))
+		for lines.Scan() {
+			if name, text, ok := strings.Cut(lines.Text(), "} "); ok && strings.HasPrefix(name, "grpc_server_started_total{") {
+				n, _ := strconv.ParseFloat(text, 64) // else it is no number of calls
+				total += n
+			}
+		}
+		return total, lines.Err()
+	}
+}

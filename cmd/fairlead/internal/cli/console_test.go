@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// consoleOutput is a buffer that is read while a command writes to it.
+type consoleOutput struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *consoleOutput) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *consoleOutput) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// startConsole runs the command and returns the URL that it prints, and a function that ends it.
+func startConsole(t *testing.T, c *cmd, args ...string) (url string, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	var out, errOut consoleOutput
+	code := make(chan int, 1)
+	go func() { code <- c.runIn(ctx, &out, &errOut, append([]string{"console"}, args...)...) }()
+	line := regexp.MustCompile(`(?m)^https?://\S+$`)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); url == ""; <-tick.C {
+		url = line.FindString(out.String())
+		select {
+		case n := <-code:
+			t.Fatalf("it ended with %d: %s", n, errOut.String())
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no URL: %s%s", out.String(), errOut.String())
+		}
+	}
+	return url, sync.OnceValue(func() int { cancel(); return <-code })
+}
+
+func fetch(t *testing.T, web *http.Client, url string) (int, string) {
+	t.Helper()
+	resp, err := web.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+func TestConsole(t *testing.T) {
+	c := shared(t)
+	url, stop := startConsole(t, c, "--listen", "127.0.0.1:0")
+	base, token, ok := strings.Cut(url, "/?token=")
+	if !ok || len(token) < 32 {
+		t.Fatalf("the URL is %s", url)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Client{Jar: jar}
+	defer web.CloseIdleConnections()
+	if status, _ := fetch(t, web, base+"/api/count"); status != http.StatusUnauthorized {
+		t.Errorf("without the token: status %d", status)
+	}
+	if status, text := fetch(t, web, url); status != http.StatusOK || !strings.Contains(text, "<title>Fairlead") {
+		t.Errorf("the page: status %d", status)
+	}
+	if status, text := fetch(t, web, base+"/api/overview"); status != http.StatusOK || !strings.Contains(text, `"requests":`) {
+		t.Errorf("the overview: status %d, %s", status, text)
+	}
+	if code := stop(); code != exitOK {
+		t.Errorf("it ended with %d", code)
+	}
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://")); err == nil {
+		conn.Close()
+		t.Error("it still listens")
+	}
+}
+
+func TestConsoleForOthersIsNotOpen(t *testing.T) {
+	c := shared(t)
+	certs := etcdtest.NewTLS(t)
+	secure := []string{"--tls-cert", certs.CertFile, "--tls-key", certs.KeyFile}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.org:0"} {
+		c.wantFailure(exitUsage, "needs TLS", "console", "--listen", address)
+		c.wantFailure(exitUsage, "needs TLS", "console", "--listen", address, "--login")
+		c.wantFailure(exitUsage, "must prove who they are", append([]string{"console", "--listen", address}, secure...)...)
+	}
+	c.wantFailure(exitUsage, "16 bytes", "console", "--token", "short")
+	c.wantFailure(exitUsage, "exclude", "console", "--token", "0123456789abcdef", "--token-file", token)
+	c.wantFailure(exitUsage, "--tls-cert and --tls-key", "console", "--tls-cert", certs.CertFile)
+	c.wantFailure(exitUsage, "--token-file", "console", "--token-file", token+"none")
+	c.wantFailure(exitUsage, "--listen", "console", "--listen", "nowhere")
+
+	url, stop := startConsole(t, c, append([]string{"--listen", "0.0.0.0:0", "--host", "127.0.0.1", "--token-file", token, "--login"}, secure...)...)
+	defer stop()
+	if !strings.HasPrefix(url, "https://") {
+		t.Errorf("the URL is %s", url)
+	}
+	base, _, _ := strings.Cut(url, "/?")
+	ca := certs.ClientConfig(t)
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.RootCAs}}}
+	defer web.CloseIdleConnections()
+	if status, text := fetch(t, web, strings.TrimSuffix(base, "/")+"/api/session"); status != http.StatusOK || !strings.Contains(text, `"token":true,"login":true`) {
+		t.Errorf("status %d, %s", status, text)
+	}
+}
+
+func TestConsoleTakesAFreePort(t *testing.T) {
+	c := shared(t)
+	if l, err := net.Listen("tcp", consoleAddress); err == nil {
+		defer l.Close()
+	}
+	url, stop := startConsole(t, c)
+	defer stop()
+	if strings.Contains(url, consoleAddress) {
+		t.Errorf("the URL is %s, which is taken", url)
+	}
+	c.wantFailure(exitFailed, "in use", "console", "--listen", consoleAddress)
+}
