@@ -36,6 +36,9 @@ type Progress struct {
 	Comparisons, Puts, Deletes int64
 }
 
+// marks is what the default keys of checkpoints begin with.
+const marks = "\x00fairlead/mirror/"
+
 // Option changes what Run does.
 type Option func(*mirror)
 
@@ -66,7 +69,9 @@ func WithLeases() Option { return func(m *mirror) { m.leases = newLeases(m) } }
 
 // WithCheckpoint names the key of the target that says how far it is. By default it
 // is "\x00fairlead/mirror/" and the target prefix. A key of the source that would be
-// copied to it is not.
+// copied to it is not. Such keys of other mirrors are no data for ErrTargetNotEmpty,
+// but a target prefix that covers them makes them what the source has, as all else: a
+// mirror whose copy is replaced must not go on from its checkpoint.
 func WithCheckpoint(key string) Option { return func(m *mirror) { m.mark.key = key } }
 
 // WithProgress calls f after each transaction, from the goroutine of Run.
@@ -92,7 +97,7 @@ func Run(ctx context.Context, source, target *clientv3.Client, opts ...Option) e
 		m.to = &m.from
 	}
 	if m.mark.key == "" {
-		m.mark.key = "\x00fairlead/mirror/" + *m.to
+		m.mark.key = marks + *m.to
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the renewal of leases
@@ -212,14 +217,27 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 	case m.rev > 0:
 		return m.rev, nil // the target is said to hold the keys
 	}
-	r, err := m.target.Get(ctx, *m.to, clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
-	if err != nil {
-		return 0, err
+	return 0, m.empty(ctx)
+}
+
+// empty returns ErrTargetNotEmpty if the target holds data. The checkpoints of mirrors
+// to other prefixes of the same cluster, which are below the empty prefix, are none.
+func (m *mirror) empty(ctx context.Context) error {
+	p := newPager(m.target.KV, *m.to)
+	ranges := [][2]string{{p.from, p.to}}
+	if strings.HasPrefix(marks, *m.to) {
+		ranges = [][2]string{{p.from, marks}, {clientv3.GetPrefixRangeEnd(marks), p.to}}
 	}
-	if len(r.Kvs) > 0 {
-		return 0, fmt.Errorf("%w: key %q and perhaps more", ErrTargetNotEmpty, r.Kvs[0].Key)
+	for _, within := range ranges {
+		r, err := m.target.Get(ctx, within[0], clientv3.WithRange(within[1]), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+		if err != nil {
+			return err
+		}
+		if len(r.Kvs) > 0 {
+			return fmt.Errorf("%w: key %q and perhaps more", ErrTargetNotEmpty, r.Kvs[0].Key)
+		}
 	}
-	return 0, nil
+	return nil
 }
 
 // targetKey is the name of a source's key in the target, "" if it is not copied.

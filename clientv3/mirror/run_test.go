@@ -118,6 +118,34 @@ func TestWholeCluster(t *testing.T) {
 	sameWhole(t, source, target)
 }
 
+// A checkpoint of a mirror to another prefix is no data; a mirror to all keys replaces it with the rest.
+func TestCheckpointOfAnotherIsNoData(t *testing.T) {
+	from, to := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
+	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
+	run := func(opts ...mirror.Option) error {
+		t.Helper()
+		return mirror.Run(clienttest.Within(t, clienttest.Long), source, target, append(opts, mirror.WithoutFollowing())...)
+	}
+	if err := run(mirror.WithPrefix("none/")); err != nil { // leaves its checkpoint and nothing else
+		t.Fatal(err)
+	}
+	if got := content(t, target, ""); len(got) != 1 {
+		t.Fatalf("the target holds %q", got)
+	}
+	for _, data := range []string{"\x00", "\x00fairlead/mirror.", "\x00fairlead/mirror0", "z"} { // around it
+		put(t, target, data, "")
+		if err := run(); !errors.Is(err, mirror.ErrTargetNotEmpty) {
+			t.Errorf("with %q: %v", data, err)
+		}
+		del(t, target, data)
+	}
+	put(t, source, "a", "1")
+	if err := run(); err != nil {
+		t.Fatal(err)
+	}
+	sameWhole(t, source, target)
+}
+
 func TestTargetHoldsData(t *testing.T) {
 	c, from, to, opts := oneCluster(t)
 	put(t, c, from+"a", "1")
