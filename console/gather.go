@@ -16,8 +16,10 @@ const (
 	batchValue = 2 << 10
 	// noticeMost keys go out with a notice.
 	noticeMost = 50
-	// again is the pause before a watch that ended is begun anew.
-	again = time.Second
+	// again is the pause before a watch that ended is begun anew, which doubles up to againMost: one that may not be is asked
+	// for seldom.
+	again     = time.Second
+	againMost = 16 * time.Second
 )
 
 // change is one event of a watch.
@@ -60,14 +62,18 @@ type gatherer struct {
 
 // run gathers until ctx ends.
 func (g *gatherer) run(ctx context.Context, w clientv3.Watcher) {
+	pause := again
 	for ctx.Err() == nil {
-		g.watch(ctx, w)
-		_ = backoff.Sleep(ctx, again)
+		if g.watch(ctx, w) {
+			pause = again
+		}
+		_ = backoff.Sleep(ctx, pause)
+		pause = min(2*pause, againMost)
 	}
 }
 
-// watch gathers until the watch ends.
-func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) {
+// watch gathers until the watch ends, and reports whether it had begun.
+func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) (began bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opts := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithCreatedNotify()}
@@ -77,7 +83,7 @@ func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) {
 	for resp := range w.Watch(ctx, g.prefix, opts...) {
 		if err := resp.Err(); err != nil {
 			if ctx.Err() != nil {
-				return
+				return began
 			}
 			g.with(func(b *batch) {
 				if resp.CompactRevision > 0 {
@@ -87,9 +93,10 @@ func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) {
 					b.Error = err.Error()
 				}
 			})
-			return
+			return began || resp.CompactRevision > 0
 		}
 		if resp.Created {
+			began = true
 			g.with(func(b *batch) { b.Live = true })
 		}
 		if resp.Header.Revision > 0 && (len(resp.Events) > 0 || g.next == 0) {
@@ -103,6 +110,7 @@ func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) {
 			})
 		}
 	}
+	return began
 }
 
 // with lets f work on the batch.

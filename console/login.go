@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -67,7 +65,8 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
-	if !c.attempts.ok() {
+	from := r.RemoteAddr
+	if !c.attempts.ok(from) {
 		return nil, errTooMany
 	}
 	switch {
@@ -85,12 +84,12 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 			return nil, nil
 		}
 		if refused(err) {
-			c.attempts.failed()
+			c.attempts.failed(from)
 			return nil, errDenied
 		}
 		return nil, explain(c.client, err)
 	}
-	c.attempts.failed()
+	c.attempts.failed(from)
 	return nil, errDenied
 }
 
@@ -132,48 +131,13 @@ func (c *Console) page() http.Handler {
 			index.ServeHTTP(w, r)
 			return
 		}
-		if !c.open && c.attempts.ok() {
+		if !c.open && c.attempts.ok(r.RemoteAddr) {
 			if c.rightToken(token) {
 				c.setCookie(w, r, c.sessions.add(c.client, ""))
 			} else {
-				c.attempts.failed()
+				c.attempts.failed(r.RemoteAddr)
 			}
 		}
 		http.Redirect(w, r, c.base, http.StatusSeeOther)
 	})
-}
-
-// limiter lets failures pass slowly: guessing takes for ever, a typing error does not hurt.
-type limiter struct {
-	mu   sync.Mutex // guards what follows
-	last time.Time
-	full float64 // how many of the burst are used up
-}
-
-const (
-	attemptBurst     = 10
-	attemptPerSecond = 0.5
-)
-
-func (l *limiter) ok() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.drain()
-	return l.full < attemptBurst
-}
-
-func (l *limiter) failed() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.drain()
-	l.full++
-}
-
-// drain forgets what time has made up for; the caller holds mu.
-func (l *limiter) drain() {
-	now := time.Now()
-	if !l.last.IsZero() {
-		l.full = max(0, l.full-now.Sub(l.last).Seconds()*attemptPerSecond)
-	}
-	l.last = now
 }

@@ -34,7 +34,8 @@ const (
 	writeLimit = 20 * time.Second
 )
 
-// getStream serves a stream: overview=1 asks for the overview, watch=PREFIX and notice=PREFIX, in base64, for changes.
+// getStream serves a stream: overview=1 asks for the overview, watch=PREFIX and notice=PREFIX, in base64, for changes; watch once, notice
+// any number of times.
 func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	select {
 	case c.streams <- struct{}{}:
@@ -77,7 +78,11 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 		case now := <-flush.C:
 			for _, g := range watches {
 				if b := g.take(now); b != nil {
-					out.event(g.kind, b.Revision, b)
+					id := int64(0)
+					if g.kind == "watch" { // of which there is one, so that it can go on after this revision
+						id = b.Revision
+					}
+					out.event(g.kind, id, b)
 				}
 			}
 		case <-beat.C:
@@ -110,7 +115,7 @@ func readWatches(r *request) ([]*gatherer, error) {
 			list = append(list, g)
 		}
 	}
-	if len(list) > maxWatches {
+	if len(list) > maxWatches || len(r.URL.Query()["watch"]) > 1 {
 		return nil, badRequest("too many watches in one stream")
 	}
 	return list, nil

@@ -159,6 +159,9 @@ func TestBothThemesAndThePhone(t *testing.T) {
 					put(t, client, "/tenants/acme/users/0001", `{"id": 1, "name": "Ann"}`)
 					b.has(".events", "Ann")
 				}
+				if b.is(`document.querySelector('.failure')`) {
+					t.Errorf("%s: %s", page, b.text(".failure"))
+				}
 				var wide struct {
 					Page, Window int
 					Who          []string

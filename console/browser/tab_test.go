@@ -162,6 +162,9 @@ func (b *tab) visit(page string) {
 	b.js(fmt.Sprintf(`location.hash = %q`, "#/"+page), nil)
 	name, _, _ := strings.Cut(page, "?")
 	b.await("the page "+page, fmt.Sprintf(`document.querySelector('.page.%s h1') !== null`, name))
+	if b.is(`document.querySelector('.failure')`) {
+		b.t.Errorf("%s: %s", page, b.text(".failure"))
+	}
 }
 
 // js evaluates an expression and decodes its value.

@@ -14,6 +14,7 @@ export function keyPanel(root, key) {
   let now = null; // its state
   let form = ''; // the chosen one; '' for the best
   let editing = null;
+  let waiting = 0; // a timer: the key may be among changes that were not listed
   const head = h('h2', { class: 'keyname' }, show(bytes));
   const facts = h('dl', { class: 'facts' });
   const tools = h('div', { class: 'toolbar' });
@@ -21,16 +22,19 @@ export function keyPanel(root, key) {
   const below = h('div');
   fill(root, head, facts, tools, body, below);
   fill(body, h('p', { class: 'wait' }, 'Loading…'));
-  load();
+  load(true);
 
-  async function load() {
+  async function load(always) {
+    let got;
     try {
-      now = await get('key', { key }, stop.signal);
+      got = await get('key', { key }, stop.signal);
     } catch (err) {
-      if (err.name !== 'AbortError') fill(body, failure(err, load));
+      if (err.name !== 'AbortError' && !editing) fill(body, failure(err, () => load(true)));
       return;
     }
-    draw();
+    const same = now && now.exists === got.exists && now.mod === got.mod && !always;
+    now = got;
+    if (!same) draw(); // else what was scrolled and opened stays so
   }
 
   function draw() {
@@ -55,7 +59,7 @@ export function keyPanel(root, key) {
       h('button', { type: 'button', class: 'small', onclick: history }, 'Revisions'),
       now.exists ? h('button', { type: 'button', class: 'small', onclick: copy }, 'Copy value') : null,
       h('a', { class: 'small', href: `#/watch?prefix=${toURL(key)}` }, 'Watch'),
-      me.readOnly || !now.exists ? null : h('button', { type: 'button', class: 'small danger', onclick: async () => { if (await removeKey(key, now)) load(); } }, 'Delete…'));
+      me.readOnly || !now.exists ? null : h('button', { type: 'button', class: 'small danger', onclick: async () => { if (await removeKey(key, now)) load(true); } }, 'Delete…'));
   }
 
   async function copy() {
@@ -70,7 +74,7 @@ export function keyPanel(root, key) {
     editing = editor(body, key, now, (saved) => {
       editing = null;
       if (saved) toast('Saved.');
-      load();
+      load(true);
     });
   }
 
@@ -80,7 +84,8 @@ export function keyPanel(root, key) {
     key, edit, revisions: history,
     close() { stop.abort(); },
     notice(batch) {
-      if (batch.dropped || batch.gap || batch.changes.some((c) => c.key === key)) load();
+      if (batch.changes.some((c) => c.key === key)) load();
+      else if ((batch.dropped || batch.gap) && !waiting) waiting = setTimeout(() => { waiting = 0; if (!stop.signal.aborted) load(); }, 1000);
     },
   };
 }

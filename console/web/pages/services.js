@@ -43,7 +43,7 @@ export function mount(page) {
     load();
   }
 
-  const where = () => ({ records: format.value, base: params.get('base') || '' });
+  function where() { return { records: format.value, base: params.get('base') || '' }; }
 
   async function load() {
     if (busy) { wanted = true; return; }
