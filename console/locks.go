@@ -17,14 +17,20 @@ const (
 	lockValue = 256
 )
 
-// ownName is the last part of a key that a lock, an election or another recipe made: the id of its lease, and something more if owners
+// ownName is the last part of a key that a lock or an election made: the id of its lease, and something more if owners
 // of one session are to be distinct.
 var ownName = regexp.MustCompile(`^([0-9a-f]{1,16})(-[0-9a-f]{8})?$`)
+
+// recipeName is the last part of a key that another recipe made (read-write lock, semaphore, barrier): the time in nanoseconds, and
+// something more since two may come at the same time.
+var recipeName = regexp.MustCompile(`^[0-9]{19}(-[0-9a-f]{8})?$`)
 
 // queue is a lock or an election: who has it, and who waits.
 type queue struct {
 	Name []byte   `json:"name"` // what its keys begin with
 	All  []waiter `json:"all"`  // the owner first
+	// Recipe: who owns depends on what it is for; those who came first are first.
+	Recipe bool `json:"recipe,omitempty"`
 }
 
 // waiter is a key of a queue.
@@ -71,27 +77,33 @@ type finder struct {
 	partial  bool
 }
 
-// owned reports that a key bears the name of its lease, and what comes before that.
-func owned(key string, lease int64) (name string, ok bool) {
-	i := strings.LastIndexByte(key, '/')
-	m := ownName.FindStringSubmatch(key[i+1:])
-	if m == nil || lease == 0 {
-		return "", false
+// owned reports that a key bears the name of its lease, or that of a recipe, and what comes before that.
+func owned(key string, lease int64) (name string, recipe, ok bool) {
+	i := strings.LastIndexByte(key, '/') + 1
+	if lease == 0 {
+		return "", false, false
+	}
+	if recipeName.MatchString(key[i:]) {
+		return key[:i], true, true
+	}
+	m := ownName.FindStringSubmatch(key[i:])
+	if m == nil {
+		return "", false, false
 	}
 	id, err := strconv.ParseUint(m[1], 16, 64)
-	return key[:i+1], err == nil && id == uint64(lease)
+	return key[:i], false, err == nil && id == uint64(lease)
 }
 
 func (f *finder) add(got *clientv3.GetResponse) {
 	f.revision = max(f.revision, got.Header.Revision)
 	for _, kv := range got.Kvs {
-		name, ok := owned(string(kv.Key), kv.Lease)
+		name, recipe, ok := owned(string(kv.Key), kv.Lease)
 		if !ok {
 			continue
 		}
 		q := f.queues[name]
 		if q == nil {
-			q = &queue{Name: []byte(name)}
+			q = &queue{Name: []byte(name), Recipe: recipe}
 			f.queues[name] = q
 		}
 		q.All = append(q.All, waiter{Key: kv.Key, Create: kv.CreateRevision, Value: kv.Value[:min(lockValue, len(kv.Value))], Size: len(kv.Value),
@@ -126,7 +138,7 @@ func (f *finder) everywhere(ctx context.Context, client *clientv3.Client) error 
 			continue
 		}
 		for _, key := range t.Keys {
-			if _, ok := owned(string(key), int64(id)); !ok {
+			if _, _, ok := owned(string(key), int64(id)); !ok {
 				continue
 			}
 			if len(gets) == locksMost {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	recipe "github.com/fairlead-go/fairlead/clientv3/experimental/recipes"
 	"github.com/fairlead-go/fairlead/console"
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
@@ -123,8 +124,9 @@ func TestLeases(t *testing.T) {
 
 type queueList struct {
 	Queues []struct {
-		Name []byte
-		All  []struct {
+		Name   []byte
+		Recipe bool
+		All    []struct {
 			Key, Value []byte
 			Create     int64
 			TTL        int64
@@ -157,14 +159,21 @@ func TestLocksAndElections(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, client, t.Name()+"/lock/notone", "")
+	sem := recipe.NewSemaphore(sessions[0], t.Name()+"/semaphore", 2)
+	if err := sem.Acquire(ctx); err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{"api/locks", "api/locks?prefix=" + b64(t.Name())} {
 		var list queueList
 		clienttest.Await(t, "both queues are found", func() bool {
 			list = queueList{}
 			p.get(path, &list)
-			return len(list.Queues) == 2 && len(list.Queues[1].All) == 2
+			return len(list.Queues) == 3 && len(list.Queues[1].All) == 2
 		})
 		leader, lock := list.Queues[0], list.Queues[1]
+		if q := list.Queues[2]; string(q.Name) != t.Name()+"/semaphore/" || !q.Recipe || lock.Recipe || leader.Recipe || len(q.All) != 1 {
+			t.Fatalf("%+v", q)
+		}
 		if string(leader.Name) != t.Name()+"/leader/" || string(leader.All[0].Value) != "me" || leader.All[0].TTL <= 0 {
 			t.Fatalf("%+v", leader)
 		}

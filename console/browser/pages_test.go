@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,17 +151,20 @@ func TestBothThemesAndThePhone(t *testing.T) {
 			for _, page := range []string{"overview", "services", "keys?prefix=L2NvbmZpZy8&key=L2NvbmZpZy9vcmRlcnMuanNvbg", "watch?prefix=L3RlbmFudHMv", "leases", "locks", "access"} {
 				b.visit(page)
 				b.await("it is there", `!document.querySelector('main .wait')`)
-				if len(page) > 4 && page[:4] == "keys" {
+				if strings.HasPrefix(page, "keys") {
 					b.press("Revisions")
 					b.has(".diff", "timeout")
 				}
-				if page[:5] == "watch" {
+				if strings.HasPrefix(page, "watch") {
 					b.has(".counts", "Watching")
 					put(t, client, "/tenants/acme/users/0001", `{"id": 1, "name": "Ann"}`)
 					b.has(".events", "Ann")
 				}
 				if b.is(`document.querySelector('.failure')`) {
 					t.Errorf("%s: %s", page, b.text(".failure"))
+				}
+				if l.width == desktop.width && b.is(`[...document.querySelectorAll('.tablebox')].some((e) => e.scrollWidth > e.clientWidth + 1)`) {
+					t.Errorf("%s has a table that does not fit", page)
 				}
 				var wide struct {
 					Page, Window int
@@ -176,7 +180,8 @@ func TestBothThemesAndThePhone(t *testing.T) {
 					t.Errorf("%s: hard to read: %s", page, f)
 				}
 				b.js(`scrollTo(0, 0)`, nil)
-				b.shot(fmt.Sprintf("%s-%s", name, page[:min(len(page), 5)]))
+				short, _, _ := strings.Cut(page, "?")
+				b.shot(name + "-" + short)
 			}
 		})
 	}

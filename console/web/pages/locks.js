@@ -46,12 +46,12 @@ export function mount(page) {
     const focus = document.activeElement?.closest?.('[data-id]')?.dataset.id;
     fill(body,
       data.partial ? h('p', { class: 'notice' }, 'There are more keys than were looked at; give a prefix.') : null,
-      data.queues.map((q) => h('section', { class: 'panel' }, table([h('span', { class: 'mono' }, show(fromB64(q.name))), ' ', h('span', { class: 'muted small' }, q.all.length === 1 ? 'nobody waits' : `${number.format(q.all.length - 1)} ${q.all.length === 2 ? 'waits' : 'wait'}`)], columns,
+      data.queues.map((q) => h('section', { class: 'panel' }, table([h('span', { class: 'mono' }, show(fromB64(q.name))), ' ', h('span', { class: 'muted small' }, q.recipe ? `${number.format(q.all.length)} in the order of a recipe` : q.all.length === 1 ? 'nobody waits' : `${number.format(q.all.length - 1)} ${q.all.length === 2 ? 'waits' : 'wait'}`)], columns,
         q.all.map((w, i) => row(columns, [
-          i ? String(i) : h('span', { class: 'tag ok' }, 'owner'), h('a', { class: 'mono', href: `#/keys?key=${toURL(w.key)}` }, show(fromB64(w.key))),
+          q.recipe ? String(i + 1) : i ? String(i) : h('span', { class: 'tag ok' }, 'owner'), h('a', { class: 'mono', href: `#/keys?key=${toURL(w.key)}` }, show(fromB64(w.key))),
           w.size ? h('span', { class: 'mono' }, show(fromB64(w.value)), w.size > fromB64(w.value).length ? '…' : '') : '', number.format(w.create), seconds(w.ttl)], { tabindex: 0, data: { id: w.key } }))))),
       data.queues.length ? null : h('p', { class: 'empty' }, params.get('prefix') ? 'Nobody holds or waits for anything under this prefix.' : 'Nobody holds or waits for a lock.'),
-      h('p', { class: 'muted small' }, 'Found by their form: keys that end in the id of their own lease, as clientv3/concurrency, the recipes and etcdctl lock and elect make them. The oldest owns.'));
+      h('p', { class: 'muted small' }, 'Found by their form: keys that end in the id of their own lease, as concurrency, etcdctl lock and elect make them (the oldest owns), or in a time, as recipes make them for read-write locks, semaphores and barriers.'));
     if (focus) [...body.querySelectorAll('[data-id]')].find((el) => el.dataset.id === focus)?.focus();
   }
   return change;
