@@ -65,7 +65,7 @@ func (p *printer) memberAdd(resp *clientv3.MemberAddResponse, name string) error
 		if resp.Member.IsLearner {
 			kind = "as learner "
 		}
-		fmt.Fprintf(p, "Member %x added %sto cluster %x\n\n", resp.Member.ID, kind, resp.Header.ClusterId)
+		fmt.Fprintf(p, "Member %16x added %sto cluster %16x\n\n", resp.Member.ID, kind, resp.Header.ClusterId)
 		for _, s := range settings {
 			fmt.Fprintf(p, "%s=%q\n", s[0], s[1])
 		}

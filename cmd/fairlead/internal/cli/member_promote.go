@@ -22,7 +22,7 @@ func (a *app) memberPromoteCommand() *cobra.Command {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberPromoteResponse, error) {
 				return c.MemberPromote(ctx, id)
 			}, func(r *clientv3.MemberPromoteResponse) string {
-				return fmt.Sprintf("Member %x promoted in cluster %x", id, r.Header.ClusterId)
+				return fmt.Sprintf("Member %16x promoted in cluster %16x", id, r.Header.ClusterId)
 			})
 		},
 	}

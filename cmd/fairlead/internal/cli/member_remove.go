@@ -22,7 +22,7 @@ func (a *app) memberRemoveCommand() *cobra.Command {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberRemoveResponse, error) {
 				return c.MemberRemove(ctx, id)
 			}, func(r *clientv3.MemberRemoveResponse) string {
-				return fmt.Sprintf("Member %x removed from cluster %x", id, r.Header.ClusterId)
+				return fmt.Sprintf("Member %16x removed from cluster %16x", id, r.Header.ClusterId)
 			})
 		},
 	}

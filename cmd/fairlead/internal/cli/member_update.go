@@ -27,7 +27,7 @@ func (a *app) memberUpdateCommand() *cobra.Command {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberUpdateResponse, error) {
 				return c.MemberUpdate(ctx, id, urls)
 			}, func(r *clientv3.MemberUpdateResponse) string {
-				return fmt.Sprintf("Member %x updated in cluster %x", id, r.Header.ClusterId)
+				return fmt.Sprintf("Member %16x updated in cluster %16x", id, r.Header.ClusterId)
 			})
 		},
 	}
