@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,35 +175,51 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer port.Release()
+	t.Cleanup(port.Release)
 	silent, err := faultnet.New(port.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	t.Cleanup(func() { silent.Close() })
 	silent.BlackHole()
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte(oneKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, ep := range []string{port.Addr(), silent.Addr()} {
-		c := &cmd{t: t, endpoint: ep}
 		for _, args := range []string{
 			"get a", "put a b", "del a", "watch a", "lease list", "lease grant 5", "lease keep-alive 1", "member list",
 			"endpoint status", "endpoint health", "endpoint status --cluster", "endpoint hashkv", "defrag", "alarm list",
 			"lock x -- true", "elect x y", "elect -l x", "snapshot save /nosuch/x", "move-leader 12", "auth status", "user list",
 			"get --stream a", "watch -i", "make-mirror 127.0.0.1:1", "compaction 1", "downgrade cancel", "member remove 1",
+			"export a", "export a --file /nosuch/x", "import " + file, "import --dry-run " + file, "diff a b", "diff a --other-endpoints 127.0.0.1:1",
+			"history a", "top", "doctor", "doctor -w json", "svc ls", "svc get s i", "svc watch s", "role list", "user get u", "member add x --peer-urls http://a:1",
+			"endpoint health --cluster", "watch --resume a", "txn", "alarm disarm", "snapshot save x", "auth enable", "elect x", "lease revoke 1",
 		} {
-			start := time.Now()
-			r := c.run(append(strings.Fields(args), "--command-timeout", "1s", "--dial-timeout", "500ms")...)
-			if r.code != exitUnreachable || !strings.Contains(r.out+r.err, ep) {
-				t.Errorf("%s: code %d, output %s, error %s; want code 3 and the endpoint", args, r.code, r.out, r.err)
-			}
-			if ep == port.Addr() && !strings.Contains(r.out+r.err, "connection refused") {
-				t.Errorf("%s: the reason is missing: %s%s", args, r.out, r.err)
-			}
-			if took := time.Since(start); took > patience/2 {
-				t.Errorf("%s took %v", args, took)
-			}
+			t.Run(args, func(t *testing.T) {
+				t.Parallel()
+				start := time.Now()
+				c := &cmd{t: t, endpoint: ep}
+				r := c.run(append(strings.Fields(args), "--command-timeout", "1s", "--dial-timeout", "500ms")...)
+				if r.code != exitUnreachable || !strings.Contains(r.out+r.err, ep) {
+					t.Errorf("code %d, output %s, error %s; want code 3 and the endpoint", r.code, r.out, r.err)
+				}
+				if ep == port.Addr() && !strings.Contains(r.out+r.err, "connection refused") {
+					t.Errorf("the reason is missing: %s%s", r.out, r.err)
+				}
+				if took := time.Since(start); took > patience/2 {
+					t.Errorf("took %v", took)
+				}
+			})
 		}
 	}
 }
+
+// oneKey is a file for import.
+const oneKey = `{"fairlead":"export","format":1,"prefix":"a","revision":1,"cluster":"1"}
+{"key":"a","value":"b"}
+{"end":1}
+`
 
 func TestTLSAndUser(t *testing.T) {
 	auth := etcdtest.NewTLS(t)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ nowhere, a missing quorum, alarms, a full database, version skew, slow members a
 nobody renews, a history that is never compacted.
 
 It only asks and changes nothing. Some of it comes from the members' metrics page, which is at their client address unless
-they were told otherwise; without it there is less to say. The exit code is 1 if there is a problem, also if there are warnings with --strict.`
+they were told otherwise; without it there is less to say. The exit code is 1 if there is a problem, also if there are warnings with --strict,
+and 3 if no endpoint answers.`
 
 // doctorTimeout is for one request: a member that takes longer is part of the diagnosis.
 const doctorTimeout = 3 * time.Second
@@ -39,7 +41,12 @@ func (a *app) doctorCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printer().diagnosis(doctor.Judge(f), strict)
+				err = a.printer().diagnosis(doctor.Judge(f), strict)
+				var problems reportedError
+				if f.Unreachable() && errors.As(err, &problems) {
+					return unreachableError{cause: errors.New("no endpoint answers")}
+				}
+				return err
 			})
 		},
 	}

@@ -94,6 +94,22 @@ func (m *Member) title() string {
 	return "the member at " + m.URLs[0].URL
 }
 
+// subject begins a sentence about the member.
+func (m *Member) subject() string {
+	if m.Name == "" && m.ID == 0 {
+		return m.title()
+	}
+	return "member " + m.title()
+}
+
+// Unreachable reports that nobody answered anything.
+func (f *Facts) Unreachable() bool {
+	return f.ListErr != nil && !slices.ContainsFunc(f.Members, func(m *Member) bool {
+		_, st := m.status()
+		return st != nil
+	})
+}
+
 // Severity orders findings.
 type Severity int
 
@@ -123,6 +139,9 @@ type Finding struct {
 
 // Judge applies all rules. What is worst comes first.
 func Judge(f *Facts) []Finding {
+	if f.Unreachable() {
+		return unreachable(f) // the other rules would say the same in many words
+	}
 	var all []Finding
 	for _, rule := range rules {
 		all = append(all, rule(f)...)

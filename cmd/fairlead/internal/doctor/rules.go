@@ -28,7 +28,11 @@ func note(do, what string, args ...any) Finding { return Finding{Note, fmt.Sprin
 
 // unreachable: members that do not answer, and addresses that lead nowhere.
 func unreachable(f *Facts) (list []Finding) {
-	if f.ListErr != nil {
+	switch {
+	case f.Unreachable():
+		list = append(list, problem("look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' logs",
+			"no endpoint answers, so that nothing can be said of the cluster"))
+	case f.ListErr != nil:
 		list = append(list, problem("look at the addresses below, at firewalls, and at the members' logs",
 			"no endpoint could say who the members are: %v", f.ListErr))
 	}
@@ -48,7 +52,7 @@ func unreachable(f *Facts) (list []Finding) {
 				tried = []string{"it advertises no address for clients"}
 			}
 			list = append(list, problem("see whether it runs, and what its log says last; if it only cannot be reached from here, look at firewalls and --listen-client-urls",
-				"member %s does not answer (%s)", m.title(), strings.Join(tried, "; ")))
+				"%s does not answer (%s)", m.subject(), strings.Join(tried, "; ")))
 			continue
 		}
 		for _, a := range m.URLs {

@@ -55,7 +55,8 @@ func TestRules(t *testing.T) {
 		{"nobody answers", func(f *Facts) {
 			f.ListErr, f.Read.Err = refused, refused
 			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: refused}}}}}
-		}, []string{"problem: no endpoint could say", "problem: member the member at 10.0.0.1:2379 does not answer", "problem: no quorum"}},
+		}, []string{"problem: no endpoint answers", "problem: the member at 10.0.0.1:2379 does not answer"}},
+		{"one answers, but has no list", func(f *Facts) { f.ListErr = refused }, []string{"problem: no endpoint could say"}},
 		{"wrong advertisement", func(f *Facts) {
 			m := f.Members[2]
 			m.URLs = append([]Address{{URL: "http://localhost:1", Advertised: true, Probe: Probe{Err: refused}}}, m.URLs...)
