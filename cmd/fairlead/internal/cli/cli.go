@@ -77,7 +77,7 @@ func Run(ctx context.Context, env Env) int {
 		return child.code
 	}
 	var stopped interruptedError
-	if errors.As(context.Cause(ctx), &stopped) {
+	if errors.As(context.Cause(ctx), &stopped) || errors.As(err, &stopped) {
 		return 128 + int(stopped.signal) // as shells report a program that a signal ended
 	}
 	if errors.Is(err, errClosedPipe) {

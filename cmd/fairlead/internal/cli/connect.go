@@ -70,7 +70,7 @@ func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 	if cfg.TLS, err = f.tlsConfig(); err != nil {
 		return cfg, usageError{err}
 	}
-	if cfg.Username, cfg.Password, err = a.credentials(); err != nil {
+	if cfg.Username, cfg.Password, err = a.credentials(ctx); err != nil {
 		return cfg, usageError{err}
 	}
 	return cfg, nil
@@ -109,7 +109,7 @@ func (f *connFlags) tlsConfig() (*tls.Config, error) {
 	return cfg, nil
 }
 
-func (a *app) credentials() (user, password string, err error) {
+func (a *app) credentials(ctx context.Context) (user, password string, err error) {
 	f := &a.conn
 	switch {
 	case f.user == "" && f.password != "":
@@ -124,6 +124,6 @@ func (a *app) credentials() (user, password string, err error) {
 	if user, password, ok := strings.Cut(f.user, ":"); ok {
 		return user, password, nil
 	}
-	password, err = a.askPassword(f.user)
+	password, err = a.askPassword(ctx, f.user)
 	return f.user, password, err
 }

@@ -44,7 +44,7 @@ func (a *app) importCommand() *cobra.Command {
 			if cmd.Flags().Changed("to") {
 				o.To = &to
 			}
-			file, err := a.open(args[0])
+			file, err := a.open(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -128,7 +128,7 @@ func (s *spooled) close() {
 }
 
 // open opens a file; standard input, which can be read once only, is copied to one.
-func (a *app) open(name string) (*spooled, error) {
+func (a *app) open(ctx context.Context, name string) (*spooled, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
@@ -141,7 +141,7 @@ func (a *app) open(name string) (*spooled, error) {
 		return nil, err
 	}
 	s := &spooled{f, true}
-	_, err = io.Copy(f, a.env.Stdin)
+	_, err = io.Copy(f, a.stdin(ctx))
 	if _, serr := f.Seek(0, io.SeekStart); err != nil || serr != nil {
 		s.close()
 		return nil, errors.Join(err, serr)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"golang.org/x/term"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -60,11 +61,26 @@ func (a *app) session(ctx context.Context, ttl int, f func(*clientv3.Client, *co
 			return err
 		}
 		err = f(c, s)
-		if cerr := s.Close(); cerr != nil && err == nil {
-			err = fmt.Errorf("the lease could not be revoked, it expires within %d s: %w", ttl, cerr)
+		if cerr := a.closeSession(c, s); cerr != nil {
+			cerr = fmt.Errorf("the lease could not be revoked, it expires within %d s: %w", ttl, cerr)
+			if err == nil {
+				return cerr
+			}
+			fmt.Fprintln(a.env.Stderr, cerr) // the other error is the result
 		}
 		return err
 	})
+}
+
+// closeSession takes no longer than a command may: a session by itself tries until its lease has expired.
+func (a *app) closeSession(c *clientv3.Client, s *concurrency.Session) error {
+	t := time.AfterFunc(a.conn.commandTimeout, func() { _ = c.Close() })
+	defer t.Stop()
+	err := s.Close()
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return nil // it is gone, and its keys
+	}
+	return err
 }
 
 // hold waits while the ownership lasts: until ctx ends, or, with a program, until that does.

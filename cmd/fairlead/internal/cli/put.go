@@ -82,7 +82,7 @@ func (a *app) putCommand() *cobra.Command {
 		Long:  "Write a key. Without VALUE the value is all of standard input.\nA value that begins with - goes after --, like: put -- KEY -1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args, func() (string, error) {
-				text, err := io.ReadAll(a.env.Stdin)
+				text, err := io.ReadAll(a.stdin(cmd.Context()))
 				return string(text), err
 			})
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,11 @@ func (a *app) topCommand() *cobra.Command {
 				if err := a.reachable(ctx, c, "top"); err != nil {
 					return err
 				}
-				return a.top(ctx, c, strings.Join(args, ""), f)
+				err := a.top(ctx, c, strings.Join(args, ""), f)
+				if errors.Is(err, errQuit) {
+					return nil
+				}
+				return err
 			})
 		},
 	}
@@ -57,9 +62,12 @@ func (a *app) topCommand() *cobra.Command {
 	return c
 }
 
+// errQuit is the end that q asks for.
+var errQuit = errors.New("q was pressed")
+
 func (a *app) top(ctx context.Context, c *clientv3.Client, prefix string, f topFlags) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	screen, err := a.screen(cancel)
 	if err != nil {
 		return err
@@ -77,7 +85,7 @@ func (a *app) top(ctx context.Context, c *clientv3.Client, prefix string, f topF
 	for shown := 0; ; {
 		m.Status(time.Now(), statusOfAll(ctx, c, f.interval))
 		if ctx.Err() != nil {
-			return nil // asked for
+			return context.Cause(ctx)
 		}
 		if err := screen.draw(m.Render(time.Now(), screen.width(), screen.height())); err != nil {
 			return err
@@ -98,7 +106,7 @@ func (a *app) top(ctx context.Context, c *clientv3.Client, prefix string, f topF
 			case <-tick.C:
 				waiting = false
 			case <-ctx.Done():
-				return nil
+				return context.Cause(ctx)
 			}
 		}
 	}
@@ -146,7 +154,7 @@ type screen struct {
 }
 
 // screen takes over the terminal, if there is one, until leave. quit is called when the user wants to end.
-func (a *app) screen(quit func()) (*screen, error) {
+func (a *app) screen(quit func(error)) (*screen, error) {
 	s := &screen{out: a.env.Stdout, restore: func() {}}
 	if terminalWidth(a.env.Stdout) == 0 {
 		return s, nil
@@ -161,15 +169,23 @@ func (a *app) screen(quit func()) (*screen, error) {
 		go func() { // ends with the process at the latest: a read from a terminal cannot be given up
 			key := make([]byte, 1)
 			for {
-				if n, err := in.Read(key); err != nil || n == 1 && (key[0] == 'q' || key[0] == 'Q' || key[0] == 3) {
-					quit()
+				n, err := in.Read(key)
+				switch {
+				case err != nil || n == 1 && (key[0] == 'q' || key[0] == 'Q'):
+					quit(errQuit)
+					return
+				case n == 1 && key[0] == 3: // Ctrl-C, which a raw terminal makes no signal of
+					quit(interruptedError{syscall.SIGINT})
 					return
 				}
 			}
 		}()
 	}
-	_, err := io.WriteString(s.out, "\x1b[?1049h\x1b[?25l")
-	return s, err
+	if _, err := io.WriteString(s.out, "\x1b[?1049h\x1b[?25l"); err != nil {
+		s.restore()
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *screen) leave() {

@@ -13,8 +13,8 @@ func TestTop(t *testing.T) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	// Changes that come while it runs are counted by their prefixes.
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	seen := make(chan struct{})
 	out := writerFunc(func(b []byte) (int, error) {
 		c.run("put", key(t, "sub/k"), "v")
@@ -24,7 +24,7 @@ func TestTop(t *testing.T) {
 			default:
 				close(seen)
 			}
-			cancel()
+			cancel(errQuit)
 		}
 		return len(b), nil
 	})

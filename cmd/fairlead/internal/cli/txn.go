@@ -31,7 +31,7 @@ Comparisons are of value, version, create, mod or lease with =, !=, < or >. Requ
 del with their flags.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := a.readTxn(interactive)
+			text, err := a.readTxn(cmd.Context(), interactive)
 			if err != nil {
 				return usageError{err}
 			}
@@ -55,8 +55,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (a *app) readTxn(interactive bool) (*txnText, error) {
-	in := bufio.NewReader(a.env.Stdin)
+func (a *app) readTxn(ctx context.Context, interactive bool) (*txnText, error) {
+	in := bufio.NewReader(a.stdin(ctx))
 	r := &lineReader{next: func() (string, error) {
 		line, err := in.ReadString('\n')
 		if errors.Is(err, io.EOF) && line != "" {

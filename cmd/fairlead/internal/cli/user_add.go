@@ -36,7 +36,7 @@ func (a *app) userAddCommand() *cobra.Command {
 			}
 			if password == "" && !noPassword {
 				var err error
-				if password, err = a.newPassword(name, interactive); err != nil {
+				if password, err = a.newPassword(cmd.Context(), name, interactive); err != nil {
 					return err
 				}
 			}
@@ -59,7 +59,7 @@ func (a *app) userPasswdCommand() *cobra.Command {
 		Short: "Change a user's password",
 		Args:  oneArg("a user's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			password, err := a.newPassword(args[0], interactive)
+			password, err := a.newPassword(cmd.Context(), args[0], interactive)
 			if err != nil {
 				return err
 			}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -37,6 +39,9 @@ func (a *app) watchInteractive(ctx context.Context, resume bool) error {
 		}
 		w, done := watcher(c, resume)
 		defer done()
+		if in, ok := a.env.Stdin.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
+			fmt.Fprintln(a.env.Stderr, "One command on a line: watch [flags] KEY [RANGE_END], or progress. Ctrl-D ends.")
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		var watches sync.WaitGroup
 		defer watches.Wait()
@@ -72,13 +77,12 @@ func (a *app) watchInteractive(ctx context.Context, resume bool) error {
 	})
 }
 
-// eachLine calls do for each line of standard input that is not empty, until its end, until ctx ends or something failed. A
-// read cannot be interrupted; its goroutine is left to end with the process.
+// eachLine calls do for each line of standard input that is not empty, until its end, until ctx ends or something failed.
 func (a *app) eachLine(ctx context.Context, failed <-chan error, do func(string)) error {
 	lines := make(chan string)
 	end := make(chan error, 1)
 	go func() {
-		in := bufio.NewReader(a.env.Stdin)
+		in := bufio.NewReader(a.stdin(ctx))
 		for {
 			line, err := in.ReadString('\n')
 			if line = strings.TrimSpace(line); line != "" {

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+)
+
+// A command that waits for its standard input ends when it is interrupted, and has done nothing.
+func TestInterruptedAtInput(t *testing.T) {
+	c := shared(t)
+	k := key(t, "k")
+	for _, args := range [][]string{
+		{"put", k}, {"txn"}, {"txn", "-i"}, {"watch", "-i"}, {"import", "-"}, {"user", "add", "u", "--interactive=false"},
+	} {
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		r, w := io.Pipe()
+		go func() {
+			io.WriteString(w, "half a line") // returns when it is read
+			interrupt(interruptedError{2})
+		}()
+		var out strings.Builder
+		code := Run(ctx, Env{
+			Args: append([]string{"--endpoints", c.endpoint}, args...), Stdin: r, Stdout: &out, Stderr: &out,
+			LookupEnv: func(string) (string, bool) { return "", false },
+		})
+		w.Close() // ends what is left of the read
+		if code != 130 || strings.Contains(out.String(), "Error") {
+			t.Errorf("%q: exit status %d: %s", args, code, out.String())
+		}
+	}
+	c.want("", "get", k)
+}

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+// terminal is a program on a terminal of its own.
+type terminal struct {
+	*proc
+	side   *os.File // ours: what is written here was typed
+	tty    *os.File // the program's
+	before *term.State
+}
+
+func startOnTerminal(t *testing.T, columns, rows uint16, args ...string) *terminal {
+	t.Helper()
+	side, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pty.Setsize(tty, &pty.Winsize{Cols: columns, Rows: rows}); err != nil {
+		t.Fatal(err)
+	}
+	p := &terminal{proc: &proc{t: t, tmp: t.TempDir(), done: make(chan struct{}), changed: make(chan struct{})}, side: side, tty: tty}
+	if p.before, err = term.GetState(int(tty.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd = exec.Command(program, args...)
+	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, tty, tty
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // Ctrl-C becomes a signal to it
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		b := make([]byte, 4096)
+		for {
+			n, err := side.Read(b)
+			p.Write(b[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		defer close(p.done)
+		p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		<-p.done
+		tty.Close() // the last one: the reader gets an error
+		<-read
+		side.Close()
+	})
+	return p
+}
+
+func (p *terminal) typed(s string) {
+	p.t.Helper()
+	if _, err := p.side.WriteString(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+const ctrlC = "\x03"
+
+// state reports whether the terminal is as it was before the program.
+func (p *terminal) asBefore() bool {
+	p.t.Helper()
+	now, err := term.GetState(int(p.tty.Fd()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return *now == *p.before
+}
+
+// awaitChanged waits until the program has changed the terminal's settings.
+func (p *terminal) awaitChanged() {
+	p.t.Helper()
+	eventually(p.t, "the terminal is as it was", func() bool { return !p.asBefore() })
+}
+
+// finish waits for the end, and for all that the program has written, and wants the terminal as it was.
+func (p *terminal) finish(code int) string {
+	p.t.Helper()
+	if got := p.wait(); got != code {
+		p.t.Errorf("exit status %d, want %d:\n%q", got, code, p.output())
+	}
+	if !p.asBefore() {
+		p.t.Error("the terminal's settings are changed")
+	}
+	// What the terminal has taken comes out in order: ours comes last.
+	const mark = "[[the end]]"
+	if _, err := p.tty.WriteString(mark); err != nil {
+		p.t.Fatal(err)
+	}
+	eventually(p.t, "output is missing", func() bool { return strings.HasSuffix(p.output(), mark) })
+	return strings.TrimSuffix(p.output(), mark)
+}
+
+// eventually waits for a condition that nothing announces.
+func eventually(t *testing.T, otherwise string, f func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		if time.Now().After(deadline) {
+			t.Fatal(otherwise)
+		}
+		<-tick.C
+	}
+}
+
+var escape = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]")
+
+// wantFits checks that no line that was shown is wider than the terminal.
+func wantFits(t *testing.T, out string, columns int) {
+	t.Helper()
+	for line := range strings.Lines(escape.ReplaceAllString(out, "")) {
+		for _, drawn := range strings.Split(strings.TrimRight(line, "\r\n"), "\r") {
+			if n := utf8.RuneCountInString(drawn); n > columns {
+				t.Errorf("a line of %d columns: %q", n, drawn)
+			}
+		}
+	}
+}
+
+func server(t *testing.T) string {
+	t.Helper()
+	return etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]
+}
+
+// slow is a way to a server that can be slowed down.
+func slow(t *testing.T, endpoint string) *faultnet.Proxy {
+	t.Helper()
+	p, err := faultnet.New(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// fill writes n keys of size bytes below a prefix.
+func fill(t *testing.T, endpoint, prefix string, n, size int) {
+	t.Helper()
+	for i := range n {
+		cmd := exec.Command(program, "--endpoints", endpoint, "put", prefix+string(rune('a'+i)))
+		cmd.Stdin = bytes.NewReader(bytes.Repeat([]byte("x"), size))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+}
+
+func TestTopOnTerminal(t *testing.T) {
+	endpoint := server(t)
+	ctl(t, endpoint, "put", "some/long/prefix/with/many/parts/that/does/not/fit/into/forty/columns", "v")
+	const columns, rows = 40, 12
+	for name, end := range map[string]struct {
+		how  func(*terminal)
+		code int
+	}{
+		"q":       {func(p *terminal) { p.typed("q") }, 0},
+		"Ctrl-C":  {func(p *terminal) { p.typed(ctrlC) }, 130},
+		"SIGINT":  {func(p *terminal) { p.signal(syscall.SIGINT) }, 130},
+		"SIGTERM": {func(p *terminal) { p.signal(syscall.SIGTERM) }, 143},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startOnTerminal(t, columns, rows, "--endpoints", endpoint, "top", "--interval", "100ms", "--depth", "20")
+			p.await("leader")
+			ctl(t, endpoint, "put", "some/long/prefix/with/many/parts/that/does/not/fit/into/forty/columns", name)
+			p.await("some/long/prefix")
+			end.how(p)
+			out := p.finish(end.code)
+			const enter, leave = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+			if !strings.HasPrefix(out, enter) || !strings.HasSuffix(out, leave) {
+				t.Errorf("the screen is not entered and left:\n%q", out)
+			}
+			for _, frame := range strings.Split(strings.TrimSuffix(out, leave), "\x1b[H")[1:] {
+				wantFits(t, frame, columns)
+				if n := strings.Count(frame, "\n") + 1; n > rows {
+					t.Errorf("%d lines:\n%q", n, frame)
+				}
+			}
+		})
+	}
+}
+
+func TestPasswordOnTerminal(t *testing.T) {
+	endpoint := server(t)
+	for _, args := range [][]string{
+		{"user", "add", "root:s3cret pass"}, {"user", "grant-role", "root", "root"}, {"auth", "enable"},
+	} {
+		ctl(t, endpoint, args...)
+	}
+	ask := func(args ...string) *terminal {
+		t.Helper()
+		p := startOnTerminal(t, 80, 24, append([]string{"--endpoints", endpoint, "--user", "root"}, args...)...)
+		p.await("Password for root: ")
+		p.awaitChanged()
+		return p
+	}
+	p := ask("put", "k", "v")
+	p.typed("s3cret pass\r")
+	if out := p.finish(0); out != "Password for root: \r\nOK\r\n" {
+		t.Errorf("%q", out)
+	}
+	p = ask("get", "k")
+	p.typed("wrong\r")
+	if out := p.finish(1); strings.Contains(out, "wrong\r") || !strings.Contains(out, "authentication failed") {
+		t.Errorf("%q", out)
+	}
+	p = ask("get", "k")
+	p.typed("half" + ctrlC)
+	if out := p.finish(130); strings.Contains(out, "half") || !strings.HasSuffix(out, "\r\n") {
+		t.Errorf("%q", out)
+	}
+	p = ask("get", "k")
+	p.signal(syscall.SIGTERM)
+	p.finish(143)
+	// A new one is asked for twice.
+	p = startOnTerminal(t, 80, 24, "--endpoints", endpoint, "--user", "root:s3cret pass", "user", "add", "second")
+	p.await("Password of second: ")
+	p.awaitChanged()
+	p.typed("one\r")
+	p.await("Password of second again: ")
+	p.awaitChanged()
+	p.typed(ctrlC)
+	p.finish(130)
+	if out := ctl(t, endpoint, "--user", "root:s3cret pass", "user", "list"); out != "root\n" {
+		t.Errorf("users: %s", out)
+	}
+}
+
+// A bar appears when something takes longer than a second, and goes; it does not appear where nobody sees it.
+func TestProgressOnTerminal(t *testing.T) {
+	endpoint := server(t)
+	fill(t, endpoint, "k/", 8, 100_000)
+	for what, args := range map[string][]string{
+		"exported ": {"export", "k/", "--file"},
+		"snapshot ": {"snapshot", "save"},
+	} {
+		way := slow(t, endpoint)
+		args = append([]string{"--endpoints", way.Addr()}, args...)
+		way.Throttle(20_000, faultnet.ToClient)
+		p := startOnTerminal(t, 40, 24, append(args, t.TempDir()+"/file")...)
+		p.await("\r" + what)
+		way.Throttle(0)
+		out := p.finish(0)
+		bars, after, erased := strings.Cut(out, "\r\x1b[K")
+		if !erased || strings.Contains(after, what) {
+			t.Errorf("not erased: %q", out)
+		}
+		wantFits(t, bars, 40)
+		// As slow again, but piped: it says no word of the kind.
+		way.Throttle(400_000, faultnet.ToClient)
+		begun := time.Now()
+		piped := start(t, append(args, t.TempDir()+"/file")...)
+		if code := piped.wait(); code != 0 || time.Since(begun) < time.Second || strings.Contains(piped.output(), what) {
+			t.Errorf("exit status %d after %v: %q", code, time.Since(begun), piped.output())
+		}
+	}
+}
+
+func TestNarrowTerminal(t *testing.T) {
+	endpoint := server(t)
+	ctl(t, endpoint, "put", "k\x1b[31m", "v")
+	for _, args := range [][]string{
+		{"member", "list", "-w", "table"}, {"endpoint", "status", "-w", "table"}, {"get", "k", "--prefix", "-w", "table"}, {"doctor"},
+	} {
+		p := startOnTerminal(t, 40, 24, append([]string{"--endpoints", endpoint}, args...)...)
+		out := p.finish(0)
+		wantFits(t, out, 40)
+		if strings.Contains(out, "\x1b") || strings.Contains(out, "│") || out == "" {
+			t.Errorf("%q: %q", args, out)
+		}
+	}
+}
+
+func TestInteractiveOnTerminal(t *testing.T) {
+	endpoint := server(t)
+	p := startOnTerminal(t, 40, 24, "--endpoints", endpoint, "txn", "-i")
+	p.await("compares:\r\n")
+	p.typed("version(\"k\") = \"0\"\r\r")
+	p.await("success requests")
+	p.typed("put k first\r\r")
+	p.await("failure requests")
+	p.typed("\r")
+	if out := p.finish(0); !strings.Contains(out, "SUCCESS\r\n\r\nOK\r\n") {
+		t.Errorf("%q", out)
+	}
+	p = startOnTerminal(t, 40, 24, "--endpoints", endpoint, "txn", "-i")
+	p.await("compares:\r\n")
+	p.typed("version(\"k\"" + ctrlC)
+	p.finish(130)
+
+	p = startOnTerminal(t, 80, 24, "--endpoints", endpoint, "watch", "-i")
+	p.await("One command on a line")
+	p.typed("nonsense\r")
+	p.await("no command here")
+	p.typed("watch --rev 1 k\r")
+	p.await("PUT\r\nk\r\nfirst\r\n")
+	p.typed("\x04") // Ctrl-D
+	p.finish(0)
+	p = startOnTerminal(t, 80, 24, "--endpoints", endpoint, "watch", "-i")
+	p.await("One command on a line")
+	p.typed(ctrlC)
+	p.finish(130)
+}
