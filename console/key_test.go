@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -168,8 +169,8 @@ func TestHistoryHasAllThatIsThere(t *testing.T) {
 
 func TestHistoryIsBounded(t *testing.T) {
 	p, client := open(t)
-	key := t.Name()
-	for part := range 15 { // revisions of one key: one per transaction
+	key := fmt.Sprint(t.Name(), rand.Uint64()) // its history stays when it is deleted
+	for part := range 15 {                     // revisions of one key: one per transaction
 		for i := range 100 {
 			put(t, client, key, fmt.Sprint(part*100+i))
 		}

@@ -22,15 +22,8 @@ type limiter struct {
 	until map[string]time.Time
 }
 
-// ok reports that an address may try.
-func (l *limiter) ok(remote string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Until(l.until[l.name(remote)]) < attemptBurst*attemptEvery
-}
-
-// failed notes a failure.
-func (l *limiter) failed(remote string) {
+// take lets an address try, unless too many of its tries have failed or are under way. A try counts as failed until forgive.
+func (l *limiter) take(remote string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.until == nil {
@@ -49,7 +42,19 @@ func (l *limiter) failed(remote string) {
 	if at.Before(now) {
 		at = now
 	}
+	if at.Sub(now) >= attemptBurst*attemptEvery {
+		return false
+	}
 	l.until[name] = at.Add(attemptEvery)
+	return true
+}
+
+// forgive takes back a try.
+func (l *limiter) forgive(remote string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	name := l.name(remote)
+	l.until[name] = l.until[name].Add(-attemptEvery)
 }
 
 // name is under what an address is counted; the caller holds mu.

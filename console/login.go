@@ -66,13 +66,15 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 		return nil, err
 	}
 	from := r.RemoteAddr
-	if !c.attempts.ok(from) {
+	if c.open {
+		return nil, nil
+	}
+	if !c.attempts.take(from) {
 		return nil, errTooMany
 	}
 	switch {
-	case c.open:
-		return nil, nil
 	case in.Token != "" && c.rightToken(in.Token):
+		c.attempts.forgive(from)
 		c.setCookie(w, r, c.sessions.add(c.client, ""))
 		return nil, nil
 	case in.User != "" && c.login != nil:
@@ -80,16 +82,15 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 		defer cancel()
 		client, err := c.login(ctx, in.User, in.Password)
 		if err == nil {
+			c.attempts.forgive(from)
 			c.setCookie(w, r, c.sessions.add(client, in.User))
 			return nil, nil
 		}
-		if refused(err) {
-			c.attempts.failed(from)
-			return nil, errDenied
+		if !refused(err) {
+			c.attempts.forgive(from) // it was not the password
+			return nil, explain(c.client, err)
 		}
-		return nil, explain(c.client, err)
 	}
-	c.attempts.failed(from)
 	return nil, errDenied
 }
 
@@ -131,12 +132,9 @@ func (c *Console) page() http.Handler {
 			index.ServeHTTP(w, r)
 			return
 		}
-		if !c.open && c.attempts.ok(r.RemoteAddr) {
-			if c.rightToken(token) {
-				c.setCookie(w, r, c.sessions.add(c.client, ""))
-			} else {
-				c.attempts.failed(r.RemoteAddr)
-			}
+		if !c.open && c.attempts.take(r.RemoteAddr) && c.rightToken(token) {
+			c.attempts.forgive(r.RemoteAddr)
+			c.setCookie(w, r, c.sessions.add(c.client, ""))
 		}
 		http.Redirect(w, r, c.base, http.StatusSeeOther)
 	})

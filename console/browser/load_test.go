@@ -126,3 +126,29 @@ func TestAThousandChangesASecond(t *testing.T) {
 		t.Errorf("%d rows are on the page", shown.Rows)
 	}
 }
+
+// TestKeysWhileTheyChange: the tree and the key that is shown follow, and the page answers.
+func TestKeysWhileTheyChange(t *testing.T) {
+	base, client := serve(t, cluster)
+	put(t, client, "busy/first", "0")
+	stop := churn(t, client, "busy/", 1000)
+	b := open(t, base, desktop, "keys?prefix="+b64("busy/"))
+	b.press("000")
+	b.has("pre.value", `"n"`)
+	var slowest time.Duration
+	for i := range 6 {
+		was := b.text("dl.facts")
+		b.await("the key's new revision", fmt.Sprintf(`document.querySelector('dl.facts').innerText !== %q`, was))
+		at := time.Now()
+		b.press([]string{"Text", "Hex"}[i%2])
+		b.await("the other form", fmt.Sprintf(`document.querySelector('.segments [aria-pressed=true]').innerText === %q`, []string{"Text", "Hex"}[i%2]))
+		slowest = max(slowest, time.Since(at))
+	}
+	put(t, client, "busy/zzz", "new")
+	b.await("the tree has grown", `document.querySelectorAll('.node').length > 100`)
+	stop()
+	t.Logf("a click was answered within %v", slowest.Round(time.Millisecond))
+	if slowest > 2*time.Second {
+		t.Error("that is too long")
+	}
+}

@@ -45,7 +45,7 @@ func TestEveryPage(t *testing.T) {
 	b.run(chromedp.Click(chromedp.CSS(".head button.primary")))
 	b.has(".counts", "Watching")
 	stop = churn(t, client, "/tenants/acme/carts/", 50)
-	b.await("events are listed", `document.querySelectorAll('.events tbody tr').length > 15`)
+	b.await("events are listed, and their rate", `document.querySelectorAll('.events tbody tr').length > 15 && parseFloat(document.querySelectorAll('.counts b')[1].innerText) > 10`)
 	b.shot("watch")
 	stop()
 
