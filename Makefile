@@ -3,18 +3,25 @@
 
 # ./... does not cross module borders, so the targets loop over the modules.
 MODULES  := . bench chaos cmd/fairlead examples gokit metrics tools
+# Its tests need a browser; everything else about it is checked with the others.
+BROWSER  := console/browser
 GO       := go
 VERSIONS := 3.4 3.5 3.6 3.7
 
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy-check
+.PHONY: test test-browser test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy-check
 
 # All tests of all modules, with the race detector.
 test:
 	@set -e; for m in $(MODULES); do \
 		echo "== test $$m"; (cd $$m && $(GO) test -race -timeout 10m ./...); done
+
+# The console in a real browser: Debian's chromium, or the one that CHROMIUM names. Screenshots go to
+# console/browser/out.
+test-browser:
+	cd $(BROWSER) && $(GO) test -count=1 -timeout 10m ./...
 
 # The root module's tests twenty times in a row: none of them may depend on luck.
 test-repeat:
@@ -58,10 +65,10 @@ fmt-check:
 		if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 
 vet:
-	@set -e; for m in $(MODULES); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
+	@set -e; for m in $(MODULES) $(BROWSER); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
 
 staticcheck: bin/staticcheck
-	@set -e; for m in $(MODULES); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+	@set -e; for m in $(MODULES) $(BROWSER); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
 bin/staticcheck: tools/go.mod
 	cd tools && GOWORK=off $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
@@ -72,5 +79,5 @@ arch:
 	cd bench && $(GO) test -count=1 ./surface && $(GO) run ./weight
 
 tidy-check:
-	@set -e; for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff >/dev/null) || \
+	@set -e; for m in $(MODULES) $(BROWSER); do (cd $$m && GOWORK=off $(GO) mod tidy -diff >/dev/null) || \
 		{ echo "$$m: go.mod or go.sum is not tidy"; exit 1; }; done
