@@ -117,15 +117,20 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster, requests R
 	)
 	for i, ep := range endpoints {
 		wg.Go(func() { members[i], cluster[i], leaders[i] = ask(ctx, client, ep) })
-		if requests != nil {
-			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-				defer cancel()
-				counts[i], _ = requests(ctx, ep) // 0 stands for unknown
-			})
-		}
 	}
 	wg.Wait()
+	if requests != nil { // afterwards: gathering metrics takes members some milliseconds, which would be seen as latency
+		for i, ep := range endpoints {
+			if members[i].Up {
+				wg.Go(func() {
+					ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+					defer cancel()
+					counts[i], _ = requests(ctx, ep) // 0 stands for unknown
+				})
+			}
+		}
+		wg.Wait()
+	}
 	states := make(map[string]clientv3.MemberState)
 	for _, s := range client.MemberStates() {
 		states[s.Endpoint] = s

@@ -11,6 +11,9 @@ import (
 // sampleEvery is how often the overview is brought up to date while somebody looks.
 const sampleEvery = time.Second
 
+// countEvery how many surveys requests are counted, which costs a member some milliseconds.
+const countEvery = 3
+
 // sampler surveys the cluster while a session has streams that want to know, once for all of them. Its goroutine runs as long as
 // there are subscribers.
 type sampler struct {
@@ -54,7 +57,7 @@ func (p *sampler) run(ctx context.Context) {
 		who    *roster
 		listed time.Time
 	)
-	for {
+	for n := 0; ; n++ {
 		if who == nil || who.err != "" || time.Since(listed) > listEvery {
 			fresh := list(ctx, p.s.client)
 			if who != nil && fresh.err != "" { // what was known is better than nothing
@@ -62,7 +65,11 @@ func (p *sampler) run(ctx context.Context) {
 			}
 			who, listed = fresh, time.Now()
 		}
-		if o := survey(ctx, p.s.client, who, p.requests); !p.publish(o) {
+		requests := p.requests
+		if n%countEvery != 0 {
+			requests = nil
+		}
+		if o := survey(ctx, p.s.client, who, requests); !p.publish(o) {
 			return
 		}
 		select {

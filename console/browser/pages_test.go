@@ -7,18 +7,21 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/fairlead-go/fairlead/console"
 )
 
 // TestEveryPage looks at each page as a person does, and keeps the pictures.
 func TestEveryPage(t *testing.T) {
-	base, client := serve(t, cluster)
+	base, client := serve(t, cluster, console.Requests(requests))
 	seed(t, client)
 	b := open(t, base, desktop, "overview")
 	b.has(".tile .figure", "Healthy")
 	b.has("main", "3 of 3 members answer")
 	b.await("three members, one leading", `document.querySelectorAll('tbody tr').length === 3 && document.querySelectorAll('.tag.accent').length === 1`)
 	stop := churn(t, client, "/tenants/acme/carts/", 300)
-	b.await("the rate of changes is drawn", `document.querySelector('.chart .stroke').getAttribute('d').split('L').length > 15`)
+	b.await("the rates are drawn", `(([changes, proposals, requests]) => changes > 18 && proposals > 18 && requests > 5)([...document.querySelectorAll('.chart .stroke')].map((p) => p.getAttribute('d').split('L').length))`)
+	b.await("about 50 changes a second", `parseFloat(document.querySelector('.chart b').innerText) > 20`)
 	b.shot("overview")
 	stop()
 

@@ -63,13 +63,13 @@ export function mount(page) {
   function rates(field) {
     const now = samples.length ? samples[samples.length - 1].at : 0;
     const out = [];
-    for (let i = 1; i < samples.length; i++) {
-      const [a, b] = [samples[i - 1], samples[i]];
-      const time = (b.at - a.at) / 1000;
+    let a = null; // the last one that has the field: not all have all
+    for (const b of samples) {
+      if (!(b[field] > 0)) continue;
+      const time = a ? (b.at - a.at) / 1000 : 0;
       const ago = (now - b.at) / 1000;
-      if (ago > span) continue;
-      const known = time > 0 && time < 5 && a[field] > 0 && b[field] >= a[field];
-      out.push([ago, known ? (b[field] - a[field]) / time : null]);
+      if (a && ago <= span) out.push([ago, time < 6 && b[field] >= a[field] ? (b[field] - a[field]) / time : null]);
+      a = b;
     }
     return out;
   }
