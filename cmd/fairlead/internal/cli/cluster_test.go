@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,23 +9,15 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// compact compacts the shared server as far as it goes, through its JSON gateway: the command for it comes later.
-func compact(t *testing.T) {
-	t.Helper()
-	c := shared(t)
-	var put struct {
+// compact compacts the server as far as it goes.
+func compact(c *cmd) {
+	c.t.Helper()
+	var now struct {
 		Header struct{ Revision int64 }
 	}
-	c.json(&put, "put", key(t, "compact"), "")
-	body := bytes.NewBufferString(fmt.Sprintf(`{"revision":"%d","physical":true}`, put.Header.Revision))
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Post("http://"+c.endpoint+"/v3/kv/compaction", "application/json", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Fatal(resp.Status)
+	c.json(&now, "get", "nosuchkey")
+	if r := c.run("compaction", itoa(now.Header.Revision), "--physical"); r.code != exitOK {
+		c.t.Fatalf("%+v", r)
 	}
 }
 

@@ -45,7 +45,11 @@ func (f *watchFlags) request(args, program []string) (watchRequest, error) {
 	if f.rev < 0 {
 		return none, fmt.Errorf("--rev %d: revisions are not negative", f.rev)
 	}
-	opts = append(opts, clientv3.WithRev(f.rev))
+	rev := f.rev
+	if rev == 1 {
+		rev = 2 // a store begins at 1, the first change is 2; a resuming watch from 1 would take the keys of now for known
+	}
+	opts = append(opts, clientv3.WithRev(rev))
 	if f.prevKV {
 		opts = append(opts, clientv3.WithPrevKV())
 	}
@@ -97,7 +101,7 @@ watches as there are lines, and "progress", which prints how far they are.`,
 	}
 	f.register(c.Flags())
 	c.Flags().BoolVarP(&interactive, "interactive", "i", false, "read watch commands from standard input")
-	c.Flags().BoolVar(&resume, "resume", false, "go on after a compaction: print how the keys differ from what was printed, and continue")
+	c.Flags().BoolVar(&resume, "resume", false, "go on after a compaction, also of --rev: print how the keys differ from what was printed, and continue")
 	return c
 }
 

@@ -75,7 +75,7 @@ func TestWatchResume(t *testing.T) {
 	p := key(t, "")
 	c.want("OK\n", "put", p+"a", "1")
 	c.want("OK\n", "put", p+"a", "2")
-	compact(t)
+	compact(c)
 	c.wantFailure(exitFailed, "compacted", "watch", "--rev", "1", "--prefix", p)
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -92,7 +92,7 @@ func TestWatchResume(t *testing.T) {
 	r := until(c, "after", func(_ string, interrupt func()) { interrupt() }, "watch", "--resume", "--rev", "1", "--prefix", p)
 	close(stop)
 	<-done
-	if r.code != 130 || !strings.HasSuffix(r.out, lines("PUT", p+"b", "after")) {
+	if r.code != 130 || !strings.HasSuffix(r.out, lines("PUT", p+"b", "after")) || !strings.HasPrefix(r.out, lines("PUT", p+"a", "2")) {
 		t.Errorf("%+v", r)
 	}
 }

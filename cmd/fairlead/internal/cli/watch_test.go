@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 )
@@ -96,6 +97,30 @@ func TestWatchCompacted(t *testing.T) {
 	k := key(t, "k")
 	c.want("OK\n", "put", k, "1")
 	c.want("OK\n", "put", k, "2")
-	compact(t)
+	compact(c)
 	c.wantFailure(exitFailed, "compacted", "watch", "--rev", "1", k)
+}
+
+// A resuming watch from a revision that is compacted prints what is there, which is all that may have been missed, and goes on.
+func TestWatchResumeCompacted(t *testing.T) {
+	c := shared(t)
+	p := key(t, "")
+	c.want("OK\n", "put", p+"gone", "")
+	c.want("OK\n", "put", p+"a", "1")
+	c.want("OK\n", "put", p+"b", "2")
+	c.want("1\n", "del", p+"gone")
+	compact(c)
+	for _, rev := range []string{"1", "2", "3"} {
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		next := &onLine{line: "PUT\n" + p + "z\n" + rev, do: func() { interrupt(interruptedError{2}) }}
+		first := &onLine{line: "PUT\n" + p + "b\n2\n", do: func() { c.run("put", p+"z", rev) }}
+		var errOut bytes.Buffer
+		code := c.runIn(ctx, io.MultiWriter(next, first), &errOut, "watch", "--resume", "--prefix", p, "--rev", rev)
+		got := next.String()
+		if want := lines("PUT", p+"a", "1", "PUT", p+"b", "2", "PUT", p+"z", rev); code != 130 || got != want || !strings.Contains(errOut.String(), "compacted") {
+			t.Errorf("from %s: code %d, output\n%s\nerror %s", rev, code, got, errOut.String())
+		}
+		interrupt(nil)
+		c.run("del", p+"z")
+	}
 }
