@@ -281,6 +281,88 @@ func TestProgressOnTerminal(t *testing.T) {
 	}
 }
 
+// How far an import is stands in the file.
+func TestImportOnTerminal(t *testing.T) {
+	from, to := server(t), server(t)
+	fill(t, from, "k/", 10, 300_000)
+	file := t.TempDir() + "/keys"
+	ctl(t, from, "export", "k/", "--file", file)
+	way := slow(t, to)
+	way.Throttle(600_000, faultnet.ToServer)
+	p := startOnTerminal(t, 60, 24, "--endpoints", way.Addr(), "import", file)
+	p.await("/10 keys ")
+	way.Throttle(0)
+	if out := p.finish(0); !strings.HasSuffix(out, "10 added, 0 changed, 0 deleted; 0 were there already\r\n") {
+		t.Errorf("%q", out)
+	}
+}
+
+// Keys that a terminal would act on are shown in escapes there, and as they are in a pipe; bars do not get between lines.
+func TestHostileKeysOnTerminal(t *testing.T) {
+	endpoint := server(t)
+	const bad = "\x1b]0;title\a\x1b[2J\r\n"
+	ctl(t, endpoint, "put", "a/"+bad, bad)
+	file := t.TempDir() + "/keys"
+	ctl(t, endpoint, "export", "a/", "--file", file)
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"import", "--dry-run", "--to", "b/", file}, 0},
+		{[]string{"diff", "--values", "a/", "b/"}, 1},
+		{[]string{"history", "a/" + bad}, 0},
+	} {
+		args := append([]string{"--endpoints", endpoint}, c.args...)
+		out := startOnTerminal(t, 80, 24, args...).finish(c.code)
+		if strings.ContainsAny(out, "\x1b\a") || !strings.Contains(out, `\x1b]0;title\a\x1b[2J\r\n`) {
+			t.Errorf("%q: %q", c.args, out)
+		}
+		piped := start(t, args...)
+		if code := piped.wait(); code != c.code || !strings.Contains(piped.output(), bad) {
+			t.Errorf("%q in a pipe: code %d, %q", c.args, code, piped.output())
+		}
+	}
+}
+
+// From one cluster to another without a file.
+func TestExportIntoImport(t *testing.T) {
+	from, to := server(t), server(t)
+	fill(t, from, "k/", 20, 50_000)
+	pipe := func(from string) (out string, code int) {
+		t.Helper()
+		tmp := t.TempDir()
+		export, imported := exec.Command(program, "--endpoints", from, "export", "k/"), exec.Command(program, "--endpoints", to, "import", "-")
+		imported.Env = append(os.Environ(), "TMPDIR="+tmp)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		export.Stdout, imported.Stdin, imported.Stderr = w, r, &said
+		if err := export.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		imported.Run()
+		r.Close()
+		export.Wait()
+		if left, _ := os.ReadDir(tmp); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+		return said.String(), imported.ProcessState.ExitCode()
+	}
+	if out, code := pipe(from); code != 0 || !strings.HasPrefix(out, "20 added") {
+		t.Errorf("code %d: %s", code, out)
+	}
+	if out := ctl(t, from, "diff", "k/", "--other-endpoints", to); out != "" {
+		t.Errorf("they differ: %s", out)
+	}
+	// An export that fails leaves the other side as it was.
+	if out, code := pipe("127.0.0.1:1"); code != 1 || !strings.Contains(out, "the file is empty") {
+		t.Errorf("code %d: %s", code, out)
+	}
+}
+
 func TestNarrowTerminal(t *testing.T) {
 	endpoint := server(t)
 	ctl(t, endpoint, "put", "k\x1b[31m", "v")

@@ -15,7 +15,8 @@ import (
 const diffHelp = `Compares the keys below two prefixes, or below one prefix at two revisions (--rev, --other-rev) or in two clusters
 (--other-endpoints, reached with the same certificates and user). Each side is read at one revision.
 
-Lines begin with + for keys that only the second side has, - for those that only the first has, ~ for different values. The
+Keys and values that a terminal could not show are in escapes there, and in JSON in base64, as key64, old64 and new64,
+if they are not UTF-8. Lines begin with + for keys that only the second side has, - for those that only the first has, ~ for different values. The
 exit code is 0 if nothing differs and 1 if something does.`
 
 type diffFlags struct {
@@ -31,7 +32,12 @@ func (a *app) diffCommand() *cobra.Command {
 		Short:   "Compare two prefixes, revisions or clusters",
 		Long:    diffHelp,
 		Example: "  fairlead diff staging/ production/\n  fairlead diff orders/ --rev 4711\n  fairlead diff orders/ --other-endpoints backup:2379",
-		Args:    cobra.RangeArgs(1, 2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 || len(args) > 2 {
+				return usageError{errors.New("diff needs a prefix, which may be empty, and takes another one besides")}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.rev < 0 || f.otherRev < 0 {
 				return usageError{errors.New("a revision is below 0")}
@@ -73,11 +79,17 @@ func (a *app) diff(ctx context.Context, first, second transfer.Side, f *diffFlag
 	defer p.Flush()
 	type difference struct {
 		Kind string  `json:"kind"`
-		Key  string  `json:"key"`
+		Key  *string `json:"key,omitempty"`
 		Old  *string `json:"old,omitempty"`
 		New  *string `json:"new,omitempty"`
+		// What is not UTF-8, in base64.
+		Key64 []byte `json:"key64,omitempty"`
+		Old64 []byte `json:"old64,omitempty"`
+		New64 []byte `json:"new64,omitempty"`
 	}
 	var added, removed, changed int
+	bar := a.progressIf(f.count || !a.onTerminal(), "comparing", nil)
+	defer bar.stop()
 	for d, err := range transfer.Diff(ctx, first, second) {
 		if err != nil {
 			return ended(ctx, err)
@@ -97,29 +109,31 @@ func (a *app) diff(ctx context.Context, first, second transfer.Side, f *diffFlag
 		switch {
 		case f.count:
 		case p.format == formatJSON:
-			line := difference{Kind: kind, Key: d.Key}
+			line := difference{Kind: kind}
+			line.Key, line.Key64 = transfer.Text([]byte(d.Key))
 			if f.values && d.HasOld {
-				line.Old = &d.Old
+				line.Old, line.Old64 = transfer.Text([]byte(d.Old))
 			}
 			if f.values && d.HasNew {
-				line.New = &d.New
+				line.New, line.New64 = transfer.Text([]byte(d.New))
 			}
 			if err := p.json(line); err != nil {
 				return err
 			}
 		default:
-			fmt.Fprintln(p, mark(d), p.text([]byte(d.Key)))
+			fmt.Fprintln(p, mark(d), p.shown([]byte(d.Key)))
 			if f.values && d.HasOld {
-				fmt.Fprintln(p, "  -", p.text([]byte(d.Old)))
+				fmt.Fprintln(p, "  -", p.shown([]byte(d.Old)))
 			}
 			if f.values && d.HasNew {
-				fmt.Fprintln(p, "  +", p.text([]byte(d.New)))
+				fmt.Fprintln(p, "  +", p.shown([]byte(d.New)))
 			}
 		}
 	}
 	if err := p.Flush(); err != nil {
 		return err
 	}
+	bar.stop()
 	if f.count {
 		fmt.Fprintf(a.env.Stdout, "%d added, %d removed, %d changed\n", added, removed, changed)
 	}

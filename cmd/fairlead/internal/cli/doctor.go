@@ -37,7 +37,9 @@ func (a *app) doctorCommand() *cobra.Command {
 				if err != nil {
 					return usageError{err}
 				}
+				bar := a.wait("asking the members")
 				f, err := doctor.Gather(ctx, c, doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), TLS: secure})
+				bar.stop()
 				if err != nil {
 					return err
 				}

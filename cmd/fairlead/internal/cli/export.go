@@ -38,10 +38,10 @@ func (a *app) exportCommand() *cobra.Command {
 				if err := a.reachable(ctx, c, "export"); err != nil {
 					return err
 				}
-				bar := a.progress("exported", countOfKeys)
+				bar := a.progressIf(file != "" || !a.onTerminal(), "exported", countOfKeys)
 				defer bar.stop()
 				write := func(w io.Writer) error {
-					_, err := transfer.Export(ctx, c, args[0], rev, w, func(n int64) { bar.set(n, 0) })
+					_, err := transfer.Export(ctx, c, args[0], rev, w, bar.set)
 					return ended(ctx, err)
 				}
 				if file == "" {

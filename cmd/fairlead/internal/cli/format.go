@@ -142,6 +142,14 @@ func (p *printer) cell(b []byte) string {
 	return visible(string(b))
 }
 
+// shown is a key or a value in a line of our own formats. A terminal would act on control characters; a pipe gets the bytes.
+func (p *printer) shown(b []byte) string {
+	if p.width == 0 {
+		return p.text(b)
+	}
+	return p.cell(b)
+}
+
 func keyValueHeader() []string {
 	return []string{"KEY", "VALUE", "CREATE REV", "MOD REV", "VERSION", "LEASE"}
 }

@@ -21,7 +21,7 @@ func (a *app) historyCommand() *cobra.Command {
 		Use:   "history KEY",
 		Short: "Show every revision of a key that is still there",
 		Long:  historyHelp,
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArg("a key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == "" {
 				return usageError{errors.New("the key is empty")}
@@ -30,7 +30,9 @@ func (a *app) historyCommand() *cobra.Command {
 				return usageError{errors.New("--limit is below 0")}
 			}
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				bar := a.wait("reading the history")
 				list, compacted, err := history(ctx, c, args[0])
+				bar.stop()
 				if err != nil {
 					return err
 				}
@@ -172,7 +174,7 @@ func (p *printer) history(list []change, compacted int64) error {
 			fmt.Fprintf(p, "(history begins at revision %d: what was before is compacted)\n", compacted)
 		}
 		for _, r := range answer.Revisions {
-			fmt.Fprintf(p, "%d\t%s\n", r.Revision, value(r, p.text))
+			fmt.Fprintf(p, "%d\t%s\n", r.Revision, value(r, p.shown))
 		}
 	}, func() ([]string, [][]string) {
 		var rows [][]string

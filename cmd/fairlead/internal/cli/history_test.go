@@ -55,5 +55,5 @@ func TestHistory(t *testing.T) {
 	c.want(lines(fmt.Sprintf("(history begins at revision %d: what was before is compacted)", revs[2]),
 		fmt.Sprint(revs[2], "\ttwo"), fmt.Sprint(revs[3], "\t(deleted)"), fmt.Sprint(revs[4], "\tthree")), "history", "k")
 	c.wantFailure(exitUsage, "the key is empty", "history", "")
-	c.wantFailure(exitUsage, "accepts 1 arg", "history")
+	c.wantFailure(exitUsage, "needs a key", "history")
 }

@@ -73,13 +73,14 @@ func (a *app) importCommand() *cobra.Command {
 }
 
 func (a *app) importFile(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o transfer.Options) error {
-	bar := a.progress("imported", countOfKeys)
+	bar := a.progressIf(!o.Dry || !a.onTerminal(), "imported", countOfKeys)
 	defer bar.stop()
-	o.Progress = func(n int64) { bar.set(n, 0) }
+	o.Progress = bar.set
 	if o.Dry {
 		out := bufio.NewWriter(a.env.Stdout)
 		defer out.Flush()
-		o.Told = func(d transfer.Difference) { fmt.Fprintln(out, mark(d), a.printer().text([]byte(d.Key))) }
+		p := a.printer()
+		o.Told = func(d transfer.Difference) { fmt.Fprintln(out, mark(d), p.shown([]byte(d.Key))) }
 	}
 	res, err := transfer.Import(ctx, c, file, o)
 	bar.stop()

@@ -143,6 +143,10 @@ func (a *app) mirror(ctx context.Context, from, to *clientv3.Client, f *mirrorFl
 
 // reportMirror prints the number of keys written now and then.
 func (a *app) reportMirror(ctx context.Context, latest <-chan int64) error {
+	line := "%d\n"
+	if a.onTerminal() {
+		line = "\r\x1b[K" + line // over the bar, which is drawn again below
+	}
 	t := time.NewTicker(mirrorReportEvery)
 	defer t.Stop()
 	count := int64(0)
@@ -150,7 +154,7 @@ func (a *app) reportMirror(ctx context.Context, latest <-chan int64) error {
 		select {
 		case count = <-latest:
 		case <-t.C:
-			if _, err := fmt.Fprintln(a.env.Stdout, count); err != nil {
+			if _, err := fmt.Fprintf(a.env.Stdout, line, count); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -21,7 +21,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		Short:   "Move a Go program from the official client",
 		Long:    migrateHelp,
 		Example: "  fairlead migrate .          # shows what would change\n  fairlead migrate --write .  # changes it",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("a directory"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := migrate.New(args[0])
 			if err != nil {

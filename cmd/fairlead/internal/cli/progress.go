@@ -33,6 +33,17 @@ type progress struct {
 	drawn      bool
 }
 
+// progressIf begins no line unless it is wanted. Where standard output is the same terminal, lines there say themselves how far
+// the command is, and the bar would get between them.
+func (a *app) progressIf(wanted bool, what string, unit func(int64) string) *progress {
+	if !wanted {
+		return nil
+	}
+	return a.progress(what, unit)
+}
+
+func (a *app) onTerminal() bool { return terminalWidth(a.env.Stdout) != 0 }
+
 // wait begins the line of something whose end is not known.
 func (a *app) wait(what string) *progress { return a.progress(what, nil) }
 

@@ -82,7 +82,8 @@ func visible(s string) string {
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return s
 	}
-	return strings.Trim(strconv.Quote(s), `"`)
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
 }
 
 // bytesText writes a size as etcdctl does: two digits, decimal units.

@@ -28,6 +28,7 @@ func TestVisible(t *testing.T) {
 		"a\nb\x1b[2J": `a\nb\x1b[2J`,
 		"\xff\xfe":    `\xff\xfe`,
 		`"quoted"`:    `"quoted"`,
+		"\x00\"":      `\x00\"`,
 	} {
 		if got := visible(in); got != want {
 			t.Errorf("visible(%q) = %s, want %s", in, got, want)

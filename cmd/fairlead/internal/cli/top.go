@@ -37,7 +37,12 @@ func (a *app) topCommand() *cobra.Command {
 		Use:   "top [PREFIX]",
 		Short: "Watch the members, request rates and the hottest prefixes",
 		Long:  topHelp,
-		Args:  cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{errors.New("top takes one prefix")}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.interval < 100*time.Millisecond || f.depth < 1 || f.count < 0 {
 				return usageError{errors.New("--interval is at least 100ms, --depth at least 1, --count at least 0")}

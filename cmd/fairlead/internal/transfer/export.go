@@ -11,8 +11,8 @@ import (
 )
 
 // Export writes all keys with a prefix, as they are at one revision (the latest if rev is 0), and
-// returns how many. told is called now and then with the number so far; it may be nil.
-func Export(ctx context.Context, c *clientv3.Client, prefix string, rev int64, w io.Writer, told func(keys int64)) (keys int64, err error) {
+// returns how many. told is called now and then with the number so far and of all; it may be nil.
+func Export(ctx context.Context, c *clientv3.Client, prefix string, rev int64, w io.Writer, told func(keys, all int64)) (keys int64, err error) {
 	opts := []clientv3.OpOption{clientv3.WithLimit(1), clientv3.WithKeysOnly()}
 	if prefix == "" {
 		prefix = "\x00"
@@ -37,7 +37,7 @@ func Export(ctx context.Context, c *clientv3.Client, prefix string, rev int64, w
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	h := header{Fairlead: magic, Format: current, Revision: rev, Cluster: fmt.Sprintf("%x", now.Header.ClusterId)}
-	if p, raw := text([]byte(prefix)); p != nil {
+	if p, raw := Text([]byte(prefix)); p != nil {
 		h.Prefix = *p
 	} else {
 		h.Prefix64 = raw
@@ -51,8 +51,8 @@ func Export(ctx context.Context, c *clientv3.Client, prefix string, rev int64, w
 			return keys, err
 		}
 		l := line{Create: kv.CreateRevision, Mod: kv.ModRevision, Version: kv.Version}
-		l.Key, l.Key64 = text(kv.Key)
-		l.Value, l.Value64 = text(kv.Value)
+		l.Key, l.Key64 = Text(kv.Key)
+		l.Value, l.Value64 = Text(kv.Value)
 		if kv.Lease != 0 {
 			ttl, ok := ttls[kv.Lease]
 			if !ok {
@@ -69,8 +69,8 @@ func Export(ctx context.Context, c *clientv3.Client, prefix string, rev int64, w
 		if err := enc.Encode(l); err != nil {
 			return keys, err
 		}
-		if keys++; told != nil && keys%1000 == 0 {
-			told(keys)
+		if keys++; told != nil && keys%100 == 0 {
+			told(keys, now.Count)
 		}
 	}
 	if err := enc.Encode(line{End: &keys}); err != nil {

@@ -23,8 +23,8 @@ type Options struct {
 	Dry bool
 	// Told is called for every key that is written or would be; it may be nil.
 	Told func(Difference)
-	// Progress is called now and then with the number of keys looked at; it may be nil.
-	Progress func(keys int64)
+	// Progress is called now and then with the number of keys looked at, and of all; it may be nil.
+	Progress func(keys, all int64)
 }
 
 // Result is what Import has done, or would do. Keys of the file that were there already are not
@@ -49,7 +49,8 @@ const (
 // goes on, since what is there already is left alone. A key that changes while it is
 // looked at is left alone and counted.
 func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Options) (res Result, err error) {
-	if _, err := Check(file); err != nil {
+	all, err := Check(file)
+	if err != nil {
 		return res, err
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
@@ -59,7 +60,7 @@ func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Optio
 	if err != nil {
 		return res, err
 	}
-	i := importing{ctx: ctx, c: c, o: o, res: &res, leases: make(map[string]clientv3.LeaseID)}
+	i := importing{ctx: ctx, c: c, o: o, all: all, res: &res, leases: make(map[string]clientv3.LeaseID)}
 	var have map[string]bool // keys of the file, under the names that they get
 	if o.Prune {
 		have = make(map[string]bool)
@@ -112,6 +113,7 @@ type importing struct {
 	ctx    context.Context
 	c      *clientv3.Client
 	o      Options
+	all    int64 // keys in the file
 	res    *Result
 	leases map[string]clientv3.LeaseID // by those in the file
 }
@@ -166,7 +168,7 @@ func (i *importing) write(chunk []Entry) error {
 	}
 	i.res.Keys += int64(len(chunk))
 	if i.o.Progress != nil {
-		i.o.Progress(i.res.Keys)
+		i.o.Progress(i.res.Keys, i.all)
 	}
 	return nil
 }
@@ -195,6 +197,8 @@ func (i *importing) commit(plan []planned) error {
 	}
 	resp, err := i.c.Txn(ctx).If(cmps...).Then(puts...).Commit()
 	switch {
+	case err != nil && len(plan) == 1: // too large for this cluster, perhaps
+		return fmt.Errorf("key %q: %w", plan[0].Key, err)
 	case err != nil:
 		return err
 	case resp.Succeeded:

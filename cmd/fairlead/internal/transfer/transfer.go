@@ -15,6 +15,7 @@ package transfer
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,8 +53,8 @@ type line struct {
 	End *int64 `json:"end,omitempty"` // keys in the file; the last line
 }
 
-// text puts bytes where they can be read.
-func text(b []byte) (s *string, raw []byte) {
+// Text puts bytes where they can be read, or in base64.
+func Text(b []byte) (s *string, raw []byte) {
 	if utf8.Valid(b) {
 		t := string(b)
 		return &t, nil
@@ -100,6 +101,10 @@ func newReader(in io.Reader) (*reader, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) // some editors put it there
+	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
+		return nil, r.broken(errors.New("the file is in UTF-16, it has to be in UTF-8"))
 	}
 	var h header
 	if err := json.Unmarshal(b, &h); err != nil || h.Fairlead != magic {

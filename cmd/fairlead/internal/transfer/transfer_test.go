@@ -110,7 +110,10 @@ func TestInterrupted(t *testing.T) {
 	}
 	file := export(t, c, a)
 	ctx, cancel := context.WithCancel(context.Background())
-	res, err := Import(ctx, c, file, Options{To: &b, Progress: func(n int64) {
+	res, err := Import(ctx, c, file, Options{To: &b, Progress: func(n, of int64) {
+		if of != 450 {
+			t.Errorf("%d keys of %d", n, of)
+		}
 		if n >= 200 {
 			cancel()
 		}
@@ -122,6 +125,52 @@ func TestInterrupted(t *testing.T) {
 	res, err = Import(context.Background(), c, file, Options{To: &b})
 	if err != nil || res.Same != 200 || res.Added != 250 {
 		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// Files that went through editors and other systems.
+func TestEditedFiles(t *testing.T) {
+	c := clienttest.Shared(t)
+	text := "\xef\xbb\xbf" + `{"fairlead":"export","format":1,"prefix":"p/"}` + "\r\n\r\n" + `{"key":"p/a","value":"1\r\n"}` + "\r\n" + `  {"key":"p/b"}` + "\r\n" + `{"end":2}`
+	to := t.Name() + "/"
+	res, err := Import(context.Background(), c, strings.NewReader(text), Options{To: &to})
+	if err != nil || res.Keys != 2 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if got := all(t, c, to); !equal(got, map[string]string{"a": "1\r\n", "b": ""}) {
+		t.Errorf("%q", got)
+	}
+	_, err = Check(strings.NewReader("\xff\xfe{\x00\"\x00\n\x00"))
+	if err == nil || !strings.Contains(err.Error(), "line 1: the file is in UTF-16") {
+		t.Error(err)
+	}
+}
+
+// What the servers accept passes; one value that is too large is named, and what comes before it is there.
+func TestLargeValues(t *testing.T) {
+	c := clienttest.Shared(t)
+	a, b := t.Name()+"/a/", t.Name()+"/b/"
+	for i := range 5 {
+		put(t, c, a+fmt.Sprint(i), strings.Repeat("\xff", 1<<20))
+	}
+	file := export(t, c, a)
+	for range 2 {
+		file.Seek(0, 0)
+		if res, err := Import(context.Background(), c, file, Options{To: &b}); err != nil || res.Keys != 5 {
+			t.Errorf("%+v, %v", res, err)
+		}
+	}
+	if !equal(all(t, c, a), all(t, c, b)) {
+		t.Error("the values differ")
+	}
+	text := fmt.Sprintf(`{"fairlead":"export","format":1}
+{"key":"%s1","value":"x"}
+{"key":"%s2","value":"%s"}
+{"end":2}
+`, t.Name(), t.Name(), strings.Repeat("x", 1600<<10))
+	res, err := Import(context.Background(), c, strings.NewReader(text), Options{})
+	if err == nil || !strings.Contains(err.Error(), `key "`+t.Name()+`2": `) || res.Added != 1 {
+		t.Errorf("%+v, %.200v", res, err)
 	}
 }
 
