@@ -209,7 +209,12 @@ func (c *core) refused(now time.Time, st *stream, w *watcher, resp *pb.WatchResp
 	if w.state == stateActive {
 		delete(st.ids, w.id)
 	}
-	w.state = statePending // it has no server side to cancel
+	if resp.CompactRevision != 0 && w.state == stateActive {
+		// The server keeps it although it has ended, and answers no request for progress on
+		// this stream because it is behind.
+		c.sendCancel(st, w.id)
+	}
+	w.state = statePending // nothing more to cancel
 	c.clearPartial(w)
 	switch {
 	case resp.CompactRevision != 0 || resp.CancelReason == "" || v == Fatal:
