@@ -122,7 +122,10 @@ func TestUsage(t *testing.T) {
 		"put --lease 1 --ignore-lease a b", "watch", "watch --rev -1 a", "lease grant", "lease grant x",
 		"lease revoke", "lease revoke xyz", "lease timetolive xyz", "lease keep-alive xyz", "member list --consistency q",
 		"--cert x get a", "--key x get a", "--cacert /nosuchfile get a", "--password p get a", "--user u get a",
-		"--user u:p --auth-jwt-token t get a", "dev --members 0", "dev --members -1",
+		"--user u:p --auth-jwt-token t get a", "--command-timeout 0s get a", "--command-timeout -1s get a", "--dial-timeout -1s get a",
+		"--endpoints http:// get a", "--endpoints 127.0.0.1 get a", "--endpoints , get a", "help nosuch", "help get nosuch",
+		"lock x -- /nosuch/program", "elect x y -- nosuchprogram", "run --service s --addr 127.0.0.1:1 -- /nosuch/program",
+		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0", "dev --members -1",
 	} {
 		r := c.run(strings.Fields(args)...)
 		if r.code != exitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") || !strings.Contains(r.err, "--help") {
@@ -133,7 +136,7 @@ func TestUsage(t *testing.T) {
 
 func TestNoEndpoints(t *testing.T) {
 	(&cmd{t: t}).wantFailure(exitUsage, "--endpoints names none", "--endpoints=", "get", "a")
-	(&cmd{t: t, endpoint: "no good"}).wantFailure(exitFailed, "no good", "get", "a")
+	(&cmd{t: t, endpoint: "no good"}).wantFailure(exitUsage, "no good", "get", "a")
 }
 
 func TestHelpNamesExitCodes(t *testing.T) {

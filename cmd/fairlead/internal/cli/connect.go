@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/endpoint"
 )
 
 // call opens a client and runs f with the command's time limit.
@@ -41,9 +42,15 @@ func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Clie
 // config turns the global flags into the client's configuration.
 func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 	f := &a.conn
+	if f.commandTimeout <= 0 || f.dialTimeout < 0 {
+		return clientv3.Config{}, usageError{errors.New("--command-timeout must be positive, --dial-timeout not negative")}
+	}
 	endpoints, err := a.endpoints(ctx)
 	if err != nil {
 		return clientv3.Config{}, err
+	}
+	if _, err := endpoint.ParseAll(endpoints); err != nil {
+		return clientv3.Config{}, usageError{err}
 	}
 	cfg := clientv3.Config{
 		Endpoints:            endpoints,

@@ -41,6 +41,9 @@ the leadership is lost, as "lock" does it.`,
 			if len(own) == 1 {
 				return a.observe(cmd.Context(), own[0])
 			}
+			if err := findProgram(program); err != nil {
+				return err
+			}
 			return a.session(cmd.Context(), f.ttl, func(c *clientv3.Client, s *concurrency.Session) error {
 				return a.campaign(cmd.Context(), c, s, &f, own[0], own[1], program)
 			})

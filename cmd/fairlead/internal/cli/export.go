@@ -34,6 +34,9 @@ func (a *app) exportCommand() *cobra.Command {
 			if rev < 0 {
 				return usageError{errors.New("--rev is below 0")}
 			}
+			if info, err := os.Stat(file); err == nil && info.IsDir() {
+				return usageError{fmt.Errorf("--file: %s is a directory", file)}
+			}
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				if err := a.reachable(ctx, c, "export"); err != nil {
 					return err
@@ -59,6 +62,10 @@ func (a *app) exportCommand() *cobra.Command {
 // whole writes a file that appears when it is complete, or not at all.
 func whole(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	var failed *os.PathError
+	if errors.As(err, &failed) {
+		return fmt.Errorf("%s: %w", path, failed.Err) // not the temporary name
+	}
 	if err != nil {
 		return err
 	}

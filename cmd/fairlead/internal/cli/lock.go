@@ -38,6 +38,9 @@ program gets SIGTERM at once and SIGKILL after --grace, and the command ends wit
 			if err := f.check(); err != nil {
 				return err
 			}
+			if err := findProgram(args[1:]); err != nil {
+				return err
+			}
 			return a.session(cmd.Context(), f.ttl, func(c *clientv3.Client, s *concurrency.Session) error {
 				return a.lock(cmd.Context(), c, s, &f, args[0], args[1:])
 			})

@@ -32,6 +32,6 @@ func TestMigrate(t *testing.T) {
 	if r = c.run("migrate", dir); !strings.Contains(r.err, "Nothing to change in 1 Go files.") {
 		t.Errorf("a second time: %s", r.err)
 	}
-	c.wantFailure(exitUsage, "accepts 1 arg", "migrate")
+	c.wantFailure(exitUsage, "needs a directory", "migrate")
 	c.wantFailure(exitFailed, "no such file", "migrate", filepath.Join(dir, "none"))
 }

@@ -33,6 +33,17 @@ type ownerFlags struct {
 	grace time.Duration
 }
 
+// findProgram says that a program is not there before anything is sent.
+func findProgram(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath(args[0]); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
 func (f *ownerFlags) check() error {
 	if f.ttl <= 0 {
 		return usageError{errors.New("--ttl must be positive")}

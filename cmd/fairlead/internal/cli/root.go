@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -30,6 +31,21 @@ const exitCodes = `Exit codes:
 // exitCodesHelp makes "help exit-codes" work.
 func exitCodesHelp() *cobra.Command {
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes}
+}
+
+// helpCommand is cobra's, but for topics that do not exist, which are wrong usage.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("no help about %q", strings.Join(args, " "))}
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
 }
 
 const (
@@ -83,6 +99,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.add(root, groupAuth,
 		a.family("auth", "Switch authentication on and off", a.authEnableCommand(), a.authDisableCommand(), a.authStatusCommand()),
 		a.userCommand(), a.roleCommand())
+	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has etcdctl's arguments
 	a.add(root, groupLocal, a.migrateCommand(), a.consoleCommand())
 	a.add(root, groupKV, a.historyCommand(), a.exportCommand(), a.importCommand(), a.diffCommand())

@@ -65,6 +65,9 @@ The command ends when the program does, with its exit status.`,
 			if err != nil {
 				return err
 			}
+			if err := findProgram(args); err != nil {
+				return err
+			}
 			// The record is removed after the signal that ends the program.
 			return a.stream(context.WithoutCancel(cmd.Context()), func(_ context.Context, c *clientv3.Client) error {
 				r := &runner{app: a, f: &f, in: in, check: check, registrar: discovery.NewRegistrar(c,
