@@ -9,11 +9,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/creack/pty"
 	"golang.org/x/term"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -132,11 +132,11 @@ func eventually(t *testing.T, otherwise string, f func() bool) {
 var escape = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]")
 
 // wantFits checks that no line that was shown is wider than the terminal.
-func wantFits(t *testing.T, out string, columns int) {
+func wantFits(t *testing.T, out string, width int) {
 	t.Helper()
 	for line := range strings.Lines(escape.ReplaceAllString(out, "")) {
 		for _, drawn := range strings.Split(strings.TrimRight(line, "\r\n"), "\r") {
-			if n := utf8.RuneCountInString(drawn); n > columns {
+			if n := columns.Width(drawn); n > width {
 				t.Errorf("a line of %d columns: %q", n, drawn)
 			}
 		}
@@ -173,8 +173,8 @@ func fill(t *testing.T, endpoint, prefix string, n, size int) {
 
 func TestTopOnTerminal(t *testing.T) {
 	endpoint := server(t)
-	ctl(t, endpoint, "put", "some/long/prefix/with/many/parts/that/does/not/fit/into/forty/columns", "v")
-	const columns, rows = 40, 12
+	ctl(t, endpoint, "put", "some/long/prefix/日本語/キーの名前は二倍の幅を取ります/that/does/not/fit", "v")
+	const width, rows = 40, 12
 	for name, end := range map[string]struct {
 		how  func(*terminal)
 		code int
@@ -185,9 +185,9 @@ func TestTopOnTerminal(t *testing.T) {
 		"SIGTERM": {func(p *terminal) { p.signal(syscall.SIGTERM) }, 143},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := startOnTerminal(t, columns, rows, "--endpoints", endpoint, "top", "--interval", "100ms", "--depth", "20")
+			p := startOnTerminal(t, width, rows, "--endpoints", endpoint, "top", "--interval", "100ms", "--depth", "20")
 			p.await("leader")
-			ctl(t, endpoint, "put", "some/long/prefix/with/many/parts/that/does/not/fit/into/forty/columns", name)
+			ctl(t, endpoint, "put", "some/long/prefix/日本語/キーの名前は二倍の幅を取ります/that/does/not/fit", name)
 			p.await("some/long/prefix")
 			end.how(p)
 			out := p.finish(end.code)
@@ -196,7 +196,7 @@ func TestTopOnTerminal(t *testing.T) {
 				t.Errorf("the screen is not entered and left:\n%q", out)
 			}
 			for _, frame := range strings.Split(strings.TrimSuffix(out, leave), "\x1b[H")[1:] {
-				wantFits(t, frame, columns)
+				wantFits(t, frame, width)
 				if n := strings.Count(frame, "\n") + 1; n > rows {
 					t.Errorf("%d lines:\n%q", n, frame)
 				}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/doctor"
 )
 
@@ -105,7 +106,7 @@ func (p *printer) paragraph(label, text string) {
 	line := label
 	empty := true
 	for _, word := range strings.Fields(text) {
-		if !empty && len([]rune(line))+1+len([]rune(word)) > p.width {
+		if !empty && columns.Width(line)+1+columns.Width(word) > p.width {
 			fmt.Fprintln(p, line)
 			line, empty = indent, true
 		}

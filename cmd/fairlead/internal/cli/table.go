@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 )
 
 // table is drawn as etcdctl draws it: light lines, centred headers, cells to the right.
@@ -20,7 +22,7 @@ func writeTable(w io.Writer, t table, limit int) {
 	widths := make([]int, len(t.header))
 	for _, row := range append([][]string{t.header}, t.rows...) {
 		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], columns.Width(cell))
 		}
 	}
 	total := 1
@@ -69,11 +71,11 @@ func writeLists(w io.Writer, t table) {
 }
 
 func padLeft(s string, width int) string {
-	return strings.Repeat(" ", width-utf8.RuneCountInString(s)) + s
+	return strings.Repeat(" ", width-columns.Width(s)) + s
 }
 
 func padCentre(s string, width int) string {
-	room := width - utf8.RuneCountInString(s)
+	room := width - columns.Width(s)
 	return strings.Repeat(" ", room/2) + s + strings.Repeat(" ", room-room/2)
 }
 

@@ -7,13 +7,14 @@ import (
 
 func TestTable(t *testing.T) {
 	var s strings.Builder
-	writeTable(&s, table{[]string{"NAME", "N"}, [][]string{{"é", "1"}, {"longer", "22"}}}, 0)
+	writeTable(&s, table{[]string{"NAME", "N"}, [][]string{{"é", "1"}, {"longer", "22"}, {"日本", "3"}}}, 0)
 	want := lines(
 		"┌────────┬────┐",
 		"│  NAME  │ N  │",
 		"├────────┼────┤",
 		"│      é │  1 │",
 		"│ longer │ 22 │",
+		"│   日本 │  3 │",
 		"└────────┴────┘",
 	)
 	if s.String() != want {

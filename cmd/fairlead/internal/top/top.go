@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 )
 
 // Member is what one member said of itself.
@@ -193,22 +195,10 @@ func (m *Model) Render(now time.Time, width, height int) []string {
 	}
 	if width > 0 {
 		for i, l := range lines {
-			lines[i] = cut(strings.TrimRight(l, " "), width)
+			lines[i] = columns.Cut(strings.TrimRight(l, " "), width)
 		}
 	}
 	return lines
-}
-
-// cut shortens a line that is too wide.
-func cut(s string, width int) string {
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	r := []rune(s)
-	if width < 2 {
-		return string(r[:width])
-	}
-	return string(r[:width-1]) + "…"
 }
 
 // printable makes bytes of others harmless for a terminal.
