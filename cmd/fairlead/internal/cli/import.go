@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -76,14 +75,15 @@ func (a *app) importFile(ctx context.Context, c *clientv3.Client, file io.ReadSe
 	bar := a.progressIf(!o.Dry || !a.onTerminal(), "imported", countOfKeys)
 	defer bar.stop()
 	o.Progress = bar.set
+	p := a.printer()
 	if o.Dry {
-		out := bufio.NewWriter(a.env.Stdout)
-		defer out.Flush()
-		p := a.printer()
-		o.Told = func(d transfer.Difference) { fmt.Fprintln(out, mark(d), p.shown([]byte(d.Key))) }
+		o.Told = func(d transfer.Difference) { fmt.Fprintln(p, mark(d), p.shown([]byte(d.Key))) }
 	}
 	res, err := transfer.Import(ctx, c, file, o)
 	bar.stop()
+	if err := p.Flush(); err != nil {
+		return err
+	}
 	would := ""
 	if o.Dry {
 		would = "would be "

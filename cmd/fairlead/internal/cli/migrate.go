@@ -28,7 +28,9 @@ func (a *app) migrateCommand() *cobra.Command {
 				return err
 			}
 			if !write {
-				fmt.Fprint(a.env.Stdout, p.Diff())
+				if _, err := fmt.Fprint(a.env.Stdout, p.Diff()); err != nil {
+					return err
+				}
 			} else if err := p.Apply(); err != nil {
 				return err
 			}

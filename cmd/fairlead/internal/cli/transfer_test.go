@@ -32,6 +32,10 @@ func TestExportImport(t *testing.T) {
 	if want := lines("+ "+to+"0", "~ "+to+"1", "+ "+to+"2", "- "+to+"9"); r.code != exitOK || r.out != want || !strings.Contains(r.err, "would be 2 added, 1 changed, 1 deleted; 0 were there already") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
+	var errOut strings.Builder
+	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "import", "--dry-run", "--to", to, file); code != exitClosedPipe || errOut.Len() > 0 {
+		t.Errorf("into a closed pipe: code %d, %s", code, errOut.String())
+	}
 	c.want(lines(to+"1", "", to+"9", ""), "get", "--prefix", "--keys-only", to)
 	if r := c.with(string(saved)).run("import", "--prune", "--to", to, "-"); r.code != exitOK || r.out != "" {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
