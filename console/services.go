@@ -50,30 +50,16 @@ type serviceList struct {
 	More     bool        `json:"more"` // there are more records than are shown
 }
 
-// records is a format by its name, and what its keys begin with.
+// records is a format by its name, our own if it has none, and what its keys begin with.
 func records(name, base string) (discovery.Format, string, error) {
-	if base != "" && !strings.HasSuffix(base, "/") {
-		base += "/"
+	if name == "" {
+		name = "json"
 	}
-	or := func(standard string) string {
-		if base == "" {
-			return standard
-		}
-		return base
+	f, prefix, err := discovery.NamedFormat(name, base)
+	if err != nil {
+		return nil, "", badRequest("there are no records " + printable(name))
 	}
-	switch name {
-	case "", "json":
-		return discovery.JSON{Base: base}, or(discovery.DefaultBase), nil
-	case "raw":
-		return discovery.Raw{Base: base}, base, nil
-	case "naming":
-		return discovery.Naming{Base: base}, base, nil
-	case "kratos":
-		return discovery.Kratos{Base: base}, or("/microservices/"), nil
-	case "gozero":
-		return discovery.GoZero{Raw: discovery.Raw{Base: base}}, base, nil
-	}
-	return nil, "", badRequest("there are no records " + printable(name))
+	return f, prefix, nil
 }
 
 func getServices(r *request) (any, error) {

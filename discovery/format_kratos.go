@@ -6,6 +6,8 @@ import (
 	"strings"
 )
 
+const kratosBase = "/microservices/"
+
 // Kratos is the format of go-kratos: an object under /microservices/NAME/ID.
 type Kratos struct {
 	Base string // "/microservices/" if empty; ends in "/"
@@ -21,7 +23,7 @@ type kratosRecord struct {
 
 func (f Kratos) base() string {
 	if f.Base == "" {
-		return "/microservices/"
+		return kratosBase
 	}
 	return f.Base
 }

@@ -23,29 +23,11 @@ func (f *recordFlags) register(fs *pflag.FlagSet) {
 
 // records is the chosen format and what its keys begin with.
 func (f *recordFlags) records() (discovery.Format, string, error) {
-	base := f.base
-	if base != "" && !strings.HasSuffix(base, "/") {
-		base += "/"
+	format, prefix, err := discovery.NamedFormat(f.format, f.base)
+	if err != nil {
+		return nil, "", usageError{fmt.Errorf("no records %q: have %s", f.format, strings.Join(discovery.FormatNames(), ", "))}
 	}
-	or := func(standard string) string {
-		if base == "" {
-			return standard
-		}
-		return base
-	}
-	switch f.format {
-	case "json":
-		return discovery.JSON{Base: base}, or(discovery.DefaultBase), nil
-	case "raw":
-		return discovery.Raw{Base: base}, base, nil
-	case "naming":
-		return discovery.Naming{Base: base}, base, nil
-	case "kratos":
-		return discovery.Kratos{Base: base}, or("/microservices/"), nil
-	case "gozero":
-		return discovery.GoZero{Raw: discovery.Raw{Base: base}}, base, nil
-	}
-	return nil, "", usageError{fmt.Errorf("no records %q: have json, raw, naming, kratos, gozero", f.format)}
+	return format, prefix, nil
 }
 
 // instanceFlags describe an instance.
