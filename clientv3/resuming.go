@@ -101,6 +101,11 @@ type resuming struct {
 
 // begin learns the keys as of the start and opens the first watch.
 func (r *resuming) begin() (WatchChan, error) {
+	r.notNew = !r.op.createdNotify
+	if r.op.rev == 1 { // before the first revision there is nothing
+		r.next = 1
+		return r.watch(), nil
+	}
 	base := int64(0)
 	if r.op.rev > 0 {
 		base = r.op.rev - 1
@@ -126,7 +131,6 @@ func (r *resuming) begin() (WatchChan, error) {
 	if r.op.rev > 0 {
 		r.next = r.op.rev
 	}
-	r.notNew = !r.op.createdNotify
 	return r.watch(), nil
 }
 

@@ -45,11 +45,7 @@ func (f *watchFlags) request(args, program []string) (watchRequest, error) {
 	if f.rev < 0 {
 		return none, fmt.Errorf("--rev %d: revisions are not negative", f.rev)
 	}
-	rev := f.rev
-	if rev == 1 {
-		rev = 2 // a store begins at 1, the first change is 2; a resuming watch from 1 would take the keys of now for known
-	}
-	opts = append(opts, clientv3.WithRev(rev))
+	opts = append(opts, clientv3.WithRev(f.rev))
 	if f.prevKV {
 		opts = append(opts, clientv3.WithPrevKV())
 	}
