@@ -161,10 +161,14 @@ func unknownIn(m proto.Message, in *input, known ...protowire.Number) bool {
 	return ok
 }
 
+// header decodes the header that in begins with, into h if that is not nil.
 func (d *decoder) header(in *input, to **pb.ResponseHeader, h *pb.ResponseHeader) bool {
-	n, ok := in.length()
+	n, ok := in.body()
 	if !ok || *to != nil {
 		return false
+	}
+	if h == nil {
+		h = new(pb.ResponseHeader)
 	}
 	*to = h
 	b := in.take(n)
@@ -238,9 +242,9 @@ func (d *decoder) keyValue(b []byte, own bool, left int, kv *mvccpb.KeyValue) bo
 	return true
 }
 
-// nextKV decodes the key-value that in begins with, its length first.
+// nextKV decodes the key-value that in begins with.
 func (d *decoder) nextKV(in *input, kv *mvccpb.KeyValue) bool {
-	n, ok := in.length()
+	n, ok := in.body()
 	if !ok {
 		return false
 	}
@@ -297,18 +301,11 @@ func (d *decoder) rangeResponse(in input, m *pb.RangeResponse) bool {
 		m.Kvs = make([]*mvccpb.KeyValue, 0, n)
 	}
 	for in.left > 0 {
-		t := in.cur[0]
-		switch t {
+		var ok bool
+		switch in.cur[0] {
 		case tag(1, bytesType):
-			in.advance(1)
-			if h == nil {
-				h = new(pb.ResponseHeader)
-			}
-			if !d.header(&in, &m.Header, h) {
-				return false
-			}
+			ok = d.header(&in, &m.Header, h)
 		case tag(2, bytesType):
-			in.advance(1)
 			i := len(m.Kvs)
 			if i == cap(m.Kvs) {
 				return false // the fields could not be counted
@@ -317,24 +314,16 @@ func (d *decoder) rangeResponse(in input, m *pb.RangeResponse) bool {
 			if n > 1 {
 				m.Kvs[i] = d.kv(n - i)
 			}
-			if !d.nextKV(&in, m.Kvs[i]) {
-				return false
-			}
-		case tag(3, varintType), tag(4, varintType):
-			in.advance(1)
-			v, ok := in.varint()
-			if !ok {
-				return false
-			}
-			if t>>3 == 3 {
-				m.More = v != 0
-			} else {
-				m.Count = int64(v)
-			}
+			ok = d.nextKV(&in, m.Kvs[i])
+		case tag(3, varintType):
+			ok = in.flag(&m.More)
+		case tag(4, varintType):
+			ok = in.number(&m.Count)
 		default:
-			if !unknownIn(m, &in, 1, 2, 3, 4) {
-				return false
-			}
+			ok = unknownIn(m, &in, 1, 2, 3, 4)
+		}
+		if !ok {
+			return false
 		}
 	}
 	return true
@@ -342,19 +331,19 @@ func (d *decoder) rangeResponse(in input, m *pb.RangeResponse) bool {
 
 func (d *decoder) rangeStream(in input, m *pb.RangeStreamResponse) bool {
 	for in.left > 0 {
-		if in.cur[0] != tag(1, bytesType) {
-			if !unknownIn(m, &in, 1) {
+		var ok bool
+		switch in.cur[0] {
+		case tag(1, bytesType):
+			n, there := in.body()
+			if !there || m.RangeResponse != nil {
 				return false
 			}
-			continue
+			m.RangeResponse = new(pb.RangeResponse)
+			ok = d.rangeResponse(in.sub(n), m.RangeResponse)
+		default:
+			ok = unknownIn(m, &in, 1)
 		}
-		in.advance(1)
-		n, ok := in.length()
-		if !ok || m.RangeResponse != nil {
-			return false
-		}
-		m.RangeResponse = new(pb.RangeResponse)
-		if !d.rangeResponse(in.sub(n), m.RangeResponse) {
+		if !ok {
 			return false
 		}
 	}
@@ -363,25 +352,21 @@ func (d *decoder) rangeStream(in input, m *pb.RangeStreamResponse) bool {
 
 func (d *decoder) putResponse(in input, m *pb.PutResponse) bool {
 	for in.left > 0 {
+		var ok bool
 		switch in.cur[0] {
 		case tag(1, bytesType):
-			in.advance(1)
-			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
-				return false
-			}
+			ok = d.header(&in, &m.Header, nil)
 		case tag(2, bytesType):
-			in.advance(1)
 			if m.PrevKv != nil {
 				return false
 			}
 			m.PrevKv = d.kv(1)
-			if !d.nextKV(&in, m.PrevKv) {
-				return false
-			}
+			ok = d.nextKV(&in, m.PrevKv)
 		default:
-			if !unknownIn(m, &in, 1, 2) {
-				return false
-			}
+			ok = unknownIn(m, &in, 1, 2)
+		}
+		if !ok {
+			return false
 		}
 	}
 	return true
@@ -389,28 +374,19 @@ func (d *decoder) putResponse(in input, m *pb.PutResponse) bool {
 
 func (d *decoder) keepAlive(in input, m *pb.LeaseKeepAliveResponse) bool {
 	for in.left > 0 {
-		t := in.cur[0]
-		switch t {
+		var ok bool
+		switch in.cur[0] {
 		case tag(1, bytesType):
-			in.advance(1)
-			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
-				return false
-			}
-		case tag(2, varintType), tag(3, varintType):
-			in.advance(1)
-			v, ok := in.varint()
-			if !ok {
-				return false
-			}
-			if t>>3 == 2 {
-				m.ID = int64(v)
-			} else {
-				m.TTL = int64(v)
-			}
+			ok = d.header(&in, &m.Header, nil)
+		case tag(2, varintType):
+			ok = in.number(&m.ID)
+		case tag(3, varintType):
+			ok = in.number(&m.TTL)
 		default:
-			if !unknownIn(m, &in, 1, 2, 3) {
-				return false
-			}
+			ok = unknownIn(m, &in, 1, 2, 3)
+		}
+		if !ok {
+			return false
 		}
 	}
 	return true

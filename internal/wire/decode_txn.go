@@ -31,34 +31,25 @@ func (d *decoder) txnResponse(in input, m *pb.TxnResponse, depth int) bool {
 		m.Responses = make([]*pb.ResponseOp, 0, n)
 	}
 	for in.left > 0 {
+		var ok bool
 		switch in.cur[0] {
 		case tag(1, bytesType):
-			in.advance(1)
-			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
-				return false
-			}
+			ok = d.header(&in, &m.Header, nil)
 		case tag(2, varintType):
-			in.advance(1)
-			v, ok := in.varint()
-			if !ok {
-				return false
-			}
-			m.Succeeded = v != 0
+			ok = in.flag(&m.Succeeded)
 		case tag(3, bytesType):
-			in.advance(1)
-			n, ok := in.length()
-			if !ok {
+			n, there := in.body()
+			if !there {
 				return false
 			}
-			op, ok := d.responseOp(in.sub(n), depth)
-			if !ok {
-				return false
-			}
+			var op *pb.ResponseOp
+			op, ok = d.responseOp(in.sub(n), depth)
 			m.Responses = append(m.Responses, op)
 		default:
-			if !unknownIn(m, &in, 1, 2, 3) {
-				return false
-			}
+			ok = unknownIn(m, &in, 1, 2, 3)
+		}
+		if !ok {
+			return false
 		}
 	}
 	return true
@@ -70,8 +61,7 @@ func (d *decoder) responseOp(in input, depth int) (*pb.ResponseOp, bool) {
 		return new(pb.ResponseOp), true
 	}
 	t := in.cur[0]
-	in.advance(1)
-	n, ok := in.length()
+	n, ok := in.body()
 	if !ok || n != in.left {
 		return nil, false
 	}
@@ -100,30 +90,21 @@ func (d *decoder) deleteResponse(in input, m *pb.DeleteRangeResponse) bool {
 		m.PrevKvs = make([]*mvccpb.KeyValue, 0, n)
 	}
 	for in.left > 0 {
+		var ok bool
 		switch in.cur[0] {
 		case tag(1, bytesType):
-			in.advance(1)
-			if !d.header(&in, &m.Header, new(pb.ResponseHeader)) {
-				return false
-			}
+			ok = d.header(&in, &m.Header, nil)
 		case tag(2, varintType):
-			in.advance(1)
-			v, ok := in.varint()
-			if !ok {
-				return false
-			}
-			m.Deleted = int64(v)
+			ok = in.number(&m.Deleted)
 		case tag(3, bytesType):
-			in.advance(1)
 			kv := d.kv(max(1, n-len(m.PrevKvs)))
-			if !d.nextKV(&in, kv) {
-				return false
-			}
+			ok = d.nextKV(&in, kv)
 			m.PrevKvs = append(m.PrevKvs, kv)
 		default:
-			if !unknownIn(m, &in, 1, 2, 3) {
-				return false
-			}
+			ok = unknownIn(m, &in, 1, 2, 3)
+		}
+		if !ok {
+			return false
 		}
 	}
 	return true

@@ -27,49 +27,31 @@ func (d *decoder) watchResponse(in input, m *pb.WatchResponse) bool {
 		m.Events = make([]*mvccpb.Event, 0, n)
 	}
 	for in.left > 0 {
-		t := in.cur[0]
-		switch t {
+		var ok bool
+		switch in.cur[0] {
 		case tag(1, bytesType):
-			in.advance(1)
-			if h == nil {
-				h = new(pb.ResponseHeader)
-			}
-			if !d.header(&in, &m.Header, h) {
-				return false
-			}
-		case tag(2, varintType), tag(3, varintType), tag(4, varintType), tag(5, varintType), tag(7, varintType):
-			in.advance(1)
-			v, ok := in.varint()
-			if !ok {
-				return false
-			}
-			switch t >> 3 {
-			case 2:
-				m.WatchId = int64(v)
-			case 3:
-				m.Created = v != 0
-			case 4:
-				m.Canceled = v != 0
-			case 5:
-				m.CompactRevision = int64(v)
-			default:
-				m.Fragment = v != 0
-			}
+			ok = d.header(&in, &m.Header, h)
+		case tag(2, varintType):
+			ok = in.number(&m.WatchId)
+		case tag(3, varintType):
+			ok = in.flag(&m.Created)
+		case tag(4, varintType):
+			ok = in.flag(&m.Canceled)
+		case tag(5, varintType):
+			ok = in.number(&m.CompactRevision)
 		case tag(6, bytesType):
-			in.advance(1)
-			n, ok := in.length()
-			if !ok {
+			size, there := in.body()
+			if !there {
 				return false
 			}
-			b := in.take(n)
-			if !utf8.Valid(b) {
-				return false
-			}
+			b := in.take(size)
+			ok = utf8.Valid(b)
 			m.CancelReason = string(b)
+		case tag(7, varintType):
+			ok = in.flag(&m.Fragment)
 		case tag(11, bytesType):
-			in.advance(1)
-			size, ok := in.length()
-			if !ok || len(m.Events) == cap(m.Events) {
+			size, there := in.body()
+			if !there || len(m.Events) == cap(m.Events) {
 				return false
 			}
 			ev := first
@@ -77,14 +59,13 @@ func (d *decoder) watchResponse(in input, m *pb.WatchResponse) bool {
 				ev = d.event(n - len(m.Events))
 			}
 			b, own := d.take(&in, size)
-			if !d.eventFields(b, own, in.left, ev, n-len(m.Events)) {
-				return false
-			}
+			ok = d.eventFields(b, own, in.left, ev, n-len(m.Events))
 			m.Events = append(m.Events, &ev.event)
 		default:
-			if !unknownIn(m, &in, 1, 2, 3, 4, 5, 6, 7, 11) {
-				return false
-			}
+			ok = unknownIn(m, &in, 1, 2, 3, 4, 5, 6, 7, 11)
+		}
+		if !ok {
+			return false
 		}
 	}
 	return true

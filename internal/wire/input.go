@@ -77,6 +77,28 @@ func (in *input) varint() (uint64, bool) {
 	return v, true
 }
 
+// number reads a field that holds a number, its tag of one byte first.
+func (in *input) number(to *int64) bool {
+	in.advance(1)
+	v, ok := in.varint()
+	*to = int64(v)
+	return ok
+}
+
+// flag is number for a truth value.
+func (in *input) flag(to *bool) bool {
+	in.advance(1)
+	v, ok := in.varint()
+	*to = v != 0
+	return ok
+}
+
+// body reads the tag of one byte and the length of a field whose bytes follow.
+func (in *input) body() (int, bool) {
+	in.advance(1)
+	return in.length()
+}
+
 // length reads the length of what follows; false if that is not there in full.
 func (in *input) length() (int, bool) {
 	v, ok := in.varint()
