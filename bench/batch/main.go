@@ -24,12 +24,10 @@ import (
 	"time"
 
 	official "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/batch"
 	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 type settings struct {
@@ -76,21 +74,12 @@ type contender struct {
 }
 
 func run(s settings) error {
-	cluster, err := etcdtest.StartMain(etcdtest.Options{})
+	pair, err := load.NewPair()
 	if err != nil {
 		return err
 	}
-	defer cluster.Stop()
-	theirs, err := official.New(official.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop()})
-	if err != nil {
-		return err
-	}
-	defer theirs.Close()
-	ours, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop()})
-	if err != nil {
-		return err
-	}
-	defer ours.Close()
+	defer pair.Close()
+	cluster, theirs, ours := pair.Cluster, pair.Theirs, pair.Ours
 	together := batch.NewKV(ours, batch.WithWrites())
 	contenders := []contender{
 		{"official client",

@@ -20,12 +20,10 @@ import (
 	"time"
 
 	official "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/cache"
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 const (
@@ -80,20 +78,12 @@ func (b *bench) add(name string, value float64, unit, bar string) {
 func run(s settings) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cluster, err := etcdtest.StartMain(etcdtest.Options{})
+	pair, err := load.NewPair()
 	if err != nil {
 		return err
 	}
-	defer cluster.Stop()
-	b := &bench{settings: s, ctx: ctx}
-	if b.ours, err = clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop()}); err != nil {
-		return err
-	}
-	defer b.ours.Close()
-	if b.theirs, err = official.New(official.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop()}); err != nil {
-		return err
-	}
-	defer b.theirs.Close()
+	defer pair.Close()
+	b := &bench{settings: s, ctx: ctx, ours: pair.Ours, theirs: pair.Theirs}
 	if err := b.fill(); err != nil {
 		return err
 	}

@@ -30,7 +30,6 @@ import (
 
 	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 const (
@@ -80,21 +79,12 @@ func (noStreams) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOpti
 }
 
 func run(keys, size, rounds int, file string) error {
-	cluster, err := etcdtest.StartMain(etcdtest.Options{Args: []string{"--quota-backend-bytes=8000000000"}})
+	pair, err := load.NewPair("--quota-backend-bytes=8000000000")
 	if err != nil {
 		return err
 	}
-	defer cluster.Stop()
-	theirs, err := official.New(official.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop()})
-	if err != nil {
-		return err
-	}
-	defer theirs.Close()
-	ours, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop()})
-	if err != nil {
-		return err
-	}
-	defer ours.Close()
+	defer pair.Close()
+	cluster, theirs, ours := pair.Cluster, pair.Theirs, pair.Ours
 	paged, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop()})
 	if err != nil {
 		return err
