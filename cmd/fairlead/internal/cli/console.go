@@ -59,7 +59,6 @@ token of your choice or for a login (--login) with the name and password of an e
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.elsewhere = !cmd.Flags().Changed("listen")
 			return a.stream(cmd.Context(), func(ctx context.Context, client *clientv3.Client) error {
-				defer surviveClosedPipe()()
 				cfg, err := a.config(ctx)
 				if err != nil {
 					return err

@@ -18,7 +18,6 @@ writes, a transaction, a watch, leases, two processes of which one leads until i
 It takes about half a minute and fails if anything it shows did not go as it should.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			defer surviveClosedPipe()()
 			self, err := os.Executable()
 			if err != nil {
 				return err

@@ -2,9 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +23,6 @@ replaced by free ones, and the command says so. The web console comes with it.`,
 			if o.Members < 0 || cmd.Flags().Changed("members") && o.Members == 0 {
 				return usageError{fmt.Errorf("--members %d: there must be one at least", o.Members)}
 			}
-			defer surviveClosedPipe()()
 			o.Stdout, o.Stderr = a.env.Stdout, a.env.Stderr
 			if listen != "" {
 				f := consoleFlags{listen: listen, elsewhere: !cmd.Flags().Changed("console")}
@@ -43,12 +39,4 @@ replaced by free ones, and the command says so. The web console comes with it.`,
 	c.Flags().StringVar(&listen, "console", consoleAddress, "where the web console listens; empty for none")
 	c.Flags().StringVar(&o.LogLevel, "log-level", "", "also print etcd's log from this level on: debug, info, warn or error")
 	return c
-}
-
-// surviveClosedPipe keeps a reader that goes away from ending the process by SIGPIPE, for commands that have something to clean up.
-// Their writes fail instead.
-func surviveClosedPipe() (restore func()) {
-	closed := make(chan os.Signal, 1)
-	signal.Notify(closed, syscall.SIGPIPE)
-	return func() { signal.Stop(closed) }
 }
