@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"time"
 
 	"github.com/go-kit/kit/endpoint"
@@ -29,7 +30,7 @@ func Example() {
 
 	// Let's say this is a service that means to register itself.
 	// First, we will set up some context.
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	var (
 		etcdServer = server.Endpoints()[0]
@@ -97,6 +98,14 @@ func Example() {
 	defer instancer.Stop()
 	endpointer := sd.NewEndpointer(instancer, barFactory, logger)
 	defer endpointer.Close()
+	// It takes over what the instancer knows in a goroutine of its own, and until then a
+	// call finds no endpoint.
+	for list, err := endpointer.Endpoints(); len(list) == 0; list, err = endpointer.Endpoints() {
+		if err != nil || ctx.Err() != nil {
+			panic(err)
+		}
+		runtime.Gosched()
+	}
 	balancer := lb.NewRoundRobin(endpointer)
 	retry := lb.Retry(3, 3*time.Second, balancer)
 
