@@ -3,6 +3,8 @@
 
 # ./... does not cross module borders, so the targets loop over the modules.
 MODULES  := . bench chaos cmd/fairlead examples gokit metrics tools
+# It has the path of the official client, so it has a workspace of its own and is in none with others.
+DROPIN   := dropin
 # Its tests need a browser; everything else about it is checked with the others.
 BROWSER  := console/browser
 GO       := go
@@ -11,11 +13,11 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy-check
+.PHONY: test test-browser test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy-check dropin dropin-check
 
 # All tests of all modules, with the race detector.
 test:
-	@set -e; for m in $(MODULES); do \
+	@set -e; for m in $(MODULES) $(DROPIN); do \
 		echo "== test $$m"; (cd $$m && $(GO) test -race -timeout 10m ./...); done
 
 # The console in a real browser: Debian's chromium, or the one that CHROMIUM names. Screenshots go to
@@ -57,18 +59,25 @@ bench:
 chaos:
 	$(GO) run ./chaos -duration $(DURATION) -seed $(SEED)
 
+# The drop-in module is written from the packages of the client; check says when that is due.
+dropin:
+	cd bench && $(GO) run ./forward
+
+dropin-check:
+	cd bench && $(GO) run ./forward -check
+
 # What CI asks besides the tests.
-check: fmt-check vet staticcheck arch tidy-check
+check: fmt-check vet staticcheck arch tidy-check dropin-check
 
 fmt-check:
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 
 vet:
-	@set -e; for m in $(MODULES) $(BROWSER); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
+	@set -e; for m in $(MODULES) $(DROPIN) $(BROWSER); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
 
 staticcheck: bin/staticcheck
-	@set -e; for m in $(MODULES) $(BROWSER); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+	@set -e; for m in $(MODULES) $(DROPIN) $(BROWSER); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
 bin/staticcheck: tools/go.mod
 	cd tools && GOWORK=off $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck

@@ -32,7 +32,27 @@ const MaxLeaseTTL = 9000000000
 // LeaseResponseChSize is the capacity of the channels that KeepAlive returns. It
 // exists because the official client exports it and must not be changed while
 // leases are kept.
-var LeaseResponseChSize = 16
+var LeaseResponseChSize = defaultLeaseResponseChSize
+
+const defaultLeaseResponseChSize = 16
+
+// forwardedChSize is the drop-in module's variable, nil if the program has none. It is
+// set before main begins.
+var forwardedChSize *int
+
+// ForwardLeaseResponseChSize makes *size count like LeaseResponseChSize: the drop-in module calls
+// it, whose variable of that name is another one. Once *size is not 16 any more it decides, and
+// LeaseResponseChSize until then. Call it from an init function only.
+func ForwardLeaseResponseChSize(size *int) { forwardedChSize = size }
+
+// leaseResponseChSize is the capacity of the next channel.
+func leaseResponseChSize() int {
+	size := LeaseResponseChSize
+	if forwardedChSize != nil && *forwardedChSize != defaultLeaseResponseChSize {
+		size = *forwardedChSize
+	}
+	return max(size, 1)
+}
 
 // LeaseRevokeResponse is the wire message under a name of this package.
 type LeaseRevokeResponse pb.LeaseRevokeResponse
@@ -270,7 +290,7 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 	if ctx == nil {
 		return nil, errNilContext("Lease.LeaseKeepAlive")
 	}
-	s := &leaseSink{id: id, l: l, ch: make(chan *LeaseKeepAliveResponse, max(LeaseResponseChSize, 1))}
+	s := &leaseSink{id: id, l: l, ch: make(chan *LeaseKeepAliveResponse, leaseResponseChSize())}
 	l.reaper.forget(int64(id))
 	if _, requireLeader := watchGroup(ctx); requireLeader {
 		ctx = l.strict.add(ctx, s)

@@ -10,6 +10,7 @@ package surface
 
 import (
 	"fmt"
+	"go/token"
 	"go/types"
 	"slices"
 	"strings"
@@ -28,6 +29,52 @@ func Compare(dir string, pairs []Pair) ([]string, error) {
 	for _, p := range pairs {
 		paths = append(paths, p.Theirs, p.Ours)
 	}
+	byPath, err := load(dir, paths)
+	if err != nil {
+		return nil, err
+	}
+	c := newComparer(pairs)
+	for _, p := range pairs {
+		c.packages(byPath[p.Theirs], byPath[p.Ours])
+	}
+	return c.found, nil
+}
+
+// CompareForwarding lists what is missing, different or too much in the packages that a module in
+// another directory has at their paths, and that forward to ours.
+func CompareForwarding(dir, module string, pairs []Pair) ([]string, error) {
+	var paths []string
+	for _, p := range pairs {
+		paths = append(paths, p.Theirs)
+	}
+	theirs, err := load(dir, paths)
+	if err != nil {
+		return nil, err
+	}
+	forwarding, err := load(module, paths)
+	if err != nil {
+		return nil, err
+	}
+	c := newComparer(pairs)
+	for _, path := range paths {
+		c.packages(theirs[path], forwarding[path])
+		for _, name := range forwarding[path].Scope().Names() {
+			if !token.IsExported(name) {
+				continue
+			}
+			if theirs[path].Scope().Lookup(name) == nil {
+				c.report("%s.%s is not theirs", path, name)
+			}
+			if t, ok := forwarding[path].Scope().Lookup(name).(*types.TypeName); ok && !t.IsAlias() {
+				c.report("%s.%s is a type of its own", path, name)
+			}
+		}
+	}
+	return c.found, nil
+}
+
+// load returns the packages as they are found from a directory, by path.
+func load(dir string, paths []string) (map[string]*types.Package, error) {
 	cfg := &packages.Config{Dir: dir, Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedSyntax | packages.NeedTypesInfo}
 	list, err := packages.Load(cfg, paths...)
 	if err != nil {
@@ -40,23 +87,25 @@ func Compare(dir string, pairs []Pair) ([]string, error) {
 		}
 		byPath[p.PkgPath] = p.Types
 	}
-	c := comparer{rename: make(map[string]string)}
-	for _, p := range pairs {
-		c.rename[p.Theirs] = p.Ours
-	}
-	for _, p := range pairs {
-		theirs, ours := byPath[p.Theirs], byPath[p.Ours]
-		if theirs == nil || ours == nil {
-			return nil, fmt.Errorf("%s or %s was not loaded", p.Theirs, p.Ours)
+	for _, path := range paths {
+		if byPath[path] == nil {
+			return nil, fmt.Errorf("%s was not loaded", path)
 		}
-		c.packages(theirs, ours)
 	}
-	return c.found, nil
+	return byPath, nil
 }
 
 type comparer struct {
 	rename map[string]string // path of a package of theirs to that of ours
 	found  []string
+}
+
+func newComparer(pairs []Pair) *comparer {
+	c := &comparer{rename: make(map[string]string)}
+	for _, p := range pairs {
+		c.rename[p.Theirs] = p.Ours
+	}
+	return c
 }
 
 func (c *comparer) report(format string, args ...any) {
@@ -112,8 +161,17 @@ func (c *comparer) objects(name string, a, b types.Object) {
 			c.report("%s is not a type", name)
 			return
 		}
-		c.types(name, a, b)
+		c.types(name, a, c.forwarded(a, b))
 	}
+}
+
+// forwarded is the type of ours that b is another name of, if that stands for a.
+func (c *comparer) forwarded(a, b *types.TypeName) *types.TypeName {
+	n, ok := types.Unalias(b.Type()).(*types.Named)
+	if ok && n.Obj().Name() == a.Name() && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == c.rename[a.Pkg().Path()] {
+		return n.Obj()
+	}
+	return b
 }
 
 func (c *comparer) types(name string, a, b *types.TypeName) {

@@ -14,6 +14,7 @@ import (
 const (
 	official = "go.etcd.io/etcd/client/v3"
 	ours     = "github.com/fairlead-go/fairlead/clientv3"
+	dropIn   = "../../dropin"
 )
 
 // theirs lists the packages of the official client that programs can import.
@@ -31,21 +32,94 @@ func theirs(t *testing.T) (list []string) {
 	return list
 }
 
-// TestClientV3 is the promise that a program moves over by changing its imports.
-func TestClientV3(t *testing.T) {
-	var pairs []Pair
+// both lists the packages of the official client and those that stand for them.
+func both(t *testing.T) (pairs []Pair) {
+	t.Helper()
 	for _, path := range theirs(t) {
 		pairs = append(pairs, Pair{path, ours + strings.TrimPrefix(path, official)})
 	}
 	if len(pairs) < 16 {
 		t.Fatalf("only %d packages were found: %v", len(pairs), pairs)
 	}
-	found, err := Compare(".", pairs)
+	return pairs
+}
+
+// TestDropIn is the promise that a replace in go.mod changes nothing that a program names: the
+// drop-in module has the surface of the official one, and no more.
+func TestDropIn(t *testing.T) {
+	found, err := CompareForwarding(".", dropIn, both(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range found {
 		t.Error(f)
+	}
+}
+
+// TestOfficialIsOfficial makes sure that what everything here is compared with is the official client
+// and not the drop-in, which has its path.
+func TestOfficialIsOfficial(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{with .Module}}{{.Path}} {{.Version}} {{.Main}} {{.Replace}}{{end}}", official).CombinedOutput()
+	if got := strings.TrimSpace(string(out)); err != nil || got != official+" v3.7.3 false <nil>" {
+		t.Errorf("%s is %q, %v", official, got, err)
+	}
+}
+
+// TestClientV3 is the promise that a program moves over by changing its imports.
+func TestClientV3(t *testing.T) {
+	found, err := Compare(".", both(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		t.Error(f)
+	}
+}
+
+// TestForwardingFindsDifferences makes sure of the same for the drop-in.
+func TestForwardingFindsDifferences(t *testing.T) {
+	t.Setenv("GOWORK", "off")
+	theirs, module := t.TempDir(), t.TempDir()
+	write(t, theirs, "go.mod", "module example\n\ngo 1.26\n")
+	write(t, theirs, "p/a.go", "package p\ntype Same struct{ A int }\ntype Own int\ntype Other int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n")
+	write(t, module, "go.mod", "module example\n\ngo 1.26\n")
+	write(t, module, "ours/a.go", "package p\ntype Same struct{ A int }\ntype Own int\ntype Another int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n")
+	write(t, module, "p/a.go", `package p
+import "example/ours"
+type Same = p.Same
+type Own int
+type Other = p.Another
+func F(s Same) p.Same { return s }
+var Var = p.Var
+const C int = p.C
+const More = 1
+`)
+	found, err := CompareForwarding(theirs, module, []Pair{{"example/p", "example/ours"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(found, "\n")
+	for _, want := range []string{"p.Other: an alias", "p.Var is func(), want func()", "p.C is int 1", "p.More is not theirs", "p.Own is a type of its own"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("not reported: %s", want)
+		}
+	}
+	for _, not := range []string{"p.Same", "p.F"} {
+		if strings.Contains(all, not) {
+			t.Errorf("%s was reported:\n%s", not, all)
+		}
+	}
+}
+
+// write makes a file below dir.
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -63,18 +137,8 @@ func TestGoKit(t *testing.T) {
 // TestCompareFindsDifferences makes sure that silence means agreement.
 func TestCompareFindsDifferences(t *testing.T) {
 	dir := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("go.mod", "module example\n\ngo 1.26\n")
-	write("theirs/a.go", `package p
+	write(t, dir, "go.mod", "module example\n\ngo 1.26\n")
+	write(t, dir, "theirs/a.go", `package p
 import "io"
 const Same, Value = 1, 2
 var Kind int
@@ -87,7 +151,7 @@ type I interface { M() }
 type Alias = io.Reader
 type N int
 `)
-	write("ours/a.go", `package p
+	write(t, dir, "ours/a.go", `package p
 import "io"
 const Same, Value = 1, 3
 var Kind string
