@@ -128,7 +128,13 @@ func (s *Set) connLost(m *Member, err error, now int64, fx *effects) {
 			m.flaps = 0
 		}
 	}
-	m.ready, m.tried = false, true
+	// A connection that worked is being made anew: calls that fail fast wait for that as for a
+	// first one.
+	m.tried = !m.ready || m.flaps > 1
+	if !m.tried {
+		m.firstTry = now
+	}
+	m.ready = false
 	m.probing = noProbe
 	m.conn = nil
 	if m.explained {
@@ -136,6 +142,7 @@ func (s *Set) connLost(m *Member, err error, now int64, fx *effects) {
 	}
 	m.explained = false
 	if m.state == Ejected {
+		m.tried = true
 		return // the reason of the ejection explains more
 	}
 	if err == nil && m.err == nil {
@@ -371,20 +378,19 @@ func (s *Set) tick(now int64, fx *effects) (next time.Duration) {
 	}
 	s.lastTick = now
 	for _, m := range s.members {
-		switch {
-		case !m.tried:
-			if left := s.cfg.FirstConnect - time.Duration(now-m.firstTry); left > 0 {
-				want(left)
-			} else if !s.firstOver {
-				s.firstOver, fx.publish = true, true
+		if left := s.cfg.FirstConnect - time.Duration(now-m.firstTry); !m.tried && left > 0 {
+			want(left)
+		} else if !m.tried {
+			m.tried, fx.publish = true, true
+			if m.err == nil {
+				m.err = fmt.Errorf("no answer to a connection attempt for %v", s.cfg.FirstConnect)
 			}
-		case m.connectAt != 0:
-			if now >= m.connectAt {
-				m.connectAt = 0
-				fx.connect = append(fx.connect, m)
-			} else {
-				want(time.Duration(m.connectAt - now))
-			}
+		}
+		if m.connectAt != 0 && now >= m.connectAt {
+			m.connectAt = 0
+			fx.connect = append(fx.connect, m)
+		} else if m.connectAt != 0 {
+			want(time.Duration(m.connectAt - now))
 		}
 		if !m.ready {
 			continue

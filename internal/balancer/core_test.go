@@ -360,9 +360,13 @@ func TestPicking(t *testing.T) {
 			t.Errorf("%s counts %d calls that have ended", m.Name(), n)
 		}
 	}
-	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), now, fx) })
 	ctx := &Context{Context: context.Background()}
 	ctx.Pick.Pin = b.m[0]
+	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], nil, now, fx) })
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err != balancer.ErrNoSubConnAvailable {
+		t.Errorf("a pinned member that is just reconnecting: %v", err)
+	}
+	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), now, fx) })
 	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is away: %v", err)
 	}

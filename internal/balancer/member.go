@@ -69,8 +69,8 @@ type Member struct {
 	since     time.Time
 	err       error
 	wrong     bool  // the other side is not what the configuration says
-	tried     bool  // one connection attempt has ended, well or not
-	firstTry  int64 // Set.now when the first connection attempt began
+	tried     bool  // a connection attempt has ended or lasted too long since there was a connection
+	firstTry  int64 // Set.now when the first such attempt began
 	probing   probeKind
 	probeGen  uint64 // distinguishes a running probe from those given up
 	probeAt   int64  // Set.now: not before this the next probe

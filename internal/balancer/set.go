@@ -80,9 +80,7 @@ type Set struct {
 	lastTick int64               // guarded by mu
 	expected time.Duration       // guarded by mu; the wait that the last tick asked for
 	floor    int64               // guarded by mu; silence before this does not count
-	// firstOver: some first connection attempt has been waited for long enough.
-	firstOver bool // guarded by mu
-	closed    bool // guarded by mu
+	closed   bool                // guarded by mu
 }
 
 // New returns a set of members and starts its monitor. Close ends it.

@@ -45,7 +45,7 @@ func ClassOf(err error) Class {
 		case rpctypes.ErrNoLeader:
 			return NoLeader
 		case rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost,
-			rpctypes.ErrTimeoutWaitAppliedIndex, rpctypes.ErrUnhealthy:
+			rpctypes.ErrTimeoutWaitAppliedIndex:
 			return NoQuorum
 		case rpctypes.ErrLeaderChanged:
 			return Moved
@@ -122,7 +122,8 @@ func definite(code codes.Code, known error) bool {
 	case codes.ResourceExhausted:
 		return known != nil
 	}
-	return known == rpctypes.ErrNoLeader
+	// ErrUnhealthy refuses a reconfiguration before it is proposed, because another member is away.
+	return known == rpctypes.ErrNoLeader || known == rpctypes.ErrUnhealthy
 }
 
 // OutcomeUnknown reports that a write that failed with err may have been

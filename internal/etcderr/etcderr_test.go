@@ -81,6 +81,7 @@ func TestClassAndOutcome(t *testing.T) {
 		{rpctypes.ErrGRPCEmptyKey, Final, false},
 		{rpctypes.ErrNoLeader, NoLeader, false},
 		{rpctypes.ErrTimeout, NoQuorum, true},
+		{rpctypes.ErrUnhealthy, Final, false},
 		{rpctypes.ErrLeaderChanged, Moved, true},
 		{rpctypes.ErrStopped, Broken, true},
 		{rpctypes.ErrTooManyRequests, Overload, false},

@@ -1,0 +1,92 @@
+package clientv3_test
+
+import (
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+// A member that refuses a reconfiguration, because another one is away, is itself fine, and it has
+// done nothing.
+func TestRefusedMemberAddIsFinal(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	leader := cl.Leader(t)
+	c := dial(t, clientv3.Config{Endpoints: []string{leader.Endpoint}})
+	cl.Followers(t)[0].Kill()
+	ctx := ctxFor(t, long)
+	if _, err := c.Get(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := c.MemberAdd(ctx, []string{"http://127.0.0.1:1"})
+		if err != rpctypes.ErrUnhealthy {
+			t.Fatalf("adding a member: %v", err)
+		}
+		if clientv3.OutcomeUnknown(err) || !clientv3.SafeToRetry(err) {
+			t.Error("a refused request counts as perhaps executed")
+		}
+		if s := c.MemberStates()[0]; s.State != "healthy" {
+			t.Errorf("the member that refused is %s: %v", s.State, s.LastErr)
+		}
+	}
+}
+
+// A silent endpoint is waited for as long when it was set as when the client began with it, also
+// if there was a silent one before.
+func TestFailFastAfterSetEndpointsIsNotSlower(t *testing.T) {
+	t.Parallel()
+	c := dial(t, clientv3.Config{Endpoints: []string{silent(t)}, FailFast: true})
+	put := func() time.Duration {
+		began := time.Now()
+		if _, err := c.Put(ctxFor(t, long), "k", "v"); clientv3.Code(err) != codes.Unavailable {
+			t.Fatalf("nobody can have answered: %v", err)
+		}
+		return time.Since(began)
+	}
+	put()
+	// gRPC gives a connection up after 5 s; the client's patience with a first one is 1 s.
+	fastest := long
+	for range 3 {
+		c.SetEndpoints(silent(t))
+		fastest = min(fastest, put())
+	}
+	if fastest > 3*time.Second {
+		t.Errorf("after SetEndpoints it took %v", fastest)
+	}
+	c.SetEndpoints(refusing(t))
+	put()
+	if fastest = put(); fastest > soon {
+		t.Errorf("refused connections took %v", fastest)
+	}
+}
+
+// A connection that breaks and is made anew at once fails only what was under way on it.
+func TestFailFastPutDuringReconnect(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	p := cl.Members()[0].Proxy()
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), FailFast: true, DialTimeout: long})
+	works(t, c)
+	p.Delay(50*time.Millisecond, faultnet.Both) // a reconnect takes some round trips
+	for range 3 {
+		// One that breaks again and again is no ordinary reconnect.
+		await(t, "the connection has held for a while", func() bool { return time.Since(c.MemberStates()[0].Since) > 1500*time.Millisecond })
+		p.Reset()
+		await(t, "the client knows that its connection is lost", func() bool { return c.MemberStates()[0].State == "connecting" })
+		if _, err := c.Put(ctxFor(t, long), "k", "v"); err != nil {
+			t.Errorf("during a reconnect: %v", err)
+		}
+	}
+	p.Cut()
+	await(t, "a refused connection makes the call fail", func() bool {
+		_, err := c.Put(ctxFor(t, long), "k", "v")
+		return err != nil
+	})
+}
