@@ -13,7 +13,7 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy-check dropin dropin-check
+.PHONY: test test-browser test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check
 
 # All tests of all modules, with the race detector.
 test:
@@ -88,5 +88,8 @@ arch:
 	cd bench && $(GO) test -count=1 ./surface && $(GO) run ./weight
 
 tidy-check:
-	@set -e; for m in $(MODULES) $(BROWSER); do (cd $$m && GOWORK=off $(GO) mod tidy -diff >/dev/null) || \
-		{ echo "$$m: go.mod or go.sum is not tidy"; exit 1; }; done
+	$(GO) run ./tools/release tidy -check
+
+# `go mod tidy` in every module. Plain `go mod tidy` cannot work in them: what they require of each other may not be published yet.
+tidy:
+	$(GO) run ./tools/release tidy

@@ -3,7 +3,7 @@ module github.com/fairlead-go/fairlead/bench
 go 1.26.0
 
 require (
-	github.com/fairlead-go/fairlead v0.0.0
+	github.com/fairlead-go/fairlead v0.1.0
 	github.com/go-kit/log v0.2.0
 	go.etcd.io/etcd/api/v3 v3.7.3
 	go.etcd.io/etcd/client/v3 v3.7.3
@@ -21,7 +21,7 @@ require (
 require (
 	github.com/coreos/go-semver v0.3.1 // indirect
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
-	github.com/fairlead-go/fairlead/gokit v0.0.0
+	github.com/fairlead-go/fairlead/gokit v0.1.0
 	github.com/go-kit/kit v0.13.0
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect
@@ -37,7 +37,3 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/fairlead-go/fairlead => ../
-
-replace github.com/fairlead-go/fairlead/gokit => ../gokit

@@ -3,7 +3,7 @@ module github.com/fairlead-go/fairlead/gokit
 go 1.26.0
 
 require (
-	github.com/fairlead-go/fairlead v0.0.0
+	github.com/fairlead-go/fairlead v0.1.0
 	github.com/go-kit/kit v0.13.0
 	github.com/go-kit/log v0.2.0
 	google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1
@@ -27,5 +27,3 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/fairlead-go/fairlead => ../

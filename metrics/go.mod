@@ -3,7 +3,7 @@ module github.com/fairlead-go/fairlead/metrics
 go 1.26.0
 
 require (
-	github.com/fairlead-go/fairlead v0.0.0
+	github.com/fairlead-go/fairlead v0.1.0
 	github.com/prometheus/client_golang v1.25.0
 	go.opentelemetry.io/otel v1.45.0
 	go.opentelemetry.io/otel/metric v1.45.0
@@ -38,5 +38,3 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/fairlead-go/fairlead => ../

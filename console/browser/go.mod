@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.22.0
-	github.com/fairlead-go/fairlead v0.0.0
+	github.com/fairlead-go/fairlead v0.1.0
 )
 
 require (
@@ -26,5 +26,3 @@ require (
 	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/fairlead-go/fairlead => ../../

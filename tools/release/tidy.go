@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+)
+
+// tidy is `go mod tidy` for every module of a repository, or with check a comparison with what that would write. What our modules
+// require of each other need not be published, or be something else by now: Go gets copies of go.mod and go.sum in which the directories
+// of this repository replace them. Lines of go.sum about our own modules stay what the last release made them.
+func (r *repository) tidy(ctx context.Context, check bool) error {
+	tmp, err := os.MkdirTemp("", "fairlead-tidy-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	var untidy []string
+	for _, m := range r.modules {
+		want, err := r.tidied(ctx, m, tmp)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.dir, err)
+		}
+		for name, text := range want {
+			name = r.file(m.dir, name)
+			old, err := os.ReadFile(name)
+			if err != nil && !os.IsNotExist(err) {
+				return err
+			}
+			switch {
+			case bytes.Equal(old, text):
+			case check:
+				untidy = append(untidy, name)
+			default:
+				if err := replaceFile(name, text); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(untidy) > 0 {
+		return fmt.Errorf("not tidy, `make tidy` mends it: %s", strings.Join(untidy, ", "))
+	}
+	return nil
+}
+
+// tidied returns what a module's go.mod and go.sum ought to be.
+func (r *repository) tidied(ctx context.Context, m *mod, tmp string) (map[string][]byte, error) {
+	ours := func(f *modfile.File, do func(*mod) error) error {
+		for _, other := range r.modules {
+			if other != m {
+				if err := do(other); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	text, err := m.file.Format()
+	if err != nil {
+		return nil, err
+	}
+	f, err := modfile.Parse("go.mod", text, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := ours(f, func(o *mod) error { return f.AddReplace(o.path, "", r.file(o.dir), "") }); err != nil {
+		return nil, err
+	}
+	if text, err = f.Format(); err != nil {
+		return nil, err
+	}
+	sums, err := r.readSums(m)
+	if err != nil {
+		return nil, err
+	}
+	modFile, sumFile := filepath.Join(tmp, "go.mod"), filepath.Join(tmp, "go.sum")
+	if err := os.WriteFile(modFile, text, 0o644); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(sumFile, formatSums(r.others(sums)), 0o644); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "go", "mod", "tidy", "-modfile="+modFile)
+	cmd.Dir = r.file(m.dir)
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	if _, err := output(cmd); err != nil {
+		return nil, err
+	}
+	if text, err = os.ReadFile(modFile); err != nil {
+		return nil, err
+	}
+	if f, err = modfile.Parse("go.mod", text, nil); err != nil {
+		return nil, err
+	}
+	if err := ours(f, func(o *mod) error { return f.DropReplace(o.path, "") }); err != nil {
+		return nil, err
+	}
+	f.Cleanup()
+	want := make(map[string][]byte)
+	if want["go.mod"], err = f.Format(); err != nil {
+		return nil, err
+	}
+	if text, err = os.ReadFile(sumFile); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	theirs, err := parseSums(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sums {
+		if r.byPath(s.of.Path) != nil {
+			theirs = append(theirs, s)
+		}
+	}
+	if want["go.sum"] = formatSums(theirs); len(theirs) == 0 {
+		delete(want, "go.sum")
+	}
+	return want, nil
+}
