@@ -1,0 +1,140 @@
+package outcome
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Class says why a test is expected not to pass.
+type Class string
+
+const (
+	// Differs: the test asks for something that would make the client worse for its users. It has to fail: if it passes,
+	// the explanation is out of date.
+	Differs Class = "differs"
+	// OfficialFails: the test fails or flakes with the official client too. It may pass.
+	OfficialFails Class = "official-fails"
+)
+
+// Explanation is one line of the file of explanations.
+type Explanation struct {
+	Suites  []string
+	Package string
+	Test    string // its subtests are meant too
+	Class   Class
+	Reason  string
+
+	line int
+}
+
+// ReadExplanations reads a file with one explanation in a line: the suites with commas between them, the package below its
+// module's root, the test, the class, and the reason in words. Empty lines and those that begin with # mean nothing.
+func ReadExplanations(r io.Reader) ([]Explanation, error) {
+	var all []Explanation
+	in := bufio.NewScanner(r)
+	for n := 1; in.Scan(); n++ {
+		text := strings.TrimSpace(in.Text())
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		f := strings.Fields(text)
+		if len(f) < 5 {
+			return nil, fmt.Errorf("line %d: want suites, package, test, class and reason: %q", n, text)
+		}
+		e := Explanation{
+			Suites: strings.Split(f[0], ","), Package: f[1], Test: f[2], Class: Class(f[3]),
+			Reason: strings.Join(f[4:], " "), line: n,
+		}
+		if e.Class != Differs && e.Class != OfficialFails {
+			return nil, fmt.Errorf("line %d: class %q is neither %s nor %s", n, e.Class, Differs, OfficialFails)
+		}
+		all = append(all, e)
+	}
+	return all, in.Err()
+}
+
+func (e Explanation) covers(suite string, r Result) bool {
+	return slices.Contains(e.Suites, suite) && e.Package == r.Package &&
+		(r.Test == e.Test || strings.HasPrefix(r.Test, e.Test+"/"))
+}
+
+// Verdict is what a suite's results mean.
+type Verdict struct {
+	Suite                         string
+	Passed, Failed, Skipped, Hung int
+	NotPassed                     []Judged // failed, hung or skipped
+	// Stale are explanations of class Differs whose test passed, or of any class whose package ran without such a test.
+	Stale []string
+}
+
+// Judged is a result that is not Passed and what explains it: Explanation is nil if nothing does.
+type Judged struct {
+	Result
+	Explanation *Explanation
+}
+
+// Good tells whether everything that did not pass is explained, and everything explained as different did not pass.
+func (v Verdict) Good() bool {
+	return len(v.Stale) == 0 && !slices.ContainsFunc(v.NotPassed, func(j Judged) bool { return j.Unexplained() })
+}
+
+// Unexplained tells whether the result makes the run fail.
+func (j Judged) Unexplained() bool { return j.Bad() && j.Explanation == nil }
+
+// Judge holds the results of a suite against the explanations. With official the results are those of the official client,
+// for which only OfficialFails is an excuse.
+func Judge(suite string, results []Result, all []Explanation, official bool) Verdict {
+	v := Verdict{Suite: suite}
+	for _, r := range results {
+		switch r.Status {
+		case Passed:
+			v.Passed++
+			continue
+		case Failed:
+			v.Failed++
+		case Hung:
+			v.Hung++
+		case Skipped:
+			v.Skipped++
+		}
+		j := Judged{Result: r}
+		for i, e := range all {
+			if e.covers(suite, r) && (e.Class == OfficialFails || !official) {
+				j.Explanation = &all[i]
+				break
+			}
+		}
+		v.NotPassed = append(v.NotPassed, j)
+	}
+	for _, e := range all {
+		if why := e.stale(suite, results, official); why != "" {
+			v.Stale = append(v.Stale, fmt.Sprintf("line %d: %s %s: %s", e.line, e.Package, e.Test, why))
+		}
+	}
+	return v
+}
+
+func (e Explanation) stale(suite string, results []Result, official bool) string {
+	if !slices.Contains(e.Suites, suite) {
+		return ""
+	}
+	var ran, met, bad bool
+	for _, r := range results {
+		ran = ran || r.Package == e.Package && r.Test != Build
+		if e.covers(suite, r) {
+			met = true
+			bad = bad || r.Bad()
+		}
+	}
+	whole := e.Test == Package || e.Test == Build // has a result only if it is bad
+	switch {
+	case ran && !met && !whole:
+		return "there is no such test"
+	case ran && !bad && e.Class == Differs && !official:
+		return "passed, but is explained as different"
+	}
+	return ""
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// childAttr gives the child that runs a suite a network of its own, if root asks, and ends it with this program.
+func childAttr() (attr *syscall.SysProcAttr, isolated bool) {
+	attr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if os.Geteuid() == 0 {
+		attr.Cloneflags = syscall.CLONE_NEWNET
+	}
+	return attr, attr.Cloneflags != 0
+}
+
+// loopbackUp switches the loopback interface on, which a new network has but does not use.
+func loopbackUp() error {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	defer syscall.Close(fd)
+	var req struct { // struct ifreq of netdevice(7)
+		name  [syscall.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(req.name[:], "lo")
+	req.flags = syscall.IFF_UP
+	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&req))); e != 0 {
+		return fmt.Errorf("loopback: %w", e)
+	}
+	return nil
+}
