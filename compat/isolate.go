@@ -61,7 +61,7 @@ func (w *workspace) runPrepared(ctx context.Context, name string, out io.Writer)
 			return err
 		}
 	}
-	chosen, err := choose([]string{name}, false)
+	chosen, err := choose(w.suites, []string{name}, false)
 	if err != nil {
 		return err
 	}

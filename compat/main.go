@@ -57,7 +57,8 @@ func main() {
 	if *only != "" {
 		names = strings.Split(*only, ",")
 	}
-	chosen, err := choose(names, *quick)
+	all := suites()
+	chosen, err := choose(all, names, *quick)
 	if err == nil && flag.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
@@ -71,10 +72,11 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	w, err := newWorkspace(root, o)
+	base, err := cacheDir(root)
 	if err != nil {
 		fail(err)
 	}
+	w := newWorkspace(root, base, all, o)
 	switch {
 	case *list:
 		for _, s := range chosen {
@@ -86,7 +88,7 @@ func main() {
 		err = w.runPrepared(ctx, *prepared, os.Stdout)
 	default:
 		var code int
-		code, err = w.runAll(ctx, chosen)
+		code, err = w.runAll(ctx, chosen, os.Stdout)
 		if err == nil && code != 0 {
 			os.Exit(code)
 		}

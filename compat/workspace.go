@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
@@ -33,19 +32,24 @@ var etcdModules = []string{
 //	SUITE/failures.txt     the output of the tests that did not pass
 type workspace struct {
 	options
-	root string // the checkout
-	base string // for both clients
-	dir  string // base/CLIENT
+	suites []suite
+	root   string // the checkout
+	base   string // for both clients
+	dir    string // base/CLIENT
 }
 
-func newWorkspace(root string, o options) (*workspace, error) {
+func newWorkspace(root, base string, all []suite, o options) *workspace {
+	return &workspace{options: o, suites: all, root: root, base: base, dir: filepath.Join(base, clientName(o.official))}
+}
+
+// cacheDir is where the copies of a checkout go. Each checkout has its own.
+func cacheDir(root string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("where to keep the copies: %w", err)
+		return "", fmt.Errorf("where to keep the copies: %w", err)
 	}
 	hash := sha256.Sum256([]byte(root))
-	base := filepath.Join(cache, "fairlead", "compat", fmt.Sprintf("%x", hash[:4]))
-	return &workspace{options: o, root: root, base: base, dir: filepath.Join(base, clientName(o.official))}, nil
+	return filepath.Join(cache, "fairlead", "compat", fmt.Sprintf("%x", hash[:4])), nil
 }
 
 func clientName(official bool) string {
@@ -55,17 +59,20 @@ func clientName(official bool) string {
 	return "fairlead"
 }
 
-// checkout is the directory of the root module, above this module's.
+// checkout is the directory of the repository, at or above the working directory.
 func checkout() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+	wd, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("go env: %w", err)
+		return "", err
 	}
-	root := filepath.Dir(filepath.Dir(strings.TrimSpace(string(out))))
-	if _, err := os.Stat(filepath.Join(root, "compat", "explained.txt")); err != nil {
-		return "", errors.New("run it in the folder compat of a checkout")
+	for dir := wd; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "compat", "explained.txt")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("no checkout (compat/explained.txt) at or above %s", wd)
+		}
 	}
-	return root, nil
 }
 
 // report is the outcome of one suite, as it is kept in a file.
@@ -85,7 +92,7 @@ type report struct {
 
 // runAll prepares and runs suites one by one, prints what came of them, and returns the exit status. One that cannot be had or
 // run is named; the others still run.
-func (w *workspace) runAll(ctx context.Context, chosen []suite) (code int, err error) {
+func (w *workspace) runAll(ctx context.Context, chosen []suite, out io.Writer) (code int, err error) {
 	unlock, err := w.lock()
 	if err != nil {
 		return 0, err
@@ -109,7 +116,7 @@ func (w *workspace) runAll(ctx context.Context, chosen []suite) (code int, err e
 		}
 		reports = append(reports, r)
 	}
-	return printTable(os.Stdout, reports, all, w.official), nil
+	return printTable(out, reports, all, w.official), nil
 }
 
 func (w *workspace) runSuite(ctx context.Context, s suite) report {
@@ -234,7 +241,7 @@ func (w *workspace) page(out io.Writer) error {
 		return err
 	}
 	var pairs []pair
-	for _, s := range suites() {
+	for _, s := range w.suites {
 		p := pair{suite: s}
 		if p.ours, p.haveOurs, err = w.load(s.name, false); err != nil {
 			return err
