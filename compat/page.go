@@ -63,7 +63,7 @@ func notes(b *strings.Builder, p pair, all []outcome.Explanation) {
 		}
 		for _, j := range outcome.Judge(r.Suite, r.Results, all, official).NotPassed {
 			reason := "unexplained"
-			if j.Explanation != nil || j.Status == outcome.Skipped {
+			if j.Explanation != nil {
 				reason = oneLine(why(j))
 			}
 			lines = append(lines, fmt.Sprintf("- `%s` `%s` %s with %s: %s", j.Package, j.Test, j.Status, client, reason))

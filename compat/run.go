@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,31 +28,36 @@ const (
 
 // runPackages runs the tests of a suite's packages. What failed as a whole is in the error; the results are what came in spite
 // of it.
-func (w *workspace) runPackages(ctx context.Context, s suite) ([]outcome.Result, error) {
+func (w *workspace) runPackages(ctx context.Context, s suite) (all []outcome.Result, err error) {
 	pkgs, err := w.testPackages(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	failures, err := w.createFailures(s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, failures.Close()) }()
 	workers := w.parallel
 	if s.server != nil && s.server.port != 0 {
 		workers = 1
 	}
 	var (
-		mu      sync.Mutex // guards results and errs
-		results = make(map[string][]outcome.Result)
-		errs    []error
-		wg      sync.WaitGroup
-		queue   = make(chan string)
+		mu    sync.Mutex // guards all, errs and failures
+		errs  []error
+		wg    sync.WaitGroup
+		queue = make(chan string)
 	)
 	for range workers {
 		wg.Go(func() {
 			for pkg := range queue {
 				began := time.Now()
 				rs, err := w.runPackage(ctx, s, pkg)
-				announce(s, pkg, rs, err, time.Since(began))
 				mu.Lock()
-				results[pkg] = rs
-				errs = append(errs, err)
+				announce(s, pkg, rs, err, time.Since(began))
+				rs, writeErr := writeFailures(failures, rs)
+				all = append(all, rs...)
+				errs = append(errs, err, writeErr)
 				mu.Unlock()
 			}
 		})
@@ -64,17 +70,18 @@ func (w *workspace) runPackages(ctx context.Context, s suite) ([]outcome.Result,
 	}
 	close(queue)
 	wg.Wait()
-	var all []outcome.Result
-	for _, pkg := range pkgs {
-		all = append(all, results[pkg]...)
-	}
-	all, err = w.writeFailures(s, all)
-	return all, errors.Join(append(errs, err)...)
+	slices.SortStableFunc(all, func(a, b outcome.Result) int { return strings.Compare(a.Package, b.Package) })
+	return all, errors.Join(errs...)
 }
 
 func announce(s suite, pkg string, rs []outcome.Result, err error, took time.Duration) {
 	v := outcome.Judge(s.name, rs, nil, false)
 	progress("%s: %s: %d passed, %d failed, %d hung, %d skipped in %v", s.name, pkg, v.Passed, v.Failed, v.Hung, v.Skipped, took.Round(time.Second))
+	for _, r := range rs {
+		if r.Bad() {
+			progress("%s: %s: %s %s", s.name, pkg, r.Status, r.Test)
+		}
+	}
 	if err != nil {
 		progress("%s: %s: %v", s.name, pkg, err)
 	}
@@ -199,22 +206,24 @@ func (d *watchdog) end() (hung bool) {
 	return d.hung
 }
 
-// writeFailures puts the whole output of what failed into a file, and leaves the lines in the results that matter.
-func (w *workspace) writeFailures(s suite, all []outcome.Result) ([]outcome.Result, error) {
+func (w *workspace) createFailures(s suite) (*os.File, error) {
 	dir := filepath.Join(w.dir, s.name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return all, err
+		return nil, err
 	}
-	f, err := os.Create(filepath.Join(dir, "failures.txt"))
-	if err != nil {
-		return all, err
-	}
-	defer f.Close()
+	return os.Create(filepath.Join(dir, "failures.txt"))
+}
+
+// writeFailures puts the whole output of what failed into a file, and leaves those lines in the results that matter.
+func writeFailures(f io.Writer, all []outcome.Result) ([]outcome.Result, error) {
 	for i, r := range all {
-		if r.Bad() {
-			fmt.Fprintf(f, "==== %s %s: %s\n%s\n", r.Package, r.Test, r.Status, r.Output)
-		}
 		all[i].Output = outcome.KeyLines(r.Output)
+		if !r.Bad() {
+			continue
+		}
+		if _, err := fmt.Fprintf(f, "==== %s %s: %s\n%s\n", r.Package, r.Test, r.Status, r.Output); err != nil {
+			return all, err
+		}
 	}
-	return all, f.Close()
+	return all, nil
 }

@@ -63,15 +63,10 @@ func printDetails(out io.Writer, r report, v outcome.Verdict) {
 
 // why is the reason for which a test did not pass, as far as it is known.
 func why(j outcome.Judged) string {
-	switch {
-	case j.Explanation != nil:
+	if j.Explanation != nil {
 		return string(j.Explanation.Class) + ": " + j.Explanation.Reason
-	case j.Status == outcome.Skipped:
-		return lastLine(j.Output)
 	}
 	return "UNEXPLAINED\n" + j.Output
 }
-
-func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
 
 func indent(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n      ") }

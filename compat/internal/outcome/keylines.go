@@ -7,33 +7,60 @@ import (
 
 const (
 	maxKeyLines  = 12
-	maxKeyLength = 300
+	maxKeyLength = 400
+	// followLines are kept after a line that opens a message of several.
+	followLines = 3
 )
 
 var (
-	// said matches what a test says: file, line and words. Loggers that write to the test look alike but for the file.
-	said   = regexp.MustCompile(`^\s+(\S+\.go):\d+: (.*)`)
-	logger = regexp.MustCompile(`logger\.go$|^\s+\S+\.go:\d+:\s+\S+\s+(DEBUG|INFO|WARN|ERROR)\s|\t(DEBUG|INFO|WARN|ERROR)\t`)
-	// assertion matches the parts of testify's messages; panics and races speak for themselves.
-	assertion = regexp.MustCompile(`^\s+(Error|Error Trace|Messages|expected|actual|Expected|Actual)\s*:|^panic: |^fatal error: |^WARNING: DATA RACE|^(FAIL|---) |^\S+\.go:\d+:\d+: |^got:|^want:|[Uu]nexpected |leak`)
+	// said matches what is written with a file and a line, by a test or what it uses.
+	said = regexp.MustCompile(`^\s+(\S+\.go):\d+: (.*)`)
+	// logged matches what loggers write, some of them through the test.
+	logged = regexp.MustCompile(`^\s+logger\.go:|\b(DEBUG|INFO|WARN|ERROR)\b|^[{ ]`)
+	// loud matches what says by itself that something went wrong.
+	loud = regexp.MustCompile(`^panic: |^fatal error: |^SIGQUIT|DATA RACE|^\S+\.go:\d+:\d+: |^go: |[Uu]nexpected goroutine|\bleak`)
+	// opens matches the parts of testify's messages that go on in the next lines.
+	opens = regexp.MustCompile(`^\s+(Error|Messages|expected|actual):`)
 )
 
-// KeyLines returns the few lines of a test's output that say why it ended as it did.
+// KeyLines returns the few lines of a test's output that say why it ended as it did: what its own file said and what is loud
+// by itself, or else what other files said.
 func KeyLines(output string) string {
-	var keep []string
+	var own, other []string
+	follow := 0
 	for line := range strings.Lines(output) {
 		line = strings.TrimRight(line, " \t\r\n")
-		if m := said.FindStringSubmatch(line); m != nil && (logger.MatchString(m[1]) || logger.MatchString(line)) {
-			continue
-		} else if m == nil && (!assertion.MatchString(line) || logger.MatchString(line) || strings.HasPrefix(line, "{")) {
-			continue
-		}
-		if line = strings.TrimSpace(line); len(line) > maxKeyLength {
-			line = line[:maxKeyLength] + "..."
-		}
-		if n := len(keep); n == 0 || keep[n-1] != line {
-			keep = append(keep, line)
+		m := said.FindStringSubmatch(line)
+		switch {
+		case m != nil && logged.MatchString(strings.TrimLeft(line, " ")):
+			follow = 0
+		case m != nil && strings.HasSuffix(m[1], "_test.go"):
+			own, follow = keep(own, line), followLines
+		case m != nil:
+			other, follow = keep(other, line), 0
+		case opens.MatchString(line):
+			own, follow = keep(own, line), followLines
+		case loud.MatchString(line):
+			own, follow = keep(own, line), 0
+		case follow > 0 && strings.HasPrefix(line, "     ") && !logged.MatchString(strings.TrimSpace(line)):
+			own = keep(own, line)
+			follow--
+		default:
+			follow = 0
 		}
 	}
-	return strings.Join(keep[max(0, len(keep)-maxKeyLines):], "\n")
+	if len(own) == 0 {
+		own = other
+	}
+	return strings.Join(own[max(0, len(own)-maxKeyLines):], "\n")
+}
+
+func keep(lines []string, line string) []string {
+	if line = strings.TrimSpace(line); len(line) > maxKeyLength {
+		line = line[:maxKeyLength] + "..."
+	}
+	if line == "" || len(lines) > 0 && lines[len(lines)-1] == line {
+		return lines
+	}
+	return append(lines, line)
 }
