@@ -5,6 +5,8 @@
 MODULES  := . bench chaos cmd/fairlead examples gokit metrics tools
 # It has the path of the official client, so it has a workspace of its own and is in none with others.
 DROPIN   := dropin
+# Runs other projects' tests; it has a workspace of its own, since what it builds replaces modules of ours.
+COMPAT   := compat
 # Its tests need a browser; everything else about it is checked with the others.
 BROWSER  := console/browser
 GO       := go
@@ -13,11 +15,11 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check
+.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check
 
 # All tests of all modules, with the race detector.
 test:
-	@set -e; for m in $(MODULES) $(DROPIN); do \
+	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT); do \
 		echo "== test $$m"; (cd $$m && $(GO) test -race -timeout 10m ./...); done
 
 # The console in a real browser: Debian's chromium, or the one that CHROMIUM names. Screenshots go to
@@ -59,6 +61,15 @@ bench:
 chaos:
 	$(GO) run ./chaos -duration $(DURATION) -seed $(SEED)
 
+# Other projects' own tests over our client, by means of the drop-in: docs/compat.md. The official client's results, for
+# comparison: cd compat && go run . --official. From an empty cache much is built; warm about half an hour, and the part that CI
+# runs less than fifteen minutes.
+compat:
+	cd compat && $(GO) run .
+
+compat-quick:
+	cd compat && $(GO) run . --quick
+
 # The drop-in module is written from the packages of the client; check says when that is due.
 dropin:
 	cd bench && $(GO) run ./forward
@@ -74,10 +85,10 @@ fmt-check:
 		if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 
 vet:
-	@set -e; for m in $(MODULES) $(DROPIN) $(BROWSER); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
+	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT) $(BROWSER); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
 
 staticcheck: bin/staticcheck
-	@set -e; for m in $(MODULES) $(DROPIN) $(BROWSER); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT) $(BROWSER); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
 bin/staticcheck: tools/go.mod
 	cd tools && GOWORK=off $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
