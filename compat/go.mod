@@ -6,4 +6,3 @@ require (
 	github.com/fairlead-go/fairlead v0.1.0
 	golang.org/x/mod v0.30.0
 )
-
