@@ -47,7 +47,7 @@ const (
 	hedgeBurst   = 100
 	hedgePerCall = 0.05
 	// Retries: at most one for every five calls after a burst of 100. A call that
-	// finds the bucket empty waits the longest wait before it repeats.
+	// finds the bucket empty waits for about as long as the longest wait before it repeats.
 	retryBurst   = 100
 	retryPerCall = 0.2
 )

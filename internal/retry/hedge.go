@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
 // hedge is the second request of one attempt. The first runs in the caller's
 // goroutine; when the timer fires before it has returned, the second is started
-// and the first that succeeds wins. The loser is cancelled.
+// and the first that succeeds, or is refused for good, wins. The loser is cancelled.
 type hedge struct {
 	k     *call
 	first *try
@@ -58,10 +60,10 @@ func (k *call) hedged() error {
 	if done == nil {
 		return k.finish(a, err)
 	}
-	if err == nil {
+	if err == nil || speaksForAll(err) {
 		h.stopSecond()
 		<-done // it is cancelled and ends at once; its try must not outlive the call
-		return k.finish(a, nil)
+		return k.finish(a, err)
 	}
 	<-done
 	if h.err == nil {
@@ -74,10 +76,25 @@ func (k *call) hedged() error {
 		k.answered(a)
 		return nil
 	}
+	if k.settles(h.err) {
+		return k.finish(h.second, h.err)
+	}
 	if k.ctx.Err() == nil {
 		_ = k.finish(h.second, h.err) // two failures are noted, the first one speaks
 	}
 	return k.finish(a, err)
+}
+
+// speaksForAll: another member would give the first request no better answer.
+func speaksForAll(err error) bool {
+	class := etcderr.ClassOf(err)
+	return class == etcderr.Final || class == etcderr.Token
+}
+
+// settles: the second request's answer is the one that the first would get. A member that lags
+// behind may refuse what another one can serve.
+func (k *call) settles(err error) bool {
+	return err == nil || k.plan.consensus && etcderr.Known(err) != nil && etcderr.ClassOf(err) == etcderr.Final
 }
 
 // lookEvery bounds how often one call looks for another member while there is none.
@@ -143,7 +160,7 @@ func (h *hedge) fire() {
 		defer close(done)
 		defer cancel()
 		h.err = k.send(b, h.reply)
-		if h.err == nil {
+		if k.settles(h.err) {
 			endFirst()
 		}
 	})

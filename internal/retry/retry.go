@@ -11,6 +11,9 @@
 //	repeat  as a read, but not hedged: a lease grant names its own id, so a second
 //	        execution is refused by the server and recognized by the caller
 //
+// Calls that one lost connection cut go to another member at once. All other repetitions
+// have a budget, so that a cluster in trouble does not get more of it from us.
+//
 // An expired token is refreshed, once for all calls, and the call repeated. The
 // answers "no leader", "learner" and "too many requests" prove that nothing was
 // executed. A call never goes on longer than its context.
@@ -30,6 +33,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -400,11 +404,15 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 	}
 	switch class {
 	case etcderr.Broken, etcderr.NoQuorum, etcderr.Moved, etcderr.NoLeader, etcderr.Learner:
-		if !k.c.retries.take() {
-			return DefaultWaitMax, true
-		}
-		if k.pin == nil && n == 0 && k.c.cfg.Set.Usable() > 1 {
-			return 0, true
+		untried := k.pin == nil && k.c.cfg.Set.Alternative(k.avoid)
+		// One connection that is lost, or one leadership that moves, ends many calls and is
+		// over then. It is trouble only for a call to which it happens on all members.
+		single := (class == etcderr.Broken || class == etcderr.Moved) && (n == 0 || untried)
+		switch {
+		case !single && !k.c.retries.take():
+			return k.spread(n), true
+		case untried && (single || n == 0), single && class == etcderr.Broken:
+			return 0, true // if there is no member, gRPC waits for one
 		}
 		return lim.Wait(int(n)), true
 	case etcderr.Overload:
@@ -412,6 +420,19 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 		return lim.Wait(int(n)), true
 	}
 	return 0, false
+}
+
+// spread is how long a repetition waits for which the budget has nothing. It is drawn evenly from the
+// time that the call has, so that calls that failed together do not return together.
+func (k *call) spread(n uint) time.Duration {
+	least, most := k.c.cfg.Limits.Wait(int(n)), 2*DefaultWaitMax
+	if d, ok := k.ctx.Deadline(); ok {
+		most = min(most, time.Until(d)*3/4) // in time for an answer
+	}
+	if most <= least {
+		return least
+	}
+	return least + rand.N(most-least)
 }
 
 // needsToken: the server wants a (new) token, and there is someone to get it.

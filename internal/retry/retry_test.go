@@ -155,6 +155,18 @@ func newRig(t *testing.T, n int, change func(*retry.Config)) *rig {
 	return r
 }
 
+// awaitTrue polls for a condition that has no channel to wait on.
+func awaitTrue(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(long); !cond(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("not reached: %s", what)
+		}
+	}
+}
+
 func (r *rig) awaitUsable(t *testing.T, n int) {
 	t.Helper()
 	if _, err := r.kv.Range(context.Background(), &pb.RangeRequest{Key: []byte{0}}); err != nil {
@@ -349,6 +361,36 @@ func TestHedge(t *testing.T) {
 	}
 	if n := r.total(); n != 3 {
 		t.Errorf("the write was sent %d times", n-2)
+	}
+}
+
+// A refusal is an answer: it waits for no second request, and none of the two waits for a first
+// one that is silent.
+func TestFinalAnswerDoesNotWaitForHedge(t *testing.T) {
+	for _, byFirst := range []bool{true, false} {
+		r := newRig(t, 2, nil)
+		var seen atomic.Int32
+		second := make(chan struct{})
+		r.script(func(ctx context.Context, _ int) error {
+			first := seen.Add(1) == 1
+			if !first {
+				close(second)
+			}
+			if first != byFirst {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			<-second
+			return rpctypes.ErrGRPCPermissionDenied
+		})
+		began := time.Now()
+		_, err := r.kv.Range(within(t, long), get)
+		if took := time.Since(began); err != rpctypes.ErrPermissionDenied || took > long/2 {
+			t.Errorf("refused by the first request %t: %v after %v", byFirst, err, took)
+		}
+		if r.total() != 2 {
+			t.Errorf("%d requests", r.total())
+		}
 	}
 }
 
