@@ -153,6 +153,32 @@ func TestAuthBadCredentials(t *testing.T) {
 	}
 }
 
+// Without a DialTimeout New waits for its first token for as long as its context: a cluster
+// that needs a while to come up is no error.
+func TestNewWaitsForItsTokenAsLongAsItsContext(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{Proxied: true})
+	p := cl.Members()[0].Proxy()
+	p.Cut()
+	const away = 12 * time.Second // longer than one login is given
+	healed := time.AfterFunc(away, func() {
+		if err := p.Heal(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer healed.Stop()
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctxFor(t, 3*long)})
+	if _, err := c.Put(ctxFor(t, long), "user/k", "v"); err != nil {
+		t.Error(err)
+	}
+	p.Cut()
+	began := time.Now()
+	ctx := ctxFor(t, away)
+	if c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctx}); err != context.DeadlineExceeded {
+		t.Errorf("a context of %v: %v, %v after %v", away, c, err, time.Since(began))
+	}
+}
+
 // Tokens of two seconds: calls, watches and leases outlive them, and each expiry
 // costs one login, however many calls meet it.
 func TestAuthTokensExpire(t *testing.T) {

@@ -4,7 +4,8 @@
 // token expired invalidates the one that was refused, which does nothing if a
 // newer one exists already; whoever needs a token then waits for the one
 // refresh that is under way. The refresh runs on its own, so a caller whose context ends stops waiting
-// without taking the refresh away from the others.
+// without taking the refresh away from the others. One that nobody answers is given up after a
+// while and begun again for those who still wait.
 //
 // Keeper owns one goroutine, and only while a refresh is under way.
 package auth
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/worker"
@@ -89,8 +91,23 @@ func (k *Keeper) Invalidate(t *Token) bool {
 }
 
 // Ensure returns when there is a token, or none is needed. If it has to be
-// fetched, the one fetch serves all who wait.
+// fetched, the one fetch serves all who wait. While nobody answers it waits for ctx.
 func (k *Keeper) Ensure(ctx context.Context) error {
+	for {
+		if err := k.Try(ctx); err != errUnanswered {
+			return err
+		}
+	}
+}
+
+// errUnanswered: the refresh's own time ran out, not the caller's. It must not look like the
+// caller's context error.
+var errUnanswered error = &etcderr.Error{
+	Method: "Auth.Authenticate", Status: codes.Unavailable, Reason: "authentication was not answered", Unexecuted: true,
+}
+
+// Try is Ensure with one fetch: it fails if nobody answers that in time.
+func (k *Keeper) Try(ctx context.Context) error {
 	if k.now.Load() != nil || k.off.Load() {
 		return nil
 	}
@@ -130,10 +147,10 @@ func (k *Keeper) refresh(ctx context.Context, f *flight) {
 	case errors.Is(err, rpctypes.ErrAuthNotEnabled):
 		k.off.Store(true)
 		k.now.Store(nil)
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		// The refresh's own time ran out, not the caller's: that must not look
-		// like the caller's context error.
-		f.err = &etcderr.Error{Method: "Auth.Authenticate", Status: etcderr.Code(rpctypes.ErrTimeout), Reason: "authentication was not answered", Unexecuted: true}
+	case ctx.Err() == context.DeadlineExceeded && errors.Is(err, ctx.Err()):
+		f.err = errUnanswered
+	case ctx.Err() != nil:
+		f.err = etcderr.Closed("Auth.Authenticate")
 	default:
 		f.err = err
 	}

@@ -7,9 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 
+	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -61,6 +64,49 @@ func TestCallerLeavesRefreshRunning(t *testing.T) {
 	close(release)
 	if err := k.Ensure(context.Background()); err != nil || k.Token().Value != "x" {
 		t.Fatalf("the refresh was lost with its first caller: %v", err)
+	}
+}
+
+// A refresh that nobody answers is begun again for as long as somebody waits.
+func TestEnsureLastsAsLongAsItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		k := newKeeper(t, func(ctx context.Context) (string, error) {
+			if fetches++; fetches <= 3 {
+				<-ctx.Done()
+				return "", ctx.Err()
+			}
+			return "late", nil
+		})
+		if err := k.Try(context.Background()); etcderr.Code(err) != codes.Unavailable || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one refresh without an answer: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout/2)
+		defer cancel()
+		if err := k.Ensure(ctx); err != context.DeadlineExceeded {
+			t.Errorf("a caller with less time than a refresh: %v", err)
+		}
+		if err := k.Ensure(context.Background()); err != nil || k.Token().Value != "late" {
+			t.Errorf("a caller with all the time: %v", err)
+		}
+	})
+}
+
+// Closing ends those who wait.
+func TestEnsureEndsWithTheGroup(t *testing.T) {
+	g := worker.New(context.Background())
+	fetching := make(chan struct{})
+	k := New(g, func(ctx context.Context) (string, error) {
+		close(fetching)
+		<-ctx.Done()
+		return "", ctx.Err()
+	})
+	done := make(chan error)
+	go func() { done <- k.Ensure(context.Background()) }()
+	<-fetching
+	g.Stop()
+	if err := <-done; !errors.Is(err, etcderr.ErrClosed) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -231,8 +231,8 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 // attempt makes one attempt, hedged if that is allowed. A failure is noted in
 // k.tried.
 func (k *call) attempt() error {
-	if k.c.cfg.Auth != nil && k.plan.kind != login {
-		if err := k.c.cfg.Auth.Ensure(k.ctx); err != nil {
+	if k.plan.kind != login {
+		if err := k.c.token(k.ctx); err != nil {
 			k.tried = append(k.tried, etcderr.Attempt{Err: err})
 			return &noToken{err}
 		}
@@ -242,6 +242,19 @@ func (k *call) attempt() error {
 	}
 	a := k.newAttempt(k.ctx)
 	return k.finish(a, k.send(a, k.reply))
+}
+
+// token returns when there is a token, or none is needed.
+func (c *Conn) token(ctx context.Context) error {
+	switch {
+	case c.cfg.Auth == nil:
+		return nil
+	case ctx.Value(failFastKey{}) == nil:
+		return c.cfg.Auth.Ensure(ctx)
+	case c.cfg.Set.Usable() == 0:
+		return nil // the call itself says of each member why; if one comes meanwhile, it refuses
+	}
+	return c.cfg.Auth.Try(ctx)
 }
 
 // noToken: the call was not made because authentication failed.

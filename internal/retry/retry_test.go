@@ -478,6 +478,35 @@ func TestTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// A call that fails fast does not wait for a token that nobody can give.
+func TestFailFastNeedsNoTokenToFail(t *testing.T) {
+	g := worker.New(context.Background())
+	defer g.Stop()
+	var logins atomic.Int32
+	k := auth.New(g, func(ctx context.Context) (string, error) {
+		if logins.Add(1) == 1 {
+			return "first", nil
+		}
+		<-ctx.Done()
+		return "", ctx.Err()
+	})
+	r := newRig(t, 2, func(c *retry.Config) { c.Auth = k })
+	for _, s := range r.servers {
+		s.grpc.Stop()
+	}
+	k.Invalidate(k.Token())
+	awaitTrue(t, "both refuse connections", func() bool { return strings.Count(r.set.Explain(), "refused") == 2 })
+	began := time.Now()
+	_, err := r.kv.Range(retry.WithFailFast(within(t, long)), get)
+	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") || time.Since(began) > 5*time.Second {
+		t.Errorf("a call: %v after %v", err, time.Since(began))
+	}
+	_, err = pb.NewWatchClient(r.Conn).Watch(retry.WithFailFast(within(t, long)))
+	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") || time.Since(began) > 5*time.Second {
+		t.Errorf("a stream: %v after %v", err, time.Since(began))
+	}
+}
+
 // A login that fails fails all calls that wait for it, each with an error of its own
 // that can be printed.
 func TestFailedLoginIsShared(t *testing.T) {

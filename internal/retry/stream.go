@@ -75,10 +75,8 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if c.closed.Load() {
 		return nil, etcderr.Closed(short)
 	}
-	if c.cfg.Auth != nil {
-		if err := c.cfg.Auth.Ensure(ctx); err != nil {
-			return nil, etcderr.From(ctx, err)
-		}
+	if err := c.token(ctx); err != nil {
+		return nil, etcderr.From(ctx, err)
 	}
 	opts = options(ctx, opts)
 	sctx, cancel := context.WithCancelCause(ctx)
