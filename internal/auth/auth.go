@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/worker"
@@ -103,7 +102,7 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 // errUnanswered: the refresh's own time ran out, not the caller's. It must not look like the
 // caller's context error.
 var errUnanswered error = &etcderr.Error{
-	Method: "Auth.Authenticate", Status: codes.Unavailable, Reason: "authentication was not answered", Unexecuted: true,
+	Method: "Auth.Authenticate", Status: etcderr.Code(rpctypes.ErrTimeout), Reason: "authentication was not answered", Unexecuted: true,
 }
 
 // Try is Ensure with one fetch: it fails if nobody answers that in time.
