@@ -1,0 +1,132 @@
+// Package dropin tests the drop-in module as people use it: a replace in the go.mod of programs that
+// know only the official client. It lies here because the module itself cannot import what runs
+// servers for tests.
+package dropin
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+func TestMain(m *testing.M) { etcdtest.Main(m) }
+
+const (
+	root = "../.." // of the repository
+
+	official = "go.etcd.io/etcd/client/v3"
+	fairlead = "github.com/fairlead-go/fairlead"
+	forward  = fairlead + "/dropin/v3" // the drop-in's path in a replace
+
+	version        = "v0.1.0" // of ours, as the drop-in's go.mod names it
+	forwardVersion = "v3.1.0"
+
+	before = "v3.6.16" // the official client that the programs have
+)
+
+// commandTimeout bounds one command, downloads and a build from nothing included, on a busy machine.
+const commandTimeout = 5 * time.Minute
+
+// project is somebody's module that uses etcd.
+type project struct {
+	dir string
+	env []string
+}
+
+// newProject makes one of a program in testdata, with lines of go.mod beside those that require the
+// official client.
+func newProject(t *testing.T, program string, lines ...string) *project {
+	t.Helper()
+	p := &project{dir: t.TempDir(), env: append(os.Environ(), "GOWORK=off", "GOFLAGS=-trimpath")}
+	text, err := os.ReadFile(filepath.Join("testdata", program, "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, "main.go", string(text))
+	p.write(t, "go.mod", "module example.com/program\n\ngo 1.25.0\n\nrequire "+official+" "+before+"\n"+
+		strings.Join(lines, "\n")+"\n")
+	return p
+}
+
+func (p *project) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs a command in the project and returns what it prints on standard output.
+func (p *project) run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out, errs bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, &out, &errs)
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// build tidies and builds the project and returns the program.
+func (p *project) build(t *testing.T) string {
+	t.Helper()
+	p.run(t, "go", "mod", "tidy")
+	path := filepath.Join(p.dir, "program")
+	p.run(t, "go", "build", "-o", path, ".")
+	return path
+}
+
+// replaced puts the drop-in of this checkout into a project, by a path that is relative.
+func (p *project) replaced(t *testing.T) (path string) {
+	t.Helper()
+	here, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel, err := filepath.Rel(dir, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = rel + "/dropin"
+	p.run(t, "go", "mod", "edit", "-replace="+official+"="+path, "-replace="+fairlead+"="+rel)
+	return path
+}
+
+// repository commits this checkout as it is into a new git repository and tags it.
+func repository(t *testing.T) (dir string) {
+	t.Helper()
+	p := &project{dir: t.TempDir(), env: os.Environ()}
+	here := &project{dir: root, env: os.Environ()}
+	for name := range strings.SplitSeq(here.run(t, "git", "ls-files", "-co", "--exclude-standard", "-z"), "\x00") {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if name == "" || os.IsNotExist(err) { // deleted, and not committed yet
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(p.dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		p.write(t, name, string(text))
+	}
+	p.run(t, "git", "init", "-q")
+	p.run(t, "git", "add", "-A")
+	p.run(t, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false", "commit", "-q", "-m", "release")
+	p.run(t, "git", "tag", version)
+	p.run(t, "git", "tag", "dropin/"+forwardVersion)
+	return p.dir
+}

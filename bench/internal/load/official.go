@@ -1,0 +1,16 @@
+package load
+
+import (
+	official "go.etcd.io/etcd/client/v3"
+
+	ours "github.com/fairlead-go/fairlead/clientv3"
+)
+
+// The drop-in module has the official client's path, and with it everything here would compare our client
+// with itself. Then the two cases are one type, and this does not compile.
+var _ = func(client any) {
+	switch client.(type) {
+	case *official.Client:
+	case *ours.Client:
+	}
+}
