@@ -53,18 +53,26 @@ func TestBefore(t *testing.T) {
 }
 
 // TestRepository takes both modules from their repository by their tags, as a user does: one line, and
-// the program and its dependency run on our client.
+// the program and its dependency run on our client. The line is written by hand or by the program.
 func TestRepository(t *testing.T) {
-	for _, v := range []string{forwardVersion, "latest"} {
-		t.Run(v, func(t *testing.T) {
-			p := newProject(t, "user", kit, "replace "+official+" => "+forward+" "+v)
+	version := rootVersion(t)
+	forwardVersion := "v3" + strings.TrimPrefix(version, "v0")
+	repository := repository(t, version, "dropin/"+forwardVersion)
+	for _, by := range []string{"hand", "migrate"} {
+		t.Run(by, func(t *testing.T) {
+			p := newProject(t, "user", kit)
 			// What is ours comes from the repository directly, all else as always, and into a module cache that is
 			// not the user's: these versions may be something else one day.
 			cache := p.run(t, "go", "env", "GOMODCACHE")
 			proxy := p.run(t, "go", "env", "GOPROXY")
 			p.env = append(p.env, "GOFLAGS=-trimpath -modcacherw", "GOMODCACHE="+t.TempDir(),
 				"GOPROXY=file://"+filepath.ToSlash(cache)+"/cache/download,"+proxy, "GOPRIVATE="+fairlead, "GOSUMDB=off",
-				"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://"+repository(t)+".insteadOf", "GIT_CONFIG_VALUE_0=https://"+fairlead)
+				"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://"+repository+".insteadOf", "GIT_CONFIG_VALUE_0=https://"+fairlead)
+			if by == "hand" {
+				p.run(t, "go", "mod", "edit", "-replace="+official+"="+forward+"@"+forwardVersion)
+			} else {
+				p.run(t, command(t), "migrate", "--replace", "--write", ".")
+			}
 			use(t, p, forward+" "+forwardVersion, fairlead)
 			mod, err := os.ReadFile(filepath.Join(p.dir, "go.mod"))
 			if err != nil {

@@ -6,9 +6,11 @@ package dropin
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,9 +26,6 @@ const (
 	official = "go.etcd.io/etcd/client/v3"
 	fairlead = "github.com/fairlead-go/fairlead"
 	forward  = fairlead + "/dropin/v3" // the drop-in's path in a replace
-
-	version        = "v0.1.0" // of ours, as the drop-in's go.mod names it
-	forwardVersion = "v3.1.0"
 
 	before = "v3.6.16" // the official client that the programs have
 )
@@ -44,7 +43,7 @@ type project struct {
 // official client.
 func newProject(t *testing.T, program string, lines ...string) *project {
 	t.Helper()
-	p := &project{dir: t.TempDir(), env: append(os.Environ(), "GOWORK=off", "GOFLAGS=-trimpath")}
+	p := &project{dir: t.TempDir(), env: append(environ(), "GOWORK=off", "GOFLAGS=-trimpath")}
 	text, err := os.ReadFile(filepath.Join("testdata", program, "main.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +52,11 @@ func newProject(t *testing.T, program string, lines ...string) *project {
 	p.write(t, "go.mod", "module example.com/program\n\ngo 1.25.0\n\nrequire "+official+" "+before+"\n"+
 		strings.Join(lines, "\n")+"\n")
 	return p
+}
+
+// environ is the environment without what git tells its hooks, which would name another repository.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
 }
 
 func (p *project) write(t *testing.T, name, text string) {
@@ -105,11 +109,39 @@ func (p *project) replaced(t *testing.T) (path string) {
 	return path
 }
 
-// repository commits this checkout as it is into a new git repository and tags it.
-func repository(t *testing.T) (dir string) {
+// rootVersion is the version of the root module that the drop-in requires.
+func rootVersion(t *testing.T) string {
 	t.Helper()
-	p := &project{dir: t.TempDir(), env: os.Environ()}
-	here := &project{dir: root, env: os.Environ()}
+	p := &project{dir: filepath.Join(root, "dropin"), env: environ()}
+	var mod struct {
+		Require []struct{ Path, Version string }
+	}
+	if err := json.Unmarshal([]byte(p.run(t, "go", "mod", "edit", "-json")), &mod); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range mod.Require {
+		if r.Path == fairlead {
+			return r.Version
+		}
+	}
+	t.Fatalf("the drop-in does not require %s", fairlead)
+	return ""
+}
+
+// command builds the command line program.
+func command(t *testing.T) (path string) {
+	t.Helper()
+	p := &project{dir: filepath.Join(root, "cmd", "fairlead"), env: environ()}
+	path = filepath.Join(t.TempDir(), "fairlead")
+	p.run(t, "go", "build", "-o", path, ".")
+	return path
+}
+
+// repository commits this checkout as it is into a new git repository and tags it.
+func repository(t *testing.T, tags ...string) (dir string) {
+	t.Helper()
+	p := &project{dir: t.TempDir(), env: environ()}
+	here := &project{dir: root, env: environ()}
 	for name := range strings.SplitSeq(here.run(t, "git", "ls-files", "-co", "--exclude-standard", "-z"), "\x00") {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if name == "" || os.IsNotExist(err) { // deleted, and not committed yet
@@ -126,7 +158,8 @@ func repository(t *testing.T) (dir string) {
 	p.run(t, "git", "init", "-q")
 	p.run(t, "git", "add", "-A")
 	p.run(t, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false", "commit", "-q", "-m", "release")
-	p.run(t, "git", "tag", version)
-	p.run(t, "git", "tag", "dropin/"+forwardVersion)
+	for _, tag := range tags {
+		p.run(t, "git", "tag", tag)
+	}
 	return p.dir
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,18 +14,49 @@ const migrateHelp = `Rewrites the imports of the Go files below DIR from the off
 go.etcd.io/etcd/clientv3 and github.com/coreos/etcd/clientv3) and from github.com/go-kit/kit/sd/etcdv3 to Fairlead's. Names and
 calls stay as they are: the packages have the same.
 
+With --replace no import changes. DIR is a module's directory, and its go.mod gets the line that puts Fairlead in the place of the official
+client, for the program and for everything that it imports; then it is tidied, which may download modules. Such a line acts in this
+module only, not in those that import it, and "go install PATH@VERSION" refuses a module that has one.
+
 Without --write it only shows the difference and lists what needs a look.`
+
+// replaceFlags say what --replace puts in.
+type replaceFlags struct {
+	on   bool
+	with migrate.With
+}
+
+func (f *replaceFlags) check() error {
+	switch {
+	case !f.on && (f.with.Version != "" || f.with.Checkout != ""):
+		return usageError{errors.New("--version and --checkout say what --replace puts in: use them with it")}
+	case f.with.Version != "" && f.with.Checkout != "":
+		return usageError{errors.New("--version and --checkout exclude each other")}
+	case f.with.Version == "" && f.with.Checkout == "":
+		f.with.Version = "latest"
+	}
+	return nil
+}
 
 func (a *app) migrateCommand() *cobra.Command {
 	var write bool
+	var replace replaceFlags
 	c := &cobra.Command{
-		Use:     "migrate DIR",
-		Short:   "Move a Go program from the official client",
-		Long:    migrateHelp,
-		Example: "  fairlead migrate .          # shows what would change\n  fairlead migrate --write .  # changes it",
-		Args:    oneArg("a directory"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := migrate.New(args[0])
+		Use:   "migrate DIR",
+		Short: "Move a Go program from the official client",
+		Long:  migrateHelp,
+		Example: "  fairlead migrate .                    # shows what would change\n  fairlead migrate --write .            # changes it\n" +
+			"  fairlead migrate --replace --write .  # changes go.mod instead of the imports",
+		Args: oneArg("a directory"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := replace.check(); err != nil {
+				return err
+			}
+			plan := func() (*migrate.Plan, error) { return migrate.New(args[0]) }
+			if replace.on {
+				plan = func() (*migrate.Plan, error) { return migrate.NewReplacement(cmd.Context(), args[0], replace.with) }
+			}
+			p, err := plan()
 			if err != nil {
 				return err
 			}
@@ -34,22 +67,51 @@ func (a *app) migrateCommand() *cobra.Command {
 			} else if err := p.Apply(); err != nil {
 				return err
 			}
-			a.reportMigration(p, write)
+			a.reportLooks(p)
+			if replace.on {
+				a.reportReplacement(p, write)
+			} else {
+				a.reportMigration(p, write)
+			}
 			return nil
 		},
 	}
 	c.Flags().BoolVar(&write, "write", false, "change the files")
+	c.Flags().BoolVar(&replace.on, "replace", false, "change go.mod instead of the imports, for the dependencies too")
+	c.Flags().StringVar(&replace.with.Version, "version", "", "`version` of the drop-in module for --replace (default the latest)")
+	c.Flags().StringVar(&replace.with.Checkout, "checkout", "", "`directory` with Fairlead's repository for --replace, instead of a version")
 	return c
 }
 
-func (a *app) reportMigration(p *migrate.Plan, written bool) {
-	out := a.env.Stderr // the difference alone is on standard output, so that it can be kept as a patch
+// reportLooks writes to standard error, as all reports do: the difference alone is on standard output, so
+// that it can be kept as a patch.
+func (a *app) reportLooks(p *migrate.Plan) {
 	if len(p.Looks) > 0 {
-		fmt.Fprintln(out, "These need a look:")
+		fmt.Fprintln(a.env.Stderr, "These need a look:")
 		for _, l := range p.Looks {
-			fmt.Fprintln(out, "  "+l.String())
+			fmt.Fprintln(a.env.Stderr, "  "+l.String())
 		}
 	}
+}
+
+func (a *app) reportReplacement(p *migrate.Plan, written bool) {
+	var names []string
+	for _, f := range p.Files {
+		names = append(names, f.Path)
+	}
+	files := strings.Join(names, " and ")
+	switch {
+	case files == "":
+		fmt.Fprintln(a.env.Stderr, "Nothing to change.")
+	case !written:
+		fmt.Fprintf(a.env.Stderr, "%s would change; --write changes them.\n", files)
+	default:
+		fmt.Fprintf(a.env.Stderr, "Changed: %s. Next:\n  go vet ./...\n  go list -m go.etcd.io/etcd/client/v3   # names what stands in its place\n", files)
+	}
+}
+
+func (a *app) reportMigration(p *migrate.Plan, written bool) {
+	out := a.env.Stderr
 	imports := 0
 	for _, f := range p.Files {
 		imports += f.Imports

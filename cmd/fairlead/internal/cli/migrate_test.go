@@ -35,3 +35,39 @@ func TestMigrate(t *testing.T) {
 	c.wantFailure(exitUsage, "needs a directory", "migrate")
 	c.wantFailure(exitFailed, "no such file", "migrate", filepath.Join(dir, "none"))
 }
+
+func TestMigrateReplace(t *testing.T) {
+	root, err := filepath.Abs("../../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := "module example.com/program\n\ngo 1.25.0\n\nrequire go.etcd.io/etcd/client/v3 v3.6.16\n"
+	write("go.mod", before)
+	write("main.go", "package main\n\nimport _ \"go.etcd.io/etcd/client/v3\"\n\nfunc main() {}\n")
+	c := &cmd{t: t}
+	r := c.run("migrate", "--replace", "--checkout", root, dir)
+	if r.code != exitOK || !strings.Contains(r.out, "+replace go.etcd.io/etcd/client/v3 => "+root+"/dropin") ||
+		!strings.Contains(r.err, "asks for Go 1.26") || !strings.Contains(r.err, "would change; --write changes them") {
+		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || string(b) != before {
+		t.Errorf("without --write go.mod changed: %s, %v", b, err)
+	}
+	r = c.run("migrate", "--replace", "--checkout", root, "--write", dir)
+	if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || r.code != exitOK || r.out != "" || !strings.Contains(r.err, "Changed: ") || !strings.Contains(string(b), "=> "+root) {
+		t.Errorf("code %d, error\n%s\ngo.mod\n%s%v", r.code, r.err, b, err)
+	}
+	if r = c.run("migrate", "--replace", "--checkout", root, dir); r.code != exitOK || !strings.Contains(r.err, "Nothing to change.") {
+		t.Errorf("a second time: %s", r.err)
+	}
+	c.wantFailure(exitUsage, "use them with it", "migrate", "--checkout", root, dir)
+	c.wantFailure(exitUsage, "exclude each other", "migrate", "--replace", "--checkout", root, "--version", "v3.1.0", dir)
+	c.wantFailure(exitFailed, "has no go.mod", "migrate", "--replace", t.TempDir())
+}

@@ -1,6 +1,7 @@
 // Package migrate moves Go programs from the official etcd client, at its present path and the
-// ones it had before, and from go-kit's package for etcd to ours. Only import paths change: the
-// packages have the same names and the same API. What it cannot decide it lists for a look.
+// ones it had before, and from go-kit's package for etcd to ours. Only import paths change (New): the
+// packages have the same names and the same API. Or only go.mod does (NewReplacement), which puts our
+// client under the dependencies too. What it cannot decide it lists for a look.
 //
 // A plan is made first and changes nothing; it can be shown as a difference and then be applied.
 package migrate
@@ -35,7 +36,7 @@ type Plan struct {
 type File struct {
 	Path     string // as found below the directory that was named
 	Imports  int    // paths that change
-	Old, New []byte
+	Old, New []byte // Old is nil if there is no such file yet
 }
 
 // Look is a place that a person should look at.
@@ -223,15 +224,15 @@ func (p *Plan) Apply() error {
 
 func replace(f File) (err error) {
 	now, err := os.ReadFile(f.Path)
-	if err != nil {
+	if err != nil && (f.Old != nil || !errors.Is(err, fs.ErrNotExist)) {
 		return err
 	}
 	if !bytes.Equal(now, f.Old) {
 		return fmt.Errorf("%s has changed meanwhile", f.Path)
 	}
-	info, err := os.Stat(f.Path)
-	if err != nil {
-		return err
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(f.Path); err == nil {
+		mode = info.Mode()
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(f.Path), ".migrate-*")
 	if err != nil {
@@ -243,7 +244,7 @@ func replace(f File) (err error) {
 		}
 	}()
 	_, err = tmp.Write(f.New)
-	if err = errors.Join(err, tmp.Chmod(info.Mode()), tmp.Close()); err != nil {
+	if err = errors.Join(err, tmp.Chmod(mode), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), f.Path)

@@ -1,0 +1,240 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/semver"
+)
+
+const (
+	official = "go.etcd.io/etcd/client/v3"
+	fairlead = "github.com/fairlead-go/fairlead"
+	dropIn   = fairlead + "/dropin/v3" // of the module that stands for the official client
+	wireAPI  = "go.etcd.io/etcd/api/v3"
+	server   = "go.etcd.io/etcd/server/v3"
+
+	// serverSince is the first server that goes with the wire API that the drop-in lifts it to.
+	serverSince = "v3.7.0"
+)
+
+// With says where a replacement takes Fairlead from.
+type With struct {
+	Version  string // of the drop-in module; "latest" is one too
+	Checkout string // a directory with Fairlead's repository, instead of a version
+}
+
+// NewReplacement plans the change of a module that puts Fairlead under its program and all its
+// dependencies, whose imports stay: a replace in its go.mod, and what "go mod tidy" makes of that. It
+// asks the go command, which may have to download modules, and changes nothing yet.
+func NewReplacement(ctx context.Context, dir string, with With) (*Plan, error) {
+	m, err := readModule(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.refuse(); err != nil {
+		return nil, err
+	}
+	space, err := m.workspace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.replace(with); err != nil {
+		return nil, err
+	}
+	mod, sum, err := m.tidied(ctx)
+	if err != nil {
+		if space != "" {
+			err = fmt.Errorf("%w\n(tried without the workspace %s)", err, space)
+		}
+		return nil, err
+	}
+	after, err := modfile.Parse(m.file.Syntax.Name, mod, nil)
+	if err != nil {
+		return nil, err
+	}
+	if required(after, official) == "" {
+		return nil, fmt.Errorf("neither the module in %s nor what it imports uses %s: there is nothing to replace%s", dir, official, m.older())
+	}
+	p := &Plan{}
+	p.change(filepath.Join(dir, "go.mod"), m.mod, mod)
+	p.change(filepath.Join(dir, "go.sum"), m.sum, sum)
+	m.looks(p, after, space)
+	return p, nil
+}
+
+// change adds a file to the plan if it changes.
+func (p *Plan) change(path string, old, now []byte) {
+	if string(old) != string(now) {
+		p.Files = append(p.Files, File{Path: path, Old: old, New: now})
+	}
+}
+
+// module is somebody's, before the change.
+type module struct {
+	dir      string
+	mod, sum []byte // go.mod and go.sum; sum is nil if there is none
+	file     *modfile.File
+}
+
+func readModule(dir string) (*module, error) {
+	m := &module{dir: dir}
+	path := filepath.Join(dir, "go.mod")
+	var err error
+	if m.mod, err = os.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s has no go.mod%s: name the directory of a module", dir, above(dir))
+	} else if err != nil {
+		return nil, err
+	}
+	if m.sum, err = os.ReadFile(filepath.Join(dir, "go.sum")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if m.file, err = modfile.Parse(path, m.mod, nil); err != nil {
+		return nil, err
+	}
+	if m.file.Module == nil {
+		return nil, fmt.Errorf("%s names no module", path)
+	}
+	return m, nil
+}
+
+// above says where the module begins that a directory is in.
+func above(dir string) string {
+	dir, err := filepath.Abs(dir)
+	for err == nil && filepath.Dir(dir) != dir {
+		dir = filepath.Dir(dir)
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return ", that of its module is in " + dir
+		}
+	}
+	return ""
+}
+
+// refuse says what stands in go.mod that a replace cannot be added to.
+func (m *module) refuse() error {
+	if m.file.Module.Mod.Path == official {
+		return fmt.Errorf("%s is %s itself", m.dir, official)
+	}
+	for _, r := range m.file.Replace {
+		at := fmt.Sprintf("%s:%d", m.file.Syntax.Name, r.Syntax.Start.Line)
+		switch {
+		case r.Old.Path == official && r.Old.Version != "":
+			return fmt.Errorf("%s: a replace of version %s acts on no other version of %s: remove the line first", at, r.Old.Version, official)
+		case r.Old.Path == official && !m.isDropIn(r):
+			return fmt.Errorf("%s: %s is replaced by %s already: remove the line first if it may go", at, official, strings.TrimSpace(r.New.Path+" "+r.New.Version))
+		case r.Old.Path == wireAPI:
+			return fmt.Errorf("%s: %s is replaced, and Fairlead needs it as it is published: remove the line first", at, wireAPI)
+		}
+	}
+	return nil
+}
+
+// isDropIn reports whether a module is replaced by ours, which may change.
+func (m *module) isDropIn(r *modfile.Replace) bool {
+	if r.New.Version != "" {
+		return r.New.Path == dropIn
+	}
+	dir := r.New.Path
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(m.dir, dir)
+	}
+	return modulePath(dir) == official && modulePath(filepath.Dir(dir)) == fairlead
+}
+
+// modulePath is the path of the module in a directory, "" if there is none.
+func modulePath(dir string) string {
+	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return ""
+	}
+	return modfile.ModulePath(text)
+}
+
+// replace changes m.file.
+func (m *module) replace(with With) error {
+	for _, r := range slices.Clone(m.file.Replace) {
+		if r.Old.Path == official && r.New.Version == "" { // of a checkout, to which another line belongs
+			if err := m.file.DropReplace(fairlead, ""); err != nil {
+				return err
+			}
+		}
+	}
+	if with.Checkout == "" {
+		return m.file.AddReplace(official, "", dropIn, with.Version)
+	}
+	root := with.Checkout
+	if modulePath(root) != fairlead || modulePath(filepath.Join(root, "dropin")) != official {
+		return fmt.Errorf("%s is no checkout of %s", root, fairlead)
+	}
+	if !filepath.IsAbs(root) { // from here, while go.mod says it from there
+		from, err := filepath.Abs(m.dir)
+		if err != nil {
+			return err
+		}
+		to, err := filepath.Abs(root)
+		if err != nil {
+			return err
+		}
+		if root, err = filepath.Rel(from, to); err != nil {
+			return err
+		}
+	}
+	local := func(elem ...string) string {
+		path := filepath.ToSlash(filepath.Join(elem...))
+		if !filepath.IsAbs(path) && !strings.HasPrefix(path, "../") {
+			path = "./" + path
+		}
+		return path
+	}
+	if err := m.file.AddReplace(official, "", local(root, "dropin"), ""); err != nil {
+		return err
+	}
+	return m.file.AddReplace(fairlead, "", local(root), "")
+}
+
+// older names the paths that the client had before it was a module of its own, if the module uses one.
+func (m *module) older() string {
+	for _, r := range m.file.Require {
+		if r.Mod.Path == "go.etcd.io/etcd" || r.Mod.Path == "github.com/coreos/etcd" {
+			return fmt.Sprintf("; %s is the client of before 3.5, which only a change of the imports replaces", r.Mod.Path)
+		}
+	}
+	return ""
+}
+
+// looks lists what a person should know of this module.
+func (m *module) looks(p *Plan, after *modfile.File, space string) {
+	path := m.file.Syntax.Name
+	if m.file.Go == nil || semver.Compare("v"+m.file.Go.Version, "v"+after.Go.Version) < 0 {
+		p.look(path, after.Go.Syntax.Start.Line, "asks for Go "+after.Go.Version+" now")
+	}
+	if v := required(after, server); v != "" && semver.Compare(v, serverSince) < 0 {
+		p.look(path, 0, fmt.Sprintf("an embedded server before 3.7 does not build with the wire API of 3.7: go get %s@v3.7.3", server))
+	}
+	if older := m.older(); older != "" {
+		p.look(path, 0, strings.TrimPrefix(older, "; "))
+	}
+	if _, err := os.Stat(filepath.Join(m.dir, "vendor", "modules.txt")); err == nil {
+		p.look(filepath.Join(m.dir, "vendor"), 0, `copies of dependencies: run "go mod vendor" after the change`)
+	}
+	if space != "" {
+		p.look(space, 0, "a workspace: where it has this module, the replace acts in all of its modules")
+	}
+}
+
+// required is the version of a module that go.mod asks for, "" if it does not.
+func required(f *modfile.File, path string) string {
+	for _, r := range f.Require {
+		if r.Mod.Path == path {
+			return r.Mod.Version
+		}
+	}
+	return ""
+}
