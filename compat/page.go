@@ -18,9 +18,8 @@ type pair struct {
 // printPage prints the last results of both clients in Markdown.
 func printPage(out io.Writer, pairs []pair, all []outcome.Explanation) error {
 	var b strings.Builder
-	b.WriteString("| suite | tests of | with Fairlead | | | with the official client | | | date |\n")
+	b.WriteString("| suite | module | Fairlead: passed | not passed | skipped | official: passed | not passed | skipped | date |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
-	b.WriteString("| | | passed | not passed | skipped | passed | not passed | skipped | |\n")
 	for _, p := range pairs {
 		date := ""
 		if p.haveOurs {
@@ -37,46 +36,59 @@ func printPage(out io.Writer, pairs []pair, all []outcome.Explanation) error {
 }
 
 func cells(r report, have bool) string {
-	if !have {
+	switch {
+	case !have:
 		return "not run | |"
-	}
-	if r.Err != "" && len(r.Results) == 0 {
+	case r.Err != "" && len(r.Results) == 0:
 		return "could not be run | |"
 	}
 	v := outcome.Judge(r.Suite, r.Results, nil, false)
 	return fmt.Sprintf("%d | %d | %d", v.Passed, v.Failed+v.Hung, v.Skipped)
 }
 
-// notes lists what did not pass with a client, and why.
+// notes lists what did not pass with a client, and why. What does so with both stands there once.
 func notes(b *strings.Builder, p pair, all []outcome.Explanation) {
+	ours, official := about(p.ours, all, false), about(p.official, all, true)
+	inBoth := make(map[string]bool)
+	for _, l := range ours {
+		inBoth[l] = false
+	}
+	for _, l := range official {
+		if _, ok := inBoth[l]; ok {
+			inBoth[l] = true
+		}
+	}
 	var lines []string
-	add := func(r report, have, official bool) {
-		if !have {
-			return
-		}
-		client := "Fairlead"
-		if official {
-			client = "the official client"
-		}
-		if r.Err != "" {
-			lines = append(lines, fmt.Sprintf("- with %s it could not be run: %s", client, oneLine(r.Err)))
-		}
-		for _, j := range outcome.Judge(r.Suite, r.Results, all, official).NotPassed {
-			reason := "unexplained"
-			if j.Explanation != nil {
-				reason = oneLine(why(j))
-			}
-			lines = append(lines, fmt.Sprintf("- `%s` `%s` %s with %s: %s", j.Package, j.Test, j.Status, client, reason))
+	for _, l := range ours {
+		if inBoth[l] {
+			lines = append(lines, l)
+		} else {
+			lines = append(lines, "with Fairlead: "+l)
 		}
 	}
-	for _, n := range p.ours.Notes {
-		lines = append(lines, "- "+n)
+	for _, l := range official {
+		if !inBoth[l] {
+			lines = append(lines, "with the official client: "+l)
+		}
 	}
-	add(p.ours, p.haveOurs, false)
-	add(p.official, p.haveOfficial, true)
 	if len(lines) > 0 {
-		fmt.Fprintf(b, "\n### %s\n\n%s\n", p.suite.name, strings.Join(lines, "\n"))
+		fmt.Fprintf(b, "\n### %s\n\n- %s\n", p.suite.name, strings.Join(lines, "\n- "))
 	}
+}
+
+func about(r report, all []outcome.Explanation, official bool) []string {
+	lines := append([]string(nil), r.Notes...)
+	if r.Err != "" {
+		lines = append(lines, "could not be run: "+oneLine(r.Err))
+	}
+	for _, g := range outcome.Judge(r.Suite, r.Results, all, official).Groups() {
+		reason := "unexplained"
+		if e := g[0].Explanation; e != nil {
+			reason = fmt.Sprintf("%s (%s)", e.Reason, e.Class)
+		}
+		lines = append(lines, fmt.Sprintf("`%s` `%s` %s: %s", g[0].Package, names(g), g[0].Status, reason))
+	}
+	return lines
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

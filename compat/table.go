@@ -56,8 +56,8 @@ func printDetails(out io.Writer, r report, v outcome.Verdict) {
 	for _, s := range v.Stale {
 		fmt.Fprintf(out, "  EXPLAINED IN VAIN: explained.txt, %s\n", s)
 	}
-	for _, j := range v.NotPassed {
-		fmt.Fprintf(out, "  %s %s %s: %s\n", j.Status, j.Package, j.Test, indent(why(j)))
+	for _, g := range v.Groups() {
+		fmt.Fprintf(out, "  %s %s %s: %s\n", g[0].Status, g[0].Package, names(g), indent(why(g[0])))
 	}
 }
 
@@ -67,6 +67,18 @@ func why(j outcome.Judged) string {
 		return string(j.Explanation.Class) + ": " + j.Explanation.Reason
 	}
 	return "UNEXPLAINED\n" + j.Output
+}
+
+// names are those of a group's tests, or their common name if there are many.
+func names(g []outcome.Judged) string {
+	if len(g) > 3 {
+		return fmt.Sprintf("%s (%d tests)", g[0].Explanation.Test, len(g))
+	}
+	var all []string
+	for _, j := range g {
+		all = append(all, j.Test)
+	}
+	return strings.Join(all, ", ")
 }
 
 func indent(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n      ") }

@@ -107,8 +107,8 @@ func (c *Collector) take(line []byte) (moved bool) {
 		c.rest.add(e.Output)
 	case "run":
 		c.tests[e.Test] = &test{}
-		if p := c.tests[parentOf(e.Test)]; p != nil {
-			p.parent = true
+		if p := c.parent(e.Test); p != "" {
+			c.tests[p].parent = true
 		}
 		return true
 	case "pause", "cont":
@@ -147,7 +147,7 @@ func (c *Collector) add(r Result) {
 	bySubtest := t.failed
 	t.ended = true
 	bad := r.Status == Failed || r.Status == Hung
-	for name := r.Test; bad && name != ""; name = parentOf(name) {
+	for name := r.Test; bad && name != ""; name = c.parent(name) {
 		c.tests[name].failed = true
 	}
 	if t.parent && (bySubtest || !bad) {
@@ -205,7 +205,7 @@ func (c *Collector) Complete() bool { return c.ran || c.unbuilt }
 func (c *Collector) Ended() []string {
 	var names []string
 	for name, t := range c.tests {
-		if t.ended && parentOf(name) == "" {
+		if t.ended && !strings.Contains(name, "/") {
 			names = append(names, name)
 		}
 	}
@@ -213,11 +213,17 @@ func (c *Collector) Ended() []string {
 	return names
 }
 
-func parentOf(test string) string {
-	if i := strings.LastIndexByte(test, '/'); i >= 0 {
-		return test[:i]
+// parent returns the test that a subtest belongs to, or "". A subtest's own name may hold slashes.
+func (c *Collector) parent(name string) string {
+	for {
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			return ""
+		}
+		if name = name[:i]; c.tests[name] != nil {
+			return name
+		}
 	}
-	return ""
 }
 
 // maxOutput bounds what is kept of a test's output: its end, where the failure stands. Some tests write megabytes of logs.

@@ -66,11 +66,11 @@ func TestOrdinaryEnds(t *testing.T) {
 func TestA(t *testing.T) {}
 func TestB(t *testing.T) { t.Error("because") }
 func TestC(t *testing.T) { t.Skip("not here") }
-func TestD(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Run("y", func(t *testing.T) { t.Fail() }) }
+func TestD(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Run("y/z", func(t *testing.T) { t.Fail() }) }
 func TestE(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Fail() }
 `, "")
 	c.Finish(false)
-	want(t, c, "TestA passed", "TestB failed", "TestC skipped", "TestD/x passed", "TestD/y failed", "TestE/x passed", "TestE failed")
+	want(t, c, "TestA passed", "TestB failed", "TestC skipped", "TestD/x passed", "TestD/y/z failed", "TestE/x passed", "TestE failed")
 	if !c.Complete() {
 		t.Error("not complete")
 	}

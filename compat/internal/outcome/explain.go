@@ -26,7 +26,7 @@ const (
 type Explanation struct {
 	Suites  []string
 	Package string
-	Test    string // its subtests are meant too
+	Test    string // with its subtests; with a * at the end, all tests that begin so
 	Class   Class
 	Reason  string
 
@@ -34,7 +34,7 @@ type Explanation struct {
 }
 
 // ReadExplanations reads a file with one explanation in a line: the suites with commas between them, the package below its
-// module's root, the test, the class, and the reason in words. Empty lines and those that begin with # mean nothing.
+// module's root, the test (see Explanation.Test), the class, and the reason in words. Empty lines and those that begin with # mean nothing.
 func ReadExplanations(r io.Reader) ([]Explanation, error) {
 	var all []Explanation
 	in := bufio.NewScanner(r)
@@ -61,8 +61,12 @@ func ReadExplanations(r io.Reader) ([]Explanation, error) {
 
 // of tells whether the explanation is of this test.
 func (e Explanation) of(suite string, r Result) bool {
+	beginning, several := strings.CutSuffix(e.Test, "*")
+	if !several {
+		beginning += "/"
+	}
 	return slices.Contains(e.Suites, suite) && e.Package == r.Package &&
-		(r.Test == e.Test || strings.HasPrefix(r.Test, e.Test+"/"))
+		(r.Test == e.Test || strings.HasPrefix(r.Test, beginning))
 }
 
 // Verdict is what a suite's results mean.
@@ -83,6 +87,22 @@ type Judged struct {
 // Good tells whether everything that did not pass is explained, and everything explained as different did not pass.
 func (v Verdict) Good() bool {
 	return len(v.Stale) == 0 && !slices.ContainsFunc(v.NotPassed, func(j Judged) bool { return j.Unexplained() })
+}
+
+// Groups puts results together that one explanation covers, in the order of the first of each. What is not explained stands alone.
+func (v Verdict) Groups() [][]Judged {
+	var groups [][]Judged
+	at := make(map[*Explanation]int)
+	for _, j := range v.NotPassed {
+		i, ok := at[j.Explanation]
+		if !ok || j.Explanation == nil {
+			i = len(groups)
+			groups = append(groups, nil)
+			at[j.Explanation] = i
+		}
+		groups[i] = append(groups[i], j)
+	}
+	return groups
 }
 
 // Unexplained tells whether the result makes the run fail.

@@ -20,7 +20,7 @@ func TestJudge(t *testing.T) {
 one,two  pkg  TestDiffers   differs         because of that
 one      pkg  TestFlakes    official-fails  it is a race of its own
 one      pkg  (package)     official-fails  leaks
-three    pkg  TestSkips     skips           needs a disk
+three    pkg  TestSkips*    skips           needs a disk
 `)
 	for _, c := range []struct {
 		name     string
@@ -42,6 +42,7 @@ three    pkg  TestSkips     skips           needs a disk
 		{"official passes", "two", true, []Result{{Package: "pkg", Test: "TestDiffers", Status: Passed}}, true, 0},
 		{"official flakes", "one", true, []Result{{Package: "pkg", Test: "TestFlakes", Status: Hung}, {Package: "pkg", Test: "TestDiffers", Status: Passed}}, true, 0},
 		{"skips", "three", true, []Result{{Package: "pkg", Test: "TestSkips", Status: Skipped}}, true, 0},
+		{"all that begin so", "three", true, []Result{{Package: "pkg", Test: "TestSkipsToo", Status: Skipped}}, true, 0},
 		{"skips no longer", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Passed}}, true, 0},
 		{"skips by surprise", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Skipped}, {Package: "pkg", Test: "TestAfter", Status: Skipped}}, false, 0},
 		{"fails instead of skipping", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Failed}}, false, 0},
