@@ -161,8 +161,33 @@ func (c *Collector) add(r Result) {
 }
 
 // Finish says that the binary is gone; hung, that it was ended because nothing happened any more. The tests that ran
-// then are at fault. Those that waited, or ran beside one that panicked, have no result: they can be run again.
+// then are at fault. Those that waited, or ran beside one that panicked, have no result: they can be run again. The same
+// goes for those that skipped themselves after another failed: etcd's do so if that one left goroutines behind.
 func (c *Collector) Finish(hung bool) {
+	c.finish(hung)
+	first := slices.IndexFunc(c.results, Result.Bad)
+	if first < 0 {
+		return
+	}
+	done := c.results[:first:first]
+	for _, r := range c.results[first:] {
+		if top, _, _ := strings.Cut(r.Test, "/"); c.onlySkips(top) {
+			c.tests[top].ended = false
+			c.ran = false
+			continue
+		}
+		done = append(done, r)
+	}
+	c.results = done
+}
+
+func (c *Collector) onlySkips(test string) bool {
+	return c.tests[test] != nil && !slices.ContainsFunc(c.results, func(r Result) bool {
+		return r.Status != Skipped && (r.Test == test || strings.HasPrefix(r.Test, test+"/"))
+	})
+}
+
+func (c *Collector) finish(hung bool) {
 	status := Failed
 	if hung {
 		status = Hung

@@ -64,20 +64,20 @@ func want(t *testing.T, c *Collector, lines ...string) {
 func TestOrdinaryEnds(t *testing.T) {
 	c := run(t, `import "testing"
 func TestA(t *testing.T) {}
-func TestB(t *testing.T) { t.Error("because") }
-func TestC(t *testing.T) { t.Skip("not here") }
+func TestB(t *testing.T) { t.Skip("not here") }
+func TestC(t *testing.T) { t.Error("because") }
 func TestD(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Run("y/z", func(t *testing.T) { t.Fail() }) }
 func TestE(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Fail() }
 `, "")
 	c.Finish(false)
-	want(t, c, "TestA passed", "TestB failed", "TestC skipped", "TestD/x passed", "TestD/y/z failed", "TestE/x passed", "TestE failed")
+	want(t, c, "TestA passed", "TestB skipped", "TestC failed", "TestD/x passed", "TestD/y/z failed", "TestE/x passed", "TestE failed")
 	if !c.Complete() {
 		t.Error("not complete")
 	}
-	if got := KeyLines(c.Results()[1].Output); got != "m_test.go:4: because" {
+	if got := KeyLines(c.Results()[2].Output); got != "m_test.go:5: because" {
 		t.Errorf("key lines: %q", got)
 	}
-	if got := KeyLines(c.Results()[2].Output); got != "m_test.go:5: not here" {
+	if got := KeyLines(c.Results()[1].Output); got != "m_test.go:4: not here" {
 		t.Errorf("key lines: %q", got)
 	}
 }
@@ -114,6 +114,29 @@ func TestExits(t *testing.T) { t.Run("x", func(t *testing.T) { os.Exit(3) }) }
 	want(t, c, "TestExits/x failed")
 	if got := c.Ended(); !slices.Equal(got, []string{"TestExits"}) || c.Complete() {
 		t.Errorf("ended: %v, complete: %v", got, c.Complete())
+	}
+}
+
+// TestSkipAfterFailure: what skips itself after a failure is run again, what skipped before is not.
+func TestSkipAfterFailure(t *testing.T) {
+	source := `import "testing"
+var dirty bool
+func TestAlways(t *testing.T) { t.Skip("always") }
+func TestDirt(t *testing.T) { dirty = true; t.Error("left something") }
+func TestAfter(t *testing.T) { if dirty { t.Skip("dirty") } }
+func TestPart(t *testing.T) { t.Run("a", func(t *testing.T) {}); t.Run("b", func(t *testing.T) { t.Skip("always") }) }
+`
+	c := run(t, source, "")
+	c.Finish(false)
+	want(t, c, "TestAlways skipped", "TestDirt failed", "TestPart/a passed", "TestPart/b skipped")
+	if c.Complete() || slices.Contains(c.Ended(), "TestAfter") {
+		t.Errorf("complete: %v, ended: %v", c.Complete(), c.Ended())
+	}
+	again := run(t, source, "", c.Ended()...)
+	again.Finish(false)
+	want(t, again, "TestAfter passed")
+	if !again.Complete() {
+		t.Error("not complete")
 	}
 }
 
