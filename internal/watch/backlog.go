@@ -11,6 +11,8 @@ package watch
 import (
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -33,7 +35,7 @@ type backlog struct {
 	index    int   // where the watcher stands in core.slow; -1: not there
 	parkedAt int64 // bytes when it was parked
 
-	part      *pb.WatchResponse // the first parts of a response that has to be merged
+	part      []*mvccpb.Event // of a revision that is not complete
 	partBytes int64
 }
 
@@ -44,9 +46,10 @@ type item struct {
 }
 
 // sizeOf estimates the memory that resp holds.
-func sizeOf(resp *pb.WatchResponse) int64 {
-	n := int64(responseOverhead)
-	for _, ev := range resp.Events {
+func sizeOf(resp *pb.WatchResponse) int64 { return responseOverhead + sizeOfEvents(resp.Events) }
+
+func sizeOfEvents(evs []*mvccpb.Event) (n int64) {
+	for _, ev := range evs {
 		n += eventOverhead
 		if kv := ev.GetKv(); kv != nil {
 			n += int64(len(kv.Key) + len(kv.Value))
@@ -58,11 +61,22 @@ func sizeOf(resp *pb.WatchResponse) int64 {
 	return n
 }
 
-func (w *watcher) partial() *pb.WatchResponse {
+// partial is what is held of a revision that is not complete.
+func (w *watcher) partial() []*mvccpb.Event {
 	if w.backlog == nil {
 		return nil
 	}
 	return w.backlog.part
+}
+
+// hold keeps events until the rest of their revision is there; false if that is more
+// than may wait.
+func (c *core) hold(w *watcher, evs []*mvccpb.Event) bool {
+	b := c.needBacklog(w)
+	// A copy: what stands before them in their slice is delivered.
+	b.part, b.partBytes = append([]*mvccpb.Event(nil), evs...), sizeOfEvents(evs)
+	c.buffered += b.partBytes
+	return b.partBytes <= c.limit && c.buffered <= 2*c.limit
 }
 
 func (w *watcher) queued() bool { return w.backlog != nil && len(w.backlog.items) > 0 }
@@ -181,7 +195,7 @@ func (c *core) clearBacklog(w *watcher) {
 	}
 }
 
-// clearPartial forgets parts of a response that were not delivered.
+// clearPartial forgets what is held of a revision.
 func (c *core) clearPartial(w *watcher) {
 	b := w.backlog
 	if b == nil || b.part == nil {

@@ -20,8 +20,6 @@ package watch
 //	pending    no create on the present stream yet (or no stream)
 //	creating   create sent, answer awaited
 //	active     confirmed; events flow
-//	suspect    the answer hinted at lost history; waits for the next check
-//	checked    a check that covers this watcher is under way
 //	parked     its queue was the longest when memory ran out; the server was told
 //	           to stop, and it becomes pending again when the queue has drained
 //	ended      nothing more will be accepted; the last deliveries may be queued
@@ -30,8 +28,9 @@ package watch
 // depend on the stream.
 //
 // The files: group.go (streams, backoff, members without a leader), create.go
-// (creates and their answers), event.go (positions and dispatch), backlog.go
-// (slow consumers), history.go (lost history).
+// (creates and their answers), event.go (positions and dispatch), progress.go (who
+// may believe an answer to a progress request), backlog.go (slow consumers),
+// history.go (the proof that a stream continues the history).
 
 import (
 	"time"
@@ -45,14 +44,12 @@ const (
 	statePending state = iota
 	stateCreating
 	stateActive
-	stateSuspect
-	stateChecked
 	stateParked
 	stateEnded
 )
 
 func (s state) String() string {
-	return [...]string{"pending", "creating", "active", "suspect", "checked", "parked", "ended"}[s]
+	return [...]string{"pending", "creating", "active", "parked", "ended"}[s]
 }
 
 // watcher is one user's watch. There are many and most are idle: keep it small.
@@ -70,26 +67,23 @@ type watcher struct {
 	id int64
 
 	// resume is where the next create starts; 0 means "from now", which is only
-	// possible before the first confirmation. With midway set it is the revision of
-	// the last delivered event, some of whose revision is still to come.
+	// possible before the first confirmation.
 	resume int64
 	// floor: events of lower revisions have been delivered, or were not asked for.
 	floor int64
 	// known is the highest revision that the cluster was seen to have by what this
-	// watcher received. An answer from a cluster below it is from another history.
+	// watcher received; 0: it has no history yet. A cluster below it has another history.
 	known int64
 	// cluster is the id of the cluster that first confirmed the watcher; 0: unknown.
 	cluster uint64
-	// count is how many events of revision resume were delivered; only for midway.
-	count int
-	// skip is how many events of revision resume must still be skipped on the present
-	// stream, because an earlier one delivered them.
-	skip int
+	// created is the revision of the present stream's confirmation, and asked how many
+	// progress requests had been sent on it before; see progress.go.
+	created int64
+	asked   uint64
 
 	state   state
 	placing placing
 	want    wants
-	midway  bool // the last response delivered was a fragment that is not the last
 	told    bool // Watch has been told that the watcher is confirmed or rejected
 	notNew  bool // the created response has been delivered, or was not asked for
 	dropped bool // the consumer has gone: nothing more may be delivered
@@ -111,7 +105,7 @@ type wants uint8
 const (
 	wantProgress wants = 1 << iota
 	wantPrevKV
-	wantFragment
+	wantWhole
 	wantNoPut
 	wantNoDelete
 	wantLeader
@@ -130,7 +124,7 @@ const (
 	actEnd                    // End w: its last delivery was taken
 	actTell                   // let w's Watch call return
 	actArm                    // tick g at time at; zero: not at all
-	actConfirm                // make a linearizable read for g
+	actConfirm                // ask the cluster what check says, for g
 	actNote                   // log
 )
 
@@ -145,12 +139,14 @@ type action struct {
 	err  error
 	at   time.Time
 	note string
+
+	check Check
 }
 
 type core struct {
 	limit      int64      // bytes that may wait for consumers
 	members    func() int // nil: unknown
-	canConfirm bool       // hints at lost history can be checked
+	canConfirm bool       // history can be proved, see history.go
 	jitter     func() float64
 
 	groups   map[string]*group
@@ -179,7 +175,7 @@ func newWatcher(r Request) *watcher {
 	}
 	set(q.GetProgressNotify(), wantProgress)
 	set(q.GetPrevKv(), wantPrevKV)
-	set(q.GetFragment(), wantFragment)
+	set(q.GetFragment(), wantWhole)
 	set(r.RequireLeader, wantLeader)
 	for _, f := range q.GetFilters() {
 		set(f == pb.WatchCreateRequest_NOPUT, wantNoPut)

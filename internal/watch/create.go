@@ -41,6 +41,9 @@ type create struct {
 // flush sends as many waiting creates as the stream's numbering allows.
 func (c *core) flush(st *stream) {
 	g := st.g
+	if st.unproved {
+		return
+	}
 	n := 0
 	for n < len(g.waiting) && (st.numbering == numbersOurs || len(st.creates) == 0) {
 		w := g.waiting[n]
@@ -62,17 +65,14 @@ func (c *core) sendCreate(st *stream, w *watcher) {
 	w.id = st.nextID
 	st.nextID++
 	w.floor = w.resume
-	w.skip = 0
-	if w.midway {
-		w.skip = w.count
-	}
 	req := &pb.WatchCreateRequest{
 		Key: w.key, RangeEnd: w.end, StartRevision: w.resume, WatchId: w.id,
 		// Notifications are always asked for: they move the position of a watcher whose
 		// keys are quiet past revisions that may be compacted before it has to resume.
 		ProgressNotify: true,
 		PrevKv:         w.want&wantPrevKV != 0,
-		Fragment:       w.want&wantFragment != 0,
+		// A response has no bound otherwise, and gRPC's receive limit would end the stream.
+		Fragment: true,
 	}
 	if w.want&wantNoPut != 0 {
 		req.Filters = append(req.Filters, pb.WatchCreateRequest_NOPUT)
@@ -155,9 +155,9 @@ func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr e
 		}
 	case resp.Canceled || resp.CompactRevision != 0:
 		c.refused(now, st, w, resp, cerr, v)
-	case c.doubtful(st, w, resp.Header):
-		c.sendCancel(st, resp.WatchId)
-		c.suspect(st, w, resp.Header)
+	case c.canConfirm && otherCluster(resp.Header.GetClusterId(), w.cluster):
+		// The cluster is the old one, as a check has shown: this member is not of it.
+		c.fail(now, st, errWrongCluster, Retry, true)
 	default:
 		c.accept(now, st, w, resp)
 	}
@@ -166,7 +166,7 @@ func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr e
 	}
 	c.flush(st)
 	if st.g.progress && len(st.creates) == 0 {
-		c.sendProgress(st)
+		c.sendProgress(now, st)
 	}
 }
 
@@ -176,6 +176,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	w.id = resp.WatchId
 	st.ids[w.id] = w
 	h := resp.Header
+	w.created, w.asked = h.GetRevision(), st.requests.sent
 	if w.cluster == 0 {
 		w.cluster = h.GetClusterId()
 	}
@@ -190,7 +191,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		// the stream broke before the first event, we would not know where to resume; so
 		// read the revision. "Now" is when the Watch call returns, after that read.
 		w.placing = unplaced
-		c.wantConfirm(w.g)
+		c.check(w.g)
 	}
 	if !w.notNew {
 		w.notNew = true

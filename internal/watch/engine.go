@@ -7,7 +7,7 @@ package watch
 // Goroutines, all owned by Engine.work and gone when Close returns:
 //   - per stream a sender (it also opens the stream) and a reader (stream.go);
 //   - per watcher with a backlog a pump (pump.go);
-//   - per check of history one for its duration.
+//   - per check (history.go) one for its duration.
 //
 // Callbacks of timers and contexts run in goroutines of the runtime; Engine.calls
 // counts those that may still come.
@@ -26,7 +26,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// confirmTimeout bounds one linearizable read of a check of history, so that a
+// confirmTimeout bounds the reads of one check of history, so that a
 // check outlives its watchers by no more than that. Reads fail after 7 s on a
 // member without a leader; the check is repeated anyway.
 const confirmTimeout = 5 * time.Second
@@ -129,7 +129,7 @@ func (e *Engine) RequestProgress(ctx context.Context, group string) error {
 		e.mu.Unlock()
 		return ErrClosed
 	}
-	e.core.requestProgress(group)
+	e.core.requestProgress(time.Now(), group)
 	e.run()
 	return nil
 }
@@ -178,7 +178,7 @@ func (e *Engine) run() {
 		case actArm:
 			e.armTimer(a.g, a.at)
 		case actConfirm:
-			e.confirm(a.g)
+			e.confirm(a.g, a.check)
 		case actNote:
 			e.note(a)
 		}
@@ -236,14 +236,18 @@ func (e *Engine) armTimer(g *group, at time.Time) {
 	}).Stop
 }
 
-// confirm makes the linearizable read for a check of history.
-func (e *Engine) confirm(g *group) {
+// confirm asks the cluster for a check.
+func (e *Engine) confirm(g *group, q Check) {
 	e.work.Go(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
-		rev, cluster, err := e.cfg.Confirm(ctx)
+		f, err := e.cfg.Confirm(ctx, g.name, q)
+		v := Retry
+		if err != nil && ctx.Err() == nil {
+			v = e.cfg.Judge(err)
+		}
 		cancel()
 		e.mu.Lock()
-		e.core.confirmed(time.Now(), g, rev, cluster, err)
+		e.core.checked(time.Now(), g, f, err, v)
 		e.run()
 	})
 }

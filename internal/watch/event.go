@@ -2,11 +2,11 @@ package watch
 
 // Dispatch of responses, and the position of each watcher.
 //
-// A watcher's position is resume, and with midway set also count: a fragment that
-// is not the last may end within a revision, and then the next stream starts with
-// that revision again and its first count events are skipped. In a complete
-// response every revision is complete (etcd's API guarantees), so afterwards
-// resume is the last revision + 1 and nothing has to be skipped.
+// A watcher's position is resume. A response may come in fragments that are cut
+// anywhere, so the events of a fragment's last revision are held back until the rest
+// of that revision is there: what is delivered ends with a whole revision, and resume
+// is the last one + 1. Nothing has to be skipped after a resume, and no more than one
+// revision is ever held, unless the user wants responses put together again.
 //
 // The position counts what was handed to the consumer's queue, not what it has
 // taken: the queue survives a broken stream.
@@ -80,154 +80,69 @@ func (c *core) stray(now time.Time, st *stream, resp *pb.WatchResponse) {
 	}
 }
 
-// progressAll hands the answer to a progress request to all. It moves no position:
-// servers before 3.5.8 could send it ahead of events.
-func (c *core) progressAll(now time.Time, st *stream, resp *pb.WatchResponse) {
-	g := st.g
-	g.progress = false
-	for w := g.first; w != nil; {
-		next := w.next
-		if w.state == stateActive && w.partial() == nil {
-			c.offer(now, w, resp, nil, false)
-		}
-		w = next
-	}
-}
-
-// progressOf handles a notification for one watcher: it has received all events up
-// to the revision in the header.
-func (c *core) progressOf(now time.Time, w *watcher, resp *pb.WatchResponse) {
-	rev := resp.Header.GetRevision()
-	if rev <= 0 || rev < w.known || w.midway {
-		return // from the past, or in the middle of a revision: not to be believed
-	}
-	w.known = rev
-	if rev >= w.resume {
-		w.resume = rev + 1
-	}
-	if w.floor <= rev {
-		w.floor = rev + 1
-	}
-	if w.want&wantProgress != 0 || w.g.progress {
-		c.offer(now, w, resp, nil, false)
-	}
-}
-
 // events handles a response with events, or a part of one.
 func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchResponse) {
-	whole := w.want&wantFragment == 0
-	if whole && (resp.Fragment || w.partial() != nil) {
-		if resp = c.merge(now, st, w, resp); resp == nil {
+	evs := resp.Events
+	if p := w.partial(); p != nil {
+		evs = append(p, evs...)
+		c.clearPartial(w)
+	}
+	evs = fresh(w, evs)
+	if resp.Fragment && len(evs) > 0 {
+		n := 0
+		if w.want&wantWhole == 0 {
+			n = wholeRevisions(evs)
+		}
+		if !c.hold(w, evs[n:]) {
+			c.violation(now, st, "a response that does not end")
 			return
 		}
+		evs = evs[:n]
 	}
-	n := c.fresh(w, resp.Events)
-	if n == len(resp.Events) && n > 0 {
-		c.advance(w, resp)
-		c.offer(now, w, resp, nil, false)
+	if len(evs) == 0 {
 		return
 	}
-	// Some of it was delivered before, or should not be there.
-	out := &pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, Fragment: resp.Fragment}
-	if out.Events = c.selectFresh(w, resp.Events); len(out.Events) > 0 {
-		c.advance(w, out)
-		c.offer(now, w, out, nil, false)
-		return
+	out := resp
+	if len(evs) != len(resp.Events) || resp.Fragment || evs[0] != resp.Events[0] {
+		out = &pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, Events: evs}
 	}
-	if w.midway && !resp.Fragment && w.skip == 0 {
-		// The user still waits for the end of a fragmented response, all of which it
-		// has. What it gets must not claim progress beyond what it has.
-		h := pb.ResponseHeader{Revision: w.resume, ClusterId: resp.Header.GetClusterId(), MemberId: resp.Header.GetMemberId(), RaftTerm: resp.Header.GetRaftTerm()}
-		out.Header = &h
-		w.midway, w.count = false, 0
-		w.resume++
-		w.floor = w.resume
-		c.offer(now, w, out, nil, false)
+	last := revision(evs[len(evs)-1])
+	w.known = max(w.known, last)
+	w.resume, w.floor = last+1, last+1
+	if c.canConfirm {
+		w.g.witness.note(evs)
 	}
+	c.offer(now, w, out, nil, false)
 }
 
 func revision(ev *mvccpb.Event) int64 { return ev.GetKv().GetModRevision() }
 
-// fresh counts the leading events that are to be delivered as they are.
-func (c *core) fresh(w *watcher, evs []*mvccpb.Event) int {
-	last := max(w.floor, 1)
-	if w.skip > 0 {
-		return 0
+// wholeRevisions is how many of the events are of revisions before the last one.
+func wholeRevisions(evs []*mvccpb.Event) int {
+	n := len(evs) - 1
+	for n > 0 && revision(evs[n-1]) == revision(evs[n]) {
+		n--
 	}
-	for i, ev := range evs {
-		r := revision(ev)
-		if r < last {
-			return i
-		}
-		last = r
-	}
-	return len(evs)
+	return n
 }
 
-// selectFresh copies the events that are to be delivered: not below the floor, not
-// out of order, and not the first skip ones of the revision the stream resumed at.
-func (c *core) selectFresh(w *watcher, evs []*mvccpb.Event) []*mvccpb.Event {
+// fresh returns the events that are to be delivered: not below the floor, and not out
+// of order. It copies only if some are not.
+func fresh(w *watcher, evs []*mvccpb.Event) []*mvccpb.Event {
 	last := max(w.floor, 1)
-	var out []*mvccpb.Event
-	for _, ev := range evs {
-		r := revision(ev)
-		if r < last {
+	for i, ev := range evs {
+		if revision(ev) >= last {
+			last = revision(ev)
 			continue
 		}
-		last = r
-		if w.skip > 0 {
-			if r == w.resume {
-				w.skip--
-				continue
+		out := append([]*mvccpb.Event(nil), evs[:i]...)
+		for _, ev := range evs[i+1:] {
+			if r := revision(ev); r >= last {
+				last = r
+				out = append(out, ev)
 			}
-			w.skip = 0
 		}
-		out = append(out, ev)
+		return out
 	}
-	return out
-}
-
-// advance moves the position over the events of resp, which are all delivered now.
-func (c *core) advance(w *watcher, resp *pb.WatchResponse) {
-	evs := resp.Events
-	last := revision(evs[len(evs)-1])
-	w.known = max(w.known, last)
-	if !resp.Fragment {
-		w.midway, w.count, w.skip = false, 0, 0
-		w.resume = last + 1
-		w.floor = last + 1
-		return
-	}
-	n := 0
-	for i := len(evs) - 1; i >= 0 && revision(evs[i]) == last; i-- {
-		n++
-	}
-	if w.midway && w.resume == last {
-		n += w.count
-	}
-	w.midway, w.count = true, n
-	w.resume, w.floor = last, last
-}
-
-// merge collects the parts of a response for a user that did not ask for fragments.
-// It returns the whole once it is there.
-func (c *core) merge(now time.Time, st *stream, w *watcher, resp *pb.WatchResponse) *pb.WatchResponse {
-	p := w.partial()
-	if p == nil {
-		p = &pb.WatchResponse{WatchId: resp.WatchId}
-		c.needBacklog(w).part = p
-	}
-	p.Header = resp.Header
-	p.Events = append(p.Events, resp.Events...)
-	if !resp.Fragment {
-		c.clearPartial(w)
-		return p
-	}
-	n := sizeOf(resp)
-	w.backlog.partBytes += n
-	c.buffered += n
-	if w.backlog.partBytes > c.limit || c.buffered > 2*c.limit {
-		c.violation(now, st, "a response that does not end")
-	}
-	return nil
+	return evs
 }

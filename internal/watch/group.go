@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
@@ -46,7 +44,7 @@ type dueKind uint8
 const (
 	dueRetry   dueKind = iota // open a stream
 	dueIdle                   // give up the stream that nobody uses
-	dueConfirm                // repeat a check of history that failed
+	dueConfirm                // repeat a check that failed
 	dueLeader                 // leaderGrace is over
 	dueKinds
 )
@@ -68,8 +66,12 @@ type group struct {
 	noLeaderSince time.Time // when the first came; zero: none
 	noLeaderErr   error     // the last of them
 
-	progress   bool // a progress request awaits its answer
-	confirming bool // a check of history is under way
+	progress bool // a progress request awaits its answer
+
+	witness  witness  // what the newest delivered revision changed
+	checking bool     // a check is under way
+	proves   *stream  // the stream that it is to prove; nil: it only finds positions
+	asks     *watcher // whose key it reads
 
 	due   [dueKinds]time.Time // what has to happen when; zero: nothing
 	armed time.Time           // what the shell's timer is set to
@@ -92,8 +94,8 @@ type stream struct {
 	ids       map[int64]*watcher // active watchers by the server's id
 	gone      map[int64]struct{} // cancelled by us, not acknowledged yet
 	strays    int                // ids nobody has that were cancelled
-	cleared   int64              // a check has shown that being behind this revision is only lag
-	cluster   uint64             // a cluster id that differs from what a watcher expected
+	unproved  bool               // nobody is created before a check has proved the history
+	requests  requests           // for progress
 }
 
 func (g *group) link(w *watcher) {
@@ -155,7 +157,7 @@ func (c *core) tick(now time.Time, g *group) {
 			c.forget(g)
 			return
 		case dueConfirm:
-			c.confirm(g)
+			c.check(g)
 		case dueLeader:
 			c.endLeaderless(now, g)
 		}
@@ -200,6 +202,11 @@ func (c *core) opened(now time.Time, st *stream, member string) {
 		if w.state == statePending {
 			g.waiting = append(g.waiting, w)
 		}
+		st.unproved = st.unproved || w.hasHistory() && c.canConfirm
+	}
+	if st.unproved {
+		c.check(g)
+		c.arm(g)
 	}
 	c.flush(st)
 }
@@ -313,31 +320,4 @@ func (c *core) forget(g *group) {
 	delete(c.groups, g.name)
 	g.due = [dueKinds]time.Time{}
 	c.arm(g)
-}
-
-// requestProgress is an input. The request is sent again on a later stream if this
-// one breaks before the answer.
-func (c *core) requestProgress(name string) {
-	g := c.groups[name]
-	if g == nil || g.first == nil {
-		return
-	}
-	g.progress = true
-	if st := g.st; st != nil && st.live && len(st.creates) == 0 && len(g.waiting) == 0 {
-		c.sendProgress(st)
-	}
-}
-
-func (c *core) sendProgress(st *stream) {
-	if st.numbering == numbersUnknown {
-		return // the answer to the first create decides
-	}
-	if st.numbering == numbersTheirs {
-		// Old servers and the gRPC proxy know no progress requests. Their own periodic
-		// notifications still come.
-		st.g.progress = false
-		return
-	}
-	c.do(action{kind: actSend, st: st, req: &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
-		ProgressRequest: &pb.WatchProgressRequest{}}}})
 }

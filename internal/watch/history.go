@@ -1,129 +1,239 @@
 package watch
 
 // Lost history. After a cluster was restored from a snapshot, or replaced, its
-// revisions start again lower, and a watcher that resumes at its old position
-// would wait in silence and then get events of another history. The answer to a
-// resume gives it away: another cluster id, or a revision below what the watcher
-// has seen. But a follower that lags shows the same low revision, so a linearizable
-// read decides. Until then the watcher is off its stream.
+// revisions start again lower, and a watcher that resumes at its old position would
+// wait in silence, and then get events of another history. If the new history has
+// overtaken the position, not even the revision gives it away.
 //
-// The same read finds the position of watchers that were confirmed without one.
+// So a stream has to prove itself before watchers with a history resume on it: the
+// cluster, asked by linearizable reads, must be the same, its revision not below what
+// the watchers have seen, and the newest revision that was delivered to one of them,
+// the witness, must have changed the same keys to the same values. One witness for all
+// watchers of a group is enough, since they have one history, and asking for the last
+// event of each would be dear: the server looks through all revisions since then.
+//
+// Only keys that a watcher of the group watches are read, since the user may be allowed
+// to see nothing else. Whoever may not even see those ends with the server's word.
+//
+// The same check finds the position of watchers that were confirmed without one.
 
 import (
+	"encoding/binary"
+	"hash/maphash"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// confirmAgain is the wait before a failed check is repeated: a check fails when no
+// checkAgain is the wait before a failed check is repeated: a check fails when no
 // member can serve a linearizable read, and an election takes about a second.
-const confirmAgain = 250 * time.Millisecond
+const checkAgain = 250 * time.Millisecond
 
-// doubtful reports whether the answer to a resume hints at lost history.
-func (c *core) doubtful(st *stream, w *watcher, h *pb.ResponseHeader) bool {
-	if !c.canConfirm {
-		return false
-	}
-	if id := h.GetClusterId(); id != 0 && w.cluster != 0 && id != w.cluster {
-		return true
-	}
-	rev := h.GetRevision()
-	return rev > 0 && rev < w.known && st.cleared < w.known
+// witnessKeys bounds how many events of one revision are compared. Each deletion takes
+// two reads, and a transaction holds 128 (etcd's default).
+const witnessKeys = 32
+
+// Check is a question to the cluster.
+type Check struct {
+	// Key is one that a watcher of the group watches; a read of it tells the cluster's
+	// id and its revision of now.
+	Key []byte
+	// Revision is that of the witness; 0: there is none.
+	Revision int64
+	// Changes are what it changed.
+	Changes []Change
 }
 
-// suspect takes w off the stream until a check has been made.
-func (c *core) suspect(st *stream, w *watcher, h *pb.ResponseHeader) {
-	w.state = stateSuspect
-	if id := h.GetClusterId(); id != 0 && w.cluster != 0 && id != w.cluster {
-		st.cluster = id
-	}
-	c.wantConfirm(w.g)
+// Change is one event of the witness.
+type Change struct {
+	Key     []byte
+	Deleted bool
+	sum     uint64
 }
 
-func (c *core) wantConfirm(g *group) {
-	if !g.confirming && g.due[dueConfirm].IsZero() {
-		c.confirm(g)
-	}
+// Finding is what the cluster said.
+type Finding struct {
+	Revision  int64
+	ClusterID uint64
+	// Different: the witness's revision has changed other keys, or to other values. It
+	// must not be set when that cannot be told, because the revision was compacted.
+	Different bool
 }
 
-// confirm starts a read that covers all suspects and all watchers without a position
-// of now. Later suspects may know revisions that this read does not have to see, and
-// later watchers start after it.
-func (c *core) confirm(g *group) {
-	if g.confirming {
+// SameAs reports whether kv, as it was at the witness's revision, is what the event
+// put there.
+func (c Change) SameAs(kv *mvccpb.KeyValue) bool { return c.sum == sumOf(kv) }
+
+var seed = maphash.MakeSeed()
+
+// sumOf is a checksum of all of kv. A random seed makes collisions unlikely, also on
+// purpose.
+func sumOf(kv *mvccpb.KeyValue) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	var n [40]byte
+	for i, v := range []int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), kv.GetLease(), int64(len(kv.GetKey()))} {
+		binary.LittleEndian.PutUint64(n[8*i:], uint64(v))
+	}
+	h.Write(n[:]) // its writes cannot fail
+	h.Write(kv.GetKey())
+	h.Write(kv.GetValue())
+	return h.Sum64()
+}
+
+// witness is the newest revision that was delivered to a watcher of the group.
+type witness struct {
+	revision int64
+	changes  []Change // reused, with their keys, by the next one
+}
+
+// note keeps the last revision of evs, which are all of a watcher's response.
+func (k *witness) note(evs []*mvccpb.Event) {
+	last := revision(evs[len(evs)-1])
+	if last <= k.revision {
+		return
+	}
+	k.revision = last
+	n := 0
+	for i := len(evs) - 1; i >= 0 && n < witnessKeys && revision(evs[i]) == last; i-- {
+		if n == len(k.changes) {
+			if n < cap(k.changes) {
+				k.changes = k.changes[:n+1]
+			} else {
+				k.changes = append(k.changes, Change{})
+			}
+		}
+		ch := &k.changes[n]
+		n++
+		ch.Key = append(ch.Key[:0], evs[i].GetKv().GetKey()...)
+		ch.Deleted = evs[i].GetType() == mvccpb.Event_DELETE
+		if !ch.Deleted {
+			ch.sum = sumOf(evs[i].GetKv())
+		}
+	}
+	k.changes = k.changes[:n]
+}
+
+// question copies the witness, if there is one, which deliveries may change while it is asked for.
+func (k *witness) question(key []byte) Check {
+	q := Check{Key: key, Revision: k.revision}
+	if k.revision == 0 {
+		return q
+	}
+	for _, ch := range k.changes {
+		ch.Key = append([]byte(nil), ch.Key...)
+		q.Changes = append(q.Changes, ch)
+	}
+	return q
+}
+
+// check asks for the proof that the group's stream needs and for the positions of
+// watchers that have none. What is needed later is asked for later.
+func (c *core) check(g *group) {
+	if g.checking || !g.due[dueConfirm].IsZero() {
+		return
+	}
+	g.proves, g.asks = nil, nil
+	if g.st != nil && g.st.unproved {
+		g.proves = g.st
+	}
+	for w := g.first; w != nil; w = w.next {
+		if w.placing == unplaced {
+			w.placing = beingRead
+			g.asks = w
+		} else if g.proves != nil && g.asks == nil && w.hasHistory() {
+			g.asks = w
+		}
+	}
+	if g.asks == nil {
+		if g.proves != nil { // those with a history have gone
+			g.st.unproved = false
+			c.flush(g.st)
+		}
+		return
+	}
+	g.checking = true
+	q := Check{Key: g.asks.key}
+	if g.proves != nil {
+		q = g.witness.question(g.asks.key)
+	}
+	c.do(action{kind: actConfirm, g: g, check: q})
+}
+
+// checked is an input: the check's result. v says what err means.
+func (c *core) checked(now time.Time, g *group, f Finding, err error, v Verdict) {
+	if c.groups[g.name] != g || !g.checking {
+		return
+	}
+	g.checking = false
+	asks, proves := g.asks, g.proves
+	g.asks, g.proves = nil, nil
+	if err != nil {
+		c.checkFailed(now, g, asks, proves, err, v)
 		return
 	}
 	for w := g.first; w != nil; w = w.next {
-		if w.state == stateSuspect {
-			w.state = stateChecked
-			g.confirming = true
-		}
-		if w.placing == unplaced {
-			w.placing = beingRead
-			g.confirming = true
+		if w.placing == beingRead {
+			c.place(w, f.Revision)
 		}
 	}
-	if g.confirming {
-		c.do(action{kind: actConfirm, g: g})
+	if st := g.st; st != nil && st == proves && st.unproved {
+		c.proved(now, st, f)
 	}
+	c.check(g)
+	c.arm(g)
 }
 
-// confirmed is an input: the check's result.
-func (c *core) confirmed(now time.Time, g *group, rev int64, cluster uint64, err error) {
-	if c.groups[g.name] != g || !g.confirming {
-		return
-	}
-	g.confirming = false
-	if err != nil {
-		for w := g.first; w != nil; w = w.next {
-			if w.state == stateChecked {
-				w.state = stateSuspect
-			}
-			if w.placing == beingRead {
-				w.placing = unplaced
-				c.tell(w) // the watch works, only a resume before its first event would not
-			}
-			if w.state == stateSuspect || w.placing == unplaced {
-				g.due[dueConfirm] = now.Add(confirmAgain)
-			}
+// checkFailed repeats a check, but never one that can only fail again.
+func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *stream, err error, v Verdict) {
+	for w := g.first; w != nil; w = w.next {
+		if w.placing == beingRead {
+			w.placing = unplaced
+			c.tell(w) // the watch works, only a resume before its first event would not
 		}
-		c.arm(g)
-		return
 	}
-	st := g.st
-	if st != nil {
-		st.cleared = max(st.cleared, rev)
+	switch {
+	case v != Fatal:
+		g.due[dueConfirm] = now.Add(checkAgain)
+	case proves != nil && g.witness.revision != 0:
+		// It may be the witness's keys that the user may not see any more.
+		g.witness.revision = 0
+	case asks.state != stateEnded && asks.g == g:
+		c.do(action{kind: actNote, w: asks, err: err, note: "watch ends"})
+		c.finish(now, asks, nil, err)
 	}
-	wrong := false
-	var back []*watcher
+	c.check(g)
+	c.arm(g)
+}
+
+// proved ends the watchers whose history is lost, and lets the others resume. Where a
+// new history parts from the old one is not known, so without the witness in it whoever
+// has received anything may have received too much.
+func (c *core) proved(now time.Time, st *stream, f Finding) {
+	g := st.g
+	parted := f.Different || f.Revision < g.witness.revision
 	for w := g.first; w != nil; {
 		next := w.next
-		if w.placing == beingRead {
-			c.place(w, rev)
-		}
-		replaced := cluster != 0 && w.cluster != 0 && cluster != w.cluster
-		switch ours := !replaced && rev >= w.known; {
-		case w.state != stateChecked && w.state != stateSuspect:
-		case ours: // also proof for those that became suspect during the check
-			w.state = statePending
-			back = append(back, w)
-			wrong = wrong || st != nil && st.cluster != 0 && st.cluster != w.cluster
-		case w.state == stateChecked:
-			c.lost(now, w, rev, cluster)
+		if parted && w.known > 0 || f.Revision < w.known || otherCluster(f.ClusterID, w.cluster) {
+			c.lost(now, w, f)
 		}
 		w = next
 	}
-	c.confirm(g)
-	if wrong {
-		// The cluster is the old one, but this member belongs to another.
-		c.fail(now, st, errWrongCluster, Retry, true)
-		return
+	if parted {
+		g.witness.revision = 0
 	}
-	for _, w := range back {
-		c.pend(now, w)
+	st.unproved = false
+	if g.st == st {
+		c.flush(st)
 	}
-	c.arm(g)
 }
+
+// hasHistory: the watcher was confirmed, so it is a watcher of some history.
+func (w *watcher) hasHistory() bool { return w.known > 0 || w.cluster != 0 }
+
+func otherCluster(a, b uint64) bool { return a != 0 && b != 0 && a != b }
 
 // place gives w the position rev+1, unless events have given it one.
 func (c *core) place(w *watcher, rev int64) {
@@ -134,11 +244,12 @@ func (c *core) place(w *watcher, rev int64) {
 	c.tell(w)
 }
 
-func (c *core) lost(now time.Time, w *watcher, rev int64, cluster uint64) {
+func (c *core) lost(now time.Time, w *watcher, f Finding) {
+	cluster := f.ClusterID
 	if cluster == 0 {
 		cluster = w.cluster
 	}
-	err := &HistoryLostError{LastRevision: w.known, ClusterID: w.cluster, NowRevision: rev, NowClusterID: cluster}
+	err := &HistoryLostError{LastRevision: w.known, ClusterID: w.cluster, NowRevision: f.Revision, NowClusterID: cluster}
 	c.do(action{kind: actNote, w: w, err: err, note: "watch ends"})
-	c.finish(now, w, &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: cluster, Revision: rev}}, err)
+	c.finish(now, w, &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: cluster, Revision: f.Revision}}, err)
 }

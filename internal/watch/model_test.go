@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,20 +17,43 @@ import (
 // The model: a server that keeps to the protocol, with a history of revisions of
 // several events each, and consumers that note what they get. Bytes decide what
 // happens next. Whatever it is, every watcher must get exactly the events from its
-// start, in order; only a compaction may end it early, after a prefix of them.
+// start, in order; only a compaction or a restored backup may end it early, after a
+// prefix of them. A restored backup may overtake the watchers before they are back.
 type model struct {
 	t     *testing.T
 	bytes []byte
 	core  *core
 	now   time.Time
 
-	history   []int // how many events revision i+1 has
+	history   []modelRevision   // of revisions from 1
+	pasts     [][]modelRevision // what was the history before each restore
 	compacted int64
 	st        *stream
 	server    *modelStream // nil: not open
 	consumers []*consumer
 	byWatcher map[*watcher]*consumer
-	confirms  []*group
+	checks    []modelCheck
+	lies      bool // the server's promises are worth nothing
+}
+
+type modelRevision struct {
+	events int
+	epoch  int // of the history that made it
+}
+
+// event is the i-th one, from 1, of revision rev.
+func (r modelRevision) event(rev int64, i int) *mvccpb.Event {
+	return &mvccpb.Event{Kv: &mvccpb.KeyValue{
+		Key: fmt.Appendf(nil, "a%d", i), ModRevision: rev, Version: int64(i), Lease: int64(r.epoch), Value: make([]byte, 300)}}
+}
+
+func name(ev *mvccpb.Event) string {
+	return fmt.Sprintf("%d.%d.%d", revision(ev), ev.GetKv().GetVersion(), ev.GetKv().GetLease())
+}
+
+type modelCheck struct {
+	g *group
+	q Check
 }
 
 // modelStream is the server's side of a stream.
@@ -39,12 +63,13 @@ type modelStream struct {
 	requests []*pb.WatchRequest
 	watchers map[int64]*serverWatcher
 	order    []int64
+	shown    int64               // the member's revision never falls
+	late     []*pb.WatchResponse // answers for all; they come before later events, and after any confirmation
 }
 
 type serverWatcher struct {
-	next     int64 // revision to send next
-	sent     int   // events of it that went out in a fragment
-	fragment bool
+	next int64 // revision to send next
+	sent int   // events of it that went out in a fragment
 }
 
 type consumer struct {
@@ -57,7 +82,6 @@ type consumer struct {
 	blocked bool
 	final   *Delivery
 	ended   int
-	frags   bool
 }
 
 func newModel(t *testing.T, data []byte) *model {
@@ -111,7 +135,7 @@ func (m *model) run() {
 		case actEnd, actStop:
 			c.ended++
 		case actConfirm:
-			m.confirms = append(m.confirms, a.g)
+			m.checks = append(m.checks, modelCheck{a.g, a.check})
 		}
 	}
 	k.acts = k.acts[:0]
@@ -132,10 +156,14 @@ func (c *consumer) take(d Delivery, last bool) {
 		} else {
 			c.last = r
 		}
-		c.got = append(c.got, fmt.Sprintf("%d.%d", revision(ev), ev.GetKv().GetVersion()))
+		c.got = append(c.got, name(ev))
 	}
-	if d.Resp.Fragment && !c.frags {
-		t.Fatalf("%s: got a fragment without asking", c.name)
+	if d.Resp.Fragment {
+		t.Fatalf("%s: got a fragment", c.name)
+	}
+	progress := len(d.Resp.Events) == 0 && !d.Resp.Created && !d.Resp.Canceled
+	if rev := d.Resp.Header.GetRevision(); !c.m.lies && progress && rev >= c.start && c.last < rev {
+		t.Fatalf("%s: promised all up to %d, has them up to %d", c.name, rev, c.last)
 	}
 }
 
@@ -155,7 +183,7 @@ func (m *model) drain(c *consumer) {
 func (m *model) step() {
 	switch m.next(16) {
 	case 0, 1:
-		m.history = append(m.history, 1+m.next(4))
+		m.history = append(m.history, modelRevision{1 + m.next(4), len(m.pasts)})
 	case 2:
 		if len(m.consumers) < 12 {
 			m.addWatcher()
@@ -185,13 +213,15 @@ func (m *model) step() {
 				m.core.cancel(m.now, m.consumers[m.next(len(m.consumers))].w)
 			}
 		case 1:
-			if m.revision() > 4 && m.next(4) == 0 {
+			if m.revision() > 4 && len(m.pasts) == 0 && m.next(4) == 0 {
 				m.compacted = max(m.compacted, m.revision()-int64(1+m.next(3)))
 			}
 		case 2:
-			m.core.requestProgress("")
+			m.core.requestProgress(m.now, "")
 		case 3:
 			m.progress()
+		case 4:
+			m.restore()
 		}
 	case 15:
 		if len(m.consumers) > 0 { // the consumer takes one response
@@ -213,7 +243,7 @@ func (m *model) addWatcher() {
 		r.StartRevision = max(1, m.revision()-int64(n)+2)
 	}
 	w := newWatcher(Request{Create: r, CreatedNotify: m.next(2) == 0})
-	c := &consumer{m: m, w: w, name: fmt.Sprintf("w%d", len(m.consumers)+1), start: r.StartRevision, frags: r.Fragment}
+	c := &consumer{m: m, w: w, name: fmt.Sprintf("w%d", len(m.consumers)+1), start: r.StartRevision}
 	m.consumers = append(m.consumers, c)
 	m.byWatcher[w] = c
 	m.core.add(m.now, "", w)
@@ -229,11 +259,43 @@ func (m *model) openIfAsked() {
 }
 
 func (m *model) answerConfirms() {
-	for len(m.confirms) > 0 {
-		g := m.confirms[0]
-		m.confirms = m.confirms[1:]
-		m.core.confirmed(m.now, g, m.revision(), 7, nil)
+	for len(m.checks) > 0 {
+		k := m.checks[0]
+		m.checks = m.checks[1:]
+		m.core.checked(m.now, k.g, m.find(k.q), nil, Retry)
 		m.run()
+	}
+}
+
+func (m *model) find(q Check) Finding {
+	f := Finding{Revision: m.revision(), ClusterID: 7}
+	if q.Revision == 0 || q.Revision > m.revision() || q.Revision <= m.compacted {
+		return f
+	}
+	r := m.history[q.Revision-1]
+	for _, ch := range q.Changes {
+		same := false
+		for i := range r.events {
+			ev := r.event(q.Revision, i+1)
+			same = same || string(ev.Kv.Key) == string(ch.Key) && ch.SameAs(ev.Kv)
+		}
+		f.Different = f.Different || !same
+	}
+	return f
+}
+
+// restore puts a backup in the place of the history. It breaks all streams.
+func (m *model) restore() {
+	if m.compacted > 0 || m.revision() < 2 || len(m.pasts) > 2 {
+		return // what a compaction hides cannot be told
+	}
+	m.pasts = append(m.pasts, slices.Clone(m.history))
+	m.history = m.history[:m.revision()-int64(1+m.next(2))]
+	for range m.next(4) {
+		m.history = append(m.history, modelRevision{1 + m.next(4), len(m.pasts)})
+	}
+	if m.st != nil {
+		m.core.broken(m.now, m.st, errors.New("restart"), Retry)
 	}
 }
 
@@ -265,7 +327,7 @@ func (m *model) serve() {
 			id = s.nextID
 			s.nextID++
 		}
-		sw := &serverWatcher{next: q.StartRevision, fragment: q.Fragment}
+		sw := &serverWatcher{next: q.StartRevision}
 		if sw.next == 0 {
 			sw.next = m.revision() + 1
 			if len(m.st.creates) > 0 && m.st.creates[0].w != nil {
@@ -276,7 +338,7 @@ func (m *model) serve() {
 		s.order = append(s.order, id)
 		h := m.header()
 		if m.next(4) == 0 && q.StartRevision != 0 {
-			h.Revision = max(1, h.Revision-1) // a follower that lags
+			h.Revision = max(1, s.shown, h.Revision-1) // a follower that lags
 		}
 		m.core.response(m.now, m.st, &pb.WatchResponse{Header: h, WatchId: id, Created: true}, nil, Retry)
 	case req.GetCancelRequest() != nil:
@@ -291,14 +353,28 @@ func (m *model) serve() {
 				return // not synced: no answer
 			}
 		}
-		m.core.response(m.now, m.st, &pb.WatchResponse{Header: m.header(), WatchId: -1}, nil, Retry)
+		s.shown = m.revision()
+		s.late = append(s.late, &pb.WatchResponse{Header: m.header(), WatchId: -1})
+		if m.next(2) == 0 {
+			m.sendLate()
+		}
 	}
 	m.run()
 }
 
+func (m *model) sendLate() {
+	for m.server != nil && len(m.server.late) > 0 {
+		resp := m.server.late[0]
+		m.server.late = m.server.late[1:]
+		m.core.response(m.now, m.st, resp, nil, Retry)
+		m.run()
+	}
+}
+
 // sendEvents sends to some watcher what it has not got: how 0 all, 1 some whole
-// revisions, 2 a fragment (if it asked for them).
+// revisions, 2 a fragment.
 func (m *model) sendEvents(how int) {
+	m.sendLate()
 	s := m.server
 	if s == nil || len(s.order) == 0 {
 		return
@@ -316,17 +392,16 @@ func (m *model) sendEvents(how int) {
 	}
 	resp := &pb.WatchResponse{Header: m.header(), WatchId: id}
 	budget := 1 << 30
-	if how == 2 && w.fragment {
+	if how == 2 {
 		budget = 1 + m.next(4)
 	}
 	for revs := 0; w.next <= m.revision() && budget > 0 && (how != 1 || revs < 2); revs++ {
-		for w.sent < m.history[w.next-1] && budget > 0 {
+		for w.sent < m.history[w.next-1].events && budget > 0 {
 			w.sent++
 			budget--
-			resp.Events = append(resp.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{
-				Key: []byte("a"), ModRevision: w.next, Version: int64(w.sent), Value: make([]byte, 300)}})
+			resp.Events = append(resp.Events, m.history[w.next-1].event(w.next, w.sent))
 		}
-		if w.sent == m.history[w.next-1] {
+		if w.sent == m.history[w.next-1].events {
 			w.sent = 0
 			w.next++
 		}
@@ -339,6 +414,10 @@ func (m *model) sendEvents(how int) {
 func (m *model) progress() {
 	s := m.server
 	if s == nil || len(s.order) == 0 {
+		return
+	}
+	m.sendLate()
+	if m.server != s {
 		return
 	}
 	id := s.order[m.next(len(s.order))]
@@ -396,21 +475,37 @@ func (c *consumer) check() {
 	if c.ended == 0 && c.w.state != stateActive {
 		t.Fatalf("%s: neither ended nor active: %s", c.name, c.w.state)
 	}
+	if c.final != nil && errors.Is(c.final.Err, ErrHistoryLost) {
+		for _, past := range m.pasts {
+			if want := c.wants(past); len(c.got) <= len(want) && slices.Equal(c.got, want[:len(c.got)]) {
+				return
+			}
+		}
+		t.Fatalf("%s from %d lost its history, with what no history had: %v", c.name, c.start, c.got)
+	}
 	if c.final != nil && (c.final.Resp.CompactRevision == 0 || c.ended != 1) {
 		t.Fatalf("%s: ended by %v, %v", c.name, c.final.Resp, c.final.Err)
 	}
-	var want []string
-	for rev := max(c.start, 1); c.start > 0 && rev <= m.revision(); rev++ {
-		for i := range m.history[rev-1] {
-			want = append(want, fmt.Sprintf("%d.%d", rev, i+1))
-		}
+	if c.ended > 0 && len(m.pasts) > 0 {
+		return // it left, who knows in which history
 	}
+	want := c.wants(m.history)
 	if c.ended > 0 && len(c.got) < len(want) {
 		want = want[:len(c.got)]
 	}
-	if fmt.Sprint(c.got) != fmt.Sprint(want) {
+	if !slices.Equal(c.got, want) {
 		t.Fatalf("%s from %d:\ngot  %v\nwant %v", c.name, c.start, c.got, want)
 	}
+}
+
+// wants is what c gets if history is its cluster's.
+func (c *consumer) wants(history []modelRevision) (want []string) {
+	for rev := max(c.start, 1); c.start > 0 && rev <= int64(len(history)); rev++ {
+		for i := range history[rev-1].events {
+			want = append(want, name(history[rev-1].event(rev, i+1)))
+		}
+	}
+	return want
 }
 
 func runModel(t *testing.T, data []byte) {

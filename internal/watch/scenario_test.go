@@ -34,6 +34,7 @@ type driver struct {
 	names    map[*watcher]string
 	streams  map[string]*stream
 	blocked  map[*watcher]bool
+	honest   bool
 	out      []string
 }
 
@@ -65,6 +66,8 @@ func (d *driver) input(c scenario.Command) {
 	switch c.Name {
 	case "limit":
 		k.limit = c.Int(d.t, "bytes", 0)
+	case "honest": // every check finds all as it should be
+		d.honest = true
 	case "members":
 		d.nmembers = int(c.Int(d.t, "n", 0))
 	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created]
@@ -106,9 +109,10 @@ func (d *driver) input(c scenario.Command) {
 	case "cancel":
 		k.cancel(d.now, d.watcher(c))
 	case "progress":
-		k.requestProgress(c.Args["group"])
-	case "confirmed":
-		k.confirmed(d.now, k.groups[c.Args["group"]], c.Int(d.t, "rev", 0), uint64(c.Int(d.t, "cluster", 7)), err)
+		k.requestProgress(d.now, c.Args["group"])
+	case "checked": // checked rev= [cluster=] [different] [err= verdict=]
+		f := Finding{Revision: c.Int(d.t, "rev", 0), ClusterID: uint64(c.Int(d.t, "cluster", 7)), Different: c.Has("different")}
+		k.checked(d.now, k.groups[c.Args["group"]], f, err, verdict)
 	case "wait": // time passes; timers fire when they are due
 		end := d.now.Add(c.Duration(d.t))
 		for {
@@ -245,7 +249,15 @@ func (d *driver) run() {
 				d.say("timer in %s", a.at.Sub(d.now))
 			}
 		case actConfirm:
-			d.say("confirm")
+			if d.honest {
+				k.checked(d.now, a.g, Finding{Revision: 1 << 40}, nil, Retry)
+				break
+			}
+			line := "check key=" + string(a.check.Key)
+			if a.check.Revision != 0 {
+				line += fmt.Sprintf(" witness=%d events=%d", a.check.Revision, len(a.check.Changes))
+			}
+			d.say("%s", line)
 		case actNote:
 			line := "note: " + a.note
 			if a.w != nil {
@@ -267,9 +279,6 @@ func showRequest(r *pb.WatchRequest) string {
 			s += ".." + string(q.RangeEnd)
 		}
 		s += fmt.Sprintf(" rev=%d", q.StartRevision)
-		if q.Fragment {
-			s += " fragment"
-		}
 		if q.PrevKv {
 			s += " prevkv"
 		}
@@ -295,9 +304,6 @@ func show(r *pb.WatchResponse, err error) string {
 			revs = append(revs, fmt.Sprint(revision(ev)))
 		}
 		s = append(s, "events="+strings.Join(revs, ","))
-	}
-	if r.Fragment {
-		s = append(s, "fragment")
 	}
 	if r.Canceled {
 		s = append(s, "canceled")

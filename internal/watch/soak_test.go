@@ -74,11 +74,15 @@ func (s *liveServer) catchUp(st *fakeStream, id int64) {
 	for next := s.streams[st][id]; next <= s.rev; {
 		resp := &pb.WatchResponse{WatchId: id, Header: head(s.rev)}
 		for ; next <= s.rev && len(resp.Events) < 10; next++ {
-			resp.Events = append(resp.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), Value: make([]byte, 200), ModRevision: next}})
+			resp.Events = append(resp.Events, liveEvent(next))
 		}
 		s.streams[st][id] = next
 		s.send(st, resp)
 	}
+}
+
+func liveEvent(rev int64) *mvccpb.Event {
+	return &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), Value: make([]byte, 200), ModRevision: rev}}
 }
 
 func (s *liveServer) write() {
@@ -112,10 +116,14 @@ func TestSoak(t *testing.T) {
 	start(t, limit, func(t *testing.T, e *Engine, _ *fakeServer) {
 		s := newLiveServer()
 		e.cfg.Open = s.open
-		e.cfg.Confirm = func(context.Context) (int64, uint64, error) {
+		e.cfg.Confirm = func(_ context.Context, _ string, q Check) (Finding, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.rev, 7, nil
+			f := Finding{Revision: s.rev, ClusterID: 7}
+			for _, ch := range q.Changes {
+				f.Different = f.Different || !ch.SameAs(liveEvent(q.Revision).Kv)
+			}
+			return f, nil
 		}
 		var consumers sync.WaitGroup
 		for i := range watchers {

@@ -90,10 +90,10 @@ type Config struct {
 	// the engine's lock, so it must not block and must not call the engine.
 	Members func() int
 
-	// Confirm makes a linearizable read and returns the revision and cluster id of
-	// now. It is called when the answer to a resume hints at lost history. nil: such
-	// hints are not checked and not reported.
-	Confirm func(ctx context.Context) (revision int64, clusterID uint64, err error)
+	// Confirm asks the cluster, with linearizable reads as the group's user, what a
+	// Check says. It is called before watchers resume on a new stream. Judge says
+	// what its error means. nil: lost history goes unnoticed.
+	Confirm func(ctx context.Context, group string, c Check) (Finding, error)
 
 	// BufferLimit bounds the bytes of undelivered events that the engine holds; 0
 	// means DefaultBufferLimit. Past it the watcher with the most bytes waiting is
@@ -109,7 +109,8 @@ type Config struct {
 // and keeps no reference to Create.
 type Request struct {
 	// Create gives key, range_end, start_revision, progress_notify, filters, prev_kv
-	// and fragment. watch_id is ignored: the engine chooses ids.
+	// and fragment. watch_id is ignored: the engine chooses ids. Fragments are always
+	// asked for; fragment says that they are to be put together again.
 	Create *pb.WatchCreateRequest
 	// Group names the watchers that may share a stream with this one.
 	Group string
@@ -158,6 +159,10 @@ type HistoryLostError struct {
 func (e *HistoryLostError) Error() string {
 	if e.ClusterID != e.NowClusterID {
 		return fmt.Sprintf("watch: history lost: cluster %x was replaced by cluster %x", e.ClusterID, e.NowClusterID)
+	}
+	if e.NowRevision >= e.LastRevision {
+		return fmt.Sprintf("watch: history lost: what was seen up to revision %d is not in the history of now, at revision %d",
+			e.LastRevision, e.NowRevision)
 	}
 	return fmt.Sprintf("watch: history lost: revision went back from %d to %d", e.LastRevision, e.NowRevision)
 }

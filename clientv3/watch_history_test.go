@@ -1,0 +1,182 @@
+package clientv3_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+// A user who may see little keeps the watches on it when the leader dies under writes.
+func TestWatchOfLimitedUserSurvivesFailover(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{Members: 3})
+	ctx := ctxFor(t, 3*long)
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	var watches []clientv3.WatchChan
+	for i := range 6 {
+		watches = append(watches, c.Watch(ctx, fmt.Sprintf("user/%d/", i), clientv3.WithPrefix()))
+	}
+	write := func(round int) {
+		t.Helper()
+		for i := range watches {
+			await(t, "a put succeeds", func() bool {
+				_, err := c.Put(ctx, fmt.Sprintf("user/%d/k", i), fmt.Sprint(round))
+				return err == nil
+			})
+		}
+	}
+	write(0)
+	leader := cl.Leader(t)
+	leader.Kill()
+	write(1)
+	if err := leader.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	write(2)
+	for i, w := range watches {
+		for last := ""; last != "2"; {
+			r := next(t, w)
+			if r.Err() != nil || len(r.Events) == 0 {
+				t.Fatalf("watch %d: %+v", i, r)
+			}
+			last = string(r.Events[len(r.Events)-1].Kv.Value)
+		}
+	}
+}
+
+// A watch whose user may not read its keys any more ends with that, also when the
+// permission went while the watch had no stream.
+func TestWatchEndsWhenPermissionIsGone(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{})
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	ctx := ctxFor(t, 3*long)
+	for _, err := range []error{
+		second(root.RoleAdd(ctx, "other")),
+		second(root.RoleGrantPermission(ctx, "other", "b", "", clientv3.PermissionType(clientv3.PermReadWrite))),
+		second(root.UserGrantRole(ctx, "user", "other")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	a, b := c.Watch(ctx, "user/a"), c.Watch(ctx, "b")
+	put := func(k string) {
+		t.Helper()
+		await(t, "a put succeeds", func() bool { _, err := c.Put(ctx, k, "v"); return err == nil })
+	}
+	put("user/a")
+	put("b")
+	next(t, a)
+	next(t, b)
+	if _, err := root.UserRevokeRole(ctx, "user", "other"); err != nil {
+		t.Fatal(err)
+	}
+	m := cl.Members()[0]
+	m.Kill()
+	if err := m.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	r := next(t, b)
+	if !r.Canceled || !errors.Is(r.Err(), rpctypes.ErrPermissionDenied) {
+		t.Errorf("the watch that is not allowed any more: %+v, %v", r, r.Err())
+	}
+	put("user/a")
+	if r := next(t, a); r.Err() != nil || len(r.Events) != 1 {
+		t.Errorf("the watch that is: %+v", r)
+	}
+}
+
+// A restored backup that has overtaken the watches: no revision gives it away, what the
+// newest one changed does.
+func TestRestoredBackupThatOvertook(t *testing.T) {
+	t.Parallel()
+	m := etcdtest.Start(t, etcdtest.Options{}).Members()[0]
+	writer := dial(t, clientv3.Config{Endpoints: []string{m.Endpoint}})
+	// The watches come through a door of their own, which stays shut until the new history is
+	// longer than the old one.
+	door, err := faultnet.New(strings.TrimPrefix(m.Endpoint, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := door.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := dial(t, clientv3.Config{Endpoints: []string{door.Addr()}})
+	ctx := ctxFor(t, 3*long)
+	put := func(k, v string) {
+		t.Helper()
+		await(t, "a put succeeds", func() bool { _, err := writer.Put(ctx, k, v); return err == nil })
+	}
+	restart := func() {
+		t.Helper()
+		if err := m.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.WaitReady(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("k/old", "1")
+	m.Terminate()
+	backup := t.TempDir()
+	if err := os.CopyFS(backup, os.DirFS(m.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	restart()
+	w := clientv3.NewResumingWatcher(c, c)
+	defer w.Close()
+	plain := c.Watch(ctx, "k/", clientv3.WithPrefix())
+	resuming := w.Watch(ctx, "k/", clientv3.WithPrefix())
+	have := picture{"k/old": "1"}
+	for i := range 5 {
+		put(fmt.Sprint("k/lost", i), "v")
+	}
+	for len(have) < 6 {
+		have.apply(next(t, resuming))
+	}
+	for last := ""; last != "k/lost4"; {
+		r := next(t, plain)
+		last = string(r.Events[len(r.Events)-1].Kv.Key)
+	}
+	door.Cut()
+	m.Kill()
+	if err := os.RemoveAll(m.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(m.DataDir, os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	restart()
+	for i := range 9 {
+		put(fmt.Sprint("k/new", i), "v")
+	}
+	if err := door.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, plain); !r.Canceled || !errors.Is(r.Err(), clientv3.ErrHistoryLost) {
+		t.Errorf("the ordinary watch: %+v, %v", r, r.Err())
+	}
+	want := picture{"k/old": "1"}
+	for i := range 9 {
+		want[fmt.Sprint("k/new", i)] = "v"
+	}
+	for fmt.Sprint(have) != fmt.Sprint(want) {
+		r := next(t, resuming)
+		if r.Err() != nil {
+			t.Fatalf("the resuming watch: %v, the consumer has %v", r.Err(), have)
+		}
+		have.apply(r)
+	}
+}
