@@ -157,7 +157,8 @@ func (w *workspace) prepare(ctx context.Context, s suite) (notes []string, err e
 	if notes, err = workcopy.Make(ctx, spec, w.copyDir(s)); err != nil {
 		return nil, err
 	}
-	args := append([]string{"test", "-c", "-vet=off", "-o", os.DevNull, "-tags", s.tags}, s.packages...)
+	// Compiles, but does not link: each test binary is linked once, when it is run.
+	args := append([]string{"list", "-export", "-test", "-deps", "-f", "{{if false}}{{end}}", "-tags", s.tags}, s.packages...)
 	out, err := w.goCommand(ctx, s, args...).CombinedOutput()
 	if err != nil && ctx.Err() == nil {
 		// Packages that do not build are found again, one by one, when they are run.
