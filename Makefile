@@ -15,7 +15,8 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check
+.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check \
+	release release-check
 
 # All tests of all modules, with the race detector.
 test:
@@ -104,3 +105,11 @@ tidy-check:
 # `go mod tidy` in every module. Plain `go mod tidy` cannot work in them: what they require of each other may not be published yet.
 tidy:
 	$(GO) run ./tools/release tidy
+
+# What users get as version VERSION, from an empty module cache and without go.work: packed, installed, built, run. docs/release.md.
+release-check:
+	@$(GO) run ./tools/release check "$(VERSION)"
+
+# The same, then a commit with the versions set, and the tags. Nothing is pushed.
+release:
+	@$(GO) run ./tools/release make "$(VERSION)"

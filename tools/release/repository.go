@@ -20,10 +20,11 @@ var released = []string{".", "cmd/fairlead", "dropin", "gokit", "metrics"}
 
 // repository is a directory with modules in it: a checkout, or a copy of one.
 type repository struct {
-	dir     string
-	prefix  string // path of the root module: all our paths begin with it
-	modules []*mod // what a module requires comes before it
-	works   []string
+	dir      string
+	prefix   string   // path of the root module: all our paths begin with it
+	released []string // directories of the modules that users get
+	modules  []*mod   // what a module requires comes before it
+	works    []string // every go.work
 }
 
 // mod is one module of the repository.
@@ -43,7 +44,7 @@ func open(ctx context.Context, dir string, released []string) (*repository, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &repository{dir: dir}
+	r := &repository{dir: dir, released: released}
 	for _, name := range files {
 		switch path.Base(name) {
 		case "go.work":

@@ -52,39 +52,24 @@ func (r *repository) tidy(ctx context.Context, check bool) error {
 
 // tidied returns what a module's go.mod and go.sum ought to be.
 func (r *repository) tidied(ctx context.Context, m *mod, tmp string) (map[string][]byte, error) {
-	ours := func(f *modfile.File, do func(*mod) error) error {
-		for _, other := range r.modules {
-			if other != m {
-				if err := do(other); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
 	text, err := m.file.Format()
 	if err != nil {
 		return nil, err
 	}
-	f, err := modfile.Parse("go.mod", text, nil)
+	text, err = r.edited(m, text, func(f *modfile.File, other *mod) error { return f.AddReplace(other.path, "", r.file(other.dir), "") })
 	if err != nil {
-		return nil, err
-	}
-	if err := ours(f, func(o *mod) error { return f.AddReplace(o.path, "", r.file(o.dir), "") }); err != nil {
-		return nil, err
-	}
-	if text, err = f.Format(); err != nil {
 		return nil, err
 	}
 	sums, err := r.readSums(m)
 	if err != nil {
 		return nil, err
 	}
+	theirs := r.others(sums)
 	modFile, sumFile := filepath.Join(tmp, "go.mod"), filepath.Join(tmp, "go.sum")
 	if err := os.WriteFile(modFile, text, 0o644); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(sumFile, formatSums(r.others(sums)), 0o644); err != nil {
+	if err := os.WriteFile(sumFile, formatSums(theirs), 0o644); err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, "go", "mod", "tidy", "-modfile="+modFile)
@@ -93,25 +78,18 @@ func (r *repository) tidied(ctx context.Context, m *mod, tmp string) (map[string
 	if _, err := output(cmd); err != nil {
 		return nil, err
 	}
+	want := make(map[string][]byte)
 	if text, err = os.ReadFile(modFile); err != nil {
 		return nil, err
 	}
-	if f, err = modfile.Parse("go.mod", text, nil); err != nil {
-		return nil, err
-	}
-	if err := ours(f, func(o *mod) error { return f.DropReplace(o.path, "") }); err != nil {
-		return nil, err
-	}
-	f.Cleanup()
-	want := make(map[string][]byte)
-	if want["go.mod"], err = f.Format(); err != nil {
+	want["go.mod"], err = r.edited(m, text, func(f *modfile.File, other *mod) error { return f.DropReplace(other.path, "") })
+	if err != nil {
 		return nil, err
 	}
 	if text, err = os.ReadFile(sumFile); err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
-	theirs, err := parseSums(text)
-	if err != nil {
+	if theirs, err = parseSums(text); err != nil {
 		return nil, err
 	}
 	for _, s := range sums {
@@ -119,8 +97,25 @@ func (r *repository) tidied(ctx context.Context, m *mod, tmp string) (map[string
 			theirs = append(theirs, s)
 		}
 	}
-	if want["go.sum"] = formatSums(theirs); len(theirs) == 0 {
-		delete(want, "go.sum")
+	if len(theirs) > 0 || len(sums) > 0 {
+		want["go.sum"] = formatSums(theirs)
 	}
 	return want, nil
+}
+
+// edited returns a module's go.mod after a change for each of the other modules.
+func (r *repository) edited(m *mod, text []byte, change func(*modfile.File, *mod) error) ([]byte, error) {
+	f, err := modfile.Parse("go.mod", text, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range r.modules {
+		if other != m {
+			if err := change(f, other); err != nil {
+				return nil, err
+			}
+		}
+	}
+	f.Cleanup()
+	return f.Format()
 }
