@@ -57,6 +57,7 @@ var (
 	grpcAPI = []string{"google.golang.org/grpc", "google.golang.org/protobuf"}
 	rules   = []rule{
 		{of: small},
+		{of: []string{"internal/pool"}, ours: small},
 		{of: []string{"internal/faultnet"}},
 		{of: []string{"internal/etcdtest"}, ours: []string{"internal/faultnet"}},
 		{of: []string{"internal/clienttest"}, ours: []string{"clientv3", "internal/etcdtest"}, others: []string{"go.uber.org/zap"}}, // for tests only

@@ -1,6 +1,7 @@
 package clientv3_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -88,5 +89,47 @@ func TestFailFastPutDuringReconnect(t *testing.T) {
 	await(t, "a refused connection makes the call fail", func() bool {
 		_, err := c.Put(ctxFor(t, long), "k", "v")
 		return err != nil
+	})
+}
+
+// However many endpoints are asked at once, none loses its connection to another; when all is
+// quiet only some of the connections are kept.
+func TestStatusOfManyForeignEndpointsAtOnce(t *testing.T) {
+	etcdtest.CheckLeaks(t)
+	server := etcdtest.Shared(t).Endpoints()[0]
+	const foreign = 60
+	var proxies []*faultnet.Proxy
+	for range foreign {
+		p, err := faultnet.New(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		p.Delay(100*time.Millisecond, faultnet.ToClient) // so that all are under way at the same time
+		proxies = append(proxies, p)
+	}
+	c := dial(t, clientv3.Config{Endpoints: []string{server}})
+	var wg sync.WaitGroup
+	for _, p := range proxies {
+		for range 2 {
+			wg.Go(func() {
+				if _, err := c.Status(ctxFor(t, long), p.Addr()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for _, p := range proxies {
+		if n := p.Stats().Accepted; n != 1 {
+			t.Errorf("%d connections to one endpoint", n)
+		}
+	}
+	await(t, "connections that nobody needs are closed", func() bool {
+		open := 0
+		for _, p := range proxies {
+			open += p.Stats().Open
+		}
+		return open == 32
 	})
 }

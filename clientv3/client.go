@@ -20,6 +20,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/balancer"
 	"github.com/fairlead-go/fairlead/internal/endpoint"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/pool"
 	"github.com/fairlead-go/fairlead/internal/retry"
 	"github.com/fairlead-go/fairlead/internal/transport"
 	"github.com/fairlead-go/fairlead/internal/worker"
@@ -54,11 +55,12 @@ type Client struct {
 	watches Watcher // the ones that New made; the fields may have been replaced
 	leases  Lease
 
+	sides *pool.Pool[*link] // to endpoints besides the client's own
+
 	mu        sync.Mutex
-	endpoints []string         // guarded by mu; as the user wrote them
-	sides     map[string]*link // guarded by mu
-	closed    bool             // guarded by mu
-	closing   chan struct{}    // closed when Close has done all
+	endpoints []string      // guarded by mu; as the user wrote them
+	closed    bool          // guarded by mu
+	closing   chan struct{} // closed when Close has done all
 
 	leading struct {
 		sync.Mutex
@@ -143,7 +145,7 @@ func WithZapLogger(lg *zap.Logger) Option {
 }
 
 func newClient(parent context.Context) *Client {
-	c := &Client{lg: &atomic.Pointer[zap.Logger]{}, sides: make(map[string]*link), closing: make(chan struct{})}
+	c := &Client{lg: &atomic.Pointer[zap.Logger]{}, sides: newSides(), closing: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(parent)
 	// Not ended by the parent: a context that was meant for dialling must not take
 	// the renewal of tokens with it.
@@ -230,8 +232,6 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	first := !c.closed
 	c.closed = true
-	sides := c.sides
-	c.sides = nil
 	c.mu.Unlock()
 	if !first {
 		<-c.closing
@@ -251,9 +251,7 @@ func (c *Client) Close() error {
 	if c.link != nil {
 		err = errors.Join(err, c.link.close())
 	}
-	for _, l := range sides {
-		err = errors.Join(err, l.close())
-	}
+	c.sides.Close()
 	c.group.Stop()
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/balancer"
 	"github.com/fairlead-go/fairlead/internal/endpoint"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/pool"
 	"github.com/fairlead-go/fairlead/internal/retry"
 	"github.com/fairlead-go/fairlead/internal/transport"
 	"github.com/fairlead-go/fairlead/internal/wire"
@@ -145,51 +146,45 @@ func (c *Client) newKeeper() *auth.Keeper {
 	return nil
 }
 
-// sideLinks is how many endpoints besides the client's own are kept connected.
-const sideLinks = 32
+// sideLimits say which endpoints besides the client's own stay connected when nothing is asked of
+// them: as many as a large cluster has, and for as long as somebody may look at it again.
+var sideLimits = pool.Limits{Idle: 32, For: time.Minute}
 
-// linkTo returns the link for one endpoint and the member on it.
-func (c *Client) linkTo(raw string) (*link, *balancer.Member, error) {
+// newSides returns the links to endpoints besides the client's own.
+func newSides() *pool.Pool[*link] {
+	return pool.New(sideLimits, func(l *link) { _ = l.close() })
+}
+
+// linkTo returns the link for one endpoint and the member on it. done is called when both are
+// not needed any more.
+func (c *Client) linkTo(raw string) (l *link, m *balancer.Member, done func(), err error) {
 	e, err := endpoint.Parse(raw)
 	if err != nil {
-		return nil, nil, etcderr.Invalid("", "%v", err)
+		return nil, nil, nil, etcderr.Invalid("", "%v", err)
 	}
 	if m := c.link.set.Find(e); m != nil {
-		return c.link, m, nil
+		return c.link, m, func() {}, nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, nil, etcderr.Closed("")
+	l, done, err = c.sides.Take(raw, func() (*link, error) { return c.newLink([]endpoint.Endpoint{e}) })
+	switch err {
+	case nil:
+		return l, l.set.Members()[0], done, nil
+	case pool.ErrClosed:
+		err = etcderr.Closed("")
 	}
-	l := c.sides[raw]
-	if l == nil {
-		if l, err = c.newLink([]endpoint.Endpoint{e}); err != nil {
-			return nil, nil, err
-		}
-		if len(c.sides) >= sideLinks {
-			for k, old := range c.sides {
-				delete(c.sides, k)
-				// Not here: it waits for the probes of its members, which log.
-				c.group.Go(func(context.Context) { _ = old.close() })
-				break
-			}
-		}
-		c.sides[raw] = l
-	}
-	return l, l.set.Members()[0], nil
+	return nil, nil, nil, err
 }
 
 // maintenanceAt returns the maintenance client for one endpoint.
-func (c *Client) maintenanceAt(ep string) (pb.MaintenanceClient, func(context.Context) context.Context, error) {
+func (c *Client) maintenanceAt(ep string) (memberClient, error) {
 	if !c.connected() {
-		return pb.NewMaintenanceClient(c.conns()), nil, nil
+		return memberClient{pb.NewMaintenanceClient(c.conns()), noPin, func() {}}, nil
 	}
-	l, m, err := c.linkTo(ep)
+	l, m, done, err := c.linkTo(ep)
 	if err != nil {
-		return nil, nil, err
+		return memberClient{}, err
 	}
-	return pb.NewMaintenanceClient(l.conn), func(ctx context.Context) context.Context { return retry.Pin(ctx, m) }, nil
+	return memberClient{pb.NewMaintenanceClient(l.conn), func(ctx context.Context) context.Context { return retry.Pin(ctx, m) }, done}, nil
 }
 
 const (

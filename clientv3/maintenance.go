@@ -44,7 +44,7 @@ type SnapshotResponse struct {
 }
 
 // Maintenance looks after members. Methods with an endpoint go to that endpoint
-// alone, which need not be among the client's; its connection is kept. All methods
+// alone, which need not be among the client's; its connection is kept for a minute. All methods
 // are safe for concurrent use and honour their context.
 type Maintenance interface {
 	// AlarmList lists the active alarms.
@@ -82,12 +82,20 @@ type Maintenance interface {
 }
 
 type maintenance struct {
-	// at returns the client for one endpoint.
-	at      func(endpoint string) (pb.MaintenanceClient, func(context.Context) context.Context, error)
+	at      func(endpoint string) (memberClient, error)
 	leader  func(context.Context) context.Context // makes calls go to the leader; may be nil
 	remote  pb.MaintenanceClient
 	callOpt []grpc.CallOption
 }
+
+// memberClient makes calls to one member.
+type memberClient struct {
+	pb.MaintenanceClient
+	pin  func(context.Context) context.Context // makes them go there
+	done func()                                // gives the connection back
+}
+
+func noPin(ctx context.Context) context.Context { return ctx }
 
 // NewMaintenance returns a Maintenance over the client's connection.
 func NewMaintenance(c *Client) Maintenance {
@@ -98,9 +106,7 @@ func NewMaintenance(c *Client) Maintenance {
 // client, which all endpoints stand for; c gives the call options and may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{
-		at: func(string) (pb.MaintenanceClient, func(context.Context) context.Context, error) {
-			return remote, nil, nil
-		},
+		at:     func(string) (memberClient, error) { return memberClient{remote, noPin, func() {}}, nil },
 		remote: remote, callOpt: c.callOptions(),
 	}
 }
@@ -111,14 +117,12 @@ func onEndpoint[Req, Resp any](m *maintenance, ctx context.Context, method, endp
 	if ctx == nil {
 		return nil, errNilContext(method)
 	}
-	remote, pin, err := m.at(endpoint)
+	member, err := m.at(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	if pin != nil {
-		ctx = pin(ctx)
-	}
-	return invoke(ctx, method, m.callOpt, call(remote), req)
+	defer member.done()
+	return invoke(member.pin(ctx), method, m.callOpt, call(member), req)
 }
 
 func (m *maintenance) AlarmList(ctx context.Context) (*AlarmResponse, error) {
