@@ -36,6 +36,7 @@ type server struct {
 	pb.UnimplementedLeaseServer
 	pb.UnimplementedWatchServer
 	pb.UnimplementedAuthServer
+	pb.UnimplementedMaintenanceServer
 	name   string
 	calls  atomic.Int32
 	mu     sync.Mutex
@@ -94,6 +95,23 @@ func (s *server) Watch(w grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchRespo
 	}
 }
 
+func (s *server) Snapshot(_ *pb.SnapshotRequest, w grpc.ServerStreamingServer[pb.SnapshotResponse]) error {
+	for {
+		if err := s.serve(w.Context()); err != nil {
+			if err == errEnough {
+				return nil
+			}
+			return err
+		}
+		if err := w.Send(&pb.SnapshotResponse{Blob: []byte("chunk")}); err != nil {
+			return err
+		}
+	}
+}
+
+// errEnough ends a server's stream as it ends well.
+var errEnough = errors.New("enough")
+
 func start(t *testing.T, name string) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -105,6 +123,7 @@ func start(t *testing.T, name string) *server {
 	pb.RegisterLeaseServer(s.grpc, s)
 	pb.RegisterWatchServer(s.grpc, s)
 	pb.RegisterAuthServer(s.grpc, s)
+	pb.RegisterMaintenanceServer(s.grpc, s)
 	go s.grpc.Serve(l)
 	t.Cleanup(s.grpc.Stop)
 	return s

@@ -65,13 +65,25 @@ func (s *Stream) Member() string {
 	return s.pick.Got.Name()
 }
 
-// NewStream opens a stream. It waits for a member and a token as a call does;
-// it is not repeated, whoever reads from it knows where to go on.
+// NewStream opens a stream. It waits for a member and a token as a call does. A stream of answers to one
+// request is repeated as a read is until its first message; others are not, whoever reads from
+// them knows where to go on.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	short := etcderr.ShortMethod(method)
 	if ctx == nil {
-		return nil, etcderr.Invalid(short, "the context is nil")
+		return nil, etcderr.Invalid(etcderr.ShortMethod(method), "the context is nil")
 	}
+	if !desc.ClientStreams {
+		return c.newAnswers(ctx, desc, method, opts)
+	}
+	s, err := c.openStream(ctx, desc, method, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (*Stream, error) {
+	short := etcderr.ShortMethod(method)
 	if c.closed.Load() {
 		return nil, etcderr.Closed(short)
 	}

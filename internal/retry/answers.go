@@ -1,0 +1,103 @@
+package retry
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/etcderr"
+)
+
+// answers is the stream of answers to one request: a snapshot, a range. All such requests only
+// read, so until its first message has come the stream is begun again wherever a read would be
+// repeated. What has begun is its reader's business: only that one knows where to go on.
+type answers struct {
+	k    call // how often it was tried, on which members
+	desc *grpc.StreamDesc
+	now  atomic.Pointer[Stream] // replaced by RecvMsg
+	// Used by one goroutine at a time, as gRPC demands of whoever sends or receives.
+	began time.Time
+	begun bool // a message has come
+}
+
+func (c *Conn) newAnswers(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+	a := &answers{desc: desc, k: call{c: c, ctx: ctx, method: method, opts: opts, plan: plan{kind: read}}}
+	c.retries.call()
+	if err := a.open(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// open begins the stream, on a member that has not failed it if there is one.
+func (a *answers) open() error {
+	var failed StreamOptions
+	for _, t := range a.k.tried {
+		failed.Avoid = append(failed.Avoid, t.Member)
+	}
+	a.began = time.Now()
+	s, err := a.k.c.openStream(WithStreamOptions(a.k.ctx, failed), a.desc, a.k.method, a.k.opts...)
+	if err == nil {
+		a.now.Store(s)
+	}
+	return err
+}
+
+// SendMsg sends the request, which is kept for a repetition.
+func (a *answers) SendMsg(m any) error {
+	a.k.req = m
+	return a.now.Load().SendMsg(m)
+}
+
+// RecvMsg is as Stream's.
+func (a *answers) RecvMsg(m any) error {
+	for {
+		err := a.now.Load().RecvMsg(m)
+		if err == nil || err == io.EOF || a.begun {
+			a.begun = true
+			return err
+		}
+		if err = a.again(err); err != nil {
+			return a.k.fail(err)
+		}
+	}
+}
+
+// again begins the stream once more after err; it returns the error that ends it if that is not to be.
+func (a *answers) again(err error) error {
+	k := &a.k
+	s := a.now.Load()
+	if m := s.pick.Got; m != nil {
+		k.avoid |= m.Slot()
+	}
+	k.tried = append(k.tried, etcderr.Attempt{Member: s.Member(), Err: err, Took: time.Since(a.began)})
+	wait, more := k.judge(err, k.failures)
+	if !more {
+		return err
+	}
+	k.failures++
+	if err := backoff.Sleep(k.ctx, wait); err != nil {
+		return err
+	}
+	if err := a.open(); err != nil {
+		return err
+	}
+	s = a.now.Load()
+	// Their errors come out of the next RecvMsg too.
+	if s.SendMsg(k.req) == nil {
+		_ = s.CloseSend()
+	}
+	return nil
+}
+
+// The rest of grpc.ClientStream is that of the stream as it is now.
+
+func (a *answers) Header() (metadata.MD, error) { return a.now.Load().Header() }
+func (a *answers) Trailer() metadata.MD         { return a.now.Load().Trailer() }
+func (a *answers) Context() context.Context     { return a.now.Load().Context() }
+func (a *answers) CloseSend() error             { return a.now.Load().CloseSend() }
