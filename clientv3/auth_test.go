@@ -3,6 +3,7 @@ package clientv3_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -247,4 +248,49 @@ func TestAuthSwitchedOnLater(t *testing.T) {
 	if _, err := c.UserChangePassword(ctx, "root", "other"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Snapshots and streamed ranges that meet an expired token begin again with a fresh one, and a
+// Range that is interrupted resumes with one.
+func TestStreamsOutliveTheirToken(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{Proxied: true, Args: []string{"--auth-token-ttl=3"}})
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	ctx := ctxFor(t, 3*long)
+	fill(t, c, "k", bigRange, bigValues)
+	expire := func() {
+		quiet := time.NewTimer(5 * time.Second) // the server's clock decides, nothing to wait on
+		<-quiet.C
+	}
+	expire()
+	s, err := c.SnapshotWithVersion(ctx)
+	if err != nil {
+		t.Fatalf("a snapshot: %v", err)
+	}
+	if n, err := io.Copy(io.Discard, s.Snapshot); err != nil || n < 1<<20 {
+		t.Errorf("a snapshot: %d bytes, %v", n, err)
+	}
+	expire()
+	old, err := c.Snapshot(ctx)
+	if err != nil {
+		t.Fatalf("a snapshot: %v", err)
+	}
+	if n, err := io.Copy(io.Discard, old); err != nil || n < 1<<20 {
+		t.Errorf("a snapshot: %d bytes, %v", n, err)
+	}
+	expire()
+	ch, err := c.GetStream(ctx, "k", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatalf("a stream: %v", err)
+	}
+	if r, err := clientv3.GetStreamToGetResponse(ch); err != nil || len(r.Kvs) != bigRange {
+		t.Errorf("a stream: %v", err)
+	}
+	expire()
+	inOrder(t, c.Range(ctx, "k"), "k", bigRange, func(i int) {
+		if i == 1000 {
+			expire()
+			cl.Members()[0].Proxy().Reset()
+		}
+	})
 }
