@@ -25,11 +25,11 @@ const (
 	maxQuiet = 10_000
 )
 
-// plain reports whether op, a get, reads the current state of one key, and nothing in it
-// needs the server.
+// plain reports whether op, a get, reads the current state of one key, and has no mistake
+// that the client has to name. To the server a revision below 0 is the current one.
 func (l *leasing) plain(op *v3.Op) bool {
-	return len(op.KeyBytes()) > 0 && op.RangeBytes() == nil && op.Rev() == 0 && op.Limit() >= 0 && !op.IsSortSet() &&
-		op.MinModRev() == 0 && op.MaxModRev() == 0 && op.MinCreateRev() == 0 && op.MaxCreateRev() == 0
+	return len(op.KeyBytes()) > 0 && op.RangeBytes() == nil && op.Rev() <= 0 &&
+		(!op.IsSortSet() || op.IsSortOptionValid())
 }
 
 // cached answers a plain get from memory, if it can.
@@ -48,14 +48,16 @@ func (l *leasing) cached(op *v3.Op) (*v3.GetResponse, bool) {
 	return (*v3.GetResponse)(answer(kv, header, op)), true
 }
 
-// answer is the response to a plain get of a key that is kv. It shares nothing with it.
+// answer is the response to a plain get of a key that is kv: as from the server, a key that the
+// bounds on its revisions leave out counts all the same. It shares nothing with kv.
 func answer(kv *mvccpb.KeyValue, header *pb.ResponseHeader, op *v3.Op) *pb.RangeResponse {
 	r := &pb.RangeResponse{Header: copyHeader(header)}
 	if kv == nil {
 		return r
 	}
 	r.Count = 1
-	if op.IsCountOnly() {
+	if op.IsCountOnly() || !within(kv.ModRevision, op.MinModRev(), op.MaxModRev()) ||
+		!within(kv.CreateRevision, op.MinCreateRev(), op.MaxCreateRev()) {
 		return r
 	}
 	out := &mvccpb.KeyValue{
@@ -67,6 +69,11 @@ func answer(kv *mvccpb.KeyValue, header *pb.ResponseHeader, op *v3.Op) *pb.Range
 	}
 	r.Kvs = []*mvccpb.KeyValue{out}
 	return r
+}
+
+// within reports whether a revision is within bounds of which 0 is none.
+func within(rev, least, most int64) bool {
+	return (least == 0 || rev >= least) && (most == 0 || rev <= most)
 }
 
 func copyHeader(h *pb.ResponseHeader) *pb.ResponseHeader {

@@ -53,11 +53,11 @@
 //
 // # What is answered from memory
 //
-// Get of one key, also with WithKeysOnly, WithCountOnly, WithLimit and WithSerializable,
-// and transactions without writes in which all keys compared and read are such and owned.
-// The header's revision is that at which the value was last read or written, not the
-// cluster's latest. All else is passed on to the cluster: ranges, GetStream, Compact, older
-// revisions. Ranges do not take ownership.
+// Get of one owned key with whatever options but WithRev, and transactions without writes
+// in which all keys compared and read are such. The header's revision is that at which the
+// value was last read or written, not the cluster's latest. All else is passed on to the
+// cluster: ranges, GetStream, Compact, revisions. Ranges and serializable reads do not take
+// ownership.
 //
 // At most 10,000 keys or 64 MiB are owned at a time; others make room, chosen at random. A
 // key that was asked back, or that another process owns, is not taken for a second.

@@ -232,8 +232,9 @@ func TestLeasedKeys(t *testing.T) {
 	s.owns(t, key)
 }
 
-// TestOptions: reads from memory are those of the cluster, whatever the options.
-func TestOptions(t *testing.T) {
+// TestReadsWithOptionsComeFromMemory: of an owned key, and the answers are the cluster's,
+// whatever the options. Only a revision, a range and a mistake need the cluster.
+func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 	raw := shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
 	there, absent := t.Name()+"there", t.Name()+"absent"
@@ -245,42 +246,70 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	created, modified := first.Kvs[0].CreateRevision, first.Kvs[0].ModRevision
+	type options = []clientv3.OpOption
 	for name, c := range map[string]struct {
 		local bool
-		opts  []clientv3.OpOption
+		opts  options
 	}{
-		"none":         {true, nil},
-		"keys only":    {true, []clientv3.OpOption{clientv3.WithKeysOnly()}},
-		"count only":   {true, []clientv3.OpOption{clientv3.WithCountOnly()}},
-		"limit":        {true, []clientv3.OpOption{clientv3.WithLimit(1)}},
-		"serializable": {true, []clientv3.OpOption{clientv3.WithSerializable()}},
-		"revision":     {false, []clientv3.OpOption{clientv3.WithRev(first.Kvs[0].CreateRevision)}},
-		"sorted":       {false, []clientv3.OpOption{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)}},
-		"min mod":      {false, []clientv3.OpOption{clientv3.WithMinModRev(first.Kvs[0].ModRevision + 1)}},
-		"max mod":      {false, []clientv3.OpOption{clientv3.WithMaxModRev(1)}},
-		"min create":   {false, []clientv3.OpOption{clientv3.WithMinCreateRev(1)}},
-		"max create":   {false, []clientv3.OpOption{clientv3.WithMaxCreateRev(1)}},
-		"prefix":       {false, []clientv3.OpOption{clientv3.WithPrefix()}},
-		"from key":     {false, []clientv3.OpOption{clientv3.WithFromKey(), clientv3.WithLimit(1)}},
+		"none":            {true, nil},
+		"keys only":       {true, options{clientv3.WithKeysOnly()}},
+		"count only":      {true, options{clientv3.WithCountOnly()}},
+		"limit":           {true, options{clientv3.WithLimit(1)}},
+		"no limit":        {true, options{clientv3.WithLimit(-1)}},
+		"serializable":    {true, options{clientv3.WithSerializable()}},
+		"sorted":          {true, options{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend)}},
+		"min mod, in":     {true, options{clientv3.WithMinModRev(modified)}},
+		"min mod, out":    {true, options{clientv3.WithMinModRev(modified + 1)}},
+		"min mod, none":   {true, options{clientv3.WithMinModRev(-1)}},
+		"max mod, in":     {true, options{clientv3.WithMaxModRev(modified)}},
+		"max mod, out":    {true, options{clientv3.WithMaxModRev(modified - 1)}},
+		"max mod, none":   {true, options{clientv3.WithMaxModRev(-1)}},
+		"min create, in":  {true, options{clientv3.WithMinCreateRev(created)}},
+		"min create, out": {true, options{clientv3.WithMinCreateRev(created + 1)}},
+		"max create, in":  {true, options{clientv3.WithMaxCreateRev(created)}},
+		"max create, out": {true, options{clientv3.WithMaxCreateRev(created - 1)}},
+		"count, filtered": {true, options{clientv3.WithCountOnly(), clientv3.WithMinModRev(modified + 1)}},
+		"several":         {true, options{clientv3.WithKeysOnly(), clientv3.WithLimit(3), clientv3.WithMaxCreateRev(created), clientv3.WithSerializable()}},
+		"negative":        {true, options{clientv3.WithRev(-1)}},
+		"revision":        {false, options{clientv3.WithRev(created)}},
+		"sorted by what":  {false, options{clientv3.WithSort(99, clientv3.SortAscend)}},
+		"prefix":          {false, options{clientv3.WithPrefix()}},
+		"from key":        {false, options{clientv3.WithFromKey(), clientv3.WithLimit(1)}},
 	} {
 		for _, key := range []string{there, absent} {
 			var got *clientv3.GetResponse
-			local := s.local(func() {
-				if got, err = s.Get(within(t, long), key, c.opts...); err != nil {
-					t.Fatal(err)
-				}
-			})
+			var gotErr error
+			local := s.local(func() { got, gotErr = s.Get(within(t, long), key, c.opts...) })
 			if local != c.local {
 				t.Errorf("%s: answered from memory: %v", name, local)
 			}
 			want, err := raw.Get(within(t, long), key, c.opts...)
+			if !clientv3.SameError(gotErr, err) {
+				t.Errorf("%s: %v, want %v", name, gotErr, err)
+			}
 			if err != nil {
-				t.Fatal(err)
+				continue
 			}
 			got.Header, want.Header = nil, nil
 			if !proto.Equal((*pb.RangeResponse)(got), (*pb.RangeResponse)(want)) {
 				t.Errorf("%s: got %v, want %v", name, (*pb.RangeResponse)(got), (*pb.RangeResponse)(want))
 			}
+		}
+	}
+	// Whatever the options, the first read takes ownership; except one that need not be current.
+	for name, opt := range map[string]clientv3.OpOption{
+		"sorted": clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend), "min mod": clientv3.WithMinModRev(1), "keys": clientv3.WithKeysOnly(),
+		"serializable": clientv3.WithSerializable(),
+	} {
+		key := t.Name() + name
+		for range 2 {
+			if _, err := s.Get(within(t, long), key, opt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if local := s.local(func() { s.get(t, key) }); local != (name != "serializable") {
+			t.Errorf("%s, then plain: answered from memory: %v", name, local)
 		}
 	}
 	stream, err := s.GetStream(within(t, long), there)
