@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -37,12 +38,16 @@ func (n *nsKV) Delete(ctx context.Context, key string, opts ...clientv3.OpOption
 	return r.Del(), err
 }
 
+// nameless reports that op is on the empty key, which the server would not see.
+func (n *nsKV) nameless(op clientv3.Op) bool {
+	return (op.IsGet() || op.IsPut() || op.IsDelete()) && len(op.KeyBytes()) == 0
+}
+
 func (n *nsKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
-	op, err := n.space.op(op)
-	if err != nil {
-		return clientv3.OpResponse{}, err
+	if n.nameless(op) {
+		return clientv3.OpResponse{}, rpctypes.ErrEmptyKey
 	}
-	r, err := n.KV.Do(ctx, op)
+	r, err := n.KV.Do(ctx, n.space.op(op))
 	if err != nil {
 		return clientv3.OpResponse{}, err
 	}
@@ -53,10 +58,11 @@ func (n *nsKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, err
 // GetStream is that of clientv3.KV. A stream that is neither read to its end nor
 // cancelled keeps its goroutine, also when the client is closed.
 func (n *nsKV) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
-	op, err := n.space.op(clientv3.OpGet(key, opts...))
-	if err != nil {
-		return nil, err
+	op := clientv3.OpGet(key, opts...)
+	if n.nameless(op) {
+		return nil, rpctypes.ErrEmptyKey
 	}
+	op = n.space.op(op)
 	// The options were applied to the short key; they must not be applied again.
 	in, err := n.KV.GetStream(ctx, string(op.KeyBytes()), func(o *clientv3.Op) { *o = op })
 	if err != nil {
@@ -84,37 +90,24 @@ func (n *nsKV) Txn(ctx context.Context) clientv3.Txn {
 type nsTxn struct {
 	inner clientv3.Txn
 	space space
-	err   error // the first empty key
-}
-
-// arg translates the arguments of a step; what cannot be is remembered for Commit.
-func arg[T any](t *nsTxn, list []T, translate func([]T) ([]T, error)) []T {
-	out, err := translate(list)
-	if t.err == nil {
-		t.err = err
-	}
-	return out
 }
 
 func (t *nsTxn) If(cs ...clientv3.Cmp) clientv3.Txn {
-	t.inner = t.inner.If(arg(t, cs, t.space.cmps)...)
+	t.inner = t.inner.If(t.space.cmps(cs)...)
 	return t
 }
 
 func (t *nsTxn) Then(ops ...clientv3.Op) clientv3.Txn {
-	t.inner = t.inner.Then(arg(t, ops, t.space.ops)...)
+	t.inner = t.inner.Then(t.space.ops(ops)...)
 	return t
 }
 
 func (t *nsTxn) Else(ops ...clientv3.Op) clientv3.Txn {
-	t.inner = t.inner.Else(arg(t, ops, t.space.ops)...)
+	t.inner = t.inner.Else(t.space.ops(ops)...)
 	return t
 }
 
 func (t *nsTxn) Commit() (*clientv3.TxnResponse, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
 	r, err := t.inner.Commit()
 	if err != nil {
 		return nil, err

@@ -167,35 +167,74 @@ func TestTxn(t *testing.T) {
 	})
 }
 
-// TestEmptyKeys: an empty key is refused everywhere; with the prefix before it, the
-// server would take it for a key.
-func TestEmptyKeys(t *testing.T) {
+// TestEmptyKeysAreRefused: as etcd does; with the prefix before it, the server would take
+// it for a key.
+func TestEmptyKeysAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, ctx context.Context, c *clientv3.Client, prefix string) {
 		kv := namespace.NewKV(c.KV, prefix)
-		put := clientv3.OpPut("", "x")
 		for name, call := range map[string]func() error{
 			"put":    func() error { _, err := kv.Put(ctx, "", "x"); return err },
 			"get":    func() error { _, err := kv.Get(ctx, ""); return err },
 			"range":  func() error { _, err := kv.Get(ctx, "", clientv3.WithRange("b")); return err },
 			"delete": func() error { _, err := kv.Delete(ctx, ""); return err },
 			"stream": func() error { _, err := kv.GetStream(ctx, ""); return err },
-			"do":     func() error { _, err := kv.Do(ctx, put); return err },
-			"then":   func() error { _, err := kv.Txn(ctx).Then(put).Commit(); return err },
-			"else":   func() error { _, err := kv.Txn(ctx).Else(put).Commit(); return err },
-			"if": func() error {
-				_, err := kv.Txn(ctx).If(clientv3.Compare(clientv3.Version(""), "=", 0)).Commit()
-				return err
-			},
-			"nested": func() error {
-				_, err := kv.Txn(ctx).Then(clientv3.OpTxn(nil, nil, []clientv3.Op{put})).Commit()
-				return err
-			},
+			"do":     func() error { _, err := kv.Do(ctx, clientv3.OpPut("", "x")); return err },
 		} {
 			if err := call(); err != rpctypes.ErrEmptyKey {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	})
+}
+
+// TestEmptyKeyOfTransactionsIsThePrefix: comparisons and operations with the empty key are
+// executed, on the key that is the prefix itself, and so are those of ranges from there.
+func TestEmptyKeyOfTransactionsIsThePrefix(t *testing.T) {
+	c := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
+	ctx := clienttest.Within(t, clienttest.Long)
+	const prefix = "itself/"
+	kv := namespace.NewKV(c.KV, prefix)
+	watch := namespace.NewWatcher(c.Watcher, prefix).Watch(ctx, "", clientv3.WithRev(1))
+	do := func(cmp clientv3.Cmp, ops ...clientv3.Op) *clientv3.TxnResponse {
+		t.Helper()
+		r, err := kv.Txn(ctx).If(cmp).Then(ops...).Commit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := kv.Do(ctx, clientv3.OpTxn([]clientv3.Cmp{cmp}, nil, nil))
+		if err != nil || len(ops) == 0 && one.Txn().Succeeded != r.Succeeded {
+			t.Errorf("as one Op: %v, %v", one.Txn(), err)
+		}
+		return r
+	}
+	absent := clientv3.Compare(clientv3.Version(""), "=", 0)
+	if !do(absent.WithPrefix()).Succeeded || !do(absent, clientv3.OpPut("", "x"), clientv3.OpPut("b", "y")).Succeeded {
+		t.Fatal("there is a key already")
+	}
+	if r, err := c.Get(ctx, prefix); err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != "x" {
+		t.Fatalf("the key that is the prefix: %v, %v", r, err)
+	}
+	x, y := clientv3.Compare(clientv3.Value(""), "=", "x"), clientv3.Compare(clientv3.Value(""), "!=", "y")
+	for _, c := range []struct {
+		name  string
+		cmp   clientv3.Cmp
+		holds bool
+	}{
+		{"key", x, true}, {"other value", clientv3.Compare(clientv3.Value(""), "=", "y"), false},
+		{"all keys", x.WithPrefix(), false}, {"all keys exist", clientv3.Compare(clientv3.Version(""), ">", 0).WithPrefix(), true},
+		{"up to b", y.WithRange("b"), true}, {"up to c", y.WithRange("c"), false},
+	} {
+		if got := do(c.cmp).Succeeded; got != c.holds {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	r := do(x, clientv3.OpGet(""), clientv3.OpGet("", clientv3.WithRange("b")),
+		clientv3.OpTxn([]clientv3.Cmp{x}, []clientv3.Op{clientv3.OpDelete("", clientv3.WithPrevKV())}, nil))
+	want(t, "get", keys(r.Responses[0].GetResponseRange().GetKvs()), "")
+	want(t, "range", keys(r.Responses[1].GetResponseRange().GetKvs()), "")
+	want(t, "delete", keys(r.Responses[2].GetResponseTxn().Responses[0].GetResponseDeleteRange().GetPrevKvs()), "")
+	want(t, "watched", read(t, watch, 2), "PUT  x", "DELETE  ")
+	do(clientv3.Compare(clientv3.Version("b"), "=", 1), clientv3.OpDelete("b"))
 }
 
 func TestMistakes(t *testing.T) {

@@ -6,10 +6,10 @@
 //	cli.Lease = namespace.NewLease(cli.Lease, "my-prefix/")
 //
 // Then "abc" means the key "my-prefix/abc", in requests and in answers, and no range
-// reaches beyond the prefix. The key that is the prefix itself is outside: its name
-// would be empty, and etcd knows no empty keys (rpctypes.ErrEmptyKey). Revisions,
-// leases and compactions are those of the whole cluster. An empty prefix changes
-// nothing.
+// reaches beyond the prefix. The key that is the prefix itself has the empty name, with
+// which only transactions (their comparisons too) and watches can reach it; elsewhere
+// an empty key is refused, as etcd does (rpctypes.ErrEmptyKey). Revisions, leases and
+// compactions are those of the whole cluster. An empty prefix changes nothing.
 //
 // A prefix is no protection: whoever may use the client may read around it; etcd's
 // roles protect keys.
@@ -22,7 +22,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -46,56 +45,35 @@ func (s space) end(end []byte) []byte {
 	return s.key(end)
 }
 
-// op translates an operation. An empty key has to be refused here: with the prefix
-// before it the server would take it.
-func (s space) op(op clientv3.Op) (clientv3.Op, error) {
-	if op.IsTxn() {
+// op translates an operation.
+func (s space) op(op clientv3.Op) clientv3.Op {
+	switch {
+	case op.IsTxn():
 		cmps, thenOps, elseOps := op.Txn()
-		cmps, err := s.cmps(cmps)
-		if err != nil {
-			return op, err
-		}
-		if thenOps, err = s.ops(thenOps); err != nil {
-			return op, err
-		}
-		if elseOps, err = s.ops(elseOps); err != nil {
-			return op, err
-		}
-		return clientv3.OpTxn(cmps, thenOps, elseOps), nil
+		return clientv3.OpTxn(s.cmps(cmps), s.ops(thenOps), s.ops(elseOps))
+	case op.IsGet(), op.IsPut(), op.IsDelete():
+		op.WithRangeBytes(s.end(op.RangeBytes()))
+		op.WithKeyBytes(s.key(op.KeyBytes()))
 	}
-	if !op.IsGet() && !op.IsPut() && !op.IsDelete() {
-		return op, nil // the wrapped KV says what is wrong with it
-	}
-	if len(op.KeyBytes()) == 0 {
-		return op, rpctypes.ErrEmptyKey
-	}
-	op.WithRangeBytes(s.end(op.RangeBytes()))
-	op.WithKeyBytes(s.key(op.KeyBytes()))
-	return op, nil
+	return op // the wrapped KV says what is wrong with another one
 }
 
-func (s space) ops(ops []clientv3.Op) ([]clientv3.Op, error) {
+func (s space) ops(ops []clientv3.Op) []clientv3.Op {
 	out := make([]clientv3.Op, len(ops))
 	for i, op := range ops {
-		var err error
-		if out[i], err = s.op(op); err != nil {
-			return nil, err
-		}
+		out[i] = s.op(op)
 	}
-	return out, nil
+	return out
 }
 
-func (s space) cmps(cmps []clientv3.Cmp) ([]clientv3.Cmp, error) {
+func (s space) cmps(cmps []clientv3.Cmp) []clientv3.Cmp {
 	out := make([]clientv3.Cmp, len(cmps))
 	for i, cmp := range cmps {
 		out[i] = cmp.Clone() // the caller may use its own again
 		c := out[i].GetCompare()
-		if len(c.Key) == 0 {
-			return nil, rpctypes.ErrEmptyKey
-		}
 		c.Key, c.RangeEnd = s.key(c.Key), s.end(c.RangeEnd)
 	}
-	return out, nil
+	return out
 }
 
 // strip removes the prefix from a key of an answer, in place: answers belong to the

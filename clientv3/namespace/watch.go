@@ -24,11 +24,7 @@ type watcher struct {
 
 func (w *watcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
 	op := clientv3.OpWatch(key, opts...)
-	short := op.KeyBytes()
-	if len(short) == 0 {
-		short = []byte{0} // as the server takes an empty key of a watch: the least one
-	}
-	op.WithKeyBytes(w.space.key(short))
+	op.WithKeyBytes(w.space.key(op.KeyBytes()))
 	op.WithRangeBytes(w.space.end(op.RangeBytes()))
 	in := w.Watcher.Watch(ctx, string(op.KeyBytes()), func(o *clientv3.Op) { *o = op })
 	if ctx == nil {
