@@ -27,8 +27,8 @@ type STM interface {
 	Get(key ...string) string
 	// Put writes a value when the transaction commits.
 	Put(key, val string, opts ...v3.OpOption)
-	// Rev returns the mod revision of a key as this transaction read it, 0 if there is none
-	// or it was not read but put. It reads the key if need be.
+	// Rev returns the mod revision of a key as this transaction read it, whatever it puts
+	// itself; 0 if there is none. It reads the key if need be.
 	Rev(key string) int64
 	// Del deletes a key when the transaction commits.
 	Del(key string)

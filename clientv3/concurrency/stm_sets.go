@@ -67,9 +67,7 @@ func (s *stm) Get(keys ...string) string {
 }
 
 func (s *stm) Rev(key string) int64 {
-	if _, put := s.writes[key]; !put {
-		s.read([]string{key})
-	}
+	s.read([]string{key})
 	return s.reads[key].GetModRevision()
 }
 
