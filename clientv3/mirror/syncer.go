@@ -12,17 +12,23 @@ import (
 // Syncer delivers the keys of a cluster and their changes.
 type Syncer interface {
 	// SyncBase delivers the keys as they are at one revision, up to 1000 in each
-	// response, in the order of keys. Both channels are closed at the end; before that
-	// the second one gets the error if there was one (rpctypes.ErrCompacted if the
-	// revision was compacted meanwhile). The first one must be read to its end or ctx
-	// cancelled.
+	// response, in the order of keys. Without a revision given to NewSyncer it is that of
+	// the call, which returns when the cluster has said so or ctx has ended. Both channels are
+	// closed at the end; before that the second one gets the error if there was one
+	// (rpctypes.ErrCompacted if the revision was compacted meanwhile). The first one holds up
+	// to 1024 responses that nobody has read yet; of more it must be read to its end or
+	// ctx cancelled.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
 	// SyncUpdates watches the keys from the revision after that of SyncBase, or of
-	// NewSyncer. To be called after SyncBase has ended; before that, without a revision,
-	// the watch ends at once with an error.
+	// NewSyncer. It may be called as soon as SyncBase has returned; before that, without a
+	// revision, the watch ends at once with an error.
 	SyncUpdates(ctx context.Context) clientv3.WatchChan
 }
+
+// baseBuffer is how many pages of the base wait for their reader: enough for a million
+// keys, so that a reader may look at the error first.
+const baseBuffer = 1024
 
 // NewSyncer returns a Syncer of the keys that begin with prefix, all if it is empty.
 // rev is the revision to begin with; 0 stands for that of the time of SyncBase.
@@ -39,27 +45,37 @@ type syncer struct {
 }
 
 func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
-	out := make(chan *clientv3.GetResponse, 1)
+	out := make(chan *clientv3.GetResponse, baseBuffer)
 	failed := make(chan error, 1)
-	go func() {
-		defer close(failed)
-		defer close(out)
-		if err := s.base(ctx, out); err != nil {
+	end := func(err error) {
+		if err != nil {
 			failed <- err
 		}
-	}()
+		close(out)
+		close(failed)
+	}
+	p := newPager(s.c.KV, s.prefix)
+	p.rev = s.rev.Load()
+	if p.rev == 0 {
+		first, err := p.page(ctx) // says the revision
+		if err != nil {
+			end(err)
+			return out, failed
+		}
+		s.rev.Store(p.rev)
+		out <- first
+	}
+	go func() { end(s.rest(ctx, p, out)) }()
 	return out, failed
 }
 
-func (s *syncer) base(ctx context.Context, out chan<- *clientv3.GetResponse) error {
-	p := newPager(s.c.KV, s.prefix)
-	p.rev = s.rev.Load()
+// rest delivers the pages that are left.
+func (s *syncer) rest(ctx context.Context, p *pager, out chan<- *clientv3.GetResponse) error {
 	for !p.end {
 		r, err := p.page(ctx)
 		if err != nil {
 			return err
 		}
-		s.rev.Store(p.rev)
 		select {
 		case out <- r:
 		case <-ctx.Done():
@@ -75,7 +91,7 @@ func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
 	rev := s.rev.Load()
 	if rev == 0 {
 		out := make(chan clientv3.WatchResponse, 1)
-		out <- clientv3.WatchResponse{Canceled: true, CancelReason: "mirror: SyncUpdates was called before SyncBase had ended"}
+		out <- clientv3.WatchResponse{Canceled: true, CancelReason: "mirror: SyncUpdates was called before SyncBase, without a revision"}
 		close(out)
 		return out
 	}

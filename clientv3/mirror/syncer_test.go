@@ -80,6 +80,56 @@ func TestSyncer(t *testing.T) {
 	}
 }
 
+// TestBaseIsFixedByTheCall: what is written after SyncBase has returned is not in the base,
+// and all of it in the updates, which may be asked for at once. The error may be waited for
+// before anything of the base is read.
+func TestBaseIsFixedByTheCall(t *testing.T) {
+	c, from, _, _ := oneCluster(t)
+	const n = 3500
+	for i := range n {
+		put(t, c, fmt.Sprintf("%s%05d", from, i), "")
+	}
+	s := mirror.NewSyncer(c, from, 0)
+	ctx := clienttest.Within(t, clienttest.Long)
+	ch, failed := s.SyncBase(ctx)
+	updates := s.SyncUpdates(ctx)
+	written := put(t, c, fmt.Sprint(from, "late"), "")
+	del(t, c, from+"00000")
+	select {
+	case err := <-failed:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-ctx.Done():
+		t.Fatal("no end of the base while nobody reads it")
+	}
+	got := 0
+	for r := range ch {
+		got += len(r.Kvs)
+		for _, kv := range r.Kvs {
+			if kv.ModRevision >= written {
+				t.Errorf("%s was written after the call", kv.Key)
+			}
+		}
+	}
+	if got != n {
+		t.Errorf("%d keys, want %d", got, n)
+	}
+	var events []string
+	for len(events) < 2 {
+		r, ok := <-updates
+		if !ok || r.Err() != nil {
+			t.Fatalf("%v, %v", r, ok)
+		}
+		for _, e := range r.Events {
+			events = append(events, fmt.Sprint(e.Type, " ", string(e.Kv.Key[len(from):])))
+		}
+	}
+	if want := "[PUT late DELETE 00000]"; fmt.Sprint(events) != want {
+		t.Errorf("updates %v, want %s", events, want)
+	}
+}
+
 // TestSyncerIsLeft: neither a consumer that lost interest nor Close leaves anything
 // behind.
 func TestSyncerIsLeft(t *testing.T) {
