@@ -20,5 +20,6 @@
 //
 //	err := r.Update(ctx, "orders", naming.Update{Op: naming.Delete, Addr: "10.0.0.1:8080"})
 //
-// All of it is safe for concurrent use.
+// Names resolve without a quorum too: where none answers within 0.2 s, what one member knows
+// is taken, unless it is older than what is known here. All of it is safe for concurrent use.
 package naming

@@ -3,6 +3,7 @@ package endpoints
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -27,6 +28,26 @@ func NewManager(client *clientv3.Client, target string) (Manager, error) {
 type manager struct {
 	client *clientv3.Client
 	target string
+	seen   atomic.Int64 // the latest revision of all answers; no list is older
+}
+
+// saw takes note of an answer's revision.
+func (m *manager) saw(rev int64) {
+	for seen := m.seen.Load(); seen < rev && !m.seen.CompareAndSwap(seen, rev); seen = m.seen.Load() {
+	}
+}
+
+// follow begins to follow the target.
+func (m *manager) follow(ctx context.Context) (*registry.Follower, []registry.Change, error) {
+	f := registry.NewFollower(ctx, m.client, m.target)
+	f.AtLeast = m.seen.Load()
+	changes, err := f.List()
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	m.saw(f.Revision())
+	return f, changes, nil
 }
 
 func invalid(format string, args ...any) error {
@@ -48,7 +69,10 @@ func (m *manager) Update(ctx context.Context, updates []*UpdateWithOpts) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	_, err := m.client.Txn(ctx).Then(ops...).Commit()
+	r, err := m.client.Txn(ctx).Then(ops...).Commit()
+	if err == nil {
+		m.saw(r.Header.GetRevision())
+	}
 	return err
 }
 
@@ -81,12 +105,11 @@ func (m *manager) List(ctx context.Context) (Key2EndpointMap, error) {
 	if ctx == nil {
 		return nil, invalid("the context is nil")
 	}
-	f := registry.NewFollower(ctx, m.client, m.target)
-	defer f.Close()
-	changes, err := f.List()
+	f, changes, err := m.follow(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
 	list := make(Key2EndpointMap, len(changes))
 	for _, c := range changes {
 		list[c.Key] = Endpoint(*c.Now)
@@ -98,10 +121,8 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	if ctx == nil {
 		return nil, invalid("the context is nil")
 	}
-	f := registry.NewFollower(ctx, m.client, m.target)
-	first, err := f.List()
+	f, first, err := m.follow(ctx)
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
 	out := make(chan []*Update, 1)

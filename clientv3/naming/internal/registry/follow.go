@@ -33,6 +33,9 @@ type Follower struct {
 	// Attempt bounds one listing, if it is set.
 	Attempt func(context.Context) (context.Context, context.CancelFunc)
 
+	// AtLeast is the revision that a listing without a quorum must have reached.
+	AtLeast int64
+
 	client *clientv3.Client
 	prefix string
 	ctx    context.Context
@@ -105,6 +108,9 @@ func (f *Follower) Next() ([]Change, error) {
 	}
 }
 
+// Revision is that of which everything is known, 0 before the first listing.
+func (f *Follower) Revision() int64 { return max(0, f.next-1) }
+
 // List tells how what etcd holds now differs from what is known, without waiting for
 // changes. Next goes on from there.
 func (f *Follower) List() ([]Change, error) {
@@ -113,7 +119,7 @@ func (f *Follower) List() ([]Change, error) {
 		ctx, cancel = f.Attempt(ctx)
 	}
 	defer cancel()
-	resp, err := f.client.Get(ctx, f.prefix, clientv3.WithPrefix())
+	resp, err := f.get(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,48 @@
+package registry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// patience is how long the answer that a quorum stands behind is waited for alone: far
+// longer than a healthy cluster takes, short for a call that waits for an address.
+const patience = 200 * time.Millisecond
+
+// get lists the prefix. If no quorum answers soon, what one member knows will do, for names
+// should resolve while etcd cannot decide anything: the watch brings what it has missed. But
+// it must not be older than what is known.
+func (f *Follower) get(ctx context.Context) (*clientv3.GetResponse, error) {
+	whole, cancel := context.WithCancel(ctx)
+	defer cancel()
+	current, settle := context.WithCancel(whole)
+	defer settle()
+	var local *clientv3.GetResponse
+	ask := sync.OnceFunc(func() {
+		r, err := f.client.Get(whole, f.prefix, clientv3.WithPrefix(), clientv3.WithSerializable())
+		if err == nil && r.Header.GetRevision() >= max(f.AtLeast, f.Revision()) {
+			local = r
+			settle()
+		}
+	})
+	timer := time.AfterFunc(patience, ask)
+	r, err := f.client.Get(current, f.prefix, clientv3.WithPrefix())
+	waiting := timer.Stop()
+	switch {
+	case err == nil, Refused(err):
+		cancel()
+		if !waiting {
+			ask() // returns when it has ended
+		}
+		return r, err
+	default:
+		ask()
+	}
+	if local == nil {
+		return nil, err
+	}
+	return local, nil
+}
