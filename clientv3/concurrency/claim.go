@@ -33,11 +33,15 @@ type Claim struct {
 	s      *Session
 	slot   *slot
 	key    string
-	rev    int64              // create revision of the key
-	mod    int64              // guarded by s.mu; its mod revision, as far as known
-	header *pb.ResponseHeader // of the answer that put or found the key
-	ctx    context.Context    // ends with the claim
-	cancel context.CancelCauseFunc
+	rev    int64                   // create revision of the key
+	mod    int64                   // guarded by s.mu; its mod revision, as far as known
+	header *pb.ResponseHeader      // of the answer that put or found the key
+	ctx    context.Context         // ends with the claim
+	cancel context.CancelCauseFunc // guarded by s.mu
+	// own is what the owner sees of ctx: it ends with the session's renewals too, if those went
+	// on when the claim became an ownership. Guarded by s.mu; nil: nobody needs to know yet.
+	own      context.Context
+	unattend context.CancelFunc // guarded by s.mu; ends guard or verify
 	// told is closed after the claim ended, when it is known whether the session did too.
 	told chan struct{}
 }
@@ -55,7 +59,33 @@ func (s *Session) ownerKey(prefix string) string {
 // will be removed.
 func NewClaim(ctx context.Context, s *Session, key, value string) (*Claim, error) {
 	e, err := s.enter(ctx, "", key, value)
-	return e.claim, err
+	if err != nil {
+		return nil, err
+	}
+	e.claim.take()
+	return e.claim, nil
+}
+
+// take makes the claim an ownership. With an orphaned session it needs no goroutine before
+// somebody asks for its Context.
+func (c *Claim) take() {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.ctx.Err() != nil {
+		c.unattend()
+		return
+	}
+	own, cancel := context.WithCancelCause(c.s.ctx)
+	if c.ctx.Err() != nil {
+		cancel(context.Cause(c.ctx))
+	}
+	both := c.cancel
+	c.cancel = func(cause error) {
+		both(cause)
+		cancel(cause)
+	}
+	c.own = own
+	context.AfterFunc(own, c.unattend)
 }
 
 // Wait waits until fewer than n keys under the prefix were put before the claim's. It
@@ -64,7 +94,8 @@ func NewClaim(ctx context.Context, s *Session, key, value string) (*Claim, error
 // does not go on waiting calls Abandon.
 func (c *Claim) Wait(ctx context.Context, prefix string, n int) error {
 	if n <= 1 {
-		return c.turn(ctx, prefix, nil)
+		_, err := c.turn(ctx, prefix, nil)
+		return err
 	}
 	return c.crowd(ctx, prefix, int64(n))
 }
@@ -72,12 +103,17 @@ func (c *Claim) Wait(ctx context.Context, prefix string, n int) error {
 // Release deletes the key. When that fails, it goes on in the background, and Release may
 // be called again; either way the claim has ended. A key that is gone already is no error.
 func (c *Claim) Release(ctx context.Context) error {
+	_, err := c.release(ctx)
+	return err
+}
+
+func (c *Claim) release(ctx context.Context) (*pb.ResponseHeader, error) {
 	c.slot.drop(c, ErrLockReleased)
-	err := c.slot.remove(ctx, c.rev)
+	h, err := c.slot.remove(ctx, c.rev)
 	if err != nil {
 		c.slot.sweepLater()
 	}
-	return err
+	return h, err
 }
 
 // Abandon is Release for who cannot wait: the key is deleted in the background, usually
@@ -100,12 +136,20 @@ func (c *Claim) Fence() int64 { return c.rev }
 func (c *Claim) IsOwner() v3.Cmp { return v3.Compare(v3.CreateRevision(c.key), "=", c.rev) }
 
 // Context ends with the claim; context.Cause tells why, see Mutex.Context.
-func (c *Claim) Context() context.Context { return c.ctx }
+func (c *Claim) Context() context.Context {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.own == nil {
+		c.own = c.ctx
+		c.attend(c.verify)
+	}
+	return c.own
+}
 
 // newClaim makes a claim on the key with that create revision, which exists.
 func (sl *slot) newClaim(rev int64, header *pb.ResponseHeader) *Claim {
 	c := &Claim{s: sl.s, slot: sl, key: sl.key, rev: rev, mod: rev, header: header, told: make(chan struct{})}
-	c.ctx, c.cancel = context.WithCancelCause(sl.s.ctx)
+	c.ctx, c.cancel = context.WithCancelCause(sl.s.life)
 	return c
 }
 
@@ -121,19 +165,20 @@ type entry struct {
 // enter puts the key, unless it is there, on the further conditions, and with a prefix
 // asks for the key ahead of it there.
 func (s *Session) enter(ctx context.Context, prefix, key, value string, conditions ...v3.Cmp) (e entry, err error) {
-	if s.ctx.Err() != nil {
+	if s.life.Err() != nil {
 		return e, s.ended()
+	}
+	if err := s.confirm(ctx); err != nil {
+		return e, err
 	}
 	sl, err := s.begin(ctx, key)
 	if err != nil {
 		return e, err
 	}
 	defer func() {
-		sl.finish(e.claim, v3.OutcomeUnknown(err))
+		sl.finish(e.claim, e.claim.guard, v3.OutcomeUnknown(err))
 		if err != nil {
 			s.failed(err)
-		} else if e.claim != nil {
-			s.group.Go(e.claim.guard)
 		}
 	}()
 	then := []v3.Op{v3.OpPut(key, value, v3.WithLease(s.id))}

@@ -16,68 +16,89 @@ type Election struct {
 	prefix string // with the final slash
 	key    string // what this candidate puts
 
-	mu     sync.Mutex
-	claim  *Claim             // guarded by mu; nil: not elected
-	rev    int64              // guarded by mu; of the last leadership
-	header *pb.ResponseHeader // guarded by mu
+	mu      sync.Mutex
+	claim   *Claim              // guarded by mu; nil: not elected
+	waiting map[*Claim]struct{} // guarded by mu; of the Campaigns under way
+	rev     int64               // guarded by mu; of the last leadership
+	header  *pb.ResponseHeader  // guarded by mu
 }
 
 // NewElection returns a candidate for the election whose keys are below pfx followed by a
 // slash. It does not campaign yet.
 func NewElection(s *Session, pfx string) *Election {
 	prefix := pfx + "/"
-	return &Election{s: s, prefix: prefix, key: s.ownerKey(prefix)}
+	return newElection(s, prefix, s.ownerKey(prefix))
+}
+
+func newElection(s *Session, prefix, key string) *Election {
+	return &Election{s: s, prefix: prefix, key: key, waiting: make(map[*Claim]struct{})}
 }
 
 // ResumeElection returns the candidate that already leads with this key and create
 // revision, for a process that was restarted and took up its session WithLease. Whether it
 // does lead is not asked; if not, its Context soon ends.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
-	e := &Election{s: s, prefix: pfx + "/", key: leaderKey, rev: leaderRev}
+	e := newElection(s, pfx+"/", leaderKey)
 	s.mu.Lock()
 	sl := s.slotOf(leaderKey)
 	sl.acquiring++
 	s.mu.Unlock()
-	e.claim = sl.newClaim(leaderRev, nil)
-	sl.finish(e.claim, false)
-	s.group.Go(e.claim.verify)
+	e.claim, e.rev = sl.newClaim(leaderRev, nil), leaderRev
+	sl.finish(e.claim, e.claim.verify, false)
+	e.claim.take()
 	return e
 }
 
 // Campaign waits until this candidate leads, with val as its value. A candidate that
 // campaigns or leads already gets the new value. It returns nil only while the candidate's
 // key exists and is the first. It fails with the context's error when that ends first,
-// with ErrSessionExpired when the session does, and with ErrOwnershipLost when somebody
-// deletes the key; the candidate has withdrawn then, in the background if necessary.
+// with ErrSessionExpired when the session does, with ErrElectionNotLeader when Resign
+// withdraws it, and with ErrOwnershipLost when somebody else deletes the key; the candidate
+// has withdrawn then, in the background if necessary.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	entry, err := e.s.enter(ctx, e.prefix, e.key, val)
 	if err != nil {
 		return err
 	}
 	c := entry.claim
+	e.mu.Lock()
+	e.waiting[c] = struct{}{}
+	e.mu.Unlock()
 	if entry.found && entry.value != val {
 		if _, err = c.put(ctx, val); err == ErrOwnershipLost {
 			err = c.ended(ctx)
 		}
 	}
 	if err == nil && (entry.found || entry.ahead != nil) {
-		err = c.turn(ctx, e.prefix, entry.ahead)
+		_, err = c.turn(ctx, e.prefix, entry.ahead)
 	}
-	if err != nil {
+	if err = e.won(ctx, c, err); err != nil {
 		c.Abandon()
-		return err
 	}
+	return err
+}
+
+// won makes the claim of a Campaign that has waited with that outcome the leadership.
+func (e *Election) won(ctx context.Context, c *Claim, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.waiting, c)
+	if context.Cause(c.ctx) == ErrLockReleased {
+		return ErrElectionNotLeader // by Resign
+	}
+	if err != nil {
+		return err
+	}
+	c.take()
 	e.claim, e.rev, e.header = c, c.rev, c.header
 	return nil
 }
 
-// Proclaim changes the value of the leader without another election. Whoever does not
-// lead, or not any more, gets ErrElectionNotLeader. A Proclaim that ended unknown never
-// takes effect after a later one.
+// Proclaim changes the value of the leader, or of a candidate that waits, without another
+// election. Whoever is neither, or not any more, gets ErrElectionNotLeader. A Proclaim that
+// ended unknown never takes effect after a later one.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
-	c := e.elected()
+	c := e.candidate()
 	if c == nil {
 		return ErrElectionNotLeader
 	}
@@ -95,20 +116,23 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 	return nil
 }
 
-// Resign ends the leadership, and does nothing if there is none. It deletes only the key
+// Resign ends the leadership, or withdraws a candidate that waits, whose Campaign fails with
+// ErrElectionNotLeader; it does nothing if this is neither. It deletes only the key
 // that Campaign put. When it fails, that goes on in the background, and Resign may be
 // called again; either way the leadership ended with the call.
 func (e *Election) Resign(ctx context.Context) (err error) {
-	c := e.elected()
+	c := e.candidate()
 	if c == nil {
 		return nil
 	}
-	if err := c.Release(ctx); err != nil {
+	h, err := c.release(ctx)
+	if err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.forget(c)
+	e.header = h
 	return nil
 }
 
@@ -123,6 +147,19 @@ func (e *Election) elected() *Claim {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.claim
+}
+
+// candidate is the claim with which this one leads or waits, nil if it does neither.
+func (e *Election) candidate() *Claim {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.claim != nil {
+		return e.claim
+	}
+	for c := range e.waiting {
+		return c // all have the same key
+	}
+	return nil
 }
 
 // Leader returns the leader's key and value, ErrElectionNoLeader if nobody leads.
@@ -152,8 +189,8 @@ func (e *Election) Rev() int64 {
 	return e.rev
 }
 
-// Header is that of the answer to the last successful Campaign, Proclaim or Resign, nil
-// before.
+// Header is that of the answer to the last successful Proclaim or Resign, or of that which
+// put the key of the last successful Campaign; nil before.
 func (e *Election) Header() *pb.ResponseHeader {
 	e.mu.Lock()
 	defer e.mu.Unlock()

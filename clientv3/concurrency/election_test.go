@@ -76,6 +76,101 @@ func TestElection(t *testing.T) {
 	ends(t, "a leadership that is none", stranger.Context().Done())
 }
 
+// TestWaitingCandidateProclaimsAndResigns: its key gets the value, and goes; its Campaign ends
+// with that and never leads.
+func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	leader := concurrency.NewElection(session(t, c), t.Name())
+	if err := leader.Campaign(ctx, "leader"); err != nil {
+		t.Fatal(err)
+	}
+	s := session(t, c)
+	e := concurrency.NewElection(s, t.Name())
+	key := fmt.Sprintf("%s/%x", t.Name(), s.Lease())
+	for _, campaigns := range []int{1, 3} {
+		done := make(chan error, campaigns)
+		for range campaigns {
+			go func() { done <- e.Campaign(ctx, "first") }()
+		}
+		clienttest.Await(t, "it is a candidate", func() bool { return slices.Contains(keys(t, c, t.Name()), key) })
+		// A Campaign knows that it waits a moment later than everybody else.
+		clienttest.Await(t, "it proclaims", func() bool {
+			err := e.Proclaim(ctx, "second")
+			if err != nil && err != concurrency.ErrElectionNotLeader {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
+		r, err := c.Get(ctx, key)
+		if err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != "second" && campaigns == 1 {
+			t.Errorf("proclaimed: %v, %v", r, err)
+		}
+		if h := e.Header(); h.GetRevision() < r.Kvs[0].CreateRevision {
+			t.Errorf("the header is %v", h)
+		}
+		if e.Key() != "" || e.Fence() != 0 || e.Context().Err() == nil {
+			t.Error("who waits is said to lead")
+		}
+		if _, err := concurrency.Guard(ctx, c.KV, e).Then(clientv3.OpPut(t.Name()+"x", "")).Commit(); err != concurrency.ErrNotOwner {
+			t.Errorf("a guarded transaction of who waits: %v", err)
+		}
+		for len(done) < campaigns && ctx.Err() == nil { // one that had only just begun puts the key again
+			if err := e.Resign(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if k := keys(t, c, t.Name()+"/"); len(k) != 1 {
+			t.Errorf("resigned, and there are %v", k)
+		}
+		for range campaigns {
+			if err := <-done; err != concurrency.ErrElectionNotLeader && (err != concurrency.ErrOwnershipLost || campaigns == 1) {
+				t.Errorf("Campaign: %v", err)
+			}
+		}
+		if err := e.Proclaim(ctx, "third"); err != concurrency.ErrElectionNotLeader {
+			t.Errorf("Proclaim after Resign: %v", err)
+		}
+	}
+	if err := leader.Resign(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Leader(ctx); err != concurrency.ErrElectionNoLeader {
+		t.Errorf("Leader: %v", err)
+	}
+}
+
+// TestHeaderFollowsResign: it is that of the answer to Resign, also when the key was gone
+// already, and stays when there was nothing to resign.
+func TestHeaderFollowsResign(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	e := concurrency.NewElection(session(t, c), t.Name())
+	for _, gone := range []bool{false, true} {
+		if err := e.Campaign(ctx, "v"); err != nil {
+			t.Fatal(err)
+		}
+		if gone {
+			if _, err := c.Delete(ctx, e.Key()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := c.Put(ctx, t.Name()+"x", "") // moves the revision on
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := r.Header.Revision
+		if !gone {
+			want++ // the deletion
+		}
+		for range 2 {
+			if err := e.Resign(ctx); err != nil || e.Header().GetRevision() != want {
+				t.Errorf("Resign: %v, header %v, want revision %d", err, e.Header(), want)
+			}
+		}
+	}
+}
+
 // Campaign never returns nil without a key in etcd.
 func TestCandidateLosesItsKey(t *testing.T) {
 	c := clienttest.Shared(t)

@@ -46,19 +46,19 @@ func (c *Claim) before(ctx context.Context, prefix string, opts ...v3.OpOption) 
 
 // turn returns when the claim is the first under the prefix. ahead is the key ahead of it
 // when it entered, nil if that is not known. It waits for the key just ahead, so that the
-// end of one wakes one.
-func (c *Claim) turn(ctx context.Context, prefix string, ahead *mvccpb.KeyValue) error {
+// end of one wakes one. The header is that of the answer that showed it, if it had to ask.
+func (c *Claim) turn(ctx context.Context, prefix string, ahead *mvccpb.KeyValue) (*pb.ResponseHeader, error) {
 	header := c.header
 	for {
 		if ahead == nil {
 			var err error
 			if ahead, header, err = c.ahead(ctx, prefix); err != nil || ahead == nil {
-				return err
+				return header, err
 			}
 		}
 		first := func(*v3.Event) bool { return true }
 		if err := c.awaitDelete(ctx, first, string(ahead.Key), v3.WithRev(header.Revision+1)); err != nil {
-			return err
+			return nil, err
 		}
 		ahead = nil
 	}

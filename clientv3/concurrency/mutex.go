@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
@@ -42,13 +43,14 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	header := e.claim.header
 	if e.found || e.ahead != nil {
-		if err := e.claim.turn(ctx, m.prefix, e.ahead); err != nil {
+		if header, err = e.claim.turn(ctx, m.prefix, e.ahead); err != nil {
 			m.giveUp(e.claim)
 			return err
 		}
 	}
-	m.take(e.claim)
+	m.take(e.claim, header)
 	return nil
 }
 
@@ -63,8 +65,10 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 		m.giveUp(nil)
 		return ErrLocked
 	}
+	header := e.claim.header
 	if e.found {
-		ahead, _, err := e.claim.ahead(ctx, m.prefix)
+		var ahead *mvccpb.KeyValue
+		ahead, header, err = e.claim.ahead(ctx, m.prefix)
 		if err == nil && ahead != nil {
 			err = ErrLocked
 		}
@@ -73,14 +77,15 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 			return err
 		}
 	}
-	m.take(e.claim)
+	m.take(e.claim, header)
 	return nil
 }
 
-func (m *Mutex) take(c *Claim) {
+func (m *Mutex) take(c *Claim, header *pb.ResponseHeader) {
+	c.take()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.used, m.claim, m.header = true, c, c.header
+	m.used, m.claim, m.header = true, c, header
 }
 
 func (m *Mutex) giveUp(c *Claim) {
@@ -135,7 +140,7 @@ func (m *Mutex) Key() string {
 // owner. See also Guard.
 func (m *Mutex) IsOwner() v3.Cmp { return isOwner(m.held()) }
 
-// Header is that of the answer that put the key of the last Lock, nil before.
+// Header is that of the answer with which the last Lock succeeded, nil before.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -172,7 +177,7 @@ func contextOf(c *Claim) context.Context {
 		cancel(ErrLockReleased)
 		return ctx
 	}
-	return c.ctx
+	return c.Context()
 }
 
 type locker struct{ *Mutex }

@@ -410,3 +410,26 @@ func TestForeignKey(t *testing.T) {
 		t.Errorf("%v, %v", r, err)
 	}
 }
+
+// TestHeaderOfALockThatWaitedIsOfItsEnd: not of the answer that put its key, when another one
+// had the lock.
+func TestHeaderOfALockThatWaitedIsOfItsEnd(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	first, second := concurrency.NewMutex(session(t, c), t.Name()), concurrency.NewMutex(session(t, c), t.Name())
+	if err := first.Lock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- second.Lock(ctx) }()
+	clienttest.Await(t, "the lock is wanted", func() bool { return len(keys(t, c, t.Name()+"/")) == 2 })
+	if err := first.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := clienttest.Receive(t, "Lock", done); err != nil {
+		t.Fatal(err)
+	}
+	if h := second.Header(); h.GetRevision() <= second.Fence() {
+		t.Errorf("revision %d, and it was put at %d", h.GetRevision(), second.Fence())
+	}
+}

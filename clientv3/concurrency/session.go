@@ -20,19 +20,30 @@ const defaultSessionTTL = 60
 var errOrphaned = errors.New("concurrency: the session was closed or orphaned")
 
 // Session is a lease that is kept alive, and what its owner holds with it. Its goroutines
-// (one for the session, one for each key held or cleaned up) end with Close or Orphan.
+// (one for the session, one for each key held or cleaned up) end with Close; Orphan leaves
+// those that still have something to do, see there.
+//
+// It ends in one of two ways: the renewals end (ctx) and leave the lease to itself, or the
+// lease does (life), which ends the renewals too. What needs the lease alone goes on until
+// the second.
 type Session struct {
 	client   *v3.Client
 	id       v3.LeaseID
 	ttl      time.Duration   // as asked for; bounds Close
 	base     context.Context // of the options
-	ctx      context.Context // ends with the session
+	ctx      context.Context // ends with the renewals
 	end      context.CancelCauseFunc
+	life     context.Context // ends when the lease may have, with Close and with the client
+	expire   context.CancelCauseFunc
 	distinct bool
-	group    *worker.Group
+	renewals *worker.Group // one goroutine, in ctx
+	group    *worker.Group // in life
 
-	mu    sync.Mutex
-	slots map[string]*slot // guarded by mu; keys with something to know about
+	mu      sync.Mutex
+	slots   map[string]*slot   // guarded by mu; keys with something to know about
+	working int                // guarded by mu; goroutines of group, without the minder
+	until   time.Time          // guarded by mu; the lease exists until then unless it is revoked; zero: not known
+	unmind  context.CancelFunc // guarded by mu; ends the minder; nil: there is none
 }
 
 // NewSession makes a lease, unless the options bring one, and keeps it alive. Without
@@ -61,16 +72,41 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 		end(err)
 		return nil, err
 	}
+	// The life of a session that is left alone must not hang on the client's for ever.
+	life, expire := context.WithCancelCause(context.Background())
 	s := &Session{
 		client: client, id: id, ttl: time.Duration(o.ttl) * time.Second, base: o.ctx, distinct: o.distinct,
-		ctx: ctx, end: end, group: worker.New(ctx), slots: make(map[string]*slot),
+		ctx: ctx, end: end, life: life, expire: expire,
+		renewals: worker.New(ctx), group: worker.New(life), slots: make(map[string]*slot),
 	}
-	s.group.Go(func(context.Context) {
-		for range renewals {
-		}
-		end(ErrSessionExpired)
-	})
+	s.renewals.Go(func(context.Context) { s.follow(renewals) })
 	return s, nil
+}
+
+// follow notes renewals until they end, and what that means.
+func (s *Session) follow(renewals <-chan *v3.LeaseKeepAliveResponse) {
+	for range renewals {
+		if until, ok := v3.LeaseValidUntil(s.client.Lease, s.id); ok {
+			s.exists(until)
+		}
+	}
+	switch {
+	case s.client.Ctx().Err() != nil:
+		s.end(context.Cause(s.client.Ctx()))
+		s.expire(context.Cause(s.client.Ctx()))
+	case s.ctx.Err() == nil:
+		s.lost()
+	default: // Orphan, or a context of the options
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.mind()
+	}
+}
+
+// lost ends the session because its lease is gone, or may be.
+func (s *Session) lost() {
+	s.end(ErrSessionExpired)
+	s.expire(ErrSessionExpired)
 }
 
 // Client is the client that the session was made with.
@@ -103,34 +139,31 @@ func (s *Session) ValidUntil() time.Time {
 }
 
 // Orphan ends the renewals and leaves the lease to itself: to the holder of another
-// session with it, or to expire. What was still to be cleaned up is left too.
+// session with it, or to expire. Until the lease ends, calls under way and new ones are
+// served as before, and what is to be cleaned up is. Ownerships end for this process:
+// their Context does, though their keys stay and can be released. One that is got later
+// lasts as long as the lease.
 func (s *Session) Orphan() {
 	s.end(errOrphaned)
-	s.group.Stop()
+	s.renewals.Stop()
 }
 
 // Close ends the session and revokes the lease, which deletes its keys. It gives up after
 // the TTL, for the lease has expired by then, or when the context of WithContext ends.
 func (s *Session) Close() error {
 	s.Orphan()
+	s.expire(errOrphaned)
+	s.group.Stop()
 	ctx, cancel := context.WithTimeout(s.base, s.ttl)
 	defer cancel()
 	_, err := s.client.Revoke(ctx, s.id)
 	return err
 }
 
-// expireIfGone asks whether the lease still exists and ends the session if not.
-func (s *Session) expireIfGone(ctx context.Context) {
-	r, err := s.client.TimeToLive(ctx, s.id)
-	if err == nil && r.TTL <= 0 || v3.SameError(err, rpctypes.ErrLeaseNotFound) {
-		s.end(ErrSessionExpired)
-	}
-}
-
 // failed looks at the error of a request that used the lease.
 func (s *Session) failed(err error) {
 	if v3.SameError(err, rpctypes.ErrLeaseNotFound) {
-		s.end(ErrSessionExpired)
+		s.lost()
 	}
 }
 
@@ -166,13 +199,13 @@ func WithLease(leaseID v3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.leaseID = leaseID }
 }
 
-// WithContext bounds NewSession, Close and the session itself by a context instead of
-// the client's. When it ends, the session ends and its lease is left to expire.
+// WithContext bounds NewSession, Close and the renewals by a context instead of the
+// client's. When it ends, the session is orphaned, see Orphan.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
 
-// WithUntil ends NewSession and the session when ctx ends, besides the context of
+// WithUntil ends NewSession and the renewals when ctx ends, besides the context of
 // WithContext or the client's, which goes on to bound Close: for who makes sessions with
 // options that others have chosen.
 func WithUntil(ctx context.Context) SessionOption {

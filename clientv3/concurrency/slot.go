@@ -19,6 +19,7 @@ import (
 	"context"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
@@ -82,33 +83,35 @@ func (s *Session) begin(ctx context.Context, key string) (*slot, error) {
 	}
 }
 
-// await waits for c, the end of ctx or of the session.
+// await waits for c, the end of ctx or of the session's life.
 func (s *Session) await(ctx context.Context, c <-chan struct{}) error {
 	select {
 	case <-c:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-s.ctx.Done():
+	case <-s.life.Done():
 		return s.ended()
 	}
 }
 
-// ended is the error for whoever wants something of a session that has ended.
+// ended is the error for whoever wants something of a session whose life has ended.
 func (s *Session) ended() error {
-	if err := s.base.Err(); err != nil && context.Cause(s.ctx) != ErrSessionExpired {
+	if err := s.client.Ctx().Err(); err != nil && context.Cause(s.life) != ErrSessionExpired {
 		return err
 	}
 	return ErrSessionExpired
 }
 
-// finish ends what begin began. unknown: the request may be executed later.
-func (sl *slot) finish(c *Claim, unknown bool) {
+// finish ends what begin began, with a claim that watch attends to from now on, nil if it made
+// none. unknown: the request may be executed later.
+func (sl *slot) finish(c *Claim, watch func(context.Context), unknown bool) {
 	sl.s.mu.Lock()
 	defer sl.s.mu.Unlock()
 	sl.acquiring--
 	if c != nil {
 		sl.claims[c] = true
+		c.attend(watch)
 	}
 	if unknown {
 		sl.doubts++
@@ -190,7 +193,7 @@ func (sl *slot) awaitRemoved(rev int64, d time.Duration) {
 		case <-changed:
 		case <-t.C:
 			return
-		case <-sl.s.ctx.Done():
+		case <-sl.s.life.Done():
 			return
 		}
 	}
@@ -205,12 +208,13 @@ func (sl *slot) removed(rev int64) {
 }
 
 // remove deletes the key with that create revision, if it is there.
-func (sl *slot) remove(ctx context.Context, rev int64) error {
-	_, err := sl.s.client.Txn(ctx).If(v3.Compare(v3.CreateRevision(sl.key), "=", rev)).Then(v3.OpDelete(sl.key)).Commit()
-	if err == nil {
-		sl.removed(rev)
+func (sl *slot) remove(ctx context.Context, rev int64) (*pb.ResponseHeader, error) {
+	r, err := sl.s.client.Txn(ctx).If(v3.Compare(v3.CreateRevision(sl.key), "=", rev)).Then(v3.OpDelete(sl.key)).Commit()
+	if err != nil {
+		return nil, err
 	}
-	return err
+	sl.removed(rev)
+	return r.Header, nil
 }
 
 // sweepLater leaves what is to be deleted to the sweeper.
@@ -223,11 +227,11 @@ func (sl *slot) sweepLater() {
 // sweep starts the sweeper; the caller holds s.mu.
 func (sl *slot) sweep() {
 	if !sl.sweeping {
-		sl.sweeping = sl.s.group.Go(sl.run)
+		sl.sweeping = sl.s.work(sl.run)
 	}
 }
 
-// run is the sweeper. It ends when nothing is in doubt any more, or with the session.
+// run is the sweeper. It ends when nothing is in doubt any more, or with the session's life.
 func (sl *slot) run(ctx context.Context) {
 	for failures := 0; ; {
 		kv, seen, err := sl.look(ctx)
@@ -302,11 +306,12 @@ func (sl *slot) clear(ctx context.Context, kv *mvccpb.KeyValue) error {
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, sweepTry)
 	defer cancel()
-	return sl.remove(ctx, kv.CreateRevision)
+	_, err := sl.remove(ctx, kv.CreateRevision)
+	return err
 }
 
 // awaitKey returns when the key may have changed at rev or later; an error at the end of
-// the session.
+// the session's life.
 func (sl *slot) awaitKey(ctx context.Context, rev int64) error {
 	wctx, cancel := context.WithCancel(ctx)
 	defer cancel()
