@@ -98,8 +98,7 @@ func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return concurrency.WithLease(leaseID)
 }
 
-// WithContext bounds NewSession, Close and the session itself by a context instead of the
-// client's.
+// WithContext bounds NewSession, Close and the renewals by a context instead of the client's.
 func WithContext(ctx context.Context) SessionOption {
 	return concurrency.WithContext(ctx)
 }
