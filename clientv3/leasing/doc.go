@@ -53,8 +53,8 @@
 //
 // # What is answered from memory
 //
-// Get of one owned key with whatever options but WithRev, and transactions without writes
-// in which all keys compared and read are such. The header's revision is that at which the
+// Get of one owned key with whatever options but WithRev, and transactions whose keys
+// compared are such and lead to nothing but such reads. The header's revision is that at which the
 // value was last read or written, not the cluster's latest. All else is passed on to the
 // cluster: ranges, GetStream, Compact, revisions. Ranges and serializable reads do not take
 // ownership.

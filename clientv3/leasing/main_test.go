@@ -85,7 +85,9 @@ type counter struct {
 type meddler func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error)
 
 func (c *counter) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
-	c.n.Add(1)
+	if ctx == nil || ctx.Err() == nil { // else nothing is sent
+		c.n.Add(1)
+	}
 	next := func(ctx context.Context) (clientv3.OpResponse, error) { return c.KV.Do(ctx, op) }
 	if m := c.meddle.Load(); m != nil {
 		return (*m)(ctx, op, next)

@@ -11,7 +11,7 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Txn begins a transaction; one that only reads may be executed from memory.
+// Txn begins a transaction; one that finds nothing to write may be executed from memory.
 func (l *leasing) Txn(ctx context.Context) v3.Txn { return &txn{l: l, ctx: ctx} }
 
 type txn struct {
@@ -67,16 +67,16 @@ func (l *leasing) transact(ctx context.Context, op v3.Op) (v3.OpResponse, error)
 	if err := spans.add(op, l.pfx); err != nil {
 		return v3.OpResponse{}, err
 	}
+	if ctx != nil && ctx.Err() == nil {
+		if r, ok := l.evaluate(op); ok && l.inOrder(op) {
+			return (*v3.TxnResponse)(r).OpResponse(), nil
+		}
+	}
 	if len(spans) > 0 {
 		return l.write(ctx, request{op: op})
 	}
 	if l.isClosed() {
 		return v3.OpResponse{}, ErrClosed
-	}
-	if ctx != nil && ctx.Err() == nil {
-		if r, ok := l.evaluate(op); ok && l.inOrder(op) {
-			return (*v3.TxnResponse)(r).OpResponse(), nil
-		}
 	}
 	return l.inner.Do(ctx, op)
 }
@@ -90,7 +90,8 @@ func (l *leasing) inOrder(op v3.Op) bool {
 	return err == context.Canceled
 }
 
-// evaluate executes a transaction without writes from memory, if it can.
+// evaluate executes a transaction from memory, if it can: the branch that its comparisons
+// choose must not write.
 func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 	x := evaluation{l: l}
 	l.mu.RLock()

@@ -128,3 +128,50 @@ func TestInNamespace(t *testing.T) {
 		t.Errorf("the leasing key: %v, %v", r, err)
 	}
 }
+
+// TestTxnThatFindsNothingToWriteComesFromMemory: what the branch that is not taken would write
+// does not matter; comparisons and reads of keys that are not owned do.
+func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
+	raw := shared(t)
+	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
+	key, foreign := t.Name()+"/own", t.Name()+"/foreign"
+	s.put(t, key, "1")
+	s.owns(t, key)
+	is := func(v string) clientv3.Cmp { return clientv3.Compare(clientv3.Value(key), "=", v) }
+	get, put := clientv3.OpGet(key), clientv3.OpPut(key, "2")
+	type ops = []clientv3.Op
+	for _, c := range []struct {
+		name             string
+		local, succeeded bool
+		cmp              clientv3.Cmp
+		then, otherwise  ops
+	}{
+		{"read, else write", true, true, is("1"), ops{get}, ops{put}},
+		{"write, else read", true, false, is("x"), ops{put}, ops{get}},
+		{"write, else nothing", true, false, is("x"), ops{put}, nil},
+		{"nested", true, true, is("1"), ops{clientv3.OpTxn([]clientv3.Cmp{is("x")}, ops{put}, ops{get})}, nil},
+		{"read another, else write", false, true, is("1"), ops{clientv3.OpGet(foreign)}, ops{put}},
+		{"compare another", false, true, clientv3.Compare(clientv3.Version(foreign), "=", 0), ops{get}, ops{put}},
+		{"read a range", false, true, is("1"), ops{clientv3.OpGet(t.Name(), clientv3.WithPrefix())}, ops{put}},
+		{"write", false, true, is("1"), ops{put}, ops{get}},
+	} {
+		var r *clientv3.TxnResponse
+		local := s.local(func() {
+			var err error
+			if r, err = s.Txn(within(t, long)).If(c.cmp).Then(c.then...).Else(c.otherwise...).Commit(); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+		})
+		if local != c.local || r.Succeeded != c.succeeded {
+			t.Errorf("%s: from memory: %v, succeeded: %v", c.name, local, r.Succeeded)
+		}
+	}
+	for _, kv := range []clientv3.KV{s, raw} {
+		if r, err := kv.Get(within(t, long), key); err != nil || string(r.Kvs[0].Value) != "2" || r.Kvs[0].Version != 2 {
+			t.Errorf("written other than once: %v, %v", r, err)
+		}
+	}
+	if _, err := s.Txn(within(t, long)).If(is("x")).Then(clientv3.OpPut("L-"+t.Name()+"/x", "")).Commit(); err != leasing.ErrLeasingKey {
+		t.Errorf("a leasing key in the branch not taken: %v", err)
+	}
+}

@@ -95,6 +95,7 @@ func TestNamesResolveWithoutAQuorum(t *testing.T) {
 	for _, m := range dead {
 		ok(t, "Restart", m.Restart())
 	}
+	ok(t, "WaitHealthy", cluster.WaitHealthy(within(t, long)))
 	updater(t, fresh)(naming.Update{Addr: "later:1"})
 	for _, ch := range channels {
 		if u := clienttest.Receive(t, "a change after the outage", ch); len(u) != 1 || u[0].Endpoint.Addr != "later:1" {
@@ -107,24 +108,36 @@ func TestNamesResolveWithoutAQuorum(t *testing.T) {
 // does not answer for the cluster; to who has seen nothing newer it does.
 func TestManagerNeverListsWhatItKnowsToBeOld(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3, PeerProxied: true})
-	c := dial(t, cluster.Endpoints()...)
+	behind := cluster.Followers(t)[0]
+	var others []string
+	for _, m := range cluster.Members() {
+		if m != behind {
+			others = append(others, m.Endpoint)
+		}
+	}
+	c := dial(t, others...)
 	writer, err := endpoints.NewManager(c, t.Name())
 	ok(t, "NewManager", err)
 	old, newer := t.Name()+"/old", t.Name()+"/newer"
 	ok(t, "AddEndpoint", writer.AddEndpoint(within(t, long), old, endpoints.Endpoint{Addr: "old:1"}))
-	behind := cluster.Followers(t)[0]
 	only := dial(t, behind.Endpoint)
 	clienttest.Await(t, "the follower has it", func() bool {
 		r, err := only.Get(within(t, long), old, clientv3.WithSerializable())
 		return err == nil && len(r.Kvs) == 1
 	})
 	ok(t, "PartitionFromPeers", behind.PartitionFromPeers())
+	for _, m := range cluster.Members() {
+		if m != behind {
+			ok(t, "WaitReady", m.WaitReady(within(t, long))) // it may have become the leader
+		}
+	}
 	ok(t, "AddEndpoint", writer.AddEndpoint(within(t, long), newer, endpoints.Endpoint{Addr: "newer:1"}))
 	for _, m := range cluster.Members() {
 		if m != behind {
 			m.Kill()
 		}
 	}
+	c.SetEndpoints(behind.Endpoint)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if list, err := writer.List(ctx); err != context.DeadlineExceeded {
