@@ -14,9 +14,11 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
+	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/balancer"
 	"github.com/fairlead-go/fairlead/internal/endpoint"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
@@ -69,10 +71,12 @@ type Client struct {
 	}
 }
 
-// New makes a client. It does not wait for a connection, but with a user name for
-// the first token and with RejectOldCluster for the servers' versions, at most
-// DialTimeout. The configuration's mistakes are errors: ErrNoAvailableEndpoints,
-// ErrMutuallyExclusiveCfg, or one with code InvalidArgument that says what is wrong.
+// New makes a client. It does not wait for a connection, with grpc.WithBlock neither, but
+// with a user name for the first token and with RejectOldCluster for the servers'
+// versions, at most DialTimeout; then the error is context.DeadlineExceeded and the log
+// says why. With FailFast it fails at once instead. The configuration's mistakes are
+// errors: ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, or one with code
+// InvalidArgument that says what is wrong.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -154,7 +158,11 @@ func newClient(parent context.Context) *Client {
 	return c
 }
 
-// greet does what New waits for.
+// greetWait is the wait before New asks again.
+var greetWait = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
+
+// greet does what New waits for. If its time is bounded it uses all of it, whatever
+// keeps the members from answering: they may be about to be set right.
 func (c *Client) greet() error {
 	ctx := c.ctx
 	if c.cfg.DialTimeout > 0 {
@@ -162,6 +170,29 @@ func (c *Client) greet() error {
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.DialTimeout)
 		defer cancel()
 	}
+	_, bounded := ctx.Deadline()
+	for n := 0; ; n++ {
+		err := c.hello(ctx)
+		if bounded && !c.cfg.FailFast && unreached(err) {
+			if backoff.Sleep(ctx, greetWait.Wait(n)) == nil {
+				continue
+			}
+			err = ctx.Err()
+		}
+		if err == context.DeadlineExceeded { // a bare value, since programs compare it; so the log says why
+			c.log.Warn("no member answered in the time that New has", "members", c.link.set.Explain())
+		}
+		return err
+	}
+}
+
+// unreached reports that a call was not made because no member could be used.
+func unreached(err error) bool {
+	return SafeToRetry(err) && etcderr.Code(err) == codes.Unavailable && etcderr.Known(err) == nil
+}
+
+// hello tries once.
+func (c *Client) hello(ctx context.Context) error {
 	if c.keeper != nil {
 		if err := c.keeper.Ensure(ctx); err != nil {
 			return etcderr.From(ctx, err)
@@ -173,7 +204,8 @@ func (c *Client) greet() error {
 	return nil
 }
 
-// checkVersions fails if a member that answers is too old; one answer is enough.
+// checkVersions fails if a member that answers is too old; one answer is enough, so it
+// waits for none that cannot be reached.
 func (c *Client) checkVersions(ctx context.Context) error {
 	type answer struct {
 		version string
@@ -183,7 +215,7 @@ func (c *Client) checkVersions(ctx context.Context) error {
 	answers := make(chan answer, len(eps))
 	for _, ep := range eps {
 		if !c.group.Go(func(context.Context) {
-			r, err := c.Maintenance.Status(ctx, ep)
+			r, err := c.Maintenance.Status(WithFailFast(ctx), ep)
 			if err != nil {
 				answers <- answer{err: err}
 				return
@@ -227,7 +259,8 @@ func tooOld(version string) bool {
 }
 
 // Close ends the client: all calls, watches and renewals. It returns when all its
-// goroutines have ended. Closing again does nothing and returns nil.
+// goroutines have ended. Closing again does nothing and returns nil. A client made by
+// NewCtxClient has nothing to close but its context, whose error it returns.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	first := !c.closed
@@ -235,7 +268,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	if !first {
 		<-c.closing
-		return nil
+		return c.ended()
 	}
 	defer close(c.closing)
 	if c.link != nil {
@@ -249,11 +282,22 @@ func (c *Client) Close() error {
 		}
 	}
 	if c.link != nil {
-		err = errors.Join(err, c.link.close())
+		c.link.close()
 	}
 	c.sides.Close()
 	c.group.Stop()
-	return err
+	if err != nil {
+		return err
+	}
+	return c.ended()
+}
+
+// ended is what Close says of a client without a connection.
+func (c *Client) ended() error {
+	if c.connected() {
+		return nil
+	}
+	return c.ctx.Err()
 }
 
 // Ctx ends when the client is closed.
@@ -345,15 +389,9 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, etcderr.Invalid("", "%v", err)
 	}
-	secure := c.cfg.TLS
-	switch encrypted := transport.UseTLS(e, secure != nil); {
-	case !encrypted:
-		secure = nil
-	case secure == nil:
-		secure = plainTLS()
-	}
+	secure := transport.CredentialsFor(e, c.tlsFor(e), c.cfg.roots)
 	opts := append([]grpc.DialOption{
-		grpc.WithAuthority(e.ServerName()),
+		grpc.WithAuthority(e.Authority()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize)),
 	}, c.dialOptions(secure, false)...)
 	return grpc.NewClient("passthrough:///"+e.Target(), opts...)

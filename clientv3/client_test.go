@@ -11,6 +11,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -104,12 +105,14 @@ func TestConfigSpec(t *testing.T) {
 	if spec.Endpoints[0] != "a:1" || spec.Secure.Cert != "" || spec.Auth.Username != "u" {
 		t.Error("a clone shares with its original")
 	}
-	lg := zap.NewNop()
-	cfg, err := clientv3.NewClientConfig(spec, lg)
+	cfg, err := clientv3.NewClientConfig(spec, zap.NewNop())
 	if err != nil || cfg.TLS != nil || cfg.Username != "u" || cfg.DialTimeout != time.Second ||
 		cfg.DialKeepAliveTime != 2*time.Second || cfg.DialKeepAliveTimeout != 3*time.Second ||
-		cfg.MaxCallSendMsgSize != 4 || cfg.MaxCallRecvMsgSize != 5 || cfg.Logger != lg || cfg.Endpoints[0] != "a:1" {
+		cfg.MaxCallSendMsgSize != 4 || cfg.MaxCallRecvMsgSize != 5 || cfg.Endpoints[0] != "a:1" {
 		t.Errorf("%+v, %v", cfg, err)
+	}
+	if cfg.Logger != nil {
+		t.Error("the logger is left to the caller")
 	}
 	if cfg, err = clientv3.NewClientConfig(&clientv3.ConfigSpec{Secure: &clientv3.SecureConfig{}}, nil); err != nil || cfg.TLS == nil {
 		t.Errorf("secure by default: %+v, %v", cfg, err)
@@ -292,9 +295,7 @@ func TestClientWithoutConnection(t *testing.T) {
 	if c.ActiveConnection() != nil || c.MemberStates() != nil || c.Endpoints() != nil {
 		t.Error("a client without a connection has members")
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	c.Close()
 
 	empty := clientv3.NewCtxClient(context.Background())
 	defer empty.Close()
@@ -310,6 +311,110 @@ func TestClientWithoutConnection(t *testing.T) {
 		if _, err := kv.Get(ctx, "k"); err != nil {
 			t.Errorf("over a nil client: %v", err)
 		}
+	}
+}
+
+// A client without a connection has nothing to close but its context.
+func TestCloseOfCtxClientReturnsTheContextsError(t *testing.T) {
+	past, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
+	defer cancel()
+	for ctx, want := range map[context.Context]error{context.Background(): context.Canceled, past: context.DeadlineExceeded} {
+		c := clientv3.NewCtxClient(ctx)
+		for range 2 {
+			if err := c.Close(); err != want {
+				t.Errorf("Close: %v, want %v", err, want)
+			}
+		}
+	}
+}
+
+// Sizes are compared only with each other, not with our defaults.
+func TestReceiveLimitAloneIsValid(t *testing.T) {
+	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), MaxCallRecvMsgSize: 1000})
+	ctx := ctxFor(t, long)
+	works(t, c)
+	if _, err := c.Put(ctx, t.Name(), strings.Repeat("x", 2000)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(ctx, t.Name()); clientv3.Code(err) != codes.ResourceExhausted {
+		t.Errorf("an answer above the limit: %v", err)
+	}
+	if _, err := c.Delete(ctx, t.Name()); err != nil {
+		t.Error(err)
+	}
+}
+
+// New waits for nothing but a login and versions.
+func TestNewDoesNotBlock(t *testing.T) {
+	began := time.Now()
+	c := dial(t, clientv3.Config{
+		Endpoints: []string{refusing(t)}, DialTimeout: long,
+		DialOptions: []grpc.DialOption{grpc.WithBlock()}, //lint:ignore SA1019 programs still pass it
+	})
+	if took := time.Since(began); took > soon {
+		t.Errorf("New took %v", took)
+	}
+	if _, err := c.Get(ctxFor(t, 100*time.Millisecond), "k"); err != context.DeadlineExceeded {
+		t.Errorf("nobody can have answered: %v", err)
+	}
+}
+
+// Programs compare New's error with context.DeadlineExceeded; what keeps it waiting may be
+// about to be set right, so it has all of its time for that.
+func TestNewUsesItsTimeWhateverIsWrong(t *testing.T) {
+	t.Parallel()
+	plain := etcdtest.Shared(t).Endpoints()[0]
+	secured := etcdtest.Start(t, etcdtest.Options{TLS: etcdtest.NewTLS(t)}).Endpoints()[0]
+	const patience = 700 * time.Millisecond
+	for name, endpoint := range map[string]string{
+		"refused": refusing(t), "silent": silent(t), "no TLS there": "https://" + plain, "TLS there": secured,
+		"not trusted": "https://" + secured,
+	} {
+		for what, cfg := range map[string]clientv3.Config{
+			"login": {Username: "root", Password: "secret"}, "versions": {RejectOldCluster: true},
+		} {
+			t.Run(what+", "+name, func(t *testing.T) {
+				t.Parallel()
+				cfg.Endpoints, cfg.DialTimeout = []string{endpoint}, patience
+				core, logged := observer.New(zap.WarnLevel)
+				cfg.Logger = zap.New(core)
+				began := time.Now()
+				c, err := clientv3.New(cfg)
+				if err != context.DeadlineExceeded || c != nil {
+					t.Errorf("New: %v", err)
+				}
+				if took := time.Since(began); took < patience {
+					t.Errorf("New gave up after %v", took)
+				}
+				if logged.Len() == 0 {
+					t.Error("nothing says why")
+				}
+			})
+		}
+	}
+}
+
+// A server that starts while New waits is found.
+func TestNewWaitsForStartingServer(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	p := cl.Members()[0].Proxy()
+	p.Refuse()
+	began := time.Now()
+	heal := time.AfterFunc(300*time.Millisecond, func() {
+		if err := p.Heal(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer heal.Stop()
+	c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), RejectOldCluster: true, DialTimeout: long, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatalf("after %v: %v", time.Since(began), err)
+	}
+	works(t, c)
+	c.Close()
+	if _, err := clientv3.New(clientv3.Config{Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: long, FailFast: true, Logger: zap.NewNop()}); clientv3.Code(err) != codes.Unavailable {
+		t.Errorf("with fail-fast: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -126,8 +127,41 @@ func TestStatusOfOtherEndpoints(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Status(ctx, refusing(t)); !clientv3.SafeToRetry(err) || clientv3.SameError(err, context.DeadlineExceeded) {
-		t.Errorf("status of a dead endpoint: %v", err)
+	if _, err := c.Status(clientv3.WithFailFast(ctx), refusing(t)); !clientv3.SafeToRetry(err) || clientv3.Code(err) != codes.Unavailable {
+		t.Errorf("status of a dead endpoint, failing fast: %v", err)
+	}
+}
+
+// A call to one endpoint waits for a server that is starting, as all calls do.
+func TestCallsToOneEndpointWaitForStartingServer(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})
+	own, foreign := cl.Members()[0], cl.Members()[1]
+	c := dial(t, clientv3.Config{Endpoints: []string{own.Endpoint}})
+	works(t, c)
+	for name, m := range map[string]*etcdtest.Member{"the client's": own, "another": foreign} {
+		for what, call := range map[string]func(context.Context) error{
+			"status": func(ctx context.Context) error { return second(c.Status(ctx, m.Endpoint)) },
+			"hash":   func(ctx context.Context) error { return second(c.HashKV(ctx, m.Endpoint, 0)) },
+			"defrag": func(ctx context.Context) error { return second(c.Defragment(ctx, m.Endpoint)) },
+		} {
+			m.Proxy().Cut()
+			await(t, "the connection is refused", func() bool {
+				return clientv3.Code(second(c.Status(clientv3.WithFailFast(ctxFor(t, long)), m.Endpoint))) == codes.Unavailable
+			})
+			if err := call(ctxFor(t, 300*time.Millisecond)); err != context.DeadlineExceeded {
+				t.Errorf("%s of %s endpoint: %v", what, name, err)
+			}
+			heal := time.AfterFunc(200*time.Millisecond, func() {
+				if err := m.Proxy().Heal(); err != nil {
+					t.Error(err)
+				}
+			})
+			if err := call(ctxFor(t, long)); err != nil {
+				t.Errorf("%s of %s endpoint that starts: %v", what, name, err)
+			}
+			heal.Stop()
+		}
 	}
 }
 

@@ -44,7 +44,8 @@ type Config struct {
 	// server's own limit of 1.5 MiB (--max-request-bytes).
 	MaxCallSendMsgSize int
 
-	// MaxCallRecvMsgSize bounds responses, in bytes. 0: 2 GiB.
+	// MaxCallRecvMsgSize bounds responses, in bytes. 0: 2 GiB. If both are set it must
+	// not be below MaxCallSendMsgSize.
 	MaxCallRecvMsgSize int
 
 	// TLS secures the connections.
@@ -66,6 +67,7 @@ type Config struct {
 	// interceptors, grpc.WithContextDialer, grpc.WithDefaultCallOptions and so on. With
 	// both a dialer and transport credentials of the user's own, the connection to a
 	// silent member cannot be closed, and writes under way on it wait for their context.
+	// grpc.WithBlock has no effect, see New.
 	DialOptions []grpc.DialOption
 
 	// Context is the parent of everything the client does in the background; outgoing
@@ -178,9 +180,10 @@ func (cs *ConfigSpec) Clone() *ConfigSpec {
 	return &c
 }
 
-// NewClientConfig makes a Config of a specification: it reads the certificate files
-// and takes lg as the logger. RequestTimeout is for the caller's own contexts.
-func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
+// NewClientConfig makes a Config of a specification: it reads the certificate files.
+// RequestTimeout is for the caller's own contexts. The logger is not used, nor put into
+// the Config, whose Logger is left to the caller.
+func NewClientConfig(confSpec *ConfigSpec, _ *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, etcderr.Invalid("", "the configuration is nil")
 	}
@@ -191,7 +194,6 @@ func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 		DialKeepAliveTimeout: confSpec.KeepAliveTimeout,
 		MaxCallSendMsgSize:   confSpec.MaxCallSendMsgSize,
 		MaxCallRecvMsgSize:   confSpec.MaxCallRecvMsgSize,
-		Logger:               lg,
 	}
 	if a := confSpec.Auth; a != nil {
 		cfg.Username, cfg.Password, cfg.Token = a.Username, a.Password, a.Token
@@ -237,15 +239,14 @@ func (cfg *Config) check() error {
 	if cfg.BackoffJitterFraction < 0 || cfg.BackoffJitterFraction > 1 {
 		return etcderr.Invalid("", "BackoffJitterFraction is %v, want 0 to 1", cfg.BackoffJitterFraction)
 	}
+	if send, recv := cfg.MaxCallSendMsgSize, cfg.MaxCallRecvMsgSize; send != 0 && recv != 0 && recv < send {
+		return etcderr.Invalid("", "MaxCallRecvMsgSize (%d) is below MaxCallSendMsgSize (%d): a value that was written could not be read", recv, send)
+	}
 	if cfg.MaxCallSendMsgSize == 0 {
 		cfg.MaxCallSendMsgSize = defaultMaxSend
 	}
 	if cfg.MaxCallRecvMsgSize == 0 {
 		cfg.MaxCallRecvMsgSize = defaultMaxRecv
-	}
-	if cfg.MaxCallRecvMsgSize < cfg.MaxCallSendMsgSize {
-		return etcderr.Invalid("", "MaxCallRecvMsgSize (%d) is below MaxCallSendMsgSize (%d): a value that was written could not be read",
-			cfg.MaxCallRecvMsgSize, cfg.MaxCallSendMsgSize)
 	}
 	if cfg.Context == nil {
 		cfg.Context = context.Background()

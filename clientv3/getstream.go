@@ -51,9 +51,8 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 	if err := ready(ctx, "KV.RangeStream", &op); err != nil {
 		return nil, err
 	}
-	req := &rangeLeft{RangeRequest: op.toRangeRequest()}
 	stream, err := kv.remote.RangeStream(ctx, op.toRangeRequest(), kv.callOpt...)
-	if err != nil && etcderr.Code(err) != codes.Unimplemented {
+	if err != nil {
 		return nil, ContextError(ctx, err)
 	}
 	ch := make(chan RangeStreamResponse, streamAhead)
@@ -70,24 +69,13 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 			}
 			return false
 		}
-		err := err
-		if err == nil {
-			err = forward(func() (*pb.RangeResponse, error) {
-				m, err := stream.Recv()
-				r := m.GetRangeResponse()
-				req.pass(r)
-				return r, err
-			}, send)
-		}
-		if req.mayPage(err) {
-			err = kv.pages(ctx, req, send)
-		}
-		if err != nil {
+		if err := forward(stream, send); err != nil {
 			last := RangeStreamResponse{err: ContextError(ctx, err)}
-			if !send(last) {
-				select { // a consumer that still waits shall learn the reason
+			for !send(last) { // a consumer that still reads shall learn the reason
+				select {
 				case ch <- last:
-				default:
+					return
+				case <-ch: // before a chunk that is of no use without those that follow
 				}
 			}
 		}
@@ -99,15 +87,16 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 }
 
 // forward passes chunks on until the stream ends.
-func forward(recv func() (*pb.RangeResponse, error), send func(RangeStreamResponse) bool) error {
+func forward(stream pb.KV_RangeStreamClient, send func(RangeStreamResponse) bool) error {
 	for {
-		r, err := recv()
+		m, err := stream.Recv()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+		r := m.GetRangeResponse()
 		if r == nil {
 			r = &pb.RangeResponse{}
 		}

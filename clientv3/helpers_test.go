@@ -2,6 +2,9 @@ package clientv3_test
 
 import (
 	"context"
+	"net"
+	"sync"
+	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -20,3 +23,23 @@ func (noStreams) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOpti
 
 // plainCredentials are what users pass who do not use TLS.
 func plainCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }
+
+// listenOn serves at an address until the test ends, and returns the listener's own address.
+func listenOn(t testing.TB, g *grpc.Server, network, addr string) string {
+	t.Helper()
+	l, err := net.Listen(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := g.Serve(l); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		g.Stop()
+		serving.Wait()
+	})
+	return l.Addr().String()
+}

@@ -108,17 +108,11 @@ func (h *hostile) Watch(s grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResp
 
 func startHostile(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	g, h := grpc.NewServer(), &hostile{}
 	pb.RegisterKVServer(g, h)
 	pb.RegisterLeaseServer(g, h)
 	pb.RegisterWatchServer(g, h)
-	go g.Serve(l)
-	t.Cleanup(g.Stop)
-	return l.Addr().String()
+	return listenOn(t, g, "tcp", "127.0.0.1:0")
 }
 
 // Whatever a server answers: no panic, no hang, no leak, events in order, and every

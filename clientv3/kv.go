@@ -40,8 +40,8 @@ type KV interface {
 	// reads it. All chunks are of one revision. The channel is closed after the last
 	// one, which alone carries Header, More and Count; after a failure the last one
 	// has a nil RangeResponse and its Err says why. The channel must be read to its
-	// end or ctx cancelled. From a server that cannot stream (before 3.7) the result
-	// is read page by page.
+	// end or ctx cancelled. From a server that cannot stream (before 3.7) the error has
+	// code Unimplemented; Client.Range reads from those too.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes one key, or with WithRange, WithPrefix or WithFromKey a range

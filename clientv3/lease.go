@@ -12,6 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
@@ -123,7 +124,8 @@ type Lease interface {
 	// chooses the id and recognizes its own lease.
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
-	// Revoke ends a lease and deletes its keys.
+	// Revoke ends a lease and deletes its keys. When it returns, the channels of
+	// KeepAlive for it are closed and empty.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
 	// TimeToLive describes a lease. One that does not exist is no error: its TTL is
@@ -354,8 +356,23 @@ func (s *leaseSink) Ended(why lease.Reason, err error) {
 		s.l.reaper.add(int64(s.id))
 	}
 	s.l.strict.done(s)
+	if why == lease.Revoked {
+		s.drain()
+	}
 	close(s.ch)
 	s.l.c.observeLease(LeaseInfo{ID: s.id, Event: event, Reason: why.String(), Err: err})
+}
+
+// drain takes what nobody has read: a lease that this client has revoked is not renewed any
+// more, and no answer shall say so afterwards.
+func (s *leaseSink) drain() {
+	for {
+		select {
+		case <-s.ch:
+		default:
+			return
+		}
+	}
 }
 
 func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error) {
@@ -388,7 +405,7 @@ func (s *leaseStream) Member() string { return s.on.Member() }
 func (s *leaseStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
 	r, err := s.BidiStreamingClient.Recv()
 	if err == io.EOF {
-		err = errStreamEnded
+		err = streamEnded("Lease.LeaseKeepAlive")
 	}
 	if err != nil {
 		s.l.c.streamEnded("Lease", s.Member(), err)
@@ -445,9 +462,9 @@ func (l *lessor) renewOnce(ctx context.Context, id LeaseID, avoid []string) (_ *
 	r, err := s.Recv()
 	switch {
 	case err == io.EOF:
-		return nil, member, errStreamEnded
+		return nil, member, streamEnded("Lease.LeaseKeepAlive")
 	case err != nil && ctx.Err() == nil && sctx.Err() != nil:
-		return nil, member, &etcderr.Error{Method: "Lease.LeaseKeepAlive", Status: errStreamEnded.Status, Reason: member + " did not answer within " + onceTry.String()}
+		return nil, member, &etcderr.Error{Method: "Lease.LeaseKeepAlive", Status: codes.Unavailable, Reason: member + " did not answer within " + onceTry.String()}
 	case err != nil:
 		return nil, member, ContextError(ctx, err)
 	}

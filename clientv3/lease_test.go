@@ -31,6 +31,41 @@ func ends(t testing.TB, ch <-chan *clientv3.LeaseKeepAliveResponse) (renewals in
 	}
 }
 
+// After a lease was revoked nothing says any more that it was renewed.
+func TestRevokeEmptiesKeepAlive(t *testing.T) {
+	c := shared(t)
+	ctx := ctxFor(t, long)
+	g, err := c.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := c.KeepAlive(ctx, g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread, err := c.KeepAlive(ctx, g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := <-read; r == nil {
+		t.Fatal("the lease was not renewed")
+	}
+	await(t, "an answer that nobody reads", func() bool { return len(unread) > 0 })
+	if _, err := c.Revoke(ctx, g.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, ch := range []<-chan *clientv3.LeaseKeepAliveResponse{read, unread} {
+		select {
+		case r, more := <-ch:
+			if more {
+				t.Errorf("after Revoke: %+v", r)
+			}
+		default:
+			t.Error("the channel is open after Revoke")
+		}
+	}
+}
+
 func TestLeaseCalls(t *testing.T) {
 	c := shared(t)
 	ctx := ctxFor(t, long)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
@@ -47,10 +49,10 @@ const (
 )
 
 // dialOptions are gRPC's options for any connection of the client.
-func (c *Client) dialOptions(secure *tls.Config, wait bool) []grpc.DialOption {
+func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool) []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithContextDialer(transport.Dial),
-		grpc.WithTransportCredentials(transport.Credentials(secure, c.cfg.roots)),
+		grpc.WithTransportCredentials(secure),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: reconnectBase, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
 			MinConnectTimeout: handshakeTimeout,
@@ -75,18 +77,18 @@ func (c *Client) dialOptions(secure *tls.Config, wait bool) []grpc.DialOption {
 	return append(opts, c.cfg.DialOptions...)
 }
 
-// plainTLS is for https endpoints of a client without a TLS configuration: the
-// system's certificate authorities.
-func plainTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
+// tlsFor is the TLS configuration for connections to endpoints, nil if none is needed: https
+// endpoints of a client without one trust the system's certificate authorities.
+func (c *Client) tlsFor(endpoints ...endpoint.Endpoint) *tls.Config {
+	if c.cfg.TLS == nil && slices.ContainsFunc(endpoints, func(e endpoint.Endpoint) bool { return e.Security == endpoint.Secure }) {
+		return &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return c.cfg.TLS
+}
 
 // newLink connects to endpoints, in the background.
 func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
-	secure := c.cfg.TLS
-	for _, e := range endpoints {
-		if secure == nil && e.Security == endpoint.Secure {
-			secure = plainTLS()
-		}
-	}
+	secure := c.tlsFor(endpoints...)
 	set := balancer.New(balancer.Config{
 		StreamProbeAfter: c.cfg.StreamProbeInterval, ProbeTimeout: c.cfg.ProbeTimeout,
 		FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, TLS: secure != nil,
@@ -95,7 +97,7 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
 	opts := append([]grpc.DialOption{
 		grpc.WithResolvers(set.Resolver()),
 		grpc.WithDefaultServiceConfig(balancer.ServiceConfig(c.cfg.MaxCallRecvMsgSize)),
-	}, c.dialOptions(secure, !c.cfg.FailFast)...)
+	}, c.dialOptions(transport.Credentials(secure, c.cfg.roots), !c.cfg.FailFast)...)
 	raw, err := grpc.NewClient(balancer.Scheme+":///etcd", opts...)
 	if err != nil {
 		set.Close()
@@ -119,11 +121,10 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
 }
 
 // close ends the connection; calls and streams on it fail.
-func (l *link) close() error {
+func (l *link) close() {
 	l.conn.Shut()
-	err := l.raw.Close()
+	_ = l.raw.Close() // its one error is that somebody closed it before
 	l.set.Close()
-	return err
 }
 
 // login fetches a token.
@@ -152,7 +153,7 @@ var sideLimits = pool.Limits{Idle: 32, For: time.Minute}
 
 // newSides returns the links to endpoints besides the client's own.
 func newSides() *pool.Pool[*link] {
-	return pool.New(sideLimits, func(l *link) { _ = l.close() })
+	return pool.New(sideLimits, (*link).close)
 }
 
 // linkTo returns the link for one endpoint and the member on it. done is called when both are

@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"io"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -44,8 +45,9 @@ type SnapshotResponse struct {
 }
 
 // Maintenance looks after members. Methods with an endpoint go to that endpoint
-// alone, which need not be among the client's; its connection is kept for a minute. All methods
-// are safe for concurrent use and honour their context.
+// alone, which need not be among the client's; its connection is kept for a minute. Like
+// all calls they wait for a server that refuses connections, as one that is starting does,
+// unless they fail fast. All methods are safe for concurrent use and honour their context.
 type Maintenance interface {
 	// AlarmList lists the active alarms.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
@@ -63,7 +65,8 @@ type Maintenance interface {
 	// HashKV hashes a member's keys up to a revision, all of them if rev is 0.
 	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
 
-	// SnapshotWithVersion begins a snapshot. Reading from it fails when ctx ends.
+	// SnapshotWithVersion begins a snapshot. Reading from it fails with ctx's error when
+	// ctx ends.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
 	// Snapshot is SnapshotWithVersion without header and version.
@@ -243,6 +246,7 @@ type snapshotReader struct {
 	ctx    context.Context // the caller's
 	stream grpc.ServerStreamingClient[pb.SnapshotResponse]
 	cancel context.CancelFunc
+	closed atomic.Bool
 	rest   []byte // of the last chunk
 	err    error  // sticky
 }
@@ -263,21 +267,23 @@ func (s *snapshotReader) next() (*pb.SnapshotResponse, error) {
 
 // Read implements io.Reader; io.EOF comes only after the whole snapshot.
 func (s *snapshotReader) Read(b []byte) (int, error) {
-	for len(s.rest) == 0 {
-		if s.err != nil {
-			return 0, s.err
-		}
-		if _, err := s.next(); err != nil {
-			return 0, err
-		}
+	for len(s.rest) == 0 && !s.closed.Load() && s.err == nil {
+		_, _ = s.next() // it keeps its error
+	}
+	switch {
+	case s.closed.Load():
+		return 0, io.ErrClosedPipe
+	case len(s.rest) == 0:
+		return 0, s.err
 	}
 	n := copy(b, s.rest)
 	s.rest = s.rest[n:]
 	return n, nil
 }
 
-// Close ends the snapshot.
+// Close ends the snapshot: later reads fail with io.ErrClosedPipe.
 func (s *snapshotReader) Close() error {
+	s.closed.Store(true)
 	s.cancel()
 	return nil
 }

@@ -113,18 +113,18 @@ func TestProxyKV(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stream, err := c.GetStream(ctx, "many/", clientv3.WithPrefix())
-	if err != nil {
-		t.Fatalf("stream: %v", err)
-	}
-	all, err := clientv3.GetStreamToGetResponse(stream)
-	if err != nil || len(all.Kvs) != n || all.Count != n || all.More {
-		t.Fatalf("stream: %d of %d keys, %v", len(all.Kvs), all.Count, err)
-	}
-	for i, kv := range all.Kvs {
-		if string(kv.Key) != fmt.Sprintf("many/%04d", i) {
-			t.Fatalf("stream: key %d is %s", i, kv.Key)
+	i := 0
+	for kv, err := range c.Range(ctx, "many/") {
+		if err != nil {
+			t.Fatal(err)
 		}
+		if string(kv.Key) != fmt.Sprintf("many/%04d", i) {
+			t.Fatalf("key %d is %s", i, kv.Key)
+		}
+		i++
+	}
+	if i != n {
+		t.Errorf("%d of %d keys", i, n)
 	}
 }
 

@@ -141,15 +141,33 @@ func (r *ranging) pin(ctx context.Context) error {
 	return nil
 }
 
-// attempt reads what is left, until a failure.
+// attempt reads what is left, until a failure: as a stream, or page by page what cannot be
+// had so. Nobody remembers which members can stream, as a cluster may be mixed.
 func (r *ranging) attempt(ctx context.Context) (progress bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	asked := r.op
-	stream, err := r.kv.GetStream(ctx, string(asked.key), func(o *Op) {
+	defer cancel()
+	progress, err = r.stream(ctx)
+	if etcderr.Code(err) == codes.Unimplemented || tooLargeToReceive(err) {
+		var more bool
+		more, err = r.pages(ctx)
+		progress = progress || more
+	}
+	return progress, err
+}
+
+// ask makes an option that turns the Op of r.kv's method, whatever key that method gives
+// it, into op.
+func ask(op Op) OpOption {
+	return func(o *Op) {
 		key := o.key
-		*o = asked
+		*o = op
 		o.key = key
-	})
+	}
+}
+
+func (r *ranging) stream(ctx context.Context) (progress bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stream, err := r.kv.GetStream(ctx, string(r.op.key), ask(r.op))
 	if err != nil {
 		cancel()
 		return false, err
@@ -163,14 +181,11 @@ func (r *ranging) attempt(ctx context.Context) (progress bool, err error) {
 		if chunk.err != nil {
 			return progress, chunk.err
 		}
-		for _, kv := range chunk.Kvs {
-			progress = true
-			if !r.yield(kv, nil) {
-				r.left = true
-				return true, nil
-			}
+		progress = progress || len(chunk.Kvs) > 0
+		if !r.deliver(chunk.Kvs) {
+			return true, nil
 		}
-		if done := r.pass(chunk.Kvs); done || chunk.Header != nil {
+		if done := r.pass(chunk.Kvs, len(chunk.Kvs)); done || chunk.Header != nil {
 			return progress, nil
 		}
 	}
@@ -180,8 +195,20 @@ func (r *ranging) attempt(ctx context.Context) (progress bool, err error) {
 	return progress, &etcderr.Error{Method: "KV.RangeStream", Status: codes.Unavailable, Reason: "the stream ended without its last chunk"}
 }
 
-// pass takes note that keys were delivered, and reports that there is nothing left.
-func (r *ranging) pass(kvs []*mvccpb.KeyValue) (done bool) {
+// deliver hands out keys; false: the loop was left.
+func (r *ranging) deliver(kvs []*mvccpb.KeyValue) bool {
+	for _, kv := range kvs {
+		if !r.yield(kv, nil) {
+			r.left = true
+			return false
+		}
+	}
+	return true
+}
+
+// pass takes note that keys were read and some of them delivered, and reports that there is
+// nothing left.
+func (r *ranging) pass(kvs []*mvccpb.KeyValue, delivered int) (done bool) {
 	if len(kvs) == 0 {
 		return false
 	}
@@ -190,7 +217,7 @@ func (r *ranging) pass(kvs []*mvccpb.KeyValue) (done bool) {
 	}
 	r.op.key = after(kvs[len(kvs)-1].Key)
 	if r.op.limit > 0 {
-		if r.op.limit -= int64(len(kvs)); r.op.limit <= 0 {
+		if r.op.limit -= int64(delivered); r.op.limit <= 0 {
 			return true
 		}
 	}

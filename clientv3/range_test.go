@@ -131,15 +131,6 @@ func TestRangeIsGet(t *testing.T) {
 				t.Errorf("%s: %+v: %d keys, %v; want %d", name, probe, len(got), err, len(want.Kvs))
 			}
 		}
-		// GetStream pages too where it must, and says how many there are.
-		ch, err := paged.GetStream(ctx, prefix, asked...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole, err := clientv3.GetStreamToGetResponse(ch)
-		if err != nil || !same(whole.Kvs, want.Kvs) || whole.Count != want.Count || whole.More != want.More {
-			t.Errorf("GetStream: %+v: %d keys of %d, more %v, %v; want %d of %d, %v", probe, len(whole.Kvs), whole.Count, whole.More, err, len(want.Kvs), want.Count, want.More)
-		}
 	}
 }
 

@@ -203,6 +203,9 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext("Watch.RequestProgress")
 	}
+	if w.c.connected() && w.c.link.conn.Over() && ctx.Err() == nil {
+		return etcderr.Closed("Watch.RequestProgress")
+	}
 	group, _ := watchGroup(ctx)
 	err := w.engine.RequestProgress(ctx, group)
 	if errors.Is(err, watch.ErrClosed) {
@@ -330,7 +333,7 @@ func (s *watchStream) Member() string { return s.on.Member() }
 func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 	r, err := s.BidiStreamingClient.Recv()
 	if err == io.EOF {
-		err = errStreamEnded
+		err = streamEnded("Watch.Watch")
 	}
 	switch {
 	case err != nil:
@@ -342,7 +345,10 @@ func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 	return r, nil
 }
 
-var errStreamEnded = &etcderr.Error{Status: codes.Unavailable, Reason: "the server ended the stream"}
+// streamEnded is the error for a stream that the server ended without giving one.
+func streamEnded(method string) error {
+	return &etcderr.Error{Method: method, Status: codes.Unavailable, Reason: "the server ended the stream"}
+}
 
 // judge says what the error of a stream, or the server's reason for cancelling one
 // watch, means for watches.

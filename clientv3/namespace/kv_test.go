@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/namespace"
@@ -94,6 +95,9 @@ func TestKV(t *testing.T) {
 				t.Fatal(err)
 			}
 			all, err := clientv3.GetStreamToGetResponse(stream)
+			if clientv3.Code(err) == codes.Unimplemented {
+				return keys(r.Kvs) // sorted, or by a server before 3.7
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -289,8 +289,9 @@ func (s *Set) moveStreams(m *Member, fx *effects) {
 		why = errConnLost
 	}
 	for st := range m.streams {
+		// In gRPC's words for a stream whose connection is taken away.
 		fx.moves = append(fx.moves, move{st, &etcderr.Error{
-			Status: unavailable, Cause: why, Reason: "moved off " + m.Name() + ": " + etcderr.Text(why),
+			Status: unavailable, Cause: why, Reason: "transport is closing: moved off " + m.Name() + ": " + etcderr.Text(why),
 		}})
 	}
 	clear(m.streams)

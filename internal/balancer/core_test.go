@@ -367,8 +367,13 @@ func TestPicking(t *testing.T) {
 		t.Errorf("a pinned member that is just reconnecting: %v", err)
 	}
 	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), now, fx) })
-	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "refused") {
+	// An error without a status lets calls wait that want to.
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == unavailable || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is away: %v", err)
+	}
+	b.m[0].wrong = true
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a pinned member that is not what was configured: %v", err)
 	}
 }
 

@@ -162,10 +162,11 @@ func (b resolverBuilder) Build(_ resolver.Target, cc resolver.ClientConn, _ reso
 	return static{}, cc.UpdateState(state)
 }
 
-// OverrideAuthority is what calls carry in their :authority header.
+// OverrideAuthority is the :authority of calls until a member is picked, whose own
+// takes its place.
 func (b resolverBuilder) OverrideAuthority(resolver.Target) string {
 	if l := b.s.Members(); len(l) > 0 {
-		return l[0].ep.ServerName()
+		return l[0].ep.Authority()
 	}
 	return "etcd"
 }
@@ -184,7 +185,7 @@ func (s *Set) resolverState() resolver.State {
 	for i, m := range s.members {
 		st.Addresses[i] = resolver.Address{
 			Addr:       m.ep.Target(),
-			ServerName: m.ep.ServerName(),
+			ServerName: m.ep.Authority(), // gRPC's name for the :authority of calls
 			Attributes: transport.WithPeer(nil, m),
 			//lint:ignore SA1019 the only way to a header on every call that costs no allocation per call
 			Metadata: &callHeader,

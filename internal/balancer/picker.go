@@ -245,5 +245,9 @@ func pickPinned(want *Pick) (balancer.PickResult, error) {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
 	want.Err = errors.New(m.Name() + ": " + m.why())
-	return balancer.PickResult{}, (&etcderr.Error{Status: unavailable, Cause: want.Err, Unexecuted: true}).GRPCStatus().Err()
+	if m.removed || m.wrong {
+		// A status ends the call even if it would wait: waiting is pointless.
+		return balancer.PickResult{}, (&etcderr.Error{Status: unavailable, Cause: want.Err, Unexecuted: true}).GRPCStatus().Err()
+	}
+	return balancer.PickResult{}, want.Err
 }

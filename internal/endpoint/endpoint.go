@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -155,6 +156,15 @@ func (e Endpoint) Target() string {
 		return "unix://" + e.Addr
 	}
 	return "unix:" + e.Addr
+}
+
+// Authority is what calls to the endpoint carry in their :authority header, as gRPC
+// forms it: host:port, and for a socket the last element of its path.
+func (e Endpoint) Authority() string {
+	if e.Network == "unix" {
+		return path.Base(e.Addr)
+	}
+	return e.Addr
 }
 
 // ServerName is what a TLS certificate is checked against unless the client's

@@ -43,6 +43,21 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestAuthorityIsWhatGRPCForms(t *testing.T) {
+	for raw, want := range map[string]string{
+		"localhost:2379":        "localhost:2379",
+		"http://127.0.0.1:2379": "127.0.0.1:2379",
+		"https://[::1]:2379/":   "[::1]:2379",
+		"unix:///run/etcd.sock": "etcd.sock",
+		"unixs:run/etcd.sock":   "etcd.sock",
+		"unix://localhost:m0":   "localhost:m0",
+	} {
+		if e, err := Parse(raw); err != nil || e.Authority() != want {
+			t.Errorf("authority of %q: %q, %v; want %q", raw, e.Authority(), err, want)
+		}
+	}
+}
+
 func TestParseNamesTheBadEndpoint(t *testing.T) {
 	for raw, want := range map[string]string{
 		"":                       "empty",

@@ -45,44 +45,82 @@ type Error struct {
 	Unexecuted bool
 }
 
-// Error says what failed, why, and what was tried.
+// Error begins as gRPC's errors do and with gRPC's own words, since programs look for
+// them; what is known beside them follows. An error that concerns no call, of a
+// configuration say, is not dressed up as one.
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("etcd client: ")
-	if e.Method != "" {
-		b.WriteString(e.Method + ": ")
+	if e.Method == "" && statusOf(e.Cause) == nil {
+		return "etcd client: " + e.message()
 	}
-	if e.Reason != "" {
-		b.WriteString(e.Reason)
-	} else if e.Cause != nil {
-		b.WriteString(Text(e.Cause))
-	} else {
-		b.WriteString(e.Status.String())
+	return fmt.Sprintf("rpc error: code = %s desc = %s", e.Status, e.message())
+}
+
+// message is the text without what all errors of calls have in front.
+func (e *Error) message() string {
+	words := e.words()
+	var more []string
+	if e.Method != "" {
+		more = append(more, e.Method)
+	}
+	if e.Reason != "" && e.Reason != words {
+		more = append(more, e.Reason)
 	}
 	if len(e.Tried) > 1 || (len(e.Tried) == 1 && e.Tried[0].Member != "") {
-		b.WriteString(" (tried ")
+		tried := make([]string, len(e.Tried))
 		for i, a := range e.Tried {
-			if i > 0 {
-				b.WriteString("; ")
-			}
-			if a.Member == "" {
-				a.Member = "no member"
-			}
-			fmt.Fprintf(&b, "%s for %v", a.Member, a.Took.Round(time.Millisecond))
-			if t := Text(a.Err); a.Err != nil && t != e.Reason && (i < len(e.Tried)-1 || e.Reason != "") {
-				b.WriteString(": " + t)
-			}
+			tried[i] = a.text(words)
 		}
-		b.WriteString(")")
+		more = append(more, "tried "+strings.Join(tried, ", "))
 	}
-	return b.String()
+	if len(more) == 0 {
+		return words
+	}
+	return words + " (" + strings.Join(more, "; ") + ")"
+}
+
+// words are gRPC's if it said anything, else our own.
+func (e *Error) words() string {
+	if s := statusOf(e.Cause); s != nil {
+		return s.Message()
+	}
+	switch {
+	case e.Reason != "":
+		return e.Reason
+	case e.Cause != nil:
+		return e.Cause.Error()
+	}
+	return e.Status.String()
+}
+
+// text describes an attempt, without its error if that is what was said already.
+func (a Attempt) text(said string) string {
+	t := a.Member
+	if t == "" {
+		t = "no member"
+	}
+	if took := a.Took.Round(time.Millisecond); took > 0 {
+		t += " for " + took.String()
+	}
+	if a.Err != nil && Text(a.Err) != said {
+		t += ": " + Text(a.Err)
+	}
+	return t
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
 // GRPCStatus lets status.FromError and status.Code understand the error.
-func (e *Error) GRPCStatus() *status.Status { return status.New(e.Status, e.Error()) }
+func (e *Error) GRPCStatus() *status.Status { return status.New(e.Status, e.message()) }
+
+// statusOf is the gRPC status that err carries, nil if it carries none.
+func statusOf(err error) *status.Status {
+	var s interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &s) {
+		return nil
+	}
+	return s.GRPCStatus()
+}
 
 // Invalid is the error for a request that is wrong before it is sent.
 func Invalid(method, format string, args ...any) *Error {
@@ -92,10 +130,12 @@ func Invalid(method, format string, args ...any) *Error {
 // ErrClosed is the cause of every failure that comes from using a closed client.
 var ErrClosed = errors.New("the client is closed")
 
-// Closed is the error of a call on a closed client. Its code is Canceled, as
-// gRPC's own error for a closed connection has it.
+// closed is ErrClosed in gRPC's form, equal to gRPC's own error for a closed connection.
+var closed = fmt.Errorf("%w: %w", ErrClosed, status.Error(codes.Canceled, "grpc: the client connection is closing"))
+
+// Closed is the error of a call on a closed client.
 func Closed(method string) *Error {
-	return &Error{Method: method, Status: codes.Canceled, Cause: ErrClosed, Unexecuted: true}
+	return &Error{Method: method, Status: codes.Canceled, Cause: closed, Unexecuted: true}
 }
 
 // Text is err's message without gRPC's "rpc error: code = ..." in front.
@@ -104,9 +144,7 @@ func Text(err error) string {
 		return ""
 	}
 	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
-		if _, ours := err.(*Error); !ours {
-			return s.GRPCStatus().Message()
-		}
+		return s.GRPCStatus().Message()
 	}
 	return err.Error()
 }
@@ -140,20 +178,34 @@ func From(ctx context.Context, err error) error {
 	if err == context.Canceled || err == context.DeadlineExceeded {
 		return err
 	}
-	if code == codes.Canceled || code == codes.DeadlineExceeded || code == codes.Unavailable || code == codes.Unknown {
-		if ctx != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if code == codes.DeadlineExceeded && ctx != nil {
-		if d, ok := ctx.Deadline(); ok && time.Until(d) < deadlineSlack {
-			return context.DeadlineExceeded
-		}
+	if ended := endOf(ctx, code); ended != nil {
+		return ended
 	}
 	if known != nil {
 		return known
 	}
 	return &Error{Status: code, Cause: err}
+}
+
+// endOf is the context's error if the end of ctx is why a call failed with code, else nil. A
+// stream whose time is over within a message ends as one that was cut off, which is Internal.
+func endOf(ctx context.Context, code codes.Code) error {
+	if ctx == nil {
+		return nil
+	}
+	switch code {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Internal, codes.Unavailable, codes.Unknown:
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	switch code {
+	case codes.DeadlineExceeded, codes.Internal:
+		if d, ok := ctx.Deadline(); ok && time.Until(d) < deadlineSlack {
+			return context.DeadlineExceeded
+		}
+	}
+	return nil
 }
 
 // Known returns the rpctypes value for an error of the server that has one, in
@@ -194,7 +246,7 @@ func FromReason(text string) error {
 	if text == "" {
 		return nil
 	}
-	return &Error{Status: codes.Canceled, Reason: text}
+	return &Error{Method: "Watch.Watch", Status: codes.Canceled, Reason: text}
 }
 
 // byText repairs the code of a value that was looked up by its text alone, so
@@ -226,9 +278,8 @@ func Code(err error) codes.Code {
 	if errors.As(err, &known) {
 		return known.Code()
 	}
-	var s interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &s) {
-		return s.GRPCStatus().Code()
+	if s := statusOf(err); s != nil {
+		return s.Code()
 	}
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -34,6 +34,8 @@ func TestFromReturnsBareValues(t *testing.T) {
 		{"connection lost while cancelled", ended, status.Error(codes.Unavailable, "closing"), context.Canceled},
 		{"server's own words for it", past, rpctypes.ErrGRPCDeadlineExceeded, context.DeadlineExceeded},
 		{"server's deadline came first", past, status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded},
+		{"cut off within a message", ended, status.Error(codes.Internal, "unexpected EOF"), context.Canceled},
+		{"cut off by the server's deadline", past, status.Error(codes.Internal, "unexpected EOF"), context.DeadlineExceeded},
 	} {
 		if got := From(c.ctx, c.err); got != c.want {
 			t.Errorf("%s: got %#v, want %#v", c.name, got, c.want)
@@ -48,11 +50,47 @@ func TestFromWrapsTheRest(t *testing.T) {
 	if !errors.As(err, &e) || !errors.Is(err, cause) || status.Code(err) != codes.Unavailable {
 		t.Fatalf("%#v does not wrap its cause with its code", err)
 	}
-	if strings.Contains(err.Error(), "rpc error") || !strings.Contains(err.Error(), "connection refused") {
+	if err.Error() != cause.Error() {
 		t.Errorf("message: %s", err)
 	}
 	if From(context.Background(), err) != err {
 		t.Error("a finished error was wrapped again")
+	}
+}
+
+// Programs look for gRPC's words at the beginning of an error's text, and take its status
+// apart; what we know beside them follows.
+func TestErrorBeginsWithGRPCsWords(t *testing.T) {
+	cut := status.Error(codes.Unavailable, "error reading from server: EOF")
+	for _, c := range []struct {
+		err  *Error
+		want string
+	}{
+		{&Error{Method: "KV.Put", Status: codes.Unavailable, Cause: cut},
+			"rpc error: code = Unavailable desc = error reading from server: EOF (KV.Put)"},
+		{&Error{Method: "KV.Put", Status: codes.Unavailable, Cause: cut, Tried: []Attempt{{"a:1", cut, 20 * time.Millisecond}}},
+			"rpc error: code = Unavailable desc = error reading from server: EOF (KV.Put; tried a:1 for 20ms)"},
+		{&Error{Method: "KV.Range", Status: codes.Unavailable, Cause: cut, Tried: []Attempt{{"a:1", io.EOF, time.Second}, {"b:1", cut, 0}}},
+			"rpc error: code = Unavailable desc = error reading from server: EOF (KV.Range; tried a:1 for 1s: EOF, b:1)"},
+		{&Error{Method: "KV.Put", Status: codes.ResourceExhausted, Reason: "the request has 9 bytes", Cause: status.Error(codes.ResourceExhausted, "too large")},
+			"rpc error: code = ResourceExhausted desc = too large (KV.Put; the request has 9 bytes)"},
+		{&Error{Method: "KV.Put", Status: codes.Unavailable, Cause: errors.New("no member is available: a:1: refused")},
+			"rpc error: code = Unavailable desc = no member is available: a:1: refused (KV.Put)"},
+		{Invalid("KV.Put", "no such option"), "rpc error: code = InvalidArgument desc = no such option (KV.Put)"},
+		{Closed("KV.Put"), "rpc error: code = Canceled desc = grpc: the client connection is closing (KV.Put)"},
+		{Closed(""), "rpc error: code = Canceled desc = grpc: the client connection is closing"},
+		{Invalid("", "endpoint x"), "etcd client: endpoint x"}, // about no call
+	} {
+		if got := c.err.Error(); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+		s, ok := status.FromError(c.err)
+		if full := s.Err().Error(); !ok || s.Code() != c.err.Status || c.err.Cause != nil && full != c.want {
+			t.Errorf("the status of %q is %q", c.want, full)
+		}
+	}
+	if !errors.Is(Closed("KV.Put"), ErrClosed) || !errors.Is(Closed("KV.Put"), status.Error(codes.Canceled, "grpc: the client connection is closing")) {
+		t.Error("a closed client is neither ours nor gRPC's")
 	}
 }
 

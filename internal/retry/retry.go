@@ -41,6 +41,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
@@ -97,6 +98,25 @@ func New(cfg Config) *Conn {
 
 // Shut makes all later calls fail with etcderr.Closed.
 func (c *Conn) Shut() { c.closed.Store(true) }
+
+// Over reports that nothing can be sent any more: Shut was called, or somebody closed
+// gRPC's connection, which is as final.
+func (c *Conn) Over() bool {
+	if c.closed.Load() {
+		return true
+	}
+	raw, ok := c.cfg.Raw.(interface{ GetState() connectivity.State })
+	return ok && raw.GetState() == connectivity.Shutdown
+}
+
+// cut reports that a call or stream of ctx failed with err because the connection is over.
+func (c *Conn) cut(ctx context.Context, err error) bool {
+	switch etcderr.Code(err) {
+	case codes.Canceled, codes.Unavailable:
+		return ctx.Err() == nil && c.Over()
+	}
+	return false
+}
 
 type pinKey struct{}
 
@@ -341,10 +361,11 @@ func (k *call) finish(a *try, err error) error {
 // outcome turns an attempt's error into the user's form and decides whether the
 // request may have been executed.
 func (k *call) outcome(a *try, err error) error {
-	if k.c.closed.Load() && etcderr.Code(err) == codes.Canceled && k.ctx.Err() == nil {
+	sent := a.Pick.Got != nil && (a.Pick.Sent || !a.Pick.TellSent)
+	if k.c.cut(k.ctx, err) {
+		k.uncertain = k.uncertain || sent
 		return etcderr.Closed(etcderr.ShortMethod(k.method))
 	}
-	sent := a.Pick.Got != nil && (a.Pick.Sent || !a.Pick.TellSent)
 	if a.Pick.Got == nil && a.Pick.Err != nil && k.ctx.Err() == nil {
 		return &etcderr.Error{Method: etcderr.ShortMethod(k.method), Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: !k.uncertain}
 	}
@@ -391,7 +412,7 @@ const maxRefreshes = 3
 // judge decides whether to repeat after err, the n-th failure from 0, and how
 // long to wait before.
 func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
-	if k.ctx.Err() != nil || n >= k.c.cfg.Limits.MaxRetries || k.c.closed.Load() {
+	if k.ctx.Err() != nil || n >= k.c.cfg.Limits.MaxRetries || k.c.Over() {
 		return 0, false
 	}
 	lim := k.c.cfg.Limits

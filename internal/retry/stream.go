@@ -105,6 +105,9 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	cs, err := c.cfg.Raw.NewStream(a, desc, method, opts...)
 	if err != nil {
 		cancel(nil)
+		if c.cut(ctx, err) {
+			return nil, etcderr.Closed(short)
+		}
 		if a.Pick.Got == nil && a.Pick.Err != nil && ctx.Err() == nil {
 			return nil, &etcderr.Error{Method: short, Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: true}
 		}
@@ -151,12 +154,13 @@ func (s *Stream) RecvMsg(m any) error {
 // explain turns the error that ended the stream into the user's form, and tells
 // the member's state and the token's keeper of it.
 func (s *Stream) explain(err error) error {
-	var moved *etcderr.Error
-	if cause := context.Cause(s.ClientStream.Context()); s.ctx.Err() == nil && errors.As(cause, &moved) {
-		return moved
-	}
-	if s.c.closed.Load() && s.ctx.Err() == nil && etcderr.Code(err) == codes.Canceled {
+	if s.c.cut(s.ctx, err) {
 		return etcderr.Closed(s.method)
+	}
+	var moved *etcderr.Error
+	if etcderr.Code(err) == codes.Canceled && s.ctx.Err() == nil && errors.As(context.Cause(s.ClientStream.Context()), &moved) {
+		why := *moved // shared by all streams of the member
+		return s.c.named(s.method, s.pick.Got, &why)
 	}
 	if s.pick.Got != nil {
 		s.pick.Got.Failed(err, s.pick)

@@ -210,6 +210,17 @@ func wantsTLS(b []byte) bool {
 // authorities at every handshake, in place of cfg.RootCAs. Safe for concurrent
 // use.
 func Credentials(cfg *tls.Config, roots Roots) credentials.TransportCredentials {
+	return newCreds(cfg, roots)
+}
+
+// CredentialsFor is Credentials for connections without a Peer, all to one endpoint.
+func CredentialsFor(e endpoint.Endpoint, cfg *tls.Config, roots Roots) credentials.TransportCredentials {
+	c := newCreds(cfg, roots)
+	c.only = &e
+	return c
+}
+
+func newCreds(cfg *tls.Config, roots Roots) *creds {
 	c := &creds{haveConfig: cfg != nil, cfg: cfg, roots: roots, plain: insecure.NewCredentials()}
 	if cfg == nil {
 		c.cfg = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -219,7 +230,8 @@ func Credentials(cfg *tls.Config, roots Roots) credentials.TransportCredentials 
 }
 
 type creds struct {
-	haveConfig    bool // the user gave a TLS configuration
+	haveConfig    bool               // the user gave a TLS configuration
+	only          *endpoint.Endpoint // where connections without a Peer go; nil: unknown
 	cfg           *tls.Config
 	roots         Roots
 	secure, plain credentials.TransportCredentials
@@ -251,10 +263,14 @@ func UseTLS(e endpoint.Endpoint, haveConfig bool) bool {
 }
 
 func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	p := peerOf(ctx)
-	encrypted := c.haveConfig
+	p, to := peerOf(ctx), c.only
 	if p != nil {
-		encrypted = UseTLS(p.Endpoint(), c.haveConfig)
+		e := p.Endpoint()
+		to = &e
+	}
+	encrypted := c.haveConfig
+	if to != nil {
+		encrypted = UseTLS(*to, c.haveConfig)
 	}
 	if !encrypted {
 		if _, tracked := raw.(*trackedConn); !tracked && p != nil {
@@ -274,10 +290,7 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.cfg.ServerName != "" {
-		authority = c.cfg.ServerName // gRPC's credentials follow the authority alone
-	}
-	conn, info, err := secure.ClientHandshake(ctx, authority, under)
+	conn, info, err := secure.ClientHandshake(ctx, c.nameOf(to, authority), under)
 	if p == nil {
 		return conn, info, err
 	}
@@ -292,6 +305,18 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 		return nil, nil, err
 	}
 	return &trackedConn{Conn: conn, peer: p, secure: true}, info, nil
+}
+
+// nameOf is what the server's certificate has to be good for. gRPC's credentials
+// follow the authority alone, which is the user's if he set one.
+func (c *creds) nameOf(to *endpoint.Endpoint, authority string) string {
+	switch {
+	case c.cfg.ServerName != "":
+		return c.cfg.ServerName
+	case to != nil && authority == to.Authority():
+		return to.ServerName()
+	}
+	return authority
 }
 
 // judgeTLS says whether a failed handshake is a matter of configuration.

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
@@ -19,31 +21,44 @@ func (a *app) getStream(ctx context.Context, args []string, f *getFlags) error {
 		if err := a.reachable(ctx, c, key); err != nil {
 			return err
 		}
-		chunks, err := c.GetStream(ctx, key, opts...)
-		if err != nil {
+		err := a.printStream(ctx, c, key, opts, f)
+		if clientv3.Code(err) != codes.Unimplemented {
 			return err
 		}
-		p := a.printer()
-		if p.format != formatPlain {
-			resp, err := clientv3.GetStreamToGetResponse(chunks)
-			if err != nil {
-				return ended(ctx, err)
-			}
-			return p.get(resp, f)
+		// A server before 3.7, or an order in which servers do not stream; nothing was printed yet.
+		resp, err := c.Get(ctx, key, opts...)
+		if err != nil {
+			return ended(ctx, err)
 		}
-		for chunk := range chunks {
-			if err := chunk.Err(); err != nil {
-				return ended(ctx, err)
-			}
-			part := (*clientv3.GetResponse)(chunk.RangeResponse)
-			if f.countOnly && part.Header == nil {
-				continue // the count comes with the last one
-			}
-			p.getPlain(part, f)
-			if err := p.Flush(); err != nil {
-				return err
-			}
-		}
-		return nil
+		return a.printer().get(resp, f)
 	})
+}
+
+func (a *app) printStream(ctx context.Context, c *clientv3.Client, key string, opts []clientv3.OpOption, f *getFlags) error {
+	chunks, err := c.GetStream(ctx, key, opts...)
+	if err != nil {
+		return err
+	}
+	p := a.printer()
+	if p.format != formatPlain {
+		resp, err := clientv3.GetStreamToGetResponse(chunks)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		return p.get(resp, f)
+	}
+	for chunk := range chunks {
+		if err := chunk.Err(); err != nil {
+			return ended(ctx, err)
+		}
+		part := (*clientv3.GetResponse)(chunk.RangeResponse)
+		if f.countOnly && part.Header == nil {
+			continue // the count comes with the last one
+		}
+		p.getPlain(part, f)
+		if err := p.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
