@@ -15,7 +15,7 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check \
+.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example \
 	release release-check
 
 # All tests of all modules, with the race detector.
@@ -77,6 +77,11 @@ dropin:
 
 dropin-check:
 	cd bench && $(GO) run ./forward -check
+
+# The storage of the Kubernetes API server and a frozen member, with the official client and with the drop-in:
+# dropin/examples/kubernetes. It takes many modules and is not part of test; from an empty cache it builds for ten minutes.
+dropin-example:
+	cd bench && $(GO) test -tags kubernetes -count=1 -timeout 40m -run Kubernetes -v ./dropin
 
 # What CI asks besides the tests.
 check: fmt-check vet staticcheck arch tidy-check dropin-check

@@ -31,7 +31,7 @@ const (
 )
 
 // commandTimeout bounds one command, downloads and a build from nothing included, on a busy machine.
-const commandTimeout = 5 * time.Minute
+const commandTimeout = 15 * time.Minute
 
 // project is somebody's module that uses etcd.
 type project struct {
