@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,6 +231,27 @@ func TestSnapshot(t *testing.T) {
 	cancel()
 	if _, err := io.ReadAll(r); !errors.Is(err, context.Canceled) {
 		t.Errorf("after its context ended: %v", err)
+	}
+}
+
+// A snapshot that is read too late fails with the context's error, even if all of it has arrived.
+func TestSnapshotReadTooLate(t *testing.T) {
+	t.Parallel()
+	c := dial(t, clientv3.Config{Endpoints: etcdtest.Start(t, etcdtest.Options{}).Endpoints()})
+	for _, k := range []string{"a", "b", "c"} {
+		if _, err := c.Put(ctxFor(t, long), k, strings.Repeat("x", 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := ctxFor(t, time.Second)
+	r, err := c.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	<-ctx.Done()
+	if n, err := io.Copy(io.Discard, r); err != context.DeadlineExceeded {
+		t.Errorf("%d bytes, then %v", n, err)
 	}
 }
 

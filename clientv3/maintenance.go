@@ -252,7 +252,12 @@ type snapshotReader struct {
 }
 
 func (s *snapshotReader) next() (*pb.SnapshotResponse, error) {
-	m, err := s.stream.Recv()
+	var m *pb.SnapshotResponse
+	// The whole rest may lie in gRPC's buffers, which it gives out after the end of the context too.
+	err := s.ctx.Err()
+	if err == nil {
+		m, err = s.stream.Recv()
+	}
 	if err != nil {
 		s.err = err
 		if err != io.EOF {
