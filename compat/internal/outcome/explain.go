@@ -15,6 +15,8 @@ const (
 	// Differs: the test asks for something that would make the client worse for its users. It has to fail: if it passes,
 	// the explanation is out of date.
 	Differs Class = "differs"
+	// MayDiffer: as Differs, but chance decides whether it comes to that. It may pass.
+	MayDiffer Class = "may-differ"
 	// OfficialFails: the test fails or flakes with the official client too. It may pass.
 	OfficialFails Class = "official-fails"
 	// Skips: the test skips itself with either client. One that skips without being named so may hide a difference: etcd's tests
@@ -51,8 +53,8 @@ func ReadExplanations(r io.Reader) ([]Explanation, error) {
 			Suites: strings.Split(f[0], ","), Package: f[1], Test: f[2], Class: Class(f[3]),
 			Reason: strings.Join(f[4:], " "), line: n,
 		}
-		if e.Class != Differs && e.Class != OfficialFails && e.Class != Skips {
-			return nil, fmt.Errorf("line %d: class %q is none of %s, %s and %s", n, e.Class, Differs, OfficialFails, Skips)
+		if !slices.Contains([]Class{Differs, MayDiffer, OfficialFails, Skips}, e.Class) {
+			return nil, fmt.Errorf("line %d: class %q is none of %s, %s, %s and %s", n, e.Class, Differs, MayDiffer, OfficialFails, Skips)
 		}
 		all = append(all, e)
 	}
@@ -111,7 +113,7 @@ func (j Judged) Unexplained() bool { return j.Status != Passed && j.Explanation 
 // excuses tells whether a test of this class may end so.
 func (c Class) excuses(s Status, official bool) bool {
 	switch c {
-	case Differs:
+	case Differs, MayDiffer:
 		return !official && (s == Failed || s == Hung)
 	case OfficialFails:
 		return s == Failed || s == Hung

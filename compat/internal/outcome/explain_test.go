@@ -20,6 +20,7 @@ func TestJudge(t *testing.T) {
 one,two  pkg  TestDiffers   differs         because of that
 one      pkg  TestFlakes    official-fails  it is a race of its own
 one      pkg  (package)     official-fails  leaks
+four     pkg  TestChance    may-differ      whom it meets first
 three    pkg  TestSkips*    skips           needs a disk
 `)
 	for _, c := range []struct {
@@ -43,6 +44,9 @@ three    pkg  TestSkips*    skips           needs a disk
 		{"official flakes", "one", true, []Result{{Package: "pkg", Test: "TestFlakes", Status: Hung}, {Package: "pkg", Test: "TestDiffers", Status: Passed}}, true, 0},
 		{"skips", "three", true, []Result{{Package: "pkg", Test: "TestSkips", Status: Skipped}}, true, 0},
 		{"all that begin so", "three", true, []Result{{Package: "pkg", Test: "TestSkipsToo", Status: Skipped}}, true, 0},
+		{"by chance", "four", false, []Result{{Package: "pkg", Test: "TestChance", Status: Failed}}, true, 0},
+		{"not by chance", "four", false, []Result{{Package: "pkg", Test: "TestChance", Status: Passed}}, true, 0},
+		{"official has no chance", "four", true, []Result{{Package: "pkg", Test: "TestChance", Status: Failed}}, false, 0},
 		{"skips no longer", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Passed}}, true, 0},
 		{"skips by surprise", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Skipped}, {Package: "pkg", Test: "TestAfter", Status: Skipped}}, false, 0},
 		{"fails instead of skipping", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Failed}}, false, 0},
