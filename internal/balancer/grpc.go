@@ -126,8 +126,9 @@ func (p *policy) Close() {
 	if p.set == nil {
 		return
 	}
+	last := false
 	p.set.change(func(_ int64, fx *effects) {
-		if p.set.cc == p.cc {
+		if last = p.set.cc == p.cc; last {
 			p.set.cc = nil
 		}
 		for m, sc := range p.subs {
@@ -138,6 +139,11 @@ func (p *policy) Close() {
 	})
 	for _, sc := range p.subs {
 		sc.Shutdown()
+	}
+	if last {
+		// The connection is closed for good, by the client or by its user, who may not close the client as well. There is
+		// nothing left to watch over.
+		p.set.group.Cancel()
 	}
 }
 
