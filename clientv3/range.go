@@ -37,9 +37,9 @@ import (
 //
 // A failure is yielded once, with a nil key, and ends the loop. A broken connection or a failing
 // member is none: reading goes on after the last key, on another member if there is one; it
-// fails after ten attempts that brought nothing. rpctypes.ErrCompacted says that the revision
-// was compacted meanwhile, so that the rest cannot be read any more. When ctx ends, the loop
-// ends with the context's error. With fail-fast it fails when no member is available.
+// fails after three attempts in a row that brought nothing, each repeated as a Get is.
+// rpctypes.ErrCompacted says that the revision was compacted meanwhile, so that the rest cannot
+// be read any more. When ctx ends, the loop ends with the context's error. With fail-fast it fails when no member is available.
 //
 // It reads through c.KV, from servers that can (3.7) as a stream and from others in pages,
 // somewhat ahead of the loop: up to four portions of about 2 MiB, or of a few keys if those are
@@ -79,10 +79,10 @@ func rangeable(ctx context.Context, op *Op) error {
 	return ctx.Err()
 }
 
-// Attempts without progress. With these waits they last some four seconds beyond what each
-// of them takes, which is longer than an election.
+// Attempts without progress. Each begins again, until its first message, for as long as a read
+// is repeated, which is longer than an election.
 const (
-	rangeAttempts = 10
+	rangeAttempts = 3
 	rangeWaitBase = 100 * time.Millisecond
 	rangeWaitMax  = time.Second
 )

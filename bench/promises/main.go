@@ -46,7 +46,7 @@ var rows = []row{
 	{14, "many watches", manyWatches},
 	{15, "sharing of streams", streamSharing},
 	{16, "a revision that goes backwards", restoredBackup},
-	{17, "retry storms", retryStorm},
+	{17, "retry storms", repetitions},
 	{18, "writes while members restart", restarts},
 	{19, "a member that defragments", defragmentation},
 	{20, "a member that is far away", slowMember},

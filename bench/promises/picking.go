@@ -17,6 +17,13 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
+func repetitions(ctx context.Context, t *trial) error {
+	if err := retryStorm(ctx, t); err != nil {
+		return err
+	}
+	return lostConnection(ctx, t)
+}
+
 func retryStorm(ctx context.Context, t *trial) error {
 	c, err := t.cluster(etcdtest.Options{Members: 3})
 	if err != nil {
