@@ -310,10 +310,9 @@ func FromCompare(c *etcdserverpb.Compare) Cmp {
 	return clientv3.FromCompare(c)
 }
 
-// NewClientConfig makes a Config of a specification: it reads the certificate files and takes lg
-// as the logger.
-func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
-	return clientv3.NewClientConfig(confSpec, lg)
+// NewClientConfig makes a Config of a specification: it reads the certificate files.
+func NewClientConfig(confSpec *ConfigSpec, p1 *zap.Logger) (*Config, error) {
+	return clientv3.NewClientConfig(confSpec, p1)
 }
 
 // ContextError turns the error of an RPC into the form in which this package returns errors: the
