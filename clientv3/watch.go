@@ -136,10 +136,10 @@ func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 func newWatcher(remote pb.WatchClient, c *Client, opts []grpc.CallOption) *watcher {
 	w := &watcher{c: c, remote: remote, callOpt: opts}
 	cfg := watch.Config{
-		Open:        w.open,
-		Judge:       w.judge,
-		CancelError: etcderr.FromReason,
-		Log:         c.slog(),
+		Open:      w.open,
+		Judge:     w.judge,
+		Cancelled: w.cancelled,
+		Log:       c.slog(),
 	}
 	if c.connected() {
 		cfg.Members = c.link.set.Len
@@ -350,8 +350,17 @@ func streamEnded(method string) error {
 	return &etcderr.Error{Method: method, Status: codes.Unavailable, Reason: "the server ended the stream"}
 }
 
-// judge says what the error of a stream, or the server's reason for cancelling one
-// watch, means for watches.
+// cancelled says what the server's reason for cancelling one watch means. One that has
+// no value of its own is about what was asked for: another stream would get it too.
+func (w *watcher) cancelled(reason string) (error, watch.Verdict) {
+	err := etcderr.FromReason(reason)
+	if etcderr.Known(err) == nil {
+		return err, watch.Fatal
+	}
+	return err, w.judge(err)
+}
+
+// judge says what the error of a stream means for its watches.
 func (w *watcher) judge(err error) watch.Verdict {
 	if etcderr.ClassOf(err) == etcderr.NoLeader {
 		return watch.NoLeader

@@ -230,6 +230,19 @@ func TestWatchBadOptions(t *testing.T) {
 	}
 }
 
+// TestWatchOfEmptyRange: the server refuses it with a reason that has no value of its own,
+// which another stream would give too.
+func TestWatchOfEmptyRange(t *testing.T) {
+	c := shared(t)
+	ctx := ctxFor(t, long)
+	ch := c.Watch(ctx, "a", clientv3.WithRange("a"), clientv3.WithCreatedNotify())
+	r := next(t, ch)
+	if !r.Canceled || r.Created || r.Err() == nil || r.CancelReason == "" {
+		t.Errorf("%+v, %v", r, r.Err())
+	}
+	closed(t, ch)
+}
+
 // Connections break, members restart: every watch goes on exactly where it was.
 func TestWatchSurvivesBrokenConnections(t *testing.T) {
 	t.Parallel()

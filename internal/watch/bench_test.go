@@ -85,8 +85,8 @@ func benchEngine(st *benchStream) *Engine {
 			st.ctx = ctx
 			return st, nil
 		},
-		Judge:       func(error) Verdict { return Retry },
-		CancelError: func(s string) error { return errors.New(s) },
+		Judge:     func(error) Verdict { return Retry },
+		Cancelled: func(s string) (error, Verdict) { return errors.New(s), Retry },
 	})
 }
 

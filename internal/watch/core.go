@@ -243,7 +243,6 @@ func (c *core) finish(now time.Time, w *watcher, resp *pb.WatchResponse, err err
 	if resp != nil {
 		last.Header = resp.Header
 		last.WatchId = resp.WatchId
-		last.Created = resp.Created
 		last.CompactRevision = resp.CompactRevision
 		last.CancelReason = resp.CancelReason
 	}

@@ -195,25 +195,27 @@ var (
 	errToken    = errors.New("token expired")
 )
 
+func judgeFake(err error) Verdict {
+	switch {
+	case errors.Is(err, errDenied):
+		return Fatal
+	case errors.Is(err, errNoLeader):
+		return NoLeader
+	}
+	return Retry
+}
+
 func testConfig(s *fakeServer) Config {
 	return Config{
-		Open: s.open,
-		Judge: func(err error) Verdict {
-			switch {
-			case errors.Is(err, errDenied):
-				return Fatal
-			case errors.Is(err, errNoLeader):
-				return NoLeader
-			}
-			return Retry
-		},
-		CancelError: func(reason string) error {
+		Open:  s.open,
+		Judge: judgeFake,
+		Cancelled: func(reason string) (error, Verdict) {
 			for _, err := range []error{errDenied, errNoLeader, errToken} {
 				if err.Error() == reason {
-					return err
+					return err, judgeFake(err)
 				}
 			}
-			return nil
+			return nil, Retry
 		},
 		Members: func() int { return 3 },
 	}

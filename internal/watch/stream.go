@@ -95,8 +95,7 @@ func (e *Engine) receive(ctx context.Context, st *stream, s Stream) {
 		var cerr error
 		v := Fatal
 		if reason := resp.GetCancelReason(); reason != "" {
-			cerr = e.cfg.CancelError(reason)
-			v = e.cfg.Judge(cerr)
+			cerr, v = e.cfg.Cancelled(reason)
 		}
 		e.mu.Lock()
 		e.core.response(time.Now(), st, resp, cerr, v)

@@ -66,7 +66,7 @@ const (
 // hurts a server process.
 const DefaultBufferLimit = 64 << 20
 
-// Config holds what the engine needs from outside. Open, Judge and CancelError
+// Config holds what the engine needs from outside. Open, Judge and Cancelled
 // must be set. All functions may be called concurrently; Members alone is called
 // under the engine's lock.
 type Config struct {
@@ -74,14 +74,14 @@ type Config struct {
 	// stream. Open may block, waiting for a usable member, until ctx ends.
 	Open func(ctx context.Context, o OpenOptions) (Stream, error)
 
-	// Judge says what a stream error, or an error made by CancelError, means. An
-	// expired token is Retry (Open gets a new one).
+	// Judge says what a stream error means.
 	Judge func(error) Verdict
 
-	// CancelError turns the server's cancel_reason text, never empty, into an error. A
-	// watcher whose reason Judge calls Retry is resumed on another stream, all others of
-	// its group with it, so Retry is only for what another stream can cure.
-	CancelError func(reason string) error
+	// Cancelled says what the server's cancel_reason text, never empty, means, and makes
+	// an error of it. Upon Retry the watcher is resumed on another stream, all others of
+	// its group with it, so Retry is only for what another stream can cure, as an expired
+	// token is (Open gets a new one).
+	Cancelled func(reason string) (error, Verdict)
 
 	// Members tells how many members are known. A watch that requires a leader ends
 	// only after that many distinct ones, or all that can be reached, have reported
