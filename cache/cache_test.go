@@ -95,6 +95,7 @@ func TestGetLikeEtcd(t *testing.T) {
 		revs = append(revs, put(t, c, fmt.Sprintf("%s%02d", p, (i*7)%20), fmt.Sprint((i*13)%10)))
 	}
 	remove(t, c, p+"03")
+	put(t, c, p+"07", "")
 	ca := open(t, c, []string{p})
 	end := clientv3.GetPrefixRangeEnd(p)
 	type req struct {
@@ -150,9 +151,12 @@ func TestGetLikeEtcd(t *testing.T) {
 }
 
 func describe(r *clientv3.GetResponse) string {
-	s := fmt.Sprintf("count %d, more %v, revision %d:", r.Count, r.More, r.Header.Revision)
+	s := fmt.Sprintf("count %d, more %v, revision %d, nil %v:", r.Count, r.More, r.Header.Revision, r.Kvs == nil)
 	for _, kv := range r.Kvs {
 		s += fmt.Sprintf(" %s=%q(%d,%d,%d)", kv.Key, kv.Value, kv.CreateRevision, kv.ModRevision, kv.Version)
+		if kv.Value == nil {
+			s += "nil"
+		}
 	}
 	return s
 }

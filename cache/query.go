@@ -143,7 +143,9 @@ func (v *version) list(s span, q *query, a *answer) {
 		kvs = kvs[:q.limit:q.limit]
 		a.resp.More = true
 	}
-	a.resp.Kvs = kvs
+	if len(kvs) > 0 { // else nil, as decoded from a server's answer
+		a.resp.Kvs = kvs
+	}
 }
 
 func sortBy(kvs []*mvccpb.KeyValue, target clientv3.SortTarget, order clientv3.SortOrder) {

@@ -62,10 +62,13 @@ func own(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 	buf := make([]byte, len(kv.Key)+len(kv.Value))
 	n := copy(buf, kv.Key)
 	copy(buf[n:], kv.Value)
-	return &mvccpb.KeyValue{
-		Key: buf[:n:n], Value: buf[n:],
-		CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version, Lease: kv.Lease,
+	out := &mvccpb.KeyValue{
+		Key: buf[:n:n], CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version, Lease: kv.Lease,
 	}
+	if len(kv.Value) > 0 { // else nil, as decoded from a server's message
+		out.Value = buf[n:]
+	}
+	return out
 }
 
 // answer is a response and what it refers to, in one piece of memory.

@@ -36,7 +36,7 @@ func text(events []*clientv3.Event) (s string) {
 			s += " "
 		}
 		s += fmt.Sprintf("%s %s", e.Type, e.Kv.Key[len(e.Kv.Key)-1:])
-		if len(e.Kv.Value) > 0 {
+		if e.Kv.Value != nil {
 			s += "=" + string(e.Kv.Value)
 		}
 		if e.PrevKv != nil {
