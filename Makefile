@@ -83,6 +83,10 @@ dropin-check:
 dropin-example:
 	cd bench && $(GO) test -tags kubernetes -count=1 -timeout 40m -run Kubernetes -v ./dropin
 
+# Programs drawn from a seed, run through the official client and ours, and compared.
+differential:
+	cd bench && $(GO) run ./differential -duration $(DURATION) -seed $(SEED)
+
 # What CI asks besides the tests.
 check: fmt-check vet staticcheck arch tidy-check dropin-check
 

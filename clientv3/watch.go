@@ -441,6 +441,9 @@ func toResponse(d watch.Delivery) WatchResponse {
 		Header: d.Resp.Header, Events: d.Resp.Events, CompactRevision: d.Resp.CompactRevision,
 		Canceled: d.Resp.Canceled, Created: d.Resp.Created, CancelReason: d.Resp.CancelReason,
 	}
+	if r.Header == nil {
+		r.Header = &pb.ResponseHeader{} // never nil: programs look at it before they look at Err
+	}
 	if d.Err != nil && r.CompactRevision == 0 {
 		r.closeErr = d.Err
 		var lost *watch.HistoryLostError
@@ -485,6 +488,6 @@ func (s *watchSink) End() {
 
 // fail makes the channel that of a watch that never began.
 func (s *watchSink) fail(err error) {
-	s.ch <- WatchResponse{Canceled: true, CancelReason: err.Error(), closeErr: err}
+	s.ch <- WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true, CancelReason: err.Error(), closeErr: err}
 	close(s.ch)
 }

@@ -223,7 +223,7 @@ func TestWatchBadOptions(t *testing.T) {
 		"nil context":  c.Watch(nilCtx, "k"),
 	} {
 		r := next(t, ch)
-		if !r.Canceled || clientv3.Code(r.Err()) != codes.InvalidArgument {
+		if !r.Canceled || r.Header == nil || clientv3.Code(r.Err()) != codes.InvalidArgument {
 			t.Errorf("%s: %+v, %v", name, r, r.Err())
 		}
 		closed(t, ch)

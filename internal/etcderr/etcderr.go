@@ -246,7 +246,8 @@ func FromReason(text string) error {
 	if text == "" {
 		return nil
 	}
-	return &Error{Method: "Watch.Watch", Status: codes.Canceled, Reason: text}
+	// The server's own words, and no code: it is not known what they mean.
+	return errors.New(text)
 }
 
 // byText repairs the code of a value that was looked up by its text alone, so

@@ -1,0 +1,236 @@
+// Code generated from package official. DO NOT EDIT.
+
+// Package fairlead executes programs with our client.
+package fairlead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/bench/differential/report"
+	"github.com/fairlead-go/fairlead/bench/differential/script"
+	"github.com/fairlead-go/fairlead/bench/differential/server"
+)
+
+const (
+	// ample is the deadline of a call whose context is not to end: far above any answer, and above what servers
+	// without a quorum need to give up.
+	ample = 20 * time.Second
+	// patience is how long is waited for what must come on a channel.
+	patience = 5 * time.Second
+)
+
+// Side executes programs.
+type Side struct {
+	// Wrap changes each new client; it is for tests of the comparison.
+	Wrap func(*clientv3.Client)
+}
+
+// Run executes a program on a server whose revision is base.
+func (side Side) Run(srv *server.Server, p script.Program, base int64) report.Report {
+	r := &runner{
+		side: side, srv: srv, base: base, config: p.Config, rec: report.New(base, p.Revisions),
+		clients: make(map[string]*clientv3.Client), leases: make(map[string]clientv3.LeaseID),
+		keeps: make(map[string]*keep), watches: make(map[string]*watch),
+		sessions: make(map[string]*session), observers: make(map[string]*observer),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(p)
+	}()
+	limit := time.NewTimer(ample + 10*time.Second)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		r.rec.Add("hangs")
+	}
+	return r.rec.Report()
+}
+
+// runner executes one program. Only its own goroutine uses it.
+type runner struct {
+	side   Side
+	srv    *server.Server
+	base   int64
+	config script.Config
+	prefix string // what the stack's namespaces put before keys
+	rec    *report.Recorder
+
+	// What steps have made, by name.
+	clients   map[string]*clientv3.Client
+	leases    map[string]clientv3.LeaseID
+	keeps     map[string]*keep
+	watches   map[string]*watch
+	sessions  map[string]*session
+	observers map[string]*observer
+
+	closers []func() // of wrappers
+}
+
+// call executes a step.
+type call func(*runner, script.Step)
+
+var calls = merge(kvCalls, leaseCalls, watchCalls, authCalls, clusterCalls, clientCalls, lockCalls)
+
+func merge(tables ...map[string]call) map[string]call {
+	all := make(map[string]call)
+	for _, t := range tables {
+		maps.Copy(all, t)
+	}
+	return all
+}
+
+func (r *runner) run(p script.Program) {
+	r.rec.Step()
+	if err := r.open("", p.Config.User, p.Config.Password); err != nil {
+		r.rec.Add("New: %s", r.err(err))
+		return
+	}
+	if err := r.wrap(r.clients[""], p.Stack); err != nil {
+		r.rec.Add("wrap: %s", r.err(err))
+	}
+	for i, s := range p.Steps {
+		if i > 0 {
+			r.rec.Step()
+		}
+		r.step(s)
+	}
+	r.rec.Step()
+	r.finish()
+}
+
+// step executes one step. A panic is something that a program sees too.
+func (r *runner) step(s script.Step) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.rec.Add("panic: %v", p)
+		}
+	}()
+	do := calls[s.Call]
+	if do == nil {
+		r.rec.Add("no call is named %s", s.Call)
+		return
+	}
+	do(r, s)
+}
+
+// finish ends everything that the program left, and writes down what came of it.
+func (r *runner) finish() {
+	if r.srv.Frozen {
+		if err := r.srv.Fault("thaw"); err != nil {
+			r.rec.Add("%v", err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.watches)) {
+		r.rec.Add("%s:", name)
+		r.endWatch(r.watches[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.keeps)) {
+		r.endKeep(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.observers)) {
+		r.observers[name].cancel()
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.sessions)) {
+		r.endSession(name)
+	}
+	for _, end := range slices.Backward(r.closers) {
+		end()
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.clients)) {
+		if err := r.clients[name].Close(); err != nil {
+			r.rec.Add("close %q: %s", name, r.err(err))
+		}
+	}
+}
+
+// open makes a client.
+func (r *runner) open(name, user, password string) error {
+	cfg := clientv3.Config{
+		Endpoints: r.srv.Endpoints(r.config.AllEndpoints), DialTimeout: patience, Logger: zap.NewNop(),
+		Username: user, Password: password, MaxUnaryRetries: r.config.Retries,
+		MaxCallSendMsgSize: r.config.SendMax, MaxCallRecvMsgSize: r.config.RecvMax,
+	}
+	c, err := clientv3.New(cfg)
+	if err != nil {
+		return err
+	}
+	if r.side.Wrap != nil {
+		r.side.Wrap(c)
+	}
+	r.clients[name] = c
+	return nil
+}
+
+var errNoSuchResult = errors.New("no former step has made it")
+
+// client is the client that a step is called on.
+func (r *runner) client(s script.Step) *clientv3.Client {
+	c := r.clients[s.On]
+	if c == nil {
+		panic(fmt.Sprintf("%s: %v", s.On, errNoSuchResult))
+	}
+	return c
+}
+
+// context makes the context of one call.
+func (r *runner) context(c script.Context) (context.Context, context.CancelFunc) {
+	return r.within(c, ample)
+}
+
+// lasting makes a context that the program ends, for watches and the like.
+func (r *runner) lasting(c script.Context) (context.Context, context.CancelFunc) {
+	return r.within(c, time.Hour)
+}
+
+func (r *runner) within(c script.Context, otherwise time.Duration) (context.Context, context.CancelFunc) {
+	ctx := context.Background()
+	if c.RequireLeader {
+		ctx = clientv3.WithRequireLeader(ctx)
+	}
+	switch c.Kind {
+	case "cancelled":
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		return ctx, cancel
+	case "expired":
+		return context.WithDeadline(ctx, time.Now().Add(-time.Second))
+	case "timeout":
+		return context.WithTimeout(ctx, c.After)
+	case "cancel":
+		ctx, cancel := context.WithCancel(ctx)
+		t := time.AfterFunc(c.After, cancel)
+		return ctx, func() { t.Stop(); cancel() }
+	}
+	return context.WithTimeout(ctx, otherwise)
+}
+
+// out writes down what a call returned.
+func (r *runner) out(resp any, err error) {
+	if err != nil {
+		r.rec.Add("%s", r.err(err))
+		return
+	}
+	r.rec.Add("%s", r.rec.Value(resp))
+}
+
+func (r *runner) err(err error) string {
+	var halted clientv3.ErrKeepAliveHalted
+	if errors.As(err, &halted) {
+		return "keepalive halted: " + r.err(halted.Reason)
+	}
+	text := r.rec.Error(err, named)
+	if err != nil && clientv3.IsConnCanceled(err) {
+		text += ", IsConnCanceled"
+	}
+	return text
+}

@@ -1,0 +1,28 @@
+package fairlead
+
+import (
+	"context"
+
+	"github.com/fairlead-go/fairlead/cache"
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// cached puts a cache of a prefix in the place of the client's KV and Watcher.
+func (r *runner) cached(c *clientv3.Client, prefix string) error {
+	ch, err := cache.New(c, []string{prefix})
+	if err != nil {
+		return err
+	}
+	r.closers = append(r.closers, func() {
+		if err := ch.Close(); err != nil {
+			r.rec.Add("close the cache: %v", err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	defer cancel()
+	if err := ch.WaitReady(ctx); err != nil {
+		return err
+	}
+	c.KV, c.Watcher = ch, ch
+	return nil
+}

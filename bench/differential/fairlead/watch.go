@@ -1,0 +1,246 @@
+// Code generated from package official. DO NOT EDIT.
+
+package fairlead
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+
+	"github.com/fairlead-go/fairlead/bench/differential/script"
+	"github.com/fairlead-go/fairlead/bench/differential/server"
+)
+
+// watch is a channel of Watch, and what has come on it.
+type watch struct {
+	ch     clientv3.WatchChan
+	cancel context.CancelFunc
+	asks   server.Watch
+	whole  bool // responses are not cut into fragments
+	seen   int  // events
+	last   int64
+	ended  bool
+	blind  bool // opened on a member that stands still: what comes once it goes on is chance
+}
+
+var watchCalls = map[string]call{
+	"Watch": func(r *runner, s script.Step) {
+		op := clientv3.OpWatch(s.Key, r.options(s.Opts)...)
+		from := op.Rev()
+		if from == 0 && !r.srv.Frozen {
+			rev, err := r.revision()
+			if err != nil {
+				panic(err)
+			}
+			from = rev + 1
+		}
+		ctx, cancel := r.lasting(s.Ctx)
+		ch := r.client(s).Watch(ctx, s.Key, r.options(s.Opts)...)
+		key, end := r.spread(op.KeyBytes(), op.RangeBytes())
+		r.watches[s.Name] = &watch{ch: ch, cancel: cancel, whole: !op.IsFragment(), blind: r.srv.Frozen, asks: server.Watch{
+			Key: key, End: end, From: from, NoPut: op.IsFilterPut(), NoDelete: op.IsFilterDelete(),
+		}}
+	},
+	// Collect takes all events that there are for a watch. If there is none, it makes one: then it is known whether
+	// the watch lives.
+	"Collect": func(r *runner, s script.Step) {
+		if w := r.watches[s.Ref]; w != nil {
+			r.collect(w)
+		}
+	},
+	// Progress asks for progress and waits until a watch is told of the store's present revision.
+	"Progress": func(r *runner, s script.Step) {
+		w := r.watches[s.Ref]
+		if w == nil {
+			return
+		}
+		r.collect(w)
+		if !w.ended {
+			r.progress(w, s)
+		}
+	},
+	"RequestProgress": func(r *runner, s script.Step) {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		r.rec.Add("%s", r.err(r.client(s).RequestProgress(ctx)))
+	},
+	"CancelWatch": func(r *runner, s script.Step) {
+		if w := r.watches[s.Ref]; w != nil {
+			r.endWatch(w)
+		}
+	},
+	// Drain takes what is there until the channel is closed, which something else has brought about.
+	"Drain": func(r *runner, s script.Step) {
+		if w := r.watches[s.Ref]; w != nil {
+			r.drain(w)
+		}
+	},
+	"Watcher.Close": func(r *runner, s script.Step) { r.rec.Add("%s", r.err(r.client(s).Watcher.Close())) },
+}
+
+func (r *runner) revision() (int64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	defer cancel()
+	return r.srv.Revision(ctx)
+}
+
+// spread is where a range lies in the store, behind the stack's namespaces.
+func (r *runner) spread(key, end []byte) ([]byte, []byte) {
+	if r.prefix == "" {
+		return key, end
+	}
+	full := append([]byte(r.prefix), key...)
+	switch {
+	case len(end) == 0:
+		return full, nil
+	case len(end) == 1 && end[0] == 0:
+		return full, []byte(clientv3.GetPrefixRangeEnd(r.prefix))
+	}
+	return full, append([]byte(r.prefix), end...)
+}
+
+func (r *runner) collect(w *watch) {
+	if w.blind {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	defer cancel()
+	expected, err := r.srv.Expected(ctx, w.asks)
+	if err != nil {
+		panic(err)
+	}
+	if expected == 0 && !w.ended && !r.srv.Fixed {
+		if expected, err = r.touch(ctx, w); err != nil {
+			panic(err)
+		}
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for !w.ended && w.seen < expected {
+		select {
+		case resp, ok := <-w.ch:
+			r.received(w, resp, ok)
+		case <-limit.C:
+			r.rec.Add("%d of %d events are missing", expected-w.seen, expected)
+			return
+		}
+	}
+	if w.seen > expected {
+		r.rec.Add("%d events too many", w.seen-expected)
+	}
+}
+
+// touch writes and deletes a key of the watch's range, and says how many events there are then.
+func (r *runner) touch(ctx context.Context, w *watch) (int, error) {
+	key := string(w.asks.Key)
+	if key == "" {
+		return 0, nil
+	}
+	if err := r.srv.Put(ctx, key, "touched"); err != nil {
+		return 0, err
+	}
+	if err := r.srv.Delete(ctx, key); err != nil {
+		return 0, err
+	}
+	return r.srv.Expected(ctx, w.asks)
+}
+
+// received writes a response down: its events one by one, since how many travel together is chance.
+func (r *runner) received(w *watch, resp clientv3.WatchResponse, ok bool) {
+	if !ok {
+		w.ended = true
+		r.rec.Add("closed")
+		return
+	}
+	if resp.IsProgressNotify() || w.blind {
+		return
+	}
+	if resp.Created {
+		r.rec.Add("created")
+	}
+	for i, e := range resp.Events {
+		r.rec.Add("%v create %v modify %v %s before %s", e.Type, e.IsCreate(), e.IsModify(), r.rec.Value(e.Kv), r.rec.Value(e.PrevKv))
+		if i == 0 && w.whole && e.Kv.ModRevision == w.last {
+			r.rec.Add("a revision came in two responses")
+		}
+		w.last = e.Kv.ModRevision
+	}
+	w.seen += len(resp.Events)
+	if resp.Header == nil || resp.Header.Revision < w.last {
+		r.rec.Add("the header is behind: %s", r.rec.Value(resp.Header))
+	}
+	if resp.Canceled || resp.Err() != nil || resp.CompactRevision != 0 {
+		r.rec.Add("cancelled %v compacted %s: %s", resp.Canceled,
+			r.rec.Value(struct{ CompactRevision int64 }{resp.CompactRevision}), r.err(resp.Err()))
+		if resp.CancelReason != "" {
+			r.rec.Add("cancel reason %q", resp.CancelReason)
+		}
+	}
+}
+
+// progress asks again and again: a server that has not yet sent all events may leave a request without an answer.
+func (r *runner) progress(w *watch, s script.Step) {
+	rev, err := r.revision()
+	if err != nil {
+		panic(err)
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	ask := func() bool {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		err := r.client(s).RequestProgress(ctx)
+		if err != nil {
+			r.rec.Add("%s", r.err(err))
+		}
+		return err == nil
+	}
+	if !ask() {
+		return
+	}
+	for {
+		select {
+		case resp, ok := <-w.ch:
+			r.received(w, resp, ok)
+			if !ok {
+				return
+			}
+			if resp.IsProgressNotify() && resp.Header.Revision >= rev {
+				r.rec.Add("progress %s", r.rec.Value(resp.Header))
+				return
+			}
+		case <-again.C:
+			if !ask() {
+				return
+			}
+		case <-limit.C:
+			r.rec.Add("no progress within %v", patience)
+			return
+		}
+	}
+}
+
+func (r *runner) drain(w *watch) {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for !w.ended {
+		select {
+		case resp, ok := <-w.ch:
+			r.received(w, resp, ok)
+		case <-limit.C:
+			r.rec.Add("not closed")
+			return
+		}
+	}
+}
+
+// endWatch takes all events that there are yet, and ends the watch by its context.
+func (r *runner) endWatch(w *watch) {
+	w.blind = w.blind || r.srv.Fault != nil // what lay before a frozen member may be executed, or not
+	r.collect(w)
+	w.cancel()
+	r.drain(w)
+}

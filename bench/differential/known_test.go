@@ -1,0 +1,90 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/fairlead-go/fairlead/bench/differential/report"
+	"github.com/fairlead-go/fairlead/bench/differential/script"
+)
+
+// TestKnown: each known difference is there, and nothing else is in the program that shows it.
+func TestKnown(t *testing.T) {
+	programs := map[string]script.Program{
+		"what makes no sense is an error": {Steps: []script.Step{
+			{Call: "Put", Key: "a", Opts: []script.Option{{Name: "WithPrefix"}}},
+		}},
+		"a watch that makes no sense ends with an error": {Steps: []script.Step{
+			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithLimit", N: 1}}},
+		}},
+		"a watch is no operation of a KV": {Steps: []script.Step{
+			{Call: "Do", Then: []script.Step{{Call: "Watch", Key: "a"}}},
+		}},
+		"a comparison of nothing is refused before it is sent": {Steps: []script.Step{
+			{Call: "Txn", If: []script.Compare{{NoTarget: true, Result: "=", V: "int"}}},
+		}},
+		"a lease without time is refused": {Steps: []script.Step{{Call: "Grant", Name: "l"}}},
+		"closing twice is no failure":     {Steps: []script.Step{{Call: "Close"}}},
+		"a cancelled watch has the server's reason": {Steps: []script.Step{
+			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithRange", S: "a"}}},
+		}},
+		"disarming all alarms has a header":              {Steps: []script.Step{{Call: "AlarmDisarm"}}},
+		"a peer address that is none is InvalidArgument": {Steps: []script.Step{{Call: "MemberAdd", Value: "no url"}}},
+		"renewals that halted say why": {Steps: []script.Step{
+			{Call: "Lease.Close"}, {Call: "KeepAlive", Name: "k", Ref: "4711"},
+		}},
+		"what is wrong with a call is said before its context is looked at": {Steps: []script.Step{
+			{Call: "Txn", Ctx: script.Context{Kind: "expired"}, Then: []script.Step{
+				{Call: "Get", Key: "a", Opts: []script.Option{{Name: "WithSort", N: 9}}},
+			}},
+		}},
+		"GetStream returns the error that it knows at once": {Steps: []script.Step{{Call: "GetStream"}}},
+		"a request for progress fails when its context has ended": {Steps: []script.Step{
+			{Call: "Watch", Name: "w", Key: "a"}, {Call: "RequestProgress", Ctx: script.Context{Kind: "cancelled"}},
+		}},
+		"a watch from a compacted revision ends with one response": {Steps: []script.Step{
+			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithRev", N: -1}}},
+		}},
+		"nobody is the owner of a mutex that was never locked": {Revisions: script.Ranked, Steps: []script.Step{
+			{Call: "NewSession", Name: "s", N: 60}, {Call: "IsOwner", Ref: "s", Key: "lock"},
+		}},
+		"leasing tells what was deleted, and has no empty lists": {
+			Stack: []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}, Revisions: script.Ignored,
+			Steps: []script.Step{{Call: "Put", Key: "c", Value: "1"}, {Call: "Delete", Key: "c"}},
+		},
+		"a watch from a compacted revision does not keep the others from progress": {Steps: []script.Step{
+			{Call: "Watch", Name: "w1", Key: "b/1", Opts: []script.Option{{Name: "WithRev", N: -1}}},
+			{Call: "Watch", Name: "w2", Key: "b"}, {Call: "Drain", Ref: "w1"}, {Call: "Progress", Ref: "w2"},
+		}},
+		"a closed client asks no single endpoint either": {Steps: []script.Step{{Call: "Close"}, {Call: "Status"}}},
+		"a denied watch ends with ErrPermissionDenied": {
+			Config: script.Config{User: "root", Password: "rootpw"},
+			Steps: []script.Step{
+				{Call: "UserAdd", Key: "u", Value: "pw"}, {Call: "New", Name: "u", Key: "u", Value: "pw"},
+				{Call: "Watch", On: "u", Name: "w", Key: "a"},
+			},
+		},
+	}
+	rigs := map[bool]*rig{false: start(t, kinds[0]), true: start(t, kinds[1])}
+	for _, k := range table {
+		if k.pending || k.chance {
+			continue
+		}
+		t.Run(k.name, func(t *testing.T) {
+			p, ok := programs[k.name]
+			if !ok {
+				t.Fatal("no program shows it")
+			}
+			reports, err := rigs[p.Config.User != ""].run(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unknown, counts := sift(p, report.Compare(reports[0], reports[1]))
+			if counts[k.name] == 0 {
+				t.Error("it is not there: the entry can go")
+			}
+			if len(unknown) > 0 {
+				t.Errorf("something else as well:\n%s", explain(p, p, unknown))
+			}
+		})
+	}
+}

@@ -1,0 +1,164 @@
+package official
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/fairlead-go/fairlead/bench/differential/script"
+)
+
+// keep is a channel of KeepAlive.
+type keep struct {
+	ch     <-chan *clientv3.LeaseKeepAliveResponse
+	cancel context.CancelFunc
+	ended  bool
+}
+
+// lease finds a lease by its name. Numbers stand for themselves: leases that do not exist.
+func (r *runner) lease(name string) clientv3.LeaseID {
+	if id, ok := r.leases[name]; ok {
+		return id
+	}
+	n, _ := strconv.ParseInt(name, 10, 64)
+	return clientv3.LeaseID(n)
+}
+
+func (r *runner) know(name string, id clientv3.LeaseID) {
+	r.leases[name] = id
+	r.rec.Lease(name, int64(id))
+}
+
+var leaseCalls = map[string]call{
+	"Grant": func(r *runner, s script.Step) {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		resp, err := r.client(s).Grant(ctx, s.N)
+		if err == nil {
+			r.know(s.Name, resp.ID)
+		}
+		r.out(resp, err)
+	},
+	"Revoke": func(r *runner, s script.Step) {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		resp, err := r.client(s).Revoke(ctx, r.lease(s.Ref))
+		r.out(resp, err)
+	},
+	"TimeToLive": func(r *runner, s script.Step) {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		var opts []clientv3.LeaseOption
+		for _, o := range s.Opts {
+			if o.Name == "WithAttachedKeys" {
+				opts = append(opts, clientv3.WithAttachedKeys())
+			}
+		}
+		resp, err := r.client(s).TimeToLive(ctx, r.lease(s.Ref), opts...)
+		if err == nil && resp.TTL > 0 && resp.TTL <= resp.GrantedTTL {
+			resp.TTL = resp.GrantedTTL // time goes on
+		}
+		if err == nil {
+			slices.SortFunc(resp.Keys, bytes.Compare) // the server has them in a map
+		}
+		r.out(resp, err)
+	},
+	"Leases": func(r *runner, s script.Step) {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		resp, err := r.client(s).Leases(ctx)
+		if err != nil {
+			r.out(nil, err)
+			return
+		}
+		// Their order is that of their ids.
+		known := 0
+		for _, l := range resp.Leases {
+			for _, id := range r.leases {
+				if id == l.ID {
+					known++
+				}
+			}
+		}
+		r.rec.Add("%s, %d leases, %d known, nil %v", r.rec.Value(resp.ResponseHeader), len(resp.Leases), known, resp.Leases == nil)
+	},
+	"KeepAliveOnce": func(r *runner, s script.Step) {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		resp, err := r.client(s).KeepAliveOnce(ctx, r.lease(s.Ref))
+		r.out(resp, err)
+	},
+	// KeepAlive also takes the first answer, or the channel's end.
+	"KeepAlive": func(r *runner, s script.Step) {
+		ctx, cancel := r.lasting(s.Ctx)
+		ch, err := r.client(s).KeepAlive(ctx, r.lease(s.Ref))
+		if err != nil {
+			cancel()
+			r.out(nil, err)
+			return
+		}
+		k := &keep{ch: ch, cancel: cancel}
+		r.keeps[s.Name] = k
+		r.answer(k)
+	},
+	// NextAnswer takes another answer, which comes after a third of the lease's time.
+	"NextAnswer": func(r *runner, s script.Step) {
+		if k := r.keeps[s.Ref]; k != nil {
+			r.answer(k)
+		}
+	},
+	// LeaseEnded waits until the lease has expired on the server, and its channel is closed.
+	"LeaseEnded": func(r *runner, s script.Step) {
+		ctx, cancel := r.context(s.Ctx)
+		defer cancel()
+		if err := r.srv.LeaseGone(ctx, int64(r.lease(s.Ref))); err != nil {
+			r.rec.Add("the lease does not end: %v", err)
+		}
+	},
+	"Lease.Close": func(r *runner, s script.Step) { r.rec.Add("%s", r.err(r.client(s).Lease.Close())) },
+}
+
+func (r *runner) answer(k *keep) {
+	if k.ended {
+		return
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case resp, ok := <-k.ch:
+		if !ok {
+			k.ended = true
+			r.rec.Add("closed")
+			return
+		}
+		r.out(resp, nil)
+	case <-limit.C:
+		r.rec.Add("no answer within %v", patience)
+	}
+}
+
+// endKeep ends a channel. An answer that came meanwhile is not compared.
+func (r *runner) endKeep(name string) {
+	k := r.keeps[name]
+	k.cancel()
+	if k.ended {
+		return
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		select {
+		case _, ok := <-k.ch:
+			if !ok {
+				return
+			}
+		case <-limit.C:
+			r.rec.Add("%s is not closed", name)
+			return
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fairlead-go/fairlead/bench/differential/report"
+	"github.com/fairlead-go/fairlead/bench/differential/script"
+)
+
+// shrinkFor bounds the search for a shorter program; each try runs it again.
+const shrinkFor = time.Minute
+
+// shrink looks for the shortest program that still shows a difference. One that does not show it again is returned as it
+// is: the difference depends on time.
+func (r *rig) shrink(p script.Program, diffs []report.Difference) (script.Program, []report.Difference) {
+	end := time.Now().Add(shrinkFor)
+	differs := func(q script.Program) bool {
+		reports, err := r.run(q)
+		if err != nil {
+			return false
+		}
+		unknown, _ := sift(q, report.Compare(reports[0], reports[1]))
+		if len(unknown) > 0 {
+			p, diffs = q, unknown
+		}
+		return len(unknown) > 0
+	}
+	for progress := true; progress && time.Now().Before(end); {
+		progress = false
+		for q := range simpler(p) {
+			if time.Now().After(end) {
+				break
+			}
+			if differs(q) {
+				progress = true
+				break
+			}
+		}
+	}
+	return p, diffs
+}
+
+// simpler are programs with something less, the much smaller ones first.
+func simpler(p script.Program) func(yield func(script.Program) bool) {
+	return func(yield func(script.Program) bool) {
+		for n := len(p.Steps) / 2; n > 0; n /= 2 {
+			for i := len(p.Steps) - n; i >= 0; i-- {
+				if !yield(p.Without(i, i+n)) {
+					return
+				}
+			}
+		}
+		for i := range p.Stack {
+			q := p
+			q.Stack = slices.Delete(slices.Clone(p.Stack), i, i+1)
+			if !yield(q) {
+				return
+			}
+		}
+		if p.Config != (script.Config{}) {
+			q := p
+			q.Config = script.Config{}
+			if !yield(q) {
+				return
+			}
+		}
+		for i, s := range p.Steps {
+			for t := range simplerStep(s) {
+				if !yield(p.With(i, t)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func simplerStep(s script.Step) func(yield func(script.Step) bool) {
+	return func(yield func(script.Step) bool) {
+		if s.Ctx.Kind != "" && s.Ctx.Kind != "timeout" {
+			t := s
+			t.Ctx = script.Context{}
+			if !yield(t) {
+				return
+			}
+		}
+		if s.Ctx.RequireLeader {
+			t := s
+			t.Ctx.RequireLeader = false
+			if !yield(t) {
+				return
+			}
+		}
+		for i := range s.Opts {
+			t := s
+			t.Opts = slices.Delete(slices.Clone(s.Opts), i, i+1)
+			if !yield(t) {
+				return
+			}
+		}
+		for i := range s.If {
+			t := s
+			t.If = slices.Delete(slices.Clone(s.If), i, i+1)
+			if !yield(t) {
+				return
+			}
+		}
+		for _, part := range []func(*script.Step) *[]script.Step{
+			func(s *script.Step) *[]script.Step { return &s.Then },
+			func(s *script.Step) *[]script.Step { return &s.Else },
+		} {
+			ops := *part(&s)
+			for i := range ops {
+				if s.Call != "Do" && s.Call != "Op" {
+					t := s
+					*part(&t) = slices.Delete(slices.Clone(ops), i, i+1)
+					if !yield(t) {
+						return
+					}
+				}
+				for op := range simplerStep(ops[i]) {
+					t := s
+					*part(&t) = slices.Clone(ops)
+					(*part(&t))[i] = op
+					if !yield(t) {
+						return
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,49 @@
+// Package twin makes the source for our client of that for the official one.
+package twin
+
+import (
+	"fmt"
+	"go/format"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const header = "// Code generated from package official. DO NOT EDIT.\n\n"
+
+// own is the file that each side writes itself.
+const own = "side.go"
+
+// Files are the files of package fairlead, from those in the directory of package official.
+func Files(dir string) (map[string][]byte, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte)
+	for _, path := range names {
+		name := filepath.Base(path)
+		if name == own {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		out, err := format.Source([]byte(header + ours.Replace(string(text))))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = out
+	}
+	return files, nil
+}
+
+var ours = strings.NewReplacer(
+	`clientv3 "go.etcd.io/etcd/client/v3"`, `"github.com/fairlead-go/fairlead/clientv3"`,
+	`"go.etcd.io/etcd/client/v3/`, `"github.com/fairlead-go/fairlead/clientv3/`,
+	"package official", "package fairlead",
+	"// Package official executes programs with the official client. Package fairlead is generated from it: the same source, which\n"+
+		"// imports our packages instead. What only one of them can do is in side.go.\n",
+	"// Package fairlead executes programs with our client.\n",
+)
