@@ -15,7 +15,7 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example \
+.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
 # All tests of all modules, with the race detector.
