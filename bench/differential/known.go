@@ -129,13 +129,6 @@ var table = []known{
 		},
 	},
 	{
-		name:   "a request for progress fails when its context has ended",
-		reason: "it was not made",
-		is: func(s script.Step, d report.Difference) bool {
-			return strings.HasSuffix(s.Call, "Progress") && s.Ctx.Kind != "" && only(d.Theirs, "no error") && only(d.Ours, "== context.")
-		},
-	},
-	{
 		name:   "a watch from a compacted revision ends with one response",
 		chance: true,
 		reason: "the official client sends two, the second of which does not say what was compacted",

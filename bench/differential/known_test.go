@@ -38,9 +38,6 @@ func TestKnown(t *testing.T) {
 			}},
 		}},
 		"GetStream returns the error that it knows at once": {Steps: []script.Step{{Call: "GetStream"}}},
-		"a request for progress fails when its context has ended": {Steps: []script.Step{
-			{Call: "Watch", Name: "w", Key: "a"}, {Call: "RequestProgress", Ctx: script.Context{Kind: "cancelled"}},
-		}},
 		"a watch from a compacted revision ends with one response": {Steps: []script.Step{
 			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithRev", N: -1}}},
 		}},
