@@ -114,10 +114,9 @@ func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClie
 // MemberState is what the client knows of one endpoint.
 type MemberState struct {
 	Endpoint string
-	// State is "connecting" (no connection), "healthy", "suspect" (silent for a
-	// moment), "stalled" (alive, but calls do not finish: no leader, no quorum,
-	// defragmenting, a learner) or "ejected" (does not answer; it must prove itself on
-	// a fresh connection).
+	// State is "connecting" (no connection), "healthy", "stalled" (alive, but calls do
+	// not finish: no leader, no quorum, defragmenting, a learner) or "ejected" (does not
+	// answer; it is used again when it does, or a fresh connection to it does).
 	State   string
 	Since   time.Time     // when State began
 	Latency time.Duration // of recent short calls; 0 if there was none

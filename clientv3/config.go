@@ -117,8 +117,19 @@ type Config struct {
 	StreamProbeInterval time.Duration `json:"stream-probe-interval"`
 
 	// ProbeTimeout is how long a member may take for that sign of life before it is left. 0:
-	// 1 s. Raise it where members pause for longer and are healthy.
+	// four times its round trip as observed, 1 s at least and 10 s at most. Raise it where
+	// members pause for longer and are healthy.
 	ProbeTimeout time.Duration `json:"probe-timeout"`
+
+	// SilenceLimit is how long calls may wait for a member without a byte from it before
+	// new ones go elsewhere and it is asked for a sign of life. 0: three times what its
+	// calls usually take, 200 ms at least and 3 s at most.
+	SilenceLimit time.Duration `json:"silence-limit"`
+
+	// StallTimeout is how long a member that is alive may take for a linearizable read,
+	// asked of it because its calls wait, before calls, watches and renewals leave it. 0:
+	// four times what its calls usually take, 500 ms at least and 10 s at most.
+	StallTimeout time.Duration `json:"stall-timeout"`
 
 	// Hooks are called for what happens inside the client.
 	Hooks Hooks `json:"-"`
@@ -233,7 +244,7 @@ func (cfg *Config) check() error {
 	}
 	if cfg.MaxCallSendMsgSize < 0 || cfg.MaxCallRecvMsgSize < 0 || cfg.WatchBufferLimit < 0 ||
 		cfg.DialTimeout < 0 || cfg.AutoSyncInterval < 0 || cfg.BackoffWaitBetween < 0 ||
-		cfg.StreamProbeInterval < 0 || cfg.ProbeTimeout < 0 {
+		cfg.StreamProbeInterval < 0 || cfg.ProbeTimeout < 0 || cfg.SilenceLimit < 0 || cfg.StallTimeout < 0 {
 		return etcderr.Invalid("", "the configuration has a negative size or duration")
 	}
 	if cfg.BackoffJitterFraction < 0 || cfg.BackoffJitterFraction > 1 {

@@ -91,6 +91,7 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
 	secure := c.tlsFor(endpoints...)
 	set := balancer.New(balancer.Config{
 		StreamProbeAfter: c.cfg.StreamProbeInterval, ProbeTimeout: c.cfg.ProbeTimeout,
+		SilenceLimit: c.cfg.SilenceLimit, StallTimeout: c.cfg.StallTimeout,
 		FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, TLS: secure != nil,
 		Observe: c.observeMember(), Log: c.log,
 	}, endpoints)

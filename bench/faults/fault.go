@@ -18,6 +18,8 @@ type fault struct {
 	// mend is called when the outage of the whole cluster ends; nil: the fault lasts
 	// to the end of the measurement.
 	mend func(c *etcdtest.Cluster) error
+	// stall is how long the victim stands still before it goes on; 0: the fault is another.
+	stall time.Duration
 }
 
 // outage is how long all members are away: three times the leases' TTL.
@@ -65,3 +67,14 @@ var faults = []fault{
 		return errors.Join(err, c.WaitHealthy(ctx))
 	}},
 }
+
+// stalls are shorter than stallDeadline: whoever waits gets an answer.
+var stalls = []fault{
+	{name: "follower stands still 1.5 s", strike: freeze, stall: 1500 * time.Millisecond},
+	{name: "leader stands still 1.5 s", leader: true, strike: freeze, stall: 1500 * time.Millisecond},
+	{name: "follower stands still 3 s", strike: freeze, stall: 3 * time.Second},
+	{name: "leader stands still 3 s", leader: true, strike: freeze, stall: 3 * time.Second},
+}
+
+// stallDeadline is that of each call while a member stands still for a while.
+const stallDeadline = 5 * time.Second

@@ -4,6 +4,7 @@
 //	go run ./faults                       # all faults, both clients: about 10 minutes
 //	go run ./faults -only "leader frozen" # one
 //	go run ./faults -only leader -only-ours -repeat 10
+//	go run ./faults -stall -repeat 10     # a member stands still and goes on, deadlines of 5 s
 //
 // Every run has a cluster of its own: three real etcd processes. One client makes
 // 100 calls a second, half reads and half writes, with deadlines of one second; twenty
@@ -11,7 +12,7 @@
 // configuration.
 //
 // With -repeat each fault is run so often with our client (once with the official
-// one), and a second table shows how much the runs differ: how long an election takes
+// one, as often with -stall), and a second table shows how much the runs differ: how long an election takes
 // decides how many calls can succeed, and is different each time.
 package main
 
@@ -39,14 +40,22 @@ func main() {
 	length := flag.Duration("for", 20*time.Second, "how long to measure after the fault")
 	repeat := flag.Int("repeat", 1, "how often to run each fault with our client")
 	onlyOurs := flag.Bool("only-ours", false, "leave out the official client")
+	stall := flag.Bool("stall", false, "stalls of 1.5 and 3 s, with deadlines of 5 s")
 	flag.Parse()
+	list, deadline, theirs := faults, deadline, 1
+	if *stall {
+		list, deadline, theirs = stalls, stallDeadline, *repeat
+		if !isSet("for") {
+			*length = 6 * time.Second
+		}
+	}
 	fmt.Printf("%s, %s, %d cores, etcd 3.7.3; %d calls/s, %v deadlines, %v after the fault\n\n",
 		time.Now().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), *rate, deadline, *length)
 	fmt.Println("| fault | client | failed reads | failed writes | last failed read made | last failed write made | p50 | p99 | leases lost | watches silent |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	failed := false
 	row := func(f fault, client string, dial load.Dialer) *result {
-		r, err := run(f, dial, *rate, *length)
+		r, err := run(f, dial, *rate, *length, deadline)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s, %s: %v\n", f.name, client, err)
 			failed = true
@@ -56,12 +65,14 @@ func main() {
 		return r
 	}
 	var sums []summary
-	for _, f := range faults {
+	for _, f := range list {
 		if !strings.Contains(f.name, *only) {
 			continue
 		}
 		if !*onlyOurs {
-			row(f, "official", load.Official)
+			for range theirs {
+				row(f, "official", load.Official)
+			}
 		}
 		s := summary{fault: f.name}
 		for range *repeat {
@@ -77,4 +88,9 @@ func main() {
 	if failed {
 		os.Exit(1)
 	}
+}
+
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
 }

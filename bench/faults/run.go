@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ func (r *result) String() string {
 		fmt.Sprintf("%d of %d", r.lost, holders), fmt.Sprintf("%d of %d", r.silent, holders)}, " | ")
 }
 
-func run(f fault, dial load.Dialer, rate int, length time.Duration) (_ *result, err error) {
+func run(f fault, dial load.Dialer, rate int, length, deadline time.Duration) (_ *result, err error) {
 	c, err := etcdtest.StartMain(etcdtest.Options{Members: 3, Proxied: true, PeerProxied: true})
 	if err != nil {
 		return nil, err
@@ -72,18 +73,24 @@ func run(f fault, dial load.Dialer, rate int, length time.Duration) (_ *result, 
 	}
 	r.led = r.struck
 	var wg sync.WaitGroup
-	var noLeader error
+	var noLeader, notThawed error
+	if f.stall > 0 {
+		wg.Go(func() {
+			load.Wait(ctx, f.stall)
+			notThawed = victim.Thaw()
+		})
+	}
 	wg.Go(func() {
 		plan.For = length
 		r.calls = load.Drive(ctx, plan)
 	})
 	wg.Go(func() { r.silent = silent(ctx, h, dial, c, victim, r.struck) })
-	if f.leader {
+	if f.leader && f.stall == 0 {
 		wg.Go(func() { r.led, noLeader = load.Elected(ctx, c, victim) })
 	}
 	wg.Wait()
 	r.lost = h.Lost(ctx, c, victim)
-	return r, noLeader
+	return r, errors.Join(noLeader, notThawed)
 }
 
 // silent writes the watched key some time after the fault and counts the watches that

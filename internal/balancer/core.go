@@ -3,49 +3,12 @@ package balancer
 import (
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"time"
 
-	"github.com/fairlead-go/fairlead/internal/etcderr"
-)
+	"google.golang.org/grpc/codes"
 
-// Defaults of Config. They hold for clusters within a region: a member is
-// expected to answer a trivial request within a second.
-const (
-	// SuspectAfter is far above a healthy answer (1 to 20 ms, a slow disk 100 ms),
-	// and low enough that a call with a 1 s deadline can still go elsewhere.
-	SuspectAfter = 200 * time.Millisecond
-	// ProbeTimeout leaves room for a garbage collection or a slow disk: ejecting a
-	// living member costs the outcome of the writes under way on it.
-	ProbeTimeout = time.Second
-	// StallAfter with the probe read's own time is about a second of a member
-	// that answers probes but no calls.
-	StallAfter = 500 * time.Millisecond
-	// StallProbeTimeout is the time for the probe read.
-	StallProbeTimeout = 500 * time.Millisecond
-	// StreamProbeAfter bounds how long a quiet stream on a dead member goes
-	// unnoticed (with ProbeTimeout: 2.5 s, so that watches deliver again within 3 s) at
-	// one small probe per connection.
-	StreamProbeAfter = 1500 * time.Millisecond
-	// FirstConnect is how long a first connection attempt is waited for by
-	// calls that fail fast, unless DialTimeout is set.
-	FirstConnect = time.Second
-	// ActiveProbeAfter: while calls are under way elsewhere, a member that nobody calls
-	// is asked for a sign of life after so much silence, so that a dead one is not first
-	// found by a write that is then lost on it.
-	ActiveProbeAfter = time.Second
-	// lifeFor is for how long bytes prove that a stalled member is alive.
-	lifeFor = 2 * time.Second
-	// replaceAfter: a silent last member gets a fresh connection.
-	replaceAfter = 10 * time.Second
-	// exploreAfter: a member that got no call for so long, because others are
-	// faster, is measured by a probe.
-	exploreAfter = 5 * time.Second
-	// backoffs of probes and of dialling an ejected member again
-	probeBackoffBase = 250 * time.Millisecond
-	probeBackoffMax  = 2 * time.Second
-	// flapTime: a connection that lived for less did not work.
-	flapTime = time.Second
+	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
 type probeKind uint8
@@ -56,26 +19,36 @@ const (
 	consensusProbe
 )
 
+// verdict is what a probe has shown.
+type verdict uint8
+
+const (
+	unanswered verdict = iota
+	answered           // by the server, with a result or an error
+	blocked            // a probe for consensus beside which not even a health check came through
+)
+
 // effects are what a transition wants done outside of the lock.
 type effects struct {
 	probes  []probeOrder
-	closing []net.Conn
-	connect []*Member
-	moves   []move
+	dial    []*conn // new ones
+	connect []*conn // those whose last attempt failed
+	cancel  []cancellation
+	closing []*conn
 	publish bool
 	notes   []note
 }
 
 type probeOrder struct {
-	m       *Member
+	c       *conn
 	kind    probeKind
 	gen     uint64
 	timeout time.Duration
 }
 
-type move struct {
-	s   *Stream
-	err error
+type cancellation struct {
+	end func(error)
+	why error
 }
 
 // note is one line for the log.
@@ -97,152 +70,385 @@ func (s *Set) enter(m *Member, to State, err error, fx *effects) {
 	fx.publish = true
 }
 
-// connReady: gRPC has a working connection to m.
-func (s *Set) connReady(m *Member, now int64, fx *effects) {
-	m.ready, m.tried, m.wrong, m.explained = true, true, false, false
-	m.lastByte.Store(now)
-	m.readyAt = now
-	if m.state == Ejected {
-		s.startProbe(m, aliveProbe, now, fx)
-		return
-	}
-	if m.stalled {
-		// A fresh connection proves nothing about the cluster behind it.
-		s.enter(m, Stalled, m.err, fx)
-		s.startProbe(m, consensusProbe, now, fx)
-		return
-	}
-	m.failures = 0
-	s.enter(m, Healthy, nil, fx)
+func (s *Set) dial(m *Member, lane bool, now int64, fx *effects) *conn {
+	c := &conn{m: m, lane: lane, made: now, dialled: now}
+	fx.dial = append(fx.dial, c)
+	return c
 }
 
-// connLost: the connection broke, or could not be made.
-func (s *Set) connLost(m *Member, err error, now int64, fx *effects) {
-	if m.ready {
-		// A server that takes connections and drops them must not be dialled in a
-		// tight loop; gRPC's own backoff counts only attempts that fail.
-		if time.Duration(now-m.readyAt) < flapTime {
-			m.flaps++
-			m.connectAt = now + int64(s.backoff(m.flaps))
-		} else {
-			m.flaps = 0
-		}
-	}
-	// A connection that worked is being made anew: calls that fail fast wait for that as for a
-	// first one.
-	m.tried = !m.ready || m.flaps > 1
-	if !m.tried {
-		m.firstTry = now
-	}
-	m.ready = false
-	m.probing = noProbe
-	m.conn = nil
-	if m.explained {
-		err = nil // m.err says it better
-	}
-	m.explained = false
-	if m.state == Ejected {
-		m.tried = true
-		return // the reason of the ejection explains more
-	}
-	if err == nil && m.err == nil {
-		err = errConnLost
-	}
-	s.enter(m, Connecting, err, fx)
+// connReady: gRPC has a working connection.
+func (s *Set) connReady(c *conn, now int64, fx *effects) {
+	m := c.m
+	c.stage, c.tried, c.failed, c.wrong, c.readyAt = ready, true, nil, false, now
+	c.usedAt.Store(now)
+	c.lastByte.Store(now)
+	m.trip.add((now-c.dialled)/2, now) // TCP, then HTTP/2
 	fx.publish = true
-	// A server that is shutting down may keep its streams open for long.
-	s.moveStreams(m, fx)
+	switch {
+	case c == m.conn && m.stalled: // it proves nothing about the cluster behind it
+		c.open(m.leftAt == 0)
+		s.enter(m, Stalled, m.err, fx)
+	case c == m.conn:
+		c.open(m.leftAt == 0)
+		s.enter(m, Healthy, nil, fx)
+	case c == m.bulk:
+		c.open(m.leftAt == 0)
+	}
 }
+
+// flapTime: a connection that lived for less did not work.
+const flapTime = time.Second
 
 var errConnLost = errors.New("the connection was closed")
 
-// others reports whether a member besides m could take calls. A stalled one counts while
-// it shows life: in an election, say, all living members are stalled for a while, and a
-// dead one must not hold the calls meanwhile.
-func (s *Set) others(m *Member, now int64) bool {
-	for _, o := range s.members {
-		if o == m || !o.ready {
-			continue
-		}
-		switch o.state {
-		case Healthy, Suspect:
-			return true
-		case Stalled:
-			if time.Duration(now-o.lastByte.Load()) < lifeFor {
-				return true
-			}
-		}
+// connLost: the connection broke, or could not be made.
+func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
+	m, was := c.m, c.stage
+	c.tried, c.probing = true, noProbe
+	if c.failed != nil {
+		err, c.failed = nil, nil // m.err says it better
 	}
-	return false
+	if was != ready {
+		if c == m.bulk {
+			s.withoutLane(m, now, fx)
+		} else if c == m.conn {
+			if err != nil {
+				m.err = err
+			}
+			fx.publish = true
+		}
+		return
+	}
+	c.stage = lost
+	if c.retired {
+		return // its work ends with it, or with the server
+	}
+	if time.Duration(now-c.readyAt) < flapTime {
+		// A server that takes connections and drops them must not be dialled in a tight
+		// loop; gRPC's own backoff counts only attempts that fail.
+		m.refusals++
+		m.dialAt = now + int64(backoff(m.refusals))
+	} else if m.state != Ejected {
+		m.refusals = 0
+	}
+	switch {
+	case m.stalled:
+		err = nil // that outlives the connection, and so does its reason
+	case err == nil && m.err == nil:
+		err = errConnLost
+	}
+	inUse := c == m.conn
+	s.retire(c, fx)
+	switch {
+	case inUse && m.state != Ejected: // of an ejected one the reason of that explains more
+		s.enter(m, Connecting, err, fx)
+		fx.publish = true
+		// A server that is shutting down may keep its streams open for long.
+		s.moveOff(c, m, sessions, fx)
+		if m.dialAt <= now && m.leftAt == 0 {
+			m.conn = s.dial(m, false, now, fx)
+		}
+	case inUse && m.dialAt <= now && m.next == nil && m.leftAt == 0:
+		m.next = s.dial(m, false, now, fx)
+	}
+}
+
+// withoutLane: the lane cannot be had now, the connection in use has to serve.
+func (s *Set) withoutLane(m *Member, now int64, fx *effects) {
+	m.laneAt = now + int64(laneIdle)
+	s.drop(m.bulk, fx)
+	m.bulk, m.laneAsked = nil, false
+	fx.publish = true
+}
+
+// retire takes c out of its role; it is closed when nothing runs on it any more.
+func (s *Set) retire(c *conn, fx *effects) {
+	m := c.m
+	c.open(false)
+	c.retired, c.probing, c.probeAt = true, noProbe, 0
+	m.retired = append(m.retired, c)
+	switch c {
+	case m.conn:
+		m.conn = nil
+	case m.next:
+		m.next = nil
+	case m.bulk:
+		m.bulk = nil
+	}
+	fx.publish = true
+}
+
+// drop closes c, on which nothing runs.
+func (s *Set) drop(c *conn, fx *effects) {
+	if c != nil {
+		c.open(false)
+		c.stage = lost
+		fx.closing = append(fx.closing, c)
+	}
+}
+
+// Which work a verdict moves.
+func sessions(p *Pick) bool { return p.Class == Session }
+func movable(p *Pick) bool  { return p.Class == Session || p.Class == Read }
+func elsewhere(p *Pick) bool {
+	return movable(p) && p.Pin == nil
+}
+func forConsensus(p *Pick) bool {
+	return p.Class == Session || p.Class == Read && p.Consensus && p.Pin == nil
+}
+func everything(*Pick) bool { return true }
+
+// Ended is why work was cancelled by its connection.
+type Ended struct {
+	Moved bool // it can begin again elsewhere at once; else its connection is dead
+	Err   etcderr.Error
+}
+
+func (e *Ended) Error() string { return e.Err.Error() }
+
+// moveOff ends what fits on c, so that it goes on elsewhere.
+func (s *Set) moveOff(c *conn, m *Member, fits func(*Pick) bool, fx *effects) {
+	why := m.err
+	if why == nil {
+		why = errConnLost
+	}
+	c.end(fx, &Ended{true, etcderr.Error{ // in gRPC's words for a stream whose connection is taken away
+		Status: codes.Unavailable, Cause: why, Reason: "transport is closing: moved off " + m.Name() + ": " + etcderr.Text(why),
+	}}, fits)
+}
+
+// lifeFor is for how long bytes prove that a stalled member is alive.
+const lifeFor = 2 * time.Second
+
+// others reports whether a member besides m could take calls. A stalled one counts while
+// it shows life: in an election, say, all living members are stalled for a while.
+func (s *Set) others(m *Member, now int64) bool {
+	return slices.ContainsFunc(s.members, func(o *Member) bool {
+		return o != m && o.ready() && (o.state == Healthy || time.Duration(now-o.conn.lastByte.Load()) < lifeFor)
+	})
 }
 
 // healthyOthers reports whether calls and streams of m have a better place.
 func (s *Set) healthyOthers(m *Member) bool {
-	for _, o := range s.members {
-		if o != m && o.ready && o.state == Healthy {
-			return true
-		}
-	}
-	return false
+	now := s.now()
+	return slices.ContainsFunc(s.members, func(o *Member) bool {
+		return o != m && o.ready() && o.state == Healthy && !o.conn.doubtful(now)
+	})
 }
 
-func (s *Set) startProbe(m *Member, kind probeKind, now int64, fx *effects) {
-	if m.probing != noProbe || !m.ready || now < m.probeAt {
-		return
-	}
-	m.probing = kind
-	m.probeGen++
-	timeout := s.cfg.ProbeTimeout
-	if kind == consensusProbe {
-		timeout = s.cfg.StallProbeTimeout
-		if m.state == Stalled {
-			timeout = probeBackoffMax
-		}
-	}
-	fx.probes = append(fx.probes, probeOrder{m, kind, m.probeGen, timeout})
+const (
+	probeBackoffBase = 250 * time.Millisecond
+	probeBackoffMax  = 2 * time.Second
+)
+
+// backoff of probes and of dialling, after so many failures in a row.
+func backoff(failures int) time.Duration {
+	return min(probeBackoffBase<<min(max(failures-1, 0), 8), probeBackoffMax)
 }
 
-// probed takes the result of a probe. alive: the connection carried an answer.
-// A probe of an earlier generation is void.
-func (s *Set) probed(o probeOrder, err error, answered bool, took time.Duration, now int64, fx *effects) {
-	m := o.m
-	if m.probing != o.kind || m.probeGen != o.gen || m.removed {
+func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
+	if c.probing != noProbe || c.stage != ready || now < c.probeAt {
 		return
 	}
-	m.probing = noProbe
-	if !m.ready {
-		return // the broken connection has had its say
+	m := c.m
+	c.probing = kind
+	c.probeGen++
+	timeout := m.probeTimeout()
+	switch {
+	case kind == consensusProbe && m.state == Stalled:
+		timeout = max(m.stallTimeout(), probeBackoffMax)
+	case kind == consensusProbe:
+		timeout = m.stallTimeout()
+	case c.retired:
+		timeout = max(timeout, deadMin)
+		m.witness = now
 	}
+	fx.probes = append(fx.probes, probeOrder{c, kind, c.probeGen, timeout})
+}
+
+// probed takes the result of a probe. A probe of an earlier generation is void.
+func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now int64, fx *effects) {
+	c, m := o.c, o.c.m
+	if c.probing != o.kind || c.probeGen != o.gen || c.stage != ready {
+		return
+	}
+	c.probing = noProbe
+	if v == answered && !c.tracked.Load() {
+		c.lastByte.Store(now)
+	}
+	began := now - int64(took)
 	if o.kind == consensusProbe {
-		s.consensusProbed(m, err, answered, took, now, fx)
+		s.consensusProbed(c, err, v, took, now, fx)
 		return
 	}
-	if answered || m.lastByte.Load() > now-int64(took) {
-		m.failures = 0
-		m.probeAt = now + int64(probeBackoffBase)
-		switch {
-		case m.state == Ejected && m.stalled:
-			s.enter(m, Stalled, m.err, fx)
-		case m.state == Suspect && m.consensus.silence(now, s.floor) >= s.cfg.SuspectAfter:
-			// Alive, but does it finish calls?
-			m.probeAt = now
-			s.startProbe(m, consensusProbe, now, fx)
-		case m.state == Suspect || m.state == Ejected:
-			s.enter(m, Healthy, nil, fx)
+	if v == answered {
+		m.trip.add(int64(took), now)
+	}
+	if v == answered || c.lastByte.Load() > began { // bytes of any kind are life
+		c.failures = 0
+		c.probeAt = now + int64(probeBackoffBase)
+		if c == m.next {
+			s.admit(m, now, fx)
+		} else if c.quorum.silence(now, s.floor.Load()) >= m.silenceLimit() {
+			c.probeAt = now // alive, but does it finish calls?
 		}
 		return
 	}
-	m.failures++
-	m.probeAt = now + int64(s.backoff(m.failures))
-	why := fmt.Errorf("no answer to a health check within %v", o.timeout)
-	if !s.others(m, now) && m.state != Ejected {
+	c.failures++
+	c.probeAt = now + int64(backoff(c.failures))
+	switch {
+	case c == m.conn && m.state != Ejected:
+		s.eject(m, fmt.Errorf("no answer to a health check within %v", o.timeout), now, fx)
+	case c == m.next: // no better than the one that it is to replace
+		s.drop(c, fx)
+		m.next = nil
+		m.refusals++
+		m.dialAt = now + int64(backoff(m.refusals))
+	case c == m.bulk:
+		s.retire(c, fx)
+	case c.retired && m.conn != nil && m.state != Ejected && m.conn.lastByte.Load() >= began:
+		s.dead(c, fmt.Errorf("silent for %v while a newer connection answers", c.quiet(now).Round(time.Millisecond)), fx)
+	}
+}
+
+// eject: the connection in use is silent. Nothing is closed: it may speak again, and a
+// second one is made beside it.
+func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
+	m.silentAt, m.dialAt, m.refusals = now, now, 0
+	m.conn.open(false)
+	s.enter(m, Ejected, why, fx)
+	s.redial(m, now, fx)
+	if s.others(m, now) {
+		s.moveOff(m.conn, m, elsewhere, fx)
+	}
+}
+
+// redial makes the second connection of an ejected member when it is time.
+func (s *Set) redial(m *Member, now int64, fx *effects) {
+	if m.next == nil && now >= m.dialAt {
+		m.next = s.dial(m, false, now, fx)
+	}
+}
+
+// restore: the silent connection speaks again.
+func (s *Set) restore(m *Member, now int64, fx *effects) {
+	s.drop(m.next, fx)
+	m.next, m.refusals = nil, 0
+	m.conn.failures = 0
+	m.conn.open(m.leftAt == 0)
+	s.back(m, fx)
+}
+
+// admit: a fresh connection has answered. The silent one retires; what may begin again
+// does so now.
+func (s *Set) admit(m *Member, now int64, fx *effects) {
+	fresh := m.next
+	m.next, m.refusals = nil, 0
+	if old := m.conn; old != nil {
+		s.retire(old, fx)
+		s.moveOff(old, m, movable, fx)
+	}
+	m.conn = fresh
+	fresh.open(m.leftAt == 0)
+	s.back(m, fx)
+}
+
+func (s *Set) back(m *Member, fx *effects) {
+	fx.publish = true
+	if m.stalled {
+		s.enter(m, Stalled, m.err, fx)
+	} else {
+		s.enter(m, Healthy, nil, fx)
+		s.drainStalled(fx)
+	}
+}
+
+// dead: nothing more will come from c.
+func (s *Set) dead(c *conn, why error, fx *effects) {
+	c.end(fx, &Ended{false, etcderr.Error{
+		Status: codes.Unavailable, Cause: why, Reason: "the connection to " + c.m.Name() + " is dead: " + why.Error(),
+	}}, everything)
+	m := c.m
+	s.drop(c, fx)
+	m.retired = slices.DeleteFunc(m.retired, func(o *conn) bool { return o == c })
+	if m.conn == c {
+		m.conn = nil
+	}
+}
+
+// stall: m is alive but does not finish calls.
+func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
+	m.stalled = true
+	if m.state == Ejected || m.state == Connecting {
 		m.err = why
-		if time.Duration(now-m.lastByte.Load()) > replaceAfter {
-			s.closeConn(m, fx)
-		}
 		return
 	}
-	s.eject(m, why, now, fx)
+	if m.state != Stalled {
+		m.stalledAt = now
+		if c := m.conn; c != nil {
+			c.failures, c.probeAt, c.probing = 0, now+int64(probeBackoffBase), noProbe
+		}
+	}
+	s.enter(m, Stalled, why, fx)
+	s.drainStalled(fx)
+}
+
+func (s *Set) consensusProbed(c *conn, err error, v verdict, took time.Duration, now int64, fx *effects) {
+	m := c.m
+	bad := v != answered
+	if v == answered && err != nil {
+		switch etcderr.ClassOf(err) {
+		case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner, etcderr.Ended, etcderr.Broken:
+			bad = true
+		}
+	}
+	if v == answered && !bad {
+		c.quorum.last.Store(now)
+		m.agree.add(int64(took), now)
+		if now-m.sampled.Load() > int64(exploreAfter) {
+			s.forgive(m, took, now)
+		}
+		c.failures = 0
+		c.probeAt = now + int64(probeBackoffBase)
+		s.recovered(m, fx)
+		return
+	}
+	c.failures++
+	if v == blocked || c != m.conn {
+		c.probeAt = now + int64(backoff(c.failures))
+		return // the connection is full, or broken: nothing is known about the member
+	}
+	if v != answered {
+		err = errors.New("does not finish calls that need consensus")
+	}
+	failures := c.failures
+	s.stall(m, err, now, fx)
+	c.failures = max(failures, c.failures)
+	c.probeAt = now + int64(backoff(c.failures))
+}
+
+// recovered: m has finished something that needs consensus.
+func (s *Set) recovered(m *Member, fx *effects) {
+	m.stalled = false
+	if c := m.conn; c != nil && c.probing == consensusProbe { // it has its answer
+		c.probing = noProbe
+	}
+	if m.state == Stalled {
+		s.enter(m, Healthy, nil, fx)
+		s.drainStalled(fx)
+	}
+}
+
+// drainStalled moves what would wait on stalled members to better ones, if there are.
+// That is limited: what takes a cluster so long may take it as long elsewhere.
+func (s *Set) drainStalled(fx *effects) {
+	for _, m := range s.members {
+		if m.state == Stalled && m.conn != nil && s.healthyOthers(m) {
+			if m.conn.running(Session) == 0 || s.moves.AllowN(s.wall(), 1) {
+				s.moveOff(m.conn, m, forConsensus, fx)
+			}
+		}
+	}
 }
 
 // forgive lets a member that got no calls because it once was slow, in an election
@@ -257,229 +463,4 @@ func (s *Set) forgive(m *Member, took time.Duration, now int64) {
 	}
 	m.latency.Store(max(best, int64(took)))
 	m.sampled.Store(now)
-}
-
-func (s *Set) backoff(failures int) time.Duration {
-	d := probeBackoffBase
-	for range min(failures-1, 8) {
-		d *= 2
-	}
-	return min(d, probeBackoffMax)
-}
-
-func (s *Set) closeConn(m *Member, fx *effects) {
-	if m.conn != nil {
-		fx.closing = append(fx.closing, m.conn)
-		m.conn = nil
-	}
-	s.moveStreams(m, fx)
-}
-
-func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
-	s.enter(m, Ejected, why, fx)
-	m.ready = false
-	m.connectAt = now + int64(s.backoff(m.failures))
-	fx.publish = true
-	s.closeConn(m, fx)
-}
-
-func (s *Set) moveStreams(m *Member, fx *effects) {
-	why := m.err
-	if why == nil {
-		why = errConnLost
-	}
-	for st := range m.streams {
-		// In gRPC's words for a stream whose connection is taken away.
-		fx.moves = append(fx.moves, move{st, &etcderr.Error{
-			Status: unavailable, Cause: why, Reason: "transport is closing: moved off " + m.Name() + ": " + etcderr.Text(why),
-		}})
-	}
-	clear(m.streams)
-}
-
-// stall: m is alive but does not finish calls.
-func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
-	m.stalled = true
-	if m.state == Ejected || m.state == Connecting {
-		m.err = why
-		return
-	}
-	if m.state != Stalled {
-		m.failures = 0
-		m.stalledAt = now
-		m.probeAt = now + int64(probeBackoffBase)
-		if m.probing == aliveProbe {
-			m.probing = noProbe
-		}
-	}
-	s.enter(m, Stalled, why, fx)
-	if s.healthyOthers(m) {
-		s.moveStreams(m, fx)
-	}
-}
-
-func (s *Set) consensusProbed(m *Member, err error, answered bool, took time.Duration, now int64, fx *effects) {
-	bad := !answered
-	if answered && err != nil {
-		switch etcderr.ClassOf(err) {
-		case etcderr.NoLeader, etcderr.NoQuorum, etcderr.Learner, etcderr.Ended, etcderr.Broken:
-			bad = true
-		}
-	}
-	if !bad {
-		m.consensus.last.Store(now)
-		if now-m.sampled.Load() > int64(exploreAfter) {
-			s.forgive(m, took, now)
-		}
-		m.probeAt = now + int64(probeBackoffBase)
-		s.recovered(m, fx)
-		return
-	}
-	m.failures++
-	if err == nil || !answered {
-		err = errors.New("does not finish calls that need consensus")
-	}
-	s.stall(m, err, now, fx)
-	m.probeAt = now + int64(s.backoff(m.failures))
-}
-
-// recovered: m has finished something that needs consensus.
-func (s *Set) recovered(m *Member, fx *effects) {
-	m.stalled = false
-	m.failures = 0
-	if m.probing == consensusProbe { // it has its answer
-		m.probing = noProbe
-	}
-	if m.state == Stalled || m.state == Suspect {
-		s.enter(m, Healthy, nil, fx)
-		s.drainStalled(fx)
-	}
-}
-
-// drainStalled moves the streams that had to stay on stalled members while all
-// were stalled.
-func (s *Set) drainStalled(fx *effects) {
-	for _, m := range s.members {
-		if m.state == Stalled && len(m.streams) > 0 && s.healthyOthers(m) {
-			s.moveStreams(m, fx)
-		}
-	}
-}
-
-// tick looks at every member and returns when it wants to look again; 0 means
-// when something happens.
-func (s *Set) tick(now int64, fx *effects) (next time.Duration) {
-	want := func(d time.Duration) {
-		if d > 0 && (next == 0 || d < next) {
-			next = d
-		}
-	}
-	if s.lastTick != 0 && s.expected != 0 && time.Duration(now-s.lastTick) > s.expected+pauseSlack {
-		s.floor = now // we were paused, not they
-	}
-	s.lastTick = now
-	for _, m := range s.members {
-		if left := s.cfg.FirstConnect - time.Duration(now-m.firstTry); !m.tried && left > 0 {
-			want(left)
-		} else if !m.tried {
-			m.tried, fx.publish = true, true
-			if m.err == nil {
-				m.err = fmt.Errorf("no answer to a connection attempt for %v", s.cfg.FirstConnect)
-			}
-		}
-		if m.connectAt != 0 && now >= m.connectAt {
-			m.connectAt = 0
-			fx.connect = append(fx.connect, m)
-		} else if m.connectAt != 0 {
-			want(time.Duration(m.connectAt - now))
-		}
-		if !m.ready {
-			continue
-		}
-		quiet := time.Duration(now - max(m.lastByte.Load(), s.floor))
-		switch m.state {
-		case Healthy, Suspect:
-			s.judgeSilence(m, quiet, now, fx)
-		case Stalled:
-			if m.consensus.last.Load() > m.stalledAt { // a call that waited was finished
-				s.recovered(m, fx)
-				break
-			}
-			s.startProbe(m, consensusProbe, now, fx)
-			want(watchSlow)
-		case Ejected:
-			s.startProbe(m, aliveProbe, now, fx)
-			want(watchSlow)
-		}
-		if m.calls.n.Load() > 0 || m.state == Suspect {
-			want(watchEvery)
-		}
-		if m.state == Healthy && s.active(now) {
-			if quiet >= ActiveProbeAfter {
-				s.startProbe(m, aliveProbe, now, fx)
-			}
-			want(max(ActiveProbeAfter-quiet, watchSlow))
-		}
-		if len(m.streams) > 0 {
-			if quiet >= s.cfg.StreamProbeAfter {
-				s.startProbe(m, aliveProbe, now, fx)
-			}
-			want(max(s.cfg.StreamProbeAfter-quiet, watchSlow))
-		}
-	}
-	s.expected = next
-	return next
-}
-
-const (
-	watchEvery = 50 * time.Millisecond  // while calls are under way
-	watchSlow  = 100 * time.Millisecond // while something has to be retried
-	// pauseSlack: a timer so late means that this process did not run.
-	pauseSlack = 250 * time.Millisecond
-)
-
-func (s *Set) judgeSilence(m *Member, quiet time.Duration, now int64, fx *effects) {
-	waiting := min(m.calls.silence(now, s.floor), quiet)
-	stuck := m.consensus.silence(now, s.floor)
-	if m.state == Suspect && waiting < s.cfg.SuspectAfter && stuck < s.cfg.SuspectAfter && m.probing == noProbe {
-		s.enter(m, Healthy, nil, fx)
-	}
-	// Alive, as bytes have shown since, but there is a call that it does not finish.
-	if stuck >= s.cfg.StallAfter && quiet < stuck {
-		if m.state == Healthy && m.probing == noProbe && now >= m.probeAt {
-			s.enter(m, Suspect, fmt.Errorf("calls that need consensus have waited for %v", stuck.Round(time.Millisecond)), fx)
-		}
-		s.startProbe(m, consensusProbe, now, fx)
-		return
-	}
-	if waiting >= s.cfg.SuspectAfter {
-		if m.state == Healthy && m.probing == noProbe && now >= m.probeAt {
-			s.enter(m, Suspect, fmt.Errorf("silent for %v while calls wait", waiting.Round(time.Millisecond)), fx)
-		}
-		s.startProbe(m, aliveProbe, now, fx)
-		return
-	}
-	// Nobody calls it, because others are faster: is that still so, and could it?
-	if m.calls.n.Load() == 0 && m.latency.Load() > 0 && s.anyCalls() && now-m.sampled.Load() > int64(exploreAfter) {
-		s.startProbe(m, consensusProbe, now, fx)
-	}
-}
-
-// active reports that calls are being made, now or a moment ago.
-func (s *Set) active(now int64) bool {
-	for _, m := range s.members {
-		if m.calls.n.Load() > 0 || now-max(m.calls.last.Load(), m.calls.since.Load()) < int64(ActiveProbeAfter) && m.calls.since.Load() != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Set) anyCalls() bool {
-	for _, m := range s.members {
-		if m.calls.n.Load() > 0 {
-			return true
-		}
-	}
-	return false
 }

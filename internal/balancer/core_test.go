@@ -5,149 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/internal/endpoint"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/watch/scenario"
 )
 
-// bench is a set without gRPC, network or real time.
-type bench struct {
-	*Set
-	t     *testing.T
-	clock int64
-	m     []*Member
-}
-
-type fakeSub struct{ balancer.SubConn }
-
-type fakeConn struct{ net.Conn }
-
-func newBench(t *testing.T, n int) *bench {
-	var eps []endpoint.Endpoint
-	for i := range n {
-		e, err := endpoint.Parse("member" + string(rune('a'+i)) + ":1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		eps = append(eps, e)
-	}
-	b := &bench{t: t, clock: int64(time.Hour)}
-	b.Set = newSet(Config{}, eps)
-	b.Set.now = func() int64 { return b.clock }
-	b.m = b.Set.members
-	for _, m := range b.m {
-		m.firstTry, m.sc, m.conn = b.clock, &fakeSub{}, &fakeConn{}
-	}
-	return b
-}
-
-// do makes one transition and returns its effects.
-func (b *bench) do(f func(now int64, fx *effects)) *effects {
-	fx := &effects{}
-	f(b.clock, fx)
-	return fx
-}
-
-func (b *bench) ready() {
-	for _, m := range b.m {
-		b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
-	}
-}
-
-// pass lets time go by as the monitor sees it, looking as often as it wants to, and
-// returns the effects of all looks. Probes stay unanswered.
-func (b *bench) pass(d time.Duration) *effects {
-	all := &effects{}
-	end := b.clock + int64(d)
-	for {
-		fx := &effects{}
-		next := b.tick(b.clock, fx)
-		all.probes = append(all.probes, fx.probes...)
-		all.closing = append(all.closing, fx.closing...)
-		all.connect = append(all.connect, fx.connect...)
-		all.moves = append(all.moves, fx.moves...)
-		if next == 0 || b.clock+int64(next) > end {
-			b.clock = end
-			return all
-		}
-		b.clock += int64(next)
-	}
-}
-
-func (b *bench) want(m *Member, s State) {
-	b.t.Helper()
-	if m.state != s {
-		b.t.Fatalf("%s is %v (%v), want %v", m.Name(), m.state, m.err, s)
-	}
-}
-
-func (b *bench) answer(o probeOrder, err error, answered bool) *effects {
-	return b.do(func(now int64, fx *effects) { b.probed(o, err, answered, o.timeout, now, fx) })
-}
-
-func TestSilentMemberIsEjectedAndComesBack(t *testing.T) {
-	b := newBench(t, 3)
-	b.ready()
-	m := b.m[0]
-	moved := 0
-	m.streams[&Stream{m: m}] = struct{}{}
-	m.begin(b.clock, true)
-	fx := b.pass(SuspectAfter + watchEvery)
-	b.want(m, Suspect)
-	if len(fx.probes) != 1 || fx.probes[0].kind != aliveProbe || fx.probes[0].m != m {
-		t.Fatalf("probes: %+v", fx.probes)
-	}
-	if v, _ := b.makeView(); len(v.usable) != 2 {
-		t.Fatalf("%d members are usable beside the suspect", len(v.usable))
-	}
-	b.clock += int64(ProbeTimeout)
-	fx = b.answer(fx.probes[0], context.DeadlineExceeded, false)
-	b.want(m, Ejected)
-	moved += len(fx.moves)
-	if len(fx.closing) != 1 || moved != 1 {
-		t.Fatalf("closed %d connections and moved %d streams", len(fx.closing), moved)
-	}
-	if !strings.Contains(m.why(), "no answer to a health check") {
-		t.Errorf("why: %s", m.why())
-	}
-	b.do(func(now int64, fx *effects) { b.connLost(m, io.EOF, now, fx) })
-	b.want(m, Ejected)
-	if fx = b.pass(probeBackoffMax); len(fx.connect) != 1 {
-		t.Fatalf("dialled %d times", len(fx.connect))
-	}
-	fx = b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
-	b.want(m, Ejected)
-	if v, _ := b.makeView(); len(v.usable) != 2 {
-		t.Fatal("used before it has proved itself")
-	}
-	if len(fx.probes) != 1 {
-		t.Fatalf("probes after the fresh connection: %+v", fx.probes)
-	}
-	b.answer(fx.probes[0], nil, true)
-	b.want(m, Healthy)
-}
-
-func TestArrivingBytesAreLife(t *testing.T) {
-	b := newBench(t, 2)
-	b.ready()
-	m := b.m[0]
-	m.begin(b.clock, false)
-	fx := b.pass(SuspectAfter + watchEvery)
-	b.want(m, Suspect)
-	m.BytesArrived()
-	b.clock += int64(watchEvery)
-	b.pass(watchEvery)
-	b.answer(fx.probes[0], status.FromContextError(context.DeadlineExceeded).Err(), false)
-	b.want(m, Healthy)
+// bench is a driver whose members a, b, ... are connected.
+func bench(t *testing.T, names ...string) (*driver, []*Member) {
+	d := newDriver(t)
+	d.input(scenario.Command{Name: "members", Words: names})
+	return d, d.set.members
 }
 
 func TestAnyAnswerIsLife(t *testing.T) {
@@ -156,184 +33,77 @@ func TestAnyAnswerIsLife(t *testing.T) {
 			t.Errorf("%v does not count as an answer", err)
 		}
 	}
-	for _, err := range []error{status.FromContextError(context.DeadlineExceeded).Err(), status.Error(unavailable, "connection reset")} {
+	for _, err := range []error{status.FromContextError(context.DeadlineExceeded).Err(), status.Error(codes.Unavailable, "connection reset")} {
 		if fromServer(err) {
 			t.Errorf("%v counts as an answer", err)
 		}
 	}
 }
 
-func TestLastUsableMemberStays(t *testing.T) {
-	b := newBench(t, 2)
-	b.ready()
-	b.do(func(now int64, fx *effects) { b.connLost(b.m[1], errors.New("connection refused"), now, fx) })
-	m := b.m[0]
-	m.begin(b.clock, false)
-	silent := time.Duration(0)
-	for silent < replaceAfter {
-		fx := b.pass(ProbeTimeout)
-		silent += ProbeTimeout
-		for _, p := range fx.probes {
-			if fx := b.answer(p, context.DeadlineExceeded, false); len(fx.closing) > 0 && silent < replaceAfter {
-				t.Fatalf("its connection was closed after %v", silent)
-			}
-		}
-		b.want(m, Suspect)
-		if v, _ := b.makeView(); len(v.usable) != 1 {
-			t.Fatal("nothing is usable")
-		}
-	}
-	closing := 0
-	for range 5 {
-		for _, p := range b.pass(probeBackoffMax + ProbeTimeout).probes {
-			closing += len(b.answer(p, context.DeadlineExceeded, false).closing)
-		}
-	}
-	if closing == 0 {
-		t.Error("a connection that was silent for long was never replaced")
-	}
-}
-
-func TestQuietStreamIsProbed(t *testing.T) {
-	b := newBench(t, 2)
-	b.ready()
-	m := b.m[0]
-	m.streams[&Stream{m: m}] = struct{}{}
-	if fx := b.pass(StreamProbeAfter - 10*time.Millisecond); len(fx.probes) != 0 {
-		t.Fatal("probed too early")
-	}
-	fx := b.pass(200 * time.Millisecond)
-	if len(fx.probes) != 1 {
-		t.Fatalf("%d probes", len(fx.probes))
-	}
-	b.want(m, Healthy)
-	b.clock += int64(ProbeTimeout)
-	b.answer(fx.probes[0], context.DeadlineExceeded, false)
-	b.want(m, Ejected)
-}
-
-// A member that nobody calls is found dead by a probe, not by a call that is lost.
-func TestUncalledMemberIsProbedWhileOthersAreCalled(t *testing.T) {
-	b := newBench(t, 2)
-	b.ready()
-	dead, busy := b.m[0], b.m[1]
-	var probe *probeOrder
-	for range 40 {
-		busy.begin(b.clock, true)
-		busy.BytesArrived()
-		busy.end(b.clock, true, Done, true)
-		for _, p := range b.pass(watchEvery).probes {
-			if p.m == dead {
-				probe = &p
-			}
-		}
-	}
-	if probe == nil || probe.kind != aliveProbe {
-		t.Fatalf("probe: %+v", probe)
-	}
-	b.answer(*probe, context.DeadlineExceeded, false)
-	b.want(dead, Ejected)
-}
-
-func TestIdleClientDoesNothing(t *testing.T) {
-	b := newBench(t, 3)
-	b.ready()
-	if next := b.tick(b.clock, &effects{}); next != 0 {
-		t.Errorf("an idle client wants to look again in %v", next)
-	}
-	if fx := b.pass(time.Hour); len(fx.probes) != 0 {
-		t.Errorf("an idle client sent %d probes", len(fx.probes))
-	}
-}
-
-// This process was paused: that the others were silent meanwhile proves nothing.
-func TestOwnPauseStartsTheVerdictAgain(t *testing.T) {
-	b := newBench(t, 2)
-	b.ready()
-	m := b.m[0]
-	m.begin(b.clock, true)
-	b.pass(watchEvery)
-	b.clock += int64(10 * time.Second)
-	fx := &effects{}
-	b.tick(b.clock, fx)
-	b.want(m, Healthy)
-	if len(fx.probes) != 0 {
-		t.Fatal("judged by a silence that was our own")
-	}
-	b.pass(SuspectAfter + 2*watchEvery)
-	b.want(m, Suspect)
-}
-
 func TestFirstConnectionIsWaitedFor(t *testing.T) {
-	b := newBench(t, 2)
-	v, state := b.makeView()
+	d := newDriver(t)
+	d.start(Config{}, parse(t, "a", "b"))
+	d.modes["a"], d.modes["b"] = "refused", "frozen"
+	d.tick()
+	a, b := d.set.members[0], d.set.members[1]
+	v, state := d.set.makeView()
 	if v.err != nil || state != connectivity.Connecting {
 		t.Fatalf("at once: %v, %v", v.err, state)
 	}
-	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), now, fx) })
-	if v, _ = b.makeView(); v.err != nil {
+	d.wait(10 * time.Millisecond)
+	if v, _ = d.set.makeView(); v.err != nil {
 		t.Fatalf("the other one is still trying: %v", v.err)
 	}
-	b.clock += int64(FirstConnect)
-	v, _ = b.makeView()
+	d.wait(FirstConnect)
+	v, _ = d.set.makeView()
 	if v.err == nil || v.wrong {
 		t.Fatalf("after the time for first connections: %v", v.err)
 	}
-	for _, want := range []string{"membera:1: connection refused", "memberb:1: no answer"} {
+	for _, want := range []string{"a:1: connection refused", "b:1: no answer"} {
 		if !strings.Contains(v.err.Error(), want) {
 			t.Errorf("%q is missing in %q", want, v.err)
 		}
 	}
-	b.m[0].ConnFailed(errors.New("certificate"), true)
-	b.m[1].ConnFailed(errors.New("not etcd"), true)
-	if v, _ = b.makeView(); !v.wrong {
+	a.conn.ConnFailed(errors.New("certificate"), true)
+	b.conn.ConnFailed(errors.New("not etcd"), true)
+	if v, _ = d.set.makeView(); !v.wrong {
 		t.Error("no endpoint can work, and that is not noticed")
 	}
-	b.m[1].ConnFailed(errors.New("connection refused"), false)
-	if v, _ = b.makeView(); v.wrong {
+	b.conn.ConnFailed(errors.New("connection refused"), false)
+	if v, _ = d.set.makeView(); v.wrong {
 		t.Error("one endpoint may work again, and that is not noticed")
 	}
 }
 
-// A server that takes connections and drops them is dialled less and less often.
-func TestFlappingConnection(t *testing.T) {
-	b := newBench(t, 1)
-	m := b.m[0]
-	var waits []time.Duration
-	for range 4 {
-		b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
-		b.clock += int64(10 * time.Millisecond)
-		b.do(func(now int64, fx *effects) { b.connLost(m, io.EOF, now, fx) })
-		waits = append(waits, time.Duration(m.connectAt-b.clock))
-		if fx := b.pass(probeBackoffMax + watchSlow); len(fx.connect) != 1 {
-			t.Fatalf("dialled %d times", len(fx.connect))
-		}
+// A call that fails fast does not fail because a connection that worked was just lost:
+// the next one is waited for as the first was.
+func TestReconnectIsWaitedFor(t *testing.T) {
+	d, m := bench(t, "a")
+	d.wait(2 * time.Second)
+	d.modes["a"] = "refused"
+	d.change(func(now int64, fx *effects) { d.set.connLost(m[0].conn, io.EOF, now, fx) })
+	if v, state := d.set.makeView(); v.err != nil || state != connectivity.Connecting {
+		t.Errorf("while it is connected again: %v, %v", v.err, state)
 	}
-	if waits[0] <= 0 || waits[3] <= waits[0] {
-		t.Errorf("waits: %v", waits)
-	}
-	b.do(func(now int64, fx *effects) { b.connReady(m, now, fx) })
-	b.clock += int64(time.Minute)
-	b.do(func(now int64, fx *effects) { b.connLost(m, io.EOF, now, fx) })
-	if m.connectAt != 0 || m.flaps != 0 {
-		t.Error("a connection that had worked for long is not dialled again at once")
+	d.wait(10 * time.Millisecond)
+	if v, _ := d.set.makeView(); v.err == nil {
+		t.Error("refused, and calls that fail fast still wait")
 	}
 }
 
 func TestPicking(t *testing.T) {
-	b := newBench(t, 3)
-	b.ready()
-	v, _ := b.makeView()
-	p := &picker{v}
-	b.m[0].latency.Store(int64(200 * time.Millisecond))
-	b.m[1].latency.Store(int64(time.Millisecond))
-	b.m[2].latency.Store(int64(time.Millisecond))
+	d, m := bench(t, "a", "b", "c")
+	v, _ := d.set.makeView()
+	p := &picker{d.set, v}
+	m[0].latency.Store(int64(200 * time.Millisecond))
+	m[1].latency.Store(int64(time.Millisecond))
+	m[2].latency.Store(int64(time.Millisecond))
 	got := make(map[*Member]int)
 	pick := func(want *Pick) *Member {
 		ctx := &Context{Context: context.Background()}
 		ctx.Pick.Avoid, ctx.Pick.Prefer, ctx.Pick.Pin = want.Avoid, want.Prefer, want.Pin
 		r, err := p.Pick(balancer.PickInfo{Ctx: context.WithValue(ctx, new(int), 1)})
-		if err != nil || ctx.Pick.Got == nil || r.SubConn != ctx.Pick.Got.sc {
+		if err != nil || ctx.Pick.Got == nil || r.SubConn != ctx.Pick.Got.conn.sub {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		ctx.Pick.Finish(Done)
@@ -342,94 +112,179 @@ func TestPicking(t *testing.T) {
 	for range 1000 {
 		got[pick(&Pick{})]++
 	}
-	if got[b.m[0]] != 0 || got[b.m[1]] < 300 || got[b.m[2]] < 300 {
-		t.Errorf("slow %d, fast %d and %d of 1000", got[b.m[0]], got[b.m[1]], got[b.m[2]])
+	if got[m[0]] != 0 || got[m[1]] < 300 || got[m[2]] < 300 {
+		t.Errorf("slow %d, fast %d and %d of 1000", got[m[0]], got[m[1]], got[m[2]])
 	}
-	if m := pick(&Pick{Avoid: b.m[1].slot | b.m[2].slot}); m != b.m[0] {
-		t.Errorf("picked %s, which was to be avoided", m.Name())
+	if o := pick(&Pick{Avoid: m[1].slot | m[2].slot}); o != m[0] {
+		t.Errorf("picked %s, which was to be avoided", o.Name())
 	}
-	if m := pick(&Pick{Prefer: b.m[0]}); m != b.m[0] {
-		t.Errorf("picked %s, not the preferred one", m.Name())
+	if o := pick(&Pick{Prefer: m[0]}); o != m[0] {
+		t.Errorf("picked %s, not the preferred one", o.Name())
 	}
-	if m := pick(&Pick{Pin: b.m[0], Avoid: b.m[0].slot}); m != b.m[0] {
-		t.Errorf("picked %s, not the pinned one", m.Name())
+	if o := pick(&Pick{Pin: m[0], Avoid: m[0].slot}); o != m[0] {
+		t.Errorf("picked %s, not the pinned one", o.Name())
 	}
 	pick(&Pick{Avoid: ^uint64(0)}) // all were tried: any is better than none
-	for _, m := range b.m {
-		if n := m.calls.n.Load(); n != 0 {
-			t.Errorf("%s counts %d calls that have ended", m.Name(), n)
+	// One in doubt gets nothing, unless the others were tried.
+	m[0].latency.Store(1)
+	waiting := &Pick{}
+	waiting.took(m[0].conn, d.clock)
+	d.clock += int64(silenceMin)
+	for range 100 {
+		if o := pick(&Pick{}); o == m[0] {
+			t.Fatal("picked a member that has not answered for long")
+		}
+	}
+	if o := pick(&Pick{Avoid: m[1].slot | m[2].slot}); o != m[0] {
+		t.Errorf("picked %s, which was tried", o.Name())
+	}
+	waiting.Finish(Unanswered)
+	for _, o := range m {
+		if n := o.conn.calls.n.Load(); n != 0 || o.conn.busy() {
+			t.Errorf("%s counts %d calls that have ended", o.Name(), n)
 		}
 	}
 	ctx := &Context{Context: context.Background()}
-	ctx.Pick.Pin = b.m[0]
-	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], nil, now, fx) })
+	ctx.Pick.Pin = m[0]
+	d.wait(2 * flapTime)
+	d.modes["a"] = "refused"
+	d.change(func(now int64, fx *effects) { d.set.connLost(m[0].conn, errors.New("connection reset"), now, fx) })
 	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err != balancer.ErrNoSubConnAvailable {
 		t.Errorf("a pinned member that is just reconnecting: %v", err)
 	}
-	b.do(func(now int64, fx *effects) { b.connLost(b.m[0], errors.New("connection refused"), now, fx) })
+	d.wait(time.Second)
 	// An error without a status lets calls wait that want to.
-	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == unavailable || !strings.Contains(err.Error(), "refused") {
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == codes.Unavailable || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is away: %v", err)
 	}
-	b.m[0].wrong = true
-	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "refused") {
+	m[0].conn.wrong = true
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is not what was configured: %v", err)
+	}
+}
+
+// A pick on an old view does not put work on a connection that retired meanwhile.
+func TestRetiredConnectionsTakeNothing(t *testing.T) {
+	d, m := bench(t, "a")
+	v, _ := d.set.makeView()
+	d.change(func(now int64, fx *effects) { d.set.connLost(m[0].conn, io.EOF, now, fx) })
+	ctx := &Context{Context: context.Background()}
+	if _, err := (&picker{d.set, v}).Pick(balancer.PickInfo{Ctx: ctx}); !errors.Is(err, balancer.ErrNoSubConnAvailable) {
+		t.Errorf("%v", err)
+	}
+	ctx.Pick.Finish(Unanswered)
+	if ctx.Pick.took(m[0].conn, d.clock) {
+		t.Error("work that has ended was put on a connection")
 	}
 }
 
 // A member that was slow once is measured again, and used again if it is fast.
 func TestSlowMemberIsForgiven(t *testing.T) {
-	b := newBench(t, 2)
-	b.ready()
-	slow, fast := b.m[0], b.m[1]
 	for _, tc := range []struct{ probe, want time.Duration }{{time.Millisecond, 2 * time.Millisecond}, {200 * time.Millisecond, 200 * time.Millisecond}} {
-		slow.sample(3*time.Second, b.clock)
-		slow.latency.Store(int64(3 * time.Second))
-		fast.latency.Store(int64(2 * time.Millisecond))
-		fast.begin(b.clock, true)
-		var probe *probeOrder
-		for range 200 {
-			fast.BytesArrived()
-			fast.consensus.last.Store(b.clock)
-			for _, p := range b.pass(watchEvery).probes {
-				switch {
-				case p.m != slow:
-				case p.kind == aliveProbe: // whether it lives is another question
-					slow.BytesArrived()
-					b.answer(p, nil, true)
-				default:
-					probe = &p
-				}
-			}
-		}
-		fast.end(b.clock, true, Done, false)
-		if probe == nil {
-			t.Fatal("the slow member was not measured")
-		}
-		b.do(func(now int64, fx *effects) { b.probed(*probe, nil, true, tc.probe, now, fx) })
-		if got := time.Duration(slow.latency.Load()); got != tc.want {
+		d, m := bench(t, "a", "b")
+		d.delay["a"] = tc.probe
+		m[0].sample(3*time.Second, d.clock)
+		m[1].latency.Store(int64(2 * time.Millisecond))
+		m[1].trip.value.Store(int64(2 * time.Millisecond))
+		d.delay["b"] = 2 * time.Millisecond
+		busy := &Pick{Stream: false}
+		busy.took(m[1].conn, d.clock)
+		d.load = []string{"b"}
+		d.wait(3 * exploreAfter)
+		if got := time.Duration(m[0].latency.Load()); got != tc.want {
 			t.Errorf("after a probe of %v: %v, want %v", tc.probe, got, tc.want)
 		}
 	}
 }
 
+func TestErrorsStall(t *testing.T) {
+	for err, stalls := range map[error]bool{
+		rpctypes.ErrGRPCNoLeader: true, rpctypes.ErrGRPCTimeout: true, rpctypes.ErrGRPCNotSupportedForLearner: true,
+		rpctypes.ErrGRPCEmptyKey: false, rpctypes.ErrGRPCCompacted: false, context.Canceled: false,
+		rpctypes.ErrGRPCRequestTooManyRequests: false,
+	} {
+		_, m := bench(t, "a", "b")
+		m[0].Failed(err, &Pick{})
+		if got := m[0].state == Stalled; got != stalls {
+			t.Errorf("%v stalls its member: %v", err, got)
+		}
+	}
+}
+
+// A server takes seconds to give up on a request; meanwhile it may have recovered.
+func TestOldNewsDoesNotStall(t *testing.T) {
+	d, m := bench(t, "a", "b")
+	old, fresh, late := &Pick{Consensus: true}, &Pick{Consensus: true}, &Pick{Consensus: true}
+	old.took(m[0].conn, d.clock)
+	d.clock += int64(time.Second)
+	fresh.took(m[0].conn, d.clock)
+	d.clock += int64(time.Millisecond)
+	fresh.Finish(Done)
+	old.Finish(Answered)
+	m[0].Failed(rpctypes.ErrGRPCTimeout, old)
+	if m[0].state != Healthy {
+		t.Errorf("old news made it %v", m[0].state)
+	}
+	late.took(m[0].conn, d.clock)
+	d.clock += int64(7 * time.Second)
+	late.Finish(Answered)
+	m[0].Failed(rpctypes.ErrGRPCTimeout, late)
+	if m[0].state != Stalled {
+		t.Errorf("a request that it gave up on left it %v", m[0].state)
+	}
+}
+
 func TestEndpointsChange(t *testing.T) {
-	b := newBench(t, 2)
-	b.ready()
-	a, _ := endpoint.Parse("membera:1")
-	c, _ := endpoint.Parse("memberc:1")
-	ended := make(chan error, 1)
-	b.AddStream(b.m[1], func(err error) { ended <- err })
-	b.SetEndpoints([]endpoint.Endpoint{a, c})
-	if err := <-ended; etcderr.Code(err) != unavailable || !strings.Contains(err.Error(), "memberb") {
-		t.Errorf("a stream on a removed member ended with %v", err)
+	d, m := bench(t, "a", "b")
+	d.change(func(now int64, fx *effects) { d.set.replace(parse(t, "a", "c"), now, fx) })
+	l := d.set.Members()
+	if len(l) != 2 || l[0] != m[0] || l[0].state != Healthy || l[1].Name() != "c:1" {
+		t.Errorf("members: %v", d.set.States())
 	}
-	l := b.Members()
-	if len(l) != 2 || l[0] != b.m[0] || l[0].state != Healthy || l[1].Name() != "memberc:1" {
-		t.Errorf("members: %v", b.States())
-	}
-	if b.Find(a) != b.m[0] || b.Find(endpoint.Endpoint{Network: "tcp", Addr: "x:1"}) != nil {
+	if d.set.Find(parse(t, "a")[0]) != m[0] || d.set.Find(endpoint.Endpoint{Network: "tcp", Addr: "x:1"}) != nil {
 		t.Error("Find")
+	}
+	// Places are used again: 200 replacements do not make two members share one.
+	for i := range 200 {
+		d.change(func(now int64, fx *effects) { d.set.replace(parse(t, "a", fmt.Sprint("x", i)), now, fx) })
+		d.wait(2 * linger)
+		if l := d.set.Members(); l[0].slot == l[1].slot || l[1].slot > 1<<8 {
+			t.Fatalf("after %d replacements: places %x and %x", i, l[0].slot, l[1].slot)
+		}
+	}
+}
+
+func TestAverage(t *testing.T) {
+	var a average
+	now := int64(time.Hour)
+	step := func(d time.Duration) time.Duration {
+		now += int64(d)
+		a.add(int64(d), now)
+		return time.Duration(a.value.Load())
+	}
+	if got := step(time.Second); got != time.Second {
+		t.Errorf("the first observation counts whole: %v", got)
+	}
+	for range 60 {
+		step(time.Millisecond)
+	}
+	usual := step(time.Millisecond)
+	if usual > 3*time.Millisecond {
+		t.Errorf("after many fast ones: %v", usual)
+	}
+	// 300 calls waited through the same pause of 3 s.
+	now += int64(3 * time.Second)
+	for range 300 {
+		a.add(int64(3*time.Second), now)
+	}
+	if got := time.Duration(a.value.Load()); got > time.Second {
+		t.Errorf("one pause made it %v", got)
+	}
+	for range 20 {
+		step(600 * time.Millisecond)
+	}
+	if got := step(600 * time.Millisecond); got < 590*time.Millisecond || got > 660*time.Millisecond {
+		t.Errorf("what is always so is usual: %v", got)
 	}
 }
 
@@ -447,14 +302,13 @@ func ExampleSet() {
 }
 
 func BenchmarkPick(b *testing.B) {
-	t := &testing.T{}
-	s := newBench(t, 3)
-	s.ready()
-	v, _ := s.makeView()
-	p := &picker{v}
-	ctx := &Context{Context: context.Background()}
+	d, _ := bench(&testing.T{}, "a", "b", "c")
+	v, _ := d.set.makeView()
+	p := &picker{d.set, v}
+	d.set.now = func() int64 { return int64(time.Since(d.set.base)) }
 	b.ReportAllocs()
 	for b.Loop() {
+		ctx := &Context{Context: context.Background()}
 		if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err != nil {
 			b.Fatal(err)
 		}

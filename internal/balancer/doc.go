@@ -1,38 +1,63 @@
 // Package balancer knows the members of the cluster: which are connected, which
 // of them answer, and which one the next attempt goes to.
 //
-// # States
+// # Members
 //
-//	Connecting --connection ready--> Healthy
-//	Healthy    --calls wait, no byte for SuspectAfter--> Suspect (probe: is it alive?)
-//	Healthy    --streams, no byte for StreamProbeAfter, probe unanswered--> Ejected
-//	Healthy    --calls elsewhere, no byte for ActiveProbeAfter, probe unanswered--> Ejected
-//	Suspect    --any byte, and no call that needs consensus waits--> Healthy
-//	Suspect    --probe unanswered for ProbeTimeout--> Ejected
-//	Healthy    --calls that need consensus wait for StallAfter--> Suspect (probe read: does it finish calls?)
-//	Suspect    --probe read unanswered--> Stalled
-//	any        --"no leader", "request timed out", "learner"--> Stalled
-//	Stalled    --an answered linearizable read, or a finished call that needs consensus--> Healthy
-//	Ejected    --fresh connection and an answered probe--> Healthy
-//	any        --connection lost--> Connecting
+//	Connecting --connection ready-------------------------------------> Healthy
+//	Healthy    --calls wait for consensus, and so does a probe read,
+//	             though a health check comes through-------------------> Stalled
+//	any        --"no leader", "request timed out", "learner"------------> Stalled
+//	Stalled    --a finished call or probe that needs consensus----------> Healthy
+//	Healthy,   --no byte, though calls wait, a stream is quiet or others
+//	Stalled      are called; and no answer to a health check-----------> Ejected
+//	Ejected    --a byte on the silent connection, or a health check
+//	             answered on a second one------------------------------> Healthy
+//	any but    --connection lost--------------------------------------> Connecting
+//	Ejected
 //
-// New calls go to healthy members; to suspect ones if there is no healthy one,
-// to stalled ones if there is nothing else (if all are stalled, none is). The
-// last usable member is never ejected (stalled ones that show life count as usable); if it stays silent for long its
-// connection is replaced by a fresh one, since a dead connection to a living
-// server looks the same.
+// A member that was stalled is Stalled again instead of Healthy. New calls go to healthy
+// members, of these to those in doubt (calls wait for longer than usual) only if there is
+// no other; to stalled ones only if none is healthy beyond doubt.
 //
-// A member that nobody calls, because others are faster, is measured by the second
-// kind of probe every few seconds while calls are under way, and competes again if it
-// has become fast.
+// # Connections
 //
-// The probe for life is gRPC's health check, answered without consensus; any
-// answer counts, also "unimplemented". The probe for consensus is a
-// linearizable read of one key; any answer that is not about missing leadership
-// counts, also "permission denied". Probes run on the very connection that they
-// judge.
+// A member has one connection in use. The others are made beside it:
+//
+//	in use   gets the ordinary calls and streams
+//	next     made when the one in use is silent; takes its place when it has answered,
+//	         dropped if the silent one speaks first
+//	lane     for snapshots and streams of ranges, so that they delay nothing; made when
+//	         first needed, closed when idle. If it cannot be had the one in use serves
+//	retired  takes nothing new; closed when its work has ended, or when it is dead
+//
+// What runs on a connection is ended by cancelling its context, never by closing the
+// connection, so it does not matter whose dialer and credentials made that. What a verdict
+// does depends on the class of the work:
+//
+//	             Read          Session        Write, Bulk
+//	stalled      goes, if it needs consensus   stays          if a healthy member is there
+//	ejected      goes          goes           stays          if another member is there
+//	second conn  goes          goes           stays
+//	left, lost   stays         goes           stays          of the endpoints; connection
+//	dead         ends          ends           ends
+//
+// A connection is dead when it answers no health check for 2 s while a newer one to the
+// same member does, or after 30 s of silence. Members that leave the endpoints are judged
+// in the same way until their work has ended.
+//
+// # Probes
+//
+// One function, due, says which probe a connection needs. The probe for life is gRPC's
+// health check; any answer counts, and so does any byte that arrives meanwhile. The probe
+// for consensus is a linearizable read of one key; any answer that is not about missing
+// leadership counts. If it goes unanswered a health check has to come through on the same
+// connection before the member is called stalled: else the connection is merely full.
 //
 // # Time
+//
+// Limits follow what is usual for each member (limits.go): silence three times its calls
+// (200 ms to 3 s), a health check four times its round trip (1 to 10 s), a read for
+// consensus four times its calls (500 ms to 10 s). Config pins them.
 //
 // One monitor per client looks at the members every watchEvery while calls are
 // under way, more rarely while there are only streams, and sleeps otherwise: an
@@ -42,8 +67,9 @@
 //
 // # Concurrency
 //
-// Set.mu guards all states. Transitions are computed by the methods in core.go,
-// which do no I/O: what is to be done (probe, close a connection, move streams)
-// is collected as effects and carried out after the lock is released, by
-// shell.go. The picker works on an immutable view and takes no lock.
+// Set.mu guards all states. Transitions (core.go) and the monitor's look (tick.go) do no
+// I/O: what is to be done is collected as effects and carried out after the lock is
+// released, by shell.go. The picker works on an immutable view and takes no lock of the
+// set's; each connection has a lock for the list of what runs on it. testdata has the
+// scenarios, which run without network and clock.
 package balancer

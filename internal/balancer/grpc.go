@@ -5,6 +5,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/api/v3/version"
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
@@ -39,82 +40,84 @@ func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.B
 	return &policy{cc: cc}
 }
 
-// policy is what gRPC sees of a Set. gRPC calls its methods one at a time.
+// policy is what gRPC sees of a Set. gRPC calls its methods one at a time. It gets no
+// addresses: the Set itself makes connections as it needs them.
 type policy struct {
-	cc   balancer.ClientConn
-	set  *Set // from the first address on
-	subs map[*Member]balancer.SubConn
+	cc  balancer.ClientConn
+	set *Set // nil before the first state
 }
 
+type setKey struct{}
+
 func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
-	want := make(map[*Member]resolver.Address, len(state.ResolverState.Addresses))
-	for _, a := range state.ResolverState.Addresses {
-		m, _ := transport.PeerOf(a.Attributes).(*Member)
-		if m == nil {
-			return fmt.Errorf("%w: address %s does not come from our resolver", balancer.ErrBadResolverState, a.Addr)
+	s, _ := state.ResolverState.Attributes.Value(setKey{}).(*Set)
+	if s == nil {
+		return fmt.Errorf("%w: it does not come from our resolver", balancer.ErrBadResolverState)
+	}
+	p.set = s
+	s.change(func(now int64, fx *effects) {
+		s.cc, s.online, fx.publish = p.cc, true, true
+		for _, m := range s.members {
+			if m.conn == nil {
+				m.conn = s.dial(m, false, now, fx)
+			}
 		}
-		want[m] = a
-		p.set = m.set
-	}
-	if p.set == nil {
-		return balancer.ErrBadResolverState
-	}
-	if p.subs == nil {
-		p.subs = make(map[*Member]balancer.SubConn)
-	}
-	for m, sc := range p.subs {
-		if _, ok := want[m]; !ok {
-			delete(p.subs, m)
-			p.set.change(func(_ int64, fx *effects) { m.sc, m.ready, fx.publish = nil, false, true })
-			sc.Shutdown()
-		}
-	}
-	var fresh []balancer.SubConn
-	for m, a := range want {
-		if p.subs[m] != nil {
-			continue
-		}
-		//lint:ignore SA1019 it is deprecated for more than one address
-		sc, err := p.cc.NewSubConn([]resolver.Address{a}, balancer.NewSubConnOptions{
-			StateListener: func(st balancer.SubConnState) { p.set.connState(m, st) },
-		})
-		if err != nil {
-			continue // only when gRPC is closing
-		}
-		p.subs[m] = sc
-		fresh = append(fresh, sc)
-		p.set.change(func(now int64, fx *effects) { m.sc, m.firstTry, m.tried = sc, now, false })
-	}
-	p.set.change(func(_ int64, fx *effects) { p.set.cc, fx.publish = p.cc, true })
-	for _, sc := range fresh {
-		sc.Connect()
-	}
-	p.set.poke()
+	})
+	s.poke()
 	return nil
 }
 
+// connect makes the SubConn of a new connection.
+func (s *Set) connect(c *conn) {
+	s.mu.Lock()
+	cc := s.cc
+	s.mu.Unlock()
+	if cc == nil {
+		return // closing
+	}
+	//lint:ignore SA1019 it is deprecated for more than one address
+	sub, err := cc.NewSubConn([]resolver.Address{{
+		Addr:       c.m.ep.Target(),
+		ServerName: c.m.ep.Authority(), // gRPC's name for the :authority of calls
+		Attributes: transport.WithPeer(nil, c),
+		//lint:ignore SA1019 the only way to a header on every call that costs no allocation per call
+		Metadata: &callHeader,
+	}}, balancer.NewSubConnOptions{StateListener: func(st balancer.SubConnState) { s.connState(c, st) }})
+	if err != nil {
+		return // only when gRPC is closing
+	}
+	s.mu.Lock()
+	c.sub = sub
+	dropped := c.stage == lost
+	s.mu.Unlock()
+	if dropped {
+		sub.Shutdown()
+		return
+	}
+	sub.Connect()
+}
+
 // connState takes gRPC's view of a connection.
-func (s *Set) connState(m *Member, st balancer.SubConnState) {
-	reconnect := false
+func (s *Set) connState(c *conn, st balancer.SubConnState) {
 	s.change(func(now int64, fx *effects) {
-		if m.sc == nil {
-			return // removed meanwhile
+		if c.stage == lost {
+			return
 		}
 		switch st.ConnectivityState {
+		case connectivity.Connecting:
+			c.dialled = now
 		case connectivity.Ready:
-			s.connReady(m, now, fx)
+			s.connReady(c, now, fx)
 		case connectivity.TransientFailure:
-			s.connLost(m, st.ConnectionError, now, fx)
+			s.connLost(c, st.ConnectionError, now, fx)
 		case connectivity.Idle:
-			s.connLost(m, nil, now, fx)
-			// Where we set a time it is dialled then, else at once: gRPC has its own
-			// backoff between attempts that fail.
-			reconnect = m.connectAt == 0
+			if c.stage == dialing { // gRPC has waited between attempts that fail
+				fx.connect = append(fx.connect, c)
+			} else {
+				s.connLost(c, nil, now, fx)
+			}
 		}
 	})
-	if reconnect {
-		s.change(func(_ int64, fx *effects) { fx.connect = append(fx.connect, m) })
-	}
 	s.poke()
 }
 
@@ -122,38 +125,36 @@ func (p *policy) ResolverError(error) {} // our resolver makes none
 
 func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {} // replaced by StateListener
 
+// Close forgets all connections; gRPC closes them itself.
 func (p *policy) Close() {
-	if p.set == nil {
+	s := p.set
+	if s == nil {
 		return
 	}
 	last := false
-	p.set.change(func(_ int64, fx *effects) {
-		if last = p.set.cc == p.cc; last {
-			p.set.cc = nil
+	s.change(func(_ int64, fx *effects) {
+		if last = s.cc == p.cc; !last {
+			return
 		}
-		for m, sc := range p.subs {
-			if m.sc == sc {
-				m.sc, m.ready = nil, false
+		s.cc, s.online, s.leaving = nil, false, nil
+		for _, m := range s.members {
+			for _, c := range m.conns() {
+				c.open(false)
+				c.stage = lost
 			}
+			m.conn, m.next, m.bulk, m.retired, m.state = nil, nil, nil, nil, Connecting
 		}
 	})
-	for _, sc := range p.subs {
-		sc.Shutdown()
-	}
 	if last {
-		// The connection is closed for good, by the client or by its user, who may not close the client as well. There is
-		// nothing left to watch over.
-		p.set.group.Cancel()
+		// The connection is closed for good, by the client or by its user, who may not close the
+		// client as well. There is nothing left to watch over.
+		s.group.Cancel()
 	}
 }
 
-func (p *policy) ExitIdle() {
-	for _, sc := range p.subs {
-		sc.Connect()
-	}
-}
+func (p *policy) ExitIdle() {} // connections are made at once, always
 
-// Resolver hands the set's members to gRPC as addresses.
+// Resolver hands the set to gRPC.
 func (s *Set) Resolver() resolver.Builder { return resolverBuilder{s} }
 
 type resolverBuilder struct{ s *Set }
@@ -161,11 +162,10 @@ type resolverBuilder struct{ s *Set }
 func (b resolverBuilder) Scheme() string { return Scheme }
 
 func (b resolverBuilder) Build(_ resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
-	b.s.mu.Lock()
-	b.s.rcc = cc
-	state := b.s.resolverState()
-	b.s.mu.Unlock()
-	return static{}, cc.UpdateState(state)
+	return static{}, cc.UpdateState(resolver.State{
+		Attributes:    attributes.New(setKey{}, b.s),
+		ServiceConfig: cc.ParseServiceConfig(ServiceConfig(b.s.cfg.MaxRecv)),
+	})
 }
 
 // OverrideAuthority is the :authority of calls until a member is picked, whose own
@@ -181,21 +181,3 @@ type static struct{}
 
 func (static) ResolveNow(resolver.ResolveNowOptions) {} // names are resolved anew at each dial
 func (static) Close()                                {}
-
-// resolverState describes the members to gRPC. Callers hold mu.
-func (s *Set) resolverState() resolver.State {
-	st := resolver.State{Addresses: make([]resolver.Address, len(s.members))}
-	if s.rcc != nil {
-		st.ServiceConfig = s.rcc.ParseServiceConfig(ServiceConfig(s.cfg.MaxRecv))
-	}
-	for i, m := range s.members {
-		st.Addresses[i] = resolver.Address{
-			Addr:       m.ep.Target(),
-			ServerName: m.ep.Authority(), // gRPC's name for the :authority of calls
-			Attributes: transport.WithPeer(nil, m),
-			//lint:ignore SA1019 the only way to a header on every call that costs no allocation per call
-			Metadata: &callHeader,
-		}
-	}
-	return st
-}

@@ -1,11 +1,8 @@
 package balancer
 
 import (
-	"net"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/balancer"
 
 	"github.com/fairlead-go/fairlead/internal/endpoint"
 )
@@ -16,9 +13,8 @@ type State uint8
 const (
 	Connecting State = iota // no connection that could carry a call
 	Healthy
-	Suspect // silent while calls wait for it; a probe is on its way
 	Stalled // alive, but does not finish calls: no leader, no quorum, defragmenting, learner
-	Ejected // answered no probe; its connection was closed, a fresh one must prove itself
+	Ejected // its connection is silent; it or a fresh one must show life
 )
 
 func (s State) String() string {
@@ -27,8 +23,6 @@ func (s State) String() string {
 		return "connecting"
 	case Healthy:
 		return "healthy"
-	case Suspect:
-		return "suspect"
 	case Stalled:
 		return "stalled"
 	case Ejected:
@@ -54,75 +48,61 @@ type Member struct {
 	ep   endpoint.Endpoint
 	slot uint64 // one bit, distinct among the members of a set while there are at most 64
 
-	calls     activity      // unary attempts of any kind
-	consensus activity      // attempts that need the cluster's agreement
-	lastByte  atomic.Int64  // Set.now of the last bytes that came from it
-	latency   atomic.Int64  // smoothed duration of short calls in ns; 0: unknown
-	sampled   atomic.Int64  // Set.now of the last sample in latency
-	id        atomic.Uint64 // from answer headers
+	latency atomic.Int64  // smoothed duration of short calls in ns; 0: unknown
+	sampled atomic.Int64  // Set.now of the last sample in latency
+	trip    average       // a message there and back
+	agree   average       // a short call that needs consensus
+	id      atomic.Uint64 // from answer headers
 
 	// Guarded by set.mu.
-	sc        balancer.SubConn // nil before gRPC asked for one and after removal
-	conn      net.Conn         // the connection in use, or being set up
-	ready     bool             // sc can carry calls
+	conn    *conn   // the one in use, or to be; nil while it may not be dialled yet
+	next    *conn   // made beside a silent one, or after it; only while Ejected
+	bulk    *conn   // the lane for much data
+	retired []*conn // wait for their work to end
+
 	state     State
 	since     time.Time
 	err       error
-	wrong     bool  // the other side is not what the configuration says
-	tried     bool  // a connection attempt has ended or lasted too long since there was a connection
-	firstTry  int64 // Set.now when the first such attempt began
-	probing   probeKind
-	probeGen  uint64 // distinguishes a running probe from those given up
-	probeAt   int64  // Set.now: not before this the next probe
-	failures  int    // probes failed in a row, for the backoff
-	connectAt int64  // Set.now: not before this it is dialled again; 0: not waiting
-	readyAt   int64  // Set.now when the present connection became ready
-	stalled   bool   // only an answered linearizable read ends this; outlives connections
-	stalledAt int64  // Set.now when it was first found stalled
-	flaps     int    // connections in a row that broke at once
-	streams   map[*Stream]struct{}
-	removed   bool
-	explained bool  // err says why the present connection failed, better than gRPC does
+	silentAt  int64 // Set.now of the ejection
+	stalled   bool  // only a finished call that needs consensus ends this; outlives connections
+	stalledAt int64 // Set.now when it was first found stalled
+	witness   int64 // the connection in use shall show that it lives after this
+	dialAt    int64 // Set.now: not before this a connection is made
+	refusals  int   // fresh connections in a row that broke or stayed silent
+	leftAt    int64 // Set.now when it left the endpoints; 0: it is one of them
+	laneAsked bool  // a pick wants the lane
+	laneAt    int64 // Set.now: not before this a lane is made
 	diagnosed int64 // Set.now of the last look at why it closes connections; 0: never
 }
 
-// activity counts calls under way and remembers when there was last an answer.
-// Silence is the time since then, or since there is anything to wait for.
-type activity struct {
-	n     atomic.Int32
-	since atomic.Int64 // when n last rose from 0
-	last  atomic.Int64 // last answer
-}
-
-func (a *activity) begin(now int64) (first bool) {
-	if a.n.Add(1) == 1 {
-		a.since.Store(now)
-		return true
+// conns are all connections of m.
+func (m *Member) conns() []*conn {
+	list := make([]*conn, 0, 3+len(m.retired))
+	for _, c := range []*conn{m.conn, m.next, m.bulk} {
+		if c != nil {
+			list = append(list, c)
+		}
 	}
-	return false
+	return append(list, m.retired...)
 }
 
-func (a *activity) end(now int64, answered bool) {
-	if answered {
-		a.last.Store(now)
-	}
-	a.n.Add(-1)
+// ready reports that m has a connection for ordinary calls.
+func (m *Member) ready() bool {
+	return m.leftAt == 0 && m.state != Ejected && m.conn != nil && m.conn.stage == ready
 }
 
-// silence is how long calls have been waiting for any answer; floor is the time
-// before which silence does not count.
-func (a *activity) silence(now, floor int64) time.Duration {
-	if a.n.Load() <= 0 {
-		return 0
-	}
-	return time.Duration(now - max(a.since.Load(), a.last.Load(), floor))
+// coming reports that m may be ready soon: its first connection, or the one after one
+// that worked, is still being tried.
+func (m *Member) coming(now int64) bool {
+	c := m.conn
+	return m.state == Connecting && c != nil && !c.tried && now-c.made < int64(m.set.cfg.FirstConnect)
 }
-
-// Endpoint implements transport.Peer.
-func (m *Member) Endpoint() endpoint.Endpoint { return m.ep }
 
 // Name is the endpoint as the user wrote it.
 func (m *Member) Name() string { return m.ep.Raw }
+
+// Slot is the member's bit in Pick.Avoid.
+func (m *Member) Slot() uint64 { return m.slot }
 
 // ID is etcd's id of the member, 0 while unknown.
 func (m *Member) ID() uint64 { return m.id.Load() }
@@ -134,40 +114,11 @@ func (m *Member) SetID(id uint64) {
 	}
 }
 
-// BytesArrived implements transport.Peer.
-func (m *Member) BytesArrived() { m.lastByte.Store(m.set.now()) }
-
-// ConnOpened implements transport.Peer.
-func (m *Member) ConnOpened(c net.Conn) {
+// Usable reports that m has a working connection.
+func (m *Member) Usable() bool {
 	m.set.mu.Lock()
 	defer m.set.mu.Unlock()
-	m.conn = c
-	m.lastByte.Store(m.set.now())
-}
-
-// ConnFailed implements transport.Peer.
-func (m *Member) ConnFailed(err error, wrong bool) {
-	m.set.mu.Lock()
-	defer m.set.mu.Unlock()
-	m.err, m.wrong, m.explained = err, wrong, true
-	if wrong {
-		m.tried = true
-	}
-}
-
-// diagnoseEvery bounds the connections that are made only to explain failures.
-const diagnoseEvery = 10 * time.Second
-
-// MayDiagnose implements transport.Peer.
-func (m *Member) MayDiagnose() bool {
-	m.set.mu.Lock()
-	defer m.set.mu.Unlock()
-	now := m.set.now()
-	if m.diagnosed != 0 && now-m.diagnosed < int64(diagnoseEvery) {
-		return false
-	}
-	m.diagnosed = max(now, 1)
-	return true
+	return m.ready()
 }
 
 // latencyFloor keeps differences that nobody notices from steering all calls to
@@ -190,21 +141,34 @@ func (m *Member) sample(d time.Duration, now int64) {
 	m.sampled.Store(now)
 }
 
-// cost orders members for picking: expected latency, times the calls that
-// already wait there.
-func (m *Member) cost() int64 {
-	return max(m.latency.Load(), int64(latencyFloor)) * int64(m.calls.n.Load()+1)
+// answered learns from an attempt that took d and ended as o.
+func (m *Member) answered(d, now int64, p *Pick, o Outcome) {
+	if o != Unanswered && d < m.trip.value.Load() {
+		m.trip.add(d, now) // a message there and back takes no longer
+	}
+	if o == Done && p.Short && p.Consensus {
+		m.agree.add(d, now)
+	}
+	if o == Unanswered {
+		// How long an answer would have taken is not known; that it took longer than
+		// usual is. The bound keeps an outage of the whole cluster from outlasting
+		// itself in the estimates.
+		d = min(d, int64(silenceMin))
+	}
+	if p.Short && (o == Done || d > m.latency.Load()) {
+		m.sample(time.Duration(d), now)
+	}
 }
 
-// Stream is a stream that runs on a member, as the Set sees it.
-type Stream struct {
-	m    *Member
-	move func(error) // ends the stream; called at most once per reason, never under set.mu
-}
-
-// Remove forgets the stream; call it when the stream has ended.
-func (s *Stream) Remove() {
-	s.m.set.mu.Lock()
-	defer s.m.set.mu.Unlock()
-	delete(s.m.streams, s)
+func (m *Member) why() string {
+	switch {
+	case m.err != nil && m.state != Connecting:
+		return m.state.String() + ": " + m.err.Error()
+	case m.err != nil:
+		return m.err.Error()
+	case m.conn != nil && !m.conn.tried:
+		return "no answer to the first connection attempt for " +
+			time.Duration(m.set.now()-m.conn.made).Round(time.Millisecond).String()
+	}
+	return m.state.String()
 }

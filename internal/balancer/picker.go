@@ -4,50 +4,73 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
-// Pick is how an attempt and the picker talk: it travels in the attempt's
-// context, see Context. The fields above the line are the attempt's wishes, those
-// below are written by the picker, in the attempt's own goroutine.
+// Pick is one piece of work, an attempt or a stream, and how it and the picker talk: it
+// travels in its context, see Context. The fields above the line are its wishes, those
+// below are written by the picker, in the work's own goroutine.
 type Pick struct {
-	Avoid     uint64  // slots of members that were tried; used all the same if there is no other
-	Pin       *Member // only this one
-	Prefer    *Member // this one if it is usable and not avoided
-	Stream    bool    // not counted among the calls that wait for an answer
-	Consensus bool    // needs the cluster's agreement
-	Short     bool    // its duration is a fair sample of latency
-	TellSent  bool    // keep Sent; costs an allocation
+	Class     Class
+	Cancel    func(error) // ends the work, because its connection is of no use; nil: that closes the connection only
+	Avoid     uint64      // slots of members that were tried; used all the same if there is no other
+	Pin       *Member     // only this one
+	Prefer    *Member     // this one if it is usable and not avoided
+	Stream    bool        // not counted among the calls that wait for an answer
+	Lane      bool        // on the connection for much data
+	Consensus bool        // needs the cluster's agreement
+	Short     bool        // its duration is a fair sample of latency
+	TellSent  bool        // keep Sent; costs an allocation
 
 	Got   *Member // the member picked last
 	Err   error   // why none was picked, if none was
 	Sent  bool    // the request may have left this process
 	Token any     // what authenticated the call, for the one who refreshes it
 	began int64   // Set.now of the pick
-	// counted: Got counts this attempt as waiting
-	counted bool
-	slot    atomic.Uint64 // Got's slot, for other goroutines
+
+	mu      sync.Mutex                 // gRPC may pick anew for a stream while its owner ends it
+	conn    *conn                      // guarded by mu; where it runs, or ran last
+	running bool                       // guarded by mu; conn knows of it
+	over    bool                       // guarded by mu; nothing picks for it any more
+	slot    atomic.Uint64              // Got's slot, for other goroutines
+	link    struct{ next, prev *Pick } // guarded by conn.work
+	ended   bool                       // guarded by conn.work; Cancel is being called
 }
 
 // Slot is that of the member picked last, 0 before the first pick. Unlike the
 // fields it may be read while the attempt runs.
 func (p *Pick) Slot() uint64 { return p.slot.Load() }
 
-// took makes m the attempt's member and counts the attempt there.
-func (p *Pick) took(m *Member) {
-	p.Finish(Unanswered)
-	p.Got, p.Err, p.Sent = m, nil, false
-	p.slot.Store(m.slot)
-	p.began = m.set.now()
-	if !p.Stream {
-		m.begin(p.began, p.Consensus)
-		p.counted = true
+// took makes c the work's connection, unless it takes nothing more.
+func (p *Pick) took(c *conn, now int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leave(Unanswered)
+	p.Got, p.Err, p.Sent = nil, nil, false
+	if p.over || !c.add(p) {
+		return false
 	}
+	p.Got, p.conn, p.running, p.began = c.m, c, true, now
+	p.slot.Store(c.m.slot)
+	first := p.Stream
+	if !p.Stream {
+		first = c.calls.begin(now)
+		if p.Consensus {
+			c.quorum.begin(now)
+		}
+	}
+	if s := c.m.set; first && s.asleep.Load() {
+		s.poke()
+	}
+	return true
 }
 
 // Outcome says how an attempt ended, as far as its member is concerned.
@@ -59,17 +82,53 @@ const (
 	Done               // with a result, or an error that is as good as one
 )
 
-// Finish ends the counting. To be called when the attempt has ended; more often
+// Finish ends the work. To be called when the attempt or stream has ended; more often
 // does no harm.
 func (p *Pick) Finish(o Outcome) {
-	if p.counted {
-		p.counted = false
-		p.Got.end(p.began, p.Consensus, o, p.Short)
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	p.leave(o)
 }
 
-// Slot is the member's bit in Pick.Avoid.
-func (m *Member) Slot() uint64 { return m.slot }
+// leave takes the work off its connection. Callers hold mu.
+func (p *Pick) leave(o Outcome) {
+	if !p.running {
+		return
+	}
+	p.running = false
+	c := p.conn
+	if !p.Stream {
+		now := c.m.set.now()
+		c.calls.end(now, o != Unanswered)
+		if p.Consensus {
+			c.quorum.end(now, o == Done)
+		}
+		if o != Unanswered && !c.tracked.Load() {
+			c.lastByte.Store(now)
+		}
+		c.m.answered(now-p.began, now, p, o)
+	}
+	c.remove(p)
+}
+
+// none: there is no member now, for the reason why or because one is being connected.
+func (p *Pick) none(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leave(Unanswered)
+	p.Got, p.Err = nil, why
+}
+
+// Received notes that a message of the stream arrived.
+func (p *Pick) Received() {
+	p.mu.Lock()
+	c := p.conn
+	p.mu.Unlock()
+	if c != nil && !c.tracked.Load() {
+		c.BytesArrived()
+	}
+}
 
 type pickKey struct{}
 
@@ -89,138 +148,175 @@ func (c *Context) Value(key any) any {
 }
 
 // PickOf finds the Pick in an attempt's context; nil outside of attempts.
-func PickOf(ctx context.Context) *Pick { return pickOf(ctx) }
-
-func pickOf(ctx context.Context) *Pick {
+func PickOf(ctx context.Context) *Pick {
 	p, _ := ctx.Value(pickKey{}).(*Pick)
 	return p
 }
 
 // view is what the members looked like when the picker was made.
 type view struct {
-	usable []*Member          // the best level that has any
+	usable []*conn            // of the best members
 	subs   []balancer.SubConn // of usable, same order
 	err    error              // why there is none; nil while one is hoped for
 	wrong  bool               // no endpoint can ever work as configured
 }
 
-// makeView sorts the members into levels. Callers hold mu.
+// makeView gathers the healthy members. The stalled ones are there only for when no
+// member is healthy beyond doubt: a dead one must not hold the calls meanwhile.
+// Callers hold mu.
 func (s *Set) makeView() (v view, state connectivity.State) {
-	level := Ejected + 1
-	rank := func(m *Member) State {
-		if !m.ready || m.sc == nil || m.state == Ejected || m.state == Connecting {
-			return Ejected + 1
-		}
-		return m.state
-	}
+	s.wide = s.allInDoubt()
 	for _, m := range s.members {
-		level = min(level, rank(m))
-	}
-	if level <= Ejected {
-		for _, m := range s.members {
-			if rank(m) == level {
-				v.usable = append(v.usable, m)
-				v.subs = append(v.subs, m.sc)
-			}
+		if m.ready() && (m.state == Healthy || s.wide) && m.conn.sub != nil {
+			v.usable = append(v.usable, m.conn)
+			v.subs = append(v.subs, m.conn.sub)
 		}
+	}
+	if len(v.usable) > 0 {
 		return v, connectivity.Ready
 	}
 	v.wrong = len(s.members) > 0
-	waiting := false
 	now := s.now()
 	for _, m := range s.members {
-		v.wrong = v.wrong && m.wrong
-		if !m.tried && now-m.firstTry < int64(s.cfg.FirstConnect) {
-			waiting = true
+		v.wrong = v.wrong && m.conn != nil && m.conn.wrong
+		if m.coming(now) {
+			state = connectivity.Connecting
 		}
 	}
-	if waiting {
-		return v, connectivity.Connecting
+	if state == connectivity.Connecting {
+		return v, state
 	}
 	v.err = errors.New("no member is available: " + s.explain())
 	return v, connectivity.TransientFailure
 }
 
+// allInDoubt reports that no member is healthy beyond doubt. Callers hold mu.
+func (s *Set) allInDoubt() bool {
+	now := s.now()
+	return !slices.ContainsFunc(s.members, func(m *Member) bool {
+		return m.ready() && m.state == Healthy && !m.conn.doubtful(now)
+	})
+}
+
 // picker implements balancer.Picker on one view.
 type picker struct {
-	v view
+	set *Set
+	v   view
+}
+
+// unavailable ends a call even if it would wait.
+func unavailable(err error) error {
+	return (&etcderr.Error{Status: codes.Unavailable, Cause: err, Unexecuted: true}).GRPCStatus().Err()
 }
 
 // Pick chooses a member: the cheaper of two drawn at random (Mitzenmacher, "The
 // Power of Two Choices in Randomized Load Balancing", 1996), where cost is
 // expected latency times waiting calls.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	want := pickOf(info.Ctx)
-	if want == nil {
+	want := PickOf(info.Ctx)
+	raw := want == nil
+	if raw {
 		want = &Pick{Stream: true} // a call that did not come through an attempt
 	}
 	if want.Pin != nil {
 		return pickPinned(want)
 	}
-	n := len(p.v.usable)
-	if n == 0 {
-		want.Finish(Unanswered)
-		want.Got, want.Err = nil, p.v.err
+	if len(p.v.usable) == 0 {
+		want.none(p.v.err)
 		switch {
 		case p.v.err == nil:
 			return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
-		case p.v.wrong:
-			// A status ends the call even if it would wait: waiting is pointless.
-			return balancer.PickResult{}, (&etcderr.Error{Status: unavailable, Cause: p.v.err, Unexecuted: true}).GRPCStatus().Err()
+		case p.v.wrong: // waiting is pointless
+			return balancer.PickResult{}, unavailable(p.v.err)
 		}
 		return balancer.PickResult{}, p.v.err
 	}
-	i := p.choose(want)
-	return want.result(p.v.usable[i], p.v.subs[i]), nil
+	now := p.set.now()
+	i := p.choose(want, now)
+	c, sub := p.v.usable[i], p.v.subs[i]
+	if want.Lane {
+		p.set.mu.Lock()
+		c = c.m.laneFor(want)
+		if c != nil {
+			sub = c.sub
+		}
+		p.set.mu.Unlock()
+	}
+	r, err := want.result(c, sub, now)
+	if raw && err == nil {
+		r.Done = func(balancer.DoneInfo) { want.Finish(Unanswered) }
+	}
+	return r, err
 }
 
-func (p *Pick) result(m *Member, sc balancer.SubConn) balancer.PickResult {
-	p.took(m)
-	r := balancer.PickResult{SubConn: sc}
+// result is that of a pick of c. Without one, or if it takes nothing more, there will be
+// another picker in a moment.
+func (p *Pick) result(c *conn, sub balancer.SubConn, now int64) (balancer.PickResult, error) {
+	if c == nil || !p.took(c, now) {
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+	}
+	r := balancer.PickResult{SubConn: sub}
 	if p.TellSent {
 		r.Done = func(d balancer.DoneInfo) { p.Sent = d.BytesSent }
 	}
-	return r
+	return r, nil
 }
 
-func (p *picker) choose(want *Pick) int {
+func (p *picker) choose(want *Pick, now int64) int {
 	list := p.v.usable
-	fit, only := 0, 0
-	for i, m := range list {
-		if m.slot&want.Avoid == 0 {
-			if m == want.Prefer {
+	if len(list) == 1 {
+		return 0
+	}
+	skip, fit, only := want.Avoid, 0, 0
+	for i, c := range list {
+		if skip&c.m.slot == 0 && c.doubtful(now) {
+			skip |= c.m.slot
+		}
+		if skip&c.m.slot == 0 {
+			if c.m == want.Prefer {
 				return i
 			}
 			fit++
 			only = i
 		}
 	}
-	avoid := want.Avoid
-	switch fit {
-	case 0:
-		avoid, fit = 0, len(list) // all were tried: any
-		if fit == 1 {
-			return 0
-		}
-	case 1:
+	if fit == 1 {
 		return only
 	}
-	a := rand.IntN(fit)
-	b := rand.IntN(fit - 1)
-	if b >= a {
-		b++
+	// One in doubt is better than one that was tried, and any is better than none.
+	for _, skip = range [...]uint64{skip, want.Avoid, 0} {
+		if fit = fitting(list, skip); fit > 0 {
+			break
+		}
 	}
-	ia, ib := nth(list, avoid, a), nth(list, avoid, b)
+	a, b := rand.IntN(fit), 0
+	if fit > 1 {
+		b = rand.IntN(fit - 1)
+		if b >= a {
+			b++
+		}
+	}
+	ia, ib := nth(list, skip, a), nth(list, skip, b)
 	if list[ib].cost() < list[ia].cost() {
 		return ib
 	}
 	return ia
 }
 
-// nth is the index of the k-th member that is not avoided.
-func nth(list []*Member, avoid uint64, k int) int {
-	for i, m := range list {
-		if m.slot&avoid != 0 {
+// fitting is how many members are not to be skipped.
+func fitting(list []*conn, skip uint64) (n int) {
+	for _, c := range list {
+		if c.m.slot&skip == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// nth is the index of the k-th whose member is not to be skipped.
+func nth(list []*conn, skip uint64, k int) int {
+	for i, c := range list {
+		if c.m.slot&skip != 0 {
 			continue
 		}
 		if k == 0 {
@@ -231,23 +327,50 @@ func nth(list []*Member, avoid uint64, k int) int {
 	return 0
 }
 
+// laneFor is m's connection for much data; nil while it is being made. If it cannot be
+// had the connection in use serves. Callers hold mu.
+func (m *Member) laneFor(want *Pick) *conn {
+	if !m.ready() {
+		return nil
+	}
+	m.laneAsked = true
+	m.set.poke()
+	switch c := m.bulk; {
+	case c != nil && c.stage == ready:
+		return c
+	case c == nil && m.set.now() < m.laneAt:
+		return m.conn
+	}
+	if want.Prefer == nil {
+		want.Prefer = m // not a lane to another one each time
+	}
+	return nil
+}
+
 func pickPinned(want *Pick) (balancer.PickResult, error) {
 	m := want.Pin
 	s := m.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.ready && m.sc != nil && !m.removed {
-		return want.result(m, m.sc), nil
+	now := s.now()
+	if m.ready() && m.conn.sub != nil {
+		c := m.conn
+		if want.Lane {
+			c = m.laneFor(want)
+		}
+		if c == nil {
+			return want.result(nil, nil, now)
+		}
+		return want.result(c, c.sub, now)
 	}
-	want.Finish(Unanswered)
-	want.Got = nil
-	if !m.tried && !m.removed && s.now()-m.firstTry < int64(s.cfg.FirstConnect) {
+	if m.leftAt == 0 && m.coming(now) {
+		want.none(nil)
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
-	want.Err = errors.New(m.Name() + ": " + m.why())
-	if m.removed || m.wrong {
+	want.none(errors.New(m.Name() + ": " + m.why()))
+	if m.leftAt != 0 || m.conn != nil && m.conn.wrong {
 		// A status ends the call even if it would wait: waiting is pointless.
-		return balancer.PickResult{}, (&etcderr.Error{Status: unavailable, Cause: want.Err, Unexecuted: true}).GRPCStatus().Err()
+		return balancer.PickResult{}, unavailable(want.Err)
 	}
 	return balancer.PickResult{}, want.Err
 }

@@ -4,32 +4,31 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/bits"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/resolver"
 
 	"github.com/fairlead-go/fairlead/internal/endpoint"
 	"github.com/fairlead-go/fairlead/internal/transport"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-const unavailable = codes.Unavailable
-
-// Config holds the times that verdicts depend on; zero means the default.
+// Config holds the limits that verdicts depend on. The first three follow each member's
+// own times (limits.go) unless they are set; zero of the others means the default.
 type Config struct {
-	SuspectAfter, ProbeTimeout    time.Duration
-	StallAfter, StallProbeTimeout time.Duration
-	StreamProbeAfter              time.Duration
-	FirstConnect                  time.Duration
-	TLS                           bool         // endpoints that do not say use TLS
-	MaxRecv                       int          // bound of responses in bytes; gRPC's default of 4 MiB if zero
-	Observe                       func(Change) // called after each change of state; nil for nobody
-	Log                           *slog.Logger
+	SilenceLimit, ProbeTimeout, StallTimeout time.Duration
+	StreamProbeAfter                         time.Duration
+	FirstConnect                             time.Duration
+	TLS                                      bool         // endpoints that do not say use TLS
+	MaxRecv                                  int          // bound of responses in bytes; gRPC's default of 4 MiB if zero
+	Observe                                  func(Change) // called after each change of state; nil for nobody
+	Log                                      *slog.Logger
 }
 
 // Change is a change of a member's state.
@@ -40,16 +39,11 @@ type Change struct {
 }
 
 func (c *Config) setDefaults() {
-	for _, d := range []struct {
-		v *time.Duration
-		d time.Duration
-	}{
-		{&c.SuspectAfter, SuspectAfter}, {&c.ProbeTimeout, ProbeTimeout}, {&c.StallAfter, StallAfter},
-		{&c.StallProbeTimeout, StallProbeTimeout}, {&c.StreamProbeAfter, StreamProbeAfter}, {&c.FirstConnect, FirstConnect},
-	} {
-		if *d.v <= 0 {
-			*d.v = d.d
-		}
+	if c.StreamProbeAfter <= 0 {
+		c.StreamProbeAfter = StreamProbeAfter
+	}
+	if c.FirstConnect <= 0 {
+		c.FirstConnect = FirstConnect
 	}
 	if c.MaxRecv <= 0 {
 		c.MaxRecv = 4 << 20
@@ -58,6 +52,13 @@ func (c *Config) setDefaults() {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 }
+
+// Moves of streams off members that are alive are limited per client to so many at once,
+// then one in moveEvery.
+const (
+	movesBurst = 3
+	moveEvery  = time.Minute
+)
 
 // Set is the members of one client. Safe for concurrent use.
 type Set struct {
@@ -72,15 +73,17 @@ type Set struct {
 	count  atomic.Int32  // usable members in the current view
 	slots  atomic.Uint64 // their slots
 
+	floor atomic.Int64 // silence before this does not count
+
 	mu       sync.Mutex
 	members  []*Member           // guarded by mu; the current endpoints, in the user's order
-	nextSlot uint                // guarded by mu
+	leaving  []*Member           // guarded by mu; endpoints no more, but calls run on them
 	cc       balancer.ClientConn // guarded by mu; nil while gRPC has no balancer of ours
-	rcc      resolver.ClientConn // guarded by mu; nil before gRPC built the resolver
+	wide     bool                // guarded by mu; the picker has stalled members too
+	online   bool                // guarded by mu; connections may be made
+	moves    *rate.Limiter       // guarded by mu
 	lastTick int64               // guarded by mu
 	expected time.Duration       // guarded by mu; the wait that the last tick asked for
-	floor    int64               // guarded by mu; silence before this does not count
-	closed   bool                // guarded by mu
 }
 
 // New returns a set of members and starts its monitor. Close ends it.
@@ -93,67 +96,82 @@ func New(cfg Config, endpoints []endpoint.Endpoint) *Set {
 
 func newSet(cfg Config, endpoints []endpoint.Endpoint) *Set {
 	cfg.setDefaults()
-	s := &Set{cfg: cfg, base: time.Now(), wall: time.Now, wake: make(chan struct{}, 1)}
+	s := &Set{
+		cfg: cfg, base: time.Now(), wall: time.Now, wake: make(chan struct{}, 1),
+		moves: rate.NewLimiter(rate.Every(moveEvery), movesBurst),
+	}
 	s.now = func() int64 { return int64(time.Since(s.base)) }
 	s.members = s.merge(endpoints)
 	return s
 }
 
 // Close stops the monitor and all probes and waits for them.
-func (s *Set) Close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.group.Stop()
+func (s *Set) Close() { s.group.Stop() }
+
+// same reports that m is the member for e.
+func (s *Set) same(m *Member, e endpoint.Endpoint) bool {
+	return m.ep.Target() == e.Target() && transport.UseTLS(m.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS)
 }
 
-// merge keeps the members that stay and makes those that are new. Callers hold
-// mu or own s.
+// merge keeps the members that stay, takes those back that are leaving, and makes those
+// that are new. Callers hold mu or own s.
 func (s *Set) merge(endpoints []endpoint.Endpoint) []*Member {
 	list := make([]*Member, 0, len(endpoints))
+	known := slices.Concat(s.members, s.leaving)
 	for _, e := range endpoints {
-		var m *Member
-		for _, old := range s.members {
-			if old.ep.Target() == e.Target() && transport.UseTLS(old.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS) {
-				m = old
-			}
+		i := slices.IndexFunc(known, func(m *Member) bool { return s.same(m, e) })
+		if i < 0 {
+			i = len(known)
+			known = append(known, &Member{set: s, ep: e, slot: freeSlot(known), since: s.wall()})
 		}
-		if m == nil {
-			m = &Member{
-				set: s, ep: e, slot: 1 << (s.nextSlot % 64), since: s.wall(), firstTry: s.now(),
-				streams: make(map[*Stream]struct{}),
-			}
-			s.nextSlot++
-		}
-		list = append(list, m)
+		list = append(list, known[i])
 	}
 	return list
 }
 
-// SetEndpoints replaces the endpoints. Members that stay keep their connections
-// and their history; streams on those that go are moved.
+// freeSlot is the lowest bit that no member has; they share the highest if there are
+// more than 64.
+func freeSlot(known []*Member) uint64 {
+	taken := uint64(0)
+	for _, m := range known {
+		taken |= m.slot
+	}
+	return 1 << min(bits.TrailingZeros64(^taken), 63)
+}
+
+// SetEndpoints replaces the endpoints. Members that stay keep their connections and
+// their history. Streams on those that go are moved; calls are finished there.
 func (s *Set) SetEndpoints(endpoints []endpoint.Endpoint) {
-	var fx effects
-	s.mu.Lock()
+	s.change(func(now int64, fx *effects) { s.replace(endpoints, now, fx) })
+	s.poke()
+}
+
+func (s *Set) replace(endpoints []endpoint.Endpoint, now int64, fx *effects) {
 	old := s.members
 	s.members = s.merge(endpoints)
-	keep := make(map[*Member]bool, len(s.members))
+	fx.publish = true
 	for _, m := range s.members {
-		keep[m] = true
-	}
-	for _, m := range old {
-		if !keep[m] {
-			m.removed = true
-			m.err = fmt.Errorf("%s is not among the endpoints any more", m.Name())
-			s.moveStreams(m, &fx)
+		if m.leftAt != 0 {
+			m.leftAt = 0
+			s.leaving = slices.DeleteFunc(s.leaving, func(o *Member) bool { return o == m })
+			if m.ready() {
+				m.conn.open(true)
+			}
+		}
+		if m.conn == nil && s.online && m.state == Connecting && now >= m.dialAt {
+			m.conn = s.dial(m, false, now, fx)
 		}
 	}
-	rcc, state := s.rcc, s.resolverState()
-	s.mu.Unlock()
-	s.carryOut(&fx)
-	if rcc != nil {
-		// gRPC answers by calling UpdateClientConnState, which takes mu.
-		_ = rcc.UpdateState(state) // its error is about policies that we do not let it choose
+	for _, m := range old {
+		if !slices.Contains(s.members, m) {
+			m.leftAt = max(now, 1)
+			m.err = fmt.Errorf("%s is not among the endpoints any more", m.Name())
+			s.leaving = append(s.leaving, m)
+			for _, c := range m.conns() {
+				c.open(false)
+				s.moveOff(c, m, sessions, fx)
+			}
+		}
 	}
 }
 
@@ -176,7 +194,7 @@ func (s *Set) Find(e endpoint.Endpoint) *Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.members {
-		if m.ep.Target() == e.Target() && transport.UseTLS(m.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS) {
+		if s.same(m, e) {
 			return m
 		}
 	}
@@ -194,41 +212,12 @@ func (s *Set) States() []Status {
 	return list
 }
 
-// AddStream registers a stream that runs on m: end is called, once and from
-// another goroutine, when the stream has to move to another member.
-func (s *Set) AddStream(m *Member, end func(error)) *Stream {
-	st := &Stream{m: m, move: end}
-	s.mu.Lock()
-	bad := m.removed || !m.ready
-	if !bad {
-		m.streams[st] = struct{}{}
-	}
-	err := m.err
-	s.mu.Unlock()
-	if bad {
-		if err == nil {
-			err = errConnLost
-		}
-		end(err)
-		return st
-	}
-	s.poke()
-	return st
-}
-
 // Usable is how many members could take a call now.
 func (s *Set) Usable() int { return int(s.count.Load()) }
 
 // Alternative reports that a member other than those with these slots could take a
 // call now.
 func (s *Set) Alternative(slots uint64) bool { return s.slots.Load()&^slots != 0 }
-
-// Usable reports that m has a working connection.
-func (m *Member) Usable() bool {
-	m.set.mu.Lock()
-	defer m.set.mu.Unlock()
-	return m.ready && !m.removed
-}
 
 // poke makes the monitor look at the members now.
 func (s *Set) poke() {
@@ -255,16 +244,4 @@ func (s *Set) explain() string {
 		b.WriteString(m.Name() + ": " + m.why())
 	}
 	return b.String()
-}
-
-func (m *Member) why() string {
-	switch {
-	case m.err != nil && m.state != Connecting:
-		return m.state.String() + ": " + m.err.Error()
-	case m.err != nil:
-		return m.err.Error()
-	case !m.tried:
-		return fmt.Sprintf("no answer to the first connection attempt for %v", time.Duration(m.set.now()-m.firstTry).Round(time.Millisecond))
-	}
-	return m.state.String()
 }

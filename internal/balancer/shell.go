@@ -33,12 +33,12 @@ func (s *Set) publish() {
 	}
 	v, state := s.makeView()
 	var slots uint64
-	for _, m := range v.usable {
-		slots |= m.slot
+	for _, c := range v.usable {
+		slots |= c.m.slot
 	}
 	s.count.Store(int32(len(v.usable)))
 	s.slots.Store(slots)
-	s.cc.UpdateState(balancer.State{ConnectivityState: state, Picker: &picker{v: v}})
+	s.cc.UpdateState(balancer.State{ConnectivityState: state, Picker: &picker{s, v}})
 }
 
 // carryOut does the I/O of a transition. Callers do not hold mu.
@@ -54,27 +54,42 @@ func (s *Set) carryOut(fx *effects) {
 			s.cfg.Observe(Change{Endpoint: n.m.Name(), From: n.from, To: n.to, Err: n.err})
 		}
 	}
-	for _, m := range fx.connect {
+	for _, c := range fx.dial {
+		s.connect(c)
+	}
+	for _, c := range fx.connect {
 		s.mu.Lock()
-		sc := m.sc
+		sub := c.sub
 		s.mu.Unlock()
-		if sc != nil {
-			sc.Connect()
+		if sub != nil {
+			sub.Connect()
 		}
 	}
 	for _, o := range fx.probes {
-		if !s.group.Go(func(ctx context.Context) { s.probe(ctx, o) }) {
-			return
-		}
+		s.group.Go(func(ctx context.Context) { s.probe(ctx, o) })
+	}
+	for _, c := range fx.cancel {
+		c.end(c.why)
 	}
 	for _, c := range fx.closing {
-		_ = c.Close() // it is closed because it is of no use; its error says nothing more
-	}
-	for _, mv := range fx.moves {
-		mv.s.move(mv.err)
+		s.close(c)
 	}
 	if len(fx.notes) > 0 || len(fx.probes) > 0 {
 		s.poke()
+	}
+}
+
+// close closes a connection for good. The network's own comes first: gRPC says farewell
+// on it, to a peer that may not read.
+func (s *Set) close(c *conn) {
+	s.mu.Lock()
+	sub, n := c.sub, c.net
+	s.mu.Unlock()
+	if n != nil {
+		_ = n.Close() // it is closed because it is of no use; its error says nothing more
+	}
+	if sub != nil {
+		s.group.Go(func(context.Context) { sub.Shutdown() })
 	}
 }
 
@@ -105,30 +120,74 @@ func (s *Set) monitor(ctx context.Context) {
 	}
 }
 
-// probe makes one probe on the member's own connection.
+// probe makes one probe on the connection that it is about.
 func (s *Set) probe(ctx context.Context, o probeOrder) {
 	s.mu.Lock()
-	sc := o.m.sc
+	sub := o.c.sub
 	s.mu.Unlock()
 	began := s.now()
-	var err error
-	answered := false
-	if sc != nil {
-		err = onConn(sc, func(cc grpc.ClientConnInterface) error {
-			ctx, cancel := context.WithTimeout(ctx, o.timeout)
-			defer cancel()
-			if o.kind == aliveProbe {
-				_, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
-				return err
-			}
-			_, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, Limit: 1, KeysOnly: true})
-			return err
-		})
-		answered = fromServer(err)
+	err, v := error(nil), unanswered
+	if sub != nil {
+		p, done := sub.GetOrBuildProducer(connBuilder{})
+		cc := p.(grpc.ClientConnInterface)
+		if o.kind == aliveProbe {
+			err = checkHealth(ctx, cc, o.timeout)
+			v = verdictOf(err)
+		} else {
+			err, v = s.probeConsensus(ctx, cc, o)
+		}
+		done()
 	}
 	took := time.Duration(s.now() - began)
-	s.change(func(now int64, fx *effects) { s.probed(o, err, answered, took, now, fx) })
+	s.change(func(now int64, fx *effects) { s.probed(o, err, v, took, now, fx) })
 	s.poke()
+}
+
+func checkHealth(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	_, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
+}
+
+// probeConsensus makes a read that needs consensus. If that goes unanswered a health
+// check tells a member that does not finish calls from a connection that is full.
+func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o probeOrder) (error, verdict) {
+	ctx, cancel := context.WithCancel(ctx)
+	read := make(chan error, 1)
+	running := s.group.Go(func(context.Context) {
+		_, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, Limit: 1, KeysOnly: true})
+		read <- err
+	})
+	if !running {
+		cancel()
+		return nil, unanswered
+	}
+	defer func() { cancel() }()
+	t := time.NewTimer(o.timeout)
+	defer t.Stop()
+	select {
+	case err := <-read:
+		return err, verdictOf(err)
+	case <-t.C:
+	}
+	through := verdictOf(checkHealth(ctx, cc, o.c.m.probeTimeout()))
+	select {
+	case err := <-read:
+		return err, verdictOf(err)
+	default:
+	}
+	if through == answered {
+		return nil, unanswered
+	}
+	return nil, blocked
+}
+
+func verdictOf(err error) verdict {
+	if fromServer(err) {
+		return answered
+	}
+	return unanswered
 }
 
 // fromServer: an answer of the server, whatever it says, and not of gRPC here.
@@ -143,48 +202,10 @@ func fromServer(err error) bool {
 	return true
 }
 
-// onConn runs f with a client connection bound to one SubConn.
-func onConn(sc balancer.SubConn, f func(grpc.ClientConnInterface) error) error {
-	p, done := sc.GetOrBuildProducer(connBuilder{})
-	defer done()
-	return f(p.(grpc.ClientConnInterface))
-}
-
 // connBuilder is a producer that only hands out the SubConn's own connection.
 type connBuilder struct{}
 
 func (connBuilder) Build(cc any) (balancer.Producer, func()) { return cc, func() {} }
-
-// begin notes that a unary attempt starts on m. Every begin is followed by one
-// end.
-func (m *Member) begin(now int64, consensus bool) {
-	first := m.calls.begin(now)
-	if consensus {
-		m.consensus.begin(now)
-	}
-	if first && m.set.asleep.Load() {
-		m.set.poke()
-	}
-}
-
-// end notes the end of an attempt that began at began.
-func (m *Member) end(began int64, consensus bool, o Outcome, short bool) {
-	now := m.set.now()
-	m.calls.end(now, o != Unanswered)
-	if consensus {
-		m.consensus.end(now, o == Done)
-	}
-	d := now - began
-	if o == Unanswered {
-		// How long an answer would have taken is not known; that it took longer than
-		// usual is. The bound keeps an outage of the whole cluster from outlasting
-		// itself in the estimates.
-		d = min(d, int64(m.set.cfg.SuspectAfter))
-	}
-	if short && (o == Done || d > m.latency.Load()) {
-		m.sample(time.Duration(d), now)
-	}
-}
 
 // Failed tells the set what the error of an attempt or stream says of its member.
 func (m *Member) Failed(err error, p *Pick) {
@@ -192,7 +213,7 @@ func (m *Member) Failed(err error, p *Pick) {
 	case etcderr.NoQuorum:
 		// The server takes seconds to give up on a request: what it says is old news
 		// if it has finished others that began later.
-		if m.consensus.last.Load() > p.began {
+		if p.conn != nil && p.conn.quorum.last.Load() > p.began {
 			return
 		}
 	case etcderr.NoLeader, etcderr.Learner:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,8 @@ type conn struct {
 	// ctx ends when the connection is aborted; every wait of its goroutines ends with it.
 	ctx    context.Context
 	cancel context.CancelFunc
+
+	stranded atomic.Bool // see Proxy.Strand
 
 	mu      sync.Mutex
 	server  net.Conn // nil until dialled
@@ -198,7 +201,7 @@ func (c *conn) awaitDue(k chunk, dir Direction) error {
 				due = paced
 			}
 		}
-		held := r.held&dir != 0
+		held := r.held&dir != 0 || c.stranded.Load()
 		wait := time.Until(due)
 		if !held && wait <= 0 {
 			return nil

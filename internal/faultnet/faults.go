@@ -40,10 +40,24 @@ func (p *Proxy) Throttle(bytesPerSecond int, dirs ...Direction) {
 // It returns an error only if the proxy cannot listen again, which would need somebody else to have taken a port
 // that is held for us.
 func (p *Proxy) Heal() error {
+	p.strand(false)
 	p.change(func(r *rules) { *r = rules{} })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.listenLocked()
+}
+
+// Strand turns the connections of this moment into black holes, as a load balancer does that has forgotten them. New ones
+// are not touched. Heal lets go what was caught.
+func (p *Proxy) Strand() { p.strand(true) }
+
+func (p *Proxy) strand(yes bool) {
+	p.mu.Lock()
+	for c := range p.conns {
+		c.stranded.Store(yes)
+	}
+	p.mu.Unlock()
+	p.change(func(*rules) {})
 }
 
 // Reset ends the connections of this moment with a TCP reset on both sides. New ones are accepted as before.

@@ -184,6 +184,23 @@ func TestBlackHoleHoldsOldAndNewConnections(t *testing.T) {
 	young.receive("c")
 }
 
+func TestStrandHoldsOldConnectionsOnly(t *testing.T) {
+	p := newProxy(t, echo(t))
+	old := dial(t, p.Addr())
+	old.send("a")
+	old.receive("a")
+	p.Strand()
+	old.send("b")
+	young := dial(t, p.Addr())
+	young.send("c")
+	young.receive("c")
+	old.receiveNothing()
+	if err := p.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	old.receive("b")
+}
+
 func TestBlackHoleOneDirection(t *testing.T) {
 	p := newProxy(t, echo(t))
 	c := dial(t, p.Addr())

@@ -60,7 +60,7 @@ type delay struct{ nanos atomic.Uint64 }
 const (
 	// hedgeMin is longer than a garbage collection pause or a scheduling delay.
 	hedgeMin = 20 * time.Millisecond
-	// hedgeMax is when a member becomes suspect anyway.
+	// hedgeMax is when a member is in doubt anyway.
 	hedgeMax     = 200 * time.Millisecond
 	hedgeInitial = 100 * time.Millisecond
 )

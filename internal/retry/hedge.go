@@ -20,13 +20,13 @@ type hedge struct {
 	timer *time.Timer
 
 	mu     sync.Mutex
-	over   bool               // guarded by mu; the first request has returned
-	fired  bool               // guarded by mu; the timer did
-	cancel context.CancelFunc // guarded by mu; ends the first request; after over, the second
-	done   chan struct{}      // guarded by mu; made when the second is started, closed when it ended
-	second *try               // set before done is made
-	reply  proto.Message      // the second's answer; read after done
-	err    error              // the second's error; read after done
+	over   bool          // guarded by mu; the first request has returned
+	fired  bool          // guarded by mu; the timer did
+	cancel func(error)   // guarded by mu; ends the first request; after over, the second
+	done   chan struct{} // guarded by mu; made when the second is started, closed when it ended
+	second *try          // set before done is made
+	reply  proto.Message // the second's answer; read after done
+	err    error         // the second's error; read after done
 }
 
 // hedges are reused if their timer never fired: then nobody else has seen them.
@@ -40,10 +40,9 @@ var hedges = sync.Pool{New: func() any {
 // hedged makes one attempt and, if it takes unusually long, a second one on
 // another member.
 func (k *call) hedged() error {
-	ctx, cancel := context.WithCancel(k.ctx)
-	a := k.newAttempt(ctx)
+	a := k.newAttempt()
 	h := hedges.Get().(*hedge)
-	h.k, h.first, h.cancel = k, a, cancel
+	h.k, h.first, h.cancel = k, a, a.Pick.Cancel
 	h.timer.Reset(k.patience())
 	err := k.send(a, k.reply)
 	unseen := h.timer.Stop()
@@ -52,7 +51,6 @@ func (k *call) hedged() error {
 	done := h.done
 	unseen = unseen && !h.fired
 	h.mu.Unlock()
-	cancel()
 	if unseen {
 		*h = hedge{timer: h.timer}
 		hedges.Put(h)
@@ -122,7 +120,7 @@ func (k *call) answered(a *try) {
 func (h *hedge) stopSecond() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.cancel()
+	h.cancel(nil)
 }
 
 // fire runs in the timer's goroutine.
@@ -138,7 +136,7 @@ func (h *hedge) fire() {
 	if !ok {
 		return
 	}
-	// The first member may have become suspect meanwhile: it is another one that counts.
+	// The first member may be in doubt meanwhile: it is another one that counts.
 	if slot := h.first.Pick.Slot(); slot == 0 || !k.c.cfg.Set.Alternative(slot) {
 		h.timer.Reset(max(k.patience(), lookEvery)) // there is no (other) member yet
 		return
@@ -146,26 +144,24 @@ func (h *hedge) fire() {
 	if !k.mayHedge() {
 		return
 	}
-	ctx, cancel := context.WithCancel(k.ctx)
-	b := k.newAttempt(ctx)
+	b := k.newAttempt()
 	b.hedge = true
 	b.Pick.Avoid |= h.first.Pick.Slot()
 	endFirst := h.cancel
-	h.second, h.cancel = b, cancel
+	h.second, h.cancel = b, b.Pick.Cancel
 	// By its Go type: asking the message itself would race with the first request, which
 	// may be writing its answer there.
 	h.reply = reflect.New(reflect.TypeOf(dst).Elem()).Interface().(proto.Message)
 	done := make(chan struct{})
 	started := k.c.cfg.Group.Go(func(context.Context) {
 		defer close(done)
-		defer cancel()
 		h.err = k.send(b, h.reply)
 		if k.settles(h.err) {
-			endFirst()
+			endFirst(nil)
 		}
 	})
 	if !started {
-		cancel()
+		b.Pick.Cancel(nil)
 		return
 	}
 	h.done = done

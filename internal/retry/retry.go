@@ -174,6 +174,7 @@ type call struct {
 	failures  uint              // attempts that failed so far
 	refreshes int
 	uncertain bool // an attempt may have been executed
+	moved     bool // the last attempt's connection was found silent, or its member stalled
 	first     try  // the first attempt; inside, so that most calls need one allocation
 }
 
@@ -260,7 +261,7 @@ func (k *call) attempt() error {
 	if k.plan.hedge && k.pin == nil && k.c.cfg.Set.Usable() > 1 {
 		return k.hedged()
 	}
-	a := k.newAttempt(k.ctx)
+	a := k.newAttempt()
 	return k.finish(a, k.send(a, k.reply))
 }
 
@@ -287,18 +288,23 @@ func (e *noToken) Unwrap() error { return e.err }
 type try struct {
 	balancer.Context
 	began  time.Time
-	number int  // of failures that the call had had when this began
-	hedge  bool // the second request of an attempt
+	number int             // of failures that the call had had when this began
+	hedge  bool            // the second request of an attempt
+	ended  *balancer.Ended // why its connection cancelled it; nil if it did not
 }
 
-func (k *call) newAttempt(ctx context.Context) *try {
+func (k *call) newAttempt() *try {
 	a := &k.first
 	if !a.began.IsZero() {
 		a = &try{}
 	}
 	a.began, a.number = time.Now(), int(k.failures)
-	a.Context.Context = ctx
+	ctx, cancel := context.WithCancelCause(k.ctx)
+	a.Context.Context, a.Pick.Cancel = ctx, cancel
 	a.Pick.Avoid, a.Pick.Pin = k.avoid, k.pin
+	if k.plan.kind != write {
+		a.Pick.Class = balancer.Read
+	}
 	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
 	a.Pick.TellSent = k.plan.kind == write
 	return a
@@ -308,6 +314,10 @@ func (k *call) newAttempt(ctx context.Context) *try {
 func (k *call) send(a *try, reply any) error {
 	err := k.c.cfg.Raw.Invoke(&a.Context, k.method, k.req, reply, k.opts...)
 	a.Pick.Finish(outcomeOf(err))
+	if err != nil {
+		a.ended, _ = context.Cause(a.Context.Context).(*balancer.Ended)
+	}
+	a.Pick.Cancel(nil)
 	if k.c.cfg.Observe != nil {
 		k.observe(a, err)
 	}
@@ -370,6 +380,11 @@ func (k *call) outcome(a *try, err error) error {
 		return &etcderr.Error{Method: etcderr.ShortMethod(k.method), Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: !k.uncertain}
 	}
 	out := etcderr.From(k.ctx, err)
+	k.moved = false
+	if a.ended != nil && k.ctx.Err() == nil {
+		e := a.ended.Err // shared by all that ran on the connection
+		out, k.moved = &e, a.ended.Moved
+	}
 	e, ours := out.(*etcderr.Error)
 	if ours && sent && k.tooLarge(e) {
 		sent = false
@@ -435,6 +450,9 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 	}
 	if k.plan.kind == write && !etcderr.NotExecuted(err) {
 		return 0, false
+	}
+	if k.moved {
+		return 0, true
 	}
 	switch class {
 	case etcderr.Broken, etcderr.NoQuorum, etcderr.Moved, etcderr.NoLeader, etcderr.Learner:

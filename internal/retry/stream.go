@@ -2,7 +2,6 @@ package retry
 
 import (
 	"context"
-	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -38,8 +37,6 @@ type Stream struct {
 	c      *Conn
 	ctx    context.Context // the caller's
 	pick   *balancer.Pick
-	entry  *balancer.Stream
-	cancel context.CancelCauseFunc
 	once   sync.Once
 	method string
 }
@@ -93,7 +90,9 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	opts = options(ctx, opts)
 	sctx, cancel := context.WithCancelCause(ctx)
 	a := &balancer.Context{Context: sctx}
-	a.Pick.Stream = true
+	a.Pick.Stream, a.Pick.Cancel = true, cancel
+	a.Pick.Class = classOf(method)
+	a.Pick.Lane = a.Pick.Class == balancer.Bulk
 	a.Pick.Pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
 	if o, _ := ctx.Value(streamKey{}).(*StreamOptions); o != nil {
 		a.Pick.Prefer = o.Prefer
@@ -104,6 +103,7 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	}
 	cs, err := c.cfg.Raw.NewStream(a, desc, method, opts...)
 	if err != nil {
+		a.Pick.Finish(balancer.Unanswered)
 		cancel(nil)
 		if c.cut(ctx, err) {
 			return nil, etcderr.Closed(short)
@@ -113,11 +113,18 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 		}
 		return nil, c.named(short, a.Pick.Got, etcderr.From(ctx, err))
 	}
-	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, cancel: cancel, method: short}
-	if m := a.Pick.Got; m != nil {
-		s.entry = c.cfg.Set.AddStream(m, func(why error) { cancel(why) })
-	}
+	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
+	context.AfterFunc(sctx, s.end) // who cancels a stream's context need not read to its end
 	return s, nil
+}
+
+// classOf says what a verdict about its connection does to a stream.
+func classOf(method string) balancer.Class {
+	switch method {
+	case pb.Maintenance_Snapshot_FullMethodName, pb.KV_RangeStream_FullMethodName:
+		return balancer.Bulk
+	}
+	return balancer.Session
 }
 
 // avoid turns endpoints to avoid, the latest last, into slots. If no other member could
@@ -144,6 +151,8 @@ func (s *Stream) RecvMsg(m any) error {
 	if err == nil || err == io.EOF {
 		if err == io.EOF {
 			s.end()
+		} else {
+			s.pick.Received()
 		}
 		return err
 	}
@@ -154,13 +163,12 @@ func (s *Stream) RecvMsg(m any) error {
 // explain turns the error that ended the stream into the user's form, and tells
 // the member's state and the token's keeper of it.
 func (s *Stream) explain(err error) error {
+	if ended, _ := context.Cause(s.ClientStream.Context()).(*balancer.Ended); ended != nil && s.ctx.Err() == nil && etcderr.Code(err) == codes.Canceled {
+		e := ended.Err // shared by all that ran on the connection
+		return s.c.named(s.method, s.pick.Got, &e)
+	}
 	if s.c.cut(s.ctx, err) {
 		return etcderr.Closed(s.method)
-	}
-	var moved *etcderr.Error
-	if etcderr.Code(err) == codes.Canceled && s.ctx.Err() == nil && errors.As(context.Cause(s.ClientStream.Context()), &moved) {
-		why := *moved // shared by all streams of the member
-		return s.c.named(s.method, s.pick.Got, &why)
 	}
 	if s.pick.Got != nil {
 		s.pick.Got.Failed(err, s.pick)
@@ -182,17 +190,12 @@ func (s *Stream) Refused(err error) {
 }
 
 // Close ends the stream from this side, if it has not ended yet.
-func (s *Stream) Close() {
-	s.cancel(nil)
-	s.end()
-}
+func (s *Stream) Close() { s.end() }
 
 func (s *Stream) end() {
 	s.once.Do(func() {
-		if s.entry != nil {
-			s.entry.Remove()
-		}
-		s.cancel(nil)
+		s.pick.Cancel(nil)
+		s.pick.Finish(balancer.Unanswered)
 	})
 }
 

@@ -111,7 +111,7 @@ func TestMetrics(t *testing.T) {
 		`fairlead_lease_events_total{event="ended"} 1`, `fairlead_lease_events_total{event="granted"} 1`, `fairlead_lease_events_total{event="renewed"} 1`)
 	states := func(now string) []string {
 		lines := []string{"# HELP fairlead_member_state 1 for the state that a member is in, else 0.", "# TYPE fairlead_member_state gauge"}
-		for _, s := range []string{"connecting", "ejected", "healthy", "stalled", "suspect"} {
+		for _, s := range []string{"connecting", "ejected", "healthy", "stalled"} {
 			lines = append(lines, fmt.Sprintf(`fairlead_member_state{member=%q,state=%q} %d`, member, s, map[bool]int{true: 1}[s == now]))
 		}
 		return lines

@@ -11,7 +11,7 @@ import (
 )
 
 // States are all states of a member.
-var States = []string{"connecting", "healthy", "suspect", "stalled", "ejected"}
+var States = []string{"connecting", "healthy", "stalled", "ejected"}
 
 // Counter is what an adapter counts with. Its methods are called from several goroutines.
 type Counter interface {

@@ -1,0 +1,105 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestSnapshotOverASlowLink: a backup takes seconds, with calls and a watch beside it. No
+// verdict about its member aborts it as long as bytes come: not that the member is cut off
+// from its peers, not that it leaves the endpoints. The calls are not held up by it.
+func TestSnapshotOverASlowLink(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true, PeerProxied: true})
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	value := strings.Repeat("x", 1<<20)
+	for i := range 24 {
+		if _, err := c.Put(ctxFor(t, long), fmt.Sprint("big/", i), value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const rate = 6 << 20
+	for _, m := range cl.Members() {
+		m.Proxy().Throttle(rate)
+	}
+	served := cl.Followers(t)[0]
+	only := dial(t, clientv3.Config{Endpoints: []string{served.Endpoint}}) // so that it is known who serves
+	steps := []struct {
+		name   string
+		during func()
+	}{
+		{"calls beside it", func() {}},
+		{"it leaves the endpoints", func() {
+			var rest []string
+			for _, m := range cl.Members() {
+				if m != served {
+					rest = append(rest, m.Endpoint)
+				}
+			}
+			only.SetEndpoints(rest...)
+		}},
+		{"it is cut off from its peers", func() {
+			if err := served.PartitionFromPeers(); err != nil {
+				t.Error(err)
+			}
+		}},
+	}
+	for _, s := range steps {
+		only.SetEndpoints(served.Endpoint)
+		ctx, cancel := context.WithCancel(ctxFor(t, 2*long))
+		r, err := only.Snapshot(ctx)
+		if err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		var wg sync.WaitGroup
+		var slowest time.Duration
+		wg.Go(func() { // on the connection beside it
+			for n := 0; ctx.Err() == nil; n++ {
+				gctx, done := context.WithTimeout(ctx, patience)
+				began := time.Now()
+				_, err := only.Get(gctx, "small", clientv3.WithSerializable())
+				done()
+				if ctx.Err() == nil && err != nil {
+					t.Errorf("%s: a get beside it: %v", s.name, err)
+				}
+				if ctx.Err() == nil {
+					slowest = max(slowest, time.Since(began))
+				}
+				_, _ = only.Put(ctxFor(t, time.Second), "small", "v") // cannot succeed while it is cut off
+			}
+		})
+		struck := false
+		var got int64
+		began := time.Now()
+		buf := make([]byte, 1<<20)
+		for {
+			n, err := r.Read(buf)
+			got += int64(n)
+			if !struck && got > 4<<20 {
+				struck = true
+				s.during()
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: after %v and %d bytes: %v", s.name, time.Since(began), got, err)
+			}
+		}
+		cancel()
+		wg.Wait()
+		r.Close()
+		t.Logf("%s: %d bytes in %v; slowest get %v", s.name, got, time.Since(began), slowest)
+		if got < 24<<20 {
+			t.Errorf("%s: only %d bytes", s.name, got)
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package balancer
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+
+	"github.com/fairlead-go/fairlead/internal/endpoint"
+)
+
+// conn is one connection to a member: for gRPC a SubConn, for transport a Peer. It is
+// dialled until it is ready once, carries work, and is never ready again after it broke:
+// the member gets a new one then. doc.go says in which roles a member has connections.
+//
+// The atomic fields are written by every call, the list of work by every pick.
+type conn struct {
+	m        *Member
+	lane     bool         // for much data
+	calls    activity     // unary attempts of any kind
+	quorum   activity     // attempts that need the cluster's agreement
+	lastByte atomic.Int64 // Set.now of the last bytes that came
+	usedAt   atomic.Int64 // Set.now when it last had work, of a lane
+	tracked  atomic.Bool  // transport sees its bytes
+
+	work struct {
+		sync.Mutex
+		open  bool         // may take more; only the connection in use and a lane do
+		first *Pick        // everything that runs on it, linked through Pick.link
+		count [classes]int // by class, without what was cancelled
+	}
+
+	// Guarded by set.mu.
+	sub      balancer.SubConn // nil before gRPC made it
+	net      net.Conn         // nil if neither the dialer nor the credentials are ours
+	stage    stage
+	retired  bool  // waits for its work to end
+	tried    bool  // one attempt to connect has ended, well or not
+	overdue  bool  // that one has been waited for long enough
+	made     int64 // Set.now when it was made
+	dialled  int64 // when the present attempt to connect began
+	readyAt  int64
+	failed   error // why the last attempt to connect failed, in better words than gRPC's
+	wrong    bool  // the other side is not what the configuration says
+	probing  probeKind
+	probeGen uint64 // distinguishes a running probe from those given up
+	probeAt  int64  // Set.now: not before this the next probe
+	failures int    // probes failed in a row, for the backoff
+}
+
+type stage uint8
+
+const (
+	dialing stage = iota
+	ready
+	lost // broken, or closed by the server, which may still finish what runs on it
+)
+
+// Class says what a verdict about its connection does to a piece of work.
+type Class uint8
+
+const (
+	// Write stays until it is answered or its connection is proved dead: it may have
+	// been executed.
+	Write Class = iota
+	// Read may be sent again and goes elsewhere at once.
+	Read
+	// Session is a stream that its owner opens anew elsewhere: watches, renewals.
+	Session
+	// Bulk is a stream of much data. It stays as writes do, since it would begin again
+	// from nothing.
+	Bulk
+	classes = iota
+)
+
+// add notes that p runs on c, unless c takes nothing more.
+func (c *conn) add(p *Pick) bool {
+	w := &c.work
+	w.Lock()
+	defer w.Unlock()
+	if !w.open {
+		return false
+	}
+	p.link.next, p.link.prev = w.first, nil
+	if w.first != nil {
+		w.first.link.prev = p
+	}
+	w.first, p.ended = p, false
+	w.count[p.Class]++
+	return true
+}
+
+// remove forgets p, which add took. The monitor closes a connection that waited for it.
+func (c *conn) remove(p *Pick) {
+	w := &c.work
+	w.Lock()
+	if p.link.prev != nil {
+		p.link.prev.link.next = p.link.next
+	} else {
+		w.first = p.link.next
+	}
+	if p.link.next != nil {
+		p.link.next.link.prev = p.link.prev
+	}
+	p.link.next, p.link.prev = nil, nil
+	if !p.ended {
+		w.count[p.Class]--
+	}
+	over := !w.open && w.first == nil
+	w.Unlock()
+	if c.lane {
+		c.usedAt.Store(c.m.set.now())
+	}
+	if over {
+		c.m.set.poke()
+	}
+}
+
+func (c *conn) open(yes bool) {
+	c.work.Lock()
+	c.work.open = yes
+	c.work.Unlock()
+}
+
+// busy reports whether anything runs on c.
+func (c *conn) busy() bool {
+	c.work.Lock()
+	defer c.work.Unlock()
+	return c.work.first != nil
+}
+
+// running is how much of a class runs on c.
+func (c *conn) running(class Class) int {
+	c.work.Lock()
+	defer c.work.Unlock()
+	return c.work.count[class]
+}
+
+// end cancels what runs on c and fits, for the reason why.
+func (c *conn) end(fx *effects, why error, fits func(*Pick) bool) {
+	c.work.Lock()
+	defer c.work.Unlock()
+	for p := c.work.first; p != nil; p = p.link.next {
+		if p.Cancel != nil && !p.ended && fits(p) {
+			p.ended = true
+			c.work.count[p.Class]--
+			fx.cancel = append(fx.cancel, cancellation{p.Cancel, why})
+		}
+	}
+}
+
+// quiet is how long nothing has come from the other side.
+func (c *conn) quiet(now int64) time.Duration {
+	return time.Duration(now - max(c.lastByte.Load(), c.m.set.floor.Load()))
+}
+
+// doubtful reports that calls wait longer than c's member usually needs: nothing new
+// goes there while there is another. Called by the picker, without a lock.
+func (c *conn) doubtful(now int64) bool {
+	if c.calls.n.Load() == 0 {
+		return false
+	}
+	floor, limit := c.m.set.floor.Load(), c.m.silenceLimit()
+	return min(c.calls.silence(now, floor), c.quiet(now)) >= limit || c.quorum.silence(now, floor) >= limit
+}
+
+// cost orders connections for picking: expected latency, times the calls that already
+// wait there.
+func (c *conn) cost() int64 {
+	return max(c.m.latency.Load(), int64(latencyFloor)) * int64(c.calls.n.Load()+1)
+}
+
+// Endpoint implements transport.Peer.
+func (c *conn) Endpoint() endpoint.Endpoint { return c.m.ep }
+
+// BytesArrived implements transport.Peer.
+func (c *conn) BytesArrived() { c.lastByte.Store(c.m.set.now()) }
+
+// ConnOpened implements transport.Peer.
+func (c *conn) ConnOpened(n net.Conn) {
+	c.m.set.mu.Lock()
+	defer c.m.set.mu.Unlock()
+	c.net = n
+	c.tracked.Store(true)
+}
+
+// ConnFailed implements transport.Peer.
+func (c *conn) ConnFailed(err error, wrong bool) {
+	c.m.set.mu.Lock()
+	defer c.m.set.mu.Unlock()
+	c.failed, c.wrong = err, wrong
+	if c.m.err == nil || c == c.m.conn {
+		c.m.err = err
+	}
+	c.tried = c.tried || wrong
+}
+
+// diagnoseEvery bounds the connections that are made only to explain failures.
+const diagnoseEvery = 10 * time.Second
+
+// MayDiagnose implements transport.Peer.
+func (c *conn) MayDiagnose() bool {
+	s := c.m.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if c.m.diagnosed != 0 && now-c.m.diagnosed < int64(diagnoseEvery) {
+		return false
+	}
+	c.m.diagnosed = max(now, 1)
+	return true
+}
+
+// activity counts calls under way and remembers when there was last an answer.
+// Silence is the time since then, or since there is anything to wait for.
+type activity struct {
+	n     atomic.Int32
+	since atomic.Int64 // when n last rose from 0
+	last  atomic.Int64 // last answer
+}
+
+func (a *activity) begin(now int64) (first bool) {
+	if a.n.Add(1) == 1 {
+		a.since.Store(now)
+		return true
+	}
+	return false
+}
+
+func (a *activity) end(now int64, answered bool) {
+	if answered {
+		a.last.Store(now)
+	}
+	a.n.Add(-1)
+}
+
+// silence is how long calls have been waiting for any answer; floor is the time
+// before which silence does not count.
+func (a *activity) silence(now, floor int64) time.Duration {
+	if a.n.Load() <= 0 {
+		return 0
+	}
+	return time.Duration(now - max(a.since.Load(), a.last.Load(), floor))
+}

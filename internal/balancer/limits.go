@@ -1,0 +1,77 @@
+package balancer
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of the limits that follow each member's own times; Config pins them.
+const (
+	// Silence: calls wait for a member and no byte comes. The lower bound is far above
+	// a healthy answer within a region (1 to 20 ms, a slow disk 100 ms), and lets a call
+	// with a deadline of 1 s still go elsewhere.
+	silenceMin = 200 * time.Millisecond
+	silenceMax = 3 * time.Second
+	// Probe for life: room for a garbage collection or a slow disk.
+	probeMin = time.Second
+	probeMax = 10 * time.Second
+	// Probe for consensus: with the silence before it about a second of a member that
+	// answers health checks but no calls.
+	stallMin = 500 * time.Millisecond
+	stallMax = 10 * time.Second
+	// A connection is proved dead by so much silence beside a living one.
+	deadMin = 2 * time.Second
+)
+
+// Limits are so many times what is usual.
+const (
+	silenceFactor = 3
+	probeFactor   = 4
+)
+
+// average follows a duration. What waited through the same pause is one observation
+// of it, so that a pause with many calls under way does not pass for the usual.
+type average struct {
+	value atomic.Int64 // ns; 0: nothing known
+	rose  atomic.Int64 // when a slow observation last counted
+}
+
+// add takes an observation of d that ended at now. Losing a race costs one observation.
+func (a *average) add(d, now int64) {
+	old := a.value.Load()
+	switch {
+	case old == 0:
+		a.rose.Store(now)
+		old = d
+	case d <= old:
+		old -= (old - d) / 8
+	case now-d >= a.rose.Load():
+		a.rose.Store(now)
+		old += (d - old) / 4
+	default:
+		return
+	}
+	a.value.Store(max(old, 1))
+}
+
+func limit(pinned time.Duration, usual int64, factor, lowest, highest time.Duration) time.Duration {
+	if pinned > 0 {
+		return pinned
+	}
+	return min(max(factor*time.Duration(usual), lowest), highest)
+}
+
+// silenceLimit is how long calls wait without a byte before m is in doubt.
+func (m *Member) silenceLimit() time.Duration {
+	return limit(m.set.cfg.SilenceLimit, max(m.trip.value.Load(), m.agree.value.Load()), silenceFactor, silenceMin, silenceMax)
+}
+
+// probeTimeout is how long a health check may take.
+func (m *Member) probeTimeout() time.Duration {
+	return limit(m.set.cfg.ProbeTimeout, m.trip.value.Load(), probeFactor, probeMin, probeMax)
+}
+
+// stallTimeout is how long a read that needs consensus may take.
+func (m *Member) stallTimeout() time.Duration {
+	return limit(m.set.cfg.StallTimeout, m.agree.value.Load(), probeFactor, stallMin, stallMax)
+}

@@ -1,0 +1,234 @@
+package balancer
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// StreamProbeAfter bounds how long a quiet stream on a dead member goes
+	// unnoticed (with a probe of 1 s: 2.5 s, so that watches deliver again within 3 s) at
+	// one small probe per connection.
+	StreamProbeAfter = 1500 * time.Millisecond
+	// FirstConnect is how long a first connection attempt is waited for by
+	// calls that fail fast, unless DialTimeout is set.
+	FirstConnect = time.Second
+	// activeProbeAfter: while calls are under way elsewhere, a member that nobody calls
+	// is asked for a sign of life after so much silence, so that a dead one is not first
+	// found by a write that is then lost on it.
+	activeProbeAfter = time.Second
+	// exploreAfter: a member that got no call for so long, because others are
+	// faster, is measured by a probe.
+	exploreAfter = 5 * time.Second
+	// giveUpAfter ends what waits on a silent connection that cannot be proved dead.
+	giveUpAfter = 30 * time.Second
+	// laneWait is how long a stream of much data waits for its lane.
+	laneWait = time.Second
+	// laneIdle: a lane without work is closed, one that could not be had is not tried.
+	laneIdle = 10 * time.Second
+	// linger: who leaves the endpoints and comes back finds its connection.
+	linger = time.Second
+
+	watchEvery = 50 * time.Millisecond  // while calls are under way
+	watchSlow  = 100 * time.Millisecond // while something has to be retried
+	// pauseSlack: a timer so late means that this process did not run.
+	pauseSlack = 250 * time.Millisecond
+)
+
+// alarm is the earliest of several times; 0: none.
+type alarm time.Duration
+
+func (a *alarm) in(d time.Duration) {
+	if d = max(d, 1); *a == 0 || d < time.Duration(*a) {
+		*a = alarm(d)
+	}
+}
+
+// tick looks at every member and returns when it wants to look again; 0 means
+// when something happens.
+func (s *Set) tick(now int64, fx *effects) time.Duration {
+	if s.lastTick != 0 && s.expected != 0 && time.Duration(now-s.lastTick) > s.expected+pauseSlack {
+		s.floor.Store(now) // we were paused, not they
+	}
+	s.lastTick = now
+	var next alarm
+	busy, recent := s.traffic(now)
+	for _, m := range s.members {
+		s.look(m, now, busy, recent, &next, fx)
+	}
+	s.leaving = slices.DeleteFunc(s.leaving, func(m *Member) bool {
+		s.look(m, now, busy, recent, &next, fx)
+		return s.gone(m, now, &next, fx)
+	})
+	fx.publish = fx.publish || s.wide != s.allInDoubt()
+	s.expected = time.Duration(next)
+	return s.expected
+}
+
+// traffic reports whether calls are under way, and whether some were a moment ago.
+func (s *Set) traffic(now int64) (busy, recent bool) {
+	for _, m := range s.members {
+		if c := m.conn; c != nil {
+			calls := &c.calls
+			busy = busy || calls.n.Load() > 0
+			recent = recent || calls.since.Load() != 0 && now-max(calls.last.Load(), calls.since.Load()) < int64(activeProbeAfter)
+		}
+	}
+	return busy, busy || recent
+}
+
+// look makes m's connections, gives up those of no use, and probes.
+func (s *Set) look(m *Member, now int64, busy, recent bool, next *alarm, fx *effects) {
+	c := m.conn
+	switch {
+	case m.state == Ejected && c != nil && c.lastByte.Load() > m.silentAt:
+		m.trip.add(now-m.silentAt, now)
+		s.restore(m, now, fx)
+	case m.state == Ejected:
+		s.redial(m, now, fx)
+		if c != nil && s.others(m, now) {
+			s.moveOff(c, m, elsewhere, fx)
+		}
+		next.in(watchSlow)
+	case c == nil && m.leftAt == 0 && s.online:
+		if now >= m.dialAt {
+			m.conn = s.dial(m, false, now, fx)
+		} else {
+			next.in(time.Duration(m.dialAt - now))
+		}
+	case m.coming(now):
+		next.in(s.cfg.FirstConnect - time.Duration(now-c.made))
+	case m.state == Connecting:
+		fx.publish = fx.publish || c != nil && !c.overdue
+		if c != nil {
+			c.overdue = true
+		}
+	case m.state == Stalled && c != nil && c.quorum.last.Load() > m.stalledAt: // a call that waited was finished
+		s.recovered(m, fx)
+	}
+	s.lookAtLane(m, now, next, fx)
+	for _, c := range m.conns() {
+		s.lookAt(c, now, busy, recent, next, fx)
+	}
+}
+
+// lookAt probes one connection if that is due, and closes it if it is of no use.
+func (s *Set) lookAt(c *conn, now int64, busy, recent bool, next *alarm, fx *effects) {
+	m := c.m
+	if c.retired && !c.busy() {
+		s.drop(c, fx)
+		m.retired = slices.DeleteFunc(m.retired, func(o *conn) bool { return o == c })
+		return
+	}
+	if c.retired || c == m.conn && m.state == Ejected {
+		if c.quiet(now) >= giveUpAfter {
+			s.dead(c, fmt.Errorf("silent for %v", giveUpAfter), fx)
+			return
+		}
+		next.in(watchSlow)
+	}
+	if c.stage == ready {
+		if kind := s.due(c, now, busy, recent, next); kind != noProbe {
+			s.startProbe(c, kind, now, fx)
+		}
+	}
+}
+
+// due is the one place that says which probe a connection needs now, and otherwise when
+// to look at it again. startProbe keeps to the pace.
+func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind {
+	m := c.m
+	inUse := c == m.conn && m.state != Ejected
+	quiet, limit := c.quiet(now), m.silenceLimit()
+	floor := s.floor.Load()
+	calls := c.calls.n.Load() > 0
+	if calls {
+		next.in(watchEvery)
+	}
+	kind := noProbe
+	need := func(k probeKind) {
+		next.in(watchSlow)
+		if kind == noProbe {
+			kind = k
+		}
+	}
+	after := func(d time.Duration) {
+		if quiet >= d {
+			need(aliveProbe)
+		} else {
+			next.in(d - quiet)
+		}
+	}
+	switch {
+	case c == m.next, c == m.conn && m.state == Ejected:
+		need(aliveProbe)
+	case inUse && m.state == Stalled:
+		need(consensusProbe)
+	case inUse && c.quorum.silence(now, floor) >= limit && quiet < c.quorum.silence(now, floor):
+		need(consensusProbe) // alive, as bytes have shown since, but there is a call that it does not finish
+	case min(c.calls.silence(now, floor), quiet) >= limit:
+		need(aliveProbe)
+	case inUse && m.witness > c.lastByte.Load():
+		need(aliveProbe)
+	}
+	if c.running(Session)+c.running(Bulk) > 0 {
+		after(s.cfg.StreamProbeAfter)
+	}
+	if inUse && m.leftAt == 0 && recent {
+		after(activeProbeAfter)
+		// Nobody calls it, because others are faster: is that still so?
+		if !calls && busy && m.latency.Load() > 0 && now-m.sampled.Load() > int64(exploreAfter) {
+			need(consensusProbe)
+		}
+	}
+	return kind
+}
+
+// lookAtLane makes the lane when a pick asked for it and closes it when it is idle.
+func (s *Set) lookAtLane(m *Member, now int64, next *alarm, fx *effects) {
+	c := m.bulk
+	if c == nil {
+		if m.laneAsked && now >= m.laneAt && m.ready() {
+			m.bulk = s.dial(m, true, now, fx)
+			next.in(laneWait)
+		}
+		m.laneAsked = false
+		return
+	}
+	idle := time.Duration(now - c.usedAt.Load())
+	switch {
+	case c.stage == dialing && now-c.made >= int64(laneWait):
+		s.withoutLane(m, now, fx)
+	case c.stage == dialing:
+		next.in(laneWait - time.Duration(now-c.made))
+	case c.busy() || m.laneAsked:
+		m.laneAsked = false
+		next.in(laneIdle)
+	case idle >= laneIdle || m.leftAt != 0:
+		s.retire(c, fx)
+	default:
+		next.in(laneIdle - idle)
+	}
+}
+
+// gone closes what is left of a member that left the endpoints once its calls have
+// ended, and reports that it may be forgotten.
+func (s *Set) gone(m *Member, now int64, next *alarm, fx *effects) bool {
+	list := m.conns()
+	for _, c := range list {
+		if c.busy() {
+			next.in(watchSlow)
+			return false
+		}
+	}
+	if left := linger - time.Duration(now-m.leftAt); left > 0 {
+		next.in(left)
+		return false
+	}
+	for _, c := range list {
+		s.drop(c, fx)
+	}
+	m.conn, m.next, m.bulk, m.retired = nil, nil, nil, nil
+	return true
+}
