@@ -22,6 +22,8 @@ type conn struct {
 	calls    activity     // unary attempts of any kind
 	quorum   activity     // attempts that need the cluster's agreement
 	lastByte atomic.Int64 // Set.now of the last bytes that came
+	asked    atomic.Int64 // Set.now of the probe for life that waits for an answer; 0: none
+	pondered atomic.Int64 // the same of the probe for consensus
 	usedAt   atomic.Int64 // Set.now when it last had work, of a lane
 	tracked  atomic.Bool  // transport sees its bytes
 
@@ -151,19 +153,35 @@ func (c *conn) end(fx *effects, why error, fits func(*Pick) bool) {
 	}
 }
 
+// probe notes which probe is under way. Callers hold set.mu.
+func (c *conn) probe(kind probeKind, now int64) {
+	c.probing = kind
+	c.asked.Store(0)
+	c.pondered.Store(0)
+	switch kind {
+	case aliveProbe:
+		c.asked.Store(now)
+	case consensusProbe:
+		c.pondered.Store(now)
+	}
+}
+
 // quiet is how long nothing has come from the other side.
 func (c *conn) quiet(now int64) time.Duration {
 	return time.Duration(now - max(c.lastByte.Load(), c.m.set.floor.Load()))
 }
 
-// doubtful reports that calls wait longer than c's member usually needs: nothing new
-// goes there while there is another. Called by the picker, without a lock.
+// doubtful reports that calls, or a probe, wait longer than c's member usually needs:
+// nothing new goes there while there is another. Called by the picker, without a lock.
 func (c *conn) doubtful(now int64) bool {
-	if c.calls.n.Load() == 0 {
+	calls, asked, pondered := c.calls.n.Load(), c.asked.Load(), c.pondered.Load()
+	if calls == 0 && asked == 0 && pondered == 0 {
 		return false
 	}
 	floor, limit := c.m.set.floor.Load(), c.m.silenceLimit()
-	return min(c.calls.silence(now, floor), c.quiet(now)) >= limit || c.quorum.silence(now, floor) >= limit
+	waits := func(since int64) bool { return since != 0 && now-max(since, floor) >= int64(limit) }
+	return waits(pondered) || waits(asked) && c.lastByte.Load() < asked ||
+		min(c.calls.silence(now, floor), c.quiet(now)) >= limit || c.quorum.silence(now, floor) >= limit
 }
 
 // cost orders connections for picking: expected latency, times the calls that already

@@ -104,7 +104,8 @@ var errConnLost = errors.New("the connection was closed")
 // connLost: the connection broke, or could not be made.
 func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 	m, was := c.m, c.stage
-	c.tried, c.probing = true, noProbe
+	c.tried = true
+	c.probe(noProbe, now)
 	if c.failed != nil {
 		err, c.failed = nil, nil // m.err says it better
 	}
@@ -165,7 +166,8 @@ func (s *Set) withoutLane(m *Member, now int64, fx *effects) {
 func (s *Set) retire(c *conn, fx *effects) {
 	m := c.m
 	c.open(false)
-	c.retired, c.probing, c.probeAt = true, noProbe, 0
+	c.retired, c.probeAt = true, 0
+	c.probe(noProbe, 0)
 	m.retired = append(m.retired, c)
 	switch c {
 	case m.conn:
@@ -251,7 +253,7 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 		return
 	}
 	m := c.m
-	c.probing = kind
+	c.probe(kind, now)
 	c.probeGen++
 	timeout := m.probeTimeout()
 	switch {
@@ -272,7 +274,7 @@ func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now
 	if c.probing != o.kind || c.probeGen != o.gen || c.stage != ready {
 		return
 	}
-	c.probing = noProbe
+	c.probe(noProbe, now)
 	if v == answered && !c.tracked.Load() {
 		c.lastByte.Store(now)
 	}
@@ -386,7 +388,8 @@ func (s *Set) stall(m *Member, why error, now int64, fx *effects) {
 	if m.state != Stalled {
 		m.stalledAt = now
 		if c := m.conn; c != nil {
-			c.failures, c.probeAt, c.probing = 0, now+int64(probeBackoffBase), noProbe
+			c.failures, c.probeAt = 0, now+int64(probeBackoffBase)
+			c.probe(noProbe, now)
 		}
 	}
 	s.enter(m, Stalled, why, fx)
@@ -431,7 +434,7 @@ func (s *Set) consensusProbed(c *conn, err error, v verdict, took time.Duration,
 func (s *Set) recovered(m *Member, fx *effects) {
 	m.stalled = false
 	if c := m.conn; c != nil && c.probing == consensusProbe { // it has its answer
-		c.probing = noProbe
+		c.probe(noProbe, 0)
 	}
 	if m.state == Stalled {
 		s.enter(m, Healthy, nil, fx)
