@@ -320,6 +320,9 @@ func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
 	m.conn.open(false)
 	s.enter(m, Ejected, why, fx)
 	s.redial(m, now, fx)
+	// Whoever owns a watch or a renewal shall know that nothing comes, also if there is no
+	// other place yet.
+	s.moveOff(m.conn, m, sessions, fx)
 	if s.others(m, now) {
 		s.moveOff(m.conn, m, elsewhere, fx)
 	}

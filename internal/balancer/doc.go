@@ -34,12 +34,16 @@
 // connection, so it does not matter whose dialer and credentials made that. What a verdict
 // does depends on the class of the work:
 //
-//	             Read          Session        Write, Bulk
-//	stalled      goes, if it needs consensus   stays          if a healthy member is there
-//	ejected      goes          goes           stays          if another member is there
-//	second conn  goes          goes           stays
-//	left, lost   stays         goes           stays          of the endpoints; connection
-//	dead         ends          ends           ends
+//	                 Read                         Session          Write, Bulk
+//	stalled          goes, if it needs consensus  goes             stays
+//	ejected          goes                         ends             stays
+//	second answers   goes                         goes             stays
+//	conn. lost       stays                        goes             stays
+//	left endpoints   stays                        goes             stays
+//	conn. dead       ends                         ends             ends
+//
+// What goes needs a place: a healthy member if its own is stalled, any other that could
+// take calls if its own is ejected; else it stays until there is one.
 //
 // A connection is dead when it answers no health check for 2 s while a newer one to the
 // same member does, or after 30 s of silence. Members that leave the endpoints are judged
