@@ -40,7 +40,7 @@ func (l *leasing) cached(op *v3.Op) (*v3.GetResponse, bool) {
 		l.mu.RUnlock()
 		return nil, false
 	}
-	kv, header := e.kv, e.header
+	kv, header := e.kv, e.t.latest
 	l.mu.RUnlock()
 	if !l.valid(e.t) { // asked after the value was taken: see there
 		return nil, false
@@ -83,6 +83,7 @@ func copyHeader(h *pb.ResponseHeader) *pb.ResponseHeader {
 // keep adds an entry and makes room for it. The caller holds mu.
 func (l *leasing) keep(key string, e *entry) {
 	l.owned[key] = e
+	e.t.saw(e.header)
 	l.bytes += len(e.kv.GetValue())
 	for other, o := range l.owned { // in random order
 		if len(l.owned) <= maxOwned && l.bytes <= maxBytes {
@@ -116,6 +117,7 @@ func (l *leasing) learn(key string, e *entry, kv *mvccpb.KeyValue, header *pb.Re
 	default:
 		l.bytes += len(kv.GetValue()) - len(e.kv.GetValue())
 		e.kv, e.header = kv, copyHeader(header)
+		e.t.saw(e.header)
 	}
 }
 

@@ -96,6 +96,9 @@ func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 	x := evaluation{l: l}
 	l.mu.RLock()
 	r, ok := x.txn(op)
+	if x.t != nil {
+		x.header = x.t.latest
+	}
 	l.mu.RUnlock()
 	if !ok || x.t == nil || !l.valid(x.t) { // asked after the values were taken
 		return nil, false
@@ -107,8 +110,8 @@ func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 // evaluation is the execution of one transaction from memory, in one hold of mu.
 type evaluation struct {
 	l      *leasing
-	t      *tenure            // of all that was read
-	header *pb.ResponseHeader // the latest of all that was read
+	t      *tenure // of all that was read
+	header *pb.ResponseHeader
 }
 
 // find returns the value of an owned key, nil if it is absent.
@@ -118,9 +121,6 @@ func (x *evaluation) find(key []byte) (*mvccpb.KeyValue, bool) {
 		return nil, false
 	}
 	x.t = e.t // there is one tenure at a time
-	if e.header.GetRevision() > x.header.GetRevision() {
-		x.header = e.header
-	}
 	return e.kv, true
 }
 

@@ -175,3 +175,31 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 		t.Errorf("a leasing key in the branch not taken: %v", err)
 	}
 }
+
+// TestRevisionsFromMemoryDoNotGoBack: an answer from memory is as of the newest revision that the owner knows, also if its key was
+// written before.
+func TestRevisionsFromMemoryDoNotGoBack(t *testing.T) {
+	shared(t)
+	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
+	older, newer := t.Name()+"/1", t.Name()+"/2"
+	s.put(t, older, "1")
+	s.owns(t, older)
+	s.owns(t, newer)
+	put, err := s.Put(within(t, long), newer, "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var get *clientv3.GetResponse
+	var txn *clientv3.TxnResponse
+	local := s.local(func() {
+		if get, err = s.Get(within(t, long), older); err != nil {
+			t.Fatal(err)
+		}
+		if txn, err = s.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(older), "=", 1)).Commit(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if !local || get.Header.Revision < put.Header.Revision || txn.Header.Revision < put.Header.Revision {
+		t.Errorf("from memory: %v; revisions %d and %d, before it %d", local, get.Header.Revision, txn.Header.Revision, put.Header.Revision)
+	}
+}
