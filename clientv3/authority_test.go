@@ -174,7 +174,7 @@ func TestAuthorityIsNotTheServersName(t *testing.T) {
 		s.take()
 	}
 	certFile, keyFile := ca.Issue(t, "named", etcdtest.Certificate{DNSNames: []string{"etcd.example"}})
-	s, at = serveNames(t, pair(certFile, keyFile), "tcp4 127.0.0.1:0")
+	_, at = serveNames(t, pair(certFile, keyFile), "tcp4 127.0.0.1:0")
 	named := ca.ClientConfig(t)
 	named.ServerName = "etcd.example"
 	for name, cfg := range map[string]clientv3.Config{

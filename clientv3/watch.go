@@ -352,12 +352,12 @@ func streamEnded(method string) error {
 
 // cancelled says what the server's reason for cancelling one watch means. One that has
 // no value of its own is about what was asked for: another stream would get it too.
-func (w *watcher) cancelled(reason string) (error, watch.Verdict) {
+func (w *watcher) cancelled(reason string) (watch.Verdict, error) {
 	err := etcderr.FromReason(reason)
 	if etcderr.Known(err) == nil {
-		return err, watch.Fatal
+		return watch.Fatal, err
 	}
-	return err, w.judge(err)
+	return w.judge(err), err
 }
 
 // judge says what the error of a stream means for its watches.

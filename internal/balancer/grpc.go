@@ -80,7 +80,7 @@ func (s *Set) connect(c *conn) {
 		Addr:       c.m.ep.Target(),
 		ServerName: c.m.ep.Authority(), // gRPC's name for the :authority of calls
 		Attributes: transport.WithPeer(nil, c),
-		//lint:ignore SA1019 the only way to a header on every call that costs no allocation per call
+		// The only way to a header on every call that costs no allocation per call.
 		Metadata: &callHeader,
 	}}, balancer.NewSubConnOptions{StateListener: func(st balancer.SubConnState) { s.connState(c, st) }})
 	if err != nil {

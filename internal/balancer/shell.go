@@ -134,7 +134,7 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 			err = checkHealth(ctx, cc, o.timeout)
 			v = verdictOf(err)
 		} else {
-			err, v = s.probeConsensus(ctx, cc, o)
+			v, err = s.probeConsensus(ctx, cc, o)
 		}
 		done()
 	}
@@ -152,7 +152,7 @@ func checkHealth(ctx context.Context, cc grpc.ClientConnInterface, timeout time.
 
 // probeConsensus makes a read that needs consensus. If that goes unanswered a health
 // check tells a member that does not finish calls from a connection that is full.
-func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o probeOrder) (error, verdict) {
+func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o probeOrder) (verdict, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	read := make(chan error, 1)
 	running := s.group.Go(func(context.Context) {
@@ -161,26 +161,26 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 	})
 	if !running {
 		cancel()
-		return nil, unanswered
+		return unanswered, nil
 	}
 	defer func() { cancel() }()
 	t := time.NewTimer(o.timeout)
 	defer t.Stop()
 	select {
 	case err := <-read:
-		return err, verdictOf(err)
+		return verdictOf(err), err
 	case <-t.C:
 	}
 	through := verdictOf(checkHealth(ctx, cc, o.c.m.probeTimeout()))
 	select {
 	case err := <-read:
-		return err, verdictOf(err)
+		return verdictOf(err), err
 	default:
 	}
 	if through == answered {
-		return nil, unanswered
+		return unanswered, nil
 	}
-	return nil, blocked
+	return blocked, nil
 }
 
 func verdictOf(err error) verdict {

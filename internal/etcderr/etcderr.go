@@ -130,12 +130,12 @@ func Invalid(method, format string, args ...any) *Error {
 // ErrClosed is the cause of every failure that comes from using a closed client.
 var ErrClosed = errors.New("the client is closed")
 
-// closed is ErrClosed in gRPC's form, equal to gRPC's own error for a closed connection.
-var closed = fmt.Errorf("%w: %w", ErrClosed, status.Error(codes.Canceled, "grpc: the client connection is closing"))
+// errClosed is ErrClosed in gRPC's form, equal to gRPC's own error for a closed connection.
+var errClosed = fmt.Errorf("%w: %w", ErrClosed, status.Error(codes.Canceled, "grpc: the client connection is closing"))
 
 // Closed is the error of a call on a closed client.
 func Closed(method string) *Error {
-	return &Error{Method: method, Status: codes.Canceled, Cause: closed, Unexecuted: true}
+	return &Error{Method: method, Status: codes.Canceled, Cause: errClosed, Unexecuted: true}
 }
 
 // Text is err's message without gRPC's "rpc error: code = ..." in front.

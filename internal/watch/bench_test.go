@@ -86,7 +86,7 @@ func benchEngine(st *benchStream) *Engine {
 			return st, nil
 		},
 		Judge:     func(error) Verdict { return Retry },
-		Cancelled: func(s string) (error, Verdict) { return errors.New(s), Retry },
+		Cancelled: func(s string) (Verdict, error) { return Retry, errors.New(s) },
 	})
 }
 

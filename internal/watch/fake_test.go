@@ -209,13 +209,13 @@ func testConfig(s *fakeServer) Config {
 	return Config{
 		Open:  s.open,
 		Judge: judgeFake,
-		Cancelled: func(reason string) (error, Verdict) {
+		Cancelled: func(reason string) (Verdict, error) {
 			for _, err := range []error{errDenied, errNoLeader, errToken} {
 				if err.Error() == reason {
-					return err, judgeFake(err)
+					return judgeFake(err), err
 				}
 			}
-			return nil, Retry
+			return Retry, nil
 		},
 		Members: func() int { return 3 },
 	}

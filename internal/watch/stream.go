@@ -95,7 +95,7 @@ func (e *Engine) receive(ctx context.Context, st *stream, s Stream) {
 		var cerr error
 		v := Fatal
 		if reason := resp.GetCancelReason(); reason != "" {
-			cerr, v = e.cfg.Cancelled(reason)
+			v, cerr = e.cfg.Cancelled(reason)
 		}
 		e.mu.Lock()
 		e.core.response(time.Now(), st, resp, cerr, v)

@@ -81,7 +81,7 @@ type Config struct {
 	// an error of it. Upon Retry the watcher is resumed on another stream, all others of
 	// its group with it, so Retry is only for what another stream can cure, as an expired
 	// token is (Open gets a new one).
-	Cancelled func(reason string) (error, Verdict)
+	Cancelled func(reason string) (Verdict, error)
 
 	// Members tells how many members are known. A watch that requires a leader ends
 	// only after that many distinct ones, or all that can be reached, have reported

@@ -12,9 +12,10 @@ import (
 const (
 	loadPrefix     = "demo/load/"
 	callsPerSecond = 50
-	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: the client needs about a
-	// second to be sure that the member is gone, and then the put is repeated.
+	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: it has reached the member,
+	// which may execute it when it thaws, so the client does not give it up. putLimit does, and the put is repeated.
 	callLimit = 3 * time.Second
+	putLimit  = time.Second
 	// maxInFlight calls at once are all calls of their time limit; more would mean that some outlive it.
 	maxInFlight = 2 * callsPerSecond * int(callLimit/time.Second)
 )
@@ -105,11 +106,18 @@ func (l *load) call(ctx context.Context, i int) {
 	var err error
 	for {
 		repeats++
-		if _, err = l.client.Put(ctx, key, "v"); err == nil || ctx.Err() != nil || !mayRepeat(err) {
+		if err = l.put(ctx, key); err == nil || ctx.Err() != nil || !mayRepeat(err) {
 			break
 		}
 	}
 	l.count(i, time.Since(start), repeats, err)
+}
+
+func (l *load) put(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, putLimit)
+	defer cancel()
+	_, err := l.client.Put(ctx, key, "v")
+	return err
 }
 
 func (l *load) count(i int, took time.Duration, repeats int, err error) {
