@@ -1,5 +1,7 @@
 package interop
 
+//lint:file-ignore SA1019 deprecated calls are compared too
+
 import (
 	"context"
 	"errors"

@@ -2,6 +2,8 @@
 
 package fairlead
 
+//lint:file-ignore SA1019 deprecated calls are compared too
+
 import (
 	"io"
 	"slices"

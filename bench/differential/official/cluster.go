@@ -1,5 +1,7 @@
 package official
 
+//lint:file-ignore SA1019 deprecated calls are compared too
+
 import (
 	"io"
 	"slices"
