@@ -194,7 +194,7 @@ func (cs *ConfigSpec) Clone() *ConfigSpec {
 // NewClientConfig makes a Config of a specification: it reads the certificate files.
 // RequestTimeout is for the caller's own contexts. The logger is not used, nor put into
 // the Config, whose Logger is left to the caller.
-func NewClientConfig(confSpec *ConfigSpec, _ *zap.Logger) (*Config, error) {
+func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, etcderr.Invalid("", "the configuration is nil")
 	}

@@ -311,8 +311,8 @@ func FromCompare(c *etcdserverpb.Compare) Cmp {
 }
 
 // NewClientConfig makes a Config of a specification: it reads the certificate files.
-func NewClientConfig(confSpec *ConfigSpec, p1 *zap.Logger) (*Config, error) {
-	return clientv3.NewClientConfig(confSpec, p1)
+func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
+	return clientv3.NewClientConfig(confSpec, lg)
 }
 
 // ContextError turns the error of an RPC into the form in which this package returns errors: the

@@ -450,7 +450,7 @@ func (s *Set) recovered(m *Member, fx *effects) {
 func (s *Set) drainStalled(fx *effects) {
 	for _, m := range s.members {
 		if m.state == Stalled && m.conn != nil && s.healthyOthers(m) {
-			if m.conn.running(Session) == 0 || s.moves.AllowN(s.wall(), 1) {
+			if m.conn.running(Session) == 0 || s.moves.take(s.now()) {
 				s.moveOff(m.conn, m, forConsensus, fx)
 			}
 		}

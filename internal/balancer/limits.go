@@ -75,3 +75,23 @@ func (m *Member) probeTimeout() time.Duration {
 func (m *Member) stallTimeout() time.Duration {
 	return limit(m.set.cfg.StallTimeout, m.agree.value.Load(), probeFactor, stallMin, stallMax)
 }
+
+// allowance lets something happen so often: a token bucket. (The library's would be the
+// one package too many for the client's budget of packages.)
+type allowance struct {
+	most, left int
+	every      time.Duration // for one to come back
+	at         int64         // when left was counted
+}
+
+func (a *allowance) take(now int64) bool {
+	if back := (now - a.at) / int64(a.every); back > 0 {
+		a.left = int(min(int64(a.left)+back, int64(a.most)))
+		a.at += back * int64(a.every)
+	}
+	if a.left == 0 {
+		return false
+	}
+	a.left--
+	return true
+}

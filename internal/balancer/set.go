@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"google.golang.org/grpc/balancer"
 
 	"github.com/fairlead-go/fairlead/internal/endpoint"
@@ -81,7 +80,7 @@ type Set struct {
 	cc       balancer.ClientConn // guarded by mu; nil while gRPC has no balancer of ours
 	wide     bool                // guarded by mu; the picker has stalled members too
 	online   bool                // guarded by mu; connections may be made
-	moves    *rate.Limiter       // guarded by mu
+	moves    allowance           // guarded by mu
 	lastTick int64               // guarded by mu
 	expected time.Duration       // guarded by mu; the wait that the last tick asked for
 }
@@ -98,7 +97,7 @@ func newSet(cfg Config, endpoints []endpoint.Endpoint) *Set {
 	cfg.setDefaults()
 	s := &Set{
 		cfg: cfg, base: time.Now(), wall: time.Now, wake: make(chan struct{}, 1),
-		moves: rate.NewLimiter(rate.Every(moveEvery), movesBurst),
+		moves: allowance{most: movesBurst, every: moveEvery, left: movesBurst},
 	}
 	s.now = func() int64 { return int64(time.Since(s.base)) }
 	s.members = s.merge(endpoints)

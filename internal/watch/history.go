@@ -19,7 +19,7 @@ package watch
 
 import (
 	"encoding/binary"
-	"hash/maphash"
+	"hash/crc32"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -66,21 +66,17 @@ type Finding struct {
 // put there.
 func (c Change) SameAs(kv *mvccpb.KeyValue) bool { return c.sum == sumOf(kv) }
 
-var seed = maphash.MakeSeed()
+var table = crc32.MakeTable(crc32.Castagnoli)
 
-// sumOf is a checksum of all of kv. A random seed makes collisions unlikely, also on
-// purpose.
+// sumOf is a checksum of all of kv: of its numbers, its key and the length of it in the
+// upper half, of its value in the lower.
 func sumOf(kv *mvccpb.KeyValue) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
 	var n [40]byte
 	for i, v := range []int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), kv.GetLease(), int64(len(kv.GetKey()))} {
 		binary.LittleEndian.PutUint64(n[8*i:], uint64(v))
 	}
-	h.Write(n[:]) // its writes cannot fail
-	h.Write(kv.GetKey())
-	h.Write(kv.GetValue())
-	return h.Sum64()
+	meta := crc32.Update(crc32.Checksum(n[:], table), table, kv.GetKey())
+	return uint64(meta)<<32 | uint64(crc32.Checksum(kv.GetValue(), table))
 }
 
 // witness is the newest revision that was delivered to a watcher of the group.
