@@ -3,10 +3,10 @@ package clientv3
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -40,9 +40,9 @@ func (c *Client) callOptions() []grpc.CallOption {
 	}
 }
 
-func (c *Client) slog() *slog.Logger {
+func (c *Client) logger() *zap.Logger {
 	if c == nil {
-		return slog.New(slog.DiscardHandler)
+		return zap.NewNop()
 	}
 	return c.log
 }

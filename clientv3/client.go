@@ -3,7 +3,6 @@ package clientv3
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +51,7 @@ type Client struct {
 	keeper *auth.Keeper  // nil without authentication
 	link   *link         // nil for a client without a connection
 	lg     *atomic.Pointer[zap.Logger]
-	log    *slog.Logger
+	log    *zap.Logger
 
 	watches Watcher // the ones that New made; the fields may have been replaced
 	leases  Lease
@@ -154,7 +153,7 @@ func newClient(parent context.Context) *Client {
 	// Not ended by the parent: a context that was meant for dialling must not take
 	// the renewal of tokens with it.
 	c.group = worker.New(context.WithoutCancel(parent))
-	c.log = newSlog(c.lg)
+	c.log = limited(c.lg)
 	return c
 }
 
@@ -180,7 +179,7 @@ func (c *Client) greet() error {
 			err = ctx.Err()
 		}
 		if err == context.DeadlineExceeded { // a bare value, since programs compare it; so the log says why
-			c.log.Warn("no member answered in the time that New has", "members", c.link.set.Explain())
+			c.log.Warn("no member answered in the time that New has", zap.String("members", c.link.set.Explain()))
 		}
 		return err
 	}
@@ -314,7 +313,7 @@ func (c *Client) Endpoints() []string {
 // UpdateEndpoints refuses is logged and changes nothing.
 func (c *Client) SetEndpoints(eps ...string) {
 	if err := c.UpdateEndpoints(eps...); err != nil {
-		c.log.Warn("endpoints refused", "endpoints", eps, "error", err)
+		c.log.Warn("endpoints refused", zap.Strings("endpoints", eps), zap.Error(err))
 	}
 }
 
@@ -376,7 +375,7 @@ func (c *Client) autoSync(ctx context.Context) {
 		err := c.Sync(sctx)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			c.log.Warn("endpoints could not be synchronized", "error", err)
+			c.log.Warn("endpoints could not be synchronized", zap.Error(err))
 		}
 	}
 }

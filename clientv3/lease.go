@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -175,7 +175,7 @@ type lessor struct {
 	engine  *lease.Engine
 	reaper  *reaper
 	strict  strictKeeps
-	log     *slog.Logger
+	log     *zap.Logger
 }
 
 // NewLease returns a Lease over the client's connection. It must be closed.
@@ -199,7 +199,7 @@ func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout 
 }
 
 func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAnswer time.Duration) *lessor {
-	l := &lessor{c: c, remote: remote, callOpt: opts, log: c.slog()}
+	l := &lessor{c: c, remote: remote, callOpt: opts, log: c.logger()}
 	l.strict.members = func() int {
 		if !c.connected() {
 			return 1
@@ -350,7 +350,7 @@ func (s *leaseSink) AtRisk() {
 func (s *leaseSink) Ended(why lease.Reason, err error) {
 	event := lostOrEnded(why)
 	if event == LeaseLost {
-		s.l.log.Warn("lease lost", "lease", int64(s.id), "reason", why.String(), "error", err)
+		s.l.log.Warn("lease lost", zap.Int64("lease", int64(s.id)), zap.Stringer("reason", why), zap.Error(err))
 	}
 	if why == lease.Unreachable {
 		s.l.reaper.add(int64(s.id))

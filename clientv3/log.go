@@ -1,9 +1,8 @@
 package clientv3
 
 import (
-	"context"
-	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,9 +50,8 @@ const (
 	logEvery = time.Second
 )
 
-// logHandler is a slog.Handler that writes to a zap logger, which is what the
-// official API lets users configure, not more often than the limits say.
-type logHandler struct {
+// limitedCore writes to the logger that is set now, not more often than the limits say.
+type limitedCore struct {
 	to     *atomic.Pointer[zap.Logger]
 	limit  *logLimit
 	fields []zap.Field
@@ -82,53 +80,35 @@ func (l *logLimit) allow(now time.Time) (dropped int, ok bool) {
 	return dropped, true
 }
 
-func newSlog(to *atomic.Pointer[zap.Logger]) *slog.Logger {
-	return slog.New(&logHandler{to: to, limit: &logLimit{left: logBurst, last: time.Now()}})
+// limited is the logger of the client's parts.
+func limited(to *atomic.Pointer[zap.Logger]) *zap.Logger {
+	return zap.New(&limitedCore{to: to, limit: &logLimit{left: logBurst, last: time.Now()}})
 }
 
-func zapLevel(l slog.Level) zapcore.Level {
-	switch {
-	case l >= slog.LevelError:
-		return zapcore.ErrorLevel
-	case l >= slog.LevelWarn:
-		return zapcore.WarnLevel
-	case l >= slog.LevelInfo:
-		return zapcore.InfoLevel
+func (c *limitedCore) Enabled(l zapcore.Level) bool { return c.to.Load().Core().Enabled(l) }
+
+func (c *limitedCore) With(fields []zap.Field) zapcore.Core {
+	return &limitedCore{to: c.to, limit: c.limit, fields: slices.Concat(c.fields, fields)}
+}
+
+func (c *limitedCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if !c.Enabled(e.Level) {
+		return ce
 	}
-	return zapcore.DebugLevel
+	return ce.AddCore(e, c)
 }
 
-func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool {
-	lg := h.to.Load()
-	return lg != nil && lg.Core().Enabled(zapLevel(l))
-}
-
-func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
-	dropped, ok := h.limit.allow(time.Now())
+func (c *limitedCore) Write(e zapcore.Entry, fields []zap.Field) error {
+	dropped, ok := c.limit.allow(time.Now())
 	if !ok {
 		return nil
 	}
-	fields := append([]zap.Field(nil), h.fields...)
-	r.Attrs(func(a slog.Attr) bool {
-		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
-		return true
-	})
+	fields = slices.Concat(c.fields, fields)
 	if dropped > 0 {
 		fields = append(fields, zap.Int("lines-left-out", dropped))
 	}
-	if lg := h.to.Load(); lg != nil {
-		lg.Log(zapLevel(r.Level), r.Message, fields...)
-	}
+	c.to.Load().Log(e.Level, e.Message, fields...)
 	return nil
 }
 
-func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	c := *h
-	c.fields = append([]zap.Field(nil), h.fields...)
-	for _, a := range attrs {
-		c.fields = append(c.fields, zap.Any(a.Key, a.Value.Any()))
-	}
-	return &c
-}
-
-func (h *logHandler) WithGroup(string) slog.Handler { return h } // our own lines use none
+func (c *limitedCore) Sync() error { return c.to.Load().Sync() }

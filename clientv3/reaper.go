@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
@@ -84,7 +85,7 @@ func (r *reaper) revoke(ctx context.Context, id int64) bool {
 	defer cancel()
 	_, err := r.l.remote.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: id}, r.l.callOpt...)
 	if err == nil || etcderr.Same(err, rpctypes.ErrLeaseNotFound) {
-		r.l.log.Info("lost lease revoked", "lease", id)
+		r.l.log.Info("lost lease revoked", zap.Int64("lease", id))
 		return true
 	}
 	return etcderr.ClassOf(err) == etcderr.Final // denied, or a client that is closed

@@ -139,7 +139,7 @@ func newWatcher(remote pb.WatchClient, c *Client, opts []grpc.CallOption) *watch
 		Open:      w.open,
 		Judge:     w.judge,
 		Cancelled: w.cancelled,
-		Log:       c.slog(),
+		Log:       c.logger(),
 	}
 	if c.connected() {
 		cfg.Members = c.link.set.Len

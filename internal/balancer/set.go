@@ -3,7 +3,6 @@ package balancer
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/bits"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
 	"google.golang.org/grpc/balancer"
 
 	"github.com/fairlead-go/fairlead/internal/endpoint"
@@ -27,7 +27,7 @@ type Config struct {
 	TLS                                      bool         // endpoints that do not say use TLS
 	MaxRecv                                  int          // bound of responses in bytes; gRPC's default of 4 MiB if zero
 	Observe                                  func(Change) // called after each change of state; nil for nobody
-	Log                                      *slog.Logger
+	Log                                      *zap.Logger
 }
 
 // Change is a change of a member's state.
@@ -48,7 +48,7 @@ func (c *Config) setDefaults() {
 		c.MaxRecv = 4 << 20
 	}
 	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+		c.Log = zap.NewNop()
 	}
 }
 

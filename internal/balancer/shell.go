@@ -2,10 +2,10 @@ package balancer
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
@@ -44,12 +44,12 @@ func (s *Set) publish() {
 // carryOut does the I/O of a transition. Callers do not hold mu.
 func (s *Set) carryOut(fx *effects) {
 	for _, n := range fx.notes {
-		level := slog.LevelDebug
+		level := zap.DebugLevel
 		if n.to >= Stalled || n.from >= Stalled {
-			level = slog.LevelWarn
+			level = zap.WarnLevel
 		}
-		s.cfg.Log.Log(context.Background(), level, "member changed state",
-			"endpoint", n.m.Name(), "from", n.from.String(), "to", n.to.String(), "reason", n.err)
+		s.cfg.Log.Log(level, "member changed state", zap.String("endpoint", n.m.Name()),
+			zap.Stringer("from", n.from), zap.Stringer("to", n.to), zap.NamedError("reason", n.err))
 		if s.cfg.Observe != nil {
 			s.cfg.Observe(Change{Endpoint: n.m.Name(), From: n.from, To: n.to, Err: n.err})
 		}

@@ -11,10 +11,11 @@ package lease
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
@@ -40,8 +41,8 @@ type keepHost struct {
 }
 
 type entry struct {
-	text  string
-	attrs []slog.Attr
+	text   string
+	fields []zap.Field
 }
 
 // New makes an engine. It starts nothing until the first KeepAlive.
@@ -171,7 +172,7 @@ func (e *Engine) run() {
 	e.notes = nil
 	e.mu.Unlock()
 	for _, n := range notes {
-		e.cfg.Log.LogAttrs(context.Background(), slog.LevelWarn, n.text, n.attrs...)
+		e.cfg.Log.Warn(n.text, n.fields...)
 	}
 }
 
@@ -207,13 +208,13 @@ func (e *Engine) note(a *action) {
 	}
 	n := entry{text: a.note}
 	if a.st != nil {
-		n.attrs = append(n.attrs, slog.String("member", a.st.member), slog.Int("leases", len(e.core.leases)))
+		n.fields = append(n.fields, zap.String("member", a.st.member), zap.Int("leases", len(e.core.leases)))
 	}
 	if a.count > 0 {
-		n.attrs = append(n.attrs, slog.Int("count", a.count))
+		n.fields = append(n.fields, zap.Int("count", a.count))
 	}
 	if a.err != nil {
-		n.attrs = append(n.attrs, slog.Any("error", a.err))
+		n.fields = append(n.fields, zap.Error(a.err))
 	}
 	e.notes = append(e.notes, n)
 }

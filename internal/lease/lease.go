@@ -12,10 +12,10 @@ package lease
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
 )
 
 // Stream is one LeaseKeepAlive RPC. The engine sends from one goroutine and
@@ -90,7 +90,7 @@ type Config struct {
 	FirstAnswer time.Duration
 
 	// Log gets a line for what an operator may want to know; nil: nothing is logged.
-	Log *slog.Logger
+	Log *zap.Logger
 }
 
 // DefaultFirstAnswer bounds the wait for the first answer: the 5 s that etcd's

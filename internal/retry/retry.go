@@ -32,13 +32,13 @@ package retry
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
@@ -61,7 +61,7 @@ type Config struct {
 	// MaxSend is gRPC's limit for requests, in bytes: one above it was not sent.
 	MaxSend int
 	Observe func(Observation) // called after each attempt; nil for nobody
-	Log     *slog.Logger
+	Log     *zap.Logger
 }
 
 // Observation is one attempt that has ended.
@@ -535,5 +535,6 @@ func (c *Conn) logEnded(k *call, err error) {
 		return
 	}
 	e := etcderr.Error{Reason: err.Error(), Tried: k.tried}
-	c.cfg.Log.Warn("call ended by its context", "method", etcderr.ShortMethod(k.method), "detail", e.Error(), "members", c.cfg.Set.Explain())
+	c.cfg.Log.Warn("call ended by its context", zap.String("method", etcderr.ShortMethod(k.method)), zap.String("detail", e.Error()),
+		zap.String("members", c.cfg.Set.Explain()))
 }

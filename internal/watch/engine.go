@@ -18,10 +18,12 @@ package watch
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
@@ -59,9 +61,9 @@ type groupHost struct {
 }
 
 type entry struct {
-	level slog.Level
-	text  string
-	attrs []slog.Attr
+	level  zapcore.Level
+	text   string
+	fields []zap.Field
 }
 
 // New makes an engine. It starts nothing until the first Watch.
@@ -190,7 +192,7 @@ func (e *Engine) run() {
 	e.notes = nil
 	e.mu.Unlock()
 	for _, n := range notes {
-		e.cfg.Log.LogAttrs(context.Background(), n.level, n.text, n.attrs...)
+		e.cfg.Log.Log(n.level, n.text, n.fields...)
 	}
 }
 
@@ -257,17 +259,17 @@ func (e *Engine) note(a *action) {
 	if e.cfg.Log == nil {
 		return
 	}
-	n := entry{level: slog.LevelWarn, text: a.note}
+	n := entry{level: zap.WarnLevel, text: a.note}
 	if a.st != nil {
-		n.attrs = append(n.attrs, slog.String("member", a.st.member), slog.Int("watchers", a.st.g.size))
+		n.fields = append(n.fields, zap.String("member", a.st.member), zap.Int("watchers", a.st.g.size))
 	}
 	if a.w != nil {
-		n.attrs = append(n.attrs, slog.String("key", string(a.w.key)))
+		n.fields = append(n.fields, zap.String("key", string(a.w.key)))
 	}
 	if a.err != nil {
-		n.attrs = append(n.attrs, slog.Any("error", a.err))
+		n.fields = append(n.fields, zap.Error(a.err))
 	} else if a.st == nil {
-		n.level = slog.LevelInfo
+		n.level = zap.InfoLevel
 	}
 	e.notes = append(e.notes, n)
 }

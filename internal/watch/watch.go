@@ -23,9 +23,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
 )
 
 // Stream is one Watch RPC. The engine sends from one goroutine and receives from
@@ -102,7 +102,7 @@ type Config struct {
 	BufferLimit int64
 
 	// Log gets a line for what an operator may want to know; nil: nothing is logged.
-	Log *slog.Logger
+	Log *zap.Logger
 }
 
 // Request is one watch as the facade asks for it. The engine does not change it
