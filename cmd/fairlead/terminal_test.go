@@ -408,3 +408,27 @@ func TestInteractiveOnTerminal(t *testing.T) {
 	p.typed(ctrlC)
 	p.finish(130)
 }
+
+// Beside a server that starts, a command waits for it, as etcdctl does, and says so on a terminal.
+func TestWaitsForStartingServer(t *testing.T) {
+	real := server(t)
+	way := slow(t, real)
+	way.Refuse()
+	args := []string{"--endpoints", way.Addr(), "--command-timeout", "30s", "put", "waited", "for"}
+	p := startOnTerminal(t, 200, 24, args...)
+	piped := start(t, args...)
+	if out := p.await("connection refused"); !strings.Contains(out, "Waiting for "+way.Addr()) {
+		t.Errorf("%q", out)
+	}
+	hasty := start(t, append([]string{"--fail-fast"}, args...)...)
+	if code := hasty.wait(); code != 3 {
+		t.Errorf("--fail-fast: exit status %d: %s", code, hasty.output())
+	}
+	way.Heal()
+	if out := p.finish(0); !strings.HasSuffix(out, "OK\r\n") {
+		t.Errorf("%q", out)
+	}
+	if code := piped.wait(); code != 0 || piped.output() != "OK\n" {
+		t.Errorf("piped: exit status %d: %q", code, piped.output())
+	}
+}

@@ -36,6 +36,7 @@ func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Clie
 		return a.explain(ctx, nil, err)
 	}
 	defer client.Close()
+	defer a.sayWaiting(client)()
 	return a.explain(ctx, client, f(ctx, client))
 }
 
@@ -56,7 +57,7 @@ func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 		Endpoints:            endpoints,
 		Context:              ctx,
 		DialTimeout:          f.dialTimeout,
-		FailFast:             true, // somebody waits at the terminal
+		FailFast:             f.failFast,
 		DialKeepAliveTime:    f.keepAliveTime,
 		DialKeepAliveTimeout: f.keepAliveTimeout,
 		MaxCallSendMsgSize:   f.maxRequestBytes,

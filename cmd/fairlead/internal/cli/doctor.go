@@ -39,6 +39,7 @@ func (a *app) doctorCommand() *cobra.Command {
 					return usageError{err}
 				}
 				bar := a.wait("asking the members")
+				ctx = clientv3.WithFailFast(ctx) // it tells how things are now
 				f, err := doctor.Gather(ctx, c, doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), TLS: secure})
 				bar.stop()
 				if err != nil {

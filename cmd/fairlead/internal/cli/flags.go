@@ -32,6 +32,7 @@ type connFlags struct {
 	token              string
 	maxRequestBytes    int
 	maxRecvBytes       int
+	failFast           bool
 	debug              bool
 	discoverySRV       string
 	discoveryName      string
@@ -57,6 +58,7 @@ func (f *connFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.discoverySRV, "discovery-srv", "d", "", "domain whose SRV records name the endpoints")
 	fs.StringVar(&f.discoveryName, "discovery-srv-name", "", "suffix of the service's name in these records")
 	fs.BoolVar(&f.insecureDiscovery, "insecure-discovery", true, "take endpoints without TLS from these records too")
+	fs.BoolVar(&f.failFast, "fail-fast", false, "fail at once when no endpoint can be reached, instead of waiting as the timeouts say")
 	fs.BoolVar(&f.debug, "debug", false, "log what the client does to standard error")
 }
 
