@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -12,10 +14,17 @@ import (
 func (a *app) authEnableCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "enable",
-		Short: "Switch authentication on; the user root with the role root must exist",
+		Short: "Switch authentication on; the user root must exist, and gets the role root",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthEnableResponse, error) {
+				resp, err := c.AuthEnable(ctx)
+				if !errors.Is(err, rpctypes.ErrRootRoleNotExist) {
+					return resp, err
+				}
+				if _, err := c.UserGrantRole(ctx, "root", "root"); err != nil {
+					return nil, err
+				}
 				return c.AuthEnable(ctx)
 			}, func(*clientv3.AuthEnableResponse) string { return "Authentication Enabled" })
 		},

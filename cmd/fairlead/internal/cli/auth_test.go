@@ -59,9 +59,8 @@ func TestAuth(t *testing.T) {
 	c.same("simple", "auth", "enable") // refused: there is no root
 	c.want("OK\n", "put", "a", "1")
 	c.want("User root created\n", "user", "add", "root:secret")
-	c.want("Role root is granted to user root\n", "user", "grant-role", "root", "root")
 	c.want("User guest created\n", "user", "add", "guest:g")
-	c.want("Authentication Enabled\n", "auth", "enable")
+	c.want("Authentication Enabled\n", "auth", "enable") // and gives root its role
 	c.want("a\n1\n", "--user", "root:secret", "get", "a")
 	c.want("a\n1\n", "--user", "root", "--password", "secret", "get", "a")
 	withEnv := &cmd{t: t, endpoint: c.endpoint, env: map[string]string{"ETCDCTL_USER": "root:secret"}}
@@ -72,7 +71,15 @@ func TestAuth(t *testing.T) {
 	c.wantFailure(exitFailed, "authentication failed", "--user", "root:wrong", "get", "a")
 	c.wantFailure(exitFailed, "authentication failed", "--user", "nobody:secret", "put", "a", "b")
 	c.wantFailure(exitFailed, "permission denied", "--user", "guest:g", "get", "a")
-	c.wantFailure(exitUsage, "no password", "--user", "root", "get", "a") // no terminal to ask on
+	c.wantFailure(exitUsage, "no password", "--user", "root", "get", "a") // nor on standard input
+	c.with("secret").want("a\n1\n", "--user", "root", "get", "a")
+	c.with("secret\r\nrest").want("a\n1\n", "--user", "root", "get", "a")
+	c.with("wrong\n").wantFailure(exitFailed, "authentication failed", "--user", "root", "get", "a")
+	c.with("p\np\n").want("User two created\n", "--user", "root:secret", "user", "add", "two")
+	c.want("Role root is granted to user two\n", "--user", "root:secret", "user", "grant-role", "two", "root")
+	c.want("a\n1\n", "--user", "two:p", "get", "a")
+	c.with("p\nq\n").wantFailure(exitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
+	c.with("p\n").wantFailure(exitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
 	c.wantFailure(exitFailed, "authentication failed", "--user", "root:wrong", "lock", "l")
 	c.want("Authentication Disabled\n", "--user", "root:secret", "auth", "disable")
 	c.want("a\n1\n", "get", "a")

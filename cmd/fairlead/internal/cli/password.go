@@ -1,25 +1,50 @@
 package cli
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/term"
 )
 
-// askPassword reads a password from the terminal without showing it. Without a terminal nobody could answer, so that is an
-// error and not a wait.
+// askPassword reads a password: from a terminal without showing it, else the next line of standard
+// input, as etcdctl does.
 func (a *app) askPassword(ctx context.Context, user string) (string, error) {
 	in, ok := a.env.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return "", errors.New("no password: give --password, or --user name:password")
+	if ok && term.IsTerminal(int(in.Fd())) {
+		return a.readHidden(ctx, in, fmt.Sprintf("Password for %s: ", user))
 	}
-	return a.readHidden(ctx, in, fmt.Sprintf("Password for %s: ", user))
+	password, err := a.pipedPassword(ctx)
+	if errors.Is(err, errNoPassword) {
+		return "", errors.New("no password: give --password, or --user name:password, or a line of standard input")
+	}
+	return password, err
+}
+
+var errNoPassword = errors.New("standard input holds no password")
+
+// pipedPassword takes one line of standard input and nothing behind it, which may be the command's.
+func (a *app) pipedPassword(ctx context.Context) (string, error) {
+	var line []byte
+	in, one := a.stdin(ctx), make([]byte, 1)
+	for {
+		_, err := io.ReadFull(in, one)
+		switch {
+		case err != nil && !errors.Is(err, io.EOF):
+			return "", err
+		case err == nil && one[0] != '\n':
+			line = append(line, one[0])
+			continue
+		}
+		if line = bytes.TrimRight(line, "\r"); len(line) == 0 {
+			return "", errNoPassword
+		}
+		return string(line), nil
+	}
 }
 
 // readHidden ends with ctx too; the terminal then shows again what is typed.
@@ -48,34 +73,31 @@ func (a *app) readHidden(ctx context.Context, in *os.File, prompt string) (strin
 	}
 }
 
-// newPassword asks for a user's new password, twice on a terminal. Not interactive, it is the first line of standard input.
+// newPassword asks for a user's new password, twice; piped, it is two lines. Not interactive, it is one
+// line of standard input.
 func (a *app) newPassword(ctx context.Context, user string, interactive bool) (string, error) {
-	if !interactive {
-		line, err := bufio.NewReader(a.stdin(ctx)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", err
-		}
-		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", usageError{errors.New("standard input holds no password")}
-		}
-		return line, nil
+	read := func(string) (string, error) { return a.pipedPassword(ctx) }
+	if in, ok := a.env.Stdin.(*os.File); interactive && ok && term.IsTerminal(int(in.Fd())) {
+		read = func(prompt string) (string, error) { return a.readHidden(ctx, in, prompt) }
 	}
-	in, ok := a.env.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return "", usageError{fmt.Errorf("no password for %s: there is no terminal to ask on; --interactive=false reads it from standard input", user)}
+	first, err := read(fmt.Sprintf("Password of %s: ", user))
+	if err == nil && first == "" {
+		err = errNoPassword
 	}
-	first, err := a.readHidden(ctx, in, fmt.Sprintf("Password of %s: ", user))
-	if err != nil {
-		return "", err
+	if err != nil || !interactive {
+		return first, passwordUsage(err)
 	}
-	second, err := a.readHidden(ctx, in, fmt.Sprintf("Password of %s again: ", user))
-	switch {
-	case err != nil:
-		return "", err
-	case first == "":
-		return "", usageError{errors.New("the password is empty")}
-	case first != second:
-		return "", usageError{errors.New("the two passwords differ")}
+	second, err := read(fmt.Sprintf("Password of %s again: ", user))
+	if err == nil && first != second || errors.Is(err, errNoPassword) {
+		return "", usageError{errors.New("the two passwords differ; --interactive=false takes one line of standard input")}
 	}
-	return first, nil
+	return first, err
+}
+
+// passwordUsage makes a mistake of the caller's of a password that is missing.
+func passwordUsage(err error) error {
+	if errors.Is(err, errNoPassword) {
+		return usageError{err}
+	}
+	return err
 }

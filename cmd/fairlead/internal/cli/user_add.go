@@ -19,8 +19,8 @@ func (a *app) userAddCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "add USER[:PASSWORD]",
 		Short: "Add a user",
-		Long: `Add a user. The password is asked for on the terminal, if it is given neither after the name nor as
---new-user-password nor, with --interactive=false, on standard input.`,
+		Long: `Add a user. The password is asked for twice, if it is given neither after the name nor as
+--new-user-password. Without a terminal standard input has it, on two lines, with --interactive=false on one.`,
 		Args: oneArg("a user's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, given, ok := strings.Cut(args[0], ":")
@@ -46,7 +46,7 @@ func (a *app) userAddCommand() *cobra.Command {
 		},
 	}
 	fs := c.Flags()
-	fs.BoolVar(&interactive, "interactive", true, "ask for the password on the terminal; false: read it from standard input")
+	fs.BoolVar(&interactive, "interactive", true, "ask for the password twice; false: take one line of standard input")
 	fs.StringVar(&password, "new-user-password", "", "the password")
 	fs.BoolVar(&noPassword, "no-password", false, "a user who authenticates by a client certificate only")
 	return c
@@ -68,6 +68,6 @@ func (a *app) userPasswdCommand() *cobra.Command {
 			}, func(*clientv3.AuthUserChangePasswordResponse) string { return "Password updated" })
 		},
 	}
-	c.Flags().BoolVar(&interactive, "interactive", true, "ask for the password on the terminal; false: read it from standard input")
+	c.Flags().BoolVar(&interactive, "interactive", true, "ask for the password twice; false: take one line of standard input")
 	return c
 }
