@@ -61,6 +61,7 @@ var (
 		{of: []string{"internal/faultnet"}},
 		{of: []string{"internal/etcdtest"}, ours: []string{"internal/faultnet"}},
 		{of: []string{"internal/clienttest"}, ours: []string{"clientv3", "internal/etcdtest"}, others: []string{"go.uber.org/zap"}}, // for tests only
+		{of: []string{"internal/follow"}, ours: []string{"clientv3"}},                                                               // for what keeps a copy, above the client
 		{of: []string{"internal/etcderr", "internal/wire"}, others: append(apis,
 			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/grpc/mem", "google.golang.org/protobuf")},
 		// The engines see narrow stream interfaces, never a connection.
@@ -99,10 +100,10 @@ func TestImportRules(t *testing.T) {
 		if under(path, "internal") && !checked[path] {
 			t.Errorf("%s has no import rule", path)
 		}
-		// Everything above clientv3 uses public packages and the small tools.
+		// Everything above clientv3 uses public packages, the small tools and what they share.
 		above := !under(path, "internal") && path != module && path != module+"/clientv3"
 		for _, imp := range p.Imports {
-			if above && under(imp, "internal") && !under(imp, small...) {
+			if above && under(imp, "internal") && !under(imp, small...) && !under(imp, "internal/follow") {
 				t.Errorf("%s must not import %s: what it needs must be public", path, imp)
 			}
 		}

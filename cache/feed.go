@@ -21,6 +21,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 const (
@@ -186,16 +187,15 @@ func (f *feed) publish(v *version) {
 
 // follow applies changes from rev on until the watch ends.
 func (f *feed) follow(ctx context.Context, rev int64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	changes := f.c.watcher.Watch(ctx, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithRev(rev), clientv3.WithProgressNotify())
-	if ctx.Err() == nil {
-		f.look()
-	}
+	w := follow.Open(ctx, f.c.watcher, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithRev(rev), clientv3.WithProgressNotify())
+	defer w.Close()
+	var changes clientv3.WatchChan
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {
+		case changes = <-w.Opened:
+			f.look()
 		case r, ok := <-changes:
 			if !ok {
 				return errWatchEnded

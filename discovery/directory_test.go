@@ -344,3 +344,27 @@ func TestVanishes(t *testing.T) {
 	awaitIDs(t, s)
 	t.Logf("dead: gone after %v, with a TTL of %d s", time.Since(began), ttl)
 }
+
+// stuck is a Watcher of a cluster that has gone away while a watch was being opened.
+type stuck struct{ clientv3.Watcher }
+
+func (stuck) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
+	<-ctx.Done()
+	none := make(chan clientv3.WatchResponse)
+	close(none)
+	return none
+}
+
+// A view is stale also if etcd goes away while its watch is being opened.
+func TestStaleWhileTheWatchOpens(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	c := clienttest.Dial(t, cluster.Endpoints()...)
+	c.Watcher = stuck{c.Watcher}
+	s := subscribe(t, directory(t, c))
+	if ch := next(t, s); ch.Stale {
+		t.Errorf("%+v", ch)
+	}
+	cluster.Members()[0].Proxy().Refuse()
+	cluster.Members()[0].Proxy().Cut()
+	clienttest.Await(t, "the view is stale", func() bool { return s.Status().Stale })
+}

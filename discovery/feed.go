@@ -22,6 +22,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 const (
@@ -159,13 +160,14 @@ func (f *feed) decode(kv *mvccpb.KeyValue) *Instance {
 
 // follow applies changes from rev on until the watch ends.
 func (f *feed) follow(rev int64) error {
-	ctx, cancel := context.WithCancel(f.ctx)
-	defer cancel()
-	changes := f.d.client.Watch(ctx, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
+	w := follow.Open(f.ctx, f.d.client, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
+	defer w.Close()
+	var changes clientv3.WatchChan
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {
+		case changes = <-w.Opened:
 		case r, ok := <-changes:
 			if !ok {
 				return errWatchEnded
@@ -176,8 +178,8 @@ func (f *feed) follow(rev int64) error {
 			f.apply(&r)
 		case <-tick.C:
 			f.look()
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-f.ctx.Done():
+			return f.ctx.Err()
 		}
 	}
 }

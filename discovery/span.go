@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // cover makes the range include a key; the caller holds mu.
@@ -42,15 +43,16 @@ func (r *Registrar) watchRange(ctx context.Context, rev int64) (next int64, ok b
 	r.mu.Lock()
 	low, high, wider := r.low, r.high, r.wider
 	r.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	opts := []clientv3.OpOption{clientv3.WithRange(high + "\x00"), clientv3.WithCreatedNotify()}
 	if rev > 0 {
 		opts = append(opts, clientv3.WithRev(rev))
 	}
-	changes := r.client.Watch(ctx, low, opts...)
+	w := follow.Open(ctx, r.client, low, opts...)
+	defer w.Close()
+	var changes clientv3.WatchChan
 	for {
 		select {
+		case changes = <-w.Opened:
 		case resp, open := <-changes:
 			if !open || resp.Err() != nil {
 				return 0, ctx.Err() != nil

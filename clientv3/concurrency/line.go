@@ -11,6 +11,7 @@ import (
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // newest are the options for the latest n keys of a prefix.
@@ -90,11 +91,12 @@ func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 
 // awaitDelete returns when enough was deleted, or may have been.
 func (c *Claim) awaitDelete(ctx context.Context, enough func(*v3.Event) bool, key string, opts ...v3.OpOption) error {
-	wctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	changes := c.s.client.Watch(wctx, key, append(opts, v3.WithFilterPut())...)
+	w := follow.Open(ctx, c.s.client, key, append(opts, v3.WithFilterPut())...)
+	defer w.Close()
+	var changes v3.WatchChan
 	for {
 		select {
+		case changes = <-w.Opened:
 		case r, ok := <-changes:
 			switch {
 			case ctx.Err() != nil:

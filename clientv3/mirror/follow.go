@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // leaseCheck is how often the leases of the target are looked at.
@@ -14,13 +15,14 @@ const leaseCheck = 500 * time.Millisecond
 
 // follow applies the changes after rev until something ends it, which it returns.
 func (m *mirror) follow(ctx context.Context, rev int64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the watch
-	changes := m.source.Watch(ctx, m.from, clientv3.WithPrefix(), clientv3.WithRev(rev+1), clientv3.WithProgressNotify())
+	w := follow.Open(ctx, m.source, m.from, clientv3.WithPrefix(), clientv3.WithRev(rev+1), clientv3.WithProgressNotify())
+	defer w.Close()
+	var changes clientv3.WatchChan
 	check := time.NewTicker(leaseCheck)
 	defer check.Stop()
 	for {
 		select {
+		case changes = <-w.Opened:
 		case r, ok := <-changes:
 			switch {
 			case !ok && ctx.Err() != nil:
