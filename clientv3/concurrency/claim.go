@@ -13,17 +13,11 @@ import (
 )
 
 const (
-	// guardAfter is how long a claim lives before it watches its key. A shorter one, such
-	// as most locks without contention, costs no watch; the news is late by no more, since
-	// the watch begins at the claim's own revision.
-	guardAfter = 25 * time.Millisecond
 	// tidyFor is how long a call whose context has ended waits for its key to be deleted,
 	// so that the key is usually gone when the call returns.
 	tidyFor = 50 * time.Millisecond
 	// lookAgain is the wait after a watch that ended by itself.
 	lookAgain = 50 * time.Millisecond
-	// confirmFor bounds the question whether a lease still exists.
-	confirmFor = time.Second
 )
 
 // Claim is a key that a session has put to get in line, and what it then has: locks,
@@ -31,7 +25,7 @@ const (
 // methods are safe for concurrent use.
 type Claim struct {
 	s      *Session
-	slot   *slot
+	hold   *hold // guarded by s.mu
 	key    string
 	rev    int64                   // create revision of the key
 	mod    int64                   // guarded by s.mu; its mod revision, as far as known
@@ -40,8 +34,7 @@ type Claim struct {
 	cancel context.CancelCauseFunc // guarded by s.mu
 	// own is what the owner sees of ctx: it ends with the session's renewals too, if those went
 	// on when the claim became an ownership. Guarded by s.mu; nil: nobody needs to know yet.
-	own      context.Context
-	unattend context.CancelFunc // guarded by s.mu; ends guard or verify
+	own context.Context
 	// told is closed after the claim ended, when it is known whether the session did too.
 	told chan struct{}
 }
@@ -54,38 +47,56 @@ func (s *Session) ownerKey(prefix string) string {
 	return fmt.Sprintf("%s%x", prefix, int64(s.id))
 }
 
-// NewClaim puts a key attached to the session's lease; one that is there already is taken
-// as the claim, with the value that it has. When NewClaim fails, the key is not there or
-// will be removed.
+// NewClaim puts a key attached to the session's lease; one that the session has put already
+// is taken as the claim, with the value that it has. It fails with ErrLocked if the key is
+// another's: attached to another lease, or to none. When NewClaim fails, the session has no
+// such key or it will be removed.
 func NewClaim(ctx context.Context, s *Session, key, value string) (*Claim, error) {
-	e, err := s.enter(ctx, "", key, value)
-	if err != nil {
-		return nil, err
+	for {
+		e, err := s.enter(ctx, "", key, value)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.claim.take(ctx); err != errAgain {
+			return e.claim, err
+		}
 	}
-	e.claim.take()
-	return e.claim, nil
 }
 
-// take makes the claim an ownership. With an orphaned session it needs no goroutine before
-// somebody asks for its Context.
-func (c *Claim) take() {
+// take makes the claim an ownership, unless it has ended meanwhile. With an orphaned session
+// it needs no goroutine before somebody asks for its Context.
+func (c *Claim) take(ctx context.Context) error {
 	c.s.mu.Lock()
+	if c.ctx.Err() != nil {
+		c.s.mu.Unlock()
+		return c.ended(ctx)
+	}
 	defer c.s.mu.Unlock()
+	c.hold.taken = true
 	if c.s.ctx.Err() != nil {
-		c.unattend()
-		return
+		c.unguard()
+		return nil
 	}
 	own, cancel := context.WithCancelCause(c.s.ctx)
-	if c.ctx.Err() != nil {
-		cancel(context.Cause(c.ctx))
-	}
 	both := c.cancel
 	c.cancel = func(cause error) {
 		both(cause)
 		cancel(cause)
 	}
 	c.own = own
-	context.AfterFunc(own, c.unattend)
+	context.AfterFunc(own, func() {
+		c.s.mu.Lock()
+		defer c.s.mu.Unlock()
+		c.unguard()
+	})
+	return nil
+}
+
+// unguard: nobody needs to know of the claim's end; the caller holds s.mu.
+func (c *Claim) unguard() {
+	sl := c.s.slotOf(c.key)
+	sl.core.guard(c.hold, false)
+	sl.follow()
 }
 
 // Wait waits until fewer than n keys under the prefix were put before the claim's. It
@@ -108,11 +119,9 @@ func (c *Claim) Release(ctx context.Context) error {
 }
 
 func (c *Claim) release(ctx context.Context) (*pb.ResponseHeader, error) {
-	c.slot.drop(c, ErrLockReleased)
-	h, err := c.slot.remove(ctx, c.rev)
-	if err != nil {
-		c.slot.sweepLater()
-	}
+	c.s.tell(c.key, func(k *core) { k.release(c.hold) })
+	h, err := c.s.remove(ctx, c.key, c.rev)
+	c.s.tell(c.key, func(k *core) { k.releaseEnded(err != nil) })
 	return h, err
 }
 
@@ -120,9 +129,10 @@ func (c *Claim) release(ctx context.Context) (*pb.ResponseHeader, error) {
 // before Abandon returns after at most 50 ms. A key that serves another claim of the same
 // session stays.
 func (c *Claim) Abandon() {
-	if c.slot.leave(c, ErrLockReleased) {
-		c.slot.sweepLater()
-		c.slot.awaitRemoved(c.rev, tidyFor)
+	last := false
+	c.s.tell(c.key, func(k *core) { last = k.leave(c.hold) })
+	if last {
+		c.s.awaitRemoved(c.key, c.rev, tidyFor)
 	}
 }
 
@@ -141,21 +151,60 @@ func (c *Claim) Context() context.Context {
 	defer c.s.mu.Unlock()
 	if c.own == nil {
 		c.own = c.ctx
-		c.attend(c.verify)
+		sl := c.s.slotOf(c.key)
+		sl.core.guard(c.hold, true)
+		sl.follow()
 	}
 	return c.own
 }
 
-// newClaim makes a claim on the key with that create revision, which exists.
-func (sl *slot) newClaim(rev int64, header *pb.ResponseHeader) *Claim {
-	c := &Claim{s: sl.s, slot: sl, key: sl.key, rev: rev, mod: rev, header: header, told: make(chan struct{})}
-	c.ctx, c.cancel = context.WithCancelCause(sl.s.life)
-	return c
+// claim makes a claim of the hold that an input gives.
+func (s *Session) claim(key string, header *pb.ResponseHeader, input func(*core) (*hold, error)) (*Claim, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sl := s.slotOf(key)
+	defer sl.follow()
+	h, err := input(&sl.core)
+	if err != nil {
+		return nil, err
+	}
+	c := &Claim{s: s, hold: h, key: key, rev: h.rev, mod: h.rev, header: header, told: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancelCause(s.life)
+	sl.claims[h] = c
+	return c, nil
+}
+
+// lost ends the claims on the key because it is gone, and the session if its lease is.
+func (c *Claim) lost() {
+	c.s.tell(c.key, func(k *core) { k.missing(c.rev) })
+}
+
+// ended is the error for whoever needs a claim that has ended: errAgain if its call has not
+// returned yet and can get another one. It waits until it is known whether the lease has
+// ended too.
+func (c *Claim) ended(ctx context.Context) error {
+	c.s.mu.Lock()
+	again := c.hold.end == shared && !c.hold.taken
+	c.s.mu.Unlock()
+	if context.Cause(c.ctx) == ErrOwnershipLost {
+		select {
+		case <-c.told:
+		case <-ctx.Done():
+		case <-c.s.life.Done():
+		}
+	}
+	switch {
+	case c.s.life.Err() != nil:
+		return c.s.ended()
+	case again:
+		return errAgain
+	}
+	return context.Cause(c.ctx)
 }
 
 // entry is the answer to a request that puts a key.
 type entry struct {
-	claim *Claim // nil if the key was not put
+	claim *Claim
 	found bool   // the key was there already
 	value string // of the key that was there
 	// ahead is the key just ahead in line, nil if none was; unknown if found
@@ -163,7 +212,8 @@ type entry struct {
 }
 
 // enter puts the key, unless it is there, on the further conditions, and with a prefix
-// asks for the key ahead of it there.
+// asks for the key ahead of it there. It fails with ErrLocked if there is no key for the
+// session.
 func (s *Session) enter(ctx context.Context, prefix, key, value string, conditions ...v3.Cmp) (e entry, err error) {
 	if s.life.Err() != nil {
 		return e, s.ended()
@@ -171,16 +221,19 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 	if err := s.confirm(ctx); err != nil {
 		return e, err
 	}
-	sl, err := s.begin(ctx, key)
-	if err != nil {
-		return e, err
-	}
-	defer func() {
-		sl.finish(e.claim, e.claim.guard, v3.OutcomeUnknown(err))
+	for {
+		asked, err := s.begin(ctx, key)
 		if err != nil {
-			s.failed(err)
+			return e, err
 		}
-	}()
+		if e, err = s.request(ctx, asked, prefix, key, value, conditions); err != errAgain {
+			return e, err
+		}
+	}
+}
+
+// request sends the request of enter once; errAgain if the key that it found is given up.
+func (s *Session) request(ctx context.Context, asked int, prefix, key, value string, conditions []v3.Cmp) (e entry, err error) {
 	then := []v3.Op{v3.OpPut(key, value, v3.WithLease(s.id))}
 	if prefix != "" {
 		then = append(then, v3.OpGet(prefix, newest(2)...))
@@ -191,10 +244,18 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 		Else(v3.OpGet(key)).
 		Commit()
 	if err != nil {
+		s.tell(key, func(k *core) {
+			if v3.OutcomeUnknown(err) {
+				k.unanswered()
+			} else {
+				k.refused()
+			}
+		})
+		s.failed(err)
 		return e, err
 	}
+	rev, ours := r.Header.Revision, true
 	if r.Succeeded {
-		e.claim = sl.newClaim(r.Header.Revision, r.Header)
 		for _, answer := range r.Responses[1:] {
 			for _, kv := range answer.GetResponseRange().GetKvs() {
 				if string(kv.Key) != key {
@@ -202,13 +263,18 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 				}
 			}
 		}
-		return e, nil
-	}
-	if kvs := r.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
-		e.claim = sl.newClaim(kvs[0].CreateRevision, r.Header)
+	} else {
+		kvs := r.Responses[0].GetResponseRange().GetKvs()
+		if len(kvs) == 0 {
+			s.tell(key, (*core).refused)
+			return e, ErrLocked
+		}
+		// A key that the caller named may be anybody's; those of locks have our lease's name.
+		rev, ours = kvs[0].CreateRevision, prefix != "" || s.owns(kvs[0].Lease)
 		e.found, e.value = true, string(kvs[0].Value)
 	}
-	return e, nil
+	e.claim, err = s.claim(key, r.Header, func(k *core) (*hold, error) { return k.answered(asked, rev, r.Header.Revision, ours) })
+	return e, err
 }
 
 // put gives the key another value, unless it is gone: ErrOwnershipLost. mod is the key's

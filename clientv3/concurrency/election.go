@@ -17,10 +17,10 @@ type Election struct {
 	key    string // what this candidate puts
 
 	mu      sync.Mutex
-	claim   *Claim              // guarded by mu; nil: not elected
-	waiting map[*Claim]struct{} // guarded by mu; of the Campaigns under way
-	rev     int64               // guarded by mu; of the last leadership
-	header  *pb.ResponseHeader  // guarded by mu
+	claim   *Claim             // guarded by mu; nil: not elected
+	waiting map[*Claim]bool    // guarded by mu; of the Campaigns under way; true: withdrawn by Resign
+	rev     int64              // guarded by mu; of the last leadership
+	header  *pb.ResponseHeader // guarded by mu
 }
 
 // NewElection returns a candidate for the election whose keys are below pfx followed by a
@@ -31,7 +31,7 @@ func NewElection(s *Session, pfx string) *Election {
 }
 
 func newElection(s *Session, prefix, key string) *Election {
-	return &Election{s: s, prefix: prefix, key: key, waiting: make(map[*Claim]struct{})}
+	return &Election{s: s, prefix: prefix, key: key, waiting: make(map[*Claim]bool)}
 }
 
 // ResumeElection returns the candidate that already leads with this key and create
@@ -39,13 +39,9 @@ func newElection(s *Session, prefix, key string) *Election {
 // does lead is not asked; if not, its Context soon ends.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	e := newElection(s, pfx+"/", leaderKey)
-	s.mu.Lock()
-	sl := s.slotOf(leaderKey)
-	sl.acquiring++
-	s.mu.Unlock()
-	e.claim, e.rev = sl.newClaim(leaderRev, nil), leaderRev
-	sl.finish(e.claim, e.claim.verify, false)
-	e.claim.take()
+	c, _ := s.claim(leaderKey, nil, func(k *core) (*hold, error) { return k.resume(leaderRev), nil })
+	_ = c.take(s.life) // it may have ended, as any
+	e.claim, e.rev = c, leaderRev
 	return e
 }
 
@@ -56,13 +52,26 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 // withdraws it, and with ErrOwnershipLost when somebody else deletes the key; the candidate
 // has withdrawn then, in the background if necessary.
 func (e *Election) Campaign(ctx context.Context, val string) error {
+	for {
+		c, err := e.campaign(ctx, val)
+		if err == errAgain {
+			continue
+		}
+		if err != nil && c != nil {
+			c.Abandon()
+		}
+		return err
+	}
+}
+
+func (e *Election) campaign(ctx context.Context, val string) (*Claim, error) {
 	entry, err := e.s.enter(ctx, e.prefix, e.key, val)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := entry.claim
 	e.mu.Lock()
-	e.waiting[c] = struct{}{}
+	e.waiting[c] = false
 	e.mu.Unlock()
 	if entry.found && entry.value != val {
 		if _, err = c.put(ctx, val); err == ErrOwnershipLost {
@@ -72,24 +81,24 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err == nil && (entry.found || entry.ahead != nil) {
 		_, err = c.turn(ctx, e.prefix, entry.ahead)
 	}
-	if err = e.won(ctx, c, err); err != nil {
-		c.Abandon()
+	if err == nil {
+		err = c.take(ctx)
 	}
-	return err
+	return c, e.won(c, err)
 }
 
 // won makes the claim of a Campaign that has waited with that outcome the leadership.
-func (e *Election) won(ctx context.Context, c *Claim, err error) error {
+func (e *Election) won(c *Claim, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	withdrawn := e.waiting[c]
 	delete(e.waiting, c)
-	if context.Cause(c.ctx) == ErrLockReleased {
-		return ErrElectionNotLeader // by Resign
-	}
-	if err != nil {
+	switch {
+	case withdrawn:
+		return ErrElectionNotLeader
+	case err != nil:
 		return err
 	}
-	c.take()
 	e.claim, e.rev, e.header = c, c.rev, c.header
 	return nil
 }
@@ -125,6 +134,11 @@ func (e *Election) Resign(ctx context.Context) (err error) {
 	if c == nil {
 		return nil
 	}
+	e.mu.Lock()
+	for w := range e.waiting {
+		e.waiting[w] = true
+	}
+	e.mu.Unlock()
 	h, err := c.release(ctx)
 	if err != nil {
 		return err

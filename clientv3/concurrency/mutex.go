@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
@@ -39,53 +38,59 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // somebody deletes the key that waits. In each case the key is removed, in the background
 // if necessary.
 func (m *Mutex) Lock(ctx context.Context) error {
-	e, err := m.s.enter(ctx, m.prefix, m.key, "")
-	if err != nil {
-		return err
-	}
-	header := e.claim.header
-	if e.found || e.ahead != nil {
-		if header, err = e.claim.turn(ctx, m.prefix, e.ahead); err != nil {
-			m.giveUp(e.claim)
-			return err
-		}
-	}
-	m.take(e.claim, header)
-	return nil
+	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
+		return e.claim.turn(ctx, m.prefix, e.ahead)
+	})
 }
 
 // TryLock locks the mutex if nobody has it or waits for it, and fails with ErrLocked
 // otherwise. It puts no key then.
 func (m *Mutex) TryLock(ctx context.Context) error {
-	e, err := m.s.enter(ctx, m.prefix, m.key, "", v3.Compare(v3.CreateRevision(m.prefix), "=", 0).WithPrefix())
-	if err != nil {
-		return err
-	}
-	if e.claim == nil {
-		m.giveUp(nil)
-		return ErrLocked
-	}
-	header := e.claim.header
-	if e.found {
-		var ahead *mvccpb.KeyValue
-		ahead, header, err = e.claim.ahead(ctx, m.prefix)
+	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
+		ahead, header, err := e.claim.ahead(ctx, m.prefix)
 		if err == nil && ahead != nil {
 			err = ErrLocked
 		}
+		return header, err
+	}, v3.Compare(v3.CreateRevision(m.prefix), "=", 0).WithPrefix())
+}
+
+// get enters on the conditions and makes the claim the ownership, once turn has returned if it
+// is not known to be the first.
+func (m *Mutex) get(ctx context.Context, turn func(entry) (*pb.ResponseHeader, error), conditions ...v3.Cmp) error {
+	for {
+		e, err := m.s.enter(ctx, m.prefix, m.key, "", conditions...)
+		if err == ErrLocked {
+			m.giveUp(nil)
+		}
 		if err != nil {
+			return err
+		}
+		header := e.claim.header
+		if e.found || e.ahead != nil {
+			header, err = turn(e)
+		}
+		if err == nil {
+			err = m.take(ctx, e.claim, header)
+		}
+		if err == nil {
+			return nil
+		}
+		if err != errAgain {
 			m.giveUp(e.claim)
 			return err
 		}
 	}
-	m.take(e.claim, header)
-	return nil
 }
 
-func (m *Mutex) take(c *Claim, header *pb.ResponseHeader) {
-	c.take()
+func (m *Mutex) take(ctx context.Context, c *Claim, header *pb.ResponseHeader) error {
+	if err := c.take(ctx); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.used, m.claim, m.header = true, c, header
+	return nil
 }
 
 func (m *Mutex) giveUp(c *Claim) {

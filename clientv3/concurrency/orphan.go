@@ -54,7 +54,7 @@ func (s *Session) minds(ctx context.Context) {
 		left := time.Until(s.validUntil())
 		pause := max(left/3, lookAgain)
 		if failures > 0 {
-			pause = min(pause, sweepWait.Wait(failures-1))
+			pause = min(pause, attendWait.Wait(failures-1))
 		}
 		if left > 0 && !s.pause(ctx, min(pause, left)) {
 			return

@@ -55,6 +55,9 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 	}
 	ctx, end := context.WithCancelCause(o.ctx)
 	if o.until != nil {
+		if o.until.Err() != nil {
+			end(context.Cause(o.until)) // at once, not at some time while the lease is made
+		}
 		forget := context.AfterFunc(o.until, func() { end(context.Cause(o.until)) })
 		context.AfterFunc(ctx, func() { forget() })
 	}
