@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	theirs "go.etcd.io/etcd/client/v3"
 	theirconcurrency "go.etcd.io/etcd/client/v3/concurrency"
@@ -15,6 +16,7 @@ import (
 	ours "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	recipe "github.com/fairlead-go/fairlead/clientv3/experimental/recipes"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 const (
@@ -241,6 +243,56 @@ func TestPriorityQueue(t *testing.T) {
 	queues(t, [2]func(string) error{
 		func(v string) error { return q.Enqueue(v, 5) }, func(v string) error { return r.Enqueue(v, 5) },
 	}, [2]func() (string, error){q.Dequeue, r.Dequeue})
+}
+
+// TestWhoLeavesADoubleBarrierLast: both clients mean the same one, the first by revision, though
+// the names, which are made of clocks, may say otherwise when two enter at once. Else
+// each would wait for the other.
+func TestWhoLeavesADoubleBarrierLast(t *testing.T) {
+	o, x := dial(t)
+	s, u := sessions(t, o, x)
+	for name, b := range map[string]interface {
+		Enter() error
+		Leave() error
+	}{"ours": recipe.NewDoubleBarrier(s, "ours", 2), "theirs": theirrecipe.NewDoubleBarrier(u, "theirs", 2)} {
+		waiters := name + "/waiters/"
+		keys := func() int64 {
+			r, err := o.Get(within(t), waiters, ours.WithPrefix(), ours.WithCountOnly())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Count
+		}
+		done := make(chan error, 1)
+		go func() { done <- b.Enter() }()
+		clienttest.Await(t, name+" has put its key", func() bool { return keys() == 1 })
+		for _, key := range []string{waiters + "0", name + "/ready"} { // the lowest name, and entered last
+			if _, err := o.Put(within(t), key, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		go func() { done <- b.Leave() }()
+		select {
+		case err := <-done:
+			t.Fatalf("%s left first: %v", name, err)
+		case <-time.After(100 * time.Millisecond): // for it must not
+		}
+		if n := keys(); n != 2 {
+			t.Errorf("%s: %d keys, and it should wait for the other to leave", name, n)
+		}
+		if _, err := o.Delete(within(t), waiters+"0"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if n := keys(); n != 0 {
+			t.Errorf("%s: %d keys are left", name, n)
+		}
+	}
 }
 
 func TestBarriers(t *testing.T) {

@@ -45,7 +45,8 @@ type (
 )
 
 var (
-	// ErrLocked is returned by TryLock when another owner has the lock, or waits for it.
+	// ErrLocked is returned by TryLock when another owner has the lock, or waits for it, and by
+	// NewClaim when the key is attached to another lease, or to none.
 	ErrLocked = concurrency.ErrLocked
 	// ErrSessionExpired is returned when the session ended, because its lease was lost or because it
 	// was closed, and is the cause of the contexts that end then.

@@ -111,25 +111,28 @@ func (b *DoubleBarrier) LeaveContext(ctx context.Context) error {
 	return nil
 }
 
-// leave: the one with the lowest key is the last to go; all others go at once and wait for
-// it.
+// leave: the one that entered first is the last to go; all others go at once and wait for it.
+// The first is the one of the lowest mod revision, as in the official package: names are
+// made of clocks, and two that enter at once may be in another order by name. By different
+// orders two may wait for each other.
 func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) error {
 	client := b.s.Client()
 	for {
-		r, err := client.Get(ctx, b.waiters()+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		r, err := client.Get(ctx, b.waiters()+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly(),
+			clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortAscend))
 		if err != nil {
 			return err
 		}
 		if len(r.Kvs) == 0 {
 			return b.tidy(ctx)
 		}
-		lowest := string(r.Kvs[0].Key)
+		first := string(r.Kvs[0].Key)
 		switch {
-		case lowest != claim.Key():
+		case first != claim.Key():
 			if err := claim.Release(ctx); err != nil {
 				return err
 			}
-			if err := awaitGone(ctx, client, lowest); err != nil {
+			if err := awaitGone(ctx, client, first); err != nil {
 				return err
 			}
 			return b.tidy(ctx)
@@ -139,8 +142,8 @@ func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) err
 			}
 			return claim.Release(ctx)
 		}
-		highest := string(r.Kvs[len(r.Kvs)-1].Key)
-		if err := until(ctx, claim, func(ctx context.Context) error { return awaitGone(ctx, client, highest) }); err != nil {
+		last := string(r.Kvs[len(r.Kvs)-1].Key)
+		if err := until(ctx, claim, func(ctx context.Context) error { return awaitGone(ctx, client, last) }); err != nil {
 			return err
 		}
 	}
