@@ -12,9 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 
-	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/lease"
 	"github.com/fairlead-go/fairlead/internal/retry"
@@ -412,61 +410,4 @@ func (s *leaseStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
 	}
 	s.l.strict.seen(s.Member(), err)
 	return r, err
-}
-
-// onceTry is how long one member may take to renew a lease before another one is
-// asked.
-const onceTry = time.Second
-
-func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {
-	if ctx == nil {
-		return nil, errNilContext("Lease.LeaseKeepAlive")
-	}
-	wait := backoff.Policy{Base: retry.DefaultWaitBase, Max: retry.DefaultWaitMax}
-	var avoid []string
-	for n := 0; ; n++ {
-		r, member, err := l.renewOnce(ctx, id, avoid)
-		if err == nil {
-			if r.TTL <= 0 {
-				return nil, rpctypes.ErrLeaseNotFound
-			}
-			return &LeaseKeepAliveResponse{ResponseHeader: r.Header, ID: LeaseID(r.ID), TTL: r.TTL}, nil
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if !l.c.streamRetryable(err) || n >= retry.DefaultMaxRetries || member == "" {
-			return nil, err
-		}
-		avoid = append(avoid, member)
-		if err := backoff.Sleep(ctx, wait.Wait(n)); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// renewOnce asks one member.
-func (l *lessor) renewOnce(ctx context.Context, id LeaseID, avoid []string) (_ *pb.LeaseKeepAliveResponse, member string, _ error) {
-	sctx, cancel := context.WithCancel(retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: avoid}))
-	defer cancel()
-	s, err := l.remote.LeaseKeepAlive(sctx, l.callOpt...)
-	if err != nil {
-		return nil, "", ContextError(ctx, err)
-	}
-	member = retry.StreamOf(s).Member()
-	if err := s.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && err != io.EOF {
-		return nil, member, ContextError(ctx, err)
-	}
-	patience := time.AfterFunc(onceTry, cancel)
-	defer patience.Stop()
-	r, err := s.Recv()
-	switch {
-	case err == io.EOF:
-		return nil, member, streamEnded("Lease.LeaseKeepAlive")
-	case err != nil && ctx.Err() == nil && sctx.Err() != nil:
-		return nil, member, &etcderr.Error{Method: "Lease.LeaseKeepAlive", Status: codes.Unavailable, Reason: member + " did not answer within " + onceTry.String()}
-	case err != nil:
-		return nil, member, ContextError(ctx, err)
-	}
-	return r, member, nil
 }

@@ -10,10 +10,12 @@ package lease
 //
 //	          renewal is due             sent on a stream
 //	waiting ─────────────────▶ queued ─────────────────────▶ outstanding
-//	   ▲                         ▲                               │   │
-//	   │                         └── the stream was silent or ───┘   │
-//	   │                             failed                          │
-//	   └──────────────── acknowledged with a TTL ────────────────────┘
+//	   ▲                        ▲  │                             │   │
+//	   │                        └──┼─── the stream is late or ───┘   │
+//	   │                           │    has failed                   │
+//	   └───────────────────────────┴── acknowledged with a TTL ──────┘
+//
+// A queued lease is acknowledged by a stream that is late and still listened to.
 //
 // and from each of them to the end: expired, revoked, halted, cancelled, closed, or
 // unreachable when the deadline passes.
@@ -24,8 +26,8 @@ package lease
 // goes through all leases, except their common end.
 //
 // The files: renew.go (deadlines, renewals and their answers), flow.go (streams,
-// backoff), patience.go (when silence is a fault), heap.go, grants.go (TTLs known
-// before the first renewal).
+// backoff), patience.go (when silence is a fault), sleep.go (suspended machines), heap.go,
+// grants.go (TTLs known before the first renewal).
 
 import (
 	"time"
@@ -42,13 +44,18 @@ type lease struct {
 	// last acknowledged renewal (or grant), less lossMargin. For a lease of unknown TTL
 	// it is the end of the wait for the first answer.
 	deadline time.Duration
+	// sent is when the last acknowledged renewal, or the grant, was sent; below zero: there
+	// is none. slept is core.slept as of then.
+	sent, slept time.Duration
 	// at is the time of the next event; the key in core.timers.
 	at    time.Duration
 	timer int32 // index in core.timers
 	queue int32 // index in core.queue; -1: not queued
 	state state
-	risk  bool  // the keeps have been told that it is in danger, and not that it is out
-	keeps *keep // who is told; nil once ended
+	tries uint8   // streams that were late with a renewal since the last acknowledged one
+	risk  bool    // the keeps have been told that it is in danger, and not that it is out
+	on    *stream // where it is outstanding; nil in other states
+	keeps *keep   // who is told; nil once ended
 }
 
 type state uint8
@@ -108,8 +115,9 @@ type core struct {
 
 	habit   habit // how slow answers usually are
 	streams []*stream
+	late    int           // how many of them are late
 	count   uint64        // how many were opened so far; names them
-	avoid   []string      // members whose streams were silent or failed since the last answer
+	avoid   []string      // members whose streams were late or failed since the last answer
 	row     int           // failures since the last stream that lasted
 	fatals  int           // streams that ended with a fatal error since the last answer
 	term    uint64        // of raft; the highest that an answer came from, 0: unknown
@@ -118,6 +126,7 @@ type core struct {
 	armed   time.Duration // what the shell's timer is set to; never: nothing
 	empty   bool          // no leases were left when the last input ended
 	closed  bool
+	slept   time.Duration // for how long in all the machine was suspended, not counted in times
 
 	acts []action
 }
@@ -141,10 +150,10 @@ func (c *core) do(a action) { c.acts = append(c.acts, a) }
 func (c *core) keepAlive(now time.Duration, id int64, k *keep) {
 	l := c.leases[id]
 	if l == nil {
-		l = &lease{id: id, queue: -1, deadline: now + c.firstAnswer}
+		l = &lease{id: id, queue: -1, deadline: now + c.firstAnswer, sent: -1, slept: c.slept}
 		if g, ok := c.grants.take(id); ok {
 			if d := g.sent + g.ttl - lossMargin; d > now {
-				l.ttl, l.deadline = g.ttl, d
+				l.ttl, l.deadline, l.sent, l.slept = g.ttl, d, g.sent, g.slept
 			}
 			// Otherwise only the server can say whether it still exists.
 		}
@@ -176,11 +185,13 @@ func (c *core) cancel(now time.Duration, k *keep, err error) {
 	c.finish(now)
 }
 
-// granted is an input: a grant was made.
-func (c *core) granted(id int64, ttl, sent time.Duration, term uint64) {
+// granted is an input: a grant was made. It shows how long the way is before the first
+// renewal does.
+func (c *core) granted(now time.Duration, id int64, ttl, sent time.Duration, term uint64) {
+	c.habit.note(now, now-sent)
 	c.term = term // whatever it was: it takes a leader to grant
 	if c.leases[id] == nil && ttl > 0 {
-		c.grants.put(id, grant{ttl: ttl, sent: sent})
+		c.grants.put(id, grant{ttl: ttl, sent: sent, slept: c.slept})
 	}
 }
 
@@ -209,7 +220,7 @@ func (c *core) heldUntil(id int64) (time.Duration, bool) {
 	if l == nil || l.ttl == 0 {
 		return 0, false
 	}
-	return l.deadline, true
+	return min(l.deadline, c.heldFor(l)), true
 }
 
 // end tells everyone who keeps l and forgets it.
@@ -236,7 +247,7 @@ func (c *core) remove(l *lease) {
 	if l.state == queued {
 		c.queue.remove(l)
 	}
-	l.state = ended
+	l.state, l.on = ended, nil
 	c.timers.remove(l)
 	delete(c.leases, l.id)
 }
@@ -250,7 +261,7 @@ func (c *core) finish(now time.Duration) {
 	}
 	at := never
 	if len(c.timers.items) > 0 {
-		at = c.timers.items[0].at
+		at = min(c.timers.items[0].at, now+lookEvery)
 	}
 	if was := c.empty; len(c.leases) == 0 {
 		c.empty = true

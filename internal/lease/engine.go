@@ -23,15 +23,17 @@ import (
 // Engine keeps leases alive. Its methods are safe for concurrent use.
 type Engine struct {
 	cfg   Config
-	epoch time.Time // the core's time 0; has a monotonic reading
+	epoch time.Time        // the core's time 0; has a monotonic reading
+	wall  func() time.Time // tests set it
 	work  *worker.Group
 	calls sync.WaitGroup // callbacks that were set and neither stopped nor finished; added to under mu, never once closed
 
 	mu     sync.Mutex
-	core   *core       // guarded by mu
-	closed bool        // guarded by mu
-	stop   func() bool // guarded by mu; stops the timer; nil: none
-	notes  []entry     // guarded by mu; to be logged once mu is released
+	core   *core         // guarded by mu
+	ahead  time.Duration // guarded by mu; by how much the wall clock is ahead of the monotonic one since epoch
+	closed bool          // guarded by mu
+	stop   func() bool   // guarded by mu; stops the timer; nil: none
+	notes  []entry       // guarded by mu; to be logged once mu is released
 }
 
 // keepHost is the shell's part of a keep, guarded by Engine.mu.
@@ -51,13 +53,24 @@ func New(cfg Config) *Engine {
 		cfg.FirstAnswer = DefaultFirstAnswer
 	}
 	return &Engine{
-		cfg: cfg, epoch: time.Now(),
+		cfg: cfg, epoch: time.Now(), wall: time.Now,
 		work: worker.New(context.Background()),
 		core: newCore(cfg.FirstAnswer, rand.Float64),
 	}
 }
 
 func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
+
+// clock is now, and looks whether the machine was suspended. The caller holds e.mu.
+func (e *Engine) clock() time.Duration {
+	now, wall := e.now(), e.wall().Round(0).Sub(e.epoch.Round(0)) // Round(0) leaves the wall clock only
+	ahead := wall - now
+	if jump := ahead - e.ahead; jump >= minSleep && !e.closed {
+		e.core.sleeping(now, jump)
+	}
+	e.ahead = ahead
+	return now
+}
 
 // KeepAlive renews the lease until ctx ends or the lease is lost, and returns at
 // once. Several calls for one id share the renewals. The first renewal is sent at
@@ -75,14 +88,14 @@ func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 		return nil
 	}
 	k := &keep{host: keepHost{sink: s}}
-	e.core.keepAlive(e.now(), id, k)
+	e.core.keepAlive(e.clock(), id, k)
 	if ctx.Done() != nil {
 		e.calls.Add(1)
 		k.host.detach = context.AfterFunc(ctx, func() {
 			defer e.calls.Done()
 			e.mu.Lock()
 			if k.host.sink != nil {
-				e.core.cancel(e.now(), k, ctx.Err())
+				e.core.cancel(e.clock(), k, ctx.Err())
 			}
 			e.run()
 		})
@@ -97,14 +110,14 @@ func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 // say.
 func (e *Engine) Granted(id, ttlSeconds int64, sent time.Time, term uint64) {
 	e.mu.Lock()
-	e.core.granted(id, seconds(ttlSeconds), sent.Sub(e.epoch), term)
+	e.core.granted(e.clock(), id, seconds(ttlSeconds), sent.Sub(e.epoch), term)
 	e.run()
 }
 
 // Revoked tells the engine that this client revoked the lease.
 func (e *Engine) Revoked(id int64) {
 	e.mu.Lock()
-	e.core.revoked(e.now(), id)
+	e.core.revoked(e.clock(), id)
 	e.run()
 }
 
@@ -113,8 +126,9 @@ func (e *Engine) Revoked(id int64) {
 // the lease is not kept, or nothing has been acknowledged yet.
 func (e *Engine) HeldUntil(id int64) (time.Time, bool) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.clock()
 	d, ok := e.core.heldUntil(id)
+	e.run()
 	return e.epoch.Add(d), ok
 }
 
@@ -197,7 +211,7 @@ func (e *Engine) arm(at time.Duration) {
 	e.stop = time.AfterFunc(at-e.now(), func() {
 		defer e.calls.Done()
 		e.mu.Lock()
-		e.core.tick(e.now())
+		e.core.tick(e.clock())
 		e.run()
 	}).Stop
 }

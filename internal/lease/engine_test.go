@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,49 @@ func TestHeldUntil(t *testing.T) {
 			t.Errorf("lost at %v, held until %v", sink.at, until)
 		}
 		want("lost", time.Time{})
+	})
+}
+
+// TestSuspended: a machine that slept, whose monotonic clock stood still meanwhile, does not take a
+// lease for its own that the server has given up since, and one whose clock was set loses nothing.
+func TestSuspended(t *testing.T) {
+	s := newFakeServer("A")
+	s.ttl[1], s.ttl[2] = 60, 60
+	start(t, s, func(t *testing.T, e *Engine) {
+		var ahead atomic.Int64
+		e.mu.Lock()
+		e.wall = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		e.mu.Unlock()
+		gone, lives := newFakeSink(t), newFakeSink(t)
+		e.KeepAlive(t.Context(), 1, gone)
+		e.KeepAlive(t.Context(), 2, lives)
+		wait(5 * time.Second)
+		s.mu.Lock()
+		s.ttl[1] = 0
+		s.mu.Unlock()
+		ahead.Store(int64(2 * time.Minute))
+		if until, ok := e.HeldUntil(1); ok && until.After(time.Now()) {
+			t.Errorf("after two minutes of sleep the lease is held until %v, it is %v", until, time.Now())
+		}
+		woke := time.Now()
+		gone.wantEnd(Expired)
+		if took := gone.at.Sub(woke); took > lookEvery {
+			t.Errorf("the loss was reported after %v", took)
+		}
+		ahead.Store(int64(3 * time.Minute))
+		wait(lookEvery)
+		lives.wantAlive()
+		if until, ok := e.HeldUntil(2); !ok || until.Sub(time.Now()) < 58*time.Second {
+			t.Errorf("renewed since: held until %v, it is %v", until, time.Now())
+		}
+		s.set("A", "silent")
+		wait(time.Second)
+		ahead.Store(int64(5 * time.Minute))
+		woke = time.Now()
+		lives.wantEnd(Unreachable)
+		if took := lives.at.Sub(woke); took > lookEvery+maxPatience {
+			t.Errorf("the loss was reported after %v", took)
+		}
 	})
 }
 

@@ -10,13 +10,16 @@ package lease
 //   - when the backlog is worth more than a second, by the measured time per
 //     answer, another stream is opened;
 //   - silence counts from the last answer, or from the sending if that is later; for a
-//     renewal that was passed over by answers to later ones, from then. A silent
-//     stream is closed and everything outstanding on it is sent again on a fresh one,
-//     another member preferred.
+//     renewal that was passed over by answers to later ones, from then. When it has
+//     lasted for longer than the patience (patience.go) the stream is late: everything
+//     outstanding on it is sent again elsewhere, another member preferred, and nothing
+//     new is sent on it. It is still listened to, as long as an answer from it could
+//     say anything new: with one it is as good as any other again.
 //
 // A stream is opened when there is something to send, not before.
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -39,6 +42,10 @@ const (
 	// maxStreams: eight streams at 1,000 renewals/s each renew 40,000 leases of TTL
 	// 15 s, more than one etcd cluster is meant for.
 	maxStreams = 8
+
+	// maxLate bounds the late streams beside those: there are as many as members, and each
+	// is tried when the others are late.
+	maxLate = 8
 
 	// maxBacklog is how long the last in the queue may have to wait before another
 	// stream is opened: as long as a renewal may stay without an answer.
@@ -82,6 +89,7 @@ type stream struct {
 	avoid  []string
 	live   bool
 	gone   bool // not in core.streams any more
+	late   bool // counted in core.late
 	member string
 	began  time.Duration // when it was asked for; once live, when it was opened
 
@@ -89,7 +97,7 @@ type stream struct {
 	last    time.Duration // the last answer
 	since   time.Duration // silence does not count before this
 	gap     time.Duration // smoothed time per answer while busy; 0: unknown
-	checkAt time.Duration // when to look for silence; never: nothing is outstanding
+	checkAt time.Duration // when to look for silence, or for hope if it is late; never: nothing is outstanding
 	idleAt  time.Duration // when it is closed if it is still not needed; never: it is
 	good    bool          // it answered
 }
@@ -98,6 +106,7 @@ type pending struct {
 	l      *lease
 	id     int64
 	sent   time.Duration
+	slept  time.Duration // core.slept as of then
 	passed time.Duration // when a later one was first answered before it; 0: never
 }
 
@@ -175,7 +184,7 @@ func (c *core) silentAt(st *stream) (at, patience time.Duration) {
 // nextForStreams is when checkStreams or dispatch has something to do.
 func (c *core) nextForStreams(now time.Duration) time.Duration {
 	at := never
-	starved := len(c.queue.items) > 0 && len(c.streams) < maxStreams
+	starved := len(c.queue.items) > 0 && len(c.streams)-c.late < maxStreams
 	if starved && c.retryAt > now {
 		at = c.retryAt
 	}
@@ -193,7 +202,7 @@ func (c *core) nextForStreams(now time.Duration) time.Duration {
 
 // needed reports whether st has to be kept.
 func (c *core) needed(st *stream) bool {
-	return len(st.out) > 0 || !st.live && len(c.queue.items) > 0 || len(c.leases) > 0 && len(c.streams) == 1
+	return len(st.out) > 0 || !st.live && len(c.queue.items) > 0 || len(c.leases) > 0 && len(c.streams)-c.late == 1
 }
 
 // dispatch sends queued renewals where there is room and opens streams as needed.
@@ -205,7 +214,7 @@ func (c *core) dispatch(now time.Duration) {
 		}
 		c.send(now, st, c.queue.items[0])
 	}
-	if len(c.queue.items) > 0 && now >= c.retryAt && len(c.streams) < maxStreams && c.wantsStream(now) {
+	if len(c.queue.items) > 0 && now >= c.retryAt && len(c.streams)-c.late < maxStreams && c.wantsStream(now) {
 		c.open(now)
 	}
 }
@@ -217,7 +226,7 @@ func (c *core) pick() *stream {
 	var best *stream
 	for _, st := range c.streams {
 		switch n := len(st.out); {
-		case !st.live || n >= st.room():
+		case !st.live || st.late || n >= st.room():
 		case time.Duration(n)*st.gap < busyAfter:
 			return st
 		case best == nil || n < len(best.out):
@@ -229,8 +238,8 @@ func (c *core) pick() *stream {
 
 func (c *core) send(now time.Duration, st *stream, l *lease) {
 	c.queue.remove(l)
-	l.state = outstanding
-	st.out = append(st.out, pending{l: l, id: l.id, sent: now})
+	l.state, l.on = outstanding, st
+	st.out = append(st.out, pending{l: l, id: l.id, sent: now, slept: c.slept})
 	st.checkAt = min(st.checkAt, now+c.patience(l))
 	st.idleAt = never
 	c.do(action{kind: actSend, st: st, id: l.id})
@@ -245,6 +254,9 @@ func (c *core) wantsStream(now time.Duration) bool {
 			if opening++; now < st.began+openPatience || opening == maxOpening {
 				return false // one is coming
 			}
+			continue
+		}
+		if st.late {
 			continue
 		}
 		live++
@@ -279,6 +291,13 @@ func (c *core) opened(now time.Duration, st *stream, member string) {
 // answered notes that st works.
 func (c *core) answered(st *stream) {
 	c.fatals = 0
+	if st.late {
+		st.late = false
+		c.late--
+		st.checkAt, _ = c.silentAt(st)
+		c.row = 0
+		c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
+	}
 	if st.good {
 		return
 	}
@@ -325,18 +344,32 @@ func (c *core) retire(now time.Duration, st *stream, blame bool) {
 			c.endanger(l)
 		}
 	}
+	c.elsewhere(st, false)
+	st.out = nil
+	c.blame(now, st, blame)
+}
+
+// elsewhere queues again what is outstanding on st and not elsewhere.
+func (c *core) elsewhere(st *stream, late bool) {
 	for _, p := range st.out {
-		if p.l.state == outstanding {
-			c.enqueue(p.l)
-			c.endanger(p.l)
+		if p.l.on != st {
+			continue
+		}
+		c.enqueue(p.l)
+		c.endanger(p.l)
+		if late && p.l.tries < math.MaxUint8 {
+			p.l.tries++
 		}
 	}
-	st.out = nil
+}
+
+// blame counts a stream that failed or is late.
+func (c *core) blame(now time.Duration, st *stream, avoid bool) {
 	if st.good && now-st.began >= stableAfter {
 		c.row = 0
 	}
 	c.row++
-	if blame && st.member != "" {
+	if avoid && st.member != "" {
 		// The latest last.
 		c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
 		if len(c.avoid) == avoidMax {
@@ -347,6 +380,10 @@ func (c *core) retire(now time.Duration, st *stream, blame bool) {
 }
 
 func (c *core) shut(st *stream) {
+	if st.late {
+		st.late = false
+		c.late--
+	}
 	st.gone = true
 	c.streams = slices.DeleteFunc(c.streams, func(s *stream) bool { return s == st })
 	c.do(action{kind: actShut, st: st})
@@ -374,7 +411,12 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 		if st.gone { // with another one to the same member
 			continue
 		}
-		if st.checkAt <= now {
+		if st.checkAt <= now && st.late {
+			if st.checkAt = c.hopeUntil(st); st.checkAt <= now {
+				c.shut(st)
+				continue
+			}
+		} else if st.checkAt <= now {
 			at, patience := c.silentAt(st)
 			if at <= now {
 				c.silent(now, st, patience)
@@ -388,18 +430,63 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 	}
 }
 
-// silent moves everything from a stream that does not answer, and from those to the
+// silent asks elsewhere for everything on a stream that does not answer, and on those to the
 // same member that have been as quiet, or what moves would land on one of them.
 // There is no wait: the silence was one.
 func (c *core) silent(now time.Duration, st *stream, patience time.Duration) {
 	if c.row == 0 || st.good && now-st.began >= stableAfter {
-		c.do(action{kind: actNote, st: st, note: "lease stream is silent, its renewals move"})
+		c.do(action{kind: actNote, st: st, note: "lease stream is silent, its renewals are sent elsewhere too"})
 	}
-	c.retire(now, st, true)
+	c.beLate(now, st)
 	for _, other := range slices.Clone(c.streams) {
-		if other.live && other.member == st.member && now-max(other.last, other.since) >= patience {
-			c.retire(now, other, true)
+		if other.live && !other.late && other.member == st.member && now-max(other.last, other.since) >= patience {
+			c.beLate(now, other)
 			c.row--
+		}
+	}
+	for c.late > maxLate {
+		first := slices.IndexFunc(c.streams, func(st *stream) bool { return st.late })
+		c.shut(c.streams[first])
+	}
+}
+
+// lose is the end of patience, since leases were lost: streams that do not answer are not for
+// those that are kept next.
+func (c *core) lose(now time.Duration) {
+	for _, st := range slices.Clone(c.streams) {
+		if len(st.out) > 0 && !st.late && now-st.from(st.out[0]) >= c.impatience(st.out[0].l) {
+			c.beLate(now, st)
+		}
+	}
+}
+
+// beLate makes st one that is only listened to.
+func (c *core) beLate(now time.Duration, st *stream) {
+	st.late = true
+	c.late++
+	c.elsewhere(st, true)
+	c.blame(now, st, true)
+	if st.checkAt = c.hopeUntil(st); st.checkAt <= now {
+		c.shut(st) // it is idle, or what it could say is known
+	}
+}
+
+// hopeUntil is until when an answer on st could still keep a lease alive; 0: there is none
+// that it could.
+func (c *core) hopeUntil(st *stream) (at time.Duration) {
+	for _, p := range st.out {
+		if p.l.state != ended && p.sent >= p.l.sent {
+			at = max(at, p.sent+c.life(p.l))
+		}
+	}
+	return at
+}
+
+// dropLate closes late streams that can say nothing new.
+func (c *core) dropLate(now time.Duration) {
+	for _, st := range slices.Clone(c.streams) {
+		if st.late && c.hopeUntil(st) <= now {
+			c.shut(st)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import "time"
 // answer.
 const maxGrants = 1024
 
-type grant struct{ ttl, sent time.Duration }
+type grant struct{ ttl, sent, slept time.Duration }
 
 // grants remembers the last maxGrants grants.
 type grants struct {

@@ -29,6 +29,7 @@ type model struct {
 	keeps   []*modelKeep
 	byKeep  map[*keep]*modelKeep
 	nextID  int64
+	sleptAt time.Duration // when the machine woke last
 }
 
 type modelStream struct {
@@ -51,7 +52,7 @@ type modelKeep struct {
 }
 
 func newModel(t *testing.T, data []byte) *model {
-	m := &model{t: t, bytes: data, expiry: map[int64]time.Duration{}, ttl: map[int64]int64{}, byKeep: map[*keep]*modelKeep{}}
+	m := &model{sleptAt: -time.Hour, t: t, bytes: data, expiry: map[int64]time.Duration{}, ttl: map[int64]int64{}, byKeep: map[*keep]*modelKeep{}}
 	m.core = newCore(DefaultFirstAnswer, func() float64 { return float64(m.next(4)) / 4 })
 	return m
 }
@@ -120,11 +121,15 @@ func (m *model) run() {
 // check is the central promise: whatever the client believes alive is alive.
 func (m *model) check() {
 	for _, mk := range m.keeps {
-		if mk.ended == 0 && mk.renewed > 0 && m.expiry[mk.id] <= m.now {
+		if mk.ended > 0 || mk.renewed == 0 || m.expiry[mk.id] > m.now {
+			continue
+		}
+		// After a sleep it may have to ask first; that it holds the lease it must not say.
+		if until, ok := m.core.heldUntil(mk.id); ok && until > m.now || m.now > m.sleptAt+4*time.Second {
 			m.t.Fatalf("at %v the client still keeps lease %d, the server expired it at %v", m.now, mk.id, m.expiry[mk.id])
 		}
 	}
-	if most := maxStreams; len(m.core.streams) > most {
+	if most := maxStreams + maxLate; len(m.core.streams) > most {
 		m.t.Fatalf("%d streams", len(m.core.streams))
 	}
 }
@@ -183,6 +188,15 @@ func (m *model) step() {
 		if m.core.armed <= m.now {
 			m.core.tick(m.now)
 		}
+	case op == 6 && m.next(8) == 0: // the machine sleeps, or somebody sets its clock
+		length := time.Duration(1+m.next(200)) * 100 * time.Millisecond
+		if m.next(2) == 0 {
+			for id := range m.expiry {
+				m.expiry[id] -= length
+			}
+		}
+		m.sleptAt = m.now
+		m.core.sleeping(m.now, length)
 	case op < 11 && s != nil:
 		m.handle(s)
 	case s != nil:
@@ -204,7 +218,7 @@ func (m *model) keep() {
 		sent := m.now
 		m.expiry[id] = m.now + seconds(m.ttl[id])
 		if m.next(2) == 0 {
-			m.core.granted(id, seconds(m.ttl[id]), sent, 0)
+			m.core.granted(m.now, id, seconds(m.ttl[id]), sent, 0)
 		}
 	}
 	mk := &modelKeep{k: &keep{}, id: id, last: m.now}

@@ -21,9 +21,12 @@ const (
 	// one, which leaves time for several tries; etcd's documentation advises the same.
 	// It counts from the answer, because the gRPC proxy answers at the pace of its own
 	// renewals: counting from the sending we would drift ahead of it and wait longer
-	// and longer. But no later than latestPercent of the TTL after the sending.
-	renewFraction = 3
-	latestPercent = 50
+	// and longer. But no later than latestPercent of the TTL after the sending, and, where
+	// answers are slow, so early that there is time to find it late and be answered elsewhere;
+	// of the time for that answer no more than a quarter of the TTL is allowed for.
+	renewFraction  = 3
+	latestPercent  = 50
+	answerFraction = 4
 
 	// A renewal is sent earlier than that by between a half and three halves of the
 	// spread, at random: leases that were renewed together in one burst drift apart, and
@@ -67,7 +70,7 @@ func seconds(ttl int64) time.Duration {
 
 // enqueue makes l wait for a stream.
 func (c *core) enqueue(l *lease) {
-	l.state = queued
+	l.state, l.on = queued, nil
 	c.queue.push(l)
 	c.setTimer(l, l.deadline)
 	if c.row > 0 && !c.anyLive() { // the last stream failed, and the next is not there yet
@@ -113,6 +116,7 @@ func (c *core) tick(now time.Duration) {
 	}
 	if lost > 0 {
 		c.noteLost(lost)
+		c.lose(now)
 	}
 	c.checkStreams(now, late)
 	c.finish(now)
@@ -159,19 +163,46 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 	case now >= l.deadline:
 		c.noteLost(1) // the timer has not come yet, but it is over
 		c.end(l, Unreachable, nil)
+	case p.sent < l.sent: // one that was sent later has been acknowledged elsewhere
 	default:
 		l.ttl = seconds(resp.TTL)
-		l.deadline = p.sent + l.ttl - lossMargin
+		l.sent, l.slept = p.sent, p.slept
+		l.deadline = c.heldFor(l)
+		if now >= l.deadline && p.slept < c.slept { // it says nothing about what was since the sleep
+			l.deadline = now + c.patience(l)
+			if l.on == st {
+				c.enqueue(l)
+			}
+			break
+		}
 		if now >= l.deadline { // the answer took longer than the TTL it brings
 			c.noteLost(1)
 			c.end(l, Unreachable, nil)
 			break
 		}
-		l.state, l.risk = waiting, false
-		c.setTimer(l, c.renewAt(now, l, p.sent))
+		c.acknowledge(now, l, st, p.sent)
 		c.do(action{kind: actRenewed, l: l, resp: resp})
 	}
 	c.finish(now)
+}
+
+// acknowledge lets l wait for its next renewal, unless a later one is under way elsewhere, and
+// closes streams that can say nothing new.
+func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Duration) {
+	l.tries, l.risk = 0, false
+	switch {
+	case l.state == outstanding && l.on != st:
+		c.setTimer(l, l.deadline)
+	case l.state == queued:
+		c.queue.remove(l)
+		fallthrough
+	default:
+		l.state, l.on = waiting, nil
+		c.setTimer(l, c.renewAt(now, l, sent))
+	}
+	if c.late > 0 {
+		c.dropLate(now)
+	}
 }
 
 // renewAt is when l is renewed next, having been answered now.
@@ -179,6 +210,7 @@ func (c *core) renewAt(now time.Duration, l *lease, sent time.Duration) time.Dur
 	interval := l.ttl / renewFraction
 	spread := min(interval/spreadFraction, maxSpread)
 	at := min(now+interval, sent+l.ttl/100*latestPercent)
+	at = min(at, l.deadline-c.patience(l)-min(c.habit.slowest(), l.ttl/answerFraction))
 	return at - spread/2 - time.Duration(c.jitter()*float64(spread))
 }
 

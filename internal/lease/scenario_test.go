@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func (d *driver) input(c scenario.Command) {
 		k.keepAlive(d.now, c.Int(d.t, "id", 0), p)
 	case "granted":
 		ago, _ := time.ParseDuration(c.Args["ago"])
-		k.granted(c.Int(d.t, "id", 0), seconds(c.Int(d.t, "ttl", 0)), d.now-ago, uint64(c.Int(d.t, "term", 0)))
+		k.granted(d.now, c.Int(d.t, "id", 0), seconds(c.Int(d.t, "ttl", 0)), d.now-ago, uint64(c.Int(d.t, "term", 0)))
 	case "revoked":
 		k.revoked(d.now, c.Int(d.t, "id", 0))
 	case "cancel":
@@ -108,8 +109,14 @@ func (d *driver) input(c scenario.Command) {
 		if k.armed <= d.now {
 			k.tick(d.now)
 		}
+	case "slept": // the machine was suspended, by the wall clock
+		k.sleeping(d.now, c.Duration(d.t))
 	case "skip": // time passes, and the timer has not fired yet when the next input comes
 		d.now += c.Duration(d.t)
+	case "held":
+		id, _ := strconv.ParseInt(c.Word(0), 10, 64)
+		until, ok := k.heldUntil(id)
+		d.say("held until %.3f, %v", until.Seconds(), ok)
 	case "close":
 		k.close(d.now)
 	case "state":

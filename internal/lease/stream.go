@@ -49,7 +49,7 @@ func (e *Engine) send(ctx context.Context, st *stream) {
 	}
 	member := s.Member()
 	e.mu.Lock()
-	e.core.opened(e.now(), st, member)
+	e.core.opened(e.clock(), st, member)
 	e.run()
 	if !e.work.Go(func(context.Context) { e.receive(ctx, st, s) }) {
 		return
@@ -88,7 +88,7 @@ func (e *Engine) receive(ctx context.Context, st *stream, s Stream) {
 			return
 		}
 		e.mu.Lock()
-		e.core.answer(e.now(), st, resp)
+		e.core.answer(e.clock(), st, resp)
 		e.run()
 	}
 }
@@ -110,6 +110,6 @@ func (e *Engine) failed(ctx context.Context, st *stream, s Stream, err error) {
 	if member != "" {
 		st.member = member
 	}
-	e.core.failed(e.now(), st, err, v)
+	e.core.failed(e.clock(), st, err, v)
 	e.run()
 }

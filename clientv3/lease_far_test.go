@@ -1,0 +1,117 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
+)
+
+// far returns endpoints of a cluster that are so far away, there and back.
+func far(t *testing.T, cl *etcdtest.Cluster, roundTrip time.Duration) (endpoints []string) {
+	t.Helper()
+	for _, e := range cl.Endpoints() {
+		p, err := faultnet.New(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		p.Delay(roundTrip / 2)
+		endpoints = append(endpoints, p.Addr())
+	}
+	return endpoints
+}
+
+// TestLeaseOverLongLink: a long way is no reason to give a lease up, also if nothing is known of it
+// beforehand; and what is kept alive is so in the eyes of the server.
+func TestLeaseOverLongLink(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	near := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	for _, link := range []struct{ ttl, roundTrip time.Duration }{
+		{2 * time.Second, 500 * time.Millisecond},
+		{5 * time.Second, 1200 * time.Millisecond},
+		{10 * time.Second, 2 * time.Second},
+	} {
+		for _, granted := range []string{"here", "elsewhere"} {
+			t.Run(fmt.Sprintf("TTL %v, %v, granted %s", link.ttl, link.roundTrip, granted), func(t *testing.T) {
+				t.Parallel()
+				ctx := ctxFor(t, 2*long)
+				c := dial(t, clientv3.Config{Endpoints: far(t, cl, link.roundTrip)})
+				if _, err := c.Get(ctx, "k"); err != nil { // the connection is there
+					t.Fatal(err)
+				}
+				grants := c
+				if granted == "elsewhere" {
+					grants = near
+				}
+				g, err := grants.Grant(ctx, int64(link.ttl.Seconds()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ch, err := c.KeepAlive(ctx, g.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for end := time.Now().Add(5 * link.ttl / 2); time.Now().Before(end); {
+					wait := time.NewTimer(link.ttl)
+					select {
+					case _, ok := <-ch:
+						if !ok {
+							t.Fatal("the lease was lost")
+						}
+					case <-wait.C:
+						t.Fatal("no renewal within the TTL")
+					}
+					wait.Stop()
+				}
+				r, err := near.TimeToLive(ctx, g.ID)
+				if err != nil || r.TTL <= 0 {
+					t.Fatalf("the server says %+v, %v", r, err)
+				}
+			})
+		}
+	}
+}
+
+// TestKeepAliveOnceOverLongLink: the first answer counts, however late, and another member is asked
+// meanwhile.
+func TestKeepAliveOnceOverLongLink(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	near := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	ctx := ctxFor(t, long)
+	g, err := near.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const roundTrip = 2400 * time.Millisecond
+	c := dial(t, clientv3.Config{Endpoints: far(t, cl, roundTrip)})
+	if _, err := c.Get(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if r, err := c.KeepAliveOnce(ctx, g.ID); err != nil || r.TTL != 60 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if took := time.Since(began); took > roundTrip+time.Second {
+		t.Errorf("it took %v over a link of %v", took, roundTrip)
+	}
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	began = time.Now()
+	if _, err := c.KeepAliveOnce(short, g.ID); err != context.DeadlineExceeded {
+		t.Errorf("with a short deadline: %v", err)
+	}
+	if took := time.Since(began); took > 400*time.Millisecond {
+		t.Errorf("a deadline of 300 ms was kept after %v", took)
+	}
+}
