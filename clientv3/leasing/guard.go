@@ -116,15 +116,13 @@ func (a *attempt) response(list []*pb.ResponseOp, header *pb.ResponseHeader) v3.
 	if a.flat {
 		return (*v3.TxnResponse)(&pb.TxnResponse{Header: header, Succeeded: true, Responses: list}).OpResponse()
 	}
+	// What the wrapped KV returned may not be ours alone.
 	if put := list[0].GetResponsePut(); put != nil {
-		put.Header = header
-		return (*v3.PutResponse)(put).OpResponse()
+		return (*v3.PutResponse)(&pb.PutResponse{Header: header, PrevKv: put.PrevKv}).OpResponse()
 	}
 	if del := list[0].GetResponseDeleteRange(); del != nil {
-		del.Header = header
-		return (*v3.DeleteResponse)(del).OpResponse()
+		return (*v3.DeleteResponse)(&pb.DeleteRangeResponse{Header: header, Deleted: del.Deleted, PrevKvs: del.PrevKvs}).OpResponse()
 	}
 	txn := list[0].GetResponseTxn()
-	txn.Header = header
-	return (*v3.TxnResponse)(txn).OpResponse()
+	return (*v3.TxnResponse)(&pb.TxnResponse{Header: header, Succeeded: txn.GetSucceeded(), Responses: txn.GetResponses()}).OpResponse()
 }

@@ -51,8 +51,7 @@ func (n *nsKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, err
 	if err != nil {
 		return clientv3.OpResponse{}, err
 	}
-	n.space.stripResponse(r)
-	return r, nil
+	return n.space.stripResponse(r), nil
 }
 
 // GetStream is that of clientv3.KV. A stream that is neither read to its end nor
@@ -72,7 +71,7 @@ func (n *nsKV) GetStream(ctx context.Context, key string, opts ...clientv3.OpOpt
 	go func() {
 		defer close(out)
 		for r := range in {
-			n.space.stripAll(r.GetKvs())
+			r.RangeResponse = n.space.stripRange(r.RangeResponse)
 			select {
 			case out <- r:
 			case <-ctx.Done():
@@ -112,6 +111,5 @@ func (t *nsTxn) Commit() (*clientv3.TxnResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.space.stripTxn((*etcdserverpb.TxnResponse)(r))
-	return r, nil
+	return (*clientv3.TxnResponse)(t.space.stripTxn((*etcdserverpb.TxnResponse)(r))), nil
 }

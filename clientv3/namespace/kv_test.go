@@ -198,7 +198,11 @@ func TestEmptyKeyOfTransactionsIsThePrefix(t *testing.T) {
 	ctx := clienttest.Within(t, clienttest.Long)
 	const prefix = "itself/"
 	kv := namespace.NewKV(c.KV, prefix)
-	watch := namespace.NewWatcher(c.Watcher, prefix).Watch(ctx, "", clientv3.WithRev(1))
+	now, err := c.Get(ctx, prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := namespace.NewWatcher(c.Watcher, prefix).Watch(ctx, "", clientv3.WithRev(now.Header.Revision+1))
 	do := func(cmp clientv3.Cmp, ops ...clientv3.Op) *clientv3.TxnResponse {
 		t.Helper()
 		r, err := kv.Txn(ctx).If(cmp).Then(ops...).Commit()

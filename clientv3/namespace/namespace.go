@@ -14,17 +14,12 @@
 // A prefix is no protection: whoever may use the client may read around it; etcd's
 // roles protect keys.
 //
-// What this package returns is safe for concurrent use if what it wraps is.
+// What this package returns is safe for concurrent use if what it wraps is. It changes nothing
+// that this returned; values are shared with it, and must not be changed if it shares them with
+// others, as a cache does.
 package namespace
 
-import (
-	"bytes"
-
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
-
-	"github.com/fairlead-go/fairlead/clientv3"
-)
+import "github.com/fairlead-go/fairlead/clientv3"
 
 // space is a prefix, never an empty one.
 type space string
@@ -74,40 +69,4 @@ func (s space) cmps(cmps []clientv3.Cmp) []clientv3.Cmp {
 		c.Key, c.RangeEnd = s.key(c.Key), s.end(c.RangeEnd)
 	}
 	return out
-}
-
-// strip removes the prefix from a key of an answer, in place: answers belong to the
-// caller.
-func (s space) strip(kv *mvccpb.KeyValue) {
-	if kv != nil {
-		kv.Key = bytes.TrimPrefix(kv.Key, []byte(s))
-	}
-}
-
-func (s space) stripAll(kvs []*mvccpb.KeyValue) {
-	for _, kv := range kvs {
-		s.strip(kv)
-	}
-}
-
-func (s space) stripTxn(r *etcdserverpb.TxnResponse) {
-	for _, op := range r.GetResponses() {
-		s.stripAll(op.GetResponseRange().GetKvs())
-		s.strip(op.GetResponsePut().GetPrevKv())
-		s.stripAll(op.GetResponseDeleteRange().GetPrevKvs())
-		s.stripTxn(op.GetResponseTxn())
-	}
-}
-
-func (s space) stripResponse(r clientv3.OpResponse) {
-	if get := r.Get(); get != nil {
-		s.stripAll(get.Kvs)
-	}
-	if put := r.Put(); put != nil {
-		s.strip(put.PrevKv)
-	}
-	if del := r.Del(); del != nil {
-		s.stripAll(del.PrevKvs)
-	}
-	s.stripTxn((*etcdserverpb.TxnResponse)(r.Txn()))
 }

@@ -34,7 +34,7 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOpti
 	if !w.group.Go(func(closing context.Context) { w.forward(ctx, closing, in, out) }) {
 		select { // closed: what the wrapped Watcher says about it
 		case r := <-in:
-			out <- w.strip(r)
+			out <- w.space.stripWatch(r)
 		default:
 		}
 		close(out)
@@ -45,7 +45,7 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOpti
 func (w *watcher) forward(ctx, closing context.Context, in clientv3.WatchChan, out chan<- clientv3.WatchResponse) {
 	defer close(out)
 	for r := range in {
-		r = w.strip(r)
+		r = w.space.stripWatch(r)
 		select {
 		case out <- r:
 		case <-ctx.Done():
@@ -58,14 +58,6 @@ func (w *watcher) forward(ctx, closing context.Context, in clientv3.WatchChan, o
 			}
 		}
 	}
-}
-
-func (w *watcher) strip(r clientv3.WatchResponse) clientv3.WatchResponse {
-	for _, e := range r.Events {
-		w.space.strip(e.Kv)
-		w.space.strip(e.PrevKv)
-	}
-	return r
 }
 
 func (w *watcher) Close() error {
