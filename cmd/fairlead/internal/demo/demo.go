@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -62,6 +63,11 @@ func Run(ctx context.Context, o Options) (err error) {
 
 	d.client, err = clientv3.New(clientv3.Config{
 		Endpoints: d.cluster.endpoints(), DialTimeout: 5 * time.Second, Context: ctx, Logger: zap.NewNop(),
+		Hooks: clientv3.Hooks{Attempt: func(a clientv3.AttemptInfo) {
+			if a.Method == "KV.Put" && a.Number > 0 {
+				d.repeated.Add(1)
+			}
+		}},
 	})
 	if err != nil {
 		return err
@@ -82,6 +88,7 @@ type demo struct {
 	greeter   []string
 	cluster   *cluster
 	client    *clientv3.Client
+	repeated  atomic.Int64 // puts that the client sent to another member too
 }
 
 func (d *demo) script(ctx context.Context) error {
@@ -134,7 +141,7 @@ func (d *demo) faults(ctx context.Context) error {
 		}
 	}
 	calls := l.stop()
-	r := &report{calls: calls, lease: kept.stop()}
+	r := &report{calls: calls, repeated: d.repeated.Load(), lease: kept.stop()}
 	if r.watch, err = watched.finish(ctx, d.client); err != nil {
 		return err
 	}

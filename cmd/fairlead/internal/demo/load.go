@@ -12,10 +12,9 @@ import (
 const (
 	loadPrefix     = "demo/load/"
 	callsPerSecond = 50
-	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: it has reached the member,
-	// which may execute it when it thaws, so the client does not give it up. putLimit does, and the put is repeated.
+	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: the client needs about a
+	// second to be sure that the member is silent, and then it sends the put to another.
 	callLimit = 3 * time.Second
-	putLimit  = time.Second
 	// maxInFlight calls at once are all calls of their time limit; more would mean that some outlive it.
 	maxInFlight = 2 * callsPerSecond * int(callLimit/time.Second)
 )
@@ -32,13 +31,11 @@ type load struct {
 	stats callStats // guarded by mu
 }
 
-// callStats counts calls. A put that ended without an answer may have been executed; its key has no other writer, so it
-// may be repeated within the call's limit, and is.
 type callStats struct {
-	done, failed, puts, gets, repeated int
-	slowest                            time.Duration
-	slowestRecent                      time.Duration // since the last snapshot
-	firstFailure                       error
+	done, failed, puts, gets int
+	slowest                  time.Duration
+	slowestRecent            time.Duration // since the last snapshot
+	firstFailure             error
 }
 
 func startLoad(ctx context.Context, client *clientv3.Client) *load {
@@ -80,7 +77,7 @@ func (l *load) pace(ctx context.Context) {
 		select {
 		case l.slots <- struct{}{}:
 		default:
-			l.count(i, 0, 0, fmt.Errorf("%d calls are under way", maxInFlight))
+			l.count(i, 0, fmt.Errorf("%d calls are under way", maxInFlight))
 			continue
 		}
 		// Not under ctx: calls that were begun are let end, so that each is counted.
@@ -99,33 +96,20 @@ func (l *load) call(ctx context.Context, i int) {
 	if i%2 == 1 {
 		// The key before was written some 20 ms ago, or is being written: either answer will do.
 		_, err := l.client.Get(ctx, fmt.Sprintf("%s%05d", loadPrefix, i-1))
-		l.count(i, time.Since(start), 0, err)
+		l.count(i, time.Since(start), err)
 		return
 	}
-	repeats := -1
-	var err error
-	for {
-		repeats++
-		if err = l.put(ctx, key); err == nil || ctx.Err() != nil || !mayRepeat(err) {
-			break
-		}
-	}
-	l.count(i, time.Since(start), repeats, err)
+	// A put that has reached a member which freezes may be executed when it thaws, so by default the client waits for it.
+	// This key has no other writer, so it does no harm to send it to another member as well.
+	_, err := l.client.Put(clientv3.WithRepeat(ctx), key, "v")
+	l.count(i, time.Since(start), err)
 }
 
-func (l *load) put(ctx context.Context, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, putLimit)
-	defer cancel()
-	_, err := l.client.Put(ctx, key, "v")
-	return err
-}
-
-func (l *load) count(i int, took time.Duration, repeats int, err error) {
+func (l *load) count(i int, took time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := &l.stats
 	s.done++
-	s.repeated += repeats
 	if i%2 == 0 {
 		s.puts++
 	} else {

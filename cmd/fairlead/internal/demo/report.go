@@ -7,9 +7,10 @@ import (
 
 // report is what was seen while members froze.
 type report struct {
-	calls callStats
-	watch watchResult
-	lease leaseResult
+	calls    callStats
+	repeated int64 // puts sent to another member too
+	watch    watchResult
+	lease    leaseResult
 }
 
 // write prints the table and returns an error if anything in it is not as it should be.
@@ -19,7 +20,7 @@ func (r *report) write(say *speaker) error {
 	row("calls", fmt.Sprintf("%d (%d puts, %d gets)", r.calls.done, r.calls.puts, r.calls.gets))
 	row("failures", fmt.Sprint(r.calls.failed))
 	row("slowest call", short(r.calls.slowest))
-	row("puts repeated", fmt.Sprint(r.calls.repeated))
+	row("puts repeated", fmt.Sprint(r.repeated))
 	row("watch events", fmt.Sprintf("%d of %d", r.watch.seen, r.watch.expected))
 	row("longest gap", short(r.watch.longestGap))
 	row("lease renewals", fmt.Sprint(r.lease.renewals))
