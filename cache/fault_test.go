@@ -52,14 +52,14 @@ func count(t *testing.T, w, kv clientv3.KV, key, elsewhere string, readers int) 
 				n, _ = strconv.ParseInt(string(r.Kvs[0].Value), 10, 64)
 			}
 			n++
-			// A write on a member that stands still for good would wait for 30 s.
-			wctx, over := context.WithTimeout(ctx, 2*time.Second)
+			// On a member that stands still for good another write would wait for 30 s. This one is
+			// guarded, and nobody else writes the other key.
+			wctx := clientv3.WithRepeat(ctx)
 			done, err := w.Txn(wctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(clientv3.OpPut(key, fmt.Sprint(n))).Commit()
 			if err == nil && done.Succeeded {
 				c.acked.Store(n)
 			}
 			_, _ = w.Put(wctx, elsewhere, "") // progress is needed to be sure
-			over()
 		}
 	})
 	var seen atomic.Int64
