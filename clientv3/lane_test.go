@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,5 +102,74 @@ func TestSnapshotOverASlowLink(t *testing.T) {
 		if got < 24<<20 {
 			t.Errorf("%s: only %d bytes", s.name, got)
 		}
+	}
+}
+
+// TestListingBesideCalls: much data is read over a slow link, as a stream and, from servers
+// that cannot stream, in pages. It has a connection of its own, so gets and watches beside
+// it do not wait in its queue.
+func TestListingBesideCalls(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"3.6", "3.7"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			cl := etcdtest.Start(t, etcdtest.Options{Proxied: true, Version: version})
+			c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+			const keys, size, rate = 80, 256 << 10, 6 << 20 // 3.3 s
+			value := strings.Repeat("x", size)
+			for i := range keys {
+				if _, err := c.Put(ctxFor(t, long), fmt.Sprintf("big/%03d", i), value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			watch := c.Watch(ctxFor(t, 2*long), "small")
+			cl.Members()[0].Proxy().Throttle(rate)
+			over := make(chan error, 1)
+			go func() {
+				n := 0
+				for _, err := range c.Range(ctxFor(t, 2*long), "big/") {
+					if err != nil {
+						over <- err
+						return
+					}
+					n++
+				}
+				if n != keys {
+					over <- fmt.Errorf("%d keys instead of %d", n, keys)
+				}
+				close(over)
+			}()
+			var took []time.Duration // of a put, its event and a get
+			for listing := true; listing; {
+				began := time.Now()
+				if _, err := c.Put(ctxFor(t, long), "small", "v"); err != nil {
+					t.Fatal(err)
+				}
+				next(t, watch)
+				if _, err := c.Get(ctxFor(t, long), "small"); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case err := <-over:
+					if err != nil {
+						t.Fatal(err)
+					}
+					listing = false
+				default:
+					took = append(took, time.Since(began))
+				}
+			}
+			var all, slow time.Duration
+			for _, d := range took {
+				if all += d; d > 200*time.Millisecond {
+					slow += d
+				}
+			}
+			t.Logf("%d rounds in %v beside the listing, slowest %v; waiting %v", len(took), all, slices.Max(took), slow)
+			// In the listing's queue each would wait for a part of a second.
+			if len(took) == 0 || slow > all/2 {
+				t.Errorf("%v of %v was waiting", slow, all)
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/retry"
 )
 
 // How many keys are read at once from a server that cannot stream: few at first, because
@@ -47,7 +48,7 @@ type page struct {
 // applied here: a server that is asked for a page of filtered keys reads the whole rest of
 // the range for it.
 func (r *ranging) pages(ctx context.Context) (progress bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(retry.WithBulk(ctx))
 	ahead := make(chan page, pagesAhead)
 	op := r.op
 	op.sort = nil // the order of keys is the natural one

@@ -145,7 +145,7 @@ func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 		s.enter(m, Connecting, err, fx)
 		fx.publish = true
 		// A server that is shutting down may keep its streams open for long.
-		s.moveOff(c, m, sessions, fx)
+		s.moveOff(c, sessions, fx)
 		if m.dialAt <= now && m.leftAt == 0 {
 			m.conn = s.dial(m, false, now, fx)
 		}
@@ -209,8 +209,8 @@ type Ended struct {
 func (e *Ended) Error() string { return e.Err.Error() }
 
 // moveOff ends what fits on c, so that it goes on elsewhere.
-func (s *Set) moveOff(c *conn, m *Member, fits func(*Pick) bool, fx *effects) {
-	why := m.err
+func (s *Set) moveOff(c *conn, fits func(*Pick) bool, fx *effects) {
+	m, why := c.m, c.m.err
 	if why == nil {
 		why = errConnLost
 	}
@@ -308,6 +308,7 @@ func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now
 		m.dialAt = now + int64(backoff(m.refusals))
 	case c == m.bulk:
 		s.retire(c, fx)
+		s.moveOff(c, movable, fx)
 	case c.retired && m.conn != nil && m.state != Ejected && m.conn.lastByte.Load() >= began:
 		s.dead(c, fmt.Errorf("silent for %v while a newer connection answers", c.quiet(now).Round(time.Millisecond)), fx)
 	}
@@ -322,9 +323,9 @@ func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
 	s.redial(m, now, fx)
 	// Whoever owns a watch or a renewal shall know that nothing comes, also if there is no
 	// other place yet.
-	s.moveOff(m.conn, m, sessions, fx)
+	s.moveOff(m.conn, sessions, fx)
 	if s.others(m, now) {
-		s.moveOff(m.conn, m, elsewhere, fx)
+		s.moveOff(m.conn, elsewhere, fx)
 	}
 }
 
@@ -351,7 +352,7 @@ func (s *Set) admit(m *Member, now int64, fx *effects) {
 	m.next, m.refusals = nil, 0
 	if old := m.conn; old != nil {
 		s.retire(old, fx)
-		s.moveOff(old, m, movable, fx)
+		s.moveOff(old, movable, fx)
 	}
 	m.conn = fresh
 	fresh.open(m.leftAt == 0)
@@ -451,7 +452,10 @@ func (s *Set) drainStalled(fx *effects) {
 	for _, m := range s.members {
 		if m.state == Stalled && m.conn != nil && s.healthyOthers(m) {
 			if m.conn.running(Session) == 0 || s.moves.take(s.now()) {
-				s.moveOff(m.conn, m, forConsensus, fx)
+				s.moveOff(m.conn, forConsensus, fx)
+				if m.bulk != nil {
+					s.moveOff(m.bulk, forConsensus, fx)
+				}
 			}
 		}
 	}

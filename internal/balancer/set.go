@@ -168,7 +168,7 @@ func (s *Set) replace(endpoints []endpoint.Endpoint, now int64, fx *effects) {
 			s.leaving = append(s.leaving, m)
 			for _, c := range m.conns() {
 				c.open(false)
-				s.moveOff(c, m, sessions, fx)
+				s.moveOff(c, sessions, fx)
 			}
 		}
 	}

@@ -88,7 +88,7 @@ func (s *Set) look(m *Member, now int64, busy, recent bool, next *alarm, fx *eff
 	case m.state == Ejected:
 		s.redial(m, now, fx)
 		if c != nil && s.others(m, now) {
-			s.moveOff(c, m, elsewhere, fx)
+			s.moveOff(c, elsewhere, fx)
 		}
 		next.in(watchSlow)
 	case c == nil && m.leftAt == 0 && s.online:

@@ -49,6 +49,7 @@ type plan struct {
 	consensus bool // needs the cluster's agreement
 	short     bool // ordinary duration: a sample of latency
 	hedge     bool // cheap enough to be sent twice
+	many      bool // reads more than one key
 }
 
 // planFor decides from the method and the request.
@@ -56,7 +57,7 @@ func planFor(method string, req any) plan {
 	switch r := req.(type) {
 	case *pb.RangeRequest:
 		small := len(r.RangeEnd) == 0 || (r.Limit > 0 && r.Limit <= hedgeLimit)
-		return plan{kind: read, consensus: !r.Serializable, short: small, hedge: small}
+		return plan{kind: read, consensus: !r.Serializable, short: small, hedge: small, many: len(r.RangeEnd) > 0}
 	case *pb.PutRequest:
 		return plan{kind: write, consensus: true, short: true}
 	case *pb.DeleteRangeRequest:

@@ -141,6 +141,13 @@ func WithRepeat(ctx context.Context) context.Context {
 	return context.WithValue(ctx, repeatKey{}, true)
 }
 
+type bulkKey struct{}
+
+// WithBulk returns a context whose ranges have the connection for much data.
+func WithBulk(ctx context.Context) context.Context {
+	return context.WithValue(ctx, bulkKey{}, true)
+}
+
 var failFast = []grpc.CallOption{grpc.WaitForReady(false)}
 
 // options adds what the context asks for to a call's own options.
@@ -168,6 +175,7 @@ type call struct {
 	opts       []grpc.CallOption
 	plan       plan
 	pin        *balancer.Member
+	lane       bool // on the connection for much data
 
 	avoid     uint64            // members that failed this call
 	tried     []etcderr.Attempt // failures so far
@@ -228,6 +236,9 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	k.c, k.ctx, k.method, k.req, k.reply, k.plan = c, ctx, method, req, reply, planFor(method, req)
 	if k.plan.kind == write && ctx.Value(repeatKey{}) != nil {
 		k.plan.kind = repeat
+	}
+	if k.plan.many && ctx.Value(bulkKey{}) != nil {
+		k.plan.short, k.plan.hedge, k.lane = false, false, true
 	}
 	k.opts = options(ctx, opts)
 	k.pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
@@ -306,7 +317,7 @@ func (k *call) newAttempt() *try {
 		a.Pick.Class = balancer.Read
 	}
 	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
-	a.Pick.TellSent = k.plan.kind == write
+	a.Pick.TellSent, a.Pick.Lane = k.plan.kind == write, k.lane
 	return a
 }
 
