@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
@@ -27,6 +28,7 @@ type Pick struct {
 	Stream    bool        // not counted among the calls that wait for an answer
 	Lane      bool        // on the connection for much data
 	Consensus bool        // needs the cluster's agreement
+	Proposes  bool        // asks the cluster to agree on a change
 	Short     bool        // its duration is a fair sample of latency
 	TellSent  bool        // keep Sent; costs an allocation
 
@@ -35,6 +37,7 @@ type Pick struct {
 	Sent  bool    // the request may have left this process
 	Token any     // what authenticated the call, for the one who refreshes it
 	began int64   // Set.now of the pick
+	held  int64   // Set.now when it was first held back; 0: it was not
 
 	mu      sync.Mutex                 // gRPC may pick anew for a stream while its owner ends it
 	conn    *conn                      // guarded by mu; where it runs, or ran last
@@ -159,6 +162,7 @@ type view struct {
 	subs   []balancer.SubConn // of usable, same order
 	err    error              // why there is none; nil while one is hoped for
 	wrong  bool               // no endpoint can ever work as configured
+	hold   bool               // none of usable finishes anything
 }
 
 // makeView gathers the healthy members. The stalled ones are there only for when no
@@ -172,7 +176,7 @@ func (s *Set) makeView() (v view, state connectivity.State) {
 			v.subs = append(v.subs, m.conn.sub)
 		}
 	}
-	if len(v.usable) > 0 {
+	if v.hold = s.wide; len(v.usable) > 0 {
 		return v, connectivity.Ready
 	}
 	v.wrong = len(s.members) > 0
@@ -232,6 +236,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		return balancer.PickResult{}, p.v.err
 	}
 	now := p.set.now()
+	if p.v.hold && p.set.holds(want, now) {
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+	}
 	i := p.choose(want, now)
 	c, sub := p.v.usable[i], p.v.subs[i]
 	if want.Lane {
@@ -247,6 +254,33 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		r.Done = func(balancer.DoneInfo) { want.Finish(Unanswered) }
 	}
 	return r, err
+}
+
+// Changes are held back while no member finishes anything: in an election the servers lose
+// what is proposed, without a word. One in holdEvery goes all the same, to find out, and
+// each after holdMost, since the server's own words may be wanted.
+const (
+	holdEvery = 100 * time.Millisecond
+	holdMost  = 1500 * time.Millisecond
+)
+
+// holds reports that want shall wait. The monitor publishes a picker in time to ask again.
+func (s *Set) holds(want *Pick, now int64) bool {
+	if !want.Proposes {
+		return false
+	}
+	if want.held == 0 {
+		want.held = now
+	}
+	last := s.scouted.Load()
+	if now-want.held >= int64(holdMost) || now-last >= int64(holdEvery) && s.scouted.CompareAndSwap(last, now) {
+		return false
+	}
+	want.none(nil)
+	if now-s.heldAt.Swap(now) > 2*int64(watchEvery) {
+		s.poke() // else the monitor knows
+	}
+	return true
 }
 
 // result is that of a pick of c. Without one, or if it takes nothing more, there will be

@@ -72,7 +72,9 @@ type Set struct {
 	count  atomic.Int32  // usable members in the current view
 	slots  atomic.Uint64 // their slots
 
-	floor atomic.Int64 // silence before this does not count
+	floor   atomic.Int64 // silence before this does not count
+	heldAt  atomic.Int64 // now when a change was last held back, see Set.holds
+	scouted atomic.Int64 // now when one was last let through all the same
 
 	mu       sync.Mutex
 	members  []*Member           // guarded by mu; the current endpoints, in the user's order

@@ -61,6 +61,10 @@ func (s *Set) tick(now int64, fx *effects) time.Duration {
 		s.look(m, now, busy, recent, &next, fx)
 		return s.gone(m, now, &next, fx)
 	})
+	if at := s.heldAt.Load(); at != 0 && now-at <= 2*int64(watchEvery) {
+		next.in(watchEvery)
+		fx.publish = true
+	}
 	fx.publish = fx.publish || s.wide != s.allInDoubt()
 	s.expected = time.Duration(next)
 	return s.expected

@@ -317,6 +317,7 @@ func (k *call) newAttempt() *try {
 		a.Pick.Class = balancer.Read
 	}
 	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
+	a.Pick.Proposes = k.plan.consensus && (k.plan.kind == write || k.plan.kind == repeat)
 	a.Pick.TellSent, a.Pick.Lane = k.plan.kind == write, k.lane
 	return a
 }
