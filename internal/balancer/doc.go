@@ -17,7 +17,9 @@
 //
 // A member that was stalled is Stalled again instead of Healthy. New calls go to healthy
 // members, of these to those in doubt (calls wait for longer than usual) only if there is
-// no other; to stalled ones only if none is healthy beyond doubt.
+// no other; to stalled ones only if none is healthy beyond doubt. Then changes wait for a
+// member that finishes something (holds, in picker.go): in an election the servers lose what
+// is proposed, without a word.
 //
 // # Connections
 //
