@@ -50,6 +50,7 @@ type Client struct {
 	group  *worker.Group // everything that runs in the background
 	keeper *auth.Keeper  // nil without authentication
 	link   *link         // nil for a client without a connection
+	names  *names        // of the endpoints; nil as link
 	lg     *atomic.Pointer[zap.Logger]
 	log    *zap.Logger
 
@@ -96,7 +97,12 @@ func New(cfg Config) (*Client, error) {
 	c.endpoints = slices.Clone(cfg.Endpoints)
 	c.lg.Store(lg)
 	c.keeper = c.newKeeper()
-	if c.link, err = c.newLink(endpoints); err != nil {
+	c.names = newNames(c)
+	c.names.set(endpoints)
+	c.mu.Lock() // what the names stand for may be found before this has returned
+	c.link, err = c.newLink(endpoints, c.names)
+	c.mu.Unlock()
+	if err != nil {
 		_ = c.Close()
 		return nil, err
 	}
@@ -336,7 +342,7 @@ func (c *Client) UpdateEndpoints(eps ...string) error {
 	}
 	c.endpoints = slices.Clone(eps)
 	if c.link != nil {
-		c.link.set.SetEndpoints(list)
+		c.link.set.SetEndpoints(c.names.set(list))
 	}
 	return nil
 }

@@ -18,7 +18,9 @@ type Config struct {
 	// Endpoints lists where the members are: host:port, http://host:port,
 	// https://host:port, or a unix socket as unix:///path or unixs:///path. http never
 	// uses TLS and https always does, so they cannot be mixed; the others use it if TLS
-	// is set. Names are resolved anew at every connection.
+	// is set. Names are looked up at every connection. The addresses of a name (eight at
+	// most) are ways to one member; if etcd's member ids behind them differ, each of these
+	// members takes the place of the name. A dialer among DialOptions gets the name.
 	Endpoints []string `json:"endpoints"`
 
 	// AutoSyncInterval is how often the endpoints are replaced by those of the
@@ -64,9 +66,7 @@ type Config struct {
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are handed to gRPC after our own and so take precedence:
-	// interceptors, grpc.WithContextDialer, grpc.WithDefaultCallOptions and so on. With
-	// both a dialer and transport credentials of the user's own, the connection to a
-	// silent member cannot be closed, and writes under way on it wait for their context.
+	// interceptors, grpc.WithContextDialer, grpc.WithDefaultCallOptions and so on.
 	// grpc.WithBlock has no effect, see New.
 	DialOptions []grpc.DialOption
 

@@ -86,15 +86,20 @@ func (c *Client) tlsFor(endpoints ...endpoint.Endpoint) *tls.Config {
 	return c.cfg.TLS
 }
 
-// newLink connects to endpoints, in the background.
-func (c *Client) newLink(endpoints []endpoint.Endpoint) (*link, error) {
+// newLink connects to endpoints, in the background. What lookups of their names find is
+// told to n, if that is not nil.
+func (c *Client) newLink(endpoints []endpoint.Endpoint, n *names) (*link, error) {
 	secure := c.tlsFor(endpoints...)
-	set := balancer.New(balancer.Config{
+	cfg := balancer.Config{
 		StreamProbeAfter: c.cfg.StreamProbeInterval, ProbeTimeout: c.cfg.ProbeTimeout,
 		SilenceLimit: c.cfg.SilenceLimit, StallTimeout: c.cfg.StallTimeout,
 		FirstConnect: c.cfg.DialTimeout, MaxRecv: c.cfg.MaxCallRecvMsgSize, TLS: secure != nil,
 		Observe: c.observeMember(), Log: c.log,
-	}, endpoints)
+	}
+	if n != nil {
+		cfg.Found = n.dialled
+	}
+	set := balancer.New(cfg, endpoints)
 	opts := append([]grpc.DialOption{
 		grpc.WithResolvers(set.Resolver()),
 		grpc.WithDefaultServiceConfig(balancer.ServiceConfig(c.cfg.MaxCallRecvMsgSize)),
@@ -167,7 +172,7 @@ func (c *Client) linkTo(raw string) (l *link, m *balancer.Member, done func(), e
 	if m := c.link.set.Find(e); m != nil {
 		return c.link, m, func() {}, nil
 	}
-	l, done, err = c.sides.Take(raw, func() (*link, error) { return c.newLink([]endpoint.Endpoint{e}) })
+	l, done, err = c.sides.Take(raw, func() (*link, error) { return c.newLink([]endpoint.Endpoint{e}, nil) })
 	switch err {
 	case nil:
 		return l, l.set.Members()[0], done, nil

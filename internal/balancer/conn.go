@@ -2,6 +2,8 @@ package balancer
 
 import (
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -213,6 +215,53 @@ func (c *conn) ConnFailed(err error, wrong bool) {
 		c.m.err = err
 	}
 	c.tried = c.tried || wrong
+}
+
+// mostAddresses of a name are tried, or are members.
+const mostAddresses = 8
+
+// Addresses implements transport.Peer. The address of the connection in use comes first,
+// then those that were never silent, then the others, the last to be silent last.
+func (c *conn) Addresses(found []netip.Addr) []netip.Addr {
+	m, s := c.m, c.m.set
+	s.mu.Lock()
+	if len(found) > 0 {
+		m.addresses = found[:min(len(found), mostAddresses)]
+	}
+	list := slices.Clone(m.addresses)
+	first := netip.Addr{}
+	if m.ready() {
+		first = m.conn.remote()
+	}
+	rank := func(a netip.Addr) int {
+		if a == first {
+			return -2
+		}
+		return slices.Index(m.silent, a)
+	}
+	slices.SortStableFunc(list, func(a, b netip.Addr) int { return rank(a) - rank(b) })
+	s.mu.Unlock()
+	if s.cfg.Found != nil {
+		s.cfg.Found(m.ep, found)
+	}
+	return list
+}
+
+// remote is which of its name's addresses c goes to, if there is a choice.
+func (c *conn) remote() netip.Addr {
+	if c.net == nil || len(c.m.addresses) < 2 {
+		return netip.Addr{}
+	}
+	a, _ := netip.ParseAddrPort(c.net.RemoteAddr().String())
+	return a.Addr().Unmap()
+}
+
+// shun makes another address than c's the next one to be tried.
+func (c *conn) shun() {
+	if a := c.remote(); a.IsValid() {
+		l := append(slices.DeleteFunc(c.m.silent, func(o netip.Addr) bool { return o == a }), a)
+		c.m.silent = l[max(0, len(l)-mostAddresses):]
+	}
 }
 
 // diagnoseEvery bounds the connections that are made only to explain failures.

@@ -110,6 +110,7 @@ func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 		err, c.failed = nil, nil // m.err says it better
 	}
 	if was != ready {
+		c.shun()
 		if c == m.bulk {
 			s.withoutLane(m, now, fx)
 		} else if c == m.conn {
@@ -319,6 +320,7 @@ func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now
 func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
 	m.silentAt, m.dialAt, m.refusals = now, now, 0
 	m.conn.open(false)
+	m.conn.shun()
 	s.enter(m, Ejected, why, fx)
 	s.redial(m, now, fx)
 	// Whoever owns a watch or a renewal shall know that nothing comes, also if there is no

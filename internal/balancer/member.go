@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -63,16 +64,18 @@ type Member struct {
 	state     State
 	since     time.Time
 	err       error
-	silentAt  int64 // Set.now of the ejection
-	stalled   bool  // only a finished call that needs consensus ends this; outlives connections
-	stalledAt int64 // Set.now when it was first found stalled
-	witness   int64 // the connection in use shall show that it lives after this
-	dialAt    int64 // Set.now: not before this a connection is made
-	refusals  int   // fresh connections in a row that broke or stayed silent
-	leftAt    int64 // Set.now when it left the endpoints; 0: it is one of them
-	laneAsked bool  // a pick wants the lane
-	laneAt    int64 // Set.now: not before this a lane is made
-	diagnosed int64 // Set.now of the last look at why it closes connections; 0: never
+	silentAt  int64        // Set.now of the ejection
+	stalled   bool         // only a finished call that needs consensus ends this; outlives connections
+	stalledAt int64        // Set.now when it was first found stalled
+	witness   int64        // the connection in use shall show that it lives after this
+	dialAt    int64        // Set.now: not before this a connection is made
+	refusals  int          // fresh connections in a row that broke or stayed silent
+	leftAt    int64        // Set.now when it left the endpoints; 0: it is one of them
+	laneAsked bool         // a pick wants the lane
+	laneAt    int64        // Set.now: not before this a lane is made
+	addresses []netip.Addr // of the endpoint's name, as last looked up
+	silent    []netip.Addr // of these, the last to be silent last
+	diagnosed int64        // Set.now of the last look at why it closes connections; 0: never
 }
 
 // conns are all connections of m.

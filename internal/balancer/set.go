@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +28,10 @@ type Config struct {
 	TLS                                      bool         // endpoints that do not say use TLS
 	MaxRecv                                  int          // bound of responses in bytes; gRPC's default of 4 MiB if zero
 	Observe                                  func(Change) // called after each change of state; nil for nobody
-	Log                                      *zap.Logger
+	// Found is called when an endpoint with a name is dialled, with what a lookup has found,
+	// if anything was looked up; nil for nobody.
+	Found func(endpoint.Endpoint, []netip.Addr)
+	Log   *zap.Logger
 }
 
 // Change is a change of a member's state.
@@ -111,7 +115,7 @@ func (s *Set) Close() { s.group.Stop() }
 
 // same reports that m is the member for e.
 func (s *Set) same(m *Member, e endpoint.Endpoint) bool {
-	return m.ep.Target() == e.Target() && transport.UseTLS(m.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS)
+	return m.ep.Target() == e.Target() && m.ep.At == e.At && transport.UseTLS(m.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS)
 }
 
 // merge keeps the members that stay, takes those back that are leaving, and makes those
@@ -195,7 +199,7 @@ func (s *Set) Find(e endpoint.Endpoint) *Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.members {
-		if s.same(m, e) {
+		if s.same(m, e) || m.ep.Raw == e.Raw {
 			return m
 		}
 	}

@@ -37,6 +37,7 @@ type Endpoint struct {
 	Raw      string // as the user wrote it
 	Network  string // "tcp" or "unix"
 	Addr     string // "host:port", or the path of the socket
+	At       string // "ip:port", one of the addresses of the name in Addr; usually empty: any of them
 	Security Security
 }
 
@@ -156,6 +157,24 @@ func (e Endpoint) Target() string {
 		return "unix://" + e.Addr
 	}
 	return "unix:" + e.Addr
+}
+
+// Name is the host if that has to be looked up, else "".
+func (e Endpoint) Name() string {
+	host := e.ServerName()
+	if _, err := netip.ParseAddr(host); err == nil || e.Network == "unix" {
+		return ""
+	}
+	return host
+}
+
+// AtAddress is e by one of the addresses of its name. Certificates are still checked
+// against the name.
+func (e Endpoint) AtAddress(a netip.Addr) Endpoint {
+	_, port, _ := net.SplitHostPort(e.Addr)
+	e.At = net.JoinHostPort(a.String(), port)
+	e.Raw = strings.Replace(e.Raw, e.Addr, e.At, 1)
+	return e
 }
 
 // Authority is what calls to the endpoint carry in their :authority header, as gRPC

@@ -1,18 +1,16 @@
-// Package transport opens the connections to members and keeps hold of them.
+// Package transport opens the connections to members and reports what happens on them.
 //
-// gRPC closes a SubConn gracefully: calls and streams that wait for a frozen
-// peer go on waiting. To move them at once the connection itself has to be
-// closed, so this package sees every net.Conn on its way into gRPC, at two
-// places: in its own dialer, and in the transport credentials. A user may
-// replace either one through DialOptions; the other still sees the connection.
+// It sees every net.Conn on its way into gRPC, at two places: in its own dialer, and in the
+// transport credentials. A user may replace either one through DialOptions; the other still
+// sees the connection. Of one that neither sees its owner knows only what answers say.
 //
 // Each resolver.Address carries a Peer among its attributes. gRPC hands the
 // attributes to the dialer and to the handshake, so each connection is known to
 // the member that it belongs to, and reports to it: opened, bytes arrived,
 // what went wrong with the handshake.
 //
-// Nothing here owns a goroutine. A Peer is called from gRPC's goroutines,
-// several at once.
+// The addresses of a DNS name are alternatives (names.go). Goroutines here end with the
+// call that began them. A Peer is called from gRPC's goroutines, several at once.
 package transport
 
 import (
@@ -21,6 +19,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +34,7 @@ import (
 type Peer interface {
 	// Endpoint is where the connection goes.
 	Endpoint() endpoint.Endpoint
-	// ConnOpened hands over a connection; closing it ends everything on it.
+	// ConnOpened hands over a connection.
 	ConnOpened(net.Conn)
 	// BytesArrived is called after every read that brought bytes.
 	BytesArrived()
@@ -43,6 +42,9 @@ type Peer interface {
 	// the other side proved not to be what the configuration says (another
 	// protocol, a certificate that does not verify), which no repetition mends.
 	ConnFailed(err error, wrong bool)
+	// Addresses takes what a lookup of the endpoint's name has found, nothing if it
+	// failed, and returns what to try, in this order.
+	Addresses(found []netip.Addr) []netip.Addr
 	// MayDiagnose reports whether it is time to find out, at the cost of another
 	// connection, why the server closes ours without a word.
 	MayDiagnose() bool
@@ -68,19 +70,14 @@ func peerOf(ctx context.Context) Peer {
 	return PeerOf(credentials.ClientHandshakeInfoFromContext(ctx).Attributes)
 }
 
-// tcpKeepAlive lets the kernel notice a vanished host on a connection that
-// nobody uses; members with traffic are watched far more closely.
-const tcpKeepAlive = 30 * time.Second
-
 // Dial is the dialer of all connections, unless the user brings one.
 func Dial(ctx context.Context, target string) (net.Conn, error) {
-	network, addr := endpoint.SplitTarget(target)
-	d := net.Dialer{KeepAlive: tcpKeepAlive}
-	c, err := d.DialContext(ctx, network, addr)
 	p := peerOf(ctx)
 	if p == nil {
-		return c, err
+		network, addr := endpoint.SplitTarget(target)
+		return dialer.DialContext(ctx, network, addr)
 	}
+	c, err := dialPeer(ctx, p)
 	if err != nil {
 		p.ConnFailed(err, false)
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -38,6 +39,8 @@ type peer struct {
 
 func (p *peer) Endpoint() endpoint.Endpoint { return p.ep }
 func (p *peer) MayDiagnose() bool           { return true }
+
+func (p *peer) Addresses(found []netip.Addr) []netip.Addr { return found }
 
 func (p *peer) ConnOpened(c net.Conn) {
 	p.mu.Lock()
