@@ -53,6 +53,9 @@ var rows = []row{
 	{21, "endpoint hygiene", endpoints},
 	{22, "renewals that require a leader", strictRenewals},
 	{23, "a channel of renewals that nobody reads", unreadRenewals},
+	{24, "much data beside little", muchData},
+	{25, "long links", longLinks},
+	{26, "connections that are forgotten", forgotten},
 }
 
 // rowLimit bounds the measurement of one row; none should come near it.

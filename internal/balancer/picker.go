@@ -277,8 +277,8 @@ func (s *Set) holds(want *Pick, now int64) bool {
 		return false
 	}
 	want.none(nil)
-	if now-s.heldAt.Swap(now) > 2*int64(watchEvery) {
-		s.poke() // else the monitor knows
+	if !s.holding.Swap(true) {
+		s.poke()
 	}
 	return true
 }

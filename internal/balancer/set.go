@@ -77,7 +77,7 @@ type Set struct {
 	slots  atomic.Uint64 // their slots
 
 	floor   atomic.Int64 // silence before this does not count
-	heldAt  atomic.Int64 // now when a change was last held back, see Set.holds
+	holding atomic.Bool  // changes are held back, see Set.holds
 	scouted atomic.Int64 // now when one was last let through all the same
 
 	mu       sync.Mutex
@@ -88,6 +88,7 @@ type Set struct {
 	online   bool                // guarded by mu; connections may be made
 	moves    allowance           // guarded by mu
 	lastTick int64               // guarded by mu
+	released int64               // guarded by mu; when those that are held back were last asked again
 	expected time.Duration       // guarded by mu; the wait that the last tick asked for
 }
 

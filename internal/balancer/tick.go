@@ -61,9 +61,13 @@ func (s *Set) tick(now int64, fx *effects) time.Duration {
 		s.look(m, now, busy, recent, &next, fx)
 		return s.gone(m, now, &next, fx)
 	})
-	if at := s.heldAt.Load(); at != 0 && now-at <= 2*int64(watchEvery) {
+	if s.holding.Load() {
+		if now-s.released >= int64(watchEvery) {
+			s.released = now
+			s.holding.Store(false) // before they pick again
+			fx.publish = true
+		}
 		next.in(watchEvery)
-		fx.publish = true
 	}
 	fx.publish = fx.publish || s.wide != s.allInDoubt()
 	s.expected = time.Duration(next)
@@ -169,8 +173,8 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 		need(aliveProbe)
 	case inUse && m.state == Stalled:
 		need(consensusProbe)
-	case inUse && c.quorum.silence(now, floor) >= limit && quiet < c.quorum.silence(now, floor):
-		need(consensusProbe) // alive, as bytes have shown since, but there is a call that it does not finish
+	case inUse && c.quorum.silence(now, floor) >= limit && quiet < limit:
+		need(consensusProbe) // alive, as bytes show, but there is a call that it does not finish
 	case min(c.calls.silence(now, floor), quiet) >= limit:
 		need(aliveProbe)
 	case inUse && m.witness > c.lastByte.Load():
