@@ -140,13 +140,14 @@ type Lease interface {
 	// renewed for so long that the server may have expired it, and when the client is
 	// closed. It is closed before the server can give the lease's keys to anyone
 	// else. A lease that could not be renewed in time is revoked as soon as a member
-	// answers, unless KeepAlive is called for it again: the server may have kept it. If
-	// ctx is from WithRequireLeader, the channel is also closed when no reachable member
+	// answers, unless KeepAlive or KeepAliveOnce is called for it again: the server may have
+	// kept it. If ctx is from WithRequireLeader, the channel is also closed when no reachable member
 	// has a leader.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once. A lease that does not exist is
-	// rpctypes.ErrLeaseNotFound.
+	// rpctypes.ErrLeaseNotFound. After a loss it tells whether the server has kept the lease:
+	// KeepAlive goes on with it then.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
 	// Close stops all renewals and waits until their goroutines have ended. Leases

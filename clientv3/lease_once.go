@@ -33,6 +33,7 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	if ctx == nil {
 		return nil, errNilContext("Lease.LeaseKeepAlive")
 	}
+	l.reaper.forget(int64(id))
 	tries, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()

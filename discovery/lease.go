@@ -1,13 +1,18 @@
 package discovery
 
-// The lease: granted when there is something to register, kept alive, and granted anew when
-// it is lost.
+// The lease: granted when there is something to register, and kept alive. One that was lost, since
+// nobody answered, is tried before another is granted: after an outage of etcd a new leader has
+// given it its whole time again, and the records under it are still there. Nothing is to be
+// registered again then, and nobody sees them vanish.
 
 import (
 	"context"
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -16,6 +21,20 @@ import (
 // run has the lease.
 func (r *Registrar) run(ctx context.Context) {
 	for failures, again := 0, false; ctx.Err() == nil; {
+		if lost := r.lostLease(); lost != clientv3.NoLease {
+			granted, renewals, err := r.readopt(ctx, lost)
+			switch {
+			case err != nil:
+				_ = backoff.Sleep(ctx, retry.Wait(failures))
+				failures++
+			case granted == nil:
+				r.forgetLost()
+				failures = 0
+			default:
+				failures, again = 0, r.hold(ctx, granted, renewals)
+			}
+			continue
+		}
 		if !r.wanted() {
 			select {
 			case <-r.need:
@@ -93,6 +112,73 @@ func (r *Registrar) grant(ctx context.Context) (*clientv3.LeaseGrantResponse, <-
 	return g, renewals, err
 }
 
+// readopt goes on with a lease that was lost, if the server has it. nil without an error: it is
+// over, or cannot be had. What was closed meanwhile is removed, since it has not gone with the
+// lease; if nothing is registered any more, that is revoked.
+func (r *Registrar) readopt(ctx context.Context, id clientv3.LeaseID) (*clientv3.LeaseGrantResponse, <-chan *clientv3.LeaseKeepAliveResponse, error) {
+	tctx, cancel := context.WithTimeout(ctx, grantTry)
+	defer cancel()
+	if !r.wanted() {
+		_, err := r.client.Revoke(tctx, id)
+		return nil, nil, final(err)
+	}
+	k, err := r.client.KeepAliveOnce(tctx, id)
+	if err != nil {
+		return nil, nil, final(err)
+	}
+	for _, key := range r.closedMeanwhile() {
+		_, err := r.client.Txn(tctx).If(clientv3.Compare(clientv3.LeaseValue(key), "=", id)).Then(clientv3.OpDelete(key)).Commit()
+		if err != nil {
+			return nil, nil, final(err)
+		}
+	}
+	renewals, err := r.client.KeepAlive(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &clientv3.LeaseGrantResponse{ResponseHeader: k.ResponseHeader, ID: id, TTL: k.TTL}, renewals, nil
+}
+
+// closedMeanwhile are the keys of registrations that were closed without a lease.
+func (r *Registrar) closedMeanwhile() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropGone()
+	var keys []string
+	for key := range r.remains {
+		if r.regs[key] == nil { // it was not registered again
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// lostLease is a lease to try before another one is granted.
+func (r *Registrar) lostLease() clientv3.LeaseID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
+}
+
+// forgetLost: there is no such lease any more.
+func (r *Registrar) forgetLost() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost = clientv3.NoLease
+	clear(r.remains)
+}
+
+// final is nil for an error that trying again does not change.
+func final(err error) error {
+	switch {
+	case err == nil, errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return nil
+	case clientv3.Code(err) == codes.PermissionDenied, clientv3.Code(err) == codes.Unauthenticated:
+		return nil
+	}
+	return err
+}
+
 // hold keeps everything registered under a lease until that is lost, which it reports, or
 // not needed.
 func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantResponse, renewals <-chan *clientv3.LeaseKeepAliveResponse) (lost bool) {
@@ -100,8 +186,12 @@ func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantRespon
 	defer stop()
 	id := granted.ID
 	r.mu.Lock()
-	r.lease = id
+	r.lease, r.lost = id, clientv3.NoLease
+	clear(r.remains)
 	for _, g := range r.regs {
+		if r.former[id] && g.ever {
+			g.verify = true // it is probably there
+		}
 		r.enqueue(g)
 	}
 	r.mu.Unlock()
@@ -151,7 +241,7 @@ func (r *Registrar) idle() bool {
 func (r *Registrar) leaseLost(id clientv3.LeaseID) {
 	var lost []*Instance
 	r.mu.Lock()
-	r.lease = 0
+	r.lease, r.lost = 0, id
 	r.former[id] = true
 	for _, g := range r.regs {
 		if g.there {

@@ -111,11 +111,15 @@ type Registrar struct {
 	lease  clientv3.LeaseID          // 0: none
 	former map[clientv3.LeaseID]bool // leases of this registrar that were lost
 	regs   map[string]*Registration  // by key; also those that are to be removed
-	dirty  []*Registration           // to be settled
-	others int64                     // records of the services registered here, when last counted
-	low    string                    // the range of all keys since the lease was granted, low to high
-	high   string
-	wider  chan struct{} // closed and replaced when the range grows
+	// lost is the last lease if the server may have it though it was lost; 0: none. remains are the
+	// keys of records under it whose registrations were closed since.
+	lost    clientv3.LeaseID
+	remains map[string]struct{}
+	dirty   []*Registration // to be settled
+	others  int64           // records of the services registered here, when last counted
+	low     string          // the range of all keys since the lease was granted, low to high
+	high    string
+	wider   chan struct{} // closed and replaced when the range grows
 }
 
 // RegistrarOption changes a Registrar.
@@ -152,7 +156,8 @@ func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 	r := &Registrar{
 		client: client, format: JSON{}, ttl: DefaultTTL, limiter: rate.NewLimiter(DefaultWriteRate, writeBurst),
 		group: worker.New(client.Ctx()), slots: make(chan struct{}, writers), work: make(chan struct{}, 1),
-		need: make(chan struct{}, 1), wider: make(chan struct{}), former: make(map[clientv3.LeaseID]bool), regs: make(map[string]*Registration),
+		need: make(chan struct{}, 1), wider: make(chan struct{}), former: make(map[clientv3.LeaseID]bool), remains: make(map[string]struct{}),
+		regs: make(map[string]*Registration),
 	}
 	for _, o := range opts {
 		o(r)
@@ -271,18 +276,22 @@ func (r *Registrar) Close() error {
 		return nil
 	}
 	r.closed = true
-	id := r.lease
+	id, lost := r.lease, r.lost
 	for _, g := range r.regs {
 		g.gone = true
 		g.told(ErrClosed)
 	}
 	r.mu.Unlock()
 	r.group.Stop()
-	if id == 0 {
+	if id == 0 && lost == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.client.Ctx()), closeTry)
 	defer cancel()
+	if id == 0 { // it has probably expired
+		_, _ = r.client.Revoke(ctx, lost)
+		return nil
+	}
 	_, err := r.client.Revoke(ctx, id) // deletes the records too
 	return err
 }

@@ -193,6 +193,63 @@ func TestRegistrationSurvivesOutage(t *testing.T) {
 	}
 }
 
+// When etcd comes back it has given every lease its whole time again: the registrar goes on with its
+// own, so that no record vanishes but those whose registrations were closed meanwhile.
+func TestOutageLosesNoRecord(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	c := clienttest.Dial(t, cluster.Endpoints()...)
+	var told events
+	r := registrar(t, c, discovery.WithTTL(4), discovery.WithEvents(told.add))
+	const records = 20
+	var all []*discovery.Registration
+	for i := range records {
+		all = append(all, register(t, r, orders(t, fmt.Sprint(i))))
+	}
+	closed := register(t, r, orders(t, "closed"))
+	lease := r.Lease()
+	resp, err := c.Get(within(t), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := cluster.Members()[0]
+	m.Kill()
+	told.await(t, discovery.Lost, records+1)
+	if err := closed.Close(within(t)); err != nil {
+		t.Errorf("Close without etcd: %v", err)
+	}
+	if err := m.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WaitReady(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Restored, records)
+	if now := r.Lease(); now != lease {
+		t.Errorf("lease %x, before the outage %x", now, lease)
+	}
+	if v := value(t, c, closed.Key()); v != "" {
+		t.Errorf("closed during the outage: %s", v)
+	}
+	// The last write says that the watch has seen all before it.
+	if _, err := c.Put(within(t), all[0].Key()+"/end", ""); err != nil {
+		t.Fatal(err)
+	}
+	for w := range c.Watch(within(t), base(t).Prefix(t.Name()), clientv3.WithPrefix(), clientv3.WithRev(resp.Header.Revision+1)) {
+		if err := w.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range w.Events {
+			switch key := string(e.Kv.Key); {
+			case key == all[0].Key()+"/end":
+				return
+			case e.Type == clientv3.EventTypeDelete && key != closed.Key():
+				t.Errorf("%s vanished", key)
+			}
+		}
+	}
+	t.Error("the watch ended")
+}
+
 // One process never writes over another's record, unless that is its own earlier run.
 func TestTakenID(t *testing.T) {
 	c := clienttest.Shared(t)

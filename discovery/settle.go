@@ -67,13 +67,16 @@ func (r *Registrar) next() *Registration {
 }
 
 // dropGone forgets what is to be removed while there is no lease: the records went, or go,
-// with the one they were under. The caller holds mu.
+// with the one they were under, or are removed if that is found alive. The caller holds mu.
 func (r *Registrar) dropGone() {
 	r.dirty = slices.DeleteFunc(r.dirty, func(g *Registration) bool {
 		if !g.gone {
 			return false
 		}
 		g.queued = false
+		if r.lost != clientv3.NoLease {
+			r.remains[g.key] = struct{}{}
+		}
 		r.forget(g)
 		g.told(nil)
 		return true
