@@ -2,8 +2,10 @@ package mirror
 
 import (
 	"context"
+	"errors"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -48,7 +50,11 @@ func (b *batch) fits(n, bytes int) bool {
 
 // flush applies the batch, with the checkpoint at rev, and empties it.
 func (m *mirror) flush(ctx context.Context, b *batch, rev int64, complete bool) error {
-	if err := m.mark.commit(ctx, m.target, rev, complete, b.ops); err != nil {
+	err := m.mark.commit(ctx, m.target, rev, complete, b.ops)
+	if errors.Is(err, rpctypes.ErrRequestTooLarge) && len(b.ops) > 0 {
+		err = m.pieces(ctx, b.ops, rev, complete)
+	}
+	if err != nil {
 		return err
 	}
 	m.progress.Revision, m.progress.Comparing = rev, !complete

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -62,6 +63,24 @@ const (
 	patienceMax = time.Minute
 )
 
+// unchanged is the guard: nothing was written since we last knew.
+func (c *checkpoint) unchanged() clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(c.key), "=", c.mod)
+}
+
+// patiently makes attempts, each with more time, until one is answered. What may have been
+// executed is sent again, also within an attempt.
+func patiently[T any](ctx context.Context, attempt func(context.Context) (T, error)) (r T, err error) {
+	for patience := patienceBase; ; patience = min(2*patience, patienceMax) {
+		bounded, cancel := context.WithTimeout(clientv3.WithRepeat(ctx), patience)
+		r, err = attempt(bounded)
+		cancel()
+		if err == nil || ctx.Err() != nil || err != context.DeadlineExceeded {
+			return r, err
+		}
+	}
+}
+
 // commit executes ops together with the change of the checkpoint to revision rev.
 func (c *checkpoint) commit(ctx context.Context, target *clientv3.Client, rev int64, complete bool, ops []clientv3.Op) error {
 	c.state.Seq++ // also if this fails: no two attempts look the same
@@ -71,20 +90,12 @@ func (c *checkpoint) commit(ctx context.Context, target *clientv3.Client, rev in
 	if err != nil {
 		return err
 	}
-	then := append(ops, clientv3.OpPut(c.key, string(text)))
-	var r *clientv3.TxnResponse
-	for patience := patienceBase; r == nil; patience = min(2*patience, patienceMax) {
-		// The guard makes it safe to repeat a write whose outcome is unknown.
-		bounded, cancel := context.WithTimeout(clientv3.WithRepeat(ctx), patience)
-		r, err = target.Txn(bounded).
-			If(clientv3.Compare(clientv3.ModRevision(c.key), "=", c.mod)).
-			Then(then...).
-			Else(clientv3.OpGet(c.key)).
-			Commit()
-		cancel()
-		if err != nil && (ctx.Err() != nil || err != context.DeadlineExceeded) {
-			return err
-		}
+	then := append(slices.Clip(ops), clientv3.OpPut(c.key, string(text)))
+	r, err := patiently(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return target.Txn(ctx).If(c.unchanged()).Then(then...).Else(clientv3.OpGet(c.key)).Commit()
+	})
+	if err != nil {
+		return err
 	}
 	mod := r.Header.Revision
 	if !r.Succeeded {

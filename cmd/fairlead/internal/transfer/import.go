@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
@@ -197,7 +199,16 @@ func (i *importing) commit(plan []planned) error {
 	}
 	resp, err := i.c.Txn(ctx).If(cmps...).Then(puts...).Commit()
 	switch {
-	case err != nil && len(plan) == 1: // too large for this cluster, perhaps
+	case errors.Is(err, rpctypes.ErrRequestTooLarge) && len(plan) == 1:
+		return i.bare(plan[0])
+	case errors.Is(err, rpctypes.ErrRequestTooLarge): // the cluster takes less than others
+		for n := range plan {
+			if err := i.commit(plan[n : n+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	case err != nil && len(plan) == 1:
 		return fmt.Errorf("key %q: %w", plan[0].Key, err)
 	case err != nil:
 		return err
@@ -208,6 +219,24 @@ func (i *importing) commit(plan []planned) error {
 		return nil
 	}
 	return i.singly(plan)
+}
+
+// bare writes a key whose value leaves no room for a guard in the request. Somebody who changes it
+// between the look and the write loses that change.
+func (i *importing) bare(p planned) error {
+	now, err := i.c.Get(i.ctx, p.Key, clientv3.WithKeysOnly())
+	if err == nil && (len(now.Kvs) == 0 && p.mod != 0 || len(now.Kvs) > 0 && now.Kvs[0].ModRevision != p.mod) {
+		i.res.Conflicts++
+		return nil
+	}
+	if err == nil {
+		_, err = i.c.Put(i.ctx, p.Key, p.New, clientv3.WithLease(p.lease))
+	}
+	if err != nil {
+		return fmt.Errorf("key %q: %w", p.Key, err)
+	}
+	i.done(p)
+	return nil
 }
 
 func (i *importing) singly(plan []planned) error {

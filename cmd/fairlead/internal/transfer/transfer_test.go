@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -289,5 +291,42 @@ func TestDiff(t *testing.T) {
 	}
 	if !failed {
 		t.Error("a revision of the future was compared")
+	}
+}
+
+// TestValuesOfEverySize: what could be put can be exported and imported, up to the last byte that
+// a request may have.
+func TestValuesOfEverySize(t *testing.T) {
+	c := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	ctx := context.Background()
+	low, high := 1<<20, 2<<20 // accepted, refused
+	for low+1 < high {
+		mid := (low + high) / 2
+		_, err := c.Put(ctx, "a/limit-000", strings.Repeat("x", mid))
+		switch {
+		case err == nil:
+			low = mid
+		case errors.Is(err, rpctypes.ErrRequestTooLarge):
+			high = mid
+		default:
+			t.Fatal(err)
+		}
+	}
+	for i, below := range []int{0, 1, 2, 3, 5, 8, 13, 20, 30, 40, 50, 60, 80, 100, 150, 200, low / 2, low - 1} {
+		put(t, c, fmt.Sprintf("a/%03d", i), strings.Repeat(string(rune('a'+i)), low-below))
+	}
+	to := "b/"
+	for _, again := range []bool{false, true} {
+		res, err := Import(ctx, c, export(t, c, "a/"), Options{To: &to})
+		if err != nil || res.Conflicts > 0 || again != (res.Added == 0) {
+			t.Fatalf("%+v, %v", res, err)
+		}
+	}
+	if !equal(all(t, c, "a/"), all(t, c, "b/")) {
+		t.Error("the copy differs")
+	}
+	to = "a longer name/"
+	if _, err := Import(ctx, c, export(t, c, "a/"), Options{To: &to}); !errors.Is(err, rpctypes.ErrRequestTooLarge) || !strings.Contains(err.Error(), to) {
+		t.Errorf("what is too large with a longer name: %v", err)
 	}
 }

@@ -1,0 +1,57 @@
+package mirror
+
+// Changes that do not fit into a request together with the checkpoint: a value may take all of
+// what the server allows a request, since the source was given it by itself.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// pieces applies ops one by one, and then moves the checkpoint. Meanwhile that says what it said:
+// whoever goes on from there applies them again.
+func (m *mirror) pieces(ctx context.Context, ops []clientv3.Op, rev int64, complete bool) error {
+	for _, op := range ops {
+		was := m.mark.state
+		err := rpctypes.ErrRequestTooLarge
+		if len(ops) > 1 {
+			err = m.mark.commit(ctx, m.target, was.Revision, was.Complete, []clientv3.Op{op})
+		}
+		if errors.Is(err, rpctypes.ErrRequestTooLarge) {
+			err = m.large(ctx, op)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return m.mark.commit(ctx, m.target, rev, complete, nil)
+}
+
+// large applies a change that does not fit beside the checkpoint: beside its guard only, since
+// the next change of the checkpoint makes that fail for what comes late; or by itself.
+func (m *mirror) large(ctx context.Context, op clientv3.Op) error {
+	r, err := patiently(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return m.target.Txn(ctx).If(m.mark.unchanged()).Then(op).Commit()
+	})
+	switch {
+	case errors.Is(err, rpctypes.ErrRequestTooLarge):
+		return m.bare(ctx, op)
+	case err == nil && !r.Succeeded:
+		return errLate // or another mirror's write: the next commit tells
+	}
+	return err
+}
+
+// bare applies a change for which there is not even room for a guard.
+func (m *mirror) bare(ctx context.Context, op clientv3.Op) error {
+	_, err := patiently(ctx, func(ctx context.Context) (clientv3.OpResponse, error) { return m.target.Do(ctx, op) })
+	if err != nil {
+		return fmt.Errorf("mirror: key %q: %w", op.KeyBytes(), err)
+	}
+	return nil
+}
