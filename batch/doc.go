@@ -8,7 +8,7 @@
 // key does. NewKV puts reads of one key that wait at the same time into one read-only
 // transaction. Nothing waits for company: while at most one other operation of its kind is under
 // way an operation goes at once and alone, exactly as without the package. Those that come
-// later gather, and go together as soon as one of them is back, or after 10 ms.
+// later gather, and go together as soon as what is under way is back, or after 10 ms.
 //
 // # What stays as it is
 //
@@ -17,8 +17,8 @@
 //   - linearizable or serializable: the two never share a transaction, because a server answers
 //     a transaction from its own store only if all of its reads allow that. A linearizable read
 //     travels in a transaction that is sent after the read began;
-//   - its context: it returns when its context ends, and the others go on. The transaction is
-//     given up when the last of its callers has gone;
+//   - its context: it returns when its context ends, and the others go on. It takes its operation
+//     along unless that was sent. The transaction is given up when the last of its callers has gone;
 //   - its error: if a transaction is refused (one of its readers lacks the permission for its
 //     key, say), each read is repeated by itself, so that one's error is not that of the others.
 //     A key that was refused travels alone from then on, until it is not refused any more.

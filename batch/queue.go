@@ -2,6 +2,8 @@ package batch
 
 import (
 	"context"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +23,10 @@ import (
 //	done     group.done is closed; the caller takes its part of the answer, or executes the
 //	         operation alone if the group was refused
 //
-// A caller whose context ends leaves its group in any state; the last one to leave a group that
-// was sent cancels it. The goroutine of run lives as long as there are groups.
+// A caller whose context ends leaves its group in any state. It takes its operation out of one
+// that waits. One that was sent is not repeated by the client below from then on: a write would
+// be sent whose caller has gone, and may write something else to the key by now. The last one to leave
+// a group that was sent cancels it. The goroutine of run lives as long as there are groups.
 //
 // The obvious design, a pooled channel for each operation, wakes each caller by a send of its
 // own. Here one close wakes a whole group, and an operation costs no allocation of its own.
@@ -33,6 +37,8 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []*group    // guarded by mu; oldest first, only the last one takes more
 	busy    int         // guarded by mu; slots taken
+	joined  uint64      // guarded by mu; operations that joined a group so far
+	inside  int         // guarded by mu; operations that are executed or wait
 	maxOps  int         // guarded by mu; falls if a server allows fewer
 	maxSize int         // guarded by mu; bytes of a group; falls likewise
 	timer   *time.Timer // guarded by mu; runs while a group waits; nil before the first
@@ -50,11 +56,19 @@ const (
 	// With one, the server is idle while the client hands out answers; with more, the groups of
 	// a smaller crowd become small (bench/batch).
 	slots = 2
+	// few operations go alone, one in each slot. Up to a crowd more go in one slot, since in two their groups would be too
+	// small to save anything.
+	few   = 2
+	crowd = 32
 	// patience is how long a group waits for a slot at most: requests that take longer (a member
 	// that hangs, a long way to the server) shall not hold up all others.
 	patience = 10 * time.Millisecond
 	// maxSlots bounds what patience adds.
 	maxSlots = 64
+	// maxYields: whoever has brought back answers lets their callers run before the next group goes,
+	// as long as that grows by it. They ask again at once, if ever; without waiting for
+	// them a crowd of eight would go in groups of one and two.
+	maxYields = 8
 )
 
 func newQueue(below clientv3.KV, write bool) *queue {
@@ -66,8 +80,10 @@ type group struct {
 	ops    []clientv3.Op       // guarded by queue.mu until sent
 	keys   map[string]struct{} // of writes; guarded by queue.mu until sent
 	size   int                 // bytes of keys and values; guarded by queue.mu until sent
+	gone   []int               // places in ops whose callers left before it was sent; guarded by queue.mu until sent
 	left   int                 // callers that still wait; guarded by queue.mu
 	cancel context.CancelFunc  // guarded by queue.mu; set when sent
+	missed atomic.Bool         // a caller left after it was sent
 
 	done chan struct{} // closed when those below are set
 	one  clientv3.OpResponse
@@ -90,16 +106,18 @@ func (q *queue) do(ctx context.Context, op *clientv3.Op) (clientv3.OpResponse, e
 	g, i := q.enter(op)
 	if g == nil {
 		defer q.next()
+		defer q.out()
 		return single(ctx, q.below, op)
 	}
+	defer q.out()
 	select {
 	case <-g.done:
 	case <-ctx.Done():
-		q.leave(g)
+		q.leave(g, i)
 		return clientv3.OpResponse{}, ctx.Err()
 	}
 	switch {
-	case g.err != nil && q.again(g.err):
+	case g.err != nil && q.again(g):
 		r, err := single(ctx, q.below, op)
 		if err != nil && clientv3.SafeToRetry(err) && ctx.Err() == nil {
 			q.refused.add(op)
@@ -110,15 +128,27 @@ func (q *queue) do(ctx context.Context, op *clientv3.Op) (clientv3.OpResponse, e
 	case g.txn == nil:
 		return g.one, nil
 	}
-	return answer(g.txn, i)
+	return answer(g.txn, g.place(i))
+}
+
+// place is where the i-th operation that joined a group that was sent is in it.
+func (g *group) place(i int) int {
+	place := i
+	for _, gone := range g.gone {
+		if gone < i {
+			place--
+		}
+	}
+	return place
 }
 
 // enter takes a slot for op, then the group is nil, or puts it into a group.
 func (q *queue) enter(op *clientv3.Op) (*group, int) {
-	size := len(op.KeyBytes()) + len(op.ValueBytes())
+	size := sizeOf(op)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.busy < slots && len(q.waiting) == 0 {
+	q.inside++
+	if len(q.waiting) == 0 && (q.busy == 0 || q.busy < slots && q.inside <= few) {
 		q.busy++
 		return nil, 0
 	}
@@ -137,6 +167,7 @@ func (q *queue) enter(op *clientv3.Op) (*group, int) {
 		}
 	}
 	g.ops = append(g.ops, *op)
+	q.joined++
 	g.size += size
 	g.left++
 	if q.write {
@@ -180,10 +211,30 @@ func (q *queue) take() (g *group, ctx context.Context) {
 	if g == nil {
 		return nil, nil
 	}
+	g.compact()
 	// Without a member, the callers shall go on by themselves, each as its context says: some wait
 	// for a member and some do not.
 	ctx, g.cancel = context.WithCancel(context.Background())
+	if q.write {
+		ctx = clientv3.WithRepeatWhile(ctx, func() bool { return !g.missed.Load() })
+	}
 	return g, clientv3.WithFailFast(ctx)
+}
+
+// compact takes out what nobody waits for. Called with queue.mu.
+func (g *group) compact() {
+	if len(g.gone) == 0 {
+		return
+	}
+	slices.Sort(g.gone)
+	kept := g.ops[:0]
+	for i := range g.ops {
+		if _, gone := slices.BinarySearch(g.gone, i); !gone {
+			kept = append(kept, g.ops[i])
+		}
+	}
+	clear(g.ops[len(kept):])
+	g.ops = kept
 }
 
 // next gives a slot that became free to the next group, or back.
@@ -195,10 +246,18 @@ func (q *queue) next() {
 	}
 }
 
+// allowed is how many slots there are for so many operations. Called with mu.
+func (q *queue) allowed() int {
+	if q.inside > few && q.inside < crowd {
+		return 1
+	}
+	return slots
+}
+
 // pass finds the next group for a slot that became free; without one, and if the slot was one of
 // those that patience adds, it is given back. Called with mu.
 func (q *queue) pass() (g *group, ctx context.Context) {
-	if q.busy <= slots {
+	if q.busy <= q.allowed() {
 		g, ctx = q.take()
 	}
 	if g == nil {
@@ -228,11 +287,38 @@ func (q *queue) late() {
 func (q *queue) run(ctx context.Context, g *group) {
 	for g != nil {
 		q.send(ctx, g)
+		q.yield()
 		q.mu.Lock()
 		g.cancel()
 		g, ctx = q.pass()
 		q.mu.Unlock()
 	}
+}
+
+// yield lets callers run while they add to the groups that wait.
+func (q *queue) yield() {
+	for last, n := q.soFar(), 0; n < maxYields; n++ {
+		runtime.Gosched()
+		joined := q.soFar()
+		if joined == last {
+			return
+		}
+		last = joined
+	}
+}
+
+// out: an operation has ended.
+func (q *queue) out() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inside--
+}
+
+// soFar is how many operations have joined groups.
+func (q *queue) soFar() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.joined
 }
 
 // send executes a group.
@@ -265,20 +351,34 @@ func (q *queue) learn(g *group) {
 	}
 }
 
-// leave gives up an operation; the last one to leave a group ends it.
-func (q *queue) leave(g *group) {
+// leave gives up the i-th operation; the last one to leave a group ends it.
+func (q *queue) leave(g *group, i int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if g.left--; g.left == 0 && g.cancel != nil {
+	g.left--
+	switch {
+	case g.cancel == nil: // it waits
+		op := &g.ops[i]
+		g.gone = append(g.gone, i)
+		g.size -= sizeOf(op)
+		delete(g.keys, string(op.KeyBytes()))
+	case g.left == 0:
 		g.cancel()
+	default:
+		g.missed.Store(true)
 	}
 }
+
+func sizeOf(op *clientv3.Op) int { return len(op.KeyBytes()) + len(op.ValueBytes()) }
 
 // again: err says that the group was refused, or found no member to go to, so that its
 // operations are to be executed one by one; not if that would only add to a load that the
 // servers do not bear.
-func (q *queue) again(err error) bool {
+func (q *queue) again(g *group) bool {
+	err := g.err
 	switch {
+	case g.missed.Load() && clientv3.SafeToRetry(err):
+		return true // it was not repeated, since somebody had left
 	case overloaded(err):
 		return false
 	case clientv3.SafeToRetry(err), tooLarge(err):

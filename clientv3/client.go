@@ -448,3 +448,12 @@ func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFa
 // put or delete only where the caller is the key's sole writer: a lost attempt can
 // take effect after the repetition and after other writers.
 func WithRepeat(ctx context.Context) context.Context { return retry.WithRepeat(ctx) }
+
+// WithRepeatWhile returns a context whose calls are repeated, after an attempt that failed and may be
+// repeated, only while wanted returns true. It is for a call on behalf of several callers, one of which
+// may be gone before the context ends. wanted is asked before each repetition, from the goroutine of
+// the call; it must return at once. The first attempt is made in any case. Streams and watches
+// do not ask.
+func WithRepeatWhile(ctx context.Context, wanted func() bool) context.Context {
+	return retry.WithRepeatWhile(ctx, wanted)
+}

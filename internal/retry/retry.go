@@ -141,6 +141,14 @@ func WithRepeat(ctx context.Context) context.Context {
 	return context.WithValue(ctx, repeatKey{}, true)
 }
 
+type whileKey struct{}
+
+// WithRepeatWhile returns a context whose calls are repeated only while wanted returns true: a call
+// for several callers at once can lose one of them before its own context ends.
+func WithRepeatWhile(ctx context.Context, wanted func() bool) context.Context {
+	return context.WithValue(ctx, whileKey{}, wanted)
+}
+
 type bulkKey struct{}
 
 // WithBulk returns a context whose ranges have the connection for much data.
@@ -255,6 +263,9 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 			return k.fail(err)
 		}
 		if err := backoff.Sleep(ctx, wait); err != nil {
+			return k.fail(err)
+		}
+		if wanted, ok := ctx.Value(whileKey{}).(func() bool); ok && !wanted() {
 			return k.fail(err)
 		}
 	}

@@ -1,0 +1,61 @@
+package batch
+
+import (
+	"testing"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// TestLeaving: whoever leaves a group that waits takes its operation along, and the others find
+// their answers in the places that are left.
+func TestLeaving(t *testing.T) {
+	q := newQueue(nil, true)
+	join := func(key string) (*group, int) {
+		op := clientv3.OpPut(key, "v")
+		return q.enter(&op)
+	}
+	for range slots {
+		if g, _ := join("alone"); g != nil {
+			t.Fatal("it does not go alone")
+		}
+	}
+	var places []int
+	var g *group
+	for _, key := range []string{"a", "b", "c", "d", "e"} {
+		joined, i := join(key)
+		if g != nil && joined != g {
+			t.Fatal("another group")
+		}
+		g, places = joined, append(places, i)
+	}
+	q.leave(g, places[3])
+	q.leave(g, places[1])
+	if again, _ := join("b"); again != g {
+		t.Error("the key of a write that left is taken")
+	}
+	q.mu.Lock()
+	sent, _ := q.take()
+	q.timer.Stop()
+	q.mu.Unlock()
+	if sent != g {
+		t.Fatal("another group is sent")
+	}
+	want := map[int]string{0: "a", 2: "c", 4: "e", 5: "b"}
+	if len(g.ops) != len(want) {
+		t.Fatalf("%d operations are sent, %d have callers", len(g.ops), len(want))
+	}
+	for i, key := range want {
+		if got := string(g.ops[g.place(i)].KeyBytes()); got != key {
+			t.Errorf("the %d-th finds %s, it asked for %s", i, got, key)
+		}
+	}
+	g.cancel()
+
+	alone, i := join("left")
+	q.leave(alone, i)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if sent, _ := q.take(); sent != nil {
+		t.Error("a group is sent for nobody")
+	}
+}
