@@ -1,6 +1,7 @@
 package etcdtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +33,9 @@ type Member struct {
 	peerPort   *faultnet.Port // where the server listens; PeerURL names it unless peers go through proxies
 	proxy      *faultnet.Proxy
 
-	mu   sync.Mutex // held while a run starts, never while one ends: that takes seconds, and the peer hub needs the PID
-	proc *process   // the present or last run; nil before the first
+	mu     sync.Mutex // held while a run starts, never while one ends: that takes seconds, and the peer hub needs the PID
+	proc   *process   // the present or last run; nil before the first
+	binary string     // guarded by mu; of another version than the cluster's, if not empty
 }
 
 func newMember(c *Cluster, index int) (*Member, error) {
@@ -156,7 +158,7 @@ func (m *Member) startLocked() error {
 			}
 		}
 	}
-	p, err := m.c.spawn.run(m.c.binary, m.args(), environment(), m.c.dir, m.logFile())
+	p, err := m.c.spawn.run(cmp.Or(m.binary, m.c.binary), m.args(), environment(), m.c.dir, m.logFile())
 	if err != nil {
 		return err
 	}
@@ -214,6 +216,20 @@ func (m *Member) Restart() error {
 	if m.proc != nil {
 		m.proc.kill()
 	}
+	return m.startLocked()
+}
+
+// Upgrade ends the process with SIGTERM and starts one of another version on the same data and addresses. Servers follow each
+// other by one minor version at a time.
+func (m *Member) Upgrade(version string) error {
+	binary, err := Binary(version)
+	if err != nil {
+		return err
+	}
+	m.Terminate()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.binary = binary
 	return m.startLocked()
 }
 
