@@ -413,7 +413,7 @@ func (s *Set) consensusProbed(c *conn, err error, v verdict, took time.Duration,
 	}
 	if v == answered && !bad {
 		c.quorum.last.Store(now)
-		m.agree.add(int64(took), now)
+		m.agreed(int64(took), now)
 		if now-m.sampled.Load() > int64(exploreAfter) {
 			s.forgive(m, took, now)
 		}

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +20,8 @@ const (
 	// answers health checks but no calls.
 	stallMin = 500 * time.Millisecond
 	stallMax = 10 * time.Second
+	// The same before anything is known, for which members far apart are allowed for.
+	stallFirst = 2 * time.Second
 	// A connection is proved dead by so much silence beside a living one.
 	deadMin = 2 * time.Second
 )
@@ -61,9 +64,18 @@ func limit(pinned time.Duration, usual int64, factor, lowest, highest time.Durat
 	return min(max(factor*time.Duration(usual), lowest), highest)
 }
 
+// agreed notes that a call of m that needs consensus took d.
+func (m *Member) agreed(d, now int64) {
+	m.agree.add(d, now)
+	m.set.agree.add(d, now)
+}
+
+// consensusTime is what such calls usually take; those of the other members are a first guess.
+func (m *Member) consensusTime() int64 { return cmp.Or(m.agree.value.Load(), m.set.agree.value.Load()) }
+
 // silenceLimit is how long calls wait without a byte before m is in doubt.
 func (m *Member) silenceLimit() time.Duration {
-	return limit(m.set.cfg.SilenceLimit, max(m.trip.value.Load(), m.agree.value.Load()), silenceFactor, silenceMin, silenceMax)
+	return limit(m.set.cfg.SilenceLimit, max(m.trip.value.Load(), m.consensusTime()), silenceFactor, silenceMin, silenceMax)
 }
 
 // probeTimeout is how long a health check may take.
@@ -73,7 +85,11 @@ func (m *Member) probeTimeout() time.Duration {
 
 // stallTimeout is how long a read that needs consensus may take.
 func (m *Member) stallTimeout() time.Duration {
-	return limit(m.set.cfg.StallTimeout, m.agree.value.Load(), probeFactor, stallMin, stallMax)
+	usual, least := m.consensusTime(), stallMin
+	if usual == 0 {
+		least = stallFirst
+	}
+	return limit(m.set.cfg.StallTimeout, usual, probeFactor, least, stallMax)
 }
 
 // allowance lets something happen so often: a token bucket. (The library's would be the

@@ -150,7 +150,7 @@ func (m *Member) answered(d, now int64, p *Pick, o Outcome) {
 		m.trip.add(d, now) // a message there and back takes no longer
 	}
 	if o == Done && p.Short && p.Consensus {
-		m.agree.add(d, now)
+		m.agreed(d, now)
 	}
 	if o == Unanswered {
 		// How long an answer would have taken is not known; that it took longer than

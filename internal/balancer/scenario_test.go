@@ -305,7 +305,7 @@ func (d *driver) do(c scenario.Command) string {
 
 func (d *driver) input(c scenario.Command) {
 	switch c.Name {
-	case "members": // members a b c [trip=] [pinned=]: a client anew, all connected
+	case "members": // members a b c [trip=] [pinned=] [fresh=yes]: a client anew, all connected; fresh: it has made no call
 		pinned, _ := time.ParseDuration(c.Args["pinned"])
 		d.start(Config{SilenceLimit: pinned, ProbeTimeout: pinned, StallTimeout: pinned}, parse(d.t, c.Words...))
 		for _, n := range c.Words {
@@ -317,6 +317,9 @@ func (d *driver) input(c scenario.Command) {
 			}
 		})
 		d.wait(10*time.Millisecond + 2*d.delay[c.Word(0)])
+		if c.Args["fresh"] == "" {
+			d.set.agree.add(max(int64(d.delay[c.Word(0)]), int64(time.Millisecond)), d.clock)
+		}
 		d.out = d.out[:0]
 		d.began = d.clock
 	case "endpoints": // as SetEndpoints

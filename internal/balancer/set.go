@@ -76,6 +76,7 @@ type Set struct {
 	count  atomic.Int32  // usable members in the current view
 	slots  atomic.Uint64 // their slots
 
+	agree   average      // a short call that needs consensus, of any member
 	floor   atomic.Int64 // silence before this does not count
 	holding atomic.Bool  // changes are held back, see Set.holds
 	scouted atomic.Int64 // now when one was last let through all the same
