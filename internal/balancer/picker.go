@@ -111,6 +111,9 @@ func (p *Pick) leave(o Outcome) {
 			c.lastByte.Store(now)
 		}
 		c.m.answered(now-p.began, now, p, o)
+		if s := c.m.set; o == Done && p.Consensus && s.holding.Load() {
+			s.poke() // changes go on at once
+		}
 	}
 	c.remove(p)
 }
