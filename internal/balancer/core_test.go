@@ -164,6 +164,28 @@ func TestPicking(t *testing.T) {
 }
 
 // A pick on an old view does not put work on a connection that retired meanwhile.
+// When all are in doubt, because this machine stood still say, one that was silent before gets
+// nothing.
+func TestAllInDoubt(t *testing.T) {
+	d, m := bench(t, "a", "b", "c")
+	for i, o := range m {
+		(&Pick{}).took(o.conn, d.clock)
+		if i > 0 {
+			o.conn.lastByte.Store(d.clock + int64(time.Second-silenceMin))
+		}
+	}
+	d.clock += int64(time.Second)
+	v, _ := d.set.makeView()
+	for range 100 {
+		if i := (&picker{d.set, v}).choose(&Pick{}, d.clock); v.usable[i].m == m[0] || !v.usable[i].doubtful(d.clock) {
+			t.Fatalf("picked %s", v.usable[i].m.Name())
+		}
+	}
+	if i := (&picker{d.set, v}).choose(&Pick{Avoid: m[1].slot | m[2].slot}, d.clock); v.usable[i].m != m[0] {
+		t.Errorf("picked %s, which was tried", v.usable[i].m.Name())
+	}
+}
+
 func TestRetiredConnectionsTakeNothing(t *testing.T) {
 	d, m := bench(t, "a")
 	v, _ := d.set.makeView()

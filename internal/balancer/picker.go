@@ -320,10 +320,13 @@ func (p *picker) choose(want *Pick, now int64) int {
 	if fit == 1 {
 		return only
 	}
-	// One in doubt is better than one that was tried, and any is better than none.
-	for _, skip = range [...]uint64{skip, want.Avoid, 0} {
-		if fit = fitting(list, skip); fit > 0 {
-			break
+	if fit == 0 {
+		// One in doubt is better than one that was tried, the less so the longer it has been
+		// silent, and any is better than none.
+		for _, skip = range [...]uint64{want.Avoid | silent(list, now), want.Avoid, 0} {
+			if fit = fitting(list, skip); fit > 0 {
+				break
+			}
 		}
 	}
 	a, b := rand.IntN(fit), 0
@@ -338,6 +341,21 @@ func (p *picker) choose(want *Pick, now int64) int {
 		return ib
 	}
 	return ia
+}
+
+// silent are the slots of those that have been silent for far longer than another one: they
+// are in doubt by themselves, and not because this machine or the cluster stood still.
+func silent(list []*conn, now int64) (slots uint64) {
+	least := list[0].quiet(now)
+	for _, c := range list[1:] {
+		least = min(least, c.quiet(now))
+	}
+	for _, c := range list {
+		if q := c.quiet(now); q > 2*least && q >= c.m.silenceLimit() {
+			slots |= c.m.slot
+		}
+	}
+	return slots
 }
 
 // fitting is how many members are not to be skipped.
