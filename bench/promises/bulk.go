@@ -86,7 +86,13 @@ func muchData(ctx context.Context, t *trial) error {
 		name string
 		read func(context.Context) (int64, error)
 	}{
-		{"a snapshot", snapshot(mine.Snapshot)},
+		{"a snapshot", snapshot(func(ctx context.Context) (io.ReadCloser, error) {
+			r, err := mine.SnapshotWithVersion(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return r.Snapshot, nil
+		})},
 		{"a listing", func(ctx context.Context) (n int64, _ error) {
 			for kv, err := range mine.Range(ctx, "big/") {
 				if err != nil {
@@ -128,7 +134,13 @@ func muchData(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	busy, bytes, err := their.measure(ctx, snapshot(theirs.Snapshot))
+	busy, bytes, err := their.measure(ctx, snapshot(func(ctx context.Context) (io.ReadCloser, error) {
+		r, err := theirs.SnapshotWithVersion(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return r.Snapshot, nil
+	}))
 	t.under("the same snapshot with the official client, %d MB", bytes>>20)
 	t.show("failures", "", 0).here(b2f(err != nil))
 	t.show("watch: 99th percentile, times the idle one", "", 0).here(busy.watch / idle.watch)
