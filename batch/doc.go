@@ -26,8 +26,8 @@
 //   - its patience: a transaction that takes unusually long is sent a second time, to another member
 //     if there is one, as a client does with a single read;
 //   - its response, with a header of its own. All reads of a transaction see one revision. Keys
-//     and values share memory with some that travelled with them: what is kept for long should
-//     be copied (clientv3.CloneKeyValue).
+//     and values share memory with some that travelled with them: what is kept holds up to 16 KiB
+//     beyond itself (clientv3.CloneKeyValue).
 //
 // At most 128 operations travel together, which is what a server allows by default
 // (--max-txn-ops); with a server that allows less, fewer do.

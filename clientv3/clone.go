@@ -2,12 +2,10 @@ package clientv3
 
 import "go.etcd.io/etcd/api/v3/mvccpb"
 
-// CloneKeyValue copies a key-value into memory of its own: use it for what a program
-// keeps for long of an answer or event that it otherwise drops. Answers are decoded into
-// blocks of memory that several of their keys and values share, so a key, a value or a
-// *KeyValue that is kept holds on to up to 1/16 of the answer that it came with, or some
-// 512 KiB if that is more; of an answer with one key it holds on to that key-value alone.
-// Nil for nil.
+// CloneKeyValue copies a key-value into memory of its own. Answers and events are decoded into
+// small pieces of memory that neighbours share, so a key, a value, a *KeyValue or an *Event that a
+// program keeps holds up to 16 KiB of memory beyond itself. Use it where that is too much: where many
+// small ones are kept for long, each from another answer. Nil for nil.
 func CloneKeyValue(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 	if kv == nil {
 		return nil

@@ -43,7 +43,7 @@ import (
 //
 // It reads through c.KV, from servers that can (3.7) as a stream and from others in pages,
 // somewhat ahead of the loop: up to four portions of about 2 MiB, or of a few keys if those are
-// larger. A key that is kept keeps a part of its portion in memory; see CloneKeyValue. Leaving
+// larger. A key that is kept holds up to 16 KiB beyond itself; see CloneKeyValue. Leaving
 // the loop releases everything at once.
 func (c *Client) Range(ctx context.Context, prefix string, opts ...OpOption) iter.Seq2[*mvccpb.KeyValue, error] {
 	op := OpGet(prefix, opts...)

@@ -5,10 +5,9 @@
 //
 // # What a message costs
 //
-// Decoding makes a number of allocations that does not grow with the number of
-// keys: structs and bytes are cut from blocks. Each block holds at most 1/32 of the
-// message, or 128 KiB if that is more, so a value that the user keeps holds a small
-// part of a large answer in memory and not all of it. Receive buffers are never
+// Structs and bytes of key-values and events are cut from groups of 12 KiB, so that decoding a
+// long message makes few allocations, and what the user keeps of it holds at most 16 KiB
+// more than itself in memory. Receive buffers are never
 // referred to by a decoded message. Encoding writes into reused buffers, which gRPC
 // gives back.
 //
@@ -84,8 +83,8 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 // decode is the decoder by hand; false if v is none of its messages or the data are
 // not in the usual form.
 func decode(data mem.BufferSlice, v any) bool {
-	d := decoder{total: data.Len()}
-	in := newInput(data, d.total)
+	var d decoder
+	in := newInput(data, data.Len())
 	switch m := v.(type) {
 	case *pb.RangeResponse:
 		m.Reset()

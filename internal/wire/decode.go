@@ -20,74 +20,8 @@ const (
 	bytesType  = byte(protowire.BytesType)
 )
 
-const (
-	minBlock  = 128 << 10
-	blockPart = 32 // no block holds more than this part of a message, but for minBlock
-	minItems  = 512
-)
-
 // decoder is the memory of one message.
-type decoder struct {
-	total int    // bytes of the message
-	block []byte // free bytes
-	kvs   []mvccpb.KeyValue
-	evs   []event
-}
-
-type event struct {
-	event mvccpb.Event
-	kv    mvccpb.KeyValue
-}
-
-// space returns n free bytes. At most left more bytes of the message follow.
-func (d *decoder) space(n, left int) []byte {
-	if n > len(d.block) {
-		d.block = make([]byte, max(n, min(n+left, max(minBlock, d.total/blockPart))))
-	}
-	b := d.block[:n:n]
-	d.block = d.block[n:]
-	return b
-}
-
-// bytes copies b. At most left more bytes of the message follow.
-func (d *decoder) bytes(b []byte, left int) []byte {
-	c := d.space(len(b), left)
-	copy(c, b)
-	return c
-}
-
-// take reads n bytes of in, which are there. own: they are not a view of a buffer, and
-// may be kept.
-func (d *decoder) take(in *input, n int) (b []byte, own bool) {
-	if n <= len(in.cur) {
-		return in.take(n), false
-	}
-	b = d.space(n, in.left-n)
-	in.read(b)
-	return b, true
-}
-
-// items is how many of n structs a block gets.
-func items(n int) int { return min(n, max(minItems, n/blockPart)) }
-
-// kv returns a new key-value; at least n are still to come, this one included.
-func (d *decoder) kv(n int) *mvccpb.KeyValue {
-	if len(d.kvs) == 0 {
-		d.kvs = make([]mvccpb.KeyValue, items(n))
-	}
-	kv := &d.kvs[0]
-	d.kvs = d.kvs[1:]
-	return kv
-}
-
-func (d *decoder) event(n int) *event {
-	if len(d.evs) == 0 {
-		d.evs = make([]event, items(n))
-	}
-	ev := &d.evs[0]
-	d.evs = d.evs[1:]
-	return ev
-}
+type decoder struct{ group }
 
 // chunk reads a field of bytes from b: what it holds and what follows it.
 func chunk(b []byte) (v, rest []byte, ok bool) {
@@ -198,9 +132,8 @@ func (d *decoder) header(in *input, to **pb.ResponseHeader, h *pb.ResponseHeader
 	return true
 }
 
-// keyValue decodes one key-value. own: b may be kept; else at most left more bytes
-// of the message follow it.
-func (d *decoder) keyValue(b []byte, own bool, left int, kv *mvccpb.KeyValue) bool {
+// keyValue decodes one key-value. own: b may be kept.
+func (d *decoder) keyValue(b []byte, own bool, kv *mvccpb.KeyValue) bool {
 	ok := true
 	for len(b) > 0 {
 		var v uint64
@@ -211,7 +144,7 @@ func (d *decoder) keyValue(b []byte, own bool, left int, kv *mvccpb.KeyValue) bo
 				return false
 			}
 			if !own {
-				f = d.bytes(f, left+len(b))
+				f = d.bytes(f)
 			}
 			f = f[:len(f):len(f)]
 			if t == tag(1, bytesType) {
@@ -242,14 +175,20 @@ func (d *decoder) keyValue(b []byte, own bool, left int, kv *mvccpb.KeyValue) bo
 	return true
 }
 
-// nextKV decodes the key-value that in begins with.
-func (d *decoder) nextKV(in *input, kv *mvccpb.KeyValue) bool {
-	n, ok := in.body()
+// nextKV decodes the key-value that in begins with, the first of n, into kv or, if that is nil, a
+// new one.
+func (d *decoder) nextKV(in *input, n int, kv *mvccpb.KeyValue) (*mvccpb.KeyValue, bool) {
+	size, ok := in.body()
 	if !ok {
-		return false
+		return nil, false
 	}
-	b, own := d.take(in, n)
-	return d.keyValue(b, own, in.left, kv)
+	if kv == nil {
+		kv = d.kv(size, n, in.left-size)
+	} else {
+		d.single(size)
+	}
+	b, own := d.take(in, size)
+	return kv, d.keyValue(b, own, kv)
 }
 
 // count says how many fields with tag t there are in a message, as far as it can be
@@ -311,10 +250,7 @@ func (d *decoder) rangeResponse(in input, m *pb.RangeResponse) bool {
 				return false // the fields could not be counted
 			}
 			m.Kvs = m.Kvs[:i+1]
-			if n > 1 {
-				m.Kvs[i] = d.kv(n - i)
-			}
-			ok = d.nextKV(&in, m.Kvs[i])
+			m.Kvs[i], ok = d.nextKV(&in, n-i, m.Kvs[i])
 		case tag(3, varintType):
 			ok = in.flag(&m.More)
 		case tag(4, varintType):
@@ -360,8 +296,7 @@ func (d *decoder) putResponse(in input, m *pb.PutResponse) bool {
 			if m.PrevKv != nil {
 				return false
 			}
-			m.PrevKv = d.kv(1)
-			ok = d.nextKV(&in, m.PrevKv)
+			m.PrevKv, ok = d.nextKV(&in, 1, nil)
 		default:
 			ok = unknownIn(m, &in, 1, 2)
 		}

@@ -27,8 +27,9 @@ func (d *decoder) txnResponse(in input, m *pb.TxnResponse, depth int) bool {
 	if depth > maxDepth {
 		return false
 	}
-	if n := count(in, tag(3, bytesType)); n > 0 {
-		m.Responses = make([]*pb.ResponseOp, 0, n)
+	responses := count(in, tag(3, bytesType))
+	if responses > 0 {
+		m.Responses = make([]*pb.ResponseOp, 0, responses)
 	}
 	for in.left > 0 {
 		var ok bool
@@ -43,7 +44,9 @@ func (d *decoder) txnResponse(in input, m *pb.TxnResponse, depth int) bool {
 				return false
 			}
 			var op *pb.ResponseOp
-			op, ok = d.responseOp(in.sub(n), depth)
+			body := in.sub(n)
+			d.ops, d.more = max(0, responses-len(m.Responses)-1), in.left
+			op, ok = d.responseOp(body, depth)
 			m.Responses = append(m.Responses, op)
 		default:
 			ok = unknownIn(m, &in, 1, 2, 3)
@@ -97,8 +100,8 @@ func (d *decoder) deleteResponse(in input, m *pb.DeleteRangeResponse) bool {
 		case tag(2, varintType):
 			ok = in.number(&m.Deleted)
 		case tag(3, bytesType):
-			kv := d.kv(max(1, n-len(m.PrevKvs)))
-			ok = d.nextKV(&in, kv)
+			var kv *mvccpb.KeyValue
+			kv, ok = d.nextKV(&in, max(1, n-len(m.PrevKvs)), nil)
 			m.PrevKvs = append(m.PrevKvs, kv)
 		default:
 			ok = unknownIn(m, &in, 1, 2, 3)

@@ -56,10 +56,12 @@ func (d *decoder) watchResponse(in input, m *pb.WatchResponse) bool {
 			}
 			ev := first
 			if ev == nil {
-				ev = d.event(n - len(m.Events))
+				ev = d.event(size, n-len(m.Events), in.left-size)
+			} else {
+				d.single(size)
 			}
 			b, own := d.take(&in, size)
-			ok = d.eventFields(b, own, in.left, ev, n-len(m.Events))
+			ok = d.eventFields(b, own, ev)
 			m.Events = append(m.Events, &ev.event)
 		default:
 			ok = unknownIn(m, &in, 1, 2, 3, 4, 5, 6, 7, 11)
@@ -71,8 +73,8 @@ func (d *decoder) watchResponse(in input, m *pb.WatchResponse) bool {
 	return true
 }
 
-// eventFields decodes one event, after which n-1 others come.
-func (d *decoder) eventFields(b []byte, own bool, left int, ev *event, n int) bool {
+// eventFields decodes one event.
+func (d *decoder) eventFields(b []byte, own bool, ev *event) bool {
 	m := &ev.event
 	for len(b) > 0 {
 		var ok bool
@@ -90,9 +92,9 @@ func (d *decoder) eventFields(b []byte, own bool, left int, ev *event, n int) bo
 			}
 			kv, to := &ev.kv, &m.Kv
 			if t == tag(3, bytesType) {
-				kv, to = d.kv(n), &m.PrevKv
+				kv, to = d.previous(len(f)), &m.PrevKv
 			}
-			if *to != nil || !d.keyValue(f, own, left+len(b), kv) {
+			if *to != nil || !d.keyValue(f, own, kv) {
 				return false
 			}
 			*to = kv

@@ -460,7 +460,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// TestAllocations does not grow with the number of keys.
+// TestAllocations: two for a group of some 12 KiB.
 func TestAllocations(t *testing.T) {
 	m := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 7}}
 	for i := range 10000 {
@@ -473,7 +473,7 @@ func TestAllocations(t *testing.T) {
 		if err := (Codec{}).Unmarshal(in, &out); err != nil {
 			t.Error(err)
 		}
-	}); n > 100 {
+	}); n > 700 {
 		t.Errorf("%v allocations", n)
 	}
 }
