@@ -142,6 +142,28 @@ func (a *admin) any(ctx context.Context, f func(ctx context.Context, cc *grpc.Cl
 	return err
 }
 
+// once calls f as root on the leader, one time.
+func (a *admin) once(ctx context.Context, f func(ctx context.Context, cc *grpc.ClientConn) error) error {
+	l, err := a.cluster.FindLeader(ctx)
+	if err != nil {
+		return err
+	}
+	for i, m := range a.cluster.Members() {
+		if m == l {
+			tctx, err := a.login(ctx, i)
+			if err != nil {
+				return err
+			}
+			err = f(tctx, a.conns[i])
+			if err != nil {
+				a.forget(i)
+			}
+			return err
+		}
+	}
+	return errors.New("the leader is none of the members")
+}
+
 // revision returns the store's present revision.
 func (a *admin) revision(ctx context.Context) (int64, error) {
 	var rev int64

@@ -29,8 +29,9 @@ type striker struct {
 	stopAt  time.Duration // no fault goes on beyond it
 
 	mu          sync.Mutex
-	touches     []history.Touch // guarded by mu
-	compactions []int64         // guarded by mu
+	touches     []history.Touch      // guarded by mu
+	compactions []history.Compaction // guarded by mu
+	meddlings   []history.Meddling   // guarded by mu
 	counts      map[schedule.Kind]int
 	refused     map[schedule.Kind]int // guarded by mu, as counts; what an operator could not do
 	problems    []error               // guarded by mu; the harness itself failed
@@ -184,7 +185,7 @@ func (s *striker) operate(ctx context.Context, f schedule.Fault) {
 			return
 		}
 		s.mu.Lock()
-		s.compactions = append(s.compactions, rev)
+		s.compactions = append(s.compactions, history.Compaction{Rev: rev, At: from})
 		s.mu.Unlock()
 		err = s.admin.compact(ctx, rev)
 	case schedule.MoveLeader:
@@ -194,6 +195,10 @@ func (s *striker) operate(ctx context.Context, f schedule.Fault) {
 		s.touch(history.Touch{Member: f.Member, What: string(f.Kind), From: from, To: s.clock.Now()})
 	case schedule.Roles:
 		err = s.admin.roles(ctx)
+	case schedule.DeleteKey:
+		err = s.deleteKey(ctx, contests[f.Pick%len(contests)], f.Pick/2)
+	case schedule.Revoke:
+		err = s.revoke(ctx, f.Pick)
 	}
 	s.note(f.Kind, err)
 }

@@ -10,6 +10,7 @@ import (
 	clientv3 "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 
+	"github.com/fairlead-go/fairlead/chaos/check"
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
@@ -60,6 +61,7 @@ type contender struct {
 	session *concurrency.Session
 	end     context.CancelFunc // of session
 	holds   []history.Hold
+	tries   []history.Attempt
 	failed  int // acquisitions
 	errs    []error
 }
@@ -99,14 +101,31 @@ func (c *contender) contend(ctx context.Context) {
 	if c.scope == "election" {
 		what = leadership{concurrency.NewElection(c.session, ownerScope+c.scope), fmt.Sprint(c.id)}
 	}
-	actx, done := context.WithTimeout(ctx, time.Duration(200+c.rnd.IntN(5000))*time.Millisecond)
+	patience := time.Duration(200+c.rnd.IntN(5000)) * time.Millisecond
+	if c.rnd.IntN(4) == 0 {
+		patience += 3 * check.Within // long enough to find out who waits in vain
+	}
+	try := history.Attempt{Client: c.client, Scope: c.scope, Key: c.key(), Call: c.clock.Now()}
+	actx, done := context.WithTimeout(ctx, patience)
 	err := what.acquire(actx)
 	done()
+	try.Return, try.OK = c.clock.Now(), err == nil
+	try.End = try.Return
+	defer func() { c.tries = append(c.tries, try) }()
 	if err != nil {
 		c.failed++
+		if c.rnd.IntN(4) == 0 { // long enough to find out whether its key is left
+			defer pause(ctx, 2*check.Within)
+		}
 		return
 	}
 	c.own(ctx, what)
+	try.End = c.holds[len(c.holds)-1].Ended
+}
+
+// key is what the contender puts.
+func (c *contender) key() string {
+	return fmt.Sprintf("%s%s/%x", ownerScope, c.scope, int64(c.session.Lease()))
 }
 
 // own counts for a while and releases what is owned.
@@ -114,7 +133,7 @@ func (c *contender) own(ctx context.Context, what contest) {
 	owned := what.Context()
 	h := history.Hold{
 		Client: c.client, Scope: c.scope, Fence: what.Fence(), Acquired: c.clock.Now(),
-		Key: fmt.Sprintf("%s%s/%x", ownerScope, c.scope, int64(c.session.Lease())), TTL: sessionTTL * time.Second,
+		Key: c.key(), Lease: int64(c.session.Lease()), TTL: sessionTTL * time.Second,
 	}
 	longest := 300 * time.Millisecond
 	if c.rnd.IntN(10) == 0 { // now and then long enough to meet a fault

@@ -73,6 +73,8 @@ func (r *result) print(out io.Writer) {
 	}
 	fmt.Fprintf(out, "\nlocks and leaderships: %d, not got %d, lost %d (by the server against its word %d), guarded writes %d; loss known at least %s before the next owner",
 		r.owner.Holds, r.failedOwners, r.owner.Lost, r.owner.Early, r.owner.Counted, short(-r.owner.Lag))
+	fmt.Fprintf(out, "\nliveness: %d waits of the first in line, worst %s; worst delay of %d events %s; %d owners whose key was gone, worst %s until they knew; keys unwanted for up to %s; meddled with: %d holds, %d leases",
+		r.live.Waits, short(r.live.Wait), r.live.Events, short(r.live.Delay), r.live.News, short(r.live.Late), short(r.live.Left), r.owner.Meddled, r.lease.Revoked)
 	fmt.Fprintf(out, "\nclients closed: %d, worst %s\n", len(r.closes), short(slices.Max(append(r.closes, 0))))
 	fmt.Fprintf(out, "committed: %d revisions, %d events; timers late by up to %s; checked in %s\n",
 		h.Truth.Last-h.Truth.First+1, len(h.Truth.Events), short(h.Lateness.Max(0, h.End)), short(r.checking))

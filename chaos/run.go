@@ -58,6 +58,7 @@ type result struct {
 	lease        check.LeaseReport
 	owner        check.OwnerReport
 	deadline     check.DeadlineReport
+	live         check.LiveReport
 	closes       []time.Duration
 	failedGrants int
 	failedOwners int
@@ -135,6 +136,7 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 	r.diary = d.entries
 	begin := time.Now()
 	r.judge()
+	r.trouble = append(r.trouble, r.least(length)...)
 	r.checking = time.Since(begin)
 	r.trouble = slices.DeleteFunc(r.trouble, func(e error) bool { return e == nil })
 	return r, nil
@@ -159,8 +161,8 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 	}
 	id := 10
 	for _, scopes := range [][]watcher{
-		{{scope: kvScope}, {scope: space}, {scope: kvScope + "3"}, {scope: kvScope, short: true}, {scope: idleScope}},
-		{{scope: kvScope, slow: 300 * time.Millisecond}, {scope: leaseScope}, {scope: space, short: true}, {scope: kvScope + "0", short: true}},
+		{{scope: kvScope}, {scope: space}, {scope: kvScope + "3"}, {scope: kvScope, short: true}, {scope: idleScope}, {scope: kvScope, now: true}},
+		{{scope: kvScope, slow: 300 * time.Millisecond}, {scope: leaseScope}, {scope: space, short: true}, {scope: kvScope + "0", short: true}, {scope: space, now: true}},
 		{{scope: idleScope}}, // a client that does nothing else, so that its token expires
 	} {
 		number := id
@@ -171,7 +173,7 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 		for i := range scopes {
 			c.watchers = append(c.watchers, &watcher{
 				id: id, client: number, cli: cl, clock: clock, rec: rec, rnd: random(id),
-				scope: scopes[i].scope, short: scopes[i].short, slow: scopes[i].slow,
+				scope: scopes[i].scope, short: scopes[i].short, now: scopes[i].now, slow: scopes[i].slow,
 			})
 			id++
 		}
@@ -327,7 +329,7 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 		h.Watches = append(h.Watches, w.watches...)
 	}
 	for _, o := range c.owners {
-		h.Holds = append(h.Holds, o.holds...)
+		h.Holds, h.Attempts = append(h.Holds, o.holds...), append(h.Attempts, o.tries...)
 		r.failedOwners += o.failed
 		for _, err := range o.errs {
 			r.violations = append(r.violations, check.Violation{Check: "owner", Text: err.Error()})
@@ -337,7 +339,7 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 		h.Probes = append(h.Probes, p...)
 	}
 	slices.SortStableFunc(h.Ops, func(a, b history.Op) int { return int(a.Call - b.Call) })
-	h.Touches, h.Compactions = s.touches, s.compactions
+	h.Touches, h.Compactions, h.Meddlings = s.touches, s.compactions, s.meddlings
 	r.struck, r.refused = s.counts, s.refused
 	r.trouble = append(r.trouble, s.problems...)
 	var differ []string
@@ -377,13 +379,15 @@ func (r *result) judge() {
 	var v []check.Violation
 	r.watch, v = check.Watches(h.Watches, &h.Truth, h.Final, h.Compactions)
 	add(v)
-	r.lease, v = check.Leases(h.Leases, &h.Truth, h.Probes, h.Touches, h.Lateness)
+	r.lease, v = check.Leases(h.Leases, &h.Truth, h.Probes, h.Touches, h.Meddlings, h.Lateness)
 	add(v)
-	r.owner, v = check.Owners(h.Holds, &h.Truth, h.Touches, h.Lateness, counterKey, h.End)
+	r.owner, v = check.Owners(h.Holds, &h.Truth, h.Touches, h.Meddlings, h.Lateness, counterKey, h.End)
 	add(v)
 	add(check.Free(&h.Truth, ownerScope, func(key string) bool {
 		return slices.ContainsFunc(contests, func(scope string) bool { return key == counterKey(scope) })
 	}))
+	r.live, v = check.Live(h, func(scope string) string { return ownerScope + scope + "/" })
+	add(v)
 	r.deadline, v = check.Deadlines(h.Ops, h.Lateness)
 	add(v)
 }

@@ -24,6 +24,7 @@ type watcher struct {
 	rnd        *rand.Rand
 	scope      string
 	short      bool          // many short watches
+	now        bool          // from now on, not from the beginning
 	slow       time.Duration // what it pauses now and then
 	// reached is the revision of the last event delivered, for whoever waits for the end.
 	reached atomic.Int64
@@ -42,7 +43,7 @@ const maxWatches = 10_000
 // to have been delivered.
 func (w *watcher) run(ctx context.Context, last *atomic.Bool) {
 	start := int64(1)
-	if w.short {
+	if w.short || w.now {
 		start = 0
 	}
 	for range maxWatches {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fairlead-go/fairlead/chaos/history"
@@ -16,6 +17,7 @@ type LeaseReport struct {
 	Expired int // keys that the server deleted while their holder had not released the lease
 	Lost    int // leases that a holder was told are lost
 	Excused int // of these, those for which no member answered steadily
+	Revoked int // by an operator
 	Early   int // leases that the server ended although it had just acknowledged a renewal, see early
 	// Margin is the least time between a holder's learning of the loss and the sight of
 	// the key's deletion. Valid if Expired is not 0.
@@ -39,12 +41,24 @@ type LeaseReport struct {
 //
 // for then the client had half a TTL to renew through that member, and an election that
 // some other fault required is inside the gap.
-func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe, touches []history.Touch, late history.Lateness) (LeaseReport, []Violation) {
+//
+// A lease that an operator revoked is lost at that moment; its holder must learn of it at the
+// next renewal, which is due within its TTL.
+func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe, touches []history.Touch, meddlings []history.Meddling, late history.Lateness) (LeaseReport, []Violation) {
 	var r LeaseReport
 	var bad []Violation
 	versions := truth.ByKey()
 	for i := range leases {
 		l := &leases[i]
+		if m := slices.IndexFunc(meddlings, func(m history.Meddling) bool { return m.Lease == l.ID }); m >= 0 {
+			r.Revoked++
+			due, done := meddlings[m].At+l.TTL, max(l.Told, l.Released)
+			if _, ok := well(due-l.TTL, due+Within, wellGap, probes, touches); ok && meddlings[m].Rev > 0 && done > due+Within {
+				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v) was revoked at %s, and its holder not told until %s",
+					l.ID, l.Client, l.Key, l.TTL, clock(meddlings[m].At), clock(done)))
+			}
+			continue
+		}
 		if gone, ok := deleted(l, versions[l.Key]); ok && (l.Released == 0 || l.Released > gone.Seen) {
 			if early(l, gone, touches) {
 				r.Early++
@@ -114,32 +128,5 @@ func deleted(l *history.Lease, versions []history.Event) (history.Event, bool) {
 
 // renewable finds a member through which the lease could have been renewed.
 func renewable(l *history.Lease, probes []history.Probe, touches []history.Touch) (member int, ok bool) {
-	from, to := max(l.Told-l.TTL, l.Granted), l.Told
-	touched := make(map[int]bool)
-	for _, t := range touches {
-		if t.From < to && t.To > from {
-			touched[t.Member] = true
-		}
-	}
-	// last is, per member, when the last good answer before the present one was asked
-	// for; a member's probes are ordered by time.
-	last := make(map[int]time.Duration)
-	gap := make(map[int]time.Duration)
-	for _, p := range probes {
-		if !p.OK || p.Return < from || p.Call > to {
-			continue
-		}
-		since, ok := last[p.Member]
-		if !ok {
-			since = from
-		}
-		gap[p.Member] = max(gap[p.Member], p.Return-since)
-		last[p.Member] = max(p.Call, from)
-	}
-	for m, g := range gap {
-		if !touched[m] && max(g, to-last[m]) <= l.TTL/2 {
-			return m, true
-		}
-	}
-	return 0, false
+	return well(max(l.Told-l.TTL, l.Granted), l.Told, l.TTL/2, probes, touches)
 }

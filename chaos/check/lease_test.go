@@ -41,13 +41,13 @@ func TestLeaseSafety(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, Told: c.told, Released: c.released}
-			_, v := Leases([]history.Lease{l}, leaseStory(), nil, nil, c.late)
+			_, v := Leases([]history.Lease{l}, leaseStory(), nil, nil, nil, c.late)
 			expect(t, v, c.words...)
 		})
 	}
 	kept := leaseStory()
 	kept.Events = kept.Events[:1]
-	r, v := Leases([]history.Lease{{Key: "k", TTL: 5 * s, PutRev: 2}}, kept, nil, nil, nil)
+	r, v := Leases([]history.Lease{{Key: "k", TTL: 5 * s, PutRev: 2}}, kept, nil, nil, nil, nil)
 	expect(t, v)
 	if r.Expired != 0 {
 		t.Errorf("%+v", r)
@@ -71,7 +71,7 @@ func TestLeaseEndedEarly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, LastAck: c.ack, Told: 10*s + 300*ms}
-			r, v := Leases([]history.Lease{l}, leaseStory(), nil, c.touches, nil)
+			r, v := Leases([]history.Lease{l}, leaseStory(), nil, c.touches, nil, nil)
 			expect(t, v, c.words...)
 			if r.Early != 1-min(1, len(c.words)) {
 				t.Errorf("%+v", r)
@@ -107,7 +107,7 @@ func TestLeaseLiveness(t *testing.T) {
 		"no leader at the start": {probes: gone(0, 18500*ms)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, v := Leases([]history.Lease{l}, &history.Truth{}, c.probes, c.touches, nil)
+			r, v := Leases([]history.Lease{l}, &history.Truth{}, c.probes, c.touches, nil, nil)
 			expect(t, v, c.words...)
 			if r.Lost != 1 || r.Excused != 1-min(1, len(c.words)) {
 				t.Errorf("%+v", r)
@@ -116,7 +116,7 @@ func TestLeaseLiveness(t *testing.T) {
 	}
 	released := l
 	released.Released = 19 * s
-	r, v := Leases([]history.Lease{released}, &history.Truth{}, steady, nil, nil)
+	r, v := Leases([]history.Lease{released}, &history.Truth{}, steady, nil, nil, nil)
 	expect(t, v)
 	if r.Lost != 0 {
 		t.Error("a lease that its holder gave up counts as lost")

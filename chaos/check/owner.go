@@ -11,6 +11,7 @@ import (
 // OwnerReport says how locks and leaderships went.
 type OwnerReport struct {
 	Holds, Lost int
+	Meddled     int // ended by an operator
 	Counted     int // guarded writes that were acknowledged
 	Early       int // losses of which no client could know before, see early
 	// Lag is the longest that an owner believed in its ownership after the next one had
@@ -20,12 +21,13 @@ type OwnerReport struct {
 
 // Owners checks what locks and elections promise, per scope:
 //
-//   - an owner knows that it has lost before the next one owns;
+//   - an owner knows that it has lost before the next one owns, unless an operator deleted its
+//     key, of which it learns afterwards, see Live;
 //   - fencing tokens are the revisions at which the owners' keys were put, each of one owner;
 //   - the counter that owners guard with their ownership never goes back: no write of an
 //     owner comes after one of the next, none is there twice;
 //   - no key is left in the way at the end.
-func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch, late history.Lateness, counter func(scope string) string, end time.Duration) (OwnerReport, []Violation) {
+func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch, meddlings []history.Meddling, late history.Lateness, counter func(scope string) string, end time.Duration) (OwnerReport, []Violation) {
 	var r OwnerReport
 	var bad []Violation
 	byKey := truth.ByKey()
@@ -50,8 +52,12 @@ func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch,
 				bad = append(bad, violation("owner", "%s and %s: the same fence", hold(was), hold(is)))
 			}
 			lag := was.Ended - is.Acquired
-			if gone, ok := goneAfter(byKey[was.Key], was.Fence); ok && lag > 0 &&
-				early(&history.Lease{LastAck: was.LastAck, TTL: was.TTL}, gone, touches) {
+			gone, ok := goneAfter(byKey[was.Key], was.Fence)
+			if ok && meddled(meddlings, was.Key, was.Lease, gone) {
+				r.Meddled++
+				continue
+			}
+			if ok && lag > 0 && early(&history.Lease{LastAck: was.LastAck, TTL: was.TTL}, gone, touches) {
 				r.Early++
 				continue
 			}

@@ -53,7 +53,7 @@ func TestOwners(t *testing.T) {
 			if tc.touched {
 				touches = []history.Touch{{From: 0, To: 2 * time.Second}}
 			}
-			r, bad := Owners([]history.Hold{b, a}, &history.Truth{Events: events}, touches, nil, func(string) string { return "count" }, 5*time.Second)
+			r, bad := Owners([]history.Hold{b, a}, &history.Truth{Events: events}, touches, nil, nil, func(string) string { return "count" }, 5*time.Second)
 			if r.Holds != 2 {
 				t.Errorf("%+v", r)
 			}

@@ -9,6 +9,7 @@ import (
 // WatchReport counts what the watches delivered.
 type WatchReport struct {
 	Events    int // delivered
+	Prevs     int // of these, those with a previous value
 	Compacted int // watches that ended since what they needed was compacted
 	Skipped   int // events that compaction kept from them
 }
@@ -26,8 +27,8 @@ type WatchReport struct {
 //   - it ends by itself only because of a compaction, and only if the event it needed
 //     next could have been compacted away by a compaction that was really asked for.
 //     Who goes on from CompactRevision is another watch, judged on its own.
-//   - previous values, where delivered, are those of the truth.
-func Watches(watches []history.Watch, truth *history.Truth, final int64, compactions []int64) (WatchReport, []Violation) {
+//   - previous values are those of the truth, and there unless they may have been compacted.
+func Watches(watches []history.Watch, truth *history.Truth, final int64, compactions []history.Compaction) (WatchReport, []Violation) {
 	var r WatchReport
 	var bad []Violation
 	versions := truth.ByKey()
@@ -39,7 +40,7 @@ func Watches(watches []history.Watch, truth *history.Truth, final int64, compact
 	return r, bad
 }
 
-func one(w *history.Watch, truth *history.Truth, versions map[string][]history.Event, final int64, compactions []int64, r *WatchReport) (Violation, bool) {
+func one(w *history.Watch, truth *history.Truth, versions map[string][]history.Event, final int64, compactions []history.Compaction, r *WatchReport) (Violation, bool) {
 	fail := func(format string, args ...any) (Violation, bool) {
 		head := violation("watch", "watch %d by client %d of %s from revision %d, opened at %s: ", w.ID, w.Client, w.Scope, w.Start, clock(w.Call))
 		v := violation("watch", format, args...)
@@ -79,10 +80,16 @@ func one(w *history.Watch, truth *history.Truth, versions map[string][]history.E
 				return fail("at %s it delivered %s apart from the other events of its revision", clock(s.At), event(e.Event))
 			}
 			if e.Prev != nil {
+				r.Prevs++
 				old, ok := at(versions[e.Key], e.Rev-1)
 				if !ok || old.Value != e.Prev.Value || old.Rev != e.Prev.ModRev {
 					return fail("at %s it delivered %s with the previous value %q @%d, but that was %s", clock(s.At), event(e.Event), e.Prev.Value, e.Prev.ModRev, event(old))
 				}
+			}
+			if old, ok := at(versions[e.Key], e.Rev-1); ok && e.Prev == nil && !w.NoPrev && !slices.ContainsFunc(compactions, func(c history.Compaction) bool {
+				return c.Rev >= e.Rev && c.At <= s.At
+			}) {
+				return fail("at %s it delivered %s without the previous value, which is %s", clock(s.At), event(e.Event), event(old))
 			}
 			want, position = want[1:], max(position, e.Rev+1)
 		}
@@ -98,7 +105,7 @@ func one(w *history.Watch, truth *history.Truth, versions map[string][]history.E
 		switch {
 		case s.CompactRev == 0:
 			return fail("at %s it ended by itself: %s", clock(s.At), s.Err)
-		case !slices.Contains(compactions, s.CompactRev):
+		case !slices.ContainsFunc(compactions, func(c history.Compaction) bool { return c.Rev == s.CompactRev }):
 			return fail("at %s it ended because of a compaction at %d, which nobody asked for", clock(s.At), s.CompactRev)
 		case s.CompactRev <= position:
 			return fail("at %s it ended because of a compaction at %d, but it needed nothing below %d", clock(s.At), s.CompactRev, position)

@@ -79,7 +79,8 @@ func TestWatches(t *testing.T) {
 				c.w.Scope = "p/"
 			}
 			c.w.Cancelled = 1
-			_, v := Watches([]history.Watch{c.w}, truth, 7, []int64{5})
+			c.w.NoPrev = true // but for those that are there
+			_, v := Watches([]history.Watch{c.w}, truth, 7, []history.Compaction{{Rev: 5}})
 			expect(t, v, c.words...)
 		})
 	}
@@ -92,7 +93,7 @@ func TestWatchesCount(t *testing.T) {
 	r, v := Watches([]history.Watch{
 		{Scope: "p/", Start: 1, Steps: []history.Step{deliver(truth, 0), {Err: "compacted", CompactRev: 5}}},
 		{Scope: "p/", Start: 5, Last: true, Cancelled: 1, Steps: []history.Step{deliver(truth, 4, 6)}},
-	}, truth, 7, []int64{5})
+	}, truth, 7, []history.Compaction{{Rev: 5}})
 	expect(t, v)
 	if r != (WatchReport{Events: 3, Compacted: 1, Skipped: 2}) {
 		t.Errorf("%+v", r)

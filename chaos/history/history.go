@@ -139,6 +139,7 @@ type Watch struct {
 	Scope      string
 	Start      int64 // first revision asked for; 0: those after the first step, which is Created
 	Fragments  bool  // events of one revision may come in several responses
+	NoPrev     bool  // it did not ask for previous values
 	Slow       bool  // its consumer takes its time
 	Call       time.Duration
 	Return     time.Duration
@@ -175,12 +176,37 @@ type Hold struct {
 	Scope    string // what is owned
 	Key      string // of the owner
 	Fence    int64
+	Lease    int64         // of its session
 	TTL      time.Duration // of its session
 	Acquired time.Duration
 	Counted  int           // guarded writes that were acknowledged
 	Ended    time.Duration // when it gave it up, or learned that it had lost it
 	Lost     bool
 	LastAck  time.Duration // when a renewal of its session was last acknowledged
+}
+
+// Attempt is one try to get a lock or leadership.
+type Attempt struct {
+	Client       int
+	Scope, Key   string
+	Call, Return time.Duration
+	OK           bool
+	End          time.Duration // of the ownership, if it was got; else Return
+}
+
+// Compaction is one that was asked for.
+type Compaction struct {
+	Rev int64
+	At  time.Duration
+}
+
+// Meddling is what an operator did to clients: the deletion of an owner's or waiter's key, or
+// the revocation of a lease.
+type Meddling struct {
+	At    time.Duration // when it was asked for
+	Key   string
+	Lease int64
+	Rev   int64 // of the deletion; 0: no answer came, it may have been done at any time since
 }
 
 // Touch is a time during which a member was not as it should be.
@@ -221,9 +247,11 @@ type History struct {
 	Watches     []Watch
 	Leases      []Lease
 	Holds       []Hold
+	Attempts    []Attempt
+	Meddlings   []Meddling
 	Truth       Truth
-	Final       int64   // the revision that every watch marked Last must have reached
-	Compactions []int64 // every revision that a compaction was asked for
+	Final       int64 // the revision that every watch marked Last must have reached
+	Compactions []Compaction
 	Touches     []Touch
 	Probes      []Probe
 	Lateness    Lateness

@@ -33,11 +33,13 @@ const (
 	Defragment Kind = "defragment"
 	Compact    Kind = "compact"
 	Roles      Kind = "change roles" // makes all tokens old
+	DeleteKey  Kind = "delete owner" // deletes the key of an owner or of one who waits
+	Revoke     Kind = "revoke lease"
 )
 
 var (
 	memberKinds   = []Kind{Freeze, Kill, BlackHole, Partition, Cut, Slow, Mute, Terminate, Reset}
-	operatorKinds = []Kind{Compact, MoveLeader, Defragment, Compact, Roles}
+	operatorKinds = []Kind{Compact, MoveLeader, Defragment, DeleteKey, Compact, Roles, Revoke, DeleteKey}
 )
 
 // Scope is whom a fault of members hits.
@@ -72,6 +74,7 @@ type Fault struct {
 	Member  int           // for One and Two, and for Defragment and MoveLeader
 	Delay   time.Duration // Slow: each way
 	Keep    int64         // Compact: how many revisions to keep
+	Pick    int           // DeleteKey and Revoke: which one, of as many as there are
 }
 
 func (f Fault) String() string {
@@ -79,7 +82,7 @@ func (f Fault) String() string {
 	switch f.Kind {
 	case Compact:
 		return s + fmt.Sprintf("  keep %d revisions", f.Keep)
-	case Roles:
+	case Roles, Revoke, DeleteKey:
 		return s
 	case MoveLeader, Defragment:
 		return s + fmt.Sprintf("  m%d", f.Member)
@@ -123,6 +126,7 @@ func Draw(seed uint64, duration time.Duration, members int) []Fault {
 		if f.Kind == Compact {
 			f.Keep = []int64{0, 10, 100, 1000}[d.rnd.IntN(4)]
 		}
+		f.Pick = d.rnd.IntN(1000)
 		list = append(list, f)
 	}
 	slices.SortStableFunc(list, func(a, b Fault) int { return int(a.At - b.At) })

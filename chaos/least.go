@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fairlead-go/fairlead/chaos/history"
+	"github.com/fairlead-go/fairlead/chaos/schedule"
+)
+
+// least is what a minute must give each checker to judge, about a tenth of what it gives on two
+// busy cores. A checker that saw nothing has not passed.
+func (r *result) least(length time.Duration) (short []error) {
+	h := &r.history
+	calls, held := 0, make(map[string]int)
+	for i := range h.Ops {
+		if h.Ops[i].Outcome == history.OK {
+			calls++
+		}
+	}
+	for _, o := range h.Holds {
+		held[o.Scope]++
+	}
+	renewals := 0
+	for _, l := range h.Leases {
+		renewals += l.Renewals
+	}
+	for _, w := range []struct {
+		what           string
+		got, perMinute int
+	}{
+		{"calls that succeeded", calls, 800},
+		{"committed revisions", int(h.Truth.Last), 800},
+		{"answers to probes", len(h.Probes), 300},
+		{"events delivered", r.watch.Events, 4000},
+		{"previous values delivered", r.watch.Prevs, 1500},
+		{"events judged by their delay", r.live.Events, 4000},
+		{"leases", len(h.Leases), 15},
+		{"renewals", renewals, 60},
+		{"locks got", held[contests[0]], 15},
+		{"leaderships got", held[contests[1]], 15},
+		{"guarded writes", r.owner.Counted, 400},
+		{"waits of the first in line", r.live.Waits, 30},
+		{"owners' keys deleted by operators", r.struck[schedule.DeleteKey], 1},
+		{"leases revoked by operators", r.struck[schedule.Revoke], 1},
+		{"compactions", r.struck[schedule.Compact], 1},
+	} {
+		if want := int(time.Duration(w.perMinute) * length / time.Minute); w.got < want {
+			short = append(short, fmt.Errorf("too little happened: %d %s, at least %d are needed", w.got, w.what, want))
+		}
+	}
+	return short
+}
