@@ -2,6 +2,7 @@ package check
 
 import (
 	"testing"
+	"time"
 
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
@@ -88,11 +89,22 @@ func TestWatches(t *testing.T) {
 	expect(t, v, "closed without a reason")
 }
 
+// A previous value is missing only where a compaction may have taken it.
+func TestMissingPreviousValues(t *testing.T) {
+	truth := stored()
+	w := history.Watch{Scope: "q", Start: 4, Cancelled: 1, Steps: []history.Step{deliver(truth, 5)}}
+	w.Steps[0].At = time.Second
+	_, v := Watches([]history.Watch{w}, truth, 7, []history.Compaction{{Rev: 5}, {Rev: 6, At: 2 * time.Second}})
+	expect(t, v, "without the previous value")
+	_, v = Watches([]history.Watch{w}, truth, 7, []history.Compaction{{Rev: 6}})
+	expect(t, v)
+}
+
 func TestWatchesCount(t *testing.T) {
 	truth := stored()
 	r, v := Watches([]history.Watch{
-		{Scope: "p/", Start: 1, Steps: []history.Step{deliver(truth, 0), {Err: "compacted", CompactRev: 5}}},
-		{Scope: "p/", Start: 5, Last: true, Cancelled: 1, Steps: []history.Step{deliver(truth, 4, 6)}},
+		{Scope: "p/", Start: 1, NoPrev: true, Steps: []history.Step{deliver(truth, 0), {Err: "compacted", CompactRev: 5}}},
+		{Scope: "p/", Start: 5, NoPrev: true, Last: true, Cancelled: 1, Steps: []history.Step{deliver(truth, 4, 6)}},
 	}, truth, 7, []history.Compaction{{Rev: 5}})
 	expect(t, v)
 	if r != (WatchReport{Events: 3, Compacted: 1, Skipped: 2}) {
