@@ -135,11 +135,14 @@ func (c *contender) own(ctx context.Context, what contest) {
 		Client: c.client, Scope: c.scope, Fence: what.Fence(), Acquired: c.clock.Now(),
 		Key: c.key(), Lease: int64(c.session.Lease()), TTL: sessionTTL * time.Second,
 	}
-	longest := 300 * time.Millisecond
-	if c.rnd.IntN(10) == 0 { // now and then long enough to meet a fault
-		longest = 5 * time.Second
+	length := time.Duration(c.rnd.Int64N(int64(300 * time.Millisecond)))
+	switch c.rnd.IntN(20) {
+	case 0, 1: // long enough to meet a fault
+		length = time.Duration(c.rnd.Int64N(int64(5 * time.Second)))
+	case 2: // and to find out who does not learn of its loss
+		length = 2 * check.Within
 	}
-	until := c.clock.Now() + time.Duration(c.rnd.Int64N(int64(longest)))
+	until := c.clock.Now() + length
 	for n := 1; c.clock.Now() < until && owned.Err() == nil && ctx.Err() == nil; n++ {
 		wctx, done := context.WithTimeout(ctx, counterTry)
 		_, err := concurrency.Guard(wctx, c.cli, what).
