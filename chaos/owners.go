@@ -58,6 +58,7 @@ type contender struct {
 	diary      *diary
 	rnd        *rand.Rand
 
+	stale   contest // lost, and not released yet
 	session *concurrency.Session
 	end     context.CancelFunc // of session
 	holds   []history.Hold
@@ -85,6 +86,7 @@ func (c *contender) contend(ctx context.Context) {
 		if c.session != nil {
 			c.session.Orphan()
 			c.end()
+			c.stale = nil
 		}
 		// The end of the run ends the making of a session, not the session.
 		sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -118,6 +120,12 @@ func (c *contender) contend(ctx context.Context) {
 			defer pause(ctx, 2*check.Within)
 		}
 		return
+	}
+	if c.stale != nil {
+		// So the session is alive. The late release must not touch the present key.
+		c.holds[len(c.holds)-1].Outlived = true
+		c.release(ctx, c.stale)
+		c.stale = nil
 	}
 	c.own(ctx, what)
 	try.End = c.holds[len(c.holds)-1].Ended
@@ -166,6 +174,14 @@ func (c *contender) own(ctx context.Context, what contest) {
 	h.Lost = owned.Err() != nil && ctx.Err() == nil
 	h.LastAck = c.diary.renewed(int64(c.session.Lease()))
 	c.holds = append(c.holds, h)
+	if h.Lost && c.session.Ctx().Err() == nil {
+		c.stale = what
+		return
+	}
+	c.release(ctx, what)
+}
+
+func (c *contender) release(ctx context.Context, what contest) {
 	rctx, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
 	if err := what.release(rctx); errors.Is(err, concurrency.ErrLockReleased) {

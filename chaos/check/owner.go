@@ -26,6 +26,7 @@ type OwnerReport struct {
 //   - fencing tokens are the revisions at which the owners' keys were put, each of one owner;
 //   - the counter that owners guard with their ownership never goes back: no write of an
 //     owner comes after one of the next, none is there twice;
+//   - an owner whose session lives on loses its key only to an operator;
 //   - no key is left in the way at the end.
 func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch, meddlings []history.Meddling, late history.Lateness, counter func(scope string) string, end time.Duration) (OwnerReport, []Violation) {
 	var r OwnerReport
@@ -39,6 +40,9 @@ func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch,
 			r.Lost++
 		}
 		byScope[h.Scope] = append(byScope[h.Scope], h)
+		if gone, ok := goneAfter(byKey[h.Key], h.Fence); h.Outlived && (!ok || !meddled(meddlings, h.Key, h.Lease, gone)) {
+			bad = append(bad, violation("owner", "%s was lost, though no operator deleted its key and its session lived on", hold(h)))
+		}
 		if !slices.ContainsFunc(byKey[h.Key], func(e history.Event) bool { return e.Rev == h.Fence && !e.Delete }) {
 			bad = append(bad, violation("owner", "%s: nobody put a key at its fence", hold(h)))
 		}

@@ -39,6 +39,7 @@ func TestOwners(t *testing.T) {
 			a.Ended, a.LastAck = 3500*time.Millisecond, 1900*time.Millisecond
 			return e
 		}, true, ""},
+		{"lost for no reason", func(a, _ *history.Hold, e []history.Event) []history.Event { a.Outlived = true; return e }, false, "no operator"},
 		{"a fence that nobody put", func(a, _ *history.Hold, e []history.Event) []history.Event { a.Fence = 9; return e }, false, "nobody put"},
 		{"one fence for two", func(a, b *history.Hold, e []history.Event) []history.Event { a.Fence, a.Key = b.Fence, b.Key; return e }, false, "same fence"},
 		{"a stale owner writes", func(_, _ *history.Hold, e []history.Event) []history.Event { return append(e, count(30, "10 3")) }, false, "after 20 1"},

@@ -182,6 +182,8 @@ type Hold struct {
 	Counted  int           // guarded writes that were acknowledged
 	Ended    time.Duration // when it gave it up, or learned that it had lost it
 	Lost     bool
+	// Outlived: it was lost, and its session lived on: somebody deleted its key.
+	Outlived bool
 	LastAck  time.Duration // when a renewal of its session was last acknowledged
 }
 
