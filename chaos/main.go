@@ -12,8 +12,13 @@
 //     revisions agree with what was committed and with the clocks;
 //   - that every watch delivered exactly the committed events of its range, in order, once;
 //   - that no lease is reported alive after it expired, and none lost that could be renewed;
+//   - that while a member is well, within 5 s the first in line gets the lock, an event is
+//     delivered, an owner learns that its key was deleted, and a key that nobody wants is gone;
 //   - that calls return when their context ends, every client works again after the last
 //     fault, and no goroutine is left when all are closed.
+//
+// Operators move the leader, compact, defragment, change roles, delete the keys of owners and
+// revoke leases meanwhile. A checker that had too little to judge fails the run.
 //
 // What was committed is recorded by independent watches, one on each member, past the
 // faulty network. The exit status is 1 after a violation, whose history is then written to
