@@ -144,11 +144,8 @@ func (c *contender) own(ctx context.Context, what contest) {
 		Key: c.key(), Lease: int64(c.session.Lease()), TTL: sessionTTL * time.Second,
 	}
 	length := time.Duration(c.rnd.Int64N(int64(300 * time.Millisecond)))
-	switch c.rnd.IntN(20) {
-	case 0, 1: // long enough to meet a fault
+	if c.rnd.IntN(10) == 0 { // now and then long enough to meet a fault
 		length = time.Duration(c.rnd.Int64N(int64(5 * time.Second)))
-	case 2: // and to find out who does not learn of its loss
-		length = 2 * check.Within
 	}
 	until := c.clock.Now() + length
 	for n := 1; c.clock.Now() < until && owned.Err() == nil && ctx.Err() == nil; n++ {
@@ -156,6 +153,9 @@ func (c *contender) own(ctx context.Context, what contest) {
 		_, err := concurrency.Guard(wctx, c.cli, what).
 			Then(clientv3.OpPut(counterKey(c.scope), fmt.Sprintf("%d %d", h.Fence, n))).Commit()
 		done()
+		if errors.Is(err, concurrency.ErrNotOwner) {
+			until = c.clock.Now() + 2*check.Within // the news must come
+		}
 		if err != nil {
 			break // if its outcome is unknown, a later write of ours could overtake it
 		}
