@@ -157,7 +157,9 @@ func TestWrappersOverWrappers(t *testing.T) {
 		"ordering": func(_ *testing.T, _ *clientv3.Client, b both) both {
 			return both{ordering.NewKV(b.kv, func(clientv3.Op, clientv3.OpResponse, int64) error { return nil }), b.w}
 		},
-		"batch": func(_ *testing.T, _ *clientv3.Client, b both) both { return both{batch.NewKV(b.kv, batch.WithWrites()), b.w} },
+		"batch": func(_ *testing.T, _ *clientv3.Client, b both) both {
+			return both{batch.NewKV(b.kv, batch.WithWrites()), b.w}
+		},
 		"leasing": func(t *testing.T, c *clientv3.Client, b both) both {
 			leases++ // each has a prefix of its own, since none may write below another's
 			l := clientv3.NewCtxClient(c.Ctx())
