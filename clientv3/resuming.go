@@ -16,14 +16,15 @@ import (
 
 // NewResumingWatcher returns a Watcher whose watches survive what ends ordinary
 // ones: the revisions to deliver were compacted, or the cluster was restored from a
-// backup. Such a watch then lists its keys again, compares them with what it has
-// delivered, and delivers the difference as events of a response that is marked
-// Synthesized: a put for every key that is new or was modified, a delete for every
-// key that is gone. What happened in between to one key, and the order among keys, is
+// backup. Such a watch then lists its keys again and delivers them as events of a
+// response that is marked Synthesized: a put for every key that is there (in another history a
+// key may have the same revision and another value), a delete for every key that is
+// gone. What happened in between to one key, and the order among keys, is
 // lost; that the consumer's picture of the keys is right is not. After that it goes on.
 //
-// For the comparison each watch remembers the keys of its range, about 100 bytes
-// each besides the key itself; it lists them (keys only) when it begins. Synthesized
+// To know what is gone each watch remembers the keys of its range, about 100 bytes
+// each besides the key itself; it lists them (keys only) when it begins. With WithFilterPut it
+// is sent the puts all the same, for that purpose. Synthesized
 // events have no PrevKv, and deletes the revision of the listing. Each watch has a
 // goroutine. All other errors, and Close, end a watch as usual.
 func NewResumingWatcher(w Watcher, kv KV) Watcher {
@@ -50,7 +51,7 @@ func (rw *resumingWatcher) Close() error {
 // Watch implements Watcher.
 func (rw *resumingWatcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
 	op := OpWatch(key, opts...)
-	r := &resuming{rw: rw, op: op, key: key, opts: opts, out: make(chan WatchResponse, 1), known: make(map[string]int64)}
+	r := &resuming{rw: rw, op: op, key: key, opts: opts, out: make(chan WatchResponse, 1), known: make(map[string]struct{})}
 	fail := func(err error) WatchChan {
 		r.out <- WatchResponse{Canceled: true, CancelReason: err.Error(), closeErr: err}
 		close(r.out)
@@ -94,9 +95,9 @@ type resuming struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	out    chan WatchResponse
-	known  map[string]int64 // the range as the consumer knows it: key to modification revision
-	next   int64            // revision to go on from
-	notNew bool             // the created notice was delivered, or is not wanted
+	known  map[string]struct{} // the keys of the range as far as the watch has come
+	next   int64               // revision to go on from
+	notNew bool                // the created notice was delivered, or is not wanted
 }
 
 // begin learns the keys as of the start and opens the first watch.
@@ -122,7 +123,7 @@ func (r *resuming) begin() (WatchChan, error) {
 		fallthrough
 	case err == nil:
 		for _, kv := range list.Kvs {
-			r.known[string(kv.Key)] = kv.ModRevision
+			r.known[string(kv.Key)] = struct{}{}
 		}
 		r.next = list.Header.Revision + 1
 	default:
@@ -144,7 +145,8 @@ func (r *resuming) list(rev int64, more ...OpOption) (*GetResponse, error) {
 
 func (r *resuming) watch() WatchChan {
 	opts := append([]OpOption{}, r.opts...)
-	return r.rw.w.Watch(r.ctx, r.key, append(opts, WithRev(r.next))...)
+	opts = append(opts, WithRev(r.next), func(op *Op) { op.filterPut = false }) // learn needs them
+	return r.rw.w.Watch(r.ctx, r.key, opts...)
 }
 
 // run passes responses on, and begins again when the watch ends by lost history.
@@ -163,6 +165,9 @@ func (r *resuming) run(ch WatchChan, closing context.Context) {
 				r.notNew = true
 			}
 			r.learn(&resp)
+			if r.op.filterPut && !r.withoutPuts(&resp) {
+				continue
+			}
 			if !r.send(resp) {
 				return
 			}
@@ -194,7 +199,7 @@ func (r *resuming) learn(resp *WatchResponse) {
 		if e.Type == mvccpb.Event_DELETE {
 			delete(r.known, string(e.Kv.Key))
 		} else {
-			r.known[string(e.Kv.Key)] = e.Kv.ModRevision
+			r.known[string(e.Kv.Key)] = struct{}{}
 		}
 		r.next = max(r.next, e.Kv.ModRevision+1)
 	}
@@ -203,7 +208,22 @@ func (r *resuming) learn(resp *WatchResponse) {
 	}
 }
 
-// relist delivers the difference between what the consumer knows and what is there.
+// withoutPuts takes the puts out of a response, and reports whether there is something to say.
+func (r *resuming) withoutPuts(resp *WatchResponse) bool {
+	if len(resp.Events) == 0 {
+		return true
+	}
+	var events []*Event // the response may be shared
+	for _, e := range resp.Events {
+		if e.Type != mvccpb.Event_PUT {
+			events = append(events, e)
+		}
+	}
+	resp.Events = events
+	return len(events) > 0 || resp.Canceled || resp.Created
+}
+
+// relist delivers what is there, and what is gone of that which the watch has known.
 func (r *resuming) relist() bool {
 	wait := backoff.Policy{Base: retry.DefaultWaitBase, Max: retry.DefaultWaitMax}
 	var list *GetResponse
@@ -220,11 +240,11 @@ func (r *resuming) relist() bool {
 			return false
 		}
 	}
-	there := make(map[string]int64, len(list.Kvs))
+	there := make(map[string]struct{}, len(list.Kvs))
 	var events []*Event
 	for _, kv := range list.Kvs {
-		there[string(kv.Key)] = kv.ModRevision
-		if r.known[string(kv.Key)] != kv.ModRevision && !r.op.filterPut {
+		there[string(kv.Key)] = struct{}{}
+		if !r.op.filterPut {
 			events = append(events, &Event{Type: mvccpb.Event_PUT, Kv: kv})
 		}
 	}

@@ -82,8 +82,8 @@ func TestResumingWatchSurvivesCompaction(t *testing.T) {
 	if fmt.Sprint(have) != fmt.Sprint(want) {
 		t.Errorf("the consumer has %v, etcd %v", have, want)
 	}
-	if len(r.Events) != 3 {
-		t.Errorf("%d synthesized events, want one put each of before and comes and one delete", len(r.Events))
+	if len(r.Events) != 4 {
+		t.Errorf("%d synthesized events, want one put of each key and one delete", len(r.Events))
 	}
 	if r := next(t, plain); r.Err() != rpctypes.ErrCompacted {
 		t.Errorf("an ordinary watch: %+v", r)
@@ -91,6 +91,69 @@ func TestResumingWatchSurvivesCompaction(t *testing.T) {
 	put("p/live", "2")
 	if r := next(t, ch); r.Synthesized || string(r.Events[0].Kv.Value) != "2" {
 		t.Errorf("afterwards: %+v", r)
+	}
+}
+
+// TestResumingWatchFiltersPuts: a key that came after the watch began, whose put is not to be delivered,
+// and that went while it could not receive, is told to be gone.
+func TestResumingWatchFiltersPuts(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	m := cl.Members()[0]
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	direct := dial(t, clientv3.Config{Endpoints: []string{m.Direct}})
+	ctx := ctxFor(t, 2*long)
+	do := func(op clientv3.Op) int64 {
+		t.Helper()
+		r, err := direct.Do(ctx, op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op.IsDelete() {
+			return r.Del().Header.Revision
+		}
+		return r.Put().Header.Revision
+	}
+	do(clientv3.OpPut("f/before", "1"))
+	w := clientv3.NewResumingWatcher(c, c)
+	defer w.Close()
+	ch := w.Watch(ctx, "f/", clientv3.WithPrefix(), clientv3.WithFilterPut())
+	do(clientv3.OpPut("f/later", "1"))
+	do(clientv3.OpPut("f/live", "1"))
+	do(clientv3.OpDelete("f/live"))
+	deleted := func(r clientv3.WatchResponse) (keys []string) {
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+		for _, e := range r.Events {
+			if e.Type != clientv3.EventTypeDelete {
+				t.Errorf("%v of %s", e.Type, e.Kv.Key)
+			}
+			keys = append(keys, string(e.Kv.Key))
+		}
+		return keys
+	}
+	if keys := deleted(next(t, ch)); fmt.Sprint(keys) != "[f/live]" {
+		t.Fatalf("deleted: %v", keys)
+	}
+	m.Proxy().Refuse()
+	m.Proxy().Cut()
+	do(clientv3.OpDelete("f/later"))
+	rev := do(clientv3.OpPut("f/comes", "1"))
+	do(clientv3.OpPut("elsewhere", "1"))
+	if _, err := direct.Compact(ctx, rev); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Proxy().Heal(); err != nil {
+		t.Fatal(err)
+	}
+	r := next(t, ch)
+	if keys := deleted(r); !r.Synthesized || fmt.Sprint(keys) != "[f/later]" {
+		t.Errorf("after the compaction: %v of %+v", keys, r)
+	}
+	do(clientv3.OpDelete("f/comes"))
+	if keys := deleted(next(t, ch)); fmt.Sprint(keys) != "[f/comes]" {
+		t.Errorf("afterwards: %v", keys)
 	}
 }
 

@@ -89,8 +89,9 @@ type WatchResponse struct {
 	// CancelReason is the server's text, if it gave one.
 	CancelReason string
 
-	// Synthesized: the events are the difference between two listings, because
-	// history was lost; only from a Watcher of NewResumingWatcher.
+	// Synthesized: the events are made from a listing, because history was lost: a put for every
+	// key, or for every key that differs, and a delete for every key that is gone. Only from a Watcher
+	// of NewResumingWatcher, and from a cache.
 	Synthesized bool
 
 	closeErr error
