@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,17 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
+
+// healthyAt are the endpoints of the members that are healthy, in order.
+func healthyAt(c *clientv3.Client) (list []string) {
+	for _, s := range c.MemberStates() {
+		if s.State == "healthy" {
+			list = append(list, s.Endpoint)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
 
 // TestEndpointsChangeAllTheTime: the endpoints change a thousand times a second, with
 // duplicates and members that come back. One member stays, so no call fails.

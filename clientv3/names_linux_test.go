@@ -22,6 +22,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
+// These tests need addresses of the loopback network besides 127.0.0.1, which Linux has.
+
 // nameServer answers for one name, "members.test", in place of the machine's own servers.
 type nameServer struct {
 	mu        sync.Mutex
@@ -156,17 +158,6 @@ func reads(t *testing.T, c *clientv3.Client) {
 	if _, err := c.Get(ctxFor(t, long), "k"); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// healthyAt are the endpoints of the members that are healthy, in order.
-func healthyAt(c *clientv3.Client) (list []string) {
-	for _, s := range c.MemberStates() {
-		if s.State == "healthy" {
-			list = append(list, s.Endpoint)
-		}
-	}
-	slices.Sort(list)
-	return list
 }
 
 // TestNameOfAllMembers: the addresses of a name are different members, and each becomes one of
