@@ -212,6 +212,50 @@ func TestLargeClusters(t *testing.T) {
 	}
 }
 
+// TestLearner: a learner among the endpoints gets no calls that it would refuse. When it is
+// promoted it is a member as any other.
+func TestLearner(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	admin := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	works(t, admin)
+	learner, err := cl.Join()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var added *clientv3.MemberAddResponse
+	await(t, "a learner is added", func() bool { // servers refuse it before they are all connected
+		added, err = admin.MemberAddAsLearner(ctxFor(t, long), []string{learner.PeerURL})
+		return err == nil
+	})
+	if err := learner.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, clientv3.Config{Endpoints: []string{learner.Endpoint}}) // so that it is asked at all
+	await(t, "the learner says what it is", func() bool {
+		_, err := c.Get(ctxFor(t, 2*time.Second), "k")
+		return err != nil && c.MemberStates()[0].State == "stalled"
+	})
+	c.SetEndpoints(cl.Endpoints()...)
+	watch := c.Watch(ctxFor(t, 2*long), "watched")
+	var during load
+	during.run(c, 100, 2*time.Second)
+	for _, f := range during.failed {
+		t.Error(f)
+	}
+	await(t, "it is promoted", func() bool { // once it has caught up
+		_, err := admin.MemberPromote(ctxFor(t, long), added.Member.ID)
+		return err == nil
+	})
+	await(t, "it is used", func() bool { return len(healthyAt(c)) == 4 })
+	if _, err := c.Put(ctxFor(t, long), "watched", "v"); err != nil {
+		t.Fatal(err)
+	}
+	next(t, watch)
+	c.SetEndpoints(learner.Endpoint)
+	works(t, c)
+}
+
 // TestRollingUpgrade: under load each member in turn goes to the next version. Nothing is
 // lost. (Two versions are as far apart as etcd lets members be.)
 func TestRollingUpgrade(t *testing.T) {

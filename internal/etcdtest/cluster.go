@@ -238,6 +238,18 @@ func (c *Cluster) Followers(t testing.TB) []*Member {
 	return rest
 }
 
+// Join makes one more member, with addresses of its own. Restart starts it, once the cluster knows it: a client has to add its
+// PeerURL before.
+func (c *Cluster) Join() (*Member, error) {
+	m, err := newMember(c, len(c.members))
+	if err != nil {
+		return nil, err
+	}
+	m.joins = true
+	c.members = append(c.members, m)
+	return m, nil
+}
+
 // initialCluster is the flag of that name.
 func (c *Cluster) initialCluster() string {
 	var parts []string

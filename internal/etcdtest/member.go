@@ -36,6 +36,7 @@ type Member struct {
 	mu     sync.Mutex // held while a run starts, never while one ends: that takes seconds, and the peer hub needs the PID
 	proc   *process   // the present or last run; nil before the first
 	binary string     // guarded by mu; of another version than the cluster's, if not empty
+	joins  bool       // set before the first run: it is none of those that the cluster began with
 }
 
 func newMember(c *Cluster, index int) (*Member, error) {
@@ -88,6 +89,10 @@ func (m *Member) args() []string {
 		}
 		listen += "," + scheme + "://" + m.socketAddress()
 	}
+	state := "new"
+	if m.joins {
+		state = "existing"
+	}
 	args := []string{
 		"--name=" + m.Name,
 		"--data-dir=" + m.DataDir,
@@ -96,7 +101,7 @@ func (m *Member) args() []string {
 		"--listen-peer-urls=http://" + m.peerPort.Addr(),
 		"--initial-advertise-peer-urls=" + m.PeerURL,
 		"--initial-cluster=" + m.c.initialCluster(),
-		"--initial-cluster-state=new",
+		"--initial-cluster-state=" + state,
 		"--initial-cluster-token=" + m.c.dir,
 		"--listen-metrics-urls=" + m.MetricsURL,
 		"--log-level=warn",
