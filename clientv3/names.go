@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/fairlead-go/fairlead/internal/endpoint"
+	"github.com/fairlead-go/fairlead/internal/retry"
 	"github.com/fairlead-go/fairlead/internal/transport"
 )
 
@@ -162,7 +163,7 @@ func (c *Client) idOf(ctx context.Context, e endpoint.Endpoint) uint64 {
 		return 0
 	}
 	defer l.close()
-	r, err := pb.NewMaintenanceClient(l.conn).Status(ctx, &pb.StatusRequest{})
+	r, err := pb.NewMaintenanceClient(l.conn).Status(retry.WithFailFast(ctx), &pb.StatusRequest{})
 	if err != nil {
 		return 0
 	}
