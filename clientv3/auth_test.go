@@ -294,3 +294,32 @@ func TestStreamsOutliveTheirToken(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchWithoutToken: a client that found authentication switched off watches without a
+// token. When it is switched on the server refuses that; the client knows a user, and the
+// watch goes on with a token.
+func TestWatchWithoutToken(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{})
+	admin := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	ctx := ctxFor(t, long)
+	if _, err := admin.UserAdd(ctx, "root", "pass"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.UserGrantRole(ctx, "root", "root"); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "pass"})
+	next(t, c.Watch(ctx, "before", clientv3.WithCreatedNotify()))
+	if _, err := admin.AuthEnable(ctx); err != nil {
+		t.Fatal(err)
+	}
+	watch := c.Watch(ctx, "k", clientv3.WithCreatedNotify())
+	if r := next(t, watch); !r.Created || r.Err() != nil {
+		t.Fatalf("%+v: %v", r, r.Err())
+	}
+	works(t, c)
+	if r := next(t, watch); len(r.Events) != 1 {
+		t.Errorf("%+v: %v", r, r.Err())
+	}
+}

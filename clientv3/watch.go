@@ -374,7 +374,11 @@ func (w *watcher) judge(err error) watch.Verdict {
 
 // streamRetryable reports that another stream may work where one failed with err.
 func (c *Client) streamRetryable(err error) bool {
-	switch etcderr.ClassOf(err) {
+	class := etcderr.ClassOf(err)
+	if err == rpctypes.ErrUserEmpty { // the stream had no token
+		class = etcderr.Token
+	}
+	switch class {
 	case etcderr.Token:
 		// Useless unless somebody gets another token.
 		return c != nil && c.keeper != nil && c.keeper.Renews()

@@ -512,12 +512,7 @@ func (k *call) spread(n uint) time.Duration {
 
 // needsToken: the server wants a (new) token, and there is someone to get it.
 func (k *call) needsToken(err error, class etcderr.Class) bool {
-	if k.c.cfg.Auth == nil {
-		return false
-	}
-	// A client that knows its user, but found authentication switched off before,
-	// is told that its user name is empty once it is switched on.
-	return class == etcderr.Token || (err == rpctypes.ErrUserEmpty && k.c.cfg.Auth.Token() == nil)
+	return k.c.cfg.Auth != nil && (class == etcderr.Token || err == rpctypes.ErrUserEmpty)
 }
 
 // fail gives the last error its history.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -178,13 +179,16 @@ func (s *Stream) explain(err error) error {
 	return s.c.named(s.method, s.pick.Got, out)
 }
 
-// Refused looks at an error that came over the stream: if it says that the
-// stream's token is not valid, the next stream carries a fresh one.
+// Refused looks at an error that came over the stream: if it says that the stream's token is
+// not valid, or that it had none, the next stream carries a fresh one. It had none if
+// authentication was found switched off, or the token was refused elsewhere while this
+// stream waited for a member.
 func (s *Stream) Refused(err error) {
-	if s == nil || s.c.cfg.Auth == nil || etcderr.ClassOf(err) != etcderr.Token {
+	if s == nil || s.c.cfg.Auth == nil {
 		return
 	}
-	if t, ok := s.pick.Token.(*auth.Token); ok {
+	t, _ := s.pick.Token.(*auth.Token)
+	if etcderr.ClassOf(err) == etcderr.Token && t != nil || err == rpctypes.ErrUserEmpty {
 		s.c.cfg.Auth.Invalidate(t)
 	}
 }
