@@ -87,6 +87,7 @@ type watcher struct {
 	told    bool // Watch has been told that the watcher is confirmed or rejected
 	notNew  bool // the created response has been delivered, or was not asked for
 	dropped bool // the consumer has gone: nothing more may be delivered
+	barred  bool // not to be resumed on the present stream, which cannot prove the history
 }
 
 // placing says how far we are in finding out the position of a watcher that started

@@ -65,12 +65,14 @@ type group struct {
 	noLeaderAll   bool      // no reachable member is left that might have one
 	noLeaderSince time.Time // when the first came; zero: none
 	noLeaderErr   error     // the last of them
+	unguarded     bool      // streams are opened without requiring a leader, see leader.go
 
 	progress bool // a progress request awaits its answer
 
 	witness  witness  // what the newest delivered revision changed
 	checking bool     // a check is under way
 	proves   *stream  // the stream that it is to prove; nil: it only finds positions
+	probes   *stream  // the unguarded stream that its success ends; nil: none
 	asks     *watcher // whose key it reads
 
 	due   [dueKinds]time.Time // what has to happen when; zero: nothing
@@ -83,6 +85,7 @@ type stream struct {
 	g        *group
 	seq      uint64
 	avoid    []string
+	guarded  bool // its member must have a leader
 	live     bool
 	member   string
 	openedAt time.Time
@@ -157,7 +160,7 @@ func (c *core) tick(now time.Time, g *group) {
 			c.forget(g)
 			return
 		case dueConfirm:
-			c.check(g)
+			c.probe(now, g)
 		case dueLeader:
 			c.endLeaderless(now, g)
 		}
@@ -175,7 +178,7 @@ func (c *core) pend(now time.Time, w *watcher) {
 			c.open(g)
 		}
 	case g.st.live:
-		g.waiting = append(g.waiting, w)
+		c.await(now, g.st, w)
 		c.flush(g.st)
 	}
 }
@@ -185,7 +188,7 @@ func (c *core) open(g *group) {
 		return
 	}
 	c.streams++
-	g.st = &stream{g: g, seq: c.streams, avoid: slices.Clone(g.avoid), nextID: 1}
+	g.st = &stream{g: g, seq: c.streams, avoid: slices.Clone(g.avoid), guarded: !g.unguarded, nextID: 1}
 	c.do(action{kind: actOpen, g: g, st: g.st})
 }
 
@@ -199,12 +202,18 @@ func (c *core) opened(now time.Time, st *stream, member string) {
 	st.ids = make(map[int64]*watcher, g.size)
 	g.waiting = g.waiting[:0]
 	for w := g.first; w != nil; w = w.next {
+		proof := w.hasHistory() && c.canConfirm
+		w.barred = proof && !st.guarded
 		if w.state == statePending {
-			g.waiting = append(g.waiting, w)
+			c.await(now, st, w)
 		}
-		st.unproved = st.unproved || w.hasHistory() && c.canConfirm
+		st.unproved = st.unproved || proof && st.guarded
 	}
-	if st.unproved {
+	switch {
+	case !st.guarded:
+		c.watchForLeader(now, g)
+		c.arm(g)
+	case st.unproved:
 		c.check(g)
 		c.arm(g)
 	}
@@ -269,7 +278,7 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 		c.forget(g)
 		return
 	}
-	if g.attempt == 0 {
+	if g.attempt == 0 || st.guarded == g.unguarded { // the other kind of stream is tried at once
 		c.open(g)
 	} else {
 		ceiling := backoff.Policy{Base: retryBase, Max: retryMax}.Ceiling(g.attempt - 1)
@@ -289,17 +298,15 @@ func (c *core) confirmedGood(st *stream) {
 	if g.attempt > 1 {
 		c.do(action{kind: actNote, st: st, note: "watch stream is back"})
 	}
-	g.noLeader, g.noLeaderOther, g.noLeaderAll, g.noLeaderErr = nil, 0, false, nil
-	g.noLeaderSince = time.Time{}
-	if !g.due[dueLeader].IsZero() {
-		g.due[dueLeader] = time.Time{}
+	if st.guarded {
+		g.leaderFound()
 		c.arm(g)
 	}
 }
 
 // becomeIdle is called when the last watcher of g has left.
 func (c *core) becomeIdle(now time.Time, g *group) {
-	if g.st == nil {
+	if g.st == nil || !g.st.guarded {
 		c.forget(g)
 		return
 	}

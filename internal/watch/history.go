@@ -131,7 +131,7 @@ func (c *core) check(g *group) {
 	if g.checking || !g.due[dueConfirm].IsZero() {
 		return
 	}
-	g.proves, g.asks = nil, nil
+	g.proves, g.probes, g.asks = nil, nil, nil
 	if g.st != nil && g.st.unproved {
 		g.proves = g.st
 	}
@@ -141,6 +141,12 @@ func (c *core) check(g *group) {
 			g.asks = w
 		} else if g.proves != nil && g.asks == nil && w.hasHistory() {
 			g.asks = w
+		}
+	}
+	if g.st != nil && g.st.live && !g.st.guarded {
+		g.probes = g.st
+		if g.asks == nil {
+			g.asks = g.first
 		}
 	}
 	if g.asks == nil {
@@ -164,8 +170,8 @@ func (c *core) checked(now time.Time, g *group, f Finding, err error, v Verdict)
 		return
 	}
 	g.checking = false
-	asks, proves := g.asks, g.proves
-	g.asks, g.proves = nil, nil
+	asks, proves, probes := g.asks, g.proves, g.probes
+	g.asks, g.proves, g.probes = nil, nil, nil
 	if err != nil {
 		c.checkFailed(now, g, asks, proves, err, v)
 		return
@@ -177,6 +183,9 @@ func (c *core) checked(now time.Time, g *group, f Finding, err error, v Verdict)
 	}
 	if st := g.st; st != nil && st == proves && st.unproved {
 		c.proved(now, st, f)
+	}
+	if st := g.st; st != nil && st == probes {
+		c.guard(now, st)
 	}
 	c.check(g)
 	c.arm(g)
@@ -191,7 +200,7 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 		}
 	}
 	switch {
-	case v != Fatal:
+	case v != Fatal || g.st != nil && !g.st.guarded:
 		g.due[dueConfirm] = now.Add(checkAgain)
 	case proves != nil && g.witness.revision != 0:
 		// It may be the witness's keys that the user may not see any more.

@@ -1,19 +1,30 @@
 package watch
 
-// Members without a leader. Streams are opened so that such a member gives up its
-// watches, and they move. A watch that requires a leader ends when none can be
-// found; the others go on trying.
+// Members without a leader. Streams are guarded: opened so that a member without a
+// leader gives up its watches, and they move. When no leader can be found, watches
+// that require one end. The others get what a member without one has, on an unguarded
+// stream, while reads find out when a quorum is back; then a guarded stream takes over.
+//
+// Watchers with a history wait for that: without a quorum nothing proves the history.
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
+
+// errLeaderBack ends an unguarded stream.
+var errLeaderBack = errors.New("watch: back to members with a leader")
 
 // leaderGrace is how long after the first report of a missing leader a watch that
 // requires one goes on trying although all members have reported: an ordinary
 // election takes up to about a second (etcd's default election timeout) and must
 // not end watches.
 const leaderGrace = time.Second
+
+// unguardedFor is how long an unguarded stream lives where no read can tell when a
+// quorum is back.
+const unguardedFor = 3 * time.Second
 
 // leaderless notes that a member has no leader. When the same member says so again
 // although it was to be avoided, no other one could be reached.
@@ -38,7 +49,8 @@ func (c *core) leaderless(now time.Time, g *group, member string, err error) {
 	c.endLeaderless(now, g)
 }
 
-// endLeaderless ends the watchers that require a leader once none can be found.
+// endLeaderless ends the watchers that require a leader once none can be found. The
+// others go on without.
 func (c *core) endLeaderless(now time.Time, g *group) {
 	if !g.noLeaderAll {
 		return
@@ -54,4 +66,58 @@ func (c *core) endLeaderless(now time.Time, g *group) {
 		}
 		w = next
 	}
+	if !g.unguarded {
+		g.unguarded = true
+		if !g.due[dueRetry].IsZero() {
+			g.due[dueRetry] = time.Time{}
+			c.open(g)
+		}
+	}
+}
+
+// leaderFound forgets the reports of missing leaders.
+func (g *group) leaderFound() {
+	g.noLeader, g.noLeaderOther, g.noLeaderAll, g.noLeaderErr = nil, 0, false, nil
+	g.noLeaderSince = time.Time{}
+	g.unguarded = false
+	g.due[dueLeader] = time.Time{}
+}
+
+// await queues w for a create on st. A watcher that requires a leader does not go on an
+// unguarded stream: it ends unless a leader is found soon.
+func (c *core) await(now time.Time, st *stream, w *watcher) {
+	g := st.g
+	switch {
+	case !st.guarded && w.want&wantLeader != 0:
+		if g.due[dueLeader].IsZero() {
+			g.due[dueLeader] = now.Add(leaderGrace)
+		}
+	case !w.barred:
+		g.waiting = append(g.waiting, w)
+	}
+}
+
+// watchForLeader sees to it that g's unguarded stream ends in time.
+func (c *core) watchForLeader(now time.Time, g *group) {
+	if c.canConfirm {
+		c.check(g)
+	} else {
+		g.due[dueConfirm] = now.Add(unguardedFor)
+	}
+}
+
+// probe repeats a check; where there are none, an unguarded stream's time is over.
+func (c *core) probe(now time.Time, g *group) {
+	if c.canConfirm {
+		c.check(g)
+	} else if st := g.st; st != nil && st.live && !st.guarded {
+		g.unguarded = false // the reports stay: if there is still no leader, back at once
+		c.fail(now, st, errLeaderBack, Retry, true)
+	}
+}
+
+// guard replaces an unguarded stream: some member has a leader, perhaps another one.
+func (c *core) guard(now time.Time, st *stream) {
+	st.g.leaderFound()
+	c.fail(now, st, errLeaderBack, Retry, true)
 }

@@ -216,6 +216,9 @@ func (d *driver) run() {
 			if a.g.name != "" {
 				line += " group=" + a.g.name
 			}
+			if !a.st.guarded {
+				line += " unguarded"
+			}
 			if len(a.st.avoid) > 0 {
 				line += " avoid=" + strings.Join(a.st.avoid, ",")
 			}

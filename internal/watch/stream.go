@@ -37,7 +37,7 @@ func (e *Engine) open(st *stream) {
 	ctx, cancel := context.WithCancel(e.work.Context())
 	st.host.cancel = cancel
 	st.host.wake = make(chan struct{}, 1)
-	o := OpenOptions{Group: st.g.name, RequireLeader: true, Avoid: st.avoid}
+	o := OpenOptions{Group: st.g.name, RequireLeader: st.guarded, Avoid: st.avoid}
 	if !e.work.Go(func(context.Context) { e.send(ctx, st, o) }) {
 		cancel()
 	}

@@ -41,9 +41,8 @@ type Stream interface {
 type OpenOptions struct {
 	// Group is opaque to the engine: watchers of one group share streams.
 	Group string
-	// RequireLeader asks the server to end the stream when it has no leader. The
-	// engine always sets it, so that a member without a leader gives up its
-	// watches and they move.
+	// RequireLeader asks the server to end the stream when it has no leader, so that
+	// its watches move. It is false only while no reachable member has one.
 	RequireLeader bool
 	// Avoid lists members whose streams just failed. It is a preference only.
 	Avoid []string
