@@ -53,7 +53,8 @@ type Watcher interface {
 	// without another response; a Watch after that gets ErrClosed. All other
 	// failures are overcome, on another member if need be. A watch that a ctx from
 	// WithRequireLeader asks for also ends, with rpctypes.ErrNoLeader, when no
-	// reachable member has a leader.
+	// reachable member has a leader. One that begins without it then gets what a member
+	// has, and goes on when a leader is back.
 	//
 	// ctx must be cancelled when the watch is not needed any more. A slow consumer
 	// delays no other watch; what waits for consumers is bounded (see
