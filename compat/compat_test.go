@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
 	"os"
 	"path"
@@ -165,6 +166,25 @@ func TestRunAll(t *testing.T) {
 	}
 	if want := "| failing | `example.com/failing@v1.0.0` | not run | | | 0 | 2 | 0 |"; !strings.Contains(page.String(), want) {
 		t.Errorf("%q is missing in\n%s", want, page)
+	}
+	// Without a network of its own the suite finds its port taken, and says which.
+	if !isolated {
+		held, err = net.Listen("tcp", held.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Close()
+	}
+	out.Reset()
+	if err := w.runPrepared(t.Context(), "served", &out); err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if want := "port " + strconv.Itoa(port) + ", which is taken"; !strings.Contains(r.Err, want) || len(r.Results) != 0 {
+		t.Errorf("error %q, results %v; want %q and none", r.Err, r.Results, want)
 	}
 }
 
