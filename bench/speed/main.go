@@ -44,6 +44,7 @@ var works = []work{
 	{"replay", "replay 100,000 watch events of 256 B", replay},
 	{"watchers", "10,000 watchers", watchers},
 	{"leases", "10,000 leases of TTL 60 s", leases},
+	{"short", "10,000 leases of TTL 9 s", shortLeases},
 	{"many", "100,000 leases of TTL 60 s on one client", manyLeases},
 }
 

@@ -135,18 +135,24 @@ func watchers(ctx context.Context, r *run) error {
 	})
 }
 
-// granted keeps n leases alive. Each client renews its own every 20 s.
-func granted(ctx context.Context, s *side, n int) ([]int64, error) {
+// granted keeps n leases alive.
+func granted(ctx context.Context, s *side, n int, ttl int64) ([]int64, error) {
 	ids := make([]int64, n)
 	err := each(n, func(i int) (err error) {
-		ids[i], err = s.keep(ctx, 60)
+		ids[i], err = s.keep(ctx, ttl)
 		return err
 	})
 	return ids, err
 }
 
-func leases(ctx context.Context, r *run) error {
-	const n, window = 10000, 40 * time.Second // two renewals of each
+// leases of 60 s and of 9 s: with the shorter ones most of the work is renewing.
+func leases(ctx context.Context, r *run) error { return leasesOf(ctx, r, 60, 0.5) }
+
+func shortLeases(ctx context.Context, r *run) error { return leasesOf(ctx, r, 9, 0.6) }
+
+func leasesOf(ctx context.Context, r *run, ttl int64, bar float64) error {
+	const n = 10000
+	window := max(time.Duration(ttl)*time.Second, 20*time.Second) // two renewals of each or more
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
 		var cpu, bytes, goroutines, mallocs [2]float64
 		for at, make := range []func([]string) (*side, error){newOfficial, newFairlead} {
@@ -155,11 +161,11 @@ func leases(ctx context.Context, r *run) error {
 				return err
 			}
 			defer s.close()
-			if _, err := granted(ctx, s, 1); err != nil {
+			if _, err := granted(ctx, s, 1, ttl); err != nil {
 				return err
 			}
 			before, routines := memory(), runtime.NumGoroutine()
-			if _, err := granted(ctx, s, n); err != nil {
+			if _, err := granted(ctx, s, n, ttl); err != nil {
 				return err
 			}
 			bytes[at] = (memory() - before) / n
@@ -173,7 +179,7 @@ func leases(ctx context.Context, r *run) error {
 				return err
 			}
 		}
-		r.ratio("CPU for each second of renewing", "ms", cpu[0], cpu[1], 0.6)
+		r.ratio("CPU for each second of renewing", "ms", cpu[0], cpu[1], bar)
 		r.ratio("allocations for each second", "", mallocs[0], mallocs[1], 0)
 		r.absolute("memory of each", "B", bytes[0], bytes[1], 800)
 		r.absolute("goroutines of each", "", goroutines[0], goroutines[1], 0.01)
@@ -227,7 +233,7 @@ func keepMany(ctx context.Context, r *run, endpoint, through string, own bool) e
 	}
 	defer s.close()
 	before, began := memory(), time.Now()
-	ids, err := granted(ctx, s, n)
+	ids, err := granted(ctx, s, n, 60)
 	if err != nil {
 		return err
 	}

@@ -47,15 +47,13 @@ type lease struct {
 	// sent is when the last acknowledged renewal, or the grant, was sent; below zero: there
 	// is none. slept is core.slept as of then.
 	sent, slept time.Duration
-	// at is the time of the next event; the key in core.timers.
-	at    time.Duration
-	timer int32 // index in core.timers
-	queue int32 // index in core.queue; -1: not queued
-	state state
-	tries uint8   // streams that were late with a renewal since the last acknowledged one
-	risk  bool    // the keeps have been told that it is in danger, and not that it is out
-	on    *stream // where it is outstanding; nil in other states
-	keeps *keep   // who is told; nil once ended
+	timer       int32 // index in core.timers
+	queue       int32 // index in core.queue; -1: not queued
+	state       state
+	tries       uint8   // streams that were late with a renewal since the last acknowledged one
+	risk        bool    // the keeps have been told that it is in danger, and not that it is out
+	on          *stream // where it is outstanding; nil in other states
+	keeps       *keep   // who is told; nil once ended
 }
 
 type state uint8
@@ -134,14 +132,9 @@ type core struct {
 func newCore(firstAnswer time.Duration, jitter func() float64) *core {
 	return &core{
 		firstAnswer: firstAnswer, jitter: jitter, leases: map[int64]*lease{}, armed: never,
-		timers: heap{less: func(a, b *lease) bool { return a.at < b.at }, place: func(l *lease) *int32 { return &l.timer }},
-		queue:  heap{less: moreUrgent, place: func(l *lease) *int32 { return &l.queue }},
+		timers: heap{place: func(l *lease) *int32 { return &l.timer }},
+		queue:  heap{place: func(l *lease) *int32 { return &l.queue }},
 	}
-}
-
-// moreUrgent is the order of the queue. The id only makes it definite.
-func moreUrgent(a, b *lease) bool {
-	return a.deadline < b.deadline || a.deadline == b.deadline && a.id < b.id
 }
 
 func (c *core) do(a action) { c.acts = append(c.acts, a) }
@@ -158,8 +151,7 @@ func (c *core) keepAlive(now time.Duration, id int64, k *keep) {
 			// Otherwise only the server can say whether it still exists.
 		}
 		c.leases[id] = l
-		l.at = l.deadline
-		c.timers.push(l)
+		c.timers.push(l, l.deadline)
 	}
 	k.l, k.next = l, l.keeps
 	l.keeps = k
@@ -234,7 +226,7 @@ func (c *core) end(l *lease, reason Reason, err error) {
 
 func (c *core) endAll(reason Reason, err error) {
 	for len(c.timers.items) > 0 {
-		c.end(c.timers.items[0], reason, err)
+		c.end(c.timers.items[0].l, reason, err)
 	}
 }
 

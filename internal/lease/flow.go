@@ -212,7 +212,7 @@ func (c *core) dispatch(now time.Duration) {
 		if st == nil {
 			break
 		}
-		c.send(now, st, c.queue.items[0])
+		c.send(now, st, c.queue.items[0].l)
 	}
 	if len(c.queue.items) > 0 && now >= c.retryAt && len(c.streams)-c.late < maxStreams && c.wantsStream(now) {
 		c.open(now)
@@ -340,8 +340,8 @@ func (c *core) fatal(out []pending, live bool, err error) {
 func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.shut(st)
 	if c.row == 0 && !c.anyLive() { // later ones are told when they are queued
-		for _, l := range c.queue.items {
-			c.endanger(l)
+		for _, x := range c.queue.items {
+			c.endanger(x.l)
 		}
 	}
 	c.elsewhere(st, false)
@@ -393,7 +393,7 @@ func (c *core) shut(st *stream) {
 func (c *core) wait() time.Duration {
 	longest := maxRetryMax
 	if len(c.queue.items) > 0 {
-		if ttl := c.queue.items[0].ttl; ttl > 0 {
+		if ttl := c.queue.items[0].l.ttl; ttl > 0 {
 			longest = min(max(ttl/retryPortion, minRetryMax), maxRetryMax)
 		}
 	}

@@ -1,68 +1,93 @@
 package lease
 
-// heap is a binary heap of leases that knows where each of them is, so that any
+import "time"
+
+// heap is a heap of leases by a time that knows where each of them is, so that any
 // one can be moved or removed. It is written out because container/heap costs an
-// interface call for every comparison and keeps no indices.
+// interface call for every comparison and keeps no indices. With thousands of leases most of the
+// time goes into waiting for memory: so the times are in the heap itself, and each
+// node has four children.
 type heap struct {
-	items []*lease
-	less  func(a, b *lease) bool
+	items []item
 	place func(*lease) *int32 // where a lease keeps its index in this heap
 }
 
-func (h *heap) push(l *lease) {
-	h.items = append(h.items, l)
-	*h.place(l) = int32(len(h.items) - 1)
-	h.up(len(h.items) - 1)
+type item struct {
+	at time.Duration
+	l  *lease
 }
 
-// fix restores the order after the key of l has changed.
-func (h *heap) fix(l *lease) {
-	i := int(*h.place(l))
-	h.up(i)
-	h.down(int(*h.place(l)))
+// before is the order. The id only makes it definite.
+func (a item) before(b item) bool {
+	return a.at < b.at || a.at == b.at && a.l.id < b.l.id
+}
+
+const children = 4
+
+func (h *heap) push(l *lease, at time.Duration) {
+	h.items = append(h.items, item{at, l})
+	h.up(len(h.items)-1, item{at, l})
+}
+
+// fix gives l another time.
+func (h *heap) fix(l *lease, at time.Duration) {
+	h.settle(int(*h.place(l)), item{at, l})
 }
 
 func (h *heap) remove(l *lease) {
 	i, n := int(*h.place(l)), len(h.items)-1
-	h.swap(i, n)
-	h.items[n] = nil
+	last := h.items[n]
+	h.items[n] = item{}
 	h.items = h.items[:n]
-	*h.place(l) = -1
 	if i < n {
-		h.fix(h.items[i])
+		h.settle(i, last)
 	}
+	*h.place(l) = -1
 }
 
-func (h *heap) swap(i, j int) {
-	h.items[i], h.items[j] = h.items[j], h.items[i]
-	*h.place(h.items[i]) = int32(i)
-	*h.place(h.items[j]) = int32(j)
+// settle puts x where it belongs, seen from i, whose place is free.
+func (h *heap) settle(i int, x item) {
+	if i > 0 && x.before(h.items[(i-1)/children]) {
+		h.up(i, x)
+		return
+	}
+	h.down(i, x)
 }
 
-func (h *heap) up(i int) {
+func (h *heap) put(i int, x item) {
+	h.items[i] = x
+	*h.place(x.l) = int32(i)
+}
+
+func (h *heap) up(i int, x item) {
 	for i > 0 {
-		parent := (i - 1) / 2
-		if !h.less(h.items[i], h.items[parent]) {
-			return
+		parent := (i - 1) / children
+		if !x.before(h.items[parent]) {
+			break
 		}
-		h.swap(i, parent)
+		h.put(i, h.items[parent])
 		i = parent
 	}
+	h.put(i, x)
 }
 
-func (h *heap) down(i int) {
+func (h *heap) down(i int, x item) {
 	for {
-		child := 2*i + 1
-		if child >= len(h.items) {
-			return
+		first := children*i + 1
+		if first >= len(h.items) {
+			break
 		}
-		if right := child + 1; right < len(h.items) && h.less(h.items[right], h.items[child]) {
-			child = right
+		least := first
+		for c := first + 1; c < min(first+children, len(h.items)); c++ {
+			if h.items[c].before(h.items[least]) {
+				least = c
+			}
 		}
-		if !h.less(h.items[child], h.items[i]) {
-			return
+		if !h.items[least].before(x) {
+			break
 		}
-		h.swap(i, child)
-		i = child
+		h.put(i, h.items[least])
+		i = least
 	}
+	h.put(i, x)
 }

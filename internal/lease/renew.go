@@ -36,11 +36,11 @@ const (
 	spreadFraction = 10
 	maxSpread      = 500 * time.Millisecond
 
-	// A timer that fires for one renewal takes those along that are due soon, up to a
-	// fortieth of the interval: ten messages in one packet cost both sides far less than
-	// ten packets.
-	gatherFraction = 40
-	maxGather      = 500 * time.Millisecond
+	// A timer that fires for one renewal takes those along that are due soon, up to an
+	// eighth of their TTL: a hundred messages in few packets cost both sides far less than a
+	// hundred packets, and those that once went together stay so but for the spread.
+	gatherFraction = 8
+	maxGather      = 5 * time.Second
 
 	// lossMargin: losses are reported this much before the TTL is over, because timers
 	// fire late, never early, and a holder must learn of the loss in time.
@@ -71,7 +71,7 @@ func seconds(ttl int64) time.Duration {
 // enqueue makes l wait for a stream.
 func (c *core) enqueue(l *lease) {
 	l.state, l.on = queued, nil
-	c.queue.push(l)
+	c.queue.push(l, l.deadline)
 	c.setTimer(l, l.deadline)
 	if c.row > 0 && !c.anyLive() { // the last stream failed, and the next is not there yet
 		c.endanger(l)
@@ -91,8 +91,7 @@ func (c *core) endanger(l *lease) {
 }
 
 func (c *core) setTimer(l *lease, at time.Duration) {
-	l.at = at
-	c.timers.fix(l)
+	c.timers.fix(l, at)
 }
 
 // tick is an input: the timer fired.
@@ -102,8 +101,8 @@ func (c *core) tick(now time.Duration) {
 	lost := 0        // counted, for one line in the log
 	renewed := false // some renewal is due
 	for len(c.timers.items) > 0 {
-		l := c.timers.items[0]
-		if l.at > now && !(renewed && l.state == waiting && l.at-now <= gather(l)) {
+		l, at := c.timers.items[0].l, c.timers.items[0].at
+		if at > now && !(renewed && l.state == waiting && at-now <= gather(l)) {
 			break
 		}
 		if l.deadline <= now {
@@ -216,7 +215,7 @@ func (c *core) renewAt(now time.Duration, l *lease, sent time.Duration) time.Dur
 
 // gather is how much too early l may be renewed together with others.
 func gather(l *lease) time.Duration {
-	return min(l.ttl/renewFraction/gatherFraction, maxGather)
+	return min(l.ttl/gatherFraction, maxGather)
 }
 
 func (c *core) noteLost(n int) {

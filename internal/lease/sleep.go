@@ -27,7 +27,8 @@ const (
 // sleeping is an input: the machine seems to have been suspended for so long.
 func (c *core) sleeping(now, length time.Duration) {
 	c.slept += length
-	for _, l := range slices.Clone(c.timers.items) {
+	for _, x := range slices.Clone(c.timers.items) {
+		l := x.l
 		if l.state == waiting {
 			c.enqueue(l)
 		}
@@ -36,7 +37,7 @@ func (c *core) sleeping(now, length time.Duration) {
 		}
 		l.deadline = min(l.deadline, max(c.heldFor(l), now+c.patience(l)))
 		if l.state == queued {
-			c.queue.fix(l)
+			c.queue.fix(l, l.deadline)
 		}
 		c.setTimer(l, l.deadline)
 	}
