@@ -56,8 +56,6 @@ var open = map[string]string{
 	"stm":     "the revision of a key that was written",
 	"quorum":  "AuthStatus without a deadline of its own: the server's timeout is not context.DeadlineExceeded",
 	"expiry":  "not run for long enough",
-	"auth":    "a user's writes after the password was changed; the error of StrToPermissionType",
-	"cache":   "a watch that begins with a deletion: former values after a compaction",
 	"leasing": "an empty transaction whose context has ended",
 }
 
