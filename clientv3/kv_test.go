@@ -332,6 +332,8 @@ func TestBadOperations(t *testing.T) {
 		"get, prefix and from key": func() error { _, err := c.Get(ctx, "k", clientv3.WithPrefix(), clientv3.WithFromKey()); return err },
 		"put with range":           func() error { _, err := c.Put(ctx, "k", "v", clientv3.WithPrefix()); return err },
 		"put with rev":             func() error { _, err := c.Put(ctx, "k", "v", clientv3.WithRev(3)); return err },
+		"put with negative rev":    func() error { _, err := c.Put(ctx, "k", "v", clientv3.WithRev(-1)); return err },
+		"delete with negative rev": func() error { _, err := c.Delete(ctx, "k", clientv3.WithRev(-1)); return err },
 		"put with limit":           func() error { _, err := c.Put(ctx, "k", "v", clientv3.WithLimit(3)); return err },
 		"delete with lease":        func() error { _, err := c.Delete(ctx, "k", clientv3.WithLease(3)); return err },
 		"delete with sort": func() error {

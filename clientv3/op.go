@@ -148,7 +148,7 @@ func (op *Op) check() {
 	unfit(op.t == tPut && op.end != nil, "WithRange, WithPrefix or WithFromKey")
 	unfit(op.t != tPut && op.leaseID != 0, "WithLease")
 	unfit(op.limit > 0, "WithLimit")
-	unfit(op.t != tWatch && op.rev > 0, "WithRev")
+	unfit(op.t != tWatch && op.rev != 0, "WithRev")
 	unfit(op.sort != nil, "WithSort")
 	unfit(op.serializable, "WithSerializable")
 	unfit(op.countOnly, "WithCountOnly")

@@ -30,6 +30,12 @@ func TestKnown(t *testing.T) {
 		"a cancelled watch has the server's reason": {Steps: []script.Step{
 			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithRange", S: "a"}}},
 		}},
+		"GetStream works through namespace and from a cache": {
+			Stack: []script.Layer{{Kind: "namespace", Prefix: "m"}}, Steps: []script.Step{{Call: "GetStream", Key: "b"}},
+		},
+		"a type of permission that does not exist is InvalidArgument": {Steps: []script.Step{
+			{Call: "StrToPermissionType", Value: "x"},
+		}},
 		"an error's text says more":                      {Steps: []script.Step{{Call: "Close"}, {Call: "MemberPromote"}}},
 		"disarming all alarms has a header":              {Steps: []script.Step{{Call: "AlarmDisarm"}}},
 		"a peer address that is none is InvalidArgument": {Steps: []script.Step{{Call: "MemberAdd", Value: "no url"}}},

@@ -56,7 +56,8 @@ var open = map[string]string{
 	"stm":     "the revision of a key that was written",
 	"quorum":  "AuthStatus without a deadline of its own: the server's timeout is not context.DeadlineExceeded",
 	"expiry":  "not run for long enough",
-	"leasing": "an empty transaction whose context has ended",
+	"auth":    "after the password was changed Snapshot's reader has the error that the official Snapshot returns",
+	"leasing": "empty values from memory are nil here; not run for long enough",
 }
 
 // errDifferent is the outcome that this program is there to find.
