@@ -30,7 +30,7 @@ func TestKnown(t *testing.T) {
 		"a cancelled watch has the server's reason": {Steps: []script.Step{
 			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithRange", S: "a"}}},
 		}},
-		"GetStream works through namespace and from a cache": {
+		"GetStream works through wrappers and from a cache": {
 			Stack: []script.Layer{{Kind: "namespace", Prefix: "m"}}, Steps: []script.Step{{Call: "GetStream", Key: "b"}},
 		},
 		"a type of permission that does not exist is InvalidArgument": {Steps: []script.Step{

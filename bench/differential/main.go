@@ -57,6 +57,7 @@ var open = map[string]string{
 	"quorum":  "AuthStatus without a deadline of its own: the server's timeout is not context.DeadlineExceeded",
 	"expiry":  "not run for long enough",
 	"auth":    "after the password was changed Snapshot's reader has the error that the official Snapshot returns",
+	"cache":   "a get with WithKeysOnly tells the lease, which the server leaves out",
 	"leasing": "empty values from memory are nil here; not run for long enough",
 }
 
