@@ -66,7 +66,9 @@ type Config struct {
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are handed to gRPC after our own and so take precedence:
-	// interceptors, grpc.WithContextDialer, grpc.WithDefaultCallOptions and so on.
+	// interceptors, grpc.WithContextDialer, grpc.WithDefaultCallOptions and so on; but
+	// the sizes of messages are those of this Config. Interceptors see the client's own
+	// health checks and probes too.
 	// grpc.WithBlock has no effect, see New.
 	DialOptions []grpc.DialOption
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -275,5 +276,37 @@ func TestErrorSwitch(t *testing.T) {
 	}
 	if !clientv3.SameError(rpctypes.ErrGRPCNoLeader, rpctypes.ErrNoLeader) {
 		t.Error("SameError")
+	}
+}
+
+// An ended context comes before a closed client, as with the official one.
+func TestEndedContextOnClosedClient(t *testing.T) {
+	c := dial(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1"}, Logger: zap.NewNop()})
+	ctx := c.Ctx()
+	c.Close()
+	if _, err := c.Grant(ctx, 5); err != context.Canceled {
+		t.Errorf("a grant: %v", err)
+	}
+	if _, err := c.MemberList(ctx); err != context.Canceled {
+		t.Errorf("a list of members: %v", err)
+	}
+	if _, err := c.Get(context.Background(), "k"); err == context.Canceled || !clientv3.IsConnCanceled(err) {
+		t.Errorf("a get: %v", err)
+	}
+}
+
+// The sizes of messages are Config's, whatever DialOptions say.
+func TestSizesAreConfigs(t *testing.T) {
+	c := dial(t, clientv3.Config{
+		Endpoints: etcdtest.Start(t, etcdtest.Options{}).Endpoints(), Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(10), grpc.MaxCallSendMsgSize(10))},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := c.Put(ctx, "sizes", strings.Repeat("x", 100)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.Get(ctx, "sizes"); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("%v, %v", r, err)
 	}
 }

@@ -74,7 +74,15 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 	if c.keeper != nil {
 		opts = append(opts, grpc.WithPerRPCCredentials(retry.Credentials(c.keeper)))
 	}
-	return append(opts, c.cfg.DialOptions...)
+	if len(c.cfg.DialOptions) == 0 {
+		return opts
+	}
+	// The sizes are Config's, whatever these options say. Without them the service config bounds
+	// responses, which saves an allocation per call.
+	return append(append(opts, c.cfg.DialOptions...), grpc.WithDefaultCallOptions(
+		grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
+		grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
+	))
 }
 
 // tlsFor is the TLS configuration for connections to endpoints, nil if none is needed: https

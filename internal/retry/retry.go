@@ -235,11 +235,11 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	if ctx == nil {
 		return etcderr.Invalid(etcderr.ShortMethod(method), "the context is nil")
 	}
-	if c.closed.Load() {
-		return etcderr.Closed(etcderr.ShortMethod(method))
-	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if c.closed.Load() {
+		return etcderr.Closed(etcderr.ShortMethod(method))
 	}
 	k.c, k.ctx, k.method, k.req, k.reply, k.plan = c, ctx, method, req, reply, planFor(method, req)
 	if k.plan.kind == write && ctx.Value(repeatKey{}) != nil {

@@ -82,6 +82,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 
 func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (*Stream, error) {
 	short := etcderr.ShortMethod(method)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if c.closed.Load() {
 		return nil, etcderr.Closed(short)
 	}

@@ -58,7 +58,11 @@ func (l Look) String() string {
 // Files that do not parse are left alone and listed.
 func New(dir string) (*Plan, error) {
 	p := &Plan{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	dir, err := filepath.EvalSymlinks(dir) // a link to a directory is not walked
+	if err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -72,7 +76,11 @@ func New(dir string) (*Plan, error) {
 			}
 			return nil
 		}
-		if !strings.HasSuffix(name, ".go") || !d.Type().IsRegular() {
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			p.look(path, 0, "a link: the file that it leads to is left alone")
 			return nil
 		}
 		return p.scan(path)
@@ -223,6 +231,9 @@ func (p *Plan) Apply() error {
 }
 
 func replace(f File) (err error) {
+	if to, err := filepath.EvalSymlinks(f.Path); err == nil {
+		f.Path = to // the file changes, not the link to it
+	}
 	now, err := os.ReadFile(f.Path)
 	if err != nil && (f.Old != nil || !errors.Is(err, fs.ErrNotExist)) {
 		return err

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"errors"
 	"flag"
 	"go/ast"
 	"go/parser"
@@ -265,6 +266,42 @@ func TestApplyNoticesChanges(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(filepath.Join(dir, "b.go")); string(b) != mine {
 		t.Error("an edited file was overwritten")
+	}
+}
+
+// A link to a directory is the directory; a link to a file is named.
+func TestLinks(t *testing.T) {
+	dir := write(t, map[string]string{"a/a.go": program, "other/b.go": program})
+	if err := os.Symlink("../other/b.go", filepath.Join(dir, "a", "b.go")); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(dir, "a"), link); err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Files) != 1 || filepath.Base(p.Files[0].Path) != "a.go" || len(p.Looks) != 1 || !strings.Contains(p.Looks[0].String(), "b.go") {
+		t.Errorf("files %v, looks %v", p.Files, p.Looks)
+	}
+}
+
+// A file behind a link changes; the link stays.
+func TestReplaceBehindLink(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "go.mod")
+	if err := errors.Join(os.WriteFile(real, []byte("old"), 0o644), os.Symlink("real", link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(File{Path: link, Old: []byte("old"), New: []byte("new")}); err != nil {
+		t.Fatal(err)
+	}
+	to, err := os.Readlink(link)
+	text, err2 := os.ReadFile(real)
+	if err != nil || err2 != nil || to != "real" || string(text) != "new" {
+		t.Errorf("link to %q (%v), text %q (%v)", to, err, text, err2)
 	}
 }
 
