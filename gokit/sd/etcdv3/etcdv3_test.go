@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-kit/kit/endpoint"
 	"github.com/go-kit/kit/sd"
+	"github.com/go-kit/kit/sd/lb"
 	"github.com/go-kit/log"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -60,7 +63,7 @@ func follow(t testing.TB, c etcdv3.Client) (*etcdv3.Instancer, chan sd.Event) {
 	i, err := etcdv3.NewInstancer(c, t.Name()+"/", log.NewNopLogger())
 	ok(t, "NewInstancer", err)
 	t.Cleanup(i.Stop)
-	events := make(chan sd.Event)
+	events := make(chan sd.Event, 1) // Register waits until the first is taken
 	i.Register(events)
 	t.Cleanup(func() { i.Deregister(events) })
 	return i, events
@@ -199,7 +202,7 @@ func TestInstancerSurvives(t *testing.T) {
 func TestSlowSubscriber(t *testing.T) {
 	c := client(t)
 	i, events := follow(t, c)
-	stuck := make(chan sd.Event) // nobody reads
+	stuck := make(chan sd.Event, 1) // nobody reads
 	i.Register(stuck)
 	for n := range 20 {
 		ok(t, "Register", c.Register(etcdv3.Service{Key: fmt.Sprintf("%s/%02d", t.Name(), n), Value: fmt.Sprintf("%02d", n)}))
@@ -243,7 +246,7 @@ func TestForeignClient(t *testing.T) {
 	}}
 	i, err := etcdv3.NewInstancer(f, "p", log.NewNopLogger())
 	ok(t, "NewInstancer", err)
-	events := make(chan sd.Event)
+	events := make(chan sd.Event, 1)
 	i.Register(events)
 	if e := clienttest.Receive(t, "the error", events); e.Err != away {
 		t.Errorf("%+v", e)
@@ -331,4 +334,34 @@ func TestHeartbeat(t *testing.T) {
 	before := renewed()
 	clienttest.Await(t, "three heartbeats", func() bool { return renewed() >= before+3 })
 	ok(t, "Deregister", c.Deregister(s))
+}
+
+// A program calls through go-kit's endpointer as soon as it has made it, as the documents do.
+func TestEndpointsAtOnce(t *testing.T) {
+	c := client(t)
+	ok(t, "Register", c.Register(etcdv3.Service{Key: t.Name() + "/1", Value: "http://one"}))
+	i, err := etcdv3.NewInstancer(c, t.Name()+"/", log.NewNopLogger())
+	ok(t, "NewInstancer", err)
+	t.Cleanup(i.Stop)
+	factory := func(string) (endpoint.Endpoint, io.Closer, error) { return endpoint.Nop, nil, nil }
+	for range 60 {
+		e := sd.NewEndpointer(i, factory, log.NewNopLogger())
+		_, err := lb.Retry(3, 3*time.Second, lb.NewRoundRobin(e))(t.Context(), struct{}{})
+		e.Close()
+		ok(t, "a call at once", err)
+	}
+}
+
+// Whoever registers a channel that nobody reads is let go by Stop.
+func TestStopEndsRegister(t *testing.T) {
+	i, err := etcdv3.NewInstancer(client(t), t.Name()+"/", log.NewNopLogger())
+	ok(t, "NewInstancer", err)
+	returned := make(chan struct{}, 1)
+	go func() {
+		i.Register(make(chan sd.Event))
+		returned <- struct{}{}
+	}()
+	i.Stop()
+	clienttest.Receive(t, "Register's return", returned)
+	i.Register(make(chan sd.Event)) // there is nothing to come any more
 }

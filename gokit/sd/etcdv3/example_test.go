@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"time"
 
 	"github.com/go-kit/kit/endpoint"
@@ -98,14 +97,6 @@ func Example() {
 	defer instancer.Stop()
 	endpointer := sd.NewEndpointer(instancer, barFactory, logger)
 	defer endpointer.Close()
-	// It takes over what the instancer knows in a goroutine of its own, and until then a
-	// call finds no endpoint.
-	for list, err := endpointer.Endpoints(); len(list) == 0; list, err = endpointer.Endpoints() {
-		if err != nil || ctx.Err() != nil {
-			panic(err)
-		}
-		runtime.Gosched()
-	}
 	balancer := lb.NewRoundRobin(endpointer)
 	retry := lb.Retry(3, 3*time.Second, balancer)
 

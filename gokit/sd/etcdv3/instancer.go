@@ -23,6 +23,8 @@ type Instancer struct {
 	sorted []string          // of values; never changed, but replaced
 	state  sd.Event          // as told last
 	subs   map[chan<- sd.Event]*mailbox
+	// stopped: Stop was called, nothing is to come.
+	stopped bool
 }
 
 // NewInstancer returns an Instancer. That etcd does not answer is no error but an
@@ -163,24 +165,29 @@ func (s *Instancer) Stop() {
 	s.stop()
 	s.ended.Wait()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ch, m := range s.subs {
+	s.stopped = true
+	subs := s.subs
+	s.subs = nil
+	s.mu.Unlock()
+	for _, m := range subs {
 		m.close()
-		delete(s.subs, ch)
 	}
 }
 
 // Register implements sd.Instancer: ch gets the present state and then every change; of
-// changes that come faster than it is read, the last.
+// changes that come faster than it is read, the last. It returns when the present state was
+// taken, as go-kit's own does, so that what stands on ch can be used then; Deregister and Stop
+// end that wait too.
 func (s *Instancer) Register(ch chan<- sd.Event) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.subs[ch] != nil {
+	if s.stopped || s.subs[ch] != nil {
+		s.mu.Unlock()
 		return
 	}
-	m := newMailbox(ch)
+	m, now := newMailbox(ch), s.state
 	s.subs[ch] = m
-	m.put(s.state)
+	s.mu.Unlock()
+	m.start(now)
 }
 
 // Deregister implements sd.Instancer.

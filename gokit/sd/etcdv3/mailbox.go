@@ -1,6 +1,7 @@
 package etcdv3
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 
@@ -21,9 +22,27 @@ type mailbox struct {
 }
 
 func newMailbox(ch chan<- sd.Event) *mailbox {
-	m := &mailbox{ch: ch, wake: make(chan struct{}, 1), stop: make(chan struct{}), gone: make(chan struct{})}
+	return &mailbox{ch: ch, wake: make(chan struct{}, 1), stop: make(chan struct{}), gone: make(chan struct{})}
+}
+
+// start delivers the first event, waiting for the subscriber, and then what is put.
+func (m *mailbox) start(e sd.Event) {
+	m.deliver(&e)
+	// Whoever received it goes first: a go-kit endpointer makes its endpoints of it.
+	runtime.Gosched()
 	go m.run()
-	return m
+}
+
+// deliver reports false after close.
+func (m *mailbox) deliver(e *sd.Event) bool {
+	// The subscriber may sort or keep what it gets.
+	own := sd.Event{Instances: slices.Clone(e.Instances), Err: e.Err}
+	select {
+	case m.ch <- own:
+		return true
+	case <-m.stop:
+		return false
+	}
 }
 
 func (m *mailbox) put(e sd.Event) {
@@ -48,14 +67,7 @@ func (m *mailbox) run() {
 		e := m.latest
 		m.latest = nil
 		m.mu.Unlock()
-		if e == nil {
-			continue
-		}
-		// The subscriber may sort or keep what it gets.
-		own := sd.Event{Instances: slices.Clone(e.Instances), Err: e.Err}
-		select {
-		case m.ch <- own:
-		case <-m.stop:
+		if e != nil && !m.deliver(e) {
 			return
 		}
 	}
