@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
 func TestMembership(t *testing.T) {
@@ -306,6 +307,29 @@ func TestSetEndpoints(t *testing.T) {
 		t.Errorf("refused endpoints changed something: %v", eps)
 	}
 	if _, err := c.Get(ctxFor(t, long), "k"); err != nil {
+		t.Error(err)
+	}
+}
+
+// MoveLeader finds a leader whose first connection is still being made.
+func TestMoveLeaderOfAFreshClient(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	leader, follower := cluster.Leader(t), cluster.Followers(t)[0]
+	to, err := follower.ID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := faultnet.New(leader.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	far.Delay(300 * time.Millisecond)
+	c := dial(t, clientv3.Config{Endpoints: []string{follower.Endpoint, far.Addr()}})
+	if _, err := c.Status(ctxFor(t, long), follower.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.MoveLeader(ctxFor(t, long), to); err != nil {
 		t.Error(err)
 	}
 }

@@ -207,6 +207,8 @@ const (
 	leaderFor = 5 * time.Second
 	// leaderAsk bounds the question; knowing the leader only saves a hop.
 	leaderAsk = 300 * time.Millisecond
+	// leaderSeek bounds it where nobody else will do, and first connections are being made.
+	leaderSeek = 2 * time.Second
 )
 
 // leader returns the member that leads, nil if that cannot be found out soon.
@@ -216,14 +218,20 @@ func (c *Client) leader(ctx context.Context) *balancer.Member {
 	if time.Since(c.leading.asked) < leaderFor {
 		return c.leading.member
 	}
-	ctx, cancel := context.WithTimeout(ctx, leaderAsk)
+	c.leading.asked = time.Now()
+	c.leading.member = c.findLeader(ctx, leaderAsk, (*balancer.Member).Usable)
+	return c.leading.member
+}
+
+// findLeader asks the members that are worth it, and takes the first that leads.
+func (c *Client) findLeader(ctx context.Context, limit time.Duration, worth func(*balancer.Member) bool) *balancer.Member {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c.leading.asked, c.leading.member = time.Now(), nil
 	members := c.link.set.Members()
 	found := make(chan *balancer.Member, len(members))
 	asked := 0
 	for _, m := range members {
-		if !m.Usable() {
+		if !worth(m) {
 			continue
 		}
 		started := c.group.Go(func(context.Context) {
@@ -240,11 +248,10 @@ func (c *Client) leader(ctx context.Context) *balancer.Member {
 	}
 	for range asked {
 		if m := <-found; m != nil {
-			c.leading.member = m
-			break
+			return m
 		}
 	}
-	return c.leading.member
+	return nil
 }
 
 // toLeader pins calls to the leader if it can be found.
@@ -252,10 +259,7 @@ func (c *Client) toLeader(ctx context.Context) context.Context {
 	if !c.connected() {
 		return ctx
 	}
-	c.leading.Lock()
-	c.leading.asked = time.Time{} // an old answer will not do
-	c.leading.Unlock()
-	if m := c.leader(ctx); m != nil {
+	if m := c.findLeader(WithFailFast(ctx), leaderSeek, (*balancer.Member).MayAnswer); m != nil {
 		return retry.Pin(ctx, m)
 	}
 	return ctx

@@ -124,6 +124,13 @@ func (m *Member) Usable() bool {
 	return m.ready()
 }
 
+// MayAnswer reports that m has a working connection, or that its first one is being made.
+func (m *Member) MayAnswer() bool {
+	m.set.mu.Lock()
+	defer m.set.mu.Unlock()
+	return m.ready() || m.leftAt == 0 && m.coming(m.set.now())
+}
+
 // latencyFloor keeps differences that nobody notices from steering all calls to
 // one member.
 const latencyFloor = 200 * time.Microsecond
