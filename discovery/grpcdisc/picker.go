@@ -118,7 +118,9 @@ func outcome(info balancer.DoneInfo) pick.Outcome {
 	switch status.Code(info.Err) {
 	case codes.Canceled:
 		return pick.Ignored
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.ResourceExhausted, codes.DataLoss:
+	case codes.ResourceExhausted: // mostly a limit of the caller's own, on sizes above all
+		return pick.Ignored
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.DataLoss:
 		return pick.Failure
 	}
 	return pick.Success

@@ -219,3 +219,36 @@ func TestContext(t *testing.T) {
 		return n == 1
 	})
 }
+
+// A caller's own mistakes say nothing of the instances, and are not repeated.
+func TestCallersMistakes(t *testing.T) {
+	r, tr := setup(t, clienttest.Shared(t))
+	one, two := serve(t, "one"), serve(t, "two")
+	register(t, r, one)
+	register(t, r, two)
+	await(t, tr, 2)
+	before := one.calls.Load() + two.calls.Load()
+	for range 20 {
+		bad := request(t, within(t), "PUT", "http://orders/x", nil)
+		bad.Header["Not A Header"] = []string{"x"}
+		if _, err := tr.RoundTrip(bad); err == nil {
+			t.Fatal("a header that is none was sent")
+		}
+		tooLarge := http.MaxBytesReader(nil, io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20))), 10)
+		if resp, err := tr.RoundTrip(request(t, within(t), "PUT", "http://orders/x", tooLarge)); err == nil {
+			resp.Body.Close()
+			t.Fatal("a body that cannot be read was sent")
+		}
+	}
+	for _, s := range tr.Statuses("orders") {
+		if s.Ejected {
+			t.Errorf("%s is ejected", s.Instance.ID)
+		}
+	}
+	if n := one.calls.Load() + two.calls.Load() - before; n > 20 {
+		t.Errorf("%d of 20 bodies that break off were begun", n)
+	}
+	if _, text, _, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); err != nil || text != "GET /x " {
+		t.Errorf("%q, %v", text, err)
+	}
+}

@@ -57,8 +57,10 @@ func (c *call) run() (*http.Response, error) {
 			return resp, err // there is no other
 		}
 		discard(resp)
-		resp, err = c.s.base.RoundTrip(again)
-		done.Answered(outcome(ctx, resp, err))
+		var seen witness
+		resp, err = c.s.base.RoundTrip(seen.watch(again))
+		callers := seen.callers(ctx, err)
+		done.Answered(outcome(resp, err, callers))
 		if err != nil {
 			done.Release()
 			err = fmt.Errorf("httpdisc: service %q at %s: %w", c.name, again.URL.Host, err)
@@ -66,7 +68,7 @@ func (c *call) run() (*http.Response, error) {
 			resp.Request = c.req // what redirects are relative to
 			release(resp, done)
 		}
-		if attempt == c.t.attempts || !c.repeat(ctx, resp, err) {
+		if attempt == c.t.attempts || callers || !c.repeat(ctx, resp, err) {
 			return resp, err
 		}
 	}
@@ -149,12 +151,12 @@ func unable(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
-func outcome(ctx context.Context, resp *http.Response, err error) pick.Outcome {
+func outcome(resp *http.Response, err error, callers bool) pick.Outcome {
 	switch {
+	case callers:
+		return pick.Ignored
 	case err == nil && !unable(resp.StatusCode):
 		return pick.Success
-	case err != nil && errors.Is(ctx.Err(), context.Canceled):
-		return pick.Ignored
 	}
 	return pick.Failure
 }
