@@ -7,6 +7,8 @@ type changeset struct {
 	f    *feed
 	now  time.Time
 	list []step
+	// kept: the first of many that vanished together was kept.
+	kept bool
 }
 
 // step is what happened to one key; before or after is nil for a key that came or went.
@@ -31,9 +33,7 @@ func (c *changeset) remove(key string) {
 		return
 	}
 	if keep, first := c.f.guard.keeps(key, c.f.tree.Len(), c.now); keep {
-		if first {
-			c.f.d.problem(Problem{Service: c.f.service, Err: errProtected})
-		}
+		c.kept = c.kept || first
 		return
 	}
 	c.drop(key)
@@ -67,6 +67,13 @@ func (c *changeset) set(key string, before, after *Instance) {
 // publish makes a view of what the tree is now, as of a revision, and tells the
 // subscriptions.
 func (c *changeset) publish(rev int64) {
+	c.show(rev)
+	if c.kept { // whoever hears of it sees what is left
+		c.f.d.problem(Problem{Service: c.f.service, Err: errProtected})
+	}
+}
+
+func (c *changeset) show(rev int64) {
 	f := c.f
 	first := f.view.Load() == nil
 	f.mu.Lock()

@@ -8,7 +8,11 @@ import (
 
 const kratosBase = "/microservices/"
 
-// Kratos is the format of go-kratos: an object under /microservices/NAME/ID.
+// kratosWeight is what an instance without a weight counts in kratos.
+const kratosWeight = 100
+
+// Kratos is the format of go-kratos: an object under /microservices/NAME/ID. A record
+// without a weight counts 100, as in kratos.
 type Kratos struct {
 	Base string // "/microservices/" if empty; ends in "/"
 }
@@ -67,5 +71,8 @@ func (f Kratos) Unmarshal(service, key string, value []byte) (*Instance, error) 
 		return nil, err
 	}
 	in.Version = r.Version
+	if in.Weight == 0 {
+		in.Weight = kratosWeight
+	}
 	return in, in.Validate()
 }

@@ -61,6 +61,8 @@ func TestForeignRecords(t *testing.T) {
 			&discovery.Instance{ID: "x", Addresses: []string{"1.2.3.4:80"}, Weight: 3, Tags: []string{"blue"}, Zone: "z"}},
 		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","version":"v1","metadata":{"weight":"10"},"endpoints":["grpc://127.0.0.1:9000?isSecure=false"]}`,
 			&discovery.Instance{ID: "0", Addresses: []string{"grpc://127.0.0.1:9000?isSecure=false"}, Version: "v1", Weight: 10}},
+		{discovery.Kratos{}, "/microservices/s/1", `{"id":"1","name":"s","endpoints":["http://127.0.0.1:8000"]}`,
+			&discovery.Instance{ID: "1", Addresses: []string{"http://127.0.0.1:8000"}, Weight: 100}},
 		{discovery.GoZero{}, "s/7587862094", "10.0.0.5:8080", &discovery.Instance{ID: "7587862094", Addresses: []string{"10.0.0.5:8080"}}},
 	} {
 		got, err := c.format.Unmarshal("s", c.key, []byte(c.value))

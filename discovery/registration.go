@@ -15,6 +15,7 @@ type Registration struct {
 
 	// Guarded by r.mu.
 	in       *Instance        // as it is to be; of a plain record only the key, as its ID
+	read     *Instance        // the same as its record reads: a format changes what it cannot carry
 	plain    bool             // a record that is no instance: whoever put the same value was us
 	value    []byte           // its record
 	hidden   bool             // withdrawn by a check
@@ -43,7 +44,7 @@ func (g *Registration) holder(want goal, value []byte) (holder *Instance, restar
 	if err != nil {
 		return nil, false
 	}
-	return holder, slices.Equal(holder.Addresses, want.in.Addresses)
+	return holder, slices.Equal(holder.Addresses, want.read.Addresses)
 }
 
 // drainedAs reports whether a record is ours but for the state: an operator drains us. The
@@ -52,7 +53,7 @@ func (g *Registration) drainedAs(record *Instance) bool {
 	if record == nil || !record.IsDraining() || g.in.IsDraining() {
 		return false
 	}
-	same := g.in.clone()
+	same := g.read.clone()
 	same.State = record.State
 	return same.Equal(record)
 }
@@ -75,10 +76,11 @@ func (g *Registration) set(in *Instance) error {
 		return invalid("%s cannot become %s: service and id are fixed", g.key, key)
 	}
 	// What a format cannot carry is lost, but it has to read what it writes.
-	if _, err := g.r.format.Unmarshal(in.Service, key, value); err != nil {
+	read, err := g.r.format.Unmarshal(in.Service, key, value)
+	if err != nil {
 		return invalid("%s/%s in this format: %v", in.Service, in.ID, err)
 	}
-	g.key, g.in, g.value = key, in, value
+	g.key, g.in, g.read, g.value = key, in, read, value
 	return nil
 }
 

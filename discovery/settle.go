@@ -115,6 +115,7 @@ type goal struct {
 	first bool             // it never was there
 	look  bool
 	in    *Instance
+	read  *Instance // in, as its record reads
 	gone  bool
 }
 
@@ -127,7 +128,7 @@ func (r *Registrar) step(ctx context.Context, g *Registration) (again bool, err 
 		return false, nil
 	}
 	g.dirty = false
-	want := goal{lease: r.lease, value: g.value, mod: g.mod, owned: g.lease, first: !g.ever, look: g.verify, in: g.in, gone: g.gone}
+	want := goal{lease: r.lease, value: g.value, mod: g.mod, owned: g.lease, first: !g.ever, look: g.verify, in: g.in, read: g.read, gone: g.gone}
 	if g.gone || g.hidden {
 		want.value = nil
 	}
@@ -211,7 +212,7 @@ func (r *Registrar) found(g *Registration, want goal, kv *mvccpb.KeyValue) (agai
 		g.mod, g.lease = kv.ModRevision, lease
 		drained := lease == want.lease && g.drainedAs(holder)
 		if drained {
-			g.in, g.value = holder, kv.Value
+			g.in, g.read, g.value = holder, holder, kv.Value
 		}
 		r.mu.Unlock()
 		if drained {
