@@ -27,13 +27,19 @@ func TestFaults(t *testing.T) {
 	r := start(t, source, target)
 	r.reach(put(t, writer, "begin", ""))
 
-	ctx, stop := context.WithCancel(clienttest.Within(t, 4*clienttest.Long))
-	defer stop()
+	ctx := clienttest.Within(t, 4*clienttest.Long)
+	enough := make(chan struct{}) // no write is broken off: it might come after the end
 	written := make(chan error, 1)
 	var changes atomic.Int64 // by the writer
 	go func() {
 		random := rand.New(rand.NewPCG(1, 2))
-		for n := 0; ctx.Err() == nil; n++ {
+		for n := 0; ; n++ {
+			select {
+			case <-enough:
+				written <- nil
+				return
+			default:
+			}
 			key := fmt.Sprint("key/", random.IntN(50))
 			var err error
 			if random.IntN(3) == 0 {
@@ -41,13 +47,12 @@ func TestFaults(t *testing.T) {
 			} else {
 				_, err = writer.Put(ctx, key, fmt.Sprint(n))
 			}
-			if err != nil && ctx.Err() == nil {
+			if err != nil {
 				written <- err
 				return
 			}
 			changes.Add(1)
 		}
-		written <- nil
 	}()
 	a, b := from.Members()[0], to.Members()[0]
 	faults := []func() error{
@@ -82,7 +87,7 @@ func TestFaults(t *testing.T) {
 		r.reach(put(t, writer, "round", fmt.Sprint(i)))
 		t.Logf("fault %d: caught up %v after its end, %+v", i, time.Since(begin), r.last)
 	}
-	stop()
+	close(enough)
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
