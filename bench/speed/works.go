@@ -65,7 +65,7 @@ func list(ctx context.Context, r *run) error {
 			if err != nil {
 				return err
 			}
-			r.absolute("allocations", "", c[0].mallocs, c[1].mallocs, 1000)
+			r.absolute("allocations", "", c[0].mallocs, c[1].mallocs, 200)
 			r.ratio("CPU", "ms", millis(c[0].cpu), millis(c[1].cpu), 0.75)
 			r.ratio("wall", "ms", millis(c[0].wall), millis(c[1].wall), 0)
 			return nil

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
@@ -143,11 +142,14 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 	s.poke()
 }
 
+// healthCheck is the method of gRPC's health service. Its request is an empty message and any answer
+// counts, so an empty message of etcd's does for both; the package of its own would only make programs larger.
+const healthCheck = "/grpc.health.v1.Health/Check"
+
 func checkHealth(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	_, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
-	return err
+	return cc.Invoke(ctx, healthCheck, &pb.StatusRequest{}, &pb.StatusRequest{})
 }
 
 // probeConsensus makes a read that needs consensus. If that goes unanswered a health
