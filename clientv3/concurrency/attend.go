@@ -11,6 +11,7 @@ import (
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // errWatchEnded is why an attendant pauses before it looks again.
@@ -111,13 +112,13 @@ func (sl *slot) remove(ctx context.Context, rev int64) error {
 // watch follows the key until something else is to be done, or the watch ends. It reports
 // whether something came.
 func (sl *slot) watch(ctx context.Context, st step) (some bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	opts := []v3.OpOption{v3.WithRev(st.rev)}
 	if !st.puts {
 		opts = append(opts, v3.WithFilterPut())
 	}
-	events := sl.s.client.Watch(ctx, sl.key, opts...)
+	w := follow.Open(ctx, sl.s.client, sl.key, opts...)
+	defer w.Close()
+	var events v3.WatchChan
 	for {
 		now, changed := sl.peek()
 		if now.do != watch || now.puts != st.puts {
@@ -127,6 +128,7 @@ func (sl *slot) watch(ctx context.Context, st step) (some bool, err error) {
 		case <-changed:
 		case <-ctx.Done():
 			return some, ctx.Err()
+		case events = <-w.Opened:
 		case r, ok := <-events:
 			if ctx.Err() != nil {
 				return some, ctx.Err()
