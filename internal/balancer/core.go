@@ -203,8 +203,9 @@ func everything(*Pick) bool { return true }
 
 // Ended is why work was cancelled by its connection.
 type Ended struct {
-	Moved bool // it can begin again elsewhere at once; else its connection is dead
-	Err   etcderr.Error
+	Member *Member
+	Moved  bool // it can begin again elsewhere at once; else its connection is dead
+	Err    etcderr.Error
 }
 
 func (e *Ended) Error() string { return e.Err.Error() }
@@ -215,7 +216,7 @@ func (s *Set) moveOff(c *conn, fits func(*Pick) bool, fx *effects) {
 	if why == nil {
 		why = errConnLost
 	}
-	c.end(fx, &Ended{true, etcderr.Error{ // in gRPC's words for a stream whose connection is taken away
+	c.end(fx, &Ended{m, true, etcderr.Error{ // in gRPC's words for a stream whose connection is taken away
 		Status: codes.Unavailable, Cause: why, Reason: "transport is closing: moved off " + m.Name() + ": " + etcderr.Text(why),
 	}}, fits)
 }
@@ -373,7 +374,7 @@ func (s *Set) back(m *Member, fx *effects) {
 
 // dead: nothing more will come from c.
 func (s *Set) dead(c *conn, why error, fx *effects) {
-	c.end(fx, &Ended{false, etcderr.Error{
+	c.end(fx, &Ended{c.m, false, etcderr.Error{
 		Status: codes.Unavailable, Cause: why, Reason: "the connection to " + c.m.Name() + " is dead: " + why.Error(),
 	}}, everything)
 	m := c.m

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,8 +158,21 @@ func ShortMethod(full string) string {
 }
 
 // deadlineSlack: a server is told the caller's deadline, and on a fast link its
-// "deadline exceeded" can arrive just before the caller's own timer has fired.
+// "deadline exceeded" can arrive just before the caller's own timer has fired. It also
+// comes as one of timeouts, for a proposal that waits.
 const deadlineSlack = 50 * time.Millisecond
+
+// timeouts are how a server says that a proposal was not committed in its time.
+var timeouts = []error{rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost}
+
+// due reports that the time of ctx is over, or will be in no time.
+func due(ctx context.Context) bool {
+	if ctx == nil {
+		return false
+	}
+	d, ok := ctx.Deadline()
+	return ok && time.Until(d) < deadlineSlack
+}
 
 // From turns the error of an RPC into the form that users see, without the
 // history of attempts. It leaves errors alone that already have that form.
@@ -169,6 +183,9 @@ func From(ctx context.Context, err error) error {
 	known := Known(err)
 	code := Code(err)
 	if known != nil && code != codes.Canceled && code != codes.DeadlineExceeded {
+		if slices.Contains(timeouts, known) && due(ctx) {
+			return context.DeadlineExceeded
+		}
 		return known
 	}
 	var ours *Error
@@ -201,7 +218,7 @@ func endOf(ctx context.Context, code codes.Code) error {
 	}
 	switch code {
 	case codes.DeadlineExceeded, codes.Internal:
-		if d, ok := ctx.Deadline(); ok && time.Until(d) < deadlineSlack {
+		if due(ctx) {
 			return context.DeadlineExceeded
 		}
 	}

@@ -200,3 +200,25 @@ func ExampleFrom() {
 	fmt.Println(err == rpctypes.ErrCompacted)
 	// Output: true
 }
+
+// A server knows the caller's deadline: its own "timed out" that comes with it is the caller's time-out.
+func TestServersTimeoutAtTheDeadline(t *testing.T) {
+	soon, cancel := context.WithTimeout(t.Context(), deadlineSlack/2)
+	defer cancel()
+	later, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	for _, timeout := range timeouts {
+		grpcs := status.Error(codes.Unavailable, timeout.Error())
+		if err := From(soon, grpcs); err != context.DeadlineExceeded {
+			t.Errorf("%v at the deadline: %v", timeout, err)
+		}
+		for _, ctx := range []context.Context{later, t.Context(), nil} {
+			if err := From(ctx, grpcs); err != timeout {
+				t.Errorf("%v: %v", timeout, err)
+			}
+		}
+	}
+	if err := From(soon, status.Error(codes.Unavailable, rpctypes.ErrNoLeader.Error())); err != rpctypes.ErrNoLeader {
+		t.Errorf("another answer at the deadline: %v", err)
+	}
+}

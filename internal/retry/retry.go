@@ -386,6 +386,9 @@ func (k *call) finish(a *try, err error) error {
 		name = m.Name()
 		k.avoid |= m.Slot()
 		m.Failed(err, &a.Pick)
+	} else if a.ended != nil {
+		// gRPC was picking anew when the verdict about its last connection came.
+		name = a.ended.Member.Name()
 	}
 	k.tried = append(k.tried, etcderr.Attempt{Member: name, Err: err, Took: time.Since(a.began)})
 	return k.outcome(a, err)

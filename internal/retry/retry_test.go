@@ -355,6 +355,31 @@ func TestFailedLoginIsShared(t *testing.T) {
 	}
 }
 
+// TestVerdictThatComesLate: gRPC picks anew for a call whose connection broke, and only then it is told
+// that this connection is of no use. The call is made all the same, a write too.
+func TestVerdictThatComesLate(t *testing.T) {
+	o := &overtaken{}
+	r := newRig(t, 2, func(c *retry.Config) { c.Raw = o })
+	verdict := func(moved bool) *balancer.Ended {
+		return &balancer.Ended{Member: r.set.Members()[0], Moved: moved, Err: etcderr.Error{Status: codes.Unavailable, Reason: "moved off"}}
+	}
+	for _, moved := range []bool{true, false} {
+		o.next = verdict(moved)
+		if _, err := r.kv.Range(within(t, long), get); err != nil {
+			t.Errorf("a read, moved %t: %v", moved, err)
+		}
+		o.next = verdict(moved)
+		if _, err := r.kv.Put(within(t, long), put); err != nil {
+			t.Errorf("a write, moved %t: %v", moved, err)
+		}
+		o.next = verdict(moved)
+		_, err := pb.NewWatchClient(r.Conn).Watch(within(t, long))
+		if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "moved off") {
+			t.Errorf("a stream, moved %t: %v", moved, err)
+		}
+	}
+}
+
 func TestPin(t *testing.T) {
 	r := newRig(t, 3, nil)
 	m := r.set.Members()[1]

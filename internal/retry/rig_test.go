@@ -12,6 +12,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/internal/balancer"
 	"github.com/fairlead-go/fairlead/internal/endpoint"
@@ -159,12 +160,46 @@ func newRig(t *testing.T, n int, change func(*retry.Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Raw = raw
+	if o, ok := cfg.Raw.(*overtaken); ok {
+		o.ClientConnInterface = raw
+	} else {
+		cfg.Raw = raw
+	}
 	r.Conn = retry.New(cfg)
 	r.kv = pb.NewKVClient(r.Conn)
 	t.Cleanup(func() { r.Shut(); raw.Close(); r.set.Close(); g.Stop() })
 	r.awaitUsable(t, n)
 	return r
+}
+
+// overtaken ends the next call or stream as the verdict about a connection does that gRPC has left
+// for another one meanwhile.
+type overtaken struct {
+	grpc.ClientConnInterface
+	next *balancer.Ended
+}
+
+func (o *overtaken) end(ctx context.Context) error {
+	if o.next == nil {
+		return nil
+	}
+	balancer.PickOf(ctx).Cancel(o.next)
+	o.next = nil
+	return status.FromContextError(ctx.Err()).Err()
+}
+
+func (o *overtaken) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if err := o.end(ctx); err != nil {
+		return err
+	}
+	return o.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
+}
+
+func (o *overtaken) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := o.end(ctx); err != nil {
+		return nil, err
+	}
+	return o.ClientConnInterface.NewStream(ctx, d, method, opts...)
 }
 
 // awaitTrue polls for a condition that has no channel to wait on.

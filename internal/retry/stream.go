@@ -108,9 +108,14 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	cs, err := c.cfg.Raw.NewStream(a, desc, method, opts...)
 	if err != nil {
 		a.Pick.Finish(balancer.Unanswered)
+		ended, _ := context.Cause(sctx).(*balancer.Ended)
 		cancel(nil)
 		if c.cut(ctx, err) {
 			return nil, etcderr.Closed(short)
+		}
+		if ended != nil && ctx.Err() == nil {
+			e := ended.Err // shared by all that ran on the connection
+			return nil, c.named(short, ended.Member, &e)
 		}
 		if a.Pick.Got == nil && a.Pick.Err != nil && ctx.Err() == nil {
 			return nil, &etcderr.Error{Method: short, Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: true}
