@@ -8,11 +8,11 @@ import (
 
 const kratosBase = "/microservices/"
 
-// kratosWeight is what an instance without a weight counts in kratos.
+// kratosWeight is what kratos takes a node for that has no weight.
 const kratosWeight = 100
 
-// Kratos is the format of go-kratos: an object under /microservices/NAME/ID. A record
-// without a weight counts 100, as in kratos.
+// Kratos is the format of go-kratos: an object under /microservices/NAME/ID. A record without
+// a weight has 100, as it has in kratos; so has an Instance whose Weight is 0.
 type Kratos struct {
 	Base string // "/microservices/" if empty; ends in "/"
 }

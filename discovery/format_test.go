@@ -3,9 +3,12 @@ package discovery_test
 import (
 	"errors"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 // What is written can be read, in each format that can carry it.
@@ -61,8 +64,8 @@ func TestForeignRecords(t *testing.T) {
 			&discovery.Instance{ID: "x", Addresses: []string{"1.2.3.4:80"}, Weight: 3, Tags: []string{"blue"}, Zone: "z"}},
 		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","version":"v1","metadata":{"weight":"10"},"endpoints":["grpc://127.0.0.1:9000?isSecure=false"]}`,
 			&discovery.Instance{ID: "0", Addresses: []string{"grpc://127.0.0.1:9000?isSecure=false"}, Version: "v1", Weight: 10}},
-		{discovery.Kratos{}, "/microservices/s/1", `{"id":"1","name":"s","endpoints":["http://127.0.0.1:8000"]}`,
-			&discovery.Instance{ID: "1", Addresses: []string{"http://127.0.0.1:8000"}, Weight: 100}},
+		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","version":"v1","endpoints":["grpc://127.0.0.1:9000"]}`,
+			&discovery.Instance{ID: "0", Addresses: []string{"grpc://127.0.0.1:9000"}, Version: "v1", Weight: 100}},
 		{discovery.GoZero{}, "s/7587862094", "10.0.0.5:8080", &discovery.Instance{ID: "7587862094", Addresses: []string{"10.0.0.5:8080"}}},
 	} {
 		got, err := c.format.Unmarshal("s", c.key, []byte(c.value))
@@ -90,5 +93,34 @@ func TestForeignRecords(t *testing.T) {
 	}
 	if _, err := (discovery.Raw{}).Unmarshal("s", "s/", nil); !errors.Is(err, discovery.ErrNotInstance) {
 		t.Errorf("a marker: %v", err)
+	}
+}
+
+// A record is compared as others read it: a format may add a scheme or drop an address, and
+// the restart of its process, or an operator, finds it all the same.
+func TestFormatsThatChange(t *testing.T) {
+	c := clienttest.Shared(t)
+	for name, f := range map[string]discovery.Format{"kratos": discovery.Kratos{Base: t.Name() + "/k/"}, "naming": discovery.Naming{Base: t.Name() + "/n/"}} {
+		t.Run(name, func(t *testing.T) {
+			in := discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80", "10.0.0.1:81"}}
+			crashed := registrar(t, c, discovery.WithFormat(f))
+			register(t, crashed, in)
+			var told events
+			g := register(t, registrar(t, c, discovery.WithFormat(f), discovery.WithEvents(told.add)), in)
+			if err := discovery.Drain(within(t), c, f, "orders", "a"); err != nil {
+				t.Fatal(err)
+			}
+			told.await(t, discovery.Drained, 1)
+			// What its process changes leaves it draining.
+			if err := g.Update(within(t), func(in *discovery.Instance) { in.Version = "v2" }); err != nil {
+				t.Fatal(err)
+			}
+			if v := value(t, c, g.Key()); !strings.Contains(v, "draining") || !strings.Contains(v, "v2") {
+				t.Errorf("record %s", v)
+			}
+			if now := g.Instance(); !slices.Equal(now.Addresses, in.Addresses) || !now.IsDraining() {
+				t.Errorf("%+v", now)
+			}
+		})
 	}
 }

@@ -14,8 +14,8 @@ type Registration struct {
 	key string
 
 	// Guarded by r.mu.
-	in       *Instance        // as it is to be; of a plain record only the key, as its ID
-	read     *Instance        // the same as its record reads: a format changes what it cannot carry
+	in       *Instance        // as it is to be, never changed in place; of a plain record only the key, as its ID
+	read     *Instance        // what others read from the record of in: a format may lose or add something
 	plain    bool             // a record that is no instance: whoever put the same value was us
 	value    []byte           // its record
 	hidden   bool             // withdrawn by a check

@@ -115,7 +115,7 @@ type goal struct {
 	first bool             // it never was there
 	look  bool
 	in    *Instance
-	read  *Instance // in, as its record reads
+	read  *Instance
 	gone  bool
 }
 
@@ -212,7 +212,9 @@ func (r *Registrar) found(g *Registration, want goal, kv *mvccpb.KeyValue) (agai
 		g.mod, g.lease = kv.ModRevision, lease
 		drained := lease == want.lease && g.drainedAs(holder)
 		if drained {
-			g.in, g.read, g.value = holder, holder, kv.Value
+			drains := g.in.clone() // what the format does not carry stays
+			drains.State = Draining
+			g.in, g.read, g.value = drains, holder, kv.Value
 		}
 		r.mu.Unlock()
 		if drained {
