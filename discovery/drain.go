@@ -119,18 +119,27 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 
 // Drain marks another process's instance as draining, in place: for operators. The process
 // is told (the event Drained) if it runs a Registrar; whether it ends is its business. It
-// fails with ErrNotFound if there is no such instance.
+// fails with ErrNotFound if there is no such instance, and with an error that wraps ErrInvalid
+// if its format cannot express that.
 func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	return amend(ctx, client, f, service, id, func(in *Instance) (clientv3.Op, error) {
+		if len(in.Addresses) == 0 {
+			return clientv3.Op{}, invalid("the record of %s/%s makes no sense", service, id)
+		}
 		in.State = Draining
 		value, err := f.Marshal(in)
+		if err == nil {
+			if read, uerr := f.Unmarshal(service, f.Key(in), value); uerr != nil || !read.IsDraining() {
+				err = invalid("records of this format cannot say that %s/%s is draining", service, id)
+			}
+		}
 		return clientv3.OpPut(f.Key(in), string(value), clientv3.WithIgnoreLease()), err
 	})
 }
 
 // Remove deletes another process's record: for operators, to clear away what a crashed
-// process left. A process that lives puts its own back. It fails with ErrNotFound if there
-// is no such instance.
+// process left. A process that lives puts its own back. A record that makes no sense is removed
+// too, if its key is that of the id. It fails with ErrNotFound if there is no such instance.
 func Remove(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	return amend(ctx, client, f, service, id, func(in *Instance) (clientv3.Op, error) {
 		return clientv3.OpDelete(f.Key(in)), nil
@@ -153,7 +162,14 @@ func amend(ctx context.Context, client *clientv3.Client, f Format, service, id s
 		found := false
 		for _, kv := range r.Kvs {
 			in, err := f.Unmarshal(service, string(kv.Key), kv.Value)
-			if err != nil || in.ID != id {
+			if err != nil {
+				if bad := (&Instance{Service: service, ID: id}); string(kv.Key) == f.Key(bad) && !errors.Is(err, ErrNotInstance) {
+					in = bad
+				} else {
+					continue
+				}
+			}
+			if in.ID != id {
 				continue
 			}
 			found = true

@@ -44,6 +44,7 @@ func (r *Registrar) run(ctx context.Context) {
 		}
 		granted, renewals, err := r.grant(ctx)
 		if err != nil {
+			r.notGranted(err)
 			_ = backoff.Sleep(ctx, retry.Wait(failures))
 			failures++
 			continue
@@ -112,6 +113,18 @@ func (r *Registrar) grant(ctx context.Context) (*clientv3.LeaseGrantResponse, <-
 	return g, renewals, err
 }
 
+// notGranted notes why there is no lease. Whoever waits is told if it was refused.
+func (r *Registrar) notGranted(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.why = err
+	if refused(err) {
+		for _, g := range r.regs {
+			g.told(err)
+		}
+	}
+}
+
 // readopt goes on with a lease that was lost, if the server has it. nil without an error: it is
 // over, or cannot be had. What was closed meanwhile is removed, since it has not gone with the
 // lease; if nothing is registered any more, that is revoked.
@@ -170,13 +183,20 @@ func (r *Registrar) forgetLost() {
 
 // final is nil for an error that trying again does not change.
 func final(err error) error {
-	switch {
-	case err == nil, errors.Is(err, rpctypes.ErrLeaseNotFound):
-		return nil
-	case clientv3.Code(err) == codes.PermissionDenied, clientv3.Code(err) == codes.Unauthenticated:
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) || refused(err) {
 		return nil
 	}
 	return err
+}
+
+// refused reports that the server understood a request and does not allow it: repeating it
+// helps only when somebody has changed something.
+func refused(err error) bool {
+	switch clientv3.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
+		return true
+	}
+	return false
 }
 
 // hold keeps everything registered under a lease until that is lost, which it reports, or
@@ -186,7 +206,7 @@ func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantRespon
 	defer stop()
 	id := granted.ID
 	r.mu.Lock()
-	r.lease, r.lost = id, clientv3.NoLease
+	r.lease, r.lost, r.why = id, clientv3.NoLease, nil
 	clear(r.remains)
 	for _, g := range r.regs {
 		if r.former[id] && g.ever {
@@ -203,6 +223,8 @@ func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantRespon
 	defer func() { stop(); <-watching }()
 	counting := time.NewTimer(time.Second) // by then this process is among them
 	defer counting.Stop()
+	again := time.NewTicker(refusedEvery)
+	defer again.Stop()
 	for {
 		select {
 		case _, ok := <-renewals:
@@ -213,6 +235,8 @@ func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantRespon
 		case <-counting.C:
 			r.count()
 			counting.Reset(countEvery)
+		case <-again.C:
+			r.tryRefused()
 		case <-r.need:
 			if r.idle() {
 				rctx, cancel := context.WithTimeout(ctx, writeTry)
@@ -222,6 +246,17 @@ func (r *Registrar) hold(ctx context.Context, granted *clientv3.LeaseGrantRespon
 			}
 		case <-ctx.Done():
 			return false
+		}
+	}
+}
+
+// tryRefused has what was refused tried again.
+func (r *Registrar) tryRefused() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range r.regs {
+		if g.refused && !g.dirty {
+			r.enqueue(g)
 		}
 	}
 }

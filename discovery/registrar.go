@@ -42,6 +42,8 @@ const (
 	// records of its services, every countEvery, and draws its turn from that.
 	herdRate   = 1000
 	countEvery = time.Minute
+	// refusedEvery is when what was refused is tried again: somebody has to grant a permission.
+	refusedEvery = 5 * time.Second
 	// closeTry bounds the removal of records when a registrar is closed.
 	closeTry = 3 * time.Second
 )
@@ -83,6 +85,7 @@ const (
 	Restored   EventKind = "restored"   // the record is there again
 	Withdrawn  EventKind = "withdrawn"  // the check failed, the record was removed
 	Drained    EventKind = "drained"    // an operator set the record to draining, see Drain; it stays so
+	Refused    EventKind = "refused"    // the server does not allow the record (a permission, say); it is tried again every few seconds
 	Taken      EventKind = "taken"      // another process has the key; it is registered again when that is gone
 )
 
@@ -109,6 +112,7 @@ type Registrar struct {
 	mu     sync.Mutex
 	closed bool
 	lease  clientv3.LeaseID          // 0: none
+	why    error                     // why there is none, if known
 	former map[clientv3.LeaseID]bool // leases of this registrar that were lost
 	regs   map[string]*Registration  // by key; also those that are to be removed
 	// lost is the last lease if the server may have it though it was lost; 0: none. remains are the
@@ -119,7 +123,7 @@ type Registrar struct {
 	others  int64           // records of the services registered here, when last counted
 	low     string          // the range of all keys since the lease was granted, low to high
 	high    string
-	wider   chan struct{} // closed and replaced when the range grows
+	wider   chan struct{} // closed and replaced when the range changes
 }
 
 // RegistrarOption changes a Registrar.
@@ -171,8 +175,9 @@ func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 // after a lost lease, an outage of etcd, a deletion by somebody else, a restored backup. It
 // returns when the record is there. It fails with an error that wraps ErrTaken when another
 // process holds the id with other addresses; one with the same addresses is taken for an
-// earlier run of this process, and its record is taken over. When ctx ends first, nothing
-// is registered.
+// earlier run of this process, and its record is taken over. What the server refuses for
+// good, for want of a permission say, fails at once. When ctx ends first, nothing is
+// registered; the error wraps the context's and says what etcd answered.
 func (r *Registrar) Register(ctx context.Context, in Instance) (*Registration, error) {
 	g := &Registration{r: r}
 	if err := g.set(&in); err != nil {
@@ -208,7 +213,7 @@ func (r *Registrar) begin(ctx context.Context, g *Registration) (*Registration, 
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = r.late(ctx, g)
 	case <-r.group.Context().Done():
 		err = ErrClosed
 	}

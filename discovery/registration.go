@@ -15,6 +15,7 @@ type Registration struct {
 
 	// Guarded by r.mu.
 	in       *Instance        // as it is to be, never changed in place; of a plain record only the key, as its ID
+	wrote    *Instance        // what others read from the record that we wrote last; nil: none
 	read     *Instance        // what others read from the record of in: a format may lose or add something
 	plain    bool             // a record that is no instance: whoever put the same value was us
 	value    []byte           // its record
@@ -27,6 +28,8 @@ type Registration struct {
 	there    bool             // the record is there, as far as known
 	ever     bool             // it was there before
 	taken    bool             // another process has the key
+	refused  bool             // the server does not allow what is to be done; tried again now and then
+	why      error            // of the last try that failed, if none has succeeded since
 	verify   bool             // changes may have been missed: look before writing
 	mod      int64            // mod revision of the record that we wrote last, 0 for none
 	seen     int64            // the latest change that the watch has shown
@@ -47,13 +50,17 @@ func (g *Registration) holder(want goal, value []byte) (holder *Instance, restar
 	return holder, slices.Equal(holder.Addresses, want.read.Addresses)
 }
 
-// drainedAs reports whether a record is ours but for the state: an operator drains us. The
-// caller holds r.mu.
+// drainedAs reports whether a record is the one that we wrote but for the state: an operator
+// drains us. What is to be written may be another one by now. The caller holds r.mu.
 func (g *Registration) drainedAs(record *Instance) bool {
 	if record == nil || !record.IsDraining() || g.in.IsDraining() {
 		return false
 	}
-	same := g.read.clone()
+	same := g.read
+	if g.wrote != nil {
+		same = g.wrote
+	}
+	same = same.clone()
 	same.State = record.State
 	return same.Equal(record)
 }
@@ -80,7 +87,10 @@ func (g *Registration) set(in *Instance) error {
 	if err != nil {
 		return invalid("%s/%s in this format: %v", in.Service, in.ID, err)
 	}
-	g.key, g.in, g.read, g.value = key, in, read, value
+	if g.key == "" { // later it is read without the lock
+		g.key = key
+	}
+	g.in, g.read, g.value = in, read, value
 	return nil
 }
 
@@ -111,20 +121,28 @@ func (g *Registration) Instance() Instance {
 func (g *Registration) Key() string { return g.key }
 
 // Update changes the instance in place and returns when the record says so. Service and id
-// are fixed. When ctx ends first, the change goes on in the background.
+// are fixed. When ctx ends first, the change goes on in the background. Of concurrent updates
+// none is lost: change is called again, with the newer instance, if another one came first.
 func (g *Registration) Update(ctx context.Context, change func(in *Instance)) error {
-	g.r.mu.Lock()
-	if g.gone || g.r.closed {
-		g.r.mu.Unlock()
-		return ErrClosed
-	}
-	in := g.in.clone()
-	g.r.mu.Unlock()
 	if g.plain {
 		return errPlain
 	}
-	change(in)
-	return g.settle(ctx, func() error { return g.set(in) })
+	for {
+		g.r.mu.Lock()
+		was := g.in
+		g.r.mu.Unlock()
+		in := was.clone()
+		change(in)
+		err := g.settle(ctx, func() error {
+			if g.in != was {
+				return errOvertaken
+			}
+			return g.set(in)
+		})
+		if err != errOvertaken {
+			return err
+		}
+	}
 }
 
 // UpdateValue changes the value of a plain record, as Update an instance.
@@ -138,6 +156,8 @@ func (g *Registration) UpdateValue(ctx context.Context, value string) error {
 var (
 	errPlain    = errors.New("discovery: a plain record is changed by UpdateValue")
 	errNotPlain = errors.New("discovery: an instance is changed by Update")
+	// errOvertaken is seen by nobody outside.
+	errOvertaken = errors.New("discovery: another change came first")
 )
 
 // settle changes what is to be, under the lock, and waits until it is.
@@ -159,7 +179,7 @@ func (g *Registration) settle(ctx context.Context, change func() error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return r.late(ctx, g)
 	case <-r.group.Context().Done():
 		return ErrClosed
 	}

@@ -7,6 +7,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -212,9 +213,9 @@ func (r *Registrar) found(g *Registration, want goal, kv *mvccpb.KeyValue) (agai
 		g.mod, g.lease = kv.ModRevision, lease
 		drained := lease == want.lease && g.drainedAs(holder)
 		if drained {
-			drains := g.in.clone() // what the format does not carry stays
-			drains.State = Draining
-			g.in, g.read, g.value = drains, holder, kv.Value
+			in := g.in.clone() // what the format does not carry, or has changed meanwhile, stays
+			in.State = Draining
+			drained = g.set(in) == nil
 		}
 		r.mu.Unlock()
 		if drained {
@@ -264,7 +265,8 @@ func (r *Registrar) settled(g *Registration, want goal, mod int64, lease clientv
 	case !g.there:
 		kind = Restored
 	}
-	g.ever, g.there, g.taken = true, true, false
+	g.ever, g.there, g.taken, g.refused = true, true, false, false
+	g.wrote, g.why = want.read, nil
 	if !g.dirty {
 		g.told(nil)
 	}
@@ -289,7 +291,7 @@ func (r *Registrar) remove(ctx context.Context, g *Registration, want goal) (aga
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g.there, g.mod, g.lease = false, 0, 0
+	g.there, g.mod, g.lease, g.refused, g.why = false, 0, 0, false, nil
 	if want.gone {
 		r.forget(g)
 	}
@@ -300,18 +302,51 @@ func (r *Registrar) remove(ctx context.Context, g *Registration, want goal) (aga
 	return false, nil
 }
 
-// failed decides whether to try again. What is denied or makes no sense is told to those
-// who wait, and tried again when something changes.
+// failed decides whether to try again at once. What is refused is told to those who wait, frees
+// its slot for others, and is tried again later; if it never was there, its removal is done.
 func (r *Registrar) failed(g *Registration, err error) (again bool, _ error) {
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) { // its loss is about to be noticed
-		return true, err
-	}
-	if clientv3.SafeToRetry(err) || clientv3.OutcomeUnknown(err) {
-		return true, err
-	}
+	lost := errors.Is(err, rpctypes.ErrLeaseNotFound) // which is about to be noticed
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	g.why = err
+	if lost || !refused(err) && (clientv3.SafeToRetry(err) || clientv3.OutcomeUnknown(err)) {
+		r.mu.Unlock()
+		return true, err
+	}
+	news := !g.refused && len(g.waiting) == 0 && !g.gone
+	g.refused = true
 	g.told(err)
+	if g.gone && !g.ever {
+		r.forget(g)
+		r.uncover(g.key)
+	}
 	r.release(g, 0)
+	in := g.in
+	r.mu.Unlock()
+	if news {
+		r.tell(Refused, in, err)
+	}
 	return false, err
+}
+
+// late is the error of a context that ended before a registration was as wanted, with what
+// etcd said to it.
+func (r *Registrar) late(ctx context.Context, g *Registration) error {
+	r.mu.Lock()
+	why := g.why
+	if why == nil {
+		why = r.why
+	}
+	r.mu.Unlock()
+	if why == nil || errors.Is(why, context.DeadlineExceeded) { // of one try: the members tell more
+		for _, m := range r.client.MemberStates() {
+			if m.LastErr != nil {
+				why = fmt.Errorf("%s is %s: %w", m.Endpoint, m.State, m.LastErr)
+				break
+			}
+		}
+	}
+	if why == nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: etcd has not taken %s: %v", ctx.Err(), g.key, why)
 }

@@ -27,6 +27,25 @@ func (r *Registrar) cover(key string) {
 	}
 }
 
+// uncover leaves out a key that could not be registered: the watch over all would not be allowed
+// either, if the user may not read it. The caller holds mu.
+func (r *Registrar) uncover(key string) {
+	if key != r.low && key != r.high {
+		return
+	}
+	r.low, r.high = "", ""
+	for k := range r.regs {
+		if r.low == "" || k < r.low {
+			r.low = k
+		}
+		r.high = max(r.high, k)
+	}
+	if r.low != "" {
+		close(r.wider)
+		r.wider = make(chan struct{})
+	}
+}
+
 // watch makes dirty what others changed at rev or later, until ctx ends.
 func (r *Registrar) watch(ctx context.Context, rev int64) {
 	for ctx.Err() == nil {
