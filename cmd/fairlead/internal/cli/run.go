@@ -40,7 +40,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run a program and register it as an instance of a service",
 		Long: `Run a program, in any language, and register it as an instance of a service once it is healthy; withdraw it while
 it is not. On SIGINT and SIGTERM it is drained and its record removed; then the program gets the signal. Other signals
-are passed on. That etcd is away does not concern the program: it is registered when etcd is back.
+are passed on. That etcd is away does not concern the program: it is registered when etcd is back, and when the id,
+which a process elsewhere may still have, is free.
 
 The command ends when the program does, with its exit status.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -169,17 +170,40 @@ func (r *runner) register(ctx context.Context) *discovery.Registration {
 			return nil
 		}
 	}
-	g, err := r.registrar.Register(ctx, r.in)
-	if err != nil {
-		if ctx.Err() == nil {
-			fmt.Fprintln(r.app.env.Stderr, "not registered:", err)
-		}
+	g := r.insist(ctx)
+	if g == nil {
 		return nil
 	}
 	if r.check != nil {
 		g.Supervise(r.check, r.f.every)
 	}
 	return g
+}
+
+// registerAgain is how long to wait before an id that another process has, or what etcd refused,
+// is tried again: a process that was moved elsewhere waits for the old record to expire.
+const registerAgain = time.Second
+
+// insist registers until that succeeds or ctx ends, nil then, and says each reason why it does
+// not once.
+func (r *runner) insist(ctx context.Context) *discovery.Registration {
+	tick := time.NewTicker(registerAgain)
+	defer tick.Stop()
+	for said := ""; ; {
+		g, err := r.registrar.Register(ctx, r.in)
+		if err == nil {
+			return g
+		}
+		if why := err.Error(); ctx.Err() == nil && why != said {
+			fmt.Fprintln(r.app.env.Stderr, "not registered yet:", why)
+			said = why
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // leave drains and removes the record.

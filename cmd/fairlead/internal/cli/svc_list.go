@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -64,14 +65,15 @@ func (a *app) directory(c *clientv3.Client, format discovery.Format) *discovery.
 	}))
 }
 
-// serviceCount is a service in a list.
+// serviceCount is a service in a list. Bad records are no instances, here as in views.
 type serviceCount struct {
 	Service   string `json:"service"`
 	Instances int    `json:"instances"`
+	Bad       int    `json:"bad,omitempty"` // records that make no sense
 }
 
 func (a *app) listServices(ctx context.Context, c *clientv3.Client, format discovery.Format, base string) error {
-	r, err := c.Get(ctx, base, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	r, err := c.Get(ctx, base, clientv3.WithPrefix())
 	if err != nil {
 		return err
 	}
@@ -89,11 +91,20 @@ func (a *app) listServices(ctx context.Context, c *clientv3.Client, format disco
 				continue
 			}
 		}
-		if n := len(list); n > 0 && list[n-1].Service == name {
-			list[n-1].Instances++
-		} else {
-			list = append(list, serviceCount{name, 1})
+		_, bad := format.Unmarshal(name, string(kv.Key), kv.Value)
+		if errors.Is(bad, discovery.ErrNotInstance) {
+			continue
 		}
+		if n := len(list); n == 0 || list[n-1].Service != name {
+			list = append(list, serviceCount{Service: name})
+		}
+		s := &list[len(list)-1]
+		if bad == nil {
+			s.Instances++
+			continue
+		}
+		s.Bad++
+		fmt.Fprintf(a.env.Stderr, "%s: %v\n", visible(string(kv.Key)), bad)
 	}
 	p := a.printer()
 	return p.print(list, func() {

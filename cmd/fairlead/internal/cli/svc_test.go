@@ -147,6 +147,14 @@ func TestServiceRecords(t *testing.T) {
 	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.code != 0 || !strings.Contains(r.err, "foo/2") {
 		t.Errorf("a bad record: %+v", r)
 	}
+	if r := c.run("svc", "ls", "--records", "raw", "--base", base); r.out != "foo 1\n" || !strings.Contains(r.err, "foo/2") {
+		t.Errorf("a bad record in the list: %+v", r)
+	}
+	c.wantFailure(exitFailed, "cannot say", "svc", "drain", "foo", "1", "--records", "raw", "--base", base)
+	c.want("OK\n", "svc", "rm", "foo", "2", "--records", "raw", "--base", base)
+	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.err != "" {
+		t.Errorf("after rm: %+v", r)
+	}
 	c.wantFailure(exitFailed, "only read", "svc", "register", "foo", "--addr", "h:1", "--records", "gozero", "--base", base)
 }
 
@@ -212,6 +220,22 @@ func TestRun(t *testing.T) {
 	if out, _ := b.text(); !strings.Contains(out, "the program ends in order") {
 		t.Errorf("output %q", out)
 	}
+	c.want("", "svc", "ls", s)
+}
+
+// A program that was moved to another machine waits for its id, which the old one still has.
+func TestRunTakenID(t *testing.T) {
+	c := shared(t)
+	s := strings.ReplaceAll(key(t, "web"), "/", "-")
+	old := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80")
+	old.await("registered")
+	b := startCommand(t, c, "run", "--service", s, "--id", "one", "--addr", "10.0.0.2:80", "--drain", "50ms", "--", "sleep", "60")
+	b.await("taken")
+	c.want("one 10.0.0.1:80 up\n", "svc", "ls", s)
+	old.end(syscall.SIGTERM, 143)
+	b.await("registered\n")
+	c.want("one 10.0.0.2:80 up\n", "svc", "ls", s)
+	b.end(syscall.SIGTERM, 143)
 	c.want("", "svc", "ls", s)
 }
 
