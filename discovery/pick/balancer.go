@@ -130,6 +130,9 @@ func (b *Balancer) begin(n *node) {
 	if b.needs&needsOutstanding != 0 {
 		n.outstanding.Add(1)
 	}
+	if n.passed.Load() != 0 {
+		n.passed.Store(0)
+	}
 	if b.needs&needsTotal != 0 {
 		b.total.Add(1)
 	}

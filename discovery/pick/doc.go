@@ -14,7 +14,7 @@
 //   - RoundRobin: one after the other, whatever their weights.
 //   - Random: at random, in proportion to weights.
 //   - Weighted: in turn, in proportion to weights, each one's turns spread out.
-//   - P2C: the cheaper of two drawn at random, by latency, calls under way and weight.
+//   - P2C: of two drawn by weight the first, unless latency and calls under way make it cost twice as much.
 //   - LeastOutstanding: the fewest calls under way for its weight, among a few.
 //   - Hash: calls with the same key (WithKey) to the same instance, unless that has more
 //     than its share of the calls under way.

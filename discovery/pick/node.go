@@ -13,8 +13,8 @@ import (
 const (
 	// latencyHalf is after which a latency counts half: a pause for garbage collection is
 	// smoothed out, a slower machine noticed within seconds, and one that failed and would
-	// otherwise take a millisecond is tried again after half a minute. It is 2^31 ns, 2.1 s,
-	// to be divided by quickly.
+	// otherwise take a millisecond is as good as others after half a minute of trying it now
+	// and then. It is 2^31 ns, 2.1 s, to be divided by quickly.
 	latencyHalf = time.Duration(1) << halfBits
 	halfBits    = 31
 	// failureLatency is what a failed call counts as, at least: an instance that fails at
@@ -34,6 +34,7 @@ type node struct {
 	latency     atomic.Uint64 // float64, nanoseconds; 0: not known
 	sampled     atomic.Int64  // when latency was changed last
 	fails       atomic.Int32  // calls that failed since the last that did not
+	passed      atomic.Int32  // how often another was taken in its place in a row, by P2C
 
 	// Guarded by Balancer.mu.
 	gen     uint64  // of the list that had it last
@@ -62,14 +63,22 @@ func (n *node) load() float64 { return float64(max(n.outstanding.Load(), 0)) }
 
 func (n *node) share() float64 { return math.Float64frombits(n.weight.Load()) }
 
-// estimate is the latency to expect, in nanoseconds, and 0 if none is known. It sinks while
-// there are no calls, so that one that was slow is tried again.
-func (n *node) estimate(now int64) float64 {
-	return math.Float64frombits(n.latency.Load()) * fade(now-n.sampled.Load())
+// expected is the latency to expect, in nanoseconds, and 0 if none is known.
+func (n *node) expected() float64 { return math.Float64frombits(n.latency.Load()) }
+
+// passOver counts that another is taken in its place; false: it was often enough. Of two at
+// once one may be lost, which does no harm.
+func (n *node) passOver() bool {
+	p := n.passed.Load() + 1
+	if p > passedOver {
+		return false
+	}
+	n.passed.Store(p)
+	return true
 }
 
 // fade is about 2^-(age/latencyHalf), by straight lines between powers of two: it is asked
-// for twice in each pick.
+// for with each call.
 func fade(age int64) float64 {
 	if age <= 0 {
 		return 1

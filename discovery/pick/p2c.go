@@ -2,38 +2,77 @@ package pick
 
 import "context"
 
-// P2C picks the cheaper of two instances drawn at random (Mitzenmacher, "The Power of Two
-// Choices in Randomized Load Balancing", 1996). Cost is the latency to expect times the
-// calls under way, this one included, divided by the weight. Latency is averaged over some
-// seconds; failed calls count as slow ones.
+// P2C draws two instances at random, each as often as its weight says (Mitzenmacher, "The
+// Power of Two Choices in Randomized Load Balancing", 1996). It takes the first, unless that
+// costs more than twice as much as the second: then the second. Cost is the latency to expect
+// times the calls under way, compared to what the weights say of the two together. So
+// instances that do about equally well get what their weights say, and slow, busy or failing
+// ones less. Latency is averaged over some seconds; failed calls count as slow ones.
+//
+// One that was passed over several times in a row is picked all the same, to see whether it
+// has recovered: about every eighth time that its weight would have it picked.
 //
 // Latency is from the pick to the report. Calls that are long by nature, such as streams,
 // are better balanced by LeastOutstanding.
 func P2C() Policy { return p2c{} }
 
+const (
+	// nearlyEqual is how much more the first of two may cost: latencies vary by so much.
+	nearlyEqual = 2
+	// fewCalls are added to those under way: chance makes them none or twice as many as there
+	// should be, while they are few. With one instead of two, an instance that has one call at
+	// a time beside another with a hundred, as their weights say, would never be left idle, and
+	// get a third too much.
+	fewCalls = 2
+	// passedOver is how often one that was drawn is left for another in a row. Each is drawn
+	// twice as often as it would be picked by weight, so half of it is the time.
+	passedOver = 16
+	// otherDraws is how often a second instance is drawn, until it is another one.
+	otherDraws = 2
+)
+
 type p2c struct{}
 
 func (p2c) needs() needs { return needsOutstanding | needsLatency }
 
-func (p2c) build(nodes []*node, e *env) chooser { return &cheaper{nodes, e.rnd} }
-
-type cheaper struct {
-	nodes []*node
-	rnd   *source
+func (p2c) build(nodes []*node, e *env) chooser {
+	return &cheaper{nodes: nodes, byWeight: newAliases(nodes, e.rnd)}
 }
 
-func (c *cheaper) choose(_ context.Context, now int64) *node {
-	n := len(c.nodes)
-	if n == 1 {
+type cheaper struct {
+	nodes    []*node
+	byWeight *aliases
+}
+
+func (c *cheaper) choose(context.Context, int64) *node {
+	if len(c.nodes) == 1 {
 		return c.nodes[0]
 	}
-	draw := c.rnd.uint64()
-	i, j := below(uint32(draw>>32), n), below(uint32(draw), n-1)
-	if j >= i {
-		j++
+	a, b := c.byWeight.draw(), c.byWeight.draw()
+	drawn := a != b // what is drawn in its place is not drawn by weight
+	for n := 0; a == b; n++ {
+		if n < otherDraws {
+			b = c.byWeight.draw()
+		} else if b = c.nodes[below(uint32(c.byWeight.rnd.uint64()), len(c.nodes))]; a == b {
+			break // drawn again and again, it is picked
+		}
 	}
-	a, b := c.nodes[i], c.nodes[j]
-	la, lb := a.estimate(now), b.estimate(now)
+	if cheaperThan(b, a) {
+		if a.passOver() {
+			return b
+		}
+		return a
+	}
+	if drawn && !b.passOver() {
+		return b
+	}
+	return a
+}
+
+// cheaperThan reports that b costs so much less than a that their order of being drawn does not
+// count.
+func cheaperThan(b, a *node) bool {
+	la, lb := a.expected(), b.expected()
 	switch { // one that is not known is as fast as the other: faster, and it would get all calls
 	case la == 0 && lb == 0:
 		la, lb = 1, 1
@@ -42,8 +81,7 @@ func (c *cheaper) choose(_ context.Context, now int64) *node {
 	case lb == 0:
 		lb = la
 	}
-	if lb*(b.load()+1)*a.share() < la*(a.load()+1)*b.share() {
-		return b
-	}
-	return a
+	oa, ob, wa, wb := a.load(), b.load(), a.share(), b.share()
+	each := (oa + ob) / (wa + wb) // calls under way for one of weight, if they were right
+	return la*(oa+fewCalls)*(each*wb+fewCalls) > nearlyEqual*lb*(ob+fewCalls)*(each*wa+fewCalls)
 }

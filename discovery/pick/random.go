@@ -9,15 +9,17 @@ type random struct{}
 
 func (random) needs() needs { return 0 }
 
-// build makes a table from which a weighted choice takes one draw: each column is shared by
+func (random) build(nodes []*node, e *env) chooser { return newAliases(nodes, e.rnd) }
+
+// newAliases makes a table from which a weighted choice takes one draw: each column is shared by
 // its own node and one other at most (Vose, "A Linear Algorithm for Generating Random
 // Numbers with a Given Distribution", 1991).
-func (random) build(nodes []*node, e *env) chooser {
+func newAliases(nodes []*node, rnd *source) *aliases {
 	var sum float64
 	for _, n := range nodes {
 		sum += n.share()
 	}
-	t := &aliases{rnd: e.rnd, columns: make([]column, len(nodes))}
+	t := &aliases{rnd: rnd, columns: make([]column, len(nodes))}
 	fill := make([]float64, len(nodes)) // of the column, 1 being just right
 	var small, large []int
 	for i, n := range nodes {
@@ -50,7 +52,9 @@ type aliases struct {
 	columns []column
 }
 
-func (t *aliases) choose(context.Context, int64) *node {
+func (t *aliases) choose(context.Context, int64) *node { return t.draw() }
+
+func (t *aliases) draw() *node {
 	draw := t.rnd.uint64()
 	c := &t.columns[below(uint32(draw>>32), len(t.columns))]
 	if draw&(1<<32-1) < c.cut {

@@ -21,12 +21,11 @@ type Status struct {
 func (b *Balancer) Statuses() []Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
 	list := make([]Status, 0, len(b.order))
 	for _, n := range b.order {
 		list = append(list, Status{
 			Instance: n.in.Load(), Ready: n.ready, Ejected: n.ejected, Share: n.warm,
-			Outstanding: int(n.load()), Latency: time.Duration(n.estimate(now)),
+			Outstanding: int(n.load()), Latency: time.Duration(n.expected()),
 		})
 	}
 	return list
