@@ -65,29 +65,31 @@ func (c *changeset) set(key string, before, after *Instance) {
 }
 
 // publish makes a view of what the tree is now, as of a revision, and tells the
-// subscriptions.
-func (c *changeset) publish(rev int64) {
-	c.show(rev)
+// subscriptions. It is stale unless etcd has just said so.
+func (c *changeset) publish(rev int64, stale bool) {
+	c.show(rev, stale)
 	if c.kept { // whoever hears of it sees what is left
 		c.f.d.problem(Problem{Service: c.f.service, Err: errProtected})
 	}
 }
 
-func (c *changeset) show(rev int64) {
+func (c *changeset) show(rev int64, stale bool) {
 	f := c.f
 	first := f.view.Load() == nil
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.view.Store(&View{service: f.service, revision: rev, tree: f.tree.Copy(), draining: f.drains})
-	f.asOf.Store(int64(c.now.Sub(f.epoch)))
+	if !stale || first {
+		f.asOf.Store(int64(c.now.Sub(f.epoch)))
+	}
 	if f.store != nil && (len(c.list) > 0 || first) {
 		f.store.dirty.Store(true)
 	}
-	wasStale := f.stale
-	f.stale = false
+	was := f.stale
+	f.stale = stale
 	for s := range f.subs {
 		s.note(c.list)
-		if first || wasStale || len(c.list) > 0 {
+		if first || was != stale || len(c.list) > 0 {
 			s.poke()
 		}
 	}

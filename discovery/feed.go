@@ -138,7 +138,7 @@ func (f *feed) list() (rev int64, err error) {
 	for key, in := range found {
 		c.put(key, in)
 	}
-	c.publish(rev)
+	c.publish(rev, false)
 	return rev, nil
 }
 
@@ -200,7 +200,7 @@ func (f *feed) apply(r *clientv3.WatchResponse) {
 				c.remove(key) // a bad record replaced a good one
 			}
 		}
-		c.publish(r.Header.Revision)
+		c.publish(r.Header.Revision, false)
 	}
 	f.confirmed()
 }
@@ -213,7 +213,8 @@ func (f *feed) confirmed() {
 
 // look is what has to be done now and then.
 func (f *feed) look() {
-	if f.reachable() {
+	reachable := f.reachable()
+	if reachable {
 		f.confirmed()
 	} else {
 		f.setStale(true)
@@ -223,7 +224,7 @@ func (f *feed) look() {
 		for _, key := range due {
 			c.drop(key)
 		}
-		c.publish(f.view.Load().revision)
+		c.publish(f.view.Load().revision, !reachable)
 	}
 	if f.store != nil {
 		f.store.save(f)

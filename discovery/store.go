@@ -96,7 +96,6 @@ func (f *feed) fromFile() {
 			c.put(key, in)
 		}
 	}
-	c.publish(0)
+	c.publish(0, true)
 	f.store.dirty.Store(false)
-	f.setStale(true)
 }
