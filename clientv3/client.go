@@ -442,7 +442,8 @@ func WithRequireLeader(ctx context.Context) context.Context {
 func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFast(ctx) }
 
 // WithRepeat returns a context whose writes are repeated like reads, also when an
-// earlier attempt may have been executed or may be later. That is right for a
+// earlier attempt may have been executed or may be later; a put, or a delete of one key, is
+// sent to a second member when the first takes unusually long, half a second at least. That is right for a
 // transaction guarded by a comparison of a revision (if an earlier attempt was
 // executed, the repetition does not succeed, and reading tells which it was), and for a
 // put or delete only where the caller is the key's sole writer: a lost attempt can

@@ -43,7 +43,7 @@ func (b *budget) take() bool {
 // Budgets of one client.
 const (
 	// Hedges: at most 5 % of calls after a burst of 100, so that a cluster that
-	// is slow as a whole gets little more load from our impatience.
+	// is slow as a whole gets little more load from our impatience. See also lateHedge.
 	hedgeBurst   = 100
 	hedgePerCall = 0.05
 	// Retries: at most one for every five calls after a burst of 100. A call that

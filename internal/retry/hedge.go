@@ -100,18 +100,28 @@ const lookEvery = 50 * time.Millisecond
 
 // patience is how long the first request may take before a second one is made.
 func (k *call) patience() time.Duration {
-	if k.plan.kind == login {
+	switch k.plan.kind {
+	case login:
 		return loginHedge
+	case repeat:
+		return max(writeHedge, 2*k.c.delay.get())
 	}
 	return k.c.delay.get()
 }
 
-// mayHedge asks the budget. A login needs none: there is one at a time.
-func (k *call) mayHedge() bool { return k.plan.kind == login || k.c.hedges.take() }
+// lateHedge is when a call waits for longer than a busy machine explains. It may use what is there
+// for repetitions then: in trouble the budget for hedges is the first to be empty.
+const lateHedge = time.Second
+
+// mayHedge asks the budgets for a call that has waited for so long. A login needs none: there is one
+// at a time.
+func (k *call) mayHedge(waited time.Duration) bool {
+	return k.plan.kind == login || k.c.hedges.take() || waited >= lateHedge && k.c.retries.take()
+}
 
 // answered learns from the duration of an attempt that may be hedged.
 func (k *call) answered(a *try) {
-	if k.plan.hedge && k.plan.kind != login {
+	if k.plan.hedge && k.plan.kind == read {
 		k.c.delay.observe(time.Since(a.began))
 	}
 }
@@ -141,7 +151,8 @@ func (h *hedge) fire() {
 		h.timer.Reset(max(k.patience(), lookEvery)) // there is no (other) member yet
 		return
 	}
-	if !k.mayHedge() {
+	if !k.mayHedge(time.Since(h.first.began)) {
+		h.timer.Reset(max(k.patience(), lookEvery)) // others may leave it something
 		return
 	}
 	b := k.newAttempt()

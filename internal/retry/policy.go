@@ -98,6 +98,10 @@ func planFor(method string, req any) plan {
 // clients log in at once, so the delay learned from reads says nothing about it.
 const loginHedge = 500 * time.Millisecond
 
+// writeHedge is how long a write that may be repeated takes at least before another member is asked
+// too: a commit waits for disks, and a proposal that was lost with its leader is answered by nobody.
+const writeHedge = 500 * time.Millisecond
+
 // hedgeLimit: a range of so few keys costs the server about as much as one key.
 const hedgeLimit = 100
 

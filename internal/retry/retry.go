@@ -244,6 +244,7 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	k.c, k.ctx, k.method, k.req, k.reply, k.plan = c, ctx, method, req, reply, planFor(method, req)
 	if k.plan.kind == write && ctx.Value(repeatKey{}) != nil {
 		k.plan.kind = repeat
+		k.plan.hedge = k.plan.short // a put or a delete of one key
 	}
 	if k.plan.many && ctx.Value(bulkKey{}) != nil {
 		k.plan.short, k.plan.hedge, k.lane = false, false, true

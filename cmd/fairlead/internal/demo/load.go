@@ -14,7 +14,7 @@ const (
 	callsPerSecond = 50
 	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: the client needs about a
 	// second to be sure that the member is silent, and then it sends the put to another.
-	callLimit = 3 * time.Second
+	callLimit = 5 * time.Second
 	// maxInFlight calls at once are all calls of their time limit; more would mean that some outlive it.
 	maxInFlight = 2 * callsPerSecond * int(callLimit/time.Second)
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +25,13 @@ func (d *demo) victim(ctx context.Context) (*child, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	leads, heir, err := d.leads(ctx, busiest)
-	if err != nil || !leads {
-		return busiest, err
+	heads, err := d.heads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.Index(d.cluster.members, busiest)
+	if heads[i].Leader != heads[i].Header.MemberId {
+		return busiest, nil
 	}
 	// A member hands over its own leadership only, so it has to be asked itself.
 	own, err := clientv3.New(clientv3.Config{Endpoints: []string{busiest.endpoint}, Context: ctx, Logger: zap.NewNop()})
@@ -34,27 +39,49 @@ func (d *demo) victim(ctx context.Context) (*child, error) {
 		return nil, err
 	}
 	defer own.Close()
+	heir := heads[(i+1)%members].Header.MemberId
 	if _, err := own.MoveLeader(ctx, heir); err != nil {
 		return nil, fmt.Errorf("move the leadership from %s: %w", busiest.name, err)
+	}
+	if err := d.agreed(ctx, heir); err != nil {
+		return nil, err
 	}
 	d.say.line("%s has handed its leadership over", busiest.name)
 	return busiest, nil
 }
 
-// leads reports whether a member is the leader, and the id of another one.
-func (d *demo) leads(ctx context.Context, m *child) (leads bool, heir uint64, err error) {
-	for _, other := range d.cluster.members {
-		resp, err := d.client.Status(ctx, other.endpoint)
+// agreed waits until all members know the leader: until then they send what is to be written to the former
+// one.
+func (d *demo) agreed(ctx context.Context, leader uint64) error {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		heads, err := d.heads(ctx)
 		if err != nil {
-			return false, 0, fmt.Errorf("status of %s: %w", other.name, err)
+			return err
 		}
-		if other != m {
-			heir = resp.Header.MemberId
-		} else {
-			leads = resp.Leader == resp.Header.MemberId
+		if !slices.ContainsFunc(heads, func(h *clientv3.StatusResponse) bool { return h.Leader != leader }) {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until all members know their leader: %w", context.Cause(ctx))
 		}
 	}
-	return leads, heir, nil
+}
+
+// heads is what each member says of itself.
+func (d *demo) heads(ctx context.Context) ([]*clientv3.StatusResponse, error) {
+	var heads []*clientv3.StatusResponse
+	for _, m := range d.cluster.members {
+		resp, err := d.client.Status(ctx, m.endpoint)
+		if err != nil {
+			return nil, fmt.Errorf("status of %s: %w", m.name, err)
+		}
+		heads = append(heads, resp)
+	}
+	return heads, nil
 }
 
 // busiest is the member whose server received most from clients within a short while.
