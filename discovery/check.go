@@ -33,7 +33,7 @@ func (g *Registration) Supervise(check Check, every time.Duration) {
 	if every <= 0 {
 		every = DefaultCheckEvery
 	}
-	g.r.group.Go(func(ctx context.Context) {
+	g.r.keeper.Go(func(ctx context.Context) {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		var running chan error
@@ -67,7 +67,7 @@ func (g *Registration) Supervise(check Check, every time.Duration) {
 			case <-ctx.Done():
 				return
 			}
-			if g.over() {
+			if g.kept.Closed() {
 				return
 			}
 		}
@@ -75,13 +75,6 @@ func (g *Registration) Supervise(check Check, every time.Duration) {
 }
 
 var errCheckHangs = errors.New("discovery: the check does not return")
-
-// over reports whether the registration is closed.
-func (g *Registration) over() bool {
-	g.r.mu.Lock()
-	defer g.r.mu.Unlock()
-	return g.gone
-}
 
 // HTTPCheck asks for a URL and wants an answer of the 200s or 300s.
 func HTTPCheck(url string) Check {

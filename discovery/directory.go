@@ -102,7 +102,7 @@ func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 		o(d)
 	}
 	if d.announceAs != "" {
-		d.announcer = NewRegistrar(client, WithFormat(announcement{}))
+		d.announcer = NewRegistrar(client)
 	}
 	return d
 }

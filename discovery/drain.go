@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery/internal/keep"
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
@@ -25,36 +26,12 @@ const watchersBase = "/fairlead/watchers/"
 // distinguishes the processes; a host name and process id, say.
 func WithAnnounce(id string) DirectoryOption { return func(d *Directory) { d.announceAs = id } }
 
-// announcement is the format of what is announced. The instance stands for the watcher.
-type announcement struct{}
+// watchersPrefix is what the announcements of those begin with that follow a service.
+func watchersPrefix(service string) string { return watchersBase + url.PathEscape(service) + "/" }
 
-// watcherAddress is there because an instance needs one.
-const (
-	watcherAddress = "watcher:0"
-	watcherSeen    = "seen"
-)
-
-func (announcement) Prefix(service string) string {
-	return watchersBase + url.PathEscape(service) + "/"
-}
-
-func (a announcement) Key(in *Instance) string { return a.Prefix(in.Service) + url.PathEscape(in.ID) }
-
-func (announcement) Marshal(in *Instance) ([]byte, error) {
-	return []byte(in.Metadata[watcherSeen]), nil
-}
-
-func (announcement) Unmarshal(service, key string, value []byte) (*Instance, error) {
-	if _, err := strconv.ParseInt(string(value), 10, 64); err != nil {
-		return nil, err
-	}
-	return &Instance{Service: service, ID: key, Addresses: []string{watcherAddress}}, nil
-}
-
-// announcer announces one feed. Its goroutine writes what the feed tells it.
+// announce announces a feed: it writes what the feed has seen.
 func (f *feed) announce(context.Context) {
-	in := Instance{Service: f.service, ID: f.d.announceAs, Addresses: []string{watcherAddress}, Metadata: map[string]string{watcherSeen: "0"}}
-	g, err := f.d.announcer.Register(f.ctx, in)
+	k, err := f.d.announcer.Keep(f.ctx, watchersPrefix(f.service)+url.PathEscape(f.d.announceAs), "0", WithTakeover())
 	if err != nil {
 		if f.ctx.Err() == nil {
 			f.d.problem(Problem{Service: f.service, Err: err})
@@ -65,13 +42,13 @@ func (f *feed) announce(context.Context) {
 		select {
 		case <-f.acked:
 			if seen := f.seen(); seen > done {
-				if err := g.Update(f.ctx, func(in *Instance) { in.Metadata[watcherSeen] = strconv.FormatInt(seen, 10) }); err == nil {
+				if err := k.Set(f.ctx, strconv.FormatInt(seen, 10)); err == nil {
 					done = seen
 				}
 			}
 		case <-f.ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), writeTry)
-			_ = g.Close(ctx) // the lease does the rest
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), keep.WriteTry)
+			_ = k.Close(ctx) // the lease does the rest
 			cancel()
 			return
 		}
@@ -100,13 +77,11 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	if err := g.Update(ctx, func(in *Instance) { in.State = Draining }); err != nil {
 		return err
 	}
-	g.r.mu.Lock()
-	mod, service := g.mod, g.in.Service
-	g.r.mu.Unlock()
+	mod := g.kept.Revision()
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for wctx.Err() == nil {
-		if awaitSeen(wctx, g.r.client, service, mod) == nil {
+		if awaitSeen(wctx, g.r.client, g.service, mod) == nil {
 			break
 		}
 		_ = backoff.Sleep(wctx, retry.Base)
@@ -190,7 +165,7 @@ func amend(ctx context.Context, client *clientv3.Client, f Format, service, id s
 
 // awaitSeen waits until those who are announced now have seen a revision or gone.
 func awaitSeen(ctx context.Context, client *clientv3.Client, service string, rev int64) error {
-	prefix := announcement{}.Prefix(service)
+	prefix := watchersPrefix(service)
 	r, err := client.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
 		return err

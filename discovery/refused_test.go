@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -151,4 +154,81 @@ func TestOperatorAndOtherRecords(t *testing.T) {
 	if err := discovery.Remove(within(t), c, f, "bad", "x y"); err != nil || value(t, c, bad) != "" {
 		t.Errorf("%v, record %q", err, value(t, c, bad))
 	}
+}
+
+// watches counts the requests that a client sends on its watch streams.
+type watches struct {
+	grpc.ClientStream
+	sent *atomic.Int64
+}
+
+func (w *watches) SendMsg(m any) error {
+	w.sent.Add(1)
+	return w.ClientStream.SendMsg(m)
+}
+
+// A user who may read two prefixes, and not what lies between, has both watched. What he may not
+// read any more is told, asked for every few seconds only, and works again when he may.
+func TestTwoPrefixes(t *testing.T) {
+	a, b := t.Name()+"/a/", t.Name()+"/b/"
+	endpoints, _, root := limited(t, a)
+	if err := allow(within(t), root, b); err != nil {
+		t.Fatal(err)
+	}
+	var sent atomic.Int64
+	app, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Username: "app", Password: "app", DialOptions: []grpc.DialOption{
+		grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, s grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			cs, err := s(ctx, d, cc, method, opts...)
+			if err == nil && strings.HasSuffix(method, "/Watch") {
+				cs = &watches{cs, &sent}
+			}
+			return cs, err
+		}),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	var told events
+	r := registrar(t, app, discovery.WithEvents(told.add))
+	keys := []string{a + "1", b + "1", a + "2", b + "2"}
+	for _, key := range keys {
+		if _, err := r.Keep(within(t), key, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, key := range keys {
+		if _, err := root.Delete(within(t), key); err != nil {
+			t.Fatal(err)
+		}
+		told.await(t, discovery.Restored, i+1)
+	}
+	if n := sent.Load(); n > 20 {
+		t.Errorf("%d requests for watches", n)
+	}
+	// One prefix is forbidden. A key that comes has its span watched anew.
+	if _, err := root.RoleRevokePermission(within(t), "app", b, clientv3.GetPrefixRangeEnd(b)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Keep(within(t), b+"3", "x"); clientv3.Code(err) != codes.PermissionDenied {
+		t.Errorf("a key that is not allowed: %v", err)
+	}
+	told.await(t, discovery.Refused, 2)
+	before, began := sent.Load(), time.Now()
+	if _, err := root.Delete(within(t), keys[0]); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Restored, len(keys)+1)
+	time.Sleep(time.Second) // a rate is measured
+	if n := sent.Load() - before; n > int64(10*(1+time.Since(began)/(5*time.Second))) {
+		t.Errorf("%d requests for watches in %v", n, time.Since(began))
+	}
+	if err := allow(within(t), root, b); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Restored, len(keys)+3)
+	if _, err := root.Delete(within(t), keys[1]); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Restored, len(keys)+4)
 }

@@ -403,11 +403,8 @@ func TestKeep(t *testing.T) {
 	if _, err := other.Keep(within(t), key, "two"); !errors.Is(err, discovery.ErrTaken) {
 		t.Errorf("another's key: %v", err)
 	}
-	if err := g.UpdateValue(within(t), "three"); err != nil || value(t, c, key) != "three" {
+	if err := g.Set(within(t), "three"); err != nil || value(t, c, key) != "three" || g.Value() != "three" {
 		t.Errorf("%v, %q", err, value(t, c, key))
-	}
-	if err := g.Update(within(t), func(*discovery.Instance) {}); err == nil {
-		t.Error("a plain record was updated as an instance")
 	}
 	if _, err := c.Delete(within(t), key); err != nil {
 		t.Fatal(err)

@@ -167,3 +167,11 @@ func (s *Subscription) finish() {
 		close(s.done)
 	}
 }
+
+// signal wakes whoever waits on a channel with room for one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -2,7 +2,6 @@ package etcdv3
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -44,7 +43,7 @@ func (o *TTLOption) seconds() int64 { return int64((o.ttl + time.Second - 1) / t
 
 // entry is one registered service.
 type entry struct {
-	reg  *discovery.Registration
+	kept *discovery.Kept
 	stop context.CancelFunc // of the heartbeat
 }
 
@@ -65,21 +64,15 @@ func (c *client) Register(s Service) error {
 		return err
 	}
 	r := c.registrar(ttl.seconds())
-	reg, err := r.Keep(ctx, s.Key, s.Value)
-	for errors.Is(err, discovery.ErrTaken) && ctx.Err() == nil {
-		// A key names one instance: what is there was put by an earlier one.
-		if _, err := c.cli.Delete(ctx, s.Key); err != nil {
-			return err
-		}
-		reg, err = r.Keep(ctx, s.Key, s.Value)
-	}
+	// A key names one instance: what is there was put by an earlier one.
+	kept, err := r.Keep(ctx, s.Key, s.Value, discovery.WithTakeover())
 	if err != nil {
 		return err
 	}
 	hctx, stop := context.WithCancel(c.ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.entries[s.Key], c.last = &entry{reg, stop}, r
+	c.entries[s.Key], c.last = &entry{kept, stop}, r
 	if ttl.heartbeat < ttl.ttl/3 { // the client renews that often by itself
 		go c.beat(hctx, r, ttl.heartbeat)
 	}
@@ -130,5 +123,5 @@ func (c *client) Deregister(s Service) error {
 	e.stop()
 	ctx, cancel := context.WithTimeout(c.ctx, requestTimeout)
 	defer cancel()
-	return e.reg.Close(ctx)
+	return e.kept.Close(ctx)
 }

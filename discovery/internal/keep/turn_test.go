@@ -1,24 +1,24 @@
-package discovery
+package keep
 
 import (
 	"testing"
 	"time"
 )
 
-// Whoever is alone registers again at once; of ten thousand, each draws a turn within ten
+// Whoever is alone writes again at once; of ten thousand, each draws a turn within ten
 // seconds.
 func TestTurn(t *testing.T) {
-	r := &Registrar{regs: map[string]*Registration{"own": nil}}
-	for r.others = range int64(2) {
-		if d := r.turn(); d != 0 {
-			t.Errorf("%d records: %v", r.others, d)
+	k := &Keeper{entries: map[string]*entry{"own": nil}}
+	for k.others = range int64(2) {
+		if d := k.turn(); d != 0 {
+			t.Errorf("%d records: %v", k.others, d)
 		}
 	}
-	r.others = 10_000
+	k.others = 10_000
 	var sum time.Duration
 	const draws = 1000
 	for range draws {
-		d := r.turn()
+		d := k.turn()
 		if d < 0 || d > 10*time.Second {
 			t.Fatalf("%v", d)
 		}

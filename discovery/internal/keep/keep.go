@@ -1,0 +1,337 @@
+// Package keep keeps keys of one process in etcd as they are wanted, under one lease of its own.
+//
+// One goroutine (run) has the lease: it is granted when there is something to keep, kept alive,
+// and granted anew when it is lost; then everything is looked at again. A second one (write)
+// takes keys that are not known to be right, a few at a time, and settles each with requests
+// that its machine asks for (machine.go, settle.go). The own keys are watched (span.go), and what
+// somebody changed is settled again. There is no goroutine per key.
+//
+// All state is guarded by Keeper.mu. An entry is in the queue at most once, and settled by one
+// goroutine at a time; what happens meanwhile is a later turn of its machine. What is special to
+// a key comes in by Spec.Judge.
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+const (
+	// writeBurst keys are written without a delay.
+	writeBurst = 100
+	// writers is how many keys are written at a time.
+	writers = 8
+	// WriteTry bounds one request, grantTry that for the lease.
+	WriteTry = 2 * time.Second
+	grantTry = 3 * time.Second
+	// herdRate is how many processes are to write per second after an outage that all have
+	// seen: etcd does several times that, and it has other work then. Each counts the keys of
+	// its crowd, every countEvery, and draws its turn from that.
+	herdRate   = 1000
+	countEvery = time.Minute
+	// refusedEvery is when what was refused is tried again: somebody has to grant a permission.
+	refusedEvery = 5 * time.Second
+	// closeTry bounds the removal of keys when a Keeper is closed.
+	closeTry = 3 * time.Second
+)
+
+// Retry is between two tries while etcd does not answer: short, for a key is to be back within a
+// second.
+var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: 400 * time.Millisecond}
+
+var (
+	// ErrTaken is wrapped when a key is another process's, or kept here already.
+	ErrTaken = errors.New("discovery: the id is taken")
+	// ErrClosed is returned by what was closed.
+	ErrClosed = errors.New("discovery: closed")
+
+	errLeaseLost  = errors.New("discovery: the lease was lost")
+	errChanged    = errors.New("discovery: somebody deleted or replaced the record")
+	errWatchEnded = errors.New("discovery: the watch has ended")
+)
+
+// Spec is a key to be kept.
+type Spec struct {
+	Key   string
+	Value []byte
+	// Judge says what is to become of a record that was found. It is called with the Keeper's
+	// lock held, so it must not call the Keeper.
+	Judge func(Found) Verdict
+	// Tell is told what happens, from several goroutines, without the lock.
+	Tell func(kind Kind, err error)
+	// Crowd is the prefix of the keys whose processes come back together after an outage; empty: none.
+	Crowd string
+}
+
+// Kept is a key that is kept. It is safe for concurrent use.
+type Kept struct {
+	k *Keeper
+	e *entry
+}
+
+// entry is a key and who owns it.
+type entry struct {
+	machine
+	key     string
+	spec    Spec // of the owner
+	owner   *Kept
+	span    *span
+	why     error // of the last try that failed, if none has succeeded since
+	waiting []waiter
+}
+
+// waiter waits for a turn to be settled.
+type waiter struct {
+	turn int
+	done chan error
+}
+
+// Keeper keeps keys. It is safe for concurrent use.
+type Keeper struct {
+	client  *clientv3.Client
+	ttl     int64
+	limiter *rate.Limiter
+	group   *worker.Group
+	slots   chan struct{} // bounds writers
+	work    chan struct{} // there may be something to write
+	need    chan struct{} // the first key came, or the last went
+
+	mu      sync.Mutex
+	closed  bool
+	lease   clientv3.LeaseID          // 0: none
+	why     error                     // why there is none, if known
+	former  map[clientv3.LeaseID]bool // leases of this Keeper that were lost
+	entries map[string]*entry         // by key; also those that are to be removed
+	queue   []*entry                  // to be settled
+	spans   []*span                   // that are watched, in order; each entry is in one
+	watchIt func(*span, int64)        // starts to watch a span from a revision on; nil: no lease
+	// lost is the last lease if the server may have it though it was lost; 0: none. remains are
+	// the keys under it that were given up since.
+	lost    clientv3.LeaseID
+	remains map[string]struct{}
+	others  int64 // keys of the crowds, when last counted
+}
+
+// New makes a Keeper; it does nothing until there is a key. ttl is that of the lease, in seconds,
+// perSecond how many keys are written per second.
+func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
+	k := &Keeper{
+		client: client, ttl: ttl, limiter: rate.NewLimiter(rate.Limit(perSecond), min(writeBurst, perSecond)),
+		group: worker.New(client.Ctx()), slots: make(chan struct{}, writers), work: make(chan struct{}, 1), need: make(chan struct{}, 1),
+		former: make(map[clientv3.LeaseID]bool), entries: make(map[string]*entry), remains: make(map[string]struct{}),
+	}
+	k.group.Go(k.run)
+	k.group.Go(k.write)
+	return k
+}
+
+// Go starts f in a goroutine that Close waits for; its context ends then.
+func (k *Keeper) Go(f func(context.Context)) { k.group.Go(f) }
+
+// Lease is the lease of the keys at present; clientv3.NoLease while there is none.
+func (k *Keeper) Lease() clientv3.LeaseID {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lease
+}
+
+// Keep begins to keep a key and returns when it is there. When ctx ends first, or the key is
+// another's, it is not kept.
+func (k *Keeper) Keep(ctx context.Context, s Spec) (*Kept, error) {
+	h, done, err := k.add(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.await(ctx, h.e, done); err != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if h.e.owner == h && h.e.wanted != Gone {
+			k.enqueue(h.e, h.e.want(Gone, nil))
+		}
+		return nil, err
+	}
+	return h, nil
+}
+
+// add takes a key in; the channel gets the outcome of its first writing.
+func (k *Keeper) add(s Spec) (*Kept, <-chan error, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, nil, ErrClosed
+	}
+	e := k.entries[s.Key]
+	switch {
+	case e == nil:
+		e = &entry{key: s.Key}
+		k.entries[s.Key] = e
+		k.cover(e)
+	case e.wanted != Gone:
+		return nil, nil, fmt.Errorf("%w: %s is registered here already", ErrTaken, s.Key)
+	}
+	e.told(e.turn, nil) // whoever closed it: it has gone, and has come again
+	e.spec, e.owner = s, &Kept{k, e}
+	queue := e.adopt(s.Value)
+	done := e.expect()
+	k.enqueue(e, queue)
+	signal(k.need)
+	return e.owner, done, nil
+}
+
+// await waits for an outcome.
+func (k *Keeper) await(ctx context.Context, e *entry, done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return k.late(ctx, e)
+	case <-k.group.Context().Done():
+		return ErrClosed
+	}
+}
+
+// Set changes what is wanted and returns when it is there. change is called with the Keeper's
+// lock held and returns the new value, or an error that Set returns. When ctx ends first, the
+// change goes on in the background.
+func (h *Kept) Set(ctx context.Context, change func() ([]byte, error)) error {
+	return h.amend(ctx, func() (bool, error) {
+		value, err := change()
+		if err != nil {
+			return false, err
+		}
+		if h.e.wanted == Hidden { // it is shown with the next success of the check
+			h.e.value = value
+			return h.e.touch(), nil
+		}
+		return h.e.want(Present, value), nil
+	})
+}
+
+// Close removes the key, if it is still ours, and returns when it is gone. When ctx ends first,
+// that goes on in the background; the lease does the rest.
+func (h *Kept) Close(ctx context.Context) error {
+	return h.amend(ctx, func() (bool, error) { return h.e.want(Gone, nil), nil })
+}
+
+// amend changes what is wanted and waits until it is so.
+func (h *Kept) amend(ctx context.Context, change func() (queue bool, err error)) error {
+	k, e := h.k, h.e
+	k.mu.Lock()
+	if h.over() {
+		k.mu.Unlock()
+		return ErrClosed
+	}
+	queue, err := change()
+	if err != nil {
+		k.mu.Unlock()
+		return err
+	}
+	done := e.expect()
+	k.enqueue(e, queue)
+	k.mu.Unlock()
+	return k.await(ctx, e, done)
+}
+
+// Hide removes the key for now, or puts it back; it reports whether that is news.
+func (h *Kept) Hide(hidden bool) bool {
+	h.k.mu.Lock()
+	defer h.k.mu.Unlock()
+	if h.over() {
+		return false
+	}
+	changed, queue := h.e.hide(hidden)
+	h.k.enqueue(h.e, queue)
+	return changed
+}
+
+// over reports whether the key is kept no more; the caller holds mu.
+func (h *Kept) over() bool { return h.k.closed || h.e.owner != h || h.e.wanted == Gone }
+
+// Closed reports whether the key is kept no more.
+func (h *Kept) Closed() bool {
+	h.k.mu.Lock()
+	defer h.k.mu.Unlock()
+	return h.over()
+}
+
+// Revision is the mod revision of the record that was written last.
+func (h *Kept) Revision() int64 {
+	h.k.mu.Lock()
+	defer h.k.mu.Unlock()
+	return h.e.mod
+}
+
+// expect returns a channel that gets the outcome of the present turn; the caller holds mu.
+func (e *entry) expect() <-chan error {
+	done := make(chan error, 1)
+	e.waiting = append(e.waiting, waiter{e.turn, done})
+	return done
+}
+
+// told answers those who wait for a turn or an earlier one; the caller holds mu.
+func (e *entry) told(turn int, err error) {
+	left := e.waiting[:0]
+	for _, w := range e.waiting {
+		if w.turn <= turn {
+			w.done <- err
+		} else {
+			left = append(left, w)
+		}
+	}
+	if e.waiting = left; len(left) == 0 {
+		e.waiting = nil
+	}
+}
+
+// enqueue puts an entry into the queue, if it is to go there; the caller holds mu.
+func (k *Keeper) enqueue(e *entry, queue bool) {
+	if queue {
+		k.queue = append(k.queue, e)
+	}
+	signal(k.work)
+}
+
+// signal wakes whoever waits on a channel with room for one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Close removes all keys at once, revokes the lease and ends the Keeper. It takes 3 s at most:
+// what could not be removed by then goes with the lease.
+func (k *Keeper) Close() error {
+	k.mu.Lock()
+	if k.closed {
+		k.mu.Unlock()
+		return nil
+	}
+	k.closed = true
+	id, lost := k.lease, k.lost
+	for _, e := range k.entries {
+		e.told(e.turn, ErrClosed)
+	}
+	k.mu.Unlock()
+	k.group.Stop()
+	if id == 0 && lost == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.client.Ctx()), closeTry)
+	defer cancel()
+	if id == 0 { // it has probably expired
+		_, _ = k.client.Revoke(ctx, lost)
+		return nil
+	}
+	_, err := k.client.Revoke(ctx, id) // deletes the keys too
+	return err
+}

@@ -1,0 +1,349 @@
+package keep
+
+// What is known about one key, and what is to be done about it: a machine without a clock, a
+// network or a lock. The shell (settle.go) asks it for a request, makes that, and tells it the
+// result; the watch tells it of changes, the lease of its loss.
+//
+// Nothing that another process wrote is overwritten or deleted: every put compares the mod
+// revision, every deletion the lease.
+
+// Wanted is what is to be at the key.
+type Wanted uint8
+
+const (
+	Present Wanted = iota // the value
+	Hidden                // nothing for now
+	Gone                  // nothing, and nobody keeps the key any more
+)
+
+// There is what is at the key, as far as known.
+type There uint8
+
+const (
+	Unknown There = iota
+	Absent
+	Ours
+	Foreign // another process's
+)
+
+// Work is what is being done.
+type Work uint8
+
+const (
+	Idle Work = iota
+	Queued
+	Busy   // a request is under way, or waits to be repeated
+	Denied // the server does not allow it; tried again now and then
+)
+
+// Kind says what happened to a key. Its owner is told each once it is not so any more.
+type Kind string
+
+const (
+	Registered Kind = "registered" // it is there for the first time
+	Lost       Kind = "lost"       // the lease was lost, or somebody deleted or replaced it
+	Restored   Kind = "restored"   // it is there again
+	Withdrawn  Kind = "withdrawn"  // it was hidden
+	Drained    Kind = "drained"    // an operator changed it, and that is kept
+	Refused    Kind = "refused"    // the server does not allow it
+	Taken      Kind = "taken"      // another process has it
+)
+
+// Found is a record at the key that is not the one that was written last.
+type Found struct {
+	Value []byte
+	// Wrote is what we wrote last; nil if nothing.
+	Wrote []byte
+	// Wanted is what is to be there.
+	Wanted []byte
+	// Ours: it is under a lease of this process, so we or an operator wrote it. Current: and
+	// that is the present lease, so it is not left from before an outage.
+	Ours, Current bool
+	// First: the key was never kept. What is there may be of an earlier run of this process.
+	First bool
+}
+
+// Verdict is what is to become of a record that was found.
+type Verdict struct {
+	// Taken, if not nil, says that it is another process's: it stays, and this is the error for
+	// those who wait. Otherwise it is written over.
+	Taken error
+	// Value, if not nil, is from now on wanted instead: an operator's change is kept.
+	Value []byte
+}
+
+// machine is the state of one key.
+type machine struct {
+	wanted Wanted
+	there  There
+	work   Work
+	told   Kind   // what the owner knows; empty: it never was there
+	turn   int    // counts what was changed; a request knows the turn that it is for
+	value  []byte // what is to be there
+	wrote  []byte // what we put last
+	mod    int64  // the mod revision that we know of; 0: none
+	seen   int64  // the latest change that the watch has shown during a request
+	lease  int64  // that we put it under last
+}
+
+// do is what a request does.
+type do uint8
+
+const (
+	look do = iota
+	put
+	remove
+)
+
+// request is one request, as of one turn.
+type request struct {
+	do    do
+	turn  int
+	lease int64
+	value []byte // put
+	mod   int64  // put: only if this is the key's mod revision; 0: if there is no key
+	also  int64  // remove: if it is under lease or this one; 0: only lease
+}
+
+// record is what was found at the key.
+type record struct {
+	value      []byte
+	mod, lease int64
+}
+
+// result is what became of a request.
+type result struct {
+	err    error
+	denied bool    // err is final
+	awaits bool    // somebody waits, and is told
+	done   bool    // it was put or removed
+	found  *record // else what is there; nil: nothing
+	rev    int64   // of the store then
+}
+
+// effect is what follows.
+type effect struct {
+	again  bool // another request is needed at once; after a wait if the result was an error
+	settle bool // those who wait for this turn, or an earlier one, are told err
+	err    error
+	queue  bool  // something has changed meanwhile
+	forget bool  // nothing is left to be done
+	tell   Kind  // what the owner is told; empty: nothing
+	why    error // of that
+}
+
+// touch says that the key has to be looked after; queue: it is to be put into the queue.
+func (m *machine) touch() (queue bool) {
+	m.turn++
+	if m.work == Busy || m.work == Queued {
+		return false
+	}
+	m.work = Queued
+	return true
+}
+
+// want changes what is wanted.
+func (m *machine) want(w Wanted, value []byte) (queue bool) {
+	m.wanted = w
+	if w == Present {
+		m.value = value
+	}
+	return m.touch()
+}
+
+// hide withdraws the record or puts it back; changed: that is news.
+func (m *machine) hide(hidden bool) (changed, queue bool) {
+	switch {
+	case hidden && m.wanted == Present:
+		m.wanted, m.told = Hidden, Withdrawn
+	case !hidden && m.wanted == Hidden:
+		m.wanted = Present
+	default:
+		return false, false
+	}
+	return true, m.touch()
+}
+
+// next begins a request under the present lease; ok is false if there is none.
+func (m *machine) next(lease int64) (q request, ok bool) {
+	if lease == 0 {
+		m.work = Idle // whoever has a lease touches it
+		return q, false
+	}
+	m.work = Busy
+	q = request{do: put, turn: m.turn, lease: lease}
+	switch {
+	case m.wanted != Present:
+		q.do = remove
+		if m.lease != lease {
+			q.also = m.lease
+		}
+	case m.there == Unknown && m.lease == lease:
+		q.do = look // it is probably as it should be, and reading costs less than writing
+	default:
+		q.value, q.mod = m.value, m.mod
+	}
+	return q, true
+}
+
+// result takes what became of a request. own says whether a lease is one of this process.
+func (m *machine) result(q request, r result, own func(lease int64) bool, judge func(Found) Verdict) effect {
+	switch {
+	case r.err != nil && !r.denied:
+		return effect{again: true}
+	case r.err != nil:
+		return m.denied(q, r)
+	case q.do == remove:
+		return m.removed(q)
+	case r.done:
+		m.wrote = q.value
+		return m.settled(q, r.rev, r.rev)
+	case r.found == nil:
+		return m.missed()
+	case r.found.lease == q.lease && string(r.found.value) == string(m.value):
+		m.wrote = m.value // an answer was lost, or nothing had changed
+		return m.settled(q, r.found.mod, r.rev)
+	}
+	v := judge(Found{
+		Value: r.found.value, Wrote: m.wrote, Wanted: m.value,
+		Ours: own(r.found.lease), Current: r.found.lease == q.lease, First: m.told == "",
+	})
+	if v.Taken != nil {
+		return m.taken(q, r, v.Taken)
+	}
+	m.there, m.mod, m.lease = Ours, r.found.mod, r.found.lease
+	e := effect{again: true}
+	if v.Value != nil {
+		m.value = v.Value
+		e.tell = Drained
+	}
+	return e
+}
+
+// settled: the record is as it was wanted, as of a revision of the store.
+func (m *machine) settled(q request, mod, as int64) effect {
+	e := effect{settle: true}
+	switch m.told {
+	case "":
+		e.tell = Registered
+	case Lost, Taken, Refused, Withdrawn:
+		e.tell = Restored
+	}
+	if e.tell != "" {
+		m.told = e.tell
+	}
+	m.there, m.mod, m.lease = Ours, mod, q.lease
+	e.queue = m.rest(q, as)
+	return e
+}
+
+// missed: there is no record.
+func (m *machine) missed() effect {
+	m.there, m.mod = Absent, 0
+	return effect{again: true, tell: m.lose()}
+}
+
+// removed: no record of ours is there.
+func (m *machine) removed(q request) effect {
+	m.there, m.mod, m.lease = Absent, 0, 0
+	e := effect{settle: true, queue: m.rest(q, 0)}
+	if m.wanted == Gone {
+		e.forget, e.queue = true, false
+	}
+	return e
+}
+
+// taken: another process has the key. What was there before comes back when it is free.
+func (m *machine) taken(q request, r result, err error) effect {
+	e := effect{settle: true, err: err}
+	if m.wanted == Gone { // whoever closes it waits for its removal, which is next
+		e.settle = false
+	}
+	if m.told != "" && m.told != Taken {
+		m.told, e.tell, e.why = Taken, Taken, err
+	}
+	m.there, m.mod = Foreign, 0
+	e.queue = m.rest(q, r.rev)
+	return e
+}
+
+// denied: the server does not allow the request. If the key never was there, its removal is done.
+func (m *machine) denied(q request, r result) effect {
+	e := effect{settle: true, err: r.err, forget: m.wanted == Gone && m.told == ""}
+	if e.queue = m.rest(q, 0); e.queue {
+		return e
+	}
+	m.work = Denied
+	if !r.awaits && m.told != "" && m.told != Refused && m.wanted != Gone {
+		m.told, e.tell, e.why = Refused, Refused, r.err
+	}
+	return e
+}
+
+// rest ends a request that was made as of a revision; queue: something has changed meanwhile.
+func (m *machine) rest(q request, as int64) (queue bool) {
+	m.work = Idle
+	if m.turn != q.turn || m.seen > as && as > 0 {
+		m.work = Queued
+		return true
+	}
+	return false
+}
+
+// changed takes a change that the watch has shown, of a record put under lease, or of its
+// deletion. current is our present lease.
+func (m *machine) changed(deleted bool, lease, mod, current int64) (e effect) {
+	switch {
+	case mod <= m.mod:
+		return e // our own
+	case m.work == Busy:
+		m.seen = max(m.seen, mod) // the request finds out, or what follows it
+		return e
+	case deleted:
+		m.there, m.mod = Absent, 0
+		e.tell = m.lose()
+	case lease == current:
+		// An operator's: the put that follows finds it, since its mod revision is another one.
+	case m.there == Foreign:
+		return e // others change what is theirs
+	default:
+		m.there = Unknown
+		e.tell = m.lose()
+	}
+	e.queue = m.touch()
+	return e
+}
+
+// lost: the lease is lost, and the record perhaps with it.
+func (m *machine) lost() (e effect) {
+	if m.work != Busy { // what is under way finds that there is no lease
+		m.work = Idle
+	}
+	m.turn++
+	if m.there == Ours {
+		m.there, m.mod = Unknown, 0
+		e.tell = m.lose()
+	}
+	return e
+}
+
+// suspect: changes may have been missed.
+func (m *machine) suspect() (queue bool) {
+	m.there = Unknown
+	return m.touch()
+}
+
+// lose is what the owner is told of a record that has gone: nothing, if he knows or wants that.
+func (m *machine) lose() Kind {
+	if m.wanted != Present || m.told != Registered && m.told != Restored {
+		return ""
+	}
+	m.told = Lost
+	return Lost
+}
+
+// adopt has another owner keep a key whose removal was wanted, and perhaps is not done.
+func (m *machine) adopt(value []byte) (queue bool) {
+	m.told, m.wrote = "", nil
+	return m.want(Present, value)
+}

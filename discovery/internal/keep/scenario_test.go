@@ -1,0 +1,134 @@
+package keep
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/internal/watch/scenario"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the code does into the scenario files")
+
+func TestScenarios(t *testing.T) {
+	scenario.Run(t, "testdata/*.txt", *rewrite, func(t *testing.T) func(scenario.Command) string {
+		d := &driver{t: t, former: map[int64]bool{}}
+		return d.do
+	})
+}
+
+// driver plays the shell for one key. A value "mine..." of a first find is an earlier run's, one
+// that begins with "op:" an operator's change.
+type driver struct {
+	t      *testing.T
+	m      machine
+	lease  int64
+	former map[int64]bool
+	q      request
+	out    []string
+}
+
+func (d *driver) say(format string, args ...any) { d.out = append(d.out, fmt.Sprintf(format, args...)) }
+
+func (d *driver) queued(queue bool) {
+	if queue {
+		d.say("queue")
+	}
+}
+
+func (d *driver) do(c scenario.Command) string {
+	d.out = nil
+	m := &d.m
+	switch c.Name {
+	case "want": // want VALUE
+		d.queued(m.want(Present, []byte(c.Word(0))))
+	case "close":
+		d.queued(m.want(Gone, nil))
+	case "adopt": // adopt VALUE: it is kept again, by another owner
+		d.queued(m.adopt([]byte(c.Word(0))))
+	case "hide", "show":
+		changed, queue := m.hide(c.Name == "hide")
+		d.say("changed %v", changed)
+		d.queued(queue)
+	case "granted": // granted lease=
+		d.lease = c.Int(d.t, "lease", 0)
+		d.queued(m.touch())
+	case "lost":
+		d.former[d.lease], d.lease = true, 0
+		d.effect(m.lost())
+	case "suspect":
+		d.queued(m.suspect())
+	case "again": // what was refused is tried again
+		d.queued(m.touch())
+	case "next":
+		d.next()
+	case "done": // done rev=
+		d.result(result{done: true, rev: c.Int(d.t, "rev", 0)})
+	case "missing":
+		d.result(result{rev: c.Int(d.t, "rev", 0)})
+	case "found": // found VALUE mod= lease= rev=
+		d.result(result{found: &record{[]byte(c.Word(0)), c.Int(d.t, "mod", 0), c.Int(d.t, "lease", 0)}, rev: c.Int(d.t, "rev", 0)})
+	case "error":
+		d.result(result{err: errors.New(c.Word(0))})
+	case "denied": // denied [awaits]
+		d.result(result{err: errors.New("denied"), denied: true, awaits: c.Has("awaits")})
+	case "deleted": // deleted mod=: the watch shows it
+		d.effect(m.changed(true, 0, c.Int(d.t, "mod", 0), d.lease))
+	case "changed": // changed mod= lease=: the watch shows a put
+		d.effect(m.changed(false, c.Int(d.t, "lease", 0), c.Int(d.t, "mod", 0), d.lease))
+	default:
+		d.t.Fatalf("no command %q", c.Name)
+	}
+	d.say("  %s, %s, %s", [...]string{"present", "hidden", "gone"}[m.wanted],
+		[...]string{"unknown", "absent", "ours", "foreign"}[m.there], [...]string{"idle", "queued", "busy", "denied"}[m.work])
+	return scenario.Lines(d.out)
+}
+
+// next takes the key out of the queue, or goes on with it.
+func (d *driver) next() {
+	q, ok := d.m.next(d.lease)
+	if d.q = q; !ok {
+		d.say("no lease")
+		return
+	}
+	switch q.do {
+	case look:
+		d.say("look")
+	case put:
+		d.say("put %s if mod=%d under %d", q.value, q.mod, q.lease)
+	case remove:
+		d.say("remove if under %d or %d", q.lease, q.also)
+	}
+}
+
+func (d *driver) result(r result) {
+	d.effect(d.m.result(d.q, r, func(id int64) bool { return id == d.q.lease || d.former[id] }, judge))
+}
+
+// judge is that of a key like an instance's.
+func judge(f Found) Verdict {
+	switch v := string(f.Value); {
+	case f.Ours && f.Current && len(v) > 3 && v[:3] == "op:":
+		return Verdict{Value: f.Value}
+	case f.Ours || f.First && v == string(f.Wanted):
+		return Verdict{}
+	}
+	return Verdict{Taken: ErrTaken}
+}
+
+func (d *driver) effect(e effect) {
+	if e.settle {
+		d.say("settled: %v", e.err)
+	}
+	if e.tell != "" {
+		d.say("tell %s", e.tell)
+	}
+	if e.forget {
+		d.say("forget")
+	}
+	d.queued(e.queue)
+	if e.again {
+		d.next()
+	}
+}

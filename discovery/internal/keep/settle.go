@@ -1,0 +1,231 @@
+package keep
+
+// Settling: the shell around the machines. It takes entries out of the queue and makes the
+// requests that their machines ask for.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/backoff"
+)
+
+// write settles what is in the queue, several at a time, at the rate allowed.
+func (k *Keeper) write(ctx context.Context) {
+	for {
+		e := k.next()
+		if e == nil {
+			select {
+			case <-k.work:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if k.limiter.Wait(ctx) != nil {
+			return
+		}
+		select {
+		case k.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		k.group.Go(func(ctx context.Context) {
+			defer func() { <-k.slots }()
+			k.settle(ctx, e)
+		})
+	}
+}
+
+// next takes an entry out of the queue; nil if there is none, or no lease to write under.
+func (k *Keeper) next() *entry {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.lease == 0 {
+		k.dropGone()
+		return nil
+	}
+	for len(k.queue) > 0 {
+		e := k.queue[0]
+		k.queue[0] = nil
+		k.queue = k.queue[1:]
+		if e.work == Queued && k.entries[e.key] == e {
+			e.work = Busy
+			return e
+		}
+	}
+	k.queue = nil
+	return nil
+}
+
+// dropGone forgets what is to be removed while there is no lease: the keys went, or go, with the
+// one they were under, or are removed if that is found alive. The caller holds mu.
+func (k *Keeper) dropGone() {
+	for key, e := range k.entries {
+		if e.wanted != Gone || e.work == Busy {
+			continue
+		}
+		if k.lost != clientv3.NoLease {
+			k.remains[key] = struct{}{}
+		}
+		k.forget(e)
+		e.told(e.turn, nil)
+	}
+	k.queue = slices.DeleteFunc(k.queue, func(e *entry) bool { return k.entries[e.key] != e })
+}
+
+// forget ends an entry; the caller holds mu.
+func (k *Keeper) forget(e *entry) {
+	delete(k.entries, e.key)
+	k.uncover(e)
+	if len(k.entries) == 0 {
+		signal(k.need)
+	}
+}
+
+// settle makes one key what it is to be, and tries again later if it could not.
+func (k *Keeper) settle(ctx context.Context, e *entry) {
+	for failures := 0; ; failures++ {
+		k.mu.Lock()
+		q, ok := e.next(int64(k.lease))
+		k.mu.Unlock()
+		if !ok {
+			signal(k.work) // without a lease, what is to be removed is forgotten
+			return
+		}
+		r := k.request(ctx, e.key, q)
+		if !k.result(e, q, r) {
+			return
+		}
+		if r.err != nil && backoff.Sleep(ctx, Retry.Wait(failures)) != nil {
+			return
+		}
+	}
+}
+
+// request makes one request.
+func (k *Keeper) request(ctx context.Context, key string, q request) result {
+	ctx, cancel := context.WithTimeout(ctx, WriteTry)
+	defer cancel()
+	switch q.do {
+	case remove:
+		for _, id := range []int64{q.lease, q.also} {
+			if id == 0 {
+				continue
+			}
+			is := clientv3.Compare(clientv3.LeaseValue(key), "=", id)
+			if _, err := k.client.Txn(ctx).If(is).Then(clientv3.OpDelete(key)).Commit(); err != nil {
+				return failed(err)
+			}
+		}
+		return result{done: true}
+	case look:
+		r, err := k.client.Get(ctx, key)
+		if err != nil {
+			return failed(err)
+		}
+		return result{found: first(r.Kvs), rev: r.Header.Revision}
+	}
+	is := clientv3.Compare(clientv3.ModRevision(key), "=", q.mod)
+	if q.mod == 0 {
+		is = clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
+	}
+	t, err := k.client.Txn(ctx).If(is).
+		Then(clientv3.OpPut(key, string(q.value), clientv3.WithLease(clientv3.LeaseID(q.lease)))).
+		Else(clientv3.OpGet(key)).
+		Commit()
+	if err != nil {
+		return failed(err)
+	}
+	if t.Succeeded {
+		return result{done: true, rev: t.Header.Revision}
+	}
+	return result{found: first(t.Responses[0].GetResponseRange().GetKvs()), rev: t.Header.Revision}
+}
+
+func first(kvs []*mvccpb.KeyValue) *record {
+	if len(kvs) == 0 {
+		return nil
+	}
+	return &record{value: kvs[0].Value, mod: kvs[0].ModRevision, lease: kvs[0].Lease}
+}
+
+// failed is the result of an error. What is refused is not tried again at once, nor what nobody
+// knows to be safe.
+func failed(err error) result {
+	lost := errors.Is(err, rpctypes.ErrLeaseNotFound) // which is about to be noticed
+	again := lost || !refused(err) && (clientv3.SafeToRetry(err) || clientv3.OutcomeUnknown(err))
+	return result{err: err, denied: !again}
+}
+
+// refused reports that the server understood a request and does not allow it: repeating it
+// helps only when somebody has changed something.
+func refused(err error) bool {
+	switch clientv3.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
+		return true
+	}
+	return false
+}
+
+// result passes a result to the machine and does what follows; again: another request is needed.
+func (k *Keeper) result(e *entry, q request, r result) (again bool) {
+	k.mu.Lock()
+	e.why = r.err
+	r.awaits = len(e.waiting) > 0
+	own := func(id int64) bool { return id == q.lease || k.former[clientv3.LeaseID(id)] }
+	f := e.result(q, r, own, e.spec.Judge)
+	if f.settle {
+		e.told(q.turn, f.err)
+	}
+	if f.forget {
+		e.told(e.turn, nil)
+		k.forget(e)
+	} else {
+		k.enqueue(e, f.queue)
+	}
+	tell := e.spec.Tell
+	k.mu.Unlock()
+	k.tell(tell, f)
+	return f.again
+}
+
+// tell tells an owner what happened, without the lock.
+func (k *Keeper) tell(to func(Kind, error), f effect) {
+	if f.tell == "" {
+		return
+	}
+	if f.tell == Lost && f.why == nil {
+		f.why = errChanged
+	}
+	to(f.tell, f.why)
+}
+
+// late is the error of a context that ended before a key was as wanted, with what etcd said to it.
+func (k *Keeper) late(ctx context.Context, e *entry) error {
+	k.mu.Lock()
+	why := e.why
+	if why == nil {
+		why = k.why
+	}
+	k.mu.Unlock()
+	if why == nil || errors.Is(why, context.DeadlineExceeded) { // of one try: the members tell more
+		for _, m := range k.client.MemberStates() {
+			if m.LastErr != nil {
+				why = fmt.Errorf("%s is %s: %w", m.Endpoint, m.State, m.LastErr)
+				break
+			}
+		}
+	}
+	if why == nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: etcd has not taken %s: %v", ctx.Err(), e.key, why)
+}
