@@ -69,7 +69,7 @@ var (
 		{of: []string{"internal/auth"}, ours: append(small, "internal/etcderr"), others: apis},
 		{of: []string{"internal/transport"}, ours: append(small, "internal/etcderr"), others: grpcAPI},
 		{of: []string{"internal/balancer"}, ours: append(small, "internal/etcderr", "internal/transport"), others: append(apis, grpcAPI...)},
-		{of: []string{"internal/retry"}, ours: append(small, "internal/etcderr", "internal/transport", "internal/balancer", "internal/auth"), others: append(apis, grpcAPI...)},
+		{of: []string{"internal/retry"}, ours: append(small, "internal/etcderr", "internal/transport", "internal/balancer", "internal/auth", "internal/wire"), others: append(apis, grpcAPI...)},
 	}
 )
 

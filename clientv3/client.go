@@ -184,8 +184,9 @@ func (c *Client) greet() error {
 			}
 			err = ctx.Err()
 		}
-		if err == context.DeadlineExceeded { // a bare value, since programs compare it; so the log says why
+		if errors.Is(err, context.DeadlineExceeded) { // a bare value, since programs compare it; so the log says why
 			c.log.Warn("no member answered in the time that New has", zap.String("members", c.link.set.Explain()))
+			return context.DeadlineExceeded
 		}
 		return err
 	}

@@ -43,7 +43,8 @@ type Config struct {
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
 	// MaxCallSendMsgSize bounds requests, in bytes. 0: 2 MiB, which is above the
-	// server's own limit of 1.5 MiB (--max-request-bytes).
+	// server's own limit of 1.5 MiB (--max-request-bytes). Calls on ActiveConnection and on
+	// connections of Dial are not bounded.
 	MaxCallSendMsgSize int
 
 	// MaxCallRecvMsgSize bounds responses, in bytes. 0: 2 GiB. If both are set it must

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -188,8 +189,8 @@ func TestMemberComesBack(t *testing.T) {
 	}
 }
 
-// Endpoints that are no etcd servers are named as such, also by calls that would
-// wait for a server that is merely away.
+// Endpoints that are no etcd servers are named as such, also by calls without a deadline, which
+// would wait for a server that is merely away.
 func TestNotAnEtcdServer(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	plain := httptest.NewServer(http.NotFoundHandler())
@@ -223,6 +224,10 @@ func TestNotAnEtcdServer(t *testing.T) {
 		{"HTTP/2 without gRPC", clientv3.Config{Endpoints: []string{h2.Listener.Addr().String()}, TLS: anyCert}, codes.Unimplemented, ""},
 	} {
 		c := dial(t, tc.cfg)
+		if tc.code == codes.Unavailable {
+			neverWorks(t, tc.name, c, tc.want)
+			continue
+		}
 		for _, ctx := range []context.Context{ctxFor(t, long), clientv3.WithFailFast(ctxFor(t, long))} {
 			_, err := c.Put(ctx, "k", "v")
 			if clientv3.Code(err) != tc.code || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.cfg.Endpoints[0]) {
@@ -308,5 +313,31 @@ func TestSizesAreConfigs(t *testing.T) {
 	}
 	if r, err := c.Get(ctx, "sizes"); err != nil || len(r.Kvs) != 1 {
 		t.Errorf("%v, %v", r, err)
+	}
+}
+
+// The limit for requests is that of the client's own calls: a program's calls on the connection have only the server's.
+func TestSizesOnActiveConnection(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-request-bytes=8388608"}})
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	value := strings.Repeat("x", 4<<20)
+	if _, err := c.Put(ctxFor(t, long), "sizes", value); clientv3.Code(err) != codes.ResourceExhausted || !clientv3.SafeToRetry(err) {
+		t.Errorf("the client's own put: %v", err)
+	}
+	put := &pb.PutRequest{Key: []byte("sizes"), Value: []byte(value)}
+	if _, err := pb.NewKVClient(c.ActiveConnection()).Put(ctxFor(t, long), put); err != nil {
+		t.Errorf("on the active connection: %v", err)
+	}
+	cc, err := c.Dial(cl.Endpoints()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	if _, err := pb.NewKVClient(cc).Put(ctxFor(t, long), put); err != nil {
+		t.Errorf("on a connection of Dial: %v", err)
+	}
+	if w := next(t, c.Watch(ctxFor(t, long), value)); clientv3.Code(w.Err()) != codes.ResourceExhausted {
+		t.Errorf("a watch of a key above the limit: %v", w.Err())
 	}
 }

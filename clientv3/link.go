@@ -3,6 +3,7 @@ package clientv3
 import (
 	"context"
 	"crypto/tls"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -63,7 +64,6 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(wait),
 			grpc.ForceCodecV2(wire.Codec{}),
-			grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
 		),
 	}
 	if c.cfg.DialKeepAliveTime > 0 {
@@ -77,10 +77,11 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 	if len(c.cfg.DialOptions) == 0 {
 		return opts
 	}
-	// The sizes are Config's, whatever these options say. Without them the service config bounds
-	// responses, which saves an allocation per call.
+	// The sizes are Config's, whatever these options say. Our calls keep to the one for requests
+	// before gRPC sees them; without these options the service config bounds responses, which saves an
+	// allocation per call.
 	return append(append(opts, c.cfg.DialOptions...), grpc.WithDefaultCallOptions(
-		grpc.MaxCallSendMsgSize(c.cfg.MaxCallSendMsgSize),
+		grpc.MaxCallSendMsgSize(math.MaxInt32),
 		grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),
 	))
 }
@@ -156,7 +157,9 @@ func (c *Client) newKeeper() *auth.Keeper {
 	case c.cfg.Token != "":
 		return auth.Static(c.cfg.Token)
 	case c.cfg.Username != "" && c.cfg.Password != "":
-		return auth.New(c.group, c.login)
+		k := auth.New(c.group, c.login)
+		k.FailFast = c.cfg.FailFast
+		return k
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package clientv3_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -89,10 +90,45 @@ func TestTLSRefused(t *testing.T) {
 		"other's certificate": {clientv3.SecureConfig{Cacert: ca.CAFile, Cert: otherCA.ClientCertFile, Key: otherCA.ClientKeyFile}, "tls"},
 		"expired certificate": {clientv3.SecureConfig{Cacert: ca.CAFile, Cert: expiredCert, Key: expiredKey}, "tls"},
 	} {
-		c := fromSpec(t, cl.Endpoints()[0], tc.s)
-		_, err := c.Put(ctxFor(t, long), "k", "v") // does not wait: waiting mends nothing
-		if clientv3.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), cl.Endpoints()[0]) {
-			t.Errorf("%s: %v", name, err)
+		neverWorks(t, name, fromSpec(t, cl.Endpoints()[0], tc.s), tc.want)
+	}
+}
+
+// neverWorks checks what calls say if no endpoint can work as configured: with a deadline they wait for it, since
+// somebody may set it right, else there is nothing to wait for. Either way they say why.
+func neverWorks(t *testing.T, name string, c *clientv3.Client, want string) {
+	t.Helper()
+	const limit = 700 * time.Millisecond
+	for call, f := range map[string]func(context.Context) error{
+		"put":      func(ctx context.Context) error { _, err := c.Put(ctx, "k", "v"); return err },
+		"status":   func(ctx context.Context) error { _, err := c.Status(ctx, c.Endpoints()[0]); return err },
+		"snapshot": func(ctx context.Context) error { _, err := c.Snapshot(ctx); return err },
+	} {
+		for _, tc := range []struct {
+			how   string
+			ctx   func() context.Context
+			code  codes.Code
+			waits bool
+		}{
+			{"no deadline", t.Context, codes.Unavailable, false},
+			{"fail-fast", func() context.Context { return clientv3.WithFailFast(ctxFor(t, long)) }, codes.Unavailable, false},
+			{"deadline", func() context.Context { return ctxFor(t, limit) }, codes.DeadlineExceeded, true},
+		} {
+			began := time.Now()
+			err := f(tc.ctx())
+			took := time.Since(began)
+			if clientv3.Code(err) != tc.code || errors.Is(err, context.DeadlineExceeded) != tc.waits || !clientv3.SafeToRetry(err) {
+				t.Errorf("%s, %s, %s: %v", name, call, tc.how, err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), c.Endpoints()[0])) {
+				t.Errorf("%s, %s, %s does not say why: %v", name, call, tc.how, err)
+			}
+			if tc.waits && !strings.HasPrefix(err.Error(), context.DeadlineExceeded.Error()) {
+				t.Errorf("%s, %s, %s: does not begin as the context's error: %v", name, call, tc.how, err)
+			}
+			if tc.waits && took > limit+soon || !tc.waits && took > soon {
+				t.Errorf("%s, %s, %s: took %v", name, call, tc.how, took)
+			}
 		}
 	}
 }
@@ -145,16 +181,17 @@ func TestTLSFilesAreReloaded(t *testing.T) {
 	install("key", wrong.ClientKeyFile, 3*time.Hour)
 	spec := clientv3.SecureConfig{Cacert: filepath.Join(dir, "ca"), Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")}
 	c := fromSpec(t, cl.Endpoints()[0], spec)
-	if _, err := c.Put(ctxFor(t, long), "k", "v"); clientv3.Code(err) != codes.Unavailable {
+	if _, err := c.Put(t.Context(), "k", "v"); clientv3.Code(err) != codes.Unavailable {
 		t.Fatalf("with the files of another authority: %v", err)
 	}
+	waits := make(chan error, 1)
+	go func() { _, err := c.Put(ctxFor(t, long), "k", "v"); waits <- err }()
 	install("ca", ca.CAFile, 2*time.Hour)
 	install("cert", ca.ClientCertFile, 2*time.Hour)
 	install("key", ca.ClientKeyFile, 2*time.Hour)
-	await(t, "the right files are used", func() bool {
-		_, err := c.Put(ctxFor(t, long), "k", "v")
-		return err == nil
-	})
+	if err := <-waits; err != nil {
+		t.Fatalf("a call that waits while the right files come: %v", err)
+	}
 	// A half-written file does no harm.
 	if err := os.WriteFile(spec.Cacert, []byte("-----BEGIN"), 0o600); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
@@ -40,8 +41,14 @@ func newToken(v string) *Token {
 // Metadata is what a call carries; callers must not change it.
 func (t *Token) Metadata() map[string]string { return t.metadata }
 
+// mend is the wait before a login is tried again where no endpoint can work as configured.
+var mend = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
+
 // Keeper holds the token of one client. Safe for concurrent use.
 type Keeper struct {
+	// FailFast: Ensure does not wait where no endpoint can work as configured. To be set before use.
+	FailFast bool
+
 	fetch func(ctx context.Context) (string, error) // nil: the token was given and cannot be renewed
 	group *worker.Group
 	now   atomic.Pointer[Token]
@@ -90,12 +97,29 @@ func (k *Keeper) Invalidate(t *Token) bool {
 }
 
 // Ensure returns when there is a token, or none is needed. If it has to be
-// fetched, the one fetch serves all who wait. While nobody answers it waits for ctx.
+// fetched, the one fetch serves all who wait. While nobody answers it waits for ctx. Where no
+// endpoint can work as configured, it does so if ctx has a deadline: somebody may set that right.
 func (k *Keeper) Ensure(ctx context.Context) error {
-	for {
-		if err := k.Try(ctx); err != errUnanswered {
-			return err
+	var wrong *etcderr.Error
+	for n := 0; ; n++ {
+		err := k.Try(ctx)
+		if err == errUnanswered {
+			continue
 		}
+		if e, ok := err.(*etcderr.Error); ok && e.Misconfigured && !k.FailFast {
+			if _, bounded := ctx.Deadline(); !bounded {
+				return err
+			}
+			wrong = e
+			err = backoff.Sleep(ctx, mend.Wait(n))
+			if err == nil {
+				continue
+			}
+		}
+		if err == context.DeadlineExceeded && wrong != nil {
+			return wrong.Late()
+		}
+		return err
 	}
 }
 

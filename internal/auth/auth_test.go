@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -145,4 +147,39 @@ func ExampleKeeper() {
 	k := New(g, func(context.Context) (string, error) { return "secret", nil })
 	fmt.Println(k.Ensure(context.Background()), k.Token().Metadata()["token"])
 	// Output: <nil> secret
+}
+
+// Where no endpoint can work as configured, a deadline is waited for, in case somebody sets that right.
+func TestEnsureWaitsForMisconfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrong := &etcderr.Error{Status: codes.Unavailable, Cause: errors.New("unknown authority"), Unexecuted: true, Misconfigured: true}
+		var mended atomic.Bool
+		k := newKeeper(t, func(context.Context) (string, error) {
+			if mended.Load() {
+				return "x", nil
+			}
+			return "", wrong
+		})
+		began := time.Now()
+		if err := k.Ensure(context.Background()); err != wrong || time.Since(began) > 0 {
+			t.Errorf("without a deadline: %v after %v", err, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		k.FailFast = true
+		if err := k.Ensure(ctx); err != wrong {
+			t.Errorf("fail-fast: %v", err)
+		}
+		k.FailFast = false
+		err := k.Ensure(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "unknown authority") || time.Since(began) != 5*time.Second {
+			t.Errorf("with a deadline: %v after %v", err, time.Since(began))
+		}
+		time.AfterFunc(3*time.Second, func() { mended.Store(true) })
+		ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := k.Ensure(ctx); err != nil || k.Token().Value != "x" {
+			t.Errorf("when it is set right: %v", err)
+		}
+	})
 }

@@ -106,7 +106,7 @@ func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 	m, was := c.m, c.stage
 	c.tried = true
 	c.probe(noProbe, now)
-	if c.failed != nil {
+	if c.failed != nil || c.wrong {
 		err, c.failed = nil, nil // m.err says it better
 	}
 	if was != ready {

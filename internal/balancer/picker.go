@@ -31,9 +31,11 @@ type Pick struct {
 	Proposes  bool        // asks the cluster to agree on a change
 	Short     bool        // its duration is a fair sample of latency
 	TellSent  bool        // keep Sent; costs an allocation
+	Bounded   bool        // waits even for what only somebody's hand can mend, until its deadline
 
 	Got   *Member // the member picked last
 	Err   error   // why none was picked, if none was
+	Wrong bool    // because no endpoint can work as configured
 	Sent  bool    // the request may have left this process
 	Token any     // what authenticated the call, for the one who refreshes it
 	began int64   // Set.now of the pick
@@ -57,7 +59,7 @@ func (p *Pick) took(c *conn, now int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leave(Unanswered)
-	p.Got, p.Err, p.Sent = nil, nil, false
+	p.Got, p.Err, p.Wrong, p.Sent = nil, nil, false, false
 	if p.over || !c.add(p) {
 		return false
 	}
@@ -118,12 +120,21 @@ func (p *Pick) leave(o Outcome) {
 	c.remove(p)
 }
 
-// none: there is no member now, for the reason why or because one is being connected.
-func (p *Pick) none(why error) {
+// none: there is no member now, for the reason why or because one is being connected. What it
+// returns ends the work if it does not wait, or if waiting is pointless: no endpoint can work as
+// configured, and there is no deadline until which somebody may set that right.
+func (p *Pick) none(why error, wrong bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leave(Unanswered)
-	p.Got, p.Err = nil, why
+	p.Got, p.Err, p.Wrong = nil, why, wrong
+	switch {
+	case why == nil:
+		return balancer.ErrNoSubConnAvailable
+	case wrong && !p.Bounded:
+		return unavailable(why)
+	}
+	return why
 }
 
 // Received notes that a message of the stream arrived.
@@ -224,19 +235,13 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	raw := want == nil
 	if raw {
 		want = &Pick{Stream: true} // a call that did not come through an attempt
+		_, want.Bounded = info.Ctx.Deadline()
 	}
 	if want.Pin != nil {
 		return pickPinned(want)
 	}
 	if len(p.v.usable) == 0 {
-		want.none(p.v.err)
-		switch {
-		case p.v.err == nil:
-			return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
-		case p.v.wrong: // waiting is pointless
-			return balancer.PickResult{}, unavailable(p.v.err)
-		}
-		return balancer.PickResult{}, p.v.err
+		return balancer.PickResult{}, want.none(p.v.err, p.v.wrong)
 	}
 	now := p.set.now()
 	if p.v.hold && p.set.holds(want, now) {
@@ -279,7 +284,7 @@ func (s *Set) holds(want *Pick, now int64) bool {
 	if now-want.held >= int64(holdMost) || now-last >= int64(holdEvery) && s.scouted.CompareAndSwap(last, now) {
 		return false
 	}
-	want.none(nil)
+	_ = want.none(nil, false)
 	if !s.holding.Swap(true) {
 		s.poke()
 	}
@@ -419,13 +424,11 @@ func pickPinned(want *Pick) (balancer.PickResult, error) {
 		return want.result(c, c.sub, now)
 	}
 	if m.leftAt == 0 && m.coming(now) {
-		want.none(nil)
-		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+		return balancer.PickResult{}, want.none(nil, false)
 	}
-	want.none(errors.New(m.Name() + ": " + m.why()))
-	if m.leftAt != 0 || m.conn != nil && m.conn.wrong {
-		// A status ends the call even if it would wait: waiting is pointless.
-		return balancer.PickResult{}, unavailable(want.Err)
+	err := want.none(errors.New(m.Name()+": "+m.why()), m.conn != nil && m.conn.wrong)
+	if m.leftAt != 0 {
+		err = unavailable(want.Err)
 	}
-	return balancer.PickResult{}, want.Err
+	return balancer.PickResult{}, err
 }

@@ -187,12 +187,13 @@ func (e Endpoint) Authority() string {
 }
 
 // ServerName is what a TLS certificate is checked against unless the client's
-// configuration names something else: the host, or "localhost" for a socket.
+// configuration names something else: the host. A socket has one if its name is host:port, else it is
+// "localhost".
 func (e Endpoint) ServerName() string {
-	if e.Network == "unix" {
+	host, _, err := net.SplitHostPort(e.Authority())
+	if e.Network == "unix" && (err != nil || host == "") {
 		return "localhost"
 	}
-	host, _, _ := net.SplitHostPort(e.Addr)
 	return host
 }
 

@@ -21,6 +21,7 @@ func TestParse(t *testing.T) {
 		{"unix:///run/etcd.sock", "unix", "/run/etcd.sock", "unix:///run/etcd.sock", "localhost", Optional},
 		{"unix://localhost:m0", "unix", "localhost:m0", "unix:localhost:m0", "localhost", Optional},
 		{"unix:etcd.sock", "unix", "etcd.sock", "unix:etcd.sock", "localhost", Optional},
+		{"unixs://127.0.0.1:m0", "unix", "127.0.0.1:m0", "unix:127.0.0.1:m0", "127.0.0.1", Secure},
 		{"unixs:///run/etcd.sock", "unix", "/run/etcd.sock", "unix:///run/etcd.sock", "localhost", Secure},
 	} {
 		e, err := Parse(c.raw)

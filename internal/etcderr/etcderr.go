@@ -44,12 +44,18 @@ type Error struct {
 	Tried  []Attempt  // oldest first
 	// Unexecuted: provably no server executed the request.
 	Unexecuted bool
+	// Misconfigured: no endpoint can work as configured (TLS, certificates, another protocol), and
+	// waiting mends that only if somebody sets it right.
+	Misconfigured bool
 }
 
 // Error begins as gRPC's errors do and with gRPC's own words, since programs look for
 // them; what is known beside them follows. An error that concerns no call, of a
 // configuration say, is not dressed up as one.
 func (e *Error) Error() string {
+	if e.Status == codes.DeadlineExceeded && errors.Is(e.Cause, context.DeadlineExceeded) {
+		return e.message() // the context's own error, with what it was that did not come
+	}
 	if e.Method == "" && statusOf(e.Cause) == nil {
 		return "etcd client: " + e.message()
 	}
@@ -121,6 +127,13 @@ func statusOf(err error) *status.Status {
 		return nil
 	}
 	return s.GRPCStatus()
+}
+
+// Late is the error of a call that has waited, until its deadline, for e to be mended.
+func (e *Error) Late() *Error {
+	l := *e
+	l.Status, l.Cause = codes.DeadlineExceeded, fmt.Errorf("%w: %w", context.DeadlineExceeded, e.Cause)
+	return &l
 }
 
 // Invalid is the error for a request that is wrong before it is sent.

@@ -51,7 +51,12 @@ func (a *answers) open() error {
 // SendMsg sends the request, which is kept for a repetition.
 func (a *answers) SendMsg(m any) error {
 	a.k.req = m
-	return a.now.Load().SendMsg(m)
+	s := a.now.Load()
+	err := s.SendMsg(m)
+	if err != nil && err != io.EOF { // nobody will read from it
+		s.Close()
+	}
+	return err
 }
 
 // RecvMsg is as Stream's.

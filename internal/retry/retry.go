@@ -31,6 +31,7 @@ package retry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -42,12 +43,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/internal/auth"
 	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/balancer"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/wire"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -58,7 +60,7 @@ type Config struct {
 	Auth   *auth.Keeper // nil without authentication
 	Group  *worker.Group
 	Limits Limits
-	// MaxSend is gRPC's limit for requests, in bytes: one above it was not sent.
+	// MaxSend bounds requests, in bytes; 0: no bound. Calls on Raw itself are not bounded.
 	MaxSend int
 	Observe func(Observation) // called after each attempt; nil for nobody
 	Log     *zap.Logger
@@ -241,6 +243,9 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	if c.closed.Load() {
 		return etcderr.Closed(etcderr.ShortMethod(method))
 	}
+	if err := c.tooLarge(method, req); err != nil {
+		return err
+	}
 	k.c, k.ctx, k.method, k.req, k.reply, k.plan = c, ctx, method, req, reply, planFor(method, req)
 	if k.plan.kind == write && ctx.Value(repeatKey{}) != nil {
 		k.plan.kind = repeat
@@ -331,6 +336,9 @@ func (k *call) newAttempt() *try {
 	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
 	a.Pick.Proposes = k.plan.consensus && (k.plan.kind == write || k.plan.kind == repeat)
 	a.Pick.TellSent, a.Pick.Lane = k.plan.kind == write, k.lane
+	// The deadline of a login is not that of whoever waits for it.
+	_, bounded := k.ctx.Deadline()
+	a.Pick.Bounded = bounded && k.plan.kind != login
 	return a
 }
 
@@ -403,8 +411,9 @@ func (k *call) outcome(a *try, err error) error {
 		k.uncertain = k.uncertain || sent
 		return etcderr.Closed(etcderr.ShortMethod(k.method))
 	}
-	if a.Pick.Got == nil && a.Pick.Err != nil && k.ctx.Err() == nil {
-		return &etcderr.Error{Method: etcderr.ShortMethod(k.method), Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: !k.uncertain}
+	if e := unpicked(k.ctx, k.method, &a.Pick); e != nil {
+		e.Unexecuted = !k.uncertain
+		return e
 	}
 	out := etcderr.From(k.ctx, err)
 	k.moved = false
@@ -413,9 +422,6 @@ func (k *call) outcome(a *try, err error) error {
 		out, k.moved = &e, a.ended.Moved
 	}
 	e, ours := out.(*etcderr.Error)
-	if ours && sent && k.tooLarge(e) {
-		sent = false
-	}
 	if ours {
 		e.Unexecuted = !sent || etcderr.NotExecuted(err)
 	}
@@ -428,15 +434,34 @@ func (k *call) outcome(a *try, err error) error {
 	return out
 }
 
-// tooLarge: gRPC refused to send the request. It gives the same code when an
-// answer was too large to receive, so the size has to be looked at.
-func (k *call) tooLarge(e *etcderr.Error) bool {
-	m, ok := k.req.(proto.Message)
-	if !ok || e.Status != codes.ResourceExhausted || k.c.cfg.MaxSend <= 0 || proto.Size(m) <= k.c.cfg.MaxSend {
-		return false
+// unpicked is the error of a call for which there was no member, nil if that is not what ended it.
+func unpicked(ctx context.Context, method string, p *balancer.Pick) *etcderr.Error {
+	if p.Got != nil || p.Err == nil {
+		return nil
 	}
-	e.Reason = fmt.Sprintf("the request has %d bytes, more than the client's limit of %d", proto.Size(m), k.c.cfg.MaxSend)
-	return true
+	e := &etcderr.Error{
+		Method: etcderr.ShortMethod(method), Status: codes.Unavailable, Cause: p.Err, Unexecuted: true, Misconfigured: p.Wrong,
+	}
+	switch ended := ctx.Err(); {
+	case ended == nil:
+		return e
+	case p.Wrong && ended == context.DeadlineExceeded:
+		return e.Late()
+	}
+	return nil
+}
+
+// tooLarge is the error of a request above the limit, in gRPC's words; nil if it is not.
+func (c *Conn) tooLarge(method string, req any) error {
+	n := wire.Size(req)
+	if n <= c.cfg.MaxSend || c.cfg.MaxSend <= 0 {
+		return nil
+	}
+	return &etcderr.Error{
+		Method: etcderr.ShortMethod(method), Status: codes.ResourceExhausted, Unexecuted: true,
+		Cause:  status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", n, c.cfg.MaxSend),
+		Reason: fmt.Sprintf("the request has %d bytes, more than the client's limit of %d", n, c.cfg.MaxSend),
+	}
 }
 
 // refused carries which token the server did not accept.
@@ -527,8 +552,8 @@ func (k *call) fail(err error) error {
 	case *noToken:
 		err = etcderr.From(k.ctx, e.err)
 	}
-	if k.ctx.Err() != nil && etcderr.ClassOf(err) != etcderr.Final {
-		err = k.ctx.Err()
+	if ended := k.ctx.Err(); ended != nil && etcderr.ClassOf(err) != etcderr.Final && !errors.Is(err, ended) {
+		err = ended
 	}
 	if err == context.DeadlineExceeded && len(k.tried) > 0 {
 		k.c.logEnded(k, err)

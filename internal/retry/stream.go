@@ -95,6 +95,7 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	sctx, cancel := context.WithCancelCause(ctx)
 	a := &balancer.Context{Context: sctx}
 	a.Pick.Stream, a.Pick.Cancel = true, cancel
+	_, a.Pick.Bounded = ctx.Deadline()
 	a.Pick.Class = classOf(method)
 	a.Pick.Lane = a.Pick.Class == balancer.Bulk
 	a.Pick.Pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
@@ -117,8 +118,8 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 			e := ended.Err // shared by all that ran on the connection
 			return nil, c.named(short, ended.Member, &e)
 		}
-		if a.Pick.Got == nil && a.Pick.Err != nil && ctx.Err() == nil {
-			return nil, &etcderr.Error{Method: short, Status: codes.Unavailable, Cause: a.Pick.Err, Unexecuted: true}
+		if e := unpicked(ctx, method, &a.Pick); e != nil {
+			return nil, e
 		}
 		return nil, c.named(short, a.Pick.Got, etcderr.From(ctx, err))
 	}
@@ -151,6 +152,14 @@ func (c *Conn) avoid(names []string) (slots uint64) {
 		}
 	}
 	return slots
+}
+
+// SendMsg refuses what is above the limit for requests.
+func (s *Stream) SendMsg(m any) error {
+	if err := s.c.tooLarge(s.method, m); err != nil {
+		return err
+	}
+	return s.ClientStream.SendMsg(m)
 }
 
 // RecvMsg returns io.EOF at the end of the stream, else the error in the form

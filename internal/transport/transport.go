@@ -293,7 +293,10 @@ func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.C
 	}
 	if err != nil {
 		err, wrong := judgeTLS(err)
-		if !wrong && ctx.Err() == nil && p.MayDiagnose() {
+		if !wrong && ctx.Err() == nil {
+			if !p.MayDiagnose() {
+				return nil, nil, err // what the last look has found still counts
+			}
 			if found := diagnose(under.RemoteAddr(), true); found != nil {
 				err, wrong = found, true
 			}

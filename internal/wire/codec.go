@@ -66,6 +66,17 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
 }
 
+// Size is how many bytes Marshal makes of a message; 0 if it is none.
+func Size(v any) int {
+	if n, ok := size(v); ok {
+		return n
+	}
+	if m := message(v); m != nil {
+		return proto.Size(m)
+	}
+	return 0
+}
+
 // Unmarshal decodes a message. data may be reused afterwards.
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if decode(data, v) {

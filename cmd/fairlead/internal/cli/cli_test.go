@@ -234,9 +234,11 @@ func TestTLSAndUser(t *testing.T) {
 	c.endpoint = "https://" + c.endpoint
 	c.want("a\nb\n", append(secured, "get", "a")...)
 	// Without the authority.
-	r := c.run("--command-timeout", "2s", "get", "a")
-	if r.code != exitUnreachable {
-		t.Errorf("without the authority: code %d, %s", r.code, r.err)
+	for name, flags := range map[string][]string{"waiting": {"--command-timeout", "2s"}, "fail-fast": {"--fail-fast", "--command-timeout", "10m"}} {
+		r := c.run(append(flags, "get", "a")...)
+		if r.code != exitUnreachable || !strings.Contains(r.err, "certificate") {
+			t.Errorf("without the authority, %s: code %d, %s", name, r.code, r.err)
+		}
 	}
 }
 
