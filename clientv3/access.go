@@ -19,6 +19,9 @@ import (
 // connected reports that there are members to talk to.
 func (c *Client) connected() bool { return c != nil && c.link != nil }
 
+// over reports that nothing can be sent over the client any more.
+func (c *Client) over() bool { return c.connected() && c.link.conn.Over() }
+
 // conns is the connection for generated clients.
 func (c *Client) conns() grpc.ClientConnInterface {
 	if !c.connected() {

@@ -305,6 +305,23 @@ func TestWriteUnderWayWhenClosedIsUnknown(t *testing.T) {
 	}
 }
 
+// A watch over somebody else's protobuf client ends with the client that it was made for, in whatever words the end comes.
+func TestWatchOverAnotherStubEndsWithItsClient(t *testing.T) {
+	etcdtest.CheckLeaks(t)
+	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints()})
+	w := clientv3.NewWatchFromWatchClient(pb.NewWatchClient(c.ActiveConnection()), c)
+	defer w.Close()
+	ch := w.Watch(ctxFor(t, long), "k")
+	if err := c.ActiveConnection().Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, ch := range []clientv3.WatchChan{ch, w.Watch(ctxFor(t, long), "k")} {
+		if r := next(t, ch); !errors.Is(r.Err(), clientv3.ErrClosed) || !clientv3.IsConnCanceled(r.Err()) {
+			t.Errorf("watch %d: %v", i, r.Err())
+		}
+	}
+}
+
 // unstreamed is a server before 3.7.
 type unstreamed struct {
 	pb.UnimplementedKVServer

@@ -205,7 +205,7 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext("Watch.RequestProgress")
 	}
-	if w.c.connected() && w.c.link.conn.Over() && ctx.Err() == nil {
+	if w.c.over() && ctx.Err() == nil {
 		return etcderr.Closed("Watch.RequestProgress")
 	}
 	group, _ := watchGroup(ctx)
@@ -259,6 +259,9 @@ func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, 
 	}
 	ctx = retry.WithStreamOptions(ctx, retry.StreamOptions{Avoid: o.Avoid, Wait: true})
 	s, err := w.remote.Watch(ctx, w.callOpt...)
+	if err != nil && w.c.over() {
+		err = etcderr.Closed("Watch.Watch")
+	}
 	ws := &watchStream{s, retry.StreamOf(s), w.c}
 	w.c.streamOpened("Watch", ws.on.Member(), ctx, err)
 	if err != nil {
@@ -336,6 +339,10 @@ func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 	r, err := s.BidiStreamingClient.Recv()
 	if err == io.EOF {
 		err = streamEnded("Watch.Watch")
+	}
+	if s.c.over() && (err != nil || r.Canceled) {
+		// However whoever is at the other end, a proxy in this process say, puts it.
+		err = etcderr.Closed("Watch.Watch")
 	}
 	switch {
 	case err != nil:

@@ -96,7 +96,7 @@ func (s *Set) connReady(c *conn, now int64, fx *effects) {
 	}
 }
 
-// flapTime: a connection that lived for less did not work.
+// flapTime: a connection that lived for less, and on which no call was answered, did not work.
 const flapTime = time.Second
 
 var errConnLost = errors.New("the connection was closed")
@@ -125,7 +125,7 @@ func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 	if c.retired {
 		return // its work ends with it, or with the server
 	}
-	if time.Duration(now-c.readyAt) < flapTime {
+	if time.Duration(now-c.readyAt) < flapTime && c.calls.last.Load() <= c.readyAt {
 		// A server that takes connections and drops them must not be dialled in a tight
 		// loop; gRPC's own backoff counts only attempts that fail.
 		m.refusals++

@@ -91,6 +91,30 @@ func TestReconnectIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A connection that lived only briefly is not made anew at once, unless a call was answered on it.
+func TestShortLivedConnections(t *testing.T) {
+	d, m := bench(t, "a")
+	lose := func() {
+		d.change(func(now int64, fx *effects) { d.set.connLost(m[0].conn, io.EOF, now, fx) })
+	}
+	d.wait(10 * time.Millisecond)
+	lose()
+	if m[0].conn != nil {
+		t.Error("nothing was answered, and it is dialled at once")
+	}
+	d.wait(300 * time.Millisecond)
+	v, _ := d.set.makeView()
+	ctx := &Context{Context: context.Background()}
+	if _, err := (&picker{d.set, v}).Pick(balancer.PickInfo{Ctx: ctx}); err != nil {
+		t.Fatal(err)
+	}
+	ctx.Pick.Finish(Done)
+	lose()
+	if m[0].conn == nil {
+		t.Error("a call was answered, and it is not dialled at once")
+	}
+}
+
 func TestPicking(t *testing.T) {
 	d, m := bench(t, "a", "b", "c")
 	v, _ := d.set.makeView()

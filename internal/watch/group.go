@@ -19,6 +19,9 @@ const (
 	// outage small, and 10,000 clients at 3 s are no burden to three members.
 	retryBase = 10 * time.Millisecond
 	retryMax  = 3 * time.Second
+	// retryGood bounds it after a stream that confirmed a watcher: its member is there, and the next
+	// stream will probably work as well.
+	retryGood = 500 * time.Millisecond
 
 	// stableAfter is how long a stream must have lived, with a watcher confirmed, to
 	// make its end a new failure rather than one more of the same. Without it a
@@ -267,7 +270,8 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 		}
 		g.avoid = append(g.avoid, st.member)
 	}
-	if g.attempt == 0 || errors.Is(err, errProtocol) || errors.Is(err, errWrongCluster) {
+	odd := errors.Is(err, errProtocol) || errors.Is(err, errWrongCluster)
+	if g.attempt == 0 || odd {
 		// Of ordinary failures the first of a row only: an outage must not flood the log.
 		c.do(action{kind: actNote, st: st, err: err, note: "watch stream ended, resuming its watchers"})
 	}
@@ -281,7 +285,11 @@ func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool)
 	if g.attempt == 0 || st.guarded == g.unguarded { // the other kind of stream is tried at once
 		c.open(g)
 	} else {
-		ceiling := backoff.Policy{Base: retryBase, Max: retryMax}.Ceiling(g.attempt - 1)
+		p := backoff.Policy{Base: retryBase, Max: retryMax}
+		if st.good && !odd {
+			p.Max = retryGood
+		}
+		ceiling := p.Ceiling(g.attempt - 1)
 		g.due[dueRetry] = now.Add(time.Duration(c.jitter() * float64(ceiling)))
 	}
 	g.attempt++
