@@ -115,7 +115,7 @@ func (w *workspace) testPackages(ctx context.Context, s suite) ([]string, error)
 // runPackage runs one package's tests, and again those that had no turn because another test took the binary down.
 func (w *workspace) runPackage(ctx context.Context, s suite, pkg string) ([]outcome.Result, error) {
 	var results []outcome.Result
-	var ended []string
+	ended := slices.Clone(s.without)
 	for range maxAttempts {
 		c, err := w.attempt(ctx, s, pkg, ended)
 		if err != nil {

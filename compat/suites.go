@@ -31,6 +31,7 @@ type suite struct {
 	optional []workcopy.Optional
 	packages []string // patterns for the go command
 	except   []string // packages that another suite has, with those below them
+	without  []string // tests that are not run, as patterns
 	tags     string
 	quick    bool // in the part that CI runs
 	server   *server
@@ -60,11 +61,15 @@ func suites() []suite {
 	rest.except = []string{"integration/clientv3"}
 	restProxy := etcd("etcd-integration-proxy", "cluster_proxy", "the same through the gRPC proxy", "./integration/...")
 	restProxy.except = rest.except
+	commonProxy := etcd("etcd-common-proxy", "integration,cluster_proxy", "the same through the gRPC proxy", "./common")
+	// The proxy asks etcd without the caller's token; with the official client too they fail, and leave goroutines
+	// for which etcd's check ends the whole binary. etcd itself does not run them so.
+	commonProxy.without = []string{".*Auth.*"}
 	return []suite{
 		client,
 		etcd("etcd-client-proxy", "cluster_proxy", "the same through the gRPC proxy", "./integration/clientv3/..."),
 		etcd("etcd-common", "integration", "etcd's tests of everything that it serves", "./common"),
-		etcd("etcd-common-proxy", "integration,cluster_proxy", "the same through the gRPC proxy", "./common"),
+		commonProxy,
 		rest,
 		restProxy,
 		{
