@@ -40,6 +40,8 @@
 //
 // A call waits for a member as long as its context lasts. With Config.FailFast or
 // WithFailFast it fails at once, with an error that says of each endpoint why it is
-// down. An endpoint that proves to be no etcd server, or whose certificate does not
-// verify, is an error in either case once no other endpoint is left.
+// down. If all endpoints prove to be no etcd servers, or certificates do not verify, a
+// call without a deadline fails at once too. One with a deadline waits for it, since
+// somebody may set that right; its error then is an *Error that says what is wrong, and
+// errors.Is(err, context.DeadlineExceeded) holds.
 package clientv3
