@@ -41,11 +41,15 @@ type Claim struct {
 
 // ownerKey is the key of an owner under a prefix with its final slash.
 func (s *Session) ownerKey(prefix string) string {
+	key := s.ownerPrefix(prefix)
 	if s.distinct {
-		return fmt.Sprintf("%s%x-%08x", prefix, int64(s.id), rand.Uint32())
+		key += fmt.Sprintf("-%08x", rand.Uint32())
 	}
-	return fmt.Sprintf("%s%x", prefix, int64(s.id))
+	return key
 }
+
+// ownerPrefix begins all owners' keys of the session under a prefix.
+func (s *Session) ownerPrefix(prefix string) string { return fmt.Sprintf("%s%x", prefix, int64(s.id)) }
 
 // NewClaim puts a key attached to the session's lease; one that the session has put already
 // is taken as the claim, with the value that it has. It fails with ErrLocked if the key is
@@ -216,7 +220,7 @@ type entry struct {
 // session.
 func (s *Session) enter(ctx context.Context, prefix, key, value string, conditions ...v3.Cmp) (e entry, err error) {
 	if s.life.Err() != nil {
-		return e, s.ended()
+		return e, s.gone()
 	}
 	if err := s.confirm(ctx); err != nil {
 		return e, err

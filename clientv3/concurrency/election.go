@@ -2,6 +2,7 @@ package concurrency
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -19,7 +20,7 @@ type Election struct {
 	mu      sync.Mutex
 	claim   *Claim             // guarded by mu; nil: not elected
 	waiting map[*Claim]bool    // guarded by mu; of the Campaigns under way; true: withdrawn by Resign
-	rev     int64              // guarded by mu; of the last leadership
+	rev     int64              // guarded by mu; of the last candidacy
 	header  *pb.ResponseHeader // guarded by mu
 }
 
@@ -36,12 +37,27 @@ func newElection(s *Session, prefix, key string) *Election {
 
 // ResumeElection returns the candidate that already leads with this key and create
 // revision, for a process that was restarted and took up its session WithLease. Whether it
-// does lead is not asked; if not, its Context soon ends.
+// does lead is not asked; if not, its Context soon ends. With an empty key it does not lead
+// yet. The prefix is that of NewElection; with a slash more, as the official client wants
+// it, it is recognized by the key. Once it does not lead with this key any more, Campaign
+// puts the key that a new election would.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
-	e := newElection(s, pfx+"/", leaderKey)
+	prefix := pfx + "/"
+	if strings.HasSuffix(pfx, "/") && strings.HasPrefix(leaderKey, pfx) && !strings.HasPrefix(leaderKey, prefix) {
+		prefix = pfx
+	}
+	key := leaderKey
+	if !strings.HasPrefix(key, s.ownerPrefix(prefix)) {
+		key = s.ownerKey(prefix)
+	}
+	e := newElection(s, prefix, key)
+	e.rev = leaderRev
+	if leaderKey == "" {
+		return e
+	}
 	c, _ := s.claim(leaderKey, nil, func(k *core) (*hold, error) { return k.resume(leaderRev), nil })
 	_ = c.take(s.life) // it may have ended, as any
-	e.claim, e.rev = c, leaderRev
+	e.claim = c
 	return e
 }
 
@@ -72,6 +88,7 @@ func (e *Election) campaign(ctx context.Context, val string) (*Claim, error) {
 	c := entry.claim
 	e.mu.Lock()
 	e.waiting[c] = false
+	e.rev, e.header = c.rev, c.header
 	e.mu.Unlock()
 	if entry.found && entry.value != val {
 		if _, err = c.put(ctx, val); err == ErrOwnershipLost {
@@ -196,7 +213,8 @@ func (e *Election) Key() string {
 	return ""
 }
 
-// Rev is the create revision of the key of the present or last leadership, 0 before.
+// Rev is the create revision of the key that the last Campaign put or found, also while it
+// waits and after it failed; 0 before.
 func (e *Election) Rev() int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -204,7 +222,7 @@ func (e *Election) Rev() int64 {
 }
 
 // Header is that of the answer to the last successful Proclaim or Resign, or of that which
-// put the key of the last successful Campaign; nil before.
+// put or found the key of the last Campaign; nil before.
 func (e *Election) Header() *pb.ResponseHeader {
 	e.mu.Lock()
 	defer e.mu.Unlock()

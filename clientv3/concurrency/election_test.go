@@ -171,6 +171,77 @@ func TestHeaderFollowsResign(t *testing.T) {
 	}
 }
 
+// TestElectionAfterAVainCampaign: it tells of the key that the Campaign put, as the official
+// one does, but does not lead.
+func TestElectionAfterAVainCampaign(t *testing.T) {
+	c := clienttest.Shared(t)
+	if err := concurrency.NewElection(session(t, c), t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "leader"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.Get(clienttest.Within(t, clienttest.Long), t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := concurrency.NewElection(session(t, c), t.Name())
+	returns(t, "Campaign", func(ctx context.Context) error { return e.Campaign(ctx, "candidate") })
+	if e.Rev() <= before.Header.Revision || e.Header().GetRevision() != e.Rev() {
+		t.Errorf("revision %d, header %v, and the leader's was %d", e.Rev(), e.Header(), before.Header.Revision)
+	}
+	if e.Key() != "" || e.Fence() != 0 || e.Context().Err() == nil {
+		t.Errorf("it is said to lead: key %q, fence %d", e.Key(), e.Fence())
+	}
+}
+
+// TestResumeElection: whatever key it is given, and with or without the slash, it belongs to the
+// election that NewElection makes.
+func TestResumeElection(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	for _, tc := range []struct {
+		name, slash string
+		key         func(own, other string) string
+		leads       bool
+	}{
+		{"its own key", "", func(own, _ string) string { return own }, true},
+		{"the prefix has the slash", "/", func(own, _ string) string { return own }, true},
+		{"a former session's key", "", func(_, other string) string { return other }, true},
+		{"no key", "", func(_, _ string) string { return "" }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, former := session(t, c), session(t, c)
+			of := s
+			if tc.name == "a former session's key" {
+				of = former
+			}
+			led := concurrency.NewElection(of, t.Name())
+			if tc.leads {
+				if err := led.Campaign(ctx, "led"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e := concurrency.ResumeElection(s, t.Name()+tc.slash, tc.key(led.Key(), led.Key()), led.Rev())
+			if e.Key() != led.Key() || e.Rev() != led.Rev() || e.Context().Err() == nil != tc.leads {
+				t.Errorf("key %q, revision %d, context %v", e.Key(), e.Rev(), e.Context().Err())
+			}
+			if r, err := e.Leader(ctx); tc.leads && (err != nil || string(r.Kvs[0].Key) != led.Key()) {
+				t.Errorf("the leader is %v, %v", r, err)
+			}
+			if err := e.Resign(ctx); err != nil {
+				t.Errorf("Resign: %v", err)
+			}
+			if k := keys(t, c, t.Name()); len(k) != 0 {
+				t.Errorf("resigned, and there are %v", k)
+			}
+			if err := e.Campaign(ctx, "anew"); err != nil {
+				t.Fatal(err)
+			}
+			if want := fmt.Sprintf("%s/%x", t.Name(), s.Lease()); e.Key() != want {
+				t.Errorf("it campaigns with %q, not with %q", e.Key(), want)
+			}
+		})
+	}
+}
+
 // Campaign never returns nil without a key in etcd.
 func TestCandidateLosesItsKey(t *testing.T) {
 	c := clienttest.Shared(t)

@@ -21,7 +21,7 @@ type Mutex struct {
 	key    string // what this mutex puts
 
 	mu     sync.Mutex
-	used   bool   // guarded by mu; it was locked or tried before
+	shown  string // guarded by mu; what Key says while not locked
 	claim  *Claim // guarded by mu; nil: not locked
 	header *pb.ResponseHeader
 }
@@ -34,9 +34,9 @@ func NewMutex(s *Session, pfx string) *Mutex {
 }
 
 // Lock waits until the mutex is this owner's. It fails with the context's error when that
-// ends first, with ErrSessionExpired when the session does, and with ErrOwnershipLost when
-// somebody deletes the key that waits. In each case the key is removed, in the background
-// if necessary.
+// ends first, with rpctypes.ErrLeaseNotFound when the session had ended before, with
+// ErrSessionExpired when it ends meanwhile, and with ErrOwnershipLost when somebody deletes
+// the key that waits. In each case the key is removed, in the background if necessary.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
 		return e.claim.turn(ctx, m.prefix, e.ahead)
@@ -60,10 +60,12 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 func (m *Mutex) get(ctx context.Context, turn func(entry) (*pb.ResponseHeader, error), conditions ...v3.Cmp) error {
 	for {
 		e, err := m.s.enter(ctx, m.prefix, m.key, "", conditions...)
-		if err == ErrLocked {
-			m.giveUp(nil)
-		}
 		if err != nil {
+			shown := m.key
+			if err == ErrLocked {
+				shown = noKey
+			}
+			m.giveUp(nil, shown)
 			return err
 		}
 		header := e.claim.header
@@ -77,7 +79,7 @@ func (m *Mutex) get(ctx context.Context, turn func(entry) (*pb.ResponseHeader, e
 			return nil
 		}
 		if err != errAgain {
-			m.giveUp(e.claim)
+			m.giveUp(e.claim, noKey)
 			return err
 		}
 	}
@@ -89,17 +91,18 @@ func (m *Mutex) take(ctx context.Context, c *Claim, header *pb.ResponseHeader) e
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.used, m.claim, m.header = true, c, header
+	m.shown, m.claim, m.header = noKey, c, header
 	return nil
 }
 
-func (m *Mutex) giveUp(c *Claim) {
+// giveUp abandons the claim, if there is one; Key says shown from then on.
+func (m *Mutex) giveUp(c *Claim, shown string) {
 	if c != nil {
 		c.Abandon()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.used = true
+	m.shown = shown
 }
 
 // Unlock releases the mutex, ErrLockReleased if it is not locked. It deletes only the key
@@ -117,7 +120,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.claim == c {
-		m.claim = nil
+		m.claim, m.shown = nil, noKey
 	}
 	return nil
 }
@@ -128,17 +131,15 @@ func (m *Mutex) held() *Claim {
 	return m.claim
 }
 
-// Key is the owner's key: empty before the first Lock, "\x00" while not locked after it.
+// Key is the owner's key while the mutex is locked. Else it is empty before the first Lock,
+// the key that could not be put after a Lock that failed so, and "\x00" after any other.
 func (m *Mutex) Key() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case m.claim != nil:
+	if m.claim != nil {
 		return m.claim.key
-	case m.used:
-		return noKey
 	}
-	return ""
+	return m.shown
 }
 
 // IsOwner is a comparison for transactions that holds while this mutex is locked by this

@@ -101,7 +101,7 @@ func (s *Session) confirm(ctx context.Context) error {
 		return err
 	}
 	if s.life.Err() != nil {
-		return s.ended()
+		return s.gone()
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package concurrency_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -115,12 +116,22 @@ func TestSessionKnowsOfRevocation(t *testing.T) {
 		"Lock": m.Lock(clienttest.Within(t, clienttest.Long)), "TryLock": m.TryLock(clienttest.Within(t, clienttest.Long)),
 		"Campaign": concurrency.NewElection(s, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "v"),
 	} {
-		if err != concurrency.ErrSessionExpired {
+		if err != rpctypes.ErrLeaseNotFound { // as from the server
 			t.Errorf("%s of a session that has ended: %v", what, err)
 		}
 	}
 	if err := m.Unlock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Errorf("Unlock: %v", err)
+	}
+	if m.Key() != "\x00" {
+		t.Errorf("after Unlock its key is %q", m.Key())
+	}
+	late := concurrency.NewMutex(s, t.Name())
+	if err := late.Lock(clienttest.Within(t, clienttest.Long)); err != rpctypes.ErrLeaseNotFound {
+		t.Errorf("Lock: %v", err)
+	}
+	if want := fmt.Sprintf("%s/%x", t.Name(), s.Lease()); late.Key() != want {
+		t.Errorf("its key is said to be %q; that which could not be put is %q", late.Key(), want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -149,12 +150,21 @@ func (s *Session) await(ctx context.Context, c <-chan struct{}) error {
 	}
 }
 
-// ended is the error for whoever wants something of a session whose life has ended.
+// ended is the error for whoever waits with a session whose life ends.
 func (s *Session) ended() error {
 	if err := s.client.Ctx().Err(); err != nil && context.Cause(s.life) != ErrSessionExpired {
 		return err
 	}
 	return ErrSessionExpired
+}
+
+// gone is the error for whoever begins something with a session whose life has ended: what the
+// server says of its lease, which need not be asked.
+func (s *Session) gone() error {
+	if err := s.ended(); err != ErrSessionExpired {
+		return err
+	}
+	return rpctypes.ErrLeaseNotFound
 }
 
 // awaitRemoved waits until the key with that create revision is gone, or for d.

@@ -51,7 +51,8 @@ const (
 	// RepeatableReads: a key read again has the same value; different keys may be read at
 	// different times. The transaction commits only if nothing that it read was changed.
 	RepeatableReads
-	// ReadCommitted: every read may see a later state. The transaction always commits.
+	// ReadCommitted: as RepeatableReads, but the transaction always commits, whatever was
+	// changed.
 	ReadCommitted
 )
 

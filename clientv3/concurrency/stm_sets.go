@@ -84,8 +84,7 @@ func (s *stm) write(key string, w write) {
 	s.writes[key] = w
 }
 
-// read reads those keys that the attempt has not read yet; a ReadCommitted transaction
-// reads all again.
+// read reads those keys that the attempt has not read yet.
 func (s *stm) read(keys []string) {
 	var missing []string
 	var ops []v3.Op
@@ -94,7 +93,7 @@ func (s *stm) read(keys []string) {
 		opts = append(opts, v3.WithRev(s.rev))
 	}
 	for _, k := range keys {
-		if _, ok := s.reads[k]; ok && s.isolation != ReadCommitted {
+		if _, ok := s.reads[k]; ok {
 			continue
 		}
 		if kv, ok := s.fresh[k]; ok {

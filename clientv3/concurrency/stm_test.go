@@ -255,3 +255,27 @@ func TestFrozenSTM(t *testing.T) {
 		return err
 	})
 }
+
+// TestReadsOfOneKeyAreTheSame: what was prefetched or read is not read again, at any isolation.
+func TestReadsOfOneKeyAreTheSame(t *testing.T) {
+	c := clienttest.Shared(t)
+	for name, level := range isolations {
+		t.Run(name, func(t *testing.T) {
+			key, other := t.Name(), t.Name()+"x"
+			runs := 0
+			_, err := concurrency.NewSTM(c, func(s concurrency.STM) error {
+				if runs++; runs == 1 {
+					put(t, c, key, "new")
+				}
+				if first, again := s.Get(key), s.Get(key, other); first != again || runs == 1 && first != "" {
+					t.Errorf("run %d: %q, then %q", runs, first, again)
+				}
+				return nil
+			}, concurrency.WithIsolation(level), concurrency.WithPrefetch(key),
+				concurrency.WithAbortContext(clienttest.Within(t, clienttest.Long)))
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
