@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
@@ -56,8 +57,36 @@ func (l *leasing) ask(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
 	if l.isClosed() {
 		return nil, ErrClosed
 	}
-	r, err := l.inner.Do(ctx, *op)
+	r, err := l.do(ctx, *op)
 	return r.Get(), err
+}
+
+// do passes an operation on and notes the revision of its answer.
+func (l *leasing) do(ctx context.Context, op v3.Op) (v3.OpResponse, error) {
+	r, err := l.inner.Do(ctx, op)
+	if err != nil {
+		return r, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.term != nil {
+		l.term.saw(headerOf(r))
+	}
+	return r, nil
+}
+
+func headerOf(r v3.OpResponse) *pb.ResponseHeader {
+	switch {
+	case r.Get() != nil:
+		return r.Get().Header
+	case r.Put() != nil:
+		return r.Put().Header
+	case r.Del() != nil:
+		return r.Del().Header
+	case r.Txn() != nil:
+		return r.Txn().Header
+	}
+	return nil
 }
 
 // begin notes that a request is to be made that takes ownership of the key; nil if it
@@ -87,7 +116,7 @@ func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	out, err := l.inner.Do(ctx, v3.OpTxn(
+	out, err := l.do(ctx, v3.OpTxn(
 		[]v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", 0), v3.Compare(v3.LeaseValue(key), "=", v3.NoLease)},
 		[]v3.Op{v3.OpGet(key), v3.OpPut(lk, "", v3.WithLease(a.t.lease))},
 		[]v3.Op{v3.OpGet(key)}))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/leasing"
+	"github.com/fairlead-go/fairlead/clientv3/ordering"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -239,6 +240,51 @@ func TestLeasedKeys(t *testing.T) {
 		t.Errorf("its lease was revoked, and it is %q", got)
 	}
 	s.owns(t, key)
+}
+
+// TestAnswersFromMemoryAreNotOld: they carry the newest revision of any answer, so that ordering
+// around the KV does not doubt them.
+func TestAnswersFromMemoryAreNotOld(t *testing.T) {
+	raw := shared(t)
+	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")
+	owned := t.Name() + "owned"
+	elsewhere := func() {
+		if _, err := raw.Put(within(t, long), t.Name()+"elsewhere", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.owns(t, owned)
+	ordered := ordering.NewKV(s.KV, func(clientv3.Op, clientv3.OpResponse, int64) error { return ordering.ErrNoGreaterRev })
+	for name, call := range map[string]func() (*pb.ResponseHeader, error){
+		"a put": func() (*pb.ResponseHeader, error) {
+			r, err := ordered.Put(within(t, long), t.Name()+"other", "v")
+			return (*pb.PutResponse)(r).GetHeader(), err
+		},
+		"a range": func() (*pb.ResponseHeader, error) {
+			elsewhere()
+			r, err := ordered.Get(within(t, long), t.Name(), clientv3.WithPrefix())
+			return (*pb.RangeResponse)(r).GetHeader(), err
+		},
+		"a transaction": func() (*pb.ResponseHeader, error) {
+			elsewhere()
+			r, err := ordered.Txn(within(t, long)).Then(clientv3.OpGet(t.Name(), clientv3.WithPrefix())).Commit()
+			return (*pb.TxnResponse)(r).GetHeader(), err
+		},
+	} {
+		h, err := call()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		local := s.local(func() {
+			r, err := ordered.Get(within(t, long), owned)
+			if err != nil || r.Header.Revision < h.Revision {
+				t.Errorf("after %s at %d: %v, %v", name, h.Revision, r, err)
+			}
+		})
+		if !local {
+			t.Errorf("after %s it is not answered from memory", name)
+		}
+	}
 }
 
 // TestReadsWithOptionsComeFromMemory: of an owned key, and the answers are the cluster's,

@@ -78,7 +78,7 @@ func (l *leasing) transact(ctx context.Context, op v3.Op) (v3.OpResponse, error)
 	if l.isClosed() {
 		return v3.OpResponse{}, ErrClosed
 	}
-	return l.inner.Do(ctx, op)
+	return l.do(ctx, op)
 }
 
 // inOrder reports whether nothing is wrong with the transaction; only the client knows

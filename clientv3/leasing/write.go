@@ -113,7 +113,7 @@ func (l *leasing) rangeGuards(list []guard, s span) []guard {
 
 // try makes one try. blocked is nil if the write was executed or failed.
 func (l *leasing) try(ctx context.Context, a *attempt) (r v3.OpResponse, blocked *blocked, err error) {
-	out, err := l.inner.Do(ctx, a.txn())
+	out, err := l.do(ctx, a.txn())
 	if err != nil {
 		l.settle(a, nil, nil, v3.OutcomeUnknown(err))
 		return r, nil, err
