@@ -46,6 +46,9 @@ func (s span) one() (key string, is bool) {
 	return s.start, !s.open && len(s.end) == len(s.start)+1 && strings.HasPrefix(s.end, s.start) && s.end[len(s.start)] == 0
 }
 
+// empty reports whether no key can be in the span.
+func (s span) empty() bool { return !s.open && s.end <= s.start }
+
 func (s span) has(key string) bool { return key >= s.start && (s.open || key < s.end) }
 
 // covers reports whether all keys of o are in s.

@@ -12,8 +12,8 @@ import (
 //
 // Without WithRev it begins with the first change that the copy does not have yet. Programs
 // that have read from the cache go on with WithRev and the response's revision + 1. What
-// reaches back further than the cache's history (WithHistory), is not within one prefix, or
-// is asked before the cache is ready, is watched in etcd, which needs the server's watch but
+// reaches back further than the cache's history (WithHistory), is not within one prefix, is
+// an empty range, or is asked before the cache is ready, is watched in etcd, which needs the server's watch but
 // is otherwise the same.
 //
 // Nothing is lost and nothing comes twice. A consumer that does not keep up is served from
@@ -29,16 +29,17 @@ import (
 // Events and what they refer to are shared by all watches and the copy: they must not be
 // changed.
 func (c *Cache) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
-	if ctx == nil || c.closed.Load() {
+	if ctx == nil || ctx.Err() != nil || c.closed.Load() {
 		return c.remote.Watch(ctx, key, opts...) // it says what is wrong
 	}
 	op := clientv3.OpWatch(key, opts...)
-	if key = string(op.KeyBytes()); key == "" {
-		key = "\x00" // as the server takes it
+	start := string(op.KeyBytes())
+	if start == "" {
+		start = "\x00" // as the server takes it
 	}
-	s := spanOf(key, string(op.RangeBytes()))
+	s := spanOf(start, string(op.RangeBytes()))
 	f := findRange(c.feeds, s)
-	if f == nil || op.OptionsErr() != nil || op.Rev() < 0 {
+	if f == nil || s.empty() || op.OptionsErr() != nil || op.Rev() < 0 {
 		return c.remote.Watch(ctx, key, opts...)
 	}
 	w := newLocal(ctx, &op, s)

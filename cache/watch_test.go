@@ -96,6 +96,33 @@ func TestWatchOptions(t *testing.T) {
 	}
 }
 
+// TestWatchThatTheCopyCannotServe: of all keys, of none, and with a context that has ended.
+func TestWatchThatTheCopyCannotServe(t *testing.T) {
+	c := clienttest.Shared(t)
+	p := t.Name() + "/"
+	ca := open(t, c, []string{p})
+	all := ca.Watch(within(t), "", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if r := clienttest.Receive(t, "created", all); !r.Created {
+		t.Errorf("first %+v", r)
+	}
+	rev := put(t, c, p+"a", "1")
+	for {
+		r := clienttest.Receive(t, "events", all)
+		if e := r.Events[len(r.Events)-1]; e.Kv.ModRevision >= rev {
+			break
+		}
+	}
+	empty := ca.Watch(within(t), p+"a", clientv3.WithRange(p+"a"))
+	if r := clienttest.Receive(t, "its end", empty); !r.Canceled || r.Err() == nil || r.CancelReason == "" {
+		t.Errorf("an empty range ends with %+v", r)
+	}
+	ended, cancel := context.WithCancel(within(t))
+	cancel()
+	if r, more := <-ca.Watch(ended, p, clientv3.WithPrefix(), clientv3.WithCreatedNotify()); more {
+		t.Errorf("after its context's end: %+v", r)
+	}
+}
+
 // A transaction is one response and changes the copy at once.
 func TestRevisionsAreWhole(t *testing.T) {
 	c := clienttest.Shared(t)
