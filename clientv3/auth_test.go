@@ -323,3 +323,29 @@ func TestWatchWithoutToken(t *testing.T) {
 		t.Errorf("%+v: %v", r, r.Err())
 	}
 }
+
+// TestWatchesOutliveTheirPassword: a watch that needs a token which the user cannot get any more
+// ends, with the reason; those that the server goes on with do not.
+func TestWatchesOutliveTheirPassword(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{})
+	admin := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	ctx := ctxFor(t, long)
+	before := c.Watch(ctx, "user/k", clientv3.WithCreatedNotify())
+	next(t, before)
+	if _, err := admin.UserChangePassword(ctx, "user", "other"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r := next(t, c.Watch(ctx, "user/k")); r.Err() != rpctypes.ErrAuthFailed {
+			t.Errorf("a new watch: %+v, %v", r, r.Err())
+		}
+	}
+	if _, err := admin.Put(ctx, "user/k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, before); len(r.Events) != 1 || r.Err() != nil {
+		t.Errorf("the former watch: %+v, %v", r, r.Err())
+	}
+}

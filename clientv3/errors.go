@@ -29,8 +29,8 @@ var ErrHistoryLost = watch.ErrHistoryLost
 
 var errInvalidSort = rpctypes.ErrInvalidSortOption
 
-// Error is every error that is not a bare context error or rpctypes value. It
-// says what failed, why, and what was tried on which member; it wraps its cause
+// Error is every error that is not a bare context error or rpctypes value, nor made
+// by an interceptor of the user's. It says what failed, why, and what was tried on which member; it wraps its cause
 // and carries a gRPC status.
 type Error = etcderr.Error
 
@@ -60,7 +60,8 @@ func SameError(err, target error) bool { return etcderr.Same(err, target) }
 
 // ContextError turns the error of an RPC into the form in which this package
 // returns errors: the context's error if ctx ended, the rpctypes value if the
-// server gave one of its known answers, else an *Error.
+// server gave one of its known answers, an error that is no gRPC status as it is
+// (an interceptor made it), else an *Error.
 func ContextError(ctx context.Context, err error) error { return etcderr.From(ctx, err) }
 
 // IsConnCanceled reports that err comes from a closed client or connection, or from

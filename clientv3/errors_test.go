@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -355,4 +356,50 @@ func TestGetStreamSaysThatTheServerCannot(t *testing.T) {
 	if got, err := collect(real.Range(ctxFor(t, long), "k")); err != nil || len(got) != 0 {
 		t.Errorf("Range: %v, %v", got, err)
 	}
+}
+
+// TestInterceptorsOwnErrors: what an interceptor makes up reaches the caller as it is; what it
+// wraps of gRPC's is classified all the same.
+func TestInterceptorsOwnErrors(t *testing.T) {
+	mine := errors.New("no, says the interceptor")
+	var refuse atomic.Bool
+	deny := func(method string) bool { return refuse.Load() && strings.HasPrefix(method, "/etcdserverpb.") }
+	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), DialOptions: []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if deny(method) {
+				return mine
+			}
+			return next(ctx, method, req, reply, cc, opts...)
+		}),
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			if deny(method) {
+				return nil, mine
+			}
+			return next(ctx, d, cc, method, opts...)
+		}),
+	}})
+	works(t, c)
+	refuse.Store(true)
+	ctx := ctxFor(t, long)
+	for name, call := range map[string]func() error{
+		"Put":      func() error { return second(c.Put(ctx, t.Name(), "v")) },
+		"Get":      func() error { return second(c.Get(ctx, t.Name())) },
+		"Txn":      func() error { return second(c.Txn(ctx).Then(clientv3.OpPut(t.Name(), "v")).Commit()) },
+		"Grant":    func() error { return second(c.Grant(ctx, 60)) },
+		"Status":   func() error { return second(c.Status(ctx, c.Endpoints()[0])) },
+		"Snapshot": func() error { return second(c.Snapshot(ctx)) },
+		"Watch": func() error {
+			r := next(t, c.Watch(ctx, t.Name()))
+			return r.Err()
+		},
+	} {
+		if err := call(); err != mine {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := clientv3.ContextError(ctx, mine); err != mine {
+		t.Errorf("ContextError: %v", err)
+	}
+	refuse.Store(false)
+	works(t, c)
 }

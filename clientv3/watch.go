@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -359,6 +360,9 @@ func streamEnded(method string) error {
 	return &etcderr.Error{Method: method, Status: codes.Unavailable, Reason: "the server ended the stream"}
 }
 
+// loginFor bounds how long a stream waits for the login that a watch on it needs.
+const loginFor = 2 * time.Second
+
 // cancelled says what the server's reason for cancelling one watch means. One that has
 // no value of its own is about what was asked for: another stream would get it too.
 func (w *watcher) cancelled(reason string) (watch.Verdict, error) {
@@ -366,7 +370,22 @@ func (w *watcher) cancelled(reason string) (watch.Verdict, error) {
 	if etcderr.Known(err) == nil {
 		return watch.Fatal, err
 	}
-	return w.judge(err), err
+	v := w.judge(err)
+	if v == watch.Retry && wantsToken(err) {
+		// Without another token only this watch ends: the server goes on with those that
+		// began on the stream before.
+		ctx, cancel := context.WithTimeout(w.c.Ctx(), loginFor)
+		defer cancel()
+		if refused := w.c.keeper.Try(ctx); refused != nil && w.judge(refused) == watch.Fatal {
+			return watch.Fatal, refused
+		}
+	}
+	return v, err
+}
+
+// wantsToken reports that the server refused a token, or wants one.
+func wantsToken(err error) bool {
+	return etcderr.ClassOf(err) == etcderr.Token || err == rpctypes.ErrUserEmpty
 }
 
 // judge says what the error of a stream means for its watches.
@@ -382,20 +401,17 @@ func (w *watcher) judge(err error) watch.Verdict {
 
 // streamRetryable reports that another stream may work where one failed with err.
 func (c *Client) streamRetryable(err error) bool {
-	class := etcderr.ClassOf(err)
-	if err == rpctypes.ErrUserEmpty { // the stream had no token
-		class = etcderr.Token
-	}
-	switch class {
-	case etcderr.Token:
+	if wantsToken(err) {
 		// Useless unless somebody gets another token.
 		return c != nil && c.keeper != nil && c.keeper.Renews()
+	}
+	switch etcderr.ClassOf(err) {
 	case etcderr.Final:
 		// A proxy that loses its server resets streams with an internal error, and what
 		// etcd has no code for comes as an unknown one: neither says that it would be so
 		// again.
 		code := etcderr.Code(err)
-		return (code == codes.Internal || code == codes.Unknown) && etcderr.Known(err) == nil
+		return (code == codes.Internal || code == codes.Unknown) && etcderr.Known(err) == nil && etcderr.IsStatus(err)
 	case etcderr.Ended:
 		return true // the server's word; the engine knows its own contexts
 	}

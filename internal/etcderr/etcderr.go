@@ -1,11 +1,12 @@
 // Package etcderr is the only place that classifies errors.
 //
-// A call to etcd can fail in three forms, and users see each as it is
+// A call to etcd can fail in four forms, and users see each as it is
 // (programs compare with ==):
 //
 //   - the context's own error, bare, when the caller's context ended;
 //   - a value of the api module's rpctypes, bare, when the server gave one of
 //     its known answers;
+//   - what an interceptor of the user's made up, bare: it is no gRPC status;
 //   - an *Error for all else, which wraps its cause, carries a gRPC status and
 //     lists what was tried.
 //
@@ -120,6 +121,13 @@ func (e *Error) Unwrap() error { return e.Cause }
 // GRPCStatus lets status.FromError and status.Code understand the error.
 func (e *Error) GRPCStatus() *status.Status { return status.New(e.Status, e.message()) }
 
+// IsStatus reports that err is a gRPC status, as whatever a call fails with is, unless an
+// interceptor made it up.
+func IsStatus(err error) bool {
+	_, is := err.(interface{ GRPCStatus() *status.Status })
+	return is
+}
+
 // statusOf is the gRPC status that err carries, nil if it carries none.
 func statusOf(err error) *status.Status {
 	var s interface{ GRPCStatus() *status.Status }
@@ -213,6 +221,9 @@ func From(ctx context.Context, err error) error {
 	}
 	if known != nil {
 		return known
+	}
+	if !IsStatus(err) {
+		return err
 	}
 	return &Error{Status: code, Cause: err}
 }
