@@ -55,7 +55,8 @@ func (l Look) String() string {
 
 // New reads the Go files below dir, or one file, and plans. Directories that the go command
 // ignores (their names begin with a point or an underscore) and vendor are left out.
-// Files that do not parse are left alone and listed.
+// Files that do not parse are left alone and listed. Modules further down are changed too,
+// and listed, since each needs a go.mod of its own put right.
 func New(dir string) (*Plan, error) {
 	p := &Plan{}
 	dir, err := filepath.EvalSymlinks(dir) // a link to a directory is not walked
@@ -88,6 +89,7 @@ func New(dir string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.nested(dir)
 	slices.SortStableFunc(p.Looks, func(a, b Look) int {
 		if a.Path != b.Path {
 			return strings.Compare(a.Path, b.Path)
@@ -95,6 +97,20 @@ func New(dir string) (*Plan, error) {
 		return a.Line - b.Line
 	})
 	return p, nil
+}
+
+// nested lists the modules below dir that have files which change.
+func (p *Plan) nested(dir string) {
+	seen := make(map[string]bool)
+	for _, f := range p.Files {
+		for d := filepath.Dir(f.Path); d != dir && len(d) > len(dir) && !seen[d]; d = filepath.Dir(d) {
+			if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+				seen[d] = true
+				p.look(d, 0, "a module of its own: its go.mod needs the same as the one above")
+				break
+			}
+		}
+	}
 }
 
 func (p *Plan) look(path string, line int, why string) {
@@ -120,9 +136,13 @@ func (p *Plan) scan(path string) error {
 	if n == 0 {
 		return nil
 	}
-	if tidy, err := format.Source(src); err == nil && bytes.Equal(tidy, src) {
+	before := src
+	if crlf(src) {
+		before = lf(src)
+	}
+	if tidy, err := format.Source(before); err == nil && bytes.Equal(tidy, before) {
 		if tidy, err := format.Source(out); err == nil {
-			out = tidy // the order of imports may have changed
+			out = asBefore(src, tidy) // the order of imports may have changed
 		}
 	}
 	p.Files = append(p.Files, File{Path: path, Imports: n, Old: src, New: out})

@@ -344,3 +344,51 @@ func TestMigratedProgramBuilds(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestLineEndsStay: a file whose lines end as on Windows is put in order too, and keeps them.
+func TestLineEndsStay(t *testing.T) {
+	unix := "package x\n\nimport (\n\t\"go.etcd.io/etcd/client/v3/concurrency\"\n\t\"github.com/zeebo/xxh3\"\n)\n\nvar _, _ = concurrency.NewMutex, xxh3.Hash\n"
+	tidy := strings.Replace(unix, "\t\"go.etcd.io/etcd/client/v3/concurrency\"\n\t\"github.com/zeebo/xxh3\"\n",
+		"\t\"github.com/zeebo/xxh3\"\n\t\"go.etcd.io/etcd/client/v3/concurrency\"\n", 1)
+	windows := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
+	want := strings.Replace(unix, "go.etcd.io/etcd/client/v3", ours, 1)
+	dir := write(t, map[string]string{
+		"tidy.go": windows(tidy), "untidy.go": windows(unix), "mixed.go": "// A note.\r\n" + tidy,
+	})
+	p, err := New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"tidy.go": windows(want), "untidy.go": windows(want),
+		"mixed.go": "// A note.\r\n" + strings.Replace(tidy, "go.etcd.io/etcd/client/v3", ours, 1),
+	} {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
+	}
+}
+
+// TestNestedModules: their files change too, and each is named.
+func TestNestedModules(t *testing.T) {
+	const file = "package x\n\nimport _ \"go.etcd.io/etcd/client/v3\"\n"
+	dir := write(t, map[string]string{
+		"go.mod": "module example.com/x\n", "x.go": file,
+		"tools/go.mod": "module example.com/x/tools\n", "tools/a.go": file, "tools/deep/b.go": file,
+		"plain/c.go": file, "other/go.mod": "module example.com/x/other\n", "other/d.go": "package x\n",
+	})
+	p, err := New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Files) != 4 {
+		t.Errorf("%d files change", len(p.Files))
+	}
+	if len(p.Looks) != 1 || p.Looks[0].Path != filepath.Join(dir, "tools") || !strings.Contains(p.Looks[0].Why, "a module of its own") {
+		t.Errorf("looks: %v", p.Looks)
+	}
+}

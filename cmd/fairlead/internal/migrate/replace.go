@@ -67,12 +67,40 @@ func NewReplacement(ctx context.Context, dir string, with With) (*Plan, error) {
 	p.change(filepath.Join(dir, "go.mod"), m.mod, mod)
 	p.change(filepath.Join(dir, "go.sum"), m.sum, sum)
 	m.looks(p, after, space)
-	return p, nil
+	return p, m.nested(p)
 }
 
-// change adds a file to the plan if it changes.
+// nested lists the modules further down, in which the replace does not act.
+func (m *module) nested(p *Plan) error {
+	return filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
+		name := d.Name()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != m.dir && (name == "vendor" || name == "testdata" || name[0] == '.' || name[0] == '_'):
+			return fs.SkipDir
+		case d.IsDir() || name != "go.mod" || filepath.Dir(path) == filepath.Clean(m.dir):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		// What its dependencies need only its go.sum tells.
+		sum, err := os.ReadFile(filepath.Join(filepath.Dir(path), "go.sum"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if strings.Contains(string(text)+string(sum), official+" ") {
+			p.look(filepath.Dir(path), 0, "a module of its own, in which the replace does not act: migrate it too")
+		}
+		return nil
+	})
+}
+
+// change adds a file to the plan if it changes. Its lines end as before.
 func (p *Plan) change(path string, old, now []byte) {
-	if string(old) != string(now) {
+	if now = asBefore(old, now); string(old) != string(now) {
 		p.Files = append(p.Files, File{Path: path, Old: old, New: now})
 	}
 }

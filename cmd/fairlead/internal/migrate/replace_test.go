@@ -189,3 +189,45 @@ func TestReplacementIsInterrupted(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestReplacementKeepsLineEnds: and names the modules further down that need one of their own.
+func TestReplacementKeepsLineEnds(t *testing.T) {
+	top := userModule(t)
+	dir := filepath.Join(top, "user")
+	path := filepath.Join(dir, "go.mod")
+	mod, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"go.mod":        strings.ReplaceAll(string(mod), "\n", "\r\n"),
+		"tools/go.mod":  "module example.com/tools\n\nrequire " + official + " v3.6.16\n",
+		"tools/main.go": "package main\n",
+		"other/go.mod":  "module example.com/other\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := NewReplacement(t.Context(), dir, With{Checkout: checkout(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Files) != 2 || !crlf(p.Files[0].New) || crlf(p.Files[1].New) {
+		t.Errorf("%d files, and their line ends are not as before", len(p.Files))
+	}
+	var nested []string
+	for _, l := range p.Looks {
+		if strings.Contains(l.Why, "does not act") {
+			nested = append(nested, l.Path)
+		}
+	}
+	if len(nested) != 1 || nested[0] != filepath.Join(dir, "tools") {
+		t.Errorf("looks: %v", p.Looks)
+	}
+	if err := p.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	goIn(t, dir, "build", "-o", os.DevNull, ".")
+}
