@@ -17,11 +17,12 @@ type Election struct {
 	prefix string // with the final slash
 	key    string // what this candidate puts
 
-	mu      sync.Mutex
-	claim   *Claim             // guarded by mu; nil: not elected
-	waiting map[*Claim]bool    // guarded by mu; of the Campaigns under way; true: withdrawn by Resign
-	rev     int64              // guarded by mu; of the last candidacy
-	header  *pb.ResponseHeader // guarded by mu
+	mu       sync.Mutex
+	claim    *Claim             // guarded by mu; nil: not elected
+	resigned bool               // guarded by mu; claim leads no more, though its key may not be deleted yet
+	waiting  map[*Claim]bool    // guarded by mu; of the Campaigns under way; true: withdrawn by Resign
+	rev      int64              // guarded by mu; of the last candidacy
+	header   *pb.ResponseHeader // guarded by mu
 }
 
 // NewElection returns a candidate for the election whose keys are below pfx followed by a
@@ -116,7 +117,7 @@ func (e *Election) won(c *Claim, err error) error {
 	case err != nil:
 		return err
 	}
-	e.claim, e.rev, e.header = c, c.rev, c.header
+	e.claim, e.resigned, e.rev, e.header = c, false, c.rev, c.header
 	return nil
 }
 
@@ -147,15 +148,19 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 // that Campaign put. When it fails, that goes on in the background, and Resign may be
 // called again; either way the leadership ended with the call.
 func (e *Election) Resign(ctx context.Context) (err error) {
-	c := e.candidate()
+	e.mu.Lock()
+	c := e.claim
+	e.resigned = c != nil
+	for w := range e.waiting {
+		e.waiting[w] = true
+		if c == nil {
+			c = w // all have the same key
+		}
+	}
+	e.mu.Unlock()
 	if c == nil {
 		return nil
 	}
-	e.mu.Lock()
-	for w := range e.waiting {
-		e.waiting[w] = true
-	}
-	e.mu.Unlock()
 	h, err := c.release(ctx)
 	if err != nil {
 		return err
@@ -174,9 +179,18 @@ func (e *Election) forget(c *Claim) {
 	}
 }
 
+// elected is the claim with which this one leads, nil if it does not.
 func (e *Election) elected() *Claim {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.leading()
+}
+
+// leading is elected for who holds mu.
+func (e *Election) leading() *Claim {
+	if e.resigned {
+		return nil
+	}
 	return e.claim
 }
 
@@ -184,8 +198,8 @@ func (e *Election) elected() *Claim {
 func (e *Election) candidate() *Claim {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.claim != nil {
-		return e.claim
+	if c := e.leading(); c != nil {
+		return c
 	}
 	for c := range e.waiting {
 		return c // all have the same key

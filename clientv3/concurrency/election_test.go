@@ -192,6 +192,36 @@ func TestElectionAfterAVainCampaign(t *testing.T) {
 	}
 }
 
+// TestResignThatFailsEndsTheLeadership: it says so, and can be called again.
+func TestResignThatFailsEndsTheLeadership(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	e := concurrency.NewElection(session(t, c), t.Name())
+	if err := e.Campaign(ctx, "v"); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := e.Resign(ended); err != context.Canceled {
+		t.Errorf("Resign: %v", err)
+	}
+	if e.Key() != "" || e.Fence() != 0 || e.Context().Err() == nil {
+		t.Errorf("it is said to lead: key %q, fence %d", e.Key(), e.Fence())
+	}
+	if err := e.Proclaim(ctx, "late"); err != concurrency.ErrElectionNotLeader {
+		t.Errorf("Proclaim: %v", err)
+	}
+	if err := e.Resign(ctx); err != nil {
+		t.Errorf("Resign again: %v", err)
+	}
+	if k := keys(t, c, t.Name()); len(k) != 0 {
+		t.Errorf("resigned, and there are %v", k)
+	}
+	if err := e.Campaign(ctx, "again"); err != nil || e.Key() == "" {
+		t.Errorf("Campaign: %v, key %q", err, e.Key())
+	}
+}
+
 // TestResumeElection: whatever key it is given, and with or without the slash, it belongs to the
 // election that NewElection makes.
 func TestResumeElection(t *testing.T) {
