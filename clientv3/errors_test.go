@@ -382,12 +382,13 @@ func TestInterceptorsOwnErrors(t *testing.T) {
 	refuse.Store(true)
 	ctx := ctxFor(t, long)
 	for name, call := range map[string]func() error{
-		"Put":      func() error { return second(c.Put(ctx, t.Name(), "v")) },
-		"Get":      func() error { return second(c.Get(ctx, t.Name())) },
-		"Txn":      func() error { return second(c.Txn(ctx).Then(clientv3.OpPut(t.Name(), "v")).Commit()) },
-		"Grant":    func() error { return second(c.Grant(ctx, 60)) },
-		"Status":   func() error { return second(c.Status(ctx, c.Endpoints()[0])) },
-		"Snapshot": func() error { return second(c.Snapshot(ctx)) },
+		"Put":           func() error { return second(c.Put(ctx, t.Name(), "v")) },
+		"Get":           func() error { return second(c.Get(ctx, t.Name())) },
+		"Txn":           func() error { return second(c.Txn(ctx).Then(clientv3.OpPut(t.Name(), "v")).Commit()) },
+		"Grant":         func() error { return second(c.Grant(ctx, 60)) },
+		"Status":        func() error { return second(c.Status(ctx, c.Endpoints()[0])) },
+		"Snapshot":      func() error { return second(c.Snapshot(ctx)) },
+		"KeepAliveOnce": func() error { return second(c.KeepAliveOnce(ctx, 4711)) },
 		"Watch": func() error {
 			r := next(t, c.Watch(ctx, t.Name()))
 			return r.Err()

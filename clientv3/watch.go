@@ -390,8 +390,11 @@ func wantsToken(err error) bool {
 
 // judge says what the error of a stream means for its watches.
 func (w *watcher) judge(err error) watch.Verdict {
-	if etcderr.ClassOf(err) == etcderr.NoLeader {
+	switch class := etcderr.ClassOf(err); {
+	case class == etcderr.NoLeader:
 		return watch.NoLeader
+	case class == etcderr.Final && etcderr.Known(err) == nil && !etcderr.IsStatus(err):
+		return watch.Fatal // an interceptor's
 	}
 	if w.c.streamRetryable(err) {
 		return watch.Retry
@@ -411,7 +414,7 @@ func (c *Client) streamRetryable(err error) bool {
 		// etcd has no code for comes as an unknown one: neither says that it would be so
 		// again.
 		code := etcderr.Code(err)
-		return (code == codes.Internal || code == codes.Unknown) && etcderr.Known(err) == nil && etcderr.IsStatus(err)
+		return (code == codes.Internal || code == codes.Unknown) && etcderr.Known(err) == nil
 	case etcderr.Ended:
 		return true // the server's word; the engine knows its own contexts
 	}
