@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-go/fairlead/bench/differential/report"
 	"github.com/fairlead-go/fairlead/bench/differential/script"
@@ -54,10 +55,41 @@ func TestKnown(t *testing.T) {
 		"nobody is the owner of a mutex that was never locked": {Revisions: script.Ranked, Steps: []script.Step{
 			{Call: "NewSession", Name: "s", N: 60}, {Call: "IsOwner", Ref: "s", Key: "lock"},
 		}},
-		"leasing tells what was deleted, and has no empty lists": {
+		"leasing answers from memory as the server does": {
 			Stack: []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}, Revisions: script.Ignored,
-			Steps: []script.Step{{Call: "Put", Key: "c", Value: "1"}, {Call: "Delete", Key: "c"}},
+			Steps: []script.Step{
+				{Call: "Get", Key: "c"}, {Call: "Put", Key: "c"}, {Call: "Get", Key: "c"},
+				{Call: "Get", Key: "c", Opts: []script.Option{{Name: "WithKeysOnly"}}},
+				{Call: "Delete", Key: "c"}, {Call: "Get", Key: "c"},
+			},
 		},
+		"leasing refuses what the server would": {
+			Stack: []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}, Revisions: script.Ignored,
+			Steps: []script.Step{
+				{Call: "Get", Key: "b"}, {Call: "Txn", Else: []script.Step{{Call: "Put", Key: "a"}, {Call: "Put", Key: "a"}}},
+			},
+		},
+		"a watch on a closed client says so": {Steps: []script.Step{{Call: "Close"}, {Call: "Watch", Name: "w", Key: "a"}}},
+		"a watch whose user cannot log in any more says so": {
+			Config: script.Config{User: "root", Password: "rootpw"},
+			Steps: []script.Step{
+				{Call: "UserAdd", Key: "u", Value: "pw"}, {Call: "RoleAdd", Key: "both"},
+				{Call: "RoleGrantPermission", Key: "both", Value: "a", N: 2, Opts: []script.Option{{Name: "End"}}},
+				{Call: "UserGrantRole", Key: "u", Value: "both"}, {Call: "New", Name: "u", Key: "u", Value: "pw"},
+				{Call: "Watch", On: "u", Name: "w1", Key: "a"}, {Call: "UserChangePassword", Key: "u", Value: "other"},
+				{Call: "Watch", On: "u", Name: "w2", Key: "a"},
+			},
+		},
+		"without a leader a call is repeated until its context ends": {
+			Family: "quorum", Steps: []script.Step{
+				{Call: "Delete", Key: "a", Ctx: script.Context{Kind: "timeout", After: 50 * time.Millisecond, RequireLeader: true}},
+			},
+		},
+		"ResumeElection takes the prefix that NewElection takes": {Revisions: script.Ranked, Steps: []script.Step{
+			{Call: "NewSession", Name: "s", N: 60}, {Call: "Campaign", Ref: "s", Key: "lock", Value: "v"},
+			{Call: "ResumeElection", Ref: "s", Key: "lock"}, {Call: "Resign", Ref: "s", Key: "lock"},
+			{Call: "Campaign", Ref: "s", Key: "lock", Value: "v"},
+		}},
 		"a watch from a compacted revision does not keep the others from progress": {Steps: []script.Step{
 			{Call: "Watch", Name: "w1", Key: "b/1", Opts: []script.Option{{Name: "WithRev", N: -1}}},
 			{Call: "Watch", Name: "w2", Key: "b"}, {Call: "Drain", Ref: "w1"}, {Call: "Progress", Ref: "w2"},
@@ -71,7 +103,7 @@ func TestKnown(t *testing.T) {
 			},
 		},
 	}
-	rigs := map[bool]*rig{false: start(t, kinds[0]), true: start(t, kinds[1])}
+	plain, auth, quorum := start(t, kinds[0]), start(t, kinds[1]), start(t, kinds[len(kinds)-1])
 	for _, k := range table {
 		if k.chance {
 			continue
@@ -81,7 +113,14 @@ func TestKnown(t *testing.T) {
 			if !ok {
 				t.Fatal("no program shows it")
 			}
-			reports, err := rigs[p.Config.User != ""].run(p)
+			r := plain
+			switch {
+			case p.Family == "quorum":
+				r = quorum
+			case p.Config.User != "":
+				r = auth
+			}
+			reports, err := r.run(p)
 			if err != nil {
 				t.Fatal(err)
 			}

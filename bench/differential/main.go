@@ -49,26 +49,11 @@ type config struct {
 	verbose  bool
 }
 
-// open are the families that still show differences which were neither mended nor listed: they are compared only if
-// they are asked for.
-var open = map[string]string{
-	"locks":   "what an election tells of itself after a candidacy that was given up; orphaned sessions",
-	"stm":     "the revision of a key that was written",
-	"quorum":  "AuthStatus without a deadline of its own: the server's timeout is not context.DeadlineExceeded",
-	"expiry":  "not run for long enough",
-	"auth":    "after the password was changed Snapshot's reader has the error that the official Snapshot returns",
-	"cache":   "a get with WithKeysOnly tells the lease, which the server leaves out",
-	"leasing": "empty values from memory are nil here; not run for long enough",
-}
-
 // errDifferent is the outcome that this program is there to find.
 var errDifferent = errors.New("the clients differ")
 
 func run(c config) error {
 	families := draw.Match(c.only)
-	if c.only == "" {
-		families = slices.DeleteFunc(families, func(f string) bool { return open[f] != "" })
-	}
 	if len(families) == 0 {
 		return fmt.Errorf("no family's name contains %q; there are %v", c.only, draw.Names())
 	}

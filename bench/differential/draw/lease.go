@@ -61,8 +61,9 @@ func expiries(d *drawer) script.Program {
 		d.add(script.Step{Call: "Watch", Name: d.name("w"), Key: "a", Opts: []script.Option{opt("WithPrefix"), opt("WithPrevKV")}})
 	}
 	if d.chance(50) {
-		d.add(script.Step{Call: "NewSession", Name: "s", N: 60, Ref: short.Name})
-		d.add(script.Step{Call: pick(d, []string{"Lock", "Campaign"}), Ref: "s", Key: "lock", Value: "1"})
+		d.add(script.Step{Call: "NewSession", Name: "s", N: 60, Ref: short.Name},
+			script.Step{Call: pick(d, []string{"Lock", "Campaign"}), Ref: "s", Key: "lock", Value: "1"},
+			script.Step{Call: "Orphan", Ref: "s"})
 	}
 	d.add(script.Step{Call: "LeaseEnded", Ref: short.Name})
 	if d.chance(50) {

@@ -18,6 +18,8 @@ func locks(d *drawer) script.Program {
 		switch call {
 		case "Lock", "Campaign":
 			s.Ctx = script.Context{Kind: "timeout", After: ms(60)} // somebody else may be the owner
+		case "Unlock", "Resign":
+			// One that fails goes on in the background with ours: see the end.
 		default:
 			s.Ctx = d.context()
 			s.Ctx.RequireLeader = false
@@ -50,10 +52,19 @@ func locks(d *drawer) script.Program {
 		{2, func() { d.add(script.Step{Call: "Orphan", Ref: pick(d, sessions)}) }},
 		{3, func() { d.add(d.get()) }},
 	}
+	last := "Resign"
 	if d.chance(50) {
 		d.some(d.length(), append(mutexes, both...)...)
+		last = "Unlock"
 	} else {
 		d.some(d.length(), append(elections, both...)...)
+	}
+	if d.chance(30) {
+		s := script.Step{Call: last, Ref: pick(d, sessions), Key: "lock", Ctx: script.Context{Kind: pick(d, []string{"cancelled", "expired"})}}
+		d.add(s)
+		if last == "Resign" {
+			d.add(script.Step{Call: "Proclaim", Ref: s.Ref, Key: "lock", Value: d.name("v")})
+		}
 	}
 	p := d.program()
 	p.Revisions = script.Ranked

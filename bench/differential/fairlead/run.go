@@ -37,6 +37,7 @@ type Side struct {
 func (side Side) Run(srv *server.Server, p script.Program, base int64) report.Report {
 	r := &runner{
 		side: side, srv: srv, base: base, config: p.Config, rec: report.New(base, p.Revisions),
+		wrapped: len(p.Stack) > 0,
 		clients: make(map[string]*clientv3.Client), leases: make(map[string]clientv3.LeaseID),
 		keeps: make(map[string]*keep), watches: make(map[string]*watch),
 		sessions: make(map[string]*session), observers: make(map[string]*observer),
@@ -58,12 +59,13 @@ func (side Side) Run(srv *server.Server, p script.Program, base int64) report.Re
 
 // runner executes one program. Only its own goroutine uses it.
 type runner struct {
-	side   Side
-	srv    *server.Server
-	base   int64
-	config script.Config
-	prefix string // what the stack's namespaces put before keys
-	rec    *report.Recorder
+	side    Side
+	srv     *server.Server
+	base    int64
+	config  script.Config
+	prefix  string // what the stack's namespaces put before keys
+	wrapped bool   // there is a stack
+	rec     *report.Recorder
 
 	// What steps have made, by name.
 	clients   map[string]*clientv3.Client

@@ -139,10 +139,13 @@ var lockCalls = map[string]call{
 		resp, err := r.session(s).election(s.Key).Leader(ctx)
 		r.out(resp, err)
 	},
-	// ResumeElection goes on with what the session's former election has.
+	// ResumeElection goes on with what the session's former election has, if it leads.
 	"ResumeElection": func(r *runner, s script.Step) {
 		x := r.session(s)
 		old := x.election(s.Key)
+		if old.Key() == "" {
+			return
+		}
 		x.elections[s.Key] = concurrency.ResumeElection(x.Session, s.Key, old.Key(), old.Rev())
 		r.elected(x.elections[s.Key])
 	},

@@ -2,7 +2,16 @@
 
 package official
 
-import clientv3 "go.etcd.io/etcd/client/v3"
+import (
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
 
 // cached: the official client has no cache, that is what ours is compared with.
 func (r *runner) cached(*clientv3.Client, string) error { return nil }
+
+// unsupported: the wrappers refuse GetStream, and the server refuses options that a cache knows.
+func (r *runner) unsupported(err error) bool {
+	return r.wrapped && err != nil && status.Code(err) == codes.Unimplemented
+}

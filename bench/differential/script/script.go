@@ -2,7 +2,10 @@
 // A step names what it does as the client's API does, so a printed program reads like one.
 package script
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Program is what both clients execute.
 type Program struct {
@@ -51,6 +54,11 @@ type Step struct {
 	Opts       []Option
 	If         []Compare
 	Then, Else []Step // operations
+}
+
+// Has is whether the step has that option.
+func (s Step) Has(option string) bool {
+	return slices.ContainsFunc(s.Opts, func(o Option) bool { return o.Name == option })
 }
 
 // Option is an option by its function's name.
