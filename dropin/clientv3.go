@@ -317,7 +317,7 @@ func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 
 // ContextError turns the error of an RPC into the form in which this package returns errors: the
 // context's error if ctx ended, the rpctypes value if the server gave one of its known answers,
-// else an *Error.
+// an error that is no gRPC status as it is (an interceptor made it), else an *Error.
 func ContextError(ctx context.Context, err error) error {
 	return clientv3.ContextError(ctx, err)
 }

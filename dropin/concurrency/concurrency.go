@@ -23,7 +23,7 @@ const (
 	// RepeatableReads: a key read again has the same value; different keys may be read at different
 	// times.
 	RepeatableReads = concurrency.RepeatableReads
-	// ReadCommitted: every read may see a later state.
+	// ReadCommitted: as RepeatableReads, but the transaction always commits, whatever was changed.
 	ReadCommitted = concurrency.ReadCommitted
 )
 
