@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -21,9 +22,15 @@ func (a *app) call(ctx context.Context, f func(context.Context, *clientv3.Client
 	return a.stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		ctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
 		defer cancel()
-		return f(ctx, c)
+		return f(impatient{ctx}, c)
 	})
 }
+
+// impatient hides a context's deadline, which holds all the same. With one a call would wait until then where no
+// endpoint can work as configured, in case somebody sets that right; who has just typed a command wants to know at once.
+type impatient struct{ context.Context }
+
+func (impatient) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // stream opens a client and runs f without a time limit, for commands that run until they are ended.
 func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {

@@ -130,7 +130,7 @@ func (a *app) reachable(ctx context.Context, c *clientv3.Client, key string) err
 	if key == "" {
 		key = "\x00"
 	}
-	_, err := c.Get(ctx, key, clientv3.WithCountOnly(), clientv3.WithSerializable())
+	_, err := c.Get(impatient{ctx}, key, clientv3.WithCountOnly(), clientv3.WithSerializable())
 	if isUnreachable(err) || errors.Is(err, context.Canceled) {
 		return ended(ctx, err)
 	}
