@@ -20,7 +20,7 @@ type step struct {
 func (f *feed) begin() *changeset { return &changeset{f: f, now: time.Now()} }
 
 func (c *changeset) put(key string, in *Instance) {
-	c.f.guard.back(key)
+	c.f.guard.registered(key, c.now)
 	before, _ := c.f.tree.Get(key)
 	if !before.Equal(in) {
 		c.set(key, before, in)
@@ -29,10 +29,11 @@ func (c *changeset) put(key string, in *Instance) {
 
 // remove takes an instance out, unless it is protected.
 func (c *changeset) remove(key string) {
-	if _, ok := c.f.tree.Get(key); !ok {
+	in, ok := c.f.tree.Get(key)
+	if !ok {
 		return
 	}
-	if keep, first := c.f.guard.keeps(key, c.f.tree.Len(), c.now); keep {
+	if keep, first := c.f.guard.keeps(key, in, c.f.tree.Len(), c.now); keep {
 		c.kept = c.kept || first
 		return
 	}
@@ -65,7 +66,7 @@ func (c *changeset) set(key string, before, after *Instance) {
 }
 
 // publish makes a view of what the tree is now, as of a revision, and tells the
-// subscriptions. It is stale unless etcd has just said so.
+// subscriptions. It is stale unless etcd has just said so and nothing is held.
 func (c *changeset) publish(rev int64, stale bool) {
 	c.show(rev, stale)
 	if c.kept { // whoever hears of it sees what is left
@@ -76,6 +77,7 @@ func (c *changeset) publish(rev int64, stale bool) {
 func (c *changeset) show(rev int64, stale bool) {
 	f := c.f
 	first := f.view.Load() == nil
+	stale = stale || f.guard.held > 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.view.Store(&View{service: f.service, revision: rev, tree: f.tree.Copy(), draining: f.drains})

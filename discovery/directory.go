@@ -19,6 +19,7 @@ type Directory struct {
 	report  func(Problem)
 	files   string
 	protect Protection
+	hold    time.Duration
 	group   *worker.Group
 
 	announceAs string     // id among the watchers; empty: not announced
@@ -95,9 +96,21 @@ func WithProtection(p Protection) DirectoryOption {
 	}
 }
 
+// DefaultReturnHold is the TTL of registrars that have no other.
+const DefaultReturnHold = DefaultTTL * time.Second
+
+// WithReturnHold sets how long instances that have vanished stay in a view that was itself away
+// from etcd, or whose etcd was wiped or restored, counted from its return: those that live, and
+// have lost their leases meanwhile, register again. The view is stale as long as it holds any. While they come
+// back it goes on, up to six times as long. Use the longest TTL of the services' registrars; the
+// default is [DefaultReturnHold], 0 or less holds nothing. An instance that was draining is not held.
+func WithReturnHold(d time.Duration) DirectoryOption {
+	return func(o *Directory) { o.hold = max(d, 0) }
+}
+
 // NewDirectory makes a Directory; it does nothing until somebody subscribes.
 func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
-	d := &Directory{client: client, format: JSON{}, log: slog.Default(), group: worker.New(client.Ctx()), feeds: make(map[string]*feed)}
+	d := &Directory{client: client, format: JSON{}, log: slog.Default(), hold: DefaultReturnHold, group: worker.New(client.Ctx()), feeds: make(map[string]*feed)}
 	for _, o := range opts {
 		o(d)
 	}

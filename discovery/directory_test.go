@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -190,7 +191,7 @@ func TestBadRecords(t *testing.T) {
 }
 
 // While etcd is away the view stays, stale; when it is back, it is right, whatever was
-// compacted meanwhile.
+// compacted meanwhile. What has vanished is held a while, and the view is stale so long.
 func TestDirectoryOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	member := cluster.Members()[0]
@@ -198,7 +199,7 @@ func TestDirectoryOutage(t *testing.T) {
 	r := registrar(t, direct)
 	a := register(t, r, orders(t, "a"))
 	register(t, r, orders(t, "b"))
-	s := subscribe(t, directory(t, clienttest.Dial(t, cluster.Endpoints()...)))
+	s := subscribe(t, directory(t, clienttest.Dial(t, cluster.Endpoints()...), discovery.WithReturnHold(time.Second)))
 	awaitIDs(t, s, "a", "b")
 	next(t, s)
 	member.Proxy().BlackHole()
@@ -227,10 +228,47 @@ func TestDirectoryOutage(t *testing.T) {
 	for len(ch.Added) == 0 { // no longer stale comes first, perhaps
 		ch = next(t, s)
 	}
-	t.Logf("right %v after the network was", time.Since(healed))
-	if !slices.Equal(ids(ch.Added), []string{"c"}) || !slices.Equal(ids(ch.Removed), []string{"a"}) || ch.Stale {
+	if !slices.Equal(ids(ch.Added), []string{"c"}) || len(ch.Removed) > 0 || !ch.Stale {
 		t.Errorf("%+v", ch)
 	}
+	for len(ch.Removed) == 0 {
+		ch = next(t, s)
+	}
+	if held := time.Since(healed); !slices.Equal(ids(ch.Removed), []string{"a"}) || ch.Stale || held < time.Second {
+		t.Errorf("%+v after %v", ch, held)
+	}
+}
+
+// A wiped etcd empties no view: those that live come back, one after the other, and the one that
+// has died meanwhile goes a TTL after the view was back.
+func TestDirectoryWiped(t *testing.T) {
+	const ttl, instances = 2, 10
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	c := clienttest.Dial(t, cluster.Endpoints()...)
+	dead := clienttest.Dial(t, cluster.Endpoints()...)
+	register(t, registrar(t, dead, discovery.WithTTL(ttl)), orders(t, "dead"))
+	want := []string{}
+	for i := range instances {
+		in := orders(t, fmt.Sprint(i))
+		register(t, registrar(t, c, discovery.WithTTL(ttl)), in)
+		want = append(want, in.ID)
+	}
+	s := subscribe(t, directory(t, c, discovery.WithReturnHold(ttl*time.Second)))
+	awaitIDs(t, s, append(slices.Clone(want), "dead")...)
+	m := cluster.Members()[0]
+	m.Kill()
+	dead.Close()
+	if err := os.RemoveAll(m.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	restart(t, m)
+	for v := s.View(); v.Get("dead") != nil; v = next(t, s).View {
+		if v.Len() != instances+1 {
+			t.Fatalf("%d instances are left", v.Len())
+		}
+	}
+	awaitIDs(t, s, want...)
+	clienttest.Await(t, "the view is not stale", func() bool { return !s.Status().Stale })
 }
 
 // A process can start while etcd is away.

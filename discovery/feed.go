@@ -55,6 +55,7 @@ type feed struct {
 	ended bool
 
 	// The goroutine of run's own.
+	away   time.Time // since when no member has answered; zero: one has
 	drains int
 	guard  guard
 	store  *store // nil: no file
@@ -66,7 +67,7 @@ func newFeed(d *Directory, service string) *feed {
 		tree: new(btree.Map[string, *Instance]), subs: make(map[*Subscription]struct{}), stale: true,
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())
-	f.guard.Protection = d.protect
+	f.guard.Protection, f.guard.hold = d.protect, d.hold
 	if d.files != "" {
 		f.store = newStore(d.files, service)
 	}
@@ -89,7 +90,7 @@ func (f *feed) run(context.Context) {
 			return
 		}
 		if err != nil {
-			f.setStale(true)
+			f.leave()
 			f.fromFile()
 			_ = backoff.Sleep(f.ctx, retry.Wait(failures))
 			failures++
@@ -130,6 +131,9 @@ func (f *feed) list() (rev int64, err error) {
 		key = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
 	}
 	c := f.begin()
+	if f.view.Load() != nil { // what has happened since then is not known: a wipe, say
+		f.guard.back(c.now)
+	}
 	for _, key := range f.tree.Keys() {
 		if found[key] == nil {
 			c.remove(key)
@@ -188,6 +192,7 @@ var errWatchEnded = errors.New("discovery: the watch has ended")
 
 // apply takes one response of the watch.
 func (f *feed) apply(r *clientv3.WatchResponse) {
+	f.arrive()
 	if len(r.Events) > 0 {
 		c := f.begin()
 		for _, ev := range r.Events {
@@ -205,19 +210,41 @@ func (f *feed) apply(r *clientv3.WatchResponse) {
 	f.confirmed()
 }
 
-// confirmed notes that the view is right now.
+// leave notes that no member answers.
+func (f *feed) leave() {
+	if f.away.IsZero() {
+		f.away = time.Now()
+	}
+	f.setStale(true)
+}
+
+// arrive notes that a member answers. Within half a TTL no instance is lost that reaches etcd no
+// less than this process does; after that leases may have ended while their owners live.
+func (f *feed) arrive() {
+	if now := time.Now(); !f.away.IsZero() {
+		if now.Sub(f.away) >= f.guard.hold/2 {
+			f.guard.back(now)
+		}
+		f.away = time.Time{}
+	}
+}
+
+// confirmed notes that the view is right now, but for what is held.
 func (f *feed) confirmed() {
-	f.asOf.Store(int64(time.Since(f.epoch)))
-	f.setStale(false)
+	if f.guard.held == 0 {
+		f.asOf.Store(int64(time.Since(f.epoch)))
+	}
+	f.setStale(f.guard.held > 0)
 }
 
 // look is what has to be done now and then.
 func (f *feed) look() {
 	reachable := f.reachable()
 	if reachable {
-		f.confirmed()
+		f.arrive()
+		defer f.confirmed()
 	} else {
-		f.setStale(true)
+		f.leave()
 	}
 	if due := f.guard.due(time.Now()); len(due) > 0 {
 		c := f.begin()

@@ -3,9 +3,13 @@
 //
 //	go run ./outage                  # away for a minute
 //	go run ./outage -away 10s
+//	go run ./outage -registrars 10000 -ttl 10s
 //
 // Printed is how many calls failed, and how long after its return the view was right again:
-// while etcd was away one server had ended and another one begun.
+// while etcd was away one server had ended and another one begun. With -registrars it is so many
+// of them, which come back in a drawn order from outages below, at and above the TTL, and from a
+// wipe: printed is how many instances left a view although they live (it fails if any did), when all
+// records were back, when the views were not stale any more, and how many writes etcd had.
 package main
 
 import (
@@ -39,8 +43,15 @@ const (
 
 func main() {
 	away := flag.Duration("away", time.Minute, "how long etcd is away")
+	registrars := flag.Int("registrars", 0, "how many come back in a drawn order; 0: the other report")
+	ttl := flag.Duration("ttl", discovery.DefaultTTL*time.Second, "of their leases")
+	seed := flag.Uint64("seed", 1, "of the order in which they come back")
 	flag.Parse()
-	if err := run(*away); err != nil {
+	report := func() error { return run(*away) }
+	if *registrars > 0 {
+		report = func() error { return outages(*registrars, *ttl, *seed) }
+	}
+	if err := report(); err != nil {
 		fmt.Fprintln(os.Stderr, "outage:", err)
 		os.Exit(1)
 	}

@@ -180,13 +180,17 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	if w.cluster == 0 {
 		w.cluster = h.GetClusterId()
 	}
-	if rev := h.GetRevision(); w.resume == 0 && rev > 0 {
+	switch rev := h.GetRevision(); {
+	case w.resume == 0 && rev > 0:
 		// "From now" was at rev. The floor stays: a server may announce a revision that
 		// is a little newer than where its watcher starts, and then still sends the
 		// events in between.
 		w.resume = rev + 1
 		w.known = rev
-	} else if w.resume == 0 && c.canConfirm && w.placing == placed {
+	case w.resume > 0 && rev >= w.resume-1:
+		// Who asks for what follows a revision that is there has seen it: in a listing, say.
+		w.known = max(w.known, w.resume-1)
+	case w.resume == 0 && c.canConfirm && w.placing == placed:
 		// The gRPC proxy answers without a revision when it has such a watch already. If
 		// the stream broke before the first event, we would not know where to resume; so
 		// read the revision. "Now" is when the Watch call returns, after that read.

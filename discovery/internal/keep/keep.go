@@ -104,6 +104,7 @@ type Keeper struct {
 	slots   chan struct{} // bounds writers
 	work    chan struct{} // there may be something to write
 	need    chan struct{} // the first key came, or the last went
+	expired chan struct{} // etcd does not know the lease
 
 	mu      sync.Mutex
 	closed  bool
@@ -127,7 +128,8 @@ func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 	k := &Keeper{
 		client: client, ttl: ttl, limiter: rate.NewLimiter(rate.Limit(perSecond), min(writeBurst, perSecond)),
 		group: worker.New(client.Ctx()), slots: make(chan struct{}, writers), work: make(chan struct{}, 1), need: make(chan struct{}, 1),
-		former: make(map[clientv3.LeaseID]bool), entries: make(map[string]*entry), remains: make(map[string]struct{}),
+		expired: make(chan struct{}, 1),
+		former:  make(map[clientv3.LeaseID]bool), entries: make(map[string]*entry), remains: make(map[string]struct{}),
 	}
 	k.group.Go(k.run)
 	k.group.Go(k.write)

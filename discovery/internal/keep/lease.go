@@ -220,6 +220,11 @@ func (k *Keeper) hold(ctx context.Context, h *held) (lost bool) {
 				k.leaseLost(h.id)
 				return true
 			}
+		case <-k.expired: // a wiped etcd, say: the next renewal would say so too
+			if k.unknown(ctx, h.id) {
+				k.leaseLost(h.id)
+				return true
+			}
 		case <-counting.C:
 			k.count()
 			counting.Reset(countEvery)
@@ -236,6 +241,14 @@ func (k *Keeper) hold(ctx context.Context, h *held) (lost bool) {
 			return false
 		}
 	}
+}
+
+// unknown reports that etcd does not know a lease. What a request said may be about an earlier one.
+func (k *Keeper) unknown(ctx context.Context, id clientv3.LeaseID) bool {
+	ctx, cancel := context.WithTimeout(ctx, WriteTry)
+	defer cancel()
+	_, err := k.client.KeepAliveOnce(ctx, id)
+	return errors.Is(err, rpctypes.ErrLeaseNotFound)
 }
 
 // watchAll watches all spans from rev on, and those that come, until it is stopped.

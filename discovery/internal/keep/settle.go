@@ -193,6 +193,9 @@ func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	}
 	tell := e.spec.Tell
 	k.mu.Unlock()
+	if errors.Is(r.err, rpctypes.ErrLeaseNotFound) {
+		signal(k.expired)
+	}
 	k.tell(tell, f)
 	return f.again
 }
