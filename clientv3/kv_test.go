@@ -383,8 +383,6 @@ func TestBadOperations(t *testing.T) {
 		"nil context, snapshot":    func() error { _, err := c.Snapshot(nilCtx); return err },
 		"nil context, progress":    func() error { return c.RequestProgress(nilCtx) },
 		"nil context, generated":   func() error { _, err := clientv3.RetryKVClient(c).Range(nilCtx, &pb.RangeRequest{}); return err },
-		"time to live zero":        func() error { _, err := c.Grant(ctx, 0); return err },
-		"time to live negative":    func() error { _, err := c.Grant(ctx, -5); return err },
 		"unknown downgrade action": func() error { _, err := c.Downgrade(ctx, 99, "3.6.0"); return err },
 		"member without URL":       func() error { _, err := c.MemberAdd(ctx, nil); return err },
 		"member with a bad URL":    func() error { _, err := c.MemberAdd(ctx, []string{"localhost"}); return err },

@@ -221,8 +221,6 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	switch {
 	case ctx == nil:
 		return nil, errNilContext("Lease.LeaseGrant")
-	case ttl <= 0:
-		return nil, etcderr.Invalid("Lease.LeaseGrant", "a lease cannot live for %d seconds; the time to live must be positive", ttl)
 	case ttl > MaxLeaseTTL:
 		return nil, rpctypes.ErrLeaseTTLTooLarge
 	}

@@ -80,6 +80,11 @@ func TestLeaseCalls(t *testing.T) {
 	if err != nil || ttl.GrantedTTL != 60 || ttl.TTL <= 0 || len(ttl.Keys) != 1 || string(ttl.Keys[0]) != t.Name() {
 		t.Errorf("%+v, %v", ttl, err)
 	}
+	for _, ttl := range []int64{0, -5} { // the server gives its least
+		if g, err := c.Grant(ctx, ttl); err != nil || g.TTL <= 0 {
+			t.Errorf("TTL %d: %+v, %v", ttl, g, err)
+		}
+	}
 	all, err := c.Leases(ctx)
 	found := false
 	for _, l := range all.Leases {

@@ -83,12 +83,6 @@ var table = []known{
 				})
 		},
 	},
-	{
-		name:   "a lease without time is refused",
-		reason: "the server would make a time up",
-		is: func(s script.Step, d report.Difference) bool {
-			return s.Call == "Grant" && s.N <= 0 && refused(d.Ours)
-		},
 		apart: true,
 	},
 	{

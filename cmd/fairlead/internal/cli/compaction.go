@@ -13,8 +13,9 @@ import (
 func (a *app) compactionCommand() *cobra.Command {
 	var physical bool
 	c := &cobra.Command{
-		Use:   "compaction REVISION",
-		Short: "Remove the history before a revision",
+		Use:     "compaction REVISION",
+		Aliases: []string{"compact"},
+		Short:   "Remove the history before a revision",
 		Long: `Remove the history before a revision: older revisions can neither be read nor watched from any more. The keys'
 present values stay.`,
 		Args: oneArg("a revision"),

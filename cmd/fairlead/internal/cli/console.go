@@ -1,19 +1,16 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
 	"github.com/fairlead-go/fairlead/console"
 )
 
@@ -262,33 +260,8 @@ func ownNames(at net.Addr) []string {
 
 // requestCounter reads the number of calls from a member's metrics, which it serves where its clients connect.
 func requestCounter(secure *tls.Config) console.RequestCounter {
-	web := &http.Client{Transport: &http.Transport{TLSClientConfig: secure, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second}}
+	pages := scrape.New(secure)
 	return func(ctx context.Context, endpoint string) (float64, error) {
-		if !strings.Contains(endpoint, "://") {
-			if endpoint = "http://" + endpoint; secure != nil {
-				endpoint = "https" + endpoint[len("http"):]
-			}
-		}
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(endpoint, "/")+"/metrics", nil)
-		if err != nil {
-			return 0, err
-		}
-		resp, err := web.Do(r)
-		if err != nil {
-			return 0, err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return 0, errors.New(resp.Status)
-		}
-		total := 0.0
-		lines := bufio.NewScanner(io.LimitReader(resp.Body, 8<<20))
-		for lines.Scan() {
-			if name, text, ok := strings.Cut(lines.Text(), "} "); ok && strings.HasPrefix(name, "grpc_server_started_total{") {
-				n, _ := strconv.ParseFloat(text, 64) // else it is no number of calls
-				total += n
-			}
-		}
-		return total, lines.Err()
+		return pages.Sum(ctx, endpoint, "grpc_server_started_total")
 	}
 }

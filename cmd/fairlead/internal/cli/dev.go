@@ -17,11 +17,15 @@ func (a *app) devCommand() *cobra.Command {
 		Long: `Run an etcd cluster to develop against, until Ctrl-C.
 
 One member listens on port 2379; three listen on 2379, 22379 and 32379. Ports that are taken are
-replaced by free ones, and the command says so. The web console comes with it.`,
-		Args: noArgs,
+replaced by free ones, and the command says so; those that --port chooses are not. The web console comes with it.`,
+		Example: "  fairlead dev --members 3 --port 12379 --console ''",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Members < 0 || cmd.Flags().Changed("members") && o.Members == 0 {
 				return usageError{fmt.Errorf("--members %d: there must be one at least", o.Members)}
+			}
+			if cmd.Flags().Changed("port") && o.Port == 0 {
+				return usageError{fmt.Errorf("--port 0 is no port")}
 			}
 			o.Stdout, o.Stderr = a.env.Stdout, a.env.Stderr
 			if listen != "" {
@@ -35,6 +39,7 @@ replaced by free ones, and the command says so. The web console comes with it.`,
 		},
 	}
 	c.Flags().IntVar(&o.Members, "members", 0, "number of members (default: as many as the data directory holds, else 1)")
+	c.Flags().IntVar(&o.Port, "port", 0, "client port of the first member; further ports follow it, two for each member (default: the usual ones)")
 	c.Flags().StringVar(&o.DataDir, "data-dir", "", "where to keep the data (default: a temporary directory, removed at the end)")
 	c.Flags().StringVar(&listen, "console", consoleAddress, "where the web console listens; empty for none")
 	c.Flags().StringVar(&o.LogLevel, "log-level", "", "also print etcd's log from this level on: debug, info, warn or error")

@@ -114,9 +114,12 @@ func (p *printer) json(v any) error {
 	return p.WriteByte('\n')
 }
 
-// text is a key or a value as it is to be shown.
+// text is a key or a value as it is to be shown: as it is, but to a terminal without what that would act on.
 func (p *printer) text(b []byte) string {
-	if !p.hex {
+	switch {
+	case !p.hex && p.width > 0:
+		return harmless(string(b))
+	case !p.hex:
 		return string(b)
 	}
 	var s strings.Builder
@@ -124,6 +127,19 @@ func (p *printer) text(b []byte) string {
 		fmt.Fprintf(&s, `\x%02x`, c)
 	}
 	return s.String()
+}
+
+// harmless is visible for text of several lines: line ends and tabs stay.
+func harmless(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		parts := strings.Split(l, "\t")
+		for j, part := range parts {
+			parts[j] = visible(part)
+		}
+		lines[i] = strings.Join(parts, "\t")
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (p *printer) line(b []byte) { fmt.Fprintln(p, p.text(b)) }

@@ -152,7 +152,7 @@ func TestCommandsOfEtcdctl(t *testing.T) {
 		"move-leader", "auth enable", "auth disable", "auth status", "user add", "user delete", "user get", "user list",
 		"user passwd", "user grant-role", "user revoke-role", "role add", "role delete", "role get", "role list",
 		"role grant-permission", "role revoke-permission", "make-mirror", "downgrade validate", "downgrade enable",
-		"downgrade cancel", "options", "version", "completion",
+		"downgrade cancel", "check perf", "check datascale", "options", "version", "completion",
 	} {
 		args := append(strings.Fields(path), "--help")
 		ours := c.run(args...).out

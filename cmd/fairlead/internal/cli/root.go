@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -92,6 +91,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.endpointCommand(),
 		a.family("alarm", "List and disarm alarms", a.alarmListCommand(), a.alarmDisarmCommand()),
 		a.defragCommand(), a.moveLeaderCommand(),
+		a.family("check", "Put load on the cluster and judge how it takes it", a.checkPerfCommand(), a.checkDatascaleCommand()),
 		a.family("snapshot", "Save and look at snapshots", a.snapshotSaveCommand(), a.snapshotStatusCommand()),
 		a.makeMirrorCommand(),
 		a.family("downgrade", "Prepare a downgrade of the cluster",
@@ -105,7 +105,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.add(root, groupKV, a.historyCommand(), a.exportCommand(), a.importCommand(), a.diffCommand())
 	a.add(root, groupCluster, a.doctorCommand(), a.topCommand())
 	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand(),
-		a.optionsCommand(), a.completionCommand(), exitCodesHelp())
+		a.optionsCommand(), a.completionCommand(), exitCodesHelp(), etcdctlHelp())
 	return root
 }
 
@@ -133,11 +133,11 @@ func (a *app) family(name, short string, subs ...*cobra.Command) *cobra.Command 
 		Use: name, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New(cmd.CommandPath() + " needs a sub-command")}
+				return nil
 			}
 			return usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
 		},
-		RunE: func(*cobra.Command, []string) error { return nil },
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, sub := range subs {
 		a.track(sub)

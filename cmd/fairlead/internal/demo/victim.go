@@ -1,18 +1,15 @@
 package demo
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
 )
 
 // victim chooses the member to freeze: the one that most calls go to, which hurts most. If it leads, another is made leader
@@ -86,9 +83,16 @@ func (d *demo) heads(ctx context.Context) ([]*clientv3.StatusResponse, error) {
 
 // busiest is the member whose server received most from clients within a short while.
 func (d *demo) busiest(ctx context.Context) (*child, error) {
+	pages := scrape.New(nil)
+	defer pages.Close()
+	received := func(m *child) (float64, error) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return pages.Sum(ctx, m.endpoint, "etcd_network_client_grpc_received_bytes_total")
+	}
 	var start [members]float64
 	for i, m := range d.cluster.members {
-		n, err := received(ctx, m.endpoint)
+		n, err := received(m)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +108,7 @@ func (d *demo) busiest(ctx context.Context) (*child, error) {
 	var top *child
 	most := -1.0
 	for i, m := range d.cluster.members {
-		n, err := received(ctx, m.endpoint)
+		n, err := received(m)
 		if err != nil {
 			return nil, err
 		}
@@ -113,27 +117,4 @@ func (d *demo) busiest(ctx context.Context) (*child, error) {
 		}
 	}
 	return top, nil
-}
-
-// received reads a member's count of bytes from clients.
-func received(ctx context.Context, endpoint string) (float64, error) {
-	const metric = "etcd_network_client_grpc_received_bytes_total "
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+endpoint+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), metric); ok {
-			return strconv.ParseFloat(value, 64)
-		}
-	}
-	return 0, fmt.Errorf("%s does not publish %s", endpoint, metric)
 }

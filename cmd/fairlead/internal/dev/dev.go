@@ -21,6 +21,7 @@ const readyTimeout = time.Minute
 // Options say what to run.
 type Options struct {
 	Members  int    // 1 or more; 0 for as many as DataDir holds, else 1
+	Port     int    // of the first member for clients, the others' after it; 0 for the usual ones
 	DataDir  string // a temporary directory, removed at the end, if empty
 	LogLevel string // etcd's log is also written to Stderr from this level on, if set
 	Stdout   io.Writer
@@ -45,7 +46,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer unlock()
-	layout, notes, release, err := plan(dir, o.Members)
+	layout, notes, release, err := plan(dir, o.Members, o.Port)
 	if err != nil {
 		return err
 	}

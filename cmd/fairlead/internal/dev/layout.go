@@ -93,8 +93,8 @@ func load(dir string) (*layout, error) {
 }
 
 // plan decides who listens where. The addresses stay reserved until release. notes tell the user of ports that were
-// taken.
-func plan(dir string, members int) (l *layout, notes []string, release func(), err error) {
+// taken. A port other than 0 is the first member's for clients, and then it has to be that one; see choose.
+func plan(dir string, members, port int) (l *layout, notes []string, release func(), err error) {
 	l, err = load(dir)
 	if err != nil {
 		return nil, nil, nil, err
@@ -109,6 +109,9 @@ func plan(dir string, members int) (l *layout, notes []string, release func(), e
 			return nil, nil, nil, err
 		}
 	}
+	if err := l.choose(port, !existing); err != nil {
+		return nil, nil, nil, err
+	}
 	var releases []func()
 	release = func() {
 		for _, r := range releases {
@@ -121,6 +124,9 @@ func plan(dir string, members int) (l *layout, notes []string, release func(), e
 		if err == nil {
 			releases = append(releases, free)
 			return nil
+		}
+		if movable && port != 0 {
+			return fmt.Errorf("%s, for %s, is taken: free it or choose another --port", *addr, what)
 		}
 		if !movable {
 			return fmt.Errorf("%s is taken, and %s is bound to it by the data in %s: free it or give another --data-dir", *addr, what, dir)
@@ -149,6 +155,23 @@ func plan(dir string, members int) (l *layout, notes []string, release func(), e
 		}
 	}
 	return l, notes, release, nil
+}
+
+// choose gives the members the ports from one on, two for each: for clients and, while their cluster is new, for peers.
+func (l *layout) choose(port int, peers bool) error {
+	if port == 0 {
+		return nil
+	}
+	if last := port + 2*len(l.Members) - 1; port < 1 || last > 65535 {
+		return fmt.Errorf("--port %d: %d members need the ports %d to %d, which must be within 1 and 65535", port, len(l.Members), port, last)
+	}
+	for i := range l.Members {
+		l.Members[i].Client = fmt.Sprintf("127.0.0.1:%d", port+2*i)
+		if peers {
+			l.Members[i].Peer = fmt.Sprintf("127.0.0.1:%d", port+2*i+1)
+		}
+	}
+	return nil
 }
 
 func fresh(members int) (*layout, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -60,13 +61,13 @@ func TestPlanOnExistingData(t *testing.T) {
 	if err := saved.save(dir); err != nil {
 		t.Fatal(err)
 	}
-	l, notes, release, err := plan(dir, 0)
+	l, notes, release, err := plan(dir, 0, 0)
 	if err != nil || len(notes) != 0 || l.initialCluster() != saved.initialCluster() {
 		t.Fatalf("%+v, %q, %v", l, notes, err)
 	}
 	release()
 
-	if _, _, _, err := plan(dir, 1); err == nil || !strings.Contains(err.Error(), "cluster of 3, not of 1") {
+	if _, _, _, err := plan(dir, 1, 0); err == nil || !strings.Contains(err.Error(), "cluster of 3, not of 1") {
 		t.Errorf("another number of members: %v", err)
 	}
 
@@ -75,7 +76,7 @@ func TestPlanOnExistingData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, notes, release, err = plan(dir, 3)
+	l, notes, release, err = plan(dir, 3, 0)
 	if err != nil || len(notes) != 1 || l.Members[1].Client == saved.Members[1].Client {
 		t.Errorf("client port taken: %+v, %q, %v", l, notes, err)
 	}
@@ -86,7 +87,7 @@ func TestPlanOnExistingData(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken()
-	if _, _, _, err = plan(dir, 3); err == nil || !strings.Contains(err.Error(), saved.Members[2].Peer+" is taken") {
+	if _, _, _, err = plan(dir, 3, 0); err == nil || !strings.Contains(err.Error(), saved.Members[2].Peer+" is taken") {
 		t.Errorf("peer port taken: %v", err)
 	}
 }
@@ -96,7 +97,7 @@ func TestPlanOnForeignOrBrokenData(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "member"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := plan(dir, 1); err == nil || !strings.Contains(err.Error(), "did not start") {
+	if _, _, _, err := plan(dir, 1, 0); err == nil || !strings.Contains(err.Error(), "did not start") {
 		t.Errorf("another etcd's data: %v", err)
 	}
 	for _, text := range []string{"", "{}", "nonsense"} {
@@ -104,8 +105,41 @@ func TestPlanOnForeignOrBrokenData(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, layoutFile), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, _, err := plan(dir, 1); err == nil || !strings.Contains(err.Error(), layoutFile) {
+		if _, _, _, err := plan(dir, 1, 0); err == nil || !strings.Contains(err.Error(), layoutFile) {
 			t.Errorf("layout file %q: %v", text, err)
 		}
+	}
+}
+
+// Chosen ports are those or none.
+func TestChosenPorts(t *testing.T) {
+	l, err := fresh(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.choose(7000, true); err != nil || l.Members[0].Client != "127.0.0.1:7000" || l.Members[2].Client != "127.0.0.1:7004" ||
+		l.Members[2].Peer != "127.0.0.1:7005" {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if err := l.choose(8000, false); err != nil || l.Members[2].Client != "127.0.0.1:8004" || l.Members[2].Peer != "127.0.0.1:7005" {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for _, port := range []int{-1, 65531, 70000} {
+		if err := l.choose(port, true); err == nil || !strings.Contains(err.Error(), "--port") {
+			t.Errorf("%d: %v", port, err)
+		}
+	}
+	addr, free, err := server.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free()
+	_, text, _ := strings.Cut(addr, ":")
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := plan(t.TempDir(), 1, port); err == nil || !strings.Contains(err.Error(), addr+", for infra1 (clients), is taken") {
+		t.Errorf("a port that is taken: %v", err)
 	}
 }

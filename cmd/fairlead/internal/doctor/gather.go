@@ -1,19 +1,15 @@
 package doctor
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +18,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
 )
 
 // Options are for Gather.
@@ -214,70 +211,38 @@ func onThisMachine(u string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// pageLimit bounds a page of metrics, which has some 200 KB.
-const pageLimit = 8 << 20
-
 // pages reads a member's clock and metrics from its HTTP pages, which it has at the address
 // for clients unless it was told otherwise. Without them there is less to say.
 func (g *gathering) pages(ctx context.Context, a *Address) {
-	u, err := url.Parse(a.URL)
-	if err != nil || u.Host == "" {
-		u, err = url.Parse("http://" + a.URL)
-	}
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return
-	}
-	if g.o.TLS != nil {
-		u.Scheme = "https"
-	}
-	transport := &http.Transport{TLSClientConfig: g.o.TLS, DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
+	pages := scrape.New(g.o.TLS)
+	defer pages.Close()
 	cctx, cancel := g.within(ctx)
 	defer cancel()
-	u.Path = "/metrics"
-	req, err := http.NewRequestWithContext(cctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return
-	}
+	var h histograms
 	began := time.Now()
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return
-	}
-	defer resp.Body.Close()
-	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+	header, err := pages.Lines(cctx, a.URL, func(l string) { h.line(l, a) })
+	if at, err := http.ParseTime(header.Get("Date")); err == nil {
 		half := time.Since(began) / 2
 		// The header has whole seconds: half of one more is what it means on average.
 		a.Clock, a.HasClock = at.Add(time.Second/2).Sub(began.Add(half)), true
 	}
-	if resp.StatusCode == http.StatusOK {
-		readMetrics(io.LimitReader(resp.Body, pageLimit), a)
+	if err == nil {
+		a.Fsync, a.Commit = quantile(h.fsync), quantile(h.commit)
 	}
 }
 
-// readMetrics takes what the rules look at from a page in the Prometheus text format.
-func readMetrics(r io.Reader, a *Address) {
-	const (
-		fsync     = "etcd_disk_wal_fsync_duration_seconds_bucket{le=\""
-		commit    = "etcd_disk_backend_commit_duration_seconds_bucket{le=\""
-		elections = "etcd_server_leader_changes_seen_total "
-	)
-	var fs, cs []bucket
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		l := lines.Text()
-		if v, ok := strings.CutPrefix(l, elections); ok {
-			if n, err := strconv.ParseFloat(v, 64); err == nil {
-				a.Elections = n
-			}
-		} else if v, ok := strings.CutPrefix(l, fsync); ok {
-			fs = addBucket(fs, v)
-		} else if v, ok := strings.CutPrefix(l, commit); ok {
-			cs = addBucket(cs, v)
-		}
+// histograms of a page.
+type histograms struct{ fsync, commit []bucket }
+
+// line takes what the rules look at from a line of a page.
+func (h *histograms) line(l string, a *Address) {
+	if n, ok := scrape.Value(l, "etcd_server_leader_changes_seen_total"); ok {
+		a.Elections = n
+	} else if v, ok := strings.CutPrefix(l, "etcd_disk_wal_fsync_duration_seconds_bucket{le=\""); ok {
+		h.fsync = addBucket(h.fsync, v)
+	} else if v, ok := strings.CutPrefix(l, "etcd_disk_backend_commit_duration_seconds_bucket{le=\""); ok {
+		h.commit = addBucket(h.commit, v)
 	}
-	a.Fsync, a.Commit = quantile(fs), quantile(cs)
 }
 
 // bucket of a histogram: count of what took at most le seconds.

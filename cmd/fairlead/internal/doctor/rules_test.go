@@ -133,8 +133,11 @@ etcd_disk_backend_commit_duration_seconds_bucket{le="+Inf"} 3
 etcd_server_leader_changes_seen_total 7
 `
 	a := Address{Elections: -1}
-	readMetrics(strings.NewReader(page), &a)
-	if a.Fsync != (Quantile{16 * time.Millisecond, true}) || a.Commit.Known || a.Elections != 7 {
-		t.Errorf("%+v", a)
+	var h histograms
+	for l := range strings.Lines(page) {
+		h.line(strings.TrimSuffix(l, "\n"), &a)
+	}
+	if quantile(h.fsync) != (Quantile{16 * time.Millisecond, true}) || quantile(h.commit).Known || a.Elections != 7 {
+		t.Errorf("%+v, %+v", h, a)
 	}
 }

@@ -1,0 +1,34 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// etcdctlHelp makes "help etcdctl" work.
+func etcdctlHelp() *cobra.Command {
+	return &cobra.Command{Use: "etcdctl", Short: "What differs from etcdctl", Long: etcdctlText}
+}
+
+const etcdctlText = `Commands, arguments, flags, ETCDCTL_ variables and the output formats are those of etcdctl 3.7. What differs, and why:
+
+Exit codes
+  Wrong usage is 2, whatever is wrong; etcdctl ends with 128, 1, 3 or 4. One code tells a script that nothing was sent.
+  No endpoint that could be used is 3; etcdctl ends with 1, as for a refusal.
+  watch -i at the end of its input, and txn without any, have done what was asked and end with 0; etcdctl with 3.
+
+Arguments
+  Words too many are refused. etcdctl ignores them with get, put, member list, version, endpoint and defrag: quotes that were
+  forgotten write something else then.
+  put KEY without a value takes standard input, an empty one too; etcdctl wants at least one byte there.
+  -o is short for --output, which is --write-out under another name; elect takes a program after --, as lock and watch do.
+
+Output
+  Keys and values that a terminal would act on (control characters, bytes that are no text) are shown in Go's escapes on a
+  terminal, and as they are in files and pipes. etcdctl sends them to the terminal.
+  Tables exist for every command, and fold to lists on narrow terminals. yaml is a format.
+  Errors are one line for people on standard error; etcdctl puts a log line in JSON before them.
+  snapshot status is a command here; etcdctl moved it to etcdutl.
+
+Connection
+  Waiting for a server that starts is said on a terminal; --fail-fast does not wait.
+  check perf and check datascale write under /fairlead-check-, and refuse a prefix that holds keys; perf takes a --duration.
+
+More than etcdctl has: export, import, diff, history, top, doctor, console, svc, run, dns, migrate, dev and demo.`
