@@ -83,8 +83,6 @@ var table = []known{
 				})
 		},
 	},
-		apart: true,
-	},
 	{
 		name:   "renewals that halted say why",
 		reason: "the official error has no reason, or that of a context which is not the caller's",

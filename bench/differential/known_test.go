@@ -26,7 +26,7 @@ func TestKnown(t *testing.T) {
 		"a comparison of nothing is refused before it is sent": {Steps: []script.Step{
 			{Call: "Txn", If: []script.Compare{{NoTarget: true, Result: "=", V: "int"}}},
 		}},
-		"closing twice is no failure":     {Steps: []script.Step{{Call: "Close"}}},
+		"closing twice is no failure": {Steps: []script.Step{{Call: "Close"}}},
 		"a cancelled watch has the server's reason": {Steps: []script.Step{
 			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithRange", S: "a"}}},
 		}},

@@ -3,11 +3,13 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 // Both checks write what they say, judge it, and leave nothing behind.
 func TestCheck(t *testing.T) {
-	c := shared(t)
+	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]} // it compacts
 	perf, scale := key(t, "perf/"), key(t, "scale/")
 	r := c.run("check", "perf", "--duration", "1s", "--prefix", perf, "--auto-compact")
 	if !strings.Contains(r.out, "Throughput is ") || !strings.Contains(r.out, "Stddev is ") || !strings.Contains(r.out, "Slowest request took ") {
@@ -48,7 +50,7 @@ func TestDeviation(t *testing.T) {
 
 // What etcdctl does and scripts use is done the same; what differs is said.
 func TestAsEtcdctl(t *testing.T) {
-	c := shared(t)
+	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]} // it compacts
 	for _, family := range []string{"lease", "member", "snapshot", "check", "user", "role", "auth", "alarm", "downgrade", "endpoint"} {
 		if r := c.run(family); r.code != exitOK || !strings.Contains(r.out, "fairlead "+family+" ") || r.err != "" {
 			t.Errorf("%s: %+v", family, r)
@@ -60,6 +62,7 @@ func TestAsEtcdctl(t *testing.T) {
 			t.Errorf("TTL %s: %+v", ttl, r)
 		}
 	}
+	c.run("put", key(t, "k"), "v")
 	r := c.run("get", "nothing", "-w", "fields")
 	rev := fieldOf(t, r.out, `"Revision" : `)
 	if r := c.run("compact", rev); r.code != exitOK || r.out != "compacted revision "+rev+"\n" {

@@ -115,7 +115,7 @@ func lines(s ...string) string { return strings.Join(s, "\n") + "\n" }
 func TestUsage(t *testing.T) {
 	c := shared(t)
 	for _, args := range []string{
-		"nosuchcommand", "lease", "lease nosuch", "member list extra", "get", "get a b c", "put", "del",
+		"nosuchcommand", "lease nosuch", "member list extra", "get", "get a b c", "put", "del",
 		"get --nosuchflag a", "get --limit x a", "-o xml get a", "-o json -w json get a", "get --prefix --from-key a",
 		"get --sort-by COLOUR a", "get --order UP a", "get --consistency q a", "get --keys-only --count-only a",
 		"get --print-value-only -o json a", "del --range a", "put --lease zz a b", "put --ignore-value a b",
@@ -125,7 +125,7 @@ func TestUsage(t *testing.T) {
 		"--user u:p --auth-jwt-token t get a", "--command-timeout 0s get a", "--command-timeout -1s get a", "--dial-timeout -1s get a",
 		"--endpoints http:// get a", "--endpoints 127.0.0.1 get a", "--endpoints , get a", "help nosuch", "help get nosuch",
 		"lock x -- /nosuch/program", "elect x y -- nosuchprogram", "run --service s --addr 127.0.0.1:1 -- /nosuch/program",
-		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0", "dev --members -1",
+		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0", "dev --members -1", "dev --port 0",
 	} {
 		r := c.run(strings.Fields(args)...)
 		if r.code != exitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") || !strings.Contains(r.err, "--help") {
