@@ -5,6 +5,8 @@
 //	go run ./faults -only "leader frozen" # one
 //	go run ./faults -only leader -only-ours -repeat 10
 //	go run ./faults -stall -repeat 10     # a member stands still and goes on, deadlines of 5 s
+//	go run ./faults -stall -explain       # what became of each write that failed
+//	go run ./faults -drawn 30m            # stalls of drawn lengths, with a prober beside; ours only
 //
 // Every run has a cluster of its own: three real etcd processes. One client makes
 // 100 calls a second, half reads and half writes, with deadlines of one second; twenty
@@ -41,7 +43,22 @@ func main() {
 	repeat := flag.Int("repeat", 1, "how often to run each fault with our client")
 	onlyOurs := flag.Bool("only-ours", false, "leave out the official client")
 	stall := flag.Bool("stall", false, "stalls of 1.5 and 3 s, with deadlines of 5 s")
+	explain := flag.Bool("explain", false, "tell of each failed write what was tried and whether it was executed")
+	drawnFor := flag.Duration("drawn", 0, "instead, let members stand still for so long in all, each stall of a drawn length")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn")
 	flag.Parse()
+	if *drawnFor > 0 {
+		alone, err := drawn(*drawnFor, *seed, *rate)
+		if err == nil && alone > 0 {
+			err = fmt.Errorf("%d calls failed beside no failed probe", alone)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	official, fairlead := side{"official", load.OfficialWith}, side{"fairlead", load.FairleadWith}
 	list, deadline, theirs := faults, deadline, 1
 	if *stall {
 		list, deadline, theirs = stalls, stallDeadline, *repeat
@@ -54,14 +71,16 @@ func main() {
 	fmt.Println("| fault | client | failed reads | failed writes | last failed read made | last failed write made | p50 | p99 | leases lost | watches silent |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	failed := false
-	row := func(f fault, client string, dial load.Dialer) *result {
-		r, err := run(f, dial, *rate, *length, deadline)
+	var ends []end
+	row := func(f fault, s side) *result {
+		r, err := run(f, s, *rate, *length, deadline, *explain)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s, %s: %v\n", f.name, client, err)
+			fmt.Fprintf(os.Stderr, "%s, %s: %v\n", f.name, s.name, err)
 			failed = true
 			return nil
 		}
-		fmt.Printf("| %s | %s | %s |\n", f.name, client, r)
+		fmt.Printf("| %s | %s | %s |\n", f.name, s.name, r)
+		ends = count(ends, f.name, s.name, r)
 		return r
 	}
 	var sums []summary
@@ -71,12 +90,12 @@ func main() {
 		}
 		if !*onlyOurs {
 			for range theirs {
-				row(f, "official", load.Official)
+				row(f, official)
 			}
 		}
 		s := summary{fault: f.name}
 		for range *repeat {
-			if r := row(f, "fairlead", load.Fairlead); r != nil {
+			if r := row(f, fairlead); r != nil {
 				s.runs = append(s.runs, r)
 			}
 		}
@@ -85,6 +104,7 @@ func main() {
 	if *repeat > 1 {
 		printSummaries(sums)
 	}
+	printEnds(ends)
 	if failed {
 		os.Exit(1)
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/fairlead-go/fairlead/bench/internal/load"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -18,6 +21,7 @@ type result struct {
 	struck       time.Time
 	led          time.Time // since when there was a leader after the fault
 	lost, silent int
+	fates        fates
 }
 
 func (r *result) String() string {
@@ -36,7 +40,14 @@ func (r *result) String() string {
 		fmt.Sprintf("%d of %d", r.lost, holders), fmt.Sprintf("%d of %d", r.silent, holders)}, " | ")
 }
 
-func run(f fault, dial load.Dialer, rate int, length, deadline time.Duration) (_ *result, err error) {
+// side is one of the two clients.
+type side struct {
+	name string
+	with func(...grpc.DialOption) load.Dialer
+}
+
+func run(f fault, s side, rate int, length, deadline time.Duration, explain bool) (_ *result, err error) {
+	dial := s.with()
 	c, err := etcdtest.StartMain(etcdtest.Options{Members: 3, Proxied: true, PeerProxied: true})
 	if err != nil {
 		return nil, err
@@ -49,7 +60,8 @@ func run(f fault, dial load.Dialer, rate int, length, deadline time.Duration) (_
 		return nil, err
 	}
 	defer h.Close()
-	client, err := dial(c.Endpoints())
+	tr := &trace{writes: make(map[string]*write)}
+	client, err := s.with(tr.option())(c.Endpoints())
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +70,7 @@ func run(f fault, dial load.Dialer, rate int, length, deadline time.Duration) (_
 	if err != nil {
 		return nil, err
 	}
-	plan := load.Plan{Rate: rate, For: 2 * time.Second, Deadline: deadline, Do: load.Mixed(client)}
+	plan := load.Plan{Rate: rate, For: 2 * time.Second, Deadline: deadline, Do: tr.do(client)}
 	load.Drive(ctx, plan) // everything is warm
 	r := &result{struck: time.Now()}
 	if err := f.strike(c, victim); err != nil {
@@ -90,7 +102,18 @@ func run(f fault, dial load.Dialer, rate int, length, deadline time.Duration) (_
 	}
 	wg.Wait()
 	r.lost = h.Lost(ctx, c, victim)
-	return r, errors.Join(noLeader, notThawed)
+	if err := errors.Join(noLeader, notThawed, tr.history(ctx, c, victim)); err != nil {
+		return nil, err
+	}
+	r.fates = tr.fates()
+	if explain {
+		leader, err := c.FindLeader(ctx)
+		if err != nil {
+			return nil, err
+		}
+		tr.explain(os.Stderr, c, r.struck, victim, leader)
+	}
+	return r, nil
 }
 
 // silent writes the watched key some time after the fault and counts the watches that

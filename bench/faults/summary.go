@@ -48,3 +48,32 @@ func (s summary) spread(figure func(*result) float64) string {
 	slices.Sort(list)
 	return fmt.Sprintf("%.1f / %.1f / %.1f", list[0], list[len(list)/2], list[len(list)-1])
 }
+
+// end is how the writes of one client under one fault ended, in all runs.
+type end struct {
+	fault, client string
+	runs, writes  int
+	fates         fates
+}
+
+func count(list []end, fault, client string, r *result) []end {
+	i := slices.IndexFunc(list, func(e end) bool { return e.fault == fault && e.client == client })
+	if i < 0 {
+		i = len(list)
+		list = append(list, end{fault: fault, client: client})
+	}
+	list[i].runs++
+	list[i].writes += len(r.calls.Of(true))
+	list[i].fates.add(r.fates)
+	return list
+}
+
+func printEnds(list []end) {
+	fmt.Printf("\nwhat became of the writes, as the cluster's history shows; \"lost\": a member had it, no answer came in time, and it was never executed\n\n")
+	fmt.Println("| fault | client | runs | writes | failed: never sent | failed, yet executed | lost by the servers | executed twice | after a later one | answered, not executed |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	for _, e := range list {
+		f := e.fates
+		fmt.Printf("| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d |\n", e.fault, e.client, e.runs, e.writes, f.unsent, f.executed, f.lost, f.twice, f.late, f.unkept)
+	}
+}

@@ -49,6 +49,7 @@ type conn struct {
 	failed   error // why the last attempt to connect failed, in better words than gRPC's
 	wrong    bool  // the other side is not what the configuration says
 	probing  probeKind
+	early    bool   // the probe for consensus is made before calls have waited for so long that they are in doubt
 	probeGen uint64 // distinguishes a running probe from those given up
 	probeAt  int64  // Set.now: not before this the next probe
 	failures int    // probes failed in a row, for the backoff

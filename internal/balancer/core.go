@@ -251,18 +251,22 @@ func backoff(failures int) time.Duration {
 }
 
 func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
-	if c.probing != noProbe || c.stage != ready || now < c.probeAt {
+	m := c.m
+	if c.probing != noProbe && (!c.early || kind != aliveProbe) || c.stage != ready || now < c.probeAt {
 		return
 	}
-	m := c.m
 	c.probe(kind, now)
 	c.probeGen++
+	c.early = kind == consensusProbe && m.state != Stalled && c.quorum.silence(now, s.floor.Load()) < m.silenceLimit()
 	timeout := m.probeTimeout()
 	switch {
 	case kind == consensusProbe && m.state == Stalled:
 		timeout = max(m.stallTimeout(), probeBackoffMax)
 	case kind == consensusProbe:
 		timeout = m.stallTimeout()
+		if c.early {
+			timeout += m.silenceLimit()
+		}
 	case c.retired:
 		timeout = max(timeout, deadMin)
 		m.witness = now
@@ -420,6 +424,9 @@ func (s *Set) consensusProbed(c *conn, err error, v verdict, took time.Duration,
 		}
 		c.failures = 0
 		c.probeAt = now + int64(probeBackoffBase)
+		if c.early {
+			c.probeAt = now + int64(watchEvery)
+		}
 		s.recovered(m, fx)
 		return
 	}

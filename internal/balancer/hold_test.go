@@ -8,80 +8,115 @@ import (
 	"google.golang.org/grpc/balancer"
 )
 
-// TestChangesAreHeldBack: while no member finishes anything, one change in a while is sent
-// to find out and the others wait, but not for ever; as soon as something is finished
-// all go.
+// holder tries changes on the picker of a driver.
+type holder struct {
+	*driver
+	under []*Pick // what was sent
+}
+
+func (h *holder) change() *Context {
+	c := &Context{Context: context.Background()}
+	c.Pick.Proposes, c.Pick.Consensus = true, true
+	h.under = append(h.under, &c.Pick)
+	return c
+}
+
+// held tries to send c and reports that it has to wait.
+func (h *holder) held(c *Context) bool {
+	h.t.Helper()
+	v, _ := h.set.makeView()
+	_, err := (&picker{h.set, v}).Pick(balancer.PickInfo{Ctx: c})
+	if err != nil && err != balancer.ErrNoSubConnAvailable {
+		h.t.Fatal(err)
+	}
+	if h.set.holding.Load() { // the monitor was woken
+		h.tickAt = h.clock + 1
+	}
+	return err != nil
+}
+
+// TestChangesAreHeldBack: while no member finishes anything changes wait, but not for ever; reads
+// find out when that is over, and all go then.
 func TestChangesAreHeldBack(t *testing.T) {
 	d, m := bench(t, "a", "b")
-	var under []*Pick // what was sent
+	h := &holder{driver: d}
+	first := &Pick{Class: Read, Consensus: true}
+	if h.under = append(h.under, first); !first.took(m[0].conn, d.clock) {
+		t.Fatal("a read is not taken")
+	}
 	for _, o := range m {
 		d.modes[name(o)] = "no quorum"
-		p := &Pick{Class: Read, Consensus: true}
-		if under = append(under, p); !p.took(o.conn, d.clock) {
-			t.Fatal("a read is not taken")
-		}
 	}
-	pick := func(ctx *Context) error {
-		d.wait(time.Millisecond)
-		v, _ := d.set.makeView()
-		_, err := (&picker{d.set, v}).Pick(balancer.PickInfo{Ctx: ctx})
-		return err
-	}
-	change := func() *Context {
-		c := &Context{Context: context.Background()}
-		c.Pick.Proposes, c.Pick.Consensus = true, true
-		under = append(under, &c.Pick)
-		return c
-	}
-	d.wait(100 * time.Millisecond)
+	d.wait(holdMin - time.Millisecond)
 	for range 3 {
-		if err := pick(change()); err != nil {
-			t.Fatalf("held back although the members answer as usual: %v", err)
+		if h.held(h.change()) {
+			t.Fatal("held back although calls take no longer than usual")
 		}
 	}
-	d.wait(250 * time.Millisecond)
-	scout, first, second := change(), change(), change()
-	if err := pick(scout); err != nil {
-		t.Fatalf("nobody finds out: %v", err)
-	}
-	for _, c := range []*Context{first, second} {
-		if err := pick(c); err != balancer.ErrNoSubConnAvailable {
-			t.Fatalf("sent where nothing is finished: %v", err)
+	d.wait(time.Millisecond)
+	change := h.change()
+	for range 20 { // also when they are found in doubt, and then stalled
+		if !h.held(change) {
+			t.Fatalf("sent where nothing was finished for %v", time.Duration(d.clock-change.Pick.held)+holdMin)
+		}
+		read := &Context{Context: context.Background()}
+		if h.held(read) {
+			t.Error("a read is held back")
+		}
+		read.Pick.Finish(Unanswered)
+		if d.wait(watchEvery); d.tickAt == 0 || d.tickAt-d.clock > int64(watchSlow) {
+			t.Error("those that wait are not asked again soon")
+		}
+		for _, o := range m {
+			if o.conn.probing != consensusProbe && d.clock >= o.conn.probeAt+int64(watchSlow) {
+				t.Errorf("nobody finds out about %s", name(o))
+			}
 		}
 	}
-	if d.tick(); d.tickAt == 0 || d.tickAt-d.clock > int64(watchSlow) {
-		t.Error("those that wait are not asked again soon")
+	if d.wait(holdMost); h.held(change) {
+		t.Error("held back for ever")
 	}
-	read := &Context{Context: context.Background()}
-	if err := pick(read); err != nil {
-		t.Errorf("a read is held back: %v", err)
-	}
-	read.Pick.Finish(Done)
-	d.wait(holdEvery)
-	if err := pick(first); err != nil {
-		t.Errorf("the next does not find out after %v: %v", holdEvery, err)
-	}
-	if err := pick(second); err != balancer.ErrNoSubConnAvailable {
-		t.Errorf("all find out: %v", err)
-	}
-	d.wait(holdMost)
-	if err := pick(change()); err != nil {
-		t.Error(err)
-	}
-	if err := pick(second); err != nil {
-		t.Errorf("held back for ever: %v", err)
-	}
-	if err := pick(change()); err != balancer.ErrNoSubConnAvailable {
-		t.Errorf("sent where nothing is finished: %v", err)
+	if change = h.change(); !h.held(change) {
+		t.Error("sent where nothing is finished")
 	}
 	d.modes["a"], d.modes["b"] = "", ""
-	for _, p := range under {
+	d.wait(2 * probeBackoffMax) // the probe under way, and the pause after it
+	for _, p := range h.under {
 		p.Finish(Done)
 	}
 	d.wait(watchSlow)
 	for range 3 {
-		if err := pick(change()); err != nil {
-			t.Fatalf("held back although the members finish calls: %v", err)
+		if h.held(h.change()) {
+			t.Error("held back although the members finish calls")
 		}
+	}
+}
+
+// TestHeldBackByMistake: calls take long because of what they ask for, or one of the members does
+// not answer. A change waits for the answer to one read, and for as long again.
+func TestHeldBackByMistake(t *testing.T) {
+	for _, frozen := range []bool{false, true} {
+		d, m := bench(t, "a", "b", "c")
+		h := &holder{driver: d}
+		slow := &Pick{Class: Read, Consensus: true}
+		if h.under = append(h.under, slow); !slow.took(m[0].conn, d.clock) {
+			t.Fatal("a read is not taken")
+		}
+		if frozen {
+			d.modes["a"] = "frozen"
+		}
+		for range 10 {
+			d.wait(100 * time.Millisecond)
+			change := h.change()
+			if h.held(change) {
+				d.wait(5 * time.Millisecond) // there and back, and the monitor
+			}
+			if d.set.holding.Load() || h.held(change) {
+				t.Fatalf("frozen %t: held back for long", frozen)
+			}
+			change.Pick.Finish(Done)
+			d.wait(1)
+		}
+		slow.Finish(Done)
 	}
 }

@@ -22,6 +22,9 @@ const (
 	stallMax = 10 * time.Second
 	// The same before anything is known, for which members far apart are allowed for.
 	stallFirst = 2 * time.Second
+	// Nothing is finished while calls wait: what is new is held back. Above the pauses of a garbage
+	// collection and an ordinary disk; if it is wrong it costs a round trip.
+	holdMin = 25 * time.Millisecond
 	// A connection is proved dead by so much silence beside a living one.
 	deadMin = 2 * time.Second
 )
@@ -76,6 +79,15 @@ func (m *Member) consensusTime() int64 { return cmp.Or(m.agree.value.Load(), m.s
 // silenceLimit is how long calls wait without a byte before m is in doubt.
 func (m *Member) silenceLimit() time.Duration {
 	return limit(m.set.cfg.SilenceLimit, max(m.trip.value.Load(), m.consensusTime()), silenceFactor, silenceMin, silenceMax)
+}
+
+// holdAfter is how long calls of all members wait for consensus before changes are held back.
+func (s *Set) holdAfter() time.Duration {
+	usual, least := s.agree.value.Load(), holdMin
+	if usual == 0 {
+		least = silenceMin
+	}
+	return min(limit(0, usual, silenceFactor, least, silenceMax), limit(s.cfg.SilenceLimit, 0, 0, silenceMax, silenceMax))
 }
 
 // probeTimeout is how long a health check may take.

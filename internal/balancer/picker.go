@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -190,6 +191,7 @@ func (s *Set) makeView() (v view, state connectivity.State) {
 			v.subs = append(v.subs, m.conn.sub)
 		}
 	}
+	s.usable = v.usable
 	if v.hold = s.wide; len(v.usable) > 0 {
 		return v, connectivity.Ready
 	}
@@ -244,7 +246,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		return balancer.PickResult{}, want.none(p.v.err, p.v.wrong)
 	}
 	now := p.set.now()
-	if p.v.hold && p.set.holds(want, now) {
+	if want.Proposes && (p.v.hold || p.set.pausing(p.v.usable, now)) && p.set.holds(want, now) {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
 	i := p.choose(want, now)
@@ -264,24 +266,18 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return r, err
 }
 
-// Changes are held back while no member finishes anything: in an election the servers lose
-// what is proposed, without a word. One in holdEvery goes all the same, to find out, and
-// each after holdMost, since the server's own words may be wanted.
-const (
-	holdEvery = 100 * time.Millisecond
-	holdMost  = 1500 * time.Millisecond
-)
+// holdMost is how long a change is held back at most: an election takes no longer, and without
+// one the server's own words may be wanted.
+const holdMost = 3 * time.Second
 
-// holds reports that want shall wait. The monitor publishes a picker in time to ask again.
+// holds reports that want, a change, shall wait while no member finishes anything: in an
+// election the servers lose what is proposed, without a word. The monitor sends reads to find
+// out, and publishes a picker when one was answered.
 func (s *Set) holds(want *Pick, now int64) bool {
-	if !want.Proposes {
-		return false
-	}
 	if want.held == 0 {
 		want.held = now
 	}
-	last := s.scouted.Load()
-	if now-want.held >= int64(holdMost) || now-last >= int64(holdEvery) && s.scouted.CompareAndSwap(last, now) {
+	if now-want.held >= int64(holdMost) {
 		return false
 	}
 	_ = want.none(nil, false)
@@ -289,6 +285,27 @@ func (s *Set) holds(want *Pick, now int64) bool {
 		s.poke()
 	}
 	return true
+}
+
+// pausing reports that calls or probes wait for consensus on members that are not in doubt by themselves,
+// and none has finished one for longer than usual. It is far more impatient than doubtful,
+// since only changes wait, and only until a read has shown that all is well.
+func (s *Set) pausing(list []*conn, now int64) bool {
+	doubtful, since, last := true, int64(math.MaxInt64), s.floor.Load()
+	for _, c := range list {
+		last = max(last, c.quorum.last.Load())
+		if c.doubtful(now) {
+			continue
+		}
+		doubtful = false
+		if c.quorum.n.Load() > 0 {
+			since = min(since, c.quorum.since.Load())
+		}
+		if at := c.pondered.Load(); at != 0 {
+			since = min(since, at)
+		}
+	}
+	return doubtful || since != math.MaxInt64 && now-max(since, last) >= int64(s.holdAfter())
 }
 
 // result is that of a pick of c. Without one, or if it takes nothing more, there will be

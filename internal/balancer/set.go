@@ -79,12 +79,12 @@ type Set struct {
 	agree   average      // a short call that needs consensus, of any member
 	floor   atomic.Int64 // silence before this does not count
 	holding atomic.Bool  // changes are held back, see Set.holds
-	scouted atomic.Int64 // now when one was last let through all the same
 
 	mu       sync.Mutex
 	members  []*Member           // guarded by mu; the current endpoints, in the user's order
 	leaving  []*Member           // guarded by mu; endpoints no more, but calls run on them
 	cc       balancer.ClientConn // guarded by mu; nil while gRPC has no balancer of ours
+	usable   []*conn             // guarded by mu; those that the picker has
 	wide     bool                // guarded by mu; the picker has stalled members too
 	online   bool                // guarded by mu; connections may be made
 	moves    allowance           // guarded by mu

@@ -62,7 +62,7 @@ func (s *Set) tick(now int64, fx *effects) time.Duration {
 		return s.gone(m, now, &next, fx)
 	})
 	if s.holding.Load() {
-		if now-s.released >= int64(watchEvery) {
+		if now-s.released >= int64(watchEvery) || !s.wide && !s.pausing(s.usable, now) {
 			s.released = now
 			s.holding.Store(false) // before they pick again
 			fx.publish = true
@@ -179,6 +179,8 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 		need(aliveProbe)
 	case inUse && m.witness > c.lastByte.Load():
 		need(aliveProbe)
+	case inUse && s.holding.Load():
+		need(consensusProbe)
 	}
 	if c.running(Session)+c.running(Bulk) > 0 {
 		after(s.cfg.StreamProbeAfter)

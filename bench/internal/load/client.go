@@ -5,6 +5,7 @@ import (
 
 	official "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	ours "github.com/fairlead-go/fairlead/clientv3"
 )
@@ -26,15 +27,25 @@ type Client interface {
 type Dialer func(endpoints []string) (Client, error)
 
 // Official makes an official client with its defaults.
-func Official(eps []string) (Client, error) {
-	c, err := official.New(official.Config{Endpoints: eps, Logger: zap.NewNop()})
-	return theirs{c}, err
+func Official(eps []string) (Client, error) { return OfficialWith()(eps) }
+
+// OfficialWith makes official clients with these options beside the defaults.
+func OfficialWith(opts ...grpc.DialOption) Dialer {
+	return func(eps []string) (Client, error) {
+		c, err := official.New(official.Config{Endpoints: eps, Logger: zap.NewNop(), DialOptions: opts})
+		return theirs{c}, err
+	}
 }
 
 // Fairlead makes a client of ours with its defaults.
-func Fairlead(eps []string) (Client, error) {
-	c, err := ours.New(ours.Config{Endpoints: eps, Logger: zap.NewNop()})
-	return mine{c}, err
+func Fairlead(eps []string) (Client, error) { return FairleadWith()(eps) }
+
+// FairleadWith makes clients of ours with these options beside the defaults.
+func FairleadWith(opts ...grpc.DialOption) Dialer {
+	return func(eps []string) (Client, error) {
+		c, err := ours.New(ours.Config{Endpoints: eps, Logger: zap.NewNop(), DialOptions: opts})
+		return mine{c}, err
+	}
 }
 
 type theirs struct{ c *official.Client }

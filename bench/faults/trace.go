@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/bench/internal/load"
+	ours "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// trace follows every write of a run: which members it was sent to, what they said, and, when the
+// run is over, whether the cluster has executed it. Each write has a value of its own.
+type trace struct {
+	mu     sync.Mutex
+	writes map[string]*write // guarded by mu, by value
+}
+
+type write struct {
+	key, value string
+	made       time.Time
+	took       time.Duration
+	err        error
+	attempts   []attempt
+	revisions  []int64 // at which it was executed
+}
+
+type attempt struct {
+	to   string // address; "" if it was not sent
+	at   time.Time
+	took time.Duration
+	err  error
+}
+
+// option makes a client report its attempts.
+func (t *trace) option() grpc.DialOption {
+	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		put, ok := req.(*pb.PutRequest)
+		if !ok {
+			return next(ctx, method, req, reply, cc, opts...)
+		}
+		var to peer.Peer
+		a := attempt{at: time.Now()}
+		a.err = next(ctx, method, req, reply, cc, append(slices.Clone(opts), grpc.Peer(&to))...)
+		a.took = time.Since(a.at)
+		if to.Addr != nil {
+			a.to = to.Addr.String()
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if w := t.writes[string(put.Value)]; w != nil {
+			w.attempts = append(w.attempts, a)
+		}
+		return a.err
+	})
+}
+
+// do is load.Mixed, traced.
+func (t *trace) do(c load.Client) func(context.Context, int) (bool, error) {
+	return func(ctx context.Context, i int) (bool, error) {
+		key := fmt.Sprint("load/", i%20)
+		if i%2 == 0 {
+			return false, c.Get(ctx, key)
+		}
+		w := &write{key: key, made: time.Now()}
+		t.mu.Lock()
+		w.value = fmt.Sprint("v", len(t.writes))
+		t.writes[w.value] = w
+		t.mu.Unlock()
+		err := c.Put(ctx, key, w.value)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		w.took, w.err = time.Since(w.made), err
+		return true, err
+	}
+}
+
+// history finds out what the cluster has executed.
+func (t *trace) history(ctx context.Context, c *etcdtest.Cluster, victim *etcdtest.Member) error {
+	client, err := ours.New(ours.Config{Endpoints: load.Spared(c, victim), Logger: zap.NewNop()})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	now, err := client.Get(ctx, "load/", ours.WithPrefix(), ours.WithCountOnly())
+	if err != nil {
+		return err
+	}
+	if _, err := client.Put(ctx, "load/end", "end"); err != nil { // what the watch reads up to
+		return err
+	}
+	for r := range client.Watch(ctx, "load/", ours.WithPrefix(), ours.WithRev(1)) {
+		if err := r.Err(); err != nil {
+			return err
+		}
+		for _, e := range r.Events {
+			if e.Kv.ModRevision > now.Header.Revision && string(e.Kv.Key) == "load/end" {
+				return nil
+			}
+			t.mu.Lock()
+			if w := t.writes[string(e.Kv.Value)]; w != nil {
+				w.revisions = append(w.revisions, e.Kv.ModRevision)
+			}
+			t.mu.Unlock()
+		}
+	}
+	return ctx.Err()
+}
+
+// fates counts how the writes of a run ended.
+type fates struct {
+	unsent   int // failed, and no member got it
+	executed int // failed, but executed
+	lost     int // failed, a member had it, and the cluster never executed it: nobody can know that in time
+	twice    int // executed more than once
+	late     int // executed after a later write of its key that began when it was answered
+	unkept   int // answered, but not executed
+}
+
+func (f *fates) add(o fates) {
+	f.unsent += o.unsent
+	f.executed += o.executed
+	f.lost += o.lost
+	f.twice += o.twice
+	f.late += o.late
+	f.unkept += o.unkept
+}
+
+func (w *write) sent() bool {
+	return slices.ContainsFunc(w.attempts, func(a attempt) bool { return a.to != "" })
+}
+
+func (t *trace) fates() (f fates) {
+	for _, w := range t.writes {
+		if len(w.revisions) > 1 {
+			f.twice++
+		}
+		switch {
+		case w.err == nil && len(w.revisions) == 0:
+			f.unkept++
+		case w.err == nil && t.overtaken(w):
+			f.late++
+		case w.err == nil:
+		case len(w.revisions) > 0:
+			f.executed++
+		case w.sent():
+			f.lost++
+		default:
+			f.unsent++
+		}
+	}
+	return f
+}
+
+// overtaken reports that an answered write was executed after one that began only then.
+func (t *trace) overtaken(w *write) bool {
+	for _, o := range t.writes {
+		if o.key == w.key && o.err == nil && len(o.revisions) > 0 && o.made.After(w.made.Add(w.took)) && o.revisions[0] < w.revisions[len(w.revisions)-1] {
+			return true
+		}
+	}
+	return false
+}
+
+// explain prints the writes that failed, and each attempt at them.
+func (t *trace) explain(out io.Writer, c *etcdtest.Cluster, struck time.Time, victim, leader *etcdtest.Member) {
+	var failed []*write
+	for _, w := range t.writes {
+		if w.err != nil {
+			failed = append(failed, w)
+		}
+	}
+	slices.SortFunc(failed, func(a, b *write) int { return a.made.Compare(b.made) })
+	role := func(address string) string {
+		for _, m := range c.Members() {
+			if !strings.HasSuffix(m.Endpoint, address) {
+				continue
+			}
+			switch m {
+			case victim:
+				return "the victim"
+			case leader:
+				return "who leads afterwards"
+			}
+			return "another one"
+		}
+		return address
+	}
+	for _, w := range failed {
+		fate := "never executed"
+		if len(w.revisions) > 0 {
+			fate = fmt.Sprint("executed at ", w.revisions)
+		}
+		fmt.Fprintf(out, "  %s made %+.3f s, %s: %v\n", w.value, w.made.Sub(struck).Seconds(), fate, w.err)
+		for _, a := range w.attempts {
+			to := "nobody"
+			if a.to != "" {
+				to = role(a.to)
+			}
+			fmt.Fprintf(out, "    sent %+.3f s to %s, %.3f s: %v\n", a.at.Sub(struck).Seconds(), to, a.took.Seconds(), status.Convert(a.err).Message())
+		}
+	}
+}
