@@ -59,7 +59,7 @@ var rows = []row{
 }
 
 // rowLimit bounds the measurement of one row; none should come near it.
-const rowLimit = 3 * time.Minute
+func rowLimit() time.Duration { return 3*time.Minute + time.Duration(*bulk)*time.Second }
 
 func main() {
 	which := flag.String("rows", "", "numbers of the rows to measure, like 1,2,7; empty: all")
@@ -127,7 +127,7 @@ func report(chosen []row, repeat int, file string) error {
 
 // run measures the row once and adds the figures.
 func (res *result) run(measure func(context.Context, *trial) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), rowLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), rowLimit())
 	defer cancel()
 	t := &trial{result: res}
 	defer t.end()
