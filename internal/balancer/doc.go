@@ -17,9 +17,11 @@
 //
 // A member that was stalled is Stalled again instead of Healthy. New calls go to healthy
 // members, of these to those in doubt (calls wait for longer than usual) only if there is
-// no other; to stalled ones only if none is healthy beyond doubt. Then changes wait for a
-// member that finishes something (holds, in picker.go): in an election the servers lose what
-// is proposed, without a word.
+// no other; to stalled ones only if none is healthy beyond doubt.
+//
+// Changes wait as soon as no member finishes anything for three times as long as usual (holds,
+// in picker.go), until one does: in an election the servers lose what is proposed, without a
+// word. Reads, which lose nothing, find out when it is over.
 //
 // # Connections
 //

@@ -321,48 +321,43 @@ func (p *Pick) result(c *conn, sub balancer.SubConn, now int64) (balancer.PickRe
 	return r, nil
 }
 
+// choose draws from the members that were not tried and are not in doubt. One in doubt is better
+// than one that was tried, the less so the longer it has been silent, and any is better than none.
 func (p *picker) choose(want *Pick, now int64) int {
 	list := p.v.usable
 	if len(list) == 1 {
 		return 0
 	}
-	skip, fit, only := want.Avoid, 0, 0
-	for i, c := range list {
-		if skip&c.m.slot == 0 && c.doubtful(now) {
-			skip |= c.m.slot
-		}
-		if skip&c.m.slot == 0 {
-			if c.m == want.Prefer {
-				return i
-			}
-			fit++
-			only = i
+	doubtful := uint64(0)
+	for _, c := range list {
+		if c.doubtful(now) {
+			doubtful |= c.m.slot
 		}
 	}
-	if fit == 1 {
-		return only
-	}
-	if fit == 0 {
-		// One in doubt is better than one that was tried, the less so the longer it has been
-		// silent, and any is better than none.
-		for _, skip = range [...]uint64{want.Avoid | silent(list, now), want.Avoid, 0} {
-			if fit = fitting(list, skip); fit > 0 {
+	var room [8]int
+	fit := without(room[:0], list, want.Avoid|doubtful)
+	if len(fit) == 0 {
+		for _, skip := range [...]uint64{want.Avoid | silent(list, now), want.Avoid, 0} {
+			if fit = without(fit, list, skip); len(fit) > 0 {
 				break
 			}
 		}
-	}
-	a, b := rand.IntN(fit), 0
-	if fit > 1 {
-		b = rand.IntN(fit - 1)
-		if b >= a {
-			b++
+	} else if want.Prefer != nil {
+		for _, i := range fit {
+			if list[i].m == want.Prefer {
+				return i
+			}
 		}
 	}
-	ia, ib := nth(list, skip, a), nth(list, skip, b)
-	if list[ib].cost() < list[ia].cost() {
-		return ib
+	if len(fit) == 1 {
+		return fit[0]
 	}
-	return ia
+	a := rand.IntN(len(fit))
+	b := (a + 1 + rand.IntN(len(fit)-1)) % len(fit)
+	if list[fit[b]].cost() < list[fit[a]].cost() {
+		return fit[b]
+	}
+	return fit[a]
 }
 
 // silent are the slots of those that have been silent for far longer than another one: they
@@ -380,28 +375,14 @@ func silent(list []*conn, now int64) (slots uint64) {
 	return slots
 }
 
-// fitting is how many members are not to be skipped.
-func fitting(list []*conn, skip uint64) (n int) {
-	for _, c := range list {
-		if c.m.slot&skip == 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// nth is the index of the k-th whose member is not to be skipped.
-func nth(list []*conn, skip uint64, k int) int {
+// without are the places of those in list that have none of the slots, in dst.
+func without(dst []int, list []*conn, slots uint64) []int {
 	for i, c := range list {
-		if c.m.slot&skip != 0 {
-			continue
+		if c.m.slot&slots == 0 {
+			dst = append(dst, i)
 		}
-		if k == 0 {
-			return i
-		}
-		k--
 	}
-	return 0
+	return dst
 }
 
 // laneFor is m's connection for much data; nil while it is being made. If it cannot be
