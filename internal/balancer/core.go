@@ -232,11 +232,11 @@ func (s *Set) others(m *Member, now int64) bool {
 	})
 }
 
-// healthyOthers reports whether calls and streams of m have a better place.
-func (s *Set) healthyOthers(m *Member) bool {
+// sound reports whether a member besides m is healthy beyond doubt. Callers hold mu.
+func (s *Set) sound(besides *Member) bool {
 	now := s.now()
 	return slices.ContainsFunc(s.members, func(o *Member) bool {
-		return o != m && o.ready() && o.state == Healthy && !o.conn.doubtful(now)
+		return o != besides && o.ready() && o.state == Healthy && !o.conn.doubtful(now)
 	})
 }
 
@@ -460,7 +460,7 @@ func (s *Set) recovered(m *Member, fx *effects) {
 // That is limited: what takes a cluster so long may take it as long elsewhere.
 func (s *Set) drainStalled(fx *effects) {
 	for _, m := range s.members {
-		if m.state == Stalled && m.conn != nil && s.healthyOthers(m) {
+		if m.state == Stalled && m.conn != nil && s.sound(m) {
 			if m.conn.running(Session) == 0 || s.moves.take(s.now()) {
 				s.moveOff(m.conn, forConsensus, fx)
 				if m.bulk != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,7 +183,7 @@ type view struct {
 // member is healthy beyond doubt: a dead one must not hold the calls meanwhile.
 // Callers hold mu.
 func (s *Set) makeView() (v view, state connectivity.State) {
-	s.wide = s.allInDoubt()
+	s.wide = !s.sound(nil)
 	for _, m := range s.members {
 		if m.ready() && (m.state == Healthy || s.wide) && m.conn.sub != nil {
 			v.usable = append(v.usable, m.conn)
@@ -208,14 +207,6 @@ func (s *Set) makeView() (v view, state connectivity.State) {
 	}
 	v.err = errors.New("no member is available: " + s.explain())
 	return v, connectivity.TransientFailure
-}
-
-// allInDoubt reports that no member is healthy beyond doubt. Callers hold mu.
-func (s *Set) allInDoubt() bool {
-	now := s.now()
-	return !slices.ContainsFunc(s.members, func(m *Member) bool {
-		return m.ready() && m.state == Healthy && !m.conn.doubtful(now)
-	})
 }
 
 // picker implements balancer.Picker on one view.

@@ -69,7 +69,7 @@ func (s *Set) tick(now int64, fx *effects) time.Duration {
 		}
 		next.in(watchEvery)
 	}
-	fx.publish = fx.publish || s.wide != s.allInDoubt()
+	fx.publish = fx.publish || s.wide == s.sound(nil)
 	s.expected = time.Duration(next)
 	return s.expected
 }
