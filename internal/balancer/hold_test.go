@@ -120,3 +120,24 @@ func TestHeldBackByMistake(t *testing.T) {
 		slow.Finish(Done)
 	}
 }
+
+// TestHoldingDelaysNoVerdict: the leader is frozen, and nothing but a watch runs there. While changes
+// wait for an election it is found silent as soon as else.
+func TestHoldingDelaysNoVerdict(t *testing.T) {
+	d, m := bench(t, "a", "b", "c")
+	d.modes["a"], d.modes["b"], d.modes["c"] = "frozen", "no quorum", "no quorum"
+	work := []*Pick{{Class: Session, Stream: true}, {Class: Read, Consensus: true}, {Class: Read, Consensus: true}}
+	for i, p := range work {
+		if !p.took(m[i].conn, d.clock) {
+			t.Fatal("work is not taken")
+		}
+	}
+	for d.clock-d.began < int64(StreamProbeAfter+probeMin+watchSlow) {
+		d.wait(watchEvery)
+		d.set.holding.Store(true) // they ask again and again
+		d.tickAt = d.clock + 1
+	}
+	if m[0].state != Ejected {
+		t.Errorf("the frozen member is %v", m[0].state)
+	}
+}

@@ -292,8 +292,10 @@ func (s *Set) pausing(list []*conn, now int64) bool {
 		if c.quorum.n.Load() > 0 {
 			since = min(since, c.quorum.since.Load())
 		}
-		if at := c.pondered.Load(); at != 0 {
-			since = min(since, at)
+		for _, at := range [...]int64{c.pondered.Load(), c.asked.Load()} {
+			if at != 0 {
+				since = min(since, at)
+			}
 		}
 	}
 	return doubtful || since != math.MaxInt64 && now-max(since, last) >= int64(s.holdAfter())

@@ -203,6 +203,8 @@ func (d *driver) probe(o probeOrder) {
 		mode = "frozen"
 	}
 	switch {
+	case mode == "frozen" && o.kind == consensusProbe: // no health check comes through either
+		d.after(o.timeout+o.c.m.probeTimeout(), result(context.DeadlineExceeded, blocked, false))
 	case mode == "frozen" || o.kind == aliveProbe && trip > o.timeout:
 		d.after(o.timeout, result(context.DeadlineExceeded, unanswered, false))
 		if mode != "frozen" {

@@ -179,8 +179,6 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 		need(aliveProbe)
 	case inUse && m.witness > c.lastByte.Load():
 		need(aliveProbe)
-	case inUse && s.holding.Load():
-		need(consensusProbe)
 	}
 	if c.running(Session)+c.running(Bulk) > 0 {
 		after(s.cfg.StreamProbeAfter)
@@ -191,6 +189,9 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 		if !calls && busy && m.latency.Load() > 0 && now-m.sampled.Load() > int64(exploreAfter) {
 			need(consensusProbe)
 		}
+	}
+	if inUse && s.holding.Load() {
+		need(consensusProbe)
 	}
 	return kind
 }
