@@ -160,10 +160,7 @@ func probeOne(ctx context.Context, m *etcdtest.Member) (list [2]load.Call) {
 // judge prints each call that failed with the probes of its kind made at the same time, and returns
 // how many failed beside which no probe did.
 func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alone int) {
-	var failed load.Calls
-	for _, c := range calls.Failed() {
-		failed = append(failed, c)
-	}
+	failed := calls.Failed()
 	slices.SortFunc(failed, func(a, b load.Call) int { return a.Made.Compare(b.Made) })
 	for _, c := range failed {
 		asked, refused := 0, make(map[*etcdtest.Member]bool)
