@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -143,15 +144,15 @@ func (w *write) sent() bool {
 }
 
 func (t *trace) fates() (f fates) {
+	keys := make(map[string][]*write)
 	for _, w := range t.writes {
+		keys[w.key] = append(keys[w.key], w)
 		if len(w.revisions) > 1 {
 			f.twice++
 		}
 		switch {
 		case w.err == nil && len(w.revisions) == 0:
 			f.unkept++
-		case w.err == nil && t.overtaken(w):
-			f.late++
 		case w.err == nil:
 		case len(w.revisions) > 0:
 			f.executed++
@@ -161,17 +162,30 @@ func (t *trace) fates() (f fates) {
 			f.unsent++
 		}
 	}
+	for _, list := range keys {
+		f.late += overtaken(list)
+	}
 	return f
 }
 
-// overtaken reports that an answered write was executed after one that began only then.
-func (t *trace) overtaken(w *write) bool {
-	for _, o := range t.writes {
-		if o.key == w.key && o.err == nil && len(o.revisions) > 0 && o.made.After(w.made.Add(w.took)) && o.revisions[0] < w.revisions[len(w.revisions)-1] {
-			return true
+// overtaken counts the writes of one key that were executed after one that began when they had
+// been answered.
+func overtaken(list []*write) (n int) {
+	list = slices.DeleteFunc(list, func(w *write) bool { return w.err != nil || len(w.revisions) == 0 })
+	slices.SortFunc(list, func(a, b *write) int { return a.made.Compare(b.made) })
+	first := make([]int64, len(list)+1) // the lowest revision from there on
+	first[len(list)] = math.MaxInt64
+	for i, w := range slices.Backward(list) {
+		first[i] = min(first[i+1], w.revisions[0])
+	}
+	for _, w := range list {
+		answered := w.made.Add(w.took)
+		next, _ := slices.BinarySearchFunc(list, answered, func(o *write, t time.Time) int { return o.made.Compare(t) })
+		if first[next] < w.revisions[len(w.revisions)-1] {
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // explain prints the writes that failed, and each attempt at them.
