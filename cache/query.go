@@ -170,7 +170,7 @@ func sortBy(kvs []*mvccpb.KeyValue, target clientv3.SortTarget, order clientv3.S
 	})
 }
 
-// bare is the keys without their values; those of the copy are not touched.
+// bare is the keys without their values and leases, as the server has it; those of the copy are not touched.
 func bare(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil
@@ -179,7 +179,7 @@ func bare(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	out := make([]*mvccpb.KeyValue, len(kvs))
 	for i, kv := range kvs {
 		c := &copies[i]
-		c.Key, c.CreateRevision, c.ModRevision, c.Version, c.Lease = kv.Key, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Lease
+		c.Key, c.CreateRevision, c.ModRevision, c.Version = kv.Key, kv.CreateRevision, kv.ModRevision, kv.Version
 		out[i] = c
 	}
 	return out

@@ -219,6 +219,9 @@ type entry struct {
 // asks for the key ahead of it there. It fails with ErrLocked if there is no key for the
 // session.
 func (s *Session) enter(ctx context.Context, prefix, key, value string, conditions ...v3.Cmp) (e entry, err error) {
+	if err := ctx.Err(); err != nil {
+		return e, err
+	}
 	if s.life.Err() != nil {
 		return e, s.gone()
 	}

@@ -61,11 +61,11 @@ func answer(kv *mvccpb.KeyValue, header *pb.ResponseHeader, op *v3.Op) *pb.Range
 		return r
 	}
 	out := &mvccpb.KeyValue{
-		Key: slices.Clone(kv.Key), Lease: kv.Lease,
+		Key:            slices.Clone(kv.Key),
 		CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version,
 	}
 	if !op.IsKeysOnly() {
-		out.Value = slices.Clone(kv.Value)
+		out.Value, out.Lease = slices.Clone(kv.Value), kv.Lease
 	}
 	r.Kvs = []*mvccpb.KeyValue{out}
 	return r

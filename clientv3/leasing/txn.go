@@ -103,6 +103,7 @@ func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 	if !ok || x.t == nil || !l.valid(x.t) { // asked after the values were taken
 		return nil, false
 	}
+	r.Header = copyHeader(x.header)
 	x.finish(r)
 	return r, true
 }
@@ -203,14 +204,15 @@ func (x *evaluation) holds(c *pb.Compare) (holds, ok bool) {
 	return false, false
 }
 
-// finish gives the response and those in it the header.
+// finish gives the response and the gets in it the header; that of a nested transaction is empty, as the server's is.
 func (x *evaluation) finish(r *pb.TxnResponse) {
-	r.Header = copyHeader(x.header)
 	for _, op := range r.Responses {
 		if get := op.GetResponseRange(); get != nil {
 			get.Header = copyHeader(x.header)
 		} else {
-			x.finish(op.GetResponseTxn())
+			nested := op.GetResponseTxn()
+			nested.Header = &pb.ResponseHeader{}
+			x.finish(nested)
 		}
 	}
 }
