@@ -407,31 +407,33 @@ func (k *call) finish(a *try, err error) error {
 // request may have been executed.
 func (k *call) outcome(a *try, err error) error {
 	sent := a.Pick.Got != nil && (a.Pick.Sent || !a.Pick.TellSent)
-	if k.c.cut(k.ctx, err) {
-		k.uncertain = k.uncertain || sent
-		return etcderr.Closed(etcderr.ShortMethod(k.method))
+	out := k.c.explain(k.ctx, etcderr.ShortMethod(k.method), &a.Pick, a.ended, err)
+	k.moved = a.ended != nil && a.ended.Moved
+	definite := !sent || etcderr.NotExecuted(err)
+	if e, ours := out.(*etcderr.Error); ours {
+		e.Unexecuted = definite
 	}
-	if e := unpicked(k.ctx, k.method, &a.Pick); e != nil {
-		e.Unexecuted = !k.uncertain
-		return e
-	}
-	out := etcderr.From(k.ctx, err)
-	k.moved = false
-	if a.ended != nil && k.ctx.Err() == nil {
-		e := a.ended.Err // shared by all that ran on the connection
-		out, k.moved = &e, a.ended.Moved
-	}
-	e, ours := out.(*etcderr.Error)
-	if ours {
-		e.Unexecuted = !sent || etcderr.NotExecuted(err)
-	}
-	if sent && !etcderr.NotExecuted(out) {
-		k.uncertain = true
-	}
+	k.uncertain = k.uncertain || !definite
 	if t, ok := a.Pick.Token.(*auth.Token); ok && etcderr.ClassOf(out) == etcderr.Token {
 		return &refused{out, t}
 	}
 	return out
+}
+
+// explain turns what gRPC says of p, an attempt or a stream, into the user's form; ended is
+// the verdict that cancelled it, if one did.
+func (c *Conn) explain(ctx context.Context, method string, p *balancer.Pick, ended *balancer.Ended, err error) error {
+	if c.cut(ctx, err) {
+		return etcderr.Closed(method)
+	}
+	if ended != nil && ctx.Err() == nil {
+		e := ended.Err // shared by all that ran on the connection
+		return &e
+	}
+	if e := unpicked(ctx, method, p); e != nil {
+		return e
+	}
+	return etcderr.From(ctx, err)
 }
 
 // unpicked is the error of a call for which there was no member, nil if that is not what ended it.
@@ -440,7 +442,7 @@ func unpicked(ctx context.Context, method string, p *balancer.Pick) *etcderr.Err
 		return nil
 	}
 	e := &etcderr.Error{
-		Method: etcderr.ShortMethod(method), Status: codes.Unavailable, Cause: p.Err, Unexecuted: true, Misconfigured: p.Wrong,
+		Method: method, Status: codes.Unavailable, Cause: p.Err, Unexecuted: true, Misconfigured: p.Wrong,
 	}
 	switch ended := ctx.Err(); {
 	case ended == nil:

@@ -111,17 +111,11 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 		a.Pick.Finish(balancer.Unanswered)
 		ended, _ := context.Cause(sctx).(*balancer.Ended)
 		cancel(nil)
-		if c.cut(ctx, err) {
-			return nil, etcderr.Closed(short)
+		on := a.Pick.Got
+		if on == nil && ended != nil {
+			on = ended.Member
 		}
-		if ended != nil && ctx.Err() == nil {
-			e := ended.Err // shared by all that ran on the connection
-			return nil, c.named(short, ended.Member, &e)
-		}
-		if e := unpicked(ctx, method, &a.Pick); e != nil {
-			return nil, e
-		}
-		return nil, c.named(short, a.Pick.Got, etcderr.From(ctx, err))
+		return nil, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
 	}
 	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
 	context.AfterFunc(sctx, s.end) // who cancels a stream's context need not read to its end
@@ -181,17 +175,14 @@ func (s *Stream) RecvMsg(m any) error {
 // explain turns the error that ended the stream into the user's form, and tells
 // the member's state and the token's keeper of it.
 func (s *Stream) explain(err error) error {
-	if ended, _ := context.Cause(s.ClientStream.Context()).(*balancer.Ended); ended != nil && s.ctx.Err() == nil && etcderr.Code(err) == codes.Canceled {
-		e := ended.Err // shared by all that ran on the connection
-		return s.c.named(s.method, s.pick.Got, &e)
+	ended, _ := context.Cause(s.ClientStream.Context()).(*balancer.Ended)
+	if etcderr.Code(err) != codes.Canceled {
+		ended = nil // the server had spoken before
 	}
-	if s.c.cut(s.ctx, err) {
-		return etcderr.Closed(s.method)
-	}
-	if s.pick.Got != nil {
+	if s.pick.Got != nil && ended == nil {
 		s.pick.Got.Failed(err, s.pick)
 	}
-	out := etcderr.From(s.ctx, err)
+	out := s.c.explain(s.ctx, s.method, s.pick, ended, err)
 	s.Refused(out)
 	return s.c.named(s.method, s.pick.Got, out)
 }
