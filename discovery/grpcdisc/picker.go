@@ -120,7 +120,9 @@ func outcome(info balancer.DoneInfo) pick.Outcome {
 		return pick.Ignored
 	case codes.ResourceExhausted: // mostly a limit of the caller's own, on sizes above all
 		return pick.Ignored
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.DataLoss:
+	case codes.DeadlineExceeded:
+		return pick.TimedOut
+	case codes.Unavailable, codes.Internal, codes.DataLoss:
 		return pick.Failure
 	}
 	return pick.Success

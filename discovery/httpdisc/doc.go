@@ -15,7 +15,8 @@
 // http. Paths in addresses are not looked at.
 //
 // A request counts as failed, for ejection, if there was no answer, or its status is 502,
-// 503 or 504. It occupies its instance until its body is read to the end or closed;
+// 503 or 504. One whose own time was up (its context's, http.Client.Timeout) counts only if that
+// was several times what the instance takes, as far as the policy knows. A request occupies its instance until its body is read to the end or closed;
 // latency is the time to the header.
 //
 // # Retries
@@ -26,7 +27,8 @@
 // again (there is none, or Request.GetBody is set, as http.NewRequest does for buffers and
 // strings). When there is no other instance, or the budget for retries is spent (one for
 // five requests, after a burst of 1000, per transport), the answer or error stands.
-// Nothing is repeated after the request's context has ended.
+// Nothing is repeated after the request's context has ended. WithAttemptTimeout has a request
+// go on elsewhere when an instance stands still.
 //
 // # Host and TLS
 //

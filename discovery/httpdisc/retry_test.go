@@ -252,3 +252,101 @@ func TestCallersMistakes(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// A caller in a hurry blames nobody: his time was up before the instance could have answered. An
+// instance that stands still is blamed, with the timeout of an http.Client too.
+func TestHurry(t *testing.T) {
+	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1, Base: time.Hour})))
+	var frozen atomic.Bool
+	const takes = 100 * time.Millisecond
+	slow := func(w http.ResponseWriter, r *http.Request) {
+		if frozen.Load() {
+			<-r.Context().Done()
+		}
+		time.Sleep(takes) // that is what it takes
+	}
+	one, two := serve(t, "a", slow), serve(t, "b", slow)
+	register(t, r, one)
+	register(t, r, two)
+	await(t, tr, 2)
+	for range 20 {
+		if _, _, _, err := do(tr, request(t, within(t), "POST", "http://orders/", nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ejected := func() (n int) {
+		for _, s := range tr.Statuses("orders") {
+			if s.Ejected {
+				n++
+			}
+		}
+		return n
+	}
+	hurried := &http.Client{Transport: tr, Timeout: takes / 4}
+	before := one.calls.Load() + two.calls.Load()
+	for range 20 {
+		if resp, err := hurried.Get("http://orders/"); err == nil {
+			resp.Body.Close()
+			t.Error("there was time enough")
+		}
+	}
+	if n := one.calls.Load() + two.calls.Load() - before; n > 20 {
+		t.Errorf("%d calls for 20 whose time was up", n)
+	}
+	if n := ejected(); n > 0 {
+		t.Errorf("%d are ejected", n)
+	}
+	frozen.Store(true)
+	patient := &http.Client{Transport: tr, Timeout: 20 * takes}
+	if resp, err := patient.Get("http://orders/"); err == nil {
+		resp.Body.Close()
+		t.Error("who stands still has answered")
+	}
+	clienttest.Await(t, "one is ejected", func() bool { return ejected() == 1 })
+}
+
+// With a limit for attempts a frozen instance costs a request that may be repeated no more than
+// the limit, and each of them is answered. An answer whose header came may take its time.
+func TestAttemptTimeout(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithAttemptTimeout(limit), httpdisc.WithPolicy(pick.RoundRobin()))
+	one := serve(t, "frozen", func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			<-r.Context().Done()
+		}
+	})
+	two := serve(t, "works", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		if r.URL.Path == "/long" {
+			time.Sleep(2 * limit)
+		}
+		io.WriteString(w, "all of it")
+	})
+	register(t, r, one)
+	register(t, r, two)
+	await(t, tr, 2)
+	slow := 0
+	for i := range 100 {
+		path := "/"
+		if i < 4 {
+			path = "/long"
+		}
+		began := time.Now()
+		name, text, _, err := do(tr, request(t, within(t), "GET", "http://orders"+path, nil))
+		if err != nil || name != "works" || text != "all of it" {
+			t.Fatalf("%s, %q, %v", name, text, err)
+		}
+		if i >= 4 && time.Since(began) >= limit {
+			slow++
+		}
+	}
+	if n := one.calls.Load(); n > 20 || slow > 20 {
+		t.Errorf("%d calls of the frozen one, %d slow", n, slow)
+	}
+	// A limit is none for what must not be sent twice.
+	_, err := tr.RoundTrip(request(t, clienttest.Within(t, 3*limit), "POST", "http://orders/", nil))
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -58,17 +58,21 @@ func (c *call) run() (*http.Response, error) {
 		}
 		discard(resp)
 		var seen witness
-		resp, err = c.s.base.RoundTrip(seen.watch(again))
-		callers := seen.callers(ctx, err)
-		done.Answered(outcome(resp, err, callers))
+		var limit limit
+		if attempt < c.t.attempts && c.repeatable() {
+			again = limit.set(again, c.t.attemptTimeout)
+		}
+		resp, err = limit.within(c.s.base.RoundTrip(seen.watch(again)))
+		o, callers := seen.outcome(c.req, resp, err)
+		done.Answered(o)
 		if err != nil {
 			done.Release()
 			err = fmt.Errorf("httpdisc: service %q at %s: %w", c.name, again.URL.Host, err)
 		} else {
 			resp.Request = c.req // what redirects are relative to
-			release(resp, done)
+			release(resp, done, limit.end)
 		}
-		if attempt == c.t.attempts || callers || !c.repeat(ctx, resp, err) {
+		if attempt == c.t.attempts || callers || !c.repeat(resp, err) {
 			return resp, err
 		}
 	}
@@ -120,15 +124,23 @@ func (c *call) request(ctx context.Context, scheme, host string) (*http.Request,
 }
 
 // repeat reports whether the request may and should be sent once more.
-func (c *call) repeat(ctx context.Context, resp *http.Response, err error) bool {
-	if err == nil && !unable(resp.StatusCode) || ctx.Err() != nil {
+func (c *call) repeat(resp *http.Response, err error) bool {
+	if err == nil && !unable(resp.StatusCode) || cancelled(c.req) {
 		return false
 	}
-	if c.req.Body != nil && c.req.Body != http.NoBody && c.req.GetBody == nil {
+	if !c.again() {
 		return false
 	}
 	return (idempotent(c.req) || err != nil && unsent(err)) && c.t.retries.spend()
 }
+
+// again reports whether the body can be sent once more.
+func (c *call) again() bool {
+	return c.req.Body == nil || c.req.Body == http.NoBody || c.req.GetBody != nil
+}
+
+// repeatable reports whether the request may be sent once more whatever has become of it.
+func (c *call) repeatable() bool { return idempotent(c.req) && c.again() }
 
 // idempotent follows RFC 9110, section 9.2.2, and net/http in what else is.
 func idempotent(req *http.Request) bool {
@@ -149,16 +161,6 @@ func unsent(err error) bool {
 // work.
 func unable(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
-}
-
-func outcome(resp *http.Response, err error, callers bool) pick.Outcome {
-	switch {
-	case callers:
-		return pick.Ignored
-	case err == nil && !unable(resp.StatusCode):
-		return pick.Success
-	}
-	return pick.Failure
 }
 
 // address is where an instance takes requests of a scheme, and by which one; host is empty
@@ -208,19 +210,24 @@ func discard(resp *http.Response) {
 	resp.Body.Close()
 }
 
-// release ends the call for its instance with the end of the answer.
-func release(resp *http.Response, done pick.Done) {
-	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody || resp.Body == nil {
-		done.Release() // a body that can be written to must stay as it is
-		return
+// release ends the call for its instance, and the attempt's context, with the end of the answer.
+func release(resp *http.Response, done pick.Done, end func()) {
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols: // a body that can be written to must stay as it is
+		done.Release()
+	case resp.Body == http.NoBody || resp.Body == nil:
+		done.Release()
+		end()
+	default:
+		resp.Body = &body{ReadCloser: resp.Body, done: done, end: end}
 	}
-	resp.Body = &body{ReadCloser: resp.Body, done: done}
 }
 
 // body releases once, at its end or when it is closed.
 type body struct {
 	io.ReadCloser
 	done     pick.Done
+	end      func()
 	released atomic.Bool
 }
 
@@ -240,5 +247,6 @@ func (b *body) Close() error {
 func (b *body) release() {
 	if b.released.CompareAndSwap(false, true) {
 		b.done.Release()
+		b.end()
 	}
 }

@@ -34,10 +34,12 @@ type Transport struct {
 	policy    pick.Policy
 	picking   []pick.Option
 	attempts  int
-	suffix    string
-	other     http.RoundTripper // for hosts without the suffix
-	base      func(service string) http.RoundTripper
-	retries   budget
+	// attemptTimeout bounds attempts that can be followed by another one; 0: no bound.
+	attemptTimeout time.Duration
+	suffix         string
+	other          http.RoundTripper // for hosts without the suffix
+	base           func(service string) http.RoundTripper
+	retries        budget
 
 	mu       sync.Mutex
 	services map[string]*service
@@ -65,6 +67,14 @@ func WithPicking(opts ...pick.Option) Option {
 // WithAttempts sets how often a request is sent at most, the first time included; 1 for no
 // retries.
 func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = max(n, 1) } }
+
+// WithAttemptTimeout sets how long an attempt may take to the header of its answer, if the request
+// may be sent again afterwards (see Retries in the package documentation) and this is not the last attempt: an
+// instance that stands still then costs a request that much, and counts as failed. Choose it above what the
+// slowest request takes. 0, the default, is no limit but the request's own.
+func WithAttemptTimeout(d time.Duration) Option {
+	return func(t *Transport) { t.attemptTimeout = max(d, 0) }
+}
 
 // WithSuffix takes only hosts that end in suffix, ".service" say, for services, without the
 // suffix. All others are left to other, http.DefaultTransport if nil.

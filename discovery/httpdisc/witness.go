@@ -1,12 +1,13 @@
 package httpdisc
 
 import (
-	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
 // witness sees whether an attempt came as far as the instance, and whether the caller's own body
@@ -29,9 +30,36 @@ func (w *witness) watch(out *http.Request) *http.Request {
 	return out
 }
 
-// callers reports that the attempt failed by the caller's doing.
-func (w *witness) callers(ctx context.Context, err error) bool {
-	return err != nil && (w.broken.Load() || !w.reached.Load() || errors.Is(ctx.Err(), context.Canceled))
+// outcome is what an attempt says about the instance; callers: it failed by the caller's doing.
+func (w *witness) outcome(req *http.Request, resp *http.Response, err error) (o pick.Outcome, callers bool) {
+	switch {
+	case err == nil && unable(resp.StatusCode):
+		return pick.Failure, false
+	case err == nil:
+		return pick.Success, false
+	case w.broken.Load() || !w.reached.Load():
+		return pick.Ignored, true
+	case cancelled(req):
+		// The timeout of an http.Client shows as a cancelled request, before the context has ended.
+		if end, ok := req.Context().Deadline(); ok && !time.Now().Before(end) {
+			return pick.TimedOut, true
+		}
+		return pick.Ignored, true
+	}
+	return pick.Failure, false
+}
+
+// cancelled reports that the caller has given a request up, or that its time is up.
+func cancelled(req *http.Request) bool {
+	select {
+	case <-req.Context().Done():
+		return true
+	//lint:ignore SA1019 http.Client sets it
+	case <-req.Cancel:
+		return true
+	default:
+		return false
+	}
 }
 
 type watchedBody struct {

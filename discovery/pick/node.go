@@ -117,7 +117,14 @@ const (
 	Failure
 	// Ignored: it says nothing about the instance; the caller gave up, say.
 	Ignored
+	// TimedOut: the caller's time was up before there was an answer. That is a Failure if it was
+	// several times what the instance takes, or that is not known, which it is with policies that
+	// look at latency only; else the caller was in a hurry, and it is Ignored.
+	TimedOut
 )
+
+// hurry times the expected latency, an instance had time enough to answer.
+const hurry = 3
 
 // Done is how the outcome of a call is told. It is a value; the zero Done does nothing.
 // Either Report is called, once, or Answered and then Release, once each.
@@ -134,13 +141,15 @@ func (d Done) Report(o Outcome) {
 }
 
 // ReportErr is Report for a call that returned an error: Success for nil, Ignored for
-// context.Canceled, Failure for all others.
+// context.Canceled, TimedOut for context.DeadlineExceeded, Failure for all others.
 func (d Done) ReportErr(err error) {
 	switch {
 	case err == nil:
 		d.Report(Success)
 	case errors.Is(err, context.Canceled):
 		d.Report(Ignored)
+	case errors.Is(err, context.DeadlineExceeded):
+		d.Report(TimedOut)
 	default:
 		d.Report(Failure)
 	}
@@ -151,6 +160,12 @@ func (d Done) ReportErr(err error) {
 func (d Done) Answered(o Outcome) {
 	if d.b == nil || o == Ignored {
 		return
+	}
+	if o == TimedOut {
+		if usual := d.n.expected(); usual > 0 && float64(d.b.now()-d.began) < hurry*usual {
+			return
+		}
+		o = Failure
 	}
 	if d.b.needs&needsLatency != 0 {
 		now := d.b.now()
