@@ -62,6 +62,11 @@ func TestKnown(t *testing.T) {
 				{Call: "Delete", Key: "c"}, {Call: "Get", Key: "c"},
 			},
 		},
+		"an election whose key is gone leads nothing": {Revisions: script.Ranked, Steps: []script.Step{
+			{Call: "NewSession", Name: "s", N: 60}, {Call: "Campaign", Ref: "s", Key: "lock", Value: "v"},
+			{Call: "Session.Close", Ref: "s"}, {Call: "Proclaim", Ref: "s", Key: "lock", Value: "w"},
+			{Call: "Proclaim", Ref: "s", Key: "lock", Value: "x"},
+		}},
 		"leasing refuses what the server would": {
 			Stack: []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}, Revisions: script.Ignored,
 			Steps: []script.Step{
@@ -79,6 +84,13 @@ func TestKnown(t *testing.T) {
 				{Call: "Watch", On: "u", Name: "w2", Key: "a"},
 			},
 		},
+		"a stream whose user cannot log in any more fails when it is read": {
+			Config: script.Config{User: "root", Password: "rootpw"},
+			Steps: []script.Step{
+				{Call: "UserAdd", Key: "u", Value: "pw"}, {Call: "New", Name: "u", Key: "u", Value: "pw"},
+				{Call: "UserChangePassword", Key: "u", Value: "other"}, {Call: "Snapshot", On: "u"},
+			},
+		},
 		"without a leader a call is repeated until its context ends": {
 			Family: "quorum", Steps: []script.Step{
 				{Call: "Delete", Key: "a", Ctx: script.Context{Kind: "timeout", After: 50 * time.Millisecond, RequireLeader: true}},
@@ -94,7 +106,7 @@ func TestKnown(t *testing.T) {
 			{Call: "Watch", Name: "w2", Key: "b"}, {Call: "Drain", Ref: "w1"}, {Call: "Progress", Ref: "w2"},
 		}},
 		"a closed client asks no single endpoint either": {Steps: []script.Step{{Call: "Close"}, {Call: "Status"}}},
-		"a denied watch ends with ErrPermissionDenied": {
+		"a watch that the server refuses ends with the error's value": {
 			Config: script.Config{User: "root", Password: "rootpw"},
 			Steps: []script.Step{
 				{Call: "UserAdd", Key: "u", Value: "pw"}, {Call: "New", Name: "u", Key: "u", Value: "pw"},

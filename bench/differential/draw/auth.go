@@ -10,6 +10,7 @@ var (
 
 // access: users with limited roles, managed by root and by themselves.
 func access(d *drawer) script.Program {
+	d.stacked = true // see compactions
 	clients := []string{""}
 	role := pick(d, []string{"reader", "writer", "both"})
 	d.add(script.Step{Call: "UserAdd", Key: "u", Value: "pw"}, script.Step{Call: "RoleAdd", Key: role},

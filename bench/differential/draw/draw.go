@@ -35,6 +35,7 @@ type drawer struct {
 	plain    bool     // no serializable reads: a cache's may be old
 	stacked  bool     // no empty ranges of watches: not every wrapper says why such a watch ends
 	timeless bool     // no revisions, versions or former values
+	granted  bool     // no leases that were never granted
 	leases   []string // granted so far
 	watching []string // watches opened so far
 	writes   int      // so far, about
@@ -122,7 +123,7 @@ func (d *drawer) context() script.Context {
 
 // lease names one that was granted, or one that never existed.
 func (d *drawer) lease() string {
-	if len(d.leases) == 0 || d.chance(8) {
+	if len(d.leases) == 0 || d.chance(8) && !d.granted {
 		return "4711"
 	}
 	return pick(d, d.leases)

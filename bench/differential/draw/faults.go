@@ -63,6 +63,7 @@ func (d *drawer) maintaining() []choice {
 
 // contexts: calls of all kinds whose context ends before or just after they begin, and on closed clients.
 func contexts(d *drawer) script.Program {
+	d.stacked = true // see compactions
 	d.begin()
 	d.some(d.length(), d.everything(func() script.Context {
 		switch d.IntN(4) {

@@ -49,6 +49,7 @@ func (d *drawer) leaseSteps() []choice {
 
 // expiries: leases and tokens whose time runs out.
 func expiries(d *drawer) script.Program {
+	d.stacked = true // see compactions
 	short := script.Step{Call: "Grant", Name: d.name("l"), N: 1}
 	d.add(short, script.Step{Call: "Put", Key: "a/1", Value: "1", Opts: []script.Option{{Name: "WithLease", S: short.Name}}})
 	if d.chance(40) {
@@ -69,10 +70,16 @@ func expiries(d *drawer) script.Program {
 	if d.chance(50) {
 		d.add(script.Step{Call: "Rest", N: 2500}) // tokens live for two seconds
 	}
-	d.some(2+d.IntN(5), append(d.leaseSteps(), choice{20, func() { d.add(d.get()) }}, choice{20, func() { d.add(d.commit()) }},
+	// Streams of the official client keep the token that they began with, so nothing new is asked of them now.
+	d.some(2+d.IntN(5),
+		choice{20, func() { d.add(d.get()) }}, choice{20, func() { d.add(d.put()) }}, choice{20, func() { d.add(d.commit()) }},
+		choice{20, func() { d.add(script.Step{Call: "Grant", Name: d.name("l"), N: 600}) }},
+		choice{20, func() { d.add(script.Step{Call: "Revoke", Ref: d.lease()}) }},
 		choice{20, func() {
-			d.add(script.Step{Call: "Watch", Name: d.name("w"), Key: d.key(), Opts: []script.Option{opt("WithPrefix")}})
-		}})...)
+			d.add(script.Step{Call: "TimeToLive", Ref: d.lease(), Opts: []script.Option{opt("WithAttachedKeys")}})
+		}},
+		choice{10, func() { d.add(script.Step{Call: "KeepAliveOnce", Ref: d.lease()}) }},
+	)
 	for _, w := range d.watching {
 		d.add(script.Step{Call: "Collect", Ref: w})
 	}

@@ -33,9 +33,11 @@ func (d *drawer) wrapped() {
 	)...)
 }
 
-// leasings: leasing between the others. It keeps keys of its own, so nothing looks at everything.
+// leasings: leasing between the others. It keeps keys of its own, so nothing looks at everything. The official client
+// never comes back from a write with a lease that does not exist.
 func leasings(d *drawer) script.Program {
-	d.bounded, d.timeless, d.sane = true, true, true
+	d.bounded, d.timeless, d.sane, d.granted = true, true, true, true
+	d.add(script.Step{Call: "Grant", Name: d.name("l"), N: 600})
 	stack := []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}
 	for range d.IntN(3) {
 		l := pick(d, []script.Layer{{Kind: "namespace", Prefix: "n/"}, {Kind: "namespace", Prefix: "m"}, {Kind: "ordering"}})
@@ -53,8 +55,10 @@ func leasings(d *drawer) script.Program {
 		choice{15, func() { d.add(d.commit()) }},
 		choice{5, func() { d.add(d.do()) }},
 		choice{3, func() { d.add(d.stream()) }},
-		choice{3, func() { d.add(script.Step{Call: "Revoke", Ref: d.lease()}) }},
 	)
+	if d.chance(20) {
+		d.add(script.Step{Call: "Revoke", Ref: d.lease()}, d.get(), d.get())
+	}
 	p := d.program()
 	p.Stack, p.Revisions = stack, script.Ignored // the official client writes a key that nobody owns twice
 	return p

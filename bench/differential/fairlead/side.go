@@ -27,5 +27,18 @@ func (r *runner) cached(c *clientv3.Client, prefix string) error {
 	return nil
 }
 
+// current waits until a cache has what was written so far: a watch on its copy begins with the first change that it does
+// not have.
+func (r *runner) current() error {
+	ch, cached := r.clients[""].KV.(*cache.Cache)
+	if !cached {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	defer cancel()
+	_, err := ch.Sync(ctx)
+	return err
+}
+
 // unsupported: nothing is; what the server refuses is compared.
 func (r *runner) unsupported(error) bool { return false }

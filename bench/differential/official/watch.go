@@ -31,6 +31,9 @@ var watchCalls = map[string]call{
 		from := op.Rev()
 		if from == 0 && !r.srv.Frozen {
 			rev, err := r.revision()
+			if err == nil {
+				err = r.current()
+			}
 			if err != nil {
 				panic(err)
 			}

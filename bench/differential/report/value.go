@@ -12,6 +12,7 @@ import (
 var volatile = map[string]bool{
 	"ClusterId": true, "MemberId": true, "MemberID": true, "RaftTerm": true, "RaftIndex": true, "RaftAppliedIndex": true,
 	"DbSize": true, "DbSizeInUse": true, "Leader": true, "Hash": true, "Token": true, "AuthRevision": true, "WatchId": true,
+	"StorageVersion": true, // the server moves it on in the background
 }
 
 // Fields that hold revisions.

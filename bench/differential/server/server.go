@@ -120,30 +120,42 @@ func (s *Server) as(ctx context.Context) context.Context {
 
 // Revision is the store's present revision. It is read serializably: there is no quorum in some clusters.
 func (s *Server) Revision(ctx context.Context) (int64, error) {
-	ask := func() (*pb.RangeResponse, error) {
-		return s.kv.Range(s.as(ctx), &pb.RangeRequest{Key: []byte{0}, Serializable: true, CountOnly: true})
-	}
-	r, err := ask()
-	if status.Code(err) == codes.Unauthenticated { // the token's time is over
-		if err = s.login(ctx); err == nil {
-			r, err = ask()
-		}
-	}
+	var r *pb.RangeResponse
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		r, err = s.kv.Range(ctx, &pb.RangeRequest{Key: []byte{0}, Serializable: true, CountOnly: true})
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("server: %w", err)
 	}
 	return r.Header.Revision, nil
 }
 
+// ask makes a call as root, once more if the token's time is over.
+func (s *Server) ask(ctx context.Context, call func(context.Context) error) error {
+	err := call(s.as(ctx))
+	if status.Code(err) != codes.Unauthenticated {
+		return err
+	}
+	if err := s.login(ctx); err != nil {
+		return err
+	}
+	return call(s.as(ctx))
+}
+
 // Put and Delete write behind the clients' backs.
 func (s *Server) Put(ctx context.Context, key, value string) error {
-	_, err := s.kv.Put(s.as(ctx), &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
-	return err
+	return s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.kv.Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
+		return err
+	})
 }
 
 func (s *Server) Delete(ctx context.Context, key string) error {
-	_, err := s.kv.DeleteRange(s.as(ctx), &pb.DeleteRangeRequest{Key: []byte(key)})
-	return err
+	return s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte(key)})
+		return err
+	})
 }
 
 // Grant makes a lease of a given id.
@@ -174,7 +186,11 @@ func (s *Server) LeaseGone(ctx context.Context, id int64) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		r, err := s.lease.LeaseTimeToLive(s.as(ctx), &pb.LeaseTimeToLiveRequest{ID: id})
+		var r *pb.LeaseTimeToLiveResponse
+		err := s.ask(ctx, func(ctx context.Context) (err error) {
+			r, err = s.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: id})
+			return err
+		})
 		if err != nil {
 			return err
 		}
