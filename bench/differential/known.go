@@ -202,7 +202,7 @@ var table = []known{
 		reason: "it is closed",
 		is: func(s script.Step, d report.Difference) bool {
 			return slices.Contains([]string{"Status", "HashKV", "Defragment"}, s.Call) &&
-				(only(d.Theirs, "{Header:{") || only(d.Theirs, "{}")) && only(d.Ours, "error of code Canceled: ")
+				(only(d.Theirs, "{Header:{") || only(d.Theirs, "{}") || only(d.Theirs, "rpctypes error OutOfRange ")) && only(d.Ours, "error of code Canceled: ")
 		},
 	},
 	{
@@ -246,7 +246,7 @@ var table = []known{
 		chance: true,
 		when:   func(p script.Program, step int) bool { return under("leasing")(p, step) && under("ordering")(p, step) },
 		is: func(s script.Step, d report.Difference) bool {
-			return only(d.Theirs, "== ordering.ErrNoGreaterRev") && only(d.Ours, "{Header:{")
+			return only(d.Theirs, "== ordering.ErrNoGreaterRev") && (only(d.Ours, "{Header:{") || refused(d.Ours))
 		},
 	},
 	{
