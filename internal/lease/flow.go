@@ -6,7 +6,8 @@ package lease
 // it. Therefore:
 //   - what is outstanding on a stream is bounded, by what it answers in a quarter of a
 //     second; the rest waits in the queue, the most urgent first, for whichever stream
-//     has room;
+//     has room. A stream that was full gets more when half of it is answered: one for
+//     each answer would be a packet and two switches of goroutines each;
 //   - when the backlog is worth more than a second, by the measured time per
 //     answer, another stream is opened;
 //   - silence counts from the last answer, or from the sending if that is later; for a
@@ -94,6 +95,7 @@ type stream struct {
 	began  time.Duration // when it was asked for; once live, when it was opened
 
 	out     []pending     // sent and not answered, in order
+	full    bool          // it gets nothing new until it has answered half of what it has room for
 	last    time.Duration // the last answer
 	since   time.Duration // silence does not count before this
 	gap     time.Duration // smoothed time per answer while busy; 0: unknown
@@ -130,6 +132,9 @@ func (st *stream) take(now time.Duration, id int64) (pending, time.Duration, boo
 	quiet := now - st.from(p)
 	st.measure(now - max(p.sent, st.last))
 	st.last = now
+	if len(st.out) <= st.room()/2 {
+		st.full = false
+	}
 	if len(st.out) == 0 {
 		st.checkAt = never
 		st.idleAt = now + idleAfter
@@ -226,7 +231,7 @@ func (c *core) pick() *stream {
 	var best *stream
 	for _, st := range c.streams {
 		switch n := len(st.out); {
-		case !st.live || st.late || n >= st.room():
+		case !st.live || st.late || st.full:
 		case time.Duration(n)*st.gap < busyAfter:
 			return st
 		case best == nil || n < len(best.out):
@@ -240,6 +245,7 @@ func (c *core) send(now time.Duration, st *stream, l *lease) {
 	c.queue.remove(l)
 	l.state, l.on = outstanding, st
 	st.out = append(st.out, pending{l: l, id: l.id, sent: now, slept: c.slept})
+	st.full = len(st.out) >= st.room()
 	st.checkAt = min(st.checkAt, now+c.patience(l))
 	st.idleAt = never
 	c.do(action{kind: actSend, st: st, id: l.id})

@@ -65,8 +65,10 @@ func (e *Engine) send(ctx context.Context, st *stream) {
 		batch := st.host.out
 		st.host.out = spare
 		e.mu.Unlock()
-		for _, id := range batch {
-			if err := s.Send(&pb.LeaseKeepAliveRequest{ID: id}); errors.Is(err, io.EOF) {
+		reqs := make([]pb.LeaseKeepAliveRequest, len(batch)) // whoever is given one may keep it
+		for i, id := range batch {
+			reqs[i].ID = id
+			if err := s.Send(&reqs[i]); errors.Is(err, io.EOF) {
 				<-ctx.Done() // the stream is broken; Recv has the reason
 				return
 			} else if err != nil {

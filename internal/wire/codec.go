@@ -48,6 +48,11 @@ func (Codec) Name() string { return "" }
 // Marshal encodes a message.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if n, ok := size(v); ok {
+		if _, ok := v.(*pb.LeaseKeepAliveRequest); ok && n <= tinySize {
+			t := new(tiny)
+			t.slice[0] = mem.SliceBuffer(appendTo(t.bytes[:0], v))
+			return t.slice[:], nil
+		}
 		buf := get(n)
 		*buf = appendTo((*buf)[:0], v)
 		return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
@@ -75,6 +80,15 @@ func Size(v any) int {
 		return proto.Size(m)
 	}
 	return 0
+}
+
+// tinySize is enough for a renewal of a lease. Hundreds of them are sent at once, so that more wait
+// to be written than the pool has buffers, whose size is also far more than they need.
+const tinySize = 16
+
+type tiny struct {
+	slice [1]mem.Buffer
+	bytes [tinySize]byte
 }
 
 // Unmarshal decodes a message. data may be reused afterwards.
