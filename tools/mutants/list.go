@@ -1,0 +1,112 @@
+package main
+
+// mutant is one small wrong change: old, which is in the file once, becomes new. The tests of pkg
+// that match should notice, or the chaos test.
+type mutant struct {
+	name     string
+	file     string
+	old, new string
+	pkg      string
+	tests    string
+	chaos    bool
+}
+
+const (
+	leases  = "./internal/lease"
+	watches = "./internal/watch"
+	locks   = "./clientv3/concurrency"
+	wires   = "./internal/wire"
+	caches  = "./cache"
+	conns   = "./internal/balancer"
+
+	cores = "Scenario|Model|Core"
+)
+
+var mutants = []mutant{
+	{name: "lease: the TTL counts from the answer", file: "internal/lease/renew.go",
+		old: "l.sent, l.slept = p.sent, p.slept", new: "l.sent, l.slept = now, p.slept", pkg: leases, tests: cores},
+	{name: "lease: an old answer counts", file: "internal/lease/renew.go",
+		old: "case p.sent < l.sent:", new: "case p.sent < l.sent && l.ttl < 0:", pkg: leases, tests: cores},
+	{name: "lease: an answer after the deadline counts", file: "internal/lease/renew.go",
+		old: "\tcase now >= l.deadline:\n", new: "\tcase now >= l.deadline && l.ttl < 0:\n", pkg: leases, tests: cores},
+	{name: "lease: a deposed leader is believed", file: "internal/lease/renew.go",
+		old: "case term < c.term && c.stale < maxStale:", new: "case term < c.term && c.stale < 0:", pkg: leases, tests: cores},
+	{name: "lease: sleep is not counted", file: "internal/lease/sleep.go",
+		old: "l.sent + l.ttl - lossMargin - (c.slept - l.slept)", new: "l.sent + l.ttl - lossMargin", pkg: leases, tests: cores},
+	{name: "lease: a stale answer after a sleep extends", file: "internal/lease/renew.go",
+		old: "\t\t\tl.deadline = granted\n", new: "\t\t\tl.deadline = now + c.patience(l)\n", pkg: leases, tests: cores},
+	{name: "lease: queued twice after a sleep", file: "internal/lease/renew.go",
+		old: "if l.state == waiting || l.state == outstanding && l.on == st {", new: "if l.state != ended {", pkg: leases, tests: cores},
+	{name: "lease: patience does not grow", file: "internal/lease/patience.go",
+		old: "\t\tp = min(2*p, limit)\n", new: "\t\tp = min(p, limit)\n", pkg: leases, tests: cores},
+	{name: "lease: a late stream is not heard any more", file: "internal/lease/flow.go",
+		old: "if st.late {\n\t\tst.late = false\n\t\tc.late--\n\t\tst.checkAt", new: "if st.late && st.gone {\n\t\tst.late = false\n\t\tc.late--\n\t\tst.checkAt", pkg: leases, tests: cores},
+	{name: "lease: what was outstanding on a broken stream", file: "internal/lease/flow.go",
+		old: "\tc.elsewhere(st, false)\n", new: "", pkg: leases, tests: cores},
+	{name: "lease: a full stream stays full", file: "internal/lease/flow.go",
+		old: "\tif len(st.out) <= st.room()/2 {\n", new: "\tif len(st.out) < 0 {\n", pkg: leases, tests: cores},
+
+	{name: "watch: resumes at the last event", file: "internal/watch/event.go",
+		old: "w.resume, w.floor = last+1, last+1", new: "w.resume, w.floor = last, last", pkg: watches, tests: cores},
+	{name: "watch: resumes one too far", file: "internal/watch/event.go",
+		old: "w.resume, w.floor = last+1, last+1", new: "w.resume, w.floor = last+2, last+1", pkg: watches, tests: cores},
+	{name: "watch: fragments cut within a revision", file: "internal/watch/event.go",
+		old: "\tn := len(evs) - 1\n", new: "\tn := len(evs)\n", pkg: watches, tests: cores},
+	{name: "watch: progress for all counts for all", file: "internal/watch/progress.go",
+		old: "if counts && w.state == stateActive", new: "if (counts || ok) && w.state == stateActive", pkg: watches, tests: cores},
+	{name: "watch: progress from the past is believed", file: "internal/watch/progress.go",
+		old: "if rev <= 0 || rev < w.known {", new: "if rev <= 0 {", pkg: watches, tests: cores},
+	{name: "watch: another history goes unnoticed", file: "internal/watch/history.go",
+		old: "parted := f.Different || f.Revision < g.witness.revision", new: "parted := f.Revision < g.witness.revision", pkg: watches, tests: cores},
+	{name: "watch: a final refusal is repeated for ever", file: "internal/watch/history.go",
+		old: "case v != Fatal || g.st", new: "case v != Closed || g.st", pkg: watches, tests: cores},
+	{name: "watch: creates go out before the proof", file: "internal/watch/create.go",
+		old: "\tif st.unproved {\n\t\treturn\n\t}\n", new: "", pkg: watches, tests: cores},
+	{name: "watch: silence of 15 s (D6)", file: "internal/watch/group.go",
+		old: "\t\tc.open(g)\n\t} else {\n\t\tceiling", new: "\t\tg.due[dueRetry] = now.Add(15 * time.Second)\n\t} else {\n\t\tceiling", pkg: watches, tests: cores},
+	{name: "watch: PrevKV forgotten on resume (D6)", file: "internal/watch/create.go",
+		old: "w.want&wantPrevKV != 0,", new: "w.want&wantPrevKV != 0 && w.resume <= 1,", chaos: true},
+	{name: "watch: from now delivers nothing (D6)", file: "internal/watch/create.go",
+		old: "\tst.creates = append(st.creates, create{id: w.id, w: w})\n",
+		new: "\tif w.resume == 0 {\n\t\treq.Key, req.RangeEnd = append(append([]byte(nil), w.key...), 0, 0), nil\n\t}\n\tst.creates = append(st.creates, create{id: w.id, w: w})\n", chaos: true},
+
+	{name: "lock: an answer moves what was seen (D1)", file: "clientv3/concurrency/core.go",
+		old: "\tif !k.sure {\n\t\tk.sure, k.there, k.seen = true, rev, at\n\t}\n", new: "\tk.sure, k.there, k.seen = true, rev, at\n", pkg: locks, tests: cores},
+	{name: "lock: a key that is being deleted is adopted (D2)", file: "clientv3/concurrency/core.go",
+		old: "\tif k.going > 0 {\n\t\treturn 0, false\n\t}\n\tk.inputs++", new: "\tk.inputs++", pkg: locks, tests: cores},
+	{name: "lock: another session's key is adopted (D3)", file: "clientv3/concurrency/core.go",
+		old: "\tcase !ours:\n", new: "\tcase !ours && rev < 0:\n", pkg: locks, tests: cores},
+	{name: "lock: a late request is forgotten", file: "clientv3/concurrency/core.go",
+		old: "\tk.calls--\n\tk.doubts++\n", new: "\tk.calls--\n", pkg: locks, tests: cores},
+	{name: "lock: after the watch ends all is known", file: "clientv3/concurrency/core.go",
+		old: "func (k *core) watchEnded() {\n\tk.inputs++\n\tk.sure = false\n", new: "func (k *core) watchEnded() {\n\tk.inputs++\n", pkg: locks, tests: cores},
+	{name: "lock: a deletion is not told", file: "clientv3/concurrency/core.go",
+		old: "k.lose(func(h *hold) bool { return h.rev < at })\n\tk.bury(at)", new: "k.bury(at)", pkg: locks, tests: cores},
+	{name: "lock: an owner does not watch its key (D6)", file: "clientv3/concurrency/core.go",
+		old: "guarded = guarded || h.guarded\n", new: "guarded = guarded && h.guarded\n", pkg: locks, tests: cores},
+	{name: "lock: deleted without comparing (D6)", file: "clientv3/concurrency/slot.go",
+		old: `.If(v3.Compare(v3.CreateRevision(key), "=", rev)).`, new: `.If(v3.Compare(v3.CreateRevision(key), "!=", 0)).`, chaos: true},
+	{name: "lock: a waiter never sees the deletion (D6)", file: "clientv3/concurrency/line.go",
+		old: "case slices.ContainsFunc(r.Events, enough):", new: "case slices.ContainsFunc(r.Events, enough) && len(key) == 0:", chaos: true},
+	{name: "lock: an abandoned waiter's key stays (D6)", file: "clientv3/concurrency/claim.go",
+		old: "func(k *core) { last = k.leave(c.hold) })\n\tif last {\n\t\tc.s.awaitRemoved", new: "func(k *core) { last = c.rev < 0 && k.leave(c.hold) })\n\tif last {\n\t\tc.s.awaitRemoved", chaos: true},
+
+	{name: "cache: events that are in already count again", file: "cache/core.go",
+		old: "if e.GetKv().GetModRevision() <= c.rev {", new: "if e.GetKv().GetModRevision() < c.rev {", pkg: caches, tests: "Core"},
+	{name: "cache: a list's missing keys stay", file: "cache/core.go",
+		old: "if _, there := found.Get(key); !there {", new: "if _, there := found.Get(key); !there && rev < 0 {", pkg: caches, tests: "Core"},
+	{name: "cache: only revisions are compared", file: "cache/core.go",
+		old: "a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)", new: "a.Lease == b.Lease && (bytes.Equal(a.Value, b.Value) || a.Version > 0)", pkg: caches, tests: "Core"},
+
+	{name: "wire: a key with spare capacity", file: "internal/wire/group.go",
+		old: "return g.block[g.used-n : g.used : g.used]", new: "return g.block[g.used-n : g.used]", pkg: wires, tests: "."},
+	{name: "wire: lease and version confused", file: "internal/wire/decode.go",
+		old: "\t\t\tcase 4:\n\t\t\t\tkv.Version = int64(v)\n", new: "\t\t\tcase 4:\n\t\t\t\tkv.Lease = int64(v)\n", pkg: wires, tests: "."},
+	{name: "wire: large items share a group", file: "internal/wire/group.go",
+		old: "maxItem = 4 << 10", new: "maxItem = 64 << 10", pkg: wires, tests: "."},
+
+	{name: "members: an ejected one that speaks stays out", file: "internal/balancer/tick.go",
+		old: "c.lastByte.Load() > m.silentAt:", new: "c.lastByte.Load() > m.silentAt && c.retired:", pkg: conns, tests: "."},
+	{name: "members: a flapping one is dialled at once", file: "internal/balancer/core.go",
+		old: "\t\tm.dialAt = now + int64(backoff(m.refusals))\n\t} else if", new: "\t\tm.dialAt = now\n\t} else if", pkg: conns, tests: "."},
+}
