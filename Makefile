@@ -15,7 +15,7 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
+.PHONY: test test-browser test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
 # All tests of all modules, with the race detector.
@@ -61,6 +61,10 @@ bench:
 # it takes a new one and prints it.
 chaos:
 	$(GO) run ./chaos -duration $(DURATION) -seed $(SEED)
+
+# Small wrong changes to a copy, each of which some test, or the chaos test, must notice. At most an hour.
+mutants:
+	$(GO) run ./tools/mutants
 
 # Other projects' own tests over our client, by means of the drop-in: docs/compat.md. The official client's results, for
 # comparison: cd compat && go run . --official. From an empty cache much is built; warm about half an hour, and the part that CI

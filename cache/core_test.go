@@ -281,3 +281,24 @@ func TestNextPage(t *testing.T) {
 		}
 	}
 }
+
+// TestSameRevisionOtherValue: a restored cluster can have another value at the same revisions, and
+// an event of a revision that is in already says nothing new.
+func TestSameRevisionOtherValue(t *testing.T) {
+	kv := func(value string) *mvccpb.KeyValue {
+		return &mvccpb.KeyValue{Key: []byte("k"), Value: []byte(value), ModRevision: 5, CreateRevision: 5, Version: 1}
+	}
+	c := &core{keys: new(tree)}
+	if b := c.apply([]*clientv3.Event{{Kv: kv("old")}}); b == nil || len(b.plain) != 1 {
+		t.Fatalf("the first event: %v", b)
+	}
+	if b := c.apply([]*clientv3.Event{{Kv: kv("old")}}); b != nil {
+		t.Errorf("the same event again: %v", b.plain)
+	}
+	found := new(tree)
+	found.Set("k", kv("new"))
+	b := c.replace(found, 5)
+	if b == nil || len(b.plain) != 1 || string(b.plain[0].Kv.Value) != "new" {
+		t.Errorf("another value at the same revision: %v", b)
+	}
+}
