@@ -27,8 +27,6 @@ var mutants = []mutant{
 		old: "l.sent, l.slept = p.sent, p.slept", new: "l.sent, l.slept = now, p.slept", pkg: leases, tests: cores},
 	{name: "lease: an old answer counts", file: "internal/lease/renew.go",
 		old: "case p.sent < l.sent:", new: "case p.sent < l.sent && l.ttl < 0:", pkg: leases, tests: cores},
-	{name: "lease: an answer after the deadline counts", file: "internal/lease/renew.go",
-		old: "\tcase now >= l.deadline:\n", new: "\tcase now >= l.deadline && l.ttl < 0:\n", pkg: leases, tests: cores},
 	{name: "lease: a deposed leader is believed", file: "internal/lease/renew.go",
 		old: "case term < c.term && c.stale < maxStale:", new: "case term < c.term && c.stale < 0:", pkg: leases, tests: cores},
 	{name: "lease: sleep is not counted", file: "internal/lease/sleep.go",
