@@ -67,6 +67,13 @@ func TestKnown(t *testing.T) {
 			{Call: "Session.Close", Ref: "s"}, {Call: "Proclaim", Ref: "s", Key: "lock", Value: "w"},
 			{Call: "Proclaim", Ref: "s", Key: "lock", Value: "x"},
 		}},
+		"leasing compares leases as the server does": {
+			Stack: []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}, Revisions: script.Ignored,
+			Steps: []script.Step{
+				{Call: "Grant", Name: "l", N: 600}, {Call: "Get", Key: "a/1"},
+				{Call: "Txn", If: []script.Compare{{Target: "LeaseValue", Key: "a/1", Result: "!=", V: "lease", Value: "l"}}},
+			},
+		},
 		"leasing refuses what the server would": {
 			Stack: []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}, Revisions: script.Ignored,
 			Steps: []script.Step{
