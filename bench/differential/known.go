@@ -262,7 +262,9 @@ var table = []known{
 		chance: true,
 		when:   under("cache"),
 		rewrite: func(_ script.Step, d report.Difference) report.Difference {
-			told := func(l string) bool { return strings.HasPrefix(l, "cancelled true compacted {") && strings.Contains(l, "has been compacted") }
+			told := func(l string) bool {
+				return strings.HasPrefix(l, "cancelled true compacted {") && strings.Contains(l, "has been compacted")
+			}
 			if !slices.ContainsFunc(d.Theirs, told) {
 				return d
 			}
