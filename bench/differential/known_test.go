@@ -67,7 +67,7 @@ func TestKnown(t *testing.T) {
 			{Call: "Session.Close", Ref: "s"}, {Call: "Proclaim", Ref: "s", Key: "lock", Value: "w"},
 			{Call: "Proclaim", Ref: "s", Key: "lock", Value: "x"},
 		}},
-		"leasing compares leases as the server does": {
+		"leasing compares as the server does": {
 			Stack: []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}, Revisions: script.Ignored,
 			Steps: []script.Step{
 				{Call: "Grant", Name: "l", N: 600}, {Call: "Get", Key: "a/1"},
