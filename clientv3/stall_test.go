@@ -176,7 +176,7 @@ func TestSilentMemberLeaves(t *testing.T) {
 			defer close(done)
 			_, _ = c.Put(context.Background(), "k", "v") // its outcome is unknown; that it ends is what counts
 		}()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // an operator
 		c.SetEndpoints(other.Endpoint)
 		if _, err := c.Get(ctxFor(t, long), "k"); err != nil {
 			t.Fatal(err)

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/internal/response"
 )
 
 // acquireFor bounds the request that takes ownership. It is a write, which cannot be
@@ -70,23 +70,9 @@ func (l *leasing) do(ctx context.Context, op v3.Op) (v3.OpResponse, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.term != nil {
-		l.term.saw(headerOf(r))
+		l.term.saw(response.Header(r))
 	}
 	return r, nil
-}
-
-func headerOf(r v3.OpResponse) *pb.ResponseHeader {
-	switch {
-	case r.Get() != nil:
-		return r.Get().Header
-	case r.Put() != nil:
-		return r.Put().Header
-	case r.Del() != nil:
-		return r.Del().Header
-	case r.Txn() != nil:
-		return r.Txn().Header
-	}
-	return nil
 }
 
 // begin notes that a request is to be made that takes ownership of the key; nil if it

@@ -20,9 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/internal/response"
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
@@ -96,7 +95,7 @@ func (o *orderedKV) ask(ctx context.Context, op clientv3.Op, do func() (clientv3
 		if err != nil {
 			return clientv3.OpResponse{}, err
 		}
-		h := header(r)
+		h := response.Header(r)
 		if h == nil || h.Revision >= prev || writes(op) {
 			o.saw(h.GetRevision())
 			return r, nil
@@ -141,20 +140,6 @@ func firstKey(op clientv3.Op) string {
 		return firstKey(elseOps[0])
 	}
 	return string(op.KeyBytes())
-}
-
-func header(r clientv3.OpResponse) *pb.ResponseHeader {
-	switch {
-	case r.Get() != nil:
-		return r.Get().Header
-	case r.Put() != nil:
-		return r.Put().Header
-	case r.Del() != nil:
-		return r.Del().Header
-	case r.Txn() != nil:
-		return r.Txn().Header
-	}
-	return nil
 }
 
 // writes reports that op can write, so that the cluster has to agree on it.

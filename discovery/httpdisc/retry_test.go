@@ -319,7 +319,7 @@ func TestAttemptTimeout(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 		w.(http.Flusher).Flush()
 		if r.URL.Path == "/long" {
-			time.Sleep(2 * limit)
+			time.Sleep(2 * limit) // that is what it takes
 		}
 		io.WriteString(w, "all of it")
 	})

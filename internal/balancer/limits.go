@@ -87,7 +87,7 @@ func (s *Set) holdAfter() time.Duration {
 	if usual == 0 {
 		least = silenceMin
 	}
-	return min(limit(0, usual, silenceFactor, least, silenceMax), limit(s.cfg.SilenceLimit, 0, 0, silenceMax, silenceMax))
+	return min(limit(0, usual, silenceFactor, least, silenceMax), cmp.Or(max(s.cfg.SilenceLimit, 0), silenceMax))
 }
 
 // probeTimeout is how long a health check may take.

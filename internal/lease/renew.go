@@ -37,9 +37,8 @@ const (
 	maxSpread      = 500 * time.Millisecond
 
 	// Renewals go out together: at whole multiples of an eighteenth of the TTL, the nearest, but
-	// none is delayed by more than maxDelay, nor where answers are slow. Thousands of messages in
-	// few packets, handled while what they need is in the processor's caches, cost both sides
-	// far less than one by one.
+	// none is delayed by more than maxDelay, nor where answers are slow. Thousands of messages then
+	// travel in few packets.
 	togetherFraction = 18
 	maxDelay         = 500 * time.Millisecond
 

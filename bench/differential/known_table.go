@@ -1,0 +1,548 @@
+package main
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-go/fairlead/bench/differential/report"
+	"github.com/fairlead-go/fairlead/bench/differential/script"
+)
+
+// table is what is known, in the order in which it is looked at.
+var table = []known{
+	{
+		name:   "GetStream works through wrappers and from a cache",
+		reason: "the official wrappers refuse it, and the server some options that a cache knows",
+		when:   under(""),
+		// What Get gives is what the stream must give.
+		rewrite: func(s script.Step, d report.Difference) report.Difference {
+			if s.Call != "GetStream" || len(d.Theirs) == 0 || d.Theirs[0] != "no streams here" {
+				return d
+			}
+			d.Theirs = d.Theirs[1:]
+			if text, failed := strings.CutPrefix(d.Ours[0], "stream: "); failed && len(d.Ours) == 2 && d.Ours[1] == "[]" {
+				d.Ours = []string{strings.TrimSuffix(text, ", response false")}
+			}
+			if only(d.Ours, "error of code Unimplemented: ") {
+				d.Theirs = d.Ours // the server has no such stream
+			}
+			return d
+		},
+	},
+	{
+		name:   "what makes no sense is an error",
+		reason: "the official client panics, which takes the whole program down; nothing is sent either way",
+		is: func(s script.Step, d report.Difference) bool {
+			// An operation that is only looked at says nothing.
+			return only(d.Theirs, "panic: ") && (s.Call == "Op" || refused(d.Ours))
+		},
+	},
+	{
+		name:   "a watch that makes no sense ends with an error",
+		reason: "as above; a channel is all that Watch can return",
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "Watch" && only(d.Theirs, "panic: ") && len(d.Ours) == 0
+		},
+		apart: true,
+	},
+	{
+		name:   "a watch is no operation of a KV",
+		reason: "the official client executes it as a get, without a word about its options",
+		is: func(s script.Step, d report.Difference) bool {
+			if (s.Call != "Op" && s.Call != "Do") || s.Then[0].Call != "Watch" {
+				return false
+			}
+			return s.Call == "Op" && len(d.Ours) == len(d.Theirs) || refused(d.Ours)
+		},
+	},
+	{
+		name:   "a comparison of nothing is refused before it is sent",
+		reason: "it says what is missing; the server would only say that there is no key",
+		is: func(s script.Step, d report.Difference) bool {
+			return only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: key is not provided"`) && refused(d.Ours) &&
+				contains(s, func(s script.Step) bool {
+					return slices.ContainsFunc(s.If, func(c script.Compare) bool { return c.NoTarget })
+				})
+		},
+	},
+	{
+		name:   "renewals that halted say why",
+		reason: "the official error has no reason, or that of a context which is not the caller's",
+		is: func(_ script.Step, d report.Difference) bool {
+			return (only(d.Theirs, "keepalive halted: no error") || only(d.Theirs, "keepalive halted: == context.Canceled")) &&
+				only(d.Ours, "keepalive halted: error of code Canceled")
+		},
+	},
+	{
+		name:   "closing twice is no failure",
+		reason: "what was wanted is so",
+		rewrite: func(s script.Step, d report.Difference) report.Difference {
+			const failure = "== context.Canceled, IsConnCanceled"
+			d.Theirs = slices.DeleteFunc(slices.Clone(d.Theirs), func(l string) bool {
+				return strings.HasPrefix(l, "close \"") && strings.HasSuffix(l, ": "+failure)
+			})
+			if rest, failed := strings.CutPrefix(strings.Join(d.Theirs, ""), failure+", context "); s.Call == "Close" && failed {
+				d.Theirs = []string{"no error, context " + rest}
+			}
+			return d
+		},
+	},
+	{
+		name:   "a cancelled watch has the server's reason",
+		reason: "the official client leaves the field empty",
+		line:   func(l string, ours bool) bool { return ours && strings.HasPrefix(l, "cancel reason ") },
+	},
+	{
+		name:   "disarming all alarms has a header",
+		reason: "every other response has one",
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "AlarmDisarm" && only(d.Theirs, "{}") && only(d.Ours, "{Header:{")
+		},
+	},
+	{
+		name:   "a peer address that is none is InvalidArgument",
+		reason: "the official error has no code, and does not say which address it is",
+		is: func(s script.Step, d report.Difference) bool {
+			return strings.HasPrefix(s.Call, "Member") && only(d.Theirs, "error of code Unknown: ") && refused(d.Ours)
+		},
+	},
+	{
+		name:   "a watch that the server refuses ends with the error's value",
+		reason: "the official error is a text that begins with a code",
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			if len(d.Theirs) != len(d.Ours) {
+				return d
+			}
+			d.Theirs = slices.Clone(d.Theirs)
+			for i, l := range d.Theirs {
+				m := refusedWatch.FindStringSubmatch(l)
+				if m != nil && strings.HasPrefix(d.Ours[i], `cancelled true compacted {}: rpctypes error `+m[1]+` "`+m[2]) {
+					d.Theirs[i] = d.Ours[i]
+				}
+			}
+			return d
+		},
+	},
+	{
+		name:   "what is wrong with a call is said before its context is looked at",
+		reason: "it helps more",
+		is: func(_ script.Step, d report.Difference) bool {
+			return ended(d.Theirs) && (refused(d.Ours) || only(d.Ours, `rpctypes error OutOfRange "etcdserver: too large lease TTL"`))
+		},
+	},
+	{
+		name:   "GetStream returns the error that it knows at once",
+		reason: "the official client sends it through the channel",
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "GetStream" && len(d.Ours) == 1 && slices.Equal(d.Theirs, []string{"stream: " + d.Ours[0] + ", response false", "[]"})
+		},
+	},
+	{
+		name:   "a watch from a compacted revision ends with one response",
+		chance: true,
+		reason: "the official client sends two, the second of which does not say what was compacted, or has the text of another watch",
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			for i, l := range d.Theirs[:max(0, len(d.Theirs)-1)] {
+				before := i > 0 && strings.HasPrefix(d.Theirs[i-1], "cancelled true compacted {CompactRevision")
+				if d.Theirs[i+1] == "closed" && (before && strings.HasPrefix(l, "cancelled true compacted {}: ") ||
+					l == `cancelled true compacted {}: rpctypes error OutOfRange "etcdserver: mvcc: required revision has been compacted"`) {
+					d.Theirs = slices.Delete(slices.Clone(d.Theirs), i, i+1)
+					break
+				}
+			}
+			return d
+		},
+	},
+	{
+		name:   "nobody is the owner of a mutex that was never locked",
+		reason: "the official comparison is of no key, which the server refuses",
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "IsOwner" && only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: key is not provided"`) && only(d.Ours, "{Header:{")
+		},
+	},
+	{
+		name: "leasing answers from memory as the server does",
+		reason: "the official leasing does not tell what was deleted, counts deleted keys, gives values to reads of keys only, " +
+			"and has empty values and lists that are not nil",
+		when: under("leasing"),
+		is:   asTheServer,
+	},
+	{
+		name:   "a watch from a compacted revision does not keep the others from progress",
+		chance: true,
+		reason: "the official client does not tell the server that it has ended",
+		is: func(s script.Step, d report.Difference) bool {
+			n := len(d.Theirs)
+			return s.Call == "Progress" && n > 0 && d.Theirs[n-1] == "no progress within 5s" && len(d.Ours) == n &&
+				strings.HasPrefix(d.Ours[n-1], "progress {") && slices.Equal(d.Theirs[:n-1], d.Ours[:n-1])
+		},
+	},
+	{
+		name:   "a closed client asks no single endpoint either",
+		reason: "it is closed",
+		is: func(s script.Step, d report.Difference) bool {
+			return slices.Contains([]string{"Status", "HashKV", "Defragment"}, s.Call) &&
+				(only(d.Theirs, "{Header:{") || only(d.Theirs, "{}") || only(d.Theirs, "rpctypes error OutOfRange ")) && only(d.Ours, "error of code Canceled: ")
+		},
+	},
+	{
+		name:   "a snapshot that cannot begin fails at once, or with its context",
+		reason: "it has a connection of its own; the official client returns a reader whose first Read fails",
+		chance: true,
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "Snapshot" && len(d.Ours) == 1 && strings.HasPrefix(d.Ours[0], "== context.") &&
+				slices.Equal(d.Theirs, []string{"something false, " + d.Ours[0] + ", close no error"})
+		},
+	},
+	{
+		name:   "a stream whose user cannot log in any more fails when it is read",
+		reason: "the official client logs in for each stream; ours when the server refuses its token, which comes instead of the first part",
+		is: func(s script.Step, d report.Difference) bool {
+			return only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: authentication failed`) &&
+				(s.Call == "Snapshot" && slices.Equal(d.Ours, []string{"something false, " + d.Theirs[0] + ", close no error"}) ||
+					s.Call == "GetStream" && slices.Equal(d.Ours, []string{"stream: " + d.Theirs[0] + ", response false", "[]"}) ||
+					// Or the server looks at what is asked first.
+					s.Call == "GetStream" && strings.Contains(strings.Join(d.Ours, ""), "desc = RangeStream does not support "))
+		},
+	},
+	{
+		name:   "a type of permission that does not exist is InvalidArgument",
+		reason: "the official error of StrToPermissionType has no code",
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "StrToPermissionType" && only(d.Theirs, `-1 error of code Unknown: "invalid permission type:`) &&
+				only(d.Ours, `-1 error of code InvalidArgument: "etcd client: invalid permission type:`)
+		},
+	},
+	{
+		name:   "leasing and ordering together do not doubt an answer from memory",
+		reason: "ours carries the newest revision that the owner knows, the official one an older one",
+		chance: true,
+		when:   func(p script.Program, step int) bool { return under("leasing")(p, step) && under("ordering")(p, step) },
+		is: func(s script.Step, d report.Difference) bool {
+			return only(d.Theirs, "== ordering.ErrNoGreaterRev") && (only(d.Ours, "{Header:{") || refused(d.Ours))
+		},
+	},
+	{
+		name:   "leasing compares as the server does",
+		reason: "the official leasing finds another value or lease of a key that it has in memory, or does not have",
+		when:   under("leasing"),
+		apart:  true, // the other branch is taken
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "Txn" && only(d.Theirs, "{Header:{") && only(d.Ours, "{Header:{") &&
+				slices.ContainsFunc(s.If, func(c script.Compare) bool { return c.Target == "LeaseValue" || c.Target == "Value" })
+		},
+	},
+	{
+		name:   "a cache has history that the server has compacted",
+		reason: "a watch that it can serve from its own goes on",
+		chance: true,
+		when:   under("cache"),
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			if !slices.ContainsFunc(d.Theirs, toldOfCompaction) {
+				return d
+			}
+			d.Theirs = untouched(slices.DeleteFunc(slices.Clone(d.Theirs), toldOfCompaction))
+			d.Ours = untouched(slices.DeleteFunc(slices.Clone(d.Ours), toldOfCompaction))
+			return d
+		},
+	},
+	{
+		name:   "when a watch hears that its revision is compacted",
+		reason: "the server tells it within 100 ms, or not before its end",
+		chance: true,
+		when: func(p script.Program, step int) bool {
+			return step == len(p.Steps) && slices.ContainsFunc(p.Steps, func(s script.Step) bool { return s.Call == "Compact" })
+		},
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			d.Theirs = slices.DeleteFunc(slices.Clone(d.Theirs), toldOfCompaction)
+			d.Ours = slices.DeleteFunc(slices.Clone(d.Ours), toldOfCompaction)
+			return d
+		},
+	},
+	{
+		name:   "what a watch still delivers when its client is closed",
+		reason: "who closes a client has stopped reading; what nobody has read by then may be gone",
+		chance: true,
+		when: func(p script.Program, step int) bool {
+			return step == len(p.Steps) && slices.ContainsFunc(p.Steps, func(s script.Step) bool { return s.Call == "Close" })
+		},
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			event := func(l string) bool { return strings.HasPrefix(l, "PUT ") || strings.HasPrefix(l, "DELETE ") }
+			d.Theirs = slices.DeleteFunc(slices.Clone(d.Theirs), event)
+			d.Ours = slices.DeleteFunc(slices.Clone(d.Ours), event)
+			return d
+		},
+	},
+	{
+		name:   "a write through leasing is answered",
+		reason: "the official one hangs now and then",
+		chance: true,
+		when:   under("leasing"),
+		apart:  true,
+		is: func(_ script.Step, d report.Difference) bool {
+			hangs := slices.Equal(d.Theirs, []string{"hangs"}) || slices.Equal(d.Theirs, []string{"== context.DeadlineExceeded"})
+			return hangs && !slices.Equal(d.Ours, []string{"hangs"}) && !ended(d.Ours)
+		},
+	},
+	{
+		name:   "a request for progress looks at its context",
+		reason: "every call does; with the official client it is chance which is first",
+		chance: true,
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Call == "RequestProgress" && (s.Ctx.Kind == "cancelled" || s.Ctx.Kind == "expired") &&
+				slices.Equal(d.Theirs, []string{"no error"}) && ended(d.Ours)
+		},
+	},
+	{
+		name:   "leasing looks at a call's context",
+		reason: "every call does; the official leasing answers from memory although the context has ended",
+		chance: true,
+		when:   under("leasing"),
+		is: func(s script.Step, d report.Difference) bool {
+			return (s.Call == "Txn" || s.Call == "Get" || s.Call == "Do") && (s.Ctx.Kind == "cancelled" || s.Ctx.Kind == "expired") &&
+				only(d.Theirs, "{Header:{") && ended(d.Ours)
+		},
+	},
+	{
+		name:   "an election whose key is gone leads nothing",
+		reason: "the official one asks the server about no key",
+		is: func(s script.Step, d report.Difference) bool {
+			return (s.Call == "Proclaim" || s.Call == "Resign") && len(d.Theirs) == 2 && len(d.Ours) == 2 && d.Theirs[1] == d.Ours[1] &&
+				d.Theirs[0] == `rpctypes error InvalidArgument "etcdserver: key is not provided"` &&
+				(d.Ours[0] == "== concurrency.ErrElectionNotLeader" || d.Ours[0] == "no error")
+		},
+	},
+	{
+		name:   "leasing refuses what the server would",
+		reason: "the official leasing answers from memory without a look at the branch that is not taken",
+		when:   under("leasing"),
+		is: func(s script.Step, d report.Difference) bool {
+			return (s.Call == "Txn" || s.Call == "Do") && len(d.Theirs) > 0 && slices.ContainsFunc(d.Theirs, func(l string) bool {
+				return strings.HasPrefix(l, "{Header:{")
+			}) && only(d.Ours, "rpctypes error InvalidArgument ")
+		},
+	},
+	{
+		name:   "a watch on a closed client says so",
+		reason: "a channel that is closed without a word looks like the end of the caller's own context",
+		line: func(l string, ours bool) bool {
+			return ours && l == `cancelled true compacted {}: error of code Canceled: `+
+				`"rpc error: code = Canceled desc = grpc: the client connection is closing (Watch.Watch)", IsConnCanceled`
+		},
+	},
+	{
+		name:   "a watch goes on with another token",
+		reason: "the official client's stream keeps the one that it began with, and ends what the server refuses for it",
+		chance: true,
+		apart:  true, // a watch that goes on is asked for an event
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			const refused = `cancelled true compacted {}: error of code Unknown: "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token"`
+			i := slices.Index(d.Theirs, refused)
+			if i >= 0 && i < len(d.Ours) && slices.Equal(d.Theirs[:i], d.Ours[:i]) &&
+				(d.Ours[i] == "created" || strings.HasPrefix(d.Ours[i], "PUT create ") || strings.HasPrefix(d.Ours[i], "DELETE create ")) {
+				d.Theirs, d.Ours = d.Theirs[:i], d.Ours[:i]
+			}
+			return d
+		},
+	},
+	{
+		name:   "a watch whose user cannot log in any more says so",
+		reason: "the official error is a text of the server's about the token that was there before",
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			const (
+				theirs = `cancelled true compacted {}: error of code Unknown: "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token"`
+				ours   = `cancelled true compacted {}: rpctypes error InvalidArgument "etcdserver: authentication failed, invalid user ID or password"`
+			)
+			if len(d.Theirs) == len(d.Ours) {
+				d.Theirs = slices.Clone(d.Theirs)
+				for i, l := range d.Theirs {
+					if l == theirs && d.Ours[i] == ours {
+						d.Theirs[i] = ours
+					}
+				}
+			}
+			return d
+		},
+	},
+	{
+		name: "a user who cannot log in any more is told so first",
+		reason: "the official client goes on with the token that was refused, so that the server may find something else wrong; or logs in " +
+			"for a stream although the server would refuse what it asks for",
+		chance: true,
+		when: func(p script.Program, step int) bool {
+			return slices.ContainsFunc(p.Steps[:step], func(s script.Step) bool { return s.Call == "UserDelete" || s.Call == "UserChangePassword" })
+		},
+		is: func(s script.Step, d report.Difference) bool {
+			const told = `rpctypes error InvalidArgument "etcdserver: authentication failed, invalid user ID or password"`
+			return only(d.Theirs, "rpctypes error InvalidArgument ") && slices.Equal(d.Ours, []string{told}) ||
+				s.Call == "GetStream" && slices.Equal(d.Theirs, []string{told}) && refused(d.Ours)
+		},
+	},
+	{
+		name:   "without a leader a call is repeated until its context ends",
+		apart:  true, // nothing is done after a call that hangs
+		reason: "there may be one soon; the official client returns the server's refusal at once",
+		is: func(s script.Step, d report.Difference) bool {
+			return s.Ctx.RequireLeader && only(d.Theirs, `rpctypes error Unavailable "etcdserver: no leader"`) &&
+				(ended(d.Ours) || slices.Equal(d.Ours, []string{"hangs"}))
+		},
+	},
+	{
+		name:   "a write waits for a member that finishes calls, as long as its context lasts",
+		reason: "in an election the servers lose what is proposed; so what they would refuse at once is not refused yet",
+		chance: true,
+		when:   func(p script.Program, _ int) bool { return p.Family == "quorum" },
+		is: func(s script.Step, d report.Difference) bool {
+			return slices.Contains([]string{"Put", "Delete", "Txn", "Do"}, s.Call) && ends(s.Ctx) &&
+				only(d.Theirs, "rpctypes error InvalidArgument ") && ended(d.Ours)
+		},
+	},
+	{
+		name:   "a server's time-out at the end of a call's time is the deadline",
+		reason: "the server gives up after as long as the call's own time; which of the two is first is chance",
+		chance: true,
+		when:   func(p script.Program, _ int) bool { return p.Family == "quorum" },
+		is: func(_ script.Step, d report.Difference) bool {
+			return strings.Contains(strings.Join(d.Theirs, " "), `"etcdserver: request timed out"`) &&
+				strings.Contains(strings.Join(d.Ours, " "), "== context.DeadlineExceeded")
+		},
+	},
+	{
+		name:   "ResumeElection takes the prefix that NewElection takes",
+		reason: "the official one takes the prefix with the slash, and without it campaigns beside the others",
+		when: func(p script.Program, step int) bool {
+			return step < len(p.Steps) && slices.ContainsFunc(p.Steps[:step], func(s script.Step) bool {
+				return s.Call == "ResumeElection" && s.Ref == p.Steps[step].Ref && s.Key == p.Steps[step].Key
+			})
+		},
+		is: func(s script.Step, d report.Difference) bool {
+			slash := strings.NewReplacer(`key "`+s.Key+"/<", `key "`+s.Key+"<")
+			return s.Call == "Campaign" && len(d.Theirs) == 2 && len(d.Ours) == 2 && d.Ours[0] == "no error" &&
+				// It waits for its own key if that was not given up.
+				(d.Theirs[0] == "== context.DeadlineExceeded" || d.Theirs[0] == "no error" && slash.Replace(d.Ours[1]) == d.Theirs[1])
+		},
+		apart: true,
+	},
+	{
+		name:   "how many events one response of a watch has",
+		reason: "the server sends together what has come together; above the client's limit for receiving the watch ends, with either client",
+		chance: true,
+		when:   func(p script.Program, _ int) bool { return p.Config.RecvMax > 0 },
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			large := func(l string) bool {
+				return strings.HasPrefix(l, "cancelled true compacted {}: error of code ResourceExhausted: ") && strings.Contains(l, "received message larger than max")
+			}
+			if slices.ContainsFunc(d.Theirs, large) != slices.ContainsFunc(d.Ours, large) {
+				d.Theirs, d.Ours = nil, nil
+			}
+			return d
+		},
+	},
+	{
+		name:   "whether a context ends before the answer comes",
+		reason: "it ends after some milliseconds, in the middle of the call",
+		chance: true,
+		apart:  true, // a write that one of the two has made
+		is: func(s script.Step, d report.Difference) bool {
+			late := func(lines []string) bool {
+				return slices.ContainsFunc(lines, func(l string) bool {
+					return strings.Contains(l, "== context.Canceled") || strings.Contains(l, "== context.DeadlineExceeded")
+				})
+			}
+			return ends(s.Ctx) && late(d.Theirs) != late(d.Ours)
+		},
+	},
+	{
+		name:   "an error's text says more",
+		reason: "it begins as the official one; the call and what was tried follow",
+		is: func(_ script.Step, d report.Difference) bool {
+			return len(d.Theirs) == len(d.Ours) && slices.EqualFunc(d.Theirs, d.Ours, saysMore)
+		},
+	},
+}
+
+// under is for programs with that layer in their stack, or with any if kind is empty.
+func under(kind string) func(script.Program, int) bool {
+	return func(p script.Program, _ int) bool {
+		return slices.ContainsFunc(p.Stack, func(l script.Layer) bool { return kind == "" || l.Kind == kind })
+	}
+}
+
+var refusedWatch = regexp.MustCompile(`^cancelled true compacted \{\}: error of code Unknown: "rpc error: code = (\w+) desc = (.+)"$`)
+
+// What the official leasing has and should not, and what it has not and should.
+var (
+	tooMuch   = regexp.MustCompile(` Value:""| Responses:\[\]`)
+	uncounted = regexp.MustCompile(`(RaftTerm:set\}|\{) ?Count:1\}`)
+	value     = regexp.MustCompile(` Value:"([^"\\]|\\.)*"`)
+	deleted   = regexp.MustCompile(` Deleted:1( PrevKvs:\[\{[^}]*\}\])?`)
+)
+
+// leased is the lease of a key, which a server leaves out of keys alone.
+var leased = regexp.MustCompile(` Lease:[^ }]+`)
+
+// asTheServer is whether the lines are the same but for that.
+func asTheServer(s script.Step, d report.Difference) bool {
+	theirs, ours := strings.Join(d.Theirs, "\n"), strings.Join(d.Ours, "\n")
+	theirs, ours = tooMuch.ReplaceAllString(theirs, ""), deleted.ReplaceAllString(ours, "")
+	if contains(s, func(s script.Step) bool { return s.Has("WithKeysOnly") }) {
+		theirs, ours = leased.ReplaceAllString(theirs, ""), leased.ReplaceAllString(ours, "")
+		theirs, ours = value.ReplaceAllString(theirs, ""), value.ReplaceAllString(ours, "")
+	}
+	if len(uncounted.FindAllString(theirs, -1)) > len(uncounted.FindAllString(ours, -1)) {
+		theirs, ours = uncounted.ReplaceAllString(theirs, "$1}"), uncounted.ReplaceAllString(ours, "$1}")
+	}
+	return theirs == ours
+}
+
+// untouched leaves out the put and the delete by which the test shows that a watch is alive.
+func untouched(lines []string) []string {
+	for i := 0; i+1 < len(lines); i++ {
+		if strings.Contains(lines[i], `Value:"touched"`) && strings.HasPrefix(lines[i+1], "DELETE ") {
+			lines = slices.Delete(lines, i, i+2)
+			i--
+		}
+	}
+	return lines
+}
+
+// ended is whether a call only says that its context has ended.
+func ended(lines []string) bool {
+	return only(lines, "== context.Canceled") || only(lines, "== context.DeadlineExceeded")
+}
+
+// ends is whether a context ends during a call.
+func ends(c script.Context) bool { return c.Kind == "timeout" || c.Kind == "cancel" }
+
+var text = regexp.MustCompile(`^(.*error of code .*?: ")([^"]*)(".*)$`)
+
+// saysMore is whether our line is theirs, or differs only in that the text of its error goes on in parentheses.
+func saysMore(theirs, ours string) bool {
+	t, o := text.FindStringSubmatch(theirs), text.FindStringSubmatch(ours)
+	if t == nil || o == nil {
+		return theirs == ours
+	}
+	return t[1] == o[1] && t[3] == o[3] && (t[2] == o[2] || strings.HasPrefix(o[2], t[2]+" ("))
+}
+
+// only is whether there is one line, which begins so.
+func only(lines []string, begin string) bool {
+	return len(lines) == 1 && strings.HasPrefix(lines[0], begin)
+}
+
+// refused is whether nothing was sent because it was invalid.
+func refused(lines []string) bool {
+	return only(lines, "error of code InvalidArgument: ") || only(lines, "rpctypes error InvalidArgument ")
+}
+
+// contains is whether a step or an operation in it is so.
+func contains(s script.Step, is func(script.Step) bool) bool {
+	inner := func(op script.Step) bool { return contains(op, is) }
+	return is(s) || slices.ContainsFunc(s.Then, inner) || slices.ContainsFunc(s.Else, inner)
+}
+
+// toldOfCompaction is whether a watch hears that its revision is compacted.
+func toldOfCompaction(l string) bool {
+	return strings.HasPrefix(l, "cancelled true compacted {") && strings.Contains(l, "has been compacted")
+}
