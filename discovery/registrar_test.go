@@ -417,3 +417,24 @@ func TestKeep(t *testing.T) {
 		t.Errorf("an empty key: %v", err)
 	}
 }
+
+// A registrar that is closed just after its last registration was leaves no lease.
+func TestCloseLeavesNoLease(t *testing.T) {
+	c := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	for i := range 50 {
+		r := registrar(t, c)
+		if err := register(t, r, orders(t, fmt.Sprint(i))).Close(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resp, err := c.Leases(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(resp.Leases); n > 0 {
+		t.Errorf("%d leases are left", n)
+	}
+}

@@ -23,6 +23,7 @@ type held struct {
 	id       clientv3.LeaseID
 	rev      int64 // of the store when it was granted or found
 	renewals <-chan *clientv3.LeaseKeepAliveResponse
+	let      context.CancelFunc // ends the renewals
 }
 
 // run has the lease.
@@ -116,11 +117,7 @@ func (k *Keeper) grant(ctx context.Context) (*held, error) {
 	if err != nil {
 		return nil, err
 	}
-	renewals, err := k.client.KeepAlive(ctx, g.ID)
-	if err != nil {
-		return nil, err
-	}
-	return &held{g.ID, g.Revision, renewals}, nil
+	return k.renew(ctx, g.ID, g.Revision)
 }
 
 // notGranted notes why there is no lease. Whoever waits is told if it was refused.
@@ -155,11 +152,18 @@ func (k *Keeper) readopt(ctx context.Context, id clientv3.LeaseID) (*held, error
 			return nil, final(err)
 		}
 	}
+	return k.renew(ctx, id, a.Revision)
+}
+
+// renew begins to keep a lease alive.
+func (k *Keeper) renew(ctx context.Context, id clientv3.LeaseID, rev int64) (*held, error) {
+	ctx, let := context.WithCancel(ctx)
 	renewals, err := k.client.KeepAlive(ctx, id)
 	if err != nil {
+		let()
 		return nil, err
 	}
-	return &held{id, a.Revision, renewals}, nil
+	return &held{id, rev, renewals, let}, nil
 }
 
 // givenUp are the keys that were closed without a lease.
@@ -201,6 +205,7 @@ func final(err error) error {
 
 // hold keeps everything under a lease until that is lost, which it reports, or not needed.
 func (k *Keeper) hold(ctx context.Context, h *held) (lost bool) {
+	defer h.let()
 	defer k.watchAll(ctx, h.rev+1)()
 	k.mu.Lock()
 	k.lease, k.lost, k.why = h.id, clientv3.NoLease, nil
@@ -232,9 +237,6 @@ func (k *Keeper) hold(ctx context.Context, h *held) (lost bool) {
 			k.tryDenied()
 		case <-k.need:
 			if k.idle() {
-				rctx, cancel := context.WithTimeout(ctx, WriteTry)
-				_, _ = k.client.Revoke(rctx, h.id) // it expires otherwise
-				cancel()
 				return false
 			}
 		case <-ctx.Done():
@@ -281,14 +283,15 @@ func (k *Keeper) tryDenied() {
 	}
 }
 
-// idle gives the lease up if nothing is kept any more.
+// idle gives the lease up if nothing is kept any more. Like one that was lost it is revoked, or
+// gone on with if a key has come by then; Close revokes it too.
 func (k *Keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.entries) > 0 {
 		return false
 	}
-	k.lease = clientv3.NoLease
+	k.lease, k.lost = clientv3.NoLease, k.lease
 	return true
 }
 
