@@ -330,7 +330,8 @@ func (p *picker) choose(want *Pick, now int64) int {
 	var room [8]int
 	fit := without(room[:0], list, want.Avoid|doubtful)
 	if len(fit) == 0 {
-		for _, skip := range [...]uint64{want.Avoid | silent(list, now), want.Avoid, 0} {
+		mute := silent(list, now)
+		for _, skip := range [...]uint64{want.Avoid | mute, want.Avoid, mute, 0} {
 			if fit = without(fit, list, skip); len(fit) > 0 {
 				break
 			}

@@ -460,7 +460,10 @@ func (c *core) silent(now time.Duration, st *stream, patience time.Duration) {
 // those that are kept next.
 func (c *core) lose(now time.Duration) {
 	for _, st := range slices.Clone(c.streams) {
-		if len(st.out) > 0 && !st.late && now-st.from(st.out[0]) >= c.impatience(st.out[0].l) {
+		if len(st.out) == 0 || st.late {
+			continue
+		}
+		if l := st.out[0].l; l.tries > 0 || now-st.from(st.out[0]) >= c.impatience(l) {
 			c.beLate(now, st)
 		}
 	}

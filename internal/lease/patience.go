@@ -7,44 +7,55 @@ package lease
 // tells how long the way is. So impatience costs a renewal too many and never the answer.
 //
 // The first patience is a sixth of the TTL, but no longer than a second: a server answers within
-// milliseconds. Where answers have been slower lately (a long link, or the gRPC proxy, which
-// answers when its own renewals are due, every half second) it is twice the slowest of them.
-// Each time that a renewal is late its patience doubles. A third of the TTL is the limit: from
-// the renewal in the first half of the TTL there is then time for another try.
+// milliseconds. Where answers usually are slower (a long link, or the gRPC proxy, which answers
+// when its own renewals are due, every half second) it is twice what they take. A third of the
+// TTL is the limit: from the renewal in the first half of the TTL there is then time for others.
+//
+// A renewal that was late once is soon asked for again, and again: when a leader stands still its
+// followers are stuck behind it, each stream until the leader moves, and only what is asked for
+// after the election is answered. From the ninth try on the patience doubles each time.
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	patienceFraction = 6
 	maxPatience      = time.Second
 	limitFraction    = 3
 
-	// habitWindow is how long slow answers are remembered, at least; the first answer
-	// after twice that time has made them forgotten. It spans several renewals of all
-	// but very long leases.
-	habitWindow = time.Minute
+	// eagerTries are made an eighteenth of the TTL apart, maxPatience at most.
+	eagerTries    = 8
+	eagerFraction = 18
+
+	// habitSamples of habitSample each, at least, are remembered.
+	habitSamples = 5
+	habitSample  = time.Second
 )
 
-// habit knows the slowest answers of the present window and of the one before.
+// habit is how long answers have taken of late. What was slow once, in a fault, is none.
 type habit struct {
-	began     time.Duration // of the present window
-	now, last time.Duration
+	took [habitSamples]time.Duration // of each sample the slowest answer
+	n, i int                         // how many there are; the present one
+	ends time.Duration               // when the next one begins
 }
 
 // note records for how long a stream was quiet before an answer.
 func (h *habit) note(now, quiet time.Duration) {
-	if age := now - h.began; age >= habitWindow {
-		h.last = h.now
-		if age >= 2*habitWindow {
-			h.last = 0
-		}
-		h.began, h.now = now, 0
+	if h.n == 0 || now >= h.ends {
+		h.n, h.i = min(h.n+1, habitSamples), (h.i+1)%habitSamples
+		h.took[h.i], h.ends = 0, now+habitSample
 	}
-	h.now = max(h.now, quiet)
+	h.took[h.i] = max(h.took[h.i], quiet)
 }
 
-// slowest is how long an answer may well take.
-func (h *habit) slowest() time.Duration { return max(h.now, h.last) }
+// usual is how long an answer takes in most samples.
+func (h *habit) usual() time.Duration {
+	took := h.took
+	slices.Sort(took[:]) // those that there are come last
+	return took[habitSamples-1-max(h.n-1, 0)/2]
+}
 
 // life is how long l lives after a renewal.
 func (c *core) life(l *lease) time.Duration {
@@ -61,10 +72,13 @@ func (c *core) impatience(l *lease) time.Duration {
 
 // patience is how long a renewal of l may stay without an answer.
 func (c *core) patience(l *lease) time.Duration {
-	limit := c.life(l) / limitFraction
-	usual := c.impatience(l)
-	p := min(max(usual, 2*c.habit.slowest()), limit)
-	for i := uint8(0); i < l.tries && p < limit; i++ {
+	life, usual := c.life(l), c.habit.usual()
+	limit := life / limitFraction
+	if l.tries == 0 {
+		return min(max(c.impatience(l), 2*usual), limit)
+	}
+	p := min(max(min(maxPatience, life/eagerFraction), usual), limit)
+	for i := eagerTries; i < int(l.tries) && p < limit; i++ {
 		p = min(2*p, limit)
 	}
 	return p

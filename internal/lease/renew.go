@@ -29,7 +29,7 @@ const (
 	answerFraction = 4
 
 	// Where answers are slow a renewal is sent earlier than that, by between a half and three
-	// halves of the slowest of late, at random and within bounds: behind the gRPC proxy, which
+	// halves of what they usually take, at random and within bounds: behind the gRPC proxy, which
 	// answers when its own renewals are due, none is to come just after one of those. The bounds
 	// are a tenth of the interval and maxSpread; behind the proxy a renewal waits as much longer,
 	// so it is below maxPatience.
@@ -147,9 +147,11 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 	if !ok {
 		return // not asked for, or answered before
 	}
-	c.habit.note(now, quiet)
 	c.answered(st)
 	l := p.l
+	if l.state == ended || p.sent >= l.sent { // otherwise it was slow where others were not
+		c.habit.note(now, quiet)
+	}
 	switch {
 	case l.state == ended: // and perhaps kept again since: that has a renewal of its own
 	case resp.TTL <= 0:
@@ -207,7 +209,7 @@ func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Du
 
 // renewAt is when l is renewed next, having been answered now.
 func (c *core) renewAt(now time.Duration, l *lease, sent time.Duration) time.Duration {
-	interval, slow := l.ttl/renewFraction, c.habit.slowest()
+	interval, slow := l.ttl/renewFraction, c.habit.usual()
 	spread := min(interval/spreadFraction, maxSpread, slow)
 	early := spread/2 + time.Duration(c.jitter()*float64(spread))
 	last := min(sent+l.ttl/100*latestPercent, l.deadline-c.patience(l)-min(slow, l.ttl/answerFraction)) - early
