@@ -376,7 +376,8 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 	ctx = l.c.withValues(ctx)
 	// A member without a leader ends the stream instead of keeping silent.
 	ctx = WithRequireLeader(ctx)
-	o := retry.StreamOptions{Avoid: avoid, Wait: true}
+	// A server that shuts down renews leases for as long as others' streams keep it up.
+	o := retry.StreamOptions{Avoid: avoid, Wait: true, Stay: true}
 	if l.c.connected() {
 		o.Prefer = l.c.leader(ctx)
 	}

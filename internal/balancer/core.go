@@ -84,6 +84,9 @@ func (s *Set) connReady(c *conn, now int64, fx *effects) {
 	c.lastByte.Store(now)
 	m.trip.add((now-c.dialled)/2, now) // TCP, then HTTP/2
 	fx.publish = true
+	if c == m.conn {
+		s.follow(fx)
+	}
 	switch {
 	case c == m.conn && m.stalled: // it proves nothing about the cluster behind it
 		c.open(m.leftAt == 0)
@@ -93,6 +96,19 @@ func (s *Set) connReady(c *conn, now int64, fx *effects) {
 		s.enter(m, Healthy, nil, fx)
 	case c == m.bulk:
 		c.open(m.leftAt == 0)
+	}
+}
+
+// follow moves what stayed on lost connections, now that there is another one.
+func (s *Set) follow(fx *effects) {
+	for _, list := range [...][]*Member{s.members, s.leaving} {
+		for _, m := range list {
+			for _, c := range m.retired {
+				if c.stage == lost {
+					s.moveOff(c, sessions, fx)
+				}
+			}
+		}
 	}
 }
 
@@ -145,8 +161,12 @@ func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 	case inUse && m.state != Ejected: // of an ejected one the reason of that explains more
 		s.enter(m, Connecting, err, fx)
 		fx.publish = true
-		// A server that is shutting down may keep its streams open for long.
-		s.moveOff(c, sessions, fx)
+		// A server that is shutting down may keep its streams open for long, and serve them.
+		if s.others(m, now) {
+			s.moveOff(c, sessions, fx)
+		} else {
+			s.moveOff(c, hasty, fx)
+		}
 		if m.dialAt <= now && m.leftAt == 0 {
 			m.conn = s.dial(m, false, now, fx)
 		}
@@ -192,6 +212,7 @@ func (s *Set) drop(c *conn, fx *effects) {
 
 // Which work a verdict moves.
 func sessions(p *Pick) bool { return p.Class == Session }
+func hasty(p *Pick) bool    { return p.Class == Session && !p.Stays }
 func movable(p *Pick) bool  { return p.Class == Session || p.Class == Read }
 func elsewhere(p *Pick) bool {
 	return movable(p) && p.Pin == nil

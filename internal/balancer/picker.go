@@ -25,6 +25,7 @@ type Pick struct {
 	Avoid     uint64      // slots of members that were tried; used all the same if there is no other
 	Pin       *Member     // only this one
 	Prefer    *Member     // this one if it is usable and not avoided
+	Stays     bool        // on a connection that was lost, until there is another one
 	Stream    bool        // not counted among the calls that wait for an answer
 	Lane      bool        // on the connection for much data
 	Consensus bool        // needs the cluster's agreement
