@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 	"github.com/fairlead-go/fairlead/internal/lease"
@@ -210,11 +211,13 @@ func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAn
 	return l
 }
 
+// judge says what the error of a stream means for its leases. Whoever is refused may be let in
+// again before they expire: a password that was changed, a role taken away by mistake.
 func (l *lessor) judge(err error) lease.Verdict {
-	if l.c.streamRetryable(err) {
-		return lease.Retry
+	if etcderr.Code(err) == codes.Unimplemented {
+		return lease.Fatal
 	}
-	return lease.Fatal
+	return lease.Retry
 }
 
 func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {

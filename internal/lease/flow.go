@@ -296,7 +296,7 @@ func (c *core) opened(now time.Duration, st *stream, member string) {
 
 // answered notes that st works.
 func (c *core) answered(st *stream) {
-	c.fatals = 0
+	c.fatals, c.why = 0, nil
 	if st.late {
 		st.late = false
 		c.late--
@@ -317,6 +317,7 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 		return
 	}
 	out := st.out
+	c.why = err
 	c.retire(now, st, v == Retry)
 	if v == Fatal {
 		c.fatal(out, st.live, err)

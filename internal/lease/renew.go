@@ -103,7 +103,7 @@ func (c *core) tick(now time.Duration) {
 		l := c.timers.items[0].l
 		if l.deadline <= now {
 			lost++
-			c.end(l, Unreachable, nil)
+			c.end(l, Unreachable, c.why)
 		} else {
 			c.enqueue(l)
 		}
@@ -158,7 +158,7 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 		c.end(l, Expired, nil)
 	case now >= l.deadline:
 		c.noteLost(1) // the timer has not come yet, but it is over
-		c.end(l, Unreachable, nil)
+		c.end(l, Unreachable, c.why)
 	case p.sent < l.sent: // one that was sent later has been acknowledged elsewhere
 	default:
 		l.ttl = seconds(resp.TTL)
@@ -172,7 +172,7 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 		}
 		if now >= l.deadline { // the answer took longer than the TTL it brings
 			c.noteLost(1)
-			c.end(l, Unreachable, nil)
+			c.end(l, Unreachable, c.why)
 			break
 		}
 		c.acknowledge(now, l, st, p.sent)

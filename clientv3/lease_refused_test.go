@@ -1,11 +1,13 @@
 package clientv3_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -87,4 +89,56 @@ func TestRenewalsWhileTheOnlyServerShutsDown(t *testing.T) {
 			return false
 		}
 	})
+}
+
+// A user who is refused for a while, by a password that was changed, say, loses no lease that lives
+// for longer than that. One that is lost then says why.
+func TestLeaseOfRefusedUser(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{})
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	r := &recorder{}
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Hooks: r.hooks()})
+	ctx := ctxFor(t, 2*long)
+	password := func(p string) {
+		t.Helper()
+		if _, err := root.UserChangePassword(ctx, "user", p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := func(id clientv3.LeaseID, e clientv3.LeaseEvent) func() bool {
+		return has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == id && l.Event == e })
+	}
+	grant := func(ttl int64) (clientv3.LeaseID, <-chan *clientv3.LeaseKeepAliveResponse) {
+		t.Helper()
+		g, err := c.Grant(ctx, ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch, err := c.KeepAlive(ctx, g.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-ch
+		return g.ID, ch
+	}
+	long, renewals := grant(12)
+	short, ending := grant(4)
+	password("other")
+	ends(t, ending)
+	await(t, "the long lease is in danger", of(long, clientv3.LeaseAtRisk))
+	password("pass")
+	await(t, "the long lease is renewed again", of(long, clientv3.LeaseRestored))
+	select {
+	case _, ok := <-renewals:
+		if !ok {
+			t.Error("the channel of the long lease is closed")
+		}
+	default:
+	}
+	if !has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
+		return l.ID == short && l.Event == clientv3.LeaseLost && errors.Is(l.Err, rpctypes.ErrAuthFailed)
+	})() {
+		t.Error("the loss of the short lease does not say why")
+	}
 }
