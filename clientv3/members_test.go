@@ -331,3 +331,67 @@ func upgrade(t *testing.T, from, to string) {
 		}
 	}
 }
+
+// Endpoints that change all the time, among members that are all well, cost no lease and no event,
+// and streams do not move all the time.
+func TestLeaseWhileEndpointsChange(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	r := &recorder{}
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: r.hooks()})
+	writer := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	ctx := ctxFor(t, 3*long)
+	g, err := c.Grant(ctx, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewals, err := c.KeepAlive(ctx, g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-renewals
+	events := c.Watch(ctx, "k", clientv3.WithCreatedNotify())
+	next(t, events)
+
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for pace := time.NewTicker(time.Millisecond); ; {
+			select {
+			case <-stop:
+				pace.Stop()
+				c.SetEndpoints(cl.Endpoints()...)
+				return
+			case <-pace.C:
+				list := append(cl.Endpoints(), cl.Endpoints()...)
+				rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+				c.SetEndpoints(list[:1+rand.IntN(4)]...)
+			}
+		}
+	}()
+	for renewed, end := 0, time.Now().Add(4*time.Second); renewed < 4 || time.Now().Before(end); renewed++ {
+		if _, ok := <-renewals; !ok {
+			t.Fatal("the lease is lost")
+		}
+		v := fmt.Sprint(renewed)
+		if _, err := writer.Put(ctx, "k", v); err != nil {
+			t.Fatal(err)
+		}
+		if w := next(t, events); w.Err() != nil || len(w.Events) != 1 || string(w.Events[0].Kv.Value) != v {
+			t.Fatalf("the watch has %+v, %v; want %s", w.Events, w.Err(), v)
+		}
+	}
+	close(stop)
+	<-done
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	opened := 0
+	for _, s := range r.streams {
+		if !s.Ended {
+			opened++
+		}
+	}
+	if opened > 20 {
+		t.Errorf("%d streams were opened", opened)
+	}
+}

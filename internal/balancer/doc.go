@@ -43,7 +43,7 @@
 //	ejected          goes                         ends             stays
 //	second answers   goes                         goes             stays
 //	conn. lost       stays                        goes, see below  stays
-//	left endpoints   stays                        goes             stays
+//	left endpoints   stays                        goes after 0.2 s stays
 //	conn. dead       ends                         ends             ends
 //
 // What goes needs a place: a healthy member if its own is stalled, any other that could

@@ -147,7 +147,8 @@ func freeSlot(known []*Member) uint64 {
 }
 
 // SetEndpoints replaces the endpoints. Members that stay keep their connections and
-// their history. Streams on those that go are moved; calls are finished there.
+// their history. Streams on those that go are moved, unless they are back within leaveAfter;
+// calls are finished there.
 func (s *Set) SetEndpoints(endpoints []endpoint.Endpoint) {
 	s.change(func(now int64, fx *effects) { s.replace(endpoints, now, fx) })
 	s.poke()
@@ -176,7 +177,6 @@ func (s *Set) replace(endpoints []endpoint.Endpoint, now int64, fx *effects) {
 			s.leaving = append(s.leaving, m)
 			for _, c := range m.conns() {
 				c.open(false)
-				s.moveOff(c, sessions, fx)
 			}
 		}
 	}

@@ -27,8 +27,10 @@ const (
 	laneWait = time.Second
 	// laneIdle: a lane without work is closed, one that could not be had is not tried.
 	laneIdle = 10 * time.Second
-	// linger: who leaves the endpoints and comes back finds its connection.
-	linger = time.Second
+	// linger: who leaves the endpoints and comes back finds its connection, and until leaveAfter
+	// its streams: endpoints that change all the time must not keep them moving.
+	linger     = time.Second
+	leaveAfter = 200 * time.Millisecond
 
 	watchEvery = 50 * time.Millisecond  // while calls are under way
 	watchSlow  = 100 * time.Millisecond // while something has to be retried
@@ -59,6 +61,7 @@ func (s *Set) tick(now int64, fx *effects) time.Duration {
 	}
 	s.leaving = slices.DeleteFunc(s.leaving, func(m *Member) bool {
 		s.look(m, now, busy, recent, &next, fx)
+		s.leave(m, now, &next, fx)
 		return s.gone(m, now, &next, fx)
 	})
 	if s.holding.Load() {
@@ -220,6 +223,17 @@ func (s *Set) lookAtLane(m *Member, now int64, next *alarm, fx *effects) {
 		s.retire(c, fx)
 	default:
 		next.in(laneIdle - idle)
+	}
+}
+
+// leave moves streams off a member that left the endpoints and is not back soon.
+func (s *Set) leave(m *Member, now int64, next *alarm, fx *effects) {
+	if left := leaveAfter - time.Duration(now-m.leftAt); left > 0 {
+		next.in(left)
+		return
+	}
+	for _, c := range m.conns() {
+		s.moveOff(c, sessions, fx)
 	}
 }
 
