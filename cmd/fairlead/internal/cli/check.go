@@ -269,11 +269,11 @@ func deviation(list []float64) float64 {
 }
 
 func (a *app) datascale(ctx context.Context, c *clientv3.Client, prefix, endpoint string, l scaleLoad) error {
-	secure, err := a.conn.tlsConfig()
+	secured, err := a.conn.secured()
 	if err != nil {
 		return usageError{err}
 	}
-	pages := scrape.New(secure)
+	pages := scrape.New(secured.TLS)
 	defer pages.Close()
 	memory := func() (float64, error) {
 		ctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)

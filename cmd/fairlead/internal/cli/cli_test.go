@@ -243,6 +243,47 @@ func TestTLSAndUser(t *testing.T) {
 	}
 }
 
+// A command that goes on follows certificates that are replaced, those of the servers' authority too.
+func TestCertificatesAreRenewed(t *testing.T) {
+	dir := t.TempDir()
+	auth, err := etcdtest.NewTLSIn(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster := etcdtest.Start(t, etcdtest.Options{TLS: auth, ClientCertAuth: true})
+	c := &cmd{t: t, endpoint: cluster.Endpoints()[0]}
+	secured := []string{"--cacert", auth.CAFile, "--cert", auth.ClientCertFile, "--key", auth.ClientKeyFile, "--command-timeout", patience.String()}
+	c.want("OK\n", append(secured, "put", "k", "before")...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	ctx, interrupt := context.WithCancelCause(ctx)
+	seen := make(chan struct{})
+	before := &onLine{line: "before", do: func() { close(seen) }}
+	after := &onLine{line: "after", do: func() { interrupt(interruptedError{2}) }}
+	code := make(chan int, 1)
+	var errOut bytes.Buffer
+	go func() {
+		code <- c.runIn(ctx, io.MultiWriter(before, after), &errOut, append(secured, "watch", "k", "--rev", "1")...)
+	}()
+	select {
+	case <-seen:
+	case <-ctx.Done():
+		t.Fatal("the watch began not")
+	}
+	if _, err := etcdtest.NewTLSIn(dir); err != nil { // another authority in the same files
+		t.Fatal(err)
+	}
+	m := cluster.Members()[0]
+	m.Kill()
+	if err := m.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	c.want("OK\n", append(secured, "put", "k", "after")...)
+	if got := <-code; got != 130 || errOut.Len() > 0 {
+		t.Errorf("code %d, output %s, error %s", got, after.String(), &errOut)
+	}
+}
+
 // An output that is gone ends a command quietly, with the code of a program that SIGPIPE ended.
 func TestClosedOutput(t *testing.T) {
 	c := shared(t)

@@ -1,13 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"math"
-	"os"
 	"strings"
 	"time"
 
@@ -60,21 +57,21 @@ func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 	if _, err := endpoint.ParseAll(endpoints); err != nil {
 		return clientv3.Config{}, usageError{err}
 	}
-	cfg := clientv3.Config{
-		Endpoints:            endpoints,
-		Context:              ctx,
-		DialTimeout:          f.dialTimeout,
-		FailFast:             f.failFast,
-		DialKeepAliveTime:    f.keepAliveTime,
-		DialKeepAliveTimeout: f.keepAliveTimeout,
-		MaxCallSendMsgSize:   f.maxRequestBytes,
-		MaxCallRecvMsgSize:   f.maxRecvBytes,
-		Token:                f.token,
-		Logger:               zap.NewNop(),
+	secured, err := f.secured()
+	if err != nil {
+		return clientv3.Config{}, usageError{err}
 	}
-	if cfg.MaxCallRecvMsgSize == 0 {
-		cfg.MaxCallRecvMsgSize = math.MaxInt32
-	}
+	cfg := *secured
+	cfg.Endpoints = endpoints
+	cfg.Context = ctx
+	cfg.DialTimeout = f.dialTimeout
+	cfg.FailFast = f.failFast
+	cfg.DialKeepAliveTime = f.keepAliveTime
+	cfg.DialKeepAliveTimeout = f.keepAliveTimeout
+	cfg.MaxCallSendMsgSize = f.maxRequestBytes
+	cfg.MaxCallRecvMsgSize = cmp.Or(f.maxRecvBytes, math.MaxInt32)
+	cfg.Token = f.token
+	cfg.Logger = zap.NewNop()
 	if f.debug {
 		logger, err := zap.NewDevelopment()
 		if err != nil {
@@ -82,46 +79,25 @@ func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 		}
 		cfg.Logger = logger
 	}
-	if cfg.TLS, err = f.tlsConfig(); err != nil {
-		return cfg, usageError{err}
-	}
 	if cfg.Username, cfg.Password, err = a.credentials(ctx); err != nil {
 		return cfg, usageError{err}
 	}
 	return cfg, nil
 }
 
-// tlsConfig returns nil if nothing asks for TLS.
-func (f *connFlags) tlsConfig() (*tls.Config, error) {
+// secured is a configuration that has only what the flags about certificates say. Its connections follow the files;
+// TLS is nil if nothing asks for it.
+func (f *connFlags) secured() (*clientv3.Config, error) {
 	if (f.cert == "") != (f.key == "") {
 		return nil, errors.New("--cert and --key belong together: give both or neither")
 	}
-	wanted := f.cacert != "" || f.cert != "" || f.insecureSkipVerify || !f.insecureTransport
+	wanted := f.insecureSkipVerify || !f.insecureTransport
 	for _, ep := range f.endpoints {
 		wanted = wanted || strings.HasPrefix(ep, "https://") || strings.HasPrefix(ep, "unixs:")
 	}
-	if !wanted {
-		return nil, nil
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecureSkipVerify}
-	if f.cacert != "" {
-		text, err := os.ReadFile(f.cacert)
-		if err != nil {
-			return nil, fmt.Errorf("--cacert: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("--cacert: no certificate in %s", f.cacert)
-		}
-	}
-	if f.cert != "" {
-		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-		if err != nil {
-			return nil, fmt.Errorf("--cert and --key: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
+	return clientv3.NewClientConfig(&clientv3.ConfigSpec{Secure: &clientv3.SecureConfig{
+		Cert: f.cert, Key: f.key, Cacert: f.cacert, InsecureTransport: !wanted, InsecureSkipVerify: f.insecureSkipVerify,
+	}}, nil)
 }
 
 func (a *app) credentials(ctx context.Context) (user, password string, err error) {

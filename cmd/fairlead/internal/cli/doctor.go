@@ -34,13 +34,13 @@ func (a *app) doctorCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
-				secure, err := a.conn.tlsConfig()
+				secured, err := a.conn.secured()
 				if err != nil {
 					return usageError{err}
 				}
 				bar := a.wait("asking the members")
 				ctx = clientv3.WithFailFast(ctx) // it tells how things are now
-				f, err := doctor.Gather(ctx, c, doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), TLS: secure})
+				f, err := doctor.Gather(ctx, c, doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), TLS: secured.TLS})
 				bar.stop()
 				if err != nil {
 					return err

@@ -86,8 +86,7 @@ func (a *app) destination(f *mirrorFlags, endpoints string) (*app, error) {
 	conn.cacert, conn.cert, conn.key = f.dest.cacert, f.dest.cert, f.dest.key
 	conn.insecureTransport, conn.insecureSkipVerify = f.dest.insecureTransport, false
 	conn.user, conn.password = f.dest.user, f.dest.password
-	_, err := conn.tlsConfig()
-	if err != nil {
+	if _, err := conn.secured(); err != nil {
 		return nil, usageError{fmt.Errorf("the destination: %w", err)}
 	}
 	return dest, nil
