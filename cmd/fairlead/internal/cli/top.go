@@ -22,7 +22,7 @@ const topHelp = `Shows the members, how much the cluster does, and the prefixes 
 
 Changes and proposals (what the members agree on: writes, grants, revocations) are the whole cluster's. The hottest prefixes
 come from a watch on PREFIX (all keys if there is none), which costs the cluster what any watch on so many changes does; their parts
-end with a slash, --depth of them are counted together. On a terminal the view is redrawn in place, otherwise it is written again and again.`
+end with a slash, --depth of them are counted together. A key is counted for the prefix that it lies in, never for itself. On a terminal the view is redrawn in place, otherwise it is written again and again.`
 
 type topFlags struct {
 	interval time.Duration

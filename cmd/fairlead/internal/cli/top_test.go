@@ -18,7 +18,8 @@ func TestTop(t *testing.T) {
 	seen := make(chan struct{})
 	out := writerFunc(func(b []byte) (int, error) {
 		c.run("put", key(t, "sub/k"), "v")
-		if strings.Contains(string(b), "  "+t.Name()+"/sub/") {
+		c.run("put", key(t, "k"), "v")
+		if strings.Contains(string(b), "  "+key(t, "sub/")+"\n") && strings.Contains(string(b), "  "+key(t, "")+"\n") {
 			select {
 			case <-seen:
 			default:
@@ -34,7 +35,7 @@ func TestTop(t *testing.T) {
 	select {
 	case <-seen:
 	default:
-		t.Error("the prefix was never shown")
+		t.Error("the prefixes were never shown")
 	}
 	c.wantFailure(exitUsage, "--interval", "top", "--interval", "1ms")
 }

@@ -103,7 +103,7 @@ func (m *Model) roll(now int64) {
 	}
 }
 
-// prefix is the first parts of a key.
+// prefix is the first parts of a key, without its last one: a key is no prefix. It is empty for a key of one part.
 func (m *Model) prefix(key string) string {
 	end := 0
 	for range m.depth {
@@ -114,7 +114,7 @@ func (m *Model) prefix(key string) string {
 		}
 		i := strings.IndexByte(key[from:], '/')
 		if i < 0 {
-			return key
+			return key[:max(end, from)]
 		}
 		end = from + i + 1
 	}
@@ -124,7 +124,7 @@ func (m *Model) prefix(key string) string {
 // Note says why changes are not counted, or not any more; "" if they are.
 func (m *Model) Note(s string) { m.note = s }
 
-// Hot is a prefix and its changes each second.
+// Hot is a prefix and its changes each second. The prefix is empty for keys without a slash.
 type Hot struct {
 	Prefix string
 	Rate   float64
@@ -185,7 +185,7 @@ func (m *Model) Render(now time.Time, width, height int) []string {
 		add("! %s", printable(m.note))
 	}
 	for _, h := range m.Hottest(now) {
-		add("  %-10s %s", rate(h.Rate), printable(h.Prefix))
+		add("  %-10s %s", rate(h.Rate), cmp.Or(printable(h.Prefix), "(keys without a slash)"))
 		if height > 0 && len(lines) >= height {
 			break
 		}

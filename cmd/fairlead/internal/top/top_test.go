@@ -43,15 +43,18 @@ func TestHottest(t *testing.T) {
 	for range 10 {
 		m.Change(begin.Add(time.Second), "users/1/name")
 		m.Change(begin.Add(time.Second), "flat")
+		m.Change(begin.Add(time.Second), "other")
+		m.Change(begin.Add(time.Second), "users/2")
+		m.Change(begin.Add(time.Second), "/flat")
 	}
-	want := []Hot{{"/orders/eu/", 3}, {"flat", 1}, {"users/1/", 1}}
+	want := []Hot{{"/orders/eu/", 3}, {"", 2}, {"/", 1}, {"users/", 1}, {"users/1/", 1}}
 	if got := m.Hottest(begin.Add(2 * time.Second)); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if got := m.Hottest(begin.Add(10 * time.Second)); !slices.Equal(got, want[1:]) {
 		t.Errorf("ten seconds later: %v", got)
 	}
-	if got := m.Hottest(begin.Add(time.Hour)); len(got) != 0 || m.total != 50 {
+	if got := m.Hottest(begin.Add(time.Hour)); len(got) != 0 || m.total != 80 {
 		t.Errorf("an hour later: %v, %d in all", got, m.total)
 	}
 }
@@ -62,6 +65,9 @@ func TestRender(t *testing.T) {
 	m.Status(begin.Add(time.Second), members(142, 1050))
 	for i := range 40 {
 		m.Change(begin.Add(time.Second), fmt.Sprintf("p%02d\x1b]0;x/", i))
+	}
+	for range 10 {
+		m.Change(begin.Add(time.Second), "flat")
 	}
 	m.Note("the watch was refused")
 	for _, width := range []int{0, 1, 20, 40, 80, 200} {
@@ -81,7 +87,7 @@ func TestRender(t *testing.T) {
 		}
 	}
 	text := strings.Join(m.Render(begin.Add(time.Second), 100, 24), "\n")
-	for _, want := range []string{"12:00:01  revision 142  42 changes/s  50 proposals/s", "! a            down     10.0.0.1:2379: connection refused", "leader", "1.23ms", "3 MiB", "40 changes seen", "! the watch was refused"} {
+	for _, want := range []string{"12:00:01  revision 142  42 changes/s  50 proposals/s", "! a            down     10.0.0.1:2379: connection refused", "leader", "1.23ms", "3 MiB", "50 changes seen", "1.0        (keys without a slash)", "! the watch was refused"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
