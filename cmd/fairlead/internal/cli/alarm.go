@@ -11,9 +11,10 @@ import (
 
 func (a *app) alarmListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the active alarms",
-		Args:  noArgs,
+		Use:     "list",
+		Short:   "List the active alarms",
+		Example: "  fairlead alarm list",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.AlarmList(ctx)
@@ -28,10 +29,11 @@ func (a *app) alarmListCommand() *cobra.Command {
 
 func (a *app) alarmDisarmCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "disarm",
-		Short: "Disarm all alarms",
-		Long:  "Disarm all alarms and print them. An alarm whose cause lasts comes back.",
-		Args:  noArgs,
+		Use:     "disarm",
+		Short:   "Disarm all alarms",
+		Example: "  fairlead alarm disarm",
+		Long:    "Disarm all alarms and print them. An alarm whose cause lasts comes back.",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.AlarmDisarm(ctx, &clientv3.AlarmMember{})

@@ -13,9 +13,10 @@ import (
 
 func (a *app) authEnableCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "enable",
-		Short: "Switch authentication on; the user root must exist, and gets the role root",
-		Args:  noArgs,
+		Use:     "enable",
+		Short:   "Switch authentication on; the user root must exist, and gets the role root",
+		Example: "  fairlead user add root\n  fairlead auth enable",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthEnableResponse, error) {
 				resp, err := c.AuthEnable(ctx)
@@ -33,9 +34,10 @@ func (a *app) authEnableCommand() *cobra.Command {
 
 func (a *app) authDisableCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "disable",
-		Short: "Switch authentication off",
-		Args:  noArgs,
+		Use:     "disable",
+		Short:   "Switch authentication off",
+		Example: "  fairlead --user root auth disable",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthDisableResponse, error) {
 				return c.AuthDisable(ctx)
@@ -46,9 +48,10 @@ func (a *app) authDisableCommand() *cobra.Command {
 
 func (a *app) authStatusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "status",
-		Short: "Say whether authentication is on",
-		Args:  noArgs,
+		Use:     "status",
+		Short:   "Say whether authentication is on",
+		Example: "  fairlead auth status",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.AuthStatus(ctx)

@@ -16,6 +16,7 @@ func (a *app) compactionCommand() *cobra.Command {
 		Use:     "compaction REVISION",
 		Aliases: []string{"compact"},
 		Short:   "Remove the history before a revision",
+		Example: "  fairlead compaction 4711 --physical",
 		Long: `Remove the history before a revision: older revisions can neither be read nor watched from any more. The keys'
 present values stay.`,
 		Args: oneArg("a revision"),

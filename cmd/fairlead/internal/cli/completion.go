@@ -9,8 +9,9 @@ import (
 func (a *app) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
-		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print a script that completes this program's commands in a shell",
+		Use:     "completion bash|zsh|fish|powershell",
+		Short:   "Print a script that completes this program's commands in a shell",
+		Example: "  fairlead completion bash > ~/.local/share/bash-completion/completions/fairlead",
 		Long: `Print a script that completes this program's commands in a shell.
 
   bash  source <(fairlead completion bash)

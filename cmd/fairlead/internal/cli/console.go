@@ -47,8 +47,9 @@ type consoleFlags struct {
 func (a *app) consoleCommand() *cobra.Command {
 	var f consoleFlags
 	c := &cobra.Command{
-		Use:   "console",
-		Short: "Serve the web console",
+		Use:     "console",
+		Short:   "Serve the web console",
+		Example: "  fairlead console --read-only\n  fairlead console --listen :2389 --host etcd.example.com --login --tls-cert console.pem --tls-key console-key.pem",
 		Long: `Serve the web console until Ctrl-C: the cluster, services, keys with their revisions, changes as they happen, leases, locks, users.
 
 On a loopback address it prints a URL with a token, which lets in whoever has it. On any other address it asks for TLS, and for a

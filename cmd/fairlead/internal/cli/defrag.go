@@ -18,8 +18,9 @@ type defragmented struct {
 func (a *app) defragCommand() *cobra.Command {
 	var f endpointFlags
 	c := &cobra.Command{
-		Use:   "defrag",
-		Short: "Return unused space of the members' databases to their disks",
+		Use:     "defrag",
+		Short:   "Return unused space of the members' databases to their disks",
+		Example: "  fairlead defrag --cluster",
 		Long: `Return unused space of the members' databases to their disks, one member after the other: a member answers nothing
 else meanwhile. --command-timeout is for each member.`,
 		Args: noArgs,

@@ -40,8 +40,9 @@ func (f *delFlags) op(args []string) (clientv3.Op, error) {
 func (a *app) delCommand() *cobra.Command {
 	var f delFlags
 	c := &cobra.Command{
-		Use:   "del KEY [RANGE_END]",
-		Short: "Delete a key or a range of keys",
+		Use:     "del KEY [RANGE_END]",
+		Short:   "Delete a key or a range of keys",
+		Example: "  fairlead del orders/17\n  fairlead del orders/ --prefix --prev-kv",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args)
 			if err != nil {

@@ -10,8 +10,9 @@ import (
 
 func (a *app) demoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "demo",
-		Short: "Show the client at work on a cluster of its own while members freeze",
+		Use:     "demo",
+		Short:   "Show the client at work on a cluster of its own while members freeze",
+		Example: "  fairlead demo",
 		Long: `Show the client at work on a three-member cluster that the command starts and ends by itself: reads,
 writes, a transaction, a watch, leases, two processes of which one leads until it is killed, five that offer a service; and then reads, writes, a watch and a lease while members are frozen and thawed.
 

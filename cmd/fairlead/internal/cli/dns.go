@@ -39,10 +39,11 @@ type dnsFlags struct {
 func (a *app) dnsCommand() *cobra.Command {
 	var f dnsFlags
 	c := &cobra.Command{
-		Use:   "dns",
-		Short: "Answer DNS queries about services",
-		Long:  dnsHelp,
-		Args:  noArgs,
+		Use:     "dns",
+		Short:   "Answer DNS queries about services",
+		Example: "  fairlead dns --listen 127.0.0.1:5353 --domain fairlead.internal\n  dig @127.0.0.1 -p 5353 payments.fairlead.internal SRV",
+		Long:    dnsHelp,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, _, err := f.records.records()
 			if err != nil {

@@ -28,10 +28,11 @@ const doctorTimeout = 3 * time.Second
 func (a *app) doctorCommand() *cobra.Command {
 	var strict bool
 	c := &cobra.Command{
-		Use:   "doctor",
-		Short: "Look at a cluster and say what is wrong and what to do",
-		Long:  doctorHelp,
-		Args:  noArgs,
+		Use:     "doctor",
+		Short:   "Look at a cluster and say what is wrong and what to do",
+		Example: "  fairlead doctor --strict",
+		Long:    doctorHelp,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				secured, err := a.conn.secured()

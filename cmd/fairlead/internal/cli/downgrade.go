@@ -19,9 +19,10 @@ func (a *app) downgradeEnableCommand() *cobra.Command {
 
 func (a *app) downgradeCommand(name, short string, action clientv3.DowngradeAction) *cobra.Command {
 	return &cobra.Command{
-		Use:   name + " VERSION",
-		Short: short,
-		Args:  oneArg("a version like 3.6.0"),
+		Use:     name + " VERSION",
+		Short:   short,
+		Example: "  fairlead downgrade " + name + " 3.6.0",
+		Args:    oneArg("a version like 3.6.0"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.downgrade(cmd, name, action, args[0])
 		},
@@ -30,9 +31,10 @@ func (a *app) downgradeCommand(name, short string, action clientv3.DowngradeActi
 
 func (a *app) downgradeCancelCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "cancel",
-		Short: "End a downgrade that was begun",
-		Args:  noArgs,
+		Use:     "cancel",
+		Short:   "End a downgrade that was begun",
+		Example: "  fairlead downgrade cancel",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.downgrade(cmd, "cancel", clientv3.DowngradeCancel, "")
 		},

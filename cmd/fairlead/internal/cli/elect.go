@@ -16,8 +16,9 @@ func (a *app) electCommand() *cobra.Command {
 		listen bool
 	)
 	c := &cobra.Command{
-		Use:   "elect NAME [PROPOSAL [-- PROGRAM [ARGUMENTS]]]",
-		Short: "Take part in an election, or watch who leads",
+		Use:     "elect NAME [PROPOSAL [-- PROGRAM [ARGUMENTS]]]",
+		Short:   "Take part in an election, or watch who leads",
+		Example: "  fairlead elect backup $(hostname) -- ./nightly-backup.sh\n  fairlead elect backup --listen",
 		Long: `Take part in an election with a proposal that all can see. Once elected, print the leader's key and proposal and
 lead until interrupted; or run a program, lead as long as it runs, and end with its exit status. Without a proposal, or
 with --listen, print each leader instead.

@@ -30,10 +30,11 @@ func (all hashList) fields(p *printer) {
 func (a *app) endpointHashKVCommand(f *endpointFlags) *cobra.Command {
 	var rev int64
 	c := &cobra.Command{
-		Use:   "hashkv",
-		Short: "Hash the keys of each endpoint, to compare them",
-		Long:  "Hash the keys with their history of each endpoint. Members that agree have the same hash at the same revision.",
-		Args:  noArgs,
+		Use:     "hashkv",
+		Short:   "Hash the keys of each endpoint, to compare them",
+		Example: "  fairlead endpoint hashkv --cluster",
+		Long:    "Hash the keys with their history of each endpoint. Members that agree have the same hash at the same revision.",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			endpoints, err := a.endpointsToAsk(cmd.Context(), f)
 			if err != nil {

@@ -23,9 +23,10 @@ type endpointHealth struct {
 
 func (a *app) endpointHealthCommand(f *endpointFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "health",
-		Short: "Check that each endpoint serves a linearizable read",
-		Args:  noArgs,
+		Use:     "health",
+		Short:   "Check that each endpoint serves a linearizable read",
+		Example: "  fairlead endpoint health --cluster",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			endpoints, err := a.endpointsToAsk(cmd.Context(), f)
 			if err != nil {

@@ -19,9 +19,10 @@ type endpointStatus struct {
 
 func (a *app) endpointStatusCommand(f *endpointFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "status",
-		Short: "Show the state of each endpoint",
-		Args:  noArgs,
+		Use:     "status",
+		Short:   "Show the state of each endpoint",
+		Example: "  fairlead endpoint status --cluster -w table",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			endpoints, err := a.endpointsToAsk(cmd.Context(), f)
 			if err != nil {

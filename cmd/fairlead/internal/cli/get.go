@@ -129,8 +129,9 @@ func sortOf(by, order string) (clientv3.SortTarget, clientv3.SortOrder, error) {
 func (a *app) getCommand() *cobra.Command {
 	var f getFlags
 	c := &cobra.Command{
-		Use:   "get KEY [RANGE_END]",
-		Short: "Read a key or a range of keys",
+		Use:     "get KEY [RANGE_END]",
+		Short:   "Read a key or a range of keys",
+		Example: "  fairlead get orders/17\n  fairlead get orders/ --prefix --keys-only --limit 20\n  fairlead get orders/17 --rev 4711",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args)
 			if err != nil {

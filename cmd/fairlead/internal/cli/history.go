@@ -18,10 +18,11 @@ value that the key had at the compaction.`
 func (a *app) historyCommand() *cobra.Command {
 	var limit int
 	c := &cobra.Command{
-		Use:   "history KEY",
-		Short: "Show every revision of a key that is still there",
-		Long:  historyHelp,
-		Args:  oneArg("a key"),
+		Use:     "history KEY",
+		Short:   "Show every revision of a key that is still there",
+		Example: "  fairlead history config/limits --limit 5",
+		Long:    historyHelp,
+		Args:    oneArg("a key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == "" {
 				return usageError{errors.New("the key is empty")}

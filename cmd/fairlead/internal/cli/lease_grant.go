@@ -12,9 +12,10 @@ import (
 
 func (a *app) leaseGrantCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "grant TTL",
-		Short: "Create a lease of TTL seconds",
-		Args:  oneArg("a time to live in seconds"),
+		Use:     "grant TTL",
+		Short:   "Create a lease of TTL seconds",
+		Example: "  fairlead lease grant 60",
+		Args:    oneArg("a time to live in seconds"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ttl, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil {

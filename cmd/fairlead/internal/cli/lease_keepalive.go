@@ -12,10 +12,11 @@ import (
 func (a *app) leaseKeepAliveCommand() *cobra.Command {
 	var once bool
 	c := &cobra.Command{
-		Use:   "keep-alive LEASE",
-		Short: "Renew a lease until interrupted",
-		Long:  "Renew a lease until interrupted. If the lease is lost, the command says so and fails.",
-		Args:  leaseArg(),
+		Use:     "keep-alive LEASE",
+		Short:   "Renew a lease until interrupted",
+		Example: "  fairlead lease keep-alive 694d81417acd4707\n  fairlead lease keep-alive --once 694d81417acd4707",
+		Long:    "Renew a lease until interrupted. If the lease is lost, the command says so and fails.",
+		Args:    leaseArg(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseLease(args[0])
 			if err != nil {

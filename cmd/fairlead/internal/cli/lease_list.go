@@ -11,9 +11,10 @@ import (
 
 func (a *app) leaseListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the leases",
-		Args:  noArgs,
+		Use:     "list",
+		Short:   "List the leases",
+		Example: "  fairlead lease list",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.Leases(ctx)

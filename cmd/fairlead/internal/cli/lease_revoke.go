@@ -11,9 +11,10 @@ import (
 
 func (a *app) leaseRevokeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke LEASE",
-		Short: "End a lease and delete its keys",
-		Args:  leaseArg(),
+		Use:     "revoke LEASE",
+		Short:   "End a lease and delete its keys",
+		Example: "  fairlead lease revoke 694d81417acd4707",
+		Args:    leaseArg(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseLease(args[0])
 			if err != nil {

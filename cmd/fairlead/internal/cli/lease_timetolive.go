@@ -13,9 +13,10 @@ import (
 func (a *app) leaseTimeToLiveCommand() *cobra.Command {
 	var keys bool
 	c := &cobra.Command{
-		Use:   "timetolive LEASE",
-		Short: "Show how long a lease has left",
-		Args:  leaseArg(),
+		Use:     "timetolive LEASE",
+		Short:   "Show how long a lease has left",
+		Example: "  fairlead lease timetolive 694d81417acd4707 --keys",
+		Args:    leaseArg(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseLease(args[0])
 			if err != nil {

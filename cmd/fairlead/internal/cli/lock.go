@@ -14,8 +14,9 @@ import (
 func (a *app) lockCommand() *cobra.Command {
 	var f ownerFlags
 	c := &cobra.Command{
-		Use:   "lock NAME [-- PROGRAM [ARGUMENTS]]",
-		Short: "Wait for a lock and hold it, or run a program while holding it",
+		Use:     "lock NAME [-- PROGRAM [ARGUMENTS]]",
+		Short:   "Wait for a lock and hold it, or run a program while holding it",
+		Example: "  fairlead lock deploy -- ./deploy.sh production",
 		Long: `Wait for a lock. Then print its key and hold it until interrupted; or run a program, hold the lock as long as the
 program runs, and end with its exit status.
 

@@ -44,8 +44,9 @@ func (f *mirrorFlags) register(fs *pflag.FlagSet) {
 func (a *app) makeMirrorCommand() *cobra.Command {
 	var f mirrorFlags
 	c := &cobra.Command{
-		Use:   "make-mirror DESTINATION",
-		Short: "Copy keys to another cluster and keep the copy up to date",
+		Use:     "make-mirror DESTINATION",
+		Short:   "Copy keys to another cluster and keep the copy up to date",
+		Example: "  fairlead make-mirror --prefix orders/ --dest-prefix copy/orders/ backup.example.com:2379",
 		Long: `Copy keys to another cluster and keep the copy up to date until interrupted. DESTINATION is an endpoint, or several
 separated by commas. How far the copy is stands in a key of the destination, from which an interrupted mirror goes on.
 The number of keys written is printed every 30 seconds.`,

@@ -17,8 +17,9 @@ func (a *app) memberAddCommand() *cobra.Command {
 		peerURLs string
 	)
 	c := &cobra.Command{
-		Use:   "add NAME --peer-urls URL[,URL]",
-		Short: "Add a member, which is to be started then",
+		Use:     "add NAME --peer-urls URL[,URL]",
+		Short:   "Add a member, which is to be started then",
+		Example: "  fairlead member add m4 --peer-urls http://10.0.0.4:2380 --learner",
 		Long: `Add a member. It is to be started then, with the settings that the command prints. Until it runs it counts as a
 voter that is down, so add it as a learner and promote it later.`,
 		Args: oneArg("a name for the member"),

@@ -14,9 +14,10 @@ import (
 func (a *app) memberListCommand() *cobra.Command {
 	var consistency string
 	c := &cobra.Command{
-		Use:   "list",
-		Short: "List the members",
-		Args:  noArgs,
+		Use:     "list",
+		Short:   "List the members",
+		Example: "  fairlead member list -w table",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var opts []clientv3.OpOption
 			switch consistency {

@@ -11,9 +11,10 @@ import (
 
 func (a *app) memberPromoteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "promote ID",
-		Short: "Give a learner that has caught up a vote",
-		Args:  oneArg("a member's id"),
+		Use:     "promote ID",
+		Short:   "Give a learner that has caught up a vote",
+		Example: "  fairlead member promote 8e9e05c52164694d",
+		Args:    oneArg("a member's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseMember(args[0])
 			if err != nil {

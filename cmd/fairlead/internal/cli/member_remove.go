@@ -11,9 +11,10 @@ import (
 
 func (a *app) memberRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove ID",
-		Short: "Remove a member",
-		Args:  oneArg("a member's id"),
+		Use:     "remove ID",
+		Short:   "Remove a member",
+		Example: "  fairlead member remove 8e9e05c52164694d",
+		Args:    oneArg("a member's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseMember(args[0])
 			if err != nil {

@@ -12,9 +12,10 @@ import (
 func (a *app) memberUpdateCommand() *cobra.Command {
 	var peerURLs string
 	c := &cobra.Command{
-		Use:   "update ID --peer-urls URL[,URL]",
-		Short: "Change where the other members reach a member",
-		Args:  oneArg("a member's id"),
+		Use:     "update ID --peer-urls URL[,URL]",
+		Short:   "Change where the other members reach a member",
+		Example: "  fairlead member update 8e9e05c52164694d --peer-urls http://10.0.0.5:2380",
+		Args:    oneArg("a member's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseMember(args[0])
 			if err != nil {

@@ -13,10 +13,11 @@ import (
 
 func (a *app) moveLeaderCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "move-leader ID",
-		Short: "Make another member the leader",
-		Long:  "Make another member the leader. The present leader must be among the endpoints.",
-		Args:  oneArg("a member's id"),
+		Use:     "move-leader ID",
+		Short:   "Make another member the leader",
+		Example: "  fairlead move-leader 8e9e05c52164694d",
+		Long:    "Make another member the leader. The present leader must be among the endpoints.",
+		Args:    oneArg("a member's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to, err := parseMember(args[0])
 			if err != nil {

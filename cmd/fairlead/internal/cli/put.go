@@ -77,9 +77,10 @@ func parseLease(s string) (clientv3.LeaseID, error) {
 func (a *app) putCommand() *cobra.Command {
 	var f putFlags
 	c := &cobra.Command{
-		Use:   "put KEY [VALUE]",
-		Short: "Write a key",
-		Long:  "Write a key. Without VALUE the value is all of standard input.\nA value that begins with - goes after --, like: put -- KEY -1",
+		Use:     "put KEY [VALUE]",
+		Short:   "Write a key",
+		Example: "  fairlead put orders/17 paid\n  fairlead put config/limits < limits.json\n  fairlead put orders/17 paid --lease 694d81417acd4707 --prev-kv",
+		Long:    "Write a key. Without VALUE the value is all of standard input.\nA value that begins with - goes after --, like: put -- KEY -1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args, func() (string, error) {
 				text, err := io.ReadAll(a.stdin(cmd.Context()))

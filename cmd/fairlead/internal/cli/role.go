@@ -17,9 +17,10 @@ func (a *app) roleCommand() *cobra.Command {
 
 func (a *app) roleAddCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "add ROLE",
-		Short: "Add a role",
-		Args:  oneArg("a role"),
+		Use:     "add ROLE",
+		Short:   "Add a role",
+		Example: "  fairlead role add auditor",
+		Args:    oneArg("a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleAddResponse, error) {
 				return c.RoleAdd(ctx, args[0])
@@ -30,9 +31,10 @@ func (a *app) roleAddCommand() *cobra.Command {
 
 func (a *app) roleDeleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "delete ROLE",
-		Short: "Delete a role",
-		Args:  oneArg("a role"),
+		Use:     "delete ROLE",
+		Short:   "Delete a role",
+		Example: "  fairlead role delete auditor",
+		Args:    oneArg("a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleDeleteResponse, error) {
 				return c.RoleDelete(ctx, args[0])
@@ -43,9 +45,10 @@ func (a *app) roleDeleteCommand() *cobra.Command {
 
 func (a *app) roleListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the roles",
-		Args:  noArgs,
+		Use:     "list",
+		Short:   "List the roles",
+		Example: "  fairlead role list",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.RoleList(ctx)

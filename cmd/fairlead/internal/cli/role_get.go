@@ -13,9 +13,10 @@ import (
 
 func (a *app) roleGetCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "get ROLE",
-		Short: "Show what a role may do",
-		Args:  oneArg("a role"),
+		Use:     "get ROLE",
+		Short:   "Show what a role may do",
+		Example: "  fairlead role get auditor",
+		Args:    oneArg("a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.RoleGet(ctx, args[0])

@@ -41,9 +41,10 @@ func (f *permissionFlags) keys(args []string) (key, end string, err error) {
 func (a *app) roleGrantCommand() *cobra.Command {
 	var f permissionFlags
 	c := &cobra.Command{
-		Use:   "grant-permission ROLE read|write|readwrite KEY [RANGE_END]",
-		Short: "Let a role read or write keys",
-		Args:  betweenArgs(3, 4, "a role, a permission (read, write or readwrite), a key and perhaps an end of range"),
+		Use:     "grant-permission ROLE read|write|readwrite KEY [RANGE_END]",
+		Short:   "Let a role read or write keys",
+		Example: "  fairlead role grant-permission auditor read orders/ --prefix",
+		Args:    betweenArgs(3, 4, "a role, a permission (read, write or readwrite), a key and perhaps an end of range"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			permission, err := clientv3.StrToPermissionType(args[1])
 			if err != nil {
@@ -65,9 +66,10 @@ func (a *app) roleGrantCommand() *cobra.Command {
 func (a *app) roleRevokeCommand() *cobra.Command {
 	var f permissionFlags
 	c := &cobra.Command{
-		Use:   "revoke-permission ROLE KEY [RANGE_END]",
-		Short: "Take a permission from a role",
-		Args:  betweenArgs(2, 3, "a role, a key and perhaps an end of range"),
+		Use:     "revoke-permission ROLE KEY [RANGE_END]",
+		Short:   "Take a permission from a role",
+		Example: "  fairlead role revoke-permission auditor orders/ --prefix",
+		Args:    betweenArgs(2, 3, "a role, a key and perhaps an end of range"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, end, err := f.keys(args[1:])
 			if err != nil {

@@ -36,8 +36,9 @@ type runFlags struct {
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
-		Use:   "run --service SERVICE --addr HOST:PORT [--check URL] -- PROGRAM [ARGUMENTS]",
-		Short: "Run a program and register it as an instance of a service",
+		Use:     "run --service SERVICE --addr HOST:PORT [--check URL] -- PROGRAM [ARGUMENTS]",
+		Short:   "Run a program and register it as an instance of a service",
+		Example: "  fairlead run --service payments --addr :8080 --check http://127.0.0.1:8080/healthz -- ./payments",
 		Long: `Run a program, in any language, and register it as an instance of a service once it is healthy; withdraw it while
 it is not. On SIGINT and SIGTERM it is drained and its record removed; then the program gets the signal. Other signals
 are passed on. That etcd is away does not concern the program: it is registered when etcd is back, and when the id,

@@ -21,8 +21,9 @@ const snapshotLockTimeout = 10 * time.Second
 func (a *app) snapshotStatusCommand() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
-		Use:   "status FILE",
-		Short: "Show what a snapshot file holds",
+		Use:     "status FILE",
+		Short:   "Show what a snapshot file holds",
+		Example: "  fairlead snapshot status backup.db -w table",
 		Long: `Show the hash, the revision, the number of keys, the size and the version of a snapshot, as etcdutl does. The digest
 at the end of a file that "snapshot save" wrote is checked.`,
 		Args: oneArg("a file"),

@@ -12,9 +12,10 @@ import (
 
 func (a *app) svcGetCommand(records *recordFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "get SERVICE ID",
-		Short: "Print all that is known of an instance",
-		Args:  twoArgs,
+		Use:     "get SERVICE ID",
+		Short:   "Print all that is known of an instance",
+		Example: "  fairlead svc get payments host-1:8080",
+		Args:    twoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, _, err := records.records()
 			if err != nil {
@@ -56,10 +57,11 @@ func (a *app) svcRemoveCommand(records *recordFlags) *cobra.Command {
 func (a *app) amendCommand(records *recordFlags, name, short, long string,
 	do func(context.Context, *clientv3.Client, discovery.Format, string, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use:   name + " SERVICE ID",
-		Short: short,
-		Long:  short + ". " + long,
-		Args:  twoArgs,
+		Use:     name + " SERVICE ID",
+		Short:   short,
+		Example: "  fairlead svc " + name + " payments host-1:8080",
+		Long:    short + ". " + long,
+		Args:    twoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, _, err := records.records()
 			if err != nil {

@@ -16,8 +16,9 @@ import (
 
 func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "ls [SERVICE]",
-		Short: "List services, or the instances of one",
+		Use:     "ls [SERVICE]",
+		Short:   "List services, or the instances of one",
+		Example: "  fairlead svc ls\n  fairlead svc ls payments",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("%s takes one service", cmd.CommandPath())}

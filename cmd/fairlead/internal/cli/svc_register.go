@@ -15,8 +15,9 @@ func (a *app) svcRegisterCommand(records *recordFlags) *cobra.Command {
 	var f instanceFlags
 	var drain time.Duration
 	c := &cobra.Command{
-		Use:   "register SERVICE --addr HOST:PORT",
-		Short: "Register an instance until interrupted",
+		Use:     "register SERVICE --addr HOST:PORT",
+		Short:   "Register an instance until interrupted",
+		Example: "  fairlead svc register payments --addr 10.0.0.7:8080 --zone eu-1 --weight 20",
 		Long: `Register an instance and keep its record until interrupted, whatever happens to it. Then it is drained, if
 --drain says for how long, and removed.
 

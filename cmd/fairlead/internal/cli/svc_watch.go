@@ -12,9 +12,10 @@ import (
 
 func (a *app) svcWatchCommand(records *recordFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "watch SERVICE",
-		Short: "Print the instances of a service and their changes until interrupted",
-		Args:  oneArg("the name of a service"),
+		Use:     "watch SERVICE",
+		Short:   "Print the instances of a service and their changes until interrupted",
+		Example: "  fairlead svc watch payments",
+		Args:    oneArg("the name of a service"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, _, err := records.records()
 			if err != nil {

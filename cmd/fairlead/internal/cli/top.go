@@ -34,9 +34,10 @@ type topFlags struct {
 func (a *app) topCommand() *cobra.Command {
 	var f topFlags
 	c := &cobra.Command{
-		Use:   "top [PREFIX]",
-		Short: "Watch the members, request rates and the hottest prefixes",
-		Long:  topHelp,
+		Use:     "top [PREFIX]",
+		Short:   "Watch the members, request rates and the hottest prefixes",
+		Example: "  fairlead top\n  fairlead top orders/ --depth 3",
+		Long:    topHelp,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{errors.New("top takes one prefix")}

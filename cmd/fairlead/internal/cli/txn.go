@@ -16,8 +16,9 @@ import (
 func (a *app) txnCommand() *cobra.Command {
 	var interactive bool
 	c := &cobra.Command{
-		Use:   "txn",
-		Short: "Run a transaction read from standard input",
+		Use:     "txn",
+		Short:   "Run a transaction read from standard input",
+		Example: "  printf 'mod(\"orders/17\") > \"0\"\\n\\nput orders/17 paid\\n\\n\\n' | fairlead txn",
 		Long: `Run a transaction read from standard input: comparisons, an empty line, the requests if all hold, an
 empty line, the requests otherwise.
 

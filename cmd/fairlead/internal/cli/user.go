@@ -17,9 +17,10 @@ func (a *app) userCommand() *cobra.Command {
 
 func (a *app) userDeleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "delete USER",
-		Short: "Delete a user",
-		Args:  oneArg("a user"),
+		Use:     "delete USER",
+		Short:   "Delete a user",
+		Example: "  fairlead user delete alice",
+		Args:    oneArg("a user"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserDeleteResponse, error) {
 				return c.UserDelete(ctx, args[0])
@@ -30,9 +31,10 @@ func (a *app) userDeleteCommand() *cobra.Command {
 
 func (a *app) userListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the users",
-		Args:  noArgs,
+		Use:     "list",
+		Short:   "List the users",
+		Example: "  fairlead user list",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.UserList(ctx)
@@ -47,9 +49,10 @@ func (a *app) userListCommand() *cobra.Command {
 
 func (a *app) userGrantRoleCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "grant-role USER ROLE",
-		Short: "Give a role to a user",
-		Args:  nArgs("a user", "a role"),
+		Use:     "grant-role USER ROLE",
+		Short:   "Give a role to a user",
+		Example: "  fairlead user grant-role alice auditor",
+		Args:    nArgs("a user", "a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserGrantRoleResponse, error) {
 				return c.UserGrantRole(ctx, args[0], args[1])
@@ -62,9 +65,10 @@ func (a *app) userGrantRoleCommand() *cobra.Command {
 
 func (a *app) userRevokeRoleCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke-role USER ROLE",
-		Short: "Take a role from a user",
-		Args:  nArgs("a user", "a role"),
+		Use:     "revoke-role USER ROLE",
+		Short:   "Take a role from a user",
+		Example: "  fairlead user revoke-role alice auditor",
+		Args:    nArgs("a user", "a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserRevokeRoleResponse, error) {
 				return c.UserRevokeRole(ctx, args[0], args[1])

@@ -17,8 +17,9 @@ func (a *app) userAddCommand() *cobra.Command {
 		password                string
 	)
 	c := &cobra.Command{
-		Use:   "add USER[:PASSWORD]",
-		Short: "Add a user",
+		Use:     "add USER[:PASSWORD]",
+		Short:   "Add a user",
+		Example: "  fairlead user add alice\n  fairlead user add alice --interactive=false < password.txt\n  fairlead user add backup --no-password",
 		Long: `Add a user. The password is asked for twice, if it is given neither after the name nor as
 --new-user-password. Without a terminal standard input has it, on two lines, with --interactive=false on one.`,
 		Args: oneArg("a user's name"),
@@ -55,9 +56,10 @@ func (a *app) userAddCommand() *cobra.Command {
 func (a *app) userPasswdCommand() *cobra.Command {
 	var interactive bool
 	c := &cobra.Command{
-		Use:   "passwd USER",
-		Short: "Change a user's password",
-		Args:  oneArg("a user's name"),
+		Use:     "passwd USER",
+		Short:   "Change a user's password",
+		Example: "  fairlead user passwd alice",
+		Args:    oneArg("a user's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			password, err := a.newPassword(cmd.Context(), args[0], interactive)
 			if err != nil {

@@ -13,9 +13,10 @@ import (
 func (a *app) userGetCommand() *cobra.Command {
 	var detail bool
 	c := &cobra.Command{
-		Use:   "get USER",
-		Short: "Show the roles of a user",
-		Args:  oneArg("a user"),
+		Use:     "get USER",
+		Short:   "Show the roles of a user",
+		Example: "  fairlead user get alice --detail",
+		Args:    oneArg("a user"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if detail {
 				if err := a.needsNoMessage(); err != nil {

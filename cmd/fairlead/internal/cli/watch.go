@@ -59,8 +59,9 @@ func (a *app) watchCommand() *cobra.Command {
 	var f watchFlags
 	var interactive, resume bool
 	c := &cobra.Command{
-		Use:   "watch [KEY [RANGE_END]] [-- PROGRAM [ARGUMENTS]]",
-		Short: "Print the changes of a key or a range of keys until interrupted",
+		Use:     "watch [KEY [RANGE_END]] [-- PROGRAM [ARGUMENTS]]",
+		Short:   "Print the changes of a key or a range of keys until interrupted",
+		Example: "  fairlead watch orders/ --prefix --prev-kv\n  fairlead watch config/limits -- sh -c 'echo $ETCD_WATCH_VALUE'",
 		Long: `Print the changes of a key or a range of keys until interrupted, and run a program for each, which finds in its
 environment:
   ETCD_WATCH_KEY, ETCD_WATCH_VALUE     the pair, as quoted text
