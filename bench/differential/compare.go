@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,6 +21,7 @@ type tally struct {
 	worked          map[string]int // steps of each call that worked
 	failed          map[string]int // and those that one did
 	known           map[string]int // differences that are known, by name
+	chance          int            // programs that showed by chance what the official client shows as well
 	different       int
 	shapes          map[string]bool // of differences that were printed
 }
@@ -53,22 +55,30 @@ func isError(line string) bool {
 	return false
 }
 
-// compare runs the families' programs in turn. Each has the same time.
+// extension is how many times its duration a run may take on a machine that is too busy to compare enough in it.
+const extension = 3
+
+// compare runs the families' programs in turn: first those of which there must be some yet, then each family for the same
+// time.
 func (r *rig) compare(c config, families []string) ([]*tally, error) {
 	var tallies []*tally
 	for _, f := range families {
 		tallies = append(tallies, newTally(f))
 	}
-	end := time.Now().Add(c.duration)
+	began := time.Now()
 	for i := 0; ; i++ {
-		t := slices.MinFunc(tallies, func(a, b *tally) int { return int(a.took - b.took) })
+		var t *tally
 		if c.programs > 0 {
 			if i == c.programs*len(families) {
 				return tallies, nil
 			}
 			t = tallies[i/c.programs]
-		} else if time.Now().After(end) {
-			return tallies, nil
+		} else {
+			due := time.Since(began) >= c.duration
+			if due && enough(tallies) == nil || time.Since(began) >= extension*c.duration {
+				return tallies, nil
+			}
+			t = next(tallies, due)
 		}
 		began := time.Now()
 		if err := r.one(c, t); err != nil {
@@ -79,6 +89,19 @@ func (r *rig) compare(c config, families []string) ([]*tally, error) {
 			return tallies, nil
 		}
 	}
+}
+
+// next is the family that has had the least time, of those with too little so far if time is up, or if some have too few programs.
+func next(tallies []*tally, due bool) *tally {
+	least := func(a, b *tally) int { return cmp.Compare(a.took, b.took) }
+	short := func(t *tally) bool { return len(t.missing()) > 0 }
+	if !due {
+		short = func(t *tally) bool { return t.programs < floors[t.family].programs }
+	}
+	if some := slices.DeleteFunc(slices.Clone(tallies), func(t *tally) bool { return !short(t) }); len(some) > 0 {
+		tallies = some
+	}
+	return slices.MinFunc(tallies, least)
 }
 
 // one compares a family's next program.
@@ -95,15 +118,23 @@ func (r *rig) one(c config, t *tally) error {
 		fmt.Print(seen(p, reports[0]))
 	}
 	t.add(p, reports[0])
-	unknown, known := sift(p, report.Compare(reports[0], reports[1]))
-	for name, n := range known {
+	v, err := r.judge(p, reports, tries)
+	if err != nil {
+		return fmt.Errorf("%s, seed %d: %w", p.Family, p.Seed, err)
+	}
+	for name, n := range v.known {
 		t.known[name] += n
 	}
-	if len(unknown) == 0 {
+	if v.chance {
+		t.chance++
+		fmt.Printf("\nBy chance in %s, seed %d:\n%s", p.Family, p.Seed, show(p, v.unknown))
+		return nil
+	}
+	if len(v.unknown) == 0 {
 		return nil
 	}
 	t.different++
-	short, diffs := r.shrink(p, unknown)
+	short, diffs := r.shrink(p, v.unknown)
 	if shape := shape(short); !t.shapes[shape] {
 		t.shapes[shape] = true
 		fmt.Print(explain(p, short, diffs))
@@ -138,9 +169,15 @@ func shape(p script.Program) string {
 // explain prints the shortest program that shows a difference.
 func explain(p, short script.Program, diffs []report.Difference) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nDIFFERENCE in %s, seed %d:\n%s", p.Family, p.Seed, short)
+	fmt.Fprintf(&b, "\nDIFFERENCE in %s, seed %d:\n%s%s", p.Family, p.Seed, short, show(short, diffs))
+	return b.String()
+}
+
+// show prints what steps saw.
+func show(p script.Program, diffs []report.Difference) string {
+	var b strings.Builder
 	for _, d := range diffs {
-		fmt.Fprintf(&b, "%s official:\n%s%s ours:\n%s", at(short, d.Step), indent(d.Theirs), at(short, d.Step), indent(d.Ours))
+		fmt.Fprintf(&b, "%s official:\n%s%s ours:\n%s", at(p, d.Step), indent(d.Theirs), at(p, d.Step), indent(d.Ours))
 	}
 	return b.String()
 }
@@ -170,7 +207,7 @@ func seen(p script.Program, r report.Report) string {
 
 // summary prints what was compared, and fails on differences and on too little.
 func summary(all []*tally, few bool) error {
-	fmt.Println("\n| family | programs | steps | failed as well | known differences |\n|---|---|---|---|---|")
+	fmt.Println("\n| family | programs | steps | failed as well | by chance | time | known differences |\n|---|---|---|---|---|---|---|")
 	var err error
 	for _, t := range all {
 		failed := 0
@@ -181,7 +218,8 @@ func summary(all []*tally, few bool) error {
 		for _, name := range slices.Sorted(maps.Keys(t.known)) {
 			known = append(known, fmt.Sprintf("%s: %d", name, t.known[name]))
 		}
-		fmt.Printf("| %s | %d | %d | %d | %s |\n", t.family, t.programs, t.steps, failed, strings.Join(known, ", "))
+		fmt.Printf("| %s | %d | %d | %d | %d | %v | %s |\n", t.family, t.programs, t.steps, failed, t.chance,
+			t.took.Round(100*time.Millisecond), strings.Join(known, ", "))
 		if t.different > 0 {
 			err = errDifferent
 		}

@@ -37,23 +37,30 @@ var floors = map[string]floor{
 func enough(all []*tally) error {
 	var missing []string
 	for _, t := range all {
-		f := floors[t.family]
-		if t.programs < f.programs {
-			missing = append(missing, fmt.Sprintf("%s: %d programs of at least %d", t.family, t.programs, f.programs))
-		}
-		for _, call := range strings.Fields(f.works) {
-			if t.worked[call] == 0 {
-				missing = append(missing, fmt.Sprintf("%s: no %s worked", t.family, call))
-			}
-		}
-		for _, call := range strings.Fields(f.fails) {
-			if t.failed[call] == 0 {
-				missing = append(missing, fmt.Sprintf("%s: no %s failed", t.family, call))
-			}
-		}
+		missing = append(missing, t.missing()...)
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("too little was compared:\n  %s", strings.Join(missing, "\n  "))
 	}
 	return nil
+}
+
+// missing is what must have been compared of a family and was not.
+func (t *tally) missing() []string {
+	var list []string
+	f := floors[t.family]
+	if t.programs < f.programs {
+		list = append(list, fmt.Sprintf("%s: %d programs of at least %d", t.family, t.programs, f.programs))
+	}
+	for _, call := range strings.Fields(f.works) {
+		if t.worked[call] == 0 {
+			list = append(list, fmt.Sprintf("%s: no %s worked", t.family, call))
+		}
+	}
+	for _, call := range strings.Fields(f.fails) {
+		if t.failed[call] == 0 {
+			list = append(list, fmt.Sprintf("%s: no %s failed", t.family, call))
+		}
+	}
+	return list
 }

@@ -62,14 +62,14 @@ func explainKnown(p script.Program, d report.Difference, counts map[string]int) 
 			}
 			d = r
 		case k.line != nil:
-			d.Theirs = without(d.Theirs, k, false, counts)
-			d.Ours = without(d.Ours, k, true, counts)
+			d.Theirs = drop(d.Theirs, k, false, counts)
+			d.Ours = drop(d.Ours, k, true, counts)
 		}
 	}
 	return d, apart
 }
 
-func without(lines []string, k known, ours bool, counts map[string]int) []string {
+func drop(lines []string, k known, ours bool, counts map[string]int) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool {
 		if !k.line(l, ours) {
 			return false

@@ -162,13 +162,6 @@ var table = []known{
 		},
 	},
 	{
-		name: "leasing answers from memory as the server does",
-		reason: "the official leasing does not tell what was deleted, counts deleted keys, gives values to reads of keys only, " +
-			"and has empty values and lists that are not nil",
-		when: under("leasing"),
-		is:   asTheServer,
-	},
-	{
 		name:   "a watch from a compacted revision does not keep the others from progress",
 		chance: true,
 		reason: "the official client does not tell the server that it has ended",
@@ -215,25 +208,6 @@ var table = []known{
 		},
 	},
 	{
-		name:   "leasing and ordering together do not doubt an answer from memory",
-		reason: "ours carries the newest revision that the owner knows, the official one an older one",
-		chance: true,
-		when:   func(p script.Program, step int) bool { return under("leasing")(p, step) && under("ordering")(p, step) },
-		is: func(s script.Step, d report.Difference) bool {
-			return only(d.Theirs, "== ordering.ErrNoGreaterRev") && (only(d.Ours, "{Header:{") || refused(d.Ours))
-		},
-	},
-	{
-		name:   "leasing compares as the server does",
-		reason: "the official leasing finds another value or lease of a key that it has in memory, or does not have",
-		when:   under("leasing"),
-		apart:  true, // the other branch is taken
-		is: func(s script.Step, d report.Difference) bool {
-			return s.Call == "Txn" && only(d.Theirs, "{Header:{") && only(d.Ours, "{Header:{") &&
-				slices.ContainsFunc(s.If, func(c script.Compare) bool { return c.Target == "LeaseValue" || c.Target == "Value" })
-		},
-	},
-	{
 		name:   "a cache has history that the server has compacted",
 		reason: "a watch that it can serve from its own goes on",
 		chance: true,
@@ -248,79 +222,12 @@ var table = []known{
 		},
 	},
 	{
-		name:   "when a watch hears that its revision is compacted",
-		reason: "the server tells it within 100 ms, or not before its end",
-		chance: true,
-		when: func(p script.Program, step int) bool {
-			return step == len(p.Steps) && slices.ContainsFunc(p.Steps, func(s script.Step) bool { return s.Call == "Compact" })
-		},
-		rewrite: func(_ script.Step, d report.Difference) report.Difference {
-			d.Theirs = slices.DeleteFunc(slices.Clone(d.Theirs), toldOfCompaction)
-			d.Ours = slices.DeleteFunc(slices.Clone(d.Ours), toldOfCompaction)
-			return d
-		},
-	},
-	{
-		name:   "what a watch still delivers when its client is closed",
-		reason: "who closes a client has stopped reading; what nobody has read by then may be gone",
-		chance: true,
-		when: func(p script.Program, step int) bool {
-			return step == len(p.Steps) && slices.ContainsFunc(p.Steps, func(s script.Step) bool { return s.Call == "Close" })
-		},
-		rewrite: func(_ script.Step, d report.Difference) report.Difference {
-			event := func(l string) bool { return strings.HasPrefix(l, "PUT ") || strings.HasPrefix(l, "DELETE ") }
-			d.Theirs = slices.DeleteFunc(slices.Clone(d.Theirs), event)
-			d.Ours = slices.DeleteFunc(slices.Clone(d.Ours), event)
-			return d
-		},
-	},
-	{
-		name:   "a write through leasing is answered",
-		reason: "the official one hangs now and then",
-		chance: true,
-		when:   under("leasing"),
-		apart:  true,
-		is: func(_ script.Step, d report.Difference) bool {
-			hangs := slices.Equal(d.Theirs, []string{"hangs"}) || slices.Equal(d.Theirs, []string{"== context.DeadlineExceeded"})
-			return hangs && !slices.Equal(d.Ours, []string{"hangs"}) && !ended(d.Ours)
-		},
-	},
-	{
-		name:   "a request for progress looks at its context",
-		reason: "every call does; with the official client it is chance which is first",
-		chance: true,
-		is: func(s script.Step, d report.Difference) bool {
-			return s.Call == "RequestProgress" && (s.Ctx.Kind == "cancelled" || s.Ctx.Kind == "expired") &&
-				slices.Equal(d.Theirs, []string{"no error"}) && ended(d.Ours)
-		},
-	},
-	{
-		name:   "leasing looks at a call's context",
-		reason: "every call does; the official leasing answers from memory although the context has ended",
-		chance: true,
-		when:   under("leasing"),
-		is: func(s script.Step, d report.Difference) bool {
-			return (s.Call == "Txn" || s.Call == "Get" || s.Call == "Do") && (s.Ctx.Kind == "cancelled" || s.Ctx.Kind == "expired") &&
-				only(d.Theirs, "{Header:{") && ended(d.Ours)
-		},
-	},
-	{
 		name:   "an election whose key is gone leads nothing",
 		reason: "the official one asks the server about no key",
 		is: func(s script.Step, d report.Difference) bool {
 			return (s.Call == "Proclaim" || s.Call == "Resign") && len(d.Theirs) == 2 && len(d.Ours) == 2 && d.Theirs[1] == d.Ours[1] &&
 				d.Theirs[0] == `rpctypes error InvalidArgument "etcdserver: key is not provided"` &&
 				(d.Ours[0] == "== concurrency.ErrElectionNotLeader" || d.Ours[0] == "no error")
-		},
-	},
-	{
-		name:   "leasing refuses what the server would",
-		reason: "the official leasing answers from memory without a look at the branch that is not taken",
-		when:   under("leasing"),
-		is: func(s script.Step, d report.Difference) bool {
-			return (s.Call == "Txn" || s.Call == "Do") && len(d.Theirs) > 0 && slices.ContainsFunc(d.Theirs, func(l string) bool {
-				return strings.HasPrefix(l, "{Header:{")
-			}) && only(d.Ours, "rpctypes error InvalidArgument ")
 		},
 	},
 	{
@@ -425,33 +332,9 @@ var table = []known{
 		apart: true,
 	},
 	{
-		name:   "how many events one response of a watch has",
-		reason: "the server sends together what has come together; above the client's limit for receiving the watch ends, with either client",
-		chance: true,
-		when:   func(p script.Program, _ int) bool { return p.Config.RecvMax > 0 },
-		rewrite: func(_ script.Step, d report.Difference) report.Difference {
-			large := func(l string) bool {
-				return strings.HasPrefix(l, "cancelled true compacted {}: error of code ResourceExhausted: ") && strings.Contains(l, "received message larger than max")
-			}
-			if slices.ContainsFunc(d.Theirs, large) != slices.ContainsFunc(d.Ours, large) {
-				d.Theirs, d.Ours = nil, nil
-			}
-			return d
-		},
-	},
-	{
-		name:   "whether a context ends before the answer comes",
-		reason: "it ends after some milliseconds, in the middle of the call",
-		chance: true,
-		apart:  true, // a write that one of the two has made
-		is: func(s script.Step, d report.Difference) bool {
-			late := func(lines []string) bool {
-				return slices.ContainsFunc(lines, func(l string) bool {
-					return strings.Contains(l, "== context.Canceled") || strings.Contains(l, "== context.DeadlineExceeded")
-				})
-			}
-			return ends(s.Ctx) && late(d.Theirs) != late(d.Ours)
-		},
+		name: transparent,
+		reason: "ours is as the official client without it. The official one does not tell what was deleted, counts deleted keys, gives values " +
+			"to reads of keys only, compares with what it has in memory, does not look at a call's context, and hangs now and then",
 	},
 	{
 		name:   "an error's text says more",
@@ -470,31 +353,6 @@ func under(kind string) func(script.Program, int) bool {
 }
 
 var refusedWatch = regexp.MustCompile(`^cancelled true compacted \{\}: error of code Unknown: "rpc error: code = (\w+) desc = (.+)"$`)
-
-// What the official leasing has and should not, and what it has not and should.
-var (
-	tooMuch   = regexp.MustCompile(` Value:""| Responses:\[\]`)
-	uncounted = regexp.MustCompile(`(RaftTerm:set\}|\{) ?Count:1\}`)
-	value     = regexp.MustCompile(` Value:"([^"\\]|\\.)*"`)
-	deleted   = regexp.MustCompile(` Deleted:1( PrevKvs:\[\{[^}]*\}\])?`)
-)
-
-// leased is the lease of a key, which a server leaves out of keys alone.
-var leased = regexp.MustCompile(` Lease:[^ }]+`)
-
-// asTheServer is whether the lines are the same but for that.
-func asTheServer(s script.Step, d report.Difference) bool {
-	theirs, ours := strings.Join(d.Theirs, "\n"), strings.Join(d.Ours, "\n")
-	theirs, ours = tooMuch.ReplaceAllString(theirs, ""), deleted.ReplaceAllString(ours, "")
-	if contains(s, func(s script.Step) bool { return s.Has("WithKeysOnly") }) {
-		theirs, ours = leased.ReplaceAllString(theirs, ""), leased.ReplaceAllString(ours, "")
-		theirs, ours = value.ReplaceAllString(theirs, ""), value.ReplaceAllString(ours, "")
-	}
-	if len(uncounted.FindAllString(theirs, -1)) > len(uncounted.FindAllString(ours, -1)) {
-		theirs, ours = uncounted.ReplaceAllString(theirs, "$1}"), uncounted.ReplaceAllString(ours, "$1}")
-	}
-	return theirs == ours
-}
 
 // untouched leaves out the put and the delete by which the test shows that a watch is alive.
 func untouched(lines []string) []string {

@@ -35,9 +35,10 @@ type kind struct {
 	fixed    bool // nothing can be written, so nothing is put back
 }
 
-// kinds are the rigs. The slow families have servers of their own: they mostly wait.
+// kinds are the rigs. Families that wait for something have servers of their own.
 var kinds = []kind{
-	{families: []string{"kv", "txn", "lease", "watch", "compaction", "limits", "maintenance", "wrappers", "leasing", "cache", "locks", "stm", "contexts"}},
+	{families: []string{"kv", "txn", "lease", "limits", "maintenance", "wrappers", "stm"}},
+	{families: []string{"watch", "compaction", "leasing", "cache", "locks", "contexts"}},
 	{families: []string{"auth"}, auth: true, options: etcdtest.Options{Args: []string{"--bcrypt-cost=4"}}},
 	{families: []string{"expiry"}, auth: true, options: etcdtest.Options{
 		Args: []string{"--bcrypt-cost=4", "--auth-token-ttl=2"}, Heartbeat: 20 * time.Millisecond, Election: 200 * time.Millisecond,
@@ -78,7 +79,10 @@ func (r *rig) stop() error {
 }
 
 // run executes a program on both sides at the same time.
-func (r *rig) run(p script.Program) ([2]report.Report, error) {
+func (r *rig) run(p script.Program) ([2]report.Report, error) { return r.execute(p, r.sides) }
+
+// execute runs a program on each server by one of two sides, which may be the same.
+func (r *rig) execute(p script.Program, sides [2]executes) ([2]report.Report, error) {
 	type result struct {
 		side   int
 		report report.Report
@@ -92,7 +96,7 @@ func (r *rig) run(p script.Program) ([2]report.Report, error) {
 				results <- result{i, nil, err}
 				return
 			}
-			results <- result{i, r.sides[i].Run(r.servers[i], p, base), nil}
+			results <- result{i, sides[i].Run(r.servers[i], p, base), nil}
 		}()
 	}
 	var reports [2]report.Report

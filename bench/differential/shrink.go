@@ -11,6 +11,9 @@ import (
 // shrinkFor bounds the search for a shorter program; each try runs it again.
 const shrinkFor = time.Minute
 
+// shrinkTries are fewer, since many programs are tried.
+const shrinkTries = 3
+
 // shrink looks for the shortest program that still shows a difference. One that does not show it again is returned as it
 // is: the difference depends on time.
 func (r *rig) shrink(p script.Program, diffs []report.Difference) (script.Program, []report.Difference) {
@@ -20,11 +23,12 @@ func (r *rig) shrink(p script.Program, diffs []report.Difference) (script.Progra
 		if err != nil {
 			return false
 		}
-		unknown, _ := sift(q, report.Compare(reports[0], reports[1]))
-		if len(unknown) > 0 {
-			p, diffs = q, unknown
+		v, err := r.judge(q, reports, shrinkTries)
+		if err != nil || v.chance || len(v.unknown) == 0 {
+			return false
 		}
-		return len(unknown) > 0
+		p, diffs = q, v.unknown
+		return true
 	}
 	for progress := true; progress && time.Now().Before(end); {
 		progress = false
@@ -58,7 +62,7 @@ func simpler(p script.Program) func(yield func(script.Program) bool) {
 				return
 			}
 		}
-		if user := (script.Config{User: p.Config.User, Password: p.Config.Password}); p.Config != user {
+		if user := (script.Config{User: p.Config.User, Password: p.Config.Password, Retries: p.Config.Retries}); p.Config != user {
 			q := p
 			q.Config = user // without one everything is refused
 			if !yield(q) {

@@ -7,7 +7,7 @@ import "github.com/fairlead-go/fairlead/bench/differential/script"
 func maintenance(d *drawer) script.Program {
 	d.begin()
 	d.some(d.length(), d.maintaining()...)
-	return d.program()
+	return d.impatient()
 }
 
 func (d *drawer) maintaining() []choice {
@@ -37,7 +37,12 @@ func (d *drawer) maintaining() []choice {
 		call(3, "MemberPromote"),
 		call(5, "AlarmList"),
 		call(4, "AlarmDisarm"),
-		call(1, "Defragment", "", "", "", "no endpoint:x", "http://127.0.0.1"),
+		call(1, "Defragment"),
+		{1, func() {
+			s := script.Step{Call: "Defragment", Value: pick(d, []string{"no endpoint:x", "http://127.0.0.1"})}
+			s.Ctx = script.Context{Kind: "timeout", After: ms(200)} // neither client gives up before
+			d.add(s)
+		}},
 		call(6, "Status"),
 		call(6, "HashKV"),
 		{4, func() {
@@ -76,7 +81,15 @@ func contexts(d *drawer) script.Program {
 	})...)
 	d.add(script.Step{Call: "Close"})
 	d.some(3, d.everything(d.context)...)
-	return d.program()
+	return d.impatient()
+}
+
+// impatient makes a program whose client may be closed: the official one repeats what it is asked then, a hundred times by
+// default, which takes 2.5 s.
+func (d *drawer) impatient() script.Program {
+	p := d.program()
+	p.Config.Retries = 3
+	return p
 }
 
 // everything are all calls that a client without a program around it makes sense of, with other contexts.
@@ -124,7 +137,7 @@ func frozen(d *drawer) script.Program {
 // soon is a context that ends while a call waits.
 func (d *drawer) soon() script.Context {
 	return script.Context{
-		Kind: pick(d, []string{"timeout", "timeout", "cancel", "cancelled", "expired"}), After: ms(30 + d.IntN(60)),
+		Kind: pick(d, []string{"timeout", "timeout", "cancel", "cancelled", "expired"}), After: ms(100 + d.IntN(150)),
 		RequireLeader: d.chance(10),
 	}
 }
@@ -146,7 +159,7 @@ func quorum(d *drawer) script.Program {
 		choice{10, func() { d.add(script.Step{Call: "Status"}) }},
 		choice{10, func() {
 			s := d.operation(0)
-			s.Ctx.RequireLeader = true
+			s.Ctx = script.Context{Kind: "timeout", After: ms(200), RequireLeader: true}
 			d.add(s)
 		}},
 		choice{5, func() {

@@ -17,7 +17,7 @@ func locks(d *drawer) script.Program {
 		s := script.Step{Call: call, Ref: pick(d, sessions), Key: pick(d, []string{"lock", "lock", "other"}), Value: value}
 		switch call {
 		case "Lock", "Campaign":
-			s.Ctx = script.Context{Kind: "timeout", After: ms(60)} // somebody else may be the owner
+			s.Ctx = script.Context{Kind: "timeout", After: ms(500)} // somebody else may be the owner
 		case "Unlock", "Resign":
 			// One that fails goes on in the background with ours: see the end.
 		default:

@@ -16,7 +16,7 @@ func watches(d *drawer) script.Program {
 			d.add(d.watch())
 		}
 	}
-	return d.program()
+	return d.impatient()
 }
 
 func (d *drawer) watchSteps() []choice {
@@ -115,22 +115,28 @@ func (d *drawer) compact() script.Step {
 // limits: messages that are too large, for the client or the server.
 func limits(d *drawer) script.Program {
 	d.sane = true
+	// What comes together travels together, which may be too much for the client: so nothing does.
+	apart := func(s script.Step) {
+		d.add(s)
+		for _, w := range d.watching {
+			d.add(script.Step{Call: "Collect", Ref: w})
+		}
+	}
 	size := pick(d, []int{100, 1000, 10000, 2 << 20})
 	d.some(3+d.IntN(8),
 		choice{40, func() {
 			s := d.put()
 			s.Value = string(make([]byte, size/2+d.IntN(size)))
-			d.add(s)
+			apart(s)
 		}},
 		choice{40, func() {
 			s := d.get()
 			s.Opts = append(s.Opts, opt("WithPrefix"))
 			d.add(s)
 		}},
-		choice{10, func() { d.add(d.commit()) }},
+		choice{10, func() { apart(d.commit()) }},
 		choice{10, func() { d.add(d.stream()) }},
-		choice{10, func() { d.add(d.watch()) }},
-		choice{10, func() { d.onWatch("Collect") }},
+		choice{10, func() { apart(d.watch()) }},
 	)
 	p := d.program()
 	if d.chance(70) {

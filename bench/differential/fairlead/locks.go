@@ -242,7 +242,7 @@ func stm(r *runner, s script.Step) {
 			case "Touch":
 				if tries == 1 {
 					// Nobody could catch a panic in here.
-					if err := r.srv.Put(context.Background(), r.prefix+op.Key, op.Value); err != nil {
+					if err := r.srv.Put(ctx, r.prefix+op.Key, op.Value); err != nil {
 						return err
 					}
 				}

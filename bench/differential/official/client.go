@@ -34,6 +34,7 @@ var clientCalls = map[string]call{
 	},
 	"Close": func(r *runner, s script.Step) {
 		c := r.client(s)
+		r.settle()
 		r.rec.Add("%s, context %v", r.err(c.Close()), c.Ctx().Err())
 	},
 	"Endpoints": func(r *runner, s script.Step) {
@@ -55,7 +56,7 @@ var clientCalls = map[string]call{
 	"Fill": fill,
 	// Rest lets N milliseconds go by.
 	"Rest": func(r *runner, s script.Step) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.N)*time.Millisecond)
+		ctx, cancel := context.WithTimeout(r.ctx, time.Duration(s.N)*time.Millisecond)
 		defer cancel()
 		<-ctx.Done()
 	},

@@ -283,7 +283,7 @@ var revisionOptions = map[string]func(int64) clientv3.OpOption{
 
 // fill puts N keys of Value under Key, directly on the server: history for watches and ranges.
 func fill(r *runner, s script.Step) {
-	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	ctx, cancel := context.WithTimeout(r.ctx, ample)
 	defer cancel()
 	for i := range s.N {
 		if err := r.srv.Put(ctx, fmt.Sprintf("%s%s%03d", r.prefix, s.Key, i), s.Value); err != nil {

@@ -24,6 +24,8 @@ const (
 	ample = 20 * time.Second
 	// patience is how long is waited for what must come on a channel.
 	patience = 5 * time.Second
+	// longest is how long a program takes at most; its contexts end then.
+	longest = time.Minute
 )
 
 // Side executes programs.
@@ -36,34 +38,49 @@ type Side struct {
 func (side Side) Run(srv *server.Server, p script.Program, base int64) report.Report {
 	r := &runner{
 		side: side, srv: srv, base: base, config: p.Config, rec: report.New(base, p.Revisions),
-		wrapped: len(p.Stack) > 0,
+		wrapped: len(p.Stack) > 0, ample: ample,
 		clients: make(map[string]*clientv3.Client), leases: make(map[string]clientv3.LeaseID),
 		keeps: make(map[string]*keep), watches: make(map[string]*watch),
 		sessions: make(map[string]*session), observers: make(map[string]*observer),
 	}
-	done := make(chan struct{})
+	if slices.ContainsFunc(p.Stack, func(l script.Layer) bool { return l.Kind == "leasing" }) {
+		r.ample = patience // some calls of the official one never return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	defer cancel()
+	r.ctx = ctx
+	done := make(chan report.Report, 1)
 	go func() {
-		defer close(done)
 		r.run(p)
+		done <- r.rec.Report()
 	}()
-	limit := time.NewTimer(ample + 10*time.Second)
+	select {
+	case seen := <-done:
+		return seen
+	case <-ctx.Done():
+	}
+	r.rec.Add("hangs")
+	seen := r.rec.Report()
+	// It must not write into the next program's store.
+	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
 	case <-done:
 	case <-limit.C:
-		r.rec.Add("hangs")
 	}
-	return r.rec.Report()
+	return seen
 }
 
 // runner executes one program. Only its own goroutine uses it.
 type runner struct {
+	ctx     context.Context // of the program
 	side    Side
 	srv     *server.Server
 	base    int64
 	config  script.Config
 	prefix  string // what the stack's namespaces put before keys
 	wrapped bool   // there is a stack
+	ample   time.Duration
 	rec     *report.Recorder
 
 	// What steps have made, by name.
@@ -100,6 +117,9 @@ func (r *runner) run(p script.Program) {
 		r.rec.Add("wrap: %s", r.err(err))
 	}
 	for i, s := range p.Steps {
+		if r.ctx.Err() != nil {
+			break
+		}
 		if i > 0 {
 			r.rec.Step()
 		}
@@ -185,7 +205,7 @@ func (r *runner) client(s script.Step) *clientv3.Client {
 
 // context makes the context of one call.
 func (r *runner) context(c script.Context) (context.Context, context.CancelFunc) {
-	return r.within(c, ample)
+	return r.within(c, r.ample)
 }
 
 // lasting makes a context that the program ends, for watches and the like.
@@ -194,7 +214,7 @@ func (r *runner) lasting(c script.Context) (context.Context, context.CancelFunc)
 }
 
 func (r *runner) within(c script.Context, otherwise time.Duration) (context.Context, context.CancelFunc) {
-	ctx := context.Background()
+	ctx := r.ctx
 	if c.RequireLeader {
 		ctx = clientv3.WithRequireLeader(ctx)
 	}

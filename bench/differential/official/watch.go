@@ -80,11 +80,14 @@ var watchCalls = map[string]call{
 			r.drain(w)
 		}
 	},
-	"Watcher.Close": func(r *runner, s script.Step) { r.rec.Add("%s", r.err(r.client(s).Watcher.Close())) },
+	"Watcher.Close": func(r *runner, s script.Step) {
+		r.settle()
+		r.rec.Add("%s", r.err(r.client(s).Watcher.Close()))
+	},
 }
 
 func (r *runner) revision() (int64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	ctx, cancel := context.WithTimeout(r.ctx, ample)
 	defer cancel()
 	return r.srv.Revision(ctx)
 }
@@ -108,7 +111,7 @@ func (r *runner) collect(w *watch) {
 	if w.blind {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), ample)
+	ctx, cancel := context.WithTimeout(r.ctx, ample)
 	defer cancel()
 	expected, err := r.srv.Expected(ctx, w.asks)
 	if err != nil {
@@ -135,8 +138,8 @@ func (r *runner) collect(w *watch) {
 	}
 }
 
-// settle takes what there is for all watches before a compaction: a server looks for a watch's history every 100 ms, and
-// whether it is compacted first would be chance.
+// settle takes what there is for all watches. Before a compaction: a server looks for a watch's history every 100 ms, and
+// whether it is compacted first would be chance. Before a client is closed: so would be what it still delivers.
 func (r *runner) settle() {
 	if r.srv.Frozen {
 		return
