@@ -108,6 +108,21 @@ var table = []known{
 		},
 	},
 	{
+		name:   "a watch from a compacted revision ends with one response",
+		chance: true,
+		reason: "the official client sends two, the second of which does not say what was compacted, or has the text of another watch",
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			d.Theirs = slices.Clone(d.Theirs)
+			for i := len(d.Theirs) - 2; i >= 0; i-- {
+				if d.Theirs[i+1] == "closed" && i > 0 && strings.HasPrefix(d.Theirs[i], "cancelled true compacted {}: ") &&
+					strings.HasPrefix(d.Theirs[i-1], "cancelled true compacted {") {
+					d.Theirs = slices.Delete(d.Theirs, i, i+1)
+				}
+			}
+			return d
+		},
+	},
+	{
 		name:   "a watch that the server refuses ends with the error's value",
 		reason: "the official error is a text that begins with a code",
 		rewrite: func(_ script.Step, d report.Difference) report.Difference {
@@ -125,10 +140,10 @@ var table = []known{
 		},
 	},
 	{
-		name:   "what is wrong with a call is said before its context is looked at",
-		reason: "it helps more",
+		name:   "what is wrong with a call is said first",
+		reason: "it helps more than that its context has ended or its client is closed",
 		is: func(_ script.Step, d report.Difference) bool {
-			return ended(d.Theirs) && (refused(d.Ours) || only(d.Ours, `rpctypes error OutOfRange "etcdserver: too large lease TTL"`))
+			return (ended(d.Theirs) || closed(d.Theirs)) && (refused(d.Ours) || only(d.Ours, `rpctypes error OutOfRange "etcdserver: too large lease TTL"`))
 		},
 	},
 	{
@@ -136,22 +151,6 @@ var table = []known{
 		reason: "the official client sends it through the channel",
 		is: func(s script.Step, d report.Difference) bool {
 			return s.Call == "GetStream" && len(d.Ours) == 1 && slices.Equal(d.Theirs, []string{"stream: " + d.Ours[0] + ", response false", "[]"})
-		},
-	},
-	{
-		name:   "a watch from a compacted revision ends with one response",
-		chance: true,
-		reason: "the official client sends two, the second of which does not say what was compacted, or has the text of another watch",
-		rewrite: func(_ script.Step, d report.Difference) report.Difference {
-			for i, l := range d.Theirs[:max(0, len(d.Theirs)-1)] {
-				before := i > 0 && strings.HasPrefix(d.Theirs[i-1], "cancelled true compacted {CompactRevision")
-				if d.Theirs[i+1] == "closed" && (before && strings.HasPrefix(l, "cancelled true compacted {}: ") ||
-					l == `cancelled true compacted {}: rpctypes error OutOfRange "etcdserver: mvcc: required revision has been compacted"`) {
-					d.Theirs = slices.Delete(slices.Clone(d.Theirs), i, i+1)
-					break
-				}
-			}
-			return d
 		},
 	},
 	{
@@ -288,11 +287,16 @@ var table = []known{
 	},
 	{
 		name:   "without a leader a call is repeated until its context ends",
-		apart:  true, // nothing is done after a call that hangs
 		reason: "there may be one soon; the official client returns the server's refusal at once",
-		is: func(s script.Step, d report.Difference) bool {
-			return s.Ctx.RequireLeader && only(d.Theirs, `rpctypes error Unavailable "etcdserver: no leader"`) &&
-				(ended(d.Ours) || slices.Equal(d.Ours, []string{"hangs"}))
+		rewrite: func(s script.Step, d report.Difference) report.Difference {
+			for _, begin := range []string{"", "stream: "} {
+				if s.Ctx.RequireLeader && ends(s.Ctx) && len(d.Ours) > 0 && strings.HasPrefix(d.Ours[0], begin+"== context.") &&
+					len(d.Theirs) > 0 && strings.HasPrefix(d.Theirs[0], begin+`rpctypes error Unavailable "etcdserver: no leader"`) {
+					d.Theirs = slices.Clone(d.Theirs)
+					d.Theirs[0] = d.Ours[0]
+				}
+			}
+			return d
 		},
 	},
 	{
@@ -368,6 +372,11 @@ func untouched(lines []string) []string {
 // ended is whether a call only says that its context has ended.
 func ended(lines []string) bool {
 	return only(lines, "== context.Canceled") || only(lines, "== context.DeadlineExceeded")
+}
+
+// closed is whether a call only says that its client is closed.
+func closed(lines []string) bool {
+	return only(lines, `error of code Canceled: "rpc error: code = Canceled desc = grpc: the client connection is closing"`)
 }
 
 // ends is whether a context ends during a call.

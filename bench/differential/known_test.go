@@ -41,7 +41,7 @@ func TestKnown(t *testing.T) {
 		"renewals that halted say why": {Steps: []script.Step{
 			{Call: "Lease.Close"}, {Call: "KeepAlive", Name: "k", Ref: "4711"},
 		}},
-		"what is wrong with a call is said before its context is looked at": {Steps: []script.Step{
+		"what is wrong with a call is said first": {Steps: []script.Step{
 			{Call: "Txn", Ctx: script.Context{Kind: "expired"}, Then: []script.Step{
 				{Call: "Get", Key: "a", Opts: []script.Option{{Name: "WithSort", N: 9}}},
 			}},

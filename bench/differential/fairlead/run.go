@@ -26,7 +26,7 @@ const (
 	// patience is how long is waited for what must come on a channel.
 	patience = 5 * time.Second
 	// longest is how long a program takes at most; its contexts end then.
-	longest = time.Minute
+	longest = 40 * time.Second
 )
 
 // Side executes programs.
@@ -127,16 +127,22 @@ func (r *runner) run(p script.Program) {
 		r.step(s)
 	}
 	r.rec.Step()
+	if r.ctx.Err() == nil {
+		r.results()
+	}
 	r.finish()
 }
 
-// step executes one step. A panic is something that a program sees too.
+// caught turns a panic into something that a program sees, which it is.
+func (r *runner) caught() {
+	if p := recover(); p != nil {
+		r.rec.Add("panic: %v", p)
+	}
+}
+
+// step executes one step.
 func (r *runner) step(s script.Step) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.rec.Add("panic: %v", p)
-		}
-	}()
+	defer r.caught()
 	do := calls[s.Call]
 	if do == nil {
 		r.rec.Add("no call is named %s", s.Call)
@@ -145,11 +151,12 @@ func (r *runner) step(s script.Step) {
 	do(r, s)
 }
 
-// finish ends everything that the program left, and writes down what came of it.
-func (r *runner) finish() {
+// results ends what the program's channels are for, and writes down what comes on them.
+func (r *runner) results() {
+	defer r.caught()
 	if r.srv.Frozen {
 		if err := r.srv.Fault("thaw"); err != nil {
-			r.rec.Add("%v", err)
+			panic(err)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.watches)) {
@@ -159,6 +166,11 @@ func (r *runner) finish() {
 	for _, name := range slices.Sorted(maps.Keys(r.keeps)) {
 		r.endKeep(name)
 	}
+}
+
+// finish closes everything that the program left.
+func (r *runner) finish() {
+	defer r.caught()
 	for _, name := range slices.Sorted(maps.Keys(r.observers)) {
 		r.observers[name].cancel()
 	}
