@@ -122,7 +122,7 @@ func limits(d *drawer) script.Program {
 			d.add(script.Step{Call: "Collect", Ref: w})
 		}
 	}
-	size := pick(d, []int{100, 1000, 10000, 2 << 20})
+	size := pick(d, []int{1000, 10000, 2 << 20})
 	d.some(3+d.IntN(8),
 		choice{40, func() {
 			s := d.put()

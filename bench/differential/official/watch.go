@@ -117,10 +117,39 @@ func (r *runner) collect(w *watch, touching bool) {
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, ample)
 	defer cancel()
-	expected, err := r.srv.Expected(ctx, w.asks)
-	if err == nil && expected == 0 && touching && !w.ended && !r.srv.Fixed {
-		expected, err = r.touch(ctx, w)
+	touching = touching && !w.ended && !r.srv.Fixed
+	if r.await(ctx, w) > 0 || !touching {
+		return
 	}
+	// A key of its range is written and deleted until there is an event for it. One after the other is awaited: how much one
+	// response has may be too much for the client.
+	key := string(w.asks.Key)
+	for reached := false; !reached; {
+		rev, err := r.srv.Revision(ctx)
+		if err != nil {
+			panic(err)
+		}
+		if w.asks.From > rev+farthest {
+			return
+		}
+		reached = w.asks.From <= rev+1 // a range may be empty
+		if err := r.srv.Put(ctx, key, "touched"); err != nil {
+			panic(err)
+		}
+		r.await(ctx, w)
+		if err := r.srv.Delete(ctx, key); err != nil {
+			panic(err)
+		}
+		r.await(ctx, w)
+	}
+}
+
+// farthest is how far ahead of the store a watch may begin so that one comes to it.
+const farthest = 100
+
+// await takes all events that there are for a watch, and returns how many that are.
+func (r *runner) await(ctx context.Context, w *watch) int {
+	expected, err := r.srv.Expected(ctx, w.asks)
 	if err != nil {
 		panic(err)
 	}
@@ -132,12 +161,13 @@ func (r *runner) collect(w *watch, touching bool) {
 			r.received(w, resp, ok)
 		case <-limit.C:
 			r.rec.Add("begun %v, %d of %d events are missing", !w.begins, expected-w.seen, expected)
-			return
+			return expected
 		}
 	}
 	if w.seen > expected {
 		r.rec.Add("%d events too many", w.seen-expected)
 	}
+	return expected
 }
 
 // settle takes what there is for all watches. Before a compaction: a server looks for a watch's history every 100 ms, and
@@ -153,30 +183,6 @@ func (r *runner) settle() {
 				r.rec.Add("%s:", name)
 				r.collect(w, touching)
 			}
-		}
-	}
-}
-
-// farthest is how far ahead of the store a watch may begin so that one comes to it.
-const farthest = 100
-
-// touch writes and deletes a key of the watch's range until there is an event for it, and says how many there are then.
-func (r *runner) touch(ctx context.Context, w *watch) (int, error) {
-	for {
-		rev, err := r.srv.Revision(ctx)
-		if err != nil || w.asks.From > rev+farthest {
-			return 0, err
-		}
-		reached := w.asks.From <= rev+1
-		if err := r.srv.Put(ctx, string(w.asks.Key), "touched"); err != nil {
-			return 0, err
-		}
-		if err := r.srv.Delete(ctx, string(w.asks.Key)); err != nil {
-			return 0, err
-		}
-		expected, err := r.srv.Expected(ctx, w.asks)
-		if err != nil || expected > 0 || reached { // a range may be empty
-			return expected, err
 		}
 	}
 }
