@@ -50,7 +50,7 @@ func (d *drawer) leaseSteps() []choice {
 // expiries: leases and tokens whose time runs out.
 func expiries(d *drawer) script.Program {
 	d.stacked = true // see compactions
-	short := script.Step{Call: "Grant", Name: d.name("l"), N: 1}
+	short := script.Step{Call: "Grant", Name: d.name("l"), N: 2} // so short that one waits for its end, so long that it is there before
 	d.add(short, script.Step{Call: "Put", Key: "a/1", Value: "1", Opts: []script.Option{{Name: "WithLease", S: short.Name}}})
 	if d.chance(40) {
 		kept := script.Step{Call: "Grant", Name: d.name("l"), N: 3}
