@@ -50,14 +50,15 @@ func (d *drawer) leaseSteps() []choice {
 // expiries: leases and tokens whose time runs out.
 func expiries(d *drawer) script.Program {
 	d.stacked = true // see compactions
-	short := script.Step{Call: "Grant", Name: d.name("l"), N: 2} // so short that one waits for its end, so long that it is there before
-	d.add(short, script.Step{Call: "Put", Key: "a/1", Value: "1", Opts: []script.Option{{Name: "WithLease", S: short.Name}}})
 	if d.chance(40) {
 		kept := script.Step{Call: "Grant", Name: d.name("l"), N: 3}
 		k := d.name("k")
 		d.add(kept, script.Step{Call: "KeepAlive", Name: k, Ref: kept.Name},
 			script.Step{Call: "NextAnswer", Ref: k}, script.Step{Call: "NextAnswer", Ref: k})
 	}
+	// So short that one waits for its end, so long that what follows finds it.
+	short := script.Step{Call: "Grant", Name: d.name("l"), N: 2}
+	d.add(short, script.Step{Call: "Put", Key: "a/1", Value: "1", Opts: []script.Option{{Name: "WithLease", S: short.Name}}})
 	if d.chance(50) {
 		d.add(script.Step{Call: "Watch", Name: d.name("w"), Key: "a", Opts: []script.Option{opt("WithPrefix"), opt("WithPrevKV")}})
 	}
