@@ -25,7 +25,9 @@ Output
   terminal, and as they are in files and pipes. etcdctl sends them to the terminal.
   Tables exist for every command, and fold to lists on narrow terminals. yaml is a format.
   Errors are one line for people on standard error; etcdctl puts a log line in JSON before them.
-  snapshot status is a command here; etcdctl moved it to etcdutl.
+  snapshot status, snapshot hashkv and snapshot restore are commands here; etcdctl left them to etcdutl (whose hashkv writes to the
+  file; ours does not). etcdutl's defrag and migrate, for the data
+  directory of a stopped member, have no counterpart.
 
 Connection
   Waiting for a server that starts is said on a terminal; --fail-fast does not wait.

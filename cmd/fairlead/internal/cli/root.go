@@ -92,7 +92,8 @@ func (a *app) rootCommand() *cobra.Command {
 		a.family("alarm", "List and disarm alarms", a.alarmListCommand(), a.alarmDisarmCommand()),
 		a.defragCommand(), a.moveLeaderCommand(),
 		a.family("check", "Put load on the cluster and judge how it takes it", a.checkPerfCommand(), a.checkDatascaleCommand()),
-		a.family("snapshot", "Save and look at snapshots", a.snapshotSaveCommand(), a.snapshotStatusCommand()),
+		a.family("snapshot", "Save, look at and restore snapshots",
+			a.snapshotSaveCommand(), a.snapshotStatusCommand(), a.snapshotHashKVCommand(), a.snapshotRestoreCommand()),
 		a.makeMirrorCommand(),
 		a.family("downgrade", "Prepare a downgrade of the cluster",
 			a.downgradeValidateCommand(), a.downgradeEnableCommand(), a.downgradeCancelCommand()))

@@ -31,19 +31,9 @@ const (
 // readSnapshot describes a snapshot and changes nothing of it. progress is told of the bytes read.
 func readSnapshot(ctx context.Context, path string, lockTimeout time.Duration, progress func(done, goal int64)) (snapshotStatus, error) {
 	var none snapshotStatus
-	info, err := os.Stat(path)
+	db, err := openDatabase(path, lockTimeout)
 	if err != nil {
 		return none, err
-	}
-	if info.IsDir() {
-		return none, fmt.Errorf("%s is a directory", path)
-	}
-	if err := checkDigest(path, info.Size()); err != nil {
-		return none, err
-	}
-	db, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true, Timeout: lockTimeout})
-	if err != nil {
-		return none, fmt.Errorf("%s is no snapshot, or in use: %w", path, err)
 	}
 	defer db.Close()
 	r := snapshotReader{ctx: ctx, live: map[string]struct{}{}, sum: crc32.New(crc32.MakeTable(crc32.Castagnoli)), progress: progress}
@@ -54,6 +44,42 @@ func readSnapshot(ctx context.Context, path string, lockTimeout time.Duration, p
 	r.status.Hash = r.sum.Sum32()
 	return r.status, nil
 }
+
+// openDatabase opens a file that must be a snapshot, or a database, for reading.
+func openDatabase(path string, lockTimeout time.Duration) (*bolt.DB, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory", path)
+	}
+	if err := checkDigest(path, info.Size()); err != nil {
+		return nil, err
+	}
+	db, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if err != nil {
+		return nil, fmt.Errorf("%s is no snapshot, or in use: %w", path, err)
+	}
+	return db, nil
+}
+
+// checkDatabase says what is wrong with a file before a library that panics with such files gets it.
+func checkDatabase(path string, lockTimeout time.Duration) error {
+	db, err := openDatabase(path, lockTimeout)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.View(func(tx *bolt.Tx) error {
+		if tx.Bucket([]byte("key")) == nil {
+			return fmt.Errorf("%s is %w", path, errNoKeys)
+		}
+		return nil
+	})
+}
+
+var errNoKeys = errors.New("no etcd database: it has no bucket of keys")
 
 // checkDigest verifies the digest at the file's end if there is one.
 func checkDigest(path string, size int64) error {
@@ -93,7 +119,7 @@ func (r *snapshotReader) read(tx *bolt.Tx) error {
 	r.status.TotalSize = tx.Size()
 	keys := tx.Bucket([]byte("key"))
 	if keys == nil {
-		return errors.New("no etcd database: it has no bucket of keys")
+		return errNoKeys
 	}
 	if meta := tx.Bucket([]byte("meta")); meta != nil {
 		r.status.Version = string(meta.Get([]byte("storageVersion")))

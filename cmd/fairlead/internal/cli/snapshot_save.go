@@ -15,7 +15,7 @@ func (a *app) snapshotSaveCommand() *cobra.Command {
 		Use:     "save FILE",
 		Short:   "Save a member's database to a file",
 		Example: "  fairlead snapshot save backup.db",
-		Long: `Save a member's database to a file, from which etcdutl restores a cluster. The file appears when it is complete and
+		Long: `Save a member's database to a file, from which "snapshot restore" makes a cluster. The file appears when it is complete and
 verified; an interrupted command leaves none, and one that was there before untouched. With several endpoints the snapshot
 is of whichever answers; --command-timeout does not apply.`,
 		Args: oneArg("a file"),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,4 +70,115 @@ func TestSnapshotInterrupted(t *testing.T) {
 	if err != nil || derr != nil || string(text) != "before" || len(left) != 1 {
 		t.Errorf("file %q, directory %v, %v, %v", text, left, err, derr)
 	}
+}
+
+// The hash of a file is etcdutl's, and that of the member which the file is from; the file stays as it is.
+func TestSnapshotHashKV(t *testing.T) {
+	c := shared(t)
+	for i := range 20 {
+		c.want("OK\n", "put", key(t, "k"), itoa(int64(i)))
+	}
+	c.want("1\n", "del", key(t, "k"))
+	dir := t.TempDir()
+	file, for3 := filepath.Join(dir, "snapshot.db"), filepath.Join(dir, "copy.db")
+	if r := c.run("snapshot", "save", file); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	utl, err := etcdtest.CtlBinary("etcdutl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h fileHash
+	c.json(&h, "snapshot", "hashkv", file)
+	for _, f := range []string{"simple", "json", "fields"} {
+		for _, rev := range []int64{0, h.HashRevision - 10} {
+			if err := os.WriteFile(for3, before, 0o600); err != nil { // etcdutl writes to it
+				t.Fatal(err)
+			}
+			args := []string{"--rev", itoa(rev), "-w", f}
+			c.sameAs(c.execute(utl, append([]string{"hashkv", for3}, args...)...), append([]string{"snapshot", "hashkv", file}, args...)...)
+		}
+	}
+	var members []struct{ HashKV struct{ Hash uint32 } }
+	c.json(&members, "endpoint", "hashkv", "--rev", itoa(h.HashRevision))
+	if len(members) != 1 || members[0].HashKV.Hash != h.Hash {
+		t.Errorf("the file's hash %d, the member's %+v", h.Hash, members)
+	}
+	after, err := os.ReadFile(file)
+	left, derr := os.ReadDir(dir)
+	if err != nil || derr != nil || !bytes.Equal(before, after) || len(left) != 2 {
+		t.Errorf("the file changed or something is left: %v, %v, %v", left, err, derr)
+	}
+	c.wantFailure(exitFailed, "future revision", "snapshot", "hashkv", file, "--rev", "999999999")
+	c.wantFailure(exitUsage, "negative", "snapshot", "hashkv", file, "--rev", "-1")
+	c.wantFailure(exitFailed, "no such file", "snapshot", "hashkv", filepath.Join(dir, "none"))
+	for name, content := range map[string]string{"nonsense": strings.Repeat("x", 8192), "empty": "", "short": string(before[:5000])} {
+		bad := filepath.Join(dir, name)
+		if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.wantFailure(exitFailed, bad, "snapshot", "hashkv", bad)
+		c.wantFailure(exitFailed, bad, "snapshot", "restore", bad, "--data-dir", filepath.Join(dir, "never"))
+		if got, err := os.ReadFile(bad); err != nil || string(got) != content {
+			t.Errorf("%s changed: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "never")); !os.IsNotExist(err) {
+		t.Errorf("a failed restore left a directory: %v", err)
+	}
+}
+
+// A cluster starts from directories that were restored, and has what the snapshot had.
+func TestSnapshotRestore(t *testing.T) {
+	cluster, c := threeMembers(t)
+	c.want("OK\n", "put", "k", "before")
+	file := filepath.Join(t.TempDir(), "snapshot.db")
+	if r := c.run("snapshot", "save", file); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	c.want("OK\n", "put", "k", "after")
+	var members []string
+	for _, m := range cluster.Members() {
+		m.Kill()
+		members = append(members, m.Name+"="+m.PeerURL)
+	}
+	for _, m := range cluster.Members() {
+		args := []string{
+			"snapshot", "restore", file, "--data-dir", m.DataDir, "--name", m.Name, "--initial-cluster", strings.Join(members, ","),
+			"--initial-advertise-peer-urls", m.PeerURL, "--bump-revision", "1000", "--mark-compacted",
+		}
+		c.wantFailure(exitFailed, "exists", args...)
+		if _, err := os.Stat(filepath.Join(m.DataDir, "member")); err != nil {
+			t.Fatalf("a refused restore touched the directory: %v", err)
+		}
+		c.wantFailure(exitUsage, "--mark-compacted", args[:len(args)-1]...)
+		if err := os.RemoveAll(m.DataDir); err != nil {
+			t.Fatal(err)
+		}
+		wrong := slices.Clone(args)
+		wrong[6] = "stranger"
+		c.wantFailure(exitFailed, "stranger", wrong...) // no member of the cluster
+		if _, err := os.Stat(m.DataDir); !os.IsNotExist(err) {
+			t.Fatalf("a failed restore left a directory: %v", err)
+		}
+		if r := c.run(args...); r.code != exitOK || r.out != "Member "+m.Name+" restored in "+m.DataDir+"\n" || r.err != "" {
+			t.Fatalf("%+v", r)
+		}
+	}
+	for _, m := range cluster.Members() {
+		if err := m.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.want(lines("k", "before"), "get", "k", "--command-timeout", patience.String())
+	var resp struct{ Header struct{ Revision int64 } }
+	c.json(&resp, "get", "k")
+	if resp.Header.Revision <= 1000 {
+		t.Errorf("revision %d, want above 1000", resp.Header.Revision)
+	}
+	c.wantFailure(exitFailed, "compacted", "watch", "k", "--rev", "1")
 }
