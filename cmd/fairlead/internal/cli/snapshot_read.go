@@ -61,6 +61,15 @@ func openDatabase(path string, lockTimeout time.Duration) (*bolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is no snapshot, or in use: %w", path, err)
 	}
+	// The file is read through memory, where a page that is not there ends the process.
+	if err := db.View(func(tx *bolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("%s is cut off: it has %d bytes of %d", path, info.Size(), tx.Size())
+		}
+		return nil
+	}); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return db, nil
 }
 
