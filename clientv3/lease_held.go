@@ -1,6 +1,22 @@
 package clientv3
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/lease"
+)
+
+// WithUntilExpired returns a context with which KeepAlive goes on when no renewal was acknowledged
+// for a whole TTL: its channel is closed only when the server says that the lease is gone, when
+// ctx ends, or when the client is closed. The lease is not revoked for it. After an outage of
+// etcd a new leader gives every lease its whole time again, and its keys have never gone.
+//
+// It is for those who do not mind that somebody else may have the keys by then, and learn of it
+// otherwise: announcements, not locks. LeaseValidUntil tells whether the lease certainly exists.
+func WithUntilExpired(ctx context.Context) context.Context {
+	return lease.Persist(ctx)
+}
 
 // LeaseValidUntil returns until when a lease that l keeps alive certainly exists: nobody
 // can have been given its keys before, unless the lease is revoked by somebody. It is the

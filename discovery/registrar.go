@@ -52,8 +52,8 @@ type EventKind string
 
 const (
 	Registered EventKind = "registered" // the record is there for the first time
-	Lost       EventKind = "lost"       // the lease was lost, or somebody deleted or replaced the record
-	Restored   EventKind = "restored"   // the record is there again
+	Lost       EventKind = "lost"       // the lease was not renewed in time or is over, or somebody deleted or replaced the record
+	Restored   EventKind = "restored"   // the record is there again, or has never gone
 	Withdrawn  EventKind = "withdrawn"  // the check failed, the record was removed
 	Drained    EventKind = "drained"    // an operator set the record to draining, see Drain; it stays so
 	Refused    EventKind = "refused"    // the server does not allow the record (a permission, say); it is tried again every few seconds
@@ -163,8 +163,8 @@ func (r *Registrar) encode(in *Instance) ([]byte, error) {
 	return value, nil
 }
 
-// Lease is the lease of the records at present; clientv3.NoLease while there is none. After
-// a loss it is another one.
+// Lease is the lease of the records at present; clientv3.NoLease while there is none, or while it
+// may be over because etcd does not answer. When etcd has expired it, it is another one.
 func (r *Registrar) Lease() clientv3.LeaseID { return r.keeper.Lease() }
 
 func (r *Registrar) tell(kind keep.Kind, key string, in *Instance, err error) {

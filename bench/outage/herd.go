@@ -61,12 +61,12 @@ func outages(n int, ttl time.Duration, seed uint64) error {
 		return err
 	}
 	fmt.Printf("etcd %s, %d registrars with a TTL of %v, seed %d; they return one after the other within %v\n", cluster.Version(), n, ttl, seed, ttl/3)
-	fmt.Printf("%-24s %10s %10s %12s %14s %14s\n", "etcd away for", "left view", "left late", "all back", "not stale", "writes/s, most")
+	fmt.Printf("%-24s %10s %10s %10s %12s %14s %14s\n", "etcd away for", "left view", "left late", "vanished", "all back", "not stale", "writes/s, most")
 	bad := int64(0)
 	for _, o := range []struct {
 		away time.Duration
 		wipe bool
-	}{{ttl / 2, false}, {ttl, false}, {2 * ttl, false}, {ttl, true}} {
+	}{{ttl / 2, false}, {ttl * 9 / 10, false}, {ttl, false}, {ttl * 11 / 10, false}, {2 * ttl, false}, {ttl, true}} {
 		left, err := h.outage(o.away, o.wipe)
 		if err != nil {
 			return fmt.Errorf("away for %v: %w", o.away, err)
@@ -206,6 +206,10 @@ func (h *herd) right() bool {
 // outage is one, and prints its line. It returns how often an instance left a view.
 func (h *herd) outage(away time.Duration, wipe bool) (left int64, err error) {
 	m := h.cluster.Members()[0]
+	before, err := h.newest()
+	if err != nil {
+		return 0, err
+	}
 	for _, v := range h.views {
 		v.left.Store(0)
 	}
@@ -254,8 +258,33 @@ func (h *herd) outage(away time.Duration, wipe bool) (left int64, err error) {
 	time.Sleep(time.Until(back.Add(h.ttl + 2*time.Second)))
 	stop()
 	a, b := h.views[0].left.Load(), h.views[1].left.Load()
-	fmt.Printf("%-24s %10d %10d %12v %14v %14d\n", name, a, b, there.Sub(back).Round(10*time.Millisecond), fresh.Round(10*time.Millisecond), <-writes)
+	vanished := int64(h.n) // from a wiped etcd
+	if !wipe && err == nil {
+		vanished, err = h.since(ctx, before)
+	}
+	fmt.Printf("%-24s %10d %10d %10d %12v %14v %14d\n", name, a, b, vanished, there.Sub(back).Round(10*time.Millisecond), fresh.Round(10*time.Millisecond), <-writes)
 	return a + b, err
+}
+
+// newest is the store's revision.
+func (h *herd) newest() (int64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, err := h.direct.Get(ctx, "k", clientv3.WithSerializable())
+	if err != nil {
+		return 0, err
+	}
+	return r.Header.Revision, nil
+}
+
+// since counts the records that were written after rev where none was: they had vanished.
+func (h *herd) since(ctx context.Context, rev int64) (int64, error) {
+	prefix := discovery.JSON{}.Prefix(service)
+	r, err := h.direct.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMinCreateRev(rev+1))
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(r.Kvs)), nil
 }
 
 // within waits until ok, as long as ctx lasts.

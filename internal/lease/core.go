@@ -67,9 +67,10 @@ const (
 
 // keep is one KeepAlive call.
 type keep struct {
-	host keepHost // the shell's part; the core never looks at it
-	l    *lease
-	next *keep
+	host     keepHost // the shell's part; the core never looks at it
+	l        *lease
+	next     *keep
+	persists bool // it goes on after the deadline, until the server says that the lease is gone
 }
 
 type actKind uint8
@@ -223,6 +224,34 @@ func (c *core) end(l *lease, reason Reason, err error) {
 	}
 	l.keeps = nil
 	c.remove(l)
+}
+
+// lapse takes l for lost at its deadline: all keeps end but those that persist. They go on with it as
+// with one whose age is not known. It reports whether any has ended.
+func (c *core) lapse(now time.Duration, l *lease) (lost bool) {
+	for p := &l.keeps; *p != nil; {
+		k := *p
+		if k.persists {
+			p = &k.next
+			continue
+		}
+		lost, *p = true, k.next
+		c.do(action{kind: actEnded, k: k, reason: Unreachable, err: c.why})
+	}
+	if l.keeps == nil {
+		c.remove(l)
+		return lost
+	}
+	l.ttl, l.sent, l.slept, l.tries = 0, -1, c.slept, 0
+	l.deadline = now + c.firstAnswer
+	if l.state == queued {
+		c.queue.fix(l, l.deadline)
+		c.setTimer(l, l.deadline)
+	} else {
+		c.enqueue(l)
+	}
+	c.endanger(l)
+	return lost
 }
 
 func (c *core) endAll(reason Reason, err error) {

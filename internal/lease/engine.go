@@ -72,11 +72,19 @@ func (e *Engine) clock() time.Duration {
 	return now
 }
 
+// Persist returns a context with which KeepAlive never ends as Unreachable: a lease that was not
+// renewed in time ends when the server says that it is gone.
+func Persist(ctx context.Context) context.Context { return context.WithValue(ctx, persists{}, true) }
+
+// persists is the key of what Persist adds.
+type persists struct{}
+
 // KeepAlive renews the lease until ctx ends or the lease is lost, and returns at
 // once. Several calls for one id share the renewals. The first renewal is sent at
 // once. After Close it returns ErrClosed, and then the sink is not called; in all
 // other cases it returns nil, and Ended says how it went.
 func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
+	k := &keep{host: keepHost{sink: s}, persists: ctx.Value(persists{}) != nil}
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
@@ -87,7 +95,6 @@ func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 		e.mu.Unlock()
 		return nil
 	}
-	k := &keep{host: keepHost{sink: s}}
 	e.core.keepAlive(e.clock(), id, k)
 	if ctx.Done() != nil {
 		e.calls.Add(1)

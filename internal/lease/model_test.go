@@ -110,6 +110,9 @@ func (m *model) run() {
 			if mk.ended > 1 {
 				m.t.Fatalf("keep of %d ended twice", mk.id)
 			}
+			if a.reason == Unreachable && a.k.persists {
+				m.t.Fatalf("keep of %d that persists ended as unreachable", mk.id)
+			}
 			if exp := m.expiry[mk.id]; a.reason == Expired && exp > m.now && m.ttl[mk.id] > 0 {
 				m.t.Fatalf("lease %d reported expired at %v, it lives until %v", mk.id, m.now, exp)
 			}
@@ -124,8 +127,8 @@ func (m *model) check() {
 		if mk.ended > 0 || mk.renewed == 0 || m.expiry[mk.id] > m.now {
 			continue
 		}
-		// After a sleep it may have to ask first; that it holds the lease it must not say.
-		if until, ok := m.core.heldUntil(mk.id); ok && until > m.now || m.now > m.sleptAt+4*time.Second {
+		// After a sleep, and who persists, it may have to ask first; that it holds the lease it must not say.
+		if until, ok := m.core.heldUntil(mk.id); ok && until > m.now || !mk.k.persists && m.now > m.sleptAt+4*time.Second {
 			m.t.Fatalf("at %v the client still keeps lease %d, the server expired it at %v", m.now, mk.id, m.expiry[mk.id])
 		}
 	}
@@ -221,7 +224,7 @@ func (m *model) keep() {
 			m.core.granted(m.now, id, seconds(m.ttl[id]), sent, 0)
 		}
 	}
-	mk := &modelKeep{k: &keep{}, id: id, last: m.now}
+	mk := &modelKeep{k: &keep{persists: m.next(4) == 3}, id: id, last: m.now}
 	m.keeps = append(m.keeps, mk)
 	m.byKeep[mk.k] = mk
 	m.core.keepAlive(m.now, id, mk.k)

@@ -98,18 +98,22 @@ func (c *core) setTimer(l *lease, at time.Duration) {
 func (c *core) tick(now time.Duration) {
 	late := now-c.armed > lateTimer
 	c.armed = never
-	lost := 0 // counted, for one line in the log
+	lapsed, lost := false, 0 // counted, for one line in the log
 	for len(c.timers.items) > 0 && c.timers.items[0].at <= now {
 		l := c.timers.items[0].l
 		if l.deadline <= now {
-			lost++
-			c.end(l, Unreachable, c.why)
+			lapsed = true
+			if c.lapse(now, l) {
+				lost++
+			}
 		} else {
 			c.enqueue(l)
 		}
 	}
 	if lost > 0 {
 		c.noteLost(lost)
+	}
+	if lapsed {
 		c.lose(now)
 	}
 	c.checkStreams(now, late)
@@ -156,9 +160,10 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 	case l.state == ended: // and perhaps kept again since: that has a renewal of its own
 	case resp.TTL <= 0:
 		c.end(l, Expired, nil)
-	case now >= l.deadline:
-		c.noteLost(1) // the timer has not come yet, but it is over
-		c.end(l, Unreachable, c.why)
+	case now >= l.deadline: // the timer has not come yet, but it is over
+		if c.lapse(now, l) {
+			c.noteLost(1)
+		}
 	case p.sent < l.sent: // one that was sent later has been acknowledged elsewhere
 	default:
 		l.ttl = seconds(resp.TTL)
@@ -171,8 +176,9 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 			break
 		}
 		if now >= l.deadline { // the answer took longer than the TTL it brings
-			c.noteLost(1)
-			c.end(l, Unreachable, c.why)
+			if c.lapse(now, l) {
+				c.noteLost(1)
+			}
 			break
 		}
 		c.acknowledge(now, l, st, p.sent)

@@ -1,7 +1,7 @@
 // Package keep keeps keys of one process in etcd as they are wanted, under one lease of its own.
 //
 // One goroutine (run) has the lease: it is granted when there is something to keep, kept alive,
-// and granted anew when it is lost; then everything is looked at again. A second one (write)
+// and granted anew when etcd says that it is gone; then everything is looked at again. A second one (write)
 // takes keys that are not known to be right, a few at a time, and settles each with requests
 // that its machine asks for (machine.go, settle.go). The own keys are watched (span.go), and what
 // somebody changed is settled again. There is no goroutine per key.
@@ -30,9 +30,11 @@ const (
 	writeBurst = 100
 	// writers is how many keys are written at a time.
 	writers = 8
-	// WriteTry bounds one request, grantTry that for the lease.
-	WriteTry = 2 * time.Second
-	grantTry = 3 * time.Second
+	// WriteTry bounds one request, grantTry that for the lease. Each further one for a key has twice
+	// the time, writeTryDoubles times: an etcd with too much to do would get more.
+	WriteTry        = 2 * time.Second
+	writeTryDoubles = 3
+	grantTry        = 3 * time.Second
 	// herdRate is how many processes are to write per second after an outage that all have
 	// seen: etcd does several times that, and it has other work then. Each counts the keys of
 	// its crowd, every countEvery, and draws its turn from that.
@@ -109,17 +111,15 @@ type Keeper struct {
 	mu      sync.Mutex
 	closed  bool
 	lease   clientv3.LeaseID          // 0: none
+	lapsed  bool                      // it was not renewed in time, and may be over
+	idled   clientv3.LeaseID          // the one that was given up last, if it is to be revoked; 0: none
 	why     error                     // why there is none, if known
-	former  map[clientv3.LeaseID]bool // leases of this Keeper that were lost
+	former  map[clientv3.LeaseID]bool // leases of this Keeper that are over
 	entries map[string]*entry         // by key; also those that are to be removed
 	queue   []*entry                  // to be settled
 	spans   []*span                   // that are watched, in order; each entry is in one
 	watchIt func(*span, int64)        // starts to watch a span from a revision on; nil: no lease
-	// lost is the last lease if the server may have it though it was lost; 0: none. remains are
-	// the keys under it that were given up since.
-	lost    clientv3.LeaseID
-	remains map[string]struct{}
-	others  int64 // keys of the crowds, when last counted
+	others  int64                     // keys of the crowds, when last counted
 }
 
 // New makes a Keeper; it does nothing until there is a key. ttl is that of the lease, in seconds,
@@ -129,7 +129,7 @@ func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 		client: client, ttl: ttl, limiter: rate.NewLimiter(rate.Limit(perSecond), min(writeBurst, perSecond)),
 		group: worker.New(client.Ctx()), slots: make(chan struct{}, writers), work: make(chan struct{}, 1), need: make(chan struct{}, 1),
 		expired: make(chan struct{}, 1),
-		former:  make(map[clientv3.LeaseID]bool), entries: make(map[string]*entry), remains: make(map[string]struct{}),
+		former:  make(map[clientv3.LeaseID]bool), entries: make(map[string]*entry),
 	}
 	k.group.Go(k.run)
 	k.group.Go(k.write)
@@ -139,10 +139,18 @@ func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 // Go starts f in a goroutine that Close waits for; its context ends then.
 func (k *Keeper) Go(f func(context.Context)) { k.group.Go(f) }
 
-// Lease is the lease of the keys at present; clientv3.NoLease while there is none.
+// Lease is the lease of the keys at present; clientv3.NoLease while there is none, or it may be over.
 func (k *Keeper) Lease() clientv3.LeaseID {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.usable()
+}
+
+// usable is the lease that keys can be written under; the caller holds mu.
+func (k *Keeper) usable() clientv3.LeaseID {
+	if k.lapsed {
+		return clientv3.NoLease
+	}
 	return k.lease
 }
 
@@ -319,21 +327,22 @@ func (k *Keeper) Close() error {
 		return nil
 	}
 	k.closed = true
-	id, lost := k.lease, k.lost
+	id, lapsed, idled := k.lease, k.lapsed, k.idled
 	for _, e := range k.entries {
 		e.told(e.turn, ErrClosed)
 	}
 	k.mu.Unlock()
 	k.group.Stop()
-	if id == 0 && lost == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.client.Ctx()), closeTry)
 	defer cancel()
-	if id == 0 { // it has probably expired
-		_, _ = k.client.Revoke(ctx, lost)
+	if idled != clientv3.NoLease { // if that does not succeed, it has expired soon
+		_, _ = k.client.Revoke(ctx, idled)
+	}
+	if id == clientv3.NoLease {
 		return nil
 	}
-	_, err := k.client.Revoke(ctx, id) // deletes the keys too
-	return err
+	if _, err := k.client.Revoke(ctx, id); !lapsed { // deletes the keys too
+		return err
+	}
+	return nil
 }

@@ -1,9 +1,13 @@
 package keep
 
-// The lease: granted when there is something to keep, and kept alive. One that was lost, since
-// nobody answered, is tried before another is granted: after an outage of etcd a new leader has
-// given it its whole time again, and the keys under it are still there. Nothing is to be
-// written again then, and nobody sees them vanish.
+// The lease: granted when there is something to keep, and renewed until etcd says that it is gone,
+// however long nobody answers: after an outage a new leader has given it its whole time again, and
+// the keys under it are still there. Nothing is to be written again then, nobody sees them vanish,
+// and the watch of the keys tells what has changed. While it may be over it has lapsed: nothing is
+// written, and owners know their keys as lost.
+//
+// One that is gone is followed by another, under which the keys are put before anything else is
+// done with what is left of the old one.
 
 import (
 	"context"
@@ -18,6 +22,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
+// shortHold: a lease that is over by then is no reason to ask for the next at once.
+const shortHold = time.Second
+
 // held is a lease that is kept alive.
 type held struct {
 	id       clientv3.LeaseID
@@ -28,25 +35,14 @@ type held struct {
 
 // run has the lease.
 func (k *Keeper) run(ctx context.Context) {
-	for failures, again := 0, false; ctx.Err() == nil; {
-		if lost := k.lostLease(); lost != clientv3.NoLease {
-			h, err := k.readopt(ctx, lost)
-			switch {
-			case err != nil:
+	for failures := 0; ctx.Err() == nil; {
+		if !k.wanted() {
+			if k.revokeIdle(ctx) {
+				failures = 0
+				k.awaitNeed(ctx)
+			} else {
 				_ = backoff.Sleep(ctx, Retry.Wait(failures))
 				failures++
-			case h == nil:
-				k.forgetLost()
-				failures = 0
-			default:
-				failures, again = 0, k.hold(ctx, h)
-			}
-			continue
-		}
-		if !k.wanted() {
-			select {
-			case <-k.need:
-			case <-ctx.Done():
 			}
 			continue
 		}
@@ -57,12 +53,47 @@ func (k *Keeper) run(ctx context.Context) {
 			failures++
 			continue
 		}
-		failures = 0
-		if again && backoff.Sleep(ctx, k.turn()) != nil {
-			return
+		began, wait := time.Now(), time.Duration(0)
+		if k.hold(ctx, h) { // etcd has just said so: it is there, for everybody
+			wait = k.turn()
 		}
-		again = k.hold(ctx, h)
+		if time.Since(began) > shortHold {
+			failures = 0
+		} else {
+			wait += Retry.Wait(failures)
+			failures++
+		}
+		_ = backoff.Sleep(ctx, wait)
 	}
+}
+
+// awaitNeed waits until there is something to keep.
+func (k *Keeper) awaitNeed(ctx context.Context) {
+	for ctx.Err() == nil && !k.wanted() {
+		select {
+		case <-k.need:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// revokeIdle revokes the lease that was given up when nothing was kept any more; false: etcd did not answer.
+func (k *Keeper) revokeIdle(ctx context.Context) (done bool) {
+	k.mu.Lock()
+	id := k.idled
+	k.mu.Unlock()
+	if id == clientv3.NoLease {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, grantTry)
+	defer cancel()
+	if _, err := k.client.Revoke(ctx, id); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) && !refused(err) {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.idled = clientv3.NoLease
+	return true
 }
 
 // turn draws how long to wait before everything is written again.
@@ -132,33 +163,10 @@ func (k *Keeper) notGranted(err error) {
 	}
 }
 
-// readopt goes on with a lease that was lost, if the server has it. nil without an error: it is
-// over, or cannot be had. What was given up meanwhile is removed, since it has not gone with the
-// lease; if nothing is kept any more, that is revoked.
-func (k *Keeper) readopt(ctx context.Context, id clientv3.LeaseID) (*held, error) {
-	tctx, cancel := context.WithTimeout(ctx, grantTry)
-	defer cancel()
-	if !k.wanted() {
-		_, err := k.client.Revoke(tctx, id)
-		return nil, final(err)
-	}
-	a, err := k.client.KeepAliveOnce(tctx, id)
-	if err != nil {
-		return nil, final(err)
-	}
-	for _, key := range k.givenUp() {
-		_, err := k.client.Txn(tctx).If(clientv3.Compare(clientv3.LeaseValue(key), "=", id)).Then(clientv3.OpDelete(key)).Commit()
-		if err != nil {
-			return nil, final(err)
-		}
-	}
-	return k.renew(ctx, id, a.Revision)
-}
-
 // renew begins to keep a lease alive.
 func (k *Keeper) renew(ctx context.Context, id clientv3.LeaseID, rev int64) (*held, error) {
 	ctx, let := context.WithCancel(ctx)
-	renewals, err := k.client.KeepAlive(ctx, id)
+	renewals, err := k.client.KeepAlive(clientv3.WithUntilExpired(ctx), id)
 	if err != nil {
 		let()
 		return nil, err
@@ -166,68 +174,36 @@ func (k *Keeper) renew(ctx context.Context, id clientv3.LeaseID, rev int64) (*he
 	return &held{id, rev, renewals, let}, nil
 }
 
-// givenUp are the keys that were closed without a lease.
-func (k *Keeper) givenUp() []string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.dropGone()
-	var keys []string
-	for key := range k.remains {
-		if k.entries[key] == nil { // it is not kept again
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// lostLease is a lease to try before another one is granted.
-func (k *Keeper) lostLease() clientv3.LeaseID {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.lost
-}
-
-// forgetLost: there is no such lease any more.
-func (k *Keeper) forgetLost() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.lost = clientv3.NoLease
-	clear(k.remains)
-}
-
-// final is nil for an error that trying again does not change.
-func final(err error) error {
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) || refused(err) {
-		return nil
-	}
-	return err
-}
-
-// hold keeps everything under a lease until that is lost, which it reports, or not needed.
-func (k *Keeper) hold(ctx context.Context, h *held) (lost bool) {
+// hold keeps everything under a lease until that is gone, which it reports, or not needed.
+func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 	defer h.let()
 	defer k.watchAll(ctx, h.rev+1)()
 	k.mu.Lock()
-	k.lease, k.lost, k.why = h.id, clientv3.NoLease, nil
-	clear(k.remains)
+	k.lease, k.why = h.id, nil
 	for _, e := range k.entries {
 		k.enqueue(e, e.touch())
 	}
 	k.mu.Unlock()
+	lapse := time.NewTimer(time.Duration(k.ttl) * time.Second)
+	defer lapse.Stop()
 	counting := time.NewTimer(time.Second) // by then this process is among them
 	defer counting.Stop()
 	again := time.NewTicker(refusedEvery)
 	defer again.Stop()
 	for {
 		select {
-		case _, ok := <-h.renewals:
+		case r, ok := <-h.renewals:
 			if !ok {
-				k.leaseLost(h.id)
+				k.leaseGone()
 				return true
 			}
+			lapse.Reset(time.Duration(r.TTL) * time.Second)
+			k.regain()
+		case <-lapse.C:
+			k.lapse()
 		case <-k.expired: // a wiped etcd, say: the next renewal would say so too
 			if k.unknown(ctx, h.id) {
-				k.leaseLost(h.id)
+				k.leaseGone()
 				return true
 			}
 		case <-counting.C:
@@ -283,33 +259,79 @@ func (k *Keeper) tryDenied() {
 	}
 }
 
-// idle gives the lease up if nothing is kept any more. Like one that was lost it is revoked, or
-// gone on with if a key has come by then; Close revokes it too.
+// idle gives the lease up if nothing is kept any more; run revokes it, or Close.
 func (k *Keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.entries) > 0 {
 		return false
 	}
-	k.lease, k.lost = clientv3.NoLease, k.lease
+	k.idled = k.lease
+	k.unlease()
 	return true
 }
 
-// leaseLost: everything is to be looked at under whatever lease comes.
-func (k *Keeper) leaseLost(id clientv3.LeaseID) {
-	var lost []func(Kind, error)
+// unlease notes that there is no lease any more; the caller holds mu.
+func (k *Keeper) unlease() {
+	k.former[k.lease] = true
+	k.lease, k.lapsed = clientv3.NoLease, false
+}
+
+// lapse notes that the lease may be over.
+func (k *Keeper) lapse() {
 	k.mu.Lock()
-	k.lease, k.lost = clientv3.NoLease, id
-	k.former[id] = true
-	for _, e := range k.entries {
-		if f := e.lost(); f.tell != "" {
-			lost = append(lost, e.spec.Tell)
-		}
+	k.lapsed = true
+	lost := k.each(func(e *entry) effect { return e.lapse() })
+	k.mu.Unlock()
+	signal(k.work) // nobody waits for what is to be removed
+	k.tellAll(lost, errLeaseLost)
+}
+
+// regain notes that it was not.
+func (k *Keeper) regain() {
+	k.mu.Lock()
+	if !k.lapsed {
+		k.mu.Unlock()
+		return
 	}
+	k.lapsed = false
+	found := k.each(func(e *entry) effect { return e.regain(len(e.waiting) > 0) })
+	k.mu.Unlock()
+	k.tellAll(found, nil)
+}
+
+// leaseGone: everything is to be put under the next lease.
+func (k *Keeper) leaseGone() {
+	k.mu.Lock()
+	k.unlease()
+	lost := k.each(func(e *entry) effect { return e.lost() })
 	k.queue = nil
 	k.mu.Unlock()
 	signal(k.work) // what is to be removed is forgotten
-	for _, tell := range lost {
-		tell(Lost, errLeaseLost)
+	k.tellAll(lost, errLeaseLost)
+}
+
+// told is one thing that an owner is to be told.
+type told struct {
+	to   func(Kind, error)
+	kind Kind
+}
+
+// each has something happen to every key, and returns what is to be told without the lock; the
+// caller holds mu.
+func (k *Keeper) each(happen func(*entry) effect) (all []told) {
+	for _, e := range k.entries {
+		f := happen(e)
+		k.enqueue(e, f.queue)
+		if f.tell != "" {
+			all = append(all, told{e.spec.Tell, f.tell})
+		}
+	}
+	return all
+}
+
+func (k *Keeper) tellAll(all []told, why error) {
+	for _, t := range all {
+		t.to(t.kind, why)
 	}
 }

@@ -314,7 +314,28 @@ func (m *machine) changed(deleted bool, lease, mod, current int64) (e effect) {
 	return e
 }
 
-// lost: the lease is lost, and the record perhaps with it.
+// lapse: the lease may be over, and the record with it.
+func (m *machine) lapse() (e effect) {
+	if m.there == Ours {
+		e.tell = m.lose()
+	}
+	return e
+}
+
+// regain: it was not, so what is known of the key holds; the watch tells what has changed. awaits:
+// somebody waits for the present turn.
+func (m *machine) regain(awaits bool) (e effect) {
+	if awaits || m.wanted != Present || m.there != Ours || string(m.value) != string(m.wrote) || m.seen > m.mod {
+		e.queue = m.touch()
+		return e
+	}
+	if m.told == Lost {
+		m.told, e.tell = Restored, Restored
+	}
+	return e
+}
+
+// lost: the lease is gone, and the record perhaps with it.
 func (m *machine) lost() (e effect) {
 	if m.work != Busy { // what is under way finds that there is no lease
 		m.work = Idle

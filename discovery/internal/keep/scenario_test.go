@@ -24,6 +24,7 @@ type driver struct {
 	t      *testing.T
 	m      machine
 	lease  int64
+	lapsed bool
 	former map[int64]bool
 	q      request
 	out    []string
@@ -55,8 +56,14 @@ func (d *driver) do(c scenario.Command) string {
 		d.lease = c.Int(d.t, "lease", 0)
 		d.queued(m.touch())
 	case "lost":
-		d.former[d.lease], d.lease = true, 0
+		d.former[d.lease], d.lease, d.lapsed = true, 0, false
 		d.effect(m.lost())
+	case "lapsed":
+		d.lapsed = true
+		d.effect(m.lapse())
+	case "regained": // regained [awaits]
+		d.lapsed = false
+		d.effect(m.regain(c.Has("awaits")))
 	case "suspect":
 		d.queued(m.suspect())
 	case "again": // what was refused is tried again
@@ -87,7 +94,11 @@ func (d *driver) do(c scenario.Command) string {
 
 // next takes the key out of the queue, or goes on with it.
 func (d *driver) next() {
-	q, ok := d.m.next(d.lease)
+	lease := d.lease
+	if d.lapsed {
+		lease = 0
+	}
+	q, ok := d.m.next(lease)
 	if d.q = q; !ok {
 		d.say("no lease")
 		return

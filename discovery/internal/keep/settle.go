@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -48,7 +49,7 @@ func (k *Keeper) write(ctx context.Context) {
 func (k *Keeper) next() *entry {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.lease == 0 {
+	if k.usable() == clientv3.NoLease {
 		k.dropGone()
 		return nil
 	}
@@ -65,18 +66,17 @@ func (k *Keeper) next() *entry {
 	return nil
 }
 
-// dropGone forgets what is to be removed while there is no lease: the keys went, or go, with the
-// one they were under, or are removed if that is found alive. The caller holds mu.
+// dropGone lets go of what is to be removed while there is no lease: the keys went, or go, with the
+// one they were under. If that may live, they are removed when it is found alive. The caller holds mu.
 func (k *Keeper) dropGone() {
-	for key, e := range k.entries {
+	for _, e := range k.entries {
 		if e.wanted != Gone || e.work == Busy {
 			continue
 		}
-		if k.lost != clientv3.NoLease {
-			k.remains[key] = struct{}{}
-		}
-		k.forget(e)
 		e.told(e.turn, nil)
+		if !k.lapsed {
+			k.forget(e)
+		}
 	}
 	k.queue = slices.DeleteFunc(k.queue, func(e *entry) bool { return k.entries[e.key] != e })
 }
@@ -94,13 +94,13 @@ func (k *Keeper) forget(e *entry) {
 func (k *Keeper) settle(ctx context.Context, e *entry) {
 	for failures := 0; ; failures++ {
 		k.mu.Lock()
-		q, ok := e.next(int64(k.lease))
+		q, ok := e.next(int64(k.usable()))
 		k.mu.Unlock()
 		if !ok {
 			signal(k.work) // without a lease, what is to be removed is forgotten
 			return
 		}
-		r := k.request(ctx, e.key, q)
+		r := k.request(ctx, e.key, q, WriteTry<<min(failures, writeTryDoubles))
 		if !k.result(e, q, r) {
 			return
 		}
@@ -110,9 +110,9 @@ func (k *Keeper) settle(ctx context.Context, e *entry) {
 	}
 }
 
-// request makes one request.
-func (k *Keeper) request(ctx context.Context, key string, q request) result {
-	ctx, cancel := context.WithTimeout(ctx, WriteTry)
+// request makes one request, which limit bounds.
+func (k *Keeper) request(ctx context.Context, key string, q request, limit time.Duration) result {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	switch q.do {
 	case remove:
