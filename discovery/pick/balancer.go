@@ -120,9 +120,12 @@ func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done,
 	if b.needs&needsLatency != 0 {
 		now = b.now()
 	}
-	n := s.choose(ctx, &b.rnd, now)
+	n, trial := s.choose(ctx, &b.rnd, now), false
+	if n.trial.Load() != noTrial {
+		n, trial = b.admit(ctx, s, n, now)
+	}
 	b.begin(n)
-	return n.in.Load(), Done{b, n, now}, nil
+	return n.in.Load(), Done{b, n, now, trial}, nil
 }
 
 // begin counts a call.

@@ -3,6 +3,7 @@ package pick
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -91,6 +92,82 @@ func TestEjection(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// An instance that comes back gets one call at a time until one has succeeded.
+func TestTrial(t *testing.T) {
+	for _, p := range policies {
+		t.Run(p.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := loaded(t, p.policy, instances(4, 1))
+				ctx := func(i int) context.Context { return WithKey(t.Context(), fmt.Sprint(i)) }
+				// of many calls at once, those on the instance that was ejected
+				trials := func() (on []Done) {
+					var others []Done
+					for i := range 200 {
+						in, done, err := b.Pick(ctx(i))
+						if err != nil {
+							t.Fatal(err)
+						}
+						if in.ID == "i-0001" {
+							on = append(on, done)
+						} else {
+							others = append(others, done)
+						}
+					}
+					for _, done := range others {
+						done.Report(Success)
+					}
+					return on
+				}
+				one := func(what string) Done {
+					t.Helper()
+					on := trials()
+					if len(on) != 1 {
+						t.Fatalf("%s: %d calls", what, len(on))
+					}
+					return on[0]
+				}
+				for _, done := range trials() {
+					done.Report(Failure)
+				}
+				settle()
+				if n := len(trials()); n > 0 {
+					t.Fatalf("ejected: %d calls", n)
+				}
+				time.Sleep(DefaultBase)
+				settle()
+				if s := b.Statuses()[1]; !s.Trial || s.Ejected {
+					t.Errorf("%+v", s)
+				}
+				done := one("back")
+				if n := len(trials()); n > 0 {
+					t.Errorf("%d calls beside the trial", n)
+				}
+				if in, other, err := b.PickOther(ctx(0), b.Statuses()[0].Instance, b.Statuses()[2].Instance); err != nil || in.ID != "i-0003" {
+					t.Errorf("another one is %v, %v", in, err)
+				} else {
+					other.Report(Success)
+				}
+				done.Report(Ignored) // it says nothing
+				stream := one("after one that says nothing")
+				time.Sleep(DefaultBase)
+				done = one("while one has no end")
+				done.Report(Failure)
+				settle()
+				if n := len(trials()); n > 0 || !b.Statuses()[1].Ejected {
+					t.Errorf("after a failure: %d calls", n)
+				}
+				stream.Report(Ignored)
+				time.Sleep(2 * DefaultBase)
+				settle()
+				one("back again").Report(Success)
+				if n := len(trials()); n < 2 || b.Statuses()[1].Trial {
+					t.Errorf("after a success: %d calls", n)
+				}
+			})
+		})
+	}
 }
 
 func TestEjectionLimit(t *testing.T) {

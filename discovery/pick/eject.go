@@ -65,11 +65,12 @@ func (b *Balancer) eject(n *node) {
 		n.out = min(e.Base, e.Max)
 	}
 	n.ejected, n.until = true, now+int64(n.out)
+	n.trial.Store(noTrial)
 	b.out++
 	b.wake()
 }
 
-// pardon lets an ejected node back when its time has come, and says how long that is off.
+// pardon lets an ejected node back when its time has come, on trial, and says how long that is off.
 // The first call that fails then ejects it again; the first that does not clears it.
 func (b *Balancer) pardon(n *node, now int64) time.Duration {
 	if !n.ejected {
@@ -80,5 +81,6 @@ func (b *Balancer) pardon(n *node, now int64) time.Duration {
 	}
 	n.ejected, n.back = false, now
 	n.fails.Store(int32(b.config.ejection.Failures) - 1)
+	n.trial.Store(trialDue)
 	return never
 }

@@ -35,6 +35,7 @@ type node struct {
 	sampled     atomic.Int64  // when latency was changed last
 	fails       atomic.Int32  // calls that failed since the last that did not
 	passed      atomic.Int32  // how often another was taken in its place in a row, by P2C
+	trial       atomic.Int64  // see trial.go
 
 	// Guarded by Balancer.mu.
 	gen     uint64  // of the list that had it last
@@ -132,6 +133,7 @@ type Done struct {
 	b     *Balancer
 	n     *node
 	began int64
+	trial bool // it shows whether an instance that was ejected works again
 }
 
 // Report says that the call has ended.
@@ -158,14 +160,20 @@ func (d Done) ReportErr(err error) {
 // Answered says how long the instance took to answer and what came of it, while the call
 // still goes on: the rest of an answer is read, say.
 func (d Done) Answered(o Outcome) {
-	if d.b == nil || o == Ignored {
+	if d.b == nil {
 		return
 	}
 	if o == TimedOut {
-		if usual := d.n.expected(); usual > 0 && float64(d.b.now()-d.began) < hurry*usual {
-			return
-		}
 		o = Failure
+		if usual := d.n.expected(); usual > 0 && float64(d.b.now()-d.began) < hurry*usual {
+			o = Ignored
+		}
+	}
+	if d.trial {
+		d.n.tried(o)
+	}
+	if o == Ignored {
+		return
 	}
 	if d.b.needs&needsLatency != 0 {
 		now := d.b.now()

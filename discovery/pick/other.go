@@ -32,13 +32,27 @@ func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) 
 		}
 		done.Report(Ignored)
 	}
-	at := below(uint32(b.rnd.uint64()), len(s.all))
+	n := s.any(&b.rnd, func(n *node) bool { return !was(n.in.Load()) })
+	if n == nil {
+		return nil, Done{}, ErrNoInstances
+	}
+	b.begin(n)
+	return n.in.Load(), Done{b, n, b.now(), false}, nil
+}
+
+// any is one that is allowed, at random, and none that is on trial if there is another; nil if there
+// is none at all.
+func (s *set) any(rnd *source, allowed func(*node) bool) (found *node) {
+	at := below(uint32(rnd.uint64()), len(s.all))
 	for i := range s.all {
 		n := s.all[(at+i)%len(s.all)]
-		if in := n.in.Load(); !was(in) {
-			b.begin(n)
-			return in, Done{b, n, b.now()}, nil
+		if !allowed(n) {
+			continue
 		}
+		if n.trial.Load() == noTrial {
+			return n
+		}
+		found = n
 	}
-	return nil, Done{}, ErrNoInstances
+	return found
 }

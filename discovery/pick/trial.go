@@ -1,0 +1,51 @@
+package pick
+
+import "context"
+
+// Trials: an instance that was ejected gets one call at a time until one has succeeded. One that
+// stands still, or takes its time to fail, would else draw its whole share of the calls, and keep
+// them, until the first of them fails.
+
+// What node.trial is; above trialDue, when the call under way began.
+const (
+	noTrial  = 0
+	trialDue = 1
+)
+
+// try reports whether a call may be made on a node on trial, as of now. A call without an outcome for
+// as long as the node was out the first time is not waited for: a stream may go on for ever.
+func (n *node) try(now, patience int64) bool {
+	v := n.trial.Load()
+	if v == noTrial || v != trialDue && now-v < patience {
+		return false
+	}
+	return n.trial.CompareAndSwap(v, max(now, trialDue+1))
+}
+
+// tried takes the outcome of a trial: whatever it is but a success, another may follow. Of a
+// failure the node is ejected besides.
+func (n *node) tried(o Outcome) {
+	if o == Success {
+		n.trial.Store(noTrial)
+		return
+	}
+	if v := n.trial.Load(); v > trialDue {
+		n.trial.CompareAndSwap(v, trialDue)
+	}
+}
+
+// admit is for a pick that met a node on trial: that is taken if a trial is due, and another one in its
+// place if not, if there is one.
+func (b *Balancer) admit(ctx context.Context, s *set, n *node, now int64) (taken *node, trial bool) {
+	at, patience := b.now(), int64(b.config.ejection.Base)
+	for range otherTries {
+		if v := n.trial.Load(); v == noTrial {
+			return n, false
+		}
+		if n.try(at, patience) {
+			return n, true
+		}
+		n = s.choose(ctx, &b.rnd, now)
+	}
+	return s.any(&b.rnd, func(*node) bool { return true }), false
+}
