@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -245,6 +247,71 @@ func TestNotAnEtcdServer(t *testing.T) {
 	mixed := dial(t, clientv3.Config{Endpoints: []string{plain.Listener.Addr().String(), real}})
 	if _, err := mixed.Put(ctxFor(t, long), t.Name(), "v"); err != nil {
 		t.Errorf("one real endpoint is enough: %v", err)
+	}
+}
+
+// An endpoint that worked and answers something else for a while, as a proxy whose backends are
+// away, is waited for.
+func TestEndpointThatIsAnotherForAWhile(t *testing.T) {
+	t.Parallel()
+	real := strings.TrimPrefix(etcdtest.Shared(t).Endpoints()[0], "http://")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var mu sync.Mutex
+	var open []net.Conn
+	away := false
+	turn := func(to bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		away = to
+		for _, c := range open {
+			c.Close()
+		}
+		open = nil
+	}
+	defer turn(false)
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			if away {
+				_, _ = io.WriteString(in, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+				in.Close()
+			} else if out, err := net.Dial("tcp", real); err == nil {
+				open = append(open, in, out)
+				go func() { _, _ = io.Copy(in, out) }()
+				go func() { _, _ = io.Copy(out, in) }()
+			}
+			mu.Unlock()
+		}
+	}()
+	c := dial(t, clientv3.Config{Endpoints: []string{l.Addr().String()}})
+	works(t, c)
+	turn(true)
+	await(t, "the other answer is noticed", func() bool {
+		err := c.MemberStates()[0].LastErr
+		return err != nil && strings.Contains(err.Error(), "not an etcd server")
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Get(context.Background(), "k") // without a deadline
+		done <- err
+	}()
+	early := time.NewTimer(300 * time.Millisecond)
+	select {
+	case err := <-done:
+		t.Errorf("not waited for: %v", err)
+	case <-early.C:
+	}
+	turn(false)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

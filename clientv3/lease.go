@@ -214,7 +214,7 @@ func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAn
 // judge says what the error of a stream means for its leases. Whoever is refused may be let in
 // again before they expire: a password that was changed, a role taken away by mistake.
 func (l *lessor) judge(err error) lease.Verdict {
-	if etcderr.Code(err) == codes.Unimplemented {
+	if errors.Is(err, ErrClosed) || etcderr.Code(err) == codes.Unimplemented {
 		return lease.Fatal
 	}
 	return lease.Retry
@@ -379,8 +379,7 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 	ctx = l.c.withValues(ctx)
 	// A member without a leader ends the stream instead of keeping silent.
 	ctx = WithRequireLeader(ctx)
-	// A server that shuts down renews leases for as long as others' streams keep it up.
-	o := retry.StreamOptions{Avoid: avoid, Wait: true, Stay: true}
+	o := retry.StreamOptions{Avoid: avoid, Wait: true}
 	if l.c.connected() {
 		o.Prefer = l.c.leader(ctx)
 	}

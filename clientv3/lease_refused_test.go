@@ -1,7 +1,9 @@
 package clientv3_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,14 +17,15 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A server that is told to end waits for seconds for streams of others, takes nothing new, and
-// lets leases expire: they are renewed on the stream that there is.
-func TestRenewalsWhileTheOnlyServerShutsDown(t *testing.T) {
+// A server that is told to end waits for seconds for streams of others and takes nothing new. To a
+// client that knows no other member it renews leases and shows events as long as it is there.
+func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 	t.Parallel()
-	cl := etcdtest.Start(t, etcdtest.Options{})
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	m := cl.Members()[0]
-	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
-	ctx := ctxFor(t, 2*long)
+	c := dial(t, clientv3.Config{Endpoints: []string{m.Endpoint}})
+	writer := dial(t, clientv3.Config{Endpoints: cl.Endpoints()[1:]})
+	ctx := ctxFor(t, 3*long)
 	g, err := c.Grant(ctx, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -32,23 +35,9 @@ func TestRenewalsWhileTheOnlyServerShutsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-renewals
-
-	conn, err := grpc.NewClient(strings.TrimPrefix(m.Endpoint, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	w, err := pb.NewWatchClient(conn).Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	create := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("k")}}}
-	if err := w.Send(create); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Recv(); err != nil {
-		t.Fatal(err)
-	}
+	events := c.Watch(ctx, "k", clientv3.WithCreatedNotify())
+	next(t, events)
+	holdUp(t, ctx, m)
 
 	ended := make(chan time.Time, 1)
 	began := time.Now()
@@ -56,39 +45,63 @@ func TestRenewalsWhileTheOnlyServerShutsDown(t *testing.T) {
 		m.Terminate()
 		ended <- time.Now()
 	}()
-	last := began
-	for {
+	last, shown := began, 0
+	for over := false; !over; {
 		select {
 		case _, ok := <-renewals:
 			if !ok {
 				t.Fatalf("the lease is lost %v after the server was told to end", time.Since(began))
 			}
-			last = time.Now()
-			continue
+			if last = time.Now(); last.Sub(began) > 4*time.Second {
+				continue // it may end at any moment
+			}
+			shown++
+			if _, err := writer.Put(ctx, "k", fmt.Sprint(shown)); err != nil {
+				t.Fatal(err)
+			}
+			if r := next(t, events); r.Err() != nil || len(r.Events) != 1 || string(r.Events[0].Kv.Value) != fmt.Sprint(shown) {
+				t.Fatalf("the watch has %+v, %v; want %d", r.Events, r.Err(), shown)
+			}
 		case at := <-ended:
-			if took := at.Sub(began); took < 4*time.Second {
+			over = true
+			if took := at.Sub(began); took < 5*time.Second || shown == 0 {
 				t.Fatalf("the server ended after %v, so this shows nothing", took)
 			}
 			if gap := at.Sub(last); gap > 2*time.Second {
 				t.Errorf("the last renewal was %v before the server's end", gap)
 			}
 		}
-		break
 	}
 	if err := m.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the lease is renewed again", func() bool {
-		select {
-		case _, ok := <-renewals:
-			if !ok {
-				t.Fatal("the lease is lost after the restart")
-			}
-			return true
-		default:
-			return false
-		}
-	})
+	if _, err := writer.Put(ctx, "k", "after"); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, events); r.Err() != nil || string(r.Events[0].Kv.Value) != "after" {
+		t.Fatalf("the watch after the restart: %+v, %v", r.Events, r.Err())
+	}
+}
+
+// holdUp opens a stream that a member waits for when it is told to end.
+func holdUp(t *testing.T, ctx context.Context, m *etcdtest.Member) {
+	t.Helper()
+	conn, err := grpc.NewClient(strings.TrimPrefix(m.Endpoint, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	w, err := pb.NewWatchClient(conn).Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("held")}}}
+	if err := w.Send(create); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Recv(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A user who is refused for a while, by a password that was changed, say, loses no lease that lives

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
+	"github.com/fairlead-go/fairlead/internal/retry"
 )
 
 // Range reads the keys that begin with a prefix, in the order of keys, at one revision and in
@@ -166,7 +167,7 @@ func ask(op Op) OpOption {
 }
 
 func (r *ranging) stream(ctx context.Context) (progress bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(retry.WithStreamOptions(ctx, retry.StreamOptions{Resume: true}))
 	stream, err := r.kv.GetStream(ctx, string(r.op.key), ask(r.op))
 	if err != nil {
 		cancel()

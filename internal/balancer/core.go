@@ -82,6 +82,7 @@ func (s *Set) connReady(c *conn, now int64, fx *effects) {
 	c.stage, c.tried, c.failed, c.wrong, c.readyAt = ready, true, nil, false, now
 	c.usedAt.Store(now)
 	c.lastByte.Store(now)
+	m.worked = true
 	m.trip.add((now-c.dialled)/2, now) // TCP, then HTTP/2
 	fx.publish = true
 	if c == m.conn {
@@ -164,8 +165,6 @@ func (s *Set) connLost(c *conn, err error, now int64, fx *effects) {
 		// A server that is shutting down may keep its streams open for long, and serve them.
 		if s.others(m, now) {
 			s.moveOff(c, sessions, fx)
-		} else {
-			s.moveOff(c, hasty, fx)
 		}
 		if m.dialAt <= now && m.leftAt == 0 {
 			m.conn = s.dial(m, false, now, fx)
@@ -212,8 +211,7 @@ func (s *Set) drop(c *conn, fx *effects) {
 
 // Which work a verdict moves.
 func sessions(p *Pick) bool { return p.Class == Session }
-func hasty(p *Pick) bool    { return p.Class == Session && !p.Stays }
-func movable(p *Pick) bool  { return p.Class == Session || p.Class == Read }
+func movable(p *Pick) bool  { return p.Class == Session || p.Class == Read || p.Resumes }
 func elsewhere(p *Pick) bool {
 	return movable(p) && p.Pin == nil
 }
@@ -289,7 +287,7 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 			timeout += m.silenceLimit()
 		}
 	case c.retired:
-		timeout = max(timeout, deadMin)
+		timeout = max(timeout, m.lenient(deadMin))
 		m.witness = now
 	}
 	fx.probes = append(fx.probes, probeOrder{c, kind, c.probeGen, timeout})
@@ -379,6 +377,9 @@ func (s *Set) admit(m *Member, now int64, fx *effects) {
 	fresh := m.next
 	m.next, m.refusals = nil, 0
 	if old := m.conn; old != nil {
+		if len(s.members) == 1 { // elsewhere it would be answered
+			m.cut(now)
+		}
 		s.retire(old, fx)
 		s.moveOff(old, movable, fx)
 	}

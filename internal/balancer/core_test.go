@@ -182,6 +182,10 @@ func TestPicking(t *testing.T) {
 		t.Errorf("a pinned member that is away: %v", err)
 	}
 	m[0].conn.wrong = true
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == codes.Unavailable {
+		t.Errorf("a pinned member that worked and is not what was configured now: %v", err)
+	}
+	m[0].worked = false
 	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is not what was configured: %v", err)
 	}

@@ -42,14 +42,14 @@
 //	stalled          goes, if it needs consensus  goes             stays
 //	ejected          goes                         ends             stays
 //	second answers   goes                         goes             stays
-//	conn. lost       stays                        goes, see below  stays
+//	conn. lost       stays                        goes             stays
 //	left endpoints   stays                        goes after 0.2 s stays
 //	conn. dead       ends                         ends             ends
 //
 // What goes needs a place: a healthy member if its own is stalled, any other that could
-// take calls if its own is ejected; else it stays until there is one. Of the sessions on a
-// connection that was lost only renewals wait for a place: a server that shuts down may go on with
-// its streams for seconds, and leases expire meanwhile.
+// take calls if its own is ejected or its connection lost; else it stays until there is one: a
+// server that shuts down serves its streams for seconds, if others' keep it up, and leases would
+// expire meanwhile. A stream of much data that resumes is moved as reads are.
 //
 // A connection is dead when it answers no health check for 2 s while a newer one to the
 // same member does, or after 30 s of silence. Members that leave the endpoints are judged

@@ -25,6 +25,11 @@ const (
 	// Nothing is finished while calls wait: what is new is held back. Above the pauses of a garbage
 	// collection and an ordinary disk; if it is wrong it costs a round trip.
 	holdMin = 25 * time.Millisecond
+	// Silent connections that are replaced count together if they are not further apart.
+	cutMemory = time.Minute
+	// A stream of much data waits for its lane, then it takes the connection in use.
+	laneMin = 200 * time.Millisecond
+	laneMax = time.Second
 	// A connection is proved dead by so much silence beside a living one.
 	deadMin = 2 * time.Second
 )
@@ -33,6 +38,7 @@ const (
 const (
 	silenceFactor = 3
 	probeFactor   = 4
+	laneFactor    = 10 // a handshake takes some round trips
 )
 
 // average follows a duration. What waited through the same pause is one observation
@@ -92,7 +98,33 @@ func (s *Set) holdAfter() time.Duration {
 
 // probeTimeout is how long a health check may take.
 func (m *Member) probeTimeout() time.Duration {
-	return limit(m.set.cfg.ProbeTimeout, m.trip.value.Load(), probeFactor, probeMin, probeMax)
+	t := limit(m.set.cfg.ProbeTimeout, m.trip.value.Load(), probeFactor, probeMin, probeMax)
+	if m.set.cfg.ProbeTimeout > 0 {
+		return t
+	}
+	return m.lenient(t)
+}
+
+// laneWait is how long a lane may take to be made.
+func (m *Member) laneWait() time.Duration {
+	return limit(0, m.trip.value.Load(), laneFactor, laneMin, laneMax)
+}
+
+// cut notes that a fresh connection answers where one was silent.
+func (m *Member) cut(now int64) {
+	if now-m.cutAt >= int64(cutMemory) {
+		m.cuts = 0
+	}
+	m.cuts, m.cutAt = m.cuts+1, now
+}
+
+// lenient doubles d for each cut but the first: a connection may break, but where that happens
+// again and again the link is such that it is silent for long, and nothing would ever end on it.
+func (m *Member) lenient(d time.Duration) time.Duration {
+	if m.cuts < 2 || m.set.now()-m.cutAt >= int64(cutMemory) {
+		return d
+	}
+	return max(d, min(d<<min(m.cuts-1, 8), probeMax))
 }
 
 // stallTimeout is how long a read that needs consensus may take.

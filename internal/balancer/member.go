@@ -62,11 +62,14 @@ type Member struct {
 	retired []*conn // wait for their work to end
 
 	state     State
+	worked    bool // it had a working connection
 	since     time.Time
 	err       error
 	silentAt  int64        // Set.now of the ejection
 	stalled   bool         // only a finished call that needs consensus ends this; outlives connections
 	stalledAt int64        // Set.now when it was first found stalled
+	cuts      int          // silent connections that were replaced, each within cutMemory of the last
+	cutAt     int64        // Set.now of the last
 	witness   int64        // the connection in use shall show that it lives after this
 	dialAt    int64        // Set.now: not before this a connection is made
 	refusals  int          // fresh connections in a row that broke or stayed silent

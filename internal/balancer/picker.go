@@ -25,7 +25,7 @@ type Pick struct {
 	Avoid     uint64      // slots of members that were tried; used all the same if there is no other
 	Pin       *Member     // only this one
 	Prefer    *Member     // this one if it is usable and not avoided
-	Stays     bool        // on a connection that was lost, until there is another one
+	Resumes   bool        // a stream of much data that goes on where it was: it need not stay
 	Stream    bool        // not counted among the calls that wait for an answer
 	Lane      bool        // on the connection for much data
 	Consensus bool        // needs the cluster's agreement
@@ -176,7 +176,7 @@ type view struct {
 	usable []*conn            // of the best members
 	subs   []balancer.SubConn // of usable, same order
 	err    error              // why there is none; nil while one is hoped for
-	wrong  bool               // no endpoint can ever work as configured
+	wrong  bool               // no endpoint can work as configured, nor ever did
 	hold   bool               // none of usable finishes anything
 }
 
@@ -198,7 +198,7 @@ func (s *Set) makeView() (v view, state connectivity.State) {
 	v.wrong = len(s.members) > 0
 	now := s.now()
 	for _, m := range s.members {
-		v.wrong = v.wrong && m.conn != nil && m.conn.wrong
+		v.wrong = v.wrong && m.conn != nil && m.conn.wrong && !m.worked
 		if m.coming(now) {
 			state = connectivity.Connecting
 		}
@@ -419,7 +419,7 @@ func pickPinned(want *Pick) (balancer.PickResult, error) {
 	if m.leftAt == 0 && m.coming(now) {
 		return balancer.PickResult{}, want.none(nil, false)
 	}
-	err := want.none(errors.New(m.Name()+": "+m.why()), m.conn != nil && m.conn.wrong)
+	err := want.none(errors.New(m.Name()+": "+m.why()), m.conn != nil && m.conn.wrong && !m.worked)
 	if m.leftAt != 0 {
 		err = unavailable(want.Err)
 	}

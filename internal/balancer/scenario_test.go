@@ -326,12 +326,12 @@ func (d *driver) input(c scenario.Command) {
 		d.began = d.clock
 	case "endpoints": // as SetEndpoints
 		d.change(func(now int64, fx *effects) { d.set.replace(parse(d.t, c.Words...), now, fx) })
-	case "write", "read", "watch", "renewals", "snapshot": // write NAME MEMBER [pinned] [local]
+	case "write", "read", "watch", "range", "snapshot": // write NAME MEMBER [pinned] [local]
 		m := d.member(c.Word(1))
 		p := &Pick{
-			Class:  map[string]Class{"write": Write, "read": Read, "watch": Session, "renewals": Session, "snapshot": Bulk}[c.Name],
-			Stays:  c.Name == "renewals",
-			Stream: c.Name != "write" && c.Name != "read", Consensus: c.Name == "write" || c.Name == "read" && !c.Has("local"),
+			Class:   map[string]Class{"write": Write, "read": Read, "watch": Session, "range": Bulk, "snapshot": Bulk}[c.Name],
+			Resumes: c.Name == "range",
+			Stream:  c.Name != "write" && c.Name != "read", Consensus: c.Name == "write" || c.Name == "read" && !c.Has("local"),
 			Short: c.Name == "write" || c.Name == "read",
 		}
 		p.Cancel = func(err error) {

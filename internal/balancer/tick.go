@@ -23,8 +23,6 @@ const (
 	exploreAfter = 5 * time.Second
 	// giveUpAfter ends what waits on a silent connection that cannot be proved dead.
 	giveUpAfter = 30 * time.Second
-	// laneWait is how long a stream of much data waits for its lane.
-	laneWait = time.Second
 	// laneIdle: a lane without work is closed, one that could not be had is not tried.
 	laneIdle = 10 * time.Second
 	// linger: who leaves the endpoints and comes back finds its connection, and until leaveAfter
@@ -205,17 +203,17 @@ func (s *Set) lookAtLane(m *Member, now int64, next *alarm, fx *effects) {
 	if c == nil {
 		if m.laneAsked && now >= m.laneAt && m.ready() {
 			m.bulk = s.dial(m, true, now, fx)
-			next.in(laneWait)
+			next.in(m.laneWait())
 		}
 		m.laneAsked = false
 		return
 	}
 	idle := time.Duration(now - c.usedAt.Load())
 	switch {
-	case c.stage == dialing && now-c.made >= int64(laneWait):
+	case c.stage == dialing && now-c.made >= int64(m.laneWait()):
 		s.withoutLane(m, now, fx)
 	case c.stage == dialing:
-		next.in(laneWait - time.Duration(now-c.made))
+		next.in(m.laneWait() - time.Duration(now-c.made))
 	case c.busy() || m.laneAsked:
 		m.laneAsked = false
 		next.in(laneIdle)

@@ -3,6 +3,7 @@ package retry
 import (
 	"context"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -36,12 +37,16 @@ func (c *Conn) newAnswers(ctx context.Context, desc *grpc.StreamDesc, method str
 
 // open begins the stream, on a member that has not failed it if there is one.
 func (a *answers) open() error {
-	var failed StreamOptions
+	var o StreamOptions
+	if asked, _ := a.k.ctx.Value(streamKey{}).(*StreamOptions); asked != nil {
+		o = *asked
+		o.Avoid = slices.Clone(o.Avoid)
+	}
 	for _, t := range a.k.tried {
-		failed.Avoid = append(failed.Avoid, t.Member)
+		o.Avoid = append(o.Avoid, t.Member)
 	}
 	a.began = time.Now()
-	s, err := a.k.c.openStream(WithStreamOptions(a.k.ctx, failed), a.desc, a.k.method, a.k.opts...)
+	s, err := a.k.c.openStream(WithStreamOptions(a.k.ctx, o), a.desc, a.k.method, a.k.opts...)
 	if err == nil {
 		a.now.Store(s)
 	}

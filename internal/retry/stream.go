@@ -21,7 +21,7 @@ type StreamOptions struct {
 	Avoid  []string         // endpoints whose streams failed, the latest last; a preference
 	Prefer *balancer.Member // where it would best be; a preference
 	Wait   bool             // wait for a member even if the client fails fast
-	Stay   bool             // on a connection that its server closes for new work, until there is another one
+	Resume bool             // it goes on where it was, so that nothing is lost when it is moved
 }
 
 type streamKey struct{}
@@ -101,7 +101,7 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	a.Pick.Lane = a.Pick.Class == balancer.Bulk
 	a.Pick.Pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
 	if o, _ := ctx.Value(streamKey{}).(*StreamOptions); o != nil {
-		a.Pick.Prefer, a.Pick.Stays = o.Prefer, o.Stay
+		a.Pick.Prefer, a.Pick.Resumes = o.Prefer, o.Resume
 		a.Pick.Avoid = c.avoid(o.Avoid)
 		if o.Wait {
 			opts = append(append([]grpc.CallOption(nil), opts...), grpc.WaitForReady(true))
