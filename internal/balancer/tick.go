@@ -23,6 +23,9 @@ const (
 	exploreAfter = 5 * time.Second
 	// giveUpAfter ends what waits on a silent connection that cannot be proved dead.
 	giveUpAfter = 30 * time.Second
+	// stuckAfter: a connection is made anew when gRPC's attempt, which is given far less, has not
+	// come back: a user's dialer may ignore its context.
+	stuckAfter = 15 * time.Second
 	// laneIdle: a lane without work is closed, one that could not be had is not tried.
 	laneIdle = 10 * time.Second
 	// linger: who leaves the endpoints and comes back finds its connection, and until leaveAfter
@@ -106,9 +109,13 @@ func (s *Set) look(m *Member, now int64, busy, recent bool, next *alarm, fx *eff
 		} else {
 			next.in(time.Duration(m.dialAt - now))
 		}
+	case c != nil && c.stage == dialing && now-c.dialled >= int64(stuckAfter):
+		s.drop(c, fx)
+		m.conn = s.dial(m, false, now, fx)
 	case m.coming(now):
 		next.in(s.cfg.FirstConnect - time.Duration(now-c.made))
 	case m.state == Connecting:
+		next.in(stuckAfter)
 		fx.publish = fx.publish || c != nil && !c.overdue
 		if c != nil {
 			c.overdue = true
