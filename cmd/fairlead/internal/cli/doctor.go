@@ -4,97 +4,268 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/doctor"
 )
 
-const doctorHelp = `Looks at a cluster and says in plain words what is wrong and what to do: members that do not answer, addresses that lead
-nowhere, a missing quorum, alarms, a full database, version skew, slow members and disks, members that lag, clocks, leases that end together or that
-nobody renews, a history that is never compacted.
+const doctorHelp = `Looks at a cluster and says in plain words what is wrong and what to do, with the commands that do it: members that do not
+answer, addresses that lead nowhere, a missing quorum, alarms, a full database, version skew, slow members and disks, members that lag,
+elections, clocks, leases that end together or that nobody renews, a history that is never compacted. Each cause is told once.
 
 It only asks and changes nothing. Some of it comes from the members' metrics page, which is at their client address unless
-they were told otherwise; without it there is less to say. The exit code is 1 if there is a problem, also if there are warnings with --strict,
-and 3 if no endpoint answers.`
+they were told otherwise; without it there is less to say. What they count is looked at twice, --period apart, so that it tells how things
+are now; with --period 0s it is all since their start.
 
-// doctorTimeout is for one request: a member that takes longer is part of the diagnosis.
-const doctorTimeout = 3 * time.Second
+--watch goes on, looks again every --period, and tells what is new and what is over, until Ctrl-C.
+
+The exit code is 1 if there is a problem, also if there are warnings with --strict, and 3 if no endpoint answers. --json has of each finding
+a "rule", which stays the same in later versions.`
+
+const (
+	// doctorTimeout is for one request: a member that takes longer is part of the diagnosis.
+	doctorTimeout = 3 * time.Second
+	// doctorPeriod is enough for members with some load to count what is judged.
+	doctorPeriod = 5 * time.Second
+	// leastRound: looking more often than this would be load.
+	leastRound = 100 * time.Millisecond
+)
+
+type doctorFlags struct {
+	strict, json, watch bool
+	period              time.Duration
+}
 
 func (a *app) doctorCommand() *cobra.Command {
-	var strict bool
+	var f doctorFlags
 	c := &cobra.Command{
 		Use:     "doctor",
 		Short:   "Look at a cluster and say what is wrong and what to do",
-		Example: "  fairlead doctor --strict",
+		Example: "  fairlead doctor --strict\n  fairlead doctor --watch --period 30s",
 		Long:    doctorHelp,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.period < 0 || f.watch && f.period < leastRound {
+				return usageError{fmt.Errorf("--period must not be negative, and with --watch be %s at least", leastRound)}
+			}
+			if f.json && (cmd.Flags().Changed("output") || cmd.Flags().Changed("write-out")) {
+				return usageError{errors.New("--json is --output json: give one of them")}
+			}
+			if f.json {
+				a.out.format = formatJSON
+			}
+			secured, err := a.conn.secured()
+			if err != nil {
+				return usageError{err}
+			}
+			o := doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), TLS: secured.TLS, Period: f.period}
+			d := diagnosis{a: a, own: a.ownWords(cmd.Flags())}
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
-				secured, err := a.conn.secured()
-				if err != nil {
-					return usageError{err}
-				}
-				bar := a.wait("asking the members")
 				ctx = clientv3.WithFailFast(ctx) // it tells how things are now
-				f, err := doctor.Gather(ctx, c, doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), TLS: secured.TLS})
+				if f.watch {
+					return d.watch(ctx, c, o)
+				}
+				bar := a.wait(fmt.Sprintf("watching the members for %s", f.period))
+				facts, err := doctor.Gather(ctx, c, o)
 				bar.stop()
 				if err != nil {
 					return err
 				}
-				err = a.printer().diagnosis(doctor.Judge(f), strict)
-				var problems reportedError
-				if f.Unreachable() && errors.As(err, &problems) {
-					return unreachableError{cause: errors.New("no endpoint answers")}
-				}
-				return err
+				return d.once(facts, f.strict)
 			})
 		},
 	}
-	c.Flags().BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
+	fs := c.Flags()
+	fs.BoolVar(&f.strict, "strict", false, "exit with 1 for warnings too")
+	fs.BoolVar(&f.json, "json", false, "the same as --output json")
+	fs.BoolVar(&f.watch, "watch", false, "go on, and tell what is new and what is over")
+	fs.DurationVar(&f.period, "period", doctorPeriod, "what disks and elections are judged by; 0s: all since the members' start")
 	return c
 }
 
-func (p *printer) diagnosis(list []doctor.Finding, strict bool) error {
-	type finding struct {
-		Severity string `json:"severity"`
-		What     string `json:"what"`
-		Do       string `json:"do,omitempty"`
+// ownWords are the words of the command line that say which cluster it is and who asks, without what is secret.
+func (a *app) ownWords(fs *pflag.FlagSet) (words []string) {
+	fs.Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		switch f.Name {
+		case "endpoints":
+			value = strings.Join(a.conn.endpoints, ",")
+		case "user":
+			value, _, _ = strings.Cut(value, ":")
+		case "cacert", "cert", "key", "insecure-skip-tls-verify", "insecure-transport", "discovery-srv", "discovery-srv-name":
+		default:
+			return
+		}
+		words = append(words, "--"+f.Name+"="+shellWord(value))
+	})
+	return words
+}
+
+// shellWord is a word that a shell takes as it is.
+func shellWord(s string) string {
+	special := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("'\"\\$`!&|;<>()[]{}*?~#", r) }
+	if s != "" && !strings.ContainsFunc(s, special) {
+		return s
 	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// diagnosis tells findings.
+type diagnosis struct {
+	a   *app
+	own []string // see ownWords
+}
+
+type finding struct {
+	Rule     string   `json:"rule"`
+	Severity string   `json:"severity"`
+	Members  []string `json:"members,omitempty"`
+	What     string   `json:"what"`
+	Do       string   `json:"do,omitempty"`
+	Run      []string `json:"run,omitempty"`
+}
+
+func (d *diagnosis) findings(list []doctor.Finding) []finding {
 	found := make([]finding, 0, len(list))
-	count := make(map[doctor.Severity]int)
 	for _, f := range list {
-		found = append(found, finding{f.Severity.String(), f.What, f.Do})
-		count[f.Severity]++
+		x := finding{f.Rule, f.Severity.String(), f.Members, f.What, f.Do, nil}
+		for _, c := range f.Run {
+			x.Run = append(x.Run, d.command(c))
+		}
+		found = append(found, x)
 	}
+	return found
+}
+
+// command is a command line for the same cluster.
+func (d *diagnosis) command(c string) string {
+	words := []string{"fairlead"}
+	for _, w := range d.own {
+		name, _, _ := strings.Cut(w, "=")
+		if !strings.HasPrefix(c, name+" ") && !(strings.HasPrefix(c, "--endpoints ") && strings.HasPrefix(name, "--discovery-srv")) {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(append(words, c), " ")
+}
+
+func (d *diagnosis) once(facts *doctor.Facts, strict bool) error {
+	list := doctor.Judge(facts)
+	p := d.a.printer()
+	found := d.findings(list)
 	err := p.print(view{nil, found}, func() {
 		if len(list) == 0 {
 			fmt.Fprintln(p, "Nothing is wrong.")
 		}
 		for _, f := range found {
-			p.paragraph(strings.ToUpper(f.Severity[:1])+f.Severity[1:]+": ", f.What)
-			if f.Do != "" {
-				p.paragraph("  To do: ", f.Do)
-			}
+			p.finding(f)
 		}
 	}, func() ([]string, [][]string) {
 		var rows [][]string
 		for _, f := range found {
-			rows = append(rows, []string{f.Severity, f.What, f.Do})
+			rows = append(rows, []string{f.Severity, f.What, f.Do, strings.Join(f.Run, "; ")})
 		}
-		return []string{"SEVERITY", "WHAT", "TO DO"}, rows
+		return []string{"SEVERITY", "WHAT", "TO DO", "RUN"}, rows
 	})
-	if problems := count[doctor.Problem]; err == nil && problems > 0 {
+	if err != nil {
+		return err
+	}
+	if facts.Unreachable() {
+		return unreachableError{cause: errors.New("no endpoint answers")}
+	}
+	count := make(map[doctor.Severity]int)
+	for _, f := range list {
+		count[f.Severity]++
+	}
+	if problems := count[doctor.Problem]; problems > 0 {
 		return reportedError{fmt.Sprintf("problems: %d", problems)}
 	}
-	if warnings := count[doctor.Warning]; err == nil && strict && warnings > 0 {
+	if warnings := count[doctor.Warning]; strict && warnings > 0 {
 		return reportedError{fmt.Sprintf("warnings: %d", warnings)}
 	}
-	return err
+	return nil
+}
+
+func (p *printer) finding(f finding) {
+	p.paragraph(strings.ToUpper(f.Severity[:1])+f.Severity[1:]+": ", p.text([]byte(f.What)))
+	if f.Do != "" {
+		p.paragraph("  To do: ", f.Do)
+	}
+	for _, c := range f.Run {
+		fmt.Fprintln(p, "    "+c) // never broken: it is to be copied
+	}
+}
+
+// watch looks again and again, and tells what has changed: the first time all that is wrong.
+func (d *diagnosis) watch(ctx context.Context, c *clientv3.Client, o doctor.Options) error {
+	var before []finding
+	rounds := time.NewTicker(o.Period)
+	defer rounds.Stop()
+	for first := true; ; first = false {
+		facts, err := doctor.Gather(ctx, c, o)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		found := d.findings(doctor.Judge(facts))
+		begun, over := without(found, before), without(before, found)
+		if first || len(begun) > 0 || len(over) > 0 {
+			if err := d.changed(facts.Now, found, begun, over); err != nil {
+				return err
+			}
+		}
+		before, o.Before = found, facts
+		select {
+		case <-rounds.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// changed tells a round in which something changed.
+func (d *diagnosis) changed(at time.Time, all, begun, over []finding) error {
+	p := d.a.printer()
+	round := struct {
+		Time     time.Time `json:"time"`
+		Findings []finding `json:"findings"`
+	}{at, all}
+	return p.print(view{nil, round}, func() {
+		fmt.Fprintln(p, at.Format(time.DateTime))
+		for _, f := range over {
+			p.paragraph("Over: ", p.text([]byte(f.What)))
+		}
+		for _, f := range begun {
+			p.finding(f)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(p, "Nothing is wrong.")
+		}
+	}, func() ([]string, [][]string) {
+		var rows [][]string
+		for _, f := range all {
+			rows = append(rows, []string{at.Format(time.TimeOnly), f.Severity, f.What, f.Do})
+		}
+		return []string{"TIME", "SEVERITY", "WHAT", "TO DO"}, rows
+	})
+}
+
+// without are the findings of a that b does not have, whatever their figures are.
+func without(a, b []finding) (list []finding) {
+	for _, f := range a {
+		if !slices.ContainsFunc(b, func(g finding) bool {
+			return f.Rule == g.Rule && f.Severity == g.Severity && slices.Equal(f.Members, g.Members)
+		}) {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // paragraph writes text after a label, broken into lines that fit a terminal; what follows the first

@@ -3,6 +3,10 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -11,18 +15,113 @@ import (
 
 func TestDoctor(t *testing.T) {
 	c := shared(t)
-	if r := c.run("doctor"); r.code != exitOK || strings.Contains(r.out, "Problem") || r.err != "" {
+	if r := c.run("doctor", "--period", "200ms"); r.code != exitOK || strings.Contains(r.out, "Problem") || r.err != "" {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
+	c.wantFailure(exitUsage, "--period", "doctor", "--watch", "--period", "0s")
+	c.wantFailure(exitUsage, "--period", "doctor", "--period", "-1s")
+	c.wantFailure(exitUsage, "--json", "doctor", "--json", "-o", "json")
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
-	cl.Members()[1].Kill()
+	m := cl.Members()[1]
+	id, err := m.ID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Kill()
 	c = &cmd{t: t, endpoint: strings.Join(cl.Endpoints(), ",")}
-	r := c.run("doctor")
-	if r.code != exitFailed || !strings.Contains(r.out, "Problem: member "+cl.Members()[1].Name+" does not answer") || !strings.Contains(r.out, "To do: ") {
+	r := c.run("doctor", "--period", "0s")
+	remove := fmt.Sprintf("\n    fairlead --endpoints=%s member remove %x\n", c.endpoint, id)
+	if r.code != exitFailed || strings.Count(r.out, "Problem: ") != 1 || !strings.Contains(r.out, "Problem: member "+m.Name+" does not answer") ||
+		!strings.Contains(r.out, "just a quorum is left (2 of 3)") || !strings.Contains(r.out, "To do: ") || !strings.Contains(r.out, remove) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
-	if r := c.run("doctor", "-w", "json"); r.code != exitFailed || !strings.HasPrefix(r.out, `[{"severity":"problem","what":"`) {
+	if r := c.run("doctor", "--json", "--period", "0s"); r.code != exitFailed ||
+		!strings.HasPrefix(r.out, `[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"what":"`) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// One cause, a full database, is one finding; its commands, run as they are given, mend it.
+func TestDoctorsCommandsMend(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Args: []string{"--quota-backend-bytes=200000"}})
+	c := &cmd{t: t, endpoint: strings.Join(cl.Endpoints(), ",")}
+	for i := 0; c.with(strings.Repeat("x", 20000)).run("put", "k").code == exitOK; i++ {
+		if i > 100 {
+			t.Fatal("the database does not get full")
+		}
+	}
+	look := func() (problems []finding) {
+		t.Helper()
+		r := c.run("doctor", "--json", "--period", "0s")
+		var all []finding
+		if err := json.Unmarshal([]byte(r.out), &all); err != nil {
+			t.Fatalf("%v in %+v", err, r)
+		}
+		for _, f := range all {
+			if f.Severity == "problem" {
+				problems = append(problems, f)
+			}
+		}
+		if (r.code == exitFailed) != (len(problems) > 0) {
+			t.Errorf("code %d with %d problems", r.code, len(problems))
+		}
+		return problems
+	}
+	problems := look()
+	if len(problems) != 1 || problems[0].Rule != "no-space" || len(problems[0].Run) != 5 {
+		t.Fatalf("%+v", problems)
+	}
+	for _, line := range problems[0].Run {
+		words := exampleLines(line)[0]
+		if r := (&cmd{t: t}).run(words...); r.code != exitOK {
+			t.Errorf("%s: %+v", line, r)
+		}
+	}
+	if problems := look(); len(problems) != 0 {
+		t.Errorf("after its commands: %+v", problems)
+	}
+	c.want("OK\n", "put", "k", "v")
+}
+
+// A doctor that watches tells what begins and what ends, and nothing else.
+func TestDoctorWatch(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	m := cl.Followers(t)[0]
+	c := &cmd{t: t, endpoint: strings.Join(cl.Endpoints(), ",")}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	ctx, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	began := &onLine{line: "Problem: member " + m.Name + " does not answer", do: func() {
+		if err := m.Restart(); err != nil {
+			t.Error(err)
+		}
+	}}
+	over := &onLine{line: "Over: member " + m.Name + " does not answer", do: func() { interrupt(interruptedError{2}) }}
+	start := &onLine{line: "\n", do: m.Kill}
+	var errOut bytes.Buffer
+	code := c.runIn(ctx, io.MultiWriter(start, began, over), &errOut, "doctor", "--watch", "--period", "300ms")
+	if out := over.String(); code != 130 || errOut.Len() > 0 || strings.Count(out, began.line) != 1 {
+		t.Errorf("code %d, output\n%s\nerror\n%s", code, out, &errOut)
+	}
+}
+
+func TestDoctorsCommandLines(t *testing.T) {
+	d := diagnosis{own: []string{"--endpoints=a:1,b:2", "--cacert='my ca.pem'", "--user=root"}}
+	for c, want := range map[string]string{
+		"member list":              "fairlead --endpoints=a:1,b:2 --cacert='my ca.pem' --user=root member list",
+		"--endpoints b:2 defrag":   "fairlead --cacert='my ca.pem' --user=root --endpoints b:2 defrag",
+		"--user alice lease list":  "fairlead --endpoints=a:1,b:2 --cacert='my ca.pem' --user alice lease list",
+		"--cacert FILE get nosuch": "fairlead --endpoints=a:1,b:2 --user=root --cacert FILE get nosuch",
+	} {
+		if got := d.command(c); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	for in, want := range map[string]string{"a:1,b": "a:1,b", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "é": "'é'"} {
+		if got := shellWord(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
 	}
 }
 

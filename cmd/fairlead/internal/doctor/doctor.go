@@ -16,9 +16,10 @@ import (
 // Facts are what was learned of a cluster.
 type Facts struct {
 	Now       time.Time
-	Members   []*Member // by name; nil if nobody could say
-	ListErr   error     // why there is no list
-	Read      Probe     // a linearizable read of one key
+	Period    time.Duration // that Fsync, Commit and NewLeaders are about; 0: since each member's start
+	Members   []*Member     // by name; nil if nobody could say
+	ListErr   error         // why there is no list
+	Read      Probe         // a linearizable read of one key
 	Alarms    []*pb.AlarmMember
 	Leases    []Lease // a sample
 	LeaseErr  error
@@ -38,6 +39,7 @@ type Member struct {
 	// Unlisted is an endpoint of the user's that does not answer: it may be one of the
 	// members listed, and does not count for the quorum.
 	Unlisted bool
+	PeerURLs []string  // where the other members reach it
 	URLs     []Address // that it advertises, and endpoints of the user's that lead to it
 }
 
@@ -49,9 +51,12 @@ type Address struct {
 	Status     *pb.StatusResponse
 	Clock      time.Duration // how far the member's clock is ahead of ours; only if HasClock
 	HasClock   bool
-	Fsync      Quantile // of the write-ahead log
-	Commit     Quantile // of the database
-	Elections  float64  // leaders that the member has seen since its start; below 0 if unknown
+	Fsync      Quantile // of the write-ahead log, in the period
+	Commit     Quantile // of the database, in the period
+	NewLeaders float64  // changes of the leader that the member saw in the period; 0 without one
+	// LeadersSeen are those since its start; below 0 if unknown.
+	LeadersSeen float64
+	counted     *counters // nil if unknown
 }
 
 // Probe is a request that was made.
@@ -60,7 +65,7 @@ type Probe struct {
 	Err  error
 }
 
-// Quantile is the 99th percentile of a histogram since the member's start.
+// Quantile is the 99th percentile of a histogram.
 type Quantile struct {
 	P99   time.Duration
 	Known bool
@@ -132,15 +137,19 @@ func (s Severity) String() string {
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
+	// Rule and Members tell findings from each other: they stay the same while What's figures change.
+	Rule     string
+	Members  []string // that it is about; nil for the whole cluster
 	Severity Severity
-	What     string // is wrong, with the figures that show it
-	Do       string // about it; "" if nothing has to be done
+	What     string   // is wrong, with the figures that show it
+	Do       string   // about it; "" if nothing has to be done
+	Run      []string // the program's commands that do it or help to, in order; what is in capitals has to be filled in
 }
 
 // Judge applies all rules. What is worst comes first.
 func Judge(f *Facts) []Finding {
 	if f.Unreachable() {
-		return unreachable(f) // the other rules would say the same in many words
+		return nobody(f) // the other rules would say the same in many words
 	}
 	var all []Finding
 	for _, rule := range rules {

@@ -5,10 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"math"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -18,13 +15,17 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
 )
 
 // Options are for Gather.
 type Options struct {
 	Timeout time.Duration // of each request
 	TLS     *tls.Config   // for the members' HTTP pages; nil if they have none
+	// Period is how long Gather waits between two looks at what the members count, so that it can say how things are
+	// now; 0 looks once, at all since the members' start.
+	Period time.Duration
+	// Before are the facts of an earlier call, which then was the first look.
+	Before *Facts
 }
 
 const (
@@ -35,7 +36,8 @@ const (
 // Gather asks the cluster. It fails only if ctx ends; what could not be learned is in the
 // facts.
 func Gather(ctx context.Context, c *clientv3.Client, o Options) (*Facts, error) {
-	g := gathering{c: c, o: o, f: &Facts{Now: time.Now(), Secure: o.TLS != nil}}
+	g := gathering{c: c, o: o}
+	g.lookBefore(ctx)
 	g.members(ctx)
 	var wg sync.WaitGroup
 	for _, m := range g.f.Members {
@@ -56,9 +58,32 @@ func Gather(ctx context.Context, c *clientv3.Client, o Options) (*Facts, error) 
 }
 
 type gathering struct {
-	c *clientv3.Client
-	o Options
-	f *Facts
+	c      *clientv3.Client
+	o      Options
+	f      *Facts
+	before map[string]*counters // by address
+}
+
+// lookBefore gets what the members had counted at the beginning of the period.
+func (g *gathering) lookBefore(ctx context.Context) {
+	var at time.Time
+	switch {
+	case g.o.Before != nil:
+		g.before, at = g.o.Before.counted(), g.o.Before.Now
+	case g.o.Period > 0:
+		g.members(ctx)
+		at = time.Now()
+		if g.before = g.count(ctx); len(g.before) > 0 {
+			select {
+			case <-time.After(g.o.Period):
+			case <-ctx.Done():
+			}
+		}
+	}
+	g.f = &Facts{Now: time.Now(), Secure: g.o.TLS != nil}
+	if len(g.before) > 0 {
+		g.f.Period = g.f.Now.Sub(at)
+	}
 }
 
 func (g *gathering) within(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -68,6 +93,7 @@ func (g *gathering) within(ctx context.Context) (context.Context, context.Cancel
 // members lists members and their addresses. What the user named and no member advertises
 // gets a member of its own until it has said which one it is.
 func (g *gathering) members(ctx context.Context) {
+	g.f = cmp.Or(g.f, &Facts{})
 	cctx, cancel := g.within(ctx)
 	defer cancel()
 	resp, err := g.c.MemberList(cctx, clientv3.WithSerializable()) // also without a quorum
@@ -75,9 +101,9 @@ func (g *gathering) members(ctx context.Context) {
 	known := make(map[string]bool)
 	if err == nil {
 		for _, pm := range resp.Members {
-			m := &Member{ID: pm.ID, Name: pm.Name, Learner: pm.IsLearner}
+			m := &Member{ID: pm.ID, Name: pm.Name, Learner: pm.IsLearner, PeerURLs: pm.PeerURLs}
 			for _, u := range pm.ClientURLs {
-				m.URLs = append(m.URLs, Address{URL: u, Advertised: true, Elections: -1})
+				m.URLs = append(m.URLs, Address{URL: u, Advertised: true, LeadersSeen: -1})
 				known[bare(u)] = true
 			}
 			g.f.Members = append(g.f.Members, m)
@@ -86,7 +112,7 @@ func (g *gathering) members(ctx context.Context) {
 	slices.SortFunc(g.f.Members, func(a, b *Member) int { return cmp.Compare(a.Name, b.Name) })
 	for _, e := range g.c.Endpoints() {
 		if !known[bare(e)] {
-			g.f.Members = append(g.f.Members, &Member{URLs: []Address{{URL: e, Elections: -1}}})
+			g.f.Members = append(g.f.Members, &Member{URLs: []Address{{URL: e, LeadersSeen: -1}}})
 		}
 	}
 }
@@ -209,78 +235,4 @@ func onThisMachine(u string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// pages reads a member's clock and metrics from its HTTP pages, which it has at the address
-// for clients unless it was told otherwise. Without them there is less to say.
-func (g *gathering) pages(ctx context.Context, a *Address) {
-	pages := scrape.New(g.o.TLS)
-	defer pages.Close()
-	cctx, cancel := g.within(ctx)
-	defer cancel()
-	var h histograms
-	began := time.Now()
-	header, err := pages.Lines(cctx, a.URL, func(l string) { h.line(l, a) })
-	if at, err := http.ParseTime(header.Get("Date")); err == nil {
-		half := time.Since(began) / 2
-		// The header has whole seconds: half of one more is what it means on average.
-		a.Clock, a.HasClock = at.Add(time.Second/2).Sub(began.Add(half)), true
-	}
-	if err == nil {
-		a.Fsync, a.Commit = quantile(h.fsync), quantile(h.commit)
-	}
-}
-
-// histograms of a page.
-type histograms struct{ fsync, commit []bucket }
-
-// line takes what the rules look at from a line of a page.
-func (h *histograms) line(l string, a *Address) {
-	if n, ok := scrape.Value(l, "etcd_server_leader_changes_seen_total"); ok {
-		a.Elections = n
-	} else if v, ok := strings.CutPrefix(l, "etcd_disk_wal_fsync_duration_seconds_bucket{le=\""); ok {
-		h.fsync = addBucket(h.fsync, v)
-	} else if v, ok := strings.CutPrefix(l, "etcd_disk_backend_commit_duration_seconds_bucket{le=\""); ok {
-		h.commit = addBucket(h.commit, v)
-	}
-}
-
-// bucket of a histogram: count of what took at most le seconds.
-type bucket struct{ le, count float64 }
-
-func addBucket(list []bucket, v string) []bucket {
-	var b bucket
-	le, n, ok := strings.Cut(v, `"} `)
-	if !ok {
-		return list
-	}
-	if le == "+Inf" {
-		b.le = math.Inf(1)
-	} else if _, err := fmt.Sscan(le, &b.le); err != nil {
-		return list
-	}
-	if _, err := fmt.Sscan(n, &b.count); err != nil {
-		return list
-	}
-	return append(list, b)
-}
-
-// enough: below so many, the slowest percent is chance.
-const enough = 500
-
-// quantile is the upper bound of the bucket that the 99th percentile falls in.
-func quantile(list []bucket) Quantile {
-	if len(list) == 0 || list[len(list)-1].count < enough {
-		return Quantile{}
-	}
-	want := 0.99 * list[len(list)-1].count
-	for i, b := range list {
-		if b.count >= want {
-			if math.IsInf(b.le, 1) && i > 0 {
-				b.le = list[i-1].le
-			}
-			return Quantile{P99: time.Duration(b.le * float64(time.Second)), Known: true}
-		}
-	}
-	return Quantile{}
 }

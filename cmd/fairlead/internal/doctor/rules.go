@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,116 +10,74 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// rules are in the order in which a person would look.
+// rules are in the order in which a person would look. Each cause has one finding: a rule says nothing where another one
+// has what is behind it.
 var rules = []func(*Facts) []Finding{
-	unreachable, quorum, leaders, alarms, quota, versions, slow, disks, lag, elections, clocks, stampede, history, count, open,
+	availability, addresses, leaders, alarms, quota, fragments, versions, slow, disks, lag, elections, clocks, stampede, history, count, open,
 }
 
 func idText(id uint64) string { return fmt.Sprintf("%x", id) }
 
-func problem(do, what string, args ...any) Finding {
-	return Finding{Problem, fmt.Sprintf(what, args...), do}
+func problem(rule, do, what string, args ...any) Finding {
+	return Finding{Rule: rule, Severity: Problem, What: fmt.Sprintf(what, args...), Do: do}
 }
 
-func warning(do, what string, args ...any) Finding {
-	return Finding{Warning, fmt.Sprintf(what, args...), do}
+func warning(rule, do, what string, args ...any) Finding {
+	return Finding{Rule: rule, Severity: Warning, What: fmt.Sprintf(what, args...), Do: do}
 }
 
-func note(do, what string, args ...any) Finding { return Finding{Note, fmt.Sprintf(what, args...), do} }
+func note(rule, do, what string, args ...any) Finding {
+	return Finding{Rule: rule, Severity: Note, What: fmt.Sprintf(what, args...), Do: do}
+}
 
-// unreachable: members that do not answer, and addresses that lead nowhere.
-func unreachable(f *Facts) (list []Finding) {
-	switch {
-	case f.Unreachable():
-		list = append(list, problem("look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' logs",
-			"no endpoint answers, so that nothing can be said of the cluster"))
-	case f.ListErr != nil:
-		list = append(list, problem("look at the addresses below, at firewalls, and at the members' logs",
-			"no endpoint could say who the members are: %v", f.ListErr))
+// of says which members a finding is about.
+func (f Finding) of(members ...string) Finding {
+	f.Members = members
+	return f
+}
+
+// run adds commands of the program that help.
+func (f Finding) run(commands ...string) Finding {
+	f.Run = append(f.Run, commands...)
+	return f
+}
+
+// word is what a member says of itself, as a word of a command line that somebody will copy into a shell, or what stands for one
+// that has more in it than a name or an address needs.
+func word(name, otherwise string) string {
+	harmless := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:/,[]", r)
 	}
-	for _, m := range f.Members {
-		if m.Name == "" && m.ID != 0 {
-			list = append(list, warning("start it with --initial-cluster-state=existing, or remove it: fairlead member remove "+idText(m.ID),
-				"member %s was added but never started; it counts for the quorum", idText(m.ID)))
-			continue
-		}
-		_, st := m.status()
-		if st == nil {
-			var tried []string
-			for _, a := range m.URLs {
-				tried = append(tried, fmt.Sprintf("%s: %v", a.URL, a.Err))
-			}
-			if len(tried) == 0 {
-				tried = []string{"it advertises no address for clients"}
-			}
-			list = append(list, problem("see whether it runs, and what its log says last; if it only cannot be reached from here, look at firewalls and --listen-client-urls",
-				"%s does not answer (%s)", m.subject(), strings.Join(tried, "; ")))
-			continue
-		}
-		for _, a := range m.URLs {
-			if a.Err != nil && a.Advertised {
-				list = append(list, warning("correct --advertise-client-urls of that member: clients that ask the cluster for its addresses are sent there",
-					"member %s advertises %s, which cannot be reached from here (%v); it can be at another address", m.title(), a.URL, a.Err))
-			}
-		}
+	if name == "" || name[0] == '-' || strings.ContainsFunc(name, func(r rune) bool { return !harmless(r) }) {
+		return otherwise
+	}
+	if strings.ContainsAny(name, "[]") {
+		return "'" + name + "'" // shells take brackets for patterns
+	}
+	return name
+}
+
+func titles(members []*Member) (list []string) {
+	for _, m := range members {
+		list = append(list, m.title())
 	}
 	return list
 }
 
-// voters counts members that vote, and those of them that answer.
-func voters(f *Facts) (all, answering int) {
-	for _, m := range f.Members {
-		if m.Learner || m.Unlisted {
-			continue
-		}
-		all++
-		if _, st := m.status(); st != nil {
-			answering++
-		}
+// short is a period as people say it.
+func short(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
 	}
-	return all, answering
+	return d.Round(time.Second).String()
 }
 
-func quorum(f *Facts) []Finding {
-	all, answering := voters(f)
-	need := all/2 + 1
-	switch {
-	case f.Read.Err != nil && all > 0 && answering < need:
-		return []Finding{problem("bring members back; if more than half are lost for ever, restore a snapshot: etcdutl snapshot restore",
-			"no quorum: %d of %d voting members answer, %d are needed. Nothing can be read (except serializable) or written", answering, all, need)}
-	case f.Read.Err != nil:
-		return []Finding{problem("look at the members' logs for elections and slow disks, and at the network between them",
-			"a read that needs a quorum failed although %d of %d members answer: %v", answering, all, f.Read.Err)}
-	case all > 1 && answering == need && answering < all:
-		return []Finding{warning("bring the missing members back before anything else",
-			"just a quorum is left (%d of %d): one more failure stops the cluster", answering, all)}
+// period says what the members' counts are about.
+func (f *Facts) period() string {
+	if f.Period == 0 {
+		return "since it started"
 	}
-	return nil
-}
-
-// leaders: members should agree on who leads.
-func leaders(f *Facts) (list []Finding) {
-	by := make(map[uint64][]string)
-	for _, m := range f.Members {
-		if _, st := m.status(); st != nil {
-			by[st.Leader] = append(by[st.Leader], m.title())
-		}
-	}
-	if without := by[0]; len(without) > 0 {
-		list = append(list, problem("if it stays so, look at the network between the members and at their clocks' and disks' load",
-			"%s: no leader", strings.Join(without, ", ")))
-		delete(by, 0)
-	}
-	if len(by) > 1 {
-		var views []string
-		for id, names := range by {
-			views = append(views, fmt.Sprintf("%s by %s", idText(id), strings.Join(names, ", ")))
-		}
-		slices.Sort(views)
-		list = append(list, warning("ask again: after an election it takes a moment; if it stays so, members cannot reach each other",
-			"members disagree on the leader: %s", strings.Join(views, "; ")))
-	}
-	return list
+	return "in the last " + short(f.Period)
 }
 
 func (f *Facts) nameOf(id uint64) string {
@@ -131,15 +90,70 @@ func (f *Facts) nameOf(id uint64) string {
 }
 
 func alarms(f *Facts) (list []Finding) {
-	for _, a := range f.Alarms {
-		switch a.Alarm {
-		case pb.AlarmType_NOSPACE:
-			list = append(list, problem(`make room: "fairlead compaction REVISION", "fairlead defrag" member by member, then "fairlead alarm disarm"; raise --quota-backend-bytes if the data is needed`,
-				"the database of %s is full: all writes but deletions are refused", f.nameOf(a.MemberID)))
-		case pb.AlarmType_CORRUPT:
-			list = append(list, problem("stop that member and replace it with an empty one; compare the others first: fairlead endpoint hashkv --cluster",
-				"%s found its data to differ from the others'", f.nameOf(a.MemberID)))
+	full := f.alarmed(pb.AlarmType_NOSPACE)
+	if len(full) > 0 {
+		var used []string
+		for _, m := range f.Members {
+			if _, st := m.status(); st != nil && slices.Contains(full, m.title()) {
+				used = append(used, fmt.Sprintf("%s: %s of %s", m.title(), size(st.DbSize), size(limit(st.DbSizeQuota))))
+			}
 		}
+		in := ""
+		if len(used) > 0 {
+			in = " (" + strings.Join(used, "; ") + ")"
+		}
+		list = append(list, problem("no-space", "make room, and disarm the alarm; raise --quota-backend-bytes if the data is needed",
+			"the database is full, by %s: all writes but deletions are refused%s", strings.Join(full, ", "), in).
+			of(full...).run(f.compaction()).run(f.defrags()...).run("alarm disarm"))
+	}
+	if bad := f.alarmed(pb.AlarmType_CORRUPT); len(bad) > 0 {
+		c := problem("corrupt", "see whose data differs from the others', stop that member, and replace it with an empty one",
+			"%s found data that differs between members", strings.Join(bad, ", ")).of(bad...).run("endpoint hashkv --cluster")
+		for _, m := range f.Members {
+			if slices.Contains(bad, m.title()) && len(bad) == 1 {
+				c = c.run(m.replacement()...)
+			}
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// alarmed are the members with an alarm.
+func (f *Facts) alarmed(kind pb.AlarmType) (names []string) {
+	for _, a := range f.Alarms {
+		if name := f.nameOf(a.MemberID); a.Alarm == kind && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (f *Facts) compaction() string {
+	if f.Revision > 0 {
+		return fmt.Sprintf("compaction %d --physical", f.Revision)
+	}
+	return "compaction REVISION --physical"
+}
+
+// defrags are the commands that defragment members, one after the other, the leader last: it is away as long as it takes.
+func (f *Facts) defrags(only ...string) (list []string) {
+	last := ""
+	for _, m := range f.Members {
+		a, st := m.status()
+		if st == nil || len(only) > 0 && !slices.Contains(only, m.title()) {
+			continue
+		}
+		c := "--endpoints " + word(a.URL, "URL") + " defrag"
+		if st.Leader != 0 && st.Leader == m.ID {
+			last = c
+			continue
+		}
+		list = append(list, c)
+	}
+	if last != "" {
+		list = append(list, last)
 	}
 	return list
 }
@@ -150,30 +164,65 @@ const (
 	worthDefrag  = 256 << 20
 )
 
-func quota(f *Facts) (list []Finding) {
+func limit(quota int64) int64 { return cmp.Or(max(quota, 0), defaultQuota) }
+
+// quota: all members have the same data, so it is one cause however many are nearly full.
+func quota(f *Facts) []Finding {
+	if len(f.alarmed(pb.AlarmType_NOSPACE)) > 0 {
+		return nil
+	}
+	var data, file, dataOf, fileOf []string
 	for _, m := range f.Members {
 		_, st := m.status()
 		if st == nil {
 			continue
 		}
-		limit, known := st.DbSizeQuota, "its quota is"
-		if limit <= 0 {
-			limit, known = defaultQuota, "its quota, if it is the default, is"
+		most := limit(st.DbSizeQuota)
+		ofQuota := "of " + size(most)
+		if st.DbSizeQuota <= 0 {
+			ofQuota += " if it has the default"
 		}
-		unused := st.DbSize - st.DbSizeInUse
 		switch {
-		case float64(st.DbSizeInUse) >= quotaWarning*float64(limit):
-			list = append(list, problem("find what grows (fairlead top shows the hottest prefixes), compact, and raise --quota-backend-bytes if the data is needed",
-				"the data of %s takes %s, %s %s", m.title(), size(st.DbSizeInUse), known, size(limit)))
-		case float64(st.DbSize) >= quotaWarning*float64(limit):
-			list = append(list, problem("fairlead defrag --endpoints (one member at a time): it gives unused space back",
-				"the database file of %s takes %s, of which %s are unused; %s %s", m.title(), size(st.DbSize), size(unused), known, size(limit)))
-		case unused >= worthDefrag && unused > st.DbSize/2:
-			list = append(list, note("fairlead defrag, one member at a time, when there is little traffic",
-				"more than half of the database file of %s is unused (%s of %s)", m.title(), size(unused), size(st.DbSize)))
+		case float64(st.DbSizeInUse) >= quotaWarning*float64(most):
+			data = append(data, m.title())
+			dataOf = append(dataOf, fmt.Sprintf("%s: %s %s", m.title(), size(st.DbSizeInUse), ofQuota))
+		case float64(st.DbSize) >= quotaWarning*float64(most):
+			file = append(file, m.title())
+			fileOf = append(fileOf, fmt.Sprintf("%s: %s %s, %s unused", m.title(), size(st.DbSize), ofQuota, size(st.DbSize-st.DbSizeInUse)))
 		}
 	}
+	var list []Finding
+	if len(data) > 0 {
+		list = append(list, problem("nearly-full", "find what grows, compact, give the space back; raise --quota-backend-bytes if the data is needed",
+			"the data nearly fills the quota (%s); beyond it writes are refused", strings.Join(dataOf, "; ")).
+			of(data...).run("top", f.compaction()).run(f.defrags(data...)...))
+	}
+	if len(file) > 0 {
+		list = append(list, problem("file-nearly-full", "give unused space back, one member at a time",
+			"the database file nearly fills the quota (%s); beyond it writes are refused", strings.Join(fileOf, "; ")).
+			of(file...).run(f.defrags(file...)...))
+	}
 	return list
+}
+
+// fragments: space in files that nothing uses.
+func fragments(f *Facts) []Finding {
+	var names, sizes []string
+	for _, m := range f.Members {
+		_, st := m.status()
+		if st == nil || float64(st.DbSize) >= quotaWarning*float64(limit(st.DbSizeQuota)) {
+			continue // quota has it
+		}
+		if unused := st.DbSize - st.DbSizeInUse; unused >= worthDefrag && unused > st.DbSize/2 {
+			names = append(names, m.title())
+			sizes = append(sizes, fmt.Sprintf("%s: %s of %s", m.title(), size(unused), size(st.DbSize)))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []Finding{note("fragments", "give it back, one member at a time, when there is little traffic",
+		"more than half of the database file is unused (%s)", strings.Join(sizes, "; ")).of(names...).run(f.defrags(names...)...)}
 }
 
 func size(n int64) string {
@@ -189,13 +238,14 @@ func size(n int64) string {
 
 func versions(f *Facts) (list []Finding) {
 	minors := make(map[string][]string)
+	var lossy, old, target []string
 	for _, m := range f.Members {
 		_, st := m.status()
 		if st == nil {
 			continue
 		}
-		if st.DowngradeInfo.GetEnabled() {
-			list = append(list, note("", "a downgrade to %s is under way", st.DowngradeInfo.GetTargetVersion()))
+		if to := st.DowngradeInfo.GetTargetVersion(); st.DowngradeInfo.GetEnabled() && !slices.Contains(target, to) {
+			target = append(target, to)
 		}
 		parts := strings.SplitN(st.Version, ".", 3)
 		if len(parts) < 3 {
@@ -206,21 +256,32 @@ func versions(f *Facts) (list []Finding) {
 		switch {
 		// etcd's release notes: data inconsistency after a crash, fixed in 3.5.3.
 		case minor == "3.5" && slices.Contains([]string{"0", "1", "2"}, parts[2]):
-			list = append(list, problem("upgrade to the latest 3.5", "%s runs %s, which can lose data consistency when it crashes", m.title(), st.Version))
+			lossy = append(lossy, m.title()+" runs "+st.Version)
 		case minor < "3.4" || minor == "3.4":
-			list = append(list, warning("upgrade, one minor version at a time", "%s runs %s; only the latest minor versions get fixes", m.title(), st.Version))
+			old = append(old, m.title()+" runs "+st.Version)
 		}
 	}
-	if len(minors) > 1 {
+	const look = "endpoint status --cluster -w table"
+	if len(lossy) > 0 {
+		list = append(list, problem("lossy-version", "upgrade to the latest 3.5", "%s, which can lose data consistency when it crashes", strings.Join(lossy, ", ")).run(look))
+	}
+	if len(old) > 0 {
+		list = append(list, warning("old-version", "upgrade, one minor version at a time; save a snapshot first", "%s; only the latest minor versions get fixes", strings.Join(old, ", ")).
+			run("snapshot save FILE"))
+	}
+	if len(target) > 0 {
+		list = append(list, note("downgrade", "replace the members' programs one after the other, or end it", "a downgrade to %s is under way", strings.Join(target, ", ")).run("downgrade cancel"))
+	}
+	if len(minors) > 1 && len(target) == 0 {
 		var views []string
 		for v, names := range minors {
 			views = append(views, fmt.Sprintf("%s: %s", v, strings.Join(names, ", ")))
 		}
 		slices.Sort(views)
-		list = append(list, warning("finish the upgrade; until then the cluster offers only what the oldest version can",
-			"members run different versions (%s)", strings.Join(views, "; ")))
+		list = append(list, warning("mixed-versions", "finish the upgrade; until then the cluster offers only what the oldest version can",
+			"members run different versions (%s)", strings.Join(views, "; ")).run(look))
 	}
-	return slices.Compact(list)
+	return list
 }
 
 const (
@@ -243,12 +304,14 @@ func slow(f *Facts) (list []Finding) {
 	usual := took[(len(took)-1)/2]
 	for _, m := range f.Members {
 		if a, _ := m.status(); a != nil && a.Took >= slowFloor && a.Took >= slowFactor*usual && len(took) > 1 {
-			list = append(list, warning("look at its load, its disk and the way there; this client avoids it by itself",
-				"%s takes %s to answer, the others about %s", m.title(), a.Took.Round(time.Millisecond), usual.Round(time.Millisecond)))
+			list = append(list, warning("slow", "look at its load, its disk and the way there; this client avoids it by itself",
+				"%s takes %s to answer, the others about %s", m.title(), a.Took.Round(time.Millisecond), usual.Round(time.Millisecond)).
+				of(m.title()).run("top --no-watch"))
 		}
 	}
 	if len(list) == 0 && usual >= slowFloor {
-		list = append(list, note("if that is not the distance, look at the members' load", "members take %s to answer from here", usual.Round(time.Millisecond)))
+		list = append(list, note("far", "if that is not the distance, look at the members' load", "members take %s to answer from here", usual.Round(time.Millisecond)).
+			run("top --no-watch"))
 	}
 	return list
 }
@@ -265,12 +328,16 @@ func disks(f *Facts) (list []Finding) {
 		if a == nil {
 			continue
 		}
+		var slow []string
 		if a.Fsync.Known && a.Fsync.P99 > fsyncGood {
-			list = append(list, warning("give the write-ahead log a faster disk that it has for itself; slow ones cause elections",
-				"1 %% of the disk writes of %s take longer than %s (up to %s is good)", m.title(), a.Fsync.P99, fsyncGood))
+			slow = append(slow, fmt.Sprintf("1 %% or more of its writes to the log took longer than %s (up to %s is good)", a.Fsync.P99, fsyncGood))
 		}
 		if a.Commit.Known && a.Commit.P99 > commitGood {
-			list = append(list, warning("look at what else uses that disk", "1 %% of the database commits of %s take longer than %s (up to %s is good)", m.title(), a.Commit.P99, commitGood))
+			slow = append(slow, fmt.Sprintf("1 %% or more of its database commits took longer than %s (up to %s is good)", a.Commit.P99, commitGood))
+		}
+		if len(slow) > 0 {
+			list = append(list, warning("disk", "look at what else uses that disk, or give the member a faster one for itself; slow ones cause elections",
+				"the disk of %s is slow: %s %s", m.title(), f.period(), strings.Join(slow, ", ")).of(m.title()).run("doctor --period 1m"))
 		}
 	}
 	return list
@@ -291,42 +358,13 @@ func lag(f *Facts) (list []Finding) {
 			continue
 		}
 		if behind := first - st.RaftAppliedIndex; behind > lagWarning {
-			list = append(list, warning("look at its disk and the network to it; serializable reads there are old",
-				"%s is %d entries behind", m.title(), behind))
+			list = append(list, warning("lag", "look at its disk and the network to it; serializable reads there are old",
+				"%s is %d entries behind", m.title(), behind).of(m.title()).run("endpoint status --cluster -w table"))
 		}
 		if m.Learner && first-st.RaftAppliedIndex <= lagWarning {
-			list = append(list, note("fairlead member promote "+idText(m.ID), "%s is a learner and up to date: it can be promoted", m.title()))
+			list = append(list, note("learner", "give it a vote", "%s is a learner and up to date: it can be promoted", m.title()).
+				of(m.title()).run("member promote "+idText(m.ID)))
 		}
-	}
-	return list
-}
-
-const manyElections = 10
-
-func elections(f *Facts) (list []Finding) {
-	for _, m := range f.Members {
-		if a, _ := m.status(); a != nil && a.Elections > manyElections {
-			list = append(list, note("if the number grows while nobody restarts members: look at disks and at the network between them; over long distances raise --heartbeat-interval and --election-timeout",
-				"%s has seen the leader change %.0f times since it started", m.title(), a.Elections))
-		}
-	}
-	return list
-}
-
-const clockTolerance = 3 * time.Second // the members' answer has seconds only
-
-func clocks(f *Facts) (list []Finding) {
-	for _, m := range f.Members {
-		a, _ := m.status()
-		if a == nil || !a.HasClock || a.Clock.Abs() <= clockTolerance {
-			continue
-		}
-		way := "ahead of"
-		if a.Clock < 0 {
-			way = "behind"
-		}
-		list = append(list, warning("run a time service there and here; leases do not depend on clocks, but certificates, tokens and logs do",
-			"the clock of %s is %s %s this machine's", m.title(), a.Clock.Abs().Round(time.Second), way))
 	}
 	return list
 }
@@ -341,16 +379,19 @@ const (
 // stampede: leases that end together, and leases that nobody renews.
 func stampede(f *Facts) (list []Finding) {
 	if f.LeaseErr != nil {
-		return []Finding{note("", "leases could not be looked at: %v", f.LeaseErr)}
+		return []Finding{note("leases-unknown", "ask as a user who may", "leases could not be looked at: %v", f.LeaseErr).run("--user root doctor")}
 	}
 	ends := make(map[int64][]Lease)
-	late, keys := 0, 0
+	late, keys, first := 0, 0, int64(0)
 	for _, l := range f.Leases {
 		if l.TTL <= 0 {
 			continue
 		}
 		ends[int64(l.Left/stampedeWindow)] = append(ends[int64(l.Left/stampedeWindow)], l)
 		if float64(l.Left) < lateShare*float64(l.TTL) {
+			if late == 0 {
+				first = l.ID
+			}
 			late++
 			keys += l.Keys
 		}
@@ -364,8 +405,9 @@ func stampede(f *Facts) (list []Finding) {
 		of = fmt.Sprintf(" (from a sample of %d of %d)", len(f.Leases), f.AllLeases)
 	}
 	if late >= lateLeases {
-		list = append(list, warning("see whether their owners live: fairlead lease timetolive --keys LEASE",
-			"about %.0f leases with %.0f keys were not renewed for two thirds of their time%s: their keys are about to go", float64(late)*scale, float64(keys)*scale, of))
+		list = append(list, warning("late-leases", "see whether the owners of their keys live",
+			"about %.0f leases with %.0f keys were not renewed for two thirds of their time%s: their keys are about to go", float64(late)*scale, float64(keys)*scale, of).
+			run(fmt.Sprintf("lease timetolive %x --keys", first)))
 	}
 	var worst []Lease
 	for _, g := range ends {
@@ -378,8 +420,9 @@ func stampede(f *Facts) (list []Finding) {
 		for _, l := range worst {
 			attached += l.Keys
 		}
-		list = append(list, warning("spread when they are granted and renewed: clients that start together should wait a random time first",
-			"about %.0f leases with %.0f keys end within the same second%s unless they are renewed: all watchers of those keys would be told at once", n, float64(attached)*scale, of))
+		list = append(list, warning("stampede", "spread when they are granted and renewed: clients that start together should wait a random time first",
+			"about %.0f leases with %.0f keys end within the same second%s unless they are renewed: all watchers of those keys would be told at once", n, float64(attached)*scale, of).
+			run(fmt.Sprintf("lease timetolive %x --keys", worst[0].ID)))
 	}
 	return list
 }
@@ -388,31 +431,8 @@ const longHistory = 1_000_000
 
 func history(f *Facts) []Finding {
 	if f.Revision > longHistory && !f.Compacted {
-		return []Finding{warning("set --auto-compaction-retention (1h is usual), or run fairlead compaction",
-			"the history was never compacted: all %d revisions are kept", f.Revision)}
+		return []Finding{warning("no-compaction", "set --auto-compaction-retention (1h is usual), or compact by hand",
+			"the history was never compacted: all %d revisions are kept", f.Revision).run(f.compaction())}
 	}
 	return nil
-}
-
-func count(f *Facts) []Finding {
-	all, _ := voters(f)
-	switch {
-	case all == 1 && f.Remote:
-		return []Finding{note("three members survive the loss of one", "there is one member: while it is away, everything is")}
-	case all > 0 && all%2 == 0:
-		return []Finding{note("add one or remove one", "%d voting members survive no more failures than %d would", all, all-1)}
-	case all > 7:
-		return []Finding{note("five are enough for nearly all; make the others learners, or put a gRPC proxy in front", "%d voting members make every write slower", all)}
-	}
-	return nil
-}
-
-func open(f *Facts) (list []Finding) {
-	if f.Remote && f.AuthOn != nil && !*f.AuthOn {
-		list = append(list, note("fairlead auth enable, after adding a root user", "everybody who reaches an endpoint can read and write everything: authentication is off"))
-	}
-	if f.Remote && !f.Secure {
-		list = append(list, note("give the members certificates: --cert-file, --key-file", "the connection is not encrypted"))
-	}
-	return list
 }

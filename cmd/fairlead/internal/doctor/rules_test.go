@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -44,37 +45,37 @@ func TestRules(t *testing.T) {
 	}{
 		{"healthy", func(*Facts) {}, nil},
 		{"one is away", func(f *Facts) { f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}} },
-			[]string{"problem: member m1 does not answer (http://a: connection refused)", "warning: just a quorum is left (2 of 3)"}},
+			[]string{"problem: member m1 does not answer (http://a: connection refused); just a quorum is left (2 of 3)"}},
 		{"no quorum", func(f *Facts) {
 			for i := range 2 {
 				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
 			}
 			f.Read.Err = errors.New("timed out")
-		}, []string{"problem: member m0", "problem: member m1", "problem: no quorum: 1 of 3 voting members answer, 2 are needed"}},
+		}, []string{"problem: no quorum: 1 of 3 voting members answer, 2 are needed. Nothing can be read (except serializable) or written: member m0 does not answer (http://a: connection refused); member m1"}},
 		{"all answer, reads fail", func(f *Facts) { f.Read.Err = errors.New("timed out") }, []string{"problem: a read that needs a quorum failed although 3 of 3"}},
 		{"nobody answers", func(f *Facts) {
 			f.ListErr, f.Read.Err = refused, refused
 			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: refused}}}}}
-		}, []string{"problem: no endpoint answers", "problem: the member at 10.0.0.1:2379 does not answer"}},
+		}, []string{"problem: no endpoint answers, so that nothing can be said of the cluster (10.0.0.1:2379: connection refused)"}},
 		{"one answers, but has no list", func(f *Facts) { f.ListErr = refused }, []string{"problem: no endpoint could say"}},
 		{"wrong advertisement", func(f *Facts) {
 			m := f.Members[2]
 			m.URLs = append([]Address{{URL: "http://localhost:1", Advertised: true, Probe: Probe{Err: refused}}}, m.URLs...)
 		}, []string{"warning: member m2 advertises http://localhost:1, which cannot be reached"}},
-		{"never started", func(f *Facts) { f.Members = append(f.Members, &Member{ID: 0xabc}) }, []string{"warning: member abc was added but never started", "warning: just a quorum is left (3 of 4)", "note: 4 voting members survive no more"}},
+		{"never started", func(f *Facts) { f.Members = append(f.Members, &Member{ID: 0xabc}) }, []string{"warning: member abc was added but never started; it counts for the quorum; just a quorum is left (3 of 4)", "note: 4 voting members survive no more"}},
 		{"no leader", func(f *Facts) { status(f, 2).Leader = 0 }, []string{"problem: m2: no leader"}},
-		{"two leaders", func(f *Facts) { status(f, 2).Leader = 3 }, []string{"warning: members disagree on the leader: 1 by m0, m1; 3 by m2"}},
-		{"full", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}} }, []string{"problem: the database of m1 is full"}},
-		{"corrupt", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}} }, []string{"problem: 9 found its data to differ"}},
-		{"data near quota", func(f *Facts) { status(f, 0).DbSizeInUse, status(f, 0).DbSize = 1900<<20, 1950<<20 }, []string{"problem: the data of m0 takes 1.86 GiB, its quota is 2 GiB"}},
-		{"file near quota", func(f *Facts) { status(f, 0).DbSize, status(f, 0).DbSizeQuota = 1900<<20, 0 }, []string{"problem: the database file of m0 takes 1.86 GiB, of which 1.85 GiB are unused; its quota, if it is the default, is 2 GiB"}},
-		{"fragmented", func(f *Facts) { status(f, 0).DbSize = 600 << 20 }, []string{"note: more than half of the database file of m0 is unused"}},
+		{"two leaders", func(f *Facts) { status(f, 2).Leader = 3 }, []string{"warning: members disagree on the leader: m0 by m0, m1; m2 by m2"}},
+		{"full", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}} }, []string{"problem: the database is full, by m1: all writes but deletions are refused (m1: 10 MiB of 2 GiB)"}},
+		{"corrupt", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}} }, []string{"problem: 9 found data that differs"}},
+		{"data near quota", func(f *Facts) { status(f, 0).DbSizeInUse, status(f, 0).DbSize = 1900<<20, 1950<<20 }, []string{"problem: the data nearly fills the quota (m0: 1.86 GiB of 2 GiB)"}},
+		{"file near quota", func(f *Facts) { status(f, 0).DbSize, status(f, 0).DbSizeQuota = 1900<<20, 0 }, []string{"problem: the database file nearly fills the quota (m0: 1.86 GiB of 2 GiB if it has the default, 1.85 GiB unused)"}},
+		{"fragmented", func(f *Facts) { status(f, 0).DbSize = 600 << 20 }, []string{"note: more than half of the database file is unused (m0: 592 MiB of 600 MiB)"}},
 		{"skew", func(f *Facts) { status(f, 0).Version = "3.6.1" }, []string{"warning: members run different versions (3.6: m0; 3.7: m1, m2)"}},
 		{"bad version", func(f *Facts) {
 			for i := range f.Members {
 				status(f, i).Version = "3.5.1"
 			}
-		}, []string{"problem: m0 runs 3.5.1", "problem: m1", "problem: m2"}},
+		}, []string{"problem: m0 runs 3.5.1, m1 runs 3.5.1, m2 runs 3.5.1, which can lose"}},
 		{"old version", func(f *Facts) { f.Members = f.Members[:1]; status(f, 0).Version = "3.4.30" }, []string{"warning: m0 runs 3.4.30"}},
 		{"slow", func(f *Facts) { f.Members[1].URLs[0].Took = 300 * time.Millisecond }, []string{"warning: m1 takes 300ms to answer, the others about 1ms"}},
 		{"far", func(f *Facts) {
@@ -83,12 +84,36 @@ func TestRules(t *testing.T) {
 			}
 		}, []string{"note: members take 150ms"}},
 		{"disk", func(f *Facts) {
+			f.Period = 5 * time.Second
 			f.Members[0].URLs[0].Fsync = Quantile{64 * time.Millisecond, true}
 			f.Members[0].URLs[0].Commit = Quantile{128 * time.Millisecond, true}
-		}, []string{"warning: 1 % of the disk writes of m0 take longer than 64ms", "warning: 1 % of the database commits of m0"}},
+		}, []string{"warning: the disk of m0 is slow: in the last 5s 1 % or more of its writes to the log took longer than 64ms (up to 10ms is good), 1 % or more of its database commits took longer than 128ms"}},
 		{"lag", func(f *Facts) { status(f, 1).RaftAppliedIndex = 1 }, []string{"warning: m1 is 99999 entries behind"}},
 		{"learner", func(f *Facts) { f.Members[2].Learner = true }, []string{"note: m2 is a learner and up to date", "note: 2 voting members"}},
-		{"elections", func(f *Facts) { f.Members[0].URLs[0].Elections = 40 }, []string{"note: m0 has seen the leader change 40 times"}},
+		{"elections before", func(f *Facts) { f.Members[0].URLs[0].LeadersSeen = 40 }, []string{"note: members have seen the leader change 40 times since they started"}},
+		{"elections", func(f *Facts) {
+			f.Period = 5 * time.Second
+			for i, m := range f.Members {
+				m.URLs[0].LeadersSeen, m.URLs[0].NewLeaders = 40, float64(i)
+			}
+		}, []string{"warning: the leader changed 2 times in the last 5s"}},
+		{"own clock", func(f *Facts) {
+			for _, m := range f.Members {
+				m.URLs[0].HasClock, m.URLs[0].Clock = true, time.Minute
+			}
+		}, []string{"warning: the clock of this machine is wrong, or those of all members: theirs are 1m0s ahead of it"}},
+		{"full everywhere", func(f *Facts) {
+			for i, m := range f.Members {
+				f.Alarms = append(f.Alarms, &pb.AlarmMember{MemberID: m.ID, Alarm: pb.AlarmType_NOSPACE})
+				status(f, i).DbSize, status(f, i).DbSizeInUse = 2<<30, 2<<30
+			}
+		}, []string{"problem: the database is full, by m0, m1, m2"}},
+		{"no leader, no reads", func(f *Facts) {
+			f.Read.Err = errors.New("timed out")
+			for i := range f.Members {
+				status(f, i).Leader = 0
+			}
+		}, []string{"problem: a read that needs a quorum failed although 3 of 3 members answer: timed out; no leader: m0, m1, m2"}},
 		{"clock", func(f *Facts) { f.Members[0].URLs[0].HasClock, f.Members[0].URLs[0].Clock = true, -time.Minute }, []string{"warning: the clock of m0 is 1m0s behind"}},
 		{"stampede", func(f *Facts) { f.Leases, f.AllLeases = leasesOf(200, time.Minute, 50*time.Second), 400 },
 			[]string{"warning: about 400 leases with 400 keys end within the same second (from a sample of 200 of 400)"}},
@@ -106,8 +131,8 @@ func TestRules(t *testing.T) {
 			var lines []string
 			for _, g := range got {
 				lines = append(lines, g.Severity.String()+": "+g.What)
-				if g.Do == "" && g.Severity == Problem {
-					t.Errorf("%q does not say what to do", g.What)
+				if g.Do == "" || len(g.Run) == 0 || g.Rule == "" {
+					t.Errorf("%q does not say what to do: %+v", g.What, g)
 				}
 			}
 			ok := len(lines) == len(c.want)
@@ -132,12 +157,47 @@ etcd_disk_backend_commit_duration_seconds_bucket{le="0.001"} 3
 etcd_disk_backend_commit_duration_seconds_bucket{le="+Inf"} 3
 etcd_server_leader_changes_seen_total 7
 `
-	a := Address{Elections: -1}
-	var h histograms
+	h := counters{leaders: -1}
 	for l := range strings.Lines(page) {
-		h.line(strings.TrimSuffix(l, "\n"), &a)
+		h.line(strings.TrimSuffix(l, "\n"))
 	}
-	if quantile(h.fsync) != (Quantile{16 * time.Millisecond, true}) || quantile(h.commit).Known || a.Elections != 7 {
-		t.Errorf("%+v, %+v", h, a)
+	if quantile(h.fsync) != (Quantile{16 * time.Millisecond, true}) || quantile(h.commit).Known || h.leaders != 7 {
+		t.Errorf("%+v", h)
+	}
+}
+
+// TestPeriod: what was slow before the period is not counted, and a member that has begun anew is counted from there.
+func TestPeriod(t *testing.T) {
+	page := func(quick, slow, leaders float64) *counters {
+		return &counters{fsync: []bucket{{0.001, quick}, {0.064, quick + slow}, {math.Inf(1), quick + slow}}, leaders: leaders}
+	}
+	for _, c := range []struct {
+		name        string
+		before, now *counters
+		want        Quantile
+		leaders     float64
+	}{
+		{"since the start", nil, page(1000, 500, 3), Quantile{64 * time.Millisecond, true}, 0},
+		{"slow before", page(1000, 500, 3), page(2000, 500, 3), Quantile{time.Millisecond, true}, 0},
+		{"slow now", page(100000, 0, 3), page(100500, 100, 5), Quantile{64 * time.Millisecond, true}, 2},
+		{"one slow", page(1000, 500, 3), page(1049, 501, 3), Quantile{time.Millisecond, true}, 0},
+		{"too few", page(1000, 500, 3), page(1010, 510, 3), Quantile{}, 0},
+		{"begun anew", page(100000, 0, 9), page(100, 100, 1), Quantile{64 * time.Millisecond, true}, 0},
+	} {
+		var a Address
+		if a.compare(c.before, c.now); a.Fsync != c.want || a.NewLeaders != c.leaders {
+			t.Errorf("%s: %+v", c.name, a)
+		}
+	}
+}
+
+// TestWord: what members say of themselves cannot smuggle anything into a command that is copied.
+func TestWord(t *testing.T) {
+	for in, want := range map[string]string{
+		"m0": "m0", "http://[::1]:2380": "'http://[::1]:2380'", "": "NAME", "-x": "NAME", "a b": "NAME", "$(id)": "NAME", "a;b": "NAME", "a'b": "NAME", "a\nb": "NAME",
+	} {
+		if got := word(in, "NAME"); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
 	}
 }

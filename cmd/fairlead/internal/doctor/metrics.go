@@ -1,0 +1,142 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
+)
+
+// counters are what a member's page of metrics has counted since the member's start.
+type counters struct {
+	fsync, commit []bucket
+	leaders       float64 // changes of the leader; below 0 if unknown
+}
+
+// line takes what the rules look at from a line of a page.
+func (c *counters) line(l string) {
+	if n, ok := scrape.Value(l, "etcd_server_leader_changes_seen_total"); ok {
+		c.leaders = n
+	} else if v, ok := strings.CutPrefix(l, "etcd_disk_wal_fsync_duration_seconds_bucket{le=\""); ok {
+		c.fsync = addBucket(c.fsync, v)
+	} else if v, ok := strings.CutPrefix(l, "etcd_disk_backend_commit_duration_seconds_bucket{le=\""); ok {
+		c.commit = addBucket(c.commit, v)
+	}
+}
+
+// bucket of a histogram: count of what took at most le seconds.
+type bucket struct{ le, count float64 }
+
+func addBucket(list []bucket, v string) []bucket {
+	var b bucket
+	le, n, ok := strings.Cut(v, `"} `)
+	if !ok {
+		return list
+	}
+	if le == "+Inf" {
+		b.le = math.Inf(1)
+	} else if _, err := fmt.Sscan(le, &b.le); err != nil {
+		return list
+	}
+	if _, err := fmt.Sscan(n, &b.count); err != nil {
+		return list
+	}
+	return append(list, b)
+}
+
+// since is what a histogram has counted after an earlier look at it: all of it if the member has begun anew.
+func since(before, now []bucket) []bucket {
+	if len(before) != len(now) || len(now) == 0 || before[len(before)-1].count > now[len(now)-1].count {
+		return now
+	}
+	list := slices.Clone(now)
+	for i := range list {
+		list[i].count -= before[i].count
+	}
+	return list
+}
+
+// enough is what a member that writes without a pause commits in some 5 s, as it does so every 100 ms.
+const enough = 40
+
+// quantile is the upper bound of the bucket that the 99th percentile falls in. A single slow one is chance, and never counts.
+func quantile(list []bucket) Quantile {
+	if len(list) == 0 || list[len(list)-1].count < enough {
+		return Quantile{}
+	}
+	all := list[len(list)-1].count
+	want := min(0.99*all, all-1)
+	for i, b := range list {
+		if b.count >= want {
+			if math.IsInf(b.le, 1) && i > 0 {
+				b.le = list[i-1].le
+			}
+			return Quantile{P99: time.Duration(b.le * float64(time.Second)), Known: true}
+		}
+	}
+	return Quantile{}
+}
+
+// compare says what happened between two looks at a member's page; before is nil if there was no earlier one.
+func (a *Address) compare(before, now *counters) {
+	a.counted = now
+	a.LeadersSeen = now.leaders
+	if before == nil {
+		before = &counters{leaders: -1}
+	}
+	a.Fsync, a.Commit = quantile(since(before.fsync, now.fsync)), quantile(since(before.commit, now.commit))
+	if before.leaders >= 0 && now.leaders > before.leaders {
+		a.NewLeaders = now.leaders - before.leaders
+	}
+}
+
+// counted are the counters of each address.
+func (f *Facts) counted() map[string]*counters {
+	all := make(map[string]*counters)
+	for _, m := range f.Members {
+		for _, a := range m.URLs {
+			if a.counted != nil {
+				all[a.URL] = a.counted
+			}
+		}
+	}
+	return all
+}
+
+// count reads the pages of all members.
+func (g *gathering) count(ctx context.Context) map[string]*counters {
+	var wg sync.WaitGroup
+	for _, m := range g.f.Members {
+		for i := range m.URLs {
+			wg.Go(func() { g.pages(ctx, &m.URLs[i]) })
+		}
+	}
+	wg.Wait()
+	return g.f.counted()
+}
+
+// pages reads a member's clock and metrics from its HTTP pages, which it has at the address
+// for clients unless it was told otherwise. Without them there is less to say.
+func (g *gathering) pages(ctx context.Context, a *Address) {
+	pages := scrape.New(g.o.TLS)
+	defer pages.Close()
+	cctx, cancel := g.within(ctx)
+	defer cancel()
+	now := &counters{leaders: -1}
+	began := time.Now()
+	header, err := pages.Lines(cctx, a.URL, now.line)
+	if at, err := http.ParseTime(header.Get("Date")); err == nil {
+		half := time.Since(began) / 2
+		// The header has whole seconds: half of one more is what it means on average.
+		a.Clock, a.HasClock = at.Add(time.Second/2).Sub(began.Add(half)), true
+	}
+	if err == nil {
+		a.compare(g.before[a.URL], now)
+	}
+}
