@@ -21,8 +21,13 @@ func (f *feed) begin() *changeset { return &changeset{f: f, now: time.Now()} }
 
 func (c *changeset) put(key string, in *Instance) {
 	c.f.guard.registered(key, c.now)
+	c.replace(key, in)
+}
+
+// replace shows an instance in place of what is shown.
+func (c *changeset) replace(key string, in *Instance) {
 	before, _ := c.f.tree.Get(key)
-	if !before.Equal(in) {
+	if in = c.f.shown(key, in); !before.Equal(in) {
 		c.set(key, before, in)
 	}
 }
@@ -58,6 +63,7 @@ func (c *changeset) set(key string, before, after *Instance) {
 	f.mu.Lock() // views are copies, but making one marks the nodes of the tree
 	if after == nil {
 		f.tree.Delete(key)
+		delete(f.plain, key)
 	} else {
 		f.tree.Set(key, after)
 	}

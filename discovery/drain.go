@@ -74,7 +74,9 @@ func (f *feed) seen() int64 {
 // for limit at most, and closes the registration. When ctx ends first, the instance stays
 // registered, draining.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
-	if err := g.Update(ctx, func(in *Instance) { in.State = Draining }); err != nil {
+	err := g.Update(ctx, func(in *Instance) { in.State = Draining })
+	g.byOperator.Store(false) // nobody takes that back
+	if err != nil {
 		return err
 	}
 	mod := g.kept.Revision()
@@ -97,14 +99,24 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 // fails with ErrNotFound if there is no such instance, and with an error that wraps ErrInvalid
 // if its format cannot express that.
 func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
+	return amendState(ctx, client, f, service, id, Draining)
+}
+
+// Undrain takes a Drain back, in place. The process is told (the event Undrained) if it runs a Registrar. One
+// that drains by itself goes on with that: it is about to end. Otherwise it is as Drain.
+func Undrain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
+	return amendState(ctx, client, f, service, id, Up)
+}
+
+func amendState(ctx context.Context, client *clientv3.Client, f Format, service, id string, state State) error {
 	return amend(ctx, client, f, service, id, func(in *Instance) (clientv3.Op, error) {
 		if len(in.Addresses) == 0 {
 			return clientv3.Op{}, invalid("the record of %s/%s makes no sense", service, id)
 		}
-		in.State = Draining
+		in.State = state
 		value, err := f.Marshal(in)
 		if err == nil {
-			if read, uerr := f.Unmarshal(service, f.Key(in), value); uerr != nil || !read.IsDraining() {
+			if read, uerr := f.Unmarshal(service, f.Key(in), value); uerr != nil || !read.IsDraining() && state == Draining {
 				err = invalid("records of this format cannot say that %s/%s is draining", service, id)
 			}
 		}

@@ -3,6 +3,7 @@ package discovery_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -112,5 +113,44 @@ func TestOperator(t *testing.T) {
 	told.await(t, discovery.Restored, 1)
 	if v := value(t, c, g.Key()); v == "" {
 		t.Error("it is not back")
+	}
+}
+
+// An operator takes a drain back, once or again, and after a change of the owner's; that of the owner
+// itself he does not.
+func TestUndrain(t *testing.T) {
+	c := clienttest.Shared(t)
+	var told events
+	g := register(t, registrar(t, c, discovery.WithEvents(told.add)), orders(t, "a"))
+	f := base(t)
+	if err := discovery.Undrain(within(t), c, f, t.Name(), "b"); !errors.Is(err, discovery.ErrNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+	for i := 1; i <= 2; i++ {
+		if err := discovery.Drain(within(t), c, f, t.Name(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		told.await(t, discovery.Drained, i)
+		if err := g.Update(within(t), func(in *discovery.Instance) { in.Version = fmt.Sprint(i) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := discovery.Undrain(within(t), c, f, t.Name(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		told.await(t, discovery.Undrained, i)
+		if in := g.Instance(); in.IsDraining() || in.Version != fmt.Sprint(i) {
+			t.Errorf("%+v", in)
+		}
+	}
+	if err := g.Update(within(t), func(in *discovery.Instance) { in.State = discovery.Draining }); err != nil {
+		t.Fatal(err)
+	}
+	before := value(t, c, g.Key())
+	if err := discovery.Undrain(within(t), c, f, t.Name(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "the owner's state", func() bool { return value(t, c, g.Key()) == before })
+	if in := g.Instance(); !in.IsDraining() {
+		t.Errorf("%+v", in)
 	}
 }

@@ -59,12 +59,18 @@ type feed struct {
 	drains int
 	guard  guard
 	store  *store // nil: no file
+	// What operators say, see control.go, and as of which revision; 0: it may not be read. plain are the
+	// records of those instances that are shown otherwise, by key.
+	overrides  map[string]Override
+	controlRev int64
+	plain      map[string]*Instance
 }
 
 func newFeed(d *Directory, service string) *feed {
 	f := &feed{
 		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}), acked: make(chan struct{}, 1), epoch: time.Now(),
 		tree: new(btree.Map[string, *Instance]), subs: make(map[*Subscription]struct{}), stale: true,
+		plain: make(map[string]*Instance),
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())
 	f.guard.Protection, f.guard.hold = d.protect, d.hold
@@ -130,6 +136,9 @@ func (f *feed) list() (rev int64, err error) {
 		}
 		key = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
 	}
+	if f.overrides, f.controlRev, err = f.readControl(listTry, rev); err != nil {
+		return 0, err
+	}
 	c := f.begin()
 	if f.view.Load() != nil { // what has happened since then is not known: a wipe, say
 		f.guard.back(c.now)
@@ -166,7 +175,13 @@ func (f *feed) decode(kv *mvccpb.KeyValue) *Instance {
 func (f *feed) follow(rev int64) error {
 	w := follow.Open(f.ctx, f.d.client, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
 	defer w.Close()
-	var changes clientv3.WatchChan
+	var changes, controls clientv3.WatchChan
+	cw, controlsOpened := f.followControl()
+	defer func() {
+		if cw != nil {
+			cw.Close()
+		}
+	}()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -180,8 +195,19 @@ func (f *feed) follow(rev int64) error {
 				return err
 			}
 			f.apply(&r)
+		case controls = <-controlsOpened:
+		case r, ok := <-controls:
+			if ok && r.Err() == nil {
+				f.control(&r)
+				continue
+			}
+			cw.Close()
+			cw, controls, controlsOpened = nil, nil, nil
 		case <-tick.C:
 			f.look()
+			if cw == nil && f.controlRev > 0 && f.away.IsZero() && f.lookControl() == nil {
+				cw, controlsOpened = f.followControl()
+			}
 		case <-f.ctx.Done():
 			return f.ctx.Err()
 		}

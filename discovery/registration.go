@@ -15,6 +15,7 @@ type Registration struct {
 	key, service string
 	kept         *keep.Kept
 	in           atomic.Pointer[Instance] // as it is to be; never changed in place, replaced under the keeper's lock
+	byOperator   atomic.Bool              // it is draining because an operator said so
 }
 
 // judge says what is to become of a record that is not as it is to be. Records are compared as
@@ -27,7 +28,7 @@ func (g *Registration) judge(f keep.Found) keep.Verdict {
 		holder = nil
 	}
 	if f.Ours {
-		return keep.Verdict{Value: g.drained(in, holder, f)}
+		return g.operated(in, holder, f)
 	}
 	if f.First && holder != nil {
 		// The same addresses: an earlier run of this process.
@@ -38,12 +39,12 @@ func (g *Registration) judge(f keep.Found) keep.Verdict {
 	return keep.Verdict{Taken: &TakenError{Key: g.key, Holder: holder}}
 }
 
-// drained is the new record if the one that was found is what we wrote but for the state: an
-// operator drains us. Nil if it is not. What the format does not carry, or has changed meanwhile,
+// operated keeps what an operator did, if the record that was found is what we wrote but for the state:
+// he drains the instance, or takes that back. What the format does not carry, or has changed meanwhile,
 // stays.
-func (g *Registration) drained(in, found *Instance, f keep.Found) []byte {
-	if !f.Current || found == nil || !found.IsDraining() || in.IsDraining() {
-		return nil
+func (g *Registration) operated(in, found *Instance, f keep.Found) keep.Verdict {
+	if !f.Current || found == nil || found.IsDraining() == in.IsDraining() || in.IsDraining() && !g.byOperator.Load() {
+		return keep.Verdict{}
 	}
 	wrote := f.Wrote
 	if wrote == nil {
@@ -51,19 +52,23 @@ func (g *Registration) drained(in, found *Instance, f keep.Found) []byte {
 	}
 	same, err := g.r.format.Unmarshal(g.service, g.key, wrote)
 	if err != nil {
-		return nil
+		return keep.Verdict{}
 	}
 	if same.State = found.State; !same.Equal(found) {
-		return nil
+		return keep.Verdict{}
 	}
 	in = in.clone()
-	in.State = Draining
+	in.State = found.State
 	value, err := g.r.encode(in)
 	if err != nil {
-		return nil
+		return keep.Verdict{}
 	}
 	g.in.Store(in)
-	return value
+	g.byOperator.Store(found.IsDraining())
+	if found.IsDraining() {
+		return keep.Verdict{Value: value, Tell: keep.Drained}
+	}
+	return keep.Verdict{Value: value, Tell: keep.Undrained}
 }
 
 // Instance is what is registered at present.

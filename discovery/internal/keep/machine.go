@@ -44,7 +44,8 @@ const (
 	Lost       Kind = "lost"       // the lease was lost, or somebody deleted or replaced it
 	Restored   Kind = "restored"   // it is there again
 	Withdrawn  Kind = "withdrawn"  // it was hidden
-	Drained    Kind = "drained"    // an operator changed it, and that is kept
+	Drained    Kind = "drained"    // an operator changed it so, and that is kept
+	Undrained  Kind = "undrained"  // an operator has taken that back
 	Refused    Kind = "refused"    // the server does not allow it
 	Taken      Kind = "taken"      // another process has it
 )
@@ -68,8 +69,10 @@ type Verdict struct {
 	// Taken, if not nil, says that it is another process's: it stays, and this is the error for
 	// those who wait. Otherwise it is written over.
 	Taken error
-	// Value, if not nil, is from now on wanted instead: an operator's change is kept.
+	// Value, if not nil, is from now on wanted instead: an operator's change is kept. The owner is
+	// told Tell.
 	Value []byte
+	Tell  Kind
 }
 
 // machine is the state of one key.
@@ -215,7 +218,7 @@ func (m *machine) result(q request, r result, own func(lease int64) bool, judge 
 	e := effect{again: true}
 	if v.Value != nil {
 		m.value = v.Value
-		e.tell = Drained
+		e.tell = v.Tell
 	}
 	return e
 }

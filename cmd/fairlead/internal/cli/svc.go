@@ -104,7 +104,8 @@ func ownAddress() string {
 func (a *app) svcCommand() *cobra.Command {
 	var f recordFlags
 	c := a.family("svc", "Register, find and drain services",
-		a.svcRegisterCommand(&f), a.svcListCommand(&f), a.svcGetCommand(&f), a.svcWatchCommand(&f), a.svcDrainCommand(&f), a.svcRemoveCommand(&f))
+		a.svcRegisterCommand(&f), a.svcListCommand(&f), a.svcGetCommand(&f), a.svcWatchCommand(&f), a.svcDrainCommand(&f), a.svcUndrainCommand(&f),
+		a.svcMaintenanceCommand(), a.svcWeightCommand(), a.svcRemoveCommand(&f))
 	f.register(c.PersistentFlags())
 	return c
 }

@@ -31,7 +31,7 @@ func (a *app) svcGetCommand(records *recordFlags) *cobra.Command {
 					return fmt.Errorf("%w: %s/%s", discovery.ErrNotFound, args[0], args[1])
 				}
 				if a.out.format == formatTable {
-					return a.printInstances([]*discovery.Instance{in})
+					return a.printInstances([]*discovery.Instance{in}, nil)
 				}
 				p := a.printer()
 				if err := p.json(in); err != nil {
@@ -45,7 +45,12 @@ func (a *app) svcGetCommand(records *recordFlags) *cobra.Command {
 
 func (a *app) svcDrainCommand(records *recordFlags) *cobra.Command {
 	return a.amendCommand(records, "drain", "Mark an instance as draining: it gets no new work",
-		"It stays so until its process ends or is registered anew.", discovery.Drain)
+		"It stays so until its process ends or is registered anew, or you take it back with undrain; see maintenance for one that lasts.", discovery.Drain)
+}
+
+func (a *app) svcUndrainCommand(records *recordFlags) *cobra.Command {
+	return a.amendCommand(records, "undrain", "Take a drain back",
+		"An instance that drains by itself goes on with that: it is about to end.", discovery.Undrain)
 }
 
 func (a *app) svcRemoveCommand(records *recordFlags) *cobra.Command {

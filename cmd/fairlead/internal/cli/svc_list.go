@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
@@ -38,7 +39,11 @@ func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printInstances(view.Instances())
+				overrides, err := discovery.Overrides(ctx, c, args[0])
+				if err != nil && clientv3.Code(err) != codes.PermissionDenied {
+					return err
+				}
+				return a.printInstances(view.Instances(), overrides)
 			})
 		},
 	}
@@ -121,21 +126,36 @@ func (a *app) listServices(ctx context.Context, c *clientv3.Client, format disco
 	})
 }
 
-func (a *app) printInstances(list []*discovery.Instance) error {
-	if list == nil {
-		list = []*discovery.Instance{}
+// listed is an instance in a list, as it is shown to those who follow it.
+type listed struct {
+	*discovery.Instance
+	Override *discovery.Override `json:"override,omitempty"` // what is not the instance's own
+}
+
+func (a *app) printInstances(instances []*discovery.Instance, overrides map[string]discovery.Override) error {
+	list := []listed{}
+	for _, in := range instances {
+		l := listed{Instance: in}
+		if o, ok := overrides[in.ID]; ok {
+			l.Override = &o
+		}
+		list = append(list, l)
 	}
-	slices.SortFunc(list, func(x, y *discovery.Instance) int { return strings.Compare(x.ID, y.ID) })
+	slices.SortFunc(list, func(x, y listed) int { return strings.Compare(x.ID, y.ID) })
 	p := a.printer()
 	return p.print(list, func() {
 		for _, in := range list {
-			fmt.Fprintf(p, "%s %s %s\n", visible(in.ID), visible(address(in)), state(in))
+			fmt.Fprintf(p, "%s %s %s", visible(in.ID), visible(address(in.Instance)), state(in.Instance))
+			if in.Override != nil {
+				fmt.Fprintf(p, " %s", overridden(*in.Override))
+			}
+			fmt.Fprintln(p)
 		}
 	}, func() ([]string, [][]string) {
 		var rows [][]string
 		for _, in := range list {
-			rows = append(rows, []string{visible(in.ID), visible(address(in)), state(in), visible(in.Version), visible(in.Zone), fmt.Sprint(in.EffectiveWeight()), visible(strings.Join(in.Tags, ","))})
+			rows = append(rows, []string{visible(in.ID), visible(address(in.Instance)), state(in.Instance), visible(in.Version), visible(in.Zone), fmt.Sprint(in.EffectiveWeight()), visible(strings.Join(in.Tags, ",")), overridden(overrides[in.ID])})
 		}
-		return []string{"ID", "ADDRESS", "STATE", "VERSION", "ZONE", "WEIGHT", "TAGS"}, rows
+		return []string{"ID", "ADDRESS", "STATE", "VERSION", "ZONE", "WEIGHT", "TAGS", "OVERRIDE"}, rows
 	})
 }

@@ -136,6 +136,51 @@ func TestServices(t *testing.T) {
 	watch.end(syscall.SIGINT, 130)
 }
 
+// What an operator says lasts, whatever the process does; a drain is taken back.
+func TestServiceOverrides(t *testing.T) {
+	c := shared(t)
+	s := strings.ReplaceAll(key(t, "orders"), "/", "-")
+	register := func() *background {
+		one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--weight", "3", "--drain", "100ms")
+		one.await("registered")
+		return one
+	}
+	one := register()
+	watch := startCommand(t, c, "svc", "watch", s)
+	watch.await("added one 10.0.0.1:80 up")
+	c.want("OK\n", "svc", "drain", s, "one")
+	one.await("drained")
+	watch.await("updated one 10.0.0.1:80 draining")
+	c.want("OK\n", "svc", "undrain", s, "one")
+	one.await("undrained")
+	watch.await("updated one 10.0.0.1:80 up")
+	c.want("OK\n", "svc", "weight", s, "one", "50")
+	c.want("OK\n", "svc", "maintenance", "on", s, "one")
+	c.want("one 10.0.0.1:80 draining maintenance,weight=50\n", "svc", "ls", s)
+	if r := c.run("svc", "ls", s, "-o", "table"); !strings.Contains(r.out, "OVERRIDE") || !strings.Contains(r.out, "weight=50") {
+		t.Errorf("as a table: %+v", r)
+	}
+	one.end(syscall.SIGTERM, 143)
+	one = register()
+	var list []struct {
+		ID, State string
+		Weight    int
+		Override  struct {
+			Maintenance bool
+			Weight      int
+		}
+	}
+	c.json(&list, "svc", "ls", s)
+	if len(list) != 1 || list[0].State != "draining" || list[0].Weight != 50 || !list[0].Override.Maintenance || list[0].Override.Weight != 50 {
+		t.Errorf("after a restart: %+v", list)
+	}
+	c.want("OK\n", "svc", "maintenance", "off", s, "one")
+	c.want("OK\n", "svc", "weight", s, "one", "own")
+	c.want("one 10.0.0.1:80 up\n", "svc", "ls", s)
+	one.end(syscall.SIGTERM, 143)
+	watch.end(syscall.SIGINT, 130)
+}
+
 // Other systems' records.
 func TestServiceRecords(t *testing.T) {
 	c := shared(t)
@@ -163,6 +208,7 @@ func TestServiceUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"svc", "register"}, {"svc", "register", "s"}, {"svc", "register", "s", "--addr", "nowhere"}, {"svc", "register", "s", "--addr", "h:1", "--meta", "x"},
 		{"svc", "register", "s", "--addr", "h:1", "--ttl", "0"}, {"svc", "register", "s", "--addr", "h:1", "--weight", "-1"},
+		{"svc", "maintenance", "s", "i"}, {"svc", "maintenance", "up", "s", "i"}, {"svc", "weight", "s", "i"}, {"svc", "weight", "s", "i", "0"}, {"svc", "weight", "s", "i", "many"},
 		{"svc", "ls", "a", "b"}, {"svc", "get", "s"}, {"svc", "ls", "--records", "x"}, {"svc", "drain", "s"}, {"svc", "rm"},
 		{"run", "--service", "s", "--addr", "h:1"}, {"run", "--addr", "h:1", "--", "true"}, {"run", "--service", "s", "--", "true"},
 		{"run", "--service", "s", "--addr", "h:1", "--check", "ftp://x", "--", "true"}, {"run", "--service", "s", "--addr", "h:1", "--", "/no/such/program"},

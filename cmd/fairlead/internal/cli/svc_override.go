@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// overrideLong is said of all commands that override.
+const overrideLong = "That holds whatever the instance says of itself, and over its restarts, until it is changed again. All who follow the service with Fairlead see it at once; svc ls shows it."
+
+func (a *app) svcMaintenanceCommand() *cobra.Command {
+	short := "Take an instance out for maintenance, or back in"
+	return &cobra.Command{
+		Use:     "maintenance on|off SERVICE ID",
+		Short:   short,
+		Long:    short + ": it is shown as draining. " + overrideLong,
+		Example: "  fairlead svc maintenance on payments host-1:8080",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 3 || args[0] != "on" && args[0] != "off" {
+				return usageError{fmt.Errorf("%s needs on or off, a service and the id of an instance", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.override(cmd.Context(), args[1], args[2], func(o *discovery.Override) { o.Maintenance = args[0] == "on" })
+		},
+	}
+}
+
+func (a *app) svcWeightCommand() *cobra.Command {
+	short := "Change the weight of an instance"
+	return &cobra.Command{
+		Use:     "weight SERVICE ID WEIGHT|own",
+		Short:   short,
+		Long:    short + fmt.Sprintf(", 1 to %d; own is what it says itself. ", discovery.MaxWeight) + overrideLong,
+		Example: "  fairlead svc weight payments host-1:8080 5",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 3 {
+				return usageError{fmt.Errorf("%s needs a service, the id of an instance and a weight", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			weight := 0
+			if args[2] != "own" {
+				var err error
+				if weight, err = strconv.Atoi(args[2]); err != nil || weight < 1 || weight > discovery.MaxWeight {
+					return usageError{fmt.Errorf("the weight %q is neither 1 to %d nor own", args[2], discovery.MaxWeight)}
+				}
+			}
+			return a.override(cmd.Context(), args[0], args[1], func(o *discovery.Override) { o.Weight = weight })
+		},
+	}
+}
+
+func (a *app) override(ctx context.Context, service, id string, change func(*discovery.Override)) error {
+	return a.call(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		if err := discovery.SetOverride(ctx, c, service, id, change); err != nil {
+			return err
+		}
+		p := a.printer()
+		fmt.Fprintln(p, "OK")
+		return p.Flush()
+	})
+}
+
+// overridden is what is overridden of an instance, in words.
+func overridden(o discovery.Override) string {
+	var words []string
+	if o.Maintenance {
+		words = append(words, "maintenance")
+	}
+	if o.Weight > 0 {
+		words = append(words, fmt.Sprintf("weight=%d", o.Weight))
+	}
+	return strings.Join(words, ",")
+}
