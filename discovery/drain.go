@@ -70,19 +70,22 @@ func (f *feed) seen() int64 {
 	return least
 }
 
-// Drain marks the instance as draining, waits until all announced watchers have seen that,
-// for limit at most, and closes the registration. When ctx ends first, the instance stays
-// registered, draining.
+// removeTry bounds the removal of a record that has drained.
+const removeTry = keep.WriteTry
+
+// Drain marks the instance as draining, waits until all announced watchers have seen that, for limit at
+// most, and closes the registration, which takes no more than 2 s besides. What etcd does not take by
+// then goes on in the background, and the error says why; the lease does the rest. When ctx ends before limit, the
+// instance stays registered, draining.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
-	err := g.Update(ctx, func(in *Instance) { in.State = Draining })
-	g.byOperator.Store(false) // nobody takes that back
-	if err != nil {
-		return err
-	}
-	mod := g.kept.Revision()
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for wctx.Err() == nil {
+	err := g.Update(wctx, func(in *Instance) { in.State = Draining })
+	g.byOperator.Store(false) // nobody takes that back
+	if err != nil && wctx.Err() == nil {
+		return err
+	}
+	for mod := g.kept.Revision(); wctx.Err() == nil; {
 		if awaitSeen(wctx, g.r.client, g.service, mod) == nil {
 			break
 		}
@@ -91,7 +94,9 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return g.Close(ctx)
+	rctx, end := context.WithTimeout(ctx, removeTry)
+	defer end()
+	return g.Close(rctx)
 }
 
 // Drain marks another process's instance as draining, in place: for operators. The process

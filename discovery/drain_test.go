@@ -10,6 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 // An instance that drains goes when those who announced themselves have seen it, and not
@@ -83,6 +84,60 @@ func TestDrainLimit(t *testing.T) {
 	}
 	if in := b.Instance(); !in.IsDraining() || value(t, c, b.Key()) == "" {
 		t.Errorf("%+v", in)
+	}
+}
+
+// Etcd does not answer: the limit bounds all of it.
+func TestDrainWithoutEtcd(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	c := clienttest.Dial(t, cluster.Endpoints()...)
+	g := register(t, registrar(t, c), orders(t, "a"))
+	m := cluster.Members()[0]
+	if err := m.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Thaw() })
+	began := time.Now()
+	if err := g.Drain(within(t), 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if took := time.Since(began); took > clienttest.Long/3 { // 2.5 s
+		t.Errorf("it took %v", took)
+	}
+}
+
+// Who only looks at views has seen what they show, and is not waited for any longer. Who takes changes has
+// not: what he made of them is older.
+func TestDrainSeenByView(t *testing.T) {
+	c := clienttest.Shared(t)
+	dir := directory(t, c, discovery.WithAnnounce("looks"))
+	s := subscribe(t, dir)
+	r := registrar(t, c)
+	a, b := register(t, r, orders(t, "a")), register(t, r, orders(t, "b"))
+	clienttest.Await(t, "the watcher is announced", func() bool {
+		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && resp.Count == 1
+	})
+	drained := make(chan error, 1)
+	drain := func(g *discovery.Registration, limit time.Duration) {
+		go func() { drained <- g.Drain(within(t), limit) }()
+		clienttest.Await(t, "it drains", func() bool {
+			v := s.View()
+			in := v.Get(g.Instance().ID)
+			return in == nil || in.IsDraining()
+		})
+	}
+	began := time.Now()
+	drain(a, clienttest.Long)
+	if err := clienttest.Receive(t, "Drain", drained); err != nil || time.Since(began) > clienttest.Long/2 {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+	next(t, s)
+	const limit = 300 * time.Millisecond
+	began = time.Now()
+	drain(b, limit)
+	if err := clienttest.Receive(t, "Drain", drained); err != nil || time.Since(began) < limit {
+		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }
 

@@ -51,8 +51,26 @@ func (s *Subscription) Ready(ctx context.Context) error {
 	}
 }
 
-// View is the present one, nil before the first.
-func (s *Subscription) View() *View { return s.f.view.Load() }
+// View is the present one, nil before the first. To whoever never calls Next an instance that drains counts as
+// seen with it, see WithAnnounce.
+func (s *Subscription) View() *View {
+	v := s.f.view.Load()
+	if v != nil && v.draining > 0 && s.looked(v) {
+		signal(s.f.acked)
+	}
+	return v
+}
+
+// looked notes that the caller has a view otherwise than by Next, and reports whether that is news.
+func (s *Subscription) looked(v *View) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun || v.revision <= s.seen {
+		return false
+	}
+	s.seen = v.revision
+	return true
+}
 
 // Status says how sure the present view is.
 func (s *Subscription) Status() Status {
