@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"time"
 	"unicode/utf8"
 
@@ -142,25 +145,73 @@ func TestCompletionAndOptions(t *testing.T) {
 	}
 }
 
-// Every command of etcdctl exists with its flags.
+// Every command of etcdctl exists with its flags, their kinds and their defaults, and so do etcdutl's for snapshots.
 func TestCommandsOfEtcdctl(t *testing.T) {
 	c := shared(t)
-	for _, path := range []string{
-		"get", "put", "del", "txn", "watch", "compaction", "lease grant", "lease revoke", "lease timetolive", "lease list",
-		"lease keep-alive", "lock", "elect", "member add", "member remove", "member update", "member promote", "member list",
-		"endpoint health", "endpoint status", "endpoint hashkv", "alarm list", "alarm disarm", "defrag", "snapshot save",
-		"move-leader", "auth enable", "auth disable", "auth status", "user add", "user delete", "user get", "user list",
-		"user passwd", "user grant-role", "user revoke-role", "role add", "role delete", "role get", "role list",
-		"role grant-permission", "role revoke-permission", "make-mirror", "downgrade validate", "downgrade enable",
-		"downgrade cancel", "check perf", "check datascale", "options", "version", "completion",
-	} {
-		args := append(strings.Fields(path), "--help")
-		ours := c.run(args...).out
-		_, theirs, _ := strings.Cut(c.official(args...).out, "Flags:")
-		for word := range strings.FieldsSeq(theirs) {
-			if strings.HasPrefix(word, "--") && !strings.Contains(ours, word) {
-				t.Errorf("%s has no %s", path, word)
-			}
+	utl, err := etcdtest.CtlBinary("etcdutl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.compareFlags("options", flagsIn(c.official("options").out))
+	commands := 0
+	var each func(path []string)
+	each = func(path []string) {
+		help := c.official(append(path, "--help")...).out
+		subs := subcommand.FindAllStringSubmatch(help, -1)
+		subs = slices.DeleteFunc(subs, func(s []string) bool { return s[1] == "etcdctl" || s[1] == "help" }) // how it is used
+		for _, sub := range subs {
+			each(append(slices.Clone(path), sub[1]))
+		}
+		if len(path) > 0 && len(subs) == 0 {
+			commands++
+			c.compareFlags(strings.Join(path, " "), flagsIn(help))
+		}
+	}
+	each(nil)
+	if commands < 50 {
+		t.Errorf("only %d commands were compared", commands)
+	}
+	c.compareFlags("snapshot restore", flagsIn(c.execute(utl, "snapshot", "restore", "-h").out))
+	c.compareFlags("snapshot status", flagsIn(c.execute(utl, "snapshot", "status", "-h").out))
+	c.compareFlags("snapshot hashkv", flagsIn(c.execute(utl, "hashkv", "-h").out))
+}
+
+var (
+	// subcommand is a line of a help text that lists commands: two blanks, a name, and what it does.
+	subcommand = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) +[A-Za-z]`)
+	flagLine   = regexp.MustCompile(`(?m)^ +(?:-(\w), )?--([a-z0-9-]+)(?: ([a-zA-Z0-9]+))?   .*?(?:\(default (.*)\))?$`)
+)
+
+// flagInfo is what scripts rely on.
+type flagInfo struct{ short, kind, value string }
+
+func flagsIn(help string) map[string]flagInfo {
+	all := make(map[string]flagInfo)
+	for _, m := range flagLine.FindAllStringSubmatch(help, -1) {
+		kind := m[3]
+		if kind == "format" { // a string that is checked as it is read
+			kind = "string"
+		}
+		all[m[2]] = flagInfo{m[1], kind, strings.Trim(m[4], `"`)}
+	}
+	return all
+}
+
+// compareFlags compares flags with those that a command of ours has.
+func (c *cmd) compareFlags(path string, theirs map[string]flagInfo) {
+	c.t.Helper()
+	if len(theirs) == 0 {
+		c.t.Errorf("%s: no flag was found in the official help", path)
+	}
+	args := strings.Fields(path)
+	if path != "options" {
+		args = append(args, "--help")
+	}
+	ours := flagsIn(c.run(args...).out)
+	for name, want := range theirs {
+		want.value = strings.Replace(want.value, "/etcdctl-check-", "/fairlead-check-", 1) // "help etcdctl" says so
+		if got, ok := ours[name]; name != "help" && (!ok || got != want) {
+			c.t.Errorf("%s --%s: %+v, want %+v", path, name, got, want)
 		}
 	}
 }

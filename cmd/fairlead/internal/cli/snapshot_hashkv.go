@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/lease"
@@ -28,6 +29,7 @@ func (h fileHash) fields(p *printer) {
 
 func (a *app) snapshotHashKVCommand() *cobra.Command {
 	var rev int64
+	var timeout time.Duration
 	c := &cobra.Command{
 		Use:     "hashkv FILE",
 		Short:   "Hash the keys of a snapshot file, to compare it with members",
@@ -45,7 +47,7 @@ file is not changed: the work is done on a copy beside it, which needs as much r
 			}
 			bar := a.wait("hashing")
 			defer bar.stop()
-			h, err := hashFile(cmd.Context(), args[0], rev)
+			h, err := hashFile(cmd.Context(), args[0], rev, timeout)
 			if err != nil {
 				return err
 			}
@@ -54,13 +56,14 @@ file is not changed: the work is done on a copy beside it, which needs as much r
 		},
 	}
 	c.Flags().Int64Var(&rev, "rev", 0, "up to this revision (0: the latest)")
+	registerLockTimeout(c.Flags(), &timeout)
 	return c
 }
 
 // hashFile opens a copy: the server's storage writes to what it opens, and a snapshot that was written to does
 // not match its digest any more.
-func hashFile(ctx context.Context, path string, rev int64) (none fileHash, _ error) {
-	if err := checkDatabase(path, snapshotLockTimeout); err != nil {
+func hashFile(ctx context.Context, path string, rev int64, timeout time.Duration) (none fileHash, _ error) {
+	if err := checkDatabase(path, timeout); err != nil {
 		return none, err
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".hashkv-*")

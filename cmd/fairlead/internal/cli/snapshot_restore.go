@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -30,8 +31,9 @@ const (
 )
 
 type restoreFlags struct {
-	cfg   snapshot.RestoreConfig
-	peers string
+	cfg     snapshot.RestoreConfig
+	peers   string
+	timeout time.Duration
 }
 
 func (f *restoreFlags) register(fs *pflag.FlagSet) {
@@ -45,6 +47,7 @@ func (f *restoreFlags) register(fs *pflag.FlagSet) {
 	fs.Uint64Var(&f.cfg.InitialMmapSize, "initial-memory-map-size", backend.InitialMmapSize, "bytes of the database that are mapped into memory at first")
 	fs.Uint64Var(&f.cfg.RevisionBump, "bump-revision", 0, "raise the revision by this much")
 	fs.BoolVar(&f.cfg.MarkCompacted, "mark-compacted", false, "end all watches of older revisions (goes with --bump-revision)")
+	registerLockTimeout(fs, &f.timeout)
 }
 
 // config is the flags' for a file.
@@ -80,15 +83,15 @@ func (a *app) snapshotRestoreCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.restore(cfg)
+			return a.restore(cfg, f.timeout)
 		},
 	}
 	f.register(c.Flags())
 	return c
 }
 
-func (a *app) restore(cfg snapshot.RestoreConfig) error {
-	if err := checkDatabase(cfg.SnapshotPath, snapshotLockTimeout); err != nil {
+func (a *app) restore(cfg snapshot.RestoreConfig, timeout time.Duration) error {
+	if err := checkDatabase(cfg.SnapshotPath, timeout); err != nil {
 		return err
 	}
 	// What is there already is not ours to remove when the library fails.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 type snapshotStatus struct {
@@ -17,6 +18,10 @@ type snapshotStatus struct {
 
 // snapshotLockTimeout is etcdutl's.
 const snapshotLockTimeout = 10 * time.Second
+
+func registerLockTimeout(fs *pflag.FlagSet, timeout *time.Duration) {
+	fs.DurationVar(timeout, "timeout", snapshotLockTimeout, "how long to wait for a file that another process has open for writing (0: for ever)")
+}
 
 func (a *app) snapshotStatusCommand() *cobra.Command {
 	var timeout time.Duration
@@ -41,7 +46,7 @@ at the end of a file that "snapshot save" wrote is checked.`,
 			return a.printer().snapshotStatus(s)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", snapshotLockTimeout, "how long to wait for a file that another process has open for writing (0: for ever)")
+	registerLockTimeout(c.Flags(), &timeout)
 	return c
 }
 
