@@ -118,6 +118,7 @@ func TestDrainSeenByView(t *testing.T) {
 		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		return err == nil && resp.Count == 1
 	})
+	clienttest.Await(t, "both", func() bool { v := s.View(); return v != nil && v.Len() == 2 })
 	drained := make(chan error, 1)
 	drain := func(g *discovery.Registration, limit time.Duration) {
 		go func() { drained <- g.Drain(within(t), limit) }()
