@@ -18,7 +18,7 @@ import (
 
 const doctorHelp = `Looks at a cluster and says in plain words what is wrong and what to do, with the commands that do it: members that do not
 answer, addresses that lead nowhere, a missing quorum, alarms, a full database, version skew, slow members and disks, members that lag,
-elections, clocks, leases that end together or that nobody renews, a history that is never compacted. Each cause is told once.
+elections, clocks, certificates that end soon, leases that end together or that nobody renews, a history that is never compacted. Each cause is told once.
 
 It only asks and changes nothing. Some of it comes from the members' metrics page, which is at their client address unless
 they were told otherwise; without it there is less to say. What they count is looked at twice, --period apart, so that it tells how things

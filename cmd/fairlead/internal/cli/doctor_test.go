@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -103,6 +104,25 @@ func TestDoctorWatch(t *testing.T) {
 	code := c.runIn(ctx, io.MultiWriter(start, began, over), &errOut, "doctor", "--watch", "--period", "300ms")
 	if out := over.String(); code != 130 || errOut.Len() > 0 || strings.Count(out, began.line) != 1 {
 		t.Errorf("code %d, output\n%s\nerror\n%s", code, out, &errOut)
+	}
+}
+
+// Certificates that end soon are told, a member's and one's own.
+func TestDoctorCertificates(t *testing.T) {
+	auth := etcdtest.NewTLS(t)
+	soon := etcdtest.Certificate{NotBefore: time.Now().Add(-100 * 24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	auth.Issue(t, "server", soon)
+	auth.Issue(t, "client", soon)
+	cl := etcdtest.Start(t, etcdtest.Options{TLS: auth})
+	c := &cmd{t: t, endpoint: cl.Endpoints()[0]}
+	r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile, "--cert", auth.ClientCertFile, "--key", auth.ClientKeyFile)
+	if r.code != exitFailed || !strings.Contains(r.out, "Problem: certificates of members end soon") ||
+		!strings.Contains(r.out, "Problem: the certificate that this client shows ends soon") || !strings.Contains(r.out, "in 23 hours)") {
+		t.Errorf("%+v", r)
+	}
+	auth.Issue(t, "server", etcdtest.Certificate{NotAfter: time.Now().Add(100 * 24 * time.Hour)})
+	if r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile); r.code != exitOK || strings.Contains(r.out, "certificate") {
+		t.Errorf("with a new one: %+v", r)
 	}
 }
 

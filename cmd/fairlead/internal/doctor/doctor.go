@@ -7,6 +7,7 @@ package doctor
 
 import (
 	"cmp"
+	"crypto/x509"
 	"slices"
 	"time"
 
@@ -29,6 +30,8 @@ type Facts struct {
 	AuthOn    *bool // nil if unknown
 	Remote    bool  // some endpoint is not on this machine
 	Secure    bool  // the connection is encrypted
+	// OwnCertificate is what the client shows; nil if nothing.
+	OwnCertificate *x509.Certificate
 }
 
 // Member is one member and its addresses.
@@ -51,9 +54,11 @@ type Address struct {
 	Status     *pb.StatusResponse
 	Clock      time.Duration // how far the member's clock is ahead of ours; only if HasClock
 	HasClock   bool
-	Fsync      Quantile // of the write-ahead log, in the period
-	Commit     Quantile // of the database, in the period
-	NewLeaders float64  // changes of the leader that the member saw in the period; 0 without one
+	// Certificate is what the member shows clients; nil without TLS or if unknown.
+	Certificate *x509.Certificate
+	Fsync       Quantile // of the write-ahead log, in the period
+	Commit      Quantile // of the database, in the period
+	NewLeaders  float64  // changes of the leader that the member saw in the period; 0 without one
 	// LeadersSeen are those since its start; below 0 if unknown.
 	LeadersSeen float64
 	counted     *counters // nil if unknown

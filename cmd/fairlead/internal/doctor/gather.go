@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"slices"
@@ -80,7 +81,7 @@ func (g *gathering) lookBefore(ctx context.Context) {
 			}
 		}
 	}
-	g.f = &Facts{Now: time.Now(), Secure: g.o.TLS != nil}
+	g.f = &Facts{Now: time.Now(), Secure: g.o.TLS != nil, OwnCertificate: ownCertificate(g.o.TLS)}
 	if len(g.before) > 0 {
 		g.f.Period = g.f.Now.Sub(at)
 	}
@@ -115,6 +116,18 @@ func (g *gathering) members(ctx context.Context) {
 			g.f.Members = append(g.f.Members, &Member{URLs: []Address{{URL: e, LeadersSeen: -1}}})
 		}
 	}
+}
+
+// ownCertificate is what a configuration shows servers, nil if nothing.
+func ownCertificate(cfg *tls.Config) *x509.Certificate {
+	if cfg == nil || cfg.GetClientCertificate == nil {
+		return nil
+	}
+	c, err := cfg.GetClientCertificate(&tls.CertificateRequestInfo{})
+	if err != nil {
+		return nil
+	}
+	return c.Leaf
 }
 
 // bare is an address without its scheme.

@@ -130,8 +130,9 @@ func (g *gathering) pages(ctx context.Context, a *Address) {
 	defer cancel()
 	now := &counters{leaders: -1}
 	began := time.Now()
-	header, err := pages.Lines(cctx, a.URL, now.line)
-	if at, err := http.ParseTime(header.Get("Date")); err == nil {
+	answer, err := pages.Lines(cctx, a.URL, now.line)
+	a.Certificate = answer.Certificate
+	if at, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 		half := time.Since(began) / 2
 		// The header has whole seconds: half of one more is what it means on average.
 		a.Clock, a.HasClock = at.Add(time.Second/2).Sub(began.Add(half)), true

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
@@ -97,6 +98,21 @@ func TestRules(t *testing.T) {
 				m.URLs[0].LeadersSeen, m.URLs[0].NewLeaders = 40, float64(i)
 			}
 		}, []string{"warning: the leader changed 2 times in the last 5s"}},
+		{"certificates", func(f *Facts) {
+			f.Now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			of := func(life, left time.Duration) *x509.Certificate {
+				return &x509.Certificate{NotBefore: f.Now.Add(left - life), NotAfter: f.Now.Add(left)}
+			}
+			const day = 24 * time.Hour
+			f.Members[0].URLs[0].Certificate = of(365*day, 0)
+			f.Members[1].URLs[0].Certificate = of(365*day, 20*day)
+			f.Members[2].URLs[0].Certificate = of(day, day/2) // programs renew it
+			f.OwnCertificate = of(30*day, 10*time.Hour)
+		}, []string{
+			"problem: certificates of members end soon, and clients cannot connect then (m0: 2026-01-01 00:00:00 UTC, which is over)",
+			"problem: the certificate that this client shows ends soon, and it cannot connect then (2026-01-01 10:00:00 UTC, in 10 hours)",
+			"warning: certificates of members end soon, and clients cannot connect then (m1: 2026-01-21 00:00:00 UTC, in 20 days)",
+		}},
 		{"own clock", func(f *Facts) {
 			for _, m := range f.Members {
 				m.URLs[0].HasClock, m.URLs[0].Clock = true, time.Minute

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
@@ -35,17 +36,24 @@ func New(secure *tls.Config) *Reader {
 // Close closes connections that are kept for the next page.
 func (r *Reader) Close() { r.web.CloseIdleConnections() }
 
-// Lines calls line for each line of a member's page, and returns the headers of the answer also when the page
+// Answer is what a page came with.
+type Answer struct {
+	Header http.Header
+	// Certificate is the server's; nil without TLS.
+	Certificate *x509.Certificate
+}
+
+// Lines calls line for each line of a member's page, and returns what the answer came with also when the page
 // cannot be had. The endpoint is a URL or host:port.
-func (r *Reader) Lines(ctx context.Context, endpoint string, line func(string)) (http.Header, error) {
+func (r *Reader) Lines(ctx context.Context, endpoint string, line func(string)) (a Answer, _ error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" {
 		if u, err = url.Parse("http://" + endpoint); err != nil {
-			return nil, err
+			return a, err
 		}
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New(endpoint + " has no page of metrics: it is no address of HTTP")
+		return a, errors.New(endpoint + " has no page of metrics: it is no address of HTTP")
 	}
 	if r.secure {
 		u.Scheme = "https"
@@ -53,22 +61,26 @@ func (r *Reader) Lines(ctx context.Context, endpoint string, line func(string)) 
 	u.Path = "/metrics"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	resp, err := r.web.Do(req)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	defer resp.Body.Close()
+	a.Header = resp.Header
+	if resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
+		a.Certificate = resp.TLS.PeerCertificates[0]
+	}
 	if resp.StatusCode != http.StatusOK {
-		return resp.Header, errors.New(resp.Status)
+		return a, errors.New(resp.Status)
 	}
 	lines := bufio.NewScanner(io.LimitReader(resp.Body, pageLimit))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line(lines.Text())
 	}
-	return resp.Header, lines.Err()
+	return a, lines.Err()
 }
 
 // Sum adds up a metric over all its labels. It fails if the page does not have it.
