@@ -113,6 +113,23 @@ func TestAlarm(t *testing.T) {
 	c.want("", "alarm", "list")
 }
 
+// The leader is the last to be defragmented, wherever the list has it.
+func TestDefragLeaderLast(t *testing.T) {
+	cluster, c := threeMembers(t)
+	var members struct{ Members []struct{ ID uint64 } }
+	c.json(&members, "member", "list")
+	first := members.Members[0].ID
+	if r := c.run("move-leader", idText(first)); r.code != exitOK && !strings.Contains(r.err, "already") {
+		t.Fatalf("%+v", r)
+	}
+	leader := cluster.Leader(t)
+	r := c.run("defrag", "--cluster")
+	rows := strings.Split(strings.TrimSpace(r.out), "\n")
+	if r.code != exitOK || len(rows) != 3 || !strings.Contains(rows[2], "["+leader.URL+"]") {
+		t.Errorf("the leader is %s: %+v", leader.URL, r)
+	}
+}
+
 func TestDefragAndCompaction(t *testing.T) {
 	c := shared(t)
 	var put struct {
