@@ -96,6 +96,13 @@ func TestGetLikeEtcd(t *testing.T) {
 	}
 	remove(t, c, p+"03")
 	put(t, c, p+"07", "")
+	lease, err := c.Grant(within(t), 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(within(t), p+"05", "5", clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
 	ca := open(t, c, []string{p})
 	end := clientv3.GetPrefixRangeEnd(p)
 	type req struct {
@@ -106,6 +113,10 @@ func TestGetLikeEtcd(t *testing.T) {
 		{p + "05", nil}, {p + "03", nil}, {p + "nothing", nil}, {p, []clientv3.OpOption{clientv3.WithPrefix()}},
 		{p + "1", []clientv3.OpOption{clientv3.WithPrefix()}}, {p + "02", []clientv3.OpOption{clientv3.WithRange(p + "11")}},
 		{p + "07", []clientv3.OpOption{clientv3.WithRange(end)}}, {p + "9", []clientv3.OpOption{clientv3.WithRange(p + "1")}},
+	}
+	// Keys without their values, but with their leases. Not of ranges: the server may have those of the same value in any order.
+	for _, order := range []clientv3.SortOrder{clientv3.SortNone, clientv3.SortDescend} {
+		ranges = append(ranges, req{p + "05", []clientv3.OpOption{clientv3.WithSort(clientv3.SortByValue, order), clientv3.WithKeysOnly()}})
 	}
 	variants := [][]clientv3.OpOption{
 		nil, {clientv3.WithLimit(3)}, {clientv3.WithLimit(100)}, {clientv3.WithKeysOnly()}, {clientv3.WithCountOnly()},
@@ -153,7 +164,7 @@ func TestGetLikeEtcd(t *testing.T) {
 func describe(r *clientv3.GetResponse) string {
 	s := fmt.Sprintf("count %d, more %v, revision %d, nil %v:", r.Count, r.More, r.Header.Revision, r.Kvs == nil)
 	for _, kv := range r.Kvs {
-		s += fmt.Sprintf(" %s=%q(%d,%d,%d)", kv.Key, kv.Value, kv.CreateRevision, kv.ModRevision, kv.Version)
+		s += fmt.Sprintf(" %s=%q(%d,%d,%d,%d)", kv.Key, kv.Value, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Lease)
 		if kv.Value == nil {
 			s += "nil"
 		}

@@ -113,7 +113,7 @@ func (v *version) get(key string, q *query) *clientv3.GetResponse {
 		v.list(spanOf(key, q.end), q, a)
 	}
 	if q.keysOnly {
-		a.resp.Kvs = bare(a.resp.Kvs)
+		a.resp.Kvs = bare(a.resp.Kvs, q.target == clientv3.SortByValue)
 	}
 	return (*clientv3.GetResponse)(&a.resp)
 }
@@ -170,8 +170,9 @@ func sortBy(kvs []*mvccpb.KeyValue, target clientv3.SortTarget, order clientv3.S
 	})
 }
 
-// bare is the keys without their values and leases, as the server has it; those of the copy are not touched.
-func bare(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
+// bare is the keys without their values and leases, those of the copy are not touched. A server keeps the leases of what it sorts by
+// its values.
+func bare(kvs []*mvccpb.KeyValue, leases bool) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil
 	}
@@ -180,6 +181,9 @@ func bare(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	for i, kv := range kvs {
 		c := &copies[i]
 		c.Key, c.CreateRevision, c.ModRevision, c.Version = kv.Key, kv.CreateRevision, kv.ModRevision, kv.Version
+		if leases {
+			c.Lease = kv.Lease
+		}
 		out[i] = c
 	}
 	return out

@@ -13,6 +13,9 @@ func (op *Op) RangeRequestTo(r *pb.RangeRequest) {
 	op.fillRangeRequest(r)
 }
 
+// PutRequestTo sets all fields of r to what a put asks for. r's slices are the operation's own.
+func (op *Op) PutRequestTo(r *pb.PutRequest) { op.fillPutRequest(r) }
+
 // OptionsErr says which option does not fit the operation, or which two do not go
 // together; nil if all do. Executing the operation returns this error too.
 func (op *Op) OptionsErr() error { return op.err }

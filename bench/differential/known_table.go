@@ -253,11 +253,39 @@ var table = []known{
 				return d
 			}
 			n := slices.IndexFunc(d.Ours[i:], func(l string) bool {
-				return l != "created" && !strings.HasPrefix(l, "PUT create ") && !strings.HasPrefix(l, "DELETE create ")
+				return l != "created" && !isEvent(l)
 			})
 			if n > 0 {
 				d.Theirs = slices.Delete(slices.Clone(d.Theirs), i, i+1)
 				d.Ours = slices.Delete(slices.Clone(d.Ours), i, i+n)
+			}
+			return d
+		},
+	},
+	{
+		name:   "a watch has the rights that its user has now",
+		reason: "the official client's stream keeps what it began with, before authentication was enabled",
+		chance: true,
+		when: func(p script.Program, _ int) bool {
+			return slices.ContainsFunc(p.Steps, func(s script.Step) bool { return s.Call == "AuthEnable" })
+		},
+		rewrite: func(_ script.Step, d report.Difference) report.Difference {
+			const (
+				nobody = `cancelled true compacted {}: error of code Unknown: "rpc error: code = InvalidArgument desc = etcdserver: user name is empty"`
+				denied = `cancelled true compacted {}: rpctypes error PermissionDenied "etcdserver: permission denied"`
+			)
+			theirs, ours := sections(d.Theirs), sections(d.Ours)
+			if len(theirs) != len(ours) {
+				return d
+			}
+			d.Theirs, d.Ours = nil, nil
+			for i, t := range theirs {
+				if begun := slices.DeleteFunc(slices.Clone(t), isEvent); slices.Contains(ours[i], denied) &&
+					(slices.Contains(t, nobody) || len(begun) < len(t)) && slices.Equal(slices.DeleteFunc(begun, func(l string) bool { return l == nobody }),
+					slices.DeleteFunc(slices.Clone(ours[i]), func(l string) bool { return l == denied })) {
+					t = ours[i]
+				}
+				d.Theirs, d.Ours = append(d.Theirs, t...), append(d.Ours, ours[i]...)
 			}
 			return d
 		},
@@ -301,11 +329,15 @@ var table = []known{
 		name:   "without a leader a call is repeated until its context ends",
 		reason: "there may be one soon; the official client returns the server's refusal at once",
 		rewrite: func(s script.Step, d report.Difference) report.Difference {
-			for _, begin := range []string{"", "stream: "} {
-				if s.Ctx.RequireLeader && ends(s.Ctx) && len(d.Ours) > 0 && strings.HasPrefix(d.Ours[0], begin+"== context.") &&
-					len(d.Theirs) > 0 && strings.HasPrefix(d.Theirs[0], begin+`rpctypes error Unavailable "etcdserver: no leader"`) {
-					d.Theirs = slices.Clone(d.Theirs)
-					d.Theirs[0] = d.Ours[0]
+			if !s.Ctx.RequireLeader || !ends(s.Ctx) || len(d.Theirs) != len(d.Ours) {
+				return d
+			}
+			d.Theirs = slices.Clone(d.Theirs)
+			for i, l := range d.Theirs {
+				for _, begin := range []string{"", "stream: "} {
+					if strings.HasPrefix(l, begin+`rpctypes error Unavailable "etcdserver: no leader"`) && strings.HasPrefix(d.Ours[i], begin+"== context.") {
+						d.Theirs[i] = d.Ours[i]
+					}
 				}
 			}
 			return d
@@ -381,6 +413,25 @@ func untouched(lines []string) []string {
 	}
 	return lines
 }
+
+// isEvent is whether a watch has delivered something.
+func isEvent(l string) bool {
+	return strings.HasPrefix(l, "PUT create ") || strings.HasPrefix(l, "DELETE create ")
+}
+
+// sections are the lines of each watch, behind what comes before the first.
+func sections(lines []string) [][]string {
+	var list [][]string
+	for _, l := range lines {
+		if len(list) == 0 || watchName.MatchString(l) {
+			list = append(list, nil)
+		}
+		list[len(list)-1] = append(list[len(list)-1], l)
+	}
+	return list
+}
+
+var watchName = regexp.MustCompile(`^w[0-9]+:$`)
 
 // ended is whether a call only says that its context has ended.
 func ended(lines []string) bool {

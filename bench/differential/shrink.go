@@ -81,7 +81,7 @@ func simpler(p script.Program) func(yield func(script.Program) bool) {
 
 func simplerStep(s script.Step) func(yield func(script.Step) bool) {
 	return func(yield func(script.Step) bool) {
-		if s.Ctx.Kind != "" && s.Ctx.Kind != "timeout" {
+		if s.Ctx.Kind != "" && !ends(s.Ctx) {
 			t := s
 			t.Ctx = script.Context{}
 			if !yield(t) {

@@ -66,9 +66,17 @@ func answer(kv *mvccpb.KeyValue, header *pb.ResponseHeader, op *v3.Op) *pb.Range
 	}
 	if !op.IsKeysOnly() {
 		out.Value, out.Lease = slices.Clone(kv.Value), kv.Lease
+	} else if byValue(op) { // the server has to read what it sorts, and leaves out the value only
+		out.Lease = kv.Lease
 	}
 	r.Kvs = []*mvccpb.KeyValue{out}
 	return r
+}
+
+func byValue(op *v3.Op) bool {
+	var r pb.RangeRequest
+	op.RangeRequestTo(&r)
+	return r.SortTarget == pb.RangeRequest_VALUE
 }
 
 // within reports whether a revision is within bounds of which 0 is none.

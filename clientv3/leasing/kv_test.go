@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -233,6 +234,25 @@ func TestLeasedKeys(t *testing.T) {
 			t.Error("a key with a lease was read from memory")
 		}
 	}
+	// Without its value it has its lease where it has it from a server.
+	for name, opts := range map[string][]clientv3.OpOption{
+		"keys":                           {clientv3.WithKeysOnly()},
+		"keys, sorted by their values":   {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByValue, clientv3.SortDescend)},
+		"keys, by their values unsorted": {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByValue, clientv3.SortNone)},
+		"keys, sorted by revision":       {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortAscend)},
+	} {
+		got, err := s.Get(within(t, long), key, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := raw.Get(within(t, long), key, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(got.Kvs[0], want.Kvs[0]) {
+			t.Errorf("%s: %v, want %v", name, got.Kvs[0], want.Kvs[0])
+		}
+	}
 	if _, err := raw.Revoke(within(t, long), g.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -396,6 +416,14 @@ func TestMistakes(t *testing.T) {
 	}
 	var none context.Context
 	bad := clientv3.Compare(clientv3.Value(key), "~", "x")
+	// As from the server, also the branch that is not chosen has to be right.
+	unchosen := func(ops ...clientv3.Op) func() error {
+		return func() error {
+			_, err := s.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "=", "never")).Then(ops...).Else(clientv3.OpGet(key)).Commit()
+			return err
+		}
+	}
+	many := slices.Repeat([]clientv3.Op{clientv3.OpGet(key)}, 129)
 	for name, c := range map[string]struct {
 		call func() error
 		want error // nil: any
@@ -413,18 +441,29 @@ func TestMistakes(t *testing.T) {
 			_, err := s.Txn(ctx).Then(clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete(pfx)})).Commit()
 			return err
 		}, leasing.ErrLeasingKey},
-		"foreign key":   {func() error { _, err := s.Put(ctx, key+"foreign", "x"); return err }, leasing.ErrForeignKey},
-		"foreign range": {func() error { _, err := s.Delete(ctx, key+"f", clientv3.WithPrefix()); return err }, leasing.ErrForeignKey},
-		"nil context":   {func() error { _, err := s.Put(none, key, "x"); return err }, nil},
-		"nil read":      {func() error { _, err := s.Get(none, key); return err }, nil},
-		"nil txn":       {func() error { _, err := s.Txn(none).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
-		"put a range":   {func() error { _, err := s.Put(ctx, key, "x", clientv3.WithPrefix()); return err }, nil},
-		"watch":         {func() error { _, err := s.Do(ctx, clientv3.OpWatch(key)); return err }, nil},
-		"no operation":  {func() error { _, err := s.Do(ctx, clientv3.Op{}); return err }, nil},
-		"order":         {func() error { _, err := s.Txn(ctx).Then(clientv3.OpPut(key, "x")).If().Commit(); return err }, nil},
-		"twice else":    {func() error { _, err := s.Txn(ctx).Else().Else(clientv3.OpGet(key)).Commit(); return err }, nil},
-		"comparison":    {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpPut(key, "x")).Commit(); return err }, nil},
-		"in a read":     {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
+		"foreign key":                 {func() error { _, err := s.Put(ctx, key+"foreign", "x"); return err }, leasing.ErrForeignKey},
+		"foreign range":               {func() error { _, err := s.Delete(ctx, key+"f", clientv3.WithPrefix()); return err }, leasing.ErrForeignKey},
+		"nil context":                 {func() error { _, err := s.Put(none, key, "x"); return err }, nil},
+		"nil read":                    {func() error { _, err := s.Get(none, key); return err }, nil},
+		"nil txn":                     {func() error { _, err := s.Txn(none).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
+		"put a range":                 {func() error { _, err := s.Put(ctx, key, "x", clientv3.WithPrefix()); return err }, nil},
+		"watch":                       {func() error { _, err := s.Do(ctx, clientv3.OpWatch(key)); return err }, nil},
+		"no operation":                {func() error { _, err := s.Do(ctx, clientv3.Op{}); return err }, nil},
+		"order":                       {func() error { _, err := s.Txn(ctx).Then(clientv3.OpPut(key, "x")).If().Commit(); return err }, nil},
+		"twice else":                  {func() error { _, err := s.Txn(ctx).Else().Else(clientv3.OpGet(key)).Commit(); return err }, nil},
+		"comparison":                  {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpPut(key, "x")).Commit(); return err }, nil},
+		"unchosen, twice":             {unchosen(clientv3.OpPut(key, ""), clientv3.OpPut(key, "")), rpctypes.ErrDuplicateKey},
+		"unchosen, put and deleted":   {unchosen(clientv3.OpPut(key, ""), clientv3.OpDelete(key)), rpctypes.ErrDuplicateKey},
+		"unchosen, nested and put":    {unchosen(clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpPut(key, "")}), clientv3.OpPut(key, "")), rpctypes.ErrDuplicateKey},
+		"unchosen, twice in a nested": {unchosen(clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(key, ""), clientv3.OpPut(key, "")}, nil)), rpctypes.ErrDuplicateKey},
+		"unchosen, empty key":         {unchosen(clientv3.OpGet("")), rpctypes.ErrEmptyKey},
+		"unchosen, empty put":         {unchosen(clientv3.OpPut("", "")), rpctypes.ErrEmptyKey},
+		"unchosen, empty comparison":  {unchosen(clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(""), "=", 0)}, nil, nil)), rpctypes.ErrEmptyKey},
+		"unchosen, a value to ignore": {unchosen(clientv3.OpPut(key, "x", clientv3.WithIgnoreValue())), rpctypes.ErrValueProvided},
+		"unchosen, a lease to ignore": {unchosen(clientv3.OpPut(key, "", clientv3.WithLease(5), clientv3.WithIgnoreLease())), rpctypes.ErrLeaseProvided},
+		"unchosen, sorted by what":    {unchosen(clientv3.OpGet(key, clientv3.WithSort(99, clientv3.SortAscend))), nil},
+		"unchosen, too many":          {unchosen(many...), rpctypes.ErrTooManyOps},
+		"in a read":                   {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
 	} {
 		if err := c.call(); err == nil || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)

@@ -68,7 +68,7 @@ func (l *leasing) transact(ctx context.Context, op v3.Op) (v3.OpResponse, error)
 		return v3.OpResponse{}, err
 	}
 	if ctx != nil && ctx.Err() == nil {
-		if r, ok := l.evaluate(op); ok && l.inOrder(op) {
+		if r, ok := l.evaluate(op); ok && sound(&op) && l.inOrder(op) {
 			return (*v3.TxnResponse)(r).OpResponse(), nil
 		}
 	}

@@ -147,6 +147,8 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 		then, otherwise  ops
 	}{
 		{"read, else write", true, true, is("1"), ops{get}, ops{put}},
+		{"read, else write and delete others", true, true, is("1"), ops{get}, ops{put, clientv3.OpPut(foreign, "2"), clientv3.OpDelete(key + "x")}},
+		{"read, else write here or there", true, true, is("1"), ops{get}, ops{clientv3.OpTxn(nil, ops{put}, ops{put})}},
 		{"write, else read", true, false, is("x"), ops{put}, ops{get}},
 		{"write, else nothing", true, false, is("x"), ops{put}, nil},
 		{"nested", true, true, is("1"), ops{clientv3.OpTxn([]clientv3.Cmp{is("x")}, ops{put}, ops{get})}, nil},

@@ -209,7 +209,7 @@ func (r *runner) received(w *watch, resp clientv3.WatchResponse, ok bool) {
 		w.last = e.Kv.ModRevision
 	}
 	w.seen += len(resp.Events)
-	if resp.Header == nil || resp.Header.Revision < w.last {
+	if resp.Header == nil || !resp.Canceled && resp.Header.Revision < w.last { // a refusal has none
 		r.rec.Add("the header is behind: %s", r.rec.Value(resp.Header))
 	}
 	if resp.Canceled || resp.Err() != nil || resp.CompactRevision != 0 {
