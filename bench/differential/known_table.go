@@ -241,6 +241,7 @@ var table = []known{
 		name:   "a watch goes on with another token",
 		reason: "the official client's stream keeps the one that it began with, and ends what the server refuses for it",
 		chance: true,
+		apart:  true, // what is left of the watch ends later
 		when: func(p script.Program, _ int) bool {
 			return slices.ContainsFunc(p.Steps, func(s script.Step) bool {
 				return slices.Contains([]string{"UserChangePassword", "UserDelete", "AuthDisable", "AuthEnable"}, s.Call)
@@ -255,7 +256,10 @@ var table = []known{
 			n := slices.IndexFunc(d.Ours[i:], func(l string) bool {
 				return l != "created" && !isEvent(l)
 			})
-			if n > 0 {
+			switch {
+			case n < 0:
+				d.Theirs, d.Ours = d.Theirs[:i], d.Ours[:i]
+			case n > 0:
 				d.Theirs = slices.Delete(slices.Clone(d.Theirs), i, i+1)
 				d.Ours = slices.Delete(slices.Clone(d.Ours), i, i+n)
 			}
