@@ -96,7 +96,7 @@ func (n *names) dialled(e endpoint.Endpoint, found []netip.Addr) {
 
 // same reports that nothing has changed.
 func (k *named) same(found []netip.Addr) bool {
-	slices.SortFunc(found, netip.Addr.Compare)
+	slices.SortStableFunc(found, netip.Addr.Compare) // as the balancer does: one instance in the program
 	return k.asked && slices.Equal(k.found, found)
 }
 

@@ -15,10 +15,7 @@ package lease
 // followers are stuck behind it, each stream until the leader moves, and only what is asked for
 // after the election is answered. From the ninth try on the patience doubles each time.
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 const (
 	patienceFraction = 6
@@ -52,8 +49,12 @@ func (h *habit) note(now, quiet time.Duration) {
 
 // usual is how long an answer takes in most samples.
 func (h *habit) usual() time.Duration {
-	took := h.took
-	slices.Sort(took[:]) // those that there are come last
+	took := h.took // is sorted, those that there are at the end; a library's sort is 7 KB more
+	for i := range took {
+		for j := i; j > 0 && took[j] < took[j-1]; j-- {
+			took[j], took[j-1] = took[j-1], took[j]
+		}
+	}
 	return took[habitSamples-1-max(h.n-1, 0)/2]
 }
 
