@@ -96,6 +96,9 @@ func (l *leasing) evaluate(op v3.Op) (*pb.TxnResponse, bool) {
 	x := evaluation{l: l}
 	l.mu.RLock()
 	r, ok := x.txn(op)
+	if x.t == nil && l.term != nil && l.term.latest != nil {
+		x.t = l.term // there is nothing to compare and nothing to read
+	}
 	if x.t != nil {
 		x.header = x.t.latest
 	}

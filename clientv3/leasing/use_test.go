@@ -168,6 +168,13 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 			t.Errorf("%s: from memory: %v, succeeded: %v", c.name, local, r.Succeeded)
 		}
 	}
+	if !s.local(func() {
+		if r, err := s.Txn(within(t, long)).Else(put).Commit(); err != nil || !r.Succeeded || len(r.Responses) > 0 {
+			t.Errorf("nothing to compare and nothing to read: %v, %v", r, err)
+		}
+	}) {
+		t.Error("nothing to compare and nothing to read: not from memory")
+	}
 	for _, kv := range []clientv3.KV{s, raw} {
 		if r, err := kv.Get(within(t, long), key); err != nil || string(r.Kvs[0].Value) != "2" || r.Kvs[0].Version != 2 {
 			t.Errorf("written other than once: %v, %v", r, err)
