@@ -207,15 +207,7 @@ func TestLeaseAtRiskAndRestored(t *testing.T) {
 	r := &recorder{}
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: r.hooks()})
 	ctx := ctxFor(t, 2*long)
-	g, err := c.Grant(ctx, 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ch, err := c.KeepAlive(ctx, g.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-ch
+	id, _ := keptLease(t, ctx, c, 10)
 	on := ""
 	await(t, "the stream's member is known", has(r, &r.streams, func(s clientv3.StreamInfo) bool {
 		if s.Service == "Lease" && !s.Ended {
@@ -233,7 +225,7 @@ func TestLeaseAtRiskAndRestored(t *testing.T) {
 		defer m.Thaw()
 	}
 	for _, e := range []clientv3.LeaseEvent{clientv3.LeaseAtRisk, clientv3.LeaseRestored} {
-		await(t, "the lease is "+e.String(), has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == g.ID && l.Event == e }))
+		await(t, "the lease is "+e.String(), has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == id && l.Event == e }))
 	}
 	if has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.Event == clientv3.LeaseLost })() {
 		t.Error("the lease was lost")

@@ -31,6 +31,23 @@ func ends(t testing.TB, ch <-chan *clientv3.LeaseKeepAliveResponse) (renewals in
 	}
 }
 
+// keptLease grants a lease, keeps it alive and waits for the first renewal.
+func keptLease(t testing.TB, ctx context.Context, c *clientv3.Client, ttl int64) (clientv3.LeaseID, <-chan *clientv3.LeaseKeepAliveResponse) {
+	t.Helper()
+	g, err := c.Grant(ctx, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch, err := c.KeepAlive(ctx, g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := <-ch; r == nil {
+		t.Fatal("the lease was not renewed")
+	}
+	return g.ID, ch
+}
+
 // After a lease was revoked nothing says any more that it was renewed.
 func TestRevokeEmptiesKeepAlive(t *testing.T) {
 	c := shared(t)
@@ -321,15 +338,7 @@ func TestKeepAliveRequiresLeader(t *testing.T) {
 	ctx := ctxFor(t, 3*long)
 	var chans []<-chan *clientv3.LeaseKeepAliveResponse
 	for _, ctx := range []context.Context{clientv3.WithRequireLeader(ctx), ctx} {
-		g, err := c.Grant(ctx, 60)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ch, err := c.KeepAlive(ctx, g.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		<-ch
+		_, ch := keptLease(t, ctx, c, 60)
 		chans = append(chans, ch)
 	}
 	cl.Members()[0].Kill()

@@ -341,15 +341,7 @@ func TestLeaseWhileEndpointsChange(t *testing.T) {
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: r.hooks()})
 	writer := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	ctx := ctxFor(t, 3*long)
-	g, err := c.Grant(ctx, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	renewals, err := c.KeepAlive(ctx, g.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-renewals
+	_, renewals := keptLease(t, ctx, c, 3)
 	events := c.Watch(ctx, "k", clientv3.WithCreatedNotify())
 	next(t, events)
 

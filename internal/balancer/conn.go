@@ -75,7 +75,7 @@ const (
 	// Session is a stream that its owner opens anew elsewhere: watches, renewals.
 	Session
 	// Bulk is a stream of much data. It stays as writes do, since it would begin again
-	// from nothing.
+	// from nothing, unless it resumes (Pick.Resumes).
 	Bulk
 	classes = iota
 )

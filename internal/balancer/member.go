@@ -104,6 +104,9 @@ func (m *Member) coming(now int64) bool {
 	return m.state == Connecting && c != nil && !c.tried && now-c.made < int64(m.set.cfg.FirstConnect)
 }
 
+// hopeless reports that m is not what the configuration says, and never was.
+func (m *Member) hopeless() bool { return m.conn != nil && m.conn.wrong && !m.worked }
+
 // Name is the endpoint as the user wrote it.
 func (m *Member) Name() string { return m.ep.Raw }
 

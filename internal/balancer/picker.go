@@ -198,7 +198,7 @@ func (s *Set) makeView() (v view, state connectivity.State) {
 	v.wrong = len(s.members) > 0
 	now := s.now()
 	for _, m := range s.members {
-		v.wrong = v.wrong && m.conn != nil && m.conn.wrong && !m.worked
+		v.wrong = v.wrong && m.hopeless()
 		if m.coming(now) {
 			state = connectivity.Connecting
 		}
@@ -419,7 +419,7 @@ func pickPinned(want *Pick) (balancer.PickResult, error) {
 	if m.leftAt == 0 && m.coming(now) {
 		return balancer.PickResult{}, want.none(nil, false)
 	}
-	err := want.none(errors.New(m.Name()+": "+m.why()), m.conn != nil && m.conn.wrong && !m.worked)
+	err := want.none(errors.New(m.Name()+": "+m.why()), m.hopeless())
 	if m.leftAt != 0 {
 		err = unavailable(want.Err)
 	}
