@@ -26,6 +26,9 @@ type entry struct {
 	Text   string
 }
 
+// slowAttempt is how long an attempt of a call took at least that the diary keeps.
+const slowAttempt = 500 * time.Millisecond
+
 // maxEntries bounds the diary. A minute of faults makes some thousands.
 const maxEntries = 200_000
 
@@ -42,6 +45,11 @@ func (d *diary) hooks(client int) clientv3.Hooks {
 	return clientv3.Hooks{
 		Member: func(m clientv3.MemberChange) { d.note(client, "member %+v", m) },
 		Stream: func(s clientv3.StreamInfo) { d.note(client, "stream %+v", s) },
+		Attempt: func(a clientv3.AttemptInfo) {
+			if a.Took >= slowAttempt || a.Method == "Auth.Authenticate" {
+				d.note(client, "attempt %+v", a)
+			}
+		},
 		Lease: func(l clientv3.LeaseInfo) {
 			d.note(client, "lease %+v", l)
 			switch l.Event {

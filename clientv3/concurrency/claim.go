@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/retry"
 )
 
 const (
@@ -18,6 +19,9 @@ const (
 	tidyFor = 50 * time.Millisecond
 	// lookAgain is the wait after a watch that ended by itself.
 	lookAgain = 50 * time.Millisecond
+	// mostUnknown is how many requests of one call may be lost on members that went silent. Two
+	// of five members may, and what they all lose has another cause.
+	mostUnknown = 2
 )
 
 // Claim is a key that a session has put to get in line, and what it then has: locks,
@@ -228,12 +232,15 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 	if err := s.confirm(ctx); err != nil {
 		return e, err
 	}
-	for {
+	for unknown := 0; ; {
 		asked, err := s.begin(ctx, key)
 		if err != nil {
 			return e, err
 		}
-		if e, err = s.request(ctx, asked, prefix, key, value, conditions); err != errAgain {
+		e, err = s.request(ctx, asked, prefix, key, value, conditions)
+		if v3.OutcomeUnknown(err) && unknown < mostUnknown && ctx.Err() == nil {
+			unknown++ // the next one finds the key or puts it
+		} else if err != errAgain {
 			return e, err
 		}
 	}
@@ -245,7 +252,8 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 	if prefix != "" {
 		then = append(then, v3.OpGet(prefix, newest(2)...))
 	}
-	r, err := s.client.Txn(ctx).
+	// Whoever is next in line waits for this session too, if its key was put and it does not know.
+	r, err := s.client.Txn(retry.WithEarlyDoubt(ctx)).
 		If(append([]v3.Cmp{v3.Compare(v3.CreateRevision(key), "=", 0)}, conditions...)...).
 		Then(then...).
 		Else(v3.OpGet(key)).

@@ -188,6 +188,7 @@ func (s *Session) awaitRemoved(key string, rev int64, d time.Duration) {
 
 // remove deletes the key with that create revision, if it is there.
 func (s *Session) remove(ctx context.Context, key string, rev int64) (*pb.ResponseHeader, error) {
+	ctx = v3.WithRepeat(ctx) // executed twice, or late, it deletes nothing else
 	r, err := s.client.Txn(ctx).If(v3.Compare(v3.CreateRevision(key), "=", rev)).Then(v3.OpDelete(key)).Commit()
 	if err != nil {
 		return nil, err

@@ -61,7 +61,9 @@
 // health check; any answer counts, and so does any byte that arrives meanwhile. The probe
 // for consensus is a linearizable read of one key; any answer that is not about missing
 // leadership counts. If it goes unanswered a health check has to come through on the same
-// connection before the member is called stalled: else the connection is merely full.
+// connection before the member is called stalled: else the connection is merely full. A probe
+// for life that waits for longer than calls do has the other members asked as well: what leaves
+// a silent member shall find one that is known to live.
 //
 // # Time
 //

@@ -144,9 +144,22 @@ func (s *Set) lookAt(c *conn, now int64, busy, recent bool, next *alarm, fx *eff
 		}
 		next.in(watchSlow)
 	}
+	if asked := c.asked.Load(); c == m.conn && asked > c.lastByte.Load() && time.Duration(now-asked) >= m.silenceLimit() {
+		s.callWitnesses(m, asked)
+	}
 	if c.stage == ready {
 		if kind := s.due(c, now, busy, recent, next); kind != noProbe {
 			s.startProbe(c, kind, now, fx)
+		}
+	}
+}
+
+// callWitnesses asks the other members for a sign of life, because m gives none since then: what
+// leaves m shall not go where there is none either.
+func (s *Set) callWitnesses(m *Member, since int64) {
+	for _, o := range s.members {
+		if o != m {
+			o.witness = max(o.witness, since)
 		}
 	}
 }

@@ -143,6 +143,15 @@ func WithRepeat(ctx context.Context) context.Context {
 	return context.WithValue(ctx, repeatKey{}, true)
 }
 
+type earlyKey struct{}
+
+// WithEarlyDoubt returns a context whose writes do not stay on a member that is silent or stalled, as
+// reads do not. What may have been executed there is not repeated, so such a write fails soon,
+// with an unknown outcome, for a caller who can find out.
+func WithEarlyDoubt(ctx context.Context) context.Context {
+	return context.WithValue(ctx, earlyKey{}, true)
+}
+
 type whileKey struct{}
 
 // WithRepeatWhile returns a context whose calls are repeated only while wanted returns true: a call
@@ -330,7 +339,7 @@ func (k *call) newAttempt() *try {
 	ctx, cancel := context.WithCancelCause(k.ctx)
 	a.Context.Context, a.Pick.Cancel = ctx, cancel
 	a.Pick.Avoid, a.Pick.Pin = k.avoid, k.pin
-	if k.plan.kind != write {
+	if k.plan.kind != write || k.ctx.Value(earlyKey{}) != nil {
 		a.Pick.Class = balancer.Read
 	}
 	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
