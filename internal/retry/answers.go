@@ -85,7 +85,7 @@ func (a *answers) again(err error) error {
 	if m := s.pick.Got; m != nil {
 		k.avoid |= m.Slot()
 	}
-	k.tried = append(k.tried, etcderr.Attempt{Member: s.Member(), Err: err, Took: time.Since(a.began)})
+	k.tried = append(k.tried, etcderr.Attempt{Member: s.Member(), Err: bare(err), Took: time.Since(a.began)})
 	wait, more := k.judge(err, k.failures)
 	if !more {
 		return err
@@ -103,6 +103,14 @@ func (a *answers) again(err error) error {
 		_ = s.CloseSend()
 	}
 	return nil
+}
+
+// bare is why a stream failed, without the call and the member, which the stream has added.
+func bare(err error) error {
+	if e, ours := err.(*etcderr.Error); ours && len(e.Tried) == 1 && e.Tried[0].Err != nil {
+		return e.Tried[0].Err
+	}
+	return err
 }
 
 // The rest of grpc.ClientStream is that of the stream as it is now.

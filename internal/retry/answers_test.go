@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,6 +93,24 @@ func TestAnswersAreRepeatedWithinLimits(t *testing.T) {
 	r.script(func(context.Context, int) error { return rpctypes.ErrGRPCNoLeader })
 	if _, err := r.chunks(within(t, 300*time.Millisecond)); err != context.DeadlineExceeded {
 		t.Errorf("%v", err)
+	}
+}
+
+// Its error names the call once, and each member that was tried.
+func TestAnswersSayWhatWasTried(t *testing.T) {
+	r := newRig(t, 2, func(c *retry.Config) {
+		c.Limits = retry.Limits{MaxRetries: 1, Wait: func(int) time.Duration { return time.Millisecond }}
+	})
+	r.script(func(context.Context, int) error { return status.Error(codes.Unavailable, "going away") })
+	_, err := r.chunks(within(t, long))
+	text := fmt.Sprint(err)
+	for _, m := range r.set.Members() {
+		if strings.Count(text, m.Name()) != 1 {
+			t.Errorf("%s is not named once in %s", m.Name(), text)
+		}
+	}
+	if strings.Count(text, "Maintenance.Snapshot") != 1 || strings.Count(text, "tried") != 1 {
+		t.Errorf("said more than once: %s", text)
 	}
 }
 
