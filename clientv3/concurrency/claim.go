@@ -19,9 +19,9 @@ const (
 	tidyFor = 50 * time.Millisecond
 	// lookAgain is the wait after a watch that ended by itself.
 	lookAgain = 50 * time.Millisecond
-	// mostUnknown is how many requests of one call may be lost on members that went silent. Two
-	// of five members may, and what they all lose has another cause.
-	mostUnknown = 2
+	// mostLost is how many requests of one call may be lost on members that went silent. Two of
+	// five members may, and what all of them lose has another cause.
+	mostLost = 2
 )
 
 // Claim is a key that a session has put to get in line, and what it then has: locks,
@@ -232,22 +232,29 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 	if err := s.confirm(ctx); err != nil {
 		return e, err
 	}
-	for unknown := 0; ; {
-		asked, err := s.begin(ctx, key)
-		if err != nil {
+	asked, err := s.begin(ctx, key)
+	for losses := 0; err == nil; {
+		var lost bool
+		e, lost, err = s.request(ctx, asked, prefix, key, value, conditions)
+		switch {
+		case lost && losses < mostLost && ctx.Err() == nil:
+			losses++ // the next one finds the key or puts it
+			asked, err = s.repeat(ctx, key)
+		case lost:
+			s.tell(key, (*core).unanswered)
 			return e, err
-		}
-		e, err = s.request(ctx, asked, prefix, key, value, conditions)
-		if v3.OutcomeUnknown(err) && unknown < mostUnknown && ctx.Err() == nil {
-			unknown++ // the next one finds the key or puts it
-		} else if err != errAgain {
+		case err == errAgain:
+			asked, err = s.begin(ctx, key)
+		default:
 			return e, err
 		}
 	}
+	return e, err
 }
 
-// request sends the request of enter once; errAgain if the key that it found is given up.
-func (s *Session) request(ctx context.Context, asked int, prefix, key, value string, conditions []v3.Cmp) (e entry, err error) {
+// request sends the request of enter once; errAgain if the key that it found is given up. If it
+// is lost, its outcome is unknown, and core is yet to be told.
+func (s *Session) request(ctx context.Context, asked int, prefix, key, value string, conditions []v3.Cmp) (e entry, lost bool, err error) {
 	then := []v3.Op{v3.OpPut(key, value, v3.WithLease(s.id))}
 	if prefix != "" {
 		then = append(then, v3.OpGet(prefix, newest(2)...))
@@ -259,15 +266,11 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		Else(v3.OpGet(key)).
 		Commit()
 	if err != nil {
-		s.tell(key, func(k *core) {
-			if v3.OutcomeUnknown(err) {
-				k.unanswered()
-			} else {
-				k.refused()
-			}
-		})
+		if lost = v3.OutcomeUnknown(err); !lost {
+			s.tell(key, (*core).refused)
+		}
 		s.failed(err)
-		return e, err
+		return e, lost, err
 	}
 	rev, ours := r.Header.Revision, true
 	if r.Succeeded {
@@ -282,14 +285,14 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		kvs := r.Responses[0].GetResponseRange().GetKvs()
 		if len(kvs) == 0 {
 			s.tell(key, (*core).refused)
-			return e, ErrLocked
+			return e, false, ErrLocked
 		}
 		// A key that the caller named may be anybody's; those of locks have our lease's name.
 		rev, ours = kvs[0].CreateRevision, prefix != "" || s.owns(kvs[0].Lease)
 		e.found, e.value = true, string(kvs[0].Value)
 	}
 	e.claim, err = s.claim(key, r.Header, func(k *core) (*hold, error) { return k.answered(asked, rev, r.Header.Revision, ours) })
-	return e, err
+	return e, false, err
 }
 
 // put gives the key another value, unless it is gone: ErrOwnershipLost. mod is the key's

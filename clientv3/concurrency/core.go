@@ -23,7 +23,8 @@ package concurrency
 //	answer: put, or found        one hold more      send again         held
 //	answer: another lease's      refused            refused            refused
 //	answer: refused, not put     the request ends, no more
-//	no answer                    a doubt: from now on keys that come are looked out for
+//	no answer                    a doubt: from now on keys that come are looked out for; it may be
+//	                             sent again at once, unless the key waits till it is gone
 //	an owner lets go             all its holds end, given up; those whose call has not returned
 //	                             send again, other owners have lost it
 //	a waiter leaves              its hold ends; with the last, given up
@@ -234,6 +235,19 @@ func (k *core) unanswered() {
 	k.settle()
 }
 
+// repeat: the request may be executed later, and is sent again. Without a pause between the two
+// the key that it may have put keeps its place. It returns what begin does.
+func (k *core) repeat() (asked int, ok bool) {
+	if k.going > 0 {
+		k.unanswered()
+		return 0, false
+	}
+	k.inputs++
+	k.doubts++
+	k.settle()
+	return k.inputs, true
+}
+
 // resume makes a hold of a key of which it is not known whether it is there.
 func (k *core) resume(rev int64) *hold {
 	k.inputs++
@@ -313,7 +327,9 @@ func (k *core) removed(rev, at int64, was bool) {
 	}
 	if was {
 		k.lose(func(h *hold) bool { return h.rev < at })
-		k.sure, k.there, k.seen = true, 0, at
+		if !k.sure || at > k.seen { // a look may have seen what came after it
+			k.sure, k.there, k.seen = true, 0, at
+		}
 	} else {
 		k.sure = false
 	}
@@ -338,7 +354,9 @@ func (k *core) looked(asked int, at, rev int64, ours bool) {
 			k.going = 0
 		}
 	}
-	k.sure, k.there, k.seen = asked >= k.stale, k.own(rev, ours), at
+	if !k.sure || at > k.seen { // an answer may have seen what came after it
+		k.sure, k.there, k.seen = asked >= k.stale, k.own(rev, ours), at
+	}
 	k.settle()
 }
 

@@ -241,6 +241,18 @@ func (w *world) callMoves(a *actor, can func(func()), limited func(*int, func())
 			}
 			a.at = done
 		})
+		if a.at == asking {
+			limited(&w.timeouts, func() {
+				if !r.executed {
+					w.late = append(w.late, r)
+				}
+				if asked, ok := w.core.repeat(); ok {
+					a.asked, a.req = asked, &request{what: 'p'}
+				} else {
+					a.at = starting
+				}
+			})
+		}
 	case waiting:
 		can(func() { w.returns(a) })
 		if a.leaves {

@@ -138,6 +138,16 @@ func (s *Session) begin(ctx context.Context, key string) (asked int, err error) 
 	}
 }
 
+// repeat is begin for a request that is sent again, because its outcome is not known.
+func (s *Session) repeat(ctx context.Context, key string) (asked int, err error) {
+	var ok bool
+	s.tell(key, func(k *core) { asked, ok = k.repeat() })
+	if ok {
+		return asked, nil
+	}
+	return s.begin(ctx, key)
+}
+
 // await waits for c, the end of ctx or of the session's life.
 func (s *Session) await(ctx context.Context, c <-chan struct{}) error {
 	select {
