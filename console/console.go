@@ -34,7 +34,8 @@ type Console struct {
 	cookie   string // the session cookie's name; one per console, since cookies do not know ports
 	sessions sessions
 	attempts limiter // failed ones, to get in
-	streams  chan struct{}
+	streams  shares
+	calls    shares
 	group    *worker.Group
 	mux      *http.ServeMux
 }
@@ -46,7 +47,8 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 		client:  client,
 		hosts:   map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true},
 		base:    "/",
-		streams: make(chan struct{}, maxStreams),
+		streams: shares{what: "pages open", each: userStreams, most: maxStreams},
+		calls:   shares{what: "requests under way", each: userCalls, most: maxCalls},
 		group:   worker.New(context.Background()),
 	}
 	for _, o := range opts {
@@ -80,6 +82,10 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !c.allowedHost(r.Host) {
 		fail(w, &apiError{Status: http.StatusMisdirectedRequest, Code: "host", Message: "this console does not answer to the name " + printable(r.Host)})
+		return
+	}
+	if err := limitBody(w, r); err != nil {
+		fail(w, err)
 		return
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, c.base)

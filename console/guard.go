@@ -1,9 +1,14 @@
 package console
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -50,10 +55,52 @@ type handler func(r *request) (any, error)
 // maxBody holds a value of etcd's usual limit of 1.5 MiB in base64.
 const maxBody = 4 << 20
 
+// maxSignIn holds a name and a password.
+const maxSignIn = 16 << 10
+
+// bodyTime is how long a body may take to arrive: one of maxBody does at 2 Mbit/s.
+const bodyTime = 15 * time.Second
+
+// limitBody cuts off a body that drips, also one that nobody reads: the server reads what is left of it before it takes the next request.
+func limitBody(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // some writers know none
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return badRequest("such a request has no body")
+	}
+	return nil
+}
+
+// readBody has a request's body in memory before anything is done for it, so that the time for it does not bound what is done.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &apiError{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: "the request is too large"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &apiError{Status: http.StatusRequestTimeout, Code: "slow", Message: "the request did not arrive within " + bodyTime.String()}
+	case err != nil:
+		return badRequest("the request broke off")
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	return nil
+}
+
 // public is an API that needs no session.
 func (c *Console) public(f func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.admit(w, r); err != nil {
+		if err := c.admit(r); err != nil {
+			fail(w, err)
+			return
+		}
+		if err := readBody(w, r, maxSignIn); err != nil {
 			fail(w, err)
 			return
 		}
@@ -62,12 +109,11 @@ func (c *Console) public(f func(http.ResponseWriter, *http.Request) (any, error)
 }
 
 // admit checks what holds for all requests of the API.
-func (c *Console) admit(w http.ResponseWriter, r *http.Request) error {
+func (c *Console) admit(r *http.Request) error {
 	if foreign(r) {
 		return errForeign
 	}
 	if r.Method != http.MethodGet {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		// A form of another site cannot have this type.
 		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 && kind != "application/json" {
 			return &apiError{Status: http.StatusUnsupportedMediaType, Code: "content_type", Message: "the body must be application/json"}
@@ -95,7 +141,7 @@ func (c *Console) writes(f handler) http.Handler {
 // private is an API that needs a session; tell turns errors of etcd into those of the API.
 func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.admit(w, r); err != nil {
+		if err := c.admit(r); err != nil {
 			fail(w, err)
 			return
 		}
@@ -105,6 +151,15 @@ func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) h
 			return
 		}
 		defer s.leave()
+		if err := c.calls.take(s.user); err != nil {
+			fail(w, err)
+			return
+		}
+		defer c.calls.give(s.user)
+		if err := readBody(w, r, maxBody); err != nil {
+			fail(w, err)
+			return
+		}
 		answer(w, r, func() (any, error) {
 			out, err := f(&request{Request: r, session: s, client: s.client})
 			if err != nil {

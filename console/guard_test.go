@@ -1,15 +1,21 @@
 package console_test
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/console"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestAWayInMustBeNamed(t *testing.T) {
@@ -39,13 +45,40 @@ func TestNothingWithoutASession(t *testing.T) {
 	}
 }
 
-func TestTokenInTheURLBecomesACookie(t *testing.T) {
-	p := serve(t, clienttest.Shared(t), console.Token(secret))
-	resp := p.request(t.Context(), "GET", "?token="+strings.ReplaceAll(secret, " ", "+"), nil)
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" {
-		t.Fatalf("status %d to %q", resp.StatusCode, resp.Header.Get("Location"))
+// TestTheCookieAloneOpensNothing: browsers send it to every port of a host, so whoever serves another port has it.
+func TestTheCookieAloneOpensNothing(t *testing.T) {
+	p, client := open(t)
+	own := p.secret
+	for _, s := range []string{"", "guessed", own[:len(own)-1], p.cookie.Value} {
+		p.secret = s
+		p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in")
+		p.refused("GET", "api/stream?overview=1", nil, http.StatusUnauthorized, "sign_in")
+		p.refused("PUT", "api/key", map[string]any{"key": b64Std(t.Name()), "value": "", "mod": 0}, http.StatusUnauthorized, "sign_in")
+		var me struct{ SignedIn bool }
+		if p.get("api/session", &me); me.SignedIn {
+			t.Fatalf("signed in with the secret %q", s)
+		}
+		cookie := p.cookie
+		if status := p.call("DELETE", "api/session", nil, nil); status != http.StatusNoContent {
+			t.Fatalf("signing out: status %d", status)
+		}
+		p.cookie = cookie
 	}
+	if v := value(t, client, t.Name()); v != "<none>" {
+		t.Fatalf("it wrote %q", v)
+	}
+	p.secret = own
+	p.get("api/count", nil) // nobody signed it out
+	other, _ := open(t)
+	p.secret = other.secret
+	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in")
+	p.cookie, p.secret = nil, own
+	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in")
+}
+
+func TestTheSessionEndsWithSigningOut(t *testing.T) {
+	p := serve(t, clienttest.Shared(t), console.Token(secret))
+	p.signIn()
 	c := p.cookie
 	if c == nil || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || strings.Contains(c.Value, secret) || len(c.Value) < 32 || c.Path != "/" {
 		t.Fatalf("cookie %+v", c)
@@ -60,17 +93,127 @@ func TestTokenInTheURLBecomesACookie(t *testing.T) {
 
 func TestAWrongTokenLeadsNowhere(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), console.Token(secret))
-	resp := p.request(t.Context(), "GET", "?token=wrong", nil)
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusSeeOther || p.cookie != nil {
-		t.Fatalf("status %d, cookie %v", resp.StatusCode, p.cookie)
-	}
 	p.refused("POST", "api/session", map[string]string{"token": "wrong"}, http.StatusUnauthorized, "denied")
 	p.refused("POST", "api/session", map[string]string{"user": "root", "password": secret}, http.StatusUnauthorized, "denied")
 	for range 20 {
 		p.call("POST", "api/session", map[string]string{"token": "guess"}, nil)
 	}
-	p.refused("POST", "api/session", map[string]string{"token": secret}, http.StatusTooManyRequests, "too_many")
+	p.refused("POST", "api/session", map[string]string{"token": "guess"}, http.StatusTooManyRequests, "too_many")
+	p.signIn() // who knows it is not locked out by those who guess
+}
+
+// TestAPageThatGuessesLocksNobodyOut: any site can make a browser ask for an address of the console.
+func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
+	p := serve(t, clienttest.Shared(t), console.Token(secret))
+	for _, site := range []string{"cross-site", "same-site"} {
+		p.header.Set("Sec-Fetch-Site", site)
+		for range 20 {
+			resp := p.request(t.Context(), "GET", "?token=guess", nil)
+			resp.Body.Close()
+			// The page says why: it knows by the address.
+			if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther || to != "/#token-from-another-site" || p.cookie != nil {
+				t.Fatalf("status %d to %q, cookie %v", resp.StatusCode, to, p.cookie)
+			}
+		}
+	}
+	for range 20 {
+		p.refused("POST", "api/session", map[string]string{"token": "guess"}, http.StatusForbidden, "cross_site")
+	}
+	p.header = http.Header{}
+	p.refused("POST", "api/session", map[string]string{"token": "wrong"}, http.StatusUnauthorized, "denied") // not yet the limit
+	p.signIn()
+	resp := p.request(t.Context(), "GET", "?token=x", nil)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("a token from the address bar: status %d, %v", resp.StatusCode, resp.Header)
+	}
+}
+
+// TestBodiesThatDripAreCutOff, whether somebody reads them or not.
+func TestBodiesThatDripAreCutOff(t *testing.T) {
+	p, _ := open(t)
+	var wg sync.WaitGroup
+	for name, head := range map[string]string{
+		"a page":            "GET / HTTP/1.1\r\n",
+		"without a session": "PUT /api/key HTTP/1.1\r\nContent-Type: application/json\r\n",
+		"signing in":        "POST /api/session HTTP/1.1\r\nContent-Type: application/json\r\n",
+		"in a session": "PUT /api/key HTTP/1.1\r\nContent-Type: application/json\r\nFairlead-Session: " + p.secret + "\r\n" +
+			"Cookie: " + p.cookie.Name + "=" + p.cookie.Value + "\r\n",
+	} {
+		wg.Go(func() {
+			host := strings.TrimPrefix(p.url, "http://")
+			conn, err := net.Dial("tcp", host)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			begin := time.Now()
+			if _, err := io.WriteString(conn, head+"Host: "+host+"\r\nContent-Length: 10000\r\n\r\n"); err != nil {
+				t.Error(err)
+				return
+			}
+			gone := make(chan struct{})
+			go func() { // the server has closed the connection once there is nothing more to read
+				defer close(gone)
+				_, _ = io.Copy(io.Discard, conn)
+			}()
+			tick := time.NewTicker(200 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-gone:
+					return
+				case <-tick.C:
+					_, _ = conn.Write([]byte(" "))
+				}
+				if time.Since(begin) > clienttest.Long {
+					t.Errorf("%s: the connection is there after %v", name, time.Since(begin))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	p.get("api/count", nil)
+}
+
+// TestOneUserDoesNotTakeWhatOthersNeed: neither with sessions nor with streams.
+func TestOneUserDoesNotTakeWhatOthersNeed(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	client := clienttest.Dial(t, cluster.Endpoints()...)
+	withUsers(t, client)
+	p := serve(t, client, console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	root := map[string]string{"user": "root", "password": "r"}
+	p.signInWith(root)
+	rootCookie, rootSecret := p.cookie, p.secret
+	for range 80 {
+		p.signInWith(map[string]string{"user": "ann", "password": "a"})
+	}
+	ann, annSecret := p.cookie, p.secret
+	p.cookie, p.secret = rootCookie, rootSecret
+	p.get("api/session", nil)
+	p.get("api/count", nil)
+
+	p.cookie, p.secret = ann, annSecret
+	open := 0
+	for ; open < 300; open++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		t.Cleanup(cancel)
+		resp := p.request(ctx, "GET", "api/stream?overview=1", nil)
+		t.Cleanup(func() { resp.Body.Close() })
+		if resp.StatusCode != http.StatusOK {
+			break
+		}
+	}
+	if open == 300 {
+		t.Fatal("one user has 300 streams")
+	}
+	p.refused("GET", "api/stream?overview=1", nil, http.StatusTooManyRequests, "too_many")
+	p.cookie, p.secret = rootCookie, rootSecret
+	events, stop := p.listen("api/stream?overview=1")
+	defer stop()
+	clienttest.Receive(t, "an event for root", events)
 }
 
 func TestOtherNamesAreRefused(t *testing.T) {
@@ -122,6 +265,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	}
 	r.Header.Set("Content-Type", "text/plain")
 	r.AddCookie(p.cookie)
+	r.Header.Set("Fairlead-Session", p.secret)
 	resp, err := p.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -202,12 +346,12 @@ func TestMountedBelowAPath(t *testing.T) {
 
 func TestSessionsAreBounded(t *testing.T) {
 	p, _ := open(t)
-	first := p.cookie
-	for range 64 {
+	first, firstSecret := p.cookie, p.secret
+	for range 32 {
 		p.signIn()
 	}
 	p.get("api/count", nil)
-	p.cookie = first
+	p.cookie, p.secret = first, firstSecret
 	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in")
 }
 

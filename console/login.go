@@ -69,22 +69,20 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 	if c.open {
 		return nil, nil
 	}
+	// Before the limit: whoever has the token is not locked out by those who guess, and no rate of guesses finds it.
+	if in.Token != "" && c.rightToken(in.Token) {
+		return c.signIn(w, r, c.client, ""), nil
+	}
 	if !c.attempts.take(from) {
 		return nil, errTooMany
 	}
-	switch {
-	case in.Token != "" && c.rightToken(in.Token):
-		c.attempts.forgive(from)
-		c.setCookie(w, r, c.sessions.add(c.client, ""))
-		return nil, nil
-	case in.User != "" && c.login != nil:
+	if in.User != "" && c.login != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
 		defer cancel()
 		client, err := c.login(ctx, in.User, in.Password)
 		if err == nil {
 			c.attempts.forgive(from)
-			c.setCookie(w, r, c.sessions.add(client, in.User))
-			return nil, nil
+			return c.signIn(w, r, client, in.User), nil
 		}
 		if !refused(err) {
 			c.attempts.forgive(from) // it was not the password
@@ -104,9 +102,7 @@ func refused(err error) bool {
 }
 
 func (c *Console) deleteSession(w http.ResponseWriter, r *http.Request) (any, error) {
-	if cookie, err := r.Cookie(c.cookie); err == nil {
-		c.sessions.remove(cookie.Value)
-	}
+	c.sessions.remove(c.cookieOf(r), r.Header.Get(secretHeader))
 	http.SetCookie(w, &http.Cookie{Name: c.cookie, Path: c.base, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 	return nil, nil
 }
@@ -117,25 +113,34 @@ func (c *Console) rightToken(given string) bool {
 	return c.token != "" && subtle.ConstantTimeCompare(want[:], have[:]) == 1
 }
 
-func (c *Console) setCookie(w http.ResponseWriter, r *http.Request, id string) {
+// signedIn is what scripts get when they have signed in. They keep it where only scripts of this origin find it, and send it along.
+type signedIn struct {
+	Secret string `json:"secret"`
+}
+
+func (c *Console) signIn(w http.ResponseWriter, r *http.Request, client *clientv3.Client, user string) signedIn {
+	id, secret := c.sessions.add(client, user)
 	http.SetCookie(w, &http.Cookie{
 		Name: c.cookie, Value: id, Path: c.base, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
+	return signedIn{Secret: secret}
 }
 
-// page is the one page. A token in its URL is exchanged for a session and taken out of the address bar.
+// page is the one page. A token in its URL is used by the page's script, which takes it out of the address bar. One that another
+// site brought here is not: it would let any site guess.
 func (c *Console) page() http.Handler {
 	index := staticFiles()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token := r.URL.Query().Get("token")
-		if token == "" {
+		switch {
+		case !r.URL.Query().Has("token"):
 			index.ServeHTTP(w, r)
-			return
+		case foreign(r):
+			http.Redirect(w, r, c.base+"#"+foreignToken, http.StatusSeeOther)
+		default:
+			send(w, r, files()["index.html"], "no-store") // the address must not stay in a cache
 		}
-		if !c.open && c.attempts.take(r.RemoteAddr) && c.rightToken(token) {
-			c.attempts.forgive(r.RemoteAddr)
-			c.setCookie(w, r, c.sessions.add(c.client, ""))
-		}
-		http.Redirect(w, r, c.base, http.StatusSeeOther)
 	})
 }
+
+// foreignToken in the address makes the page say why it did not take the token.
+const foreignToken = "token-from-another-site"

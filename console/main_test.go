@@ -20,12 +20,13 @@ func TestMain(m *testing.M) { etcdtest.Main(m) }
 
 const secret = "a secret of the tests"
 
-// page stands for a browser's page: it has a cookie, if it signed in.
+// page stands for a browser's page: it has a cookie and a secret, if it signed in.
 type page struct {
 	t      testing.TB
 	url    string
 	client *http.Client
 	cookie *http.Cookie
+	secret string
 	header http.Header // sent along
 }
 
@@ -59,9 +60,17 @@ func open(t testing.TB, opts ...console.Option) (*page, *clientv3.Client) {
 
 func (p *page) signIn() {
 	p.t.Helper()
-	if status := p.call("POST", "api/session", map[string]string{"token": secret}, nil); status != http.StatusNoContent || p.cookie == nil {
-		p.t.Fatalf("signing in: status %d, cookie %v", status, p.cookie)
+	p.signInWith(map[string]string{"token": secret})
+}
+
+// signInWith signs in and keeps the cookie and the secret.
+func (p *page) signInWith(proof map[string]string) {
+	p.t.Helper()
+	var got struct{ Secret string }
+	if status := p.call("POST", "api/session", proof, &got); status != http.StatusOK || p.cookie == nil || got.Secret == "" {
+		p.t.Fatalf("signing in: status %d, cookie %v, secret %q", status, p.cookie, got.Secret)
 	}
+	p.secret = got.Secret
 }
 
 // request sends something as a browser would.
@@ -90,6 +99,9 @@ func (p *page) request(ctx context.Context, method, path string, body any) *http
 	}
 	if p.cookie != nil {
 		r.AddCookie(p.cookie)
+	}
+	if p.secret != "" {
+		r.Header.Set("Fairlead-Session", p.secret)
 	}
 	resp, err := p.client.Do(r)
 	if err != nil {

@@ -257,13 +257,9 @@ func TestClusterThatCannotBeReached(t *testing.T) {
 	}
 }
 
-func TestUsersAndLogin(t *testing.T) {
-	cluster := etcdtest.Start(t, etcdtest.Options{})
-	client := clienttest.Dial(t, cluster.Endpoints()...)
-	login := console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})
-	p := serve(t, client, console.Login(login))
-	p.refused("POST", "api/session", map[string]string{"user": "root", "password": "anything"}, http.StatusUnauthorized, "denied") // authentication is off
-
+// withUsers gives a cluster root and ann, who may read and write below app/.
+func withUsers(t *testing.T, client *clientv3.Client) {
+	t.Helper()
 	ctx := clienttest.Within(t, clienttest.Long)
 	for _, do := range []func() error{
 		func() error { _, err := client.UserAdd(ctx, "root", "r"); return err },
@@ -281,6 +277,16 @@ func TestUsersAndLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestUsersAndLogin(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	client := clienttest.Dial(t, cluster.Endpoints()...)
+	login := console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})
+	p := serve(t, client, console.Login(login))
+	p.refused("POST", "api/session", map[string]string{"user": "root", "password": "anything"}, http.StatusUnauthorized, "denied") // authentication is off
+
+	withUsers(t, client)
 	p.refused("POST", "api/session", map[string]string{"user": "ann", "password": "wrong"}, http.StatusUnauthorized, "denied")
 	p.refused("POST", "api/session", map[string]string{"user": "nobody", "password": ""}, http.StatusUnauthorized, "denied")
 	type accessList struct {
@@ -301,9 +307,7 @@ func TestUsersAndLogin(t *testing.T) {
 	}
 	as := func(user, password string) {
 		t.Helper()
-		if status := p.call("POST", "api/session", map[string]string{"user": user, "password": password}, nil); status != http.StatusNoContent {
-			t.Fatalf("%s: status %d", user, status)
-		}
+		p.signInWith(map[string]string{"user": user, "password": password})
 	}
 	as("ann", "a")
 	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std("app/k"), "value": b64Std("v"), "mod": 0}, nil); status != http.StatusOK {

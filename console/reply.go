@@ -162,11 +162,7 @@ func decode(r *http.Request, into any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return &apiError{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: "the request is too large"}
-	case err != nil:
+	if err != nil {
 		return badRequest("the body is not what was expected: " + err.Error())
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
 	"sync"
@@ -13,8 +14,10 @@ import (
 )
 
 const (
-	// maxSessions bounds the clients of users that are open at a time. The one unused for longest makes room.
-	maxSessions = 64
+	// maxSessions bounds the clients of users that are open at a time. Whoever has the most sessions makes room.
+	maxSessions = 128
+	// secretHeader carries a session's secret. A cookie alone is not enough: browsers send it to every port of a host.
+	secretHeader = "Fairlead-Session"
 	// sessionIdle ends a session that is not used; sessionAge one in any case.
 	sessionIdle = 2 * time.Hour
 	sessionAge  = 12 * time.Hour
@@ -25,7 +28,8 @@ const (
 // session is somebody who got in. Its client serves requests until all have left that entered before it ended.
 type session struct {
 	client *clientv3.Client
-	user   string // "" if it has no client of its own
+	user   string            // "" if it has no client of its own
+	secret [sha256.Size]byte // the hash of what scripts of this origin send besides the cookie
 	began  time.Time
 	ctx    context.Context // ends with the session
 	end    context.CancelFunc
@@ -63,23 +67,27 @@ func (ss *sessions) make(client *clientv3.Client, user string) *session {
 	return s
 }
 
-// add makes a session and returns its cookie's value; "" if the console is closed. It takes the client, if user is not empty.
-func (ss *sessions) add(client *clientv3.Client, user string) string {
+// random is a secret of 24 bytes.
+func random() string {
 	raw := make([]byte, 24)
 	_, _ = rand.Read(raw) // never fails
-	id := hex.EncodeToString(raw)
+	return hex.EncodeToString(raw)
+}
+
+// add makes a session and returns its cookie's value and its secret; "" if the console is closed. It takes the client, if user is
+// not empty.
+func (ss *sessions) add(client *clientv3.Client, user string) (id, secret string) {
+	id, secret = random(), random()
 	s := ss.make(client, user)
+	s.secret = sha256.Sum256([]byte(secret))
 	ss.mu.Lock()
 	if ss.all == nil {
 		ss.mu.Unlock()
 		s.end()
 		s.release()
-		return ""
+		return "", ""
 	}
-	var gone []*session
-	if len(ss.all) >= maxSessions {
-		gone = ss.evict()
-	}
+	gone := ss.makeRoom(user)
 	ss.all[sha256.Sum256([]byte(id))] = s
 	sweep := !ss.sweeps
 	ss.sweeps = true
@@ -88,14 +96,28 @@ func (ss *sessions) add(client *clientv3.Client, user string) string {
 	if sweep {
 		ss.c.group.Go(ss.sweep)
 	}
-	return id
+	return id, secret
 }
 
-// evict ends the session unused for longest; the caller holds mu and releases what it returns.
-func (ss *sessions) evict() []*session {
+// makeRoom ends the session unused for longest of a user who has as many as one may have, or else of whoever has the most if there
+// are as many as there may be. The caller holds mu and releases what it returns.
+func (ss *sessions) makeRoom(user string) []*session {
+	count := make(map[string]int)
+	most := user
+	for _, s := range ss.all {
+		if count[s.user]++; count[s.user] > count[most] {
+			most = s.user
+		}
+	}
+	switch {
+	case count[user] >= userSessions:
+		most = user
+	case len(ss.all) < maxSessions:
+		return nil
+	}
 	var oldest [sha256.Size]byte
 	for id, s := range ss.all {
-		if o := ss.all[oldest]; o == nil || s.used.Before(o.used) {
+		if o := ss.all[oldest]; s.user == most && (o == nil || s.used.Before(o.used)) {
 			oldest = id
 		}
 	}
@@ -130,14 +152,24 @@ func (s *session) release() {
 	}
 }
 
-// find is the session of a cookie's value, entered; nil if there is none.
-func (ss *sessions) find(id string) *session {
+// get is the session of a cookie's value and a secret; nil if there is none. The caller holds mu.
+func (ss *sessions) get(id, secret string) *session {
+	if ss.common != nil {
+		return ss.common
+	}
+	s := ss.all[sha256.Sum256([]byte(id))]
+	given := sha256.Sum256([]byte(secret))
+	if s == nil || subtle.ConstantTimeCompare(s.secret[:], given[:]) != 1 {
+		return nil
+	}
+	return s
+}
+
+// find is the session of a cookie's value and a secret, entered; nil if there is none.
+func (ss *sessions) find(id, secret string) *session {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	s := ss.common
-	if s == nil {
-		s = ss.all[sha256.Sum256([]byte(id))]
-	}
+	s := ss.get(id, secret)
 	if s == nil || s.expired(time.Now()) {
 		return nil
 	}
@@ -187,10 +219,13 @@ func (ss *sessions) sweep(ctx context.Context) {
 	}
 }
 
-// remove ends the session of a cookie's value.
-func (ss *sessions) remove(id string) {
+// remove ends the session of a cookie's value and a secret.
+func (ss *sessions) remove(id, secret string) {
+	var gone []*session
 	ss.mu.Lock()
-	gone := ss.drop(sha256.Sum256([]byte(id)))
+	if s := ss.get(id, secret); s != nil && s != ss.common {
+		gone = ss.drop(sha256.Sum256([]byte(id)))
+	}
 	ss.mu.Unlock()
 	release(gone)
 }
@@ -212,12 +247,16 @@ func (ss *sessions) close() {
 
 // enter finds a request's session. The caller leaves it.
 func (c *Console) enter(r *http.Request) (*session, error) {
-	id := ""
-	if cookie, err := r.Cookie(c.cookie); err == nil {
-		id = cookie.Value
-	}
-	if s := c.sessions.find(id); s != nil {
+	if s := c.sessions.find(c.cookieOf(r), r.Header.Get(secretHeader)); s != nil {
 		return s, nil
 	}
 	return nil, &apiError{Status: http.StatusUnauthorized, Code: "sign_in", Message: "sign in first"}
+}
+
+func (c *Console) cookieOf(r *http.Request) string {
+	cookie, err := r.Cookie(c.cookie)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
 }

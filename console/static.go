@@ -53,20 +53,25 @@ func staticFiles() http.Handler {
 			fail(w, errNotFound)
 			return
 		}
-		h := w.Header()
-		h.Set("Cache-Control", "no-cache")
-		h.Set("ETag", f.etag)
-		h.Set("Vary", "Accept-Encoding")
-		if r.Header.Get("If-None-Match") == f.etag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		h.Set("Content-Type", f.kind)
-		text := f.plain
-		if acceptsGzip(r) {
-			h.Set("Content-Encoding", "gzip")
-			text = f.zip
-		}
-		_, _ = w.Write(text)
+		send(w, r, f, "no-cache")
 	})
+}
+
+// send sends a file; keep says whether it may be kept.
+func send(w http.ResponseWriter, r *http.Request, f *file, keep string) {
+	h := w.Header()
+	h.Set("Cache-Control", keep)
+	h.Set("ETag", f.etag)
+	h.Set("Vary", "Accept-Encoding")
+	if r.Header.Get("If-None-Match") == f.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", f.kind)
+	text := f.plain
+	if acceptsGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		text = f.zip
+	}
+	_, _ = w.Write(text)
 }

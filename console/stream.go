@@ -20,8 +20,6 @@ import (
 // what gathers meanwhile is bounded and counted.
 
 const (
-	// maxStreams bounds all streams of a console; each is a connection and a few watches.
-	maxStreams = 64
 	// maxWatches bounds the watches of one stream.
 	maxWatches = 8
 	// batchEvery is how often changes are sent: ten times a second looks immediate.
@@ -37,13 +35,11 @@ const (
 // getStream serves a stream: overview=1 asks for the overview, watch=PREFIX and notice=PREFIX, in base64, for changes; watch once, notice
 // any number of times.
 func (c *Console) getStream(w http.ResponseWriter, r *request) {
-	select {
-	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
-	default:
-		fail(w, &apiError{Status: http.StatusServiceUnavailable, Code: "too_many", Message: "too many pages are open"})
+	if err := c.streams.take(r.session.user); err != nil {
+		fail(w, err)
 		return
 	}
+	defer c.streams.give(r.session.user)
 	watches, err := readWatches(r)
 	if err != nil {
 		fail(w, err)
@@ -52,7 +48,7 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	out := &writer{w: w, control: http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	out.text("retry: 1000\n\n")
+	out.text(": \n\n")
 
 	var overviews <-chan *overview
 	if r.URL.Query().Get("overview") != "" {

@@ -234,11 +234,11 @@ func TestABrokenStreamGoesOn(t *testing.T) {
 func TestStreamsAreBounded(t *testing.T) {
 	p, _ := open(t)
 	var stops []func()
-	for range 64 {
+	for range 32 {
 		_, stop := p.listen("api/stream?overview=1")
 		stops = append(stops, stop)
 	}
-	p.refused("GET", "api/stream?overview=1", nil, http.StatusServiceUnavailable, "too_many")
+	p.refused("GET", "api/stream?overview=1", nil, http.StatusTooManyRequests, "too_many")
 	for _, stop := range stops {
 		stop()
 	}

@@ -13,18 +13,43 @@ export class APIError extends Error {
 let onSignIn = () => {};
 export function whenSignedOut(f) { onSignIn = f; }
 
-async function call(method, path, body, signal) {
+// The session's secret, besides the cookie. Cookies go to every port of a host; what is stored stays with this origin. Other tabs may
+// have signed in anew, so it is read each time.
+const place = `fairlead-session ${location.pathname}`;
+let unstored = '';
+function secret() { try { return localStorage.getItem(place) || unstored; } catch { return unstored; } }
+export function keepSecret(text) {
+  unstored = text || '';
+  try {
+    if (text) localStorage.setItem(place, text);
+    else localStorage.removeItem(place);
+  } catch { /* for this page only */ }
+}
+
+// send is a request with the session's secret.
+export async function send(method, path, { body, signal, headers } = {}) {
+  const mine = secret();
   let r;
   try {
     r = await fetch(`api/${path}`, {
-      method, signal, credentials: 'same-origin',
-      headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
+      method, signal, credentials: 'same-origin', cache: 'no-store',
+      headers: { ...(mine ? { 'Fairlead-Session': mine } : {}), ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (err) {
     if (err.name === 'AbortError') throw err;
     throw new APIError(0, { error: 'The console itself cannot be reached.', code: 'offline' });
   }
+  if (r.status === 401 && secret() !== mine) return send(method, path, { body, signal, headers }); // another tab has just signed in
+  return r;
+}
+
+async function call(method, path, body, signal) {
+  return answerOf(await send(method, path, { body, signal }));
+}
+
+// answerOf is what a response holds, or the error that it is.
+export async function answerOf(r) {
   if (r.status === 204) return null;
   let data = {};
   try { data = await r.json(); } catch (err) {

@@ -34,6 +34,11 @@ export function dialog(title, body, buttons, props) {
   });
 }
 
+// closeDialogs closes all, as Esc does.
+export function closeDialogs() {
+  for (const d of [...document.querySelectorAll('dialog[open]')].reverse()) d.close();
+}
+
 export async function confirm(title, body, action, kind) {
   return (await dialog(title, body, [{ value: '', text: 'Cancel' }, { value: 'yes', text: action, kind: kind || 'primary' }])) === 'yes';
 }

@@ -1,9 +1,10 @@
 // The start: who is signed in, the navigation, and which page the address names.
 import { h, fill, setText, failure } from './dom.js';
-import { get, del, me, whenSignedOut } from './api.js';
+import { get, del, me, whenSignedOut, keepSecret } from './api.js';
 import * as stream from './stream.js';
 import * as keyboard from './keyboard.js';
-import { signIn } from './signin.js';
+import { signIn, enter, tokenIn } from './signin.js';
+import { closeDialogs } from './dialog.js';
 
 const pages = [
   { path: 'overview', name: 'Overview', letter: 'o' },
@@ -34,6 +35,7 @@ export function go(path, params) {
 }
 
 async function route() {
+  closeDialogs(); // what they ask is about what was shown
   if (!me.signedIn) return;
   const { page, params } = parse();
   if (current?.path === page.path && current.change) { current.change(params); return; }
@@ -77,16 +79,17 @@ function leave() {
 function signedOut() {
   if (!me.signedIn) return;
   me.signedIn = false;
+  closeDialogs();
   leave();
   stream.close();
   showSignIn();
 }
 
-function showSignIn() {
+function showSignIn(why) {
   nav.hidden = true;
   document.title = 'Sign in – Fairlead';
   setText(live, '');
-  signIn(main, begin);
+  signIn(main, begin, why);
 }
 
 const themeButton = document.getElementById('theme');
@@ -94,15 +97,19 @@ const themeNames = { '': 'Auto', light: 'Light', dark: 'Dark' };
 themeButton.textContent = themeNames[window.fairleadTheme.get()];
 themeButton.addEventListener('click', () => { themeButton.textContent = themeNames[window.fairleadTheme.next()]; });
 document.getElementById('help').addEventListener('click', () => keyboard.help(pages));
-document.getElementById('signout').addEventListener('click', async () => { await del('session').catch(() => {}); signedOut(); });
+document.getElementById('signout').addEventListener('click', async () => { await del('session').catch(() => {}); keepSecret(''); signedOut(); });
 
-stream.on('state', (s) => {
-  live.className = `live ${s}`;
-  setText(live, s === 'live' ? 'Live' : 'Reconnecting');
+stream.on('state', ({ name, why }) => {
+  live.className = `live ${name}`;
+  live.title = why || '';
+  setText(live, name === 'live' ? 'Live' : why ? 'Not live' : 'Reconnecting');
 });
 
 async function begin() {
+  const token = tokenIn();
+  let why = '';
   try {
+    if (token !== null) await enter({ token }).catch((err) => { why = err.code === 'denied' ? 'The token in the address is not right. A console that was started anew has a new one.' : err.message; });
     Object.assign(me, { user: '' }, await get('session'));
   } catch (err) {
     fill(main, failure(err, begin));
@@ -110,7 +117,7 @@ async function begin() {
   }
   document.getElementById('who').textContent = [me.user, me.readOnly ? 'read-only' : ''].filter(Boolean).join(' · ');
   document.getElementById('signout').hidden = me.open || !me.signedIn;
-  if (!me.signedIn) { showSignIn(); return; }
+  if (!me.signedIn) { showSignIn(why); return; }
   nav.hidden = false;
   stream.open();
   route();

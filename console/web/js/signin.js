@@ -1,14 +1,32 @@
 // The page for those who are not signed in.
 import { h, fill } from './dom.js';
-import { post, me } from './api.js';
+import { post, me, keepSecret } from './api.js';
 
-export function signIn(main, done) {
-  const say = h('p', { class: 'say', role: 'alert' });
+// enter signs in with a token, or with a name and a password.
+export async function enter(proof) {
+  keepSecret((await post('session', proof))?.secret);
+}
+
+// tokenIn is the token of the address that the console printed, which is taken out of the address bar.
+export function tokenIn() {
+  const token = new URLSearchParams(location.search).get('token');
+  if (token !== null) history.replaceState(null, '', location.pathname + location.hash);
+  return token;
+}
+
+const foreign = '#token-from-another-site';
+
+export function signIn(main, done, why) {
+  if (location.hash === foreign) {
+    why = 'Another site brought you here, so the token in the address was not used. Copy the address into the address bar, or sign in here.';
+    history.replaceState(null, '', location.pathname);
+  }
+  const say = h('p', { class: 'say', role: 'alert' }, why || '');
   const send = (read) => async (e) => {
     e.preventDefault();
     say.textContent = '';
     try {
-      await post('session', read());
+      await enter(read());
     } catch (err) {
       say.textContent = err.code === 'denied' ? 'That is not right.' : err.message;
       return;

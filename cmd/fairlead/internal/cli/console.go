@@ -40,6 +40,7 @@ type consoleFlags struct {
 	login     bool
 	readOnly  bool
 	hosts     []string
+	made      bool // the token is not the user's
 	// elsewhere: a port that is taken may be replaced by a free one.
 	elsewhere bool
 }
@@ -202,7 +203,7 @@ func (f *consoleFlags) check() error {
 	if f.token == "" && !f.login {
 		raw := make([]byte, leastToken)
 		_, _ = rand.Read(raw) // never fails
-		f.token = hex.EncodeToString(raw)
+		f.token, f.made = hex.EncodeToString(raw), true
 	}
 	return nil
 }
@@ -231,7 +232,7 @@ func (f *consoleFlags) address(at net.Addr) string {
 		}
 	}
 	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/"}
-	if f.token != "" && isLoopback(host) {
+	if f.made {
 		u.RawQuery = url.Values{"token": {f.token}}.Encode()
 	}
 	return u.String()

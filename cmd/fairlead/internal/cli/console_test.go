@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -62,9 +63,36 @@ func startConsole(t *testing.T, c *cmd, args ...string) (url string, stop func()
 	return url, sync.OnceValue(func() int { cancel(); return <-code })
 }
 
+// signInTo signs in as the page's script does and returns the header that it sends from then on.
+func signInTo(t *testing.T, web *http.Client, base, token string) http.Header {
+	t.Helper()
+	resp, err := web.Post(base+"/api/session", "application/json", strings.NewReader(`{"token":"`+token+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var in struct{ Secret string }
+	if err := json.NewDecoder(resp.Body).Decode(&in); err != nil || in.Secret == "" {
+		t.Fatalf("signing in: status %d, %v", resp.StatusCode, err)
+	}
+	return http.Header{"Fairlead-Session": {in.Secret}}
+}
+
 func fetch(t *testing.T, web *http.Client, url string) (int, string) {
 	t.Helper()
-	resp, err := web.Get(url)
+	return fetchWith(t, web, url, nil)
+}
+
+func fetchWith(t *testing.T, web *http.Client, url string, header http.Header) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	resp, err := web.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +123,8 @@ func TestConsole(t *testing.T) {
 	if status, text := fetch(t, web, url); status != http.StatusOK || !strings.Contains(text, "<title>Fairlead") {
 		t.Errorf("the page: status %d", status)
 	}
-	if status, text := fetch(t, web, base+"/api/overview"); status != http.StatusOK || !strings.Contains(text, `"requests":`) {
+	header := signInTo(t, web, base, token)
+	if status, text := fetchWith(t, web, base+"/api/overview", header); status != http.StatusOK || !strings.Contains(text, `"requests":`) {
 		t.Errorf("the overview: status %d, %s", status, text)
 	}
 	if code := stop(); code != exitOK {
@@ -137,6 +166,26 @@ func TestConsoleForOthersIsNotOpen(t *testing.T) {
 	defer web.CloseIdleConnections()
 	if status, text := fetch(t, web, strings.TrimSuffix(base, "/")+"/api/session"); status != http.StatusOK || !strings.Contains(text, `"token":true,"login":true`) {
 		t.Errorf("status %d, %s", status, text)
+	}
+}
+
+// TestConsolePrintsNoTokenOfOnesOwn: what is printed gets into logs.
+func TestConsolePrintsNoTokenOfOnesOwn(t *testing.T) {
+	c := shared(t)
+	url, stop := startConsole(t, c, "--listen", "127.0.0.1:0", "--token", "a-token-of-ones-own")
+	defer stop()
+	if strings.Contains(url, "token") {
+		t.Errorf("the URL is %s", url)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Client{Jar: jar}
+	defer web.CloseIdleConnections()
+	base := strings.TrimSuffix(url, "/")
+	if status, _ := fetchWith(t, web, base+"/api/count", signInTo(t, web, base, "a-token-of-ones-own")); status != http.StatusOK {
+		t.Errorf("with the token: status %d", status)
 	}
 }
 
