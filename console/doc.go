@@ -15,7 +15,9 @@
 //
 // A console needs a way in: Token, Login, or Open if the program that mounts it guards it itself. The pages
 // hold no data and anybody may have them; everything under api/ needs a session. A session is a
-// random cookie for this host, out of reach of scripts and of other sites; its number and duration are bounded.
+// random cookie for this host, out of reach of scripts and of other sites, and a secret that the pages' scripts keep for their origin and
+// send in a header: browsers send cookies to every port of a host. One user's sessions, pages and requests are bounded, so that others
+// are not locked out.
 //
 // Requests are answered only for names that were allowed (Hosts; the loopback names always are), so that
 // a foreign name that was made to point here leads nowhere. Requests that another site caused

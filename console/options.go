@@ -14,7 +14,7 @@ type Option func(*Console)
 // ReadOnly refuses everything that changes something in etcd.
 func ReadOnly() Option { return func(c *Console) { c.readOnly = true } }
 
-// Token lets in whoever knows a secret, for instance by a URL with ?token=SECRET. The secret should be random and have 16
+// Token lets in whoever knows a secret, for instance by a URL with ?token=SECRET, unless a link of another site leads there. The secret should be random and have 16
 // bytes or more. The empty string is no token.
 func Token(secret string) Option { return func(c *Console) { c.token = secret } }
 
