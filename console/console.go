@@ -36,6 +36,8 @@ type Console struct {
 	attempts limiter // failed ones, to get in
 	streams  shares
 	calls    shares
+	audit    audit
+	name     string // of the cluster
 	group    *worker.Group
 	mux      *http.ServeMux
 }
@@ -124,6 +126,7 @@ func (c *Console) routes() *http.ServeMux {
 	m.Handle("GET /api/leases", c.reads(getLeases))
 	m.Handle("GET /api/locks", c.reads(getLocks))
 	m.Handle("GET /api/access", c.reads(getAccess))
+	m.Handle("GET /api/audit", c.reads(getAudit))
 	m.Handle("GET /api/stream", c.streaming(c.getStream))
 	m.Handle("POST /api/delete/preview", c.asks(postPreview))
 

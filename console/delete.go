@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -75,6 +76,8 @@ func look(ctx context.Context, kv clientv3.KV, t *target, opts ...clientv3.OpOpt
 type deletion struct {
 	Deleted int64   `json:"deleted"`
 	Changed []found `json:"changed,omitempty"` // some of the keys that are not as they were previewed
+
+	before []byte // the value of a single key
 }
 
 // postDelete deletes what was previewed and has not changed since. A change is noticed before anything is deleted,
@@ -87,9 +90,26 @@ func postDelete(r *request) (any, error) {
 	if t.Revision <= 0 {
 		return nil, badRequest("the revision of the preview is needed")
 	}
+	if t.Prefix {
+		err = r.begin("delete", "all keys that begin with "+auditOf(t.Key))
+	} else {
+		err = r.begin("delete", auditOf(t.Key))
+	}
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := r.limit(deleteTime)
 	defer cancel()
 	d := &deletion{}
+	defer func(change *Change) {
+		switch {
+		case t.Prefix:
+			change.Before = fmt.Sprintf("%d keys as of revision %d", t.Count, t.Revision)
+			change.After = fmt.Sprintf("%d of them deleted", d.Deleted)
+		case d.before != nil:
+			change.Before = auditOf(d.before)
+		}
+	}(r.change)
 	unchanged := true
 	if !t.Prefix || t.Count <= deleteChunk {
 		unchanged, err = d.atOnce(ctx, r.client, t)
@@ -119,14 +139,21 @@ func same(cmp clientv3.Cmp, rev int64) clientv3.Cmp { return clientv3.Compare(cm
 
 func (d *deletion) atOnce(ctx context.Context, kv clientv3.KV, t *target) (bool, error) {
 	cmp := clientv3.ModRevision(string(t.Key))
+	opts := t.options()
 	if t.Prefix {
 		cmp = cmp.WithPrefix()
+	} else {
+		opts = append(opts, clientv3.WithPrevKV())
 	}
-	done, err := kv.Txn(ctx).If(same(cmp, t.Revision)).Then(clientv3.OpDelete(string(t.Key), t.options()...)).Commit()
+	done, err := kv.Txn(ctx).If(same(cmp, t.Revision)).Then(clientv3.OpDelete(string(t.Key), opts...)).Commit()
 	if err != nil || !done.Succeeded {
 		return false, err
 	}
-	d.Deleted = done.Responses[0].GetResponseDeleteRange().Deleted
+	gone := done.Responses[0].GetResponseDeleteRange()
+	d.Deleted = gone.Deleted
+	for _, kv := range gone.PrevKvs {
+		d.before = kv.Value
+	}
 	return true, nil
 }
 

@@ -161,7 +161,9 @@ func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) h
 			return
 		}
 		answer(w, r, func() (any, error) {
-			out, err := f(&request{Request: r, session: s, client: s.client})
+			req := &request{Request: r, session: s, client: s.client}
+			out, err := f(req)
+			req.end(err)
 			if err != nil {
 				return nil, tell(s.client, err)
 			}

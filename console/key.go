@@ -80,10 +80,14 @@ func putKey(r *request) (any, error) {
 	if len(in.Key) == 0 || in.Mod == nil || *in.Mod < 0 {
 		return nil, badRequest("a key and the mod revision that was seen are needed")
 	}
+	if err := r.begin("put", auditOf(in.Key)); err != nil {
+		return nil, err
+	}
+	r.change.After = auditOf(in.Value)
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
 	key := string(in.Key)
-	var opts []clientv3.OpOption
+	opts := []clientv3.OpOption{clientv3.WithPrevKV()}
 	if *in.Mod != 0 {
 		opts = append(opts, clientv3.WithIgnoreLease())
 	}
@@ -98,6 +102,9 @@ func putKey(r *request) (any, error) {
 	if !t.Succeeded {
 		return nil, conflict("somebody else has changed the key meanwhile; nothing was written",
 			stateOf(key, (*clientv3.GetResponse)(t.Responses[0].GetResponseRange())))
+	}
+	if prev := t.Responses[0].GetResponsePut().PrevKv; prev != nil {
+		r.change.Before = auditOf(prev.Value)
 	}
 	return struct {
 		Mod int64 `json:"mod"`

@@ -42,12 +42,13 @@ type whoAmI struct {
 	Token    bool   `json:"token"` // that one can sign in with a token
 	Login    bool   `json:"login"` // or with a name and a password
 	Requests bool   `json:"requests"`
+	Cluster  string `json:"cluster,omitempty"` // what it is called, for those who are in
 }
 
 func (c *Console) getSession(_ http.ResponseWriter, r *http.Request) (any, error) {
 	me := whoAmI{ReadOnly: c.readOnly, Open: c.open, Token: c.token != "", Login: c.login != nil, Requests: c.requests != nil}
 	if s, err := c.enter(r); err == nil {
-		me.SignedIn, me.User = true, s.user
+		me.SignedIn, me.User, me.Cluster = true, s.user, c.clusterName()
 		s.leave()
 	}
 	return me, nil

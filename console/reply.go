@@ -17,6 +17,7 @@ type request struct {
 	*http.Request
 	session *session
 	client  *clientv3.Client
+	change  *Change // what it has begun to change; nil if nothing
 }
 
 // limit is the context for calls to etcd: it ends with the request or after d, and fails fast.

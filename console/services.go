@@ -139,10 +139,10 @@ func (list *serviceList) times(ctx context.Context, l clientv3.Lease) {
 // amendment names an instance to be changed.
 type amendment struct{ Records, Base, Service, ID string }
 
-func postDrain(r *request) (any, error)  { return amend(r, discovery.Drain) }
-func postRemove(r *request) (any, error) { return amend(r, discovery.Remove) }
+func postDrain(r *request) (any, error)  { return amend(r, "drain", discovery.Drain) }
+func postRemove(r *request) (any, error) { return amend(r, "remove", discovery.Remove) }
 
-func amend(r *request, do func(context.Context, *clientv3.Client, discovery.Format, string, string) error) (any, error) {
+func amend(r *request, action string, do func(context.Context, *clientv3.Client, discovery.Format, string, string) error) (any, error) {
 	var in amendment
 	if err := decode(r.Request, &in); err != nil {
 		return nil, err
@@ -151,9 +151,16 @@ func amend(r *request, do func(context.Context, *clientv3.Client, discovery.Form
 	if err != nil {
 		return nil, err
 	}
+	if err := r.begin(action, "instance "+auditOf([]byte(in.Service+"/"+in.ID))); err != nil {
+		return nil, err
+	}
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
+	r.change.Before = record(ctx, r.client, format, in)
 	err = do(ctx, r.client, format, in.Service, in.ID)
+	if err == nil {
+		r.change.After = record(ctx, r.client, format, in)
+	}
 	switch {
 	case errors.Is(err, discovery.ErrNotFound):
 		return nil, &apiError{Status: http.StatusNotFound, Code: "NotFound", Message: "there is no such instance any more"}
@@ -161,4 +168,13 @@ func amend(r *request, do func(context.Context, *clientv3.Client, discovery.Form
 		return nil, badRequest(err.Error())
 	}
 	return nil, err
+}
+
+// record is an instance's record for the log; "" if it is not there, or cannot be read.
+func record(ctx context.Context, kv clientv3.KV, format discovery.Format, in amendment) string {
+	got, err := kv.Get(ctx, format.Key(&discovery.Instance{Service: in.Service, ID: in.ID}))
+	if err != nil || len(got.Kvs) == 0 {
+		return ""
+	}
+	return auditOf(got.Kvs[0].Value)
 }

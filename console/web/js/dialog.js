@@ -1,5 +1,7 @@
 // Dialogs: native ones, so that focus stays inside, Esc closes them and the rest of the page is out of reach.
 import { h } from './dom.js';
+import { me } from './api.js';
+import { show, encode } from './bytes.js';
 
 // dialog shows something and resolves with the value of the button that closed it, '' for Esc. Buttons: [{value, text, kind, check}], the
 // first has the focus unless the body has an [autofocus]. A button's check may be asynchronous and keeps the dialog open by returning false.
@@ -8,7 +10,8 @@ export function dialog(title, body, buttons, props) {
     let result = '';
     const say = h('p', { class: 'say', role: 'alert' });
     const d = h('dialog', { 'aria-label': title, ...props },
-      h('h2', {}, title), h('div', { class: 'body' }, body), say,
+      h('h2', {}, title), h('div', { class: 'body' }, body),
+      buttons.some((b) => b.kind && b.value) && me.cluster ? h('p', { class: 'cluster' }, 'Cluster: ', h('strong', {}, show(encode(me.cluster)))) : null, say,
       h('div', { class: 'buttons' }, buttons.map((b, i) => h('button', {
         type: 'button', class: b.kind || '', autofocus: i === 0,
         onclick: async (e) => {

@@ -14,6 +14,7 @@ const pages = [
   { path: 'leases', name: 'Leases', letter: 'l' },
   { path: 'locks', name: 'Locks', letter: 'c' },
   { path: 'access', name: 'Access', letter: 'a' },
+  { path: 'audit', name: 'Audit', letter: 'u' },
 ];
 
 const main = document.getElementById('main');
@@ -110,7 +111,7 @@ async function begin() {
   let why = '';
   try {
     if (token !== null) await enter({ token }).catch((err) => { why = err.code === 'denied' ? 'The token in the address is not right. A console that was started anew has a new one.' : err.message; });
-    Object.assign(me, { user: '' }, await get('session'));
+    Object.assign(me, { user: '', cluster: '' }, await get('session'));
   } catch (err) {
     fill(main, failure(err, begin));
     return;

@@ -40,6 +40,8 @@ type consoleFlags struct {
 	login     bool
 	readOnly  bool
 	hosts     []string
+	name      string
+	auditFile string
 	made      bool // the token is not the user's
 	// elsewhere: a port that is taken may be replaced by a free one.
 	elsewhere bool
@@ -86,6 +88,8 @@ token of your choice or for a login (--login) with the name and password of an e
 	fs.StringVar(&f.tokenFile, "token-file", "", "file with the token")
 	fs.BoolVar(&f.login, "login", false, "let in etcd's users with their passwords")
 	fs.BoolVar(&f.readOnly, "read-only", false, "change nothing")
+	fs.StringVar(&f.name, "name", "", "what the cluster is called where somebody is about to change it (its endpoints if not given)")
+	fs.StringVar(&f.auditFile, "audit-log", "", "file to which every change is appended as JSON, one line before it is made and one after")
 	fs.StringSliceVar(&f.hosts, "host", nil, "a further name under which the console is reached; may be given more than once")
 	return c
 }
@@ -94,6 +98,7 @@ token of your choice or for a login (--login) with the name and password of an e
 type consoleServer struct {
 	url     string
 	console *console.Console
+	audit   *auditLog // nil if there is none
 	server  *http.Server
 	failed  chan error
 }
@@ -114,6 +119,17 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	if f.readOnly {
 		opts = append(opts, console.ReadOnly())
 	}
+	if f.name != "" {
+		opts = append(opts, console.Name(f.name))
+	}
+	log, err := openAudit(f.auditFile)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	if log != nil {
+		opts = append(opts, console.Audit(log.write))
+	}
 	if f.token != "" {
 		opts = append(opts, console.Token(f.token))
 	}
@@ -123,9 +139,10 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	c, err := console.New(client, opts...)
 	if err != nil {
 		l.Close()
+		log.close()
 		return nil, err
 	}
-	s := &consoleServer{console: c, failed: make(chan error, 1), url: f.address(l.Addr())}
+	s := &consoleServer{audit: log, console: c, failed: make(chan error, 1), url: f.address(l.Addr())}
 	// Streams have no end, so there is no limit for writing; the console has one per event.
 	s.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(zap.NewNop()),
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
@@ -161,6 +178,7 @@ func (s *consoleServer) stop() {
 	if s.server.Shutdown(ctx) != nil {
 		_ = s.server.Close()
 	}
+	s.audit.close()
 }
 
 // check refuses what would let in anybody, and makes a token where that is enough.
