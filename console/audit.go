@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -110,7 +111,8 @@ func (r *request) end(err error) {
 	ch.Outcome = Done
 	if err != nil {
 		ch.Outcome, ch.Error = Failed, auditOf([]byte(err.Error()))
-		if clientv3.OutcomeUnknown(err) {
+		var own *apiError // a refusal of ours, or what we made of etcd's error
+		if errors.As(err, &own) && own.Code == outcomeUnknown || own == nil && clientv3.OutcomeUnknown(err) {
 			ch.Outcome = Unknown
 		}
 	}

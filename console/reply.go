@@ -107,6 +107,9 @@ func explain(client *clientv3.Client, err error) error {
 	return e
 }
 
+// outcomeUnknown is the code of a write that may have taken place.
+const outcomeUnknown = "outcome_unknown"
+
 // written explains the error of a write, which may have taken place nevertheless.
 func written(client *clientv3.Client, err error) error {
 	var a *apiError
@@ -116,7 +119,7 @@ func written(client *clientv3.Client, err error) error {
 	e := explain(client, err)
 	if clientv3.OutcomeUnknown(err) && errors.As(e, &a) {
 		c := *a
-		c.Code, c.Message = "outcome_unknown", "it is not known whether this was done, or will be: "+a.Message
+		c.Code, c.Message = outcomeUnknown, "it is not known whether this was done, or will be: "+a.Message
 		return &c
 	}
 	return e

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/fairlead-go/fairlead/console"
 )
 
 // TestAnotherPortOfThisHost gets the console's cookie from the browser. It is not enough to do anything, and what is
@@ -104,4 +106,22 @@ func TestADialogGoesWithItsPage(t *testing.T) {
 	if v := value(t, client, "dialogs/a"); v != "v" {
 		t.Errorf("the key is %q", v)
 	}
+}
+
+// TestConfirmationsNameTheCluster, as text, and what was changed is on the page of changes.
+func TestConfirmationsNameTheCluster(t *testing.T) {
+	name := "production <b>\u202e"
+	base, client := serve(t, cluster, console.Name(name))
+	key := "audit/<img src=x>\x1b"
+	put(t, client, key, "<script>alert(1)</script>\u202e")
+	b := open(t, base, desktop, keyPage(key))
+	b.press("Delete…")
+	b.has("dialog .cluster", `Cluster: production <b>\u{202e}`)
+	b.press("Delete it")
+	b.has("main", "does not exist")
+	b.visit("audit")
+	b.has("tbody", `audit/<img src=x>\x1b`)
+	b.has("tbody", `<script>alert(1)</script>\u202e`)
+	b.has("tbody", "done")
+	b.shot("audit")
 }

@@ -189,6 +189,48 @@ func TestConsolePrintsNoTokenOfOnesOwn(t *testing.T) {
 	}
 }
 
+// TestConsoleAuditLog: a line before each change and one after it, also behind a line that a crash cut off.
+func TestConsoleAuditLog(t *testing.T) {
+	c := shared(t)
+	name := filepath.Join(t.TempDir(), "audit")
+	if err := os.WriteFile(name, []byte(`{"id":1,"ti`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url, stop := startConsole(t, c, "--listen", "127.0.0.1:0", "--audit-log", name, "--name", "the shop's")
+	base, token, _ := strings.Cut(url, "/?token=")
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Client{Jar: jar}
+	defer web.CloseIdleConnections()
+	header := signInTo(t, web, base, token)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+"/api/key", strings.NewReader(`{"key":"YXVkaXQ=","value":"dg==","mod":0}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = header.Clone()
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := web.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if code := stop(); code != exitOK {
+		t.Errorf("it ended with %d", code)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	if len(lines) != 4 || !strings.Contains(lines[1], `"action":"put","target":"audit","after":"v","outcome":"asked"`) && !strings.Contains(lines[1], `"outcome":"asked"`) ||
+		!strings.Contains(lines[2], `"outcome":"done"`) || !strings.Contains(lines[2], `"target":"audit"`) || !strings.Contains(lines[2], "the shop's") {
+		t.Errorf("%q", lines)
+	}
+	c.wantFailure(exitFailed, "--audit-log", "console", "--listen", "127.0.0.1:0", "--audit-log", filepath.Join(name, "none"))
+}
+
 func TestConsoleTakesAFreePort(t *testing.T) {
 	c := shared(t)
 	if l, err := net.Listen("tcp", consoleAddress); err == nil {
