@@ -65,7 +65,7 @@ func (b balancers) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancin
 // options are the settings for package pick. The subset is not among them: gRPC is to
 // connect to no more than that.
 func (s *settings) options() []pick.Option {
-	opts := []pick.Option{pick.WithZone(s.Zone), pick.WithSpillOver(s.SpillOver), pick.WithWarmUp(time.Duration(s.WarmUp))}
+	opts := []pick.Option{pick.WithLatency(), pick.WithZone(s.Zone), pick.WithSpillOver(s.SpillOver), pick.WithWarmUp(time.Duration(s.WarmUp))}
 	if s.NoEjection {
 		return append(opts, pick.WithoutEjection())
 	}

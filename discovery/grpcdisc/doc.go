@@ -41,12 +41,26 @@
 //	}}
 //
 // Only instances to which there is a connection are picked. A call counts as failed if its
-// code is Unavailable, DeadlineExceeded, Internal, ResourceExhausted or DataLoss, and not at
-// all if it was cancelled. Latency is the whole duration of a call, so for services whose
+// code is Unavailable, or DeadlineExceeded without a byte of an answer in several times what the instance
+// takes. It counts not at all if it was cancelled, the caller was in a hurry, or its own limits stopped it. All
+// else is an answer. An instance that stands still is ejected with the first call that waits for a second or more
+// in vain, see Silence in package pick. Latency is the whole duration of a call, so for services whose
 // calls are mostly long streams fairlead_least fits better than fairlead_p2c.
+//
+// # Attempts
+//
+// NewInterceptor makes an interceptor that repeats a unary call on another instance if it failed with Unavailable
+// and is idempotent: its proto says so (option idempotency_level), or WithIdempotent. WithAttemptTimeout has a call go
+// on elsewhere when an instance stands still, WithHedging asks a second one beside a slow one. The context, headers,
+// reply and errors are as of one call; an error of several attempts says what became of each. Retries are one for five calls, after
+// a burst of 1000, hedges one for twenty after a burst of 100. Calls that are not idempotent are left to
+// gRPC, which itself repeats what no server has seen. It needs one of the balancers above.
+//
+//	grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(grpcdisc.WithAttemptTimeout(time.Second),
+//		grpcdisc.WithIdempotent("/shop.Orders/Get")))
 //
 // # Concurrency
 //
-// Builders, resolvers and balancers are safe for concurrent use. Close connections before
+// Builders, resolvers, balancers and interceptors are safe for concurrent use. Close connections before
 // the directory; those that are not closed keep the addresses that they have.
 package grpcdisc

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -25,7 +27,13 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-func TestMain(m *testing.M) { etcdtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(processEnv) != "" {
+		process()
+		return
+	}
+	etcdtest.Main(m)
+}
 
 func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }
 
@@ -53,6 +61,7 @@ type server struct {
 	accepted atomic.Int32
 	calls    atomic.Int32
 	fails    atomic.Bool
+	takes    atomic.Int64  // how long a call takes, in nanoseconds
 	hold     chan struct{} // calls with the service "hold" wait for it to be closed
 	held     chan struct{} // gets one for each of them
 }
@@ -87,6 +96,10 @@ func serve(t testing.TB) *server {
 			}
 			return &healthpb.HealthCheckResponse{}, nil
 		}
+		if err := grpc.SetHeader(ctx, metadata.Pairs("server", s.addr)); err != nil {
+			return nil, err
+		}
+		<-time.After(time.Duration(s.takes.Load())) // it does not notice that nobody waits any more
 		if s.fails.Load() {
 			return nil, status.Error(codes.Unavailable, "told to")
 		}

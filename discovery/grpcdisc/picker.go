@@ -1,6 +1,9 @@
 package grpcdisc
 
 import (
+	"context"
+	"time"
+
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
 	"google.golang.org/grpc/codes"
@@ -84,26 +87,49 @@ type picker struct {
 const tries = 4
 
 func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	t := traceOf(info.Ctx)
+	var tried []*discovery.Instance
+	if t != nil {
+		tried = t.tried()
+	}
 	for range tries {
-		in, done, err := k.picks.Pick(info.Ctx)
+		in, done, err := k.picks.PickOther(info.Ctx, tried...)
 		if err != nil {
 			break
 		}
 		c := k.p.table.Load().conns[keyOf(in)]
 		if c.ready {
 			if r, err := c.picker.Pick(info); err == nil {
-				r.Done = report(done, r.Done)
+				if t != nil {
+					t.picked(in)
+				}
+				r.Done = report(info.Ctx, t, done, r.Done)
 				return r, nil
 			}
 		}
 		done.Report(pick.Ignored)
 	}
+	if len(tried) > 0 { // waiting for another one is no use: the call has an error, or is under way
+		t.none.Store(true)
+		return balancer.PickResult{}, status.Error(codes.Unavailable, "grpcdisc: there is no other instance")
+	}
 	return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 }
 
-func report(done pick.Done, then func(balancer.DoneInfo)) func(balancer.DoneInfo) {
+// paused is how late the end of a deadline may be noticed. Later, this process stood still rather
+// than the instance.
+const paused = 250 * time.Millisecond
+
+func report(ctx context.Context, t *trace, done pick.Done, then func(balancer.DoneInfo)) func(balancer.DoneInfo) {
 	return func(info balancer.DoneInfo) {
-		done.Report(outcome(info))
+		o := outcome(info)
+		if t != nil {
+			o = t.outcome(o)
+		}
+		if end, ok := ctx.Deadline(); o == pick.TimedOut && ok && time.Since(end) > paused {
+			o = pick.Ignored
+		}
+		done.Report(o)
 		if then != nil {
 			then(info)
 		}
@@ -121,9 +147,16 @@ func outcome(info balancer.DoneInfo) pick.Outcome {
 	case codes.ResourceExhausted: // mostly a limit of the caller's own, on sizes above all
 		return pick.Ignored
 	case codes.DeadlineExceeded:
+		if info.BytesReceived { // a stream that was open for as long as it should, or the server's own limit
+			return pick.Ignored
+		}
 		return pick.TimedOut
-	case codes.Unavailable, codes.Internal, codes.DataLoss:
+	case codes.Unavailable:
 		return pick.Failure
+	case codes.Internal:
+		if !info.BytesReceived { // a message that cannot be encoded, say
+			return pick.Ignored
+		}
 	}
 	return pick.Success
 }

@@ -28,7 +28,8 @@
 // strings). When there is no other instance, or the budget for retries is spent (one for
 // five requests, after a burst of 1000, per transport), the answer or error stands.
 // Nothing is repeated after the request's context has ended. WithAttemptTimeout has a request
-// go on elsewhere when an instance stands still.
+// go on elsewhere when an instance stands still, WithHedging asks a second one beside a slow one (one
+// request for twenty, after a burst of 100); both only for idempotent requests with such a body.
 //
 // # Host and TLS
 //
@@ -42,7 +43,8 @@
 //
 // While the service has no instance to call, errors are pick.ErrNoInstances for errors.Is, at
 // once, except that the first request waits for etcd's first answer, for 3 s at most. Later
-// outages of etcd have no effect: the last known instances stay.
+// outages of etcd have no effect: the last known instances stay. The error of a request that was tried on several
+// instances says what became of each.
 //
 // # Concurrency
 //

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync/atomic"
 	"testing"
 
@@ -16,7 +17,13 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-func TestMain(m *testing.M) { etcdtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(processEnv) != "" {
+		process()
+		return
+	}
+	etcdtest.Main(m)
+}
 
 func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }
 

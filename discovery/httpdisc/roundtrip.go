@@ -7,10 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/internal/attempt"
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
@@ -28,73 +31,96 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	t.retries.earn()
+	t.retries.Earn()
+	t.hedges.Earn()
 	c := &call{t: t, s: s, req: req, name: name}
 	return c.run()
 }
 
-// call is one request with its attempts, one after the other.
+// call is one request with its attempts.
 type call struct {
-	t     *Transport
-	s     *service
-	req   *http.Request
-	name  string
-	tried []*discovery.Instance
-	sent  bool // the request's own body has been handed on
+	t    *Transport
+	s    *service
+	req  *http.Request
+	name string
+
+	mu     sync.Mutex // guards what follows: attempts may overlap
+	tried  []*discovery.Instance
+	failed []string // what became of the attempts
 }
 
 func (c *call) run() (*http.Response, error) {
-	ctx := c.req.Context()
-	var resp *http.Response
-	var err error
-	for attempt := 1; ; attempt++ {
-		again, done, pickErr := c.next(ctx)
-		if pickErr != nil {
-			if attempt == 1 {
-				closeBody(c.req)
-				return nil, fmt.Errorf("httpdisc: service %q: %w", c.name, pickErr)
-			}
-			return resp, err // there is no other
-		}
-		discard(resp)
-		var seen witness
-		var limit limit
-		if attempt < c.t.attempts && c.repeatable() {
-			again = limit.set(again, c.t.attemptTimeout)
-		}
-		resp, err = limit.within(c.s.base.RoundTrip(seen.watch(again)))
-		o, callers := seen.outcome(c.req, resp, err)
-		done.Answered(o)
-		if err != nil {
-			done.Release()
-			err = fmt.Errorf("httpdisc: service %q at %s: %w", c.name, again.URL.Host, err)
-		} else {
-			resp.Request = c.req // what redirects are relative to
-			release(resp, done, limit.end)
-		}
-		if attempt == c.t.attempts || callers || !c.repeat(resp, err) {
-			return resp, err
-		}
+	plan := attempt.Plan{Most: c.t.attempts, Retries: c.t.retries, Hedges: c.t.hedges}
+	if c.repeatable() {
+		plan.Limit, plan.Hedge = c.t.attemptTimeout, c.t.hedging
 	}
+	r := attempt.Run(c.req.Context(), plan, c.try, func(r result) { discard(r.Value) })
+	if r.Err != nil {
+		return nil, c.explain(r.Err)
+	}
+	return r.Value, nil
+}
+
+type result = attempt.Result[*http.Response]
+
+// try makes an attempt.
+func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
+	out, done, err := c.next(ctx, a.Number > 0)
+	if err != nil {
+		if a.Number == 0 {
+			closeBody(c.req)
+		}
+		a.Release()
+		return result{Err: fmt.Errorf("httpdisc: service %q: %w", c.name, err), Verdict: attempt.None}
+	}
+	a.Begun()
+	var seen witness
+	resp, err := c.s.base.RoundTrip(seen.watch(out))
+	o, callers := seen.outcome(c.req, resp, err)
+	end := a.Ended()
+	switch {
+	case end == attempt.TooLong:
+		o = pick.Unanswered
+	case end == attempt.Outrun && o != pick.Success:
+		o = pick.TimedOut
+	}
+	done.Answered(o)
+	if end != attempt.Open { // the header may just have come
+		discard(resp)
+		resp, err = nil, fmt.Errorf("no answer within %v: %w", c.t.attemptTimeout, context.DeadlineExceeded)
+	}
+	if err != nil {
+		done.Release()
+		a.Release()
+		err = &attemptError{service: c.name, host: out.URL.Host, err: err}
+	} else {
+		resp.Request = c.req // what redirects are relative to
+		release(resp, done, a.Release)
+	}
+	r := result{Value: resp, Err: err}
+	if end != attempt.Open || !callers && c.repeat(resp, err) {
+		r.Verdict = attempt.Again
+		c.note(out.URL.Host, resp, err)
+	}
+	return r
 }
 
 // next picks an instance and makes the request for it.
-func (c *call) next(ctx context.Context) (*http.Request, pick.Done, error) {
-	for {
-		in, done, err := c.s.pick(ctx, c.tried)
+func (c *call) next(ctx context.Context, again bool) (*http.Request, pick.Done, error) {
+	for skipped := 0; ; skipped++ {
+		in, done, err := c.choose(ctx)
 		if err != nil {
-			if len(c.tried) > 0 { // seen only if nothing was sent: the answer or error stands else
-				err = fmt.Errorf("none of %d instances has an address for %s: %w", len(c.tried), c.req.URL.Scheme, err)
+			if skipped > 0 { // seen only if nothing was sent: the answer or error stands else
+				err = fmt.Errorf("none of %d instances has an address for %s: %w", skipped, c.req.URL.Scheme, err)
 			}
 			return nil, done, err
 		}
-		c.tried = append(c.tried, in)
 		scheme, host := address(in, c.req.URL.Scheme)
 		if host == "" {
 			done.Report(pick.Ignored)
 			continue
 		}
-		out, err := c.request(ctx, scheme, host)
+		out, err := c.request(ctx, scheme, host, again)
 		if err != nil {
 			done.Report(pick.Ignored)
 			return nil, done, err
@@ -103,8 +129,22 @@ func (c *call) next(ctx context.Context) (*http.Request, pick.Done, error) {
 	}
 }
 
+// choose picks an instance that was not tried.
+func (c *call) choose(ctx context.Context) (*discovery.Instance, pick.Done, error) {
+	c.mu.Lock()
+	tried := slices.Clone(c.tried)
+	c.mu.Unlock()
+	in, done, err := c.s.pick(ctx, tried)
+	if err == nil {
+		c.mu.Lock()
+		c.tried = append(c.tried, in)
+		c.mu.Unlock()
+	}
+	return in, done, err
+}
+
 // request is the one to send: the caller's must not be changed.
-func (c *call) request(ctx context.Context, scheme, host string) (*http.Request, error) {
+func (c *call) request(ctx context.Context, scheme, host string, again bool) (*http.Request, error) {
 	out := c.req.WithContext(ctx)
 	url := *c.req.URL
 	url.Scheme, url.Host = scheme, host
@@ -112,18 +152,17 @@ func (c *call) request(ctx context.Context, scheme, host string) (*http.Request,
 	if out.Host == "" {
 		out.Host = c.req.URL.Host
 	}
-	if c.sent && c.req.GetBody != nil {
+	if again && c.req.GetBody != nil {
 		body, err := c.req.GetBody()
 		if err != nil {
 			return nil, err
 		}
 		out.Body = body
 	}
-	c.sent = true
 	return out, nil
 }
 
-// repeat reports whether the request may and should be sent once more.
+// repeat reports whether the request may and should be sent once more, if the budget allows it.
 func (c *call) repeat(resp *http.Response, err error) bool {
 	if err == nil && !unable(resp.StatusCode) || cancelled(c.req) {
 		return false
@@ -131,7 +170,7 @@ func (c *call) repeat(resp *http.Response, err error) bool {
 	if !c.again() {
 		return false
 	}
-	return (idempotent(c.req) || err != nil && unsent(err)) && c.t.retries.spend()
+	return idempotent(c.req) || err != nil && unsent(err)
 }
 
 // again reports whether the body can be sent once more.

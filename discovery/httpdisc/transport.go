@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/internal/attempt"
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
@@ -39,7 +40,9 @@ type Transport struct {
 	suffix         string
 	other          http.RoundTripper // for hosts without the suffix
 	base           func(service string) http.RoundTripper
-	retries        budget
+	hedging        time.Duration // 0: none
+	retries        *attempt.Budget
+	hedges         *attempt.Budget
 
 	mu       sync.Mutex
 	services map[string]*service
@@ -69,12 +72,18 @@ func WithPicking(opts ...pick.Option) Option {
 func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = max(n, 1) } }
 
 // WithAttemptTimeout sets how long an attempt may take to the header of its answer, if the request
-// may be sent again afterwards (see Retries in the package documentation) and this is not the last attempt: an
-// instance that stands still then costs a request that much, and counts as failed. Choose it above what the
+// may be sent again afterwards (see Retries in the package documentation), this is not the last attempt, and there
+// is another instance: one that stands still then costs a request that much, and is ejected. Choose it above what the
 // slowest request takes. 0, the default, is no limit but the request's own.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(t *Transport) { t.attemptTimeout = max(d, 0) }
 }
+
+// WithHedging sends a request that may be sent again (see Retries in the package documentation) to another
+// instance besides when there is no header of an answer after d; what answers first counts, and the
+// other attempt is cancelled. So it is executed twice now and then. Choose a d that one request in twenty, or fewer, takes
+// longer than: more than that, after a burst of 100, is not hedged. 0, the default, is no hedging.
+func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging = max(d, 0) } }
 
 // WithSuffix takes only hosts that end in suffix, ".service" say, for services, without the
 // suffix. All others are left to other, http.DefaultTransport if nil.
@@ -98,9 +107,9 @@ func WithTransport(base func(service string) http.RoundTripper) Option {
 // caller's.
 func New(directory *discovery.Directory, opts ...Option) *Transport {
 	t := &Transport{
-		directory: directory, policy: pick.P2C(), attempts: DefaultAttempts, base: standard, services: make(map[string]*service),
+		directory: directory, policy: pick.P2C(), picking: []pick.Option{pick.WithLatency()}, attempts: DefaultAttempts, base: standard,
+		services: make(map[string]*service), retries: attempt.Retries(), hedges: attempt.Hedges(),
 	}
-	t.retries.tokens.Store(burst)
 	for _, o := range opts {
 		o(t)
 	}

@@ -10,6 +10,10 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
+// paused is how late the end of a deadline may be noticed. Later, this process stood still rather
+// than the instance.
+const paused = 250 * time.Millisecond
+
 // witness sees whether an attempt came as far as the instance, and whether the caller's own body
 // broke it off: a header that is none, or a body that cannot be read, says nothing of an instance.
 type witness struct {
@@ -41,7 +45,8 @@ func (w *witness) outcome(req *http.Request, resp *http.Response, err error) (o 
 		return pick.Ignored, true
 	case cancelled(req):
 		// The timeout of an http.Client shows as a cancelled request, before the context has ended.
-		if end, ok := req.Context().Deadline(); ok && !time.Now().Before(end) {
+		end, ok := req.Context().Deadline()
+		if late := time.Since(end); ok && late >= 0 && late <= paused {
 			return pick.TimedOut, true
 		}
 		return pick.Ignored, true

@@ -26,6 +26,13 @@
 // row is ejected for a while (WithEjection, on by default), and one that appears later
 // than the first gets its full share only after a while with WithWarmUp.
 //
+// # Silence
+//
+// An instance that stands still leaves calls without an answer. One call that waited in vain, Unanswered
+// or TimedOut after a second and more, ejects it at once if it answered nothing in the second half of
+// that wait; if it did, it gets no new call until one under way is answered, for Ejection.Base at most. That takes
+// a policy that looks at latency, or WithLatency.
+//
 // # Cost
 //
 // A pick takes no lock, allocates nothing and, for any policy, costs the same for three

@@ -50,13 +50,17 @@ func (b *Balancer) failed(n *node) {
 	}
 }
 
-func (b *Balancer) eject(n *node) {
+// eject leaves a node out, if it may; it reports whether it is out.
+func (b *Balancer) eject(n *node) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := &b.config.ejection
 	limit := min(max(int(e.Share*float64(b.cands)), 1), b.cands-1)
-	if n.ejected || n.gen != b.gen || b.out >= limit {
-		return // out already, gone, or one of too many: it may be next
+	if n.ejected || n.gen != b.gen {
+		return true // already, or gone
+	}
+	if b.out >= limit {
+		return false // one of too many: it may be next
 	}
 	now := b.now()
 	if n.out > 0 && time.Duration(now-n.back) < n.out {
@@ -65,9 +69,10 @@ func (b *Balancer) eject(n *node) {
 		n.out = min(e.Base, e.Max)
 	}
 	n.ejected, n.until = true, now+int64(n.out)
-	n.trial.Store(noTrial)
+	n.trial.Store(max(now, trialDue+1)) // so that picks pass it over until there is a set without it
 	b.out++
 	b.wake()
+	return true
 }
 
 // pardon lets an ejected node back when its time has come, on trial, and says how long that is off.

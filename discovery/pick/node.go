@@ -36,6 +36,7 @@ type node struct {
 	fails       atomic.Int32  // calls that failed since the last that did not
 	passed      atomic.Int32  // how often another was taken in its place in a row, by P2C
 	trial       atomic.Int64  // see trial.go
+	answered    atomic.Int64  // when a call was last answered; kept with the latency
 
 	// Guarded by Balancer.mu.
 	gen     uint64  // of the list that had it last
@@ -120,12 +121,19 @@ const (
 	Ignored
 	// TimedOut: the caller's time was up before there was an answer. That is a Failure if it was
 	// several times what the instance takes, or that is not known, which it is with policies that
-	// look at latency only; else the caller was in a hurry, and it is Ignored.
+	// look at latency, or WithLatency; else the caller was in a hurry, and it is Ignored.
 	TimedOut
+	// Unanswered: there was no answer within the time that every instance is given, which is more than
+	// the slowest call takes. It is a Failure, and more: see Silence in the package documentation.
+	Unanswered
 )
 
-// hurry times the expected latency, an instance had time enough to answer.
-const hurry = 3
+const (
+	// hurry times the expected latency, an instance had time enough to answer.
+	hurry = 3
+	// longSilence is no pause for garbage collection any more.
+	longSilence = time.Second
+)
 
 // Done is how the outcome of a call is told. It is a value; the zero Done does nothing.
 // Either Report is called, once, or Answered and then Release, once each.
@@ -163,11 +171,14 @@ func (d Done) Answered(o Outcome) {
 	if d.b == nil {
 		return
 	}
-	if o == TimedOut {
-		o = Failure
-		if usual := d.n.expected(); usual > 0 && float64(d.b.now()-d.began) < hurry*usual {
-			o = Ignored
-		}
+	measured := d.b.needs&needsLatency != 0
+	var now int64
+	if measured {
+		now = d.b.now()
+	}
+	silent := false
+	if o == TimedOut || o == Unanswered {
+		o, silent = d.late(now, o == Unanswered)
 	}
 	if d.trial {
 		d.n.tried(o)
@@ -175,15 +186,32 @@ func (d Done) Answered(o Outcome) {
 	if o == Ignored {
 		return
 	}
-	if d.b.needs&needsLatency != 0 {
-		now := d.b.now()
+	if measured {
 		d.n.sample(now, time.Duration(now-d.began), o == Failure)
 	}
-	if o == Failure {
+	switch {
+	case silent:
+		d.b.silent(d.n, d.began, now)
+	case o == Failure:
 		d.b.failed(d.n)
-	} else if d.n.fails.Load() != 0 {
-		d.n.fails.Store(0)
+	default:
+		d.n.spoke(now)
 	}
+}
+
+// late is what a call without an answer says, and whether that the instance may stand still.
+func (d Done) late(now int64, unanswered bool) (o Outcome, silent bool) {
+	if d.b.needs&needsLatency == 0 {
+		return Failure, false
+	}
+	took, usual := time.Duration(now-d.began), d.n.expected()
+	switch {
+	case unanswered:
+		return Failure, true
+	case usual > 0 && float64(took) < hurry*usual:
+		return Ignored, false
+	}
+	return Failure, usual > 0 && took >= longSilence
 }
 
 // Release says that the call no longer occupies the instance.

@@ -11,7 +11,7 @@ type Status struct {
 	Instance    *discovery.Instance
 	Ready       bool          // as Update said
 	Ejected     bool          // left out since calls failed
-	Trial       bool          // back after that, for one call at a time until one has succeeded
+	Trial       bool          // back after that, or in doubt: one call at a time, until one has succeeded
 	Share       float64       // of its weight that it gets now; below 1 while it warms up
 	Outstanding int           // calls under way, if the policy counts them
 	Latency     time.Duration // to expect, 0 if the policy does not measure it or nothing is known
@@ -25,7 +25,7 @@ func (b *Balancer) Statuses() []Status {
 	list := make([]Status, 0, len(b.order))
 	for _, n := range b.order {
 		list = append(list, Status{
-			Instance: n.in.Load(), Ready: n.ready, Ejected: n.ejected, Trial: n.trial.Load() != noTrial, Share: n.warm,
+			Instance: n.in.Load(), Ready: n.ready, Ejected: n.ejected, Trial: !n.ejected && n.trial.Load() != noTrial, Share: n.warm,
 			Outstanding: int(n.load()), Latency: time.Duration(n.expected()),
 		})
 	}

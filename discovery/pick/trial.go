@@ -22,14 +22,10 @@ func (n *node) try(now, patience int64) bool {
 	return n.trial.CompareAndSwap(v, max(now, trialDue+1))
 }
 
-// tried takes the outcome of a trial: whatever it is but a success, another may follow. Of a
-// failure the node is ejected besides.
+// tried takes the outcome of a trial: whatever it is but a success, which ends it, another may
+// follow. Of a failure the node is ejected besides.
 func (n *node) tried(o Outcome) {
-	if o == Success {
-		n.trial.Store(noTrial)
-		return
-	}
-	if v := n.trial.Load(); v > trialDue {
+	if v := n.trial.Load(); v > trialDue && o != Success {
 		n.trial.CompareAndSwap(v, trialDue)
 	}
 }

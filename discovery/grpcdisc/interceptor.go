@@ -1,0 +1,266 @@
+package grpcdisc
+
+// The interceptor makes a call by attempts, each an ordinary call of gRPC's with a context that carries
+// a trace. The picker finds it there: it leaves out instances that were tried, notes which one it took,
+// and learns from it why the attempt was cancelled.
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/internal/attempt"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+// DefaultAttempts is enough when one instance has gone and another is about to.
+const DefaultAttempts = 3
+
+// InterceptorOption changes what NewInterceptor returns.
+type InterceptorOption func(*interceptor)
+
+// WithAttempts sets how often an idempotent call is sent at most, the first time included,
+// DefaultAttempts if not set; 1 for no repetition.
+func WithAttempts(n int) InterceptorOption {
+	return func(i *interceptor) { i.attempts = max(n, 1) }
+}
+
+// WithAttemptTimeout sets how long an attempt of an idempotent call may take, if it is not the last one and
+// there is another instance: one that stands still then costs a call that much, and is ejected. Choose it above what
+// the slowest call takes. 0, the default, is no limit but the call's own.
+func WithAttemptTimeout(d time.Duration) InterceptorOption {
+	return func(i *interceptor) { i.limit = max(d, 0) }
+}
+
+// WithHedging sends an idempotent call to another instance besides when there is no answer after d;
+// what answers first counts, and the other attempt is cancelled. So it is executed twice now and then. Choose a d that one
+// call in twenty, or fewer, takes longer than: more than that, after a burst of 100, is not hedged.
+// 0, the default, is no hedging.
+func WithHedging(d time.Duration) InterceptorOption {
+	return func(i *interceptor) { i.hedging = max(d, 0) }
+}
+
+// WithIdempotent names methods that may be executed more than once, besides those whose proto says so:
+// "/package.Service/Method", or "/package.Service/" for all of a service. With a name of another form all
+// calls fail.
+func WithIdempotent(methods ...string) InterceptorOption {
+	return func(i *interceptor) {
+		for _, m := range methods {
+			if !strings.HasPrefix(m, "/") || strings.Count(m, "/") != 2 {
+				i.err = fmt.Errorf(`grpcdisc: WithIdempotent: %q is not of the form "/package.Service/Method"`, m)
+			}
+			i.named[m] = true
+		}
+	}
+}
+
+// NewInterceptor returns an interceptor, for grpc.WithUnaryInterceptor or as the last of a
+// chain, that repeats idempotent calls on other instances; see Attempts in the package documentation. Use one per
+// connection.
+func NewInterceptor(opts ...InterceptorOption) grpc.UnaryClientInterceptor {
+	i := &interceptor{attempts: DefaultAttempts, named: make(map[string]bool), retries: attempt.Retries(), hedges: attempt.Hedges()}
+	for _, o := range opts {
+		o(i)
+	}
+	return i.intercept
+}
+
+type interceptor struct {
+	attempts        int
+	limit, hedging  time.Duration
+	named           map[string]bool
+	declared        sync.Map // string: bool, what protos say
+	retries, hedges *attempt.Budget
+	err             error // an option makes no sense
+}
+
+func (i *interceptor) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if i.err != nil {
+		return i.err
+	}
+	i.retries.Earn()
+	i.hedges.Earn()
+	into, ok := reply.(proto.Message)
+	if !ok || i.attempts == 1 || !i.idempotent(method) {
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	c := &call{ctx: ctx, invoke: func(ctx context.Context, reply proto.Message, opts []grpc.CallOption) error {
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}, reply: into, opts: opts}
+	plan := attempt.Plan{Most: i.attempts, Limit: i.limit, Hedge: i.hedging, Retries: i.retries, Hedges: i.hedges}
+	r := attempt.Run(ctx, plan, c.try, func(attempt.Result[answer]) {})
+	if r.Err == nil {
+		move(into, r.Value.reply)
+	}
+	r.Value.aside.give()
+	return c.explain(r.Err)
+}
+
+// move gives into what from has, which is not used any more.
+func move(into, from proto.Message) {
+	proto.Reset(into)
+	to, of := into.ProtoReflect(), from.ProtoReflect()
+	of.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		to.Set(f, v)
+		return true
+	})
+	to.SetUnknown(of.GetUnknown())
+}
+
+// call is one of the caller's.
+type call struct {
+	ctx    context.Context
+	invoke func(context.Context, proto.Message, []grpc.CallOption) error
+	reply  proto.Message // only to make others of its kind
+	opts   []grpc.CallOption
+
+	mu     sync.Mutex // guards what follows: attempts may overlap
+	tried  []*discovery.Instance
+	failed []string // what became of attempts that were followed by others
+}
+
+// answer is what an attempt has given.
+type answer struct {
+	reply proto.Message
+	aside *aside
+}
+
+func (c *call) try(ctx context.Context, a *attempt.Attempt) attempt.Result[answer] {
+	defer a.Release()
+	t := &trace{call: c, attempt: a}
+	got := answer{aside: new(aside)} // gRPC writes there
+	got.reply = c.reply.ProtoReflect().New().Interface()
+	err := c.invoke(context.WithValue(ctx, traceKey{}, t), got.reply, got.aside.options(c.opts))
+	r := attempt.Result[answer]{Value: got, Err: err}
+	switch {
+	case t.none.Load():
+		r.Verdict = attempt.None
+	case err == nil:
+	case a.Ended() != attempt.Open:
+		r.Verdict = attempt.Again
+		r.Err = status.Error(codes.DeadlineExceeded, "grpcdisc: no answer within the time of an attempt")
+	case status.Code(err) == codes.Unavailable && c.ctx.Err() == nil:
+		r.Verdict = attempt.Again
+	}
+	if r.Verdict == attempt.Again {
+		c.note(t, r.Err)
+	}
+	return r
+}
+
+// note remembers what became of an attempt.
+func (c *call) note(t *trace, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	where := "no instance"
+	if t.in != nil {
+		where = strings.Join(t.in.Addresses[:min(1, len(t.in.Addresses))], "")
+	}
+	c.failed = append(c.failed, where+": "+status.Convert(err).Message())
+}
+
+// explain adds to the error of a call with several attempts what became of them.
+func (c *call) explain(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil || len(c.failed) == 0 || len(c.tried) < 2 {
+		return err
+	}
+	p := status.Convert(err).Proto()
+	p.Message = fmt.Sprintf("%s (tried: %s)", p.Message, strings.Join(c.failed, "; "))
+	return status.ErrorProto(p)
+}
+
+// trace is what an attempt and the picker tell each other.
+type trace struct {
+	call    *call
+	attempt *attempt.Attempt
+	none    atomic.Bool         // there was no other instance
+	in      *discovery.Instance // the last that was picked; guarded by call.mu
+}
+
+type traceKey struct{}
+
+func traceOf(ctx context.Context) *trace {
+	t, _ := ctx.Value(traceKey{}).(*trace)
+	return t
+}
+
+// tried are the instances to leave out.
+func (t *trace) tried() []*discovery.Instance {
+	t.call.mu.Lock()
+	defer t.call.mu.Unlock()
+	return append([]*discovery.Instance(nil), t.call.tried...)
+}
+
+// picked takes note of an instance that the attempt is sent to.
+func (t *trace) picked(in *discovery.Instance) {
+	t.call.mu.Lock()
+	t.in = in
+	t.call.tried = append(t.call.tried, in)
+	t.call.mu.Unlock()
+	t.attempt.Begun()
+}
+
+// outcome is what an attempt that ended by o says, knowing why it was ended.
+func (t *trace) outcome(o pick.Outcome) pick.Outcome {
+	switch end := t.attempt.Ended(); {
+	case o == pick.Success || end == attempt.Open:
+		return o
+	case end == attempt.TooLong:
+		return pick.Unanswered
+	default:
+		return pick.TimedOut
+	}
+}
+
+// aside is what gRPC writes besides the reply. Attempts that overlap must not write to the same place.
+type aside struct {
+	header, trailer metadata.MD
+	peer            peer.Peer
+	opts            []grpc.CallOption
+}
+
+// options are those of a call, with places of our own.
+func (s *aside) options(opts []grpc.CallOption) []grpc.CallOption {
+	own := make([]grpc.CallOption, 0, len(opts))
+	for _, o := range opts {
+		switch o.(type) {
+		case grpc.HeaderCallOption:
+			o = grpc.Header(&s.header)
+		case grpc.TrailerCallOption:
+			o = grpc.Trailer(&s.trailer)
+		case grpc.PeerCallOption:
+			o = grpc.Peer(&s.peer)
+		}
+		own = append(own, o)
+	}
+	s.opts = opts
+	return own
+}
+
+// give hands over what was written.
+func (s *aside) give() {
+	for _, o := range s.opts {
+		switch o := o.(type) {
+		case grpc.HeaderCallOption:
+			*o.HeaderAddr = s.header
+		case grpc.TrailerCallOption:
+			*o.TrailerAddr = s.trailer
+		case grpc.PeerCallOption:
+			*o.PeerAddr = s.peer
+		}
+	}
+}

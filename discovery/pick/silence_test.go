@@ -1,0 +1,163 @@
+package pick_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+// states are the instances' in words.
+func states(b *pick.Balancer) (list []string) {
+	for _, s := range b.Statuses() {
+		switch {
+		case s.Ejected:
+			list = append(list, "out")
+		case s.Trial:
+			list = append(list, "doubt")
+		default:
+			list = append(list, "good")
+		}
+	}
+	return list
+}
+
+// picked takes an instance by its id.
+func picked(t *testing.T, b *pick.Balancer, id string) pick.Done {
+	t.Helper()
+	for range 100 {
+		in, done, err := b.Pick(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in.ID == id {
+			return done
+		}
+		done.Report(pick.Ignored)
+	}
+	t.Fatalf("%s is not picked", id)
+	return pick.Done{}
+}
+
+func silent(t *testing.T, n int, f func(t *testing.T, b *pick.Balancer)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := pick.New(pick.RoundRobin(), pick.WithLatency())
+		defer b.Close()
+		var list []*discovery.Instance
+		for _, id := range []string{"a", "b", "c", "d"}[:n] {
+			list = append(list, &discovery.Instance{Service: "x", ID: id, Addresses: []string{id + ":1"}})
+		}
+		b.Update(list, nil)
+		if err := b.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range list { // 10 ms is what they take
+			done := picked(t, b, in.ID)
+			time.Sleep(10 * time.Millisecond)
+			done.Report(pick.Success)
+		}
+		f(t, b)
+	})
+}
+
+func want(t *testing.T, b *pick.Balancer, list ...string) {
+	t.Helper()
+	got := states(b)
+	for i, w := range list {
+		if got[i] != w {
+			t.Fatalf("%v, not %v", got, list)
+		}
+	}
+}
+
+// One call that waited in vain ejects an instance that answered nobody, at once and not when the next
+// set is made.
+func TestSilence(t *testing.T) {
+	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
+		one := picked(t, b, "a")
+		time.Sleep(300 * time.Millisecond)
+		one.Report(pick.Unanswered)
+		for range 20 {
+			in, done, _ := b.Pick(t.Context())
+			if done.Report(pick.Ignored); in.ID == "a" {
+				t.Fatal("it is picked")
+			}
+		}
+		want(t, b, "out", "good", "good", "good")
+	})
+}
+
+// A caller's own time counts as silence when it was long, and not at all in a hurry.
+func TestSilenceOfCallers(t *testing.T) {
+	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
+		for range 50 {
+			one := picked(t, b, "b")
+			time.Sleep(20 * time.Millisecond)
+			one.Report(pick.TimedOut)
+		}
+		want(t, b, "good", "good", "good", "good")
+		one := picked(t, b, "b")
+		time.Sleep(1500 * time.Millisecond)
+		one.Report(pick.TimedOut)
+		want(t, b, "good", "out", "good", "good")
+	})
+}
+
+// One that answered others lately gets no new calls until it answers somebody, or for 10 s.
+func TestDoubt(t *testing.T) {
+	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
+		slow, other, third := picked(t, b, "a"), picked(t, b, "a"), picked(t, b, "a")
+		time.Sleep(250 * time.Millisecond)
+		other.Report(pick.Success)
+		time.Sleep(50 * time.Millisecond)
+		slow.Report(pick.Unanswered)
+		want(t, b, "doubt", "good", "good", "good")
+		third.Report(pick.Success)
+		want(t, b, "good", "good", "good", "good")
+		picked(t, b, "a").Report(pick.Success)
+
+		slow, other = picked(t, b, "a"), picked(t, b, "a")
+		time.Sleep(250 * time.Millisecond)
+		other.Report(pick.Success)
+		time.Sleep(50 * time.Millisecond)
+		slow.Report(pick.Unanswered)
+		time.Sleep(pick.DefaultBase + time.Second)
+		picked(t, b, "a").Report(pick.Success)
+		want(t, b, "good", "good", "good", "good")
+	})
+}
+
+// No more are ejected than may be, and the rest is passed over while somebody answers. When nobody does, all are
+// called.
+func TestSilenceOfMany(t *testing.T) {
+	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
+		var all []pick.Done
+		for _, id := range []string{"a", "b", "c", "d"} {
+			all = append(all, picked(t, b, id))
+		}
+		time.Sleep(time.Second)
+		for _, d := range all[:3] {
+			d.Report(pick.Unanswered)
+		}
+		want(t, b, "out", "out", "doubt", "good")
+		for range 20 {
+			picked(t, b, "d").Report(pick.Success)
+		}
+		all[3].Report(pick.Unanswered)
+		got := make(map[string]bool)
+		for range 100 {
+			in, done, err := b.Pick(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[in.ID] = true
+			done.Report(pick.Ignored)
+		}
+		if len(got) < 2 {
+			t.Errorf("only %v are called", got)
+		}
+	})
+}
