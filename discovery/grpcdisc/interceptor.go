@@ -46,7 +46,8 @@ func WithAttemptTimeout(d time.Duration) InterceptorOption {
 
 // WithHedging sends an idempotent call to another instance besides when there is no answer after d;
 // what answers first counts, and the other attempt is cancelled. So it is executed twice now and then. Choose a d that one
-// call in twenty, or fewer, takes longer than: more than that, after a burst of 100, is not hedged.
+// call in twenty, or fewer, takes longer than: more than that, after a burst of 100, is hedged a second later, from what is
+// there for retries.
 // 0, the default, is no hedging.
 func WithHedging(d time.Duration) InterceptorOption {
 	return func(i *interceptor) { i.hedging = max(d, 0) }

@@ -82,7 +82,7 @@ func WithAttemptTimeout(d time.Duration) Option {
 // WithHedging sends a request that may be sent again (see Retries in the package documentation) to another
 // instance besides when there is no header of an answer after d; what answers first counts, and the
 // other attempt is cancelled. So it is executed twice now and then. Choose a d that one request in twenty, or fewer, takes
-// longer than: more than that, after a burst of 100, is not hedged. 0, the default, is no hedging.
+// longer than: more than that, after a burst of 100, is hedged a second later, from what is there for retries. 0, the default, is no hedging.
 func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging = max(d, 0) } }
 
 // WithSuffix takes only hosts that end in suffix, ".service" say, for services, without the

@@ -155,6 +155,10 @@ func TestSpent(t *testing.T) {
 				t.Errorf("%+v: %d, %v, %v, %v", p, won, err, took, ends)
 			}
 		}
+		starved := Plan{Most: 3, Hedge: time.Second, Retries: Retries(), Hedges: empty()}
+		if won, err, took, _ := script(t, t.Context(), starved, step{takes: time.Hour}, step{}); won != 2 || err != nil || took != 2*time.Second {
+			t.Errorf("%d, %v, %v", won, err, took)
+		}
 		p := Plan{Most: 3, Retries: empty(), Hedges: empty()}
 		if won, err, _, _ := script(t, t.Context(), p, step{verdict: Again, err: errFailed}); won != 1 || err != errFailed {
 			t.Errorf("%d, %v", won, err)

@@ -52,6 +52,10 @@ func (c *race[T]) run(ctx context.Context) Result[T] {
 // processor: answers may have come that it has not read yet, so the limit begins anew.
 const paused = 50 * time.Millisecond
 
+// patience is after which a call that should have been hedged may take from what is there for retries. When all
+// callers wait for one instance, no call earns anything for hedges.
+const patience = time.Second
+
 // never is longer than any call.
 const never = time.Duration(1<<63 - 1)
 
@@ -154,10 +158,21 @@ func (c *race[T]) due(ctx context.Context) time.Duration {
 			continue
 		}
 		if c.p.Hedge > 0 && !a.hedged {
-			if left := c.p.Hedge - now.Sub(a.since); left > 0 {
-				next = min(next, left)
-			} else if a.hedged = true; i == len(c.live)-1 && c.another(c.p.Hedges) {
+			waited := now.Sub(a.since)
+			switch {
+			case waited < c.p.Hedge:
+				next = min(next, c.p.Hedge-waited)
+			case c.followed(a):
+				a.hedged = true
+			case c.another(c.p.Hedges):
+				a.hedged = true
 				c.start(ctx)
+			case waited < c.p.Hedge+patience:
+				next = min(next, c.p.Hedge+patience-waited)
+			default:
+				if a.hedged = true; c.another(c.p.Retries) {
+					c.start(ctx)
+				}
 			}
 		}
 		if c.p.Limit > 0 && !a.over {
