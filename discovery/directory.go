@@ -22,8 +22,10 @@ type Directory struct {
 	hold    time.Duration
 	group   *worker.Group
 
-	announceAs string     // id among the watchers; empty: not announced
-	announcer  *Registrar // nil if not announced
+	announceAs string // id among the watchers; empty: not announced
+	// announceAfter is how much later what was seen is told.
+	announceAfter time.Duration
+	announcer     *Registrar // nil if not announced
 
 	mu     sync.Mutex
 	feeds  map[string]*feed // by service

@@ -38,14 +38,21 @@ func (f *feed) announce(context.Context) {
 		}
 		return
 	}
+	var late delayed
+	timer := time.NewTimer(never)
+	defer timer.Stop()
 	for done := int64(0); ; {
 		select {
 		case <-f.acked:
-			if seen := f.seen(); seen > done {
+			late.add(f.seen(), time.Now().Add(f.d.announceAfter))
+			timer.Reset(late.next())
+		case <-timer.C:
+			if seen := late.due(time.Now()); seen > done {
 				if err := k.Set(f.ctx, strconv.FormatInt(seen, 10)); err == nil {
 					done = seen
 				}
 			}
+			timer.Reset(late.next())
 		case <-f.ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), keep.WriteTry)
 			_ = k.Close(ctx) // the lease does the rest
@@ -53,6 +60,46 @@ func (f *feed) announce(context.Context) {
 			return
 		}
 	}
+}
+
+const (
+	never = time.Duration(1<<63 - 1)
+	// delayedMost bounds what waits to be announced; of more, the last ones are announced together.
+	delayedMost = 64
+)
+
+// delayed are revisions that were seen, in order, and from when on that is told.
+type delayed []struct {
+	revision int64
+	at       time.Time
+}
+
+func (d *delayed) add(revision int64, at time.Time) {
+	if n := len(*d); n > 0 && (*d)[n-1].revision >= revision {
+		return
+	} else if n == delayedMost {
+		*d = (*d)[:n-1]
+	}
+	*d = append(*d, struct {
+		revision int64
+		at       time.Time
+	}{revision, at})
+}
+
+// due is the newest revision to be told as of now, 0 if there is none.
+func (d *delayed) due(now time.Time) (revision int64) {
+	for len(*d) > 0 && !(*d)[0].at.After(now) {
+		revision, *d = (*d)[0].revision, (*d)[1:]
+	}
+	return revision
+}
+
+// next is how long it is until there is one.
+func (d *delayed) next() time.Duration {
+	if len(*d) == 0 {
+		return never
+	}
+	return time.Until((*d)[0].at)
 }
 
 // seen is the revision up to which all subscriptions have seen.
@@ -73,8 +120,20 @@ func (f *feed) seen() int64 {
 // removeTry bounds the removal of a record that has drained.
 const removeTry = keep.WriteTry
 
-// Drain marks the instance as draining, waits until all announced watchers have seen that, for limit at
-// most, and closes the registration, which takes no more than 2 s besides. What etcd does not take by
+// WithServing has Drain go on for d at least after the record says that the instance drains, within its limit: for those
+// who follow the service without announcing themselves. 0 by default.
+func WithServing(d time.Duration) RegistrarOption {
+	return func(r *Registrar) { r.serving = max(d, 0) }
+}
+
+// WithAnnounceAfter has the directory, made WithAnnounce, tell what its subscribers have seen only d later:
+// for those who pass on what they see to others, who use it for so long. 0 by default.
+func WithAnnounceAfter(d time.Duration) DirectoryOption {
+	return func(dir *Directory) { dir.announceAfter = max(d, 0) }
+}
+
+// Drain marks the instance as draining, waits until all announced watchers have seen that (and for as long as
+// WithServing says), for limit at most, and closes the registration, which takes no more than 2 s besides. What etcd does not take by
 // then goes on in the background, and the error says why; the lease does the rest. When ctx ends before limit, the
 // instance stays registered, draining.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
@@ -85,8 +144,10 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	if err != nil && wctx.Err() == nil {
 		return err
 	}
+	marked := time.Now()
 	for mod := g.kept.Revision(); wctx.Err() == nil; {
 		if awaitSeen(wctx, g.r.client, g.service, mod) == nil {
+			_ = backoff.Sleep(wctx, g.r.serving-time.Since(marked))
 			break
 		}
 		_ = backoff.Sleep(wctx, retry.Base)

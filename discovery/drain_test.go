@@ -87,6 +87,50 @@ func TestDrainLimit(t *testing.T) {
 	}
 }
 
+// An instance goes on serving for as long as its registrar says, also if nobody is announced; the limit bounds that.
+func TestServing(t *testing.T) {
+	c := clienttest.Shared(t)
+	const serving = 700 * time.Millisecond
+	r := registrar(t, c, discovery.WithServing(serving))
+	for _, limit := range []time.Duration{clienttest.Long, serving / 7} {
+		g := register(t, r, orders(t, "a"))
+		began := time.Now()
+		if err := g.Drain(within(t), limit); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < min(serving, limit) || limit < serving && took > clienttest.Long/2 {
+			t.Errorf("it took %v, serving %v, limit %v", took, serving, limit)
+		}
+	}
+}
+
+// Who passes on what it sees is waited for that much longer, whether it looks or is told.
+func TestAnnounceAfter(t *testing.T) {
+	c := clienttest.Shared(t)
+	const after = 700 * time.Millisecond
+	dir := directory(t, c, discovery.WithAnnounce("passes-on"), discovery.WithAnnounceAfter(after))
+	s := subscribe(t, dir)
+	r := registrar(t, c)
+	clienttest.Await(t, "the watcher is announced", func() bool {
+		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && resp.Count == 1
+	})
+	for _, id := range []string{"a", "b"} { // the second while nothing is delayed any more
+		g := register(t, r, orders(t, id))
+		drained := make(chan error, 1)
+		go func() { drained <- g.Drain(within(t), clienttest.Long) }()
+		clienttest.Await(t, "it is seen draining", func() bool { v := s.View(); return v != nil && v.Draining() == 1 })
+		seen := time.Now()
+		clienttest.Await(t, "it has gone", func() bool { return s.View().Len() == 0 })
+		if took := time.Since(seen); took < after/2 {
+			t.Errorf("%s has gone %v after it was seen", id, took)
+		}
+		if err := clienttest.Receive(t, "Drain", drained); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Etcd does not answer: the limit bounds all of it.
 func TestDrainWithoutEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})

@@ -7,6 +7,7 @@ package discovery
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery/internal/keep"
@@ -78,6 +79,8 @@ type Registrar struct {
 	events func(Event)
 	rate   int
 	keeper *keep.Keeper
+	// serving is how long an instance that drains goes on at least.
+	serving time.Duration
 }
 
 // RegistrarOption changes a Registrar.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
+	"github.com/fairlead-go/fairlead/discovery"
 )
 
 const dnsHelp = `Answer DNS queries about services, over UDP and TCP, until interrupted:
@@ -27,6 +29,9 @@ than a-z and 0-9 as - and two hexadecimal digits: OrderService is x---4frder-53e
 Services are followed once they are asked for, and until nobody asked for five minutes. While etcd is away, the last
 known instances are the answer.
 
+Instances that drain wait until the answers that clients have are too old to be used. For that a key under
+/fairlead/watchers/ is kept for each service; who may not write there does without.
+
 Whoever can send queries can have any service read. With --records raw, naming or gozero and no --base that is any
 prefix in etcd that ends in /, though nothing but instances is ever shown.`
 
@@ -34,6 +39,12 @@ type dnsFlags struct {
 	records recordFlags
 	listen  string
 	options nameserver.Options
+}
+
+// processName distinguishes this process among those that follow services.
+func processName() string {
+	host, _ := os.Hostname() // without one the process id has to do
+	return fmt.Sprintf("fairlead dns on %s, %d", host, os.Getpid())
 }
 
 func (a *app) dnsCommand() *cobra.Command {
@@ -54,7 +65,8 @@ func (a *app) dnsCommand() *cobra.Command {
 			}
 			// etcd may be away: it is asked when somebody asks us.
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
-				d := a.directory(c, format)
+				// Whoever asked uses the answer for the TTL, in whole seconds.
+				d := a.directory(c, format, discovery.WithAnnounce(processName()), discovery.WithAnnounceAfter(f.options.TTL+time.Second))
 				defer d.Close()
 				s, err := nameserver.New(nameserver.FromDirectory(d), f.options)
 				if err != nil {

@@ -34,8 +34,8 @@ func resolve(t *testing.T, network, server, name string, qtype uint16) *dns.Msg 
 func TestDNS(t *testing.T) {
 	c := shared(t)
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))
-	one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--version", "v1.2", "--zone", "east", "--weight", "3", "--tag", "blue", "--meta", "team=x")
-	two := startCommand(t, c, "svc", "register", s, "--id", "two", "--addr", "two.example.com:81", "--zone", "west")
+	one := startCommand(t, c, "svc", "register", s, "--drain", "100ms", "--id", "one", "--addr", "10.0.0.1:80", "--version", "v1.2", "--zone", "east", "--weight", "3", "--tag", "blue", "--meta", "team=x")
+	two := startCommand(t, c, "svc", "register", s, "--drain", "100ms", "--id", "two", "--addr", "two.example.com:81", "--zone", "west")
 	one.await("registered")
 	two.await("registered")
 	b := startCommand(t, c, "dns", "--listen", "127.0.0.1:0", "--domain", "Fairlead.Local", "--ttl", "2s")
@@ -69,6 +69,27 @@ func TestDNS(t *testing.T) {
 	b.awaitThat("the drained one is gone", func() bool { return len(resolve(t, "udp", at, name, dns.TypeA).Answer) == 0 })
 	one.end(syscall.SIGINT, 130)
 	two.end(syscall.SIGINT, 130)
+	b.end(syscall.SIGTERM, 143)
+}
+
+// An instance that drains stays until the answers that have it may not be used any more, also when nobody
+// asks meanwhile.
+func TestDrainAwaitsDNS(t *testing.T) {
+	c := shared(t)
+	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))
+	one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--serve", "0s", "--drain", "30s")
+	one.await("registered")
+	b := startCommand(t, c, "dns", "--listen", "127.0.0.1:0", "--ttl", "2s")
+	at := b.answering()
+	b.awaitThat("it answers", func() bool { return len(resolve(t, "udp", at, s+".fairlead.internal.", dns.TypeA).Answer) == 1 })
+	b.awaitThat("it is announced", func() bool {
+		return strings.Contains(c.run("get", "--prefix", "--keys-only", "/fairlead/watchers/"+s+"/").out, "fairlead%20dns")
+	})
+	began := time.Now()
+	one.end(syscall.SIGINT, 130)
+	if took := time.Since(began); took < 2*time.Second || took > 25*time.Second {
+		t.Errorf("it has gone after %v", took)
+	}
 	b.end(syscall.SIGTERM, 143)
 }
 

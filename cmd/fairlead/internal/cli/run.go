@@ -29,7 +29,7 @@ type runFlags struct {
 	service  string
 	check    string
 	every    time.Duration
-	drain    time.Duration
+	drain    drainFlags
 	grace    time.Duration
 }
 
@@ -40,8 +40,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short:   "Run a program and register it as an instance of a service",
 		Example: "  fairlead run --service payments --addr :8080 --check http://127.0.0.1:8080/healthz -- ./payments",
 		Long: `Run a program, in any language, and register it as an instance of a service once it is healthy; withdraw it while
-it is not. On SIGINT and SIGTERM it is drained and its record removed; then the program gets the signal. Other signals
-are passed on. That etcd is away does not concern the program: it is registered when etcd is back, and when the id,
+it is not. On SIGINT and SIGTERM it is drained and its record removed, while it goes on serving for --serve at least and
+--drain at most; then the program gets the signal. Other signals are passed on. That etcd is away does not concern the program: it is registered when etcd is back, and when the id,
 which a process elsewhere may still have, is free.
 
 The command ends when the program does, with its exit status.`,
@@ -73,7 +73,7 @@ The command ends when the program does, with its exit status.`,
 			// The record is removed after the signal that ends the program.
 			return a.stream(context.WithoutCancel(cmd.Context()), func(_ context.Context, c *clientv3.Client) error {
 				r := &runner{app: a, f: &f, in: in, check: check, registrar: discovery.NewRegistrar(c,
-					discovery.WithFormat(format), discovery.WithTTL(f.instance.ttl), discovery.WithEvents(a.tellRegistration))}
+					discovery.WithFormat(format), discovery.WithTTL(f.instance.ttl), discovery.WithServing(f.drain.serve), discovery.WithEvents(a.tellRegistration))}
 				defer r.registrar.Close()
 				return r.run(cmd.Context(), args)
 			})
@@ -83,7 +83,7 @@ The command ends when the program does, with its exit status.`,
 	fs.StringVar(&f.service, "service", "", "the service that the program offers")
 	fs.StringVar(&f.check, "check", "", "how to tell that it works: http(s)://..., tcp://HOST:PORT or grpc://HOST:PORT/SERVICE (default: that it runs)")
 	fs.DurationVar(&f.every, "check-every", 2*time.Second, "how often to check, and how long a check may take")
-	fs.DurationVar(&f.drain, "drain", 5*time.Second, "how long to wait at the end for those who follow the service to see that it goes")
+	f.drain.register(fs)
 	fs.DurationVar(&f.grace, "grace", 10*time.Second, "how long the program may take to end before it is killed")
 	f.instance.register(fs)
 	f.records.register(fs)
@@ -118,6 +118,7 @@ type runner struct {
 	in        discovery.Instance
 	check     discovery.Check
 	registrar *discovery.Registrar
+	ended     context.Context // the program's life
 }
 
 // run starts the program, registers it and returns when it has ended.
@@ -129,7 +130,10 @@ func (r *runner) run(ctx context.Context, args []string) error {
 		return usageError{err}
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
+	var over context.CancelFunc
+	r.ended, over = context.WithCancel(context.Background())
+	defer over()
+	go func() { ended <- child.Wait(); over() }()
 	stopSignals := passSignals(child.Process)
 	defer stopSignals()
 
@@ -209,9 +213,10 @@ func (r *runner) insist(ctx context.Context) *discovery.Registration {
 
 // leave drains and removes the record.
 func (r *runner) leave(ctx context.Context, g *discovery.Registration) {
-	ctx, cancel := context.WithTimeout(ctx, r.f.drain+r.app.conn.commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.f.drain.limit+r.app.conn.commandTimeout)
 	defer cancel()
-	if err := g.Drain(ctx, r.f.drain); err != nil {
+	defer context.AfterFunc(r.ended, cancel)()
+	if err := g.Drain(ctx, r.f.drain.limit); err != nil && r.ended.Err() == nil {
 		fmt.Fprintln(r.app.env.Stderr, "the record could not be removed, it expires:", err)
 	}
 }

@@ -65,10 +65,14 @@ func (a *app) view(ctx context.Context, c *clientv3.Client, format discovery.For
 	return change.View, nil
 }
 
-func (a *app) directory(c *clientv3.Client, format discovery.Format) *discovery.Directory {
-	return discovery.NewDirectory(c, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
-		fmt.Fprintf(a.env.Stderr, "%s: %v\n", p.Key, p.Err)
-	}))
+func (a *app) directory(c *clientv3.Client, format discovery.Format, opts ...discovery.DirectoryOption) *discovery.Directory {
+	return discovery.NewDirectory(c, append(opts, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
+		what := p.Key
+		if what == "" {
+			what = "service " + p.Service
+		}
+		fmt.Fprintf(a.env.Stderr, "%s: %v\n", what, p.Err)
+	}))...)
 }
 
 // serviceCount is a service in a list. Bad records are no instances, here as in views.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,13 +12,13 @@ import (
 
 func (a *app) svcRegisterCommand(records *recordFlags) *cobra.Command {
 	var f instanceFlags
-	var drain time.Duration
+	var drain drainFlags
 	c := &cobra.Command{
 		Use:     "register SERVICE --addr HOST:PORT",
 		Short:   "Register an instance until interrupted",
 		Example: "  fairlead svc register payments --addr 10.0.0.7:8080 --zone eu-1 --weight 20",
-		Long: `Register an instance and keep its record until interrupted, whatever happens to it. Then it is drained, if
---drain says for how long, and removed.
+		Long: `Register an instance and keep its record until interrupted, whatever happens to it. Then it is drained, for --serve at least
+and --drain at most, and removed.
 
 To start, register, drain and end a program in one go, see "fairlead run".`,
 		Args: oneArg("the name of a service"),
@@ -35,7 +34,7 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 			ctx := cmd.Context()
 			// The record is removed after the signal that ends the command.
 			return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
-				r := discovery.NewRegistrar(c, discovery.WithFormat(format), discovery.WithTTL(f.ttl), discovery.WithEvents(a.tellRegistration))
+				r := discovery.NewRegistrar(c, discovery.WithFormat(format), discovery.WithTTL(f.ttl), discovery.WithServing(drain.serve), discovery.WithEvents(a.tellRegistration))
 				defer r.Close()
 				rctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
 				defer cancel()
@@ -44,9 +43,9 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 					return err
 				}
 				<-ctx.Done()
-				if drain > 0 {
+				if drain.limit > 0 {
 					fmt.Fprintln(a.env.Stderr, "draining")
-					if err := g.Drain(context.WithoutCancel(ctx), drain); err != nil {
+					if err := g.Drain(context.WithoutCancel(ctx), drain.limit); err != nil {
 						return err
 					}
 				}
@@ -55,7 +54,7 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 		},
 	}
 	f.register(c.Flags())
-	c.Flags().DurationVar(&drain, "drain", 0, "wait so long for those who follow the service to see that it goes")
+	drain.register(c.Flags())
 	return c
 }
 

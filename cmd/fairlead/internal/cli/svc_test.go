@@ -100,7 +100,7 @@ func TestServices(t *testing.T) {
 	watch := startCommand(t, c, "svc", "watch", s)
 	one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--version", "v1", "--zone", "east",
 		"--weight", "3", "--tag", "blue", "--meta", "team=x", "--drain", "100ms")
-	two := startCommand(t, c, "svc", "register", s, "--id", "two", "--addr", "10.0.0.2:80")
+	two := startCommand(t, c, "svc", "register", s, "--id", "two", "--addr", "10.0.0.2:80", "--drain", "0s")
 	one.await("registered")
 	two.await("registered")
 	watch.await("added one 10.0.0.1:80 up")
@@ -273,7 +273,7 @@ func TestRun(t *testing.T) {
 func TestRunTakenID(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "web"), "/", "-")
-	old := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80")
+	old := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--drain", "100ms")
 	old.await("registered")
 	b := startCommand(t, c, "run", "--service", s, "--id", "one", "--addr", "10.0.0.2:80", "--drain", "50ms", "--", "sleep", "60")
 	b.await("taken")
@@ -282,6 +282,23 @@ func TestRunTakenID(t *testing.T) {
 	b.await("registered\n")
 	c.want("one 10.0.0.2:80 up\n", "svc", "ls", s)
 	b.end(syscall.SIGTERM, 143)
+	c.want("", "svc", "ls", s)
+}
+
+// A program goes on serving while it drains, and one that ends meanwhile is not waited for.
+func TestRunServesWhileDraining(t *testing.T) {
+	c := shared(t)
+	s := strings.ReplaceAll(key(t, "web"), "/", "-")
+	long := startCommand(t, c, "run", "--service", s, "--id", "long", "--addr", "10.0.0.1:80", "--serve", "1s", "--", "sleep", "60")
+	short := startCommand(t, c, "run", "--service", s, "--id", "short", "--addr", "10.0.0.2:80", "--serve", "1h", "--drain", "1h", "--", "sleep", "3")
+	long.await("registered")
+	short.await("registered")
+	began := time.Now()
+	long.end(syscall.SIGTERM, 143)
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("it ended after %v", took)
+	}
+	short.end(syscall.SIGTERM, 0)
 	c.want("", "svc", "ls", s)
 }
 

@@ -41,6 +41,8 @@ const (
 	maxWaiting = 256
 	maxConns   = 256
 	sweepEvery = 30 * time.Second
+	// lookEvery is short beside what a drain waits for, and costs a read of memory for each service.
+	lookEvery = 500 * time.Millisecond
 )
 
 // Options change a Server.
@@ -147,12 +149,15 @@ func (s *Server) Serve(ctx context.Context) {
 }
 
 func (s *Server) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
+	tick, look := time.NewTicker(sweepEvery), time.NewTicker(lookEvery)
 	defer tick.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case now := <-tick.C:
 			s.services.sweep(now)
+		case <-look.C:
+			s.services.look()
 		case <-ctx.Done():
 			return
 		}

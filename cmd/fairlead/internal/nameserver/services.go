@@ -115,6 +115,16 @@ func (s *services) sweep(now time.Time) {
 	}
 }
 
+// look takes the present views, which the next answers are made of: so instances that drain learn
+// that they are seen also when nobody asks for them.
+func (s *services) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.byName {
+		f.feed.View()
+	}
+}
+
 // close drops all.
 func (s *services) close() {
 	s.mu.Lock()
