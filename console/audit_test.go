@@ -119,6 +119,7 @@ func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 		{"POST", "api/delete", map[string]any{"key": b64Std(t.Name()), "revision": rev}},
 		{"POST", "api/services/drain", instance},
 		{"POST", "api/services/remove", instance},
+		{"POST", "api/operations/run", p.plan(map[string]any{"action": "compact"}).Operation},
 	} {
 		if e := p.refused(c.method, c.path, c.body, http.StatusServiceUnavailable, "audit"); !strings.Contains(e.Error, "the disk is full") {
 			t.Errorf("%s: %+v", c.path, e)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -37,9 +38,12 @@ type Console struct {
 	streams  shares
 	calls    shares
 	audit    audit
-	name     string // of the cluster
-	group    *worker.Group
-	mux      *http.ServeMux
+	tickets  tickets
+	// operating is held by the one operation that runs.
+	operating sync.Mutex
+	name      string // of the cluster
+	group     *worker.Group
+	mux       *http.ServeMux
 }
 
 // New makes a console that works through a client, which stays the caller's. It fails with ErrNoWayIn if no option says who may
@@ -129,6 +133,11 @@ func (c *Console) routes() *http.ServeMux {
 	m.Handle("GET /api/audit", c.reads(getAudit))
 	m.Handle("GET /api/stream", c.streaming(c.getStream))
 	m.Handle("POST /api/delete/preview", c.asks(postPreview))
+
+	m.Handle("POST /api/operations/plan", c.writes(postPlan))
+	m.Handle("POST /api/operations/run", c.operates(c.postOperation))
+	m.Handle("POST /api/snapshot", c.writes(postSnapshot))
+	m.HandleFunc("GET /api/snapshot", c.getSnapshot)
 
 	m.Handle("PUT /api/key", c.writes(putKey))
 	m.Handle("POST /api/delete", c.writes(postDelete))

@@ -8,8 +8,9 @@
 //	http.ListenAndServe("127.0.0.1:2389", c)
 //
 // It shows the cluster and its members, services and their instances, keys with all revisions that are
-// still there, changes as they happen, leases, locks and elections, users and roles. It edits keys with
-// compare-and-swap, deletes what was previewed and nothing else, and drains and removes instances.
+// still there, changes as they happen, leases, locks and elections, users and roles. It compacts, defragments, disarms alarms, moves the leader, changes members and
+// sends snapshots, each after it showed what it will do. It edits keys with compare-and-swap, deletes
+// what was previewed and nothing else, and drains and removes instances.
 //
 // # Who gets in
 //

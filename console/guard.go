@@ -128,18 +128,44 @@ func (c *Console) reads(f handler) http.Handler { return c.private(f, explain) }
 // asks is an API that reads, with a body.
 func (c *Console) asks(f handler) http.Handler { return c.private(f, explain) }
 
+// errReadOnly refuses all that changes something.
+var errReadOnly = &apiError{Status: http.StatusForbidden, Code: "read_only", Message: "this console only reads"}
+
 // writes is an API that changes something.
 func (c *Console) writes(f handler) http.Handler {
 	if !c.readOnly {
 		return c.private(f, written)
 	}
-	return c.private(func(*request) (any, error) {
-		return nil, &apiError{Status: http.StatusForbidden, Code: "read_only", Message: "this console only reads"}
-	}, explain)
+	return c.private(func(*request) (any, error) { return nil, errReadOnly }, explain)
+}
+
+// operates is an API that changes something and tells how far it is.
+func (c *Console) operates(f func(http.ResponseWriter, *request)) http.Handler {
+	return c.within(func(w http.ResponseWriter, r *request) {
+		if c.readOnly {
+			fail(w, errReadOnly)
+			return
+		}
+		f(w, r)
+	})
 }
 
 // private is an API that needs a session; tell turns errors of etcd into those of the API.
 func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) http.Handler {
+	return c.within(func(w http.ResponseWriter, r *request) {
+		answer(w, r.Request, func() (any, error) {
+			out, err := f(r)
+			r.end(err)
+			if err != nil {
+				return nil, tell(r.client, err)
+			}
+			return out, nil
+		})
+	})
+}
+
+// within lets in those who have a session, with their share of the requests and their body read.
+func (c *Console) within(f func(http.ResponseWriter, *request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.admit(r); err != nil {
 			fail(w, err)
@@ -160,15 +186,7 @@ func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) h
 			fail(w, err)
 			return
 		}
-		answer(w, r, func() (any, error) {
-			req := &request{Request: r, session: s, client: s.client}
-			out, err := f(req)
-			req.end(err)
-			if err != nil {
-				return nil, tell(s.client, err)
-			}
-			return out, nil
-		})
+		f(w, &request{Request: r, session: s, client: s.client})
 	})
 }
 

@@ -165,11 +165,26 @@ func (ss *sessions) get(id, secret string) *session {
 	return s
 }
 
+// byCookie is the session of a cookie's value, entered; nil if there is none. It is for what a ticket allows.
+func (ss *sessions) byCookie(id string) *session {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.common
+	if s == nil {
+		s = ss.all[sha256.Sum256([]byte(id))]
+	}
+	return s.enter()
+}
+
 // find is the session of a cookie's value and a secret, entered; nil if there is none.
 func (ss *sessions) find(id, secret string) *session {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	s := ss.get(id, secret)
+	return ss.get(id, secret).enter()
+}
+
+// enter begins one use of a session, which leave ends; nil if it has ended, or is none. The caller holds owner.mu.
+func (s *session) enter() *session {
 	if s == nil || s.expired(time.Now()) {
 		return nil
 	}

@@ -3,6 +3,7 @@ import { h, fill, setText, table, row, state, bar, bytesText, number, failure } 
 import { chart, span } from '../js/chart.js';
 import { samples } from '../js/stream.js';
 import { get, me } from '../js/api.js';
+import { panel } from '../js/operate.js';
 
 const columns = [
   { name: 'Member' }, { name: 'State' }, { name: 'Latency', class: 'num' }, { name: 'Database' }, { name: 'Revision', class: 'num' },
@@ -22,7 +23,7 @@ export function mount(page) {
   const wrong = h('div');
   fill(page.root, h('h1', {}, 'Overview'), wrong,
     h('div', { class: 'tiles' }, Object.values(tiles).map((t) => t.el)),
-    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), members);
+    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), members, me.readOnly ? null : panel());
 
   function draw(o) {
     const up = o.members.filter((m) => m.up).length;

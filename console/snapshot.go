@@ -1,0 +1,159 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// ticketTime is how long a ticket waits for the browser to come with it.
+	ticketTime = 30 * time.Second
+	// ticketsMost wait at a time; the oldest is void then.
+	ticketsMost = 64
+)
+
+// tickets let a browser download something once: it sends a cookie with a download, and no secret. A ticket is of use with its session's
+// cookie only, so that an address in a log or a history opens nothing.
+type tickets struct {
+	mu  sync.Mutex // guards what follows
+	all []ticket   // the oldest first
+}
+
+type ticket struct {
+	hash    [sha256.Size]byte
+	session *session
+	until   time.Time
+}
+
+func (ts *tickets) issue(s *session) string {
+	text := random()
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if len(ts.all) >= ticketsMost {
+		ts.all = append([]ticket(nil), ts.all[1:]...)
+	}
+	ts.all = append(ts.all, ticket{sha256.Sum256([]byte(text)), s, time.Now().Add(ticketTime)})
+	return text
+}
+
+// use is the session of a ticket, which is void from then on; nil if there is none.
+func (ts *tickets) use(text string) *session {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	sum := sha256.Sum256([]byte(text))
+	for i, t := range ts.all {
+		if t.hash == sum {
+			ts.all = append(ts.all[:i:i], ts.all[i+1:]...)
+			if time.Now().After(t.until) {
+				return nil
+			}
+			return t.session
+		}
+	}
+	return nil
+}
+
+// postSnapshot gives a ticket for a snapshot, if this user may have one.
+func postSnapshot(r *request) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+	defer cancel()
+	got, err := r.client.SnapshotWithVersion(ctx)
+	if err == nil {
+		_, err = got.Snapshot.Read(make([]byte, 1))
+		_ = got.Snapshot.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Ticket string `json:"ticket"`
+	}{r.session.owner.c.tickets.issue(r.session)}, nil
+}
+
+var errTicket = &apiError{Status: http.StatusForbidden, Code: "ticket", Message: "this address was used before, or is not for this session; ask for a new one"}
+
+// getSnapshot sends a snapshot. If it breaks, the connection does too, so that the browser does not take a part for the whole.
+func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
+	if foreign(r) {
+		fail(w, errForeign)
+		return
+	}
+	of := c.tickets.use(r.URL.Query().Get("ticket"))
+	s := c.sessions.byCookie(c.cookieOf(r))
+	if s == nil {
+		fail(w, errTicket)
+		return
+	}
+	defer s.leave()
+	if of != s {
+		fail(w, errTicket)
+		return
+	}
+	if err := c.streams.take(s.user); err != nil {
+		fail(w, err)
+		return
+	}
+	defer c.streams.give(s.user)
+	req := &request{Request: r, session: s, client: s.client}
+	if err := req.begin("snapshot", "all keys"); err != nil {
+		fail(w, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)() // it ends with the session
+	got, err := s.client.SnapshotWithVersion(ctx)
+	if err != nil {
+		req.end(err)
+		fail(w, explain(s.client, err))
+		return
+	}
+	defer got.Snapshot.Close()
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", `attachment; filename="etcd-`+time.Now().UTC().Format("20060102-150405")+`.db"`)
+	out := &writer{w: w, control: http.NewResponseController(w)}
+	err = sendSnapshot(out, got.Snapshot)
+	if err != nil {
+		_ = out.control.SetWriteDeadline(time.Now().Add(-time.Second)) // the end of the answer cannot be sent
+	}
+	req.end(err)
+}
+
+var errTorn = errors.New("the snapshot is not whole")
+
+// sendSnapshot copies a snapshot. Its last bytes, the digest of the others, go out only if it is right.
+func sendSnapshot(out *writer, from io.Reader) error {
+	var (
+		sum  hash.Hash = sha256.New()
+		buf            = make([]byte, 64<<10)
+		tail []byte    // the latest bytes, which may be the digest
+	)
+	for {
+		n, err := from.Read(buf)
+		tail = append(tail, buf[:n]...)
+		if ready := len(tail) - sha256.Size; ready > 0 {
+			sum.Write(tail[:ready])
+			if out.text(string(tail[:ready])); out.err != nil {
+				return out.err
+			}
+			tail = append(tail[:0], tail[ready:]...)
+		}
+		switch {
+		case err == io.EOF && bytes.Equal(tail, sum.Sum(nil)):
+			out.text(string(tail))
+			return out.err
+		case err == io.EOF:
+			return errTorn
+		case err != nil:
+			return err
+		}
+	}
+}
