@@ -5,6 +5,7 @@ import * as stream from './stream.js';
 import * as keyboard from './keyboard.js';
 import { signIn, enter, tokenIn } from './signin.js';
 import { closeDialogs } from './dialog.js';
+import { banner, problems } from './health.js';
 
 const pages = [
   { path: 'overview', name: 'Overview', letter: 'o' },
@@ -20,6 +21,7 @@ const pages = [
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
 const live = document.getElementById('live');
+const wrong = document.getElementById('wrong');
 let current = null; // {path, leave, change}
 
 fill(nav, pages.map((p) => h('a', { href: `#/${p.path}`, data: { page: p.path } }, p.name)));
@@ -88,6 +90,8 @@ function signedOut() {
 
 function showSignIn(why) {
   nav.hidden = true;
+  wrong.hidden = true;
+  delete wrong.dataset.text;
   document.title = 'Sign in – Fairlead';
   setText(live, '');
   signIn(main, begin, why);
@@ -104,6 +108,12 @@ stream.on('state', ({ name, why }) => {
   live.className = `live ${name}`;
   live.title = why || '';
   setText(live, name === 'live' ? 'Live' : why ? 'Not live' : 'Reconnecting');
+});
+stream.on('overview', (o) => {
+  banner(wrong, o, !me.readOnly);
+  const worst = problems(o).find((p) => !p.mild);
+  live.className = `live ${worst ? 'lost' : 'live'}`; // the page is live, and what it shows is not well
+  setText(live, worst ? worst.short : 'Live');
 });
 
 async function begin() {

@@ -4,6 +4,7 @@ import { chart, span } from '../js/chart.js';
 import { samples } from '../js/stream.js';
 import { get, me } from '../js/api.js';
 import { panel } from '../js/operate.js';
+import { problems } from '../js/health.js';
 
 const columns = [
   { name: 'Member' }, { name: 'State' }, { name: 'Latency', class: 'num' }, { name: 'Database' }, { name: 'Revision', class: 'num' },
@@ -28,9 +29,8 @@ export function mount(page) {
   function draw(o) {
     const up = o.members.filter((m) => m.up).length;
     const voters = o.members.filter((m) => !m.learner).length;
-    const alarms = o.members.flatMap((m) => m.alarms || []);
-    const [kind, text] = !up ? ['bad', 'Not reachable'] : !o.leader ? ['bad', 'No leader'] : alarms.length ? ['warn', 'Alarm'] : up < o.members.length ? ['warn', 'Degraded'] : ['ok', 'Healthy'];
-    fill(tiles.health.figure, state(kind, text));
+    const [worst] = problems(o);
+    fill(tiles.health.figure, worst ? state(worst.mild ? 'warn' : 'bad', worst.short) : state('ok', 'Healthy'));
     setText(tiles.health.note, `${up} of ${o.members.length} members answer${voters < o.members.length ? `, ${o.members.length - voters} learning` : ''}`);
     const leader = o.members.find((m) => m.leader);
     setText(tiles.leader.figure, leader?.name || leader?.endpoint || (o.leader ? o.leader : 'none'));
@@ -56,7 +56,7 @@ export function mount(page) {
       m.up ? number.format(m.revision) : '',
       m.up ? h('span', {}, number.format(m.applied), lag > 10 ? h('div', { class: 'small muted' }, `${number.format(lag)} behind`) : null) : '',
       m.up ? m.version : '',
-      (m.alarms || []).length || (m.problems || []).length ? h('span', {}, (m.alarms || []).map((a) => h('span', { class: 'tag bad' }, a)), (m.problems || []).map((p) => h('div', { class: 'small' }, p))) : 'none',
+      (m.alarms || []).length ? m.alarms.map((a) => h('span', { class: 'tag bad' }, a)) : o.members.some((x) => x.alarms?.length) || !(m.problems || []).length ? 'none' : m.problems.map((p) => h('div', { class: 'small' }, p)),
     ]);
   }
 

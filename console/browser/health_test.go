@@ -1,0 +1,45 @@
+package browser
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// TestWhatIsWrongIsSeenOnEveryPage: a full database, a dead member beside it, and a lost quorum, all real.
+func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
+	own := etcdtest.Start(t, etcdtest.Options{Members: 3, Args: []string{"--quota-backend-bytes=2000000"}})
+	base, client := serve(t, own)
+	b := open(t, base, desktop, "overview")
+	b.expect("503")
+	b.expect("504")
+	b.has("#live", "Live")
+	b.await("nothing is wrong", `document.getElementById('wrong').hidden`)
+	ctx := clienttest.Within(t, clienttest.Long)
+	var err error
+	for i := 0; i < 100 && err == nil; i++ {
+		_, err = client.Put(ctx, fmt.Sprint("fill/", i), strings.Repeat("x", 100_000))
+	}
+	if err == nil {
+		t.Fatal("the database is not full")
+	}
+	b.has("#live", "No space")
+	b.has("#wrong", "the whole cluster refuses writes")
+	b.has(".tile .figure", "No space")
+	if strings.Contains(b.text("main"), "memberID") {
+		t.Errorf("raw words of etcd: %s", b.text("main"))
+	}
+	followers := own.Followers(t)
+	followers[0].Kill()
+	b.has("#wrong", followers[0].Name+" does not answer")
+	b.has("#wrong", "refuses writes")
+	b.visit("watch")
+	b.has("#wrong", "refuses writes")
+	b.shot("alarm")
+	followers[1].Kill()
+	b.has("#live", "No quorum")
+	b.has("#wrong", "Only 1 of 3 voting members answer")
+}
