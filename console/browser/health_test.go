@@ -36,6 +36,11 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	followers[0].Kill()
 	b.has("#wrong", followers[0].Name+" does not answer")
 	b.has("#wrong", "refuses writes")
+	var mark string
+	b.js(`getComputedStyle(document.getElementById('live'), '::before').content`, &mark)
+	if mark != `"▲"` {
+		t.Errorf("the mark in the head of the page is %s", mark)
+	}
 	b.visit("watch")
 	b.has("#wrong", "refuses writes")
 	b.shot("alarm")
