@@ -17,6 +17,10 @@
 //	fairlead_leases_lost_total           fairlead.leases.lost             reason
 //	fairlead_leases_at_risk              fairlead.leases.at_risk          none
 //
+// For services that package discovery finds, prom.Services has the instances as balancers see them, by service and
+// instance: fairlead_instance_ejections_total (by reason: failed, silent), fairlead_instance_returns_total,
+// fairlead_instance_ejected, _trial, _share, _outstanding, _latency_seconds.
+//
 // An attempt is one request: a call that the client repeats or sends twice has several, which
 // are also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for
 // success. The state of a member is one of clientv3.MemberState; its series is 1 for the state that

@@ -79,7 +79,8 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	if c, ok := s.BalancerConfig.(*config); ok {
 		now = c.settings
 	}
-	p.configure(now)
+	own, _ := s.ResolverState.Attributes.Value(pickingKey{}).(*picking)
+	p.configure(now, own)
 	s.BalancerConfig = nil // pick_first has its own
 	s.ResolverState.Endpoints = now.few(s.ResolverState.Endpoints)
 	if len(s.ResolverState.Endpoints) == 0 {
@@ -98,7 +99,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 }
 
 // configure makes the pick.Balancer, or replaces it if the settings have changed.
-func (p *policy) configure(now settings) {
+func (p *policy) configure(now settings, own *picking) {
 	p.mu.Lock()
 	old := p.picks
 	if old != nil && now == p.settings {
@@ -106,7 +107,11 @@ func (p *policy) configure(now settings) {
 		return
 	}
 	p.settings = now
-	p.picks = pick.New(p.policy, append(now.options(), pick.WithNotify(p.publish))...)
+	opts := now.options()
+	if own != nil {
+		opts = append(opts, own.opts...)
+	}
+	p.picks = pick.New(p.policy, append(opts, pick.WithNotify(p.publish))...)
 	if old != nil {
 		p.table.Load().give(p.picks) // else there is nothing to know yet
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/discovery/grpcdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
@@ -237,5 +238,28 @@ func TestHedging(t *testing.T) {
 	}
 	if n := slow.calls.Load() - before; n == 0 || n > 20 {
 		t.Errorf("%d calls of the slow one", n)
+	}
+}
+
+// Hooks of package pick are told by the balancers of a connection.
+func TestPicking(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	good, bad := serve(t), serve(t)
+	register(t, r, "good", good)
+	register(t, r, "bad", bad)
+	told := make(chan pick.EjectedInfo, 10)
+	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { told <- i }})))
+	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	awaitSpread(t, cc, good, bad)
+	bad.fails.Store(true)
+	clienttest.Await(t, "it is ejected", func() bool { _, _ = call(within(t), cc); return len(told) > 0 })
+	if i := <-told; i.Instance.ID != "bad" || i.Silent || i.For != pick.DefaultBase {
+		t.Errorf("%+v", i)
 	}
 }

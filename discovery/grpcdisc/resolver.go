@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
 
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/pick"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -18,11 +20,33 @@ const scheme = "etcd"
 // client to find a member that answers.
 const patience = 3 * time.Second
 
+// BuilderOption changes what NewBuilder returns.
+type BuilderOption func(*builder)
+
+// WithPicking adds options for the balancers of package pick to what the service config says: hooks, above all.
+func WithPicking(opts ...pick.Option) BuilderOption {
+	return func(b *builder) { b.picking.opts = append(b.picking.opts, opts...) }
+}
+
 // NewBuilder returns a builder of resolvers for targets with the scheme "etcd", for
 // grpc.WithResolvers. The directory stays the caller's.
-func NewBuilder(directory *discovery.Directory) resolver.Builder { return builder{directory} }
+func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) resolver.Builder {
+	b := builder{directory: directory, picking: new(picking)}
+	for _, o := range opts {
+		o(&b)
+	}
+	return b
+}
 
-type builder struct{ directory *discovery.Directory }
+type builder struct {
+	directory *discovery.Directory
+	picking   *picking
+}
+
+// picking goes to the balancers as an attribute of the resolver's state.
+type picking struct{ opts []pick.Option }
+
+type pickingKey struct{}
 
 func (builder) Scheme() string { return scheme }
 
@@ -37,7 +61,7 @@ func (b builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolve
 	if err != nil {
 		return nil, fmt.Errorf("grpcdisc: service %q: %w", service, err)
 	}
-	r := &follower{service: service, sub: sub, cc: cc, group: worker.New(context.Background())}
+	r := &follower{service: service, sub: sub, cc: cc, picking: b.picking, group: worker.New(context.Background())}
 	r.group.Go(r.run)
 	return r, nil
 }
@@ -47,6 +71,7 @@ type follower struct {
 	service string
 	sub     *discovery.Subscription
 	cc      resolver.ClientConn
+	picking *picking
 	group   *worker.Group
 }
 
@@ -86,6 +111,7 @@ func (r *follower) tell(v *discovery.View) {
 		}
 	}
 	s := state(list)
+	s.Attributes = attributes.New(pickingKey{}, r.picking)
 	// An error says that the balancer does not like the addresses; asking again would give
 	// the same.
 	_ = r.cc.UpdateState(s)

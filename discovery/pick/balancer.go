@@ -55,6 +55,8 @@ type Balancer struct {
 	out     int     // ejected ones among the candidates
 	cands   int     // candidates: those that take work, ready or not
 	closed  bool
+	// returned came back since that was told last.
+	returned []*discovery.Instance
 }
 
 // update is what Update was given last.
@@ -249,7 +251,10 @@ func (b *Balancer) remake() (due, pause time.Duration) {
 		b.adopt(u.instances, ready)
 	}
 	due = b.publish()
+	returned := b.returned
+	b.returned = nil
 	b.mu.Unlock()
+	b.tellReturned(returned)
 	if first {
 		close(b.loaded)
 	}

@@ -46,21 +46,30 @@ func (e Ejection) orDefaults() Ejection {
 // failed counts a failed call. The lock is taken once in Failures failures.
 func (b *Balancer) failed(n *node) {
 	if b.config.eject && n.fails.Add(1)%int32(b.config.ejection.Failures) == 0 {
-		b.eject(n)
+		b.eject(n, false)
 	}
 }
 
 // eject leaves a node out, if it may; it reports whether it is out.
-func (b *Balancer) eject(n *node) bool {
+func (b *Balancer) eject(n *node, silent bool) bool {
+	is, d := b.leaveOut(n)
+	if d > 0 {
+		b.tellEjected(EjectedInfo{Instance: n.in.Load(), For: d, Silent: silent})
+	}
+	return is
+}
+
+// leaveOut reports whether the node is out, and for how long if it was not yet.
+func (b *Balancer) leaveOut(n *node) (is bool, d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := &b.config.ejection
 	limit := min(max(int(e.Share*float64(b.cands)), 1), b.cands-1)
 	if n.ejected || n.gen != b.gen {
-		return true // already, or gone
+		return true, 0 // already, or gone
 	}
 	if b.out >= limit {
-		return false // one of too many: it may be next
+		return false, 0 // one of too many: it may be next
 	}
 	now := b.now()
 	if n.out > 0 && time.Duration(now-n.back) < n.out {
@@ -72,7 +81,7 @@ func (b *Balancer) eject(n *node) bool {
 	n.trial.Store(max(now, trialDue+1)) // so that picks pass it over until there is a set without it
 	b.out++
 	b.wake()
-	return true
+	return true, n.out
 }
 
 // pardon lets an ejected node back when its time has come, on trial, and says how long that is off.
@@ -87,5 +96,6 @@ func (b *Balancer) pardon(n *node, now int64) time.Duration {
 	n.ejected, n.back = false, now
 	n.fails.Store(int32(b.config.ejection.Failures) - 1)
 	n.trial.Store(trialDue)
+	b.returned = append(b.returned, n.in.Load())
 	return never
 }

@@ -8,6 +8,7 @@ type Option func(*Balancer)
 type config struct {
 	wait     bool
 	notify   func()
+	hooks    []Hooks
 	warmUp   time.Duration
 	ejection Ejection
 	eject    bool

@@ -14,7 +14,7 @@ func (b *Balancer) silent(n *node, began, now int64) {
 	}
 	if n.answered.Load() > began+(now-began)/2 {
 		b.failed(n)
-	} else if n.fails.Add(1); b.eject(n) {
+	} else if n.fails.Add(1); b.eject(n, true) {
 		return
 	}
 	n.trial.Store(max(now, trialDue+1))

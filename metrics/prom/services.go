@@ -1,0 +1,115 @@
+package prom
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+// Services is a collector of what balancers of package pick know of the instances that they call. It is safe for
+// concurrent use.
+//
+//	s := prom.NewServices()
+//	prometheus.MustRegister(s)
+//	t := httpdisc.New(directory, httpdisc.WithPicking(s.Picking()))
+//	s.Follow("orders", func() []pick.Status { return t.Statuses("orders") })
+type Services struct {
+	ejections, returns                          *prometheus.CounterVec
+	ejected, trial, share, outstanding, latency *prometheus.Desc
+
+	mu       sync.Mutex
+	statuses map[string]func() []pick.Status
+}
+
+var _ prometheus.Collector = (*Services)(nil)
+
+// NewServices returns a collector, to be registered.
+func NewServices() *Services {
+	labels := []string{"service", "instance"}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fairlead", Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("fairlead_"+name, help, labels, nil)
+	}
+	return &Services{
+		ejections:   counter("instance_ejections_total", "Instances left out since calls failed, by whether they stood still.", "service", "instance", "reason"),
+		returns:     counter("instance_returns_total", "Instances that came back after that, on trial.", labels...),
+		ejected:     gauge("instance_ejected", "1 while an instance is left out since calls failed, else 0."),
+		trial:       gauge("instance_trial", "1 while an instance gets one call at a time, else 0."),
+		share:       gauge("instance_share", "The part of its weight that an instance gets; below 1 while it warms up."),
+		outstanding: gauge("instance_outstanding", "Calls under way, as far as the policy counts them."),
+		latency:     gauge("instance_latency_seconds", "The latency to expect, 0 if it is not known."),
+		statuses:    make(map[string]func() []pick.Status),
+	}
+}
+
+// Picking is the option that has a balancer's ejections counted, for any number of balancers.
+func (s *Services) Picking() pick.Option {
+	return pick.WithHooks(pick.Hooks{
+		Ejected: func(i pick.EjectedInfo) {
+			reason := "failed"
+			if i.Silent {
+				reason = "silent"
+			}
+			s.ejections.WithLabelValues(i.Instance.Service, i.Instance.ID, reason).Inc()
+		},
+		Returned: func(in *discovery.Instance) { s.returns.WithLabelValues(in.Service, in.ID).Inc() },
+	})
+}
+
+// Follow reports the statuses of a service's instances from now on, in the place of others of that service; nil
+// ends that. The function is called at each collection, and must not call the collector.
+func (s *Services) Follow(service string, statuses func() []pick.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if statuses == nil {
+		delete(s.statuses, service)
+		return
+	}
+	s.statuses[service] = statuses
+}
+
+// Describe is for prometheus.Collector.
+func (s *Services) Describe(ch chan<- *prometheus.Desc) {
+	s.ejections.Describe(ch)
+	s.returns.Describe(ch)
+	for _, d := range []*prometheus.Desc{s.ejected, s.trial, s.share, s.outstanding, s.latency} {
+		ch <- d
+	}
+}
+
+// Collect is for prometheus.Collector.
+func (s *Services) Collect(ch chan<- prometheus.Metric) {
+	s.ejections.Collect(ch)
+	s.returns.Collect(ch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for service, statuses := range s.statuses {
+		seen := make(map[string]bool)
+		for _, st := range statuses() {
+			if seen[st.Instance.ID] {
+				continue // two with one id: an instance that moved, whose old record is still there
+			}
+			seen[st.Instance.ID] = true
+			gauge := func(d *prometheus.Desc, v float64) {
+				ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, service, st.Instance.ID)
+			}
+			gauge(s.ejected, one(st.Ejected))
+			gauge(s.trial, one(st.Trial))
+			gauge(s.share, st.Share)
+			gauge(s.outstanding, float64(st.Outstanding))
+			gauge(s.latency, st.Latency.Seconds())
+		}
+	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}

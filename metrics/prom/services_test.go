@@ -1,0 +1,72 @@
+package prom_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/httpdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/metrics/prom"
+)
+
+// An instance that fails is counted, and shown as left out.
+func TestServices(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	records := discovery.JSON{Base: t.Name() + "/"}
+	r := discovery.NewRegistrar(c, discovery.WithFormat(records))
+	defer r.Close()
+	d := discovery.NewDirectory(c, discovery.WithRecords(records))
+	defer d.Close()
+	for id, status := range map[string]int{"good": http.StatusOK, "bad": http.StatusServiceUnavailable} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		defer s.Close()
+		if _, err := r.Register(ctx, discovery.Instance{Service: "orders", ID: id, Addresses: []string{s.URL}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	services := prom.NewServices()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(services)
+	tr := httpdisc.New(d, httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(services.Picking()))
+	defer tr.Close()
+	services.Follow("orders", func() []pick.Status { return tr.Statuses("orders") })
+	services.Follow("nobody calls it", func() []pick.Status { return tr.Statuses("nobody calls it") })
+	client := &http.Client{Transport: tr}
+	clienttest.Await(t, "the bad one is ejected", func() bool {
+		resp, err := client.Get("http://orders/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		for _, s := range tr.Statuses("orders") {
+			if s.Ejected {
+				return true
+			}
+		}
+		return false
+	})
+	want := `
+# HELP fairlead_instance_ejected 1 while an instance is left out since calls failed, else 0.
+# TYPE fairlead_instance_ejected gauge
+fairlead_instance_ejected{instance="bad",service="orders"} 1
+fairlead_instance_ejected{instance="good",service="orders"} 0
+# HELP fairlead_instance_ejections_total Instances left out since calls failed, by whether they stood still.
+# TYPE fairlead_instance_ejections_total counter
+fairlead_instance_ejections_total{instance="bad",reason="failed",service="orders"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "fairlead_instance_ejected", "fairlead_instance_ejections_total"); err != nil {
+		t.Error(err)
+	}
+	services.Follow("orders", nil)
+	if n := testutil.CollectAndCount(services, "fairlead_instance_ejected"); n != 0 {
+		t.Errorf("%d series of a service that is not followed any more", n)
+	}
+}
