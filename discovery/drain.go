@@ -34,7 +34,7 @@ func (f *feed) announce(context.Context) {
 	k, err := f.d.announcer.Keep(f.ctx, watchersPrefix(f.service)+url.PathEscape(f.d.announceAs), "0", WithTakeover())
 	if err != nil {
 		if f.ctx.Err() == nil {
-			f.d.problem(Problem{Service: f.service, Err: err})
+			f.d.problem(Problem{Service: f.service, Err: fmt.Errorf("not announced, so drains do not wait for this process: %w", err)})
 		}
 		return
 	}

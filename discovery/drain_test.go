@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +129,30 @@ func TestAnnounceAfter(t *testing.T) {
 		if err := clienttest.Receive(t, "Drain", drained); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A user who may not write announcements follows services all the same, and is told once in a while why
+// nobody waits for it.
+func TestAnnounceForbidden(t *testing.T) {
+	f := discovery.JSON{Base: t.Name() + "/"}
+	_, app, root := limited(t, f.Prefix(t.Name()))
+	problems := make(chan discovery.Problem, 1000)
+	dir := discovery.NewDirectory(app, discovery.WithRecords(f), discovery.WithAnnounce("me"), discovery.WithAnnounceAfter(time.Second),
+		discovery.WithProblems(func(p discovery.Problem) { problems <- p }))
+	defer dir.Close()
+	s := subscribe(t, dir)
+	g := register(t, registrar(t, root), orders(t, "a"))
+	clienttest.Await(t, "the instance is seen", func() bool { v := s.View(); return v != nil && v.Len() == 1 })
+	if p := clienttest.Receive(t, "the reason", problems); p.Service != t.Name() || !strings.Contains(p.Err.Error(), "not announced") {
+		t.Errorf("%+v", p)
+	}
+	if err := g.Drain(within(t), clienttest.Long); err != nil {
+		t.Error(err)
+	}
+	clienttest.Await(t, "the instance has gone", func() bool { return s.View().Len() == 0 })
+	if n := len(problems); n > 10 {
+		t.Errorf("%d problems", n)
 	}
 }
 

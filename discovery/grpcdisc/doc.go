@@ -47,6 +47,8 @@
 // in vain, see Silence in package pick. Latency is the whole duration of a call, so for services whose
 // calls are mostly long streams fairlead_least fits better than fairlead_p2c.
 //
+// Options of package pick that no text has, such as hooks, go to the balancers by WithPicking.
+//
 // # Attempts
 //
 // NewInterceptor makes an interceptor that repeats a unary call on another instance if it failed with Unavailable
