@@ -451,6 +451,13 @@ func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFa
 // take effect after the repetition and after other writers.
 func WithRepeat(ctx context.Context) context.Context { return retry.WithRepeat(ctx) }
 
+// WithEarlyDoubt returns a context whose writes do not stay on a member that has fallen silent, or does
+// not finish calls, where others could take them: they fail at once. Without it a write stays until
+// it is answered or its connection is proved dead, some seconds, because it may have been executed.
+// For that reason it is not repeated, and OutcomeUnknown says so of its error. That is right for a caller
+// who finds out by itself what came of the write and goes on, as a lock does with its key.
+func WithEarlyDoubt(ctx context.Context) context.Context { return retry.WithEarlyDoubt(ctx) }
+
 // WithRepeatWhile returns a context whose calls are repeated, after an attempt that failed and may be
 // repeated, only while wanted returns true. It is for a call on behalf of several callers, one of which
 // may be gone before the context ends. wanted is asked before each repetition, from the goroutine of

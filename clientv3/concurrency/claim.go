@@ -10,7 +10,6 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/internal/retry"
 )
 
 const (
@@ -260,7 +259,7 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		then = append(then, v3.OpGet(prefix, newest(2)...))
 	}
 	// Whoever is next in line waits for this session too, if its key was put and it does not know.
-	r, err := s.client.Txn(retry.WithEarlyDoubt(ctx)).
+	r, err := s.client.Txn(v3.WithEarlyDoubt(ctx)).
 		If(append([]v3.Cmp{v3.Compare(v3.CreateRevision(key), "=", 0)}, conditions...)...).
 		Then(then...).
 		Else(v3.OpGet(key)).
@@ -297,34 +296,35 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 
 // put gives the key another value, unless it is gone: ErrOwnershipLost. mod is the key's
 // mod revision as far as known. A request of this kind that is executed late finds
-// another one and changes nothing.
+// another one and changes nothing, so it may be repeated: whoever finds a newer mod with the value
+// that was wanted is done.
 func (c *Claim) put(ctx context.Context, value string) (*pb.ResponseHeader, error) {
 	for {
 		c.s.mu.Lock()
 		mod := c.mod
 		c.s.mu.Unlock()
-		r, err := c.s.client.Txn(ctx).
+		r, err := c.s.client.Txn(v3.WithRepeat(ctx)).
 			If(v3.Compare(v3.CreateRevision(c.key), "=", c.rev), v3.Compare(v3.ModRevision(c.key), "=", mod)).
 			Then(v3.OpPut(c.key, value, v3.WithLease(c.s.id))).
-			Else(v3.OpGet(c.key, v3.WithKeysOnly())).
+			Else(v3.OpGet(c.key)).
 			Commit()
 		if err != nil {
 			c.s.failed(err)
 			return nil, err
 		}
-		now := r.Header.Revision
-		if !r.Succeeded {
+		now, done := r.Header.Revision, r.Succeeded
+		if !done {
 			kvs := r.Responses[0].GetResponseRange().GetKvs()
 			if len(kvs) == 0 || kvs[0].CreateRevision != c.rev {
 				c.lost()
 				return nil, ErrOwnershipLost
 			}
-			now = kvs[0].ModRevision
+			now, done = kvs[0].ModRevision, string(kvs[0].Value) == value
 		}
 		c.s.mu.Lock()
 		c.mod = now
 		c.s.mu.Unlock()
-		if r.Succeeded {
+		if done {
 			return r.Header, nil
 		}
 	}

@@ -114,6 +114,7 @@ func (k *Keeper) settle(ctx context.Context, e *entry) {
 func (k *Keeper) request(ctx context.Context, key string, q request, limit time.Duration) result {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	ctx = clientv3.WithEarlyDoubt(ctx) // what is in doubt is looked at and tried again
 	switch q.do {
 	case remove:
 		for _, id := range []int64{q.lease, q.also} {
