@@ -214,6 +214,22 @@ func TestAnAlarmIsDisarmed(t *testing.T) {
 	put(t, client, "k", "v")
 }
 
+// TestAPlanHoldsWhileDataIsWritten, though the sizes that it shows have changed.
+func TestAPlanHoldsWhileDataIsWritten(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	client := clienttest.Dial(t, cluster.Endpoints()...)
+	p := serve(t, client, console.Token(secret))
+	p.signIn()
+	pl := p.plan(map[string]any{"action": "defragment"})
+	put(t, client, "k", strings.Repeat("x", 1_000_000))
+	clienttest.Await(t, "other sizes", func() bool {
+		return p.plan(map[string]any{"action": "defragment"}).Steps[0] != pl.Steps[0]
+	})
+	if all := p.run(pl); all[len(all)-1].Error != "" {
+		t.Errorf("%+v", all)
+	}
+}
+
 // TestAClusterThatFailsInTheMiddle of an operation: it stops, says why, and what is recorded is what came of it.
 func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
