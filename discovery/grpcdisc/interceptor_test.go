@@ -60,7 +60,7 @@ func connectWith(t testing.TB, d *discovery.Directory, config string, s *sightin
 // One of three processes stands still under load. Each caller meets it once at most: with attempts
 // no call fails, without only those that had to wait for their deadline.
 func TestFrozenProcess(t *testing.T) {
-	const limit = 400 * time.Millisecond
+	const limit = 2 * time.Second // more than a living one takes on a busy machine: else that is ejected in the frozen one's place
 	for _, name := range []string{grpcdisc.RoundRobin, grpcdisc.P2C, grpcdisc.Weighted} {
 		for _, with := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s attempts=%v", name, with), func(t *testing.T) {

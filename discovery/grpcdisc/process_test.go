@@ -75,4 +75,10 @@ func (c *child) signal(t testing.TB, s syscall.Signal) {
 	if err := c.cmd.Process.Signal(s); err != nil {
 		t.Error(err)
 	}
+	if s == syscall.SIGSTOP { // a thread that still runs answers one more call
+		var state syscall.WaitStatus
+		if _, err := syscall.Wait4(c.cmd.Process.Pid, &state, syscall.WUNTRACED, nil); err != nil || !state.Stopped() {
+			t.Errorf("it does not stop: %v, %v", state, err)
+		}
+	}
 }

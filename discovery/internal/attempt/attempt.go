@@ -52,6 +52,7 @@ type Attempt struct {
 	hedged bool      // its time to be hedged has come
 	over   bool      // its time is up
 	gone   bool      // given up
+	silent bool      // because it had no answer in its time
 }
 
 // Begun is called when there is an instance for the attempt, before it is sent there. It may be

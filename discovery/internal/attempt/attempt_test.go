@@ -180,3 +180,36 @@ func TestContext(t *testing.T) {
 		}
 	})
 }
+
+// The caller's next call shall know that an instance was silent: what was given up has said so before the
+// call returns, unless it does not end with its context.
+func TestSilenceIsToldBeforeTheCallReturns(t *testing.T) {
+	for _, stays := range []time.Duration{10 * time.Millisecond, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			var told End
+			release := make(chan struct{})
+			begin := time.Now()
+			p := Plan{Most: 2, Limit: time.Second, Retries: Retries(), Hedges: Hedges()}
+			r := Run(t.Context(), p, func(ctx context.Context, a *Attempt) Result[int] {
+				a.Begun()
+				if a.Number == 1 {
+					return Result[int]{Value: 1}
+				}
+				<-ctx.Done()
+				select {
+				case <-time.After(stays):
+				case <-release:
+				}
+				told = a.Ended()
+				return Result[int]{Err: errFailed, Verdict: Again}
+			}, func(Result[int]) {})
+			if took := time.Since(begin); r.Value != 1 || took > time.Second+reportFor {
+				t.Errorf("%+v after %v", r, took)
+			}
+			if stays < reportFor && told != TooLong {
+				t.Errorf("told %v", told)
+			}
+			close(release)
+		})
+	}
+}

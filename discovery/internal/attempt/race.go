@@ -15,6 +15,7 @@ type race[T any] struct {
 	ended chan ended[T] // has room for all attempts
 
 	live   []*Attempt // not given up, without a result
+	silent int        // attempts given up whose end has not been seen
 	began  int        // attempts
 	nobody bool       // there is no other instance
 	last   Result[T]  // the latest that failed
@@ -81,14 +82,33 @@ func (c *race[T]) deliver(a *Attempt, r Result[T]) {
 	}
 }
 
-// finish ends what is still under way.
+// reportFor bounds how long a call waits for the ends of attempts that were given up: they follow the end of
+// a context, which a user's transport may ignore.
+const reportFor = 50 * time.Millisecond
+
+// finish ends what is still under way. Whoever calls next shall know which instance was silent.
 func (c *race[T]) finish() {
+	for _, a := range c.live {
+		if a.over { // and another one was faster
+			c.giveUp(a)
+		} else {
+			a.end(Outrun)
+		}
+	}
+	timer := time.NewTimer(reportFor)
+	defer timer.Stop()
+	for c.silent > 0 {
+		select {
+		case e := <-c.ended:
+			c.seen(e.a)
+			c.drop(e.r)
+		case <-timer.C:
+			c.silent = 0
+		}
+	}
 	c.mu.Lock()
 	c.over = true
 	c.mu.Unlock()
-	for _, a := range c.live {
-		a.end(Outrun)
-	}
 	for {
 		select {
 		case e := <-c.ended:
@@ -99,12 +119,26 @@ func (c *race[T]) finish() {
 	}
 }
 
+// giveUp ends an attempt that had no answer in its time.
+func (c *race[T]) giveUp(a *Attempt) {
+	a.end(TooLong)
+	a.silent = true
+	c.silent++
+}
+
+// seen takes note that an attempt has ended.
+func (c *race[T]) seen(a *Attempt) {
+	if a.silent {
+		c.silent--
+	}
+}
+
 // begin takes note that an attempt is on its way; those whose time is up are not needed then.
 func (c *race[T]) begin(a *Attempt) {
 	a.since = time.Now()
 	for _, old := range c.live {
 		if old != a && old.over {
-			old.end(TooLong)
+			c.giveUp(old)
 		}
 	}
 	c.live = keep(c.live, func(a *Attempt) bool { return !a.gone })
@@ -112,6 +146,7 @@ func (c *race[T]) begin(a *Attempt) {
 
 // take takes what has come of an attempt; done: it is what the caller gets.
 func (c *race[T]) take(ctx context.Context, e ended[T]) (r Result[T], done bool) {
+	c.seen(e.a)
 	c.live = keep(c.live, func(a *Attempt) bool { return a != e.a })
 	switch {
 	case e.r.Verdict == None:
@@ -188,7 +223,7 @@ func (c *race[T]) due(ctx context.Context) time.Duration {
 	}
 	c.live = keep(c.live, func(a *Attempt) bool {
 		if a.over && c.followed(a) && c.successorBegan(a) {
-			a.end(TooLong)
+			c.giveUp(a)
 		}
 		return !a.gone
 	})
