@@ -106,7 +106,7 @@ func TestFrozenProcess(t *testing.T) {
 					})
 				}
 				clienttest.Await(t, "the load runs", func() bool { return total.Load() > 200 })
-				servers[1].signal(t, syscall.SIGSTOP)
+				servers[1].Signal(t, syscall.SIGSTOP)
 				frozen.Store(true)
 				load.Wait()
 				for i := range callers {
@@ -114,7 +114,7 @@ func TestFrozenProcess(t *testing.T) {
 						t.Errorf("caller %d: %d calls of the frozen one", i, n)
 					}
 				}
-				servers[1].signal(t, syscall.SIGCONT)
+				servers[1].Signal(t, syscall.SIGCONT)
 			})
 		}
 	}

@@ -29,13 +29,13 @@ func TestFrozenProcess(t *testing.T) {
 			var frozen atomic.Bool
 			const callers = 8
 			met := make([]atomic.Int32, callers)
-			var servers []*child
+			var servers []*clienttest.Process
 			for range 3 {
-				servers = append(servers, startProcess(t))
+				servers = append(servers, clienttest.StartProcess(t, processEnv))
 			}
 			counting := func(string) http.RoundTripper {
 				return roundTripper(func(req *http.Request) (*http.Response, error) {
-					if i, ok := req.Context().Value(callerKey{}).(int); ok && frozen.Load() && req.URL.Host == servers[1].addr {
+					if i, ok := req.Context().Value(callerKey{}).(int); ok && frozen.Load() && req.URL.Host == servers[1].Addr {
 						met[i].Add(1)
 					}
 					return http.DefaultTransport.RoundTrip(req)
@@ -43,7 +43,7 @@ func TestFrozenProcess(t *testing.T) {
 			}
 			r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()), opt, httpdisc.WithTransport(counting))
 			for i, s := range servers {
-				if _, err := r.Register(within(t), discovery.Instance{Service: "orders", ID: fmt.Sprint(i), Addresses: []string{s.addr}}); err != nil {
+				if _, err := r.Register(within(t), discovery.Instance{Service: "orders", ID: fmt.Sprint(i), Addresses: []string{s.Addr}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -67,7 +67,7 @@ func TestFrozenProcess(t *testing.T) {
 				})
 			}
 			clienttest.Await(t, "the load runs", func() bool { return total.Load() > 100 })
-			servers[1].signal(t, syscall.SIGSTOP)
+			servers[1].Signal(t, syscall.SIGSTOP)
 			frozen.Store(true)
 			load.Wait()
 			for i := range met {
