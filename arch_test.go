@@ -55,13 +55,17 @@ var (
 	small   = []string{"internal/worker", "internal/backoff", "internal/endpoint"}
 	apis    = []string{"go.etcd.io/etcd/api/v3/"}
 	grpcAPI = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "go.uber.org/zap"}
-	rules   = []rule{
+	// what several packages above the client share
+	shared = []string{"internal/follow", "internal/doctor", "internal/scrape"}
+	rules  = []rule{
 		{of: small},
 		{of: []string{"internal/pool"}, ours: small},
 		{of: []string{"internal/faultnet"}},
 		{of: []string{"internal/etcdtest"}, ours: []string{"internal/faultnet"}},
 		{of: []string{"internal/clienttest"}, ours: []string{"clientv3", "internal/etcdtest"}, others: []string{"go.uber.org/zap"}}, // for tests only
 		{of: []string{"internal/follow"}, ours: []string{"clientv3"}},                                                               // for what keeps a copy, above the client
+		{of: []string{"internal/scrape"}},
+		{of: []string{"internal/doctor"}, ours: []string{"clientv3", "internal/scrape"}, others: apis}, // for the program and the console
 		{of: []string{"internal/etcderr", "internal/wire"}, others: append(apis,
 			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/grpc/mem", "google.golang.org/protobuf")},
 		// The engines see narrow stream interfaces, never a connection.
@@ -103,7 +107,7 @@ func TestImportRules(t *testing.T) {
 		// Everything above clientv3 uses public packages, the small tools and what they share.
 		above := !under(path, "internal") && path != module && path != module+"/clientv3"
 		for _, imp := range p.Imports {
-			if above && under(imp, "internal") && !under(imp, small...) && !under(imp, "internal/follow") {
+			if above && under(imp, "internal") && !under(imp, small...) && !under(imp, shared...) {
 				t.Errorf("%s must not import %s: what it needs must be public", path, imp)
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
+	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
 // The workloads have etcdctl's names and sizes, which etcd's documentation gives.

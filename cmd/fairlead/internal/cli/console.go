@@ -19,8 +19,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
 	"github.com/fairlead-go/fairlead/console"
+	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
 const (

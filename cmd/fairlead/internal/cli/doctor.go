@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,21 +12,23 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/doctor"
+	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-const doctorHelp = `Looks at a cluster and says in plain words what is wrong and what to do, with the commands that do it: members that do not
+const doctorHelp = `Looks at a cluster and says in plain words what is wrong, what that means and what to do, with the commands that do it: members that do not
 answer, addresses that lead nowhere, a missing quorum, alarms, a full database, version skew, slow members and disks, members that lag,
 elections, clocks, certificates that end soon, leases that end together or that nobody renews, a history that is never compacted. Each cause is told once.
+The web console shows the same on every page.
 
 It only asks and changes nothing. Some of it comes from the members' metrics page, which is at their client address unless
-they were told otherwise; without it there is less to say. What they count is looked at twice, --period apart, so that it tells how things
+they were told otherwise; what could not be looked at is told. What they count is looked at twice, --period apart, so that it tells how things
 are now; with --period 0s it is all since their start.
 
---watch goes on, looks again every --period, and tells what is new and what is over, until Ctrl-C.
+--watch goes on, looks again every --period, and tells what is new and what is over, a line with the time for each, until Ctrl-C. With
+--json that is an object a line, whose "event" is begun or over.
 
-The exit code is 1 if there is a problem, also if there are warnings with --strict, and 3 if no endpoint answers. --json has of each finding
-a "rule", which stays the same in later versions.`
+The exit code is 0 if there is no problem, 1 if there is one, also if there are warnings with --strict, 2 for wrong flags, 3 if no endpoint answers, and
+130 after Ctrl-C. --json has of each finding a "rule", which stays the same in later versions.`
 
 const (
 	// doctorTimeout is for one request: a member that takes longer is part of the diagnosis.
@@ -48,7 +49,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "doctor",
 		Short:   "Look at a cluster and say what is wrong and what to do",
-		Example: "  fairlead doctor --strict\n  fairlead doctor --watch --period 30s",
+		Example: "  fairlead doctor --strict\n  fairlead doctor --watch --period 30s\n  fairlead doctor --json --period 1m",
 		Long:    doctorHelp,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,7 +66,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			o := doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), TLS: secured.TLS, Period: f.period}
+			o := doctor.Options{Timeout: min(doctorTimeout, a.conn.commandTimeout), Pages: true, TLS: secured.TLS, Leases: true, Period: f.period}
 			d := diagnosis{a: a, own: a.ownWords(cmd.Flags())}
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				ctx = clientv3.WithFailFast(ctx) // it tells how things are now
@@ -121,13 +122,18 @@ func shellWord(s string) string {
 type diagnosis struct {
 	a   *app
 	own []string // see ownWords
+	// told: a watching one has said how to learn more.
+	told bool
 }
 
 type finding struct {
 	Rule     string   `json:"rule"`
 	Severity string   `json:"severity"`
 	Members  []string `json:"members,omitempty"`
+	Title    string   `json:"title"`
 	What     string   `json:"what"`
+	Detail   string   `json:"detail,omitempty"`
+	Means    string   `json:"means,omitempty"`
 	Do       string   `json:"do,omitempty"`
 	Run      []string `json:"run,omitempty"`
 }
@@ -135,7 +141,7 @@ type finding struct {
 func (d *diagnosis) findings(list []doctor.Finding) []finding {
 	found := make([]finding, 0, len(list))
 	for _, f := range list {
-		x := finding{f.Rule, f.Severity.String(), f.Members, f.What, f.Do, nil}
+		x := finding{f.Rule, f.Severity.String(), f.Members, f.Title, f.What, f.Detail, f.Means, f.Do, nil}
 		for _, c := range f.Run {
 			x.Run = append(x.Run, d.command(c))
 		}
@@ -167,10 +173,11 @@ func (d *diagnosis) once(facts *doctor.Facts, strict bool) error {
 		for _, f := range found {
 			p.finding(f)
 		}
+		fmt.Fprintln(p, looked(facts))
 	}, func() ([]string, [][]string) {
 		var rows [][]string
 		for _, f := range found {
-			rows = append(rows, []string{f.Severity, f.What, f.Do, strings.Join(f.Run, "; ")})
+			rows = append(rows, []string{f.Severity, f.text(), f.Do, strings.Join(f.Run, "; ")})
 		}
 		return []string{"SEVERITY", "WHAT", "TO DO", "RUN"}, rows
 	})
@@ -193,79 +200,43 @@ func (d *diagnosis) once(facts *doctor.Facts, strict bool) error {
 	return nil
 }
 
+// looked says what the findings are made of.
+func looked(f *doctor.Facts) string {
+	n := 0
+	for _, m := range f.Members {
+		if !m.Unlisted {
+			n++
+		}
+	}
+	members := fmt.Sprintf("Looked at %d members", n)
+	if n == 1 {
+		members = "Looked at one member"
+	}
+	if f.Period == 0 {
+		return members + "; disks and elections are judged by all since their start, or not at all."
+	}
+	return fmt.Sprintf("%s; disks and elections are judged by the last %s (--period).", members, f.Period.Round(100*time.Millisecond))
+}
+
+// text is what is wrong, with what programs say of it.
+func (f finding) text() string {
+	if f.Detail == "" {
+		return f.What
+	}
+	return f.What + " (" + f.Detail + ")"
+}
+
 func (p *printer) finding(f finding) {
-	p.paragraph(strings.ToUpper(f.Severity[:1])+f.Severity[1:]+": ", p.text([]byte(f.What)))
+	p.paragraph(strings.ToUpper(f.Severity[:1])+f.Severity[1:]+": ", p.text([]byte(f.text())))
+	if f.Means != "" {
+		p.paragraph("  Means: ", f.Means)
+	}
 	if f.Do != "" {
 		p.paragraph("  To do: ", f.Do)
 	}
 	for _, c := range f.Run {
 		fmt.Fprintln(p, "    "+c) // never broken: it is to be copied
 	}
-}
-
-// watch looks again and again, and tells what has changed: the first time all that is wrong.
-func (d *diagnosis) watch(ctx context.Context, c *clientv3.Client, o doctor.Options) error {
-	var before []finding
-	rounds := time.NewTicker(o.Period)
-	defer rounds.Stop()
-	for first := true; ; first = false {
-		facts, err := doctor.Gather(ctx, c, o)
-		if err != nil {
-			return ended(ctx, err)
-		}
-		found := d.findings(doctor.Judge(facts))
-		begun, over := without(found, before), without(before, found)
-		if first || len(begun) > 0 || len(over) > 0 {
-			if err := d.changed(facts.Now, found, begun, over); err != nil {
-				return err
-			}
-		}
-		before, o.Before = found, facts
-		select {
-		case <-rounds.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// changed tells a round in which something changed.
-func (d *diagnosis) changed(at time.Time, all, begun, over []finding) error {
-	p := d.a.printer()
-	round := struct {
-		Time     time.Time `json:"time"`
-		Findings []finding `json:"findings"`
-	}{at, all}
-	return p.print(view{nil, round}, func() {
-		fmt.Fprintln(p, at.Format(time.DateTime))
-		for _, f := range over {
-			p.paragraph("Over: ", p.text([]byte(f.What)))
-		}
-		for _, f := range begun {
-			p.finding(f)
-		}
-		if len(all) == 0 {
-			fmt.Fprintln(p, "Nothing is wrong.")
-		}
-	}, func() ([]string, [][]string) {
-		var rows [][]string
-		for _, f := range all {
-			rows = append(rows, []string{at.Format(time.TimeOnly), f.Severity, f.What, f.Do})
-		}
-		return []string{"TIME", "SEVERITY", "WHAT", "TO DO"}, rows
-	})
-}
-
-// without are the findings of a that b does not have, whatever their figures are.
-func without(a, b []finding) (list []finding) {
-	for _, f := range a {
-		if !slices.ContainsFunc(b, func(g finding) bool {
-			return f.Rule == g.Rule && f.Severity == g.Severity && slices.Equal(f.Members, g.Members)
-		}) {
-			list = append(list, f)
-		}
-	}
-	return list
 }
 
 // paragraph writes text after a label, broken into lines that fit a terminal; what follows the first

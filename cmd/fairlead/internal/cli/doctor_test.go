@@ -37,7 +37,7 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	if r := c.run("doctor", "--json", "--period", "0s"); r.code != exitFailed ||
-		!strings.HasPrefix(r.out, `[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"what":"`) {
+		!strings.HasPrefix(r.out, `[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"title":"Member down","what":"`) {
 		t.Errorf("%+v", r)
 	}
 }
@@ -98,12 +98,53 @@ func TestDoctorWatch(t *testing.T) {
 			t.Error(err)
 		}
 	}}
-	over := &onLine{line: "Over: member " + m.Name + " does not answer", do: func() { interrupt(interruptedError{2}) }}
+	over := &onLine{line: ": member " + m.Name + " does not answer; just a quorum is left (2 of 3): one more failure stops the cluster\n", do: func() { interrupt(interruptedError{2}) }}
 	start := &onLine{line: "\n", do: m.Kill}
 	var errOut bytes.Buffer
 	code := c.runIn(ctx, io.MultiWriter(start, began, over), &errOut, "doctor", "--watch", "--period", "300ms")
-	if out := over.String(); code != 130 || errOut.Len() > 0 || strings.Count(out, began.line) != 1 {
+	out := over.String()
+	if code != 130 || errOut.Len() > 0 || strings.Count(out, began.line) != 1 || strings.Count(out, " Over after ") == 0 {
 		t.Errorf("code %d, output\n%s\nerror\n%s", code, out, &errOut)
+	}
+}
+
+// An event of a watching doctor keeps the time at which its finding was seen first, whatever its figures are meanwhile.
+func TestDoctorsEvents(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	slow := func(what string) finding {
+		return finding{Rule: "slow", Severity: "warning", Members: []string{"m1"}, What: what}
+	}
+	present, events := changes(nil, []finding{slow("100ms")}, at)
+	if len(present) != 1 || len(events) != 1 || events[0].Event != "begun" || events[0].Since != nil {
+		t.Errorf("begun: %+v, %+v", present, events)
+	}
+	if present, events = changes(present, []finding{slow("200ms"), {Rule: "far"}}, at.Add(time.Second)); len(present) != 2 || len(events) != 1 || events[0].Rule != "far" {
+		t.Errorf("goes on: %+v, %+v", present, events)
+	}
+	if present, events = changes(present, nil, at.Add(time.Minute)); len(present) != 0 || len(events) != 2 || events[0].Event != "over" || events[0].What != "200ms" || !events[0].Since.Equal(at) {
+		t.Errorf("over: %+v, %+v", present, events)
+	}
+}
+
+// Whoever has no permission is told so, and by whom it is to be asked.
+func TestDoctorOfStrangers(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{})
+	c := &cmd{t: t, endpoint: cl.Endpoints()[0]}
+	for _, line := range []string{"user add root:pw", "user grant-role root root", "user add u:pw", "auth enable"} {
+		if r := c.run(strings.Fields(line)...); r.code != exitOK {
+			t.Fatalf("%s: %+v", line, r)
+		}
+	}
+	if r := c.run("doctor", "--period", "0s"); r.code != exitFailed || strings.Count(r.out, "Problem: ") != 1 ||
+		!strings.Contains(r.out, "not to whoever asked (etcdserver: user name is empty)") || !strings.Contains(r.out, " --user NAME doctor\n") {
+		t.Errorf("nobody: %+v", r)
+	}
+	if r := c.run("--user", "u:pw", "doctor", "--period", "0s"); r.code != exitOK || !strings.Contains(r.out, "Note: these could not be looked at: the history (") ||
+		!strings.Contains(r.out, " --user root doctor\n") || strings.Contains(r.out, "--user=u --user") {
+		t.Errorf("of few rights: %+v", r)
+	}
+	if r := c.run("--user", "root:pw", "doctor", "--period", "0s"); r.code != exitOK || !strings.HasPrefix(r.out, "Nothing is wrong.\nLooked at one member") {
+		t.Errorf("root: %+v", r)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
+	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
 // victim chooses the member to freeze: the one that most calls go to, which hurts most. If it leads, another is made leader

@@ -8,10 +8,12 @@ package doctor
 import (
 	"cmp"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // Facts are what was learned of a cluster.
@@ -22,11 +24,13 @@ type Facts struct {
 	ListErr   error         // why there is no list
 	Read      Probe         // a linearizable read of one key
 	Alarms    []*pb.AlarmMember
+	AlarmErr  error   // why they are not known
 	Leases    []Lease // a sample
 	LeaseErr  error
 	AllLeases int   // how many there are
 	Revision  int64 // 0 if unknown
 	Compacted bool  // the first revision cannot be read any more
+	KeysErr   error // why that is not known
 	AuthOn    *bool // nil if unknown
 	Remote    bool  // some endpoint is not on this machine
 	Secure    bool  // the connection is encrypted
@@ -61,6 +65,7 @@ type Address struct {
 	NewLeaders  float64  // changes of the leader that the member saw in the period; 0 without one
 	// LeadersSeen are those since its start; below 0 if unknown.
 	LeadersSeen float64
+	PagesErr    error     // why the metrics are not known
 	counted     *counters // nil if unknown
 }
 
@@ -112,12 +117,28 @@ func (m *Member) subject() string {
 	return "member " + m.title()
 }
 
-// Unreachable reports that nobody answered anything.
-func (f *Facts) Unreachable() bool {
+// silence reports that nobody said anything of the cluster.
+func (f *Facts) silence() bool {
 	return f.ListErr != nil && !slices.ContainsFunc(f.Members, func(m *Member) bool {
 		_, st := m.status()
 		return st != nil
 	})
+}
+
+// Unreachable reports that nobody answered anything.
+func (f *Facts) Unreachable() bool { return f.silence() && !f.Refused() }
+
+// Refused reports that nobody said anything of the cluster because of who asked.
+func (f *Facts) Refused() bool { return f.silence() && refused(f.ListErr) }
+
+// refused reports that the answer was no, because of who asked.
+func refused(err error) bool {
+	for _, no := range []error{rpctypes.ErrUserEmpty, rpctypes.ErrPermissionDenied, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthFailed} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
 }
 
 // Severity orders findings.
@@ -146,19 +167,26 @@ type Finding struct {
 	Rule     string
 	Members  []string // that it is about; nil for the whole cluster
 	Severity Severity
+	Title    string   // of a few words
 	What     string   // is wrong, with the figures that show it
+	Detail   string   // words of programs about it; "" if there are none
+	Means    string   // what follows for those who use the cluster; "" if nothing does
 	Do       string   // about it; "" if nothing has to be done
 	Run      []string // the program's commands that do it or help to, in order; what is in capitals has to be filled in
 }
 
 // Judge applies all rules. What is worst comes first.
 func Judge(f *Facts) []Finding {
-	if f.Unreachable() {
-		return nobody(f) // the other rules would say the same in many words
-	}
 	var all []Finding
-	for _, rule := range rules {
-		all = append(all, rule(f)...)
+	if f.silence() {
+		all = nobody(f) // the other rules would say the same in many words
+	} else {
+		for _, rule := range rules {
+			all = append(all, rule(f)...)
+		}
+	}
+	for i := range all {
+		all[i].Title, all[i].Means = meanings[all[i].Rule].title, meanings[all[i].Rule].means
 	}
 	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	return all

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }

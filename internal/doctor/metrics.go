@@ -10,19 +10,23 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/scrape"
+	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
 // counters are what a member's page of metrics has counted since the member's start.
 type counters struct {
 	fsync, commit []bucket
 	leaders       float64 // changes of the leader; below 0 if unknown
+	// ids are those of the members in that process, which count together.
+	ids []string
 }
 
 // line takes what the rules look at from a line of a page.
 func (c *counters) line(l string) {
 	if n, ok := scrape.Value(l, "etcd_server_leader_changes_seen_total"); ok {
 		c.leaders = n
+	} else if id, ok := scrape.MemberID(l); ok {
+		c.ids = append(c.ids, id)
 	} else if v, ok := strings.CutPrefix(l, "etcd_disk_wal_fsync_duration_seconds_bucket{le=\""); ok {
 		c.fsync = addBucket(c.fsync, v)
 	} else if v, ok := strings.CutPrefix(l, "etcd_disk_backend_commit_duration_seconds_bucket{le=\""); ok {
@@ -87,12 +91,15 @@ func quantile(list []bucket) Quantile {
 func (a *Address) compare(before, now *counters) {
 	a.counted = now
 	a.LeadersSeen = now.leaders
+	if n := len(now.ids); n > 1 {
+		a.LeadersSeen /= float64(n)
+	}
 	if before == nil {
 		before = &counters{leaders: -1}
 	}
 	a.Fsync, a.Commit = quantile(since(before.fsync, now.fsync)), quantile(since(before.commit, now.commit))
 	if before.leaders >= 0 && now.leaders > before.leaders {
-		a.NewLeaders = now.leaders - before.leaders
+		a.NewLeaders = (now.leaders - before.leaders) / float64(max(len(now.ids), 1)) // each saw all of them
 	}
 }
 
@@ -107,6 +114,19 @@ func (f *Facts) counted() map[string]*counters {
 		}
 	}
 	return all
+}
+
+// inProcess are the members that count together.
+func (f *Facts) inProcess(c *counters) (names []string) {
+	if c == nil {
+		return nil
+	}
+	for _, m := range f.Members {
+		if slices.Contains(c.ids, idText(m.ID)) {
+			names = append(names, m.title())
+		}
+	}
+	return names
 }
 
 // count reads the pages of all members.
@@ -126,6 +146,9 @@ func (g *gathering) count(ctx context.Context) map[string]*counters {
 func (g *gathering) pages(ctx context.Context, a *Address) {
 	pages := scrape.New(g.o.TLS)
 	defer pages.Close()
+	if !g.o.Pages {
+		return
+	}
 	cctx, cancel := g.within(ctx)
 	defer cancel()
 	now := &counters{leaders: -1}
@@ -137,7 +160,7 @@ func (g *gathering) pages(ctx context.Context, a *Address) {
 		// The header has whole seconds: half of one more is what it means on average.
 		a.Clock, a.HasClock = at.Add(time.Second/2).Sub(began.Add(half)), true
 	}
-	if err == nil {
+	if a.PagesErr = err; err == nil {
 		a.compare(g.before[a.URL], now)
 	}
 }

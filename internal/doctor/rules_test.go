@@ -10,6 +10,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // healthy is a cluster of three of which nothing is to be said.
@@ -46,27 +47,27 @@ func TestRules(t *testing.T) {
 	}{
 		{"healthy", func(*Facts) {}, nil},
 		{"one is away", func(f *Facts) { f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}} },
-			[]string{"problem: member m1 does not answer (http://a: connection refused); just a quorum is left (2 of 3)"}},
+			[]string{"problem: member m1 does not answer; just a quorum is left (2 of 3): one more failure stops the cluster"}},
 		{"no quorum", func(f *Facts) {
 			for i := range 2 {
 				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
 			}
 			f.Read.Err = errors.New("timed out")
-		}, []string{"problem: no quorum: 1 of 3 voting members answer, 2 are needed. Nothing can be read (except serializable) or written: member m0 does not answer (http://a: connection refused); member m1"}},
+		}, []string{"problem: 1 of 3 voting members answer, 2 are needed; m0 and m1 do not"}},
 		{"all answer, reads fail", func(f *Facts) { f.Read.Err = errors.New("timed out") }, []string{"problem: a read that needs a quorum failed although 3 of 3"}},
 		{"nobody answers", func(f *Facts) {
 			f.ListErr, f.Read.Err = refused, refused
 			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: refused}}}}}
-		}, []string{"problem: no endpoint answers, so that nothing can be said of the cluster (10.0.0.1:2379: connection refused)"}},
+		}, []string{"problem: no endpoint answers"}},
 		{"one answers, but has no list", func(f *Facts) { f.ListErr = refused }, []string{"problem: no endpoint could say"}},
 		{"wrong advertisement", func(f *Facts) {
 			m := f.Members[2]
 			m.URLs = append([]Address{{URL: "http://localhost:1", Advertised: true, Probe: Probe{Err: refused}}}, m.URLs...)
 		}, []string{"warning: member m2 advertises http://localhost:1, which cannot be reached"}},
-		{"never started", func(f *Facts) { f.Members = append(f.Members, &Member{ID: 0xabc}) }, []string{"warning: member abc was added but never started; it counts for the quorum; just a quorum is left (3 of 4)", "note: 4 voting members survive no more"}},
+		{"never started", func(f *Facts) { f.Members = append(f.Members, &Member{ID: 0xabc}) }, []string{"warning: member abc was added but never started; just a quorum is left (3 of 4)", "note: 4 voting members survive no more"}},
 		{"no leader", func(f *Facts) { status(f, 2).Leader = 0 }, []string{"problem: m2: no leader"}},
 		{"two leaders", func(f *Facts) { status(f, 2).Leader = 3 }, []string{"warning: members disagree on the leader: m0 by m0, m1; m2 by m2"}},
-		{"full", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}} }, []string{"problem: the database is full, by m1: all writes but deletions are refused (m1: 10 MiB of 2 GiB)"}},
+		{"full", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}} }, []string{"problem: the database is full, by m1 (m1: 10 MiB of 2 GiB)"}},
 		{"corrupt", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}} }, []string{"problem: 9 found data that differs"}},
 		{"data near quota", func(f *Facts) { status(f, 0).DbSizeInUse, status(f, 0).DbSize = 1900<<20, 1950<<20 }, []string{"problem: the data nearly fills the quota (m0: 1.86 GiB of 2 GiB)"}},
 		{"file near quota", func(f *Facts) { status(f, 0).DbSize, status(f, 0).DbSizeQuota = 1900<<20, 0 }, []string{"problem: the database file nearly fills the quota (m0: 1.86 GiB of 2 GiB if it has the default, 1.85 GiB unused)"}},
@@ -109,9 +110,9 @@ func TestRules(t *testing.T) {
 			f.Members[2].URLs[0].Certificate = of(day, day/2) // programs renew it
 			f.OwnCertificate = of(30*day, 10*time.Hour)
 		}, []string{
-			"problem: certificates of members end soon, and clients cannot connect then (m0: 2026-01-01 00:00:00 UTC, which is over)",
-			"problem: the certificate that this client shows ends soon, and it cannot connect then (2026-01-01 10:00:00 UTC, in 10 hours)",
-			"warning: certificates of members end soon, and clients cannot connect then (m1: 2026-01-21 00:00:00 UTC, in 20 days)",
+			"problem: certificates of members end soon (m0: 2026-01-01 00:00:00 UTC, which is over)",
+			"problem: the certificate that this client shows ends soon (2026-01-01 10:00:00 UTC, in 10 hours)",
+			"warning: certificates of members end soon (m1: 2026-01-21 00:00:00 UTC, in 20 days)",
 		}},
 		{"own clock", func(f *Facts) {
 			for _, m := range f.Members {
@@ -129,15 +130,42 @@ func TestRules(t *testing.T) {
 			for i := range f.Members {
 				status(f, i).Leader = 0
 			}
-		}, []string{"problem: a read that needs a quorum failed although 3 of 3 members answer: timed out; no leader: m0, m1, m2"}},
+		}, []string{"problem: a read that needs a quorum failed although 3 of 3 members answer; no leader: m0, m1, m2"}},
 		{"clock", func(f *Facts) { f.Members[0].URLs[0].HasClock, f.Members[0].URLs[0].Clock = true, -time.Minute }, []string{"warning: the clock of m0 is 1m0s behind"}},
 		{"stampede", func(f *Facts) { f.Leases, f.AllLeases = leasesOf(200, time.Minute, 50*time.Second), 400 },
 			[]string{"warning: about 400 leases with 400 keys end within the same second (from a sample of 200 of 400)"}},
 		{"nobody renews", func(f *Facts) { f.Leases, f.AllLeases = leasesOf(20, time.Minute, 10*time.Second), 20 },
 			[]string{"warning: about 20 leases with 20 keys were not renewed"}},
-		{"no permission for leases", func(f *Facts) { f.LeaseErr = refused }, []string{"note: leases could not be looked at"}},
+		{"no permission for leases", func(f *Facts) { f.LeaseErr = refused }, []string{"note: these could not be looked at: the leases (connection refused)"}},
+		{"not allowed", func(f *Facts) { f.KeysErr, f.LeaseErr = rpctypes.ErrPermissionDenied, rpctypes.ErrPermissionDenied },
+			[]string{"note: these could not be looked at: the leases (etcdserver: permission denied), the history (etcdserver: permission denied)"}},
+		{"nobody is told anything", func(f *Facts) {
+			f.ListErr, f.Read.Err = rpctypes.ErrUserEmpty, rpctypes.ErrUserEmpty
+			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: rpctypes.ErrUserEmpty}}}}}
+		}, []string{"problem: the endpoints answer, but not to whoever asked"}},
+		{"no metrics", func(f *Facts) {
+			f.Members[0].URLs[0].PagesErr, f.Members[2].URLs[0].PagesErr = errors.New("404 Not Found"), errors.New("404 Not Found")
+		}, []string{"note: m0 and m2 have no page of metrics where clients connect"}},
+		{"no quorum makes the rest", func(f *Facts) {
+			for i := range 2 {
+				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
+			}
+			status(f, 2).Leader, f.Members[2].URLs[0].NewLeaders, f.Period = 0, 1, 5*time.Second
+			f.Read.Err, f.LeaseErr, f.AlarmErr = errors.New("timed out"), refused, refused
+		}, []string{"problem: 1 of 3 voting members answer, 2 are needed; m0 and m1 do not"}},
+		{"a leader that died makes the election", func(f *Facts) {
+			f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
+			f.Members[0].URLs[0].NewLeaders, f.Period = 1, 5*time.Second
+		}, []string{"problem: member m1 does not answer"}},
+		{"one slow disk of one process", func(f *Facts) {
+			f.Period = 5 * time.Second
+			for _, m := range f.Members {
+				m.URLs[0].Fsync = Quantile{64 * time.Millisecond, true}
+				m.URLs[0].counted = &counters{ids: []string{"1", "2", "3"}}
+			}
+		}, []string{"warning: the disk of m0, m1, m2, which are one process, is slow: in the last 5s"}},
 		{"no compaction", func(f *Facts) { f.Compacted, f.Revision = false, 2_000_000 }, []string{"warning: the history was never compacted"}},
-		{"open", func(f *Facts) { f.Remote, f.AuthOn = true, &off }, []string{"note: everybody who reaches", "note: the connection is not encrypted"}},
+		{"open", func(f *Facts) { f.Remote, f.AuthOn = true, &off }, []string{"note: authentication is off", "note: the connection is not encrypted"}},
 		{"alone", func(f *Facts) { f.Members = f.Members[:1]; f.Remote, f.Secure = true, true }, []string{"note: there is one member"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -147,7 +175,7 @@ func TestRules(t *testing.T) {
 			var lines []string
 			for _, g := range got {
 				lines = append(lines, g.Severity.String()+": "+g.What)
-				if g.Do == "" || len(g.Run) == 0 || g.Rule == "" {
+				if g.Do == "" || len(g.Run) == 0 || g.Rule == "" || g.Title == "" || g.Means == "" {
 					t.Errorf("%q does not say what to do: %+v", g.What, g)
 				}
 			}
@@ -171,13 +199,14 @@ etcd_disk_wal_fsync_duration_seconds_bucket{le="0.016"} 995
 etcd_disk_wal_fsync_duration_seconds_bucket{le="+Inf"} 1000
 etcd_disk_backend_commit_duration_seconds_bucket{le="0.001"} 3
 etcd_disk_backend_commit_duration_seconds_bucket{le="+Inf"} 3
+etcd_server_id{server_id="8e9e05c52164694d"} 1
 etcd_server_leader_changes_seen_total 7
 `
 	h := counters{leaders: -1}
 	for l := range strings.Lines(page) {
 		h.line(strings.TrimSuffix(l, "\n"))
 	}
-	if quantile(h.fsync) != (Quantile{16 * time.Millisecond, true}) || quantile(h.commit).Known || h.leaders != 7 {
+	if quantile(h.fsync) != (Quantile{16 * time.Millisecond, true}) || quantile(h.commit).Known || h.leaders != 7 || len(h.ids) != 1 || h.ids[0] != "8e9e05c52164694d" {
 		t.Errorf("%+v", h)
 	}
 }
@@ -204,6 +233,16 @@ func TestPeriod(t *testing.T) {
 		if a.compare(c.before, c.now); a.Fsync != c.want || a.NewLeaders != c.leaders {
 			t.Errorf("%s: %+v", c.name, a)
 		}
+	}
+}
+
+// TestOneProcess: what several members of one process count was counted by each of them.
+func TestOneProcess(t *testing.T) {
+	all := []string{"1", "2", "3"}
+	var a Address
+	a.compare(&counters{leaders: 6, ids: all}, &counters{leaders: 9, ids: all})
+	if a.NewLeaders != 1 || a.LeadersSeen != 3 {
+		t.Errorf("%+v", a)
 	}
 }
 

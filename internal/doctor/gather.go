@@ -21,7 +21,9 @@ import (
 // Options are for Gather.
 type Options struct {
 	Timeout time.Duration // of each request
-	TLS     *tls.Config   // for the members' HTTP pages; nil if they have none
+	Pages   bool          // look at the members' pages of metrics
+	TLS     *tls.Config   // for them; nil if there is none
+	Leases  bool          // look at leases, which costs a request for each of the sample
 	// Period is how long Gather waits between two looks at what the members count, so that it can say how things are
 	// now; 0 looks once, at all since the members' start.
 	Period time.Duration
@@ -47,7 +49,9 @@ func Gather(ctx context.Context, c *clientv3.Client, o Options) (*Facts, error) 
 		}
 	}
 	wg.Go(func() { g.reads(ctx) })
-	wg.Go(func() { g.leases(ctx) })
+	if o.Leases {
+		wg.Go(func() { g.leases(ctx) })
+	}
 	wg.Wait()
 	g.identify()
 	for _, m := range g.f.Members {
@@ -193,16 +197,19 @@ func (g *gathering) reads(ctx context.Context) {
 	resp, err := g.c.Get(cctx, "\x00", clientv3.WithLimit(1), clientv3.WithKeysOnly())
 	f.Read = Probe{Took: time.Since(began), Err: err}
 	if errors.Is(err, rpctypes.ErrPermissionDenied) {
-		f.Read.Err = nil // it was answered
+		f.Read.Err, f.KeysErr = nil, err // it was answered
 	}
-	if err != nil {
+	if f.Read.Err != nil {
 		return
 	}
-	f.Revision = resp.Header.Revision
-	if _, err := g.c.Get(cctx, "\x00", clientv3.WithRev(1), clientv3.WithLimit(1), clientv3.WithKeysOnly()); errors.Is(err, rpctypes.ErrCompacted) {
-		f.Compacted = true
+	if f.KeysErr == nil {
+		f.Revision = resp.Header.Revision
+		if _, err := g.c.Get(cctx, "\x00", clientv3.WithRev(1), clientv3.WithLimit(1), clientv3.WithKeysOnly()); errors.Is(err, rpctypes.ErrCompacted) {
+			f.Compacted = true
+		}
 	}
-	if alarms, err := g.c.AlarmList(cctx); err == nil {
+	alarms, err := g.c.AlarmList(cctx)
+	if f.AlarmErr = err; err == nil {
 		f.Alarms = alarms.Alarms
 	}
 	if auth, err := g.c.AuthStatus(cctx); err == nil {

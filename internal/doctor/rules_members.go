@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // nobody is for a cluster of which nothing was learned.
@@ -15,8 +14,12 @@ func nobody(f *Facts) []Finding {
 			tried = append(tried, fmt.Sprintf("%s: %v", a.URL, a.Err))
 		}
 	}
+	if f.Refused() {
+		return []Finding{problem("refused", "say who asks, with --user and a password, or --cert and --key", "the endpoints answer, but not to whoever asked").
+			because("%v", f.ListErr).run("--user NAME doctor")}
+	}
 	return []Finding{problem("unreachable", "look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' logs",
-		"no endpoint answers, so that nothing can be said of the cluster (%s)", strings.Join(tried, "; ")).run("endpoint health")}
+		"no endpoint answers").because("%s", strings.Join(tried, "; ")).run("endpoint health")}
 }
 
 // silent are the voting members that do not answer.
@@ -38,15 +41,15 @@ func (m *Member) why() string {
 		tried = append(tried, fmt.Sprintf("%s: %v", a.URL, a.Err))
 	}
 	if len(tried) == 0 {
-		return m.subject() + " does not answer (it advertises no address for clients)"
+		return "it advertises no address for clients"
 	}
-	return fmt.Sprintf("%s does not answer (%s)", m.subject(), strings.Join(tried, "; "))
+	return strings.Join(tried, "; ")
 }
 
 // replacement are the commands that put a new member in a lost one's place.
 func (m *Member) replacement() []string {
-	if m.ID == 0 {
-		return nil
+	if m.ID == 0 { // it may be none
+		return []string{"--endpoints " + word(m.URLs[0].URL, "URL") + " endpoint health", "member list"}
 	}
 	urls := word(strings.Join(m.PeerURLs, ","), "URL")
 	return []string{"member remove " + idText(m.ID), fmt.Sprintf("member add %s --peer-urls %s --learner", word(m.Name, "NAME"), urls)}
@@ -70,7 +73,7 @@ func voters(f *Facts) (all, answering int) {
 func availability(f *Facts) (list []Finding) {
 	if f.ListErr != nil {
 		list = append(list, problem("member-list", "look at the addresses below, at firewalls, and at the members' logs",
-			"no endpoint could say who the members are: %v", f.ListErr).run("endpoint health"))
+			"no endpoint could say who the members are").because("%v", f.ListErr).run("endpoint health"))
 	}
 	all, answering := voters(f)
 	need := all/2 + 1
@@ -81,22 +84,23 @@ func availability(f *Facts) (list []Finding) {
 	for _, m := range f.Members {
 		if m.neverStarted() {
 			list = append(list, warning("never-started", "start it with --initial-cluster-state=existing, or remove it",
-				"member %s was added but never started; it counts for the quorum%s", idText(m.ID), after).of(idText(m.ID)).run("member remove "+idText(m.ID)))
+				"member %s was added but never started%s", idText(m.ID), after).of(idText(m.ID)).run("member remove "+idText(m.ID)))
 		}
 		if m.Learner && !m.neverStarted() {
 			if _, st := m.status(); st == nil {
-				list = append(list, problem("silent", "see whether it runs, and what its log says last", "the learner %s", m.why()).of(m.title()))
+				list = append(list, problem("silent", "see whether it runs, and what its log says last; if it is lost for ever, replace it", "the learner %s does not answer", m.title()).
+					because("%s", m.why()).of(m.title()).run(m.replacement()...))
 			}
 		}
 	}
 	away := silent(f)
 	var why []string
 	for _, m := range away {
-		why = append(why, m.why())
+		why = append(why, m.title()+": "+m.why())
 	}
 	if f.Read.Err != nil && all > 0 && answering < need {
 		lost := problem("no-quorum", "bring members back; if more than half are lost for ever, save what a living one has and restore that as a new cluster",
-			"no quorum: %d of %d voting members answer, %d are needed. Nothing can be read (except serializable) or written: %s", answering, all, need, strings.Join(why, "; "))
+			"%d of %d voting members answer, %d are needed; %s not", answering, all, need, enumerate(titles(away), "does", "do")).because("%s", strings.Join(why, "; "))
 		for _, m := range f.Members {
 			if a, st := m.status(); st != nil {
 				lost = lost.run("--endpoints "+word(a.URL, "URL")+" snapshot save FILE", restoreCommand(m))
@@ -105,10 +109,10 @@ func availability(f *Facts) (list []Finding) {
 		}
 		return append(list, lost.of(titles(away)...))
 	}
-	for i, m := range away {
+	for _, m := range away {
 		list = append(list, problem("silent",
 			"see whether it runs, and what its log says last; if it only cannot be reached from here, look at firewalls and --listen-client-urls; if it is lost for ever, replace it",
-			"%s%s", why[i], after).of(m.title()).run(m.replacement()...))
+			"%s does not answer%s", m.subject(), after).because("%s", m.why()).of(m.title()).run(m.replacement()...))
 	}
 	return list
 }
@@ -128,9 +132,9 @@ func addresses(f *Facts) (list []Finding) {
 		}
 		for _, a := range m.URLs {
 			if a.Err != nil && a.Advertised {
-				list = append(list, warning("advertised", "correct --advertise-client-urls of that member: clients that ask the cluster for its addresses are sent there",
-					"member %s advertises %s, which cannot be reached from here (%v); it can be at another address", m.title(), a.URL, a.Err).
-					of(m.title(), a.URL).run("--endpoints "+word(a.URL, "URL")+" endpoint health"))
+				list = append(list, warning("advertised", "correct --advertise-client-urls of that member",
+					"member %s advertises %s, which cannot be reached from here; it can be at another address", m.title(), a.URL).
+					because("%v", a.Err).of(m.title(), a.URL).run("--endpoints "+word(a.URL, "URL")+" endpoint health"))
 			}
 		}
 	}
@@ -158,7 +162,7 @@ func leaders(f *Facts) (list []Finding) {
 			what = "; no leader: " + strings.Join(without, ", ")
 		}
 		all, answering := voters(f)
-		return []Finding{problem("no-reads", network, "a read that needs a quorum failed although %d of %d members answer: %v%s", answering, all, f.Read.Err, what).
+		return []Finding{problem("no-reads", network, "a read that needs a quorum failed although %d of %d members answer%s", answering, all, what).because("%v", f.Read.Err).
 			run("endpoint status --cluster -w table")}
 	case len(without) > 0:
 		list = append(list, problem("no-leader", network, "%s: no leader", strings.Join(without, ", ")).of(without...).run("endpoint status --cluster -w table"))
@@ -178,6 +182,9 @@ func leaders(f *Facts) (list []Finding) {
 const manyElections = 10
 
 func elections(f *Facts) []Finding {
+	if len(silent(f)) > 0 || f.Read.Err != nil {
+		return nil // which makes them
+	}
 	const do = "look at disks and at the network between the members; over long distances raise --heartbeat-interval and --election-timeout"
 	var most, seen float64
 	for _, m := range f.Members {
@@ -202,50 +209,17 @@ func times(n float64) string {
 	return fmt.Sprintf("%.0f times", n)
 }
 
-const clockTolerance = 3 * time.Second // the members' answer has seconds only
-
-// clocks: this machine's is the one that is wrong if all others are wrong in the same way.
-func clocks(f *Facts) (list []Finding) {
-	var off []time.Duration
-	asked := 0
-	for _, m := range f.Members {
-		a, _ := m.status()
-		if a == nil || !a.HasClock {
-			continue
-		}
-		asked++
-		if a.Clock.Abs() > clockTolerance {
-			off = append(off, a.Clock)
-			list = append(list, warning("clock", "run a time service there and here; leases do not depend on clocks, but certificates, tokens and logs do",
-				"the clock of %s is %s this machine's", m.title(), apart(a.Clock)).of(m.title()).run("doctor"))
-		}
-	}
-	if asked > 1 && len(off) == asked && slices.Max(off)-slices.Min(off) <= clockTolerance {
-		return []Finding{warning("own-clock", "run a time service here; leases do not depend on clocks, but certificates, tokens and logs do",
-			"the clock of this machine is wrong, or those of all members: theirs are %s it", apart(off[0])).run("doctor")}
-	}
-	return list
-}
-
-func apart(d time.Duration) string {
-	way := "ahead of"
-	if d < 0 {
-		way = "behind"
-	}
-	return d.Abs().Round(time.Second).String() + " " + way
-}
-
 func count(f *Facts) []Finding {
 	all, _ := voters(f)
 	switch {
 	case all == 1 && f.Remote:
-		return []Finding{note("one-member", "three members survive the loss of one", "there is one member: while it is away, everything is").
+		return []Finding{note("one-member", "three members survive the loss of one", "there is one member").
 			run("member add NAME --peer-urls URL --learner")}
 	case all > 0 && all%2 == 0:
 		return []Finding{note("even", "add one or remove one", "%d voting members survive no more failures than %d would", all, all-1).
 			run("member add NAME --peer-urls URL --learner")}
 	case all > 7:
-		return []Finding{note("many", "five are enough for nearly all; remove others, or add them again as learners", "%d voting members make every write slower", all).
+		return []Finding{note("many", "five are enough for nearly all; remove others, or add them again as learners", "there are %d voting members", all).
 			run("member list", "member remove ID")}
 	}
 	return nil
@@ -253,7 +227,7 @@ func count(f *Facts) []Finding {
 
 func open(f *Facts) (list []Finding) {
 	if f.Remote && f.AuthOn != nil && !*f.AuthOn {
-		list = append(list, note("no-auth", "switch authentication on, with a root user", "everybody who reaches an endpoint can read and write everything: authentication is off").
+		list = append(list, note("no-auth", "switch authentication on, with a root user", "authentication is off").
 			run("user add root", "auth enable"))
 	}
 	if f.Remote && !f.Secure {

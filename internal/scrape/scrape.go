@@ -97,6 +97,17 @@ func (r *Reader) Sum(ctx context.Context, endpoint, metric string) (float64, err
 	return total, err
 }
 
+// MemberID is the member that a line says to be in the process whose page it is; several members of one process
+// have one page.
+func MemberID(line string) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(line, `etcd_server_id{server_id="`)
+	if !ok {
+		return "", false
+	}
+	id, _, ok = strings.Cut(rest, `"`)
+	return id, ok
+}
+
 // Value is the number in a line of a metric, with or without labels.
 func Value(line, metric string) (float64, bool) {
 	rest, ok := strings.CutPrefix(line, metric)
