@@ -59,7 +59,7 @@ var (
 	shared = []string{"internal/follow", "internal/doctor", "internal/scrape"}
 	rules  = []rule{
 		{of: small},
-		{of: []string{"internal/pool"}, ours: small},
+		{of: []string{"internal/pool", "internal/duplex"}, ours: small},
 		{of: []string{"internal/faultnet"}},
 		{of: []string{"internal/etcdtest"}, ours: []string{"internal/faultnet"}},
 		{of: []string{"internal/clienttest"}, ours: []string{"clientv3", "internal/etcdtest"}, others: []string{"go.uber.org/zap"}}, // for tests only
@@ -69,7 +69,7 @@ var (
 		{of: []string{"internal/etcderr", "internal/wire"}, others: append(apis,
 			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/grpc/mem", "google.golang.org/protobuf")},
 		// The engines see narrow stream interfaces, never a connection.
-		{of: []string{"internal/watch", "internal/lease"}, ours: small, others: append(apis, "google.golang.org/protobuf", "go.uber.org/zap")},
+		{of: []string{"internal/watch", "internal/lease"}, ours: append(small, "internal/duplex"), others: append(apis, "google.golang.org/protobuf", "go.uber.org/zap")},
 		{of: []string{"internal/auth"}, ours: append(small, "internal/etcderr"), others: apis},
 		{of: []string{"internal/transport"}, ours: append(small, "internal/etcderr"), others: grpcAPI},
 		{of: []string{"internal/balancer"}, ours: append(small, "internal/etcderr", "internal/transport"), others: append(apis, grpcAPI...)},

@@ -5,9 +5,9 @@ package lease
 // actions, none of which block, and lets go. Sinks are called under the lock.
 //
 // Goroutines, all owned by Engine.work and gone when Close returns: per stream a
-// sender (it also opens the stream) and a reader. None per lease. Callbacks of the
-// timer and of contexts run in goroutines of the runtime; Engine.calls counts those
-// that may still come.
+// sender and a reader (internal/duplex). None per lease. Callbacks of the timer and
+// of contexts run in goroutines of the runtime; Engine.calls counts those that may
+// still come.
 
 import (
 	"context"
@@ -164,9 +164,9 @@ func (e *Engine) run() {
 		case actOpen:
 			e.open(a.st)
 		case actSend:
-			a.st.host.push(a.id)
+			a.st.host.Push(a.id)
 		case actShut:
-			a.st.host.cancel()
+			a.st.host.Close()
 		case actRenewed:
 			for k := a.l.keeps; k != nil; k = k.next {
 				if k.host.sink != nil {

@@ -5,7 +5,7 @@ package watch
 // out the actions that do not block, and lets go.
 //
 // Goroutines, all owned by Engine.work and gone when Close returns:
-//   - per stream a sender (it also opens the stream) and a reader (stream.go);
+//   - per stream a sender and a reader (internal/duplex);
 //   - per watcher with a backlog a pump (pump.go);
 //   - per check (history.go) one for its duration.
 //
@@ -161,9 +161,9 @@ func (e *Engine) run() {
 		case actOpen:
 			e.open(a.st)
 		case actSend:
-			a.st.host.push(a.req)
+			a.st.host.Push(a.req)
 		case actShut:
-			a.st.host.cancel()
+			a.st.host.Close()
 		case actOffer:
 			e.offer(a.w, Delivery{Resp: a.resp, Err: a.err}, a.last) // a is invalid after this
 		case actPump:

@@ -1,11 +1,7 @@
 package watch
 
-// The life of one stream in the shell. Its sender goroutine opens it and then
-// sends what the core asked for, in order; its reader goroutine starts once the
-// stream is open. Both end when the stream's context ends or the stream fails.
-//
-// A slow or stuck Send holds up nobody else: requests wait in streamHost.out, which
-// the number of watchers bounds.
+// What the shell does with a stream; its two goroutines are duplex's. What is queued for one is
+// bounded by the number of its watchers.
 
 import (
 	"context"
@@ -14,110 +10,58 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/duplex"
 )
 
 // streamHost is the shell's part of a stream.
-type streamHost struct {
-	cancel context.CancelFunc
-	wake   chan struct{}      // of size 1: out has become non-empty
-	out    []*pb.WatchRequest // guarded by Engine.mu
-}
-
-// push queues a request. The caller holds Engine.mu.
-func (h *streamHost) push(req *pb.WatchRequest) {
-	h.out = append(h.out, req)
-	select {
-	case h.wake <- struct{}{}:
-	default: // the sender has been woken already
-	}
-}
+type streamHost = *duplex.Pair[*pb.WatchRequest]
 
 // open starts st. The caller holds e.mu.
 func (e *Engine) open(st *stream) {
-	ctx, cancel := context.WithCancel(e.work.Context())
-	st.host.cancel = cancel
-	st.host.wake = make(chan struct{}, 1)
 	o := OpenOptions{Group: st.g.name, RequireLeader: st.guarded, Avoid: st.avoid}
-	if !e.work.Go(func(context.Context) { e.send(ctx, st, o) }) {
-		cancel()
-	}
+	st.host = duplex.Start(e.work, duplex.Config[Stream, *pb.WatchRequest, *pb.WatchResponse]{
+		Open: func(ctx context.Context) (Stream, error) { return e.cfg.Open(ctx, o) },
+		Send: sendAll,
+		Opened: func(member string) {
+			e.mu.Lock()
+			e.core.opened(time.Now(), st, member)
+			e.run()
+		},
+		Answered: func(resp *pb.WatchResponse) { e.answered(st, resp) },
+		Ended:    func(member string, err error) { e.broken(st, member, err) },
+	})
 }
 
-// send is the sender goroutine.
-func (e *Engine) send(ctx context.Context, st *stream, o OpenOptions) {
-	defer st.host.cancel()
-	s, err := e.cfg.Open(ctx, o)
-	if err != nil {
-		e.broken(ctx, st, nil, err)
-		return
+func sendAll(s Stream, batch []*pb.WatchRequest) error {
+	for _, req := range batch {
+		if err := s.Send(req); err != nil {
+			return err
+		}
 	}
-	member := s.Member()
+	return nil
+}
+
+// answered passes on a response.
+func (e *Engine) answered(st *stream, resp *pb.WatchResponse) {
+	var cerr error
+	v := Fatal
+	if reason := resp.GetCancelReason(); reason != "" {
+		v, cerr = e.cfg.Cancelled(reason)
+	}
 	e.mu.Lock()
-	e.core.opened(time.Now(), st, member)
+	e.core.response(time.Now(), st, resp, cerr, v)
 	e.run()
-	if !e.work.Go(func(context.Context) { e.receive(ctx, st, s) }) {
-		return
-	}
-	var spare []*pb.WatchRequest
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-st.host.wake:
-		}
-		e.mu.Lock()
-		batch := st.host.out
-		st.host.out = spare
-		e.mu.Unlock()
-		for _, req := range batch {
-			if err := s.Send(req); errors.Is(err, io.EOF) {
-				<-ctx.Done() // the stream is broken; Recv has the reason
-				return
-			} else if err != nil {
-				e.broken(ctx, st, s, err)
-				return
-			}
-		}
-		clear(batch)
-		spare = batch[:0]
-	}
 }
 
-// receive is the reader goroutine.
-func (e *Engine) receive(ctx context.Context, st *stream, s Stream) {
-	defer st.host.cancel()
-	for {
-		resp, err := s.Recv()
-		if err != nil {
-			e.broken(ctx, st, s, err)
-			return
-		}
-		var cerr error
-		v := Fatal
-		if reason := resp.GetCancelReason(); reason != "" {
-			v, cerr = e.cfg.Cancelled(reason)
-		}
-		e.mu.Lock()
-		e.core.response(time.Now(), st, resp, cerr, v)
-		e.run()
-	}
-}
-
-// broken reports the end of st. s is nil when it could not be opened.
-func (e *Engine) broken(ctx context.Context, st *stream, s Stream, err error) {
-	if ctx.Err() != nil {
-		return // ended by us
-	}
+// broken reports the end of st.
+func (e *Engine) broken(st *stream, member string, err error) {
 	v := Retry
 	if !errors.Is(err, io.EOF) { // a clean end says nothing about the next stream
 		v = e.cfg.Judge(err)
 	}
-	member := ""
-	if s != nil {
-		member = s.Member() // it may not have been known when the stream was opened
-	}
 	e.mu.Lock()
-	if member != "" {
+	if member != "" { // it may not have been known when the stream was opened
 		st.member = member
 	}
 	e.core.broken(time.Now(), st, err, v)
