@@ -153,16 +153,6 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// reachable reports whether any member answers and follows a leader.
-func (c *Cache) reachable() bool {
-	for _, m := range c.client.MemberStates() {
-		if m.State == "healthy" {
-			return true
-		}
-	}
-	return false
-}
-
 var errCompacted = rpctypes.ErrCompacted
 
 func errClosed(method string) error {

@@ -271,17 +271,6 @@ func TestSound(t *testing.T) {
 	}
 }
 
-func TestNextPage(t *testing.T) {
-	for _, x := range []struct {
-		n, size int
-		want    int64
-	}{{100, 100, 1000}, {5000, 5000, pageMost}, {100, 100 << 20, 2}, {1, 10 << 20, 1}, {1000, 1000 * 300, 6990}} {
-		if got := nextPage(x.n, x.size); got != x.want {
-			t.Errorf("after %d keys of %d bytes: %d, not %d", x.n, x.size, got, x.want)
-		}
-	}
-}
-
 // TestSameRevisionOtherValue: a restored cluster can have another value at the same revisions, and
 // an event of a revision that is in already says nothing new.
 func TestSameRevisionOtherValue(t *testing.T) {

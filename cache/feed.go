@@ -24,19 +24,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
-const (
-	// pageFirst is small since nothing is known of the values' size yet.
-	pageFirst = 100
-	pageMost  = 10_000
-	// pageBytes is what a page shall have: far above what a round trip costs, far below what
-	// hurts.
-	pageBytes = 2 << 20
-	// pageTry bounds one page.
-	pageTry = 10 * time.Second
-	// lookEvery is how often the client is asked whether it reaches any member. It probes the
-	// connections that carry watches by itself, so this costs etcd nothing.
-	lookEvery = 500 * time.Millisecond
-)
+// pageTry bounds the reading of one page.
+const pageTry = 10 * time.Second
 
 // relistWait is the wait after a failure: an outage must not be answered with listings.
 var relistWait = backoff.Policy{Base: 100 * time.Millisecond, Max: 3 * time.Second}
@@ -118,41 +107,23 @@ func gone(err error) bool {
 // have begun anew.
 func (f *feed) list(ctx context.Context, lost bool) (rev int64, err error) {
 	found := new(tree)
-	key, limit := f.span.start, int64(pageFirst)
+	pages := follow.NewPages(f.c.kv, f.span.start, f.span.rangeEnd())
+	pages.Try = pageTry
 	var header *pb.ResponseHeader // of the first page
-	for {
-		opts := []clientv3.OpOption{clientv3.WithRange(f.span.rangeEnd()), clientv3.WithLimit(limit)}
-		if header != nil {
-			opts = append(opts, clientv3.WithRev(header.Revision))
-		}
-		try, cancel := context.WithTimeout(ctx, pageTry)
-		r, err := f.c.kv.Get(try, key, opts...)
-		cancel()
+	for pages.More() {
+		r, err := pages.Next(ctx)
 		if err != nil {
 			return 0, err
 		}
 		if header == nil {
 			header = r.Header
 		}
-		size := 0
 		for _, kv := range r.Kvs {
 			found.Set(string(kv.Key), own(kv))
-			size += len(kv.Key) + len(kv.Value)
 		}
-		if !r.More || len(r.Kvs) == 0 {
-			break
-		}
-		key = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
-		limit = nextPage(len(r.Kvs), size)
 	}
 	f.replace(found, header, lost)
 	return header.Revision, nil
-}
-
-// nextPage is how many keys to ask for after a page of n with so many bytes.
-func nextPage(n, size int) int64 {
-	each := max(size/max(n, 1), 1)
-	return int64(max(1, min(pageBytes/each, pageMost, n*10)))
 }
 
 // replace publishes a listing.
@@ -190,7 +161,7 @@ func (f *feed) follow(ctx context.Context, rev int64) error {
 	w := follow.Open(ctx, f.c.watcher, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithRev(rev), clientv3.WithProgressNotify())
 	defer w.Close()
 	var changes clientv3.WatchChan
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(follow.LookEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -256,7 +227,7 @@ func (f *feed) progress(old *version, r *clientv3.WatchResponse) {
 // look notes whether any member answers and follows a leader: then the watch, which the
 // client keeps on such a member, says what there is to say.
 func (f *feed) look() {
-	ok := f.c.reachable()
+	ok := follow.Reachable(f.c.client)
 	f.connected.Store(ok)
 	if ok {
 		f.confirmed()

@@ -25,15 +25,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
-const (
-	// pageSize bounds an answer: a million records are read in parts, at one revision.
-	pageSize = 5000
-	// listTry bounds one part.
-	listTry = 10 * time.Second
-	// lookEvery is how often the client is asked whether it reaches any member. It probes the
-	// connections that carry watches by itself, so this costs etcd nothing.
-	lookEvery = 500 * time.Millisecond
-)
+// listTry bounds the reading of one page of records.
+const listTry = 10 * time.Second
 
 type feed struct {
 	d       *Directory
@@ -107,35 +100,22 @@ func (f *feed) run(context.Context) {
 // list reads all records and makes the tree what they say.
 func (f *feed) list() (rev int64, err error) {
 	found := make(map[string]*Instance)
-	key, end := f.prefix, clientv3.GetPrefixRangeEnd(f.prefix)
-	for {
-		opts := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(pageSize)}
-		if rev > 0 {
-			opts = append(opts, clientv3.WithRev(rev))
-		}
-		limit := listTry
-		if f.view.Load() == nil && f.store != nil {
-			limit = fileAfter
-		}
-		ctx, cancel := context.WithTimeout(f.ctx, limit)
-		r, err := f.d.client.Get(ctx, key, opts...)
-		cancel()
+	pages := follow.PrefixPages(f.d.client, f.prefix)
+	if pages.Try = listTry; f.view.Load() == nil && f.store != nil {
+		pages.Try = fileAfter
+	}
+	for pages.More() {
+		r, err := pages.Next(f.ctx)
 		if err != nil {
 			return 0, err
-		}
-		if rev == 0 {
-			rev = r.Header.Revision
 		}
 		for _, kv := range r.Kvs {
 			if in := f.decode(kv); in != nil {
 				found[string(kv.Key)] = in
 			}
 		}
-		if !r.More || len(r.Kvs) == 0 {
-			break
-		}
-		key = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
 	}
+	rev = pages.Rev
 	if f.overrides, f.controlRev, err = f.readControl(listTry, rev); err != nil {
 		return 0, err
 	}
@@ -182,7 +162,7 @@ func (f *feed) follow(rev int64) error {
 			cw.Close()
 		}
 	}()
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(follow.LookEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -265,7 +245,7 @@ func (f *feed) confirmed() {
 
 // look is what has to be done now and then.
 func (f *feed) look() {
-	reachable := f.reachable()
+	reachable := follow.Reachable(f.d.client)
 	if reachable {
 		f.arrive()
 		defer f.confirmed()
@@ -282,16 +262,6 @@ func (f *feed) look() {
 	if f.store != nil {
 		f.store.save(f)
 	}
-}
-
-// reachable reports whether any member answers and follows a leader.
-func (f *feed) reachable() bool {
-	for _, m := range f.d.client.MemberStates() {
-		if m.State == "healthy" {
-			return true
-		}
-	}
-	return false
 }
 
 // age is how long ago the view was last known to be right.

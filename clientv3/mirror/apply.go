@@ -83,7 +83,7 @@ func (m *mirror) compare(ctx context.Context) (int64, error) {
 	}
 	m.progress.Comparisons++
 	b := &batch{}
-	if err := m.flush(ctx, b, src.rev, false); err != nil { // whoever goes on after us has to compare
+	if err := m.flush(ctx, b, src.Rev, false); err != nil { // whoever goes on after us has to compare
 		return 0, err
 	}
 	for s != nil || t != nil {
@@ -113,7 +113,7 @@ func (m *mirror) compare(ctx context.Context) (int64, error) {
 			}
 			if !there || string(t.Value) != string(s.Value) || t.Lease != int64(lease) {
 				if !b.fits(1, len(key)+len(s.Value)) {
-					if err := m.flush(ctx, b, src.rev, false); err != nil {
+					if err := m.flush(ctx, b, src.Rev, false); err != nil {
 						return 0, err
 					}
 				}
@@ -130,11 +130,11 @@ func (m *mirror) compare(ctx context.Context) (int64, error) {
 			return 0, err
 		}
 		if !b.fits(1, 0) {
-			if err := m.flush(ctx, b, src.rev, false); err != nil {
+			if err := m.flush(ctx, b, src.Rev, false); err != nil {
 				return 0, err
 			}
 		}
 	}
 	m.leases.sweep()
-	return src.rev, m.flush(ctx, b, src.rev, true)
+	return src.Rev, m.flush(ctx, b, src.Rev, true)
 }

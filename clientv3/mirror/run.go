@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -223,10 +224,10 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 // empty returns ErrTargetNotEmpty if the target holds data. The checkpoints of mirrors
 // to other prefixes of the same cluster, which are below the empty prefix, are none.
 func (m *mirror) empty(ctx context.Context) error {
-	p := newPager(m.target.KV, *m.to)
-	ranges := [][2]string{{p.from, p.to}}
+	from, to := cmp.Or(*m.to, "\x00"), clientv3.GetPrefixRangeEnd(*m.to)
+	ranges := [][2]string{{from, to}}
 	if strings.HasPrefix(marks, *m.to) {
-		ranges = [][2]string{{p.from, marks}, {clientv3.GetPrefixRangeEnd(marks), p.to}}
+		ranges = [][2]string{{from, marks}, {clientv3.GetPrefixRangeEnd(marks), to}}
 	}
 	for _, within := range ranges {
 		r, err := m.target.Get(ctx, within[0], clientv3.WithRange(within[1]), clientv3.WithLimit(1), clientv3.WithKeysOnly())

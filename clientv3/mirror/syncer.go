@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // Syncer delivers the keys of a cluster and their changes.
@@ -25,6 +26,9 @@ type Syncer interface {
 	// revision, the watch ends at once with an error.
 	SyncUpdates(ctx context.Context) clientv3.WatchChan
 }
+
+// pageSize is how many keys a response of the base has.
+const pageSize = 1000
 
 // baseBuffer is how many pages of the base wait for their reader: enough for a million
 // keys, so that a reader may look at the error first.
@@ -54,15 +58,15 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		close(out)
 		close(failed)
 	}
-	p := newPager(s.c.KV, s.prefix)
-	p.rev = s.rev.Load()
-	if p.rev == 0 {
-		first, err := p.page(ctx) // says the revision
+	p := follow.PrefixPages(s.c.KV, s.prefix)
+	p.Size, p.Rev = pageSize, s.rev.Load()
+	if p.Rev == 0 {
+		first, err := p.Next(ctx) // says the revision
 		if err != nil {
 			end(err)
 			return out, failed
 		}
-		s.rev.Store(p.rev)
+		s.rev.Store(p.Rev)
 		out <- first
 	}
 	go func() { end(s.rest(ctx, p, out)) }()
@@ -70,9 +74,9 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 }
 
 // rest delivers the pages that are left.
-func (s *syncer) rest(ctx context.Context, p *pager, out chan<- *clientv3.GetResponse) error {
-	for !p.end {
-		r, err := p.page(ctx)
+func (s *syncer) rest(ctx context.Context, p *follow.Pages, out chan<- *clientv3.GetResponse) error {
+	for p.More() {
+		r, err := p.Next(ctx)
 		if err != nil {
 			return err
 		}
@@ -98,49 +102,23 @@ func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
 	return s.c.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1))
 }
 
-// pageSize is how many keys are read at once.
-const pageSize = 1000
-
-// pager reads the keys under a prefix in their order, page by page, all at one
-// revision.
+// pager reads the keys under a prefix one by one, in their order, all at one revision.
 type pager struct {
-	kv       clientv3.KV
-	from, to string
-	rev      int64 // 0 until the first page has come
-	buf      []*mvccpb.KeyValue
-	end      bool // no page follows
+	*follow.Pages
+	buf []*mvccpb.KeyValue
 }
 
 func newPager(kv clientv3.KV, prefix string) *pager {
-	p := &pager{kv: kv, from: prefix, to: clientv3.GetPrefixRangeEnd(prefix)}
-	if prefix == "" {
-		p.from = "\x00" // the least key; an empty one is refused
-	}
-	return p
-}
-
-func (p *pager) page(ctx context.Context) (*clientv3.GetResponse, error) {
-	r, err := p.kv.Get(ctx, p.from, clientv3.WithRange(p.to), clientv3.WithLimit(pageSize), clientv3.WithRev(p.rev))
-	if err != nil {
-		return nil, err
-	}
-	if p.rev == 0 {
-		p.rev = r.Header.Revision
-	}
-	p.end = !r.More || len(r.Kvs) == 0
-	if !p.end {
-		p.from = string(r.Kvs[len(r.Kvs)-1].Key) + "\x00"
-	}
-	return r, nil
+	return &pager{Pages: follow.PrefixPages(kv, prefix)}
 }
 
 // next returns the next key, nil after the last one.
 func (p *pager) next(ctx context.Context) (*mvccpb.KeyValue, error) {
 	for len(p.buf) == 0 {
-		if p.end {
+		if !p.More() {
 			return nil, nil
 		}
-		r, err := p.page(ctx)
+		r, err := p.Next(ctx)
 		if err != nil {
 			return nil, err
 		}

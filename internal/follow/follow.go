@@ -3,6 +3,8 @@ package follow
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -35,3 +37,12 @@ func (o *Opening) Close() {
 	o.cancel()
 	<-o.ended
 }
+
+// Reachable reports whether any member answers and follows a leader. The client probes the
+// connections that carry watches by itself, so this costs etcd nothing.
+func Reachable(c *clientv3.Client) bool {
+	return slices.ContainsFunc(c.MemberStates(), func(m clientv3.MemberState) bool { return m.State == "healthy" })
+}
+
+// LookEvery is how often those that keep a copy ask whether it is Reachable.
+const LookEvery = 500 * time.Millisecond
