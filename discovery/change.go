@@ -1,6 +1,9 @@
 package discovery
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // changeset is a group of changes to a feed that become visible together.
 type changeset struct {
@@ -82,22 +85,24 @@ func (c *changeset) publish(rev int64, stale bool) {
 
 func (c *changeset) show(rev int64, stale bool) {
 	f := c.f
-	first := f.view.Load() == nil
+	old := f.view.Load()
+	first := old == nil
+	resplit := !first && !maps.Equal(old.split, f.control.Split)
 	stale = stale || f.guard.held > 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.view.Store(&View{service: f.service, revision: rev, tree: f.tree.Copy(), draining: f.drains})
+	f.view.Store(&View{service: f.service, revision: rev, tree: f.tree.Copy(), draining: f.drains, split: f.control.Split})
 	if !stale || first {
 		f.asOf.Store(int64(c.now.Sub(f.epoch)))
 	}
-	if f.store != nil && (len(c.list) > 0 || first) {
+	if f.store != nil && (len(c.list) > 0 || first || resplit) {
 		f.store.dirty.Store(true)
 	}
 	was := f.stale
 	f.stale = stale
 	for s := range f.subs {
 		s.note(c.list)
-		if first || was != stale || len(c.list) > 0 {
+		if first || was != stale || len(c.list) > 0 || resplit {
 			s.poke()
 		}
 	}

@@ -1,28 +1,34 @@
 package discovery
 
-// What operators say about instances, beside what those say of themselves: one record per service,
-// outside the prefix of its instances, so that it works with records of every format. Directories
-// follow it, and show instances as it has them. Nothing that an instance does changes it: it holds over a
-// restart, and whatever its owner declares.
+// What operators say about a service and its instances, beside what those say of themselves: one
+// record per service, outside the prefix of its instances, so that it works with records of every
+// format. Directories follow it (control_feed.go), and show instances as it has them. Nothing that an
+// instance does changes it: it holds over a restart, and whatever its owner declares.
+//
+// What is here has no clock and no network but ReadControl and ChangeControl.
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
-	"time"
-
-	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // controlBase is where the records are: BASE/SERVICE.
 const controlBase = "/fairlead/control/"
 
-// instancesField is the part of a record that is about instances; others are kept as they are.
-const instancesField = "instances"
+// The parts of a record that are known here; others are kept as they are.
+const (
+	instancesField = "instances"
+	splitField     = "split"
+)
+
+// maxControl bounds a record, in bytes: some thousand instances.
+const maxControl = 512 << 10
 
 // Override is what holds for an instance in place of what its record says. The zero Override changes nothing.
 type Override struct {
@@ -44,206 +50,188 @@ func (o Override) apply(in *Instance) *Instance {
 	return &c
 }
 
+// Control is what operators say about a service. The zero Control says nothing.
+type Control struct {
+	// Instances are overrides by the id of an instance, which need not be there.
+	Instances map[string]Override
+	// Split is how calls are split between the instances.
+	Split Split
+
+	was   map[string]Override        // Instances as they were read
+	plain map[string]json.RawMessage // each of them as it stands in the record
+	rest  map[string]json.RawMessage // parts of the record that are not known here
+}
+
+// Override changes what holds for an instance.
+func (c *Control) Override(id string, change func(*Override)) {
+	o := c.Instances[id]
+	change(&o)
+	if o == (Override{}) {
+		delete(c.Instances, id)
+		return
+	}
+	if c.Instances == nil {
+		c.Instances = make(map[string]Override)
+	}
+	c.Instances[id] = o
+}
+
+// Validate says what is wrong with it; nil for nothing. The error wraps ErrInvalid.
+func (c *Control) Validate() error {
+	for id, o := range c.Instances {
+		if err := validName("id", id); err != nil {
+			return err
+		}
+		if o.Weight < 0 || o.Weight > MaxWeight {
+			return invalid("the weight for %s is %d, not within 0 and %d", id, o.Weight, MaxWeight)
+		}
+	}
+	return c.Split.Validate()
+}
+
 // controlKey is where the record of a service is.
 func controlKey(service string) string { return controlBase + url.PathEscape(service) }
 
 // parseControl reads a record; nil is none.
-func parseControl(value []byte) (rest map[string]json.RawMessage, all map[string]Override, err error) {
-	rest, all = make(map[string]json.RawMessage), make(map[string]Override)
+func parseControl(value []byte) (*Control, error) {
+	c := &Control{Instances: make(map[string]Override), rest: make(map[string]json.RawMessage)}
 	if value == nil {
-		return rest, all, nil
+		return c, nil
 	}
-	if err := json.Unmarshal(value, &rest); err != nil {
-		return nil, nil, err
+	if len(value) > 4*maxControl {
+		return nil, invalid("it has %d bytes", len(value))
 	}
-	if part := rest[instancesField]; part != nil {
-		if err := json.Unmarshal(part, &all); err != nil {
-			return nil, nil, err
+	if err := json.Unmarshal(value, &c.rest); err != nil || c.rest == nil {
+		return nil, invalid("it is no object in JSON")
+	}
+	for part, to := range map[string]any{instancesField: &c.plain, splitField: &c.Split} {
+		if text, ok := c.rest[part]; ok {
+			if err := json.Unmarshal(text, to); err != nil {
+				return nil, invalid("%s: %v", part, err)
+			}
+			delete(c.rest, part)
 		}
 	}
-	for id, o := range all {
-		if o.Weight < 0 || o.Weight > MaxWeight {
-			return nil, nil, invalid("the weight for %s is %d, not within 0 and %d", id, o.Weight, MaxWeight)
+	for id, text := range c.plain {
+		var o Override
+		if err := json.Unmarshal(text, &o); err != nil {
+			return nil, invalid("%s %s: %v", instancesField, id, err)
 		}
+		c.Instances[id] = o
 	}
-	return rest, all, nil
+	c.was = maps.Clone(c.Instances)
+	return c, c.Validate()
 }
 
-// Overrides are those of the instances of a service, by id.
-func Overrides(ctx context.Context, client *clientv3.Client, service string) (map[string]Override, error) {
-	if err := validName("service", service); err != nil {
-		return nil, err
+// marshal is the record, nil if it says nothing. What was read and not changed stays as it was, so
+// that what is new in later versions is not lost.
+func (c *Control) marshal() ([]byte, error) {
+	rec := maps.Clone(c.rest)
+	if rec == nil {
+		rec = make(map[string]json.RawMessage)
 	}
-	r, err := client.Get(ctx, controlKey(service))
+	instances := make(map[string]any, len(c.Instances))
+	for id, o := range c.Instances {
+		instances[id] = o
+		if before, ok := c.was[id]; ok && before == o {
+			instances[id] = c.plain[id]
+		}
+	}
+	var err error
+	if len(instances) > 0 {
+		if rec[instancesField], err = json.Marshal(instances); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Split) > 0 {
+		if rec[splitField], err = json.Marshal(c.Split); err != nil {
+			return nil, err
+		}
+	}
+	if len(rec) == 0 {
+		return nil, nil
+	}
+	value, err := json.Marshal(rec)
+	if err == nil && len(value) > maxControl {
+		err = invalid("the record would have %d bytes, more than %d", len(value), maxControl)
+	}
+	return value, err
+}
+
+// ReadControl is what operators say about a service. If the record makes no sense, the error wraps
+// ErrInvalid; those who follow the service go on with the last good one then.
+func ReadControl(ctx context.Context, client *clientv3.Client, service string) (Control, error) {
+	if err := validName("service", service); err != nil {
+		return Control{}, err
+	}
+	c, _, err := readControl(ctx, client, controlKey(service), 0)
 	if err != nil {
-		return nil, err
+		return Control{}, err
 	}
-	_, all, err := parseControl(valueOf(r))
-	return all, err
+	return *c, nil
 }
 
-// SetOverride changes what holds for an instance, which need not be there. It stays until it is
-// changed again. change may be called several times, if others change the service's record too.
-func SetOverride(ctx context.Context, client *clientv3.Client, service, id string, change func(*Override)) error {
+// ChangeControl changes what operators say about a service, which need not be there. It holds until it
+// is changed again. Nothing is lost if several do so at once: change is called again then, with what
+// another one has written. If it fails, or what it makes is not valid, nothing is changed. A record
+// that makes no sense is not written over.
+func ChangeControl(ctx context.Context, client *clientv3.Client, service string, change func(*Control) error) error {
 	if err := validName("service", service); err != nil {
-		return err
-	}
-	if err := validName("id", id); err != nil {
 		return err
 	}
 	key := controlKey(service)
 	for {
-		r, err := client.Get(ctx, key)
+		c, kv, err := readControl(ctx, client, key, 0)
 		if err != nil {
 			return err
 		}
-		rest, all, err := parseControl(valueOf(r))
-		if err != nil {
-			return fmt.Errorf("the record %s: %w", key, err)
+		if err := change(c); err != nil {
+			return err
 		}
-		o := all[id]
-		if change(&o); o.Weight < 0 || o.Weight > MaxWeight {
-			return invalid("the weight for %s/%s is %d, not within 0 and %d", service, id, o.Weight, MaxWeight)
+		if err := c.Validate(); err != nil {
+			return err
 		}
-		if all[id] = o; o == (Override{}) {
-			delete(all, id)
-		}
-		op, err := controlOp(key, rest, all)
+		value, err := c.marshal()
 		if err != nil {
 			return err
 		}
-		rev := int64(0)
-		if len(r.Kvs) > 0 {
-			rev = r.Kvs[0].ModRevision
+		if bytes.Equal(value, kv.Value) {
+			return nil // it says so already
 		}
-		t, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(op).Commit()
+		op := clientv3.OpPut(key, string(value))
+		if value == nil {
+			op = clientv3.OpDelete(key)
+		}
+		t, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).Then(op).Commit()
 		if err != nil || t.Succeeded {
 			return err
 		}
 	}
 }
 
-// controlOp writes a record, or deletes one that says nothing.
-func controlOp(key string, rest map[string]json.RawMessage, all map[string]Override) (op clientv3.Op, err error) {
-	delete(rest, instancesField)
-	if len(all) > 0 {
-		if rest[instancesField], err = json.Marshal(all); err != nil {
-			return op, err
-		}
-	}
-	if len(rest) == 0 {
-		return clientv3.OpDelete(key), nil
-	}
-	value, err := json.Marshal(rest)
-	if err == nil && len(value) > maxControl {
-		err = invalid("%s would have %d bytes, more than %d", key, len(value), maxControl)
-	}
-	return clientv3.OpPut(key, string(value)), err
+// recordOf is what there is of a key, and as of which revision.
+type recordOf struct {
+	Value       []byte // nil: none
+	ModRevision int64
+	As          int64
 }
 
-// maxControl bounds a record, in bytes: some thousand instances.
-const maxControl = 512 << 10
-
-func valueOf(r *clientv3.GetResponse) []byte {
-	if len(r.Kvs) == 0 {
-		return nil
-	}
-	return r.Kvs[0].Value
-}
-
-// controlTry bounds reading a record while the instances are followed.
-const controlTry = time.Second
-
-// readControl reads the record as of a revision, 0 for now, and says as of which it is right. A user who may
-// not has none.
-func (f *feed) readControl(limit time.Duration, rev int64) (all map[string]Override, as int64, err error) {
-	ctx, cancel := context.WithTimeout(f.ctx, limit)
-	defer cancel()
-	r, err := f.d.client.Get(ctx, controlKey(f.service), clientv3.WithRev(rev))
-	if clientv3.Code(err) == codes.PermissionDenied {
-		return nil, 0, nil
-	}
+// readControl reads the record as of a revision, 0 for now.
+func readControl(ctx context.Context, client *clientv3.Client, key string, rev int64) (*Control, recordOf, error) {
+	r, err := client.Get(ctx, key, clientv3.WithRev(rev))
 	if err != nil {
-		return nil, 0, err
+		return nil, recordOf{}, err
 	}
-	if rev == 0 {
-		rev = r.Header.Revision
+	kv := recordOf{As: r.Header.Revision}
+	if rev > 0 {
+		kv.As = rev
 	}
-	return f.parsed(valueOf(r)), rev, nil
-}
-
-// followControl watches the record from where it was read, if it may be read.
-func (f *feed) followControl() (*follow.Opening, <-chan clientv3.WatchChan) {
-	if f.controlRev == 0 {
-		return nil, nil
+	if len(r.Kvs) > 0 {
+		kv.Value, kv.ModRevision = append([]byte{}, r.Kvs[0].Value...), r.Kvs[0].ModRevision
 	}
-	w := follow.Open(f.ctx, f.d.client, controlKey(f.service), clientv3.WithRev(f.controlRev+1))
-	return w, w.Opened
-}
-
-// lookControl reads the record again when its watch has ended: compacted, say, as it hardly ever
-// changes. That is no reason to list the instances again.
-func (f *feed) lookControl() error {
-	all, rev, err := f.readControl(controlTry, 0)
-	if err == nil {
-		f.controlRev = rev
-		f.override(all)
-	}
-	return err
-}
-
-// parsed are the overrides of a record, none if that makes no sense.
-func (f *feed) parsed(value []byte) map[string]Override {
-	_, all, err := parseControl(value)
+	c, err := parseControl(kv.Value)
 	if err != nil {
-		f.d.problem(Problem{f.service, controlKey(f.service), err})
+		return nil, kv, fmt.Errorf("the record %s: %w", key, err)
 	}
-	return all
-}
-
-// control takes changes of the record, which is one key.
-func (f *feed) control(r *clientv3.WatchResponse) {
-	f.controlRev = r.Header.Revision
-	if len(r.Events) == 0 {
-		return
-	}
-	if last := r.Events[len(r.Events)-1]; last.Type == clientv3.EventTypeDelete {
-		f.override(nil)
-	} else {
-		f.override(f.parsed(last.Kv.Value))
-	}
-}
-
-// override shows all instances by other overrides. The view stays as of its revision: the record may
-// be ahead of the instances.
-func (f *feed) override(all map[string]Override) {
-	was := f.overrides
-	f.overrides = all
-	c := f.begin()
-	for _, key := range f.tree.Keys() {
-		shown, _ := f.tree.Get(key)
-		if was[shown.ID] == all[shown.ID] {
-			continue
-		}
-		in := f.plain[key]
-		if in == nil {
-			in = shown
-		}
-		c.replace(key, in)
-	}
-	f.mu.Lock()
-	stale := f.stale
-	f.mu.Unlock()
-	c.publish(f.view.Load().revision, stale)
-}
-
-// shown is how an instance is shown.
-func (f *feed) shown(key string, in *Instance) *Instance {
-	o, ok := f.overrides[in.ID]
-	if !ok {
-		delete(f.plain, key)
-		return in
-	}
-	f.plain[key] = in
-	return o.apply(in)
+	return c, kv, nil
 }

@@ -17,11 +17,18 @@ import (
 // override sets one, and removes the record of the service with the test.
 func override(t *testing.T, c *clientv3.Client, id string, change func(*discovery.Override)) {
 	t.Helper()
-	if err := discovery.SetOverride(within(t), c, t.Name(), id, change); err != nil {
+	if err := setOverride(within(t), c, t.Name(), id, change); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = discovery.SetOverride(context.Background(), c, t.Name(), id, func(o *discovery.Override) { *o = discovery.Override{} })
+		_ = setOverride(context.Background(), c, t.Name(), id, func(o *discovery.Override) { *o = discovery.Override{} })
+	})
+}
+
+func setOverride(ctx context.Context, c *clientv3.Client, service, id string, change func(*discovery.Override)) error {
+	return discovery.ChangeControl(ctx, c, service, func(ctl *discovery.Control) error {
+		ctl.Override(id, change)
+		return nil
 	})
 }
 
@@ -82,8 +89,8 @@ func TestOverride(t *testing.T) {
 	register(t, r, orders(t, "a"))
 	shows(t, sub, "a", 50, true)
 	shows(t, follow(t, c, base(t)), "a", 50, true) // who comes later
-	if all, err := discovery.Overrides(within(t), c, t.Name()); err != nil || len(all) != 1 || all["a"] != (discovery.Override{Maintenance: true, Weight: 50}) {
-		t.Errorf("%v, %v", all, err)
+	if ctl, err := discovery.ReadControl(within(t), c, t.Name()); err != nil || len(ctl.Instances) != 1 || ctl.Instances["a"] != (discovery.Override{Maintenance: true, Weight: 50}) {
+		t.Errorf("%v, %v", ctl, err)
 	}
 	override(t, c, "a", func(o *discovery.Override) { *o = discovery.Override{} })
 	shows(t, sub, "a", 5, false)
@@ -106,12 +113,12 @@ func TestOverrideOtherRecords(t *testing.T) {
 }
 
 // Two operators at once: nothing is lost. A record that makes no sense is reported, changes nothing
-// and is not written over; what others keep in it stays.
+// (the last good one stays in force) and is not written over; what others keep in it stays.
 func TestOverridesOfSeveral(t *testing.T) {
 	c := clienttest.Shared(t)
 	key := "/fairlead/control/" + t.Name()
 	t.Cleanup(func() { _, _ = c.Delete(context.Background(), key) })
-	if _, err := c.Put(within(t), key, `{"other":[1]}`); err != nil {
+	if _, err := c.Put(within(t), key, `{"other":[1],"instances":{"z":{"weight":3,"later":true}}}`); err != nil {
 		t.Fatal(err)
 	}
 	const operators, times = 4, 10
@@ -119,33 +126,45 @@ func TestOverridesOfSeveral(t *testing.T) {
 	for range operators {
 		all.Go(func() {
 			for range times {
-				if err := discovery.SetOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight++ }); err != nil {
+				if err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight++ }); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	all.Wait()
-	if v := value(t, c, key); !strings.Contains(v, fmt.Sprintf(`"weight":%d`, operators*times)) || !strings.Contains(v, `"other":[1]`) {
+	if v := value(t, c, key); !strings.Contains(v, fmt.Sprintf(`"weight":%d`, operators*times)) || !strings.Contains(v, `"other":[1]`) || !strings.Contains(v, `"z":{"weight":3,"later":true}`) {
 		t.Errorf("the record is %s", v)
 	}
 	register(t, registrar(t, c), orders(t, "a"))
 	problems := make(chan discovery.Problem, 10)
 	sub := follow(t, c, base(t), discovery.WithProblems(func(p discovery.Problem) { problems <- p }))
 	shows(t, sub, "a", operators*times, false)
-	for _, bad := range []string{"nonsense", `{"instances":{"a":{"weight":-1}}}`} {
+	bads := []string{"nonsense", "null", `{"instances":{"a":{"weight":-1}}}`, `{"instances":[]}`, `{"split":{"v1":50}}`, `{"split":"v1"}`, `{"split":{"color=red":100}}`}
+	for _, bad := range bads {
 		if _, err := c.Put(within(t), key, bad); err != nil {
 			t.Fatal(err)
 		}
 		if p := clienttest.Receive(t, "a problem", problems); p.Key != key {
 			t.Errorf("%+v", p)
 		}
-		shows(t, sub, "a", 5, false)
-		if err := discovery.SetOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight = 1 }); err == nil {
-			t.Error("it is written over")
+		if st := sub.Status(); !errors.Is(st.Control, discovery.ErrInvalid) || st.Stale {
+			t.Errorf("%s: the status is %+v", bad, st)
 		}
+		shows(t, sub, "a", operators*times, false)
+		if err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight = 1 }); !errors.Is(err, discovery.ErrInvalid) {
+			t.Errorf("%s is written over: %v", bad, err)
+		}
+		shows(t, follow(t, c, base(t)), "a", 5, false) // who comes now knows no good one, and has the instances
 	}
-	if err := discovery.SetOverride(within(t), c, t.Name()+"2", "a", func(o *discovery.Override) { o.Weight = -1 }); !errors.Is(err, discovery.ErrInvalid) {
+	if _, err := c.Put(within(t), key, `{"instances":{"a":{"weight":8}}}`); err != nil {
+		t.Fatal(err)
+	}
+	shows(t, sub, "a", 8, false)
+	if st := sub.Status(); st.Control != nil {
+		t.Errorf("the status is %+v", st)
+	}
+	if err := setOverride(within(t), c, t.Name()+"2", "a", func(o *discovery.Override) { o.Weight = -1 }); !errors.Is(err, discovery.ErrInvalid) {
 		t.Errorf("a negative weight: %v", err)
 	}
 }

@@ -46,15 +46,17 @@ type feed struct {
 	subs  map[*Subscription]struct{}
 	stale bool
 	ended bool
+	// controlErr is why the service's control record is not what is in force.
+	controlErr error
 
 	// The goroutine of run's own.
 	away   time.Time // since when no member has answered; zero: one has
 	drains int
 	guard  guard
 	store  *store // nil: no file
-	// What operators say, see control.go, and as of which revision; 0: it may not be read. plain are the
+	// What operators say, see control_feed.go, and as of which revision; 0: it may not be read. plain are the
 	// records of those instances that are shown otherwise, by key.
-	overrides  map[string]Override
+	control    *Control
 	controlRev int64
 	plain      map[string]*Instance
 }
@@ -63,7 +65,7 @@ func newFeed(d *Directory, service string) *feed {
 	f := &feed{
 		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}), acked: make(chan struct{}, 1), epoch: time.Now(),
 		tree: new(btree.Map[string, *Instance]), subs: make(map[*Subscription]struct{}), stale: true,
-		plain: make(map[string]*Instance),
+		plain: make(map[string]*Instance), control: new(Control),
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())
 	f.guard.Protection, f.guard.hold = d.protect, d.hold
@@ -116,7 +118,7 @@ func (f *feed) list() (rev int64, err error) {
 		}
 	}
 	rev = pages.Rev
-	if f.overrides, f.controlRev, err = f.readControl(listTry, rev); err != nil {
+	if err := f.readControl(listTry, rev); err != nil {
 		return 0, err
 	}
 	c := f.begin()
@@ -178,7 +180,7 @@ func (f *feed) follow(rev int64) error {
 		case controls = <-controlsOpened:
 		case r, ok := <-controls:
 			if ok && r.Err() == nil {
-				f.control(&r)
+				f.takeControl(&r)
 				continue
 			}
 			cw.Close()

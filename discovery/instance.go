@@ -51,9 +51,9 @@ const (
 	maxRecord = 64 << 10
 )
 
-// ErrInvalid is wrapped by the error for an instance that cannot be registered, and for a
-// record that makes no sense.
-var ErrInvalid = errors.New("discovery: invalid instance")
+// ErrInvalid is wrapped by the error for an instance that cannot be registered, for a record that
+// makes no sense, and for filters and splits that are none.
+var ErrInvalid = errors.New("discovery: invalid")
 
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))

@@ -25,7 +25,8 @@ type fileRecord struct {
 	Service   string               `json:"service"`
 	At        time.Time            `json:"at"`
 	Revision  int64                `json:"revision"`
-	Instances map[string]*Instance `json:"instances"` // by key
+	Instances map[string]*Instance `json:"instances"` // by key, as they are shown
+	Split     Split                `json:"split,omitempty"`
 }
 
 func newStore(dir, service string) *store {
@@ -38,7 +39,7 @@ func (s *store) save(f *feed) {
 	if v == nil || v.revision == 0 || !s.dirty.Swap(false) {
 		return
 	}
-	rec := fileRecord{Service: f.service, At: time.Now().Add(-f.age()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len())}
+	rec := fileRecord{Service: f.service, At: time.Now().Add(-f.age()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len()), Split: v.split}
 	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
 	if err := s.write(rec); err != nil {
 		f.d.problem(Problem{Service: f.service, Err: err})
@@ -88,6 +89,9 @@ func (f *feed) fromFile() {
 	if err != nil {
 		f.d.problem(Problem{Service: f.service, Key: f.store.path, Err: err})
 		return
+	}
+	if rec.Split.Validate() == nil {
+		f.control = &Control{Split: rec.Split}
 	}
 	c := f.begin()
 	c.now = rec.At // by the clock on the wall: there is no other across processes

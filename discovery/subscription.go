@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -21,6 +22,7 @@ type Subscription struct {
 	seen    int64           // revision of the last view that the caller has done with
 	pending map[string]step // since then, by key; before is what Next told last
 	stale   bool            // as told last
+	split   Split           // as told last
 }
 
 // Change is what happened since the last one. Its slices are in no order.
@@ -30,6 +32,8 @@ type Change struct {
 	// Stale: etcd has not answered for some seconds, or not yet; the view is as of what was
 	// last known.
 	Stale bool
+	// Resplit: the view has another split than the one before.
+	Resplit bool
 }
 
 // Status says how sure a view is.
@@ -37,6 +41,9 @@ type Status struct {
 	Revision int64         // as of which it is right; 0: from a file, or none yet
 	Age      time.Duration // since it was last known to be right
 	Stale    bool
+	// Control, if not nil, says what is wrong with the service's control record (see Control); the last good
+	// one stays in force.
+	Control error
 }
 
 // Ready waits until there is a view.
@@ -76,7 +83,7 @@ func (s *Subscription) looked(v *View) bool {
 func (s *Subscription) Status() Status {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
-	st := Status{Stale: s.f.stale}
+	st := Status{Stale: s.f.stale, Control: s.f.controlErr}
 	if v := s.f.view.Load(); v != nil {
 		st.Revision = v.revision
 		st.Age = s.f.age()
@@ -126,6 +133,7 @@ func (s *Subscription) take() (c Change, ok bool) {
 	defer func() {
 		if ok {
 			s.told, s.drains = c.View.revision, c.View.draining > 0
+			s.split = c.View.split
 		}
 	}()
 	if !s.begun {
@@ -144,7 +152,8 @@ func (s *Subscription) take() (c Change, ok bool) {
 		}
 	}
 	clear(s.pending)
-	ok = len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale
+	c.Resplit = !maps.Equal(c.View.split, s.split)
+	ok = len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit
 	s.stale = c.Stale
 	return c, ok
 }

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/tidwall/btree"
@@ -15,6 +16,7 @@ type View struct {
 	revision int64
 	tree     *btree.Map[string, *Instance] // by key in etcd; never written
 	draining int
+	split    Split // never written
 }
 
 // Service is whose instances these are.
@@ -28,6 +30,9 @@ func (v *View) Len() int { return v.tree.Len() }
 
 // Draining is how many of them are draining.
 func (v *View) Draining() int { return v.draining }
+
+// Split is how operators want calls to be split between the instances; empty for not at all.
+func (v *View) Split() Split { return maps.Clone(v.split) }
 
 // At is the instance at a position from 0 to Len()-1, in the order of their keys.
 func (v *View) At(i int) *Instance {

@@ -39,11 +39,11 @@ func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				overrides, err := discovery.Overrides(ctx, c, args[0])
-				if err != nil && clientv3.Code(err) != codes.PermissionDenied {
-					return err
+				control, err := discovery.ReadControl(ctx, c, args[0])
+				if err != nil && clientv3.Code(err) != codes.PermissionDenied && !errors.Is(err, discovery.ErrInvalid) {
+					return err // one that makes no sense was told, and is not in force
 				}
-				return a.printInstances(view.Instances(), overrides)
+				return a.printInstances(view.Instances(), control.Instances)
 			})
 		},
 	}

@@ -62,7 +62,11 @@ func (a *app) svcWeightCommand() *cobra.Command {
 
 func (a *app) override(ctx context.Context, service, id string, change func(*discovery.Override)) error {
 	return a.call(ctx, func(ctx context.Context, c *clientv3.Client) error {
-		if err := discovery.SetOverride(ctx, c, service, id, change); err != nil {
+		err := discovery.ChangeControl(ctx, c, service, func(ctl *discovery.Control) error {
+			ctl.Override(id, change)
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 		p := a.printer()

@@ -1,0 +1,147 @@
+package discovery
+
+// How a feed follows what operators say: it reads the record with the instances, as of the same
+// revision, then watches it. A record that makes no sense changes nothing: the last good one stays in
+// force, and Status and a Problem say so.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/follow"
+)
+
+// controlTry bounds reading a record while the instances are followed.
+const controlTry = time.Second
+
+// readControl reads the record as of a revision, 0 for now, and takes it for what is in force. A user who
+// may not read it has none.
+func (f *feed) readControl(limit time.Duration, rev int64) error {
+	ctx, cancel := context.WithTimeout(f.ctx, limit)
+	defer cancel()
+	c, kv, err := readControl(ctx, f.d.client, controlKey(f.service), rev)
+	switch {
+	case clientv3.Code(err) == codes.PermissionDenied:
+		if f.controlRev > 0 {
+			f.badControl(err)
+		}
+		f.controlRev = 0
+		return nil
+	case errors.Is(err, ErrInvalid):
+		f.badControl(err)
+	case err != nil:
+		return err
+	default:
+		f.goodControl(c)
+	}
+	f.controlRev = kv.As
+	return nil
+}
+
+func (f *feed) goodControl(c *Control) {
+	f.control = c
+	f.mu.Lock()
+	f.controlErr = nil
+	f.mu.Unlock()
+}
+
+// badControl notes why the record is not in force.
+func (f *feed) badControl(err error) {
+	f.mu.Lock()
+	f.controlErr = err
+	f.mu.Unlock()
+	f.d.problem(Problem{f.service, controlKey(f.service), err})
+}
+
+// followControl watches the record from where it was read, if it may be read.
+func (f *feed) followControl() (*follow.Opening, <-chan clientv3.WatchChan) {
+	if f.controlRev == 0 {
+		return nil, nil
+	}
+	w := follow.Open(f.ctx, f.d.client, controlKey(f.service), clientv3.WithRev(f.controlRev+1))
+	return w, w.Opened
+}
+
+// lookControl reads the record again when its watch has ended: compacted, say, as it hardly ever
+// changes. That is no reason to list the instances again.
+func (f *feed) lookControl() error {
+	was := f.control
+	err := f.readControl(controlTry, 0)
+	if err == nil {
+		f.override(was)
+	}
+	return err
+}
+
+// takeControl takes changes of the record, which is one key.
+func (f *feed) takeControl(r *clientv3.WatchResponse) {
+	f.controlRev = r.Header.Revision
+	if len(r.Events) == 0 {
+		return
+	}
+	var value []byte
+	if last := r.Events[len(r.Events)-1]; last.Type != clientv3.EventTypeDelete {
+		value = append([]byte{}, last.Kv.Value...)
+	}
+	c, err := parseControl(value)
+	if err != nil {
+		f.badControl(fmt.Errorf("the record %s: %w", controlKey(f.service), err))
+		return
+	}
+	was := f.control
+	f.goodControl(c)
+	f.override(was)
+}
+
+// override shows the instances as is in force now instead of before. The view stays as of its
+// revision: the record may be ahead of the instances.
+func (f *feed) override(was *Control) {
+	ids := make(map[string]bool) // those for which something has changed
+	for _, list := range []map[string]Override{was.Instances, f.control.Instances} {
+		for id := range list {
+			if was.Instances[id] != f.control.Instances[id] {
+				ids[id] = true
+			}
+		}
+	}
+	c := f.begin()
+	if len(ids) > 0 {
+		keys := make(map[string]*Instance)
+		f.tree.Scan(func(key string, in *Instance) bool {
+			if ids[in.ID] {
+				keys[key] = in
+			}
+			return true
+		})
+		for key, in := range keys {
+			if plain := f.plain[key]; plain != nil {
+				in = plain
+			}
+			c.replace(key, in)
+		}
+	}
+	if len(c.list) == 0 && maps.Equal(was.Split, f.control.Split) {
+		return
+	}
+	f.mu.Lock()
+	stale := f.stale
+	f.mu.Unlock()
+	c.publish(f.view.Load().revision, stale)
+}
+
+// shown is how an instance is shown.
+func (f *feed) shown(key string, in *Instance) *Instance {
+	o, ok := f.control.Instances[in.ID]
+	if !ok {
+		delete(f.plain, key)
+		return in
+	}
+	f.plain[key] = in
+	return o.apply(in)
+}
