@@ -37,23 +37,25 @@ type Balancer struct {
 	set    atomic.Pointer[set]
 	rnd    source
 	total  atomic.Int64 // calls under way, if needed
-	near   env
-	far    env
 	group  *worker.Group
 	poke   chan struct{} // a new set is to be made
 	sub    *discovery.Subscription
 	loaded chan struct{} // closed when it is known what there is, be it nothing
 
-	making sync.Mutex // one set at a time; taken before mu
+	making sync.Mutex     // one set at a time; taken before mu
+	told   []SubsetStatus // to the hooks; guarded by making
 
 	mu      sync.Mutex
 	gen     uint64 // of lists
+	sets    uint64 // made
 	nodes   map[key]*node
 	order   []*node // the present ones, as listed
 	pending *update // not yet taken; nil: none
-	known   bool    // there was a list
-	out     int     // ejected ones among the candidates
-	cands   int     // candidates: those that take work, ready or not
+	split   discovery.Split
+	lanes   map[discovery.Filter]*lane // of the split's subsets; "": of all
+	known   bool                       // there was a list
+	out     int                        // ejected ones among the candidates
+	cands   int                        // candidates: those that take work, ready or not
 	closed  bool
 	// returned came back since that was told last.
 	returned []*discovery.Instance
@@ -87,16 +89,13 @@ func newBalancer(policy Policy, opts []Option) *Balancer {
 	b := &Balancer{
 		policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(), group: worker.New(context.Background()),
 		poke: make(chan struct{}, 1), loaded: make(chan struct{}), nodes: make(map[key]*node),
+		lanes: make(map[discovery.Filter]*lane),
 	}
 	for _, o := range opts {
 		o(b)
 	}
 	if b.config.spillAt > 0 {
 		b.needs |= needsOutstanding
-	}
-	for _, e := range []*env{&b.near, &b.far} {
-		e.rnd, e.total = &b.rnd, &b.total
-		e.turn.Store(b.rnd.uint64() >> 1)
 	}
 	b.set.Store(&set{err: &NoInstancesError{}, replaced: make(chan struct{})})
 	return b
@@ -113,7 +112,7 @@ func (b *Balancer) now() int64 { return int64(time.Since(b.epoch)) }
 // it.
 func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done, err error) {
 	s := b.set.Load()
-	if s.near == nil {
+	if s.all == nil {
 		if s, err = b.await(ctx, s); err != nil {
 			return nil, Done{}, err
 		}
@@ -145,7 +144,7 @@ func (b *Balancer) begin(n *node) {
 
 // await waits for a set with instances, if so configured.
 func (b *Balancer) await(ctx context.Context, s *set) (*set, error) {
-	for s.near == nil {
+	for s.all == nil {
 		if !b.config.wait || s.replaced == nil {
 			return nil, s.err
 		}
@@ -176,14 +175,10 @@ func (b *Balancer) Ready(ctx context.Context) error {
 // It does not wait: the change is in effect within milliseconds. The slice is not changed,
 // and must not be by the caller. ready is called from a goroutine of the balancer.
 func (b *Balancer) Update(instances []*discovery.Instance, ready func(*discovery.Instance) bool) {
-	b.put(instances, ready)
-	b.wake()
-}
-
-func (b *Balancer) put(instances []*discovery.Instance, ready func(*discovery.Instance) bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.pending = &update{instances, ready}
+	b.mu.Unlock()
+	b.wake()
 }
 
 func (b *Balancer) wake() {
@@ -200,7 +195,9 @@ func (b *Balancer) follow(ctx context.Context) {
 		if err != nil {
 			return // closed
 		}
-		b.put(c.View.Instances(), nil)
+		b.mu.Lock()
+		b.pending, b.split = &update{c.View.Instances(), nil}, c.View.Split()
+		b.mu.Unlock()
 		due, pause := b.remake()
 		if due != never {
 			b.wake() // tend sees to it
@@ -253,8 +250,10 @@ func (b *Balancer) remake() (due, pause time.Duration) {
 	due = b.publish()
 	returned := b.returned
 	b.returned = nil
+	split := b.set.Load().split
 	b.mu.Unlock()
 	b.tellReturned(returned)
+	b.tellSplit(split)
 	if first {
 		close(b.loaded)
 	}

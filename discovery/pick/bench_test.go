@@ -25,7 +25,7 @@ func instances(n, weights int) []*discovery.Instance {
 	for i := range n {
 		list = append(list, &discovery.Instance{
 			Service: "s", ID: fmt.Sprintf("i-%04d", i), Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)},
-			Zone: string(rune('a' + i%3)), Weight: 1 + i%weights,
+			Zone: string(rune('a' + i%3)), Weight: 1 + i%weights, Version: fmt.Sprint("v", 1+i%3),
 		})
 	}
 	return list
@@ -74,6 +74,17 @@ func BenchmarkPick(b *testing.B) {
 				}
 			}
 		})
+		b.Run(p.name+"/split", func(b *testing.B) {
+			split := loaded(b, p.policy, thousand(), func(lb *Balancer) { lb.rnd.seeded, lb.split = false, discovery.Split{"v1": 90, "v2": 9, "v3": 1} })
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				_, done, err := split.Pick(keys[i%len(keys)])
+				if err != nil {
+					b.Fatal(err)
+				}
+				done.Report(Success)
+			}
+		})
 		b.Run(p.name+"/16", func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(max(16/runtime.GOMAXPROCS(0), 1))
@@ -106,7 +117,9 @@ func BenchmarkChange(b *testing.B) {
 func TestNoAllocation(t *testing.T) {
 	keys := contexts()
 	for _, p := range policies {
-		for name, opts := range map[string][]Option{"": nil, "zone": {WithZone("a"), WithSpillOver(2)}} {
+		for name, opts := range map[string][]Option{
+			"": nil, "zone": {WithZone("a"), WithSpillOver(2)}, "split": {func(b *Balancer) { b.split = discovery.Split{"v1": 90, "v2": 9, "v9": 1} }},
+		} {
 			lb := loaded(t, p.policy, thousand(), opts...)
 			i := 0
 			if n := testing.AllocsPerRun(1000, func() {

@@ -26,6 +26,16 @@
 // row is ejected for a while (WithEjection, on by default), and one that appears later
 // than the first gets its full share only after a while with WithWarmUp.
 //
+// # Splits and filters
+//
+// Operators split calls between subsets of a service's instances, 95 percent to version v1 and 5 to v2
+// say (discovery.Split, "fairlead svc split orders v1=95 v2=5"); balancers made with Follow go by that at
+// once, others with SetSplit. A subset is drawn for each call, and the policy chooses within it.
+// Calls with the same key (WithKey) go to the same subset, whatever the policy. Instances that belong to
+// no subset get nothing. A subset all of whose instances are gone, draining or ejected gives its part to the
+// others; if there is no other, calls go to all instances: Split and Hooks.Split tell. WithFilter
+// takes some instances only, by version, tag or metadata; PickMatching does so for one call, past the split.
+//
 // # Silence
 //
 // An instance that stands still leaves calls without an answer. One call that waited in vain, Unanswered

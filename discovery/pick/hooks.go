@@ -13,6 +13,9 @@ type Hooks struct {
 	Ejected func(EjectedInfo)
 	// Returned: the instance is back, for one call at a time until one has succeeded.
 	Returned func(*discovery.Instance)
+	// Split: calls are split otherwise than before. Operators have changed the split, or a subset has lost
+	// its last live instance, or has one again. It is empty when calls are not split any more.
+	Split func([]SubsetStatus)
 }
 
 // EjectedInfo is about an ejection.

@@ -40,6 +40,7 @@ type node struct {
 
 	// Guarded by Balancer.mu.
 	gen     uint64  // of the list that had it last
+	set     uint64  // that had it last, by number
 	ready   bool    // may be picked as far as whoever gave the list knows
 	base    float64 // the instance's weight
 	warm    float64 // the part of it that it gets, up to 1

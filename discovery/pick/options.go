@@ -1,6 +1,10 @@
 package pick
 
-import "time"
+import (
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
 
 // Option changes a Balancer.
 type Option func(*Balancer)
@@ -14,8 +18,9 @@ type config struct {
 	eject    bool
 	zone     string // empty: all are near
 	spillAt  int64
-	client   string // chooses the subset
-	size     int    // of a subset; 0: all
+	client   string           // chooses the subset
+	size     int              // of a subset; 0: all
+	filter   discovery.Filter // empty: all
 }
 
 func defaults() config {

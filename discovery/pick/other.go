@@ -22,7 +22,7 @@ func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) 
 		return b.Pick(ctx)
 	}
 	s := b.set.Load()
-	if s.near == nil {
+	if s.all == nil {
 		return nil, Done{}, s.err
 	}
 	for range otherTries {

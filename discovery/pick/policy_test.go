@@ -80,7 +80,9 @@ func TestSeeded(t *testing.T) {
 	for _, p := range policies {
 		run := func() (ids []string) {
 			b := loaded(t, p.policy, thousand(), WithSeed(7), WithZone("a"), WithSpillOver(1))
-			b.near.turn.Store(0)
+			b.mu.Lock()
+			b.lane("").near.turn.Store(0)
+			b.mu.Unlock()
 			for range 200 {
 				in, _, err := b.Pick(context.Background())
 				if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/fairlead-go/fairlead/discovery"
@@ -19,6 +18,8 @@ type NoInstancesError struct {
 	Known      bool // what there is has been learned; if not, nobody has said yet
 	Registered int  // instances there are
 	Draining   int  // of them, those that want no new calls
+	// Filter takes none of the rest, if it is not empty.
+	Filter discovery.Filter
 }
 
 func (e *NoInstancesError) Error() string {
@@ -28,7 +29,13 @@ func (e *NoInstancesError) Error() string {
 	case e.Registered == 0:
 		return ErrNoInstances.Error() + " is registered"
 	}
-	return fmt.Sprintf("%v to pick: %d registered, %d of them draining", ErrNoInstances, e.Registered, e.Draining)
+	text := fmt.Sprintf("%v to pick: %d registered, %d of them draining", ErrNoInstances, e.Registered, e.Draining)
+	if err := e.Filter.Validate(); err != nil {
+		text += fmt.Sprintf(", and none taken: %v", err)
+	} else if e.Filter != "" {
+		text += fmt.Sprintf(", none of the rest matches %s, or none is left that was not tried", e.Filter)
+	}
+	return text
 }
 
 // Is reports that target is ErrNoInstances.
@@ -36,28 +43,24 @@ func (e *NoInstancesError) Is(target error) bool { return target == ErrNoInstanc
 
 // set is what a pick looks at. It never changes.
 type set struct {
-	near, far chooser // far is nil if all are near; near is nil if there is none
-	nearShare uint64  // picks go near if a draw is not above; math.MaxUint64 for all
-	spillAt   int64   // calls under way at which a near one counts as full; 0: never
-	err       error   // why there is none
-	all       []*node // that can be picked
-	replaced  chan struct{}
+	whole    *pool          // nil if there is none, or calls are split
+	routes   *routes        // nil if they are not
+	split    []SubsetStatus // nil if operators want none
+	spillAt  int64          // calls under way at which a near one counts as full; 0: never
+	err      error          // why there is none
+	all      []*node        // that can be picked; nil: none
+	every    []*node        // besides, those that the split leaves out
+	replaced chan struct{}
+
+	registered, draining int // instances
 }
 
 func (s *set) choose(ctx context.Context, rnd *source, now int64) *node {
-	if s.far == nil {
-		return s.near.choose(ctx, now)
+	p := s.whole
+	if s.routes != nil {
+		p = s.routes.pool(ctx, rnd)
 	}
-	if s.nearShare != math.MaxUint64 && rnd.uint64() > s.nearShare {
-		return s.far.choose(ctx, now)
-	}
-	n := s.near.choose(ctx, now)
-	if s.spillAt > 0 && n.outstanding.Load() >= s.spillAt {
-		if m := s.far.choose(ctx, now); m.outstanding.Load() < s.spillAt {
-			return m
-		}
-	}
-	return n
+	return p.choose(ctx, rnd, now, s.spillAt)
 }
 
 // adopt takes a list of instances, and which of them are ready; nil: all. b.mu is held.
@@ -101,46 +104,69 @@ func (b *Balancer) publish() (due time.Duration) {
 	now := b.now()
 	due = never
 	cands := make([]*node, 0, len(b.order))
+	draining, unmatched := 0, 0
 	for _, n := range b.order {
-		if !n.in.Load().IsDraining() {
+		switch in := n.in.Load(); {
+		case in.IsDraining():
+			draining++
+		case !b.config.filter.Matches(in):
+			unmatched++
+		default:
 			cands = append(cands, n)
 		}
 	}
-	draining := len(b.order) - len(cands)
-	near, far := b.config.split(cands)
-	near, far = b.config.few(near), b.config.few(far)
-	b.cands, b.out = len(near)+len(far), 0
-	for _, list := range [][]*node{near, far} {
-		for _, n := range list {
-			due = min(due, b.warm(n, now), b.pardon(n, now))
-			n.weight.Store(math.Float64bits(n.base * n.warm))
-			if n.ejected {
-				b.out++
-			}
+	whole, subsets := b.parts(cands)
+	used := b.used(whole, subsets)
+	b.cands, b.out = len(used), 0
+	for _, n := range used {
+		due = min(due, b.warm(n, now), b.pardon(n, now))
+		n.weight.Store(math.Float64bits(n.base * n.warm))
+		if n.ejected {
+			b.out++
 		}
 	}
-	goodNear, goodFar := usable(near), usable(far)
-	if len(goodNear)+len(goodFar) == 0 { // ejected ones are better than none
-		goodNear, goodFar = ready(near), ready(far)
+	good := usable
+	if len(good(used)) == 0 { // ejected ones are better than none
+		good = ready
 	}
-	s := &set{nearShare: nearShare(near, goodNear), spillAt: b.config.spillAt, all: slices.Concat(goodNear, goodFar)}
-	switch {
-	case len(goodNear) > 0 && len(goodFar) > 0:
-		s.near, s.far = b.policy.build(goodNear, &b.near), b.policy.build(goodFar, &b.far)
-	case len(goodNear) > 0:
-		s.near = b.policy.build(goodNear, &b.near)
-	case len(goodFar) > 0:
-		s.near = b.policy.build(goodFar, &b.far)
-	default:
-		s.err = &NoInstancesError{Known: true, Registered: len(b.order), Draining: draining}
+	s := &set{spillAt: b.config.spillAt, every: good(used), registered: len(b.order), draining: draining}
+	if len(subsets) > 0 {
+		s.routes, s.all, s.split = b.routes(subsets, good)
+	}
+	if s.routes == nil {
+		s.whole, s.all = b.pool(whole, good)
+	}
+	if s.all == nil {
+		none := &NoInstancesError{Known: true, Registered: len(b.order), Draining: draining}
+		if unmatched > 0 {
+			none.Filter = b.config.filter
+		}
+		s.err = none
 	}
 	b.replace(s)
 	return due
 }
 
+// used are the nodes of the parts, each once; b.mu is held.
+func (b *Balancer) used(whole part, subsets []part) []*node {
+	b.sets++
+	var list []*node
+	for _, p := range append(subsets, whole) {
+		for _, nodes := range [][]*node{p.near, p.far} {
+			for _, n := range nodes {
+				if n.set != b.sets {
+					n.set = b.sets
+					list = append(list, n)
+				}
+			}
+		}
+	}
+	return list
+}
+
 // replace publishes a set; b.mu is held.
 func (b *Balancer) replace(s *set) {
-	if s.near == nil && !b.closed {
+	if s.all == nil && !b.closed {
 		s.replaced = make(chan struct{})
 	}
 	if old := b.set.Swap(s); old.replaced != nil {

@@ -7,8 +7,8 @@ import "math"
 // calls the inverse, 1.4, the overprovisioning factor.)
 const DefaultHealthy = 0.7
 
-// split tells the instances of the own zone from the others.
-func (c *config) split(list []*node) (near, far []*node) {
+// divide tells the instances of the own zone from the others.
+func (c *config) divide(list []*node) (near, far []*node) {
 	if c.zone == "" {
 		return list, nil
 	}

@@ -1,0 +1,250 @@
+package pick
+
+// A traffic split: each call is for one of the subsets of the instances, drawn in the proportions that
+// operators ask for (discovery.Split), and the policy chooses within the subset. A subset without a live
+// instance gives its part to the others, in proportion. If that leaves none, calls go to all instances.
+//
+// What a pick needs for that is laid out beforehand, in routes. The key of a call, if it has one, takes
+// the place of the draw: it stays with its subset while others lose their instances, and moves only as
+// far as the percentages do.
+
+import (
+	"context"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// SubsetStatus is one subset of a traffic split.
+type SubsetStatus struct {
+	Filter discovery.Filter
+	// Percent of the calls is what operators ask for, Share what it gets now: more while others have no
+	// live instance, and 0 while it has none. If all are 0, calls go to all instances.
+	Percent, Share float64
+	// Instances are those of it that can be picked now.
+	Instances int
+}
+
+// Split says how calls are split now, in the order of the filters; nil if they are not.
+func (b *Balancer) Split() []SubsetStatus { return slices.Clone(b.set.Load().split) }
+
+// SetSplit splits calls from now on, for balancers made with New; those made with Follow have the split
+// of their service. Nil ends that. If the split is not valid, nothing is changed and the error says why; it
+// wraps discovery.ErrInvalid. It does not wait, as Update.
+func (b *Balancer) SetSplit(s discovery.Split) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	same := maps.Equal(b.split, s)
+	b.split = maps.Clone(s)
+	b.mu.Unlock()
+	if !same {
+		b.wake()
+	}
+	return nil
+}
+
+// pool is instances among which the policy chooses: all, or a subset.
+type pool struct {
+	near, far chooser // far is nil if all are near
+	nearShare uint64  // picks go near if a draw is not above; math.MaxUint64 for all
+}
+
+// choose picks one. spillAt is from how many calls under way on a near one counts as full; 0: never.
+func (p *pool) choose(ctx context.Context, rnd *source, now, spillAt int64) *node {
+	if p.far == nil {
+		return p.near.choose(ctx, now)
+	}
+	if p.nearShare != math.MaxUint64 && rnd.uint64() > p.nearShare {
+		return p.far.choose(ctx, now)
+	}
+	n := p.near.choose(ctx, now)
+	if spillAt > 0 && n.outstanding.Load() >= spillAt {
+		if m := p.far.choose(ctx, now); m.outstanding.Load() < spillAt {
+			return m
+		}
+	}
+	return n
+}
+
+// routes lead to the pools of a split.
+type routes struct {
+	asked []route // as operators ask
+	live  []route // those with a pool, which share what the others have
+}
+
+// route ends at a place, from where the one before ends; pool is nil if it has no live instance.
+type route struct {
+	end  uint64
+	pool *pool
+}
+
+func (r *routes) pool(ctx context.Context, rnd *source) *pool {
+	var place uint64
+	if k, ok := ctx.Value(keyName{}).(*keyed); ok {
+		place = mix(k.hash + gamma) // by another hash than on the ring
+	} else {
+		place = rnd.uint64()
+	}
+	if p := at(r.asked, place); p != nil {
+		return p
+	}
+	return at(r.live, mix(place+gamma))
+}
+
+// at finds the route of a place. They are few.
+func at(list []route, place uint64) *pool {
+	for i := range list {
+		if place <= list[i].end {
+			return list[i].pool
+		}
+	}
+	return list[len(list)-1].pool
+}
+
+// lane are what the choosers of a pool share with those before them.
+type lane struct{ near, far env }
+
+func (b *Balancer) newLane() *lane {
+	l := new(lane)
+	for _, e := range []*env{&l.near, &l.far} {
+		e.rnd, e.total = &b.rnd, &b.total
+		e.turn.Store(b.rnd.uint64() >> 1)
+	}
+	return l
+}
+
+// lane finds that of a subset, or of all; b.mu is held.
+func (b *Balancer) lane(f discovery.Filter) *lane {
+	l := b.lanes[f]
+	if l == nil {
+		l = b.newLane()
+		b.lanes[f] = l
+	}
+	return l
+}
+
+// part is candidates, near and far, that make a pool.
+type part struct {
+	filter    discovery.Filter // empty: all
+	percent   float64
+	near, far []*node
+}
+
+// parts are all candidates, and those of the subsets that are to get calls; b.mu is held.
+func (b *Balancer) parts(cands []*node) (whole part, subsets []part) {
+	cut := func(f discovery.Filter, percent float64, list []*node) part {
+		near, far := b.config.divide(list)
+		return part{f, percent, b.config.few(near), b.config.few(far)}
+	}
+	maps.DeleteFunc(b.lanes, func(f discovery.Filter, _ *lane) bool {
+		_, ok := b.split[f]
+		return f != "" && !ok
+	})
+	for _, f := range b.split.Filters() {
+		var list []*node
+		if b.split[f] > 0 {
+			list = matching(cands, f)
+		}
+		subsets = append(subsets, cut(f, b.split[f], list))
+	}
+	return cut("", 100, cands), subsets
+}
+
+func matching(list []*node, f discovery.Filter) (some []*node) {
+	if f == "" {
+		return list
+	}
+	for _, n := range list {
+		if f.Matches(n.in.Load()) {
+			some = append(some, n)
+		}
+	}
+	return some
+}
+
+// pool makes that of the part's nodes which are good; nil if there is none. b.mu is held.
+func (b *Balancer) pool(p part, good func([]*node) []*node) (*pool, []*node) {
+	l := b.lane(p.filter)
+	near, far := good(p.near), good(p.far)
+	made := &pool{nearShare: nearShare(p.near, near)}
+	switch {
+	case len(near) > 0 && len(far) > 0:
+		made.near, made.far = b.policy.build(near, &l.near), b.policy.build(far, &l.far)
+	case len(near) > 0:
+		made.near = b.policy.build(near, &l.near)
+	case len(far) > 0:
+		made.near = b.policy.build(far, &l.far)
+	default:
+		return nil, nil
+	}
+	return made, slices.Concat(near, far)
+}
+
+// routes are those to the subsets, with their nodes, as a set has them; r is nil if no subset has a live instance.
+// b.mu is held.
+func (b *Balancer) routes(subsets []part, good func([]*node) []*node) (r *routes, nodes []*node, statuses []SubsetStatus) {
+	r = new(routes)
+	pools := make([]*pool, len(subsets))
+	asked, live := 0.0, 0.0
+	seen := make(map[*node]bool)
+	for i, s := range subsets {
+		var list []*node
+		pools[i], list = b.pool(s, good)
+		asked += s.percent
+		if pools[i] != nil {
+			live += s.percent
+		}
+		statuses = append(statuses, SubsetStatus{Filter: s.filter, Percent: s.percent, Instances: len(list)})
+		for _, n := range list {
+			if !seen[n] { // subsets may overlap
+				seen[n] = true
+				nodes = append(nodes, n)
+			}
+		}
+	}
+	if live == 0 {
+		return nil, nil, statuses
+	}
+	var toAsked, toLive float64
+	for i, s := range subsets {
+		if s.percent > 0 {
+			toAsked += s.percent
+			r.asked = append(r.asked, route{place(toAsked / asked), pools[i]})
+		}
+		if pools[i] != nil {
+			toLive += s.percent
+			statuses[i].Share = 100 * s.percent / live
+			r.live = append(r.live, route{place(toLive / live), pools[i]})
+		}
+	}
+	return r, nodes, statuses
+}
+
+// place is a part of the range of places.
+func place(part float64) uint64 {
+	if part >= 1 {
+		return math.MaxUint64
+	}
+	return uint64(part * (1 << 64))
+}
+
+// tellSplit tells the hooks if other parts of the calls go to the subsets than were told last. It is called with
+// b.making held.
+func (b *Balancer) tellSplit(now []SubsetStatus) {
+	same := slices.EqualFunc(b.told, now, func(x, y SubsetStatus) bool {
+		return x.Filter == y.Filter && x.Percent == y.Percent && x.Share == y.Share
+	})
+	if same {
+		return
+	}
+	b.told = now
+	for _, h := range b.config.hooks {
+		if h.Split != nil {
+			h.Split(slices.Clone(now))
+		}
+	}
+}
