@@ -12,6 +12,7 @@ package grpcdisc
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/balancer/pickfirst"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
@@ -80,10 +82,17 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		now = c.settings
 	}
 	own, _ := s.ResolverState.Attributes.Value(pickingKey{}).(*picking)
-	p.configure(now, own)
+	split, _ := s.ResolverState.Attributes.Value(splitKey{}).(splitOf)
+	p.configure(now, own, split.Split)
 	s.BalancerConfig = nil // pick_first has its own
-	s.ResolverState.Endpoints = now.few(s.ResolverState.Endpoints)
-	if len(s.ResolverState.Endpoints) == 0 {
+	known := len(s.ResolverState.Endpoints)
+	s.ResolverState.Endpoints = now.few(s.ResolverState.Endpoints, split.Split)
+	switch {
+	case len(s.ResolverState.Endpoints) > 0:
+	case known > 0:
+		p.empty(fmt.Errorf("none of %d endpoints matches the filter %q", known, string(now.Filter)))
+		return nil
+	default:
 		p.empty(errors.New("the resolver knows no endpoint"))
 		return nil // asking again would give the same
 	}
@@ -98,11 +107,12 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	return p.child.UpdateClientConnState(s)
 }
 
-// configure makes the pick.Balancer, or replaces it if the settings have changed.
-func (p *policy) configure(now settings, own *picking) {
+// configure makes the pick.Balancer, or replaces it if the settings have changed, and gives it the split.
+func (p *policy) configure(now settings, own *picking, split discovery.Split) {
 	p.mu.Lock()
 	old := p.picks
 	if old != nil && now == p.settings {
+		_ = old.SetSplit(split) // it is valid, as views have no other
 		p.mu.Unlock()
 		return
 	}
@@ -112,6 +122,7 @@ func (p *policy) configure(now settings, own *picking) {
 		opts = append(opts, own.opts...)
 	}
 	p.picks = pick.New(p.policy, append(opts, pick.WithNotify(p.publish))...)
+	_ = p.picks.SetSplit(split)
 	if old != nil {
 		p.table.Load().give(p.picks) // else there is nothing to know yet
 	}

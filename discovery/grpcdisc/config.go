@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc/resolver"
@@ -24,13 +23,14 @@ type config struct {
 
 // settings can be compared.
 type settings struct {
-	Zone       string   `json:"zone"`
-	SpillOver  int      `json:"spillOver"`
-	Subset     int      `json:"subset"`
-	Client     string   `json:"client"`
-	WarmUp     duration `json:"warmUp"`
-	NoEjection bool     `json:"noEjection"`
-	Ejection   ejection `json:"ejection"`
+	Zone       string           `json:"zone"`
+	SpillOver  int              `json:"spillOver"`
+	Subset     int              `json:"subset"`
+	Client     string           `json:"client"`
+	Filter     discovery.Filter `json:"filter"`
+	WarmUp     duration         `json:"warmUp"`
+	NoEjection bool             `json:"noEjection"`
+	Ejection   ejection         `json:"ejection"`
 }
 
 type ejection struct {
@@ -55,6 +55,9 @@ func (b balancers) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancin
 	if err := json.Unmarshal(text, &c.settings); err != nil {
 		return nil, fmt.Errorf("grpcdisc: the configuration of %s: %w", b.name, err)
 	}
+	if err := c.Filter.Validate(); err != nil {
+		return nil, fmt.Errorf("grpcdisc: the configuration of %s: %w", b.name, err)
+	}
 	e := c.Ejection
 	if c.SpillOver < 0 || c.Subset < 0 || c.WarmUp < 0 || e.Failures < 0 || e.Base < 0 || e.Max < 0 || e.Share < 0 || e.Share > 1 {
 		return nil, fmt.Errorf("grpcdisc: the configuration of %s: a number is out of range in %s", b.name, text)
@@ -74,32 +77,46 @@ func (s *settings) options() []pick.Option {
 	}))
 }
 
-// few are the endpoints to connect to: with a zone that many there, and that many elsewhere.
-func (s *settings) few(list []resolver.Endpoint) []resolver.Endpoint {
-	if s.Subset == 0 || len(list) <= s.Subset {
+// few are the endpoints to connect to: those that the filter takes, and with a subset that many of all, and of each
+// subset of the split; with a zone that many there, and that many elsewhere.
+func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolver.Endpoint {
+	if s.Filter == "" && (s.Subset == 0 || len(list) <= s.Subset) {
 		return list
+	}
+	var all []*discovery.Instance
+	for _, e := range list {
+		if in := instanceOf(e); s.Filter.Matches(in) {
+			all = append(all, in)
+		}
 	}
 	client := s.Client
 	if client == "" {
 		host, _ := os.Hostname() // without one the process id has to do
 		client = fmt.Sprint(host, " ", os.Getpid())
 	}
-	var near, far []*discovery.Instance
-	of := make(map[*discovery.Instance]resolver.Endpoint, len(list))
-	for _, e := range list {
-		in := instanceOf(e)
-		of[in] = e
-		if s.Zone == "" || in.Zone == s.Zone {
-			near = append(near, in)
-		} else {
-			far = append(far, in)
+	chosen := make(map[key]bool)
+	choose := func(part func(*discovery.Instance) bool) {
+		var list []*discovery.Instance
+		for _, in := range all {
+			if part(in) {
+				list = append(list, in)
+			}
+		}
+		for _, in := range pick.Subset(list, client, s.Subset) {
+			chosen[keyOf(in)] = true
 		}
 	}
-	var chosen []resolver.Endpoint
-	for _, in := range slices.Concat(pick.Subset(near, client, s.Subset), pick.Subset(far, client, s.Subset)) {
-		chosen = append(chosen, of[in])
+	for _, f := range append(split.Filters(), "") {
+		choose(func(in *discovery.Instance) bool { return f.Matches(in) && (s.Zone == "" || in.Zone == s.Zone) })
+		choose(func(in *discovery.Instance) bool { return f.Matches(in) && s.Zone != "" && in.Zone != s.Zone })
 	}
-	return chosen
+	var few []resolver.Endpoint
+	for _, e := range list {
+		if chosen[keyOf(instanceOf(e))] {
+			few = append(few, e)
+		}
+	}
+	return few
 }
 
 // instanceOf is the endpoint's instance, or makes one of its address.

@@ -35,10 +35,14 @@
 //		"spillOver": 8,             // calls under way at which an instance of the zone is full
 //		"subset": 20,               // connect to that many only
 //		"client": "web-3",          // chooses which; host name and process id by default
+//		"filter": "v2",             // a discovery.Filter: those of a version, tag or metadata only
 //		"warmUp": "30s",
 //		"noEjection": false,
 //		"ejection": {"failures": 5, "base": "10s", "max": "5m", "share": 0.5}
 //	}}
+//
+// Where operators split the calls to a service (discovery.Split), all of them follow that, and changes of it,
+// at once. Calls whose context has the same key go to the same subset.
 //
 // Only instances to which there is a connection are picked. A call counts as failed if its
 // code is Unavailable, or DeadlineExceeded without a byte of an answer in several times what the instance

@@ -3,6 +3,7 @@ package grpcdisc
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc/attributes"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/backoff"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -19,6 +21,14 @@ const scheme = "etcd"
 // patience is how long calls wait for etcd's first answer before they fail: enough for the
 // client to find a member that answers.
 const patience = 3 * time.Second
+
+const (
+	// restLeast is between two states for gRPC at least: an operator's program may change weights a thousand
+	// times a second, and what has come meanwhile goes into one.
+	restLeast = 10 * time.Millisecond
+	// restFactor times what telling gRPC took is rested too.
+	restFactor = 4
+)
 
 // BuilderOption changes what NewBuilder returns.
 type BuilderOption func(*builder)
@@ -47,6 +57,16 @@ type builder struct {
 type picking struct{ opts []pick.Option }
 
 type pickingKey struct{}
+
+// splitOf is the service's split; it goes to the balancers in the same way. gRPC compares it by Equal.
+type splitOf struct{ discovery.Split }
+
+type splitKey struct{}
+
+func (s splitOf) Equal(o any) bool {
+	other, ok := o.(splitOf)
+	return ok && maps.Equal(s.Split, other.Split)
+}
 
 func (builder) Scheme() string { return scheme }
 
@@ -97,8 +117,12 @@ func (r *follower) run(ctx context.Context) {
 		if err != nil {
 			return // what gRPC was told stays
 		}
-		if !told || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 {
+		if !told || c.Resplit || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 {
+			begin := time.Now()
 			r.tell(c.View)
+			if backoff.Sleep(ctx, max(restLeast, restFactor*time.Since(begin))) != nil {
+				return
+			}
 		}
 	}
 }
@@ -111,7 +135,7 @@ func (r *follower) tell(v *discovery.View) {
 		}
 	}
 	s := state(list)
-	s.Attributes = attributes.New(pickingKey{}, r.picking)
+	s.Attributes = attributes.New(pickingKey{}, r.picking).WithValue(splitKey{}, splitOf{v.Split()})
 	// An error says that the balancer does not like the addresses; asking again would give
 	// the same.
 	_ = r.cc.UpdateState(s)

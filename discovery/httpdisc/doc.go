@@ -14,6 +14,10 @@
 // one without a scheme, else, for http, one with https. An https request never goes out as
 // http. Paths in addresses are not looked at.
 //
+// Where operators split the calls to a service (discovery.Split), requests follow that, and changes of it,
+// at once; Transport.Split tells. Requests whose context has the same key (pick.WithKey) go to the same
+// subset. WithFilterHeader lets a request choose.
+//
 // A request counts as failed, for ejection, if there was no answer, or its status is 502,
 // 503 or 504. One whose own time was up (its context's, http.Client.Timeout) counts only if that
 // was several times what the instance takes, as far as the policy knows. A request occupies its instance until its body is read to the end or closed;

@@ -34,6 +34,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.retries.Earn()
 	t.hedges.Earn()
 	c := &call{t: t, s: s, req: req, name: name}
+	if t.filterHeader != "" {
+		c.filter = discovery.Filter(req.Header.Get(t.filterHeader))
+	}
 	return c.run()
 }
 
@@ -43,6 +46,8 @@ type call struct {
 	s    *service
 	req  *http.Request
 	name string
+	// filter is what the request asks for; empty: nothing.
+	filter discovery.Filter
 
 	mu     sync.Mutex // guards what follows: attempts may overlap
 	tried  []*discovery.Instance
@@ -134,7 +139,7 @@ func (c *call) choose(ctx context.Context) (*discovery.Instance, pick.Done, erro
 	c.mu.Lock()
 	tried := slices.Clone(c.tried)
 	c.mu.Unlock()
-	in, done, err := c.s.pick(ctx, tried)
+	in, done, err := c.s.pick(ctx, c.filter, tried)
 	if err == nil {
 		c.mu.Lock()
 		c.tried = append(c.tried, in)

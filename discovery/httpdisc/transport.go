@@ -41,6 +41,7 @@ type Transport struct {
 	other          http.RoundTripper // for hosts without the suffix
 	base           func(service string) http.RoundTripper
 	hedging        time.Duration // 0: none
+	filterHeader   string        // empty: none
 	retries        *attempt.Budget
 	hedges         *attempt.Budget
 
@@ -84,6 +85,15 @@ func WithAttemptTimeout(d time.Duration) Option {
 // other attempt is cancelled. So it is executed twice now and then. Choose a d that one request in twenty, or fewer, takes
 // longer than: more than that, after a burst of 100, is hedged a second later, from what is there for retries. 0, the default, is no hedging.
 func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging = max(d, 0) } }
+
+// WithFilterHeader names a header by which a request may ask for instances of its choice: its value is a
+// discovery.Filter, "v2" or "tag=canary" say. Such a request goes to no other instance, whatever the
+// service's split, and fails with pick.ErrNoInstances if there is none; a value that is no filter is an error that
+// wraps discovery.ErrInvalid. The header is sent on. Set it only if whoever sets the headers of the requests
+// may choose. The filter for all requests is pick.WithFilter, with WithPicking.
+func WithFilterHeader(name string) Option {
+	return func(t *Transport) { t.filterHeader = name }
+}
 
 // WithSuffix takes only hosts that end in suffix, ".service" say, for services, without the
 // suffix. All others are left to other, http.DefaultTransport if nil.
@@ -199,6 +209,17 @@ func (t *Transport) Statuses(service string) []pick.Status {
 	return s.picks.Statuses()
 }
 
+// Split says how calls of a service are split now, see pick.Balancer; nil if they are not, or it was not called.
+func (t *Transport) Split(service string) []pick.SubsetStatus {
+	t.mu.Lock()
+	s := t.services[service]
+	t.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.picks.Split()
+}
+
 // CloseIdleConnections closes connections that are not in use; http.Client calls it.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
@@ -221,9 +242,9 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// pick chooses an instance, none of those that were tried.
-func (s *service) pick(ctx context.Context, tried []*discovery.Instance) (*discovery.Instance, pick.Done, error) {
-	in, done, err := s.picks.PickOther(ctx, tried...)
+// pick chooses an instance that a filter takes, none of those that were tried.
+func (s *service) pick(ctx context.Context, f discovery.Filter, tried []*discovery.Instance) (*discovery.Instance, pick.Done, error) {
+	in, done, err := s.picks.PickMatching(ctx, f, tried...)
 	var none *pick.NoInstancesError
 	if err == nil || !errors.As(err, &none) || none.Known || ctx.Err() != nil {
 		return in, done, err
@@ -233,5 +254,5 @@ func (s *service) pick(ctx context.Context, tried []*discovery.Instance) (*disco
 	if s.picks.Ready(wctx) != nil && ctx.Err() == nil {
 		return nil, pick.Done{}, fmt.Errorf("%w, etcd has not said within %v", err, patience)
 	}
-	return s.picks.PickOther(ctx, tried...)
+	return s.picks.PickMatching(ctx, f, tried...)
 }

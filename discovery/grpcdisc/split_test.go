@@ -1,0 +1,166 @@
+package grpcdisc_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/grpcdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// setSplit is what an operator does.
+func setSplit(t testing.TB, c *clientv3.Client, words string) {
+	t.Helper()
+	err := discovery.ChangeControl(within(t), c, t.Name(), func(ctl *discovery.Control) (err error) {
+		ctl.Split, err = discovery.ParseSplit(strings.Fields(words)...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name()) })
+}
+
+func version(v string) func(*discovery.Instance) {
+	return func(in *discovery.Instance) { in.Version = v }
+}
+
+// An operator changes the split while calls run, and takes a version away in the middle: no call fails,
+// and those that begin afterwards go where he says. With a subset each client is connected to some of
+// each version.
+func TestSplitWhileCallsRun(t *testing.T) {
+	for name, config := range map[string]string{"all": "", "subset": `"subset":1`} {
+		t.Run(name, func(t *testing.T) {
+			c := clienttest.Shared(t)
+			r := registrar(t, c)
+			of := make(map[string]string) // versions by address
+			for i := range 3 {
+				s := serve(t)
+				of[s.addr] = "v1"
+				register(t, r, fmt.Sprint(i), s, version("v1"))
+			}
+			canary := serve(t)
+			of[canary.addr] = "v2"
+			last := register(t, r, "canary", canary, version("v2"))
+			setSplit(t, c, "v1=95 v2=5")
+
+			told := make(chan string, 100)
+			hooks := pick.Hooks{Split: func(list []pick.SubsetStatus) {
+				var words []string
+				for _, s := range list {
+					words = append(words, fmt.Sprintf("%s=%.0f", s.Filter, s.Share))
+				}
+				told <- strings.Join(words, " ")
+			}}
+			cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(hooks)))),
+				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, config)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cc.Close()
+			one := func() (string, error) {
+				ctx, cancel := context.WithTimeout(context.Background(), clienttest.Long)
+				defer cancel()
+				addr, err := call(ctx, cc)
+				return of[addr], err
+			}
+			stop := make(chan struct{})
+			var callers sync.WaitGroup
+			for range 2 {
+				callers.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						if _, err := one(); err != nil {
+							t.Errorf("a call failed: %v", err)
+							return
+						}
+					}
+				})
+			}
+			shares := func(want float64, split string) {
+				t.Helper()
+				clienttest.Await(t, "the split "+split, func() bool {
+					select {
+					case s := <-told:
+						return s == split
+					default:
+						return false
+					}
+				})
+				const n = 500
+				canaries := 0
+				for range n {
+					v, err := one()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if v == "v2" {
+						canaries++
+					}
+				}
+				// five standard deviations of what chance does
+				if margin := 5 * math.Sqrt(n*want*(1-want)); math.Abs(float64(canaries)-n*want) > margin {
+					t.Errorf("%s: %d of %d went to v2", split, canaries, n)
+				}
+			}
+			shares(0.05, "v1=95 v2=5")
+			setSplit(t, c, "v1=50 v2=50")
+			shares(0.5, "v1=50 v2=50")
+			if err := last.Drain(within(t), clienttest.Long); err != nil {
+				t.Fatal(err)
+			}
+			shares(0, "v1=100 v2=0")
+			register(t, r, "canary", canary, version("v2"))
+			shares(0.5, "v1=50 v2=50")
+			setSplit(t, c, "v1=0 v2=100")
+			shares(1, "v1=0 v2=100")
+			close(stop)
+			callers.Wait()
+		})
+	}
+}
+
+func TestFilter(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	a, b := serve(t), serve(t)
+	register(t, r, "a", a, version("v1"))
+	register(t, r, "b", b, func(in *discovery.Instance) { in.Tags = []string{"canary"} })
+	d := directory(t, c)
+	awaitSpread(t, connect(t, d, lb(grpcdisc.RoundRobin, "")), a, b)
+	awaitSpread(t, connect(t, d, lb(grpcdisc.RoundRobin, `"filter":"v1"`)), a)
+	awaitSpread(t, connect(t, d, lb(grpcdisc.RoundRobin, `"filter":"tag=canary"`)), b)
+	none := connect(t, d, lb(grpcdisc.RoundRobin, `"filter":"v9"`))
+	if _, err := call(within(t), none); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "v9") {
+		t.Errorf("%v", err)
+	}
+	waited := make(chan error, 1)
+	go func() {
+		_, err := call(within(t), none, grpc.WaitForReady(true))
+		waited <- err
+	}()
+	register(t, r, "c", serve(t), version("v9"))
+	if err := clienttest.Receive(t, "the call that waits", waited); err != nil {
+		t.Error(err)
+	}
+	if _, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(d)), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, `"filter":"color=red"`))); err == nil || !strings.Contains(err.Error(), "color") {
+		t.Errorf("a filter that is none: %v", err)
+	}
+}
