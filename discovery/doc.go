@@ -11,6 +11,14 @@
 // package and kratos; go-zero's can be read. A Format is one small type; yours can be
 // another.
 //
+// # Operators
+//
+// What operators say about a service is a record beside those of its instances, a Control: an instance
+// is in maintenance or has another weight (Override), or calls are split between versions (Split). Every
+// Directory shows instances and views accordingly; package pick follows splits. What an instance says of itself
+// changes nothing of it. ChangeControl writes it, as do "fairlead svc maintenance", "svc weight" and "svc split".
+// A user needs the permission to read /fairlead/control/SERVICE; for one who has none nothing is overridden.
+//
 // # Concurrency
 //
 // Everything is safe for concurrent use, but only one goroutine should call the Next of a

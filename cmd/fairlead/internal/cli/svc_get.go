@@ -31,7 +31,7 @@ func (a *app) svcGetCommand(records *recordFlags) *cobra.Command {
 					return fmt.Errorf("%w: %s/%s", discovery.ErrNotFound, args[0], args[1])
 				}
 				if a.out.format == formatTable {
-					return a.printInstances([]*discovery.Instance{in}, nil)
+					return a.printInstances([]*discovery.Instance{in}, new(discovery.Control))
 				}
 				p := a.printer()
 				if err := p.json(in); err != nil {

@@ -43,7 +43,7 @@ func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
 				if err != nil && clientv3.Code(err) != codes.PermissionDenied && !errors.Is(err, discovery.ErrInvalid) {
 					return err // one that makes no sense was told, and is not in force
 				}
-				return a.printInstances(view.Instances(), control.Instances)
+				return a.printInstances(view.Instances(), &control)
 			})
 		},
 	}
@@ -134,14 +134,25 @@ func (a *app) listServices(ctx context.Context, c *clientv3.Client, format disco
 type listed struct {
 	*discovery.Instance
 	Override *discovery.Override `json:"override,omitempty"` // what is not the instance's own
+	// Split has the parts of the service's split that the instance belongs to; nil if there is no split.
+	Split *discovery.Split `json:"split,omitempty"`
 }
 
-func (a *app) printInstances(instances []*discovery.Instance, overrides map[string]discovery.Override) error {
+func (a *app) printInstances(instances []*discovery.Instance, control *discovery.Control) error {
 	list := []listed{}
 	for _, in := range instances {
 		l := listed{Instance: in}
-		if o, ok := overrides[in.ID]; ok {
+		if o, ok := control.Instances[in.ID]; ok {
 			l.Override = &o
+		}
+		if len(control.Split) > 0 {
+			own := make(discovery.Split)
+			for f, percent := range control.Split {
+				if f.Matches(in) {
+					own[f] = percent
+				}
+			}
+			l.Split = &own
 		}
 		list = append(list, l)
 	}
@@ -150,15 +161,15 @@ func (a *app) printInstances(instances []*discovery.Instance, overrides map[stri
 	return p.print(list, func() {
 		for _, in := range list {
 			fmt.Fprintf(p, "%s %s %s", visible(in.ID), visible(address(in.Instance)), state(in.Instance))
-			if in.Override != nil {
-				fmt.Fprintf(p, " %s", overridden(*in.Override))
+			if words := overridden(control, in.Instance); words != "" {
+				fmt.Fprintf(p, " %s", words)
 			}
 			fmt.Fprintln(p)
 		}
 	}, func() ([]string, [][]string) {
 		var rows [][]string
 		for _, in := range list {
-			rows = append(rows, []string{visible(in.ID), visible(address(in.Instance)), state(in.Instance), visible(in.Version), visible(in.Zone), fmt.Sprint(in.EffectiveWeight()), visible(strings.Join(in.Tags, ",")), overridden(overrides[in.ID])})
+			rows = append(rows, []string{visible(in.ID), visible(address(in.Instance)), state(in.Instance), visible(in.Version), visible(in.Zone), fmt.Sprint(in.EffectiveWeight()), visible(strings.Join(in.Tags, ",")), overridden(control, in.Instance)})
 		}
 		return []string{"ID", "ADDRESS", "STATE", "VERSION", "ZONE", "WEIGHT", "TAGS", "OVERRIDE"}, rows
 	})

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
@@ -61,28 +60,21 @@ func (a *app) svcWeightCommand() *cobra.Command {
 }
 
 func (a *app) override(ctx context.Context, service, id string, change func(*discovery.Override)) error {
-	return a.call(ctx, func(ctx context.Context, c *clientv3.Client) error {
-		err := discovery.ChangeControl(ctx, c, service, func(ctl *discovery.Control) error {
-			ctl.Override(id, change)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		p := a.printer()
-		fmt.Fprintln(p, "OK")
-		return p.Flush()
-	})
+	return a.changeControl(ctx, service, func(ctl *discovery.Control) { ctl.Override(id, change) })
 }
 
-// overridden is what is overridden of an instance, in words.
-func overridden(o discovery.Override) string {
+// overridden is what operators say of an instance, in words: what is overridden, and where it is in the split.
+func overridden(ctl *discovery.Control, in *discovery.Instance) string {
 	var words []string
+	o := ctl.Instances[in.ID]
 	if o.Maintenance {
 		words = append(words, "maintenance")
 	}
 	if o.Weight > 0 {
 		words = append(words, fmt.Sprintf("weight=%d", o.Weight))
+	}
+	if s := splits(ctl.Split, in); s != "" {
+		words = append(words, s)
 	}
 	return strings.Join(words, ",")
 }
