@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/scrape"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -29,9 +31,13 @@ type Console struct {
 	token    string
 	login    LoginFunc
 	hosts    map[string]bool
-	base     string // what URLs begin with, "/" or "/.../"
-	requests RequestCounter
+	base     string      // what URLs begin with, "/" or "/.../"
+	metrics  bool        // they may be read
+	secure   *tls.Config // for that
 
+	pages    *scrape.Reader // nil without metrics
+	common   sampler        // for all who use the console's own client
+	examiner examiner
 	cookie   string // the session cookie's name; one per console, since cookies do not know ports
 	sessions sessions
 	attempts limiter // failed ones, to get in
@@ -66,6 +72,11 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	name := make([]byte, 4)
 	_, _ = rand.Read(name) // never fails
 	c.cookie = "fairlead-" + hex.EncodeToString(name)
+	if c.metrics {
+		c.pages = scrape.New(c.secure)
+	}
+	c.common.init(c, client, c.group.Context())
+	c.examiner.init(c)
 	c.sessions.init(c)
 	c.mux = c.routes()
 	return c, nil
@@ -76,6 +87,9 @@ func (c *Console) Close() error {
 	c.group.Cancel()
 	c.sessions.close()
 	c.group.Stop()
+	if c.pages != nil {
+		c.pages.Close()
+	}
 	return nil
 }
 

@@ -8,7 +8,7 @@
 //	http.ListenAndServe("127.0.0.1:2389", c)
 //
 // It shows the cluster and its members, services and their instances, keys with all revisions that are
-// still there, changes as they happen, leases, locks and elections, users and roles. It compacts, defragments, disarms alarms, moves the leader, changes members and
+// still there, changes as they happen, leases, locks and elections, users and roles. What is wrong with the cluster is seen on every page. It compacts, defragments, disarms alarms, moves the leader, changes members and
 // sends snapshots, each after it showed what it will do. It edits keys with compare-and-swap, deletes
 // what was previewed and nothing else, and drains and removes instances.
 //
@@ -30,6 +30,7 @@
 //
 // # What it costs the cluster
 //
-// While a page is open, one Status call per member and second, and the watches of the pages that are
-// open. Lists are read in pages. Counting, and what needs a scan, is done on demand only.
+// While a page is open, one Status call per member and second for all who use the console's own client, and for each user who logged
+// in, and the watches of the pages that are open. What is wrong is looked for once for everybody, every five seconds while a page is open and then every minute: some small
+// reads, and three Status calls and with Metrics a page of metrics per member. Lists are read in pages. Counting, and what needs a scan, is done on demand only.
 package console

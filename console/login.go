@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"slices"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -42,16 +43,28 @@ type whoAmI struct {
 	Token    bool   `json:"token"` // that one can sign in with a token
 	Login    bool   `json:"login"` // or with a name and a password
 	Requests bool   `json:"requests"`
+	Operates bool   `json:"operates"`          // work on the cluster as a whole is offered
 	Cluster  string `json:"cluster,omitempty"` // what it is called, for those who are in
 }
 
 func (c *Console) getSession(_ http.ResponseWriter, r *http.Request) (any, error) {
-	me := whoAmI{ReadOnly: c.readOnly, Open: c.open, Token: c.token != "", Login: c.login != nil, Requests: c.requests != nil}
+	me := whoAmI{ReadOnly: c.readOnly, Open: c.open, Token: c.token != "", Login: c.login != nil, Requests: c.metrics}
 	if s, err := c.enter(r); err == nil {
-		me.SignedIn, me.User, me.Cluster = true, s.user, c.clusterName()
+		me.SignedIn, me.User, me.Cluster, me.Operates = true, s.user, c.clusterName(), c.mayOperate(r.Context(), s)
 		s.leave()
 	}
 	return me, nil
+}
+
+// mayOperate reports that somebody may work on the cluster as a whole, which is root's. What is not known counts as yes: etcd decides.
+func (c *Console) mayOperate(ctx context.Context, s *session) bool {
+	if c.readOnly || s.user == "" {
+		return !c.readOnly
+	}
+	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), statusTimeout)
+	defer cancel()
+	u, err := s.client.UserGet(ctx, s.user)
+	return err != nil || slices.Contains(u.Roles, "root")
 }
 
 var (

@@ -42,7 +42,7 @@ func lookAt(ctx context.Context, client *clientv3.Client) (*clusterState, error)
 	if err != nil {
 		return nil, err
 	}
-	o := survey(ctx, client, list(ctx, client), nil)
+	o := survey(ctx, client, list(ctx, client))
 	st := &clusterState{revision: o.Revision, leader: o.Leader, members: members.Members, live: make(map[string]member), alarms: alarms.Alarms}
 	for _, m := range o.Members {
 		if was := st.live[m.ID]; m.ID != "" && !was.Up {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"strings"
 
@@ -47,11 +48,12 @@ func BasePath(path string) Option {
 	}
 }
 
-// RequestCounter says how many requests a member, named by its endpoint, has received since it started.
-type RequestCounter func(ctx context.Context, endpoint string) (float64, error)
-
-// Requests lets the overview draw how many requests members receive, which etcd tells in its metrics only.
-func Requests(f RequestCounter) Option { return func(c *Console) { c.requests = f } }
+// Metrics lets the console read the members' metrics, which they serve where their clients connect: for the requests that the
+// overview draws, and for what is said of disks, elections, clocks and certificates. It connects with TLS if secure is not nil, as the
+// client does. Without Metrics none of that is looked at.
+func Metrics(secure *tls.Config) Option {
+	return func(c *Console) { c.metrics, c.secure = true, secure }
+}
 
 // hostName is a Host header's name in the form in which names are compared.
 func hostName(host string) string {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -25,7 +26,7 @@ type overview struct {
 	Revision int64    `json:"revision"`
 	Index    uint64   `json:"index"` // of the latest raft entry
 	Members  []member `json:"members"`
-	// Requests is how many the members have received, all together; 0 if that is not known.
+	// Requests is how many the members have received, all together, since somebody looks and some before; 0 if that is not known.
 	Requests float64 `json:"requests,omitempty"`
 	Error    string  `json:"error,omitempty"` // why members could not be listed
 }
@@ -66,7 +67,7 @@ func idName(id uint64) string { return strconv.FormatUint(id, 16) }
 func getOverview(r *request) (any, error) {
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
-	return survey(ctx, r.client, list(ctx, r.client), r.session.sample.requests), nil
+	return survey(ctx, r.client, list(ctx, r.client)), nil
 }
 
 // list asks who the members are.
@@ -105,10 +106,9 @@ func list(ctx context.Context, client *clientv3.Client) *roster {
 }
 
 // survey asks all members how they are: those of the client's endpoints, and others of the cluster where they say they are.
-func survey(ctx context.Context, client *clientv3.Client, ro *roster, requests RequestCounter) *overview {
+func survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview {
 	endpoints := client.Endpoints()
 	members := make([]member, len(endpoints))
-	counts := make([]float64, len(endpoints))
 	o := &overview{At: time.Now().UnixMilli(), Error: ro.err}
 	var (
 		wg      sync.WaitGroup
@@ -119,18 +119,6 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster, requests R
 		wg.Go(func() { members[i], cluster[i], leaders[i] = ask(ctx, client, ep) })
 	}
 	wg.Wait()
-	if requests != nil { // afterwards: gathering metrics takes members some milliseconds, which would be seen as latency
-		for i, ep := range endpoints {
-			if members[i].Up {
-				wg.Go(func() {
-					ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-					defer cancel()
-					counts[i], _ = requests(ctx, ep) // 0 stands for unknown
-				})
-			}
-		}
-		wg.Wait()
-	}
 	states := make(map[string]clientv3.MemberState)
 	for _, s := range client.MemberStates() {
 		states[s.Endpoint] = s
@@ -154,7 +142,6 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster, requests R
 			}
 		}
 		seen[m.ID] = true
-		o.Requests += counts[i]
 		if cluster[i] != "" {
 			o.Cluster, o.Leader = cluster[i], leaders[i]
 		}
@@ -167,6 +154,15 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster, requests R
 		o.Revision, o.Index = max(o.Revision, m.Revision), max(o.Index, m.Index)
 	}
 	return o
+}
+
+// looks is what makes a closer look worth while.
+func (o *overview) looks() string {
+	text := o.Leader
+	for _, m := range o.Members {
+		text += fmt.Sprint(m.Endpoint, m.Up, m.Leader, m.Alarms)
+	}
+	return text
 }
 
 // others adds members that are not among the client's endpoints.

@@ -2,10 +2,13 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
 )
 
 // sampleEvery is how often the overview is brought up to date while somebody looks.
@@ -14,11 +17,12 @@ const sampleEvery = time.Second
 // countEvery how many surveys requests are counted, which costs a member some milliseconds.
 const countEvery = 3
 
-// sampler surveys the cluster while a session has streams that want to know, once for all of them. Its goroutine runs as long as
+// sampler surveys the cluster through a client while streams want to know, once for all of them. Its goroutine runs as long as
 // there are subscribers.
 type sampler struct {
-	s        *session
-	requests RequestCounter
+	c      *Console
+	client *clientv3.Client
+	ctx    context.Context // ends with the client
 
 	mu      sync.Mutex // guards what follows
 	subs    map[chan *overview]bool
@@ -26,8 +30,8 @@ type sampler struct {
 	running bool
 }
 
-func (p *sampler) init(s *session, requests RequestCounter) {
-	p.s, p.requests = s, requests
+func (p *sampler) init(c *Console, client *clientv3.Client, ctx context.Context) {
+	p.c, p.client, p.ctx = c, client, ctx
 	p.subs = make(map[chan *overview]bool)
 }
 
@@ -41,7 +45,7 @@ func (p *sampler) subscribe() (latest <-chan *overview, cancel func()) {
 		ch <- p.last
 	}
 	if !p.running {
-		p.running = p.s.owner.c.group.Go(func(context.Context) { p.run(p.s.ctx) })
+		p.running = p.c.group.Go(func(context.Context) { p.run(p.ctx) })
 	}
 	return ch, func() {
 		p.mu.Lock()
@@ -56,20 +60,23 @@ func (p *sampler) run(ctx context.Context) {
 	var (
 		who    *roster
 		listed time.Time
+		words  string // of the members, when they were listed
+		sum    = tally{last: make(map[string]float64)}
 	)
 	for n := 0; ; n++ {
-		if who == nil || who.err != "" || time.Since(listed) > listEvery {
-			fresh := list(ctx, p.s.client)
+		if who == nil || who.err != "" || words != p.words() || time.Since(listed) > listEvery {
+			words = p.words()
+			fresh := list(ctx, p.client)
 			if who != nil && fresh.err != "" { // what was known is better than nothing
 				fresh.names, fresh.urls = who.names, who.urls
 			}
 			who, listed = fresh, time.Now()
 		}
-		requests := p.requests
-		if n%countEvery != 0 {
-			requests = nil
+		o := survey(ctx, p.client, who)
+		if n%countEvery == 0 && p.c.pages != nil { // afterwards: gathering metrics takes members some milliseconds, which would be seen as latency
+			o.Requests = sum.add(o.received(ctx, p.c.pages))
 		}
-		if o := survey(ctx, p.s.client, who, requests); !p.publish(o) {
+		if !p.publish(o) {
 			return
 		}
 		select {
@@ -83,10 +90,25 @@ func (p *sampler) run(ctx context.Context) {
 	}
 }
 
+// words are what members say is wrong with them, in the last survey.
+func (p *sampler) words() (text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last != nil {
+		for _, m := range p.last.Members {
+			text += fmt.Sprint(m.ID, m.Problems)
+		}
+	}
+	return text
+}
+
 // publish hands out a survey; false if there is nobody any more.
 func (p *sampler) publish(o *overview) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.last != nil && p.last.looks() != o.looks() {
+		p.c.examiner.hurry()
+	}
 	p.last = o
 	for ch := range p.subs {
 		select {

@@ -33,7 +33,7 @@ type session struct {
 	began  time.Time
 	ctx    context.Context // ends with the session
 	end    context.CancelFunc
-	sample sampler
+	sample *sampler
 
 	owner *sessions
 	used  time.Time // guarded by owner.mu, as are the following
@@ -63,7 +63,11 @@ func (ss *sessions) init(c *Console) {
 func (ss *sessions) make(client *clientv3.Client, user string) *session {
 	s := &session{client: client, user: user, began: time.Now(), used: time.Now(), owner: ss}
 	s.ctx, s.end = context.WithCancel(ss.c.group.Context())
-	s.sample.init(s, ss.c.requests)
+	s.sample = &ss.c.common
+	if user != "" {
+		s.sample = &sampler{}
+		s.sample.init(ss.c, client, s.ctx)
+	}
 	return s
 }
 

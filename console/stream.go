@@ -13,6 +13,7 @@ import (
 // A page has one stream of server-sent events for all that it shows, since a browser has six connections per host. Events:
 //
 //	overview   the state of the cluster, once a second
+//	health     what is wrong with it, each time it was looked at; see health
 //	watch      a batch of changes under a prefix, with values; see batch
 //	notice     the same without values, for pages that only want to know that something changed
 //
@@ -50,11 +51,17 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	w.Header().Set("X-Accel-Buffering", "no")
 	out.text(": \n\n")
 
-	var overviews <-chan *overview
+	var (
+		overviews <-chan *overview
+		healths   <-chan *health
+	)
 	if r.URL.Query().Get("overview") != "" {
 		ch, cancel := r.session.sample.subscribe()
 		defer cancel()
 		overviews = ch
+		looks, end := c.examiner.subscribe(r.session)
+		defer end()
+		healths = looks
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	var running sync.WaitGroup
@@ -71,6 +78,8 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 		select {
 		case o := <-overviews:
 			out.event("overview", 0, o)
+		case h := <-healths:
+			out.event("health", 0, h)
 		case now := <-flush.C:
 			for _, g := range watches {
 				if b := g.take(now); b != nil {

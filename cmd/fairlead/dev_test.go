@@ -1,11 +1,22 @@
 package main
 
 import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
 )
 
 var exportLine = regexp.MustCompile(`export ETCDCTL_ENDPOINTS=(\S+)\n`)
@@ -101,4 +112,73 @@ func TestDevThreeMembers(t *testing.T) {
 		t.Errorf("watch ended with %d", code)
 	}
 	watch.wantNothingLeft(true)
+}
+
+// TestDevCountsOnce: three members of one process have one page of metrics, of which the console counts each request once.
+func TestDevCountsOnce(t *testing.T) {
+	p, endpoints := startDev(t, "--members", "3", "--console", "127.0.0.1:0")
+	defer p.stopDev(syscall.SIGINT)
+	base, token, ok := strings.Cut(regexp.MustCompile(`http://\S+token=\S+`).FindString(p.output()), "/?token=")
+	if !ok {
+		t.Fatalf("no console:\n%s", p.output())
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Client{Jar: jar}
+	defer web.CloseIdleConnections()
+	resp, err := web.Post(base+"/api/session", "application/json", strings.NewReader(`{"token":"`+token+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in struct{ Secret string }
+	err = json.NewDecoder(resp.Body).Decode(&in)
+	resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/stream?overview=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Fairlead-Session", in.Secret)
+	if resp, err = web.Do(r); err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	// count is the next count of an overview that began after this moment.
+	count := func() float64 {
+		for since := time.Now().UnixMilli(); lines.Scan(); {
+			var o struct {
+				At       int64
+				Requests float64
+			}
+			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &o) == nil && o.Requests > 0 && o.At >= since {
+				return o.Requests
+			}
+		}
+		t.Fatalf("the stream ended: %v", lines.Err())
+		return 0
+	}
+	client, err := clientv3.New(clientv3.Config{Endpoints: strings.Split(endpoints, ","), Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	before := count()
+	const puts = 1000
+	for i := range puts {
+		if _, err := client.Put(ctx, fmt.Sprint("k", i), "v"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The rest are the console's own reads.
+	if n := count() - before; n < puts || n > 1.2*puts {
+		t.Errorf("%d requests were counted as %v", puts, n)
+	}
 }

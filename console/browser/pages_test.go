@@ -13,7 +13,7 @@ import (
 
 // TestEveryPage looks at each page as a person does, and keeps the pictures.
 func TestEveryPage(t *testing.T) {
-	base, client := serve(t, cluster, console.Requests(requests))
+	base, client := serve(t, cluster, console.Metrics(nil))
 	seed(t, client)
 	b := open(t, base, desktop, "overview")
 	b.has(".tile .figure", "Healthy")
@@ -133,7 +133,7 @@ func TestLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Members()[2].Thaw()
-	b.has(".tile .figure", "Degraded")
+	b.has(".tile .figure", "Member down")
 	b.has("main", "2 of 3 members answer")
 	t.Logf("a frozen member was shown after %v", time.Since(begin).Round(10*time.Millisecond))
 	b.shot("overview-degraded")

@@ -1,12 +1,8 @@
 package browser
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net/http"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -143,32 +139,4 @@ func churn(t *testing.T, client *clientv3.Client, prefix string, perSecond int) 
 		}
 	}()
 	return func() int64 { cancel(); return <-done }
-}
-
-// requests counts the calls that a member has received, from its metrics.
-func requests(ctx context.Context, endpoint string) (total float64, err error) {
-	for _, m := range cluster.Members() {
-		if m.Endpoint != endpoint {
-			continue
-		}
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.MetricsURL+"/metrics", nil)
-		if err != nil {
-			return 0, err
-		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return 0, err
-		}
-		defer resp.Body.Close()
-		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-			if name, text, ok := strings.Cut(lines.Text(), "} "); ok && strings.HasPrefix(name, "grpc_server_started_total{") {
-				n, err := strconv.ParseFloat(text, 64)
-				if err != nil {
-					return 0, err
-				}
-				total += n
-			}
-		}
-	}
-	return total, nil
 }

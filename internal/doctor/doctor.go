@@ -99,6 +99,26 @@ func (m *Member) status() (*Address, *pb.StatusResponse) {
 	return nil, nil
 }
 
+// ID is the member that Finding.Members calls so; 0 if that is none.
+func (f *Facts) ID(title string) uint64 {
+	for _, m := range f.Members {
+		if m.title() == title {
+			return m.ID
+		}
+	}
+	return 0
+}
+
+// Leader is the member that leads, in the eyes of one that answers; 0 if there is none.
+func (f *Facts) Leader() uint64 {
+	for _, m := range f.Members {
+		if _, st := m.status(); st != nil && st.Leader != 0 {
+			return st.Leader
+		}
+	}
+	return 0
+}
+
 func (m *Member) title() string {
 	switch {
 	case m.Name != "":
@@ -167,12 +187,14 @@ type Finding struct {
 	Rule     string
 	Members  []string // that it is about; nil for the whole cluster
 	Severity Severity
-	Title    string   // of a few words
-	What     string   // is wrong, with the figures that show it
-	Detail   string   // words of programs about it; "" if there are none
-	Means    string   // what follows for those who use the cluster; "" if nothing does
-	Do       string   // about it; "" if nothing has to be done
-	Run      []string // the program's commands that do it or help to, in order; what is in capitals has to be filled in
+	// Stops: requests fail for it, everywhere.
+	Stops  bool
+	Title  string   // of a few words
+	What   string   // is wrong, with the figures that show it
+	Detail string   // words of programs about it; "" if there are none
+	Means  string   // what follows for those who use the cluster; "" if nothing does
+	Do     string   // about it; "" if nothing has to be done
+	Run    []string // the program's commands that do it or help to, in order; what is in capitals has to be filled in
 }
 
 // Judge applies all rules. What is worst comes first.
@@ -187,7 +209,13 @@ func Judge(f *Facts) []Finding {
 	}
 	for i := range all {
 		all[i].Title, all[i].Means = meanings[all[i].Rule].title, meanings[all[i].Rule].means
+		all[i].Stops = stops[all[i].Rule]
 	}
-	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	slices.SortStableFunc(all, func(a, b Finding) int {
+		if a.Stops != b.Stops {
+			return map[bool]int{true: -1, false: 1}[a.Stops]
+		}
+		return cmp.Compare(a.Severity, b.Severity)
+	})
 	return all
 }

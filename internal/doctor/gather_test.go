@@ -49,7 +49,7 @@ func TestRealClusters(t *testing.T) {
 	if err := m.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	if f, problems = look(); len(problems) != 1 || !strings.Contains(problems[0], "member "+m.Name+" does not answer; just a quorum is left (2 of 3)") {
+	if _, problems = look(); len(problems) != 1 || !strings.Contains(problems[0], "member "+m.Name+" does not answer; just a quorum is left (2 of 3)") {
 		t.Errorf("one stands still: %q", problems)
 	}
 	if err := m.Thaw(); err != nil {

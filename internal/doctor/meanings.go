@@ -43,3 +43,6 @@ var meanings = map[string]struct{ title, means string }{
 	"metrics-unknown":  {"No metrics", "disks, elections, clocks and certificates were not looked at"},
 	"unknown":          {"Not looked at", "something may be wrong there"},
 }
+
+// stops are the rules whose findings make requests fail, whichever member is asked.
+var stops = map[string]bool{"unreachable": true, "refused": true, "no-quorum": true, "no-reads": true, "no-space": true, "corrupt": true}

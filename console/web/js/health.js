@@ -1,33 +1,61 @@
-// What is wrong with the cluster, in plain words: for the banner of every page and for the overview.
-import { h, fill } from './dom.js';
+// What is wrong with the cluster: the banner of every page, and the word in its head. The server says it, in plain words.
+import { h, fill, toast } from './dom.js';
 import { show, encode } from './bytes.js';
 
-const named = (list) => list.map((m) => m.name || m.endpoint || m.id).join(', ');
+const text = (s) => show(encode(s || ''));
+const key = (f) => JSON.stringify([f.rule, f.severity, f.members]);
+const begin = (s) => s.charAt(0).toUpperCase() + s.slice(1);
 
-// problems are what is wrong as of an overview, the worst first: {short, text}.
-export function problems(o) {
-  const out = [];
-  const down = o.members.filter((m) => !m.up);
-  const voters = o.members.filter((m) => !m.learner);
-  const live = voters.filter((m) => m.up).length;
-  if (down.length && down.length === o.members.length) return [{ short: 'Not reachable', text: 'No member answers: nothing can be read or written from here.' }];
-  if (voters.length && live <= voters.length / 2) out.push({ short: 'No quorum', text: `Only ${live} of ${voters.length} voting members answer, which is no quorum: writes are refused, and reads except serializable ones.` });
-  else if (!o.leader) out.push({ short: 'No leader', text: 'There is no leader: writes wait until one is elected.' });
-  const alarmed = (name) => o.members.filter((m) => (m.alarms || []).includes(name));
-  if (alarmed('NOSPACE').length) out.push({ short: 'No space', text: `The database of ${named(alarmed('NOSPACE'))} has reached its quota: the whole cluster refuses writes. Delete what is not needed, compact, defragment, then disarm the alarm.` });
-  if (alarmed('CORRUPT').length) out.push({ short: 'Corrupt', text: `The data of ${named(alarmed('CORRUPT'))} differs from the others': the cluster refuses requests. Remove that member and add it anew.` });
-  if (down.length) out.push({ short: 'Degraded', text: `${named(down)} ${down.length === 1 ? 'does' : 'do'} not answer.`, mild: true });
-  return out;
+// since is when something began: a time of today, or with its day.
+function since(f) {
+  const at = new Date(f.since);
+  const day = at.toDateString() === new Date().toDateString() ? '' : `${at.toISOString().slice(0, 10)} `;
+  return `Since ${day}${at.toTimeString().slice(0, 8)}${f.earlier ? ' or earlier' : ''}.`;
 }
 
-// banner shows them in an element, and changes it only if they have changed: it is read out.
-export function banner(el, o, canOperate) {
-  const list = problems(o);
-  const text = list.map((p) => p.text).join('\n');
-  if (el.dataset.text === text) return;
-  el.dataset.text = text;
-  el.hidden = !list.length;
-  el.classList.toggle('mild', list.every((p) => p.mild));
-  fill(el, list.map((p) => h('p', {}, h('strong', {}, p.short), ': ', show(encode(p.text)))),
-    list.length && canOperate ? h('a', { href: '#/overview' }, 'Members and operations') : null);
+// worst is what the head of the page says: {kind, text}.
+export function worst(health) {
+  const [f] = health.findings;
+  if (!f || f.severity !== 'problem') return { kind: 'live', text: 'Live' };
+  return { kind: f.stops ? 'lost bad' : 'lost', text: f.title };
+}
+
+// tile is what the overview says of the cluster: [kind, text].
+export function tile(health) {
+  const [f] = health.findings;
+  return f ? [f.stops ? 'bad' : 'warn', f.title] : ['ok', 'Healthy'];
+}
+
+// mend leads to the operation, which shows first what it will do.
+async function mend(m) {
+  try {
+    const { mends } = await import('./operate.js');
+    await mends(m);
+  } catch (err) { toast(err.message); }
+}
+
+// banner shows findings in an element. What stays is not built anew: it would be read out again, and a button would lose the focus.
+export function banner(el, health, canOperate) {
+  const list = health.findings;
+  const keys = list.map(key).join();
+  if (el.dataset.keys !== keys) {
+    el.dataset.keys = keys;
+    el.hidden = !list.length;
+    el.classList.toggle('mild', list.every((f) => !f.stops));
+    fill(el, list.map((f) => line(f, canOperate)));
+  }
+  list.forEach((f, i) => {
+    const what = el.children[i].querySelector('.what');
+    if (what.dataset.text === f.what) return;
+    what.dataset.text = f.what;
+    fill(what, text(f.what));
+  });
+}
+
+function line(f, canOperate) {
+  return h('div', { class: `finding ${f.stops ? 'stops' : f.severity}` },
+    h('p', {}, h('strong', {}, f.title), ': ', h('span', { class: 'what', 'aria-live': 'off' }), f.means ? ['. ', begin(f.means), '. '] : '. ', h('span', { class: 'muted' }, since(f))),
+    h('div', { class: 'mends' },
+      canOperate ? (f.mends || []).map((m) => h('button', { type: 'button', class: 'small', onclick: () => mend(m) }, m.text)) : null,
+      f.do || f.detail ? h('details', {}, h('summary', {}, 'What to do'), f.do ? h('p', {}, begin(f.do), '.') : null, f.detail ? h('p', { class: 'small' }, text(f.detail)) : null) : null));
 }

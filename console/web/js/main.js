@@ -5,7 +5,7 @@ import * as stream from './stream.js';
 import * as keyboard from './keyboard.js';
 import { signIn, enter, tokenIn } from './signin.js';
 import { closeDialogs } from './dialog.js';
-import { banner, problems } from './health.js';
+import { banner, worst } from './health.js';
 
 const pages = [
   { path: 'overview', name: 'Overview', letter: 'o' },
@@ -85,13 +85,14 @@ function signedOut() {
   closeDialogs();
   leave();
   stream.close();
+  stream.latest.health = null;
   showSignIn();
 }
 
 function showSignIn(why) {
   nav.hidden = true;
   wrong.hidden = true;
-  delete wrong.dataset.text;
+  delete wrong.dataset.keys;
   document.title = 'Sign in – Fairlead';
   setText(live, '');
   signIn(main, begin, why);
@@ -105,16 +106,25 @@ document.getElementById('help').addEventListener('click', () => keyboard.help(pa
 document.getElementById('signout').addEventListener('click', async () => { await del('session').catch(() => {}); keepSecret(''); signedOut(); });
 
 stream.on('state', ({ name, why }) => {
-  live.className = `live ${name}`;
   live.title = why || '';
-  setText(live, name === 'live' ? 'Live' : why ? 'Not live' : 'Reconnecting');
+  if (name === 'live') { head(); return; }
+  stream.latest.health = null; // it may change meanwhile
+  live.className = `live ${name}`;
+  setText(live, why ? 'Not live' : 'Reconnecting');
 });
-stream.on('overview', (o) => {
-  banner(wrong, o, !me.readOnly);
-  const worst = problems(o).find((p) => !p.mild);
-  live.className = `live ${worst ? 'lost' : 'live'}`; // the page is live, and what it shows is not well
-  setText(live, worst ? worst.short : 'Live');
+stream.on('health', (health) => {
+  banner(wrong, health, me.operates);
+  head();
 });
+
+// head says how the cluster is. Before that is known it says nothing good: the page may be live while the cluster is not.
+function head() {
+  const every = stream.latest.health?.every / 1000;
+  live.title = every ? `What is wrong is looked for every ${every} s.` : '';
+  const { kind, text } = stream.latest.health ? worst(stream.latest.health) : { kind: 'wait', text: 'Looking' };
+  live.className = `live ${kind}`;
+  setText(live, text);
+}
 
 async function begin() {
   const token = tokenIn();

@@ -14,12 +14,25 @@ export function panel() {
   return h('section', { class: 'panel operations', 'aria-label': 'Operations' }, h('h2', {}, 'Operations'), h('div', { class: 'toolbar' },
     button('Compact…', compact), button('Defragment…', () => operate({ action: 'defragment' }, 'Defragment them')),
     button('Disarm alarms…', () => operate({ action: 'disarm' }, 'Disarm them')),
-    button('Move leader…', () => withMember('Move the leadership', 'To', (m) => m.up && !m.leader && !m.learner, (member) => operate({ action: 'move-leader', member }, 'Move it'))),
+    button('Move leader…', moveLeader),
     button('Add member…', add),
     button('Promote learner…', () => withMember('Promote a learner', 'Learner', (m) => m.learner, (member) => operate({ action: 'member-promote', member }, 'Promote it'))),
     button('Remove member…', () => withMember('Remove a member', 'Member', () => true, (member) => operate({ action: 'member-remove', member }, 'Remove it'))),
     button('Download a snapshot…', snapshot)));
 }
+
+// mends begins the operation that somebody is offered where something is wrong.
+export function mends({ action, member }) {
+  switch (action) {
+    case 'compact': return compact();
+    case 'defragment': return operate({ action }, 'Defragment them');
+    case 'disarm': return operate({ action }, 'Disarm them');
+    case 'move-leader': return moveLeader();
+    default: return operate({ action: 'member-remove', member }, 'Remove it');
+  }
+}
+
+const moveLeader = () => withMember('Move the leadership', 'To', (m) => m.up && !m.leader && !m.learner, (member) => operate({ action: 'move-leader', member }, 'Move it'));
 
 const last = () => samples[samples.length - 1] || { members: [] };
 

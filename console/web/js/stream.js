@@ -13,6 +13,7 @@ const pauseMost = 8000;
 const silence = 40000; // more than two heartbeats
 const listeners = new Map(); // event name -> Set of functions
 
+export const latest = { health: null }; // what is wrong, as of the last look
 export const samples = []; // the latest overviews, two minutes of them
 const sampleMost = 121;
 
@@ -115,6 +116,7 @@ function event(text, seen) {
     samples.push(value);
     if (samples.length > sampleMost) samples.shift();
   }
+  if (name === 'health') latest.health = value;
   tell(name, value);
   return name;
 }

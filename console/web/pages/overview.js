@@ -1,10 +1,10 @@
 // The cluster and its members, live.
 import { h, fill, setText, table, row, state, bar, bytesText, number, failure } from '../js/dom.js';
 import { chart, span } from '../js/chart.js';
-import { samples } from '../js/stream.js';
+import { latest, samples } from '../js/stream.js';
 import { get, me } from '../js/api.js';
 import { panel } from '../js/operate.js';
-import { problems } from '../js/health.js';
+import { tile as wordOf } from '../js/health.js';
 
 const columns = [
   { name: 'Member' }, { name: 'State' }, { name: 'Latency', class: 'num' }, { name: 'Database' }, { name: 'Revision', class: 'num' },
@@ -24,13 +24,11 @@ export function mount(page) {
   const wrong = h('div');
   fill(page.root, h('h1', {}, 'Overview'), wrong,
     h('div', { class: 'tiles' }, Object.values(tiles).map((t) => t.el)),
-    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), members, me.readOnly ? null : panel());
+    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), members, me.operates ? panel() : null);
 
   function draw(o) {
     const up = o.members.filter((m) => m.up).length;
     const voters = o.members.filter((m) => !m.learner).length;
-    const [worst] = problems(o);
-    fill(tiles.health.figure, worst ? state(worst.mild ? 'warn' : 'bad', worst.short) : state('ok', 'Healthy'));
     setText(tiles.health.note, `${up} of ${o.members.length} members answer${voters < o.members.length ? `, ${o.members.length - voters} learning` : ''}`);
     const leader = o.members.find((m) => m.leader);
     setText(tiles.leader.figure, leader?.name || leader?.endpoint || (o.leader ? o.leader : 'none'));
@@ -56,7 +54,7 @@ export function mount(page) {
       m.up ? number.format(m.revision) : '',
       m.up ? h('span', {}, number.format(m.applied), lag > 10 ? h('div', { class: 'small muted' }, `${number.format(lag)} behind`) : null) : '',
       m.up ? m.version : '',
-      (m.alarms || []).length ? m.alarms.map((a) => h('span', { class: 'tag bad' }, a)) : o.members.some((x) => x.alarms?.length) || !(m.problems || []).length ? 'none' : m.problems.map((p) => h('div', { class: 'small' }, p)),
+      (m.alarms || []).length ? m.alarms.map((a) => h('span', { class: 'tag bad' }, a)) : o.members.some((x) => x.alarms?.length) || !(m.problems || []).length ? 'none' : 'see above', // its own words are for programs
     ]);
   }
 
@@ -82,6 +80,9 @@ export function mount(page) {
     charts.requests?.draw(rates('requests'));
   }
 
+  const judge = (health) => fill(tiles.health.figure, state(...wordOf(health)));
+  if (latest.health) judge(latest.health);
+  page.on('health', judge);
   page.on('overview', update);
   if (samples.length) update(samples[samples.length - 1]);
   else {

@@ -20,7 +20,6 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/console"
-	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
 const (
@@ -54,6 +53,7 @@ func (a *app) consoleCommand() *cobra.Command {
 		Short:   "Serve the web console",
 		Example: "  fairlead console --read-only\n  fairlead console --listen :2389 --host etcd.example.com --login --tls-cert console.pem --tls-key console-key.pem",
 		Long: `Serve the web console until Ctrl-C: the cluster, services, keys with their revisions, changes as they happen, leases, locks, users.
+What is wrong is seen on every page, as "fairlead doctor" finds it: it is looked for every 5 s while a page is open, once for all who look.
 
 On a loopback address it prints a URL with a token, which lets in whoever has it. On any other address it asks for TLS, and for a
 token of your choice or for a login (--login) with the name and password of an etcd user, who then may do there what etcd lets him do.`,
@@ -115,7 +115,7 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	if err != nil {
 		return nil, err
 	}
-	opts := []console.Option{console.Hosts(f.hosts...), console.Hosts(ownNames(l.Addr())...), console.Requests(requestCounter(cfg.TLS))}
+	opts := []console.Option{console.Hosts(f.hosts...), console.Hosts(ownNames(l.Addr())...), console.Metrics(cfg.TLS)}
 	if f.readOnly {
 		opts = append(opts, console.ReadOnly())
 	}
@@ -276,12 +276,4 @@ func ownNames(at net.Addr) []string {
 		}
 	}
 	return names
-}
-
-// requestCounter reads the number of calls from a member's metrics, which it serves where its clients connect.
-func requestCounter(secure *tls.Config) console.RequestCounter {
-	pages := scrape.New(secure)
-	return func(ctx context.Context, endpoint string) (float64, error) {
-		return pages.Sum(ctx, endpoint, "grpc_server_started_total")
-	}
 }

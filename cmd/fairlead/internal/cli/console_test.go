@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -124,9 +125,34 @@ func TestConsole(t *testing.T) {
 		t.Errorf("the page: status %d", status)
 	}
 	header := signInTo(t, web, base, token)
-	if status, text := fetchWith(t, web, base+"/api/overview", header); status != http.StatusOK || !strings.Contains(text, `"requests":`) {
+	if status, text := fetchWith(t, web, base+"/api/overview", header); status != http.StatusOK || !strings.Contains(text, `"leader":`) {
 		t.Errorf("the overview: status %d, %s", status, text)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/stream?overview=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = header
+	resp, err := web.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	// It reads the members' metrics, and looks for what is wrong.
+	seen := make(map[string]bool)
+	for lines := bufio.NewScanner(resp.Body); len(seen) < 2 && lines.Scan(); {
+		for _, part := range []string{`"requests":`, `"findings":`} {
+			if strings.Contains(lines.Text(), part) {
+				seen[part] = true
+			}
+		}
+	}
+	if len(seen) < 2 {
+		t.Errorf("the stream had only %v", seen)
+	}
+	cancel()
 	if code := stop(); code != exitOK {
 		t.Errorf("it ended with %d", code)
 	}

@@ -1,0 +1,169 @@
+package console
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/doctor"
+)
+
+const (
+	// healthEvery is how often it is looked for what is wrong while somebody would see it; healthIdle is it otherwise, so that it is
+	// known since when something is so.
+	healthEvery = 5 * time.Second
+	healthIdle  = time.Minute
+	// healthLeast is between two looks, however much happens.
+	healthLeast = time.Second
+	// healthWindow is what disks and elections are judged by.
+	healthWindow = time.Minute
+)
+
+// examiner looks for what is wrong, once for all pages and users. Its goroutine begins with the first page and ends with the
+// console.
+type examiner struct {
+	c    *Console
+	soon chan struct{} // the next look is due
+
+	mu      sync.Mutex // guards what follows
+	subs    map[chan *health]*session
+	last    *health
+	running bool
+}
+
+func (e *examiner) init(c *Console) {
+	e.c, e.soon = c, make(chan struct{}, 1)
+	e.subs = make(map[chan *health]*session)
+}
+
+// hurry makes the next look come at once.
+func (e *examiner) hurry() {
+	select {
+	case e.soon <- struct{}{}:
+	default:
+	}
+}
+
+// subscribe returns a channel that always holds the latest look; cancel ends it.
+func (e *examiner) subscribe(s *session) (latest <-chan *health, cancel func()) {
+	ch := make(chan *health, 1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.subs[ch] = s
+	fresh := e.last != nil && time.Since(time.UnixMilli(e.last.At)) < 2*healthEvery
+	if fresh {
+		ch <- e.last
+	}
+	if !fresh || len(e.subs) == 1 {
+		e.hurry()
+	}
+	if !e.running {
+		e.running = e.c.group.Go(e.run)
+	}
+	return ch, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.subs, ch)
+	}
+}
+
+func (e *examiner) run(ctx context.Context) {
+	var (
+		began  onsets
+		recent []*doctor.Facts // the oldest first
+	)
+	for {
+		start := time.Now()
+		f, err := e.look(ctx, recent)
+		if ctx.Err() != nil {
+			return
+		}
+		if f != nil && err == nil {
+			for len(recent) > 0 && f.Now.Sub(recent[0].Now) >= healthWindow {
+				recent = recent[1:]
+			}
+			recent = append(recent, f)
+			e.publish(began.health(f))
+		}
+		if !e.rest(ctx, start) {
+			return
+		}
+	}
+}
+
+// look asks the cluster; nil if there is nobody as whom to ask.
+func (e *examiner) look(ctx context.Context, recent []*doctor.Facts) (*doctor.Facts, error) {
+	client, done := e.asks()
+	if client == nil {
+		return nil, nil
+	}
+	defer done()
+	o := doctor.Options{Timeout: statusTimeout, Pages: e.c.metrics, TLS: e.c.secure}
+	if len(recent) > 0 {
+		o.Before = recent[0]
+	}
+	return doctor.Gather(clientv3.WithFailFast(ctx), client, o)
+}
+
+// asks is the client to ask with, that of somebody who is there: where only users get in, the console's own may have no rights.
+func (e *examiner) asks() (client *clientv3.Client, done func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	own := len(e.subs) == 0 && (e.c.open || e.c.token != "")
+	for _, s := range e.subs {
+		own = own || s.user == ""
+	}
+	if own {
+		return e.c.client, func() {}
+	}
+	for _, s := range e.subs {
+		e.c.sessions.mu.Lock()
+		s = s.enter()
+		e.c.sessions.mu.Unlock()
+		if s != nil {
+			return s.client, s.leave
+		}
+	}
+	return nil, nil
+}
+
+// rest waits for the next look; false if there is none.
+func (e *examiner) rest(ctx context.Context, since time.Time) bool {
+	e.mu.Lock()
+	pause := healthIdle
+	if len(e.subs) > 0 {
+		pause = healthEvery
+	}
+	e.mu.Unlock()
+	timer := time.NewTimer(max(pause-time.Since(since), healthLeast))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.soon:
+	case <-ctx.Done():
+		return false
+	}
+	timer.Reset(max(healthLeast-time.Since(since), 0))
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// publish hands out what was found.
+func (e *examiner) publish(h *health) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = h
+	for ch := range e.subs {
+		select {
+		case <-ch: // it was not taken
+		default:
+		}
+		ch <- h
+	}
+}

@@ -1,0 +1,118 @@
+package console
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/doctor"
+)
+
+// health is what is wrong with the cluster as of a look at it.
+type health struct {
+	At       int64     `json:"at"`    // milliseconds since 1970
+	Every    int64     `json:"every"` // milliseconds between two looks while somebody sees them
+	Findings []finding `json:"findings"`
+}
+
+// finding is one thing that is wrong, in the words of "fairlead doctor".
+type finding struct {
+	Rule     string   `json:"rule"`
+	Severity string   `json:"severity"` // problem or warning
+	Stops    bool     `json:"stops,omitempty"`
+	Members  []string `json:"members,omitempty"`
+	Title    string   `json:"title"`
+	What     string   `json:"what"`
+	Detail   string   `json:"detail,omitempty"`
+	Means    string   `json:"means,omitempty"`
+	Do       string   `json:"do,omitempty"`
+	Mends    []mend   `json:"mends,omitempty"`
+	Since    int64    `json:"since"`             // when it was seen first
+	Earlier  bool     `json:"earlier,omitempty"` // it was there when the console looked first
+}
+
+// mend is an operation that mends a finding or helps to.
+type mend struct {
+	Action string `json:"action"`
+	Member string `json:"member,omitempty"`
+	Text   string `json:"text"`
+}
+
+var (
+	compacts    = mend{Action: "compact", Text: "Compact…"}
+	defragments = mend{Action: "defragment", Text: "Defragment…"}
+	removes     = mend{Action: "member-remove", Text: "Remove it for good…"}
+	leads       = mend{Action: "move-leader", Text: "Move leader…"}
+)
+
+// mendings are the operations for each rule, in the order in which they are done. What is about a member has it filled in.
+var mendings = map[string][]mend{
+	"no-space":         {compacts, defragments, {Action: "disarm", Text: "Disarm alarms…"}},
+	"nearly-full":      {compacts, defragments},
+	"file-nearly-full": {defragments},
+	"no-compaction":    {compacts},
+	"corrupt":          {removes},
+	"silent":           {removes},
+	"never-started":    {removes},
+	"slow":             {leads},
+	"disk":             {leads},
+}
+
+// mendsOf are the operations for a finding. Whoever leads and is slow can hand that over.
+func mendsOf(f *doctor.Facts, g doctor.Finding) (list []mend) {
+	var id uint64
+	if len(g.Members) == 1 {
+		id = f.ID(g.Members[0])
+	}
+	for _, m := range mendings[g.Rule] {
+		switch m.Action {
+		case "member-remove":
+			if id == 0 {
+				continue
+			}
+			m.Member = idName(id)
+		case "move-leader":
+			if id == 0 || id != f.Leader() || len(f.Members) < 2 {
+				continue
+			}
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// onsets knows since when there is what is wrong.
+type onsets struct {
+	looked bool
+	all    map[string]onset // by rule, severity and members
+}
+
+type onset struct {
+	at      time.Time
+	earlier bool
+}
+
+// health judges what was learned. Notes are left out: nothing is wrong with what they tell.
+func (o *onsets) health(f *doctor.Facts) *health {
+	h := &health{At: f.Now.UnixMilli(), Every: healthEvery.Milliseconds(), Findings: []finding{}}
+	now := make(map[string]onset)
+	for _, g := range doctor.Judge(f) {
+		if g.Severity == doctor.Note {
+			continue
+		}
+		key := g.Rule + g.Severity.String()
+		for _, m := range g.Members {
+			key += strconv.Quote(m)
+		}
+		began, ok := o.all[key]
+		if !ok {
+			began = onset{f.Now, !o.looked}
+		}
+		now[key] = began
+		h.Findings = append(h.Findings, finding{
+			Rule: g.Rule, Severity: g.Severity.String(), Stops: g.Stops, Members: g.Members, Title: g.Title, What: g.What, Detail: g.Detail, Means: g.Means, Do: g.Do,
+			Mends: mendsOf(f, g), Since: began.at.UnixMilli(), Earlier: began.earlier,
+		})
+	}
+	o.looked, o.all = true, now
+	return h
+}

@@ -1,0 +1,162 @@
+package console_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/console"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+type health struct {
+	At, Every int64
+	Findings  []struct {
+		Rule, Severity, Title, What, Means, Do string
+		Members                                []string
+		Stops, Earlier                         bool
+		Since                                  int64
+		Mends                                  []struct{ Action, Member, Text string }
+	}
+}
+
+// rules are those of the findings, with the members, leaving out what depends on how busy the machine is.
+func (h health) rules() string {
+	var list []string
+	for _, f := range h.Findings {
+		if f.Rule != "slow" && f.Rule != "disk" && f.Rule != "elections" {
+			list = append(list, strings.Join(append([]string{f.Rule}, f.Members...), " "))
+		}
+	}
+	return strings.Join(list, "; ")
+}
+
+// awaitHealth reads looks until one finds this.
+func awaitHealth(t *testing.T, events <-chan sse, rules string) health {
+	t.Helper()
+	last := ""
+	for end := time.Now().Add(clienttest.Long); time.Now().Before(end); {
+		if e := clienttest.Receive(t, "a look for "+rules+", not "+last, events); e.name == "health" {
+			h := decodeTo[health](t, e.data)
+			if last = h.rules(); last == rules {
+				return h
+			}
+		}
+	}
+	t.Fatalf("%q was not found, but %q", rules, last)
+	return health{}
+}
+
+// TestHealth: what is wrong with a real cluster, from a dead member to a lost quorum and back, with since when.
+func TestHealth(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.Token(secret), console.Metrics(nil))
+	p.signIn()
+	events, stop := p.listen("api/stream?overview=1")
+	defer stop()
+	if h := awaitHealth(t, events, ""); h.Every != 5000 {
+		t.Errorf("%+v", h)
+	}
+	followers := cluster.Followers(t)
+	dead, frozen := followers[0], followers[1]
+	id, err := dead.ID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	dead.Kill()
+	h := awaitHealth(t, events, "silent "+dead.Name)
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	f := h.Findings[0]
+	if f.Title != "Member down" || f.Stops || f.Earlier || f.Since < began.UnixMilli() || f.Means == "" || len(f.Mends) != 1 || f.Mends[0].Member != fmt.Sprintf("%x", id) {
+		t.Errorf("%+v", f)
+	}
+	if again := awaitHealth(t, events, "silent "+dead.Name); again.At == h.At || again.Findings[0].Since != f.Since {
+		t.Errorf("%+v, then %+v", f, again)
+	}
+	if err := frozen.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{dead.Name, frozen.Name}
+	if names[0] > names[1] {
+		names[0], names[1] = names[1], names[0]
+	}
+	if f := awaitHealth(t, events, "no-quorum "+strings.Join(names, " ")).Findings[0]; !f.Stops || f.Title != "No quorum" || !strings.Contains(f.Means, "writes are refused") {
+		t.Errorf("%+v", f)
+	}
+	if err := frozen.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	awaitHealth(t, events, "")
+	// Whoever comes gets the latest look, of which there is one for all.
+	other, stop2 := p.listen("api/stream?overview=1")
+	defer stop2()
+	awaitHealth(t, other, "")
+	next := awaitHealth(t, other, "").At
+	at := int64(0)
+	for at < next {
+		at = awaitHealth(t, events, "").At
+	}
+	if at != next {
+		t.Errorf("one page was told of a look at %d, another one of none then, but at %d", next, at)
+	}
+}
+
+// TestHealthOfUsers: the console's own client has no rights here. Whoever is in sees what is wrong, and only root is offered to mend it.
+func TestHealthOfUsers(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=200000"}})
+	client := clienttest.Dial(t, cluster.Endpoints()...)
+	for i := 0; ; i++ {
+		if _, err := client.Put(clienttest.Within(t, clienttest.Long), "fill", strings.Repeat("x", 20000)); err != nil {
+			break
+		}
+		if i > 100 {
+			t.Fatal("the database does not get full")
+		}
+	}
+	withUsers(t, client)
+	p := serve(t, client, console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	for _, u := range []struct {
+		name, password string
+		operates       bool
+	}{{"ann", "a", false}, {"root", "r", true}} {
+		p.signInWith(map[string]string{"user": u.name, "password": u.password})
+		var me struct{ Operates bool }
+		if p.get("api/session", &me); me.Operates != u.operates {
+			t.Errorf("%s: %+v", u.name, me)
+		}
+		events, stop := p.listen("api/stream?overview=1")
+		h := awaitHealth(t, events, "no-space "+cluster.Members()[0].Name)
+		if f := h.Findings[0]; len(f.Mends) != 3 || f.Mends[2].Action != "disarm" || !f.Stops {
+			t.Errorf("%+v", f)
+		}
+		stop()
+	}
+}
+
+// TestCertificatesThatEnd are told with TLS, if the console may read the members' pages.
+func TestCertificatesThatEnd(t *testing.T) {
+	auth := etcdtest.NewTLS(t)
+	auth.Issue(t, "server", etcdtest.Certificate{NotBefore: time.Now().Add(-100 * 24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour)})
+	cluster := etcdtest.Start(t, etcdtest.Options{TLS: auth})
+	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), TLS: auth.ClientConfig(t), Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	p := serve(t, client, console.Token(secret), console.Metrics(auth.ClientConfig(t)))
+	p.signIn()
+	events, stop := p.listen("api/stream?overview=1")
+	defer stop()
+	awaitHealth(t, events, "certificate "+cluster.Members()[0].Name)
+}
