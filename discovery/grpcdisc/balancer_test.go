@@ -197,6 +197,22 @@ func TestZoneAndSubset(t *testing.T) {
 	})
 }
 
+// Zones in an order: when the first has gone, calls go to the next.
+func TestZonesInOrder(t *testing.T) {
+	c := clienttest.Shared(t)
+	r, d := registrar(t, c), directory(t, c)
+	of := make(map[string]*server)
+	for _, zone := range []string{"east", "north", "west"} {
+		of[zone] = serve(t)
+		register(t, r, zone, of[zone], func(in *discovery.Instance) { in.Zone = zone })
+	}
+	cc := connect(t, d, lb(grpcdisc.P2C, `"zone":["north","west"],"subset":1`))
+	for _, zone := range []string{"north", "west", "east"} {
+		awaitSpread(t, cc, of[zone])
+		of[zone].grpc.Stop()
+	}
+}
+
 // The balancers work without our resolver.
 func TestOtherResolver(t *testing.T) {
 	s := serve(t)
@@ -262,12 +278,12 @@ func TestChangedConfig(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	parser := balancer.Get(grpcdisc.P2C).(balancer.ConfigParser)
-	for _, good := range []string{`{}`, `{"unknown":1}`, `{"zone":"a","warmUp":"1m","ejection":{"share":1,"base":"1s"}}`} {
+	for _, good := range []string{`{}`, `{"unknown":1}`, `{"zone":["a","b"]}`, `{"zone":"a","warmUp":"1m","ejection":{"share":1,"base":"1s"}}`} {
 		if _, err := parser.ParseConfig([]byte(good)); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{``, `[]`, `{"subset":-1}`, `{"warmUp":"soon"}`, `{"warmUp":"-1s"}`, `{"ejection":{"share":2}}`, `{"zone":1}`} {
+	for _, bad := range []string{``, `[]`, `{"subset":-1}`, `{"warmUp":"soon"}`, `{"warmUp":"-1s"}`, `{"ejection":{"share":2}}`, `{"zone":1}`, `{"zone":[1]}`, `{"filter":"v1,"}`} {
 		if _, err := parser.ParseConfig([]byte(bad)); err == nil {
 			t.Errorf("%s is taken", bad)
 		}

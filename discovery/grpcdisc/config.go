@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/resolver"
@@ -23,7 +25,7 @@ type config struct {
 
 // settings can be compared.
 type settings struct {
-	Zone       string           `json:"zone"`
+	Zone       zones            `json:"zone"`
 	SpillOver  int              `json:"spillOver"`
 	Subset     int              `json:"subset"`
 	Client     string           `json:"client"`
@@ -39,6 +41,24 @@ type ejection struct {
 	Max      duration `json:"max"`
 	Share    float64  `json:"share"`
 }
+
+// zones are one, or several as a list, in their order; here they are separated by zeros, so that they can be compared.
+type zones string
+
+func (z *zones) UnmarshalJSON(text []byte) error {
+	var one string
+	list := []string{}
+	if err := json.Unmarshal(text, &one); err == nil {
+		list = []string{one}
+	} else if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
+	*z = zones(strings.Join(list, "\x00"))
+	return nil
+}
+
+// list are the zones in their order; at least one, which may be empty.
+func (z zones) list() []string { return strings.Split(string(z), "\x00") }
 
 // duration is one as text, "1m30s".
 type duration time.Duration
@@ -68,7 +88,8 @@ func (b balancers) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancin
 // options are the settings for package pick. The subset is not among them: gRPC is to
 // connect to no more than that.
 func (s *settings) options() []pick.Option {
-	opts := []pick.Option{pick.WithLatency(), pick.WithZone(s.Zone), pick.WithSpillOver(s.SpillOver), pick.WithWarmUp(time.Duration(s.WarmUp))}
+	zones := s.Zone.list()
+	opts := []pick.Option{pick.WithLatency(), pick.WithZone(zones[0], zones[1:]...), pick.WithSpillOver(s.SpillOver), pick.WithWarmUp(time.Duration(s.WarmUp))}
 	if s.NoEjection {
 		return append(opts, pick.WithoutEjection())
 	}
@@ -78,7 +99,7 @@ func (s *settings) options() []pick.Option {
 }
 
 // few are the endpoints to connect to: those that the filter takes, and with a subset that many of all, and of each
-// subset of the split; with a zone that many there, and that many elsewhere.
+// subset of the split; with zones that many in each, and that many elsewhere.
 func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolver.Endpoint {
 	if s.Filter == "" && (s.Subset == 0 || len(list) <= s.Subset) {
 		return list
@@ -94,7 +115,7 @@ func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolv
 		host, _ := os.Hostname() // without one the process id has to do
 		client = fmt.Sprint(host, " ", os.Getpid())
 	}
-	chosen := make(map[key]bool)
+	chosen, zones := make(map[key]bool), s.Zone.list()
 	choose := func(part func(*discovery.Instance) bool) {
 		var list []*discovery.Instance
 		for _, in := range all {
@@ -107,8 +128,12 @@ func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolv
 		}
 	}
 	for _, f := range append(split.Filters(), "") {
-		choose(func(in *discovery.Instance) bool { return f.Matches(in) && (s.Zone == "" || in.Zone == s.Zone) })
-		choose(func(in *discovery.Instance) bool { return f.Matches(in) && s.Zone != "" && in.Zone != s.Zone })
+		for _, z := range zones {
+			choose(func(in *discovery.Instance) bool { return f.Matches(in) && z != "" && in.Zone == z })
+		}
+		choose(func(in *discovery.Instance) bool {
+			return f.Matches(in) && (in.Zone == "" || !slices.Contains(zones, in.Zone))
+		})
 	}
 	var few []resolver.Endpoint
 	for _, e := range list {

@@ -31,7 +31,7 @@
 // configuration, every field of which may be left out:
 //
 //	{"fairlead_p2c": {
-//		"zone": "east",             // preferred
+//		"zone": "east",             // preferred; or several in their order, ["east", "north"]
 //		"spillOver": 8,             // calls under way at which an instance of the zone is full
 //		"subset": 20,               // connect to that many only
 //		"client": "web-3",          // chooses which; host name and process id by default

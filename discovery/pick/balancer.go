@@ -52,10 +52,10 @@ type Balancer struct {
 	order   []*node // the present ones, as listed
 	pending *update // not yet taken; nil: none
 	split   discovery.Split
-	lanes   map[discovery.Filter]*lane // of the split's subsets; "": of all
-	known   bool                       // there was a list
-	out     int                        // ejected ones among the candidates
-	cands   int                        // candidates: those that take work, ready or not
+	envs    map[discovery.Filter][]*env // of the split's subsets, "" of all; by level
+	known   bool                        // there was a list
+	out     int                         // ejected ones among the candidates
+	cands   int                         // candidates: those that take work, ready or not
 	closed  bool
 	// returned came back since that was told last.
 	returned []*discovery.Instance
@@ -89,7 +89,7 @@ func newBalancer(policy Policy, opts []Option) *Balancer {
 	b := &Balancer{
 		policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(), group: worker.New(context.Background()),
 		poke: make(chan struct{}, 1), loaded: make(chan struct{}), nodes: make(map[key]*node),
-		lanes: make(map[discovery.Filter]*lane),
+		envs: make(map[discovery.Filter][]*env),
 	}
 	for _, o := range opts {
 		o(b)

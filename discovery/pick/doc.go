@@ -22,7 +22,7 @@
 // # Which instances are chosen from
 //
 // Those of the view, without the ones that drain. WithSubset takes a few of them, other
-// ones in each client; WithZone prefers those nearby. One that fails several calls in a
+// ones in each client; WithZone prefers those nearby, zone by zone in an order. One that fails several calls in a
 // row is ejected for a while (WithEjection, on by default), and one that appears later
 // than the first gets its full share only after a while with WithWarmUp.
 //

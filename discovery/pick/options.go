@@ -1,6 +1,7 @@
 package pick
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fairlead-go/fairlead/discovery"
@@ -16,7 +17,7 @@ type config struct {
 	warmUp   time.Duration
 	ejection Ejection
 	eject    bool
-	zone     string // empty: all are near
+	zones    []string // in their order; empty: all are alike
 	spillAt  int64
 	client   string           // chooses the subset
 	size     int              // of a subset; 0: all
@@ -62,21 +63,30 @@ func WithEjection(e Ejection) Option {
 // WithoutEjection leaves no instance out, whatever is reported.
 func WithoutEjection() Option { return func(b *Balancer) { b.config.eject = false } }
 
-// WithZone prefers instances of a zone: calls leave it only for those which its instances
-// cannot take. That is judged by their weights: while at least DefaultHealthy of what is
-// registered in the zone can be picked, all calls stay; below, the part of the calls that
-// is missing goes to the instances of other zones. If there is none in the zone, all go
-// there.
-func WithZone(zone string) Option { return func(b *Balancer) { b.config.zone = zone } }
+// WithZone prefers instances of a zone, and then those of others in the order given, before all the rest:
+// calls leave a zone only for those which its instances cannot take. That is judged by their weights: while at
+// least DefaultHealthy of what is registered in the zone can be picked, all calls stay; below, the part of
+// the calls that is missing goes to the next zone, which takes as much of it as the same rule allows,
+// and so on; the last that has any takes the rest. An empty name is no zone.
+func WithZone(zone string, then ...string) Option {
+	return func(b *Balancer) {
+		b.config.zones = nil
+		for _, z := range append([]string{zone}, then...) {
+			if z != "" && !slices.Contains(b.config.zones, z) {
+				b.config.zones = append(b.config.zones, z)
+			}
+		}
+	}
+}
 
-// WithSpillOver lets calls leave the zone also when the instance that was picked has that
-// many calls of this client under way, if one elsewhere has less.
+// WithSpillOver lets calls leave a zone also when the instance that was picked has that
+// many calls of this client under way, if one in a zone further down has less.
 func WithSpillOver(outstanding int) Option {
 	return func(b *Balancer) { b.config.spillAt = int64(max(outstanding, 0)) }
 }
 
 // WithSubset picks from a subset of the instances only, see Subset. With WithZone that
-// many are taken of the zone, and that many of all others.
+// many are taken of each zone, and that many of all others.
 func WithSubset(client string, size int) Option {
 	return func(b *Balancer) { b.config.client, b.config.size = client, max(size, 0) }
 }

@@ -81,7 +81,7 @@ func TestSeeded(t *testing.T) {
 		run := func() (ids []string) {
 			b := loaded(t, p.policy, thousand(), WithSeed(7), WithZone("a"), WithSpillOver(1))
 			b.mu.Lock()
-			b.lane("").near.turn.Store(0)
+			b.env("", 0).turn.Store(0)
 			b.mu.Unlock()
 			for range 200 {
 				in, _, err := b.Pick(context.Background())

@@ -152,7 +152,7 @@ func (b *Balancer) used(whole part, subsets []part) []*node {
 	b.sets++
 	var list []*node
 	for _, p := range append(subsets, whole) {
-		for _, nodes := range [][]*node{p.near, p.far} {
+		for _, nodes := range p.levels {
 			for _, n := range nodes {
 				if n.set != b.sets {
 					n.set = b.sets

@@ -47,29 +47,6 @@ func (b *Balancer) SetSplit(s discovery.Split) error {
 	return nil
 }
 
-// pool is instances among which the policy chooses: all, or a subset.
-type pool struct {
-	near, far chooser // far is nil if all are near
-	nearShare uint64  // picks go near if a draw is not above; math.MaxUint64 for all
-}
-
-// choose picks one. spillAt is from how many calls under way on a near one counts as full; 0: never.
-func (p *pool) choose(ctx context.Context, rnd *source, now, spillAt int64) *node {
-	if p.far == nil {
-		return p.near.choose(ctx, now)
-	}
-	if p.nearShare != math.MaxUint64 && rnd.uint64() > p.nearShare {
-		return p.far.choose(ctx, now)
-	}
-	n := p.near.choose(ctx, now)
-	if spillAt > 0 && n.outstanding.Load() >= spillAt {
-		if m := p.far.choose(ctx, now); m.outstanding.Load() < spillAt {
-			return m
-		}
-	}
-	return n
-}
-
 // routes lead to the pools of a split.
 type routes struct {
 	asked []route // as operators ask
@@ -105,42 +82,33 @@ func at(list []route, place uint64) *pool {
 	return list[len(list)-1].pool
 }
 
-// lane are what the choosers of a pool share with those before them.
-type lane struct{ near, far env }
-
-func (b *Balancer) newLane() *lane {
-	l := new(lane)
-	for _, e := range []*env{&l.near, &l.far} {
-		e.rnd, e.total = &b.rnd, &b.total
+// env finds what the choosers of a level of a pool share with those before them; b.mu is held.
+func (b *Balancer) env(f discovery.Filter, level int) *env {
+	for len(b.envs[f]) <= level {
+		e := &env{rnd: &b.rnd, total: &b.total}
 		e.turn.Store(b.rnd.uint64() >> 1)
+		b.envs[f] = append(b.envs[f], e)
 	}
-	return l
+	return b.envs[f][level]
 }
 
-// lane finds that of a subset, or of all; b.mu is held.
-func (b *Balancer) lane(f discovery.Filter) *lane {
-	l := b.lanes[f]
-	if l == nil {
-		l = b.newLane()
-		b.lanes[f] = l
-	}
-	return l
-}
-
-// part is candidates, near and far, that make a pool.
+// part is candidates that make a pool, by the zones' order.
 type part struct {
-	filter    discovery.Filter // empty: all
-	percent   float64
-	near, far []*node
+	filter  discovery.Filter // empty: all
+	percent float64
+	levels  [][]*node
 }
 
 // parts are all candidates, and those of the subsets that are to get calls; b.mu is held.
 func (b *Balancer) parts(cands []*node) (whole part, subsets []part) {
 	cut := func(f discovery.Filter, percent float64, list []*node) part {
-		near, far := b.config.divide(list)
-		return part{f, percent, b.config.few(near), b.config.few(far)}
+		levels := b.config.levels(list)
+		for i, l := range levels {
+			levels[i] = b.config.few(l)
+		}
+		return part{f, percent, levels}
 	}
-	maps.DeleteFunc(b.lanes, func(f discovery.Filter, _ *lane) bool {
+	maps.DeleteFunc(b.envs, func(f discovery.Filter, _ []*env) bool {
 		_, ok := b.split[f]
 		return f != "" && !ok
 	})
@@ -164,24 +132,6 @@ func matching(list []*node, f discovery.Filter) (some []*node) {
 		}
 	}
 	return some
-}
-
-// pool makes that of the part's nodes which are good; nil if there is none. b.mu is held.
-func (b *Balancer) pool(p part, good func([]*node) []*node) (*pool, []*node) {
-	l := b.lane(p.filter)
-	near, far := good(p.near), good(p.far)
-	made := &pool{nearShare: nearShare(p.near, near)}
-	switch {
-	case len(near) > 0 && len(far) > 0:
-		made.near, made.far = b.policy.build(near, &l.near), b.policy.build(far, &l.far)
-	case len(near) > 0:
-		made.near = b.policy.build(near, &l.near)
-	case len(far) > 0:
-		made.near = b.policy.build(far, &l.far)
-	default:
-		return nil, nil
-	}
-	return made, slices.Concat(near, far)
 }
 
 // routes are those to the subsets, with their nodes, as a set has them; r is nil if no subset has a live instance.
