@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -49,6 +50,8 @@ type worker struct {
 	reopen    time.Duration // how often the client is replaced by a new one
 
 	client *clientv3.Client // nil while none could be made
+	caller caller           // with it
+	copied int              // reads that a cache has answered
 	last   map[string]int64 // modification revision of each key as last seen
 	n      int              // values made
 	opened time.Duration    // when client was made
@@ -80,8 +83,12 @@ func (w *worker) replace() {
 	if took := w.opened - begin; err != nil && took > dialTimeout+time.Second {
 		w.errs = append(w.errs, fmt.Errorf("making a client took %v with a dial timeout of %v: %w", took, dialTimeout, err))
 	}
-	if err == nil {
-		w.client = c
+	if err != nil {
+		return
+	}
+	w.client = c
+	if w.caller, err = newCaller(c, wayOf(w.id)); err != nil {
+		w.errs = append(w.errs, err)
 	}
 }
 
@@ -90,7 +97,8 @@ func (w *worker) close() {
 		return
 	}
 	begin := w.clock.Now()
-	if err := w.client.Close(); err != nil {
+	w.copied -= w.caller.forwarded()
+	if err := errors.Join(w.caller.close(), w.client.Close()); err != nil {
 		w.errs = append(w.errs, fmt.Errorf("closing a client: %w", err))
 	}
 	w.closes = append(w.closes, w.clock.Now()-begin)
@@ -144,11 +152,14 @@ func (w *worker) one(ctx context.Context) {
 	defer cancel()
 	o.Call = w.clock.Now()
 	o.Deadline = o.Call + limit
-	err := call(cctx, w.client, &o)
+	err := w.caller.call(cctx, &o)
 	o.Return = w.clock.Now()
 	settle(&o, err)
 	if ctx.Err() != nil {
 		o.Deadline = 0 // the run ended, not the call's context
+	}
+	if w.caller.copy != nil && o.Outcome == history.OK && !o.Kind.Writes() && !o.Serializable {
+		w.copied++
 	}
 	w.learn(&o)
 	w.ops = append(w.ops, o)
@@ -187,8 +198,8 @@ func settle(o *history.Op, err error) {
 }
 
 // call makes the call and takes what it answered.
-func call(ctx context.Context, c *clientv3.Client, o *history.Op) error {
-	key := o.Keys[0]
+func (c *caller) call(ctx context.Context, o *history.Op) error {
+	key := c.name(o.Keys[0])
 	switch o.Kind {
 	case history.Get, history.Range:
 		var opts []clientv3.OpOption
@@ -198,13 +209,13 @@ func call(ctx context.Context, c *clientv3.Client, o *history.Op) error {
 		if o.Serializable {
 			opts = append(opts, clientv3.WithSerializable())
 		}
-		r, err := c.Get(ctx, key, opts...)
+		r, err := c.kv.Get(ctx, key, opts...)
 		if err != nil {
 			return err
 		}
-		o.Rev, o.Saw = r.Header.Revision, kvs(r.Kvs)
+		o.Rev, o.Saw = r.Header.Revision, c.kvs(r.Kvs)
 	case history.Put:
-		r, err := c.Put(ctx, key, o.Value)
+		r, err := c.kv.Put(ctx, key, o.Value)
 		if err != nil {
 			return err
 		}
@@ -212,37 +223,40 @@ func call(ctx context.Context, c *clientv3.Client, o *history.Op) error {
 	case history.PutAll:
 		var ops []clientv3.Op
 		for _, k := range o.Keys {
-			ops = append(ops, clientv3.OpPut(k, o.Value))
+			ops = append(ops, clientv3.OpPut(c.name(k), o.Value))
 		}
-		r, err := c.Txn(ctx).Then(ops...).Commit()
+		r, err := c.kv.Txn(ctx).Then(ops...).Commit()
 		if err != nil {
 			return err
 		}
 		o.Rev = r.Header.Revision
 	case history.Delete:
-		r, err := c.Txn(ctx).Then(clientv3.OpDelete(key, clientv3.WithPrevKV()), clientv3.OpPut(o.Keys[1], o.Value)).Commit()
+		r, err := c.kv.Txn(ctx).Then(clientv3.OpDelete(key, clientv3.WithPrevKV()), clientv3.OpPut(c.name(o.Keys[1]), o.Value)).Commit()
 		if err != nil {
 			return err
 		}
-		o.Rev, o.Saw = r.Header.Revision, kvs(r.Responses[0].GetResponseDeleteRange().PrevKvs)
+		o.Rev, o.Saw = r.Header.Revision, c.kvs(r.Responses[0].GetResponseDeleteRange().PrevKvs)
 	case history.CAS:
-		r, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", o.Expect)).
+		if c.stm {
+			return c.compareAndSet(ctx, o)
+		}
+		r, err := c.kv.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", o.Expect)).
 			Then(clientv3.OpPut(key, o.Value)).Else(clientv3.OpGet(key)).Commit()
 		if err != nil {
 			return err
 		}
 		o.Rev, o.Applied = r.Header.Revision, r.Succeeded
 		if !r.Succeeded {
-			o.Saw = kvs(r.Responses[0].GetResponseRange().Kvs)
+			o.Saw = c.kvs(r.Responses[0].GetResponseRange().Kvs)
 		}
 	}
 	return nil
 }
 
-func kvs(list []*mvccpb.KeyValue) []history.KV {
+func (c *caller) kvs(list []*mvccpb.KeyValue) []history.KV {
 	var out []history.KV
 	for _, kv := range list {
-		out = append(out, history.KV{Key: string(kv.Key), Value: string(kv.Value), ModRev: kv.ModRevision})
+		out = append(out, history.KV{Key: c.under + string(kv.Key), Value: string(kv.Value), ModRev: kv.ModRevision})
 	}
 	slices.SortFunc(out, func(a, b history.KV) int {
 		if a.Key < b.Key {

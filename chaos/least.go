@@ -13,9 +13,13 @@ import (
 func (r *result) least(length time.Duration) (short []error) {
 	h := &r.history
 	calls, held := 0, make(map[string]int)
+	through := make(map[way]int)
 	for i := range h.Ops {
-		if h.Ops[i].Outcome == history.OK {
+		if o := &h.Ops[i]; o.Outcome == history.OK {
 			calls++
+			if w := wayOf(o.Client); w != stm || o.Kind == history.CAS {
+				through[w]++
+			}
 		}
 	}
 	for _, o := range h.Holds {
@@ -30,6 +34,10 @@ func (r *result) least(length time.Duration) (short []error) {
 		got, perMinute int
 	}{
 		{"calls that succeeded", calls, 800},
+		{"calls through a namespace", through[namespaced], 80},
+		{"reads answered from a cache's copy", r.copied, 20},
+		{"transactions of STM", through[stm], 15},
+		{"changes of a mirror", r.copy.Changes, 200},
 		{"committed revisions", int(h.Truth.Last), 800},
 		{"answers to probes", len(h.Probes), 300},
 		{"events delivered", r.watch.Events, 4000},

@@ -14,10 +14,12 @@
 //   - that no lease is reported alive after it expired, and none lost that could be renewed;
 //   - that while a member is well, within 5 s the first in line gets the lock, an event is
 //     delivered, an owner learns that its key was deleted, and a key that nobody wants is gone;
+//   - that a mirror of the keys ends equal to them, and never went back;
 //   - that calls return when their context ends, every client works again after the last
 //     fault, and no goroutine is left when all are closed.
 //
-// Operators move the leader, compact, defragment, change roles, delete the keys of owners and
+// Some clients go through a namespace, read from a cache of two prefixes, or compare and set by
+// STM: they are judged like the others. Operators move the leader, compact, defragment, change roles, delete the keys of owners and
 // revoke leases meanwhile. A checker that had too little to judge fails the run.
 //
 // What was committed is recorded by independent watches, one on each member, past the

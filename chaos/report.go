@@ -76,6 +76,8 @@ func (r *result) print(out io.Writer) {
 	fmt.Fprintf(out, "\nliveness: %d waits of the first in line, worst %s; worst delay of %d events %s; %d owners whose key was gone, worst %s until they knew; keys unwanted for up to %s; meddled with: %d holds, %d leases",
 		r.live.Waits, short(r.live.Wait), r.live.Events, short(r.live.Delay), r.live.News, short(r.live.Late), short(r.live.Left), r.owner.Meddled, r.lease.Revoked)
 	fmt.Fprintf(out, "\nclients closed: %d, worst %s\n", len(r.closes), short(slices.Max(append(r.closes, 0))))
+	fmt.Fprintf(out, "reads answered from a cache's copy: %d; a mirror of %d keys: %d changes, compared %d times\n",
+		r.copied, r.copy.Keys, r.copy.Changes, r.comparisons)
 	fmt.Fprintf(out, "committed: %d revisions, %d events; timers late by up to %s; checked in %s\n",
 		h.Truth.Last-h.Truth.First+1, len(h.Truth.Events), short(h.Lateness.Max(0, h.End)), short(r.checking))
 }

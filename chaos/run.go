@@ -59,6 +59,9 @@ type result struct {
 	owner        check.OwnerReport
 	deadline     check.DeadlineReport
 	live         check.LiveReport
+	copy         check.CopyReport
+	copied       int // reads that a cache has answered
+	comparisons  int64
 	closes       []time.Duration
 	failedGrants int
 	failedOwners int
@@ -73,6 +76,7 @@ type crew struct {
 	watchers []*watcher
 	holders  []*holder
 	owners   []*contender
+	copier   copier
 	clients  []*clientv3.Client // of all but workers
 
 	whole     atomic.Bool // nothing will be committed any more that watches need not deliver
@@ -189,6 +193,11 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 			id++
 		}
 	}
+	var err error
+	if c.copier.cli, err = client(id); err != nil {
+		return c, err
+	}
+	id++
 	for range 3 {
 		number := id
 		cl, err := client(number)
@@ -219,6 +228,7 @@ func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.
 		busy.Go(func() { o.run(ctx) })
 	}
 	c.follow()
+	c.copier.start()
 	// The schedule counts from here.
 	begin := s.clock.Now()
 	s.stopAt = begin + length - schedule.Calm
@@ -274,13 +284,20 @@ func (r *result) finish(c *crew, a *admin, rec *recorder) {
 		}
 		r.history.Final = last[key]
 	}
-	for _, w := range c.watchers {
-		target := int64(0)
-		for key, rev := range last {
-			if history.Covers(w.scope, key) {
-				target = max(target, rev)
+	final := func(scope string) (rev int64) {
+		for key, r := range last {
+			if history.Covers(scope, key) {
+				rev = max(rev, r)
 			}
 		}
+		return rev
+	}
+	for c.copier.reached.Load() < final(kvScope) && ctx.Err() == nil {
+		pause(ctx, 10*time.Millisecond)
+	}
+	c.copier.close()
+	for _, w := range c.watchers {
+		target := final(w.scope)
 		for !w.short && w.reached.Load() < target && ctx.Err() == nil {
 			pause(ctx, 10*time.Millisecond)
 		}
@@ -296,6 +313,7 @@ func (r *result) finish(c *crew, a *admin, rec *recorder) {
 
 // disband closes the clients.
 func (r *result) disband(c *crew) {
+	c.copier.close()
 	for _, cl := range c.clients {
 		begin := time.Now()
 		if err := cl.Close(); err != nil {
@@ -320,6 +338,11 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 	h.End = clock.Now()
 	for _, w := range c.workers {
 		h.Ops = append(h.Ops, w.ops...)
+		r.copied += w.copied
+	}
+	r.comparisons = c.copier.comparisons
+	if err := c.copier.err; err != nil {
+		r.violations = append(r.violations, check.Violation{Check: "copy", Text: "the mirror ended: " + err.Error()})
 	}
 	for _, l := range c.holders {
 		h.Ops, h.Leases = append(h.Ops, l.ops...), append(h.Leases, l.leases...)
@@ -364,9 +387,11 @@ func (r *result) judge() {
 	h := &r.history
 	add := func(v []check.Violation) { r.violations = append(r.violations, v...) }
 	add(check.Whole(&h.Truth))
-	// What owners put is theirs to judge: their values are not unique.
+	// What owners and the mirror put is judged apart: their values are not unique.
 	calls := h.Truth
-	calls.Events = slices.DeleteFunc(slices.Clone(calls.Events), func(e history.Event) bool { return history.Covers(ownerScope, e.Key) })
+	calls.Events = slices.DeleteFunc(slices.Clone(calls.Events), func(e history.Event) bool {
+		return history.Covers(ownerScope, e.Key) || history.Covers(copyScope, e.Key) || e.Key == copyMark
+	})
 	add(check.Order(h.Ops, &calls))
 	var called []history.Op // by the workers
 	for _, o := range h.Ops {
@@ -387,6 +412,8 @@ func (r *result) judge() {
 		return slices.ContainsFunc(contests, func(scope string) bool { return key == counterKey(scope) })
 	}))
 	r.live, v = check.Live(h, func(scope string) string { return ownerScope + scope + "/" })
+	add(v)
+	r.copy, v = check.Copies(&h.Truth, kvScope, copyScope)
 	add(v)
 	r.deadline, v = check.Deadlines(h.Ops, h.Lateness)
 	add(v)
