@@ -38,6 +38,8 @@ func (r *result) least(length time.Duration) (short []error) {
 		{"reads answered from a cache's copy", r.copied, 20},
 		{"transactions of STM", through[stm], 15},
 		{"changes of a mirror", r.copy.Changes, 200},
+		{"views of a service", r.view.Views, 15},
+		{"updates of instances", r.updates, 15},
 		{"committed revisions", int(h.Truth.Last), 800},
 		{"answers to probes", len(h.Probes), 300},
 		{"events delivered", r.watch.Events, 4000},

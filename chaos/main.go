@@ -15,6 +15,7 @@
 //   - that while a member is well, within 5 s the first in line gets the lock, an event is
 //     delivered, an owner learns that its key was deleted, and a key that nobody wants is gone;
 //   - that a mirror of the keys ends equal to them, and never went back;
+//   - that every view of a service has all instances whose records there are;
 //   - that calls return when their context ends, every client works again after the last
 //     fault, and no goroutine is left when all are closed.
 //

@@ -78,6 +78,8 @@ func (r *result) print(out io.Writer) {
 	fmt.Fprintf(out, "\nclients closed: %d, worst %s\n", len(r.closes), short(slices.Max(append(r.closes, 0))))
 	fmt.Fprintf(out, "reads answered from a cache's copy: %d; a mirror of %d keys: %d changes, compared %d times\n",
 		r.copied, r.copy.Keys, r.copy.Changes, r.comparisons)
+	fmt.Fprintf(out, "a service of %d instances: %d updates, %d views, in which %d that were gone were still shown\n",
+		r.view.Shown, r.updates, r.view.Views, r.view.Held)
 	fmt.Fprintf(out, "committed: %d revisions, %d events; timers late by up to %s; checked in %s\n",
 		h.Truth.Last-h.Truth.First+1, len(h.Truth.Events), short(h.Lateness.Max(0, h.End)), short(r.checking))
 }

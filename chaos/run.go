@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	clientv3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
 
 	"github.com/fairlead-go/fairlead/chaos/check"
 	"github.com/fairlead-go/fairlead/chaos/history"
@@ -60,7 +61,10 @@ type result struct {
 	deadline     check.DeadlineReport
 	live         check.LiveReport
 	copy         check.CopyReport
-	copied       int // reads that a cache has answered
+	view         check.ViewReport
+	updates      int  // of instances
+	settled      bool // the last view is what is stored
+	copied       int  // reads that a cache has answered
 	comparisons  int64
 	closes       []time.Duration
 	failedGrants int
@@ -77,8 +81,12 @@ type crew struct {
 	holders  []*holder
 	owners   []*contender
 	copier   copier
+	provide  []*provider
+	look     *looker
 	clients  []*clientv3.Client // of all but workers
 
+	unlook    context.CancelFunc
+	looking   sync.WaitGroup
 	whole     atomic.Bool // nothing will be committed any more that watches need not deliver
 	unwatch   context.CancelFunc
 	following sync.WaitGroup
@@ -198,6 +206,20 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 		return c, err
 	}
 	id++
+	for range registrars {
+		cl, err := client(id)
+		if err != nil {
+			return c, err
+		}
+		c.provide = append(c.provide, newProvider(id, cl, random(id)))
+		id++
+	}
+	cl, err := client(id)
+	if err != nil {
+		return c, err
+	}
+	c.look = &looker{directory: discovery.NewDirectory(cl, discovery.WithRecords(record)), clock: clock}
+	id++
 	for range 3 {
 		number := id
 		cl, err := client(number)
@@ -227,6 +249,9 @@ func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.
 	for _, o := range c.owners {
 		busy.Go(func() { o.run(ctx) })
 	}
+	for _, p := range c.provide {
+		busy.Go(func() { p.run(ctx) })
+	}
 	c.follow()
 	c.copier.start()
 	// The schedule counts from here.
@@ -253,6 +278,8 @@ func (c *crew) follow() {
 	for _, w := range c.watchers {
 		c.following.Go(func() { w.run(ctx, &c.whole) })
 	}
+	ctx, c.unlook = context.WithCancel(context.Background())
+	c.looking.Go(func() { c.look.run(ctx) })
 }
 
 // finish writes a last event into every scope, waits until the watches have delivered it,
@@ -296,6 +323,16 @@ func (r *result) finish(c *crew, a *admin, rec *recorder) {
 		pause(ctx, 10*time.Millisecond)
 	}
 	c.copier.close()
+	for ctx.Err() == nil {
+		stored, err := a.instances(ctx)
+		if err == nil && len(stored) == registrars*instances && c.look.shows(stored) {
+			r.settled = true
+			break
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+	c.unlook()
+	c.looking.Wait()
 	for _, w := range c.watchers {
 		target := final(w.scope)
 		for !w.short && w.reached.Load() < target && ctx.Err() == nil {
@@ -314,11 +351,19 @@ func (r *result) finish(c *crew, a *admin, rec *recorder) {
 // disband closes the clients.
 func (r *result) disband(c *crew) {
 	c.copier.close()
+	if c.unlook != nil {
+		c.unlook()
+		c.looking.Wait()
+	}
+	for _, p := range c.provide {
+		r.closed("a registrar", p.registrar.Close())
+	}
+	if c.look != nil {
+		r.closed("a directory", c.look.directory.Close())
+	}
 	for _, cl := range c.clients {
 		begin := time.Now()
-		if err := cl.Close(); err != nil {
-			r.violations = append(r.violations, check.Violation{Check: "close", Text: err.Error()})
-		}
+		r.closed("a client", cl.Close())
 		r.closes = append(r.closes, time.Since(begin))
 	}
 	for _, w := range c.workers {
@@ -332,6 +377,12 @@ func (r *result) disband(c *crew) {
 	}
 }
 
+func (r *result) closed(what string, err error) {
+	if err != nil {
+		r.violations = append(r.violations, check.Violation{Check: "close", Text: what + ": " + err.Error()})
+	}
+}
+
 // collect puts the history together.
 func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.Probe, clock history.Clock) {
 	h := &r.history
@@ -339,6 +390,15 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 	for _, w := range c.workers {
 		h.Ops = append(h.Ops, w.ops...)
 		r.copied += w.copied
+	}
+	for _, p := range c.provide {
+		r.updates += p.updates - p.failed
+		for _, err := range p.errs {
+			r.violations = append(r.violations, check.Violation{Check: "service", Text: err.Error()})
+		}
+	}
+	if h.Views = c.look.views; len(c.look.errs) > 0 {
+		r.violations = append(r.violations, check.Violation{Check: "service", Text: errors.Join(c.look.errs...).Error()})
 	}
 	r.comparisons = c.copier.comparisons
 	if err := c.copier.err; err != nil {
@@ -387,10 +447,10 @@ func (r *result) judge() {
 	h := &r.history
 	add := func(v []check.Violation) { r.violations = append(r.violations, v...) }
 	add(check.Whole(&h.Truth))
-	// What owners and the mirror put is judged apart: their values are not unique.
+	// What owners, instances and the mirror put is judged apart: their values are not unique.
 	calls := h.Truth
 	calls.Events = slices.DeleteFunc(slices.Clone(calls.Events), func(e history.Event) bool {
-		return history.Covers(ownerScope, e.Key) || history.Covers(copyScope, e.Key) || e.Key == copyMark
+		return history.Covers(ownerScope, e.Key) || history.Covers(serviceScope, e.Key) || history.Covers(copyScope, e.Key) || e.Key == copyMark
 	})
 	add(check.Order(h.Ops, &calls))
 	var called []history.Op // by the workers
@@ -414,6 +474,8 @@ func (r *result) judge() {
 	r.live, v = check.Live(h, func(scope string) string { return ownerScope + scope + "/" })
 	add(v)
 	r.copy, v = check.Copies(&h.Truth, kvScope, copyScope)
+	add(v)
+	r.view, v = check.Views(h.Views, &h.Truth, serviceScope, r.settled, func(key, value string) (string, error) { return meaning(key, []byte(value)) })
 	add(v)
 	r.deadline, v = check.Deadlines(h.Ops, h.Lateness)
 	add(v)

@@ -211,6 +211,15 @@ type Meddling struct {
 	Rev   int64 // of the deletion; 0: no answer came, it may have been done at any time since
 }
 
+// View is what a follower of a service was shown at a time: its instances, the value of each being what
+// its owner gave it last.
+type View struct {
+	At    time.Duration
+	Rev   int64 // as of which it is
+	Stale bool
+	Shown []KV // by key; ModRev is not set
+}
+
 // Touch is a time during which a member was not as it should be.
 type Touch struct {
 	Member   int
@@ -255,6 +264,7 @@ type History struct {
 	Final       int64 // the revision that every watch marked Last must have reached
 	Compactions []Compaction
 	Touches     []Touch
+	Views       []View // of one follower, in order
 	Probes      []Probe
 	Lateness    Lateness
 	End         time.Duration
