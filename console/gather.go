@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 const (
@@ -99,8 +100,11 @@ func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) (began bool) {
 			began = true
 			g.with(func(b *batch) { b.Live = true })
 		}
-		if resp.Header.Revision > 0 && (len(resp.Events) > 0 || g.next == 0) {
+		if g.next == 0 && resp.Header.Revision > 0 {
 			g.next = resp.Header.Revision + 1
+		}
+		if reached := follow.Reached(&resp); reached > 0 {
+			g.next = reached + 1
 		}
 		if len(resp.Events) > 0 {
 			g.with(func(b *batch) {

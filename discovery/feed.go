@@ -213,7 +213,7 @@ func (f *feed) apply(r *clientv3.WatchResponse) {
 				c.remove(key) // a bad record replaced a good one
 			}
 		}
-		c.publish(r.Header.Revision, false)
+		c.publish(follow.Reached(r), false)
 	}
 	f.confirmed()
 }

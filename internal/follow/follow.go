@@ -46,3 +46,16 @@ func Reachable(c *clientv3.Client) bool {
 
 // LookEvery is how often those that keep a copy ask whether it is Reachable.
 const LookEvery = 500 * time.Millisecond
+
+// Reached is the revision up to which a response has brought its watch, 0 if it says nothing of
+// that. A header tells how far the server was, which for a watch that catches up is far ahead of
+// the events.
+func Reached(r *clientv3.WatchResponse) int64 {
+	if n := len(r.Events); n > 0 {
+		return r.Events[n-1].Kv.ModRevision
+	}
+	if r.IsProgressNotify() {
+		return r.Header.Revision
+	}
+	return 0
+}

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -46,5 +49,29 @@ func TestOpenDoesNotWait(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Fatal("not opened")
+	}
+}
+
+// What a response says of where its watch is: a header's revision is that of the server.
+func TestReached(t *testing.T) {
+	at := func(revs ...int64) (list []*clientv3.Event) {
+		for _, rev := range revs {
+			list = append(list, &clientv3.Event{Kv: &mvccpb.KeyValue{ModRevision: rev}})
+		}
+		return list
+	}
+	h := &etcdserverpb.ResponseHeader{Revision: 100}
+	for name, c := range map[string]struct {
+		r    clientv3.WatchResponse
+		want int64
+	}{
+		"created":  {clientv3.WatchResponse{Header: h, Created: true}, 0},
+		"events":   {clientv3.WatchResponse{Header: h, Events: at(3, 3, 7)}, 7},
+		"progress": {clientv3.WatchResponse{Header: h}, 100},
+		"its end":  {clientv3.WatchResponse{Header: h, Canceled: true}, 0},
+	} {
+		if got := follow.Reached(&c.r); got != c.want {
+			t.Errorf("%s: %d, not %d", name, got, c.want)
+		}
 	}
 }

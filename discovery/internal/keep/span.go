@@ -193,13 +193,16 @@ func (k *Keeper) watchOnce(ctx context.Context, s *span, rev int64) (next int64,
 			if err := resp.Err(); err != nil {
 				return rev, err
 			}
-			if resp.Created && rev == 0 {
-				k.suspect(s) // what happened before is not known
-			}
 			for _, ev := range resp.Events {
 				k.changed(ev)
 			}
-			rev = resp.Header.Revision + 1
+			if resp.Created && rev == 0 {
+				k.suspect(s) // what happened before is not known
+				rev = resp.Header.Revision + 1
+			}
+			if reached := follow.Reached(&resp); reached > 0 {
+				rev = reached + 1
+			}
 		case <-changed:
 			return rev, nil
 		case <-ctx.Done():
