@@ -248,15 +248,15 @@ func StrToPermissionType(s string) (PermissionType, error) {
 }
 
 // invoke makes a call of a generated client with the checks and the form of
-// errors that all calls have.
+// errors that all calls have. Requests and answers are pointers: then all calls share its code.
 func invoke[Req, Resp any](ctx context.Context, method string, opts []grpc.CallOption,
-	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error), req *Req) (*Resp, error) {
+	call func(context.Context, Req, ...grpc.CallOption) (Resp, error), req Req) (resp Resp, err error) {
 	if ctx == nil {
-		return nil, errNilContext(method)
+		return resp, errNilContext(method)
 	}
-	resp, err := call(ctx, req, opts...)
+	answer, err := call(ctx, req, opts...)
 	if err != nil {
-		return nil, ContextError(ctx, err)
+		return resp, ContextError(ctx, err)
 	}
-	return resp, nil
+	return answer, nil
 }

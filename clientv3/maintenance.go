@@ -115,14 +115,14 @@ func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client)
 }
 
 // onEndpoint makes a call on one endpoint.
-func onEndpoint[Req, Resp any](m *maintenance, ctx context.Context, method, endpoint string, req *Req,
-	call func(pb.MaintenanceClient) func(context.Context, *Req, ...grpc.CallOption) (*Resp, error)) (*Resp, error) {
+func onEndpoint[Req, Resp any](m *maintenance, ctx context.Context, method, endpoint string, req Req,
+	call func(pb.MaintenanceClient) func(context.Context, Req, ...grpc.CallOption) (Resp, error)) (resp Resp, err error) {
 	if ctx == nil {
-		return nil, errNilContext(method)
+		return resp, errNilContext(method)
 	}
 	member, err := m.at(endpoint)
 	if err != nil {
-		return nil, err
+		return resp, err
 	}
 	defer member.done()
 	return invoke(member.pin(ctx), method, m.callOpt, call(member), req)

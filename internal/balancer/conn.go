@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -240,7 +241,7 @@ func (c *conn) Addresses(found []netip.Addr) []netip.Addr {
 		}
 		return slices.Index(m.silent, a)
 	}
-	slices.SortStableFunc(list, func(a, b netip.Addr) int { return rank(a) - rank(b) })
+	sort.SliceStable(list, func(i, j int) bool { return rank(list[i]) < rank(list[j]) }) // slices' would add 7 KB
 	s.mu.Unlock()
 	if s.cfg.Found != nil {
 		s.cfg.Found(m.ep, found)

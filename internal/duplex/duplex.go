@@ -16,20 +16,18 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// Stream is what a Pair needs of a stream that it received A from.
-type Stream[A any] interface {
+// Stream is one on which Q is sent and A received, each by one goroutine.
+type Stream[Q, A any] interface {
+	Send(Q) error
 	Recv() (A, error)
 	// Member is the endpoint that the stream runs on, "" if unknown.
 	Member() string
 }
 
-// Config says how a stream S is opened, what is done with the requests Q that were queued for
-// it, and who is told of answers A. All functions must be set.
-type Config[S Stream[A], Q, A any] struct {
+// Config says how a stream is opened and who is told of what. All functions must be set.
+type Config[Q, A any] struct {
 	// Open opens the stream. ctx lives as long as the stream. It may block until ctx ends.
-	Open func(ctx context.Context) (S, error)
-	// Send sends requests in order, and stops at the first error.
-	Send func(S, []Q) error
+	Open func(ctx context.Context) (Stream[Q, A], error)
 	// Opened is told once that the stream is open, before anything is sent or received.
 	Opened func(member string)
 	// Answered is told of each answer, by one goroutine.
@@ -41,28 +39,30 @@ type Config[S Stream[A], Q, A any] struct {
 
 // Pair is a stream with its two goroutines. Its methods are safe for concurrent use and do not
 // block.
-type Pair[Q any] struct {
+type Pair[Q, A any] struct {
+	c      Config[Q, A]
+	group  *worker.Group
+	ctx    context.Context
 	cancel context.CancelFunc
 	wake   chan struct{} // of size 1: queue has become non-empty
 
 	mu    sync.Mutex
-	queue []Q // guarded by mu
-
-	ended sync.Once // both goroutines may see the stream fail
+	queue []Q  // guarded by mu
+	ended bool // guarded by mu; both goroutines may see the stream fail
 }
 
 // Start opens a stream in the background. Its goroutines belong to g; when g stops, they end.
-func Start[S Stream[A], Q, A any](g *worker.Group, c Config[S, Q, A]) *Pair[Q] {
-	ctx, cancel := context.WithCancel(g.Context())
-	p := &Pair[Q]{cancel: cancel, wake: make(chan struct{}, 1)}
-	if !g.Go(func(context.Context) { send(ctx, g, p, c) }) {
-		cancel()
+func Start[Q, A any](g *worker.Group, c Config[Q, A]) *Pair[Q, A] {
+	p := &Pair[Q, A]{c: c, group: g, wake: make(chan struct{}, 1)}
+	p.ctx, p.cancel = context.WithCancel(g.Context())
+	if !g.Go(p.send) {
+		p.cancel()
 	}
 	return p
 }
 
 // Push queues a request.
-func (p *Pair[Q]) Push(q Q) {
+func (p *Pair[Q, A]) Push(q Q) {
 	p.mu.Lock()
 	p.queue = append(p.queue, q)
 	p.mu.Unlock()
@@ -74,10 +74,10 @@ func (p *Pair[Q]) Push(q Q) {
 
 // Close ends the stream. What is still queued is not sent, and Ended is not called any more
 // unless it has begun.
-func (p *Pair[Q]) Close() { p.cancel() }
+func (p *Pair[Q, A]) Close() { p.cancel() }
 
 // take empties the queue; spare is used for what comes.
-func (p *Pair[Q]) take(spare []Q) []Q {
+func (p *Pair[Q, A]) take(spare []Q) []Q {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := p.queue
@@ -86,38 +86,44 @@ func (p *Pair[Q]) take(spare []Q) []Q {
 }
 
 // end tells of the end, unless the stream was closed or it was told before.
-func (p *Pair[Q]) end(ctx context.Context, tell func()) {
-	if ctx.Err() == nil {
-		p.ended.Do(tell)
+func (p *Pair[Q, A]) end(member string, err error) {
+	p.mu.Lock()
+	ended := p.ended || p.ctx.Err() != nil
+	p.ended = true
+	p.mu.Unlock()
+	if !ended {
+		p.c.Ended(member, err)
 	}
 }
 
 // send is the sender goroutine.
-func send[S Stream[A], Q, A any](ctx context.Context, g *worker.Group, p *Pair[Q], c Config[S, Q, A]) {
+func (p *Pair[Q, A]) send(context.Context) {
 	defer p.cancel()
-	s, err := c.Open(ctx)
+	s, err := p.c.Open(p.ctx)
 	if err != nil {
-		p.end(ctx, func() { c.Ended("", err) })
+		p.end("", err)
 		return
 	}
-	c.Opened(s.Member())
-	if !g.Go(func(context.Context) { receive(ctx, p, s, c) }) {
+	p.c.Opened(s.Member())
+	if !p.group.Go(func(context.Context) { p.receive(s) }) {
 		return
 	}
 	var spare []Q
 	for {
 		select {
-		case <-ctx.Done():
+		case <-p.ctx.Done():
 			return
 		case <-p.wake:
 		}
 		batch := p.take(spare)
-		if err := c.Send(s, batch); errors.Is(err, io.EOF) {
-			<-ctx.Done() // the stream is broken; Recv has the reason
-			return
-		} else if err != nil {
-			p.end(ctx, func() { c.Ended(s.Member(), err) })
-			return
+		for _, q := range batch {
+			if err := s.Send(q); errors.Is(err, io.EOF) {
+				<-p.ctx.Done() // the stream is broken; Recv has the reason
+				return
+			} else if err != nil {
+				p.end(s.Member(), err)
+				return
+			}
 		}
 		clear(batch)
 		spare = batch[:0]
@@ -125,14 +131,14 @@ func send[S Stream[A], Q, A any](ctx context.Context, g *worker.Group, p *Pair[Q
 }
 
 // receive is the reader goroutine.
-func receive[S Stream[A], Q, A any](ctx context.Context, p *Pair[Q], s S, c Config[S, Q, A]) {
+func (p *Pair[Q, A]) receive(s Stream[Q, A]) {
 	defer p.cancel()
 	for {
 		a, err := s.Recv()
 		if err != nil {
-			p.end(ctx, func() { c.Ended(s.Member(), err) })
+			p.end(s.Member(), err)
 			return
 		}
-		c.Answered(a)
+		p.c.Answered(a)
 	}
 }

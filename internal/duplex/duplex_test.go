@@ -33,7 +33,7 @@ func (p *pipe) Recv() (string, error) {
 	}
 }
 
-func (p *pipe) send(q int) error {
+func (p *pipe) Send(q int) error {
 	select {
 	case p.sent <- q:
 		return nil
@@ -52,7 +52,7 @@ type end struct {
 // rig is a pair with all that it tells.
 type rig struct {
 	group *worker.Group
-	pair  *duplex.Pair[int]
+	pair  *duplex.Pair[int, string]
 	s     *pipe
 	open  chan error // what Open returns
 
@@ -67,8 +67,8 @@ func start(t *testing.T) *rig {
 		opened: make(chan string, 1), answered: make(chan string, 9), ended: make(chan end, 9),
 	}
 	t.Cleanup(r.group.Stop)
-	r.pair = duplex.Start(r.group, duplex.Config[*pipe, int, string]{
-		Open: func(ctx context.Context) (*pipe, error) {
+	r.pair = duplex.Start(r.group, duplex.Config[int, string]{
+		Open: func(ctx context.Context) (duplex.Stream[int, string], error) {
 			r.s.ctx = ctx
 			select {
 			case err := <-r.open:
@@ -76,14 +76,6 @@ func start(t *testing.T) *rig {
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
-		},
-		Send: func(s *pipe, batch []int) error {
-			for _, q := range batch {
-				if err := s.send(q); err != nil {
-					return err
-				}
-			}
-			return nil
 		},
 		Opened:   func(member string) { r.opened <- member },
 		Answered: func(a string) { r.answered <- a },
@@ -174,7 +166,7 @@ func TestNothingIsToldOfAClosedOne(t *testing.T) {
 func TestAfterTheGroupStopped(t *testing.T) {
 	g := worker.New(t.Context())
 	g.Stop()
-	p := duplex.Start(g, duplex.Config[*pipe, int, string]{})
+	p := duplex.Start(g, duplex.Config[int, string]{})
 	p.Push(1) // goes nowhere, and does no harm
 	p.Close()
 }

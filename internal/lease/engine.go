@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/internal/worker"
@@ -34,6 +35,8 @@ type Engine struct {
 	closed bool          // guarded by mu
 	stop   func() bool   // guarded by mu; stops the timer; nil: none
 	notes  []entry       // guarded by mu; to be logged once mu is released
+
+	requests []pb.LeaseKeepAliveRequest // guarded by mu; not used yet
 }
 
 // keepHost is the shell's part of a keep, guarded by Engine.mu.
@@ -164,7 +167,7 @@ func (e *Engine) run() {
 		case actOpen:
 			e.open(a.st)
 		case actSend:
-			a.st.host.Push(a.id)
+			a.st.host.Push(e.request(a.id))
 		case actShut:
 			a.st.host.Close()
 		case actRenewed:

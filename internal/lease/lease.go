@@ -16,16 +16,13 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/internal/duplex"
 )
 
 // Stream is one LeaseKeepAlive RPC. The engine sends from one goroutine and
 // receives from another.
-type Stream interface {
-	Send(*pb.LeaseKeepAliveRequest) error
-	Recv() (*pb.LeaseKeepAliveResponse, error)
-	// Member is the endpoint that the stream runs on, "" if unknown.
-	Member() string
-}
+type Stream = duplex.Stream[*pb.LeaseKeepAliveRequest, *pb.LeaseKeepAliveResponse]
 
 // Verdict says what a stream error means for the leases on it.
 type Verdict int

@@ -14,14 +14,13 @@ import (
 )
 
 // streamHost is the shell's part of a stream.
-type streamHost = *duplex.Pair[int64]
+type streamHost = *duplex.Pair[*pb.LeaseKeepAliveRequest, *pb.LeaseKeepAliveResponse]
 
 // open starts st. The caller holds e.mu.
 func (e *Engine) open(st *stream) {
 	avoid := st.avoid
-	st.host = duplex.Start(e.work, duplex.Config[Stream, int64, *pb.LeaseKeepAliveResponse]{
+	st.host = duplex.Start(e.work, duplex.Config[*pb.LeaseKeepAliveRequest, *pb.LeaseKeepAliveResponse]{
 		Open: func(ctx context.Context) (Stream, error) { return e.cfg.Open(ctx, avoid) },
-		Send: sendAll,
 		Opened: func(member string) {
 			e.mu.Lock()
 			e.core.opened(e.clock(), st, member)
@@ -36,17 +35,20 @@ func (e *Engine) open(st *stream) {
 	})
 }
 
-// sendAll sends renewals, whose requests are allocated together.
-func sendAll(s Stream, ids []int64) error {
-	reqs := make([]pb.LeaseKeepAliveRequest, len(ids)) // whoever is given one may keep it
-	for i, id := range ids {
-		reqs[i].ID = id
-		if err := s.Send(&reqs[i]); err != nil {
-			return err
-		}
+// request makes a request. Some are allocated together; whoever is given one may keep it. The
+// caller holds e.mu.
+func (e *Engine) request(id int64) *pb.LeaseKeepAliveRequest {
+	if len(e.requests) == 0 {
+		e.requests = make([]pb.LeaseKeepAliveRequest, requestsAtOnce)
 	}
-	return nil
+	r := &e.requests[0]
+	e.requests = e.requests[1:]
+	r.ID = id
+	return r
 }
+
+// requestsAtOnce saves most allocations where there are many leases, and holds little.
+const requestsAtOnce = 16
 
 // failed reports the end of st.
 func (e *Engine) failed(st *stream, member string, err error) {

@@ -15,14 +15,13 @@ import (
 )
 
 // streamHost is the shell's part of a stream.
-type streamHost = *duplex.Pair[*pb.WatchRequest]
+type streamHost = *duplex.Pair[*pb.WatchRequest, *pb.WatchResponse]
 
 // open starts st. The caller holds e.mu.
 func (e *Engine) open(st *stream) {
 	o := OpenOptions{Group: st.g.name, RequireLeader: st.guarded, Avoid: st.avoid}
-	st.host = duplex.Start(e.work, duplex.Config[Stream, *pb.WatchRequest, *pb.WatchResponse]{
+	st.host = duplex.Start(e.work, duplex.Config[*pb.WatchRequest, *pb.WatchResponse]{
 		Open: func(ctx context.Context) (Stream, error) { return e.cfg.Open(ctx, o) },
-		Send: sendAll,
 		Opened: func(member string) {
 			e.mu.Lock()
 			e.core.opened(time.Now(), st, member)
@@ -31,15 +30,6 @@ func (e *Engine) open(st *stream) {
 		Answered: func(resp *pb.WatchResponse) { e.answered(st, resp) },
 		Ended:    func(member string, err error) { e.broken(st, member, err) },
 	})
-}
-
-func sendAll(s Stream, batch []*pb.WatchRequest) error {
-	for _, req := range batch {
-		if err := s.Send(req); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // answered passes on a response.

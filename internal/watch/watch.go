@@ -26,16 +26,13 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/internal/duplex"
 )
 
 // Stream is one Watch RPC. The engine sends from one goroutine and receives from
 // another.
-type Stream interface {
-	Send(*pb.WatchRequest) error
-	Recv() (*pb.WatchResponse, error)
-	// Member is the endpoint that the stream runs on, "" if unknown.
-	Member() string
-}
+type Stream = duplex.Stream[*pb.WatchRequest, *pb.WatchResponse]
 
 // OpenOptions says what kind of stream is wanted.
 type OpenOptions struct {
