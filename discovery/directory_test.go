@@ -280,6 +280,15 @@ func TestFiles(t *testing.T) {
 	d := directory(t, c, discovery.WithFiles(dir))
 	s := subscribe(t, d)
 	awaitIDs(t, s, "a")
+	err := discovery.ChangeControl(within(t), c, t.Name(), func(ctl *discovery.Control) error {
+		ctl.Split = discovery.Split{"v1": 100}
+		ctl.Override("a", func(o *discovery.Override) { o.Weight = 50 })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "what operators say", func() bool { return s.View().Get("a").Weight == 50 && len(s.View().Split()) == 1 })
 	if err := d.Close(); err != nil { // the file is written at the latest now
 		t.Fatal(err)
 	}
@@ -296,7 +305,8 @@ func TestFiles(t *testing.T) {
 		sub := late
 		readers.Go(func() {
 			ch, err := sub.Next(within(t))
-			if err != nil || !ch.Stale || !slices.Equal(ids(ch.Added), []string{"a"}) || ch.View.Revision() != 0 {
+			if err != nil || !ch.Stale || !slices.Equal(ids(ch.Added), []string{"a"}) || ch.View.Revision() != 0 ||
+				ch.Added[0].Weight != 50 || ch.View.Split().String() != "v1=100" {
 				t.Errorf("%+v, %v", ch, err)
 			}
 		})

@@ -71,9 +71,8 @@ func TestSplitFollowed(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name()) })
-	files := t.TempDir()
 	register(t, registrar(t, c), orders(t, "a"))
-	sub := follow(t, c, base(t), discovery.WithFiles(files))
+	sub := follow(t, c, base(t))
 	first, err := sub.Next(within(t))
 	if err != nil || first.Resplit || len(first.View.Split()) != 0 || first.View.Len() != 1 {
 		t.Fatalf("%+v, %v", first, err)

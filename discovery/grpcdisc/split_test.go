@@ -164,3 +164,74 @@ func TestFilter(t *testing.T) {
 		t.Errorf("a filter that is none: %v", err)
 	}
 }
+
+// Weights and the split change a thousand times a second, by two operators at once, while calls run: none
+// fails, and what was said last is in force in the end.
+func TestControlChangesAllTheTime(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	of := make(map[string]string)
+	for i := range 8 {
+		s, v := serve(t), fmt.Sprint("v", i%2)
+		of[s.addr] = v
+		register(t, r, fmt.Sprint(i), s, version(v))
+	}
+	setSplit(t, c, "v0=50 v1=50")
+	cc := connect(t, directory(t, c), lb(grpcdisc.Random, ""))
+	one := func() (string, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), clienttest.Long)
+		defer cancel()
+		addr, err := call(ctx, cc)
+		return of[addr], err
+	}
+	var writers, operators sync.WaitGroup
+	for w := range 4 { // a program that knows no bounds
+		writers.Go(func() {
+			for i := range 400 {
+				value := fmt.Sprintf(`{"instances":{"%d":{"weight":%d}},"split":{"v0":%d,"v1":%d}}`, w, 1+i%100, i%101, 100-i%101)
+				if _, err := c.Put(context.Background(), "/fairlead/control/"+t.Name(), value); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	operators.Go(func() {
+		writers.Wait()
+		close(done)
+	})
+	operators.Go(func() {
+		for range 20 {
+			err := discovery.ChangeControl(context.Background(), c, t.Name(), func(ctl *discovery.Control) error {
+				ctl.Override("7", func(o *discovery.Override) { o.Weight = 9 })
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for n, running := 0, true; running; n++ {
+		select {
+		case <-done:
+			running = false
+			t.Logf("%d calls meanwhile", n)
+		default:
+		}
+		if _, err := one(); err != nil {
+			t.Fatalf("call %d: %v", n, err)
+		}
+	}
+	operators.Wait()
+	setSplit(t, c, "v0=100 v1=0")
+	clienttest.Await(t, "the last split", func() bool {
+		for range 50 {
+			if v, err := one(); err != nil {
+				t.Fatal(err)
+			} else if v != "v0" {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -19,9 +19,11 @@ import (
 type Services struct {
 	ejections, returns                          *prometheus.CounterVec
 	ejected, trial, share, outstanding, latency *prometheus.Desc
+	percent, splitShare, splitInstances         *prometheus.Desc
 
 	mu       sync.Mutex
 	statuses map[string]func() []pick.Status
+	splits   map[string]func() []pick.SubsetStatus
 }
 
 var _ prometheus.Collector = (*Services)(nil)
@@ -35,6 +37,9 @@ func NewServices() *Services {
 	gauge := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("fairlead_"+name, help, labels, nil)
 	}
+	subset := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("fairlead_"+name, help, []string{"service", "subset"}, nil)
+	}
 	return &Services{
 		ejections:   counter("instance_ejections_total", "Instances left out since calls failed, by whether they stood still.", "service", "instance", "reason"),
 		returns:     counter("instance_returns_total", "Instances that came back after that, on trial.", labels...),
@@ -44,6 +49,11 @@ func NewServices() *Services {
 		outstanding: gauge("instance_outstanding", "Calls under way, as far as the policy counts them."),
 		latency:     gauge("instance_latency_seconds", "The latency to expect, 0 if it is not known."),
 		statuses:    make(map[string]func() []pick.Status),
+
+		percent:        subset("split_percent", "The percentage of the calls to a service that operators ask for a subset of its instances."),
+		splitShare:     subset("split_share", "The percentage that the subset gets now: more while others have no live instance, 0 while it has none."),
+		splitInstances: subset("split_instances", "Instances of the subset that can be picked."),
+		splits:         make(map[string]func() []pick.SubsetStatus),
 	}
 }
 
@@ -73,11 +83,24 @@ func (s *Services) Follow(service string, statuses func() []pick.Status) {
 	s.statuses[service] = statuses
 }
 
+// FollowSplit reports how the calls to a service are split, as Follow does the statuses of its instances:
+//
+//	s.FollowSplit("orders", func() []pick.SubsetStatus { return t.Split("orders") })
+func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if split == nil {
+		delete(s.splits, service)
+		return
+	}
+	s.splits[service] = split
+}
+
 // Describe is for prometheus.Collector.
 func (s *Services) Describe(ch chan<- *prometheus.Desc) {
 	s.ejections.Describe(ch)
 	s.returns.Describe(ch)
-	for _, d := range []*prometheus.Desc{s.ejected, s.trial, s.share, s.outstanding, s.latency} {
+	for _, d := range []*prometheus.Desc{s.ejected, s.trial, s.share, s.outstanding, s.latency, s.percent, s.splitShare, s.splitInstances} {
 		ch <- d
 	}
 }
@@ -103,6 +126,16 @@ func (s *Services) Collect(ch chan<- prometheus.Metric) {
 			gauge(s.share, st.Share)
 			gauge(s.outstanding, float64(st.Outstanding))
 			gauge(s.latency, st.Latency.Seconds())
+		}
+	}
+	for service, split := range s.splits {
+		for _, sub := range split() {
+			gauge := func(d *prometheus.Desc, v float64) {
+				ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, service, string(sub.Filter))
+			}
+			gauge(s.percent, sub.Percent)
+			gauge(s.splitShare, sub.Share)
+			gauge(s.splitInstances, float64(sub.Instances))
 		}
 	}
 }
