@@ -56,8 +56,8 @@ func WithLog(log *slog.Logger) DirectoryOption {
 	}
 }
 
-// WithProblems sets a function that is told of bad records, protection and files that
-// cannot be used. It must return soon.
+// WithProblems sets a function that is told of bad records, of services whose records may not be
+// read, of protection, and of files that cannot be used. It must return soon.
 func WithProblems(f func(Problem)) DirectoryOption { return func(d *Directory) { d.report = f } }
 
 // WithFiles keeps the last known instances of each service in a file in this directory,

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -46,6 +47,7 @@ type feed struct {
 	subs  map[*Subscription]struct{}
 	stale bool
 	ended bool
+	err   error // why the records cannot be read; nil: they can
 	// controlErr is why the service's control record is not what is in force.
 	controlErr error
 
@@ -83,6 +85,7 @@ func (f *feed) run(context.Context) {
 	}
 	for failures := 0; f.ctx.Err() == nil; {
 		rev, err := f.list()
+		f.read(err)
 		if err == nil {
 			failures = 0
 			err = f.follow(rev + 1)
@@ -97,6 +100,40 @@ func (f *feed) run(context.Context) {
 			failures++
 		}
 	}
+}
+
+// read notes whether the records can be read. That they may not be is told, once: it needs
+// somebody to change it.
+func (f *feed) read(err error) {
+	if f.ctx.Err() != nil {
+		return
+	}
+	f.mu.Lock()
+	was := f.err
+	f.err = err
+	f.mu.Unlock()
+	if refused(err) && !refused(was) {
+		f.d.problem(Problem{f.service, "", fmt.Errorf("the records cannot be read: %w", err)})
+	}
+}
+
+// unread is the error of a context that ended while there was no view, with the reason if it is known.
+func (f *feed) unread(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil || f.view.Load() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), f.err)
+}
+
+// refused reports that etcd understood a request and does not allow it.
+func refused(err error) bool {
+	switch clientv3.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument:
+		return true
+	}
+	return false
 }
 
 // list reads all records and makes the tree what they say.
@@ -297,7 +334,7 @@ func (f *feed) subscribe() *Subscription {
 func (f *feed) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ended = true
+	f.ended, f.stale = true, true // nobody keeps it right any more
 	for s := range f.subs {
 		s.finish()
 	}

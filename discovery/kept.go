@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"sync/atomic"
 
 	"github.com/fairlead-go/fairlead/discovery/internal/keep"
 )
@@ -10,10 +9,9 @@ import (
 // Kept is a plain key that a Registrar keeps, see [Registrar.Keep]. Its methods are safe for
 // concurrent use.
 type Kept struct {
-	key   string
-	over  bool                   // see WithTakeover
-	value atomic.Pointer[string] // replaced under the keeper's lock
-	kept  *keep.Kept
+	key  string
+	over bool // see WithTakeover
+	kept *keep.Kept
 }
 
 // KeepOption changes how a key is kept.
@@ -41,7 +39,6 @@ func (r *Registrar) Keep(ctx context.Context, key, value string, opts ...KeepOpt
 		return nil, invalid("the key is empty")
 	}
 	k := &Kept{key: key}
-	k.value.Store(&value)
 	for _, o := range opts {
 		o(k)
 	}
@@ -67,17 +64,15 @@ func (k *Kept) judge(f keep.Found) keep.Verdict {
 // Key is the key.
 func (k *Kept) Key() string { return k.key }
 
-// Value is what is to be there, as of the last Set.
-func (k *Kept) Value() string { return *k.value.Load() }
+// Value is what is to be there, as of the last Set that did not fail for good.
+func (k *Kept) Value() string { return string(k.kept.Value()) }
 
 // Set changes the value and returns when it is there. When ctx ends first, that goes on in the
 // background. Of concurrent calls the last one counts. While another process has the key the error wraps
-// [ErrTaken], and the value is put when the key is free. After Close it is [ErrClosed].
+// [ErrTaken], and the value is put when the key is free. One that is too large to be stored fails at
+// once, and the one before it stays. After Close it is [ErrClosed].
 func (k *Kept) Set(ctx context.Context, value string) error {
-	return k.kept.Set(ctx, func() ([]byte, error) {
-		k.value.Store(&value)
-		return []byte(value), nil
-	})
+	return k.kept.Set(ctx, func() ([]byte, error) { return []byte(value), nil })
 }
 
 // Close removes the key, if it is still this process's, and returns when it is gone. When ctx ends

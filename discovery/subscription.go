@@ -41,12 +41,14 @@ type Status struct {
 	Revision int64         // as of which it is right; 0: from a file, or none yet
 	Age      time.Duration // since it was last known to be right
 	Stale    bool
+	// Err is why the records cannot be read, nil if they can.
+	Err error
 	// Control, if not nil, says what is wrong with the service's control record (see Control); the last good
 	// one stays in force.
 	Control error
 }
 
-// Ready waits until there is a view.
+// Ready waits until there is a view. If ctx ends first, the error says why there is none.
 func (s *Subscription) Ready(ctx context.Context) error {
 	select {
 	case <-s.f.loaded:
@@ -54,7 +56,7 @@ func (s *Subscription) Ready(ctx context.Context) error {
 	case <-s.done:
 		return ErrClosed
 	case <-ctx.Done():
-		return ctx.Err()
+		return s.f.unread(ctx)
 	}
 }
 
@@ -83,7 +85,7 @@ func (s *Subscription) looked(v *View) bool {
 func (s *Subscription) Status() Status {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
-	st := Status{Stale: s.f.stale, Control: s.f.controlErr}
+	st := Status{Stale: s.f.stale, Err: s.f.err, Control: s.f.controlErr}
 	if v := s.f.view.Load(); v != nil {
 		st.Revision = v.revision
 		st.Age = s.f.age()
@@ -115,7 +117,7 @@ func (s *Subscription) Next(ctx context.Context) (Change, error) {
 		case <-s.wake:
 		case <-s.done:
 		case <-ctx.Done():
-			return Change{}, ctx.Err()
+			return Change{}, s.f.unread(ctx)
 		}
 	}
 }

@@ -251,8 +251,8 @@ func (s *service) pick(ctx context.Context, f discovery.Filter, tried []*discove
 	}
 	wctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if s.picks.Ready(wctx) != nil && ctx.Err() == nil {
-		return nil, pick.Done{}, fmt.Errorf("%w, etcd has not said within %v", err, patience)
+	if why := s.picks.Ready(wctx); why != nil && ctx.Err() == nil {
+		return nil, pick.Done{}, fmt.Errorf("%w, etcd has not said within %v: %v", err, patience, why)
 	}
 	return s.picks.PickMatching(ctx, f, tried...)
 }

@@ -211,7 +211,8 @@ func (k *Keeper) await(ctx context.Context, e *entry, done <-chan error) error {
 
 // Set changes what is wanted and returns when it is there. change is called with the Keeper's
 // lock held and returns the new value, or an error that Set returns. When ctx ends first, the
-// change goes on in the background.
+// change goes on in the background. A value that can never be stored is dropped for the one
+// before.
 func (h *Kept) Set(ctx context.Context, change func() ([]byte, error)) error {
 	return h.amend(ctx, func() (bool, error) {
 		value, err := change()
@@ -271,6 +272,13 @@ func (h *Kept) Closed() bool {
 	h.k.mu.Lock()
 	defer h.k.mu.Unlock()
 	return h.over()
+}
+
+// Value is what is to be there.
+func (h *Kept) Value() []byte {
+	h.k.mu.Lock()
+	defer h.k.mu.Unlock()
+	return h.e.value
 }
 
 // Revision is the mod revision of the record that was written last.

@@ -118,6 +118,7 @@ type record struct {
 type result struct {
 	err    error
 	denied bool    // err is final
+	unfit  bool    // and about the value: it can never be stored
 	awaits bool    // somebody waits, and is told
 	done   bool    // it was put or removed
 	found  *record // else what is there; nil: nothing
@@ -271,9 +272,15 @@ func (m *machine) taken(q request, r result, err error) effect {
 }
 
 // denied: the server does not allow the request. If the key never was there, its removal is done.
+// A value that can never be stored is wanted no more, but the one before it, if there was one.
 func (m *machine) denied(q request, r result) effect {
 	e := effect{settle: true, err: r.err, forget: m.wanted == Gone && m.told == ""}
 	if e.queue = m.rest(q, 0); e.queue {
+		return e
+	}
+	if r.unfit && m.wanted == Present && m.wrote != nil {
+		m.value = m.wrote
+		e.queue = m.there != Ours && m.touch()
 		return e
 	}
 	m.work = Denied

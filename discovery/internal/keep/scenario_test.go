@@ -80,6 +80,8 @@ func (d *driver) do(c scenario.Command) string {
 		d.result(result{err: errors.New(c.Word(0))})
 	case "denied": // denied [awaits]
 		d.result(result{err: errors.New("denied"), denied: true, awaits: c.Has("awaits")})
+	case "unfit": // the value can never be stored
+		d.result(result{err: errors.New("unfit"), denied: true, unfit: true, awaits: true})
 	case "deleted": // deleted mod=: the watch shows it
 		d.effect(m.changed(true, 0, c.Int(d.t, "mod", 0), d.lease))
 	case "changed": // changed mod= lease=: the watch shows a put

@@ -161,9 +161,20 @@ func first(kvs []*mvccpb.KeyValue) *record {
 // failed is the result of an error. What is refused is not tried again at once, nor what nobody
 // knows to be safe.
 func failed(err error) result {
+	if tooLarge(err) {
+		return result{err: err, denied: true, unfit: true}
+	}
 	lost := errors.Is(err, rpctypes.ErrLeaseNotFound) // which is about to be noticed
 	again := lost || !refused(err) && (clientv3.SafeToRetry(err) || clientv3.OutcomeUnknown(err))
 	return result{err: err, denied: !again}
+}
+
+// tooLarge reports that a request is larger than the server allows, or than gRPC on either side.
+func tooLarge(err error) bool {
+	if errors.Is(err, rpctypes.ErrRequestTooLarge) {
+		return true
+	}
+	return clientv3.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
 // refused reports that the server understood a request and does not allow it: repeating it
@@ -173,7 +184,7 @@ func refused(err error) bool {
 	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
 		return true
 	}
-	return false
+	return errors.Is(err, rpctypes.ErrLeaseTTLTooLarge)
 }
 
 // result passes a result to the machine and does what follows; again: another request is needed.
