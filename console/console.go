@@ -38,6 +38,10 @@ type Console struct {
 	pages    *scrape.Reader // nil without metrics
 	common   sampler        // for all who use the console's own client
 	examiner examiner
+	known    struct { // of the members, from whoever said it last
+		sync.Mutex
+		names, urls map[string]string
+	}
 	cookie   string // the session cookie's name; one per console, since cookies do not know ports
 	sessions sessions
 	attempts limiter // failed ones, to get in
@@ -76,8 +80,8 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 		c.pages = scrape.New(c.secure)
 	}
 	c.common.init(c, client, c.group.Context())
-	c.examiner.init(c)
 	c.sessions.init(c)
+	c.examiner.init(c)
 	c.mux = c.routes()
 	return c, nil
 }
@@ -136,6 +140,7 @@ func (c *Console) routes() *http.ServeMux {
 	m.Handle("DELETE /api/session", c.public(c.deleteSession))
 
 	m.Handle("GET /api/overview", c.reads(getOverview))
+	m.Handle("GET /api/memory", c.reads(getMemory))
 	m.Handle("GET /api/tree", c.reads(getTree))
 	m.Handle("GET /api/count", c.reads(getCount))
 	m.Handle("GET /api/key", c.reads(getKey))

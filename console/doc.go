@@ -31,6 +31,6 @@
 // # What it costs the cluster
 //
 // While a page is open, one Status call per member and second for all who use the console's own client, and for each user who logged
-// in, and the watches of the pages that are open. What is wrong is looked for once for everybody, every five seconds while a page is open and then every minute: some small
-// reads, and three Status calls and with Metrics a page of metrics per member. Lists are read in pages. Counting, and what needs a scan, is done on demand only.
+// in, and the watches of the pages that are open. What is wrong is looked for once for everybody, every five seconds while a page is open and else every minute, so
+// that it is known since when, and the last day is there for who comes later: some small reads, and three Status calls and with Metrics a page of metrics per member. Lists are read in pages. Counting, and what needs a scan, is done on demand only.
 package console

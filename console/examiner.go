@@ -20,21 +20,21 @@ const (
 	healthWindow = time.Minute
 )
 
-// examiner looks for what is wrong, once for all pages and users. Its goroutine begins with the first page and ends with the
-// console.
+// examiner looks for what is wrong, once for all pages and users, and remembers. Its goroutine ends with the console.
 type examiner struct {
-	c    *Console
-	soon chan struct{} // the next look is due
+	c      *Console
+	soon   chan struct{} // the next look is due
+	memory *memory
 
-	mu      sync.Mutex // guards what follows
-	subs    map[chan *health]*session
-	last    *health
-	running bool
+	mu   sync.Mutex // guards what follows
+	subs map[chan *health]*session
+	last *health
 }
 
 func (e *examiner) init(c *Console) {
-	e.c, e.soon = c, make(chan struct{}, 1)
+	e.c, e.soon, e.memory = c, make(chan struct{}, 1), newMemory()
 	e.subs = make(map[chan *health]*session)
+	c.group.Go(e.run)
 }
 
 // hurry makes the next look come at once.
@@ -57,9 +57,6 @@ func (e *examiner) subscribe(s *session) (latest <-chan *health, cancel func()) 
 	}
 	if !fresh || len(e.subs) == 1 {
 		e.hurry()
-	}
-	if !e.running {
-		e.running = e.c.group.Go(e.run)
 	}
 	return ch, func() {
 		e.mu.Lock()
@@ -84,7 +81,9 @@ func (e *examiner) run(ctx context.Context) {
 				recent = recent[1:]
 			}
 			recent = append(recent, f)
-			e.publish(began.health(f))
+			h := began.health(f)
+			e.memory.add(f, h)
+			e.publish(h)
 		}
 		if !e.rest(ctx, start) {
 			return

@@ -28,6 +28,7 @@ type finding struct {
 	Mends    []mend   `json:"mends,omitempty"`
 	Since    int64    `json:"since"`             // when it was seen first
 	Earlier  bool     `json:"earlier,omitempty"` // it was there when the console looked first
+	key      string   // what tells it apart from others, whatever its figures are
 }
 
 // mend is an operation that mends a finding or helps to.
@@ -80,7 +81,8 @@ func mendsOf(f *doctor.Facts, g doctor.Finding) (list []mend) {
 	return list
 }
 
-// onsets knows since when there is what is wrong.
+// onsets knows since when there is what is wrong. A warning is told when it is found for the second time in a row: one slow answer is chance, and what
+// comes and goes would move the page under the hand of who works there.
 type onsets struct {
 	looked bool
 	all    map[string]onset // by rule, severity and members
@@ -108,9 +110,12 @@ func (o *onsets) health(f *doctor.Facts) *health {
 			began = onset{f.Now, !o.looked}
 		}
 		now[key] = began
+		if !ok && g.Severity == doctor.Warning {
+			continue
+		}
 		h.Findings = append(h.Findings, finding{
 			Rule: g.Rule, Severity: g.Severity.String(), Stops: g.Stops, Members: g.Members, Title: g.Title, What: g.What, Detail: g.Detail, Means: g.Means, Do: g.Do,
-			Mends: mendsOf(f, g), Since: began.at.UnixMilli(), Earlier: began.earlier,
+			Mends: mendsOf(f, g), Since: began.at.UnixMilli(), Earlier: began.earlier, key: key,
 		})
 	}
 	o.looked, o.all = true, now

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,23 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitHealth(t, events, "")
+	// It is remembered.
+	var past struct {
+		At      []int64
+		Changes []*float64
+		Size    []*float64
+		Members []struct{ Answer []*float64 }
+		Events  []struct{ Kind, Text string }
+	}
+	p.get("api/memory?span=hour", &past)
+	kinds := make(map[string]bool)
+	for _, e := range past.Events {
+		kinds[e.Kind+" "+strings.SplitN(e.Text, ":", 2)[0]] = true
+	}
+	if len(past.At) == 0 || len(past.Members) != 3 || past.Size[0] == nil || *past.Size[0] <= 0 || !kinds["begun Member down"] || !kinds["begun No quorum"] || !kinds["restart "+dead.Name+" started anew"] {
+		t.Errorf("%+v", past)
+	}
+	p.refused("GET", "api/memory?span=year", nil, http.StatusBadRequest, "bad_request")
 	// Whoever comes gets the latest look, of which there is one for all.
 	other, stop2 := p.listen("api/stream?overview=1")
 	defer stop2()

@@ -67,10 +67,22 @@ func idName(id uint64) string { return strconv.FormatUint(id, 16) }
 func getOverview(r *request) (any, error) {
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
-	return survey(ctx, r.client, list(ctx, r.client)), nil
+	return survey(ctx, r.client, r.session.owner.c.list(ctx, r.client)), nil
 }
 
-// list asks who the members are.
+// list asks who the members are. If nobody says it, what was known last is better than nothing.
+func (c *Console) list(ctx context.Context, client *clientv3.Client) *roster {
+	ro := list(ctx, client)
+	c.known.Lock()
+	defer c.known.Unlock()
+	if ro.err == "" {
+		c.known.names, c.known.urls = ro.names, ro.urls
+	} else if c.known.names != nil {
+		ro.names, ro.urls = c.known.names, c.known.urls
+	}
+	return ro
+}
+
 func list(ctx context.Context, client *clientv3.Client) *roster {
 	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), statusTimeout)
 	defer cancel()

@@ -66,11 +66,7 @@ func (p *sampler) run(ctx context.Context) {
 	for n := 0; ; n++ {
 		if who == nil || who.err != "" || words != p.words() || time.Since(listed) > listEvery {
 			words = p.words()
-			fresh := list(ctx, p.client)
-			if who != nil && fresh.err != "" { // what was known is better than nothing
-				fresh.names, fresh.urls = who.names, who.urls
-			}
-			who, listed = fresh, time.Now()
+			who, listed = p.c.list(ctx, p.client), time.Now()
 		}
 		o := survey(ctx, p.client, who)
 		if n%countEvery == 0 && p.c.pages != nil { // afterwards: gathering metrics takes members some milliseconds, which would be seen as latency

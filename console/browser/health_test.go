@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/fairlead-go/fairlead/console"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -50,6 +52,19 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	b.visit("watch")
 	b.has("#wrong", "refuses all writes")
 	b.shot("alarm")
+	for _, theme := range []string{"Auto", "Light"} { // as the system, then the other one
+		var faint []string
+		if b.js(contrast, &faint); len(faint) > 0 {
+			t.Errorf("hard to read: %q", faint)
+		}
+		b.press(theme)
+	}
+	b.run(chromedp.EmulateViewport(360, 740))
+	if !b.is(`document.documentElement.scrollWidth <= innerWidth`) {
+		t.Error("the banner is too wide for a phone")
+	}
+	b.shot("alarm-phone")
+	b.run(chromedp.EmulateViewport(desktop.width, desktop.height))
 	// The banner of any page leads to what mends it, which shows first what it will do.
 	b.press("Disarm alarms…")
 	b.has("dialog[open]", "The cluster takes writes again")
@@ -60,6 +75,19 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	if r.is(`document.querySelector('#wrong button')`) {
 		t.Error("a console that only reads offers to mend")
 	}
+	// Who comes now sees what happened before.
+	r.visit("overview")
+	r.has(".events-past", "No space: the database is full")
+	b.visit("overview")
+	b.await("what happened, as a list and as marks", `['No space', 'Member down'].every((s) => document.querySelector('.events-past')?.innerText.includes(s)) && document.querySelectorAll('.past-chart .mark.begun').length >= 6`)
+	b.await("lines of what was", `document.querySelector('.past-chart .stroke').getAttribute('d').length > 10`)
+	b.press("Last day")
+	b.has(".past-chart .axis", "24 h ago")
+	b.js(`document.querySelectorAll('.past-chart svg')[1].dispatchEvent(new PointerEvent('pointermove', {clientX: innerWidth}))`, nil)
+	b.has(".past-chart:nth-child(2) figcaption b", "MiB")
+	b.has(".past-chart:nth-child(2) .at", "No space")
+	b.js(`document.querySelector('.past').scrollIntoView()`, nil)
+	b.shot("past")
 	followers[1].Kill()
 	b.has("#live", "No quorum")
 	b.has("#wrong", "1 of 3 voting members answer, 2 are needed")

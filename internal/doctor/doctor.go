@@ -119,6 +119,23 @@ func (f *Facts) Leader() uint64 {
 	return 0
 }
 
+// Started is when the member's process began, in seconds since 1970; 0 if unknown.
+func (a *Address) Started() float64 {
+	if a.counted == nil {
+		return 0
+	}
+	return a.counted.started
+}
+
+// Answer is the address by which the member answered; nil if it did not.
+func (m *Member) Answer() *Address {
+	a, _ := m.status()
+	return a
+}
+
+// Title is the member as people call it.
+func (m *Member) Title() string { return m.title() }
+
 func (m *Member) title() string {
 	switch {
 	case m.Name != "":

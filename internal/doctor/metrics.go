@@ -17,6 +17,7 @@ import (
 type counters struct {
 	fsync, commit []bucket
 	leaders       float64 // changes of the leader; below 0 if unknown
+	started       float64 // seconds since 1970; 0 if unknown
 	// ids are those of the members in that process, which count together.
 	ids []string
 }
@@ -25,6 +26,8 @@ type counters struct {
 func (c *counters) line(l string) {
 	if n, ok := scrape.Value(l, "etcd_server_leader_changes_seen_total"); ok {
 		c.leaders = n
+	} else if n, ok := scrape.Value(l, "process_start_time_seconds"); ok {
+		c.started = n
 	} else if id, ok := scrape.MemberID(l); ok {
 		c.ids = append(c.ids, id)
 	} else if v, ok := strings.CutPrefix(l, "etcd_disk_wal_fsync_duration_seconds_bucket{le=\""); ok {

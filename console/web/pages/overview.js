@@ -22,9 +22,11 @@ export function mount(page) {
   if (me.requests) charts.requests = chart('Requests', 'received/s');
   const members = h('div', { class: 'panel' });
   const wrong = h('div');
+  const before = h('div');
   fill(page.root, h('h1', {}, 'Overview'), wrong,
     h('div', { class: 'tiles' }, Object.values(tiles).map((t) => t.el)),
-    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), members, me.operates ? panel() : null);
+    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), members, me.operates ? panel() : null, before); // last, as it comes later and must not move what somebody is about to press
+  import('../js/past.js').then(({ past }) => { if (!page.signal.aborted) fill(before, past(page, me.requests)); }, () => {});
 
   function draw(o) {
     const up = o.members.filter((m) => m.up).length;

@@ -1,0 +1,145 @@
+package console
+
+import (
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/doctor"
+)
+
+const (
+	// memoryBuckets is how many steps each span has: enough for the width of a chart.
+	memoryBuckets = 240
+	hourStep      = time.Hour / memoryBuckets
+	dayStep       = 24 * time.Hour / memoryBuckets
+	// maxEvents bounds what is kept of what happened.
+	maxEvents = 200
+)
+
+// memory is what the looks at the cluster told, kept for those who come later: an hour and a day in steps, and what happened. It has
+// no clock.
+type memory struct {
+	mu        sync.Mutex // guards all
+	hour, day stretch
+	events    []event // the oldest first
+
+	at       time.Time // of the last look
+	revision int64
+	leader   uint64
+	starts   map[string]float64  // of processes, by member
+	findings map[string]*finding // by what tells them apart
+}
+
+// event is something that happened.
+type event struct {
+	At   int64  `json:"at"`
+	Kind string `json:"kind"` // leader, restart, begun or over
+	Text string `json:"text"`
+}
+
+// moment is what a look measured.
+type moment struct {
+	at          time.Time
+	changes     float64 // a second; below 0 if unknown
+	size, quota int64   // of the largest database
+	members     map[string]timings
+}
+
+// timings of a member are milliseconds; below 0 if unknown.
+type timings struct{ answer, fsync, commit float64 }
+
+func newMemory() *memory {
+	return &memory{hour: stretch{step: hourStep}, day: stretch{step: dayStep}, starts: make(map[string]float64)}
+}
+
+// add takes a look and what was found in it.
+func (m *memory) add(f *doctor.Facts, h *health) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := moment{at: f.Now, changes: -1, members: make(map[string]timings)}
+	revision := int64(0)
+	for _, x := range f.Members {
+		a := x.Answer()
+		if a == nil {
+			continue
+		}
+		t := timings{answer: millis(a.Took), fsync: -1, commit: -1}
+		if a.Fsync.Known {
+			t.fsync = millis(a.Fsync.P99)
+		}
+		if a.Commit.Known {
+			t.commit = millis(a.Commit.P99)
+		}
+		now.members[x.Title()] = t
+		revision = max(revision, a.Status.GetHeader().GetRevision())
+		now.size, now.quota = max(now.size, a.Status.DbSize), max(now.quota, a.Status.DbSizeQuota)
+		m.began(f.Now, x.Title(), a.Started())
+	}
+	if past := f.Now.Sub(m.at).Seconds(); m.revision > 0 && revision >= m.revision && past > 0 {
+		now.changes = float64(revision-m.revision) / past
+	}
+	m.at = f.Now
+	if revision > 0 {
+		m.revision = revision
+	}
+	m.led(f)
+	m.found(f.Now, h)
+	m.hour.add(now)
+	m.day.add(now)
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (m *memory) happened(at time.Time, kind, text string) {
+	m.events = append(m.events, event{at.UnixMilli(), kind, text})
+	if n := len(m.events) - maxEvents; n > 0 {
+		m.events = append([]event(nil), m.events[n:]...)
+	}
+}
+
+// began notes when a member's process is another one than before.
+func (m *memory) began(at time.Time, member string, started float64) {
+	if started == 0 {
+		return
+	}
+	if before := m.starts[member]; before > 0 && started > before {
+		m.happened(at, "restart", member+" started anew")
+	}
+	m.starts[member] = started
+}
+
+// led notes when another member leads than before.
+func (m *memory) led(f *doctor.Facts) {
+	leader := f.Leader()
+	if leader == 0 {
+		return
+	}
+	if m.leader != 0 && leader != m.leader {
+		name := idName(leader)
+		for _, x := range f.Members {
+			if x.ID == leader {
+				name = x.Title()
+			}
+		}
+		m.happened(f.Now, "leader", name+" leads")
+	}
+	m.leader = leader
+}
+
+// found notes what is wrong since this look, and what is not any more.
+func (m *memory) found(at time.Time, h *health) {
+	now := make(map[string]*finding)
+	for i := range h.Findings {
+		f := &h.Findings[i]
+		now[f.key] = f
+		if m.findings[f.key] == nil {
+			m.happened(at, "begun", f.Title+": "+f.What)
+		}
+	}
+	for key, f := range m.findings {
+		if now[key] == nil {
+			m.happened(at, "over", f.Title+" is over, after "+at.Sub(time.UnixMilli(f.Since)).Round(time.Second).String()+": "+f.What)
+		}
+	}
+	m.findings = now
+}

@@ -1,0 +1,164 @@
+package console
+
+import (
+	"slices"
+	"time"
+)
+
+// stretch is a time in steps, of which the latest are kept.
+type stretch struct {
+	step    time.Duration
+	buckets []bucket // the oldest first; steps without a look have none
+}
+
+// bucket is a step: means of what flows, the last of what stands, the most of what takes time.
+type bucket struct {
+	slot        int64 // its time by its length
+	rates       int
+	changes     float64 // their sum
+	size, quota int64
+	members     map[string]timings
+}
+
+func (s *stretch) add(m moment) {
+	slot := m.at.UnixMilli() / s.step.Milliseconds()
+	if n := len(s.buckets); n == 0 || s.buckets[n-1].slot != slot {
+		s.buckets = append(s.buckets, bucket{slot: slot, members: make(map[string]timings)})
+	}
+	for len(s.buckets) > 0 && s.buckets[0].slot <= slot-memoryBuckets {
+		s.buckets = s.buckets[1:]
+	}
+	b := &s.buckets[len(s.buckets)-1]
+	if m.changes >= 0 {
+		b.rates++
+		b.changes += m.changes
+	}
+	if m.size > 0 {
+		b.size, b.quota = m.size, m.quota
+	}
+	for name, t := range m.members {
+		if was, ok := b.members[name]; ok {
+			t = timings{max(was.answer, t.answer), max(was.fsync, t.fsync), max(was.commit, t.commit)}
+		}
+		b.members[name] = t
+	}
+}
+
+// recollection is a span for a page; what is unknown is null.
+type recollection struct {
+	Step    int64      `json:"step"` // milliseconds
+	Span    int64      `json:"span"`
+	Now     int64      `json:"now"` // when it was looked last
+	At      []int64    `json:"at"`  // where the steps begin
+	Changes []*float64 `json:"changes"`
+	Size    []*float64 `json:"size"`
+	Quota   int64      `json:"quota"` // 0 if the server does not say
+	// Full is in how many milliseconds the quota is reached if the database grows on as in this span; 0 if it does not, or not
+	// within a month.
+	Full    int64     `json:"full,omitempty"`
+	Members []courses `json:"members"`
+	Events  []event   `json:"events"`
+}
+
+// courses are a member's timings, in milliseconds.
+type courses struct {
+	Name   string     `json:"name"`
+	Answer []*float64 `json:"answer"`
+	Fsync  []*float64 `json:"fsync"`
+	Commit []*float64 `json:"commit"`
+}
+
+func known(v float64) *float64 {
+	if v < 0 {
+		return nil
+	}
+	return &v
+}
+
+// recall is what is kept of a span.
+func (m *memory) recall(s *stretch) *recollection {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	step := s.step.Milliseconds()
+	r := &recollection{Step: step, Span: step * memoryBuckets, At: []int64{}, Changes: []*float64{}, Size: []*float64{}, Members: []courses{}, Events: []event{}}
+	if !m.at.IsZero() {
+		r.Now = m.at.UnixMilli()
+	}
+	var names []string
+	for _, b := range s.buckets {
+		for name := range b.members {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		r.Members = append(r.Members, courses{Name: name})
+	}
+	for _, b := range s.buckets {
+		r.At = append(r.At, b.slot*step)
+		rate, size := -1.0, -1.0
+		if b.rates > 0 {
+			rate = b.changes / float64(b.rates)
+		}
+		if b.size > 0 {
+			size, r.Quota = float64(b.size), b.quota
+		}
+		r.Changes, r.Size = append(r.Changes, known(rate)), append(r.Size, known(size))
+		for i := range r.Members {
+			c := &r.Members[i]
+			t, ok := b.members[c.Name]
+			if !ok {
+				t = timings{-1, -1, -1}
+			}
+			c.Answer, c.Fsync, c.Commit = append(c.Answer, known(t.answer)), append(c.Fsync, known(t.fsync)), append(c.Commit, known(t.commit))
+		}
+	}
+	for _, e := range m.events {
+		if e.At > r.Now-r.Span {
+			r.Events = append(r.Events, e)
+		}
+	}
+	r.Full = full(r)
+	return r
+}
+
+const (
+	leastGrowth = 10 // steps that say something of how a database grows
+	furthest    = 30 * 24 * time.Hour
+)
+
+// full is in how many milliseconds the quota is reached, by the straight line that fits best; 0 if that is not to be seen.
+func full(r *recollection) int64 {
+	var n, sx, sy, sxx, sxy, last float64
+	for i, size := range r.Size {
+		if size == nil {
+			continue
+		}
+		x := float64(r.At[i] - r.At[0])
+		n, sx, sy, sxx, sxy, last = n+1, sx+x, sy+*size, sxx+x*x, sxy+x**size, *size
+	}
+	below := n*sxx - sx*sx
+	if n < leastGrowth || below <= 0 || r.Quota == 0 {
+		return 0
+	}
+	growth := (n*sxy - sx*sy) / below // bytes a millisecond
+	left := (float64(r.Quota) - last) / growth
+	if growth <= 0 || left <= 0 || left > float64(furthest.Milliseconds()) {
+		return 0
+	}
+	return int64(left)
+}
+
+// getMemory is the last hour, or with span=day the last day.
+func getMemory(r *request) (any, error) {
+	m := r.session.owner.c.examiner.memory
+	switch r.URL.Query().Get("span") {
+	case "", "hour":
+		return m.recall(&m.hour), nil
+	case "day":
+		return m.recall(&m.day), nil
+	}
+	return nil, badRequest("span is hour or day")
+}
