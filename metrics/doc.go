@@ -17,9 +17,21 @@
 //	fairlead_leases_lost_total           fairlead.leases.lost             reason
 //	fairlead_leases_at_risk              fairlead.leases.at_risk          none
 //
-// For services that package discovery finds, prom.Services has the instances as balancers see them, by service and
-// instance: fairlead_instance_ejections_total (by reason: failed, silent), fairlead_instance_returns_total,
-// fairlead_instance_ejected, _trial, _share, _outstanding, _latency_seconds.
+// For services that package discovery finds, prom.Services and otel.Services have the instances and the
+// split as balancers see them:
+//
+//	fairlead_instance_ejections_total      fairlead.instance.ejections      service, instance, reason
+//	fairlead_instance_returns_total        fairlead.instance.returns        service, instance
+//	fairlead_instance_ejected              fairlead.instance.ejected        service, instance
+//	fairlead_instance_trial                fairlead.instance.trial          service, instance
+//	fairlead_instance_share                fairlead.instance.share          service, instance
+//	fairlead_instance_outstanding          fairlead.instance.outstanding    service, instance
+//	fairlead_instance_latency_seconds      fairlead.instance.latency (s)    service, instance
+//	fairlead_split_percent                 fairlead.split.percent           service, subset
+//	fairlead_split_share                   fairlead.split.share             service, subset
+//	fairlead_split_instances               fairlead.split.instances         service, subset
+//
+// The reason of an ejection is "failed" or "silent".
 //
 // An attempt is one request: a call that the client repeats or sends twice has several, which
 // are also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for

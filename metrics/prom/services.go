@@ -1,12 +1,10 @@
 package prom
 
 import (
-	"sync"
-
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/metrics/internal/hook"
 )
 
 // Services is a collector of what balancers of package pick know of the instances that they call. It is safe for
@@ -21,9 +19,7 @@ type Services struct {
 	ejected, trial, share, outstanding, latency *prometheus.Desc
 	percent, splitShare, splitInstances         *prometheus.Desc
 
-	mu       sync.Mutex
-	statuses map[string]func() []pick.Status
-	splits   map[string]func() []pick.SubsetStatus
+	services hook.Services
 }
 
 var _ prometheus.Collector = (*Services)(nil)
@@ -48,52 +44,31 @@ func NewServices() *Services {
 		share:       gauge("instance_share", "The part of its weight that an instance gets; below 1 while it warms up."),
 		outstanding: gauge("instance_outstanding", "Calls under way, as far as the policy counts them."),
 		latency:     gauge("instance_latency_seconds", "The latency to expect, 0 if it is not known."),
-		statuses:    make(map[string]func() []pick.Status),
 
 		percent:        subset("split_percent", "The percentage of the calls to a service that operators ask for a subset of its instances."),
 		splitShare:     subset("split_share", "The percentage that the subset gets now: more while others have no live instance, 0 while it has none."),
 		splitInstances: subset("split_instances", "Instances of the subset that can be picked."),
-		splits:         make(map[string]func() []pick.SubsetStatus),
 	}
 }
 
 // Picking is the option that has a balancer's ejections counted, for any number of balancers.
 func (s *Services) Picking() pick.Option {
-	return pick.WithHooks(pick.Hooks{
-		Ejected: func(i pick.EjectedInfo) {
-			reason := "failed"
-			if i.Silent {
-				reason = "silent"
-			}
-			s.ejections.WithLabelValues(i.Instance.Service, i.Instance.ID, reason).Inc()
-		},
-		Returned: func(in *discovery.Instance) { s.returns.WithLabelValues(in.Service, in.ID).Inc() },
-	})
+	return hook.Picking(
+		func(service, instance, reason string) { s.ejections.WithLabelValues(service, instance, reason).Inc() },
+		func(service, instance string) { s.returns.WithLabelValues(service, instance).Inc() })
 }
 
 // Follow reports the statuses of a service's instances from now on, in the place of others of that service; nil
 // ends that. The function is called at each collection, and must not call the collector.
 func (s *Services) Follow(service string, statuses func() []pick.Status) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if statuses == nil {
-		delete(s.statuses, service)
-		return
-	}
-	s.statuses[service] = statuses
+	s.services.Follow(service, statuses)
 }
 
 // FollowSplit reports how the calls to a service are split, as Follow does the statuses of its instances:
 //
 //	s.FollowSplit("orders", func() []pick.SubsetStatus { return t.Split("orders") })
 func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if split == nil {
-		delete(s.splits, service)
-		return
-	}
-	s.splits[service] = split
+	s.services.FollowSplit(service, split)
 }
 
 // Describe is for prometheus.Collector.
@@ -109,35 +84,23 @@ func (s *Services) Describe(ch chan<- *prometheus.Desc) {
 func (s *Services) Collect(ch chan<- prometheus.Metric) {
 	s.ejections.Collect(ch)
 	s.returns.Collect(ch)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for service, statuses := range s.statuses {
-		seen := make(map[string]bool)
-		for _, st := range statuses() {
-			if seen[st.Instance.ID] {
-				continue // two with one id: an instance that moved, whose old record is still there
-			}
-			seen[st.Instance.ID] = true
-			gauge := func(d *prometheus.Desc, v float64) {
-				ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, service, st.Instance.ID)
-			}
-			gauge(s.ejected, one(st.Ejected))
-			gauge(s.trial, one(st.Trial))
-			gauge(s.share, st.Share)
-			gauge(s.outstanding, float64(st.Outstanding))
-			gauge(s.latency, st.Latency.Seconds())
+	s.services.Each(func(service string, st pick.Status) {
+		gauge := func(d *prometheus.Desc, v float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, service, st.Instance.ID)
 		}
-	}
-	for service, split := range s.splits {
-		for _, sub := range split() {
-			gauge := func(d *prometheus.Desc, v float64) {
-				ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, service, string(sub.Filter))
-			}
-			gauge(s.percent, sub.Percent)
-			gauge(s.splitShare, sub.Share)
-			gauge(s.splitInstances, float64(sub.Instances))
+		gauge(s.ejected, one(st.Ejected))
+		gauge(s.trial, one(st.Trial))
+		gauge(s.share, st.Share)
+		gauge(s.outstanding, float64(st.Outstanding))
+		gauge(s.latency, st.Latency.Seconds())
+	}, func(service string, st pick.SubsetStatus) {
+		gauge := func(d *prometheus.Desc, v float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, service, string(st.Filter))
 		}
-	}
+		gauge(s.percent, st.Percent)
+		gauge(s.splitShare, st.Share)
+		gauge(s.splitInstances, float64(st.Instances))
+	})
 }
 
 func one(is bool) float64 {

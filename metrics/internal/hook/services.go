@@ -1,0 +1,76 @@
+package hook
+
+import (
+	"sync"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+// Services are the services whose instances are reported. The zero Services has none. It is safe
+// for concurrent use.
+type Services struct {
+	mu       sync.Mutex
+	statuses map[string]func() []pick.Status
+	splits   map[string]func() []pick.SubsetStatus
+}
+
+// Follow reports the statuses of a service's instances from now on; nil ends that.
+func (s *Services) Follow(service string, statuses func() []pick.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	follow(&s.statuses, service, statuses)
+}
+
+// FollowSplit reports how the calls to a service are split from now on; nil ends that.
+func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	follow(&s.splits, service, split)
+}
+
+func follow[T any](m *map[string]func() T, service string, f func() T) {
+	if f == nil {
+		delete(*m, service)
+		return
+	}
+	if *m == nil {
+		*m = make(map[string]func() T)
+	}
+	(*m)[service] = f
+}
+
+// Each calls what it is given for each instance and each subset that there is now.
+func (s *Services) Each(instance func(service string, st pick.Status), subset func(service string, st pick.SubsetStatus)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for service, statuses := range s.statuses {
+		seen := make(map[string]bool)
+		for _, st := range statuses() {
+			if seen[st.Instance.ID] {
+				continue // two with one id: an instance that moved, whose old record is still there
+			}
+			seen[st.Instance.ID] = true
+			instance(service, st)
+		}
+	}
+	for service, split := range s.splits {
+		for _, st := range split() {
+			subset(service, st)
+		}
+	}
+}
+
+// Picking is the option that has a balancer's ejections and returns counted.
+func Picking(ejected func(service, instance, reason string), returned func(service, instance string)) pick.Option {
+	return pick.WithHooks(pick.Hooks{
+		Ejected: func(i pick.EjectedInfo) {
+			reason := "failed"
+			if i.Silent {
+				reason = "silent"
+			}
+			ejected(i.Instance.Service, i.Instance.ID, reason)
+		},
+		Returned: func(in *discovery.Instance) { returned(in.Service, in.ID) },
+	})
+}
