@@ -17,21 +17,26 @@ import (
 	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
-// controlTry bounds reading a record while the instances are followed.
-const controlTry = time.Second
+const (
+	// controlTry bounds reading a record while the instances are followed.
+	controlTry = time.Second
+	// controlAgain is after which a user who may not read it tries again: permissions change.
+	controlAgain = 10 * time.Second
+)
 
-// readControl reads the record as of a revision, 0 for now, and takes it for what is in force. A user who
-// may not read it has none.
+// readControl reads the record as of a revision, 0 for now, and takes it for what is in force. For a user who
+// may not read it that is what it was before: nothing, mostly.
 func (f *feed) readControl(limit time.Duration, rev int64) error {
 	ctx, cancel := context.WithTimeout(f.ctx, limit)
 	defer cancel()
 	c, kv, err := readControl(ctx, f.d.client, controlKey(f.service), rev)
 	switch {
 	case clientv3.Code(err) == codes.PermissionDenied:
-		if f.controlRev > 0 {
-			f.badControl(err)
+		f.setControlErr(err)
+		if f.controlRev > 0 { // told once
+			f.d.problem(Problem{f.service, controlKey(f.service), err})
 		}
-		f.controlRev = 0
+		f.controlRev, f.controlNext = 0, time.Now().Add(controlAgain)
 		return nil
 	case errors.Is(err, ErrInvalid):
 		f.badControl(err)
@@ -46,16 +51,18 @@ func (f *feed) readControl(limit time.Duration, rev int64) error {
 
 func (f *feed) goodControl(c *Control) {
 	f.control = c
+	f.setControlErr(nil)
+}
+
+func (f *feed) setControlErr(err error) {
 	f.mu.Lock()
-	f.controlErr = nil
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	f.controlErr = err
 }
 
 // badControl notes why the record is not in force.
 func (f *feed) badControl(err error) {
-	f.mu.Lock()
-	f.controlErr = err
-	f.mu.Unlock()
+	f.setControlErr(err)
 	f.d.problem(Problem{f.service, controlKey(f.service), err})
 }
 
@@ -66,6 +73,11 @@ func (f *feed) followControl() (*follow.Opening, <-chan clientv3.WatchChan) {
 	}
 	w := follow.Open(f.ctx, f.d.client, controlKey(f.service), clientv3.WithRev(f.controlRev+1))
 	return w, w.Opened
+}
+
+// controlDue reports whether the record, whose watch has ended or never began, is to be read now.
+func (f *feed) controlDue() bool {
+	return f.away.IsZero() && (f.controlRev > 0 || time.Now().After(f.controlNext))
 }
 
 // lookControl reads the record again when its watch has ended: compacted, say, as it hardly ever

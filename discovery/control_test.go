@@ -192,3 +192,38 @@ func TestOverrideCompacted(t *testing.T) {
 	}
 	shows(t, sub, "a", 50, false)
 }
+
+// A user who may not read the record has the instances as they are, and what operators say once he may; when
+// he may no longer, what was said last stays.
+func TestControlForbidden(t *testing.T) {
+	f := discovery.JSON{Base: t.Name() + "/"}
+	_, app, root := limited(t, f.Prefix(t.Name()))
+	register(t, registrar(t, root), orders(t, "a"))
+	override(t, root, "a", func(o *discovery.Override) { o.Weight = 50 })
+	sub := follow(t, app, f)
+	shows(t, sub, "a", 5, false)
+	if st := sub.Status(); st.Control == nil || st.Stale {
+		t.Errorf("%+v", st)
+	}
+	control := "/fairlead/control/" + t.Name()
+	if err := allow(within(t), root, control); err != nil {
+		t.Fatal(err)
+	}
+	shows(t, sub, "a", 50, false)
+	if st := sub.Status(); st.Control != nil {
+		t.Errorf("%+v", st)
+	}
+	override(t, root, "a", func(o *discovery.Override) { o.Weight = 60 })
+	shows(t, sub, "a", 60, false)
+	if _, err := root.RoleRevokePermission(within(t), "app", control, clientv3.GetPrefixRangeEnd(control)); err != nil {
+		t.Fatal(err)
+	}
+	override(t, root, "a", func(o *discovery.Override) { o.Weight = 70 })
+	for w := range 3 { // the instances are followed on
+		register(t, registrar(t, root), orders(t, fmt.Sprint("late", w)))
+		shows(t, sub, fmt.Sprint("late", w), 5, false)
+	}
+	if w := sub.View().Get("a").Weight; w != 60 && w != 70 { // a watch that has begun may go on
+		t.Errorf("the weight is %d", w)
+	}
+}

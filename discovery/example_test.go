@@ -41,3 +41,31 @@ func Example() {
 	}
 	// Output: orders-1 10.0.0.7:8080 v2
 }
+
+// An operator sends five percent of the calls to the new version, and takes an instance out.
+func ExampleChangeControl() {
+	ctx := context.Background()
+	cli := clienttest.ForExample()
+	defer cli.Close()
+	err := discovery.ChangeControl(ctx, cli, "payments", func(c *discovery.Control) error {
+		c.Split = discovery.Split{"v1": 95, "v2": 5}
+		c.Override("payments-7", func(o *discovery.Override) { o.Maintenance = true })
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = discovery.ChangeControl(ctx, cli, "payments", func(c *discovery.Control) error {
+		c.Split["v2"] = 10 // and forgets v1
+		return nil
+	})
+	fmt.Println(err)
+	control, err := discovery.ReadControl(ctx, cli, "payments")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(control.Split, control.Instances["payments-7"].Maintenance)
+	// Output:
+	// discovery: invalid: the percentages of the split v1=95 v2=10 add up to 105, not to 100
+	// v1=95 v2=5 true
+}

@@ -58,9 +58,10 @@ type feed struct {
 	store  *store // nil: no file
 	// What operators say, see control_feed.go, and as of which revision; 0: it may not be read. plain are the
 	// records of those instances that are shown otherwise, by key.
-	control    *Control
-	controlRev int64
-	plain      map[string]*Instance
+	control     *Control
+	controlRev  int64
+	controlNext time.Time // when it is tried again, if it may not be read
+	plain       map[string]*Instance
 }
 
 func newFeed(d *Directory, service string) *feed {
@@ -224,7 +225,7 @@ func (f *feed) follow(rev int64) error {
 			cw, controls, controlsOpened = nil, nil, nil
 		case <-tick.C:
 			f.look()
-			if cw == nil && f.controlRev > 0 && f.away.IsZero() && f.lookControl() == nil {
+			if cw == nil && f.controlDue() && f.lookControl() == nil {
 				cw, controlsOpened = f.followControl()
 			}
 		case <-f.ctx.Done():

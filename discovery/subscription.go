@@ -43,8 +43,8 @@ type Status struct {
 	Stale    bool
 	// Err is why the records cannot be read, nil if they can.
 	Err error
-	// Control, if not nil, says what is wrong with the service's control record (see Control); the last good
-	// one stays in force.
+	// Control, if not nil, says what is wrong with the service's control record (see Control), which may not be
+	// read, say; the last good one stays in force.
 	Control error
 }
 

@@ -23,7 +23,7 @@ type SubsetStatus struct {
 	// Percent of the calls is what operators ask for, Share what it gets now: more while others have no
 	// live instance, and 0 while it has none. If all are 0, calls go to all instances.
 	Percent, Share float64
-	// Instances are those of it that can be picked now.
+	// Instances are those of it that work now.
 	Instances int
 }
 
@@ -99,7 +99,7 @@ type part struct {
 	levels  [][]*node
 }
 
-// parts are all candidates, and those of the subsets that are to get calls; b.mu is held.
+// parts are all candidates, and those of the subsets; b.mu is held.
 func (b *Balancer) parts(cands []*node) (whole part, subsets []part) {
 	cut := func(f discovery.Filter, percent float64, list []*node) part {
 		levels := b.config.levels(list)
@@ -113,11 +113,7 @@ func (b *Balancer) parts(cands []*node) (whole part, subsets []part) {
 		return f != "" && !ok
 	})
 	for _, f := range b.split.Filters() {
-		var list []*node
-		if b.split[f] > 0 {
-			list = matching(cands, f)
-		}
-		subsets = append(subsets, cut(f, b.split[f], list))
+		subsets = append(subsets, cut(f, b.split[f], matching(cands, f)))
 	}
 	return cut("", 100, cands), subsets
 }
@@ -143,6 +139,13 @@ func (b *Balancer) routes(subsets []part, good func([]*node) []*node) (r *routes
 	seen := make(map[*node]bool)
 	for i, s := range subsets {
 		var list []*node
+		if s.percent == 0 { // only seen
+			for _, l := range s.levels {
+				list = append(list, good(l)...)
+			}
+			statuses = append(statuses, SubsetStatus{Filter: s.filter, Instances: len(list)})
+			continue
+		}
 		pools[i], list = b.pool(s, good)
 		asked += s.percent
 		if pools[i] != nil {
