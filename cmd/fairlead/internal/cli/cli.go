@@ -33,6 +33,9 @@ type app struct {
 	out  outFlags
 	// ran tells errors of a command from errors of its command line, which cobra returns alike.
 	ran atomic.Bool
+	// supervises says that a program is run, so that the command survives a second signal: again has that.
+	supervises atomic.Bool
+	again      chan syscall.Signal
 }
 
 // Main runs the program until its end or until SIGINT or SIGTERM, and returns its exit code.
@@ -43,26 +46,49 @@ func Main(env Env) int {
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
-	signals := make(chan os.Signal, 1)
+	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	go func() {
-		select {
-		case sig := <-signals:
-			// From now on the default action again, so that a second Ctrl-C ends a program that takes too long to end.
-			signal.Stop(signals)
-			if s, ok := sig.(syscall.Signal); ok {
-				cancel(interruptedError{s})
-			}
-		case <-ctx.Done():
-		}
+	defer func() {
+		signal.Stop(signals)
+		close(signals) // ends interrupts
 	}()
-	return Run(ctx, env)
+	a := newApp(env)
+	go a.interrupts(signals, cancel)
+	return a.run(ctx)
+}
+
+// interrupts ends the run with the first signal. From then on they have their default action, so that a second Ctrl-C ends
+// what takes too long to end, unless a program is supervised.
+func (a *app) interrupts(signals chan os.Signal, cancel context.CancelCauseFunc) {
+	for first := true; ; first = false {
+		s, ok := (<-signals).(syscall.Signal)
+		if !ok {
+			return
+		}
+		if !first {
+			select {
+			case a.again <- s:
+			default: // nobody has cared about the last ones
+			}
+			continue
+		}
+		cancel(interruptedError{s})
+		if !a.supervises.Load() {
+			signal.Stop(signals)
+			return
+		}
+	}
+}
+
+func newApp(env Env) *app {
+	return &app{env: env, again: make(chan syscall.Signal, 4)}
 }
 
 // Run runs one command line and returns its exit code. The run ends early when ctx does.
-func Run(ctx context.Context, env Env) int {
-	a := &app{env: env}
+func Run(ctx context.Context, env Env) int { return newApp(env).run(ctx) }
+
+func (a *app) run(ctx context.Context) int {
+	env := a.env
 	root := a.rootCommand()
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)

@@ -124,7 +124,6 @@ func TestUsage(t *testing.T) {
 		"--cert x get a", "--key x get a", "--cacert /nosuchfile get a", "--password p get a", "--user u get a",
 		"--user u:p --auth-jwt-token t get a", "--command-timeout 0s get a", "--command-timeout -1s get a", "--dial-timeout -1s get a",
 		"--endpoints http:// get a", "--endpoints 127.0.0.1 get a", "--endpoints , get a", "help nosuch", "help get nosuch",
-		"lock x -- /nosuch/program", "elect x y -- nosuchprogram", "run --service s --addr 127.0.0.1:1 -- /nosuch/program",
 		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0", "dev --members -1", "dev --port 0",
 	} {
 		r := c.run(strings.Fields(args)...)

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/child"
 )
 
 // The exit codes, which are part of the interface: root.go documents them.
@@ -44,6 +47,13 @@ type interruptedError struct{ signal syscall.Signal }
 
 func (e interruptedError) Error() string { return "interrupted: " + e.signal.String() }
 
+// childError is how a program that was run has ended.
+type childError struct{ code int }
+
+func (e childError) Error() string {
+	return fmt.Sprintf("the program has ended with status %d", e.code)
+}
+
 // reportedError is a failure that the command's output has shown already, per endpoint for instance.
 type reportedError struct{ summary string }
 
@@ -54,10 +64,13 @@ func exitCode(err error) int {
 		usage       usageError
 		unreachable unreachableError
 		lost        lostError
+		start       *child.StartError
 	)
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &start):
+		return int(start.Status())
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &unreachable):

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"golang.org/x/term"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
@@ -25,23 +23,9 @@ import (
 // defaultOwnerTTL is etcdctl's.
 const defaultOwnerTTL = 10
 
-// defaultGrace is how long a program may take to end after it was told to.
-const defaultGrace = 10 * time.Second
-
 type ownerFlags struct {
 	ttl   int
 	grace time.Duration
-}
-
-// findProgram says that a program is not there before anything is sent.
-func findProgram(args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	if _, err := exec.LookPath(args[0]); err != nil {
-		return usageError{err}
-	}
-	return nil
 }
 
 func (f *ownerFlags) check() error {
@@ -113,70 +97,22 @@ func lost(owner concurrency.Owner) error {
 
 // runOwned runs a program and returns when it has ended.
 func (a *app) runOwned(ctx context.Context, owner concurrency.Owner, grace time.Duration, args, environment []string) error {
-	child := exec.Command(args[0], args[1:]...)
-	child.Stdin, child.Stdout, child.Stderr = a.env.Stdin, a.env.Stdout, a.env.Stderr
-	child.Env = append(os.Environ(), environment...)
-	// In a group of its own it can be ended with its children. On a terminal it stays in ours: only the foreground group may
-	// read, and Ctrl-C reaches both.
-	in, ok := a.env.Stdin.(*os.File)
-	shared := ok && term.IsTerminal(int(in.Fd()))
-	if !shared {
-		child.SysProcAttr = runAttr()
+	p, err := a.startProgram(ctx, args, append(os.Environ(), environment...))
+	if err != nil {
+		return err
 	}
-	// Children that it leaves behind with our output open do not keep the lock.
-	child.WaitDelay = time.Second
-	if err := child.Start(); err != nil {
-		return usageError{err}
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
-	stopSignals := passSignals(child.Process)
-	defer stopSignals()
-	tell := func(s syscall.Signal) {
-		if shared {
-			_ = child.Process.Signal(s) // it may have ended
-			return
-		}
-		signalGroup(child.Process, s)
-	}
-
-	var result error
 	select {
-	case err := <-ended:
-		return ownedResult(err)
+	case <-p.Done():
+		return programResult(p)
 	case <-ctx.Done():
-		s := syscall.SIGTERM
-		var interrupted interruptedError
-		if errors.As(context.Cause(ctx), &interrupted) {
-			s = interrupted.signal
-		}
-		if !shared || s != syscall.SIGINT { // on a terminal it has got that one already
-			tell(s)
-		}
-		result = context.Cause(ctx)
+		a.endProgram(p, endingSignal(ctx), grace)
+		return context.Cause(ctx)
 	case <-owner.Context().Done():
-		result = lost(owner)
+		result := lost(owner)
 		fmt.Fprintln(a.env.Stderr, result, "- the program is told to end")
-		tell(syscall.SIGTERM)
+		a.endProgram(p, syscall.SIGTERM, grace)
+		return result
 	}
-	t := time.NewTimer(grace)
-	defer t.Stop()
-	select {
-	case <-ended:
-	case <-t.C:
-		fmt.Fprintf(a.env.Stderr, "the program did not end within %v and is killed\n", grace)
-		tell(syscall.SIGKILL)
-		<-ended
-	}
-	return result
-}
-
-// ownedResult is childResult for a program that may have left its output to others.
-func ownedResult(err error) error {
-	if errors.Is(err, exec.ErrWaitDelay) {
-		return nil
-	}
-	return childResult(err)
 }
 
 // ownerEnvironment tells the program what it owns.

@@ -52,7 +52,8 @@ func TestLock(t *testing.T) {
 	}
 	c.want("", "get", "--prefix", k)
 	c.want("", "lock", k, "true")
-	c.wantFailure(exitUsage, "nosuchprogram", "lock", k, "nosuchprogram")
+	c.wantFailure(127, "nosuchprogram", "lock", k, "nosuchprogram")
+	c.wantFailure(126, "permission denied", "lock", k, "/etc/passwd")
 	c.wantFailure(exitUsage, "--ttl", "lock", "--ttl", "0", k)
 	c.want("", "get", "--prefix", k)
 
@@ -138,6 +139,7 @@ func TestElect(t *testing.T) {
 	if r.code != 3 || !strings.HasPrefix(r.out, k+"/") || len(strings.Fields(r.out)) != 2 {
 		t.Errorf("%+v", r)
 	}
+	c.wantFailure(127, "/nosuch/program", "elect", k, "me", "--", "/nosuch/program")
 	c.wantFailure(exitUsage, "a program needs a proposal", "elect", k, "--", "true")
 	// One leads, one listens.
 	r = until(c, "\nv\n", func(leads string, done func()) {

@@ -1,0 +1,154 @@
+// Package child runs one program as a child process, with all that belongs to it.
+//
+// The program gets a process group of its own: a signal goes to it and to the processes that it started, and at the end
+// nothing of the group is left. It dies with this process (on Linux), however that ends. On a terminal its group has the
+// foreground, as a shell would do it: Ctrl-C is its own, and when Ctrl-Z stops it this process stops too. Signals that mean
+// something to programs, SIGHUP for instance, are passed on to the group; SIGINT and SIGTERM are the caller's to judge.
+//
+// One goroutine starts the program and keeps its thread, because the kernel ties the program's life to that; one waits for
+// its end. What differs between systems is in files of their own: groups and terminals need Unix; without, only the program
+// itself can be killed.
+package child
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// Spec describes a program.
+type Spec struct {
+	Args   []string // its name or path, and its arguments
+	Env    []string // KEY=VALUE; nil: that of this process
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// Background is a program besides, a check for instance: it has nothing to do with the terminal, and gets no signals
+	// that are not sent to it.
+	Background bool
+}
+
+// Status is how a program has ended, as shells say it: its exit status, or 128 and the number of the signal that ended it.
+type Status int
+
+// StartError is a program that could not be started.
+type StartError struct {
+	Program string
+	Cause   error
+}
+
+func (e *StartError) Error() string {
+	return fmt.Sprintf("%s cannot be started: %v", e.Program, e.Cause)
+}
+func (e *StartError) Unwrap() error { return e.Cause }
+
+// Status is 127 if there is no such program, and 126 if there is but it cannot be run.
+func (e *StartError) Status() Status {
+	if errors.Is(e.Cause, exec.ErrNotFound) || errors.Is(e.Cause, fs.ErrNotExist) {
+		return 127
+	}
+	return 126
+}
+
+// Find says whether a program is there, before it is started; the error is a *StartError.
+func Find(program string) error {
+	if _, err := exec.LookPath(program); err != nil {
+		var e *exec.Error
+		if errors.As(err, &e) {
+			err = e.Err // the name is told already
+		}
+		return &StartError{program, err}
+	}
+	return nil
+}
+
+// Child is a program that was started. Its methods are safe for concurrent use.
+type Child struct {
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when the program has ended
+	status Status        // valid then
+	job    job           // what the system knows of it
+}
+
+// outputDelay is how long the output of processes that the program has left behind is still passed on.
+const outputDelay = time.Second
+
+// pollGroup is how often it is looked whether a group is empty, which nobody tells.
+const pollGroup = 10 * time.Millisecond
+
+// Start starts a program; the error is a *StartError.
+func Start(s Spec) (*Child, error) {
+	if err := Find(s.Args[0]); err != nil {
+		return nil, err
+	}
+	c := &Child{cmd: exec.Command(s.Args[0], s.Args[1:]...), done: make(chan struct{})}
+	c.cmd.Env, c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = s.Env, s.Stdin, s.Stdout, s.Stderr
+	c.cmd.WaitDelay = outputDelay
+	c.job.prepare(c.cmd, s.Background)
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			<-c.done
+		}
+	}()
+	if err := <-started; err != nil {
+		c.job.close()
+		var e *fs.PathError
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		return nil, &StartError{s.Args[0], err}
+	}
+	go func() {
+		defer close(c.done)
+		c.status = c.job.wait(c.cmd)
+	}()
+	return c, nil
+}
+
+// Done is closed when the program has ended, whatever it has left behind.
+func (c *Child) Done() <-chan struct{} { return c.done }
+
+// Status waits for the program's end and returns how that was.
+func (c *Child) Status() Status {
+	<-c.done
+	return c.status
+}
+
+// Signal sends a signal to the program and to the processes of its group.
+func (c *Child) Signal(s syscall.Signal) { c.job.signal(c.cmd, s) }
+
+// End sends a signal to the group and waits until all of it has ended; what has not after the grace period is killed. It
+// reports whether that was necessary. A group that is stopped is continued: it could not end.
+func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
+	c.job.end(c.cmd, s)
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
+	select {
+	case <-c.done:
+	case <-limit.C:
+		c.Signal(syscall.SIGKILL)
+		<-c.done
+		return true
+	}
+	poll := time.NewTicker(pollGroup)
+	defer poll.Stop()
+	for c.job.alive(c.cmd) {
+		select {
+		case <-poll.C:
+		case <-limit.C:
+			c.Signal(syscall.SIGKILL)
+			return true
+		}
+	}
+	return false
+}
