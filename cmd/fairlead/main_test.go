@@ -67,8 +67,13 @@ func start(t *testing.T, args ...string) *proc {
 // startTo starts the program with standard output to a file.
 func startTo(t *testing.T, stdout *os.File, args ...string) *proc {
 	t.Helper()
-	p := &proc{t: t, tmp: t.TempDir(), done: make(chan struct{}), changed: make(chan struct{})}
-	p.cmd = exec.Command(program, args...)
+	return startCommand(t, stdout, exec.Command(program, args...))
+}
+
+// startCommand starts any program, with standard output to a file if there is one.
+func startCommand(t *testing.T, stdout *os.File, cmd *exec.Cmd) *proc {
+	t.Helper()
+	p := &proc{t: t, cmd: cmd, tmp: t.TempDir(), done: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if stdout != nil {

@@ -28,6 +28,12 @@ type terminal struct {
 
 func startOnTerminal(t *testing.T, columns, rows uint16, args ...string) *terminal {
 	t.Helper()
+	return startTerminal(t, columns, rows, program, args...)
+}
+
+// startTerminal starts any program on a terminal, a shell for instance.
+func startTerminal(t *testing.T, columns, rows uint16, name string, args ...string) *terminal {
+	t.Helper()
 	side, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +45,7 @@ func startOnTerminal(t *testing.T, columns, rows uint16, args ...string) *termin
 	if p.before, err = term.GetState(int(tty.Fd())); err != nil {
 		t.Fatal(err)
 	}
-	p.cmd = exec.Command(program, args...)
+	p.cmd = exec.Command(name, args...)
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, tty, tty
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // Ctrl-C becomes a signal to it

@@ -108,6 +108,7 @@ func Start(s Spec) (*Child, error) {
 		}
 		return nil, &StartError{s.Args[0], err}
 	}
+	c.job.started(c.cmd)
 	go func() {
 		defer close(c.done)
 		c.status = c.job.wait(c.cmd)

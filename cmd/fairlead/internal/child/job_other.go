@@ -11,6 +11,7 @@ import (
 type job struct{}
 
 func (*job) prepare(*exec.Cmd, bool) {}
+func (*job) started(*exec.Cmd)       {}
 func (*job) close()                  {}
 func (*job) alive(*exec.Cmd) bool    { return false }
 

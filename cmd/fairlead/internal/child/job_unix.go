@@ -61,12 +61,18 @@ func (j *job) close() {
 	}
 }
 
+// started is called when the program runs.
+func (j *job) started(cmd *exec.Cmd) {
+	if j.terminal != nil {
+		j.terminal.started(cmd.Process.Pid)
+	}
+}
+
 // wait serves the program until it has ended.
 func (j *job) wait(cmd *exec.Cmd) Status {
 	defer j.close()
 	var terminal <-chan os.Signal
 	if j.terminal != nil {
-		j.terminal.started(cmd.Process.Pid)
 		terminal = j.terminal.signals
 	}
 	for {
@@ -103,8 +109,7 @@ func status(w unix.WaitStatus) Status {
 	return Status(w.ExitStatus())
 }
 
-// collect asks for a change of the program's. Orphans of its group, which come to this process if it is the first of a
-// container, are collected on the way.
+// collect asks for a change of the program's. Orphans of its group that have come to this process are collected on the way.
 func (j *job) collect(pid int) (w unix.WaitStatus, changed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -144,6 +149,7 @@ func (j *job) signal(cmd *exec.Cmd, s syscall.Signal) {
 
 // end has a group end that may be stopped.
 func (j *job) end(cmd *exec.Cmd, s syscall.Signal) {
+	adoptOrphans()
 	j.signal(cmd, s)
 	j.signal(cmd, syscall.SIGCONT)
 }

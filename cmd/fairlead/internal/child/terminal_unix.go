@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -87,6 +86,9 @@ func (t *terminal) close() {
 // signalled is called with what this process got.
 func (t *terminal) signalled(s os.Signal) {
 	if s == syscall.SIGTSTP { // Ctrl-Z in a pipeline, or somebody's kill: it means the program too
+		if !t.hasShell() {
+			return
+		}
 		_ = unix.Kill(-t.group, syscall.SIGTSTP)
 		t.suspend(unix.Getpid())
 	}
@@ -101,37 +103,38 @@ func (t *terminal) stopped(by syscall.Signal) {
 	case asks && t.foreground() == t.own:
 		t.wants = true
 		t.resume()
-		return
+	case !t.hasShell():
+		if had { // nobody would continue it
+			t.resume()
+		}
 	case had:
 		t.give(t.own)
-	case !asks:
-		return // somebody has stopped just the program, and will continue it
-	}
-	if t.suspend(0) || had {
+		t.suspend(0)
 		t.resume()
-	}
+	case asks:
+		t.suspend(0)
+		t.resume()
+	} // else somebody has stopped just the program, and will continue it
 }
 
-// stopWait is how long it may take until this process stops as it has asked for. It does not if there is no shell to
-// continue it.
-const stopWait = 200 * time.Millisecond
-
-// suspend stops this process, or, with 0, its group, until somebody continues it. It reports whether that happened.
-func (t *terminal) suspend(who int) (continued bool) {
-	signal.Stop(t.signals)
-	woken := make(chan os.Signal, 1)
-	signal.Notify(woken, syscall.SIGCONT)
-	_ = unix.Kill(who, syscall.SIGTSTP)
-	wait := time.NewTimer(stopWait)
-	defer wait.Stop()
-	select {
-	case <-woken:
-		continued = true
-	case <-wait.C:
+// hasShell reports whether a shell with job control looks after this process, as one of its jobs: the leader of the session
+// is in another group then.
+func (t *terminal) hasShell() bool {
+	leader, err := unix.Getsid(0)
+	if err != nil {
+		return false
 	}
-	signal.Notify(t.signals, syscall.SIGCONT, syscall.SIGTSTP)
-	signal.Stop(woken)
-	return continued
+	group, err := unix.Getpgid(leader)
+	return err == nil && group != t.own
+}
+
+// suspend stops this process, or, with 0, its group, until the shell continues it.
+func (t *terminal) suspend(who int) {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	_ = unix.Kill(who, syscall.SIGSTOP) // the runtime does not let SIGTSTP have its default action again
+	<-continued
 }
 
 // resume continues the program, in the foreground if we have got that and it wants it.

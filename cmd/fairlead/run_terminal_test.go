@@ -1,0 +1,210 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a program has of a terminal when it runs under run, lock or elect, below a shell and without one.
+
+const ctrlZ = "\x1a"
+
+// shell is an interactive shell on a terminal, with words of its own for the commands that run a program.
+func shell(t *testing.T, endpoint string) *terminal {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "profile")
+	text := "set -m\nPS1='ready> '\nf() { '" + program + "' --endpoints " + endpoint + " \"$@\"; }\n"
+	for name, args := range supervisors(endpoint) {
+		text += "run_" + name + "() { '" + program + "' " + strings.Join(args, " ") + " \"$@\"; }\n"
+	}
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ENV", script)
+	p := startTerminal(t, 500, 24, "sh", "-i")
+	p.await("ready> ")
+	return p
+}
+
+// enter types a line and waits for what comes of it; what the line says itself does not count.
+func (p *terminal) enter(line, until string) {
+	p.t.Helper()
+	before := len(p.output())
+	p.typed(line + "\r")
+	p.awaitAfter(before+len(line), until)
+}
+
+// awaitAfter waits for a text behind a place in the output.
+func (p *terminal) awaitAfter(before int, text string) {
+	p.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for out := ""; len(out) <= before || !strings.Contains(out[before:], text); <-tick.C {
+		if out = p.output(); time.Now().After(deadline) {
+			p.t.Fatalf("no %q behind %d of %q", text, before, out)
+		}
+	}
+}
+
+// press types a key and waits for what comes of it.
+func (p *terminal) press(key, until string) {
+	p.t.Helper()
+	before := len(p.output())
+	p.typed(key)
+	p.awaitAfter(before, until)
+}
+
+func (p *terminal) foreground() int {
+	p.t.Helper()
+	group, err := unix.IoctlGetInt(int(p.side.Fd()), unix.TIOCGPGRP)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return group
+}
+
+// Ctrl-C reaches the program, not the command, which ends as the program does, and the shell has the terminal again.
+func TestTerminalCtrlC(t *testing.T) {
+	endpoint := server(t)
+	p := shell(t, endpoint)
+	for name := range supervisors(endpoint) {
+		p.enter("run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do sleep 0.05; done'; echo "st""atus $?"`, "began")
+		p.press(ctrlC, "status 9")
+		p.enter("run_"+name+` sh -c 'echo be""gan; exec sleep 1000'; echo "st""atus $?"`, "began")
+		p.press(ctrlC, "ready> ")
+		p.enter("run_"+name+` sh -c 'read line; echo "got <$line>"'`+"\rhello\r"+`echo "st""atus $?"`, "status 0")
+		p.awaitAfter(0, "got <hello>")
+		p.enter("run_"+name+` sh -c 'kill -9 $$'; echo "st""atus $?"`, "status 137")
+		p.enter("run_"+name+` /nosuch; echo "st""atus $?"`, "status 127")
+	}
+	if keys := ctl(t, endpoint, "get", "--prefix", "", "--keys-only"); keys != "" {
+		t.Errorf("left: %s", keys)
+	}
+	p.typed("exit\r")
+	p.wait()
+}
+
+// Ctrl-Z stops the program and the command, fg continues both in the foreground, bg behind; jobs can be killed.
+func TestTerminalJobControl(t *testing.T) {
+	endpoint := server(t)
+	p := shell(t, endpoint)
+	shellGroup := p.foreground()
+	for name := range supervisors(endpoint) {
+		p.enter("run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do read line; echo "got <$line>"; done'`, "began")
+		p.press("one\r", "got <one>")
+		p.press(ctrlZ, "ready> ")
+		if p.foreground() != shellGroup {
+			t.Fatalf("%s: the shell has not got the terminal", name)
+		}
+		p.enter("jobs", "Stopped")
+		p.enter("fg", "/fairlead")
+		p.press("two\r", "got <two>")
+		p.press(ctrlZ, "ready> ")
+		// Behind, it reads and is stopped for it; the shell hears of that.
+		p.enter("bg", "ready> ")
+		eventually(t, name+": it does not stop", func() bool {
+			before := len(p.output())
+			p.enter("jobs", "ready> ")
+			return strings.Contains(p.output()[before:], "Stopped")
+		})
+		p.enter("fg", "/fairlead")
+		p.press("three\r", "got <three>")
+		p.press(ctrlC, "told")
+		p.enter("", "ready> ")
+
+		// From the start behind, and never in front.
+		p.enter("run_"+name+` sh -c 'echo be""gan; exec sleep 1000' &`, "began")
+		p.enter("kill %1; wait; echo do''ne", "done")
+		if p.foreground() != shellGroup {
+			t.Fatalf("%s: the shell has not got the terminal", name)
+		}
+	}
+	if keys := ctl(t, endpoint, "get", "--prefix", "", "--keys-only"); keys != "" {
+		t.Errorf("left: %s", keys)
+	}
+	p.typed("exit\r")
+	p.wait()
+}
+
+// In pipelines: who reads the program's output may use the keyboard, and Ctrl-C and Ctrl-Z mean all of it.
+func TestTerminalPipeline(t *testing.T) {
+	endpoint := server(t)
+	p := shell(t, endpoint)
+	shellGroup := p.foreground()
+	pager := filepath.Join(t.TempDir(), "pager")
+	if err := os.WriteFile(pager, []byte("#!/bin/sh\nread first; echo \"pager has $first\"; read key < /dev/tty; echo \"key $key\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name := range supervisors(endpoint) {
+		p.enter("run_"+name+` sh -c 'echo some; exec sleep 1000' | `+pager, "pager has some")
+		p.press("x\r", "key x")
+		p.press(ctrlC, "ready> ")
+		p.enter("run_"+name+` sh -c 'trap "echo to""ld; exit 0" INT; echo be""gan; while :; do sleep 0.05; done' | (trap '' INT; cat)`, "began")
+		p.press(ctrlZ, "ready> ")
+		p.enter("jobs", "Stopped")
+		p.typed("fg\r")
+		eventually(t, name+": not in front again", func() bool { return p.foreground() != shellGroup })
+		p.press(ctrlC, "told")
+		p.enter("", "ready> ")
+		// One that asks for the keyboard gets it.
+		p.enter("run_"+name+` sh -c 'echo be""gan; read line; echo "got <$line>"' | cat`, "began")
+		p.press("hello\r", "got <hello>")
+		p.enter("", "ready> ")
+		p.enter("echo in | run_"+name+` sh -c 'cat; read line < /dev/tty; echo "got <$line>"'`, "in")
+		p.press("there\r", "got <there>")
+		p.enter("", "ready> ")
+	}
+	p.typed("exit\r")
+	p.wait()
+}
+
+// The command writes to a terminal that the program's group has, also one that stops who writes from behind.
+func TestTerminalStopsWriters(t *testing.T) {
+	endpoint := server(t)
+	p := shell(t, endpoint)
+	p.enter("stty tostop", "ready> ")
+	p.enter(`run_run sh -c 'echo be""gan; read line'`, ": up\r\n")
+	p.press("\r", "ready> ")
+	p.enter(`f lock other -- sh -c 'echo be""gan; read line'`, "began")
+	before := len(p.output())
+	if out := ctl(t, endpoint, "del", "--prefix", "other/"); out != "1\n" {
+		t.Errorf("%s", out)
+	}
+	p.awaitAfter(before, "ownership is lost")
+	p.enter("", "ready> ")
+	p.typed("exit\r")
+	p.wait()
+}
+
+// Without a shell there is nobody to continue what was stopped: it goes on. The terminal hangs up: all of it ends.
+func TestTerminalWithoutShell(t *testing.T) {
+	endpoint := server(t)
+	for name, args := range supervisors(endpoint) {
+		p := startOnTerminal(t, 80, 24, append(args, "sh", "-c", `echo $$; echo began; while read line; do echo "got <$line>"; done; sleep 1000`)...)
+		p.await("began")
+		p.typed(ctrlZ)
+		p.press("one\r", "got <one>")
+		p.press("two\r", "got <two>")
+		p.typed(ctrlC)
+		if code := p.wait(); code != 130 {
+			t.Errorf("%s: status %d: %s", name, code, p.output())
+		}
+
+		p = startOnTerminal(t, 80, 24, append(args, "sh", "-c", `echo began; sleep 1000`)...)
+		p.await("began")
+		p.signal(syscall.SIGTERM)
+		if code := p.wait(); code != 143 {
+			t.Errorf("%s: status %d: %s", name, code, p.output())
+		}
+		if group := p.foreground(); group != p.cmd.Process.Pid && group != 0 {
+			t.Errorf("%s: the terminal is left to group %d", name, group)
+		}
+	}
+}

@@ -1,0 +1,397 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// The supervisor of run, lock and elect, with real processes.
+
+// listenOn makes this program, started with it in its environment, a child that listens on that address.
+const listenOn = "FAIRLEAD_TEST_LISTEN"
+
+func init() {
+	address := os.Getenv(listenOn)
+	if address == "" {
+		return
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println("listening")
+	for {
+		if c, err := l.Accept(); err == nil {
+			c.Close()
+		}
+	}
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// supervisors are the commands that run a program, without the program.
+func supervisors(endpoint string) map[string][]string {
+	return map[string][]string{
+		"run":   {"--endpoints", endpoint, "run", "--service", "s", "--addr", "127.0.0.1:1", "--drain", "100ms", "--grace", "500ms", "--"},
+		"lock":  {"--endpoints", endpoint, "lock", "--grace", "500ms", "l", "--"},
+		"elect": {"--endpoints", endpoint, "elect", "--grace", "500ms", "e", "me", "--"},
+	}
+}
+
+// pids reads numbers of processes from a file, one on a line, once there are n.
+func pids(t *testing.T, file string, n int) (all []int) {
+	t.Helper()
+	eventually(t, "the processes do not say who they are", func() bool {
+		text, _ := os.ReadFile(file)
+		return strings.Count(string(text), "\n") == n
+	})
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, pid)
+	}
+	return all
+}
+
+func gone(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // one that its parent has not collected yet
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return strings.HasPrefix(rest, "Z")
+}
+
+func wantGone(t *testing.T, what string, all []int) {
+	t.Helper()
+	for _, pid := range all {
+		if !gone(pid) {
+			t.Errorf("%s: process %d lives on", what, pid)
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// family is a script whose three generations write their pids into a file; what they do with SIGTERM is said by a trap.
+const family = `
+trap "$TRAP" TERM
+cat > "$FILE.sh" <<'end'
+trap "$TRAP" TERM
+echo $$ >> "$FILE"
+sh -c 'trap "$TRAP" TERM; echo $$ >> "$FILE"; while :; do sleep 0.05; done' &
+while :; do sleep 0.05; done
+end
+sh "$FILE.sh" &
+echo $$ >> "$FILE"
+while :; do sleep 0.05; done`
+
+// A signal reaches all generations, who have ended before the command does; so have those who do not listen.
+func TestSignalsReachGrandchildren(t *testing.T) {
+	endpoint := server(t)
+	for name, args := range supervisors(endpoint) {
+		for trap, killed := range map[string]bool{"exit 0": false, "": true} {
+			what := fmt.Sprintf("%s, trap %q", name, trap)
+			file := filepath.Join(t.TempDir(), "pids")
+			t.Setenv("FILE", file)
+			t.Setenv("TRAP", trap)
+			p := start(t, append(args, "sh", "-c", family)...)
+			all := pids(t, file, 3)
+			p.signal(syscall.SIGTERM)
+			code := p.wait()
+			wantGone(t, what, all)
+			want := map[bool]int{false: 0, true: 137}[killed]
+			if name != "run" {
+				want = 143
+			}
+			if code != want || strings.Contains(p.output(), "killed") != killed {
+				t.Errorf("%s: status %d, want %d: %s", what, code, want, p.output())
+			}
+		}
+	}
+}
+
+// A program that ends at once after SIGTERM, while its child takes longer: the lock is kept until that has ended too.
+func TestSlowGrandchild(t *testing.T) {
+	endpoint := server(t)
+	dir := t.TempDir()
+	t.Setenv("FILE", filepath.Join(dir, "pids"))
+	goOn := filepath.Join(dir, "go on")
+	t.Setenv("GO_ON", goOn)
+	p := start(t, "--endpoints", endpoint, "lock", "l", "--", "sh", "-c", `
+sh -c 'trap "echo ending; until [ -e \"$GO_ON\" ]; do sleep 0.02; done; exit 0" TERM; echo $$ >> "$FILE"; while :; do sleep 0.02; done' &
+exec sleep 1000`)
+	all := pids(t, filepath.Join(dir, "pids"), 1)
+	p.signal(syscall.SIGTERM)
+	p.await("ending")
+	if n := ctl(t, endpoint, "get", "--prefix", "l/", "--count-only"); n != "1\n" {
+		t.Errorf("the lock is free before the grandchild has ended")
+	}
+	if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.wait(); code != 143 {
+		t.Errorf("status %d: %s", code, p.output())
+	}
+	wantGone(t, "lock", all)
+}
+
+// Whoever kills the command has killed the program, and its port is free.
+func TestProgramDiesWithCommand(t *testing.T) {
+	endpoint := server(t)
+	for name, args := range supervisors(endpoint) {
+		address := freeAddress(t)
+		t.Setenv(listenOn, address)
+		p := start(t, append(args, os.Args[0])...)
+		p.await("listening")
+		p.signal(syscall.SIGKILL)
+		eventually(t, name+": the port is not free", func() bool {
+			l, err := net.Listen("tcp", address)
+			if err == nil {
+				l.Close()
+			}
+			return err == nil
+		})
+	}
+}
+
+// A process that was moved: the old one was killed, its record is there until the TTL is over; the new one, elsewhere,
+// waits for that, says so once, and goes on as usual.
+func TestRunMovedProcess(t *testing.T) {
+	endpoint := server(t)
+	run := func(address string, program ...string) *proc {
+		return start(t, append([]string{"--endpoints", endpoint, "run", "--service", "s", "--id", "one", "--addr", address, "--ttl", "3",
+			"--serve", "0s", "--drain", "1s", "--"}, program...)...)
+	}
+	old := run("127.0.0.1:1", "sleep", "1000")
+	old.await(": up\n")
+	old.signal(syscall.SIGKILL)
+	short := run("127.0.0.1:3", "sh", "-c", "exit 5")
+	if code := short.wait(); code != 5 {
+		t.Errorf("one that ends while it waits: status %d: %s", code, short.output())
+	}
+	moved := run("127.0.0.1:2", "sleep", "1000")
+	out := moved.await(": up\n")
+	if n := strings.Count(out, "taken"); n != 1 {
+		t.Errorf("said %d times that the id is taken: %s", n, out)
+	}
+	if list := ctl(t, endpoint, "svc", "ls", "s"); list != "one 127.0.0.1:2 up\n" {
+		t.Errorf("%s", list)
+	}
+	moved.signal(syscall.SIGTERM)
+	if code := moved.wait(); code != 143 {
+		t.Errorf("status %d: %s", code, moved.output())
+	}
+}
+
+// etcd stands still: a drain takes its limit and not more, the program ends as usual, and so it does when etcd was
+// never there.
+func TestRunWithoutEtcd(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	args := []string{"--endpoints", cluster.Endpoints()[0], "--command-timeout", "1s", "run", "--service", "s", "--addr", "127.0.0.1:1",
+		"--drain", "1s", "--", "sh", "-c", "trap 'echo told; exit 7' TERM; echo began; while :; do sleep 0.05; done"}
+	p := start(t, args...)
+	p.await(": up\n")
+	if err := cluster.Members()[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	p.await("told")
+	if took := time.Since(began); took < time.Second || took > 20*time.Second {
+		t.Errorf("the program was told after %v", took)
+	}
+	if code := p.wait(); code != 7 || !strings.Contains(p.output(), "it expires") {
+		t.Errorf("status %d: %s", code, p.output())
+	}
+	p = start(t, args...)
+	p.await("began")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 7 || strings.Contains(p.output(), "draining") {
+		t.Errorf("without etcd: status %d: %s", code, p.output())
+	}
+}
+
+// etcd away for longer than the TTL does not concern the program, and its record comes back.
+func TestRunOutage(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	endpoint := cluster.Endpoints()[0]
+	p := start(t, "--endpoints", endpoint, "run", "--service", "s", "--id", "one", "--addr", "127.0.0.1:1", "--ttl", "2",
+		"--serve", "0s", "--drain", "1s", "--", "sleep", "1000")
+	p.await(": up\n")
+	cluster.Members()[0].Kill()
+	p.await(": lost")
+	if err := cluster.Members()[0].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	p.await(": restored")
+	if list := ctl(t, endpoint, "svc", "ls", "s"); list != "one 127.0.0.1:1 up\n" {
+		t.Errorf("%s", list)
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 143 {
+		t.Errorf("status %d: %s", code, p.output())
+	}
+}
+
+// A second signal ends the draining, however fast it comes.
+func TestRunSecondSignal(t *testing.T) {
+	endpoint := server(t)
+	for _, pause := range []bool{true, false} {
+		p := start(t, "--endpoints", endpoint, "run", "--service", "s", "--addr", "127.0.0.1:1", "--serve", "1h", "--drain", "1h", "--",
+			"sh", "-c", "trap 'echo told; exit 7' TERM; while :; do sleep 0.05; done")
+		p.await(": up\n")
+		p.signal(syscall.SIGTERM)
+		if pause {
+			p.await(": draining\n")
+			if strings.Contains(p.output(), "told") {
+				t.Errorf("the program was told before it has drained: %s", p.output())
+			}
+			p.signal(syscall.SIGTERM)
+		} else {
+			// The kernel makes one of signals that come before the first was taken.
+			tick := time.NewTicker(time.Millisecond)
+			for ended := false; !ended; {
+				select {
+				case <-tick.C:
+					p.cmd.Process.Signal(syscall.SIGTERM)
+				case <-p.done:
+					ended = true
+				}
+			}
+			tick.Stop()
+		}
+		if code := p.wait(); code != 7 || !strings.Contains(p.output(), "told") {
+			t.Errorf("status %d: %s", code, p.output())
+		}
+		if list := ctl(t, endpoint, "svc", "ls", "s"); list != "" {
+			t.Errorf("a record is left: %s", list)
+		}
+	}
+}
+
+// Once a program has had its signal, more of them reach it at once.
+func TestSecondSignalReachesProgram(t *testing.T) {
+	endpoint := server(t)
+	for name, args := range supervisors(endpoint) {
+		args = append(args[:len(args)-1:len(args)-1], "--grace", "1h", "--", "sh", "-c", `
+trap 'echo told; trap "echo again; exit 7" TERM' TERM; echo began; while :; do sleep 0.05; done`)
+		switch name {
+		case "lock":
+			args = append([]string{"--endpoints", endpoint, "lock", "--grace", "1h", "l", "--"}, args[len(args)-3:]...)
+		case "elect":
+			args = append([]string{"--endpoints", endpoint, "elect", "--grace", "1h", "e", "me", "--"}, args[len(args)-3:]...)
+		}
+		p := start(t, args...)
+		p.await("began")
+		p.signal(syscall.SIGTERM)
+		p.await("told")
+		p.signal(syscall.SIGTERM)
+		p.await("again")
+		want := map[bool]int{true: 7, false: 143}[name == "run"]
+		if code := p.wait(); code != want {
+			t.Errorf("%s: status %d: %s", name, code, p.output())
+		}
+	}
+}
+
+// SIGTERM before the program was healthy: nothing drains, nothing is registered.
+func TestRunEndedWhileStarting(t *testing.T) {
+	endpoint := server(t)
+	p := start(t, "--endpoints", endpoint, "run", "--service", "s", "--addr", "127.0.0.1:1", "--check", "tcp://"+freeAddress(t), "--check-every", "200ms",
+		"--", "sh", "-c", "trap 'exit 7' TERM; echo began; while :; do sleep 0.05; done")
+	p.await("began")
+	p.await(": starting: ")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 7 || strings.Contains(p.output(), "draining") || strings.Count(p.output(), ": starting: ") != 1 {
+		t.Errorf("status %d: %s", code, p.output())
+	}
+	if list := ctl(t, endpoint, "svc", "ls", "s"); list != "" {
+		t.Errorf("registered: %s", list)
+	}
+}
+
+// Several checks: all must pass before it is up, and one that fails later takes it out.
+func TestRunSeveralChecks(t *testing.T) {
+	endpoint := server(t)
+	address, ready := freeAddress(t), filepath.Join(t.TempDir(), "it's ready")
+	t.Setenv(listenOn, address)
+	t.Setenv("READY", ready)
+	p := start(t, "--endpoints", endpoint, "-o", "json", "run", "--service", "s", "--id", "one", "--addr", address, "--check", "tcp://"+address,
+		"--check", `command:test -e "$READY"`, "--check-every", "200ms", "--serve", "0s", "--drain", "1s", "--", os.Args[0])
+	p.await(`status 1"}`)
+	if list := ctl(t, endpoint, "svc", "ls", "s"); list != "" {
+		t.Errorf("registered: %s", list)
+	}
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.await(`"event":"up"`)
+	if err := os.Remove(ready); err != nil {
+		t.Fatal(err)
+	}
+	p.await(`"event":"withdrawn"`)
+	eventually(t, "it is registered still", func() bool { return ctl(t, endpoint, "svc", "ls", "s") == "" })
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it does not come back", func() bool { return ctl(t, endpoint, "svc", "ls", "s") == "one "+address+" up\n" })
+	p.signal(syscall.SIGTERM)
+	p.wait()
+}
+
+// Other signals are passed on to all of the program; nohup's stays ignored.
+func TestPassedSignals(t *testing.T) {
+	endpoint := server(t)
+	for name, args := range supervisors(endpoint) {
+		p := start(t, append(args, "sh", "-c", `
+trap 'echo one; exit 9' USR1; trap 'echo hung up' HUP
+sh -c 'trap "echo child hung up" HUP; echo began; while :; do sleep 0.05; done' & while :; do sleep 0.05; done`)...)
+		p.await("began")
+		p.signal(syscall.SIGHUP)
+		p.await("hung up\n")
+		p.await("child hung up\n")
+		p.signal(syscall.SIGUSR1)
+		if code := p.wait(); code != 9 {
+			t.Errorf("%s: status %d: %s", name, code, p.output())
+		}
+	}
+	nohup := append(append([]string{program}, supervisors(endpoint)["run"]...), "sh", "-c", "echo began; while :; do sleep 0.05; done")
+	p := startCommand(t, nil, exec.Command("nohup", nohup...))
+	p.await("began")
+	p.signal(syscall.SIGHUP)
+	p.await(": up\n")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 143 {
+		t.Errorf("nohup: status %d: %s", code, p.output())
+	}
+}
