@@ -235,6 +235,7 @@ func TestRunWithoutEtcd(t *testing.T) {
 	}
 	p = start(t, args...)
 	p.await("began")
+	p.await(": starting: ") // etcd does not answer
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != 7 || strings.Contains(p.output(), "draining") {
 		t.Errorf("without etcd: status %d: %s", code, p.output())

@@ -58,13 +58,22 @@ func (e *StartError) Status() Status {
 // Find says whether a program is there, before it is started; the error is a *StartError.
 func Find(program string) error {
 	if _, err := exec.LookPath(program); err != nil {
-		var e *exec.Error
-		if errors.As(err, &e) {
-			err = e.Err // the name is told already
-		}
-		return &StartError{program, err}
+		return startError(program, err)
 	}
 	return nil
+}
+
+// startError leaves out of an error that it is about this program.
+func startError(program string, err error) error {
+	var e *exec.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return &StartError{program, err}
 }
 
 // Child is a program that was started. Its methods are safe for concurrent use.
@@ -102,11 +111,7 @@ func Start(s Spec) (*Child, error) {
 	}()
 	if err := <-started; err != nil {
 		c.job.close()
-		var e *fs.PathError
-		if errors.As(err, &e) {
-			err = e.Err
-		}
-		return nil, &StartError{s.Args[0], err}
+		return nil, startError(s.Args[0], err)
 	}
 	c.job.started(c.cmd)
 	go func() {

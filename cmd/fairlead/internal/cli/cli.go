@@ -48,10 +48,7 @@ func Main(env Env) int {
 	defer signal.Stop(pipes)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer func() {
-		signal.Stop(signals)
-		close(signals) // ends interrupts
-	}()
+	// Not stopped: the process ends next, and a late signal must not change its status.
 	a := newApp(env)
 	go a.interrupts(signals, cancel)
 	return a.run(ctx)
@@ -61,10 +58,7 @@ func Main(env Env) int {
 // what takes too long to end, unless a program is supervised.
 func (a *app) interrupts(signals chan os.Signal, cancel context.CancelCauseFunc) {
 	for first := true; ; first = false {
-		s, ok := (<-signals).(syscall.Signal)
-		if !ok {
-			return
-		}
+		s, _ := (<-signals).(syscall.Signal)
 		if !first {
 			select {
 			case a.again <- s:

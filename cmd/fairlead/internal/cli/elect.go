@@ -16,15 +16,17 @@ func (a *app) electCommand() *cobra.Command {
 		listen bool
 	)
 	c := &cobra.Command{
-		Use:     "elect NAME [PROPOSAL [-- PROGRAM [ARGUMENTS]]]",
-		Short:   "Take part in an election, or watch who leads",
-		Example: "  fairlead elect backup $(hostname) -- ./nightly-backup.sh\n  fairlead elect backup --listen",
+		Use:   "elect NAME [PROPOSAL [-- PROGRAM [ARGUMENTS]]]",
+		Short: "Take part in an election, or watch who leads",
+		Example: `  fairlead elect backup $(hostname) -- ./nightly-backup.sh
+  fairlead elect backup $(hostname)
+  fairlead elect backup --listen`,
 		Long: `Take part in an election with a proposal that all can see. Once elected, print the leader's key and proposal and
 lead until interrupted; or run a program, lead as long as it runs, and end with its exit status. Without a proposal, or
 with --listen, print each leader instead.
 
-The program finds FAIRLEAD_FENCING_TOKEN, FAIRLEAD_OWNER_KEY and FAIRLEAD_LEASE in its environment and is ended when
-the leadership is lost, as "lock" does it.`,
+The program finds FAIRLEAD_FENCING_TOKEN, FAIRLEAD_OWNER_KEY and FAIRLEAD_LEASE in its environment. With its children it is
+ended when the leadership is lost, and gets signals and the terminal, as "lock" does it.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			own, program := splitProgram(cmd, args)
 			switch {

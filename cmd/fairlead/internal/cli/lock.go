@@ -14,9 +14,11 @@ import (
 func (a *app) lockCommand() *cobra.Command {
 	var f ownerFlags
 	c := &cobra.Command{
-		Use:     "lock NAME [-- PROGRAM [ARGUMENTS]]",
-		Short:   "Wait for a lock and hold it, or run a program while holding it",
-		Example: "  fairlead lock deploy -- ./deploy.sh production",
+		Use:   "lock NAME [-- PROGRAM [ARGUMENTS]]",
+		Short: "Wait for a lock and hold it, or run a program while holding it",
+		Example: `  fairlead lock deploy -- ./deploy.sh production
+  fairlead lock --ttl 30 --grace 1m nightly -- ./backup.sh
+  fairlead lock deploy`,
 		Long: `Wait for a lock. Then print its key and hold it until interrupted; or run a program, hold the lock as long as the
 program runs, and end with its exit status.
 
@@ -28,7 +30,9 @@ The program finds in its environment:
   ETCD_LOCK_REV           the same as the token, under etcdctl's name
 
 When the lock is lost, because the cluster was out of reach for --ttl seconds or somebody deleted the key, the
-program gets SIGTERM at once and SIGKILL after --grace, and the command ends with code 4.`,
+program and the children that it has started get SIGTERM at once and SIGKILL after --grace, and the command ends with
+code 4. SIGINT and SIGTERM, too, are passed on to all of them, and the lock is kept until they have ended. On Linux the
+program is killed when this command is. On a terminal the program has the foreground, as if a shell had started it.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{errors.New("lock needs a name, and takes a program besides")}

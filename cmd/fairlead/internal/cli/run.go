@@ -147,7 +147,7 @@ func (r *runner) register(ctx context.Context) *discovery.Registration {
 		g, err := (*discovery.Registration)(nil), r.checked(ctx)
 		if err == nil {
 			again = registerAgain
-			g, err = r.registrar.Register(ctx, r.in)
+			g, err = r.put(ctx)
 		}
 		if err == nil {
 			if r.check != nil {
@@ -167,6 +167,13 @@ func (r *runner) register(ctx context.Context) *discovery.Registration {
 			return nil
 		}
 	}
+}
+
+// put waits for etcd no longer than commands do, so that it can be told that it does not answer.
+func (r *runner) put(ctx context.Context) (*discovery.Registration, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.app.conn.commandTimeout)
+	defer cancel()
+	return r.registrar.Register(ctx, r.in)
 }
 
 func (r *runner) checked(ctx context.Context) error {

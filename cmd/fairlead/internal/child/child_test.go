@@ -1,0 +1,152 @@
+//go:build unix
+
+package child
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What it takes a command line, a shell or a terminal to see is tested where the commands are, with the built program.
+
+// patience bounds what must happen.
+const patience = 60 * time.Second
+
+// buffer is safe for concurrent use.
+type buffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal(what)
+		}
+	}
+}
+
+func script(t *testing.T, out *buffer, text string) *Child {
+	t.Helper()
+	c, err := Start(Spec{Args: []string{"sh", "-c", text}, Stdout: out, Stderr: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.End(syscall.SIGKILL, 0) })
+	return c
+}
+
+func TestStatus(t *testing.T) {
+	for text, want := range map[string]Status{
+		"true": 0, "exit 7": 7, "exit 255": 255, "kill -9 $$": 137, "kill -TERM $$": 143, "exec sh -c 'kill -INT $$'": 130,
+	} {
+		var out buffer
+		if got := script(t, &out, text).Status(); got != want {
+			t.Errorf("%s: %d, want %d: %s", text, got, want, &out)
+		}
+	}
+}
+
+// Many that end at once, each with a status of its own: none takes another's, and none is missed.
+func TestManyAtOnce(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			c, err := Start(Spec{Args: []string{"sh", "-c", `exit "$0"`, string(rune('0' + i%10))}, Background: i%2 == 0})
+			if err != nil {
+				t.Error(err)
+			} else if got := c.Status(); got != Status(i%10) {
+				t.Errorf("%d, want %d", got, i%10)
+			}
+		})
+	}
+	wg.Wait()
+	await(t, "goroutines are left", func() bool {
+		stacks := make([]byte, 1<<20)
+		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "child.(*")
+	})
+}
+
+func TestCannotStart(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for program, want := range map[string]Status{
+		"nosuchprogram": 127, "/no/such/program": 127, dir: 126,
+		file("forbidden", "#!/bin/sh\n", 0o600):                  126,
+		file("garbage", "\x00\x01\x02\x03", 0o700):               126,
+		file("interpreter", "#!/no/such/interpreter\n", 0o700):   127,
+		file("empty", "", 0o700):                                 126,
+		filepath.Join(file("nodirectory", "", 0o600), "program"): 126,
+	} {
+		_, err := Start(Spec{Args: []string{program}})
+		var start *StartError
+		if !errors.As(err, &start) {
+			t.Errorf("%s: %v", program, err)
+		} else if start.Status() != want || strings.Count(err.Error(), program) != 1 {
+			t.Errorf("%s: status %d, want %d: %v", program, start.Status(), want, err)
+		}
+	}
+}
+
+// A group that was stopped ends all the same.
+func TestEndStopped(t *testing.T) {
+	var out buffer
+	c := script(t, &out, "trap 'echo told; exit 3' TERM; echo began; while :; do sleep 0.02; done")
+	await(t, "it does not begin", func() bool { return strings.Contains(out.String(), "began") })
+	c.Signal(syscall.SIGSTOP)
+	if killed := c.End(syscall.SIGTERM, patience); killed || c.Status() != 3 || !strings.Contains(out.String(), "told") {
+		t.Errorf("killed: %v, status %d: %s", killed, c.Status(), &out)
+	}
+	c.Signal(syscall.SIGTERM) // nobody is there: nothing happens
+}
+
+// Output that somebody keeps open does not keep the program's end from being seen.
+func TestOutputKeptOpen(t *testing.T) {
+	var out buffer
+	c := script(t, &out, "sleep 1000 & echo $!")
+	select {
+	case <-c.Done():
+	case <-time.After(patience):
+		t.Fatal("it is waited for what the program has left behind")
+	}
+	if c.Status() != 0 {
+		t.Errorf("status %d", c.Status())
+	}
+	if killed := c.End(syscall.SIGTERM, patience); killed {
+		t.Error("what it has left behind was killed by force")
+	}
+}
