@@ -305,7 +305,7 @@ func TestSecondSignalReachesProgram(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {
 		args = append(args[:len(args)-1:len(args)-1], "--grace", "1h", "--", "sh", "-c", `
-trap 'echo told; trap "echo again; exit 7" TERM' TERM; echo began; while :; do sleep 0.05; done`)
+trap 'trap "echo again; exit 7" TERM; echo told' TERM; echo began; while :; do sleep 0.05; done`)
 		switch name {
 		case "lock":
 			args = append([]string{"--endpoints", endpoint, "lock", "--grace", "1h", "l", "--"}, args[len(args)-3:]...)

@@ -49,7 +49,7 @@ func parseCheck(text string) (discovery.Check, error) {
 		address, service, _ := strings.Cut(rest, "/")
 		return discovery.GRPCCheck(address, service), nil
 	}
-	return nil, usageError{fmt.Errorf("--check %q is none of http://, https://, tcp://, grpc:// and command:", text)}
+	return nil, usageError{fmt.Errorf("--check %q begins with none of http://, https://, tcp://, grpc:// and command: as it must", text)}
 }
 
 // allChecks makes all checks at once; each has the whole time. The error is the first one that fails, in the order given.
