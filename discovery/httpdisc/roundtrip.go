@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/discovery/internal/attempt"
@@ -83,13 +84,17 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
 	resp, err := c.s.base.RoundTrip(seen.watch(out))
 	o, callers := seen.outcome(c.req, resp, err)
 	end := a.Ended()
+	since, held := seen.sent.instances()
 	switch {
-	case end == attempt.TooLong:
+	case end == attempt.Open || end == attempt.Outrun && o == pick.Success:
+	case held:
+		o = pick.Ignored
+	case end == attempt.TooLong && (since.IsZero() || time.Since(since) >= c.t.attemptTimeout*9/10):
 		o = pick.Unanswered
-	case end == attempt.Outrun && o != pick.Success:
+	default:
 		o = pick.TimedOut
 	}
-	done.Answered(o)
+	done.Since(since).Answered(o)
 	if end != attempt.Open { // the header may just have come
 		discard(resp)
 		resp, err = nil, fmt.Errorf("no answer within %v: %w", c.t.attemptTimeout, context.DeadlineExceeded)

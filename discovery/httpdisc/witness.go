@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,11 +15,13 @@ import (
 // than the instance.
 const paused = 250 * time.Millisecond
 
-// witness sees whether an attempt came as far as the instance, and whether the caller's own body
-// broke it off: a header that is none, or a body that cannot be read, says nothing of an instance.
+// witness sees whether an attempt came as far as the instance, and what the caller's own part in it
+// was: a header that is none, or a body that cannot be read or is not read to its end yet, says nothing
+// of an instance.
 type witness struct {
 	reached atomic.Bool // a connection to the instance was there, or was tried
 	broken  atomic.Bool // the body's Read failed
+	sent    progress
 }
 
 // watch returns the request to send, which out's own must not be.
@@ -28,8 +31,19 @@ func (w *witness) watch(out *http.Request) *http.Request {
 		GotConn:      func(httptrace.GotConnInfo) { w.reached.Store(true) },
 	})
 	out = out.WithContext(ctx)
-	if out.Body != nil && out.Body != http.NoBody {
-		out.Body = &watchedBody{ReadCloser: out.Body, w: w}
+	if out.Body == nil || out.Body == http.NoBody {
+		return out
+	}
+	out.Body = &watchedBody{ReadCloser: out.Body, w: w}
+	if again := out.GetBody; again != nil { // the transport sends it anew when its connection has gone
+		out.GetBody = func() (io.ReadCloser, error) {
+			body, err := again()
+			if err == nil {
+				w.sent.renew()
+				body = &watchedBody{ReadCloser: body, w: w}
+			}
+			return body, err
+		}
 	}
 	return out
 }
@@ -46,7 +60,8 @@ func (w *witness) outcome(req *http.Request, resp *http.Response, err error) (o 
 	case cancelled(req):
 		// The timeout of an http.Client shows as a cancelled request, before the context has ended.
 		end, ok := req.Context().Deadline()
-		if late := time.Since(end); ok && late >= 0 && late <= paused {
+		_, held := w.sent.instances()
+		if late := time.Since(end); ok && late >= 0 && late <= paused && !held {
 			return pick.TimedOut, true
 		}
 		return pick.Ignored, true
@@ -67,6 +82,47 @@ func cancelled(req *http.Request) bool {
 	}
 }
 
+// stalled is how long nothing was taken of a body until that is the instance's fault: a slow network,
+// with all that it keeps in its buffers, takes some within that.
+const stalled = 3 * time.Second
+
+// progress is how far the body of a request is. That of one without a body is zero.
+type progress struct {
+	mu      sync.Mutex
+	reading bool      // the caller is asked for more
+	ended   bool      // there is no more
+	at      time.Time // when a Read ended last; zero: none has
+}
+
+func (p *progress) read() {
+	p.mu.Lock()
+	p.reading = true
+	p.mu.Unlock()
+}
+
+func (p *progress) got(end bool) {
+	p.mu.Lock()
+	p.reading, p.ended, p.at = false, end, time.Now()
+	p.mu.Unlock()
+}
+
+func (p *progress) renew() {
+	p.mu.Lock()
+	p.reading, p.ended, p.at = false, false, time.Time{}
+	p.mu.Unlock()
+}
+
+// instances reports when the instance's own time began, zero if with the attempt; held: it has not, as the
+// body is still on its way.
+func (p *progress) instances() (since time.Time, held bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reading || !p.ended && !p.at.IsZero() && time.Since(p.at) < stalled {
+		return time.Time{}, true
+	}
+	return p.at, false
+}
+
 type watchedBody struct {
 	io.ReadCloser
 	w      *witness
@@ -74,7 +130,9 @@ type watchedBody struct {
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
+	b.w.sent.read()
 	n, err := b.ReadCloser.Read(p)
+	b.w.sent.got(err != nil)
 	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.w.broken.Store(true)
 	}

@@ -145,6 +145,15 @@ type Done struct {
 	trial bool // it shows whether an instance that was ejected works again
 }
 
+// Since is a Done in place of d whose call counts from t on, if that is later than the pick: when the
+// instance had all of a request that its caller took time to send. What was before says nothing of the instance.
+func (d Done) Since(t time.Time) Done {
+	if d.b != nil && d.b.needs&needsLatency != 0 {
+		d.began = max(d.began, int64(t.Sub(d.b.epoch)))
+	}
+	return d
+}
+
 // Report says that the call has ended.
 func (d Done) Report(o Outcome) {
 	d.Answered(o)
