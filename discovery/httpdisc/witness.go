@@ -1,6 +1,7 @@
 package httpdisc
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -34,13 +35,13 @@ func (w *witness) watch(out *http.Request) *http.Request {
 	if out.Body == nil || out.Body == http.NoBody {
 		return out
 	}
-	out.Body = &watchedBody{ReadCloser: out.Body, w: w}
+	out.Body = w.body(ctx, out.Body)
 	if again := out.GetBody; again != nil { // the transport sends it anew when its connection has gone
 		out.GetBody = func() (io.ReadCloser, error) {
 			body, err := again()
 			if err == nil {
 				w.sent.renew()
-				body = &watchedBody{ReadCloser: body, w: w}
+				body = w.body(ctx, body)
 			}
 			return body, err
 		}
@@ -123,23 +124,44 @@ func (p *progress) instances() (since time.Time, held bool) {
 	return p.at, false
 }
 
+// body watches a body. It is closed when ctx ends: net/http waits for a Read that is under way, and one of a
+// pipe ends in no other way.
+func (w *witness) body(ctx context.Context, of io.ReadCloser) io.ReadCloser {
+	b := &watchedBody{ReadCloser: of, w: w, over: ctx.Err}
+	b.closing = sync.OnceValue(func() error {
+		b.closed.Store(true)
+		return of.Close()
+	})
+	b.stop = context.AfterFunc(ctx, func() { _ = b.closing() })
+	return b
+}
+
 type watchedBody struct {
 	io.ReadCloser
-	w      *witness
-	closed atomic.Bool // what is read then is no fault of the body's
+	w       *witness
+	closed  atomic.Bool  // what is read then is no fault of the body's
+	over    func() error // why nobody needs it any more
+	closing func() error
+	stop    func() bool
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	b.w.sent.read()
 	n, err := b.ReadCloser.Read(p)
 	b.w.sent.got(err != nil)
-	if err != nil && err != io.EOF && !b.closed.Load() {
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	if over := b.over(); over != nil {
+		return n, over
+	}
+	if !b.closed.Load() {
 		b.w.broken.Store(true)
 	}
 	return n, err
 }
 
 func (b *watchedBody) Close() error {
-	b.closed.Store(true)
-	return b.ReadCloser.Close()
+	b.stop()
+	return b.closing()
 }
