@@ -278,8 +278,9 @@ func (c *crew) follow() {
 	for _, w := range c.watchers {
 		c.following.Go(func() { w.run(ctx, &c.whole) })
 	}
-	ctx, c.unlook = context.WithCancel(context.Background())
-	c.looking.Go(func() { c.look.run(ctx) })
+	var lctx context.Context
+	lctx, c.unlook = context.WithCancel(context.Background())
+	c.looking.Go(func() { c.look.run(lctx) })
 }
 
 // finish writes a last event into every scope, waits until the watches have delivered it,
