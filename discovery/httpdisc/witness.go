@@ -148,7 +148,7 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	b.w.sent.read()
 	n, err := b.ReadCloser.Read(p)
-	b.w.sent.got(err != nil)
+	b.w.sent.got(err == io.EOF)
 	if err == nil || err == io.EOF {
 		return n, err
 	}
