@@ -26,10 +26,16 @@ const (
 	checkFailures = 2
 )
 
+// errNoCheck is what a check that is nil says.
+var errNoCheck = errors.New("discovery: the check is nil")
+
 // Supervise calls check now and then (0: every DefaultCheckEvery), with as much time. When
 // it has failed twice in a row the record is removed, and put back when it succeeds. It
-// ends with the registration.
+// ends with the registration. A nil check fails each time.
 func (g *Registration) Supervise(check Check, every time.Duration) {
+	if check == nil {
+		check = func(context.Context) error { return errNoCheck }
+	}
 	if every <= 0 {
 		every = DefaultCheckEvery
 	}

@@ -93,3 +93,11 @@ func TestChecks(t *testing.T) {
 	cancel()
 	want("gRPC to nobody", func(context.Context) error { return discovery.GRPCCheck(nobody, "")(ctx) }, false)
 }
+
+// A nil check fails, and is told as any other.
+func TestNilCheck(t *testing.T) {
+	var told events
+	g := register(t, registrar(t, clienttest.Shared(t), discovery.WithEvents(told.add)), orders(t, "a"))
+	g.Supervise(nil, 10*time.Millisecond)
+	told.await(t, discovery.Withdrawn, 1)
+}

@@ -152,6 +152,44 @@ func TestFailing(t *testing.T) {
 	awaitSpread(t, cc, servers[1:]...)
 }
 
+// A stream that is quiet until its deadline says nothing of its instance, however fast other calls are.
+func TestQuietStreams(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	a, b := serve(t), serve(t)
+	register(t, r, "a", a)
+	register(t, r, "b", b)
+	ejected := make(chan pick.EjectedInfo, 10)
+	builder := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
+	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(builder), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb("fairlead_p2c", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cc.Close() })
+	awaitSpread(t, cc, a, b) // what calls take is known
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			defer cancel()
+			stream, err := healthpb.NewHealthClient(cc).Watch(ctx, &healthpb.HealthCheckRequest{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	all.Wait()
+	awaitSpread(t, cc, a, b)
+	if len(ejected) > 0 {
+		t.Errorf("%+v", <-ejected)
+	}
+}
+
 func TestZoneAndSubset(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, d := registrar(t, c), directory(t, c)

@@ -23,12 +23,29 @@ func (i *interceptor) idempotent(method string) bool {
 
 // declared is what the method's proto says, if this program has it.
 func declared(method string) bool {
-	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
-	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
-	if err != nil {
+	d := described(method)
+	if d == nil {
 		return false
 	}
 	opts, _ := d.Options().(*descriptorpb.MethodOptions)
 	level := opts.GetIdempotencyLevel()
 	return level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS || level == descriptorpb.MethodOptions_IDEMPOTENT
+}
+
+// streams reports whether a method streams, as its proto says. Such a call may be quiet for as long as it
+// likes: that nothing has come says nothing of the instance.
+func streams(method string) bool {
+	d := described(method)
+	return d != nil && (d.IsStreamingClient() || d.IsStreamingServer())
+}
+
+// described is a method's proto, by its full name; nil if this program does not have it.
+func described(method string) protoreflect.MethodDescriptor {
+	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		return nil
+	}
+	m, _ := d.(protoreflect.MethodDescriptor)
+	return m
 }

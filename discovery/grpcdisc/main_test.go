@@ -104,6 +104,9 @@ func serve(t testing.TB) *server {
 			return nil, status.Error(codes.Unavailable, "told to")
 		}
 		return next(ctx, req)
+	}), grpc.StreamInterceptor(func(_ any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
+		<-stream.Context().Done() // a stream on which nothing comes
+		return stream.Context().Err()
 	}))
 	healthpb.RegisterHealthServer(s.grpc, health.NewServer())
 	var done sync.WaitGroup

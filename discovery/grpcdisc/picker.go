@@ -103,7 +103,7 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 				if t != nil {
 					t.picked(in)
 				}
-				r.Done = report(info.Ctx, t, done, r.Done)
+				r.Done = report(info, t, done, r.Done)
 				return r, nil
 			}
 		}
@@ -120,13 +120,13 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 // than the instance.
 const paused = 250 * time.Millisecond
 
-func report(ctx context.Context, t *trace, done pick.Done, then func(balancer.DoneInfo)) func(balancer.DoneInfo) {
+func report(call balancer.PickInfo, t *trace, done pick.Done, then func(balancer.DoneInfo)) func(balancer.DoneInfo) {
 	return func(info balancer.DoneInfo) {
 		o := outcome(info)
 		if t != nil {
 			o = t.outcome(o)
 		}
-		if end, ok := ctx.Deadline(); o == pick.TimedOut && ok && time.Since(end) > paused {
+		if o == pick.TimedOut && (late(call.Ctx) || streams(call.FullMethodName)) {
 			o = pick.Ignored
 		}
 		done.Report(o)
@@ -134,6 +134,12 @@ func report(ctx context.Context, t *trace, done pick.Done, then func(balancer.Do
 			then(info)
 		}
 	}
+}
+
+// late reports that this process noticed the end of a deadline late.
+func late(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ok && time.Since(end) > paused
 }
 
 // outcome is what a call says about the instance.

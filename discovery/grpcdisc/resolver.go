@@ -39,7 +39,7 @@ func WithPicking(opts ...pick.Option) BuilderOption {
 }
 
 // NewBuilder returns a builder of resolvers for targets with the scheme "etcd", for
-// grpc.WithResolvers. The directory stays the caller's.
+// grpc.WithResolvers. The directory stays the caller's; without one no connection can be made.
 func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) resolver.Builder {
 	b := builder{directory: directory, picking: new(picking)}
 	for _, o := range opts {
@@ -76,6 +76,9 @@ func (b builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolve
 	service := target.Endpoint()
 	if service == "" {
 		return nil, fmt.Errorf("grpcdisc: the target %q names no service; write %s:///SERVICE", target.URL.String(), scheme)
+	}
+	if b.directory == nil {
+		return nil, fmt.Errorf("grpcdisc: service %q: the directory is nil", service)
 	}
 	sub, err := b.directory.Subscribe(service)
 	if err != nil {

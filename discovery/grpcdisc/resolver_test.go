@@ -244,3 +244,15 @@ func TestManyConnections(t *testing.T) {
 		t.Error("a closed directory resolves")
 	}
 }
+
+// A builder without a directory makes no connection, and says why.
+func TestNoDirectory(t *testing.T) {
+	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(nil)), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	if _, err := call(within(t), cc); err == nil || !strings.Contains(err.Error(), "the directory is nil") {
+		t.Errorf("%v", err)
+	}
+}
