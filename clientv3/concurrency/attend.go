@@ -39,7 +39,7 @@ func (sl *slot) attend(ctx context.Context) {
 		case look:
 			err = sl.look(ctx, st.asked)
 		case remove:
-			if err = sl.remove(ctx, st.rev); err == nil {
+			if err = sl.remove(ctx, st.rev, removeTry<<min(failures, removeTryDoubles)); err == nil {
 				failures = 0
 			}
 		case watch:
@@ -99,8 +99,8 @@ func (sl *slot) look(ctx context.Context, asked int) error {
 	return nil
 }
 
-func (sl *slot) remove(ctx context.Context, rev int64) error {
-	ctx, cancel := context.WithTimeout(ctx, attendTry)
+func (sl *slot) remove(ctx context.Context, rev int64, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	_, err := sl.s.remove(ctx, sl.key, rev)
 	if err != nil {

@@ -31,8 +31,12 @@ const (
 	// most locks without contention, costs no watch; the news is late by no more, since the
 	// watch begins at the claim's own revision.
 	guardAfter = 25 * time.Millisecond
-	// attendTry bounds one request of an attendant.
+	// attendTry bounds what an attendant reads.
 	attendTry = 5 * time.Second
+	// removeTry bounds the first deletion by an attendant, the following ones twice as much each, up to
+	// removeTryDoubles times: in an election the servers lose requests without a word, and others wait.
+	removeTry        = time.Second
+	removeTryDoubles = 3
 	// confirmFor bounds the question whether a lease still exists.
 	confirmFor = time.Second
 )
