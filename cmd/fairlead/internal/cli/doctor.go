@@ -173,7 +173,7 @@ func (d *diagnosis) once(facts *doctor.Facts, strict bool) error {
 		for _, f := range found {
 			p.finding(f)
 		}
-		fmt.Fprintln(p, looked(facts))
+		p.paragraph("", looked(facts))
 	}, func() ([]string, [][]string) {
 		var rows [][]string
 		for _, f := range found {
