@@ -1,5 +1,5 @@
 // Scale measures what one more of something costs: a client process, a watcher, a lease, a key.
-// It prints slopes, from which DESIGN.md says what many of them cost a cluster.
+// It prints slopes, from which docs/scale.md says what many of them cost a cluster.
 //
 //	go run ./scale            # about two minutes
 //
