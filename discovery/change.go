@@ -79,7 +79,7 @@ func (c *changeset) set(key string, before, after *Instance) {
 func (c *changeset) publish(rev int64, stale bool) {
 	c.show(rev, stale)
 	if c.kept { // whoever hears of it sees what is left
-		c.f.d.problem(Problem{Service: c.f.service, Err: errProtected})
+		c.f.problem("", errProtected)
 	}
 }
 
@@ -91,7 +91,7 @@ func (c *changeset) show(rev int64, stale bool) {
 	stale = stale || f.guard.held > 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.view.Store(&View{service: f.service, revision: rev, tree: f.tree.Copy(), draining: f.drains, split: f.control.Split})
+	f.view.Store(&View{service: f.service, cluster: f.cluster.name, revision: rev, tree: f.tree.Copy(), draining: f.drains, split: f.control.Split})
 	if !stale || first {
 		f.asOf.Store(int64(c.now.Sub(f.epoch)))
 	}
@@ -100,13 +100,13 @@ func (c *changeset) show(rev int64, stale bool) {
 	}
 	was := f.stale
 	f.stale = stale
-	for s := range f.subs {
-		s.note(c.list)
+	for t := range f.subs {
+		t.note(c.list)
 		if first || was != stale || len(c.list) > 0 || resplit {
-			s.poke()
+			t.s.poke()
 		}
 	}
 	if first {
-		close(f.loaded)
+		f.of.said()
 	}
 }

@@ -29,12 +29,12 @@ const (
 func (f *feed) readControl(limit time.Duration, rev int64) error {
 	ctx, cancel := context.WithTimeout(f.ctx, limit)
 	defer cancel()
-	c, kv, err := readControl(ctx, f.d.client, controlKey(f.service), rev)
+	c, kv, err := readControl(ctx, f.cluster.client, controlKey(f.service), rev)
 	switch {
 	case clientv3.Code(err) == codes.PermissionDenied:
 		f.setControlErr(err)
 		if f.controlRev > 0 { // told once
-			f.d.problem(Problem{f.service, controlKey(f.service), err})
+			f.problem(controlKey(f.service), err)
 		}
 		f.controlRev, f.controlNext = 0, time.Now().Add(controlAgain)
 		return nil
@@ -63,7 +63,7 @@ func (f *feed) setControlErr(err error) {
 // badControl notes why the record is not in force.
 func (f *feed) badControl(err error) {
 	f.setControlErr(err)
-	f.d.problem(Problem{f.service, controlKey(f.service), err})
+	f.problem(controlKey(f.service), err)
 }
 
 // followControl watches the record from where it was read, if it may be read.
@@ -71,7 +71,7 @@ func (f *feed) followControl() (*follow.Opening, <-chan clientv3.WatchChan) {
 	if f.controlRev == 0 {
 		return nil, nil
 	}
-	w := follow.Open(f.ctx, f.d.client, controlKey(f.service), clientv3.WithRev(f.controlRev+1))
+	w := follow.Open(f.ctx, f.cluster.client, controlKey(f.service), clientv3.WithRev(f.controlRev+1))
 	return w, w.Opened
 }
 

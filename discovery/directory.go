@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,23 +14,24 @@ import (
 // Directory shows a process which instances services have. All who subscribe to a service
 // share one watch in etcd and one copy of its instances. It is safe for concurrent use.
 type Directory struct {
-	client  *clientv3.Client
-	format  Format
-	log     *slog.Logger
-	report  func(Problem)
-	files   string
-	protect Protection
-	hold    time.Duration
-	group   *worker.Group
+	// clusters are those that are followed, in their order; the first is that of NewDirectory's client.
+	clusters []*cluster
+	format   Format
+	log      *slog.Logger
+	report   func(Problem)
+	files    string
+	protect  Protection
+	hold     time.Duration
+	group    *worker.Group
+	err      error // an argument or option makes no sense
 
 	announceAs string // id among the watchers; empty: not announced
 	// announceAfter is how much later what was seen is told.
 	announceAfter time.Duration
-	announcer     *Registrar // nil if not announced
 
-	mu     sync.Mutex
-	feeds  map[string]*feed // by service
-	closed bool
+	mu       sync.Mutex
+	services map[string]*followed
+	closed   bool
 }
 
 // Problem is something wrong that was left out or got around.
@@ -37,13 +39,22 @@ type Problem struct {
 	Service string
 	Key     string // of a record, if it is about one
 	Err     error
+	Cluster string // whose; empty for the first, see WithFallback
 }
 
 // DirectoryOption changes a Directory.
 type DirectoryOption func(*Directory)
 
 // WithRecords sets how records are stored; JSON{} is the default.
-func WithRecords(f Format) DirectoryOption { return func(d *Directory) { d.format = f } }
+func WithRecords(f Format) DirectoryOption {
+	return func(d *Directory) {
+		if f == nil {
+			d.refuse("the format is nil")
+			return
+		}
+		d.format = f
+	}
+}
 
 // WithLog sets where problems are logged, one line each: slog's default logger if not set,
 // nowhere if nil.
@@ -110,21 +121,46 @@ func WithReturnHold(d time.Duration) DirectoryOption {
 	return func(o *Directory) { o.hold = max(d, 0) }
 }
 
-// NewDirectory makes a Directory; it does nothing until somebody subscribes.
+// NewDirectory makes a Directory; it does nothing until somebody subscribes. A client or an option that makes no
+// sense is the error of Subscribe then, which wraps ErrInvalid.
 func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
-	d := &Directory{client: client, format: JSON{}, log: slog.Default(), hold: DefaultReturnHold, group: worker.New(client.Ctx()), feeds: make(map[string]*feed)}
+	d := &Directory{format: JSON{}, log: slog.Default(), hold: DefaultReturnHold, services: make(map[string]*followed)}
+	ctx := context.Background()
+	if client == nil {
+		d.refuse("the client is nil")
+	} else {
+		ctx = client.Ctx()
+	}
+	d.clusters = []*cluster{{client: client}}
+	d.group = worker.New(ctx)
 	for _, o := range opts {
+		if o == nil {
+			d.refuse("an option is nil")
+			continue
+		}
 		o(d)
 	}
-	if d.announceAs != "" {
-		d.announcer = NewRegistrar(client)
+	if d.announceAs != "" && d.err == nil {
+		for _, c := range d.clusters {
+			c.announcer = NewRegistrar(c.client)
+		}
 	}
 	return d
+}
+
+// refuse notes what makes no sense; the first is what is told.
+func (d *Directory) refuse(format string, args ...any) {
+	if d.err == nil {
+		d.err = invalid("directory: "+format, args...)
+	}
 }
 
 // Subscribe begins to follow a service. It does not wait: see Subscription.Ready. A
 // service that is not there is one without instances.
 func (d *Directory) Subscribe(service string) (*Subscription, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
 	if err := validName("service", service); err != nil {
 		return nil, err
 	}
@@ -133,28 +169,39 @@ func (d *Directory) Subscribe(service string) (*Subscription, error) {
 	if d.closed {
 		return nil, ErrClosed
 	}
-	f := d.feeds[service]
-	if f == nil {
-		f = newFeed(d, service)
-		if !d.group.Go(f.run) {
+	s := d.services[service]
+	if s == nil {
+		if s = d.follow(service); s == nil {
 			return nil, ErrClosed
 		}
-		if d.announcer != nil {
-			d.group.Go(f.announce)
-		}
-		d.feeds[service] = f
+		d.services[service] = s
 	}
-	f.refs++
-	return f.subscribe(), nil
+	s.refs++
+	return s.subscribe(), nil
 }
 
-// release ends a feed that nobody follows any more.
-func (d *Directory) release(f *feed) {
+// follow begins to follow a service in all clusters; nil if the directory has ended.
+func (d *Directory) follow(service string) *followed {
+	s := newFollowed(d, service)
+	for _, f := range s.feeds {
+		if !d.group.Go(f.run) {
+			return nil // its first cluster's client has ended, so none runs
+		}
+		if f.cluster.announcer != nil {
+			d.group.Go(f.announce)
+		}
+	}
+	s.begin()
+	return s
+}
+
+// release stops following a service that nobody follows any more.
+func (d *Directory) release(s *followed) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if f.refs--; f.refs == 0 {
-		delete(d.feeds, f.service)
-		f.stop()
+	if s.refs--; s.refs == 0 {
+		delete(d.services, s.service)
+		s.stop()
 	}
 }
 
@@ -162,20 +209,30 @@ func (d *Directory) release(f *feed) {
 func (d *Directory) Close() error {
 	d.mu.Lock()
 	d.closed = true
-	for _, f := range d.feeds {
-		f.end()
+	for _, s := range d.services {
+		for _, f := range s.feeds {
+			f.end()
+		}
+		s.stop()
 	}
 	d.mu.Unlock()
 	d.group.Stop()
-	if d.announcer != nil {
-		return d.announcer.Close()
+	var errs []error
+	for _, c := range d.clusters {
+		if c.announcer != nil {
+			errs = append(errs, c.announcer.Close())
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // problem reports what was got around.
 func (d *Directory) problem(p Problem) {
-	d.log.LogAttrs(context.Background(), slog.LevelWarn, "discovery", slog.String("service", p.Service), slog.String("key", p.Key), slog.Any("error", p.Err))
+	attrs := []slog.Attr{slog.String("service", p.Service), slog.String("key", p.Key), slog.Any("error", p.Err)}
+	if p.Cluster != "" {
+		attrs = append(attrs, slog.String("cluster", p.Cluster))
+	}
+	d.log.LogAttrs(context.Background(), slog.LevelWarn, "discovery", attrs...)
 	if d.report != nil {
 		d.report(p)
 	}

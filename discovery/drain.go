@@ -31,10 +31,10 @@ func watchersPrefix(service string) string { return watchersBase + url.PathEscap
 
 // announce announces a feed: it writes what the feed has seen.
 func (f *feed) announce(context.Context) {
-	k, err := f.d.announcer.Keep(f.ctx, watchersPrefix(f.service)+url.PathEscape(f.d.announceAs), "0", WithTakeover())
+	k, err := f.cluster.announcer.Keep(f.ctx, watchersPrefix(f.service)+url.PathEscape(f.d.announceAs), "0", WithTakeover())
 	if err != nil {
 		if f.ctx.Err() == nil {
-			f.d.problem(Problem{Service: f.service, Err: fmt.Errorf("not announced, so drains do not wait for this process: %w", err)})
+			f.problem("", fmt.Errorf("not announced, so drains do not wait for this process: %w", err))
 		}
 		return
 	}
@@ -107,12 +107,12 @@ func (f *feed) seen() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	least := int64(-1)
-	for s := range f.subs {
-		s.mu.Lock()
-		if least < 0 || s.seen < least {
-			least = s.seen
+	for t := range f.subs {
+		t.s.mu.Lock()
+		if least < 0 || t.seen < least {
+			least = t.seen
 		}
-		s.mu.Unlock()
+		t.s.mu.Unlock()
 	}
 	return least
 }

@@ -31,12 +31,12 @@ const listTry = 10 * time.Second
 
 type feed struct {
 	d       *Directory
+	of      *followed
+	cluster *cluster
 	service string
 	prefix  string
-	refs    int // guarded by d.mu
 	ctx     context.Context
 	stop    context.CancelFunc
-	loaded  chan struct{} // closed with the first view
 	view    atomic.Pointer[View]
 	acked   chan struct{} // a subscription has seen something worth telling
 	epoch   time.Time     // has a monotonic reading: clocks may jump
@@ -44,7 +44,7 @@ type feed struct {
 
 	mu    sync.Mutex
 	tree  *btree.Map[string, *Instance] // by key
-	subs  map[*Subscription]struct{}
+	subs  map[*track]struct{}
 	stale bool
 	ended bool
 	err   error // why the records cannot be read; nil: they can
@@ -64,16 +64,17 @@ type feed struct {
 	plain       map[string]*Instance
 }
 
-func newFeed(d *Directory, service string) *feed {
+func newFeed(of *followed, c *cluster) *feed {
+	d, service := of.d, of.service
 	f := &feed{
-		d: d, service: service, prefix: d.format.Prefix(service), loaded: make(chan struct{}), acked: make(chan struct{}, 1), epoch: time.Now(),
-		tree: new(btree.Map[string, *Instance]), subs: make(map[*Subscription]struct{}), stale: true,
+		d: d, of: of, cluster: c, service: service, prefix: d.format.Prefix(service), acked: make(chan struct{}, 1), epoch: time.Now(),
+		tree: new(btree.Map[string, *Instance]), subs: make(map[*track]struct{}), stale: true,
 		plain: make(map[string]*Instance), control: new(Control),
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())
 	f.guard.Protection, f.guard.hold = d.protect, d.hold
 	if d.files != "" {
-		f.store = newStore(d.files, service)
+		f.store = newStore(c.files(d.files), service)
 	}
 	return f
 }
@@ -114,18 +115,8 @@ func (f *feed) read(err error) {
 	f.err = err
 	f.mu.Unlock()
 	if refused(err) && !refused(was) {
-		f.d.problem(Problem{f.service, "", fmt.Errorf("the records cannot be read: %w", err)})
+		f.problem("", fmt.Errorf("the records cannot be read: %w", err))
 	}
-}
-
-// unread is the error of a context that ended while there was no view, with the reason if it is known.
-func (f *feed) unread(ctx context.Context) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err == nil || f.view.Load() != nil {
-		return ctx.Err()
-	}
-	return fmt.Errorf("%w: %w", ctx.Err(), f.err)
 }
 
 // refused reports that etcd understood a request and does not allow it.
@@ -140,7 +131,7 @@ func refused(err error) bool {
 // list reads all records and makes the tree what they say.
 func (f *feed) list() (rev int64, err error) {
 	found := make(map[string]*Instance)
-	pages := follow.PrefixPages(f.d.client, f.prefix)
+	pages := follow.PrefixPages(f.cluster.client, f.prefix)
 	if pages.Try = listTry; f.view.Load() == nil && f.store != nil {
 		pages.Try = fileAfter
 	}
@@ -178,22 +169,28 @@ func (f *feed) list() (rev int64, err error) {
 // decode reads a record; nil if it is none, which is reported unless that is as it should be.
 func (f *feed) decode(kv *mvccpb.KeyValue) *Instance {
 	if len(kv.Value) > 4*maxRecord {
-		f.d.problem(Problem{f.service, string(kv.Key), fmt.Errorf("a record of %d bytes", len(kv.Value))})
+		f.problem(string(kv.Key), fmt.Errorf("a record of %d bytes", len(kv.Value)))
 		return nil
 	}
 	in, err := f.d.format.Unmarshal(f.service, string(kv.Key), kv.Value)
 	if err != nil {
 		if !errors.Is(err, ErrNotInstance) {
-			f.d.problem(Problem{f.service, string(kv.Key), err})
+			f.problem(string(kv.Key), err)
 		}
 		return nil
 	}
+	in.Cluster = f.cluster.name
 	return in
+}
+
+// problem tells what was got around.
+func (f *feed) problem(key string, err error) {
+	f.d.problem(Problem{f.service, key, err, f.cluster.name})
 }
 
 // follow applies changes from rev on until the watch ends.
 func (f *feed) follow(rev int64) error {
-	w := follow.Open(f.ctx, f.d.client, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
+	w := follow.Open(f.ctx, f.cluster.client, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
 	defer w.Close()
 	var changes, controls clientv3.WatchChan
 	cw, controlsOpened := f.followControl()
@@ -285,7 +282,7 @@ func (f *feed) confirmed() {
 
 // look is what has to be done now and then.
 func (f *feed) look() {
-	reachable := follow.Reachable(f.d.client)
+	reachable := follow.Reachable(f.cluster.client)
 	if reachable {
 		f.arrive()
 		defer f.confirmed()
@@ -314,21 +311,20 @@ func (f *feed) setStale(stale bool) {
 		return
 	}
 	f.stale = stale
-	for s := range f.subs {
-		s.poke()
-	}
+	f.pokeLocked()
 }
 
-// subscribe adds a subscription; it begins with everything.
-func (f *feed) subscribe() *Subscription {
-	s := &Subscription{f: f, wake: make(chan struct{}, 1), done: make(chan struct{})}
+// poke wakes all subscriptions.
+func (f *feed) poke() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.subs[s] = struct{}{}
-	if f.view.Load() != nil {
-		s.poke()
+	f.pokeLocked()
+}
+
+func (f *feed) pokeLocked() {
+	for t := range f.subs {
+		t.s.poke()
 	}
-	return s
 }
 
 // end ends all subscriptions.
@@ -336,7 +332,7 @@ func (f *feed) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ended, f.stale = true, true // nobody keeps it right any more
-	for s := range f.subs {
-		s.finish()
+	for t := range f.subs {
+		t.s.finish()
 	}
 }

@@ -38,6 +38,9 @@ type Instance struct {
 	Tags     []string          `json:"tags,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	State    State             `json:"state,omitempty"`
+	// Cluster is the name of the cluster that it was found in, see WithFallback: empty for the first. Directories
+	// set it; records do not have it.
+	Cluster string `json:"-"`
 }
 
 const (
@@ -140,7 +143,7 @@ func (in *Instance) Equal(other *Instance) bool {
 	if in == nil || other == nil {
 		return in == other
 	}
-	return in.Service == other.Service && in.ID == other.ID && in.Version == other.Version && in.Zone == other.Zone &&
+	return in.Service == other.Service && in.ID == other.ID && in.Version == other.Version && in.Zone == other.Zone && in.Cluster == other.Cluster &&
 		in.EffectiveWeight() == other.EffectiveWeight() && in.IsDraining() == other.IsDraining() && slices.Equal(in.Addresses, other.Addresses) &&
 		slices.Equal(in.Tags, other.Tags) && maps.Equal(in.Metadata, other.Metadata)
 }

@@ -42,7 +42,7 @@ func (s *store) save(f *feed) {
 	rec := fileRecord{Service: f.service, At: time.Now().Add(-f.age()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len()), Split: v.split}
 	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
 	if err := s.write(rec); err != nil {
-		f.d.problem(Problem{Service: f.service, Err: err})
+		f.problem("", err)
 	}
 }
 
@@ -87,7 +87,7 @@ func (f *feed) fromFile() {
 		err = errors.New("it is about another service")
 	}
 	if err != nil {
-		f.d.problem(Problem{Service: f.service, Key: f.store.path, Err: err})
+		f.problem(f.store.path, err)
 		return
 	}
 	if rec.Split.Validate() == nil {
@@ -97,6 +97,7 @@ func (f *feed) fromFile() {
 	c.now = rec.At // by the clock on the wall: there is no other across processes
 	for key, in := range rec.Instances {
 		if in != nil && in.Validate() == nil {
+			in.Cluster = f.cluster.name
 			c.put(key, in)
 		}
 	}

@@ -10,23 +10,37 @@ import (
 // Subscription follows the instances of a service. Methods are safe for concurrent use,
 // but only one goroutine should call Next.
 type Subscription struct {
-	f    *feed
-	wake chan struct{} // there may be something new
-	done chan struct{} // closed when the subscription has ended
-	once sync.Once
+	of     *followed
+	tracks []*track      // one for each feed of it
+	wake   chan struct{} // there may be something new
+	done   chan struct{} // closed when the subscription has ended
+	once   sync.Once     // closes the subscription
+	ended  sync.Once     // closes done
 
-	mu      sync.Mutex
-	begun   bool            // Next has returned once
-	told    int64           // revision of the view that Next returned last
+	mu    sync.Mutex // guards what follows, and the tracks; taken after a feed's
+	begun bool       // Next has returned once
+	used  *track     // whose view Next returned last
+	last  *View      // which that was
+	stale bool       // as told last
+	split Split      // as told last
+}
+
+// track is what a subscription has seen of one cluster.
+type track struct {
+	s *Subscription
+	f *feed
+
+	// Guarded by s.mu.
+	told    int64           // revision of the view that Next returned last, or passed over
 	drains  bool            // an instance drains in it
 	seen    int64           // revision of the last view that the caller has done with
-	pending map[string]step // since then, by key; before is what Next told last
-	stale   bool            // as told last
-	split   Split           // as told last
+	pending map[string]step // since what Next told last, by key; nil unless the track is used
 }
 
 // Change is what happened since the last one. Its slices are in no order.
 type Change struct {
+	// View is the whole, as of now. When it is another cluster's than before (see WithFallback), the rest of the Change is
+	// the difference between the two, by the ids of the instances.
 	View                    *View
 	Added, Updated, Removed []*Instance
 	// Stale: etcd has not answered for some seconds, or not yet; the view is as of what was
@@ -51,44 +65,53 @@ type Status struct {
 // Ready waits until there is a view. If ctx ends first, the error says why there is none.
 func (s *Subscription) Ready(ctx context.Context) error {
 	select {
-	case <-s.f.loaded:
+	case <-s.of.ready:
 		return nil
 	case <-s.done:
 		return ErrClosed
 	case <-ctx.Done():
-		return s.f.unread(ctx)
+		return s.of.unread(ctx)
 	}
 }
 
 // View is the present one, nil before the first. To whoever never calls Next an instance that drains counts as
 // seen with it, see WithAnnounce.
 func (s *Subscription) View() *View {
-	v := s.f.view.Load()
-	if v != nil && v.draining > 0 && s.looked(v) {
-		signal(s.f.acked)
+	at := s.of.choose()
+	shown := s.of.feeds[at].view.Load()
+	for i, t := range s.tracks {
+		v := shown
+		if i != at {
+			v = t.f.view.Load() // the caller does not use it
+		}
+		if v != nil && v.draining > 0 && t.looked(v) {
+			signal(t.f.acked)
+		}
 	}
-	return v
+	return shown
 }
 
 // looked notes that the caller has a view otherwise than by Next, and reports whether that is news.
-func (s *Subscription) looked(v *View) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.begun || v.revision <= s.seen {
+func (t *track) looked(v *View) bool {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.s.begun || v.revision <= t.seen {
 		return false
 	}
-	s.seen = v.revision
+	t.seen = v.revision
 	return true
 }
 
 // Status says how sure the present view is.
-func (s *Subscription) Status() Status {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	st := Status{Stale: s.f.stale, Err: s.f.err, Control: s.f.controlErr}
-	if v := s.f.view.Load(); v != nil {
+func (s *Subscription) Status() Status { return s.of.feeds[s.of.choose()].status() }
+
+func (f *feed) status() Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := Status{Stale: f.stale, Err: f.err, Control: f.controlErr}
+	if v := f.view.Load(); v != nil {
 		st.Revision = v.revision
-		st.Age = s.f.age()
+		st.Age = f.age()
 	}
 	return st
 }
@@ -97,13 +120,7 @@ func (s *Subscription) Status() Status {
 // and went meanwhile is not among them. The first one has everything as added, and comes
 // also if there is nothing. A slow caller delays nobody. After Close it returns ErrClosed.
 func (s *Subscription) Next(ctx context.Context) (Change, error) {
-	s.mu.Lock()
-	news := s.drains && s.told > s.seen
-	s.seen = s.told
-	s.mu.Unlock()
-	if news {
-		signal(s.f.acked)
-	}
+	s.settle()
 	for {
 		select {
 		case <-s.done:
@@ -117,33 +134,91 @@ func (s *Subscription) Next(ctx context.Context) (Change, error) {
 		case <-s.wake:
 		case <-s.done:
 		case <-ctx.Done():
-			return Change{}, s.f.unread(ctx)
+			return Change{}, s.of.unread(ctx)
 		}
 	}
 }
 
-// take returns what is pending, if anything.
-func (s *Subscription) take() (c Change, ok bool) {
-	s.f.mu.Lock() // the view and what is pending belong together
-	defer s.f.mu.Unlock()
+// settle notes that the caller has done with what it was told.
+func (s *Subscription) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.View, c.Stale = s.f.view.Load(), s.f.stale
-	if c.View == nil {
+	for _, t := range s.tracks {
+		t.settle()
+	}
+}
+
+// settle: the caller has done with what it was told; s.mu is held.
+func (t *track) settle() {
+	if t.drains && t.told > t.seen {
+		signal(t.f.acked)
+	}
+	t.seen = t.told
+}
+
+// pass notes that the caller uses other instances than the track's; s.mu is held.
+func (t *track) pass() {
+	if v := t.f.view.Load(); v != nil {
+		t.told, t.drains = v.revision, v.draining > 0
+	}
+}
+
+// choose finds the track to show, and locks its feed and the subscription: its view stays the one to show.
+func (s *Subscription) choose() *track {
+	for {
+		i := s.of.choose()
+		t := s.tracks[i]
+		t.f.mu.Lock() // the view and what is pending belong together
+		if s.of.choose() == i {
+			s.mu.Lock()
+			return t
+		}
+		t.f.mu.Unlock()
+	}
+}
+
+// take returns what is to be told, if anything.
+func (s *Subscription) take() (c Change, ok bool) {
+	t := s.choose()
+	defer t.f.mu.Unlock()
+	defer s.mu.Unlock()
+	view, stale := t.f.view.Load(), t.f.stale
+	if view == nil {
 		return c, false
 	}
-	defer func() {
-		if ok {
-			s.told, s.drains = c.View.revision, c.View.draining > 0
-			s.split = c.View.split
+	for _, other := range s.tracks {
+		if other != t {
+			if other.pass(); other != s.used {
+				other.settle() // the caller has not used it before either
+			}
 		}
-	}()
-	if !s.begun {
-		s.begun, s.stale, s.pending = true, c.Stale, make(map[string]step)
-		c.Added = c.View.Instances()
-		return c, true
 	}
-	for _, st := range s.pending {
+	switch {
+	case !s.begun:
+		s.begun, ok = true, true
+		c.Added = view.Instances()
+	case t != s.used:
+		c = between(s.last, view)
+		s.used.pending = nil
+	default:
+		c = t.changes()
+	}
+	if t != s.used {
+		t.pending = make(map[string]step)
+	}
+	clear(t.pending)
+	c.View, c.Stale, c.Resplit = view, stale, s.last != nil && !maps.Equal(view.split, s.split)
+	ok = ok || t != s.used || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit
+	if s.stale = c.Stale; ok {
+		s.used, s.last, s.split = t, view, view.split
+		t.told, t.drains = view.revision, view.draining > 0
+	}
+	return c, ok
+}
+
+// changes are those that pend; s.mu is held.
+func (t *track) changes() (c Change) {
+	for _, st := range t.pending {
 		switch {
 		case st.before == nil && st.after != nil:
 			c.Added = append(c.Added, st.after)
@@ -153,25 +228,21 @@ func (s *Subscription) take() (c Change, ok bool) {
 			c.Updated = append(c.Updated, st.after)
 		}
 	}
-	clear(s.pending)
-	c.Resplit = !maps.Equal(c.View.split, s.split)
-	ok = len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit
-	s.stale = c.Stale
-	return c, ok
+	return c
 }
 
 // note takes changes; the caller holds the feed's lock.
-func (s *Subscription) note(list []step) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.begun {
-		return // the first Change is everything
+func (t *track) note(list []step) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.pending == nil {
+		return // it begins with everything
 	}
 	for _, st := range list {
-		if old, ok := s.pending[st.key]; ok {
+		if old, ok := t.pending[st.key]; ok {
 			st.before = old.before
 		}
-		s.pending[st.key] = st
+		t.pending[st.key] = st
 	}
 }
 
@@ -180,22 +251,18 @@ func (s *Subscription) poke() { signal(s.wake) }
 // Close ends the subscription; the last one of a service ends its watch.
 func (s *Subscription) Close() {
 	s.once.Do(func() {
-		s.f.mu.Lock()
-		delete(s.f.subs, s)
+		for _, t := range s.tracks {
+			t.f.mu.Lock()
+			delete(t.f.subs, t)
+			t.f.mu.Unlock()
+		}
 		s.finish()
-		s.f.mu.Unlock()
-		s.f.d.release(s.f)
+		s.of.d.release(s.of)
 	})
 }
 
-// finish ends the subscription; the caller holds the feed's lock.
-func (s *Subscription) finish() {
-	select {
-	case <-s.done:
-	default:
-		close(s.done)
-	}
-}
+// finish ends the subscription.
+func (s *Subscription) finish() { s.ended.Do(func() { close(s.done) }) }
 
 // signal wakes whoever waits on a channel with room for one.
 func signal(c chan struct{}) {

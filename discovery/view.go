@@ -13,6 +13,7 @@ import (
 // methods are safe for concurrent use.
 type View struct {
 	service  string
+	cluster  string
 	revision int64
 	tree     *btree.Map[string, *Instance] // by key in etcd; never written
 	draining int
@@ -21,6 +22,9 @@ type View struct {
 
 // Service is whose instances these are.
 func (v *View) Service() string { return v.service }
+
+// Cluster is the name of the cluster whose instances these are; empty for the first, see WithFallback.
+func (v *View) Cluster() string { return v.cluster }
 
 // Revision is the store's revision as of which the view is right, 0 for one from a file.
 func (v *View) Revision() int64 { return v.revision }

@@ -1,0 +1,233 @@
+package discovery
+
+// Several clusters: a service has a feed for each of them, all of which are followed all the time. A
+// subscription has a track for each feed, and shows the instances of one: choose says whose. There is no
+// state in that but what the views are, so nothing has to be undone, and a view that is merely stale changes
+// nothing.
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// fallbackAfter is how long a cluster's first answer is waited for until the next one may be used: longer
+// than until a file is, see WithFiles, and shorter than calls wait.
+const fallbackAfter = 2 * time.Second
+
+// WithFallback adds a cluster whose instances of a service are used when those before it have none that takes
+// work, or have not said within 2 s what there is: first that of NewDirectory's client, then those of this
+// option, in their order. Which one it is is decided for each service by what the views say, and is told as any
+// change of the instances is; instances, views and problems bear the cluster's name. When the first has an instance
+// again, it is used again.
+//
+// A view that is stale still counts: while a cluster's etcd is away, its last known instances stay in use. So
+// what is not seen here is a cluster that is lost together with its etcd: that takes until etcd, restarted, has
+// expired the leases.
+//
+// All clusters are followed all the time, with the same records and options. WithFiles keeps a directory for each.
+// The client stays the caller's. The directory ends with the first cluster's client. A client that is nil or is
+// there already, and a name that is, are an error of Subscribe.
+func WithFallback(cluster string, client *clientv3.Client) DirectoryOption {
+	return func(d *Directory) { d.addCluster(cluster, client) }
+}
+
+// cluster is one that a Directory follows.
+type cluster struct {
+	name      string // empty for the first
+	client    *clientv3.Client
+	announcer *Registrar // nil if not announced
+}
+
+func (d *Directory) addCluster(name string, client *clientv3.Client) {
+	if err := validName("cluster", name); err != nil {
+		d.refuse("%v", err)
+		return
+	}
+	if client == nil {
+		d.refuse("the client of the cluster %s is nil", name)
+		return
+	}
+	for _, c := range d.clusters {
+		switch {
+		case c.name == name:
+			d.refuse("the cluster %s is there twice", name)
+			return
+		case c.client == client:
+			d.refuse("the client of the cluster %s is there twice", name)
+			return
+		}
+	}
+	d.clusters = append(d.clusters, &cluster{name: name, client: client})
+}
+
+// files is where the files of the cluster are. A service's file ends in .json.
+func (c *cluster) files(dir string) string {
+	if c.name == "" {
+		return dir
+	}
+	return filepath.Join(dir, "cluster="+url.PathEscape(c.name))
+}
+
+// followed is a service that somebody follows.
+type followed struct {
+	d       *Directory
+	service string
+	feeds   []*feed // one for each cluster, in their order
+	refs    int     // guarded by d.mu
+	overdue atomic.Bool
+	timer   *time.Timer // sets overdue; nil for one cluster
+	ready   chan struct{}
+	once    sync.Once // closes ready
+}
+
+func newFollowed(d *Directory, service string) *followed {
+	s := &followed{d: d, service: service, ready: make(chan struct{})}
+	for _, c := range d.clusters {
+		s.feeds = append(s.feeds, newFeed(s, c))
+	}
+	return s
+}
+
+func (s *followed) begin() {
+	if len(s.feeds) > 1 {
+		s.timer = time.AfterFunc(fallbackAfter, func() {
+			s.overdue.Store(true)
+			s.said()
+			s.feeds[0].poke()
+		})
+	}
+}
+
+func (s *followed) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	for _, f := range s.feeds {
+		f.stop()
+	}
+}
+
+// said takes note that something was said: there may be a view.
+func (s *followed) said() {
+	if s.feeds[s.choose()].view.Load() != nil {
+		s.once.Do(func() { close(s.ready) })
+	}
+}
+
+// choose is the number of the cluster whose view is shown.
+func (s *followed) choose() int {
+	if len(s.feeds) == 1 {
+		return 0
+	}
+	return choose(len(s.feeds), func(i int) *View { return s.feeds[i].view.Load() }, s.overdue.Load())
+}
+
+// choose is the first of n views that has an instance which takes work; if there is none, the first view that
+// there is. What is missing may come until it is overdue.
+func choose(n int, view func(int) *View, overdue bool) int {
+	known := -1
+	for i := range n {
+		v := view(i)
+		switch {
+		case v == nil && !overdue:
+			return max(known, 0)
+		case v == nil:
+		case v.Len() > v.draining:
+			return i
+		case known < 0:
+			known = i
+		}
+	}
+	return max(known, 0)
+}
+
+// subscribe adds a subscription; it begins with everything.
+func (s *followed) subscribe() *Subscription {
+	sub := &Subscription{of: s, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	for _, f := range s.feeds {
+		sub.tracks = append(sub.tracks, &track{s: sub, f: f})
+	}
+	for _, t := range sub.tracks {
+		t.f.mu.Lock()
+		t.f.subs[t] = struct{}{}
+		if t.f.view.Load() != nil {
+			sub.poke()
+		}
+		t.f.mu.Unlock()
+	}
+	return sub
+}
+
+// unread is the error of a context that ended while there was no view, with the reasons as far as they are known.
+func (s *followed) unread(ctx context.Context) error {
+	err := ctx.Err()
+	if s.feeds[s.choose()].view.Load() != nil {
+		return err
+	}
+	for _, f := range s.feeds {
+		f.mu.Lock()
+		why := f.err
+		f.mu.Unlock()
+		switch {
+		case why == nil:
+		case f.cluster.name == "":
+			err = fmt.Errorf("%w: %w", err, why)
+		default:
+			err = fmt.Errorf("%w; cluster %s: %w", err, f.cluster.name, why)
+		}
+	}
+	return err
+}
+
+// between is what there is to do from one view to another one of the same service.
+func between(old, now *View) (c Change) {
+	before := make(map[string]*Instance, old.Len())
+	for in := range old.All() {
+		before[in.ID] = in
+	}
+	for in := range now.All() {
+		switch was := before[in.ID]; {
+		case was == nil:
+			c.Added = append(c.Added, in)
+		case !was.Equal(in):
+			c.Updated = append(c.Updated, in)
+		}
+		delete(before, in.ID)
+	}
+	for _, in := range before {
+		c.Removed = append(c.Removed, in)
+	}
+	return c
+}
+
+// ClusterStatus is what there is of a service in one cluster.
+type ClusterStatus struct {
+	// Cluster is its name, empty for the first.
+	Cluster string
+	// Used: its instances are those of the subscription's view.
+	Used bool
+	// Instances are all that there are, Draining those of them that want no new work.
+	Instances, Draining int
+	// Status says how sure that is.
+	Status Status
+}
+
+// Clusters are the states of all clusters, in their order; see WithFallback.
+func (s *Subscription) Clusters() []ClusterStatus {
+	used := s.of.choose()
+	list := make([]ClusterStatus, len(s.of.feeds))
+	for i, f := range s.of.feeds {
+		list[i] = ClusterStatus{Cluster: f.cluster.name, Used: i == used, Status: f.status()}
+		if v := f.view.Load(); v != nil {
+			list[i].Instances, list[i].Draining = v.Len(), v.draining
+		}
+	}
+	return list
+}
