@@ -15,7 +15,7 @@ VERSIONS := 3.4 3.5 3.6 3.7
 DURATION := 2m
 SEED     := 0
 
-.PHONY: test test-browser test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
+.PHONY: test test-browser lighthouse test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
 # All tests of all modules, with the race detector.
@@ -23,10 +23,21 @@ test:
 	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT); do \
 		echo "== test $$m"; (cd $$m && $(GO) test -race -timeout 10m ./...); done
 
-# The console in a real browser: Debian's chromium, or the one that CHROMIUM names. Screenshots go to
+# The console in a real browser: Debian's chromium, or the one that CHROMIUM names, and axe-core from npm. Screenshots go to
 # console/browser/out.
-test-browser:
-	cd $(BROWSER) && $(GO) test -count=1 -timeout 10m ./...
+AXE      := $(BROWSER)/node_modules/axe-core/axe.min.js
+NPM_CI   := npm ci --ignore-scripts --no-audit --no-fund
+
+test-browser: $(AXE)
+	cd $(BROWSER) && $(GO) test -count=1 -timeout 15m ./...
+
+$(AXE): $(BROWSER)/package-lock.json
+	cd $(BROWSER) && $(NPM_CI) && touch $(CURDIR)/$@
+
+# Lighthouse's scores of the console's pages; a report.
+lighthouse:
+	cd $(BROWSER)/lighthouse && $(NPM_CI)
+	cd $(BROWSER) && $(GO) run ./lighthouse
 
 # The root module's tests twenty times in a row: none of them may depend on luck.
 test-repeat:
