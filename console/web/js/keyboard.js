@@ -6,9 +6,10 @@ export const pageKeys = []; // [{key, text, run}] of the page that is shown
 
 const typing = (el) => el && (el.isContentEditable || el.tagName === 'TEXTAREA' || el.tagName === 'SELECT' || el.tagName === 'INPUT' && !['checkbox', 'radio', 'button'].includes(el.type));
 
-export function start(pages, go) {
+export function start(pages, go, jump) {
   let g = 0; // when g was pressed, the beginning of "g o" and so on
   document.addEventListener('keydown', (e) => {
+    if ((e.ctrlKey || e.metaKey) && !e.altKey && e.key === 'k' && !document.querySelector('dialog[open]')) { e.preventDefault(); jump(pages, go); return; }
     if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
     if (typing(document.activeElement)) {
       if (e.key === 'Escape') document.activeElement.blur();
@@ -34,7 +35,7 @@ export function start(pages, go) {
 export function help(pages) {
   const line = (keys, text) => h('tr', {}, h('th', { scope: 'row' }, keys.map((k) => h('kbd', {}, k))), h('td', {}, text));
   return dialog('Keyboard', h('table', { class: 'keys' }, h('tbody', {},
-    line(['/'], 'search'), line(['?'], 'this help'), line(['Esc'], 'close a dialog, leave a field'),
+    line(['Ctrl-K'], 'jump to a page, key, service or action'), line(['/'], 'search'), line(['?'], 'this help'), line(['Esc'], 'close a dialog, leave a field'),
     line(['j', '↓'], 'next in a list or tree'), line(['k', '↑'], 'the one before'),
     line(['l', '→'], 'open a branch'), line(['h', '←'], 'close it, or go to its parent'), line(['Enter'], 'show'),
     pages.map((p) => line(['g', p.letter], p.name)),

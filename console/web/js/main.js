@@ -147,5 +147,6 @@ async function begin() {
 whenSignedOut(signedOut);
 stream.on('signedout', signedOut);
 window.addEventListener('hashchange', route);
-keyboard.start(pages, go);
+keyboard.start(pages, go, (list, to) => import('./jump.js').then((m) => m.open(list, to)));
+document.getElementById('jump').addEventListener('click', () => import('./jump.js').then((m) => m.open(pages, go)));
 begin();

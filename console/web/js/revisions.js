@@ -1,7 +1,8 @@
 // The revisions of a key that are still there, and the difference between two.
-import { h, fill, table, row, number, bytesText, failure } from './dom.js';
-import { get } from './api.js';
-import { fromB64 } from './bytes.js';
+import { h, fill, table, row, number, bytesText, failure, toast } from './dom.js';
+import { confirm } from './dialog.js';
+import { get, put, me } from './api.js';
+import { fromB64, toB64 } from './bytes.js';
 import { diffView } from './diff.js';
 import { valueView, bestForm } from './value.js';
 
@@ -51,9 +52,28 @@ export async function revisions(root, key, signal) {
       const [a, b] = [await value(f), await value(t)];
       if (f !== from || t !== to) return;
       fill(result, h('p', { class: 'muted small' }, f === t ? `Revision ${number.format(list[t].mod)}` : `From revision ${number.format(list[f].mod)} (−) to ${number.format(list[t].mod)} (+)`),
-        f === t ? valueView(b, bestForm(b)) : diffView(a, b));
+        f === t ? valueView(b, bestForm(b)) : diffView(a, b),
+        me.readOnly || list[f].deleted || f === t || f < t ? null : h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'small', onclick: () => restore(f, a) }, `Restore revision ${number.format(list[f].mod)}…`)));
     } catch (err) {
       if (err.name !== 'AbortError') fill(result, failure(err, compare));
     }
+  }
+
+  // restore writes an old value anew, if the key still is what is shown as it is now.
+  async function restore(i, old) {
+    let wrong = '';
+    try {
+      const now = await get('key', { key }, signal);
+      const text = now.exists ? 'The key keeps its lease. From what it is now (−) to what it will be (+):' : 'The key is not there now; it is created anew, without a lease:';
+      const sure = await confirm(`Restore revision ${number.format(list[i].mod)}?`, h('div', {}, h('p', {}, text), diffView(fromB64(now.value), old)), 'Restore it');
+      if (!sure) return;
+      await put('key', { key, value: toB64(old), mod: now.exists ? now.mod : 0 });
+      toast('Restored.');
+    } catch (err) {
+      if (err.name === 'AbortError') return;
+      wrong = err.code === 'conflict' ? 'Somebody else wrote the key meanwhile; nothing was restored.' : err.message;
+    }
+    await revisions(root, key, signal);
+    if (wrong) root.append(failure(new Error(wrong)));
   }
 }

@@ -30,6 +30,7 @@ export function mount(page) {
     const q = {};
     if (format.value !== 'json') q.records = format.value;
     if (base.value) q.base = base.value;
+    if (filter.value) q.q = filter.value;
     page.go('services', q);
   }
 
@@ -37,6 +38,7 @@ export function mount(page) {
     params = next;
     format.value = params.get('records') || 'json';
     base.value = params.get('base') || '';
+    filter.value = params.get('q') || '';
     data = null;
     fill(body, h('p', { class: 'wait' }, 'Loading…'));
     page.follow({});
