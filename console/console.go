@@ -32,6 +32,7 @@ type Console struct {
 	login    LoginFunc
 	hosts    map[string]bool
 	base     string      // what URLs begin with, "/" or "/.../"
+	history  string      // the file of the past, "" for none
 	metrics  bool        // they may be read
 	secure   *tls.Config // for that
 
@@ -73,6 +74,12 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	if !c.open && c.token == "" && c.login == nil {
 		return nil, ErrNoWayIn
 	}
+	past := newMemory()
+	if c.history != "" {
+		if err := past.load(c.history); err != nil {
+			return nil, err
+		}
+	}
 	name := make([]byte, 4)
 	_, _ = rand.Read(name) // never fails
 	c.cookie = "fairlead-" + hex.EncodeToString(name)
@@ -81,7 +88,7 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	}
 	c.common.init(c, client, c.group.Context())
 	c.sessions.init(c)
-	c.examiner.init(c)
+	c.examiner.init(c, past)
 	c.mux = c.routes()
 	return c, nil
 }

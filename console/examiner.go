@@ -31,8 +31,8 @@ type examiner struct {
 	last *health
 }
 
-func (e *examiner) init(c *Console) {
-	e.c, e.soon, e.memory = c, make(chan struct{}, 1), newMemory()
+func (e *examiner) init(c *Console, past *memory) {
+	e.c, e.soon, e.memory = c, make(chan struct{}, 1), past
 	e.subs = make(map[chan *health]*session)
 	c.group.Go(e.run)
 }
@@ -70,6 +70,8 @@ func (e *examiner) run(ctx context.Context) {
 		began  onsets
 		recent []*doctor.Facts // the oldest first
 	)
+	saved := time.Now()
+	defer func() { e.memory.keepOn(time.Now(), &saved, true) }()
 	for {
 		start := time.Now()
 		f, err := e.look(ctx, recent)
@@ -83,6 +85,7 @@ func (e *examiner) run(ctx context.Context) {
 			recent = append(recent, f)
 			h := began.health(f)
 			e.memory.add(f, h)
+			e.memory.keepOn(start, &saved, false)
 			e.publish(h)
 		}
 		if !e.rest(ctx, start) {

@@ -37,6 +37,12 @@ func serve(t testing.TB, client *clientv3.Client, opts ...console.Option) *page 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pageOf(t, c)
+}
+
+// pageOf serves a console until the test's end, and returns a page that has not signed in.
+func pageOf(t testing.TB, c *console.Console) *page {
+	t.Helper()
 	s := httptest.NewServer(c)
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {

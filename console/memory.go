@@ -26,9 +26,16 @@ type memory struct {
 	at       time.Time // of the last look
 	revision int64
 	leader   uint64
-	starts   map[string]float64  // of processes, by member
-	findings map[string]*finding // by what tells them apart
+	starts   map[string]float64        // of processes, by member
+	findings map[string]*finding       // by what tells them apart
+	cluster  uint64                    // its etcd id
+	received map[string][kinds]float64 // by process
+
+	path    string // of the file; "" without one. Set before anything else runs
+	unsaved bool   // it could not be written the last time
 }
+
+const kinds = int(doctor.Kinds)
 
 // event is something that happened.
 type event struct {
@@ -40,8 +47,10 @@ type event struct {
 // moment is what a look measured.
 type moment struct {
 	at          time.Time
-	changes     float64 // a second; below 0 if unknown
-	size, quota int64   // of the largest database
+	changes     float64        // a second; below 0 if unknown
+	requests    [kinds]float64 // a second
+	counted     bool           // requests is known
+	size, quota int64          // of the largest database
 	members     map[string]timings
 }
 
@@ -72,12 +81,14 @@ func (m *memory) add(f *doctor.Facts, h *health) {
 		}
 		now.members[x.Title()] = t
 		revision = max(revision, a.Status.GetHeader().GetRevision())
+		m.belongs(f.Now, a.Status.GetHeader().GetClusterId())
 		now.size, now.quota = max(now.size, a.Status.DbSize), max(now.quota, a.Status.DbSizeQuota)
 		m.began(f.Now, x.Title(), a.Started())
 	}
 	if past := f.Now.Sub(m.at).Seconds(); m.revision > 0 && revision >= m.revision && past > 0 {
 		now.changes = float64(revision-m.revision) / past
 	}
+	now.requests, now.counted = m.rates(f)
 	m.at = f.Now
 	if revision > 0 {
 		m.revision = revision
@@ -142,4 +153,37 @@ func (m *memory) found(at time.Time, h *health) {
 		}
 	}
 	m.findings = now
+}
+
+// belongs begins anew with another cluster: the past of one says nothing of another.
+func (m *memory) belongs(at time.Time, cluster uint64) {
+	if cluster == 0 || cluster == m.cluster {
+		return
+	}
+	if m.cluster != 0 {
+		m.hour.buckets, m.day.buckets, m.events = nil, nil, nil
+		m.revision, m.leader, m.findings = 0, 0, nil
+		clear(m.starts)
+		m.happened(at, "begun", "the members are of another cluster than before; what was kept is forgotten")
+	}
+	m.cluster = cluster
+}
+
+// rates are the requests of each kind a second, since the look before. A process that is new, or has begun anew, counts from the next
+// look on.
+func (m *memory) rates(f *doctor.Facts) (rates [kinds]float64, ok bool) {
+	now := make(map[string][kinds]float64)
+	past := f.Now.Sub(m.at).Seconds()
+	for _, r := range f.Received() {
+		before, known := m.received[r.Process]
+		now[r.Process] = r.Counts
+		for k := range r.Counts {
+			if known && past > 0 && r.Counts[k] >= before[k] {
+				rates[k] += (r.Counts[k] - before[k]) / past
+				ok = true
+			}
+		}
+	}
+	m.received = now
+	return rates, ok
 }

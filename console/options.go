@@ -55,6 +55,11 @@ func Metrics(secure *tls.Config) Option {
 	return func(c *Console) { c.metrics, c.secure = true, secure }
 }
 
+// History keeps the overview's past in a file, so that a console which is started anew goes on with it. The file is made if it is not
+// there, written once a minute and by Close, and belongs to one console; New fails if it cannot be read or written. The past of another
+// cluster is forgotten. Without History the past is that since the console's start.
+func History(file string) Option { return func(c *Console) { c.history = file } }
+
 // hostName is a Host header's name in the form in which names are compared.
 func hostName(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {

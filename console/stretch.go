@@ -3,6 +3,8 @@ package console
 import (
 	"slices"
 	"time"
+
+	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
 // stretch is a time in steps, of which the latest are kept.
@@ -15,7 +17,9 @@ type stretch struct {
 type bucket struct {
 	slot        int64 // its time by its length
 	rates       int
-	changes     float64 // their sum
+	changes     float64        // their sum
+	requests    [kinds]float64 // the sums of counts looks
+	counts      int
 	size, quota int64
 	members     map[string]timings
 }
@@ -32,6 +36,12 @@ func (s *stretch) add(m moment) {
 	if m.changes >= 0 {
 		b.rates++
 		b.changes += m.changes
+	}
+	if m.counted {
+		b.counts++
+		for k, n := range m.requests {
+			b.requests[k] += n
+		}
 	}
 	if m.size > 0 {
 		b.size, b.quota = m.size, m.quota
@@ -51,13 +61,16 @@ type recollection struct {
 	Now     int64      `json:"now"` // when it was looked last
 	At      []int64    `json:"at"`  // where the steps begin
 	Changes []*float64 `json:"changes"`
-	Size    []*float64 `json:"size"`
-	Quota   int64      `json:"quota"` // 0 if the server does not say
+	// Requests are those of each kind a second; none if the metrics may not be read.
+	Requests []requestCourse `json:"requests,omitempty"`
+	Size     []*float64      `json:"size"`
+	Quota    int64           `json:"quota"` // 0 if the server does not say
 	// Full is in how many milliseconds the quota is reached if the database grows on as in this span; 0 if it does not, or not
 	// within a month.
 	Full    int64     `json:"full,omitempty"`
 	Members []courses `json:"members"`
 	Events  []event   `json:"events"`
+	File    bool      `json:"file,omitempty"` // it is kept in one
 }
 
 // courses are a member's timings, in milliseconds.
@@ -66,6 +79,31 @@ type courses struct {
 	Answer []*float64 `json:"answer"`
 	Fsync  []*float64 `json:"fsync"`
 	Commit []*float64 `json:"commit"`
+}
+
+// requestCourse is how many requests of a kind there were.
+type requestCourse struct {
+	Name   string     `json:"name"`
+	Values []*float64 `json:"values"`
+}
+
+// requestsOver are the courses of all kinds that there were any of.
+func requestsOver(list []bucket) (all []requestCourse) {
+	for k := range doctor.Kinds {
+		c, any := requestCourse{Name: k.String()}, false
+		for _, b := range list {
+			rate := -1.0
+			if b.counts > 0 {
+				rate = b.requests[k] / float64(b.counts)
+				any = any || rate > 0
+			}
+			c.Values = append(c.Values, known(rate))
+		}
+		if any {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 func known(v float64) *float64 {
@@ -115,12 +153,13 @@ func (m *memory) recall(s *stretch) *recollection {
 			c.Answer, c.Fsync, c.Commit = append(c.Answer, known(t.answer)), append(c.Fsync, known(t.fsync)), append(c.Commit, known(t.commit))
 		}
 	}
+	r.Requests = requestsOver(s.buckets)
 	for _, e := range m.events {
 		if e.At > r.Now-r.Span {
 			r.Events = append(r.Events, e)
 		}
 	}
-	r.Full = full(r)
+	r.Full, r.File = full(r), m.path != ""
 	return r
 }
 

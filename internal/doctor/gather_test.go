@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -116,6 +117,63 @@ func TestUnadvertised(t *testing.T) {
 	for _, g := range Judge(f) {
 		if g.Severity == Problem {
 			t.Errorf("%s", g.What)
+		}
+	}
+}
+
+// TestReceived: what each process has received, by kind.
+func TestReceived(t *testing.T) {
+	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	c := clienttest.Dial(t, cl.Endpoints()...)
+	ctx := clienttest.Within(t, clienttest.Long)
+	look := func() (sum [Kinds]float64) {
+		t.Helper()
+		f, err := Gather(ctx, c, Options{Pages: true, Timeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := f.Received()
+		if len(list) != 3 {
+			t.Fatalf("%d processes: %+v", len(list), list)
+		}
+		for _, r := range list {
+			for k, n := range r.Counts {
+				sum[k] += n
+			}
+		}
+		return sum
+	}
+	before := look()
+	for range 40 {
+		if _, err := c.Put(ctx, "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 30 {
+		if _, err := c.Get(ctx, "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		if _, err := c.Txn(ctx).Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		g, err := c.Grant(ctx, 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Revoke(ctx, g.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-c.Watch(ctx, "k", clientv3.WithCreatedNotify())
+	after := look()
+	// Reads may be sent twice, and the client asks now and then by itself.
+	for k, least := range map[Kind]float64{Changes: 40, Reads: 30, Transactions: 20, Leases: 20, Watches: 1} {
+		if n := after[k] - before[k]; n < least || n > 3*least+10 {
+			t.Errorf("%v: %v, want about %v", k, n, least)
 		}
 	}
 }

@@ -18,6 +18,7 @@ type counters struct {
 	fsync, commit []bucket
 	leaders       float64 // changes of the leader; below 0 if unknown
 	started       float64 // seconds since 1970; 0 if unknown
+	received      [Kinds]float64
 	// ids are those of the members in that process, which count together.
 	ids []string
 }
@@ -34,6 +35,8 @@ func (c *counters) line(l string) {
 		c.fsync = addBucket(c.fsync, v)
 	} else if v, ok := strings.CutPrefix(l, "etcd_disk_backend_commit_duration_seconds_bucket{le=\""); ok {
 		c.commit = addBucket(c.commit, v)
+	} else {
+		c.count(l)
 	}
 }
 

@@ -4,7 +4,7 @@ import { show, encode } from './bytes.js';
 
 const width = 240;
 const height = 60;
-const colours = 5;
+const colours = 6;
 
 // lines returns a figure and a function that draws series [{name, values}] at the times of a frame {to, span, gap, at, marks}. A null value is
 // unknown. With a limit that is near it is drawn too.

@@ -25,7 +25,7 @@ export function past(page, metrics) {
   const charts = {
     changes: lines('Changes', (n) => `${n.toFixed(1)}/s`), size: lines('Database', bytesText), answer: lines('Slowest answers', ms),
   };
-  if (metrics) Object.assign(charts, { fsync: lines('Writes to the log, p99', ms), commit: lines('Database commits, p99', ms) });
+  if (metrics) Object.assign(charts, { requests: lines('Requests', (n) => `${n.toFixed(1)}/s`), fsync: lines('Writes to the log, p99', ms), commit: lines('Database commits, p99', ms) });
   const note = h('p', { class: 'small muted' });
   const events = h('ul', { class: 'events-past' });
   const wrong = h('div');
@@ -42,8 +42,9 @@ export function past(page, metrics) {
     const frame = { to: r.now, span: r.span, gap: Math.max(2 * r.step, 150000), at: r.at.map((t) => t + r.step / 2), marks: r.events };
     charts.changes.draw(frame, [{ name: '', values: r.changes }]);
     charts.size.draw(frame, [{ name: '', values: r.size }], r.quota);
+    charts.requests?.draw(frame, r.requests || []);
     for (const kind of ['answer', 'fsync', 'commit']) charts[kind]?.draw(frame, r.members.map((m) => ({ name: m.name, values: m[kind] })));
-    fill(note, r.full ? `If the database grows on like this, its quota of ${bytesText(r.quota)} is full in ${inWords(r.full)}. ` : null, 'Kept since the console started; a look each minute, or every 5 s while somebody looks.');
+    fill(note, r.full ? `If the database grows on like this, its quota of ${bytesText(r.quota)} is full in ${inWords(r.full)}. ` : null, r.file ? 'Kept in a file, also while the console is started anew; a look' : 'Kept since the console started; a look', ' each minute, or every 5 s while somebody looks.');
     const last = r.events.slice(-shown).reverse();
     fill(events, last.length ? last.map((e) => h('li', {}, h('span', { class: 'mono small muted' }, stamp(e.at)), ` ${marks[e.kind]} `, text(e.text))) : h('li', { class: 'muted' }, `Nothing in this ${span}.`));
   }

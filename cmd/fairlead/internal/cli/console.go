@@ -41,6 +41,7 @@ type consoleFlags struct {
 	hosts     []string
 	name      string
 	auditFile string
+	history   string
 	made      bool // the token is not the user's
 	// elsewhere: a port that is taken may be replaced by a free one.
 	elsewhere bool
@@ -90,6 +91,7 @@ token of your choice or for a login (--login) with the name and password of an e
 	fs.BoolVar(&f.readOnly, "read-only", false, "change nothing")
 	fs.StringVar(&f.name, "name", "", "what the cluster is called where somebody is about to change it (its endpoints if not given)")
 	fs.StringVar(&f.auditFile, "audit-log", "", "file to which every change is appended as JSON, one line before it is made and one after")
+	fs.StringVar(&f.history, "history", "", "file that keeps the overview's last hour and day, so that a console started anew goes on with it")
 	fs.StringSliceVar(&f.hosts, "host", nil, "a further name under which the console is reached; may be given more than once")
 	return c
 }
@@ -129,6 +131,9 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	}
 	if log != nil {
 		opts = append(opts, console.Audit(log.write))
+	}
+	if f.history != "" {
+		opts = append(opts, console.History(f.history))
 	}
 	if f.token != "" {
 		opts = append(opts, console.Token(f.token))
