@@ -33,6 +33,9 @@ type change struct {
 	Created bool   `json:"created,omitempty"`
 	Version int64  `json:"version,omitempty"`
 	Lease   string `json:"lease,omitempty"`
+	At      int64  `json:"at,omitempty"`     // when it arrived here, in milliseconds since 1970
+	Before  []byte `json:"before,omitempty"` // the beginning of the value before, if there was one
+	Was     int    `json:"was,omitempty"`    // its size
 }
 
 // batch is what has changed since the last one.
@@ -78,6 +81,9 @@ func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) (began bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opts := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithCreatedNotify()}
+	if g.kind == "watch" {
+		opts = append(opts, clientv3.WithPrevKV())
+	}
 	if g.next > 0 {
 		opts = append(opts, clientv3.WithRev(g.next))
 	}
@@ -135,6 +141,10 @@ func (g *gatherer) add(b *batch, ev *clientv3.Event) {
 		most = batchMost
 		// A copy: the batch must not keep the whole message that the value came in.
 		c.Value = append([]byte(nil), ev.Kv.Value[:min(batchValue, len(ev.Kv.Value))]...)
+		c.At = time.Now().UnixMilli()
+		if ev.PrevKv != nil {
+			c.Before, c.Was = append([]byte(nil), ev.PrevKv.Value[:min(batchValue, len(ev.PrevKv.Value))]...), len(ev.PrevKv.Value)
+		}
 	}
 	c.Key = append([]byte(nil), ev.Kv.Key...)
 	if ev.Type == clientv3.EventTypeDelete {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/console"
@@ -65,6 +66,8 @@ type batch struct {
 	Changes                  []struct {
 		Type       string
 		Key, Value []byte
+		Before     []byte
+		At         int64
 		Size       int
 		Mod        int64
 		Created    bool
@@ -131,10 +134,13 @@ func TestStreamOfChanges(t *testing.T) {
 	for len(got) < 2 {
 		b, _ := p.next(events, "watch")
 		for _, c := range b.Changes {
-			got = append(got, fmt.Sprintf("%s %q %q %v", c.Type, c.Key, c.Value, c.Created))
+			got = append(got, fmt.Sprintf("%s %q %q %q %v", c.Type, c.Key, c.Value, c.Before, c.Created))
+			if late := time.Since(time.UnixMilli(c.At)); late < -time.Second || late > clienttest.Long {
+				t.Errorf("it says that it arrived %v ago", late)
+			}
 		}
 	}
-	if want := []string{fmt.Sprintf("put %q %q true", prefix+"\xff", "v\x00"), fmt.Sprintf("delete %q %q false", prefix+"\xff", "")}; fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := []string{fmt.Sprintf("put %q %q %q true", prefix+"\xff", "v\x00", ""), fmt.Sprintf("delete %q %q %q false", prefix+"\xff", "", "v\x00")}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%v, not %v", got, want)
 	}
 	if _, err := client.Delete(t.Context(), "elsewhere"+prefix); err != nil {

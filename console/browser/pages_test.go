@@ -224,3 +224,36 @@ const contrast = `(() => {
 	}
 	return [...out].slice(0, 10);
 })()`
+
+// TestWatchPage: an event shows when it arrived, what it is and what was before, whatever it holds, and what came during a pause is
+// counted.
+func TestWatchPage(t *testing.T) {
+	base, client := serve(t, cluster)
+	b := open(t, base, desktop, "watch?prefix="+"d2F0Y2gtcGFnZS8") // watch-page/
+	b.has(".counts", "Watching")
+	put(t, client, "watch-page/k", "first <b>")
+	put(t, client, "watch-page/k", "second \u202e")
+	if _, err := client.Delete(t.Context(), "watch-page/k"); err != nil {
+		t.Fatal(err)
+	}
+	b.await("three events", `document.querySelectorAll('.events tbody tr .small[title]').length === 3`)
+	for row, texts := range map[int][]string{0: {"deleted", "was second"}, 1: {"changed", "second", "was first <b>"}, 2: {"created", "first <b>"}} {
+		for _, text := range texts {
+			b.has(fmt.Sprintf(".events tbody tr:nth-child(%d)", row+1), text)
+		}
+		b.await("a time of arrival", fmt.Sprintf(`/^\d\d:\d\d:\d\d\.\d{3}/.test(document.querySelector('.events tbody tr:nth-child(%d)').innerText.trim())`, row+1))
+	}
+	b.press("Pause")
+	put(t, client, "watch-page/k", "unseen")
+	b.await("it is counted", `document.querySelector('#counted').innerText.startsWith('4') && document.querySelector('#dropped').innerText.startsWith('1')`)
+	b.has(".counts", "Paused")
+	b.press("Go on")
+	put(t, client, "watch-page/k", "seen")
+	b.has(".events tbody tr", "seen")
+	if b.is(`document.querySelector('.events tbody').innerText.includes('was unseen')`) == false {
+		t.Error("the value from the pause is not shown as the one before")
+	}
+	if _, err := client.Delete(t.Context(), "watch-page/k"); err != nil {
+		t.Fatal(err)
+	}
+}

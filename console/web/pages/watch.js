@@ -5,7 +5,13 @@ import { rate } from '../js/chart.js';
 
 const shownMost = 200; // rows
 const keptMost = 1000; // events that a filter looks through
-const columns = [{ name: 'Revision', class: 'num' }, { name: 'What' }, { name: 'Key' }, { name: 'Value', class: 'v' }, { name: 'Size', class: 'num' }];
+const columns = [{ name: 'Arrived' }, { name: 'Revision', class: 'num' }, { name: 'What' }, { name: 'Key' }, { name: 'Value', class: 'v' }, { name: 'Size', class: 'num' }];
+
+// arrival is a time of day to the millisecond.
+function arrival(t) {
+  const at = new Date(t);
+  return `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
+}
 
 export function mount(page) {
   let prefix = new Uint8Array(0);
@@ -109,17 +115,20 @@ export function mount(page) {
   }
 
   function text(c) {
-    c.text ??= `${plain(fromB64(c.key))}\n${decode(fromB64(c.value)) ?? ''}`.toLowerCase();
+    c.text ??= `${plain(fromB64(c.key))}\n${decode(fromB64(c.value)) ?? ''}\n${decode(fromB64(c.before || '')) ?? ''}`.toLowerCase();
     return c.text;
   }
 
   function line(c) {
     const value = fromB64(c.value);
+    const before = c.was || c.before ? fromB64(c.before || '') : null;
     const tr = h('tr', {}, [
+      h('span', { class: 'small', title: new Date(c.at).toString() }, arrival(c.at)),
       number.format(c.mod),
       c.type === 'delete' ? h('span', { class: 'tag bad' }, 'deleted') : c.created ? h('span', { class: 'tag ok' }, 'created') : h('span', { class: 'tag' }, 'changed'),
       h('a', { href: `#/keys?key=${toURL(c.key)}` }, show(fromB64(c.key))),
-      c.type === 'delete' ? '' : h('span', {}, show(value.subarray(0, 200)), c.size > 200 ? '…' : ''),
+      [c.type === 'delete' ? null : h('div', {}, show(value.subarray(0, 200)), c.size > 200 ? '…' : ''),
+        before ? h('div', { class: 'muted small before' }, 'was ', show(before.subarray(0, 200)), c.was > 200 ? '…' : '') : null],
       c.type === 'delete' ? '' : bytesText(c.size),
     ].map((cell, i) => h('td', { class: columns[i].class, data: { label: columns[i].name } }, cell)));
     tr.event = c;
