@@ -62,10 +62,13 @@ type Control struct {
 	rest  map[string]json.RawMessage // parts of the record that are not known here
 }
 
-// Override changes what holds for an instance.
+// Override changes what holds for an instance; a nil change takes all of it away.
 func (c *Control) Override(id string, change func(*Override)) {
-	o := c.Instances[id]
-	change(&o)
+	var o Override
+	if change != nil {
+		o = c.Instances[id]
+		change(&o)
+	}
 	if o == (Override{}) {
 		delete(c.Instances, id)
 		return
@@ -161,6 +164,9 @@ func (c *Control) marshal() ([]byte, error) {
 // ReadControl is what operators say about a service. If the record makes no sense, the error wraps
 // ErrInvalid; those who follow the service go on with the last good one then.
 func ReadControl(ctx context.Context, client *clientv3.Client, service string) (Control, error) {
+	if client == nil {
+		return Control{}, invalid("the client is nil")
+	}
 	if err := validName("service", service); err != nil {
 		return Control{}, err
 	}
@@ -176,6 +182,12 @@ func ReadControl(ctx context.Context, client *clientv3.Client, service string) (
 // another one has written. If it fails, or what it makes is not valid, nothing is changed. A record
 // that makes no sense is not written over.
 func ChangeControl(ctx context.Context, client *clientv3.Client, service string, change func(*Control) error) error {
+	switch {
+	case client == nil:
+		return invalid("the client is nil")
+	case change == nil:
+		return invalid("the change is nil")
+	}
 	if err := validName("service", service); err != nil {
 		return err
 	}

@@ -135,29 +135,45 @@ func WithAnnounceAfter(d time.Duration) DirectoryOption {
 // Drain marks the instance as draining, waits until all announced watchers have seen that (and for as long as
 // WithServing says), for limit at most, and closes the registration, which takes no more than 2 s besides. What etcd does not take by
 // then goes on in the background, and the error says why; the lease does the rest. When ctx ends before limit, the
-// instance stays registered, draining.
+// instance stays registered, draining. WithEvents tells of its beginning and its end, and whether the watchers had seen it.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
+	began := time.Now()
+	g.r.event(Event{Kind: Leaving, Key: g.key, Instance: g.in.Load()})
+	seen, err := g.drain(ctx, limit)
+	left := Event{Kind: Left, Key: g.key, Instance: g.in.Load(), Err: err, Took: time.Since(began)}
+	if err == nil && !seen {
+		left.Err = errUnseen
+	}
+	g.r.event(left)
+	return err
+}
+
+var errUnseen = errors.New("discovery: the limit was over before all who follow the service had seen the drain")
+
+// drain reports whether the watchers have seen it.
+func (g *Registration) drain(ctx context.Context, limit time.Duration) (seen bool, err error) {
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := g.Update(wctx, func(in *Instance) { in.State = Draining })
+	err = g.Update(wctx, func(in *Instance) { in.State = Draining })
 	g.byOperator.Store(false) // nobody takes that back
 	if err != nil && wctx.Err() == nil {
-		return err
+		return false, err
 	}
 	marked := time.Now()
 	for mod := g.kept.Revision(); wctx.Err() == nil; {
 		if awaitSeen(wctx, g.r.client, g.service, mod) == nil {
+			seen = true
 			_ = backoff.Sleep(wctx, g.r.serving-time.Since(marked))
 			break
 		}
 		_ = backoff.Sleep(wctx, retry.Base)
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return seen, err
 	}
 	rctx, end := context.WithTimeout(ctx, removeTry)
 	defer end()
-	return g.Close(rctx)
+	return seen, g.Close(rctx)
 }
 
 // Drain marks another process's instance as draining, in place: for operators. The process
@@ -204,6 +220,12 @@ var ErrNotFound = errors.New("discovery: no such instance")
 
 // amend changes a record if it is still what was read.
 func amend(ctx context.Context, client *clientv3.Client, f Format, service, id string, change func(*Instance) (clientv3.Op, error)) error {
+	switch {
+	case client == nil:
+		return invalid("the client is nil")
+	case f == nil:
+		return invalid("the format is nil")
+	}
 	if err := validName("service", service); err != nil {
 		return err
 	}

@@ -279,3 +279,34 @@ func TestUndrain(t *testing.T) {
 		t.Errorf("%+v", in)
 	}
 }
+
+// The registrar's events tell when a drain began and ended, and whether the watchers had seen it.
+func TestDrainIsTold(t *testing.T) {
+	c := clienttest.Shared(t)
+	var told events
+	r := registrar(t, c, discovery.WithEvents(told.add))
+	if err := register(t, r, orders(t, "a")).Drain(within(t), clienttest.Long); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Leaving, 1)
+	told.await(t, discovery.Left, 1)
+	if e := told.last(discovery.Left); e.Err != nil || e.Took <= 0 || e.Instance.ID != "a" {
+		t.Errorf("%+v", e)
+	}
+	s := subscribe(t, directory(t, c, discovery.WithAnnounce("never-looks")))
+	if err := s.Ready(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "the watcher is announced", func() bool {
+		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && resp.Count == 1
+	})
+	const limit = 100 * time.Millisecond
+	if err := register(t, r, orders(t, "b")).Drain(within(t), limit); err != nil {
+		t.Fatal(err)
+	}
+	told.await(t, discovery.Left, 2)
+	if e := told.last(discovery.Left); e.Err == nil || e.Took < limit {
+		t.Errorf("nobody had seen it: %+v", e)
+	}
+}

@@ -69,6 +69,14 @@ func (f JSON) Unmarshal(service, key string, value []byte) (*Instance, error) {
 	return in, in.Validate()
 }
 
+// oneAddress is that of an instance, for formats that have room for one.
+func oneAddress(in *Instance) (string, error) {
+	if len(in.Addresses) != 1 {
+		return "", invalid("%s/%s has %d addresses, and records of this format one", in.Service, in.ID, len(in.Addresses))
+	}
+	return in.Addresses[0], nil
+}
+
 // lastPart is what follows a prefix, if that is a single part.
 func lastPart(prefix, key string) (string, error) {
 	id, ok := strings.CutPrefix(key, prefix)

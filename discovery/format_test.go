@@ -42,6 +42,13 @@ func TestFormats(t *testing.T) {
 	if err != nil || string(v) != "10.0.0.1:80" || raw.Key(full) != "/services/orders/a-1" {
 		t.Errorf("raw: %s, %v, %s", v, err, raw.Key(full))
 	}
+	for _, f := range []discovery.Format{raw, discovery.Naming{}} {
+		for _, addresses := range [][]string{nil, {"10.0.0.1:80", "10.0.0.1:81"}} {
+			if v, err := f.Marshal(&discovery.Instance{Service: "orders", ID: "a", Addresses: addresses}); !errors.Is(err, discovery.ErrInvalid) {
+				t.Errorf("%T, %v: %s, %v", f, addresses, v, err)
+			}
+		}
+	}
 	if _, err := (discovery.GoZero{}).Marshal(full); err != discovery.ErrReadOnly {
 		t.Errorf("go-zero: %v", err)
 	}
@@ -103,6 +110,9 @@ func TestFormatsThatChange(t *testing.T) {
 	for name, f := range map[string]discovery.Format{"kratos": discovery.Kratos{Base: t.Name() + "/k/"}, "naming": discovery.Naming{Base: t.Name() + "/n/"}} {
 		t.Run(name, func(t *testing.T) {
 			in := discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80", "10.0.0.1:81"}}
+			if name == "naming" { // it has room for one
+				in.Addresses = in.Addresses[:1]
+			}
 			crashed := registrar(t, c, discovery.WithFormat(f))
 			register(t, crashed, in)
 			var told events

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ type Instance struct {
 	Service string `json:"service"`
 	// ID distinguishes the instances of a service.
 	ID string `json:"id"`
-	// Addresses are where it is, each "host:port" or a URL with a host, the preferred first.
+	// Addresses are where it is, each "host:port", with a port from 1 to 65535, or a URL with a host, the preferred first.
 	Addresses []string `json:"addresses"`
 	Version   string   `json:"version,omitempty"`
 	Zone      string   `json:"zone,omitempty"`
@@ -121,6 +122,9 @@ func HostPort(address string) (string, error) {
 		}
 	}
 	h, port, err := net.SplitHostPort(host)
+	if n, perr := strconv.ParseUint(port, 10, 16); err == nil && port != "" && (perr != nil || n == 0) {
+		return "", invalid("the port of the address %q is no number from 1 to 65535", address)
+	}
 	if err != nil || h == "" || port == "" || strings.ContainsAny(host, " \t\r\n") {
 		return "", invalid("the address %q does not lead to a host and a port", address)
 	}

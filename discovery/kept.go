@@ -35,11 +35,17 @@ func WithTakeover() KeepOption { return func(k *Kept) { k.over = true } }
 //
 // Events of it have its Key and no Instance.
 func (r *Registrar) Keep(ctx context.Context, key, value string, opts ...KeepOption) (*Kept, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
 	if key == "" {
 		return nil, invalid("the key is empty")
 	}
 	k := &Kept{key: key}
 	for _, o := range opts {
+		if o == nil {
+			return nil, invalid("an option for %s is nil", key)
+		}
 		o(k)
 	}
 	var err error

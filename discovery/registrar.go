@@ -60,6 +60,8 @@ const (
 	Undrained  EventKind = "undrained"  // an operator has taken that back, see Undrain
 	Refused    EventKind = "refused"    // the server does not allow the record (a permission, say); it is tried again every few seconds
 	Taken      EventKind = "taken"      // another process has the key; it is registered again when that is gone
+	Leaving    EventKind = "leaving"    // its Drain has begun
+	Left       EventKind = "left"       // its Drain is over; Err says why if it was not as it should be
 )
 
 // Event is told to the function of WithEvents.
@@ -68,6 +70,8 @@ type Event struct {
 	Key      string
 	Instance *Instance // nil for a plain key, see Keep
 	Err      error     // why, if known
+	// Took is how long the drain took, with Left.
+	Took time.Duration
 }
 
 // Registrar registers the instances of one process, and keeps its plain keys, under one lease of
@@ -78,7 +82,8 @@ type Registrar struct {
 	ttl    int64
 	events func(Event)
 	rate   int
-	keeper *keep.Keeper
+	keeper *keep.Keeper // nil if err is not
+	err    error        // an argument or option makes no sense
 	// serving is how long an instance that drains goes on at least.
 	serving time.Duration
 }
@@ -87,7 +92,15 @@ type Registrar struct {
 type RegistrarOption func(*Registrar)
 
 // WithFormat sets how records are stored; JSON{} is the default.
-func WithFormat(f Format) RegistrarOption { return func(r *Registrar) { r.format = f } }
+func WithFormat(f Format) RegistrarOption {
+	return func(r *Registrar) {
+		if f == nil {
+			r.err = invalid("registrar: the format is nil")
+			return
+		}
+		r.format = f
+	}
+}
 
 // WithTTL sets the time to live of the lease, in seconds; DefaultTTL if not positive.
 func WithTTL(seconds int64) RegistrarOption {
@@ -112,11 +125,22 @@ func WithWriteRate(perSecond int) RegistrarOption {
 	}
 }
 
-// NewRegistrar makes a Registrar; it does nothing until the first Register or Keep.
+// NewRegistrar makes a Registrar; it does nothing until the first Register or Keep. A nil client, format or option
+// is the error of those, which wraps ErrInvalid.
 func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 	r := &Registrar{client: client, format: JSON{}, ttl: DefaultTTL, rate: DefaultWriteRate}
 	for _, o := range opts {
+		if o == nil {
+			r.err = invalid("registrar: an option is nil")
+			continue
+		}
 		o(r)
+	}
+	if client == nil {
+		r.err = invalid("registrar: the client is nil")
+	}
+	if r.err != nil {
+		return r
 	}
 	r.keeper = keep.New(client, r.ttl, r.rate)
 	return r
@@ -130,6 +154,9 @@ func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 // good, for want of a permission say, fails at once. When ctx ends first, nothing is
 // registered; the error wraps the context's and says what etcd answered.
 func (r *Registrar) Register(ctx context.Context, in Instance) (*Registration, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
 	g := &Registration{r: r}
 	own := in.clone()
 	value, err := r.encode(own)
@@ -169,15 +196,29 @@ func (r *Registrar) encode(in *Instance) ([]byte, error) {
 
 // Lease is the lease of the records at present; clientv3.NoLease while there is none, or while it
 // may be over because etcd does not answer. When etcd has expired it, it is another one.
-func (r *Registrar) Lease() clientv3.LeaseID { return r.keeper.Lease() }
+func (r *Registrar) Lease() clientv3.LeaseID {
+	if r.keeper == nil {
+		return clientv3.NoLease
+	}
+	return r.keeper.Lease()
+}
 
 func (r *Registrar) tell(kind keep.Kind, key string, in *Instance, err error) {
+	r.event(Event{Kind: EventKind(kind), Key: key, Instance: in, Err: err})
+}
+
+func (r *Registrar) event(e Event) {
 	if r.events != nil {
-		r.events(Event{Kind: EventKind(kind), Key: key, Instance: in, Err: err})
+		r.events(e)
 	}
 }
 
 // Close removes all records at once, revokes the lease and ends the registrar; every
 // registration has ended then. It takes 3 s at most: what could not be removed by then
 // goes with the lease.
-func (r *Registrar) Close() error { return r.keeper.Close() }
+func (r *Registrar) Close() error {
+	if r.keeper == nil {
+		return nil
+	}
+	return r.keeper.Close()
+}

@@ -129,6 +129,18 @@ func (e *events) await(t testing.TB, kind discovery.EventKind, n int) {
 	})
 }
 
+// last is the last event of a kind.
+func (e *events) last(kind discovery.EventKind) (last discovery.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.list {
+		if ev.Kind == kind {
+			last = ev
+		}
+	}
+	return last
+}
+
 // Whatever happens to the record, it comes back, and its owner is told.
 func TestRegistrationHeals(t *testing.T) {
 	c := clienttest.Shared(t)

@@ -81,6 +81,9 @@ func (g *Registration) Key() string { return g.key }
 // are fixed. When ctx ends first, the change goes on in the background. Of concurrent updates
 // none is lost: change is called again, with the newer instance, if another one came first.
 func (g *Registration) Update(ctx context.Context, change func(in *Instance)) error {
+	if change == nil {
+		return invalid("the change of %s is nil", g.key)
+	}
 	for {
 		was := g.in.Load()
 		in := was.clone()

@@ -123,6 +123,9 @@ func (p *policy) configure(now settings, own *picking, split discovery.Split) {
 	}
 	p.picks = pick.New(p.policy, append(opts, pick.WithNotify(p.publish))...)
 	_ = p.picks.SetSplit(split)
+	if own != nil {
+		own.picks.Store(p.picks)
+	}
 	if old != nil {
 		p.table.Load().give(p.picks) // else there is nothing to know yet
 	}

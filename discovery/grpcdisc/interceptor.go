@@ -73,6 +73,10 @@ func WithIdempotent(methods ...string) InterceptorOption {
 func NewInterceptor(opts ...InterceptorOption) grpc.UnaryClientInterceptor {
 	i := &interceptor{attempts: DefaultAttempts, named: make(map[string]bool), retries: attempt.Retries(), hedges: attempt.Hedges()}
 	for _, o := range opts {
+		if o == nil {
+			i.err = fmt.Errorf("grpcdisc: %w: an option of the interceptor is nil", discovery.ErrInvalid)
+			continue
+		}
 		o(i)
 	}
 	return i.intercept
@@ -95,7 +99,7 @@ func (i *interceptor) intercept(ctx context.Context, method string, req, reply a
 	i.hedges.Earn()
 	into, ok := reply.(proto.Message)
 	if !ok || i.attempts == 1 || !i.idempotent(method) {
-		return invoke(ctx, method, req, reply, cc, opts...)
+		return once(ctx, func(ctx context.Context) error { return invoke(ctx, method, req, reply, cc, opts...) })
 	}
 	c := &call{ctx: ctx, invoke: func(ctx context.Context, reply proto.Message, opts []grpc.CallOption) error {
 		return invoke(ctx, method, req, reply, cc, opts...)
@@ -108,6 +112,25 @@ func (i *interceptor) intercept(ctx context.Context, method string, req, reply a
 	r.Value.aside.give()
 	return c.explain(r.Err)
 }
+
+// once makes a call by one attempt; only its error is ours.
+func once(ctx context.Context, invoke func(context.Context) error) error {
+	c := &call{ctx: ctx}
+	t := &trace{call: c, attempt: new(attempt.Attempt), once: true}
+	err := invoke(context.WithValue(ctx, traceKey{}, t))
+	if unable(err) {
+		c.note(t, err)
+	}
+	return c.explain(err)
+}
+
+// unable reports that an error says that an instance did not do its work, rather than what came of that.
+func unable(err error) bool {
+	return status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded
+}
+
+// errNoAnswer is what an attempt has that took longer than it may.
+var errNoAnswer = status.Error(codes.DeadlineExceeded, "grpcdisc: no answer within the time of an attempt")
 
 // move gives into what from has, which is not used any more.
 func move(into, from proto.Message) {
@@ -129,7 +152,7 @@ type call struct {
 
 	mu     sync.Mutex // guards what follows: attempts may overlap
 	tried  []*discovery.Instance
-	failed []string // what became of attempts that were followed by others
+	failed []string // what became of the attempts
 }
 
 // answer is what an attempt has given.
@@ -151,32 +174,31 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) attempt.Result[answe
 	case err == nil:
 	case a.Ended() != attempt.Open:
 		r.Verdict = attempt.Again
-		r.Err = status.Error(codes.DeadlineExceeded, "grpcdisc: no answer within the time of an attempt")
+		r.Err = errNoAnswer
 	case status.Code(err) == codes.Unavailable && c.ctx.Err() == nil:
 		r.Verdict = attempt.Again
 	}
-	if r.Verdict == attempt.Again {
+	if unable(r.Err) && !t.none.Load() {
 		c.note(t, r.Err)
 	}
 	return r
 }
 
-// note remembers what became of an attempt.
+// note remembers what became of an attempt, if it was sent to an instance.
 func (c *call) note(t *trace, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	where := "no instance"
 	if t.in != nil {
-		where = strings.Join(t.in.Addresses[:min(1, len(t.in.Addresses))], "")
+		where := strings.Join(t.in.Addresses[:min(1, len(t.in.Addresses))], "")
+		c.failed = append(c.failed, fmt.Sprintf("%s at %s: %s", t.in.ID, where, status.Convert(err).Message()))
 	}
-	c.failed = append(c.failed, where+": "+status.Convert(err).Message())
 }
 
-// explain adds to the error of a call with several attempts what became of them.
+// explain adds to the error of a call which instances were tried, and what became of each.
 func (c *call) explain(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil || len(c.failed) == 0 || len(c.tried) < 2 {
+	if err == nil || len(c.failed) == 0 {
 		return err
 	}
 	p := status.Convert(err).Proto()
@@ -188,6 +210,7 @@ func (c *call) explain(err error) error {
 type trace struct {
 	call    *call
 	attempt *attempt.Attempt
+	once    bool                // it is the only one, which gRPC itself may send anywhere, and again to the same instance
 	none    atomic.Bool         // there was no other instance
 	in      *discovery.Instance // the last that was picked; guarded by call.mu
 }
@@ -201,6 +224,9 @@ func traceOf(ctx context.Context) *trace {
 
 // tried are the instances to leave out.
 func (t *trace) tried() []*discovery.Instance {
+	if t.once {
+		return nil
+	}
 	t.call.mu.Lock()
 	defer t.call.mu.Unlock()
 	return append([]*discovery.Instance(nil), t.call.tried...)

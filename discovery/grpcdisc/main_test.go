@@ -81,7 +81,12 @@ func (l counting) Accept() (net.Conn, error) {
 
 func serve(t testing.TB) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveAt(t, "127.0.0.1:0")
+}
+
+func serveAt(t testing.TB, addr string) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/internal/attempt"
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
@@ -122,14 +123,20 @@ const paused = 250 * time.Millisecond
 
 func report(call balancer.PickInfo, t *trace, done pick.Done, then func(balancer.DoneInfo)) func(balancer.DoneInfo) {
 	return func(info balancer.DoneInfo) {
-		o := outcome(info)
+		o, about := outcome(info), pick.AttemptInfo{Err: info.Err}
 		if t != nil {
 			o = t.outcome(o)
+			about.Number, about.Hedge = t.attempt.Number, t.attempt.Hedge
+			if info.Err != nil && t.attempt.Ended() == attempt.TooLong {
+				about.Err = errNoAnswer
+			}
 		}
 		if o == pick.TimedOut && (late(call.Ctx) || streams(call.FullMethodName)) {
 			o = pick.Ignored
 		}
 		done.Report(o)
+		about.Outcome = o
+		done.Attempt(about)
 		if then != nil {
 			then(info)
 		}

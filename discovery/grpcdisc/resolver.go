@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/attributes"
@@ -31,32 +34,89 @@ const (
 )
 
 // BuilderOption changes what NewBuilder returns.
-type BuilderOption func(*builder)
+type BuilderOption func(*Builder)
 
 // WithPicking adds options for the balancers of package pick to what the service config says: hooks, above all.
 func WithPicking(opts ...pick.Option) BuilderOption {
-	return func(b *builder) { b.picking.opts = append(b.picking.opts, opts...) }
+	return func(b *Builder) {
+		for _, o := range opts {
+			if o == nil {
+				b.refuse("an option for picking is nil")
+			}
+		}
+		b.opts = append(b.opts, opts...)
+	}
 }
 
 // NewBuilder returns a builder of resolvers for targets with the scheme "etcd", for
 // grpc.WithResolvers. The directory stays the caller's; without one no connection can be made.
-func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) resolver.Builder {
-	b := builder{directory: directory, picking: new(picking)}
+func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) *Builder {
+	b := &Builder{directory: directory}
+	if directory == nil {
+		b.refuse("the directory is nil")
+	}
 	for _, o := range opts {
-		o(&b)
+		if o == nil {
+			b.refuse("an option is nil")
+			continue
+		}
+		o(b)
 	}
 	return b
 }
 
-type builder struct {
+// refuse notes what makes no sense.
+func (b *Builder) refuse(what string) { b.err = fmt.Errorf("%w: %s", discovery.ErrInvalid, what) }
+
+// Builder makes resolvers, and knows what their connections know of the instances. It is safe for concurrent use.
+type Builder struct {
 	directory *discovery.Directory
-	picking   *picking
+	opts      []pick.Option
+	err       error // an argument makes no sense
+
+	mu   sync.Mutex
+	live []*picking // those of open resolvers, in the order in which they were built
 }
 
-// picking goes to the balancers as an attribute of the resolver's state.
-type picking struct{ opts []pick.Option }
+var _ resolver.Builder = (*Builder)(nil)
+
+// picking goes to the balancers as an attribute of the resolver's state: what they are to have, and what they have made.
+type picking struct {
+	service string
+	opts    []pick.Option
+	picks   atomic.Pointer[pick.Balancer] // nil while there is none, and for other balancers than this package's
+}
 
 type pickingKey struct{}
+
+// Statuses are what is known of the instances of a service: each once, as the connection says that was made first of
+// those which know it. It is nil if none does.
+func (b *Builder) Statuses(service string) (list []pick.Status) {
+	b.mu.Lock()
+	live := slices.Clone(b.live)
+	b.mu.Unlock()
+	seen := make(map[key]bool)
+	for _, p := range live {
+		picks := p.picks.Load()
+		if p.service != service || picks == nil {
+			continue
+		}
+		for _, st := range picks.Statuses() {
+			if k := keyOf(st.Instance); !seen[k] {
+				seen[k] = true
+				list = append(list, st)
+			}
+		}
+	}
+	return list
+}
+
+// drop forgets a resolver that is closed.
+func (b *Builder) drop(p *picking) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.live = slices.DeleteFunc(b.live, func(other *picking) bool { return other == p })
+}
 
 // splitOf is the service's split; it goes to the balancers in the same way. gRPC compares it by Equal.
 type splitOf struct{ discovery.Split }
@@ -68,29 +128,34 @@ func (s splitOf) Equal(o any) bool {
 	return ok && maps.Equal(s.Split, other.Split)
 }
 
-func (builder) Scheme() string { return scheme }
+// Scheme implements gRPC's Builder.
+func (*Builder) Scheme() string { return scheme }
 
 // Build starts a resolver. It fails if the target names no service, or the directory is
 // closed.
-func (b builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (b *Builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
 	service := target.Endpoint()
 	if service == "" {
 		return nil, fmt.Errorf("grpcdisc: the target %q names no service; write %s:///SERVICE", target.URL.String(), scheme)
 	}
-	if b.directory == nil {
-		return nil, fmt.Errorf("grpcdisc: service %q: the directory is nil", service)
+	if b.err != nil {
+		return nil, fmt.Errorf("grpcdisc: service %q: %w", service, b.err)
 	}
 	sub, err := b.directory.Subscribe(service)
 	if err != nil {
 		return nil, fmt.Errorf("grpcdisc: service %q: %w", service, err)
 	}
-	r := &follower{service: service, sub: sub, cc: cc, picking: b.picking, group: worker.New(context.Background())}
+	r := &follower{b: b, service: service, sub: sub, cc: cc, picking: &picking{service: service, opts: b.opts}, group: worker.New(context.Background())}
+	b.mu.Lock()
+	b.live = append(b.live, r.picking)
+	b.mu.Unlock()
 	r.group.Go(r.run)
 	return r, nil
 }
 
 // follower is a resolver. Its goroutine, run, makes all calls to cc.
 type follower struct {
+	b       *Builder
 	service string
 	sub     *discovery.Subscription
 	cc      resolver.ClientConn
@@ -106,6 +171,7 @@ func (r *follower) Close() {
 	r.group.Cancel()
 	r.sub.Close()
 	r.group.Stop()
+	r.b.drop(r.picking)
 }
 
 func (r *follower) run(ctx context.Context) {

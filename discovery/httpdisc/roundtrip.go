@@ -20,6 +20,13 @@ import (
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	switch {
+	case req == nil:
+		return nil, fmt.Errorf("httpdisc: %w: the request is nil", discovery.ErrInvalid)
+	case t.err != nil:
+		closeBody(req)
+		return nil, t.err
+	}
 	name, ok, err := t.nameOf(req)
 	if err == nil && !ok {
 		return t.other.RoundTrip(req)
@@ -94,7 +101,8 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
 	default:
 		o = pick.TimedOut
 	}
-	done.Since(since).Answered(o)
+	done = done.Since(since)
+	done.Answered(o)
 	if end != attempt.Open { // the header may just have come
 		discard(resp)
 		resp, err = nil, fmt.Errorf("no answer within %v: %w", c.t.attemptTimeout, context.DeadlineExceeded)
@@ -107,6 +115,11 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
 		resp.Request = c.req // what redirects are relative to
 		release(resp, done, a.Release)
 	}
+	why := err
+	if err == nil && unable(resp.StatusCode) {
+		why = fmt.Errorf("it answers %s", resp.Status)
+	}
+	done.Attempt(pick.AttemptInfo{Number: a.Number, Hedge: a.Hedge, Outcome: o, Err: why})
 	r := result{Value: resp, Err: err}
 	if end != attempt.Open || !callers && c.repeat(resp, err) {
 		r.Verdict = attempt.Again

@@ -44,6 +44,7 @@ type Transport struct {
 	filterHeader   string        // empty: none
 	retries        *attempt.Budget
 	hedges         *attempt.Budget
+	err            error // an argument or option makes no sense
 
 	mu       sync.Mutex
 	services map[string]*service
@@ -61,11 +62,24 @@ type service struct {
 type Option func(*Transport)
 
 // WithPolicy sets how instances are chosen; pick.P2C if not set.
-func WithPolicy(p pick.Policy) Option { return func(t *Transport) { t.policy = p } }
+func WithPolicy(p pick.Policy) Option {
+	return func(t *Transport) {
+		if t.policy = p; p == nil {
+			t.refuse("the policy is nil")
+		}
+	}
+}
 
 // WithPicking adds options for the balancers of package pick.
 func WithPicking(opts ...pick.Option) Option {
-	return func(t *Transport) { t.picking = append(t.picking, opts...) }
+	return func(t *Transport) {
+		for _, o := range opts {
+			if o == nil {
+				t.refuse("an option for picking is nil")
+			}
+		}
+		t.picking = append(t.picking, opts...)
+	}
 }
 
 // WithAttempts sets how often a request is sent at most, the first time included; 1 for no
@@ -110,20 +124,38 @@ func WithSuffix(suffix string, other http.RoundTripper) Option {
 // host; see the package documentation for what it is to look after. It should not repeat
 // requests itself.
 func WithTransport(base func(service string) http.RoundTripper) Option {
-	return func(t *Transport) { t.base = base }
+	return func(t *Transport) {
+		if t.base = base; base == nil {
+			t.refuse("the function for transports is nil")
+		}
+	}
 }
 
 // New makes a Transport; it does nothing until it is used. The directory stays the
-// caller's.
+// caller's. A directory, option or policy that is nil is the error of RoundTrip, which wraps discovery.ErrInvalid.
 func New(directory *discovery.Directory, opts ...Option) *Transport {
 	t := &Transport{
 		directory: directory, policy: pick.P2C(), picking: []pick.Option{pick.WithLatency()}, attempts: DefaultAttempts, base: standard,
 		services: make(map[string]*service), retries: attempt.Retries(), hedges: attempt.Hedges(),
 	}
+	if directory == nil {
+		t.refuse("the directory is nil")
+	}
 	for _, o := range opts {
+		if o == nil {
+			t.refuse("an option is nil")
+			continue
+		}
 		o(t)
 	}
 	return t
+}
+
+// refuse notes what makes no sense; the first is what is told.
+func (t *Transport) refuse(what string) {
+	if t.err == nil {
+		t.err = fmt.Errorf("httpdisc: %w: %s", discovery.ErrInvalid, what)
+	}
 }
 
 // standard is what carries requests to a service.
@@ -176,11 +208,15 @@ func (t *Transport) service(name string) (*service, error) {
 			defer s.close()
 		}
 	}
+	base := t.base(name)
+	if base == nil {
+		return nil, fmt.Errorf("httpdisc: %w: the transport for the service %q is nil", discovery.ErrInvalid, name)
+	}
 	sub, err := t.directory.Subscribe(name)
 	if err != nil {
 		return nil, err
 	}
-	s := &service{picks: pick.Follow(sub, t.policy, t.picking...), base: t.base(name)}
+	s := &service{picks: pick.Follow(sub, t.policy, t.picking...), base: base}
 	s.used.Store(now)
 	t.services[name] = s
 	return s, nil

@@ -30,6 +30,7 @@ const (
 
 // Balancer picks instances of one service.
 type Balancer struct {
+	err    error // an argument makes no sense; nothing is picked then
 	policy Policy
 	needs  needs
 	config config
@@ -67,7 +68,8 @@ type update struct {
 	ready     func(*discovery.Instance) bool
 }
 
-// New makes a balancer whose instances come from Update.
+// New makes a balancer whose instances come from Update. A policy or option that is nil is the error of Pick and
+// Ready, which wraps discovery.ErrInvalid.
 func New(policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
 	b.group.Go(b.tend)
@@ -79,6 +81,11 @@ func New(policy Policy, opts ...Option) *Balancer {
 // directory was closed, the last instances are kept.
 func Follow(sub *discovery.Subscription, policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
+	if sub == nil {
+		b.err = fmt.Errorf("pick: %w: the subscription is nil", discovery.ErrInvalid)
+		b.set.Store(&set{err: b.err})
+		return b
+	}
 	b.sub = sub
 	b.group.Go(b.tend)
 	b.group.Go(b.follow)
@@ -86,16 +93,28 @@ func Follow(sub *discovery.Subscription, policy Policy, opts ...Option) *Balance
 }
 
 func newBalancer(policy Policy, opts []Option) *Balancer {
+	var err error
+	if policy == nil {
+		err, policy = fmt.Errorf("pick: %w: the policy is nil", discovery.ErrInvalid), RoundRobin()
+	}
 	b := &Balancer{
-		policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(), group: worker.New(context.Background()),
+		err: err, policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(), group: worker.New(context.Background()),
 		poke: make(chan struct{}, 1), loaded: make(chan struct{}), nodes: make(map[key]*node),
 		envs: make(map[discovery.Filter][]*env),
 	}
 	for _, o := range opts {
+		if o == nil {
+			b.err = fmt.Errorf("pick: %w: an option is nil", discovery.ErrInvalid)
+			continue
+		}
 		o(b)
 	}
 	if b.config.spillAt > 0 {
 		b.needs |= needsOutstanding
+	}
+	if b.err != nil {
+		b.set.Store(&set{err: b.err})
+		return b
 	}
 	b.set.Store(&set{err: &NoInstancesError{}, replaced: make(chan struct{})})
 	return b
@@ -160,6 +179,9 @@ func (b *Balancer) await(ctx context.Context, s *set) (*set, error) {
 
 // Ready waits until it is known what instances there are, be it none.
 func (b *Balancer) Ready(ctx context.Context) error {
+	if b.err != nil {
+		return b.err
+	}
 	select {
 	case <-b.loaded:
 		return nil

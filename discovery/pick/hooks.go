@@ -16,6 +16,41 @@ type Hooks struct {
 	// Split: calls are split otherwise than before. Operators have changed the split, or a subset has lost
 	// its last live instance, or has one again. It is empty when calls are not split any more.
 	Split func([]SubsetStatus)
+	// Attempt: an attempt of a call is over, or has an answer. Packages grpcdisc and httpdisc tell of theirs, and
+	// whoever calls Done.Attempt. It is called with each, so it costs each.
+	Attempt func(AttemptInfo)
+}
+
+// AttemptInfo is about an attempt of a call.
+type AttemptInfo struct {
+	Instance *discovery.Instance
+	// Number counts the attempts of a call from 0.
+	Number int
+	// Hedge: it was made beside another one that had no answer yet, in addition.
+	Hedge bool
+	// Outcome is what it was reported as.
+	Outcome Outcome
+	// Took is how long it took to its answer or its end; 0 if the balancer does not measure latency, see WithLatency.
+	Took time.Duration
+	// Err is why it failed or was given up, nil if it did not.
+	Err error
+}
+
+// Attempt tells the hooks of an attempt, of which Instance and Took are filled in. It is called after Report or
+// Answered, or not at all.
+func (d Done) Attempt(i AttemptInfo) {
+	if d.b == nil || !d.b.config.attempts {
+		return
+	}
+	i.Instance = d.n.in.Load()
+	if d.b.needs&needsLatency != 0 {
+		i.Took = time.Duration(d.b.now() - d.began)
+	}
+	for _, h := range d.b.config.hooks {
+		if h.Attempt != nil {
+			h.Attempt(i)
+		}
+	}
 }
 
 // EjectedInfo is about an ejection.
@@ -27,7 +62,10 @@ type EjectedInfo struct {
 
 // WithHooks adds hooks to those that there are.
 func WithHooks(h Hooks) Option {
-	return func(b *Balancer) { b.config.hooks = append(b.config.hooks, h) }
+	return func(b *Balancer) {
+		b.config.hooks = append(b.config.hooks, h)
+		b.config.attempts = b.config.attempts || h.Attempt != nil
+	}
 }
 
 // tellEjected is called without the lock.

@@ -129,6 +129,23 @@ const (
 	Unanswered
 )
 
+// String is the outcome in a word, as in labels of metrics.
+func (o Outcome) String() string {
+	switch o {
+	case Success:
+		return "success"
+	case Failure:
+		return "failure"
+	case Ignored:
+		return "ignored"
+	case TimedOut:
+		return "timeout"
+	case Unanswered:
+		return "unanswered"
+	}
+	return "unknown"
+}
+
 const (
 	// hurry times the expected latency, an instance had time enough to answer.
 	hurry = 3

@@ -14,6 +14,7 @@ type config struct {
 	wait     bool
 	notify   func()
 	hooks    []Hooks
+	attempts bool // one of them is told of attempts
 	warmUp   time.Duration
 	ejection Ejection
 	eject    bool

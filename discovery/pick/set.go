@@ -98,7 +98,7 @@ const never = time.Duration(math.MaxInt64)
 
 // publish makes a set of what is known and says when the next is due; b.mu is held.
 func (b *Balancer) publish() (due time.Duration) {
-	if b.closed || !b.known {
+	if b.closed || !b.known || b.err != nil {
 		return never
 	}
 	now := b.now()

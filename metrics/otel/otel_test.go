@@ -74,6 +74,10 @@ func values(t *testing.T, r *sdk.ManualReader) map[string]float64 {
 				for _, p := range d.DataPoints {
 					put(m.Name, p.Attributes, float64(p.Value))
 				}
+			case metricdata.Sum[float64]:
+				for _, p := range d.DataPoints {
+					put(m.Name, p.Attributes, p.Value)
+				}
 			case metricdata.Gauge[int64]:
 				for _, p := range d.DataPoints {
 					put(m.Name, p.Attributes, float64(p.Value))

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/discovery/pick"
 	"github.com/fairlead-go/fairlead/metrics/internal/hook"
 )
@@ -18,9 +19,10 @@ import (
 //	t := httpdisc.New(directory, httpdisc.WithPicking(s.Picking()))
 //	s.Follow("orders", func() []pick.Status { return t.Statuses("orders") })
 type Services struct {
-	services           hook.Services
-	registration       metric.Registration
-	ejections, returns metric.Int64Counter
+	services                             hook.Services
+	registration                         metric.Registration
+	ejections, returns, attempts, events metric.Int64Counter
+	drainSeconds                         metric.Float64Counter
 }
 
 // NewServices makes the instruments. Services must be closed when they are not needed any more.
@@ -28,8 +30,8 @@ func NewServices(provider metric.MeterProvider) (*Services, error) {
 	s := &Services{}
 	meter := provider.Meter(Scope)
 	var errs []error
-	counter := func(name, help string) metric.Int64Counter {
-		c, err := meter.Int64Counter("fairlead.instance."+name, metric.WithUnit("{instance}"), metric.WithDescription(help))
+	counter := func(name, unit, help string) metric.Int64Counter {
+		c, err := meter.Int64Counter("fairlead."+name, metric.WithUnit(unit), metric.WithDescription(help))
 		errs = append(errs, err)
 		return c
 	}
@@ -39,8 +41,14 @@ func NewServices(provider metric.MeterProvider) (*Services, error) {
 		errs, gauges = append(errs, err), append(gauges, g)
 		return g
 	}
-	s.ejections = counter("ejections", "Instances left out since calls failed, by whether they stood still.")
-	s.returns = counter("returns", "Instances that came back after that, on trial.")
+	s.ejections = counter("instance.ejections", "{instance}", "Instances left out since calls failed, by whether they stood still.")
+	s.returns = counter("instance.returns", "{instance}", "Instances that came back after that, on trial.")
+	s.attempts = counter("instance.attempts", "{attempt}", "Attempts of calls that are over, by what they were (first, retry, hedge) and what came of them.")
+	s.events = counter("registration.events", "{event}", "What happened to instances that this process registers.")
+	var err error
+	s.drainSeconds, err = meter.Float64Counter("fairlead.registration.drain.duration", metric.WithUnit("s"), metric.WithDescription("How long instances that this process registers took to drain."))
+	errs = append(errs, err)
+	draining := gauge("instance.draining", "1", "1 while an instance drains, so that it gets no new calls, else 0.")
 	ejected := gauge("instance.ejected", "1", "1 while an instance is left out since calls failed, else 0.")
 	trial := gauge("instance.trial", "1", "1 while an instance gets one call at a time, else 0.")
 	share := gauge("instance.share", "1", "The part of its weight that an instance gets; below 1 while it warms up.")
@@ -52,12 +60,12 @@ func NewServices(provider metric.MeterProvider) (*Services, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	var err error
 	s.registration, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s.services.Each(func(service string, st pick.Status) {
 			of := about(service, "instance", st.Instance.ID)
 			o.ObserveFloat64(ejected, one(st.Ejected), of)
 			o.ObserveFloat64(trial, one(st.Trial), of)
+			o.ObserveFloat64(draining, one(st.Instance.IsDraining()), of)
 			o.ObserveFloat64(share, st.Share, of)
 			o.ObserveFloat64(outstanding, float64(st.Outstanding), of)
 			o.ObserveFloat64(latency, st.Latency.Seconds(), of)
@@ -79,13 +87,28 @@ func about(service, what, name string) metric.MeasurementOption {
 	return metric.WithAttributes(attribute.String("service", service), attribute.String(what, name))
 }
 
-// Picking is the option that has a balancer's ejections counted, for any number of balancers.
+// Picking is the option that has a balancer's ejections, and the attempts of calls, counted, for any number of balancers.
 func (s *Services) Picking() pick.Option {
 	return hook.Picking(
 		func(service, instance, reason string) {
 			add(s.ejections, "service", service, "instance", instance, "reason", reason)
 		},
-		func(service, instance string) { add(s.returns, "service", service, "instance", instance) })
+		func(service, instance string) { add(s.returns, "service", service, "instance", instance) },
+		func(service, instance, kind, outcome string) {
+			add(s.attempts, "service", service, "instance", instance, "kind", kind, "outcome", outcome)
+		})
+}
+
+// Event counts what happens to the instances that this process registers, drains above all. It is for
+// discovery.WithEvents, for any number of registrars.
+func (s *Services) Event(e discovery.Event) {
+	if e.Instance == nil {
+		return // a plain key
+	}
+	add(s.events, "service", e.Instance.Service, "event", string(e.Kind))
+	if e.Kind == discovery.Left {
+		s.drainSeconds.Add(context.Background(), e.Took.Seconds(), metric.WithAttributes(attribute.String("service", e.Instance.Service)))
+	}
 }
 
 // Follow reports the statuses of a service's instances from now on, in the place of others of that

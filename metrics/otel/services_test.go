@@ -3,6 +3,7 @@ package otel_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	sdk "go.opentelemetry.io/otel/sdk/metric"
@@ -19,7 +20,12 @@ func TestServices(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
 	records := discovery.JSON{Base: t.Name() + "/"}
-	r := discovery.NewRegistrar(c, discovery.WithFormat(records))
+	reader := sdk.NewManualReader()
+	services, err := otel.NewServices(sdk.NewMeterProvider(sdk.WithReader(reader)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := discovery.NewRegistrar(c, discovery.WithFormat(records), discovery.WithEvents(services.Event))
 	defer r.Close()
 	d := discovery.NewDirectory(c, discovery.WithRecords(records))
 	defer d.Close()
@@ -35,17 +41,14 @@ func TestServices(t *testing.T) {
 	}
 	split(discovery.Split{"good": 60, "bad": 40})
 	defer split(nil)
+	var g *discovery.Registration
 	for id, status := range map[string]int{"good": http.StatusOK, "bad": http.StatusServiceUnavailable} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		defer s.Close()
-		if _, err := r.Register(ctx, discovery.Instance{Service: "payments", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
+		var err error
+		if g, err = r.Register(ctx, discovery.Instance{Service: "payments", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	reader := sdk.NewManualReader()
-	services, err := otel.NewServices(sdk.NewMeterProvider(sdk.WithReader(reader)))
-	if err != nil {
-		t.Fatal(err)
 	}
 	tr := httpdisc.New(d, httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(services.Picking()))
 	defer tr.Close()
@@ -74,10 +77,25 @@ func TestServices(t *testing.T) {
 			t.Errorf("%s: %v (%v), not %v", name, is, ok, want)
 		}
 	}
+	if err := g.Drain(ctx, clienttest.Long); err != nil {
+		t.Fatal(err)
+	}
+	got = values(t, reader)
+	for _, name := range []string{
+		"fairlead.instance.attempts{instance=good,kind=first,outcome=success,service=payments}",
+		"fairlead.instance.attempts{instance=bad,kind=first,outcome=failure,service=payments}",
+		"fairlead.registration.events{event=left,service=payments}", "fairlead.registration.drain.duration{service=payments}",
+	} {
+		if got[name] <= 0 {
+			t.Errorf("%s: %v", name, got[name])
+		}
+	}
 	services.Follow("payments", nil)
 	services.FollowSplit("payments", nil)
-	if got := values(t, reader); len(got) != 1 {
-		t.Errorf("of a service that is not followed any more: %v", got)
+	for name := range values(t, reader) { // counters stay
+		if strings.HasPrefix(name, "fairlead.split.") || strings.HasPrefix(name, "fairlead.instance.ejected") {
+			t.Errorf("of a service that is not followed any more: %s", name)
+		}
 	}
 	if err := services.Close(); err != nil {
 		t.Error(err)

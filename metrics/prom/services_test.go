@@ -21,7 +21,8 @@ func TestServices(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
 	records := discovery.JSON{Base: t.Name() + "/"}
-	r := discovery.NewRegistrar(c, discovery.WithFormat(records))
+	services := prom.NewServices()
+	r := discovery.NewRegistrar(c, discovery.WithFormat(records), discovery.WithEvents(services.Event))
 	defer r.Close()
 	d := discovery.NewDirectory(c, discovery.WithRecords(records))
 	defer d.Close()
@@ -37,14 +38,15 @@ func TestServices(t *testing.T) {
 	}
 	split(discovery.Split{"good": 60, "bad": 40})
 	defer split(nil)
+	var g *discovery.Registration
 	for id, status := range map[string]int{"good": http.StatusOK, "bad": http.StatusServiceUnavailable} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		defer s.Close()
-		if _, err := r.Register(ctx, discovery.Instance{Service: "orders", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
+		var err error
+		if g, err = r.Register(ctx, discovery.Instance{Service: "orders", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	services := prom.NewServices()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(services)
 	tr := httpdisc.New(d, httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(services.Picking()))
@@ -86,6 +88,27 @@ fairlead_instance_ejections_total{instance="bad",reason="failed",service="orders
 	names := []string{"fairlead_instance_ejected", "fairlead_instance_ejections_total", "fairlead_split_instances", "fairlead_split_percent", "fairlead_split_share"}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
+	}
+	for _, name := range []string{"fairlead_instance_attempts_total", "fairlead_instance_draining"} {
+		if n := testutil.CollectAndCount(services, name); n < 2 {
+			t.Errorf("%s: %d series", name, n)
+		}
+	}
+	if err := g.Drain(ctx, clienttest.Long); err != nil {
+		t.Fatal(err)
+	}
+	want = `
+# HELP fairlead_registration_events_total What happened to instances that this process registers.
+# TYPE fairlead_registration_events_total counter
+fairlead_registration_events_total{event="leaving",service="orders"} 1
+fairlead_registration_events_total{event="left",service="orders"} 1
+fairlead_registration_events_total{event="registered",service="orders"} 2
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "fairlead_registration_events_total"); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(services, "fairlead_registration_drain_seconds_total"); n != 1 {
+		t.Errorf("%d series of drains", n)
 	}
 	services.Follow("orders", nil)
 	services.FollowSplit("orders", nil)

@@ -41,6 +41,8 @@ const (
 type Attempt struct {
 	// Number counts from 0.
 	Number int
+	// Hedge: it was begun beside another one that had no answer yet, in addition.
+	Hedge bool
 
 	cancel context.CancelFunc
 	ended  atomic.Uint32

@@ -126,6 +126,8 @@ func TestRun(t *testing.T) {
 		"hedge: first after all":   {Plan{Most: 3, Hedge: s}, []step{{takes: s + s/20}, good}, 1, nil, s + s/20, []End{Open, Outrun}},
 		"hedge: third":             {Plan{Most: 3, Hedge: s}, []step{frozen, frozen, good}, 3, nil, 2*s + s/10, []End{Outrun, Outrun, Open}},
 		"hedge: first fails later": {Plan{Most: 3, Hedge: s}, []step{{takes: s + s/20, verdict: Again, err: errFailed}, good}, 2, nil, s + s/10, []End{Open, Open}},
+		"hedge: fails":             {Plan{Most: 3, Hedge: s}, []step{frozen, failing, good}, 3, nil, s + s/5, []End{Outrun, Open, Open}},
+		"hedge: the last fails":    {Plan{Most: 2, Hedge: s}, []step{{takes: 5 * s}, failing}, 1, nil, 5 * s, []End{Open, Open}},
 		"hedge: nobody":            {Plan{Most: 3, Hedge: s}, []step{{takes: 3 * s}, nobody}, 1, nil, 3 * s, []End{Open, Open}},
 		"hedge and limit":          {Plan{Most: 3, Hedge: s, Limit: 3 * s}, []step{frozen, {takes: 4 * s}}, 2, nil, 5 * s, []End{TooLong, Open}},
 	} {

@@ -32,7 +32,7 @@ type ended[T any] struct {
 
 func (c *race[T]) run(ctx context.Context) Result[T] {
 	defer c.finish()
-	c.start(ctx)
+	c.start(ctx, again)
 	timer := time.NewTimer(never)
 	defer timer.Stop()
 	for {
@@ -60,10 +60,16 @@ const patience = time.Second
 // never is longer than any call.
 const never = time.Duration(1<<63 - 1)
 
+// Why an attempt is begun.
+const (
+	again = false // the one before has failed, or its time is up
+	hedge = true
+)
+
 // start begins an attempt.
-func (c *race[T]) start(ctx context.Context) {
+func (c *race[T]) start(ctx context.Context, why bool) {
 	actx, cancel := context.WithCancel(ctx)
-	a := &Attempt{Number: c.began, cancel: cancel, begun: c.begun}
+	a := &Attempt{Number: c.began, Hedge: why, cancel: cancel, begun: c.begun}
 	c.began++
 	c.live = append(c.live, a)
 	go func() { c.deliver(a, c.try(actx, a)) }()
@@ -169,12 +175,16 @@ func (c *race[T]) take(ctx context.Context, e ended[T]) (r Result[T], done bool)
 		c.last, c.failed = e.r, true
 	}
 	if len(c.live) > 0 {
+		// A hedge that failed leaves the call where it was, with one that is slow.
+		if !e.a.gone && e.r.Verdict == Again && e.a.Number > c.live[len(c.live)-1].Number && ctx.Err() == nil && c.another(c.p.Retries) {
+			c.start(ctx, again)
+		}
 		return r, false
 	}
 	if ctx.Err() != nil || !c.another(c.p.Retries) {
 		return c.last, true
 	}
-	c.start(ctx)
+	c.start(ctx, again)
 	return r, false
 }
 
@@ -201,12 +211,12 @@ func (c *race[T]) due(ctx context.Context) time.Duration {
 				a.hedged = true
 			case c.another(c.p.Hedges):
 				a.hedged = true
-				c.start(ctx)
+				c.start(ctx, hedge)
 			case waited < c.p.Hedge+patience:
 				next = min(next, c.p.Hedge+patience-waited)
 			default:
 				if a.hedged = true; c.another(c.p.Retries) {
-					c.start(ctx)
+					c.start(ctx, hedge)
 				}
 			}
 		}
@@ -217,7 +227,7 @@ func (c *race[T]) due(ctx context.Context) time.Duration {
 				a.since = now
 				next = min(next, c.p.Limit)
 			} else if a.over = true; !c.followed(a) && c.another(c.p.Retries) {
-				c.start(ctx)
+				c.start(ctx, again)
 			}
 		}
 	}

@@ -61,8 +61,8 @@ func (s *Services) Each(instance func(service string, st pick.Status), subset fu
 	}
 }
 
-// Picking is the option that has a balancer's ejections and returns counted.
-func Picking(ejected func(service, instance, reason string), returned func(service, instance string)) pick.Option {
+// Picking is the option that has a balancer's ejections and returns, and the attempts of calls, counted.
+func Picking(ejected func(service, instance, reason string), returned func(service, instance string), attempted func(service, instance, kind, outcome string)) pick.Option {
 	return pick.WithHooks(pick.Hooks{
 		Ejected: func(i pick.EjectedInfo) {
 			reason := "failed"
@@ -72,5 +72,15 @@ func Picking(ejected func(service, instance, reason string), returned func(servi
 			ejected(i.Instance.Service, i.Instance.ID, reason)
 		},
 		Returned: func(in *discovery.Instance) { returned(in.Service, in.ID) },
+		Attempt: func(i pick.AttemptInfo) {
+			kind := "first"
+			switch {
+			case i.Hedge:
+				kind = "hedge"
+			case i.Number > 0:
+				kind = "retry"
+			}
+			attempted(i.Instance.Service, i.Instance.ID, kind, i.Outcome.String())
+		},
 	})
 }

@@ -21,8 +21,11 @@ type runEvent struct {
 // registration tells an event of the registrar's.
 func (r *runner) registration(e discovery.Event) {
 	what := string(e.Kind)
-	if e.Kind == discovery.Registered {
+	switch e.Kind {
+	case discovery.Registered:
 		what = "up"
+	case discovery.Leaving, discovery.Left: // run tells of its drain itself
+		return
 	}
 	r.tell(what, e.Err)
 }

@@ -44,7 +44,6 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 				}
 				<-ctx.Done()
 				if drain.limit > 0 {
-					fmt.Fprintln(a.env.Stderr, "draining")
 					if err := g.Drain(context.WithoutCancel(ctx), drain.limit); err != nil {
 						return err
 					}
@@ -60,6 +59,10 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 
 // tellRegistration says on standard error what happens to a registration.
 func (a *app) tellRegistration(e discovery.Event) {
+	if e.Kind == discovery.Leaving {
+		fmt.Fprintln(a.env.Stderr, "draining")
+		return
+	}
 	text := fmt.Sprintf("%s/%s at %s: %s", e.Instance.Service, e.Instance.ID, address(e.Instance), e.Kind)
 	if e.Err != nil {
 		text += ": " + e.Err.Error()

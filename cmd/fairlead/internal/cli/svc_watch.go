@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -70,14 +71,12 @@ func (a *app) printChange(c *discovery.Change) error {
 				}
 				continue
 			}
-			fmt.Fprintf(p, "%s %s %s %s\n", what, visible(in.ID), visible(address(in)), state(in))
+			fmt.Fprintf(p, "%s %s %s %s weight=%d\n", what, visible(in.ID), visible(address(in)), state(in), in.EffectiveWeight())
 		}
 		return nil
 	}
-	for what, list := range map[string][]*discovery.Instance{"added": c.Added, "updated": c.Updated, "removed": c.Removed} {
-		if err := print(what, list); err != nil {
-			return err
-		}
+	if err := errors.Join(print("removed", c.Removed), print("updated", c.Updated), print("added", c.Added)); err != nil {
+		return err
 	}
 	return p.Flush()
 }

@@ -1,0 +1,148 @@
+package grpcdisc_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/discovery/grpcdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// attempts are those that a hook was told of, in words.
+type attempts struct {
+	mu   sync.Mutex
+	told map[string]int
+}
+
+func (a *attempts) add(i pick.AttemptInfo) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.told == nil {
+		a.told = make(map[string]int)
+	}
+	a.told[fmt.Sprint(i.Instance.ID, " ", i.Number, " ", i.Hedge, " ", i.Outcome, " ", status.Code(i.Err))]++
+	if i.Took <= 0 {
+		a.told["took nothing"]++
+	}
+}
+
+func (a *attempts) await(t testing.TB, want string) {
+	t.Helper()
+	clienttest.Await(t, want, func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.told[want] > 0 && a.told["took nothing"] == 0
+	})
+}
+
+// Hooks are told of each attempt, the first, the repeated and the hedges; the builder knows the state of its
+// connections' instances; and the error of each call names who was tried.
+func TestAttemptsAreTold(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	good, bad := serve(t), serve(t)
+	register(t, r, "good", good)
+	register(t, r, "bad", bad)
+	var told attempts
+	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Attempt: told.add})))
+	connect := func(opts ...grpcdisc.InterceptorOption) *grpc.ClientConn {
+		cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")), grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cc.Close() })
+		return cc
+	}
+	if list := b.Statuses(t.Name()); list != nil {
+		t.Errorf("before there is a connection: %+v", list)
+	}
+	plain := connect()
+	awaitSpread(t, plain, good, bad)
+	told.await(t, "good 0 false success OK")
+
+	hedging := connect(grpcdisc.WithIdempotent(check), grpcdisc.WithHedging(20*time.Millisecond))
+	awaitSpread(t, hedging, good, bad)
+	bad.takes.Store(int64(time.Second))
+	clienttest.Await(t, "a hedge", func() bool {
+		_, err := call(within(t), hedging)
+		told.mu.Lock()
+		defer told.mu.Unlock()
+		return err == nil && told.told["good 1 true success OK"] > 0
+	})
+	bad.takes.Store(0)
+	bad.fails.Store(true)
+	repeating := connect(grpcdisc.WithIdempotent(check))
+	awaitSpread(t, repeating, good)
+	told.await(t, "bad 0 false failure Unavailable")
+	told.await(t, "good 1 false success OK")
+
+	clienttest.Await(t, "the error of a call that is not repeated names the instance", func() bool {
+		_, err := call(within(t), plain)
+		return status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), "told to (tried: bad at "+bad.addr)
+	})
+	clienttest.Await(t, "it is ejected", func() bool {
+		if _, err := call(within(t), plain); err != nil && status.Code(err) != codes.Unavailable {
+			t.Fatal(err)
+		}
+		list := b.Statuses(t.Name())
+		if len(list) != 2 {
+			t.Fatalf("%+v", list)
+		}
+		for _, st := range list {
+			if st.Ejected != !st.Until.IsZero() || st.Ejected && (st.Instance.ID != "bad" || time.Until(st.Until) > pick.DefaultBase) {
+				t.Fatalf("%+v", st)
+			}
+			if st.Ejected {
+				return true
+			}
+		}
+		return false
+	})
+	for _, cc := range []*grpc.ClientConn{plain, hedging, repeating} {
+		if err := cc.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if list := b.Statuses(t.Name()); list != nil {
+		t.Errorf("when all connections are closed: %+v", list)
+	}
+}
+
+// A lone instance that starts anew is waited for.
+func TestOneInstanceIsNotLeftOut(t *testing.T) {
+	c := clienttest.Shared(t)
+	s := serve(t)
+	register(t, registrar(t, c), "one", s)
+	cc := connectWith(t, directory(t, c), lb(grpcdisc.RoundRobin, ""), nil)
+	awaitSpread(t, cc, s)
+	s.grpc.Stop()
+	clienttest.Await(t, "the connection has gone", func() bool { return cc.GetState() != connectivity.Ready })
+	ended := make(chan error, 1)
+	go func() {
+		_, err := call(within(t), cc, grpc.WaitForReady(true))
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		t.Fatalf("it was not waited for: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	again := serveAt(t, s.addr)
+	if err := clienttest.Receive(t, "the call", ended); err != nil {
+		t.Error(err)
+	}
+	if again.calls.Load() == 0 {
+		t.Error("another one answered")
+	}
+}

@@ -1,0 +1,47 @@
+package grpcdisc_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/grpcdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// What makes no sense is an error of Build and of the calls that says so, and nothing panics.
+func TestNonsense(t *testing.T) {
+	d := directory(t, clienttest.Shared(t))
+	for what, b := range map[string]*grpcdisc.Builder{
+		"is nil":                       grpcdisc.NewBuilder(nil),
+		"the client is nil":            grpcdisc.NewBuilder(discovery.NewDirectory(nil)),
+		"an option is nil":             grpcdisc.NewBuilder(d, nil),
+		"an option for picking is nil": grpcdisc.NewBuilder(d, grpcdisc.WithPicking(pick.WithWait(), nil)),
+	} {
+		target := resolver.Target{}
+		target.URL.Path = "/orders"
+		if _, err := b.Build(target, nil, resolver.BuildOptions{}); !errors.Is(err, discovery.ErrInvalid) || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+		cc, err := grpc.NewClient("etcd:///orders", grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := call(within(t), cc); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+		cc.Close()
+	}
+	cc := connectWith(t, d, lb(grpcdisc.P2C, ""), nil, nil)
+	if _, err := call(within(t), cc); !errors.Is(err, discovery.ErrInvalid) {
+		t.Errorf("a nil option of the interceptor: %v", err)
+	}
+}
