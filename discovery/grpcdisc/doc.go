@@ -46,7 +46,8 @@
 //
 // Only instances to which there is a connection are picked. A call counts as failed if its
 // code is Unavailable, or DeadlineExceeded without a byte of an answer in several times what the instance
-// takes, unless its proto says that it streams: that may be quiet for long. It counts not at all if it was
+// takes, and its method on any instance, unless its proto says that it streams: that may be quiet for long. So a method
+// that ends at its deadline, or takes that long, blames nobody. It counts not at all if it was
 // cancelled, the caller was in a hurry, or its own limits stopped it. All else is an answer. An instance that stands still is ejected with the first call that waits for a second or more
 // in vain, see Silence in package pick. Latency is the whole duration of a call, so for services whose
 // calls are mostly long streams fairlead_least fits better than fairlead_p2c.

@@ -1,7 +1,9 @@
 package grpcdisc_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-go/fairlead/discovery/grpcdisc"
@@ -145,4 +149,50 @@ func TestOneInstanceIsNotLeftOut(t *testing.T) {
 	if again.calls.Load() == 0 {
 		t.Error("another one answered")
 	}
+}
+
+// One method is slow and ends at its callers' deadline; another is answered. Nobody is ejected, nor doubted.
+func TestSlowMethodBlamesNobody(t *testing.T) {
+	c := clienttest.Shared(t)
+	r := registrar(t, c)
+	for _, id := range []string{"a", "b", "c"} {
+		s := grpc.NewServer()
+		healthpb.RegisterHealthServer(s, slowList{health.NewServer()})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var done sync.WaitGroup
+		done.Go(func() { s.Serve(l) })
+		t.Cleanup(func() { s.Stop(); done.Wait() })
+		register(t, r, id, &server{addr: l.Addr().String()})
+	}
+	b := grpcdisc.NewBuilder(directory(t, c))
+	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cc.Close() })
+	clienttest.Await(t, "all are called", func() bool { return len(spread(t, cc, 30)) == 3 })
+	for range 4 {
+		ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
+		if _, err := healthpb.NewHealthClient(cc).List(ctx, &healthpb.HealthListRequest{}); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%v", err)
+		}
+		cancel()
+		for _, st := range b.Statuses(t.Name()) {
+			if st.Ejected || st.Trial {
+				t.Errorf("%+v", st)
+			}
+		}
+	}
+}
+
+// slowList answers checks, and lists when nobody waits any more.
+type slowList struct{ *health.Server }
+
+func (s slowList) List(ctx context.Context, _ *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

@@ -104,7 +104,7 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 				if t != nil {
 					t.picked(in)
 				}
-				r.Done = report(info, t, done, r.Done)
+				r.Done = report(info, t, done.Kind(info.FullMethodName), r.Done)
 				return r, nil
 			}
 		}

@@ -1,6 +1,8 @@
 package httpdisc_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -46,5 +48,35 @@ func TestAttemptsAreTold(t *testing.T) {
 			defer mu.Unlock()
 			return told[want] > 0
 		})
+	}
+}
+
+// One path is slow and ends at its callers' deadline; all others are answered. Nobody is ejected, nor doubted.
+func TestSlowPathBlamesNobody(t *testing.T) {
+	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()))
+	for _, id := range []string{"a", "b", "c"} {
+		register(t, r, serve(t, id, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow/report" {
+				<-r.Context().Done()
+			}
+		}))
+	}
+	await(t, tr, 3)
+	for range 30 {
+		if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/fast", nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 4 {
+		ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
+		if _, _, _, err := do(tr, request(t, ctx, "GET", "http://orders/slow/report", nil)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		cancel()
+		for _, st := range tr.Statuses("orders") {
+			if st.Ejected || st.Trial {
+				t.Errorf("%+v", st)
+			}
+		}
 	}
 }

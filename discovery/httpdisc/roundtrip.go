@@ -148,8 +148,15 @@ func (c *call) next(ctx context.Context, again bool) (*http.Request, pick.Done, 
 			done.Report(pick.Ignored)
 			return nil, done, err
 		}
-		return out, done, nil
+		return out, done.Kind(kind(c.req)), nil
 	}
+}
+
+// kind is the method and the first part of the path: what follows names things, mostly.
+func kind(req *http.Request) string {
+	path := strings.TrimPrefix(req.URL.Path, "/")
+	first, _, _ := strings.Cut(path, "/")
+	return req.Method + " " + first
 }
 
 // choose picks an instance that was not tried.

@@ -39,7 +39,8 @@ type Balancer struct {
 	rnd    source
 	total  atomic.Int64 // calls under way, if needed
 	group  *worker.Group
-	poke   chan struct{} // a new set is to be made
+	poke   chan struct{}  // a new set is to be made
+	kinds  [kinds]average // what calls of each kind take, see Done.Kind
 	sub    *discovery.Subscription
 	loaded chan struct{} // closed when it is known what there is, be it nothing
 
@@ -145,7 +146,7 @@ func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done,
 		n, trial = b.admit(ctx, s, n, now)
 	}
 	b.begin(n)
-	return n.in.Load(), Done{b, n, now, trial}, nil
+	return n.in.Load(), Done{b, n, now, trial, 0}, nil
 }
 
 // begin counts a call.

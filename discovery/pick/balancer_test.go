@@ -422,3 +422,26 @@ func TestConcurrent(t *testing.T) {
 		clienttest.Await(t, "no call is under way", func() bool { return b.total.Load() == 0 })
 	}
 }
+
+// What a call without an answer says of its instance, by what that and the call's kind take usually.
+func TestBlame(t *testing.T) {
+	const ms = float64(time.Millisecond)
+	for _, c := range []struct {
+		took           time.Duration
+		instance, kind float64
+		o              Outcome
+		silent         bool
+	}{
+		{2 * time.Second, 0, 0, Failure, false}, {2 * time.Second, 0, 10 * ms, Failure, false}, // nothing is known of it
+		{2 * time.Second, 10 * ms, 0, Ignored, false},        // nobody has answered such a call
+		{2 * time.Second, 10 * ms, 10 * ms, Failure, true},   //
+		{2 * time.Second, 10 * ms, 700 * ms, Ignored, false}, // such calls take long
+		{2 * time.Second, 700 * ms, 10 * ms, Ignored, false}, // this instance does
+		{20 * time.Millisecond, 10 * ms, 10 * ms, Ignored, false},
+		{40 * time.Millisecond, 10 * ms, 10 * ms, Failure, false},
+	} {
+		if o, silent := blame(c.took, c.instance, c.kind); o != c.o || silent != c.silent {
+			t.Errorf("%v of %v and %v: %v, %v", c.took, c.instance, c.kind, o, silent)
+		}
+	}
+}

@@ -40,7 +40,8 @@
 //
 // An instance that stands still leaves calls without an answer. One call that waited in vain, Unanswered
 // or TimedOut after a second and more, ejects it at once if it answered nothing in the second half of
-// that wait; if it did, it gets no new call until one under way is answered, for Ejection.Base at most. That takes
+// that wait; if it did, it gets no new call until one under way is answered, for Ejection.Base at most. A call with a
+// kind (Done.Kind) counts as TimedOut only if its kind is answered sooner: one slow method blames no instance. All that takes
 // a policy that looks at latency, or WithLatency.
 //
 // # Cost

@@ -37,7 +37,7 @@ func (b *Balancer) PickMatching(ctx context.Context, f discovery.Filter, tried .
 		return nil, Done{}, &NoInstancesError{Known: true, Registered: s.registered, Draining: s.draining, Filter: f}
 	}
 	b.begin(n)
-	return n.in.Load(), Done{b, n, b.now(), trial}, nil
+	return n.in.Load(), Done{b, n, b.now(), trial, 0}, nil
 }
 
 // matching chooses among those that are allowed: one on trial if its trial is due, or there is no other.

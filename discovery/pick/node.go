@@ -31,12 +31,11 @@ type node struct {
 	in          atomic.Pointer[discovery.Instance]
 	weight      atomic.Uint64 // float64: the instance's, less while it is new
 	outstanding atomic.Int64  // calls under way; kept if needed
-	latency     atomic.Uint64 // float64, nanoseconds; 0: not known
-	sampled     atomic.Int64  // when latency was changed last
-	fails       atomic.Int32  // calls that failed since the last that did not
-	passed      atomic.Int32  // how often another was taken in its place in a row, by P2C
-	trial       atomic.Int64  // see trial.go
-	answered    atomic.Int64  // when a call was last answered; kept with the latency
+	average
+	fails    atomic.Int32 // calls that failed since the last that did not
+	passed   atomic.Int32 // how often another was taken in its place in a row, by P2C
+	trial    atomic.Int64 // see trial.go
+	answered atomic.Int64 // when a call was last answered; kept with the latency
 
 	// Guarded by Balancer.mu.
 	gen     uint64  // of the list that had it last
@@ -65,9 +64,6 @@ func keyOf(in *discovery.Instance) key {
 func (n *node) load() float64 { return float64(max(n.outstanding.Load(), 0)) }
 
 func (n *node) share() float64 { return math.Float64frombits(n.weight.Load()) }
-
-// expected is the latency to expect, in nanoseconds, and 0 if none is known.
-func (n *node) expected() float64 { return math.Float64frombits(n.latency.Load()) }
 
 // passOver counts that another is taken in its place; false: it was often enough. Of two at
 // once one may be lost, which does no harm.
@@ -100,15 +96,28 @@ func (n *node) sample(now int64, l time.Duration, failed bool) {
 	if failed {
 		l = max(l, failureLatency)
 	}
+	n.average.sample(now, l)
+}
+
+// average is a latency over time.
+type average struct {
+	latency atomic.Uint64 // float64, nanoseconds; 0: not known
+	sampled atomic.Int64  // when latency was changed last
+}
+
+func (a *average) sample(now int64, l time.Duration) {
 	x := float64(min(max(l, 1), maxLatency))
-	old := n.latency.Load()
+	old := a.latency.Load()
 	if was := math.Float64frombits(old); was > 0 {
-		x += (was - x) * fade(now-n.sampled.Load())
+		x += (was - x) * fade(now-a.sampled.Load())
 	}
-	if n.latency.CompareAndSwap(old, math.Float64bits(x)) {
-		n.sampled.Store(now)
+	if a.latency.CompareAndSwap(old, math.Float64bits(x)) {
+		a.sampled.Store(now)
 	}
 }
+
+// expected is the latency to expect, in nanoseconds, and 0 if none is known.
+func (a *average) expected() float64 { return math.Float64frombits(a.latency.Load()) }
 
 // Outcome is what became of a call.
 type Outcome uint8
@@ -159,7 +168,8 @@ type Done struct {
 	b     *Balancer
 	n     *node
 	began int64
-	trial bool // it shows whether an instance that was ejected works again
+	trial bool   // it shows whether an instance that was ejected works again
+	kind  uint16 // the place of its kind in Balancer.kinds plus one; 0: not known
 }
 
 // Since is a Done in place of d whose call counts from t on, if that is later than the pick: when the
@@ -167,6 +177,16 @@ type Done struct {
 func (d Done) Since(t time.Time) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.began = max(d.began, int64(t.Sub(d.b.epoch)))
+	}
+	return d
+}
+
+// Kind is a Done in place of d whose call is of a kind, named by the method that it calls, say. A call without an
+// answer is then compared with what its kind takes, on all instances: that one method is slow says
+// nothing of an instance which answers others soon. Kinds are told apart by a hash, 256 of them.
+func (d Done) Kind(name string) Done {
+	if d.b != nil && d.b.needs&needsLatency != 0 {
+		d.kind = uint16(hash(name)%kinds) + 1
 	}
 	return d
 }
@@ -215,6 +235,9 @@ func (d Done) Answered(o Outcome) {
 	}
 	if measured {
 		d.n.sample(now, time.Duration(now-d.began), o == Failure)
+		if d.kind > 0 && o == Success {
+			d.b.kinds[d.kind-1].sample(now, time.Duration(now-d.began))
+		}
 	}
 	switch {
 	case silent:
@@ -231,14 +254,14 @@ func (d Done) late(now int64, unanswered bool) (o Outcome, silent bool) {
 	if d.b.needs&needsLatency == 0 {
 		return Failure, false
 	}
-	took, usual := time.Duration(now-d.began), d.n.expected()
-	switch {
-	case unanswered:
+	if unanswered {
 		return Failure, true
-	case usual > 0 && float64(took) < hurry*usual:
-		return Ignored, false
 	}
-	return Failure, usual > 0 && took >= longSilence
+	usual := d.n.expected()
+	if d.kind == 0 {
+		return blame(time.Duration(now-d.began), usual, usual)
+	}
+	return blame(time.Duration(now-d.began), usual, d.b.kinds[d.kind-1].expected())
 }
 
 // Release says that the call no longer occupies the instance.

@@ -37,7 +37,7 @@ func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) 
 		return nil, Done{}, ErrNoInstances
 	}
 	b.begin(n)
-	return n.in.Load(), Done{b, n, b.now(), false}, nil
+	return n.in.Load(), Done{b, n, b.now(), false, 0}, nil
 }
 
 // any is one that is allowed, at random, and none that is on trial if there is another; nil if there

@@ -161,3 +161,40 @@ func TestSilenceOfMany(t *testing.T) {
 		}
 	})
 }
+
+// A slow method that ends at its callers' deadlines blames nobody, whatever else is called; one that is answered
+// soon elsewhere does, with the first call.
+func TestSlowMethod(t *testing.T) {
+	const s = time.Second
+	for name, c := range map[string]struct {
+		took map[string]time.Duration // what calls of each kind took, on all instances
+		kind string                   // of the calls that wait in vain
+		wait time.Duration
+		want string
+	}{
+		"nobody was answered":       {map[string]time.Duration{"fast": s / 100}, "slow", 3 * s / 2, "good"},
+		"answered nearly as late":   {map[string]time.Duration{"fast": s / 100, "slow": 6 * s / 5}, "slow", 3 * s / 2, "good"},
+		"answered far sooner":       {map[string]time.Duration{"fast": s / 100, "slow": 6 * s / 5}, "slow", 5 * s, "out"},
+		"a fast one among the same": {map[string]time.Duration{"fast": s / 100}, "fast", 3 * s / 2, "out"},
+		"of no kind":                {map[string]time.Duration{"fast": s / 100}, "", 3 * s / 2, "out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			silent(t, 4, func(t *testing.T, b *pick.Balancer) {
+				for kind, took := range c.took {
+					for _, id := range []string{"a", "b", "c", "d"} {
+						done := picked(t, b, id).Kind(kind)
+						time.Sleep(took)
+						done.Report(pick.Success)
+					}
+				}
+				one := picked(t, b, "a")
+				if c.kind != "" {
+					one = one.Kind(c.kind)
+				}
+				time.Sleep(c.wait)
+				one.Report(pick.TimedOut)
+				want(t, b, c.want, "good", "good", "good")
+			})
+		})
+	}
+}
