@@ -76,6 +76,15 @@ func TestServices(t *testing.T) {
 			t.Fatalf("%+v", in)
 		}
 	}
+	if status := p.call("POST", "api/services/undrain", one, nil); status != http.StatusNoContent {
+		t.Fatalf("undrain: status %d", status)
+	}
+	look()
+	for _, in := range list.Services[0].Instances {
+		if in.Draining {
+			t.Fatalf("%+v", in)
+		}
+	}
 	put(t, client, format.Key(&discovery.Instance{Service: "gone", ID: "x"}), `{"service":"gone","id":"x","addresses":["10.0.0.1:80"]}`)
 	one["service"], one["id"] = "gone", "x"
 	if status := p.call("POST", "api/services/remove", one, nil); status != http.StatusNoContent {

@@ -2,11 +2,14 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
@@ -24,10 +27,12 @@ type service struct {
 // instance is an instance, and what etcd knows of its record.
 type instance struct {
 	*discovery.Instance
-	Draining bool   `json:"draining"`
-	Key      []byte `json:"key"`
-	Mod      int64  `json:"mod"`
-	Lease    string `json:"lease,omitempty"`
+	Draining bool `json:"draining"`
+	// Override is what operators say of it, and is shown; nil if nothing.
+	Override *discovery.Override `json:"override,omitempty"`
+	Key      []byte              `json:"key"`
+	Mod      int64               `json:"mod"`
+	Lease    string              `json:"lease,omitempty"`
 	// TTL is how many seconds the lease has left, of Granted; -1 if it is gone.
 	TTL     int64 `json:"ttl"`
 	Granted int64 `json:"granted"`
@@ -96,8 +101,11 @@ func getServices(r *request) (any, error) {
 			list.Services = append(list.Services, service{Name: name})
 		}
 		s := &list.Services[len(list.Services)-1]
-		s.Instances = append(s.Instances, instance{Instance: in, Draining: in.IsDraining(), Key: kv.Key, Mod: kv.ModRevision,
+		s.Instances = append(s.Instances, instance{Instance: in, Key: kv.Key, Mod: kv.ModRevision,
 			Lease: leaseName(kv.Lease), lease: clientv3.LeaseID(kv.Lease)})
+	}
+	if err := list.override(ctx, r.client); err != nil {
+		return nil, err
 	}
 	list.times(ctx, r.client)
 	slices.SortFunc(list.Services, func(a, b service) int { return strings.Compare(a.Name, b.Name) })
@@ -116,6 +124,26 @@ func serviceName(format discovery.Format, rest string) (string, bool) {
 	}
 	name, err := url.PathUnescape(name)
 	return name, err == nil
+}
+
+// override shows the instances as those see them who follow the services. Who may not read what operators say sees them as they are.
+func (list *serviceList) override(ctx context.Context, c *clientv3.Client) error {
+	controls, err := discovery.ReadControls(ctx, c)
+	if err != nil && clientv3.Code(err) != codes.PermissionDenied {
+		return err
+	}
+	for _, s := range list.Services {
+		ctl := controls[s.Name]
+		for i := range s.Instances {
+			in := &s.Instances[i]
+			if o, ok := ctl.Instances[in.ID]; ok {
+				in.Override = &o
+			}
+			in.Instance = ctl.Shown(in.Instance)
+			in.Draining = in.IsDraining()
+		}
+	}
+	return nil
 }
 
 // times asks how long the instances' leases last. Those of one process share one.
@@ -139,10 +167,12 @@ func (list *serviceList) times(ctx context.Context, l clientv3.Lease) {
 // amendment names an instance to be changed.
 type amendment struct{ Records, Base, Service, ID string }
 
-func postDrain(r *request) (any, error)  { return amend(r, "drain", discovery.Drain) }
-func postRemove(r *request) (any, error) { return amend(r, "remove", discovery.Remove) }
+func postDrain(r *request) (any, error)   { return amend(r, "drain", discovery.Drain, operators) }
+func postUndrain(r *request) (any, error) { return amend(r, "undrain", discovery.Undrain, operators) }
+func postRemove(r *request) (any, error)  { return amend(r, "remove", discovery.Remove, record) }
 
-func amend(r *request, action string, do func(context.Context, *clientv3.Client, discovery.Format, string, string) error) (any, error) {
+func amend(r *request, action string, do func(context.Context, *clientv3.Client, discovery.Format, string, string) error,
+	of func(context.Context, *clientv3.Client, discovery.Format, amendment) string) (any, error) {
 	var in amendment
 	if err := decode(r.Request, &in); err != nil {
 		return nil, err
@@ -156,10 +186,10 @@ func amend(r *request, action string, do func(context.Context, *clientv3.Client,
 	}
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
-	r.change.Before = record(ctx, r.client, format, in)
+	r.change.Before = of(ctx, r.client, format, in)
 	err = do(ctx, r.client, format, in.Service, in.ID)
 	if err == nil {
-		r.change.After = record(ctx, r.client, format, in)
+		r.change.After = of(ctx, r.client, format, in)
 	}
 	switch {
 	case errors.Is(err, discovery.ErrNotFound):
@@ -170,8 +200,21 @@ func amend(r *request, action string, do func(context.Context, *clientv3.Client,
 	return nil, err
 }
 
+// operators is what operators say of an instance, for the log; "" if it cannot be read.
+func operators(ctx context.Context, c *clientv3.Client, _ discovery.Format, in amendment) string {
+	ctl, err := discovery.ReadControl(ctx, c, in.Service)
+	if err != nil {
+		return ""
+	}
+	text, err := json.Marshal(ctl.Instances[in.ID])
+	if err != nil {
+		return ""
+	}
+	return auditOf(text)
+}
+
 // record is an instance's record for the log; "" if it is not there, or cannot be read.
-func record(ctx context.Context, kv clientv3.KV, format discovery.Format, in amendment) string {
+func record(ctx context.Context, kv *clientv3.Client, format discovery.Format, in amendment) string {
 	got, err := kv.Get(ctx, format.Key(&discovery.Instance{Service: in.Service, ID: in.ID}))
 	if err != nil || len(got.Kvs) == 0 {
 		return ""

@@ -16,6 +16,7 @@ import (
 	"net/url"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // controlBase is where the records are: BASE/SERVICE.
@@ -32,7 +33,7 @@ const maxControl = 512 << 10
 
 // Override is what holds for an instance in place of what its record says. The zero Override changes nothing.
 type Override struct {
-	// Maintenance: the instance is shown as draining.
+	// Maintenance: the instance is shown as draining, see Drain.
 	Maintenance bool `json:"maintenance,omitempty"`
 	// Weight, if not 0, is shown as its weight.
 	Weight int `json:"weight,omitempty"`
@@ -175,6 +176,36 @@ func ReadControl(ctx context.Context, client *clientv3.Client, service string) (
 		return Control{}, err
 	}
 	return *c, nil
+}
+
+// ReadControls is what operators say about all services, by their names, in one request. Records that make no
+// sense are left out.
+func ReadControls(ctx context.Context, client *clientv3.Client) (map[string]Control, error) {
+	if client == nil {
+		return nil, invalid("the client is nil")
+	}
+	all := make(map[string]Control)
+	for pages := follow.PrefixPages(client, controlBase); pages.More(); {
+		r, err := pages.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, kv := range r.Kvs {
+			service, err := url.PathUnescape(string(kv.Key)[len(controlBase):])
+			if c, perr := parseControl(kv.Value); err == nil && perr == nil {
+				all[service] = *c
+			}
+		}
+	}
+	return all, nil
+}
+
+// Shown is how an instance is shown to those who follow the service.
+func (c *Control) Shown(in *Instance) *Instance {
+	if o, ok := c.Instances[in.ID]; ok {
+		return o.apply(in)
+	}
+	return in
 }
 
 // ChangeControl changes what operators say about a service, which need not be there. It holds until it

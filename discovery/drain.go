@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery/internal/keep"
 	"github.com/fairlead-go/fairlead/internal/backoff"
@@ -155,7 +157,6 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (seen boo
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err = g.Update(wctx, func(in *Instance) { in.State = Draining })
-	g.byOperator.Store(false) // nobody takes that back
 	if err != nil && wctx.Err() == nil {
 		return false, err
 	}
@@ -176,33 +177,38 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (seen boo
 	return seen, g.Close(rctx)
 }
 
-// Drain marks another process's instance as draining, in place: for operators. The process
-// is told (the event Drained) if it runs a Registrar; whether it ends is its business. It
-// fails with ErrNotFound if there is no such instance, and with an error that wraps ErrInvalid
-// if its format cannot express that.
+// Drain has an instance shown as draining to all who follow the service: for operators. It is a part of what they
+// say about the service (Override.Maintenance, see Control): it works with records of every format, nothing that the instance does changes
+// it, and it holds over a restart, until Undrain. It fails with ErrNotFound if there is no such instance.
 func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
-	return amendState(ctx, client, f, service, id, Draining)
+	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
+		return err
+	}
+	return setMaintenance(ctx, client, service, id, true)
 }
 
-// Undrain takes a Drain back, in place. The process is told (the event Undrained) if it runs a Registrar. One
-// that drains by itself goes on with that: it is about to end. Otherwise it is as Drain.
+// Undrain takes a Drain back. An instance that drains by itself goes on with that: it is about to end. It fails with
+// ErrNotFound if there is neither such an instance nor a Drain of it.
 func Undrain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
-	return amendState(ctx, client, f, service, id, Up)
+	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		c, cerr := ReadControl(ctx, client, service)
+		if cerr != nil {
+			return cerr
+		}
+		if !c.Instances[id].Maintenance {
+			return err
+		}
+	}
+	return setMaintenance(ctx, client, service, id, false)
 }
 
-func amendState(ctx context.Context, client *clientv3.Client, f Format, service, id string, state State) error {
-	return amend(ctx, client, f, service, id, func(in *Instance) (clientv3.Op, error) {
-		if len(in.Addresses) == 0 {
-			return clientv3.Op{}, invalid("the record of %s/%s makes no sense", service, id)
-		}
-		in.State = state
-		value, err := f.Marshal(in)
-		if err == nil {
-			if read, uerr := f.Unmarshal(service, f.Key(in), value); uerr != nil || !read.IsDraining() && state == Draining {
-				err = invalid("records of this format cannot say that %s/%s is draining", service, id)
-			}
-		}
-		return clientv3.OpPut(f.Key(in), string(value), clientv3.WithIgnoreLease()), err
+func setMaintenance(ctx context.Context, client *clientv3.Client, service, id string, on bool) error {
+	return ChangeControl(ctx, client, service, func(c *Control) error {
+		c.Override(id, func(o *Override) { o.Maintenance = on })
+		return nil
 	})
 }
 
@@ -210,57 +216,50 @@ func amendState(ctx context.Context, client *clientv3.Client, f Format, service,
 // process left. A process that lives puts its own back. A record that makes no sense is removed
 // too, if its key is that of the id. It fails with ErrNotFound if there is no such instance.
 func Remove(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
-	return amend(ctx, client, f, service, id, func(in *Instance) (clientv3.Op, error) {
-		return clientv3.OpDelete(f.Key(in)), nil
-	})
+	for {
+		list, err := recordsOf(ctx, client, f, service, id)
+		if err != nil {
+			return err
+		}
+		for _, kv := range list {
+			is := clientv3.Compare(clientv3.ModRevision(string(kv.Key)), "=", kv.ModRevision)
+			t, err := client.Txn(ctx).If(is).Then(clientv3.OpDelete(string(kv.Key))).Commit()
+			if err != nil || t.Succeeded {
+				return err
+			}
+		}
+	}
 }
 
 // ErrNotFound: there is no such instance.
 var ErrNotFound = errors.New("discovery: no such instance")
 
-// amend changes a record if it is still what was read.
-func amend(ctx context.Context, client *clientv3.Client, f Format, service, id string, change func(*Instance) (clientv3.Op, error)) error {
+// recordsOf are the records of an instance, one mostly; the error is ErrNotFound if there is none.
+func recordsOf(ctx context.Context, client *clientv3.Client, f Format, service, id string) (list []*mvccpb.KeyValue, err error) {
 	switch {
 	case client == nil:
-		return invalid("the client is nil")
+		return nil, invalid("the client is nil")
 	case f == nil:
-		return invalid("the format is nil")
+		return nil, invalid("the format is nil")
 	}
 	if err := validName("service", service); err != nil {
-		return err
+		return nil, err
 	}
-	for {
-		r, err := client.Get(ctx, f.Prefix(service), clientv3.WithPrefix())
-		if err != nil {
-			return err
-		}
-		found := false
-		for _, kv := range r.Kvs {
-			in, err := f.Unmarshal(service, string(kv.Key), kv.Value)
-			if err != nil {
-				if bad := (&Instance{Service: service, ID: id}); string(kv.Key) == f.Key(bad) && !errors.Is(err, ErrNotInstance) {
-					in = bad
-				} else {
-					continue
-				}
-			}
-			if in.ID != id {
-				continue
-			}
-			found = true
-			op, err := change(in)
-			if err != nil {
-				return err
-			}
-			t, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(string(kv.Key)), "=", kv.ModRevision)).Then(op).Commit()
-			if err != nil || t.Succeeded {
-				return err
-			}
-		}
-		if !found {
-			return fmt.Errorf("%w: %s/%s", ErrNotFound, service, id)
+	r, err := client.Get(ctx, f.Prefix(service), clientv3.WithPrefix())
+	if err != nil {
+		return nil, err
+	}
+	for _, kv := range r.Kvs {
+		in, err := f.Unmarshal(service, string(kv.Key), kv.Value)
+		bad := err != nil && !errors.Is(err, ErrNotInstance) && string(kv.Key) == f.Key(&Instance{Service: service, ID: id})
+		if bad || err == nil && in.ID == id {
+			list = append(list, kv)
 		}
 	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: %s/%s", ErrNotFound, service, id)
+	}
+	return list, nil
 }
 
 // awaitSeen waits until those who are announced now have seen a revision or gone.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -211,73 +212,109 @@ func TestDrainSeenByView(t *testing.T) {
 	}
 }
 
-// An operator drains an instance, and its process learns that; removes one, and its
-// process puts it back.
+// An operator drains an instance, whatever the format of its record: that holds over a restart and whatever its owner
+// declares, until it is taken back. He removes one, and its process puts it back.
 func TestOperator(t *testing.T) {
 	c := clienttest.Shared(t)
-	var told events
-	g := register(t, registrar(t, c, discovery.WithEvents(told.add)), orders(t, "a"))
-	f := base(t)
-	if err := discovery.Drain(within(t), c, f, t.Name(), "b"); !errors.Is(err, discovery.ErrNotFound) {
-		t.Errorf("nobody: %v", err)
-	}
-	if err := discovery.Drain(within(t), c, f, t.Name(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	told.await(t, discovery.Drained, 1)
-	if in := g.Instance(); !in.IsDraining() {
-		t.Errorf("%+v", in)
-	}
-	s := subscribe(t, directory(t, c))
-	if ch := next(t, s); len(ch.Added) != 1 || !ch.Added[0].IsDraining() {
-		t.Errorf("%+v", ch)
-	}
-	if err := discovery.Remove(within(t), c, f, t.Name(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	told.await(t, discovery.Restored, 1)
-	if v := value(t, c, g.Key()); v == "" {
-		t.Error("it is not back")
+	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name(), clientv3.WithPrefix()) })
+	for _, f := range []discovery.Format{base(t), discovery.Raw{Base: t.Name() + "/raw/"}, discovery.Kratos{Base: t.Name() + "/kratos/"}} {
+		t.Run(fmt.Sprintf("%T", f), func(t *testing.T) {
+			var told events
+			r := registrar(t, c, discovery.WithFormat(f), discovery.WithEvents(told.add))
+			g := register(t, r, orders(t, "a"))
+			record := value(t, c, g.Key())
+			for what, err := range map[string]error{"Drain": discovery.Drain(within(t), c, f, t.Name(), "b"), "Undrain": discovery.Undrain(within(t), c, f, t.Name(), "b")} {
+				if !errors.Is(err, discovery.ErrNotFound) {
+					t.Errorf("%s of nobody: %v", what, err)
+				}
+			}
+			s := follow(t, c, f)
+			drains := func(want bool) {
+				t.Helper()
+				clienttest.Await(t, fmt.Sprint("draining: ", want), func() bool {
+					v := s.View()
+					return v != nil && v.Len() == 1 && v.At(0).IsDraining() == want
+				})
+			}
+			for range 2 {
+				if err := discovery.Drain(within(t), c, f, t.Name(), "a"); err != nil {
+					t.Fatal(err)
+				}
+				drains(true)
+			}
+			if err := g.Update(within(t), func(in *discovery.Instance) { in.State = discovery.Up }); err != nil {
+				t.Fatal(err)
+			}
+			if v := value(t, c, g.Key()); v != record && f == discovery.Format(discovery.Raw{Base: t.Name() + "/raw/"}) {
+				t.Errorf("the record is %s, was %s", v, record)
+			}
+			if err := g.Close(within(t)); err != nil {
+				t.Fatal(err)
+			}
+			clienttest.Await(t, "it has gone", func() bool { return s.View().Len() == 0 })
+			g = register(t, r, orders(t, "a"))
+			drains(true)
+			if err := discovery.Undrain(within(t), c, f, t.Name(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			drains(false)
+			if v := value(t, c, "/fairlead/control/"+url.PathEscape(t.Name())); v != "" {
+				t.Errorf("left: %s", v)
+			}
+			if err := discovery.Remove(within(t), c, f, t.Name(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			told.await(t, discovery.Restored, 1)
+			if v := value(t, c, g.Key()); v == "" {
+				t.Error("it is not back")
+			}
+		})
 	}
 }
 
-// An operator takes a drain back, once or again, and after a change of the owner's; that of the owner
-// itself he does not.
+// A drain of one that has gone can be taken back; one by the owner itself cannot.
 func TestUndrain(t *testing.T) {
 	c := clienttest.Shared(t)
-	var told events
-	g := register(t, registrar(t, c, discovery.WithEvents(told.add)), orders(t, "a"))
 	f := base(t)
-	if err := discovery.Undrain(within(t), c, f, t.Name(), "b"); !errors.Is(err, discovery.ErrNotFound) {
-		t.Errorf("nobody: %v", err)
-	}
-	for i := 1; i <= 2; i++ {
-		if err := discovery.Drain(within(t), c, f, t.Name(), "a"); err != nil {
-			t.Fatal(err)
-		}
-		told.await(t, discovery.Drained, i)
-		if err := g.Update(within(t), func(in *discovery.Instance) { in.Version = fmt.Sprint(i) }); err != nil {
-			t.Fatal(err)
-		}
-		if err := discovery.Undrain(within(t), c, f, t.Name(), "a"); err != nil {
-			t.Fatal(err)
-		}
-		told.await(t, discovery.Undrained, i)
-		if in := g.Instance(); in.IsDraining() || in.Version != fmt.Sprint(i) {
-			t.Errorf("%+v", in)
-		}
-	}
-	if err := g.Update(within(t), func(in *discovery.Instance) { in.State = discovery.Draining }); err != nil {
+	r := registrar(t, c)
+	g := register(t, r, orders(t, "a"))
+	if err := discovery.Drain(within(t), c, f, t.Name(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	before := value(t, c, g.Key())
+	if err := g.Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := discovery.Undrain(within(t), c, f, t.Name(), "a"); err != nil {
+		t.Errorf("of one that has gone: %v", err)
+	}
+	if err := discovery.Undrain(within(t), c, f, t.Name(), "a"); !errors.Is(err, discovery.ErrNotFound) {
+		t.Errorf("of nothing: %v", err)
+	}
+	g = register(t, r, orders(t, "a"))
+	set(t, g, discovery.Draining)
 	if err := discovery.Undrain(within(t), c, f, t.Name(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "the owner's state", func() bool { return value(t, c, g.Key()) == before })
-	if in := g.Instance(); !in.IsDraining() {
+	if in := g.Instance(); !in.IsDraining() || !strings.Contains(value(t, c, g.Key()), "draining") {
 		t.Errorf("%+v", in)
 	}
+}
+
+// Whoever changes a record in place finds it put right.
+func TestRecordIsItsOwners(t *testing.T) {
+	c := clienttest.Shared(t)
+	g := register(t, registrar(t, c), orders(t, "a"))
+	before := value(t, c, g.Key())
+	in := g.Instance()
+	in.State = discovery.Draining
+	v, err := base(t).Marshal(&in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(within(t), g.Key(), string(v), clientv3.WithIgnoreLease()); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "it is put right", func() bool { return value(t, c, g.Key()) == before })
 }
 
 // The registrar's events tell when a drain began and ended, and whether the watchers had seen it.

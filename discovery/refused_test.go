@@ -97,7 +97,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Of concurrent updates all are done, an operator's among them.
+// Of concurrent updates all are done.
 func TestConcurrentUpdates(t *testing.T) {
 	c := clienttest.Shared(t)
 	g := register(t, registrar(t, c), orders(t, "a"))
@@ -116,19 +116,13 @@ func TestConcurrentUpdates(t *testing.T) {
 			}
 		})
 	}
-	wg.Go(func() {
-		if err := discovery.Drain(within(t), c, base(t), t.Name(), "a"); err != nil {
-			t.Error(err)
-		}
-	})
 	wg.Wait()
-	clienttest.Await(t, "an operator's change is taken over", func() bool { in := g.Instance(); return in.IsDraining() })
 	if in := g.Instance(); len(in.Metadata) != n {
 		t.Errorf("%d of %d updates: %v", len(in.Metadata), n, in.Metadata)
 	}
 	clienttest.Await(t, "the record says so", func() bool {
 		in, err := base(t).Unmarshal(t.Name(), g.Key(), []byte(value(t, c, g.Key())))
-		return err == nil && in.IsDraining() && len(in.Metadata) == n
+		return err == nil && len(in.Metadata) == n
 	})
 }
 
@@ -137,8 +131,11 @@ func TestOperatorAndOtherRecords(t *testing.T) {
 	c := clienttest.Shared(t)
 	raw := discovery.Raw{Base: t.Name() + "/"}
 	g := register(t, registrar(t, c, discovery.WithFormat(raw)), orders(t, "a"))
-	if err := discovery.Drain(within(t), c, raw, t.Name(), "a"); !errors.Is(err, discovery.ErrInvalid) {
-		t.Errorf("a raw record was drained: %v", err)
+	if err := discovery.Drain(within(t), c, raw, t.Name(), "a"); err != nil {
+		t.Errorf("a raw record: %v", err)
+	}
+	if err := discovery.Undrain(within(t), c, raw, t.Name(), "a"); err != nil {
+		t.Errorf("a raw record: %v", err)
 	}
 	if value(t, c, g.Key()) != "10.0.0.1:80" {
 		t.Errorf("record %q", value(t, c, g.Key()))

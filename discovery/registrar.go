@@ -56,8 +56,6 @@ const (
 	Lost       EventKind = "lost"       // the lease was not renewed in time or is over, or somebody deleted or replaced the record
 	Restored   EventKind = "restored"   // the record is there again, or has never gone
 	Withdrawn  EventKind = "withdrawn"  // the check failed, the record was removed
-	Drained    EventKind = "drained"    // an operator set the record to draining, see Drain; it stays so
-	Undrained  EventKind = "undrained"  // an operator has taken that back, see Undrain
 	Refused    EventKind = "refused"    // the server does not allow the record (a permission, say); it is tried again every few seconds
 	Taken      EventKind = "taken"      // another process has the key; it is registered again when that is gone
 	Leaving    EventKind = "leaving"    // its Drain has begun

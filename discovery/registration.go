@@ -15,20 +15,18 @@ type Registration struct {
 	key, service string
 	kept         *keep.Kept
 	in           atomic.Pointer[Instance] // as it is to be; never changed in place, replaced under the keeper's lock
-	byOperator   atomic.Bool              // it is draining because an operator said so
 }
 
 // judge says what is to become of a record that is not as it is to be. Records are compared as
 // others read them, since a format may lose or add something. It is called under the keeper's
 // lock.
 func (g *Registration) judge(f keep.Found) keep.Verdict {
-	in := g.in.Load()
 	holder, err := g.r.format.Unmarshal(g.service, g.key, f.Value)
 	if err != nil {
 		holder = nil
 	}
 	if f.Ours {
-		return g.operated(in, holder, f)
+		return keep.Verdict{}
 	}
 	if f.First && holder != nil {
 		// The same addresses: an earlier run of this process.
@@ -37,38 +35,6 @@ func (g *Registration) judge(f keep.Found) keep.Verdict {
 		}
 	}
 	return keep.Verdict{Taken: &TakenError{Key: g.key, Holder: holder}}
-}
-
-// operated keeps what an operator did, if the record that was found is what we wrote but for the state:
-// he drains the instance, or takes that back. What the format does not carry, or has changed meanwhile,
-// stays.
-func (g *Registration) operated(in, found *Instance, f keep.Found) keep.Verdict {
-	if !f.Current || found == nil || found.IsDraining() == in.IsDraining() || in.IsDraining() && !g.byOperator.Load() {
-		return keep.Verdict{}
-	}
-	wrote := f.Wrote
-	if wrote == nil {
-		wrote = f.Wanted
-	}
-	same, err := g.r.format.Unmarshal(g.service, g.key, wrote)
-	if err != nil {
-		return keep.Verdict{}
-	}
-	if same.State = found.State; !same.Equal(found) {
-		return keep.Verdict{}
-	}
-	in = in.clone()
-	in.State = found.State
-	value, err := g.r.encode(in)
-	if err != nil {
-		return keep.Verdict{}
-	}
-	g.in.Store(in)
-	g.byOperator.Store(found.IsDraining())
-	if found.IsDraining() {
-		return keep.Verdict{Value: value, Tell: keep.Drained}
-	}
-	return keep.Verdict{Value: value, Tell: keep.Undrained}
 }
 
 // Instance is what is registered at present.

@@ -20,7 +20,7 @@
 //
 // A request counts as failed, for ejection, if there was no answer, or its status is 502,
 // 503 or 504. One whose own time was up (its context's, http.Client.Timeout) counts only if that
-// was several times what the instance takes, and what such requests take, which are those with the same method and first part of
+// was several times what the instance takes, and what such requests take, which are those with the same first part of
 // the path: a slow one that nobody has answered yet blames no instance. Its time, and latency, is from when
 // the request's body had been read to its end to the header of the answer: one that its caller still sends, or the
 // network still takes, blames nobody, unless nothing was taken of it for 3 s. A request occupies its

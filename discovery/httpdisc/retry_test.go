@@ -270,7 +270,7 @@ func TestHurry(t *testing.T) {
 	register(t, r, two)
 	await(t, tr, 2)
 	for range 20 {
-		if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); err != nil {
+		if _, _, _, err := do(tr, request(t, within(t), "POST", "http://orders/", nil)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -152,11 +152,10 @@ func (c *call) next(ctx context.Context, again bool) (*http.Request, pick.Done, 
 	}
 }
 
-// kind is the method and the first part of the path: what follows names things, mostly.
+// kind is the first part of the path: what follows names things, mostly.
 func kind(req *http.Request) string {
-	path := strings.TrimPrefix(req.URL.Path, "/")
-	first, _, _ := strings.Cut(path, "/")
-	return req.Method + " " + first
+	first, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
+	return first
 }
 
 // choose picks an instance that was not tried.

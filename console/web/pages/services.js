@@ -54,7 +54,7 @@ export function mount(page) {
     try {
       const got = await get('services', where(), page.signal);
       if (asked === params) {
-        if (!data) page.follow({ notice: [encode(got.base)] });
+        if (!data) page.follow({ notice: [encode(got.base), encode('/fairlead/control/')] });
         data = got;
         read = Date.now();
         draw();
@@ -105,7 +105,8 @@ export function mount(page) {
       i.draining ? state('warn', 'draining') : state('ok', 'up'), i.version || '', i.zone || '', i.weight ? String(i.weight) : h('span', { class: 'muted' }, '10'), left,
       h('span', {}, (i.tags || []).map((t) => [h('span', { class: 'tag' }, show(encode(t))), ' ']), more.length ? h('details', { data: { of: id } }, h('summary', { class: 'small' }, `${more.length} metadata`), h('dl', { class: 'small' }, more.map(([k, v]) => [h('dt', { class: 'muted' }, show(encode(k))), h('dd', { class: 'mono' }, show(encode(v)))]))) : null),
       me.readOnly || format.value === 'gozero' ? '' : [
-        i.draining || format.value === 'raw' ? null : h('button', { type: 'button', class: 'small', onclick: () => act(s, i, 'drain') }, 'Drain…'),
+        i.override?.maintenance ? h('button', { type: 'button', class: 'small', onclick: () => act(s, i, 'undrain') }, 'Undrain…')
+          : i.draining ? null : h('button', { type: 'button', class: 'small', onclick: () => act(s, i, 'drain') }, 'Drain…'),
         h('button', { type: 'button', class: 'small danger', onclick: () => act(s, i, 'remove') }, 'Remove…')],
     ], { tabindex: 0, data: { id } });
   }
@@ -126,12 +127,13 @@ export function mount(page) {
   async function act(s, i, what) {
     const name = h('strong', {}, `${s.name}/${i.id}`);
     const ok = what === 'drain'
-      ? await confirm('Drain this instance?', h('p', {}, name, ' gets no new work from those who follow the service. It stays so until its process ends or registers anew.'), 'Drain it')
+      ? await confirm('Drain this instance?', h('p', {}, name, ' gets no new work from those who follow the service. It stays so, also over its restarts, until you take it back.'), 'Drain it')
+      : what === 'undrain' ? await confirm('Take the drain back?', h('p', {}, name, ' gets new work again, unless it drains by itself.'), 'Undrain it')
       : await confirm('Remove this record?', h('p', {}, 'The record of ', name, ' is deleted. This is for what a crashed process left; one that lives puts its record back.'), 'Remove it', 'danger');
     if (!ok) return;
     try {
       await post(`services/${what}`, { ...where(), service: s.name, id: i.id });
-      toast(what === 'drain' ? 'It drains.' : 'Removed.');
+      toast({ drain: 'It drains.', undrain: 'It gets work again.', remove: 'Removed.' }[what]);
     } catch (err) { toast(err.message); }
     load();
   }

@@ -44,8 +44,6 @@ const (
 	Lost       Kind = "lost"       // the lease was lost, or somebody deleted or replaced it
 	Restored   Kind = "restored"   // it is there again
 	Withdrawn  Kind = "withdrawn"  // it was hidden
-	Drained    Kind = "drained"    // an operator changed it so, and that is kept
-	Undrained  Kind = "undrained"  // an operator has taken that back
 	Refused    Kind = "refused"    // the server does not allow it
 	Taken      Kind = "taken"      // another process has it
 )
@@ -53,13 +51,10 @@ const (
 // Found is a record at the key that is not the one that was written last.
 type Found struct {
 	Value []byte
-	// Wrote is what we wrote last; nil if nothing.
-	Wrote []byte
 	// Wanted is what is to be there.
 	Wanted []byte
-	// Ours: it is under a lease of this process, so we or an operator wrote it. Current: and
-	// that is the present lease, so it is not left from before an outage.
-	Ours, Current bool
+	// Ours: it is under a lease of this process.
+	Ours bool
 	// First: the key was never kept. What is there may be of an earlier run of this process.
 	First bool
 }
@@ -69,10 +64,6 @@ type Verdict struct {
 	// Taken, if not nil, says that it is another process's: it stays, and this is the error for
 	// those who wait. Otherwise it is written over.
 	Taken error
-	// Value, if not nil, is from now on wanted instead: an operator's change is kept. The owner is
-	// told Tell.
-	Value []byte
-	Tell  Kind
 }
 
 // machine is the state of one key.
@@ -208,20 +199,12 @@ func (m *machine) result(q request, r result, own func(lease int64) bool, judge 
 		m.wrote = m.value // an answer was lost, or nothing had changed
 		return m.settled(q, r.found.mod, r.rev)
 	}
-	v := judge(Found{
-		Value: r.found.value, Wrote: m.wrote, Wanted: m.value,
-		Ours: own(r.found.lease), Current: r.found.lease == q.lease, First: m.told == "",
-	})
+	v := judge(Found{Value: r.found.value, Wanted: m.value, Ours: own(r.found.lease), First: m.told == ""})
 	if v.Taken != nil {
 		return m.taken(q, r, v.Taken)
 	}
 	m.there, m.mod, m.lease = Ours, r.found.mod, r.found.lease
-	e := effect{again: true}
-	if v.Value != nil {
-		m.value = v.Value
-		e.tell = v.Tell
-	}
-	return e
+	return effect{again: true}
 }
 
 // settled: the record is as it was wanted, as of a revision of the store.

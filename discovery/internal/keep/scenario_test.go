@@ -122,8 +122,6 @@ func (d *driver) result(r result) {
 // judge is that of a key like an instance's.
 func judge(f Found) Verdict {
 	switch v := string(f.Value); {
-	case f.Ours && f.Current && len(v) > 3 && v[:3] == "op:":
-		return Verdict{Value: f.Value, Tell: Drained}
 	case f.Ours || f.First && v == string(f.Wanted):
 		return Verdict{}
 	}

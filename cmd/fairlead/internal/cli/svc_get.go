@@ -44,13 +44,13 @@ func (a *app) svcGetCommand(records *recordFlags) *cobra.Command {
 }
 
 func (a *app) svcDrainCommand(records *recordFlags) *cobra.Command {
-	return a.amendCommand(records, "drain", "Mark an instance as draining: it gets no new work",
-		"It stays so until its process ends or is registered anew, or you take it back with undrain; see maintenance for one that lasts.", discovery.Drain)
+	return a.amendCommand(records, "drain", "Have an instance drain: it gets no new work",
+		overrideLong+" It is what maintenance on does, for an instance that is there; undrain takes it back.", discovery.Drain)
 }
 
 func (a *app) svcUndrainCommand(records *recordFlags) *cobra.Command {
 	return a.amendCommand(records, "undrain", "Take a drain back",
-		"An instance that drains by itself goes on with that: it is about to end.", discovery.Undrain)
+		"It is what maintenance off does. An instance that drains by itself goes on with that: it is about to end.", discovery.Undrain)
 }
 
 func (a *app) svcRemoveCommand(records *recordFlags) *cobra.Command {
@@ -58,7 +58,7 @@ func (a *app) svcRemoveCommand(records *recordFlags) *cobra.Command {
 		"For what a crashed process left; a process that lives puts its own back.", discovery.Remove)
 }
 
-// amendCommand is a command that changes somebody else's record.
+// amendCommand is a command about somebody else's instance.
 func (a *app) amendCommand(records *recordFlags, name, short, long string,
 	do func(context.Context, *clientv3.Client, discovery.Format, string, string) error) *cobra.Command {
 	return &cobra.Command{

@@ -19,7 +19,7 @@ func (a *app) svcMaintenanceCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "maintenance on|off SERVICE ID",
 		Short:   short,
-		Long:    short + ": it is shown as draining. " + overrideLong,
+		Long:    short + ": it is shown as draining. " + overrideLong + " The instance need not be there yet.",
 		Example: "  fairlead svc maintenance on payments host-1:8080",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 3 || args[0] != "on" && args[0] != "off" {

@@ -120,8 +120,9 @@ func TestServices(t *testing.T) {
 	}
 	c.wantFailure(exitFailed, "no such instance", "svc", "get", s, "three")
 	c.want("OK\n", "svc", "drain", s, "two")
-	watch.await("updated two 10.0.0.2:80 draining")
-	two.await("drained")
+	watch.await("updated two 10.0.0.2:80 draining weight=10")
+	c.want("OK\n", "svc", "undrain", s, "two")
+	watch.await("updated two 10.0.0.2:80 up weight=10")
 	c.wantFailure(exitFailed, "no such instance", "svc", "drain", s, "three")
 	c.wantFailure(exitFailed, "10.0.0.1:80", "svc", "register", s, "--id", "one", "--addr", "10.0.0.9:80")
 	c.want("OK\n", "svc", "rm", s, "one")
@@ -146,12 +147,16 @@ func TestServiceOverrides(t *testing.T) {
 	watch := startCommand(t, c, "svc", "watch", s)
 	watch.await("added one 10.0.0.1:80 up")
 	c.want("OK\n", "svc", "drain", s, "one")
-	one.await("drained")
 	watch.await("updated one 10.0.0.1:80 draining")
+	c.want("one 10.0.0.1:80 draining maintenance\n", "svc", "ls", s)
+	one.end(syscall.SIGTERM, 143) // a restart changes nothing of it
+	one = register()
+	c.want("one 10.0.0.1:80 draining maintenance\n", "svc", "ls", s)
 	c.want("OK\n", "svc", "undrain", s, "one")
-	one.await("undrained")
 	watch.await("updated one 10.0.0.1:80 up")
+	c.wantFailure(exitFailed, "no such instance", "svc", "undrain", s, "three")
 	c.want("OK\n", "svc", "weight", s, "one", "50")
+	watch.await("updated one 10.0.0.1:80 up weight=50")
 	c.want("OK\n", "svc", "maintenance", "on", s, "one")
 	c.want("one 10.0.0.1:80 draining maintenance,weight=50\n", "svc", "ls", s)
 	if r := c.run("svc", "ls", s, "-o", "table"); !strings.Contains(r.out, "OVERRIDE") || !strings.Contains(r.out, "weight=50") {
@@ -192,7 +197,11 @@ func TestServiceRecords(t *testing.T) {
 	if r := c.run("svc", "ls", "--records", "raw", "--base", base); r.out != "foo 1\n" || !strings.Contains(r.err, "foo/2") {
 		t.Errorf("a bad record in the list: %+v", r)
 	}
-	c.wantFailure(exitFailed, "cannot say", "svc", "drain", "foo", "1", "--records", "raw", "--base", base)
+	c.want("OK\n", "svc", "drain", "foo", "1", "--records", "raw", "--base", base)
+	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.out != "1 http://1.2.3.4:80 draining maintenance\n" {
+		t.Errorf("drained: %+v", r)
+	}
+	c.want("OK\n", "svc", "undrain", "foo", "1", "--records", "raw", "--base", base)
 	c.want("OK\n", "svc", "rm", "foo", "2", "--records", "raw", "--base", base)
 	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.err != "" {
 		t.Errorf("after rm: %+v", r)
