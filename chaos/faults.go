@@ -28,6 +28,8 @@ type striker struct {
 	clock   history.Clock
 	stopAt  time.Duration // no fault goes on beyond it
 
+	operator    sync.Mutex       // held while an operator is at work
+	restored    *history.Restore // set by the lane of the members' faults
 	mu          sync.Mutex
 	touches     []history.Touch      // guarded by mu
 	compactions []history.Compaction // guarded by mu
@@ -51,9 +53,14 @@ func (s *striker) run(ctx context.Context, faults []schedule.Fault) {
 				if ctx.Err() != nil {
 					return
 				}
-				if member {
+				switch {
+				case f.Kind == schedule.Restore:
+					err := s.restore(ctx, f)
+					s.problem(err)
+					s.note(f.Kind, err)
+				case member:
 					s.strike(ctx, f)
-				} else {
+				default:
 					s.operate(ctx, f)
 				}
 			}
@@ -174,6 +181,8 @@ func (s *striker) end(f schedule.Fault, member int) error {
 
 // operate does what an operator would. That it fails is no problem: members are down.
 func (s *striker) operate(ctx context.Context, f schedule.Fault) {
+	s.operator.Lock()
+	defer s.operator.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
 	defer cancel()
 	from := s.clock.Now()

@@ -59,5 +59,8 @@ func (r *result) least(length time.Duration) (short []error) {
 			short = append(short, fmt.Errorf("too little happened: %d %s, at least %d are needed", w.got, w.what, want))
 		}
 	}
+	if h.Restore != nil && (r.restored.Forgotten == 0 || r.restored.Watches == 0) {
+		short = append(short, fmt.Errorf("too little was lost by the restore: %+v", r.restored))
+	}
 	return short
 }

@@ -23,6 +23,11 @@
 // STM: they are judged like the others. Operators move the leader, compact, defragment, change roles, delete the keys of owners and
 // revoke leases meanwhile. A checker that had too little to judge fails the run.
 //
+// With -restore the cluster goes back once to a backup that is some seconds old. What was before
+// and what comes after are then two histories, each of which has to hold for itself; across the two,
+// no write is executed again, watches are told, and who held what the backup does not have learns
+// of it.
+//
 // What was committed is recorded by independent watches, one on each member, past the
 // faulty network. The exit status is 1 after a violation, whose history is then written to
 // a file, and 2 if the run itself failed.
@@ -47,16 +52,20 @@ const overrun = 5 * time.Minute
 func main() {
 	length := flag.Duration("duration", 2*time.Minute, "how long the faults go on")
 	seed := flag.Uint64("seed", 0, "what faults and calls are drawn from; 0: a new one")
+	restore := flag.Bool("restore", false, "once, in the middle, the cluster goes back to a backup")
 	file := flag.String("timeline", "", "where to write the history of the run; empty: only if it fails, to chaos-SEED.jsonl in the directory for temporary files")
 	flag.Parse()
 	if *seed == 0 {
 		*seed = uint64(rand.Uint32()) + 1
 	}
-	os.Exit(chaos(*seed, *length, *file))
+	os.Exit(chaos(*seed, *length, *restore, *file))
 }
 
-func chaos(seed uint64, length time.Duration, file string) int {
+func chaos(seed uint64, length time.Duration, restore bool, file string) int {
 	faults := schedule.Draw(seed, length, members)
+	if restore {
+		faults = schedule.WithRestore(seed, faults, length)
+	}
 	fmt.Printf("chaos: seed %d, %v, %d faults:\n", seed, length, len(faults))
 	for _, f := range faults {
 		fmt.Println(" ", f)

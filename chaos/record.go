@@ -26,6 +26,9 @@ type recorder struct {
 	byRev  map[int64][]history.Event // guarded by mu
 	next   int64                     // guarded by mu; all revisions below it are in byRev
 	differ []string                  // guarded by mu; where members disagree
+
+	stop    context.CancelFunc // ends the present streams
+	streams sync.WaitGroup
 }
 
 // firstRevision is that of the first change of a new cluster: its empty store is at 1.
@@ -35,9 +38,39 @@ func newRecorder(a *admin, clock history.Clock) *recorder {
 	return &recorder{admin: a, clock: clock, byRev: make(map[int64][]history.Event), next: firstRevision}
 }
 
+// begin records what is committed from reached on, until end is called.
+func (r *recorder) begin() {
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(context.Background())
+	next := r.reached() + 1
+	for m := range members {
+		r.streams.Go(func() { r.follow(ctx, m, next) })
+	}
+}
+
+func (r *recorder) end() {
+	r.stop()
+	r.streams.Wait()
+}
+
+// forget goes back to a revision, as a cluster that is restored from a backup does. It is for
+// between end and begin. It returns what there was.
+func (r *recorder) forget(kept int64) history.Truth {
+	t, _ := r.truth()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for rev := range r.byRev {
+		if rev > kept {
+			delete(r.byRev, rev)
+		}
+	}
+	r.next = kept + 1
+	return t
+}
+
 // follow records what a member commits until ctx ends.
-func (r *recorder) follow(ctx context.Context, member int) {
-	for next := int64(firstRevision); ctx.Err() == nil; {
+func (r *recorder) follow(ctx context.Context, member int, next int64) {
+	for ctx.Err() == nil {
 		next = r.stream(ctx, member, next)
 		r.admin.forget(member)
 		pause(ctx, 100*time.Millisecond)

@@ -80,6 +80,10 @@ func (r *result) print(out io.Writer) {
 		r.copied, r.copy.Keys, r.copy.Changes, r.comparisons)
 	fmt.Fprintf(out, "a service of %d instances: %d updates, %d views, in which %d that were gone were still shown\n",
 		r.view.Shown, r.updates, r.view.Views, r.view.Held)
+	if b := h.Restore; b != nil {
+		fmt.Fprintf(out, "restored at %s to revision %d, back after %s, another id: %v; forgotten: %d revisions, %d leases, %d ownerships; watches told: %d\n",
+			short(b.At), b.Kept, short(b.Back-b.At), b.Renamed, r.restored.Forgotten, r.restored.Leases, r.restored.Holds, r.restored.Watches)
+	}
 	fmt.Fprintf(out, "committed: %d revisions, %d events; timers late by up to %s; checked in %s\n",
 		h.Truth.Last-h.Truth.First+1, len(h.Truth.Events), short(h.Lateness.Max(0, h.End)), short(r.checking))
 }
@@ -161,8 +165,15 @@ func (r *result) timeline(file string, faults []schedule.Fault) (err error) {
 	for _, o := range h.Holds {
 		add(o.Acquired, "owned", o)
 	}
+	if h.Restore != nil {
+		for _, e := range h.Restore.Lost.Events {
+			add(e.Seen, "committed before the restore", e)
+		}
+	}
 	for _, e := range h.Truth.Events {
-		add(e.Seen, "committed", e)
+		if h.Restore == nil || e.Rev > h.Restore.Kept {
+			add(e.Seen, "committed", e)
+		}
 	}
 	for _, e := range r.diary {
 		add(e.At, "client", e)

@@ -55,13 +55,9 @@ type result struct {
 	struck     map[schedule.Kind]int
 	refused    map[schedule.Kind]int
 
-	watch        check.WatchReport
-	lease        check.LeaseReport
-	owner        check.OwnerReport
+	judged
 	deadline     check.DeadlineReport
-	live         check.LiveReport
-	copy         check.CopyReport
-	view         check.ViewReport
+	restored     check.RestoredReport
 	updates      int  // of instances
 	settled      bool // the last view is what is stored
 	copied       int  // reads that a cache has answered
@@ -122,8 +118,8 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 	defer stopObserving()
 	var observers sync.WaitGroup
 	probes := make([][]history.Probe, members)
+	rec.begin()
 	for m := range members {
-		observers.Go(func() { rec.follow(octx, m) })
 		observers.Go(func() { probes[m] = rec.probe(octx, m) })
 	}
 	observers.Go(func() { r.history.Lateness = lateness(octx, clock) })
@@ -140,6 +136,7 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 		r.trouble = append(r.trouble, err)
 	}
 	r.disband(crew)
+	rec.end()
 	stopObserving()
 	observers.Wait()
 	r.trouble = append(r.trouble, a.close())
@@ -423,7 +420,7 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 		h.Probes = append(h.Probes, p...)
 	}
 	slices.SortStableFunc(h.Ops, func(a, b history.Op) int { return int(a.Call - b.Call) })
-	h.Touches, h.Compactions, h.Meddlings = s.touches, s.compactions, s.meddlings
+	h.Touches, h.Compactions, h.Meddlings, h.Restore = s.touches, s.compactions, s.meddlings, s.restored
 	r.struck, r.refused = s.counts, s.refused
 	r.trouble = append(r.trouble, s.problems...)
 	var differ []string
@@ -431,53 +428,5 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 	for _, d := range differ {
 		r.violations = append(r.violations, check.Violation{Check: "truth", Text: "members disagree: " + d})
 	}
-	// A key whose write ended unknown may be there all the same.
-	written := make(map[string]int64)
-	for _, e := range h.Truth.Events {
-		if !e.Delete {
-			written[e.Key] = e.Rev
-		}
-	}
-	for i := range h.Leases {
-		h.Leases[i].PutRev = written[h.Leases[i].Key]
-	}
-}
-
-// judge runs the checkers.
-func (r *result) judge() {
-	h := &r.history
-	add := func(v []check.Violation) { r.violations = append(r.violations, v...) }
-	add(check.Whole(&h.Truth))
-	// What owners, instances and the mirror put is judged apart: their values are not unique.
-	calls := h.Truth
-	calls.Events = slices.DeleteFunc(slices.Clone(calls.Events), func(e history.Event) bool {
-		return history.Covers(ownerScope, e.Key) || history.Covers(serviceScope, e.Key) || history.Covers(copyScope, e.Key) || e.Key == copyMark
-	})
-	add(check.Order(h.Ops, &calls))
-	var called []history.Op // by the workers
-	for _, o := range h.Ops {
-		if o.Client <= workers {
-			called = append(called, o)
-		}
-	}
-	add(check.Linear(h.Ops, &calls, kvScope, h.End, linearLimit))
-	add(check.Recovered(called, r.healed))
-	var v []check.Violation
-	r.watch, v = check.Watches(h.Watches, &h.Truth, h.Final, h.Compactions)
-	add(v)
-	r.lease, v = check.Leases(h.Leases, &h.Truth, h.Probes, h.Touches, h.Meddlings, h.Lateness)
-	add(v)
-	r.owner, v = check.Owners(h.Holds, &h.Truth, h.Touches, h.Meddlings, h.Lateness, counterKey, h.End)
-	add(v)
-	add(check.Free(&h.Truth, ownerScope, func(key string) bool {
-		return slices.ContainsFunc(contests, func(scope string) bool { return key == counterKey(scope) })
-	}))
-	r.live, v = check.Live(h, func(scope string) string { return ownerScope + scope + "/" })
-	add(v)
-	r.copy, v = check.Copies(&h.Truth, kvScope, copyScope)
-	add(v)
-	r.view, v = check.Views(h.Views, &h.Truth, serviceScope, r.settled, func(key, value string) (string, error) { return meaning(key, []byte(value)) })
-	add(v)
-	r.deadline, v = check.Deadlines(h.Ops, h.Lateness)
-	add(v)
+	h.Attach()
 }

@@ -60,6 +60,12 @@ func (w *watcher) run(ctx context.Context, last *atomic.Bool) {
 		switch {
 		case compact > 0:
 			start = compact
+		case h.Lost():
+			w.reached.Store(0) // all of the history that there is now
+			start = 1
+			if w.short || w.now {
+				start = 0
+			}
 		case w.short:
 			start = w.choose(h)
 		case len(h.Steps) > 0 && h.Steps[len(h.Steps)-1].Err != "": // judged later; go on for what else may be seen
@@ -148,6 +154,7 @@ func (w *watcher) take(h *history.Watch, r clientv3.WatchResponse) {
 	}
 	if err := r.Err(); err != nil {
 		s.Err = err.Error()
+		s.Lost = errors.Is(err, clientv3.ErrHistoryLost)
 		if errors.Is(err, rpctypes.ErrCompacted) {
 			s.CompactRev = r.CompactRevision
 		}

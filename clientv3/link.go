@@ -108,6 +108,9 @@ func (c *Client) newLink(endpoints []endpoint.Endpoint, n *names) (*link, error)
 	if n != nil {
 		cfg.Found = n.dialled
 	}
+	if c.keeper != nil {
+		cfg.Token = c.keeper.GiveUp
+	}
 	set := balancer.New(cfg, endpoints)
 	opts := append([]grpc.DialOption{
 		grpc.WithResolvers(set.Resolver()),

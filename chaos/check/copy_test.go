@@ -30,7 +30,7 @@ func TestCopies(t *testing.T) {
 		"a copy of no key": {[]history.Event{put("b/k", "3", 10), put("b/x", "4", 11)}, "b/x is a copy of nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, bad := Copies(&history.Truth{Events: append(append([]history.Event(nil), source...), c.copied...), Last: 20}, "a/", "b/")
+			r, bad := Copies(&history.Truth{Events: append(append([]history.Event(nil), source...), c.copied...), Last: 20}, "a/", "b/", true)
 			if r.Keys != 2 || r.Changes != len(c.copied) && c.want == "" {
 				t.Errorf("%+v", r)
 			}

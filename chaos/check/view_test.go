@@ -47,7 +47,8 @@ func TestViews(t *testing.T) {
 			if c.change != nil {
 				views = c.change(views)
 			}
-			_, bad := Views(views, truth, "s/", !c.left, means)
+			became := !c.left
+			_, bad := Views(views, truth, "s/", &became, means)
 			if c.want == "" && len(bad) == 0 {
 				return
 			}
@@ -57,7 +58,7 @@ func TestViews(t *testing.T) {
 		})
 	}
 	truth.Events[0].Value = "broken"
-	if _, bad := Views(good, truth, "s/", true, means); len(bad) != 1 || !strings.Contains(bad[0].Text, "no record") {
+	if _, bad := Views(good, truth, "s/", nil, means); len(bad) != 1 || !strings.Contains(bad[0].Text, "no record") {
 		t.Errorf("%v", bad)
 	}
 }

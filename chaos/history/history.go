@@ -122,6 +122,7 @@ type Step struct {
 	Progress   bool
 	CompactRev int64  // the watch ended since what it needs was compacted up to here
 	Err        string // the watch ended for this reason
+	Lost       bool   // it was that the cluster has lost history
 	Events     []WatchEvent
 }
 
@@ -268,6 +269,7 @@ type History struct {
 	Probes      []Probe
 	Lateness    Lateness
 	End         time.Duration
+	Restore     *Restore // nil: none
 }
 
 // Mark is the key that holds an operation's value after it took effect.
@@ -276,4 +278,13 @@ func (o *Op) Mark() string {
 		return o.Keys[1]
 	}
 	return o.Keys[0]
+}
+
+// Attach finds the keys of the leases in the truth: one whose write ended unknown may be there all
+// the same.
+func (h *History) Attach() {
+	byKey := h.Truth.ByKey()
+	for i := range h.Leases {
+		h.Leases[i].PutRev = lastPut(byKey[h.Leases[i].Key])
+	}
 }

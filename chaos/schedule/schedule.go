@@ -28,6 +28,7 @@ const (
 	Reset     Kind = "reset"      // connections are reset, new ones accepted; repeated
 	Slow      Kind = "slow"       // every byte between clients and the member is delayed
 	Partition Kind = "partition"  // nothing between the member and its peers
+	Restore   Kind = "restore"    // all members go back to a backup that is taken at the fault's beginning; see WithRestore
 
 	MoveLeader Kind = "move leader"
 	Defragment Kind = "defragment"
@@ -62,6 +63,8 @@ const (
 	// minLength is above what it takes to suspect a member, maxLength above the TTL of
 	// leases and tokens.
 	minLength, maxLength = 500 * time.Millisecond, 7 * time.Second
+	// minLost and maxLost bound how long what a restore forgets goes on.
+	minLost, maxLost = time.Second, 5 * time.Second
 	// Whole-cluster faults are rarer but may last as long.
 	minOperator, maxOperator = 700 * time.Millisecond, 3 * time.Second
 )
@@ -75,6 +78,7 @@ type Fault struct {
 	Delay   time.Duration // Slow: each way
 	Keep    int64         // Compact: how many revisions to keep
 	Pick    int           // DeleteKey and Revoke: which one, of as many as there are
+	Renamed bool          // Restore: as another cluster
 }
 
 func (f Fault) String() string {
@@ -94,6 +98,9 @@ func (f Fault) String() string {
 		s += "  " + string(f.Scope)
 	}
 	s += fmt.Sprintf(", %.1f s", f.For.Seconds())
+	if f.Kind == Restore {
+		s += fmt.Sprintf(" are forgotten, the cluster's id too: %v", f.Renamed)
+	}
 	if f.Kind == Slow {
 		s += fmt.Sprintf(", %d ms each way", f.Delay.Milliseconds())
 	}
@@ -133,6 +140,17 @@ func Draw(seed uint64, duration time.Duration, members int) []Fault {
 	return list
 }
 
+// WithRestore puts a restore from a backup in place of the first fault of members in the second
+// half, or does nothing if there is none. Its length is what lies between backup and restore.
+func WithRestore(seed uint64, faults []Fault, duration time.Duration) []Fault {
+	d := &drawer{rnd: rand.New(rand.NewPCG(seed, 0x6261636b7570))}
+	faults = slices.Clone(faults)
+	if i := slices.IndexFunc(faults, func(f Fault) bool { return f.Of() && f.At >= duration/2 }); i >= 0 {
+		faults[i] = Fault{At: faults[i].At, For: d.between(minLost, maxLost), Kind: Restore, Scope: All, Member: faults[i].Member, Renamed: d.rnd.IntN(2) == 0}
+	}
+	return faults
+}
+
 type drawer struct {
 	rnd     *rand.Rand
 	members int
@@ -170,7 +188,7 @@ func (d *drawer) fault(k Kind) Fault {
 		f.Scope = All
 	}
 	if k == Slow {
-		f.Delay = d.between(10*time.Millisecond, 300*time.Millisecond)
+		f.Delay = d.between(time.Millisecond, 500*time.Millisecond)
 	}
 	return f
 }

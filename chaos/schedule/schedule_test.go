@@ -57,3 +57,26 @@ func TestShortRunsHaveNoFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestOneRestore(t *testing.T) {
+	renamed := make(map[bool]bool)
+	for seed := range uint64(50) {
+		restores := 0
+		for _, f := range WithRestore(seed, Draw(seed, time.Minute, 3), time.Minute) {
+			if f.Kind != Restore {
+				continue
+			}
+			restores++
+			renamed[f.Renamed] = true
+			if f.At < 30*time.Second || f.For < minLost || f.For > maxLost {
+				t.Errorf("seed %d: %v", seed, f)
+			}
+		}
+		if restores != 1 {
+			t.Errorf("seed %d: %d restores", seed, restores)
+		}
+	}
+	if len(renamed) != 2 {
+		t.Error("the id stays always, or never")
+	}
+}

@@ -96,6 +96,15 @@ func (k *Keeper) Invalidate(t *Token) bool {
 	return true
 }
 
+// GiveUp returns what drops the present token, nil if there is none or there can be no other.
+func (k *Keeper) GiveUp() func() {
+	t := k.now.Load()
+	if t == nil || !k.Renews() {
+		return nil
+	}
+	return func() { k.Invalidate(t) }
+}
+
 // Ensure returns when there is a token, or none is needed. If it has to be
 // fetched, the one fetch serves all who wait. While nobody answers it waits for ctx. Where no
 // endpoint can work as configured, it does so if ctx has a deadline: somebody may set that right.

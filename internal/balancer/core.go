@@ -240,6 +240,21 @@ func (s *Set) moveOff(c *conn, fits func(*Pick) bool, fx *effects) {
 	}}, fits)
 }
 
+// anew: what can begin again does so, with another token.
+func (s *Set) anew(fx *effects) {
+	for _, m := range s.members {
+		for _, c := range []*conn{m.conn, m.bulk} {
+			if c != nil {
+				c.end(fx, &Ended{m, true, etcderr.Error{
+					Status: codes.Unavailable, Cause: errOldToken, Reason: "transport is closing: " + errOldToken.Error(),
+				}}, movable)
+			}
+		}
+	}
+}
+
+var errOldToken = errors.New("calls with the token are not answered, others are")
+
 // lifeFor is for how long bytes prove that a stalled member is alive.
 const lifeFor = 2 * time.Second
 

@@ -154,13 +154,16 @@ func checkHealth(ctx context.Context, cc grpc.ClientConnInterface, timeout time.
 
 // probeConsensus makes a read that needs consensus. If that goes unanswered a health
 // check tells a member that does not finish calls from a connection that is full.
+//
+// A read without a token, which is refused only after the members agreed, tells it from a member
+// that waits because of the token: etcd's simple tokens end with the raft index of their login, and a
+// member that has not come so far says nothing until it has. After a restore from a backup that may be
+// never.
 func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o probeOrder) (verdict, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	giveUp := s.cfg.Token()
 	read := make(chan error, 1)
-	running := s.group.Go(func(context.Context) {
-		_, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, Limit: 1, KeysOnly: true})
-		read <- err
-	})
+	running := s.group.Go(func(context.Context) { read <- readAgreed(ctx, cc) })
 	if !running {
 		cancel()
 		return unanswered, nil
@@ -179,11 +182,33 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 		return verdictOf(err), err
 	default:
 	}
-	if through == answered {
+	if through != answered {
+		return blocked, nil
+	}
+	if giveUp == nil {
 		return unanswered, nil
 	}
+	bare, done := context.WithTimeout(context.WithValue(ctx, bareKey{}, true), o.c.m.probeTimeout())
+	defer done()
+	if !fromServer(readAgreed(bare, cc)) {
+		return unanswered, nil
+	}
+	s.cfg.Log.Warn("calls with the present token are not answered, others are: logging in anew", zap.String("endpoint", o.c.m.Name()))
+	giveUp()
+	s.change(func(_ int64, fx *effects) { s.anew(fx) })
 	return blocked, nil
 }
+
+// readAgreed reads what needs the members' agreement.
+func readAgreed(ctx context.Context, cc grpc.ClientConnInterface) error {
+	_, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, Limit: 1, KeysOnly: true})
+	return err
+}
+
+type bareKey struct{}
+
+// Bare reports whether a call is to carry no token.
+func Bare(ctx context.Context) bool { return ctx.Value(bareKey{}) != nil }
 
 func verdictOf(err error) verdict {
 	if fromServer(err) {

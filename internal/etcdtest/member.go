@@ -102,7 +102,7 @@ func (m *Member) args() []string {
 		"--initial-advertise-peer-urls=" + m.PeerURL,
 		"--initial-cluster=" + m.c.initialCluster(),
 		"--initial-cluster-state=" + state,
-		"--initial-cluster-token=" + m.c.dir,
+		"--initial-cluster-token=" + m.c.Token(),
 		"--listen-metrics-urls=" + m.MetricsURL,
 		"--log-level=warn",
 		"--logger=zap",

@@ -232,7 +232,7 @@ type TokenCredentials struct{ keeper *auth.Keeper }
 // GetRequestMetadata tells the attempt which token it carries.
 func (t TokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token := t.keeper.Token()
-	if token == nil {
+	if token == nil || balancer.Bare(ctx) {
 		return nil, nil
 	}
 	if p := balancer.PickOf(ctx); p != nil {

@@ -1,0 +1,56 @@
+package clientv3_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// After a restore from a backup the members do not answer calls with a token of before: it names a
+// raft index that they have not come to. The client logs in anew, and its watch is told.
+func TestTokenOfBeforeARestore(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"3.4", "3.7"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			cl := withAuth(t, etcdtest.Options{Members: 3, Version: version})
+			ctx := ctxFor(t, 3*long)
+			root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+			file := filepath.Join(t.TempDir(), "backup.db")
+			snapshot, err := root.Snapshot(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(snapshot)
+			if err := errors.Join(err, snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 200 { // the raft index of the login to come
+				if _, err := root.Put(ctx, "user/k", fmt.Sprint(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+			w := c.Watch(ctx, "user/", clientv3.WithPrefix())
+			if _, err := c.Put(ctx, "user/k", "lost"); err != nil {
+				t.Fatal(err)
+			}
+			next(t, w)
+			if err := cl.RestoreSnapshot(ctx, file, cl.Token()); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := c.Get(ctx, "user/k"); err != nil || len(r.Kvs) != 0 {
+				t.Errorf("%v, %v", r, err)
+			}
+			if r := next(t, w); !errors.Is(r.Err(), clientv3.ErrHistoryLost) {
+				t.Errorf("the watch: %+v, %v", r, r.Err())
+			}
+		})
+	}
+}
