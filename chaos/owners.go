@@ -58,6 +58,7 @@ type contender struct {
 	diary      *diary
 	rnd        *rand.Rand
 
+	counted int     // guarded writes, over all ownerships: a restored cluster can give a fence back
 	stale   contest // lost, and not released yet
 	session *concurrency.Session
 	end     context.CancelFunc // of session
@@ -148,10 +149,11 @@ func (c *contender) own(ctx context.Context, what contest) {
 		length = time.Duration(c.rnd.Int64N(int64(5 * time.Second)))
 	}
 	until := c.clock.Now() + length
-	for n := 1; c.clock.Now() < until && owned.Err() == nil && ctx.Err() == nil; n++ {
+	for c.clock.Now() < until && owned.Err() == nil && ctx.Err() == nil {
+		c.counted++
 		wctx, done := context.WithTimeout(ctx, counterTry)
 		_, err := concurrency.Guard(wctx, c.cli, what).
-			Then(clientv3.OpPut(counterKey(c.scope), fmt.Sprintf("%d %d", h.Fence, n))).Commit()
+			Then(clientv3.OpPut(counterKey(c.scope), fmt.Sprintf("%d %d", h.Fence, c.counted))).Commit()
 		done()
 		if errors.Is(err, concurrency.ErrNotOwner) {
 			until = c.clock.Now() + 2*check.Within // the news must come

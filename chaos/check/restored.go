@@ -17,6 +17,7 @@ type RestoredReport struct {
 //
 //   - no write that was executed, or whose call had ended, before the restore is executed after it;
 //   - a watch that was confirmed by a cluster of another id is told that history is lost;
+//   - views show the restored cluster within Within, while a member is well;
 //   - who holds a lease or owns a key that the backup does not have knows it within Within, while a
 //     member is well.
 func Restored(h *history.History) (RestoredReport, []Violation) {
@@ -46,6 +47,15 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 		} else if n := len(w.Steps); s.Renamed && n > 0 && w.Steps[0].At < s.At && w.Steps[n-1].At > s.Back && w.Steps[n-1].Err == "" {
 			bad = append(bad, violation("restored", "watch %d by client %d of %s, opened at %s, goes on at %s in a cluster of another id",
 				w.ID, w.Client, w.Scope, clock(w.Call), clock(w.Steps[n-1].At)))
+		}
+	}
+	if len(h.Views) > 0 {
+		until := h.End
+		if i := h.Renewed(); i < len(h.Views) {
+			until = h.Views[i].At
+		}
+		if m, late := overdue(s.Back, until, h); late {
+			bad = append(bad, violation("restored", "views showed the lost history until %s, though m%d was well", clock(until), m))
 		}
 	}
 	byKey := h.Truth.ByKey()

@@ -52,12 +52,23 @@ func (h *History) Eras() (before, after History) {
 			after.Meddlings = append(after.Meddlings, m)
 		}
 	}
-	first := slices.IndexFunc(h.Views, func(v View) bool { return v.At >= r.Back && !v.Stale })
-	if first < 0 {
-		first = len(h.Views)
-	}
+	first := h.Renewed()
 	before.Views, after.Views = h.Views[:first], h.Views[first:]
 	return before, after
+}
+
+// Renewed is the index of the first view that shows the restored cluster: until then the last one from
+// before is shown, as what is known.
+func (h *History) Renewed() int {
+	var last View
+	for i, v := range h.Views {
+		if v.At < h.Restore.Back {
+			last = v
+		} else if v.Rev != last.Rev || !slices.Equal(v.Shown, last.Shown) {
+			return i
+		}
+	}
+	return len(h.Views)
 }
 
 func (h *History) splitOps(before, after *History) {

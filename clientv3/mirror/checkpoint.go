@@ -35,23 +35,25 @@ type checkpoint struct {
 // errLate says that a write that had been given up was executed after all.
 var errLate = errors.New("mirror: an earlier write came late")
 
-// load reads the checkpoint. Its Writer and Seq stay those of this Run.
-func (c *checkpoint) load(ctx context.Context, target *clientv3.Client) (found bool, h *pb.ResponseHeader, err error) {
+// load reads the checkpoint; own means that this Run wrote it. Its Writer and Seq stay those of this
+// Run.
+func (c *checkpoint) load(ctx context.Context, target *clientv3.Client) (found, own bool, h *pb.ResponseHeader, err error) {
 	r, err := target.Get(ctx, c.key)
 	if err != nil {
-		return false, nil, err
+		return false, false, nil, err
 	}
 	if len(r.Kvs) == 0 {
 		c.mod = 0
-		return false, r.Header, nil
+		return false, false, r.Header, nil
 	}
 	var s state
 	if err := json.Unmarshal(r.Kvs[0].Value, &s); err != nil {
-		return false, nil, fmt.Errorf("mirror: key %q of the target is no checkpoint: %w", c.key, err)
+		return false, false, nil, fmt.Errorf("mirror: key %q of the target is no checkpoint: %w", c.key, err)
 	}
+	own = s.Writer == c.state.Writer
 	s.Writer, s.Seq = c.state.Writer, c.state.Seq
 	c.state, c.mod = s, r.Kvs[0].ModRevision
-	return true, r.Header, nil
+	return true, own, r.Header, nil
 }
 
 const (

@@ -47,7 +47,7 @@ func TestLateWrite(t *testing.T) {
 	if err := write(&mark, 2, "two"); err != errLate {
 		t.Errorf("a write after a late one: %v", err)
 	}
-	if _, _, err := mark.load(ctx, c); err != nil || mark.state.Revision != 2 {
+	if _, _, _, err := mark.load(ctx, c); err != nil || mark.state.Revision != 2 {
 		t.Fatalf("%+v, %v", mark, err)
 	}
 	stale := mark
@@ -59,7 +59,7 @@ func TestLateWrite(t *testing.T) {
 	}
 
 	other := checkpoint{key: "late/mark", state: state{Writer: 2}}
-	if _, _, err := other.load(ctx, c); err != nil {
+	if _, _, _, err := other.load(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(&other, 4, "other"); err != nil {

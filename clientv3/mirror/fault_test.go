@@ -2,9 +2,12 @@ package mirror_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -201,4 +204,44 @@ func TestSourceReplaced(t *testing.T) {
 	r.reach(rev)
 	r.stop()
 	sameWhole(t, source, target)
+}
+
+// TestSourceRestoredRenamed: while the mirror runs its source goes back to a backup, as a cluster
+// of another id. The mirror, which has copied it until then, goes on; a new one does not take the
+// target for its own.
+func TestSourceRestoredRenamed(t *testing.T) {
+	from := etcdtest.Start(t, etcdtest.Options{})
+	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	ctx := clienttest.Within(t, clienttest.Long)
+	r := start(t, source, target)
+	r.reach(put(t, source, "kept", "1"))
+	snapshot, err := source.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(snapshot)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if err := errors.Join(err, snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	put(t, source, "kept", "2")
+	r.reach(put(t, source, "lost", ""))
+	if err := from.RestoreSnapshot(ctx, file, from.Token()+"-restored"); err != nil {
+		t.Fatal(err)
+	}
+	for r.last.Comparisons < 2 {
+		r.reach(0)
+	}
+	r.reach(put(t, source, "new", ""))
+	r.stop()
+	sameWhole(t, source, target)
+	r = start(t, source, target) // the target's checkpoint names the new cluster
+	r.reach(put(t, source, "newer", ""))
+	r.stop()
+	if err := from.RestoreSnapshot(ctx, file, from.Token()+"-again"); err != nil {
+		t.Fatal(err)
+	}
+	if err := mirror.Run(ctx, source, target); !errors.Is(err, mirror.ErrTargetNotEmpty) {
+		t.Errorf("a new mirror: %v", err)
+	}
 }

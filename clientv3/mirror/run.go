@@ -185,6 +185,9 @@ func (m *mirror) run(ctx context.Context, n *int) error {
 		if err = m.follow(ctx, rev); !history(err) {
 			return err
 		}
+		if _, err = m.begin(ctx); err != nil { // it may be a cluster of another id now
+			return err
+		}
 		rev = 0
 	}
 }
@@ -195,7 +198,7 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	found, dst, err := m.mark.load(ctx, m.target)
+	found, own, dst, err := m.mark.load(ctx, m.target)
 	if err != nil {
 		return 0, err
 	}
@@ -207,6 +210,8 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 	switch {
 	case m.reconcile:
 		return 0, nil
+	case own && was.Cluster != src.Header.ClusterId:
+		return 0, nil // the source was restored, as another cluster, while we mirrored it
 	case found && (was.Cluster != src.Header.ClusterId || was.Prefix != m.from):
 		return 0, fmt.Errorf("%w: it is the mirror of prefix %q of cluster %x", ErrTargetNotEmpty, was.Prefix, was.Cluster)
 	case found && m.leases == nil && was.Complete && was.Revision <= src.Header.Revision:

@@ -76,7 +76,7 @@ type machine struct {
 	value  []byte // what is to be there
 	wrote  []byte // what we put last
 	mod    int64  // the mod revision that we know of; 0: none
-	seen   int64  // the latest change that the watch has shown during a request
+	seen   int64  // the latest change that the watch has shown during the present request, or the last
 	lease  int64  // that we put it under last
 }
 
@@ -166,6 +166,7 @@ func (m *machine) next(lease int64) (q request, ok bool) {
 		return q, false
 	}
 	m.work = Busy
+	m.seen = 0 // the request finds what was shown before it; a restored cluster may never reach that revision
 	q = request{do: put, turn: m.turn, lease: lease}
 	switch {
 	case m.wanted != Present:
