@@ -42,10 +42,10 @@ func (s *striker) restore(ctx context.Context, f schedule.Fault) (err error) {
 
 	s.operator.Lock()
 	defer s.operator.Unlock()
-	r.At = s.clock.Now()
 	for _, m := range s.cluster.Members() {
 		m.Proxy().Cut()
 	}
+	r.At = s.clock.Now()
 	rev, err := s.admin.revision(ctx)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 		}
 		if was := old.rev(o); was != 0 {
 			bad = append(bad, violation("restored", "executed at revision %d, and at %d of the restored cluster again: %s", was, now.rev(o), describe(o)))
-		} else if o.Return < s.At {
+		} else if o.Return < s.Back {
 			bad = append(bad, violation("restored", "executed at revision %d of the restored cluster, after it had returned: %s", now.rev(o), describe(o)))
 		}
 	}

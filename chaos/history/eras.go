@@ -8,7 +8,7 @@ import (
 // Restore is the return of the whole cluster to a backup.
 type Restore struct {
 	Backup time.Duration // when the backup was complete
-	At     time.Duration // clients were cut off from then on
+	At     time.Duration // clients had been cut off then
 	Back   time.Duration // and let in again then
 	Kept   int64         // the backup's revision
 	// Lost is what was committed before, with what was forgotten: all after Kept. The history's
@@ -21,8 +21,9 @@ type Restore struct {
 const speak = 5 * time.Second
 
 // Eras gives what was before the restore and what came after it as two histories, each of which is to
-// hold for itself: to the second belongs what the backup kept. Reads that were under way
-// meanwhile are in neither, since nobody knows which cluster has answered them.
+// hold for itself: to the second belongs what the backup kept. In neither are reads that were under
+// way meanwhile, since nobody knows which cluster has answered them, and later ones that may be old,
+// which a copy of before may answer.
 func (h *History) Eras() (before, after History) {
 	r := h.Restore
 	before = History{Truth: r.Lost, Touches: h.Touches, Probes: h.Probes, Lateness: h.Lateness, End: r.At}
@@ -79,10 +80,12 @@ func (h *History) splitOps(before, after *History) {
 		was, is := old[mark], now[mark]
 		first, second := o.Call < r.At, o.Call >= r.At
 		switch {
+		case o.Serializable:
+			second = false
 		case second:
 		case is != 0 && is <= r.Kept:
 			second = true // the backup has it
-		case o.Return < r.At:
+		case o.Return < r.Back:
 		case o.Outcome == Failed:
 			second = true // it must be in neither
 		case o.Outcome == OK && was == 0 && is == 0:
@@ -116,10 +119,13 @@ func (h *History) splitWatches(before, after *History) {
 		switch {
 		case w.Call >= r.At:
 			after.Watches = append(after.Watches, w)
-		case w.Lost():
+		case h.told(&w):
 			last := len(w.Steps) - 1
 			w.Cancelled, w.Last = w.Steps[last].At, false
 			w.Steps = w.Steps[:last]
+			before.Watches = append(before.Watches, w)
+		case w.End() < r.Back:
+			w.Last = false
 			before.Watches = append(before.Watches, w)
 		case w.End() > r.Back+speak || len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].At > r.Back:
 			after.Watches = append(after.Watches, w) // it goes on, so all that it has delivered must be there
@@ -132,6 +138,19 @@ func (h *History) splitWatches(before, after *History) {
 
 // Lost reports whether the watch ended because the cluster has lost history.
 func (w *Watch) Lost() bool { return len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].Lost }
+
+// told reports whether the watch ended with the restore: its consumer knows that it has to list
+// again. A restored cluster that has compacted what would tell it apart says only that.
+func (h *History) told(w *Watch) bool {
+	if w.Lost() {
+		return true
+	}
+	n := len(w.Steps)
+	if n == 0 || w.Steps[n-1].CompactRev == 0 || w.Steps[n-1].At < h.Restore.Back {
+		return false
+	}
+	return n == 1 || w.Steps[n-2].At < h.Restore.Back
+}
 
 // End is when the watch ended, whoever ended it.
 func (w *Watch) End() time.Duration {
@@ -156,7 +175,7 @@ func (h *History) splitOwned(before, after *History) {
 		}
 	}
 	for _, o := range h.Holds {
-		if o.Acquired >= r.At || o.Ended >= r.At && o.Fence <= r.Kept && r.kept(now[o.Key]) {
+		if o.Acquired >= r.Back || o.Ended >= r.At && o.Fence <= r.Kept && r.kept(now[o.Key]) {
 			after.Holds = append(after.Holds, o)
 			continue
 		}
@@ -203,5 +222,5 @@ func (r *Restore) kept(versions []Event) (there bool) {
 // Forgotten reports whether an ownership that lasted into the restore was not in the backup.
 func (h *History) Forgotten(o Hold) bool {
 	r := h.Restore
-	return o.Acquired < r.At && o.Ended >= r.At && (o.Fence > r.Kept || !r.kept(h.Truth.ByKey()[o.Key]))
+	return o.Acquired < r.Back && o.Ended >= r.At && (o.Fence > r.Kept || !r.kept(h.Truth.ByKey()[o.Key]))
 }

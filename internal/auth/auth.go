@@ -96,13 +96,14 @@ func (k *Keeper) Invalidate(t *Token) bool {
 	return true
 }
 
-// GiveUp returns what drops the present token, nil if there is none or there can be no other.
-func (k *Keeper) GiveUp() func() {
+// GiveUp returns what drops the present token, and reports whether that was still in use; nil if
+// there is none or there can be no other.
+func (k *Keeper) GiveUp() func() bool {
 	t := k.now.Load()
 	if t == nil || !k.Renews() {
 		return nil
 	}
-	return func() { k.Invalidate(t) }
+	return func() bool { return k.now.CompareAndSwap(t, nil) }
 }
 
 // Ensure returns when there is a token, or none is needed. If it has to be

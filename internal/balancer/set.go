@@ -31,9 +31,9 @@ type Config struct {
 	// Found is called when an endpoint with a name is dialled, with what a lookup has found,
 	// if anything was looked up; nil for nobody.
 	Found func(endpoint.Endpoint, []netip.Addr)
-	// Token returns what gives up the token that calls carry at present; nil, or a nil result:
-	// there is none that could be renewed.
-	Token func() (giveUp func())
+	// Token returns what gives up the token that calls carry at present, and reports whether they
+	// still did; nil, or a nil result: there is none that could be renewed.
+	Token func() (giveUp func() bool)
 	Log   *zap.Logger
 }
 
@@ -55,7 +55,7 @@ func (c *Config) setDefaults() {
 		c.MaxRecv = 4 << 20
 	}
 	if c.Token == nil {
-		c.Token = func() func() { return nil }
+		c.Token = func() func() bool { return nil }
 	}
 	if c.Log == nil {
 		c.Log = zap.NewNop()

@@ -188,14 +188,18 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 	if giveUp == nil {
 		return unanswered, nil
 	}
-	bare, done := context.WithTimeout(context.WithValue(ctx, bareKey{}, true), o.c.m.probeTimeout())
-	defer done()
-	if !fromServer(readAgreed(bare, cc)) {
+	answers := func(ctx context.Context) bool {
+		ctx, done := context.WithTimeout(ctx, o.c.m.probeTimeout())
+		defer done()
+		return fromServer(readAgreed(ctx, cc))
+	}
+	if !answers(context.WithValue(ctx, bareKey{}, true)) {
 		return unanswered, nil
 	}
-	s.cfg.Log.Warn("calls with the present token are not answered, others are: logging in anew", zap.String("endpoint", o.c.m.Name()))
-	giveUp()
-	s.change(func(_ int64, fx *effects) { s.anew(fx) })
+	if !answers(ctx) && giveUp() { // the member has not just begun to answer
+		s.cfg.Log.Warn("calls with the token are not answered, others are: logging in anew", zap.String("endpoint", o.c.m.Name()))
+		s.change(func(_ int64, fx *effects) { s.anew(fx) })
+	}
 	return blocked, nil
 }
 
