@@ -20,6 +20,9 @@ import (
 // restoreTimeout bounds a restore from a backup.
 const restoreTimeout = time.Minute
 
+// loginGrace is what clients have to find out that calls with their tokens are not answered any more.
+const loginGrace = 5 * time.Second
+
 // restore takes a backup, lets the clients go on for a while, and then goes back to it. Clients are
 // cut off before the members end, so that all that they were told is recorded.
 func (s *striker) restore(ctx context.Context, f schedule.Fault) (err error) {
@@ -68,8 +71,9 @@ func (s *striker) restore(ctx context.Context, f schedule.Fault) (err error) {
 		err = errors.Join(err, m.Proxy().Heal())
 	}
 	err = errors.Join(err, s.cluster.WaitHealthy(ctx))
+	r.Settled = s.clock.Now() + loginGrace
 	for m := range s.cluster.Members() {
-		s.touch(history.Touch{Member: m, What: string(f.Kind), From: r.At, To: s.clock.Now()})
+		s.touch(history.Touch{Member: m, What: string(f.Kind), From: r.At, To: r.Settled})
 	}
 	s.restored = r
 	return err

@@ -17,7 +17,7 @@ type RestoredReport struct {
 //
 //   - no write that was executed, or whose call had ended, before the restore is executed after it;
 //   - a watch that was confirmed by a cluster of another id is told that history is lost;
-//   - views show the restored cluster within Within, while a member is well;
+//   - views show the restored cluster within Within of its settling, while a member is well;
 //   - who holds a lease or owns a key that the backup does not have knows it within Within, while a
 //     member is well.
 func Restored(h *history.History) (RestoredReport, []Violation) {
@@ -54,7 +54,7 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 		if i := h.Renewed(); i < len(h.Views) {
 			until = h.Views[i].At
 		}
-		if m, late := overdue(s.Back, until, h); late {
+		if m, late := overdue(s.Settled, until, h); late {
 			bad = append(bad, violation("restored", "views showed the lost history until %s, though m%d was well", clock(until), m))
 		}
 	}
@@ -65,7 +65,7 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 			continue
 		}
 		r.Leases++
-		if m, late := overdue(s.Back, l.End(), h); late {
+		if m, late := overdue(s.Settled, l.End(), h); late {
 			bad = append(bad, violation("restored", "lease %x of client %d (%s, TTL %v), granted at %s, was not in the backup, and its holder not told until %s, though m%d was well",
 				l.ID, l.Client, l.Key, l.TTL, clock(l.Granted), clock(l.End()), m))
 		}
@@ -75,7 +75,7 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 			continue
 		}
 		r.Holds++
-		if m, late := overdue(s.Back, o.Ended, h); late {
+		if m, late := overdue(s.Settled, o.Ended, h); late {
 			bad = append(bad, violation("restored", "%s was not in the backup, and its owner did not know, though m%d was well", hold(o), m))
 		}
 	}

@@ -10,6 +10,9 @@ type Restore struct {
 	Backup time.Duration // when the backup was complete
 	At     time.Duration // clients had been cut off then
 	Back   time.Duration // and let in again then
+	// Settled is when all members were well, and clients had had time to notice that their tokens
+	// are of another history: etcd does not answer calls with those.
+	Settled time.Duration
 	Kept   int64         // the backup's revision
 	// Lost is what was committed before, with what was forgotten: all after Kept. The history's
 	// own truth is that of the restored cluster, which begins with the same up to Kept.
@@ -17,7 +20,7 @@ type Restore struct {
 	Renamed bool // the cluster has another id
 }
 
-// speak is how long after the return a watch may say nothing before it counts as one that goes on.
+// speak is how long after it settled a watch may say nothing before it counts as one that goes on.
 const speak = 5 * time.Second
 
 // Eras gives what was before the restore and what came after it as two histories, each of which is to
@@ -127,7 +130,7 @@ func (h *History) splitWatches(before, after *History) {
 		case w.End() < r.Back:
 			w.Last = false
 			before.Watches = append(before.Watches, w)
-		case w.End() > r.Back+speak || len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].At > r.Back:
+		case w.End() > r.Settled+speak || len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].At > r.Back:
 			after.Watches = append(after.Watches, w) // it goes on, so all that it has delivered must be there
 		default:
 			w.Last = false

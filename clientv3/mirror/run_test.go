@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -272,5 +273,29 @@ func TestTwoMirrors(t *testing.T) {
 		}
 		break
 	}
+	same(t, c, from, c, to)
+}
+
+// TestInterruptedComparison: a mirror that ended in the middle of a comparison left half of a copy; the
+// next one compares again.
+func TestInterruptedComparison(t *testing.T) {
+	c := clienttest.Shared(t)
+	from, to := t.Name()+"/from/", t.Name()+"/to/"
+	for i := range 500 {
+		put(t, c, fmt.Sprintf("%s%03d", from, i), "")
+	}
+	ctx, cancel := context.WithCancel(clienttest.Within(t, clienttest.Long))
+	defer cancel()
+	err := mirror.Run(ctx, c, c, mirror.WithPrefix(from), mirror.WithTargetPrefix(to), mirror.WithProgress(func(p mirror.Progress) {
+		if p.Comparing && p.Puts > 0 {
+			cancel()
+		}
+	}))
+	if n := len(content(t, c, to)); !errors.Is(err, context.Canceled) || n == 0 || n == 500 {
+		t.Fatalf("%v, %d keys", err, n)
+	}
+	r := start(t, c, c, mirror.WithPrefix(from), mirror.WithTargetPrefix(to))
+	r.reach(put(t, c, from+"end", ""))
+	r.stop()
 	same(t, c, from, c, to)
 }

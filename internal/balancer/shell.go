@@ -188,15 +188,17 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 	if giveUp == nil {
 		return unanswered, nil
 	}
-	answers := func(ctx context.Context) bool {
-		ctx, done := context.WithTimeout(ctx, o.c.m.probeTimeout())
+	answers := func(ctx context.Context, within time.Duration) bool {
+		ctx, done := context.WithTimeout(ctx, within)
 		defer done()
 		return fromServer(readAgreed(ctx, cc))
 	}
-	if !answers(context.WithValue(ctx, bareKey{}, true)) {
+	began := time.Now()
+	if !answers(context.WithValue(ctx, bareKey{}, true), o.c.m.probeTimeout()) {
 		return unanswered, nil
 	}
-	if !answers(ctx) && giveUp() { // the member has not just begun to answer
+	within := max(bareRatio*time.Since(began), bareLeast)
+	if !answers(ctx, within) && giveUp() { // the member has not just begun to answer
 		s.cfg.Log.Warn("calls with the token are not answered, others are: logging in anew", zap.String("endpoint", o.c.m.Name()))
 		s.change(func(_ int64, fx *effects) { s.anew(fx) })
 	}
@@ -208,6 +210,12 @@ func readAgreed(ctx context.Context, cc grpc.ClientConnInterface) error {
 	_, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, Limit: 1, KeysOnly: true})
 	return err
 }
+
+// A call with a token has so many times as long as one without, and so long at least.
+const (
+	bareRatio = 4
+	bareLeast = 250 * time.Millisecond
+)
 
 type bareKey struct{}
 

@@ -18,6 +18,15 @@ const (
 	wires   = "./internal/wire"
 	caches  = "./cache"
 	conns   = "./internal/balancer"
+	batches = "./batch"
+	memory  = "./clientv3/leasing"
+	mirrors = "./clientv3/mirror"
+	spaces  = "./clientv3/namespace"
+	repeats = "./internal/retry"
+	keeps   = "./discovery/internal/keep"
+	service = "./discovery"
+	follows = "./internal/follow"
+	pairs   = "./internal/duplex"
 
 	cores = "Scenario|Model|Core"
 )
@@ -103,4 +112,79 @@ var mutants = []mutant{
 		old: "c.lastByte.Load() > m.silentAt:", new: "c.lastByte.Load() > m.silentAt && c.retired:", pkg: conns, tests: "."},
 	{name: "members: a flapping one is dialled at once", file: "internal/balancer/core.go",
 		old: "\t\tm.dialAt = now + int64(backoff(m.refusals))\n\t} else if", new: "\t\tm.dialAt = now\n\t} else if", pkg: conns, tests: "."},
+
+	{name: "members: calls that need consensus may hang", file: "internal/balancer/tick.go",
+		old: "c.quorum.silence(now, floor) >= limit && quiet < limit:\n\t\tneed(consensusProbe)", new: "c.quorum.silence(now, floor) >= limit && quiet < limit:\n\t\tneed(aliveProbe)", pkg: conns, tests: "."},
+	{name: "members: a token that is never answered stays", file: "internal/balancer/shell.go",
+		old: "if !answers(ctx, within) && giveUp() {", new: "if !answers(ctx, within) && giveUp == nil {", pkg: "./clientv3", tests: "TokenOfBeforeARestore/3.7"},
+
+	{name: "batch: a caller that leaves leaves its write", file: "batch/queue.go",
+		old: "\t\tg.gone = append(g.gone, i)\n", new: "", pkg: batches, tests: "Leaving|Abandoned"},
+	{name: "batch: what was sent is repeated for those who left", file: "batch/queue.go",
+		old: "g.missed.Store(true)", new: "g.missed.Store(false)", pkg: batches, tests: "Leaving|Abandoned"},
+	{name: "batch: a key twice in one transaction", file: "batch/queue.go",
+		old: "_, has := g.keys[string(op.KeyBytes())]\n\treturn has", new: "_, has := g.keys[string(op.KeyBytes())]\n\treturn has && len(g.ops) > maxOps", pkg: batches, tests: "Writes|Linearizable"},
+	{name: "batch: the answer of another caller", file: "batch/queue.go",
+		old: "\t\tif gone < i {\n", new: "\t\tif gone < 0 {\n", pkg: batches, tests: "Leaving|Abandoned"},
+
+	{name: "leasing: memory outlives its lease", file: "clientv3/leasing/tenure.go",
+		old: "\treturn time.Since(l.epoch) < d\n", new: "\treturn d > 0\n", pkg: memory, tests: "Frozen|StopsBefore|PausedProcess"},
+	{name: "leasing: a write asks nobody for the key", file: "clientv3/leasing/guard.go",
+		old: "\t}\n\treturn v3.Compare(c, \"=\", 0)\n", new: "\t}\n\treturn v3.Compare(c, \">\", -1)\n", pkg: memory, tests: "TwoSides|EachOthers"},
+	{name: "leasing: revisions from memory go back", file: "clientv3/leasing/tenure.go",
+		old: "if header.GetRevision() > t.latest.GetRevision() {", new: "if t.latest == nil {", pkg: memory, tests: "RevisionsFromMemory"},
+	{name: "leasing: a key put twice is sound", file: "clientv3/leasing/sound.go",
+		old: "if p.among(more.puts) || p.among(more.deletes) {", new: "if p.among(more.deletes) {", pkg: memory, tests: "Sound"},
+
+	{name: "mirror: half a comparison counts as one", file: "clientv3/mirror/run.go",
+		old: "was.Complete && was.Revision", new: "was.Revision", pkg: mirrors, tests: "Interrupted"},
+	{name: "mirror: what the source has not stays", file: "clientv3/mirror/apply.go",
+		old: "\t\t\t\tb.delete(string(t.Key))\n", new: "\t\t\t\t_ = b\n", pkg: mirrors, tests: "SourceReplaced|TargetHoldsData"},
+	{name: "mirror: a key twice in one transaction", file: "clientv3/mirror/follow.go",
+		old: "twice = twice || b.keys[key]", new: "twice = twice && b.keys[key]", pkg: mirrors, tests: "Faults|Follows"},
+	{name: "mirror: another's write counts as one's own", file: "clientv3/mirror/checkpoint.go",
+		old: "case other != next:", new: "case other.Cluster != next.Cluster:", pkg: mirrors, tests: "LateWrite"},
+	{name: "mirror: a source of another id is a stranger", file: "clientv3/mirror/run.go",
+		old: "case own && was.Cluster", new: "case own && !found && was.Cluster", pkg: mirrors, tests: "SourceRestoredRenamed"},
+
+	{name: "namespace: the end of all keys is that of the cluster", file: "clientv3/namespace/namespace.go",
+		old: "case len(end) == 1 && end[0] == 0:", new: "case len(end) == 1 && end[0] == 1:", pkg: spaces, tests: "KV|Watch"},
+	{name: "namespace: what was returned is changed", file: "clientv3/namespace/strip.go",
+		old: "\tout := new(mvccpb.KeyValue)\n\ts.stripInto(out, kv)\n\treturn out\n", new: "\ts.stripInto(kv, kv)\n\treturn kv\n", pkg: spaces, tests: "Wrappers|Watch"},
+	{name: "namespace: the caller's comparisons are changed", file: "clientv3/namespace/namespace.go",
+		old: "out[i] = cmp.Clone()", new: "out[i] = cmp", pkg: spaces, tests: "Txn|Wrappers"},
+
+	{name: "retry: a write of unknown outcome is repeated", file: "internal/retry/retry.go",
+		old: "if k.plan.kind == write && !etcderr.NotExecuted(err) {", new: "if k.plan.kind == write && !etcderr.NotExecuted(err) && n > 3 {", pkg: repeats, tests: "WriteOutcome|Repetition"},
+	{name: "retry: hedges without a limit", file: "internal/retry/hedge.go",
+		old: "k.c.hedges.take() || waited >= lateHedge", new: "k.c.hedges.take() || waited >= 0 || waited >= lateHedge", pkg: repeats, tests: "HedgeBudget"},
+	{name: "retry: a transaction that writes is a read", file: "internal/retry/policy.go",
+		old: "\t\t\tdefault:\n\t\t\t\treturn false, false\n", new: "\t\t\tdefault:\n\t\t\t\tlocal = false\n", pkg: repeats, tests: "PlanOfTransactions"},
+	{name: "retry: repetitions without a limit", file: "internal/retry/retry.go",
+		old: "case !single && !k.c.retries.take():", new: "case !single && n > 100 && !k.c.retries.take():", pkg: repeats, tests: "NoRetryStorm|WithoutBudget"},
+
+	{name: "keep: another process's record is written over", file: "discovery/internal/keep/machine.go",
+		old: "if v.Taken != nil {", new: "if v.Taken != nil && r.rev < 0 {", pkg: keeps, tests: cores},
+	{name: "keep: a revision of before a restore is waited for", file: "discovery/internal/keep/machine.go",
+		old: "\tm.seen = 0 // the request", new: "\t// the request", pkg: keeps, tests: cores},
+	{name: "keep: a change during a request is forgotten", file: "discovery/internal/keep/machine.go",
+		old: "if m.turn != q.turn || m.seen > as && as > 0 {", new: "if m.seen > as && as > 0 {", pkg: keeps, tests: cores},
+	{name: "keep: another's record is removed", file: "discovery/internal/keep/settle.go",
+		old: "clientv3.Compare(clientv3.LeaseValue(key), \"=\", id)", new: "clientv3.Compare(clientv3.CreateRevision(key), \">\", id-id)", pkg: service, tests: "KeepForeign"},
+	{name: "guard: nothing is held after an outage", file: "discovery/guard.go",
+		old: "if now.Before(g.until) && !in.IsDraining() {", new: "if now.Before(g.returned) && !in.IsDraining() {", pkg: service, tests: "Hold"},
+	{name: "guard: all may vanish together", file: "discovery/guard.go",
+		old: "if g.went <= max(int(g.Share*float64(g.base)), g.Least) {", new: "if g.went <= max(g.base, g.Least) {", pkg: service, tests: "Protection"},
+
+	{name: "follow: pages of several revisions", file: "internal/follow/pages.go",
+		old: "\tif p.Rev == 0 {\n", new: "\tif p.Rev < 0 {\n", pkg: follows, tests: "Pages"},
+	{name: "follow: a header says how far a watch is", file: "internal/follow/follow.go",
+		old: "return r.Events[n-1].Kv.ModRevision", new: "return max(r.Header.Revision, int64(n))", pkg: follows, tests: "Reached"},
+
+	{name: "duplex: a stream that was closed tells of its end", file: "internal/duplex/duplex.go",
+		old: "ended := p.ended || p.ctx.Err() != nil", new: "ended := p.ended", pkg: pairs, tests: "."},
+	{name: "duplex: the end is told twice", file: "internal/duplex/duplex.go",
+		old: "ended := p.ended || p.ctx.Err() != nil", new: "ended := p.ctx.Err() != nil", pkg: pairs, tests: "."},
+	{name: "duplex: what was queued goes out again", file: "internal/duplex/duplex.go",
+		old: "\tp.queue = spare\n", new: "\tp.queue = q\n", pkg: pairs, tests: "."},
 }
