@@ -13,7 +13,7 @@ type Restore struct {
 	// Settled is when all members were well, and clients had had time to notice that their tokens
 	// are of another history: etcd does not answer calls with those.
 	Settled time.Duration
-	Kept   int64         // the backup's revision
+	Kept    int64 // the backup's revision
 	// Lost is what was committed before, with what was forgotten: all after Kept. The history's
 	// own truth is that of the restored cluster, which begins with the same up to Kept.
 	Lost    Truth
