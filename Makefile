@@ -14,6 +14,7 @@ VERSIONS := 3.4 3.5 3.6 3.7
 
 DURATION := 2m
 SEED     := 0
+RESTORE  := false
 
 .PHONY: test test-browser lighthouse test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
@@ -69,9 +70,9 @@ bench:
 	cd bench && $(GO) run ./scale
 
 # Random faults against a cluster of three, and what the clients saw checked against what was committed. Without a SEED
-# it takes a new one and prints it.
+# it takes a new one and prints it. RESTORE=true: in the middle the cluster goes back to a backup.
 chaos:
-	$(GO) run ./chaos -duration $(DURATION) -seed $(SEED)
+	$(GO) run ./chaos -duration $(DURATION) -seed $(SEED) -restore=$(RESTORE)
 
 # Small wrong changes to a copy, each of which some test, or the chaos test, must notice. At most an hour.
 mutants:
