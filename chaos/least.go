@@ -12,6 +12,9 @@ import (
 // busy cores. A checker that saw nothing has not passed.
 func (r *result) least(length time.Duration) (short []error) {
 	h := &r.history
+	if b := h.Restore; b != nil { // nobody could do anything meanwhile
+		length = max(0, length-(b.Settled-b.At))
+	}
 	calls, held := 0, make(map[string]int)
 	through := make(map[way]int)
 	for i := range h.Ops {

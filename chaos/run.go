@@ -262,6 +262,9 @@ func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.
 	pause(ctx, length)
 	striking.Wait()
 	r.trouble = append(r.trouble, s.heal(ctx))
+	if b := s.restored; b != nil {
+		pause(ctx, b.Settled-s.clock.Now())
+	}
 	r.healed = s.clock.Now()
 	pause(ctx, tail)
 	stop()

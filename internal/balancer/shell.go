@@ -214,7 +214,7 @@ func readAgreed(ctx context.Context, cc grpc.ClientConnInterface) error {
 // A call with a token has so many times as long as one without, and so long at least.
 const (
 	bareRatio = 4
-	bareLeast = 250 * time.Millisecond
+	bareLeast = 500 * time.Millisecond
 )
 
 type bareKey struct{}
