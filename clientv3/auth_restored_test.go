@@ -23,12 +23,12 @@ func TestTokenOfBeforeARestore(t *testing.T) {
 			ctx := ctxFor(t, 3*long)
 			root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
 			file := filepath.Join(t.TempDir(), "backup.db")
-			snapshot, err := root.Snapshot(ctx)
+			snapshot, err := root.SnapshotWithVersion(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := io.ReadAll(snapshot)
-			if err := errors.Join(err, snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
+			b, err := io.ReadAll(snapshot.Snapshot)
+			if err := errors.Join(err, snapshot.Snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			for i := range 200 { // the raft index of the login to come

@@ -215,13 +215,13 @@ func TestSourceRestoredRenamed(t *testing.T) {
 	ctx := clienttest.Within(t, clienttest.Long)
 	r := start(t, source, target)
 	r.reach(put(t, source, "kept", "1"))
-	snapshot, err := source.Snapshot(ctx)
+	snapshot, err := source.SnapshotWithVersion(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := io.ReadAll(snapshot)
+	b, err := io.ReadAll(snapshot.Snapshot)
 	file := filepath.Join(t.TempDir(), "backup.db")
-	if err := errors.Join(err, snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
+	if err := errors.Join(err, snapshot.Snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	put(t, source, "kept", "2")
