@@ -24,7 +24,7 @@ var followers = map[string]func(ctx context.Context, endpoint string, seen func(
 		if err != nil {
 			return err
 		}
-		return count(i, seen)
+		return countOf(i, seen)
 	},
 	"our drop-in's Instancer": func(ctx context.Context, endpoint string, seen func(n int) bool) error {
 		c, err := ours.NewClient(ctx, []string{endpoint}, ours.ClientOptions{})
@@ -35,7 +35,7 @@ var followers = map[string]func(ctx context.Context, endpoint string, seen func(
 		if err != nil {
 			return err
 		}
-		return count(i, seen)
+		return countOf(i, seen)
 	},
 	"discovery.Subscription": func(ctx context.Context, endpoint string, seen func(n int) bool) error {
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), Context: ctx})
@@ -55,8 +55,8 @@ var followers = map[string]func(ctx context.Context, endpoint string, seen func(
 	},
 }
 
-// count counts the instances in an instancer's events.
-func count(i sd.Instancer, seen func(n int) bool) error {
+// countOf counts the instances in an instancer's events.
+func countOf(i sd.Instancer, seen func(n int) bool) error {
 	events := make(chan sd.Event)
 	go i.Register(events) // go-kit's blocks until the first event is taken
 	for e := range events {

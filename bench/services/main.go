@@ -1,50 +1,58 @@
-// Services compares what following a service costs: go-kit's Instancer, the one of our
-// drop-in, and a subscription of package discovery. Each is a process of its own; all follow
-// the same prefix while instances are registered one after the other.
+// Services measures services that find each other through etcd: 20 instances, processes of their own, are called
+// 500 times a second in each way there is (gRPC with grpcdisc, HTTP with httpdisc, go-kit with our gokit, and
+// "fairlead run" with DNS whose TTL is honoured) while they are restarted, killed and stopped, and while etcd is away.
+// Each call takes an instance 20 ms.
 //
-//	go run ./services                    # 5,000 instances, 2 ms apart
-//	go run ./services -instances 500
+//	go run ./services                            # all rows: about eight minutes
+//	go run ./services -only restart,kill -ways grpc,dns
+//	go run ./services -only away -long           # also ten minutes without etcd
 //
-// Printed is the processor time of each follower from its first view to its last.
+// The rows:
+//
+//	change   what following a service costs, per change, beside go-kit's Instancer
+//	heap     what a registered instance takes of its process's heap
+//	restart  a rolling restart: calls that failed
+//	kill     SIGKILL of one: calls that failed, though they began after it was dead (DNS: after lease and TTL)
+//	stop     SIGSTOP of one: idempotent calls that failed, and that were slow though they began after the first
+//	         attempt's timeout; go-kit and DNS have no attempts
+//	away     etcd away for 10 s, 60 s, with -long 10 min, and wiped: calls that failed
+//
+// Beside each figure is its bar. It ends with status 1 if one is missed. Figures of a busy machine say little.
 package main
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"strconv"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
-
-	"go.uber.org/zap"
-
-	"github.com/fairlead-go/fairlead/bench/internal/load"
-	"github.com/fairlead-go/fairlead/clientv3"
-	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-const (
-	prefix = "/services/foosvc/"
-	// settle is how long the followers may take for the last change.
-	settle = time.Minute
-)
+var rows = []string{"change", "heap", "restart", "kill", "stop", "away"}
 
 func main() {
-	n := flag.Int("instances", 5000, "how many are registered")
-	gap := flag.Duration("gap", 2*time.Millisecond, "between two")
+	only := flag.String("only", strings.Join(rows, ","), "the rows to measure")
+	which := flag.String("ways", "grpc,http,gokit,dns", "the ways to call")
+	n := flag.Int("instances", 5000, "how many are registered, of the row change")
+	gap := flag.Duration("gap", 2*time.Millisecond, "between two of them")
+	long := flag.Bool("long", false, "of the row away: also ten minutes")
+	verbose := flag.Bool("v", false, "tell each kind of error")
 	child := flag.String("follow", "", "follow as this kind; for the program itself")
+	instance := flag.String("serve", "", "be an instance of this kind; for the program itself")
 	endpoint := flag.String("endpoint", "", "where etcd is; for the program itself")
+	address := flag.String("address", "", "where to serve; for the program itself")
+	id := flag.String("id", "", "the instance's; for the program itself")
 	flag.Parse()
-	err := error(nil)
-	if *child != "" {
+	var err error
+	switch {
+	case *child != "":
 		err = follow(*child, *endpoint, *n)
-	} else {
-		err = run(*n, *gap)
+	case *instance != "":
+		err = serve(*instance, *endpoint, *address, *id)
+	default:
+		err = measure(strings.Split(*only, ","), strings.Split(*which, ","), *n, *gap, *long, *verbose)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "services:", err)
@@ -52,123 +60,64 @@ func main() {
 	}
 }
 
-// follow is a child: it says "ready" with its first view, and its processor time when it
-// has seen n instances.
-func follow(kind, endpoint string, n int) error {
-	follower, ok := followers[kind]
-	if !ok {
-		return fmt.Errorf("no follower %q", kind)
+func measure(only, which []string, n int, gap time.Duration, long, verbose bool) error {
+	for _, r := range only {
+		if !slices.Contains(rows, r) {
+			return fmt.Errorf("no row %q", r)
+		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	var begin time.Duration
-	return follower(ctx, endpoint, func(count int) bool {
-		if begin == 0 {
-			fmt.Println("ready")
-			begin = load.ProcessorTime()
+	var chosen []*way
+	for _, name := range which {
+		i := slices.IndexFunc(ways, func(w *way) bool { return w.name == name })
+		if i < 0 {
+			return fmt.Errorf("no way %q", name)
 		}
-		if count >= n {
-			fmt.Println(int64(load.ProcessorTime() - begin))
+		chosen = append(chosen, ways[i])
+	}
+	t := &table{verbose: verbose}
+	t.head()
+	var errs []error
+	if slices.Contains(only, "change") {
+		errs = append(errs, changes(t, n, gap))
+	}
+	if slices.Contains(only, "heap") {
+		errs = append(errs, heap(t))
+	}
+	var troubles []trouble
+	for _, x := range []trouble{{"restart", restart}, {"kill", kill}, {"stop", stop}} {
+		if slices.Contains(only, x.name) {
+			troubles = append(troubles, x)
 		}
-		return count < n
-	})
+	}
+	if len(troubles) > 0 {
+		for _, w := range chosen {
+			errs = append(errs, troubled(t, w, troubles))
+		}
+	}
+	if slices.Contains(only, "away") {
+		errs = append(errs, away(t, chosen, long))
+	}
+	if t.missed > 0 {
+		errs = append(errs, fmt.Errorf("%d bars are missed", t.missed))
+	}
+	return errors.Join(errs...)
 }
 
-// started is a child under way.
-type started struct {
-	kind string
-	cmd  *exec.Cmd
-	out  *bufio.Reader
+// table prints lines as they are measured.
+type table struct {
+	missed  int
+	verbose bool
 }
 
-func start(kind, endpoint string, n int) (*started, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self, "-follow", kind, "-endpoint", endpoint, "-instances", strconv.Itoa(n))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	s := &started{kind: kind, cmd: cmd, out: bufio.NewReader(out)}
-	t := time.AfterFunc(settle, func() { _ = cmd.Process.Kill() })
-	defer t.Stop()
-	line, err := s.out.ReadString('\n')
-	if err != nil || line != "ready\n" {
-		_ = cmd.Process.Kill()
-		return nil, fmt.Errorf("%s: %q, %w", kind, line, errors.Join(err, cmd.Wait()))
-	}
-	return s, nil
+func (t *table) head() {
+	fmt.Printf("%-44s %-24s %-46s %s\n", "figure", "way", "measured", "bar")
 }
 
-// result waits for the child's figure.
-func (s *started) result() (time.Duration, error) {
-	t := time.AfterFunc(settle, func() { _ = s.cmd.Process.Kill() })
-	defer t.Stop()
-	line, err := s.out.ReadString('\n')
-	if err := errors.Join(err, s.cmd.Wait()); err != nil {
-		return 0, fmt.Errorf("%s: %w", s.kind, err)
+// line is one; a figure without a bar keeps it.
+func (t *table) line(figure, way, measured, bar string, kept bool) {
+	if !kept {
+		t.missed++
+		bar += "  MISSED"
 	}
-	ns, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
-	return time.Duration(ns), err
-}
-
-func run(n int, gap time.Duration) error {
-	cluster, err := etcdtest.StartMain(etcdtest.Options{})
-	if err != nil {
-		return err
-	}
-	defer cluster.Stop()
-	endpoint := cluster.Endpoints()[0]
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	put := func(i int) error {
-		ctx, cancel := context.WithTimeout(context.Background(), settle)
-		defer cancel()
-		_, err := c.Put(ctx, fmt.Sprintf("%s%05d", prefix, i), fmt.Sprintf("http://10.0.%d.%d:8080", i/256, i%256))
-		return err
-	}
-	if err := put(0); err != nil { // go-kit says nothing of an empty service
-		return err
-	}
-	kinds := []string{"go-kit Instancer", "our drop-in's Instancer", "discovery.Subscription"}
-	var children []*started
-	for _, kind := range kinds {
-		s, err := start(kind, endpoint, n)
-		if err != nil {
-			return err
-		}
-		children = append(children, s)
-	}
-	tick := time.NewTicker(gap)
-	defer tick.Stop()
-	for i := 1; i < n; i++ {
-		<-tick.C
-		if err := put(i); err != nil {
-			return err
-		}
-	}
-	fmt.Printf("etcd %s, %d instances registered %v apart\n\n", cluster.Version(), n, gap)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "follower\tprocessor time\tper change\tof go-kit's")
-	var first time.Duration
-	for _, s := range children {
-		took, err := s.result()
-		if err != nil {
-			return err
-		}
-		if first == 0 {
-			first = took
-		}
-		fmt.Fprintf(w, "%s\t%v\t%v\t1/%.1f\n", s.kind, took.Round(time.Millisecond), (took / time.Duration(n)).Round(100*time.Nanosecond), float64(first)/float64(max(took, 1)))
-	}
-	return w.Flush()
+	fmt.Printf("%-44s %-24s %-46s %s\n", figure, way, measured, bar)
 }
