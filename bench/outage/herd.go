@@ -29,17 +29,31 @@ const (
 	whole = 2 * time.Minute
 )
 
+// what becomes of etcd's data in an outage.
+type data int
+
+const (
+	kept data = iota
+	wiped
+	restored // as of the first outage
+)
+
+// mostWrites is how many writes a second etcd may have of those who return.
+const mostWrites = 2000
+
 // herd is many registrars, each with a lease of its own, and two views: one reaches etcd
 // whenever it is there, the other comes back last.
 type herd struct {
-	cluster *etcdtest.Cluster
-	ttl     time.Duration
-	n       int
-	draw    *rand.Rand
-	direct  *clientv3.Client
-	ways    []*faultnet.Proxy // the last one is the second view's
-	views   [2]*view
-	closers []func() error
+	cluster   *etcdtest.Cluster
+	ttl       time.Duration
+	n         int
+	draw      *rand.Rand
+	direct    *clientv3.Client
+	ways      []*faultnet.Proxy // the last one is the second view's
+	views     [2]*view
+	closers   []func() error
+	backup    string // etcd's data as of the first outage
+	backupRev int64
 }
 
 // view counts the instances that leave a subscription.
@@ -48,7 +62,7 @@ type view struct {
 	left atomic.Int64
 }
 
-// outages has a herd go through outages below, at and above the TTL, and a wipe.
+// outages has a herd go through outages below, at and above the TTL, a wipe and a restored backup.
 func outages(n int, ttl time.Duration, seed uint64) error {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{})
 	if err != nil {
@@ -62,16 +76,25 @@ func outages(n int, ttl time.Duration, seed uint64) error {
 	}
 	fmt.Printf("etcd %s, %d registrars with a TTL of %v, seed %d; they return one after the other within %v\n", cluster.Version(), n, ttl, seed, ttl/3)
 	fmt.Printf("%-24s %10s %10s %10s %12s %14s %14s\n", "etcd away for", "left view", "left late", "vanished", "all back", "not stale", "writes/s, most")
-	bad := int64(0)
+	fmt.Printf("%-24s %10d %10d %10s %12s %14s %14d\n", "bar", 0, 0, "", "", "", mostWrites)
+	if h.backup, err = os.MkdirTemp("", "fairlead-outage-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(h.backup)
+	bad, busy := int64(0), false
 	for _, o := range []struct {
 		away time.Duration
-		wipe bool
-	}{{ttl / 2, false}, {ttl * 9 / 10, false}, {ttl, false}, {ttl * 11 / 10, false}, {2 * ttl, false}, {ttl, true}} {
-		left, err := h.outage(o.away, o.wipe)
+		data data
+	}{{ttl / 2, kept}, {ttl * 9 / 10, kept}, {ttl, kept}, {ttl * 11 / 10, kept}, {2 * ttl, kept}, {ttl, wiped}, {ttl, restored}} {
+		left, writes, err := h.outage(o.away, o.data)
 		if err != nil {
 			return fmt.Errorf("away for %v: %w", o.away, err)
 		}
 		bad += left
+		busy = busy || writes >= mostWrites
+	}
+	if busy {
+		return fmt.Errorf("etcd had %d writes a second and more", mostWrites)
 	}
 	if bad > 0 {
 		return fmt.Errorf("%d times an instance that lives left a view", bad)
@@ -203,12 +226,12 @@ func (h *herd) right() bool {
 	return true
 }
 
-// outage is one, and prints its line. It returns how often an instance left a view.
-func (h *herd) outage(away time.Duration, wipe bool) (left int64, err error) {
+// outage is one, and prints its line. It returns how often an instance left a view, and the most writes in a second.
+func (h *herd) outage(away time.Duration, d data) (left, most int64, err error) {
 	m := h.cluster.Members()[0]
 	before, err := h.newest()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, v := range h.views {
 		v.left.Store(0)
@@ -220,19 +243,17 @@ func (h *herd) outage(away time.Duration, wipe bool) (left int64, err error) {
 	}
 	time.Sleep(away)
 	name := away.String()
-	if wipe {
-		name += ", and wiped"
-		if err := os.RemoveAll(m.DataDir); err != nil {
-			return 0, err
-		}
+	if before, err = h.change(m, d, before); err != nil {
+		return 0, 0, err
 	}
+	name += d.String()
 	ctx, cancel := context.WithTimeout(context.Background(), whole)
 	defer cancel()
 	if err := m.Restart(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := m.WaitReady(ctx); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	back := time.Now()
 	var all sync.WaitGroup
@@ -259,11 +280,34 @@ func (h *herd) outage(away time.Duration, wipe bool) (left int64, err error) {
 	stop()
 	a, b := h.views[0].left.Load(), h.views[1].left.Load()
 	vanished := int64(h.n) // from a wiped etcd
-	if !wipe && err == nil {
+	if d != wiped && err == nil {
 		vanished, err = h.since(ctx, before)
 	}
-	fmt.Printf("%-24s %10d %10d %10d %12v %14v %14d\n", name, a, b, vanished, there.Sub(back).Round(10*time.Millisecond), fresh.Round(10*time.Millisecond), <-writes)
-	return a + b, err
+	most = <-writes
+	fmt.Printf("%-24s %10d %10d %10d %12v %14v %14d\n", name, a, b, vanished, there.Sub(back).Round(10*time.Millisecond), fresh.Round(10*time.Millisecond), most)
+	return a + b, most, err
+}
+
+func (d data) String() string {
+	return [...]string{"", ", and wiped", ", and restored"}[d]
+}
+
+// change does to etcd's data what is to become of it, while it is away. It keeps a backup the first time. It returns the
+// revision that etcd will have.
+func (h *herd) change(m *etcdtest.Member, d data, rev int64) (int64, error) {
+	if h.backupRev == 0 {
+		h.backupRev = rev
+		if err := os.CopyFS(h.backup, os.DirFS(m.DataDir)); err != nil {
+			return 0, err
+		}
+	}
+	if d == kept {
+		return rev, nil
+	}
+	if err := os.RemoveAll(m.DataDir); err != nil || d == wiped {
+		return 0, err
+	}
+	return h.backupRev, os.CopyFS(m.DataDir, os.DirFS(h.backup))
 }
 
 // newest is the store's revision.

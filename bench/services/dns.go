@@ -21,7 +21,7 @@ import (
 )
 
 // dialDNS starts "fairlead dns" and calls what it answers with, for as long as its answers say.
-func dialDNS(_ *clientv3.Client, etcd string, p *programs) (*caller, error) {
+func dialDNS(_ *clientv3.Client, etcd, service string, p *programs) (*caller, error) {
 	fairlead, err := p.fairlead()
 	if err != nil {
 		return nil, err

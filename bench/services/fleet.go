@@ -96,13 +96,13 @@ func newFleet(w *way, p *programs, etcd string, n int) (*fleet, error) {
 // start starts an instance, again under the same id and address.
 func (f *fleet) start(i int) error {
 	id := fmt.Sprintf("%s-%d", f.way.name, i)
-	name, args := f.programs.self, []string{"-serve", f.way.kind, "-endpoint", f.etcd, "-address", f.addresses[i], "-id", id}
+	name, args := f.programs.self, []string{"-serve", f.way.kind, "-endpoint", f.etcd, "-service", f.way.service(), "-address", f.addresses[i], "-id", id}
 	if f.way.run {
 		fairlead, err := f.programs.fairlead()
 		if err != nil {
 			return err
 		}
-		name, args = fairlead, append([]string{"--endpoints", f.etcd, "run", "--service", service, "--id", id, "--addr", f.addresses[i],
+		name, args = fairlead, append([]string{"--endpoints", f.etcd, "run", "--service", f.way.service(), "--id", id, "--addr", f.addresses[i],
 			"--check", "http://" + f.addresses[i] + "/", "--check-every", "500ms", "--", f.programs.self}, args...)
 	}
 	f.cmds[i] = f.programs.command(name, args...)

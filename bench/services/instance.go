@@ -22,7 +22,6 @@ import (
 )
 
 const (
-	service = "orders"
 	// work is how long a call takes an instance.
 	work = 20 * time.Millisecond
 	// leaving bounds how long an instance takes to end.
@@ -31,7 +30,7 @@ const (
 
 // serve is an instance, as its users' documentation has it: it registers when it serves, and when it is told to end it
 // drains first. A plain one is registered by fairlead run.
-func serve(kind, endpoint, address, id string) error {
+func serve(kind, endpoint, service, address, id string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	l, err := net.Listen("tcp", address)
@@ -51,9 +50,9 @@ func serve(kind, endpoint, address, id string) error {
 	leave := func(context.Context) error { return nil }
 	switch kind {
 	case "grpc", "http":
-		leave, err = register(ctx, endpoint, address, id)
+		leave, err = register(ctx, endpoint, service, address, id)
 	case "gokit":
-		leave, err = registerGoKit(ctx, endpoint, address, id)
+		leave, err = registerGoKit(ctx, endpoint, service, address, id)
 	}
 	if err != nil {
 		return err
@@ -64,7 +63,7 @@ func serve(kind, endpoint, address, id string) error {
 	return errors.Join(leave(bounded), end(bounded))
 }
 
-func register(ctx context.Context, endpoint, address, id string) (leave func(context.Context) error, err error) {
+func register(ctx context.Context, endpoint, service, address, id string) (leave func(context.Context) error, err error) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
 		return nil, err
@@ -77,12 +76,12 @@ func register(ctx context.Context, endpoint, address, id string) (leave func(con
 	return func(ctx context.Context) error { return g.Drain(ctx, leaving) }, nil
 }
 
-func registerGoKit(ctx context.Context, endpoint, address, id string) (leave func(context.Context) error, err error) {
+func registerGoKit(ctx context.Context, endpoint, service, address, id string) (leave func(context.Context) error, err error) {
 	c, err := etcdv3.NewClient(context.WithoutCancel(ctx), []string{endpoint}, etcdv3.ClientOptions{})
 	if err != nil {
 		return nil, err
 	}
-	r := etcdv3.NewRegistrar(c, etcdv3.Service{Key: goKitPrefix + id, Value: "http://" + address}, log.NewNopLogger())
+	r := etcdv3.NewRegistrar(c, etcdv3.Service{Key: goKitPrefix(service) + id, Value: "http://" + address}, log.NewNopLogger())
 	r.Register()
 	return func(context.Context) error { r.Deregister(); return nil }, nil
 }

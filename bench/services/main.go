@@ -42,6 +42,7 @@ func main() {
 	child := flag.String("follow", "", "follow as this kind; for the program itself")
 	instance := flag.String("serve", "", "be an instance of this kind; for the program itself")
 	endpoint := flag.String("endpoint", "", "where etcd is; for the program itself")
+	service := flag.String("service", "", "what the instance offers; for the program itself")
 	address := flag.String("address", "", "where to serve; for the program itself")
 	id := flag.String("id", "", "the instance's; for the program itself")
 	flag.Parse()
@@ -50,7 +51,7 @@ func main() {
 	case *child != "":
 		err = follow(*child, *endpoint, *n)
 	case *instance != "":
-		err = serve(*instance, *endpoint, *address, *id)
+		err = serve(*instance, *endpoint, *service, *address, *id)
 	default:
 		err = measure(strings.Split(*only, ","), strings.Split(*which, ","), *n, *gap, *long, *verbose)
 	}

@@ -52,7 +52,7 @@ func newScene(ctx context.Context, w *way, p *programs, cluster *etcdtest.Cluste
 	if s.client, err = clientv3.New(clientv3.Config{Endpoints: []string{etcd}, Logger: zap.NewNop()}); err != nil {
 		return nil, err
 	}
-	if s.caller, err = w.dial(s.client, etcd, p); err != nil {
+	if s.caller, err = w.dial(s.client, etcd, w.service(), p); err != nil {
 		return nil, errors.Join(err, s.client.Close())
 	}
 	if s.fleet, err = newFleet(w, p, etcd, n); err == nil {
@@ -247,7 +247,7 @@ func heap(t *table) error {
 	r := discovery.NewRegistrar(c, discovery.WithWriteRate(1_000_000))
 	defer r.Close()
 	one := func(i int) error {
-		_, err := r.Register(ctx, discovery.Instance{Service: service, ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)}})
+		_, err := r.Register(ctx, discovery.Instance{Service: "orders", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)}})
 		return err
 	}
 	if err := one(0); err != nil { // what there is once

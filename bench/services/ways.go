@@ -25,7 +25,6 @@ import (
 )
 
 const (
-	goKitPrefix = "/services/" + service + "/"
 	// attempt is when a call goes on elsewhere.
 	attempt = time.Second
 	// callLimit is each call's own.
@@ -44,7 +43,7 @@ type way struct {
 	late time.Duration
 	// attempts: the calls have a timeout for each attempt.
 	attempts bool
-	dial     func(c *clientv3.Client, endpoint string, p *programs) (*caller, error)
+	dial     func(c *clientv3.Client, endpoint, service string, p *programs) (*caller, error)
 }
 
 var ways = []*way{
@@ -55,6 +54,11 @@ var ways = []*way{
 	{name: "dns", kind: "plain", run: true, together: 5, late: lease + dnsTTL + time.Second, dial: dialDNS},
 }
 
+// service is what its instances offer.
+func (w *way) service() string { return "orders-" + w.name }
+
+func goKitPrefix(service string) string { return "/services/" + service + "/" }
+
 // caller calls an instance.
 type caller struct {
 	call  func(ctx context.Context, idempotent bool) error
@@ -63,8 +67,8 @@ type caller struct {
 }
 
 // directory is one, and how many instances it shows.
-func directory(c *clientv3.Client, name string) (*discovery.Directory, func() int, error) {
-	d := discovery.NewDirectory(c, discovery.WithAnnounce(name), discovery.WithLog(slog.New(slog.DiscardHandler)))
+func directory(c *clientv3.Client, service string) (*discovery.Directory, func() int, error) {
+	d := discovery.NewDirectory(c, discovery.WithAnnounce("caller of "+service), discovery.WithLog(slog.New(slog.DiscardHandler)))
 	sub, err := d.Subscribe(service)
 	if err != nil {
 		return nil, nil, err
@@ -82,8 +86,8 @@ func directory(c *clientv3.Client, name string) (*discovery.Directory, func() in
 	return d, func() int { return int(n.Load()) }, nil
 }
 
-func dialGRPC(c *clientv3.Client, _ string, _ *programs) (*caller, error) {
-	d, known, err := directory(c, "grpc")
+func dialGRPC(c *clientv3.Client, _, service string, _ *programs) (*caller, error) {
+	d, known, err := directory(c, service)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +112,8 @@ func dialGRPC(c *clientv3.Client, _ string, _ *programs) (*caller, error) {
 	}, nil
 }
 
-func dialHTTP(c *clientv3.Client, _ string, _ *programs) (*caller, error) {
-	d, known, err := directory(c, "http")
+func dialHTTP(c *clientv3.Client, _, service string, _ *programs) (*caller, error) {
+	d, known, err := directory(c, service)
 	if err != nil {
 		return nil, err
 	}
@@ -155,14 +159,14 @@ func plainClient() *http.Client {
 }
 
 // dialGoKit calls as go-kit's documentation does: an endpointer, a balancer and retries.
-func dialGoKit(_ *clientv3.Client, etcd string, _ *programs) (*caller, error) {
+func dialGoKit(_ *clientv3.Client, etcd, service string, _ *programs) (*caller, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c, err := etcdv3.NewClient(ctx, []string{etcd}, etcdv3.ClientOptions{})
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	i, err := etcdv3.NewInstancer(c, goKitPrefix, log.NewNopLogger())
+	i, err := etcdv3.NewInstancer(c, goKitPrefix(service), log.NewNopLogger())
 	if err != nil {
 		cancel()
 		return nil, err
