@@ -3,13 +3,15 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/agent"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
 	"github.com/fairlead-go/fairlead/discovery"
 )
@@ -38,6 +40,7 @@ prefix in etcd that ends in /, though nothing but instances is ever shown.`
 type dnsFlags struct {
 	records recordFlags
 	listen  string
+	allow   []string
 	options nameserver.Options
 }
 
@@ -60,7 +63,10 @@ func (a *app) dnsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, _, err := net.SplitHostPort(f.listen); err != nil {
+			if err := f.allowed(); err != nil {
+				return usageError{err}
+			}
+			if err := agent.CheckDNS(f.listen, f.options.Allow); err != nil {
 				return usageError{fmt.Errorf("--listen: %w", err)}
 			}
 			// etcd may be away: it is asked when somebody asks us.
@@ -83,9 +89,27 @@ func (a *app) dnsCommand() *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:5353", "where to listen, HOST:PORT; all addresses without a host")
+	f.register(fs)
+	return c
+}
+
+// register adds the flags that dns and agent share.
+func (f *dnsFlags) register(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&f.allow, "allow", nil, "networks that may send DNS queries besides this machine, such as 10.0.0.0/8; needed where others reach it")
 	fs.StringVar(&f.options.Domain, "domain", nameserver.DefaultDomain, "what the names of services end in")
 	fs.DurationVar(&f.options.TTL, "ttl", nameserver.DefaultTTL, fmt.Sprintf("how long clients may use an answer, in whole seconds up to %v", time.Hour))
 	fs.IntVar(&f.options.Services, "max-services", nameserver.DefaultServices, "how many services are followed at once")
 	f.records.register(fs)
-	return c
+}
+
+// allowed reads the networks.
+func (f *dnsFlags) allowed() error {
+	for _, text := range f.allow {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("--allow: %w", err)
+		}
+		f.options.Allow = append(f.options.Allow, p.Masked())
+	}
+	return nil
 }

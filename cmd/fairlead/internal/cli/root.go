@@ -85,7 +85,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.family("lease", "Grant, revoke, look at and keep leases",
 			a.leaseGrantCommand(), a.leaseRevokeCommand(), a.leaseTimeToLiveCommand(), a.leaseListCommand(), a.leaseKeepAliveCommand()))
 	a.add(root, groupCoordination, a.lockCommand(), a.electCommand())
-	a.add(root, groupService, a.svcCommand(), a.runCommand(), a.dnsCommand())
+	a.add(root, groupService, a.svcCommand(), a.runCommand(), a.dnsCommand(), a.agentCommand())
 	a.add(root, groupCluster,
 		a.family("member", "Look at and change the members",
 			a.memberListCommand(), a.memberAddCommand(), a.memberRemoveCommand(), a.memberUpdateCommand(), a.memberPromoteCommand()),

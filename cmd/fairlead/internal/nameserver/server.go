@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,8 @@ type Options struct {
 	Domain   string        // DefaultDomain if empty
 	TTL      time.Duration // whole seconds
 	Services int           // how many are followed at most; DefaultServices if 0
+	// Allow is who may ask, besides this machine; empty: everybody.
+	Allow []netip.Prefix
 }
 
 // Server answers DNS queries. Make one with New, then call Listen and Serve once each.
@@ -57,6 +60,7 @@ type Server struct {
 	domain   string // fully qualified, in lower case
 	labels   int    // of domain
 	ttl      uint32 // seconds
+	allow    []netip.Prefix
 	services *services
 	rand     func(n int) int
 	self     netip.Addr // where it listens; not valid: everywhere
@@ -87,7 +91,7 @@ func New(source Source, o Options) (*Server, error) {
 		return nil, fmt.Errorf("%d services cannot be followed", o.Services)
 	}
 	return &Server{
-		domain: domain, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN,
+		domain: domain, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN, allow: o.Allow,
 		services: newServices(source, o.Services), waiting: make(chan struct{}, maxWaiting), conns: make(chan struct{}, maxConns),
 	}, nil
 }
@@ -132,6 +136,24 @@ func (s *Server) Domain() string { return strings.TrimSuffix(s.domain, ".") }
 
 // Addr is where the server listens.
 func (s *Server) Addr() string { return s.tcp.Addr().String() }
+
+// Close closes the sockets of a Server that does not serve.
+func (s *Server) Close() {
+	if s.tcp != nil {
+		s.tcp.Close()
+		s.udp.Close()
+	}
+}
+
+// allows says whether somebody may ask.
+func (s *Server) allows(from net.Addr) bool {
+	if len(s.allow) == 0 {
+		return true
+	}
+	at, err := netip.ParseAddrPort(from.String())
+	ip := at.Addr().Unmap().WithZone("")
+	return err == nil && (ip.IsLoopback() || slices.ContainsFunc(s.allow, func(p netip.Prefix) bool { return p.Contains(ip) }))
+}
 
 // Serve answers until ctx ends; then it closes everything.
 func (s *Server) Serve(ctx context.Context) {

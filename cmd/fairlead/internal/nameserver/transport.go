@@ -34,6 +34,9 @@ func (s *Server) serveUDP(ctx context.Context) {
 			_ = backoff.Sleep(ctx, pause)
 			continue
 		}
+		if !s.allows(from.RemoteAddr()) {
+			continue // an answer would go to whoever the sender claims to be
+		}
 		r := s.begin(buf[:n], maxUDP)
 		if r == nil {
 			continue
@@ -67,6 +70,11 @@ func (s *Server) serveTCP(ctx context.Context) {
 			return
 		}
 		conn, err := s.tcp.Accept()
+		if err == nil && !s.allows(conn.RemoteAddr()) {
+			conn.Close()
+			<-s.conns
+			continue
+		}
 		if err == nil {
 			ok := s.group.Go(func(ctx context.Context) {
 				defer func() { <-s.conns }()

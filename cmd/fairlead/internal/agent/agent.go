@@ -1,0 +1,283 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/transport"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+const (
+	// grace is how long requests may take to end when the agent does.
+	grace = 10 * time.Second
+	// seenAfter is when those who ask over HTTP have used what they got.
+	seenAfter = time.Second
+	// serving is how long an instance that drains goes on at least, for those who follow it unannounced.
+	serving = 5 * time.Second
+
+	mostServices      = 1000
+	mostRegistrations = 10_000
+	mostConns         = 4096
+	mostStreams       = 1000
+)
+
+// Agent is one that listens. Make it with Listen, then call Serve once.
+type Agent struct {
+	o         Options
+	directory *discovery.Directory
+	feeds     *feeds
+	book      *book
+	names     *nameserver.Server // nil without DNS
+	api       *api
+	servers   []*server
+}
+
+// server is one place where HTTP is served.
+type server struct {
+	http.Server
+	listener net.Listener
+	where    string
+}
+
+// Listen opens what the options say, and checks them; on an error nothing is left open. etcd may be away.
+func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	a := &Agent{o: o}
+	defer func() {
+		if err != nil {
+			a.closeListeners()
+		}
+	}()
+	after := seenAfter
+	if o.DNS != "" {
+		after += o.Answers.TTL // whoever asked uses the answer for the TTL, in whole seconds
+	}
+	host, _ := os.Hostname() // without one the process id has to do
+	opts := []discovery.DirectoryOption{
+		discovery.WithRecords(o.Format), discovery.WithLog(nil), discovery.WithProblems(a.problem),
+		discovery.WithAnnounce(fmt.Sprintf("fairlead agent on %s, %d", host, os.Getpid())), discovery.WithAnnounceAfter(after),
+	}
+	var st *state
+	if o.Files != "" {
+		if err := os.MkdirAll(o.Files, 0o700); err != nil {
+			return nil, err
+		}
+		opts = append(opts, discovery.WithFiles(filepath.Join(o.Files, "services")))
+		st = newState(filepath.Join(o.Files, "registrations.json"))
+	}
+	a.directory = discovery.NewDirectory(client, opts...)
+	a.feeds = &feeds{directory: a.directory, most: mostServices, byName: make(map[string]*feed)}
+	a.book = newBook(client, o.Format, st, mostRegistrations, serving, o.Say)
+	a.api = newAPI(client, o.Format, o.Base, a.feeds, a.book)
+	if o.DNS != "" {
+		if a.names, err = nameserver.New(nameserver.FromDirectory(a.directory), o.Answers); err == nil {
+			err = a.names.Listen(o.DNS)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if o.HTTP != "" {
+		if err := a.listenHTTP(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Socket != "" {
+		if err := a.listenSocket(); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *Agent) problem(p discovery.Problem) {
+	what := p.Key
+	if what == "" {
+		what = "service " + p.Service
+	}
+	a.o.Say(fmt.Sprintf("%q: %v", what, p.Err))
+}
+
+func (a *Agent) listenHTTP() error {
+	g := &guard{hosts: map[string]bool{"localhost": true}}
+	for _, h := range a.o.Hosts {
+		g.hosts[hostName(h)] = true
+	}
+	var err error
+	if a.o.TokenFile != "" {
+		if g.tokens, err = openTokens(a.o.TokenFile, a.o.Say); err != nil {
+			return fmt.Errorf("--tokens: %w", err)
+		}
+	}
+	var secured *tls.Config
+	scheme := "http"
+	if a.o.Cert != "" {
+		files, _, err := transport.TLSConfig(transport.Files{Cert: a.o.Cert, Key: a.o.Key})
+		if err != nil {
+			return fmt.Errorf("--http-cert, --http-key: %w", err)
+		}
+		// The same files are read again when they change.
+		secured = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return files.GetClientCertificate(nil)
+		}}
+		scheme = "https"
+	}
+	l, err := net.Listen("tcp", a.o.HTTP)
+	if err != nil {
+		return err
+	}
+	for _, name := range ownNames(l.Addr()) {
+		g.hosts[hostName(name)] = true
+	}
+	local, _ := onLoopback(a.o.HTTP) // Check has looked at it
+	g.private = !local
+	s := a.serve(l, g, scheme+"://"+l.Addr().String())
+	s.TLSConfig = secured
+	return nil
+}
+
+// listenSocket opens the socket for this user alone. One that an agent left that was killed is replaced.
+func (a *Agent) listenSocket() error {
+	if conn, err := net.Dial("unix", a.o.Socket); err == nil {
+		conn.Close()
+		return fmt.Errorf("--socket: somebody listens on %s already", a.o.Socket)
+	}
+	if info, err := os.Lstat(a.o.Socket); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if err := os.Remove(a.o.Socket); err != nil {
+			return err
+		}
+	}
+	l, err := listenPrivately(a.o.Socket)
+	if err != nil {
+		return err
+	}
+	a.serve(l, &guard{socket: true}, "unix:"+a.o.Socket)
+	return nil
+}
+
+func (a *Agent) serve(l net.Listener, g *guard, where string) *server {
+	s := &server{listener: l, where: where}
+	c := &conns{most: mostConns}
+	// Streams have no end, so there is no limit for writing; they set one per event, and bodies one for reading.
+	s.Server = http.Server{
+		Handler: g.wrap(a.api), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ConnState: c.note, ErrorLog: zap.NewStdLog(zap.NewNop()),
+	}
+	a.servers = append(a.servers, s)
+	return s
+}
+
+// Where are the lines that say where the agent answers.
+func (a *Agent) Where() (lines []string) {
+	if a.names != nil {
+		lines = append(lines, fmt.Sprintf("answering for %s on %s, UDP and TCP", a.names.Domain(), a.names.Addr()))
+	}
+	for _, s := range a.servers {
+		lines = append(lines, "serving "+s.where)
+	}
+	return lines
+}
+
+// Serve answers until ctx ends. Then it takes no more, lets requests end for a while, and leaves its registrations in etcd for the agent
+// that comes next. The caller closes the client afterwards.
+func (a *Agent) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer a.directory.Close()
+	// What requests need outlives them.
+	parts := worker.New(context.WithoutCancel(ctx))
+	defer parts.Stop()
+	a.book.start(parts.Context())
+	defer a.book.stop()
+	parts.Go(a.feeds.run)
+	if a.names != nil {
+		parts.Go(func(context.Context) { a.names.Serve(ctx) })
+	}
+	for _, s := range a.servers {
+		parts.Go(func(context.Context) {
+			var err error
+			if s.TLSConfig != nil {
+				err = s.ServeTLS(s.listener, "", "")
+			} else {
+				err = s.Serve(s.listener)
+			}
+			if !errors.Is(err, http.ErrServerClosed) {
+				cancel(err)
+			}
+		})
+	}
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		a.o.Say("systemd is not told: " + err.Error()) // which is no reason not to serve
+	}
+	<-ctx.Done()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // said above, if it does not work
+	a.api.end()
+	a.shutdown()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// shutdown lets requests end.
+func (a *Agent) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, s := range a.servers {
+		all.Go(func() {
+			if s.Shutdown(ctx) != nil {
+				_ = s.Close() // whoever is left has had the time
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (a *Agent) closeListeners() {
+	for _, s := range a.servers {
+		s.listener.Close()
+	}
+	if a.names != nil {
+		a.names.Close()
+	}
+}
+
+// ownNames are the names of the address that is listened on; of all, if it is any of this machine's.
+func ownNames(at net.Addr) []string {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	names := []string{tcp.IP.String()}
+	if !tcp.IP.IsUnspecified() {
+		return names
+	}
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name)
+	}
+	addrs, _ := net.InterfaceAddrs() // then by name only
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			names = append(names, n.IP.String())
+		}
+	}
+	return names
+}

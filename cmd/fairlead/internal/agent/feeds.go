@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+)
+
+const (
+	// idleAfter is how long nobody must have asked for a service that is let go.
+	idleAfter = 5 * time.Minute
+	// loadWithin is how long the first view of a service may take.
+	loadWithin = 2 * time.Second
+)
+
+var (
+	errBusy    = errors.New("agent: too many services are asked for")
+	errUnready = errors.New("agent: etcd does not answer, and nothing is known of the service")
+)
+
+// feeds are the services that somebody asks for over HTTP. Each costs etcd a watch, so there are only so many.
+type feeds struct {
+	directory *discovery.Directory
+	most      int
+
+	mu     sync.Mutex
+	byName map[string]*feed
+}
+
+type feed struct {
+	*discovery.Subscription
+	since   time.Time
+	asked   time.Time         // guarded by feeds.mu
+	pickers [2]*pick.Balancer // by weight, by key; guarded by feeds.mu, nil until they are wanted
+}
+
+// at begins to follow a service, if it is not followed yet.
+func (f *feeds) at(service string) (*feed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if one := f.byName[service]; one != nil {
+		one.asked = now
+		return one, nil
+	}
+	if len(f.byName) >= f.most && !f.makeRoom() {
+		return nil, errBusy
+	}
+	sub, err := f.directory.Subscribe(service)
+	if err != nil {
+		return nil, err
+	}
+	one := &feed{Subscription: sub, since: now, asked: now}
+	f.byName[service] = one
+	return one, nil
+}
+
+// ready is at, with a view.
+func (f *feeds) ready(ctx context.Context, service string) (*feed, *discovery.View, error) {
+	one, err := f.at(service)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithDeadline(ctx, one.since.Add(loadWithin))
+	defer cancel()
+	_ = one.Ready(ctx) // the view tells
+	if v := one.View(); v != nil {
+		return one, v, nil
+	}
+	if err := one.Status().Err; err != nil {
+		return nil, nil, err
+	}
+	return nil, nil, errUnready
+}
+
+// picker chooses instances of a service, by their weights or by a key.
+func (f *feeds) picker(one *feed, service string, byKey bool) (*pick.Balancer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, policy := 0, pick.Weighted()
+	if byKey {
+		at, policy = 1, pick.Hash()
+	}
+	if one.pickers[at] == nil {
+		sub, err := f.directory.Subscribe(service)
+		if err != nil {
+			return nil, err
+		}
+		one.pickers[at] = pick.Follow(sub, policy)
+	}
+	return one.pickers[at], nil
+}
+
+// makeRoom lets the service without instances go that was asked for longest ago.
+func (f *feeds) makeRoom() bool {
+	var drop string
+	for name, one := range f.byName {
+		if one.empty() && (drop == "" || one.asked.Before(f.byName[drop].asked)) {
+			drop = name
+		}
+	}
+	if drop == "" {
+		return false
+	}
+	f.drop(drop)
+	return true
+}
+
+func (f *feeds) drop(service string) {
+	one := f.byName[service]
+	for _, p := range one.pickers {
+		if p != nil {
+			p.Close()
+		}
+	}
+	one.Close()
+	delete(f.byName, service)
+}
+
+func (one *feed) empty() bool {
+	v := one.View()
+	return v == nil || v.Len() == 0
+}
+
+// run lets services go that nobody asks for. What is known stays while etcd is away: it could not be had again.
+func (f *feeds) run(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for name := range f.byName {
+				f.drop(name)
+			}
+			return
+		case now := <-tick.C:
+			f.mu.Lock()
+			for name, one := range f.byName {
+				// To look at the view tells instances that drain that they are seen.
+				if empty := one.empty(); now.Sub(one.asked) >= idleAfter && (empty || !one.Status().Stale) {
+					f.drop(name)
+				}
+			}
+			f.mu.Unlock()
+		}
+	}
+}
+
+// known is what feeds say of themselves.
+type known struct {
+	services, stale, instances int
+	age                        time.Duration // of the oldest
+}
+
+func (f *feeds) known() (k known) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range f.byName {
+		k.services++
+		st := one.Status()
+		if st.Stale {
+			k.stale++
+		}
+		k.age = max(k.age, st.Age)
+		if v := one.View(); v != nil {
+			k.instances += v.Len()
+		}
+	}
+	return k
+}

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// access is what a request may do.
+type access struct {
+	all   bool // it came through the socket, whose mode decides who may connect
+	grant grant
+}
+
+func (a access) writes(service string) bool { return a.all || a.grant.allows(service) }
+
+type accessKey struct{}
+
+// guard lets requests through that may be answered, and says what they may do.
+type guard struct {
+	tokens  *tokens // nil: there are none
+	private bool    // others reach it, so reading needs a token too
+	socket  bool    // a unix socket
+	hosts   map[string]bool
+}
+
+func (g *guard) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		a, err := g.admit(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), accessKey{}, a)))
+	})
+}
+
+func (g *guard) admit(r *http.Request) (access, error) {
+	if g.socket {
+		return access{all: true}, nil
+	}
+	if !g.hosts[hostName(r.Host)] {
+		return access{}, &apiError{http.StatusMisdirectedRequest, "host", "this agent does not have that name; --host adds one"}
+	}
+	if foreign(r) {
+		return access{}, &apiError{http.StatusForbidden, "cross_site", "requests that another site causes are refused"}
+	}
+	header := r.Header.Get("Authorization")
+	scheme, token, _ := strings.Cut(header, " ")
+	switch {
+	case header == "" && !g.private:
+		return access{}, nil
+	case header == "" || !strings.EqualFold(scheme, "Bearer"):
+		return access{}, errNoToken
+	}
+	grant, ok := g.tokens.find(strings.TrimSpace(token))
+	if !ok {
+		return access{}, errNoToken
+	}
+	return access{grant: grant}, nil
+}
+
+var errNoToken = &apiError{http.StatusUnauthorized, "token", "it takes a valid token, as Authorization: Bearer TOKEN"}
+
+// mayWrite says whether a request may change a service.
+func mayWrite(r *http.Request, service string) error {
+	a, _ := r.Context().Value(accessKey{}).(access)
+	switch {
+	case a.writes(service):
+		return nil
+	case a.grant == nil:
+		return errNoToken
+	}
+	return &apiError{http.StatusForbidden, "service", "the token may not write this service"}
+}
+
+// hostName is a Host header's name, without a port, in lower case.
+func hostName(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+// foreign reports that another site caused a request. Browsers say so; other programs do not.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+}

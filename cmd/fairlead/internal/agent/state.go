@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+// stateVersion is that of the file's layout; a file of another one is left alone.
+const stateVersion = 1
+
+// record is a registration in the state file.
+type record struct {
+	Instance discovery.Instance `json:"instance"`
+	TTL      int64              `json:"ttl"` // seconds
+	Renewed  time.Time          `json:"renewed"`
+}
+
+func (r record) ttl() time.Duration { return time.Duration(r.TTL) * time.Second }
+
+type stateFile struct {
+	Version       int      `json:"version"`
+	Registrations []record `json:"registrations"`
+}
+
+// state keeps registrations in a file. A nil one keeps nothing. What changes while the file is written is in the next one.
+type state struct {
+	path string
+	wake chan struct{}
+
+	mu   sync.Mutex
+	next chan struct{} // closed when a file has been written that has what is to be in it now
+	told string        // the error that was said last
+}
+
+func newState(path string) *state {
+	return &state{path: path, wake: make(chan struct{}, 1), next: make(chan struct{})}
+}
+
+// load reads the file. One that makes no sense is moved aside, not lost.
+func (s *state) load(say func(string)) []record {
+	if s == nil {
+		return nil
+	}
+	text, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var f stateFile
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	if err == nil && f.Version != stateVersion {
+		err = fmt.Errorf("it is of version %d, not %d", f.Version, stateVersion)
+	}
+	if err != nil {
+		say(fmt.Sprintf("%s is not used, and moved to %s.bad: %v", s.path, s.path, err))
+		if err := os.Rename(s.path, s.path+".bad"); err != nil {
+			say(err.Error())
+		}
+		return nil
+	}
+	return f.Registrations
+}
+
+// changed has the file written soon; the channel is closed when it is.
+func (s *state) changed() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return s.next
+}
+
+// stored waits until the file has what is to be in it now, or could not be written, which is said.
+func (s *state) stored(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	select {
+	case <-s.changed():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run writes the file when something has changed.
+func (s *state) run(ctx context.Context, records func() []record, say func(string)) {
+	if s == nil {
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+		s.mu.Lock()
+		done := s.next
+		s.next = make(chan struct{})
+		s.mu.Unlock()
+		s.save(records(), say)
+		close(done)
+	}
+}
+
+func (s *state) save(list []record, say func(string)) {
+	if s == nil {
+		return
+	}
+	text, err := json.MarshalIndent(stateFile{Version: stateVersion, Registrations: list}, "", " ")
+	if err == nil {
+		err = replaceFile(s.path, text, 0o600)
+	}
+	told := ""
+	if err != nil {
+		told = err.Error()
+	}
+	if told != "" && told != s.told {
+		say("registrations would not survive a restart: " + told)
+	}
+	s.told = told // run and stop do not save at the same time
+}
+
+// replaceFile writes a file as a whole: whoever reads it finds the old one or the new one.
+func replaceFile(path string, text []byte, mode fs.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(text)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return nil
+}
