@@ -214,8 +214,10 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	r.stop()
-	if lines.Scan() && lines.Scan() {
-		t.Errorf("after the end: %q", lines.Text())
+	for lines.Scan() {
+		if text := lines.Text(); text != "" {
+			t.Errorf("after the end: %q", text)
+		}
 	}
 }
 
