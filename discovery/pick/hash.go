@@ -6,11 +6,12 @@ import (
 	"math/bits"
 )
 
-// Hash picks the same instance for the same key, WithKey's; without a key, any at random.
+// Hash picks the same instance for the same key, WithKey's; without a key any at random, each as often as its
+// weight says.
 // When an instance comes or goes, only keys that it gets or had move. All processes
 // agree, as far as they have the same instances.
 //
-// An instance takes at most a quarter more than its share of the calls under way; what is
+// An instance takes at most a quarter more than its share of the calls under way, and two calls; what is
 // above goes to the next on the ring (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing
 // with Bounded Loads", 2018), so that a key that everybody wants does not bring down one.
 func Hash() Policy { return hashed{} }
@@ -22,9 +23,13 @@ const (
 	// loadFactor of 1.25 is what the paper's authors and users recommend: closer to 1, keys move
 	// more often.
 	loadFactor = 1.25
+	// moreCalls are for an instance whose share is a call at a time or less: chance makes them two or three.
+	moreCalls = 2
 	// maxWalk bounds the search for an instance with room. At a factor of 1.25 it takes
 	// some ten steps where all is full.
 	maxWalk = 128
+	// maxDraws bounds the same search for calls without a key.
+	maxDraws = 16
 )
 
 type keyName struct{}
@@ -63,7 +68,7 @@ func (hashed) needs() needs { return needsOutstanding | needsTotal }
 // build puts the points on the ring. About one point is in each of the buckets by which
 // the ring is divided, so both sorting and finding are one step.
 func (hashed) build(nodes []*node, e *env) chooser {
-	r := &ring{nodes: nodes, env: e}
+	r := &ring{nodes: nodes, env: e, byWeight: newAliases(nodes, e.rnd)}
 	for _, n := range nodes {
 		r.weight += n.share()
 	}
@@ -105,35 +110,42 @@ func (hashed) build(nodes []*node, e *env) chooser {
 }
 
 type ring struct {
-	nodes  []*node
-	env    *env
-	weight float64  // of all
-	points []uint64 // place on the ring << 32 | index of the node; ascending
-	first  []uint32 // by the upper bits of a place: the index of the first point from there on
-	shift  uint     // from a place to its upper bits
+	nodes    []*node
+	env      *env
+	byWeight *aliases // for calls without a key
+	weight   float64  // of all
+	points   []uint64 // place on the ring << 32 | index of the node; ascending
+	first    []uint32 // by the upper bits of a place: the index of the first point from there on
+	shift    uint     // from a place to its upper bits
 }
 
 func (r *ring) choose(ctx context.Context, _ int64) *node {
-	var h uint64
-	if k, ok := ctx.Value(keyName{}).(*keyed); ok {
-		h = k.hash
-	} else {
-		h = r.env.rnd.uint64()
+	// The bound counts this call, and is rounded up.
+	bound := loadFactor * float64(r.env.total.Load()+1) / r.weight
+	room := func(n *node) bool { return n.load() < math.Ceil(bound*n.share())+moreCalls }
+	k, ok := ctx.Value(keyName{}).(*keyed)
+	if !ok {
+		best := r.byWeight.draw()
+		for range maxDraws {
+			if room(best) {
+				break
+			}
+			best = lighter(best, r.byWeight.draw())
+		}
+		return best
 	}
-	place := h >> 32
+	place := k.hash >> 32
 	at := int(r.first[place>>r.shift])
 	for at < len(r.points) && r.points[at]>>32 < place {
 		at++
 	}
-	// The bound counts this call, and is rounded up: with few calls, one each.
-	bound := loadFactor * float64(r.env.total.Load()+1) / r.weight
 	var best *node
 	for range min(maxWalk, len(r.points)) {
 		if at == len(r.points) {
 			at = 0
 		}
 		n := r.nodes[uint32(r.points[at])]
-		if n.load() < math.Ceil(bound*n.share()) {
+		if room(n) {
 			return n
 		}
 		if best == nil {

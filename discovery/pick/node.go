@@ -33,7 +33,7 @@ type node struct {
 	outstanding atomic.Int64  // calls under way; kept if needed
 	average
 	fails    atomic.Int32 // calls that failed since the last that did not
-	passed   atomic.Int32 // how often another was taken in its place in a row, by P2C
+	passed   atomic.Int32 // how often another was taken in its place in a row
 	trial    atomic.Int64 // see trial.go
 	answered atomic.Int64 // when a call was last answered; kept with the latency
 
