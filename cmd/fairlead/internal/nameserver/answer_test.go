@@ -18,14 +18,14 @@ func TestAnswers(t *testing.T) {
 		qtype uint16
 		want  []string
 	}{
-		{"orders", dns.TypeA, []string{"A 10.0.0.1", "A 10.0.0.2", "A 10.0.0.7"}},
+		{"orders", dns.TypeA, []string{"A 10.0.0.1", "A 10.0.0.2"}},
 		{"orders", dns.TypeAAAA, []string{"AAAA 2001:db8::1"}},
 		{"orders", dns.TypeSRV, []string{"SRV 0 10 443 c.example.com.", "SRV 0 10 80 ip-10-0-0-2.orders.test.local.", "SRV 0 3 8080 ip-10-0-0-1.orders.test.local.", "SRV 1 10 81 ip-2001-db8-0-0-0-0-0-1.orders.test.local."}},
 		{"orders", dns.TypeANY, []string{`HINFO "RFC8482" ""`}},
 		{"v1.orders", dns.TypeA, []string{"A 10.0.0.1"}},
 		{"V1.orders", dns.TypeSRV, []string{"SRV 0 10 443 c.example.com.", "SRV 0 3 8080 ip-10-0-0-1.orders.test.local."}},
 		{"v1.orders", dns.TypeTXT, []string{`TXT "id=a" "version=v1" "zone=east"`, `TXT "id=c" "version=v1"`}},
-		{"east.orders", dns.TypeA, []string{"A 10.0.0.1", "A 10.0.0.7"}}, // zone of two, version of another
+		{"east.orders", dns.TypeA, []string{"A 10.0.0.1"}}, // zone of two, version of another
 		{"east.orders", dns.TypeTXT, []string{`TXT "id=a" "version=v1" "zone=east"`, `TXT "id=e" "version=east"`, `TXT "id=f" "zone=east"`}},
 		{"west.orders", dns.TypeA, []string{"A 10.0.0.2"}},
 		{"1.2.3.orders", dns.TypeA, []string{"A 10.0.0.2"}},
@@ -183,7 +183,7 @@ func TestStale(t *testing.T) {
 	s := newServer(t, source, Options{})
 	source.setAway(true)
 	a := ask(t, s, query("orders", dns.TypeA).SetEdns0(1232, false), maxUDP)
-	if len(a.Answer) != 3 || extended(a) != dns.ExtendedErrorCodeStaleAnswer {
+	if len(a.Answer) != 2 || extended(a) != dns.ExtendedErrorCodeStaleAnswer {
 		t.Errorf("%v", a)
 	}
 	source.empty = false
