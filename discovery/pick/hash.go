@@ -11,7 +11,7 @@ import (
 // When an instance comes or goes, only keys that it gets or had move. All processes
 // agree, as far as they have the same instances.
 //
-// An instance takes at most a quarter more than its share of the calls under way, and two calls; what is
+// An instance takes at most a quarter more than its share of the calls under way; what is
 // above goes to the next on the ring (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing
 // with Bounded Loads", 2018), so that a key that everybody wants does not bring down one.
 func Hash() Policy { return hashed{} }
@@ -23,7 +23,8 @@ const (
 	// loadFactor of 1.25 is what the paper's authors and users recommend: closer to 1, keys move
 	// more often.
 	loadFactor = 1.25
-	// moreCalls are for an instance whose share is a call at a time or less: chance makes them two or three.
+	// moreCalls may be without a key: where an instance's share is a call at a time or less, chance makes
+	// them two or three. With keys the bound evens out what the ring does not.
 	moreCalls = 2
 	// maxWalk bounds the search for an instance with room. At a factor of 1.25 it takes
 	// some ten steps where all is full.
@@ -122,12 +123,11 @@ type ring struct {
 func (r *ring) choose(ctx context.Context, _ int64) *node {
 	// The bound counts this call, and is rounded up.
 	bound := loadFactor * float64(r.env.total.Load()+1) / r.weight
-	room := func(n *node) bool { return n.load() < math.Ceil(bound*n.share())+moreCalls }
 	k, ok := ctx.Value(keyName{}).(*keyed)
 	if !ok {
 		best := r.byWeight.draw()
 		for range maxDraws {
-			if room(best) {
+			if best.load() < math.Ceil(bound*best.share())+moreCalls {
 				break
 			}
 			best = lighter(best, r.byWeight.draw())
@@ -145,7 +145,7 @@ func (r *ring) choose(ctx context.Context, _ int64) *node {
 			at = 0
 		}
 		n := r.nodes[uint32(r.points[at])]
-		if room(n) {
+		if n.load() < math.Ceil(bound*n.share()) {
 			return n
 		}
 		if best == nil {
