@@ -365,3 +365,37 @@ func TestStopEndsRegister(t *testing.T) {
 	clienttest.Receive(t, "Register's return", returned)
 	i.Register(make(chan sd.Event)) // there is nothing to come any more
 }
+
+// Services that live stay in view while etcd is wiped, until they have registered again; what does not
+// come back goes after a TTL.
+func TestInstancerOverAWipe(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	member := cluster.Members()[0]
+	living, follower := client(t, cluster.Endpoints()...), client(t, cluster.Endpoints()...)
+	ok(t, "Register", living.Register(etcdv3.Service{Key: t.Name() + "/a", Value: "a"}))
+	_, err := clienttest.Dial(t, cluster.Endpoints()...).Put(clienttest.Within(t, clienttest.Long), t.Name()+"/dead", "dead")
+	ok(t, "Put", err)
+	_, events := follow(t, follower)
+	ok(t, "Register", living.Register(etcdv3.Service{Key: t.Name() + "/b", Value: "b"}))
+	awaitEvent(t, events, "a", "b", "dead")
+
+	member.Kill()
+	ok(t, "wipe", os.RemoveAll(member.DataDir))
+	wiped := time.Now()
+	ok(t, "Restart", member.Restart())
+	for {
+		e := clienttest.Receive(t, "an event without what is dead", events)
+		if e.Err != nil || !slices.Contains(e.Instances, "a") || !slices.Contains(e.Instances, "b") {
+			t.Fatalf("one that lives is gone: %+v", e)
+		}
+		if !slices.Contains(e.Instances, "dead") {
+			break
+		}
+	}
+	if held := time.Since(wiped); held < 9*time.Second {
+		t.Errorf("what is dead went after %v", held)
+	}
+	if got := entries(t, living); !slices.Contains(got, "a") || !slices.Contains(got, "b") {
+		t.Errorf("what lives is not registered again: %v", got)
+	}
+}
