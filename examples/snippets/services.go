@@ -51,6 +51,12 @@ func Follow(cli *clientv3.Client) error {
 	return err
 }
 
+// Fallback follows services of two clusters: those of the second where the first has none that can be used.
+func Fallback(cli, eastClient *clientv3.Client) *discovery.Directory {
+	directory := discovery.NewDirectory(cli, discovery.WithFallback("east", eastClient))
+	return directory
+}
+
 // Mount has the console in a program's own server.
 func Mount(client *clientv3.Client, mux *http.ServeMux, secret string) error {
 	c, err := console.New(client, console.Token(secret), console.BasePath("/etcd/"))
