@@ -23,20 +23,6 @@ func TestRun(t *testing.T) {
 	passes(t, seed, length, schedule.Draw(seed, length, members))
 }
 
-// TestRunRestored: as TestRun, with a restore from a backup.
-func TestRunRestored(t *testing.T) {
-	for seed, renamed := range map[uint64]bool{11: true, 12: false} {
-		t.Run(map[bool]string{true: "another id", false: "the same id"}[renamed], func(t *testing.T) {
-			const length = 15 * time.Second
-			faults := schedule.WithRestore(seed, schedule.Draw(seed, length, members), length)
-			for i := range faults {
-				faults[i].Renamed = renamed
-			}
-			passes(t, seed, length, faults)
-		})
-	}
-}
-
 // passes makes a run and checks that it proves something.
 func passes(t *testing.T, seed uint64, length time.Duration, faults []schedule.Fault) {
 	for _, f := range faults {
