@@ -87,7 +87,9 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	a.book = newBook(client, o.Format, st, mostRegistrations, serving, o.Say)
 	a.api = newAPI(client, o.Format, o.Base, a.feeds, a.book)
 	if o.DNS != "" {
-		if a.names, err = nameserver.New(nameserver.FromDirectory(a.directory), o.Answers); err == nil {
+		source := newNames(a.directory)
+		a.api.knowers = append(a.api.knowers, source)
+		if a.names, err = nameserver.New(source, o.Answers); err == nil {
 			err = a.names.Listen(o.DNS)
 		}
 		if err != nil {

@@ -39,6 +39,7 @@ type api struct {
 	format  discovery.Format
 	base    string
 	feeds   *feeds
+	knowers []knower
 	book    *book
 	streams chan struct{} // a token for each
 	ending  context.Context
@@ -47,7 +48,7 @@ type api struct {
 }
 
 func newAPI(client *clientv3.Client, format discovery.Format, base string, f *feeds, b *book) *api {
-	a := &api{mux: http.NewServeMux(), client: client, format: format, base: base, feeds: f, book: b, streams: make(chan struct{}, mostStreams)}
+	a := &api{mux: http.NewServeMux(), client: client, format: format, base: base, feeds: f, knowers: []knower{f}, book: b, streams: make(chan struct{}, mostStreams)}
 	a.ending, a.end = context.WithCancel(context.Background())
 	const instance = "/v1/services/{service}/instances/{id}"
 	for pattern, h := range map[string]handler{

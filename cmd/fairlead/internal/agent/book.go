@@ -90,6 +90,7 @@ func (b *book) start(ctx context.Context) {
 func (b *book) stop() {
 	b.group.Stop()
 	b.state.save(b.records(), b.say)
+	b.state.end()
 }
 
 func (b *book) restore(e *entry) {
@@ -231,19 +232,15 @@ var errFull = errors.New("agent: there are as many registrations here as it take
 // settle makes the record what it is to be; the caller holds the turn.
 func (b *book) settle(ctx context.Context, e *entry, in discovery.Instance, ttl time.Duration) error {
 	lease, reg := leaseFor(ttl), e.reg.Load()
-	if reg == nil {
+	if reg == nil || reg.Closed() { // by a drain that was broken off at its end
 		return b.register(ctx, e, in, lease)
 	}
 	if !same(reg.Instance(), in) {
-		err := reg.Update(ctx, func(i *discovery.Instance) {
+		if err := reg.Update(ctx, func(i *discovery.Instance) {
 			state := i.State // an operator's
 			*i = in
 			i.State = state
-		})
-		if errors.Is(err, discovery.ErrClosed) { // a drain that was broken off late
-			return b.register(ctx, e, in, lease)
-		}
-		if err != nil {
+		}); err != nil {
 			return err
 		}
 	}
@@ -293,7 +290,7 @@ func (b *book) remove(ctx context.Context, id identity) error {
 }
 
 // drain marks an instance as draining, waits until those who follow it have seen that, for limit at most, and takes it out. If ctx
-// ends first, it stays, draining, until it lapses.
+// ends first, it stays, draining, until it lapses; so does one that etcd refuses to mark, as it was.
 func (b *book) drain(ctx context.Context, id identity, limit time.Duration) error {
 	if _, err := b.renew(id, limit); err != nil {
 		return err
@@ -303,13 +300,14 @@ func (b *book) drain(ctx context.Context, id identity, limit time.Duration) erro
 		return err
 	}
 	defer func() { e.turn <- struct{}{} }()
-	if reg := e.reg.Load(); reg != nil {
-		if err := reg.Drain(ctx, limit); err != nil && ctx.Err() != nil {
+	if reg := e.reg.Load(); reg != nil && !reg.Closed() {
+		if err = reg.Drain(ctx, limit); err != nil && !reg.Closed() {
 			return err
 		}
 	}
+	// What is closed goes, if not at once: etcd is asked until it has taken that, or the lease has ended.
 	b.drop(e)
-	return b.state.stored(ctx)
+	return errors.Join(err, b.state.stored(ctx))
 }
 
 // look takes out the instances whose programs have not renewed them.
@@ -324,16 +322,22 @@ func (b *book) look(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		for _, e := range b.lapsed(now, now.Sub(last)) {
-			b.say(fmt.Sprintf("%s/%s was not renewed for %v, and is taken out", e.in.Service, e.in.ID, e.ttl))
-			b.group.Go(func(ctx context.Context) { b.clear(ctx, e) })
+		for _, over := range b.lapsed(now, now.Sub(last)) {
+			b.say(over.why)
+			b.group.Go(func(ctx context.Context) { b.clear(ctx, over.entry) })
 		}
 		last = now
 	}
 }
 
+// lapse is an entry that is over. A request that came late may be changing it, so why is put into words under the lock.
+type lapse struct {
+	entry *entry
+	why   string
+}
+
 // lapsed are the entries that are over by now, which are forgotten.
-func (b *book) lapsed(now time.Time, gap time.Duration) (over []*entry) {
+func (b *book) lapsed(now time.Time, gap time.Duration) (over []lapse) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.renewed {
@@ -345,11 +349,12 @@ func (b *book) lapsed(now time.Time, gap time.Duration) (over []*entry) {
 			e.renewal = e.renewal.Add(gap)
 		}
 		if now.Sub(e.renewal) > e.ttl {
-			over = append(over, e)
+			why := fmt.Sprintf("%s/%s was not renewed for %v, and is taken out", e.in.Service, e.in.ID, e.ttl)
+			over = append(over, lapse{e, why})
 		}
 	}
-	for _, e := range over {
-		b.dropLocked(e)
+	for _, l := range over {
+		b.dropLocked(l.entry)
 	}
 	return over
 }

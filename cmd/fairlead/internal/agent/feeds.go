@@ -152,25 +152,11 @@ func (f *feeds) run(ctx context.Context) {
 	}
 }
 
-// known is what feeds say of themselves.
-type known struct {
-	services, stale, instances int
-	age                        time.Duration // of the oldest
-}
-
-func (f *feeds) known() (k known) {
+// known adds what is followed.
+func (f *feeds) known(all map[string]*discovery.Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, one := range f.byName {
-		k.services++
-		st := one.Status()
-		if st.Stale {
-			k.stale++
-		}
-		k.age = max(k.age, st.Age)
-		if v := one.View(); v != nil {
-			k.instances += v.Len()
-		}
+	for service, one := range f.byName {
+		all[service] = one.Subscription
 	}
-	return k
 }

@@ -2,10 +2,13 @@ package agent
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fairlead-go/fairlead/discovery"
 )
 
 // healthAnswer says how the agent is. It is well while it answers, also if etcd is away: then the answers are old.
@@ -18,7 +21,7 @@ type healthAnswer struct {
 }
 
 func (a *api) health(*http.Request) (int, any, error) {
-	k := a.feeds.known()
+	k := a.known()
 	h := healthAnswer{Status: "ok", Services: k.services, Stale: k.stale, Age: seconds(k.age), Registrations: a.book.len()}
 	switch {
 	case a.ending.Err() != nil:
@@ -30,16 +33,46 @@ func (a *api) health(*http.Request) (int, any, error) {
 	return http.StatusOK, h, nil
 }
 
+// known is what the agent knows, for all who ask it, over HTTP, DNS or otherwise.
+type known struct {
+	services, stale, instances int
+	age                        time.Duration // of the oldest
+}
+
+// knower has services that it follows.
+type knower interface {
+	known(all map[string]*discovery.Subscription)
+}
+
+func (a *api) known() (k known) {
+	all := make(map[string]*discovery.Subscription) // each once: all follow the same views
+	for _, one := range a.knowers {
+		one.known(all)
+	}
+	for _, sub := range all {
+		k.services++
+		st := sub.Status()
+		if st.Stale {
+			k.stale++
+		}
+		k.age = max(k.age, st.Age)
+		if v := sub.View(); v != nil {
+			k.instances += v.Len()
+		}
+	}
+	return k
+}
+
 // metrics is the agent's own metrics.
 func (a *api) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
 	gauge := func(name, help string, f func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "fairlead", Subsystem: "agent", Name: name, Help: help}, f))
 	}
-	gauge("services", "Services that are followed because somebody asks for them over HTTP.", func() float64 { return float64(a.feeds.known().services) })
-	gauge("stale_services", "Those of them whose instances may be out of date.", func() float64 { return float64(a.feeds.known().stale) })
-	gauge("instances", "Instances of the services that are followed.", func() float64 { return float64(a.feeds.known().instances) })
-	gauge("age_seconds", "How long ago the oldest of them was known to be right.", func() float64 { return a.feeds.known().age.Seconds() })
+	gauge("services", "Services that are followed because somebody asks for them, over whatever.", func() float64 { return float64(a.known().services) })
+	gauge("stale_services", "Those of them whose instances may be out of date.", func() float64 { return float64(a.known().stale) })
+	gauge("instances", "Instances of the services that are followed.", func() float64 { return float64(a.known().instances) })
+	gauge("age_seconds", "How long ago the oldest of them was known to be right.", func() float64 { return a.known().age.Seconds() })
 	gauge("registrations", "Instances that are registered through this agent.", func() float64 { return float64(a.book.len()) })
 	gauge("streams", "Streams of events that are open.", func() float64 { return float64(len(a.streams)) })
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// stateVersion is that of the file's layout; a file of another one is left alone.
+// stateVersion is that of the file's layout; a file of another one is moved aside.
 const stateVersion = 1
 
 // record is a registration in the state file.
@@ -33,8 +33,9 @@ type stateFile struct {
 
 // state keeps registrations in a file. A nil one keeps nothing. What changes while the file is written is in the next one.
 type state struct {
-	path string
-	wake chan struct{}
+	path  string
+	wake  chan struct{}
+	ended chan struct{} // closed when the file was written for the last time
 
 	mu   sync.Mutex
 	next chan struct{} // closed when a file has been written that has what is to be in it now
@@ -42,10 +43,11 @@ type state struct {
 }
 
 func newState(path string) *state {
-	return &state{path: path, wake: make(chan struct{}, 1), next: make(chan struct{})}
+	return &state{path: path, wake: make(chan struct{}, 1), ended: make(chan struct{}), next: make(chan struct{})}
 }
 
-// load reads the file. One that makes no sense is moved aside, not lost.
+// load reads the file. One that cannot be used (it makes no sense, is of another version or cannot be read) is moved aside, since the
+// next one is written in its place; it takes the place of one that was moved aside before.
 func (s *state) load(say func(string)) []record {
 	if s == nil {
 		return nil
@@ -62,10 +64,11 @@ func (s *state) load(say func(string)) []record {
 		err = fmt.Errorf("it is of version %d, not %d", f.Version, stateVersion)
 	}
 	if err != nil {
-		say(fmt.Sprintf("%s is not used, and moved to %s.bad: %v", s.path, s.path, err))
+		then := "it is kept as " + s.path + ".bad"
 		if err := os.Rename(s.path, s.path+".bad"); err != nil {
-			say(err.Error())
+			then = "it could not be moved aside, and will be replaced: " + err.Error()
 		}
+		say(fmt.Sprintf("%s is not used: %v; %s", s.path, err, then))
 		return nil
 	}
 	return f.Registrations
@@ -85,7 +88,11 @@ func (s *state) changed() <-chan struct{} {
 	return s.next
 }
 
-// stored waits until the file has what is to be in it now, or could not be written, which is said.
+// errEnding: the agent ends, and has written its state for the last time.
+var errEnding = errors.New("agent: it is ending, and does not keep this for the next one")
+
+// stored waits until the file has what is to be in it now, or could not be written, which is said. A request that is cut off at the
+// agent's end may come too late for that.
 func (s *state) stored(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -93,6 +100,8 @@ func (s *state) stored(ctx context.Context) error {
 	select {
 	case <-s.changed():
 		return nil
+	case <-s.ended:
+		return errEnding
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -115,6 +124,13 @@ func (s *state) run(ctx context.Context, records func() []record, say func(strin
 		s.mu.Unlock()
 		s.save(records(), say)
 		close(done)
+	}
+}
+
+// end lets those go who still wait.
+func (s *state) end() {
+	if s != nil {
+		close(s.ended)
 	}
 }
 
