@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -198,6 +199,7 @@ func TestSnapshot(t *testing.T) {
 	if _, err := c.Put(ctx, t.Name(), "v"); err != nil {
 		t.Fatal(err)
 	}
+	clienttest.StorageKnown(t, c)
 	s, err := c.SnapshotWithVersion(ctx)
 	// Servers say their version since 3.6.
 	if err != nil || (s.Version != "") != serverAtLeast(t, "3.6") {

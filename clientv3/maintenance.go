@@ -40,7 +40,8 @@ type SnapshotResponse struct {
 	// Snapshot is the database file, followed by its SHA-256 digest of 32 bytes. The
 	// caller closes it.
 	Snapshot io.ReadCloser
-	// Version is that of the server, empty from servers before 3.6.
+	// Version is that of the server's storage, empty from servers before 3.6 and in the first seconds
+	// after a server's start, in which it does not know it (StatusResponse.StorageVersion is empty too).
 	Version string
 }
 

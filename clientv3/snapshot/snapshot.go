@@ -42,8 +42,11 @@ const (
 
 // Info describes a saved snapshot.
 type Info struct {
-	Version string // of the server; empty from servers before 3.6
-	Size    int64  // of the file in bytes, with the digest of 32 bytes at its end
+	// Version is the version of the server's storage, such as "3.7.0". It is empty from servers before
+	// 3.6, and from one that does not know it yet: in the first seconds after its start, as long as
+	// [clientv3.StatusResponse] has no StorageVersion. The snapshot is whole all the same.
+	Version string
+	Size    int64 // of the file in bytes, with the digest of 32 bytes at its end
 }
 
 // Progress says how far a snapshot is.
@@ -84,8 +87,9 @@ func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath strin
 }
 
 // SaveWithVersion saves a snapshot of the member that cfg names, which has to be
-// exactly one endpoint, and returns the server's version, empty before 3.6. See Fetch.
-// lg may be nil; it is also the client's logger unless cfg has one.
+// exactly one endpoint, and returns the server's version, empty before 3.6 and from a
+// server that was started seconds ago. See [Info] and [Fetch]. lg may be nil; it is also
+// the client's logger unless cfg has one.
 func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) (string, error) {
 	if len(cfg.Endpoints) > 1 {
 		return "", fmt.Errorf("a snapshot is taken of one member, not of several: %v", cfg.Endpoints)

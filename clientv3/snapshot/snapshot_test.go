@@ -83,6 +83,7 @@ func TestSave(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.db")
 	cfg := clientv3.Config{Endpoints: server.Endpoints()}
+	clienttest.StorageKnown(t, clienttest.Dial(t, server.Endpoints()...))
 	for range 2 { // the second replaces the first
 		version, err := snapshot.SaveWithVersion(clienttest.Within(t, clienttest.Long), zap.NewNop(), cfg, path)
 		if err != nil {

@@ -79,6 +79,16 @@ func Await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// StorageKnown waits until the member that c asks knows its storage version, which is some seconds
+// after its start. Servers before 3.6 have none.
+func StorageKnown(t testing.TB, c *clientv3.Client) {
+	t.Helper()
+	Await(t, "a storage version", func() bool {
+		r, err := c.Status(Within(t, Long), c.Endpoints()[0])
+		return err == nil && (r.StorageVersion != "" || r.Version < "3.6")
+	})
+}
+
 // Receive takes one value, within Long.
 func Receive[T any](t testing.TB, what string, c <-chan T) (v T) {
 	t.Helper()

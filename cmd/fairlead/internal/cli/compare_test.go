@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -118,6 +119,7 @@ func TestSameTxn(t *testing.T) {
 
 func TestSameCluster(t *testing.T) {
 	c := shared(t)
+	clienttest.StorageKnown(t, clienttest.Dial(t, c.endpoint)) // both shall print the same
 	c.same(withTable, "member", "list")
 	c.same(withTable, "member", "list", "--hex")
 	c.same(withTable, "endpoint", "status")

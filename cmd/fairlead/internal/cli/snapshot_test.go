@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -20,6 +21,7 @@ func TestSnapshot(t *testing.T) {
 	c.want("1\n", "del", key(t, "b"))
 	dir := t.TempDir()
 	file := filepath.Join(dir, "snapshot.db")
+	clienttest.StorageKnown(t, clienttest.Dial(t, c.endpoint))
 	r := c.run("snapshot", "save", file)
 	if r.code != exitOK || !strings.HasPrefix(r.out, "Snapshot saved at "+file+"\nServer version 3.7.") || r.err != "" {
 		t.Fatalf("%+v", r)
