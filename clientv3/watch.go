@@ -399,6 +399,9 @@ func (w *watcher) judge(err error) watch.Verdict {
 	if w.c.streamRetryable(err) {
 		return watch.Retry
 	}
+	if tooLargeToReceive(err) && !SafeToRetry(err) { // the server's answer, not the request
+		return watch.TooLarge
+	}
 	return watch.Fatal
 }
 

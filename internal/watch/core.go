@@ -110,6 +110,7 @@ const (
 	wantNoPut
 	wantNoDelete
 	wantLeader
+	wantCut // in fragments: see large in event.go
 )
 
 // actKind says what the shell has to do.
@@ -146,6 +147,7 @@ type action struct {
 
 type core struct {
 	limit      int64      // bytes that may wait for consumers
+	large      int64      // bytes of a response from which on its watcher wants fragments
 	members    func() int // nil: unknown
 	canConfirm bool       // history can be proved, see history.go
 	jitter     func() float64
@@ -160,7 +162,7 @@ type core struct {
 }
 
 func newCore(limit int64, members func() int, canConfirm bool, jitter func() float64) *core {
-	return &core{limit: limit, members: members, canConfirm: canConfirm, jitter: jitter, groups: map[string]*group{}}
+	return &core{limit: limit, large: largeResponse, members: members, canConfirm: canConfirm, jitter: jitter, groups: map[string]*group{}}
 }
 
 func (c *core) do(a action) { c.acts = append(c.acts, a) }

@@ -71,8 +71,7 @@ func (c *core) sendCreate(st *stream, w *watcher) {
 		// keys are quiet past revisions that may be compacted before it has to resume.
 		ProgressNotify: true,
 		PrevKv:         w.want&wantPrevKV != 0,
-		// A response has no bound otherwise, and gRPC's receive limit would end the stream.
-		Fragment: true,
+		Fragment:       w.g.cut || w.want&wantCut != 0,
 	}
 	if w.want&wantNoPut != 0 {
 		req.Filters = append(req.Filters, pb.WatchCreateRequest_NOPUT)

@@ -2,6 +2,13 @@ package watch
 
 // Dispatch of responses, and the position of each watcher.
 //
+// Fragments are asked for only where they are needed. Servers measure the whole fragment again for
+// each event that they add to it, so one of 2 MB with events of 100 B takes them half a minute, in
+// which nothing else comes on the stream. Without fragments a response is one revision where the
+// watcher is up to date, and up to 1,000 where it catches up. So a watcher wants them once a
+// response of several revisions was large, and its events were; a group, once a response was above
+// gRPC's limit for messages.
+//
 // A watcher's position is resume. A response may come in fragments that are cut
 // anywhere, so the events of a fragment's last revision are held back until the rest
 // of that revision is there: what is delivered ends with a whole revision, and resume
@@ -17,6 +24,14 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+const (
+	// largeResponse is a hundred times what servers send at once to one that keeps up.
+	largeResponse = 16 << 20
+	// largeEvent: a fragment, of 2 MB by default, has at most a thousand of such events: the server
+	// makes it in some 50 ms.
+	largeEvent = 2 << 10
 )
 
 // response is an input: resp arrived on st. cerr and v are what its cancel reason
@@ -113,6 +128,29 @@ func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		w.g.witness.note(evs)
 	}
 	c.offer(now, w, out, nil, false)
+	if c.isLarge(w, resp) {
+		w.want |= wantCut
+		c.again(now, w)
+	}
+}
+
+// again makes an active watcher anew at its position.
+func (c *core) again(now time.Time, w *watcher) {
+	if w.state == stateActive {
+		c.leave(w)
+		c.pend(now, w)
+		c.arm(w.g)
+	}
+}
+
+// isLarge reports that w is to have its next responses in fragments, because of resp.
+func (c *core) isLarge(w *watcher, resp *pb.WatchResponse) bool {
+	n := len(resp.Events)
+	if resp.Fragment || w.want&wantCut != 0 || w.g.cut || n < 2 || revision(resp.Events[0]) == revision(resp.Events[n-1]) {
+		return false
+	}
+	size := sizeOfEvents(resp.Events)
+	return size >= c.large && size/int64(n) >= min(largeEvent, c.large/2)
 }
 
 func revision(ev *mvccpb.Event) int64 { return ev.GetKv().GetModRevision() }

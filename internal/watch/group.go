@@ -71,6 +71,7 @@ type group struct {
 	unguarded     bool      // streams are opened without requiring a leader, see leader.go
 
 	progress bool // a progress request awaits its answer
+	cut      bool // a response was above the limit for messages: fragments are asked for
 
 	witness  witness  // what the newest delivered revision changed
 	checking bool     // a check is under way
@@ -228,7 +229,15 @@ func (c *core) broken(now time.Time, st *stream, err error, v Verdict) {
 	if st.g.st != st {
 		return
 	}
-	c.fail(now, st, err, v, true)
+	tooLarge := v == TooLarge
+	if tooLarge {
+		v = Retry
+		if st.g.cut { // a single event is above the limit
+			v = Fatal
+		}
+		st.g.cut = true
+	}
+	c.fail(now, st, err, v, !tooLarge)
 }
 
 // violation ends a stream whose peer does not keep to the protocol. Its watchers

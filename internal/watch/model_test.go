@@ -70,6 +70,7 @@ type modelStream struct {
 type serverWatcher struct {
 	next int64 // revision to send next
 	sent int   // events of it that went out in a fragment
+	cut  bool  // it may be sent fragments
 }
 
 type consumer struct {
@@ -87,6 +88,7 @@ type consumer struct {
 func newModel(t *testing.T, data []byte) *model {
 	m := &model{t: t, bytes: data, now: time.Unix(1_000_000, 0), byWatcher: map[*watcher]*consumer{}}
 	m.core = newCore(6000, func() int { return 3 }, true, m.fraction)
+	m.core.large = 3 * eventOverhead
 	return m
 }
 
@@ -194,7 +196,7 @@ func (m *model) step() {
 		m.sendEvents(m.next(3))
 	case 11:
 		if m.st != nil && m.next(2) == 0 {
-			m.core.broken(m.now, m.st, errors.New("reset"), Verdict(m.next(2)))
+			m.core.broken(m.now, m.st, errors.New("reset"), m.verdict())
 		}
 	case 12:
 		if len(m.consumers) > 0 {
@@ -235,6 +237,15 @@ func (m *model) step() {
 	m.run()
 	m.openIfAsked()
 	m.answerConfirms()
+}
+
+// verdict is why a stream fails. A response above the limit is followed by fragments.
+func (m *model) verdict() Verdict {
+	v := []Verdict{Retry, NoLeader, TooLarge}[m.next(3)]
+	if v == TooLarge && m.st.g.cut {
+		return Retry
+	}
+	return v
 }
 
 func (m *model) addWatcher() {
@@ -327,7 +338,7 @@ func (m *model) serve() {
 			id = s.nextID
 			s.nextID++
 		}
-		sw := &serverWatcher{next: q.StartRevision}
+		sw := &serverWatcher{next: q.StartRevision, cut: q.Fragment}
 		if sw.next == 0 {
 			sw.next = m.revision() + 1
 			if len(m.st.creates) > 0 && m.st.creates[0].w != nil {
@@ -392,7 +403,7 @@ func (m *model) sendEvents(how int) {
 	}
 	resp := &pb.WatchResponse{Header: m.header(), WatchId: id}
 	budget := 1 << 30
-	if how == 2 {
+	if how == 2 && w.cut {
 		budget = 1 + m.next(4)
 	}
 	for revs := 0; w.next <= m.revision() && budget > 0 && (how != 1 || revs < 2); revs++ {

@@ -54,7 +54,7 @@ func (d *driver) do(c scenario.Command) string {
 	return scenario.Lines(d.out)
 }
 
-var verdicts = map[string]Verdict{"": Retry, "retry": Retry, "noleader": NoLeader, "fatal": Fatal}
+var verdicts = map[string]Verdict{"": Retry, "retry": Retry, "noleader": NoLeader, "fatal": Fatal, "toolarge": TooLarge}
 
 func (d *driver) input(c scenario.Command) {
 	k := d.core
@@ -66,6 +66,8 @@ func (d *driver) input(c scenario.Command) {
 	switch c.Name {
 	case "limit":
 		k.limit = c.Int(d.t, "bytes", 0)
+	case "large":
+		k.large = c.Int(d.t, "bytes", 0)
 	case "honest": // every check finds all as it should be
 		d.honest = true
 	case "members":
@@ -284,6 +286,9 @@ func showRequest(r *pb.WatchRequest) string {
 		s += fmt.Sprintf(" rev=%d", q.StartRevision)
 		if q.PrevKv {
 			s += " prevkv"
+		}
+		if q.Fragment {
+			s += " fragments"
 		}
 		for _, f := range q.Filters {
 			s += " " + strings.ToLower(f.String())

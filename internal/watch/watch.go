@@ -55,6 +55,9 @@ const (
 	NoLeader
 	// Fatal: trying again cannot help; the watchers end with the error.
 	Fatal
+	// TooLarge: a response was above the limit for messages. The watchers resume in fragments; if
+	// they have been asked for already it is Fatal.
+	TooLarge
 )
 
 // DefaultBufferLimit bounds the undelivered events of one engine. 64 MiB is far
@@ -105,8 +108,8 @@ type Config struct {
 // and keeps no reference to Create.
 type Request struct {
 	// Create gives key, range_end, start_revision, progress_notify, filters, prev_kv
-	// and fragment. watch_id is ignored: the engine chooses ids. Fragments are always
-	// asked for; fragment says that they are to be put together again.
+	// and fragment. watch_id is ignored: the engine chooses ids. Whether fragments are asked
+	// for is the engine's affair; fragment says that they are to be put together again.
 	Create *pb.WatchCreateRequest
 	// Group names the watchers that may share a stream with this one.
 	Group string
