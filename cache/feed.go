@@ -67,12 +67,12 @@ func (f *feed) run(ctx context.Context) {
 	defer f.hub.close()
 	lost := false
 	for failures := 0; ctx.Err() == nil; {
-		listed := time.Now()
-		rev, err := f.list(ctx, lost)
+		began := time.Now()
+		listed, err := f.list(ctx, lost)
 		if err == nil {
 			f.failed(nil)
 			lost = false
-			err = f.follow(ctx, rev+1)
+			err = f.follow(ctx, listed)
 		}
 		if ctx.Err() != nil {
 			return
@@ -81,7 +81,7 @@ func (f *feed) run(ctx context.Context) {
 		lost = lost || errors.Is(err, clientv3.ErrHistoryLost) || errors.Is(err, errSuspicious)
 		if gone(err) {
 			// Nothing is wrong with the servers: at once, unless it is so again and again.
-			if time.Since(listed) > relistWait.Max {
+			if time.Since(began) > relistWait.Max {
 				failures = 0
 				continue
 			}
@@ -105,7 +105,7 @@ func gone(err error) bool {
 
 // list reads all keys at one revision and makes the copy what they say. lost: the revisions
 // have begun anew.
-func (f *feed) list(ctx context.Context, lost bool) (rev int64, err error) {
+func (f *feed) list(ctx context.Context, lost bool) (*clientv3.Listing, error) {
 	found := new(tree)
 	pages := follow.NewPages(f.c.kv, f.span.start, f.span.rangeEnd())
 	pages.Try = pageTry
@@ -113,7 +113,7 @@ func (f *feed) list(ctx context.Context, lost bool) (rev int64, err error) {
 	for pages.More() {
 		r, err := pages.Next(ctx)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if header == nil {
 			header = r.Header
@@ -123,7 +123,7 @@ func (f *feed) list(ctx context.Context, lost bool) (rev int64, err error) {
 		}
 	}
 	f.replace(found, header, lost)
-	return header.Revision, nil
+	return pages.Listing, nil
 }
 
 // replace publishes a listing.
@@ -156,9 +156,9 @@ func (f *feed) publish(v *version) {
 	f.gate.advanced()
 }
 
-// follow applies changes from rev on until the watch ends.
-func (f *feed) follow(ctx context.Context, rev int64) error {
-	w := follow.Open(ctx, f.c.watcher, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithRev(rev), clientv3.WithProgressNotify())
+// follow applies the changes after a listing until the watch ends.
+func (f *feed) follow(ctx context.Context, listed *clientv3.Listing) error {
+	w := follow.Open(ctx, f.c.watcher, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithListing(listed), clientv3.WithProgressNotify())
 	defer w.Close()
 	var changes clientv3.WatchChan
 	tick := time.NewTicker(follow.LookEvery)

@@ -35,3 +35,31 @@ func ExampleWatcher() {
 	// PUT watch/door "closed"
 	// DELETE watch/door ""
 }
+
+// A program that keeps a copy of some keys lists them and watches from there. Whatever ends the
+// watch, it lists again.
+func ExampleWithListing() {
+	cli, ctx, done := exampleClient()
+	defer done()
+	must(cli.Put(ctx, "listed/a", "1"))
+
+	listing := clientv3.NewListing(0)
+	r, err := cli.Get(ctx, "listed/", clientv3.WithPrefix())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	listing.Add(r)
+	fmt.Println(len(r.Kvs), "key")
+
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	changes := cli.Watch(watching, "listed/", clientv3.WithPrefix(), clientv3.WithListing(listing))
+	must(cli.Put(ctx, "listed/b", "2"))
+	for _, e := range (<-changes).Events {
+		fmt.Printf("%s %s\n", e.Type, e.Kv.Key)
+	}
+	// Output:
+	// 1 key
+	// PUT listed/b
+}

@@ -67,6 +67,7 @@ type Op struct {
 	filterPut      bool
 	filterDelete   bool
 	fragment       bool
+	listing        *Listing
 
 	// transaction
 	cmps    []Cmp
@@ -143,6 +144,7 @@ func (op *Op) check() {
 		op.err = etcderr.Invalid("", "WithPrefix and WithFromKey cannot be used together")
 	}
 	if op.t == tRange {
+		unfit(op.listing != nil, "WithListing")
 		return
 	}
 	unfit(op.t == tPut && op.end != nil, "WithRange, WithPrefix or WithFromKey")
@@ -156,7 +158,11 @@ func (op *Op) check() {
 	unfit(op.maxModRev != 0, "WithMaxModRev")
 	unfit(op.minCreateRev != 0, "WithMinCreateRev")
 	unfit(op.maxCreateRev != 0, "WithMaxCreateRev")
+	if op.listing != nil && op.t == tWatch && op.err == nil && !op.listing.fits(op.key, op.end) {
+		op.err = etcderr.Invalid("", "WithListing of other keys than those to be watched")
+	}
 	if op.t != tWatch {
+		unfit(op.listing != nil, "WithListing")
 		unfit(op.filterPut, "WithFilterPut")
 		unfit(op.filterDelete, "WithFilterDelete")
 		unfit(op.createdNotify, "WithCreatedNotify")
@@ -280,7 +286,10 @@ func (op Op) Txn() ([]Cmp, []Op, []Op) { return op.cmps, op.thenOps, op.elseOps 
 func (op Op) KeyBytes() []byte { return op.key }
 
 // WithKeyBytes sets the key.
-func (op *Op) WithKeyBytes(key []byte) { op.key = key }
+func (op *Op) WithKeyBytes(key []byte) {
+	op.listing = op.listing.moved(op.key, key)
+	op.key = key
+}
 
 // RangeBytes returns the end of the range, nil if the operation is on one key.
 func (op Op) RangeBytes() []byte { return op.end }

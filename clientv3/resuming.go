@@ -1,8 +1,10 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -97,6 +99,7 @@ type resuming struct {
 	out    chan WatchResponse
 	known  map[string]struct{} // the keys of the range as far as the watch has come
 	next   int64               // revision to go on from
+	listed *Listing            // what was listed as of the revision before next; nil: nothing
 	notNew bool                // the created notice was delivered, or is not wanted
 }
 
@@ -111,17 +114,23 @@ func (r *resuming) begin() (WatchChan, error) {
 	if r.op.rev > 0 {
 		base = r.op.rev - 1
 	}
+	r.listed = NewListing(base)
 	list, err := r.list(base, WithKeysOnly())
 	switch {
 	case errors.Is(err, rpctypes.ErrCompacted):
 		// What was before is not known any more; watching answers the same, and the
 		// whole range is delivered as puts.
+		r.listed = nil
 	case errors.Is(err, rpctypes.ErrFutureRev):
 		if list, err = r.list(0, WithKeysOnly()); err != nil {
 			return nil, err
 		}
+		r.listed = nil // of no revision that was
 		fallthrough
 	case err == nil:
+		if r.listed != nil {
+			r.listed.Add(r.newest(list))
+		}
 		for _, kv := range list.Kvs {
 			r.known[string(kv.Key)] = struct{}{}
 		}
@@ -135,6 +144,21 @@ func (r *resuming) begin() (WatchChan, error) {
 	return r.watch(), nil
 }
 
+// newest is the newest key of a list of keys, with its value: two histories may have put the same key
+// at the same revision.
+func (r *resuming) newest(list *GetResponse) *GetResponse {
+	if len(list.Kvs) == 0 {
+		return list
+	}
+	kv := slices.MaxFunc(list.Kvs, func(a, b *mvccpb.KeyValue) int { return cmp.Compare(a.ModRevision, b.ModRevision) })
+	one, err := r.rw.kv.Get(r.ctx, string(kv.Key), WithRev(cmp.Or(r.listed.Revision(), list.Header.GetRevision())))
+	if err != nil || len(one.Kvs) == 0 {
+		return list
+	}
+	one.Header = list.Header
+	return one
+}
+
 func (r *resuming) list(rev int64, more ...OpOption) (*GetResponse, error) {
 	opts := append([]OpOption{func(op *Op) { op.end = r.op.end }}, more...)
 	if rev > 0 {
@@ -145,7 +169,11 @@ func (r *resuming) list(rev int64, more ...OpOption) (*GetResponse, error) {
 
 func (r *resuming) watch() WatchChan {
 	opts := append([]OpOption{}, r.opts...)
-	opts = append(opts, WithRev(r.next), func(op *Op) { op.filterPut = false }) // learn needs them
+	from := WithRev(r.next)
+	if r.listed != nil {
+		from = WithListing(r.listed)
+	}
+	opts = append(opts, from, func(op *Op) { op.filterPut = false }) // learn needs them
 	return r.rw.w.Watch(r.ctx, r.key, opts...)
 }
 
@@ -228,8 +256,10 @@ func (r *resuming) relist() bool {
 	wait := backoff.Policy{Base: retry.DefaultWaitBase, Max: retry.DefaultWaitMax}
 	var list *GetResponse
 	for n := 0; ; n++ {
+		r.listed = NewListing(0)
 		var err error
 		if list, err = r.list(0); err == nil {
+			r.listed.Add(list)
 			break
 		}
 		if etcderr.ClassOf(err) == etcderr.Final {

@@ -175,6 +175,7 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 		Group:         group,
 		RequireLeader: requireLeader,
 		CreatedNotify: op.createdNotify,
+		Listing:       op.listing.request(),
 	}, s)
 	switch {
 	case err == nil:
@@ -269,62 +270,6 @@ func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, 
 		return nil, err
 	}
 	return ws, nil
-}
-
-// confirm asks what the newest revision that was delivered to a watch of the group has
-// changed, or, if the server cannot say, only for the revision of now. It reads keys that
-// the group's watches watch, so the user may read them.
-func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (watch.Finding, error) {
-	ctx = withGroup(ctx, group)
-	kv := RetryKVClient(w.c)
-	if len(q.Changes) > 0 {
-		f, err := askWitness(ctx, kv, q)
-		switch err {
-		case rpctypes.ErrCompacted, rpctypes.ErrFutureRev, rpctypes.ErrTooManyOps:
-		default:
-			return f, err
-		}
-	}
-	r, err := kv.Range(ctx, &pb.RangeRequest{Key: q.Key, Limit: 1, KeysOnly: true})
-	return watch.Finding{Revision: r.GetHeader().GetRevision(), ClusterID: r.GetHeader().GetClusterId()}, err
-}
-
-func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check) (watch.Finding, error) {
-	txn := &pb.TxnRequest{}
-	read := func(key []byte, rev int64) {
-		r := &pb.RangeRequest{Key: key, Revision: rev}
-		txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}})
-	}
-	for _, ch := range q.Changes {
-		read(ch.Key, q.Revision)
-		if ch.Deleted {
-			read(ch.Key, q.Revision-1)
-		}
-	}
-	resp, err := kv.Txn(ctx, txn)
-	if err != nil {
-		return watch.Finding{}, err
-	}
-	f := watch.Finding{Revision: resp.GetHeader().GetRevision(), ClusterID: resp.GetHeader().GetClusterId()}
-	answers := resp.Responses
-	next := func() []*mvccpb.KeyValue {
-		if len(answers) == 0 {
-			return nil // a server that does not keep to the protocol: the change is not there
-		}
-		kvs := answers[0].GetResponseRange().GetKvs()
-		answers = answers[1:]
-		return kvs
-	}
-	for _, ch := range q.Changes {
-		now := next()
-		if ch.Deleted {
-			before := next()
-			f.Different = f.Different || len(now) != 0 || len(before) != 1
-		} else {
-			f.Different = f.Different || len(now) != 1 || !ch.SameAs(now[0])
-		}
-	}
-	return f, nil
 }
 
 // watchStream is one Watch RPC as the engine sees it.

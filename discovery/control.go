@@ -257,18 +257,18 @@ type recordOf struct {
 	Value       []byte // nil: none
 	ModRevision int64
 	As          int64
+	Listed      *clientv3.Listing
 }
 
 // readControl reads the record as of a revision, 0 for now.
 func readControl(ctx context.Context, client *clientv3.Client, key string, rev int64) (*Control, recordOf, error) {
+	listed := clientv3.NewListing(rev)
 	r, err := client.Get(ctx, key, clientv3.WithRev(rev))
 	if err != nil {
 		return nil, recordOf{}, err
 	}
-	kv := recordOf{As: r.Header.Revision}
-	if rev > 0 {
-		kv.As = rev
-	}
+	listed.Add(r)
+	kv := recordOf{As: listed.Revision(), Listed: listed}
 	if len(r.Kvs) > 0 {
 		kv.Value, kv.ModRevision = append([]byte{}, r.Kvs[0].Value...), r.Kvs[0].ModRevision
 	}

@@ -45,7 +45,7 @@ func (f *feed) readControl(limit time.Duration, rev int64) error {
 	default:
 		f.goodControl(c)
 	}
-	f.controlRev = kv.As
+	f.controlRev, f.controlRead = kv.As, kv.Listed
 	return nil
 }
 
@@ -71,7 +71,7 @@ func (f *feed) followControl() (*follow.Opening, <-chan clientv3.WatchChan) {
 	if f.controlRev == 0 {
 		return nil, nil
 	}
-	w := follow.Open(f.ctx, f.cluster.client, controlKey(f.service), clientv3.WithRev(f.controlRev+1))
+	w := follow.Open(f.ctx, f.cluster.client, controlKey(f.service), clientv3.WithListing(f.controlRead))
 	return w, w.Opened
 }
 

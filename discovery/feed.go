@@ -60,7 +60,8 @@ type feed struct {
 	// records of those instances that are shown otherwise, by key.
 	control     *Control
 	controlRev  int64
-	controlNext time.Time // when it is tried again, if it may not be read
+	controlRead *clientv3.Listing // what was read as of then; the watch goes on from it
+	controlNext time.Time         // when it is tried again, if it may not be read
 	plain       map[string]*Instance
 }
 
@@ -86,11 +87,11 @@ func (f *feed) run(context.Context) {
 		defer f.store.save(f)
 	}
 	for failures := 0; f.ctx.Err() == nil; {
-		rev, err := f.list()
+		listed, err := f.list()
 		f.read(err)
 		if err == nil {
 			failures = 0
-			err = f.follow(rev + 1)
+			err = f.follow(listed)
 		}
 		if f.ctx.Err() != nil {
 			return
@@ -129,7 +130,7 @@ func refused(err error) bool {
 }
 
 // list reads all records and makes the tree what they say.
-func (f *feed) list() (rev int64, err error) {
+func (f *feed) list() (*clientv3.Listing, error) {
 	found := make(map[string]*Instance)
 	pages := follow.PrefixPages(f.cluster.client, f.prefix)
 	if pages.Try = listTry; f.view.Load() == nil && f.store != nil {
@@ -138,7 +139,7 @@ func (f *feed) list() (rev int64, err error) {
 	for pages.More() {
 		r, err := pages.Next(f.ctx)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		for _, kv := range r.Kvs {
 			if in := f.decode(kv); in != nil {
@@ -146,9 +147,8 @@ func (f *feed) list() (rev int64, err error) {
 			}
 		}
 	}
-	rev = pages.Rev
-	if err := f.readControl(listTry, rev); err != nil {
-		return 0, err
+	if err := f.readControl(listTry, pages.Rev); err != nil {
+		return nil, err
 	}
 	c := f.begin()
 	if f.view.Load() != nil { // what has happened since then is not known: a wipe, say
@@ -162,8 +162,8 @@ func (f *feed) list() (rev int64, err error) {
 	for key, in := range found {
 		c.put(key, in)
 	}
-	c.publish(rev, false)
-	return rev, nil
+	c.publish(pages.Rev, false)
+	return pages.Listing, nil
 }
 
 // decode reads a record; nil if it is none, which is reported unless that is as it should be.
@@ -188,9 +188,9 @@ func (f *feed) problem(key string, err error) {
 	f.d.problem(Problem{f.service, key, err, f.cluster.name})
 }
 
-// follow applies changes from rev on until the watch ends.
-func (f *feed) follow(rev int64) error {
-	w := follow.Open(f.ctx, f.cluster.client, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
+// follow applies the changes after a listing until the watch ends.
+func (f *feed) follow(listed *clientv3.Listing) error {
+	w := follow.Open(f.ctx, f.cluster.client, f.prefix, clientv3.WithPrefix(), clientv3.WithListing(listed))
 	defer w.Close()
 	var changes, controls clientv3.WatchChan
 	cw, controlsOpened := f.followControl()

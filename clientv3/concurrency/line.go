@@ -58,7 +58,8 @@ func (c *Claim) turn(ctx context.Context, prefix string, ahead *mvccpb.KeyValue)
 			}
 		}
 		first := func(*v3.Event) bool { return true }
-		if err := c.awaitDelete(ctx, first, string(ahead.Key), v3.WithRev(header.Revision+1)); err != nil {
+		seen := listing(header, ahead)
+		if err := c.awaitDelete(ctx, first, string(ahead.Key), v3.WithListing(seen)); err != nil {
 			return nil, err
 		}
 		ahead = nil
@@ -83,10 +84,17 @@ func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 			}
 			return ahead < n
 		}
-		if err := c.awaitDelete(ctx, enough, prefix, v3.WithPrefix(), v3.WithPrevKV(), v3.WithRev(h.Revision+1)); err != nil {
+		if err := c.awaitDelete(ctx, enough, prefix, v3.WithPrefix(), v3.WithPrevKV(), v3.WithListing(listing(h, r.Kvs...))); err != nil {
 			return err
 		}
 	}
+}
+
+// listing is what was read, which some keys of a range that has more say enough of.
+func listing(h *pb.ResponseHeader, kvs ...*mvccpb.KeyValue) *v3.Listing {
+	l := v3.NewListing(h.Revision)
+	l.Add(&v3.GetResponse{Header: h, Kvs: kvs, Count: int64(len(kvs))})
+	return l
 }
 
 // awaitDelete returns when enough was deleted, or may have been.

@@ -136,5 +136,6 @@ func (m *mirror) compare(ctx context.Context) (int64, error) {
 		}
 	}
 	m.leases.sweep()
+	m.listed = src.Listing
 	return src.Rev, m.flush(ctx, b, src.Rev, true)
 }

@@ -15,7 +15,11 @@ const leaseCheck = 500 * time.Millisecond
 
 // follow applies the changes after rev until something ends it, which it returns.
 func (m *mirror) follow(ctx context.Context, rev int64) error {
-	w := follow.Open(ctx, m.source, m.from, clientv3.WithPrefix(), clientv3.WithRev(rev+1), clientv3.WithProgressNotify())
+	from := clientv3.WithRev(rev + 1)
+	if m.listed != nil && m.listed.Revision() == rev {
+		from = clientv3.WithListing(m.listed)
+	}
+	w := follow.Open(ctx, m.source, m.from, clientv3.WithPrefix(), from, clientv3.WithProgressNotify())
 	defer w.Close()
 	var changes clientv3.WatchChan
 	check := time.NewTicker(leaseCheck)

@@ -137,6 +137,7 @@ type mirror struct {
 	told           func(Progress) // may be nil
 	leases         *leases        // nil: keys have none
 	mark           checkpoint
+	listed         *clientv3.Listing // the source, when it was compared; nil: it was not
 	progress       Progress
 }
 

@@ -25,6 +25,9 @@ type Pages struct {
 	// Try bounds the reading of a page; 0: only the context does.
 	Try time.Duration
 
+	// Listing is what was read, for a watch that goes on from there; nil before the first page.
+	Listing *clientv3.Listing
+
 	kv       clientv3.KV
 	from, to string
 	fits     int64 // how many keys are expected to make pageBytes
@@ -59,6 +62,9 @@ func (p *Pages) Next(ctx context.Context) (*clientv3.GetResponse, error) {
 	if limit == 0 {
 		limit = p.fits
 	}
+	if p.Listing == nil {
+		p.Listing = clientv3.NewListing(p.Rev)
+	}
 	r, err := p.kv.Get(ctx, p.from, clientv3.WithRange(p.to), clientv3.WithLimit(limit), clientv3.WithRev(p.Rev))
 	if err != nil {
 		return nil, err
@@ -66,6 +72,7 @@ func (p *Pages) Next(ctx context.Context) (*clientv3.GetResponse, error) {
 	if p.Rev == 0 {
 		p.Rev = r.Header.Revision
 	}
+	p.Listing.Add(r)
 	n := len(r.Kvs)
 	if p.end = !r.More || n == 0; p.end {
 		return r, nil

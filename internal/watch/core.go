@@ -30,7 +30,7 @@ package watch
 // The files: group.go (streams, backoff, members without a leader), create.go
 // (creates and their answers), event.go (positions and dispatch), progress.go (who
 // may believe an answer to a progress request), backlog.go (slow consumers),
-// history.go (the proof that a stream continues the history).
+// history.go (the proof that a stream continues the history), listing.go (those that have listed).
 
 import (
 	"time"
@@ -59,6 +59,7 @@ type watcher struct {
 	g          *group
 	prev, next *watcher // neighbours in g's list, in order of registration
 	backlog    *backlog // nil while nothing waits for the consumer
+	listing    *listing // what it has listed; nil: nothing, or it is confirmed
 
 	key, end []byte
 
@@ -111,6 +112,7 @@ const (
 	wantNoDelete
 	wantLeader
 	wantCut // in fragments: see large in event.go
+	wantList // rather ends than goes on in doubt: it lists again
 )
 
 // actKind says what the shell has to do.
@@ -126,7 +128,7 @@ const (
 	actEnd                    // End w: its last delivery was taken
 	actTell                   // let w's Watch call return
 	actArm                    // tick g at time at; zero: not at all
-	actConfirm                // ask the cluster what check says, for g
+	actConfirm                // ask the cluster what check says, for g; for w alone on st if w is set
 	actNote                   // log
 )
 
@@ -180,6 +182,10 @@ func newWatcher(r Request) *watcher {
 	set(q.GetPrevKv(), wantPrevKV)
 	set(q.GetFragment(), wantWhole)
 	set(r.RequireLeader, wantLeader)
+	if l := r.Listing; l != nil {
+		set(true, wantList)
+		w.listing, w.known, w.cluster = newListing(l, w.key, w.end), l.Revision, l.ClusterID
+	}
 	for _, f := range q.GetFilters() {
 		set(f == pb.WatchCreateRequest_NOPUT, wantNoPut)
 		set(f == pb.WatchCreateRequest_NODELETE, wantNoDelete)

@@ -175,6 +175,10 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	w.id = resp.WatchId
 	st.ids[w.id] = w
 	h := resp.Header
+	if l := w.listing; l != nil {
+		w.g.witness.listed(l.proof)
+		w.listing = nil
+	}
 	w.created, w.asked = h.GetRevision(), st.requests.sent
 	if w.cluster == 0 {
 		w.cluster = h.GetClusterId()

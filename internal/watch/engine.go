@@ -180,7 +180,7 @@ func (e *Engine) run() {
 		case actArm:
 			e.armTimer(a.g, a.at)
 		case actConfirm:
-			e.confirm(a.g, a.check)
+			e.confirm(a)
 		case actNote:
 			e.note(a)
 		}
@@ -239,7 +239,8 @@ func (e *Engine) armTimer(g *group, at time.Time) {
 }
 
 // confirm asks the cluster for a check.
-func (e *Engine) confirm(g *group, q Check) {
+func (e *Engine) confirm(a *action) {
+	g, w, st, q := a.g, a.w, a.st, a.check
 	e.work.Go(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 		f, err := e.cfg.Confirm(ctx, g.name, q)
@@ -249,7 +250,11 @@ func (e *Engine) confirm(g *group, q Check) {
 		}
 		cancel()
 		e.mu.Lock()
-		e.core.checked(time.Now(), g, f, err, v)
+		if w != nil {
+			e.core.vouched(time.Now(), w, st, f, err, v)
+		} else {
+			e.core.checked(time.Now(), g, f, err, v)
+		}
 		e.run()
 	})
 }

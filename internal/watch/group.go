@@ -164,6 +164,7 @@ func (c *core) tick(now time.Time, g *group) {
 			c.forget(g)
 			return
 		case dueConfirm:
+			c.vouchAgain(g)
 			c.probe(now, g)
 		case dueLeader:
 			c.endLeaderless(now, g)
@@ -211,7 +212,7 @@ func (c *core) opened(now time.Time, st *stream, member string) {
 		if w.state == statePending {
 			c.await(now, st, w)
 		}
-		st.unproved = st.unproved || proof && st.guarded
+		st.unproved = st.unproved || proof && st.guarded && w.listing == nil
 	}
 	switch {
 	case !st.guarded:

@@ -12,6 +12,13 @@ package watch
 // watchers of a group is enough, since they have one history, and asking for the last
 // event of each would be dear: the server looks through all revisions since then.
 //
+// Who has listed has seen a revision too, although nothing was delivered to it yet: the
+// newest key of its listing, as it was at the listing's revision, is a witness of its own
+// (listing.go), and the group's once it has joined.
+//
+// Where the witness is compacted, its keys are read as they are now: unchanged they prove as
+// much. Otherwise nothing is proved. Then those that can list do so, and the others go on.
+//
 // Only keys that a watcher of the group watches are read, since the user may be allowed
 // to see nothing else. Whoever may not even see those ends with the server's word.
 //
@@ -42,14 +49,17 @@ type Check struct {
 	Key []byte
 	// Revision is that of the witness; 0: there is none.
 	Revision int64
-	// Changes are what it changed.
+	// Changes are what it changed, or how it found a range.
 	Changes []Change
 }
 
-// Change is one event of the witness.
+// Change is one event of the witness, or what a listing has found.
 type Change struct {
 	Key     []byte
-	Deleted bool
+	End     []byte // with Absent only: of the range
+	Deleted bool   // the witness's revision deleted the key
+	Absent  bool   // there was no key in the range
+	keyOnly bool   // the value is not known
 	sum     uint64
 }
 
@@ -60,35 +70,45 @@ type Finding struct {
 	// Different: the witness's revision has changed other keys, or to other values. It
 	// must not be set when that cannot be told, because the revision was compacted.
 	Different bool
+	// Unproved: there was no witness to ask for, or it cannot be told.
+	Unproved bool
 }
 
 // SameAs reports whether kv, as it was at the witness's revision, is what the event
 // put there.
-func (c Change) SameAs(kv *mvccpb.KeyValue) bool { return c.sum == sumOf(kv) }
+func (c Change) SameAs(kv *mvccpb.KeyValue) bool {
+	differs := c.sum ^ sumOf(kv)
+	if c.keyOnly {
+		differs >>= 32
+	}
+	return differs == 0
+}
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
-// sumOf is a checksum of all of kv: of its numbers, its key and the length of it in the
-// upper half, of its value in the lower.
+// sumOf is a checksum of kv: of its numbers in the upper half, of its value in the lower. The
+// key is what is asked for.
 func sumOf(kv *mvccpb.KeyValue) uint64 {
-	var n [40]byte
-	for i, v := range []int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), kv.GetLease(), int64(len(kv.GetKey()))} {
+	var n [32]byte
+	for i, v := range [4]int64{kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion(), kv.GetLease()} {
 		binary.LittleEndian.PutUint64(n[8*i:], uint64(v))
 	}
-	meta := crc32.Update(crc32.Checksum(n[:], table), table, kv.GetKey())
-	return uint64(meta)<<32 | uint64(crc32.Checksum(kv.GetValue(), table))
+	return uint64(crc32.Checksum(n[:], table))<<32 | uint64(crc32.Checksum(kv.GetValue(), table))
 }
 
-// witness is the newest revision that was delivered to a watcher of the group.
+// witness is the newest revision that was delivered to a watcher of the group, or listed by one.
 type witness struct {
 	revision int64
 	changes  []Change // reused, with their keys, by the next one
 }
 
+// weak: the witness has found an empty range, which says less than any key.
+func (k *witness) weak() bool { return len(k.changes) == 1 && k.changes[0].Absent }
+
 // note keeps the last revision of evs, which are all of a watcher's response.
 func (k *witness) note(evs []*mvccpb.Event) {
 	last := revision(evs[len(evs)-1])
-	if last <= k.revision {
+	if last <= k.revision && !k.weak() {
 		return
 	}
 	k.revision = last
@@ -104,6 +124,7 @@ func (k *witness) note(evs []*mvccpb.Event) {
 		ch := &k.changes[n]
 		n++
 		ch.Key = append(ch.Key[:0], evs[i].GetKv().GetKey()...)
+		ch.End, ch.Absent, ch.keyOnly = nil, false, false
 		ch.Deleted = evs[i].GetType() == mvccpb.Event_DELETE
 		if !ch.Deleted {
 			ch.sum = sumOf(evs[i].GetKv())
@@ -139,7 +160,7 @@ func (c *core) check(g *group) {
 		if w.placing == unplaced {
 			w.placing = beingRead
 			g.asks = w
-		} else if g.proves != nil && g.asks == nil && w.hasHistory() {
+		} else if g.proves != nil && g.asks == nil && w.hasHistory() && w.listing == nil {
 			g.asks = w
 		}
 	}
@@ -182,6 +203,7 @@ func (c *core) checked(now time.Time, g *group, f Finding, err error, v Verdict)
 		}
 	}
 	if st := g.st; st != nil && st == proves && st.unproved {
+		f.Unproved = f.Unproved || g.witness.revision == 0
 		c.proved(now, st, f)
 	}
 	if st := g.st; st != nil && st == probes {
@@ -221,8 +243,8 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 	parted := f.Different || f.Revision < g.witness.revision
 	for w := g.first; w != nil; {
 		next := w.next
-		if parted && w.known > 0 || f.Revision < w.known || otherCluster(f.ClusterID, w.cluster) {
-			c.lost(now, w, f)
+		if w.listing == nil {
+			c.judge(now, w, f, parted && w.known > 0)
 		}
 		w = next
 	}
@@ -235,7 +257,22 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 	}
 }
 
-// hasHistory: the watcher was confirmed, so it is a watcher of some history.
+// judge ends w if what was found does not let it go on: its history is lost, or it can list again
+// and nothing proves that it is not. It reports whether w goes on.
+func (c *core) judge(now time.Time, w *watcher, f Finding, parted bool) bool {
+	switch {
+	case parted || f.Revision < w.known || otherCluster(f.ClusterID, w.cluster):
+		c.lost(now, w, f)
+	case f.Unproved && w.want&wantList != 0 && w.hasHistory():
+		c.do(action{kind: actNote, w: w, note: "nothing shows that the history is the same: a follower lists again"})
+		c.finish(now, w, &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: f.ClusterID, Revision: f.Revision}, CompactRevision: max(w.resume, 1)}, nil)
+	default:
+		return true
+	}
+	return false
+}
+
+// hasHistory: the watcher was confirmed, or has listed, so it is a watcher of some history.
 func (w *watcher) hasHistory() bool { return w.known > 0 || w.cluster != 0 }
 
 func otherCluster(a, b uint64) bool { return a != 0 && b != 0 && a != b }

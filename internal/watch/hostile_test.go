@@ -100,7 +100,7 @@ func (h *hostile) step() {
 			if h.next(3) == 0 {
 				err = errors.New("timeout")
 			}
-			h.core.checked(h.now, g, Finding{int64(h.next(8)), uint64(h.next(3)), h.next(2) == 0}, err, Verdict(h.next(3)))
+			h.core.checked(h.now, g, Finding{Revision: int64(h.next(8)), ClusterID: uint64(h.next(3)), Different: h.next(2) == 0, Unproved: h.next(4) == 0}, err, Verdict(h.next(3)))
 		}
 	}
 	h.run()

@@ -92,7 +92,7 @@ func (c *core) await(now time.Time, st *stream, w *watcher) {
 		if g.due[dueLeader].IsZero() {
 			g.due[dueLeader] = now.Add(leaderGrace)
 		}
-	case !w.barred:
+	case !w.barred && c.vouch(st, w):
 		g.waiting = append(g.waiting, w)
 	}
 }

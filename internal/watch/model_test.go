@@ -52,8 +52,10 @@ func name(ev *mvccpb.Event) string {
 }
 
 type modelCheck struct {
-	g *group
-	q Check
+	g  *group
+	w  *watcher // nil: of the group
+	st *stream
+	q  Check
 }
 
 // modelStream is the server's side of a stream.
@@ -77,7 +79,8 @@ type consumer struct {
 	m       *model
 	w       *watcher
 	name    string
-	start   int64 // 0: not confirmed yet
+	start   int64          // 0: not confirmed yet
+	listed  *modelRevision // the one before start, as the consumer has read it; nil: it has not
 	got     []string
 	last    int64
 	blocked bool
@@ -137,7 +140,7 @@ func (m *model) run() {
 		case actEnd, actStop:
 			c.ended++
 		case actConfirm:
-			m.checks = append(m.checks, modelCheck{a.g, a.check})
+			m.checks = append(m.checks, modelCheck{a.g, a.w, a.st, a.check})
 		}
 	}
 	k.acts = k.acts[:0]
@@ -253,11 +256,25 @@ func (m *model) addWatcher() {
 	if n := m.next(4); n > 0 {
 		r.StartRevision = max(1, m.revision()-int64(n)+2)
 	}
-	w := newWatcher(Request{Create: r, CreatedNotify: m.next(2) == 0})
-	c := &consumer{m: m, w: w, name: fmt.Sprintf("w%d", len(m.consumers)+1), start: r.StartRevision}
+	q := Request{Create: r, CreatedNotify: m.next(2) == 0}
+	var listed *modelRevision
+	if m.next(2) == 0 && m.revision() > m.compacted {
+		q.Listing = m.list()
+		r.StartRevision = q.Listing.Revision + 1
+		listed = &modelRevision{m.history[m.revision()-1].events, m.history[m.revision()-1].epoch}
+	}
+	w := newWatcher(q)
+	c := &consumer{m: m, w: w, name: fmt.Sprintf("w%d", len(m.consumers)+1), start: r.StartRevision, listed: listed}
 	m.consumers = append(m.consumers, c)
 	m.byWatcher[w] = c
 	m.core.add(m.now, "", w)
+}
+
+// list reads the keys as they are now: the first of a revision is written by each.
+func (m *model) list() *Listing {
+	l := &Listing{Since: m.now, Revision: m.revision(), ClusterID: 7}
+	l.Note(m.history[m.revision()-1].event(m.revision(), 1).Kv)
+	return l
 }
 
 func (m *model) openIfAsked() {
@@ -273,16 +290,21 @@ func (m *model) answerConfirms() {
 	for len(m.checks) > 0 {
 		k := m.checks[0]
 		m.checks = m.checks[1:]
-		m.core.checked(m.now, k.g, m.find(k.q), nil, Retry)
+		if k.w != nil {
+			m.core.vouched(m.now, k.w, k.st, m.find(k.q), nil, Retry)
+		} else {
+			m.core.checked(m.now, k.g, m.find(k.q), nil, Retry)
+		}
 		m.run()
 	}
 }
 
 func (m *model) find(q Check) Finding {
-	f := Finding{Revision: m.revision(), ClusterID: 7}
+	f := Finding{Revision: m.revision(), ClusterID: 7, Unproved: true}
 	if q.Revision == 0 || q.Revision > m.revision() || q.Revision <= m.compacted {
 		return f
 	}
+	f.Unproved = false
 	r := m.history[q.Revision-1]
 	for _, ch := range q.Changes {
 		same := false
@@ -499,6 +521,9 @@ func (c *consumer) check() {
 	}
 	if c.ended > 0 && len(m.pasts) > 0 {
 		return // it left, who knows in which history
+	}
+	if c.listed != nil && c.ended == 0 && m.history[c.start-2] != *c.listed {
+		t.Fatalf("%s goes on from revision %d, which is another one now", c.name, c.start-1)
 	}
 	want := c.wants(m.history)
 	if c.ended > 0 && len(c.got) < len(want) {

@@ -34,6 +34,7 @@ type driver struct {
 	names    map[*watcher]string
 	streams  map[string]*stream
 	blocked  map[*watcher]bool
+	asked    map[*watcher]*stream
 	honest   bool
 	out      []string
 }
@@ -41,7 +42,7 @@ type driver struct {
 func newDriver(t *testing.T) *driver {
 	d := &driver{
 		t: t, now: time.Unix(1_000_000, 0), nmembers: 3,
-		watchers: map[string]*watcher{}, names: map[*watcher]string{}, streams: map[string]*stream{}, blocked: map[*watcher]bool{},
+		watchers: map[string]*watcher{}, names: map[*watcher]string{}, streams: map[string]*stream{}, blocked: map[*watcher]bool{}, asked: map[*watcher]*stream{},
 	}
 	d.core = newCore(DefaultBufferLimit, func() int { return d.nmembers }, true, func() float64 { return 0.5 })
 	return d
@@ -72,7 +73,7 @@ func (d *driver) input(c scenario.Command) {
 		d.honest = true
 	case "members":
 		d.nmembers = int(c.Int(d.t, "n", 0))
-	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created]
+	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created] [listed= [newest=]]
 		for name := range strings.SplitSeq(c.Word(0), ",") {
 			r := &pb.WatchCreateRequest{
 				Key: []byte(c.Args["key"]), RangeEnd: []byte(c.Args["end"]), StartRevision: c.Int(d.t, "rev", 0),
@@ -81,7 +82,7 @@ func (d *driver) input(c scenario.Command) {
 			if c.Has("nodelete") {
 				r.Filters = append(r.Filters, pb.WatchCreateRequest_NODELETE)
 			}
-			w := newWatcher(Request{Create: r, RequireLeader: c.Has("leader"), CreatedNotify: c.Has("created")})
+			w := newWatcher(Request{Create: r, RequireLeader: c.Has("leader"), CreatedNotify: c.Has("created"), Listing: d.listing(c)})
 			d.watchers[name], d.names[w] = w, name
 			k.add(d.now, c.Args["group"], w)
 			d.run()
@@ -112,8 +113,12 @@ func (d *driver) input(c scenario.Command) {
 		k.cancel(d.now, d.watcher(c))
 	case "progress":
 		k.requestProgress(d.now, c.Args["group"])
-	case "checked": // checked rev= [cluster=] [different] [err= verdict=]
-		f := Finding{Revision: c.Int(d.t, "rev", 0), ClusterID: uint64(c.Int(d.t, "cluster", 7)), Different: c.Has("different")}
+	case "checked": // checked [of=WATCHER] rev= [cluster=] [different] [unproved] [err= verdict=]
+		f := Finding{Revision: c.Int(d.t, "rev", 0), ClusterID: uint64(c.Int(d.t, "cluster", 7)), Different: c.Has("different"), Unproved: c.Has("unproved")}
+		if w := d.watchers[c.Args["of"]]; w != nil {
+			k.vouched(d.now, w, d.asked[w], f, err, verdict)
+			break
+		}
 		k.checked(d.now, k.groups[c.Args["group"]], f, err, verdict)
 	case "wait": // time passes; timers fire when they are due
 		end := d.now.Add(c.Duration(d.t))
@@ -138,6 +143,20 @@ func (d *driver) input(c scenario.Command) {
 	default:
 		d.t.Fatalf("unknown command %q", c.Name)
 	}
+}
+
+// listing: what the watcher has listed at a revision, the newest key of revision newest, none if that is 0.
+func (d *driver) listing(c scenario.Command) *Listing {
+	if !c.Has("listed") {
+		return nil
+	}
+	l := &Listing{Since: d.now, Revision: c.Int(d.t, "listed", 0), ClusterID: 7}
+	if rev := c.Int(d.t, "newest", 0); rev > 0 {
+		l.Note(&mvccpb.KeyValue{Key: []byte(c.Args["key"]), ModRevision: rev, Value: []byte("v")})
+	} else {
+		l.Empty = true
+	}
+	return l
 }
 
 func mapsKeys[V any](m map[string]V) func(func(string) bool) {
@@ -255,12 +274,23 @@ func (d *driver) run() {
 			}
 		case actConfirm:
 			if d.honest {
-				k.checked(d.now, a.g, Finding{Revision: 1 << 40}, nil, Retry)
+				if a.w != nil {
+					k.vouched(d.now, a.w, a.st, Finding{Revision: 1 << 40}, nil, Retry)
+				} else {
+					k.checked(d.now, a.g, Finding{Revision: 1 << 40}, nil, Retry)
+				}
 				break
 			}
 			line := "check key=" + string(a.check.Key)
 			if a.check.Revision != 0 {
 				line += fmt.Sprintf(" witness=%d events=%d", a.check.Revision, len(a.check.Changes))
+			}
+			if len(a.check.Changes) > 0 && a.check.Changes[0].Absent {
+				line += " absent"
+			}
+			if a.w != nil {
+				line += " of " + d.names[a.w]
+				d.asked[a.w] = a.st
 			}
 			d.say("%s", line)
 		case actNote:

@@ -117,6 +117,10 @@ type Request struct {
 	RequireLeader bool
 	// CreatedNotify delivers the server's created response, once.
 	CreatedNotify bool
+	// Listing is what was read before; Create's start revision is the one after it. A watcher
+	// with one ends as if its revisions were compacted when nothing can prove that it goes on in
+	// the history that was read. nil: none.
+	Listing *Listing
 }
 
 // Delivery is one response for the user. It may be shared between watchers, so a

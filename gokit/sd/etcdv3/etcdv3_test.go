@@ -399,3 +399,18 @@ func TestInstancerOverAWipe(t *testing.T) {
 		t.Errorf("what lives is not registered again: %v", got)
 	}
 }
+
+// An instancer that has had no change since it listed shows what a wiped etcd has, although that has
+// come to higher revisions meanwhile.
+func TestInstancerOverAWipeThatOvertook(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	c := clienttest.Dial(t, cluster.Endpoints()...)
+	for range 3 {
+		_, err := c.Put(clienttest.Within(t, clienttest.Long), t.Name()+"/a", "before")
+		ok(t, "Put", err)
+	}
+	_, events := follow(t, client(t, cluster.Endpoints()...))
+	awaitEvent(t, events, "before")
+	clienttest.Overtake(t, cluster, map[string]string{t.Name() + "/a": "anew"})
+	awaitEvent(t, events, "anew")
+}

@@ -56,7 +56,7 @@ type follower struct {
 
 // once lists and watches until the watch ends.
 func (f *follower) once(ctx context.Context) error {
-	rev, err := f.list(ctx)
+	listed, err := f.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (f *follower) once(ctx context.Context) error {
 	}
 	wctx, stop := context.WithCancel(ctx)
 	defer stop()
-	changes := f.c.cli.Watch(wctx, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1))
+	changes := f.c.cli.Watch(wctx, f.prefix, clientv3.WithPrefix(), clientv3.WithListing(listed))
 	for {
 		select {
 		case w, open := <-changes:
@@ -84,13 +84,15 @@ func (f *follower) once(ctx context.Context) error {
 }
 
 // list takes what there is. What a cluster that has lost history does not have is held.
-func (f *follower) list(ctx context.Context) (rev int64, err error) {
+func (f *follower) list(ctx context.Context) (*clientv3.Listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	listed := clientv3.NewListing(0)
 	r, err := f.c.cli.Get(ctx, f.prefix, clientv3.WithPrefix())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	listed.Add(r)
 	values := make(map[string]string, len(r.Kvs))
 	for _, kv := range r.Kvs {
 		values[string(kv.Key)] = string(kv.Value)
@@ -110,7 +112,7 @@ func (f *follower) list(ctx context.Context) (rev int64, err error) {
 	}
 	f.known = maps.Clone(values) // the receiver keeps values
 	f.to.set(values)
-	return r.Header.Revision, nil
+	return listed, nil
 }
 
 func (f *follower) apply(events []*clientv3.Event) {

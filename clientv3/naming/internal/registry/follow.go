@@ -41,9 +41,10 @@ type Follower struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	known     map[string]entry // every key under the prefix, also those with another content
-	next      int64            // the revision to watch from; 0: never listed
-	listed    bool             // known is good as of next, so that watching from there misses nothing
+	known     map[string]entry  // every key under the prefix, also those with another content
+	next      int64             // the revision to watch from; 0: never listed
+	from      clientv3.OpOption // how a watch goes on from known
+	listed    bool              // known is good as of next, so that watching from there misses nothing
 	watch     clientv3.WatchChan
 	stopWatch context.CancelFunc // with watch
 	complain  complaint
@@ -119,7 +120,8 @@ func (f *Follower) List() ([]Change, error) {
 		ctx, cancel = f.Attempt(ctx)
 	}
 	defer cancel()
-	resp, err := f.get(ctx)
+	listed := clientv3.NewListing(0)
+	resp, agreed, err := f.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +143,11 @@ func (f *Follower) List() ([]Change, error) {
 	}
 	maps.Copy(touched, before) // what is gone
 	f.next, f.listed = resp.Header.Revision+1, true
+	f.from = clientv3.WithRev(f.next)
+	if agreed { // who knows less than the cluster proves nothing
+		listed.Add(resp)
+		f.from = clientv3.WithListing(listed)
+	}
 	f.complain.flush(f.client, f.prefix)
 	return f.changes(touched), nil
 }
@@ -158,7 +165,7 @@ func (f *Follower) read(kv *mvccpb.KeyValue, was entry) entry {
 func (f *Follower) begin() {
 	ctx, cancel := context.WithCancel(f.ctx)
 	f.stopWatch = cancel
-	f.watch = f.client.Watch(ctx, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(f.next))
+	f.watch = f.client.Watch(ctx, f.prefix, clientv3.WithPrefix(), f.from)
 }
 
 // end ends the watch; what is known has to be compared again.

@@ -15,7 +15,7 @@ const patience = 200 * time.Millisecond
 // get lists the prefix. If no quorum answers soon, what one member knows will do, for names
 // should resolve while etcd cannot decide anything: the watch brings what it has missed. But
 // it must not be older than what is known.
-func (f *Follower) get(ctx context.Context) (*clientv3.GetResponse, error) {
+func (f *Follower) get(ctx context.Context) (r *clientv3.GetResponse, agreed bool, err error) {
 	whole, cancel := context.WithCancel(ctx)
 	defer cancel()
 	current, settle := context.WithCancel(whole)
@@ -29,7 +29,7 @@ func (f *Follower) get(ctx context.Context) (*clientv3.GetResponse, error) {
 		}
 	})
 	timer := time.AfterFunc(patience, ask)
-	r, err := f.client.Get(current, f.prefix, clientv3.WithPrefix())
+	r, err = f.client.Get(current, f.prefix, clientv3.WithPrefix())
 	waiting := timer.Stop()
 	switch {
 	case err == nil, Refused(err):
@@ -37,12 +37,12 @@ func (f *Follower) get(ctx context.Context) (*clientv3.GetResponse, error) {
 		if !waiting {
 			ask() // returns when it has ended
 		}
-		return r, err
+		return r, err == nil, err
 	default:
 		ask()
 	}
 	if local == nil {
-		return nil, err
+		return nil, false, err
 	}
-	return local, nil
+	return local, false, nil
 }

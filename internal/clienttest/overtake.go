@@ -1,0 +1,52 @@
+package clienttest
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// Overtake wipes the only member of a cluster that is Proxied, and puts keys into it, and others,
+// until its revision is far above what it was. Who comes through the proxy sees nothing of it but
+// the end.
+func Overtake(t testing.TB, cluster *etcdtest.Cluster, keys map[string]string) {
+	t.Helper()
+	m := cluster.Members()[0]
+	direct := Dial(t, m.Direct)
+	was, err := direct.Get(Within(t, Long), "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Proxy().Cut()
+	m.Kill()
+	if err := os.RemoveAll(m.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	put := func(key, value string) (rev int64) {
+		t.Helper()
+		Await(t, "a put succeeds", func() bool {
+			r, err := direct.Put(Within(t, Long), key, value)
+			if err == nil {
+				rev = r.Header.Revision
+			}
+			return err == nil
+		})
+		return rev
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		put(key, keys[key])
+	}
+	for n := 0; put(fmt.Sprint("elsewhere/", n), "") < was.Header.Revision+20; n++ {
+	}
+	if err := m.Proxy().Heal(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,131 @@
+package watch
+
+// Watchers that have listed. Such a watcher has seen a history before its first event, perhaps not
+// that of the stream: etcd may have been restored in between. So before it is created on a stream
+// that is younger than the listing it proves itself, by the newest key that it has listed, each for
+// itself: what others of the group have seen says nothing about it. A stream that was there before
+// the listing began, and still is, is of the same history: no member changes its history alive.
+//
+// Once it is confirmed it is a watcher like others, and its listing may be the group's witness.
+
+import (
+	"bytes"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// Listing is what a follower has read of its range, all at one revision.
+type Listing struct {
+	// Since is when reading began.
+	Since     time.Time
+	Revision  int64
+	ClusterID uint64
+	// Empty: the range has no key.
+	Empty bool
+
+	newest int64 // the highest revision of a key that was read; 0: none was
+	change Change
+}
+
+// Note takes the newest of some keys that were read. It keeps no reference to it.
+func (l *Listing) Note(kv *mvccpb.KeyValue) {
+	if kv.GetModRevision() > l.newest {
+		l.newest = kv.GetModRevision()
+		l.change = Change{Key: bytes.Clone(kv.GetKey()), keyOnly: len(kv.GetValue()) == 0, sum: sumOf(kv)}
+	}
+}
+
+// Key is the newest key that was read, nil if none was.
+func (l *Listing) Key() []byte { return l.change.Key }
+
+// WithKey is the listing with another name of its newest key.
+func (l *Listing) WithKey(key []byte) *Listing {
+	m := *l
+	m.change.Key = key
+	return &m
+}
+
+// listing is a watcher's, until it is confirmed.
+type listing struct {
+	since  time.Time
+	proof  witness
+	asked  *stream // for which the proof was asked for
+	again  bool    // asking has failed
+	proved *stream // on which the watcher may be created
+}
+
+func newListing(l *Listing, key, end []byte) *listing {
+	w := &listing{since: l.Since, proof: witness{revision: l.Revision}}
+	switch {
+	case l.newest != 0:
+		w.proof.changes = []Change{l.change}
+		w.proof.changes[0].Key = bytes.Clone(l.change.Key)
+	case l.Empty:
+		w.proof.changes = []Change{{Key: bytes.Clone(key), End: bytes.Clone(end), Absent: true}}
+	default:
+		w.proof.revision = 0
+	}
+	return w
+}
+
+// listed keeps a listing as the witness, if it is the better one.
+func (k *witness) listed(l witness) {
+	if l.revision == 0 || l.weak() && k.revision != 0 && !k.weak() {
+		return
+	}
+	if l.revision > k.revision || k.weak() && !l.weak() {
+		*k = l
+	}
+}
+
+// vouch says whether w may be created on st; if not, the proof is asked for.
+func (c *core) vouch(st *stream, w *watcher) bool {
+	l := w.listing
+	if l == nil || !c.canConfirm || l.proved == st || st.openedAt.Before(l.since) {
+		return true
+	}
+	if l.asked != st {
+		l.asked, l.again = st, false
+		c.do(action{kind: actConfirm, g: w.g, w: w, st: st, check: l.proof.question(w.key)})
+	}
+	return false
+}
+
+// vouched is an input: what the cluster says of w's listing, asked for st.
+func (c *core) vouched(now time.Time, w *watcher, st *stream, f Finding, err error, v Verdict) {
+	l := w.listing
+	if l == nil || w.state != statePending || w.g.st != st || l.asked != st {
+		return
+	}
+	f.Unproved = f.Unproved || l.proof.revision == 0
+	switch {
+	case err != nil && v == Fatal:
+		c.do(action{kind: actNote, w: w, err: err, note: "watch ends"})
+		c.finish(now, w, nil, err)
+	case err != nil:
+		l.again = true
+		if w.g.due[dueConfirm].IsZero() {
+			w.g.due[dueConfirm] = now.Add(checkAgain)
+		}
+	case c.judge(now, w, f, f.Different):
+		l.proved = st
+		c.await(now, st, w)
+		c.flush(st)
+	}
+	c.arm(w.g)
+}
+
+// vouchAgain repeats the questions that have failed.
+func (c *core) vouchAgain(g *group) {
+	st := g.st
+	if st == nil || !st.live || !st.guarded {
+		return
+	}
+	for w := g.first; w != nil; w = w.next {
+		if l := w.listing; l != nil && l.again && l.asked == st && w.state == statePending {
+			l.asked = nil
+			c.vouch(st, w)
+		}
+	}
+}
