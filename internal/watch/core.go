@@ -111,7 +111,7 @@ const (
 	wantNoPut
 	wantNoDelete
 	wantLeader
-	wantCut // in fragments: see large in event.go
+	wantCut  // in fragments: see large in event.go
 	wantList // rather ends than goes on in doubt: it lists again
 )
 
