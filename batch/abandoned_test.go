@@ -1,9 +1,10 @@
-package batch_test
+package batch
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"testing"
@@ -12,35 +13,51 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
-	"github.com/fairlead-go/fairlead/batch"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// leaderless is a server that refuses every write while it has no leader, and notes what is written.
+// leaderless is a server that refuses every write while it has no leader, and notes what is written. It
+// answers that it refuses when it has a leader again.
 type leaderless struct {
 	pb.UnimplementedKVServer
+	hold    chan struct{} // closed when there is a leader
 	mu      sync.Mutex
-	elected bool
-	refused map[string]int    // guarded by mu; by key, how often
+	elected bool              // guarded by mu
+	refused int               // guarded by mu
 	values  map[string]string // guarded by mu
 }
 
 func (s *leaderless) write(puts ...*pb.PutRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range puts {
-		if s.elected {
-			s.values[string(p.Key)] = string(p.Value)
-		} else {
-			s.refused[string(p.Key)]++
-		}
-	}
 	if !s.elected {
+		s.refused++
+		s.mu.Unlock()
+		<-s.hold
+		s.mu.Lock()
 		return rpctypes.ErrGRPCNoLeader
 	}
+	for _, p := range puts {
+		s.values[string(p.Key)] = string(p.Value)
+	}
 	return nil
+}
+
+// elect gives the server a leader, and what was written meanwhile.
+func (s *leaderless) elect(values map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.elected = true
+	maps.Copy(s.values, values)
+	close(s.hold)
+}
+
+func (s *leaderless) refusals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
 }
 
 func (s *leaderless) Put(_ context.Context, r *pb.PutRequest) (*pb.PutResponse, error) {
@@ -57,17 +74,11 @@ func (s *leaderless) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	return resp, s.write(puts...)
 }
 
-func (s *leaderless) count(key string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refused[key]
-}
-
 // TestAbandonedWrite: a write that was refused, and whose caller then gave up, is not sent again with
 // those that travelled with it: its caller may have written something else meanwhile.
 func TestAbandonedWrite(t *testing.T) {
 	etcdtest.CheckLeaks(t)
-	s := &leaderless{refused: map[string]int{}, values: map[string]string{}}
+	s := &leaderless{hold: make(chan struct{}), values: map[string]string{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -76,40 +87,44 @@ func TestAbandonedWrite(t *testing.T) {
 	pb.RegisterKVServer(srv, s)
 	go srv.Serve(l)
 	t.Cleanup(srv.Stop)
-	c := dial(t, clientv3.Config{Endpoints: []string{l.Addr().String()}})
-	kv := batch.NewKV(c, batch.WithWrites())
+	q := newQueue(clienttest.Dial(t, l.Addr().String()).KV, true)
+	q.busy = maxSlots // all shall travel together
 	ctx := clienttest.Within(t, clienttest.Long)
-
-	// Two go alone; of the others some travel with the one that will be given up.
-	const others = 20
+	put := func(ctx context.Context, key, value string, done chan<- error) {
+		op := clientv3.OpPut(key, value)
+		_, err := q.do(ctx, &op)
+		done <- err
+	}
+	const others = 3
 	done := make(chan error, others)
 	for i := range others {
-		go func() { _, err := kv.Put(ctx, fmt.Sprint("other", i), "v"); done <- err }()
+		go put(ctx, fmt.Sprint("other", i), "v", done)
 	}
 	impatient, giveUp := context.WithCancel(ctx)
 	gaveUp := make(chan error, 1)
-	go func() { _, err := kv.Put(impatient, "key", "old"); gaveUp <- err }()
-	clienttest.Await(t, "the write is refused", func() bool { return s.count("key") > 0 })
+	go put(impatient, "key", "old", gaveUp)
+	clienttest.Await(t, "all wait", func() bool { return q.soFar() == others+1 })
+	q.mu.Lock()
+	q.busy = 1
+	q.mu.Unlock()
+	q.next()
+	clienttest.Await(t, "the server has the writes", func() bool { return s.refusals() > 0 })
 	giveUp()
 	if err := clienttest.Receive(t, "the one that gives up", gaveUp); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	s.mu.Lock()
-	s.elected, s.values["key"] = true, "new" // written by the same caller on another way, say
-	s.mu.Unlock()
-	failed := 0
+	s.elect(map[string]string{"key": "new"}) // written by the same caller on another way, say
 	for range others {
 		if err := clienttest.Receive(t, "the others", done); err != nil {
-			failed++
-			t.Log(err)
+			t.Error(err)
 		}
-	}
-	if failed > 0 {
-		t.Errorf("%d of the others failed", failed)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v := s.values["key"]; v != "new" {
 		t.Errorf("after a write of %q the value is %q", "new", v)
+	}
+	if len(s.values) != others+1 {
+		t.Errorf("the server has %v", s.values)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -115,6 +116,41 @@ func TestTwoSides(t *testing.T) {
 				t.Errorf("round %d: side %d reads %q, want %q", i, j, got, value)
 			}
 		}
+	}
+}
+
+// TestAWriteAsksTheOwner: whoever holds a key in memory reads what another has just written. TestTwoSides
+// changes sides so often that keys are hushed, and mostly nobody holds one.
+func TestAWriteAsksTheOwner(t *testing.T) {
+	shared(t)
+	pfx := "L-" + t.Name() + "/"
+	owner := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	writer := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
+	for name, test := range map[string]struct {
+		write func(key string) clientv3.Op
+		want  string
+	}{
+		"put":    {func(key string) clientv3.Op { return clientv3.OpPut(key, "new") }, "new"},
+		"delete": {func(key string) clientv3.Op { return clientv3.OpDelete(key) }, ""},
+		"transaction": {func(key string) clientv3.Op {
+			return clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(key, "new")}, nil)
+		}, "new"},
+		"otherwise": {func(key string) clientv3.Op {
+			never := []clientv3.Cmp{clientv3.Compare(clientv3.Version(key), "<", 0)}
+			return clientv3.OpTxn(never, nil, []clientv3.Op{clientv3.OpPut(key, "new")})
+		}, "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key := strings.ReplaceAll(t.Name(), "/", "-")
+			owner.put(t, key, "old")
+			owner.owns(t, key)
+			if _, err := writer.Do(within(t, long), test.write(key)); err != nil {
+				t.Fatal(err)
+			}
+			if got := owner.get(t, key); got != test.want {
+				t.Errorf("after %q was written the owner reads %q", test.want, got)
+			}
+		})
 	}
 }
 

@@ -58,6 +58,7 @@ type rig struct {
 
 	opened, answered chan string
 	ended            chan end
+	inEnd            func() // called by Ended, if it is not nil
 }
 
 func start(t *testing.T) *rig {
@@ -79,7 +80,13 @@ func start(t *testing.T) *rig {
 		},
 		Opened:   func(member string) { r.opened <- member },
 		Answered: func(a string) { r.answered <- a },
-		Ended:    func(member string, err error) { r.ended <- end{member, err} },
+		Ended: func(member string, err error) {
+			r.ended <- end{member, err}
+			if f := r.inEnd; f != nil {
+				r.inEnd = nil
+				f()
+			}
+		},
 	})
 	return r
 }
@@ -142,6 +149,26 @@ func TestEndIsToldOnceWithItsReason(t *testing.T) {
 				t.Errorf("ended again with %v", <-r.ended)
 			}
 		})
+	}
+}
+
+// TestBothSeeTheEnd: the sender tells of the end, and the reader sees it too before the sender is done.
+func TestBothSeeTheEnd(t *testing.T) {
+	r := start(t)
+	r.inEnd = func() {
+		r.s.failures <- errors.New("seen by the reader")
+		<-r.s.ctx.Done() // the reader ends with that
+	}
+	cause := errors.New("seen by the sender")
+	r.open <- nil
+	r.pair.Push(1)
+	r.s.refuse <- cause
+	if got, want := <-r.ended, (end{"m", cause}); got != want {
+		t.Errorf("ended with %v, want %v", got, want)
+	}
+	r.group.Stop()
+	if len(r.ended) > 0 {
+		t.Errorf("ended again with %v", <-r.ended)
 	}
 }
 

@@ -130,7 +130,7 @@ var mutants = []mutant{
 	{name: "leasing: memory outlives its lease", file: "clientv3/leasing/tenure.go",
 		old: "\treturn time.Since(l.epoch) < d\n", new: "\treturn d > 0\n", pkg: memory, tests: "Frozen|StopsBefore|PausedProcess"},
 	{name: "leasing: a write asks nobody for the key", file: "clientv3/leasing/guard.go",
-		old: "\t}\n\treturn v3.Compare(c, \"=\", 0)\n", new: "\t}\n\treturn v3.Compare(c, \">\", -1)\n", pkg: memory, tests: "TwoSides|EachOthers"},
+		old: "\t}\n\treturn v3.Compare(c, \"=\", 0)\n", new: "\t}\n\treturn v3.Compare(c, \">\", -1)\n", pkg: memory, tests: "AsksTheOwner"},
 	{name: "leasing: revisions from memory go back", file: "clientv3/leasing/tenure.go",
 		old: "if header.GetRevision() > t.latest.GetRevision() {", new: "if t.latest == nil {", pkg: memory, tests: "RevisionsFromMemory"},
 	{name: "leasing: a key put twice is sound", file: "clientv3/leasing/sound.go",
