@@ -23,8 +23,11 @@ import (
 // One of three processes stands still under load: no request that may be repeated is lost, and with a
 // limit each caller meets it once at most.
 func TestFrozenProcess(t *testing.T) {
-	const limit = 2 * time.Second // more than a living one takes on a busy machine: else that is ejected in the frozen one's place
-	for name, opt := range map[string]httpdisc.Option{"limit": httpdisc.WithAttemptTimeout(limit), "hedging": httpdisc.WithHedging(limit / 20)} {
+	// More than a living one takes on a busy machine: else that is ejected in the frozen one's place. What is ejected stays so,
+	// however long the calls after it take.
+	const limit = 5 * time.Second
+	forGood := httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Base: time.Hour}))
+	for name, opt := range map[string]httpdisc.Option{"limit": httpdisc.WithAttemptTimeout(limit), "hedging": httpdisc.WithHedging(limit / 50)} {
 		t.Run(name, func(t *testing.T) {
 			var frozen atomic.Bool
 			const callers = 8
@@ -41,7 +44,7 @@ func TestFrozenProcess(t *testing.T) {
 					return http.DefaultTransport.RoundTrip(req)
 				})
 			}
-			r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()), opt, httpdisc.WithTransport(counting))
+			r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()), opt, forGood, httpdisc.WithTransport(counting))
 			for i, s := range servers {
 				if _, err := r.Register(within(t), discovery.Instance{Service: "orders", ID: fmt.Sprint(i), Addresses: []string{s.Addr}}); err != nil {
 					t.Fatal(err)
