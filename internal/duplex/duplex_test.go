@@ -155,14 +155,17 @@ func TestEndIsToldOnceWithItsReason(t *testing.T) {
 // TestBothSeeTheEnd: the sender tells of the end, and the reader sees it too before the sender is done.
 func TestBothSeeTheEnd(t *testing.T) {
 	r := start(t)
+	over := make(chan struct{})
 	r.inEnd = func() {
 		r.s.failures <- errors.New("seen by the reader")
 		<-r.s.ctx.Done() // the reader ends with that
+		close(over)
 	}
 	cause := errors.New("seen by the sender")
 	r.open <- nil
 	r.pair.Push(1)
 	r.s.refuse <- cause
+	<-over
 	if got, want := <-r.ended, (end{"m", cause}); got != want {
 		t.Errorf("ended with %v, want %v", got, want)
 	}
