@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	clientv3 "github.com/fairlead-go/fairlead/clientv3"
@@ -55,10 +56,43 @@ type worker struct {
 	last   map[string]int64 // modification revision of each key as last seen
 	n      int              // values made
 	opened time.Duration    // when client was made
+	after  aftermath
 	ops    []history.Op
 	closes []time.Duration // how long each Close took
 	errs   []error         // of New and Close
 }
+
+// aftermath is what a worker has done since everything was healed.
+type aftermath struct {
+	healed      atomic.Bool
+	reads, puts tries
+}
+
+// tries are calls of one sort, and those that succeeded.
+type tries struct{ made, succeeded atomic.Int32 }
+
+// enoughTries of a sort that all fail show that a client does not work any more.
+const enoughTries = 5
+
+func (t *tries) enough() bool { return t.succeeded.Load() > 0 || t.made.Load() >= enoughTries }
+
+// count takes a call that ended; one that had little time says nothing if it failed.
+func (a *aftermath) count(o *history.Op, limit time.Duration) {
+	t := &a.reads
+	if o.Kind.Writes() {
+		t = &a.puts
+	}
+	switch {
+	case o.Serializable:
+	case o.Outcome == history.OK:
+		t.succeeded.Add(1)
+	case limit >= time.Second:
+		t.made.Add(1)
+	}
+}
+
+// tested reports whether the worker has shown if it works again, which takes longer on a busy machine.
+func (a *aftermath) tested() bool { return a.reads.enough() && a.puts.enough() }
 
 // run makes calls until ctx ends.
 func (w *worker) run(ctx context.Context) {
@@ -150,6 +184,7 @@ func (w *worker) one(ctx context.Context) {
 		cctx, cancel = context.WithTimeout(ctx, limit)
 	}
 	defer cancel()
+	healed := w.after.healed.Load()
 	o.Call = w.clock.Now()
 	o.Deadline = o.Call + limit
 	err := w.caller.call(cctx, &o)
@@ -157,6 +192,9 @@ func (w *worker) one(ctx context.Context) {
 	settle(&o, err)
 	if ctx.Err() != nil {
 		o.Deadline = 0 // the run ended, not the call's context
+	}
+	if healed {
+		w.after.count(&o, limit)
 	}
 	if w.caller.copy != nil && o.Outcome == history.OK && !o.Kind.Writes() && !o.Serializable {
 		w.copied++

@@ -36,6 +36,9 @@ const (
 	// tail is how long the clients go on after everything is healed: longer than a call, for
 	// a write that was under way when the leader died may wait for its context.
 	tail = longest + time.Second
+	// testMax is how much longer they go on until each has shown whether it works again: on a busy machine one
+	// may have made only writes by then.
+	testMax = time.Minute
 	// deliverTimeout is how long watches may take to deliver the last event.
 	deliverTimeout = 15 * time.Second
 	// closeMax is what closing a client may take, on any machine.
@@ -266,9 +269,20 @@ func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.
 		pause(ctx, b.Settled-s.clock.Now())
 	}
 	r.healed = s.clock.Now()
+	for _, w := range c.workers {
+		w.after.healed.Store(true)
+	}
 	pause(ctx, tail)
+	for end := s.clock.Now() + testMax; s.clock.Now() < end && !c.tested(); {
+		pause(ctx, 100*time.Millisecond)
+	}
 	stop()
 	busy.Wait()
+}
+
+// tested reports whether each worker has shown if it works again.
+func (c *crew) tested() bool {
+	return !slices.ContainsFunc(c.workers, func(w *worker) bool { return !w.after.tested() })
 }
 
 // follow starts the watchers.
