@@ -14,7 +14,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// released are the modules that users get, by their directories. All others (bench, chaos, compat, console/browser, examples, tools and
+// released are the modules that users get, by their directories. All others (bench, chaos, compat, console/browser, examples, reach, tools and
 // what is in it) serve work on this repository: they are run from a checkout and get no tags.
 var released = []string{".", "cmd/fairlead", "dropin", "gokit", "metrics"}
 

@@ -44,6 +44,7 @@ type Agent struct {
 	book      *book
 	names     *nameserver.Server // nil without DNS
 	api       *api
+	targets   *targetFile // nil without Prometheus' file
 	servers   []*server
 }
 
@@ -69,10 +70,13 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	if o.DNS != "" {
 		after += o.Answers.TTL // whoever asked uses the answer for the TTL, in whole seconds
 	}
+	if o.Name == "" {
+		o.Name = "fairlead agent"
+	}
 	host, _ := os.Hostname() // without one the process id has to do
 	opts := []discovery.DirectoryOption{
 		discovery.WithRecords(o.Format), discovery.WithLog(nil), discovery.WithProblems(a.problem),
-		discovery.WithAnnounce(fmt.Sprintf("fairlead agent on %s, %d", host, os.Getpid())), discovery.WithAnnounceAfter(after),
+		discovery.WithAnnounce(fmt.Sprintf("%s on %s, %d", o.Name, host, os.Getpid())), discovery.WithAnnounceAfter(after),
 	}
 	var st *state
 	if o.Files != "" {
@@ -80,12 +84,23 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 			return nil, err
 		}
 		opts = append(opts, discovery.WithFiles(filepath.Join(o.Files, "services")))
-		st = newState(filepath.Join(o.Files, "registrations.json"))
+		if o.HTTP != "" || o.Socket != "" {
+			st = newState(filepath.Join(o.Files, "registrations.json"))
+		}
 	}
 	a.directory = discovery.NewDirectory(client, opts...)
 	a.feeds = &feeds{directory: a.directory, most: mostServices, byName: make(map[string]*feed)}
 	a.book = newBook(client, o.Format, st, mostRegistrations, serving, o.Say)
 	a.api = newAPI(client, o.Format, o.Base, a.feeds, a.book)
+	if o.PrometheusFile != "" {
+		if _, err := os.Stat(filepath.Dir(o.PrometheusFile)); err != nil {
+			return nil, fmt.Errorf("--prometheus: %w", err)
+		}
+		a.targets = &targetFile{api: a.api, path: o.PrometheusFile, patterns: o.PrometheusServices, say: o.Say}
+		if len(o.PrometheusServices) == 0 {
+			a.targets.patterns = []string{"*"}
+		}
+	}
 	if o.DNS != "" {
 		source := newNames(a.directory)
 		a.api.knowers = append(a.api.knowers, source)
@@ -149,7 +164,7 @@ func (a *Agent) listenHTTP() error {
 		g.hosts[hostName(name)] = true
 	}
 	local, _ := onLoopback(a.o.HTTP) // Check has looked at it
-	g.private = !local
+	g.private = !local || a.o.exposed
 	s := a.serve(l, g, scheme+"://"+l.Addr().String())
 	s.TLSConfig = secured
 	return nil
@@ -194,6 +209,9 @@ func (a *Agent) Where() (lines []string) {
 	for _, s := range a.servers {
 		lines = append(lines, "serving "+s.where)
 	}
+	if a.targets != nil {
+		lines = append(lines, "writing "+a.o.PrometheusFile)
+	}
 	return lines
 }
 
@@ -209,6 +227,9 @@ func (a *Agent) Serve(ctx context.Context) error {
 	a.book.start(parts.Context())
 	defer a.book.stop()
 	parts.Go(a.feeds.run)
+	if a.targets != nil {
+		parts.Go(a.targets.run)
+	}
 	if a.names != nil {
 		parts.Go(func(context.Context) { a.names.Serve(ctx) })
 	}

@@ -53,6 +53,7 @@ func newAPI(client *clientv3.Client, format discovery.Format, base string, f *fe
 	const instance = "/v1/services/{service}/instances/{id}"
 	for pattern, h := range map[string]handler{
 		"GET /healthz":                    a.health,
+		"GET /v1/prometheus":              a.targets,
 		"GET /v1/services":                a.list,
 		"GET /v1/services/{service}":      a.get,
 		"GET /v1/services/{service}/pick": a.pick,

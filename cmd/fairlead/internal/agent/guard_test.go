@@ -136,7 +136,8 @@ func TestSocket(t *testing.T) {
 func TestOptions(t *testing.T) {
 	for _, o := range []Options{
 		{}, {DNS: "nowhere"}, {DNS: ":53"}, {DNS: "10.0.0.1:53"}, {HTTP: "nowhere"}, {HTTP: ":80"}, {HTTP: "0.0.0.0:80", TokenFile: "x"},
-		{HTTP: "0.0.0.0:80", Cert: "x", Key: "x"}, {HTTP: "127.0.0.1:80", Cert: "x"}, {DNS: "127.0.0.1:53", TokenFile: "x"},
+		{HTTP: "0.0.0.0:80", Cert: "x", Key: "x"}, {HTTP: "127.0.0.1:80", Cert: "x"}, {PrometheusFile: "x"}, {HTTP: "127.0.0.1:80", PrometheusServices: []string{"x"}},
+		{PrometheusFile: "x", Base: "/x/", PrometheusServices: []string{""}}, {DNS: "127.0.0.1:53", TokenFile: "x"},
 	} {
 		if o.Check() == nil {
 			t.Errorf("%+v is taken", o)

@@ -18,8 +18,9 @@ type names struct {
 
 // nameFeed is a service that the nameserver follows.
 type nameFeed struct {
-	*discovery.Subscription
-	of *names
+	nameserver.Feed
+	sub *discovery.Subscription
+	of  *names
 }
 
 func newNames(d *discovery.Directory) *names {
@@ -32,27 +33,18 @@ func (n *names) Subscribe(service string) (nameserver.Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &nameFeed{sub, n}
+	f := &nameFeed{nameserver.FeedOf(sub), sub, n}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.followed[f] = service
 	return f, nil
 }
 
-func (f *nameFeed) View() nameserver.View {
-	if v := f.Subscription.View(); v != nil {
-		return v
-	}
-	return nil // not a View that holds a nil pointer
-}
-
-func (f *nameFeed) Stale() bool { return f.Status().Stale }
-
 func (f *nameFeed) Close() {
 	f.of.mu.Lock()
 	delete(f.of.followed, f)
 	f.of.mu.Unlock()
-	f.Subscription.Close()
+	f.Feed.Close()
 }
 
 // known adds what is followed.
@@ -60,6 +52,6 @@ func (n *names) known(all map[string]*discovery.Subscription) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for f, service := range n.followed {
-		all[service] = f.Subscription
+		all[service] = f.sub
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
 	"github.com/fairlead-go/fairlead/discovery"
@@ -14,6 +15,7 @@ import (
 type Options struct {
 	Format discovery.Format // how records are stored
 	Base   string           // what their keys begin with
+	Name   string           // as which it announces itself; "fairlead agent" if empty
 	Files  string           // directory of what survives a restart: last known instances, registrations
 
 	DNS     string // HOST:PORT
@@ -25,18 +27,29 @@ type Options struct {
 	TokenFile string
 	Socket    string // path of a unix socket, whose users may write
 
+	exposed bool // tests have loopback count as reachable by others
+
+	PrometheusFile     string   // written for file_sd
+	PrometheusServices []string // that it has: names, and beginnings of names that end in *; empty: all
+
 	// Say tells people what goes wrong, a line each.
 	Say func(string)
 }
 
 // Check says what is wrong with the options, before anything is done.
 func (o *Options) Check() error {
-	if o.DNS == "" && o.HTTP == "" && o.Socket == "" {
-		return errors.New("nothing is switched on: give --dns, --http or --socket")
+	if o.DNS == "" && o.HTTP == "" && o.Socket == "" && o.PrometheusFile == "" {
+		return errors.New("nothing is switched on: give --dns, --http, --socket or --prometheus")
+	}
+	if err := o.checkPrometheus(); err != nil {
+		return err
 	}
 	if o.DNS != "" {
-		if err := CheckDNS(o.DNS, o.Answers.Allow); err != nil {
+		if err := checkDNS(o.DNS, o.Answers.Allow, o.exposed); err != nil {
 			return fmt.Errorf("--dns: %w", err)
+		}
+		if _, err := nameserver.New(nil, o.Answers); err != nil {
+			return err
 		}
 	}
 	if (o.Cert == "") != (o.Key == "") {
@@ -49,6 +62,7 @@ func (o *Options) Check() error {
 		return nil
 	}
 	local, err := onLoopback(o.HTTP)
+	local = local && !o.exposed
 	switch {
 	case err != nil:
 		return fmt.Errorf("--http: %w", err)
@@ -61,10 +75,32 @@ func (o *Options) Check() error {
 	return nil
 }
 
+func (o *Options) checkPrometheus() error {
+	if o.PrometheusFile == "" {
+		if len(o.PrometheusServices) > 0 {
+			return errors.New("--prometheus-service is of no use without --prometheus")
+		}
+		return nil
+	}
+	many := len(o.PrometheusServices) == 0
+	for _, name := range o.PrometheusServices {
+		many = many || strings.HasSuffix(name, "*")
+		if in := (discovery.Instance{Service: strings.TrimSuffix(name, "*"), ID: "x", Addresses: []string{"localhost:1"}}); name != "*" && in.Validate() != nil {
+			return fmt.Errorf("--prometheus-service: %q is no name of a service", name)
+		}
+	}
+	if many && o.Base == "" {
+		return errors.New("records of this format can be anywhere, so services cannot be listed: give --base, or name them with --prometheus-service")
+	}
+	return nil
+}
+
 // CheckDNS says whether DNS may be answered there: on loopback, or for networks that are named.
-func CheckDNS(address string, allow []netip.Prefix) error {
+func CheckDNS(address string, allow []netip.Prefix) error { return checkDNS(address, allow, false) }
+
+func checkDNS(address string, allow []netip.Prefix, exposed bool) error {
 	local, err := onLoopback(address)
-	if err == nil && !local && len(allow) == 0 {
+	if err == nil && (!local || exposed) && len(allow) == 0 {
 		err = fmt.Errorf("%s can be reached by others: give --allow with the networks that may ask, or listen on 127.0.0.1", address)
 	}
 	return err

@@ -133,21 +133,27 @@ type listing struct {
 }
 
 func (a *api) list(r *http.Request) (int, any, error) {
+	answer, err := a.listing(r.Context())
+	return http.StatusOK, answer, err
+}
+
+// listing is the list of all services, at most listEvery old if etcd answers.
+func (a *api) listing(ctx context.Context) (listAnswer, error) {
 	l := &a.listed
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stale := false
 	if l.at.IsZero() || time.Since(l.at) >= listEvery {
-		ctx, cancel := context.WithTimeout(r.Context(), loadWithin)
+		ctx, cancel := context.WithTimeout(ctx, loadWithin)
 		defer cancel()
 		if err := a.read(ctx, l); err != nil {
 			if l.at.IsZero() {
-				return 0, nil, err
+				return listAnswer{}, err
 			}
 			stale = true
 		}
 	}
-	return http.StatusOK, listAnswer{sureness{l.revision, stale, seconds(time.Since(l.at))}, l.services}, nil
+	return listAnswer{sureness{l.revision, stale, seconds(time.Since(l.at))}, l.services}, nil
 }
 
 // read asks etcd which services there are.

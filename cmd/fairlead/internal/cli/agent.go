@@ -16,6 +16,7 @@ const agentHelp = `Bring what is registered in etcd to programs of every languag
   --dns ADDR       answer DNS queries, as "fairlead dns" does
   --http ADDR      serve the HTTP API, metrics at /metrics and health at /healthz
   --socket PATH    serve the same on a unix socket, which only this user can use
+  --prometheus FILE    write targets for Prometheus' file_sd_configs; its http_sd_configs takes /v1/prometheus?service=NAME
 
 The HTTP API registers instances, lists, picks and follows them; /openapi.json describes it. With curl:
 
@@ -38,6 +39,31 @@ token for everything, and DNS the networks that may ask. Changes of the files wi
 
 Under systemd use Type=notify. When it ends, it lets requests end, for 10 s at most.`
 
+// sayer prints lines from any goroutine.
+func (a *app) sayer() func(string) {
+	var mu sync.Mutex
+	return func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(a.env.Stderr, line)
+	}
+}
+
+// serveAgent runs an agent until ctx ends.
+func (a *app) serveAgent(ctx context.Context, c *clientv3.Client, o agent.Options) error {
+	g, err := agent.Listen(c, o)
+	if err != nil {
+		return err
+	}
+	for _, line := range g.Where() {
+		o.Say(line)
+	}
+	if err := g.Serve(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
 func (a *app) agentCommand() *cobra.Command {
 	var f dnsFlags
 	var o agent.Options
@@ -55,30 +81,14 @@ func (a *app) agentCommand() *cobra.Command {
 			if err := f.allowed(); err != nil {
 				return usageError{err}
 			}
-			var mu sync.Mutex
-			o.Format, o.Base, o.Answers = format, base, f.options
-			o.Say = func(line string) {
-				mu.Lock()
-				defer mu.Unlock()
-				fmt.Fprintln(a.env.Stderr, line)
-			}
+			o.Format, o.Base, o.Answers, o.Say = format, base, f.options, a.sayer()
 			if err := o.Check(); err != nil {
 				return usageError{err}
 			}
 			ctx := cmd.Context()
 			// The client outlives the signal: requests that are under way need it.
 			return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
-				g, err := agent.Listen(c, o)
-				if err != nil {
-					return err
-				}
-				for _, line := range g.Where() {
-					o.Say(line)
-				}
-				if err := g.Serve(ctx); err != nil && ctx.Err() == nil {
-					return err
-				}
-				return nil // to be told to end is no failure of a service
+				return a.serveAgent(ctx, c, o) // to be told to end is no failure of a service
 			})
 		},
 	}
@@ -86,6 +96,8 @@ func (a *app) agentCommand() *cobra.Command {
 	fs.StringVar(&o.DNS, "dns", "", "where to answer DNS queries, HOST:PORT")
 	fs.StringVar(&o.HTTP, "http", "", "where to serve HTTP, HOST:PORT")
 	fs.StringVar(&o.Socket, "socket", "", "path of a unix socket to serve HTTP on")
+	fs.StringVar(&o.PrometheusFile, "prometheus", "", "file to write for Prometheus' file_sd_configs")
+	fs.StringSliceVar(&o.PrometheusServices, "prometheus-service", nil, "a service that is in it, or a beginning of names that ends in *; all if not given; may be given more than once")
 	fs.StringVar(&o.Files, "files", "", "directory for what survives a restart: the last known instances, and registrations")
 	fs.StringVar(&o.TokenFile, "tokens", "", "file with tokens and the services that each may write")
 	fs.StringVar(&o.Cert, "http-cert", "", "file with the certificate for HTTP")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,6 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/agent"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
-	"github.com/fairlead-go/fairlead/discovery"
 )
 
 const dnsHelp = `Answer DNS queries about services, over UDP and TCP, until interrupted:
@@ -21,15 +19,18 @@ const dnsHelp = `Answer DNS queries about services, over UDP and TCP, until inte
   SERVICE.DOMAIN           all instances that are not draining
   VERSION.SERVICE.DOMAIN   those of a version
   ZONE.SERVICE.DOMAIN      those in a zone
+  TAG.SERVICE.DOMAIN       those with a tag
+  _SERVICE._tcp.DOMAIN     SRV of all
 
 A and AAAA are addresses; SRV has ports, weights and targets that resolve; TXT has id, version, zone, tags and metadata.
-Instances whose address is a host name are in SRV and TXT only.
+Instances whose address is a host name are in SRV and TXT; where there are no others, one of the names is a CNAME. PTR is
+answered for the addresses of services that are followed. It forwards nothing.
 
 Case does not matter; a label stands for the service in lower case. Other names are written as x-- and each byte other
 than a-z and 0-9 as - and two hexadecimal digits: OrderService is x---4frder-53ervice.
 
 Services are followed once they are asked for, and until nobody asked for five minutes. While etcd is away, the last
-known instances are the answer.
+known instances are the answer; with --files also after a restart. "fairlead agent" does this and more.
 
 Instances that drain wait until the answers that clients have are too old to be used. For that a key under
 /fairlead/watchers/ is kept for each service; who may not write there does without.
@@ -44,14 +45,9 @@ type dnsFlags struct {
 	options nameserver.Options
 }
 
-// processName distinguishes this process among those that follow services.
-func processName() string {
-	host, _ := os.Hostname() // without one the process id has to do
-	return fmt.Sprintf("fairlead dns on %s, %d", host, os.Getpid())
-}
-
 func (a *app) dnsCommand() *cobra.Command {
 	var f dnsFlags
+	var files string
 	c := &cobra.Command{
 		Use:     "dns",
 		Short:   "Answer DNS queries about services",
@@ -59,7 +55,7 @@ func (a *app) dnsCommand() *cobra.Command {
 		Long:    dnsHelp,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, _, err := f.records.records()
+			format, base, err := f.records.records()
 			if err != nil {
 				return err
 			}
@@ -69,26 +65,22 @@ func (a *app) dnsCommand() *cobra.Command {
 			if err := agent.CheckDNS(f.listen, f.options.Allow); err != nil {
 				return usageError{fmt.Errorf("--listen: %w", err)}
 			}
+			o := agent.Options{Format: format, Base: base, Name: "fairlead dns", Files: files, DNS: f.listen, Answers: f.options, Say: a.sayer()}
+			if err := o.Check(); err != nil {
+				return usageError{err}
+			}
 			// etcd may be away: it is asked when somebody asks us.
 			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
-				// Whoever asked uses the answer for the TTL, in whole seconds.
-				d := a.directory(c, format, discovery.WithAnnounce(processName()), discovery.WithAnnounceAfter(f.options.TTL+time.Second))
-				defer d.Close()
-				s, err := nameserver.New(nameserver.FromDirectory(d), f.options)
-				if err != nil {
-					return usageError{err}
-				}
-				if err := s.Listen(f.listen); err != nil {
+				if err := a.serveAgent(ctx, c, o); err != nil {
 					return err
 				}
-				fmt.Fprintf(a.env.Stderr, "answering for %s on %s, UDP and TCP\n", s.Domain(), s.Addr())
-				s.Serve(ctx)
 				return context.Cause(ctx)
 			})
 		},
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:5353", "where to listen, HOST:PORT; all addresses without a host")
+	fs.StringVar(&files, "files", "", "directory for the last known instances, which are the answer if etcd is away when it starts")
 	f.register(fs)
 	return c
 }

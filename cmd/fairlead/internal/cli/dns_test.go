@@ -58,7 +58,7 @@ func TestDNS(t *testing.T) {
 		if want := []string{"id=one", "version=v1.2", "zone=east", "tags=blue", "team=x"}; len(a.Answer) != 1 || !slices.Equal(a.Answer[0].(*dns.TXT).Txt, want) {
 			t.Errorf("%s: %v", network, a)
 		}
-		if a := resolve(t, network, at, "west."+name, dns.TypeA); a.Rcode != dns.RcodeSuccess || len(a.Answer) != 0 {
+		if a := resolve(t, network, at, "west."+name, dns.TypeA); len(a.Answer) != 1 || a.Answer[0].(*dns.CNAME).Target != "two.example.com." {
 			t.Errorf("%s: %v", network, a)
 		}
 		if a := resolve(t, network, at, "nosuch."+name, dns.TypeA); a.Rcode != dns.RcodeNameError {
@@ -66,7 +66,10 @@ func TestDNS(t *testing.T) {
 		}
 	}
 	c.want("OK\n", "svc", "drain", s, "one")
-	b.awaitThat("the drained one is gone", func() bool { return len(resolve(t, "udp", at, name, dns.TypeA).Answer) == 0 })
+	b.awaitThat("the drained one is gone, and a host name is left", func() bool {
+		a := resolve(t, "udp", at, name, dns.TypeA).Answer
+		return len(a) == 1 && a[0].Header().Rrtype == dns.TypeCNAME
+	})
 	one.end(syscall.SIGINT, 130)
 	two.end(syscall.SIGINT, 130)
 	b.end(syscall.SIGTERM, 143)

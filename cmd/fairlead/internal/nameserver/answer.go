@@ -24,7 +24,12 @@ func (s *Server) answer(r *request) {
 		s.negative(r, dns.RcodeNameError)
 		return
 	}
-	switch r.reply.Question[0].Qtype {
+	qtype := r.reply.Question[0].Qtype
+	if r.srvOnly && qtype != dns.TypeSRV && qtype != dns.TypeANY {
+		s.negative(r, dns.RcodeSuccess)
+		return
+	}
+	switch qtype {
 	case dns.TypeA:
 		take(s, r, found.v4, s.address)
 	case dns.TypeAAAA:
@@ -36,9 +41,22 @@ func (s *Server) answer(r *request) {
 	case dns.TypeANY:
 		s.minimal(r)
 	}
+	if (qtype == dns.TypeA || qtype == dns.TypeAAAA || qtype == dns.TypeCNAME) && len(found.v4)+len(found.v6) == 0 {
+		s.appendCNAME(r, found.hosts)
+	}
 	if len(r.reply.Answer) == 0 {
 		s.negative(r, dns.RcodeSuccess)
 	}
+}
+
+// appendCNAME answers with one of the host names, any: a name has one CNAME at most (RFC 2181, section 10.1).
+func (s *Server) appendCNAME(r *request, hosts []string) {
+	if len(hosts) == 0 {
+		return
+	}
+	h := s.header(r.name)
+	h.Rrtype = dns.TypeCNAME
+	r.reply.Answer = []dns.RR{&dns.CNAME{Hdr: h, Target: hosts[s.rand(len(hosts))]}}
 }
 
 // take answers with as many of a list as fit, in its order but beginning anywhere, so that

@@ -6,8 +6,9 @@
 // Below the server's domain there are these names, for services with instances only:
 //
 //	SERVICE            all instances
-//	SELECTOR.SERVICE   those whose version or zone is SELECTOR; if it is one instance's
-//	                   version and another's zone, both
+//	SELECTOR.SERVICE   those that have SELECTOR as their version, their zone or a tag; if it is
+//	                   one instance's version and another's zone, both
+//	_SERVICE._tcp      the SRV records of all instances (RFC 2782), and no others
 //	ip-A.SERVICE       those at one address: ip-10-0-0-1, or all eight groups of an
 //	                   IPv6 address, ip-2001-db8-0-0-0-0-0-1; targets of SRV records
 //
@@ -24,11 +25,16 @@
 //
 // Of an instance's addresses, DNS shows the first IPv4, the first IPv6 and the first host
 // name: the preferred of its kind. A and AAAA are those that are IP addresses; host names
-// are not resolved, and a CNAME could not stand beside others (RFC 1034, section 3.6.2), so
-// they are left out. SRV has all of them, see appendSRV; TXT describes each instance, see
+// are not resolved. Where there is nothing but host names, a query for an address gets one of
+// them as a CNAME, since that cannot stand beside others (RFC 1034, section 3.6.2); beside IP
+// addresses they are left out. Resolvers that know of the CNAME may use it for SRV too: through
+// one, ask for _SERVICE._tcp. SRV has all of them, see appendSRV; TXT describes each instance, see
 // texts. Draining instances are in no answer, but their names exist, without data, until
 // they are gone. Instances with addresses that nobody else could use (unspecified, with an
 // IPv6 zone) are left out too.
+//
+// An address below in-addr.arpa or ip6.arpa has PTR records to its names in the services that are
+// followed. Of others nothing is said: they are refused, as all that is not below the domain.
 //
 // The domain itself has SOA and NS, and the server's address if it listens on one.
 //

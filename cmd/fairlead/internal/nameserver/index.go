@@ -6,8 +6,10 @@ package nameserver
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -28,13 +30,16 @@ type set struct {
 	v4, v6 []netip.Addr // each once: RFC 2181, section 5
 	srv    []endpoint   // each target and port once
 	txt    []*discovery.Instance
+	hosts  []string // each once
 }
 
 type index struct {
 	some  bool // there are instances, if only draining ones
 	all   set
-	named map[string]*set // by version and zone, and what is between their labels
+	named map[string]*set // by version, zone and tag, and what is between their labels
 	eps   []endpoint      // of all instances, draining ones too
+
+	addrs func() map[netip.Addr]struct{} // of eps; made when it is first wanted
 }
 
 func newIndex(v View) *index {
@@ -46,8 +51,13 @@ func newIndex(v View) *index {
 		if in.Version != "" {
 			sets = append(sets, x.at(lower(in.Version)))
 		}
-		if in.Zone != "" && lower(in.Zone) != lower(in.Version) {
-			sets = append(sets, x.at(lower(in.Zone)))
+		for _, selector := range append([]string{in.Zone}, in.Tags...) {
+			if selector == "" {
+				continue
+			}
+			if s := x.at(lower(selector)); !slices.Contains(sets, s) {
+				sets = append(sets, s)
+			}
 		}
 		eps := endpoints(in)
 		x.eps = append(x.eps, eps...)
@@ -61,6 +71,15 @@ func newIndex(v View) *index {
 			}
 		}
 	}
+	x.addrs = sync.OnceValue(func() map[netip.Addr]struct{} {
+		all := make(map[netip.Addr]struct{}, len(x.eps))
+		for _, e := range x.eps {
+			if e.addr.IsValid() {
+				all[e.addr] = struct{}{}
+			}
+		}
+		return all
+	})
 	return x
 }
 
@@ -142,6 +161,9 @@ func (b builder) add(s *set, e endpoint) {
 		} else {
 			s.v6 = append(s.v6, e.addr)
 		}
+	}
+	if e.host != "" && b.once(added{to: s, host: e.host}) {
+		s.hosts = append(s.hosts, e.host)
 	}
 	if e.port != 0 && b.once(added{s, e.addr, e.host, e.port}) {
 		s.srv = append(s.srv, e)

@@ -14,13 +14,15 @@ const (
 	encoded = "x--"
 	// atAddress begins labels that stand for an address.
 	atAddress = "ip-"
+	// protocol is no service, see look.
+	protocol = "_tcp"
 	// maxLabel is RFC 1035's limit, in bytes.
 	maxLabel = 63
 )
 
 // Label is how a service's name is written in DNS; false if it does not fit into a label.
 func Label(name string) (string, bool) {
-	plain := name != "" && !strings.HasPrefix(name, encoded)
+	plain := name != "" && !strings.HasPrefix(name, encoded) && name != protocol
 	var b strings.Builder
 	b.WriteString(encoded)
 	for i := range len(name) {

@@ -34,7 +34,8 @@ type request struct {
 	service  *followed // nil: the reply is complete
 	name     string    // as asked for
 	selector string
-	below    string // the part of name from the service on
+	below    string // the name of the service
+	srvOnly  bool   // it was asked for as _SERVICE._tcp
 }
 
 // begin reads a query that may be answered in so many bytes, maxUDP or dns.MaxMsgSize. It
@@ -101,6 +102,9 @@ func endsEarly(q *dns.Msg, packet []byte) bool {
 // look finds whose question it is.
 func (s *Server) look(r *request, q dns.Question) {
 	r.name = q.Name
+	if q.Qclass == dns.ClassINET && s.reverse(r, q) {
+		return
+	}
 	switch {
 	case q.Qclass != dns.ClassINET && q.Qclass != dns.ClassANY, !dns.IsSubDomain(s.domain, q.Name):
 		r.refuse(dns.ExtendedErrorCodeNotAuthoritative)
@@ -116,8 +120,22 @@ func (s *Server) look(r *request, q dns.Question) {
 		s.apex(r)
 		return
 	}
-	service, ok := name(labels[n-1])
-	for _, l := range labels[:n-1] {
+	service, below := labels[n-1], q.Name[starts[n-1]:]
+	rest := labels[:n-1]
+	if lower(service) == protocol { // RFC 2782
+		if n == 1 {
+			s.negative(r, dns.RcodeSuccess) // there are names below
+			return
+		}
+		service, rest, r.srvOnly = labels[n-2], labels[:n-2], true
+		if len(rest) > 0 || len(service) < 2 || q.Name[0] != '_' {
+			s.negative(r, dns.RcodeNameError)
+			return
+		}
+		service, below = service[1:], q.Name[1:starts[n-1]]+q.Name[starts[n]:]
+	}
+	service, ok := name(service)
+	for _, l := range rest {
 		part, good := name(l)
 		ok = ok && good
 		if r.selector != "" {
@@ -136,7 +154,7 @@ func (s *Server) look(r *request, q dns.Question) {
 	case err != nil:
 		r.fail(dns.ExtendedErrorCodeNotReady)
 	default:
-		r.service, r.below = f, q.Name[starts[n-1]:]
+		r.service, r.below = f, below
 	}
 }
 

@@ -40,8 +40,11 @@ func (s directory) Subscribe(service string) (Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return subscription{sub}, nil
+	return FeedOf(sub), nil
 }
+
+// FeedOf is the Feed that a Subscription is.
+func FeedOf(s *discovery.Subscription) Feed { return subscription{s} }
 
 type subscription struct{ *discovery.Subscription }
 

@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+)
+
+const (
+	// targetsEvery is how often the views are compared with those that the file has: pointers, mostly.
+	targetsEvery = 200 * time.Millisecond
+	// namesEvery is how often the services are listed that a pattern names; namesWithin is how long etcd has for that.
+	namesEvery, namesWithin = 2 * time.Second, time.Second
+)
+
+// targetFile writes Prometheus' file_sd. One goroutine has it.
+//
+// The file is replaced as a whole, only when it would differ, and only while all services are known: one of before, of an earlier run
+// too, is better than half of one. Services that etcd does not let this user read are left out.
+type targetFile struct {
+	api      *api
+	path     string
+	patterns []string
+	say      func(string)
+
+	names  []string // nil before they are known
+	listed time.Time
+	views  []*discovery.View // that were looked at last
+	text   []byte            // that the file has
+	told   string
+}
+
+func (t *targetFile) run(ctx context.Context) {
+	t.text, _ = os.ReadFile(t.path) // none is as good as another one
+	tick := time.NewTicker(targetsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		told := ""
+		if err := t.step(ctx); err != nil && ctx.Err() == nil {
+			told = err.Error()
+		}
+		if told != "" && told != t.told {
+			t.say("Prometheus' targets stay as they were: " + told)
+		}
+		t.told = told
+	}
+}
+
+// step brings the file up to date.
+func (t *targetFile) step(ctx context.Context) error {
+	if time.Since(t.listed) >= namesEvery {
+		t.listed = time.Now()
+		lctx, cancel := context.WithTimeout(ctx, namesWithin)
+		names, err := t.api.matching(lctx, t.patterns)
+		cancel()
+		if err != nil {
+			return err
+		}
+		t.names = append([]string{}, names...)
+	}
+	if t.names == nil {
+		return nil
+	}
+	views := make([]*discovery.View, 0, len(t.names))
+	for _, name := range t.names {
+		one, err := t.api.feeds.at(name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if v := one.View(); v != nil {
+			views = append(views, v)
+		} else if err := one.Status().Err; clientv3.Code(err) != codes.PermissionDenied {
+			return nil // it is being read
+		}
+	}
+	if t.views != nil && slices.Equal(views, t.views) {
+		return nil
+	}
+	text, err := encodeTargets(targetsOf(views, ""))
+	if err == nil && !bytes.Equal(text, t.text) {
+		err = replaceFile(t.path, text, 0o644) // Prometheus is another user
+	}
+	if err != nil {
+		return err
+	}
+	t.views, t.text = views, text
+	return nil
+}
