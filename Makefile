@@ -9,6 +9,8 @@ DROPIN   := dropin
 COMPAT   := compat
 # Its tests need a browser; everything else about it is checked with the others.
 BROWSER  := console/browser
+# Its tests need programs of Debian's that find services; everything else about it is checked with the others.
+REACH    := reach
 GO       := go
 VERSIONS := 3.4 3.5 3.6 3.7
 
@@ -16,7 +18,7 @@ DURATION := 2m
 SEED     := 0
 RESTORE  := false
 
-.PHONY: test test-browser lighthouse test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
+.PHONY: test test-browser test-reach lighthouse test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
 # All tests of all modules, with the race detector.
@@ -34,6 +36,10 @@ test-browser: $(AXE)
 
 $(AXE): $(BROWSER)/package-lock.json
 	cd $(BROWSER) && $(NPM_CI) && touch $(CURDIR)/$@
+
+# The agent with the real programs that find services through it: Debian's prometheus, haproxy, nginx, unbound and bind9-dnsutils (dig).
+test-reach:
+	cd $(REACH) && PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -count=1 -timeout 5m ./...
 
 # Lighthouse's scores of the console's pages; a report.
 lighthouse:
@@ -111,10 +117,10 @@ fmt-check:
 		if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 
 vet:
-	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT) $(BROWSER); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
+	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT) $(BROWSER) $(REACH); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done
 
 staticcheck: bin/staticcheck
-	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT) $(BROWSER); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT) $(BROWSER) $(REACH); do echo "== staticcheck $$m"; (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
 bin/staticcheck: tools/go.mod
 	cd tools && GOWORK=off $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
