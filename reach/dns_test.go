@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,12 @@ func TestDig(t *testing.T) {
 	}
 	first := start()
 	questions(listen)
+	for _, service := range []string{"orders", "legacy"} {
+		clienttest.Await(t, service+" is in a file", func() bool {
+			text, _ := os.ReadFile(filepath.Join(files, "services", service+".json"))
+			return strings.Contains(string(text), `:8080"`)
+		})
+	}
 	first.end(syscall.SIGKILL)
 	c.Members()[0].Kill()
 	start()
