@@ -74,7 +74,7 @@ func TestKilledAgent(t *testing.T) {
 	if now, err := client.Get(ctx, key, clientv3.WithCountOnly()); err != nil || now.Count != 1 {
 		t.Errorf("it went with the agent: %v", err)
 	}
-	a = start()
+	start()
 	if status := call("DELETE", "", ""); status != http.StatusNoContent {
 		t.Errorf("%d", status)
 	}
