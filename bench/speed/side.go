@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	official "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -20,6 +21,10 @@ type side struct {
 	watch func(ctx context.Context, key string) any // the channel, for keeping
 	// replay reads n events of a prefix from a revision on.
 	replay func(ctx context.Context, prefix string, rev int64, n int) error
+	// follow reads n events of a key from now on.
+	follow func(ctx context.Context, key string, n int) error
+	// one lists a prefix and returns the i-th key-value only.
+	one func(ctx context.Context, prefix string, i int) (*mvccpb.KeyValue, error)
 	// keep grants a lease and keeps it alive; the channel is not read.
 	keep  func(ctx context.Context, ttl int64) (int64, error)
 	alive func(ctx context.Context, lease int64) (bool, error)
@@ -62,6 +67,21 @@ func newOfficial(endpoints []string) (*side, error) {
 				}
 			}
 			return fmt.Errorf("%d events are missing: %w", n, ctx.Err())
+		},
+		follow: func(ctx context.Context, key string, n int) error {
+			for r := range c.Watch(ctx, key) {
+				if n -= len(r.Events); n <= 0 || r.Err() != nil {
+					return r.Err()
+				}
+			}
+			return ctx.Err()
+		},
+		one: func(ctx context.Context, prefix string, i int) (*mvccpb.KeyValue, error) {
+			r, err := c.Get(ctx, prefix, official.WithPrefix())
+			if err != nil {
+				return nil, err
+			}
+			return r.Kvs[i], nil
 		},
 		keep: func(ctx context.Context, ttl int64) (int64, error) {
 			g, err := c.Grant(ctx, ttl)
@@ -115,6 +135,21 @@ func newFairlead(endpoints []string) (*side, error) {
 				}
 			}
 			return fmt.Errorf("%d events are missing: %w", n, ctx.Err())
+		},
+		follow: func(ctx context.Context, key string, n int) error {
+			for r := range c.Watch(ctx, key) {
+				if n -= len(r.Events); n <= 0 || r.Err() != nil {
+					return r.Err()
+				}
+			}
+			return ctx.Err()
+		},
+		one: func(ctx context.Context, prefix string, i int) (*mvccpb.KeyValue, error) {
+			r, err := c.Get(ctx, prefix, ours.WithPrefix())
+			if err != nil {
+				return nil, err
+			}
+			return r.Kvs[i], nil
 		},
 		keep: func(ctx context.Context, ttl int64) (int64, error) {
 			g, err := c.Grant(ctx, ttl)
