@@ -2,6 +2,7 @@ package clientv3_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -347,5 +348,38 @@ func TestWatchesOutliveTheirPassword(t *testing.T) {
 	}
 	if r := next(t, before); len(r.Events) != 1 || r.Err() != nil {
 		t.Errorf("the former watch: %+v, %v", r, r.Err())
+	}
+}
+
+// With LazyLogin a client is there while no member is; what is asked of it logs in.
+func TestLazyLogin(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{})
+	cl.Members()[0].Kill()
+	ctx := ctxFor(t, 3*long)
+	// Without DialTimeout New would wait for as long as nobody answers.
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", LazyLogin: true})
+	wrong := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "wrong", LazyLogin: true})
+	watching := make(chan clientv3.WatchChan, 1)
+	go func() { watching <- c.Watch(ctx, "user/lazy", clientv3.WithCreatedNotify()) }()
+	if err := cl.Members()[0].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := c.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := <-watching
+	if r := <-events; !r.Created {
+		t.Fatalf("the watch began with %+v", r)
+	}
+	if _, err := c.Put(ctx, "user/lazy", "x", clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-events; len(r.Events) != 1 {
+		t.Errorf("the watch says %+v", r)
+	}
+	if _, err := wrong.Get(ctx, "user/lazy"); !errors.Is(err, rpctypes.ErrAuthFailed) {
+		t.Errorf("with a wrong password: %v", err)
 	}
 }

@@ -72,8 +72,8 @@ type Client struct {
 }
 
 // New makes a client. It does not wait for a connection, with grpc.WithBlock neither, but
-// with a user name for the first token and with RejectOldCluster for the servers'
-// versions, at most DialTimeout; then the error is context.DeadlineExceeded and the log
+// with a user name for the first token (unless LazyLogin is set) and with RejectOldCluster
+// for the servers' versions, at most DialTimeout; then the error is context.DeadlineExceeded and the log
 // says why. With FailFast it fails at once instead. The configuration's mistakes are
 // errors: ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, or one with code
 // InvalidArgument that says what is wrong.
@@ -199,7 +199,7 @@ func unreached(err error) bool {
 
 // hello tries once.
 func (c *Client) hello(ctx context.Context) error {
-	if c.keeper != nil {
+	if c.keeper != nil && !c.cfg.LazyLogin {
 		if err := c.keeper.Ensure(ctx); err != nil {
 			return etcderr.From(ctx, err)
 		}

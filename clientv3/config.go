@@ -59,6 +59,11 @@ type Config struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 
+	// LazyLogin makes New not wait for the first token, so that a program can start while
+	// no member answers. Calls, watches and leases log in when they begin: a wrong password is
+	// their error. False, the default: it is New's.
+	LazyLogin bool `json:"lazy-login"`
+
 	// Token authenticates instead of a password. It cannot be renewed.
 	Token string `json:"token"`
 

@@ -274,7 +274,7 @@ func readControl(ctx context.Context, client *clientv3.Client, key string, rev i
 	}
 	c, err := parseControl(kv.Value)
 	if err != nil {
-		return nil, kv, fmt.Errorf("the record %s: %w", key, err)
+		return nil, kv, fmt.Errorf("the record %s, to be corrected or deleted: %w", key, err)
 	}
 	return c, kv, nil
 }

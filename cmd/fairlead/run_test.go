@@ -396,3 +396,48 @@ sh -c 'trap "echo child hung up" HUP; echo began; while :; do sleep 0.05; done' 
 		t.Errorf("nohup: status %d: %s", code, p.output())
 	}
 }
+
+// secured is a cluster in which root's password is root.
+func secured(t *testing.T) *etcdtest.Cluster {
+	t.Helper()
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	for _, args := range [][]string{{"user", "add", "root:root"}, {"role", "add", "root"}, {"user", "grant-role", "root", "root"}, {"auth", "enable", "--user", "root:root"}} {
+		ctl(t, cluster.Endpoints()[0], args...)
+	}
+	return cluster
+}
+
+// What serves while etcd is away does so also from its start on, though it is to log in. A program is run with a
+// password that is wrong, too, which is told.
+func TestLoginWithoutEtcd(t *testing.T) {
+	cluster := secured(t)
+	endpoint := cluster.Endpoints()[0]
+	as := func(user string, args ...string) *proc {
+		return start(t, append([]string{"--endpoints", endpoint, "--dial-timeout", "500ms", "--user", user}, args...)...)
+	}
+	run := []string{"run", "--service", "s", "--id", "one", "--addr", "127.0.0.1:1", "--drain", "100ms", "--", "sh", "-c", "echo began; exec sleep 1000"}
+	wrong := as("root:wrong", run...)
+	wrong.await("began")
+	wrong.await("authentication failed")
+	wrong.signal(syscall.SIGTERM)
+	if code := wrong.wait(); code != 143 {
+		t.Errorf("status %d: %s", code, wrong.output())
+	}
+	if p := as("root:wrong", "dns", "--listen", freeAddress(t)); p.wait() != 1 {
+		t.Errorf("dns with a wrong password: %s", p.output())
+	}
+
+	cluster.Members()[0].Kill()
+	p := as("root:root", run...)
+	p.await("began")
+	as("root:root", "dns", "--listen", freeAddress(t)).await("answering for")
+	as("root:root", "agent", "--http", freeAddress(t)).await("127.0.0.1:")
+	if err := cluster.Members()[0].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	p.await(": up\n")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 143 {
+		t.Errorf("status %d: %s", code, p.output())
+	}
+}

@@ -87,7 +87,7 @@ func (a *app) agentCommand() *cobra.Command {
 			}
 			ctx := cmd.Context()
 			// The client outlives the signal: requests that are under way need it.
-			return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
+			return a.serve(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 				return a.serveAgent(ctx, c, o) // to be told to end is no failure of a service
 			})
 		},

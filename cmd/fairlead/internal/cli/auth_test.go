@@ -81,6 +81,8 @@ func TestAuth(t *testing.T) {
 	c.with("p\nq\n").wantFailure(exitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
 	c.with("p\n").wantFailure(exitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
 	c.wantFailure(exitFailed, "authentication failed", "--user", "root:wrong", "lock", "l")
+	c.wantFailure(exitFailed, "permission denied", "--user", "guest:g", "svc", "ls", "s") // at once, not after the time limit
+	c.wantFailure(exitFailed, "permission denied", "--user", "guest:g", "svc", "get", "s", "i")
 	c.want("Authentication Disabled\n", "--user", "root:secret", "auth", "disable")
 	c.want("a\n1\n", "get", "a")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/endpoint"
@@ -31,11 +32,33 @@ func (impatient) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // stream opens a client and runs f without a time limit, for commands that run until they are ended.
 func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
+	return a.dialled(ctx, clientv3.New, f)
+}
+
+// serve is stream for commands that serve while etcd is away, also from their start on: a login that nobody answers
+// is made later. One that is refused ends them.
+func (a *app) serve(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
+	return a.dialled(ctx, func(cfg clientv3.Config) (*clientv3.Client, error) {
+		c, err := clientv3.New(cfg)
+		if code := clientv3.Code(err); code == codes.DeadlineExceeded || code == codes.Unavailable {
+			return newLazy(cfg)
+		}
+		return c, err
+	}, f)
+}
+
+// newLazy makes a client that waits for nobody.
+func newLazy(cfg clientv3.Config) (*clientv3.Client, error) {
+	cfg.LazyLogin = true
+	return clientv3.New(cfg)
+}
+
+func (a *app) dialled(ctx context.Context, dial func(clientv3.Config) (*clientv3.Client, error), f func(context.Context, *clientv3.Client) error) error {
 	cfg, err := a.config(ctx)
 	if err != nil {
 		return err
 	}
-	client, err := clientv3.New(cfg)
+	client, err := dial(cfg)
 	if err != nil {
 		return a.explain(ctx, nil, err)
 	}

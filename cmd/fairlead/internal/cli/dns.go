@@ -70,7 +70,7 @@ func (a *app) dnsCommand() *cobra.Command {
 				return usageError{err}
 			}
 			// etcd may be away: it is asked when somebody asks us.
-			return a.stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+			return a.serve(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				if err := a.serveAgent(ctx, c, o); err != nil {
 					return err
 				}

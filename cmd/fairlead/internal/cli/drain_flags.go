@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -14,4 +15,12 @@ type drainFlags struct {
 func (f *drainFlags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.limit, "drain", 10*time.Second, "how long to wait at most, at the end, for those who follow the service to see that it goes; 0: not at all")
 	fs.DurationVar(&f.serve, "serve", 5*time.Second, "how long to go on serving at least, for those who follow it unannounced; --drain bounds it")
+}
+
+// check says what is wrong with them; nil for nothing.
+func (f *drainFlags) check() error {
+	if f.limit < 0 || f.serve < 0 {
+		return usageError{errors.New("--drain and --serve must not be negative")}
+	}
+	return nil
 }

@@ -69,11 +69,20 @@ program, and with 126 if it cannot be run.`,
 			if err != nil {
 				return err
 			}
+			if err := writable(format, &in); err != nil {
+				return err
+			}
+			if err := f.drain.check(); err != nil {
+				return err
+			}
+			if f.grace < 0 {
+				return usageError{errors.New("--grace must not be negative")}
+			}
 			if err := findProgram(args); err != nil {
 				return err
 			}
 			// The record is removed after the signal that ends the program.
-			return a.stream(context.WithoutCancel(cmd.Context()), func(_ context.Context, c *clientv3.Client) error {
+			return a.dialled(context.WithoutCancel(cmd.Context()), newLazy, func(_ context.Context, c *clientv3.Client) error {
 				r := &runner{app: a, f: &f, in: in, check: checks}
 				r.registrar = discovery.NewRegistrar(c, discovery.WithFormat(format), discovery.WithTTL(f.instance.ttl),
 					discovery.WithServing(f.drain.serve), discovery.WithEvents(r.registration))

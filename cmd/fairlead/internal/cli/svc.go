@@ -30,6 +30,14 @@ func (f *recordFlags) records() (discovery.Format, string, error) {
 	return format, prefix, nil
 }
 
+// writable says why an instance cannot be stored so at all; nil if it can.
+func writable(format discovery.Format, in *discovery.Instance) error {
+	if _, err := format.Marshal(in); err != nil {
+		return usageError{fmt.Errorf("--records: %w", err)}
+	}
+	return nil
+}
+
 // instanceFlags describe an instance.
 type instanceFlags struct {
 	in   discovery.Instance

@@ -30,11 +30,15 @@ func (a *app) svcGetCommand(records *recordFlags) *cobra.Command {
 				if in == nil {
 					return fmt.Errorf("%w: %s/%s", discovery.ErrNotFound, args[0], args[1])
 				}
+				control, err := shownControl(ctx, c, args[0])
+				if err != nil {
+					return err
+				}
 				if a.out.format == formatTable {
-					return a.printInstances([]*discovery.Instance{in}, new(discovery.Control))
+					return a.printInstances([]*discovery.Instance{in}, &control)
 				}
 				p := a.printer()
-				if err := p.json(in); err != nil {
+				if err := p.json(listedAs(in, &control)); err != nil {
 					return err
 				}
 				return p.Flush()

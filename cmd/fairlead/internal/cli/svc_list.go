@@ -39,9 +39,9 @@ func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				control, err := discovery.ReadControl(ctx, c, args[0])
-				if err != nil && clientv3.Code(err) != codes.PermissionDenied && !errors.Is(err, discovery.ErrInvalid) {
-					return err // one that makes no sense was told, and is not in force
+				control, err := shownControl(ctx, c, args[0])
+				if err != nil {
+					return err
 				}
 				return a.printInstances(view.Instances(), &control)
 			})
@@ -49,9 +49,28 @@ func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
 	}
 }
 
-// view is the present view of a service; bad records are said on standard error.
+// shownControl is what is overridden of a service's instances. For who may not read that it is nothing. A record that
+// makes no sense is told with the view, and is not in force.
+func shownControl(ctx context.Context, c *clientv3.Client, service string) (discovery.Control, error) {
+	control, err := discovery.ReadControl(ctx, c, service)
+	if clientv3.Code(err) == codes.PermissionDenied || errors.Is(err, discovery.ErrInvalid) {
+		err = nil
+	}
+	return control, err
+}
+
+// view is the present view of a service; bad records are said on standard error. Who may not read the records is told
+// at once, where a Directory asks again.
 func (a *app) view(ctx context.Context, c *clientv3.Client, format discovery.Format, service string) (*discovery.View, error) {
-	d := a.directory(c, format)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := discovery.NewDirectory(c, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
+		if p.Key == "" && clientv3.Code(p.Err) == codes.PermissionDenied {
+			cancel(p.Err)
+			return
+		}
+		a.sayProblem(p)
+	}))
 	defer d.Close()
 	s, err := d.Subscribe(service)
 	if err != nil {
@@ -60,19 +79,24 @@ func (a *app) view(ctx context.Context, c *clientv3.Client, format discovery.For
 	defer s.Close()
 	change, err := s.Next(ctx)
 	if err != nil {
+		if cause := context.Cause(ctx); clientv3.Code(cause) == codes.PermissionDenied {
+			err = cause
+		}
 		return nil, err
 	}
 	return change.View, nil
 }
 
 func (a *app) directory(c *clientv3.Client, format discovery.Format, opts ...discovery.DirectoryOption) *discovery.Directory {
-	return discovery.NewDirectory(c, append(opts, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
-		what := p.Key
-		if what == "" {
-			what = "service " + p.Service
-		}
-		fmt.Fprintf(a.env.Stderr, "%s: %v\n", what, p.Err)
-	}))...)
+	return discovery.NewDirectory(c, append(opts, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(a.sayProblem))...)
+}
+
+func (a *app) sayProblem(p discovery.Problem) {
+	what := p.Key
+	if what == "" {
+		what = "service " + p.Service
+	}
+	fmt.Fprintf(a.env.Stderr, "%s: %v\n", what, p.Err)
 }
 
 // serviceCount is a service in a list. Bad records are no instances, here as in views.
@@ -138,23 +162,28 @@ type listed struct {
 	Split *discovery.Split `json:"split,omitempty"`
 }
 
+// listedAs is an instance with what operators say about it.
+func listedAs(in *discovery.Instance, control *discovery.Control) listed {
+	l := listed{Instance: in}
+	if o, ok := control.Instances[in.ID]; ok {
+		l.Override = &o
+	}
+	if len(control.Split) > 0 {
+		own := make(discovery.Split)
+		for f, percent := range control.Split {
+			if f.Matches(in) {
+				own[f] = percent
+			}
+		}
+		l.Split = &own
+	}
+	return l
+}
+
 func (a *app) printInstances(instances []*discovery.Instance, control *discovery.Control) error {
 	list := []listed{}
 	for _, in := range instances {
-		l := listed{Instance: in}
-		if o, ok := control.Instances[in.ID]; ok {
-			l.Override = &o
-		}
-		if len(control.Split) > 0 {
-			own := make(discovery.Split)
-			for f, percent := range control.Split {
-				if f.Matches(in) {
-					own[f] = percent
-				}
-			}
-			l.Split = &own
-		}
-		list = append(list, l)
+		list = append(list, listedAs(in, control))
 	}
 	slices.SortFunc(list, func(x, y listed) int { return strings.Compare(x.ID, y.ID) })
 	p := a.printer()

@@ -31,6 +31,12 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 			if err != nil {
 				return err
 			}
+			if err := writable(format, &in); err != nil {
+				return err
+			}
+			if err := drain.check(); err != nil {
+				return err
+			}
 			ctx := cmd.Context()
 			// The record is removed after the signal that ends the command.
 			return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,11 +39,35 @@ Fairlead follow a change at once. It lasts until it is changed again.`,
 			if len(args) == 1 && !remove {
 				return a.showSplit(cmd.Context(), records, args[0])
 			}
-			return a.changeControl(cmd.Context(), args[0], func(ctl *discovery.Control) { ctl.Split = split })
+			if err := a.changeControl(cmd.Context(), args[0], func(ctl *discovery.Control) { ctl.Split = split }); err != nil {
+				return err
+			}
+			return a.sayUnmatched(cmd.Context(), records, args[0], split)
 		},
 	}
 	c.Flags().BoolVar(&remove, "remove", false, "do not split the calls any more")
 	return c
+}
+
+// sayUnmatched says which filters of a split take no instance now: a version that is yet to come, or a typing error.
+// The split is in force, so that this cannot be found out is no failure.
+func (a *app) sayUnmatched(ctx context.Context, records *recordFlags, service string, split discovery.Split) error {
+	format, _, err := records.records()
+	if err != nil || len(split) == 0 {
+		return err
+	}
+	return a.call(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		view, err := a.view(ctx, c, format, service)
+		if err != nil {
+			return nil
+		}
+		for _, f := range split.Filters() {
+			if split[f] > 0 && !slices.ContainsFunc(view.Instances(), f.Matches) {
+				fmt.Fprintf(a.env.Stderr, "No instance of %s is %s now.\n", visible(service), visible(string(f)))
+			}
+		}
+		return nil
+	})
 }
 
 // changeControl changes what operators say about a service.

@@ -47,7 +47,12 @@ func TestServiceSplit(t *testing.T) {
 	if r := c.run("svc", "split", s, "-o", "table"); !strings.Contains(r.out, "PERCENT") {
 		t.Errorf("as a table: %+v", r)
 	}
-	c.want("OK\n", "svc", "split", s, "tag=canary=0.5", "version=v1,meta.team=x=99.5")
+	if r := c.run("svc", "split", s, "v1=50", "v4=50", "v5=0"); r.err != "No instance of "+s+" is v4 now.\n" {
+		t.Errorf("a version that nobody has: %+v", r)
+	}
+	if r := c.run("svc", "split", s, "tag=canary=0.5", "version=v1,meta.team=x=99.5"); r.code != exitOK || strings.Count(r.err, "No instance") != 2 {
+		t.Errorf("tags and metadata that nobody has: %+v", r)
+	}
 	c.want("tag=canary=0.5 0\nversion=v1,meta.team=x=99.5 0\n", "svc", "split", s)
 	c.want("OK\n", "svc", "split", s, "--remove")
 	c.want("OK\n", "svc", "maintenance", "off", s, "two")
@@ -69,7 +74,7 @@ func TestServiceControlBroken(t *testing.T) {
 	if r := c.run("svc", "ls", s); r.out != "one 10.0.0.1:80 up\n" || !strings.Contains(r.err, record) {
 		t.Errorf("%+v", r)
 	}
-	c.wantFailure(exitFailed, record, "svc", "split", s, "v1=100")
+	c.wantFailure(exitFailed, record+", to be corrected or deleted", "svc", "split", s, "v1=100")
 	c.wantFailure(exitFailed, record, "svc", "weight", s, "one", "5")
 	c.wantFailure(exitFailed, record, "svc", "split", s)
 	c.want("1\n", "del", record)

@@ -164,7 +164,7 @@ func TestServiceOverrides(t *testing.T) {
 	}
 	one.end(syscall.SIGTERM, 143)
 	one = register()
-	var list []struct {
+	type shown struct {
 		ID, State string
 		Weight    int
 		Override  struct {
@@ -172,6 +172,12 @@ func TestServiceOverrides(t *testing.T) {
 			Weight      int
 		}
 	}
+	var in shown
+	c.json(&in, "svc", "get", s, "one")
+	if in.State != "draining" || !in.Override.Maintenance || in.Override.Weight != 50 {
+		t.Errorf("svc get: %+v", in)
+	}
+	var list []shown
 	c.json(&list, "svc", "ls", s)
 	if len(list) != 1 || list[0].State != "draining" || list[0].Weight != 50 || !list[0].Override.Maintenance || list[0].Override.Weight != 50 {
 		t.Errorf("after a restart: %+v", list)
@@ -218,6 +224,10 @@ func TestServiceUsage(t *testing.T) {
 		{"svc", "ls", "a", "b"}, {"svc", "get", "s"}, {"svc", "ls", "--records", "x"}, {"svc", "drain", "s"}, {"svc", "rm"},
 		{"run", "--service", "s", "--addr", "h:1"}, {"run", "--addr", "h:1", "--", "true"}, {"run", "--service", "s", "--", "true"},
 		{"run", "--service", "s", "--addr", "h:1", "--check", "ftp://x", "--", "true"}, {"run", "--service", "s", "--addr", "h:1", "--check", "command:", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--drain", "-1s", "--", "true"}, {"run", "--service", "s", "--addr", "h:1", "--serve", "-1s", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--grace", "-1s", "--", "true"}, {"svc", "register", "s", "--addr", "h:1", "--drain", "-1s"},
+		{"run", "--service", "s", "--addr", "h:1", "--records", "gozero", "--", "true"}, {"svc", "register", "s", "--addr", "h:1", "--records", "gozero"},
+		{"run", "--service", "s", "--addr", "h:1", "--addr", "h:2", "--records", "raw", "--", "true"},
 	} {
 		if r := c.run(args...); r.code != exitUsage {
 			t.Errorf("%q: %+v", args, r)
