@@ -212,7 +212,7 @@ func TestServiceRecords(t *testing.T) {
 	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.err != "" {
 		t.Errorf("after rm: %+v", r)
 	}
-	c.wantFailure(exitFailed, "only read", "svc", "register", "foo", "--addr", "h:1", "--records", "gozero", "--base", base)
+	c.wantFailure(exitUsage, "only read", "svc", "register", "foo", "--addr", "h:1", "--records", "gozero", "--base", base)
 }
 
 func TestServiceUsage(t *testing.T) {
