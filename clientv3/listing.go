@@ -17,14 +17,15 @@ import (
 // a wiped or restored etcd has, once that has come to higher revisions. It holds a key and some
 // numbers. It is not safe for concurrent use.
 type Listing struct {
-	of watch.Listing
+	of   watch.Listing
+	read bool // there was an answer
 }
 
 // NewListing begins a listing as of a revision: that which the reads ask for by WithRev, or 0 for the
 // newest one, which the first answer names and later pages must ask for. The reads that it notes
 // come after it.
 func NewListing(rev int64) *Listing {
-	return &Listing{watch.Listing{Since: time.Now(), Revision: rev}}
+	return &Listing{of: watch.Listing{Since: time.Now(), Revision: rev}}
 }
 
 // Add notes the answer of a get: of all keys of the range, or a page of them, not WithSerializable.
@@ -34,9 +35,8 @@ func (l *Listing) Add(r *GetResponse) {
 	if l.of.Revision == 0 {
 		l.of.Revision = r.Header.GetRevision()
 	}
-	if l.of.ClusterID == 0 {
-		l.of.ClusterID = r.Header.GetClusterId()
-		l.of.Empty = r.Count == 0
+	if !l.read {
+		l.read, l.of.ClusterID, l.of.Empty = true, r.Header.GetClusterId(), r.Count == 0
 	}
 	var newest *mvccpb.KeyValue
 	for _, kv := range r.Kvs {
@@ -67,7 +67,7 @@ func (l *Listing) moved(from, to []byte) *Listing {
 	if key == nil {
 		return l
 	}
-	return &Listing{*l.of.WithKey(slices.Concat(to[:len(to)-len(from)], key))}
+	return &Listing{of: *l.of.WithKey(slices.Concat(to[:len(to)-len(from)], key)), read: l.read}
 }
 
 // fits reports whether the newest key is in a range.
@@ -87,7 +87,7 @@ func (l *Listing) fits(from, end []byte) bool {
 // one that was read, and with rpctypes.ErrCompacted when that cannot be told: list again then.
 func WithListing(l *Listing) OpOption {
 	return func(op *Op) {
-		if l == nil || l.of.ClusterID == 0 {
+		if l == nil || !l.read {
 			op.err = etcderr.Invalid("", "WithListing without an answer: Add what was read first")
 			return
 		}

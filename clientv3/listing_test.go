@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/mirror"
 	"github.com/fairlead-go/fairlead/clientv3/namespace"
@@ -180,9 +182,16 @@ func TestListingMistakes(t *testing.T) {
 	if _, err := c.Get(ctxFor(t, long), t.Name()+"/a", clientv3.WithListing(l)); err == nil {
 		t.Error("a get takes a listing")
 	}
-	w := c.Watch(t.Context(), t.Name()+"/", clientv3.WithPrefix(), clientv3.WithListing(l))
+	nameless := clientv3.NewListing(0) // of a server that does not say its cluster
+	nameless.Add(&clientv3.GetResponse{Header: &pb.ResponseHeader{Revision: r.Header.Revision}, Kvs: r.Kvs, Count: r.Count})
+	var watches []clientv3.WatchChan
+	for _, l := range []*clientv3.Listing{l, nameless} {
+		watches = append(watches, c.Watch(t.Context(), t.Name()+"/", clientv3.WithPrefix(), clientv3.WithListing(l)))
+	}
 	put(t, c, t.Name()+"/b", "v")
-	if r := next(t, w); len(r.Events) != 1 || string(r.Events[0].Kv.Key) != t.Name()+"/b" {
-		t.Errorf("%+v", r)
+	for _, w := range watches {
+		if r := next(t, w); len(r.Events) != 1 || string(r.Events[0].Kv.Key) != t.Name()+"/b" {
+			t.Errorf("%+v", r)
+		}
 	}
 }

@@ -90,7 +90,8 @@ func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 	}
 }
 
-// listing is what was read, which some keys of a range that has more say enough of.
+// listing is what was read just before: some keys of a range that has more. A stream that was
+// opened since the read, in microseconds, is taken for one that was there.
 func listing(h *pb.ResponseHeader, kvs ...*mvccpb.KeyValue) *v3.Listing {
 	l := v3.NewListing(h.Revision)
 	l.Add(&v3.GetResponse{Header: h, Kvs: kvs, Count: int64(len(kvs))})
