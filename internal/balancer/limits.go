@@ -34,6 +34,10 @@ const (
 	deadMin = 2 * time.Second
 )
 
+// leap is how far one slow observation may lift what is usual, if its double is not further: no
+// limit leaves its lower bound for one pause, and a slow link is learned in a few calls.
+const leap = int64(silenceMin / silenceFactor)
+
 // Limits are so many times what is usual.
 const (
 	silenceFactor = 3
@@ -59,7 +63,7 @@ func (a *average) add(d, now int64) {
 		old -= (old - d) / 8
 	case now-d >= a.rose.Load():
 		a.rose.Store(now)
-		old += (d - old) / 4
+		old += min((d-old)/4, max(old, leap-old))
 	default:
 		return
 	}
