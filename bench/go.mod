@@ -25,7 +25,7 @@ require (
 require (
 	github.com/coreos/go-semver v0.3.1 // indirect
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
-	github.com/fairlead-go/fairlead/gokit v0.1.0
+	github.com/fairlead-go/fairlead/adapters/gokit v0.1.0
 	github.com/go-kit/kit v0.13.0
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect

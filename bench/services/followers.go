@@ -8,9 +8,9 @@ import (
 	"github.com/go-kit/log"
 	"go.uber.org/zap"
 
+	ours "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
-	ours "github.com/fairlead-go/fairlead/gokit/sd/etcdv3"
 )
 
 // followers tell how many instances there are, whenever that changes, until told to stop.

@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
-	"github.com/fairlead-go/fairlead/gokit/sd/etcdv3"
 )
 
 const (

@@ -125,7 +125,7 @@ func write(t *testing.T, dir, name, text string) {
 
 // TestGoKit is the same promise for go-kit's package.
 func TestGoKit(t *testing.T) {
-	found, err := Compare(".", []Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/gokit/sd/etcdv3"}})
+	found, err := Compare(".", []Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"}})
 	if err != nil {
 		t.Fatal(err)
 	}

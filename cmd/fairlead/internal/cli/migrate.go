@@ -123,8 +123,8 @@ func (a *app) reportMigration(p *migrate.Plan, written bool) {
 		fmt.Fprintf(out, "%d imports in %d of %d Go files would change; --write changes them.\n", imports, len(p.Files), p.Scanned)
 	default:
 		fmt.Fprintf(out, "%d imports in %d of %d Go files changed. Next:\n  go get github.com/fairlead-go/fairlead@latest\n", imports, len(p.Files), p.Scanned)
-		if p.GoKit {
-			fmt.Fprintln(out, "  go get github.com/fairlead-go/fairlead/gokit@latest")
+		for _, module := range p.Modules {
+			fmt.Fprintf(out, "  go get %s@latest\n", module)
 		}
 		fmt.Fprintln(out, "  go mod tidy\n  go vet ./...")
 	}

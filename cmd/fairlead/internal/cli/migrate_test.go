@@ -23,7 +23,7 @@ func TestMigrate(t *testing.T) {
 		t.Errorf("without --write the file changed: %s, %v", b, err)
 	}
 	r = c.run("migrate", "--write", dir)
-	if r.code != exitOK || r.out != "" || !strings.Contains(r.err, "fairlead/gokit@latest") {
+	if r.code != exitOK || r.out != "" || !strings.Contains(r.err, "fairlead/adapters/gokit@latest") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	if b, err := os.ReadFile(file); err != nil || strings.Contains(string(b), "go.etcd.io/etcd/client") {

@@ -26,10 +26,10 @@ import (
 
 // Plan is what a migration of a directory does.
 type Plan struct {
-	Files   []File // that change, by path
-	Looks   []Look // by path and line
-	Scanned int    // Go files that were read
-	GoKit   bool   // go-kit's adapter is needed, which is a module of its own
+	Files   []File   // that change, by path
+	Looks   []Look   // by path and line
+	Scanned int      // Go files that were read
+	Modules []string // that are needed beside the root module, by path: adapters
 }
 
 // File is one that changes.
@@ -113,6 +113,16 @@ func (p *Plan) nested(dir string) {
 	}
 }
 
+// need notes the module of an adapter that is imported.
+func (p *Plan) need(imported string) {
+	for path, module := range map[string]string{goKit: goKitModule, kratos: kratosModule} {
+		if strings.HasPrefix(imported, path) && !slices.Contains(p.Modules, module) {
+			p.Modules = append(p.Modules, module)
+			slices.Sort(p.Modules)
+		}
+	}
+}
+
 func (p *Plan) look(path string, line int, why string) {
 	p.Looks = append(p.Looks, Look{path, line, why})
 }
@@ -188,7 +198,7 @@ func (p *Plan) rewrite(path string, src []byte, fset *token.FileSet, f *ast.File
 			p.look(path, line(spec), fmt.Sprintf("imports %s a second time, as line %d does: remove one", to, other))
 		}
 		targets[to] = line(spec)
-		p.GoKit = p.GoKit || strings.HasPrefix(to, goKit)
+		p.need(to)
 		name := packageName(to)
 		if spec.Name != nil {
 			name = spec.Name.Name

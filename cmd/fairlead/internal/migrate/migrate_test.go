@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,7 @@ const root = "../../../.." // of the repository
 // TestNames keeps the list of what our packages export current: go test -run Names -update.
 func TestNames(t *testing.T) {
 	var lines []string
-	for _, tree := range []string{"clientv3", "gokit/sd/etcdv3"} {
+	for _, tree := range []string{"clientv3", "adapters/gokit/sd/etcdv3", "adapters/kratos/etcd"} {
 		err := filepath.WalkDir(filepath.Join(root, tree), func(path string, d os.DirEntry, err error) error {
 			if err != nil || !d.IsDir() {
 				return err
@@ -116,8 +117,10 @@ func TestTranslate(t *testing.T) {
 		"go.etcd.io/etcd/mvcc/mvccpb":                          "go.etcd.io/etcd/api/v3/mvccpb",
 		"go.etcd.io/etcd/contrib/recipes":                      "github.com/fairlead-go/fairlead/clientv3/experimental/recipes",
 		"github.com/coreos/etcd/client":                        "",
-		"github.com/go-kit/kit/sd/etcdv3":                      "github.com/fairlead-go/fairlead/gokit/sd/etcdv3",
+		"github.com/go-kit/kit/sd/etcdv3":                      "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3",
 		"github.com/go-kit/kit/sd/etcd":                        "",
+		"github.com/go-kratos/kratos/contrib/registry/etcd/v2": "github.com/fairlead-go/fairlead/adapters/kratos/etcd",
+		"github.com/go-kratos/kratos/v2/registry":              "",
 		"go.etcd.io/etcd/clientv3/integration":                 "",
 	} {
 		if got, _ := translate(old); got != want {
@@ -202,7 +205,7 @@ func TestPlan(t *testing.T) {
 	for _, f := range p.Files {
 		changed = append(changed, f.Path)
 	}
-	if want := []string{at("both.go"), at("main.go"), at("old/old.go")}; !slices.Equal(changed, want) || p.Scanned != 5 || p.GoKit {
+	if want := []string{at("both.go"), at("main.go"), at("old/old.go")}; !slices.Equal(changed, want) || p.Scanned != 5 || p.Modules != nil {
 		t.Errorf("%v change of %d, want %v", changed, p.Scanned, want)
 	}
 	var looks []string
@@ -390,5 +393,30 @@ func TestNestedModules(t *testing.T) {
 	}
 	if len(p.Looks) != 1 || p.Looks[0].Path != filepath.Join(dir, "tools") || !strings.Contains(p.Looks[0].Why, "a module of its own") {
 		t.Errorf("looks: %v", p.Looks)
+	}
+}
+
+// The registries of frameworks are in modules of their own, which the plan names.
+func TestPlanOfFrameworks(t *testing.T) {
+	dir := write(t, map[string]string{"main.go": `package main
+
+import (
+	"github.com/go-kit/kit/sd/etcdv3"
+	"github.com/go-kratos/kratos/contrib/registry/etcd/v2"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+func use(c *clientv3.Client) { etcd.New(c, etcd.Namespace("/n"), etcd.RegisterTTL(0), etcd.MaxRetry(5)) }
+
+var _ etcdv3.Service
+`})
+	p, err := New(dir)
+	if err != nil || len(p.Files) != 1 || len(p.Looks) != 0 || !slices.Equal(p.Modules, []string{goKitModule, kratosModule}) {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	for _, want := range []string{goKit, kratos, ours} {
+		if !strings.Contains(string(p.Files[0].New), strconv.Quote(want)) {
+			t.Errorf("%s is not imported:\n%s", want, p.Files[0].New)
+		}
 	}
 }

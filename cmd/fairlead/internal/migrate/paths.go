@@ -6,9 +6,13 @@ import (
 )
 
 const (
-	ours  = "github.com/fairlead-go/fairlead/clientv3"
-	goKit = "github.com/fairlead-go/fairlead/gokit/sd/etcdv3"
-	api   = "go.etcd.io/etcd/api/v3/"
+	ours   = "github.com/fairlead-go/fairlead/clientv3"
+	goKit  = goKitModule + "/sd/etcdv3"
+	kratos = kratosModule + "/etcd"
+
+	goKitModule  = "github.com/fairlead-go/fairlead/adapters/gokit"
+	kratosModule = "github.com/fairlead-go/fairlead/adapters/kratos"
+	api          = "go.etcd.io/etcd/api/v3/"
 )
 
 // move is a path that changed. What is below it changes with it, but for a longer path in the list.
@@ -33,6 +37,7 @@ func moves() []move {
 		{"go.etcd.io/etcd/client/v3/internal", "", "internal packages of the official client are not ours"},
 		{"go.etcd.io/etcd/client/v3", ours, ""},
 		{"github.com/go-kit/kit/sd/etcdv3", goKit, ""},
+		{"github.com/go-kratos/kratos/contrib/registry/etcd/v2", kratos, ""},
 	}
 	// The module was split with 3.5; before, all of etcd was one.
 	for _, root := range []string{"go.etcd.io/etcd/", "github.com/coreos/etcd/", "go.etcd.io/etcd/v3/"} {
@@ -70,10 +75,14 @@ func translate(old string) (to, why string) {
 // packageName is the name that a package has if its import gives none.
 func packageName(p string) string { return path.Base(p) }
 
-// oldName is the same for the old paths. The official client's path ends with its version.
+// oldName is the same for the old paths, of which some end with a version.
 func oldName(p string) string {
-	if b := path.Base(p); b != "v3" {
+	switch b := path.Base(p); b {
+	case "v3":
+		return "clientv3"
+	case "v2":
+		return path.Base(path.Dir(p))
+	default:
 		return b
 	}
-	return "clientv3"
 }

@@ -1,0 +1,43 @@
+// Package adapters holds what other people's libraries need of Fairlead, a module each: kratos/etcd
+// and gokit/sd/etcdv3 are registries of these frameworks, prom and otel turn what a client tells its
+// hooks into metrics for Prometheus and OpenTelemetry. Both of these count the same things:
+//
+//	Prometheus                           OpenTelemetry                    attributes
+//	fairlead_attempts_total              fairlead.attempts                method, member, code
+//	fairlead_attempt_duration_seconds    fairlead.attempt.duration (s)    method, member
+//	fairlead_repeats_total               fairlead.repeats                 method
+//	fairlead_hedges_total                fairlead.hedges                  method
+//	fairlead_member_changes_total        fairlead.member.changes          member, state
+//	fairlead_member_state                fairlead.member.state            member, state
+//	fairlead_member_latency_seconds      fairlead.member.latency (s)      member
+//	fairlead_streams_opened_total        fairlead.streams.opened          service, member
+//	fairlead_streams_failed_total        fairlead.streams.failed          service, member, code
+//	fairlead_watches                     fairlead.watches                 none
+//	fairlead_watches_failed_total        fairlead.watches.failed          code
+//	fairlead_lease_events_total          fairlead.lease.events            event
+//	fairlead_leases_lost_total           fairlead.leases.lost             reason
+//	fairlead_leases_at_risk              fairlead.leases.at_risk          none
+//
+// For services that package discovery finds, prom.Services and otel.Services have the instances and
+// the split as balancers see them:
+//
+//	fairlead_instance_ejections_total      fairlead.instance.ejections      service, instance, reason
+//	fairlead_instance_returns_total        fairlead.instance.returns        service, instance
+//	fairlead_instance_ejected              fairlead.instance.ejected        service, instance
+//	fairlead_instance_trial                fairlead.instance.trial          service, instance
+//	fairlead_instance_share                fairlead.instance.share          service, instance
+//	fairlead_instance_outstanding          fairlead.instance.outstanding    service, instance
+//	fairlead_instance_latency_seconds      fairlead.instance.latency (s)    service, instance
+//	fairlead_split_percent                 fairlead.split.percent           service, subset
+//	fairlead_split_share                   fairlead.split.share             service, subset
+//	fairlead_split_instances               fairlead.split.instances         service, subset
+//
+// The reason of an ejection is "failed" or "silent".
+//
+// An attempt is one request: a call that the client repeats or sends twice has several, which
+// are also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for
+// success. The state of a member is one of clientv3.MemberState; its series is 1 for the state that
+// the member is in and 0 for the others. Member states and latencies are those of the clients that
+// were handed to Follow, at the time they are collected. Event is a clientv3.LeaseEvent, reason that
+// of a clientv3.LeaseInfo.
+package adapters

@@ -1,0 +1,103 @@
+package otel_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/fairlead-go/fairlead/adapters/otel"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/httpdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// An instance that fails is counted, and shown as left out, and its part of the split goes to the others.
+func TestServices(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	records := discovery.JSON{Base: t.Name() + "/"}
+	reader := sdk.NewManualReader()
+	services, err := otel.NewServices(sdk.NewMeterProvider(sdk.WithReader(reader)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := discovery.NewRegistrar(c, discovery.WithFormat(records), discovery.WithEvents(services.Event))
+	defer r.Close()
+	d := discovery.NewDirectory(c, discovery.WithRecords(records))
+	defer d.Close()
+	split := func(s discovery.Split) {
+		t.Helper()
+		err := discovery.ChangeControl(ctx, c, "payments", func(ctl *discovery.Control) error {
+			ctl.Split = s
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	split(discovery.Split{"good": 60, "bad": 40})
+	defer split(nil)
+	var g *discovery.Registration
+	for id, status := range map[string]int{"good": http.StatusOK, "bad": http.StatusServiceUnavailable} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		defer s.Close()
+		var err error
+		if g, err = r.Register(ctx, discovery.Instance{Service: "payments", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr := httpdisc.New(d, httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(services.Picking()))
+	defer tr.Close()
+	services.Follow("payments", func() []pick.Status { return tr.Statuses("payments") })
+	services.FollowSplit("payments", func() []pick.SubsetStatus { return tr.Split("payments") })
+	client := &http.Client{Transport: tr}
+	clienttest.Await(t, "the bad one is ejected", func() bool {
+		resp, err := client.Get("http://payments/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		shares := tr.Split("payments")
+		return len(shares) == 2 && shares[1].Share == 100
+	})
+	got := values(t, reader)
+	for name, want := range map[string]float64{
+		"fairlead.instance.ejected{instance=bad,service=payments}":                 1,
+		"fairlead.instance.ejected{instance=good,service=payments}":                0,
+		"fairlead.instance.ejections{instance=bad,reason=failed,service=payments}": 1,
+		"fairlead.split.percent{service=payments,subset=bad}":                      40,
+		"fairlead.split.share{service=payments,subset=good}":                       100,
+		"fairlead.split.instances{service=payments,subset=bad}":                    0,
+	} {
+		if is, ok := got[name]; !ok || is != want {
+			t.Errorf("%s: %v (%v), not %v", name, is, ok, want)
+		}
+	}
+	if err := g.Drain(ctx, clienttest.Long); err != nil {
+		t.Fatal(err)
+	}
+	got = values(t, reader)
+	for _, name := range []string{
+		"fairlead.instance.attempts{instance=good,kind=first,outcome=success,service=payments}",
+		"fairlead.instance.attempts{instance=bad,kind=first,outcome=failure,service=payments}",
+		"fairlead.registration.events{event=left,service=payments}", "fairlead.registration.drain.duration{service=payments}",
+	} {
+		if got[name] <= 0 {
+			t.Errorf("%s: %v", name, got[name])
+		}
+	}
+	services.Follow("payments", nil)
+	services.FollowSplit("payments", nil)
+	for name := range values(t, reader) { // counters stay
+		if strings.HasPrefix(name, "fairlead.split.") || strings.HasPrefix(name, "fairlead.instance.ejected") {
+			t.Errorf("of a service that is not followed any more: %s", name)
+		}
+	}
+	if err := services.Close(); err != nil {
+		t.Error(err)
+	}
+}

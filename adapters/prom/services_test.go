@@ -1,0 +1,118 @@
+package prom_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/fairlead-go/fairlead/adapters/prom"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/discovery/httpdisc"
+	"github.com/fairlead-go/fairlead/discovery/pick"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+)
+
+// An instance that fails is counted, and shown as left out.
+func TestServices(t *testing.T) {
+	c := clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	records := discovery.JSON{Base: t.Name() + "/"}
+	services := prom.NewServices()
+	r := discovery.NewRegistrar(c, discovery.WithFormat(records), discovery.WithEvents(services.Event))
+	defer r.Close()
+	d := discovery.NewDirectory(c, discovery.WithRecords(records))
+	defer d.Close()
+	split := func(s discovery.Split) {
+		t.Helper()
+		err := discovery.ChangeControl(ctx, c, "orders", func(ctl *discovery.Control) error {
+			ctl.Split = s
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	split(discovery.Split{"good": 60, "bad": 40})
+	defer split(nil)
+	var g *discovery.Registration
+	for id, status := range map[string]int{"good": http.StatusOK, "bad": http.StatusServiceUnavailable} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		defer s.Close()
+		var err error
+		if g, err = r.Register(ctx, discovery.Instance{Service: "orders", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(services)
+	tr := httpdisc.New(d, httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(services.Picking()))
+	defer tr.Close()
+	services.Follow("orders", func() []pick.Status { return tr.Statuses("orders") })
+	services.FollowSplit("orders", func() []pick.SubsetStatus { return tr.Split("orders") })
+	services.Follow("nobody calls it", func() []pick.Status { return tr.Statuses("nobody calls it") })
+	client := &http.Client{Transport: tr}
+	clienttest.Await(t, "the bad one is ejected", func() bool {
+		resp, err := client.Get("http://orders/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		shares := tr.Split("orders")
+		return len(shares) == 2 && shares[1].Share == 100
+	})
+	want := `
+# HELP fairlead_instance_ejected 1 while an instance is left out since calls failed, else 0.
+# TYPE fairlead_instance_ejected gauge
+fairlead_instance_ejected{instance="bad",service="orders"} 1
+fairlead_instance_ejected{instance="good",service="orders"} 0
+# HELP fairlead_split_instances Instances of the subset that can be picked.
+# TYPE fairlead_split_instances gauge
+fairlead_split_instances{service="orders",subset="bad"} 0
+fairlead_split_instances{service="orders",subset="good"} 1
+# HELP fairlead_split_percent The percentage of the calls to a service that operators ask for a subset of its instances.
+# TYPE fairlead_split_percent gauge
+fairlead_split_percent{service="orders",subset="bad"} 40
+fairlead_split_percent{service="orders",subset="good"} 60
+# HELP fairlead_split_share The percentage that the subset gets now: more while others have no live instance, 0 while it has none.
+# TYPE fairlead_split_share gauge
+fairlead_split_share{service="orders",subset="bad"} 0
+fairlead_split_share{service="orders",subset="good"} 100
+# HELP fairlead_instance_ejections_total Instances left out since calls failed, by whether they stood still.
+# TYPE fairlead_instance_ejections_total counter
+fairlead_instance_ejections_total{instance="bad",reason="failed",service="orders"} 1
+`
+	names := []string{"fairlead_instance_ejected", "fairlead_instance_ejections_total", "fairlead_split_instances", "fairlead_split_percent", "fairlead_split_share"}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"fairlead_instance_attempts_total", "fairlead_instance_draining"} {
+		if n := testutil.CollectAndCount(services, name); n < 2 {
+			t.Errorf("%s: %d series", name, n)
+		}
+	}
+	if err := g.Drain(ctx, clienttest.Long); err != nil {
+		t.Fatal(err)
+	}
+	want = `
+# HELP fairlead_registration_events_total What happened to instances that this process registers.
+# TYPE fairlead_registration_events_total counter
+fairlead_registration_events_total{event="leaving",service="orders"} 1
+fairlead_registration_events_total{event="left",service="orders"} 1
+fairlead_registration_events_total{event="registered",service="orders"} 2
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "fairlead_registration_events_total"); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(services, "fairlead_registration_drain_seconds_total"); n != 1 {
+		t.Errorf("%d series of drains", n)
+	}
+	services.Follow("orders", nil)
+	services.FollowSplit("orders", nil)
+	if n := testutil.CollectAndCount(services, "fairlead_instance_ejected", "fairlead_split_share"); n != 0 {
+		t.Errorf("%d series of a service that is not followed any more", n)
+	}
+}
