@@ -229,7 +229,7 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}
 	req := &pb.LeaseGrantRequest{TTL: ttl, ID: 1 + rand.Int64N(math.MaxInt64)}
 	sent := time.Now()
-	resp, err := l.remote.LeaseGrant(ctx, req, l.callOpt...)
+	resp, err := l.remote.LeaseGrant(retry.WithSent(ctx, &sent), req, l.callOpt...)
 	if err != nil {
 		err = ContextError(ctx, err)
 		if err != rpctypes.ErrLeaseExist {

@@ -3,10 +3,12 @@ package clientv3_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -113,5 +115,45 @@ func TestKeepAliveOnceOverLongLink(t *testing.T) {
 	}
 	if took := time.Since(began); took > 400*time.Millisecond {
 		t.Errorf("a deadline of 300 ms was kept after %v", took)
+	}
+}
+
+// TestGrantThatWaited: the time of a lease counts from when its grant was sent, not from the call. What
+// the call waited for, here for a member to be there, is none of the lease's.
+func TestGrantThatWaited(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	p := cl.Members()[0].Proxy()
+	var lost atomic.Bool
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: clientv3.Hooks{Lease: func(l clientv3.LeaseInfo) {
+		if l.Event == clientv3.LeaseLost {
+			lost.Store(true)
+		}
+	}}})
+	ctx := ctxFor(t, 2*long)
+	p.Cut()
+	await(t, "the member is gone", func() bool { return !healthy(c) })
+	const ttl = 2 * time.Second
+	heal := time.AfterFunc(2*ttl, func() {
+		if err := p.Heal(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer heal.Stop()
+	g, err := c.Grant(ctx, int64(ttl.Seconds()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch, err := c.KeepAlive(ctx, g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if clienttest.Receive(t, "a renewal", ch) == nil {
+			t.Fatal("the channel was closed")
+		}
+	}
+	if lost.Load() {
+		t.Error("the lease was said to be lost")
 	}
 }

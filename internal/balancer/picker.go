@@ -55,6 +55,9 @@ type Pick struct {
 // fields it may be read while the attempt runs.
 func (p *Pick) Slot() uint64 { return p.slot.Load() }
 
+// Age is how long ago the member was picked.
+func (p *Pick) Age() time.Duration { return time.Duration(p.Got.set.now() - p.began) }
+
 // took makes c the work's connection, unless it takes nothing more.
 func (p *Pick) took(c *conn, now int64) bool {
 	p.mu.Lock()

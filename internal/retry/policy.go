@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ type plan struct {
 func planFor(method string, req any) plan {
 	switch r := req.(type) {
 	case *pb.RangeRequest:
-		small := len(r.RangeEnd) == 0 || (r.Limit > 0 && r.Limit <= hedgeLimit)
+		small := keys(r) <= hedgeLimit
 		return plan{kind: read, consensus: !r.Serializable, short: small, hedge: small, many: len(r.RangeEnd) > 0}
 	case *pb.PutRequest:
 		return plan{kind: write, consensus: true, short: true}
@@ -64,7 +65,7 @@ func planFor(method string, req any) plan {
 		return plan{kind: write, consensus: true, short: len(r.RangeEnd) == 0}
 	case *pb.TxnRequest:
 		if reads, local := readOnly(r); reads {
-			return plan{kind: read, consensus: !local}
+			return plan{kind: read, consensus: !local, hedge: fewKeys(r)}
 		}
 		return plan{kind: write, consensus: true}
 	case *pb.LeaseGrantRequest:
@@ -104,6 +105,39 @@ const writeHedge = 500 * time.Millisecond
 
 // hedgeLimit: a range of so few keys costs the server about as much as one key.
 const hedgeLimit = 100
+
+// keys is how many keys a range reads at most.
+func keys(r *pb.RangeRequest) int64 {
+	switch {
+	case len(r.RangeEnd) == 0:
+		return 1
+	case r.Limit > 0:
+		return r.Limit
+	}
+	return math.MaxInt64
+}
+
+// fewKeys reports that a transaction that only reads is cheap enough to be sent twice: watches prove
+// by such ones what was delivered, and wait for them.
+func fewKeys(t *pb.TxnRequest) bool {
+	left := int64(hedgeLimit)
+	for _, c := range t.Compare {
+		if len(c.RangeEnd) > 0 {
+			return false
+		}
+		left--
+	}
+	for _, ops := range [2][]*pb.RequestOp{t.Success, t.Failure} {
+		for _, op := range ops {
+			r := op.GetRequestRange()
+			if r == nil || keys(r) > left {
+				return false
+			}
+			left -= keys(r)
+		}
+	}
+	return left >= 0
+}
 
 // readOnly reports that a transaction only reads, and that it needs no consensus then: a
 // server serves it by itself if it compares nothing and each of its reads is serializable.

@@ -152,6 +152,14 @@ func WithEarlyDoubt(ctx context.Context) context.Context {
 	return context.WithValue(ctx, earlyKey{}, true)
 }
 
+type sentKey struct{}
+
+// WithSent returns a context whose repeatable write notes in t when the attempt that succeeded found
+// its member: what it waited for before that, a token or a place, the server knows nothing of.
+func WithSent(ctx context.Context, t *time.Time) context.Context {
+	return context.WithValue(ctx, sentKey{}, t)
+}
+
 type whileKey struct{}
 
 // WithRepeatWhile returns a context whose calls are repeated only while wanted returns true: a call
@@ -396,6 +404,11 @@ func outcomeOf(err error) balancer.Outcome {
 // finish notes the outcome of an attempt.
 func (k *call) finish(a *try, err error) error {
 	if err == nil {
+		if k.plan.kind == repeat {
+			if t, ok := k.ctx.Value(sentKey{}).(*time.Time); ok {
+				*t = time.Now().Add(-a.Pick.Age())
+			}
+		}
 		k.answered(a)
 		return nil
 	}

@@ -117,6 +117,30 @@ func TestWithRepeat(t *testing.T) {
 	}
 }
 
+// The time of a grant is that of the attempt that was executed, not of the call: what the call waited
+// for before, the server knows nothing of.
+func TestWithSent(t *testing.T) {
+	r := newRig(t, 2, nil)
+	var seen atomic.Int32
+	var refused, executed time.Time
+	r.script(func(context.Context, int) error {
+		if seen.Add(1) == 1 {
+			refused = time.Now()
+			return rpctypes.ErrGRPCNoLeader
+		}
+		executed = time.Now()
+		return nil
+	})
+	var sent time.Time
+	ctx := retry.WithSent(within(t, long), &sent)
+	if _, err := pb.NewLeaseClient(r.Conn).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 1, TTL: 1}); err != nil || r.total() != 2 {
+		t.Fatalf("%v after %d requests", err, r.total())
+	}
+	if sent.Before(refused) || sent.After(executed) {
+		t.Errorf("sent %v after the refusal and %v before it was executed", sent.Sub(refused), executed.Sub(sent))
+	}
+}
+
 // No storm: a cluster without a leader is asked a few times, not a hundred.
 func TestNoRetryStorm(t *testing.T) {
 	r := newRig(t, 3, nil)
