@@ -117,8 +117,7 @@ func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 	}{
 		{"PUT", "api/key", map[string]any{"key": b64Std(t.Name()), "value": b64Std("w"), "mod": rev}},
 		{"POST", "api/delete", map[string]any{"key": b64Std(t.Name()), "revision": rev}},
-		{"POST", "api/services/drain", instance},
-		{"POST", "api/services/undrain", instance},
+		{"POST", "api/services/control", map[string]any{"service": "s", "id": "i", "drain": true, "seen": "{}"}},
 		{"POST", "api/services/remove", instance},
 		{"POST", "api/operations/run", p.plan(map[string]any{"action": "compact"}).Operation},
 	} {

@@ -167,8 +167,8 @@ func (c *Console) routes() *http.ServeMux {
 
 	m.Handle("PUT /api/key", c.writes(putKey))
 	m.Handle("POST /api/delete", c.writes(postDelete))
-	m.Handle("POST /api/services/drain", c.writes(postDrain))
-	m.Handle("POST /api/services/undrain", c.writes(postUndrain))
+	m.Handle("POST /api/services/prospect", c.asks(postProspect))
+	m.Handle("POST /api/services/control", c.writes(postControl))
 	m.Handle("POST /api/services/remove", c.writes(postRemove))
 	return m
 }

@@ -67,18 +67,14 @@ func TestServices(t *testing.T) {
 		t.Fatalf("%+v", in)
 	}
 	one := map[string]string{"records": "json", "base": base, "service": "or/ders", "id": "i1"}
-	if status := p.call("POST", "api/services/drain", one, nil); status != http.StatusNoContent {
-		t.Fatalf("drain: status %d", status)
-	}
+	p.control(map[string]any{"records": "json", "base": base, "service": "or/ders", "id": "i1", "drain": true})
 	look()
 	for i, in := range list.Services[0].Instances {
 		if in.Draining != (i == 1) || in.Lease == "" {
 			t.Fatalf("%+v", in)
 		}
 	}
-	if status := p.call("POST", "api/services/undrain", one, nil); status != http.StatusNoContent {
-		t.Fatalf("undrain: status %d", status)
-	}
+	p.control(map[string]any{"records": "json", "base": base, "service": "or/ders", "id": "i1", "drain": false})
 	look()
 	for _, in := range list.Services[0].Instances {
 		if in.Draining {

@@ -2,14 +2,11 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-
-	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
@@ -22,6 +19,9 @@ const servicesMost = 5000
 type service struct {
 	Name      string     `json:"name"`
 	Instances []instance `json:"instances"`
+	Split     string     `json:"split,omitempty"` // how its calls are split, as ParseSplit takes it
+	Parts     []part     `json:"parts,omitempty"`
+	Absent    []absent   `json:"absent,omitempty"`
 }
 
 // instance is an instance, and what etcd knows of its record.
@@ -30,9 +30,14 @@ type instance struct {
 	Draining bool `json:"draining"`
 	// Override is what operators say of it, and is shown; nil if nothing.
 	Override *discovery.Override `json:"override,omitempty"`
-	Key      []byte              `json:"key"`
-	Mod      int64               `json:"mod"`
-	Lease    string              `json:"lease,omitempty"`
+	Own      *own                `json:"own,omitempty"` // with Override
+	// Share is how many of the service's calls it gets, in percent, by the split and the weights; Parts are those of the split that
+	// it is in.
+	Share float64            `json:"share"`
+	Parts []discovery.Filter `json:"parts,omitempty"`
+	Key   []byte             `json:"key"`
+	Mod   int64              `json:"mod"`
+	Lease string             `json:"lease,omitempty"`
 	// TTL is how many seconds the lease has left, of Granted; -1 if it is gone.
 	TTL     int64 `json:"ttl"`
 	Granted int64 `json:"granted"`
@@ -53,6 +58,8 @@ type serviceList struct {
 	Services []service   `json:"services"`
 	Problems []badRecord `json:"problems,omitempty"`
 	More     bool        `json:"more"` // there are more records than are shown
+	// Unknown: what operators say may not be read.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // records is a format by its name, our own if it has none, and what its keys begin with.
@@ -69,16 +76,30 @@ func records(name, base string) (discovery.Format, string, error) {
 
 func getServices(r *request) (any, error) {
 	q := r.URL.Query()
-	format, base, err := records(q.Get("records"), q.Get("base"))
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	list, err := recordsOf(ctx, r.client, q.Get("records"), q.Get("base"))
+	if err != nil {
+		return nil, err
+	}
+	if err := list.override(ctx, r.client); err != nil {
+		return nil, err
+	}
+	list.times(ctx, r.client)
+	slices.SortFunc(list.Services, func(a, b service) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// recordsOf reads the services as they say themselves.
+func recordsOf(ctx context.Context, kv clientv3.KV, name, base string) (*serviceList, error) {
+	format, base, err := records(name, base)
 	if err != nil {
 		return nil, err
 	}
 	if base == "" {
 		return nil, badRequest("these records have no usual place: say what their keys begin with")
 	}
-	ctx, cancel := r.limit(callTimeout)
-	defer cancel()
-	got, err := r.client.Get(ctx, base, clientv3.WithPrefix(), clientv3.WithLimit(servicesMost))
+	got, err := kv.Get(ctx, base, clientv3.WithPrefix(), clientv3.WithLimit(servicesMost))
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +122,9 @@ func getServices(r *request) (any, error) {
 			list.Services = append(list.Services, service{Name: name})
 		}
 		s := &list.Services[len(list.Services)-1]
-		s.Instances = append(s.Instances, instance{Instance: in, Key: kv.Key, Mod: kv.ModRevision,
+		s.Instances = append(s.Instances, instance{Instance: in, Draining: in.IsDraining(), Key: kv.Key, Mod: kv.ModRevision,
 			Lease: leaseName(kv.Lease), lease: clientv3.LeaseID(kv.Lease)})
 	}
-	if err := list.override(ctx, r.client); err != nil {
-		return nil, err
-	}
-	list.times(ctx, r.client)
-	slices.SortFunc(list.Services, func(a, b service) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 
@@ -124,26 +140,6 @@ func serviceName(format discovery.Format, rest string) (string, bool) {
 	}
 	name, err := url.PathUnescape(name)
 	return name, err == nil
-}
-
-// override shows the instances as those see them who follow the services. Who may not read what operators say sees them as they are.
-func (list *serviceList) override(ctx context.Context, c *clientv3.Client) error {
-	controls, err := discovery.ReadControls(ctx, c)
-	if err != nil && clientv3.Code(err) != codes.PermissionDenied {
-		return err
-	}
-	for _, s := range list.Services {
-		ctl := controls[s.Name]
-		for i := range s.Instances {
-			in := &s.Instances[i]
-			if o, ok := ctl.Instances[in.ID]; ok {
-				in.Override = &o
-			}
-			in.Instance = ctl.Shown(in.Instance)
-			in.Draining = in.IsDraining()
-		}
-	}
-	return nil
 }
 
 // times asks how long the instances' leases last. Those of one process share one.
@@ -167,12 +163,8 @@ func (list *serviceList) times(ctx context.Context, l clientv3.Lease) {
 // amendment names an instance to be changed.
 type amendment struct{ Records, Base, Service, ID string }
 
-func postDrain(r *request) (any, error)   { return amend(r, "drain", discovery.Drain, operators) }
-func postUndrain(r *request) (any, error) { return amend(r, "undrain", discovery.Undrain, operators) }
-func postRemove(r *request) (any, error)  { return amend(r, "remove", discovery.Remove, record) }
-
-func amend(r *request, action string, do func(context.Context, *clientv3.Client, discovery.Format, string, string) error,
-	of func(context.Context, *clientv3.Client, discovery.Format, amendment) string) (any, error) {
+// postRemove deletes an instance's record.
+func postRemove(r *request) (any, error) {
 	var in amendment
 	if err := decode(r.Request, &in); err != nil {
 		return nil, err
@@ -181,36 +173,17 @@ func amend(r *request, action string, do func(context.Context, *clientv3.Client,
 	if err != nil {
 		return nil, err
 	}
-	if err := r.begin(action, "instance "+auditOf([]byte(in.Service+"/"+in.ID))); err != nil {
+	if err := r.begin("remove", "instance "+auditOf([]byte(in.Service+"/"+in.ID))); err != nil {
 		return nil, err
 	}
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
-	r.change.Before = of(ctx, r.client, format, in)
-	err = do(ctx, r.client, format, in.Service, in.ID)
-	if err == nil {
-		r.change.After = of(ctx, r.client, format, in)
-	}
-	switch {
-	case errors.Is(err, discovery.ErrNotFound):
+	r.change.Before = record(ctx, r.client, format, in)
+	err = discovery.Remove(ctx, r.client, format, in.Service, in.ID)
+	if errors.Is(err, discovery.ErrNotFound) {
 		return nil, &apiError{Status: http.StatusNotFound, Code: "NotFound", Message: "there is no such instance any more"}
-	case errors.Is(err, discovery.ErrReadOnly), errors.Is(err, discovery.ErrInvalid):
-		return nil, badRequest(err.Error())
 	}
-	return nil, err
-}
-
-// operators is what operators say of an instance, for the log; "" if it cannot be read.
-func operators(ctx context.Context, c *clientv3.Client, _ discovery.Format, in amendment) string {
-	ctl, err := discovery.ReadControl(ctx, c, in.Service)
-	if err != nil {
-		return ""
-	}
-	text, err := json.Marshal(ctl.Instances[in.ID])
-	if err != nil {
-		return ""
-	}
-	return auditOf(text)
+	return nil, nonsense(err)
 }
 
 // record is an instance's record for the log; "" if it is not there, or cannot be read.

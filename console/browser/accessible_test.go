@@ -38,6 +38,23 @@ func (b *tab) examine(what string) {
 	}
 }
 
+// examineBoth asks axe-core in both themes about what is on the screen, a dialog say.
+func (b *tab) examineBoth(what string) {
+	b.t.Helper()
+	if !b.is(`window.axe`) {
+		axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		ask(b, chromedp.Evaluate[string](string(axe)+`; "there"`))
+	}
+	for _, theme := range []string{"light", "dark"} {
+		b.js(fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme), nil)
+		b.examine(what + ", " + theme)
+	}
+	b.js(`delete document.documentElement.dataset.theme`, nil)
+}
+
 // TestAccessible: axe-core finds no violation of WCAG 2.2 AA on any page, in both themes and at three widths.
 func TestAccessible(t *testing.T) {
 	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")

@@ -117,7 +117,6 @@ func TestLive(t *testing.T) {
 	b.has("main", "payments-1")
 	put(t, client, "/fairlead/services/mail/m1", `{"service":"mail","id":"m1","addresses":["10.9.9.9:25"]}`)
 	b.has("main", "10.9.9.9:25")
-	b.js(`document.querySelector('section[aria-label=mail] .actions button').scrollIntoView()`, nil)
 	b.js(`document.querySelector('section[aria-label=mail] .actions button').click()`, nil)
 	b.press("Drain it")
 	b.await("it drains", `document.querySelector('section[aria-label=mail]')?.innerText.includes('draining')`)
