@@ -92,6 +92,7 @@ func TestErasOfWhatIsHeld(t *testing.T) {
 		{Key: "l", Fence: 3, Acquired: 3 * s, Ended: 30 * s},
 		{Key: "k", Fence: 4, Acquired: 12 * s, Ended: 26 * s, Outlived: true},
 		{Key: "k", Fence: 4, Acquired: 24 * s, Ended: 30 * s},
+		{Key: "l", Fence: 3, Acquired: 12 * s, Ended: 21 * s}, // kept, and given up while nobody was there
 	}
 	before, after := h.Eras()
 	var first, second []int64
@@ -104,7 +105,7 @@ func TestErasOfWhatIsHeld(t *testing.T) {
 	if len(first) != 2 || first[0] != 2 || first[1] != 3 || len(second) != 2 || second[0] != 1 || second[1] != 4 {
 		t.Errorf("leases %v, %v", first, second)
 	}
-	if len(before.Holds) != 1 || before.Holds[0].Fence != 4 || before.Holds[0].Outlived || len(after.Holds) != 2 {
+	if len(before.Holds) != 2 || before.Holds[1].Fence != 3 || before.Holds[0].Fence != 4 || before.Holds[0].Outlived || len(after.Holds) != 2 {
 		t.Errorf("%+v, %+v", before.Holds, after.Holds)
 	}
 	if h.Forgotten(h.Holds[0]) || !h.Forgotten(h.Holds[1]) || h.Forgotten(h.Holds[2]) {
