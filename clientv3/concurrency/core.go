@@ -20,7 +20,8 @@ package concurrency
 //
 //	input                        held               given up or gone   not known
 //	a request is to be sent      it is              waits till gone    it is
-//	answer: put, or found        one hold more      send again         held
+//	answer: put, or found        one hold more      send again; if it  held
+//	                                                is back: deleted
 //	answer: another lease's      refused            refused            refused
 //	answer: refused, not put     the request ends, no more
 //	no answer                    a doubt: from now on keys that come are looked out for; it may be
@@ -210,6 +211,11 @@ func (k *core) answered(asked int, rev, at int64, ours bool) (*hold, error) {
 	case !ours:
 		return nil, ErrLocked
 	case rev <= k.dead && asked <= k.deadAt, k.sure && at <= k.seen && rev != k.there:
+		return nil, errAgain
+	case rev <= k.dead && rev < at:
+		// Found, and not put, by a request from after the end of that revision: etcd was restored from
+		// a backup that has what was released. Others may have owned since.
+		k.giveUp(rev)
 		return nil, errAgain
 	}
 	h := &hold{rev: rev, at: at, since: k.inputs, guarded: true, young: true}
