@@ -119,6 +119,10 @@ func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 		{"POST", "api/delete", map[string]any{"key": b64Std(t.Name()), "revision": rev}},
 		{"POST", "api/services/control", map[string]any{"service": "s", "id": "i", "drain": true, "seen": "{}"}},
 		{"POST", "api/services/remove", instance},
+		{"POST", "api/leases/grant", map[string]any{"ttl": 60}},
+		{"POST", "api/leases/keepalive", map[string]any{"id": "1"}},
+		{"POST", "api/leases/revoke", map[string]any{"id": "1"}},
+		{"POST", "api/locks/release", map[string]any{"key": b64Std(t.Name()), "create": rev}},
 		{"POST", "api/operations/run", p.plan(map[string]any{"action": "compact"}).Operation},
 	} {
 		if e := p.refused(c.method, c.path, c.body, http.StatusServiceUnavailable, "audit"); !strings.Contains(e.Error, "the disk is full") {

@@ -50,6 +50,7 @@ type Console struct {
 	calls    shares
 	audit    audit
 	tickets  tickets
+	turns    turns
 	// operating is held by the one operation that runs.
 	operating sync.Mutex
 	name      string // of the cluster
@@ -169,6 +170,10 @@ func (c *Console) routes() *http.ServeMux {
 	m.Handle("POST /api/delete", c.writes(postDelete))
 	m.Handle("POST /api/services/prospect", c.asks(postProspect))
 	m.Handle("POST /api/services/control", c.writes(postControl))
+	m.Handle("POST /api/leases/grant", c.writes(postGrant))
+	m.Handle("POST /api/leases/keepalive", c.writes(postKeepAlive))
+	m.Handle("POST /api/leases/revoke", c.writes(postRevoke))
+	m.Handle("POST /api/locks/release", c.writes(postRelease))
 	m.Handle("POST /api/services/remove", c.writes(postRemove))
 	return m
 }

@@ -1,7 +1,12 @@
 package console
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -23,6 +28,36 @@ type leaseState struct {
 	Granted  int64    `json:"granted"`
 	KeyCount int      `json:"keyCount"`
 	Keys     [][]byte `json:"keys"` // the first of them
+	Owners   []holder `json:"owners,omitempty"`
+}
+
+// holder is what a lease is for, as its keys tell.
+type holder struct {
+	Kind string `json:"kind"`
+	Name []byte `json:"name"`
+}
+
+// ownersMost are told of a lease.
+const ownersMost = 3
+
+// holders are what some keys of a lease are for.
+func holders(keys [][]byte, lease int64) (all []holder) {
+	for _, key := range keys {
+		h := holder{}
+		for kind, base := range map[string]string{"instance": "/fairlead/services/", "follower of": "/fairlead/watchers/"} {
+			if rest, ok := bytes.CutPrefix(key, []byte(base)); ok {
+				h = holder{kind, rest}
+			}
+		}
+		if name, _, ok := owned(string(key), lease); ok && h.Kind == "" {
+			h = holder{"lock or election", []byte(name)}
+		}
+		same := func(o holder) bool { return o.Kind == h.Kind && bytes.Equal(o.Name, h.Name) }
+		if h.Kind != "" && len(all) < ownersMost && !slices.ContainsFunc(all, same) {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 type leaseList struct {
@@ -48,7 +83,8 @@ func getLeases(r *request) (any, error) {
 		if t == nil || t.TTL < 0 {
 			continue // it has ended meanwhile, or is not for this user to see
 		}
-		list.Leases = append(list.Leases, leaseState{ID: leaseName(id), TTL: t.TTL, Granted: t.GrantedTTL, KeyCount: len(t.Keys), Keys: t.Keys[:min(leaseKeysMost, len(t.Keys))]})
+		list.Leases = append(list.Leases, leaseState{ID: leaseName(id), TTL: t.TTL, Granted: t.GrantedTTL, KeyCount: len(t.Keys), Keys: t.Keys[:min(leaseKeysMost, len(t.Keys))],
+			Owners: holders(t.Keys[:min(leaseKeysMost, len(t.Keys))], int64(id))})
 	}
 	return list, nil
 }
@@ -85,4 +121,102 @@ func leaseTimes(ctx context.Context, l clientv3.Lease, ids []clientv3.LeaseID, o
 	}
 	wg.Wait()
 	return known
+}
+
+// leaseChange names a lease to be changed.
+type leaseChange struct {
+	ID   string
+	TTL  int64 // of a new one, in seconds
+	Keys int   // how many keys were shown
+}
+
+func readLease(r *request) (*leaseChange, clientv3.LeaseID, error) {
+	in := new(leaseChange)
+	if err := decode(r.Request, in); err != nil {
+		return nil, 0, err
+	}
+	id, err := strconv.ParseUint(in.ID, 16, 64)
+	if in.ID != "" && (err != nil || id == 0) {
+		return nil, 0, badRequest("there is no lease " + printable(in.ID))
+	}
+	return in, clientv3.LeaseID(id), nil
+}
+
+// longestLease is etcd's bound, in seconds.
+const longestLease = 9_000_000_000
+
+// postGrant makes a lease.
+func postGrant(r *request) (any, error) {
+	in, id, err := readLease(r)
+	if err != nil {
+		return nil, err
+	}
+	if id != 0 || in.TTL < 1 || in.TTL > longestLease {
+		return nil, badRequest(fmt.Sprintf("a lease lasts 1 to %d seconds", longestLease))
+	}
+	if err := r.begin("grant", fmt.Sprintf("a lease of %d s", in.TTL)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	got, err := r.client.Grant(ctx, in.TTL)
+	if err != nil {
+		return nil, err
+	}
+	r.change.After = leaseName(got.ID)
+	return leaseState{ID: leaseName(got.ID), TTL: got.TTL, Granted: got.TTL, Keys: [][]byte{}}, nil
+}
+
+// postKeepAlive renews a lease once.
+func postKeepAlive(r *request) (any, error) {
+	in, id, err := readLease(r)
+	if err != nil {
+		return nil, err
+	}
+	if id == 0 {
+		return nil, badRequest("a lease is needed")
+	}
+	if err := r.begin("keep alive", "lease "+in.ID); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	got, err := r.client.KeepAliveOnce(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return leaseState{ID: leaseName(id), TTL: got.TTL, Granted: got.TTL, Keys: [][]byte{}}, nil
+}
+
+// postRevoke ends a lease, which deletes its keys, if there are as many as were shown. etcd has no condition for that: one
+// that comes at that moment goes too.
+func postRevoke(r *request) (any, error) {
+	in, id, err := readLease(r)
+	if err != nil {
+		return nil, err
+	}
+	if id == 0 {
+		return nil, badRequest("a lease is needed")
+	}
+	if err := r.begin("revoke", "lease "+in.ID); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	now, err := r.client.TimeToLive(ctx, id, clientv3.WithAttachedKeys())
+	if err != nil {
+		return nil, err
+	}
+	if now.TTL < 0 {
+		return nil, &apiError{Status: http.StatusNotFound, Code: "NotFound", Message: "there is no such lease any more"}
+	}
+	r.change.Before = fmt.Sprintf("%d keys", len(now.Keys))
+	if len(now.Keys) > 0 {
+		r.change.Before += ": " + auditOf(bytes.Join(now.Keys[:min(leaseKeysMost, len(now.Keys))], []byte(" ")))
+	}
+	if len(now.Keys) != in.Keys {
+		return nil, conflict(fmt.Sprintf("the lease has %d keys now, not %d; nothing was done", len(now.Keys), in.Keys), nil)
+	}
+	_, err = r.client.Revoke(ctx, id)
+	return nil, err
 }

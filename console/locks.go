@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -31,6 +33,94 @@ type queue struct {
 	All  []waiter `json:"all"`  // the owner first
 	// Recipe: who owns depends on what it is for; those who came first are first.
 	Recipe bool `json:"recipe,omitempty"`
+	// Since is when the owner was first seen to own, in milliseconds since 1970; Earlier: it may have owned before, since nobody had
+	// looked. Handovers were seen since somebody looks.
+	Since     int64 `json:"since,omitempty"`
+	Earlier   bool  `json:"earlier,omitempty"`
+	Handovers int   `json:"handovers,omitempty"`
+}
+
+// turnsMost queues are remembered.
+const turnsMost = 2000
+
+// turns remembers who owned what when somebody looked: etcd knows no times.
+type turns struct {
+	mu   sync.Mutex // guards what follows
+	seen map[string]turn
+}
+
+type turn struct {
+	create    int64 // of the owner's key; 0 if there is none
+	since     time.Time
+	earlier   bool
+	handovers int
+}
+
+// note notes the owners of queues, and tells since when they own. Queues that are gone are forgotten when there is no room.
+func (ts *turns) note(now time.Time, list []queue) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if len(ts.seen)+len(list) > turnsMost || ts.seen == nil {
+		kept := make(map[string]turn)
+		for _, q := range list {
+			if t, ok := ts.seen[string(q.Name)]; ok {
+				kept[string(q.Name)] = t
+			}
+		}
+		ts.seen = kept
+	}
+	for i := range list {
+		q := &list[i]
+		if q.Recipe || len(q.All) == 0 {
+			continue
+		}
+		t, known := ts.seen[string(q.Name)]
+		switch create := q.All[0].Create; {
+		case !known:
+			t = turn{create: create, since: now, earlier: true}
+		case create > t.create:
+			t = turn{create: create, since: now, handovers: t.handovers + 1}
+		}
+		ts.seen[string(q.Name)] = t
+		if q.All[0].Create == t.create { // else what was read is older than what is known
+			q.Since, q.Earlier, q.Handovers = t.since.UnixMilli(), t.earlier, t.handovers
+		}
+	}
+}
+
+// postRelease deletes a key of a queue, if it is the one that was shown and not one that was created anew: whoever holds it learns of that
+// if they watch it, and may go on working.
+func postRelease(r *request) (any, error) {
+	var in struct {
+		Key    []byte
+		Create int64
+	}
+	if err := decode(r.Request, &in); err != nil {
+		return nil, err
+	}
+	if len(in.Key) == 0 || in.Create <= 0 {
+		return nil, badRequest("a key and the revision of its creation are needed")
+	}
+	if err := r.begin("release", auditOf(in.Key)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	key := string(in.Key)
+	t, err := r.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(key), "=", in.Create)).
+		Then(clientv3.OpDelete(key, clientv3.WithPrevKV())).
+		Commit()
+	if err != nil {
+		return nil, err
+	}
+	if !t.Succeeded {
+		return nil, conflict("it is not held by this key any more; nothing was done", nil)
+	}
+	for _, kv := range t.Responses[0].GetResponseDeleteRange().PrevKvs {
+		r.change.Before = auditOf(kv.Value)
+	}
+	return nil, nil
 }
 
 // waiter is a key of a queue.
@@ -68,7 +158,9 @@ func getLocks(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.list(ctx, r.client), nil
+	list := f.list(ctx, r.client)
+	r.session.owner.c.turns.note(time.Now(), list.Queues)
+	return list, nil
 }
 
 type finder struct {

@@ -1,10 +1,11 @@
 // Locks and elections: who has them, who waits.
-import { h, fill, table, row, seconds, number, failure } from '../js/dom.js';
-import { get } from '../js/api.js';
+import { h, fill, table, row, seconds, number, failure, toast } from '../js/dom.js';
+import { get, post, me } from '../js/api.js';
+import { confirm } from '../js/dialog.js';
 import { fromB64, toB64, fromURL, toURL, read, write, show } from '../js/bytes.js';
 import { list } from '../js/keyboard.js';
 
-const columns = [{ name: 'Turn' }, { name: 'Key' }, { name: 'Value' }, { name: 'Since revision', class: 'num' }, { name: 'Lease left', class: 'num' }];
+const columns = [{ name: 'Turn' }, { name: 'Key' }, { name: 'Value' }, { name: 'Since revision', class: 'num' }, { name: 'Lease left', class: 'num' }, { name: '', class: 'actions' }];
 const again = 3000;
 
 export function mount(page) {
@@ -44,15 +45,37 @@ export function mount(page) {
 
   function draw(data) {
     const focus = document.activeElement?.closest?.('[data-id]')?.dataset.id;
+    const button = document.activeElement?.tagName === 'BUTTON';
     fill(body,
       data.partial ? h('p', { class: 'notice' }, 'There are more keys than were looked at; give a prefix.') : null,
-      data.queues.map((q) => h('section', { class: 'panel' }, table([h('span', { class: 'mono' }, show(fromB64(q.name))), ' ', h('span', { class: 'muted small' }, q.recipe ? `${number.format(q.all.length)} in the order of a recipe` : q.all.length === 1 ? 'nobody waits' : `${number.format(q.all.length - 1)} ${q.all.length === 2 ? 'waits' : 'wait'}`)], columns,
+      data.queues.map((q) => h('section', { class: 'panel' }, table([h('span', { class: 'mono' }, show(fromB64(q.name))), ' ', h('span', { class: 'muted small' }, q.recipe ? `${number.format(q.all.length)} in the order of a recipe` : q.all.length === 1 ? 'nobody waits' : `${number.format(q.all.length - 1)} ${q.all.length === 2 ? 'waits' : 'wait'}`, held(q))], columns,
         q.all.map((w, i) => row(columns, [
           q.recipe ? String(i + 1) : i ? String(i) : h('span', { class: 'tag ok' }, 'owner'), h('a', { class: 'mono', href: `#/keys?key=${toURL(w.key)}` }, show(fromB64(w.key))),
-          w.size ? h('span', { class: 'mono' }, show(fromB64(w.value)), w.size > fromB64(w.value).length ? '…' : '') : '', number.format(w.create), seconds(w.ttl)], { tabindex: 0, data: { id: w.key } }))))),
+          w.size ? h('span', { class: 'mono' }, show(fromB64(w.value)), w.size > fromB64(w.value).length ? '…' : '') : '', number.format(w.create), seconds(w.ttl),
+          me.readOnly ? '' : h('button', { type: 'button', class: 'small danger', onclick: () => release(q, w, !q.recipe && i === 0) }, i || q.recipe ? 'Remove…' : 'Release…')], { tabindex: 0, data: { id: w.key } }))))),
       data.queues.length ? null : h('p', { class: 'empty' }, params.get('prefix') ? 'Nobody holds or waits for anything under this prefix.' : 'Nobody holds or waits for a lock.'),
       h('p', { class: 'muted small' }, 'Found by their form: keys that end in the id of their own lease, as concurrency, etcdctl lock and elect make them (the oldest owns), or in a time, as recipes make them for read-write locks, semaphores and barriers.'));
-    if (focus) [...body.querySelectorAll('[data-id]')].find((el) => el.dataset.id === focus)?.focus();
+    const again = focus && [...body.querySelectorAll('[data-id]')].find((el) => el.dataset.id === focus);
+    if (again) (button && again.querySelector('button') || again).focus();
+  }
+  // held is since when a queue's owner has it, as far as somebody looked.
+  function held(q) {
+    if (!q.since) return '';
+    const at = new Date(q.since);
+    const day = at.toDateString() === new Date().toDateString() ? '' : `${at.toISOString().slice(0, 10)} `;
+    return `; held since ${day}${at.toTimeString().slice(0, 8)}${q.earlier ? ' or earlier' : ''}${q.handovers ? `, ${number.format(q.handovers)} ${q.handovers === 1 ? 'hand-over' : 'hand-overs'} seen` : ''}`;
+  }
+
+  async function release(q, w, owner) {
+    const next = owner && q.all.length > 1;
+    const ok = await confirm(owner ? 'Release this by force?' : 'Remove this from the queue?', h('div', {}, h('p', {}, h('code', {}, show(fromB64(w.key))), ` is deleted if it is still the key created at revision ${number.format(w.create)}.`),
+      h('p', { class: 'notice' }, owner ? `Whoever holds it may go on working: they learn of it only if they watch their key.${next ? ' The next in line begins at once, so that two may work at a time.' : ''}` : 'Whoever waits with it may wait for ever, or come again.')), owner ? 'Release it' : 'Remove it', 'danger');
+    if (!ok) return;
+    try {
+      await post('locks/release', { key: w.key, create: w.create });
+      toast(owner ? 'Released.' : 'Removed.');
+    } catch (err) { toast(err.message); }
+    load();
   }
   return change;
 }

@@ -32,12 +32,14 @@ export function mount(page) {
   const speed = h('b', {}, '0.0');
   const status = h('span', { role: 'status' });
   const note = h('div');
+  const held = h('div', { role: 'status' }); // that it is paused
+  let missed = 0;
   const rows = h('tbody');
   fill(page.root,
     h('div', { class: 'head' }, h('h1', {}, 'Watch'),
       h('form', { class: 'inline grow', style: { 'max-width': '420px' }, onsubmit: (e) => { e.preventDefault(); page.go('watch', { prefix: toURL(toB64(read(box.value))) }); } }, box, h('button', { class: 'primary' }, 'Watch')),
       pause, h('button', { type: 'button', onclick: clear }, 'Clear')),
-    note,
+    note, held,
     h('div', { class: 'panel' },
       h('div', { class: 'toolbar' }, h('div', { class: 'grow' }, filter), kind),
       h('div', { class: 'counts' }, h('span', { id: 'counted' }, counted, ' events'), h('span', {}, speed, ' per second'), h('span', { id: 'dropped' }, dropped, ' not shown'), status),
@@ -81,6 +83,7 @@ export function mount(page) {
       kept = batch.changes.reverse().concat(kept);
       if (kept.length > keptMost) { left += kept.length - keptMost; kept.length = keptMost; }
     } else left += batch.changes.length;
+    if (paused) missed += batch.count;
     dirty = true;
   }
 
@@ -99,7 +102,9 @@ export function mount(page) {
     dirty = false;
     counted.textContent = number.format(total);
     dropped.textContent = number.format(left);
-    status.textContent = paused ? 'Paused: events are counted, not shown.' : !watching ? '' : live ? 'Watching' : 'Beginning…';
+    if (!paused) fill(held);
+    else fill(held, h('p', { class: 'notice' }, h('strong', {}, 'Paused. '), `${number.format(missed)} ${missed === 1 ? 'event has' : 'events have'} come since, which are counted and not shown.`));
+    status.textContent = paused ? 'Paused' : !watching ? '' : live ? 'Watching' : 'Beginning…';
     const words = filter.value.toLowerCase();
     const list = [];
     for (const c of kept) {
@@ -137,6 +142,7 @@ export function mount(page) {
 
   function toggle() {
     paused = !paused;
+    missed = 0;
     pause.setAttribute('aria-pressed', String(paused));
     pause.textContent = paused ? 'Go on' : 'Pause';
     touch();
