@@ -31,7 +31,13 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 		}
 	}
 	r, err := kv.Range(ctx, &pb.RangeRequest{Key: q.Key, Limit: 1, KeysOnly: true})
-	return watch.Finding{Revision: r.GetHeader().GetRevision(), ClusterID: r.GetHeader().GetClusterId(), Unproved: true}, err
+	f := found(r.GetHeader())
+	f.Unproved = true
+	return f, err
+}
+
+func found(h *pb.ResponseHeader) watch.Finding {
+	return watch.Finding{Revision: h.GetRevision(), ClusterID: h.GetClusterId(), Term: h.GetRaftTerm()}
 }
 
 func onlyPuts(q watch.Check) bool {
@@ -58,7 +64,7 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check) (watch.Findi
 	if err != nil {
 		return watch.Finding{}, err
 	}
-	f := watch.Finding{Revision: resp.GetHeader().GetRevision(), ClusterID: resp.GetHeader().GetClusterId()}
+	f := found(resp.GetHeader())
 	answers := resp.Responses
 	next := func() []*mvccpb.KeyValue {
 		if len(answers) == 0 {

@@ -6,12 +6,15 @@ package clientv3_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -304,5 +307,66 @@ func TestProxyClusterAndMaintenance(t *testing.T) {
 	}
 	if _, err := c.Put(ctx, "after", "sync"); err != nil {
 		t.Errorf("after Sync, at %v: %v", c.Endpoints(), err)
+	}
+}
+
+// What stands between may keep a client's stream while the servers behind it are replaced: the gRPC
+// proxy opens its own streams anew and says nothing. The new history is told by its term, which
+// begins again: no event of it is taken for one of the old.
+func TestProxyKeepsStreamOverAWipe(t *testing.T) {
+	t.Parallel()
+	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	m := cl.Members()[0]
+	for range 3 { // each start is a term
+		m.Kill()
+		if err := m.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cl.WaitHealthy(ctxFor(t, long)); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, clientv3.Config{Endpoints: []string{etcdtest.Proxy(t, cl)}})
+	put(t, c, "k/1", "of old")
+	plain := listed(t, c, c, "k/", clientv3.WithPrefix())
+	w := clientv3.NewResumingWatcher(c, c)
+	defer w.Close()
+	resuming := w.Watch(t.Context(), "k/", clientv3.WithPrefix())
+	have := picture{"k/1": "of old"}
+	put(t, c, "k/2", "of old")
+	next(t, plain)
+	have.apply(next(t, resuming))
+	clienttest.Overtake(t, cl, map[string]string{"k/1": "anew"})
+	direct := dial(t, clientv3.Config{Endpoints: []string{m.Direct}})
+	// The proxy has come back to it some time; what it then gets is of the new history.
+	stop := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+				direct.Put(t.Context(), "k/3", fmt.Sprint("anew", n))
+			}
+		}
+	}()
+	defer close(stop)
+	for r := range plain {
+		if r.Err() != nil {
+			if !errors.Is(r.Err(), clientv3.ErrHistoryLost) {
+				t.Error(r.Err())
+			}
+			break
+		}
+		if len(r.Events) > 0 {
+			t.Fatalf("events of another history: %v", r.Events)
+		}
+	}
+	for have["k/1"] != "anew" || have["k/2"] != "" {
+		r := next(t, resuming)
+		if r.Err() != nil {
+			t.Fatalf("the resuming watch: %v, the consumer has %v", r.Err(), have)
+		}
+		have.apply(r)
 	}
 }

@@ -30,7 +30,8 @@ package watch
 // The files: group.go (streams, backoff, members without a leader), create.go
 // (creates and their answers), event.go (positions and dispatch), progress.go (who
 // may believe an answer to a progress request), backlog.go (slow consumers),
-// history.go (the proof that a stream continues the history), listing.go (those that have listed).
+// history.go (the proof that a stream continues the history), listing.go (those that have listed),
+// term.go (streams whose servers are replaced).
 
 import (
 	"time"
@@ -145,6 +146,7 @@ type action struct {
 	note string
 
 	check Check
+	round int // of st, for w
 }
 
 type core struct {

@@ -157,6 +157,10 @@ func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr e
 	case c.canConfirm && otherCluster(resp.Header.GetClusterId(), w.cluster):
 		// The cluster is the old one, as a check has shown: this member is not of it.
 		c.fail(now, st, errWrongCluster, Retry, true)
+	case c.older(st, w, resp.Header.GetRaftTerm()):
+		w.state = statePending
+		c.sendCancel(st, resp.WatchId)
+		c.await(now, st, w)
 	default:
 		c.accept(now, st, w, resp)
 	}

@@ -240,7 +240,7 @@ func (e *Engine) armTimer(g *group, at time.Time) {
 
 // confirm asks the cluster for a check.
 func (e *Engine) confirm(a *action) {
-	g, w, st, q := a.g, a.w, a.st, a.check
+	g, w, st, round, q := a.g, a.w, a.st, a.round, a.check
 	e.work.Go(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 		f, err := e.cfg.Confirm(ctx, g.name, q)
@@ -251,7 +251,7 @@ func (e *Engine) confirm(a *action) {
 		cancel()
 		e.mu.Lock()
 		if w != nil {
-			e.core.vouched(time.Now(), w, st, f, err, v)
+			e.core.vouched(time.Now(), w, st, round, f, err, v)
 		} else {
 			e.core.checked(time.Now(), g, f, err, v)
 		}

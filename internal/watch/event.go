@@ -40,6 +40,9 @@ func (c *core) response(now time.Time, st *stream, resp *pb.WatchResponse, cerr 
 	if st.g.st != st || !st.live || resp == nil {
 		return
 	}
+	if c.hear(now, st, resp.Header); st.g.st != st {
+		return
+	}
 	if resp.Created {
 		c.created(now, st, resp, cerr, v)
 		if len(resp.Events) == 0 || resp.Canceled || st.g.st != st {

@@ -102,6 +102,10 @@ type stream struct {
 	gone      map[int64]struct{} // cancelled by us, not acknowledged yet
 	strays    int                // ids nobody has that were cancelled
 	unproved  bool               // nobody is created before a check has proved the history
+	since     time.Time          // who has listed later need not prove it
+	round     int                // how often it came into doubt (term.go)
+	term      uint64             // the raft term that it, or its proof, has spoken of last; 0: none
+	cluster   uint64             // and its cluster
 	requests  requests           // for progress
 }
 
@@ -205,6 +209,13 @@ func (c *core) opened(now time.Time, st *stream, member string) {
 	}
 	st.live, st.member, st.openedAt = true, member, now
 	st.ids = make(map[int64]*watcher, g.size)
+	c.admit(now, st)
+}
+
+// admit queues the watchers that wait for st, and asks for the proof if it has to prove itself.
+func (c *core) admit(now time.Time, st *stream) {
+	g := st.g
+	st.since = now
 	g.waiting = g.waiting[:0]
 	for w := g.first; w != nil; w = w.next {
 		proof := w.hasHistory() && c.canConfirm

@@ -67,6 +67,7 @@ type Change struct {
 type Finding struct {
 	Revision  int64
 	ClusterID uint64
+	Term      uint64 // the raft term; 0: not known
 	// Different: the witness's revision has changed other keys, or to other values. It
 	// must not be set when that cannot be told, because the revision was compacted.
 	Different bool
@@ -252,6 +253,7 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 		g.witness.revision = 0
 	}
 	st.unproved = false
+	st.shown(f)
 	if g.st == st {
 		c.flush(st)
 	}

@@ -94,18 +94,27 @@ func (h *hostile) step() {
 		h.passTime(time.Duration(h.next(8)) * 300 * time.Millisecond)
 	case 4:
 		if len(h.checks) > 0 {
-			g := h.checks[0].g
-			h.checks = h.checks[1:]
 			var err error
 			if h.next(3) == 0 {
 				err = errors.New("timeout")
 			}
-			h.core.checked(h.now, g, Finding{Revision: int64(h.next(8)), ClusterID: uint64(h.next(3)), Different: h.next(2) == 0, Unproved: h.next(4) == 0}, err, Verdict(h.next(3)))
+			h.answer(Finding{Revision: int64(h.next(8)), ClusterID: uint64(h.next(3)), Different: h.next(2) == 0, Unproved: h.next(4) == 0}, err, Verdict(h.next(3)))
 		}
 	}
 	h.run()
 	if most := int64(3*6000 + 30*3000); h.core.buffered < 0 || h.core.buffered > most {
 		h.t.Fatalf("%d bytes buffered", h.core.buffered)
+	}
+}
+
+// answer answers the oldest check.
+func (h *hostile) answer(f Finding, err error, v Verdict) {
+	a := h.checks[0].action
+	h.checks = h.checks[1:]
+	if a.w != nil {
+		h.core.vouched(h.now, a.w, a.st, a.round, f, err, v)
+	} else {
+		h.core.checked(h.now, a.g, f, err, v)
 	}
 }
 
@@ -122,9 +131,7 @@ func runHostile(t *testing.T, data []byte) {
 			h.drain(c)
 		}
 		for len(h.checks) > 0 {
-			g := h.checks[0].g
-			h.checks = h.checks[1:]
-			h.core.checked(h.now, g, Finding{Revision: 1 << 50}, nil, Retry)
+			h.answer(Finding{Revision: 1 << 50}, nil, Retry)
 			h.run()
 		}
 		h.passTime(time.Second)

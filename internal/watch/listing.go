@@ -4,7 +4,8 @@ package watch
 // that of the stream: etcd may have been restored in between. So before it is created on a stream
 // that is younger than the listing it proves itself, by the newest key that it has listed, each for
 // itself: what others of the group have seen says nothing about it. A stream that was there before
-// the listing began, and still is, is of the same history: no member changes its history alive.
+// the listing began, and still is, is of the same history: no member changes its history alive, and
+// what a proxy hides a lower raft term tells (older, term.go).
 //
 // Once it is confirmed it is a watcher like others, and its listing may be the group's witness.
 
@@ -21,6 +22,7 @@ type Listing struct {
 	Since     time.Time
 	Revision  int64
 	ClusterID uint64
+	Term      uint64 // the raft term of then; 0: not known
 	// Empty: the range has no key.
 	Empty bool
 
@@ -49,6 +51,7 @@ func (l *Listing) WithKey(key []byte) *Listing {
 // listing is a watcher's, until it is confirmed.
 type listing struct {
 	since  time.Time
+	term   uint64
 	proof  witness
 	asked  *stream // for which the proof was asked for
 	again  bool    // asking has failed
@@ -56,7 +59,7 @@ type listing struct {
 }
 
 func newListing(l *Listing, key, end []byte) *listing {
-	w := &listing{since: l.Since, proof: witness{revision: l.Revision}}
+	w := &listing{since: l.Since, term: l.Term, proof: witness{revision: l.Revision}}
 	switch {
 	case l.newest != 0:
 		w.proof.changes = []Change{l.change}
@@ -82,20 +85,32 @@ func (k *witness) listed(l witness) {
 // vouch says whether w may be created on st; if not, the proof is asked for.
 func (c *core) vouch(st *stream, w *watcher) bool {
 	l := w.listing
-	if l == nil || !c.canConfirm || l.proved == st || st.openedAt.Before(l.since) {
+	if l == nil || !c.canConfirm || l.proved == st || st.since.Before(l.since) {
 		return true
 	}
 	if l.asked != st {
 		l.asked, l.again = st, false
-		c.do(action{kind: actConfirm, g: w.g, w: w, st: st, check: l.proof.question(w.key)})
+		c.do(action{kind: actConfirm, g: w.g, w: w, st: st, check: l.proof.question(w.key), round: st.round})
 	}
 	return false
 }
 
-// vouched is an input: what the cluster says of w's listing, asked for st.
-func (c *core) vouched(now time.Time, w *watcher, st *stream, f Finding, err error, v Verdict) {
+// older reports that w has listed in a later term than the one it is confirmed in, which shows that
+// the stream is of another history than it was when w trusted it, or that its member lags: w is to
+// prove itself then.
+func (c *core) older(st *stream, w *watcher, term uint64) bool {
 	l := w.listing
-	if l == nil || w.state != statePending || w.g.st != st || l.asked != st {
+	if l == nil || !c.canConfirm || l.proved == st || term == 0 || term >= l.term {
+		return false
+	}
+	l.since = time.Time{}
+	return true
+}
+
+// vouched is an input: what the cluster says of w's listing, asked for st in one of its rounds.
+func (c *core) vouched(now time.Time, w *watcher, st *stream, round int, f Finding, err error, v Verdict) {
+	l := w.listing
+	if l == nil || w.state != statePending || w.g.st != st || l.asked != st || st.round != round {
 		return
 	}
 	f.Unproved = f.Unproved || l.proof.revision == 0
@@ -110,6 +125,7 @@ func (c *core) vouched(now time.Time, w *watcher, st *stream, f Finding, err err
 		}
 	case c.judge(now, w, f, f.Different):
 		l.proved = st
+		st.shown(f)
 		c.await(now, st, w)
 		c.flush(st)
 	}

@@ -18,7 +18,8 @@ import (
 // several events each, and consumers that note what they get. Bytes decide what
 // happens next. Whatever it is, every watcher must get exactly the events from its
 // start, in order; only a compaction or a restored backup may end it early, after a
-// prefix of them. A restored backup may overtake the watchers before they are back.
+// prefix of them. A restored backup may overtake the watchers before they are back, and
+// a proxy may keep their stream meanwhile: then only a lower raft term tells of it.
 type model struct {
 	t     *testing.T
 	bytes []byte
@@ -28,6 +29,7 @@ type model struct {
 	history   []modelRevision   // of revisions from 1
 	pasts     [][]modelRevision // what was the history before each restore
 	compacted int64
+	term      uint64
 	st        *stream
 	server    *modelStream // nil: not open
 	consumers []*consumer
@@ -52,10 +54,9 @@ func name(ev *mvccpb.Event) string {
 }
 
 type modelCheck struct {
-	g  *group
-	w  *watcher // nil: of the group
-	st *stream
-	q  Check
+	action
+	read  bool
+	found Finding
 }
 
 // modelStream is the server's side of a stream.
@@ -89,7 +90,8 @@ type consumer struct {
 }
 
 func newModel(t *testing.T, data []byte) *model {
-	m := &model{t: t, bytes: data, now: time.Unix(1_000_000, 0), byWatcher: map[*watcher]*consumer{}}
+	m := &model{t: t, bytes: data, now: time.Unix(1_000_000, 0), term: 4, byWatcher: map[*watcher]*consumer{}}
+	m.history = []modelRevision{{events: 1}} // an etcd begins at 1
 	m.core = newCore(6000, func() int { return 3 }, true, m.fraction)
 	m.core.large = 3 * eventOverhead
 	return m
@@ -108,7 +110,7 @@ func (m *model) next(n int) int {
 func (m *model) fraction() float64 { return float64(m.next(4)) / 4 }
 func (m *model) revision() int64   { return int64(len(m.history)) }
 func (m *model) header() *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: 7, Revision: m.revision()}
+	return &pb.ResponseHeader{ClusterId: 7, Revision: m.revision(), RaftTerm: m.term}
 }
 
 func (m *model) run() {
@@ -140,7 +142,7 @@ func (m *model) run() {
 		case actEnd, actStop:
 			c.ended++
 		case actConfirm:
-			m.checks = append(m.checks, modelCheck{a.g, a.w, a.st, a.check})
+			m.checks = append(m.checks, modelCheck{action: a})
 		}
 	}
 	k.acts = k.acts[:0]
@@ -199,6 +201,7 @@ func (m *model) step() {
 		m.sendEvents(m.next(3))
 	case 11:
 		if m.st != nil && m.next(2) == 0 {
+			m.term += uint64(m.next(2))
 			m.core.broken(m.now, m.st, errors.New("reset"), m.verdict())
 		}
 	case 12:
@@ -272,7 +275,7 @@ func (m *model) addWatcher() {
 
 // list reads the keys as they are now: the first of a revision is written by each.
 func (m *model) list() *Listing {
-	l := &Listing{Since: m.now, Revision: m.revision(), ClusterID: 7}
+	l := &Listing{Since: m.now, Revision: m.revision(), ClusterID: 7, Term: m.term}
 	l.Note(m.history[m.revision()-1].event(m.revision(), 1).Kv)
 	return l
 }
@@ -286,21 +289,30 @@ func (m *model) openIfAsked() {
 	m.run()
 }
 
+// answerConfirms answers the checks, or leaves one for later, which may have been read already.
 func (m *model) answerConfirms() {
 	for len(m.checks) > 0 {
-		k := m.checks[0]
+		k := &m.checks[0]
+		late := m.next(4)
+		if !k.read && late != 1 {
+			k.read, k.found = true, m.find(k.check)
+		}
+		if late == 1 || late == 2 {
+			return
+		}
+		a, f := k.action, k.found
 		m.checks = m.checks[1:]
-		if k.w != nil {
-			m.core.vouched(m.now, k.w, k.st, m.find(k.q), nil, Retry)
+		if a.w != nil {
+			m.core.vouched(m.now, a.w, a.st, a.round, f, nil, Retry)
 		} else {
-			m.core.checked(m.now, k.g, m.find(k.q), nil, Retry)
+			m.core.checked(m.now, a.g, f, nil, Retry)
 		}
 		m.run()
 	}
 }
 
 func (m *model) find(q Check) Finding {
-	f := Finding{Revision: m.revision(), ClusterID: 7, Unproved: true}
+	f := Finding{Revision: m.revision(), ClusterID: 7, Term: m.term, Unproved: true}
 	if q.Revision == 0 || q.Revision > m.revision() || q.Revision <= m.compacted {
 		return f
 	}
@@ -317,7 +329,7 @@ func (m *model) find(q Check) Finding {
 	return f
 }
 
-// restore puts a backup in the place of the history. It breaks all streams.
+// restore puts a backup in the place of the history. It breaks all streams, but those to a proxy.
 func (m *model) restore() {
 	if m.compacted > 0 || m.revision() < 2 || len(m.pasts) > 2 {
 		return // what a compaction hides cannot be told
@@ -327,7 +339,14 @@ func (m *model) restore() {
 	for range m.next(4) {
 		m.history = append(m.history, modelRevision{1 + m.next(4), len(m.pasts)})
 	}
-	if m.st != nil {
+	switch s := m.server; {
+	case s != nil && s.theirs && m.term > 1 && m.next(2) == 0:
+		m.term = 1 + uint64(m.next(int(m.term-1)))
+		s.shown, s.late = 0, nil
+		for _, w := range s.watchers {
+			w.sent = 0 // the proxy's own client goes on at whole revisions
+		}
+	case m.st != nil:
 		m.core.broken(m.now, m.st, errors.New("restart"), Retry)
 	}
 }
@@ -372,6 +391,7 @@ func (m *model) serve() {
 		h := m.header()
 		if m.next(4) == 0 && q.StartRevision != 0 {
 			h.Revision = max(1, s.shown, h.Revision-1) // a follower that lags
+			h.RaftTerm -= uint64(m.next(2))
 		}
 		m.core.response(m.now, m.st, &pb.WatchResponse{Header: h, WatchId: id, Created: true}, nil, Retry)
 	case req.GetCancelRequest() != nil:
@@ -466,7 +486,7 @@ func (m *model) settle() {
 	for _, c := range m.consumers {
 		c.blocked = false
 	}
-	for range 200 {
+	for i := range 200 {
 		for _, c := range m.consumers {
 			m.drain(c)
 		}
@@ -485,6 +505,10 @@ func (m *model) settle() {
 			for i := range m.server.order {
 				m.bytes = []byte{byte(i)}
 				m.sendEvents(0)
+			}
+			if m.server != nil && len(m.server.order) > 0 { // quiet ones are told of a restore by the next notification
+				m.bytes = []byte{byte(i)}
+				m.progress()
 			}
 		}
 		m.bytes = nil

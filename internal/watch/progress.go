@@ -86,8 +86,11 @@ func (c *core) sendProgress(now time.Time, st *stream) {
 // moves no position: servers before 3.5.8 could send it ahead of events.
 func (c *core) progressAll(now time.Time, st *stream, resp *pb.WatchResponse) {
 	g := st.g
-	g.progress = false
 	before, ok := st.requests.answer(now)
+	if st.unproved {
+		return // it is asked for again
+	}
+	g.progress = false
 	for w := g.first; w != nil; {
 		next := w.next
 		counts := resp.Header.GetRevision() > w.created || ok && w.asked <= before

@@ -34,7 +34,7 @@ type driver struct {
 	names    map[*watcher]string
 	streams  map[string]*stream
 	blocked  map[*watcher]bool
-	asked    map[*watcher]*stream
+	asked    map[*watcher]action
 	honest   bool
 	out      []string
 }
@@ -42,7 +42,7 @@ type driver struct {
 func newDriver(t *testing.T) *driver {
 	d := &driver{
 		t: t, now: time.Unix(1_000_000, 0), nmembers: 3,
-		watchers: map[string]*watcher{}, names: map[*watcher]string{}, streams: map[string]*stream{}, blocked: map[*watcher]bool{}, asked: map[*watcher]*stream{},
+		watchers: map[string]*watcher{}, names: map[*watcher]string{}, streams: map[string]*stream{}, blocked: map[*watcher]bool{}, asked: map[*watcher]action{},
 	}
 	d.core = newCore(DefaultBufferLimit, func() int { return d.nmembers }, true, func() float64 { return 0.5 })
 	return d
@@ -73,7 +73,7 @@ func (d *driver) input(c scenario.Command) {
 		d.honest = true
 	case "members":
 		d.nmembers = int(c.Int(d.t, "n", 0))
-	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created] [listed= [newest=]]
+	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created] [listed= [newest=] [term=]]
 		for name := range strings.SplitSeq(c.Word(0), ",") {
 			r := &pb.WatchCreateRequest{
 				Key: []byte(c.Args["key"]), RangeEnd: []byte(c.Args["end"]), StartRevision: c.Int(d.t, "rev", 0),
@@ -113,10 +113,10 @@ func (d *driver) input(c scenario.Command) {
 		k.cancel(d.now, d.watcher(c))
 	case "progress":
 		k.requestProgress(d.now, c.Args["group"])
-	case "checked": // checked [of=WATCHER] rev= [cluster=] [different] [unproved] [err= verdict=]
-		f := Finding{Revision: c.Int(d.t, "rev", 0), ClusterID: uint64(c.Int(d.t, "cluster", 7)), Different: c.Has("different"), Unproved: c.Has("unproved")}
+	case "checked": // checked [of=WATCHER] rev= [cluster=] [term=] [different] [unproved] [err= verdict=]
+		f := Finding{Revision: c.Int(d.t, "rev", 0), ClusterID: uint64(c.Int(d.t, "cluster", 7)), Term: uint64(c.Int(d.t, "term", 0)), Different: c.Has("different"), Unproved: c.Has("unproved")}
 		if w := d.watchers[c.Args["of"]]; w != nil {
-			k.vouched(d.now, w, d.asked[w], f, err, verdict)
+			k.vouched(d.now, w, d.asked[w].st, d.asked[w].round, f, err, verdict)
 			break
 		}
 		k.checked(d.now, k.groups[c.Args["group"]], f, err, verdict)
@@ -150,7 +150,7 @@ func (d *driver) listing(c scenario.Command) *Listing {
 	if !c.Has("listed") {
 		return nil
 	}
-	l := &Listing{Since: d.now, Revision: c.Int(d.t, "listed", 0), ClusterID: 7}
+	l := &Listing{Since: d.now, Revision: c.Int(d.t, "listed", 0), ClusterID: 7, Term: uint64(c.Int(d.t, "term", 0))}
 	if rev := c.Int(d.t, "newest", 0); rev > 0 {
 		l.Note(&mvccpb.KeyValue{Key: []byte(c.Args["key"]), ModRevision: rev, Value: []byte("v")})
 	} else {
@@ -196,7 +196,7 @@ func (d *driver) stream(c scenario.Command) *stream {
 	return st
 }
 
-// response: recv STREAM id= rev= cluster= events=11,12 size= compact= reason= [created] [canceled] [fragment] [noheader]
+// response: recv STREAM id= rev= cluster= term= events=11,12 size= compact= reason= [created] [canceled] [fragment] [noheader]
 func (d *driver) response(c scenario.Command) *pb.WatchResponse {
 	resp := &pb.WatchResponse{
 		WatchId: c.Int(d.t, "id", 0), Created: c.Has("created"), Canceled: c.Has("canceled"), Fragment: c.Has("fragment"),
@@ -206,7 +206,7 @@ func (d *driver) response(c scenario.Command) *pb.WatchResponse {
 		resp.Events = append(resp.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev, Value: make([]byte, c.Int(d.t, "size", 0))}})
 	}
 	if !c.Has("noheader") {
-		resp.Header = &pb.ResponseHeader{ClusterId: uint64(c.Int(d.t, "cluster", 7)), Revision: c.Int(d.t, "rev", 0)}
+		resp.Header = &pb.ResponseHeader{ClusterId: uint64(c.Int(d.t, "cluster", 7)), Revision: c.Int(d.t, "rev", 0), RaftTerm: uint64(c.Int(d.t, "term", 0))}
 	}
 	return resp
 }
@@ -275,7 +275,7 @@ func (d *driver) run() {
 		case actConfirm:
 			if d.honest {
 				if a.w != nil {
-					k.vouched(d.now, a.w, a.st, Finding{Revision: 1 << 40}, nil, Retry)
+					k.vouched(d.now, a.w, a.st, a.round, Finding{Revision: 1 << 40}, nil, Retry)
 				} else {
 					k.checked(d.now, a.g, Finding{Revision: 1 << 40}, nil, Retry)
 				}
@@ -290,7 +290,7 @@ func (d *driver) run() {
 			}
 			if a.w != nil {
 				line += " of " + d.names[a.w]
-				d.asked[a.w] = a.st
+				d.asked[a.w] = a
 			}
 			d.say("%s", line)
 		case actNote:
