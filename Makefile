@@ -2,7 +2,7 @@
 # and make; what else is needed is fetched as Go modules and built.
 
 # ./... does not cross module borders, so the targets loop over the modules.
-MODULES  := . adapters/gokit adapters/kratos adapters/otel adapters/prom bench chaos cmd/fairlead examples tools
+MODULES  := . adapters/gokit adapters/kratos adapters/otel adapters/prom bench chaos cmd/fairlead examples tools xds
 # It has the path of the official client, so it has a workspace of its own and is in none with others.
 DROPIN   := dropin
 # Runs other projects' tests; it has a workspace of its own, since what it builds replaces modules of ours.

@@ -87,22 +87,22 @@ func (c *changeset) show(rev int64, stale bool) {
 	f := c.f
 	old := f.view.Load()
 	first := old == nil
-	resplit := !first && !maps.Equal(old.split, f.control.Split)
+	resaid := !first && (!maps.Equal(old.split, f.control.Split) || old.limits != f.control.Limits)
 	stale = stale || f.guard.held > 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.view.Store(&View{service: f.service, cluster: f.cluster.name, revision: rev, tree: f.tree.Copy(), draining: f.drains, split: f.control.Split})
+	f.view.Store(&View{service: f.service, cluster: f.cluster.name, revision: rev, tree: f.tree.Copy(), draining: f.drains, split: f.control.Split, limits: f.control.Limits})
 	if !stale || first {
 		f.asOf.Store(int64(c.now.Sub(f.epoch)))
 	}
-	if f.store != nil && (len(c.list) > 0 || first || resplit) {
+	if f.store != nil && (len(c.list) > 0 || first || resaid) {
 		f.store.dirty.Store(true)
 	}
 	was := f.stale
 	f.stale = stale
 	for t := range f.subs {
 		t.note(c.list)
-		if first || was != stale || len(c.list) > 0 || resplit {
+		if first || was != stale || len(c.list) > 0 || resaid {
 			t.s.poke()
 		}
 	}

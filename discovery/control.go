@@ -26,6 +26,7 @@ const controlBase = "/fairlead/control/"
 const (
 	instancesField = "instances"
 	splitField     = "split"
+	limitsField    = "limits"
 )
 
 // maxControl bounds a record, in bytes: some thousand instances.
@@ -57,10 +58,15 @@ type Control struct {
 	Instances map[string]Override
 	// Split is how calls are split between the instances.
 	Split Split
+	// Limits are what clients are asked to keep to.
+	Limits Limits
 
 	was   map[string]Override        // Instances as they were read
 	plain map[string]json.RawMessage // each of them as it stands in the record
 	rest  map[string]json.RawMessage // parts of the record that are not known here
+
+	wasLimits   Limits          // Limits as they were read
+	plainLimits json.RawMessage // as they stand in the record
 }
 
 // Override changes what holds for an instance; a nil change takes all of it away.
@@ -90,6 +96,9 @@ func (c *Control) Validate() error {
 			return invalid("the weight for %s is %d, not within 0 and %d", id, o.Weight, MaxWeight)
 		}
 	}
+	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
 	return c.Split.Validate()
 }
 
@@ -108,7 +117,8 @@ func parseControl(value []byte) (*Control, error) {
 	if err := json.Unmarshal(value, &c.rest); err != nil || c.rest == nil {
 		return nil, invalid("it is no object in JSON")
 	}
-	for part, to := range map[string]any{instancesField: &c.plain, splitField: &c.Split} {
+	c.plainLimits = c.rest[limitsField]
+	for part, to := range map[string]any{instancesField: &c.plain, splitField: &c.Split, limitsField: &c.Limits} {
 		if text, ok := c.rest[part]; ok {
 			if err := json.Unmarshal(text, to); err != nil {
 				return nil, invalid("%s: %v", part, err)
@@ -123,7 +133,7 @@ func parseControl(value []byte) (*Control, error) {
 		}
 		c.Instances[id] = o
 	}
-	c.was = maps.Clone(c.Instances)
+	c.was, c.wasLimits = maps.Clone(c.Instances), c.Limits
 	return c, c.Validate()
 }
 
@@ -149,6 +159,15 @@ func (c *Control) marshal() ([]byte, error) {
 	}
 	if len(c.Split) > 0 {
 		if rec[splitField], err = json.Marshal(c.Split); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case c.Limits == (Limits{}):
+	case c.Limits == c.wasLimits && c.plainLimits != nil:
+		rec[limitsField] = c.plainLimits
+	default:
+		if rec[limitsField], err = json.Marshal(c.Limits); err != nil {
 			return nil, err
 		}
 	}

@@ -138,7 +138,7 @@ func (f *feed) override(was *Control) {
 			c.replace(key, in)
 		}
 	}
-	if len(c.list) == 0 && maps.Equal(was.Split, f.control.Split) {
+	if len(c.list) == 0 && maps.Equal(was.Split, f.control.Split) && was.Limits == f.control.Limits {
 		return
 	}
 	f.mu.Lock()

@@ -27,6 +27,7 @@ type fileRecord struct {
 	Revision  int64                `json:"revision"`
 	Instances map[string]*Instance `json:"instances"` // by key, as they are shown
 	Split     Split                `json:"split,omitempty"`
+	Limits    Limits               `json:"limits,omitzero"`
 }
 
 func newStore(dir, service string) *store {
@@ -39,7 +40,7 @@ func (s *store) save(f *feed) {
 	if v == nil || v.revision == 0 || !s.dirty.Swap(false) {
 		return
 	}
-	rec := fileRecord{Service: f.service, At: time.Now().Add(-f.age()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len()), Split: v.split}
+	rec := fileRecord{Service: f.service, At: time.Now().Add(-f.age()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len()), Split: v.split, Limits: v.limits}
 	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
 	if err := s.write(rec); err != nil {
 		f.problem("", err)
@@ -90,8 +91,8 @@ func (f *feed) fromFile() {
 		f.problem(f.store.path, err)
 		return
 	}
-	if rec.Split.Validate() == nil {
-		f.control = &Control{Split: rec.Split}
+	if rec.Split.Validate() == nil && rec.Limits.Validate() == nil {
+		f.control = &Control{Split: rec.Split, Limits: rec.Limits}
 	}
 	c := f.begin()
 	c.now = rec.At // by the clock on the wall: there is no other across processes

@@ -23,6 +23,7 @@ type Subscription struct {
 	last  *View      // which that was
 	stale bool       // as told last
 	split Split      // as told last
+	limit Limits     // as told last
 }
 
 // track is what a subscription has seen of one cluster.
@@ -48,6 +49,8 @@ type Change struct {
 	Stale bool
 	// Resplit: the view has another split than the one before.
 	Resplit bool
+	// Relimited: the view has other limits than the one before.
+	Relimited bool
 }
 
 // Status says how sure a view is.
@@ -208,9 +211,10 @@ func (s *Subscription) take() (c Change, ok bool) {
 	}
 	clear(t.pending)
 	c.View, c.Stale, c.Resplit = view, stale, s.last != nil && !maps.Equal(view.split, s.split)
-	ok = ok || t != s.used || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit
+	c.Relimited = s.last != nil && view.limits != s.limit
+	ok = ok || t != s.used || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit || c.Relimited
 	if s.stale = c.Stale; ok {
-		s.used, s.last, s.split = t, view, view.split
+		s.used, s.last, s.split, s.limit = t, view, view.split, view.limits
 		t.told, t.drains = view.revision, view.draining > 0
 	}
 	return c, ok

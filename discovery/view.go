@@ -18,6 +18,7 @@ type View struct {
 	tree     *btree.Map[string, *Instance] // by key in etcd; never written
 	draining int
 	split    Split // never written
+	limits   Limits
 }
 
 // Service is whose instances these are.
@@ -37,6 +38,9 @@ func (v *View) Draining() int { return v.draining }
 
 // Split is how operators want calls to be split between the instances; empty for not at all.
 func (v *View) Split() Split { return maps.Clone(v.split) }
+
+// Limits are what operators ask clients to keep to; zero for nothing.
+func (v *View) Limits() Limits { return v.limits }
 
 // At is the instance at a position from 0 to Len()-1, in the order of their keys.
 func (v *View) At(i int) *Instance {

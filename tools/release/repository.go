@@ -16,7 +16,7 @@ import (
 
 // released are the modules that users get, by their directories. All others (bench, chaos, compat, console/browser, examples, reach, tools and
 // what is in it) serve work on this repository: they are run from a checkout and get no tags.
-var released = []string{".", "adapters/gokit", "adapters/kratos", "adapters/otel", "adapters/prom", "cmd/fairlead", "dropin"}
+var released = []string{".", "adapters/gokit", "adapters/kratos", "adapters/otel", "adapters/prom", "cmd/fairlead", "dropin", "xds"}
 
 // repository is a directory with modules in it: a checkout, or a copy of one.
 type repository struct {

@@ -1,0 +1,194 @@
+package xds_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	api "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+	"github.com/fairlead-go/fairlead/xds"
+)
+
+// planeEnv has the test's program be a control plane; endpointsEnv says of what.
+const (
+	planeEnv     = "FAIRLEAD_TEST_XDS_PLANE"
+	endpointsEnv = "FAIRLEAD_TEST_XDS_ENDPOINTS"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(planeEnv) != "" {
+		if err := runPlane(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	etcdtest.Main(m)
+}
+
+// runPlane serves until standard input ends; it prints where, and its process id.
+func runPlane() error {
+	client, err := clientv3.New(clientv3.Config{Endpoints: strings.Split(os.Getenv(endpointsEnv), ",")})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	d := discovery.NewDirectory(client)
+	defer d.Close()
+	server, err := xds.New(d)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	g := grpc.NewServer(xds.ServerOptions()...)
+	server.Register(g)
+	go func() { _ = g.Serve(l) }()
+	defer g.Stop()
+	fmt.Println(l.Addr(), os.Getpid())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return nil
+}
+
+// resident is the memory of a process, in bytes.
+func resident(b *testing.B, pid string) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/" + pid + "/statm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(pages * os.Getpagesize())
+}
+
+// The figures of issue K: 1,000 services of 10 instances; 1,000 clients of differences, each of which follows 10 of the services. A change
+// of an instance is one operation: how long it takes from etcd's answer to the last of its clients, and what all clients together are sent.
+//
+//	go test -run '^$' -bench Change -benchtime 1000x .
+func BenchmarkChange(b *testing.B) {
+	const services, instances, streams, follows = 1000, 10, 1000, 10
+	c := etcdtest.Start(b, etcdtest.Options{Members: 1})
+	client := clienttest.Dial(b, c.Endpoints()...)
+	record := func(service, id, weight int) (string, string) {
+		in := &discovery.Instance{
+			Service: fmt.Sprintf("s%d", service), ID: fmt.Sprint(id), Zone: "east", Weight: weight,
+			Addresses: []string{fmt.Sprintf("10.%d.%d.%d:80", service/250, service%250, id)},
+		}
+		text, err := json.Marshal(in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return discovery.JSON{}.Key(in), string(text)
+	}
+	for s := range services {
+		var ops []clientv3.Op
+		for i := range instances {
+			ops = append(ops, clientv3.OpPut(record(s, i, 10)))
+		}
+		if _, err := client.Txn(within(b)).Then(ops...).Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Setenv(endpointsEnv, strings.Join(c.Endpoints(), ","))
+	at, pid, _ := strings.Cut(clienttest.StartProcess(b, planeEnv).Addr, " ")
+
+	type arrival struct {
+		names []string
+		size  int
+		at    time.Time
+	}
+	arrivals := make(chan arrival, 4*streams*follows)
+	var readers sync.WaitGroup
+	ctx, end := context.WithCancel(context.Background())
+	b.Cleanup(func() { end(); readers.Wait() })
+	open := func(first int) {
+		stream, err := api.NewAggregatedDiscoveryServiceClient(connect(b, at)).DeltaAggregatedResources(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		q := &api.DeltaDiscoveryRequest{Node: &core.Node{Id: "x"}, TypeUrl: resource.EndpointType}
+		for i := range follows {
+			q.ResourceNamesSubscribe = append(q.ResourceNamesSubscribe, fmt.Sprintf("s%d", (first+i)%services))
+		}
+		if err := stream.Send(q); err != nil {
+			b.Fatal(err)
+		}
+		readers.Go(func() {
+			for {
+				a, err := stream.Recv()
+				if err != nil {
+					return
+				}
+				got := arrival{size: proto.Size(a), at: time.Now()}
+				for _, r := range a.Resources {
+					got.names = append(got.names, r.Name)
+				}
+				if stream.Send(&api.DeltaDiscoveryRequest{TypeUrl: a.TypeUrl, ResponseNonce: a.Nonce}) != nil {
+					return
+				}
+				arrivals <- got
+			}
+		})
+	}
+	take := func(n int) (last time.Time, size int) {
+		for got := 0; got < n; {
+			a := clienttest.Receive(b, "an answer", arrivals)
+			got, last, size = got+len(a.names), a.at, size+a.size
+		}
+		return last, size
+	}
+	for s := 0; s < services; s += follows { // all services are followed, by few clients
+		open(s)
+	}
+	few := services / follows
+	take(services)
+	before := resident(b, pid)
+	for s := range streams {
+		open(s)
+	}
+	take(streams * follows)
+	each := (resident(b, pid) - before) / streams
+
+	latencies, size := make([]float64, 0, b.N), 0
+	b.ResetTimer()
+	for n := range b.N {
+		key, value := record(n*7%services, n%instances, 11+n/services%1000)
+		if _, err := client.Put(within(b), key, value); err != nil {
+			b.Fatal(err)
+		}
+		committed := time.Now()
+		last, sent := take(follows + 1)
+		latencies, size = append(latencies, float64(last.Sub(committed))/float64(time.Millisecond)), size+sent
+	}
+	b.StopTimer()
+	slices.Sort(latencies)
+	b.ReportMetric(latencies[len(latencies)/2], "ms-p50")
+	b.ReportMetric(latencies[len(latencies)*99/100], "ms-p99")
+	b.ReportMetric(float64(size)/float64(b.N), "bytes/change")
+	b.ReportMetric(each/1024, "KiB/client")
+	b.ReportMetric(float64(few+streams), "clients")
+}

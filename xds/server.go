@@ -1,0 +1,265 @@
+package xds
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	api "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/server/config"
+	"github.com/envoyproxy/go-control-plane/pkg/server/delta/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/worker"
+)
+
+const (
+	// idleAfter is how long nobody must have asked for a service that is let go.
+	idleAfter = 5 * time.Minute
+	lookEvery = 30 * time.Second
+	// loadWithin is how long a client that knows nothing waits for a service, counted from when it was first asked for.
+	loadWithin = 2 * time.Second
+	// deniedEvery is how often it is looked whether a service may not be read at all.
+	deniedEvery = time.Second
+	// mostServices bounds what clients can have followed: each costs etcd a watch.
+	mostServices = 1000
+	// mostNames bounds what a client names of one kind.
+	mostNames = 10_000
+	// mostBytes bounds a request; that of mostNames names is well below.
+	mostBytes = 4 << 20
+)
+
+// Server is a control plane; it serves xDS where it is registered. Methods are safe for concurrent use.
+type Server struct {
+	directory *discovery.Directory
+	always    []string
+	log       func(string)
+	group     *worker.Group
+	caches    [kinds]*cache.LinearCache
+	empty     [kinds]*cache.LinearCache // for those who ask for all of a kind that is served by name only
+	sotw      sotw.Server
+	delta     delta.Server
+	streams   atomic.Int64
+
+	mu     sync.Mutex
+	byName map[string]*service
+}
+
+// Option changes how a Server works.
+type Option func(*Server)
+
+// WithServices has services followed all the time. Their clusters are among those that clients get who ask for all clusters, as Envoy
+// does, and which otherwise are those that somebody has asked for by name.
+func WithServices(names ...string) Option {
+	return func(s *Server) { s.always = append(s.always, names...) }
+}
+
+// WithLog has lines about what goes wrong handed to say, from any goroutine; they go nowhere by default.
+func WithLog(say func(string)) Option { return func(s *Server) { s.log = say } }
+
+// New makes a server that follows services in a directory, which it does not close. Close ends it. The error wraps
+// discovery.ErrInvalid for what makes no sense.
+func New(d *discovery.Directory, opts ...Option) (*Server, error) {
+	if d == nil {
+		return nil, fmt.Errorf("%w: the directory is nil", discovery.ErrInvalid)
+	}
+	s := &Server{directory: d, log: func(string) {}, group: worker.New(context.Background()), byName: make(map[string]*service)}
+	for _, o := range opts {
+		if o == nil {
+			return nil, fmt.Errorf("%w: an option is nil", discovery.ErrInvalid)
+		}
+		o(s)
+	}
+	// Versions of one process mean nothing to the next one.
+	prefix := cache.WithVersionPrefix(rand.Text()[:8] + ".")
+	quiet := cache.WithLogger(silent{})
+	for k, url := range typeURLs {
+		s.caches[k] = cache.NewLinearCache(url, prefix, quiet)
+		s.empty[k] = cache.NewLinearCache(url, prefix, quiet)
+	}
+	hooks := hooks{s}
+	s.sotw = sotw.NewServer(s.group.Context(), watcher{s}, hooks, sotw.WithOrderedADS(), sotw.WithLogger(silent{}))
+	s.delta = delta.NewServer(s.group.Context(), watcher{s}, hooks, func(o *config.Opts) { o.Logger = silent{} })
+	for _, name := range s.always {
+		if _, err := s.at(name); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	s.group.Go(s.look)
+	return s, nil
+}
+
+// ServerOptions are for a grpc.Server that serves xDS to many clients, some of which may be slow, idle or up to no good.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(mostBytes), grpc.MaxConcurrentStreams(100), grpc.ConnectionTimeout(10 * time.Second),
+		grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10), grpc.SharedWriteBuffer(true),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Minute, Time: time.Minute, Timeout: 20 * time.Second}),
+	}
+}
+
+// Register has a gRPC server serve xDS. Who may connect to it is the caller's business.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	api.RegisterAggregatedDiscoveryServiceServer(r, aggregated{s})
+}
+
+// Close ends all streams, and returns when nothing is followed any more.
+func (s *Server) Close() {
+	s.group.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.byName {
+		one.sub.Close()
+	}
+}
+
+// Streams is how many clients' streams there are.
+func (s *Server) Streams() int { return int(s.streams.Load()) }
+
+// Services adds the services that are followed to a map, by name.
+func (s *Server) Services(all map[string]*discovery.Subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, one := range s.byName {
+		all[name] = one.sub
+	}
+}
+
+func (s *Server) say(format string, args ...any) { s.log(fmt.Sprintf(format, args...)) }
+
+// aggregated is the service of the protocol.
+type aggregated struct{ s *Server }
+
+// StreamAggregatedResources serves the state of the world.
+func (a aggregated) StreamAggregatedResources(stream api.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	return a.s.sotw.StreamHandler(stream, resource.AnyType)
+}
+
+// DeltaAggregatedResources serves differences.
+func (a aggregated) DeltaAggregatedResources(stream api.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	return a.s.delta.DeltaStreamHandler(stream, resource.AnyType)
+}
+
+var errBusy = status.Error(codes.ResourceExhausted, "too many services are asked for")
+
+// at begins to follow a service, if it is not followed yet.
+func (s *Server) at(name string) (*service, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if one := s.byName[name]; one != nil {
+		one.asked = now
+		return one, nil
+	}
+	if len(s.byName) >= mostServices && !s.makeRoom() {
+		return nil, errBusy
+	}
+	sub, err := s.directory.Subscribe(name)
+	if err != nil {
+		return nil, err
+	}
+	one := &service{name: name, sub: sub, since: now, asked: now, known: make(chan struct{}), wanted: make(map[discovery.Filter]time.Time), led: make(map[string]led)}
+	if !s.group.Go(func(ctx context.Context) { s.follow(ctx, one) }) {
+		sub.Close()
+		return nil, discovery.ErrClosed
+	}
+	s.byName[name] = one
+	return one, nil
+}
+
+// makeRoom lets the service without instances go that was asked for longest ago and that nobody follows; s.mu is held.
+func (s *Server) makeRoom() bool {
+	var drop *service
+	for _, one := range s.byName {
+		if one.waiting == 0 && empty(one) && !s.used(one) && (drop == nil || one.asked.Before(drop.asked)) {
+			drop = one
+		}
+	}
+	if drop == nil {
+		return false
+	}
+	s.drop(drop)
+	return true
+}
+
+func (s *Server) drop(one *service) {
+	delete(s.byName, one.name)
+	s.forget(one)
+}
+
+func empty(one *service) bool {
+	v := one.sub.View()
+	return v == nil || v.Len() == 0
+}
+
+// look lets services go that nobody asks for. What is known stays while etcd is away: it could not be had again.
+func (s *Server) look(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			s.sweep(now)
+		}
+	}
+}
+
+func (s *Server) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range s.always {
+		if one := s.byName[name]; one != nil {
+			one.asked = now
+		}
+	}
+	for _, one := range s.byName {
+		if one.waiting > 0 || s.used(one) {
+			one.asked = now
+		}
+		if now.Sub(one.asked) >= idleAfter && (empty(one) || !one.sub.Status().Stale) {
+			s.drop(one)
+			continue
+		}
+		s.tidy(one)
+	}
+}
+
+// hooks count streams.
+type hooks struct{ s *Server }
+
+func (h hooks) OnStreamOpen(context.Context, int64, string) error { h.s.streams.Add(1); return nil }
+func (h hooks) OnStreamClosed(int64, *core.Node)                  { h.s.streams.Add(-1) }
+func (h hooks) OnDeltaStreamOpen(context.Context, int64, string) error {
+	h.s.streams.Add(1)
+	return nil
+}
+func (h hooks) OnDeltaStreamClosed(int64, *core.Node)                        { h.s.streams.Add(-1) }
+func (h hooks) OnStreamRequest(int64, *api.DiscoveryRequest) error           { return nil }
+func (h hooks) OnStreamDeltaRequest(int64, *api.DeltaDiscoveryRequest) error { return nil }
+func (h hooks) OnStreamResponse(context.Context, int64, *api.DiscoveryRequest, *api.DiscoveryResponse) {
+}
+func (h hooks) OnStreamDeltaResponse(int64, *api.DeltaDiscoveryRequest, *api.DeltaDiscoveryResponse) {
+}
+
+// silent is a logger of nothing: the library logs each watch.
+type silent struct{}
+
+func (silent) Debugf(string, ...any) {}
+func (silent) Infof(string, ...any)  {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
