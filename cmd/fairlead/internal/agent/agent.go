@@ -45,6 +45,7 @@ type Agent struct {
 	names     *nameserver.Server // nil without DNS
 	api       *api
 	targets   *targetFile // nil without Prometheus' file
+	plane     *plane      // nil without xDS
 	servers   []*server
 }
 
@@ -108,6 +109,11 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 			err = a.names.Listen(o.DNS)
 		}
 		if err != nil {
+			return nil, err
+		}
+	}
+	if o.XDS != "" {
+		if err := a.listenXDS(); err != nil {
 			return nil, err
 		}
 	}
@@ -206,6 +212,9 @@ func (a *Agent) Where() (lines []string) {
 	if a.names != nil {
 		lines = append(lines, fmt.Sprintf("answering for %s on %s, UDP and TCP", a.names.Domain(), a.names.Addr()))
 	}
+	if a.plane != nil {
+		lines = append(lines, "serving xDS on "+a.plane.listener.Addr().String())
+	}
 	for _, s := range a.servers {
 		lines = append(lines, "serving "+s.where)
 	}
@@ -232,6 +241,13 @@ func (a *Agent) Serve(ctx context.Context) error {
 	}
 	if a.names != nil {
 		parts.Go(func(context.Context) { a.names.Serve(ctx) })
+	}
+	if a.plane != nil {
+		parts.Go(func(context.Context) {
+			if err := a.plane.serve(ctx); err != nil {
+				cancel(err)
+			}
+		})
 	}
 	for _, s := range a.servers {
 		parts.Go(func(context.Context) {
@@ -280,6 +296,9 @@ func (a *Agent) closeListeners() {
 	}
 	if a.names != nil {
 		a.names.Close()
+	}
+	if a.plane != nil {
+		a.plane.close()
 	}
 }
 

@@ -45,10 +45,13 @@ type api struct {
 	ending  context.Context
 	end     context.CancelFunc
 	listed  listing
+
+	planeStreams func() int // of xDS
 }
 
 func newAPI(client *clientv3.Client, format discovery.Format, base string, f *feeds, b *book) *api {
-	a := &api{mux: http.NewServeMux(), client: client, format: format, base: base, feeds: f, knowers: []knower{f}, book: b, streams: make(chan struct{}, mostStreams)}
+	a := &api{mux: http.NewServeMux(), client: client, format: format, base: base, feeds: f, knowers: []knower{f}, book: b, streams: make(chan struct{}, mostStreams),
+		planeStreams: func() int { return 0 }}
 	a.ending, a.end = context.WithCancel(context.Background())
 	const instance = "/v1/services/{service}/instances/{id}"
 	for pattern, h := range map[string]handler{

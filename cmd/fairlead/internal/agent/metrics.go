@@ -74,6 +74,7 @@ func (a *api) metrics() http.Handler {
 	gauge("instances", "Instances of the services that are followed.", func() float64 { return float64(a.known().instances) })
 	gauge("age_seconds", "How long ago the oldest of them was known to be right.", func() float64 { return a.known().age.Seconds() })
 	gauge("registrations", "Instances that are registered through this agent.", func() float64 { return float64(a.book.len()) })
+	gauge("xds_streams", "Streams of clients of xDS.", func() float64 { return float64(a.planeStreams()) })
 	gauge("streams", "Streams of events that are open.", func() float64 { return float64(len(a.streams)) })
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})

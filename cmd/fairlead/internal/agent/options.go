@@ -32,14 +32,21 @@ type Options struct {
 	PrometheusFile     string   // written for file_sd
 	PrometheusServices []string // that it has: names, and beginnings of names that end in *; empty: all
 
+	XDS                     string   // HOST:PORT
+	XDSServices             []string // followed all the time
+	XDSCert, XDSKey, XDSCAs string   // files, for TLS; clients prove who they are by a certificate of XDSCAs
+
 	// Say tells people what goes wrong, a line each.
 	Say func(string)
 }
 
 // Check says what is wrong with the options, before anything is done.
 func (o *Options) Check() error {
-	if o.DNS == "" && o.HTTP == "" && o.Socket == "" && o.PrometheusFile == "" {
-		return errors.New("nothing is switched on: give --dns, --http, --socket or --prometheus")
+	if o.DNS == "" && o.HTTP == "" && o.Socket == "" && o.PrometheusFile == "" && o.XDS == "" {
+		return errors.New("nothing is switched on: give --dns, --http, --socket, --prometheus or --xds")
+	}
+	if err := o.checkXDS(); err != nil {
+		return err
 	}
 	if err := o.checkPrometheus(); err != nil {
 		return err

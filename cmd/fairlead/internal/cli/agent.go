@@ -16,6 +16,7 @@ const agentHelp = `Bring what is registered in etcd to programs of every languag
   --dns ADDR       answer DNS queries, as "fairlead dns" does
   --http ADDR      serve the HTTP API, metrics at /metrics and health at /healthz
   --socket PATH    serve the same on a unix socket, which only this user can use
+  --xds ADDR       serve xDS: programs with gRPC find services as xds:///SERVICE, without a proxy; so does Envoy
   --prometheus FILE    write targets for Prometheus' file_sd_configs; its http_sd_configs takes /v1/prometheus?service=NAME
 
 The HTTP API registers instances, lists, picks and follows them; /openapi.json describes it. With curl:
@@ -35,7 +36,7 @@ has a line for each: the token and the services that it may write, of which the 
   5f0c3a7e9b1d2c4f6a8e orders billing-*
 
 It is sent as "Authorization: Bearer TOKEN". A token without services may read. On an address that others reach, HTTP takes TLS and a
-token for everything, and DNS the networks that may ask. Changes of the files with tokens and certificates are noticed.
+token for everything, xDS TLS in which clients have a certificate too, and DNS the networks that may ask. Changes of the files with tokens and certificates are noticed.
 
 Under systemd use Type=notify. When it ends, it lets requests end, for 10 s at most.`
 
@@ -69,7 +70,7 @@ func (a *app) agentCommand() *cobra.Command {
 	var o agent.Options
 	c := &cobra.Command{
 		Use:     "agent",
-		Short:   "Serve DNS and an HTTP API about services to this host",
+		Short:   "Serve DNS, an HTTP API and xDS about services to this host",
 		Example: "  fairlead agent --dns 127.0.0.1:5353 --http 127.0.0.1:2390 --socket /run/fairlead.sock --files /var/lib/fairlead",
 		Long:    agentHelp,
 		Args:    noArgs,
@@ -98,6 +99,11 @@ func (a *app) agentCommand() *cobra.Command {
 	fs.StringVar(&o.Socket, "socket", "", "path of a unix socket to serve HTTP on")
 	fs.StringVar(&o.PrometheusFile, "prometheus", "", "file to write for Prometheus' file_sd_configs")
 	fs.StringSliceVar(&o.PrometheusServices, "prometheus-service", nil, "a service that is in it, or a beginning of names that ends in *; all if not given; may be given more than once")
+	fs.StringVar(&o.XDS, "xds", "", "where to serve xDS, HOST:PORT")
+	fs.StringSliceVar(&o.XDSServices, "xds-service", nil, "a service that is followed all the time, and whose cluster is sent to who asks for all; may be given more than once")
+	fs.StringVar(&o.XDSCert, "xds-cert", "", "file with the certificate for xDS")
+	fs.StringVar(&o.XDSKey, "xds-key", "", "file with its private key")
+	fs.StringVar(&o.XDSCAs, "xds-cacert", "", "file with the certificates of who signs those of xDS clients")
 	fs.StringVar(&o.Files, "files", "", "directory for what survives a restart: the last known instances, and registrations")
 	fs.StringVar(&o.TokenFile, "tokens", "", "file with tokens and the services that each may write")
 	fs.StringVar(&o.Cert, "http-cert", "", "file with the certificate for HTTP")

@@ -113,7 +113,7 @@ func (a *app) svcCommand() *cobra.Command {
 	var f recordFlags
 	c := a.family("svc", "Register, find and drain services",
 		a.svcRegisterCommand(&f), a.svcListCommand(&f), a.svcGetCommand(&f), a.svcWatchCommand(&f), a.svcDrainCommand(&f), a.svcUndrainCommand(&f),
-		a.svcMaintenanceCommand(), a.svcWeightCommand(), a.svcSplitCommand(&f), a.svcRemoveCommand(&f))
+		a.svcMaintenanceCommand(), a.svcWeightCommand(), a.svcSplitCommand(&f), a.svcLimitCommand(), a.svcRemoveCommand(&f))
 	f.register(c.PersistentFlags())
 	return c
 }
