@@ -87,6 +87,7 @@ func (sl *slot) tell(input func(*core)) { sl.s.tell(sl.key, input) }
 func (sl *slot) look(ctx context.Context, asked int) error {
 	ctx, cancel := context.WithTimeout(ctx, attendTry)
 	defer cancel()
+	found := v3.NewListing(0)
 	r, err := sl.s.client.Get(ctx, sl.key)
 	if err != nil {
 		return err
@@ -95,6 +96,10 @@ func (sl *slot) look(ctx context.Context, asked int) error {
 	if len(r.Kvs) > 0 {
 		rev, lease = r.Kvs[0].CreateRevision, r.Kvs[0].Lease
 	}
+	found.Add(r)
+	sl.s.mu.Lock()
+	sl.found = found
+	sl.s.mu.Unlock()
 	sl.tell(func(k *core) { k.looked(asked, r.Header.Revision, rev, sl.s.owns(lease)) })
 	return nil
 }
@@ -113,6 +118,11 @@ func (sl *slot) remove(ctx context.Context, rev int64, limit time.Duration) erro
 // whether something came.
 func (sl *slot) watch(ctx context.Context, st step) (some bool, err error) {
 	opts := []v3.OpOption{v3.WithRev(st.rev)}
+	sl.s.mu.Lock()
+	if l := sl.found; l != nil && l.Revision()+1 == st.rev {
+		opts[0] = v3.WithListing(l)
+	}
+	sl.s.mu.Unlock()
 	if !st.puts {
 		opts = append(opts, v3.WithFilterPut())
 	}

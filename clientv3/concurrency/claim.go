@@ -33,6 +33,7 @@ type Claim struct {
 	rev    int64                   // create revision of the key
 	mod    int64                   // guarded by s.mu; its mod revision, as far as known
 	header *pb.ResponseHeader      // of the answer that put or found the key
+	line   *v3.Listing             // begun before that was asked for, to be added to
 	ctx    context.Context         // ends with the claim
 	cancel context.CancelCauseFunc // guarded by s.mu
 	// own is what the owner sees of ctx: it ends with the session's renewals too, if those went
@@ -165,8 +166,8 @@ func (c *Claim) Context() context.Context {
 	return c.own
 }
 
-// claim makes a claim of the hold that an input gives.
-func (s *Session) claim(key string, header *pb.ResponseHeader, input func(*core) (*hold, error)) (*Claim, error) {
+// claim makes a claim of the hold that an input gives, and notes how the key was found.
+func (s *Session) claim(key string, header *pb.ResponseHeader, found *v3.Listing, input func(*core) (*hold, error)) (*Claim, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sl := s.slotOf(key)
@@ -175,6 +176,7 @@ func (s *Session) claim(key string, header *pb.ResponseHeader, input func(*core)
 	if err != nil {
 		return nil, err
 	}
+	sl.found = found
 	c := &Claim{s: s, hold: h, key: key, rev: h.rev, mod: h.rev, header: header, told: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(s.life)
 	sl.claims[h] = c
@@ -258,6 +260,7 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 	if prefix != "" {
 		then = append(then, v3.OpGet(prefix, newest(2)...))
 	}
+	own, line := v3.NewListing(0), v3.NewListing(0)
 	// Whoever is next in line waits for this session too, if its key was put and it does not know.
 	r, err := s.client.Txn(v3.WithEarlyDoubt(ctx)).
 		If(append([]v3.Cmp{v3.Compare(v3.CreateRevision(key), "=", 0)}, conditions...)...).
@@ -272,6 +275,7 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		return e, lost, err
 	}
 	rev, ours := r.Header.Revision, true
+	is := &mvccpb.KeyValue{Key: []byte(key), CreateRevision: rev, ModRevision: rev, Version: 1, Lease: int64(s.id), Value: []byte(value)}
 	if r.Succeeded {
 		for _, answer := range r.Responses[1:] {
 			for _, kv := range answer.GetResponseRange().GetKvs() {
@@ -289,8 +293,12 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		// A key that the caller named may be anybody's; those of locks have our lease's name.
 		rev, ours = kvs[0].CreateRevision, prefix != "" || s.owns(kvs[0].Lease)
 		e.found, e.value = true, string(kvs[0].Value)
+		is = kvs[0]
 	}
-	e.claim, err = s.claim(key, r.Header, func(k *core) (*hold, error) { return k.answered(asked, rev, r.Header.Revision, ours) })
+	e.claim, err = s.claim(key, r.Header, listing(own, r.Header, is), func(k *core) (*hold, error) { return k.answered(asked, rev, r.Header.Revision, ours) })
+	if err == nil {
+		e.claim.line = line
+	}
 	return e, false, err
 }
 

@@ -56,7 +56,7 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 	if leaderKey == "" {
 		return e
 	}
-	c, _ := s.claim(leaderKey, nil, func(k *core) (*hold, error) { return k.resume(leaderRev), nil })
+	c, _ := s.claim(leaderKey, nil, nil, func(k *core) (*hold, error) { return k.resume(leaderRev), nil })
 	_ = c.take(s.life) // it may have ended, as any
 	e.claim = c
 	return e

@@ -49,17 +49,18 @@ func (c *Claim) before(ctx context.Context, prefix string, opts ...v3.OpOption) 
 // when it entered, nil if that is not known. It waits for the key just ahead, so that the
 // end of one wakes one. The header is that of the answer that showed it, if it had to ask.
 func (c *Claim) turn(ctx context.Context, prefix string, ahead *mvccpb.KeyValue) (*pb.ResponseHeader, error) {
-	header := c.header
+	header, line := c.header, c.line
 	for {
 		if ahead == nil {
 			var err error
+			line = v3.NewListing(0)
 			if ahead, header, err = c.ahead(ctx, prefix); err != nil || ahead == nil {
 				return header, err
 			}
 		}
 		first := func(*v3.Event) bool { return true }
-		seen := listing(header, ahead)
-		if err := c.awaitDelete(ctx, first, string(ahead.Key), v3.WithListing(seen)); err != nil {
+		seen := v3.WithListing(listing(line, header, ahead))
+		if err := c.awaitDelete(ctx, first, string(ahead.Key), seen); err != nil {
 			return nil, err
 		}
 		ahead = nil
@@ -70,6 +71,7 @@ func (c *Claim) turn(ctx context.Context, prefix string, ahead *mvccpb.KeyValue)
 // in any order, so it sees all deletions under the prefix, and counts.
 func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 	for {
+		line := v3.NewListing(0)
 		r, h, err := c.before(ctx, prefix, v3.WithPrefix(), v3.WithKeysOnly())
 		if err != nil {
 			return err
@@ -84,16 +86,14 @@ func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 			}
 			return ahead < n
 		}
-		if err := c.awaitDelete(ctx, enough, prefix, v3.WithPrefix(), v3.WithPrevKV(), v3.WithListing(listing(h, r.Kvs...))); err != nil {
+		if err := c.awaitDelete(ctx, enough, prefix, v3.WithPrefix(), v3.WithPrevKV(), v3.WithListing(listing(line, h, r.Kvs...))); err != nil {
 			return err
 		}
 	}
 }
 
-// listing is what was read just before: some keys of a range that has more. A stream that was
-// opened since the read, in microseconds, is taken for one that was there.
-func listing(h *pb.ResponseHeader, kvs ...*mvccpb.KeyValue) *v3.Listing {
-	l := v3.NewListing(h.Revision)
+// listing adds what was read to l, which was begun before that: some keys of a range that has more.
+func listing(l *v3.Listing, h *pb.ResponseHeader, kvs ...*mvccpb.KeyValue) *v3.Listing {
 	l.Add(&v3.GetResponse{Header: h, Kvs: kvs, Count: int64(len(kvs))})
 	return l
 }

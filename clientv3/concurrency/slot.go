@@ -21,6 +21,7 @@ type slot struct {
 	s        *Session
 	key      string
 	core     core
+	found    *v3.Listing // how the key was read last; nil: it was not
 	claims   map[*hold]*Claim
 	attended bool
 	changed  chan struct{} // closed at the next input; nil: nobody waits for it

@@ -16,6 +16,30 @@ import (
 // the end.
 func Overtake(t testing.TB, cluster *etcdtest.Cluster, keys map[string]string) {
 	t.Helper()
+	Restore(t, cluster, "", keys)
+}
+
+// Backup stops the only member of a cluster, copies its data and starts it again.
+func Backup(t testing.TB, cluster *etcdtest.Cluster) (dir string) {
+	t.Helper()
+	m := cluster.Members()[0]
+	m.Terminate()
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(m.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WaitReady(Within(t, Long)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Restore is Overtake with what was backed up instead of nothing; backup "" is nothing.
+func Restore(t testing.TB, cluster *etcdtest.Cluster, backup string, keys map[string]string) {
+	t.Helper()
 	m := cluster.Members()[0]
 	direct := Dial(t, m.Direct)
 	was, err := direct.Get(Within(t, Long), "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly())
@@ -26,6 +50,11 @@ func Overtake(t testing.TB, cluster *etcdtest.Cluster, keys map[string]string) {
 	m.Kill()
 	if err := os.RemoveAll(m.DataDir); err != nil {
 		t.Fatal(err)
+	}
+	if backup != "" {
+		if err := os.CopyFS(m.DataDir, os.DirFS(backup)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := m.Restart(); err != nil {
 		t.Fatal(err)
