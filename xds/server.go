@@ -105,7 +105,7 @@ func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(mostBytes), grpc.MaxConcurrentStreams(100), grpc.ConnectionTimeout(10 * time.Second),
-		grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Minute, Time: time.Minute, Timeout: 20 * time.Second}),
 	}
