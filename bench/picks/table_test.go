@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 )
 
-// Every policy keeps the bars, but for keys. What takes longest, or says what others say, is left to the program.
+// Every policy keeps the bars. What takes longest, or says what others say, is left to the program.
 func TestTable(t *testing.T) {
 	for _, p := range policies {
 		for _, l := range latencies {
@@ -27,7 +27,7 @@ func TestTable(t *testing.T) {
 
 func quick(p policy, c cell, l latency) bool {
 	switch {
-	case len(c.weights) > 20, c.rate == 1000, p.keyed: // keys are by weight to an eighth only
+	case len(c.weights) > 20, c.rate == 1000:
 		return false
 	case c.rate == 10_000 && l.name != "noisy":
 		return true

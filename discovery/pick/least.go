@@ -26,40 +26,58 @@ type least struct{}
 func (least) needs() needs { return needsOutstanding }
 
 func (least) build(nodes []*node, e *env) chooser {
-	f := &fewest{nodes: nodes, rnd: e.rnd, byWeight: newAliases(nodes, e.rnd), unit: math.Inf(1)}
-	most := 0.0
+	f := &fewest{rnd: e.rnd, nodes: nodes, candidates: newAliases(nodes, shares(nodes), e.rnd)}
+	unit, most := math.Inf(1), 0.0
 	for _, n := range nodes {
-		f.unit, most = min(f.unit, n.share()), max(most, n.share())
+		unit, most = min(unit, n.share()), max(most, n.share())
 	}
-	f.equal = f.unit == most
+	if unit < most {
+		f.rate(unit)
+	}
 	return f
 }
 
 type fewest struct {
-	nodes    []*node
-	rnd      *source
-	byWeight *aliases
-	unit     float64 // the least weight
-	equal    bool    // all have it
+	rnd        *source
+	nodes      []*node
+	candidates *aliases
+	rated      []rated // the candidates' columns, of different weights
+}
+
+// rated is a column with the part of each node's calls that a part of it of the least weight has, so that a pick
+// neither looks at weights nor divides.
+type rated struct {
+	own, other         *node
+	cut                uint32 // own's part less one, of 2^32
+	ownPart, otherPart float32
+}
+
+func (f *fewest) rate(unit float64) {
+	f.rated = make([]rated, len(f.candidates.columns))
+	for i, c := range f.candidates.columns {
+		f.rated[i] = rated{c.own, c.other, uint32(max(c.cut, 1) - 1), float32(unit / c.own.share()), float32(unit / c.other.share())}
+	}
 }
 
 func (f *fewest) choose(context.Context, int64) *node {
-	a, b := f.byWeight.draw(), f.byWeight.draw()
+	if f.rated != nil {
+		return f.ofParts()
+	}
+	a, b := f.candidates.draw(), f.candidates.draw()
 	best := a
-	switch {
-	case !f.equal:
-		draw := f.rnd.uint64()
-		if f.part(b, uint32(draw>>32)) < f.part(a, uint32(draw)) {
-			best = b
-		}
-	case len(f.nodes) <= lookAtAll:
+	if len(f.nodes) <= lookAtAll {
 		best = f.ofAll(a, b)
-	default:
+	} else {
 		best = fewer(a, b)
 		for range lookAt - 2 {
-			best = fewer(best, f.byWeight.draw())
+			best = fewer(best, f.candidates.draw())
 		}
 	}
+	return f.unless(best, a, b)
+}
+
+// unless is best, or a or b if that was passed over too often.
+func (f *fewest) unless(best, a, b *node) *node {
 	if a != best && !a.passOver() {
 		return a
 	}
@@ -69,12 +87,32 @@ func (f *fewest) choose(context.Context, int64) *node {
 	return best
 }
 
-// part is how many calls are under way on a part of n which has the least weight of all: n counts as
-// so many instances of that weight as it has of it, among which its calls are spread evenly, and one of
+// ofParts compares how many calls are under way on a part of each of two which has the least weight of all: a node
+// counts as so many instances of that weight as it has of it, among which its calls are spread evenly, and one of
 // these was drawn. So what is compared are whole calls on equals, and chance favours nobody. To compare
 // calls for each of weight would let a light instance that is idle have every call.
-func (f *fewest) part(n *node, chance uint32) int64 {
-	return int64(n.load()*f.unit/n.share() + float64(chance)/(1<<32))
+func (f *fewest) ofParts() *node {
+	a, onA := f.part()
+	b, onB := f.part()
+	if onB < onA {
+		return f.unless(b, a, b)
+	}
+	return f.unless(a, a, b)
+}
+
+// part draws one, and says how many calls are under way on the part of it that was drawn.
+func (f *fewest) part() (n *node, calls int32) {
+	draw := f.rnd.uint64()
+	// The upper half says which column, and what is left of that, which is as good as a number of
+	// its own, which part of the node.
+	column := draw >> 32 * uint64(len(f.rated))
+	c := &f.rated[column>>32]
+	n, part := c.own, c.ownPart
+	if uint32(draw) > c.cut {
+		n, part = c.other, c.otherPart
+	}
+	chance := float32(uint32(column)>>8) * (1.0 / (1 << 24))
+	return n, int32(float32(max(n.outstanding.Load(), 0))*part + chance)
 }
 
 // ofAll looks at all, a first, then from anywhere, so that equal ones get equally much.

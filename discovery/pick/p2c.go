@@ -36,7 +36,7 @@ type p2c struct{}
 func (p2c) needs() needs { return needsOutstanding | needsLatency }
 
 func (p2c) build(nodes []*node, e *env) chooser {
-	return &cheaper{nodes: nodes, byWeight: newAliases(nodes, e.rnd)}
+	return &cheaper{nodes: nodes, byWeight: newAliases(nodes, shares(nodes), e.rnd)}
 }
 
 type cheaper struct {

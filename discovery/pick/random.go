@@ -9,22 +9,19 @@ type random struct{}
 
 func (random) needs() needs { return 0 }
 
-func (random) build(nodes []*node, e *env) chooser { return newAliases(nodes, e.rnd) }
+func (random) build(nodes []*node, e *env) chooser { return newAliases(nodes, shares(nodes), e.rnd) }
 
 // newAliases makes a table from which a weighted choice takes one draw: each column is shared by
 // its own node and one other at most (Vose, "A Linear Algorithm for Generating Random
 // Numbers with a Given Distribution", 1991).
-func newAliases(nodes []*node, rnd *source) *aliases {
-	var sum float64
-	for _, n := range nodes {
-		sum += n.share()
-	}
+func newAliases(nodes []*node, parts []float64, rnd *source) *aliases {
+	each := sum(parts) / float64(len(nodes))
 	t := &aliases{rnd: rnd, columns: make([]column, len(nodes))}
 	fill := make([]float64, len(nodes)) // of the column, 1 being just right
 	var small, large []int
 	for i, n := range nodes {
 		t.columns[i] = column{own: n, other: n, cut: 1 << 32}
-		if fill[i] = n.share() * float64(len(nodes)) / sum; fill[i] < 1 {
+		if fill[i] = parts[i] / each; fill[i] < 1 {
 			small = append(small, i)
 		} else {
 			large = append(large, i)
@@ -54,8 +51,19 @@ type aliases struct {
 
 func (t *aliases) choose(context.Context, int64) *node { return t.draw() }
 
-func (t *aliases) draw() *node {
-	draw := t.rnd.uint64()
+// shares are what the nodes weigh.
+func shares(nodes []*node) []float64 {
+	list := make([]float64, len(nodes))
+	for i, n := range nodes {
+		list[i] = n.share()
+	}
+	return list
+}
+
+func (t *aliases) draw() *node { return t.at(t.rnd.uint64()) }
+
+// at is what a number leads to that was drawn, or is a key's.
+func (t *aliases) at(draw uint64) *node {
 	c := &t.columns[below(uint32(draw>>32), len(t.columns))]
 	if draw&(1<<32-1) < c.cut {
 		return c.own
