@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery/internal/keep"
@@ -138,13 +139,14 @@ func WithAnnounceAfter(d time.Duration) DirectoryOption {
 // WithServing says), for limit at most, and closes the registration, which takes no more than 2 s besides. What etcd does not take by
 // then goes on in the background, and the error says why; the lease does the rest. When ctx ends before limit, the
 // instance stays registered, draining. WithEvents tells of its beginning and its end, and whether the watchers had seen it.
+// A user who may not read /fairlead/watchers/SERVICE/ cannot know that: Drain then waits for what WithServing says only.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	began := time.Now()
 	g.r.event(Event{Kind: Leaving, Key: g.key, Instance: g.in.Load()})
-	seen, err := g.drain(ctx, limit)
+	unseen, err := g.drain(ctx, limit)
 	left := Event{Kind: Left, Key: g.key, Instance: g.in.Load(), Err: err, Took: time.Since(began)}
-	if err == nil && !seen {
-		left.Err = errUnseen
+	if err == nil {
+		left.Err = unseen
 	}
 	g.r.event(left)
 	return err
@@ -152,29 +154,36 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 
 var errUnseen = errors.New("discovery: the limit was over before all who follow the service had seen the drain")
 
-// drain reports whether the watchers have seen it.
-func (g *Registration) drain(ctx context.Context, limit time.Duration) (seen bool, err error) {
+// drain says why the watchers may not have seen it, beside what it returns.
+func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, err error) {
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err = g.Update(wctx, func(in *Instance) { in.State = Draining })
 	if err != nil && wctx.Err() == nil {
-		return false, err
+		return errUnseen, err
 	}
+	unseen = errUnseen
 	marked := time.Now()
 	for mod := g.kept.Revision(); wctx.Err() == nil; {
-		if awaitSeen(wctx, g.r.client, g.service, mod) == nil {
-			seen = true
+		err := awaitSeen(wctx, g.r.client, g.service, mod)
+		if clientv3.Code(err) == codes.PermissionDenied { // nobody will tell: to wait for the limit would be in vain
+			unseen = fmt.Errorf("discovery: who has seen the drain is not known, %s may not be read: %w", watchersPrefix(g.service), err)
+		}
+		if err == nil {
+			unseen = nil
+		}
+		if unseen != errUnseen {
 			_ = backoff.Sleep(wctx, g.r.serving-time.Since(marked))
 			break
 		}
 		_ = backoff.Sleep(wctx, retry.Base)
 	}
 	if err := ctx.Err(); err != nil {
-		return seen, err
+		return unseen, err
 	}
 	rctx, end := context.WithTimeout(ctx, removeTry)
 	defer end()
-	return seen, g.Close(rctx)
+	return unseen, g.Close(rctx)
 }
 
 // Drain has an instance shown as draining to all who follow the service: for operators. It is a part of what they

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
@@ -345,5 +347,27 @@ func TestDrainIsTold(t *testing.T) {
 	told.await(t, discovery.Left, 2)
 	if e := told.last(discovery.Left); e.Err == nil || e.Took < limit {
 		t.Errorf("nobody had seen it: %+v", e)
+	}
+}
+
+// Who may not read the announcements does not wait its whole limit for them, and says why.
+func TestDrainForbidden(t *testing.T) {
+	_, app, _ := limited(t, base(t).Prefix("x"))
+	ended := make(chan discovery.Event, 1)
+	r := registrar(t, app, discovery.WithServing(200*time.Millisecond), discovery.WithEvents(func(e discovery.Event) {
+		if e.Kind == discovery.Left {
+			ended <- e
+		}
+	}))
+	g, err := r.Register(within(t), discovery.Instance{Service: "x", ID: "1", Addresses: []string{"h:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Drain(within(t), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	e := <-ended
+	if clientv3.Code(e.Err) != codes.PermissionDenied || e.Took < 200*time.Millisecond {
+		t.Errorf("after %v: %v", e.Took, e.Err)
 	}
 }

@@ -81,8 +81,8 @@ var errOvertaken = errors.New("discovery: another change came first")
 // ctx ends first, that goes on in the background; the lease does the rest.
 func (g *Registration) Close(ctx context.Context) error { return g.kept.Close(ctx) }
 
-// Closed reports whether Close was called, or Drain came so far, or the Registrar is closed: the record is not kept any more, though etcd
-// may have it still.
+// Closed reports whether Close was called, or Drain came so far, or the Registrar is closed: the
+// record is not kept any more, though etcd may have it still.
 func (g *Registration) Closed() bool { return g.kept.Closed() }
 
 // withdraw removes the record while a check fails, and puts it back.

@@ -33,6 +33,19 @@ func (f Filter) condition() (key, value string, rest Filter, more bool) {
 	return key, value, Filter(after), more
 }
 
+// canonical is what filters have in common that say the same: "v2" and "version=v2", conditions in another order or
+// twice.
+func (f Filter) canonical() Filter {
+	var words []string
+	for rest, more := f, f != ""; more; {
+		var key, value string
+		key, value, rest, more = rest.condition()
+		words = append(words, key+"="+value)
+	}
+	slices.Sort(words)
+	return Filter(strings.Join(slices.Compact(words), ","))
+}
+
 // Validate says what is wrong with the filter; nil for nothing. The error wraps ErrInvalid.
 func (f Filter) Validate() error {
 	if f == "" {
@@ -96,7 +109,7 @@ func (s Split) Validate() error {
 	if len(s) > maxSplit {
 		return invalid("a split into %d, more than %d", len(s), maxSplit)
 	}
-	sum := 0.0
+	sum, same := 0.0, make(map[Filter]Filter)
 	for _, f := range s.Filters() {
 		if f == "" {
 			return invalid("the split %s has an empty filter", s)
@@ -104,6 +117,10 @@ func (s Split) Validate() error {
 		if err := f.Validate(); err != nil {
 			return err
 		}
+		if other, ok := same[f.canonical()]; ok {
+			return invalid("the filters %q and %q of the split %s are the same", string(other), string(f), s)
+		}
+		same[f.canonical()] = f
 		if p := s[f]; !(p >= 0 && p <= 100) {
 			return invalid("the split %s has %v percent", s, p)
 		}

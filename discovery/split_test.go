@@ -44,7 +44,8 @@ func TestParseSplit(t *testing.T) {
 			t.Errorf("%q: %v, %v", words, s, err)
 		}
 	}
-	for _, words := range []string{"v1=95", "v1=95 v2=6", "v1", "v1=95 v2", "v1=x v2=5", "v1=95 v1=5", "v1=105 v2=-5", "v1=NaN", "v1=Inf", "=100", "color=red=100", "v1=0"} {
+	for _, words := range []string{"v1=95", "v1=95 v2=6", "v1", "v1=95 v2", "v1=x v2=5", "v1=95 v1=5", "v1=105 v2=-5", "v1=NaN", "v1=Inf", "=100", "color=red=100", "v1=0",
+		"v1=50 version=v1=50", "v1,tag=a=50 tag=a,version=v1=50", "v1=50 v1,v1=50"} {
 		if s, err := discovery.ParseSplit(strings.Fields(words)...); !errors.Is(err, discovery.ErrInvalid) {
 			t.Errorf("%q: %v, %v", words, s, err)
 		}
