@@ -18,6 +18,7 @@ type diary struct {
 	mu      sync.Mutex
 	entries []entry                 // guarded by mu
 	acks    map[int64]time.Duration // guarded by mu; when each lease was last granted or renewed
+	ended   map[int64]bool          // guarded by mu; leases that the server does not have any more
 }
 
 type entry struct {
@@ -57,9 +58,22 @@ func (d *diary) hooks(client int) clientv3.Hooks {
 				d.mu.Lock()
 				defer d.mu.Unlock()
 				d.acks[int64(l.ID)] = d.clock.Now()
+			case clientv3.LeaseLost:
+				if l.Reason == "expired" {
+					d.mu.Lock()
+					defer d.mu.Unlock()
+					d.ended[int64(l.ID)] = true
+				}
 			}
 		},
 	}
+}
+
+// gone reports that a lease was lost because the server said that it does not have it.
+func (d *diary) gone(lease int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ended[lease]
 }
 
 // renewed is when a lease was last granted or renewed.

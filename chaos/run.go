@@ -114,7 +114,7 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 		return nil, errors.Join(err, a.close())
 	}
 	rec := newRecorder(a, clock)
-	d := &diary{clock: clock, acks: make(map[int64]time.Duration)}
+	d := &diary{clock: clock, acks: make(map[int64]time.Duration), ended: make(map[int64]bool)}
 
 	// Observers outlive everything else.
 	octx, stopObserving := context.WithCancel(context.Background())
@@ -145,6 +145,10 @@ func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result,
 	r.trouble = append(r.trouble, a.close())
 	r.violations = append(r.violations, check.Leaks(leakGrace)...)
 	r.collect(crew, s, rec, probes, clock)
+	for i := range r.history.Leases {
+		l := &r.history.Leases[i]
+		l.Ended = d.gone(l.ID)
+	}
 	r.diary = d.entries
 	begin := time.Now()
 	r.judge()

@@ -83,6 +83,10 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 			continue
 		}
 		r.Lost++
+		if l.PutRev == 0 && l.Ended && early(l, history.Event{Seen: l.Told}, touches) { // no key of it tells
+			r.Early++
+			continue
+		}
 		if m, ok := renewable(l, probes, touches); ok {
 			bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v) was reported lost at %s, last renewal at %s, though m%d was untouched and answered throughout",
 				l.ID, l.Client, l.Key, l.TTL, clock(l.Told), clock(l.LastAck), m))

@@ -78,6 +78,13 @@ func TestLeaseEndedEarly(t *testing.T) {
 			}
 		})
 	}
+	// A lease whose key was not written: the server's word alone tells.
+	steady := probes(1, 0, 30*s, 200*ms)
+	for said, words := range map[bool][]string{true: nil, false: {"untouched"}} {
+		l := history.Lease{Key: "k", TTL: 5 * s, LastAck: 9 * s, Told: 10 * s, Ended: said}
+		_, v := Leases([]history.Lease{l}, leaseStory(), steady, thawed, nil, nil)
+		expect(t, v, words...)
+	}
 }
 
 func TestLeaseLiveness(t *testing.T) {

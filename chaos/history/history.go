@@ -169,6 +169,8 @@ type Lease struct {
 	// Told is when the holder learned that the channel of renewals was closed. 0:
 	// never.
 	Told time.Duration
+	// Ended: the server said that it does not have the lease.
+	Ended bool
 }
 
 // Hold is one ownership of a lock or leadership, seen by its owner.
