@@ -18,7 +18,7 @@ DURATION := 2m
 SEED     := 0
 RESTORE  := false
 
-.PHONY: test test-browser test-reach lighthouse test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
+.PHONY: test test-browser test-reach lighthouse test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
 # All tests of all modules, with the race detector.
@@ -110,11 +110,17 @@ differential:
 	cd bench && $(GO) run ./differential -duration $(DURATION) -seed $(SEED)
 
 # What CI asks besides the tests.
-check: fmt-check vet staticcheck arch tidy-check dropin-check
+check: fmt-check widths vet staticcheck arch tidy-check dropin-check
 
 fmt-check:
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+
+# Comments have at most 100 columns, a tab being four; examples in them, which are indented, may have more.
+widths:
+	@out=$$(git ls-files -co --exclude-standard '*.go' '*.js' | grep -v '/testdata/\|^dropin/\|example_test.go$$' | \
+		xargs awk '{ gsub(/\t/, "    ") } /^ *\/\/ [^ ]/ && length > 100 { print FILENAME ":" FNR }'); \
+		if [ -n "$$out" ]; then echo "comments of more than 100 columns:"; echo "$$out"; exit 1; fi
 
 vet:
 	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT) $(BROWSER) $(REACH); do echo "== vet $$m"; (cd $$m && $(GO) vet ./...); done

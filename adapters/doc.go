@@ -1,6 +1,6 @@
 // Package adapters holds what other people's libraries need of Fairlead, a module each: kratos/etcd
-// and gokit/sd/etcdv3 are registries of these frameworks, prom and otel turn what a client tells its
-// hooks into metrics for Prometheus and OpenTelemetry. Both of these count the same things:
+// and gokit/sd/etcdv3 are registries of these frameworks, prom and otel turn what a client tells
+// its hooks into metrics for Prometheus and OpenTelemetry. Both of these count the same things:
 //
 //	Prometheus                           OpenTelemetry                    attributes
 //	fairlead_attempts_total              fairlead.attempts                method, member, code
@@ -38,6 +38,6 @@
 // are also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for
 // success. The state of a member is one of clientv3.MemberState; its series is 1 for the state that
 // the member is in and 0 for the others. Member states and latencies are those of the clients that
-// were handed to Follow, at the time they are collected. Event is a clientv3.LeaseEvent, reason that
-// of a clientv3.LeaseInfo.
+// were handed to Follow, at the time they are collected. Event is a clientv3.LeaseEvent, reason
+// that of a clientv3.LeaseInfo.
 package adapters

@@ -18,8 +18,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// leaderless is a server that refuses every write while it has no leader, and notes what is written. It
-// answers that it refuses when it has a leader again.
+// leaderless is a server that refuses every write while it has no leader, and notes what is
+// written. It answers that it refuses when it has a leader again.
 type leaderless struct {
 	pb.UnimplementedKVServer
 	hold    chan struct{} // closed when there is a leader
@@ -74,8 +74,8 @@ func (s *leaderless) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	return resp, s.write(puts...)
 }
 
-// TestAbandonedWrite: a write that was refused, and whose caller then gave up, is not sent again with
-// those that travelled with it: its caller may have written something else meanwhile.
+// TestAbandonedWrite: a write that was refused, and whose caller then gave up, is not sent again
+// with those that travelled with it: its caller may have written something else meanwhile.
 func TestAbandonedWrite(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	s := &leaderless{hold: make(chan struct{}), values: map[string]string{}}

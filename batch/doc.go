@@ -18,13 +18,14 @@
 //     a transaction from its own store only if all of its reads allow that. A linearizable read
 //     travels in a transaction that is sent after the read began;
 //   - its context: it returns when its context ends, and the others go on. It takes its operation
-//     along unless that was sent. The transaction is given up when the last of its callers has gone;
+//     along unless that was sent. The transaction is given up when the last of its callers has
+//     gone;
 //   - its error: if a transaction is refused (one of its readers lacks the permission for its
 //     key, say), each read is repeated by itself, so that one's error is not that of the others.
 //     A key that was refused travels alone from then on, until it is not refused any more.
 //     When the servers cannot answer, each caller gets that error, as it would have singly;
-//   - its patience: a transaction that takes unusually long is sent a second time, to another member
-//     if there is one, as a client does with a single read;
+//   - its patience: a transaction that takes unusually long is sent a second time, to another
+//     member if there is one, as a client does with a single read;
 //   - its response, with a header of its own. All reads of a transaction see one revision. Keys
 //     and values share memory with some that travelled with them: what is kept holds up to 16 KiB
 //     beyond itself (clientv3.CloneKeyValue).

@@ -19,8 +19,8 @@ func overloaded(err error) bool {
 	return false
 }
 
-// tooLarge: gRPC has refused a message above its limit. Of reads it was the answer; answers to writes
-// are small, so it was the request, which was then not executed.
+// tooLarge: gRPC has refused a message above its limit. Of reads it was the answer; answers to
+// writes are small, so it was the request, which was then not executed.
 func tooLarge(err error) bool {
 	return clientv3.Code(err) == codes.ResourceExhausted && !overloaded(err)
 }

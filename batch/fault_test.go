@@ -223,9 +223,10 @@ func TestWrites(t *testing.T) {
 	}
 }
 
-// Writes whose answer is lost are not repeated: their outcome is unknown, and they were executed once. The client
-// holds writes back as soon as nothing is answered (for 20 ms, say, on a quick server), so on a busy machine some
-// may not have been sent when the connection ends; those succeed after it.
+// Writes whose answer is lost are not repeated: their outcome is unknown, and they were executed
+// once. The client holds writes back as soon as nothing is answered (for 20 ms, say, on a quick
+// server), so on a busy machine some may not have been sent when the connection ends; those succeed
+// after it.
 func TestLostAnswers(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	m := &methods{}

@@ -8,18 +8,18 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// A client below sends a read of one key a second time, to another member, when it takes unusually long;
-// a transaction it does not. Without that, all that travel together would wait until
-// a silent member is found to be silent. So a group of reads is sent a second time too: the
-// first answer counts, and the other request is cancelled.
+// A client below sends a read of one key a second time, to another member, when it takes unusually
+// long; a transaction it does not. Without that, all that travel together would wait until a silent
+// member is found to be silent. So a group of reads is sent a second time too: the first answer
+// counts, and the other request is cancelled.
 
 const (
 	// hedgeTimes the usual duration of a group's request is unusually long, but never less than
 	// hedgeLeast: on a busy machine a request may stand still for some milliseconds.
 	hedgeTimes = 4
 	hedgeLeast = 50 * time.Millisecond
-	// hedgeShare of the groups may be sent twice, after a burst of hedgeBurst: when all are slow, it is
-	// because of the load, and more of it does not help.
+	// hedgeShare of the groups may be sent twice, after a burst of hedgeBurst: when all are slow,
+	// it is because of the load, and more of it does not help.
 	hedgeShare = 0.05
 	hedgeBurst = 20
 )

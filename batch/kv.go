@@ -21,8 +21,8 @@ type Option func(*kv)
 //   - They are executed all or none. If the answer is lost, the outcome is unknown for all of
 //     them (clientv3.OutcomeUnknown), and clientv3.WithRepeat in one's context changes nothing.
 //     A transaction that was provably not executed, for instance because one of its writers
-//     lacks the permission for its key, is repeated singly. One that lost a caller to its context is
-//     not sent again: the other writes are repeated singly then, if it was not executed.
+//     lacks the permission for its key, is repeated singly. One that lost a caller to its context
+//     is not sent again: the other writes are repeated singly then, if it was not executed.
 //   - A large value delays those that travel with it. At most 1 MiB of keys and values travels
 //     together.
 //

@@ -25,8 +25,8 @@ import (
 //
 // A caller whose context ends leaves its group in any state. It takes its operation out of one
 // that waits. One that was sent is not repeated by the client below from then on: a write would
-// be sent whose caller has gone, and may write something else to the key by now. The last one to leave
-// a group that was sent cancels it. The goroutine of run lives as long as there are groups.
+// be sent whose caller has gone, and may write something else to the key by now. The last one to
+// leave a group that was sent cancels it. The goroutine of run lives as long as there are groups.
 //
 // The obvious design, a pooled channel for each operation, wakes each caller by a send of its
 // own. Here one close wakes a whole group, and an operation costs no allocation of its own.
@@ -56,8 +56,8 @@ const (
 	// With one, the server is idle while the client hands out answers; with more, the groups of
 	// a smaller crowd become small (bench/batch).
 	slots = 2
-	// few operations go alone, one in each slot. Up to a crowd more go in one slot, since in two their groups would be too
-	// small to save anything.
+	// few operations go alone, one in each slot. Up to a crowd more go in one slot, since in two
+	// their groups would be too small to save anything.
 	few   = 2
 	crowd = 32
 	// patience is how long a group waits for a slot at most: requests that take longer (a member
@@ -65,9 +65,9 @@ const (
 	patience = 10 * time.Millisecond
 	// maxSlots bounds what patience adds.
 	maxSlots = 64
-	// maxYields: whoever has brought back answers lets their callers run before the next group goes,
-	// as long as that grows by it. They ask again at once, if ever; without waiting for
-	// them a crowd of eight would go in groups of one and two.
+	// maxYields: whoever has brought back answers lets their callers run before the next group
+	// goes, as long as that grows by it. They ask again at once, if ever; without waiting for them
+	// a crowd of eight would go in groups of one and two.
 	maxYields = 8
 )
 

@@ -114,7 +114,8 @@ func TestGetLikeEtcd(t *testing.T) {
 		{p + "1", []clientv3.OpOption{clientv3.WithPrefix()}}, {p + "02", []clientv3.OpOption{clientv3.WithRange(p + "11")}},
 		{p + "07", []clientv3.OpOption{clientv3.WithRange(end)}}, {p + "9", []clientv3.OpOption{clientv3.WithRange(p + "1")}},
 	}
-	// Keys without their values, but with their leases. Not of ranges: the server may have those of the same value in any order.
+	// Keys without their values, but with their leases. Not of ranges: the server may have those of
+	// the same value in any order.
 	for _, order := range []clientv3.SortOrder{clientv3.SortNone, clientv3.SortDescend} {
 		ranges = append(ranges, req{p + "05", []clientv3.OpOption{clientv3.WithSort(clientv3.SortByValue, order), clientv3.WithKeysOnly()}})
 	}

@@ -41,7 +41,8 @@ func count(t *testing.T, w, kv clientv3.KV, key, elsewhere string, readers int) 
 	c.stop = stop
 	c.wg.Go(func() {
 		for ctx.Err() == nil {
-			// Guarded, since a write that went unanswered may be executed long after its repetition.
+			// Guarded, since a write that went unanswered may be executed long after its
+			// repetition.
 			var n, rev int64
 			r, err := w.Get(ctx, key)
 			if err != nil {

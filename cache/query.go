@@ -170,8 +170,8 @@ func sortBy(kvs []*mvccpb.KeyValue, target clientv3.SortTarget, order clientv3.S
 	})
 }
 
-// bare is the keys without their values and leases, those of the copy are not touched. A server keeps the leases of what it sorts by
-// its values.
+// bare is the keys without their values and leases, those of the copy are not touched. A server
+// keeps the leases of what it sorts by its values.
 func bare(kvs []*mvccpb.KeyValue, leases bool) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil

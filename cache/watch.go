@@ -13,16 +13,15 @@ import (
 // Without WithRev it begins with the first change that the copy does not have yet. Programs
 // that have read from the cache go on with WithRev and the response's revision + 1. What
 // reaches back further than the cache's history (WithHistory), is not within one prefix, is
-// an empty range, or is asked before the cache is ready, is watched in etcd, which needs the server's watch but
-// is otherwise the same.
+// an empty range, or is asked before the cache is ready, is watched in etcd, which needs the
+// server's watch but is otherwise the same.
 //
 // Nothing is lost and nothing comes twice. A consumer that does not keep up is served from
 // the history, and from etcd when it is further behind than that; others do not notice. If
-// the cache has to list its keys again (revisions that it needs were compacted during an outage, or the cluster was
-// restored from a backup), the difference is delivered as one response marked Synthesized,
-// as by clientv3.NewResumingWatcher, here with PrevKv if asked for. Only a
-// consumer that was further behind than the history then gets rpctypes.ErrCompacted, as its
-// last response.
+// the cache has to list its keys again (revisions that it needs were compacted during an outage, or
+// the cluster was restored from a backup), the difference is delivered as one response marked
+// Synthesized, as by clientv3.NewResumingWatcher, here with PrevKv if asked for. Only a consumer
+// that was further behind than the history then gets rpctypes.ErrCompacted, as its last response.
 //
 // The channel is closed when ctx ends, and by Close, both without a further response; after
 // one that is Canceled if the watch fails in etcd. A watch that keeps up has no goroutine.

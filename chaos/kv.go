@@ -91,7 +91,8 @@ func (a *aftermath) count(o *history.Op, limit time.Duration) {
 	}
 }
 
-// tested reports whether the worker has shown if it works again, which takes longer on a busy machine.
+// tested reports whether the worker has shown if it works again, which takes longer on a busy
+// machine.
 func (a *aftermath) tested() bool { return a.reads.enough() && a.puts.enough() }
 
 // run makes calls until ctx ends.

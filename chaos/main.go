@@ -20,13 +20,14 @@
 //     fault, and no goroutine is left when all are closed.
 //
 // Some clients go through a namespace, read from a cache of two prefixes, or compare and set by
-// STM: they are judged like the others. Operators move the leader, compact, defragment, change roles, delete the keys of owners and
-// revoke leases meanwhile. A checker that had too little to judge fails the run.
+// STM: they are judged like the others. Operators move the leader, compact, defragment, change
+// roles, delete the keys of owners and revoke leases meanwhile. A checker that had too little to
+// judge fails the run.
 //
 // With -restore the cluster goes back once to a backup that is some seconds old. What was before
-// and what comes after are then two histories, each of which has to hold for itself; across the two,
-// no write is executed again, watches are told, and who held what the backup does not have learns
-// of it.
+// and what comes after are then two histories, each of which has to hold for itself; across the
+// two, no write is executed again, watches are told, and who held what the backup does not have
+// learns of it.
 //
 // What was committed is recorded by independent watches, one on each member, past the
 // faulty network. The exit status is 1 after a violation, whose history is then written to

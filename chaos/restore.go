@@ -20,7 +20,8 @@ import (
 // restoreTimeout bounds a restore from a backup.
 const restoreTimeout = time.Minute
 
-// loginGrace is what clients have to find out that calls with their tokens are not answered any more.
+// loginGrace is what clients have to find out that calls with their tokens are not answered any
+// more.
 const loginGrace = 5 * time.Second
 
 // restore takes a backup, lets the clients go on for a while, and then goes back to it. Clients are

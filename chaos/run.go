@@ -36,8 +36,8 @@ const (
 	// tail is how long the clients go on after everything is healed: longer than a call, for
 	// a write that was under way when the leader died may wait for its context.
 	tail = longest + time.Second
-	// testMax is how much longer they go on until each has shown whether it works again: on a busy machine one
-	// may have made only writes by then.
+	// testMax is how much longer they go on until each has shown whether it works again: on a busy
+	// machine one may have made only writes by then.
 	testMax = time.Minute
 	// deliverTimeout is how long watches may take to deliver the last event.
 	deliverTimeout = 15 * time.Second

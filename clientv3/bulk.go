@@ -68,8 +68,9 @@ const (
 	opOverhead = 32
 )
 
-// bulk sends operations in chunks. All of it belongs to the caller's goroutine, except that each chunk
-// is executed by a goroutine of its own. Chunks are settled in the order in which they were made.
+// bulk sends operations in chunks. All of it belongs to the caller's goroutine, except that each
+// chunk is executed by a goroutine of its own. Chunks are settled in the order in which they were
+// made.
 type bulk struct {
 	kv      KV
 	ctx     context.Context
@@ -110,7 +111,8 @@ func (c *Client) newBulk(ctx context.Context, opts []BulkOption) *bulk {
 }
 
 // add appends an operation that writes key; data is how many bytes that writes, and size how many
-// the operation has. Of two operations on a key the later one is sent when the earlier one was executed.
+// the operation has. Of two operations on a key the later one is sent when the earlier one was
+// executed.
 func (b *bulk) add(op Op, key string, data, size int) error {
 	size += opOverhead
 	if b.next != nil {
@@ -212,8 +214,8 @@ func (b *bulk) settle() error {
 	return nil
 }
 
-// end sends what is left and waits for all that is under way, also after a failure: cancelled chunks
-// would have an unknown outcome. No goroutine is left behind.
+// end sends what is left and waits for all that is under way, also after a failure: cancelled
+// chunks would have an unknown outcome. No goroutine is left behind.
 func (b *bulk) end(err error) (BulkResult, error) {
 	if err == nil {
 		err = b.flush()

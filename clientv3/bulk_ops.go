@@ -19,8 +19,8 @@ import (
 //
 // They are sent in transactions of at most 128 keys and 1 MiB, or as few as the server takes,
 // up to four at the same time (BulkInFlight). Each of these chunks is atomic and has one
-// revision; the whole is not atomic: others see it grow. If a key comes twice, the later value stays. The keys
-// have no lease.
+// revision; the whole is not atomic: others see it grow. If a key comes twice, the later value
+// stays. The keys have no lease.
 //
 // It ends with the first failure, after the chunks that are under way. Then all keys up to
 // BulkResult.Last are written; those after it may have been too, or may be later if a chunk was
@@ -49,16 +49,16 @@ func (c *Client) PutAll(ctx context.Context, kvs iter.Seq2[string, string], opts
 	return b.end(nil)
 }
 
-// deleteChunk is how many keys one request of DeleteAll removes: few enough for other writers not to
-// notice.
+// deleteChunk is how many keys one request of DeleteAll removes: few enough for other writers not
+// to notice.
 const deleteChunk = 1000
 
 // DeleteAll removes the keys that begin with a prefix, all keys if it is empty, without making
 // other writers wait as one Delete of very many keys does: a thousand at a time, one request
 // after the other. The whole is not atomic.
 //
-// Each request removes what is in its part of the range at that time, as Delete does: also keys that
-// were written since DeleteAll began. Keys written behind it stay.
+// Each request removes what is in its part of the range at that time, as Delete does: also keys
+// that were written since DeleteAll began. Keys written behind it stay.
 //
 // It ends with the first failure. If OutcomeUnknown says so of the error, the part after
 // BulkResult.Last may have been removed, or may be later. It can simply be called again.
@@ -130,12 +130,13 @@ func (b *bulk) bounds(prefix string) (from, end []byte) {
 //
 // Each key is compared when it is copied: if the source is not any more what was read, or the
 // destination was written since that revision, it is a conflict and is left alone; see
-// BulkConflict. Without BulkOnlyAbsent a destination that was there before is overwritten. A destination that was
-// written meanwhile but has the right value counts as BulkResult.Equal.
+// BulkConflict. Without BulkOnlyAbsent a destination that was there before is overwritten. A
+// destination that was written meanwhile but has the right value counts as BulkResult.Equal.
 //
 // Because of these comparisons it is safe to repeat a chunk whose outcome is unknown,
-// and that is done. It ends with the first failure; then the source's keys up to BulkResult.Last have been
-// dealt with, and it can be called again, with BulkAfter(Last) or from the beginning. The prefixes must not overlap: neither may begin with the other.
+// and that is done. It ends with the first failure; then the source's keys up to BulkResult.Last
+// have been dealt with, and it can be called again, with BulkAfter(Last) or from the beginning. The
+// prefixes must not overlap: neither may begin with the other.
 func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOption) (BulkResult, error) {
 	const method = "Client.CopyPrefix"
 	switch {

@@ -73,10 +73,10 @@ type Client struct {
 
 // New makes a client. It does not wait for a connection, with grpc.WithBlock neither, but
 // with a user name for the first token (unless LazyLogin is set) and with RejectOldCluster
-// for the servers' versions, at most DialTimeout; then the error is context.DeadlineExceeded and the log
-// says why. With FailFast it fails at once instead. The configuration's mistakes are
-// errors: ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, or one with code
-// InvalidArgument that says what is wrong.
+// for the servers' versions, at most DialTimeout; then the error is context.DeadlineExceeded and
+// the log says why. With FailFast it fails at once instead. The configuration's mistakes are
+// errors: ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, or one with code InvalidArgument that
+// says what is wrong.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -444,25 +444,26 @@ func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFa
 
 // WithRepeat returns a context whose writes are repeated like reads, also when an
 // earlier attempt may have been executed or may be later; a put, or a delete of one key, is
-// sent to a second member when the first takes unusually long, half a second at least. That is right for a
-// transaction guarded by a comparison of a revision (if an earlier attempt was
-// executed, the repetition does not succeed, and reading tells which it was), and for a
-// put or delete only where the caller is the key's sole writer: a lost attempt can
-// take effect after the repetition and after other writers.
+// sent to a second member when the first takes unusually long, half a second at least. That is
+// right for a transaction guarded by a comparison of a revision (if an earlier attempt was
+// executed, the repetition does not succeed, and reading tells which it was), and for a put or
+// delete only where the caller is the key's sole writer: a lost attempt can take effect after the
+// repetition and after other writers.
 func WithRepeat(ctx context.Context) context.Context { return retry.WithRepeat(ctx) }
 
-// WithEarlyDoubt returns a context whose writes do not stay on a member that has fallen silent, or does
-// not finish calls, where others could take them: they fail at once. Without it a write stays until
-// it is answered or its connection is proved dead, some seconds, because it may have been executed.
-// For that reason it is not repeated, and OutcomeUnknown says so of its error. That is right for a caller
-// who finds out by itself what came of the write and goes on, as a lock does with its key.
+// WithEarlyDoubt returns a context whose writes do not stay on a member that has fallen silent, or
+// does not finish calls, where others could take them: they fail at once. Without it a write stays
+// until it is answered or its connection is proved dead, some seconds, because it may have been
+// executed. For that reason it is not repeated, and OutcomeUnknown says so of its error. That is
+// right for a caller who finds out by itself what came of the write and goes on, as a lock does
+// with its key.
 func WithEarlyDoubt(ctx context.Context) context.Context { return retry.WithEarlyDoubt(ctx) }
 
-// WithRepeatWhile returns a context whose calls are repeated, after an attempt that failed and may be
-// repeated, only while wanted returns true. It is for a call on behalf of several callers, one of which
-// may be gone before the context ends. wanted is asked before each repetition, from the goroutine of
-// the call; it must return at once. The first attempt is made in any case. Streams and watches
-// do not ask.
+// WithRepeatWhile returns a context whose calls are repeated, after an attempt that failed and may
+// be repeated, only while wanted returns true. It is for a call on behalf of several callers, one
+// of which may be gone before the context ends. wanted is asked before each repetition, from the
+// goroutine of the call; it must return at once. The first attempt is made in any case. Streams and
+// watches do not ask.
 func WithRepeatWhile(ctx context.Context, wanted func() bool) context.Context {
 	return retry.WithRepeatWhile(ctx, wanted)
 }

@@ -30,8 +30,8 @@ var ErrHistoryLost = watch.ErrHistoryLost
 var errInvalidSort = rpctypes.ErrInvalidSortOption
 
 // Error is every error that is not a bare context error or rpctypes value, nor made
-// by an interceptor of the user's. It says what failed, why, and what was tried on which member; it wraps its cause
-// and carries a gRPC status.
+// by an interceptor of the user's. It says what failed, why, and what was tried on which member; it
+// wraps its cause and carries a gRPC status.
 type Error = etcderr.Error
 
 // Attempt is one try of a call, as listed by Error.

@@ -306,7 +306,8 @@ func TestWriteUnderWayWhenClosedIsUnknown(t *testing.T) {
 	}
 }
 
-// A watch over somebody else's protobuf client ends with the client that it was made for, in whatever words the end comes.
+// A watch over somebody else's protobuf client ends with the client that it was made for, in
+// whatever words the end comes.
 func TestWatchOverAnotherStubEndsWithItsClient(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints()})

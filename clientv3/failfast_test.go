@@ -383,7 +383,8 @@ func TestSizesAreConfigs(t *testing.T) {
 	}
 }
 
-// The limit for requests is that of the client's own calls: a program's calls on the connection have only the server's.
+// The limit for requests is that of the client's own calls: a program's calls on the connection
+// have only the server's.
 func TestSizesOnActiveConnection(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-request-bytes=8388608"}})

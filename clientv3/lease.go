@@ -142,8 +142,8 @@ type Lease interface {
 	// closed. It is closed before the server can give the lease's keys to anyone
 	// else. A lease that could not be renewed in time is revoked as soon as a member
 	// answers, unless KeepAlive or KeepAliveOnce is called for it again: the server may have
-	// kept it. If ctx is from WithRequireLeader, the channel is also closed when no reachable member
-	// has a leader.
+	// kept it. If ctx is from WithRequireLeader, the channel is also closed when no reachable
+	// member has a leader.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once. A lease that does not exist is

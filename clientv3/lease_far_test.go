@@ -118,8 +118,8 @@ func TestKeepAliveOnceOverLongLink(t *testing.T) {
 	}
 }
 
-// TestGrantThatWaited: the time of a lease counts from when its grant was sent, not from the call. What
-// the call waited for, here for a member to be there, is none of the lease's.
+// TestGrantThatWaited: the time of a lease counts from when its grant was sent, not from the call.
+// What the call waited for, here for a member to be there, is none of the lease's.
 func TestGrantThatWaited(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})

@@ -35,8 +35,8 @@ func WithUntilExpired(ctx context.Context) context.Context {
 //
 // The time has a monotonic reading. On some systems (Linux among them) the monotonic clock stands
 // still while the machine is suspended; that is noticed by the wall clock, and counted. So a wall
-// clock that is set ahead by half a second or more makes leases look older until their next renewal, which
-// is sent within a second; set back, it has no influence.
+// clock that is set ahead by half a second or more makes leases look older until their next
+// renewal, which is sent within a second; set back, it has no influence.
 //
 // An l of another package can tell if it has a method
 // ValidUntil(LeaseID) (time.Time, bool).

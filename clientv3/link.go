@@ -78,8 +78,8 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 		return opts
 	}
 	// The sizes are Config's, whatever these options say. Our calls keep to the one for requests
-	// before gRPC sees them; without these options the service config bounds responses, which saves an
-	// allocation per call.
+	// before gRPC sees them; without these options the service config bounds responses, which saves
+	// an allocation per call.
 	return append(append(opts, c.cfg.DialOptions...), grpc.WithDefaultCallOptions(
 		grpc.MaxCallSendMsgSize(math.MaxInt32),
 		grpc.MaxCallRecvMsgSize(c.cfg.MaxCallRecvMsgSize),

@@ -21,9 +21,9 @@ type Listing struct {
 	read bool // there was an answer
 }
 
-// NewListing begins a listing as of a revision: that which the reads ask for by WithRev, or 0 for the
-// newest one, which the first answer names and later pages must ask for. The reads that it notes
-// come after it.
+// NewListing begins a listing as of a revision: that which the reads ask for by WithRev, or 0 for
+// the newest one, which the first answer names and later pages must ask for. The reads that it
+// notes come after it.
 func NewListing(rev int64) *Listing {
 	return &Listing{of: watch.Listing{Since: time.Now(), Revision: rev}}
 }
@@ -83,8 +83,8 @@ func (l *Listing) fits(from, end []byte) bool {
 }
 
 // WithListing makes a watch go on from a listing of its range: with the revision after it, whatever
-// WithRev says before. Such a watch ends with [ErrHistoryLost] when etcd has another history than the
-// one that was read, and with rpctypes.ErrCompacted when that cannot be told: list again then.
+// WithRev says before. Such a watch ends with [ErrHistoryLost] when etcd has another history than
+// the one that was read, and with rpctypes.ErrCompacted when that cannot be told: list again then.
 func WithListing(l *Listing) OpOption {
 	return func(op *Op) {
 		if l == nil || !l.read {

@@ -40,8 +40,9 @@ type SnapshotResponse struct {
 	// Snapshot is the database file, followed by its SHA-256 digest of 32 bytes. The
 	// caller closes it.
 	Snapshot io.ReadCloser
-	// Version is that of the server's storage, empty from servers before 3.6 and in the first seconds
-	// after a server's start, in which it does not know it (StatusResponse.StorageVersion is empty too).
+	// Version is that of the server's storage, empty from servers before 3.6 and in the first
+	// seconds after a server's start, in which it does not know it (StatusResponse.StorageVersion
+	// is empty too).
 	Version string
 }
 
@@ -254,7 +255,8 @@ type snapshotReader struct {
 
 func (s *snapshotReader) next() (*pb.SnapshotResponse, error) {
 	var m *pb.SnapshotResponse
-	// The whole rest may lie in gRPC's buffers, which it gives out after the end of the context too.
+	// The whole rest may lie in gRPC's buffers, which it gives out after the end of the context
+	// too.
 	err := s.ctx.Err()
 	if err == nil {
 		m, err = s.stream.Recv()

@@ -31,8 +31,8 @@ func after(key []byte) []byte { return append(append(make([]byte, 0, len(key)+1)
 // inRange: key is before end, which may stand for the end of the key space.
 func inRange(key, end []byte) bool { return bytes.Equal(end, endOfKeys) || bytes.Compare(key, end) < 0 }
 
-// tooLargeToReceive: gRPC has refused a message above its limit: an answer above MaxCallRecvMsgSize, or the
-// server's gRPC a request.
+// tooLargeToReceive: gRPC has refused a message above its limit: an answer above
+// MaxCallRecvMsgSize, or the server's gRPC a request.
 func tooLargeToReceive(err error) bool {
 	return etcderr.Code(err) == codes.ResourceExhausted && etcderr.Known(err) == nil
 }

@@ -40,7 +40,8 @@ import (
 // member is none: reading goes on after the last key, on another member if there is one; it
 // fails after three attempts in a row that brought nothing, each repeated as a Get is.
 // rpctypes.ErrCompacted says that the revision was compacted meanwhile, so that the rest cannot
-// be read any more. When ctx ends, the loop ends with the context's error. With fail-fast it fails when no member is available.
+// be read any more. When ctx ends, the loop ends with the context's error. With fail-fast it fails
+// when no member is available.
 //
 // It reads through c.KV, from servers that can (3.7) as a stream and from others in pages,
 // somewhat ahead of the loop: up to four portions of about 2 MiB, or of a few keys if those are

@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestLostLeasesAfterOutage: when etcd is back, it has given every lease its whole time again. Those
-// that were lost are revoked soon, far away as etcd may be, except for one that its holder
+// TestLostLeasesAfterOutage: when etcd is back, it has given every lease its whole time again.
+// Those that were lost are revoked soon, far away as etcd may be, except for one that its holder
 // renews once more.
 func TestLostLeasesAfterOutage(t *testing.T) {
 	t.Parallel()

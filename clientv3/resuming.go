@@ -144,8 +144,8 @@ func (r *resuming) begin() (WatchChan, error) {
 	return r.watch(), nil
 }
 
-// newest is the newest key of a list of keys, with its value: two histories may have put the same key
-// at the same revision.
+// newest is the newest key of a list of keys, with its value: two histories may have put the same
+// key at the same revision.
 func (r *resuming) newest(list *GetResponse) *GetResponse {
 	if len(list.Kvs) == 0 {
 		return list

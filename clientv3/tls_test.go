@@ -94,8 +94,9 @@ func TestTLSRefused(t *testing.T) {
 	}
 }
 
-// neverWorks checks what calls say if no endpoint can work as configured: with a deadline they wait for it, since
-// somebody may set it right, else there is nothing to wait for. Either way they say why.
+// neverWorks checks what calls say if no endpoint can work as configured: with a deadline they wait
+// for it, since somebody may set it right, else there is nothing to wait for. Either way they say
+// why.
 func neverWorks(t *testing.T, name string, c *clientv3.Client, want string) {
 	t.Helper()
 	const limit = 700 * time.Millisecond

@@ -92,8 +92,8 @@ type WatchResponse struct {
 	CancelReason string
 
 	// Synthesized: the events are made from a listing, because history was lost: a put for every
-	// key, or for every key that differs, and a delete for every key that is gone. Only from a Watcher
-	// of NewResumingWatcher, and from a cache.
+	// key, or for every key that differs, and a delete for every key that is gone. Only from a
+	// Watcher of NewResumingWatcher, and from a cache.
 	Synthesized bool
 
 	closeErr error

@@ -9,7 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// History that does not fit into one message comes in fragments, also to a watch that did not ask for them.
+// History that does not fit into one message comes in fragments, also to a watch that did not ask
+// for them.
 func TestWatchAboveReceiveLimit(t *testing.T) {
 	cl := etcdtest.Shared(t)
 	writer := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
@@ -53,7 +54,8 @@ func TestWatchAboveReceiveLimit(t *testing.T) {
 	}
 }
 
-// A response of several revisions that is large is followed by fragments: the watch begins anew in between.
+// A response of several revisions that is large is followed by fragments: the watch begins anew in
+// between.
 func TestWatchGoesOnInFragments(t *testing.T) {
 	cl := etcdtest.Shared(t)
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})

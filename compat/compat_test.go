@@ -106,7 +106,8 @@ func TestServed(t *testing.T) {
 }
 `
 
-// TestRunAll: one suite cannot be downloaded, one needs a server on a port, one fails; each has its line.
+// TestRunAll: one suite cannot be downloaded, one needs a server on a port, one fails; each has its
+// line.
 func TestRunAll(t *testing.T) {
 	if _, err := etcdtest.Binary(""); err != nil {
 		t.Fatal(err) // built before the proxy is changed

@@ -16,7 +16,8 @@ import (
 // isolatedEnv tells the child that its network is its own.
 const isolatedEnv = "FAIRLEAD_COMPAT_ISOLATED"
 
-// isolate runs a prepared suite in a child of this program: with a network of its own where that is allowed, else in ours.
+// isolate runs a prepared suite in a child of this program: with a network of its own where that is
+// allowed, else in ours.
 func (w *workspace) isolate(ctx context.Context, s suite) (report, error) {
 	self, err := os.Executable()
 	if err != nil {

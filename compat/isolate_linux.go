@@ -7,7 +7,8 @@ import (
 	"unsafe"
 )
 
-// childAttr gives the child that runs a suite a network of its own, if root asks, and ends it with this program.
+// childAttr gives the child that runs a suite a network of its own, if root asks, and ends it with
+// this program.
 func childAttr() (attr *syscall.SysProcAttr, isolated bool) {
 	attr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if os.Geteuid() == 0 {

@@ -26,8 +26,8 @@ const (
 	maxAttempts = 20
 )
 
-// runPackages runs the tests of a suite's packages. What failed as a whole is in the error; the results are what came in spite
-// of it.
+// runPackages runs the tests of a suite's packages. What failed as a whole is in the error; the
+// results are what came in spite of it.
 func (w *workspace) runPackages(ctx context.Context, s suite) (all []outcome.Result, err error) {
 	pkgs, err := w.testPackages(ctx, s)
 	if err != nil {
@@ -87,7 +87,8 @@ func announce(s suite, pkg string, rs []outcome.Result, err error, took time.Dur
 	}
 }
 
-// testPackages lists the suite's packages that have tests, below the module's root ("." for the root itself).
+// testPackages lists the suite's packages that have tests, below the module's root ("." for the
+// root itself).
 func (w *workspace) testPackages(ctx context.Context, s suite) ([]string, error) {
 	format := "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
 	cmd := w.goCommand(ctx, s, append([]string{"list", "-e", "-tags", s.tags, "-f", format}, s.packages...)...)
@@ -112,7 +113,8 @@ func (w *workspace) testPackages(ctx context.Context, s suite) ([]string, error)
 	return pkgs, nil
 }
 
-// runPackage runs one package's tests, and again those that had no turn because another test took the binary down.
+// runPackage runs one package's tests, and again those that had no turn because another test took
+// the binary down.
 func (w *workspace) runPackage(ctx context.Context, s suite, pkg string) ([]outcome.Result, error) {
 	var results []outcome.Result
 	ended := slices.Clone(s.without)
@@ -214,7 +216,8 @@ func (w *workspace) createFailures(s suite) (*os.File, error) {
 	return os.Create(filepath.Join(dir, "failures.txt"))
 }
 
-// writeFailures puts the whole output of what failed into a file, and leaves those lines in the results that matter.
+// writeFailures puts the whole output of what failed into a file, and leaves those lines in the
+// results that matter.
 func writeFailures(f io.Writer, all []outcome.Result) ([]outcome.Result, error) {
 	for i, r := range all {
 		all[i].Output = outcome.KeyLines(r.Output)

@@ -10,7 +10,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// start starts an empty etcd for one run of a package. The environment names it to the tests; stop takes it down.
+// start starts an empty etcd for one run of a package. The environment names it to the tests; stop
+// takes it down.
 func (s *server) start() (env []string, stop func(), err error) {
 	if s == nil {
 		return nil, func() {}, nil

@@ -18,8 +18,8 @@ const (
 	kvtoolsVersion    = "v1.0.2"
 )
 
-// stall is how long no test may begin or end before the package counts as hung. The slowest test of etcd takes
-// about a minute on two cores.
+// stall is how long no test may begin or end before the package counts as hung. The slowest test of
+// etcd takes about a minute on two cores.
 const stall = 4 * time.Minute
 
 // suite is a project's tests and what they need.
@@ -62,8 +62,8 @@ func suites() []suite {
 	restProxy := etcd("etcd-integration-proxy", "cluster_proxy", "the same through the gRPC proxy", "./integration/...")
 	restProxy.except = rest.except
 	commonProxy := etcd("etcd-common-proxy", "integration,cluster_proxy", "the same through the gRPC proxy", "./common")
-	// With the official client too they fail (permission denied), and leave goroutines behind, for which etcd's
-	// check ends the whole binary.
+	// With the official client too they fail (permission denied), and leave goroutines behind, for
+	// which etcd's check ends the whole binary.
 	commonProxy.without = []string{".*Auth.*"}
 	return []suite{
 		client,
@@ -100,7 +100,8 @@ func suites() []suite {
 	}
 }
 
-// choose returns the suites of the given names, or all if there are none; with quick only those that CI runs.
+// choose returns the suites of the given names, or all if there are none; with quick only those
+// that CI runs.
 func choose(all []suite, names []string, quick bool) ([]suite, error) {
 	for _, n := range names {
 		if !slices.ContainsFunc(all, func(s suite) bool { return s.name == n }) {

@@ -19,7 +19,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// etcdModules are lifted to the release that the client belongs to, where a project requires an older one.
+// etcdModules are lifted to the release that the client belongs to, where a project requires an
+// older one.
 var etcdModules = []string{
 	"go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/pkg/v3",
 	"go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3",
@@ -90,8 +91,8 @@ type report struct {
 	Results []outcome.Result
 }
 
-// runAll prepares and runs suites one by one, prints what came of them, and returns the exit status. One that cannot be had or
-// run is named; the others still run.
+// runAll prepares and runs suites one by one, prints what came of them, and returns the exit
+// status. One that cannot be had or run is named; the others still run.
 func (w *workspace) runAll(ctx context.Context, chosen []suite, out io.Writer) (code int, err error) {
 	unlock, err := w.lock()
 	if err != nil {
@@ -138,7 +139,8 @@ func (w *workspace) runSuite(ctx context.Context, s suite) report {
 	return r
 }
 
-// prepare makes the copy of the suite's module and compiles its tests, so that running them needs no network.
+// prepare makes the copy of the suite's module and compiles its tests, so that running them needs
+// no network.
 func (w *workspace) prepare(ctx context.Context, s suite) (notes []string, err error) {
 	goVersion, raise, err := workcopy.Requirements(filepath.Join(w.root, "go.mod"))
 	if err != nil {
@@ -171,7 +173,8 @@ func (w *workspace) copyDir(s suite) string {
 	return filepath.Join(w.dir, "src", filepath.FromSlash(s.module)+"@"+s.version)
 }
 
-// goCommand is a command in the suite's copy. It may complete go.mod and go.sum: they are the copy's.
+// goCommand is a command in the suite's copy. It may complete go.mod and go.sum: they are the
+// copy's.
 func (w *workspace) goCommand(ctx context.Context, s suite, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = w.copyDir(s)

@@ -33,8 +33,9 @@ const (
 	Unknown Outcome = "unknown"
 )
 
-// Change is what somebody changed, or tried to change, through a console. Keys and values are text in which everything that is
-// not graphic is escaped as in Go, of long ones the beginning and the length.
+// Change is what somebody changed, or tried to change, through a console. Keys and values are text
+// in which everything that is not graphic is escaped as in Go, of long ones the beginning and the
+// length.
 type Change struct {
 	ID      int64     `json:"id"` // counts from the console's start
 	Time    time.Time `json:"time"`
@@ -49,14 +50,16 @@ type Change struct {
 	Error   string    `json:"error,omitempty"`
 }
 
-// AuditFunc records a change. It is called before the change is sent, with Asked, and a second time with what came of it; from several
-// goroutines at once. If the first call fails the change is refused.
+// AuditFunc records a change. It is called before the change is sent, with Asked, and a second time
+// with what came of it; from several goroutines at once. If the first call fails the change is
+// refused.
 type AuditFunc func(Change) error
 
 // Audit says who records changes.
 func Audit(f AuditFunc) Option { return func(c *Console) { c.audit.record = f } }
 
-// Name is what the cluster is called where somebody is about to change it; its endpoints if not given.
+// Name is what the cluster is called where somebody is about to change it; its endpoints if not
+// given.
 func Name(cluster string) Option { return func(c *Console) { c.name = cluster } }
 
 // audit keeps the latest changes and hands all of them on.
@@ -147,7 +150,8 @@ type changeList struct {
 	Own     bool     `json:"own"` // only those of the user who asks
 }
 
-// getAudit shows users of etcd what they changed themselves, since they may not see what others wrote; root and who has the token all.
+// getAudit shows users of etcd what they changed themselves, since they may not see what others
+// wrote; root and who has the token all.
 func getAudit(r *request) (any, error) {
 	user := r.session.user
 	list := &changeList{Changes: []Change{}, Own: user != "" && user != "root"}

@@ -177,7 +177,8 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 		t.Errorf("root sees %d", n)
 	}
 
-	// Rights that are taken away while a page is open: what was seen stays, what is asked is refused and recorded.
+	// Rights that are taken away while a page is open: what was seen stays, what is asked is
+	// refused and recorded.
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
 	root := clienttest.Dial(t, cluster.Endpoints()...)
 	if err := asRoot(t, root, cluster, func(ctx context.Context, c *clientv3.Client) error {

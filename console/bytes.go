@@ -15,7 +15,8 @@ func fromBase64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(s)
 }
 
-// prefixEnd is the first key after all that begin with a prefix; "\x00", etcd's word for "to the end", if there is none.
+// prefixEnd is the first key after all that begin with a prefix; "\x00", etcd's word for "to the
+// end", if there is none.
 func prefixEnd(prefix string) string {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] < 0xff {

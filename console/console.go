@@ -16,14 +16,15 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// callTimeout bounds what one request asks of etcd. Long enough for an election, short enough that a page says
-// what is wrong while somebody still looks at it.
+// callTimeout bounds what one request asks of etcd. Long enough for an election, short enough that
+// a page says what is wrong while somebody still looks at it.
 const callTimeout = 5 * time.Second
 
 // ErrNoWayIn: a console was made with none of Token, Login and Open.
 var ErrNoWayIn = errors.New("console: who may use it is not said: give Token, Login or Open")
 
-// Console is the web console of one cluster, an http.Handler. It is made by New and safe for concurrent use.
+// Console is the web console of one cluster, an http.Handler. It is made by New and safe for
+// concurrent use.
 type Console struct {
 	client   *clientv3.Client
 	readOnly bool
@@ -58,8 +59,8 @@ type Console struct {
 	mux       *http.ServeMux
 }
 
-// New makes a console that works through a client, which stays the caller's. It fails with ErrNoWayIn if no option says who may
-// use it.
+// New makes a console that works through a client, which stays the caller's. It fails with
+// ErrNoWayIn if no option says who may use it.
 func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	c := &Console{
 		client:  client,
@@ -94,7 +95,8 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	return c, nil
 }
 
-// Close ends the streams and sessions. Requests that come later are refused. The client given to New stays open.
+// Close ends the streams and sessions. Requests that come later are refused. The client given to
+// New stays open.
 func (c *Console) Close() error {
 	c.group.Cancel()
 	c.sessions.close()

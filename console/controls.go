@@ -1,7 +1,7 @@
 package console
 
-// What operators say of a service: weights, drains and the split of its calls. All of it is shown before it is changed, and changed only
-// if it still is what was shown.
+// What operators say of a service: weights, drains and the split of its calls. All of it is shown
+// before it is changed, and changed only if it still is what was shown.
 
 import (
 	"context"
@@ -36,7 +36,8 @@ type absent struct {
 	discovery.Override
 }
 
-// control shows a service as operators have it: what they say of each instance, and of those that are not there.
+// control shows a service as operators have it: what they say of each instance, and of those that
+// are not there.
 func (s *service) control(ctl *discovery.Control) {
 	there := make(map[string]bool, len(s.Instances))
 	for i := range s.Instances {
@@ -57,8 +58,8 @@ func (s *service) control(ctl *discovery.Control) {
 	s.Parts = shareOut(s.Instances, ctl.Split)
 }
 
-// shareOut says how many of the calls, in percent, each instance gets from those who follow the split and the weights, and what that
-// makes of the parts of the split.
+// shareOut says how many of the calls, in percent, each instance gets from those who follow the
+// split and the weights, and what that makes of the parts of the split.
 func shareOut(list []instance, split discovery.Split) []part {
 	takes := func(f discovery.Filter, in *instance) bool { return !in.Draining && f.Matches(in.Instance) }
 	give := func(f discovery.Filter, share float64) {
@@ -106,7 +107,8 @@ func shareOut(list []instance, split discovery.Split) []part {
 	return parts
 }
 
-// proposal is a change to what operators say of a service: of one of its instances, or with Split given how its calls are split.
+// proposal is a change to what operators say of a service: of one of its instances, or with Split
+// given how its calls are split.
 type proposal struct {
 	Records, Base, Service string
 	ID                     string
@@ -283,7 +285,8 @@ func nonsense(err error) error {
 	return err
 }
 
-// override shows the instances as those see them who follow the services. Who may not read what operators say sees them as they are.
+// override shows the instances as those see them who follow the services. Who may not read what
+// operators say sees them as they are.
 func (list *serviceList) override(ctx context.Context, c *clientv3.Client) error {
 	controls, err := discovery.ReadControls(ctx, c)
 	if err != nil {

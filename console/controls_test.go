@@ -91,8 +91,8 @@ func (p *page) service(base, name string) controlled {
 	return controlled{}
 }
 
-// withOrders registers three instances of a service under a base of the test's own; the service is named as the test, since what
-// operators say of it is in one place.
+// withOrders registers three instances of a service under a base of the test's own; the service is
+// named as the test, since what operators say of it is in one place.
 func withOrders(t *testing.T, client *clientv3.Client) (base, name string) {
 	t.Helper()
 	base, name = t.Name()+"/", t.Name()
@@ -108,7 +108,8 @@ func withOrders(t *testing.T, client *clientv3.Client) (base, name string) {
 	return base, name
 }
 
-// TestControls: splits, weights and drains are shown before they are made, shown as they are in force, and recorded.
+// TestControls: splits, weights and drains are shown before they are made, shown as they are in
+// force, and recorded.
 func TestControls(t *testing.T) {
 	var log recorder
 	p, client := open(t, console.Audit(log.record), console.Name("the test's"))
@@ -226,7 +227,8 @@ func TestTwoOperatorsOnOneSplit(t *testing.T) {
 	}
 }
 
-// TestControlsOfALimitedUser: who may not read what operators say sees the instances; who may not write it changes nothing.
+// TestControlsOfALimitedUser: who may not read what operators say sees the instances; who may not
+// write it changes nothing.
 func TestControlsOfALimitedUser(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

@@ -80,8 +80,8 @@ type deletion struct {
 	before []byte // the value of a single key
 }
 
-// postDelete deletes what was previewed and has not changed since. A change is noticed before anything is deleted,
-// except for one that comes while many keys are deleted chunk by chunk.
+// postDelete deletes what was previewed and has not changed since. A change is noticed before
+// anything is deleted, except for one that comes while many keys are deleted chunk by chunk.
 func postDelete(r *request) (any, error) {
 	t, err := readTarget(r)
 	if err != nil {

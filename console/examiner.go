@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// healthEvery is how often it is looked for what is wrong while somebody would see it; healthIdle is it otherwise, so that it is
-	// known since when something is so.
+	// healthEvery is how often it is looked for what is wrong while somebody would see it;
+	// healthIdle is it otherwise, so that it is known since when something is so.
 	healthEvery = 5 * time.Second
 	healthIdle  = time.Minute
 	// healthLeast is between two looks, however much happens.
@@ -20,7 +20,8 @@ const (
 	healthWindow = time.Minute
 )
 
-// examiner looks for what is wrong, once for all pages and users, and remembers. Its goroutine ends with the console.
+// examiner looks for what is wrong, once for all pages and users, and remembers. Its goroutine ends
+// with the console.
 type examiner struct {
 	c      *Console
 	soon   chan struct{} // the next look is due
@@ -108,7 +109,8 @@ func (e *examiner) look(ctx context.Context, recent []*doctor.Facts) (*doctor.Fa
 	return doctor.Gather(clientv3.WithFailFast(ctx), client, o)
 }
 
-// asks is the client to ask with, that of somebody who is there: where only users get in, the console's own may have no rights.
+// asks is the client to ask with, that of somebody who is there: where only users get in, the
+// console's own may have no rights.
 func (e *examiner) asks() (client *clientv3.Client, done func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

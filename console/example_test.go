@@ -12,7 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A program shows a console beside its own pages. Here the program's own server decides who gets there.
+// A program shows a console beside its own pages. Here the program's own server decides who gets
+// there.
 func Example() {
 	client := clienttest.ForExample() // clientv3.New(...)
 	defer client.Close()

@@ -17,8 +17,8 @@ const (
 	batchValue = 2 << 10
 	// noticeMost keys go out with a notice.
 	noticeMost = 50
-	// again is the pause before a watch that ended is begun anew, which doubles up to againMost: one that may not be is asked
-	// for seldom.
+	// again is the pause before a watch that ended is begun anew, which doubles up to againMost:
+	// one that may not be is asked for seldom.
 	again     = time.Second
 	againMost = 16 * time.Second
 )
@@ -45,13 +45,15 @@ type batch struct {
 	Count    int64    `json:"count"`   // all changes
 	Dropped  int64    `json:"dropped"` // how many of them are not among Changes
 	Changes  []change `json:"changes"`
-	// Gap: history was compacted before it was seen, so changes are missing that were not counted either.
+	// Gap: history was compacted before it was seen, so changes are missing that were not counted
+	// either.
 	Gap   bool   `json:"gap,omitempty"`
 	Error string `json:"error,omitempty"` // why there is no watch at present
 	Live  bool   `json:"live,omitempty"`  // the watch has begun
 }
 
-// gatherer collects the changes under a prefix for a stream. Its goroutine adds to the batch, the stream's takes it.
+// gatherer collects the changes under a prefix for a stream. Its goroutine adds to the batch, the
+// stream's takes it.
 type gatherer struct {
 	kind   string
 	prefix string
@@ -133,7 +135,8 @@ func (g *gatherer) with(f func(*batch)) {
 	f(g.b)
 }
 
-// add puts an event into the batch, in place of the oldest if there are too many. The caller holds mu.
+// add puts an event into the batch, in place of the oldest if there are too many. The caller holds
+// mu.
 func (g *gatherer) add(b *batch, ev *clientv3.Event) {
 	c := change{Type: "put", Key: ev.Kv.Key, Size: len(ev.Kv.Value), Mod: ev.Kv.ModRevision, Created: ev.IsCreate(), Version: ev.Kv.Version, Lease: leaseName(ev.Kv.Lease)}
 	most := noticeMost

@@ -31,8 +31,9 @@ func secureHeaders(h http.Header) {
 // allowedHost keeps out names that somebody else made to point here.
 func (c *Console) allowedHost(host string) bool { return c.hosts[hostName(host)] }
 
-// foreign reports that another site caused a request. Browsers say so; other programs do not, and have no cookies to be
-// abused either. Another port of this host is another site: cookies do not tell them apart, so we do.
+// foreign reports that another site caused a request. Browsers say so; other programs do not, and
+// have no cookies to be abused either. Another port of this host is another site: cookies do not
+// tell them apart, so we do.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
@@ -61,7 +62,8 @@ const maxSignIn = 16 << 10
 // bodyTime is how long a body may take to arrive: one of maxBody does at 2 Mbit/s.
 const bodyTime = 15 * time.Second
 
-// limitBody cuts off a body that drips, also one that nobody reads: the server reads what is left of it before it takes the next request.
+// limitBody cuts off a body that drips, also one that nobody reads: the server reads what is left
+// of it before it takes the next request.
 func limitBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -73,7 +75,8 @@ func limitBody(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readBody has a request's body in memory before anything is done for it, so that the time for it does not bound what is done.
+// readBody has a request's body in memory before anything is done for it, so that the time for it
+// does not bound what is done.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) error {
 	if r.ContentLength == 0 {
 		return nil

@@ -45,7 +45,8 @@ func TestNothingWithoutASession(t *testing.T) {
 	}
 }
 
-// TestTheCookieAloneOpensNothing: browsers send it to every port of a host, so whoever serves another port has it.
+// TestTheCookieAloneOpensNothing: browsers send it to every port of a host, so whoever serves
+// another port has it.
 func TestTheCookieAloneOpensNothing(t *testing.T) {
 	p, client := open(t)
 	own := p.secret
@@ -102,7 +103,8 @@ func TestAWrongTokenLeadsNowhere(t *testing.T) {
 	p.signIn() // who knows it is not locked out by those who guess
 }
 
-// TestAPageThatGuessesLocksNobodyOut: any site can make a browser ask for an address of the console.
+// TestAPageThatGuessesLocksNobodyOut: any site can make a browser ask for an address of the
+// console.
 func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), console.Token(secret))
 	for _, site := range []string{"cross-site", "same-site"} {
@@ -365,7 +367,8 @@ func TestFiles(t *testing.T) {
 	if err != nil || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || !strings.Contains(string(text), "<title>Fairlead</title>") {
 		t.Fatalf("%v: %.100q", err, text)
 	}
-	// A page that names another host would load from there; the policy forbids it, and it should not try.
+	// A page that names another host would load from there; the policy forbids it, and it should
+	// not try.
 	if strings.Contains(string(text), "://") {
 		t.Fatal("the page refers to another host")
 	}

@@ -45,7 +45,8 @@ var (
 	leads       = mend{Action: "move-leader", Text: "Move leader…"}
 )
 
-// mendings are the operations for each rule, in the order in which they are done. What is about a member has it filled in.
+// mendings are the operations for each rule, in the order in which they are done. What is about a
+// member has it filled in.
 var mendings = map[string][]mend{
 	"no-space":         {compacts, defragments, {Action: "disarm", Text: "Disarm alarms…"}},
 	"nearly-full":      {compacts, defragments},
@@ -81,8 +82,9 @@ func mendsOf(f *doctor.Facts, g doctor.Finding) (list []mend) {
 	return list
 }
 
-// onsets knows since when there is what is wrong. A warning is told when it is found for the second time in a row: one slow answer is chance, and what
-// comes and goes would move the page under the hand of who works there.
+// onsets knows since when there is what is wrong. A warning is told when it is found for the second
+// time in a row: one slow answer is chance, and what comes and goes would move the page under the
+// hand of who works there.
 type onsets struct {
 	looked bool
 	all    map[string]onset // by rule, severity and members

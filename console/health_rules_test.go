@@ -22,7 +22,8 @@ func three(now time.Time) *doctor.Facts {
 	return f
 }
 
-// TestSinceWhen: a finding keeps its time while it lasts, whatever its figures are, and what was there before anybody looked is told so.
+// TestSinceWhen: a finding keeps its time while it lasts, whatever its figures are, and what was
+// there before anybody looked is told so.
 func TestSinceWhen(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	slow := func(now time.Time, took time.Duration) *doctor.Facts {
@@ -55,7 +56,8 @@ func TestSinceWhen(t *testing.T) {
 	}
 }
 
-// TestMends: what is offered for each finding, with the member it is about; notes are not among what is wrong.
+// TestMends: what is offered for each finding, with the member it is about; notes are not among
+// what is wrong.
 func TestMends(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -95,7 +97,8 @@ func TestMends(t *testing.T) {
 	}
 }
 
-// TestRequestsCountOnce: members of one process, health checks, and members that begin anew or were away.
+// TestRequestsCountOnce: members of one process, health checks, and members that begin anew or were
+// away.
 func TestRequestsCountOnce(t *testing.T) {
 	for line, want := range map[string]float64{
 		`grpc_server_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"} 7`:             7,

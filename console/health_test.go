@@ -26,7 +26,8 @@ type health struct {
 	}
 }
 
-// rules are those of the findings, with the members, leaving out what depends on how busy the machine is.
+// rules are those of the findings, with the members, leaving out what depends on how busy the
+// machine is.
 func (h health) rules() string {
 	var list []string
 	for _, f := range h.Findings {
@@ -53,7 +54,8 @@ func awaitHealth(t *testing.T, events <-chan sse, rules string) health {
 	return health{}
 }
 
-// TestHealth: what is wrong with a real cluster, from a dead member to a lost quorum and back, with since when.
+// TestHealth: what is wrong with a real cluster, from a dead member to a lost quorum and back, with
+// since when.
 func TestHealth(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.Token(secret), console.Metrics(nil))
@@ -130,7 +132,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestHealthOfUsers: the console's own client has no rights here. Whoever is in sees what is wrong, and only root is offered to mend it.
+// TestHealthOfUsers: the console's own client has no rights here. Whoever is in sees what is wrong,
+// and only root is offered to mend it.
 func TestHealthOfUsers(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=200000"}})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

@@ -10,13 +10,15 @@ import (
 const (
 	// historyMost revisions of a key are shown, the latest ones.
 	historyMost = 1000
-	// historyBytes of their values are sent along; those of older revisions can be asked for one by one.
+	// historyBytes of their values are sent along; those of older revisions can be asked for one by
+	// one.
 	historyBytes = 4 << 20
 	// historyTime bounds a replay, which a server reads from disk.
 	historyTime = 10 * time.Second
 	// historyAsk is how often the server is asked how far the replay is.
 	historyAsk = 200 * time.Millisecond
-	// historyQuiet ends a replay where the other side does not say how far it is, as etcd's proxy does not.
+	// historyQuiet ends a replay where the other side does not say how far it is, as etcd's proxy
+	// does not.
 	historyQuiet = 2 * time.Second
 )
 
@@ -45,8 +47,8 @@ type history struct {
 	held    int   // bytes of values since the last trim
 }
 
-// getHistory replays a key by a watch that begins at the oldest revision the server has: reads alone do not find what
-// was before a deletion.
+// getHistory replays a key by a watch that begins at the oldest revision the server has: reads
+// alone do not find what was before a deletion.
 func getHistory(r *request) (any, error) {
 	key, err := r.bytes("key")
 	if err != nil {
@@ -65,7 +67,8 @@ func getHistory(r *request) (any, error) {
 	if len(got.Kvs) > 0 {
 		h.present = got.Kvs[0].ModRevision
 	}
-	// On a stream of its own: etcd does not say how far a stream is on which a watch met a compaction.
+	// On a stream of its own: etcd does not say how far a stream is on which a watch met a
+	// compaction.
 	err = h.replay(clientv3.WithRequireLeader(ctx), r.client, 1)
 	if err != nil && h.Compacted > 0 {
 		// The state at the compaction is there, its event may not be.

@@ -114,7 +114,8 @@ func (m *memory) load(path string) error {
 	return nil
 }
 
-// save writes the memory to its file, which is replaced at once, so that a crash leaves the one before.
+// save writes the memory to its file, which is replaced at once, so that a crash leaves the one
+// before.
 func (m *memory) save() error {
 	if m.path == "" {
 		return nil
@@ -153,7 +154,8 @@ func replaceFile(path string, text []byte) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// keepOn saves from time to time. What goes wrong is told once, among what happened, until it goes well again.
+// keepOn saves from time to time. What goes wrong is told once, among what happened, until it goes
+// well again.
 func (m *memory) keepOn(now time.Time, last *time.Time, end bool) {
 	if m.path == "" || !end && now.Sub(*last) < saveEvery {
 		return

@@ -68,7 +68,8 @@ func getKey(r *request) (any, error) {
 	return s, nil
 }
 
-// putKey writes a key if it still is what the page has seen: of mod revision Mod, 0 for one that did not exist. It keeps its lease.
+// putKey writes a key if it still is what the page has seen: of mod revision Mod, 0 for one that
+// did not exist. It keeps its lease.
 func putKey(r *request) (any, error) {
 	var in struct {
 		Key, Value []byte

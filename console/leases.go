@@ -188,8 +188,8 @@ func postKeepAlive(r *request) (any, error) {
 	return leaseState{ID: leaseName(id), TTL: got.TTL, Granted: got.TTL, Keys: [][]byte{}}, nil
 }
 
-// postRevoke ends a lease, which deletes its keys, if there are as many as were shown. etcd has no condition for that: one
-// that comes at that moment goes too.
+// postRevoke ends a lease, which deletes its keys, if there are as many as were shown. etcd has no
+// condition for that: one that comes at that moment goes too.
 func postRevoke(r *request) (any, error) {
 	in, id, err := readLease(r)
 	if err != nil {

@@ -15,14 +15,16 @@ const (
 	attemptMost = 1000
 )
 
-// limiter slows down those who fail to get in, each address for itself so that nobody locks out others.
+// limiter slows down those who fail to get in, each address for itself so that nobody locks out
+// others.
 type limiter struct {
 	mu sync.Mutex // guards what follows
 	// until is when all failures of an address are forgiven.
 	until map[string]time.Time
 }
 
-// take lets an address try, unless too many of its tries have failed or are under way. A try counts as failed until forgive.
+// take lets an address try, unless too many of its tries have failed or are under way. A try counts
+// as failed until forgive.
 func (l *limiter) take(remote string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

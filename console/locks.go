@@ -19,12 +19,12 @@ const (
 	lockValue = 256
 )
 
-// ownName is the last part of a key that a lock or an election made: the id of its lease, and something more if owners
-// of one session are to be distinct.
+// ownName is the last part of a key that a lock or an election made: the id of its lease, and
+// something more if owners of one session are to be distinct.
 var ownName = regexp.MustCompile(`^([0-9a-f]{1,16})(-[0-9a-f]{8})?$`)
 
-// recipeName is the last part of a key that another recipe made (read-write lock, semaphore, barrier): the time in nanoseconds, and
-// something more since two may come at the same time.
+// recipeName is the last part of a key that another recipe made (read-write lock, semaphore,
+// barrier): the time in nanoseconds, and something more since two may come at the same time.
 var recipeName = regexp.MustCompile(`^[0-9]{19}(-[0-9a-f]{8})?$`)
 
 // queue is a lock or an election: who has it, and who waits.
@@ -33,8 +33,8 @@ type queue struct {
 	All  []waiter `json:"all"`  // the owner first
 	// Recipe: who owns depends on what it is for; those who came first are first.
 	Recipe bool `json:"recipe,omitempty"`
-	// Since is when the owner was first seen to own, in milliseconds since 1970; Earlier: it may have owned before, since nobody had
-	// looked. Handovers were seen since somebody looks.
+	// Since is when the owner was first seen to own, in milliseconds since 1970; Earlier: it may
+	// have owned before, since nobody had looked. Handovers were seen since somebody looks.
 	Since     int64 `json:"since,omitempty"`
 	Earlier   bool  `json:"earlier,omitempty"`
 	Handovers int   `json:"handovers,omitempty"`
@@ -56,7 +56,8 @@ type turn struct {
 	handovers int
 }
 
-// note notes the owners of queues, and tells since when they own. Queues that are gone are forgotten when there is no room.
+// note notes the owners of queues, and tells since when they own. Queues that are gone are
+// forgotten when there is no room.
 func (ts *turns) note(now time.Time, list []queue) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -88,8 +89,8 @@ func (ts *turns) note(now time.Time, list []queue) {
 	}
 }
 
-// postRelease deletes a key of a queue, if it is the one that was shown and not one that was created anew: whoever holds it learns of that
-// if they watch it, and may go on working.
+// postRelease deletes a key of a queue, if it is the one that was shown and not one that was
+// created anew: whoever holds it learns of that if they watch it, and may go on working.
 func postRelease(r *request) (any, error) {
 	var in struct {
 		Key    []byte
@@ -141,7 +142,8 @@ type queueList struct {
 	Partial  bool    `json:"partial"` // there is more than was looked at
 }
 
-// getLocks finds locks and elections: under a prefix, or without one among all keys that have a lease.
+// getLocks finds locks and elections: under a prefix, or without one among all keys that have a
+// lease.
 func getLocks(r *request) (any, error) {
 	prefix, err := r.bytes("prefix")
 	if err != nil {
@@ -169,7 +171,8 @@ type finder struct {
 	partial  bool
 }
 
-// owned reports that a key bears the name of its lease, or that of a recipe, and what comes before that.
+// owned reports that a key bears the name of its lease, or that of a recipe, and what comes before
+// that.
 func owned(key string, lease int64) (name string, recipe, ok bool) {
 	i := strings.LastIndexByte(key, '/') + 1
 	if lease == 0 {

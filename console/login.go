@@ -10,11 +10,12 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// EtcdLogin lets in etcd's own users. The configuration is that of their clients; Username and Password are replaced. It refuses
-// everybody while authentication is off in etcd.
+// EtcdLogin lets in etcd's own users. The configuration is that of their clients; Username and
+// Password are replaced. It refuses everybody while authentication is off in etcd.
 func EtcdLogin(cfg clientv3.Config) LoginFunc {
 	return func(ctx context.Context, user, password string) (*clientv3.Client, error) {
-		// Without a client of its own: New lets anybody in whom a cluster without authentication lets in.
+		// Without a client of its own: New lets anybody in whom a cluster without authentication
+		// lets in.
 		asker := cfg
 		asker.Username, asker.Password, asker.Token, asker.Context = "", "", "", nil
 		probe, err := clientv3.New(asker)
@@ -56,7 +57,8 @@ func (c *Console) getSession(_ http.ResponseWriter, r *http.Request) (any, error
 	return me, nil
 }
 
-// mayOperate reports that somebody may work on the cluster as a whole, which is root's. What is not known counts as yes: etcd decides.
+// mayOperate reports that somebody may work on the cluster as a whole, which is root's. What is not
+// known counts as yes: etcd decides.
 func (c *Console) mayOperate(ctx context.Context, s *session) bool {
 	if c.readOnly || s.user == "" {
 		return !c.readOnly
@@ -83,7 +85,8 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 	if c.open {
 		return nil, nil
 	}
-	// Before the limit: whoever has the token is not locked out by those who guess, and no rate of guesses finds it.
+	// Before the limit: whoever has the token is not locked out by those who guess, and no rate of
+	// guesses finds it.
 	if in.Token != "" && c.rightToken(in.Token) {
 		return c.signIn(w, r, c.client, ""), nil
 	}
@@ -127,7 +130,8 @@ func (c *Console) rightToken(given string) bool {
 	return c.token != "" && subtle.ConstantTimeCompare(want[:], have[:]) == 1
 }
 
-// signedIn is what scripts get when they have signed in. They keep it where only scripts of this origin find it, and send it along.
+// signedIn is what scripts get when they have signed in. They keep it where only scripts of this
+// origin find it, and send it along.
 type signedIn struct {
 	Secret string `json:"secret"`
 }
@@ -140,8 +144,8 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request, client *clientv
 	return signedIn{Secret: secret}
 }
 
-// page is the one page. A token in its URL is used by the page's script, which takes it out of the address bar. One that another
-// site brought here is not: it would let any site guess.
+// page is the one page. A token in its URL is used by the page's script, which takes it out of the
+// address bar. One that another site brought here is not: it would let any site guess.
 func (c *Console) page() http.Handler {
 	index := staticFiles()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

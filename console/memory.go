@@ -16,8 +16,8 @@ const (
 	maxEvents = 200
 )
 
-// memory is what the looks at the cluster told, kept for those who come later: an hour and a day in steps, and what happened. It has
-// no clock.
+// memory is what the looks at the cluster told, kept for those who come later: an hour and a day in
+// steps, and what happened. It has no clock.
 type memory struct {
 	mu        sync.Mutex // guards all
 	hour, day stretch
@@ -169,8 +169,8 @@ func (m *memory) belongs(at time.Time, cluster uint64) {
 	m.cluster = cluster
 }
 
-// rates are the requests of each kind a second, since the look before. A process that is new, or has begun anew, counts from the next
-// look on.
+// rates are the requests of each kind a second, since the look before. A process that is new, or
+// has begun anew, counts from the next look on.
 func (m *memory) rates(f *doctor.Facts) (rates [kinds]float64, ok bool) {
 	now := make(map[string][kinds]float64)
 	past := f.Now.Sub(m.at).Seconds()

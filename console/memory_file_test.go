@@ -8,7 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestHistoryOverARestart: a console that is started anew shows what the one before has seen, requests by kind among it.
+// TestHistoryOverARestart: a console that is started anew shows what the one before has seen,
+// requests by kind among it.
 func TestHistoryOverARestart(t *testing.T) {
 	type past struct {
 		At       []int64

@@ -17,13 +17,15 @@ import (
 const (
 	// stepTime bounds a step: a defragmentation works through a database.
 	stepTime = 10 * time.Minute
-	// compactTime is how long the removal of old data is waited for; it goes on without anybody waiting.
+	// compactTime is how long the removal of old data is waited for; it goes on without anybody
+	// waiting.
 	compactTime = time.Minute
 	// progressEvery is how often a page hears that a step goes on, and is found to be gone.
 	progressEvery = time.Second
 )
 
-// progress is a line that a page reads while an operation runs. The last one has End; without it the page does not know how it ended.
+// progress is a line that a page reads while an operation runs. The last one has End; without it
+// the page does not know how it ended.
 type progress struct {
 	Step  int    `json:"step"`
 	State string `json:"state,omitempty"` // running, done, failed; "" for nothing new
@@ -70,8 +72,9 @@ func postPlan(r *request) (any, error) {
 	return makePlan(ctx, r.client, op)
 }
 
-// postOperation does what a plan says, if that is what would be planned now, and tells how far it is. Of a console's operations one runs at
-// a time. A step that has begun goes on to its end when the page is closed; the next one does not begin.
+// postOperation does what a plan says, if that is what would be planned now, and tells how far it
+// is. Of a console's operations one runs at a time. A step that has begun goes on to its end when
+// the page is closed; the next one does not begin.
 func (c *Console) postOperation(w http.ResponseWriter, r *request) {
 	err := c.operate(w, r)
 	if err != nil {
@@ -171,8 +174,8 @@ func (p *plan) wait(r *request, i int, out *writer) (note string, err error) {
 	}
 }
 
-// nextMember is the next to be defragmented among those that are left: not the leader, as long as there are others, and none while a
-// member does not answer.
+// nextMember is the next to be defragmented among those that are left: not the leader, as long as
+// there are others, and none while a member does not answer.
 func (p *plan) nextMember(r *request, left []int) (int, error) {
 	ctx, cancel := context.WithTimeout(r.session.ctx, callTimeout)
 	defer cancel()

@@ -129,7 +129,8 @@ func TestOperations(t *testing.T) {
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "move-leader", "member": "<b>"}, http.StatusNotFound, "NotFound")
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "drop-all"}, http.StatusBadRequest, "bad_request")
 
-	// Two operators: what the second was shown is not so any more, or is the same that the first has done.
+	// Two operators: what the second was shown is not so any more, or is the same that the first
+	// has done.
 	heirs := cluster.Followers(t)
 	first := p.plan(map[string]any{"action": "move-leader", "member": memberID(t, heirs[0])})
 	second := p.plan(map[string]any{"action": "move-leader", "member": memberID(t, heirs[1])})
@@ -230,7 +231,8 @@ func TestAPlanHoldsWhileDataIsWritten(t *testing.T) {
 	}
 }
 
-// TestAClusterThatFailsInTheMiddle of an operation: it stops, says why, and what is recorded is what came of it.
+// TestAClusterThatFailsInTheMiddle of an operation: it stops, says why, and what is recorded is
+// what came of it.
 func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

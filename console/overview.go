@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// statusTimeout is how long a member may take to say how it is: longer than any round trip, so that one that does not answer
-	// is shown as such while the others go on.
+	// statusTimeout is how long a member may take to say how it is: longer than any round trip, so
+	// that one that does not answer is shown as such while the others go on.
 	statusTimeout = 1500 * time.Millisecond
 	// listEvery is how often members and alarms are listed, which change seldom.
 	listEvery = 5 * time.Second
@@ -26,7 +26,8 @@ type overview struct {
 	Revision int64    `json:"revision"`
 	Index    uint64   `json:"index"` // of the latest raft entry
 	Members  []member `json:"members"`
-	// Requests is how many the members have received, all together, since somebody looks and some before; 0 if that is not known.
+	// Requests is how many the members have received, all together, since somebody looks and some
+	// before; 0 if that is not known.
 	Requests float64 `json:"requests,omitempty"`
 	Error    string  `json:"error,omitempty"` // why members could not be listed
 }
@@ -117,7 +118,8 @@ func list(ctx context.Context, client *clientv3.Client) *roster {
 	return ro
 }
 
-// survey asks all members how they are: those of the client's endpoints, and others of the cluster where they say they are.
+// survey asks all members how they are: those of the client's endpoints, and others of the cluster
+// where they say they are.
 func survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview {
 	endpoints := client.Endpoints()
 	members := make([]member, len(endpoints))

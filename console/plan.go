@@ -13,8 +13,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// operation is something to do with the cluster as a whole. A page asks for its plan, shows it, and sends it back with what the plan
-// was made of: if that has changed meanwhile nothing is done.
+// operation is something to do with the cluster as a whole. A page asks for its plan, shows it, and
+// sends it back with what the plan was made of: if that has changed meanwhile nothing is done.
 type operation struct {
 	Action   string   `json:"action"`
 	Member   string   `json:"member,omitempty"`
@@ -105,7 +105,8 @@ func planFor(op operation, st *clusterState) (*plan, error) {
 	return p, nil
 }
 
-// seal stands for what a plan was made of. How much data there is is shown and not sealed: that changes all the time.
+// seal stands for what a plan was made of. How much data there is is shown and not sealed: that
+// changes all the time.
 func (p *plan) seal(st *clusterState) string {
 	op := p.Operation
 	op.Seen = ""

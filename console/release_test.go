@@ -23,7 +23,8 @@ type oneLease struct {
 	}
 }
 
-// TestLeasesAreGrantedRenewedAndRevoked, and a lease that has got keys since it was shown is not revoked.
+// TestLeasesAreGrantedRenewedAndRevoked, and a lease that has got keys since it was shown is not
+// revoked.
 func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	var log recorder
 	p, client := open(t, console.Audit(log.record), console.Name("the test's"))
@@ -84,7 +85,8 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	}
 }
 
-// TestALockIsReleasedByForce only as it was shown: the next owner's key, and one that was created anew, stay.
+// TestALockIsReleasedByForce only as it was shown: the next owner's key, and one that was created
+// anew, stay.
 func TestALockIsReleasedByForce(t *testing.T) {
 	var log recorder
 	p, client := open(t, console.Audit(log.record), console.Name("the test's"))

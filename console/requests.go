@@ -14,8 +14,8 @@ type counted struct {
 	requests float64
 }
 
-// work are the services whose requests are counted: not health checks, nor those by which one sees how a cluster is, of which this
-// console makes most.
+// work are the services whose requests are counted: not health checks, nor those by which one sees
+// how a cluster is, of which this console makes most.
 var work = []string{"etcdserverpb.KV", "etcdserverpb.Lease", "etcdserverpb.Watch", "v3lockpb.Lock", "v3electionpb.Election"}
 
 // requestsOf is the number in a line of a member's metrics if that counts requests.
@@ -63,7 +63,8 @@ func (o *overview) received(ctx context.Context, pages *scrape.Reader) []counted
 	return list
 }
 
-// tally adds up what processes count, each once. One that begins anew, or was away for a while, makes no jump.
+// tally adds up what processes count, each once. One that begins anew, or was away for a while,
+// makes no jump.
 type tally struct {
 	total float64
 	last  map[string]float64 // by process

@@ -17,8 +17,8 @@ const sampleEvery = time.Second
 // countEvery how many surveys requests are counted, which costs a member some milliseconds.
 const countEvery = 3
 
-// sampler surveys the cluster through a client while streams want to know, once for all of them. Its goroutine runs as long as
-// there are subscribers.
+// sampler surveys the cluster through a client while streams want to know, once for all of them.
+// Its goroutine runs as long as there are subscribers.
 type sampler struct {
 	c      *Console
 	client *clientv3.Client

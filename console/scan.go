@@ -7,11 +7,12 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Reading the first keys after a position looks like a range with a limit. But a server counts the rest of the range for
-// each, a tenth of a second for a million keys, and a tree asks for each of its children. So the scan asks
-// for narrow ranges first: those keys that share most of their beginning with the position, then wider ones, each
-// beginning where the last one ended. Keys that are neighbours share their beginnings, so the first few ranges find them, and
-// together they never count more than there is.
+// Reading the first keys after a position looks like a range with a limit. But a server counts the
+// rest of the range for each, a tenth of a second for a million keys, and a tree asks for each of
+// its children. So the scan asks for narrow ranges first: those keys that share most of their
+// beginning with the position, then wider ones, each beginning where the last one ended. Keys that
+// are neighbours share their beginnings, so the first few ranges find them, and together they never
+// count more than there is.
 
 // found is a key that a scan came across.
 type found struct {
@@ -32,8 +33,9 @@ const (
 	deepest = 64
 )
 
-// spans cuts what is left of a prefix's keys from a position on into ranges, narrow ones first. It works from the position's last
-// bytes to its first: for each, the keys whose byte there is larger, in steps that double.
+// spans cuts what is left of a prefix's keys from a position on into ranges, narrow ones first. It
+// works from the position's last bytes to its first: for each, the keys whose byte there is larger,
+// in steps that double.
 func spans(prefix, from string) []span {
 	limit := prefixEnd(prefix)
 	if prefix == "" {
@@ -70,7 +72,8 @@ func spans(prefix, from string) []span {
 	return list
 }
 
-// scan reads up to n keys of a prefix from a position on. It returns where to go on, "" at the end of the prefix, and the revision.
+// scan reads up to n keys of a prefix from a position on. It returns where to go on, "" at the end
+// of the prefix, and the revision.
 func scan(ctx context.Context, kv clientv3.KV, prefix, from string, n int) (keys []found, next string, rev int64, err error) {
 	list := spans(prefix, from)
 	for len(list) > 0 {

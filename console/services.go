@@ -31,8 +31,8 @@ type instance struct {
 	// Override is what operators say of it, and is shown; nil if nothing.
 	Override *discovery.Override `json:"override,omitempty"`
 	Own      *own                `json:"own,omitempty"` // with Override
-	// Share is how many of the service's calls it gets, in percent, by the split and the weights; Parts are those of the split that
-	// it is in.
+	// Share is how many of the service's calls it gets, in percent, by the split and the weights;
+	// Parts are those of the split that it is in.
 	Share float64            `json:"share"`
 	Parts []discovery.Filter `json:"parts,omitempty"`
 	Key   []byte             `json:"key"`

@@ -14,9 +14,11 @@ import (
 )
 
 const (
-	// maxSessions bounds the clients of users that are open at a time. Whoever has the most sessions makes room.
+	// maxSessions bounds the clients of users that are open at a time. Whoever has the most
+	// sessions makes room.
 	maxSessions = 128
-	// secretHeader carries a session's secret. A cookie alone is not enough: browsers send it to every port of a host.
+	// secretHeader carries a session's secret. A cookie alone is not enough: browsers send it to
+	// every port of a host.
 	secretHeader = "Fairlead-Session"
 	// sessionIdle ends a session that is not used; sessionAge one in any case.
 	sessionIdle = 2 * time.Hour
@@ -25,7 +27,8 @@ const (
 	sweepEvery = time.Minute
 )
 
-// session is somebody who got in. Its client serves requests until all have left that entered before it ended.
+// session is somebody who got in. Its client serves requests until all have left that entered
+// before it ended.
 type session struct {
 	client *clientv3.Client
 	user   string            // "" if it has no client of its own
@@ -41,8 +44,8 @@ type session struct {
 	ended bool
 }
 
-// sessions are those of a console, by the hash of their cookie: what a look into memory or a comparison that stops early tells is of
-// no use.
+// sessions are those of a console, by the hash of their cookie: what a look into memory or a
+// comparison that stops early tells is of no use.
 type sessions struct {
 	c  *Console
 	mu sync.Mutex
@@ -78,8 +81,8 @@ func random() string {
 	return hex.EncodeToString(raw)
 }
 
-// add makes a session and returns its cookie's value and its secret; "" if the console is closed. It takes the client, if user is
-// not empty.
+// add makes a session and returns its cookie's value and its secret; "" if the console is closed.
+// It takes the client, if user is not empty.
 func (ss *sessions) add(client *clientv3.Client, user string) (id, secret string) {
 	id, secret = random(), random()
 	s := ss.make(client, user)
@@ -103,8 +106,9 @@ func (ss *sessions) add(client *clientv3.Client, user string) (id, secret string
 	return id, secret
 }
 
-// makeRoom ends the session unused for longest of a user who has as many as one may have, or else of whoever has the most if there
-// are as many as there may be. The caller holds mu and releases what it returns.
+// makeRoom ends the session unused for longest of a user who has as many as one may have, or else
+// of whoever has the most if there are as many as there may be. The caller holds mu and releases
+// what it returns.
 func (ss *sessions) makeRoom(user string) []*session {
 	count := make(map[string]int)
 	most := user
@@ -169,7 +173,8 @@ func (ss *sessions) get(id, secret string) *session {
 	return s
 }
 
-// byCookie is the session of a cookie's value, entered; nil if there is none. It is for what a ticket allows.
+// byCookie is the session of a cookie's value, entered; nil if there is none. It is for what a
+// ticket allows.
 func (ss *sessions) byCookie(id string) *session {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -187,7 +192,8 @@ func (ss *sessions) find(id, secret string) *session {
 	return ss.get(id, secret).enter()
 }
 
-// enter begins one use of a session, which leave ends; nil if it has ended, or is none. The caller holds owner.mu.
+// enter begins one use of a session, which leave ends; nil if it has ended, or is none. The caller
+// holds owner.mu.
 func (s *session) enter() *session {
 	if s == nil || s.expired(time.Now()) {
 		return nil

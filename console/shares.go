@@ -18,8 +18,9 @@ const (
 	maxCalls  = 256
 )
 
-// shares bounds how much of something there is at a time, for each user and in total: one user cannot take what the others need.
-// Those who come with the token, or to an open console, count as one.
+// shares bounds how much of something there is at a time, for each user and in total: one user
+// cannot take what the others need. Those who come with the token, or to an open console, count as
+// one.
 type shares struct {
 	what       string // in the refusal, after a number
 	each, most int

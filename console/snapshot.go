@@ -19,8 +19,9 @@ const (
 	ticketsMost = 64
 )
 
-// tickets let a browser download something once: it sends a cookie with a download, and no secret. A ticket is of use with its session's
-// cookie only, so that an address in a log or a history opens nothing.
+// tickets let a browser download something once: it sends a cookie with a download, and no secret.
+// A ticket is of use with its session's cookie only, so that an address in a log or a history opens
+// nothing.
 type tickets struct {
 	mu  sync.Mutex // guards what follows
 	all []ticket   // the oldest first
@@ -79,7 +80,8 @@ func postSnapshot(r *request) (any, error) {
 
 var errTicket = &apiError{Status: http.StatusForbidden, Code: "ticket", Message: "this address was used before, or is not for this session; ask for a new one"}
 
-// getSnapshot sends a snapshot. If it breaks, the connection does too, so that the browser does not take a part for the whole.
+// getSnapshot sends a snapshot. If it breaks, the connection does too, so that the browser does not
+// take a part for the whole.
 func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
 	if foreign(r) {
 		fail(w, errForeign)
@@ -129,7 +131,8 @@ func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
 
 var errTorn = errors.New("the snapshot is not whole")
 
-// sendSnapshot copies a snapshot. Its last bytes, the digest of the others, go out only if it is right.
+// sendSnapshot copies a snapshot. Its last bytes, the digest of the others, go out only if it is
+// right.
 func sendSnapshot(out *writer, from io.Reader) error {
 	var (
 		sum  hash.Hash = sha256.New()

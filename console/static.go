@@ -40,8 +40,8 @@ var files = sync.OnceValue(func() map[string]*file {
 	return all
 })
 
-// staticFiles serves the page and what belongs to it. They may be kept, but are asked for again each time, so that a new version of
-// the program is seen at once.
+// staticFiles serves the page and what belongs to it. They may be kept, but are asked for again
+// each time, so that a new version of the program is seen at once.
 func staticFiles() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")

@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// A page has one stream of server-sent events for all that it shows, since a browser has six connections per host. Events:
+// A page has one stream of server-sent events for all that it shows, since a browser has six
+// connections per host. Events:
 //
 //	overview   the state of the cluster, once a second
 //	health     what is wrong with it, each time it was looked at; see health
 //	watch      a batch of changes under a prefix, with values; see batch
 //	notice     the same without values, for pages that only want to know that something changed
 //
-// The goroutine of the request writes; one per watch gathers. A browser that reads slowly therefore delays nothing but itself:
-// what gathers meanwhile is bounded and counted.
+// The goroutine of the request writes; one per watch gathers. A browser that reads slowly therefore
+// delays nothing but itself: what gathers meanwhile is bounded and counted.
 
 const (
 	// maxWatches bounds the watches of one stream.
@@ -33,8 +34,8 @@ const (
 	writeLimit = 20 * time.Second
 )
 
-// getStream serves a stream: overview=1 asks for the overview, watch=PREFIX and notice=PREFIX, in base64, for changes; watch once, notice
-// any number of times.
+// getStream serves a stream: overview=1 asks for the overview, watch=PREFIX and notice=PREFIX, in
+// base64, for changes; watch once, notice any number of times.
 func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	if err := c.streams.take(r.session.user); err != nil {
 		fail(w, err)
@@ -101,7 +102,8 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	}
 }
 
-// readWatches are the watches that a request asks for. One that comes again after a broken connection says what it has seen.
+// readWatches are the watches that a request asks for. One that comes again after a broken
+// connection says what it has seen.
 func readWatches(r *request) ([]*gatherer, error) {
 	var list []*gatherer
 	seen, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) // 0 if there is none

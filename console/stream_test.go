@@ -148,7 +148,8 @@ func TestStreamOfChanges(t *testing.T) {
 	}
 }
 
-// TestManyChangesAreCountedAll: what a page does not get is counted, and what it gets is the latest.
+// TestManyChangesAreCountedAll: what a page does not get is counted, and what it gets is the
+// latest.
 func TestManyChangesAreCountedAll(t *testing.T) {
 	const n = 20000
 	p, client := open(t)

@@ -65,8 +65,8 @@ type recollection struct {
 	Requests []requestCourse `json:"requests,omitempty"`
 	Size     []*float64      `json:"size"`
 	Quota    int64           `json:"quota"` // 0 if the server does not say
-	// Full is in how many milliseconds the quota is reached if the database grows on as in this span; 0 if it does not, or not
-	// within a month.
+	// Full is in how many milliseconds the quota is reached if the database grows on as in this
+	// span; 0 if it does not, or not within a month.
 	Full    int64     `json:"full,omitempty"`
 	Members []courses `json:"members"`
 	Events  []event   `json:"events"`
@@ -168,7 +168,8 @@ const (
 	furthest    = 30 * 24 * time.Hour
 )
 
-// full is in how many milliseconds the quota is reached, by the straight line that fits best; 0 if that is not to be seen.
+// full is in how many milliseconds the quota is reached, by the straight line that fits best; 0 if
+// that is not to be seen.
 func full(r *recollection) int64 {
 	var n, sx, sy, sxx, sxy, last float64
 	for i, size := range r.Size {

@@ -70,8 +70,8 @@ func expected(keys []string, prefix, separator string) (list []string) {
 	return list
 }
 
-// TestTreeAgainstAllKeys compares levels of random trees, with bytes at the borders of what a byte can be, with what a plain
-// listing of everything says.
+// TestTreeAgainstAllKeys compares levels of random trees, with bytes at the borders of what a byte
+// can be, with what a plain listing of everything says.
 func TestTreeAgainstAllKeys(t *testing.T) {
 	client := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	p := serve(t, client, console.Token(secret))

@@ -8,7 +8,8 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// Which cluster's view is shown, by what each has: "-" nothing was said, otherwise instances of which so many drain.
+// Which cluster's view is shown, by what each has: "-" nothing was said, otherwise instances of
+// which so many drain.
 func TestChoose(t *testing.T) {
 	for _, c := range []struct {
 		views   string

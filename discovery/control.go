@@ -2,8 +2,8 @@ package discovery
 
 // What operators say about a service and its instances, beside what those say of themselves: one
 // record per service, outside the prefix of its instances, so that it works with records of every
-// format. Directories follow it (control_feed.go), and show instances as it has them. Nothing that an
-// instance does changes it: it holds over a restart, and whatever its owner declares.
+// format. Directories follow it (control_feed.go), and show instances as it has them. Nothing that
+// an instance does changes it: it holds over a restart, and whatever its owner declares.
 //
 // What is here has no clock and no network but ReadControl and ChangeControl.
 
@@ -32,7 +32,8 @@ const (
 // maxControl bounds a record, in bytes: some thousand instances.
 const maxControl = 512 << 10
 
-// Override is what holds for an instance in place of what its record says. The zero Override changes nothing.
+// Override is what holds for an instance in place of what its record says. The zero Override
+// changes nothing.
 type Override struct {
 	// Maintenance: the instance is shown as draining, see Drain.
 	Maintenance bool `json:"maintenance,omitempty"`
@@ -197,8 +198,8 @@ func ReadControl(ctx context.Context, client *clientv3.Client, service string) (
 	return *c, nil
 }
 
-// ReadControls is what operators say about all services, by their names, in one request. Records that make no
-// sense are left out.
+// ReadControls is what operators say about all services, by their names, in one request. Records
+// that make no sense are left out.
 func ReadControls(ctx context.Context, client *clientv3.Client) (map[string]Control, error) {
 	if client == nil {
 		return nil, invalid("the client is nil")
@@ -227,10 +228,10 @@ func (c *Control) Shown(in *Instance) *Instance {
 	return in
 }
 
-// ChangeControl changes what operators say about a service, which need not be there. It holds until it
-// is changed again. Nothing is lost if several do so at once: change is called again then, with what
-// another one has written. If it fails, or what it makes is not valid, nothing is changed. A record
-// that makes no sense is not written over.
+// ChangeControl changes what operators say about a service, which need not be there. It holds until
+// it is changed again. Nothing is lost if several do so at once: change is called again then, with
+// what another one has written. If it fails, or what it makes is not valid, nothing is changed. A
+// record that makes no sense is not written over.
 func ChangeControl(ctx context.Context, client *clientv3.Client, service string, change func(*Control) error) error {
 	switch {
 	case client == nil:

@@ -1,8 +1,8 @@
 package discovery
 
 // How a feed follows what operators say: it reads the record with the instances, as of the same
-// revision, then watches it. A record that makes no sense changes nothing: the last good one stays in
-// force, and Status and a Problem say so.
+// revision, then watches it. A record that makes no sense changes nothing: the last good one stays
+// in force, and Status and a Problem say so.
 
 import (
 	"context"
@@ -24,8 +24,8 @@ const (
 	controlAgain = 10 * time.Second
 )
 
-// readControl reads the record as of a revision, 0 for now, and takes it for what is in force. For a user who
-// may not read it that is what it was before: nothing, mostly.
+// readControl reads the record as of a revision, 0 for now, and takes it for what is in force. For
+// a user who may not read it that is what it was before: nothing, mostly.
 func (f *feed) readControl(limit time.Duration, rev int64) error {
 	ctx, cancel := context.WithTimeout(f.ctx, limit)
 	defer cancel()

@@ -193,8 +193,8 @@ func TestOverrideCompacted(t *testing.T) {
 	shows(t, sub, "a", 50, false)
 }
 
-// A user who may not read the record has the instances as they are, and what operators say once he may; when
-// he may no longer, what was said last stays.
+// A user who may not read the record has the instances as they are, and what operators say once he
+// may; when he may no longer, what was said last stays.
 func TestControlForbidden(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	_, app, root := limited(t, f.Prefix(t.Name()))

@@ -14,7 +14,8 @@ import (
 // Directory shows a process which instances services have. All who subscribe to a service
 // share one watch in etcd and one copy of its instances. It is safe for concurrent use.
 type Directory struct {
-	// clusters are those that are followed, in their order; the first is that of NewDirectory's client.
+	// clusters are those that are followed, in their order; the first is that of NewDirectory's
+	// client.
 	clusters []*cluster
 	format   Format
 	log      *slog.Logger
@@ -114,15 +115,16 @@ const DefaultReturnHold = DefaultTTL * time.Second
 
 // WithReturnHold sets how long instances that have vanished stay in a view that was itself away
 // from etcd, or whose etcd was wiped or restored, counted from its return: those that live, and
-// have lost their leases meanwhile, register again. The view is stale as long as it holds any. While they come
-// back it goes on, up to six times as long. Use the longest TTL of the services' registrars; the
-// default is [DefaultReturnHold], 0 or less holds nothing. An instance that was draining is not held.
+// have lost their leases meanwhile, register again. The view is stale as long as it holds any.
+// While they come back it goes on, up to six times as long. Use the longest TTL of the services'
+// registrars; the default is [DefaultReturnHold], 0 or less holds nothing. An instance that was
+// draining is not held.
 func WithReturnHold(d time.Duration) DirectoryOption {
 	return func(o *Directory) { o.hold = max(d, 0) }
 }
 
-// NewDirectory makes a Directory; it does nothing until somebody subscribes. A client or an option that makes no
-// sense is the error of Subscribe then, which wraps ErrInvalid.
+// NewDirectory makes a Directory; it does nothing until somebody subscribes. A client or an option
+// that makes no sense is the error of Subscribe then, which wraps ErrInvalid.
 func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 	d := &Directory{format: JSON{}, log: slog.Default(), hold: DefaultReturnHold, services: make(map[string]*followed)}
 	ctx := context.Background()

@@ -5,8 +5,8 @@
 // owner's doing. It never overwrites or deletes another process's record. A Directory shows
 // which instances a service has: one watch per service, shared by all who subscribe to it
 // in a process, with views that never change and differences between them. While etcd is
-// away the last known instances stay, marked as stale. With WithFallback it follows several clusters, and shows
-// the instances of the first that has some.
+// away the last known instances stay, marked as stale. With WithFallback it follows several
+// clusters, and shows the instances of the first that has some.
 //
 // Records are stored as JSON of our own, or in the formats of go-kit, etcd's naming
 // package and kratos; go-zero's can be read. A Format is one small type; yours can be
@@ -14,11 +14,12 @@
 //
 // # Operators
 //
-// What operators say about a service is a record beside those of its instances, a Control: an instance
-// is in maintenance or has another weight (Override), or calls are split between versions (Split). Every
-// Directory shows instances and views accordingly; package pick follows splits. What an instance says of itself
-// changes nothing of it. ChangeControl writes it, as do "fairlead svc maintenance", "svc weight" and "svc split".
-// A user needs the permission to read /fairlead/control/SERVICE; for one who has none nothing is overridden.
+// What operators say about a service is a record beside those of its instances, a Control: an
+// instance is in maintenance or has another weight (Override), or calls are split between versions
+// (Split). Every Directory shows instances and views accordingly; package pick follows splits. What
+// an instance says of itself changes nothing of it. ChangeControl writes it, as do "fairlead svc
+// maintenance", "svc weight" and "svc split". A user needs the permission to read
+// /fairlead/control/SERVICE; for one who has none nothing is overridden.
 //
 // # Concurrency
 //

@@ -123,23 +123,25 @@ func (f *feed) seen() int64 {
 // removeTry bounds the removal of a record that has drained.
 const removeTry = keep.WriteTry
 
-// WithServing has Drain go on for d at least after the record says that the instance drains, within its limit: for those
-// who follow the service without announcing themselves. 0 by default.
+// WithServing has Drain go on for d at least after the record says that the instance drains, within
+// its limit: for those who follow the service without announcing themselves. 0 by default.
 func WithServing(d time.Duration) RegistrarOption {
 	return func(r *Registrar) { r.serving = max(d, 0) }
 }
 
-// WithAnnounceAfter has the directory, made WithAnnounce, tell what its subscribers have seen only d later:
-// for those who pass on what they see to others, who use it for so long. 0 by default.
+// WithAnnounceAfter has the directory, made WithAnnounce, tell what its subscribers have seen only
+// d later: for those who pass on what they see to others, who use it for so long. 0 by default.
 func WithAnnounceAfter(d time.Duration) DirectoryOption {
 	return func(dir *Directory) { dir.announceAfter = max(d, 0) }
 }
 
-// Drain marks the instance as draining, waits until all announced watchers have seen that (and for as long as
-// WithServing says), for limit at most, and closes the registration, which takes no more than 2 s besides. What etcd does not take by
-// then goes on in the background, and the error says why; the lease does the rest. When ctx ends before limit, the
-// instance stays registered, draining. WithEvents tells of its beginning and its end, and whether the watchers had seen it.
-// A user who may not read /fairlead/watchers/SERVICE/ cannot know that: Drain then waits for what WithServing says only.
+// Drain marks the instance as draining, waits until all announced watchers have seen that (and for
+// as long as WithServing says), for limit at most, and closes the registration, which takes no more
+// than 2 s besides. What etcd does not take by then goes on in the background, and the error says
+// why; the lease does the rest. When ctx ends before limit, the instance stays registered,
+// draining. WithEvents tells of its beginning and its end, and whether the watchers had seen it. A
+// user who may not read /fairlead/watchers/SERVICE/ cannot know that: Drain then waits for what
+// WithServing says only.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	began := time.Now()
 	g.r.event(Event{Kind: Leaving, Key: g.key, Instance: g.in.Load()})
@@ -186,9 +188,10 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, 
 	return unseen, g.Close(rctx)
 }
 
-// Drain has an instance shown as draining to all who follow the service: for operators. It is a part of what they
-// say about the service (Override.Maintenance, see Control): it works with records of every format, nothing that the instance does changes
-// it, and it holds over a restart, until Undrain. It fails with ErrNotFound if there is no such instance.
+// Drain has an instance shown as draining to all who follow the service: for operators. It is a
+// part of what they say about the service (Override.Maintenance, see Control): it works with
+// records of every format, nothing that the instance does changes it, and it holds over a restart,
+// until Undrain. It fails with ErrNotFound if there is no such instance.
 func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
 		return err
@@ -196,8 +199,8 @@ func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id s
 	return setMaintenance(ctx, client, service, id, true)
 }
 
-// Undrain takes a Drain back. An instance that drains by itself goes on with that: it is about to end. It fails with
-// ErrNotFound if there is neither such an instance nor a Drain of it.
+// Undrain takes a Drain back. An instance that drains by itself goes on with that: it is about to
+// end. It fails with ErrNotFound if there is neither such an instance nor a Drain of it.
 func Undrain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
 		if !errors.Is(err, ErrNotFound) {

@@ -91,7 +91,8 @@ func TestDrainLimit(t *testing.T) {
 	}
 }
 
-// An instance goes on serving for as long as its registrar says, also if nobody is announced; the limit bounds that.
+// An instance goes on serving for as long as its registrar says, also if nobody is announced; the
+// limit bounds that.
 func TestServing(t *testing.T) {
 	c := clienttest.Shared(t)
 	const serving = 700 * time.Millisecond
@@ -135,8 +136,8 @@ func TestAnnounceAfter(t *testing.T) {
 	}
 }
 
-// A user who may not write announcements follows services all the same, and is told once in a while why
-// nobody waits for it.
+// A user who may not write announcements follows services all the same, and is told once in a while
+// why nobody waits for it.
 func TestAnnounceForbidden(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	_, app, root := limited(t, f.Prefix(t.Name()))
@@ -178,8 +179,8 @@ func TestDrainWithoutEtcd(t *testing.T) {
 	}
 }
 
-// Who only looks at views has seen what they show, and is not waited for any longer. Who takes changes has
-// not: what he made of them is older.
+// Who only looks at views has seen what they show, and is not waited for any longer. Who takes
+// changes has not: what he made of them is older.
 func TestDrainSeenByView(t *testing.T) {
 	c := clienttest.Shared(t)
 	dir := directory(t, c, discovery.WithAnnounce("looks"))
@@ -214,8 +215,9 @@ func TestDrainSeenByView(t *testing.T) {
 	}
 }
 
-// An operator drains an instance, whatever the format of its record: that holds over a restart and whatever its owner
-// declares, until it is taken back. He removes one, and its process puts it back.
+// An operator drains an instance, whatever the format of its record: that holds over a restart and
+// whatever its owner declares, until it is taken back. He removes one, and its process puts it
+// back.
 func TestOperator(t *testing.T) {
 	c := clienttest.Shared(t)
 	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name(), clientv3.WithPrefix()) })

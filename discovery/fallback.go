@@ -1,9 +1,9 @@
 package discovery
 
-// Several clusters: a service has a feed for each of them, all of which are followed all the time. A
-// subscription has a track for each feed, and shows the instances of one: choose says whose. There is no
-// state in that but what the views are, so nothing has to be undone, and a view that is merely stale changes
-// nothing.
+// Several clusters: a service has a feed for each of them, all of which are followed all the time.
+// A subscription has a track for each feed, and shows the instances of one: choose says whose.
+// There is no state in that but what the views are, so nothing has to be undone, and a view that is
+// merely stale changes nothing.
 
 import (
 	"context"
@@ -17,23 +17,23 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// fallbackAfter is how long a cluster's first answer is waited for until the next one may be used: longer
-// than until a file is, see WithFiles, and shorter than calls wait.
+// fallbackAfter is how long a cluster's first answer is waited for until the next one may be used:
+// longer than until a file is, see WithFiles, and shorter than calls wait.
 const fallbackAfter = 2 * time.Second
 
-// WithFallback adds a cluster whose instances of a service are used when those before it have none that takes
-// work, or have not said within 2 s what there is: first that of NewDirectory's client, then those of this
-// option, in their order. Which one it is is decided for each service by what the views say, and is told as any
-// change of the instances is; instances, views and problems bear the cluster's name. When the first has an instance
-// again, it is used again.
+// WithFallback adds a cluster whose instances of a service are used when those before it have none
+// that takes work, or have not said within 2 s what there is: first that of NewDirectory's client,
+// then those of this option, in their order. Which one it is is decided for each service by what
+// the views say, and is told as any change of the instances is; instances, views and problems bear
+// the cluster's name. When the first has an instance again, it is used again.
 //
-// A view that is stale still counts: while a cluster's etcd is away, its last known instances stay in use. So
-// what is not seen here is a cluster that is lost together with its etcd: that takes until etcd, restarted, has
-// expired the leases.
+// A view that is stale still counts: while a cluster's etcd is away, its last known instances stay
+// in use. So what is not seen here is a cluster that is lost together with its etcd: that takes
+// until etcd, restarted, has expired the leases.
 //
-// All clusters are followed all the time, with the same records and options. WithFiles keeps a directory for each.
-// The client stays the caller's. The directory ends with the first cluster's client. A client that is nil or is
-// there already, and a name that is, are an error of Subscribe.
+// All clusters are followed all the time, with the same records and options. WithFiles keeps a
+// directory for each. The client stays the caller's. The directory ends with the first cluster's
+// client. A client that is nil or is there already, and a name that is, are an error of Subscribe.
 func WithFallback(cluster string, client *clientv3.Client) DirectoryOption {
 	return func(d *Directory) { d.addCluster(cluster, client) }
 }
@@ -129,8 +129,8 @@ func (s *followed) choose() int {
 	return choose(len(s.feeds), func(i int) *View { return s.feeds[i].view.Load() }, s.overdue.Load())
 }
 
-// choose is the first of n views that has an instance which takes work; if there is none, the first view that
-// there is. What is missing may come until it is overdue.
+// choose is the first of n views that has an instance which takes work; if there is none, the first
+// view that there is. What is missing may come until it is overdue.
 func choose(n int, view func(int) *View, overdue bool) int {
 	known := -1
 	for i := range n {
@@ -165,7 +165,8 @@ func (s *followed) subscribe() *Subscription {
 	return sub
 }
 
-// unread is the error of a context that ended while there was no view, with the reasons as far as they are known.
+// unread is the error of a context that ended while there was no view, with the reasons as far as
+// they are known.
 func (s *followed) unread(ctx context.Context) error {
 	err := ctx.Err()
 	if s.feeds[s.choose()].view.Load() != nil {

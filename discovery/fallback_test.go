@@ -127,8 +127,8 @@ func set(t testing.TB, g *discovery.Registration, state discovery.State) {
 	}
 }
 
-// A drain waits until those who used the instance use another cluster's, and not for those who use another one's
-// anyhow.
+// A drain waits until those who used the instance use another cluster's, and not for those who use
+// another one's anyhow.
 func TestFallbackDrains(t *testing.T) {
 	own, east := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Shared(t)
 	s := subscribe(t, directory(t, own, discovery.WithFallback("east", east), discovery.WithAnnounce("me")))

@@ -56,8 +56,8 @@ type feed struct {
 	drains int
 	guard  guard
 	store  *store // nil: no file
-	// What operators say, see control_feed.go, and as of which revision; 0: it may not be read. plain are the
-	// records of those instances that are shown otherwise, by key.
+	// What operators say, see control_feed.go, and as of which revision; 0: it may not be read.
+	// plain are the records of those instances that are shown otherwise, by key.
 	control     *Control
 	controlRev  int64
 	controlRead *clientv3.Listing // what was read as of then; the watch goes on from it

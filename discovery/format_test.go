@@ -103,7 +103,8 @@ func TestForeignRecords(t *testing.T) {
 	}
 }
 
-// A record is compared as others read it: a format may add a scheme, and the restart of its process finds it all the same.
+// A record is compared as others read it: a format may add a scheme, and the restart of its process
+// finds it all the same.
 func TestFormatsThatChange(t *testing.T) {
 	c := clienttest.Shared(t)
 	f := discovery.Kratos{Base: t.Name() + "/k/"}

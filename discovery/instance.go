@@ -29,7 +29,8 @@ type Instance struct {
 	Service string `json:"service"`
 	// ID distinguishes the instances of a service.
 	ID string `json:"id"`
-	// Addresses are where it is, each "host:port", with a port from 1 to 65535, or a URL with a host, the preferred first.
+	// Addresses are where it is, each "host:port", with a port from 1 to 65535, or a URL with a
+	// host, the preferred first.
 	Addresses []string `json:"addresses"`
 	Version   string   `json:"version,omitempty"`
 	Zone      string   `json:"zone,omitempty"`
@@ -39,8 +40,8 @@ type Instance struct {
 	Tags     []string          `json:"tags,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	State    State             `json:"state,omitempty"`
-	// Cluster is the name of the cluster that it was found in, see WithFallback: empty for the first. Directories
-	// set it; records do not have it.
+	// Cluster is the name of the cluster that it was found in, see WithFallback: empty for the
+	// first. Directories set it; records do not have it.
 	Cluster string `json:"-"`
 }
 

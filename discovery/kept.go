@@ -18,20 +18,20 @@ type Kept struct {
 type KeepOption func(*Kept)
 
 // WithTakeover has Keep write over what another process has put, for keys that name one process
-// at a time: an earlier one of them has crashed, and its lease has not ended. It counts for the beginning only: a
-// process that puts the key later keeps it.
+// at a time: an earlier one of them has crashed, and its lease has not ended. It counts for the
+// beginning only: a process that puts the key later keeps it.
 func WithTakeover() KeepOption { return func(k *Kept) { k.over = true } }
 
 // Keep puts a key with a value, under the registrar's lease, and keeps it there until it is closed,
 // as Register does with the record of an instance: it is put again after a lost lease, an outage
-// or a wipe of etcd, a restored backup, or when somebody deleted it. What is watched of it is the key alone, or the range
-// of all keys of the registrar as far as the user may read that.
+// or a wipe of etcd, a restored backup, or when somebody deleted it. What is watched of it is the
+// key alone, or the range of all keys of the registrar as far as the user may read that.
 //
-// It returns when the key is there. A key that another process has put, with another value, is never
-// written over: the error wraps [ErrTaken]. One with the same value is taken for an earlier run's of
-// this process, and taken over; so is any with [WithTakeover]. What the server refuses for good, for want of a permission say,
-// fails at once. When ctx ends first, nothing is kept; the error wraps the context's and says
-// what etcd answered. An empty key is [ErrInvalid].
+// It returns when the key is there. A key that another process has put, with another value, is
+// never written over: the error wraps [ErrTaken]. One with the same value is taken for an earlier
+// run's of this process, and taken over; so is any with [WithTakeover]. What the server refuses for
+// good, for want of a permission say, fails at once. When ctx ends first, nothing is kept; the
+// error wraps the context's and says what etcd answered. An empty key is [ErrInvalid].
 //
 // Events of it have its Key and no Instance.
 func (r *Registrar) Keep(ctx context.Context, key, value string, opts ...KeepOption) (*Kept, error) {
@@ -74,9 +74,9 @@ func (k *Kept) Key() string { return k.key }
 func (k *Kept) Value() string { return string(k.kept.Value()) }
 
 // Set changes the value and returns when it is there. When ctx ends first, that goes on in the
-// background. Of concurrent calls the last one counts. While another process has the key the error wraps
-// [ErrTaken], and the value is put when the key is free. One that is too large to be stored fails at
-// once, and the one before it stays. After Close it is [ErrClosed].
+// background. Of concurrent calls the last one counts. While another process has the key the error
+// wraps [ErrTaken], and the value is put when the key is free. One that is too large to be stored
+// fails at once, and the one before it stays. After Close it is [ErrClosed].
 func (k *Kept) Set(ctx context.Context, value string) error {
 	return k.kept.Set(ctx, func() ([]byte, error) { return []byte(value), nil })
 }

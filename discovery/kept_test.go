@@ -112,7 +112,8 @@ func TestKeepThroughOutages(t *testing.T) {
 				}
 				clienttest.Await(t, k.Key(), func() bool { return value(t, c, k.Key()) == want })
 			}
-			// A lease lives for its TTL after the return: by then all are renewed, or the key has gone.
+			// A lease lives for its TTL after the return: by then all are renewed, or the key has
+			// gone.
 			end := time.Now().Add((ttl + 1) * time.Second)
 			time.Sleep(time.Until(end))
 			if _, err := c.Put(within(t), t.Name()+"/end", ""); err != nil {

@@ -2,21 +2,27 @@ package discovery
 
 import "time"
 
-// Limits are what clients of a service are asked to keep to. The zero Limits ask for nothing. Package xds passes
-// them on to its clients (circuit breaking and outlier detection); package pick has its own ways to find out.
+// Limits are what clients of a service are asked to keep to. The zero Limits ask for nothing.
+// Package xds passes them on to its clients (circuit breaking and outlier detection); package pick
+// has its own ways to find out.
 type Limits struct {
-	// Requests is how many calls a client may have under way at once; those beyond it fail. 0 is no limit.
+	// Requests is how many calls a client may have under way at once; those beyond it fail. 0 is no
+	// limit.
 	Requests int `json:"requests,omitempty"`
-	// Failures is the percentage of failed calls above which an instance is ejected, 1 to 99; 0 ejects none.
+	// Failures is the percentage of failed calls above which an instance is ejected, 1 to 99; 0
+	// ejects none.
 	Failures int `json:"failures,omitempty"`
-	// Calls is how many a client must have made to an instance within 10 s to judge it; 0 stands for DefaultJudgedCalls.
+	// Calls is how many a client must have made to an instance within 10 s to judge it; 0 stands
+	// for DefaultJudgedCalls.
 	Calls int `json:"calls,omitempty"`
-	// Seconds is how long an instance is ejected at first, longer each time; 0 stands for DefaultEjected.
+	// Seconds is how long an instance is ejected at first, longer each time; 0 stands for
+	// DefaultEjected.
 	Seconds int `json:"seconds,omitempty"`
 }
 
 const (
-	// DefaultJudgedCalls is few enough for a service that is called now and then, and enough not to judge by one failure.
+	// DefaultJudgedCalls is few enough for a service that is called now and then, and enough not to
+	// judge by one failure.
 	DefaultJudgedCalls = 20
 	// DefaultEjected is what Envoy and gRPC have.
 	DefaultEjected = 30 * time.Second

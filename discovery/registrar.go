@@ -123,8 +123,8 @@ func WithWriteRate(perSecond int) RegistrarOption {
 	}
 }
 
-// NewRegistrar makes a Registrar; it does nothing until the first Register or Keep. A nil client, format or option
-// is the error of those, which wraps ErrInvalid.
+// NewRegistrar makes a Registrar; it does nothing until the first Register or Keep. A nil client,
+// format or option is the error of those, which wraps ErrInvalid.
 func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 	r := &Registrar{client: client, format: JSON{}, ttl: DefaultTTL, rate: DefaultWriteRate}
 	for _, o := range opts {

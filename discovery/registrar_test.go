@@ -205,8 +205,8 @@ func TestRegistrationSurvivesOutage(t *testing.T) {
 	}
 }
 
-// When etcd comes back it has given every lease its whole time again: the registrar goes on with its
-// own, so that no record vanishes but those whose registrations were closed meanwhile.
+// When etcd comes back it has given every lease its whole time again: the registrar goes on with
+// its own, so that no record vanishes but those whose registrations were closed meanwhile.
 func TestOutageLosesNoRecord(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -239,7 +239,8 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	if now := r.Lease(); now != lease {
 		t.Errorf("lease %x, before the outage %x", now, lease)
 	}
-	// Its lease lives after all, so it is removed like what others keep is restored: each by itself.
+	// Its lease lives after all, so it is removed like what others keep is restored: each by
+	// itself.
 	clienttest.Await(t, "what was closed during the outage is gone", func() bool { return value(t, c, closed.Key()) == "" })
 	// The last write says that the watch has seen all before it.
 	if _, err := c.Put(within(t), all[0].Key()+"/end", ""); err != nil {
@@ -261,8 +262,8 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	t.Error("the watch ended")
 }
 
-// Formats change what they cannot carry: an address without a scheme is a URL in kratos' records. A restart
-// finds its own record all the same, and takes its changes.
+// Formats change what they cannot carry: an address without a scheme is a URL in kratos' records. A
+// restart finds its own record all the same, and takes its changes.
 func TestRecordsThatReadOtherwise(t *testing.T) {
 	c := clienttest.Shared(t)
 	for _, f := range []discovery.Format{discovery.Kratos{Base: t.Name() + "/kratos/"}, discovery.Naming{Base: t.Name() + "/naming/"}} {

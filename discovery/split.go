@@ -10,9 +10,9 @@ import (
 )
 
 // Filter says which instances are meant, as a text: "v2" or "version=v2" are those of a version,
-// "tag=canary" those with a tag, "meta.team=x" those with an entry in their metadata. Several, joined
-// by commas, must all hold: "v2,tag=canary". The empty Filter takes every instance. What contains a
-// comma cannot be said so.
+// "tag=canary" those with a tag, "meta.team=x" those with an entry in their metadata. Several,
+// joined by commas, must all hold: "v2,tag=canary". The empty Filter takes every instance. What
+// contains a comma cannot be said so.
 type Filter string
 
 const (
@@ -33,8 +33,8 @@ func (f Filter) condition() (key, value string, rest Filter, more bool) {
 	return key, value, Filter(after), more
 }
 
-// canonical is what filters have in common that say the same: "v2" and "version=v2", conditions in another order or
-// twice.
+// canonical is what filters have in common that say the same: "v2" and "version=v2", conditions in
+// another order or twice.
 func (f Filter) canonical() Filter {
 	var words []string
 	for rest, more := f, f != ""; more; {
@@ -92,9 +92,9 @@ func (f Filter) Matches(in *Instance) bool {
 	return true
 }
 
-// Split says which part of the calls to a service, in percent, goes to which of its instances: 95 to
-// "v1", 5 to "v2". Those that match no filter get nothing. The empty Split is none: calls go to all.
-// Package pick follows it.
+// Split says which part of the calls to a service, in percent, goes to which of its instances: 95
+// to "v1", 5 to "v2". Those that match no filter get nothing. The empty Split is none: calls go to
+// all. Package pick follows it.
 type Split map[Filter]float64
 
 const (
@@ -144,8 +144,8 @@ func (s Split) String() string {
 	return strings.Join(words, " ")
 }
 
-// ParseSplit reads a split from words such as "v1=95" and "tag=canary=5": a filter and its percentage.
-// The error wraps ErrInvalid.
+// ParseSplit reads a split from words such as "v1=95" and "tag=canary=5": a filter and its
+// percentage. The error wraps ErrInvalid.
 func ParseSplit(words ...string) (Split, error) {
 	s := make(Split, len(words))
 	for _, w := range words {

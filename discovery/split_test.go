@@ -61,8 +61,8 @@ func TestParseSplit(t *testing.T) {
 	}
 }
 
-// A split reaches those who follow, alone and with the instances, and stays until it is removed. One
-// that is refused changes nothing.
+// A split reaches those who follow, alone and with the instances, and stays until it is removed.
+// One that is refused changes nothing.
 func TestSplitFollowed(t *testing.T) {
 	c := clienttest.Shared(t)
 	put := func(s discovery.Split) error {

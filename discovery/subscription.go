@@ -40,8 +40,8 @@ type track struct {
 
 // Change is what happened since the last one. Its slices are in no order.
 type Change struct {
-	// View is the whole, as of now. When it is another cluster's than before (see WithFallback), the rest of the Change is
-	// the difference between the two, by the ids of the instances.
+	// View is the whole, as of now. When it is another cluster's than before (see WithFallback),
+	// the rest of the Change is the difference between the two, by the ids of the instances.
 	View                    *View
 	Added, Updated, Removed []*Instance
 	// Stale: etcd has not answered for some seconds, or not yet; the view is as of what was
@@ -60,8 +60,8 @@ type Status struct {
 	Stale    bool
 	// Err is why the records cannot be read, nil if they can.
 	Err error
-	// Control, if not nil, says what is wrong with the service's control record (see Control), which may not be
-	// read, say; the last good one stays in force.
+	// Control, if not nil, says what is wrong with the service's control record (see Control),
+	// which may not be read, say; the last good one stays in force.
 	Control error
 }
 
@@ -77,8 +77,8 @@ func (s *Subscription) Ready(ctx context.Context) error {
 	}
 }
 
-// View is the present one, nil before the first. To whoever never calls Next an instance that drains counts as
-// seen with it, see WithAnnounce.
+// View is the present one, nil before the first. To whoever never calls Next an instance that
+// drains counts as seen with it, see WithAnnounce.
 func (s *Subscription) View() *View {
 	at := s.of.choose()
 	shown := s.of.feeds[at].view.Load()
@@ -166,7 +166,8 @@ func (t *track) pass() {
 	}
 }
 
-// choose finds the track to show, and locks its feed and the subscription: its view stays the one to show.
+// choose finds the track to show, and locks its feed and the subscription: its view stays the one
+// to show.
 func (s *Subscription) choose() *track {
 	for {
 		i := s.of.choose()

@@ -54,7 +54,8 @@ func TestTTLBeyondTheServers(t *testing.T) {
 	}
 }
 
-// Whoever may not read a service is told so: by the problem, the status and the errors, until it is allowed.
+// Whoever may not read a service is told so: by the problem, the status and the errors, until it is
+// allowed.
 func TestDirectoryOfALimitedUser(t *testing.T) {
 	_, app, root := limited(t, "elsewhere/")
 	var problems atomic.Int64

@@ -53,7 +53,8 @@ func hosts(t *testing.T, client *clientv3.Client) {
 	register(t, client, discovery.Instance{Service: "legacy", ID: "one", Addresses: []string{"v1.orders.fairlead.internal:8080"}})
 }
 
-// Every kind of name, as dig prints the answers; and with --files the same while etcd is away, after a restart.
+// Every kind of name, as dig prints the answers; and with --files the same while etcd is away,
+// after a restart.
 func TestDig(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -121,7 +122,8 @@ stub-zone:
   stub-addr: %[3]s
 `
 
-// unbound in front resolves names of the domain, goes on where a CNAME leads, and has changes when the TTL is over.
+// unbound in front resolves names of the domain, goes on where a CNAME leads, and has changes when
+// the TTL is over.
 func TestUnbound(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -213,7 +215,8 @@ backend orders
   server-template orders 5 _orders._tcp.fairlead.internal resolvers fairlead resolve-opts allow-dup-ip init-addr none
 `
 
-// Every instance is replaced, one after the other, behind HAProxy with a template of servers from SRV records; no call is lost.
+// Every instance is replaced, one after the other, behind HAProxy with a template of servers from
+// SRV records; no call is lost.
 func TestHAProxyRollingRestart(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)

@@ -45,8 +45,9 @@ scrape_configs:
     relabel_configs: *relabel
 `
 
-// Debian's Prometheus has exactly the instances as targets, from the file and over HTTP, has changes within its interval, and keeps what
-// it has while etcd is away, also if the agent is started anew meanwhile.
+// Debian's Prometheus has exactly the instances as targets, from the file and over HTTP, has
+// changes within its interval, and keeps what it has while etcd is away, also if the agent is
+// started anew meanwhile.
 func TestPrometheus(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)

@@ -92,7 +92,8 @@ func assignment(t testing.TB, r *api.Resource) (addresses []string) {
 	return addresses
 }
 
-// A client of differences gets what has changed and nothing else, also when it comes back and says what it has.
+// A client of differences gets what has changed and nothing else, also when it comes back and says
+// what it has.
 func TestDelta(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")

@@ -85,8 +85,9 @@ func resident(b *testing.B, pid string) float64 {
 	return float64(pages * os.Getpagesize())
 }
 
-// The figures of issue K: 1,000 services of 10 instances; 1,000 clients of differences, each of which follows 10 of the services. A change
-// of an instance is one operation: how long it takes from etcd's answer to the last of its clients, and what all clients together are sent.
+// The figures of issue K: 1,000 services of 10 instances; 1,000 clients of differences, each of
+// which follows 10 of the services. A change of an instance is one operation: how long it takes
+// from etcd's answer to the last of its clients, and what all clients together are sent.
 //
 //	go test -run '^$' -bench Change -benchtime 1000x .
 func BenchmarkChange(b *testing.B) {

@@ -22,7 +22,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// gRPC's own client finds instances, gives each its weight, and follows what comes, goes, drains and is split.
+// gRPC's own client finds instances, gives each its weight, and follows what comes, goes, drains
+// and is split.
 func TestGRPC(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -141,8 +142,9 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// While the control plane is away, and while etcd is, calls go on; afterwards changes arrive again. A control plane that begins while
-// etcd is away has what was last known from its files, and without files says of nothing that it is gone.
+// While the control plane is away, and while etcd is, calls go on; afterwards changes arrive again.
+// A control plane that begins while etcd is away has what was last known from its files, and
+// without files says of nothing that it is gone.
 func TestAway(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)

@@ -7,11 +7,12 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// subsetPrefix begins the names of clusters that are a part of a service: subset:SERVICE:FILTER, both escaped.
+// subsetPrefix begins the names of clusters that are a part of a service: subset:SERVICE:FILTER,
+// both escaped.
 const subsetPrefix = "subset:"
 
-// clusterName is the name of the cluster, and of its endpoints, of the instances that a filter takes. It is the service's own name for
-// all of them.
+// clusterName is the name of the cluster, and of its endpoints, of the instances that a filter
+// takes. It is the service's own name for all of them.
 func clusterName(service string, f discovery.Filter) string {
 	if f == "" && !strings.HasPrefix(service, subsetPrefix) {
 		return service

@@ -30,7 +30,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// The kinds of resources, in the order in which changes are told: what a route leads to is there before the route.
+// The kinds of resources, in the order in which changes are told: what a route leads to is there
+// before the route.
 const (
 	clusters = iota
 	endpoints
@@ -50,7 +51,8 @@ const (
 	unlimited = 1 << 30
 	// judgedEvery is the interval of outlier detection that discovery.Limits speaks of.
 	judgedEvery = 10 * time.Second
-	// ejectedAtMost is how many of the instances may be ejected at once, in percent: with more, something else is wrong.
+	// ejectedAtMost is how many of the instances may be ejected at once, in percent: with more,
+	// something else is wrong.
 	ejectedAtMost = 50
 	// judgedAtLeast is how many instances must have had calls enough: the only one is not ejected.
 	judgedAtLeast = 2
@@ -72,7 +74,8 @@ func stateOf(v *discovery.View) state {
 	return state{v.Service(), v.All(), v.Split(), v.Limits()}
 }
 
-// resources are those of a service: with clusters for the filters of its split, and endpoints for those also that are named besides.
+// resources are those of a service: with clusters for the filters of its split, and endpoints for
+// those also that are named besides.
 func (st state) resources(placed []place, alsoClusters, alsoEndpoints []discovery.Filter, r *route.RouteConfiguration) set {
 	s := set{}
 	for k := range s {
@@ -98,7 +101,8 @@ type place struct {
 	at netip.AddrPort
 }
 
-// place finds the addresses of instances. Clients refuse endpoints that share one, so the first counts, and of those one that takes work.
+// place finds the addresses of instances. Clients refuse endpoints that share one, so the first
+// counts, and of those one that takes work.
 func (st state) place() []place {
 	var list []place
 	var later []*discovery.Instance
@@ -168,7 +172,8 @@ func endpointsOf(name string, f discovery.Filter, placed []place) *endpoint.Clus
 	for i, g := range order {
 		l := &endpoint.LocalityLbEndpoints{
 			Locality: &core.Locality{Zone: g.zone, SubZone: "weight-" + strconv.Itoa(g.weight)},
-			// One of draining instances alone gets no calls however much it weighs; 0 is not allowed.
+			// One of draining instances alone gets no calls however much it weighs; 0 is not
+			// allowed.
 			LoadBalancingWeight: wrapperspb.UInt32(uint32(max(sums[i]/part, 1))),
 		}
 		slices.SortFunc(members[g], func(x, y place) int { return x.at.Compare(y.at) })
@@ -237,7 +242,8 @@ func (st state) cluster(name string) *cluster.Cluster {
 	return c
 }
 
-// parts are what a split comes to: a filter none of whose instances takes work gives its part to the others. None is the whole.
+// parts are what a split comes to: a filter none of whose instances takes work gives its part to
+// the others. None is the whole.
 func (st state) parts(placed []place) (parts []*route.WeightedCluster_ClusterWeight, sum uint32) {
 	for _, f := range st.split.Filters() {
 		works := func(p place) bool { return !p.in.IsDraining() && f.Matches(p.in) }
@@ -279,8 +285,9 @@ func leadsTo(action *route.RouteAction) (names []string) {
 	return names
 }
 
-// route leads all calls where the action says. The clusters besides have routes that no call takes, since the first takes all: so
-// clients have them, and connections to them, before a call goes there.
+// route leads all calls where the action says. The clusters besides have routes that no call takes,
+// since the first takes all: so clients have them, and connections to them, before a call goes
+// there.
 func (st state) route(action *route.RouteAction, besides []string) *route.RouteConfiguration {
 	toAll := func(a *route.RouteAction) *route.Route {
 		return &route.Route{
@@ -312,7 +319,8 @@ func (st state) listener() *listener.Listener {
 	}
 }
 
-// toAny packs a message of ours; strings in it are names of services, which are UTF-8, so it can be.
+// toAny packs a message of ours; strings in it are names of services, which are UTF-8, so it can
+// be.
 func toAny(m proto.Message) *anypb.Any {
 	a := new(anypb.Any)
 	if err := anypb.MarshalFrom(a, m, proto.MarshalOptions{Deterministic: true}); err != nil {

@@ -102,7 +102,8 @@ func now(st state, led map[string]led) set {
 	return st.resources(placed, nil, nil, one.lead(st, placed, time.Now()))
 }
 
-// Whatever is registered and said, all that is sent is valid, and nothing is named that is not there.
+// Whatever is registered and said, all that is sent is valid, and nothing is named that is not
+// there.
 func TestAllStates(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
@@ -176,7 +177,8 @@ func TestLocalities(t *testing.T) {
 	}
 }
 
-// Calls go to a cluster that is new only when clients have had it for a while; one that is old stays named for a while.
+// Calls go to a cluster that is new only when clients have had it for a while; one that is old
+// stays named for a while.
 func TestLeads(t *testing.T) {
 	list := []*discovery.Instance{
 		{Service: "s", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"},

@@ -28,7 +28,8 @@ const (
 	// idleAfter is how long nobody must have asked for a service that is let go.
 	idleAfter = 5 * time.Minute
 	lookEvery = 30 * time.Second
-	// loadWithin is how long a client that knows nothing waits for a service, counted from when it was first asked for.
+	// loadWithin is how long a client that knows nothing waits for a service, counted from when it
+	// was first asked for.
 	loadWithin = 2 * time.Second
 	// deniedEvery is how often it is looked whether a service may not be read at all.
 	deniedEvery = time.Second
@@ -40,7 +41,8 @@ const (
 	mostBytes = 4 << 20
 )
 
-// Server is a control plane; it serves xDS where it is registered. Methods are safe for concurrent use.
+// Server is a control plane; it serves xDS where it is registered. Methods are safe for concurrent
+// use.
 type Server struct {
 	directory *discovery.Directory
 	always    []string
@@ -59,17 +61,19 @@ type Server struct {
 // Option changes how a Server works.
 type Option func(*Server)
 
-// WithServices has services followed all the time. Their clusters are among those that clients get who ask for all clusters, as Envoy
-// does, and which otherwise are those that somebody has asked for by name.
+// WithServices has services followed all the time. Their clusters are among those that clients get
+// who ask for all clusters, as Envoy does, and which otherwise are those that somebody has asked
+// for by name.
 func WithServices(names ...string) Option {
 	return func(s *Server) { s.always = append(s.always, names...) }
 }
 
-// WithLog has lines about what goes wrong handed to say, from any goroutine; they go nowhere by default.
+// WithLog has lines about what goes wrong handed to say, from any goroutine; they go nowhere by
+// default.
 func WithLog(say func(string)) Option { return func(s *Server) { s.log = say } }
 
-// New makes a server that follows services in a directory, which it does not close. Close ends it. The error wraps
-// discovery.ErrInvalid for what makes no sense.
+// New makes a server that follows services in a directory, which it does not close. Close ends it.
+// The error wraps discovery.ErrInvalid for what makes no sense.
 func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 	if d == nil {
 		return nil, fmt.Errorf("%w: the directory is nil", discovery.ErrInvalid)
@@ -101,7 +105,8 @@ func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 	return s, nil
 }
 
-// ServerOptions are for a grpc.Server that serves xDS to many clients, some of which may be slow, idle or up to no good.
+// ServerOptions are for a grpc.Server that serves xDS to many clients, some of which may be slow,
+// idle or up to no good.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(mostBytes), grpc.MaxConcurrentStreams(100), grpc.ConnectionTimeout(10 * time.Second),
@@ -180,7 +185,8 @@ func (s *Server) at(name string) (*service, error) {
 	return one, nil
 }
 
-// makeRoom lets the service without instances go that was asked for longest ago and that nobody follows; s.mu is held.
+// makeRoom lets the service without instances go that was asked for longest ago and that nobody
+// follows; s.mu is held.
 func (s *Server) makeRoom() bool {
 	var drop *service
 	for _, one := range s.byName {
@@ -205,7 +211,8 @@ func empty(one *service) bool {
 	return v == nil || v.Len() == 0
 }
 
-// look lets services go that nobody asks for. What is known stays while etcd is away: it could not be had again.
+// look lets services go that nobody asks for. What is known stays while etcd is away: it could not
+// be had again.
 func (s *Server) look(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -17,9 +17,11 @@ import (
 )
 
 const (
-	// settleAfter is how long clients have a cluster before calls are led to it: gRPC for Go fails calls that are sooner.
+	// settleAfter is how long clients have a cluster before calls are led to it: gRPC for Go fails
+	// calls that are sooner.
 	settleAfter = 500 * time.Millisecond
-	// splitAfter is how long the clusters of a split stay that is another now: for those who still have the route.
+	// splitAfter is how long the clusters of a split stay that is another now: for those who still
+	// have the route.
 	splitAfter = time.Minute
 	// mostFilters bounds the clusters of a service that clients name.
 	mostFilters = 64
@@ -67,7 +69,8 @@ func (one *service) ready() bool {
 	}
 }
 
-// follow publishes what is new of a service. To ask for the next change says that those before are passed on.
+// follow publishes what is new of a service. To ask for the next change says that those before are
+// passed on.
 func (s *Server) follow(ctx context.Context, one *service) {
 	defer one.sub.Close()
 	for {

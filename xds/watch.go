@@ -1,8 +1,9 @@
 package xds
 
-// A request says what a client follows of one kind of resources. The library asks for a watch of it, again after each answer; here the
-// services that it is about are followed from now on, and while one of them is not known yet, the watch is not opened: an answer without
-// it would say that it is gone.
+// A request says what a client follows of one kind of resources. The library asks for a watch of
+// it, again after each answer; here the services that it is about are followed from now on, and
+// while one of them is not known yet, the watch is not opened: an answer without it would say that
+// it is gone.
 
 import (
 	"context"
@@ -36,7 +37,8 @@ func (w watcher) CreateDeltaWatch(q *cache.DeltaRequest, sub cache.Subscription,
 	return w.s.open(needs, len(sub.ReturnedResources()) > 0, func() (func(), error) { return c.CreateDeltaWatch(q, sub, answers) })
 }
 
-// asks has what a subscription names followed, and says which services it needs that are not known yet.
+// asks has what a subscription names followed, and says which services it needs that are not known
+// yet.
 func (s *Server) asks(url string, sub cache.Subscription) (*cache.LinearCache, []*service, error) {
 	kind := slices.Index(typeURLs[:], url)
 	names := sub.SubscribedResources()
@@ -87,8 +89,9 @@ func (s *Server) asked(kind int, name string) *service {
 	return one
 }
 
-// open opens a watch once the services are known that it needs: at once, mostly. A client that knows something already waits for as
-// long as it takes, since it has what it needs; another one is answered with what there is.
+// open opens a watch once the services are known that it needs: at once, mostly. A client that
+// knows something already waits for as long as it takes, since it has what it needs; another one is
+// answered with what there is.
 func (s *Server) open(needs []*service, knows bool, open func() (func(), error)) (func(), error) {
 	if len(needs) == 0 {
 		return open()

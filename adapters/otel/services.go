@@ -87,7 +87,8 @@ func about(service, what, name string) metric.MeasurementOption {
 	return metric.WithAttributes(attribute.String("service", service), attribute.String(what, name))
 }
 
-// Picking is the option that has a balancer's ejections, and the attempts of calls, counted, for any number of balancers.
+// Picking is the option that has a balancer's ejections, and the attempts of calls, counted, for
+// any number of balancers.
 func (s *Services) Picking() pick.Option {
 	return hook.Picking(
 		func(service, instance, reason string) {
@@ -99,8 +100,8 @@ func (s *Services) Picking() pick.Option {
 		})
 }
 
-// Event counts what happens to the instances that this process registers, drains above all. It is for
-// discovery.WithEvents, for any number of registrars.
+// Event counts what happens to the instances that this process registers, drains above all. It is
+// for discovery.WithEvents, for any number of registrars.
 func (s *Services) Event(e discovery.Event) {
 	if e.Instance == nil {
 		return // a plain key
@@ -117,7 +118,8 @@ func (s *Services) Follow(service string, statuses func() []pick.Status) {
 	s.services.Follow(service, statuses)
 }
 
-// FollowSplit reports how the calls to a service are split, as Follow does the statuses of its instances.
+// FollowSplit reports how the calls to a service are split, as Follow does the statuses of its
+// instances.
 func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {
 	s.services.FollowSplit(service, split)
 }

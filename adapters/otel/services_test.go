@@ -15,7 +15,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// An instance that fails is counted, and shown as left out, and its part of the split goes to the others.
+// An instance that fails is counted, and shown as left out, and its part of the split goes to the
+// others.
 func TestServices(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// Services is a collector of what balancers of package pick know of the instances that they call. It is safe for
-// concurrent use.
+// Services is a collector of what balancers of package pick know of the instances that they call.
+// It is safe for concurrent use.
 //
 //	s := prom.NewServices()
 //	prometheus.MustRegister(s)
@@ -58,7 +58,8 @@ func NewServices() *Services {
 	}
 }
 
-// Picking is the option that has a balancer's ejections, and the attempts of calls, counted, for any number of balancers.
+// Picking is the option that has a balancer's ejections, and the attempts of calls, counted, for
+// any number of balancers.
 func (s *Services) Picking() pick.Option {
 	return hook.Picking(
 		func(service, instance, reason string) { s.ejections.WithLabelValues(service, instance, reason).Inc() },
@@ -68,8 +69,8 @@ func (s *Services) Picking() pick.Option {
 		})
 }
 
-// Event counts what happens to the instances that this process registers, drains above all. It is for
-// discovery.WithEvents, for any number of registrars:
+// Event counts what happens to the instances that this process registers, drains above all. It is
+// for discovery.WithEvents, for any number of registrars:
 //
 //	r := discovery.NewRegistrar(client, discovery.WithEvents(s.Event))
 func (s *Services) Event(e discovery.Event) {
@@ -87,13 +88,15 @@ func (s *Services) counters() []*prometheus.CounterVec {
 	return []*prometheus.CounterVec{s.ejections, s.returns, s.attempts, s.events, s.drainSeconds}
 }
 
-// Follow reports the statuses of a service's instances from now on, in the place of others of that service; nil
-// ends that. The function is called at each collection, and must not call the collector.
+// Follow reports the statuses of a service's instances from now on, in the place of others of that
+// service; nil ends that. The function is called at each collection, and must not call the
+// collector.
 func (s *Services) Follow(service string, statuses func() []pick.Status) {
 	s.services.Follow(service, statuses)
 }
 
-// FollowSplit reports how the calls to a service are split, as Follow does the statuses of its instances:
+// FollowSplit reports how the calls to a service are split, as Follow does the statuses of its
+// instances:
 //
 //	s.FollowSplit("orders", func() []pick.SubsetStatus { return t.Split("orders") })
 func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {

@@ -5,9 +5,9 @@
 //	go run ./batch -readers 64 -rounds 3
 //	go run ./batch -writers                   # puts instead of gets
 //
-// Printed is the median round of each: operations per second, and processor time (of this process, not
-// of the server), bytes and allocations per operation. Then, how long a single read takes
-// while nothing else happens.
+// Printed is the median round of each: operations per second, and processor time (of this process,
+// not of the server), bytes and allocations per operation. Then, how long a single read takes while
+// nothing else happens.
 package main
 
 import (

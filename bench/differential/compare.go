@@ -55,11 +55,12 @@ func isError(line string) bool {
 	return false
 }
 
-// extension is how many times its duration a run may take on a machine that is too busy to compare enough in it.
+// extension is how many times its duration a run may take on a machine that is too busy to compare
+// enough in it.
 const extension = 3
 
-// compare runs the families' programs in turn: first those of which there must be some yet, then each family for the same
-// time.
+// compare runs the families' programs in turn: first those of which there must be some yet, then
+// each family for the same time.
 func (r *rig) compare(c config, families []string) ([]*tally, error) {
 	var tallies []*tally
 	for _, f := range families {
@@ -91,7 +92,8 @@ func (r *rig) compare(c config, families []string) ([]*tally, error) {
 	}
 }
 
-// next is the family that has had the least time, of those with too little so far if time is up, or if some have too few programs.
+// next is the family that has had the least time, of those with too little so far if time is up, or
+// if some have too few programs.
 func next(tallies []*tally, due bool) *tally {
 	least := func(a, b *tally) int { return cmp.Compare(a.took, b.took) }
 	short := func(t *tally) bool { return len(t.missing()) > 0 }
@@ -142,7 +144,8 @@ func (r *rig) one(c config, t *tally) error {
 	return nil
 }
 
-// shape is what a program does, without what it does it to: two of the same shape most often show the same difference.
+// shape is what a program does, without what it does it to: two of the same shape most often show
+// the same difference.
 func shape(p script.Program) string {
 	var b strings.Builder
 	var write func(s script.Step)

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// floor is the least that must have been compared of a family: a run that compares less says nothing.
+// floor is the least that must have been compared of a family: a run that compares less says
+// nothing.
 type floor struct {
 	programs int
 	works    string // calls that must have worked at least once with the official client

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// tries is how often a program that shows a difference runs again, before what ours did counts as something that the
-// official client does not do.
+// tries is how often a program that shows a difference runs again, before what ours did counts as
+// something that the official client does not do.
 const tries = 10
 
 // verdict is what a comparison comes to.
@@ -19,9 +19,9 @@ type verdict struct {
 	chance  bool           // what is unknown depends on time: the official client does so as well, on another run
 }
 
-// judge says what of the differences between two reports counts. What a program sees may depend on time, with either
-// client. So ours may do all that the official client does in some run of the program, and nothing else: it is the official
-// client that runs again, on both servers.
+// judge says what of the differences between two reports counts. What a program sees may depend on
+// time, with either client. So ours may do all that the official client does in some run of the
+// program, and nothing else: it is the official client that runs again, on both servers.
 func (r *rig) judge(p script.Program, seen [2]report.Report, tries int) (verdict, error) {
 	unknown, known := sift(p, report.Compare(seen[0], seen[1]))
 	v := verdict{unknown: unknown, known: known}
@@ -65,12 +65,13 @@ func (r *rig) judge(p script.Program, seen [2]report.Report, tries int) (verdict
 	return v, nil
 }
 
-// transparent is the name of the difference that a leasing client makes: none. What the official one does otherwise than
-// the server is no measure, so ours is compared with the official client without it.
+// transparent is the name of the difference that a leasing client makes: none. What the official
+// one does otherwise than the server is no measure, so ours is compared with the official client
+// without it.
 const transparent = "leasing makes no difference"
 
-// matches runs a program by the official client on both servers. If one of the two saw what ours saw, it returns the known
-// differences between them, else nil.
+// matches runs a program by the official client on both servers. If one of the two saw what ours
+// saw, it returns the known differences between them, else nil.
 func (r *rig) matches(p script.Program, ours report.Report) (map[string]int, error) {
 	theirs, err := r.execute(p, [2]executes{r.sides[0], r.sides[0]})
 	if err != nil {
@@ -91,8 +92,8 @@ func without(p script.Program, kind string) (script.Program, bool) {
 	return p, len(p.Stack) < n
 }
 
-// overtaken is whether all that a step shows is that with one client its context, which ends in the middle of the call, ended
-// before the answer came. Such a difference has to show each time.
+// overtaken is whether all that a step shows is that with one client its context, which ends in the
+// middle of the call, ended before the answer came. Such a difference has to show each time.
 func overtaken(p script.Program, d report.Difference) bool {
 	late := func(lines []string) bool {
 		return slices.ContainsFunc(lines, func(l string) bool {

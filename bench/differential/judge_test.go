@@ -11,7 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/server"
 )
 
-// told is a side that tells what it has seen, one run after the other, from the beginning again after the last.
+// told is a side that tells what it has seen, one run after the other, from the beginning again
+// after the last.
 type told struct {
 	runs []string
 	n    atomic.Int64

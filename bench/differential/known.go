@@ -19,13 +19,15 @@ type known struct {
 	rewrite func(s script.Step, d report.Difference) report.Difference
 	// when says whether the program can show it at a step; nil: any can.
 	when func(p script.Program, step int) bool
-	// apart: the servers' states differ from then on, so that the rest of the program is not compared.
+	// apart: the servers' states differ from then on, so that the rest of the program is not
+	// compared.
 	apart bool
 	// chance: it does not show each time, so no test insists on it.
 	chance bool
 }
 
-// sift separates the differences of a program that are not known from those that are, which it counts by name.
+// sift separates the differences of a program that are not known from those that are, which it
+// counts by name.
 func sift(p script.Program, diffs []report.Difference) (unknown []report.Difference, counts map[string]int) {
 	counts = make(map[string]int)
 	for _, d := range diffs {
@@ -40,7 +42,8 @@ func sift(p script.Program, diffs []report.Difference) (unknown []report.Differe
 	return unknown, counts
 }
 
-// explainKnown takes what is known out of a difference; apart is whether the rest of the program means nothing.
+// explainKnown takes what is known out of a difference; apart is whether the rest of the program
+// means nothing.
 func explainKnown(p script.Program, d report.Difference, counts map[string]int) (rest report.Difference, apart bool) {
 	var s script.Step
 	if d.Step < len(p.Steps) {

@@ -473,7 +473,8 @@ func ends(c script.Context) bool { return c.Kind == "timeout" || c.Kind == "canc
 
 var text = regexp.MustCompile(`^(.*error of code .*?: ")([^"]*)(".*)$`)
 
-// saysMore is whether our line is theirs, or differs only in that the text of its error goes on in parentheses.
+// saysMore is whether our line is theirs, or differs only in that the text of its error goes on in
+// parentheses.
 func saysMore(theirs, ours string) bool {
 	t, o := text.FindStringSubmatch(theirs), text.FindStringSubmatch(ours)
 	if t == nil || o == nil {

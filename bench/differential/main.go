@@ -1,12 +1,14 @@
-// Differential draws programs from a seed, runs them through the official client and through ours against two servers
-// in the same state, and compares everything that the programs see: answers, errors, events, and how channels end.
+// Differential draws programs from a seed, runs them through the official client and through ours
+// against two servers in the same state, and compares everything that the programs see: answers,
+// errors, events, and how channels end.
 //
 //	go run ./differential -duration 10m           # all families, a new seed, which it prints
 //	go run ./differential -only watch -seed 7     # families whose name contains "watch"
 //	go run ./differential -only kv -seed 7 -n 1   # the program of seed 7 alone
 //
-// A difference is shrunk: the shortest program that still shows it is printed beside its seed. The program fails on
-// any difference that is not in the table of known ones (known.go), and if it could compare too little.
+// A difference is shrunk: the shortest program that still shows it is printed beside its seed. The
+// program fails on any difference that is not in the table of known ones (known.go), and if it
+// could compare too little.
 package main
 
 import (

@@ -19,7 +19,8 @@ type executes interface {
 	Run(srv *server.Server, p script.Program, base int64) report.Report
 }
 
-// rig is two servers of a kind and the clients that are compared on them. One program runs at a time.
+// rig is two servers of a kind and the clients that are compared on them. One program runs at a
+// time.
 type rig struct {
 	servers [2]*server.Server
 	sides   [2]executes

@@ -14,8 +14,8 @@ const shrinkFor = time.Minute
 // shrinkTries are fewer, since many programs are tried.
 const shrinkTries = 3
 
-// shrink looks for the shortest program that still shows a difference. One that does not show it again is returned as it
-// is: the difference depends on time.
+// shrink looks for the shortest program that still shows a difference. One that does not show it
+// again is returned as it is: the difference depends on time.
 func (r *rig) shrink(p script.Program, diffs []report.Difference) (script.Program, []report.Difference) {
 	end := time.Now().Add(shrinkFor)
 	differs := func(q script.Program) bool {

@@ -83,7 +83,8 @@ func (w wrongWatcher) Watch(ctx context.Context, key string, opts ...clientv3.Op
 	return out
 }
 
-// TestWrongClient: a client that does one thing wrong is found, and the program that shows it is short.
+// TestWrongClient: a client that does one thing wrong is found, and the program that shows it is
+// short.
 func TestWrongClient(t *testing.T) {
 	r := start(t, kinds[0])
 	kv := func(w wrongKV) func(*clientv3.Client) {

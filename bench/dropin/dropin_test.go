@@ -19,8 +19,8 @@ type report struct {
 	Goroutines []string
 }
 
-// use builds the project, runs it and checks what it says of itself: module is what is linked as the
-// official one, client whose code its dependency's client runs in.
+// use builds the project, runs it and checks what it says of itself: module is what is linked as
+// the official one, client whose code its dependency's client runs in.
 func use(t *testing.T, p *project, module, client string) {
 	t.Helper()
 	program := p.build(t)
@@ -46,14 +46,15 @@ const kit = "require github.com/go-kit/kit v0.13.0"
 // TestBefore is what the others are compared with.
 func TestBefore(t *testing.T) {
 	p := newProject(t, "user", kit, "require google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1")
-	// go-kit is from before genproto was split, which the official client does not go with. The drop-in brings a current
-	// one by itself.
+	// go-kit is from before genproto was split, which the official client does not go with. The
+	// drop-in brings a current one by itself.
 	p.write(t, "genproto.go", "//go:build never\n\npackage main\n\nimport _ \"google.golang.org/genproto/googleapis/type/color\"\n")
 	use(t, p, official+" "+before, official)
 }
 
-// TestRepository takes both modules from their repository by their tags, as a user does: one line, and
-// the program and its dependency run on our client. The line is written by hand or by the program.
+// TestRepository takes both modules from their repository by their tags, as a user does: one line,
+// and the program and its dependency run on our client. The line is written by hand or by the
+// program.
 func TestRepository(t *testing.T) {
 	version := rootVersion(t)
 	forwardVersion := "v3" + strings.TrimPrefix(version, "v0")
@@ -61,8 +62,8 @@ func TestRepository(t *testing.T) {
 	for _, by := range []string{"hand", "migrate"} {
 		t.Run(by, func(t *testing.T) {
 			p := newProject(t, "user", kit)
-			// What is ours comes from the repository directly, all else as always, and into a module cache that is
-			// not the user's: these versions may be something else one day.
+			// What is ours comes from the repository directly, all else as always, and into a
+			// module cache that is not the user's: these versions may be something else one day.
 			cache := p.run(t, "go", "env", "GOMODCACHE")
 			proxy := p.run(t, "go", "env", "GOPROXY")
 			p.env = append(p.env, "GOFLAGS=-trimpath -modcacherw", "GOMODCACHE="+t.TempDir(),

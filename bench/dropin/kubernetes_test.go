@@ -1,6 +1,7 @@
 //go:build kubernetes
 
-// The example takes many modules from the module proxy, so its test has a build tag and a make target.
+// The example takes many modules from the module proxy, so its test has a build tag and a make
+// target.
 
 package dropin
 
@@ -19,13 +20,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// noticed is far above the time in which our client leaves a frozen member on a busy machine, and far
-// below that for which the program makes calls.
+// noticed is far above the time in which our client leaves a frozen member on a busy machine, and
+// far below that for which the program makes calls.
 const noticed = 4 * time.Second
 
-// TestKubernetes runs the program in dropin/examples/kubernetes, as it is and with the replace, while a
-// member freezes for good. With the official client calls go on failing. With the replace no read
-// fails, and a write only if it was under way on that member: nobody can know what became of it.
+// TestKubernetes runs the program in dropin/examples/kubernetes, as it is and with the replace,
+// while a member freezes for good. With the official client calls go on failing. With the replace
+// no read fails, and a write only if it was under way on that member: nobody can know what became
+// of it.
 func TestKubernetes(t *testing.T) {
 	before := example(t, "kubernetes")
 	after := example(t, "kubernetes")
@@ -77,7 +79,8 @@ func example(t *testing.T, name string) *project {
 	return p
 }
 
-// frozen runs the program on a cluster of its own, a member of which freezes when the program is warm.
+// frozen runs the program on a cluster of its own, a member of which freezes when the program is
+// warm.
 func frozen(t *testing.T, program string, leader bool) (reads, writes tally) {
 	t.Helper()
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})

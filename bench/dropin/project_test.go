@@ -1,6 +1,6 @@
-// Package dropin tests the drop-in module as people use it: a replace in the go.mod of programs that
-// know only the official client. It lies here because the module itself cannot import what runs
-// servers for tests.
+// Package dropin tests the drop-in module as people use it: a replace in the go.mod of programs
+// that know only the official client. It lies here because the module itself cannot import what
+// runs servers for tests.
 package dropin
 
 import (
@@ -30,7 +30,8 @@ const (
 	before = "v3.6.16" // the official client that the programs have
 )
 
-// commandTimeout bounds one command, downloads and a build from nothing included, on a busy machine.
+// commandTimeout bounds one command, downloads and a build from nothing included, on a busy
+// machine.
 const commandTimeout = 15 * time.Minute
 
 // project is somebody's module that uses etcd.

@@ -18,12 +18,14 @@ import (
 )
 
 // Stalls of lengths that are drawn, one after the other: a call of our client may fail only where a
-// prober failed too, which asks each member at the same time over a connection that it has just made.
+// prober failed too, which asks each member at the same time over a connection that it has just
+// made.
 
 const (
 	shortestStall = 50 * time.Millisecond
 	longestStall  = 5 * time.Second
-	// calm is how long all members run between two stalls, at least, and at most three times as long.
+	// calm is how long all members run between two stalls, at least, and at most three times as
+	// long.
 	calm = time.Second
 	// probeEvery is how often the prober asks each member to write and to read.
 	probeEvery = 200 * time.Millisecond

@@ -14,8 +14,8 @@
 // configuration.
 //
 // With -repeat each fault is run so often with our client (once with the official
-// one, as often with -stall), and a second table shows how much the runs differ: how long an election takes
-// decides how many calls can succeed, and is different each time.
+// one, as often with -stall), and a second table shows how much the runs differ: how long an
+// election takes decides how many calls can succeed, and is different each time.
 package main
 
 import (

@@ -226,7 +226,8 @@ func (h *herd) right() bool {
 	return true
 }
 
-// outage is one, and prints its line. It returns how often an instance left a view, and the most writes in a second.
+// outage is one, and prints its line. It returns how often an instance left a view, and the most
+// writes in a second.
 func (h *herd) outage(away time.Duration, d data) (left, most int64, err error) {
 	m := h.cluster.Members()[0]
 	before, err := h.newest()
@@ -292,8 +293,8 @@ func (d data) String() string {
 	return [...]string{"", ", and wiped", ", and restored"}[d]
 }
 
-// change does to etcd's data what is to become of it, while it is away. It keeps a backup the first time. It returns the
-// revision that etcd will have.
+// change does to etcd's data what is to become of it, while it is away. It keeps a backup the first
+// time. It returns the revision that etcd will have.
 func (h *herd) change(m *etcdtest.Member, d data, rev int64) (int64, error) {
 	if h.backupRev == 0 {
 		h.backupRev = rev

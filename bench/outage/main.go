@@ -8,8 +8,9 @@
 // Printed is how many calls failed, and how long after its return the view was right again:
 // while etcd was away one server had ended and another one begun. With -registrars it is so many
 // of them, which come back in a drawn order from outages below, at and above the TTL, and from a
-// wipe and a restored backup: printed is how many instances left a view although they live (it fails if any did), when all
-// records were back, when the views were not stale any more, and how many writes etcd had (it fails at 2,000 a second).
+// wipe and a restored backup: printed is how many instances left a view although they live (it
+// fails if any did), when all records were back, when the views were not stale any more, and how
+// many writes etcd had (it fails at 2,000 a second).
 package main
 
 import (

@@ -1,13 +1,14 @@
-// Picks prints what each instance gets with the policies of package pick, for weights, latencies, rates and
-// numbers of instances, on a virtual clock:
+// Picks prints what each instance gets with the policies of package pick, for weights, latencies,
+// rates and numbers of instances, on a virtual clock:
 //
 //	go run ./picks                  # all of it: some minutes
 //	go run ./picks -only P2C
 //
-// A line has, beside the bars: how far the share of an instance is off its weight's at most, over a thousand
-// expected picks of each (while latencies are equal; the policies that look at neither load nor latency have it
-// always), the share of the instance that is ten times slower, and the longest time without a pick, in
-// expected intervals. It ends with status 1 if a bar is missed. What a pick costs:
+// A line has, beside the bars: how far the share of an instance is off its weight's at most, over a
+// thousand expected picks of each (while latencies are equal; the policies that look at neither
+// load nor latency have it always), the share of the instance that is ten times slower, and the
+// longest time without a pick, in expected intervals. It ends with status 1 if a bar is missed.
+// What a pick costs:
 //
 //	go test -run '^$' -bench Pick ../discovery/pick
 package main

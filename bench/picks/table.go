@@ -66,7 +66,8 @@ type cell struct {
 	calls   int
 }
 
-// cells have the weights at the rates; a thousand instances only at the highest, for the time it takes.
+// cells have the weights at the rates; a thousand instances only at the highest, for the time it
+// takes.
 func cells() (list []cell) {
 	same := make([]int, 1000)
 	for i := range same {
@@ -120,7 +121,8 @@ func (r result) missed(p policy, c cell, latency string) string {
 	return ""
 }
 
-// wait is how long a call to the slow one takes, in its expected intervals, for policies to which it may be full.
+// wait is how long a call to the slow one takes, in its expected intervals, for policies to which
+// it may be full.
 func (p policy) wait(c cell, latency string) float64 {
 	if !p.full || latency != "one slow" {
 		return 0
@@ -137,8 +139,8 @@ func (c cell) part() float64 {
 	return float64(c.weights[0]) / float64(sum)
 }
 
-// chance is how much more than its share the slow instance may get of a policy that does not see that it is slow,
-// or draws: three deviations of a draw.
+// chance is how much more than its share the slow instance may get of a policy that does not see
+// that it is slow, or draws: three deviations of a draw.
 func chance(p policy, c cell) float64 {
 	if !p.drawn && !p.blind {
 		return 0

@@ -5,8 +5,9 @@
 //	go run ./ranges                      # 1,000,000 keys with values of 100 bytes, 3 rounds
 //	go run ./ranges -keys 100000 -size 1000 -rounds 5
 //
-// Printed is the median of each: wall time, this process' processor time, how far the heap grew above
-// what it was before (sampled every 2 ms, garbage included), and bytes and allocations per key.
+// Printed is the median of each: wall time, this process' processor time, how far the heap grew
+// above what it was before (sampled every 2 ms, garbage included), and bytes and allocations per
+// key.
 package main
 
 import (

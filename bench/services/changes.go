@@ -90,8 +90,9 @@ func (s *started) result() (time.Duration, error) {
 	return time.Duration(ns), err
 }
 
-// changes compares what following a service costs: go-kit's Instancer, the one of our drop-in, and a subscription of
-// package discovery. Each is a process of its own; all follow the same prefix while instances are registered one after the other.
+// changes compares what following a service costs: go-kit's Instancer, the one of our drop-in, and
+// a subscription of package discovery. Each is a process of its own; all follow the same prefix
+// while instances are registered one after the other.
 func changes(t *table, n int, gap time.Duration) error {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{})
 	if err != nil {

@@ -96,7 +96,8 @@ func (r *resolver) pick(ctx context.Context) (string, error) {
 	return r.list[rand.IntN(len(r.list))], nil
 }
 
-// ask asks for the name's SRV records, over TCP since there are many. All instances are on this machine.
+// ask asks for the name's SRV records, over TCP since there are many. All instances are on this
+// machine.
 func (r *resolver) ask(ctx context.Context) (list []string, ttl time.Duration, err error) {
 	q := dnsmessage.Message{
 		Header:    dnsmessage.Header{ID: uint16(rand.Uint32()), RecursionDesired: true},

@@ -28,8 +28,8 @@ const (
 	leaving = 10 * time.Second
 )
 
-// serve is an instance, as its users' documentation has it: it registers when it serves, and when it is told to end it
-// drains first. A plain one is registered by fairlead run.
+// serve is an instance, as its users' documentation has it: it registers when it serves, and when
+// it is told to end it drains first. A plain one is registered by fairlead run.
 func serve(kind, endpoint, service, address, id string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

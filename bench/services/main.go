@@ -1,7 +1,7 @@
-// Services measures services that find each other through etcd: 20 instances, processes of their own, are called
-// 500 times a second in each way there is (gRPC with grpcdisc, HTTP with httpdisc, go-kit with our gokit, and
-// "fairlead run" with DNS whose TTL is honoured) while they are restarted, killed and stopped, and while etcd is away.
-// Each call takes an instance 20 ms.
+// Services measures services that find each other through etcd: 20 instances, processes of their
+// own, are called 500 times a second in each way there is (gRPC with grpcdisc, HTTP with httpdisc,
+// go-kit with our gokit, and "fairlead run" with DNS whose TTL is honoured) while they are
+// restarted, killed and stopped, and while etcd is away. Each call takes an instance 20 ms.
 //
 //	go run ./services                            # all rows: about eight minutes
 //	go run ./services -only restart,kill -ways grpc,dns
@@ -17,7 +17,8 @@
 //	         attempt's timeout; go-kit and DNS have no attempts
 //	away     etcd away for 10 s, 60 s, with -long 10 min, and wiped: calls that failed
 //
-// Beside each figure is its bar. It ends with status 1 if one is missed. Figures of a busy machine say little.
+// Beside each figure is its bar. It ends with status 1 if one is missed. Figures of a busy machine
+// say little.
 package main
 
 import (

@@ -189,7 +189,8 @@ func kill(ctx context.Context, t *table, s *scene) error {
 	return nil
 }
 
-// stop has one stand still; only calls that began before the first attempt has timed out may be slow.
+// stop has one stand still; only calls that began before the first attempt has timed out may be
+// slow.
 func stop(ctx context.Context, t *table, s *scene) error {
 	calls := startCalls(s.caller, rate)
 	err := pause(ctx, attempt)

@@ -16,8 +16,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/wire"
 )
 
-// oneEvent counts the allocations that a response with one event costs: decoding it alone, and all that a
-// live watch takes beyond the puts themselves.
+// oneEvent counts the allocations that a response with one event costs: decoding it alone, and all
+// that a live watch takes beyond the puts themselves.
 func oneEvent(ctx context.Context, r *run) error {
 	const n = 5000
 	data, err := proto.Marshal(&pb.WatchResponse{

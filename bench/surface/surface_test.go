@@ -56,8 +56,8 @@ func TestDropIn(t *testing.T) {
 	}
 }
 
-// TestOfficialIsOfficial makes sure that what everything here is compared with is the official client
-// and not the drop-in, which has its path.
+// TestOfficialIsOfficial makes sure that what everything here is compared with is the official
+// client and not the drop-in, which has its path.
 func TestOfficialIsOfficial(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", "{{with .Module}}{{.Path}} {{.Version}} {{.Main}} {{.Replace}}{{end}}", official).CombinedOutput()
 	if got := strings.TrimSpace(string(out)); err != nil || got != official+" v3.7.3 false <nil>" {

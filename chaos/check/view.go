@@ -13,10 +13,11 @@ type ViewReport struct {
 	Shown       int // in the last one
 }
 
-// Views checks what a follower of a service was shown: each view has every instance whose record there was
-// at its revision, with what its owner said last; none that never was; and none of before comes after
-// a later one. What is gone may be shown for a while, but not in the last view, which must have become what is
-// stored: became says whether it has; nil means that the last one was not the end. means gives what a record says.
+// Views checks what a follower of a service was shown: each view has every instance whose record
+// there was at its revision, with what its owner said last; none that never was; and none of before
+// comes after a later one. What is gone may be shown for a while, but not in the last view, which
+// must have become what is stored: became says whether it has; nil means that the last one was not
+// the end. means gives what a record says.
 func Views(views []history.View, truth *history.Truth, scope string, became *bool, means func(key, value string) (string, error)) (ViewReport, []Violation) {
 	r := ViewReport{Views: len(views)}
 	var bad []Violation

@@ -23,10 +23,10 @@ type Restore struct {
 // speak is how long after it settled a watch may say nothing before it counts as one that goes on.
 const speak = 5 * time.Second
 
-// Eras gives what was before the restore and what came after it as two histories, each of which is to
-// hold for itself: to the second belongs what the backup kept. In neither are reads that were under
-// way meanwhile, since nobody knows which cluster has answered them, and later ones that may be old,
-// which a copy of before may answer.
+// Eras gives what was before the restore and what came after it as two histories, each of which is
+// to hold for itself: to the second belongs what the backup kept. In neither are reads that were
+// under way meanwhile, since nobody knows which cluster has answered them, and later ones that may
+// be old, which a copy of before may answer.
 func (h *History) Eras() (before, after History) {
 	r := h.Restore
 	before = History{Truth: r.Lost, Touches: h.Touches, Probes: h.Probes, Lateness: h.Lateness, End: r.At}
@@ -61,8 +61,8 @@ func (h *History) Eras() (before, after History) {
 	return before, after
 }
 
-// Renewed is the index of the first view that shows the restored cluster: until then the last one from
-// before is shown, as what is known.
+// Renewed is the index of the first view that shows the restored cluster: until then the last one
+// from before is shown, as what is known.
 func (h *History) Renewed() int {
 	var last View
 	for i, v := range h.Views {
@@ -178,8 +178,8 @@ func (h *History) splitOwned(before, after *History) {
 		}
 	}
 	for _, o := range h.Holds {
-		// Who gave up before the servers were back has owned nothing in what came after: another one may
-		// be first there whose release is forgotten.
+		// Who gave up before the servers were back has owned nothing in what came after: another
+		// one may be first there whose release is forgotten.
 		if o.Acquired >= r.Back || o.Ended >= r.Back && o.Fence <= r.Kept && r.kept(now[o.Key]) {
 			after.Holds = append(after.Holds, o)
 			continue

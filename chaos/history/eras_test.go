@@ -7,8 +7,8 @@ import (
 
 const s = time.Second
 
-// restored is a history: a backup at revision 3, taken at 10 s; cut off at 20 s, back at 22 s, settled
-// at 25 s. Lost are 4 and 5; the restored cluster has another 4.
+// restored is a history: a backup at revision 3, taken at 10 s; cut off at 20 s, back at 22 s,
+// settled at 25 s. Lost are 4 and 5; the restored cluster has another 4.
 func restored() *History {
 	kept := []Event{{Key: "k", Value: "1", Rev: 2, Seen: s}, {Key: "l", Value: "2", Rev: 3, Seen: 2 * s}}
 	return &History{

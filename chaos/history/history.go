@@ -214,8 +214,8 @@ type Meddling struct {
 	Rev   int64 // of the deletion; 0: no answer came, it may have been done at any time since
 }
 
-// View is what a follower of a service was shown at a time: its instances, the value of each being what
-// its owner gave it last.
+// View is what a follower of a service was shown at a time: its instances, the value of each being
+// what its owner gave it last.
 type View struct {
 	At    time.Duration
 	Rev   int64 // as of which it is

@@ -213,8 +213,8 @@ func (k *core) answered(asked int, rev, at int64, ours bool) (*hold, error) {
 	case rev <= k.dead && asked <= k.deadAt, k.sure && at <= k.seen && rev != k.there:
 		return nil, errAgain
 	case rev <= k.dead && rev < at:
-		// Found, and not put, by a request from after the end of that revision: etcd was restored from
-		// a backup that has what was released. Others may have owned since.
+		// Found, and not put, by a request from after the end of that revision: etcd was restored
+		// from a backup that has what was released. Others may have owned since.
 		k.giveUp(rev)
 		return nil, errAgain
 	}

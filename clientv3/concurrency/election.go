@@ -136,7 +136,8 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err == ErrOwnershipLost {
-		// It leads no more. A Resign asks the server all the same, as after an election that it won.
+		// It leads no more. A Resign asks the server all the same, as after an election that it
+		// won.
 		e.resigned = e.resigned || e.claim == c
 		return ErrElectionNotLeader
 	}

@@ -9,10 +9,10 @@ import (
 )
 
 // Observe returns a channel of the leaders and what they proclaim, in order, beginning
-// with the present one; some may be skipped, the last always comes. Responses are as those of Leader. The
-// channel is closed when ctx ends or the client is closed, and for nothing else: it
-// survives compactions and errors. Nothing comes while nobody leads, see ObserveState.
-// A goroutine serves the channel until it is closed.
+// with the present one; some may be skipped, the last always comes. Responses are as those of
+// Leader. The channel is closed when ctx ends or the client is closed, and for nothing else: it
+// survives compactions and errors. Nothing comes while nobody leads, see ObserveState. A goroutine
+// serves the channel until it is closed.
 func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
 	out := make(chan *v3.GetResponse)
 	go func() {

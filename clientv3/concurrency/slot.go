@@ -34,8 +34,9 @@ const (
 	guardAfter = 25 * time.Millisecond
 	// attendTry bounds what an attendant reads.
 	attendTry = 5 * time.Second
-	// removeTry bounds the first deletion by an attendant, the following ones twice as much each, up to
-	// removeTryDoubles times: in an election the servers lose requests without a word, and others wait.
+	// removeTry bounds the first deletion by an attendant, the following ones twice as much each,
+	// up to removeTryDoubles times: in an election the servers lose requests without a word, and
+	// others wait.
 	removeTry        = time.Second
 	removeTryDoubles = 3
 	// confirmFor bounds the question whether a lease still exists.

@@ -55,8 +55,8 @@
 //
 // Get of one owned key with whatever options but WithRev, and transactions whose keys
 // compared are such and lead to nothing but such reads. The header's revision is the newest
-// of all answers to this KV so far, not the cluster's latest. All else is passed on to the cluster: ranges, GetStream, Compact, revisions. Ranges and serializable
-// reads do not take ownership.
+// of all answers to this KV so far, not the cluster's latest. All else is passed on to the cluster:
+// ranges, GetStream, Compact, revisions. Ranges and serializable reads do not take ownership.
 //
 // At most 10,000 keys or 64 MiB are owned at a time; others make room, chosen at random. A
 // key that was asked back, or that another process owns, is not taken for a second.

@@ -119,8 +119,8 @@ func TestTwoSides(t *testing.T) {
 	}
 }
 
-// TestAWriteAsksTheOwner: whoever holds a key in memory reads what another has just written. TestTwoSides
-// changes sides so often that keys are hushed, and mostly nobody holds one.
+// TestAWriteAsksTheOwner: whoever holds a key in memory reads what another has just written.
+// TestTwoSides changes sides so often that keys are hushed, and mostly nobody holds one.
 func TestAWriteAsksTheOwner(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"

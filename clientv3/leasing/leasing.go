@@ -80,10 +80,10 @@ type entry struct {
 // TTL, 60 s by default, is how long a write may have to wait for an owner that has
 // died. Closing revokes the lease, as closing a session does, also one that was given by
 // WithLease; that must not be given to two KVs. When the context of WithContext ends,
-// the lease is revoked too, and from then on all reads go to the cluster. Without it NewKV waits for
-// the cluster as long as the client lives. The Lease of cl must be able to tell how long a
-// lease is held, see clientv3.LeaseValidUntil; else nothing is answered from memory. Its user needs read
-// and write permission for the leasing keys of all keys that it reads or writes, and read
+// the lease is revoked too, and from then on all reads go to the cluster. Without it NewKV waits
+// for the cluster as long as the client lives. The Lease of cl must be able to tell how long a
+// lease is held, see clientv3.LeaseValidUntil; else nothing is answered from memory. Its user needs
+// read and write permission for the leasing keys of all keys that it reads or writes, and read
 // permission for the whole leasing prefix.
 func NewKV(cl *v3.Client, pfx string, opts ...concurrency.SessionOption) (v3.KV, func(), error) {
 	if pfx == "" {

@@ -6,11 +6,12 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// maxOps is how many operations or comparisons a list of a transaction may have, as servers have it by default.
+// maxOps is how many operations or comparisons a list of a transaction may have, as servers have it
+// by default.
 const maxOps = 128
 
-// sound reports whether a server certainly takes a transaction, which it looks at as a whole: also at the branch that is
-// not chosen. Where this is in doubt the server has to say.
+// sound reports whether a server certainly takes a transaction, which it looks at as a whole: also
+// at the branch that is not chosen. Where this is in doubt the server has to say.
 func sound(op *v3.Op) bool {
 	_, ok := soundTxn(op)
 	return ok

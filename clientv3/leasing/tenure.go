@@ -23,8 +23,9 @@ type tenure struct {
 	lease v3.LeaseID
 	until atomic.Int64  // time since leasing.epoch; the lease is certainly held before it
 	gone  chan struct{} // capacity 1: somebody was told that the lease does not exist
-	// latest is guarded by leasing.mu: the newest header of any answer to this KV. All that is owned and has no write
-	// under way is as it was then, so that answers from memory carry it and their revisions do not go back.
+	// latest is guarded by leasing.mu: the newest header of any answer to this KV. All that is
+	// owned and has no write under way is as it was then, so that answers from memory carry it and
+	// their revisions do not go back.
 	latest *pb.ResponseHeader
 }
 

@@ -207,7 +207,8 @@ func (x *evaluation) holds(c *pb.Compare) (holds, ok bool) {
 	return false, false
 }
 
-// finish gives the response and the gets in it the header; that of a nested transaction is empty, as the server's is.
+// finish gives the response and the gets in it the header; that of a nested transaction is empty,
+// as the server's is.
 func (x *evaluation) finish(r *pb.TxnResponse) {
 	for _, op := range r.Responses {
 		if get := op.GetResponseRange(); get != nil {

@@ -185,8 +185,8 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 	}
 }
 
-// TestRevisionsFromMemoryDoNotGoBack: an answer from memory is as of the newest revision that the owner knows, also if its key was
-// written before.
+// TestRevisionsFromMemoryDoNotGoBack: an answer from memory is as of the newest revision that the
+// owner knows, also if its key was written before.
 func TestRevisionsFromMemoryDoNotGoBack(t *testing.T) {
 	shared(t)
 	s := leased(t, etcdtest.Shared(t).Endpoints(), "L-"+t.Name()+"/")

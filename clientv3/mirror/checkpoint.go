@@ -35,8 +35,8 @@ type checkpoint struct {
 // errLate says that a write that had been given up was executed after all.
 var errLate = errors.New("mirror: an earlier write came late")
 
-// load reads the checkpoint; own means that this Run wrote it. Its Writer and Seq stay those of this
-// Run.
+// load reads the checkpoint; own means that this Run wrote it. Its Writer and Seq stay those of
+// this Run.
 func (c *checkpoint) load(ctx context.Context, target *clientv3.Client) (found, own bool, h *pb.ResponseHeader, err error) {
 	r, err := target.Get(ctx, c.key)
 	if err != nil {

@@ -20,10 +20,10 @@
 // transaction that is guarded by it, and where there is no room for the guard either, by
 // themselves. Only such a last one may, if it was thought lost and its key changed again, arrive
 // late and stay until the next comparison. A key whose name is longer in the target than in the
-// source can be too large; Run fails then, and names it. A mirror that finds its checkpoint goes on from
-// there; if the source has compacted that revision, or was restored from a backup, it
-// compares both sides again and removes what is gone. With etcd's authentication the
-// user needs permission for the checkpoint too.
+// source can be too large; Run fails then, and names it. A mirror that finds its checkpoint goes on
+// from there; if the source has compacted that revision, or was restored from a backup, it compares
+// both sides again and removes what is gone. With etcd's authentication the user needs permission
+// for the checkpoint too.
 //
 // Nobody else may write under the target prefix; what somebody does is undone at the
 // next comparison only.

@@ -33,8 +33,8 @@ func largest(t *testing.T, c *clientv3.Client, key string) int {
 	return low
 }
 
-// TestValuesOfEverySize: what source and target can both take is in the target, be it compared or followed, up
-// to the last byte that a request may have.
+// TestValuesOfEverySize: what source and target can both take is in the target, be it compared or
+// followed, up to the last byte that a request may have.
 func TestValuesOfEverySize(t *testing.T) {
 	source := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)

@@ -119,7 +119,8 @@ func TestWholeCluster(t *testing.T) {
 	sameWhole(t, source, target)
 }
 
-// A checkpoint of a mirror to another prefix is no data; a mirror to all keys replaces it with the rest.
+// A checkpoint of a mirror to another prefix is no data; a mirror to all keys replaces it with the
+// rest.
 func TestCheckpointOfAnotherIsNoData(t *testing.T) {
 	from, to := etcdtest.Start(t, etcdtest.Options{}), etcdtest.Start(t, etcdtest.Options{})
 	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
@@ -276,8 +277,8 @@ func TestTwoMirrors(t *testing.T) {
 	same(t, c, from, c, to)
 }
 
-// TestInterruptedComparison: a mirror that ended in the middle of a comparison left half of a copy; the
-// next one compares again.
+// TestInterruptedComparison: a mirror that ended in the middle of a comparison left half of a copy;
+// the next one compares again.
 func TestInterruptedComparison(t *testing.T) {
 	c := clienttest.Shared(t)
 	from, to := t.Name()+"/from/", t.Name()+"/to/"

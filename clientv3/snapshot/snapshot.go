@@ -42,9 +42,9 @@ const (
 
 // Info describes a saved snapshot.
 type Info struct {
-	// Version is the version of the server's storage, such as "3.7.0". It is empty from servers before
-	// 3.6, and from one that does not know it yet: in the first seconds after its start, as long as
-	// [clientv3.StatusResponse] has no StorageVersion. The snapshot is whole all the same.
+	// Version is the version of the server's storage, such as "3.7.0". It is empty from servers
+	// before 3.6, and from one that does not know it yet: in the first seconds after its start, as
+	// long as [clientv3.StatusResponse] has no StorageVersion. The snapshot is whole all the same.
 	Version string
 	Size    int64 // of the file in bytes, with the digest of 32 bytes at its end
 }

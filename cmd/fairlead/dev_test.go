@@ -114,7 +114,8 @@ func TestDevThreeMembers(t *testing.T) {
 	watch.wantNothingLeft(true)
 }
 
-// TestDevCountsOnce: three members of one process have one page of metrics, of which the console counts each request once.
+// TestDevCountsOnce: three members of one process have one page of metrics, of which the console
+// counts each request once.
 func TestDevCountsOnce(t *testing.T) {
 	p, endpoints := startDev(t, "--members", "3", "--console", "127.0.0.1:0")
 	defer p.stopDev(syscall.SIGINT)

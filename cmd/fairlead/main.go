@@ -1,5 +1,5 @@
-// Command fairlead works with etcd clusters: a command line under etcdctl's names, a development cluster, and a demonstration
-// of the client under faults. `fairlead help` lists the commands.
+// Command fairlead works with etcd clusters: a command line under etcdctl's names, a development
+// cluster, and a demonstration of the client under faults. `fairlead help` lists the commands.
 package main
 
 import (

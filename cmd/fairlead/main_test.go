@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// These tests run the built program as users do: signals, children, terminals and pipes are not to be had in-process.
+// These tests run the built program as users do: signals, children, terminals and pipes are not to
+// be had in-process.
 
 // patience bounds what must happen; a loaded machine may need it.
 const patience = 60 * time.Second
@@ -37,8 +38,8 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
-	// Started by nohup, say, this process ignores hangups, and what it starts would inherit that. What a process
-	// handles itself is the default in its children.
+	// Started by nohup, say, this process ignores hangups, and what it starts would inherit that.
+	// What a process handles itself is the default in its children.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	return m.Run()
 }
@@ -149,7 +150,8 @@ func (p *proc) signal(sig syscall.Signal) {
 	}
 }
 
-// wantNothingLeft checks that the program's children are gone, and, unless files is false, its temporary files too.
+// wantNothingLeft checks that the program's children are gone, and, unless files is false, its
+// temporary files too.
 func (p *proc) wantNothingLeft(files bool) {
 	p.t.Helper()
 	deadline := time.Now().Add(patience)

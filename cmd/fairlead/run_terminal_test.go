@@ -11,11 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a program has of a terminal when it runs under run, lock or elect, below a shell and without one.
+// What a program has of a terminal when it runs under run, lock or elect, below a shell and without
+// one.
 
 const ctrlZ = "\x1a"
 
-// shell is an interactive shell on a terminal, with words of its own for the commands that run a program.
+// shell is an interactive shell on a terminal, with words of its own for the commands that run a
+// program.
 func shell(t *testing.T, endpoint string) *terminal {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "profile")
@@ -70,7 +72,8 @@ func (p *terminal) foreground() int {
 	return group
 }
 
-// Ctrl-C reaches the program, not the command, which ends as the program does, and the shell has the terminal again.
+// Ctrl-C reaches the program, not the command, which ends as the program does, and the shell has
+// the terminal again.
 func TestTerminalCtrlC(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
@@ -91,7 +94,8 @@ func TestTerminalCtrlC(t *testing.T) {
 	p.wait()
 }
 
-// Ctrl-Z stops the program and the command, fg continues both in the foreground, bg behind; jobs can be killed.
+// Ctrl-Z stops the program and the command, fg continues both in the foreground, bg behind; jobs
+// can be killed.
 func TestTerminalJobControl(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
@@ -133,7 +137,8 @@ func TestTerminalJobControl(t *testing.T) {
 	p.wait()
 }
 
-// In pipelines: who reads the program's output may use the keyboard, and Ctrl-C and Ctrl-Z mean all of it.
+// In pipelines: who reads the program's output may use the keyboard, and Ctrl-C and Ctrl-Z mean all
+// of it.
 func TestTerminalPipeline(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
@@ -165,7 +170,8 @@ func TestTerminalPipeline(t *testing.T) {
 	p.wait()
 }
 
-// The command writes to a terminal that the program's group has, also one that stops who writes from behind.
+// The command writes to a terminal that the program's group has, also one that stops who writes
+// from behind.
 func TestTerminalStopsWriters(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
@@ -183,7 +189,8 @@ func TestTerminalStopsWriters(t *testing.T) {
 	p.wait()
 }
 
-// Without a shell there is nobody to continue what was stopped: it goes on. The terminal hangs up: all of it ends.
+// Without a shell there is nobody to continue what was stopped: it goes on. The terminal hangs up:
+// all of it ends.
 func TestTerminalWithoutShell(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {

@@ -18,7 +18,8 @@ import (
 
 // The supervisor of run, lock and elect, with real processes.
 
-// listenOn makes this program, started with it in its environment, a child that listens on that address.
+// listenOn makes this program, started with it in its environment, a child that listens on that
+// address.
 const listenOn = "FAIRLEAD_TEST_LISTEN"
 
 func init() {
@@ -102,7 +103,8 @@ func wantGone(t *testing.T, what string, all []int) {
 	}
 }
 
-// family is a script whose three generations write their pids into a file; what they do with SIGTERM is said by a trap.
+// family is a script whose three generations write their pids into a file; what they do with
+// SIGTERM is said by a trap.
 const family = `
 trap "$TRAP" TERM
 cat > "$FILE.sh" <<'end'
@@ -115,7 +117,8 @@ sh "$FILE.sh" &
 echo $$ >> "$FILE"
 while :; do sleep 0.05; done`
 
-// A signal reaches all generations, who have ended before the command does; so have those who do not listen.
+// A signal reaches all generations, who have ended before the command does; so have those who do
+// not listen.
 func TestSignalsReachGrandchildren(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {
@@ -140,7 +143,8 @@ func TestSignalsReachGrandchildren(t *testing.T) {
 	}
 }
 
-// A program that ends at once after SIGTERM, while its child takes longer: the lock is kept until that has ended too.
+// A program that ends at once after SIGTERM, while its child takes longer: the lock is kept until
+// that has ended too.
 func TestSlowGrandchild(t *testing.T) {
 	endpoint := server(t)
 	dir := t.TempDir()
@@ -184,8 +188,8 @@ func TestProgramDiesWithCommand(t *testing.T) {
 	}
 }
 
-// A process that was moved: the old one was killed, its record is there until the TTL is over; the new one, elsewhere,
-// waits for that, says so once, and goes on as usual.
+// A process that was moved: the old one was killed, its record is there until the TTL is over; the
+// new one, elsewhere, waits for that, says so once, and goes on as usual.
 func TestRunMovedProcess(t *testing.T) {
 	endpoint := server(t)
 	run := func(address string, program ...string) *proc {
@@ -213,8 +217,8 @@ func TestRunMovedProcess(t *testing.T) {
 	}
 }
 
-// etcd stands still: a drain takes its limit and not more, the program ends as usual, and so it does when etcd was
-// never there.
+// etcd stands still: a drain takes its limit and not more, the program ends as usual, and so it
+// does when etcd was never there.
 func TestRunWithoutEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	args := []string{"--endpoints", cluster.Endpoints()[0], "--command-timeout", "1s", "run", "--service", "s", "--addr", "127.0.0.1:1",
@@ -407,8 +411,8 @@ func secured(t *testing.T) *etcdtest.Cluster {
 	return cluster
 }
 
-// What serves while etcd is away does so also from its start on, though it is to log in. A program is run with a
-// password that is wrong, too, which is told.
+// What serves while etcd is away does so also from its start on, though it is to log in. A program
+// is run with a password that is wrong, too, which is told.
 func TestLoginWithoutEtcd(t *testing.T) {
 	cluster := secured(t)
 	endpoint := cluster.Endpoints()[0]

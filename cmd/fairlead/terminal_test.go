@@ -103,7 +103,8 @@ func (p *terminal) awaitChanged() {
 	eventually(p.t, "the terminal is as it was", func() bool { return !p.asBefore() })
 }
 
-// finish waits for the end, and for all that the program has written, and wants the terminal as it was.
+// finish waits for the end, and for all that the program has written, and wants the terminal as it
+// was.
 func (p *terminal) finish(code int) string {
 	p.t.Helper()
 	if got := p.wait(); got != code {
@@ -257,7 +258,8 @@ func TestPasswordOnTerminal(t *testing.T) {
 	}
 }
 
-// A bar appears when something takes longer than a second, and goes; it does not appear where nobody sees it.
+// A bar appears when something takes longer than a second, and goes; it does not appear where
+// nobody sees it.
 func TestProgressOnTerminal(t *testing.T) {
 	endpoint := server(t)
 	fill(t, endpoint, "k/", 8, 100_000)
@@ -303,7 +305,8 @@ func TestImportOnTerminal(t *testing.T) {
 	}
 }
 
-// Keys that a terminal would act on are shown in escapes there, and as they are in a pipe; bars do not get between lines.
+// Keys that a terminal would act on are shown in escapes there, and as they are in a pipe; bars do
+// not get between lines.
 func TestHostileKeysOnTerminal(t *testing.T) {
 	endpoint := server(t)
 	const bad = "\x1b]0;title\a\x1b[2J\r\n"

@@ -55,7 +55,8 @@ func (b *tab) examineBoth(what string) {
 	b.js(`delete document.documentElement.dataset.theme`, nil)
 }
 
-// TestAccessible: axe-core finds no violation of WCAG 2.2 AA on any page, in both themes and at three widths.
+// TestAccessible: axe-core finds no violation of WCAG 2.2 AA on any page, in both themes and at
+// three widths.
 func TestAccessible(t *testing.T) {
 	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// TestControlsOfServices: an operator splits calls, changes a weight and drains, and sees before what it does, and afterwards what is in
-// force; with the keyboard alone.
+// TestControlsOfServices: an operator splits calls, changes a weight and drains, and sees before
+// what it does, and afterwards what is in force; with the keyboard alone.
 func TestControlsOfServices(t *testing.T) {
 	base, client := serve(t, cluster)
 	service := "cart-<b>" + strings.Repeat("x", 3)

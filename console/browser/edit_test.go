@@ -15,7 +15,8 @@ import (
 // keyPage is the address of a key.
 func keyPage(key string) string { return "keys?key=" + b64(key) }
 
-// TestAnEditThatLosesTheRace: nothing is overwritten silently; both values are shown, and who edits decides.
+// TestAnEditThatLosesTheRace: nothing is overwritten silently; both values are shown, and who edits
+// decides.
 func TestAnEditThatLosesTheRace(t *testing.T) {
 	base, client := serve(t, cluster)
 	b := open(t, base, desktop, "overview")

@@ -12,7 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestWhatIsWrongIsSeenOnEveryPage: a full database, a dead member beside it, and a lost quorum, all real.
+// TestWhatIsWrongIsSeenOnEveryPage: a full database, a dead member beside it, and a lost quorum,
+// all real.
 func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	own := etcdtest.Start(t, etcdtest.Options{Members: 3, Args: []string{"--quota-backend-bytes=2000000"}})
 	base, client := serve(t, own)

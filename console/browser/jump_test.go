@@ -7,7 +7,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestJump: Ctrl-K leads to a page, a key by its beginning, a service and an action, without a mouse.
+// TestJump: Ctrl-K leads to a page, a key by its beginning, a service and an action, without a
+// mouse.
 func TestJump(t *testing.T) {
 	base, client := serve(t, cluster)
 	seed(t, client)
@@ -51,7 +52,8 @@ func TestJump(t *testing.T) {
 	b.await("it is closed", `!document.querySelector('dialog[open]')`)
 }
 
-// TestRestore: an old value is written anew, after it was shown, and never over what somebody else wrote.
+// TestRestore: an old value is written anew, after it was shown, and never over what somebody else
+// wrote.
 func TestRestore(t *testing.T) {
 	base, client := serve(t, cluster)
 	put(t, client, "restore/a", "old\r\nvalue")

@@ -6,7 +6,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestKeyboardOnly does without a mouse: finds a key, edits it, looks at its revisions, deletes it, goes through pages.
+// TestKeyboardOnly does without a mouse: finds a key, edits it, looks at its revisions, deletes it,
+// goes through pages.
 func TestKeyboardOnly(t *testing.T) {
 	base, client := serve(t, cluster)
 	key := "keyboard/a/b"

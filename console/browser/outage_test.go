@@ -9,7 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestTheConsoleGoesAwayAndComesBack: the page says that it is cut off, and goes on by itself without having missed anything.
+// TestTheConsoleGoesAwayAndComesBack: the page says that it is cut off, and goes on by itself
+// without having missed anything.
 func TestTheConsoleGoesAwayAndComesBack(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	con, err := console.New(client, console.Token(secret))

@@ -142,7 +142,8 @@ func TestLive(t *testing.T) {
 	b.has(".tile .figure", "Healthy")
 }
 
-// TestBothThemesAndThePhone: every page can be read in both themes, by the system's choice and by one's own, and fits a phone.
+// TestBothThemesAndThePhone: every page can be read in both themes, by the system's choice and by
+// one's own, and fits a phone.
 func TestBothThemesAndThePhone(t *testing.T) {
 	base, client := serve(t, cluster)
 	seed(t, client)
@@ -224,8 +225,8 @@ const contrast = `(() => {
 	return [...out].slice(0, 10);
 })()`
 
-// TestWatchPage: an event shows when it arrived, what it is and what was before, whatever it holds, and what came during a pause is
-// counted.
+// TestWatchPage: an event shows when it arrived, what it is and what was before, whatever it holds,
+// and what came during a pause is counted.
 func TestWatchPage(t *testing.T) {
 	base, client := serve(t, cluster)
 	b := open(t, base, desktop, "watch?prefix="+"d2F0Y2gtcGFnZS8") // watch-page/

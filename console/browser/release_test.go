@@ -9,7 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestLeasesAndLocksAreChanged from their pages: granted, kept alive, revoked, and released by force after what that means was said.
+// TestLeasesAndLocksAreChanged from their pages: granted, kept alive, revoked, and released by
+// force after what that means was said.
 func TestLeasesAndLocksAreChanged(t *testing.T) {
 	base, client := serve(t, cluster)
 	ctx := clienttest.Within(t, clienttest.Long)

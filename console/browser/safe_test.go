@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 )
 
-// TestAnotherPortOfThisHost gets the console's cookie from the browser. It is not enough to do anything, and what is
-// enough stays with the console's own origin.
+// TestAnotherPortOfThisHost gets the console's cookie from the browser. It is not enough to do
+// anything, and what is enough stays with the console's own origin.
 func TestAnotherPortOfThisHost(t *testing.T) {
 	base, _ := serve(t, cluster)
 	var (

@@ -22,8 +22,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// tab is a tab with a profile of its own. What its console reports as an error, violations of the content security policy among
-// them, makes the test fail, unless it was expected.
+// tab is a tab with a profile of its own. What its console reports as an error, violations of the
+// content security policy among them, makes the test fail, unless it was expected.
 type tab struct {
 	t    *testing.T
 	ctx  context.Context

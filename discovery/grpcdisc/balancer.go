@@ -107,7 +107,8 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	return p.child.UpdateClientConnState(s)
 }
 
-// configure makes the pick.Balancer, or replaces it if the settings have changed, and gives it the split.
+// configure makes the pick.Balancer, or replaces it if the settings have changed, and gives it the
+// split.
 func (p *policy) configure(now settings, own *picking, split discovery.Split) {
 	p.mu.Lock()
 	old := p.picks

@@ -152,7 +152,8 @@ func TestFailing(t *testing.T) {
 	awaitSpread(t, cc, servers[1:]...)
 }
 
-// A stream that is quiet until its deadline says nothing of its instance, however fast other calls are.
+// A stream that is quiet until its deadline says nothing of its instance, however fast other calls
+// are.
 func TestQuietStreams(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)

@@ -42,7 +42,8 @@ type ejection struct {
 	Share    float64  `json:"share"`
 }
 
-// zones are one, or several as a list, in their order; here they are separated by zeros, so that they can be compared.
+// zones are one, or several as a list, in their order; here they are separated by zeros, so that
+// they can be compared.
 type zones string
 
 func (z *zones) UnmarshalJSON(text []byte) error {
@@ -98,8 +99,8 @@ func (s *settings) options() []pick.Option {
 	}))
 }
 
-// few are the endpoints to connect to: those that the filter takes, and with a subset that many of all, and of each
-// subset of the split; with zones that many in each, and that many elsewhere.
+// few are the endpoints to connect to: those that the filter takes, and with a subset that many of
+// all, and of each subset of the split; with zones that many in each, and that many elsewhere.
 func (s *settings) few(list []resolver.Endpoint, split discovery.Split) []resolver.Endpoint {
 	if s.Filter == "" && (s.Subset == 0 || len(list) <= s.Subset) {
 		return list

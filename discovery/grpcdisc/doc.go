@@ -41,33 +41,37 @@
 //		"ejection": {"failures": 5, "base": "10s", "max": "5m", "share": 0.5}
 //	}}
 //
-// Where operators split the calls to a service (discovery.Split), all of them follow that, and changes of it,
-// at once. Calls whose context has the same key go to the same subset.
+// Where operators split the calls to a service (discovery.Split), all of them follow that, and
+// changes of it, at once. Calls whose context has the same key go to the same subset.
 //
 // Only instances to which there is a connection are picked. A call counts as failed if its
-// code is Unavailable, or DeadlineExceeded without a byte of an answer in several times what the instance
-// takes, and its method on any instance, unless its proto says that it streams: that may be quiet for long. So a method
-// that ends at its deadline, or takes that long, blames nobody. It counts not at all if it was
-// cancelled, the caller was in a hurry, or its own limits stopped it. All else is an answer. An instance that stands still is ejected with the first call that waits for a second or more
-// in vain, see Silence in package pick. Latency is the whole duration of a call, so for services whose
-// calls are mostly long streams fairlead_least fits better than fairlead_p2c.
+// code is Unavailable, or DeadlineExceeded without a byte of an answer in several times what the
+// instance takes, and its method on any instance, unless its proto says that it streams: that may
+// be quiet for long. So a method that ends at its deadline, or takes that long, blames nobody. It
+// counts not at all if it was cancelled, the caller was in a hurry, or its own limits stopped it.
+// All else is an answer. An instance that stands still is ejected with the first call that waits
+// for a second or more in vain, see Silence in package pick. Latency is the whole duration of a
+// call, so for services whose calls are mostly long streams fairlead_least fits better than
+// fairlead_p2c.
 //
 // Options of package pick that no text has, such as hooks, go to the balancers by WithPicking.
 //
 // # Attempts
 //
-// NewInterceptor makes an interceptor that repeats a unary call on another instance if it failed with Unavailable
-// and is idempotent: its proto says so (option idempotency_level), or WithIdempotent. WithAttemptTimeout has a call go
-// on elsewhere when an instance stands still, WithHedging asks a second one beside a slow one. The context, headers,
-// reply and errors are as of one call; an error of several attempts says what became of each. Retries are one for five calls, after
-// a burst of 1000, hedges one for twenty after a burst of 100. Calls that are not idempotent are left to
-// gRPC, which itself repeats what no server has seen. It needs one of the balancers above.
+// NewInterceptor makes an interceptor that repeats a unary call on another instance if it failed
+// with Unavailable and is idempotent: its proto says so (option idempotency_level), or
+// WithIdempotent. WithAttemptTimeout has a call go on elsewhere when an instance stands still,
+// WithHedging asks a second one beside a slow one. The context, headers, reply and errors are as of
+// one call; an error of several attempts says what became of each. Retries are one for five calls,
+// after a burst of 1000, hedges one for twenty after a burst of 100. Calls that are not idempotent
+// are left to gRPC, which itself repeats what no server has seen. It needs one of the balancers
+// above.
 //
 //	grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(grpcdisc.WithAttemptTimeout(time.Second),
 //		grpcdisc.WithIdempotent("/shop.Orders/Get")))
 //
 // # Concurrency
 //
-// Builders, resolvers, balancers and interceptors are safe for concurrent use. Close connections before
-// the directory; those that are not closed keep the addresses that they have.
+// Builders, resolvers, balancers and interceptors are safe for concurrent use. Close connections
+// before the directory; those that are not closed keep the addresses that they have.
 package grpcdisc

@@ -49,8 +49,8 @@ func (a *attempts) await(t testing.TB, want string) {
 	})
 }
 
-// Hooks are told of each attempt, the first, the repeated and the hedges; the builder knows the state of its
-// connections' instances; and the error of each call names who was tried.
+// Hooks are told of each attempt, the first, the repeated and the hedges; the builder knows the
+// state of its connections' instances; and the error of each call names who was tried.
 func TestAttemptsAreTold(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -151,7 +151,8 @@ func TestOneInstanceIsNotLeftOut(t *testing.T) {
 	}
 }
 
-// One method is slow and ends at its callers' deadline; another is answered. Nobody is ejected, nor doubted.
+// One method is slow and ends at its callers' deadline; another is answered. Nobody is ejected, nor
+// doubted.
 func TestSlowMethodBlamesNobody(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)

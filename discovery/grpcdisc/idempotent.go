@@ -32,8 +32,8 @@ func declared(method string) bool {
 	return level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS || level == descriptorpb.MethodOptions_IDEMPOTENT
 }
 
-// streams reports whether a method streams, as its proto says. Such a call may be quiet for as long as it
-// likes: that nothing has come says nothing of the instance.
+// streams reports whether a method streams, as its proto says. Such a call may be quiet for as long
+// as it likes: that nothing has come says nothing of the instance.
 func streams(method string) bool {
 	d := described(method)
 	return d != nil && (d.IsStreamingClient() || d.IsStreamingServer())

@@ -1,8 +1,8 @@
 package grpcdisc
 
-// The interceptor makes a call by attempts, each an ordinary call of gRPC's with a context that carries
-// a trace. The picker finds it there: it leaves out instances that were tried, notes which one it took,
-// and learns from it why the attempt was cancelled.
+// The interceptor makes a call by attempts, each an ordinary call of gRPC's with a context that
+// carries a trace. The picker finds it there: it leaves out instances that were tried, notes which
+// one it took, and learns from it why the attempt was cancelled.
 
 import (
 	"context"
@@ -37,25 +37,26 @@ func WithAttempts(n int) InterceptorOption {
 	return func(i *interceptor) { i.attempts = max(n, 1) }
 }
 
-// WithAttemptTimeout sets how long an attempt of an idempotent call may take, if it is not the last one and
-// there is another instance: one that stands still then costs a call that much, and is ejected. Choose it above what
-// the slowest call takes. 0, the default, is no limit but the call's own.
+// WithAttemptTimeout sets how long an attempt of an idempotent call may take, if it is not the last
+// one and there is another instance: one that stands still then costs a call that much, and is
+// ejected. Choose it above what the slowest call takes. 0, the default, is no limit but the call's
+// own.
 func WithAttemptTimeout(d time.Duration) InterceptorOption {
 	return func(i *interceptor) { i.limit = max(d, 0) }
 }
 
 // WithHedging sends an idempotent call to another instance besides when there is no answer after d;
-// what answers first counts, and the other attempt is cancelled. So it is executed twice now and then. Choose a d that one
-// call in twenty, or fewer, takes longer than: more than that, after a burst of 100, is hedged a second later, from what is
-// there for retries.
-// 0, the default, is no hedging.
+// what answers first counts, and the other attempt is cancelled. So it is executed twice now and
+// then. Choose a d that one call in twenty, or fewer, takes longer than: more than that, after a
+// burst of 100, is hedged a second later, from what is there for retries. 0, the default, is no
+// hedging.
 func WithHedging(d time.Duration) InterceptorOption {
 	return func(i *interceptor) { i.hedging = max(d, 0) }
 }
 
-// WithIdempotent names methods that may be executed more than once, besides those whose proto says so:
-// "/package.Service/Method", or "/package.Service/" for all of a service. With a name of another form all
-// calls fail.
+// WithIdempotent names methods that may be executed more than once, besides those whose proto says
+// so: "/package.Service/Method", or "/package.Service/" for all of a service. With a name of
+// another form all calls fail.
 func WithIdempotent(methods ...string) InterceptorOption {
 	return func(i *interceptor) {
 		for _, m := range methods {
@@ -68,8 +69,8 @@ func WithIdempotent(methods ...string) InterceptorOption {
 }
 
 // NewInterceptor returns an interceptor, for grpc.WithUnaryInterceptor or as the last of a
-// chain, that repeats idempotent calls on other instances; see Attempts in the package documentation. Use one per
-// connection.
+// chain, that repeats idempotent calls on other instances; see Attempts in the package
+// documentation. Use one per connection.
 func NewInterceptor(opts ...InterceptorOption) grpc.UnaryClientInterceptor {
 	i := &interceptor{attempts: DefaultAttempts, named: make(map[string]bool), retries: attempt.Retries(), hedges: attempt.Hedges()}
 	for _, o := range opts {
@@ -124,7 +125,8 @@ func once(ctx context.Context, invoke func(context.Context) error) error {
 	return c.explain(err)
 }
 
-// unable reports that an error says that an instance did not do its work, rather than what came of that.
+// unable reports that an error says that an instance did not do its work, rather than what came of
+// that.
 func unable(err error) bool {
 	return status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded
 }
@@ -253,7 +255,8 @@ func (t *trace) outcome(o pick.Outcome) pick.Outcome {
 	}
 }
 
-// aside is what gRPC writes besides the reply. Attempts that overlap must not write to the same place.
+// aside is what gRPC writes besides the reply. Attempts that overlap must not write to the same
+// place.
 type aside struct {
 	header, trailer metadata.MD
 	peer            peer.Peer

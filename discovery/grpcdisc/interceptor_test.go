@@ -60,8 +60,8 @@ func connectWith(t testing.TB, d *discovery.Directory, config string, s *sightin
 // One of three processes stands still under load. Each caller meets it once at most: with attempts
 // no call fails, without only those that had to wait for their deadline.
 func TestFrozenProcess(t *testing.T) {
-	// More than a living one takes on a busy machine: else that is ejected in the frozen one's place. What is ejected
-	// stays so, however long the calls after it take.
+	// More than a living one takes on a busy machine: else that is ejected in the frozen one's
+	// place. What is ejected stays so, however long the calls after it take.
 	const limit, ejection = 5 * time.Second, `"ejection":{"base":"1h"}`
 	for _, name := range []string{grpcdisc.RoundRobin, grpcdisc.P2C, grpcdisc.Weighted} {
 		for _, with := range []bool{true, false} {

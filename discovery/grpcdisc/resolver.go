@@ -26,8 +26,8 @@ const scheme = "etcd"
 const patience = 3 * time.Second
 
 const (
-	// restLeast is between two states for gRPC at least: an operator's program may change weights a thousand
-	// times a second, and what has come meanwhile goes into one.
+	// restLeast is between two states for gRPC at least: an operator's program may change weights a
+	// thousand times a second, and what has come meanwhile goes into one.
 	restLeast = 10 * time.Millisecond
 	// restFactor times what telling gRPC took is rested too.
 	restFactor = 4
@@ -36,7 +36,8 @@ const (
 // BuilderOption changes what NewBuilder returns.
 type BuilderOption func(*Builder)
 
-// WithPicking adds options for the balancers of package pick to what the service config says: hooks, above all.
+// WithPicking adds options for the balancers of package pick to what the service config says:
+// hooks, above all.
 func WithPicking(opts ...pick.Option) BuilderOption {
 	return func(b *Builder) {
 		for _, o := range opts {
@@ -68,7 +69,8 @@ func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) *Builder 
 // refuse notes what makes no sense.
 func (b *Builder) refuse(what string) { b.err = fmt.Errorf("%w: %s", discovery.ErrInvalid, what) }
 
-// Builder makes resolvers, and knows what their connections know of the instances. It is safe for concurrent use.
+// Builder makes resolvers, and knows what their connections know of the instances. It is safe for
+// concurrent use.
 type Builder struct {
 	directory *discovery.Directory
 	opts      []pick.Option
@@ -80,7 +82,8 @@ type Builder struct {
 
 var _ resolver.Builder = (*Builder)(nil)
 
-// picking goes to the balancers as an attribute of the resolver's state: what they are to have, and what they have made.
+// picking goes to the balancers as an attribute of the resolver's state: what they are to have, and
+// what they have made.
 type picking struct {
 	service string
 	opts    []pick.Option
@@ -89,8 +92,8 @@ type picking struct {
 
 type pickingKey struct{}
 
-// Statuses are what is known of the instances of a service: each once, as the connection says that was made first of
-// those which know it. It is nil if none does.
+// Statuses are what is known of the instances of a service: each once, as the connection says that
+// was made first of those which know it. It is nil if none does.
 func (b *Builder) Statuses(service string) (list []pick.Status) {
 	b.mu.Lock()
 	live := slices.Clone(b.live)
@@ -118,7 +121,8 @@ func (b *Builder) drop(p *picking) {
 	b.live = slices.DeleteFunc(b.live, func(other *picking) bool { return other == p })
 }
 
-// splitOf is the service's split; it goes to the balancers in the same way. gRPC compares it by Equal.
+// splitOf is the service's split; it goes to the balancers in the same way. gRPC compares it by
+// Equal.
 type splitOf struct{ discovery.Split }
 
 type splitKey struct{}

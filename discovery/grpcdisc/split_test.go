@@ -37,9 +37,9 @@ func version(v string) func(*discovery.Instance) {
 	return func(in *discovery.Instance) { in.Version = v }
 }
 
-// An operator changes the split while calls run, and takes a version away in the middle: no call fails,
-// and those that begin afterwards go where he says. With a subset each client is connected to some of
-// each version.
+// An operator changes the split while calls run, and takes a version away in the middle: no call
+// fails, and those that begin afterwards go where he says. With a subset each client is connected
+// to some of each version.
 func TestSplitWhileCallsRun(t *testing.T) {
 	for name, config := range map[string]string{"all": "", "subset": `"subset":1`} {
 		t.Run(name, func(t *testing.T) {
@@ -165,8 +165,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// Weights and the split change a thousand times a second, by two operators at once, while calls run: none
-// fails, and what was said last is in force in the end.
+// Weights and the split change a thousand times a second, by two operators at once, while calls
+// run: none fails, and what was said last is in force in the end.
 func TestControlChangesAllTheTime(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)

@@ -14,17 +14,18 @@
 // one without a scheme, else, for http, one with https. An https request never goes out as
 // http. Paths in addresses are not looked at.
 //
-// Where operators split the calls to a service (discovery.Split), requests follow that, and changes of it,
-// at once; Transport.Split tells. Requests whose context has the same key (pick.WithKey) go to the same
-// subset. WithFilterHeader lets a request choose.
+// Where operators split the calls to a service (discovery.Split), requests follow that, and changes
+// of it, at once; Transport.Split tells. Requests whose context has the same key (pick.WithKey) go
+// to the same subset. WithFilterHeader lets a request choose.
 //
 // A request counts as failed, for ejection, if there was no answer, or its status is 502,
 // 503 or 504. One whose own time was up (its context's, http.Client.Timeout) counts only if that
-// was several times what the instance takes, and what such requests take, which are those with the same first part of
-// the path: a slow one that nobody has answered yet blames no instance. Its time, and latency, is from when
-// the request's body had been read to its end to the header of the answer: one that its caller still sends, or the
-// network still takes, blames nobody, unless nothing was taken of it for 3 s. A request occupies its
-// instance until the body of its answer is read to the end or closed.
+// was several times what the instance takes, and what such requests take, which are those with the
+// same first part of the path: a slow one that nobody has answered yet blames no instance. Its
+// time, and latency, is from when the request's body had been read to its end to the header of the
+// answer: one that its caller still sends, or the network still takes, blames nobody, unless
+// nothing was taken of it for 3 s. A request occupies its instance until the body of its answer is
+// read to the end or closed.
 //
 // # Retries
 //
@@ -35,8 +36,9 @@
 // strings). When there is no other instance, or the budget for retries is spent (one for
 // five requests, after a burst of 1000, per transport), the answer or error stands.
 // Nothing is repeated after the request's context has ended. WithAttemptTimeout has a request
-// go on elsewhere when an instance stands still, WithHedging asks a second one beside a slow one (one
-// request for twenty, after a burst of 100); both only for idempotent requests with such a body.
+// go on elsewhere when an instance stands still, WithHedging asks a second one beside a slow one
+// (one request for twenty, after a burst of 100); both only for idempotent requests with such a
+// body.
 //
 // # Host and TLS
 //
@@ -50,8 +52,8 @@
 //
 // While the service has no instance to call, errors are pick.ErrNoInstances for errors.Is, at
 // once, except that the first request waits for etcd's first answer, for 3 s at most. Later
-// outages of etcd have no effect: the last known instances stay. The error of a request that was tried on several
-// instances says what became of each.
+// outages of etcd have no effect: the last known instances stay. The error of a request that was
+// tried on several instances says what became of each.
 //
 // # Concurrency
 //

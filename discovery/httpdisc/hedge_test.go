@@ -20,11 +20,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// One of three processes stands still under load: no request that may be repeated is lost, and with a
-// limit each caller meets it once at most.
+// One of three processes stands still under load: no request that may be repeated is lost, and with
+// a limit each caller meets it once at most.
 func TestFrozenProcess(t *testing.T) {
-	// More than a living one takes on a busy machine: else that is ejected in the frozen one's place. What is ejected stays so,
-	// however long the calls after it take.
+	// More than a living one takes on a busy machine: else that is ejected in the frozen one's
+	// place. What is ejected stays so, however long the calls after it take.
 	const limit = 5 * time.Second
 	forGood := httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Base: time.Hour}))
 	for name, opt := range map[string]httpdisc.Option{"limit": httpdisc.WithAttemptTimeout(limit), "hedging": httpdisc.WithHedging(limit / 50)} {

@@ -51,7 +51,8 @@ func TestAttemptsAreTold(t *testing.T) {
 	}
 }
 
-// One path is slow and ends at its callers' deadline; all others are answered. Nobody is ejected, nor doubted.
+// One path is slow and ends at its callers' deadline; all others are answered. Nobody is ejected,
+// nor doubted.
 func TestSlowPathBlamesNobody(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()))
 	for _, id := range []string{"a", "b", "c"} {

@@ -38,8 +38,8 @@ func version(t testing.TB, r *discovery.Registrar, s *server, v string) *discove
 	return g
 }
 
-// An operator changes the split while requests run, and takes a version away in the middle: no request
-// fails, and those that begin afterwards go where he says.
+// An operator changes the split while requests run, and takes a version away in the middle: no
+// request fails, and those that begin afterwards go where he says.
 func TestSplitWhileRequestsRun(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, tr := setup(t, c, httpdisc.WithPolicy(pick.Random()))

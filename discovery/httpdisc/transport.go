@@ -87,24 +87,27 @@ func WithPicking(opts ...pick.Option) Option {
 func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = max(n, 1) } }
 
 // WithAttemptTimeout sets how long an attempt may take to the header of its answer, if the request
-// may be sent again afterwards (see Retries in the package documentation), this is not the last attempt, and there
-// is another instance: one that stands still then costs a request that much, and is ejected. Choose it above what the
-// slowest request takes. 0, the default, is no limit but the request's own.
+// may be sent again afterwards (see Retries in the package documentation), this is not the last
+// attempt, and there is another instance: one that stands still then costs a request that much, and
+// is ejected. Choose it above what the slowest request takes. 0, the default, is no limit but the
+// request's own.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(t *Transport) { t.attemptTimeout = max(d, 0) }
 }
 
-// WithHedging sends a request that may be sent again (see Retries in the package documentation) to another
-// instance besides when there is no header of an answer after d; what answers first counts, and the
-// other attempt is cancelled. So it is executed twice now and then. Choose a d that one request in twenty, or fewer, takes
-// longer than: more than that, after a burst of 100, is hedged a second later, from what is there for retries. 0, the default, is no hedging.
+// WithHedging sends a request that may be sent again (see Retries in the package documentation) to
+// another instance besides when there is no header of an answer after d; what answers first counts,
+// and the other attempt is cancelled. So it is executed twice now and then. Choose a d that one
+// request in twenty, or fewer, takes longer than: more than that, after a burst of 100, is hedged a
+// second later, from what is there for retries. 0, the default, is no hedging.
 func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging = max(d, 0) } }
 
-// WithFilterHeader names a header by which a request may ask for instances of its choice: its value is a
-// discovery.Filter, "v2" or "tag=canary" say. Such a request goes to no other instance, whatever the
-// service's split, and fails with pick.ErrNoInstances if there is none; a value that is no filter is an error that
-// wraps discovery.ErrInvalid. The header is sent on. Set it only if whoever sets the headers of the requests
-// may choose. The filter for all requests is pick.WithFilter, with WithPicking.
+// WithFilterHeader names a header by which a request may ask for instances of its choice: its value
+// is a discovery.Filter, "v2" or "tag=canary" say. Such a request goes to no other instance,
+// whatever the service's split, and fails with pick.ErrNoInstances if there is none; a value that
+// is no filter is an error that wraps discovery.ErrInvalid. The header is sent on. Set it only if
+// whoever sets the headers of the requests may choose. The filter for all requests is
+// pick.WithFilter, with WithPicking.
 func WithFilterHeader(name string) Option {
 	return func(t *Transport) { t.filterHeader = name }
 }
@@ -132,7 +135,8 @@ func WithTransport(base func(service string) http.RoundTripper) Option {
 }
 
 // New makes a Transport; it does nothing until it is used. The directory stays the
-// caller's. A directory, option or policy that is nil is the error of RoundTrip, which wraps discovery.ErrInvalid.
+// caller's. A directory, option or policy that is nil is the error of RoundTrip, which wraps
+// discovery.ErrInvalid.
 func New(directory *discovery.Directory, opts ...Option) *Transport {
 	t := &Transport{
 		directory: directory, policy: pick.P2C(), picking: []pick.Option{pick.WithLatency()}, attempts: DefaultAttempts, base: standard,
@@ -245,7 +249,8 @@ func (t *Transport) Statuses(service string) []pick.Status {
 	return s.picks.Statuses()
 }
 
-// Split says how calls of a service are split now, see pick.Balancer; nil if they are not, or it was not called.
+// Split says how calls of a service are split now, see pick.Balancer; nil if they are not, or it
+// was not called.
 func (t *Transport) Split(service string) []pick.SubsetStatus {
 	t.mu.Lock()
 	s := t.services[service]

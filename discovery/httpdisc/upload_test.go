@@ -41,8 +41,8 @@ func suspects(tr *httpdisc.Transport) (list []string) {
 	return list
 }
 
-// An instance that has not got the whole request yet need not answer: its caller's slow body blames nobody.
-// Once it has it, or takes nothing of it, its own time runs.
+// An instance that has not got the whole request yet need not answer: its caller's slow body blames
+// nobody. Once it has it, or takes nothing of it, its own time runs.
 func TestSlowUpload(t *testing.T) {
 	const short = 1500 * time.Millisecond
 	upload := func(body io.Reader) func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {

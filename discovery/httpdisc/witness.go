@@ -17,8 +17,8 @@ import (
 const paused = 250 * time.Millisecond
 
 // witness sees whether an attempt came as far as the instance, and what the caller's own part in it
-// was: a header that is none, or a body that cannot be read or is not read to its end yet, says nothing
-// of an instance.
+// was: a header that is none, or a body that cannot be read or is not read to its end yet, says
+// nothing of an instance.
 type witness struct {
 	reached atomic.Bool // a connection to the instance was there, or was tried
 	broken  atomic.Bool // the body's Read failed
@@ -83,8 +83,8 @@ func cancelled(req *http.Request) bool {
 	}
 }
 
-// stalled is how long nothing was taken of a body until that is the instance's fault: a slow network,
-// with all that it keeps in its buffers, takes some within that.
+// stalled is how long nothing was taken of a body until that is the instance's fault: a slow
+// network, with all that it keeps in its buffers, takes some within that.
 const stalled = 3 * time.Second
 
 // progress is how far the body of a request is. That of one without a body is zero.
@@ -113,8 +113,8 @@ func (p *progress) renew() {
 	p.mu.Unlock()
 }
 
-// instances reports when the instance's own time began, zero if with the attempt; held: it has not, as the
-// body is still on its way.
+// instances reports when the instance's own time began, zero if with the attempt; held: it has not,
+// as the body is still on its way.
 func (p *progress) instances() (since time.Time, held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,8 +124,8 @@ func (p *progress) instances() (since time.Time, held bool) {
 	return p.at, false
 }
 
-// body watches a body. It is closed when ctx ends: net/http waits for a Read that is under way, and one of a
-// pipe ends in no other way.
+// body watches a body. It is closed when ctx ends: net/http waits for a Read that is under way, and
+// one of a pipe ends in no other way.
 func (w *witness) body(ctx context.Context, of io.ReadCloser) io.ReadCloser {
 	b := &watchedBody{ReadCloser: of, w: w, over: ctx.Err}
 	b.closing = sync.OnceValue(func() error {

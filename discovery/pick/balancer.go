@@ -4,10 +4,10 @@ package pick
 // picks look at. Everything of a set is made before it is published and never changes; the
 // measurements in nodes are atomics. So Pick and Done take no lock.
 //
-// Two goroutines make sets, one at a time (making): follow, when the subscription has news, and tend,
-// when Update brought some, an instance was ejected or comes back, or warms up. Each rests
-// after having made one. follow asks the subscription for more only when the set is
-// published: an instance that drains may go then.
+// Two goroutines make sets, one at a time (making): follow, when the subscription has news, and
+// tend, when Update brought some, an instance was ejected or comes back, or warms up. Each rests
+// after having made one. follow asks the subscription for more only when the set is published: an
+// instance that drains may go then.
 
 import (
 	"context"
@@ -69,8 +69,8 @@ type update struct {
 	ready     func(*discovery.Instance) bool
 }
 
-// New makes a balancer whose instances come from Update. A policy or option that is nil is the error of Pick and
-// Ready, which wraps discovery.ErrInvalid.
+// New makes a balancer whose instances come from Update. A policy or option that is nil is the
+// error of Pick and Ready, which wraps discovery.ErrInvalid.
 func New(policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
 	b.group.Go(b.tend)

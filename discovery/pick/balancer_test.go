@@ -423,7 +423,8 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// What a call without an answer says of its instance, by what that and the call's kind take usually.
+// What a call without an answer says of its instance, by what that and the call's kind take
+// usually.
 func TestBlame(t *testing.T) {
 	const ms = float64(time.Millisecond)
 	for _, c := range []struct {

@@ -8,15 +8,15 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// WithFilter picks only among the instances that a filter takes; a split is within them. If it takes
-// none, or is not valid, the error of Pick says so.
+// WithFilter picks only among the instances that a filter takes; a split is within them. If it
+// takes none, or is not valid, the error of Pick says so.
 func WithFilter(f discovery.Filter) Option { return func(b *Balancer) { b.config.filter = f } }
 
-// PickMatching is Pick for a call that is to go to an instance that a filter takes, whatever the split says,
-// and to none on which it has been tried. Of two drawn by weight it takes the one that costs less, as P2C; with the
-// policy Hash and a key, the same one for the same key. It looks at all instances, so it takes longer
-// the more there are, does not leave the subset of WithSubset, and knows no zones. If there is none, the error
-// is a *NoInstancesError, also WithWait.
+// PickMatching is Pick for a call that is to go to an instance that a filter takes, whatever the
+// split says, and to none on which it has been tried. Of two drawn by weight it takes the one that
+// costs less, as P2C; with the policy Hash and a key, the same one for the same key. It looks at
+// all instances, so it takes longer the more there are, does not leave the subset of WithSubset,
+// and knows no zones. If there is none, the error is a *NoInstancesError, also WithWait.
 func (b *Balancer) PickMatching(ctx context.Context, f discovery.Filter, tried ...*discovery.Instance) (*discovery.Instance, Done, error) {
 	if f == "" {
 		return b.PickOther(ctx, tried...)
@@ -40,7 +40,8 @@ func (b *Balancer) PickMatching(ctx context.Context, f discovery.Filter, tried .
 	return n.in.Load(), Done{b, n, b.now(), trial, 0}, nil
 }
 
-// matching chooses among those that are allowed: one on trial if its trial is due, or there is no other.
+// matching chooses among those that are allowed: one on trial if its trial is due, or there is no
+// other.
 func (s *set) matching(ctx context.Context, b *Balancer, allowed func(*node) bool) (n *node, trial bool) {
 	var first, second, onTrial *node
 	var sum, best float64

@@ -5,14 +5,14 @@ import (
 	"math"
 )
 
-// Hash picks the same instance for the same key, WithKey's; without a key any at random, each as often as its
-// weight says. Keys are spread by weight. When an instance comes or goes, or a weight changes, the keys move that
-// it gets or had, and few others: up to 3 in 100 among ten instances, fewer among more. All processes agree, as
-// far as they have the same instances.
+// Hash picks the same instance for the same key, WithKey's; without a key any at random, each as
+// often as its weight says. Keys are spread by weight. When an instance comes or goes, or a weight
+// changes, the keys move that it gets or had, and few others: up to 3 in 100 among ten instances,
+// fewer among more. All processes agree, as far as they have the same instances.
 //
-// An instance takes at most a quarter more than its share of the calls under way, and two; what is above goes to
-// the next that the key leads to (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads",
-// 2018), so that a key that everybody wants does not bring down one.
+// An instance takes at most a quarter more than its share of the calls under way, and two; what is
+// above goes to the next that the key leads to (Mirrokni, Thorup, Zadimoghaddam, "Consistent
+// Hashing with Bounded Loads", 2018), so that a key that everybody wants does not bring down one.
 func Hash() Policy { return hashed{} }
 
 const (

@@ -6,18 +6,20 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Hooks are told what a balancer does with instances. Each may be nil. They are called from the goroutines of
-// calls and of the balancer, concurrently, must return soon and not close the balancer.
+// Hooks are told what a balancer does with instances. Each may be nil. They are called from the
+// goroutines of calls and of the balancer, concurrently, must return soon and not close the
+// balancer.
 type Hooks struct {
 	// Ejected: calls to the instance failed, and it is left out.
 	Ejected func(EjectedInfo)
 	// Returned: the instance is back, for one call at a time until one has succeeded.
 	Returned func(*discovery.Instance)
-	// Split: calls are split otherwise than before. Operators have changed the split, or a subset has lost
-	// its last live instance, or has one again. It is empty when calls are not split any more.
+	// Split: calls are split otherwise than before. Operators have changed the split, or a subset
+	// has lost its last live instance, or has one again. It is empty when calls are not split any
+	// more.
 	Split func([]SubsetStatus)
-	// Attempt: an attempt of a call is over, or has an answer. Packages grpcdisc and httpdisc tell of theirs, and
-	// whoever calls Done.Attempt. It is called with each, so it costs each.
+	// Attempt: an attempt of a call is over, or has an answer. Packages grpcdisc and httpdisc tell
+	// of theirs, and whoever calls Done.Attempt. It is called with each, so it costs each.
 	Attempt func(AttemptInfo)
 }
 
@@ -30,14 +32,15 @@ type AttemptInfo struct {
 	Hedge bool
 	// Outcome is what it was reported as.
 	Outcome Outcome
-	// Took is how long it took to its answer or its end; 0 if the balancer does not measure latency, see WithLatency.
+	// Took is how long it took to its answer or its end; 0 if the balancer does not measure
+	// latency, see WithLatency.
 	Took time.Duration
 	// Err is why it failed or was given up, nil if it did not.
 	Err error
 }
 
-// Attempt tells the hooks of an attempt, of which Instance and Took are filled in. It is called after Report or
-// Answered, or not at all.
+// Attempt tells the hooks of an attempt, of which Instance and Took are filled in. It is called
+// after Report or Answered, or not at all.
 func (d Done) Attempt(i AttemptInfo) {
 	if d.b == nil || !d.b.config.attempts {
 		return

@@ -6,10 +6,10 @@ import (
 )
 
 // LeastOutstanding picks the instance with the fewest calls under way for its weight. Up to
-// 16 instances of equal weight it looks at all of them. Of more it looks at four drawn at random: to
-// look at a thousand takes too long, and callers that all find the same one least loaded
-// would run it over. Of instances with different weights it looks at two, drawn as often as their
-// weights say.
+// 16 instances of equal weight it looks at all of them. Of more it looks at four drawn at random:
+// to look at a thousand takes too long, and callers that all find the same one least loaded would
+// run it over. Of instances with different weights it looks at two, drawn as often as their weights
+// say.
 //
 // One that was passed over several times in a row is picked all the same, as with P2C.
 func LeastOutstanding() Policy { return least{} }
@@ -44,8 +44,8 @@ type fewest struct {
 	rated      []rated // the candidates' columns, of different weights
 }
 
-// rated is a column with the part of each node's calls that a part of it of the least weight has, so that a pick
-// neither looks at weights nor divides.
+// rated is a column with the part of each node's calls that a part of it of the least weight has,
+// so that a pick neither looks at weights nor divides.
 type rated struct {
 	own, other         *node
 	cut                uint32 // own's part less one, of 2^32
@@ -87,10 +87,11 @@ func (f *fewest) unless(best, a, b *node) *node {
 	return best
 }
 
-// ofParts compares how many calls are under way on a part of each of two which has the least weight of all: a node
-// counts as so many instances of that weight as it has of it, among which its calls are spread evenly, and one of
-// these was drawn. So what is compared are whole calls on equals, and chance favours nobody. To compare
-// calls for each of weight would let a light instance that is idle have every call.
+// ofParts compares how many calls are under way on a part of each of two which has the least weight
+// of all: a node counts as so many instances of that weight as it has of it, among which its calls
+// are spread evenly, and one of these was drawn. So what is compared are whole calls on equals, and
+// chance favours nobody. To compare calls for each of weight would let a light instance that is
+// idle have every call.
 func (f *fewest) ofParts() *node {
 	a, onA := f.part()
 	b, onB := f.part()

@@ -53,9 +53,9 @@ type node struct {
 	_ [48]byte // see lines
 }
 
-// lines: a node takes whole cache lines, of which what picks read and write is the first: a pick looks at several
-// nodes, and what one goroutine writes of a node should cost others nothing that use another. The allocator
-// aligns what is a multiple of 64 bytes.
+// lines: a node takes whole cache lines, of which what picks read and write is the first: a pick
+// looks at several nodes, and what one goroutine writes of a node should cost others nothing that
+// use another. The allocator aligns what is a multiple of 64 bytes.
 const lines = 64
 
 var _ [0]struct{} = [unsafe.Sizeof(node{}) % lines]struct{}{}
@@ -143,8 +143,9 @@ const (
 	// several times what the instance takes, or that is not known, which it is with policies that
 	// look at latency, or WithLatency; else the caller was in a hurry, and it is Ignored.
 	TimedOut
-	// Unanswered: there was no answer within the time that every instance is given, which is more than
-	// the slowest call takes. It is a Failure, and more: see Silence in the package documentation.
+	// Unanswered: there was no answer within the time that every instance is given, which is more
+	// than the slowest call takes. It is a Failure, and more: see Silence in the package
+	// documentation.
 	Unanswered
 )
 
@@ -182,8 +183,9 @@ type Done struct {
 	kind  uint16 // the place of its kind in Balancer.kinds plus one; 0: not known
 }
 
-// Since is a Done in place of d whose call counts from t on, if that is later than the pick: when the
-// instance had all of a request that its caller took time to send. What was before says nothing of the instance.
+// Since is a Done in place of d whose call counts from t on, if that is later than the pick: when
+// the instance had all of a request that its caller took time to send. What was before says nothing
+// of the instance.
 func (d Done) Since(t time.Time) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.began = max(d.began, int64(t.Sub(d.b.epoch)))
@@ -191,9 +193,10 @@ func (d Done) Since(t time.Time) Done {
 	return d
 }
 
-// Kind is a Done in place of d whose call is of a kind, named by the method that it calls, say. A call without an
-// answer is then compared with what its kind takes, on all instances: that one method is slow says
-// nothing of an instance which answers others soon. Kinds are told apart by a hash, 256 of them.
+// Kind is a Done in place of d whose call is of a kind, named by the method that it calls, say. A
+// call without an answer is then compared with what its kind takes, on all instances: that one
+// method is slow says nothing of an instance which answers others soon. Kinds are told apart by a
+// hash, 256 of them.
 func (d Done) Kind(name string) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.kind = uint16(hash(name)%kinds) + 1

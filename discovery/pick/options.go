@@ -37,8 +37,8 @@ func WithWait() Option { return func(b *Balancer) { b.config.wait = true } }
 // goroutines of the balancer, must return soon and not close the balancer.
 func WithNotify(f func()) Option { return func(b *Balancer) { b.config.notify = f } }
 
-// WithLatency measures latency whatever the policy, so that a caller's short deadline is told from an
-// instance's long silence (see TimedOut, Unanswered) and Status.Latency is known. It costs two
+// WithLatency measures latency whatever the policy, so that a caller's short deadline is told from
+// an instance's long silence (see TimedOut, Unanswered) and Status.Latency is known. It costs two
 // readings of the clock for each call.
 func WithLatency() Option { return func(b *Balancer) { b.needs |= needsLatency } }
 
@@ -64,11 +64,12 @@ func WithEjection(e Ejection) Option {
 // WithoutEjection leaves no instance out, whatever is reported.
 func WithoutEjection() Option { return func(b *Balancer) { b.config.eject = false } }
 
-// WithZone prefers instances of a zone, and then those of others in the order given, before all the rest:
-// calls leave a zone only for those which its instances cannot take. That is judged by their weights: while at
-// least DefaultHealthy of what is registered in the zone can be picked, all calls stay; below, the part of
-// the calls that is missing goes to the next zone, which takes as much of it as the same rule allows,
-// and so on; the last that has any takes the rest. An empty name is no zone.
+// WithZone prefers instances of a zone, and then those of others in the order given, before all the
+// rest: calls leave a zone only for those which its instances cannot take. That is judged by their
+// weights: while at least DefaultHealthy of what is registered in the zone can be picked, all calls
+// stay; below, the part of the calls that is missing goes to the next zone, which takes as much of
+// it as the same rule allows, and so on; the last that has any takes the rest. An empty name is no
+// zone.
 func WithZone(zone string, then ...string) Option {
 	return func(b *Balancer) {
 		b.config.zones = nil

@@ -40,8 +40,8 @@ func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) 
 	return n.in.Load(), Done{b, n, b.now(), false, 0}, nil
 }
 
-// any is one that is allowed, at random, and none that is on trial if there is another; nil if there
-// is none at all.
+// any is one that is allowed, at random, and none that is on trial if there is another; nil if
+// there is none at all.
 func (s *set) any(rnd *source, allowed func(*node) bool) (found *node) {
 	at := below(uint32(rnd.uint64()), len(s.all))
 	for i := range s.all {

@@ -31,8 +31,8 @@ const (
 	needsTotal                         // env.total
 )
 
-// env is what choosers share with those before and after them. There is one for each zone in the order of
-// preference, and for each subset of a split, with one source and one total.
+// env is what choosers share with those before and after them. There is one for each zone in the
+// order of preference, and for each subset of a split, with one source and one total.
 type env struct {
 	rnd   *source
 	total *atomic.Int64 // calls under way

@@ -234,7 +234,8 @@ func TestHashMoves(t *testing.T) {
 	}
 }
 
-// Keys are spread by weight, also those of a light instance beside heavy ones, within what a draw may be off.
+// Keys are spread by weight, also those of a light instance beside heavy ones, within what a draw
+// may be off.
 func TestHashSpread(t *testing.T) {
 	const keys = 200_000
 	for _, list := range [][]*discovery.Instance{weights(100, 1), weights(20, 10), weights(10, 10, 1), instances(20, 1), instances(200, 7)} {

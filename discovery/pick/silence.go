@@ -2,22 +2,24 @@ package pick
 
 import "time"
 
-// Silence: an instance that stands still (a stopped process, a disk that hangs, a cut network) fails
-// nothing, it leaves calls without an answer. Each caller would lose several of them until enough
-// had failed in a row. So the first call that waited in vain for long tells on it, if it has answered
-// nobody else meanwhile: it is ejected at once. If it has, either one call takes long, or it stood
-// still since: then it gets nothing new until one of the calls under way has shown which, or its time has
-// come for a trial. So it is with one that must not be ejected since too many are.
+// Silence: an instance that stands still (a stopped process, a disk that hangs, a cut network)
+// fails nothing, it leaves calls without an answer. Each caller would lose several of them until
+// enough had failed in a row. So the first call that waited in vain for long tells on it, if it has
+// answered nobody else meanwhile: it is ejected at once. If it has, either one call takes long, or
+// it stood still since: then it gets nothing new until one of the calls under way has shown which,
+// or its time has come for a trial. So it is with one that must not be ejected since too many are.
 //
-// What waiting in vain is depends on what is waited for: a method that takes its time, or has no answer until its
-// caller's time is up, as a long poll, would tell on instances that answer all others. So calls are compared with
-// their kind, and a kind that nobody has answered yet says nothing.
+// What waiting in vain is depends on what is waited for: a method that takes its time, or has no
+// answer until its caller's time is up, as a long poll, would tell on instances that answer all
+// others. So calls are compared with their kind, and a kind that nobody has answered yet says
+// nothing.
 
 // kinds is how many kinds of calls are told apart; more share.
 const kinds = 256
 
-// blame is what it says of an instance that a call which took so long until its caller's time was up had no answer:
-// the instance takes so long usually, and its kind of calls, in nanoseconds; 0 is not known.
+// blame is what it says of an instance that a call which took so long until its caller's time was
+// up had no answer: the instance takes so long usually, and its kind of calls, in nanoseconds; 0 is
+// not known.
 func blame(took time.Duration, instance, kind float64) (o Outcome, silent bool) {
 	switch {
 	case instance == 0:

@@ -1,12 +1,13 @@
 package pick
 
-// A traffic split: each call is for one of the subsets of the instances, drawn in the proportions that
-// operators ask for (discovery.Split), and the policy chooses within the subset. A subset without a live
-// instance gives its part to the others, in proportion. If that leaves none, calls go to all instances.
+// A traffic split: each call is for one of the subsets of the instances, drawn in the proportions
+// that operators ask for (discovery.Split), and the policy chooses within the subset. A subset
+// without a live instance gives its part to the others, in proportion. If that leaves none, calls
+// go to all instances.
 //
-// What a pick needs for that is laid out beforehand, in routes. The key of a call, if it has one, takes
-// the place of the draw: it stays with its subset while others lose their instances, and moves only as
-// far as the percentages do.
+// What a pick needs for that is laid out beforehand, in routes. The key of a call, if it has one,
+// takes the place of the draw: it stays with its subset while others lose their instances, and
+// moves only as far as the percentages do.
 
 import (
 	"context"
@@ -20,8 +21,8 @@ import (
 // SubsetStatus is one subset of a traffic split.
 type SubsetStatus struct {
 	Filter discovery.Filter
-	// Percent of the calls is what operators ask for, Share what it gets now: more while others have no
-	// live instance, and 0 while it has none. If all are 0, calls go to all instances.
+	// Percent of the calls is what operators ask for, Share what it gets now: more while others
+	// have no live instance, and 0 while it has none. If all are 0, calls go to all instances.
 	Percent, Share float64
 	// Instances are those of it that work now.
 	Instances int
@@ -30,9 +31,9 @@ type SubsetStatus struct {
 // Split says how calls are split now, in the order of the filters; nil if they are not.
 func (b *Balancer) Split() []SubsetStatus { return slices.Clone(b.set.Load().split) }
 
-// SetSplit splits calls from now on, for balancers made with New; those made with Follow have the split
-// of their service. Nil ends that. If the split is not valid, nothing is changed and the error says why; it
-// wraps discovery.ErrInvalid. It does not wait, as Update.
+// SetSplit splits calls from now on, for balancers made with New; those made with Follow have the
+// split of their service. Nil ends that. If the split is not valid, nothing is changed and the
+// error says why; it wraps discovery.ErrInvalid. It does not wait, as Update.
 func (b *Balancer) SetSplit(s discovery.Split) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -130,8 +131,8 @@ func matching(list []*node, f discovery.Filter) (some []*node) {
 	return some
 }
 
-// routes are those to the subsets, with their nodes, as a set has them; r is nil if no subset has a live instance.
-// b.mu is held.
+// routes are those to the subsets, with their nodes, as a set has them; r is nil if no subset has a
+// live instance. b.mu is held.
 func (b *Balancer) routes(subsets []part, good func([]*node) []*node) (r *routes, nodes []*node, statuses []SubsetStatus) {
 	r = new(routes)
 	pools := make([]*pool, len(subsets))
@@ -185,8 +186,8 @@ func place(part float64) uint64 {
 	return uint64(part * (1 << 64))
 }
 
-// tellSplit tells the hooks if other parts of the calls go to the subsets than were told last. It is called with
-// b.making held.
+// tellSplit tells the hooks if other parts of the calls go to the subsets than were told last. It
+// is called with b.making held.
 func (b *Balancer) tellSplit(now []SubsetStatus) {
 	same := slices.EqualFunc(b.told, now, func(x, y SubsetStatus) bool {
 		return x.Filter == y.Filter && x.Percent == y.Percent && x.Share == y.Share

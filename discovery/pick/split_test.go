@@ -87,8 +87,8 @@ func TestSplitShares(t *testing.T) {
 	}
 }
 
-// A key stays with its subset: while others lose their instances, and while the percentages move, but
-// for those that have to go.
+// A key stays with its subset: while others lose their instances, and while the percentages move,
+// but for those that have to go.
 func TestSplitKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := loaded(t, P2C(), versions("v1 v1 v2 v2 v3"))
@@ -139,8 +139,8 @@ func TestSplitKeys(t *testing.T) {
 	})
 }
 
-// A version that disappears, or fails, gives its part to the others, which hooks are told; a split that
-// does not add up changes nothing.
+// A version that disappears, or fails, gives its part to the others, which hooks are told; a split
+// that does not add up changes nothing.
 func TestSplitTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan string, 100)

@@ -5,18 +5,19 @@ import (
 	"math/bits"
 )
 
-// A spread gives each key an instance, and each instance as many keys as its weight says. A ring of points alone
-// has parts that are right to a tenth with 128 points for an instance, and not at all with one, which is what a
-// light instance beside a heavy one has; to be right to a hundredth it takes ten thousand for each. But how
-// large each part is, is known. So an instance whose part is too large keeps what it should have: other keys go
-// on to a second ring, whose points are those that have too little, by what they lack; and what is wrong with
-// that, about one key in two hundred, is drawn exactly.
+// A spread gives each key an instance, and each instance as many keys as its weight says. A ring of
+// points alone has parts that are right to a tenth with 128 points for an instance, and not at all
+// with one, which is what a light instance beside a heavy one has; to be right to a hundredth it
+// takes ten thousand for each. But how large each part is, is known. So an instance whose part is
+// too large keeps what it should have: other keys go on to a second ring, whose points are those
+// that have too little, by what they lack; and what is wrong with that, about one key in two
+// hundred, is drawn exactly.
 //
-// Which keys an instance does not keep is decided by bits that the ring does not use, against a bound: when
-// parts change a little, few keys are decided otherwise.
+// Which keys an instance does not keep is decided by bits that the ring does not use, against a
+// bound: when parts change a little, few keys are decided otherwise.
 
-// points of an instance of common weight on each ring. With half of them half as many keys again move that need
-// not, with twice as many a change of a thousand instances takes twice the time.
+// points of an instance of common weight on each ring. With half of them half as many keys again
+// move that need not, with twice as many a change of a thousand instances takes twice the time.
 var points = [...]float64{128, 32}
 
 type spread struct {
@@ -72,8 +73,8 @@ func (s *spread) at(key uint64) *node {
 	return s.rest.at(key)
 }
 
-// ring has points in ascending order. About one is in each of the buckets by which the ring is divided, so both
-// sorting and finding are one step.
+// ring has points in ascending order. About one is in each of the buckets by which the ring is
+// divided, so both sorting and finding are one step.
 type ring struct {
 	points []uint64 // place on the ring << 32 | index of the node
 	first  []uint32 // by the upper bits of a place: the index of the first point from there on
@@ -90,8 +91,9 @@ type measured struct {
 	has []float64
 }
 
-// newRing puts points on a ring, by what is wanted relative to the average of those that want anything. That is
-// rounded up to a power of two, so that a change of one does not move all the others' keys.
+// newRing puts points on a ring, by what is wanted relative to the average of those that want
+// anything. That is rounded up to a power of two, so that a change of one does not move all the
+// others' keys.
 func newRing(nodes []*node, want []float64, each float64, salt uint64) measured {
 	some, total := 0, 0
 	for _, w := range want {

@@ -12,8 +12,8 @@ const (
 	trialDue = 1
 )
 
-// try reports whether a call may be made on a node on trial, as of now. A call without an outcome for
-// as long as the node was out the first time is not waited for: a stream may go on for ever.
+// try reports whether a call may be made on a node on trial, as of now. A call without an outcome
+// for as long as the node was out the first time is not waited for: a stream may go on for ever.
 func (n *node) try(now, patience int64) bool {
 	v := n.trial.Load()
 	if v == noTrial || v != trialDue && now-v < patience {
@@ -30,8 +30,8 @@ func (n *node) tried(o Outcome) {
 	}
 }
 
-// admit is for a pick that met a node on trial: that is taken if a trial is due, and another one in its
-// place if not, if there is one.
+// admit is for a pick that met a node on trial: that is taken if a trial is due, and another one in
+// its place if not, if there is one.
 func (b *Balancer) admit(ctx context.Context, s *set, n *node, now int64) (taken *node, trial bool) {
 	at, patience := b.now(), int64(b.config.ejection.Base)
 	for range otherTries {

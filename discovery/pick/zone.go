@@ -11,7 +11,8 @@ import (
 // calls the inverse, 1.4, the overprovisioning factor.)
 const DefaultHealthy = 0.7
 
-// levels are the instances of each zone, in the order in which zones are preferred, and then all others.
+// levels are the instances of each zone, in the order in which zones are preferred, and then all
+// others.
 func (c *config) levels(list []*node) [][]*node {
 	if len(c.zones) == 0 {
 		return [][]*node{list}
@@ -33,7 +34,8 @@ type level struct {
 	end uint64
 }
 
-// capacity is the part of the calls, of all, that those who are good among a zone's instances can take.
+// capacity is the part of the calls, of all, that those who are good among a zone's instances can
+// take.
 func capacity(all, good []*node) float64 {
 	var registered, can float64
 	for _, n := range all {
@@ -53,7 +55,8 @@ type pool struct {
 	levels []level // those that have instances; at least one, and the last takes what is left
 }
 
-// choose picks one. spillAt is from how many calls under way on an instance it counts as full; 0: never.
+// choose picks one. spillAt is from how many calls under way on an instance it counts as full; 0:
+// never.
 func (p *pool) choose(ctx context.Context, rnd *source, now, spillAt int64) *node {
 	if len(p.levels) == 1 {
 		return p.levels[0].choose(ctx, now)
@@ -75,7 +78,8 @@ func (p *pool) choose(ctx context.Context, rnd *source, now, spillAt int64) *nod
 	return n
 }
 
-// pool makes that of the part's nodes which are good, and says which they are; nil if there is none. b.mu is held.
+// pool makes that of the part's nodes which are good, and says which they are; nil if there is
+// none. b.mu is held.
 func (b *Balancer) pool(p part, good func([]*node) []*node) (*pool, []*node) {
 	made := new(pool)
 	var nodes []*node

@@ -51,7 +51,8 @@ func Follow(cli *clientv3.Client) error {
 	return err
 }
 
-// Fallback follows services of two clusters: those of the second where the first has none that can be used.
+// Fallback follows services of two clusters: those of the second where the first has none that can
+// be used.
 func Fallback(cli, eastClient *clientv3.Client) *discovery.Directory {
 	directory := discovery.NewDirectory(cli, discovery.WithFallback("east", eastClient))
 	return directory

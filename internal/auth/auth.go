@@ -3,9 +3,9 @@
 // There is at most one refresh under way for a whole client. Whoever finds a
 // token expired invalidates the one that was refused, which does nothing if a
 // newer one exists already; whoever needs a token then waits for the one
-// refresh that is under way. The refresh runs on its own, so a caller whose context ends stops waiting
-// without taking the refresh away from the others. One that nobody answers is given up after a
-// while and begun again for those who still wait.
+// refresh that is under way. The refresh runs on its own, so a caller whose context ends stops
+// waiting without taking the refresh away from the others. One that nobody answers is given up
+// after a while and begun again for those who still wait.
 //
 // Keeper owns one goroutine, and only while a refresh is under way.
 package auth
@@ -46,7 +46,8 @@ var mend = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
 
 // Keeper holds the token of one client. Safe for concurrent use.
 type Keeper struct {
-	// FailFast: Ensure does not wait where no endpoint can work as configured. To be set before use.
+	// FailFast: Ensure does not wait where no endpoint can work as configured. To be set before
+	// use.
 	FailFast bool
 
 	fetch func(ctx context.Context) (string, error) // nil: the token was given and cannot be renewed

@@ -149,7 +149,8 @@ func ExampleKeeper() {
 	// Output: <nil> secret
 }
 
-// Where no endpoint can work as configured, a deadline is waited for, in case somebody sets that right.
+// Where no endpoint can work as configured, a deadline is waited for, in case somebody sets that
+// right.
 func TestEnsureWaitsForMisconfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrong := &etcderr.Error{Status: codes.Unavailable, Cause: errors.New("unknown authority"), Unexecuted: true, Misconfigured: true}

@@ -49,8 +49,8 @@
 // What goes needs a place: a healthy member if its own is stalled, any other that could
 // take calls if its own is ejected or its connection lost; else it stays until there is one: a
 // server that shuts down serves its streams for seconds, if others' keep it up, and leases would
-// expire meanwhile. A stream of much data that resumes is moved as reads are, and so is a write whose
-// caller finds out by itself what came of it (clientv3.WithEarlyDoubt).
+// expire meanwhile. A stream of much data that resumes is moved as reads are, and so is a write
+// whose caller finds out by itself what came of it (clientv3.WithEarlyDoubt).
 //
 // A connection is dead when it answers no health check for 2 s while a newer one to the
 // same member does, or after 30 s of silence. Members that leave the endpoints are judged

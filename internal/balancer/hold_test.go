@@ -121,8 +121,8 @@ func TestHeldBackByMistake(t *testing.T) {
 	}
 }
 
-// TestHoldingDelaysNoVerdict: the leader is frozen, and nothing but a watch runs there. While changes
-// wait for an election it is found silent as soon as else.
+// TestHoldingDelaysNoVerdict: the leader is frozen, and nothing but a watch runs there. While
+// changes wait for an election it is found silent as soon as else.
 func TestHoldingDelaysNoVerdict(t *testing.T) {
 	d, m := bench(t, "a", "b", "c")
 	d.modes["a"], d.modes["b"], d.modes["c"] = "frozen", "no quorum", "no quorum"

@@ -282,9 +282,9 @@ func (s *Set) holds(want *Pick, now int64) bool {
 	return true
 }
 
-// pausing reports that calls or probes wait for consensus on members that are not in doubt by themselves,
-// and none has finished one for longer than usual. It is far more impatient than doubtful,
-// since only changes wait, and only until a read has shown that all is well.
+// pausing reports that calls or probes wait for consensus on members that are not in doubt by
+// themselves, and none has finished one for longer than usual. It is far more impatient than
+// doubtful, since only changes wait, and only until a read has shown that all is well.
 func (s *Set) pausing(list []*conn, now int64) bool {
 	doubtful, since, last := true, int64(math.MaxInt64), s.floor.Load()
 	for _, c := range list {

@@ -142,8 +142,9 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 	s.poke()
 }
 
-// healthCheck is the method of gRPC's health service. Its request is an empty message and any answer
-// counts, so an empty message of etcd's does for both; the package of its own would only make programs larger.
+// healthCheck is the method of gRPC's health service. Its request is an empty message and any
+// answer counts, so an empty message of etcd's does for both; the package of its own would only
+// make programs larger.
 const healthCheck = "/grpc.health.v1.Health/Check"
 
 func checkHealth(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) error {
@@ -156,9 +157,9 @@ func checkHealth(ctx context.Context, cc grpc.ClientConnInterface, timeout time.
 // check tells a member that does not finish calls from a connection that is full.
 //
 // A read without a token, which is refused only after the members agreed, tells it from a member
-// that waits because of the token: etcd's simple tokens end with the raft index of their login, and a
-// member that has not come so far says nothing until it has. After a restore from a backup that may be
-// never.
+// that waits because of the token: etcd's simple tokens end with the raft index of their login, and
+// a member that has not come so far says nothing until it has. After a restore from a backup that
+// may be never.
 func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o probeOrder) (verdict, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	giveUp := s.cfg.Token()

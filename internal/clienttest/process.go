@@ -47,8 +47,8 @@ func StartProcess(t testing.TB, env string) *Process {
 	return p
 }
 
-// Signal sends a signal. After SIGSTOP it returns when all threads have stopped: one that still runs
-// answers one more call.
+// Signal sends a signal. After SIGSTOP it returns when all threads have stopped: one that still
+// runs answers one more call.
 func (p *Process) Signal(t testing.TB, s syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {

@@ -200,7 +200,8 @@ func (s Severity) String() string {
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
-	// Rule and Members tell findings from each other: they stay the same while What's figures change.
+	// Rule and Members tell findings from each other: they stay the same while What's figures
+	// change.
 	Rule     string
 	Members  []string // that it is about; nil for the whole cluster
 	Severity Severity

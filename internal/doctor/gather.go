@@ -24,8 +24,8 @@ type Options struct {
 	Pages   bool          // look at the members' pages of metrics
 	TLS     *tls.Config   // for them; nil if there is none
 	Leases  bool          // look at leases, which costs a request for each of the sample
-	// Period is how long Gather waits between two looks at what the members count, so that it can say how things are
-	// now; 0 looks once, at all since the members' start.
+	// Period is how long Gather waits between two looks at what the members count, so that it can
+	// say how things are now; 0 looks once, at all since the members' start.
 	Period time.Duration
 	// Before are the facts of an earlier call, which then was the first look.
 	Before *Facts

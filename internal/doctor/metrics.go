@@ -60,7 +60,8 @@ func addBucket(list []bucket, v string) []bucket {
 	return append(list, b)
 }
 
-// since is what a histogram has counted after an earlier look at it: all of it if the member has begun anew.
+// since is what a histogram has counted after an earlier look at it: all of it if the member has
+// begun anew.
 func since(before, now []bucket) []bucket {
 	if len(before) != len(now) || len(now) == 0 || before[len(before)-1].count > now[len(now)-1].count {
 		return now
@@ -72,10 +73,12 @@ func since(before, now []bucket) []bucket {
 	return list
 }
 
-// enough is what a member that writes without a pause commits in some 5 s, as it does so every 100 ms.
+// enough is what a member that writes without a pause commits in some 5 s, as it does so every 100
+// ms.
 const enough = 40
 
-// quantile is the upper bound of the bucket that the 99th percentile falls in. A single slow one is chance, and never counts.
+// quantile is the upper bound of the bucket that the 99th percentile falls in. A single slow one is
+// chance, and never counts.
 func quantile(list []bucket) Quantile {
 	if len(list) == 0 || list[len(list)-1].count < enough {
 		return Quantile{}
@@ -93,7 +96,8 @@ func quantile(list []bucket) Quantile {
 	return Quantile{}
 }
 
-// compare says what happened between two looks at a member's page; before is nil if there was no earlier one.
+// compare says what happened between two looks at a member's page; before is nil if there was no
+// earlier one.
 func (a *Address) compare(before, now *counters) {
 	a.counted = now
 	a.LeadersSeen = now.leaders

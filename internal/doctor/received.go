@@ -71,8 +71,8 @@ func label(line, name string) string {
 	return value
 }
 
-// Received is what each process of the cluster has received since its start, as far as that is known. Members that
-// share a process count once.
+// Received is what each process of the cluster has received since its start, as far as that is
+// known. Members that share a process count once.
 func (f *Facts) Received() (list []Received) {
 	for _, m := range f.Members {
 		a := m.Answer()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// rules are in the order in which a person would look. Each cause has one finding: a rule says nothing where another one
-// has what is behind it.
+// rules are in the order in which a person would look. Each cause has one finding: a rule says
+// nothing where another one has what is behind it.
 var rules = []func(*Facts) []Finding{
 	availability, addresses, leaders, alarms, quota, fragments, versions, slow, disks, lag, elections, certificates, clocks, stampede, history, count, open, unseen,
 }
@@ -45,8 +45,8 @@ func (f Finding) run(commands ...string) Finding {
 	return f
 }
 
-// word is what a member says of itself, as a word of a command line that somebody will copy into a shell, or what stands for one
-// that has more in it than a name or an address needs.
+// word is what a member says of itself, as a word of a command line that somebody will copy into a
+// shell, or what stands for one that has more in it than a name or an address needs.
 func word(name, otherwise string) string {
 	harmless := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:/,[]", r)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Certificates are usually renewed a month before they end, and a week is time to do it by hand. Those that programs renew live
-// shorter, and are renewed when two thirds of their time are over.
+// Certificates are usually renewed a month before they end, and a week is time to do it by hand.
+// Those that programs renew live shorter, and are renewed when two thirds of their time are over.
 const (
 	certificateWarning = 30 * 24 * time.Hour
 	certificateProblem = 7 * 24 * time.Hour

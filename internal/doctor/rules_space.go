@@ -57,7 +57,8 @@ func (f *Facts) compaction() string {
 	return "compaction REVISION --physical"
 }
 
-// defrags are the commands that defragment members, one after the other, the leader last: it is away as long as it takes.
+// defrags are the commands that defragment members, one after the other, the leader last: it is
+// away as long as it takes.
 func (f *Facts) defrags(only ...string) (list []string) {
 	last := ""
 	for _, m := range f.Members {

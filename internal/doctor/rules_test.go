@@ -211,7 +211,8 @@ etcd_server_leader_changes_seen_total 7
 	}
 }
 
-// TestPeriod: what was slow before the period is not counted, and a member that has begun anew is counted from there.
+// TestPeriod: what was slow before the period is not counted, and a member that has begun anew is
+// counted from there.
 func TestPeriod(t *testing.T) {
 	page := func(quick, slow, leaders float64) *counters {
 		return &counters{fsync: []bucket{{0.001, quick}, {0.064, quick + slow}, {math.Inf(1), quick + slow}}, leaders: leaders}

@@ -152,7 +152,8 @@ func TestEndIsToldOnceWithItsReason(t *testing.T) {
 	}
 }
 
-// TestBothSeeTheEnd: the sender tells of the end, and the reader sees it too before the sender is done.
+// TestBothSeeTheEnd: the sender tells of the end, and the reader sees it too before the sender is
+// done.
 func TestBothSeeTheEnd(t *testing.T) {
 	r := start(t)
 	over := make(chan struct{})

@@ -187,8 +187,8 @@ func (e Endpoint) Authority() string {
 }
 
 // ServerName is what a TLS certificate is checked against unless the client's
-// configuration names something else: the host. A socket has one if its name is host:port, else it is
-// "localhost".
+// configuration names something else: the host. A socket has one if its name is host:port, else it
+// is "localhost".
 func (e Endpoint) ServerName() string {
 	host, _, err := net.SplitHostPort(e.Authority())
 	if e.Network == "unix" && (err != nil || host == "") {

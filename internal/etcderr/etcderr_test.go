@@ -201,7 +201,8 @@ func ExampleFrom() {
 	// Output: true
 }
 
-// A server knows the caller's deadline: its own "timed out" that comes with it is the caller's time-out.
+// A server knows the caller's deadline: its own "timed out" that comes with it is the caller's
+// time-out.
 func TestServersTimeoutAtTheDeadline(t *testing.T) {
 	soon, cancel := context.WithTimeout(t.Context(), deadlineSlack/2)
 	defer cancel()

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// VersionEnv is the environment variable that chooses the server's version where Options.Version does not.
+// VersionEnv is the environment variable that chooses the server's version where Options.Version
+// does not.
 const VersionEnv = "FAIRLEAD_ETCD_VERSION"
 
 // defaultVersion is the server that the client's API is modelled on.
@@ -24,8 +25,8 @@ const defaultVersion = "3.7"
 // buildTimeout bounds a build from an empty cache, downloads included, on a slow and busy machine.
 const buildTimeout = 10 * time.Minute
 
-// sources says where the main package of each version is, below the checkout's root. Version 3.4 is not here: its modules do not
-// build through the module proxy, so it comes from Debian.
+// sources says where the main package of each version is, below the checkout's root. Version 3.4 is
+// not here: its modules do not build through the module proxy, so it comes from Debian.
 func source(version string) (dir string, ok bool) {
 	switch version {
 	case "3.7":
@@ -38,9 +39,9 @@ func source(version string) (dir string, ok bool) {
 	return "", false
 }
 
-// Binary returns the path of the etcd server of a version ("3.4" to "3.7"; "" for the one that the environment variable
-// FAIRLEAD_ETCD_VERSION names, else 3.7) and builds it first if the cache does not hold it. Several processes may
-// call it at once: one builds, the others wait.
+// Binary returns the path of the etcd server of a version ("3.4" to "3.7"; "" for the one that the
+// environment variable FAIRLEAD_ETCD_VERSION names, else 3.7) and builds it first if the cache does
+// not hold it. Several processes may call it at once: one builds, the others wait.
 func Binary(version string) (string, error) {
 	version = resolveVersion(version)
 	if version == "3.4" {
@@ -64,7 +65,8 @@ func Binary(version string) (string, error) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", out, ".")
 		cmd.Dir = dir
-		// Without the workspace, so that the server is built from the versions it pins and not from the client's.
+		// Without the workspace, so that the server is built from the versions it pins and not from
+		// the client's.
 		cmd.Env = append(os.Environ(), "GOWORK=off")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build in %s: %w\n%s", dir, err, text)
@@ -110,12 +112,13 @@ func debianBinary() (string, error) {
 	})
 }
 
-// cached returns the path of an executable in the cache and makes it first if need be, at a temporary path beside it, so
-// that a half-written file is never run.
+// cached returns the path of an executable in the cache and makes it first if need be, at a
+// temporary path beside it, so that a half-written file is never run.
 func cached(name string, make func(out string) error) (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		// HOME is not set in some containers; a cache that the next run may lose is better than none.
+		// HOME is not set in some containers; a cache that the next run may lose is better than
+		// none.
 		dir = filepath.Join(os.TempDir(), "cache")
 	}
 	dir = filepath.Join(dir, "fairlead")
@@ -142,7 +145,8 @@ func cached(name string, make func(out string) error) (string, error) {
 	return path, os.Rename(tmp, path)
 }
 
-// lockFile waits for an exclusive lock between processes. The kernel ends it with its holder, so none is ever stale.
+// lockFile waits for an exclusive lock between processes. The kernel ends it with its holder, so
+// none is ever stale.
 func lockFile(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -161,8 +165,8 @@ func lockFile(path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// checkout finds the repository: above the working directory, which is the tested package's directory, else where this
-// file was compiled from.
+// checkout finds the repository: above the working directory, which is the tested package's
+// directory, else where this file was compiled from.
 func checkout() (string, error) {
 	wd, err := os.Getwd()
 	if err != nil {
@@ -185,7 +189,8 @@ func checkout() (string, error) {
 	return "", fmt.Errorf("etcdtest: no checkout of fairlead (tools/etcd/main.go) above %s", wd)
 }
 
-// sourceHash names what a build depends on, so that a changed pin gives a new binary and not a stale one.
+// sourceHash names what a build depends on, so that a changed pin gives a new binary and not a
+// stale one.
 func sourceHash(dir string) (string, error) {
 	mod := dir
 	if _, err := os.Stat(filepath.Join(mod, "go.mod")); err != nil {

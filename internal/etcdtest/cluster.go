@@ -53,8 +53,8 @@ type Cluster struct {
 	extras  []*process // gRPC proxies
 }
 
-// Start starts a cluster, waits until it is healthy, and ends it with the test. If the test failed, the last lines of each
-// member's log are printed.
+// Start starts a cluster, waits until it is healthy, and ends it with the test. If the test failed,
+// the last lines of each member's log are printed.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c, err := StartMain(o)
@@ -74,7 +74,8 @@ func Start(t testing.TB, o Options) *Cluster {
 	return c
 }
 
-// StartMain starts a cluster and waits until it is healthy, for callers that are no test (TestMain, examples); they call Stop.
+// StartMain starts a cluster and waits until it is healthy, for callers that are no test (TestMain,
+// examples); they call Stop.
 func StartMain(o Options) (*Cluster, error) {
 	o.Members = max(o.Members, 1)
 	if o.Heartbeat == 0 {
@@ -136,7 +137,8 @@ func (c *Cluster) startAll() error {
 	return nil
 }
 
-// Stop kills all members, frozen ones too, and removes everything the cluster left. Stopping twice is harmless.
+// Stop kills all members, frozen ones too, and removes everything the cluster left. Stopping twice
+// is harmless.
 func (c *Cluster) Stop() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,7 +174,8 @@ func (c *Cluster) Endpoints() []string {
 	return eps
 }
 
-// WaitHealthy waits until every running member is healthy: it knows a leader and serves a linearizable read.
+// WaitHealthy waits until every running member is healthy: it knows a leader and serves a
+// linearizable read.
 func (c *Cluster) WaitHealthy(ctx context.Context) error {
 	for _, m := range c.members {
 		if !m.Running() {
@@ -185,7 +188,8 @@ func (c *Cluster) WaitHealthy(ctx context.Context) error {
 	return nil
 }
 
-// Leader waits until exactly one member that runs says it leads, and returns it. The test fails if that takes longer than a minute.
+// Leader waits until exactly one member that runs says it leads, and returns it. The test fails if
+// that takes longer than a minute.
 func (c *Cluster) Leader(t testing.TB) *Member {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
@@ -213,7 +217,8 @@ func (c *Cluster) FindLeader(ctx context.Context) (*Member, error) {
 				leaders++
 			}
 		}
-		// An old leader that was cut off or frozen needs a moment to learn that it no longer is one.
+		// An old leader that was cut off or frozen needs a moment to learn that it no longer is
+		// one.
 		if leaders != 1 {
 			return fmt.Errorf("%d members say they lead", leaders)
 		}
@@ -238,8 +243,8 @@ func (c *Cluster) Followers(t testing.TB) []*Member {
 	return rest
 }
 
-// Join makes one more member, with addresses of its own. Restart starts it, once the cluster knows it: a client has to add its
-// PeerURL before.
+// Join makes one more member, with addresses of its own. Restart starts it, once the cluster knows
+// it: a client has to add its PeerURL before.
 func (c *Cluster) Join() (*Member, error) {
 	m, err := newMember(c, len(c.members))
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// These tests speak to the servers through the JSON gateway on the client port, as the package knows no client.
+// These tests speak to the servers through the JSON gateway on the client port, as the package
+// knows no client.
 
 func httpClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -137,7 +138,8 @@ func TestPartitionFromPeers(t *testing.T) {
 	if err := leader.PartitionFromPeers(); err != nil {
 		t.Fatal(err)
 	}
-	// The others elect a leader of their own; the one cut off serves nothing, though its process answers.
+	// The others elect a leader of their own; the one cut off serves nothing, though its process
+	// answers.
 	eventually(t, func(ctx context.Context) error {
 		next, err := c.FindLeader(ctx)
 		if err == nil && next == leader {

@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
-// leakGrace is how long goroutines may take to end after the test: they may be in the middle of a last call.
+// leakGrace is how long goroutines may take to end after the test: they may be in the middle of a
+// last call.
 const leakGrace = 5 * time.Second
 
-// CheckLeaks makes the test fail if goroutines of fairlead or gRPC that started during it are still there some
-// time after its end, and prints their stacks. Call it first in the test, so that its check comes after the test's
-// other cleanups. It does not work in parallel tests, which would see each other's goroutines.
+// CheckLeaks makes the test fail if goroutines of fairlead or gRPC that started during it are still
+// there some time after its end, and prints their stacks. Call it first in the test, so that its
+// check comes after the test's other cleanups. It does not work in parallel tests, which would see
+// each other's goroutines.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
 	before := map[string]bool{}
@@ -29,15 +31,15 @@ func CheckLeaks(t testing.TB) {
 	})
 }
 
-// shared is the server that the tests of one binary share. It has to be a variable of the package: tests that know nothing of each
-// other use it, and Main ends it.
+// shared is the server that the tests of one binary share. It has to be a variable of the package:
+// tests that know nothing of each other use it, and Main ends it.
 var shared struct {
 	mu      sync.Mutex
 	cluster *Cluster
 }
 
-// Shared returns a cluster of one member that all tests of this binary share, started by the first that asks. Tests must use keys of their own and
-// leave its settings alone. Main ends it.
+// Shared returns a cluster of one member that all tests of this binary share, started by the first
+// that asks. Tests must use keys of their own and leave its settings alone. Main ends it.
 func Shared(t testing.TB) *Cluster {
 	t.Helper()
 	c, err := SharedMain()
@@ -61,8 +63,8 @@ func SharedMain() (*Cluster, error) {
 	return shared.cluster, nil
 }
 
-// Main runs the tests of a package, ends the shared server, and fails if goroutines of fairlead or gRPC are left. It
-// does not return. TestMain calls it.
+// Main runs the tests of a package, ends the shared server, and fails if goroutines of fairlead or
+// gRPC are left. It does not return. TestMain calls it.
 func Main(m *testing.M) {
 	code := m.Run()
 	if err := stopShared(); err != nil {
@@ -107,7 +109,8 @@ func goroutines() []goroutine {
 	return all
 }
 
-// awaitGone waits until no goroutine of ours is left but those known before, or returns the stacks of the rest.
+// awaitGone waits until no goroutine of ours is left but those known before, or returns the stacks
+// of the rest.
 func awaitGone(before map[string]bool) string {
 	deadline := time.Now().Add(leakGrace)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -126,8 +129,8 @@ func awaitGone(before map[string]bool) string {
 	}
 }
 
-// ours tells the goroutines that count. Those of the test framework run our test functions and so carry our names, and those that
-// keep a server are not what a test of the client leaks.
+// ours tells the goroutines that count. Those of the test framework run our test functions and so
+// carry our names, and those that keep a server are not what a test of the client leaks.
 func ours(stack string) bool {
 	const module = "github.com/fairlead-go/fairlead"
 	if !strings.Contains(stack, module) && !strings.Contains(stack, "google.golang.org/grpc") {

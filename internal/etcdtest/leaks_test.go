@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// The tests below need a test binary of their own that fails, hangs or is killed: this one, run again with a variable that chooses
-// what TestHelper does.
+// The tests below need a test binary of their own that fails, hangs or is killed: this one, run
+// again with a variable that chooses what TestHelper does.
 const helperEnv = "FAIRLEAD_ETCDTEST_HELPER"
 
 func TestHelper(t *testing.T) {
@@ -64,7 +64,8 @@ func TestFailureShowsTheLog(t *testing.T) {
 	}
 }
 
-// A test binary that is killed takes its servers with it, frozen ones too, and the next one removes its directories.
+// A test binary that is killed takes its servers with it, frozen ones too, and the next one removes
+// its directories.
 func TestKilledTestLeavesNothing(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		cmd := helper(t, "cluster")

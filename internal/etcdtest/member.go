@@ -14,8 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// Member is one server of a cluster. Its addresses stay the same through kill and restart. Its methods may be called
-// from several goroutines.
+// Member is one server of a cluster. Its addresses stay the same through kill and restart. Its
+// methods may be called from several goroutines.
 type Member struct {
 	Name       string // "m0", "m1", ...
 	Endpoint   string // for clients, "127.0.0.1:port": the proxy's if the cluster is Proxied, else Direct
@@ -122,8 +122,9 @@ func (m *Member) args() []string {
 	return append(args, o.Args...)
 }
 
-// socketAddress is how the server's flags name the socket. Version 3.4 insists on "host:port" and takes that as a file name in its
-// working directory; a symbolic link (startLocked) gives it the name that clients know.
+// socketAddress is how the server's flags name the socket. Version 3.4 insists on "host:port" and
+// takes that as a file name in its working directory; a symbolic link (startLocked) gives it the
+// name that clients know.
 func (m *Member) socketAddress() string {
 	if m.c.version == "3.4" {
 		return filepath.Base(m.Socket) + ":0"
@@ -191,8 +192,8 @@ func (m *Member) PID() int {
 	return 0
 }
 
-// Freeze stops the process without ending it (SIGSTOP): the kernel still accepts connections and bytes for it, and nothing
-// answers. It fails if the member does not run.
+// Freeze stops the process without ending it (SIGSTOP): the kernel still accepts connections and
+// bytes for it, and nothing answers. It fails if the member does not run.
 func (m *Member) Freeze() error { return m.process().freeze() }
 
 // Thaw lets a frozen process go on (SIGCONT).
@@ -205,16 +206,16 @@ func (m *Member) Kill() {
 	}
 }
 
-// Terminate asks the process to end (SIGTERM), which lets it hand over leadership and close its connections in order, and waits
-// until it has.
+// Terminate asks the process to end (SIGTERM), which lets it hand over leadership and close its
+// connections in order, and waits until it has.
 func (m *Member) Terminate() {
 	if p := m.process(); p != nil {
 		p.terminate()
 	}
 }
 
-// Restart kills the process if it still runs and starts another on the same data and addresses. It does not wait until
-// that one serves, which may need other members; see WaitReady.
+// Restart kills the process if it still runs and starts another on the same data and addresses. It
+// does not wait until that one serves, which may need other members; see WaitReady.
 func (m *Member) Restart() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -224,8 +225,8 @@ func (m *Member) Restart() error {
 	return m.startLocked()
 }
 
-// Upgrade ends the process with SIGTERM and starts one of another version on the same data and addresses. Servers follow each
-// other by one minor version at a time.
+// Upgrade ends the process with SIGTERM and starts one of another version on the same data and
+// addresses. Servers follow each other by one minor version at a time.
 func (m *Member) Upgrade(version string) error {
 	binary, err := Binary(version)
 	if err != nil {
@@ -241,8 +242,8 @@ func (m *Member) Upgrade(version string) error {
 // Proxy is the proxy in front of the client port, nil unless the cluster is Proxied.
 func (m *Member) Proxy() *faultnet.Proxy { return m.proxy }
 
-// WaitReady waits until the member is healthy: it knows a leader and serves a linearizable read. It fails when ctx
-// ends and when the process does.
+// WaitReady waits until the member is healthy: it knows a leader and serves a linearizable read. It
+// fails when ctx ends and when the process does.
 func (m *Member) WaitReady(ctx context.Context) error {
 	p := m.process()
 	err := poll(ctx, func(ctx context.Context) error {
@@ -257,7 +258,8 @@ func (m *Member) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// LogTail returns the last lines that the server logged, at most 8 KiB of them, without its answers to our health checks.
+// LogTail returns the last lines that the server logged, at most 8 KiB of them, without its answers
+// to our health checks.
 func (m *Member) LogTail() string { return logTail(m.logFile()) }
 
 func logTail(file string) string {

@@ -10,10 +10,11 @@ import (
 
 // peerHub stands between the members of a cluster.
 //
-// A member advertises one peer address to all, and its identity is computed from it, so each cannot be told a different one:
-// there is one listener per member (its front), and which peer a connection comes from has to be found out. HTTP
-// headers would tell for most connections, but not for all; the operating system knows for every one (connOwner).
-// Behind a front there is one detached proxy per peer, and so one per ordered pair of members.
+// A member advertises one peer address to all, and its identity is computed from it, so each cannot
+// be told a different one: there is one listener per member (its front), and which peer a
+// connection comes from has to be found out. HTTP headers would tell for most connections, but not
+// for all; the operating system knows for every one (connOwner). Behind a front there is one
+// detached proxy per peer, and so one per ordered pair of members.
 type peerHub struct {
 	ports     []*faultnet.Port
 	listeners []net.Listener
@@ -103,8 +104,9 @@ func (h *peerHub) eachLink(member int, f func(*faultnet.Proxy)) {
 // errNotPeerProxied answers a fault asked for between members that talk to each other directly.
 var errNotPeerProxied = errors.New("etcdtest: faults between members need Options.PeerProxied")
 
-// PartitionFromPeers cuts the member off from all its peers as a network does: packets get lost, connections stay open
-// and nothing arrives. Clients still reach it. It fails only if the cluster is not PeerProxied.
+// PartitionFromPeers cuts the member off from all its peers as a network does: packets get lost,
+// connections stay open and nothing arrives. Clients still reach it. It fails only if the cluster
+// is not PeerProxied.
 func (m *Member) PartitionFromPeers() error {
 	if m.c.hub == nil {
 		return errNotPeerProxied
@@ -122,8 +124,8 @@ func (m *Member) HealPeers() error {
 	return nil
 }
 
-// PeerLink is the proxy for the connections that this member opens to another one, for faults other than a partition. It is nil if
-// the cluster is not PeerProxied.
+// PeerLink is the proxy for the connections that this member opens to another one, for faults other
+// than a partition. It is nil if the cluster is not PeerProxied.
 func (m *Member) PeerLink(to *Member) *faultnet.Proxy {
 	if m.c.hub == nil {
 		return nil

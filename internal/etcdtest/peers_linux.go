@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// owns reports whether a process of this machine holds the other end of an accepted loopback connection.
+// owns reports whether a process of this machine holds the other end of an accepted loopback
+// connection.
 func owns(pid int, conn net.Conn) bool {
 	remote, ok1 := conn.RemoteAddr().(*net.TCPAddr)
 	local, ok2 := conn.LocalAddr().(*net.TCPAddr)
@@ -30,7 +31,8 @@ func owns(pid int, conn net.Conn) bool {
 	return false
 }
 
-// socketInode finds the socket bound to local and connected to remote in the kernel's table, "" if there is none.
+// socketInode finds the socket bound to local and connected to remote in the kernel's table, "" if
+// there is none.
 func socketInode(local, remote *net.TCPAddr) string {
 	f, err := os.Open("/proc/net/tcp")
 	if err != nil {
@@ -48,7 +50,8 @@ func socketInode(local, remote *net.TCPAddr) string {
 	return ""
 }
 
-// hexAddr writes an IPv4 address as /proc/net/tcp does: the address as one number in the machine's byte order.
+// hexAddr writes an IPv4 address as /proc/net/tcp does: the address as one number in the machine's
+// byte order.
 func hexAddr(a *net.TCPAddr) string {
 	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(a.IP.To4()), a.Port)
 }

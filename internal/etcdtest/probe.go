@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// probeTimeout bounds one question to a server. It may be frozen without our doing, or cut off, which makes its health check
-// take seconds.
+// probeTimeout bounds one question to a server. It may be frozen without our doing, or cut off,
+// which makes its health check take seconds.
 const probeTimeout = 2 * time.Second
 
 // exitedError ends a wait for a server that will never answer.
@@ -28,7 +28,8 @@ func (e *exitedError) Error() string {
 
 func (e *exitedError) Unwrap() error { return e.cause }
 
-// poll calls f until it succeeds, until it fails for good (an exitedError), or until ctx ends; then it returns f's last error as well.
+// poll calls f until it succeeds, until it fails for good (an exitedError), or until ctx ends; then
+// it returns f's last error as well.
 func poll(ctx context.Context, f func(context.Context) error) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -46,8 +47,8 @@ func poll(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
-// getURL passes the answer to read. Each call has its own connection: a kept one would be a goroutine that outlives the test, and
-// would hang with a frozen server.
+// getURL passes the answer to read. Each call has its own connection: a kept one would be a
+// goroutine that outlives the test, and would hang with a frozen server.
 func getURL(ctx context.Context, url string, read func(*http.Response) error) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -79,9 +80,9 @@ func getHealth(ctx context.Context, base string) error {
 
 func (m *Member) healthy(ctx context.Context) error { return getHealth(ctx, m.MetricsURL) }
 
-// Metric returns the value of one of the server's metrics, named with its labels if it has any, like
-// `etcd_server_is_leader` or `grpc_server_started_total{grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}`.
-// One that was never counted is an error.
+// Metric returns the value of one of the server's metrics, named with its labels if it has any,
+// like `etcd_server_is_leader` or `etcd_network_peer_sent_bytes_total{To="8e9e05c52164694d"}`. One
+// that was never counted is an error.
 func (m *Member) Metric(ctx context.Context, name string) (float64, error) {
 	rest, err := m.metricLine(ctx, name+" ")
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 
 // spawner starts processes that the kernel kills when this one ends.
 //
-// The parent-death signal is bound to the thread that forked, not to the process, and the Go runtime may end
-// threads. So one goroutine keeps one thread for as long as its children live, and all of them are started there.
+// The parent-death signal is bound to the thread that forked, not to the process, and the Go
+// runtime may end threads. So one goroutine keeps one thread for as long as its children live, and
+// all of them are started there.
 type spawner struct {
 	start chan func()
 	done  chan struct{}
@@ -47,8 +48,8 @@ type process struct {
 	frozen bool
 }
 
-// run starts a program in a directory; its output is appended to a file. Not to a pipe, so that no goroutine copies and a frozen
-// reader never blocks the server.
+// run starts a program in a directory; its output is appended to a file. Not to a pipe, so that no
+// goroutine copies and a frozen reader never blocks the server.
 func (s *spawner) run(path string, args, env []string, dir, logFile string) (*process, error) {
 	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

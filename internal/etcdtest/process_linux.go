@@ -10,17 +10,18 @@ import (
 	"time"
 )
 
-// childAttr: the kernel kills the child when the thread that started it ends. A process group of its own keeps Ctrl-C on a terminal
-// away from it, so that a server ends when its test says so.
+// childAttr: the kernel kills the child when the thread that started it ends. A process group of
+// its own keeps Ctrl-C on a terminal away from it, so that a server ends when its test says so.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
 
-// stopTimeout bounds the time between the signal and the stop of the last thread, usually well below a millisecond.
+// stopTimeout bounds the time between the signal and the stop of the last thread, usually well
+// below a millisecond.
 const stopTimeout = 10 * time.Second
 
-// awaitStopped returns when every thread of the process has stopped. The signal alone does not wait for that, and a server
-// with a thread still running answers one more request.
+// awaitStopped returns when every thread of the process has stopped. The signal alone does not wait
+// for that, and a server with a thread still running answers one more request.
 func (p *process) awaitStopped() error {
 	deadline := time.Now().Add(stopTimeout)
 	tick := time.NewTicker(200 * time.Microsecond)

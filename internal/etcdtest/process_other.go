@@ -4,7 +4,8 @@ package etcdtest
 
 import "syscall"
 
-// childAttr: without a parent-death signal, children share our process group, so that at least Ctrl-C reaches them.
+// childAttr: without a parent-death signal, children share our process group, so that at least
+// Ctrl-C reaches them.
 func childAttr() *syscall.SysProcAttr { return nil }
 
 // awaitStopped cannot tell here; the signal is delivered soon.

@@ -9,9 +9,9 @@ import (
 	"os/exec"
 )
 
-// RestoreSnapshot does what an operator does who goes back to a backup: it stops all members, puts the restored
-// snapshot file in place of their data, and starts them again at their addresses, as a cluster of that token. It does not
-// wait until they serve.
+// RestoreSnapshot does what an operator does who goes back to a backup: it stops all members, puts
+// the restored snapshot file in place of their data, and starts them again at their addresses, as a
+// cluster of that token. It does not wait until they serve.
 func (c *Cluster) RestoreSnapshot(ctx context.Context, file, token string) error {
 	utl, err := CtlBinary("etcdutl")
 	if err != nil {

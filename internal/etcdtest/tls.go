@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// TLS is a certificate authority with a server and a client certificate, as files for the server's flags and for clients
-// that read files. A second NewTLS gives an authority that the first knows nothing of.
+// TLS is a certificate authority with a server and a client certificate, as files for the server's
+// flags and for clients that read files. A second NewTLS gives an authority that the first knows
+// nothing of.
 type TLS struct {
 	CAFile                        string
 	CertFile, KeyFile             string // server: localhost, 127.0.0.1, ::1
@@ -30,7 +31,8 @@ type TLS struct {
 	pool *x509.CertPool
 }
 
-// Certificate describes a certificate to issue. The zero value is good for a server and a client on loopback, for a day.
+// Certificate describes a certificate to issue. The zero value is good for a server and a client on
+// loopback, for a day.
 type Certificate struct {
 	CommonName string    // may be empty; etcd takes it for the user name
 	DNSNames   []string  // with IPs, the server names it is good for; if both are empty, localhost and the loopback addresses
@@ -65,8 +67,8 @@ func NewTLSIn(dir string) (*TLS, error) {
 	return a, nil
 }
 
-// Issue makes a further certificate of this authority as NAME.pem and NAME-key.pem beside the others. Issuing a name
-// again replaces its files, as a renewal in place does.
+// Issue makes a further certificate of this authority as NAME.pem and NAME-key.pem beside the
+// others. Issuing a name again replaces its files, as a renewal in place does.
 func (a *TLS) Issue(t testing.TB, name string, c Certificate) (certFile, keyFile string) {
 	t.Helper()
 	certFile, keyFile, err := a.issue(name, c)
@@ -120,7 +122,8 @@ func (a *TLS) issue(name string, c Certificate) (certFile, keyFile string, err e
 		return "", "", err
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
-	// Both uses for all: the server's JSON gateway is a client of its own server, with the server's certificate.
+	// Both uses for all: the server's JSON gateway is a client of its own server, with the server's
+	// certificate.
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.ca, key.Public(), a.key)
 	if err != nil {
@@ -164,7 +167,8 @@ func template(c Certificate) (*x509.Certificate, error) {
 	}, nil
 }
 
-// writePEM replaces the file in one step, so that a reader of a renewed certificate sees the old one or the new one.
+// writePEM replaces the file in one step, so that a reader of a renewed certificate sees the old
+// one or the new one.
 func writePEM(path, kind string, der []byte) error {
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {

@@ -13,8 +13,9 @@ import (
 
 const (
 	chunkSize = 32 << 10 // as io.Copy
-	// queueLen chunks may be under way in one direction: 2 MiB at most, which keeps a delayed direction of up to a second
-	// full at any rate that tests use, and bounds what a black hole swallows before the sender's own buffers fill.
+	// queueLen chunks may be under way in one direction: 2 MiB at most, which keeps a delayed
+	// direction of up to a second full at any rate that tests use, and bounds what a black hole
+	// swallows before the sender's own buffers fill.
 	queueLen = 64
 )
 
@@ -56,7 +57,8 @@ func (c *conn) run() {
 	}
 	server, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(c.ctx, "tcp", c.p.target)
 	if err != nil {
-		// The client's connection exists already, so the nearest thing to the target's refusal is a reset.
+		// The client's connection exists already, so the nearest thing to the target's refusal is a
+		// reset.
 		c.abort(reset)
 		return
 	}
@@ -188,7 +190,8 @@ func howFor(err error) func(net.Conn) {
 	return nil
 }
 
-// awaitDue returns when a chunk may go out in direction dir under the rules in force by then, or when the connection ends.
+// awaitDue returns when a chunk may go out in direction dir under the rules in force by then, or
+// when the connection ends.
 func (c *conn) awaitDue(k chunk, dir Direction) error {
 	started := time.Now()
 	for {
@@ -217,7 +220,8 @@ func (c *conn) awaitOpen(dir Direction) error {
 	return c.awaitDue(chunk{}, dir)
 }
 
-// awaitChange waits for other rules, for the end of the connection and, unless held, for the given time.
+// awaitChange waits for other rules, for the end of the connection and, unless held, for the given
+// time.
 func (c *conn) awaitChange(r *rules, held bool, wait time.Duration) error {
 	var elapsed <-chan time.Time
 	if !held {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Cut closes every connection, in the orderly way (the peers read EOF), and refuses new ones until Heal.
+// Cut closes every connection, in the orderly way (the peers read EOF), and refuses new ones until
+// Heal.
 func (p *Proxy) Cut() {
 	p.change(func(r *rules) { r.refuse = true })
 	p.CloseConns()
@@ -16,29 +17,31 @@ func (p *Proxy) Refuse() {
 	p.change(func(r *rules) { r.refuse = true })
 }
 
-// BlackHole lets nothing through until Heal, in the directions given (both if none): connections stay open and
-// new ones are accepted, but no byte and no close arrives. Held bytes arrive after Heal.
+// BlackHole lets nothing through until Heal, in the directions given (both if none): connections
+// stay open and new ones are accepted, but no byte and no close arrives. Held bytes arrive after
+// Heal.
 //
-// Holding only ToClient gives the case that is hardest for a caller: the server executes a request whose answer never
-// comes.
+// Holding only ToClient gives the case that is hardest for a caller: the server executes a request
+// whose answer never comes.
 func (p *Proxy) BlackHole(dirs ...Direction) {
 	p.change(func(r *rules) { r.held |= union(dirs) })
 }
 
-// Delay makes every byte take d longer in the directions given (both if none), also on connections that exist. Zero ends
-// it.
+// Delay makes every byte take d longer in the directions given (both if none), also on connections
+// that exist. Zero ends it.
 func (p *Proxy) Delay(d time.Duration, dirs ...Direction) {
 	p.change(func(r *rules) { each(dirs, func(i int) { r.delay[i] = d }) })
 }
 
-// Throttle limits each connection to bytesPerSecond in the directions given (both if none). Zero ends it.
+// Throttle limits each connection to bytesPerSecond in the directions given (both if none). Zero
+// ends it.
 func (p *Proxy) Throttle(bytesPerSecond int, dirs ...Direction) {
 	p.change(func(r *rules) { each(dirs, func(i int) { r.rate[i] = bytesPerSecond }) })
 }
 
-// Heal ends all faults: held bytes are delivered, connections are accepted again. Connections that were closed stay closed.
-// It returns an error only if the proxy cannot listen again, which would need somebody else to have taken a port
-// that is held for us.
+// Heal ends all faults: held bytes are delivered, connections are accepted again. Connections that
+// were closed stay closed. It returns an error only if the proxy cannot listen again, which would
+// need somebody else to have taken a port that is held for us.
 func (p *Proxy) Heal() error {
 	p.strand(false)
 	p.change(func(r *rules) { *r = rules{} })
@@ -47,8 +50,8 @@ func (p *Proxy) Heal() error {
 	return p.listenLocked()
 }
 
-// Strand turns the connections of this moment into black holes, as a load balancer does that has forgotten them. New ones
-// are not touched. Heal lets go what was caught.
+// Strand turns the connections of this moment into black holes, as a load balancer does that has
+// forgotten them. New ones are not touched. Heal lets go what was caught.
 func (p *Proxy) Strand() { p.strand(true) }
 
 func (p *Proxy) strand(yes bool) {
@@ -60,12 +63,14 @@ func (p *Proxy) strand(yes bool) {
 	p.change(func(*rules) {})
 }
 
-// Reset ends the connections of this moment with a TCP reset on both sides. New ones are accepted as before.
+// Reset ends the connections of this moment with a TCP reset on both sides. New ones are accepted
+// as before.
 func (p *Proxy) Reset() {
 	p.endConns(reset)
 }
 
-// CloseConns closes the connections of this moment in the orderly way. New ones are accepted as before.
+// CloseConns closes the connections of this moment in the orderly way. New ones are accepted as
+// before.
 func (p *Proxy) CloseConns() {
 	p.endConns(nil)
 }

@@ -8,13 +8,14 @@ import (
 	"syscall"
 )
 
-// Port is a loopback TCP port held for somebody who will listen on it later, perhaps in another process, perhaps
-// several times.
+// Port is a loopback TCP port held for somebody who will listen on it later, perhaps in another
+// process, perhaps several times.
 //
-// The usual way to a free port (listen on :0, close, hope) loses it to any other process before it is used, and again each
-// time a server restarts. A Port keeps a socket bound to the address without listening. As long as every
-// party sets SO_REUSEADDR, which Go's net package does, others may bind and listen beside it, while the kernel hands the
-// port to nobody who asks for any free one; and when nobody listens, a connection is refused, as it should be.
+// The usual way to a free port (listen on :0, close, hope) loses it to any other process before it
+// is used, and again each time a server restarts. A Port keeps a socket bound to the address
+// without listening. As long as every party sets SO_REUSEADDR, which Go's net package does, others
+// may bind and listen beside it, while the kernel hands the port to nobody who asks for any free
+// one; and when nobody listens, a connection is refused, as it should be.
 //
 // A Port may be used by several goroutines.
 type Port struct {
@@ -26,7 +27,8 @@ type Port struct {
 
 // HoldPort reserves a free TCP port of 127.0.0.1 until Release or the end of the process.
 func HoldPort() (*Port, error) {
-	// The fork lock, so that no child started at this moment inherits the socket and holds the port beyond our life.
+	// The fork lock, so that no child started at this moment inherits the socket and holds the port
+	// beyond our life.
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err == nil {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A held port refuses connections while nobody listens, serves while somebody does, and stays ours in between.
+// A held port refuses connections while nobody listens, serves while somebody does, and stays ours
+// in between.
 func TestPortIsHeldBetweenListeners(t *testing.T) {
 	p, err := HoldPort()
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// dialTimeout bounds the connection to the target. A loopback target answers or refuses at once; one whose accept queue
-// is full (a stopped process) does not answer at all, and a proxied connection to it must not outlive a test.
+// dialTimeout bounds the connection to the target. A loopback target answers or refuses at once;
+// one whose accept queue is full (a stopped process) does not answer at all, and a proxied
+// connection to it must not outlive a test.
 const dialTimeout = 10 * time.Second
 
 // Direction names one or both ways through a proxy.
@@ -25,9 +26,10 @@ const (
 
 // Proxy passes TCP connections on to one target and injects faults on command.
 //
-// Each connection owns three goroutines or more: one that dials the target and waits for the end, and per direction a reader and
-// a writer with a short queue between them, so that a delay shifts bytes in time without costing throughput. They look
-// up the faults in one snapshot (type rules) that is replaced, never changed, and announces its replacement.
+// Each connection owns three goroutines or more: one that dials the target and waits for the end,
+// and per direction a reader and a writer with a short queue between them, so that a delay shifts
+// bytes in time without costing throughput. They look up the faults in one snapshot (type rules)
+// that is replaced, never changed, and announces its replacement.
 //
 // All methods may be called from several goroutines, also after Close.
 type Proxy struct {
@@ -36,8 +38,8 @@ type Proxy struct {
 
 	accepted, toServer, toClient atomic.Int64
 
-	// Held for writing while rules, the listener and conns change together, so that a fault is in force for every
-	// connection when the method that sets it returns.
+	// Held for writing while rules, the listener and conns change together, so that a fault is in
+	// force for every connection when the method that sets it returns.
 	mu       sync.Mutex
 	rules    *rules
 	listener net.Listener // nil while connections are refused, and after Close
@@ -63,8 +65,8 @@ func (d Direction) index() int {
 	return 1
 }
 
-// New starts a proxy on a free port of 127.0.0.1 in front of target ("host:port"). The target is dialled anew for each
-// connection and need not be there yet. Close the proxy to end it.
+// New starts a proxy on a free port of 127.0.0.1 in front of target ("host:port"). The target is
+// dialled anew for each connection and need not be there yet. Close the proxy to end it.
 func New(target string) (*Proxy, error) {
 	port, err := HoldPort()
 	if err != nil {
@@ -81,8 +83,8 @@ func New(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// NewDetached makes a proxy without a listener, for callers that accept connections themselves and choose a proxy for each:
-// they pass them to Handle. Its Addr is empty.
+// NewDetached makes a proxy without a listener, for callers that accept connections themselves and
+// choose a proxy for each: they pass them to Handle. Its Addr is empty.
 func NewDetached(target string) *Proxy {
 	return &Proxy{
 		target: target,
@@ -118,8 +120,8 @@ func (p *Proxy) Stats() Stats {
 	return Stats{Accepted: p.accepted.Load(), Open: open, ToServer: p.toServer.Load(), ToClient: p.toClient.Load()}
 }
 
-// Close ends the listener and every connection, waits for all goroutines, and gives the port back. Closing twice is
-// harmless.
+// Close ends the listener and every connection, waits for all goroutines, and gives the port back.
+// Closing twice is harmless.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -170,8 +172,8 @@ func (p *Proxy) acceptLoop(l net.Listener) {
 	}
 }
 
-// Handle passes an accepted connection through the proxy and owns it from then on. It does not wait. While the proxy refuses connections,
-// and after Close, it resets the connection.
+// Handle passes an accepted connection through the proxy and owns it from then on. It does not
+// wait. While the proxy refuses connections, and after Close, it resets the connection.
 func (p *Proxy) Handle(client net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

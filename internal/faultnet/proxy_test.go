@@ -287,7 +287,8 @@ func TestTargetAbsent(t *testing.T) {
 	(&client{Conn: c, t: t, r: bufio.NewReader(c)}).receiveEnd()
 }
 
-// Faults switched at random by several goroutines while connections come and go must neither race nor leave anything.
+// Faults switched at random by several goroutines while connections come and go must neither race
+// nor leave anything.
 func TestCloseLeavesNothing(t *testing.T) {
 	target := echo(t)
 	before := runtime.NumGoroutine()

@@ -226,8 +226,8 @@ func (c *core) end(l *lease, reason Reason, err error) {
 	c.remove(l)
 }
 
-// lapse takes l for lost at its deadline: all keeps end but those that persist. They go on with it as
-// with one whose age is not known. It reports whether any has ended.
+// lapse takes l for lost at its deadline: all keeps end but those that persist. They go on with it
+// as with one whose age is not known. It reports whether any has ended.
 func (c *core) lapse(now time.Duration, l *lease) (lost bool) {
 	for p := &l.keeps; *p != nil; {
 		k := *p

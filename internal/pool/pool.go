@@ -52,8 +52,8 @@ func New[T any](limits Limits, end func(T)) *Pool[T] {
 	return &Pool[T]{limits: limits, end: end, group: worker.New(context.Background()), all: make(map[string]*lot[T])}
 }
 
-// Take borrows the value of a key, which is made if there is none. The borrower calls back, once, when it
-// needs it no longer. The error is that of making it, or ErrClosed.
+// Take borrows the value of a key, which is made if there is none. The borrower calls back, once,
+// when it needs it no longer. The error is that of making it, or ErrClosed.
 func (p *Pool[T]) Take(key string, make func() (T, error)) (value T, back func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

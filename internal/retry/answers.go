@@ -78,7 +78,8 @@ func (a *answers) RecvMsg(m any) error {
 	}
 }
 
-// again begins the stream once more after err; it returns the error that ends it if that is not to be.
+// again begins the stream once more after err; it returns the error that ends it if that is not to
+// be.
 func (a *answers) again(err error) error {
 	k := &a.k
 	s := a.now.Load()

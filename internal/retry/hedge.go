@@ -113,8 +113,8 @@ func (k *call) patience() time.Duration {
 // for repetitions then: in trouble the budget for hedges is the first to be empty.
 const lateHedge = time.Second
 
-// mayHedge asks the budgets for a call that has waited for so long. A login needs none: there is one
-// at a time.
+// mayHedge asks the budgets for a call that has waited for so long. A login needs none: there is
+// one at a time.
 func (k *call) mayHedge(waited time.Duration) bool {
 	return k.plan.kind == login || k.c.hedges.take() || waited >= lateHedge && k.c.retries.take()
 }

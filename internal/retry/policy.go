@@ -100,7 +100,8 @@ func planFor(method string, req any) plan {
 const loginHedge = 500 * time.Millisecond
 
 // writeHedge is how long a write that may be repeated takes at least before another member is asked
-// too: a commit waits for disks, and a proposal that was lost with its leader is answered by nobody.
+// too: a commit waits for disks, and a proposal that was lost with its leader is answered by
+// nobody.
 const writeHedge = 500 * time.Millisecond
 
 // hedgeLimit: a range of so few keys costs the server about as much as one key.
@@ -117,8 +118,8 @@ func keys(r *pb.RangeRequest) int64 {
 	return math.MaxInt64
 }
 
-// fewKeys reports that a transaction that only reads is cheap enough to be sent twice: watches prove
-// by such ones what was delivered, and wait for them.
+// fewKeys reports that a transaction that only reads is cheap enough to be sent twice: watches
+// prove by such ones what was delivered, and wait for them.
 func fewKeys(t *pb.TxnRequest) bool {
 	left := int64(hedgeLimit)
 	for _, c := range t.Compare {

@@ -145,8 +145,8 @@ func WithRepeat(ctx context.Context) context.Context {
 
 type earlyKey struct{}
 
-// WithEarlyDoubt returns a context whose writes do not stay on a member that is silent or stalled, as
-// reads do not. What may have been executed there is not repeated, so such a write fails soon,
+// WithEarlyDoubt returns a context whose writes do not stay on a member that is silent or stalled,
+// as reads do not. What may have been executed there is not repeated, so such a write fails soon,
 // with an unknown outcome, for a caller who can find out.
 func WithEarlyDoubt(ctx context.Context) context.Context {
 	return context.WithValue(ctx, earlyKey{}, true)
@@ -154,8 +154,9 @@ func WithEarlyDoubt(ctx context.Context) context.Context {
 
 type sentKey struct{}
 
-// WithSent returns a context whose repeatable write notes in t when the attempt that succeeded found
-// its member: what it waited for before that, a token or a place, the server knows nothing of.
+// WithSent returns a context whose repeatable write notes in t when the attempt that succeeded
+// found its member: what it waited for before that, a token or a place, the server knows nothing
+// of.
 func WithSent(ctx context.Context, t *time.Time) context.Context {
 	return context.WithValue(ctx, sentKey{}, t)
 }
@@ -550,8 +551,8 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 	return 0, false
 }
 
-// spread is how long a repetition waits for which the budget has nothing. It is drawn evenly from the
-// time that the call has, so that calls that failed together do not return together.
+// spread is how long a repetition waits for which the budget has nothing. It is drawn evenly from
+// the time that the call has, so that calls that failed together do not return together.
 func (k *call) spread(n uint) time.Duration {
 	least, most := k.c.cfg.Limits.Wait(int(n)), 2*DefaultWaitMax
 	if d, ok := k.ctx.Deadline(); ok {

@@ -117,8 +117,8 @@ func TestWithRepeat(t *testing.T) {
 	}
 }
 
-// The time of a grant is that of the attempt that was executed, not of the call: what the call waited
-// for before, the server knows nothing of.
+// The time of a grant is that of the attempt that was executed, not of the call: what the call
+// waited for before, the server knows nothing of.
 func TestWithSent(t *testing.T) {
 	r := newRig(t, 2, nil)
 	var seen atomic.Int32
@@ -384,8 +384,8 @@ func TestFailedLoginIsShared(t *testing.T) {
 	}
 }
 
-// TestVerdictThatComesLate: gRPC picks anew for a call whose connection broke, and only then it is told
-// that this connection is of no use. The call is made all the same, a write too.
+// TestVerdictThatComesLate: gRPC picks anew for a call whose connection broke, and only then it is
+// told that this connection is of no use. The call is made all the same, a write too.
 func TestVerdictThatComesLate(t *testing.T) {
 	o := &overtaken{}
 	r := newRig(t, 2, func(c *retry.Config) { c.Raw = o })

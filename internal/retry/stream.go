@@ -64,9 +64,9 @@ func (s *Stream) Member() string {
 	return s.pick.Got.Name()
 }
 
-// NewStream opens a stream. It waits for a member and a token as a call does. A stream of answers to one
-// request is repeated as a read is until its first message; others are not, whoever reads from
-// them knows where to go on.
+// NewStream opens a stream. It waits for a member and a token as a call does. A stream of answers
+// to one request is repeated as a read is until its first message; others are not, whoever reads
+// from them knows where to go on.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if ctx == nil {
 		return nil, etcderr.Invalid(etcderr.ShortMethod(method), "the context is nil")

@@ -1,5 +1,5 @@
-// Package scrape reads the metrics that members of a cluster publish in the Prometheus text format, at the
-// addresses where their clients connect. It is safe for concurrent use.
+// Package scrape reads the metrics that members of a cluster publish in the Prometheus text format,
+// at the addresses where their clients connect. It is safe for concurrent use.
 package scrape
 
 import (
@@ -43,8 +43,8 @@ type Answer struct {
 	Certificate *x509.Certificate
 }
 
-// Lines calls line for each line of a member's page, and returns what the answer came with also when the page
-// cannot be had. The endpoint is a URL or host:port.
+// Lines calls line for each line of a member's page, and returns what the answer came with also
+// when the page cannot be had. The endpoint is a URL or host:port.
 func (r *Reader) Lines(ctx context.Context, endpoint string, line func(string)) (a Answer, _ error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" {
@@ -97,8 +97,8 @@ func (r *Reader) Sum(ctx context.Context, endpoint, metric string) (float64, err
 	return total, err
 }
 
-// MemberID is the member that a line says to be in the process whose page it is; several members of one process
-// have one page.
+// MemberID is the member that a line says to be in the process whose page it is; several members of
+// one process have one page.
 func MemberID(line string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(line, `etcd_server_id{server_id="`)
 	if !ok {

@@ -19,8 +19,8 @@ const (
 	// outage small, and 10,000 clients at 3 s are no burden to three members.
 	retryBase = 10 * time.Millisecond
 	retryMax  = 3 * time.Second
-	// retryGood bounds it after a stream that confirmed a watcher: its member is there, and the next
-	// stream will probably work as well.
+	// retryGood bounds it after a stream that confirmed a watcher: its member is there, and the
+	// next stream will probably work as well.
 	retryGood = 500 * time.Millisecond
 
 	// stableAfter is how long a stream must have lived, with a watcher confirmed, to

@@ -145,7 +145,8 @@ func (d *driver) input(c scenario.Command) {
 	}
 }
 
-// listing: what the watcher has listed at a revision, the newest key of revision newest, none if that is 0.
+// listing: what the watcher has listed at a revision, the newest key of revision newest, none if
+// that is 0.
 func (d *driver) listing(c scenario.Command) *Listing {
 	if !c.Has("listed") {
 		return nil
@@ -196,7 +197,8 @@ func (d *driver) stream(c scenario.Command) *stream {
 	return st
 }
 
-// response: recv STREAM id= rev= cluster= term= events=11,12 size= compact= reason= [created] [canceled] [fragment] [noheader]
+// response: recv STREAM id= rev= cluster= term= events=11,12 size= compact= reason= [created]
+// [canceled] [fragment] [noheader]
 func (d *driver) response(c scenario.Command) *pb.WatchResponse {
 	resp := &pb.WatchResponse{
 		WatchId: c.Int(d.t, "id", 0), Created: c.Has("created"), Canceled: c.Has("canceled"), Fragment: c.Has("fragment"),

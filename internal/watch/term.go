@@ -7,9 +7,10 @@ package watch
 // lower term than before, or of another cluster, its watchers are taken off it and it has to prove
 // itself as if it were new. Then they are created again, at their positions.
 //
-// Another member that lags may be the reason, too; then the proof costs one read. Streams' terms are
-// not compared with each other: of two members one is always the first to hear of an election. That
-// the term of a new history is higher than what was heard is possible as well, and is not noticed.
+// Another member that lags may be the reason, too; then the proof costs one read. Streams' terms
+// are not compared with each other: of two members one is always the first to hear of an election.
+// That the term of a new history is higher than what was heard is possible as well, and is not
+// noticed.
 
 import (
 	"time"

@@ -2,8 +2,8 @@ package wire
 
 // Memory for what a message holds. Key-values and events are cut from groups of structs and of
 // bytes, so that a long message costs few allocations. Whoever keeps one of them keeps its whole
-// group, but nothing else: no struct of a group refers to bytes of another one. So a group is small,
-// and what is large stands alone.
+// group, but nothing else: no struct of a group refers to bytes of another one. So a group is
+// small, and what is large stands alone.
 
 import "go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -11,7 +11,8 @@ const (
 	// groupSize is what a group is planned for. With what the plan falls short of (sizes that
 	// vary, size classes of the allocator) it is below 16 KiB, which users are promised.
 	groupSize = 12 << 10
-	// maxItem is the largest key-value or event, as encoded, in a group; others have memory of their own.
+	// maxItem is the largest key-value or event, as encoded, in a group; others have memory of
+	// their own.
 	maxItem = 4 << 10
 
 	kvSize    = 120
@@ -84,8 +85,8 @@ func (g *group) previous(size int) *mvccpb.KeyValue {
 	return &g.kvs[g.kvAt-1]
 }
 
-// begin plans a group of up to n items with structs of item bytes, and makes its bytes. The sizes so
-// far tell those to come.
+// begin plans a group of up to n items with structs of item bytes, and makes its bytes. The sizes
+// so far tell those to come.
 func (g *group) begin(item, size, n, left int) (items int) {
 	mean := size
 	if g.count > 0 {
@@ -101,8 +102,8 @@ func (g *group) begin(item, size, n, left int) (items int) {
 	return items
 }
 
-// single makes room for the bytes of an item whose struct is elsewhere: of an answer with one. The answers
-// in a transaction share a group's bytes.
+// single makes room for the bytes of an item whose struct is elsewhere: of an answer with one. The
+// answers in a transaction share a group's bytes.
 func (g *group) single(size int) {
 	if size <= maxItem && size > len(g.block)-g.used {
 		g.begin(kvSize, size, g.ops+1, g.more)

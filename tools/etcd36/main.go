@@ -1,5 +1,5 @@
-// Command etcd is the etcd server of the v3.6 line for the version matrix. It is a module of its own, outside go.work,
-// because a build holds only one version of the server.
+// Command etcd is the etcd server of the v3.6 line for the version matrix. It is a module of its
+// own, outside go.work, because a build holds only one version of the server.
 package main
 
 import (

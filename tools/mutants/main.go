@@ -173,7 +173,8 @@ func (m mutant) apply(text string) (string, error) {
 
 var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// notice runs what should notice, and returns what did, "" if nothing. What does not build is an error.
+// notice runs what should notice, and returns what did, "" if nothing. What does not build is an
+// error.
 func (m mutant) notice(ctx context.Context, dir string) (string, error) {
 	if m.chaos {
 		bin := filepath.Join(dir, "chaos.bin")

@@ -47,8 +47,9 @@ func (r *repository) rehearse(ctx context.Context, out io.Writer, version string
 	return do(s, tmp)
 }
 
-// tryOut does what users will do with a release: install the program, and build a program with each of the other modules. All of them
-// run, against the etcd of the installed one. Then it looks at a checkout of the release.
+// tryOut does what users will do with a release: install the program, and build a program with each
+// of the other modules. All of them run, against the etcd of the installed one. Then it looks at a
+// checkout of the release.
 func tryOut(ctx context.Context, out io.Writer, s *stage, tmp string) error {
 	u, err := newUser(ctx, s, filepath.Join(tmp, "user"), true)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// foreign are the variables that name a repository for git, as its hooks set them. With one of them set, git would work on that
-// repository whatever directory it is started in.
+// foreign are the variables that name a repository for git, as its hooks set them. With one of them
+// set, git would work on that repository whatever directory it is started in.
 var foreign = []string{
 	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 }
@@ -33,7 +33,8 @@ func output(cmd *exec.Cmd) (string, error) {
 	return strings.TrimRight(stdout.String(), "\n"), nil
 }
 
-// visible lists the files of a working tree that git has or would add. One that is deleted but not yet for git is not among them.
+// visible lists the files of a working tree that git has or would add. One that is deleted but not
+// yet for git is not among them.
 func visible(ctx context.Context, dir string) ([]string, error) {
 	out, err := git(ctx, dir, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	if err != nil {

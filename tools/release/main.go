@@ -1,4 +1,5 @@
-// Release makes Fairlead's modules available, and checks that they are. docs/release.md says how a release goes.
+// Release makes Fairlead's modules available, and checks that they are. docs/release.md says how a
+// release goes.
 //
 //	go run ./tools/release check v0.2.0    # make release-check VERSION=v0.2.0: users of the working tree, as a release
 //	go run ./tools/release make v0.2.0     # make release VERSION=v0.2.0: the same, then a commit and the tags
@@ -63,8 +64,8 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	return r.tidy(ctx, command == "tidy -check")
 }
 
-// parse returns the command, and for "check" and "make" the version. An empty version is the business of checkVersion: it is what make
-// passes on when there is no VERSION.
+// parse returns the command, and for "check" and "make" the version. An empty version is the
+// business of checkVersion: it is what make passes on when there is no VERSION.
 func parse(args []string) (command, version string, err error) {
 	switch {
 	case slices.Equal(args, []string{"tidy"}):

@@ -15,8 +15,9 @@ import (
 // changelog must have a heading of the version that is released.
 const changelog = "CHANGELOG.md"
 
-// release makes a release in the local repository: a commit that sets the versions, and the tags. It pushes nothing. What is committed is
-// the tree that check was given, to the byte. If anything fails, all is as it was before.
+// release makes a release in the local repository: a commit that sets the versions, and the tags.
+// It pushes nothing. What is committed is the tree that check was given, to the byte. If anything
+// fails, all is as it was before.
 func (r *repository) release(ctx context.Context, out io.Writer, version string, check func(s *stage, tmp string) error) error {
 	if err := checkVersion(r.prefix, version); err != nil {
 		return err
@@ -76,7 +77,8 @@ func (r *repository) ready(ctx context.Context, version string) error {
 	return errors.Join(errs...)
 }
 
-// commit brings the working tree to what the stage has and commits it upon head, which the stage was made from.
+// commit brings the working tree to what the stage has and commits it upon head, which the stage
+// was made from.
 func (r *repository) commit(ctx context.Context, s *stage, head string) (err error) {
 	// What somebody has written meanwhile is neither overwritten nor released.
 	if now, err := git(ctx, r.dir, "rev-parse", "HEAD"); err != nil {

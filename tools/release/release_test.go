@@ -123,7 +123,8 @@ func TestReleaseThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestReleaseLosesNoEdit: what somebody writes while the check runs is kept, and not released unchecked.
+// TestReleaseLosesNoEdit: what somebody writes while the check runs is kept, and not released
+// unchecked.
 func TestReleaseLosesNoEdit(t *testing.T) {
 	dir := newSmall(t, nil)
 	const edit = "module github.com/example/small/kit // edited\n"

@@ -14,8 +14,9 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// released are the modules that users get, by their directories. All others (bench, chaos, compat, console/browser, examples, reach, tools and
-// what is in it) serve work on this repository: they are run from a checkout and get no tags.
+// released are the modules that users get, by their directories. All others (bench, chaos, compat,
+// console/browser, examples, reach, tools and what is in it) serve work on this repository: they
+// are run from a checkout and get no tags.
 var released = []string{".", "adapters/gokit", "adapters/kratos", "adapters/otel", "adapters/prom", "cmd/fairlead", "dropin", "xds"}
 
 // repository is a directory with modules in it: a checkout, or a copy of one.
@@ -33,8 +34,8 @@ type mod struct {
 	path     string // what users name
 	released bool
 	file     *modfile.File
-	// major is set for a module that declares the path of somebody else's, for which it stands in, with a major version: "v3". Its own
-	// path is made of its directory and of this.
+	// major is set for a module that declares the path of somebody else's, for which it stands in,
+	// with a major version: "v3". Its own path is made of its directory and of this.
 	major string
 }
 
@@ -105,8 +106,8 @@ func (r *repository) at(dir string) *mod {
 	return r.modules[i]
 }
 
-// byPath returns nil for a module that is not of this repository. A stand-in counts under its own path only: who requires the path that
-// it declares means the module that it stands for.
+// byPath returns nil for a module that is not of this repository. A stand-in counts under its own
+// path only: who requires the path that it declares means the module that it stands for.
 func (r *repository) byPath(path string) *mod {
 	i := slices.IndexFunc(r.modules, func(m *mod) bool { return m.path == path })
 	if i < 0 {
@@ -126,7 +127,8 @@ func (r *repository) requires(m *mod) []*mod {
 	return list
 }
 
-// sort puts what is required before what requires it: the sums of the one are written down in the other.
+// sort puts what is required before what requires it: the sums of the one are written down in the
+// other.
 func (r *repository) sort() error {
 	var sorted []*mod
 	for len(sorted) < len(r.modules) {
@@ -145,8 +147,8 @@ func (r *repository) sort() error {
 	return nil
 }
 
-// check says what would make a release useless: a go.mod with a replace or an exclude cannot be installed by `go install PATH@VERSION`,
-// and both mean nothing to who requires it.
+// check says what would make a release useless: a go.mod with a replace or an exclude cannot be
+// installed by `go install PATH@VERSION`, and both mean nothing to who requires it.
 func (r *repository) check() error {
 	var errs []error
 	for _, m := range r.modules {

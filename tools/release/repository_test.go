@@ -113,7 +113,8 @@ func TestSetVersions(t *testing.T) {
 	}
 }
 
-// TestWorkspaceLearnsWhatIsRequired: a module that others begin to require gets its line in go.work.
+// TestWorkspaceLearnsWhatIsRequired: a module that others begin to require gets its line in
+// go.work.
 func TestWorkspaceLearnsWhatIsRequired(t *testing.T) {
 	dir := newSmall(t, map[string]string{"go.work": "go 1.26.0\n\nuse (\n\t.\n\t./kit\n\t./tests\n)\n"})
 	if err := openSmall(t, dir).setVersions("v0.1.0"); err != nil {
@@ -132,7 +133,8 @@ func TestTidy(t *testing.T) {
 	if err := openSmall(t, dir).tidy(t.Context(), true); err != nil {
 		t.Errorf("a tidy repository: %v", err)
 	}
-	// Lines of a release are kept, whatever has become of what they are about; those of others must be right.
+	// Lines of a release are kept, whatever has become of what they are about; those of others must
+	// be right.
 	ours := "github.com/example/small v0.1.0 h1:abc=\ngithub.com/example/small v0.1.0/go.mod h1:def=\n"
 	stray := "example.org/stray v1.0.0 h1:abc=\n"
 	write(t, dir, map[string]string{"kit/go.sum": ours})

@@ -12,9 +12,10 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// setVersions makes every module require the others of this repository in the versions of a release, and every go.work say that those
-// versions are the directories beside it: Go reads the go.mod of a required version even if the workspace has the module, and would
-// look for it where modules are published.
+// setVersions makes every module require the others of this repository in the versions of a
+// release, and every go.work say that those versions are the directories beside it: Go reads the
+// go.mod of a required version even if the workspace has the module, and would look for it where
+// modules are published.
 func (r *repository) setVersions(version string) error {
 	for _, m := range r.modules {
 		for _, other := range r.requires(m) {

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// small is a repository with each kind of module: the root; kit, which requires it; a program that requires both; one that stands in for
-// somebody else's module; and tests, which are not released. They require versions that exist nowhere.
+// small is a repository with each kind of module: the root; kit, which requires it; a program that
+// requires both; one that stands in for somebody else's module; and tests, which are not released.
+// They require versions that exist nowhere.
 var small = map[string]string{
 	"go.mod":        "module github.com/example/small\n\ngo 1.26.0\n",
 	"small.go":      "package small\n\nfunc Name() string { return \"small\" }\n",
@@ -32,7 +33,8 @@ var small = map[string]string{
 
 var smallReleased = []string{".", "a/prog", "kit", "standin"}
 
-// newSmall makes the small repository, with some files of it different, and commits it. Go finds nothing outside of it.
+// newSmall makes the small repository, with some files of it different, and commits it. Go finds
+// nothing outside of it.
 func newSmall(t *testing.T, changes map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

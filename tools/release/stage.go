@@ -15,8 +15,9 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// stage is a repository as it will be in a release: a copy of the working tree with the versions set and with our own lines in each
-// go.sum. Beside it is a module proxy in the file system, with the released modules.
+// stage is a repository as it will be in a release: a copy of the working tree with the versions
+// set and with our own lines in each go.sum. Beside it is a module proxy in the file system, with
+// the released modules.
 type stage struct {
 	*repository
 	version string
@@ -113,7 +114,8 @@ func copyFile(from, to string) error {
 	return out.Close()
 }
 
-// writeTree gives git all that is in a directory. What is ignored was not copied there, so nothing is ignored here.
+// writeTree gives git all that is in a directory. What is ignored was not copied there, so nothing
+// is ignored here.
 func writeTree(ctx context.Context, dir string) (string, error) {
 	if _, err := git(ctx, dir, "add", "--all", "--force"); err != nil {
 		return "", err

@@ -92,7 +92,8 @@ func TestUsersFindWhatIsWrong(t *testing.T) {
 	})
 }
 
-// TestPackedAsGoPacksTags: what Go makes of a repository with the tags of a release is what was tried out, and what go.sum says.
+// TestPackedAsGoPacksTags: what Go makes of a repository with the tags of a release is what was
+// tried out, and what go.sum says.
 func TestPackedAsGoPacksTags(t *testing.T) {
 	dir := newSmall(t, nil)
 	var s *stage

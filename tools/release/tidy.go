@@ -12,9 +12,10 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// tidy is `go mod tidy` for every module of a repository, or with check a comparison with what that would write. What our modules
-// require of each other need not be published, or be something else by now: Go gets copies of go.mod and go.sum in which the directories
-// of this repository replace them. Lines of go.sum about our own modules stay what the last release made them.
+// tidy is `go mod tidy` for every module of a repository, or with check a comparison with what that
+// would write. What our modules require of each other need not be published, or be something else
+// by now: Go gets copies of go.mod and go.sum in which the directories of this repository replace
+// them. Lines of go.sum about our own modules stay what the last release made them.
 func (r *repository) tidy(ctx context.Context, check bool) error {
 	tmp, err := os.MkdirTemp("", "fairlead-tidy-")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// user is somebody who has Go and nothing of ours: an empty module cache, no workspace, and the proxy of a stage before whatever proxy
-// Go asks on this machine.
+// user is somebody who has Go and nothing of ours: an empty module cache, no workspace, and the
+// proxy of a stage before whatever proxy Go asks on this machine.
 type user struct {
 	stage *stage
 	dir   string
@@ -22,8 +22,9 @@ type user struct {
 // goEnv are the settings of Go on this machine that matter to a user.
 type goEnv struct{ GOPROXY, GOSUMDB, GONOSUMDB, GOTOOLCHAIN, GOMODCACHE string }
 
-// newUser makes a user who works below dir. With seeded, modules of others come from this machine's module cache as long as it has them,
-// to save the time of downloading them; they are checked against the checksum database all the same.
+// newUser makes a user who works below dir. With seeded, modules of others come from this machine's
+// module cache as long as it has them, to save the time of downloading them; they are checked
+// against the checksum database all the same.
 func newUser(ctx context.Context, s *stage, dir string, seeded bool) (*user, error) {
 	out, err := output(exec.CommandContext(ctx, "go", "env", "-json"))
 	if err != nil {
@@ -37,13 +38,15 @@ func newUser(ctx context.Context, s *stage, dir string, seeded bool) (*user, err
 	if seeded {
 		proxies = append(proxies, "file://"+filepath.ToSlash(filepath.Join(machine.GOMODCACHE, "cache", "download")))
 	}
-	// Go asks no checksum database about what is not published yet. GOPRIVATE and GONOPROXY must be empty, and therefore GOENV off: with
-	// either set, Go looks into the module cache before it asks the proxies for the longest path, and finds our root module there.
+	// Go asks no checksum database about what is not published yet. GOPRIVATE and GONOPROXY must be
+	// empty, and therefore GOENV off: with either set, Go looks into the module cache before it
+	// asks the proxies for the longest path, and finds our root module there.
 	unknown := strings.Trim(machine.GONOSUMDB+","+s.prefix, ",")
 	u := &user{stage: s, dir: dir, env: append(os.Environ(), "GOENV=off", "GOWORK=off", "GOPRIVATE=", "GONOPROXY=",
 		"GOPROXY="+strings.Join(append(proxies, machine.GOPROXY), ","), "GONOSUMDB="+unknown, "GOSUMDB="+machine.GOSUMDB, "GOTOOLCHAIN="+machine.GOTOOLCHAIN,
 		"GOMODCACHE="+filepath.Join(dir, "modules"), "GOBIN="+filepath.Join(dir, "bin"),
-		// With -trimpath the directories of the module cache, new ones each time, do not count in the cache of what was compiled.
+		// With -trimpath the directories of the module cache, new ones each time, do not count in
+		// the cache of what was compiled.
 		"GOFLAGS=-modcacherw -trimpath")}
 	return u, os.MkdirAll(dir, 0o755)
 }
@@ -99,7 +102,8 @@ func (u *user) build(ctx context.Context, m *mod, source string) (string, error)
 	return program, u.built(info, m)
 }
 
-// built says whether a program was built from what was packed, m with it, and that nothing is replaced but what m stands in for.
+// built says whether a program was built from what was packed, m with it, and that nothing is
+// replaced but what m stands in for.
 func (u *user) built(info *buildinfo.BuildInfo, m *mod) error {
 	seen := info.Main.Path == m.path
 	for _, dep := range info.Deps {
@@ -132,7 +136,8 @@ func (s *stage) has(path, version, hash string) bool {
 	return false
 }
 
-// checkout says whether the module of a checkout of this release is tidy, and whether all of it builds.
+// checkout says whether the module of a checkout of this release is tidy, and whether all of it
+// builds.
 func (u *user) checkout(ctx context.Context, m *mod) error {
 	dir := u.stage.file(m.dir)
 	if _, err := u.run(ctx, dir, "go", "mod", "tidy", "-diff"); err != nil {

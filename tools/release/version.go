@@ -31,9 +31,10 @@ func checkVersion(path, version string) error {
 // minors is how many minor versions of the root module there can be for one major version.
 const minors = 1000
 
-// version is what a module is called in the release of this version of the root. A stand-in must keep the major version of the module
-// that it stands for: of root version vX.Y.Z the minor version of a stand-in is 1000X+Y, the rest is the same. So v0.4.1 gives v3.4.1
-// and v1.2.0 gives v3.1002.0, and what comes later is always higher.
+// version is what a module is called in the release of this version of the root. A stand-in must
+// keep the major version of the module that it stands for: of root version vX.Y.Z the minor version
+// of a stand-in is 1000X+Y, the rest is the same. So v0.4.1 gives v3.4.1 and v1.2.0 gives
+// v3.1002.0, and what comes later is always higher.
 func (m *mod) version(root string) string {
 	if m.major == "" {
 		return root

@@ -61,7 +61,8 @@ func (s *Services) Each(instance func(service string, st pick.Status), subset fu
 	}
 }
 
-// Picking is the option that has a balancer's ejections and returns, and the attempts of calls, counted.
+// Picking is the option that has a balancer's ejections and returns, and the attempts of calls,
+// counted.
 func Picking(ejected func(service, instance, reason string), returned func(service, instance string), attempted func(service, instance, kind, outcome string)) pick.Option {
 	return pick.WithHooks(pick.Hooks{
 		Ejected: func(i pick.EjectedInfo) {

@@ -124,8 +124,8 @@ func TestRecordsAreThoseOfKratos(t *testing.T) {
 	ok(t, "Deregister again", r.Deregister(within(t), instance("helloworld", "0")))
 }
 
-// Metadata are the user's: names that mean something to Fairlead's own records mean nothing here, and
-// what makes no sense is no reason to leave an instance out.
+// Metadata are the user's: names that mean something to Fairlead's own records mean nothing here,
+// and what makes no sense is no reason to leave an instance out.
 func TestMetadataStay(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, etcdtest.Shared(t).Endpoints(), etcd.Namespace("/"+t.Name()))
@@ -270,8 +270,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// With etcd away a start fails in the time that kratos gives it, with the reason, and leaves nothing
-// behind.
+// With etcd away a start fails in the time that kratos gives it, with the reason, and leaves
+// nothing behind.
 func TestRegisterWithoutEtcd(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})

@@ -163,8 +163,8 @@ func (r *Registry) GetService(ctx context.Context, name string) ([]*registry.Ser
 	return list(sub.View()), nil
 }
 
-// Watch follows a service, which need not be there. It does not wait for etcd. The Watcher ends with
-// ctx.
+// Watch follows a service, which need not be there. It does not wait for etcd. The Watcher ends
+// with ctx.
 func (r *Registry) Watch(ctx context.Context, name string) (registry.Watcher, error) {
 	sub, err := r.follow(name)
 	if err != nil {

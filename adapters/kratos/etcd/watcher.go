@@ -25,7 +25,8 @@ func newWatcher(ctx context.Context, sub *discovery.Subscription) *watcher {
 
 // Next implements registry.Watcher: it returns all instances when some have changed, the first time
 // when there are any. While etcd is away it waits. When the watcher was stopped or its context has
-// ended, the error is that of the context; discovery.ErrClosed if the Registry or the client is closed.
+// ended, the error is that of the context; discovery.ErrClosed if the Registry or the client is
+// closed.
 func (w *watcher) Next() ([]*registry.ServiceInstance, error) {
 	for {
 		if _, err := w.sub.Next(w.ctx); err != nil {

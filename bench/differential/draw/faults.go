@@ -2,8 +2,8 @@ package draw
 
 import "github.com/fairlead-go/fairlead/bench/differential/script"
 
-// maintenance: what answers the same on any cluster of one member. MoveLeader is not among it: a server waits long for
-// a member that it does not know.
+// maintenance: what answers the same on any cluster of one member. MoveLeader is not among it: a
+// server waits long for a member that it does not know.
 func maintenance(d *drawer) script.Program {
 	d.begin()
 	d.some(d.length(), d.maintaining()...)
@@ -66,7 +66,8 @@ func (d *drawer) maintaining() []choice {
 	}
 }
 
-// contexts: calls of all kinds whose context ends before or just after they begin, and on closed clients.
+// contexts: calls of all kinds whose context ends before or just after they begin, and on closed
+// clients.
 func contexts(d *drawer) script.Program {
 	d.stacked = true // see compactions
 	d.begin()
@@ -84,15 +85,16 @@ func contexts(d *drawer) script.Program {
 	return d.impatient()
 }
 
-// impatient makes a program whose client may be closed: the official one repeats what it is asked then, a hundred times by
-// default, which takes 2.5 s.
+// impatient makes a program whose client may be closed: the official one repeats what it is asked
+// then, a hundred times by default, which takes 2.5 s.
 func (d *drawer) impatient() script.Program {
 	p := d.program()
 	p.Config.Retries = 3
 	return p
 }
 
-// everything are all calls that a client without a program around it makes sense of, with other contexts.
+// everything are all calls that a client without a program around it makes sense of, with other
+// contexts.
 func (d *drawer) everything(context func() script.Context) []choice {
 	with := func(weight int, draw func() script.Step) choice {
 		return choice{weight, func() {
@@ -130,7 +132,8 @@ func frozen(d *drawer) script.Program {
 	d.some(2, d.everything(func() script.Context { return script.Context{} })...)
 	d.add(script.Step{Call: "Fault", Value: "freeze"})
 	d.some(2+d.IntN(4), d.everything(d.soon)...)
-	// Nothing is asked after it thaws: whether the member executes what has lain before it is chance.
+	// Nothing is asked after it thaws: whether the member executes what has lain before it is
+	// chance.
 	return d.program()
 }
 

@@ -102,7 +102,8 @@ func (d *drawer) stream() script.Step {
 	s := d.get()
 	s.Call = "GetStream"
 	if d.stacked || d.bounded {
-		// Where a stream is compared with Get: a server counts otherwise in a stream that names what is not to be sorted.
+		// Where a stream is compared with Get: a server counts otherwise in a stream that names
+		// what is not to be sorted.
 		s.Opts = slices.DeleteFunc(s.Opts, func(o script.Option) bool { return o.Name == "WithSort" && o.N != 0 && o.M == 0 })
 	}
 	if d.chance(50) {

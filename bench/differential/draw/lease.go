@@ -71,7 +71,8 @@ func expiries(d *drawer) script.Program {
 	if d.chance(50) {
 		d.add(script.Step{Call: "Rest", N: 2500}) // tokens live for two seconds
 	}
-	// Streams of the official client keep the token that they began with, so nothing new is asked of them now.
+	// Streams of the official client keep the token that they began with, so nothing new is asked
+	// of them now.
 	d.some(2+d.IntN(5),
 		choice{20, func() { d.add(d.get()) }}, choice{20, func() { d.add(d.put()) }}, choice{20, func() { d.add(d.commit()) }},
 		choice{20, func() { d.add(script.Step{Call: "Grant", Name: d.name("l"), N: 600}) }},

@@ -54,8 +54,8 @@ func (d *drawer) watch() script.Step {
 		}
 	}
 	if add(30, d.revision("WithRev")); len(s.Opts) > 0 {
-		// One from a future revision keeps the server from answering requests for progress on its stream, which
-		// watches that require a leader do not share in the official client.
+		// One from a future revision keeps the server from answering requests for progress on its
+		// stream, which watches that require a leader do not share in the official client.
 		s.Ctx.RequireLeader = false
 	}
 	add(30, opt("WithPrevKV"))
@@ -75,7 +75,8 @@ func (d *drawer) watch() script.Step {
 
 // compactions: reads, watches and comparisons below a compacted revision.
 func compactions(d *drawer) script.Program {
-	// No empty ranges: the second response that the official client sends to a compacted watch may name another's reason.
+	// No empty ranges: the second response that the official client sends to a compacted watch may
+	// name another's reason.
 	d.stacked = true
 	d.begin()
 	d.some(d.length(),

@@ -33,8 +33,8 @@ func (d *drawer) wrapped() {
 	)...)
 }
 
-// leasings: leasing between the others. It keeps keys of its own, so nothing looks at everything. The official client
-// never comes back from a write with a lease that does not exist.
+// leasings: leasing between the others. It keeps keys of its own, so nothing looks at everything.
+// The official client never comes back from a write with a lease that does not exist.
 func leasings(d *drawer) script.Program {
 	d.bounded, d.timeless, d.sane, d.granted = true, true, true, true
 	d.add(script.Step{Call: "Grant", Name: d.name("l"), N: 600})

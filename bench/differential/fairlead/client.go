@@ -64,7 +64,8 @@ var clientCalls = map[string]call{
 	},
 }
 
-// wrap puts the program's wrappers around a client, as their packages say: each takes the place of what it wraps.
+// wrap puts the program's wrappers around a client, as their packages say: each takes the place of
+// what it wraps.
 func (r *runner) wrap(c *clientv3.Client, stack []script.Layer) error {
 	for _, l := range stack {
 		switch l.Kind {

@@ -213,8 +213,8 @@ func (r *runner) endSession(name string) {
 	}
 }
 
-// stm runs the operations in Then. N is the isolation, Opts[0] may have WithPrefetch. A step "Fail" returns an error, "Touch" writes a
-// key behind the transaction's back, the first time only.
+// stm runs the operations in Then. N is the isolation, Opts[0] may have WithPrefetch. A step "Fail"
+// returns an error, "Touch" writes a key behind the transaction's back, the first time only.
 func stm(r *runner, s script.Step) {
 	ctx, cancel := r.context(s.Ctx)
 	defer cancel()

@@ -27,8 +27,8 @@ func (r *runner) cached(c *clientv3.Client, prefix string) error {
 	return nil
 }
 
-// current waits until a cache has what was written so far: a watch on its copy begins with the first change that it does
-// not have.
+// current waits until a cache has what was written so far: a watch on its copy begins with the
+// first change that it does not have.
 func (r *runner) current() error {
 	ch, cached := r.clients[""].KV.(*cache.Cache)
 	if !cached {

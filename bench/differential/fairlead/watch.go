@@ -51,8 +51,8 @@ var watchCalls = map[string]call{
 			Key: key, End: end, From: from, NoPut: op.IsFilterPut(), NoDelete: op.IsFilterDelete(),
 		}}
 	},
-	// Collect takes all events that there are for a watch. If there is none, it makes one: then it is known whether
-	// the watch lives.
+	// Collect takes all events that there are for a watch. If there is none, it makes one: then it
+	// is known whether the watch lives.
 	"Collect": func(r *runner, s script.Step) {
 		if w := r.watches[s.Ref]; w != nil {
 			r.collect(w, true)
@@ -79,7 +79,8 @@ var watchCalls = map[string]call{
 			r.endWatch(w)
 		}
 	},
-	// Drain takes what is there until the channel is closed, which something else has brought about.
+	// Drain takes what is there until the channel is closed, which something else has brought
+	// about.
 	"Drain": func(r *runner, s script.Step) {
 		if w := r.watches[s.Ref]; w != nil {
 			r.drain(w)
@@ -123,8 +124,8 @@ func (r *runner) collect(w *watch, touching bool) {
 	if r.await(ctx, w) > 0 || !touching {
 		return
 	}
-	// A key of its range is written and deleted until there is an event for it. One after the other is awaited: how much one
-	// response has may be too much for the client.
+	// A key of its range is written and deleted until there is an event for it. One after the other
+	// is awaited: how much one response has may be too much for the client.
 	key := string(w.asks.Key)
 	for reached := false; !reached; {
 		rev, err := r.srv.Revision(ctx)
@@ -172,8 +173,9 @@ func (r *runner) await(ctx context.Context, w *watch) int {
 	return expected
 }
 
-// settle takes what there is for all watches. Before a compaction: a server looks for a watch's history every 100 ms, and
-// whether it is compacted first would be chance. Before a client is closed: so would be what it still delivers.
+// settle takes what there is for all watches. Before a compaction: a server looks for a watch's
+// history every 100 ms, and whether it is compacted first would be chance. Before a client is
+// closed: so would be what it still delivers.
 func (r *runner) settle() {
 	if r.srv.Frozen {
 		return
@@ -223,7 +225,8 @@ func (r *runner) received(w *watch, resp clientv3.WatchResponse, ok bool) {
 	}
 }
 
-// progress asks again and again: a server that has not yet sent all events may leave a request without an answer.
+// progress asks again and again: a server that has not yet sent all events may leave a request
+// without an answer.
 func (r *runner) progress(w *watch, s script.Step) {
 	rev, err := r.revision()
 	if err != nil {

@@ -110,7 +110,8 @@ var authCalls = map[string]call{
 		resp, err := r.client(s).RoleList(ctx)
 		r.out(resp, err)
 	},
-	// RoleGrantPermission gives the role Key a permission of type N on the range [Value, Opts[0].S).
+	// RoleGrantPermission gives the role Key a permission of type N on the range [Value,
+	// Opts[0].S).
 	"RoleGrantPermission": func(r *runner, s script.Step) {
 		ctx, cancel := r.context(s.Ctx)
 		defer cancel()
@@ -123,7 +124,8 @@ var authCalls = map[string]call{
 		resp, err := r.client(s).RoleRevokePermission(ctx, s.Key, s.Value, end(s))
 		r.out(resp, err)
 	},
-	// OwnToken gets Key with a token of the caller's: one that is wrong, or of the user Ref with password Value.
+	// OwnToken gets Key with a token of the caller's: one that is wrong, or of the user Ref with
+	// password Value.
 	"OwnToken": func(r *runner, s script.Step) {
 		ctx, cancel := r.context(s.Ctx)
 		defer cancel()

@@ -82,8 +82,8 @@ func (r *runner) counted(rev int64) string {
 	return fmt.Sprint(rev)
 }
 
-// getStream reads a stream to its end; where it is cut into chunks is not compared. With a Value the client's own helper
-// puts them together.
+// getStream reads a stream to its end; where it is cut into chunks is not compared. With a Value
+// the client's own helper puts them together.
 func getStream(r *runner, s script.Step) {
 	ctx, cancel := r.context(s.Ctx)
 	defer cancel()
@@ -123,7 +123,8 @@ func getStream(r *runner, s script.Step) {
 	r.rec.Add("%s", r.rec.Value(kvs))
 }
 
-// getInstead writes down what a stream must give where the official client cannot have one: what Get does.
+// getInstead writes down what a stream must give where the official client cannot have one: what
+// Get does.
 func (r *runner) getInstead(ctx context.Context, s script.Step) {
 	r.rec.Add("no streams here")
 	resp, err := r.client(s).Get(ctx, s.Key, r.options(s.Opts)...)

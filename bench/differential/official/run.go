@@ -1,5 +1,6 @@
-// Package official executes programs with the official client. Package fairlead is generated from it: the same source, which
-// imports our packages instead. What only one of them can do is in side.go.
+// Package official executes programs with the official client. Package fairlead is generated from
+// it: the same source, which imports our packages instead. What only one of them can do is in
+// side.go.
 package official
 
 import (
@@ -19,8 +20,8 @@ import (
 )
 
 const (
-	// ample is the deadline of a call whose context is not to end: far above any answer, and above what servers
-	// without a quorum need to give up.
+	// ample is the deadline of a call whose context is not to end: far above any answer, and above
+	// what servers without a quorum need to give up.
 	ample = 20 * time.Second
 	// patience is how long is waited for what must come on a channel.
 	patience = 5 * time.Second

@@ -1,5 +1,6 @@
-// Package report writes down what a program saw as lines of text that can be compared: what differs between two runs of
-// the same program for good reasons (ids of leases and members, where revisions begin) is left out or named.
+// Package report writes down what a program saw as lines of text that can be compared: what differs
+// between two runs of the same program for good reasons (ids of leases and members, where revisions
+// begin) is left out or named.
 package report
 
 import (
@@ -26,7 +27,8 @@ type Recorder struct {
 	steps  Report
 }
 
-// New begins a report. base is the store's revision before the program, from which others are counted.
+// New begins a report. base is the store's revision before the program, from which others are
+// counted.
 func New(base int64, revisions script.Revisions) *Recorder {
 	return &Recorder{base: base, revisions: revisions, leases: make(map[int64]string)}
 }

@@ -13,7 +13,8 @@ type Program struct {
 	Seed   uint64 // it was drawn from
 	Config Config
 	Stack  []Layer // wrappers around the client, the innermost first
-	// Revisions is how they are compared: ones that wrappers write have no counterpart on the other side.
+	// Revisions is how they are compared: ones that wrappers write have no counterpart on the other
+	// side.
 	Revisions Revisions
 	Steps     []Step
 }
@@ -36,8 +37,8 @@ type Config struct {
 	AllEndpoints bool
 }
 
-// Layer is one wrapper: "namespace" and "leasing" have a prefix, "ordering" none. "cache" has one too, and
-// stands before our client only.
+// Layer is one wrapper: "namespace" and "leasing" have a prefix, "ordering" none. "cache" has one
+// too, and stands before our client only.
 type Layer struct{ Kind, Prefix string }
 
 // Step is one call. Which fields it reads is said where the call is executed.
@@ -76,8 +77,8 @@ type Compare struct {
 	Target string // the function's name: Value, Version, CreateRevision, ModRevision, LeaseValue
 	Key    string
 	Result string
-	// Value is compared with if V is "string"; N if it is "int64" or "int"; the lease that Value names if it is
-	// "lease"; a float if it is "float".
+	// Value is compared with if V is "string"; N if it is "int64" or "int"; the lease that Value
+	// names if it is "lease"; a float if it is "float".
 	V        string
 	Value    string
 	N        int64  // of revisions counted from the program's beginning

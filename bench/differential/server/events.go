@@ -61,7 +61,8 @@ type history struct {
 	moved  chan struct{}   // closed when rev rises; guarded by mu
 }
 
-// record follows the store from a revision on. A server may end the watch when authentication is switched: then another begins.
+// record follows the store from a revision on. A server may end the watch when authentication is
+// switched: then another begins.
 func (s *Server) record(from int64) *history {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &history{cancel: cancel, done: make(chan struct{}), rev: from - 1, moved: make(chan struct{})}

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// Reset empties the store, compacts what was, ends all leases, and removes all users and roles but root's. It returns
-// the revision that is left.
+// Reset empties the store, compacts what was, ends all leases, and removes all users and roles but
+// root's. It returns the revision that is left.
 func (s *Server) Reset(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

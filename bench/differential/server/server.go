@@ -1,5 +1,5 @@
-// Package server is the ground under both clients: one etcd cluster for each, looked at and put back into the same state
-// without either client.
+// Package server is the ground under both clients: one etcd cluster for each, looked at and put
+// back into the same state without either client.
 package server
 
 import (
@@ -30,7 +30,8 @@ const timeout = 30 * time.Second
 // Server is a cluster, spoken to through its first member.
 type Server struct {
 	Cluster *etcdtest.Cluster
-	// Fault does something to the cluster by name, for a step of a program; nil if nothing can be done.
+	// Fault does something to the cluster by name, for a step of a program; nil if nothing can be
+	// done.
 	Fault func(name string) error
 	// Fixed: the cluster has no quorum, so nothing changes and nothing can be written.
 	Fixed bool
@@ -118,7 +119,8 @@ func (s *Server) as(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "token", s.token)
 }
 
-// Revision is the store's present revision. It is read serializably: there is no quorum in some clusters.
+// Revision is the store's present revision. It is read serializably: there is no quorum in some
+// clusters.
 func (s *Server) Revision(ctx context.Context) (int64, error) {
 	var r *pb.RangeResponse
 	err := s.ask(ctx, func(ctx context.Context) (err error) {

@@ -29,9 +29,9 @@
 // # When etcd is away
 //
 // Neither building nor closing waits for etcd. Where no quorum answers within 0.2 s, what one
-// member knows is taken, unless it is older than what is known here. While etcd cannot be asked, gRPC keeps what
-// it was told last, and if it was told nothing yet it gets the error, so that calls say why
-// they fail. Within a second of the client's being connected again the addresses are right,
+// member knows is taken, unless it is older than what is known here. While etcd cannot be asked,
+// gRPC keeps what it was told last, and if it was told nothing yet it gets the error, so that calls
+// say why they fail. Within a second of the client's being connected again the addresses are right,
 // whatever was changed, compacted or restored in between.
 //
 // Builders and resolvers are safe for concurrent use; any number of connections may use

@@ -1,5 +1,5 @@
-// Package outcome makes the results of tests out of the events of `go test -json`, and holds them against the explanations
-// of a file. It runs nothing and reads no clock.
+// Package outcome makes the results of tests out of the events of `go test -json`, and holds them
+// against the explanations of a file. It runs nothing and reads no clock.
 package outcome
 
 import (
@@ -160,9 +160,10 @@ func (c *Collector) add(r Result) {
 	c.results = append(c.results, r)
 }
 
-// Finish says that the binary is gone; hung, that it was ended because nothing happened any more. The tests that ran
-// then are at fault. Those that waited, or ran beside one that panicked, have no result: they can be run again. The same
-// goes for those that skipped themselves after another failed: etcd's do so if that one left goroutines behind.
+// Finish says that the binary is gone; hung, that it was ended because nothing happened any more.
+// The tests that ran then are at fault. Those that waited, or ran beside one that panicked, have no
+// result: they can be run again. The same goes for those that skipped themselves after another
+// failed: etcd's do so if that one left goroutines behind.
 func (c *Collector) Finish(hung bool) {
 	c.finish(hung)
 	first := slices.IndexFunc(c.results, Result.Bad)
@@ -251,7 +252,8 @@ func (c *Collector) parent(name string) string {
 	}
 }
 
-// maxOutput bounds what is kept of a test's output: its end, where the failure stands. Some tests write megabytes of logs.
+// maxOutput bounds what is kept of a test's output: its end, where the failure stands. Some tests
+// write megabytes of logs.
 const maxOutput = 1 << 20
 
 // tail keeps the end of an output.

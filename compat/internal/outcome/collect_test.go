@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// run has the go command test one file, as the program does, and ends it with SIGQUIT once test has begun, if test is not empty.
+// run has the go command test one file, as the program does, and ends it with SIGQUIT once test has
+// begun, if test is not empty.
 func run(t *testing.T, source, quitAt string, skip ...string) *Collector {
 	t.Helper()
 	dir := t.TempDir()
@@ -82,7 +83,8 @@ func TestE(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Fail() }
 	}
 }
 
-// TestPanic: the test that panics is at fault, and not those that waited or ran beside it; they have their turn later.
+// TestPanic: the test that panics is at fault, and not those that waited or ran beside it; they
+// have their turn later.
 func TestPanic(t *testing.T) {
 	source := `import ("testing"; "time")
 func TestA(t *testing.T) {}

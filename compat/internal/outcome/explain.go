@@ -12,15 +12,15 @@ import (
 type Class string
 
 const (
-	// Differs: the test asks for something that would make the client worse for its users. It has to fail: if it passes,
-	// the explanation is out of date.
+	// Differs: the test asks for something that would make the client worse for its users. It has
+	// to fail: if it passes, the explanation is out of date.
 	Differs Class = "differs"
 	// MayDiffer: as Differs, but chance decides whether it comes to that. It may pass.
 	MayDiffer Class = "may-differ"
 	// OfficialFails: the test fails or flakes with the official client too. It may pass.
 	OfficialFails Class = "official-fails"
-	// Skips: the test skips itself with either client. One that skips without being named so may hide a difference: etcd's tests
-	// do when an earlier one left goroutines behind.
+	// Skips: the test skips itself with either client. One that skips without being named so may
+	// hide a difference: etcd's tests do when an earlier one left goroutines behind.
 	Skips Class = "skips"
 )
 
@@ -35,8 +35,9 @@ type Explanation struct {
 	line int
 }
 
-// ReadExplanations reads a file with one explanation in a line: the suites with commas between them, the package below its
-// module's root, the test (see Explanation.Test), the class, and the reason in words. Empty lines and those that begin with # mean nothing.
+// ReadExplanations reads a file with one explanation in a line: the suites with commas between
+// them, the package below its module's root, the test (see Explanation.Test), the class, and the
+// reason in words. Empty lines and those that begin with # mean nothing.
 func ReadExplanations(r io.Reader) ([]Explanation, error) {
 	var all []Explanation
 	in := bufio.NewScanner(r)
@@ -76,7 +77,8 @@ type Verdict struct {
 	Suite                         string
 	Passed, Failed, Skipped, Hung int
 	NotPassed                     []Judged // failed, hung or skipped
-	// Stale are explanations of class Differs whose test passed, or of any class whose package ran without such a test.
+	// Stale are explanations of class Differs whose test passed, or of any class whose package ran
+	// without such a test.
 	Stale []string
 }
 
@@ -86,12 +88,14 @@ type Judged struct {
 	Explanation *Explanation
 }
 
-// Good tells whether everything that did not pass is explained, and everything explained as different did not pass.
+// Good tells whether everything that did not pass is explained, and everything explained as
+// different did not pass.
 func (v Verdict) Good() bool {
 	return len(v.Stale) == 0 && !slices.ContainsFunc(v.NotPassed, func(j Judged) bool { return j.Unexplained() })
 }
 
-// Groups puts results together that one explanation covers, in the order of the first of each. What is not explained stands alone.
+// Groups puts results together that one explanation covers, in the order of the first of each. What
+// is not explained stands alone.
 func (v Verdict) Groups() [][]Judged {
 	var groups [][]Judged
 	at := make(map[*Explanation]int)
@@ -123,8 +127,8 @@ func (c Class) excuses(s Status, official bool) bool {
 	return false
 }
 
-// Judge holds the results of a suite against the explanations. With official the results are those of the official client,
-// for which only OfficialFails is an excuse.
+// Judge holds the results of a suite against the explanations. With official the results are those
+// of the official client, for which only OfficialFails is an excuse.
 func Judge(suite string, results []Result, all []Explanation, official bool) Verdict {
 	v := Verdict{Suite: suite}
 	for _, r := range results {

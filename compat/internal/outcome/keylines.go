@@ -23,8 +23,8 @@ var (
 	opens = regexp.MustCompile(`^\s+(Error|Messages|expected|actual):`)
 )
 
-// KeyLines returns the few lines of a test's output that say why it ended as it did: what its own file said and what is loud
-// by itself, or else what other files said.
+// KeyLines returns the few lines of a test's output that say why it ended as it did: what its own
+// file said and what is loud by itself, or else what other files said.
 func KeyLines(output string) string {
 	var own, other []string
 	follow := 0

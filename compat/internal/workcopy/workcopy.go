@@ -1,5 +1,6 @@
-// Package workcopy makes a copy of somebody's module that can be changed and tested: fetched through the module proxy, its
-// go.mod freed of what holds only in its own repository, and its etcd client exchanged if wanted.
+// Package workcopy makes a copy of somebody's module that can be changed and tested: fetched
+// through the module proxy, its go.mod freed of what holds only in its own repository, and its etcd
+// client exchanged if wanted.
 package workcopy
 
 import (
@@ -24,7 +25,8 @@ type Spec struct {
 	Optional        []Optional
 	// Raise are versions that requirements are raised to where they are lower, by module.
 	Raise map[string]string
-	// Go is the least version of the language, since no module may be older in that than what it requires.
+	// Go is the least version of the language, since no module may be older in that than what it
+	// requires.
 	Go string
 	// Replace are directories that stand for modules, by the module's path.
 	Replace map[string]string
@@ -36,8 +38,8 @@ type Optional struct {
 	Files           []string
 }
 
-// Make fetches the module and makes the copy in dir, which it empties first. The path of dir should be the same each time: the
-// go command's build cache goes by it. The notes say what was left out.
+// Make fetches the module and makes the copy in dir, which it empties first. The path of dir should
+// be the same each time: the go command's build cache goes by it. The notes say what was left out.
 func Make(ctx context.Context, s Spec, dir string) (notes []string, err error) {
 	from, err := Download(ctx, s.Module, s.Version)
 	if err != nil {
@@ -118,7 +120,8 @@ func edit(text []byte, s Spec, drop map[string]bool) ([]byte, error) {
 	return f.Format()
 }
 
-// Download has the go command fetch a module, and returns its directory in the module cache, which is read-only.
+// Download has the go command fetch a module, and returns its directory in the module cache, which
+// is read-only.
 func Download(ctx context.Context, module, version string) (dir string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+version)
 	cmd.Dir = os.TempDir() // outside every module, whose replacements would count
@@ -136,7 +139,8 @@ func Download(ctx context.Context, module, version string) (dir string, err erro
 	return answer.Dir, nil
 }
 
-// copyTree copies files and folders so that the owner may write them. A module's archive holds nothing else.
+// copyTree copies files and folders so that the owner may write them. A module's archive holds
+// nothing else.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -154,7 +158,8 @@ func copyTree(from, to string) error {
 	})
 }
 
-// Requirements returns the version of Go and those of modules, by path, that a go.mod file requires.
+// Requirements returns the version of Go and those of modules, by path, that a go.mod file
+// requires.
 func Requirements(file string) (goVersion string, modules map[string]string, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Calls of the console's API. An error has the server's message, its code, and for a conflict what is there now.
+// Calls of the console's API. An error has the server's message, its code, and for a conflict what
+// is there now.
 
 export class APIError extends Error {
   constructor(status, body) {
@@ -13,8 +14,8 @@ export class APIError extends Error {
 let onSignIn = () => {};
 export function whenSignedOut(f) { onSignIn = f; }
 
-// The session's secret, besides the cookie. Cookies go to every port of a host; what is stored stays with this origin. Other tabs may
-// have signed in anew, so it is read each time.
+// The session's secret, besides the cookie. Cookies go to every port of a host; what is stored
+// stays with this origin. Other tabs may have signed in anew, so it is read each time.
 const place = `fairlead-session ${location.pathname}`;
 let unstored = '';
 function secret() { try { return localStorage.getItem(place) || unstored; } catch { return unstored; } }

@@ -1,5 +1,6 @@
-// Keys and values are bytes. They travel as base64 and are shown as text in which nothing hides: control characters, characters that
-// change the direction of text or have no width, and bytes that are not UTF-8 are spelled out.
+// Keys and values are bytes. They travel as base64 and are shown as text in which nothing hides:
+// control characters, characters that change the direction of text or have no width, and bytes that
+// are not UTF-8 are spelled out.
 
 export function fromB64(s) {
   if (!s) return new Uint8Array(0);
@@ -122,7 +123,8 @@ export function write(bytes) {
   return pieces(bytes).map(([t, spelled]) => (spelled ? t : t.replaceAll('\\', '\\\\'))).join('');
 }
 
-// read is what somebody typed: \n \t \r \\ \xNN and \u{N} stand for themselves, a lone backslash too.
+// read is what somebody typed: \n \t \r \\ \xNN and \u{N} stand for themselves, a lone backslash
+// too.
 export function read(text) {
   const out = [];
   const parts = text.matchAll(/\\x([0-9a-fA-F]{2})|\\u\{([0-9a-fA-F]{1,6})\}|\\([ntr\\])|[^\\]+|\\/g);
@@ -168,7 +170,8 @@ export function unhex(text) {
   return out;
 }
 
-// json is the text of a JSON value laid out anew; null if it is none. Numbers stay as they are written: parsing would round large ones.
+// json is the text of a JSON value laid out anew; null if it is none. Numbers stay as they are
+// written: parsing would round large ones.
 export function json(text) {
   if (text === null || text.length > 4 << 20) return null;
   const t = text.trim();

@@ -5,7 +5,8 @@ const width = 240;
 const height = 60;
 export const span = 120; // seconds
 
-// chart returns a figure and a function that draws points [[seconds ago, value]], the oldest first. A null value is a gap.
+// chart returns a figure and a function that draws points [[seconds ago, value]], the oldest first.
+// A null value is a gap.
 export function chart(title, unit) {
   const now = h('b', {});
   const top = h('span', {});

@@ -1,4 +1,5 @@
-// What operators say of a service and its instances: what a change will do is shown first, and it is made only if nothing has changed since.
+// What operators say of a service and its instances: what a change will do is shown first, and it
+// is made only if nothing has changed since.
 import { h, number, table, row, state, toast } from './dom.js';
 import { post } from './api.js';
 import { show, encode } from './bytes.js';
@@ -10,8 +11,8 @@ const shownMost = 50;
 
 const ask = (proposal) => post('services/prospect', proposal);
 
-// propose shows what a change would make of a service, and makes it if that is confirmed. It returns whether it was made. Who has asked
-// for the prospect already gives it.
+// propose shows what a change would make of a service, and makes it if that is confirmed. It
+// returns whether it was made. Who has asked for the prospect already gives it.
 async function propose(title, proposal, lead, action, prospect) {
   const p = prospect || await ask(proposal);
   const ok = await dialog(title, h('div', {}, lead, (p.warnings || []).map((w) => h('p', { class: 'notice' }, text(w))), effects(p)), [{ value: '', text: 'Cancel' }, {

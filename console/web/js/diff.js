@@ -1,4 +1,5 @@
-// The difference of two values, line by line: JSON laid out, text as it is, anything else as a hex dump.
+// The difference of two values, line by line: JSON laid out, text as it is, anything else as a hex
+// dump.
 import { h } from './dom.js';
 import { decode, json, hex, show, encode, equal } from './bytes.js';
 
@@ -30,8 +31,8 @@ export function diff(a, b) {
   return out;
 }
 
-// middle finds a shortest script of edits (Myers, "An O(ND) Difference Algorithm and Its Variations", 1986), keeping what each round
-// reached to walk back.
+// middle finds a shortest script of edits (Myers, "An O(ND) Difference Algorithm and Its
+// Variations", 1986), keeping what each round reached to walk back.
 function middle(a, b) {
   const [n, m] = [a.length, b.length];
   const replace = () => [...a.map((x) => ['-', x]), ...b.map((x) => ['+', x])];

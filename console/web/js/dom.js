@@ -1,4 +1,5 @@
-// Building the page. Text only ever becomes text nodes: there is no way here to make markup of a string.
+// Building the page. Text only ever becomes text nodes: there is no way here to make markup of a
+// string.
 
 const svgNames = new Set(['svg', 'path', 'line', 'polyline', 'rect', 'circle', 'text', 'g', 'title']);
 
@@ -32,7 +33,8 @@ export function fill(el, ...children) {
   return el;
 }
 
-// setText changes a node only if it must, so that what did not change is not announced and not selected anew.
+// setText changes a node only if it must, so that what did not change is not announced and not
+// selected anew.
 export function setText(el, text) {
   if (el.textContent !== text) el.textContent = text;
 }
@@ -64,7 +66,8 @@ export function toast(text) {
   toastTimer = setTimeout(() => el.classList.remove('on'), 4000);
 }
 
-// table makes a table whose cells carry their column's name, for narrow screens where each row becomes a card.
+// table makes a table whose cells carry their column's name, for narrow screens where each row
+// becomes a card.
 export function table(caption, columns, rows, props) {
   return h('table', { class: 'data', ...props },
     h('caption', {}, caption),

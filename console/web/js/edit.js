@@ -1,4 +1,5 @@
-// Writing keys: only if they still are what was seen. What somebody else wrote meanwhile is shown beside one's own.
+// Writing keys: only if they still are what was seen. What somebody else wrote meanwhile is shown
+// beside one's own.
 import { h, fill, number } from './dom.js';
 import { put } from './api.js';
 import { fromB64, toB64, decode, digits, unhex, json, read, write, encode } from './bytes.js';
@@ -13,7 +14,8 @@ function field(bytes, label) {
   const buttons = ['text', 'hex'].map((f) => h('button', { type: 'button', class: 'small', onclick: () => change(f) }, f === 'text' ? 'Text' : 'Hex'));
   set(bytes, 'text');
 
-  // asText puts bytes into the box as text; a box changes line ends, and cannot hold what is not UTF-8.
+  // asText puts bytes into the box as text; a box changes line ends, and cannot hold what is not
+  // UTF-8.
   function asText(b) {
     const text = decode(b);
     if (text === null || text.includes('\0')) return false;

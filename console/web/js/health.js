@@ -1,4 +1,5 @@
-// What is wrong with the cluster: the banner of every page, and the word in its head. The server says it, in plain words.
+// What is wrong with the cluster: the banner of every page, and the word in its head. The server
+// says it, in plain words.
 import { h, fill, toast } from './dom.js';
 import { show, encode } from './bytes.js';
 
@@ -34,7 +35,8 @@ async function mend(m) {
   } catch (err) { toast(err.message); }
 }
 
-// banner shows findings in an element. What stays is not built anew: it would be read out again, and a button would lose the focus.
+// banner shows findings in an element. What stays is not built anew: it would be read out again,
+// and a button would lose the focus.
 export function banner(el, health, canOperate) {
   const list = health.findings;
   const keys = list.map(key).join();

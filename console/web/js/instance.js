@@ -1,4 +1,5 @@
-// The page of one instance: all that is known of it, what can be done with it, and what its record was.
+// The page of one instance: all that is known of it, what can be done with it, and what its record
+// was.
 import { h, fill, state, bar, seconds } from './dom.js';
 import { me } from './api.js';
 import { show, encode, toURL } from './bytes.js';
@@ -7,7 +8,8 @@ import { revisions } from './revisions.js';
 
 const text = (s) => show(encode(s || ''));
 
-// instancePage returns an element and a function that draws the instance of a service, undefined if it is gone.
+// instancePage returns an element and a function that draws the instance of a service, undefined if
+// it is gone.
 export function instancePage(page, act, back) {
   const facts = h('dl', { class: 'facts' });
   const tools = h('div', { class: 'toolbar' });

@@ -10,7 +10,8 @@ const most = 12; // entries on the screen
 // matches reports whether all words are in a text.
 const matches = (text, words) => words.every((w) => text.toLowerCase().includes(w));
 
-// keysLike lists what is in the tree of keys where the typed path ends. The prefix ends with its last slash.
+// keysLike lists what is in the tree of keys where the typed path ends. The prefix ends with its
+// last slash.
 async function keysLike(typed, signal) {
   const bytes = read(typed);
   const prefix = bytes.slice(0, bytes.lastIndexOf(0x2f) + 1);

@@ -1,4 +1,5 @@
-// Lines over a stretch of the past, as SVG, with marks for what happened and values where the pointer is.
+// Lines over a stretch of the past, as SVG, with marks for what happened and values where the
+// pointer is.
 import { h, fill } from './dom.js';
 import { show, encode } from './bytes.js';
 
@@ -6,8 +7,8 @@ const width = 240;
 const height = 60;
 const colours = 6;
 
-// lines returns a figure and a function that draws series [{name, values}] at the times of a frame {to, span, gap, at, marks}. A null value is
-// unknown. With a limit that is near it is drawn too.
+// lines returns a figure and a function that draws series [{name, values}] at the times of a frame
+// {to, span, gap, at, marks}. A null value is unknown. With a limit that is near it is drawn too.
 export function lines(title, format) {
   const now = h('b', {});
   const top = h('span', {});

@@ -117,7 +117,8 @@ stream.on('health', (health) => {
   head();
 });
 
-// head says how the cluster is. Before that is known it says nothing good: the page may be live while the cluster is not.
+// head says how the cluster is. Before that is known it says nothing good: the page may be live
+// while the cluster is not.
 function head() {
   const every = stream.latest.health?.every / 1000;
   live.title = every ? `What is wrong is looked for every ${every} s.` : '';

@@ -1,4 +1,5 @@
-// The last hour and the last day of the cluster, which the server kept: charts with what happened as marks, and a list of that.
+// The last hour and the last day of the cluster, which the server kept: charts with what happened
+// as marks, and a list of that.
 import { h, fill, bytesText, failure } from './dom.js';
 import { get } from './api.js';
 import { show, encode } from './bytes.js';

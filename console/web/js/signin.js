@@ -7,7 +7,8 @@ export async function enter(proof) {
   keepSecret((await post('session', proof))?.secret);
 }
 
-// tokenIn is the token of the address that the console printed, which is taken out of the address bar.
+// tokenIn is the token of the address that the console printed, which is taken out of the address
+// bar.
 export function tokenIn() {
   const token = new URLSearchParams(location.search).get('token');
   if (token !== null) history.replaceState(null, '', location.pathname + location.hash);

@@ -1,5 +1,5 @@
-// The page's one stream of events. Pages say which prefixes they follow; the overview always comes along, for the header. It is read
-// with fetch: an EventSource cannot send the session's secret.
+// The page's one stream of events. Pages say which prefixes they follow; the overview always comes
+// along, for the header. It is read with fetch: an EventSource cannot send the session's secret.
 import { get, send, answerOf } from './api.js';
 import { fromB64, toB64, toURL, equal } from './bytes.js';
 
@@ -29,7 +29,8 @@ function tell(name, data) {
   }
 }
 
-// follow says which prefixes (bytes) the page follows: with values (watch) or only that they change (notice).
+// follow says which prefixes (bytes) the page follows: with values (watch) or only that they change
+// (notice).
 export function follow({ watch = [], notice = [] }) {
   topics = { watch: watch.map(toB64), notice: notice.map(toB64) };
   open();

@@ -1,4 +1,5 @@
-// The chosen theme, before anything is drawn; "" is the system's. A plain script: modules run too late.
+// The chosen theme, before anything is drawn; "" is the system's. A plain script: modules run too
+// late.
 (() => {
   const names = ['', 'light', 'dark'];
   const read = () => { try { return localStorage.getItem('fairlead-theme') || ''; } catch { return ''; } };

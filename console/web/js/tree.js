@@ -1,5 +1,5 @@
-// The tree of keys. A level is read when it is opened and a page at a time, so what it costs does not depend on how many keys there
-// are; changes are worked into what is shown one by one.
+// The tree of keys. A level is read when it is opened and a page at a time, so what it costs does
+// not depend on how many keys there are; changes are worked into what is shown one by one.
 import { h, fill, failure } from './dom.js';
 import { get } from './api.js';
 import { fromB64, toB64, show, plain, indexOf, startsWith } from './bytes.js';
@@ -14,7 +14,8 @@ function compare(a, b) {
   return a.length - b.length;
 }
 
-// makeTree shows what is below a prefix (bytes). open(key in base64) is called for a key that is chosen.
+// makeTree shows what is below a prefix (bytes). open(key in base64) is called for a key that is
+// chosen.
 export function makeTree({ prefix, separator, open, signal }) {
   let chosen = '';
   const box = h('div', { class: 'panel treebox', role: 'group', 'aria-label': 'Keys' });

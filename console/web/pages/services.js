@@ -107,7 +107,8 @@ export function mount(page) {
     }
   }
 
-  // said is what operators say of a service: how its calls are split, and of instances that are not there.
+  // said is what operators say of a service: how its calls are split, and of instances that are not
+  // there.
   function said(s) {
     const button = (label, f) => h('button', { type: 'button', class: 'small', data: { of: s.name }, onclick: () => act(f) }, label);
     return h('div', { class: 'said', data: { id: `${s.name}\nsaid` }, tabindex: -1 },

@@ -1,4 +1,5 @@
-// Events under a prefix as they happen. All are counted; the page shows the latest, and says how many it left out.
+// Events under a prefix as they happen. All are counted; the page shows the latest, and says how
+// many it left out.
 import { h, fill, number, bytesText } from '../js/dom.js';
 import { fromB64, toB64, fromURL, toURL, read, write, show, plain, decode } from '../js/bytes.js';
 import { rate } from '../js/chart.js';

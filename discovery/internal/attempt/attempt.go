@@ -68,8 +68,8 @@ func (a *Attempt) Begun() {
 // Ended says why the attempt was ended, if it was.
 func (a *Attempt) Ended() End { return End(a.ended.Load()) }
 
-// Release frees what the attempt holds; its context ends. It is called when the attempt is over, which for
-// one with a value may be long after its result.
+// Release frees what the attempt holds; its context ends. It is called when the attempt is over,
+// which for one with a value may be long after its result.
 func (a *Attempt) Release() { a.cancel() }
 
 // end ends it.
@@ -88,8 +88,9 @@ type Plan struct {
 	Hedges  *Budget
 }
 
-// Run makes a call by attempts of try, which must return soon after its context has ended. The result is the first that is
-// final, or what was left of the last attempt. What is not needed goes to drop.
+// Run makes a call by attempts of try, which must return soon after its context has ended. The
+// result is the first that is final, or what was left of the last attempt. What is not needed goes
+// to drop.
 func Run[T any](ctx context.Context, p Plan, try func(context.Context, *Attempt) Result[T], drop func(Result[T])) Result[T] {
 	if p.Most > 1 && (p.Limit > 0 || p.Hedge > 0) {
 		r := &race[T]{p: p, try: try, drop: drop, begun: make(chan *Attempt, p.Most), ended: make(chan ended[T], p.Most)}

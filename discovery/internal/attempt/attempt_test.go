@@ -20,7 +20,8 @@ type step struct {
 	err          error
 }
 
-// script runs a call by steps. It says which attempt won, when, and what was dropped, and waits for all.
+// script runs a call by steps. It says which attempt won, when, and what was dropped, and waits for
+// all.
 func script(t *testing.T, ctx context.Context, p Plan, steps ...step) (won int, took time.Duration, ends []End, err error) {
 	t.Helper()
 	if p.Retries == nil {
@@ -183,8 +184,8 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// The caller's next call shall know that an instance was silent: what was given up has said so before the
-// call returns, unless it does not end with its context.
+// The caller's next call shall know that an instance was silent: what was given up has said so
+// before the call returns, unless it does not end with its context.
 func TestSilenceIsToldBeforeTheCallReturns(t *testing.T) {
 	for _, stays := range []time.Duration{10 * time.Millisecond, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {

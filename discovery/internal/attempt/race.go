@@ -49,12 +49,12 @@ func (c *race[T]) run(ctx context.Context) Result[T] {
 	}
 }
 
-// paused is how late a timer may be. Later, this process stood still rather than the instances, or had no
-// processor: answers may have come that it has not read yet, so the limit begins anew.
+// paused is how late a timer may be. Later, this process stood still rather than the instances, or
+// had no processor: answers may have come that it has not read yet, so the limit begins anew.
 const paused = 50 * time.Millisecond
 
-// patience is after which a call that should have been hedged may take from what is there for retries. When all
-// callers wait for one instance, no call earns anything for hedges.
+// patience is after which a call that should have been hedged may take from what is there for
+// retries. When all callers wait for one instance, no call earns anything for hedges.
 const patience = time.Second
 
 // never is longer than any call.
@@ -88,8 +88,8 @@ func (c *race[T]) deliver(a *Attempt, r Result[T]) {
 	}
 }
 
-// reportFor bounds how long a call waits for the ends of attempts that were given up: they follow the end of
-// a context, which a user's transport may ignore.
+// reportFor bounds how long a call waits for the ends of attempts that were given up: they follow
+// the end of a context, which a user's transport may ignore.
 const reportFor = 50 * time.Millisecond
 
 // finish ends what is still under way. Whoever calls next shall know which instance was silent.

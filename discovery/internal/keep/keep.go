@@ -1,10 +1,10 @@
 // Package keep keeps keys of one process in etcd as they are wanted, under one lease of its own.
 //
 // One goroutine (run) has the lease: it is granted when there is something to keep, kept alive,
-// and granted anew when etcd says that it is gone; then everything is looked at again. A second one (write)
-// takes keys that are not known to be right, a few at a time, and settles each with requests
-// that its machine asks for (machine.go, settle.go). The own keys are watched (span.go), and what
-// somebody changed is settled again. There is no goroutine per key.
+// and granted anew when etcd says that it is gone; then everything is looked at again. A second one
+// (write) takes keys that are not known to be right, a few at a time, and settles each with
+// requests that its machine asks for (machine.go, settle.go). The own keys are watched (span.go),
+// and what somebody changed is settled again. There is no goroutine per key.
 //
 // All state is guarded by Keeper.mu. An entry is in the queue at most once, and settled by one
 // goroutine at a time; what happens meanwhile is a later turn of its machine. What is special to
@@ -30,8 +30,8 @@ const (
 	writeBurst = 100
 	// writers is how many keys are written at a time.
 	writers = 8
-	// WriteTry bounds one request, grantTry that for the lease. Each further one for a key has twice
-	// the time, writeTryDoubles times: an etcd with too much to do would get more.
+	// WriteTry bounds one request, grantTry that for the lease. Each further one for a key has
+	// twice the time, writeTryDoubles times: an etcd with too much to do would get more.
 	WriteTry        = 2 * time.Second
 	writeTryDoubles = 3
 	grantTry        = 3 * time.Second
@@ -70,7 +70,8 @@ type Spec struct {
 	Judge func(Found) Verdict
 	// Tell is told what happens, from several goroutines, without the lock.
 	Tell func(kind Kind, err error)
-	// Crowd is the prefix of the keys whose processes come back together after an outage; empty: none.
+	// Crowd is the prefix of the keys whose processes come back together after an outage; empty:
+	// none.
 	Crowd string
 }
 
@@ -139,7 +140,8 @@ func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 // Go starts f in a goroutine that Close waits for; its context ends then.
 func (k *Keeper) Go(f func(context.Context)) { k.group.Go(f) }
 
-// Lease is the lease of the keys at present; clientv3.NoLease while there is none, or it may be over.
+// Lease is the lease of the keys at present; clientv3.NoLease while there is none, or it may be
+// over.
 func (k *Keeper) Lease() clientv3.LeaseID {
 	k.mu.Lock()
 	defer k.mu.Unlock()

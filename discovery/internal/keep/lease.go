@@ -77,7 +77,8 @@ func (k *Keeper) awaitNeed(ctx context.Context) {
 	}
 }
 
-// revokeIdle revokes the lease that was given up when nothing was kept any more; false: etcd did not answer.
+// revokeIdle revokes the lease that was given up when nothing was kept any more; false: etcd did
+// not answer.
 func (k *Keeper) revokeIdle(ctx context.Context) (done bool) {
 	k.mu.Lock()
 	id := k.idled

@@ -67,7 +67,8 @@ func (k *Keeper) next() *entry {
 }
 
 // dropGone lets go of what is to be removed while there is no lease: the keys went, or go, with the
-// one they were under. If that may live, they are removed when it is found alive. The caller holds mu.
+// one they were under. If that may live, they are removed when it is found alive. The caller holds
+// mu.
 func (k *Keeper) dropGone() {
 	for _, e := range k.entries {
 		if e.wanted != Gone || e.work == Busy {

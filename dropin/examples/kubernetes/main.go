@@ -1,8 +1,8 @@
 // Kubernetes stores its objects through the package k8s.io/apiserver/pkg/storage, which makes an
-// etcd client of its own. This program reads and updates an object through it, twenty times a second,
-// as an API server does for a leader election: each call has five seconds. It knows nothing of Fairlead.
-// With one line more in go.mod, a replace, its storage runs on Fairlead and outlives a member of etcd that
-// freezes. See README.md.
+// etcd client of its own. This program reads and updates an object through it, twenty times a
+// second, as an API server does for a leader election: each call has five seconds. It knows nothing
+// of Fairlead. With one line more in go.mod, a replace, its storage runs on Fairlead and outlives a
+// member of etcd that freezes. See README.md.
 package main
 
 import (
@@ -111,7 +111,8 @@ func drive(ctx context.Context, store storage.Interface, length time.Duration) (
 	first := time.Now()
 	for i := range int(length / every) {
 		<-tick.C
-		// By chance: with a fixed order, the official client's turns would give each kind to the same members.
+		// By chance: with a fixed order, the official client's turns would give each kind to the
+		// same members.
 		kind := rand.IntN(2)
 		wg.Go(func() {
 			began := time.Since(first)

@@ -366,8 +366,8 @@ func TestStopEndsRegister(t *testing.T) {
 	i.Register(make(chan sd.Event)) // there is nothing to come any more
 }
 
-// Services that live stay in view while etcd is wiped, until they have registered again; what does not
-// come back goes after a TTL.
+// Services that live stay in view while etcd is wiped, until they have registered again; what does
+// not come back goes after a TTL.
 func TestInstancerOverAWipe(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	member := cluster.Members()[0]
@@ -400,8 +400,8 @@ func TestInstancerOverAWipe(t *testing.T) {
 	}
 }
 
-// An instancer that has had no change since it listed shows what a wiped etcd has, although that has
-// come to higher revisions meanwhile.
+// An instancer that has had no change since it listed shows what a wiped etcd has, although that
+// has come to higher revisions meanwhile.
 func TestInstancerOverAWipeThatOvertook(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cluster.Endpoints()...)

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// returnHold is for how long what a wiped or restored etcd does not have stays known, from its return
-// on: services that live register again within their TTL.
+// returnHold is for how long what a wiped or restored etcd does not have stays known, from its
+// return on: services that live register again within their TTL.
 const returnHold = defaultTTL
 
 // differ is what a Client of this package can do beyond the interface: report changes

@@ -27,7 +27,8 @@ const (
 	grace = 10 * time.Second
 	// seenAfter is when those who ask over HTTP have used what they got.
 	seenAfter = time.Second
-	// serving is how long an instance that drains goes on at least, for those who follow it unannounced.
+	// serving is how long an instance that drains goes on at least, for those who follow it
+	// unannounced.
 	serving = 5 * time.Second
 
 	mostServices      = 1000
@@ -56,7 +57,8 @@ type server struct {
 	where    string
 }
 
-// Listen opens what the options say, and checks them; on an error nothing is left open. etcd may be away.
+// Listen opens what the options say, and checks them; on an error nothing is left open. etcd may be
+// away.
 func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -176,7 +178,8 @@ func (a *Agent) listenHTTP() error {
 	return nil
 }
 
-// listenSocket opens the socket for this user alone. One that an agent left that was killed is replaced.
+// listenSocket opens the socket for this user alone. One that an agent left that was killed is
+// replaced.
 func (a *Agent) listenSocket() error {
 	if conn, err := net.Dial("unix", a.o.Socket); err == nil {
 		conn.Close()
@@ -198,7 +201,8 @@ func (a *Agent) listenSocket() error {
 func (a *Agent) serve(l net.Listener, g *guard, where string) *server {
 	s := &server{listener: l, where: where}
 	c := &conns{most: mostConns}
-	// Streams have no end, so there is no limit for writing; they set one per event, and bodies one for reading.
+	// Streams have no end, so there is no limit for writing; they set one per event, and bodies one
+	// for reading.
 	s.Server = http.Server{
 		Handler: g.wrap(a.api), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ConnState: c.note, ErrorLog: zap.NewStdLog(zap.NewNop()),
@@ -224,8 +228,8 @@ func (a *Agent) Where() (lines []string) {
 	return lines
 }
 
-// Serve answers until ctx ends. Then it takes no more, lets requests end for a while, and leaves its registrations in etcd for the agent
-// that comes next. The caller closes the client afterwards.
+// Serve answers until ctx ends. Then it takes no more, lets requests end for a while, and leaves
+// its registrations in etcd for the agent that comes next. The caller closes the client afterwards.
 func (a *Agent) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -302,7 +306,8 @@ func (a *Agent) closeListeners() {
 	}
 }
 
-// ownNames are the names of the address that is listened on; of all, if it is any of this machine's.
+// ownNames are the names of the address that is listened on; of all, if it is any of this
+// machine's.
 func ownNames(at net.Addr) []string {
 	tcp, ok := at.(*net.TCPAddr)
 	if !ok {

@@ -25,7 +25,8 @@ const (
 	maxBody = 128 << 10
 	// bodyWithin is how long a body may take to arrive.
 	bodyWithin = 10 * time.Second
-	// answerWithin is how long etcd has for a request. It is LeastTTL at most: what is being registered must not lapse.
+	// answerWithin is how long etcd has for a request. It is LeastTTL at most: what is being
+	// registered must not lapse.
 	answerWithin = 4 * time.Second
 )
 

@@ -34,7 +34,8 @@ func TestLife(t *testing.T) {
 	if in := one.Instance; in.Version != "v1" || in.Zone != "east" || in.Weight != 3 || in.Tags[0] != "blue" || in.Metadata["team"] != "x" || one.Stale || one.Revision == 0 {
 		t.Errorf("%+v", one)
 	}
-	// Again: a change, and another ttl, whose lease is another one. The record is there all the time.
+	// Again: a change, and another ttl, whose lease is another one. The record is there all the
+	// time.
 	gone := deletions(t, client, key(s, "one"))
 	r.want(200, &done, "PUT", at, `{"addresses":["10.0.0.2:80"],"ttl":600}`)
 	clienttest.Await(t, "the change is seen", func() bool {

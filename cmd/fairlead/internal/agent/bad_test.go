@@ -108,8 +108,8 @@ func fuzzed(t testing.TB) http.Handler {
 	return g.wrap(newAPI(client, discovery.JSON{}, discovery.DefaultBase, f, b))
 }
 
-// FuzzBody puts bodies; none of them makes the agent panic, or is answered otherwise than is documented. There is no room for a
-// registration, so a good one is told so.
+// FuzzBody puts bodies; none of them makes the agent panic, or is answered otherwise than is
+// documented. There is no room for a registration, so a good one is told so.
 func FuzzBody(f *testing.F) {
 	for _, body := range []string{`{"addresses":["10.0.0.1:80"],"ttl":30}`, `{"addresses":[`, `{"weight":1e400}`, "\x00\xff", `{"tags":null,"metadata":null}`} {
 		f.Add(body)
@@ -128,7 +128,8 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzPath renews by paths that were made up: whatever they are, there is an answer, and no success.
+// FuzzPath renews by paths that were made up: whatever they are, there is an answer, and no
+// success.
 func FuzzPath(f *testing.F) {
 	for _, path := range []string{"a/b", "..", "%2F", "a%20b", "s/instances/i/renew", "//", "%", "\x00", "s/instances/%ff/drain?limit=9"} {
 		f.Add(path)

@@ -20,7 +20,8 @@ const (
 	LeastTTL, DefaultTTL, MaxTTL = 5 * time.Second, 30 * time.Second, time.Hour
 	// lookEvery is how often registrations are looked at whose program may be gone.
 	lookEvery = 500 * time.Millisecond
-	// pausedFor is a gap between two looks in which this process did not run: programs could not renew.
+	// pausedFor is a gap between two looks in which this process did not run: programs could not
+	// renew.
 	pausedFor = 5 * time.Second
 )
 
@@ -29,9 +30,10 @@ var errUnknown = errors.New("agent: no such instance is registered here")
 
 // book has the registrations that programs make and renew.
 //
-// A record is kept by one of a few Registrars, each with a lease of about the programs' TTL, and never closed: when the agent ends, the
-// records stay for that TTL, and an agent that is back by then takes them over. book.mu guards the maps and the fields of entries; who
-// changes what is in etcd holds the entry's turn.
+// A record is kept by one of a few Registrars, each with a lease of about the programs' TTL, and
+// never closed: when the agent ends, the records stay for that TTL, and an agent that is back by
+// then takes them over. book.mu guards the maps and the fields of entries; who changes what is in
+// etcd holds the entry's turn.
 type book struct {
 	client *clientv3.Client
 	format discovery.Format
@@ -74,7 +76,8 @@ func (b *book) start(ctx context.Context) {
 	b.group = worker.New(ctx)
 	now := time.Now()
 	for _, r := range b.state.load(b.say) {
-		// The record has outlived the agent by its TTL at most. A program that lives gets as much to renew, since it could not.
+		// The record has outlived the agent by its TTL at most. A program that lives gets as much
+		// to renew, since it could not.
 		if ttl := r.ttl(); now.Sub(r.Renewed) <= 2*ttl && r.Instance.Validate() == nil {
 			e := b.entry(r.Instance, ttl)
 			b.entries[identity{e.in.Service, e.in.ID}] = e // nobody else is there yet
@@ -101,7 +104,8 @@ func (b *book) restore(e *entry) {
 	}
 }
 
-// leaseFor has few values, so that there are few leases: the next one up that is 5 s times a power of two.
+// leaseFor has few values, so that there are few leases: the next one up that is 5 s times a power
+// of two.
 func leaseFor(ttl time.Duration) time.Duration {
 	lease := LeastTTL
 	for lease < ttl {
@@ -289,8 +293,9 @@ func (b *book) remove(ctx context.Context, id identity) error {
 	return b.state.stored(ctx)
 }
 
-// drain marks an instance as draining, waits until those who follow it have seen that, for limit at most, and takes it out. If ctx
-// ends first, it stays, draining, until it lapses; so does one that etcd refuses to mark, as it was.
+// drain marks an instance as draining, waits until those who follow it have seen that, for limit at
+// most, and takes it out. If ctx ends first, it stays, draining, until it lapses; so does one that
+// etcd refuses to mark, as it was.
 func (b *book) drain(ctx context.Context, id identity, limit time.Duration) error {
 	if _, err := b.renew(id, limit); err != nil {
 		return err
@@ -305,7 +310,8 @@ func (b *book) drain(ctx context.Context, id identity, limit time.Duration) erro
 			return err
 		}
 	}
-	// What is closed goes, if not at once: etcd is asked until it has taken that, or the lease has ended.
+	// What is closed goes, if not at once: etcd is asked until it has taken that, or the lease has
+	// ended.
 	b.drop(e)
 	return errors.Join(err, b.state.stored(ctx))
 }
@@ -330,7 +336,8 @@ func (b *book) look(ctx context.Context) {
 	}
 }
 
-// lapse is an entry that is over. A request that came late may be changing it, so why is put into words under the lock.
+// lapse is an entry that is over. A request that came late may be changing it, so why is put into
+// words under the lock.
 type lapse struct {
 	entry *entry
 	why   string

@@ -31,7 +31,8 @@ func declared(t *testing.T, id string) discovery.Instance {
 	return discovery.Instance{Service: t.Name(), ID: id, Addresses: []string{"10.0.0.1:80"}}
 }
 
-// A registration lapses while a request changes it that etcd does not answer: who says so does not read what the request writes.
+// A registration lapses while a request changes it that etcd does not answer: who says so does not
+// read what the request writes.
 func TestLapseWhileItChanges(t *testing.T) {
 	said := make(chan string, 10)
 	b := startBook(t, clienttest.Dial(t, "127.0.0.1:1"), nil, func(line string) { said <- line })
@@ -56,7 +57,8 @@ func TestLapseWhileItChanges(t *testing.T) {
 	}
 }
 
-// A drain that etcd refuses leaves the registration in the book, so that it lapses or is tried again.
+// A drain that etcd refuses leaves the registration in the book, so that it lapses or is tried
+// again.
 func TestDrainRefused(t *testing.T) {
 	ctx := clienttest.Within(t, 2*clienttest.Long)
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
@@ -115,7 +117,8 @@ func mayWriteKeys(ctx context.Context, c *clientv3.Client, prefix string) error 
 	return err
 }
 
-// An instance whose drain was broken off at its very end is registered again by the next declaration, though that says nothing new.
+// An instance whose drain was broken off at its very end is registered again by the next
+// declaration, though that says nothing new.
 func TestDeclaredAfterItClosed(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := startBook(t, client, nil, func(line string) { t.Log(line) })
@@ -143,7 +146,8 @@ func TestDeclaredAfterItClosed(t *testing.T) {
 	}
 }
 
-// However often an instance changes its TTL, and with it the lease, the record is there all the time.
+// However often an instance changes its TTL, and with it the lease, the record is there all the
+// time.
 func TestLeaseChanges(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := startBook(t, client, nil, func(line string) { t.Log(line) })
@@ -166,7 +170,8 @@ func TestLeaseChanges(t *testing.T) {
 	}
 }
 
-// A request that was cut off at the agent's end does not wait for a file that nobody writes any more.
+// A request that was cut off at the agent's end does not wait for a file that nobody writes any
+// more.
 func TestLateRequest(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := newBook(client, discovery.JSON{}, newState(filepath.Join(t.TempDir(), "registrations.json")), 10, 0, func(line string) { t.Log(line) })
@@ -184,7 +189,8 @@ func TestLateRequest(t *testing.T) {
 	}
 }
 
-// Health and metrics are of all that the agent answers from, also of what was asked for over DNS alone.
+// Health and metrics are of all that the agent answers from, also of what was asked for over DNS
+// alone.
 func TestHealthOfNames(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	r := start(t, clienttest.Dial(t, c.Endpoints()...), func(o *Options) { o.DNS, o.Answers.Domain = "127.0.0.1:0", "x.internal" })

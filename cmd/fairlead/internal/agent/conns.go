@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// conns bounds the connections of a server. When there are too many, the one goes that has been idle for longest; so idle ones keep
-// nobody out.
+// conns bounds the connections of a server. When there are too many, the one goes that has been
+// idle for longest; so idle ones keep nobody out.
 type conns struct {
 	most int
 

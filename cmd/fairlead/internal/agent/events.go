@@ -15,7 +15,8 @@ import (
 const (
 	// beatEvery is how often a quiet stream says that it lives.
 	beatEvery = 15 * time.Second
-	// sendWithin is how long a reader may take for an event. Meanwhile changes are joined, so a slow one costs nothing more.
+	// sendWithin is how long a reader may take for an event. Meanwhile changes are joined, so a
+	// slow one costs nothing more.
 	sendWithin = 10 * time.Second
 )
 
@@ -29,7 +30,8 @@ type changeEvent struct {
 	Split   discovery.Split       `json:"split,omitempty"`
 }
 
-// events follows a service: first an event "view" with all of it, then an event "change" for each difference.
+// events follows a service: first an event "view" with all of it, then an event "change" for each
+// difference.
 func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.streams <- struct{}{}:

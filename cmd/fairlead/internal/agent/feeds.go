@@ -22,7 +22,8 @@ var (
 	errUnready = errors.New("agent: etcd does not answer, and nothing is known of the service")
 )
 
-// feeds are the services that somebody asks for over HTTP. Each costs etcd a watch, so there are only so many.
+// feeds are the services that somebody asks for over HTTP. Each costs etcd a watch, so there are
+// only so many.
 type feeds struct {
 	directory *discovery.Directory
 	most      int
@@ -126,7 +127,8 @@ func (one *feed) empty() bool {
 	return v == nil || v.Len() == 0
 }
 
-// run lets services go that nobody asks for. What is known stays while etcd is away: it could not be had again.
+// run lets services go that nobody asks for. What is known stays while etcd is away: it could not
+// be had again.
 func (f *feeds) run(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -11,7 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// healthAnswer says how the agent is. It is well while it answers, also if etcd is away: then the answers are old.
+// healthAnswer says how the agent is. It is well while it answers, also if etcd is away: then the
+// answers are old.
 type healthAnswer struct {
 	Status        string  `json:"status"` // ok, stale or draining
 	Services      int     `json:"services"`

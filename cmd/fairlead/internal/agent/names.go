@@ -7,8 +7,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// names are the services that somebody asks for over DNS: the nameserver's Source, which remembers what it follows, so that the agent
-// can say how old all of its answers are.
+// names are the services that somebody asks for over DNS: the nameserver's Source, which remembers
+// what it follows, so that the agent can say how old all of its answers are.
 type names struct {
 	directory *discovery.Directory
 

@@ -20,7 +20,8 @@ type targetGroup struct {
 	Labels  map[string]string `json:"labels"`
 }
 
-// newTarget is an instance's: its preferred address; false if that leads nowhere. Instances that drain are targets too: they still run.
+// newTarget is an instance's: its preferred address; false if that leads nowhere. Instances that
+// drain are targets too: they still run.
 func newTarget(in *discovery.Instance) (targetGroup, bool) {
 	if len(in.Addresses) == 0 {
 		return targetGroup{}, false
@@ -85,7 +86,8 @@ func targetsOf(views []*discovery.View, f discovery.Filter) []targetGroup {
 	return list
 }
 
-// targets is what Prometheus' http_sd asks for. It fails if a service is not known: then Prometheus keeps the targets that it has.
+// targets is what Prometheus' http_sd asks for. It fails if a service is not known: then Prometheus
+// keeps the targets that it has.
 func (a *api) targets(r *http.Request) (int, any, error) {
 	f, err := filter(r)
 	if err != nil {
@@ -115,7 +117,8 @@ func (a *api) targets(r *http.Request) (int, any, error) {
 	return http.StatusOK, targetsOf(views, f), nil
 }
 
-// matching are the services that are named, and those whose names begin as a pattern says, in order.
+// matching are the services that are named, and those whose names begin as a pattern says, in
+// order.
 func (a *api) matching(ctx context.Context, patterns []string) ([]string, error) {
 	var names []string
 	var all []serviceCount

@@ -11,7 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// What Prometheus gets, to the letter, over HTTP and in the file; and that it keeps its targets while etcd is away.
+// What Prometheus gets, to the letter, over HTTP and in the file; and that it keeps its targets
+// while etcd is away.
 func TestPrometheus(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	dir := t.TempDir()

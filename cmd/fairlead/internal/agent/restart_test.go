@@ -14,7 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Registrations survive an agent that restarts, and an operator's drain does; those of programs that are gone go then.
+// Registrations survive an agent that restarts, and an operator's drain does; those of programs
+// that are gone go then.
 func TestRestart(t *testing.T) {
 	c := etcdtest.Shared(t)
 	watcher := clienttest.Shared(t)

@@ -20,7 +20,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Where others reach it, HTTP is served with TLS, and takes a token for everything. A certificate that is replaced is used.
+// Where others reach it, HTTP is served with TLS, and takes a token for everything. A certificate
+// that is replaced is used.
 func TestHTTPS(t *testing.T) {
 	ca := etcdtest.NewTLS(t)
 	cert, key := ca.Issue(t, "agent", etcdtest.Certificate{DNSNames: []string{"localhost"}})
@@ -96,7 +97,8 @@ func serial(t *testing.T, at string, config *tls.Config) string {
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// DNS where others reach it answers this machine and the networks that are named, and takes nobody else's queries.
+// DNS where others reach it answers this machine and the networks that are named, and takes nobody
+// else's queries.
 func TestAllowedNetworks(t *testing.T) {
 	o := Options{DNS: "127.0.0.1:0", exposed: true}
 	if err := o.Check(); err == nil {

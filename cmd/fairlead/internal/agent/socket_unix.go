@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-// listenPrivately opens a socket that only this user can ever connect to: it gets its name when its mode is right.
+// listenPrivately opens a socket that only this user can ever connect to: it gets its name when its
+// mode is right.
 func listenPrivately(path string) (net.Listener, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".fairlead-")
 	if err != nil {

@@ -31,7 +31,8 @@ type stateFile struct {
 	Registrations []record `json:"registrations"`
 }
 
-// state keeps registrations in a file. A nil one keeps nothing. What changes while the file is written is in the next one.
+// state keeps registrations in a file. A nil one keeps nothing. What changes while the file is
+// written is in the next one.
 type state struct {
 	path  string
 	wake  chan struct{}
@@ -46,8 +47,9 @@ func newState(path string) *state {
 	return &state{path: path, wake: make(chan struct{}, 1), ended: make(chan struct{}), next: make(chan struct{})}
 }
 
-// load reads the file. One that cannot be used (it makes no sense, is of another version or cannot be read) is moved aside, since the
-// next one is written in its place; it takes the place of one that was moved aside before.
+// load reads the file. One that cannot be used (it makes no sense, is of another version or cannot
+// be read) is moved aside, since the next one is written in its place; it takes the place of one
+// that was moved aside before.
 func (s *state) load(say func(string)) []record {
 	if s == nil {
 		return nil
@@ -91,8 +93,8 @@ func (s *state) changed() <-chan struct{} {
 // errEnding: the agent ends, and has written its state for the last time.
 var errEnding = errors.New("agent: it is ending, and does not keep this for the next one")
 
-// stored waits until the file has what is to be in it now, or could not be written, which is said. A request that is cut off at the
-// agent's end may come too late for that.
+// stored waits until the file has what is to be in it now, or could not be written, which is said.
+// A request that is cut off at the agent's end may come too late for that.
 func (s *state) stored(ctx context.Context) error {
 	if s == nil {
 		return nil

@@ -15,16 +15,19 @@ import (
 )
 
 const (
-	// targetsEvery is how often the views are compared with those that the file has: pointers, mostly.
+	// targetsEvery is how often the views are compared with those that the file has: pointers,
+	// mostly.
 	targetsEvery = 200 * time.Millisecond
-	// namesEvery is how often the services are listed that a pattern names; namesWithin is how long etcd has for that.
+	// namesEvery is how often the services are listed that a pattern names; namesWithin is how long
+	// etcd has for that.
 	namesEvery, namesWithin = 2 * time.Second, time.Second
 )
 
 // targetFile writes Prometheus' file_sd. One goroutine has it.
 //
-// The file is replaced as a whole, only when it would differ, and only while all services are known: one of before, of an earlier run
-// too, is better than half of one. Services that etcd does not let this user read are left out.
+// The file is replaced as a whole, only when it would differ, and only while all services are
+// known: one of before, of an earlier run too, is better than half of one. Services that etcd does
+// not let this user read are left out.
 type targetFile struct {
 	api      *api
 	path     string

@@ -29,8 +29,8 @@ func (g grant) allows(service string) bool {
 	return false
 }
 
-// tokens are those of a file, which is followed. They are kept as their hashes, so that nothing can print them and looking one up
-// takes no longer the more of it is right.
+// tokens are those of a file, which is followed. They are kept as their hashes, so that nothing can
+// print them and looking one up takes no longer the more of it is right.
 type tokens struct {
 	path string
 	say  func(string)
@@ -73,7 +73,8 @@ func (t *tokens) load() error {
 	return nil
 }
 
-// parseTokens reads lines of a token and the services that it may write. An error names the line, never what is in it.
+// parseTokens reads lines of a token and the services that it may write. An error names the line,
+// never what is in it.
 func parseTokens(text string) (map[[sha256.Size]byte]grant, error) {
 	grants := make(map[[sha256.Size]byte]grant)
 	for i, line := range strings.Split(text, "\n") {

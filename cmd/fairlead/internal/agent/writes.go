@@ -10,7 +10,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// defaultDrain is how long a drain lasts at most, unless the request says otherwise; mostDrain is the longest.
+// defaultDrain is how long a drain lasts at most, unless the request says otherwise; mostDrain is
+// the longest.
 const defaultDrain, mostDrain = 10 * time.Second, 5 * time.Minute
 
 // declaration is what a program says of its instance.

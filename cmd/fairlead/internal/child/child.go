@@ -1,13 +1,15 @@
 // Package child runs one program as a child process, with all that belongs to it.
 //
-// The program gets a process group of its own: a signal goes to it and to the processes that it started, and at the end
-// nothing of the group is left. It dies with this process (on Linux), however that ends. On a terminal its group has the
-// foreground, as a shell would do it: Ctrl-C is its own, and when Ctrl-Z stops it this process stops too. Signals that mean
-// something to programs, SIGHUP for instance, are passed on to the group; SIGINT and SIGTERM are the caller's to judge.
+// The program gets a process group of its own: a signal goes to it and to the processes that it
+// started, and at the end nothing of the group is left. It dies with this process (on Linux),
+// however that ends. On a terminal its group has the foreground, as a shell would do it: Ctrl-C is
+// its own, and when Ctrl-Z stops it this process stops too. Signals that mean something to
+// programs, SIGHUP for instance, are passed on to the group; SIGINT and SIGTERM are the caller's to
+// judge.
 //
-// One goroutine starts the program and keeps its thread, because the kernel ties the program's life to that; one waits for
-// its end. What differs between systems is in files of their own: groups and terminals need Unix; without, only the program
-// itself can be killed.
+// One goroutine starts the program and keeps its thread, because the kernel ties the program's life
+// to that; one waits for its end. What differs between systems is in files of their own: groups and
+// terminals need Unix; without, only the program itself can be killed.
 package child
 
 import (
@@ -28,12 +30,13 @@ type Spec struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
-	// Background is a program besides, a check for instance: it has nothing to do with the terminal, and gets no signals
-	// that are not sent to it.
+	// Background is a program besides, a check for instance: it has nothing to do with the
+	// terminal, and gets no signals that are not sent to it.
 	Background bool
 }
 
-// Status is how a program has ended, as shells say it: its exit status, or 128 and the number of the signal that ended it.
+// Status is how a program has ended, as shells say it: its exit status, or 128 and the number of
+// the signal that ended it.
 type Status int
 
 // StartError is a program that could not be started.
@@ -84,7 +87,8 @@ type Child struct {
 	job    job           // what the system knows of it
 }
 
-// outputDelay is how long the output of processes that the program has left behind is still passed on.
+// outputDelay is how long the output of processes that the program has left behind is still passed
+// on.
 const outputDelay = time.Second
 
 // pollGroup is how often it is looked whether a group is empty, which nobody tells.
@@ -133,8 +137,9 @@ func (c *Child) Status() Status {
 // Signal sends a signal to the program and to the processes of its group.
 func (c *Child) Signal(s syscall.Signal) { c.job.signal(c.cmd, s) }
 
-// End sends a signal to the group and waits until all of it has ended; what has not after the grace period is killed. It
-// reports whether that was necessary. A group that is stopped is continued: it could not end.
+// End sends a signal to the group and waits until all of it has ended; what has not after the grace
+// period is killed. It reports whether that was necessary. A group that is stopped is continued: it
+// could not end.
 func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
 	c.job.end(c.cmd, s)
 	limit := time.NewTimer(grace)

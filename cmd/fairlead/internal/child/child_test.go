@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// What it takes a command line, a shell or a terminal to see is tested where the commands are, with the built program.
+// What it takes a command line, a shell or a terminal to see is tested where the commands are, with
+// the built program.
 
 // patience bounds what must happen.
 const patience = 60 * time.Second

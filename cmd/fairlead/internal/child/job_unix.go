@@ -15,8 +15,8 @@ import (
 
 // job is the program's process group.
 //
-// The kernel tells with SIGCHLD that a child has ended or stopped; then it is collected, under the lock under which
-// signals are sent: the number of a group that is gone may be another's soon.
+// The kernel tells with SIGCHLD that a child has ended or stopped; then it is collected, under the
+// lock under which signals are sent: the number of a group that is gone may be another's soon.
 type job struct {
 	children chan os.Signal // SIGCHLD
 	passed   chan os.Signal // to be passed on
@@ -26,8 +26,8 @@ type job struct {
 	gone bool       // nobody is in the group: its number may be another's
 }
 
-// passedOn mean something to programs. What this process was told to ignore, as nohup does with SIGHUP, the program
-// ignores too, and it is not passed on.
+// passedOn mean something to programs. What this process was told to ignore, as nohup does with
+// SIGHUP, the program ignores too, and it is not passed on.
 var passedOn = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
 
 // prepare is called before the program is started.
@@ -109,7 +109,8 @@ func status(w unix.WaitStatus) Status {
 	return Status(w.ExitStatus())
 }
 
-// collect asks for a change of the program's. Orphans of its group that have come to this process are collected on the way.
+// collect asks for a change of the program's. Orphans of its group that have come to this process
+// are collected on the way.
 func (j *job) collect(pid int) (w unix.WaitStatus, changed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -12,12 +12,14 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is the one that controls this process, and this process is there what a shell's job is: it gives its place in the
-// foreground to the program's group, takes it back when that stops or ends, and stops itself, with all of its own group, when
-// the program was stopped from there, so that the shell goes on.
+// terminal is the one that controls this process, and this process is there what a shell's job is:
+// it gives its place in the foreground to the program's group, takes it back when that stops or
+// ends, and stops itself, with all of its own group, when the program was stopped from there, so
+// that the shell goes on.
 //
-// In a pipeline others of our group need the keyboard too, a pager for instance. There the program gets the foreground
-// only if it asks for it, that is, when it is stopped because it reads from behind.
+// In a pipeline others of our group need the keyboard too, a pager for instance. There the program
+// gets the foreground only if it asks for it, that is, when it is stopped because it reads from
+// behind.
 type terminal struct {
 	tty     *os.File
 	own     int            // this process's group
@@ -65,7 +67,8 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// started is called when the program runs. From now on SIGTTOU is ignored; the program does not inherit that.
+// started is called when the program runs. From now on SIGTTOU is ignored; the program does not
+// inherit that.
 func (t *terminal) started(group int) {
 	t.group = group
 	signal.Ignore(syscall.SIGTTOU)
@@ -117,8 +120,8 @@ func (t *terminal) stopped(by syscall.Signal) {
 	} // else somebody has stopped just the program, and will continue it
 }
 
-// hasShell reports whether a shell with job control looks after this process, as one of its jobs: the leader of the session
-// is in another group then.
+// hasShell reports whether a shell with job control looks after this process, as one of its jobs:
+// the leader of the session is in another group then.
 func (t *terminal) hasShell() bool {
 	leader, err := unix.Getsid(0)
 	if err != nil {

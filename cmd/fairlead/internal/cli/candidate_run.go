@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/demo"
 )
 
-// candidateRunCommand is one candidate of the demonstration's election as a process of its own: it reads its
-// demo.Candidate as JSON from standard input and ends when its parent closes that.
+// candidateRunCommand is one candidate of the demonstration's election as a process of its own: it
+// reads its demo.Candidate as JSON from standard input and ends when its parent closes that.
 func (a *app) candidateRunCommand() *cobra.Command {
 	return demoChild[demo.Candidate](a, "run-candidate", "One candidate of the demonstration's election")
 }

@@ -124,7 +124,8 @@ endpoint has taken meanwhile. The keys are removed at the end. The load is real:
 	return c
 }
 
-// check runs one of the two where no keys are yet, and cleans up after it, also if it is interrupted.
+// check runs one of the two where no keys are yet, and cleans up after it, also if it is
+// interrupted.
 func (a *app) check(ctx context.Context, f checkFlags, run func(context.Context, *clientv3.Client) error) error {
 	err := a.stream(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
 		first, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
@@ -168,7 +169,8 @@ func (a *app) tidyUp(ctx context.Context, c *clientv3.Client, f checkFlags) erro
 	return nil
 }
 
-// writers puts n keys with so many callers, at most so fast (0: as they can). observe is called by one at a time.
+// writers puts n keys with so many callers, at most so fast (0: as they can). observe is called by
+// one at a time.
 func writers(ctx context.Context, c *clientv3.Client, clients, n int, key func(int) string, pace *rate.Limiter,
 	observe func(took time.Duration, err error)) {
 	var (

@@ -1,9 +1,10 @@
-// Package cli is fairlead's command line: one file per command, and a few for what they share (global flags, the
-// connection, output formats, exit codes).
+// Package cli is fairlead's command line: one file per command, and a few for what they share
+// (global flags, the connection, output formats, exit codes).
 //
-// A command is a method of app that returns a *cobra.Command. Its RunE parses arguments, does its calls inside app.call, which opens the
-// client and sets the time limit, and hands the answers to a printer. Commands do not exit, do not write to os.Stdout and
-// do not read the environment, so tests run them in-process with an Env of their own.
+// A command is a method of app that returns a *cobra.Command. Its RunE parses arguments, does its
+// calls inside app.call, which opens the client and sets the time limit, and hands the answers to a
+// printer. Commands do not exit, do not write to os.Stdout and do not read the environment, so
+// tests run them in-process with an Env of their own.
 package cli
 
 import (
@@ -33,7 +34,8 @@ type app struct {
 	out  outFlags
 	// ran tells errors of a command from errors of its command line, which cobra returns alike.
 	ran atomic.Bool
-	// supervises says that a program is run, so that the command survives a second signal: again has that.
+	// supervises says that a program is run, so that the command survives a second signal: again
+	// has that.
 	supervises atomic.Bool
 	again      chan syscall.Signal
 }
@@ -42,7 +44,8 @@ type app struct {
 func Main(env Env) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	// A closed pipe is then an error of the write to it, so that the command ends in order: no key is left locked.
+	// A closed pipe is then an error of the write to it, so that the command ends in order: no key
+	// is left locked.
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
@@ -54,8 +57,8 @@ func Main(env Env) int {
 	return a.run(ctx)
 }
 
-// interrupts ends the run with the first signal. From then on they have their default action, so that a second Ctrl-C ends
-// what takes too long to end, unless a program is supervised.
+// interrupts ends the run with the first signal. From then on they have their default action, so
+// that a second Ctrl-C ends what takes too long to end, unless a program is supervised.
 func (a *app) interrupts(signals chan os.Signal, cancel context.CancelCauseFunc) {
 	for first := true; ; first = false {
 		s, _ := (<-signals).(syscall.Signal)

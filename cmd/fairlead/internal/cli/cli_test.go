@@ -71,7 +71,8 @@ func (c *cmd) runIn(ctx context.Context, out, errOut interface{ Write([]byte) (i
 	})
 }
 
-// onlyWriter hides a buffer's ReadFrom: the output of programs that a command runs goes through Write too.
+// onlyWriter hides a buffer's ReadFrom: the output of programs that a command runs goes through
+// Write too.
 type onlyWriter struct{ io.Writer }
 
 // want runs a command and compares its output; nothing may be on standard error.
@@ -242,7 +243,8 @@ func TestTLSAndUser(t *testing.T) {
 	}
 }
 
-// A command that goes on follows certificates that are replaced, those of the servers' authority too.
+// A command that goes on follows certificates that are replaced, those of the servers' authority
+// too.
 func TestCertificatesAreRenewed(t *testing.T) {
 	dir := t.TempDir()
 	auth, err := etcdtest.NewTLSIn(dir)

@@ -40,7 +40,8 @@ func (c *cmd) execute(bin string, args ...string) result {
 // changing are durations, which differ from run to run, and ids, where both programs make one.
 var changing = regexp.MustCompile(`\d+(\.\d+)?(ns|µs|ms|s)\b|"(ttl|TTL)":\d+|"TTL" : \d+|remaining\(\d+s\)`)
 
-// same runs a command with both programs in each format and compares the outputs and whether they succeed.
+// same runs a command with both programs in each format and compares the outputs and whether they
+// succeed.
 func (c *cmd) same(formats string, args ...string) {
 	c.t.Helper()
 	for f := range strings.FieldsSeq(formats) {

@@ -24,19 +24,21 @@ func (a *app) call(ctx context.Context, f func(context.Context, *clientv3.Client
 	})
 }
 
-// impatient hides a context's deadline, which holds all the same. With one a call would wait until then where no
-// endpoint can work as configured, in case somebody sets that right; who has just typed a command wants to know at once.
+// impatient hides a context's deadline, which holds all the same. With one a call would wait until
+// then where no endpoint can work as configured, in case somebody sets that right; who has just
+// typed a command wants to know at once.
 type impatient struct{ context.Context }
 
 func (impatient) Deadline() (time.Time, bool) { return time.Time{}, false }
 
-// stream opens a client and runs f without a time limit, for commands that run until they are ended.
+// stream opens a client and runs f without a time limit, for commands that run until they are
+// ended.
 func (a *app) stream(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
 	return a.dialled(ctx, clientv3.New, f)
 }
 
-// serve is stream for commands that serve while etcd is away, also from their start on: a login that nobody answers
-// is made later. One that is refused ends them.
+// serve is stream for commands that serve while etcd is away, also from their start on: a login
+// that nobody answers is made later. One that is refused ends them.
 func (a *app) serve(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
 	return a.dialled(ctx, func(cfg clientv3.Config) (*clientv3.Client, error) {
 		c, err := clientv3.New(cfg)
@@ -108,8 +110,8 @@ func (a *app) config(ctx context.Context) (clientv3.Config, error) {
 	return cfg, nil
 }
 
-// secured is a configuration that has only what the flags about certificates say. Its connections follow the files;
-// TLS is nil if nothing asks for it.
+// secured is a configuration that has only what the flags about certificates say. Its connections
+// follow the files; TLS is nil if nothing asks for it.
 func (f *connFlags) secured() (*clientv3.Config, error) {
 	if (f.cert == "") != (f.key == "") {
 		return nil, errors.New("--cert and --key belong together: give both or neither")

@@ -237,8 +237,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// address is the URL to be printed. A token that was given stays out of it, so as not to get into logs; one that was made is known
-// from there alone.
+// address is the URL to be printed. A token that was given stays out of it, so as not to get into
+// logs; one that was made is known from there alone.
 func (f *consoleFlags) address(at net.Addr) string {
 	scheme := "http"
 	if f.cert != "" {
@@ -261,7 +261,8 @@ func (f *consoleFlags) address(at net.Addr) string {
 	return u.String()
 }
 
-// ownNames are the names of the address that is listened on; of all, if it is any of this machine's.
+// ownNames are the names of the address that is listened on; of all, if it is any of this
+// machine's.
 func ownNames(at net.Addr) []string {
 	tcp, ok := at.(*net.TCPAddr)
 	if !ok {

@@ -50,7 +50,8 @@ func (l *auditLog) write(ch console.Change) error {
 	return nil
 }
 
-// wantsNewline reports that the file does not end with a line's end: a disk that was full, or a crash, cut the last one off.
+// wantsNewline reports that the file does not end with a line's end: a disk that was full, or a
+// crash, cut the last one off.
 func (l *auditLog) wantsNewline() bool {
 	st, err := l.f.Stat()
 	if err != nil || st.Size() == 0 || !st.Mode().IsRegular() {

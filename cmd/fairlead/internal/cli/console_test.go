@@ -215,7 +215,8 @@ func TestConsolePrintsNoTokenOfOnesOwn(t *testing.T) {
 	}
 }
 
-// TestConsoleAuditLog: a line before each change and one after it, also behind a line that a crash cut off.
+// TestConsoleAuditLog: a line before each change and one after it, also behind a line that a crash
+// cut off.
 func TestConsoleAuditLog(t *testing.T) {
 	c := shared(t)
 	name := filepath.Join(t.TempDir(), "audit")

@@ -39,8 +39,9 @@ else meanwhile. With --cluster the leader is the last one. --command-timeout is 
 	return c
 }
 
-// leaderLast moves the leader's endpoints to the end, so that nobody waits for a leader who is busy longer than needed, and an
-// election that comes of it disturbs no other member's turn. Endpoints that do not answer stay where they are: their turn tells.
+// leaderLast moves the leader's endpoints to the end, so that nobody waits for a leader who is busy
+// longer than needed, and an election that comes of it disturbs no other member's turn. Endpoints
+// that do not answer stay where they are: their turn tells.
 func (a *app) leaderLast(ctx context.Context, endpoints []string) []string {
 	leads := eachEndpoint(ctx, a, endpoints, func(ctx context.Context, c *clientv3.Client, ep string) bool {
 		st, err := c.Status(ctx, ep)

@@ -19,8 +19,8 @@ func isUnreachable(err error) bool {
 		(errors.As(err, &known) || errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.Unavailable)
 }
 
-// explain turns an error of the client into what a user needs to read. For a cluster that could not be reached that
-// is which endpoints were tried and why each was of no use.
+// explain turns an error of the client into what a user needs to read. For a cluster that could not
+// be reached that is which endpoints were tried and why each was of no use.
 func (a *app) explain(ctx context.Context, client *clientv3.Client, err error) error {
 	var known unreachableError
 	if !isUnreachable(err) || errors.As(err, &known) {

@@ -75,8 +75,8 @@ func TestDNS(t *testing.T) {
 	b.end(syscall.SIGTERM, 143)
 }
 
-// An instance that drains stays until the answers that have it may not be used any more, also when nobody
-// asks meanwhile.
+// An instance that drains stays until the answers that have it may not be used any more, also when
+// nobody asks meanwhile.
 func TestDrainAwaitsDNS(t *testing.T) {
 	c := shared(t)
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))

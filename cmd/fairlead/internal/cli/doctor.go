@@ -91,7 +91,8 @@ func (a *app) doctorCommand() *cobra.Command {
 	return c
 }
 
-// ownWords are the words of the command line that say which cluster it is and who asks, without what is secret.
+// ownWords are the words of the command line that say which cluster it is and who asks, without
+// what is secret.
 func (a *app) ownWords(fs *pflag.FlagSet) (words []string) {
 	fs.Visit(func(f *pflag.Flag) {
 		value := f.Value.String()
@@ -239,8 +240,8 @@ func (p *printer) finding(f finding) {
 	}
 }
 
-// paragraph writes text after a label, broken into lines that fit a terminal; what follows the first
-// line is indented by two more than the label's blanks.
+// paragraph writes text after a label, broken into lines that fit a terminal; what follows the
+// first line is indented by two more than the label's blanks.
 func (p *printer) paragraph(label, text string) {
 	if p.width == 0 {
 		fmt.Fprintln(p, label+text)

@@ -108,7 +108,8 @@ func TestDoctorWatch(t *testing.T) {
 	}
 }
 
-// An event of a watching doctor keeps the time at which its finding was seen first, whatever its figures are meanwhile.
+// An event of a watching doctor keeps the time at which its finding was seen first, whatever its
+// figures are meanwhile.
 func TestDoctorsEvents(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	slow := func(what string) finding {

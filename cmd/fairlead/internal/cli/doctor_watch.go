@@ -50,7 +50,8 @@ func (d *diagnosis) watch(ctx context.Context, c *clientv3.Client, o doctor.Opti
 	}
 }
 
-// changes are what is over and what is new at a time, and what there is then. A finding stays the same while its figures change.
+// changes are what is over and what is new at a time, and what there is then. A finding stays the
+// same while its figures change.
 func changes(before []seen, found []finding, now time.Time) (present []seen, events []event) {
 	same := func(a finding) func(seen) bool {
 		return func(b seen) bool {

@@ -93,7 +93,8 @@ func (a *app) campaign(ctx context.Context, c *clientv3.Client, s *concurrency.S
 	return a.hold(ctx, e, f.grace, program, ownerEnvironment(e, s, key))
 }
 
-// observe prints the leaders until ctx ends. The session is what an election reaches the client through.
+// observe prints the leaders until ctx ends. The session is what an election reaches the client
+// through.
 func (a *app) observe(ctx context.Context, name string) error {
 	return a.session(ctx, defaultElectTTL, func(_ *clientv3.Client, s *concurrency.Session) error {
 		for resp := range concurrency.NewElection(s, name).Observe(ctx) {

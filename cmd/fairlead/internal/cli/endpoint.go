@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// What the endpoint commands share: they ask each endpoint by itself, all at once, each with a client that knows no other, so that one
-// dead endpoint neither hides behind another nor delays it.
+// What the endpoint commands share: they ask each endpoint by itself, all at once, each with a
+// client that knows no other, so that one dead endpoint neither hides behind another nor delays it.
 
 type endpointFlags struct{ cluster bool }
 
@@ -84,7 +84,8 @@ type endpointFailure struct {
 	err      error
 }
 
-// reportEach says which of all endpoints failed to do something, prints what the others gave, and fails if one did.
+// reportEach says which of all endpoints failed to do something, prints what the others gave, and
+// fails if one did.
 func (a *app) reportEach(what string, all int, failures []endpointFailure, show func() error) error {
 	for _, f := range failures {
 		fmt.Fprintf(a.env.Stderr, "Failed to %s endpoint %s (%v)\n", what, f.endpoint, f.err)

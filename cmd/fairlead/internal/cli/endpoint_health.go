@@ -43,7 +43,8 @@ func (a *app) endpointHealthCommand(f *endpointFlags) *cobra.Command {
 
 func (a *app) checkHealth(ctx context.Context, c *clientv3.Client, ep string) endpointHealth {
 	start := time.Now()
-	// Whether the key exists or may be read does not matter: a refusal is an answer that went through consensus too.
+	// Whether the key exists or may be read does not matter: a refusal is an answer that went
+	// through consensus too.
 	_, err := c.Get(ctx, "health")
 	if err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) {
 		return sick(ep, start, a.oneEndpoint(ep).explain(ctx, c, err))

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// endpoints are those of --endpoints or, with --discovery-srv, those that the domain's SRV records name.
+// endpoints are those of --endpoints or, with --discovery-srv, those that the domain's SRV records
+// name.
 func (a *app) endpoints(ctx context.Context) ([]string, error) {
 	f := &a.conn
 	if f.discoverySRV == "" {

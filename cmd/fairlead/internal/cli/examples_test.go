@@ -33,7 +33,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// tryExample does with a command line all that the program does before it runs the command, and returns which one that is.
+// tryExample does with a command line all that the program does before it runs the command, and
+// returns which one that is.
 func tryExample(t *testing.T, words []string) string {
 	t.Helper()
 	found, rest, err := (&app{}).rootCommand().Find(words)
@@ -49,8 +50,8 @@ func tryExample(t *testing.T, words []string) string {
 	return found.CommandPath()
 }
 
-// exampleLines are the words after the program's name in each line that runs it, as a shell splits them, without what the shell
-// keeps for itself: comments, redirections and what a pipe leads to.
+// exampleLines are the words after the program's name in each line that runs it, as a shell splits
+// them, without what the shell keeps for itself: comments, redirections and what a pipe leads to.
 func exampleLines(example string) (all [][]string) {
 	for line := range strings.Lines(example) {
 		_, line, ok := strings.Cut(strings.TrimRight(line, "\n"), "fairlead ")

@@ -54,7 +54,8 @@ func (e childError) Error() string {
 	return fmt.Sprintf("the program has ended with status %d", e.code)
 }
 
-// reportedError is a failure that the command's output has shown already, per endpoint for instance.
+// reportedError is a failure that the command's output has shown already, per endpoint for
+// instance.
 type reportedError struct{ summary string }
 
 func (e reportedError) Error() string { return e.summary }

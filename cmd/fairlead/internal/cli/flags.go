@@ -74,8 +74,8 @@ func (f *outFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.hex, "hex", false, "print keys and values as \\x and two digits per byte")
 }
 
-// applyEnvironment sets the global flags that the command line left out from ETCDCTL_ variables. Variables of other tools'
-// flags (ETCDCTL_API for one) are none of ours and ignored.
+// applyEnvironment sets the global flags that the command line left out from ETCDCTL_ variables.
+// Variables of other tools' flags (ETCDCTL_API for one) are none of ours and ignored.
 func (a *app) applyEnvironment(fs *pflag.FlagSet) error {
 	if fs.Changed("output") && fs.Changed("write-out") {
 		return usageError{errors.New("--output and --write-out are the same flag: give one of them")}

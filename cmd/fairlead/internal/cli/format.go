@@ -49,8 +49,9 @@ func (f *format) Set(s string) error {
 	return nil
 }
 
-// printer writes answers in the chosen format. Plain, JSON, fields and protobuf are etcdctl's, byte for byte; tables
-// and fields are ours where etcdctl has none. Nothing is written before flush or the buffer is full.
+// printer writes answers in the chosen format. Plain, JSON, fields and protobuf are etcdctl's, byte
+// for byte; tables and fields are ours where etcdctl has none. Nothing is written before flush or
+// the buffer is full.
 type printer struct {
 	*bufio.Writer
 	format    format
@@ -114,7 +115,8 @@ func (p *printer) json(v any) error {
 	return p.WriteByte('\n')
 }
 
-// text is a key or a value as it is to be shown: as it is, but to a terminal without what that would act on.
+// text is a key or a value as it is to be shown: as it is, but to a terminal without what that
+// would act on.
 func (p *printer) text(b []byte) string {
 	switch {
 	case !p.hex && p.width > 0:
@@ -158,7 +160,8 @@ func (p *printer) cell(b []byte) string {
 	return visible(string(b))
 }
 
-// shown is a key or a value in a line of our own formats. A terminal would act on control characters; a pipe gets the bytes.
+// shown is a key or a value in a line of our own formats. A terminal would act on control
+// characters; a pipe gets the bytes.
 func (p *printer) shown(b []byte) string {
 	if p.width == 0 {
 		return p.text(b)

@@ -13,8 +13,8 @@ import (
 // fielder is an answer of this package that writes its own fields.
 type fielder interface{ fields(*printer) }
 
-// fields writes an answer as lines of "Name" : value, with etcdctl's names in etcdctl's order. What etcdctl has no fields
-// for is written as its JSON has it.
+// fields writes an answer as lines of "Name" : value, with etcdctl's names in etcdctl's order. What
+// etcdctl has no fields for is written as its JSON has it.
 func (p *printer) fields(v any) error {
 	if f, ok := v.(fielder); ok {
 		f.fields(p)

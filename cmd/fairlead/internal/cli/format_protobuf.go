@@ -11,7 +11,8 @@ import (
 
 var errNoMessage = usageError{errors.New("this command's output is no protobuf message: choose another --write-out")}
 
-// needsNoMessage refuses the protobuf format before a command begins that has no message to write in it.
+// needsNoMessage refuses the protobuf format before a command begins that has no message to write
+// in it.
 func (a *app) needsNoMessage() error {
 	if a.out.format == formatProtobuf {
 		return errNoMessage

@@ -7,8 +7,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// yaml writes the JSON document as YAML: the same names, the same order, bytes in base64 as there. Every document after the
-// first one of a stream has a separator before it.
+// yaml writes the JSON document as YAML: the same names, the same order, bytes in base64 as there.
+// Every document after the first one of a stream has a separator before it.
 func (p *printer) yaml(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {

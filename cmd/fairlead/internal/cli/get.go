@@ -80,8 +80,8 @@ func (f *getFlags) options(args []string) (string, []clientv3.OpOption, error) {
 	return key, opts, nil
 }
 
-// rangeArgs reads "KEY [RANGE_END]" with --prefix and --from-key. An empty key with one of them means all keys, for which
-// the API wants the zero byte.
+// rangeArgs reads "KEY [RANGE_END]" with --prefix and --from-key. An empty key with one of them
+// means all keys, for which the API wants the zero byte.
 func rangeArgs(command string, args []string, prefix, fromKey bool) (string, []clientv3.OpOption, error) {
 	switch {
 	case len(args) == 0 || len(args) > 2:

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// getStream prints the plain format chunk by chunk; the other formats need all of it. --command-timeout does not apply: how
-// long it takes depends on what there is.
+// getStream prints the plain format chunk by chunk; the other formats need all of it.
+// --command-timeout does not apply: how long it takes depends on what there is.
 func (a *app) getStream(ctx context.Context, args []string, f *getFlags) error {
 	key, opts, err := f.options(args)
 	if err != nil {

@@ -59,7 +59,8 @@ type change struct {
 const quietFor = time.Second
 
 // history reads all revisions of a key by replaying its changes, since a read at a revision
-// cannot find what was before a deletion. compacted is where the history begins, 0 if at the beginning.
+// cannot find what was before a deletion. compacted is where the history begins, 0 if at the
+// beginning.
 func history(ctx context.Context, c *clientv3.Client, key string) (list []change, compacted int64, err error) {
 	now, err := c.Get(ctx, key)
 	if err != nil {
@@ -101,8 +102,8 @@ type compactedError int64
 
 func (e compactedError) Error() string { return fmt.Sprintf("compacted before revision %d", int64(e)) }
 
-// replay reads the changes of a key from one revision to another. last is the latest of them, 0 if unknown.
-// Older servers may say that they have told everything before they have.
+// replay reads the changes of a key from one revision to another. last is the latest of them, 0 if
+// unknown. Older servers may say that they have told everything before they have.
 func replay(ctx context.Context, c *clientv3.Client, key string, from, to, last int64) (list []change, err error) {
 	if from > to || last > 0 && from > last {
 		return nil, nil

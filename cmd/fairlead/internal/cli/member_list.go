@@ -67,7 +67,8 @@ func (p *printer) memberList(resp *clientv3.MemberListResponse) error {
 	})
 }
 
-// hexMemberList has the ids as people compare them. JSON's numbers lose their last digits in many readers besides.
+// hexMemberList has the ids as people compare them. JSON's numbers lose their last digits in many
+// readers besides.
 func hexMemberList(resp *clientv3.MemberListResponse) any {
 	type header struct {
 		ClusterID string `json:"cluster_id"`

@@ -11,8 +11,9 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/server"
 )
 
-// memberRunCommand is one member of the demonstration's cluster as a process of its own: it reads its server.Spec as
-// JSON from standard input, says "ready", and ends when its parent closes that input.
+// memberRunCommand is one member of the demonstration's cluster as a process of its own: it reads
+// its server.Spec as JSON from standard input, says "ready", and ends when its parent closes that
+// input.
 func (a *app) memberRunCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "run-member",

@@ -83,8 +83,8 @@ func (a *app) migrateCommand() *cobra.Command {
 	return c
 }
 
-// reportLooks writes to standard error, as all reports do: the difference alone is on standard output, so
-// that it can be kept as a patch.
+// reportLooks writes to standard error, as all reports do: the difference alone is on standard
+// output, so that it can be kept as a patch.
 func (a *app) reportLooks(p *migrate.Plan) {
 	if len(p.Looks) > 0 {
 		fmt.Fprintln(a.env.Stderr, "These need a look:")

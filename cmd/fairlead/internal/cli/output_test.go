@@ -145,7 +145,8 @@ func TestCompletionAndOptions(t *testing.T) {
 	}
 }
 
-// Every command of etcdctl exists with its flags, their kinds and their defaults, and so do etcdutl's for snapshots.
+// Every command of etcdctl exists with its flags, their kinds and their defaults, and so do
+// etcdutl's for snapshots.
 func TestCommandsOfEtcdctl(t *testing.T) {
 	c := shared(t)
 	utl, err := etcdtest.CtlBinary("etcdutl")
@@ -177,7 +178,8 @@ func TestCommandsOfEtcdctl(t *testing.T) {
 }
 
 var (
-	// subcommand is a line of a help text that lists commands: two blanks, a name, and what it does.
+	// subcommand is a line of a help text that lists commands: two blanks, a name, and what it
+	// does.
 	subcommand = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) +[A-Za-z]`)
 	flagLine   = regexp.MustCompile(`(?m)^ +(?:-(\w), )?--([a-z0-9-]+)(?: ([a-zA-Z0-9]+))?   .*?(?:\(default (.*)\))?$`)
 )

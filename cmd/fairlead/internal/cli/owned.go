@@ -16,9 +16,10 @@ import (
 
 // What lock and elect share: a session, what is owned, and a program that runs while it is owned.
 //
-// The order at the end matters: the program ends first, then the key is deleted, so that two owners' programs never run at
-// the same time because of this command. When the ownership is lost the program is told at once, and killed after the grace
-// period; how long both may overlap then is for fencing tokens to cope with.
+// The order at the end matters: the program ends first, then the key is deleted, so that two
+// owners' programs never run at the same time because of this command. When the ownership is lost
+// the program is told at once, and killed after the grace period; how long both may overlap then is
+// for fencing tokens to cope with.
 
 // defaultOwnerTTL is etcdctl's.
 const defaultOwnerTTL = 10
@@ -35,7 +36,8 @@ func (f *ownerFlags) check() error {
 	return nil
 }
 
-// session runs f with a session, and closes it whatever ended f: the keys go with its lease. The client outlives ctx for that.
+// session runs f with a session, and closes it whatever ended f: the keys go with its lease. The
+// client outlives ctx for that.
 func (a *app) session(ctx context.Context, ttl int, f func(*clientv3.Client, *concurrency.Session) error) error {
 	return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 		if err := a.reachable(ctx, c, "session"); err != nil {
@@ -67,7 +69,8 @@ func (a *app) session(ctx context.Context, ttl int, f func(*clientv3.Client, *co
 	})
 }
 
-// closeSession takes no longer than a command may: a session by itself tries until its lease has expired.
+// closeSession takes no longer than a command may: a session by itself tries until its lease has
+// expired.
 func (a *app) closeSession(c *clientv3.Client, s *concurrency.Session) error {
 	t := time.AfterFunc(a.conn.commandTimeout, func() { _ = c.Close() })
 	defer t.Stop()

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// until runs a command until its output contains a text, does something then, and returns the result.
+// until runs a command until its output contains a text, does something then, and returns the
+// result.
 func until(c *cmd, text string, do func(out string, interrupt func()), args ...string) result {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)

@@ -73,8 +73,8 @@ func (a *app) readHidden(ctx context.Context, in *os.File, prompt string) (strin
 	}
 }
 
-// newPassword asks for a user's new password, twice; piped, it is two lines. Not interactive, it is one
-// line of standard input.
+// newPassword asks for a user's new password, twice; piped, it is two lines. Not interactive, it is
+// one line of standard input.
 func (a *app) newPassword(ctx context.Context, user string, interactive bool) (string, error) {
 	read := func(string) (string, error) { return a.pipedPassword(ctx) }
 	if in, ok := a.env.Stdin.(*os.File); interactive && ok && term.IsTerminal(int(in.Fd())) {

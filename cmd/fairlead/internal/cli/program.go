@@ -23,8 +23,9 @@ func findProgram(args []string) error {
 	return child.Find(args[0])
 }
 
-// startProgram starts a program with the command's own input and output. From now on a second SIGINT or SIGTERM does not end the
-// command, but is in a.again. A command that was interrupted already starts nothing.
+// startProgram starts a program with the command's own input and output. From now on a second
+// SIGINT or SIGTERM does not end the command, but is in a.again. A command that was interrupted
+// already starts nothing.
 func (a *app) startProgram(ctx context.Context, args, environment []string) (*child.Child, error) {
 	a.supervises.Store(true)
 	if ctx.Err() != nil {
@@ -33,7 +34,8 @@ func (a *app) startProgram(ctx context.Context, args, environment []string) (*ch
 	return child.Start(child.Spec{Args: args, Env: environment, Stdin: a.env.Stdin, Stdout: a.env.Stdout, Stderr: a.env.Stderr})
 }
 
-// endProgram ends a program and its children, and says so if that took force. What a.again has meanwhile they get too.
+// endProgram ends a program and its children, and says so if that took force. What a.again has
+// meanwhile they get too.
 func (a *app) endProgram(p *child.Child, s syscall.Signal, grace time.Duration) {
 	over, passed := make(chan struct{}), make(chan struct{})
 	go func() {

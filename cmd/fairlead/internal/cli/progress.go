@@ -15,9 +15,10 @@ const (
 	progressEvery = 200 * time.Millisecond
 )
 
-// progress is one line on the terminal that says how far a long command is: a bar if its end is known, else the time that
-// it takes. It appears after a second, is redrawn in place, and is erased by stop. Without a terminal it
-// does nothing. All methods are safe for concurrent use, and for a nil progress.
+// progress is one line on the terminal that says how far a long command is: a bar if its end is
+// known, else the time that it takes. It appears after a second, is redrawn in place, and is erased
+// by stop. Without a terminal it does nothing. All methods are safe for concurrent use, and for a
+// nil progress.
 type progress struct {
 	w     io.Writer
 	width func() int // of the terminal
@@ -33,8 +34,8 @@ type progress struct {
 	drawn      bool
 }
 
-// progressIf begins no line unless it is wanted. Where standard output is the same terminal, lines there say themselves how far
-// the command is, and the bar would get between them.
+// progressIf begins no line unless it is wanted. Where standard output is the same terminal, lines
+// there say themselves how far the command is, and the bar would get between them.
 func (a *app) progressIf(wanted bool, what string, unit func(int64) string) *progress {
 	if !wanted {
 		return nil

@@ -52,7 +52,8 @@ func parseCheck(text string) (discovery.Check, error) {
 	return nil, usageError{fmt.Errorf("--check %q begins with none of http://, https://, tcp://, grpc:// and command: as it must", text)}
 }
 
-// allChecks makes all checks at once; each has the whole time. The error is the first one that fails, in the order given.
+// allChecks makes all checks at once; each has the whole time. The error is the first one that
+// fails, in the order given.
 func allChecks(all []discovery.Check) discovery.Check {
 	return func(ctx context.Context) error {
 		errs := make([]error, len(all))
@@ -70,7 +71,8 @@ func allChecks(all []discovery.Check) discovery.Check {
 	}
 }
 
-// commandCheck has a shell run a command and wants the exit status 0. What it starts is killed with it when its time is over.
+// commandCheck has a shell run a command and wants the exit status 0. What it starts is killed with
+// it when its time is over.
 func commandCheck(command string) discovery.Check {
 	return func(ctx context.Context) error {
 		p, err := child.Start(child.Spec{Args: []string{"sh", "-c", command}, Background: true})

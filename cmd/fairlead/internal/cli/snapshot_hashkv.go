@@ -60,8 +60,8 @@ file is not changed: the work is done on a copy beside it, which needs as much r
 	return c
 }
 
-// hashFile opens a copy: the server's storage writes to what it opens, and a snapshot that was written to does
-// not match its digest any more.
+// hashFile opens a copy: the server's storage writes to what it opens, and a snapshot that was
+// written to does not match its digest any more.
 func hashFile(ctx context.Context, path string, rev int64, timeout time.Duration) (none fileHash, _ error) {
 	if err := checkDatabase(path, timeout); err != nil {
 		return none, err

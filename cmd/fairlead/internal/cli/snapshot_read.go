@@ -18,9 +18,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A snapshot is a bbolt database, followed by the SHA-256 of it if it came through the API. The bucket "key" holds every
-// change that is not compacted, under its revision: 8 bytes for the main part, "_", 8 bytes for the sub-revision, and a
-// "t" if the key was deleted.
+// A snapshot is a bbolt database, followed by the SHA-256 of it if it came through the API. The
+// bucket "key" holds every change that is not compacted, under its revision: 8 bytes for the main
+// part, "_", 8 bytes for the sub-revision, and a "t" if the key was deleted.
 const (
 	digestLength    = sha256.Size
 	databaseAlign   = 512 // sizes of databases are multiples of this, so what is left over is a digest
@@ -73,7 +73,8 @@ func openDatabase(path string, lockTimeout time.Duration) (*bolt.DB, error) {
 	return db, nil
 }
 
-// checkDatabase says what is wrong with a file before a library that panics with such files gets it.
+// checkDatabase says what is wrong with a file before a library that panics with such files gets
+// it.
 func checkDatabase(path string, lockTimeout time.Duration) error {
 	db, err := openDatabase(path, lockTimeout)
 	if err != nil {

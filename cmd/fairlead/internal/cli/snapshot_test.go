@@ -74,7 +74,8 @@ func TestSnapshotInterrupted(t *testing.T) {
 	}
 }
 
-// The hash of a file is etcdutl's, and that of the member which the file is from; the file stays as it is.
+// The hash of a file is etcdutl's, and that of the member which the file is from; the file stays as
+// it is.
 func TestSnapshotHashKV(t *testing.T) {
 	c := shared(t)
 	for i := range 20 {

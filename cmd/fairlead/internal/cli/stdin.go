@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// stdin is standard input for a command that reads it itself: a read ends when ctx does. The system's read cannot be given up;
-// what is left of it ends with the process.
+// stdin is standard input for a command that reads it itself: a read ends when ctx does. The
+// system's read cannot be given up; what is left of it ends with the process.
 func (a *app) stdin(ctx context.Context) io.Reader { return untilDone{ctx, a.env.Stdin} }
 
 type untilDone struct {

@@ -49,8 +49,8 @@ func (a *app) svcListCommand(records *recordFlags) *cobra.Command {
 	}
 }
 
-// shownControl is what is overridden of a service's instances. For who may not read that it is nothing. A record that
-// makes no sense is told with the view, and is not in force.
+// shownControl is what is overridden of a service's instances. For who may not read that it is
+// nothing. A record that makes no sense is told with the view, and is not in force.
 func shownControl(ctx context.Context, c *clientv3.Client, service string) (discovery.Control, error) {
 	control, err := discovery.ReadControl(ctx, c, service)
 	if clientv3.Code(err) == codes.PermissionDenied || errors.Is(err, discovery.ErrInvalid) {
@@ -59,8 +59,8 @@ func shownControl(ctx context.Context, c *clientv3.Client, service string) (disc
 	return control, err
 }
 
-// view is the present view of a service; bad records are said on standard error. Who may not read the records is told
-// at once, where a Directory asks again.
+// view is the present view of a service; bad records are said on standard error. Who may not read
+// the records is told at once, where a Directory asks again.
 func (a *app) view(ctx context.Context, c *clientv3.Client, format discovery.Format, service string) (*discovery.View, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -158,7 +158,8 @@ func (a *app) listServices(ctx context.Context, c *clientv3.Client, format disco
 type listed struct {
 	*discovery.Instance
 	Override *discovery.Override `json:"override,omitempty"` // what is not the instance's own
-	// Split has the parts of the service's split that the instance belongs to; nil if there is no split.
+	// Split has the parts of the service's split that the instance belongs to; nil if there is no
+	// split.
 	Split *discovery.Split `json:"split,omitempty"`
 }
 

@@ -63,7 +63,8 @@ func (a *app) override(ctx context.Context, service, id string, change func(*dis
 	return a.changeControl(ctx, service, func(ctl *discovery.Control) { ctl.Override(id, change) })
 }
 
-// overridden is what operators say of an instance, in words: what is overridden, and where it is in the split.
+// overridden is what operators say of an instance, in words: what is overridden, and where it is in
+// the split.
 func overridden(ctl *discovery.Control, in *discovery.Instance) string {
 	var words []string
 	o := ctl.Instances[in.ID]

@@ -49,8 +49,8 @@ Fairlead follow a change at once. It lasts until it is changed again.`,
 	return c
 }
 
-// sayUnmatched says which filters of a split take no instance now: a version that is yet to come, or a typing error.
-// The split is in force, so that this cannot be found out is no failure.
+// sayUnmatched says which filters of a split take no instance now: a version that is yet to come,
+// or a typing error. The split is in force, so that this cannot be found out is no failure.
 func (a *app) sayUnmatched(ctx context.Context, records *recordFlags, service string, split discovery.Split) error {
 	format, _, err := records.records()
 	if err != nil || len(split) == 0 {

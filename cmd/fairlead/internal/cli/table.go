@@ -56,7 +56,8 @@ func writeTable(w io.Writer, t table, limit int) {
 	rule("└", "┴", "┘")
 }
 
-// writeLists writes each row as lines of "header: cell": a table wider than the terminal would be torn by its line breaks.
+// writeLists writes each row as lines of "header: cell": a table wider than the terminal would be
+// torn by its line breaks.
 func writeLists(w io.Writer, t table) {
 	for i, row := range t.rows {
 		if i > 0 {
@@ -79,7 +80,8 @@ func padCentre(s string, width int) string {
 	return strings.Repeat(" ", room/2) + s + strings.Repeat(" ", room-room/2)
 }
 
-// visible writes what a terminal would act on (control characters, bytes that are no text) in Go's escapes.
+// visible writes what a terminal would act on (control characters, bytes that are no text) in Go's
+// escapes.
 func visible(s string) string {
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return s

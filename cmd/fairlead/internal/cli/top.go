@@ -159,7 +159,8 @@ type screen struct {
 	restore func()
 }
 
-// screen takes over the terminal, if there is one, until leave. quit is called when the user wants to end.
+// screen takes over the terminal, if there is one, until leave. quit is called when the user wants
+// to end.
 func (a *app) screen(quit func(error)) (*screen, error) {
 	s := &screen{out: a.env.Stdout, restore: func() {}}
 	if terminalWidth(a.env.Stdout) == 0 {

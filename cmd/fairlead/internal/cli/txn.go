@@ -124,7 +124,8 @@ func (p *printer) txn(resp *clientv3.TxnResponse, text *txnText) error {
 	})
 }
 
-// txnJSON keeps etcdctl's names of the answers, which are those of the protocol and not of the generated Go code.
+// txnJSON keeps etcdctl's names of the answers, which are those of the protocol and not of the
+// generated Go code.
 func txnJSON(resp *clientv3.TxnResponse) any {
 	type answer struct {
 		Response map[string]any

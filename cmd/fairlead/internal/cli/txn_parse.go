@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// txnText is a transaction as etcdctl writes it: comparisons, requests for success, requests for failure, each part ended
-// by an empty line or the end of the input.
+// txnText is a transaction as etcdctl writes it: comparisons, requests for success, requests for
+// failure, each part ended by an empty line or the end of the input.
 //
 //	value("stock/1") = "9"
 //

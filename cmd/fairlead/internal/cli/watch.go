@@ -123,8 +123,8 @@ func (a *app) watchedByEnvironment() []string {
 	return args
 }
 
-// reachable makes one small read, so that a command without a time limit on a cluster that is not there ends with the reason
-// instead of waiting for it to come. Any answer will do, also a refusal.
+// reachable makes one small read, so that a command without a time limit on a cluster that is not
+// there ends with the reason instead of waiting for it to come. Any answer will do, also a refusal.
 func (a *app) reachable(ctx context.Context, c *clientv3.Client, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
 	defer cancel()

@@ -30,8 +30,8 @@ func (o *watchOutput) write(resp *clientv3.WatchResponse, prevKV bool) error {
 	return o.p.watch(resp, prevKV, &o.rows)
 }
 
-// watchInteractive reads commands until standard input ends. A line that cannot be understood, and a watch that ends, are said
-// on standard error; the others go on.
+// watchInteractive reads commands until standard input ends. A line that cannot be understood, and
+// a watch that ends, are said on standard error; the others go on.
 func (a *app) watchInteractive(ctx context.Context, resume bool) error {
 	return a.stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		if err := a.reachable(ctx, c, "watch"); err != nil {
@@ -77,7 +77,8 @@ func (a *app) watchInteractive(ctx context.Context, resume bool) error {
 	})
 }
 
-// eachLine calls do for each line of standard input that is not empty, until its end, until ctx ends or something failed.
+// eachLine calls do for each line of standard input that is not empty, until its end, until ctx
+// ends or something failed.
 func (a *app) eachLine(ctx context.Context, failed <-chan error, do func(string)) error {
 	lines := make(chan string)
 	end := make(chan error, 1)

@@ -101,7 +101,8 @@ func TestWatchCompacted(t *testing.T) {
 	c.wantFailure(exitFailed, "compacted", "watch", "--rev", "1", k)
 }
 
-// A resuming watch from a revision that is compacted prints what is there, which is all that may have been missed, and goes on.
+// A resuming watch from a revision that is compacted prints what is there, which is all that may
+// have been missed, and goes on.
 func TestWatchResumeCompacted(t *testing.T) {
 	c := shared(t)
 	p := key(t, "")

@@ -1,5 +1,5 @@
-// Package columns measures text as a terminal shows it: most characters take a column, East Asian ones and emoji take two,
-// and marks that are put over others none.
+// Package columns measures text as a terminal shows it: most characters take a column, East Asian
+// ones and emoji take two, and marks that are put over others none.
 package columns
 
 import (

@@ -19,7 +19,8 @@ import (
 
 const (
 	members = 3
-	// A short heartbeat, as fits a network of one machine; an election takes half a second to a second.
+	// A short heartbeat, as fits a network of one machine; an election takes half a second to a
+	// second.
 	heartbeatMS = 50
 	electionMS  = 500
 	// attempts to start: a free port may be taken by somebody else before a member listens on it.
@@ -137,8 +138,8 @@ func (c *cluster) startChild(command []string, s server.Spec, ready chan<- error
 	return nil
 }
 
-// startProcess starts a child, which gets its description as JSON, and returns. first gets the first line that it
-// writes, or is closed if it ends without one.
+// startProcess starts a child, which gets its description as JSON, and returns. first gets the
+// first line that it writes, or is closed if it ends without one.
 func startProcess(command []string, spec any, name, logFile string) (*child, <-chan string, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = childAttr()
@@ -192,7 +193,8 @@ func (c *cluster) endpoints() []string {
 	return eps
 }
 
-// stop kills the members, frozen ones too (their data are thrown away anyhow), waits for them and removes their files.
+// stop kills the members, frozen ones too (their data are thrown away anyhow), waits for them and
+// removes their files.
 func (c *cluster) stop() error {
 	var wg sync.WaitGroup
 	for _, m := range c.members {

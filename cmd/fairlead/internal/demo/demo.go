@@ -1,11 +1,13 @@
 // Package demo shows the client at work on a three-member cluster of its own: `fairlead demo`.
 //
-// The members are child processes, so that one can be frozen for real (SIGSTOP): its connections stay open, its kernel still takes
-// bytes, and nothing answers. That is the fault clients handle worst.
+// The members are child processes, so that one can be frozen for real (SIGSTOP): its connections
+// stay open, its kernel still takes bytes, and nothing answers. That is the fault clients handle
+// worst.
 //
-// Run is the script; cluster.go has the children, election.go those that compete to lead, services.go those that offer a service, load.go, watch.go and lease.go what goes on while members freeze, and report.go
-// the table at the end. Nothing is faked: every figure comes from calls that were made, and the watch is checked
-// against what the cluster says was written.
+// Run is the script; cluster.go has the children, election.go those that compete to lead,
+// services.go those that offer a service, load.go, watch.go and lease.go what goes on while members
+// freeze, and report.go the table at the end. Nothing is faked: every figure comes from calls that
+// were made, and the watch is checked against what the cluster says was written.
 package demo
 
 import (
@@ -27,7 +29,8 @@ const (
 	limit = 60 * time.Second
 	// calm is how long the load runs between faults.
 	calm = 2 * time.Second
-	// freeze is how long a member is frozen: longer than a call may take, so that waiting for the thaw would not help.
+	// freeze is how long a member is frozen: longer than a call may take, so that waiting for the
+	// thaw would not help.
 	freeze = 4 * time.Second
 )
 
@@ -35,15 +38,18 @@ const (
 type Options struct {
 	Stdout  io.Writer
 	Command []string // program and arguments that run a member: it reads a server.Spec from standard input and says "ready"
-	// Candidate is program and arguments that run a candidate: it reads a Candidate and says when it leads.
+	// Candidate is program and arguments that run a candidate: it reads a Candidate and says when
+	// it leads.
 	Candidate []string
 	// Greeter is the same for a Greeter, which says that it serves.
 	Greeter []string
 }
 
-// Run shows everything and fails if anything went wrong. When it returns, its processes and files are gone.
+// Run shows everything and fails if anything went wrong. When it returns, its processes and files
+// are gone.
 func Run(ctx context.Context, o Options) (err error) {
-	// The children die with the thread that started them (see childAttr), so it must be one that stays.
+	// The children die with the thread that started them (see childAttr), so it must be one that
+	// stays.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	ctx, cancel := context.WithTimeout(ctx, limit)

@@ -10,7 +10,8 @@ import (
 
 const (
 	expiringTTL = 2 // seconds
-	// keptTTL is about as long as a freeze, so that a renewal that waits for the thaw comes too late.
+	// keptTTL is about as long as a freeze, so that a renewal that waits for the thaw comes too
+	// late.
 	keptTTL = 3
 )
 

@@ -12,15 +12,17 @@ import (
 const (
 	loadPrefix     = "demo/load/"
 	callsPerSecond = 50
-	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: the client needs about a
-	// second to be sure that the member is silent, and then it sends the put to another.
+	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: the
+	// client needs about a second to be sure that the member is silent, and then it sends the put
+	// to another.
 	callLimit = 5 * time.Second
-	// maxInFlight calls at once are all calls of their time limit; more would mean that some outlive it.
+	// maxInFlight calls at once are all calls of their time limit; more would mean that some
+	// outlive it.
 	maxInFlight = 2 * callsPerSecond * int(callLimit/time.Second)
 )
 
-// load calls at a steady rate, whatever becomes of the calls before: a load that waits for answers would pause with the
-// cluster and hide what it is to show.
+// load calls at a steady rate, whatever becomes of the calls before: a load that waits for answers
+// would pause with the cluster and hide what it is to show.
 type load struct {
 	client *clientv3.Client
 	cancel context.CancelFunc
@@ -45,7 +47,8 @@ func startLoad(ctx context.Context, client *clientv3.Client) *load {
 	return l
 }
 
-// stop starts no more calls, waits for those under way, and returns the counts. It may be called again.
+// stop starts no more calls, waits for those under way, and returns the counts. It may be called
+// again.
 func (l *load) stop() callStats {
 	l.cancel()
 	l.wg.Wait()
@@ -99,8 +102,9 @@ func (l *load) call(ctx context.Context, i int) {
 		l.count(i, time.Since(start), err)
 		return
 	}
-	// A put that has reached a member which freezes may be executed when it thaws, so by default the client waits for it.
-	// This key has no other writer, so it does no harm to send it to another member as well.
+	// A put that has reached a member which freezes may be executed when it thaws, so by default
+	// the client waits for it. This key has no other writer, so it does no harm to send it to
+	// another member as well.
 	_, err := l.client.Put(clientv3.WithRepeat(ctx), key, "v")
 	l.count(i, time.Since(start), err)
 }

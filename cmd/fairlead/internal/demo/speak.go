@@ -46,7 +46,8 @@ func (s *speaker) write(text string) {
 	}
 }
 
-// wrap breaks a text at blanks into lines of at most width; what follows a break is indented. Longer words stay whole.
+// wrap breaks a text at blanks into lines of at most width; what follows a break is indented.
+// Longer words stay whole.
 func wrap(text string, width int) []string {
 	const indent = "    "
 	var lines []string

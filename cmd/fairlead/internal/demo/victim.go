@@ -12,9 +12,10 @@ import (
 	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
-// victim chooses the member to freeze: the one that most calls go to, which hurts most. If it leads, another is made leader
-// first: without its leader a cluster elects another and loses the writes under way, and no client can do anything
-// about that. What is shown here is the client's part.
+// victim chooses the member to freeze: the one that most calls go to, which hurts most. If it
+// leads, another is made leader first: without its leader a cluster elects another and loses the
+// writes under way, and no client can do anything about that. What is shown here is the client's
+// part.
 func (d *demo) victim(ctx context.Context) (*child, error) {
 	busiest, err := d.busiest(ctx)
 	if err != nil {
@@ -47,8 +48,8 @@ func (d *demo) victim(ctx context.Context) (*child, error) {
 	return busiest, nil
 }
 
-// agreed waits until all members know the leader: until then they send what is to be written to the former
-// one.
+// agreed waits until all members know the leader: until then they send what is to be written to the
+// former one.
 func (d *demo) agreed(ctx context.Context, leader uint64) error {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()

@@ -26,7 +26,8 @@ type Options struct {
 	LogLevel string // etcd's log is also written to Stderr from this level on, if set
 	Stdout   io.Writer
 	Stderr   io.Writer
-	// Ready, if set, is called once the cluster serves. It returns a line to be printed and what ends before the cluster does.
+	// Ready, if set, is called once the cluster serves. It returns a line to be printed and what
+	// ends before the cluster does.
 	Ready func(ctx context.Context, endpoints []string) (line string, stop func(), err error)
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/server"
 )
 
-// layoutFile keeps, in the data directory, which members it holds and where they listen: a member's identity is bound to its peer
-// address, so a restart needs the same ones.
+// layoutFile keeps, in the data directory, which members it holds and where they listen: a member's
+// identity is bound to its peer address, so a restart needs the same ones.
 const layoutFile = "fairlead-dev.json"
 
 type layout struct {
@@ -27,8 +27,9 @@ type member struct {
 	PeerURL string `json:"peerURL"` // what the cluster knows
 }
 
-// ports are the usual ones: those of etcd itself for one member, for more those of etcd's Procfile, which countless instructions
-// repeat. Members beyond it go on in steps of ten thousand while there are ports.
+// ports are the usual ones: those of etcd itself for one member, for more those of etcd's Procfile,
+// which countless instructions repeat. Members beyond it go on in steps of ten thousand while there
+// are ports.
 func ports(members, index int) (client, peer int) {
 	if members == 1 {
 		return 2379, 2380
@@ -92,8 +93,9 @@ func load(dir string) (*layout, error) {
 	return l, nil
 }
 
-// plan decides who listens where. The addresses stay reserved until release. notes tell the user of ports that were
-// taken. A port other than 0 is the first member's for clients, and then it has to be that one; see choose.
+// plan decides who listens where. The addresses stay reserved until release. notes tell the user of
+// ports that were taken. A port other than 0 is the first member's for clients, and then it has to
+// be that one; see choose.
 func plan(dir string, members, port int) (l *layout, notes []string, release func(), err error) {
 	l, err = load(dir)
 	if err != nil {
@@ -157,7 +159,8 @@ func plan(dir string, members, port int) (l *layout, notes []string, release fun
 	return l, notes, release, nil
 }
 
-// choose gives the members the ports from one on, two for each: for clients and, while their cluster is new, for peers.
+// choose gives the members the ports from one on, two for each: for clients and, while their
+// cluster is new, for peers.
 func (l *layout) choose(port int, peers bool) error {
 	if port == 0 {
 		return nil

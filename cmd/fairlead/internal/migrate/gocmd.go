@@ -14,7 +14,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// goCommand runs the go command in the module, without a workspace unless that is what is asked for.
+// goCommand runs the go command in the module, without a workspace unless that is what is asked
+// for.
 func (m *module) goCommand(ctx context.Context, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	var out, errs bytes.Buffer
@@ -57,8 +58,8 @@ func (m *module) tidied(ctx context.Context) (mod, sum []byte, err error) {
 	return mod, sum, err
 }
 
-// workspace returns the go.work that is in force in the module, "" if none is. One that itself replaces
-// the official client is an error: it would win.
+// workspace returns the go.work that is in force in the module, "" if none is. One that itself
+// replaces the official client is an error: it would win.
 func (m *module) workspace(ctx context.Context) (path string, err error) {
 	if path, err = m.goCommand(ctx, nil, "env", "GOWORK"); err != nil || path == "" || path == "off" {
 		return "", err

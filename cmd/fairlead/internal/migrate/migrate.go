@@ -1,7 +1,7 @@
 // Package migrate moves Go programs from the official etcd client, at its present path and the
-// ones it had before, and from go-kit's package for etcd to ours. Only import paths change (New): the
-// packages have the same names and the same API. Or only go.mod does (NewReplacement), which puts our
-// client under the dependencies too. What it cannot decide it lists for a look.
+// ones it had before, and from go-kit's package for etcd to ours. Only import paths change (New):
+// the packages have the same names and the same API. Or only go.mod does (NewReplacement), which
+// puts our client under the dependencies too. What it cannot decide it lists for a look.
 //
 // A plan is made first and changes nothing; it can be shown as a difference and then be applied.
 package migrate
@@ -249,8 +249,8 @@ func (p *Plan) Diff() string {
 	return b.String()
 }
 
-// Apply writes the files. Each is replaced as a whole or not at all; one that has changed since the plan
-// was made is an error, and the files after it are left alone.
+// Apply writes the files. Each is replaced as a whole or not at all; one that has changed since the
+// plan was made is an error, and the files after it are left alone.
 func (p *Plan) Apply() error {
 	for i, f := range p.Files {
 		if err := replace(f); err != nil {

@@ -32,8 +32,8 @@ type With struct {
 }
 
 // NewReplacement plans the change of a module that puts Fairlead under its program and all its
-// dependencies, whose imports stay: a replace in its go.mod, and what "go mod tidy" makes of that. It
-// asks the go command, which may have to download modules, and changes nothing yet.
+// dependencies, whose imports stay: a replace in its go.mod, and what "go mod tidy" makes of that.
+// It asks the go command, which may have to download modules, and changes nothing yet.
 func NewReplacement(ctx context.Context, dir string, with With) (*Plan, error) {
 	m, err := readModule(dir)
 	if err != nil {
@@ -227,7 +227,8 @@ func (m *module) replace(with With) error {
 	return m.file.AddReplace(fairlead, "", local(root), "")
 }
 
-// older names the paths that the client had before it was a module of its own, if the module uses one.
+// older names the paths that the client had before it was a module of its own, if the module uses
+// one.
 func (m *module) older() string {
 	for _, r := range m.file.Require {
 		if r.Mod.Path == "go.etcd.io/etcd" || r.Mod.Path == "github.com/coreos/etcd" {

@@ -49,7 +49,8 @@ func (s *Server) answer(r *request) {
 	}
 }
 
-// appendCNAME answers with one of the host names, any: a name has one CNAME at most (RFC 2181, section 10.1).
+// appendCNAME answers with one of the host names, any: a name has one CNAME at most (RFC 2181,
+// section 10.1).
 func (s *Server) appendCNAME(r *request, hosts []string) {
 	if len(hosts) == 0 {
 		return

@@ -1,6 +1,7 @@
 package nameserver
 
-// From an address to names: RFC 1035, section 3.5, and RFC 3596, section 2.5. Only services that are followed are known.
+// From an address to names: RFC 1035, section 3.5, and RFC 3596, section 2.5. Only services that
+// are followed are known.
 
 import (
 	"net/netip"
@@ -13,7 +14,8 @@ import (
 // maxNames bounds the names of an address in an answer.
 const maxNames = 16
 
-// reverse answers about an address that one of the services has; not so of any other: who is asked for those is not ours to say.
+// reverse answers about an address that one of the services has; not so of any other: who is asked
+// for those is not ours to say.
 func (s *Server) reverse(r *request, q dns.Question) bool {
 	addr, ok := reversed(q.Name)
 	if !ok {

@@ -42,7 +42,8 @@ const (
 	maxWaiting = 256
 	maxConns   = 256
 	sweepEvery = 30 * time.Second
-	// lookEvery is short beside what a drain waits for, and costs a read of memory for each service.
+	// lookEvery is short beside what a drain waits for, and costs a read of memory for each
+	// service.
 	lookEvery = 500 * time.Millisecond
 )
 

@@ -1,4 +1,5 @@
-// Package server runs one etcd member inside this process, for the development cluster and for the demonstration's child processes.
+// Package server runs one etcd member inside this process, for the development cluster and for the
+// demonstration's child processes.
 package server
 
 import (
@@ -97,13 +98,13 @@ func (m *Member) WaitReady(ctx context.Context) error {
 // Err gives the error that ends the member by itself.
 func (m *Member) Err() <-chan error { return m.etcd.Err() }
 
-// closeGrace is how long Stop waits for clients to let go. Etcd gives them seven seconds, which a watch uses up: it never ends by
-// itself.
+// closeGrace is how long Stop waits for clients to let go. Etcd gives them seven seconds, which a
+// watch uses up: it never ends by itself.
 const closeGrace = 500 * time.Millisecond
 
-// Stop ends the member; when it returns the data are complete and closed. It does not look for a new leader first,
-// which takes seconds, and in vain when all members end together. Connections of clients that hold on are left to the end of the process, so
-// Stop is for processes that end.
+// Stop ends the member; when it returns the data are complete and closed. It does not look for a
+// new leader first, which takes seconds, and in vain when all members end together. Connections of
+// clients that hold on are left to the end of the process, so Stop is for processes that end.
 func (m *Member) Stop() {
 	m.etcd.Server.HardStop()
 	closed := make(chan struct{})
@@ -119,7 +120,8 @@ func (m *Member) Stop() {
 	}
 }
 
-// FreeAddr finds a free address on loopback and keeps it until release is called, right before its use.
+// FreeAddr finds a free address on loopback and keeps it until release is called, right before its
+// use.
 func FreeAddr() (addr string, release func(), err error) { return reserve("127.0.0.1:0") }
 
 // ReserveAddr is FreeAddr for a certain address; it fails if somebody listens there.

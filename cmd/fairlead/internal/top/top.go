@@ -103,7 +103,8 @@ func (m *Model) roll(now int64) {
 	}
 }
 
-// prefix is the first parts of a key, without its last one: a key is no prefix. It is empty for a key of one part.
+// prefix is the first parts of a key, without its last one: a key is no prefix. It is empty for a
+// key of one part.
 func (m *Model) prefix(key string) string {
 	end := 0
 	for range m.depth {

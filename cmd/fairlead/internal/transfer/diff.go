@@ -23,8 +23,8 @@ type Side struct {
 	Rev    int64 // 0: the latest
 }
 
-// Diff yields the keys that differ, in their order, by what follows the sides' prefixes. Each side is read at
-// one revision. The difference is from a to b: what only b has is new.
+// Diff yields the keys that differ, in their order, by what follows the sides' prefixes. Each side
+// is read at one revision. The difference is from a to b: what only b has is new.
 func Diff(ctx context.Context, a, b Side) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
 		nextA, stopA := iter.Pull2(a.read(ctx))

@@ -46,10 +46,10 @@ const (
 	chunkBytes = 512 << 10
 )
 
-// Import writes the keys of a file. The file is read twice: first it is checked to its end, so that of a
-// broken one nothing is written. It is not atomic; begun again after an interruption it
-// goes on, since what is there already is left alone. A key that changes while it is
-// looked at is left alone and counted.
+// Import writes the keys of a file. The file is read twice: first it is checked to its end, so that
+// of a broken one nothing is written. It is not atomic; begun again after an interruption it goes
+// on, since what is there already is left alone. A key that changes while it is looked at is left
+// alone and counted.
 func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Options) (res Result, err error) {
 	all, err := Check(file)
 	if err != nil {

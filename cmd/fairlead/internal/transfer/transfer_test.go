@@ -148,7 +148,8 @@ func TestEditedFiles(t *testing.T) {
 	}
 }
 
-// What the servers accept passes; one value that is too large is named, and what comes before it is there.
+// What the servers accept passes; one value that is too large is named, and what comes before it is
+// there.
 func TestLargeValues(t *testing.T) {
 	c := clienttest.Shared(t)
 	a, b := t.Name()+"/a/", t.Name()+"/b/"
