@@ -30,7 +30,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-var outage = flag.Duration("outage", 20*time.Second, "how long etcd is away in TestOutage")
+var outage = flag.Duration("outage", 10*time.Second, "how long etcd is away in TestOutage")
 
 func TestMain(m *testing.M) {
 	log.SetLogger(log.NewFilter(log.GetLogger(), log.FilterLevel(log.LevelFatal)))
