@@ -37,9 +37,15 @@ test-browser: $(AXE)
 $(AXE): $(BROWSER)/package-lock.json
 	cd $(BROWSER) && $(NPM_CI) && touch $(CURDIR)/$@
 
-# The agent with the real programs that find services through it: Debian's prometheus, haproxy, nginx, unbound and bind9-dnsutils (dig).
-test-reach:
+# The agent with the real programs that find services through it: Debian's prometheus, haproxy, nginx, unbound, bind9-dnsutils (dig) and
+# python3-grpcio, and gRPC for Node from npm.
+NODEGRPC := $(REACH)/clients/node_modules/@grpc/grpc-js-xds/package.json
+
+test-reach: $(NODEGRPC)
 	cd $(REACH) && PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -count=1 -timeout 5m ./...
+
+$(NODEGRPC): $(REACH)/clients/package-lock.json
+	cd $(REACH)/clients && $(NPM_CI) && touch $(CURDIR)/$@
 
 # Lighthouse's scores of the console's pages; a report.
 lighthouse:

@@ -1,6 +1,7 @@
 // Package reach tests the agent with the programs that people use it with: Debian's Prometheus,
-// HAProxy, nginx, unbound and dig. Each is a real process with the configuration that
-// docs/services.md shows, and so are the agent, etcd and the services.
+// HAProxy, nginx, unbound and dig, and gRPC for Node and for Python (clients). Each is a real
+// process with the configuration that docs/services.md shows, and so are the agent, etcd and the
+// services.
 //
 // "make test-reach" runs it; "make test" does not, since it needs those programs.
 package reach

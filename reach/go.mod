@@ -2,7 +2,11 @@ module github.com/fairlead-go/fairlead/reach
 
 go 1.26.0
 
-require github.com/fairlead-go/fairlead v0.1.0
+require (
+	github.com/fairlead-go/fairlead v0.1.0
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
+)
 
 require (
 	github.com/coreos/go-semver v0.3.1 // indirect
@@ -18,6 +22,4 @@ require (
 	golang.org/x/time v0.16.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
-	google.golang.org/grpc v1.85.0 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 )

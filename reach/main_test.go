@@ -35,6 +35,10 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
+	if err := clients(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "fairlead-reach-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

