@@ -15,7 +15,7 @@ import (
 // the group's watches watch, so the user may read them.
 func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (watch.Finding, error) {
 	ctx = withGroup(ctx, group)
-	kv := RetryKVClient(w.c)
+	kv, parted := RetryKVClient(w.c), false
 	if len(q.Changes) > 0 {
 		f, err := askWitness(ctx, kv, q)
 		if err == rpctypes.ErrCompacted && onlyPuts(q) {
@@ -25,14 +25,20 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 			f.Different, f.Unproved = false, f.Different
 		}
 		switch err {
-		case rpctypes.ErrCompacted, rpctypes.ErrFutureRev, rpctypes.ErrTooManyOps:
+		case rpctypes.ErrFutureRev:
+			// What was delivered is not there. By the time of the read below it may be covered up.
+			parted = true
+		case rpctypes.ErrCompacted, rpctypes.ErrTooManyOps:
 		default:
 			return f, err
 		}
 	}
 	r, err := kv.Range(ctx, &pb.RangeRequest{Key: q.Key, Limit: 1, KeysOnly: true})
 	f := found(r.GetHeader())
-	f.Unproved = true
+	f.Different, f.Unproved = parted, !parted
+	if parted && err != nil {
+		f.Revision, err = q.Revision-1, nil
+	}
 	return f, err
 }
 
