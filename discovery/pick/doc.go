@@ -18,7 +18,8 @@
 //     as much.
 //   - LeastOutstanding: the fewest calls under way for its weight, among a few.
 //   - Hash: calls with the same key (WithKey) to the same instance, unless that has more
-//     than its share of the calls under way.
+//     than its share of the calls under way. When an instance comes or goes, a few keys of the
+//     others move too, up to 3 in 100.
 //
 // # Which instances are chosen from
 //

@@ -173,7 +173,7 @@ func (r *Registry) Watch(ctx context.Context, name string) (registry.Watcher, er
 	return newWatcher(ctx, sub), nil
 }
 
-// Close removes all records of this Registry and ends its watchers, and takes no longer than 2 s.
+// Close removes all records of this Registry and ends its watchers, and takes no longer than 3 s.
 // Kratos does not call it, since it deregisters by itself; it is for tests, and for programs that
 // follow services for a while.
 func (r *Registry) Close() error {
