@@ -420,6 +420,13 @@ func TestLoginWithoutEtcd(t *testing.T) {
 		return start(t, append([]string{"--endpoints", endpoint, "--dial-timeout", "500ms", "--user", user}, args...)...)
 	}
 	run := []string{"run", "--service", "s", "--id", "one", "--addr", "127.0.0.1:1", "--drain", "100ms", "--", "sh", "-c", "echo began; exec sleep 1000"}
+	// What does not serve waits for etcd as long as the command may, with a user as without.
+	waiters := map[string][]string{
+		"register": {"svc", "register", "s", "--id", "two", "--addr", "127.0.0.1:2", "--drain", "100ms"},
+		"lock":     {"lock", "l", "--", "sh", "-c", "echo owns; exec sleep 1000"},
+		"elect":    {"elect", "e", "me", "--", "sh", "-c", "echo owns; exec sleep 1000"},
+		"listen":   {"elect", "--listen", "e"},
+	}
 	wrong := as("root:wrong", run...)
 	wrong.await("began")
 	wrong.await("authentication failed")
@@ -427,8 +434,13 @@ func TestLoginWithoutEtcd(t *testing.T) {
 	if code := wrong.wait(); code != 143 {
 		t.Errorf("status %d: %s", code, wrong.output())
 	}
-	if p := as("root:wrong", "dns", "--listen", freeAddress(t)); p.wait() != 1 {
+	if p := as("root:wrong", "--dial-timeout", "1m", "dns", "--listen", freeAddress(t)); p.wait() != 1 {
 		t.Errorf("dns with a wrong password: %s", p.output())
+	}
+	for name, args := range waiters {
+		if p := as("root:wrong", append([]string{"--command-timeout", "1m"}, args...)...); p.wait() != 1 || !strings.Contains(p.output(), "authentication failed") {
+			t.Errorf("%s with a wrong password: %s", name, p.output())
+		}
 	}
 
 	cluster.Members()[0].Kill()
@@ -436,12 +448,29 @@ func TestLoginWithoutEtcd(t *testing.T) {
 	p.await("began")
 	as("root:root", "dns", "--listen", freeAddress(t)).await("answering for")
 	as("root:root", "agent", "--http", freeAddress(t)).await("127.0.0.1:")
+	waiting := make(map[string]*proc)
+	for name, args := range waiters {
+		waiting[name] = as("root:root", append([]string{"--command-timeout", "5m"}, args...)...)
+	}
+	for name, args := range waiters { // and no longer
+		short := as("root:root", append([]string{"--command-timeout", "1s"}, args...)...)
+		if code := short.wait(); code != 3 || !strings.Contains(short.output(), endpoint) {
+			t.Errorf("%s, etcd away for too long: status %d: %s", name, code, short.output())
+		}
+	}
 	if err := cluster.Members()[0].Restart(); err != nil {
 		t.Fatal(err)
 	}
 	p.await(": up\n")
-	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != 143 {
-		t.Errorf("status %d: %s", code, p.output())
+	waiting["register"].await("registered")
+	waiting["lock"].await("owns")
+	waiting["elect"].await("owns")
+	waiting["listen"].await("me\n")
+	waiting["run"] = p
+	for name, p := range waiting {
+		p.signal(syscall.SIGTERM)
+		if code := p.wait(); code != 143 {
+			t.Errorf("%s: status %d: %s", name, code, p.output())
+		}
 	}
 }

@@ -49,6 +49,12 @@ func (a *app) serve(ctx context.Context, f func(context.Context, *clientv3.Clien
 	}, f)
 }
 
+// patient is stream for commands that wait for etcd at their start, with a user as without: the
+// login belongs to the first call then, and has the time that it has.
+func (a *app) patient(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
+	return a.dialled(ctx, newLazy, f)
+}
+
 // newLazy makes a client that waits for nobody.
 func newLazy(cfg clientv3.Config) (*clientv3.Client, error) {
 	cfg.LazyLogin = true

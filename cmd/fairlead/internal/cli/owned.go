@@ -39,7 +39,7 @@ func (f *ownerFlags) check() error {
 // session runs f with a session, and closes it whatever ended f: the keys go with its lease. The
 // client outlives ctx for that.
 func (a *app) session(ctx context.Context, ttl int, f func(*clientv3.Client, *concurrency.Session) error) error {
-	return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
+	return a.patient(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 		if err := a.reachable(ctx, c, "session"); err != nil {
 			return err
 		}

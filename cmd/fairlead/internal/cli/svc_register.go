@@ -39,7 +39,7 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 			}
 			ctx := cmd.Context()
 			// The record is removed after the signal that ends the command.
-			return a.stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
+			return a.patient(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 				r := discovery.NewRegistrar(c, discovery.WithFormat(format), discovery.WithTTL(f.ttl), discovery.WithServing(drain.serve), discovery.WithEvents(a.tellRegistration))
 				defer r.Close()
 				rctx, cancel := context.WithTimeout(ctx, a.conn.commandTimeout)
