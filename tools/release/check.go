@@ -65,7 +65,7 @@ func tryOut(ctx context.Context, out io.Writer, s *stage, tmp string) error {
 		return err
 	}
 	first, _, _ := strings.Cut(says, "\n")
-	if want := "fairlead " + s.version; first != want {
+	if want := "fairlead " + strings.TrimPrefix(s.version, "v"); first != want {
 		return fmt.Errorf("%s version says %q, want %q", fairlead, first, want)
 	}
 	t.report("installed", s.at(program), "says "+first)

@@ -70,9 +70,10 @@ func (r *repository) ready(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	heading := func(line string) bool { return line == "## "+version || strings.HasPrefix(line, "## "+version+" ") }
+	want := "## " + strings.TrimPrefix(version, "v")
+	heading := func(line string) bool { return line == want || strings.HasPrefix(line, want+" ") }
 	if !slices.ContainsFunc(strings.Split(string(text), "\n"), heading) {
-		errs = append(errs, fmt.Errorf("%s has no heading \"## %s\"", changelog, version))
+		errs = append(errs, fmt.Errorf("%s has no heading %q", changelog, want))
 	}
 	return errors.Join(errs...)
 }

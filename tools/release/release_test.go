@@ -57,7 +57,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("tests/go.mod is\n%s", mod)
 	}
 	// What comes after: the tree stays tidy, and the next release works from there.
-	write(t, dir, map[string]string{"small.go": "package small\n\nfunc Name() string { return \"next\" }\n", "CHANGELOG.md": "## v0.3.0 (today)\n"})
+	write(t, dir, map[string]string{"small.go": "package small\n\nfunc Name() string { return \"next\" }\n", "CHANGELOG.md": "## 0.3.0 (today)\n"})
 	if err := openSmall(t, dir).tidy(t.Context(), true); err != nil {
 		t.Error(err)
 	}
@@ -89,7 +89,7 @@ func TestReleaseThatCannotBe(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		"no heading":      {version: "v0.2.1", says: []string{`CHANGELOG.md has no heading "## v0.2.1"`}},
+		"no heading":      {version: "v0.2.1", says: []string{`CHANGELOG.md has no heading "## 0.2.1"`}},
 		"not good enough": {version: "v0.2.0", check: broken, says: []string{"broken"}},
 		"commit is refused": {version: "v0.2.0", says: []string{"no commits today"}, before: func(t *testing.T, dir string) {
 			hook(t, dir, "pre-commit", "echo no commits today >&2; exit 1")

@@ -14,7 +14,7 @@ import (
 var small = map[string]string{
 	"go.mod":        "module github.com/example/small\n\ngo 1.26.0\n",
 	"small.go":      "package small\n\nfunc Name() string { return \"small\" }\n",
-	"CHANGELOG.md":  "# Changelog\n\n## v0.2.0\n\n- More.\n",
+	"CHANGELOG.md":  "# Changelog\n\n## 0.2.0\n\n- More.\n",
 	"LICENSE":       "Do with it what you like.\n",
 	"kit/go.mod":    "module github.com/example/small/kit\n\ngo 1.26.0\n\nrequire github.com/example/small v0.1.0\n",
 	"kit/kit.go":    "package kit\n\nimport \"github.com/example/small\"\n\nfunc Name() string { return small.Name() + \" kit\" }\n",

@@ -2,11 +2,17 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/version"
 )
+
+// release is the newest version that CHANGELOG.md has a heading of. What is built from a checkout
+// says it, since Go knows a version only of what was installed as one.
+const release = "0.1.0"
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -15,12 +21,36 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  fairlead version",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			own := "(devel)"
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				own = info.Main.Version
-			}
-			_, err := fmt.Fprintf(a.env.Stdout, "fairlead %s\netcd API %s\n", own, version.Version)
+			info, _ := debug.ReadBuildInfo()
+			_, err := fmt.Fprintf(a.env.Stdout, "fairlead %s\netcd API %s\n", ownVersion(info), version.Version)
 			return err
 		},
 	}
+}
+
+// tagged matches versions that somebody tagged, and not those that Go makes up for other commits.
+var tagged = regexp.MustCompile(`^v\d+\.\d+\.\d+(-rc\.\d+)?$`)
+
+// ownVersion is the version that was installed, or else the newest release with the commit that was
+// built. The information may be nil.
+func ownVersion(info *debug.BuildInfo) string {
+	if info == nil {
+		return release
+	}
+	if tagged.MatchString(info.Main.Version) {
+		return strings.TrimPrefix(info.Main.Version, "v")
+	}
+	settings := make(map[string]string, len(info.Settings))
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	commit := settings["vcs.revision"]
+	if commit == "" {
+		return release
+	}
+	commit = commit[:min(12, len(commit))]
+	if settings["vcs.modified"] == "true" {
+		commit += ", modified"
+	}
+	return fmt.Sprintf("%s (commit %s)", release, commit)
 }
