@@ -121,14 +121,12 @@ func (h *History) splitWatches(before, after *History) {
 	for _, w := range h.Watches {
 		switch {
 		case w.Call >= r.At:
-			if w.Call < r.Settled && w.Lost() {
-				// A member without a leader may have confirmed it, in whichever history: what
-				// other watches of its client have seen counts for it, too.
-				w = w.untilLost()
-			}
 			after.Watches = append(after.Watches, w)
 		case h.told(&w):
-			before.Watches = append(before.Watches, w.untilLost())
+			last := len(w.Steps) - 1
+			w.Cancelled, w.Last = w.Steps[last].At, false
+			w.Steps = w.Steps[:last]
+			before.Watches = append(before.Watches, w)
 		case w.End() < r.Back:
 			w.Last = false
 			before.Watches = append(before.Watches, w)
@@ -143,14 +141,6 @@ func (h *History) splitWatches(before, after *History) {
 
 // Lost reports whether the watch ended because the cluster has lost history.
 func (w *Watch) Lost() bool { return len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].Lost }
-
-// untilLost is the watch without its end.
-func (w Watch) untilLost() Watch {
-	last := len(w.Steps) - 1
-	w.Cancelled, w.Last = w.Steps[last].At, false
-	w.Steps = w.Steps[:last]
-	return w
-}
 
 // told reports whether the watch ended with the restore: its consumer knows that it has to list
 // again. A restored cluster that has compacted what would tell it apart says only that.

@@ -66,8 +66,6 @@ func TestErasOfWatches(t *testing.T) {
 		"cancelled soon":            {Watch{Call: s, Cancelled: 24 * s, Steps: []Step{at(12*s, 4)}}, false, 1},
 		"ended before":              {Watch{Call: s, Cancelled: 15 * s, Steps: []Step{at(12*s, 4)}}, false, 1},
 		"another one":               {Watch{Call: 21 * s, Cancelled: 24 * s}, true, 0},
-		"opened in between, told":   {Watch{Call: 23 * s, Steps: []Step{at(24*s, 4), {At: 28 * s, Err: "lost", Lost: true}}}, true, 1},
-		"opened later, told":        {Watch{Call: 26 * s, Steps: []Step{at(27*s, 4), {At: 28 * s, Err: "lost", Lost: true}}}, true, 2},
 	} {
 		h := restored()
 		h.Watches = []Watch{c.w}

@@ -14,6 +14,8 @@ import (
 // hedge is the second request of one attempt. The first runs in the caller's
 // goroutine; when the timer fires before it has returned, the second is started
 // and the first that succeeds, or is refused for good, wins. The loser is cancelled.
+// A second request that fails is followed by another one while the first is under way:
+// what an election has swallowed is answered only when the member's time is over.
 type hedge struct {
 	k     *call
 	first *try
@@ -146,13 +148,9 @@ func (h *hedge) fire() {
 	if !ok {
 		return
 	}
-	// The first member may be in doubt meanwhile: it is another one that counts.
-	if slot := h.first.Pick.Slot(); slot == 0 || !k.c.cfg.Set.Alternative(slot) {
-		h.timer.Reset(max(k.patience(), lookEvery)) // there is no (other) member yet
-		return
-	}
-	if !k.mayHedge(time.Since(h.first.began)) {
-		h.timer.Reset(max(k.patience(), lookEvery)) // others may leave it something
+	waited := time.Since(h.first.began)
+	if !h.hasMember(waited) || !k.mayHedge(waited) { // others may leave it something
+		h.timer.Reset(max(k.patience(), lookEvery))
 		return
 	}
 	b := k.newAttempt()
@@ -169,6 +167,8 @@ func (h *hedge) fire() {
 		h.err = k.send(b, h.reply)
 		if k.settles(h.err) {
 			endFirst(nil)
+		} else {
+			h.again(endFirst)
 		}
 	})
 	if !started {
@@ -176,4 +176,28 @@ func (h *hedge) fire() {
 		return
 	}
 	h.done = done
+}
+
+// hasMember reports whether there is a member for a second request: another one than the first's,
+// which may be in doubt meanwhile. A login may be lost at an election though its member is well, so
+// after a while the same one will do.
+func (h *hedge) hasMember(waited time.Duration) bool {
+	slot := h.first.Pick.Slot()
+	if slot == 0 {
+		return false
+	}
+	return h.k.c.cfg.Set.Alternative(slot) || h.k.plan.kind == login && waited >= lateHedge
+}
+
+// again notes that the second request has failed, and lets another one follow if the first is still
+// under way.
+func (h *hedge) again(endFirst func(error)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.k.ctx.Err() != nil {
+		return
+	}
+	_ = h.k.finish(h.second, h.err)
+	h.second, h.reply, h.err, h.done, h.cancel = nil, nil, nil, nil, endFirst
+	h.timer.Reset(max(h.k.patience(), lookEvery))
 }

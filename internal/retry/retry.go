@@ -304,7 +304,7 @@ func (k *call) attempt() error {
 			return &noToken{err}
 		}
 	}
-	if k.plan.hedge && k.pin == nil && k.c.cfg.Set.Usable() > 1 {
+	if k.plan.hedge && k.pin == nil && (k.plan.kind == login || k.c.cfg.Set.Usable() > 1) {
 		return k.hedged()
 	}
 	a := k.newAttempt()

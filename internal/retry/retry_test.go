@@ -510,6 +510,52 @@ func TestLoginIsHedged(t *testing.T) {
 	}
 }
 
+// An election may swallow a login, whose member then answers only when its own time is over. Another
+// request follows each that fails meanwhile, on the same member if there is no other.
+func TestLoginIsHedgedAgain(t *testing.T) {
+	for _, members := range []int{1, 3} {
+		r := newRig(t, members, nil)
+		var calls atomic.Int32
+		r.script(func(ctx context.Context, _ int) error {
+			switch calls.Add(1) {
+			case 1:
+				<-ctx.Done()
+				return ctx.Err()
+			case 2:
+				return status.Error(codes.Unknown, "raft proposal dropped")
+			}
+			return nil
+		})
+		a, err := pb.NewAuthClient(r.Conn).Authenticate(within(t, long), &pb.AuthenticateRequest{Name: "u"})
+		if err != nil || a.Token == "" {
+			t.Fatalf("%d members: %v, %v", members, a, err)
+		}
+		if n := calls.Load(); n != 3 {
+			t.Errorf("%d members: %d requests, want 3", members, n)
+		}
+	}
+}
+
+// So does another read, if the budget has something.
+func TestReadIsHedgedAgain(t *testing.T) {
+	r := newRig(t, 3, nil)
+	var calls atomic.Int32
+	r.script(func(ctx context.Context, _ int) error {
+		switch calls.Add(1) {
+		case 1:
+			<-ctx.Done()
+			return ctx.Err()
+		case 2, 3:
+			return rpctypes.ErrGRPCTimeout
+		}
+		return nil
+	})
+	resp, err := r.kv.Range(within(t, long), get)
+	if err != nil || resp.Count != 7 || calls.Load() != 4 {
+		t.Errorf("%v, %v after %d requests, want 4", resp, err, calls.Load())
+	}
+}
+
 func Example() {
 	server, err := etcdtest.SharedMain()
 	if err != nil {
