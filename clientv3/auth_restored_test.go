@@ -21,21 +21,7 @@ func TestTokenOfBeforeARestore(t *testing.T) {
 			t.Parallel()
 			cl := withAuth(t, etcdtest.Options{Members: 3, Version: version})
 			ctx := ctxFor(t, 3*long)
-			root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
-			file := filepath.Join(t.TempDir(), "backup.db")
-			snapshot, err := root.SnapshotWithVersion(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := io.ReadAll(snapshot.Snapshot)
-			if err := errors.Join(err, snapshot.Snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
-				t.Fatal(err)
-			}
-			for i := range 200 { // the raft index of the login to come
-				if _, err := root.Put(ctx, "user/k", fmt.Sprint(i)); err != nil {
-					t.Fatal(err)
-				}
-			}
+			file := backedUp(t, cl)
 			c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
 			w := c.Watch(ctx, "user/", clientv3.WithPrefix())
 			if _, err := c.Put(ctx, "user/k", "lost"); err != nil {
@@ -53,4 +39,54 @@ func TestTokenOfBeforeARestore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nor do they answer a watch that begins with such a token. A client that does nothing else finds
+// it out too.
+func TestWatchWithATokenOfBeforeARestore(t *testing.T) {
+	t.Parallel()
+	cl := withAuth(t, etcdtest.Options{Members: 3})
+	ctx := ctxFor(t, 3*long)
+	file := backedUp(t, cl)
+	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
+	if _, err := c.Get(ctx, "user/k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.RestoreSnapshot(ctx, file, cl.Token()); err != nil {
+		t.Fatal(err)
+	}
+	w := c.Watch(ctx, "user/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if r := next(t, w); !r.Created || r.Err() != nil {
+		t.Fatalf("%+v, %v", r, r.Err())
+	}
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	if _, err := root.Put(ctx, "user/k", "new"); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, w); len(r.Events) != 1 || string(r.Events[0].Kv.Value) != "new" {
+		t.Errorf("%+v, %v", r, r.Err())
+	}
+}
+
+// backedUp writes a snapshot to a file, whose name it returns. Then many writes follow, so that
+// logins to come name a raft index far beyond it.
+func backedUp(t *testing.T, cl *etcdtest.Cluster) string {
+	t.Helper()
+	ctx := ctxFor(t, 3*long)
+	root := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "root", Password: "root"})
+	file := filepath.Join(t.TempDir(), "backup.db")
+	snapshot, err := root.SnapshotWithVersion(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(snapshot.Snapshot)
+	if err := errors.Join(err, snapshot.Snapshot.Close(), os.WriteFile(file, b, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		if _, err := root.Put(ctx, "user/k", fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file
 }

@@ -510,8 +510,8 @@ func TestLoginIsHedged(t *testing.T) {
 	}
 }
 
-// An election may swallow a login, whose member then answers only when its own time is over. Another
-// request follows each that fails meanwhile, on the same member if there is no other.
+// An election may swallow a login, whose member then answers only when its own time is over.
+// Another request follows each that fails meanwhile, on the same member if there is no other.
 func TestLoginIsHedgedAgain(t *testing.T) {
 	for _, members := range []int{1, 3} {
 		r := newRig(t, members, nil)

@@ -39,11 +39,12 @@ type create struct {
 }
 
 // flush sends as many waiting creates as the stream's numbering allows.
-func (c *core) flush(st *stream) {
+func (c *core) flush(now time.Time, st *stream) {
 	g := st.g
 	if st.unproved {
 		return
 	}
+	idle := len(st.creates) == 0
 	n := 0
 	for n < len(g.waiting) && (st.numbering == numbersOurs || len(st.creates) == 0) {
 		w := g.waiting[n]
@@ -58,6 +59,38 @@ func (c *core) flush(st *stream) {
 	} else {
 		g.waiting = g.waiting[n:]
 	}
+	if idle && len(st.creates) > 0 {
+		st.heard = now
+		if g.due[dueAnswer].IsZero() {
+			g.due[dueAnswer] = now.Add(g.patience())
+			c.arm(g)
+		}
+	}
+}
+
+// answerWithin is how long a stream on which a create waits may say nothing at all. There are
+// servers that never answer: a member that was restored from a backup waits, before it looks at a
+// token from before, until it has come as far as it was when it gave the token. Each time that it
+// was not enough it is doubled, up to answerDoubles times: the way may be long.
+const (
+	answerWithin  = 3 * time.Second
+	answerDoubles = 4
+)
+
+func (g *group) patience() time.Duration { return answerWithin << g.unanswered }
+
+// unanswered ends g's stream if it has not answered a create for too long.
+func (c *core) unanswered(now time.Time, g *group) {
+	st := g.st
+	if st == nil || !st.live || len(st.creates) == 0 {
+		return
+	}
+	if at := st.heard.Add(g.patience()); at.After(now) {
+		g.due[dueAnswer] = at
+		return
+	}
+	g.unanswered, g.suspect = min(g.unanswered+1, answerDoubles), true
+	c.fail(now, st, errUnanswered, Retry, true)
 }
 
 func (c *core) sendCreate(st *stream, w *watcher) {
@@ -167,7 +200,7 @@ func (c *core) created(now time.Time, st *stream, resp *pb.WatchResponse, cerr e
 	if st.g.st != st {
 		return
 	}
-	c.flush(st)
+	c.flush(now, st)
 	if st.g.progress && len(st.creates) == 0 {
 		c.sendProgress(now, st)
 	}
@@ -182,6 +215,9 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	if l := w.listing; l != nil {
 		w.g.witness.listed(l.proof)
 		w.listing = nil
+	}
+	if st.apart {
+		w.listing = &listing{proved: st}
 	}
 	w.created, w.asked = h.GetRevision(), st.requests.sent
 	if w.cluster == 0 {
@@ -202,7 +238,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		// the stream broke before the first event, we would not know where to resume; so
 		// read the revision. "Now" is when the Watch call returns, after that read.
 		w.placing = unplaced
-		c.check(w.g)
+		c.check(now, w.g)
 	}
 	if !w.notNew {
 		w.notNew = true

@@ -40,6 +40,7 @@ func (c *core) response(now time.Time, st *stream, resp *pb.WatchResponse, cerr 
 	if st.g.st != st || !st.live || resp == nil {
 		return
 	}
+	st.heard = now
 	if c.hear(now, st, resp.Header); st.g.st != st {
 		return
 	}
@@ -127,7 +128,11 @@ func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	last := revision(evs[len(evs)-1])
 	w.known = max(w.known, last)
 	w.resume, w.floor = last+1, last+1
-	if c.canConfirm {
+	switch {
+	case !c.canConfirm:
+	case w.listing != nil:
+		w.listing.proof.note(evs)
+	default:
 		w.g.witness.note(evs)
 	}
 	c.offer(now, w, out, nil, false)

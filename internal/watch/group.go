@@ -39,6 +39,9 @@ const (
 // errProtocol ends a stream whose peer breaks the rules of the Watch RPC.
 var errProtocol = errors.New("watch: protocol violation")
 
+// errUnanswered ends a stream on which a create is not answered.
+var errUnanswered = errors.New("watch: the member does not answer that a watch begins")
+
 // errWrongCluster ends a stream whose member belongs to another cluster.
 var errWrongCluster = errors.New("watch: member of another cluster")
 
@@ -49,6 +52,7 @@ const (
 	dueIdle                   // give up the stream that nobody uses
 	dueConfirm                // repeat a check that failed
 	dueLeader                 // leaderGrace is over
+	dueAnswer                 // a create should have been answered
 	dueKinds
 )
 
@@ -72,6 +76,9 @@ type group struct {
 
 	progress bool // a progress request awaits its answer
 	cut      bool // a response was above the limit for messages: fragments are asked for
+
+	unanswered uint8 // how often a create was not answered in time, up to answerDoubles
+	suspect    bool  // a read is to show what is wrong: the token, for one
 
 	witness  witness  // what the newest delivered revision changed
 	checking bool     // a check is under way
@@ -101,7 +108,9 @@ type stream struct {
 	ids       map[int64]*watcher // active watchers by the server's id
 	gone      map[int64]struct{} // cancelled by us, not acknowledged yet
 	strays    int                // ids nobody has that were cancelled
+	heard     time.Time          // when it last said anything, or began to owe an answer
 	unproved  bool               // nobody is created before a check has proved the history
+	apart     bool               // its history may be another one than that of the group's watchers
 	since     time.Time          // who has listed later need not prove it
 	round     int                // how often it came into doubt (term.go)
 	term      uint64             // the raft term that it, or its proof, has spoken of last; 0: none
@@ -172,6 +181,8 @@ func (c *core) tick(now time.Time, g *group) {
 			c.probe(now, g)
 		case dueLeader:
 			c.endLeaderless(now, g)
+		case dueAnswer:
+			c.unanswered(now, g)
 		}
 	}
 	c.arm(g)
@@ -188,7 +199,7 @@ func (c *core) pend(now time.Time, w *watcher) {
 		}
 	case g.st.live:
 		c.await(now, g.st, w)
-		c.flush(g.st)
+		c.flush(now, g.st)
 	}
 }
 
@@ -217,23 +228,29 @@ func (c *core) admit(now time.Time, st *stream) {
 	g := st.g
 	st.since = now
 	g.waiting = g.waiting[:0]
+	old := false
 	for w := g.first; w != nil; w = w.next {
 		proof := w.hasHistory() && c.canConfirm
+		old = old || proof
 		w.barred = proof && !st.guarded
 		if w.state == statePending {
 			c.await(now, st, w)
 		}
 		st.unproved = st.unproved || proof && st.guarded && w.listing == nil
 	}
+	st.apart = old && !st.guarded
+	if !old {
+		g.witness.revision = 0 // it was of watchers that have gone
+	}
 	switch {
 	case !st.guarded:
 		c.watchForLeader(now, g)
 		c.arm(g)
-	case st.unproved:
-		c.check(g)
+	case st.unproved || g.suspect:
+		c.check(now, g)
 		c.arm(g)
 	}
-	c.flush(st)
+	c.flush(now, st)
 }
 
 // broken is an input: Open or the stream failed, with what that error means.

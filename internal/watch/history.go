@@ -149,7 +149,7 @@ func (k *witness) question(key []byte) Check {
 
 // check asks for the proof that the group's stream needs and for the positions of
 // watchers that have none. What is needed later is asked for later.
-func (c *core) check(g *group) {
+func (c *core) check(now time.Time, g *group) {
 	if g.checking || !g.due[dueConfirm].IsZero() {
 		return
 	}
@@ -171,10 +171,14 @@ func (c *core) check(g *group) {
 			g.asks = g.first
 		}
 	}
+	if g.suspect && g.asks == nil {
+		g.asks = g.first
+	}
+	g.suspect = false
 	if g.asks == nil {
 		if g.proves != nil { // those with a history have gone
 			g.st.unproved = false
-			c.flush(g.st)
+			c.flush(now, g.st)
 		}
 		return
 	}
@@ -210,7 +214,7 @@ func (c *core) checked(now time.Time, g *group, f Finding, err error, v Verdict)
 	if st := g.st; st != nil && st == probes {
 		c.guard(now, st)
 	}
-	c.check(g)
+	c.check(now, g)
 	c.arm(g)
 }
 
@@ -232,7 +236,7 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 		c.do(action{kind: actNote, w: asks, err: err, note: "watch ends"})
 		c.finish(now, asks, nil, err)
 	}
-	c.check(g)
+	c.check(now, g)
 	c.arm(g)
 }
 
@@ -255,7 +259,7 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 	st.unproved = false
 	st.shown(f)
 	if g.st == st {
-		c.flush(st)
+		c.flush(now, st)
 	}
 }
 

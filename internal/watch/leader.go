@@ -100,7 +100,7 @@ func (c *core) await(now time.Time, st *stream, w *watcher) {
 // watchForLeader sees to it that g's unguarded stream ends in time.
 func (c *core) watchForLeader(now time.Time, g *group) {
 	if c.canConfirm {
-		c.check(g)
+		c.check(now, g)
 	} else {
 		g.due[dueConfirm] = now.Add(unguardedFor)
 	}
@@ -109,7 +109,7 @@ func (c *core) watchForLeader(now time.Time, g *group) {
 // probe repeats a check; where there are none, an unguarded stream's time is over.
 func (c *core) probe(now time.Time, g *group) {
 	if c.canConfirm {
-		c.check(g)
+		c.check(now, g)
 	} else if st := g.st; st != nil && st.live && !st.guarded {
 		g.unguarded = false // the reports stay: if there is still no leader, back at once
 		c.fail(now, st, errLeaderBack, Retry, true)

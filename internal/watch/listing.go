@@ -8,6 +8,11 @@ package watch
 // what a proxy hides a lower raft term tells (older, term.go).
 //
 // Once it is confirmed it is a watcher like others, and its listing may be the group's witness.
+//
+// So is it with watchers that a member without a leader has confirmed while others of the group
+// waited for a quorum: they may have begun in another history than the others have seen. What has
+// been delivered to such a watcher since is its own proof, like a listing, until a stream whose
+// member has a leader confirms it.
 
 import (
 	"bytes"
@@ -48,7 +53,7 @@ func (l *Listing) WithKey(key []byte) *Listing {
 	return &m
 }
 
-// listing is a watcher's, until it is confirmed.
+// listing is a watcher's, until it is confirmed by a member that has a leader.
 type listing struct {
 	since  time.Time
 	term   uint64
@@ -127,7 +132,7 @@ func (c *core) vouched(now time.Time, w *watcher, st *stream, round int, f Findi
 		l.proved = st
 		st.shown(f)
 		c.await(now, st, w)
-		c.flush(st)
+		c.flush(now, st)
 	}
 	c.arm(w.g)
 }
