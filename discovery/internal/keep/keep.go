@@ -35,6 +35,8 @@ const (
 	WriteTry        = 2 * time.Second
 	writeTryDoubles = 3
 	grantTry        = 3 * time.Second
+	// listTry bounds a look at a span, which the server may have to search.
+	listTry = 10 * time.Second
 	// herdRate is how many processes are to write per second after an outage that all have
 	// seen: etcd does several times that, and it has other work then. Each counts the keys of
 	// its crowd, every countEvery, and draws its turn from that.

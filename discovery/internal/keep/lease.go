@@ -212,6 +212,7 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 			counting.Reset(countEvery)
 		case <-again.C:
 			k.tryDenied()
+			k.audit()
 		case <-k.need:
 			if k.idle() {
 				return false
@@ -257,6 +258,15 @@ func (k *Keeper) tryDenied() {
 		if e.work == Denied {
 			k.enqueue(e, e.touch())
 		}
+	}
+}
+
+// audit has those looked at that the watch does not show.
+func (k *Keeper) audit() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, e := range k.entries {
+		k.enqueue(e, e.audit())
 	}
 }
 

@@ -78,6 +78,8 @@ type machine struct {
 	mod    int64  // the mod revision that we know of; 0: none
 	seen   int64  // the latest change that the watch has shown during the present request, or the last
 	lease  int64  // that we put it under last
+	shown  int64  // up to which the watch has shown the key, or begins after it
+	late   int64  // the mod revision that it had not shown at the last audit
 }
 
 // do is what a request does.
@@ -287,6 +289,7 @@ func (m *machine) rest(q request, as int64) (queue bool) {
 // changed takes a change that the watch has shown, of a record put under lease, or of its
 // deletion. current is our present lease.
 func (m *machine) changed(deleted bool, lease, mod, current int64) (e effect) {
+	m.shown = max(m.shown, mod)
 	switch {
 	case mod <= m.mod:
 		return e // our own
@@ -335,6 +338,7 @@ func (m *machine) lost() (e effect) {
 		m.work = Idle
 	}
 	m.turn++
+	m.shown = 0
 	if m.there == Ours {
 		m.there, m.mod = Unknown, 0
 		e.tell = m.lose()
@@ -342,8 +346,22 @@ func (m *machine) lost() (e effect) {
 	return e
 }
 
-// suspect: changes may have been missed.
-func (m *machine) suspect() (queue bool) {
+// suspect: changes may have been missed. The watch shows those after rev; 0: none.
+func (m *machine) suspect(rev int64) (queue bool) {
+	m.there, m.shown = Unknown, rev
+	return m.touch()
+}
+
+// audit is called now and then. A record that was put a while ago, and that the watch has not
+// shown, may be of a history that etcd has no more: it is looked at.
+func (m *machine) audit() (queue bool) {
+	if m.work != Idle || m.there != Ours || m.mod <= m.shown {
+		return false
+	}
+	if m.late != m.mod {
+		m.late = m.mod
+		return false
+	}
 	m.there = Unknown
 	return m.touch()
 }

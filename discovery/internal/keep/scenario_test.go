@@ -64,8 +64,10 @@ func (d *driver) do(c scenario.Command) string {
 	case "regained": // regained [awaits]
 		d.lapsed = false
 		d.effect(m.regain(c.Has("awaits")))
-	case "suspect":
-		d.queued(m.suspect())
+	case "suspect": // suspect [rev=]
+		d.queued(m.suspect(c.Int(d.t, "rev", 0)))
+	case "audit":
+		d.queued(m.audit())
 	case "again": // what was refused is tried again
 		d.queued(m.touch())
 	case "next":

@@ -8,13 +8,22 @@ package keep
 //
 // Each span has a goroutine. Spans do not overlap. One grows with its keys, and is watched anew
 // then, from where it was.
+//
+// A watch goes on from the newest record that was shown or found, so that it ends where etcd has
+// another history than ours: a backup without our records, say, that has come to higher revisions
+// before we saw it. Only the first one under a lease has nothing to go on from: what it shows are
+// the records that are put under that. What a watch does not show within a while is looked at
+// again (machine.go).
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc/codes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
@@ -126,27 +135,80 @@ func common(a, b string) int {
 	return n
 }
 
+// place is where the watch of a span goes on.
+type place struct {
+	rev int64 // the first revision to be shown; 0: what is there is to be looked at first
+	// put is the newest record that was there at rev-1, as far as known; nil: none is known. A
+	// restored etcd that has come to rev by other writes is known by it.
+	put           *mvccpb.KeyValue
+	began         clientv3.Listing // before put was read or shown
+	cluster, term uint64           // of then
+}
+
+// listing is what the watch goes on from, nil if nothing is known of that.
+func (p *place) listing() *clientv3.Listing {
+	if p.put == nil {
+		return nil
+	}
+	l := p.began
+	h := &pb.ResponseHeader{ClusterId: p.cluster, RaftTerm: p.term, Revision: p.rev - 1}
+	l.Add(&clientv3.GetResponse{Header: h, Kvs: []*mvccpb.KeyValue{p.put}, Count: 1})
+	return &l
+}
+
+// shown goes on to where a response has brought a watch that began after a listing was begun.
+func (p *place) shown(began *clientv3.Listing, resp *clientv3.WatchResponse) {
+	reached := follow.Reached(resp)
+	if reached == 0 {
+		return
+	}
+	p.rev, p.cluster, p.term = reached+1, resp.Header.ClusterId, resp.Header.RaftTerm
+	for _, ev := range resp.Events {
+		switch {
+		case ev.Type == clientv3.EventTypePut:
+			p.put, p.began = ev.Kv, *began
+		case p.put != nil && bytes.Equal(p.put.Key, ev.Kv.Key):
+			p.put = nil
+		}
+	}
+}
+
 // watch touches what others changed in a span at rev or later, 0 for now, until ctx ends or the
 // span is over.
 func (k *Keeper) watch(ctx context.Context, s *span, rev int64) {
+	p := place{rev: rev}
 	for failures := 0; ctx.Err() == nil && k.live(s); {
-		next, err := k.watchOnce(ctx, s, rev)
-		if next != rev {
-			failures, rev = 0, next
+		was := p.rev
+		err := k.watchOnce(ctx, s, &p)
+		if p.rev != was {
+			failures = 0
+		}
+		if p.rev != rev && p.put == nil { // nothing would tell another history
+			p.rev = 0
 		}
 		switch {
 		case err == nil: // it has grown, say
-		case clientv3.Code(err) == codes.PermissionDenied && k.narrow(s, rev):
+		case clientv3.Code(err) == codes.PermissionDenied && k.narrow(s, start(p, rev)):
+			p = place{rev: start(p, rev)}
 		case refused(err):
-			rev = 0
-			k.suspect(s) // which tells the owner
+			p = place{}
+			k.suspect(s, 0) // which tells the owner
 			k.pause(ctx, s)
 		default: // compacted, say: what happened meanwhile is not known
-			rev = 0
+			p = place{}
 			_ = backoff.Sleep(ctx, Retry.Wait(failures))
 			failures++
 		}
 	}
+}
+
+// start is where the parts of a span begin that was watched up to a place: at rev, where its own
+// watch began, if nothing came since.
+func start(p place, rev int64) int64 {
+	if p.rev == rev {
+		return rev
+	}
+	return 0
 }
 
 // live reports whether a span still has keys.
@@ -170,17 +232,25 @@ func (k *Keeper) pause(ctx context.Context, s *span) {
 	}
 }
 
-// watchOnce watches a span as it is now from rev on. It returns where to go on, and why the watch
+// watchOnce watches a span as it is now from a place on, which it moves. It returns why the watch
 // ended if it did so by itself.
-func (k *Keeper) watchOnce(ctx context.Context, s *span, rev int64) (next int64, err error) {
+func (k *Keeper) watchOnce(ctx context.Context, s *span, p *place) error {
 	k.mu.Lock()
 	low, high, changed := s.low, s.high, s.changed
 	k.mu.Unlock()
-	opts := []clientv3.OpOption{clientv3.WithRange(high + "\x00"), clientv3.WithCreatedNotify()}
-	if rev > 0 {
-		opts = append(opts, clientv3.WithRev(rev))
+	end := high + "\x00"
+	if p.rev == 0 {
+		if err := k.list(ctx, low, end, p); err != nil {
+			return err
+		}
+		k.suspect(s, p.rev-1) // what happened before is not known
 	}
-	w := follow.Open(ctx, k.client, low, opts...)
+	from := clientv3.WithRev(p.rev)
+	if l := p.listing(); l != nil {
+		from = clientv3.WithListing(l)
+	}
+	began := clientv3.NewListing(0)
+	w := follow.Open(ctx, k.client, low, clientv3.WithRange(end), from)
 	defer w.Close()
 	var changes clientv3.WatchChan
 	for {
@@ -188,27 +258,37 @@ func (k *Keeper) watchOnce(ctx context.Context, s *span, rev int64) (next int64,
 		case changes = <-w.Opened:
 		case resp, open := <-changes:
 			if !open {
-				return rev, errWatchEnded
+				return errWatchEnded
 			}
 			if err := resp.Err(); err != nil {
-				return rev, err
+				return err
 			}
 			for _, ev := range resp.Events {
 				k.changed(ev)
 			}
-			if resp.Created && rev == 0 {
-				k.suspect(s) // what happened before is not known
-				rev = resp.Header.Revision + 1
-			}
-			if reached := follow.Reached(&resp); reached > 0 {
-				rev = reached + 1
-			}
+			p.shown(began, &resp)
 		case <-changed:
-			return rev, nil
+			return nil
 		case <-ctx.Done():
-			return rev, nil
+			return nil
 		}
 	}
+}
+
+// list finds the newest record of a range, and the place after it.
+func (k *Keeper) list(ctx context.Context, low, end string, p *place) error {
+	ctx, cancel := context.WithTimeout(ctx, listTry)
+	defer cancel()
+	began := clientv3.NewListing(0)
+	r, err := k.client.Get(ctx, low, clientv3.WithRange(end), clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend), clientv3.WithLimit(1))
+	if err != nil {
+		return err
+	}
+	*p = place{rev: r.Header.Revision + 1, began: *began, cluster: r.Header.ClusterId, term: r.Header.RaftTerm}
+	if len(r.Kvs) > 0 {
+		p.put = r.Kvs[0]
+	}
+	return nil
 }
 
 // changed takes an event of a key in a span, which may be nobody's here.
@@ -247,13 +327,13 @@ func (k *Keeper) exorcise(ev *clientv3.Event) {
 	})
 }
 
-// suspect has every key of a span looked at again.
-func (k *Keeper) suspect(s *span) {
+// suspect has every key of a span looked at again. Its watch shows what comes after rev.
+func (k *Keeper) suspect(s *span, rev int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, e := range k.entries {
 		if e.span == s {
-			k.enqueue(e, e.suspect())
+			k.enqueue(e, e.suspect(rev))
 		}
 	}
 }

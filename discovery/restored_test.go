@@ -1,0 +1,80 @@
+package discovery_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
+)
+
+// A backup that has a registrar's lease, but an old value of one key and not the other one, is
+// restored under it, and etcd comes to higher revisions before it is back. The registrar puts both
+// right, whether its watch has shown an event before or not: one that was compacted has not.
+func TestRegistrarOverARestoreThatOvertook(t *testing.T) {
+	for name, compacted := range map[string]bool{"with an event": false, "without an event": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+			var watches atomic.Int64
+			hooks := clientv3.Hooks{Watch: func(i clientv3.WatchInfo) {
+				if i.Began {
+					watches.Add(1)
+				}
+			}}
+			c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop(), Hooks: hooks})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			r := registrar(t, c)
+			old, err := r.Keep(within(t), t.Name()+"/old", "before")
+			if err != nil {
+				t.Fatal(err)
+			}
+			backup := clienttest.Backup(t, cluster)
+			if err := old.Set(within(t), "now"); err != nil {
+				t.Fatal(err)
+			}
+			late, err := r.Keep(within(t), t.Name()+"/new", "late")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if compacted {
+				n := watches.Load()
+				compactUnseen(t, cluster)
+				clienttest.Await(t, "another watch", func() bool { return watches.Load() > n })
+			}
+			clienttest.Restore(t, cluster, backup, nil)
+			direct := clienttest.Dial(t, cluster.Members()[0].Direct)
+			clienttest.Await(t, "the key as it was", func() bool { return value(t, direct, old.Key()) == "now" })
+			clienttest.Await(t, "the key that the backup has not", func() bool { return value(t, direct, late.Key()) == "late" })
+		})
+	}
+}
+
+// compactUnseen compacts what those who come through the proxy have not seen.
+func compactUnseen(t *testing.T, cluster *etcdtest.Cluster) {
+	t.Helper()
+	m := cluster.Members()[0]
+	direct := clienttest.Dial(t, m.Direct)
+	m.Proxy().Cut()
+	var rev int64
+	for n := range 5 {
+		r, err := direct.Put(within(t), fmt.Sprint("elsewhere/", n), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rev = r.Header.Revision
+	}
+	if _, err := direct.Compact(within(t), rev); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Proxy().Heal(); err != nil {
+		t.Fatal(err)
+	}
+}
