@@ -16,8 +16,34 @@ import (
 )
 
 type core struct {
-	keys *tree // changed here only; copies of it are published
-	rev  int64
+	keys   *tree // changed here only; copies of it are published
+	rev    int64
+	recent []*mvccpb.KeyValue // some of keys: those that were put last, in their order
+}
+
+// recentMost is how many are kept: more than is deleted again at once, by a lock say.
+const recentMost = 8
+
+// newest is the key that was put last, nil if that is not known.
+func (c *core) newest() *mvccpb.KeyValue {
+	if n := len(c.recent); n > 0 {
+		return c.recent[n-1]
+	}
+	return nil
+}
+
+// forget takes what was put at a key before out of recent.
+func (c *core) forget(kv *mvccpb.KeyValue) {
+	if i := slices.Index(c.recent, kv); i >= 0 {
+		c.recent = slices.Delete(c.recent, i, i+1)
+	}
+}
+
+func (c *core) remember(kv *mvccpb.KeyValue) {
+	if len(c.recent) == recentMost {
+		c.recent = slices.Delete(c.recent, 0, 1)
+	}
+	c.recent = append(c.recent, kv)
 }
 
 // change is one event, as watches with and without WithPrevKV see it.
@@ -61,7 +87,9 @@ func (c *core) apply(events []*clientv3.Event) *batch {
 			prev, _ = c.keys.Delete(string(kv.Key))
 		} else {
 			prev, _ = c.keys.Set(string(kv.Key), kv)
+			c.remember(kv)
 		}
+		c.forget(prev)
 		b.add(kv, prev, e.Type)
 	}
 	if len(b.plain) == 0 {
@@ -101,12 +129,26 @@ func (c *core) replace(found *tree, rev int64) *batch {
 		}
 		return true
 	})
-	c.keys, c.rev = found, rev
+	c.keys, c.rev, c.recent = found, rev, nil
+	if kv := newestOf(found); kv != nil {
+		c.remember(kv)
+	}
 	if len(b.plain) == 0 {
 		return nil
 	}
 	b.rev = rev
 	return b
+}
+
+// newestOf is the key that was put last, nil if there is none.
+func newestOf(keys *tree) (newest *mvccpb.KeyValue) {
+	keys.Scan(func(_ string, kv *mvccpb.KeyValue) bool {
+		if newest == nil || kv.ModRevision > newest.ModRevision {
+			newest = kv
+		}
+		return true
+	})
+	return newest
 }
 
 // equal compares contents too: after a restore a revision may stand for something else.

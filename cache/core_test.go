@@ -110,6 +110,11 @@ func TestCoreModel(t *testing.T) {
 			if c.rev != store.rev {
 				t.Fatalf("seed %d: revision %d, not %d", seed, c.rev, store.rev)
 			}
+			if kv := c.newest(); kv != nil {
+				if there, _ := c.keys.Get(string(kv.Key)); there != kv || kv.ModRevision != newestOf(c.keys).ModRevision {
+					t.Fatalf("seed %d: %v is not the newest key", seed, kv)
+				}
+			}
 			if b != nil {
 				for i, e := range b.full {
 					key := string(e.Kv.Key)

@@ -39,7 +39,7 @@ type feed struct {
 	hub     *hub
 	gate    *gate
 	assured chan assurance // what sync has found
-	relist  chan struct{}  // somebody has seen that history is not what it was
+	relist  chan int       // somebody has seen that history is not what it was in an epoch
 
 	core core // of the goroutine of run
 
@@ -56,7 +56,7 @@ type feed struct {
 }
 
 func newFeed(c *Cache, prefix string) *feed {
-	f := &feed{c: c, prefix: prefix, span: prefixSpan(prefix), ready: make(chan struct{}), denied: make(chan struct{}), relist: make(chan struct{}, 1), assured: make(chan assurance)}
+	f := &feed{c: c, prefix: prefix, span: prefixSpan(prefix), ready: make(chan struct{}), denied: make(chan struct{}), relist: make(chan int, 1), assured: make(chan assurance)}
 	f.core.keys = new(tree)
 	f.hub = newHub(f)
 	f.gate = newGate(f)
@@ -95,7 +95,7 @@ func (f *feed) run(ctx context.Context) {
 
 var (
 	errWatchEnded = errors.New("cache: the watch has ended")
-	errSuspicious = errors.New("cache: the revisions of the cluster are behind the copy's")
+	errSuspicious = errors.New("cache: the cluster has another history than the copy")
 )
 
 // gone reports that err says that revisions are not there any more.
@@ -142,7 +142,7 @@ func (f *feed) replace(found *tree, h *pb.ResponseHeader, lost bool) {
 		f.resets++
 	}
 	f.mu.Unlock()
-	v := newVersion(f.core.keys.Copy(), epoch, h.Revision, h)
+	v := newVersion(f.core.keys.Copy(), f.core.newest(), epoch, h.Revision, h)
 	f.confirmed()
 	f.publish(v)
 	f.hub.replaced(b, v)
@@ -179,8 +179,10 @@ func (f *feed) follow(ctx context.Context, listed *clientv3.Listing) error {
 			f.look()
 		case a := <-f.assured:
 			f.assure(a)
-		case <-f.relist:
-			return errSuspicious
+		case epoch := <-f.relist:
+			if epoch == f.now.Load().epoch {
+				return errSuspicious
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -202,7 +204,7 @@ func (f *feed) take(r *clientv3.WatchResponse) {
 	if b == nil {
 		return
 	}
-	v := newVersion(f.core.keys.Copy(), old.epoch, f.core.rev, r.Header)
+	v := newVersion(f.core.keys.Copy(), f.core.newest(), old.epoch, f.core.rev, r.Header)
 	f.publish(v)
 	f.hub.deliver(b, v)
 }
@@ -215,7 +217,7 @@ func (f *feed) progress(old *version, r *clientv3.WatchResponse) {
 	f.gate.answers.Add(1)
 	v := old
 	if r.Header.Revision > old.rev {
-		v = newVersion(old.keys, old.epoch, r.Header.Revision, r.Header)
+		v = old.at(r.Header)
 		f.core.rev = v.rev
 		f.publish(v)
 	} else {
@@ -259,10 +261,10 @@ func (f *feed) denial() error {
 	return f.why
 }
 
-// suspect makes the feed list again.
-func (f *feed) suspect() {
+// suspect makes the feed list again, unless it has done so since v.
+func (f *feed) suspect(v *version) {
 	select {
-	case f.relist <- struct{}{}:
+	case f.relist <- v.epoch:
 	default:
 	}
 }

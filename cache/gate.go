@@ -2,9 +2,10 @@ package cache
 
 // A gate makes reads of one prefix consistent. A read may be answered from the copy once the
 // copy has all that was written before the read began; how much that is, a linearizable read
-// of one key says: the revision in its header. Reads share such a quorum read, but only one
-// that began after they arrived. So one is under way at a time, and whoever arrives
-// meanwhile is in the next crowd.
+// of one key says: the revision in its header. It is the copy's newest key, since a wiped or
+// restored etcd may have come to the copy's revision by other writes. Reads share such a quorum
+// read, but only one that began after they arrived. So one is under way at a time, and whoever
+// arrives meanwhile is in the next crowd.
 //
 // Then the copy has to reach that revision. If the last writes were to other keys no event
 // will say so; the servers are asked for their progress, where their answer can be believed
@@ -19,6 +20,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -146,21 +150,41 @@ func (g *gate) serve(ctx context.Context) *version {
 		g.request(ctx) // beside the quorum read, instead of after it
 	}
 	try, cancel := context.WithTimeout(ctx, quorumTry)
-	r, err := g.f.c.kv.Get(try, g.f.span.start, clientv3.WithKeysOnly())
+	h, newest, err := g.read(try, before)
 	cancel()
 	if err != nil {
 		return nil
 	}
-	if r.Header.Revision < before.rev || r.Header.ClusterId != before.header.ClusterId {
-		// Committed revisions do not go away: it is another history.
-		g.f.suspect()
+	if before.parted(h, newest) {
+		g.f.suspect(before)
 		return nil
 	}
-	if before.rev >= r.Header.Revision {
+	if before.rev >= h.Revision {
 		g.ahead = false
 		return g.same(before, g.f.now.Load())
 	}
-	return g.reach(ctx, before, r.Header.Revision)
+	return g.reach(ctx, before, h.Revision)
+}
+
+// read is the quorum read: of the copy's newest key, if that is known, which shows whether the
+// history is still the copy's.
+func (g *gate) read(ctx context.Context, v *version) (*pb.ResponseHeader, *mvccpb.KeyValue, error) {
+	key := g.f.span.start
+	if v.newest != nil {
+		key = string(v.newest.Key)
+	}
+	var opts []clientv3.OpOption
+	if !v.proves() {
+		opts = append(opts, clientv3.WithKeysOnly())
+	}
+	r, err := g.f.c.kv.Get(ctx, key, opts...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(r.Kvs) == 0 {
+		return r.Header, nil, nil
+	}
+	return r.Header, r.Kvs[0], nil
 }
 
 // same is v, unless history has begun anew since before: then the quorum read says nothing

@@ -2,10 +2,11 @@ package cache
 
 // Bringing the copy up to date for those who need the copy itself, not an answer that etcd
 // can give as well: snapshots and views. Where the gate gives up, since the servers do not
-// say how far they are, a read of the prefix decides: if at some revision no key in it was
-// modified after the copy's, all its keys are in the copy as they are; if there are also as many
-// of them, none was deleted. So the copy is right as of that revision. This costs the server
-// a look at all keys of the prefix, so it is not for ordinary reads.
+// say how far they are, a read of the prefix decides: if at some revision its newest key is not
+// newer than the copy, all its keys are in the copy as they are; if there are also as many of them,
+// none was deleted. So the copy is right as of that revision, unless etcd has another history by
+// now: then the newest key is not in the copy, or not so. This costs the server a look at all keys
+// of the prefix, so it is not for ordinary reads.
 
 import (
 	"context"
@@ -50,21 +51,25 @@ func (f *feed) compare(ctx context.Context) (*version, error) {
 	v := f.now.Load()
 	try, cancel := context.WithTimeout(ctx, pageTry)
 	defer cancel()
-	r, err := f.c.kv.Get(try, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithMinModRev(v.rev+1), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+	r, err := f.c.kv.Get(try, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithLimit(1),
+		clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend))
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
 		return nil, nil // tried again until ctx ends
 	case r.Header.Revision < v.rev || r.Header.ClusterId != v.header.ClusterId:
-		f.suspect()
+		f.suspect(v)
 		return nil, nil
-	case len(r.Kvs) > 0 || r.Count != int64(v.keys.Len()):
+	case len(r.Kvs) > 0 && r.Kvs[0].ModRevision > v.rev || r.Count != int64(v.keys.Len()):
 		return nil, nil // events are under way
+	case len(r.Kvs) > 0 && !v.has(r.Kvs[0]):
+		f.suspect(v) // nothing was changed since, so it is another history
+		return nil, nil
 	}
 	select {
 	case f.assured <- assurance{v.keys, r.Header}:
-		return newVersion(v.keys, v.epoch, r.Header.Revision, r.Header), nil
+		return v.at(r.Header), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-f.c.group.Context().Done():
@@ -79,7 +84,7 @@ func (f *feed) assure(a assurance) {
 	if old.keys != a.keys || a.h.Revision <= old.rev {
 		return
 	}
-	v := newVersion(old.keys, old.epoch, a.h.Revision, a.h)
+	v := old.at(a.h)
 	f.core.rev = v.rev
 	f.publish(v)
 	f.hub.progress(v)

@@ -21,11 +21,46 @@ type version struct {
 	rev    int64              // all changes of the prefix up to here are in
 	header *pb.ResponseHeader // of responses; shared by them
 	epoch  int                // how often the revisions have begun anew
+	newest *mvccpb.KeyValue   // that was put last of keys; nil if that is not known
 }
 
-func newVersion(keys *tree, epoch int, rev int64, from *pb.ResponseHeader) *version {
-	return &version{keys: keys, rev: rev, epoch: epoch, header: headerAt(from, rev)}
+func newVersion(keys *tree, newest *mvccpb.KeyValue, epoch int, rev int64, from *pb.ResponseHeader) *version {
+	return &version{keys: keys, newest: newest, rev: rev, epoch: epoch, header: headerAt(from, rev)}
 }
+
+// has reports whether the copy has a key as it is.
+func (v *version) has(kv *mvccpb.KeyValue) bool {
+	own, there := v.keys.Get(string(kv.Key))
+	return there && equal(own, kv)
+}
+
+// at is the same copy as of a later revision.
+func (v *version) at(h *pb.ResponseHeader) *version {
+	return newVersion(v.keys, v.newest, v.epoch, h.GetRevision(), h)
+}
+
+// parted reports that a linearizable read shows another history than v's. newest is what it found
+// at v's newest key, with its value unless that is long; nil if the key is not there.
+func (v *version) parted(h *pb.ResponseHeader, newest *mvccpb.KeyValue) bool {
+	switch {
+	case h.GetRevision() < v.rev || h.GetClusterId() != v.header.ClusterId:
+		return true // committed revisions do not go away
+	case v.newest == nil:
+		return false
+	case newest == nil || newest.ModRevision > v.rev:
+		return h.GetRevision() == v.rev // else it may have been changed since
+	case v.proves():
+		return !equal(newest, v.newest)
+	}
+	return newest.ModRevision != v.newest.ModRevision || newest.CreateRevision != v.newest.CreateRevision || newest.Version != v.newest.Version
+}
+
+// proofBytes is how long a value may be that quorum reads ask for too, to see that it is still the
+// copy's: longer ones would make each read dear.
+const proofBytes = 1 << 10
+
+// proves reports that quorum reads are to ask for the value of the newest key.
+func (v *version) proves() bool { return v.newest != nil && len(v.newest.Value) <= proofBytes }
 
 // headerAt is a header as of a revision.
 func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
