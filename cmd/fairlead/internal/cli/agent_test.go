@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // One agent answers by DNS what was registered with it over its socket; it ends with status 0.
@@ -63,9 +65,9 @@ func TestAgentUsage(t *testing.T) {
 		{"agent"}, {"agent", "x"}, {"agent", "--dns", "nowhere"}, {"agent", "--dns", ":0"}, {"agent", "--http", ":0"}, {"agent", "--dns", "127.0.0.1:0", "--allow", "x"},
 		{"agent", "--http", "127.0.0.1:0", "--http-cert", "x"}, {"dns", "--listen", ":0"},
 	} {
-		if r := c.run(args...); r.code != exitUsage {
+		if r := c.run(args...); r.code != command.ExitUsage {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
-	c.wantFailure(exitFailed, "no such file", "agent", "--http", "127.0.0.1:0", "--tokens", filepath.Join(t.TempDir(), "none"))
+	c.wantFailure(command.ExitFailed, "no such file", "agent", "--http", "127.0.0.1:0", "--tokens", filepath.Join(t.TempDir(), "none"))
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -27,7 +28,7 @@ func TestUsersAndRoles(t *testing.T) {
 		undone := c.official(undo...)
 		c.sameAs(done, do...)
 		c.sameAs(undone, undo...)
-		if r := c.run(do...); r.code != exitOK {
+		if r := c.run(do...); r.code != command.ExitOK {
 			t.Fatalf("%q again: %s", do, r.err)
 		}
 	}
@@ -43,11 +44,11 @@ func TestUsersAndRoles(t *testing.T) {
 	c.same("simple", "role", "add", "r")
 	c.with("secret\n").want("User x created\n", "user", "add", "x", "--interactive=false")
 	c.with("changed\n").want("Password updated\n", "user", "passwd", "x", "--interactive=false")
-	c.with("\n").wantFailure(exitUsage, "no password", "user", "passwd", "x", "--interactive=false")
-	c.wantFailure(exitUsage, "exclude each other", "user", "add", "y:z", "--no-password")
+	c.with("\n").wantFailure(command.ExitUsage, "no password", "user", "passwd", "x", "--interactive=false")
+	c.wantFailure(command.ExitUsage, "exclude each other", "user", "add", "y:z", "--no-password")
 	for _, f := range []string{"table", "yaml", "fields"} {
 		for _, args := range []string{"user list", "user get u", "user get u --detail", "role list", "role get r", "auth status"} {
-			if r := c.run(append(strings.Fields(args), "-w", f)...); r.code != exitOK || r.out == "" {
+			if r := c.run(append(strings.Fields(args), "-w", f)...); r.code != command.ExitOK || r.out == "" {
 				t.Errorf("%s -w %s: %+v", args, f, r)
 			}
 		}
@@ -67,22 +68,22 @@ func TestAuth(t *testing.T) {
 	withEnv.want("a\n1\n", "get", "a")
 	withEnv.same("simple", "get", "a", "--user", "root:secret")
 	c.same("simple", "get", "a")
-	c.wantFailure(exitFailed, "user name is empty", "get", "a")
-	c.wantFailure(exitFailed, "authentication failed", "--user", "root:wrong", "get", "a")
-	c.wantFailure(exitFailed, "authentication failed", "--user", "nobody:secret", "put", "a", "b")
-	c.wantFailure(exitFailed, "permission denied", "--user", "guest:g", "get", "a")
-	c.wantFailure(exitUsage, "no password", "--user", "root", "get", "a") // nor on standard input
+	c.wantFailure(command.ExitFailed, "user name is empty", "get", "a")
+	c.wantFailure(command.ExitFailed, "authentication failed", "--user", "root:wrong", "get", "a")
+	c.wantFailure(command.ExitFailed, "authentication failed", "--user", "nobody:secret", "put", "a", "b")
+	c.wantFailure(command.ExitFailed, "permission denied", "--user", "guest:g", "get", "a")
+	c.wantFailure(command.ExitUsage, "no password", "--user", "root", "get", "a") // nor on standard input
 	c.with("secret").want("a\n1\n", "--user", "root", "get", "a")
 	c.with("secret\r\nrest").want("a\n1\n", "--user", "root", "get", "a")
-	c.with("wrong\n").wantFailure(exitFailed, "authentication failed", "--user", "root", "get", "a")
+	c.with("wrong\n").wantFailure(command.ExitFailed, "authentication failed", "--user", "root", "get", "a")
 	c.with("p\np\n").want("User two created\n", "--user", "root:secret", "user", "add", "two")
 	c.want("Role root is granted to user two\n", "--user", "root:secret", "user", "grant-role", "two", "root")
 	c.want("a\n1\n", "--user", "two:p", "get", "a")
-	c.with("p\nq\n").wantFailure(exitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
-	c.with("p\n").wantFailure(exitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
-	c.wantFailure(exitFailed, "authentication failed", "--user", "root:wrong", "lock", "l")
-	c.wantFailure(exitFailed, "permission denied", "--user", "guest:g", "svc", "ls", "s") // at once, not after the time limit
-	c.wantFailure(exitFailed, "permission denied", "--user", "guest:g", "svc", "get", "s", "i")
+	c.with("p\nq\n").wantFailure(command.ExitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
+	c.with("p\n").wantFailure(command.ExitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
+	c.wantFailure(command.ExitFailed, "authentication failed", "--user", "root:wrong", "lock", "l")
+	c.wantFailure(command.ExitFailed, "permission denied", "--user", "guest:g", "svc", "ls", "s") // at once, not after the time limit
+	c.wantFailure(command.ExitFailed, "permission denied", "--user", "guest:g", "svc", "get", "s", "i")
 	c.want("Authentication Disabled\n", "--user", "root:secret", "auth", "disable")
 	c.want("a\n1\n", "get", "a")
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -39,7 +40,7 @@ type cmd struct {
 func shared(t *testing.T) *cmd {
 	t.Helper()
 	c := &cmd{t: t, endpoint: etcdtest.Shared(t).Endpoints()[0]}
-	if r := c.run("del", "--prefix", key(t, "")); r.code != exitOK {
+	if r := c.run("del", "--prefix", key(t, "")); r.code != command.ExitOK {
 		t.Fatalf("clean up: %s", r.err)
 	}
 	return c
@@ -65,7 +66,7 @@ func (c *cmd) runIn(ctx context.Context, out, errOut interface{ Write([]byte) (i
 	if c.endpoint != "" {
 		args = append([]string{"--endpoints", c.endpoint}, args...)
 	}
-	return Run(ctx, Env{
+	return Run(ctx, command.Env{
 		Args: args, Stdin: strings.NewReader(c.stdin), Stdout: onlyWriter{out}, Stderr: onlyWriter{errOut},
 		LookupEnv: func(k string) (string, bool) { v, ok := c.env[k]; return v, ok },
 	})
@@ -79,7 +80,7 @@ type onlyWriter struct{ io.Writer }
 func (c *cmd) want(out string, args ...string) {
 	c.t.Helper()
 	r := c.run(args...)
-	if r.code != exitOK || r.out != out || r.err != "" {
+	if r.code != command.ExitOK || r.out != out || r.err != "" {
 		c.t.Errorf("%q:\ncode %d, output\n%s\nerror\n%s\nwant output\n%s", args, r.code, r.out, r.err, out)
 	}
 }
@@ -97,7 +98,7 @@ func (c *cmd) wantFailure(code int, says string, args ...string) {
 func (c *cmd) json(to any, args ...string) {
 	c.t.Helper()
 	r := c.run(append(args, "-o", "json")...)
-	if r.code != exitOK {
+	if r.code != command.ExitOK {
 		c.t.Fatalf("%q: code %d: %s", args, r.code, r.err)
 	}
 	if strings.Count(r.out, "\n") != 1 {
@@ -128,15 +129,15 @@ func TestUsage(t *testing.T) {
 		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0", "dev --members -1", "dev --port 0",
 	} {
 		r := c.run(strings.Fields(args)...)
-		if r.code != exitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") || !strings.Contains(r.err, "--help") {
+		if r.code != command.ExitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") || !strings.Contains(r.err, "--help") {
 			t.Errorf("%s: code %d, output %q, error %q; want code 2 and a hint", args, r.code, r.out, r.err)
 		}
 	}
 }
 
 func TestNoEndpoints(t *testing.T) {
-	(&cmd{t: t}).wantFailure(exitUsage, "--endpoints names none", "--endpoints=", "get", "a")
-	(&cmd{t: t, endpoint: "no good"}).wantFailure(exitUsage, "no good", "get", "a")
+	(&cmd{t: t}).wantFailure(command.ExitUsage, "--endpoints names none", "--endpoints=", "get", "a")
+	(&cmd{t: t, endpoint: "no good"}).wantFailure(command.ExitUsage, "no good", "get", "a")
 }
 
 func TestHelpNamesExitCodes(t *testing.T) {
@@ -167,9 +168,9 @@ func TestEnvironment(t *testing.T) {
 	fromEnv.endpoint = c.endpoint // as --endpoints, which wins
 	fromEnv.want(lines(k, "v"), "get", k, "-o", "plain")
 	fromEnv.env["ETCDCTL_WRITE_OUT"] = "xml"
-	fromEnv.wantFailure(exitUsage, "ETCDCTL_WRITE_OUT", "get", k)
+	fromEnv.wantFailure(command.ExitUsage, "ETCDCTL_WRITE_OUT", "get", k)
 	fromEnv.env = map[string]string{"ETCDCTL_COMMAND_TIMEOUT": "soon"}
-	fromEnv.wantFailure(exitUsage, "ETCDCTL_COMMAND_TIMEOUT", "get", k)
+	fromEnv.wantFailure(command.ExitUsage, "ETCDCTL_COMMAND_TIMEOUT", "get", k)
 }
 
 // A cluster that is not there ends every command in time, with the endpoints and the reason.
@@ -204,7 +205,7 @@ func TestUnreachable(t *testing.T) {
 				start := time.Now()
 				c := &cmd{t: t, endpoint: ep}
 				r := c.run(append(strings.Fields(args), "--command-timeout", "1s", "--dial-timeout", "500ms")...)
-				if r.code != exitUnreachable || !strings.Contains(r.out+r.err, ep) {
+				if r.code != command.ExitUnreachable || !strings.Contains(r.out+r.err, ep) {
 					t.Errorf("code %d, output %s, error %s; want code 3 and the endpoint", r.code, r.out, r.err)
 				}
 				if ep == port.Addr() && !strings.Contains(r.out+r.err, "connection refused") {
@@ -234,11 +235,11 @@ func TestTLSAndUser(t *testing.T) {
 	c.endpoint = "https://" + c.endpoint
 	c.want("a\nb\n", append(secured, "get", "a")...)
 	// Without the authority.
-	for _, command := range [][]string{{"get", "a"}, {"put", "a", "b"}, {"watch", "a"}} {
+	for _, words := range [][]string{{"get", "a"}, {"put", "a", "b"}, {"watch", "a"}} {
 		began := time.Now()
-		r := c.run(append([]string{"--command-timeout", "1m"}, command...)...)
-		if r.code != exitUnreachable || !strings.Contains(r.err, "certificate") || time.Since(began) > 30*time.Second {
-			t.Errorf("%v without the authority: code %d after %v, %s", command, r.code, time.Since(began), r.err)
+		r := c.run(append([]string{"--command-timeout", "1m"}, words...)...)
+		if r.code != command.ExitUnreachable || !strings.Contains(r.err, "certificate") || time.Since(began) > 30*time.Second {
+			t.Errorf("%v without the authority: code %d after %v, %s", words, r.code, time.Since(began), r.err)
 		}
 	}
 }
@@ -260,7 +261,7 @@ func TestCertificatesAreRenewed(t *testing.T) {
 	ctx, interrupt := context.WithCancelCause(ctx)
 	seen := make(chan struct{})
 	before := &onLine{line: "before", do: func() { close(seen) }}
-	after := &onLine{line: "after", do: func() { interrupt(interruptedError{2}) }}
+	after := &onLine{line: "after", do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
 	code := make(chan int, 1)
 	var errOut bytes.Buffer
 	go func() {
@@ -291,7 +292,7 @@ func TestClosedOutput(t *testing.T) {
 	k := key(t, "k")
 	c.want("OK\n", "put", k, "v")
 	var errOut bytes.Buffer
-	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "get", k); code != exitClosedPipe || errOut.Len() > 0 {
+	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "get", k); code != command.ExitClosedPipe || errOut.Len() > 0 {
 		t.Errorf("code %d, error %s, want 141 and nothing", code, errOut.String())
 	}
 }
@@ -302,7 +303,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
 func TestVersion(t *testing.T) {
 	r := shared(t).run("version")
-	if r.code != exitOK || !strings.Contains(r.out, "etcd API 3.7.") {
+	if r.code != command.ExitOK || !strings.Contains(r.out, "etcd API 3.7.") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -16,7 +17,7 @@ func compact(c *cmd) {
 		Header struct{ Revision int64 }
 	}
 	c.json(&now, "get", "nosuchkey")
-	if r := c.run("compaction", itoa(now.Header.Revision), "--physical"); r.code != exitOK {
+	if r := c.run("compaction", itoa(now.Header.Revision), "--physical"); r.code != command.ExitOK {
 		c.t.Fatalf("%+v", r)
 	}
 }
@@ -46,7 +47,7 @@ func TestMemberList(t *testing.T) {
 	c.json(&plain, "member", "list", "--consistency", "s")
 	var hex struct{ Members []struct{ ID, Name string } }
 	c.json(&hex, "member", "list", "--hex")
-	if len(plain.Members) != 3 || len(hex.Members) != 3 || idText(plain.Members[0].ID) != hex.Members[0].ID {
+	if len(plain.Members) != 3 || len(hex.Members) != 3 || command.IdText(plain.Members[0].ID) != hex.Members[0].ID {
 		t.Errorf("JSON %+v, %+v", plain, hex)
 	}
 	if r := c.run("member", "list", "-w", "table"); strings.Count(r.out, "started") != 3 || !strings.Contains(r.out, "│ IS LEARNER │\n") {
@@ -80,7 +81,7 @@ func TestEndpointStatus(t *testing.T) {
 	down := cluster.Followers(t)[0]
 	down.Kill()
 	r = c.run("endpoint", "status", "--command-timeout", "3s")
-	if r.code != exitFailed || strings.Count(r.out, "\n") != 2 || !strings.Contains(r.err, down.Endpoint) {
+	if r.code != command.ExitFailed || strings.Count(r.out, "\n") != 2 || !strings.Contains(r.err, down.Endpoint) {
 		t.Errorf("with a member down: %+v", r)
 	}
 }
@@ -88,7 +89,7 @@ func TestEndpointStatus(t *testing.T) {
 func TestEndpointHealth(t *testing.T) {
 	cluster, c := threeMembers(t)
 	r := c.run("endpoint", "health")
-	if r.code != exitOK || strings.Count(r.out, "is healthy: successfully committed proposal: took = ") != 3 {
+	if r.code != command.ExitOK || strings.Count(r.out, "is healthy: successfully committed proposal: took = ") != 3 {
 		t.Errorf("%+v", r)
 	}
 	one := &cmd{t: t, endpoint: cluster.Endpoints()[0]}
@@ -105,7 +106,7 @@ func TestEndpointHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = c.run("endpoint", "health", "--command-timeout", "3s")
-	if r.code != exitFailed || strings.Count(r.out, "is healthy") != 2 || !strings.Contains(r.out, down.Endpoint+" is unhealthy") {
+	if r.code != command.ExitFailed || strings.Count(r.out, "is healthy") != 2 || !strings.Contains(r.out, down.Endpoint+" is unhealthy") {
 		t.Errorf("with a frozen member: %+v", r)
 	}
 }
@@ -114,12 +115,12 @@ func TestEndpointHealthWithAlarm(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=100000"}})
 	c := &cmd{t: t, endpoint: cluster.Endpoints()[0]}
 	for range 100 {
-		if c.with(strings.Repeat("x", 20000)).run("put", "k").code != exitOK {
+		if c.with(strings.Repeat("x", 20000)).run("put", "k").code != command.ExitOK {
 			break
 		}
 	}
 	r := c.run("endpoint", "health", "-o", "table")
-	if r.code != exitFailed || !strings.Contains(r.out, "NOSPACE") {
+	if r.code != command.ExitFailed || !strings.Contains(r.out, "NOSPACE") {
 		t.Errorf("%+v", r)
 	}
 }

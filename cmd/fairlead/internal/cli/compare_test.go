@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -149,11 +150,11 @@ func TestSameUsage(t *testing.T) {
 		"--cert x get a", "watch a b --prefix",
 	} {
 		words := strings.Fields(args)
-		if want := c.official(words...); want.code == exitOK {
+		if want := c.official(words...); want.code == command.ExitOK {
 			t.Errorf("etcdctl accepts %s", args)
 		}
 		r := c.run(words...)
-		if r.code != exitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") {
+		if r.code != command.ExitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") {
 			t.Errorf("%s: code %d, output %q, error %q; want code 2", args, r.code, r.out, r.err)
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-func (a *app) completionCommand() *cobra.Command {
+func completionCommand(a *command.App) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use:     "completion bash|zsh|fish|powershell",
@@ -19,9 +21,9 @@ func (a *app) completionCommand() *cobra.Command {
   zsh   fairlead completion zsh > "${fpath[1]}/_fairlead"
   fish  fairlead completion fish > ~/.config/fish/completions/fairlead.fish`,
 		ValidArgs: shells,
-		Args:      oneArg("a shell (bash, zsh, fish or powershell)"),
+		Args:      command.OneArg("a shell (bash, zsh, fish or powershell)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			root, out := cmd.Root(), a.env.Stdout
+			root, out := cmd.Root(), a.Env.Stdout
 			switch args[0] {
 			case "bash":
 				return root.GenBashCompletionV2(out, true)
@@ -32,7 +34,7 @@ func (a *app) completionCommand() *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(out)
 			}
-			return usageError{fmt.Errorf("no completion for %q: have %v", args[0], shells)}
+			return command.Usage(fmt.Errorf("no completion for %q: have %v", args[0], shells))
 		},
 	}
 }

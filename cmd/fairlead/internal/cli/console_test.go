@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/local"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -153,7 +155,7 @@ func TestConsole(t *testing.T) {
 		t.Errorf("the stream had only %v", seen)
 	}
 	cancel()
-	if code := stop(); code != exitOK {
+	if code := stop(); code != command.ExitOK {
 		t.Errorf("it ended with %d", code)
 	}
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://")); err == nil {
@@ -171,15 +173,15 @@ func TestConsoleForOthersIsNotOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.org:0"} {
-		c.wantFailure(exitUsage, "needs TLS", "console", "--listen", address)
-		c.wantFailure(exitUsage, "needs TLS", "console", "--listen", address, "--login")
-		c.wantFailure(exitUsage, "must prove who they are", append([]string{"console", "--listen", address}, secure...)...)
+		c.wantFailure(command.ExitUsage, "needs TLS", "console", "--listen", address)
+		c.wantFailure(command.ExitUsage, "needs TLS", "console", "--listen", address, "--login")
+		c.wantFailure(command.ExitUsage, "must prove who they are", append([]string{"console", "--listen", address}, secure...)...)
 	}
-	c.wantFailure(exitUsage, "16 bytes", "console", "--token", "short")
-	c.wantFailure(exitUsage, "exclude", "console", "--token", "0123456789abcdef", "--token-file", token)
-	c.wantFailure(exitUsage, "--tls-cert and --tls-key", "console", "--tls-cert", certs.CertFile)
-	c.wantFailure(exitUsage, "--token-file", "console", "--token-file", token+"none")
-	c.wantFailure(exitUsage, "--listen", "console", "--listen", "nowhere")
+	c.wantFailure(command.ExitUsage, "16 bytes", "console", "--token", "short")
+	c.wantFailure(command.ExitUsage, "exclude", "console", "--token", "0123456789abcdef", "--token-file", token)
+	c.wantFailure(command.ExitUsage, "--tls-cert and --tls-key", "console", "--tls-cert", certs.CertFile)
+	c.wantFailure(command.ExitUsage, "--token-file", "console", "--token-file", token+"none")
+	c.wantFailure(command.ExitUsage, "--listen", "console", "--listen", "nowhere")
 
 	url, stop := startConsole(t, c, append([]string{"--listen", "0.0.0.0:0", "--host", "127.0.0.1", "--token-file", token, "--login"}, secure...)...)
 	defer stop()
@@ -243,7 +245,7 @@ func TestConsoleAuditLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if code := stop(); code != exitOK {
+	if code := stop(); code != command.ExitOK {
 		t.Errorf("it ended with %d", code)
 	}
 	text, err := os.ReadFile(name)
@@ -255,18 +257,18 @@ func TestConsoleAuditLog(t *testing.T) {
 		!strings.Contains(lines[2], `"outcome":"done"`) || !strings.Contains(lines[2], `"target":"audit"`) || !strings.Contains(lines[2], "the shop's") {
 		t.Errorf("%q", lines)
 	}
-	c.wantFailure(exitFailed, "--audit-log", "console", "--listen", "127.0.0.1:0", "--audit-log", filepath.Join(name, "none"))
+	c.wantFailure(command.ExitFailed, "--audit-log", "console", "--listen", "127.0.0.1:0", "--audit-log", filepath.Join(name, "none"))
 }
 
 func TestConsoleTakesAFreePort(t *testing.T) {
 	c := shared(t)
-	if l, err := net.Listen("tcp", consoleAddress); err == nil {
+	if l, err := net.Listen("tcp", local.ConsoleAddress); err == nil {
 		defer l.Close()
 	}
 	url, stop := startConsole(t, c)
 	defer stop()
-	if strings.Contains(url, consoleAddress) {
+	if strings.Contains(url, local.ConsoleAddress) {
 		t.Errorf("the URL is %s, which is taken", url)
 	}
-	c.wantFailure(exitFailed, "in use", "console", "--listen", consoleAddress)
+	c.wantFailure(command.ExitFailed, "in use", "console", "--listen", local.ConsoleAddress)
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // answering is where the command says that it listens.
@@ -120,7 +122,7 @@ func TestDNSUsage(t *testing.T) {
 		{"dns", "x"}, {"dns", "--listen", "nowhere"}, {"dns", "--domain", "a..b"}, {"dns", "--ttl", "1ms"}, {"dns", "--ttl", "-1s"},
 		{"dns", "--max-services", "-1"}, {"dns", "--records", "x"},
 	} {
-		if r := c.run(args...); r.code != exitUsage {
+		if r := c.run(args...); r.code != command.ExitUsage {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
@@ -129,5 +131,5 @@ func TestDNSUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c.wantFailure(exitFailed, "address already in use", "dns", "--listen", l.Addr().String())
+	c.wantFailure(command.ExitFailed, "address already in use", "dns", "--listen", l.Addr().String())
 }

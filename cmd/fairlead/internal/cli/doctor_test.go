@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,17 +10,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 func TestDoctor(t *testing.T) {
 	c := shared(t)
-	if r := c.run("doctor", "--period", "200ms"); r.code != exitOK || strings.Contains(r.out, "Problem") || r.err != "" {
+	if r := c.run("doctor", "--period", "200ms"); r.code != command.ExitOK || strings.Contains(r.out, "Problem") || r.err != "" {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
-	c.wantFailure(exitUsage, "--period", "doctor", "--watch", "--period", "0s")
-	c.wantFailure(exitUsage, "--period", "doctor", "--period", "-1s")
-	c.wantFailure(exitUsage, "--json", "doctor", "--json", "-o", "json")
+	c.wantFailure(command.ExitUsage, "--period", "doctor", "--watch", "--period", "0s")
+	c.wantFailure(command.ExitUsage, "--period", "doctor", "--period", "-1s")
+	c.wantFailure(command.ExitUsage, "--json", "doctor", "--json", "-o", "json")
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	m := cl.Members()[1]
 	id, err := m.ID(t.Context())
@@ -32,29 +32,35 @@ func TestDoctor(t *testing.T) {
 	c = &cmd{t: t, endpoint: strings.Join(cl.Endpoints(), ",")}
 	r := c.run("doctor", "--period", "0s")
 	remove := fmt.Sprintf("\n    fairlead --endpoints=%s member remove %x\n", c.endpoint, id)
-	if r.code != exitFailed || strings.Count(r.out, "Problem: ") != 1 || !strings.Contains(r.out, "Problem: member "+m.Name+" does not answer") ||
+	if r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 || !strings.Contains(r.out, "Problem: member "+m.Name+" does not answer") ||
 		!strings.Contains(r.out, "just a quorum is left (2 of 3)") || !strings.Contains(r.out, "To do: ") || !strings.Contains(r.out, remove) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
-	if r := c.run("doctor", "--json", "--period", "0s"); r.code != exitFailed ||
+	if r := c.run("doctor", "--json", "--period", "0s"); r.code != command.ExitFailed ||
 		!strings.HasPrefix(r.out, `[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"title":"Member down","what":"`) {
 		t.Errorf("%+v", r)
 	}
+}
+
+// doctorFinding is a finding as scripts read it.
+type doctorFinding struct {
+	Rule, Severity string
+	Run            []string
 }
 
 // One cause, a full database, is one finding; its commands, run as they are given, mend it.
 func TestDoctorsCommandsMend(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Args: []string{"--quota-backend-bytes=200000"}})
 	c := &cmd{t: t, endpoint: strings.Join(cl.Endpoints(), ",")}
-	for i := 0; c.with(strings.Repeat("x", 20000)).run("put", "k").code == exitOK; i++ {
+	for i := 0; c.with(strings.Repeat("x", 20000)).run("put", "k").code == command.ExitOK; i++ {
 		if i > 100 {
 			t.Fatal("the database does not get full")
 		}
 	}
-	look := func() (problems []finding) {
+	look := func() (problems []doctorFinding) {
 		t.Helper()
 		r := c.run("doctor", "--json", "--period", "0s")
-		var all []finding
+		var all []doctorFinding
 		if err := json.Unmarshal([]byte(r.out), &all); err != nil {
 			t.Fatalf("%v in %+v", err, r)
 		}
@@ -63,7 +69,7 @@ func TestDoctorsCommandsMend(t *testing.T) {
 				problems = append(problems, f)
 			}
 		}
-		if (r.code == exitFailed) != (len(problems) > 0) {
+		if (r.code == command.ExitFailed) != (len(problems) > 0) {
 			t.Errorf("code %d with %d problems", r.code, len(problems))
 		}
 		return problems
@@ -74,7 +80,7 @@ func TestDoctorsCommandsMend(t *testing.T) {
 	}
 	for _, line := range problems[0].Run {
 		words := exampleLines(line)[0]
-		if r := (&cmd{t: t}).run(words...); r.code != exitOK {
+		if r := (&cmd{t: t}).run(words...); r.code != command.ExitOK {
 			t.Errorf("%s: %+v", line, r)
 		}
 	}
@@ -98,7 +104,7 @@ func TestDoctorWatch(t *testing.T) {
 			t.Error(err)
 		}
 	}}
-	over := &onLine{line: ": member " + m.Name + " does not answer; just a quorum is left (2 of 3): one more failure stops the cluster\n", do: func() { interrupt(interruptedError{2}) }}
+	over := &onLine{line: ": member " + m.Name + " does not answer; just a quorum is left (2 of 3): one more failure stops the cluster\n", do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
 	start := &onLine{line: "\n", do: m.Kill}
 	var errOut bytes.Buffer
 	code := c.runIn(ctx, io.MultiWriter(start, began, over), &errOut, "doctor", "--watch", "--period", "300ms")
@@ -108,43 +114,24 @@ func TestDoctorWatch(t *testing.T) {
 	}
 }
 
-// An event of a watching doctor keeps the time at which its finding was seen first, whatever its
-// figures are meanwhile.
-func TestDoctorsEvents(t *testing.T) {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	slow := func(what string) finding {
-		return finding{Rule: "slow", Severity: "warning", Members: []string{"m1"}, What: what}
-	}
-	present, events := changes(nil, []finding{slow("100ms")}, at)
-	if len(present) != 1 || len(events) != 1 || events[0].Event != "begun" || events[0].Since != nil {
-		t.Errorf("begun: %+v, %+v", present, events)
-	}
-	if present, events = changes(present, []finding{slow("200ms"), {Rule: "far"}}, at.Add(time.Second)); len(present) != 2 || len(events) != 1 || events[0].Rule != "far" {
-		t.Errorf("goes on: %+v, %+v", present, events)
-	}
-	if present, events = changes(present, nil, at.Add(time.Minute)); len(present) != 0 || len(events) != 2 || events[0].Event != "over" || events[0].What != "200ms" || !events[0].Since.Equal(at) {
-		t.Errorf("over: %+v, %+v", present, events)
-	}
-}
-
 // Whoever has no permission is told so, and by whom it is to be asked.
 func TestDoctorOfStrangers(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := &cmd{t: t, endpoint: cl.Endpoints()[0]}
 	for _, line := range []string{"user add root:pw", "user grant-role root root", "user add u:pw", "auth enable"} {
-		if r := c.run(strings.Fields(line)...); r.code != exitOK {
+		if r := c.run(strings.Fields(line)...); r.code != command.ExitOK {
 			t.Fatalf("%s: %+v", line, r)
 		}
 	}
-	if r := c.run("doctor", "--period", "0s"); r.code != exitFailed || strings.Count(r.out, "Problem: ") != 1 ||
+	if r := c.run("doctor", "--period", "0s"); r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 ||
 		!strings.Contains(r.out, "not to whoever asked (etcdserver: user name is empty)") || !strings.Contains(r.out, " --user NAME doctor\n") {
 		t.Errorf("nobody: %+v", r)
 	}
-	if r := c.run("--user", "u:pw", "doctor", "--period", "0s"); r.code != exitOK || !strings.Contains(r.out, "Note: these could not be looked at: the history (") ||
+	if r := c.run("--user", "u:pw", "doctor", "--period", "0s"); r.code != command.ExitOK || !strings.Contains(r.out, "Note: these could not be looked at: the history (") ||
 		!strings.Contains(r.out, " --user root doctor\n") || strings.Contains(r.out, "--user=u --user") {
 		t.Errorf("of few rights: %+v", r)
 	}
-	if r := c.run("--user", "root:pw", "doctor", "--period", "0s"); r.code != exitOK || !strings.HasPrefix(r.out, "Nothing is wrong.\nLooked at one member") {
+	if r := c.run("--user", "root:pw", "doctor", "--period", "0s"); r.code != command.ExitOK || !strings.HasPrefix(r.out, "Nothing is wrong.\nLooked at one member") {
 		t.Errorf("root: %+v", r)
 	}
 }
@@ -158,41 +145,12 @@ func TestDoctorCertificates(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{TLS: auth})
 	c := &cmd{t: t, endpoint: cl.Endpoints()[0]}
 	r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile, "--cert", auth.ClientCertFile, "--key", auth.ClientKeyFile)
-	if r.code != exitFailed || !strings.Contains(r.out, "Problem: certificates of members end soon") ||
+	if r.code != command.ExitFailed || !strings.Contains(r.out, "Problem: certificates of members end soon") ||
 		!strings.Contains(r.out, "Problem: the certificate that this client shows ends soon") || !strings.Contains(r.out, "in 23 hours)") {
 		t.Errorf("%+v", r)
 	}
 	auth.Issue(t, "server", etcdtest.Certificate{NotAfter: time.Now().Add(100 * 24 * time.Hour)})
-	if r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile); r.code != exitOK || strings.Contains(r.out, "certificate") {
+	if r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile); r.code != command.ExitOK || strings.Contains(r.out, "certificate") {
 		t.Errorf("with a new one: %+v", r)
-	}
-}
-
-func TestDoctorsCommandLines(t *testing.T) {
-	d := diagnosis{own: []string{"--endpoints=a:1,b:2", "--cacert='my ca.pem'", "--user=root"}}
-	for c, want := range map[string]string{
-		"member list":              "fairlead --endpoints=a:1,b:2 --cacert='my ca.pem' --user=root member list",
-		"--endpoints b:2 defrag":   "fairlead --cacert='my ca.pem' --user=root --endpoints b:2 defrag",
-		"--user alice lease list":  "fairlead --endpoints=a:1,b:2 --cacert='my ca.pem' --user alice lease list",
-		"--cacert FILE get nosuch": "fairlead --endpoints=a:1,b:2 --user=root --cacert FILE get nosuch",
-	} {
-		if got := d.command(c); got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
-	}
-	for in, want := range map[string]string{"a:1,b": "a:1,b", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "é": "'é'"} {
-		if got := shellWord(in); got != want {
-			t.Errorf("%q: %s, want %s", in, got, want)
-		}
-	}
-}
-
-func TestParagraph(t *testing.T) {
-	var b bytes.Buffer
-	p := &printer{Writer: bufio.NewWriter(&b), width: 20}
-	p.paragraph("  To do: ", "one two three four averyveryverylongwordthatfitsnowhere five")
-	p.Flush()
-	if want := lines("  To do: one two", "    three four", "    averyveryverylongwordthatfitsnowhere", "    five"); b.String() != want {
-		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 }

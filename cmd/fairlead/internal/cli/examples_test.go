@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // Every command that people see has an example, and the program takes what the examples say.
@@ -27,7 +29,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s has no example", c.CommandPath())
 		}
 	}
-	each((&app{}).rootCommand())
+	each(rootCommand((&command.App{})))
 	if count < 60 {
 		t.Errorf("only %d commands were looked at", count)
 	}
@@ -37,7 +39,7 @@ func TestExamples(t *testing.T) {
 // returns which one that is.
 func tryExample(t *testing.T, words []string) string {
 	t.Helper()
-	found, rest, err := (&app{}).rootCommand().Find(words)
+	found, rest, err := rootCommand((&command.App{})).Find(words)
 	if err != nil {
 		t.Errorf("%q: %v", words, err)
 		return ""

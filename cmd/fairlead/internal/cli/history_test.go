@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -54,6 +55,6 @@ func TestHistory(t *testing.T) {
 	}
 	c.want(lines(fmt.Sprintf("(history begins at revision %d: what was before is compacted)", revs[2]),
 		fmt.Sprint(revs[2], "\ttwo"), fmt.Sprint(revs[3], "\t(deleted)"), fmt.Sprint(revs[4], "\tthree")), "history", "k")
-	c.wantFailure(exitUsage, "the key is empty", "history", "")
-	c.wantFailure(exitUsage, "needs a key", "history")
+	c.wantFailure(command.ExitUsage, "the key is empty", "history", "")
+	c.wantFailure(command.ExitUsage, "needs a key", "history")
 }

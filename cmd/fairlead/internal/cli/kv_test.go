@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 func TestGet(t *testing.T) {
@@ -40,8 +42,8 @@ func TestGet(t *testing.T) {
 	c.want(lines(p+"a", "1"), "get", p+"a", "--rev", itoa(rev))
 	c.want(lines(p+"a", "1"), "get", p, "--prefix", "--rev", itoa(rev), "--max-mod-rev", itoa(rev))
 	c.want("2\n", "get", p, "--prefix", "--count-only", "--rev", itoa(resp.Kvs[1].ModRevision))
-	c.wantFailure(exitFailed, "future revision", "get", p+"a", "--rev", "999999999")
-	c.wantFailure(exitFailed, "key is not provided", "get", "")
+	c.wantFailure(command.ExitFailed, "future revision", "get", p+"a", "--rev", "999999999")
+	c.wantFailure(command.ExitFailed, "key is not provided", "get", "")
 }
 
 func TestGetHexAndTable(t *testing.T) {
@@ -74,7 +76,7 @@ func TestPut(t *testing.T) {
 	c.want("-5\n", "get", "--print-value-only", k)
 	var lease struct{ ID int64 }
 	c.json(&lease, "lease", "grant", "60")
-	id := leaseText(lease.ID)
+	id := command.LeaseText(lease.ID)
 	c.want("OK\n", "put", "--lease", id, "--ignore-value", k)
 	c.want("OK\n", "put", "--ignore-lease", k, "6")
 	var resp struct{ Kvs []struct{ Lease int64 } }
@@ -83,9 +85,9 @@ func TestPut(t *testing.T) {
 		t.Errorf("lease %x, want %x", resp.Kvs[0].Lease, lease.ID)
 	}
 	c.want("lease "+id+" revoked\n", "lease", "revoke", id)
-	c.wantFailure(exitFailed, "key not found", "put", "--ignore-value", k)
-	c.wantFailure(exitFailed, "lease not found", "put", "--lease", "123", k, "v")
-	c.wantFailure(exitFailed, "key is not provided", "put", "", "v")
+	c.wantFailure(command.ExitFailed, "key not found", "put", "--ignore-value", k)
+	c.wantFailure(command.ExitFailed, "lease not found", "put", "--lease", "123", k, "v")
+	c.wantFailure(command.ExitFailed, "key is not provided", "put", "", "v")
 	var put struct {
 		Header struct{ Revision int64 }
 	}
@@ -174,7 +176,7 @@ func TestTxnBadInput(t *testing.T) {
 		"\nput k \"\\q\"":        "escape",
 		"\nget --prefix a b\n\n": "no end of range",
 	} {
-		c.with(text).wantFailure(exitUsage, says, "txn")
+		c.with(text).wantFailure(command.ExitUsage, says, "txn")
 	}
-	c.with("\nput dup 1\nput dup 2\n").wantFailure(exitFailed, "duplicate key", "txn")
+	c.with("\nput dup 1\nput dup 2\n").wantFailure(command.ExitFailed, "duplicate key", "txn")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -17,7 +18,7 @@ func grant(c *cmd, ttl string) string {
 	c.t.Helper()
 	r := c.run("lease", "grant", ttl)
 	fields := strings.Fields(r.out)
-	if r.code != exitOK || len(fields) != 5 || r.out != "lease "+fields[1]+" granted with TTL("+ttl+"s)\n" {
+	if r.code != command.ExitOK || len(fields) != 5 || r.out != "lease "+fields[1]+" granted with TTL("+ttl+"s)\n" {
 		c.t.Fatalf("grant: %+v", r)
 	}
 	return fields[1]
@@ -32,7 +33,7 @@ func TestLeaseGrant(t *testing.T) {
 	if resp.ID == 0 || resp.TTL != 61 {
 		t.Errorf("JSON %+v", resp)
 	}
-	c.wantFailure(exitFailed, "too large", "lease", "grant", "99999999999")
+	c.wantFailure(command.ExitFailed, "too large", "lease", "grant", "99999999999")
 }
 
 func TestLeaseRevoke(t *testing.T) {
@@ -42,7 +43,7 @@ func TestLeaseRevoke(t *testing.T) {
 	c.want("OK\n", "put", "--lease", id, k, "v")
 	c.want("lease "+id+" revoked\n", "lease", "revoke", id)
 	c.want("", "get", k)
-	c.wantFailure(exitFailed, "lease not found", "lease", "revoke", id)
+	c.wantFailure(command.ExitFailed, "lease not found", "lease", "revoke", id)
 }
 
 func TestLeaseTimeToLive(t *testing.T) {
@@ -76,7 +77,7 @@ func TestLeaseList(t *testing.T) {
 		Leases []struct{ ID int64 }
 	}
 	c.json(&resp, "lease", "list")
-	if len(resp.Leases) != 1 || leaseText(resp.Leases[0].ID) != id {
+	if len(resp.Leases) != 1 || command.LeaseText(resp.Leases[0].ID) != id {
 		t.Errorf("JSON %+v", resp)
 	}
 }
@@ -88,7 +89,7 @@ func TestLeaseKeepAlive(t *testing.T) {
 	// Until interrupted: after the first renewal.
 	ctx, interrupt := context.WithCancelCause(t.Context())
 	defer interrupt(nil)
-	out := &onLine{line: "lease " + id + " keepalived with TTL(60)\n", do: func() { interrupt(interruptedError{2}) }}
+	out := &onLine{line: "lease " + id + " keepalived with TTL(60)\n", do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
 	var errOut bytes.Buffer
 	if code := c.runIn(ctx, out, &errOut, "lease", "keep-alive", id); code != 130 || errOut.Len() > 0 {
 		t.Errorf("code %d, output %s, error %s", code, out.String(), errOut.String())
@@ -101,10 +102,10 @@ func TestLeaseKeepAlive(t *testing.T) {
 	out.line = "lease " + short + " keepalived with TTL(2)\n"
 	out.do = func() { c.want("lease "+short+" revoked\n", "lease", "revoke", short) }
 	code := c.runIn(t.Context(), out, &errOut, "lease", "keep-alive", short)
-	if code != exitFailed || !strings.HasSuffix(out.String(), "lease "+short+" expired or revoked.\n") {
+	if code != command.ExitFailed || !strings.HasSuffix(out.String(), "lease "+short+" expired or revoked.\n") {
 		t.Errorf("code %d, output %s, error %s", code, out.String(), errOut.String())
 	}
-	c.wantFailure(exitFailed, "lease not found", "lease", "keep-alive", "--once", short)
+	c.wantFailure(command.ExitFailed, "lease not found", "lease", "keep-alive", "--once", short)
 }
 
 // onLine is an output that acts once, when a line has been written.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -25,7 +26,7 @@ func TestMemberChanges(t *testing.T) {
 		step := func(args ...string) string {
 			t.Helper()
 			r := run(args...)
-			if r.code != exitOK {
+			if r.code != command.ExitOK {
 				t.Fatalf("%q: %+v", args, r)
 			}
 			answers[i] = append(answers[i], peerPort.ReplaceAllString(paddedID.ReplaceAllString(r.out, "ID"), ":PORT"))
@@ -33,11 +34,11 @@ func TestMemberChanges(t *testing.T) {
 		}
 		id := memberID.FindString(step("member", "add", "new", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:10%d,http://127.0.0.1:20%d", i, i)))
 		step("member", "update", id, "--peer-urls", fmt.Sprintf("http://127.0.0.1:30%d", i))
-		if r := run("member", "promote", id); r.code != exitFailed || !strings.Contains(r.err, "can only promote a learner member which is in sync") {
+		if r := run("member", "promote", id); r.code != command.ExitFailed || !strings.Contains(r.err, "can only promote a learner member which is in sync") {
 			t.Errorf("promote: %+v", r)
 		}
 		step("member", "remove", id)
-		if r := run("member", "remove", id); r.code != exitFailed || !strings.Contains(r.err, "member not found") {
+		if r := run("member", "remove", id); r.code != command.ExitFailed || !strings.Contains(r.err, "member not found") {
 			t.Errorf("remove twice: %+v", r)
 		}
 	}
@@ -49,13 +50,13 @@ func TestMemberChanges(t *testing.T) {
 	}
 	for i, f := range []string{"json", "yaml", "fields", "table"} {
 		var r result
-		if r = c.run("member", "add", "n", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:40%d", i), "-w", f); r.code != exitOK || r.out == "" {
+		if r = c.run("member", "add", "n", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:40%d", i), "-w", f); r.code != command.ExitOK || r.out == "" {
 			t.Errorf("%s: %+v", f, r)
 		}
 		list := c.run("member", "list").out
 		for line := range strings.Lines(list) {
 			if strings.Contains(line, "unstarted") {
-				if r := c.run("member", "remove", memberID.FindString(line), "-w", f); r.code != exitOK {
+				if r := c.run("member", "remove", memberID.FindString(line), "-w", f); r.code != command.ExitOK {
 					t.Errorf("%+v", r)
 				}
 			}
@@ -85,15 +86,15 @@ func TestMoveLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	away := &cmd{t: t, endpoint: follower.Endpoint}
-	away.wantFailure(exitFailed, "is not among the endpoints", "move-leader", idText(to))
-	c.want("Leadership transferred from "+idText(from)+" to "+idText(to)+"\n", "move-leader", idText(to))
+	away.wantFailure(command.ExitFailed, "is not among the endpoints", "move-leader", command.IdText(to))
+	c.want("Leadership transferred from "+command.IdText(from)+" to "+command.IdText(to)+"\n", "move-leader", command.IdText(to))
 }
 
 func TestAlarm(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=100000"}}).Endpoints()[0]}
 	full := func() {
 		for range 100 {
-			if c.with(strings.Repeat("x", 20000)).run("put", "k").code != exitOK {
+			if c.with(strings.Repeat("x", 20000)).run("put", "k").code != command.ExitOK {
 				return
 			}
 		}
@@ -107,7 +108,7 @@ func TestAlarm(t *testing.T) {
 		t.Errorf("output %s, want %s", got, want)
 	}
 	listed := c.run("alarm", "list").out
-	if r := c.run("alarm", "disarm"); r.code != exitOK || r.out != listed {
+	if r := c.run("alarm", "disarm"); r.code != command.ExitOK || r.out != listed {
 		t.Errorf("%+v, want %s", r, listed)
 	}
 	c.want("", "alarm", "list")
@@ -119,13 +120,13 @@ func TestDefragLeaderLast(t *testing.T) {
 	var members struct{ Members []struct{ ID uint64 } }
 	c.json(&members, "member", "list")
 	first := members.Members[0].ID
-	if r := c.run("move-leader", idText(first)); r.code != exitOK && !strings.Contains(r.err, "already") {
+	if r := c.run("move-leader", command.IdText(first)); r.code != command.ExitOK && !strings.Contains(r.err, "already") {
 		t.Fatalf("%+v", r)
 	}
 	leader := cluster.Leader(t)
 	r := c.run("defrag", "--cluster")
 	rows := strings.Split(strings.TrimSpace(r.out), "\n")
-	if r.code != exitOK || len(rows) != 3 || !strings.Contains(rows[2], "["+leader.URL+"]") {
+	if r.code != command.ExitOK || len(rows) != 3 || !strings.Contains(rows[2], "["+leader.URL+"]") {
 		t.Errorf("the leader is %s: %+v", leader.URL, r)
 	}
 }
@@ -141,8 +142,8 @@ func TestDefragAndCompaction(t *testing.T) {
 	rev := itoa(put.Header.Revision - 1)
 	c.want("compacted revision "+rev+"\n", "compaction", "--physical", rev)
 	c.same("simple", "compaction", rev) // once more: refused
-	if r := c.run("defrag", "--cluster"); r.code != exitOK || !strings.HasPrefix(r.out, "Finished defragmenting etcd member[") {
+	if r := c.run("defrag", "--cluster"); r.code != command.ExitOK || !strings.HasPrefix(r.out, "Finished defragmenting etcd member[") {
 		t.Errorf("%+v", r)
 	}
-	c.wantFailure(exitFailed, "127.0.0.1:1", "defrag", "--endpoints", "127.0.0.1:1", "--command-timeout", "1s")
+	c.wantFailure(command.ExitFailed, "127.0.0.1:1", "defrag", "--endpoints", "127.0.0.1:1", "--command-timeout", "1s")
 }

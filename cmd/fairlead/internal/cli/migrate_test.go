@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 func TestMigrate(t *testing.T) {
@@ -16,14 +18,14 @@ func TestMigrate(t *testing.T) {
 	}
 	c := &cmd{t: t}
 	r := c.run("migrate", dir)
-	if r.code != exitOK || !strings.Contains(r.out, "+\tclientv3 \"github.com/fairlead-go/fairlead/clientv3\"") || !strings.Contains(r.err, "2 imports in 1 of 1 Go files would change") {
+	if r.code != command.ExitOK || !strings.Contains(r.out, "+\tclientv3 \"github.com/fairlead-go/fairlead/clientv3\"") || !strings.Contains(r.err, "2 imports in 1 of 1 Go files would change") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	if b, err := os.ReadFile(file); err != nil || string(b) != before {
 		t.Errorf("without --write the file changed: %s, %v", b, err)
 	}
 	r = c.run("migrate", "--write", dir)
-	if r.code != exitOK || r.out != "" || !strings.Contains(r.err, "fairlead/adapters/gokit@latest") {
+	if r.code != command.ExitOK || r.out != "" || !strings.Contains(r.err, "fairlead/adapters/gokit@latest") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	if b, err := os.ReadFile(file); err != nil || strings.Contains(string(b), "go.etcd.io/etcd/client") {
@@ -32,8 +34,8 @@ func TestMigrate(t *testing.T) {
 	if r = c.run("migrate", dir); !strings.Contains(r.err, "Nothing to change in 1 Go files.") {
 		t.Errorf("a second time: %s", r.err)
 	}
-	c.wantFailure(exitUsage, "needs a directory", "migrate")
-	c.wantFailure(exitFailed, "no such file", "migrate", filepath.Join(dir, "none"))
+	c.wantFailure(command.ExitUsage, "needs a directory", "migrate")
+	c.wantFailure(command.ExitFailed, "no such file", "migrate", filepath.Join(dir, "none"))
 }
 
 func TestMigrateReplace(t *testing.T) {
@@ -53,7 +55,7 @@ func TestMigrateReplace(t *testing.T) {
 	write("main.go", "package main\n\nimport _ \"go.etcd.io/etcd/client/v3\"\n\nfunc main() {}\n")
 	c := &cmd{t: t}
 	r := c.run("migrate", "--replace", "--checkout", root, dir)
-	if r.code != exitOK || !strings.Contains(r.out, "+replace go.etcd.io/etcd/client/v3 => "+root+"/dropin") ||
+	if r.code != command.ExitOK || !strings.Contains(r.out, "+replace go.etcd.io/etcd/client/v3 => "+root+"/dropin") ||
 		!strings.Contains(r.err, "asks for Go 1.26") || !strings.Contains(r.err, "would change; --write changes them") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
@@ -61,13 +63,13 @@ func TestMigrateReplace(t *testing.T) {
 		t.Errorf("without --write go.mod changed: %s, %v", b, err)
 	}
 	r = c.run("migrate", "--replace", "--checkout", root, "--write", dir)
-	if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || r.code != exitOK || r.out != "" || !strings.Contains(r.err, "Changed: ") || !strings.Contains(string(b), "=> "+root) {
+	if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || r.code != command.ExitOK || r.out != "" || !strings.Contains(r.err, "Changed: ") || !strings.Contains(string(b), "=> "+root) {
 		t.Errorf("code %d, error\n%s\ngo.mod\n%s%v", r.code, r.err, b, err)
 	}
-	if r = c.run("migrate", "--replace", "--checkout", root, dir); r.code != exitOK || !strings.Contains(r.err, "Nothing to change.") {
+	if r = c.run("migrate", "--replace", "--checkout", root, dir); r.code != command.ExitOK || !strings.Contains(r.err, "Nothing to change.") {
 		t.Errorf("a second time: %s", r.err)
 	}
-	c.wantFailure(exitUsage, "use them with it", "migrate", "--checkout", root, dir)
-	c.wantFailure(exitUsage, "exclude each other", "migrate", "--replace", "--checkout", root, "--version", "v3.1.0", dir)
-	c.wantFailure(exitFailed, "has no go.mod", "migrate", "--replace", t.TempDir())
+	c.wantFailure(command.ExitUsage, "use them with it", "migrate", "--checkout", root, dir)
+	c.wantFailure(command.ExitUsage, "exclude each other", "migrate", "--replace", "--checkout", root, "--version", "v3.1.0", dir)
+	c.wantFailure(command.ExitFailed, "has no go.mod", "migrate", "--replace", t.TempDir())
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -25,7 +26,7 @@ func TestMakeMirror(t *testing.T) {
 			for ctx.Err() == nil && to.run("get", "--count-only", until).out != "1\n" {
 				<-tick.C
 			}
-			interrupt(interruptedError{2})
+			interrupt(command.InterruptedError{Signal: 2})
 		}()
 		var out, errOut lockedBuffer
 		if code := from.runIn(ctx, &out, &errOut, append([]string{"make-mirror", "--prefix", p}, args...)...); code != 130 || errOut.String() != "" {
@@ -38,10 +39,10 @@ func TestMakeMirror(t *testing.T) {
 	mirror("copy/b", to.endpoint, "--dest-prefix", "copy/") // goes on
 	to.want(lines("copy/a", "1", "copy/b", "2"), "get", "--prefix", "copy/")
 	to.want("OK\n", "put", "own/x", "")
-	from.wantFailure(exitFailed, "--reconcile", "make-mirror", to.endpoint, "--prefix", p, "--dest-prefix", "own/")
-	from.wantFailure(exitUnreachable, "the destination", "make-mirror", "127.0.0.1:1")
-	from.wantFailure(exitUsage, "belong together", "make-mirror", to.endpoint, "--dest-cert", "x")
+	from.wantFailure(command.ExitFailed, "--reconcile", "make-mirror", to.endpoint, "--prefix", p, "--dest-prefix", "own/")
+	from.wantFailure(command.ExitUnreachable, "the destination", "make-mirror", "127.0.0.1:1")
+	from.wantFailure(command.ExitUsage, "belong together", "make-mirror", to.endpoint, "--dest-cert", "x")
 	mirror("b", to.endpoint, "--no-dest-prefix", "--reconcile") // all else goes
 	to.want("", "get", "--prefix", "copy/")
-	from.wantFailure(exitUsage, "no password", "make-mirror", to.endpoint, "--dest-user", "u")
+	from.wantFailure(command.ExitUsage, "no password", "make-mirror", to.endpoint, "--dest-user", "u")
 }

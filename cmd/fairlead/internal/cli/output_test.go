@@ -1,17 +1,13 @@
 package cli
 
 import (
-	"context"
-	"errors"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
-	"time"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -34,7 +30,7 @@ func TestYAML(t *testing.T) {
 		}
 		Kvs []struct{ Key, Value string }
 	}
-	if err := yaml.Unmarshal([]byte(r.out), &doc); err != nil || r.code != exitOK {
+	if err := yaml.Unmarshal([]byte(r.out), &doc); err != nil || r.code != command.ExitOK {
 		t.Fatalf("%v in %+v", err, r)
 	}
 	if len(doc.Kvs) != 1 || doc.Kvs[0].Value != "dg==" || doc.Header.ClusterID == 0 || strings.ContainsAny(r.out, "{}") {
@@ -46,90 +42,14 @@ func TestYAML(t *testing.T) {
 func TestProtobufRefused(t *testing.T) {
 	c := shared(t)
 	for _, args := range []string{"defrag", "endpoint status", "endpoint health", "endpoint hashkv", "snapshot save /nosuch/x", "user get u --detail"} {
-		c.wantFailure(exitUsage, "no protobuf message", append(strings.Fields(args), "-w", "protobuf")...)
-	}
-}
-
-func TestNarrowTerminal(t *testing.T) {
-	var s strings.Builder
-	tab := table{[]string{"NAME", "VALUE"}, [][]string{{"a", strings.Repeat("x", 50)}, {"b", ""}}}
-	writeTable(&s, tab, 40)
-	if want := "name: a\nvalue: " + strings.Repeat("x", 50) + "\n\nname: b\n"; s.String() != want {
-		t.Errorf("got\n%s\nwant\n%s", s.String(), want)
-	}
-	s.Reset()
-	writeTable(&s, tab, 200)
-	if !strings.HasPrefix(s.String(), "┌") {
-		t.Error(s.String())
-	}
-}
-
-func TestProgressLine(t *testing.T) {
-	p := &progress{what: "snapshot", unit: bytesText}
-	p.set(5_000_000, 10_000_000)
-	if got, want := p.line(0, 60), "snapshot 5.0 MB/10 MB  50% [###############...............]"; got != want {
-		t.Errorf("got  %q\nwant %q", got, want)
-	}
-	for width := range 100 {
-		if n := utf8.RuneCountInString(p.line(0, width)); n >= max(width, 1) && width > 0 {
-			t.Errorf("%d columns on a terminal of %d", n, width)
-		}
-	}
-	p.set(20, 0)
-	if got := p.line(0, 40); got != "snapshot 20 B" {
-		t.Error(got)
-	}
-	if got := (&progress{what: "compacting"}).line(2*time.Second, 40); got != "compacting 2s" {
-		t.Error(got)
-	}
-	a := &app{env: Env{Stderr: &strings.Builder{}}}
-	bar := a.wait("nothing") // no terminal
-	bar.set(1, 2)
-	bar.stop()
-}
-
-func TestProgressIsErased(t *testing.T) {
-	var out lockedBuffer
-	p := &progress{w: &out, width: func() int { return 40 }, what: "waiting", start: time.Now(), quit: make(chan struct{}), ended: make(chan struct{})}
-	p.draw(time.Second)
-	go p.run()
-	p.stop()
-	p.stop()
-	if got := out.String(); !strings.HasPrefix(got, "\rwaiting 1s") || !strings.HasSuffix(got, "\r\x1b[K") {
-		t.Errorf("%q", got)
-	}
-}
-
-func TestDiscoverySRV(t *testing.T) {
-	answers := map[string][]*net.SRV{
-		"etcd-client-ssl-blue": {{Target: "a.example.", Port: 2379}},
-		"etcd-client-blue":     {{Target: "b.example.", Port: 2380}},
-	}
-	lookup := func(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
-		if all, ok := answers[service]; ok && proto == "tcp" && name == "example" {
-			return "", all, nil
-		}
-		return "", nil, errors.New("no such host")
-	}
-	f := &connFlags{discoverySRV: "example", discoveryName: "blue", insecureDiscovery: true}
-	got, err := f.lookupSRV(t.Context(), lookup)
-	if want := []string{"https://a.example:2379", "http://b.example:2380"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("%v, %v", got, err)
-	}
-	f.insecureDiscovery = false
-	if got, err = f.lookupSRV(t.Context(), lookup); err != nil || len(got) != 1 {
-		t.Errorf("%v, %v", got, err)
-	}
-	f.discoveryName = ""
-	if _, err = f.lookupSRV(t.Context(), lookup); exitCode(err) != exitUnreachable || !strings.Contains(err.Error(), "example") {
-		t.Error(err)
+		c.wantFailure(command.ExitUsage, "no protobuf message", append(strings.Fields(args), "-w", "protobuf")...)
 	}
 }
 
 func TestCompletionAndOptions(t *testing.T) {
 	c := shared(t)
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if r := c.run("completion", shell); r.code != exitOK || !strings.Contains(r.out, "fairlead") || r.err != "" {
+		if r := c.run("completion", shell); r.code != command.ExitOK || !strings.Contains(r.out, "fairlead") || r.err != "" {
 			t.Errorf("%s: %+v", shell, r)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // until runs a command until its output contains a text, does something then, and returns the
@@ -18,7 +20,7 @@ func until(c *cmd, text string, do func(out string, interrupt func()), args ...s
 	ctx, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
 	out := &onLine{line: text}
-	out.do = func() { do(out.String(), func() { interrupt(interruptedError{2}) }) }
+	out.do = func() { do(out.String(), func() { interrupt(command.InterruptedError{Signal: 2}) }) }
 	var errOut lockedBuffer // a program writes to it too
 	code := c.runIn(ctx, out, &errOut, args...)
 	return result{out.String(), errOut.String(), code}
@@ -55,7 +57,7 @@ func TestLock(t *testing.T) {
 	c.want("", "lock", k, "true")
 	c.wantFailure(127, "nosuchprogram", "lock", k, "nosuchprogram")
 	c.wantFailure(126, "permission denied", "lock", k, "/etc/passwd")
-	c.wantFailure(exitUsage, "--ttl", "lock", "--ttl", "0", k)
+	c.wantFailure(command.ExitUsage, "--ttl", "lock", "--ttl", "0", k)
 	c.want("", "get", "--prefix", k)
 
 	// Without a program it is held until interrupted, and no key is left.
@@ -77,7 +79,7 @@ func TestLockInterruptedWhileWaiting(t *testing.T) {
 		go func() {
 			for ctx.Err() == nil {
 				if two := c.run("get", "--prefix", "--count-only", k); two.out == "2\n" {
-					interrupt(interruptedError{2})
+					interrupt(command.InterruptedError{Signal: 2})
 				}
 			}
 		}()
@@ -104,7 +106,7 @@ func TestOwnershipLost(t *testing.T) {
 		r := until(c, "started\n", func(string, func()) {
 			c.want("1\n", "del", "--prefix", k)
 		}, "lock", "--grace", "200ms", k, "--", "sh", "-c", program)
-		if r.code != exitLost || !strings.Contains(r.err, "ownership is lost") {
+		if r.code != command.ExitLost || !strings.Contains(r.err, "ownership is lost") {
 			t.Errorf("%s: %+v", name, r)
 		}
 		if told := strings.Contains(r.out, "told"); told != (name == "listens") {
@@ -116,7 +118,7 @@ func TestOwnershipLost(t *testing.T) {
 	}
 	k := key(t, "without")
 	r := until(c, "\n\n", func(string, func()) { c.want("1\n", "del", "--prefix", k) }, "lock", k)
-	if r.code != exitLost {
+	if r.code != command.ExitLost {
 		t.Errorf("%+v", r)
 	}
 }
@@ -141,7 +143,7 @@ func TestElect(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	c.wantFailure(127, "/nosuch/program", "elect", k, "me", "--", "/nosuch/program")
-	c.wantFailure(exitUsage, "a program needs a proposal", "elect", k, "--", "true")
+	c.wantFailure(command.ExitUsage, "a program needs a proposal", "elect", k, "--", "true")
 	// One leads, one listens.
 	r = until(c, "\nv\n", func(leads string, done func()) {
 		defer done()

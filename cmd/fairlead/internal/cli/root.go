@@ -5,6 +5,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/access"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/cluster"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/coordination"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/keys"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/local"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/services"
 )
 
 const rootHelp = `fairlead works with etcd clusters.
@@ -40,7 +48,7 @@ func helpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, rest, err := cmd.Root().Find(args)
 			if err != nil || len(rest) > 0 {
-				return usageError{fmt.Errorf("no help about %q", strings.Join(args, " "))}
+				return command.Usage(fmt.Errorf("no help about %q", strings.Join(args, " ")))
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()
@@ -57,7 +65,7 @@ const (
 	groupAuth         = "auth"
 )
 
-func (a *app) rootCommand() *cobra.Command {
+func rootCommand(a *command.App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fairlead",
 		Short: "Work with etcd clusters",
@@ -66,10 +74,10 @@ func (a *app) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return a.applyEnvironment(cmd.Flags())
+			return a.ApplyEnvironment(cmd.Flags())
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Usage(err) })
 	root.AddGroup(
 		&cobra.Group{ID: groupLocal, Title: "Clusters on this machine:"},
 		&cobra.Group{ID: groupKV, Title: "Keys, watches and leases:"},
@@ -78,72 +86,26 @@ func (a *app) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupCluster, Title: "The cluster:"},
 		&cobra.Group{ID: groupAuth, Title: "Users and roles:"},
 	)
-	a.conn.register(root.PersistentFlags())
-	a.out.register(root.PersistentFlags())
-	a.add(root, groupLocal, a.devCommand(), a.demoCommand())
-	a.add(root, groupKV, a.getCommand(), a.putCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(), a.compactionCommand(),
-		a.family("lease", "Grant, revoke, look at and keep leases",
-			a.leaseGrantCommand(), a.leaseRevokeCommand(), a.leaseTimeToLiveCommand(), a.leaseListCommand(), a.leaseKeepAliveCommand()))
-	a.add(root, groupCoordination, a.lockCommand(), a.electCommand())
-	a.add(root, groupService, a.svcCommand(), a.runCommand(), a.dnsCommand(), a.agentCommand())
-	a.add(root, groupCluster,
-		a.family("member", "Look at and change the members",
-			a.memberListCommand(), a.memberAddCommand(), a.memberRemoveCommand(), a.memberUpdateCommand(), a.memberPromoteCommand()),
-		a.endpointCommand(),
-		a.family("alarm", "List and disarm alarms", a.alarmListCommand(), a.alarmDisarmCommand()),
-		a.defragCommand(), a.moveLeaderCommand(),
-		a.family("check", "Put load on the cluster and judge how it takes it", a.checkPerfCommand(), a.checkDatascaleCommand()),
-		a.family("snapshot", "Save, look at and restore snapshots",
-			a.snapshotSaveCommand(), a.snapshotStatusCommand(), a.snapshotHashKVCommand(), a.snapshotRestoreCommand()),
-		a.makeMirrorCommand(),
-		a.family("downgrade", "Prepare a downgrade of the cluster",
-			a.downgradeValidateCommand(), a.downgradeEnableCommand(), a.downgradeCancelCommand()))
-	a.add(root, groupAuth,
-		a.family("auth", "Switch authentication on and off", a.authEnableCommand(), a.authDisableCommand(), a.authStatusCommand()),
-		a.userCommand(), a.roleCommand())
+	a.Conn.Register(root.PersistentFlags())
+	a.Out.Register(root.PersistentFlags())
+	add(a, root, groupLocal, local.Commands(a)...)
+	add(a, root, groupKV, keys.Commands(a)...)
+	add(a, root, groupCoordination, coordination.Commands(a)...)
+	add(a, root, groupService, services.Commands(a)...)
+	add(a, root, groupCluster, cluster.Commands(a)...)
+	add(a, root, groupAuth, access.Commands(a)...)
+	add(a, root, "", local.Processes(a)...)
 	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true // ours has etcdctl's arguments
-	a.add(root, groupLocal, a.migrateCommand(), a.consoleCommand())
-	a.add(root, groupKV, a.historyCommand(), a.exportCommand(), a.importCommand(), a.diffCommand())
-	a.add(root, groupCluster, a.doctorCommand(), a.topCommand())
-	a.add(root, "", a.memberRunCommand(), a.candidateRunCommand(), a.greeterRunCommand(), a.versionCommand(),
-		a.optionsCommand(), a.completionCommand(), exitCodesHelp(), etcdctlHelp())
+	add(a, root, "", versionCommand(a), optionsCommand(a), completionCommand(a), exitCodesHelp(), etcdctlHelp())
 	return root
 }
 
 // add puts commands into a group and notes when one begins to run.
-func (a *app) add(parent *cobra.Command, group string, commands ...*cobra.Command) {
+func add(a *command.App, parent *cobra.Command, group string, commands ...*cobra.Command) {
 	for _, c := range commands {
 		c.GroupID = group
-		a.track(c)
+		a.Track(c)
 		parent.AddCommand(c)
 	}
-}
-
-func (a *app) track(c *cobra.Command) {
-	if run := c.RunE; run != nil {
-		c.RunE = func(cmd *cobra.Command, args []string) error {
-			a.ran.Store(true)
-			return run(cmd, args)
-		}
-	}
-}
-
-// family is a command that only has sub-commands.
-func (a *app) family(name, short string, subs ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{
-		Use: name, Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	for _, sub := range subs {
-		a.track(sub)
-		c.AddCommand(sub)
-	}
-	return c
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -23,7 +24,7 @@ func TestSnapshot(t *testing.T) {
 	file := filepath.Join(dir, "snapshot.db")
 	clienttest.StorageKnown(t, clienttest.Dial(t, c.endpoint))
 	r := c.run("snapshot", "save", file)
-	if r.code != exitOK || !strings.HasPrefix(r.out, "Snapshot saved at "+file+"\nServer version 3.7.") || r.err != "" {
+	if r.code != command.ExitOK || !strings.HasPrefix(r.out, "Snapshot saved at "+file+"\nServer version 3.7.") || r.err != "" {
 		t.Fatalf("%+v", r)
 	}
 	utl, err := etcdtest.CtlBinary("etcdutl")
@@ -33,9 +34,9 @@ func TestSnapshot(t *testing.T) {
 	for _, f := range []string{"simple", "json", "fields", "table"} {
 		c.sameAs(c.execute(utl, "snapshot", "status", file, "-w", f), "snapshot", "status", file, "-w", f)
 	}
-	c.wantFailure(exitFailed, "no such file", "snapshot", "status", filepath.Join(dir, "none"))
-	c.wantFailure(exitFailed, "is a directory", "snapshot", "status", dir)
-	c.wantFailure(exitFailed, "no such file", "snapshot", "save", filepath.Join(dir, "none", "x"))
+	c.wantFailure(command.ExitFailed, "no such file", "snapshot", "status", filepath.Join(dir, "none"))
+	c.wantFailure(command.ExitFailed, "is a directory", "snapshot", "status", dir)
+	c.wantFailure(command.ExitFailed, "no such file", "snapshot", "save", filepath.Join(dir, "none", "x"))
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -45,12 +46,12 @@ func TestSnapshot(t *testing.T) {
 	if err := os.WriteFile(damaged, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.wantFailure(exitFailed, "is damaged", "snapshot", "status", damaged)
+	c.wantFailure(command.ExitFailed, "is damaged", "snapshot", "status", damaged)
 	nonsense := filepath.Join(dir, "nonsense.db")
 	if err := os.WriteFile(nonsense, []byte(strings.Repeat("x", 8192)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.wantFailure(exitFailed, "is no snapshot", "snapshot", "status", nonsense)
+	c.wantFailure(command.ExitFailed, "is no snapshot", "snapshot", "status", nonsense)
 }
 
 // An interrupted save leaves nothing, and what was there before as it was.
@@ -62,7 +63,7 @@ func TestSnapshotInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, interrupt := context.WithCancelCause(t.Context())
-	interrupt(interruptedError{2})
+	interrupt(command.InterruptedError{Signal: 2})
 	var out, errOut bytes.Buffer
 	if code := c.runIn(ctx, &out, &errOut, "snapshot", "save", file); code != 130 || out.Len() > 0 {
 		t.Errorf("code %d, %s%s", code, &out, &errOut)
@@ -84,7 +85,7 @@ func TestSnapshotHashKV(t *testing.T) {
 	c.want("1\n", "del", key(t, "k"))
 	dir := t.TempDir()
 	file, for3 := filepath.Join(dir, "snapshot.db"), filepath.Join(dir, "copy.db")
-	if r := c.run("snapshot", "save", file); r.code != exitOK {
+	if r := c.run("snapshot", "save", file); r.code != command.ExitOK {
 		t.Fatalf("%+v", r)
 	}
 	before, err := os.ReadFile(file)
@@ -95,7 +96,10 @@ func TestSnapshotHashKV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var h fileHash
+	var h struct {
+		Hash         uint32
+		HashRevision int64
+	}
 	c.json(&h, "snapshot", "hashkv", file)
 	for _, f := range []string{"simple", "json", "fields"} {
 		for _, rev := range []int64{0, h.HashRevision - 10} {
@@ -116,16 +120,16 @@ func TestSnapshotHashKV(t *testing.T) {
 	if err != nil || derr != nil || !bytes.Equal(before, after) || len(left) != 2 {
 		t.Errorf("the file changed or something is left: %v, %v, %v", left, err, derr)
 	}
-	c.wantFailure(exitFailed, "future revision", "snapshot", "hashkv", file, "--rev", "999999999")
-	c.wantFailure(exitUsage, "negative", "snapshot", "hashkv", file, "--rev", "-1")
-	c.wantFailure(exitFailed, "no such file", "snapshot", "hashkv", filepath.Join(dir, "none"))
+	c.wantFailure(command.ExitFailed, "future revision", "snapshot", "hashkv", file, "--rev", "999999999")
+	c.wantFailure(command.ExitUsage, "negative", "snapshot", "hashkv", file, "--rev", "-1")
+	c.wantFailure(command.ExitFailed, "no such file", "snapshot", "hashkv", filepath.Join(dir, "none"))
 	for name, content := range map[string]string{"nonsense": strings.Repeat("x", 8192), "empty": "", "short": string(before[:5000])} {
 		bad := filepath.Join(dir, name)
 		if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.wantFailure(exitFailed, bad, "snapshot", "hashkv", bad)
-		c.wantFailure(exitFailed, bad, "snapshot", "restore", bad, "--data-dir", filepath.Join(dir, "never"))
+		c.wantFailure(command.ExitFailed, bad, "snapshot", "hashkv", bad)
+		c.wantFailure(command.ExitFailed, bad, "snapshot", "restore", bad, "--data-dir", filepath.Join(dir, "never"))
 		if got, err := os.ReadFile(bad); err != nil || string(got) != content {
 			t.Errorf("%s changed: %v", name, err)
 		}
@@ -140,7 +144,7 @@ func TestSnapshotRestore(t *testing.T) {
 	cluster, c := threeMembers(t)
 	c.want("OK\n", "put", "k", "before")
 	file := filepath.Join(t.TempDir(), "snapshot.db")
-	if r := c.run("snapshot", "save", file); r.code != exitOK {
+	if r := c.run("snapshot", "save", file); r.code != command.ExitOK {
 		t.Fatalf("%+v", r)
 	}
 	c.want("OK\n", "put", "k", "after")
@@ -154,21 +158,21 @@ func TestSnapshotRestore(t *testing.T) {
 			"snapshot", "restore", file, "--data-dir", m.DataDir, "--name", m.Name, "--initial-cluster", strings.Join(members, ","),
 			"--initial-advertise-peer-urls", m.PeerURL, "--bump-revision", "1000", "--mark-compacted",
 		}
-		c.wantFailure(exitFailed, "exists", args...)
+		c.wantFailure(command.ExitFailed, "exists", args...)
 		if _, err := os.Stat(filepath.Join(m.DataDir, "member")); err != nil {
 			t.Fatalf("a refused restore touched the directory: %v", err)
 		}
-		c.wantFailure(exitUsage, "--mark-compacted", args[:len(args)-1]...)
+		c.wantFailure(command.ExitUsage, "--mark-compacted", args[:len(args)-1]...)
 		if err := os.RemoveAll(m.DataDir); err != nil {
 			t.Fatal(err)
 		}
 		wrong := slices.Clone(args)
 		wrong[6] = "stranger"
-		c.wantFailure(exitFailed, "stranger", wrong...) // no member of the cluster
+		c.wantFailure(command.ExitFailed, "stranger", wrong...) // no member of the cluster
 		if _, err := os.Stat(m.DataDir); !os.IsNotExist(err) {
 			t.Fatalf("a failed restore left a directory: %v", err)
 		}
-		if r := c.run(args...); r.code != exitOK || r.out != "Member "+m.Name+" restored in "+m.DataDir+"\n" || r.err != "" {
+		if r := c.run(args...); r.code != command.ExitOK || r.out != "Member "+m.Name+" restored in "+m.DataDir+"\n" || r.err != "" {
 			t.Fatalf("%+v", r)
 		}
 	}
@@ -183,7 +187,7 @@ func TestSnapshotRestore(t *testing.T) {
 	if resp.Header.Revision <= 1000 {
 		t.Errorf("revision %d, want above 1000", resp.Header.Revision)
 	}
-	c.wantFailure(exitFailed, "compacted", "watch", "k", "--rev", "1")
+	c.wantFailure(command.ExitFailed, "compacted", "watch", "k", "--rev", "1")
 }
 
 // A file that is cut off anywhere is an error, and never a crash.
@@ -192,7 +196,7 @@ func TestSnapshotCutOff(t *testing.T) {
 	c.with(strings.Repeat("x", 300_000)).run("put", key(t, "k"))
 	dir := t.TempDir()
 	file := filepath.Join(dir, "snapshot.db")
-	if r := c.run("snapshot", "save", file); r.code != exitOK {
+	if r := c.run("snapshot", "save", file); r.code != command.ExitOK {
 		t.Fatalf("%+v", r)
 	}
 	info, err := os.Stat(file)
@@ -209,7 +213,7 @@ func TestSnapshotCutOff(t *testing.T) {
 				continue
 			}
 			r := c.run(append([]string{"snapshot", args[0], file}, args[1:]...)...)
-			if r.code != exitFailed || !whole && !strings.Contains(r.err, "is cut off") {
+			if r.code != command.ExitFailed || !whole && !strings.Contains(r.err, "is cut off") {
 				t.Errorf("%d of %d bytes: %q: %+v", size, info.Size(), args, r)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // A command that waits for its standard input ends when it is interrupted, and has done nothing.
@@ -18,10 +20,10 @@ func TestInterruptedAtInput(t *testing.T) {
 		r, w := io.Pipe()
 		go func() {
 			io.WriteString(w, "half a line") // returns when it is read
-			interrupt(interruptedError{2})
+			interrupt(command.InterruptedError{Signal: 2})
 		}()
 		var out strings.Builder
-		code := Run(ctx, Env{
+		code := Run(ctx, command.Env{
 			Args: append([]string{"--endpoints", c.endpoint}, args...), Stdin: r, Stdout: &out, Stderr: &out,
 			LookupEnv: func(string) (string, bool) { return "", false },
 		})

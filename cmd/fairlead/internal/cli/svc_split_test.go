@@ -4,6 +4,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // An operator splits calls: it is shown, changed and removed; what does not add up is refused and
@@ -20,9 +22,9 @@ func TestServiceSplit(t *testing.T) {
 	c.want("", "svc", "split", s)
 	c.want("OK\n", "svc", "split", s, "v1=95", "v2=5")
 	c.want("v1=95 1\nv2=5 1\n", "svc", "split", s)
-	c.wantFailure(exitUsage, "add up to 96", "svc", "split", s, "v1=95", "v2=1")
-	c.wantFailure(exitUsage, "color", "svc", "split", s, "color=red=100")
-	c.wantFailure(exitUsage, "--remove", "svc", "split", s, "v1=100", "--remove")
+	c.wantFailure(command.ExitUsage, "add up to 96", "svc", "split", s, "v1=95", "v2=1")
+	c.wantFailure(command.ExitUsage, "color", "svc", "split", s, "color=red=100")
+	c.wantFailure(command.ExitUsage, "--remove", "svc", "split", s, "v1=100", "--remove")
 	c.want("v1=95 1\nv2=5 1\n", "svc", "split", s)
 	c.want("OK\n", "svc", "maintenance", "on", s, "two")
 	c.want("v1=95 1\nv2=5 0\n", "svc", "split", s)
@@ -50,7 +52,7 @@ func TestServiceSplit(t *testing.T) {
 	if r := c.run("svc", "split", s, "v1=50", "v4=50", "v5=0"); r.err != "No instance of "+s+" is v4 now.\n" {
 		t.Errorf("a version that nobody has: %+v", r)
 	}
-	if r := c.run("svc", "split", s, "tag=canary=0.5", "version=v1,meta.team=x=99.5"); r.code != exitOK || strings.Count(r.err, "No instance") != 2 {
+	if r := c.run("svc", "split", s, "tag=canary=0.5", "version=v1,meta.team=x=99.5"); r.code != command.ExitOK || strings.Count(r.err, "No instance") != 2 {
 		t.Errorf("tags and metadata that nobody has: %+v", r)
 	}
 	c.want("tag=canary=0.5 0\nversion=v1,meta.team=x=99.5 0\n", "svc", "split", s)
@@ -74,9 +76,9 @@ func TestServiceControlBroken(t *testing.T) {
 	if r := c.run("svc", "ls", s); r.out != "one 10.0.0.1:80 up\n" || !strings.Contains(r.err, record) {
 		t.Errorf("%+v", r)
 	}
-	c.wantFailure(exitFailed, record+", to be corrected or deleted", "svc", "split", s, "v1=100")
-	c.wantFailure(exitFailed, record, "svc", "weight", s, "one", "5")
-	c.wantFailure(exitFailed, record, "svc", "split", s)
+	c.wantFailure(command.ExitFailed, record+", to be corrected or deleted", "svc", "split", s, "v1=100")
+	c.wantFailure(command.ExitFailed, record, "svc", "weight", s, "one", "5")
+	c.wantFailure(command.ExitFailed, record, "svc", "split", s)
 	c.want("1\n", "del", record)
 	c.want("OK\n", "svc", "weight", s, "one", "5")
 	c.want("OK\n", "svc", "weight", s, "one", "own")

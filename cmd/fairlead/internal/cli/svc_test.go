@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // background is a command that runs until it is interrupted.
@@ -74,7 +76,7 @@ func (b *background) awaitThat(what string, ok func() bool) {
 // end interrupts the command and checks its status.
 func (b *background) end(signal syscall.Signal, code int) {
 	b.t.Helper()
-	b.interrupt(interruptedError{signal})
+	b.interrupt(command.InterruptedError{Signal: signal})
 	b.ended(code)
 }
 
@@ -118,13 +120,13 @@ func TestServices(t *testing.T) {
 	if in.ID != "one" || in.Version != "v1" || in.Zone != "east" || in.Weight != 3 || in.Metadata["team"] != "x" {
 		t.Errorf("%+v", in)
 	}
-	c.wantFailure(exitFailed, "no such instance", "svc", "get", s, "three")
+	c.wantFailure(command.ExitFailed, "no such instance", "svc", "get", s, "three")
 	c.want("OK\n", "svc", "drain", s, "two")
 	watch.await("updated two 10.0.0.2:80 draining weight=10")
 	c.want("OK\n", "svc", "undrain", s, "two")
 	watch.await("updated two 10.0.0.2:80 up weight=10")
-	c.wantFailure(exitFailed, "no such instance", "svc", "drain", s, "three")
-	c.wantFailure(exitFailed, "10.0.0.1:80", "svc", "register", s, "--id", "one", "--addr", "10.0.0.9:80")
+	c.wantFailure(command.ExitFailed, "no such instance", "svc", "drain", s, "three")
+	c.wantFailure(command.ExitFailed, "10.0.0.1:80", "svc", "register", s, "--id", "one", "--addr", "10.0.0.9:80")
 	c.want("OK\n", "svc", "rm", s, "one")
 	one.await("restored")
 	one.end(syscall.SIGINT, 130)
@@ -154,7 +156,7 @@ func TestServiceOverrides(t *testing.T) {
 	c.want("one 10.0.0.1:80 draining maintenance\n", "svc", "ls", s)
 	c.want("OK\n", "svc", "undrain", s, "one")
 	watch.await("updated one 10.0.0.1:80 up")
-	c.wantFailure(exitFailed, "no such instance", "svc", "undrain", s, "three")
+	c.wantFailure(command.ExitFailed, "no such instance", "svc", "undrain", s, "three")
 	c.want("OK\n", "svc", "weight", s, "one", "50")
 	watch.await("updated one 10.0.0.1:80 up weight=50")
 	c.want("OK\n", "svc", "maintenance", "on", s, "one")
@@ -212,7 +214,7 @@ func TestServiceRecords(t *testing.T) {
 	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.err != "" {
 		t.Errorf("after rm: %+v", r)
 	}
-	c.wantFailure(exitUsage, "only read", "svc", "register", "foo", "--addr", "h:1", "--records", "gozero", "--base", base)
+	c.wantFailure(command.ExitUsage, "only read", "svc", "register", "foo", "--addr", "h:1", "--records", "gozero", "--base", base)
 }
 
 func TestServiceUsage(t *testing.T) {
@@ -229,7 +231,7 @@ func TestServiceUsage(t *testing.T) {
 		{"run", "--service", "s", "--addr", "h:1", "--records", "gozero", "--", "true"}, {"svc", "register", "s", "--addr", "h:1", "--records", "gozero"},
 		{"run", "--service", "s", "--addr", "h:1", "--addr", "h:2", "--records", "raw", "--", "true"},
 	} {
-		if r := c.run(args...); r.code != exitUsage {
+		if r := c.run(args...); r.code != command.ExitUsage {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 func TestTop(t *testing.T) {
 	c := shared(t)
 	r := c.run("top", "--count", "2", "--interval", "100ms")
-	if r.code != exitOK || strings.Count(r.out, "MEMBER") != 2 || !strings.Contains(r.out, "leader") || !strings.Contains(r.out, c.endpoint) || strings.Contains(r.out, "\x1b") {
+	if r.code != command.ExitOK || strings.Count(r.out, "MEMBER") != 2 || !strings.Contains(r.out, "leader") || !strings.Contains(r.out, c.endpoint) || strings.Contains(r.out, "\x1b") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	// Changes that come while it runs are counted by their prefixes.
@@ -25,11 +27,11 @@ func TestTop(t *testing.T) {
 			default:
 				close(seen)
 			}
-			cancel(errQuit)
+			cancel(command.InterruptedError{Signal: 2})
 		}
 		return len(b), nil
 	})
-	if code := c.runIn(ctx, out, out, "top", t.Name(), "--interval", "100ms", "--count", "300"); code != exitOK {
+	if code := c.runIn(ctx, out, out, "top", t.Name(), "--interval", "100ms", "--count", "300"); code != 130 {
 		t.Errorf("code %d", code)
 	}
 	select {
@@ -37,7 +39,7 @@ func TestTop(t *testing.T) {
 	default:
 		t.Error("the prefixes were never shown")
 	}
-	c.wantFailure(exitUsage, "--interval", "top", "--interval", "1ms")
+	c.wantFailure(command.ExitUsage, "--interval", "top", "--interval", "1ms")
 }
 
 type writerFunc func([]byte) (int, error)

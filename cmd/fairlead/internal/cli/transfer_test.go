@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -20,7 +21,7 @@ func TestExportImport(t *testing.T) {
 	c.want("", "export", from, "--file", file)
 	r := c.run("export", from)
 	saved, err := os.ReadFile(file)
-	if err != nil || r.code != exitOK || strings.Count(r.out, "\n") != 5 || strings.Count(string(saved), "\n") != 5 {
+	if err != nil || r.code != command.ExitOK || strings.Count(r.out, "\n") != 5 || strings.Count(string(saved), "\n") != 5 {
 		t.Fatalf("code %d, output\n%s\nfile\n%s, %v", r.code, r.out, saved, err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); len(left) != 0 {
@@ -29,15 +30,15 @@ func TestExportImport(t *testing.T) {
 	c.run("put", to+"1", "old")
 	c.run("put", to+"9", "old")
 	r = c.run("import", "--dry-run", "--prune", "--to", to, file)
-	if want := lines("+ "+to+"0", "~ "+to+"1", "+ "+to+"2", "- "+to+"9"); r.code != exitOK || r.out != want || !strings.Contains(r.err, "would be 2 added, 1 changed, 1 deleted; 0 were there already") {
+	if want := lines("+ "+to+"0", "~ "+to+"1", "+ "+to+"2", "- "+to+"9"); r.code != command.ExitOK || r.out != want || !strings.Contains(r.err, "would be 2 added, 1 changed, 1 deleted; 0 were there already") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	var errOut strings.Builder
-	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "import", "--dry-run", "--to", to, file); code != exitClosedPipe || errOut.Len() > 0 {
+	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "import", "--dry-run", "--to", to, file); code != command.ExitClosedPipe || errOut.Len() > 0 {
 		t.Errorf("into a closed pipe: code %d, %s", code, errOut.String())
 	}
 	c.want(lines(to+"1", "", to+"9", ""), "get", "--prefix", "--keys-only", to)
-	if r := c.with(string(saved)).run("import", "--prune", "--to", to, "-"); r.code != exitOK || r.out != "" {
+	if r := c.with(string(saved)).run("import", "--prune", "--to", to, "-"); r.code != command.ExitOK || r.out != "" {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	c.want("", "diff", from, to)
@@ -47,12 +48,12 @@ func TestExportImport(t *testing.T) {
 	if err := os.WriteFile(file, saved[:len(saved)-30], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.wantFailure(exitFailed, "line 4: ", "import", "--to", key(t, "broken/"), file)
+	c.wantFailure(command.ExitFailed, "line 4: ", "import", "--to", key(t, "broken/"), file)
 	c.want("", "get", "--prefix", key(t, "broken/"))
-	c.wantFailure(exitFailed, "no such file", "import", file+"x")
-	c.wantFailure(exitUsage, "keep or drop", "import", "--leases", "some", file)
-	c.wantFailure(exitUsage, "needs a prefix", "export")
-	c.wantFailure(exitFailed, "", "export", from, "--rev", "999999999", "--file", file+"y")
+	c.wantFailure(command.ExitFailed, "no such file", "import", file+"x")
+	c.wantFailure(command.ExitUsage, "keep or drop", "import", "--leases", "some", file)
+	c.wantFailure(command.ExitUsage, "needs a prefix", "export")
+	c.wantFailure(command.ExitFailed, "", "export", from, "--rev", "999999999", "--file", file+"y")
 	if _, err := os.Stat(file + "y"); err == nil {
 		t.Error("a failed export has left a file")
 	}
@@ -70,13 +71,13 @@ func TestDiff(t *testing.T) {
 			t.Errorf("%q: code %d, output\n%s\nerror\n%s\nwant\n%s", args, r.code, r.out, r.err, out)
 		}
 	}
-	want(exitFailed, lines("- 1", "~ 2", "+ 3"), "diff", a, b)
-	want(exitFailed, lines("1 added, 1 removed, 1 changed"), "diff", "--count-only", a, b)
-	want(exitFailed, lines("- 1", "  - x", "~ 2", "  - x", "  + y", "+ 3", "  + y"), "diff", "--values", a, b)
-	want(exitFailed, lines(`{"kind":"removed","key":"1"}`, `{"kind":"changed","key":"2"}`, `{"kind":"added","key":"3"}`), "diff", "-w", "json", a, b)
-	want(exitOK, "", "diff", a, a, "--other-rev", "0")
+	want(command.ExitFailed, lines("- 1", "~ 2", "+ 3"), "diff", a, b)
+	want(command.ExitFailed, lines("1 added, 1 removed, 1 changed"), "diff", "--count-only", a, b)
+	want(command.ExitFailed, lines("- 1", "  - x", "~ 2", "  - x", "  + y", "+ 3", "  + y"), "diff", "--values", a, b)
+	want(command.ExitFailed, lines(`{"kind":"removed","key":"1"}`, `{"kind":"changed","key":"2"}`, `{"kind":"added","key":"3"}`), "diff", "-w", "json", a, b)
+	want(command.ExitOK, "", "diff", a, a, "--other-rev", "0")
 	other := etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]
-	want(exitFailed, lines("- 1", "- 2"), "diff", a, "--other-endpoints", other)
-	c.wantFailure(exitUsage, "nothing to compare with", "diff", a)
-	c.wantFailure(exitUnreachable, "the other cluster", "diff", a, "--other-endpoints", "127.0.0.1:1", "--dial-timeout", "300ms")
+	want(command.ExitFailed, lines("- 1", "- 2"), "diff", a, "--other-endpoints", other)
+	c.wantFailure(command.ExitUsage, "nothing to compare with", "diff", a)
+	c.wantFailure(command.ExitUnreachable, "the other cluster", "diff", a, "--other-endpoints", "127.0.0.1:1", "--dial-timeout", "300ms")
 }

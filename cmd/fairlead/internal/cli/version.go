@@ -8,21 +8,23 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/version"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // release is the newest version that CHANGELOG.md has a heading of. What is built from a checkout
 // says it, since Go knows a version only of what was installed as one.
 const release = "0.1.0"
 
-func (a *app) versionCommand() *cobra.Command {
+func versionCommand(a *command.App) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  fairlead version",
-		Args:    noArgs,
+		Args:    command.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			info, _ := debug.ReadBuildInfo()
-			_, err := fmt.Fprintf(a.env.Stdout, "fairlead %s\netcd API %s\n", ownVersion(info), version.Version)
+			_, err := fmt.Fprintf(a.Env.Stdout, "fairlead %s\netcd API %s\n", ownVersion(info), version.Version)
 			return err
 		},
 	}

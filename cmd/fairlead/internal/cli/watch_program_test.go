@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 func TestWatchProgram(t *testing.T) {
@@ -20,7 +22,7 @@ func TestWatchProgram(t *testing.T) {
 		t.Errorf("output\n%s\nwant\n%s", got, want)
 	}
 	c.same("simple", "watch", "--rev", rev, k, "--", "false")
-	c.wantFailure(exitFailed, `command ["false"] error (exit status 1)`, "watch", "--rev", rev, k, "--", "false")
+	c.wantFailure(command.ExitFailed, `command ["false"] error (exit status 1)`, "watch", "--rev", rev, k, "--", "false")
 	c.env = map[string]string{"ETCDCTL_WATCH_KEY": k}
 	if got := watchUntil(t, c, "hi", "--rev", rev); got != lines("PUT", k, `say "hi"`) {
 		t.Errorf("key from the environment: %s", got)
@@ -45,11 +47,11 @@ func TestWatchInteractive(t *testing.T) {
 	}}
 	second := &onLine{line: "ran\n", do: w.end}
 	w.send("watch --rev " + rev + " \"" + a + "\"\n")
-	code := Run(ctx, Env{
+	code := Run(ctx, command.Env{
 		Args: []string{"--endpoints", c.endpoint, "watch", "-i"}, Stdin: r, Stdout: tee{out, second}, Stderr: &errOut,
 		LookupEnv: func(string) (string, bool) { return "", false },
 	})
-	if want := lines("PUT", a, "1", "PUT", b, "2", "ran"); code != exitOK || out.String() != want {
+	if want := lines("PUT", a, "1", "PUT", b, "2", "ran"); code != command.ExitOK || out.String() != want {
 		t.Errorf("code %d, output\n%s\nwant\n%s", code, out.String(), want)
 	}
 	for _, says := range []string{`"nonsense" is no command here`, "watch needs a key"} {
@@ -76,7 +78,7 @@ func TestWatchResume(t *testing.T) {
 	c.want("OK\n", "put", p+"a", "1")
 	c.want("OK\n", "put", p+"a", "2")
 	compact(c)
-	c.wantFailure(exitFailed, "compacted", "watch", "--rev", "1", "--prefix", p)
+	c.wantFailure(command.ExitFailed, "compacted", "watch", "--rev", "1", "--prefix", p)
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
 // watchUntil runs watch until its output contains last, then interrupts it, and returns the output.
@@ -16,7 +18,7 @@ func watchUntil(t *testing.T, c *cmd, last string, args ...string) string {
 	defer cancel()
 	ctx, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
-	out := &onLine{line: last, do: func() { interrupt(interruptedError{2}) }}
+	out := &onLine{line: last, do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
 	var errOut bytes.Buffer
 	if code := c.runIn(ctx, out, &errOut, append([]string{"watch"}, args...)...); code != 130 || errOut.Len() > 0 {
 		t.Fatalf("%q: code %d, output\n%s\nerror %s", args, code, out.String(), errOut.String())
@@ -98,7 +100,7 @@ func TestWatchCompacted(t *testing.T) {
 	c.want("OK\n", "put", k, "1")
 	c.want("OK\n", "put", k, "2")
 	compact(c)
-	c.wantFailure(exitFailed, "compacted", "watch", "--rev", "1", k)
+	c.wantFailure(command.ExitFailed, "compacted", "watch", "--rev", "1", k)
 }
 
 // A resuming watch from a revision that is compacted prints what is there, which is all that may
@@ -113,7 +115,7 @@ func TestWatchResumeCompacted(t *testing.T) {
 	compact(c)
 	for _, rev := range []string{"1", "2", "3"} {
 		ctx, interrupt := context.WithCancelCause(t.Context())
-		next := &onLine{line: "PUT\n" + p + "z\n" + rev, do: func() { interrupt(interruptedError{2}) }}
+		next := &onLine{line: "PUT\n" + p + "z\n" + rev, do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
 		first := &onLine{line: "PUT\n" + p + "b\n2\n", do: func() { c.run("put", p+"z", rev) }}
 		var errOut bytes.Buffer
 		code := c.runIn(ctx, io.MultiWriter(next, first), &errOut, "watch", "--resume", "--prefix", p, "--rev", rev)

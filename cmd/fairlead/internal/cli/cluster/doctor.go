@@ -1,0 +1,266 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
+	"github.com/fairlead-go/fairlead/internal/doctor"
+)
+
+const doctorHelp = `Looks at a cluster and says in plain words what is wrong, what that means and what to do, with the commands that do it: members that do not
+answer, addresses that lead nowhere, a missing quorum, alarms, a full database, version skew, slow members and disks, members that lag,
+elections, clocks, certificates that end soon, leases that end together or that nobody renews, a history that is never compacted. Each cause is told once.
+The web console shows the same on every page.
+
+It only asks and changes nothing. Some of it comes from the members' metrics page, which is at their client address unless
+they were told otherwise; what could not be looked at is told. What they count is looked at twice, --period apart, so that it tells how things
+are now; with --period 0s it is all since their start.
+
+--watch goes on, looks again every --period, and tells what is new and what is over, a line with the time for each, until Ctrl-C. With
+--json that is an object a line, whose "event" is begun or over.
+
+The exit code is 0 if there is no problem, 1 if there is one, also if there are warnings with --strict, 2 for wrong flags, 3 if no endpoint answers, and
+130 after Ctrl-C. --json has of each finding a "rule", which stays the same in later versions.`
+
+const (
+	// doctorTimeout is for one request: a member that takes longer is part of the diagnosis.
+	doctorTimeout = 3 * time.Second
+	// doctorPeriod is enough for members with some load to count what is judged.
+	doctorPeriod = 5 * time.Second
+	// leastRound: looking more often than this would be load.
+	leastRound = 100 * time.Millisecond
+)
+
+type doctorFlags struct {
+	strict, json, watch bool
+	period              time.Duration
+}
+
+func doctorCommand(a *command.App) *cobra.Command {
+	var f doctorFlags
+	c := &cobra.Command{
+		Use:     "doctor",
+		Short:   "Look at a cluster and say what is wrong and what to do",
+		Example: "  fairlead doctor --strict\n  fairlead doctor --watch --period 30s\n  fairlead doctor --json --period 1m",
+		Long:    doctorHelp,
+		Args:    command.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.period < 0 || f.watch && f.period < leastRound {
+				return command.Usage(fmt.Errorf("--period must not be negative, and with --watch be %s at least", leastRound))
+			}
+			if f.json && (cmd.Flags().Changed("output") || cmd.Flags().Changed("write-out")) {
+				return command.Usage(errors.New("--json is --output json: give one of them"))
+			}
+			if f.json {
+				a.Out.Format = command.FormatJSON
+			}
+			secured, err := a.Conn.Secured()
+			if err != nil {
+				return command.Usage(err)
+			}
+			o := doctor.Options{Timeout: min(doctorTimeout, a.Conn.CommandTimeout), Pages: true, TLS: secured.TLS, Leases: true, Period: f.period}
+			d := diagnosis{a: a, own: ownWords(a, cmd.Flags())}
+			return a.Stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
+				ctx = clientv3.WithFailFast(ctx) // it tells how things are now
+				if f.watch {
+					return d.watch(ctx, c, o)
+				}
+				bar := a.Wait(fmt.Sprintf("watching the members for %s", f.period))
+				facts, err := doctor.Gather(ctx, c, o)
+				bar.Stop()
+				if err != nil {
+					return err
+				}
+				return d.once(facts, f.strict)
+			})
+		},
+	}
+	fs := c.Flags()
+	fs.BoolVar(&f.strict, "strict", false, "exit with 1 for warnings too")
+	fs.BoolVar(&f.json, "json", false, "the same as --output json")
+	fs.BoolVar(&f.watch, "watch", false, "go on, and tell what is new and what is over")
+	fs.DurationVar(&f.period, "period", doctorPeriod, "what disks and elections are judged by; 0s: all since the members' start")
+	return c
+}
+
+// ownWords are the words of the command line that say which cluster it is and who asks, without
+// what is secret.
+func ownWords(a *command.App, fs *pflag.FlagSet) (words []string) {
+	fs.Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		switch f.Name {
+		case "endpoints":
+			value = strings.Join(a.Conn.Endpoints, ",")
+		case "user":
+			value, _, _ = strings.Cut(value, ":")
+		case "cacert", "cert", "key", "insecure-skip-tls-verify", "insecure-transport", "discovery-srv", "discovery-srv-name":
+		default:
+			return
+		}
+		words = append(words, "--"+f.Name+"="+shellWord(value))
+	})
+	return words
+}
+
+// shellWord is a word that a shell takes as it is.
+func shellWord(s string) string {
+	special := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("'\"\\$`!&|;<>()[]{}*?~#", r) }
+	if s != "" && !strings.ContainsFunc(s, special) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// diagnosis tells findings.
+type diagnosis struct {
+	a   *command.App
+	own []string // see ownWords
+	// told: a watching one has said how to learn more.
+	told bool
+}
+
+type finding struct {
+	Rule     string   `json:"rule"`
+	Severity string   `json:"severity"`
+	Members  []string `json:"members,omitempty"`
+	Title    string   `json:"title"`
+	What     string   `json:"what"`
+	Detail   string   `json:"detail,omitempty"`
+	Means    string   `json:"means,omitempty"`
+	Do       string   `json:"do,omitempty"`
+	Run      []string `json:"run,omitempty"`
+}
+
+func (d *diagnosis) findings(list []doctor.Finding) []finding {
+	found := make([]finding, 0, len(list))
+	for _, f := range list {
+		x := finding{f.Rule, f.Severity.String(), f.Members, f.Title, f.What, f.Detail, f.Means, f.Do, nil}
+		for _, c := range f.Run {
+			x.Run = append(x.Run, d.command(c))
+		}
+		found = append(found, x)
+	}
+	return found
+}
+
+// command is a command line for the same cluster.
+func (d *diagnosis) command(c string) string {
+	words := []string{"fairlead"}
+	for _, w := range d.own {
+		name, _, _ := strings.Cut(w, "=")
+		if !strings.HasPrefix(c, name+" ") && !(strings.HasPrefix(c, "--endpoints ") && strings.HasPrefix(name, "--discovery-srv")) {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(append(words, c), " ")
+}
+
+func (d *diagnosis) once(facts *doctor.Facts, strict bool) error {
+	list := doctor.Judge(facts)
+	p := d.a.Printer()
+	found := d.findings(list)
+	err := p.Print(command.View{JSON: found}, func() {
+		if len(list) == 0 {
+			fmt.Fprintln(p, "Nothing is wrong.")
+		}
+		for _, f := range found {
+			printFinding(p, f)
+		}
+		printParagraph(p, "", looked(facts))
+	}, func() ([]string, [][]string) {
+		var rows [][]string
+		for _, f := range found {
+			rows = append(rows, []string{f.Severity, f.text(), f.Do, strings.Join(f.Run, "; ")})
+		}
+		return []string{"SEVERITY", "WHAT", "TO DO", "RUN"}, rows
+	})
+	if err != nil {
+		return err
+	}
+	if facts.Unreachable() {
+		return command.UnreachableError{Cause: errors.New("no endpoint answers")}
+	}
+	count := make(map[doctor.Severity]int)
+	for _, f := range list {
+		count[f.Severity]++
+	}
+	if problems := count[doctor.Problem]; problems > 0 {
+		return command.Reported(fmt.Sprintf("problems: %d", problems))
+	}
+	if warnings := count[doctor.Warning]; strict && warnings > 0 {
+		return command.Reported(fmt.Sprintf("warnings: %d", warnings))
+	}
+	return nil
+}
+
+// looked says what the findings are made of.
+func looked(f *doctor.Facts) string {
+	n := 0
+	for _, m := range f.Members {
+		if !m.Unlisted {
+			n++
+		}
+	}
+	members := fmt.Sprintf("Looked at %d members", n)
+	if n == 1 {
+		members = "Looked at one member"
+	}
+	if f.Period == 0 {
+		return members + "; disks and elections are judged by all since their start, or not at all."
+	}
+	return fmt.Sprintf("%s; disks and elections are judged by the last %s (--period).", members, f.Period.Round(100*time.Millisecond))
+}
+
+// text is what is wrong, with what programs say of it.
+func (f finding) text() string {
+	if f.Detail == "" {
+		return f.What
+	}
+	return f.What + " (" + f.Detail + ")"
+}
+
+func printFinding(p *command.Printer, f finding) {
+	printParagraph(p, strings.ToUpper(f.Severity[:1])+f.Severity[1:]+": ", p.Text([]byte(f.text())))
+	if f.Means != "" {
+		printParagraph(p, "  Means: ", f.Means)
+	}
+	if f.Do != "" {
+		printParagraph(p, "  To do: ", f.Do)
+	}
+	for _, c := range f.Run {
+		fmt.Fprintln(p, "    "+c) // never broken: it is to be copied
+	}
+}
+
+// printParagraph writes text after a label, broken into lines that fit a terminal; what follows the
+// first line is indented by two more than the label's blanks.
+func printParagraph(p *command.Printer, label, text string) {
+	if p.Width == 0 {
+		fmt.Fprintln(p, label+text)
+		return
+	}
+	indent := strings.Repeat(" ", 2+len(label)-len(strings.TrimLeft(label, " ")))
+	line := label
+	empty := true
+	for _, word := range strings.Fields(text) {
+		if !empty && columns.Width(line)+1+columns.Width(word) > p.Width {
+			fmt.Fprintln(p, line)
+			line, empty = indent, true
+		}
+		if !empty {
+			line += " "
+		}
+		line += word
+		empty = false
+	}
+	fmt.Fprintln(p, line)
+}

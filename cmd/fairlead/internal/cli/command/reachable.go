@@ -1,0 +1,31 @@
+package command
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// Reachable makes one small read, so that a command without a time limit on a cluster that is not
+// there ends with the reason instead of waiting for it to come. Any answer will do, also a refusal.
+func (a *App) Reachable(ctx context.Context, c *clientv3.Client, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, a.Conn.CommandTimeout)
+	defer cancel()
+	if key == "" {
+		key = "\x00"
+	}
+	_, err := c.Get(impatient{ctx}, key, clientv3.WithCountOnly(), clientv3.WithSerializable())
+	if IsUnreachable(err) || errors.Is(err, context.Canceled) {
+		return Ended(ctx, err)
+	}
+	return nil
+}
+
+// Ended prefers the reason why a run ends to what a call makes of it.
+func Ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

@@ -1,0 +1,286 @@
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/console"
+)
+
+const (
+	// ConsoleAddress is near etcd's own ports and not among those in use.
+	ConsoleAddress = "127.0.0.1:2389"
+	// consoleGrace is how long requests may take to end when the command does.
+	consoleGrace = 3 * time.Second
+	// leastToken bytes cannot be guessed at the rate that the console allows.
+	leastToken = 16
+)
+
+type consoleFlags struct {
+	listen    string
+	cert, key string
+	token     string
+	tokenFile string
+	login     bool
+	readOnly  bool
+	hosts     []string
+	name      string
+	auditFile string
+	history   string
+	made      bool // the token is not the user's
+	// elsewhere: a port that is taken may be replaced by a free one.
+	elsewhere bool
+}
+
+func consoleCommand(a *command.App) *cobra.Command {
+	var f consoleFlags
+	c := &cobra.Command{
+		Use:     "console",
+		Short:   "Serve the web console",
+		Example: "  fairlead console --read-only\n  fairlead console --listen :2389 --host etcd.example.com --login --tls-cert console.pem --tls-key console-key.pem",
+		Long: `Serve the web console until Ctrl-C: the cluster, services, keys with their revisions, changes as they happen, leases, locks, users.
+What is wrong is seen on every page, as "fairlead doctor" finds it: it is looked for every 5 s while a page is open, once for all who look.
+
+On a loopback address it prints a URL with a token, which lets in whoever has it. On any other address it asks for TLS, and for a
+token of your choice or for a login (--login) with the name and password of an etcd user, who then may do there what etcd lets him do.`,
+		Args: command.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.elsewhere = !cmd.Flags().Changed("listen")
+			return a.Stream(cmd.Context(), func(ctx context.Context, client *clientv3.Client) error {
+				cfg, err := a.Config(ctx)
+				if err != nil {
+					return err
+				}
+				s, err := f.start(client, cfg)
+				if err != nil {
+					return err
+				}
+				defer s.stop()
+				fmt.Fprintf(a.Env.Stdout, "%s\n\nCtrl-C ends it.\n", s.url)
+				select {
+				case err := <-s.failed:
+					return err
+				case <-ctx.Done():
+					return nil
+				}
+			})
+		},
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.listen, "listen", ConsoleAddress, "where to listen")
+	fs.StringVar(&f.cert, "tls-cert", "", "file with the console's certificate")
+	fs.StringVar(&f.key, "tls-key", "", "file with its private key")
+	fs.StringVar(&f.token, "token", "", "the token that lets in (on loopback a random one if there is none; others see it in the list of processes)")
+	fs.StringVar(&f.tokenFile, "token-file", "", "file with the token")
+	fs.BoolVar(&f.login, "login", false, "let in etcd's users with their passwords")
+	fs.BoolVar(&f.readOnly, "read-only", false, "change nothing")
+	fs.StringVar(&f.name, "name", "", "what the cluster is called where somebody is about to change it (its endpoints if not given)")
+	fs.StringVar(&f.auditFile, "audit-log", "", "file to which every change is appended as JSON, one line before it is made and one after")
+	fs.StringVar(&f.history, "history", "", "file that keeps the overview's last hour and day, so that a console started anew goes on with it")
+	fs.StringSliceVar(&f.hosts, "host", nil, "a further name under which the console is reached; may be given more than once")
+	return c
+}
+
+// consoleServer is a console that is served.
+type consoleServer struct {
+	url     string
+	console *console.Console
+	audit   *auditLog // nil if there is none
+	server  *http.Server
+	failed  chan error
+}
+
+// start checks that not everybody gets in, and serves.
+func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*consoleServer, error) {
+	if err := f.check(); err != nil {
+		return nil, command.Usage(err)
+	}
+	l, err := net.Listen("tcp", f.listen)
+	if err != nil && f.elsewhere && errors.Is(err, syscall.EADDRINUSE) {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return nil, err
+	}
+	opts := []console.Option{console.Hosts(f.hosts...), console.Hosts(ownNames(l.Addr())...), console.Metrics(cfg.TLS)}
+	if f.readOnly {
+		opts = append(opts, console.ReadOnly())
+	}
+	if f.name != "" {
+		opts = append(opts, console.Name(f.name))
+	}
+	log, err := openAudit(f.auditFile)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	if log != nil {
+		opts = append(opts, console.Audit(log.write))
+	}
+	if f.history != "" {
+		opts = append(opts, console.History(f.history))
+	}
+	if f.token != "" {
+		opts = append(opts, console.Token(f.token))
+	}
+	if f.login {
+		opts = append(opts, console.Login(console.EtcdLogin(cfg)))
+	}
+	c, err := console.New(client, opts...)
+	if err != nil {
+		l.Close()
+		log.close()
+		return nil, err
+	}
+	s := &consoleServer{audit: log, console: c, failed: make(chan error, 1), url: f.address(l.Addr())}
+	// Streams have no end, so there is no limit for writing; the console has one per event.
+	s.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(zap.NewNop()),
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	go func() {
+		if f.cert != "" {
+			s.failed <- s.server.ServeTLS(l, f.cert, f.key)
+		} else {
+			s.failed <- s.server.Serve(l)
+		}
+	}()
+	return s, nil
+}
+
+// beside serves the console of a cluster that runs in this process.
+func (f *consoleFlags) beside(ctx context.Context, endpoints []string) (line string, stop func(), err error) {
+	cfg := clientv3.Config{Endpoints: endpoints, Context: context.WithoutCancel(ctx), Logger: zap.NewNop()}
+	client, err := clientv3.New(cfg)
+	if err != nil {
+		return "", nil, err
+	}
+	s, err := f.start(client, cfg)
+	if err != nil {
+		client.Close()
+		return "", nil, err
+	}
+	return "console  " + s.url, func() { s.stop(); client.Close() }, nil
+}
+
+func (s *consoleServer) stop() {
+	_ = s.console.Close() // ends the streams
+	ctx, cancel := context.WithTimeout(context.Background(), consoleGrace)
+	defer cancel()
+	if s.server.Shutdown(ctx) != nil {
+		_ = s.server.Close()
+	}
+	s.audit.close()
+}
+
+// check refuses what would let in anybody, and makes a token where that is enough.
+func (f *consoleFlags) check() error {
+	if (f.cert == "") != (f.key == "") {
+		return errors.New("--tls-cert and --tls-key belong together: give both or neither")
+	}
+	if f.cert != "" {
+		if _, err := tls.LoadX509KeyPair(f.cert, f.key); err != nil {
+			return fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		}
+	}
+	if f.tokenFile != "" {
+		if f.token != "" {
+			return errors.New("--token and --token-file exclude each other")
+		}
+		text, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		if f.token = strings.TrimSpace(string(text)); f.token == "" {
+			return errors.New("--token-file: the file is empty")
+		}
+	}
+	if f.token != "" && len(f.token) < leastToken {
+		return fmt.Errorf("a token needs %d bytes or more", leastToken)
+	}
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if !isLoopback(host) {
+		if f.cert == "" {
+			return fmt.Errorf("--listen %s can be reached by others, so it needs TLS: give --tls-cert and --tls-key, or listen on 127.0.0.1", f.listen)
+		}
+		if f.token == "" && !f.login {
+			return fmt.Errorf("--listen %s can be reached by others, so they must prove who they are: give --login, --token or --token-file, or listen on 127.0.0.1", f.listen)
+		}
+	}
+	if f.token == "" && !f.login {
+		raw := make([]byte, leastToken)
+		_, _ = rand.Read(raw) // never fails
+		f.token, f.made = hex.EncodeToString(raw), true
+	}
+	return nil
+}
+
+// isLoopback reports that only this machine reaches a host. A name is looked at, not resolved.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// address is the URL to be printed. A token that was given stays out of it, so as not to get into
+// logs; one that was made is known from there alone.
+func (f *consoleFlags) address(at net.Addr) string {
+	scheme := "http"
+	if f.cert != "" {
+		scheme = "https"
+	}
+	host, _, _ := net.SplitHostPort(f.listen)
+	_, port, _ := net.SplitHostPort(at.String())
+	switch {
+	case len(f.hosts) > 0:
+		host = f.hosts[0]
+	case host == "" || net.ParseIP(host).IsUnspecified():
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/"}
+	if f.made {
+		u.RawQuery = url.Values{"token": {f.token}}.Encode()
+	}
+	return u.String()
+}
+
+// ownNames are the names of the address that is listened on; of all, if it is any of this
+// machine's.
+func ownNames(at net.Addr) []string {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	if !tcp.IP.IsUnspecified() {
+		return []string{tcp.IP.String()}
+	}
+	var names []string
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name)
+	}
+	addrs, _ := net.InterfaceAddrs() // then by name only
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			names = append(names, n.IP.String())
+		}
+	}
+	return names
+}
