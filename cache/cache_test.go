@@ -128,6 +128,8 @@ func TestGetLikeEtcd(t *testing.T) {
 		{clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend)},
 		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend), clientv3.WithLimit(1)},
 		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone)},
+		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone), clientv3.WithLimit(2)},
+		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone), clientv3.WithLimit(2), clientv3.WithMinModRev(1)},
 		{clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend), clientv3.WithKeysOnly()},
 	}
 	for _, r := range ranges {

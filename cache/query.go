@@ -2,7 +2,9 @@ package cache
 
 // What a get asks for, answered from a version. The rules are the server's: filters and
 // sorting come before the limit, Count is the number of keys in the range whatever else is
-// asked, and sorting by something other than the key ascends unless told otherwise.
+// asked, and sorting by something other than the key ascends unless told otherwise. Only where it is
+// not told and there is no filter the limit comes first: the server takes one key more than that, to
+// know of it, sorts what it took and then cuts.
 
 import (
 	"bytes"
@@ -22,6 +24,7 @@ type query struct {
 	limit        int64
 	target       clientv3.SortTarget
 	order        clientv3.SortOrder
+	untold       bool // no order was asked for, but something to sort by
 	rev          int64
 	filter       filter
 	serializable bool
@@ -47,7 +50,7 @@ func (q *query) read(op *clientv3.Op, r *pb.RangeRequest) bool {
 		}
 		q.target, q.order = clientv3.SortTarget(r.SortTarget), clientv3.SortOrder(r.SortOrder)
 		if q.order == clientv3.SortNone {
-			q.order = clientv3.SortAscend
+			q.order, q.untold = clientv3.SortAscend, true
 		}
 	}
 	if len(r.RangeEnd) > 0 {
@@ -125,9 +128,14 @@ func (v *version) list(s span, q *query, a *answer) {
 		return
 	}
 	take := n
-	if q.natural() && q.limit > 0 && q.limit < int64(n) {
-		take = int(q.limit)
-		a.resp.More = true
+	if q.limit > 0 && q.limit < int64(n) {
+		switch {
+		case q.natural():
+			take = int(q.limit)
+			a.resp.More = true
+		case q.untold && q.filter == filter{}:
+			take = int(q.limit) + 1
+		}
 	}
 	kvs := make([]*mvccpb.KeyValue, 0, take)
 	v.scan(s, func(_ string, kv *mvccpb.KeyValue) bool {
