@@ -264,7 +264,7 @@ func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, 
 	if err != nil && w.c.over() {
 		err = etcderr.Closed("Watch.Watch")
 	}
-	ws := &watchStream{s, retry.StreamOf(s), w.c}
+	ws := &watchStream{BidiStreamingClient: s, on: retry.StreamOf(s), c: w.c}
 	w.c.streamOpened("Watch", ws.on.Member(), ctx, err)
 	if err != nil {
 		return nil, err
@@ -275,11 +275,26 @@ func (w *watcher) open(ctx context.Context, o watch.OpenOptions) (watch.Stream, 
 // watchStream is one Watch RPC as the engine sees it.
 type watchStream struct {
 	grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
-	on *retry.Stream // nil over a client that is not ours
-	c  *Client       // may be nil
+	on  *retry.Stream // nil over a client that is not ours
+	c   *Client       // may be nil
+	old bool          // a watch was asked for
 }
 
 func (s *watchStream) Member() string { return s.on.Member() }
+
+// errOldToken ends a stream on which the first watch would be refused.
+var errOldToken = errors.New("watch: the token of the stream was replaced")
+
+// Send asks for no first watch where that must fail: what proved the history, before it, may have
+// needed another token. To learn it from the server would take a round trip more, in which on a long
+// way the new token expires as well.
+func (s *watchStream) Send(r *pb.WatchRequest) error {
+	if !s.old && s.on.Outdated() {
+		return errOldToken
+	}
+	s.old = true
+	return s.BidiStreamingClient.Send(r)
+}
 
 func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 	r, err := s.BidiStreamingClient.Recv()
@@ -336,6 +351,8 @@ func wantsToken(err error) bool {
 // judge says what the error of a stream means for its watches.
 func (w *watcher) judge(err error) watch.Verdict {
 	switch class := etcderr.ClassOf(err); {
+	case err == errOldToken:
+		return watch.Blameless
 	case class == etcderr.NoLeader:
 		return watch.NoLeader
 	case class == etcderr.Final && etcderr.Known(err) == nil && !etcderr.IsStatus(err):

@@ -202,6 +202,15 @@ func (s *Stream) Refused(err error) {
 	}
 }
 
+// Outdated reports that calls carry another token than the stream, whose own was refused meanwhile.
+func (s *Stream) Outdated() bool {
+	if s == nil || s.c.cfg.Auth == nil {
+		return false
+	}
+	t, _ := s.pick.Token.(*auth.Token)
+	return s.c.cfg.Auth.Token() != t
+}
+
 // Close ends the stream from this side, if it has not ended yet.
 func (s *Stream) Close() { s.end() }
 

@@ -258,15 +258,16 @@ func (c *core) broken(now time.Time, st *stream, err error, v Verdict) {
 	if st.g.st != st {
 		return
 	}
-	tooLarge := v == TooLarge
-	if tooLarge {
+	blame := v != TooLarge && v != Blameless
+	switch {
+	case v == Blameless:
 		v = Retry
-		if st.g.cut { // a single event is above the limit
-			v = Fatal
-		}
-		st.g.cut = true
+	case v == TooLarge && st.g.cut: // a single event is above the limit
+		v = Fatal
+	case v == TooLarge:
+		v, st.g.cut = Retry, true
 	}
-	c.fail(now, st, err, v, !tooLarge)
+	c.fail(now, st, err, v, blame)
 }
 
 // violation ends a stream whose peer does not keep to the protocol. Its watchers

@@ -58,6 +58,8 @@ const (
 	// TooLarge: a response was above the limit for messages. The watchers resume in fragments; if
 	// they have been asked for already it is Fatal.
 	TooLarge
+	// Blameless: as Retry, and the stream's member need not be avoided.
+	Blameless
 )
 
 // DefaultBufferLimit bounds the undelivered events of one engine. 64 MiB is far
