@@ -2,6 +2,7 @@ package clientv3
 
 import (
 	"context"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -17,12 +18,12 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 	ctx = withGroup(ctx, group)
 	kv, parted := RetryKVClient(w.c), false
 	if len(q.Changes) > 0 {
-		f, err := askWitness(ctx, kv, q)
-		if err == rpctypes.ErrCompacted && onlyPuts(q) {
-			// What is still as it was then tells as much, and what is not nothing.
-			q.Revision = 0
-			f, err = askWitness(ctx, kv, q)
-			f.Different, f.Unproved = false, f.Different
+		f, err := askWitness(ctx, kv, q, q.Revision)
+		if err == rpctypes.ErrCompacted && q.Seen > q.Revision {
+			f, err = askWitness(ctx, kv, q, q.Seen)
+		}
+		if err == rpctypes.ErrCompacted && hasPut(q) {
+			f, err = askWitness(ctx, kv, q, 0)
 		}
 		switch err {
 		case rpctypes.ErrFutureRev:
@@ -46,23 +47,18 @@ func found(h *pb.ResponseHeader) watch.Finding {
 	return watch.Finding{Revision: h.GetRevision(), ClusterID: h.GetClusterId(), Term: h.GetRaftTerm()}
 }
 
-func onlyPuts(q watch.Check) bool {
-	for _, ch := range q.Changes {
-		if ch.Deleted || ch.Absent {
-			return false
-		}
-	}
-	return true
-}
+func hasPut(q watch.Check) bool { return slices.ContainsFunc(q.Changes, watch.Change.IsPut) }
 
-func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check) (watch.Finding, error) {
+// askWitness compares the witness's keys with what they were at a revision from the witness's to
+// q.Seen, or are now if it is 0.
+func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (watch.Finding, error) {
 	txn := &pb.TxnRequest{}
 	read := func(r *pb.RangeRequest) {
 		txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}})
 	}
 	for _, ch := range q.Changes {
-		read(&pb.RangeRequest{Key: ch.Key, RangeEnd: ch.End, Limit: 1, Revision: q.Revision})
-		if ch.Deleted {
+		read(&pb.RangeRequest{Key: ch.Key, RangeEnd: ch.End, Limit: 1, Revision: at})
+		if ch.Deleted && at == q.Revision {
 			read(&pb.RangeRequest{Key: ch.Key, Revision: q.Revision - 1})
 		}
 	}
@@ -70,7 +66,6 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check) (watch.Findi
 	if err != nil {
 		return watch.Finding{}, err
 	}
-	f := found(resp.GetHeader())
 	answers := resp.Responses
 	next := func() []*mvccpb.KeyValue {
 		if len(answers) == 0 {
@@ -80,17 +75,20 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check) (watch.Findi
 		answers = answers[1:]
 		return kvs
 	}
+	f, shown := found(resp.GetHeader()), at == q.Revision
 	for _, ch := range q.Changes {
 		now := next()
-		switch {
-		case ch.Deleted:
-			before := next()
-			f.Different = f.Different || len(now) != 0 || len(before) != 1
-		case ch.Absent:
-			f.Different = f.Different || len(now) != 0
-		default:
-			f.Different = f.Different || len(now) != 1 || !ch.SameAs(now[0])
+		same := len(now) == 0
+		if ch.IsPut() {
+			same = len(now) == 1 && ch.SameAs(now[0])
+			shown = shown || same
 		}
+		if ch.Deleted && at == q.Revision {
+			same = len(next()) == 1 && same
+		}
+		// What is otherwise now may have changed since, except to what would have been told.
+		f.Different = f.Different || !same && (at != 0 || len(now) == 1 && now[0].ModRevision <= q.Seen)
 	}
+	f.Unproved = !shown && !f.Different
 	return f, nil
 }

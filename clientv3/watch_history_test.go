@@ -180,3 +180,89 @@ func TestRestoredBackupThatOvertook(t *testing.T) {
 		have.apply(r)
 	}
 }
+
+// TestCompactedWitness: a wiped etcd comes to the revision that a watch has been told of, and its
+// history before is compacted. What the watch has seen last, or before a deletion, tells it all the
+// same; where that has not changed the watch goes on.
+func TestCompactedWitness(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		deletes bool // the newest event is a deletion
+		wiped   bool
+	}{
+		"put, wiped":          {wiped: true},
+		"deletion, wiped":     {deletes: true, wiped: true},
+		"put, compacted":      {},
+		"deletion, compacted": {deletes: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cl := etcdtest.Start(t, etcdtest.Options{Proxied: true, Args: []string{"--watch-progress-notify-interval=100ms"}})
+			m := cl.Members()[0]
+			direct := dial(t, clientv3.Config{Endpoints: []string{m.Direct}})
+			ctx := ctxFor(t, 2*long)
+			w := dial(t, clientv3.Config{Endpoints: cl.Endpoints()}).Watch(ctx, "k/", clientv3.WithPrefix(), clientv3.WithProgressNotify())
+			put(t, direct, "k/2", "v")
+			put(t, direct, "k/1", "v")
+			if c.deletes {
+				if _, err := direct.Delete(ctx, "k/2"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 3 {
+				put(t, direct, "other", "v")
+			}
+			told := told(t, w, revisionOf(t, direct))
+			m.Proxy().Cut()
+			if c.wiped {
+				m.Kill()
+				if err := os.RemoveAll(m.DataDir); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Restart(); err != nil {
+					t.Fatal(err)
+				}
+				for revisionOf(t, direct) < told {
+					put(t, direct, "k/1", "anew")
+				}
+			}
+			if _, err := direct.Compact(ctx, told); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Proxy().Heal(); err != nil {
+				t.Fatal(err)
+			}
+			put(t, direct, "k/3", "v")
+			r := next(t, w)
+			for r.IsProgressNotify() {
+				r = next(t, w)
+			}
+			if lost := errors.Is(r.Err(), clientv3.ErrHistoryLost); lost != c.wiped || !lost && len(r.Events) != 1 {
+				t.Errorf("%+v, %v", r, r.Err())
+			}
+		})
+	}
+}
+
+// told waits until a watch has been told everything up to a revision, and returns how far it was.
+func told(t *testing.T, w clientv3.WatchChan, rev int64) int64 {
+	t.Helper()
+	for {
+		r := next(t, w)
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+		if r.IsProgressNotify() && r.Header.Revision >= rev {
+			return r.Header.Revision
+		}
+	}
+}
+
+func revisionOf(t *testing.T, c *clientv3.Client) int64 {
+	t.Helper()
+	r, err := c.Get(ctxFor(t, long), "k/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Header.Revision
+}

@@ -213,6 +213,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	st.ids[w.id] = w
 	h := resp.Header
 	if l := w.listing; l != nil {
+		l.proof.of = w
 		w.g.witness.listed(l.proof)
 		w.listing = nil
 	}

@@ -131,9 +131,9 @@ func (c *core) events(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 	switch {
 	case !c.canConfirm:
 	case w.listing != nil:
-		w.listing.proof.note(evs)
+		w.listing.proof.note(w, evs)
 	default:
-		w.g.witness.note(evs)
+		w.g.witness.note(w, evs)
 	}
 	c.offer(now, w, out, nil, false)
 	if c.isLarge(w, resp) {

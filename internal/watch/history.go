@@ -16,8 +16,11 @@ package watch
 // newest key of its listing, as it was at the listing's revision, is a witness of its own
 // (listing.go), and the group's once it has joined.
 //
-// Where the witness is compacted, its keys are read as they are now: unchanged they prove as
-// much. Otherwise nothing is proved. Then those that can list do so, and the others go on.
+// Where the witness is compacted, its keys are read as they were at the latest revision up to which
+// their watcher has been told everything, or as they are now: unchanged they prove as much, and
+// changed without a word they prove the contrary. A deletion shows neither, since most keys do not
+// exist; so the put before it stays a part of the witness. Otherwise nothing is proved. Then those
+// that can list do so, and the others go on.
 //
 // Only keys that a watcher of the group watches are read, since the user may be allowed
 // to see nothing else. Whoever may not even see those ends with the server's word.
@@ -25,8 +28,10 @@ package watch
 // The same check finds the position of watchers that were confirmed without one.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -49,8 +54,11 @@ type Check struct {
 	Key []byte
 	// Revision is that of the witness; 0: there is none.
 	Revision int64
-	// Changes are what it changed, or how it found a range.
+	// Changes are what it changed, or how it found keys and a range.
 	Changes []Change
+	// Seen is up to where their watcher would have been told if any of them had changed again: the
+	// witness's revision at least.
+	Seen int64
 }
 
 // Change is one event of the witness, or what a listing has found.
@@ -100,19 +108,21 @@ func sumOf(kv *mvccpb.KeyValue) uint64 {
 // witness is the newest revision that was delivered to a watcher of the group, or listed by one.
 type witness struct {
 	revision int64
+	of       *watcher // to which it was delivered, or who has listed it; nil: not confirmed yet
 	changes  []Change // reused, with their keys, by the next one
 }
 
 // weak: the witness has found an empty range, which says less than any key.
 func (k *witness) weak() bool { return len(k.changes) == 1 && k.changes[0].Absent }
 
-// note keeps the last revision of evs, which are all of a watcher's response.
-func (k *witness) note(evs []*mvccpb.Event) {
+// note keeps the last revision of evs, which are all of w's response.
+func (k *witness) note(w *watcher, evs []*mvccpb.Event) {
 	last := revision(evs[len(evs)-1])
 	if last <= k.revision && !k.weak() {
 		return
 	}
-	k.revision = last
+	put, kept := k.putBefore(w, evs)
+	k.revision, k.of = last, w
 	n := 0
 	for i := len(evs) - 1; i >= 0 && n < witnessKeys && revision(evs[i]) == last; i-- {
 		if n == len(k.changes) {
@@ -122,21 +132,61 @@ func (k *witness) note(evs []*mvccpb.Event) {
 				k.changes = append(k.changes, Change{})
 			}
 		}
-		ch := &k.changes[n]
+		k.changes[n].set(evs[i])
 		n++
-		ch.Key = append(ch.Key[:0], evs[i].GetKv().GetKey()...)
-		ch.End, ch.Absent, ch.keyOnly = nil, false, false
-		ch.Deleted = evs[i].GetType() == mvccpb.Event_DELETE
-		if !ch.Deleted {
-			ch.sum = sumOf(evs[i].GetKv())
-		}
 	}
 	k.changes = k.changes[:n]
+	if kept {
+		k.changes = append(k.changes, put)
+	}
+}
+
+func (ch *Change) set(ev *mvccpb.Event) {
+	ch.Key = append(ch.Key[:0], ev.GetKv().GetKey()...)
+	ch.End, ch.Absent, ch.keyOnly = nil, false, false
+	ch.Deleted = ev.GetType() == mvccpb.Event_DELETE
+	if !ch.Deleted {
+		ch.sum = sumOf(ev.GetKv())
+	}
+}
+
+// putBefore finds the newest put that w knows of, if evs end with deletions and do not delete it:
+// its key is at their revision what it was before. If there is one it is taken out of the witness.
+func (k *witness) putBefore(w *watcher, evs []*mvccpb.Event) (put Change, found bool) {
+	n := len(evs)
+	for n > 0 && evs[n-1].GetType() == mvccpb.Event_DELETE {
+		n--
+	}
+	if n == len(evs) || n > 0 && revision(evs[n-1]) == revision(evs[len(evs)-1]) {
+		return put, false // it is one of those that are noted
+	}
+	if n > 0 {
+		put.set(evs[n-1])
+	} else if i := slices.IndexFunc(k.changes, Change.IsPut); i >= 0 && k.of == w && w.unfiltered() {
+		put = k.changes[i]
+		k.changes[i].Key = nil
+	}
+	deleted := func(ev *mvccpb.Event) bool { return bytes.Equal(ev.GetKv().GetKey(), put.Key) }
+	return put, put.Key != nil && !slices.ContainsFunc(evs[n:], deleted)
+}
+
+// IsPut reports whether the key existed at the witness's revision.
+func (c Change) IsPut() bool { return !c.Deleted && !c.Absent }
+
+// unfiltered: w is told all that happens to its keys.
+func (w *watcher) unfiltered() bool { return w.want&(wantNoPut|wantNoDelete) == 0 }
+
+// seen is up to where the witness's keys have certainly not changed again.
+func (k *witness) seen() int64 {
+	if k.of == nil || !k.of.unfiltered() {
+		return k.revision
+	}
+	return max(k.revision, k.of.resume-1)
 }
 
 // question copies the witness, if there is one, which deliveries may change while it is asked for.
 func (k *witness) question(key []byte) Check {
-	q := Check{Key: key, Revision: k.revision}
+	q := Check{Key: key, Revision: k.revision, Seen: k.seen()}
 	if k.revision == 0 {
 		return q
 	}
