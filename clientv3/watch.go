@@ -286,8 +286,8 @@ func (s *watchStream) Member() string { return s.on.Member() }
 var errOldToken = errors.New("watch: the token of the stream was replaced")
 
 // Send asks for no first watch where that must fail: what proved the history, before it, may have
-// needed another token. To learn it from the server would take a round trip more, in which on a long
-// way the new token expires as well.
+// needed another token. To learn it from the server would take a round trip more, in which on a
+// long way the new token expires as well.
 func (s *watchStream) Send(r *pb.WatchRequest) error {
 	if !s.old && s.on.Outdated() {
 		return errOldToken
