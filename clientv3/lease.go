@@ -140,7 +140,9 @@ type Lease interface {
 	// ctx ends, when the lease has expired or was revoked, when it could not be
 	// renewed for so long that the server may have expired it, and when the client is
 	// closed. It is closed before the server can give the lease's keys to anyone
-	// else. A lease that could not be renewed in time is revoked as soon as a member
+	// else; but if the first renewal has not been answered yet and the grant took about as long
+	// as the TTL, only the server can say whether the lease is there, and it is closed when that
+	// is answered. A lease that could not be renewed in time is revoked as soon as a member
 	// answers, unless KeepAlive or KeepAliveOnce is called for it again: the server may have
 	// kept it. If ctx is from WithRequireLeader, the channel is also closed when no reachable
 	// member has a leader.
