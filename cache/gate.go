@@ -248,7 +248,7 @@ func (g *gate) listen() {
 	}
 }
 
-// advanced is told that the copy has reached a revision, or that a server has said how far it is.
+// advanced is called when the copy has reached a revision, or a server has said how far it is.
 func (g *gate) advanced() {
 	if g.want.Load() == 0 {
 		return

@@ -20,24 +20,24 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// progressEvery is how often at most a watch with WithProgressNotify is told without having
+// progressEvery is how often at most a watch with WithProgressNotify is notified without having
 // asked. The gate may learn of progress thousands of times a second.
 const progressEvery = time.Second
 
 type hub struct {
 	f *feed
 
-	mu     sync.Mutex
-	hist   history
-	epoch  int   // of the versions
-	base   int64 // the first revision after the latest listing
-	closed bool
-	keys   map[string]map[*local]struct{} // watches on one key
-	ranges map[*local]struct{}
-	follow map[chan struct{}]struct{} // views, which are poked
-	asked  bool                       // somebody waits for progress
-	told   time.Time                  // when progress was last told
-	at     *version                   // the latest that was delivered; nil before the first
+	mu       sync.Mutex
+	hist     history
+	epoch    int   // of the versions
+	base     int64 // the first revision after the latest listing
+	closed   bool
+	keys     map[string]map[*local]struct{} // watches on one key
+	ranges   map[*local]struct{}
+	follow   map[chan struct{}]struct{} // views, which are poked
+	asked    bool                       // somebody waits for progress
+	notified time.Time                  // when progress was last notified
+	at       *version                   // the latest that was delivered; nil before the first
 }
 
 func newHub(f *feed) *hub {
@@ -231,7 +231,7 @@ func (h *hub) progress(v *version) {
 		h.at = v
 		h.poke()
 	}
-	unasked := time.Since(h.told) >= progressEvery
+	unasked := time.Since(h.notified) >= progressEvery
 	if !h.asked && !unasked {
 		return
 	}
@@ -253,7 +253,7 @@ func (h *hub) progress(v *version) {
 	for w := range h.ranges {
 		tell(w)
 	}
-	h.asked, h.told = false, time.Now()
+	h.asked, h.notified = false, time.Now()
 }
 
 // ask makes the next word on progress go to all watches.

@@ -15,7 +15,7 @@ func (h *hub) upstream(w *local) {
 	from := h.hist.from
 	h.mu.Unlock()
 	if !same {
-		// The revisions have begun anew meanwhile: what this watch has missed can not be told.
+		// The revisions have begun anew meanwhile: nobody can say what this watch has missed.
 		h.last(w, clientv3.WatchResponse{Canceled: true, CompactRevision: from})
 		return
 	}

@@ -50,7 +50,7 @@ func (c *Cache) Watch(ctx context.Context, key string, opts ...clientv3.OpOption
 }
 
 // RequestProgress implements clientv3.Watcher: the servers are asked how far they are, and
-// the watches are told. Servers whose word is not good (before 3.4.31 and 3.5.13) and
+// the watches are notified. Servers whose word is not good (before 3.4.31 and 3.5.13) and
 // etcd's gRPC proxy do not make the watches on the copy say anything.
 func (c *Cache) RequestProgress(ctx context.Context) error {
 	if ctx != nil && !c.closed.Load() {

@@ -73,7 +73,7 @@ func (h *holder) hold(ctx context.Context) {
 				if ctx.Err() != nil { // the end of the run closed it
 					l.Released = h.clock.Now()
 				} else {
-					l.Told = h.clock.Now()
+					l.Noticed = h.clock.Now()
 				}
 				return
 			}

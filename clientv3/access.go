@@ -3,9 +3,7 @@ package clientv3
 import (
 	"context"
 	"errors"
-	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -90,52 +88,4 @@ func (noConn) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallO
 
 func (n noConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, n.Invoke(ctx, method, nil, nil, opts...)
-}
-
-// RetryKVClient returns a protobuf client over the client's connection, with its
-// picking and its repetitions.
-func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(c.conns()) }
-
-// RetryLeaseClient is like RetryKVClient.
-func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(c.conns()) }
-
-// RetryClusterClient is like RetryKVClient.
-func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(c.conns()) }
-
-// RetryAuthClient is like RetryKVClient.
-func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.conns()) }
-
-// RetryMaintenanceClient is like RetryKVClient; with a conn of its own it uses that
-// one as it is.
-func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
-	if conn != nil {
-		return pb.NewMaintenanceClient(conn)
-	}
-	return pb.NewMaintenanceClient(c.conns())
-}
-
-// MemberState is what the client knows of one endpoint.
-type MemberState struct {
-	Endpoint string
-	// State is "connecting" (no connection), "healthy", "stalled" (alive, but calls do
-	// not finish: no leader, no quorum, defragmenting, a learner) or "ejected" (does not
-	// answer; it is used again when it does, or a fresh connection to it does).
-	State   string
-	Since   time.Time     // when State began
-	Latency time.Duration // of recent short calls; 0 if there was none
-	LastErr error         // why it is not healthy; nil if it is
-	ID      uint64        // etcd's id of the member; 0 if not known yet
-}
-
-// MemberStates describes the endpoints as the client sees them now.
-func (c *Client) MemberStates() []MemberState {
-	if !c.connected() {
-		return nil
-	}
-	states := c.link.set.States()
-	list := make([]MemberState, len(states))
-	for i, s := range states {
-		list[i] = MemberState{Endpoint: s.Endpoint, State: s.State.String(), Since: s.Since, Latency: s.Latency, LastErr: s.Err, ID: s.ID}
-	}
-	return list
 }

@@ -460,10 +460,10 @@ func WithRepeat(ctx context.Context) context.Context { return retry.WithRepeat(c
 func WithEarlyDoubt(ctx context.Context) context.Context { return retry.WithEarlyDoubt(ctx) }
 
 // WithRepeatWhile returns a context whose calls are repeated, after an attempt that failed and may
-// be repeated, only while wanted returns true. It is for a call on behalf of several callers, one
-// of which may be gone before the context ends. wanted is asked before each repetition, from the
+// be repeated, only while needed returns true. It is for a call on behalf of several callers, one
+// of which may be gone before the context ends. needed is asked before each repetition, from the
 // goroutine of the call; it must return at once. The first attempt is made in any case. Streams and
 // watches do not ask.
-func WithRepeatWhile(ctx context.Context, wanted func() bool) context.Context {
-	return retry.WithRepeatWhile(ctx, wanted)
+func WithRepeatWhile(ctx context.Context, needed func() bool) context.Context {
+	return retry.WithRepeatWhile(ctx, needed)
 }

@@ -11,8 +11,9 @@ import (
 )
 
 // Hooks let a program see what happens inside the client: for metrics, traces and
-// logs. A hook that is nil costs nothing. Hooks are called from the client's own
-// goroutines, several at once; they must return soon and must not call the client.
+// logs. [JoinHooks] combines several. A hook that is nil costs nothing. Hooks are called
+// from the client's own goroutines, several at once; they must return soon and must not
+// call the client.
 type Hooks struct {
 	// Attempt is called after each attempt of a unary call: also for those that the
 	// client repeats or sends twice by itself.
@@ -26,11 +27,40 @@ type Hooks struct {
 	Stream func(StreamInfo)
 
 	// Watch is called when a watch was confirmed for the first time and when it ended.
-	// What happens in between is told by Stream.
+	// Stream is called for what happens in between.
 	Watch func(WatchInfo)
 
 	// Lease is called for the leases of Grant and KeepAlive.
 	Lease func(LeaseInfo)
+}
+
+// JoinHooks returns hooks that call those of all, in their order. A hook that none of them has stays
+// nil and costs nothing.
+func JoinHooks(all ...Hooks) Hooks {
+	var joined Hooks
+	for _, h := range all {
+		joined = Hooks{
+			Attempt: join(joined.Attempt, h.Attempt),
+			Member:  join(joined.Member, h.Member),
+			Stream:  join(joined.Stream, h.Stream),
+			Watch:   join(joined.Watch, h.Watch),
+			Lease:   join(joined.Lease, h.Lease),
+		}
+	}
+	return joined
+}
+
+func join[T any](first, next func(T)) func(T) {
+	switch {
+	case first == nil:
+		return next
+	case next == nil:
+		return first
+	}
+	return func(v T) {
+		first(v)
+		next(v)
+	}
 }
 
 // AttemptInfo describes one attempt of a unary call.
@@ -43,10 +73,10 @@ type AttemptInfo struct {
 	Err    error         // as the server or gRPC gave it; nil if it succeeded
 }
 
-// MemberChange describes a change of a member's state; see MemberState.
+// MemberChange describes a change of a member's state.
 type MemberChange struct {
 	Endpoint string
-	From, To string
+	From, To MemberState
 	Err      error // why
 }
 
@@ -121,7 +151,7 @@ func (c *Client) observeMember() func(balancer.Change) {
 		return nil
 	}
 	return func(ch balancer.Change) {
-		hook(MemberChange{Endpoint: ch.Endpoint, From: ch.From.String(), To: ch.To.String(), Err: ch.Err})
+		hook(MemberChange{Endpoint: ch.Endpoint, From: MemberState(ch.From.String()), To: MemberState(ch.To.String()), Err: ch.Err})
 	}
 }
 

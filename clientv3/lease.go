@@ -321,7 +321,7 @@ type leaseSink struct {
 	id   LeaseID
 	l    *lessor
 	ch   chan *LeaseKeepAliveResponse
-	risk bool // the hook has been told that the lease is in danger
+	risk bool // the hook was called: the lease is in danger
 }
 
 func (s *leaseSink) Renewed(r *pb.LeaseKeepAliveResponse) {

@@ -95,8 +95,8 @@ func (c *Client) tlsFor(endpoints ...endpoint.Endpoint) *tls.Config {
 	return c.cfg.TLS
 }
 
-// newLink connects to endpoints, in the background. What lookups of their names find is
-// told to n, if that is not nil.
+// newLink connects to endpoints, in the background. n, if it is not nil, is
+// notified of what lookups of their names find.
 func (c *Client) newLink(endpoints []endpoint.Endpoint, n *names) (*link, error) {
 	secure := c.tlsFor(endpoints...)
 	cfg := balancer.Config{
@@ -206,67 +206,4 @@ func (c *Client) maintenanceAt(ep string) (memberClient, error) {
 		return memberClient{}, err
 	}
 	return memberClient{pb.NewMaintenanceClient(l.conn), func(ctx context.Context) context.Context { return retry.Pin(ctx, m) }, done}, nil
-}
-
-const (
-	// leaderFor is how long a leader is believed to be one without asking again.
-	leaderFor = 5 * time.Second
-	// leaderAsk bounds the question; knowing the leader only saves a hop.
-	leaderAsk = 300 * time.Millisecond
-	// leaderSeek bounds it where nobody else will do, and first connections are being made.
-	leaderSeek = 2 * time.Second
-)
-
-// leader returns the member that leads, nil if that cannot be found out soon.
-func (c *Client) leader(ctx context.Context) *balancer.Member {
-	c.leading.Lock()
-	defer c.leading.Unlock()
-	if time.Since(c.leading.asked) < leaderFor {
-		return c.leading.member
-	}
-	c.leading.asked = time.Now()
-	c.leading.member = c.findLeader(ctx, leaderAsk, (*balancer.Member).Usable)
-	return c.leading.member
-}
-
-// findLeader asks the members that are worth it, and takes the first that leads.
-func (c *Client) findLeader(ctx context.Context, limit time.Duration, worth func(*balancer.Member) bool) *balancer.Member {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	members := c.link.set.Members()
-	found := make(chan *balancer.Member, len(members))
-	asked := 0
-	for _, m := range members {
-		if !worth(m) {
-			continue
-		}
-		started := c.group.Go(func(context.Context) {
-			r, err := pb.NewMaintenanceClient(c.link.conn).Status(retry.Pin(ctx, m), &pb.StatusRequest{})
-			if err != nil || r.Leader == 0 || r.Leader != r.GetHeader().GetMemberId() {
-				found <- nil
-				return
-			}
-			found <- m
-		})
-		if started {
-			asked++
-		}
-	}
-	for range asked {
-		if m := <-found; m != nil {
-			return m
-		}
-	}
-	return nil
-}
-
-// toLeader pins calls to the leader if it can be found.
-func (c *Client) toLeader(ctx context.Context) context.Context {
-	if !c.connected() {
-		return ctx
-	}
-	if m := c.findLeader(WithFailFast(ctx), leaderSeek, (*balancer.Member).MayAnswer); m != nil {
-		return retry.Pin(ctx, m)
-	}
-	return ctx
 }

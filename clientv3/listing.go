@@ -84,7 +84,7 @@ func (l *Listing) fits(from, end []byte) bool {
 
 // WithListing makes a watch go on from a listing of its range: with the revision after it, whatever
 // WithRev says before. Such a watch ends with [ErrHistoryLost] when etcd has another history than
-// the one that was read, and with rpctypes.ErrCompacted when that cannot be told: list again then.
+// the one that was read, and with rpctypes.ErrCompacted when etcd can no longer say: list again then.
 func WithListing(l *Listing) OpOption {
 	return func(op *Op) {
 		if l == nil || !l.read {

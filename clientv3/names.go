@@ -40,9 +40,9 @@ type named struct {
 }
 
 const (
-	// mostMembers of a name are told apart.
+	// mostMembers of a name are distinguished.
 	mostMembers = 8
-	// askFor bounds the questions; who does not answer is not told apart.
+	// askFor bounds the questions; an address without an answer is not distinguished.
 	askFor = 3 * time.Second
 	// lookEvery bounds how often a name is looked at again because connections to its
 	// members are made.
@@ -157,7 +157,7 @@ func (n *names) ask(ctx context.Context, e endpoint.Endpoint, k *named, addresse
 }
 
 // idOf asks for the id of the member at one address, over a connection for that alone; 0
-// if it is not told.
+// if it does not say.
 func (c *Client) idOf(ctx context.Context, e endpoint.Endpoint) uint64 {
 	l, err := c.newLink([]endpoint.Endpoint{e}, nil)
 	if err != nil {

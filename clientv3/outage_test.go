@@ -149,7 +149,7 @@ func TestFollowerCutOffFromPeers(t *testing.T) {
 }
 
 func healthy(c *clientv3.Client) bool {
-	return !slices.ContainsFunc(c.MemberStates(), func(s clientv3.MemberState) bool { return s.State != "healthy" })
+	return !slices.ContainsFunc(c.MemberStates(), func(s clientv3.MemberStatus) bool { return s.State != "healthy" })
 }
 
 // Defragmenting a member stops it for as long as it takes; calls go elsewhere.

@@ -221,7 +221,7 @@ func history(err error) bool {
 	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, ErrHistoryLost)
 }
 
-// learn notes what the consumer is told.
+// learn notes what the consumer knows.
 func (r *resuming) learn(resp *WatchResponse) {
 	for _, e := range resp.Events {
 		if e.Type == mvccpb.Event_DELETE {

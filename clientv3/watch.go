@@ -159,7 +159,7 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 	// no goroutine.
 	s := &watchSink{ch: make(chan WatchResponse, 1)}
 	if w.c != nil && w.c.cfg.Hooks.Watch != nil {
-		s.told = &watchTold{c: w.c, info: WatchInfo{Key: string(op.key), RangeEnd: string(op.end)}}
+		s.hook = &watchHook{c: w.c, info: WatchInfo{Key: string(op.key), RangeEnd: string(op.end)}}
 	}
 	switch {
 	case ctx == nil:
@@ -179,7 +179,7 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 	}, s)
 	switch {
 	case err == nil:
-		s.told.begun()
+		s.hook.begun()
 	case errors.Is(err, watch.ErrClosed) && ctx.Err() == nil:
 		// The engine has ended the sink, or is about to: what says why needs its own.
 		late := &watchSink{ch: make(chan WatchResponse, 1)}
@@ -389,19 +389,19 @@ func (c *Client) streamRetryable(err error) bool {
 // watchSink carries deliveries into the user's channel.
 type watchSink struct {
 	ch   chan WatchResponse
-	told *watchTold // nil if nobody listens
+	hook *watchHook // nil if nobody listens
 }
 
-// watchTold tells the hook of one watch; its methods may be called on nil.
-type watchTold struct {
+// watchHook calls the hook for one watch; its methods may be called on nil.
+type watchHook struct {
 	c    *Client
 	info WatchInfo
 
 	mu    sync.Mutex
-	ended bool // guarded by mu; the end was told, the beginning shall not follow
+	ended bool // guarded by mu; the end was reported, the beginning must not follow
 }
 
-func (t *watchTold) begun() {
+func (t *watchHook) begun() {
 	if t == nil {
 		return
 	}
@@ -413,7 +413,7 @@ func (t *watchTold) begun() {
 	}
 }
 
-func (t *watchTold) failed(err error) {
+func (t *watchHook) failed(err error) {
 	if t == nil {
 		return
 	}
@@ -422,7 +422,7 @@ func (t *watchTold) failed(err error) {
 	t.info.Err = err
 }
 
-func (t *watchTold) end() {
+func (t *watchHook) end() {
 	if t == nil {
 		return
 	}
@@ -473,14 +473,14 @@ func (s *watchSink) Deliver(d watch.Delivery, stop <-chan struct{}) bool {
 func (s *watchSink) response(d watch.Delivery) WatchResponse {
 	r := toResponse(d)
 	if r.Canceled {
-		s.told.failed(r.Err())
+		s.hook.failed(r.Err())
 	}
 	return r
 }
 
 func (s *watchSink) End() {
 	close(s.ch)
-	s.told.end()
+	s.hook.end()
 }
 
 // fail makes the channel that of a watch that never began.

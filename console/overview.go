@@ -133,7 +133,7 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview 
 		wg.Go(func() { members[i], cluster[i], leaders[i] = ask(ctx, client, ep) })
 	}
 	wg.Wait()
-	states := make(map[string]clientv3.MemberState)
+	states := make(map[string]clientv3.MemberStatus)
 	for _, s := range client.MemberStates() {
 		states[s.Endpoint] = s
 	}
@@ -141,7 +141,7 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview 
 	for i := range members {
 		m := &members[i]
 		s := states[endpoints[i]]
-		m.State = s.State
+		m.State = string(s.State)
 		if m.ID == "" && s.ID != 0 {
 			m.ID = idName(s.ID)
 		}

@@ -21,8 +21,8 @@ import (
 // The record follows the check: withdrawn while it fails or hangs, back when it succeeds.
 func TestSupervise(t *testing.T) {
 	c := clienttest.Shared(t)
-	var told events
-	g := register(t, registrar(t, c, discovery.WithEvents(told.add)), orders(t, "a"))
+	var seen events
+	g := register(t, registrar(t, c, discovery.WithEvents(seen.add)), orders(t, "a"))
 	var sick atomic.Bool
 	var hang atomic.Pointer[chan struct{}]
 	release := make(chan struct{})
@@ -36,18 +36,18 @@ func TestSupervise(t *testing.T) {
 		return nil
 	}, 20*time.Millisecond)
 	sick.Store(true)
-	told.await(t, discovery.Withdrawn, 1)
+	seen.await(t, discovery.Withdrawn, 1)
 	clienttest.Await(t, "the record is gone", func() bool { return value(t, c, g.Key()) == "" })
 	sick.Store(false)
-	told.await(t, discovery.Restored, 1)
+	seen.await(t, discovery.Restored, 1)
 	if value(t, c, g.Key()) == "" {
 		t.Error("the record is not back")
 	}
 	hang.Store(&release)
-	told.await(t, discovery.Withdrawn, 2)
+	seen.await(t, discovery.Withdrawn, 2)
 	hang.Store(nil)
 	close(release)
-	told.await(t, discovery.Restored, 2)
+	seen.await(t, discovery.Restored, 2)
 	if err := g.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +96,8 @@ func TestChecks(t *testing.T) {
 
 // A nil check fails, and is told as any other.
 func TestNilCheck(t *testing.T) {
-	var told events
-	g := register(t, registrar(t, clienttest.Shared(t), discovery.WithEvents(told.add)), orders(t, "a"))
+	var seen events
+	g := register(t, registrar(t, clienttest.Shared(t), discovery.WithEvents(seen.add)), orders(t, "a"))
 	g.Supervise(nil, 10*time.Millisecond)
-	told.await(t, discovery.Withdrawn, 1)
+	seen.await(t, discovery.Withdrawn, 1)
 }

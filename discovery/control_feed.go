@@ -33,7 +33,7 @@ func (f *feed) readControl(limit time.Duration, rev int64) error {
 	switch {
 	case clientv3.Code(err) == codes.PermissionDenied:
 		f.setControlErr(err)
-		if f.controlRev > 0 { // told once
+		if f.controlRev > 0 { // reported once
 			f.problem(controlKey(f.service), err)
 		}
 		f.controlRev, f.controlNext = 0, time.Now().Add(controlAgain)

@@ -109,7 +109,8 @@ func TestServing(t *testing.T) {
 	}
 }
 
-// Who passes on what it sees is waited for that much longer, whether it looks or is told.
+// A drain waits that much longer for a client that passes on what it sees, whether it polls or
+// gets notified.
 func TestAnnounceAfter(t *testing.T) {
 	c := clienttest.Shared(t)
 	const after = 700 * time.Millisecond
@@ -223,8 +224,8 @@ func TestOperator(t *testing.T) {
 	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name(), clientv3.WithPrefix()) })
 	for _, f := range []discovery.Format{base(t), discovery.Raw{Base: t.Name() + "/raw/"}, discovery.Kratos{Base: t.Name() + "/kratos/"}} {
 		t.Run(fmt.Sprintf("%T", f), func(t *testing.T) {
-			var told events
-			r := registrar(t, c, discovery.WithFormat(f), discovery.WithEvents(told.add))
+			var happened events
+			r := registrar(t, c, discovery.WithFormat(f), discovery.WithEvents(happened.add))
 			g := register(t, r, orders(t, "a"))
 			record := value(t, c, g.Key())
 			for what, err := range map[string]error{"Drain": discovery.Drain(within(t), c, f, t.Name(), "b"), "Undrain": discovery.Undrain(within(t), c, f, t.Name(), "b")} {
@@ -268,7 +269,7 @@ func TestOperator(t *testing.T) {
 			if err := discovery.Remove(within(t), c, f, t.Name(), "a"); err != nil {
 				t.Fatal(err)
 			}
-			told.await(t, discovery.Restored, 1)
+			happened.await(t, discovery.Restored, 1)
 			if v := value(t, c, g.Key()); v == "" {
 				t.Error("it is not back")
 			}
@@ -322,16 +323,16 @@ func TestRecordIsItsOwners(t *testing.T) {
 }
 
 // The registrar's events tell when a drain began and ended, and whether the watchers had seen it.
-func TestDrainIsTold(t *testing.T) {
+func TestDrainIsReported(t *testing.T) {
 	c := clienttest.Shared(t)
-	var told events
-	r := registrar(t, c, discovery.WithEvents(told.add))
+	var happened events
+	r := registrar(t, c, discovery.WithEvents(happened.add))
 	if err := register(t, r, orders(t, "a")).Drain(within(t), clienttest.Long); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Leaving, 1)
-	told.await(t, discovery.Left, 1)
-	if e := told.last(discovery.Left); e.Err != nil || e.Took <= 0 || e.Instance.ID != "a" {
+	happened.await(t, discovery.Leaving, 1)
+	happened.await(t, discovery.Left, 1)
+	if e := happened.last(discovery.Left); e.Err != nil || e.Took <= 0 || e.Instance.ID != "a" {
 		t.Errorf("%+v", e)
 	}
 	s := subscribe(t, directory(t, c, discovery.WithAnnounce("never-looks")))
@@ -346,8 +347,8 @@ func TestDrainIsTold(t *testing.T) {
 	if err := register(t, r, orders(t, "b")).Drain(within(t), limit); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Left, 2)
-	if e := told.last(discovery.Left); e.Err == nil || e.Took < limit {
+	happened.await(t, discovery.Left, 2)
+	if e := happened.last(discovery.Left); e.Err == nil || e.Took < limit {
 		t.Errorf("nobody had seen it: %+v", e)
 	}
 }

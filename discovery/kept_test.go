@@ -155,8 +155,8 @@ func TestKeepWiped(t *testing.T) {
 // it is, once. Ours comes back when the other's goes.
 func TestKeepForeign(t *testing.T) {
 	c := clienttest.Shared(t)
-	var told events
-	r := registrar(t, c, discovery.WithEvents(told.add))
+	var seen events
+	r := registrar(t, c, discovery.WithEvents(seen.add))
 	key := t.Name() + "/0"
 	if _, err := c.Put(within(t), key, "theirs"); err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestKeepForeign(t *testing.T) {
 		if _, err := c.Put(within(t), key, "theirs"); err != nil {
 			t.Fatal(err)
 		}
-		told.await(t, discovery.Taken, round+1)
+		seen.await(t, discovery.Taken, round+1)
 		if err := k.Set(within(t), fmt.Sprint(round)); !errors.Is(err, discovery.ErrTaken) {
 			t.Errorf("Set of who was replaced: %v", err)
 		}
@@ -183,7 +183,7 @@ func TestKeepForeign(t *testing.T) {
 		if _, err := c.Delete(within(t), key); err != nil {
 			t.Fatal(err)
 		}
-		told.await(t, discovery.Restored, round+1)
+		seen.await(t, discovery.Restored, round+1)
 		if v := value(t, c, key); v != fmt.Sprint(round) {
 			t.Errorf("%q", v)
 		}

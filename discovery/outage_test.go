@@ -16,10 +16,10 @@ func TestBusyProcessKeepsItsRecords(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c, other := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Dial(t, cluster.Endpoints()...)
 	const ttl = 2
-	var told events
+	var seen events
 	busy := make(chan struct{})
 	r := registrar(t, c, discovery.WithTTL(ttl), discovery.WithEvents(func(e discovery.Event) {
-		told.add(e)
+		seen.add(e)
 		if e.Kind == discovery.Lost {
 			<-busy
 		}
@@ -42,7 +42,7 @@ func TestBusyProcessKeepsItsRecords(t *testing.T) {
 	}
 	m := cluster.Members()[0]
 	m.Kill()
-	told.await(t, discovery.Lost, 1)
+	seen.await(t, discovery.Lost, 1)
 	for range kept { // until it is lost
 	}
 	restart(t, m)
@@ -51,7 +51,7 @@ func TestBusyProcessKeepsItsRecords(t *testing.T) {
 		return err == nil && r.Count == 0
 	})
 	close(busy)
-	told.await(t, discovery.Restored, 1)
+	seen.await(t, discovery.Restored, 1)
 	now, err := other.Get(within(t), g.Key())
 	if err != nil || len(now.Kvs) == 0 || now.Kvs[0].ModRevision != record.Kvs[0].ModRevision {
 		t.Errorf("the record, of revision %d: %v, %v", record.Kvs[0].ModRevision, now, err)

@@ -62,8 +62,8 @@ func TestRefused(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	mine := f.Prefix(t.Name())
 	endpoints, app, root := limited(t, mine)
-	var told events
-	r := registrar(t, app, discovery.WithEvents(told.add))
+	var seen events
+	r := registrar(t, app, discovery.WithEvents(seen.add))
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
@@ -89,7 +89,7 @@ func TestRefused(t *testing.T) {
 	if _, err := root.Delete(within(t), g.Key()); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, 1)
+	seen.await(t, discovery.Restored, 1)
 	// Without a user there is not even a lease.
 	_, err := registrar(t, clienttest.Dial(t, endpoints...)).Register(within(t), orders(t, "b"))
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
@@ -186,8 +186,8 @@ func TestTwoPrefixes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer app.Close()
-	var told events
-	r := registrar(t, app, discovery.WithEvents(told.add))
+	var seen events
+	r := registrar(t, app, discovery.WithEvents(seen.add))
 	keys := []string{a + "1", b + "1", a + "2", b + "2"}
 	for _, key := range keys {
 		if _, err := r.Keep(within(t), key, "x"); err != nil {
@@ -198,7 +198,7 @@ func TestTwoPrefixes(t *testing.T) {
 		if _, err := root.Delete(within(t), key); err != nil {
 			t.Fatal(err)
 		}
-		told.await(t, discovery.Restored, i+1)
+		seen.await(t, discovery.Restored, i+1)
 	}
 	if n := sent.Load(); n > 20 {
 		t.Errorf("%d requests for watches", n)
@@ -210,12 +210,12 @@ func TestTwoPrefixes(t *testing.T) {
 	if _, err := r.Keep(within(t), b+"3", "x"); clientv3.Code(err) != codes.PermissionDenied {
 		t.Errorf("a key that is not allowed: %v", err)
 	}
-	told.await(t, discovery.Refused, 2)
+	seen.await(t, discovery.Refused, 2)
 	before, began := sent.Load(), time.Now()
 	if _, err := root.Delete(within(t), keys[0]); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, len(keys)+1)
+	seen.await(t, discovery.Restored, len(keys)+1)
 	time.Sleep(time.Second) // a rate is measured
 	if n := sent.Load() - before; n > int64(10*(1+time.Since(began)/(5*time.Second))) {
 		t.Errorf("%d requests for watches in %v", n, time.Since(began))
@@ -223,9 +223,9 @@ func TestTwoPrefixes(t *testing.T) {
 	if err := allow(within(t), root, b); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, len(keys)+3)
+	seen.await(t, discovery.Restored, len(keys)+3)
 	if _, err := root.Delete(within(t), keys[1]); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, len(keys)+4)
+	seen.await(t, discovery.Restored, len(keys)+4)
 }

@@ -141,12 +141,12 @@ func (e *events) last(kind discovery.EventKind) (last discovery.Event) {
 	return last
 }
 
-// Whatever happens to the record, it comes back, and its owner is told.
+// Whatever happens to the record, it comes back, and its owner is notified.
 func TestRegistrationHeals(t *testing.T) {
 	c := clienttest.Shared(t)
-	var told events
-	g := register(t, registrar(t, c, discovery.WithEvents(told.add)), orders(t, "a"))
-	told.await(t, discovery.Registered, 1)
+	var happened events
+	g := register(t, registrar(t, c, discovery.WithEvents(happened.add)), orders(t, "a"))
+	happened.await(t, discovery.Registered, 1)
 	lease := func() clientv3.LeaseID {
 		r, err := c.Get(within(t), g.Key())
 		if err != nil || len(r.Kvs) == 0 {
@@ -158,15 +158,15 @@ func TestRegistrationHeals(t *testing.T) {
 	if _, err := c.Delete(within(t), g.Key()); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Lost, 1)
-	told.await(t, discovery.Restored, 1)
+	happened.await(t, discovery.Lost, 1)
+	happened.await(t, discovery.Restored, 1)
 	if value(t, c, g.Key()) == "" || lease() != before {
 		t.Error("after a deletion the record is not there, or not under its lease")
 	}
 	if _, err := c.Revoke(within(t), before); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, 2)
+	happened.await(t, discovery.Restored, 2)
 	if now := lease(); now == 0 || now == before {
 		t.Errorf("lease %x after %x was revoked", now, before)
 	}
@@ -177,12 +177,12 @@ func TestRegistrationHeals(t *testing.T) {
 func TestRegistrationSurvivesOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
-	var told events
-	r := registrar(t, c, discovery.WithTTL(2), discovery.WithEvents(told.add))
+	var happened events
+	r := registrar(t, c, discovery.WithTTL(2), discovery.WithEvents(happened.add))
 	g := register(t, r, orders(t, "a"))
 	m := cluster.Members()[0]
 	m.Kill()
-	told.await(t, discovery.Lost, 1)
+	happened.await(t, discovery.Lost, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := r.Register(ctx, orders(t, "b")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "connection refused") {
@@ -195,7 +195,7 @@ func TestRegistrationSurvivesOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := time.Now()
-	told.await(t, discovery.Restored, 1)
+	happened.await(t, discovery.Restored, 1)
 	t.Logf("restored %v after etcd was ready", time.Since(back))
 	if value(t, c, g.Key()) == "" {
 		t.Error("the record is not back")
@@ -210,8 +210,8 @@ func TestRegistrationSurvivesOutage(t *testing.T) {
 func TestOutageLosesNoRecord(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
-	var told events
-	r := registrar(t, c, discovery.WithTTL(4), discovery.WithEvents(told.add))
+	var happened events
+	r := registrar(t, c, discovery.WithTTL(4), discovery.WithEvents(happened.add))
 	const records = 20
 	var all []*discovery.Registration
 	for i := range records {
@@ -225,7 +225,7 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	}
 	m := cluster.Members()[0]
 	m.Kill()
-	told.await(t, discovery.Lost, records+1)
+	happened.await(t, discovery.Lost, records+1)
 	if err := closed.Close(within(t)); err != nil {
 		t.Errorf("Close without etcd: %v", err)
 	}
@@ -235,7 +235,7 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	if err := m.WaitReady(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, records)
+	happened.await(t, discovery.Restored, records)
 	if now := r.Lease(); now != lease {
 		t.Errorf("lease %x, before the outage %x", now, lease)
 	}
@@ -282,8 +282,8 @@ func TestRecordsThatReadOtherwise(t *testing.T) {
 // One process never writes over another's record, unless that is its own earlier run.
 func TestTakenID(t *testing.T) {
 	c := clienttest.Shared(t)
-	var told events
-	one, two := registrar(t, c, discovery.WithEvents(told.add)), registrar(t, c)
+	var happened events
+	one, two := registrar(t, c, discovery.WithEvents(happened.add)), registrar(t, c)
 	first := register(t, one, orders(t, "a"))
 	in := orders(t, "a")
 	in.Addresses = []string{"10.0.0.2:80"}
@@ -297,7 +297,7 @@ func TestTakenID(t *testing.T) {
 	}
 	// The same addresses: a restart.
 	second := register(t, two, orders(t, "a"))
-	told.await(t, discovery.Taken, 1)
+	happened.await(t, discovery.Taken, 1)
 	// The first does not remove what is not its own.
 	if err := first.Update(within(t), func(in *discovery.Instance) { in.Version = "stale" }); !errors.Is(err, discovery.ErrTaken) {
 		t.Errorf("Update of who was replaced: %v", err)
@@ -309,7 +309,7 @@ func TestTakenID(t *testing.T) {
 	if err := second.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, 1)
+	happened.await(t, discovery.Restored, 1)
 	if v := value(t, c, first.Key()); !strings.Contains(v, "stale") {
 		t.Errorf("record %q", v)
 	}
@@ -362,8 +362,8 @@ func TestRegisterRefuses(t *testing.T) {
 func TestManyInstances(t *testing.T) {
 	c := clienttest.Shared(t)
 	const n = 500
-	var told events
-	r := registrar(t, c, discovery.WithEvents(told.add), discovery.WithWriteRate(1_000_000))
+	var happened events
+	r := registrar(t, c, discovery.WithEvents(happened.add), discovery.WithWriteRate(1_000_000))
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
@@ -390,7 +390,7 @@ func TestManyInstances(t *testing.T) {
 	if _, err := c.Revoke(within(t), clientv3.LeaseID(kv.Kvs[0].Lease)); err != nil {
 		t.Fatal(err)
 	}
-	told.await(t, discovery.Restored, n)
+	happened.await(t, discovery.Restored, n)
 	if k := count(); k != n {
 		t.Errorf("%d records after a lost lease", k)
 	}

@@ -21,9 +21,9 @@ type Subscription struct {
 	begun bool       // Next has returned once
 	used  *track     // whose view Next returned last
 	last  *View      // which that was
-	stale bool       // as told last
-	split Split      // as told last
-	limit Limits     // as told last
+	stale bool       // as delivered last
+	split Split      // as delivered last
+	limit Limits     // as delivered last
 }
 
 // track is what a subscription has seen of one cluster.
@@ -32,10 +32,10 @@ type track struct {
 	f *feed
 
 	// Guarded by s.mu.
-	told    int64           // revision of the view that Next returned last, or passed over
-	drains  bool            // an instance drains in it
-	seen    int64           // revision of the last view that the caller has done with
-	pending map[string]step // since what Next told last, by key; nil unless the track is used
+	returned int64           // revision of the view that Next returned last, or passed over
+	drains   bool            // an instance drains in it
+	seen     int64           // revision of the last view that the caller has done with
+	pending  map[string]step // since what Next returned last, by key; nil unless the track is used
 }
 
 // Change is what happened since the last one. Its slices are in no order.
@@ -142,7 +142,7 @@ func (s *Subscription) Next(ctx context.Context) (Change, error) {
 	}
 }
 
-// settle notes that the caller has done with what it was told.
+// settle notes that the caller has done with what it got.
 func (s *Subscription) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,18 +151,18 @@ func (s *Subscription) settle() {
 	}
 }
 
-// settle: the caller has done with what it was told; s.mu is held.
+// settle: the caller has done with what it got; s.mu is held.
 func (t *track) settle() {
-	if t.drains && t.told > t.seen {
+	if t.drains && t.returned > t.seen {
 		signal(t.f.acked)
 	}
-	t.seen = t.told
+	t.seen = t.returned
 }
 
 // pass notes that the caller uses other instances than the track's; s.mu is held.
 func (t *track) pass() {
 	if v := t.f.view.Load(); v != nil {
-		t.told, t.drains = v.revision, v.draining > 0
+		t.returned, t.drains = v.revision, v.draining > 0
 	}
 }
 
@@ -216,7 +216,7 @@ func (s *Subscription) take() (c Change, ok bool) {
 	ok = ok || t != s.used || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit || c.Relimited
 	if s.stale = c.Stale; ok {
 		s.used, s.last, s.split, s.limit = t, view, view.split, view.limits
-		t.told, t.drains = view.revision, view.draining > 0
+		t.returned, t.drains = view.revision, view.draining > 0
 	}
 	return c, ok
 }

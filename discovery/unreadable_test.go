@@ -82,7 +82,7 @@ func TestDirectoryOfALimitedUser(t *testing.T) {
 		t.Errorf("%v, %+v", err, s.Status())
 	}
 	if n := problems.Load(); n != 1 {
-		t.Errorf("told %d times", n)
+		t.Errorf("reported %d times", n)
 	}
 }
 

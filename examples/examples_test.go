@@ -105,8 +105,6 @@ func start(t *testing.T, name string, args ...string) *proc {
 	t.Helper()
 	p := &proc{t: t, done: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd = exec.Command(filepath.Join(os.Getenv(binEnv), name), args...)
-	// Logs that glog writes belong to the test.
-	p.cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

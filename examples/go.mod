@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/fairlead-go/fairlead v0.1.0
-	github.com/golang/glog v1.2.5
 	go.etcd.io/etcd/api/v3 v3.7.3
 	go.uber.org/zap v1.28.0
 	golang.org/x/sys v0.49.0

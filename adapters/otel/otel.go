@@ -2,7 +2,7 @@
 // metrics.
 //
 //	m, err := otel.New(provider)
-//	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Hooks: m.Hooks(clientv3.Hooks{})})
+//	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Hooks: m.Hooks()})
 //	m.Follow(cli)
 package otel
 
@@ -74,7 +74,7 @@ func New(provider metric.MeterProvider) (*Metrics, error) {
 				if s == member.State {
 					is = 1
 				}
-				o.ObserveInt64(state, is, metric.WithAttributes(endpoint, attribute.String("state", s)))
+				o.ObserveInt64(state, is, metric.WithAttributes(endpoint, attribute.String("state", string(s))))
 			}
 			o.ObserveFloat64(latency, member.Latency.Seconds(), metric.WithAttributes(endpoint))
 		}
@@ -88,8 +88,8 @@ func New(provider metric.MeterProvider) (*Metrics, error) {
 	return m, nil
 }
 
-// Hooks returns hooks for a client's configuration; those of next are called too.
-func (m *Metrics) Hooks(next clientv3.Hooks) clientv3.Hooks { return m.recorder.Hooks(next) }
+// Hooks returns hooks for a client's configuration; [clientv3.JoinHooks] adds others.
+func (m *Metrics) Hooks() clientv3.Hooks { return m.recorder.Hooks() }
 
 // Follow reports the states and latencies of the client's members from now on.
 func (m *Metrics) Follow(c *clientv3.Client) { m.recorder.Follow(c) }
@@ -127,8 +127,8 @@ func (c counting) Attempt(a clientv3.AttemptInfo, code string) {
 	}
 }
 
-func (c counting) MemberChange(endpoint, state string) {
-	add(c.m.changes, "member", endpoint, "state", state)
+func (c counting) MemberChange(endpoint string, state clientv3.MemberState) {
+	add(c.m.changes, "member", endpoint, "state", string(state))
 }
 
 func (c counting) StreamOpened(service, member string) {

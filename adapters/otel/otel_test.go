@@ -1,9 +1,6 @@
 package otel_test
 
 import (
-	"context"
-	"fmt"
-	"log"
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -18,40 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
-
-func Example() {
-	server, err := etcdtest.SharedMain()
-	if err != nil {
-		log.Fatal(err)
-	}
-	reader := sdk.NewManualReader() // an exporter's reader in a real program
-	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
-	m, err := otel.New(provider)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer m.Close()
-	cli, err := clientv3.New(clientv3.Config{Endpoints: server.Endpoints(), Hooks: m.Hooks(clientv3.Hooks{}), Logger: zap.NewNop()})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer cli.Close()
-	m.Follow(cli)
-
-	if _, err := cli.Put(context.Background(), "otel", "1"); err != nil {
-		log.Fatal(err)
-	}
-	var rm metricdata.ResourceMetrics
-	if err := reader.Collect(context.Background(), &rm); err != nil {
-		log.Fatal(err)
-	}
-	for _, m := range rm.ScopeMetrics[0].Metrics {
-		if m.Name == "fairlead.attempts" {
-			fmt.Println(m.Name, m.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
-		}
-	}
-	// Output: fairlead.attempts 1
-}
 
 // values are all series, by name and attributes.
 func values(t *testing.T, r *sdk.ManualReader) map[string]float64 {
@@ -105,7 +68,7 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Logger: zap.NewNop(), Hooks: m.Hooks(clientv3.Hooks{})})
+	c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Logger: zap.NewNop(), Hooks: m.Hooks()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@
 //
 //	m := prom.New()
 //	prometheus.MustRegister(m)
-//	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Hooks: m.Hooks(clientv3.Hooks{})})
+//	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Hooks: m.Hooks()})
 //	m.Follow(cli)
 package prom
 
@@ -62,8 +62,8 @@ func New() *Metrics {
 	return m
 }
 
-// Hooks returns hooks for a client's configuration; those of next are called too.
-func (m *Metrics) Hooks(next clientv3.Hooks) clientv3.Hooks { return m.recorder.Hooks(next) }
+// Hooks returns hooks for a client's configuration; [clientv3.JoinHooks] adds others.
+func (m *Metrics) Hooks() clientv3.Hooks { return m.recorder.Hooks() }
 
 // Follow reports the states and latencies of the client's members from now on.
 func (m *Metrics) Follow(c *clientv3.Client) { m.recorder.Follow(c) }
@@ -95,7 +95,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 			if s == member.State {
 				is = 1
 			}
-			gauge(m.state, is, member.Endpoint, s)
+			gauge(m.state, is, member.Endpoint, string(s))
 		}
 		gauge(m.latency, member.Latency.Seconds(), member.Endpoint)
 	}
@@ -117,8 +117,8 @@ func (c counting) Attempt(a clientv3.AttemptInfo, code string) {
 	}
 }
 
-func (c counting) MemberChange(endpoint, state string) {
-	c.m.changes.WithLabelValues(endpoint, state).Inc()
+func (c counting) MemberChange(endpoint string, state clientv3.MemberState) {
+	c.m.changes.WithLabelValues(endpoint, string(state)).Inc()
 }
 
 func (c counting) StreamOpened(service, member string) {

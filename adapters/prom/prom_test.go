@@ -3,7 +3,6 @@ package prom_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"strings"
 	"testing"
 
@@ -19,29 +18,6 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-func Example() {
-	server, err := etcdtest.SharedMain()
-	if err != nil {
-		log.Fatal(err)
-	}
-	m := prom.New()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(m)
-	cli, err := clientv3.New(clientv3.Config{Endpoints: server.Endpoints(), Hooks: m.Hooks(clientv3.Hooks{}), Logger: zap.NewNop()})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer cli.Close()
-	m.Follow(cli)
-
-	if _, err := cli.Put(context.Background(), "prom", "1"); err != nil {
-		log.Fatal(err)
-	}
-	n, err := testutil.GatherAndCount(registry, "fairlead_attempts_total")
-	fmt.Println(n, err)
-	// Output: 1 <nil>
-}
-
 func TestMetrics(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	m := prom.New()
@@ -49,7 +25,7 @@ func TestMetrics(t *testing.T) {
 	registry.MustRegister(m)
 	var chained int
 	c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Logger: zap.NewNop(),
-		Hooks: m.Hooks(clientv3.Hooks{Watch: func(clientv3.WatchInfo) { chained++ }})})
+		Hooks: clientv3.JoinHooks(m.Hooks(), clientv3.Hooks{Watch: func(clientv3.WatchInfo) { chained++ }})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,14 +13,14 @@ import (
 
 // told is a side that tells what it has seen, one run after the other, from the beginning again
 // after the last.
-type told struct {
+type scripted struct {
 	runs []string
 	n    atomic.Int64
 }
 
-func tell(runs ...string) *told { return &told{runs: runs} }
+func tell(runs ...string) *scripted { return &scripted{runs: runs} }
 
-func (t *told) Run(*server.Server, script.Program, int64) report.Report {
+func (t *scripted) Run(*server.Server, script.Program, int64) report.Report {
 	return report.Report{{t.runs[int(t.n.Add(1)-1)%len(t.runs)]}, {}}
 }
 
@@ -32,7 +32,7 @@ func TestJudge(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		ctx          script.Context
-		theirs, ours *told
+		theirs, ours *scripted
 		unknown      bool
 		chance       bool
 	}{

@@ -216,9 +216,9 @@ var table = []known{
 			if slices.ContainsFunc(d.Ours, toldOfCompaction) {
 				return d
 			}
-			for _, told := range sections(d.Theirs) {
-				if slices.ContainsFunc(told, toldOfCompaction) {
-					d.Theirs, d.Ours = besides(d.Theirs, told[0]), besides(d.Ours, told[0])
+			for _, section := range sections(d.Theirs) {
+				if slices.ContainsFunc(section, toldOfCompaction) {
+					d.Theirs, d.Ours = besides(d.Theirs, section[0]), besides(d.Ours, section[0])
 				}
 			}
 			return d
@@ -330,11 +330,11 @@ var table = []known{
 			return slices.ContainsFunc(p.Steps[:step], func(s script.Step) bool { return s.Call == "UserDelete" || s.Call == "UserChangePassword" })
 		},
 		is: func(s script.Step, d report.Difference) bool {
-			const told = `rpctypes error InvalidArgument "etcdserver: authentication failed, invalid user ID or password"`
+			const refusal = `rpctypes error InvalidArgument "etcdserver: authentication failed, invalid user ID or password"`
 			// A user without a password is told in other words.
 			const without = `error of code Unknown: "rpc error: code = Unknown desc = auth: authentication failed, password was given for no"`
-			return only(d.Theirs, "rpctypes error InvalidArgument ") && (slices.Equal(d.Ours, []string{told}) || slices.Equal(d.Ours, []string{without})) ||
-				s.Call == "GetStream" && slices.Equal(d.Theirs, []string{told}) && refused(d.Ours)
+			return only(d.Theirs, "rpctypes error InvalidArgument ") && (slices.Equal(d.Ours, []string{refusal}) || slices.Equal(d.Ours, []string{without})) ||
+				s.Call == "GetStream" && slices.Equal(d.Theirs, []string{refusal}) && refused(d.Ours)
 		},
 	},
 	{

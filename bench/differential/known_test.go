@@ -142,7 +142,7 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// TestKnownAreDocumented: users are told of each difference that is taken as meant, by its name and
+// TestKnownAreDocumented: the documents have each difference that is taken as meant, by its name and
 // with a reason, and of none that is gone.
 func TestKnownAreDocumented(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/differences.md")
@@ -154,7 +154,7 @@ func TestKnownAreDocumented(t *testing.T) {
 		t.Fatal("docs/differences.md has no section for them")
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
-	var told []string
+	var documented []string
 	for line := range strings.Lines(section) {
 		cells := strings.Split(strings.TrimSpace(line), "|")
 		if len(cells) != 4 || strings.HasPrefix(cells[1], "---") || cells[1] == " difference " {
@@ -163,18 +163,18 @@ func TestKnownAreDocumented(t *testing.T) {
 		if strings.TrimSpace(cells[2]) == "" {
 			t.Errorf("no reason: %s", line)
 		}
-		told = append(told, strings.ToLower(strings.Trim(cells[1], " .")))
+		documented = append(documented, strings.ToLower(strings.Trim(cells[1], " .")))
 	}
 	var meant []string
 	for _, k := range table {
 		meant = append(meant, strings.ToLower(k.name))
 	}
 	for _, name := range meant {
-		if !slices.Contains(told, name) {
+		if !slices.Contains(documented, name) {
 			t.Errorf("docs/differences.md does not tell of: %s", name)
 		}
 	}
-	for _, name := range told {
+	for _, name := range documented {
 		if !slices.Contains(meant, name) {
 			t.Errorf("known.go does not have: %s", name)
 		}

@@ -27,14 +27,14 @@ func dialDNS(_ *clientv3.Client, etcd, service string, p *programs) (*caller, er
 		return nil, err
 	}
 	cmd := p.command(fairlead, "--endpoints", etcd, "dns", "--listen", "127.0.0.1:0", "--ttl", dnsTTL.String())
-	told, err := cmd.StderrPipe()
+	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(told).ReadString('\n') // answering for DOMAIN. on ADDRESS, UDP and TCP
+	line, err := bufio.NewReader(stderr).ReadString('\n') // answering for DOMAIN. on ADDRESS, UDP and TCP
 	_, rest, ok := strings.Cut(line, " for ")
 	domain, rest, ok2 := strings.Cut(rest, " on ")
 	server, _, ok3 := strings.Cut(rest, ",")
@@ -42,7 +42,7 @@ func dialDNS(_ *clientv3.Client, etcd, service string, p *programs) (*caller, er
 		_ = cmd.Process.Kill()
 		return nil, fmt.Errorf("fairlead dns: %q, %w", line, errors.Join(err, cmd.Wait()))
 	}
-	go io.Copy(io.Discard, told)
+	go io.Copy(io.Discard, stderr)
 	name, err := dnsmessage.NewName(service + "." + strings.Trim(domain, ".") + ".")
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 		l := &leases[i]
 		if m := slices.IndexFunc(meddlings, func(m history.Meddling) bool { return m.Lease == l.ID }); m >= 0 {
 			r.Revoked++
-			due, done := meddlings[m].At+l.TTL, max(l.Told, l.Released)
+			due, done := meddlings[m].At+l.TTL, max(l.Noticed, l.Released)
 			if _, ok := well(due-l.TTL, due+Within, wellGap, probes, touches); ok && meddlings[m].Rev > 0 && done > due+Within {
 				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v) was revoked at %s, and its holder not told until %s",
 					l.ID, l.Client, l.Key, l.TTL, clock(meddlings[m].At), clock(done)))
@@ -64,8 +64,8 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 				r.Early++
 				continue
 			}
-			margin := gone.Seen - l.Told
-			if l.Told == 0 {
+			margin := gone.Seen - l.Noticed
+			if l.Noticed == 0 {
 				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was never told; last renewal at %s",
 					l.ID, l.Client, l.Key, l.TTL, gone.Rev, clock(gone.Seen), clock(l.LastAck)))
 				continue
@@ -74,22 +74,22 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 				r.Margin = margin
 			}
 			r.Expired++
-			if allowed := wakeup + late.Max(gone.Seen, l.Told); -margin > allowed {
+			if allowed := wakeup + late.Max(gone.Seen, l.Noticed); -margin > allowed {
 				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was told at %s, %v later (allowed: %v); last renewal at %s",
-					l.ID, l.Client, l.Key, l.TTL, gone.Rev, clock(gone.Seen), clock(l.Told), -margin, allowed, clock(l.LastAck)))
+					l.ID, l.Client, l.Key, l.TTL, gone.Rev, clock(gone.Seen), clock(l.Noticed), -margin, allowed, clock(l.LastAck)))
 			}
 		}
-		if l.Told == 0 || l.Released != 0 && l.Released <= l.Told {
+		if l.Noticed == 0 || l.Released != 0 && l.Released <= l.Noticed {
 			continue
 		}
 		r.Lost++
-		if l.PutRev == 0 && l.Ended && early(l, history.Event{Seen: l.Told}, touches) { // no key of it tells
+		if l.PutRev == 0 && l.Ended && early(l, history.Event{Seen: l.Noticed}, touches) { // no key of it tells
 			r.Early++
 			continue
 		}
 		if m, ok := renewable(l, probes, touches); ok {
 			bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v) was reported lost at %s, last renewal at %s, though m%d was untouched and answered throughout",
-				l.ID, l.Client, l.Key, l.TTL, clock(l.Told), clock(l.LastAck), m))
+				l.ID, l.Client, l.Key, l.TTL, clock(l.Noticed), clock(l.LastAck), m))
 		} else {
 			r.Excused++
 		}
@@ -106,7 +106,7 @@ const stale = 2 * time.Second
 // revocation is committed although its successor has renewed the lease. No client can know
 // of that before it happens.
 func early(l *history.Lease, gone history.Event, touches []history.Touch) bool {
-	if l.LastAck == 0 || l.LastAck > gone.Seen || gone.Seen-l.LastAck >= l.TTL/2 || l.Told != 0 && l.Told < gone.Seen {
+	if l.LastAck == 0 || l.LastAck > gone.Seen || gone.Seen-l.LastAck >= l.TTL/2 || l.Noticed != 0 && l.Noticed < gone.Seen {
 		return false
 	}
 	for _, t := range touches {
@@ -132,5 +132,5 @@ func deleted(l *history.Lease, versions []history.Event) (history.Event, bool) {
 
 // renewable finds a member through which the lease could have been renewed.
 func renewable(l *history.Lease, probes []history.Probe, touches []history.Touch) (member int, ok bool) {
-	return well(max(l.Told-l.TTL, l.Granted), l.Told, l.TTL/2, probes, touches)
+	return well(max(l.Noticed-l.TTL, l.Granted), l.Noticed, l.TTL/2, probes, touches)
 }

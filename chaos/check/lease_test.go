@@ -40,7 +40,7 @@ func TestLeaseSafety(t *testing.T) {
 		"given up too late":    {released: 11 * s, words: []string{"never told"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, Told: c.told, Released: c.released}
+			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, Noticed: c.told, Released: c.released}
 			_, v := Leases([]history.Lease{l}, leaseStory(), nil, nil, nil, c.late)
 			expect(t, v, c.words...)
 		})
@@ -70,7 +70,7 @@ func TestLeaseEndedEarly(t *testing.T) {
 		"nothing was on": {ack: 9 * s, touches: []history.Touch{{From: s, To: 2 * s}}, words: []string{"later"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, LastAck: c.ack, Told: 10*s + 300*ms}
+			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, LastAck: c.ack, Noticed: 10*s + 300*ms}
 			r, v := Leases([]history.Lease{l}, leaseStory(), nil, c.touches, nil, nil)
 			expect(t, v, c.words...)
 			if r.Early != 1-min(1, len(c.words)) {
@@ -81,7 +81,7 @@ func TestLeaseEndedEarly(t *testing.T) {
 	// A lease whose key was not written: the server's word alone tells.
 	steady := probes(1, 0, 30*s, 200*ms)
 	for said, words := range map[bool][]string{true: nil, false: {"untouched"}} {
-		l := history.Lease{Key: "k", TTL: 5 * s, LastAck: 9 * s, Told: 10 * s, Ended: said}
+		l := history.Lease{Key: "k", TTL: 5 * s, LastAck: 9 * s, Noticed: 10 * s, Ended: said}
 		_, v := Leases([]history.Lease{l}, leaseStory(), steady, thawed, nil, nil)
 		expect(t, v, words...)
 	}
@@ -89,7 +89,7 @@ func TestLeaseEndedEarly(t *testing.T) {
 
 func TestLeaseLiveness(t *testing.T) {
 	const s = time.Second
-	l := history.Lease{Key: "x", TTL: 4 * s, Granted: s, Told: 20 * s}
+	l := history.Lease{Key: "x", TTL: 4 * s, Granted: s, Noticed: 20 * s}
 	steady := probes(1, 0, 30*s, 200*ms)
 	gone := func(from, to time.Duration) (list []history.Probe) {
 		for _, p := range steady {

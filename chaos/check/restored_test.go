@@ -36,10 +36,10 @@ func TestRestored(t *testing.T) {
 			h.Watches = []history.Watch{{Call: s, Steps: []history.Step{{At: 2 * s, Created: true}, {At: 30 * s, Err: "lost", Lost: true}}}}
 		}, ""},
 		"a holder is not told": {func(h *history.History) {
-			h.Leases = []history.Lease{{Key: "l", Granted: 11 * s, Told: 50 * s}}
+			h.Leases = []history.Lease{{Key: "l", Granted: 11 * s, Noticed: 50 * s}}
 		}, "was not in the backup"},
 		"a holder is told": {func(h *history.History) {
-			h.Leases = []history.Lease{{Key: "l", Granted: 11 * s, Told: 26 * s}}
+			h.Leases = []history.Lease{{Key: "l", Granted: 11 * s, Noticed: 26 * s}}
 		}, ""},
 		"an owner does not know": {func(h *history.History) {
 			h.Holds = []history.Hold{{Key: "o", Fence: 3, Acquired: 12 * s, Ended: 50 * s}}

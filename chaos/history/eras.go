@@ -122,7 +122,7 @@ func (h *History) splitWatches(before, after *History) {
 		switch {
 		case w.Call >= r.At:
 			after.Watches = append(after.Watches, w)
-		case h.told(&w):
+		case h.noticed(&w):
 			last := len(w.Steps) - 1
 			w.Cancelled, w.Last = w.Steps[last].At, false
 			w.Steps = w.Steps[:last]
@@ -142,9 +142,9 @@ func (h *History) splitWatches(before, after *History) {
 // Lost reports whether the watch ended because the cluster has lost history.
 func (w *Watch) Lost() bool { return len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].Lost }
 
-// told reports whether the watch ended with the restore: its consumer knows that it has to list
+// noticed reports whether the watch ended with the restore: its consumer knows that it has to list
 // again. A restored cluster that has compacted what would tell it apart says only that.
-func (h *History) told(w *Watch) bool {
+func (h *History) noticed(w *Watch) bool {
 	if w.Lost() {
 		return true
 	}
@@ -199,10 +199,10 @@ func (h *History) splitOwned(before, after *History) {
 
 // End is when the holder knew that the lease was no longer its own.
 func (l *Lease) End() time.Duration {
-	if l.Released != 0 && (l.Told == 0 || l.Released < l.Told) {
+	if l.Released != 0 && (l.Noticed == 0 || l.Released < l.Noticed) {
 		return l.Released
 	}
-	return l.Told
+	return l.Noticed
 }
 
 func lastPut(versions []Event) (rev int64) {

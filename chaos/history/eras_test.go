@@ -83,10 +83,10 @@ func TestErasOfWatches(t *testing.T) {
 func TestErasOfWhatIsHeld(t *testing.T) {
 	h := restored()
 	h.Leases = []Lease{
-		{ID: 1, Key: "l", Granted: s, Released: 30 * s},  // kept: it comes back
-		{ID: 2, Key: "k", Granted: s, Told: 15 * s},      // ended before
-		{ID: 3, Key: "x", Granted: 11 * s, Told: 26 * s}, // forgotten
-		{ID: 4, Key: "y", Granted: 24 * s, Told: 30 * s},
+		{ID: 1, Key: "l", Granted: s, Released: 30 * s},     // kept: it comes back
+		{ID: 2, Key: "k", Granted: s, Noticed: 15 * s},      // ended before
+		{ID: 3, Key: "x", Granted: 11 * s, Noticed: 26 * s}, // forgotten
+		{ID: 4, Key: "y", Granted: 24 * s, Noticed: 30 * s},
 	}
 	h.Holds = []Hold{
 		{Key: "l", Fence: 3, Acquired: 3 * s, Ended: 30 * s},

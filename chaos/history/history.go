@@ -166,9 +166,9 @@ type Lease struct {
 	// Released is when the holder gave it up itself: cancelled the renewal, or revoked
 	// it. 0: never.
 	Released time.Duration
-	// Told is when the holder learned that the channel of renewals was closed. 0:
+	// Noticed is when the holder learned that the channel of renewals was closed. 0:
 	// never.
-	Told time.Duration
+	Noticed time.Duration
 	// Ended: the server said that it does not have the lease.
 	Ended bool
 }

@@ -39,8 +39,8 @@ type Claim struct {
 	// own is what the owner sees of ctx: it ends with the session's renewals too, if those went
 	// on when the claim became an ownership. Guarded by s.mu; nil: nobody needs to know yet.
 	own context.Context
-	// told is closed after the claim ended, when it is known whether the session did too.
-	told chan struct{}
+	// settled is closed after the claim ended, when it is known whether the session did too.
+	settled chan struct{}
 }
 
 // ownerKey is the key of an owner under a prefix with its final slash.
@@ -177,7 +177,7 @@ func (s *Session) claim(key string, header *pb.ResponseHeader, found *v3.Listing
 		return nil, err
 	}
 	sl.found = found
-	c := &Claim{s: s, hold: h, key: key, rev: h.rev, mod: h.rev, header: header, told: make(chan struct{})}
+	c := &Claim{s: s, hold: h, key: key, rev: h.rev, mod: h.rev, header: header, settled: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(s.life)
 	sl.claims[h] = c
 	return c, nil
@@ -197,7 +197,7 @@ func (c *Claim) ended(ctx context.Context) error {
 	c.s.mu.Unlock()
 	if context.Cause(c.ctx) == ErrOwnershipLost {
 		select {
-		case <-c.told:
+		case <-c.settled:
 		case <-ctx.Done():
 		case <-c.s.life.Done():
 		}
@@ -254,7 +254,7 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 }
 
 // request sends the request of enter once; errAgain if the key that it found is given up. If it
-// is lost, its outcome is unknown, and core is yet to be told.
+// is lost, its outcome is unknown, and core does not know of it yet.
 func (s *Session) request(ctx context.Context, asked int, prefix, key, value string, conditions []v3.Cmp) (e entry, lost bool, err error) {
 	then := []v3.Op{v3.OpPut(key, value, v3.WithLease(s.id))}
 	if prefix != "" {

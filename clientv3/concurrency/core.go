@@ -73,7 +73,7 @@ type core struct {
 	inputs    int     // counted
 	calls     int     // requests under way that create or adopt the key
 	holds     []*hold // those that have not ended
-	ended     []*hold // to be told; the shell takes them
+	ended     []*hold // not yet reported; the shell takes them
 	doubts    int     // requests without an answer that may yet create the key
 	going     int64   // create revision that is to be deleted and may be there; 0: none
 	goingAt   int     // the input that made it so

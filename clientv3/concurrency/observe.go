@@ -66,7 +66,7 @@ var observeWait = backoff.Policy{Base: lookAgain, Max: 20 * lookAgain}
 
 // observe reports states until report returns false, ctx ends or the client is closed.
 func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
-	var told struct {
+	var reported struct {
 		some    bool  // anything
 		create  int64 // of the leader's key, 0 for nobody
 		mod     int64
@@ -78,10 +78,10 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 			if ctx.Err() != nil || errors.Is(err, v3.ErrClosed) {
 				return
 			}
-			if !told.failing && !report(Leadership{Err: err}) {
+			if !reported.failing && !report(Leadership{Err: err}) {
 				return
 			}
-			told.failing = true
+			reported.failing = true
 			if backoff.Sleep(ctx, observeWait.Wait(failures)) != nil {
 				return
 			}
@@ -96,13 +96,13 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 			state.Leader, create, mod = r, r.Kvs[0].CreateRevision, r.Kvs[0].ModRevision
 			key, opts = string(r.Kvs[0].Key), nil
 		}
-		if !told.some || told.failing || told.create != create || told.mod != mod {
+		if !reported.some || reported.failing || reported.create != create || reported.mod != mod {
 			if !report(state) {
 				return
 			}
 		}
-		told.some, told.failing, told.create = true, false, create
-		if told.mod = e.follow(ctx, key, append(opts, v3.WithRev(r.Header.Revision+1)), create, mod, report); told.mod < 0 {
+		reported.some, reported.failing, reported.create = true, false, create
+		if reported.mod = e.follow(ctx, key, append(opts, v3.WithRev(r.Header.Revision+1)), create, mod, report); reported.mod < 0 {
 			return
 		}
 	}

@@ -79,7 +79,7 @@ func (sl *slot) follow() {
 		if h.end == lost {
 			gone = append(gone, c)
 		} else {
-			close(c.told)
+			close(c.settled)
 		}
 	}
 	sl.core.ended = nil
@@ -96,7 +96,7 @@ func (sl *slot) follow() {
 	}
 }
 
-// lostKeys asks whether the session is lost too before those who need the claims are told; the
+// lostKeys asks whether the session is lost too before those who need the claims are notified; the
 // caller holds s.mu.
 func (s *Session) lostKeys(claims []*Claim) {
 	if len(claims) == 0 {
@@ -104,7 +104,7 @@ func (s *Session) lostKeys(claims []*Claim) {
 	}
 	tell := func() {
 		for _, c := range claims {
-			close(c.told)
+			close(c.settled)
 		}
 	}
 	started := s.work(func(ctx context.Context) {

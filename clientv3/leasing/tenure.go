@@ -22,7 +22,7 @@ type tenure struct {
 	s     *concurrency.Session
 	lease v3.LeaseID
 	until atomic.Int64  // time since leasing.epoch; the lease is certainly held before it
-	gone  chan struct{} // capacity 1: somebody was told that the lease does not exist
+	gone  chan struct{} // capacity 1: a server said that the lease does not exist
 	// latest is guarded by leasing.mu: the newest header of any answer to this KV. All that is
 	// owned and has no write under way is as it was then, so that answers from memory carry it and
 	// their revisions do not go back.

@@ -60,8 +60,8 @@ func (m *mirror) flush(ctx context.Context, b *batch, rev int64, complete bool) 
 	m.progress.Revision, m.progress.Comparing = rev, !complete
 	m.progress.Puts += b.puts
 	m.progress.Deletes += int64(len(b.ops)) - b.puts
-	if m.told != nil {
-		m.told(m.progress)
+	if m.onProgress != nil {
+		m.onProgress(m.progress)
 	}
 	*b = batch{}
 	return nil

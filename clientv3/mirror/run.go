@@ -76,7 +76,7 @@ func WithLeases() Option { return func(m *mirror) { m.leases = newLeases(m) } }
 func WithCheckpoint(key string) Option { return func(m *mirror) { m.mark.key = key } }
 
 // WithProgress calls f after each transaction, from the goroutine of Run.
-func WithProgress(f func(Progress)) Option { return func(m *mirror) { m.told = f } }
+func WithProgress(f func(Progress)) Option { return func(m *mirror) { m.onProgress = f } }
 
 // WithoutFollowing makes Run return nil once the target shows the source's present
 // state.
@@ -134,7 +134,7 @@ type mirror struct {
 	reconcile      bool
 	once           bool
 	rev            int64
-	told           func(Progress) // may be nil
+	onProgress     func(Progress) // may be nil
 	leases         *leases        // nil: keys have none
 	mark           checkpoint
 	listed         *clientv3.Listing // the source, when it was compared; nil: it was not

@@ -18,10 +18,10 @@ type watcher struct {
 	log      func(msg string, kv ...any)
 	follower *registry.Follower
 
-	mu    sync.Mutex                            // held during Next
-	begun bool                                  // guarded by mu; the full set was returned
-	held  map[string]map[string]registry.Record // guarded by mu; records by identity and key
-	told  map[string]registry.Record            // guarded by mu; what the caller knows, by identity
+	mu        sync.Mutex                            // held during Next
+	begun     bool                                  // guarded by mu; the full set was returned
+	held      map[string]map[string]registry.Record // guarded by mu; records by identity and key
+	delivered map[string]registry.Record            // guarded by mu; what the caller knows, by identity
 }
 
 // identity tells addresses apart, and records without one by their keys.
@@ -34,11 +34,11 @@ func identity(key string, r *registry.Record) string {
 
 func newWatcher(c *clientv3.Client, target string) *watcher {
 	return &watcher{
-		target:   target,
-		log:      c.GetLogger().Sugar().Warnw,
-		follower: registry.NewFollower(context.Background(), c, target),
-		held:     make(map[string]map[string]registry.Record),
-		told:     make(map[string]registry.Record),
+		target:    target,
+		log:       c.GetLogger().Sugar().Warnw,
+		follower:  registry.NewFollower(context.Background(), c, target),
+		held:      make(map[string]map[string]registry.Record),
+		delivered: make(map[string]registry.Record),
 	}
 }
 
@@ -98,11 +98,11 @@ func (w *watcher) apply(changes []registry.Change) []*Update {
 	}
 	updates := make([]*Update, 0, len(touched))
 	for _, id := range touched {
-		was, known := w.told[id]
+		was, known := w.delivered[id]
 		if len(w.held[id]) == 0 {
 			delete(w.held, id)
 			if known {
-				delete(w.told, id)
+				delete(w.delivered, id)
 				updates = append(updates, &Update{Op: Delete, Addr: was.Addr, Metadata: was.Metadata})
 			}
 			continue
@@ -110,7 +110,7 @@ func (w *watcher) apply(changes []registry.Change) []*Update {
 		// Of several keys with one address the least decides, so that all watchers agree.
 		now := w.held[id][slices.Min(slices.Collect(maps.Keys(w.held[id])))]
 		if !known || !registry.Equal(was, now) {
-			w.told[id] = now
+			w.delivered[id] = now
 			updates = append(updates, &Update{Op: Add, Addr: now.Addr, Metadata: now.Metadata})
 		}
 	}

@@ -24,19 +24,19 @@ import (
 
 // attempts are those that a hook was told of, in words.
 type attempts struct {
-	mu   sync.Mutex
-	told map[string]int
+	mu     sync.Mutex
+	counts map[string]int
 }
 
 func (a *attempts) add(i pick.AttemptInfo) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.told == nil {
-		a.told = make(map[string]int)
+	if a.counts == nil {
+		a.counts = make(map[string]int)
 	}
-	a.told[fmt.Sprint(i.Instance.ID, " ", i.Number, " ", i.Hedge, " ", i.Outcome, " ", status.Code(i.Err))]++
+	a.counts[fmt.Sprint(i.Instance.ID, " ", i.Number, " ", i.Hedge, " ", i.Outcome, " ", status.Code(i.Err))]++
 	if i.Took <= 0 {
-		a.told["took nothing"]++
+		a.counts["took nothing"]++
 	}
 }
 
@@ -45,20 +45,20 @@ func (a *attempts) await(t testing.TB, want string) {
 	clienttest.Await(t, want, func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		return a.told[want] > 0 && a.told["took nothing"] == 0
+		return a.counts[want] > 0 && a.counts["took nothing"] == 0
 	})
 }
 
 // Hooks are told of each attempt, the first, the repeated and the hedges; the builder knows the
 // state of its connections' instances; and the error of each call names who was tried.
-func TestAttemptsAreTold(t *testing.T) {
+func TestAttemptsAreReported(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
 	good, bad := serve(t), serve(t)
 	register(t, r, "good", good)
 	register(t, r, "bad", bad)
-	var told attempts
-	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Attempt: told.add})))
+	var reported attempts
+	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Attempt: reported.add})))
 	connect := func(opts ...grpcdisc.InterceptorOption) *grpc.ClientConn {
 		cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")), grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)))
@@ -73,23 +73,23 @@ func TestAttemptsAreTold(t *testing.T) {
 	}
 	plain := connect()
 	awaitSpread(t, plain, good, bad)
-	told.await(t, "good 0 false success OK")
+	reported.await(t, "good 0 false success OK")
 
 	hedging := connect(grpcdisc.WithIdempotent(check), grpcdisc.WithHedging(20*time.Millisecond))
 	awaitSpread(t, hedging, good, bad)
 	bad.takes.Store(int64(time.Second))
 	clienttest.Await(t, "a hedge", func() bool {
 		_, err := call(within(t), hedging)
-		told.mu.Lock()
-		defer told.mu.Unlock()
-		return err == nil && told.told["good 1 true success OK"] > 0
+		reported.mu.Lock()
+		defer reported.mu.Unlock()
+		return err == nil && reported.counts["good 1 true success OK"] > 0
 	})
 	bad.takes.Store(0)
 	bad.fails.Store(true)
 	repeating := connect(grpcdisc.WithIdempotent(check))
 	awaitSpread(t, repeating, good)
-	told.await(t, "bad 0 false failure Unavailable")
-	told.await(t, "good 1 false success OK")
+	reported.await(t, "bad 0 false failure Unavailable")
+	reported.await(t, "good 1 false success OK")
 
 	clienttest.Await(t, "the error of a call that is not repeated names the instance", func() bool {
 		_, err := call(within(t), plain)

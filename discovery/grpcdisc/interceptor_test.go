@@ -250,8 +250,8 @@ func TestPicking(t *testing.T) {
 	good, bad := serve(t), serve(t)
 	register(t, r, "good", good)
 	register(t, r, "bad", bad)
-	told := make(chan pick.EjectedInfo, 10)
-	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { told <- i }})))
+	ejected := make(chan pick.EjectedInfo, 10)
+	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
 	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")))
 	if err != nil {
@@ -260,8 +260,8 @@ func TestPicking(t *testing.T) {
 	defer cc.Close()
 	awaitSpread(t, cc, good, bad)
 	bad.fails.Store(true)
-	clienttest.Await(t, "it is ejected", func() bool { _, _ = call(within(t), cc); return len(told) > 0 })
-	if i := <-told; i.Instance.ID != "bad" || i.Silent || i.For != pick.DefaultBase {
+	clienttest.Await(t, "it is ejected", func() bool { _, _ = call(within(t), cc); return len(ejected) > 0 })
+	if i := <-ejected; i.Instance.ID != "bad" || i.Silent || i.For != pick.DefaultBase {
 		t.Errorf("%+v", i)
 	}
 }

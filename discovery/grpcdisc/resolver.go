@@ -185,12 +185,12 @@ func (r *follower) run(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		r.fail("etcd has not said yet what there is: %v", err)
 	}
-	for told := false; ; told = true {
+	for updated := false; ; updated = true {
 		c, err := r.sub.Next(ctx)
 		if err != nil {
-			return // what gRPC was told stays
+			return // what gRPC knows stays
 		}
-		if !told || c.Resplit || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 {
+		if !updated || c.Resplit || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 {
 			begin := time.Now()
 			r.tell(c.View)
 			if backoff.Sleep(ctx, max(restLeast, restFactor*time.Since(begin))) != nil {

@@ -56,13 +56,13 @@ func TestSplitWhileCallsRun(t *testing.T) {
 			last := register(t, r, "canary", canary, version("v2"))
 			setSplit(t, c, "v1=95 v2=5")
 
-			told := make(chan string, 100)
+			reported := make(chan string, 100)
 			hooks := pick.Hooks{Split: func(list []pick.SubsetStatus) {
 				var words []string
 				for _, s := range list {
 					words = append(words, fmt.Sprintf("%s=%.0f", s.Filter, s.Share))
 				}
-				told <- strings.Join(words, " ")
+				reported <- strings.Join(words, " ")
 			}}
 			cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(hooks)))),
 				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, config)))
@@ -97,7 +97,7 @@ func TestSplitWhileCallsRun(t *testing.T) {
 				t.Helper()
 				clienttest.Await(t, "the split "+split, func() bool {
 					select {
-					case s := <-told:
+					case s := <-reported:
 						return s == split
 					default:
 						return false

@@ -14,14 +14,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// Hooks are told of each attempt: the first, those that repeat, and hedges.
-func TestAttemptsAreTold(t *testing.T) {
+// Hooks are called for each attempt: the first, those that repeat, and hedges.
+func TestAttemptsAreReported(t *testing.T) {
 	var mu sync.Mutex
-	told := make(map[string]int)
+	reported := make(map[string]int)
 	hooks := pick.Hooks{Attempt: func(i pick.AttemptInfo) {
 		mu.Lock()
 		defer mu.Unlock()
-		told[fmt.Sprint(i.Instance.ID, " ", i.Number, " ", i.Hedge, " ", i.Outcome, " ", i.Err != nil)]++
+		reported[fmt.Sprint(i.Instance.ID, " ", i.Number, " ", i.Hedge, " ", i.Outcome, " ", i.Err != nil)]++
 		if i.Took <= 0 {
 			t.Errorf("%+v", i)
 		}
@@ -46,7 +46,7 @@ func TestAttemptsAreTold(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			return told[want] > 0
+			return reported[want] > 0
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package httpdisc_test
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -216,39 +215,4 @@ func TestEtcdAway(t *testing.T) {
 	if err := proxy.Heal(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func Example() {
-	cli := clienttest.ForExample()
-	defer cli.Close()
-
-	// A service that says where it is.
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s on %s", r.URL.Path, r.Host)
-	}))
-	defer s.Close()
-	registrar := discovery.NewRegistrar(cli)
-	defer registrar.Close()
-	_, err := registrar.Register(context.Background(), discovery.Instance{Service: "menu", ID: "menu-1", Addresses: []string{s.URL}})
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	// Somebody who calls it.
-	directory := discovery.NewDirectory(cli)
-	defer directory.Close()
-	transport := httpdisc.New(directory)
-	defer transport.Close()
-	client := &http.Client{Transport: transport}
-	resp, err := client.Get("http://menu/today")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(string(text))
-	// Output: /today on menu
 }

@@ -44,8 +44,8 @@ type Balancer struct {
 	sub    *discovery.Subscription
 	loaded chan struct{} // closed when it is known what there is, be it nothing
 
-	making sync.Mutex     // one set at a time; taken before mu
-	told   []SubsetStatus // to the hooks; guarded by making
+	making   sync.Mutex     // one set at a time; taken before mu
+	reported []SubsetStatus // to the hooks; guarded by making
 
 	mu      sync.Mutex
 	gen     uint64 // of lists

@@ -1,51 +1,13 @@
 package pick_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"log"
 	"testing"
 
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/discovery/pick"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
-
-func Example() {
-	ctx := context.Background()
-	cli := clienttest.ForExample()
-	defer cli.Close()
-	registrar := discovery.NewRegistrar(cli)
-	defer registrar.Close()
-	for _, id := range []string{"a", "b", "c"} {
-		_, err := registrar.Register(ctx, discovery.Instance{Service: "stock", ID: id, Addresses: []string{id + ".example:80"}})
-		if err != nil {
-			log.Fatal(err)
-		}
-	}
-
-	directory := discovery.NewDirectory(cli)
-	defer directory.Close()
-	stock, err := directory.Subscribe("stock")
-	if err != nil {
-		log.Fatal(err)
-	}
-	b := pick.Follow(stock, pick.RoundRobin(), pick.WithWait())
-	defer b.Close()
-
-	calls := make(map[string]int)
-	for range 6 {
-		in, done, err := b.Pick(ctx)
-		if err != nil {
-			log.Fatal(err)
-		}
-		calls[in.Addresses[0]]++ // here it would be called
-		done.Report(pick.Success)
-	}
-	fmt.Println(calls)
-	// Output: map[a.example:80:2 b.example:80:2 c.example:80:2]
-}
 
 // From etcd to the pick: an empty service is known to be empty, instances appear, drain
 // and go.

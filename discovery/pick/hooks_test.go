@@ -11,19 +11,19 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// Ejections and returns are told, once each, to all hooks; a hook may ask for statuses.
+// Ejections and returns are reported, once each, to all hooks; a hook may ask for statuses.
 func TestHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b *pick.Balancer
-		var told []string
+		var reported []string
 		hooks := pick.Hooks{
 			Ejected: func(i pick.EjectedInfo) {
 				b.Statuses()
-				told = append(told, fmt.Sprint(i.Instance.ID, " out for ", i.For, " ", i.Silent))
+				reported = append(reported, fmt.Sprint(i.Instance.ID, " out for ", i.For, " ", i.Silent))
 			},
 			Returned: func(in *discovery.Instance) {
 				b.Statuses()
-				told = append(told, in.ID+" back")
+				reported = append(reported, in.ID+" back")
 			},
 		}
 		b = pick.New(pick.RoundRobin(), pick.WithLatency(), pick.WithHooks(pick.Hooks{}), pick.WithHooks(hooks))
@@ -48,8 +48,8 @@ func TestHooks(t *testing.T) {
 		one.Report(pick.Unanswered)
 		synctest.Wait()
 		want := []string{"a out for 10s false", "a back", "a out for 20s true"}
-		if !slices.Equal(told, want) {
-			t.Errorf("%q, not %q", told, want)
+		if !slices.Equal(reported, want) {
+			t.Errorf("%q, not %q", reported, want)
 		}
 	})
 }

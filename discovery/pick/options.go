@@ -14,7 +14,7 @@ type config struct {
 	wait     bool
 	notify   func()
 	hooks    []Hooks
-	attempts bool // one of them is told of attempts
+	attempts bool // one of them takes attempts
 	warmUp   time.Duration
 	ejection Ejection
 	eject    bool

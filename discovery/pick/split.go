@@ -189,13 +189,13 @@ func place(part float64) uint64 {
 // tellSplit tells the hooks if other parts of the calls go to the subsets than were told last. It
 // is called with b.making held.
 func (b *Balancer) tellSplit(now []SubsetStatus) {
-	same := slices.EqualFunc(b.told, now, func(x, y SubsetStatus) bool {
+	same := slices.EqualFunc(b.reported, now, func(x, y SubsetStatus) bool {
 		return x.Filter == y.Filter && x.Percent == y.Percent && x.Share == y.Share
 	})
 	if same {
 		return
 	}
-	b.told = now
+	b.reported = now
 	for _, h := range b.config.hooks {
 		if h.Split != nil {
 			h.Split(slices.Clone(now))

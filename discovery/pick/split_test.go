@@ -139,27 +139,27 @@ func TestSplitKeys(t *testing.T) {
 	})
 }
 
-// A version that disappears, or fails, gives its part to the others, which hooks are told; a split
+// A version that disappears, or fails, gives its part to the others, and hooks are called; a split
 // that does not add up changes nothing.
-func TestSplitTold(t *testing.T) {
+func TestSplitReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told := make(chan string, 100)
+		reported := make(chan string, 100)
 		hook := func(list []SubsetStatus) {
 			text := ""
 			for _, s := range list {
 				text += fmt.Sprintf("%s %v/%v ", s.Filter, s.Share, s.Percent)
 			}
-			told <- text
+			reported <- text
 		}
 		b := loaded(t, RoundRobin(), versions("v1 v1 v1 v2"), WithHooks(Hooks{Split: hook}))
 		want := func(what, shares string) {
 			t.Helper()
 			settle()
-			if n := len(told); n != 1 {
-				t.Fatalf("%s: told %d times", what, n)
+			if n := len(reported); n != 1 {
+				t.Fatalf("%s: reported %d times", what, n)
 			}
-			if got := <-told; got != shares {
-				t.Errorf("%s: told %q", what, got)
+			if got := <-reported; got != shares {
+				t.Errorf("%s: reported %q", what, got)
 			}
 		}
 		split(t, b, "v1=75 v2=25")
@@ -168,8 +168,8 @@ func TestSplitTold(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		split(t, b, "v1=75 v2=25")
-		if len(told) > 0 {
-			t.Errorf("told of nothing: %q", <-told)
+		if len(reported) > 0 {
+			t.Errorf("reported of nothing: %q", <-reported)
 		}
 		for range 40 { // the canary fails
 			failing(t, b, "i-0003")

@@ -34,7 +34,7 @@ var meanings = map[string]struct{ title, means string }{
 	"clock":            {"Clock wrong", "certificates, tokens and logs go by clocks; leases do not"},
 	"own-clock":        {"Clock wrong", "certificates, tokens and logs go by clocks; leases do not"},
 	"late-leases":      {"Leases not renewed", "their keys are about to go"},
-	"stampede":         {"Leases end together", "all watchers of their keys would be told at once"},
+	"stampede":         {"Leases end together", "all watchers of their keys would get events at once"},
 	"no-compaction":    {"Never compacted", "the database grows with every change"},
 	"one-member":       {"One member", "while it is away, everything is"},
 	"even":             {"Even number", "it survives no more failures than one member less would"},

@@ -191,7 +191,7 @@ const (
 )
 
 func disks(f *Facts) (list []Finding) {
-	told := make(map[string]bool) // processes
+	reported := make(map[string]bool) // processes
 	for _, m := range f.Members {
 		a, _ := m.status()
 		if a == nil {
@@ -199,10 +199,10 @@ func disks(f *Facts) (list []Finding) {
 		}
 		name := m.title()
 		if together := f.inProcess(a.counted); len(together) > 1 {
-			if name = strings.Join(together, ", ") + ", which are one process,"; told[name] {
+			if name = strings.Join(together, ", ") + ", which are one process,"; reported[name] {
 				continue
 			}
-			told[name] = true
+			reported[name] = true
 		}
 		var slow []string
 		if a.Fsync.Known && a.Fsync.P99 > fsyncGood {

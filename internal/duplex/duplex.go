@@ -24,15 +24,15 @@ type Stream[Q, A any] interface {
 	Member() string
 }
 
-// Config says how a stream is opened and who is told of what. All functions must be set.
+// Config says how a stream is opened and who is notified of what. All functions must be set.
 type Config[Q, A any] struct {
 	// Open opens the stream. ctx lives as long as the stream. It may block until ctx ends.
 	Open func(ctx context.Context) (Stream[Q, A], error)
-	// Opened is told once that the stream is open, before anything is sent or received.
+	// Opened is called once the stream is open, before anything is sent or received.
 	Opened func(member string)
-	// Answered is told of each answer, by one goroutine.
+	// Answered is called with each answer, by one goroutine.
 	Answered func(A)
-	// Ended is told once why the stream ended, unless it was closed: io.EOF if the server ended
+	// Ended is called once with the reason why the stream ended, unless it was closed: io.EOF if the server ended
 	// it without an error. member is "" if the stream could not be opened.
 	Ended func(member string, err error)
 }
@@ -85,7 +85,7 @@ func (p *Pair[Q, A]) take(spare []Q) []Q {
 	return q
 }
 
-// end tells of the end, unless the stream was closed or it was told before.
+// end reports the end, unless the stream was closed or the end was reported before.
 func (p *Pair[Q, A]) end(member string, err error) {
 	p.mu.Lock()
 	ended := p.ended || p.ctx.Err() != nil

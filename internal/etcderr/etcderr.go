@@ -178,7 +178,7 @@ func ShortMethod(full string) string {
 	return strings.ReplaceAll(full, "/", ".")
 }
 
-// deadlineSlack: a server is told the caller's deadline, and on a fast link its
+// deadlineSlack: a server knows the caller's deadline, and on a fast link its
 // "deadline exceeded" can arrive just before the caller's own timer has fired. It also
 // comes as one of timeouts, for a proposal that waits.
 const deadlineSlack = 50 * time.Millisecond

@@ -51,9 +51,9 @@ type lease struct {
 	queue       int32 // index in core.queue; -1: not queued
 	state       state
 	tries       uint8   // streams that were late with a renewal since the last acknowledged one
-	risk        bool    // the keeps have been told that it is in danger, and not that it is out
+	risk        bool    // the keeps know that it is in danger, and not that it is out
 	on          *stream // where it is outstanding; nil in other states
-	keeps       *keep   // who is told; nil once ended
+	keeps       *keep   // who is notified; nil once ended
 }
 
 type state uint8

@@ -41,7 +41,7 @@ type Engine struct {
 
 // keepHost is the shell's part of a keep, guarded by Engine.mu.
 type keepHost struct {
-	sink   Sink        // nil once it was told of the end
+	sink   Sink        // nil once Ended was called
 	detach func() bool // stops the callback of the context; nil: none
 }
 

@@ -346,7 +346,7 @@ func (c *core) fatal(out []pending, live bool, err error) {
 // retire takes a broken stream out of use; what was outstanding is queued again.
 func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.shut(st)
-	if c.row == 0 && !c.anyLive() { // later ones are told when they are queued
+	if c.row == 0 && !c.anyLive() { // later ones are notified when they are queued
 		for _, x := range c.queue.items {
 			c.endanger(x.l)
 		}

@@ -94,7 +94,7 @@ type Config struct {
 // own tools allow for a connection, and 1 s for the call.
 const DefaultFirstAnswer = 6 * time.Second
 
-// Sink is told what happens to one kept lease. Its methods must not block and must
+// Sink is notified of what happens to one kept lease. Its methods must not block and must
 // not call the engine; they are called under the engine's lock, so one at a time.
 type Sink interface {
 	// Renewed passes on an acknowledged renewal, never after Ended. Sinks of one

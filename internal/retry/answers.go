@@ -38,7 +38,7 @@ func (c *Conn) newAnswers(ctx context.Context, desc *grpc.StreamDesc, method str
 // open begins the stream, on a member that has not failed it if there is one.
 func (a *answers) open() error {
 	var o StreamOptions
-	if asked, _ := a.k.ctx.Value(streamKey{}).(*StreamOptions); asked != nil {
+	if asked, _ := a.k.ctx.Value(streamKey).(*StreamOptions); asked != nil {
 		o = *asked
 		o.Avoid = slices.Clone(o.Avoid)
 	}

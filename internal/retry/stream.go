@@ -24,11 +24,9 @@ type StreamOptions struct {
 	Resume bool             // it goes on where it was, so that nothing is lost when it is moved
 }
 
-type streamKey struct{}
-
 // WithStreamOptions returns a context for NewStream.
 func WithStreamOptions(ctx context.Context, o StreamOptions) context.Context {
-	return context.WithValue(ctx, streamKey{}, &o)
+	return context.WithValue(ctx, streamKey, &o)
 }
 
 // Stream is a stream on one member. It ends with an error when its member is
@@ -99,8 +97,8 @@ func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method str
 	_, a.Pick.Bounded = ctx.Deadline()
 	a.Pick.Class = classOf(method)
 	a.Pick.Lane = a.Pick.Class == balancer.Bulk
-	a.Pick.Pin, _ = ctx.Value(pinKey{}).(*balancer.Member)
-	if o, _ := ctx.Value(streamKey{}).(*StreamOptions); o != nil {
+	a.Pick.Pin, _ = ctx.Value(pinKey).(*balancer.Member)
+	if o, _ := ctx.Value(streamKey).(*StreamOptions); o != nil {
 		a.Pick.Prefer, a.Pick.Resumes = o.Prefer, o.Resume
 		a.Pick.Avoid = c.avoid(o.Avoid)
 		if o.Wait {

@@ -3,7 +3,7 @@ package watch
 // Slow consumers. A watcher whose consumer does not take a response at once gets a
 // backlog, and the shell a pump that delivers it. All backlogs together are bounded:
 // past the limit the watcher with the most bytes is parked, which means that the
-// server is told to stop and the watcher resumes later, at its position, when its
+// server is asked to stop and the watcher resumes later, at its position, when its
 // backlog has shrunk to a quarter. So nothing is lost, unless the server compacts
 // what it would have to send again; then the user gets the backlog, and after it
 // the compaction.

@@ -20,7 +20,7 @@ package watch
 //	pending    no create on the present stream yet (or no stream)
 //	creating   create sent, answer awaited
 //	active     confirmed; events flow
-//	parked     its queue was the longest when memory ran out; the server was told
+//	parked     its queue was the longest when memory ran out; the server was asked to stop
 //	           to stop, and it becomes pending again when the queue has drained
 //	ended      nothing more will be accepted; the last deliveries may be queued
 //
@@ -83,13 +83,13 @@ type watcher struct {
 	created int64
 	asked   uint64
 
-	state   state
-	placing placing
-	want    wants
-	told    bool // Watch has been told that the watcher is confirmed or rejected
-	notNew  bool // the created response has been delivered, or was not asked for
-	dropped bool // the consumer has gone: nothing more may be delivered
-	barred  bool // not to be resumed on the present stream, which cannot prove the history
+	state    state
+	placing  placing
+	want     wants
+	answered bool // Watch knows that the watcher is confirmed or rejected
+	notNew   bool // the created response has been delivered, or was not asked for
+	dropped  bool // the consumer has gone: nothing more may be delivered
+	barred   bool // not to be resumed on the present stream, which cannot prove the history
 }
 
 // placing says how far we are in finding out the position of a watcher that started
@@ -264,7 +264,7 @@ func (c *core) finish(now time.Time, w *watcher, resp *pb.WatchResponse, err err
 	c.offer(now, w, last, err, true)
 }
 
-// leave takes w off its stream: the server is told to stop if it may be sending.
+// leave takes w off its stream: the server is asked to stop if it may be sending.
 func (c *core) leave(w *watcher) {
 	st := w.g.st
 	switch w.state {
@@ -289,8 +289,8 @@ func (c *core) unlink(now time.Time, w *watcher) {
 
 // tell lets the Watch call return, once.
 func (c *core) tell(w *watcher) {
-	if !w.told {
-		w.told = true
+	if !w.answered {
+		w.answered = true
 		c.do(action{kind: actTell, w: w})
 	}
 }

@@ -77,9 +77,9 @@ type Finding struct {
 	ClusterID uint64
 	Term      uint64 // the raft term; 0: not known
 	// Different: the witness's revision has changed other keys, or to other values. It
-	// must not be set when that cannot be told, because the revision was compacted.
+	// must not be set when the cluster cannot say, because the revision was compacted.
 	Different bool
-	// Unproved: there was no witness to ask for, or it cannot be told.
+	// Unproved: there was no witness to ask for, or the cluster could not say.
 	Unproved bool
 }
 

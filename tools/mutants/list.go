@@ -154,13 +154,13 @@ var mutants = []mutant{
 	{name: "namespace: the caller's comparisons are changed", file: "clientv3/namespace/namespace.go",
 		old: "out[i] = cmp.Clone()", new: "out[i] = cmp", pkg: spaces, tests: "Txn|Wrappers"},
 
-	{name: "retry: a write of unknown outcome is repeated", file: "internal/retry/retry.go",
+	{name: "retry: a write of unknown outcome is repeated", file: "internal/retry/judge.go",
 		old: "if k.plan.kind == write && !etcderr.NotExecuted(err) {", new: "if k.plan.kind == write && !etcderr.NotExecuted(err) && n > 3 {", pkg: repeats, tests: "WriteOutcome|Repetition"},
 	{name: "retry: hedges without a limit", file: "internal/retry/hedge.go",
 		old: "k.c.hedges.take() || waited >= lateHedge", new: "k.c.hedges.take() || waited >= 0 || waited >= lateHedge", pkg: repeats, tests: "HedgeBudget"},
 	{name: "retry: a transaction that writes is a read", file: "internal/retry/policy.go",
 		old: "\t\t\tdefault:\n\t\t\t\treturn false, false\n", new: "\t\t\tdefault:\n\t\t\t\tlocal = false\n", pkg: repeats, tests: "PlanOfTransactions"},
-	{name: "retry: repetitions without a limit", file: "internal/retry/retry.go",
+	{name: "retry: repetitions without a limit", file: "internal/retry/judge.go",
 		old: "case !single && !k.c.retries.take():", new: "case !single && n > 100 && !k.c.retries.take():", pkg: repeats, tests: "NoRetryStorm|WithoutBudget"},
 
 	{name: "keep: another process's record is written over", file: "discovery/internal/keep/machine.go",

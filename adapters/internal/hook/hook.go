@@ -11,12 +11,14 @@ import (
 )
 
 // States are all states of a member.
-var States = []string{"connecting", "healthy", "stalled", "ejected"}
+var States = []clientv3.MemberState{
+	clientv3.MemberConnecting, clientv3.MemberHealthy, clientv3.MemberStalled, clientv3.MemberEjected,
+}
 
 // Counter is what an adapter counts with. Its methods are called from several goroutines.
 type Counter interface {
 	Attempt(a clientv3.AttemptInfo, code string)
-	MemberChange(endpoint, state string)
+	MemberChange(endpoint string, state clientv3.MemberState)
 	StreamOpened(service, member string)
 	StreamFailed(service, member, code string)
 	WatchFailed(code string)
@@ -47,24 +49,14 @@ func code(err error) string {
 	return clientv3.Code(err).String()
 }
 
-// Hooks returns hooks that record and then call those of next.
-func (r *Recorder) Hooks(next clientv3.Hooks) clientv3.Hooks {
+// Hooks returns hooks that record.
+func (r *Recorder) Hooks() clientv3.Hooks {
 	return clientv3.Hooks{
-		Attempt: then(func(a clientv3.AttemptInfo) { r.count.Attempt(a, code(a.Err)) }, next.Attempt),
-		Member:  then(func(m clientv3.MemberChange) { r.count.MemberChange(m.Endpoint, m.To) }, next.Member),
-		Stream:  then(r.stream, next.Stream),
-		Watch:   then(r.watch, next.Watch),
-		Lease:   then(r.lease, next.Lease),
-	}
-}
-
-func then[T any](first, next func(T)) func(T) {
-	if next == nil {
-		return first
-	}
-	return func(v T) {
-		first(v)
-		next(v)
+		Attempt: func(a clientv3.AttemptInfo) { r.count.Attempt(a, code(a.Err)) },
+		Member:  func(m clientv3.MemberChange) { r.count.MemberChange(m.Endpoint, m.To) },
+		Stream:  r.stream,
+		Watch:   r.watch,
+		Lease:   r.lease,
 	}
 }
 
@@ -135,11 +127,11 @@ func (r *Recorder) AtRisk() int {
 }
 
 // Members returns the members of all clients that are followed, each endpoint once.
-func (r *Recorder) Members() []clientv3.MemberState {
+func (r *Recorder) Members() []clientv3.MemberStatus {
 	r.mu.Lock()
 	clients := append([]*clientv3.Client(nil), r.clients...)
 	r.mu.Unlock()
-	var list []clientv3.MemberState
+	var list []clientv3.MemberStatus
 	seen := make(map[string]bool)
 	for _, c := range clients {
 		for _, m := range c.MemberStates() {

@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// LeaderConfig says what RunLeader runs, and who is told of it. All functions but Run must
+// LeaderConfig says what RunLeader runs, and whom it notifies. All functions but Run must
 // return soon; they are not called at the same time, except OnLeader.
 type LeaderConfig struct {
 	Client *clientv3.Client
@@ -35,7 +35,7 @@ type LeaderConfig struct {
 	// HealthEvery is DefaultHealthEvery if zero.
 	HealthEvery time.Duration
 
-	// OnLeader, if set, is told of every leader, also of this one.
+	// OnLeader, if set, is called with every leader, also this one.
 	OnLeader func(identity string)
 	// OnElected, if set, is called before Run, with the fencing token.
 	OnElected func(fence int64)
@@ -44,7 +44,7 @@ type LeaderConfig struct {
 	// ErrSessionExpired or ErrOwnershipLost, the error of Healthy, the context's, or nil if Run
 	// returned by itself.
 	OnStopped func(cause error)
-	// OnError, if set, is told what keeps the candidate from campaigning; it tries again.
+	// OnError, if set, is called with what keeps the candidate from campaigning; it tries again.
 	OnError func(err error)
 }
 
@@ -133,14 +133,14 @@ func (r *runner) term(ctx context.Context) (done bool, err error) {
 	e := concurrency.NewElection(s, r.Prefix)
 	if r.OnLeader != nil {
 		octx, cancel := context.WithCancel(ctx)
-		told := make(chan struct{})
+		observed := make(chan struct{})
 		go func() {
-			defer close(told)
+			defer close(observed)
 			for l := range e.Observe(octx) {
 				r.OnLeader(string(l.Kvs[0].Value))
 			}
 		}()
-		defer func() { cancel(); <-told }()
+		defer func() { cancel(); <-observed }()
 	}
 	if err := e.Campaign(ctx, r.Identity); err != nil {
 		return false, err

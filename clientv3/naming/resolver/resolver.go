@@ -57,7 +57,7 @@ type resolver struct {
 	group   *worker.Group
 
 	records map[string]registry.Record // by key
-	told    []registry.Record          // what gRPC was told last; nil: nothing yet
+	updated []registry.Record          // what gRPC was updated with last; nil: nothing yet
 }
 
 // ResolveNow implements gRPC's Resolver. There is nothing to do: the addresses are
@@ -137,10 +137,10 @@ func (r *resolver) apply(changes []registry.Change) {
 		seen[rec.Addr] = true
 		now = append(now, rec)
 	}
-	if r.told != nil && slices.EqualFunc(r.told, now, registry.Equal) {
+	if r.updated != nil && slices.EqualFunc(r.updated, now, registry.Equal) {
 		return
 	}
-	r.told = now
+	r.updated = now
 	// An error says that the balancer does not like the addresses; asking again would
 	// give the same.
 	_ = r.cc.UpdateState(state(now))

@@ -38,9 +38,9 @@ type state struct {
 	wake  chan struct{}
 	ended chan struct{} // closed when the file was written for the last time
 
-	mu   sync.Mutex
-	next chan struct{} // closed when a file has been written that has what is to be in it now
-	told string        // the error that was said last
+	mu      sync.Mutex
+	next    chan struct{} // closed when a file has been written that has what is to be in it now
+	failure string        // the error that was said last
 }
 
 func newState(path string) *state {
@@ -144,14 +144,14 @@ func (s *state) save(list []record, say func(string)) {
 	if err == nil {
 		err = replaceFile(s.path, text, 0o600)
 	}
-	told := ""
+	failure := ""
 	if err != nil {
-		told = err.Error()
+		failure = err.Error()
 	}
-	if told != "" && told != s.told {
-		say("registrations would not survive a restart: " + told)
+	if failure != "" && failure != s.failure {
+		say("registrations would not survive a restart: " + failure)
 	}
-	s.told = told // run and stop do not save at the same time
+	s.failure = failure // run and stop do not save at the same time
 }
 
 // replaceFile writes a file as a whole: whoever reads it finds the old one or the new one.

@@ -34,11 +34,11 @@ type targetFile struct {
 	patterns []string
 	say      func(string)
 
-	names  []string // nil before they are known
-	listed time.Time
-	views  []*discovery.View // that were looked at last
-	text   []byte            // that the file has
-	told   string
+	names   []string // nil before they are known
+	listed  time.Time
+	views   []*discovery.View // that were looked at last
+	text    []byte            // that the file has
+	failure string
 }
 
 func (t *targetFile) run(ctx context.Context) {
@@ -51,14 +51,14 @@ func (t *targetFile) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		told := ""
+		failure := ""
 		if err := t.step(ctx); err != nil && ctx.Err() == nil {
-			told = err.Error()
+			failure = err.Error()
 		}
-		if told != "" && told != t.told {
-			t.say("Prometheus' targets stay as they were: " + told)
+		if failure != "" && failure != t.failure {
+			t.say("Prometheus' targets stay as they were: " + failure)
 		}
-		t.told = told
+		t.failure = failure
 	}
 }
 

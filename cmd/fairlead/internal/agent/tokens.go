@@ -35,11 +35,11 @@ type tokens struct {
 	path string
 	say  func(string)
 
-	mu     sync.Mutex
-	grants map[[sha256.Size]byte]grant
-	looked time.Time
-	stamp  string
-	told   string
+	mu      sync.Mutex
+	grants  map[[sha256.Size]byte]grant
+	looked  time.Time
+	stamp   string
+	failure string
 }
 
 func openTokens(path string, say func(string)) (*tokens, error) {
@@ -107,14 +107,14 @@ func (t *tokens) find(token string) (g grant, ok bool) {
 	defer t.mu.Unlock()
 	if now := time.Now(); now.Sub(t.looked) >= reloadEvery {
 		t.looked = now
-		told := ""
+		failure := ""
 		if err := t.load(); err != nil {
-			told = err.Error()
+			failure = err.Error()
 		}
-		if told != "" && told != t.told {
-			t.say("the tokens stay as they were: " + told)
+		if failure != "" && failure != t.failure {
+			t.say("the tokens stay as they were: " + failure)
 		}
-		t.told = told
+		t.failure = failure
 	}
 	g, ok = t.grants[h]
 	return g, ok

@@ -23,8 +23,8 @@ type Options struct {
 	Prune bool
 	// Dry only tells.
 	Dry bool
-	// Told is called for every key that is written or would be; it may be nil.
-	Told func(Difference)
+	// OnChange is called for every key that is written or would be; it may be nil.
+	OnChange func(Difference)
 	// Progress is called now and then with the number of keys looked at, and of all; it may be nil.
 	Progress func(keys, all int64)
 }
@@ -121,8 +121,8 @@ type importing struct {
 }
 
 func (i *importing) tell(d Difference) {
-	if i.o.Told != nil {
-		i.o.Told(d)
+	if i.o.OnChange != nil {
+		i.o.OnChange(d)
 	}
 }
 

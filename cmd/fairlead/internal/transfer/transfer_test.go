@@ -70,12 +70,12 @@ func TestRoundTrip(t *testing.T) {
 	file.Seek(0, 0)
 	put(t, c, b+"0007", "other")
 	put(t, c, b+"extra", "1")
-	var told []string
-	o := Options{To: &b, Leases: true, Prune: true, Dry: true, Told: func(d Difference) { told = append(told, d.Key) }}
+	var changed []string
+	o := Options{To: &b, Leases: true, Prune: true, Dry: true, OnChange: func(d Difference) { changed = append(changed, d.Key) }}
 	before := all(t, c, b)
 	res, err := Import(ctx, c, file, o)
-	if want := (Result{Keys: 354, Added: 353, Changed: 1, Deleted: 1}); err != nil || res != want || len(told) != 355 {
-		t.Errorf("dry run: %+v, %d told, %v; want %+v", res, len(told), err, want)
+	if want := (Result{Keys: 354, Added: 353, Changed: 1, Deleted: 1}); err != nil || res != want || len(changed) != 355 {
+		t.Errorf("dry run: %+v, %d changed, %v; want %+v", res, len(changed), err, want)
 	}
 	if !equal(before, all(t, c, b)) {
 		t.Error("the dry run has changed something")

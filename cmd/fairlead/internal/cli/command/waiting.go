@@ -37,11 +37,11 @@ func (a *App) sayWaiting(client *clientv3.Client) func() {
 }
 
 // waitingFor is empty if a member can be reached.
-func waitingFor(members []clientv3.MemberState) string {
+func waitingFor(members []clientv3.MemberStatus) string {
 	var each []string
 	for _, m := range members {
 		switch {
-		case m.State == "healthy" || m.State == "stalled":
+		case m.State == clientv3.MemberHealthy || m.State == clientv3.MemberStalled:
 			return ""
 		case m.LastErr != nil:
 			each = append(each, fmt.Sprintf("%s (%v)", m.Endpoint, m.LastErr))

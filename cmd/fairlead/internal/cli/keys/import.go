@@ -78,7 +78,7 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 	o.Progress = bar.Set
 	p := a.Printer()
 	if o.Dry {
-		o.Told = func(d transfer.Difference) { fmt.Fprintln(p, mark(d), p.Shown([]byte(d.Key))) }
+		o.OnChange = func(d transfer.Difference) { fmt.Fprintln(p, mark(d), p.Shown([]byte(d.Key))) }
 	}
 	res, err := transfer.Import(ctx, c, file, o)
 	bar.Stop()

@@ -27,7 +27,7 @@ func run(endpoint string) error {
 	if err != nil {
 		return err
 	}
-	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Hooks: meters.Hooks(clientv3.Hooks{})})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Hooks: meters.Hooks()})
 	if err != nil {
 		return err
 	}

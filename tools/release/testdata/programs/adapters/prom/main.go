@@ -29,7 +29,7 @@ func run(endpoint string) error {
 	if err := registry.Register(forProm); err != nil {
 		return err
 	}
-	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Hooks: forProm.Hooks(clientv3.Hooks{})})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Hooks: forProm.Hooks()})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // strictKeeps are the KeepAlive calls whose context requires a leader. They end when
-// no reachable member has one, and with the last of them the renewals of their lease.
+// no reachable member has a leader. When the last one ends, so do the renewals of its lease.
 // Safe for concurrent use; seen may be called for every answer, it is cheap.
 type strictKeeps struct {
 	members func() int // how many could report
