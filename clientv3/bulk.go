@@ -2,10 +2,13 @@ package clientv3
 
 import (
 	"context"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
 // BulkResult is what PutAll, DeleteAll or CopyPrefix has done, in the end and so far.
@@ -20,11 +23,12 @@ type BulkResult struct {
 	// value already.
 	Equal int64
 	// Conflicts is how many keys CopyPrefix did not write because the source or the destination
-	// had changed, or because the destination exists (BulkOnlyAbsent).
+	// had changed, or because the destination exists (WithBulkOnlyAbsent).
 	Conflicts int64
 }
 
-// BulkOption changes what PutAll, DeleteAll and CopyPrefix do.
+// BulkOption changes what [Client.PutAll], [Client.DeleteAll] and [Client.CopyPrefix] do. An option
+// that a helper does not take is an error.
 type BulkOption func(*bulkOptions)
 
 type bulkOptions struct {
@@ -33,36 +37,58 @@ type bulkOptions struct {
 	inFlight   int
 	after      string
 	onlyAbsent bool
+	given      []string // the options that not every helper takes
 }
 
-// BulkProgress has f called after each chunk, in order, from the goroutine that called the helper,
-// which waits for it.
-func BulkProgress(f func(BulkResult)) BulkOption { return func(o *bulkOptions) { o.progress = f } }
+// WithBulkProgress has f called after each chunk, in order, from the goroutine that called the
+// helper, which waits for it.
+func WithBulkProgress(f func(BulkResult)) BulkOption { return func(o *bulkOptions) { o.progress = f } }
 
-// BulkInFlight makes PutAll and CopyPrefix send at most n chunks at the same time; the default
+// WithBulkInFlight makes PutAll and CopyPrefix send at most n chunks at the same time; the default
 // is 4, with which neither the network nor the server's disk is waited for much. 1 is the
-// gentlest to others.
-func BulkInFlight(n int) BulkOption { return func(o *bulkOptions) { o.inFlight = max(1, n) } }
-
-// BulkAfter makes DeleteAll and CopyPrefix begin after key, usually BulkResult.Last of one that
-// failed.
-func BulkAfter(key string) BulkOption { return func(o *bulkOptions) { o.after = key } }
-
-// BulkConflict has f called for each key that CopyPrefix did not copy because of a conflict,
-// with the names of source and destination, as BulkProgress has its f.
-func BulkConflict(f func(from, to string)) BulkOption {
-	return func(o *bulkOptions) { o.conflict = f }
+// gentlest to others, and less is an error.
+func WithBulkInFlight(n int) BulkOption {
+	return func(o *bulkOptions) { o.inFlight = n; o.give("WithBulkInFlight") }
 }
 
-// BulkOnlyAbsent makes CopyPrefix write only keys that do not exist.
-func BulkOnlyAbsent() BulkOption { return func(o *bulkOptions) { o.onlyAbsent = true } }
+// WithBulkAfter makes DeleteAll and CopyPrefix begin after key, usually BulkResult.Last of one that
+// failed.
+func WithBulkAfter(key string) BulkOption {
+	return func(o *bulkOptions) { o.after = key; o.give("WithBulkAfter") }
+}
+
+// WithBulkConflict has f called for each key that CopyPrefix did not copy because of a conflict,
+// with the names of source and destination, as WithBulkProgress has its f.
+func WithBulkConflict(f func(from, to string)) BulkOption {
+	return func(o *bulkOptions) { o.conflict = f; o.give("WithBulkConflict") }
+}
+
+// WithBulkOnlyAbsent makes CopyPrefix write only keys that do not exist.
+func WithBulkOnlyAbsent() BulkOption {
+	return func(o *bulkOptions) { o.onlyAbsent = true; o.give("WithBulkOnlyAbsent") }
+}
+
+func (o *bulkOptions) give(name string) { o.given = append(o.given, name) }
+
+// check is the error of options that make no sense for a helper, which takes some of them.
+func (o *bulkOptions) check(method string, takes ...string) error {
+	for _, name := range o.given {
+		if !slices.Contains(takes, name) {
+			return etcderr.Invalid(method, "%s is no option of it", name)
+		}
+	}
+	if o.inFlight < 1 {
+		return etcderr.Invalid(method, "WithBulkInFlight(%d) sends nothing", o.inFlight)
+	}
+	return nil
+}
 
 const (
 	// chunkOps and chunkBytes are below what a server allows by default: --max-txn-ops=128
 	// and --max-request-bytes, 1.5 MiB. With a server that allows less, chunks become smaller.
 	chunkOps   = 128
 	chunkBytes = 1 << 20
-	// chunksInFlight is the default of BulkInFlight.
+	// chunksInFlight is the default of WithBulkInFlight.
 	chunksInFlight = 4
 	// opOverhead is what an operation costs besides its key and value.
 	opOverhead = 32

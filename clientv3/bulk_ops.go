@@ -18,7 +18,7 @@ import (
 //	res, err := client.PutAll(ctx, maps.All(settings))
 //
 // They are sent in transactions of at most 128 keys and 1 MiB, or as few as the server takes,
-// up to four at the same time (BulkInFlight). Each of these chunks is atomic and has one
+// up to four at the same time (WithBulkInFlight). Each of these chunks is atomic and has one
 // revision; the whole is not atomic: others see it grow. If a key comes twice, the later value
 // stays. The keys have no lease.
 //
@@ -33,6 +33,9 @@ func (c *Client) PutAll(ctx context.Context, kvs iter.Seq2[string, string], opts
 	}
 	b := c.newBulk(ctx, opts)
 	defer b.cancel()
+	if err := b.o.check("Client.PutAll", "WithBulkInFlight"); err != nil {
+		return b.res, err
+	}
 	b.settled = func(c *chunk) {
 		b.res.Keys += int64(len(c.ops))
 		b.res.Bytes += c.data
@@ -68,6 +71,9 @@ func (c *Client) DeleteAll(ctx context.Context, prefix string, opts ...BulkOptio
 	}
 	b := c.newBulk(ctx, opts)
 	defer b.cancel()
+	if err := b.o.check("Client.DeleteAll", "WithBulkAfter"); err != nil {
+		return b.res, err
+	}
 	from, end := b.bounds(prefix)
 	remove := func(to, last []byte, size int64) error {
 		resp, err := b.kv.Delete(b.ctx, string(from), WithRange(string(to)))
@@ -114,7 +120,7 @@ func (c *Client) DeleteAll(ctx context.Context, prefix string, opts ...BulkOptio
 	}
 }
 
-// bounds is the range of the keys with a prefix, or what is left of it after BulkAfter.
+// bounds is the range of the keys with a prefix, or what is left of it after WithBulkAfter.
 func (b *bulk) bounds(prefix string) (from, end []byte) {
 	op := OpGet(prefix, WithPrefix())
 	from = op.key
@@ -130,12 +136,12 @@ func (b *bulk) bounds(prefix string) (from, end []byte) {
 //
 // Each key is compared when it is copied: if the source is not any more what was read, or the
 // destination was written since that revision, it is a conflict and is left alone; see
-// BulkConflict. Without BulkOnlyAbsent a destination that was there before is overwritten. A
-// destination that was written meanwhile but has the right value counts as BulkResult.Equal.
+// WithBulkConflict. Without WithBulkOnlyAbsent a destination that was there before is overwritten.
+// A destination that was written meanwhile but has the right value counts as BulkResult.Equal.
 //
-// Because of these comparisons it is safe to repeat a chunk whose outcome is unknown,
-// and that is done. It ends with the first failure; then the source's keys up to BulkResult.Last
-// have been dealt with, and it can be called again, with BulkAfter(Last) or from the beginning. The
+// Because of these comparisons it is safe to repeat a chunk whose outcome is unknown, and that is
+// done. It ends with the first failure; then the source's keys up to BulkResult.Last have been
+// dealt with, and it can be called again, with WithBulkAfter(Last) or from the beginning. The
 // prefixes must not overlap: neither may begin with the other.
 func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOption) (BulkResult, error) {
 	const method = "Client.CopyPrefix"
@@ -147,6 +153,9 @@ func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOp
 	}
 	b := c.newBulk(WithRepeat(ctx), opts)
 	defer b.cancel()
+	if err := b.o.check(method, "WithBulkInFlight", "WithBulkAfter", "WithBulkConflict", "WithBulkOnlyAbsent"); err != nil {
+		return b.res, err
+	}
 	begin, end := b.bounds(from)
 	source := ranging{kv: b.kv, op: OpGet(string(begin))}
 	if err := source.pin(b.ctx); err != nil {

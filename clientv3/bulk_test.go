@@ -49,7 +49,7 @@ func TestPutAll(t *testing.T) {
 	for _, inFlight := range []int{1, 3} {
 		var seen []clientv3.BulkResult
 		res, err := c.PutAll(ctx, numbered(p, 1000, func(i int) string { return strings.Repeat("v", i) }),
-			clientv3.BulkInFlight(inFlight), clientv3.BulkProgress(func(r clientv3.BulkResult) { seen = append(seen, r) }))
+			clientv3.WithBulkInFlight(inFlight), clientv3.WithBulkProgress(func(r clientv3.BulkResult) { seen = append(seen, r) }))
 		if err != nil || res.Keys != 1000 || res.Last != p+"000999" || res.Chunks < 8 || res.Bytes != 1000*int64(len(p)+6)+499500 {
 			t.Fatalf("%+v, %v", res, err)
 		}
@@ -76,7 +76,7 @@ func TestPutAllTwice(t *testing.T) {
 					return
 				}
 			}
-		}, clientv3.BulkInFlight(8))
+		}, clientv3.WithBulkInFlight(8))
 		if err != nil || res.Keys != 2000 {
 			t.Fatalf("%+v, %v", res, err)
 		}
@@ -126,7 +126,7 @@ func TestPutAllFails(t *testing.T) {
 				return
 			}
 		}
-	}, clientv3.BulkInFlight(2))
+	}, clientv3.WithBulkInFlight(2))
 	if err != rpctypes.ErrPermissionDenied || res.Keys != 384 || res.Last != "user/000383" {
 		t.Errorf("%+v, %v", res, err)
 	}
@@ -134,7 +134,7 @@ func TestPutAllFails(t *testing.T) {
 		t.Errorf("%d keys were taken", given)
 	}
 	over, cancel := context.WithCancel(ctx)
-	_, err = c.PutAll(over, numbered("user/", 100000, constant("v")), clientv3.BulkProgress(func(clientv3.BulkResult) { cancel() }))
+	_, err = c.PutAll(over, numbered("user/", 100000, constant("v")), clientv3.WithBulkProgress(func(clientv3.BulkResult) { cancel() }))
 	if err != context.Canceled {
 		t.Errorf("cancelled: %v", err)
 	}
@@ -151,11 +151,11 @@ func TestDeleteAll(t *testing.T) {
 	if _, err := c.Put(ctx, t.Name(), "beside"); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := c.DeleteAll(ctx, p, clientv3.BulkAfter(p+"003399")); err != nil || res.Keys != 100 {
+	if res, err := c.DeleteAll(ctx, p, clientv3.WithBulkAfter(p+"003399")); err != nil || res.Keys != 100 {
 		t.Fatalf("the last hundred: %+v, %v", res, err)
 	}
 	compacted := false
-	res, err := c.DeleteAll(ctx, p, clientv3.BulkProgress(func(r clientv3.BulkResult) {
+	res, err := c.DeleteAll(ctx, p, clientv3.WithBulkProgress(func(r clientv3.BulkResult) {
 		if compacted {
 			return
 		}
@@ -195,18 +195,18 @@ func TestCopyPrefix(t *testing.T) {
 		t.Fatal(err)
 	}
 	var conflicts []string
-	note := clientv3.BulkConflict(func(from, to string) { conflicts = append(conflicts, from+" "+to) })
-	res, err := c.CopyPrefix(ctx, from, to, clientv3.BulkOnlyAbsent(), note)
+	note := clientv3.WithBulkConflict(func(from, to string) { conflicts = append(conflicts, from+" "+to) })
+	res, err := c.CopyPrefix(ctx, from, to, clientv3.WithBulkOnlyAbsent(), note)
 	if err != nil || res.Keys != 999 || res.Conflicts != 1 || res.Chunks != 8 || res.Last != name(from, 999) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	if len(conflicts) != 1 || conflicts[0] != name(from, 3)+" "+name(to, 3) {
 		t.Errorf("conflicts: %v", conflicts)
 	}
-	if res, err = c.CopyPrefix(ctx, from, to, clientv3.BulkOnlyAbsent()); err != nil || res.Equal != 999 || res.Conflicts != 1 {
+	if res, err = c.CopyPrefix(ctx, from, to, clientv3.WithBulkOnlyAbsent()); err != nil || res.Equal != 999 || res.Conflicts != 1 {
 		t.Errorf("again: %+v, %v", res, err)
 	}
-	if res, err = c.CopyPrefix(ctx, from, to, clientv3.BulkAfter(name(from, 899))); err != nil || res.Keys != 100 {
+	if res, err = c.CopyPrefix(ctx, from, to, clientv3.WithBulkAfter(name(from, 899))); err != nil || res.Keys != 100 {
 		t.Errorf("the last hundred: %+v, %v", res, err)
 	}
 	if res, err = c.CopyPrefix(ctx, from, to); err != nil || res.Keys != 1000 {
@@ -219,7 +219,7 @@ func TestCopyPrefix(t *testing.T) {
 	// What changes meanwhile is left alone.
 	conflicts = nil
 	changed := false
-	res, err = c.CopyPrefix(ctx, from, to, note, clientv3.BulkInFlight(1), clientv3.BulkProgress(func(clientv3.BulkResult) {
+	res, err = c.CopyPrefix(ctx, from, to, note, clientv3.WithBulkInFlight(1), clientv3.WithBulkProgress(func(clientv3.BulkResult) {
 		if changed {
 			return
 		}
@@ -260,6 +260,10 @@ func TestBulkMistakes(t *testing.T) {
 		"copy from itself":   second(c.CopyPrefix(ctx, "a/b/", "a/")),
 		"copy all":           second(c.CopyPrefix(ctx, "", "a/")),
 		"empty key":          second(c.PutAll(ctx, maps.All(map[string]string{"": "v"}))),
+		"nothing in flight":  second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkInFlight(0))),
+		"put after a key":    second(c.PutAll(ctx, numbered("k", 1, constant("v")), clientv3.WithBulkAfter("k"))),
+		"delete in parallel": second(c.DeleteAll(ctx, "k", clientv3.WithBulkInFlight(2))),
+		"delete what is not": second(c.DeleteAll(ctx, "k", clientv3.WithBulkOnlyAbsent())),
 	} {
 		if clientv3.Code(err) != codes.InvalidArgument {
 			t.Errorf("%s: %v", name, err)

@@ -37,14 +37,14 @@ func ExampleClient_PutAll() {
 			}
 		}
 	}
-	res := must(cli.PutAll(ctx, settings, clientv3.BulkInFlight(1), clientv3.BulkProgress(func(r clientv3.BulkResult) {
+	res := must(cli.PutAll(ctx, settings, clientv3.WithBulkInFlight(1), clientv3.WithBulkProgress(func(r clientv3.BulkResult) {
 		if r.Chunks%4 == 0 {
 			fmt.Println(r.Keys, "written, up to", r.Last)
 		}
 	})))
 	fmt.Println(res.Keys, "written")
 
-	res = must(cli.CopyPrefix(ctx, "bulk/", "bulk-copy/", clientv3.BulkOnlyAbsent()))
+	res = must(cli.CopyPrefix(ctx, "bulk/", "bulk-copy/", clientv3.WithBulkOnlyAbsent()))
 	fmt.Println(res.Keys, "copied,", res.Conflicts, "conflicts")
 
 	for _, prefix := range []string{"bulk/", "bulk-copy/"} {

@@ -41,7 +41,7 @@ type Change struct {
 	Time    time.Time `json:"time"`
 	User    string    `json:"user,omitempty"` // "" for who has the token, and in an open console
 	From    string    `json:"from"`           // the address that the request came from
-	Cluster string    `json:"cluster"`        // see Name
+	Cluster string    `json:"cluster"`        // see WithName
 	Action  string    `json:"action"`
 	Target  string    `json:"target"`
 	Before  string    `json:"before,omitempty"`
@@ -55,12 +55,12 @@ type Change struct {
 // refused.
 type AuditFunc func(Change) error
 
-// Audit says who records changes.
-func Audit(f AuditFunc) Option { return func(c *Console) { c.audit.record = f } }
+// WithAudit says who records changes.
+func WithAudit(f AuditFunc) Option { return func(c *Console) { c.audit.record = f } }
 
-// Name is what the cluster is called where somebody is about to change it; its endpoints if not
+// WithName is what the cluster is called where somebody is about to change it; its endpoints if not
 // given.
-func Name(cluster string) Option { return func(c *Console) { c.name = cluster } }
+func WithName(cluster string) Option { return func(c *Console) { c.name = cluster } }
 
 // audit keeps the latest changes and hands all of them on.
 type audit struct {

@@ -58,7 +58,7 @@ func (r *recorder) pair(t *testing.T, action, target, before, after string, outc
 
 func TestEveryChangeIsRecorded(t *testing.T) {
 	var log recorder
-	p, client := open(t, console.Audit(log.record), console.Name("the test's"))
+	p, client := open(t, console.WithAudit(log.record), console.WithName("the test's"))
 	key := t.Name() + "/\x1b[2J\u202e<b>"
 	named := t.Name() + `/\x1b[2J\u202e<b>`
 	log.seen = func(ch console.Change) { // it is recorded before it is made
@@ -107,7 +107,7 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 // TestNothingIsChangedThatCannotBeRecorded holds for every request that changes something.
 func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 	log := recorder{fail: errors.New("the disk is full")}
-	p, client := open(t, console.Audit(log.record))
+	p, client := open(t, console.WithAudit(log.record))
 	rev := put(t, client, t.Name(), "v")
 	instance := map[string]any{"records": "raw", "base": t.Name(), "service": "s", "id": "i"}
 	put(t, client, t.Name()+"/s/i", "127.0.0.1:1")
@@ -143,7 +143,7 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	withUsers(t, client)
 	var log recorder
-	p := serve(t, client, console.Audit(log.record), console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(t, client, console.WithAudit(log.record), console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
 	change := func(user, password, key string, status int) int {
 		t.Helper()
 		p.signInWith(map[string]string{"user": user, "password": password})

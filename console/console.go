@@ -20,8 +20,8 @@ import (
 // a page says what is wrong while somebody still looks at it.
 const callTimeout = 5 * time.Second
 
-// ErrNoWayIn: a console was made with none of Token, Login and Open.
-var ErrNoWayIn = errors.New("console: who may use it is not said: give Token, Login or Open")
+// ErrNoWayIn: a console was made with none of [WithToken], [WithLogin] and [WithOpenAccess].
+var ErrNoWayIn = errors.New("console: nothing says who may use it: give WithToken, WithLogin or WithOpenAccess")
 
 // Console is the web console of one cluster, an http.Handler. It is made by New and safe for
 // concurrent use.

@@ -112,7 +112,7 @@ func withOrders(t *testing.T, client *clientv3.Client) (base, name string) {
 // force, and recorded.
 func TestControls(t *testing.T) {
 	var log recorder
-	p, client := open(t, console.Audit(log.record), console.Name("the test's"))
+	p, client := open(t, console.WithAudit(log.record), console.WithName("the test's"))
 	base, name := withOrders(t, client)
 	change := func(more map[string]any) map[string]any {
 		more["base"], more["service"] = base, name
@@ -240,7 +240,7 @@ func TestControlsOfALimitedUser(t *testing.T) {
 	put(t, client, format.Key(&discovery.Instance{Service: "s", ID: "i"}), string(text))
 	withUsers(t, client)
 	var log recorder
-	p := serve(t, client, console.Audit(log.record), console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(t, client, console.WithAudit(log.record), console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
 	var list struct {
 		Services []controlled
@@ -260,7 +260,7 @@ func TestControlsOfALimitedUser(t *testing.T) {
 // TestControlsWhileEtcdIsAway say so, and what is not known is told.
 func TestControlsWhileEtcdIsAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.Token(secret))
+	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.WithToken(secret))
 	p.signIn()
 	p.get("api/count", nil)
 	if err := cluster.Members()[0].Freeze(); err != nil {

@@ -18,7 +18,7 @@ func Example() {
 	client := clienttest.ForExample() // clientv3.New(...)
 	defer client.Close()
 
-	c, err := console.New(client, console.Open(), console.ReadOnly(), console.BasePath("/etcd/"))
+	c, err := console.New(client, console.WithOpenAccess(), console.WithReadOnly(), console.WithBasePath("/etcd/"))
 	if err != nil {
 		log.Fatal(err)
 	}

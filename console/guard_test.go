@@ -22,13 +22,13 @@ func TestAWayInMustBeNamed(t *testing.T) {
 	if _, err := console.New(clienttest.Shared(t)); !errors.Is(err, console.ErrNoWayIn) {
 		t.Fatalf("New: %v", err)
 	}
-	if _, err := console.New(clienttest.Shared(t), console.Token("")); !errors.Is(err, console.ErrNoWayIn) {
+	if _, err := console.New(clienttest.Shared(t), console.WithToken("")); !errors.Is(err, console.ErrNoWayIn) {
 		t.Fatalf("New with an empty token: %v", err)
 	}
 }
 
 func TestNothingWithoutASession(t *testing.T) {
-	p := serve(t, clienttest.Shared(t), console.Token(secret))
+	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
 	for _, path := range []string{"overview", "tree", "count", "key?key=YQ", "history?key=YQ", "services", "leases", "locks", "access", "stream?overview=1"} {
 		p.refused("GET", "api/"+path, nil, http.StatusUnauthorized, "sign_in")
 	}
@@ -78,7 +78,7 @@ func TestTheCookieAloneOpensNothing(t *testing.T) {
 }
 
 func TestTheSessionEndsWithSigningOut(t *testing.T) {
-	p := serve(t, clienttest.Shared(t), console.Token(secret))
+	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
 	p.signIn()
 	c := p.cookie
 	if c == nil || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || strings.Contains(c.Value, secret) || len(c.Value) < 32 || c.Path != "/" {
@@ -93,7 +93,7 @@ func TestTheSessionEndsWithSigningOut(t *testing.T) {
 }
 
 func TestAWrongTokenLeadsNowhere(t *testing.T) {
-	p := serve(t, clienttest.Shared(t), console.Token(secret))
+	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
 	p.refused("POST", "api/session", map[string]string{"token": "wrong"}, http.StatusUnauthorized, "denied")
 	p.refused("POST", "api/session", map[string]string{"user": "root", "password": secret}, http.StatusUnauthorized, "denied")
 	for range 20 {
@@ -106,7 +106,7 @@ func TestAWrongTokenLeadsNowhere(t *testing.T) {
 // TestAPageThatGuessesLocksNobodyOut: any site can make a browser ask for an address of the
 // console.
 func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
-	p := serve(t, clienttest.Shared(t), console.Token(secret))
+	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
 	for _, site := range []string{"cross-site", "same-site"} {
 		p.header.Set("Sec-Fetch-Site", site)
 		for range 20 {
@@ -185,7 +185,7 @@ func TestOneUserDoesNotTakeWhatOthersNeed(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	withUsers(t, client)
-	p := serve(t, client, console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
 	root := map[string]string{"user": "root", "password": "r"}
 	p.signInWith(root)
 	rootCookie, rootSecret := p.cookie, p.secret
@@ -219,7 +219,7 @@ func TestOneUserDoesNotTakeWhatOthersNeed(t *testing.T) {
 }
 
 func TestOtherNamesAreRefused(t *testing.T) {
-	p, _ := open(t, console.Hosts("Console.Example.Org"))
+	p, _ := open(t, console.WithHosts("Console.Example.Org"))
 	for host, want := range map[string]int{
 		"localhost:1": 200, "[::1]:80": 200, "127.0.0.1": 200, "console.example.org:2389": 200, "console.example.org.": 200,
 		"evil.example": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example:80": 421,
@@ -300,7 +300,7 @@ func TestHeadersOfEverything(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
-	p, client := open(t, console.ReadOnly())
+	p, client := open(t, console.WithReadOnly())
 	key := t.Name()
 	rev := put(t, client, key, "v")
 	p.refused("PUT", "api/key", map[string]any{"key": b64Std(key), "value": "", "mod": rev}, http.StatusForbidden, "read_only")
@@ -320,14 +320,14 @@ func TestReadOnly(t *testing.T) {
 }
 
 func TestOpenNeedsNoSession(t *testing.T) {
-	p := serve(t, clienttest.Shared(t), console.Open())
+	p := serve(t, clienttest.Shared(t), console.WithOpenAccess())
 	p.get("api/count", nil)
 	p.header.Set("Sec-Fetch-Site", "cross-site")
 	p.refused("GET", "api/count", nil, http.StatusForbidden, "cross_site")
 }
 
 func TestMountedBelowAPath(t *testing.T) {
-	c, err := console.New(clienttest.Shared(t), console.Token(secret), console.BasePath("/tools/etcd"))
+	c, err := console.New(clienttest.Shared(t), console.WithToken(secret), console.WithBasePath("/tools/etcd"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func awaitHealth(t *testing.T, events <-chan sse, rules string) health {
 // since when.
 func TestHealth(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
-	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.Token(secret), console.Metrics(nil))
+	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.WithToken(secret), console.WithMetrics(nil))
 	p.signIn()
 	events, stop := p.listen("api/stream?overview=1")
 	defer stop()
@@ -146,7 +146,7 @@ func TestHealthOfUsers(t *testing.T) {
 		}
 	}
 	withUsers(t, client)
-	p := serve(t, client, console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
 	for _, u := range []struct {
 		name, password string
 		operates       bool
@@ -175,7 +175,7 @@ func TestCertificatesThatEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	p := serve(t, client, console.Token(secret), console.Metrics(auth.ClientConfig(t)))
+	p := serve(t, client, console.WithToken(secret), console.WithMetrics(auth.ClientConfig(t)))
 	p.signIn()
 	events, stop := p.listen("api/stream?overview=1")
 	defer stop()

@@ -115,7 +115,7 @@ func (h *history) String() string {
 
 func TestHistoryHasAllThatIsThere(t *testing.T) {
 	client := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
-	p := serve(t, client, console.Token(secret))
+	p := serve(t, client, console.WithToken(secret))
 	p.signIn()
 	key := "k"
 	look := func() *history {

@@ -59,7 +59,7 @@ func pageOf(t testing.TB, c *console.Console) *page {
 func open(t testing.TB, opts ...console.Option) (*page, *clientv3.Client) {
 	t.Helper()
 	client := clienttest.Shared(t)
-	p := serve(t, client, append(opts, console.Token(secret))...)
+	p := serve(t, client, append(opts, console.WithToken(secret))...)
 	p.signIn()
 	return p, client
 }

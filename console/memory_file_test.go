@@ -18,7 +18,7 @@ func TestHistoryOverARestart(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "history.json")
 	client := clienttest.Shared(t)
-	c, err := console.New(client, console.Token(secret), console.Metrics(nil), console.History(file))
+	c, err := console.New(client, console.WithToken(secret), console.WithMetrics(nil), console.WithHistory(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestHistoryOverARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	again, err := console.New(client, console.Token(secret), console.Metrics(nil), console.History(file))
+	again, err := console.New(client, console.WithToken(secret), console.WithMetrics(nil), console.WithHistory(file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func TestOperations(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	var log recorder
-	p := serve(t, client, console.Token(secret), console.Audit(log.record))
+	p := serve(t, client, console.WithToken(secret), console.WithAudit(log.record))
 	p.signIn()
 
 	old := put(t, client, "k", "1")
@@ -192,7 +192,7 @@ func TestOperations(t *testing.T) {
 func TestAnAlarmIsDisarmed(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=2000000"}})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
-	p := serve(t, client, console.Token(secret))
+	p := serve(t, client, console.WithToken(secret))
 	p.signIn()
 	ctx := clienttest.Within(t, clienttest.Long)
 	var err error
@@ -219,7 +219,7 @@ func TestAnAlarmIsDisarmed(t *testing.T) {
 func TestAPlanHoldsWhileDataIsWritten(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
-	p := serve(t, client, console.Token(secret))
+	p := serve(t, client, console.WithToken(secret))
 	p.signIn()
 	pl := p.plan(map[string]any{"action": "defragment"})
 	put(t, client, "k", strings.Repeat("x", 1_000_000))
@@ -237,7 +237,7 @@ func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	var log recorder
-	p := serve(t, client, console.Token(secret), console.Audit(log.record))
+	p := serve(t, client, console.WithToken(secret), console.WithAudit(log.record))
 	p.signIn()
 	meanwhile := func(f func()) { // between the last look at the cluster and the first step
 		log.mu.Lock()
@@ -313,14 +313,14 @@ func (p *page) refusedFor(op map[string]any) string {
 }
 
 func TestOperationsAreRefusedInReadOnlyMode(t *testing.T) {
-	p, _ := open(t, console.ReadOnly())
+	p, _ := open(t, console.WithReadOnly())
 	for _, path := range []string{"operations/plan", "operations/run", "snapshot"} {
 		p.refused("POST", "api/"+path, map[string]any{"action": "compact"}, http.StatusForbidden, "read_only")
 	}
 }
 
 func TestOperationsNeedASession(t *testing.T) {
-	p := serve(t, clienttest.Shared(t), console.Token(secret))
+	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
 	for _, path := range []string{"operations/plan", "operations/run", "snapshot"} {
 		p.refused("POST", "api/"+path, map[string]any{}, http.StatusUnauthorized, "sign_in")
 	}
@@ -330,7 +330,7 @@ func TestOperationsNeedASession(t *testing.T) {
 // TestASnapshotByATicket that is good once, with its session's cookie and without the secret.
 func TestASnapshotByATicket(t *testing.T) {
 	var log recorder
-	p, client := open(t, console.Audit(log.record))
+	p, client := open(t, console.WithAudit(log.record))
 	put(t, client, t.Name(), strings.Repeat("v", 100_000))
 	var got struct{ Ticket string }
 	ticket := func() string {
@@ -376,7 +376,7 @@ func TestASnapshotThatBreaks(t *testing.T) {
 		put(t, client, fmt.Sprint("large/", i), strings.Repeat("v", 1_000_000))
 	}
 	var log recorder
-	p := serve(t, client, console.Token(secret), console.Audit(log.record))
+	p := serve(t, client, console.WithToken(secret), console.WithAudit(log.record))
 	p.signIn()
 	var got struct{ Ticket string }
 	p.call("POST", "api/snapshot", map[string]any{}, &got)

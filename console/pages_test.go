@@ -193,7 +193,7 @@ func TestLocksAndElections(t *testing.T) {
 func TestOverview(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	client := clienttest.Dial(t, cluster.Endpoints()[:2]...)
-	p := serve(t, client, console.Token(secret), console.Metrics(nil))
+	p := serve(t, client, console.WithToken(secret), console.WithMetrics(nil))
 	p.signIn()
 	type overview struct {
 		Leader   string
@@ -242,7 +242,7 @@ func TestClusterThatCannotBeReached(t *testing.T) {
 	defer proxy.Close()
 	proxy.Refuse()
 	client := clienttest.Dial(t, proxy.Addr())
-	p := serve(t, client, console.Token(secret))
+	p := serve(t, client, console.WithToken(secret))
 	p.signIn()
 	for _, path := range []string{"count", "tree", "key?key=YQ", "services", "leases", "locks", "access"} {
 		var e failure
@@ -287,7 +287,7 @@ func TestUsersAndLogin(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	login := console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})
-	p := serve(t, client, console.Login(login))
+	p := serve(t, client, console.WithLogin(login))
 	p.refused("POST", "api/session", map[string]string{"user": "root", "password": "anything"}, http.StatusUnauthorized, "denied") // authentication is off
 
 	withUsers(t, client)

@@ -27,7 +27,7 @@ type oneLease struct {
 // revoked.
 func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	var log recorder
-	p, client := open(t, console.Audit(log.record), console.Name("the test's"))
+	p, client := open(t, console.WithAudit(log.record), console.WithName("the test's"))
 	var l oneLease
 	if status := p.call("POST", "api/leases/grant", map[string]any{"ttl": 900}, &l); status != http.StatusOK || l.ID == "" || l.TTL != 900 {
 		t.Fatalf("status %d, %+v", status, l)
@@ -89,7 +89,7 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 // anew, stay.
 func TestALockIsReleasedByForce(t *testing.T) {
 	var log recorder
-	p, client := open(t, console.Audit(log.record), console.Name("the test's"))
+	p, client := open(t, console.WithAudit(log.record), console.WithName("the test's"))
 	ctx := clienttest.Within(t, clienttest.Long)
 	lock := func() (*concurrency.Session, *concurrency.Mutex) {
 		t.Helper()
@@ -166,7 +166,7 @@ func TestWhoMayNotReleaseChangesNothing(t *testing.T) {
 	}
 	put(t, client, "bank/leased", "v", clientv3.WithLease(lease.ID))
 	withUsers(t, client)
-	p := serve(t, client, console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
 	release := map[string]any{"key": b64Std("bank/lock/1"), "create": rev}
 	p.refused("POST", "api/locks/release", release, http.StatusForbidden, "PermissionDenied")

@@ -167,7 +167,7 @@ func TestManyChangesAreCountedAll(t *testing.T) {
 			}
 		}
 	}
-	if _, err := client.PutAll(t.Context(), all, clientv3.BulkInFlight(1)); err != nil {
+	if _, err := client.PutAll(t.Context(), all, clientv3.WithBulkInFlight(1)); err != nil {
 		t.Fatal(err)
 	}
 	var count, dropped, sent, last int64
@@ -204,7 +204,7 @@ func TestManyChangesAreCountedAll(t *testing.T) {
 
 func TestABrokenStreamGoesOn(t *testing.T) {
 	client := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
-	p := serve(t, client, console.Token(secret))
+	p := serve(t, client, console.WithToken(secret))
 	p.signIn()
 	events, stop := p.listen("api/stream?watch=" + b64("k"))
 	p.live(events, "watch")
@@ -276,7 +276,7 @@ func TestSigningOutEndsStreams(t *testing.T) {
 func TestCloseLeavesNothing(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	client := clienttest.Shared(t)
-	c, err := console.New(client, console.Open())
+	c, err := console.New(client, console.WithOpenAccess())
 	if err != nil {
 		t.Fatal(err)
 	}

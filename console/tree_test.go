@@ -74,7 +74,7 @@ func expected(keys []string, prefix, separator string) (list []string) {
 // can be, with what a plain listing of everything says.
 func TestTreeAgainstAllKeys(t *testing.T) {
 	client := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
-	p := serve(t, client, console.Token(secret))
+	p := serve(t, client, console.WithToken(secret))
 	p.signIn()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

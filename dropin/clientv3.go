@@ -185,33 +185,6 @@ var (
 	ErrMutuallyExclusiveCfg = clientv3.ErrMutuallyExclusiveCfg
 )
 
-// RetryKVClient returns a protobuf client over the client's connection, with its picking and its
-// repetitions.
-func RetryKVClient(c *Client) etcdserverpb.KVClient {
-	return clientv3.RetryKVClient(c)
-}
-
-// RetryLeaseClient is like RetryKVClient.
-func RetryLeaseClient(c *Client) etcdserverpb.LeaseClient {
-	return clientv3.RetryLeaseClient(c)
-}
-
-// RetryClusterClient is like RetryKVClient.
-func RetryClusterClient(c *Client) etcdserverpb.ClusterClient {
-	return clientv3.RetryClusterClient(c)
-}
-
-// RetryAuthClient is like RetryKVClient.
-func RetryAuthClient(c *Client) etcdserverpb.AuthClient {
-	return clientv3.RetryAuthClient(c)
-}
-
-// RetryMaintenanceClient is like RetryKVClient; with a conn of its own it uses that one as it
-// is.
-func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) etcdserverpb.MaintenanceClient {
-	return clientv3.RetryMaintenanceClient(c, conn)
-}
-
 // NewAuth returns an Auth over the client's connection.
 func NewAuth(c *Client) Auth {
 	return clientv3.NewAuth(c)
@@ -595,6 +568,33 @@ func IsOptsWithPrefix(opts []OpOption) bool {
 // IsOptsWithFromKey reports whether WithFromKey is among the options.
 func IsOptsWithFromKey(opts []OpOption) bool {
 	return clientv3.IsOptsWithFromKey(opts)
+}
+
+// RetryKVClient returns a protobuf client over the client's connection, with its picking and its
+// repetitions.
+func RetryKVClient(c *Client) etcdserverpb.KVClient {
+	return clientv3.RetryKVClient(c)
+}
+
+// RetryLeaseClient is like RetryKVClient.
+func RetryLeaseClient(c *Client) etcdserverpb.LeaseClient {
+	return clientv3.RetryLeaseClient(c)
+}
+
+// RetryClusterClient is like RetryKVClient.
+func RetryClusterClient(c *Client) etcdserverpb.ClusterClient {
+	return clientv3.RetryClusterClient(c)
+}
+
+// RetryAuthClient is like RetryKVClient.
+func RetryAuthClient(c *Client) etcdserverpb.AuthClient {
+	return clientv3.RetryAuthClient(c)
+}
+
+// RetryMaintenanceClient is like RetryKVClient; with a conn of its own it uses that one as it
+// is.
+func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) etcdserverpb.MaintenanceClient {
+	return clientv3.RetryMaintenanceClient(c, conn)
 }
 
 // NewWatcher returns a Watcher over the client's connection.

@@ -62,7 +62,7 @@ func TestAccessible(t *testing.T) {
 	if err != nil {
 		t.Fatalf("axe-core comes with npm ci in this directory (make test-browser does that): %v", err)
 	}
-	base, client := serve(t, cluster, console.Metrics(nil))
+	base, client := serve(t, cluster, console.WithMetrics(nil))
 	seed(t, client)
 	for _, width := range []int64{360, 768, 1280} {
 		for _, dark := range []bool{false, true} {

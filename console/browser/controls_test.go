@@ -154,7 +154,7 @@ func TestControlsOfServices(t *testing.T) {
 
 // TestReadOnlyShowsControls and offers none.
 func TestReadOnlyShowsControls(t *testing.T) {
-	base, client := serve(t, cluster, console.ReadOnly())
+	base, client := serve(t, cluster, console.WithReadOnly())
 	seed(t, client)
 	b := open(t, base, desktop, "services?service=orders&id=orders-7d9f-1")
 	b.has(".instance", "Gets of the calls")

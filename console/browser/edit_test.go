@@ -150,7 +150,7 @@ func TestSignInAndOut(t *testing.T) {
 }
 
 func TestReadOnlyOffersNoChanges(t *testing.T) {
-	base, client := serve(t, cluster, console.ReadOnly())
+	base, client := serve(t, cluster, console.WithReadOnly())
 	seed(t, client)
 	b := open(t, base, desktop, keyPage("/config/motd"))
 	b.has("pre.value", "Maintenance")

@@ -70,7 +70,7 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	b.press("Disarm alarms…")
 	b.has("dialog[open]", "The cluster takes writes again")
 	b.press("Cancel")
-	only, _ := serve(t, own, console.ReadOnly())
+	only, _ := serve(t, own, console.WithReadOnly())
 	r := open(t, only, desktop, "watch")
 	r.has("#wrong", "refuses all writes")
 	if r.is(`document.querySelector('#wrong button')`) {

@@ -68,7 +68,7 @@ func run(m *testing.M) int {
 func serve(t *testing.T, c *etcdtest.Cluster, opts ...console.Option) (url string, client *clientv3.Client) {
 	t.Helper()
 	client = clienttest.Dial(t, c.Endpoints()...)
-	con, err := console.New(client, append([]console.Option{console.Token(secret)}, opts...)...)
+	con, err := console.New(client, append([]console.Option{console.WithToken(secret)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // TestOperationsFromThePage: what one will do is shown, then how far it is.
 func TestOperationsFromThePage(t *testing.T) {
 	own := etcdtest.Start(t, etcdtest.Options{Members: 3})
-	base, client := serve(t, own, console.Name("staging <i>"))
+	base, client := serve(t, own, console.WithName("staging <i>"))
 	put(t, client, "k", "v")
 	b := open(t, base, desktop, "overview")
 	b.has("main", "3 of 3 members answer")

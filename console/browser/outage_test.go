@@ -13,7 +13,7 @@ import (
 // without having missed anything.
 func TestTheConsoleGoesAwayAndComesBack(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
-	con, err := console.New(client, console.Token(secret))
+	con, err := console.New(client, console.WithToken(secret))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestAClusterThatCannotBeReached(t *testing.T) {
 	address := l.Addr().String()
 	l.Close()
 	client := clienttest.Dial(t, address)
-	con, err := console.New(client, console.Token(secret))
+	con, err := console.New(client, console.WithToken(secret))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // TestEveryPage looks at each page as a person does, and keeps the pictures.
 func TestEveryPage(t *testing.T) {
-	base, client := serve(t, cluster, console.Metrics(nil))
+	base, client := serve(t, cluster, console.WithMetrics(nil))
 	seed(t, client)
 	b := open(t, base, desktop, "overview")
 	b.has(".tile .figure", "Healthy")

@@ -112,7 +112,7 @@ func TestADialogGoesWithItsPage(t *testing.T) {
 // TestConfirmationsNameTheCluster, as text, and what was changed is on the page of changes.
 func TestConfirmationsNameTheCluster(t *testing.T) {
 	name := "production <b>\u202e"
-	base, client := serve(t, cluster, console.Name(name))
+	base, client := serve(t, cluster, console.WithName(name))
 	key := "audit/<img src=x>\x1b"
 	put(t, client, key, "<script>alert(1)</script>\u202e")
 	b := open(t, base, desktop, keyPage(key))

@@ -60,7 +60,7 @@ func Fallback(cli, eastClient *clientv3.Client) *discovery.Directory {
 
 // Mount has the console in a program's own server.
 func Mount(client *clientv3.Client, mux *http.ServeMux, secret string) error {
-	c, err := console.New(client, console.Token(secret), console.BasePath("/etcd/"))
+	c, err := console.New(client, console.WithToken(secret), console.WithBasePath("/etcd/"))
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func run() error {
 			return err
 		}
 	}
-	c, err := console.New(client, console.Token(secret))
+	c, err := console.New(client, console.WithToken(secret))
 	if err != nil {
 		return err
 	}

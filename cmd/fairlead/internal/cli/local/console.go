@@ -118,12 +118,12 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	if err != nil {
 		return nil, err
 	}
-	opts := []console.Option{console.Hosts(f.hosts...), console.Hosts(ownNames(l.Addr())...), console.Metrics(cfg.TLS)}
+	opts := []console.Option{console.WithHosts(f.hosts...), console.WithHosts(ownNames(l.Addr())...), console.WithMetrics(cfg.TLS)}
 	if f.readOnly {
-		opts = append(opts, console.ReadOnly())
+		opts = append(opts, console.WithReadOnly())
 	}
 	if f.name != "" {
-		opts = append(opts, console.Name(f.name))
+		opts = append(opts, console.WithName(f.name))
 	}
 	log, err := openAudit(f.auditFile)
 	if err != nil {
@@ -131,16 +131,16 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 		return nil, err
 	}
 	if log != nil {
-		opts = append(opts, console.Audit(log.write))
+		opts = append(opts, console.WithAudit(log.write))
 	}
 	if f.history != "" {
-		opts = append(opts, console.History(f.history))
+		opts = append(opts, console.WithHistory(f.history))
 	}
 	if f.token != "" {
-		opts = append(opts, console.Token(f.token))
+		opts = append(opts, console.WithToken(f.token))
 	}
 	if f.login {
-		opts = append(opts, console.Login(console.EtcdLogin(cfg)))
+		opts = append(opts, console.WithLogin(console.EtcdLogin(cfg)))
 	}
 	c, err := console.New(client, opts...)
 	if err != nil {
