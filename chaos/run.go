@@ -222,7 +222,7 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 	if err != nil {
 		return c, err
 	}
-	c.look = &looker{directory: discovery.NewDirectory(cl, discovery.WithRecords(record)), clock: clock}
+	c.look = &looker{directory: discovery.NewDirectory(cl, discovery.WithFormat(record)), clock: clock}
 	id++
 	for range 3 {
 		number := id

@@ -35,7 +35,7 @@ func setOverride(ctx context.Context, c *clientv3.Client, service, id string, ch
 // follow is a subscription to the test's service.
 func follow(t *testing.T, c *clientv3.Client, f discovery.Format, opts ...discovery.DirectoryOption) *discovery.Subscription {
 	t.Helper()
-	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithRecords(f), discovery.WithLog(nil)}, opts...)...)
+	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithFormat(f), discovery.WithLog(nil)}, opts...)...)
 	t.Cleanup(func() { d.Close() })
 	sub, err := d.Subscribe(t.Name())
 	if err != nil {

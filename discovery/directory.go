@@ -43,40 +43,30 @@ type Problem struct {
 	Cluster string // whose; empty for the first, see WithFallback
 }
 
-// DirectoryOption changes a Directory.
-type DirectoryOption func(*Directory)
-
-// WithRecords sets how records are stored; JSON{} is the default.
-func WithRecords(f Format) DirectoryOption {
-	return func(d *Directory) {
-		if f == nil {
-			d.refuse("the format is nil")
-			return
-		}
-		d.format = f
-	}
-}
-
 // WithLog sets where problems are logged, one line each: slog's default logger if not set,
 // nowhere if nil.
 func WithLog(log *slog.Logger) DirectoryOption {
-	return func(d *Directory) {
+	return directoryOption(func(d *Directory) {
 		if log == nil {
 			log = slog.New(slog.DiscardHandler)
 		}
 		d.log = log
-	}
+	})
 }
 
 // WithProblems sets a function that is told of bad records, of services whose records may not be
 // read, of protection, and of files that cannot be used. It must return soon.
-func WithProblems(f func(Problem)) DirectoryOption { return func(d *Directory) { d.report = f } }
+func WithProblems(f func(Problem)) DirectoryOption {
+	return directoryOption(func(d *Directory) { d.report = f })
+}
 
 // WithFiles keeps the last known instances of each service in a file in this directory,
 // so that a process can start while etcd is away. They are written a second after a change
 // at the earliest, and used when etcd does not answer within a second; the view is stale
 // then.
-func WithFiles(dir string) DirectoryOption { return func(d *Directory) { d.files = dir } }
+func WithFiles(dir string) DirectoryOption {
+	return directoryOption(func(d *Directory) { d.files = dir })
+}
 
 // Protection keeps instances that vanish together: rather a fault of whoever registers
 // them than of all of them. What is kept stays in the views until it is registered again,
@@ -99,15 +89,19 @@ const (
 
 // WithProtection protects against sudden disappearance; off by default.
 func WithProtection(p Protection) DirectoryOption {
-	return func(d *Directory) {
-		if p.Window <= 0 {
+	return directoryOption(func(d *Directory) {
+		if p.Window < 0 || p.Hold < 0 {
+			d.refuse("a protection for %v with a window of %v", p.Hold, p.Window)
+			return
+		}
+		if p.Window == 0 {
 			p.Window = DefaultWindow
 		}
-		if p.Hold <= 0 {
+		if p.Hold == 0 {
 			p.Hold = DefaultHold
 		}
 		d.protect = p
-	}
+	})
 }
 
 // DefaultReturnHold is the TTL of registrars that have no other.
@@ -117,10 +111,15 @@ const DefaultReturnHold = DefaultTTL * time.Second
 // from etcd, or whose etcd was wiped or restored, counted from its return: those that live, and
 // have lost their leases meanwhile, register again. The view is stale as long as it holds any.
 // While they come back it goes on, up to six times as long. Use the longest TTL of the services'
-// registrars; the default is [DefaultReturnHold], 0 or less holds nothing. An instance that was
+// registrars; the default is [DefaultReturnHold], 0 holds nothing. An instance that was
 // draining is not held.
 func WithReturnHold(d time.Duration) DirectoryOption {
-	return func(o *Directory) { o.hold = max(d, 0) }
+	return directoryOption(func(o *Directory) {
+		if d < 0 {
+			o.refuse("instances held for %v", d)
+		}
+		o.hold = d
+	})
 }
 
 // NewDirectory makes a Directory; it does nothing until somebody subscribes. A client or an option
@@ -140,7 +139,7 @@ func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 			d.refuse("an option is nil")
 			continue
 		}
-		o(d)
+		o.directory(d)
 	}
 	if d.announceAs != "" && d.err == nil {
 		for _, c := range d.clusters {
@@ -150,7 +149,7 @@ func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 	return d
 }
 
-// refuse notes what makes no sense; the first is what is told.
+// refuse notes what makes no sense; the first such thing is the error.
 func (d *Directory) refuse(format string, args ...any) {
 	if d.err == nil {
 		d.err = invalid("directory: "+format, args...)

@@ -21,7 +21,7 @@ import (
 
 func directory(t testing.TB, c *clientv3.Client, opts ...discovery.DirectoryOption) *discovery.Directory {
 	t.Helper()
-	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithRecords(base(t))}, opts...)...)
+	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithFormat(base(t))}, opts...)...)
 	t.Cleanup(func() { d.Close() })
 	return d
 }

@@ -27,7 +27,9 @@ const watchersBase = "/fairlead/watchers/"
 
 // WithAnnounce lets instances that drain wait for this directory's subscribers. The id
 // distinguishes the processes; a host name and process id, say.
-func WithAnnounce(id string) DirectoryOption { return func(d *Directory) { d.announceAs = id } }
+func WithAnnounce(id string) DirectoryOption {
+	return directoryOption(func(d *Directory) { d.announceAs = id })
+}
 
 // watchersPrefix is what the announcements of those begin with that follow a service.
 func watchersPrefix(service string) string { return watchersBase + url.PathEscape(service) + "/" }
@@ -123,16 +125,27 @@ func (f *feed) seen() int64 {
 // removeTry bounds the removal of a record that has drained.
 const removeTry = keep.WriteTry
 
-// WithServing has Drain go on for d at least after the record says that the instance drains, within
-// its limit: for those who follow the service without announcing themselves. 0 by default.
+// WithServing has [Registration.Drain] go on for d at least after the record says that the instance
+// drains, within its limit: for clients that follow the service without announcing themselves. 0 by
+// default.
 func WithServing(d time.Duration) RegistrarOption {
-	return func(r *Registrar) { r.serving = max(d, 0) }
+	return registrarOption(func(r *Registrar) {
+		if d < 0 {
+			r.refuse("serving for %v more", d)
+		}
+		r.serving = d
+	})
 }
 
-// WithAnnounceAfter has the directory, made WithAnnounce, tell what its subscribers have seen only
-// d later: for those who pass on what they see to others, who use it for so long. 0 by default.
+// WithAnnounceAfter delays the announcements of [WithAnnounce] by d: for programs that pass on what
+// they see to others, who use it for that long. 0 by default.
 func WithAnnounceAfter(d time.Duration) DirectoryOption {
-	return func(dir *Directory) { dir.announceAfter = max(d, 0) }
+	return directoryOption(func(dir *Directory) {
+		if d < 0 {
+			dir.refuse("announcements after %v", d)
+		}
+		dir.announceAfter = d
+	})
 }
 
 // Drain marks the instance as draining, waits until all announced watchers have seen that (and for

@@ -143,7 +143,7 @@ func TestAnnounceForbidden(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	_, app, root := limited(t, f.Prefix(t.Name()))
 	problems := make(chan discovery.Problem, 1000)
-	dir := discovery.NewDirectory(app, discovery.WithRecords(f), discovery.WithAnnounce("me"), discovery.WithAnnounceAfter(time.Second),
+	dir := discovery.NewDirectory(app, discovery.WithFormat(f), discovery.WithAnnounce("me"), discovery.WithAnnounceAfter(time.Second),
 		discovery.WithProblems(func(p discovery.Problem) { problems <- p }))
 	defer dir.Close()
 	s := subscribe(t, dir)

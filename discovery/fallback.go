@@ -35,7 +35,7 @@ const fallbackAfter = 2 * time.Second
 // directory for each. The client stays the caller's. The directory ends with the first cluster's
 // client. A client that is nil or is there already, and a name that is, are an error of Subscribe.
 func WithFallback(cluster string, client *clientv3.Client) DirectoryOption {
-	return func(d *Directory) { d.addCluster(cluster, client) }
+	return directoryOption(func(d *Directory) { d.addCluster(cluster, client) })
 }
 
 // cluster is one that a Directory follows.

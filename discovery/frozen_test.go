@@ -14,7 +14,7 @@ func TestStaleWhileTheOnlyMemberStandsStill(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
 	register(t, registrar(t, c), orders(t, "0"))
-	d := discovery.NewDirectory(c, discovery.WithRecords(base(t)), discovery.WithLog(nil))
+	d := discovery.NewDirectory(c, discovery.WithFormat(base(t)), discovery.WithLog(nil))
 	t.Cleanup(func() { d.Close() })
 	sub, err := d.Subscribe(t.Name())
 	if err != nil {

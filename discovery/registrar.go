@@ -86,62 +86,59 @@ type Registrar struct {
 	serving time.Duration
 }
 
-// RegistrarOption changes a Registrar.
-type RegistrarOption func(*Registrar)
-
-// WithFormat sets how records are stored; JSON{} is the default.
-func WithFormat(f Format) RegistrarOption {
-	return func(r *Registrar) {
-		if f == nil {
-			r.err = invalid("registrar: the format is nil")
-			return
-		}
-		r.format = f
-	}
-}
-
-// WithTTL sets the time to live of the lease, in seconds; DefaultTTL if not positive.
+// WithTTL sets the time to live of the lease, in seconds, 1 or more; [DefaultTTL] without it.
 func WithTTL(seconds int64) RegistrarOption {
-	return func(r *Registrar) {
-		if seconds > 0 {
-			r.ttl = seconds
+	return registrarOption(func(r *Registrar) {
+		if seconds < 1 {
+			r.refuse("a TTL of %d s", seconds)
 		}
-	}
+		r.ttl = seconds
+	})
 }
 
-// WithEvents sets a function that is told what happens to registrations. It is called from
+// WithEvents sets a function that is called with what happens to registrations. It is called from
 // several goroutines and must return soon.
-func WithEvents(f func(Event)) RegistrarOption { return func(r *Registrar) { r.events = f } }
-
-// WithWriteRate sets how many records are written per second; DefaultWriteRate if not
-// positive.
-func WithWriteRate(perSecond int) RegistrarOption {
-	return func(r *Registrar) {
-		if perSecond > 0 {
-			r.rate = perSecond
-		}
-	}
+func WithEvents(f func(Event)) RegistrarOption {
+	return registrarOption(func(r *Registrar) { r.events = f })
 }
 
-// NewRegistrar makes a Registrar; it does nothing until the first Register or Keep. A nil client,
-// format or option is the error of those, which wraps ErrInvalid.
+// WithWriteRate sets how many records are written per second, 1 or more; [DefaultWriteRate]
+// without it.
+func WithWriteRate(perSecond int) RegistrarOption {
+	return registrarOption(func(r *Registrar) {
+		if perSecond < 1 {
+			r.refuse("%d writes per second", perSecond)
+		}
+		r.rate = perSecond
+	})
+}
+
+// NewRegistrar makes a Registrar; it does nothing until the first Register or Keep. A client
+// or an option that makes no sense is the error of those then, which wraps [ErrInvalid].
 func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 	r := &Registrar{client: client, format: JSON{}, ttl: DefaultTTL, rate: DefaultWriteRate}
 	for _, o := range opts {
 		if o == nil {
-			r.err = invalid("registrar: an option is nil")
+			r.refuse("an option is nil")
 			continue
 		}
-		o(r)
+		o.registrar(r)
 	}
 	if client == nil {
-		r.err = invalid("registrar: the client is nil")
+		r.refuse("the client is nil")
 	}
 	if r.err != nil {
 		return r
 	}
 	r.keeper = keep.New(client, r.ttl, r.rate)
 	return r
+}
+
+// refuse notes what makes no sense; the first such thing is the error.
+func (r *Registrar) refuse(format string, args ...any) {
+	if r.err == nil {
+		r.err = invalid("registrar: "+format, args...)
+	}
 }
 
 // Register puts the instance's record and keeps it there until the Registration is closed:

@@ -28,7 +28,7 @@ func TestServices(t *testing.T) {
 	}
 	r := discovery.NewRegistrar(c, discovery.WithFormat(records), discovery.WithEvents(services.Event))
 	defer r.Close()
-	d := discovery.NewDirectory(c, discovery.WithRecords(records))
+	d := discovery.NewDirectory(c, discovery.WithFormat(records))
 	defer d.Close()
 	split := func(s discovery.Split) {
 		t.Helper()

@@ -24,7 +24,7 @@ func TestServices(t *testing.T) {
 	services := prom.NewServices()
 	r := discovery.NewRegistrar(c, discovery.WithFormat(records), discovery.WithEvents(services.Event))
 	defer r.Close()
-	d := discovery.NewDirectory(c, discovery.WithRecords(records))
+	d := discovery.NewDirectory(c, discovery.WithFormat(records))
 	defer d.Close()
 	split := func(s discovery.Split) {
 		t.Helper()

@@ -42,7 +42,7 @@ var followers = map[string]func(ctx context.Context, endpoint string, seen func(
 		if err != nil {
 			return err
 		}
-		s, err := discovery.NewDirectory(c, discovery.WithRecords(discovery.Raw{Base: "/services/"})).Subscribe("foosvc")
+		s, err := discovery.NewDirectory(c, discovery.WithFormat(discovery.Raw{Base: "/services/"})).Subscribe("foosvc")
 		if err != nil {
 			return err
 		}

@@ -152,12 +152,17 @@ func (s *Session) Orphan() {
 }
 
 // Close ends the session and revokes the lease, which deletes its keys. It gives up after
-// the TTL, for the lease has expired by then, or when the context of WithContext ends.
-func (s *Session) Close() error {
+// the TTL, for the lease has expired by then, or when the context of [WithContext] ends.
+func (s *Session) Close() error { return s.CloseContext(s.base) }
+
+// CloseContext is Close that also gives up when ctx ends, with the context's error. The session has
+// ended then too, and its keys stay until the lease expires. It goes on though the context of
+// [WithContext] has ended.
+func (s *Session) CloseContext(ctx context.Context) error {
 	s.Orphan()
 	s.expire(errOrphaned)
 	s.group.Stop()
-	ctx, cancel := context.WithTimeout(s.base, s.ttl)
+	ctx, cancel := context.WithTimeout(ctx, s.ttl)
 	defer cancel()
 	_, err := s.client.Revoke(ctx, s.id)
 	return err

@@ -196,3 +196,26 @@ func TestWithUntil(t *testing.T) {
 		t.Error("a session was made after its end")
 	}
 }
+
+// TestCloseUnderAContext: a session closes for as long as its caller wants to wait, and though the
+// context that it was made with has ended.
+func TestCloseUnderAContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := session(t, clienttest.Shared(t), concurrency.WithContext(ctx))
+	cancel()
+	if err := s.CloseContext(clienttest.Within(t, clienttest.Long)); err != nil {
+		t.Error(err)
+	}
+	if err := s.CloseContext(clienttest.Within(t, clienttest.Long)); err != rpctypes.ErrLeaseNotFound {
+		t.Errorf("closed twice: %v, want that the lease is gone", err)
+	}
+
+	_, s, freeze := frozen(t)
+	freeze()
+	short, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	if err := s.CloseContext(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closed without a server: %v", err)
+	}
+	ends(t, "the session", s.Done())
+}

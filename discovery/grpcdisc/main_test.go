@@ -41,7 +41,7 @@ func format(t testing.TB) discovery.JSON { return discovery.JSON{Base: t.Name() 
 
 func directory(t testing.TB, c *clientv3.Client, opts ...discovery.DirectoryOption) *discovery.Directory {
 	t.Helper()
-	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithRecords(format(t)), discovery.WithLog(slog.New(slog.DiscardHandler))}, opts...)...)
+	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithFormat(format(t)), discovery.WithLog(slog.New(slog.DiscardHandler))}, opts...)...)
 	t.Cleanup(func() { d.Close() })
 	return d
 }

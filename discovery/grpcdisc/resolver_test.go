@@ -173,7 +173,7 @@ func TestEtcdAway(t *testing.T) {
 		service := t.Name()
 		t.Run(name, func(t *testing.T) {
 			fault()
-			d := discovery.NewDirectory(c, discovery.WithRecords(discovery.JSON{Base: service + "/"}))
+			d := discovery.NewDirectory(c, discovery.WithFormat(discovery.JSON{Base: service + "/"}))
 			defer d.Close()
 			cc, err := grpc.NewClient("etcd:///"+service, grpc.WithResolvers(grpcdisc.NewBuilder(d)),
 				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, "")))

@@ -19,7 +19,7 @@ import (
 func TestFallback(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	own, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)
-	d := discovery.NewDirectory(own, discovery.WithRecords(format(t)), discovery.WithFallback("east", east),
+	d := discovery.NewDirectory(own, discovery.WithFormat(format(t)), discovery.WithFallback("east", east),
 		discovery.WithAnnounce("me"), discovery.WithLog(slog.New(slog.DiscardHandler)))
 	t.Cleanup(func() { d.Close() })
 	tr := httpdisc.New(d)

@@ -14,7 +14,7 @@ import (
 func TestFollow(t *testing.T) {
 	c := clienttest.Shared(t)
 	format := discovery.JSON{Base: t.Name() + "/"}
-	d := discovery.NewDirectory(c, discovery.WithRecords(format), discovery.WithAnnounce("me"))
+	d := discovery.NewDirectory(c, discovery.WithFormat(format), discovery.WithAnnounce("me"))
 	defer d.Close()
 	sub, err := d.Subscribe(t.Name())
 	if err != nil {

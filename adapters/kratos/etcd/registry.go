@@ -211,7 +211,7 @@ func (r *Registry) registering(key string) (*discovery.Registrar, *discovery.Kep
 		return nil, nil, err
 	}
 	if r.registrar == nil {
-		seconds := int64((r.opts.ttl + time.Second - 1) / time.Second)
+		seconds := max(1, int64((r.opts.ttl+time.Second-1)/time.Second)) // kratos takes any
 		r.registrar = discovery.NewRegistrar(r.client, discovery.WithTTL(seconds))
 	}
 	return r.registrar, r.kept[key], nil
@@ -224,7 +224,7 @@ func (r *Registry) follow(name string) (*discovery.Subscription, error) {
 		return nil, err
 	}
 	if r.directory == nil {
-		r.directory = discovery.NewDirectory(r.client, discovery.WithRecords(records{r.base()}))
+		r.directory = discovery.NewDirectory(r.client, discovery.WithFormat(records{r.base()}))
 	}
 	return r.directory.Subscribe(name)
 }

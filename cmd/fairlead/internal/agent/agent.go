@@ -78,7 +78,7 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	}
 	host, _ := os.Hostname() // without one the process id has to do
 	opts := []discovery.DirectoryOption{
-		discovery.WithRecords(o.Format), discovery.WithLog(nil), discovery.WithProblems(a.problem),
+		discovery.WithFormat(o.Format), discovery.WithLog(nil), discovery.WithProblems(a.problem),
 		discovery.WithAnnounce(fmt.Sprintf("%s on %s, %d", o.Name, host, os.Getpid())), discovery.WithAnnounceAfter(after),
 	}
 	var st *state

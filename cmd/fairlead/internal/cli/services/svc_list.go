@@ -65,7 +65,7 @@ func shownControl(ctx context.Context, c *clientv3.Client, service string) (disc
 func view(ctx context.Context, a *command.App, c *clientv3.Client, format discovery.Format, service string) (*discovery.View, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	d := discovery.NewDirectory(c, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
+	d := discovery.NewDirectory(c, discovery.WithFormat(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
 		if p.Key == "" && clientv3.Code(p.Err) == codes.PermissionDenied {
 			cancel(p.Err)
 			return
@@ -89,7 +89,7 @@ func view(ctx context.Context, a *command.App, c *clientv3.Client, format discov
 }
 
 func directory(a *command.App, c *clientv3.Client, format discovery.Format, opts ...discovery.DirectoryOption) *discovery.Directory {
-	return discovery.NewDirectory(c, append(opts, discovery.WithRecords(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) { sayProblem(a, p) }))...)
+	return discovery.NewDirectory(c, append(opts, discovery.WithFormat(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) { sayProblem(a, p) }))...)
 }
 
 func sayProblem(a *command.App, p discovery.Problem) {
