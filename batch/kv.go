@@ -26,8 +26,8 @@ type Option func(*kv)
 //   - A large value delays those that travel with it. At most 1 MiB of keys and values travels
 //     together.
 //
-// What does not change: a write that began after another one had returned is executed after
-// it, and the order of writes that are under way at the same time is not defined. A key is
+// As without it, a write that began after another one had returned is executed after it, and the
+// order of writes that are under way at the same time is not defined. A key is
 // written at most once in a transaction. Writes with options (a lease, the previous value)
 // travel alone.
 func WithWrites() Option { return func(k *kv) { k.writes = newQueue(k.KV, true) } }
@@ -36,8 +36,8 @@ func WithWrites() Option { return func(k *kv) { k.writes = newQueue(k.KV, true) 
 // together; see the package comment. It is safe for concurrent use. It has no goroutine
 // while no operation is under way and needs no Close.
 //
-// What travels together, or might have, is executed by below's Do, the rest by the method that
-// was called. namespace.NewKV and the like can be below or above.
+// Operations that travel together, or might have, are executed by below's Do, all others by the
+// method that was called. namespace.NewKV and the like can be below or above.
 func NewKV(below clientv3.KV, opts ...Option) clientv3.KV {
 	k := &kv{KV: below, linearizable: newQueue(below, false), serializable: newQueue(below, false)}
 	for _, o := range opts {

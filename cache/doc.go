@@ -19,30 +19,30 @@
 // that was acknowledged before it began, one's own included. It costs a round trip that all
 // reads at the same time share; see Cache.Get. With WithSerializable it costs less than a
 // microsecond, takes no lock, and works during outages; it may be behind, most often by the
-// time that a watch takes. Cache.States says how far.
+// time that a watch takes. [Cache.States] says how far.
 //
-// Several serializable reads in a row may see different revisions. A Snapshot does not
+// Several serializable reads in a row may see different revisions. A [Snapshot] does not
 // change: it is for looking at several keys together.
 //
-// Who must not read what, etcd decides: the copy is read with the client's user, so a process
+// The copy is read with the client's user, and etcd decides what that user may read. A process
 // that serves other users has to check their permissions itself. A call's context ends its
-// waiting; the metadata in it matter only to what is sent to etcd.
+// waiting; the metadata in it matter only for requests that go to etcd.
 //
 // # Watches and views
 //
-// Cache.Watch hands out the changes as they come in, however many watches there are. A View
+// [Cache.Watch] hands out the changes as they come in, however many watches there are. A [View]
 // holds the values decoded, and finds them by Indexes.
 //
 // # Faults
 //
 // While etcd cannot be reached, the copy stays as it is. Nothing is lost: the watch goes on
 // after the last revision that it has brought, and if that was compacted meanwhile, or the
-// cluster restored from a backup, the keys are listed again and the difference is told to
-// watches and views.
+// cluster restored from a backup, the keys are listed again, and watches and views get
+// the difference.
 //
 // # Memory
 //
 // Each key takes the bytes of its key twice, of its value once, and about 350 bytes; the
-// history for watches takes up to 16 MiB for each prefix (WithHistory). What a response
-// refers to is shared, not copied: it must not be changed.
+// history for watches takes up to 16 MiB for each prefix ([WithHistory]). Responses share
+// their keys and values with the copy: they must not be changed.
 package cache

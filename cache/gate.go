@@ -122,8 +122,8 @@ func (g *gate) run(ctx context.Context) {
 	}
 }
 
-// gather lets those come in whom the last answer has woken and who have a read again, as
-// long as there are more of them: the others would wait for two quorum reads.
+// gather waits for callers that the last answer has woken and that have a read again, as long as
+// there are more of them: they would wait for two quorum reads otherwise.
 func (g *gate) gather() {
 	for n, tries := -1, 0; tries < gatherTries; tries++ {
 		runtime.Gosched()

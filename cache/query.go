@@ -1,8 +1,8 @@
 package cache
 
-// What a get asks for, answered from a version. The rules are the server's: filters and
-// sorting come before the limit, Count is the number of keys in the range whatever else is
-// asked, and sorting by something other than the key ascends unless the caller asks otherwise. Only where no
+// What a get asks for, answered from a version. The rules are the server's: filters and sorting
+// come before the limit, Count is the number of keys in the range whatever else is asked, and
+// sorting by something other than the key ascends unless the caller asks otherwise. Only where no
 // order is given and there is no filter the limit comes first: the server takes one key more than
 // that, to know of it, sorts what it took and then cuts.
 

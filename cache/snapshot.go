@@ -13,7 +13,7 @@ import (
 //
 // The keys of one prefix are those of exactly one revision. Prefixes are watched apart, so
 // each has a revision of its own, and a transaction that changes keys of several prefixes may be
-// in for one and not yet for another. Who needs them together caches a prefix that has them
+// in for one and not yet for another. To have them together, cache a prefix that covers them
 // all.
 type Snapshot struct {
 	feeds    []*feed

@@ -1,8 +1,8 @@
 package cache
 
-// Bringing the copy up to date for those who need the copy itself, not an answer that etcd
-// can give as well: snapshots and views. Where the gate gives up, since the servers do not
-// say how far they are, a read of the prefix decides: if at some revision its newest key is not
+// This file brings the copy up to date for snapshots and views, which need the copy itself and not
+// an answer that etcd can give as well. If the gate gives up, since the servers do not say how far
+// they are, a read of the prefix decides: if at some revision its newest key is not
 // newer than the copy, all its keys are in the copy as they are; if there are also as many of them,
 // none was deleted. So the copy is right as of that revision, unless etcd has another history by
 // now: then the newest key is not in the copy, or not so. This costs the server a look at all keys

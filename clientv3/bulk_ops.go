@@ -24,7 +24,7 @@ import (
 //
 // It ends with the first failure, after the chunks that are under way. Then all keys up to
 // BulkResult.Last are written; those after it may have been too, or may be later if a chunk was
-// not answered (OutcomeUnknown). Whoever is the sole writer of the keys can simply begin again
+// not answered (OutcomeUnknown). The sole writer of the keys can simply begin again
 // after Last; with a context of WithRepeat, PutAll repeats by itself what may have been
 // executed. The sequence is read in the caller's goroutine, and not to its end after a failure.
 func (c *Client) PutAll(ctx context.Context, kvs iter.Seq2[string, string], opts ...BulkOption) (BulkResult, error) {
@@ -131,7 +131,7 @@ func (b *bulk) bounds(prefix string) (from, end []byte) {
 }
 
 // CopyPrefix copies the keys that begin with from to keys that begin with to instead: with "a/" and
-// "b/", a/x to b/x. What is copied is the state of one revision, in chunks as of PutAll; the
+// "b/", a/x to b/x. It copies the state of one revision, in chunks as of PutAll; the
 // whole is not atomic. Copies have no lease.
 //
 // Each key is compared when it is copied: if the source is not any more what was read, or the

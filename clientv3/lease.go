@@ -213,8 +213,8 @@ func newLessor(remote pb.LeaseClient, c *Client, opts []grpc.CallOption, firstAn
 	return l
 }
 
-// judge says what the error of a stream means for its leases. Whoever is refused may be let in
-// again before they expire: a password that was changed, a role taken away by mistake.
+// judge says what the error of a stream means for its leases. A user who is refused may be let in
+// again before they expire: after a changed password, or a role that was taken away by mistake.
 func (l *lessor) judge(err error) lease.Verdict {
 	if errors.Is(err, ErrClosed) || etcderr.Code(err) == codes.Unimplemented {
 		return lease.Fatal

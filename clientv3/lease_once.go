@@ -40,7 +40,7 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 	defer stop()
 
 	answers := make(chan onceAnswer, onceTries)
-	asked := make(chan string, onceTries) // who is being asked, as soon as that is known
+	asked := make(chan string, onceTries) // members that are being asked, as soon as that is known
 	begun, open := 0, 0
 	var avoid []string
 	ask := func() {

@@ -24,9 +24,9 @@ func WithUntilExpired(ctx context.Context) context.Context {
 // the TTL counted from the sending of the last acknowledged one. false: the lease is not
 // kept alive, nothing has been acknowledged yet, or l cannot tell.
 //
-// The channel is closed by a goroutine, which may come late: when the process was stopped
-// for a while, say. Whoever must not act on a lease that has expired looks at the clock
-// instead, after the act or what it is based on:
+// A goroutine closes the channel, and may come late: when the process was stopped for a while,
+// say. A program that must not act on an expired lease looks at the clock instead, after the
+// act or after the read that it is based on:
 //
 //	value := cached()
 //	if until, ok := clientv3.LeaseValidUntil(cli, id); !ok || time.Now().After(until) {

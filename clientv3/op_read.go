@@ -2,9 +2,9 @@ package clientv3
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// What packages that answer operations themselves need to know of one. The methods have
-// pointer receivers since an Op is large: copying it would be most of what such an answer
-// costs.
+// This file has what packages that answer operations themselves need to know of one. The methods
+// have pointer receivers since an Op is large: copying it would be most of the cost of such an
+// answer.
 
 // RangeRequestTo sets all fields of r to what a get asks for. r's slices are the
 // operation's own.

@@ -27,7 +27,7 @@ func (w *watcher) confirm(ctx context.Context, group string, q watch.Check) (wat
 		}
 		switch err {
 		case rpctypes.ErrFutureRev:
-			// What was delivered is not there. By the time of the read below it may be covered up.
+			// The delivered revision is not there. The read below may come too late to show that.
 			parted = true
 		case rpctypes.ErrCompacted, rpctypes.ErrTooManyOps:
 		default:

@@ -1,11 +1,11 @@
 package discovery
 
-// What operators say about a service and its instances, beside what those say of themselves: one
-// record per service, outside the prefix of its instances, so that it works with records of every
-// format. Directories follow it (control_feed.go), and show instances as it has them. Nothing that
-// an instance does changes it: it holds over a restart, and whatever its owner declares.
+// Operators say something about a service and its instances in one record per service. It is
+// outside the prefix of the instances, so that it works with records of every format. Directories
+// follow it (control_feed.go), and show instances as it has them. Nothing that an instance does
+// changes it: it holds over a restart, whatever the owner of the instance declares.
 //
-// What is here has no clock and no network but ReadControl and ChangeControl.
+// Nothing here has a clock or a network, but ReadControl and ChangeControl.
 
 import (
 	"bytes"

@@ -20,12 +20,13 @@ import (
 const (
 	// controlTry bounds reading a record while the instances are followed.
 	controlTry = time.Second
-	// controlAgain is after which a user who may not read it tries again: permissions change.
+	// controlAgain is the time after which a user without permission tries again: permissions
+	// change.
 	controlAgain = 10 * time.Second
 )
 
-// readControl reads the record as of a revision, 0 for now, and takes it for what is in force. For
-// a user who may not read it that is what it was before: nothing, mostly.
+// readControl reads the record as of a revision, 0 for now, and puts it into
+// force. For a user without permission the record before stays in force: nothing, mostly.
 func (f *feed) readControl(limit time.Duration, rev int64) error {
 	ctx, cancel := context.WithTimeout(f.ctx, limit)
 	defer cancel()

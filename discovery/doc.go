@@ -14,12 +14,12 @@
 //
 // # Operators
 //
-// What operators say about a service is a record beside those of its instances, a Control: an
-// instance is in maintenance or has another weight (Override), or calls are split between versions
-// (Split). Every Directory shows instances and views accordingly; package pick follows splits. What
-// an instance says of itself changes nothing of it. ChangeControl writes it, as do "fairlead svc
-// maintenance", "svc weight" and "svc split". A user needs the permission to read
-// /fairlead/control/SERVICE; for one who has none nothing is overridden.
+// Operators speak about a service in a record of its own, a [Control]: an instance is in
+// maintenance or has another weight ([Override]), or calls are split between versions ([Split]).
+// Every [Directory] shows instances and views accordingly; package pick follows splits. An instance
+// cannot change that by what it says of itself. [ChangeControl] writes the record, as do "fairlead
+// svc maintenance", "svc weight" and "svc split". A user needs the permission to read
+// /fairlead/control/SERVICE; without it nothing is overridden.
 //
 // # Concurrency
 //

@@ -1,10 +1,10 @@
 package discovery
 
-// Draining: an instance that is about to go says so, waits until those who call it know,
-// and goes. Who they are is announced: a directory made WithAnnounce keeps a key for each
-// service that somebody follows, under the lease of a registrar of its own. Its value is the
-// revision up to which all subscriptions there have seen: a subscription has seen a view when
-// Next is called again after it. Only views in which an instance drains are acknowledged.
+// Draining: an instance that is about to go says so, waits until its callers know, and goes.
+// Callers announce themselves: a directory made WithAnnounce keeps a key for each service that
+// somebody follows, under the lease of a registrar of its own. The key's value is the revision that
+// all subscriptions there have seen. A subscription has seen a view when Next is called again after
+// it. Only views in which an instance drains are acknowledged.
 
 import (
 	"context"
@@ -149,12 +149,13 @@ func WithAnnounceAfter(d time.Duration) DirectoryOption {
 }
 
 // Drain marks the instance as draining, waits until all announced watchers have seen that (and for
-// as long as WithServing says), for limit at most, and closes the registration, which takes no more
-// than 2 s besides. What etcd does not take by then goes on in the background, and the error says
-// why; the lease does the rest. When ctx ends before limit, the instance stays registered,
-// draining. WithEvents tells of its beginning and its end, and whether the watchers had seen it. A
-// user who may not read /fairlead/watchers/SERVICE/ cannot know that: Drain then waits for what
-// WithServing says only.
+// as long as [WithServing] says), for limit at most, and closes the registration, which takes no
+// more than 2 s besides. What etcd has not executed by then goes on in the background, and the
+// error says why; at the latest the record goes with its lease. When ctx ends before limit, the
+// instance stays registered, draining. [WithEvents] gets an event at the beginning, and one at the
+// end that says whether the watchers had seen it. Without permission to read
+// /fairlead/watchers/SERVICE/ nobody knows that: Drain then waits only for as long as WithServing
+// says.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	began := time.Now()
 	g.r.event(Event{Kind: Leaving, Key: g.key, Instance: g.in.Load()})
@@ -287,7 +288,7 @@ func recordsOf(ctx context.Context, client *clientv3.Client, f Format, service, 
 	return list, nil
 }
 
-// awaitSeen waits until those who are announced now have seen a revision or gone.
+// awaitSeen waits until all watchers that are announced now have seen a revision or gone.
 func awaitSeen(ctx context.Context, client *clientv3.Client, service string, rev int64) error {
 	prefix := watchersPrefix(service)
 	r, err := client.Get(ctx, prefix, clientv3.WithPrefix())

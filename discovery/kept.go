@@ -24,8 +24,8 @@ func WithTakeover() KeepOption { return func(k *Kept) { k.over = true } }
 
 // Keep puts a key with a value, under the registrar's lease, and keeps it there until it is closed,
 // as Register does with the record of an instance: it is put again after a lost lease, an outage
-// or a wipe of etcd, a restored backup, or when somebody deleted it. What is watched of it is the
-// key alone, or the range of all keys of the registrar as far as the user may read that.
+// or a wipe of etcd, a restored backup, or when somebody deleted it. It watches the key alone, or
+// the range of all keys of the registrar if the user may read that.
 //
 // It returns when the key is there. A key that another process has put, with another value, is
 // never written over: the error wraps [ErrTaken]. One with the same value is taken for an earlier

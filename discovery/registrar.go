@@ -32,7 +32,7 @@ var (
 	ErrClosed = keep.ErrClosed
 )
 
-// TakenError says who has the id.
+// TakenError says which process has the id.
 type TakenError struct {
 	Key    string
 	Holder *Instance // nil if its record makes no sense, or is none of an instance

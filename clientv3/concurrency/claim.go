@@ -261,7 +261,8 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		then = append(then, v3.OpGet(prefix, newest(2)...))
 	}
 	own, line := v3.NewListing(0), v3.NewListing(0)
-	// Whoever is next in line waits for this session too, if its key was put and it does not know.
+	// If the key was put and the session does not know, the next in line waits for this session
+	// too.
 	r, err := s.client.Txn(v3.WithEarlyDoubt(ctx)).
 		If(append([]v3.Cmp{v3.Compare(v3.CreateRevision(key), "=", 0)}, conditions...)...).
 		Then(then...).

@@ -1,8 +1,8 @@
 package concurrency
 
-// What a session knows of one of its keys, and what is to be done about it. There is no clock
-// here, no goroutine and no network: slot.go carries out what next says and tells what came
-// of it.
+// This file has what a session knows of one of its keys, and what is to be done about it. There is
+// no clock here, no goroutine and no network: slot.go carries out what next says and reports the
+// outcome.
 //
 // Three things go wrong behind a session's back. A request without an answer is executed late,
 // even after later requests for the key were answered. A deletion goes unanswered. Somebody
@@ -302,7 +302,7 @@ func (k *core) releaseEnded(failed bool) {
 	k.settle()
 }
 
-// leave: who has h does not want it any more. It reports whether that was the last on the key.
+// leave: the owner of h gives it up. It reports whether that was the last on the key.
 func (k *core) leave(h *hold) bool {
 	k.inputs++
 	defer k.settle()

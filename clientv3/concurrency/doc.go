@@ -4,30 +4,30 @@
 //
 // # Ownership
 //
-// Whoever wants a lock or to lead puts a key under the prefix, attached to the lease of
-// its Session; the key with the lowest create revision owns, the others wait in that
-// order. Ownership ends when the key does: by Unlock or Resign, with the session, or
-// because somebody deleted it. A process learns of each:
+// A process that wants a lock, or to lead, puts a key under the prefix, attached to the lease
+// of its [Session]. The key with the lowest create revision owns, the others wait in that
+// order. Ownership ends when the key does: by [Mutex.Unlock] or [Election.Resign], with the
+// session, or because somebody deleted it. A process learns of each:
 //
 //   - the session's end is known before the server can give its keys to anyone else
 //     (clientv3.Lease counts from the sending of the last acknowledged renewal);
-//   - an owner watches its own key. Deleted by anyone, or revoked with its lease, the
-//     owner knows within one round trip, see Mutex.Context and Session.Done.
+//   - an owner watches its own key. When anyone deletes it, or revokes its lease, the
+//     owner knows within one round trip; see [Mutex.Context] and [Session.Done].
 //
-// Between the loss and the news of it, two may believe to be the owner. Where that must
-// not matter, use the fencing token (Mutex.Fence, Election.Fence: the create revision of
-// the owner's key, which only grows from owner to owner), or Guard, which makes a
-// transaction succeed only while its owner owns.
+// Between the loss and the news of it, two may believe to be the owner. If that must not
+// matter, use the fencing token ([Mutex.Fence], [Election.Fence]: the create revision of the
+// owner's key, which only grows from owner to owner), or [Guard], which makes a transaction
+// succeed only while its owner owns.
 //
-// Claim is the building block: a key in line. The recipes in
+// [Claim] is the building block: a key in line. The recipes in
 // clientv3/experimental/recipes, and yours, are made of it.
 //
 // # Outcome unknown
 //
 // All blocking calls return within 100 ms of their context's end, whatever the cluster
-// does. What they leave behind is cleaned up in the background until the session ends: a
-// key that must go is deleted as soon as a member answers, and one that a request without
-// an answer may still create, even minutes later, is deleted when it appears.
+// does. The session cleans up behind them in the background until it ends: it deletes a
+// key that must go as soon as a member answers, and a key that a request without an
+// answer creates later, even minutes later, when it appears.
 //
 // # Concurrency
 //

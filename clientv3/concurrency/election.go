@@ -122,7 +122,7 @@ func (e *Election) won(c *Claim, err error) error {
 }
 
 // Proclaim changes the value of the leader, or of a candidate that waits, without another
-// election. Whoever is neither, or not any more, gets ErrElectionNotLeader. A Proclaim that
+// election. Without either it fails with [ErrElectionNotLeader]. A Proclaim that
 // ended unknown never takes effect after a later one.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	c := e.candidate()

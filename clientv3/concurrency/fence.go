@@ -8,11 +8,11 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Owner is who may own something: a Mutex, an Election, a Claim.
+// Owner may own something: a [Mutex], an [Election], a [Claim].
 type Owner interface {
 	// IsOwner holds in a transaction while the owner owns.
 	IsOwner() v3.Cmp
-	// Fence is the fencing token, 0 for who does not own.
+	// Fence is the fencing token, 0 without ownership.
 	Fence() int64
 	// Context ends with the ownership.
 	Context() context.Context

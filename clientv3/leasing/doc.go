@@ -17,13 +17,13 @@
 //
 // # Protocol
 //
-// The owner of a key is who put its leasing key, the key with the leasing prefix before
-// it, attached to the lease of its session. A write by the owner is a transaction that is
-// executed only while the leasing key is the owner's, a write by anybody else one that is
-// executed only while there is none. Who finds one asks the owner to give it up, by
-// changing its value to REVOKE, and waits until it is gone: the owner deletes it, or it
-// expires with the owner's lease. Keys that are attached to a lease have no owner, since
-// they may go without anybody's writing.
+// The owner of a key is the client that put its leasing key, which is the key with the leasing
+// prefix before it, attached to the lease of its session. A write by the owner is a transaction
+// that is executed only while the leasing key is the owner's. A write by anybody else is executed
+// only while there is no leasing key. A client that finds one asks the owner to give it up, by
+// changing its value to REVOKE, and waits until it is gone: the owner deletes it, or it expires
+// with the owner's lease. Keys that are attached to a lease have no owner, since they may go
+// without anybody's writing.
 //
 // # What is guaranteed
 //

@@ -1,7 +1,7 @@
 package leasing
 
-// The watch on the leasing prefix: who asks for what is owned here, what was deleted, and
-// leasing keys that were put by requests given up.
+// The watch on the leasing prefix: it brings requests of others for keys that are owned here,
+// deletions, and leasing keys that were put by requests given up.
 
 import (
 	"context"
@@ -66,7 +66,7 @@ func (l *leasing) see(ev *mvccpb.Event) {
 		return
 	}
 	if rev > ev.Kv.CreateRevision {
-		l.hush(key) // also if it is another's: so that who asks for it gets it
+		l.hush(key) // also if it is another's: whoever asks for it gets it then
 	}
 	l.put(key, ev.Kv)
 }

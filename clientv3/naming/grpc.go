@@ -41,8 +41,8 @@ type Update struct {
 // each update is returned by one Next only.
 type Watcher interface {
 	// Next waits for changes and returns at least one; only the first call returns at once
-	// all addresses there are, none if there are none. What changes between two calls is
-	// returned by the second as the difference, in the order of the keys, also when etcd
+	// all addresses there are, none if there are none. The second of two calls returns the
+	// changes since the first as a difference, in the order of the keys, also when etcd
 	// was away, has compacted it or was restored from a backup. An address that several
 	// keys hold is there once, until the last of them is gone; one whose metadata change
 	// is added again.

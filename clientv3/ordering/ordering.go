@@ -129,7 +129,7 @@ func (o *orderedKV) catchUp(ctx context.Context, op clientv3.Op, n int) error {
 	return ctx.Err()
 }
 
-// firstKey is a key that op reads, so that who may do op may read it.
+// firstKey is a key that op reads, so that a user who may do op may read it.
 func firstKey(op clientv3.Op) string {
 	switch cmps, thenOps, elseOps := op.Txn(); {
 	case len(cmps) > 0:

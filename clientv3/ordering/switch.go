@@ -66,8 +66,8 @@ func (s *switcher) hope(endpoints []string, rev int64) bool {
 	for _, ep := range endpoints {
 		group.Go(func(ctx context.Context) {
 			r, err := s.c.Status(ctx, ep)
-			// Whoever refuses connections cannot be asked again. Of one that is silent, or
-			// does not tell, nothing is known.
+			// A member that refuses connections cannot be asked again. One that is silent, or
+			// does not say, may have the revision.
 			answers <- err == nil && r.Header.GetRevision() >= rev || err != nil && clientv3.Code(err) != codes.Unavailable
 		})
 	}

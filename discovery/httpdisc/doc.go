@@ -14,9 +14,9 @@
 // one without a scheme, else, for http, one with https. An https request never goes out as
 // http. Paths in addresses are not looked at.
 //
-// Where operators split the calls to a service (discovery.Split), requests follow that, and changes
-// of it, at once; Transport.Split tells. Requests whose context has the same key (pick.WithKey) go
-// to the same subset. WithFilterHeader lets a request choose.
+// If operators split the calls to a service ([discovery.Split]), requests follow the split, and its
+// changes, at once; [Transport.Split] shows it. Requests whose context has the same key
+// ([pick.WithKey]) go to the same subset. [WithFilterHeader] lets a request choose.
 //
 // A request counts as failed, for ejection, if there was no answer, or its status is 502,
 // 503 or 504. One whose own time was up (its context's, http.Client.Timeout) counts only if that

@@ -183,9 +183,9 @@ type Done struct {
 	kind  uint16 // the place of its kind in Balancer.kinds plus one; 0: not known
 }
 
-// Since is a Done in place of d whose call counts from t on, if that is later than the pick: when
-// the instance had all of a request that its caller took time to send. What was before says nothing
-// of the instance.
+// Since is a Done in place of d whose call counts from t on, if that is later than the pick. Use it
+// when the caller took time to send the request: t is when the instance had all of it. The time
+// before says nothing of the instance.
 func (d Done) Since(t time.Time) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.began = max(d.began, int64(t.Sub(d.b.epoch)))

@@ -9,10 +9,9 @@ import "time"
 // it stood still since: then it gets nothing new until one of the calls under way has shown which,
 // or its time has come for a trial. So it is with one that must not be ejected since too many are.
 //
-// What waiting in vain is depends on what is waited for: a method that takes its time, or has no
-// answer until its caller's time is up, as a long poll, would tell on instances that answer all
-// others. So calls are compared with their kind, and a kind that nobody has answered yet says
-// nothing.
+// Whether a call waits in vain depends on the call: a method that takes its time, or has no answer
+// until its caller's time is up, as a long poll, would discredit instances that answer all others.
+// So calls are compared with their kind, and a kind that nobody has answered yet proves nothing.
 
 // kinds is how many kinds of calls are told apart; more share.
 const kinds = 256

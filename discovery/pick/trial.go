@@ -6,7 +6,7 @@ import "context"
 // stands still, or takes its time to fail, would else draw its whole share of the calls, and keep
 // them, until the first of them fails.
 
-// What node.trial is; above trialDue, when the call under way began.
+// The values of node.trial; above trialDue, when the call under way began.
 const (
 	noTrial  = 0
 	trialDue = 1

@@ -34,8 +34,7 @@ type level struct {
 	end uint64
 }
 
-// capacity is the part of the calls, of all, that those who are good among a zone's instances can
-// take.
+// capacity is the part of all calls that the good ones among a zone's instances can take.
 func capacity(all, good []*node) float64 {
 	var registered, can float64
 	for _, n := range all {

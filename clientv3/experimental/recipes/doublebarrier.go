@@ -69,8 +69,8 @@ func (b *DoubleBarrier) enter(ctx context.Context, claim *concurrency.Claim) err
 	return until(ctx, claim, func(ctx context.Context) error {
 		_, err := WaitEventsContext(ctx, client, b.ready(), claim.Fence(), putEvent)
 		if lookAgain(err) {
-			// What was compacted may have been the event. Then the key is there, unless all
-			// have left again, which they cannot without this one.
+			// The event may have been compacted. Then the key is there, unless all have left
+			// again, which they cannot without this one.
 			err = b.awaitReady(ctx)
 		}
 		return err

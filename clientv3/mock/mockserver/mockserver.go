@@ -2,7 +2,7 @@
 // tests of what a client does with several servers when some of them stop.
 //
 // The KV and Lease services answer each request with an empty response, without a
-// header; a keep-alive stream ends at once. What else a client calls is Unimplemented.
+// header; a keep-alive stream ends at once. All other calls are Unimplemented.
 // The servers listen on loopback or on Unix sockets. Tests of anything more need a real
 // etcd.
 //

@@ -28,11 +28,11 @@
 //
 // # When etcd is away
 //
-// Neither building nor closing waits for etcd. Where no quorum answers within 0.2 s, what one
-// member knows is taken, unless it is older than what is known here. While etcd cannot be asked,
-// gRPC keeps what it was told last, and if it was told nothing yet it gets the error, so that calls
-// say why they fail. Within a second of the client's being connected again the addresses are right,
-// whatever was changed, compacted or restored in between.
+// Neither building nor closing waits for etcd. If no quorum answers within 0.2 s, the resolver
+// takes what one member knows, unless it knows something newer. While etcd cannot be asked, gRPC
+// keeps the last addresses. If it has none yet it gets the error, so that calls say why they fail.
+// Within a second of the client's being connected again the addresses are right, whatever was
+// changed, compacted or restored in between.
 //
 // Builders and resolvers are safe for concurrent use; any number of connections may use
 // one client. A client that is closed before the connections leaves them the addresses they

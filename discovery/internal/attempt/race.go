@@ -92,7 +92,7 @@ func (c *race[T]) deliver(a *Attempt, r Result[T]) {
 // the end of a context, which a user's transport may ignore.
 const reportFor = 50 * time.Millisecond
 
-// finish ends what is still under way. Whoever calls next shall know which instance was silent.
+// finish ends what is still under way. The next call must know which instance was silent.
 func (c *race[T]) finish() {
 	for _, a := range c.live {
 		if a.over { // and another one was faster
