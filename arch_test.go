@@ -52,7 +52,7 @@ type rule struct {
 }
 
 var (
-	small   = []string{"internal/worker", "internal/backoff", "internal/endpoint"}
+	small   = []string{"internal/worker", "internal/backoff", "internal/endpoint", "internal/site", "internal/wholefile"}
 	apis    = []string{"go.etcd.io/etcd/api/v3/"}
 	grpcAPI = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "go.uber.org/zap"}
 	// what several packages above the client share

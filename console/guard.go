@@ -5,12 +5,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/site"
 )
 
 // policy lets pages use nothing but this console's own files, and no text become markup or script.
@@ -29,24 +29,7 @@ func secureHeaders(h http.Header) {
 }
 
 // allowedHost keeps out names that somebody else made to point here.
-func (c *Console) allowedHost(host string) bool { return c.hosts[hostName(host)] }
-
-// foreign reports that another site caused a request. Browsers say so; other programs do not, and
-// have no cookies to be abused either. Another port of this host is another site: cookies do not
-// tell them apart, so we do.
-func foreign(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return true
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || !strings.EqualFold(u.Host, r.Host)
-}
+func (c *Console) allowedHost(host string) bool { return c.hosts[site.HostName(host)] }
 
 var errForeign = &apiError{Status: http.StatusForbidden, Code: "cross_site", Message: "requests that another site causes are refused"}
 
@@ -113,7 +96,7 @@ func (c *Console) public(f func(http.ResponseWriter, *http.Request) (any, error)
 
 // admit checks what holds for all requests of the API.
 func (c *Console) admit(r *http.Request) error {
-	if foreign(r) {
+	if site.Foreign(r) {
 		return errForeign
 	}
 	if r.Method != http.MethodGet {
@@ -196,7 +179,7 @@ func (c *Console) within(f func(http.ResponseWriter, *request)) http.Handler {
 // streaming is an API whose answer does not end.
 func (c *Console) streaming(f func(http.ResponseWriter, *request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if foreign(r) {
+		if site.Foreign(r) {
 			fail(w, errForeign)
 			return
 		}

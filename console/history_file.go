@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 const (
@@ -129,29 +130,12 @@ func (m *memory) save() error {
 	text, err := json.Marshal(&k)
 	m.mu.Unlock()
 	if err == nil {
-		err = replaceFile(m.path, text)
+		err = wholefile.Write(m.path, text, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("console: the history cannot be written: %w", err)
 	}
 	return nil
-}
-
-func replaceFile(path string, text []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // what could not be written is of no use
-		}
-	}()
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // keepOn saves from time to time. What goes wrong is told once, among what happened, until it goes

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/site"
 )
 
 // EtcdLogin lets in etcd's own users. The configuration is that of their clients; Username and
@@ -152,7 +153,7 @@ func (c *Console) page() http.Handler {
 		switch {
 		case !r.URL.Query().Has("token"):
 			index.ServeHTTP(w, r)
-		case foreign(r):
+		case site.Foreign(r):
 			http.Redirect(w, r, c.base+"#"+foreignToken, http.StatusSeeOther)
 		default:
 			send(w, r, files()["index.html"], "no-store") // the address must not stay in a cache

@@ -3,10 +3,10 @@ package console
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"strings"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/site"
 )
 
 // Option changes how a [Console] works.
@@ -36,7 +36,7 @@ func WithOpenAccess() Option { return func(c *Console) { c.open = true } }
 func WithHosts(names ...string) Option {
 	return func(c *Console) {
 		for _, n := range names {
-			c.hosts[hostName(n)] = true
+			c.hosts[site.HostName(n)] = true
 		}
 	}
 }
@@ -63,11 +63,3 @@ func WithMetrics(secure *tls.Config) Option {
 // one console; [New] fails if it cannot be read or written. The past of another cluster is
 // forgotten. Without it the past begins with the console.
 func WithHistory(file string) Option { return func(c *Console) { c.history = file } }
-
-// hostName is a Host header's name in the form in which names are compared.
-func hostName(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
-}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/fairlead-go/fairlead/internal/site"
 )
 
 const (
@@ -83,7 +85,7 @@ var errTicket = &apiError{Status: http.StatusForbidden, Code: "ticket", Message:
 // getSnapshot sends a snapshot. If it breaks, the connection does too, so that the browser does not
 // take a part for the whole.
 func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
-	if foreign(r) {
+	if site.Foreign(r) {
 		fail(w, errForeign)
 		return
 	}

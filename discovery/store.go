@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 // fileAfter is how long etcd may take to answer before a file is used.
@@ -47,7 +49,6 @@ func (s *store) save(f *feed) {
 	}
 }
 
-// write replaces the file as a whole, so that nobody ever reads half of one.
 func (s *store) write(rec fileRecord) error {
 	data, err := json.MarshalIndent(rec, "", " ")
 	if err != nil {
@@ -56,19 +57,7 @@ func (s *store) write(rec fileRecord) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".*.part")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), s.path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return nil
+	return wholefile.Write(s.path, data, 0o600)
 }
 
 // fromFile gives the feed its first view from a file, if there is one.

@@ -18,6 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/site"
 	"github.com/fairlead-go/fairlead/internal/transport"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
@@ -143,7 +144,7 @@ func (a *Agent) problem(p discovery.Problem) {
 func (a *Agent) listenHTTP() error {
 	g := &guard{hosts: map[string]bool{"localhost": true}}
 	for _, h := range a.o.Hosts {
-		g.hosts[hostName(h)] = true
+		g.hosts[site.HostName(h)] = true
 	}
 	var err error
 	if a.o.TokenFile != "" {
@@ -169,7 +170,7 @@ func (a *Agent) listenHTTP() error {
 		return err
 	}
 	for _, name := range ownNames(l.Addr()) {
-		g.hosts[hostName(name)] = true
+		g.hosts[site.HostName(name)] = true
 	}
 	local, _ := onLoopback(a.o.HTTP) // Check has looked at it
 	g.private = !local || a.o.exposed

@@ -2,10 +2,10 @@ package agent
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
+
+	"github.com/fairlead-go/fairlead/internal/site"
 )
 
 // access is what a request may do.
@@ -45,10 +45,10 @@ func (g *guard) admit(r *http.Request) (access, error) {
 	if g.socket {
 		return access{all: true}, nil
 	}
-	if !g.hosts[hostName(r.Host)] {
+	if !g.hosts[site.HostName(r.Host)] {
 		return access{}, &apiError{http.StatusMisdirectedRequest, "host", "this agent does not have that name; --host adds one"}
 	}
-	if foreign(r) {
+	if site.Foreign(r) {
 		return access{}, &apiError{http.StatusForbidden, "cross_site", "requests that another site causes are refused"}
 	}
 	header := r.Header.Get("Authorization")
@@ -78,27 +78,4 @@ func mayWrite(r *http.Request, service string) error {
 		return errNoToken
 	}
 	return &apiError{http.StatusForbidden, "service", "the token may not write this service"}
-}
-
-// hostName is a Host header's name, without a port, in lower case.
-func hostName(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-}
-
-// foreign reports that another site caused a request. Browsers say so; other programs do not.
-func foreign(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return true
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 // stateVersion is that of the file's layout; a file of another one is moved aside.
@@ -142,7 +142,7 @@ func (s *state) save(list []record, say func(string)) {
 	}
 	text, err := json.MarshalIndent(stateFile{Version: stateVersion, Registrations: list}, "", " ")
 	if err == nil {
-		err = replaceFile(s.path, text, 0o600)
+		err = wholefile.Write(s.path, text, 0o600)
 	}
 	failure := ""
 	if err != nil {
@@ -152,21 +152,4 @@ func (s *state) save(list []record, say func(string)) {
 		say("registrations would not survive a restart: " + failure)
 	}
 	s.failure = failure // run and stop do not save at the same time
-}
-
-// replaceFile writes a file as a whole: whoever reads it finds the old one or the new one.
-func replaceFile(path string, text []byte, mode fs.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return nil
 }

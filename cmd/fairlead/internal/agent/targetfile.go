@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/discovery"
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 const (
@@ -94,7 +95,7 @@ func (t *targetFile) step(ctx context.Context) error {
 	}
 	text, err := encodeTargets(targetsOf(views, ""))
 	if err == nil && !bytes.Equal(text, t.text) {
-		err = replaceFile(t.path, text, 0o644) // Prometheus is another user
+		err = wholefile.Write(t.path, text, 0o644) // Prometheus is another user
 	}
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/server"
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 // layoutFile keeps, in the data directory, which members it holds and where they listen: a member's
@@ -64,11 +65,7 @@ func (l *layout) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, layoutFile)
-	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return wholefile.Write(filepath.Join(dir, layoutFile), append(text, '\n'), 0o600)
 }
 
 // load returns nil if the directory holds no cluster yet.

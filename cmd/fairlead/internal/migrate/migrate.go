@@ -22,6 +22,8 @@ import (
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
+
+	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
 // Plan is what a migration of a directory does.
@@ -275,18 +277,5 @@ func replace(f File) (err error) {
 	if info, err := os.Stat(f.Path); err == nil {
 		mode = info.Mode()
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(f.Path), ".migrate-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
-		}
-	}()
-	_, err = tmp.Write(f.New)
-	if err = errors.Join(err, tmp.Chmod(mode), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), f.Path)
+	return wholefile.Write(f.Path, f.New, mode)
 }
