@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fairlead-go/fairlead/bench/speed/side"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/wire"
 )
@@ -49,13 +50,13 @@ func oneEvent(ctx context.Context, r *run) error {
 	}
 	r.absolute("allocations to decode it, the message itself included", "", library, byHand, 4)
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
-		return both(cl.Endpoints(), func(sides [2]*side) error {
+		return both(cl.Endpoints(), func(sides [2]*side.Side) error {
 			var got [2]float64
 			for at, s := range sides {
 				puts := func(key string) (float64, error) {
 					c, err := measure(func() error {
 						for range n {
-							if err := s.put(ctx, key, value); err != nil {
+							if err := s.Put(ctx, key, value); err != nil {
 								return err
 							}
 						}
@@ -73,7 +74,7 @@ func oneEvent(ctx context.Context, r *run) error {
 				done := make(chan error, 1)
 				wctx, cancel := context.WithCancel(ctx)
 				defer cancel()
-				go func() { done <- s.follow(wctx, "one/watched", n) }()
+				go func() { done <- s.Follow(wctx, "one/watched", n) }()
 				time.Sleep(time.Second) // the watch has begun
 				watched, err := puts("one/watched")
 				if err != nil {
@@ -94,21 +95,21 @@ func oneEvent(ctx context.Context, r *run) error {
 func keptOne(ctx context.Context, r *run) error {
 	const keys, size = 1000, 4 << 10
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
-		return both(cl.Endpoints(), func(sides [2]*side) error {
+		return both(cl.Endpoints(), func(sides [2]*side.Side) error {
 			v := strings.Repeat("x", size)
-			if err := each(keys, func(i int) error { return sides[1].put(ctx, fmt.Sprintf("kept/%04d", i), v) }); err != nil {
+			if err := each(keys, func(i int) error { return sides[1].Put(ctx, fmt.Sprintf("kept/%04d", i), v) }); err != nil {
 				return err
 			}
 			var bytes [2]float64
 			for at, s := range sides {
-				if _, err := s.one(ctx, "kept/", keys/2); err != nil { // what a client needs once
+				if _, err := s.One(ctx, "kept/", keys/2); err != nil { // what a client needs once
 					return err
 				}
 				const times = 10
 				var kept [times]*mvccpb.KeyValue
 				before := memory()
 				for i := range kept {
-					kv, err := s.one(ctx, "kept/", keys/2+i)
+					kv, err := s.One(ctx, "kept/", keys/2+i)
 					if err != nil {
 						return err
 					}

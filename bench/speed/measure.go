@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/bench/internal/load"
+	"github.com/fairlead-go/fairlead/bench/speed/side"
 )
 
 // cost is what work took of this process.
@@ -30,7 +31,7 @@ func measure(f func() error) (cost, error) {
 
 // turns measures both sides, rounds times each, by turns and each first as often as the
 // other; the first turn of each does not count. The result is the median of each figure.
-func turns(sides [2]*side, rounds int, f func(*side) error) ([2]cost, error) {
+func turns(sides [2]*side.Side, rounds int, f func(*side.Side) error) ([2]cost, error) {
 	var got [2][]cost
 	for round := range rounds + 1 {
 		for i := range sides {

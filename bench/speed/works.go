@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/bench/internal/load"
+	"github.com/fairlead-go/fairlead/bench/speed/fairlead"
+	"github.com/fairlead-go/fairlead/bench/speed/official"
+	"github.com/fairlead-go/fairlead/bench/speed/side"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
@@ -19,15 +22,15 @@ var value = string(make([]byte, 256))
 func calls(ctx context.Context, r *run) error {
 	const rounds, n = 100, 100
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
-		return both(cl.Endpoints(), func(sides [2]*side) error {
+		return both(cl.Endpoints(), func(sides [2]*side.Side) error {
 			for _, call := range []struct {
 				name string
-				do   func(*side) error
+				do   func(*side.Side) error
 			}{
-				{"Put of 256 B", func(s *side) error { return s.put(ctx, "calls/key", value) }},
-				{"Get of 256 B", func(s *side) error { return s.get(ctx, "calls/key") }},
+				{"Put of 256 B", func(s *side.Side) error { return s.Put(ctx, "calls/key", value) }},
+				{"Get of 256 B", func(s *side.Side) error { return s.Get(ctx, "calls/key") }},
 			} {
-				c, err := turns(sides, rounds, func(s *side) error {
+				c, err := turns(sides, rounds, func(s *side.Side) error {
 					for range n {
 						if err := call.do(s); err != nil {
 							return err
@@ -50,13 +53,13 @@ func calls(ctx context.Context, r *run) error {
 func list(ctx context.Context, r *run) error {
 	const keys, rounds = 10000, 20
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
-		return both(cl.Endpoints(), func(sides [2]*side) error {
-			err := each(keys, func(i int) error { return sides[1].put(ctx, fmt.Sprintf("list/%06d", i), value) })
+		return both(cl.Endpoints(), func(sides [2]*side.Side) error {
+			err := each(keys, func(i int) error { return sides[1].Put(ctx, fmt.Sprintf("list/%06d", i), value) })
 			if err != nil {
 				return err
 			}
-			c, err := turns(sides, rounds, func(s *side) error {
-				n, err := s.list(ctx, "list/")
+			c, err := turns(sides, rounds, func(s *side.Side) error {
+				n, err := s.List(ctx, "list/")
 				if err == nil && n != keys {
 					err = fmt.Errorf("%d keys", n)
 				}
@@ -80,18 +83,18 @@ func replay(ctx context.Context, r *run) error { return replayOf(ctx, r, 0.7) }
 func replayOf(ctx context.Context, r *run, bar float64) error {
 	const events, together, rounds = 100000, 10, 9
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
-		return both(cl.Endpoints(), func(sides [2]*side) error {
+		return both(cl.Endpoints(), func(sides [2]*side.Side) error {
 			err := each(events/together, func(i int) error {
 				var keys []string
 				for k := range together {
 					keys = append(keys, fmt.Sprintf("replay/%03d/%d", i%100, k))
 				}
-				return sides[1].fill(ctx, keys, value)
+				return sides[1].Fill(ctx, keys, value)
 			})
 			if err != nil {
 				return err
 			}
-			c, err := turns(sides, rounds, func(s *side) error { return s.replay(ctx, "replay/", 2, events) })
+			c, err := turns(sides, rounds, func(s *side.Side) error { return s.Replay(ctx, "replay/", 2, events) })
 			if err != nil {
 				return err
 			}
@@ -107,17 +110,17 @@ func watchers(ctx context.Context, r *run) error {
 	const n = 10000
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
 		var wall, bytes, goroutines [2]float64
-		err := both(cl.Endpoints(), func(sides [2]*side) error {
+		err := both(cl.Endpoints(), func(sides [2]*side.Side) error {
 			for at, s := range sides {
 				wctx, cancel := context.WithCancel(ctx)
 				defer cancel()
-				s.watch(wctx, "first") // what a client needs once
-				if err := s.get(ctx, "first"); err != nil {
+				s.Watch(wctx, "first") // what a client needs once
+				if err := s.Get(ctx, "first"); err != nil {
 					return err
 				}
 				kept := make([]any, n)
 				before, routines, began := memory(), runtime.NumGoroutine(), time.Now()
-				if err := each(n, func(i int) error { kept[i] = s.watch(wctx, fmt.Sprintf("watchers/%06d", i)); return ctx.Err() }); err != nil {
+				if err := each(n, func(i int) error { kept[i] = s.Watch(wctx, fmt.Sprintf("watchers/%06d", i)); return ctx.Err() }); err != nil {
 					return err
 				}
 				wall[at] = millis(time.Since(began))
@@ -138,10 +141,10 @@ func watchers(ctx context.Context, r *run) error {
 }
 
 // granted keeps n leases alive.
-func granted(ctx context.Context, s *side, n int, ttl int64) ([]int64, error) {
+func granted(ctx context.Context, s *side.Side, n int, ttl int64) ([]int64, error) {
 	ids := make([]int64, n)
 	err := each(n, func(i int) (err error) {
-		ids[i], err = s.keep(ctx, ttl)
+		ids[i], err = s.Keep(ctx, ttl)
 		return err
 	})
 	return ids, err
@@ -160,12 +163,12 @@ func leasesOf(ctx context.Context, r *run, ttl int64, bar float64) error {
 		var got [2][]cost
 		var bytes, goroutines [2]float64
 		for range rounds {
-			for at, make := range []func([]string) (*side, error){newOfficial, newFairlead} {
+			for at, make := range []func([]string) (*side.Side, error){official.New, fairlead.New} {
 				s, err := make(cl.Endpoints())
 				if err != nil {
 					return err
 				}
-				defer s.close()
+				defer s.Close()
 				if _, err := granted(ctx, s, 1, ttl); err != nil {
 					return err
 				}
@@ -180,7 +183,7 @@ func leasesOf(ctx context.Context, r *run, ttl int64, bar float64) error {
 					return err
 				}
 				got[at] = append(got[at], c)
-				if err := s.close(); err != nil {
+				if err := s.Close(); err != nil {
 					return err
 				}
 			}
@@ -234,11 +237,11 @@ func manyLeases(ctx context.Context, r *run) error {
 // where members are kept apart, it also carries what they say to each other.
 func keepMany(ctx context.Context, r *run, endpoint, through string, own bool) error {
 	const n, window = 100000, 70 * time.Second
-	s, err := newFairlead([]string{endpoint})
+	s, err := fairlead.New([]string{endpoint})
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	before, began := memory(), time.Now()
 	ids, err := granted(ctx, s, n, 60)
 	if err != nil {
@@ -252,7 +255,7 @@ func keepMany(ctx context.Context, r *run, endpoint, through string, own bool) e
 	const sample = 20 // asking for all takes longer than renewing them
 	lost := make([]bool, n)
 	err = each(n/sample, func(i int) error {
-		alive, err := s.alive(ctx, ids[i*sample])
+		alive, err := s.Alive(ctx, ids[i*sample])
 		lost[i] = !alive
 		return err
 	})
