@@ -285,7 +285,7 @@ func nonsense(err error) error {
 	return err
 }
 
-// override shows the instances as those see them who follow the services. Who may not read what
+// override shows the instances as followers of the services see them. Who may not read what
 // operators say sees them as they are.
 func (list *serviceList) override(ctx context.Context, c *clientv3.Client) error {
 	controls, err := discovery.ReadControls(ctx, c)

@@ -59,7 +59,7 @@ var mendings = map[string][]mend{
 	"disk":             {leads},
 }
 
-// mendsOf are the operations for a finding. Whoever leads and is slow can hand that over.
+// mendsOf are the operations for a finding. A slow leader can hand the leadership over.
 func mendsOf(f *doctor.Facts, g doctor.Finding) (list []mend) {
 	var id uint64
 	if len(g.Members) == 1 {
@@ -82,7 +82,7 @@ func mendsOf(f *doctor.Facts, g doctor.Finding) (list []mend) {
 	return list
 }
 
-// onsets knows since when there is what is wrong. A warning is told when it is found for the second
+// onsets knows since when something is wrong. A warning is shown when it is found for the second
 // time in a row: one slow answer is chance, and what comes and goes would move the page under the
 // hand of who works there.
 type onsets struct {

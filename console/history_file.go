@@ -138,8 +138,8 @@ func (m *memory) save() error {
 	return nil
 }
 
-// keepOn saves from time to time. What goes wrong is told once, among what happened, until it goes
-// well again.
+// keepOn saves from time to time. A failure is reported once, among what happened, until saving
+// works again.
 func (m *memory) keepOn(now time.Time, last *time.Time, end bool) {
 	if m.path == "" || !end && now.Sub(*last) < saveEvery {
 		return

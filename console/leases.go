@@ -37,7 +37,7 @@ type holder struct {
 	Name []byte `json:"name"`
 }
 
-// ownersMost are told of a lease.
+// ownersMost are shown of a lease.
 const ownersMost = 3
 
 // holders are what some keys of a lease are for.

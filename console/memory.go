@@ -16,7 +16,7 @@ const (
 	maxEvents = 200
 )
 
-// memory is what the looks at the cluster told, kept for those who come later: an hour and a day in
+// memory is what the looks at the cluster found, kept for later visitors: an hour and a day in
 // steps, and what happened. It has no clock.
 type memory struct {
 	mu        sync.Mutex // guards all

@@ -238,7 +238,7 @@ func (p *plan) do(ctx context.Context, c *clientv3.Client, target string) (strin
 	}
 }
 
-// initialCluster is what a new member is told of the others.
+// initialCluster is the flag that names the others to a new member.
 func initialCluster(members []*pb.Member, own uint64) string {
 	var all []string
 	for _, m := range members {

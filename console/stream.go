@@ -26,7 +26,7 @@ const (
 	maxWatches = 8
 	// batchEvery is how often changes are sent: ten times a second looks immediate.
 	batchEvery = 100 * time.Millisecond
-	// noticeEvery is how often pages are told that something changed: they ask again then.
+	// noticeEvery is how often pages are notified that something changed: they ask again then.
 	noticeEvery = 500 * time.Millisecond
 	// heartbeat keeps connections through proxies, and finds browsers that have gone.
 	heartbeat = 15 * time.Second

@@ -11,8 +11,8 @@
 //	server.Register(g)
 //	err = g.Serve(listener)
 //
-// A service is followed once a client asks for it, and until nobody has for some minutes. What is
-// sent of it:
+// A service is followed once a client asks for it, and until nobody has for some minutes. Clients
+// get of it:
 //
 //   - a listener and a route configuration with its name. The route leads to its cluster, or, if
 //     operators split the calls (discovery.Split), to a cluster for each part;
@@ -23,8 +23,8 @@
 //     as clients would refuse the whole.
 //
 // While etcd is away, clients have what was last known, which the directory may take from files
-// (discovery.WithFiles). A client that knows something is never told that a service is gone because
-// it is not known here yet.
+// (discovery.WithFiles). A client never hears that a service that it knows is gone because the
+// service is not known here yet.
 //
 // The parts: resources.go is what a view becomes, pure; names.go the names of clusters; service.go
 // a service that is followed; server.go who asks for what.

@@ -30,7 +30,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// The kinds of resources, in the order in which changes are told: what a route leads to is there
+// The kinds of resources, in the order in which changes are sent: what a route leads to is there
 // before the route.
 const (
 	clusters = iota
@@ -47,7 +47,7 @@ var typeURLs = [kinds]string{resource.ClusterType, resource.EndpointType, resour
 type set [kinds]map[string]types.Resource
 
 const (
-	// unlimited stands for no limit: clients have one of 1024 if they are told none.
+	// unlimited stands for no limit: clients have one of 1024 if they get none.
 	unlimited = 1 << 30
 	// judgedEvery is the interval of outlier detection that discovery.Limits speaks of.
 	judgedEvery = 10 * time.Second
@@ -95,7 +95,7 @@ func (st state) resources(placed []place, alsoClusters, alsoEndpoints []discover
 	return s
 }
 
-// place is an instance with the address that clients are told.
+// place is an instance with the address that clients get.
 type place struct {
 	in *discovery.Instance
 	at netip.AddrPort

@@ -276,7 +276,7 @@ func (h *herd) outage(away time.Duration, d data) (left, most int64, err error) 
 		err = errors.New("the views are not right")
 	}
 	fresh := time.Since(back)
-	// Who has not renewed his lease by then goes now.
+	// A lease that was not renewed by then expires now.
 	time.Sleep(time.Until(back.Add(h.ttl + 2*time.Second)))
 	stop()
 	a, b := h.views[0].left.Load(), h.views[1].left.Load()

@@ -178,8 +178,8 @@ func (h *History) splitOwned(before, after *History) {
 		}
 	}
 	for _, o := range h.Holds {
-		// Who gave up before the servers were back has owned nothing in what came after: another
-		// one may be first there whose release is forgotten.
+		// A session that gave up before the servers were back has owned nothing in what came after:
+		// another one may be first there whose release is forgotten.
 		if o.Acquired >= r.Back || o.Ended >= r.Back && o.Fence <= r.Kept && r.kept(now[o.Key]) {
 			after.Holds = append(after.Holds, o)
 			continue

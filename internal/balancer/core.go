@@ -362,7 +362,7 @@ func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
 	m.conn.shun()
 	s.enter(m, Ejected, why, fx)
 	s.redial(m, now, fx)
-	// Whoever owns a watch or a renewal shall know that nothing comes, also if there is no
+	// The owner of a watch or a renewal must know that nothing comes, also if there is no
 	// other place yet.
 	s.moveOff(m.conn, sessions, fx)
 	if s.others(m, now) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Overtake wipes the only member of a cluster that is Proxied, and puts keys into it, and others,
-// until its revision is far above what it was. Who comes through the proxy sees nothing of it but
+// until its revision is far above what it was. Clients of the proxy see nothing of it but
 // the end.
 func Overtake(t testing.TB, cluster *etcdtest.Cluster, keys map[string]string) {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 // The usual way to a free port (listen on :0, close, hope) loses it to any other process before it
 // is used, and again each time a server restarts. A Port keeps a socket bound to the address
 // without listening. As long as every party sets SO_REUSEADDR, which Go's net package does, others
-// may bind and listen beside it, while the kernel hands the port to nobody who asks for any free
+// may bind and listen beside it, while the kernel gives the port to nobody that asks for any free
 // one; and when nobody listens, a connection is refused, as it should be.
 //
 // A Port may be used by several goroutines.

@@ -1,7 +1,7 @@
 package lease
 
 // The shell. One lock, Engine.mu, guards the core and all shell state in keeps and
-// streams. Whoever has an input takes the lock, calls the core, carries out the
+// streams. A goroutine with an input takes the lock, calls the core, carries out the
 // actions, none of which block, and lets go. Sinks are called under the lock.
 //
 // Goroutines, all owned by Engine.work and gone when Close returns: per stream a

@@ -232,7 +232,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		w.resume = rev + 1
 		w.known = rev
 	case w.resume > 0 && rev >= w.resume-1:
-		// Who asks for what follows a revision that is there has seen it: in a listing, say.
+		// A caller that asks for what follows a revision has seen that revision: in a listing, say.
 		w.known = max(w.known, w.resume-1)
 	case w.resume == 0 && c.canConfirm && w.placing == placed:
 		// The gRPC proxy answers without a revision when it has such a watch already. If

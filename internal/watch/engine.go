@@ -1,7 +1,7 @@
 package watch
 
 // The shell. One lock, Engine.mu, guards the core and all shell state in watchers,
-// groups and streams. Whoever has an input takes the lock, calls the core, carries
+// groups and streams. A goroutine with an input takes the lock, calls the core, carries
 // out the actions that do not block, and lets go.
 //
 // Goroutines, all owned by Engine.work and gone when Close returns:
@@ -12,7 +12,7 @@ package watch
 // Callbacks of timers and contexts run in goroutines of the runtime; Engine.calls
 // counts those that may still come.
 //
-// Who calls a sink: the reader, under the lock, while the watcher has no backlog;
+// A sink is called by the reader, under the lock, while the watcher has no backlog;
 // its pump, outside of the lock, while it has one; End follows under the lock, from
 // the pump itself if there is one. So never two at a time.
 

@@ -12,7 +12,7 @@ package watch
 // watchers of a group is enough, since they have one history, and asking for the last
 // event of each would be dear: the server looks through all revisions since then.
 //
-// Who has listed has seen a revision too, although nothing was delivered to it yet: the
+// A watcher with a listing has seen a revision too, although nothing was delivered to it yet: the
 // newest key of its listing, as it was at the listing's revision, is a witness of its own
 // (listing.go), and the group's once it has joined.
 //
@@ -23,7 +23,7 @@ package watch
 // that can list do so, and the others go on.
 //
 // Only keys that a watcher of the group watches are read, since the user may be allowed
-// to see nothing else. Whoever may not even see those ends with the server's word.
+// to see nothing else. A user who may not even see those gets the server's error.
 //
 // The same check finds the position of watchers that were confirmed without one.
 

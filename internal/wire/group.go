@@ -1,7 +1,7 @@
 package wire
 
 // Memory for what a message holds. Key-values and events are cut from groups of structs and of
-// bytes, so that a long message costs few allocations. Whoever keeps one of them keeps its whole
+// bytes, so that a long message costs few allocations. To keep one of them keeps its whole
 // group, but nothing else: no struct of a group refers to bytes of another one. So a group is
 // small, and what is large stands alone.
 

@@ -92,7 +92,7 @@ func (s *Server) enableAuth(ctx context.Context) error {
 	if _, err := s.access.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: Root, Role: Root}); err != nil {
 		return err
 	}
-	// Whoever disabled authentication may have changed it.
+	// The program that disabled authentication may have changed it.
 	_, err = s.access.UserChangePassword(ctx, &pb.AuthUserChangePasswordRequest{Name: Root, Password: RootPassword})
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ type Instancer struct {
 	mu     sync.Mutex
 	values map[string]string // by key; nil without a differ
 	sorted []string          // of values; never changed, but replaced
-	state  sd.Event          // as told last
+	state  sd.Event          // as delivered last
 	subs   map[chan<- sd.Event]*mailbox
 	// stopped: Stop was called, nothing is to come.
 	stopped bool
@@ -137,7 +137,7 @@ func (s *Instancer) loop(ctx context.Context) {
 			}
 			go watch()
 		case <-ctx.Done():
-			// WatchPrefix cannot be told; it must not block on a channel that nobody reads.
+			// WatchPrefix cannot be stopped; it must not block on a channel that nobody reads.
 			go func() {
 				for {
 					select {

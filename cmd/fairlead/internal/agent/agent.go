@@ -268,7 +268,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 		})
 	}
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		a.o.Say("systemd is not told: " + err.Error()) // which is no reason not to serve
+		a.o.Say("systemd could not be notified: " + err.Error()) // which is no reason not to serve
 	}
 	<-ctx.Done()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // said above, if it does not work

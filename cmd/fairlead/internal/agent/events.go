@@ -54,7 +54,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	out := &stream{w: w, control: http.NewResponseController(w)}
-	err = out.flush(": \n\n") // so that who asks knows that it is answered
+	err = out.flush(": \n\n") // so that the client knows that it is answered
 	for first := true; err == nil; {
 		change, got := next(ctx, sub)
 		switch {

@@ -109,7 +109,7 @@ func (a *api) pick(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	done.Report(pick.Ignored) // what becomes of the call is not told us
+	done.Report(pick.Ignored) // nobody reports the outcome of the call
 	return http.StatusOK, instanceAnswer{sure(one.Subscription, v), in}, nil
 }
 

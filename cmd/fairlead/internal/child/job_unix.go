@@ -26,8 +26,8 @@ type job struct {
 	gone bool       // nobody is in the group: its number may be another's
 }
 
-// passedOn mean something to programs. What this process was told to ignore, as nohup does with
-// SIGHUP, the program ignores too, and it is not passed on.
+// passedOn mean something to programs. A signal that this process ignores from its start, as nohup
+// does with SIGHUP, the program ignores too, and it is not passed on.
 var passedOn = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
 
 // prepare is called before the program is started.

@@ -171,7 +171,7 @@ func startProcess(command []string, spec any, name, logFile string) (*child, <-c
 		close(c.exited)
 		close(first)
 	}()
-	// A child that has ended already cannot be told; it says so by its end.
+	// A child that has ended already gets no signal; it says so by its end.
 	_ = json.NewEncoder(stdin).Encode(spec)
 	return c, first, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// watching follows all changes of the load and checks what it is told: every change of every key,
+// watching follows all changes of the load and checks its events: every change of every key,
 // in order, once.
 type watching struct {
 	prefix string

@@ -148,7 +148,7 @@ func (f *followed) empty() bool {
 }
 
 // await waits for the first view, in all at most loadWithin from when it was first asked for:
-// who asks while etcd does not answer learns at once.
+// a query while etcd does not answer gets that answer at once.
 func (f *followed) await(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, f.since.Add(loadWithin))
 	defer cancel()
