@@ -20,7 +20,7 @@ package watch
 //	pending    no create on the present stream yet (or no stream)
 //	creating   create sent, answer awaited
 //	active     confirmed; events flow
-//	parked     its queue was the longest when memory ran out; the server was asked to stop
+//	parked     its queue was the longest when memory ran out; the server was asked
 //	           to stop, and it becomes pending again when the queue has drained
 //	ended      nothing more will be accepted; the last deliveries may be queued
 //
