@@ -183,7 +183,7 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, 
 	for mod := g.kept.Revision(); wctx.Err() == nil; {
 		err := awaitSeen(wctx, g.r.client, g.service, mod)
 		if clientv3.Code(err) == codes.PermissionDenied { // nobody will tell: to wait for the limit would be in vain
-			unseen = fmt.Errorf("discovery: who has seen the drain is not known, %s may not be read: %w", watchersPrefix(g.service), err)
+			unseen = fmt.Errorf("discovery: nobody knows who has seen the drain, since %s may not be read: %w", watchersPrefix(g.service), err)
 		}
 		if err == nil {
 			unseen = nil

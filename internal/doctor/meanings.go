@@ -9,7 +9,7 @@ var meanings = map[string]struct{ title, means string }{
 	"no-quorum":        {"No quorum", "writes are refused, and reads except serializable ones"},
 	"no-reads":         {"No answers", "writes and reads fail, except serializable reads"},
 	"no-leader":        {"No leader", "what is asked there waits, except serializable reads"},
-	"two-leaders":      {"Two leaders", "one of them is not any more, and refuses writes"},
+	"two-leaders":      {"Two leaders", "one of them is deposed, and refuses writes"},
 	"silent":           {"Member down", "the other members go on without it"},
 	"never-started":    {"Member not started", "it counts for the quorum all the same"},
 	"advertised":       {"Address leads nowhere", "clients that ask the cluster for its addresses are sent there"},
@@ -40,7 +40,7 @@ var meanings = map[string]struct{ title, means string }{
 	"even":             {"Even number", "it survives no more failures than one member less would"},
 	"many":             {"Many members", "each makes every write slower"},
 	"no-auth":          {"No authentication", "everybody who reaches an endpoint can read and write everything"},
-	"no-tls":           {"No encryption", "whoever is on the way can read and change what is sent"},
+	"no-tls":           {"No encryption", "anybody on the network between can read and change what is sent"},
 	"metrics-unknown":  {"No metrics", "disks, elections, clocks and certificates were not looked at"},
 	"unknown":          {"Not looked at", "something may be wrong there"},
 }

@@ -15,7 +15,7 @@ func nobody(f *Facts) []Finding {
 		}
 	}
 	if f.Refused() {
-		return []Finding{problem("refused", "say who asks, with --user and a password, or --cert and --key", "the endpoints answer, but not to whoever asked").
+		return []Finding{problem("refused", "say who asks, with --user and a password, or --cert and --key", "the endpoints answer, but not to this user").
 			because("%v", f.ListErr).run("--user NAME doctor")}
 	}
 	return []Finding{problem("unreachable", "look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' logs",

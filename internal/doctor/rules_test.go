@@ -142,7 +142,7 @@ func TestRules(t *testing.T) {
 		{"nobody is told anything", func(f *Facts) {
 			f.ListErr, f.Read.Err = rpctypes.ErrUserEmpty, rpctypes.ErrUserEmpty
 			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: rpctypes.ErrUserEmpty}}}}}
-		}, []string{"problem: the endpoints answer, but not to whoever asked"}},
+		}, []string{"problem: the endpoints answer, but not to this user"}},
 		{"no metrics", func(f *Facts) {
 			f.Members[0].URLs[0].PagesErr, f.Members[2].URLs[0].PagesErr = errors.New("404 Not Found"), errors.New("404 Not Found")
 		}, []string{"note: m0 and m2 have no page of metrics where clients connect"}},
