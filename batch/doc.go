@@ -5,7 +5,7 @@
 //	resp, err := kv.Get(ctx, "orders/42") // as ever, from as many goroutines as you like
 //
 // A request to etcd costs the client, the network and the server far more than looking up one
-// key does. NewKV puts reads of one key that wait at the same time into one read-only
+// key does. [NewKV] puts reads of one key that wait at the same time into one read-only
 // transaction. Nothing waits for company: while at most one other operation of its kind is under
 // way an operation goes at once and alone, exactly as without the package. Those that come
 // later gather, and go together as soon as what is under way is back, or after 10 ms.
@@ -43,5 +43,5 @@
 //
 // # Writes
 //
-// Writes travel alone unless WithWrites is given; it says what changes then.
+// Writes travel alone unless [WithWrites] is given; it says what changes then.
 package batch

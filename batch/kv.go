@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Option changes what NewKV does.
+// Option changes what [NewKV] does.
 type Option func(*kv)
 
 // WithWrites lets concurrent puts and deletes of single keys travel together too, if they have

@@ -48,7 +48,7 @@ var (
 type Option func(*Cache)
 
 // WithHistory sets how many of the latest events the cache keeps for each prefix, and how
-// many bytes they may take: DefaultHistoryEvents and DefaultHistoryBytes if not set or not
+// many bytes they may take: [DefaultHistoryEvents] and [DefaultHistoryBytes] if not set or not
 // positive. Watches that begin in the past or fall behind are served from them.
 func WithHistory(events int, bytes int64) Option {
 	return func(c *Cache) {
@@ -79,7 +79,7 @@ func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 // client.
 //
 // The cache reads and watches over the client's connections, with watch streams of its own,
-// and not through the fields KV and Watcher of the client (see WithSource).
+// and not through the fields KV and Watcher of the client (see [WithSource]).
 func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, error) {
 	if client == nil {
 		return nil, invalid("cache.New", "the client is nil")

@@ -17,7 +17,7 @@
 //
 // A get is linearizable unless WithSerializable is among its options: it sees every write
 // that was acknowledged before it began, one's own included. It costs a round trip that all
-// reads at the same time share; see Cache.Get. With WithSerializable it costs less than a
+// reads at the same time share; see [Cache.Get]. With WithSerializable it costs less than a
 // microsecond, takes no lock, and works during outages; it may be behind, most often by the
 // time that a watch takes. [Cache.States] says how far.
 //

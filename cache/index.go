@@ -10,7 +10,7 @@ import (
 )
 
 // Index finds the values of a view by something in them, one value perhaps by several. It is
-// made with NewIndex, given to NewView, and belongs to that view. All methods are safe for
+// made with [NewIndex], given to [NewView], and belongs to that view. All methods are safe for
 // concurrent use and take no locks.
 type Index[T any, K cmp.Ordered] struct {
 	of   func(key string, value T) []K
@@ -20,7 +20,7 @@ type Index[T any, K cmp.Ordered] struct {
 	tree *btree.BTreeG[pair[T, K]] // of the view's goroutine
 }
 
-// ViewIndex is an Index of any kind of key; only NewIndex makes one.
+// ViewIndex is an Index of any kind of key; only [NewIndex] makes one.
 type ViewIndex[T any] interface {
 	attach(v *View[T], slot int) (indexer[T], bool)
 }

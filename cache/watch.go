@@ -12,7 +12,7 @@ import (
 //
 // Without WithRev it begins with the first change that the copy does not have yet. Programs
 // that have read from the cache go on with WithRev and the response's revision + 1. What
-// reaches back further than the cache's history (WithHistory), is not within one prefix, is
+// reaches back further than the cache's history ([WithHistory]), is not within one prefix, is
 // an empty range, or is asked before the cache is ready, is watched in etcd, which needs the
 // server's watch but is otherwise the same.
 //

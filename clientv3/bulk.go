@@ -51,14 +51,14 @@ func WithBulkInFlight(n int) BulkOption {
 	return func(o *bulkOptions) { o.inFlight = n; o.give("WithBulkInFlight") }
 }
 
-// WithBulkAfter makes DeleteAll and CopyPrefix begin after key, usually BulkResult.Last of one that
-// failed.
+// WithBulkAfter makes DeleteAll and CopyPrefix begin after key, usually [BulkResult.Last] of one
+// that failed.
 func WithBulkAfter(key string) BulkOption {
 	return func(o *bulkOptions) { o.after = key; o.give("WithBulkAfter") }
 }
 
 // WithBulkConflict has f called for each key that CopyPrefix did not copy because of a conflict,
-// with the names of source and destination, as WithBulkProgress has its f.
+// with the names of source and destination, as [WithBulkProgress] has its f.
 func WithBulkConflict(f func(from, to string)) BulkOption {
 	return func(o *bulkOptions) { o.conflict = f; o.give("WithBulkConflict") }
 }

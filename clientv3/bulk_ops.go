@@ -18,14 +18,14 @@ import (
 //	res, err := client.PutAll(ctx, maps.All(settings))
 //
 // They are sent in transactions of at most 128 keys and 1 MiB, or as few as the server takes,
-// up to four at the same time (WithBulkInFlight). Each of these chunks is atomic and has one
+// up to four at the same time ([WithBulkInFlight]). Each of these chunks is atomic and has one
 // revision; the whole is not atomic: others see it grow. If a key comes twice, the later value
 // stays. The keys have no lease.
 //
 // It ends with the first failure, after the chunks that are under way. Then all keys up to
-// BulkResult.Last are written; those after it may have been too, or may be later if a chunk was
-// not answered (OutcomeUnknown). The sole writer of the keys can simply begin again
-// after Last; with a context of WithRepeat, PutAll repeats by itself what may have been
+// [BulkResult.Last] are written; those after it may have been too, or may be later if a chunk was
+// not answered ([OutcomeUnknown]). The sole writer of the keys can simply begin again
+// after Last; with a context of [WithRepeat], PutAll repeats by itself what may have been
 // executed. The sequence is read in the caller's goroutine, and not to its end after a failure.
 func (c *Client) PutAll(ctx context.Context, kvs iter.Seq2[string, string], opts ...BulkOption) (BulkResult, error) {
 	if ctx == nil {
@@ -63,8 +63,8 @@ const deleteChunk = 1000
 // Each request removes what is in its part of the range at that time, as Delete does: also keys
 // that were written since DeleteAll began. Keys written behind it stay.
 //
-// It ends with the first failure. If OutcomeUnknown says so of the error, the part after
-// BulkResult.Last may have been removed, or may be later. It can simply be called again.
+// It ends with the first failure. If [OutcomeUnknown] says so of the error, the part after
+// [BulkResult.Last] may have been removed, or may be later. It can simply be called again.
 func (c *Client) DeleteAll(ctx context.Context, prefix string, opts ...BulkOption) (BulkResult, error) {
 	if ctx == nil {
 		return BulkResult{}, errNilContext("Client.DeleteAll")
@@ -136,11 +136,12 @@ func (b *bulk) bounds(prefix string) (from, end []byte) {
 //
 // Each key is compared when it is copied: if the source is not any more what was read, or the
 // destination was written since that revision, it is a conflict and is left alone; see
-// WithBulkConflict. Without WithBulkOnlyAbsent a destination that was there before is overwritten.
-// A destination that was written meanwhile but has the right value counts as BulkResult.Equal.
+// [WithBulkConflict]. Without [WithBulkOnlyAbsent] a destination that was there before is
+// overwritten. A destination that was written meanwhile but has the right value counts as
+// [BulkResult.Equal].
 //
 // Because of these comparisons it is safe to repeat a chunk whose outcome is unknown, and that is
-// done. It ends with the first failure; then the source's keys up to BulkResult.Last have been
+// done. It ends with the first failure; then the source's keys up to [BulkResult.Last] have been
 // dealt with, and it can be called again, with WithBulkAfter(Last) or from the beginning. The
 // prefixes must not overlap: neither may begin with the other.
 func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOption) (BulkResult, error) {

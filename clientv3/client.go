@@ -71,12 +71,12 @@ type Client struct {
 	}
 }
 
-// New makes a client. It does not wait for a connection, with grpc.WithBlock neither, but
-// with a user name for the first token (unless LazyLogin is set) and with RejectOldCluster
-// for the servers' versions, at most DialTimeout; then the error is context.DeadlineExceeded and
-// the log says why. With FailFast it fails at once instead. The configuration's mistakes are
-// errors: ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, or one with code InvalidArgument that
-// says what is wrong.
+// New makes a client. It does not wait for a connection, with grpc.WithBlock neither, but with a
+// user name for the first token (unless LazyLogin is set) and with RejectOldCluster for the
+// servers' versions, at most DialTimeout; then the error is context.DeadlineExceeded and the log
+// says why. With FailFast it fails at once instead. The configuration's mistakes are errors:
+// [ErrNoAvailableEndpoints], [ErrMutuallyExclusiveCfg], or one with code InvalidArgument that says
+// what is wrong.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func NewFromURL(url string) (*Client, error) { return New(Config{Endpoints: []st
 // NewFromURLs makes a client of several endpoints.
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
-// Option changes a client made by NewCtxClient.
+// Option changes a client made by [NewCtxClient].
 type Option func(*Client)
 
 // NewCtxClient makes a client without a connection, for programs that set its
@@ -148,7 +148,7 @@ func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	return c
 }
 
-// WithZapLogger sets the logger of a client made by NewCtxClient.
+// WithZapLogger sets the logger of a client made by [NewCtxClient].
 func WithZapLogger(lg *zap.Logger) Option {
 	return func(c *Client) { c.WithLogger(lg) }
 }
@@ -266,7 +266,7 @@ func tooOld(version string) bool {
 
 // Close ends the client: all calls, watches and renewals. It returns when all its
 // goroutines have ended. Closing again does nothing and returns nil. A client made by
-// NewCtxClient has nothing to close but its context, whose error it returns.
+// [NewCtxClient] has nothing to close but its context, whose error it returns.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	first := !c.closed
@@ -326,7 +326,7 @@ func (c *Client) SetEndpoints(eps ...string) {
 
 // UpdateEndpoints replaces the endpoints. Connections to those that stay are kept;
 // watches and renewals on those that go move to the others. An empty list is
-// ErrNoAvailableEndpoints, and one with a mistake is an error too; then nothing
+// [ErrNoAvailableEndpoints], and one with a mistake is an error too; then nothing
 // changes.
 func (c *Client) UpdateEndpoints(eps ...string) error {
 	if len(eps) == 0 {
@@ -439,7 +439,7 @@ func WithRequireLeader(ctx context.Context) context.Context {
 }
 
 // WithFailFast returns a context whose requests fail at once when no member is
-// available, as with Config.FailFast.
+// available, as with [Config.FailFast].
 func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFast(ctx) }
 
 // WithRepeat returns a context whose writes are repeated like reads, also when an
@@ -454,7 +454,7 @@ func WithRepeat(ctx context.Context) context.Context { return retry.WithRepeat(c
 // WithEarlyDoubt returns a context whose writes do not stay on a member that has fallen silent, or
 // does not finish calls, where others could take them: they fail at once. Without it a write stays
 // until it is answered or its connection is proved dead, some seconds, because it may have been
-// executed. For that reason it is not repeated, and OutcomeUnknown says so of its error. That is
+// executed. For that reason it is not repeated, and [OutcomeUnknown] says so of its error. That is
 // right for a caller who finds out by itself what came of the write and goes on, as a lock does
 // with its key.
 func WithEarlyDoubt(ctx context.Context) context.Context { return retry.WithEarlyDoubt(ctx) }

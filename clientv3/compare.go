@@ -21,7 +21,7 @@ const (
 )
 
 // Cmp is one comparison of a transaction, made by Compare from one of Value,
-// Version, CreateRevision, ModRevision and LeaseValue. A mistake in it is
+// Version, [CreateRevision], [ModRevision] and [LeaseValue]. A mistake in it is
 // reported when the transaction is committed; nothing is sent then.
 type Cmp struct {
 	c   *pb.Compare
@@ -30,7 +30,7 @@ type Cmp struct {
 
 // Compare makes a comparison: cmp says of which key what is looked at, result is
 // one of "=", "!=", ">" and "<", and v is what it is compared with: a string for
-// Value, an integer (int or int64) for the others, a LeaseID for LeaseValue.
+// Value, an integer (int or int64) for the others, a [LeaseID] for [LeaseValue].
 func Compare(cmp Cmp, result string, v any) Cmp {
 	if cmp.c == nil {
 		return Cmp{c: &pb.Compare{}, err: etcderr.Invalid("", "comparison without a target; begin with Value, Version, CreateRevision, ModRevision or LeaseValue")}
@@ -101,7 +101,7 @@ func CreateRevision(key string) Cmp { return target(key, pb.Compare_CREATE) }
 // ModRevision compares the revision at which the key was last written.
 func ModRevision(key string) Cmp { return target(key, pb.Compare_MOD) }
 
-// LeaseValue compares the id of the key's lease; NoLease means that it has none.
+// LeaseValue compares the id of the key's lease; [NoLease] means that it has none.
 func LeaseValue(key string) Cmp { return target(key, pb.Compare_LEASE) }
 
 // FromCompare makes a Cmp of the wire form. c is kept.

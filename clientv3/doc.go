@@ -22,7 +22,7 @@
 // while calls are under way, within three while only watches and leases are kept;
 // everything on it moves to other members then. A member that answers but cannot
 // finish calls, because it has no leader for instance, gets none until it can.
-// Client.MemberStates shows what the client knows.
+// [Client.MemberStates] shows what the client knows.
 //
 // # Errors
 //
@@ -33,13 +33,13 @@
 //   - an *Error for all else, which says what was tried where, wraps its cause, and
 //     carries a gRPC status.
 //
-// Code gives the gRPC code of any of them, OutcomeUnknown and SafeToRetry say what a
+// Code gives the gRPC code of any of them, [OutcomeUnknown] and [SafeToRetry] say what a
 // failed write may have done.
 //
 // # When nothing is available
 //
-// A call waits for a member as long as its context lasts. With Config.FailFast or
-// WithFailFast it fails at once, with an error that says of each endpoint why it is
+// A call waits for a member as long as its context lasts. With [Config.FailFast] or
+// [WithFailFast] it fails at once, with an error that says of each endpoint why it is
 // down. If all endpoints prove to be no etcd servers, or certificates do not verify, a
 // call without a deadline fails at once too. One with a deadline waits for it, since
 // somebody may set that right; its error then is an *Error that says what is wrong, and

@@ -19,7 +19,7 @@ var (
 )
 
 // ErrClosed is the cause (errors.Is) of every error that comes from using a
-// closed client. IsConnCanceled is true for it.
+// closed client. [IsConnCanceled] is true for it.
 var ErrClosed = etcderr.ErrClosed
 
 // ErrHistoryLost is the cause (errors.Is) of the error that ends a watch when the

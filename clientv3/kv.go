@@ -21,11 +21,11 @@ type (
 	TxnResponse     pb.TxnResponse
 )
 
-// KV reads and writes keys. Reads are linearizable unless WithSerializable says
+// KV reads and writes keys. Reads are linearizable unless [WithSerializable] says
 // otherwise. All methods are safe for concurrent use and honour their context.
 //
 // Reads are repeated on another member when one fails. Writes are repeated only
-// when they provably were not executed; OutcomeUnknown says of an error whether
+// when they provably were not executed; [OutcomeUnknown] says of an error whether
 // the write may have been, or may be later.
 type KV interface {
 	// Put sets a key. Options: WithLease, WithPrevKV, WithIgnoreValue,

@@ -40,9 +40,9 @@ const defaultLeaseResponseChSize = 16
 // set before main begins.
 var forwardedChSize *int
 
-// ForwardLeaseResponseChSize makes *size count like LeaseResponseChSize: the drop-in module calls
+// ForwardLeaseResponseChSize makes *size count like [LeaseResponseChSize]: the drop-in module calls
 // it, whose variable of that name is another one. Once *size is not 16 any more it decides, and
-// LeaseResponseChSize until then. Call it from an init function only.
+// [LeaseResponseChSize] until then. Call it from an init function only.
 func ForwardLeaseResponseChSize(size *int) { forwardedChSize = size }
 
 // leaseResponseChSize is the capacity of the next channel.

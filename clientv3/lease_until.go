@@ -13,7 +13,7 @@ import (
 // etcd a new leader gives every lease its whole time again, and its keys have never gone.
 //
 // It is for those who do not mind that somebody else may have the keys by then, and learn of it
-// otherwise: announcements, not locks. LeaseValidUntil tells whether the lease certainly exists.
+// otherwise: announcements, not locks. [LeaseValidUntil] tells whether the lease certainly exists.
 func WithUntilExpired(ctx context.Context) context.Context {
 	return lease.Persist(ctx)
 }

@@ -13,7 +13,7 @@ import (
 
 // A Listing is what was read of a range before it is watched. A watch that begins with
 // [WithListing] goes on from it and knows by it whether etcd still has the history that was read:
-// with WithRev alone a watch that has had no event cannot know it, and would be silent about what
+// with [WithRev] alone a watch that has had no event cannot know it, and would be silent about what
 // a wiped or restored etcd has, once that has come to higher revisions. It holds a key and some
 // numbers. It is not safe for concurrent use.
 type Listing struct {
@@ -21,16 +21,16 @@ type Listing struct {
 	read bool // there was an answer
 }
 
-// NewListing begins a listing as of a revision: that which the reads ask for by WithRev, or 0 for
+// NewListing begins a listing as of a revision: that which the reads ask for by [WithRev], or 0 for
 // the newest one, which the first answer names and later pages must ask for. The reads that it
 // notes come after it.
 func NewListing(rev int64) *Listing {
 	return &Listing{of: watch.Listing{Since: time.Now(), Revision: rev}}
 }
 
-// Add notes the answer of a get: of all keys of the range, or a page of them, not WithSerializable.
-// With values it proves more: two histories may have put the same key at the same revision. It
-// keeps no reference to r.
+// Add notes the answer of a get: of all keys of the range, or a page of them, not
+// [WithSerializable]. With values it proves more: two histories may have put the same key at the
+// same revision. It keeps no reference to r.
 func (l *Listing) Add(r *GetResponse) {
 	if l.of.Revision == 0 {
 		l.of.Revision = r.Header.GetRevision()
@@ -83,8 +83,9 @@ func (l *Listing) fits(from, end []byte) bool {
 }
 
 // WithListing makes a watch go on from a listing of its range: with the revision after it, whatever
-// WithRev says before. Such a watch ends with [ErrHistoryLost] when etcd has another history than
-// the one that was read, and with rpctypes.ErrCompacted when etcd can no longer say: list again then.
+// [WithRev] says before. Such a watch ends with [ErrHistoryLost] when etcd has another history than
+// the one that was read, and with rpctypes.ErrCompacted when etcd can no longer say: list again
+// then.
 func WithListing(l *Listing) OpOption {
 	return func(op *Op) {
 		if l == nil || !l.read {

@@ -32,8 +32,8 @@ func (t opType) String() string {
 	return "empty"
 }
 
-// Op is one operation on the key-value store, made by OpGet, OpPut, OpDelete,
-// OpTxn or OpWatch and executed by KV.Do or inside a transaction. Options that
+// Op is one operation on the key-value store, made by OpGet, OpPut, [OpDelete],
+// OpTxn or [OpWatch] and executed by [KV.Do] or inside a transaction. Options that
 // do not fit the operation are remembered and reported as an error when it is
 // executed; nothing is sent then.
 type Op struct {
@@ -80,19 +80,19 @@ type Op struct {
 	err error // what is wrong with the options
 }
 
-// OpGet returns a "get" operation; see KV.Get.
+// OpGet returns a "get" operation; see [KV.Get].
 func OpGet(key string, opts ...OpOption) Op {
 	return withOptions(Op{t: tRange, key: []byte(key)}, opts)
 }
 
-// OpPut returns a "put" operation; see KV.Put.
+// OpPut returns a "put" operation; see [KV.Put].
 func OpPut(key, val string, opts ...OpOption) Op {
 	both := append(append(make([]byte, 0, len(key)+len(val)), key...), val...)
 	n := len(key)
 	return withOptions(Op{t: tPut, key: both[:n:n], val: both[n:]}, opts)
 }
 
-// OpDelete returns a "delete" operation; see KV.Delete.
+// OpDelete returns a "delete" operation; see [KV.Delete].
 func OpDelete(key string, opts ...OpOption) Op {
 	return withOptions(Op{t: tDeleteRange, key: []byte(key)}, opts)
 }
@@ -104,7 +104,7 @@ func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 }
 
 // OpWatch returns a "watch" operation, which shows what options mean for a
-// watch; it cannot be executed by KV.Do.
+// watch; it cannot be executed by [KV.Do].
 func OpWatch(key string, opts ...OpOption) Op {
 	return withOptions(Op{t: tWatch, key: []byte(key)}, opts)
 }
@@ -309,31 +309,31 @@ func (op Op) Rev() int64 { return op.rev }
 // Limit returns the limit on the number of keys, 0 if none.
 func (op Op) Limit() int64 { return op.limit }
 
-// IsSerializable reports whether WithSerializable is set.
+// IsSerializable reports whether [WithSerializable] is set.
 func (op Op) IsSerializable() bool { return op.serializable }
 
-// IsKeysOnly reports whether WithKeysOnly is set.
+// IsKeysOnly reports whether [WithKeysOnly] is set.
 func (op Op) IsKeysOnly() bool { return op.keysOnly }
 
-// IsCountOnly reports whether WithCountOnly is set.
+// IsCountOnly reports whether [WithCountOnly] is set.
 func (op Op) IsCountOnly() bool { return op.countOnly }
 
-// IsPrevKV reports whether WithPrevKV is set.
+// IsPrevKV reports whether [WithPrevKV] is set.
 func (op Op) IsPrevKV() bool { return op.prevKV }
 
-// IsFragment reports whether WithFragment is set.
+// IsFragment reports whether [WithFragment] is set.
 func (op Op) IsFragment() bool { return op.fragment }
 
-// IsProgressNotify reports whether WithProgressNotify is set.
+// IsProgressNotify reports whether [WithProgressNotify] is set.
 func (op Op) IsProgressNotify() bool { return op.progressNotify }
 
-// IsCreatedNotify reports whether WithCreatedNotify is set.
+// IsCreatedNotify reports whether [WithCreatedNotify] is set.
 func (op Op) IsCreatedNotify() bool { return op.createdNotify }
 
-// IsFilterPut reports whether WithFilterPut is set.
+// IsFilterPut reports whether [WithFilterPut] is set.
 func (op Op) IsFilterPut() bool { return op.filterPut }
 
-// IsFilterDelete reports whether WithFilterDelete is set.
+// IsFilterDelete reports whether [WithFilterDelete] is set.
 func (op Op) IsFilterDelete() bool { return op.filterDelete }
 
 // MinModRev returns the least modification revision of keys to return.
@@ -348,16 +348,16 @@ func (op Op) MinCreateRev() int64 { return op.minCreateRev }
 // MaxCreateRev returns the greatest creation revision of keys to return.
 func (op Op) MaxCreateRev() int64 { return op.maxCreateRev }
 
-// IsOptsWithFromKey reports whether WithFromKey is set.
+// IsOptsWithFromKey reports whether [WithFromKey] is set.
 func (op Op) IsOptsWithFromKey() bool { return op.isOptsWithFromKey }
 
-// IsOptsWithPrefix reports whether WithPrefix is set.
+// IsOptsWithPrefix reports whether [WithPrefix] is set.
 func (op Op) IsOptsWithPrefix() bool { return op.isOptsWithPrefix }
 
 // IsSortSet reports whether the result has to be sorted by the server.
 func (op Op) IsSortSet() bool { return op.sort != nil }
 
-// IsSortOptionValid reports whether order and target of WithSort exist.
+// IsSortOptionValid reports whether order and target of [WithSort] exist.
 func (op Op) IsSortOptionValid() bool {
 	if op.sort == nil {
 		return true

@@ -168,7 +168,7 @@ func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 
 // WithWatchBufLog has no effect: it asks the official client to log when it
-// buffers responses. Here buffers are bounded, see Config.WatchBufferLimit.
+// buffers responses. Here buffers are bounded, see [Config.WatchBufferLimit].
 func WithWatchBufLog() OpOption { return func(*Op) {} }
 
 // WithIgnoreValue makes a put keep the key's value, to change only its lease. The
@@ -178,10 +178,10 @@ func WithIgnoreValue() OpOption { return func(op *Op) { op.ignoreValue = true } 
 // WithIgnoreLease makes a put keep the key's lease. The key must exist.
 func WithIgnoreLease() OpOption { return func(op *Op) { op.ignoreLease = true } }
 
-// IsOptsWithPrefix reports whether WithPrefix is among the options.
+// IsOptsWithPrefix reports whether [WithPrefix] is among the options.
 func IsOptsWithPrefix(opts []OpOption) bool { return probe(opts).isOptsWithPrefix }
 
-// IsOptsWithFromKey reports whether WithFromKey is among the options.
+// IsOptsWithFromKey reports whether [WithFromKey] is among the options.
 func IsOptsWithFromKey(opts []OpOption) bool { return probe(opts).isOptsWithFromKey }
 
 // probe applies options to an operation that is then only looked at.

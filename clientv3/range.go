@@ -24,17 +24,17 @@ import (
 //		...
 //	}
 //
-// An empty prefix stands for all keys. WithRange or WithFromKey among the options make it
+// An empty prefix stands for all keys. [WithRange] or [WithFromKey] among the options make it
 // another range that begins with the key given.
 //
-// All keys are of one revision, which is that of WithRev or else the latest when the loop begins;
+// All keys are of one revision, which is that of [WithRev] or else the latest when the loop begins;
 // what is written meanwhile does not show. A loop over the result again reads
 // again, at a revision of its own. The result may be used by several goroutines at once.
 //
-// Options: WithRev, WithLimit, WithKeysOnly, WithSerializable (the members that answer may lag
-// behind), the filters by revision, and ascending WithSort by key, which changes nothing. Others
-// are errors with code InvalidArgument: a result in another order has to be
-// collected first, which is what Get does.
+// Options: [WithRev], [WithLimit], [WithKeysOnly], [WithSerializable] (the members that answer may
+// lag behind), the filters by revision, and ascending [WithSort] by key, which changes nothing.
+// Others are errors with code InvalidArgument: a result in another order has to be collected first,
+// which is what Get does.
 //
 // A failure is yielded once, with a nil key, and ends the loop. A broken connection or a failing
 // member is none: reading goes on after the last key, on another member if there is one; it
@@ -45,7 +45,7 @@ import (
 //
 // It reads through c.KV, from servers that can (3.7) as a stream and from others in pages,
 // somewhat ahead of the loop: up to four portions of about 2 MiB, or of a few keys if those are
-// larger. A key that is kept holds up to 16 KiB beyond itself; see CloneKeyValue. Leaving
+// larger. A key that is kept holds up to 16 KiB beyond itself; see [CloneKeyValue]. Leaving
 // the loop releases everything at once.
 func (c *Client) Range(ctx context.Context, prefix string, opts ...OpOption) iter.Seq2[*mvccpb.KeyValue, error] {
 	op := OpGet(prefix, opts...)

@@ -25,7 +25,7 @@ import (
 // lost; that the consumer's picture of the keys is right is not. After that it goes on.
 //
 // To know what is gone each watch remembers the keys of its range, about 100 bytes
-// each besides the key itself; it lists them (keys only) when it begins. With WithFilterPut it
+// each besides the key itself; it lists them (keys only) when it begins. With [WithFilterPut] it
 // is sent the puts all the same, for that purpose. Synthesized
 // events have no PrevKv, and deletes the revision of the listing. Each watch has a
 // goroutine. All other errors, and Close, end a watch as usual.

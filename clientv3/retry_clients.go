@@ -9,16 +9,16 @@ import (
 // picking and its repetitions.
 func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(c.conns()) }
 
-// RetryLeaseClient is like RetryKVClient.
+// RetryLeaseClient is like [RetryKVClient].
 func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(c.conns()) }
 
-// RetryClusterClient is like RetryKVClient.
+// RetryClusterClient is like [RetryKVClient].
 func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(c.conns()) }
 
-// RetryAuthClient is like RetryKVClient.
+// RetryAuthClient is like [RetryKVClient].
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.conns()) }
 
-// RetryMaintenanceClient is like RetryKVClient; with a conn of its own it uses that
+// RetryMaintenanceClient is like [RetryKVClient]; with a conn of its own it uses that
 // one as it is.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	if conn != nil {

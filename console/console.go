@@ -60,7 +60,7 @@ type Console struct {
 }
 
 // New makes a console that works through a client, which stays the caller's. It fails with
-// ErrNoWayIn if no option says who may use it.
+// [ErrNoWayIn] if no option says who may use it.
 func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	c := &Console{
 		client:  client,

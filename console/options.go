@@ -21,7 +21,7 @@ func WithReadOnly() Option { return func(c *Console) { c.readOnly = true } }
 func WithToken(secret string) Option { return func(c *Console) { c.token = secret } }
 
 // LoginFunc checks a user's name and password and returns a client for what that user does. The
-// console closes the client when the session ends. EtcdLogin makes one.
+// console closes the client when the session ends. [EtcdLogin] makes one.
 type LoginFunc func(ctx context.Context, user, password string) (*clientv3.Client, error)
 
 // WithLogin lets in users with a name and a password, each with a client of their own.

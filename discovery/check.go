@@ -29,7 +29,7 @@ const (
 // errNoCheck is what a check that is nil says.
 var errNoCheck = errors.New("discovery: the check is nil")
 
-// Supervise calls check now and then (0: every DefaultCheckEvery), with as much time. When
+// Supervise calls check now and then (0: every [DefaultCheckEvery]), with as much time. When
 // it has failed twice in a row the record is removed, and put back when it succeeds. It
 // ends with the registration. A nil check fails each time.
 func (g *Registration) Supervise(check Check, every time.Duration) {

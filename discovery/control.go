@@ -87,7 +87,7 @@ func (c *Control) Override(id string, change func(*Override)) {
 	c.Instances[id] = o
 }
 
-// Validate says what is wrong with it; nil for nothing. The error wraps ErrInvalid.
+// Validate says what is wrong with it; nil for nothing. The error wraps [ErrInvalid].
 func (c *Control) Validate() error {
 	for id, o := range c.Instances {
 		if err := validName("id", id); err != nil {
@@ -183,7 +183,7 @@ func (c *Control) marshal() ([]byte, error) {
 }
 
 // ReadControl is what operators say about a service. If the record makes no sense, the error wraps
-// ErrInvalid; those who follow the service go on with the last good one then.
+// [ErrInvalid]; those who follow the service go on with the last good one then.
 func ReadControl(ctx context.Context, client *clientv3.Client, service string) (Control, error) {
 	if client == nil {
 		return Control{}, invalid("the client is nil")

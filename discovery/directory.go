@@ -123,7 +123,7 @@ func WithReturnHold(d time.Duration) DirectoryOption {
 }
 
 // NewDirectory makes a Directory; it does nothing until somebody subscribes. A client or an option
-// that makes no sense is the error of Subscribe then, which wraps ErrInvalid.
+// that makes no sense is the error of Subscribe then, which wraps [ErrInvalid].
 func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 	d := &Directory{format: JSON{}, log: slog.Default(), hold: DefaultReturnHold, services: make(map[string]*followed)}
 	ctx := context.Background()
@@ -156,7 +156,7 @@ func (d *Directory) refuse(format string, args ...any) {
 	}
 }
 
-// Subscribe begins to follow a service. It does not wait: see Subscription.Ready. A
+// Subscribe begins to follow a service. It does not wait: see [Subscription.Ready]. A
 // service that is not there is one without instances.
 func (d *Directory) Subscribe(service string) (*Subscription, error) {
 	if d.err != nil {

@@ -5,7 +5,7 @@
 // owner's doing. It never overwrites or deletes another process's record. A Directory shows
 // which instances a service has: one watch per service, shared by all who subscribe to it
 // in a process, with views that never change and differences between them. While etcd is
-// away the last known instances stay, marked as stale. With WithFallback it follows several
+// away the last known instances stay, marked as stale. With [WithFallback] it follows several
 // clusters, and shows the instances of the first that has some.
 //
 // Records are stored as JSON of our own, or in the formats of go-kit, etcd's naming

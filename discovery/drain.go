@@ -154,7 +154,7 @@ func WithAnnounceAfter(d time.Duration) DirectoryOption {
 // error says why; at the latest the record goes with its lease. When ctx ends before limit, the
 // instance stays registered, draining. [WithEvents] gets an event at the beginning, and one at the
 // end that says whether the watchers had seen it. Without permission to read
-// /fairlead/watchers/SERVICE/ nobody knows that: Drain then waits only for as long as WithServing
+// /fairlead/watchers/SERVICE/ nobody knows that: Drain then waits only for as long as [WithServing]
 // says.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	began := time.Now()
@@ -203,9 +203,9 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, 
 }
 
 // Drain has an instance shown as draining to all who follow the service: for operators. It is a
-// part of what they say about the service (Override.Maintenance, see Control): it works with
+// part of what they say about the service ([Override.Maintenance], see Control): it works with
 // records of every format, nothing that the instance does changes it, and it holds over a restart,
-// until Undrain. It fails with ErrNotFound if there is no such instance.
+// until Undrain. It fails with [ErrNotFound] if there is no such instance.
 func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
 		return err
@@ -214,7 +214,7 @@ func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id s
 }
 
 // Undrain takes a Drain back. An instance that drains by itself goes on with that: it is about to
-// end. It fails with ErrNotFound if there is neither such an instance nor a Drain of it.
+// end. It fails with [ErrNotFound] if there is neither such an instance nor a Drain of it.
 func Undrain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
 		if !errors.Is(err, ErrNotFound) {
@@ -240,7 +240,7 @@ func setMaintenance(ctx context.Context, client *clientv3.Client, service, id st
 
 // Remove deletes another process's record: for operators, to clear away what a crashed
 // process left. A process that lives puts its own back. A record that makes no sense is removed
-// too, if its key is that of the id. It fails with ErrNotFound if there is no such instance.
+// too, if its key is that of the id. It fails with [ErrNotFound] if there is no such instance.
 func Remove(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	for {
 		list, err := recordsOf(ctx, client, f, service, id)

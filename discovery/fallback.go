@@ -22,16 +22,16 @@ import (
 const fallbackAfter = 2 * time.Second
 
 // WithFallback adds a cluster whose instances of a service are used when those before it have none
-// that takes work, or have not said within 2 s what there is: first that of NewDirectory's client,
-// then those of this option, in their order. Which one it is is decided for each service by what
-// the views say, and is told as any change of the instances is; instances, views and problems bear
-// the cluster's name. When the first has an instance again, it is used again.
+// that takes work, or have not said within 2 s what there is: first that of [NewDirectory]'s
+// client, then those of this option, in their order. Which one it is is decided for each service by
+// what the views say, and is told as any change of the instances is; instances, views and problems
+// bear the cluster's name. When the first has an instance again, it is used again.
 //
 // A view that is stale still counts: while a cluster's etcd is away, its last known instances stay
 // in use. So what is not seen here is a cluster that is lost together with its etcd: that takes
 // until etcd, restarted, has expired the leases.
 //
-// All clusters are followed all the time, with the same records and options. WithFiles keeps a
+// All clusters are followed all the time, with the same records and options. [WithFiles] keeps a
 // directory for each. The client stays the caller's. The directory ends with the first cluster's
 // client. A client that is nil or is there already, and a name that is, are an error of Subscribe.
 func WithFallback(cluster string, client *clientv3.Client) DirectoryOption {
@@ -220,7 +220,7 @@ type ClusterStatus struct {
 	Status Status
 }
 
-// Clusters are the states of all clusters, in their order; see WithFallback.
+// Clusters are the states of all clusters, in their order; see [WithFallback].
 func (s *Subscription) Clusters() []ClusterStatus {
 	used := s.of.choose()
 	list := make([]ClusterStatus, len(s.of.feeds))

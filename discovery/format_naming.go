@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// Naming is the format of etcd's own naming package (clientv3/naming): an address and
-// metadata of any kind under TARGET/ID. What an Instance has besides its address goes into
-// the metadata, as an object; other people's metadata that is an object of texts becomes
-// Instance.Metadata, any other its entry "metadata", as JSON. More than one address is ErrInvalid.
-// Of services whose names begin with each other's, see Raw.
+// Naming is the format of etcd's own naming package (clientv3/naming): an address and metadata of
+// any kind under TARGET/ID. What an Instance has besides its address goes into the metadata, as an
+// object; other people's metadata that is an object of texts becomes [Instance.Metadata], any other
+// its entry "metadata", as JSON. More than one address is [ErrInvalid]. Of services whose names
+// begin with each other's, see Raw.
 type Naming struct {
 	Base string // goes before the target; ends in "/" unless it is empty
 }

@@ -1,10 +1,10 @@
 package discovery
 
-// Raw is go-kit's format: the address as it is, under BASE/SERVICE/ID. It carries nothing
-// else; go-kit uses the address as the id too. An instance with more than one address is
-// ErrInvalid. All else that an instance may have (version, zone, weight, tags, metadata, state) is
-// lost without an error, since whoever registers so that go-kit finds it needs no more: such
-// instances get a weight, or are drained, by what operators say (see Control).
+// Raw is go-kit's format: the address as it is, under BASE/SERVICE/ID. It carries nothing else;
+// go-kit uses the address as the id too. An instance with more than one address is [ErrInvalid].
+// All else that an instance may have (version, zone, weight, tags, metadata, state) is lost without
+// an error, since whoever registers so that go-kit finds it needs no more: such instances get a
+// weight, or are drained, by what operators say (see Control).
 //
 // An id may have slashes, as in "http://10.0.0.1:80". So a service "a" also has what is registered
 // as "a/b": let no service's name begin with another one's and a slash. That goes for Naming and

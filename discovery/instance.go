@@ -65,7 +65,7 @@ func invalid(format string, args ...any) error {
 }
 
 // Validate says what is wrong with the instance; nil for nothing. The error wraps
-// ErrInvalid.
+// [ErrInvalid].
 func (in *Instance) Validate() error {
 	if err := validName("service", in.Service); err != nil {
 		return err
@@ -132,7 +132,7 @@ func HostPort(address string) (string, error) {
 	return host, nil
 }
 
-// EffectiveWeight is Weight, or DefaultWeight if that is 0.
+// EffectiveWeight is Weight, or [DefaultWeight] if that is 0.
 func (in *Instance) EffectiveWeight() int {
 	if in.Weight <= 0 {
 		return DefaultWeight

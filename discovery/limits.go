@@ -31,7 +31,7 @@ const (
 	maxEjected = 3600    // seconds
 )
 
-// Validate says what is wrong with the limits; nil for nothing. The error wraps ErrInvalid.
+// Validate says what is wrong with the limits; nil for nothing. The error wraps [ErrInvalid].
 func (l Limits) Validate() error {
 	for _, x := range []struct {
 		name       string

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// FormatNames are the names that NamedFormat knows, for command lines and configuration files.
+// FormatNames are the names that [NamedFormat] knows, for command lines and configuration files.
 func FormatNames() []string { return []string{"json", "raw", "naming", "kratos", "gozero"} }
 
 // NamedFormat returns a format by its name: "json" (JSON), "raw" (Raw, go-kit's), "naming" (Naming,

@@ -45,7 +45,7 @@ func (e *TakenError) Error() string {
 	return fmt.Sprintf("%v: %s/%s is at %v", ErrTaken, e.Holder.Service, e.Holder.ID, e.Holder.Addresses)
 }
 
-// Unwrap returns ErrTaken.
+// Unwrap returns [ErrTaken].
 func (e *TakenError) Unwrap() error { return ErrTaken }
 
 // EventKind says what happened to a registration.
@@ -62,7 +62,7 @@ const (
 	Left       EventKind = "left"       // its Drain is over; Err says why if it was not as it should be
 )
 
-// Event is told to the function of WithEvents.
+// Event is told to the function of [WithEvents].
 type Event struct {
 	Kind     EventKind
 	Key      string
@@ -143,7 +143,7 @@ func (r *Registrar) refuse(format string, args ...any) {
 
 // Register puts the instance's record and keeps it there until the Registration is closed:
 // after a lost lease, an outage of etcd, a deletion by somebody else, a restored backup. It
-// returns when the record is there. It fails with an error that wraps ErrTaken when another
+// returns when the record is there. It fails with an error that wraps [ErrTaken] when another
 // process holds the id with other addresses; one with the same addresses is taken for an
 // earlier run of this process, and its record is taken over. What the server refuses for
 // good, for want of a permission say, fails at once. When ctx ends first, nothing is

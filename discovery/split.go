@@ -46,7 +46,7 @@ func (f Filter) canonical() Filter {
 	return Filter(strings.Join(slices.Compact(words), ","))
 }
 
-// Validate says what is wrong with the filter; nil for nothing. The error wraps ErrInvalid.
+// Validate says what is wrong with the filter; nil for nothing. The error wraps [ErrInvalid].
 func (f Filter) Validate() error {
 	if f == "" {
 		return nil
@@ -104,7 +104,7 @@ const (
 	roundedOff = 0.001
 )
 
-// Validate says what is wrong with the split; nil for nothing. The error wraps ErrInvalid.
+// Validate says what is wrong with the split; nil for nothing. The error wraps [ErrInvalid].
 func (s Split) Validate() error {
 	if len(s) > maxSplit {
 		return invalid("a split into %d, more than %d", len(s), maxSplit)
@@ -135,7 +135,7 @@ func (s Split) Validate() error {
 // Filters are those of the split in their order, which all processes agree on.
 func (s Split) Filters() []Filter { return slices.Sorted(maps.Keys(s)) }
 
-// String is the split as ParseSplit takes it, "v1=95 v2=5".
+// String is the split as [ParseSplit] takes it, "v1=95 v2=5".
 func (s Split) String() string {
 	var words []string
 	for _, f := range s.Filters() {
@@ -145,7 +145,7 @@ func (s Split) String() string {
 }
 
 // ParseSplit reads a split from words such as "v1=95" and "tag=canary=5": a filter and its
-// percentage. The error wraps ErrInvalid.
+// percentage. The error wraps [ErrInvalid].
 func ParseSplit(words ...string) (Split, error) {
 	s := make(Split, len(words))
 	for _, w := range words {

@@ -78,7 +78,7 @@ func (s *Subscription) Ready(ctx context.Context) error {
 }
 
 // View is the present one, nil before the first. To whoever never calls Next an instance that
-// drains counts as seen with it, see WithAnnounce.
+// drains counts as seen with it, see [WithAnnounce].
 func (s *Subscription) View() *View {
 	at := s.of.choose()
 	shown := s.of.feeds[at].view.Load()
@@ -121,7 +121,7 @@ func (f *feed) status() Status {
 
 // Next waits for a change and returns all that have come since the last, as one: what came
 // and went meanwhile is not among them. The first one has everything as added, and comes
-// also if there is nothing. A slow caller delays nobody. After Close it returns ErrClosed.
+// also if there is nothing. A slow caller delays nobody. After Close it returns [ErrClosed].
 func (s *Subscription) Next(ctx context.Context) (Change, error) {
 	s.settle()
 	for {

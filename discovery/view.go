@@ -25,7 +25,7 @@ type View struct {
 func (v *View) Service() string { return v.service }
 
 // Cluster is the name of the cluster whose instances these are; empty for the first, see
-// WithFallback.
+// [WithFallback].
 func (v *View) Cluster() string { return v.cluster }
 
 // Revision is the store's revision as of which the view is right, 0 for one from a file.

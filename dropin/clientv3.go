@@ -76,7 +76,7 @@ type (
 	Auth = clientv3.Auth
 	// Client is a client of one etcd cluster.
 	Client = clientv3.Client
-	// Option changes a client made by NewCtxClient.
+	// Option changes a client made by [NewCtxClient].
 	Option                = clientv3.Option
 	Member                = clientv3.Member
 	MemberListResponse    = clientv3.MemberListResponse
@@ -91,7 +91,7 @@ type (
 	// CompareResult is the relation that a comparison asks for.
 	CompareResult = clientv3.CompareResult
 	// Cmp is one comparison of a transaction, made by Compare from one of Value, Version,
-	// CreateRevision, ModRevision and LeaseValue.
+	// [CreateRevision], [ModRevision] and [LeaseValue].
 	Cmp = clientv3.Cmp
 	// Config describes a client.
 	Config = clientv3.Config
@@ -155,8 +155,8 @@ type (
 	SnapshotResponse = clientv3.SnapshotResponse
 	// Maintenance looks after members.
 	Maintenance = clientv3.Maintenance
-	// Op is one operation on the key-value store, made by OpGet, OpPut, OpDelete, OpTxn or OpWatch
-	// and executed by KV.Do or inside a transaction.
+	// Op is one operation on the key-value store, made by OpGet, OpPut, [OpDelete], OpTxn or
+	// [OpWatch] and executed by [KV.Do] or inside a transaction.
 	Op = clientv3.Op
 	// OpOption changes what Get, Put, Delete or Watch do.
 	OpOption = clientv3.OpOption
@@ -222,7 +222,7 @@ func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	return clientv3.NewCtxClient(ctx, opts...)
 }
 
-// WithZapLogger sets the logger of a client made by NewCtxClient.
+// WithZapLogger sets the logger of a client made by [NewCtxClient].
 func WithZapLogger(lg *zap.Logger) Option {
 	return clientv3.WithZapLogger(lg)
 }
@@ -246,7 +246,7 @@ func NewClusterFromClusterClient(remote etcdserverpb.ClusterClient, c *Client) C
 
 // Compare makes a comparison: cmp says of which key what is looked at, result is one of "=",
 // "!=", ">" and "<", and v is what it is compared with: a string for Value, an integer (int or
-// int64) for the others, a LeaseID for LeaseValue.
+// int64) for the others, a [LeaseID] for [LeaseValue].
 func Compare(cmp Cmp, result string, v any) Cmp {
 	return clientv3.Compare(cmp, result, v)
 }
@@ -273,7 +273,7 @@ func ModRevision(key string) Cmp {
 	return clientv3.ModRevision(key)
 }
 
-// LeaseValue compares the id of the key's lease; NoLease means that it has none.
+// LeaseValue compares the id of the key's lease; [NoLease] means that it has none.
 func LeaseValue(key string) Cmp {
 	return clientv3.LeaseValue(key)
 }
@@ -373,17 +373,17 @@ func NewMaintenanceFromMaintenanceClient(remote etcdserverpb.MaintenanceClient, 
 	return clientv3.NewMaintenanceFromMaintenanceClient(remote, c)
 }
 
-// OpGet returns a "get" operation; see KV.Get.
+// OpGet returns a "get" operation; see [KV.Get].
 func OpGet(key string, opts ...OpOption) Op {
 	return clientv3.OpGet(key, opts...)
 }
 
-// OpPut returns a "put" operation; see KV.Put.
+// OpPut returns a "put" operation; see [KV.Put].
 func OpPut(key string, val string, opts ...OpOption) Op {
 	return clientv3.OpPut(key, val, opts...)
 }
 
-// OpDelete returns a "delete" operation; see KV.Delete.
+// OpDelete returns a "delete" operation; see [KV.Delete].
 func OpDelete(key string, opts ...OpOption) Op {
 	return clientv3.OpDelete(key, opts...)
 }
@@ -394,7 +394,7 @@ func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 }
 
 // OpWatch returns a "watch" operation, which shows what options mean for a watch; it cannot be
-// executed by KV.Do.
+// executed by [KV.Do].
 func OpWatch(key string, opts ...OpOption) Op {
 	return clientv3.OpWatch(key, opts...)
 }
@@ -560,12 +560,12 @@ func WithIgnoreLease() OpOption {
 	return clientv3.WithIgnoreLease()
 }
 
-// IsOptsWithPrefix reports whether WithPrefix is among the options.
+// IsOptsWithPrefix reports whether [WithPrefix] is among the options.
 func IsOptsWithPrefix(opts []OpOption) bool {
 	return clientv3.IsOptsWithPrefix(opts)
 }
 
-// IsOptsWithFromKey reports whether WithFromKey is among the options.
+// IsOptsWithFromKey reports whether [WithFromKey] is among the options.
 func IsOptsWithFromKey(opts []OpOption) bool {
 	return clientv3.IsOptsWithFromKey(opts)
 }
@@ -576,22 +576,22 @@ func RetryKVClient(c *Client) etcdserverpb.KVClient {
 	return clientv3.RetryKVClient(c)
 }
 
-// RetryLeaseClient is like RetryKVClient.
+// RetryLeaseClient is like [RetryKVClient].
 func RetryLeaseClient(c *Client) etcdserverpb.LeaseClient {
 	return clientv3.RetryLeaseClient(c)
 }
 
-// RetryClusterClient is like RetryKVClient.
+// RetryClusterClient is like [RetryKVClient].
 func RetryClusterClient(c *Client) etcdserverpb.ClusterClient {
 	return clientv3.RetryClusterClient(c)
 }
 
-// RetryAuthClient is like RetryKVClient.
+// RetryAuthClient is like [RetryKVClient].
 func RetryAuthClient(c *Client) etcdserverpb.AuthClient {
 	return clientv3.RetryAuthClient(c)
 }
 
-// RetryMaintenanceClient is like RetryKVClient; with a conn of its own it uses that one as it
+// RetryMaintenanceClient is like [RetryKVClient]; with a conn of its own it uses that one as it
 // is.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) etcdserverpb.MaintenanceClient {
 	return clientv3.RetryMaintenanceClient(c, conn)

@@ -56,7 +56,7 @@ func (s *Session) ownerKey(prefix string) string {
 func (s *Session) ownerPrefix(prefix string) string { return fmt.Sprintf("%s%x", prefix, int64(s.id)) }
 
 // NewClaim puts a key attached to the session's lease; one that the session has put already
-// is taken as the claim, with the value that it has. It fails with ErrLocked if the key is
+// is taken as the claim, with the value that it has. It fails with [ErrLocked] if the key is
 // another's: attached to another lease, or to none. When NewClaim fails, the session has no
 // such key or it will be removed.
 func NewClaim(ctx context.Context, s *Session, key, value string) (*Claim, error) {
@@ -108,8 +108,8 @@ func (c *Claim) unguard() {
 }
 
 // Wait waits until fewer than n keys under the prefix were put before the claim's. It
-// fails with the context's error when that ends first, with ErrSessionExpired when the
-// session does, and with ErrOwnershipLost when the key is deleted. The claim stays; whoever
+// fails with the context's error when that ends first, with [ErrSessionExpired] when the
+// session does, and with [ErrOwnershipLost] when the key is deleted. The claim stays; whoever
 // does not go on waiting calls Abandon.
 func (c *Claim) Wait(ctx context.Context, prefix string, n int) error {
 	if n <= 1 {
@@ -153,7 +153,7 @@ func (c *Claim) Fence() int64 { return c.rev }
 // IsOwner is a comparison for transactions that holds while the key exists.
 func (c *Claim) IsOwner() v3.Cmp { return v3.Compare(v3.CreateRevision(c.key), "=", c.rev) }
 
-// Context ends with the claim; context.Cause tells why, see Mutex.Context.
+// Context ends with the claim; context.Cause tells why, see [Mutex.Context].
 func (c *Claim) Context() context.Context {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()

@@ -34,5 +34,5 @@
 // Sessions are safe for concurrent use, and so are the methods of Mutex and Election,
 // but a Mutex is for one owner: a second Lock of a mutex that is locked succeeds. So do
 // two mutexes of one session with the same prefix, as in the official package, unless
-// the session was made WithDistinctOwners.
+// the session was made [WithDistinctOwners].
 package concurrency

@@ -37,9 +37,9 @@ func newElection(s *Session, prefix, key string) *Election {
 }
 
 // ResumeElection returns the candidate that already leads with this key and create
-// revision, for a process that was restarted and took up its session WithLease. Whether it
+// revision, for a process that was restarted and took up its session [WithLease]. Whether it
 // does lead is not asked; if not, its Context soon ends. With an empty key it does not lead
-// yet. The prefix is that of NewElection; with a slash more, as the official client wants
+// yet. The prefix is that of [NewElection]; with a slash more, as the official client wants
 // it, it is recognized by the key. Once it does not lead with this key any more, Campaign
 // puts the key that a new election would.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
@@ -65,8 +65,8 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 // Campaign waits until this candidate leads, with val as its value. A candidate that
 // campaigns or leads already gets the new value. It returns nil only while the candidate's
 // key exists and is the first. It fails with the context's error when that ends first,
-// with ErrSessionExpired when the session does, with ErrElectionNotLeader when Resign
-// withdraws it, and with ErrOwnershipLost when somebody else deletes the key; the candidate
+// with [ErrSessionExpired] when the session does, with [ErrElectionNotLeader] when Resign
+// withdraws it, and with [ErrOwnershipLost] when somebody else deletes the key; the candidate
 // has withdrawn then, in the background if necessary.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	for {
@@ -146,7 +146,7 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 }
 
 // Resign ends the leadership, or withdraws a candidate that waits, whose Campaign fails with
-// ErrElectionNotLeader; it does nothing if this is neither. It deletes only the key
+// [ErrElectionNotLeader]; it does nothing if this is neither. It deletes only the key
 // that Campaign put. When it fails, that goes on in the background, and Resign may be
 // called again; either way the leadership ended with the call.
 func (e *Election) Resign(ctx context.Context) (err error) {
@@ -209,7 +209,7 @@ func (e *Election) candidate() *Claim {
 	return nil
 }
 
-// Leader returns the leader's key and value, ErrElectionNoLeader if nobody leads.
+// Leader returns the leader's key and value, [ErrElectionNoLeader] if nobody leads.
 func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
 	r, err := e.s.client.Get(ctx, e.prefix, v3.WithFirstCreate()...)
 	if err != nil {
@@ -249,8 +249,8 @@ func (e *Election) Header() *pb.ResponseHeader {
 // also Guard.
 func (e *Election) IsOwner() v3.Cmp { return isOwner(e.elected()) }
 
-// Fence is the fencing token of the leadership, as Mutex.Fence.
+// Fence is the fencing token of the leadership, as [Mutex.Fence].
 func (e *Election) Fence() int64 { return fence(e.elected()) }
 
-// Context ends with the leadership, as Mutex.Context with the ownership.
+// Context ends with the leadership, as [Mutex.Context] with the ownership.
 func (e *Election) Context() context.Context { return contextOf(e.elected()) }

@@ -19,7 +19,7 @@ type Owner interface {
 }
 
 // Guard returns a transaction that is executed only while the owner owns, whatever this
-// process believes; else Commit returns ErrNotOwner and nothing is executed. Otherwise it
+// process believes; else Commit returns [ErrNotOwner] and nothing is executed. Otherwise it
 // is used as any: its If, Then and Else are those of the caller.
 //
 // The transaction is wrapped into another one, so it counts as one operation deeper.

@@ -35,7 +35,7 @@ func NewMutex(s *Session, pfx string) *Mutex {
 
 // Lock waits until the mutex is this owner's. It fails with the context's error when that
 // ends first, with rpctypes.ErrLeaseNotFound when the session had ended before, with
-// ErrSessionExpired when it ends meanwhile, and with ErrOwnershipLost when somebody deletes
+// [ErrSessionExpired] when it ends meanwhile, and with [ErrOwnershipLost] when somebody deletes
 // the key that waits. In each case the key is removed, in the background if necessary.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
@@ -43,7 +43,7 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	})
 }
 
-// TryLock locks the mutex if nobody has it or waits for it, and fails with ErrLocked
+// TryLock locks the mutex if nobody has it or waits for it, and fails with [ErrLocked]
 // otherwise. It puts no key then.
 func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
@@ -105,7 +105,7 @@ func (m *Mutex) giveUp(c *Claim, shown string) {
 	m.shown = shown
 }
 
-// Unlock releases the mutex, ErrLockReleased if it is not locked. It deletes only the key
+// Unlock releases the mutex, [ErrLockReleased] if it is not locked. It deletes only the key
 // that Lock put: if that is gone already, and perhaps another owner's turn, it does
 // nothing and returns nil. When it fails, the release goes on in the background and
 // Unlock may be called again; either way ownership ended with the call.
@@ -159,7 +159,7 @@ func (m *Mutex) Header() *pb.ResponseHeader {
 func (m *Mutex) Fence() int64 { return fence(m.held()) }
 
 // Context ends when the ownership does, or is known to be lost. context.Cause tells why:
-// ErrLockReleased, ErrOwnershipLost or ErrSessionExpired. It has ended already while the
+// [ErrLockReleased], [ErrOwnershipLost] or [ErrSessionExpired]. It has ended already while the
 // mutex is not locked.
 func (m *Mutex) Context() context.Context { return contextOf(m.held()) }
 

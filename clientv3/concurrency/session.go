@@ -47,7 +47,7 @@ type Session struct {
 }
 
 // NewSession makes a lease, unless the options bring one, and keeps it alive. Without
-// WithContext it waits for the cluster as long as the client lives.
+// [WithContext] it waits for the cluster as long as the client lives.
 func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 	o := sessionOptions{ttl: defaultSessionTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
@@ -119,7 +119,7 @@ func (s *Session) Client() *v3.Client { return s.client }
 func (s *Session) Lease() v3.LeaseID { return s.id }
 
 // Ctx is a context that ends with the session. context.Cause tells why:
-// ErrSessionExpired if the lease was lost.
+// [ErrSessionExpired] if the lease was lost.
 func (s *Session) Ctx() context.Context { return s.ctx }
 
 // Done is closed when the lease is lost or not renewed any more: before the server could
@@ -183,7 +183,7 @@ type sessionOptions struct {
 	distinct bool
 }
 
-// SessionOption changes how NewSession makes a session.
+// SessionOption changes how [NewSession] makes a session.
 type SessionOption func(*sessionOptions, *zap.Logger)
 
 // WithTTL sets the time to live of the session's lease, in seconds: how long its keys
@@ -207,14 +207,14 @@ func WithLease(leaseID v3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.leaseID = leaseID }
 }
 
-// WithContext bounds NewSession, Close and the renewals by a context instead of the
+// WithContext bounds [NewSession], Close and the renewals by a context instead of the
 // client's. When it ends, the session is orphaned, see Orphan.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
 
-// WithUntil ends NewSession and the renewals when ctx ends, besides the context of
-// WithContext or the client's, which goes on to bound Close: for who makes sessions with
+// WithUntil ends [NewSession] and the renewals when ctx ends, besides the context of
+// [WithContext] or the client's, which goes on to bound Close: for who makes sessions with
 // options that others have chosen.
 func WithUntil(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.until = ctx }

@@ -63,10 +63,10 @@ type stmOptions struct {
 	onConflict func(attempt int)
 }
 
-// STMOption changes how NewSTM works.
+// STMOption changes how [NewSTM] works.
 type STMOption func(*stmOptions)
 
-// WithIsolation sets the isolation; SerializableSnapshot is the default.
+// WithIsolation sets the isolation; [SerializableSnapshot] is the default.
 func WithIsolation(lvl Isolation) STMOption { return func(o *stmOptions) { o.isolation = lvl } }
 
 // WithAbortContext sets the context that ends the transaction; the client's is the
@@ -149,21 +149,21 @@ func run(s *stm, apply func(STM) error, prefetch []string) error {
 	return o.err
 }
 
-// NewSTMRepeatable is NewSTM with RepeatableReads.
+// NewSTMRepeatable is [NewSTM] with [RepeatableReads].
 //
 // Deprecated: use NewSTM with options.
 func NewSTMRepeatable(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
 	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(RepeatableReads))
 }
 
-// NewSTMSerializable is NewSTM with Serializable.
+// NewSTMSerializable is [NewSTM] with Serializable.
 //
 // Deprecated: use NewSTM with options.
 func NewSTMSerializable(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {
 	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(Serializable))
 }
 
-// NewSTMReadCommitted is NewSTM with ReadCommitted.
+// NewSTMReadCommitted is [NewSTM] with [ReadCommitted].
 //
 // Deprecated: use NewSTM with options.
 func NewSTMReadCommitted(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {

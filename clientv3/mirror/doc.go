@@ -15,7 +15,7 @@
 // How far the target is stands in one key of the target, the checkpoint. It is written
 // in the transaction that applies the changes, which is also guarded by it: a write
 // that was thought lost and arrives late does nothing, and two mirrors with one target
-// notice each other (ErrConflict). Values that nearly fill what the target takes in one request
+// notice each other ([ErrConflict]). Values that nearly fill what the target takes in one request
 // (1.5 MiB by default) go before it: where some 150 bytes are missing for the checkpoint, in a
 // transaction that is guarded by it, and where there is no room for the guard either, by
 // themselves. Only such a last one may, if it was thought lost and its key changed again, arrive

@@ -47,7 +47,7 @@ type Option func(*mirror)
 func WithPrefix(prefix string) Option { return func(m *mirror) { m.from = prefix } }
 
 // WithTargetPrefix gives the keys another prefix in the target, instead of that of
-// WithPrefix; by default they keep their names.
+// [WithPrefix]; by default they keep their names.
 func WithTargetPrefix(prefix string) Option { return func(m *mirror) { m.to = &prefix } }
 
 // WithReconcile makes the mirror begin with a comparison of both sides, also if the
@@ -70,7 +70,7 @@ func WithLeases() Option { return func(m *mirror) { m.leases = newLeases(m) } }
 
 // WithCheckpoint names the key of the target that says how far it is. By default it
 // is "\x00fairlead/mirror/" and the target prefix. A key of the source that would be
-// copied to it is not. Such keys of other mirrors are no data for ErrTargetNotEmpty,
+// copied to it is not. Such keys of other mirrors are no data for [ErrTargetNotEmpty],
 // but a target prefix that covers them makes them what the source has, as all else: a
 // mirror whose copy is replaced must not go on from its checkpoint.
 func WithCheckpoint(key string) Option { return func(m *mirror) { m.mark.key = key } }
@@ -83,8 +83,8 @@ func WithProgress(f func(Progress)) Option { return func(m *mirror) { m.onProgre
 func WithoutFollowing() Option { return func(m *mirror) { m.once = true } }
 
 // Run mirrors source to target until ctx ends, and returns its error then. It
-// overcomes outages of both sides. Other errors end it: ErrTargetNotEmpty (nothing was
-// written), ErrConflict, a closed client (clientv3.ErrClosed), missing permissions,
+// overcomes outages of both sides. Other errors end it: [ErrTargetNotEmpty] (nothing was
+// written), [ErrConflict], a closed client (clientv3.ErrClosed), missing permissions,
 // a full target, and source and target being the same keys.
 func Run(ctx context.Context, source, target *clientv3.Client, opts ...Option) error {
 	m := &mirror{source: source, target: target}

@@ -6,7 +6,7 @@
 //
 //	cli.KV = ordering.NewKV(cli.KV, ordering.NewOrderViolationSwitchEndpointClosure(cli))
 //
-// What happens then is decided by an OrderViolationFunc: it returns an error, which
+// What happens then is decided by an [OrderViolationFunc]: it returns an error, which
 // the call returns, or nil, and the call asks again. Only answers to calls that began
 // after the greater revision was seen count as older. Linearizable reads and writes
 // are never older; their revisions are remembered too.
@@ -43,7 +43,7 @@ type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev i
 // linearizable read of the same key for at most a second: that shows the client which
 // members are cut off, so that it asks another one. If the function always returns nil,
 // the call goes on until its context ends. If it is nil itself, an older answer is
-// ErrNoGreaterRev.
+// [ErrNoGreaterRev].
 //
 // Transactions that write are never repeated.
 func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {

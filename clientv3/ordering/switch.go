@@ -24,7 +24,7 @@ const (
 // again, on other members, as long as there is hope. It asks all of c's endpoints how
 // far they are, which takes at most 100 ms. If all that can be reached are behind, or
 // if an operation was asked five times for each endpoint, the call returns
-// ErrNoGreaterRev.
+// [ErrNoGreaterRev].
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
 	s := &switcher{c: c}
 	return func(_ clientv3.Op, _ clientv3.OpResponse, prevRev int64) error { return s.violated(prevRev) }

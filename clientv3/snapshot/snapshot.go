@@ -80,7 +80,7 @@ func WithLogger(lg *zap.Logger) Option {
 	}
 }
 
-// Save is SaveWithVersion without the version, as older clients have it.
+// Save is [SaveWithVersion] without the version, as older clients have it.
 func Save(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string) error {
 	_, err := SaveWithVersion(ctx, lg, cfg, dbPath)
 	return err
@@ -110,7 +110,7 @@ func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, d
 // be answered by another one. It begins again when the connection breaks, when nothing
 // arrives for some time, and when the digest is wrong. While no member is available it
 // waits, as long as ctx lasts. Errors are those of clientv3, those of files, and
-// ErrCorrupt.
+// [ErrCorrupt].
 func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Option) (Info, error) {
 	o := &fetch{attempts: attempts, stall: stall, log: zap.NewNop()}
 	for _, opt := range opts {

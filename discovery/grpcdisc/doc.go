@@ -54,18 +54,18 @@
 // call, so for services whose calls are mostly long streams fairlead_least fits better than
 // fairlead_p2c.
 //
-// Options of package pick that no text has, such as hooks, go to the balancers by WithPicking.
+// Options of package pick that no text has, such as hooks, go to the balancers by [WithPicking].
 //
 // # Attempts
 //
-// NewInterceptor makes an interceptor that repeats a unary call on another instance if it failed
+// [NewInterceptor] makes an interceptor that repeats a unary call on another instance if it failed
 // with Unavailable and is idempotent: its proto says so (option idempotency_level), or
-// WithIdempotent. WithAttemptTimeout has a call go on elsewhere when an instance stands still,
-// WithHedging asks a second one beside a slow one. The context, headers, reply and errors are as of
-// one call; an error of several attempts says what became of each. Retries are one for five calls,
-// after a burst of 1000, hedges one for twenty after a burst of 100. Calls that are not idempotent
-// are left to gRPC, which itself repeats what no server has seen. It needs one of the balancers
-// above.
+// [WithIdempotent]. [WithAttemptTimeout] has a call go on elsewhere when an instance stands still,
+// [WithHedging] asks a second one beside a slow one. The context, headers, reply and errors are as
+// of one call; an error of several attempts says what became of each. Retries are one for five
+// calls, after a burst of 1000, hedges one for twenty after a burst of 100. Calls that are not
+// idempotent are left to gRPC, which itself repeats what no server has seen. It needs one of the
+// balancers above.
 //
 //	grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(grpcdisc.WithAttemptTimeout(time.Second),
 //		grpcdisc.WithIdempotent("/shop.Orders/Get")))

@@ -28,11 +28,11 @@ import (
 // DefaultAttempts is enough when one instance has gone and another is about to.
 const DefaultAttempts = 3
 
-// InterceptorOption changes what NewInterceptor returns.
+// InterceptorOption changes what [NewInterceptor] returns.
 type InterceptorOption func(*interceptor)
 
 // WithAttempts sets how often an idempotent call is sent at most, the first time included,
-// DefaultAttempts if not set; 1 for no repetition.
+// [DefaultAttempts] if not set; 1 for no repetition.
 func WithAttempts(n int) InterceptorOption {
 	return func(i *interceptor) { i.attempts = max(n, 1) }
 }

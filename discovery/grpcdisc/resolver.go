@@ -33,7 +33,7 @@ const (
 	restFactor = 4
 )
 
-// BuilderOption changes what NewBuilder returns.
+// BuilderOption changes what [NewBuilder] returns.
 type BuilderOption func(*Builder)
 
 // WithPicking adds options for the balancers of package pick to what the service config says:

@@ -8,8 +8,8 @@
 //
 // # Which instance
 //
-// A policy of package pick chooses it, P2C unless WithPolicy says otherwise; options of that
-// package (zone, subset, warm-up, ejection, waiting) are given WithPicking. A request goes
+// A policy of package pick chooses it, P2C unless [WithPolicy] says otherwise; options of that
+// package (zone, subset, warm-up, ejection, waiting) are given [WithPicking]. A request goes
 // to the address that fits: one with the scheme of the request's URL if there is one, else
 // one without a scheme, else, for http, one with https. An https request never goes out as
 // http. Paths in addresses are not looked at.
@@ -29,14 +29,14 @@
 //
 // # Retries
 //
-// A request that failed is repeated on another instance, DefaultAttempts times in all,
+// A request that failed is repeated on another instance, [DefaultAttempts] times in all,
 // if that can do no harm: its method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT, DELETE,
 // or any with an Idempotency-Key header) or no connection was made; and its body can be sent
 // again (there is none, or Request.GetBody is set, as http.NewRequest does for buffers and
 // strings). When there is no other instance, or the budget for retries is spent (one for
 // five requests, after a burst of 1000, per transport), the answer or error stands.
-// Nothing is repeated after the request's context has ended. WithAttemptTimeout has a request
-// go on elsewhere when an instance stands still, WithHedging asks a second one beside a slow one
+// Nothing is repeated after the request's context has ended. [WithAttemptTimeout] has a request
+// go on elsewhere when an instance stands still, [WithHedging] asks a second one beside a slow one
 // (one request for twenty, after a burst of 100); both only for idempotent requests with such a
 // body.
 //
@@ -45,7 +45,7 @@
 // The server sees the Host header that it would see without this package: Request.Host
 // if set, else the host of the URL, that is the service's name. With https the
 // certificate has to be for the service's name, whatever the address: what is in the URL
-// is what is verified. WithTransport replaces all that, and the usual settings: no HTTP
+// is what is verified. [WithTransport] replaces all that, and the usual settings: no HTTP
 // proxy, 64 idle connections kept per instance, else as http.DefaultTransport.
 //
 // # Errors

@@ -107,7 +107,7 @@ func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging
 // whatever the service's split, and fails with pick.ErrNoInstances if there is none; a value that
 // is no filter is an error that wraps discovery.ErrInvalid. The header is sent on. Set it only if
 // whoever sets the headers of the requests may choose. The filter for all requests is
-// pick.WithFilter, with WithPicking.
+// pick.WithFilter, with [WithPicking].
 func WithFilterHeader(name string) Option {
 	return func(t *Transport) { t.filterHeader = name }
 }

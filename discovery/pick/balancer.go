@@ -126,8 +126,8 @@ func (b *Balancer) now() int64 { return int64(time.Since(b.epoch)) }
 
 // Pick chooses an instance. The outcome of the call is to be told to done, whatever it is.
 //
-// If there is none to choose, the error is a *NoInstancesError, which is ErrNoInstances for
-// errors.Is. It comes at once; with WithWait when ctx has ended, whose error it wraps then
+// If there is none to choose, the error is a *NoInstancesError, which is [ErrNoInstances] for
+// errors.Is. It comes at once; with [WithWait] when ctx has ended, whose error it wraps then
 // too. After Close the error is discovery.ErrClosed. The instance is shared: do not change
 // it.
 func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done, err error) {

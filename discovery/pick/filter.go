@@ -15,8 +15,8 @@ func WithFilter(f discovery.Filter) Option { return func(b *Balancer) { b.config
 // PickMatching is Pick for a call that is to go to an instance that a filter takes, whatever the
 // split says, and to none on which it has been tried. Of two drawn by weight it takes the one that
 // costs less, as P2C; with the policy Hash and a key, the same one for the same key. It looks at
-// all instances, so it takes longer the more there are, does not leave the subset of WithSubset,
-// and knows no zones. If there is none, the error is a *NoInstancesError, also WithWait.
+// all instances, so it takes longer the more there are, does not leave the subset of [WithSubset],
+// and knows no zones. If there is none, the error is a *NoInstancesError, also [WithWait].
 func (b *Balancer) PickMatching(ctx context.Context, f discovery.Filter, tried ...*discovery.Instance) (*discovery.Instance, Done, error) {
 	if f == "" {
 		return b.PickOther(ctx, tried...)

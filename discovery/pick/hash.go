@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Hash picks the same instance for the same key, WithKey's; without a key any at random, each as
+// Hash picks the same instance for the same key, [WithKey]'s; without a key any at random, each as
 // often as its weight says. Keys are spread by weight. When an instance comes or goes, or a weight
 // changes, the keys move that it gets or had, and few others: up to 3 in 100 among ten instances,
 // fewer among more. All processes agree, as far as they have the same instances.

@@ -211,7 +211,7 @@ func (d Done) Report(o Outcome) {
 }
 
 // ReportErr is Report for a call that returned an error: Success for nil, Ignored for
-// context.Canceled, TimedOut for context.DeadlineExceeded, Failure for all others.
+// context.Canceled, [TimedOut] for context.DeadlineExceeded, Failure for all others.
 func (d Done) ReportErr(err error) {
 	switch {
 	case err == nil:

@@ -30,7 +30,7 @@ func defaults() config {
 }
 
 // WithWait makes Pick wait for an instance, until its context ends, where it would fail
-// with ErrNoInstances.
+// with [ErrNoInstances].
 func WithWait() Option { return func(b *Balancer) { b.config.wait = true } }
 
 // WithNotify has f called whenever picks have something new to look at. It is called from
@@ -38,8 +38,8 @@ func WithWait() Option { return func(b *Balancer) { b.config.wait = true } }
 func WithNotify(f func()) Option { return func(b *Balancer) { b.config.notify = f } }
 
 // WithLatency measures latency whatever the policy, so that a caller's short deadline is told from
-// an instance's long silence (see TimedOut, Unanswered) and Status.Latency is known. It costs two
-// readings of the clock for each call.
+// an instance's long silence (see [TimedOut], Unanswered) and [Status.Latency] is known. It costs
+// two readings of the clock for each call.
 func WithLatency() Option { return func(b *Balancer) { b.needs |= needsLatency } }
 
 // WithSeed makes random choices the same in each run, as far as goroutines are scheduled
@@ -66,10 +66,10 @@ func WithoutEjection() Option { return func(b *Balancer) { b.config.eject = fals
 
 // WithZone prefers instances of a zone, and then those of others in the order given, before all the
 // rest: calls leave a zone only for those which its instances cannot take. That is judged by their
-// weights: while at least DefaultHealthy of what is registered in the zone can be picked, all calls
-// stay; below, the part of the calls that is missing goes to the next zone, which takes as much of
-// it as the same rule allows, and so on; the last that has any takes the rest. An empty name is no
-// zone.
+// weights: while at least [DefaultHealthy] of what is registered in the zone can be picked, all
+// calls stay; below, the part of the calls that is missing goes to the next zone, which takes as
+// much of it as the same rule allows, and so on; the last that has any takes the rest. An empty
+// name is no zone.
 func WithZone(zone string, then ...string) Option {
 	return func(b *Balancer) {
 		b.config.zones = nil
@@ -87,7 +87,7 @@ func WithSpillOver(outstanding int) Option {
 	return func(b *Balancer) { b.config.spillAt = int64(max(outstanding, 0)) }
 }
 
-// WithSubset picks from a subset of the instances only, see Subset. With WithZone that
+// WithSubset picks from a subset of the instances only, see Subset. With [WithZone] that
 // many are taken of each zone, and that many of all others.
 func WithSubset(client string, size int) Option {
 	return func(b *Balancer) { b.config.client, b.config.size = client, max(size, 0) }

@@ -12,7 +12,7 @@ const otherTries = 4
 
 // PickOther is Pick for a call that is repeated: it chooses none of the instances on which
 // the call has been tried. If the policy has no other for it, as Hash may, any other is
-// taken at random. If there is no other at all, the error is ErrNoInstances, also WithWait.
+// taken at random. If there is no other at all, the error is [ErrNoInstances], also [WithWait].
 // It takes longer than Pick.
 func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) (*discovery.Instance, Done, error) {
 	was := func(in *discovery.Instance) bool {

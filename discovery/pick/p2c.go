@@ -13,7 +13,7 @@ import "context"
 // has recovered: about every eighth time that its weight would have it picked.
 //
 // Latency is from the pick to the report. Calls that are long by nature, such as streams,
-// are better balanced by LeastOutstanding.
+// are better balanced by [LeastOutstanding].
 func P2C() Policy { return p2c{} }
 
 const (

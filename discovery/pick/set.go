@@ -38,7 +38,7 @@ func (e *NoInstancesError) Error() string {
 	return text
 }
 
-// Is reports that target is ErrNoInstances.
+// Is reports that target is [ErrNoInstances].
 func (e *NoInstancesError) Is(target error) bool { return target == ErrNoInstances }
 
 // set is what a pick looks at. It never changes.

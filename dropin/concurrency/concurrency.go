@@ -34,13 +34,13 @@ type (
 	Mutex = concurrency.Mutex
 	// Session is a lease that is kept alive, and what its owner holds with it.
 	Session = concurrency.Session
-	// SessionOption changes how NewSession makes a session.
+	// SessionOption changes how [NewSession] makes a session.
 	SessionOption = concurrency.SessionOption
 	// STM is what a transaction's function reads and writes through.
 	STM = concurrency.STM
 	// Isolation says which changes by others make a transaction run again.
 	Isolation = concurrency.Isolation
-	// STMOption changes how NewSTM works.
+	// STMOption changes how [NewSTM] works.
 	STMOption = concurrency.STMOption
 )
 
@@ -67,7 +67,7 @@ func NewElection(s *Session, pfx string) *Election {
 }
 
 // ResumeElection returns the candidate that already leads with this key and create revision, for
-// a process that was restarted and took up its session WithLease.
+// a process that was restarted and took up its session [WithLease].
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	return concurrency.ResumeElection(s, pfx, leaderKey, leaderRev)
 }
@@ -99,12 +99,12 @@ func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return concurrency.WithLease(leaseID)
 }
 
-// WithContext bounds NewSession, Close and the renewals by a context instead of the client's.
+// WithContext bounds [NewSession], Close and the renewals by a context instead of the client's.
 func WithContext(ctx context.Context) SessionOption {
 	return concurrency.WithContext(ctx)
 }
 
-// WithIsolation sets the isolation; SerializableSnapshot is the default.
+// WithIsolation sets the isolation; [SerializableSnapshot] is the default.
 func WithIsolation(lvl Isolation) STMOption {
 	return concurrency.WithIsolation(lvl)
 }
@@ -126,21 +126,21 @@ func NewSTM(c *clientv3.Client, apply func(STM) error, so ...STMOption) (*client
 	return concurrency.NewSTM(c, apply, so...)
 }
 
-// NewSTMRepeatable is NewSTM with RepeatableReads.
+// NewSTMRepeatable is [NewSTM] with [RepeatableReads].
 //
 // Deprecated: use NewSTM with options.
 func NewSTMRepeatable(ctx context.Context, c *clientv3.Client, apply func(STM) error) (*clientv3.TxnResponse, error) {
 	return concurrency.NewSTMRepeatable(ctx, c, apply)
 }
 
-// NewSTMSerializable is NewSTM with Serializable.
+// NewSTMSerializable is [NewSTM] with Serializable.
 //
 // Deprecated: use NewSTM with options.
 func NewSTMSerializable(ctx context.Context, c *clientv3.Client, apply func(STM) error) (*clientv3.TxnResponse, error) {
 	return concurrency.NewSTMSerializable(ctx, c, apply)
 }
 
-// NewSTMReadCommitted is NewSTM with ReadCommitted.
+// NewSTMReadCommitted is [NewSTM] with [ReadCommitted].
 //
 // Deprecated: use NewSTM with options.
 func NewSTMReadCommitted(ctx context.Context, c *clientv3.Client, apply func(STM) error) (*clientv3.TxnResponse, error) {

@@ -15,7 +15,7 @@ type Barrier struct {
 // NewBarrier returns a barrier; it does not hold yet.
 func NewBarrier(client *clientv3.Client, key string) *Barrier { return &Barrier{client, key} }
 
-// Hold puts the key, so that Wait waits; ErrKeyExists if it is there.
+// Hold puts the key, so that Wait waits; [ErrKeyExists] if it is there.
 func (b *Barrier) Hold() error { return b.HoldContext(b.client.Ctx()) }
 
 // HoldContext is Hold with a context.

@@ -8,6 +8,6 @@
 // What waits in line is put there by a session's Claim: it goes with the session, and is
 // cleaned up when a call gives up.
 //
-// All types are safe for concurrent use, except that an RWMutex, a DoubleBarrier and a
+// All types are safe for concurrent use, except that an RWMutex, a [DoubleBarrier] and a
 // Semaphore are each for one holder at a time; make one for each.
 package recipe

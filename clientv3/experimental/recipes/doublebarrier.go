@@ -27,7 +27,7 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 func (b *DoubleBarrier) waiters() string { return b.key + "/waiters" }
 func (b *DoubleBarrier) ready() string   { return b.key + "/ready" }
 
-// Enter waits until count have entered; ErrTooManyClients if so many have before.
+// Enter waits until count have entered; [ErrTooManyClients] if so many have before.
 func (b *DoubleBarrier) Enter() error { return b.EnterContext(b.s.Client().Ctx()) }
 
 // EnterContext is Enter with a context. When it fails, this process has not entered.

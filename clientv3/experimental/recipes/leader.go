@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// LeaderConfig says what RunLeader runs, and whom it notifies. All functions but Run must
+// LeaderConfig says what [RunLeader] runs, and whom it notifies. All functions but Run must
 // return soon; they are not called at the same time, except OnLeader.
 type LeaderConfig struct {
 	Client *clientv3.Client

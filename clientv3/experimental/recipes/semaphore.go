@@ -41,7 +41,7 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 	return nil
 }
 
-// Release lets the next one in; ErrNotHeld if nothing is held. When it fails, the release
+// Release lets the next one in; [ErrNotHeld] if nothing is held. When it fails, the release
 // goes on in the background, and it may be called again.
 func (m *Semaphore) Release(ctx context.Context) error {
 	claim := m.Claim()

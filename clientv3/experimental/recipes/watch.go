@@ -14,12 +14,12 @@ func WaitEvents(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_Ev
 	return WaitEventsContext(c.Ctx(), c, key, rev, evs)
 }
 
-// WaitPrefixEvents is WaitEvents for all keys with a prefix.
+// WaitPrefixEvents is [WaitEvents] for all keys with a prefix.
 func WaitPrefixEvents(c *clientv3.Client, prefix string, rev int64, evs []mvccpb.Event_EventType) (*clientv3.Event, error) {
 	return WaitEventsContext(c.Ctx(), c, prefix, rev, evs, clientv3.WithPrefix())
 }
 
-// WaitEventsContext is WaitEvents with a context, for the key or range that the options
+// WaitEventsContext is [WaitEvents] with a context, for the key or range that the options
 // describe. A revision that was compacted is rpctypes.ErrCompacted.
 func WaitEventsContext(ctx context.Context, c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType, opts ...clientv3.OpOption) (*clientv3.Event, error) {
 	var last *clientv3.Event

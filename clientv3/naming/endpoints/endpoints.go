@@ -43,12 +43,12 @@ type UpdateWithOpts struct {
 	Opts []clientv3.OpOption
 }
 
-// NewAddUpdateOpts returns an UpdateWithOpts that adds an endpoint.
+// NewAddUpdateOpts returns an [UpdateWithOpts] that adds an endpoint.
 func NewAddUpdateOpts(key string, endpoint Endpoint, opts ...clientv3.OpOption) *UpdateWithOpts {
 	return &UpdateWithOpts{Update: Update{Op: Add, Key: key, Endpoint: endpoint}, Opts: opts}
 }
 
-// NewDeleteUpdateOpts returns an UpdateWithOpts that removes an endpoint.
+// NewDeleteUpdateOpts returns an [UpdateWithOpts] that removes an endpoint.
 func NewDeleteUpdateOpts(key string, opts ...clientv3.OpOption) *UpdateWithOpts {
 	return &UpdateWithOpts{Update: Update{Op: Delete, Key: key}, Opts: opts}
 }

@@ -74,7 +74,7 @@ func WaitEvents(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_Ev
 	return recipe.WaitEvents(c, key, rev, evs)
 }
 
-// WaitPrefixEvents is WaitEvents for all keys with a prefix.
+// WaitPrefixEvents is [WaitEvents] for all keys with a prefix.
 func WaitPrefixEvents(c *clientv3.Client, prefix string, rev int64, evs []mvccpb.Event_EventType) (*clientv3.Event, error) {
 	return recipe.WaitPrefixEvents(c, prefix, rev, evs)
 }

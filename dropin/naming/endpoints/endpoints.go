@@ -35,12 +35,12 @@ type (
 	Manager = endpoints.Manager
 )
 
-// NewAddUpdateOpts returns an UpdateWithOpts that adds an endpoint.
+// NewAddUpdateOpts returns an [UpdateWithOpts] that adds an endpoint.
 func NewAddUpdateOpts(key string, endpoint Endpoint, opts ...clientv3.OpOption) *UpdateWithOpts {
 	return endpoints.NewAddUpdateOpts(key, endpoint, opts...)
 }
 
-// NewDeleteUpdateOpts returns an UpdateWithOpts that removes an endpoint.
+// NewDeleteUpdateOpts returns an [UpdateWithOpts] that removes an endpoint.
 func NewDeleteUpdateOpts(key string, opts ...clientv3.OpOption) *UpdateWithOpts {
 	return endpoints.NewDeleteUpdateOpts(key, opts...)
 }
