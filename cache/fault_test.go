@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -246,19 +245,10 @@ func TestCompactedWhileAway(t *testing.T) {
 // consistent reads do not wait for revisions that are not to come.
 func TestRestored(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
-	m := cl.Members()[0]
 	c := clienttest.Dial(t, cl.Endpoints()...)
-	restart := func() {
-		t.Helper()
-		ok(t, "Restart", m.Restart())
-		ok(t, "WaitReady", m.WaitReady(within(t)))
-	}
 	put(t, c, "p/a", "old")
 	put(t, c, "p/b", "old")
-	m.Terminate()
-	backup := t.TempDir()
-	ok(t, "copying the data", os.CopyFS(backup, os.DirFS(m.DataDir)))
-	restart()
+	backup := clienttest.Backup(t, cl)
 	ca := open(t, c, []string{"p/"})
 	w := ca.Watch(within(t), "p/", clientv3.WithPrefix())
 	var calls atomic.Int64
@@ -270,10 +260,7 @@ func TestRestored(t *testing.T) {
 	put(t, c, "p/c", "new")
 	remove(t, c, "p/b")
 	take(t, w, 22)
-	m.Kill()
-	ok(t, "removing the data", os.RemoveAll(m.DataDir))
-	ok(t, "restoring the data", os.CopyFS(m.DataDir, os.DirFS(backup)))
-	restart()
+	clienttest.PutBack(t, cl, backup)
 	if got := value(t, ca, "p/a"); got != "old" {
 		t.Errorf("a is %s", got)
 	}

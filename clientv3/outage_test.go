@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -276,29 +276,16 @@ func TestNamesAreResolvedAgain(t *testing.T) {
 // delivers the difference.
 func TestRestoredBackup(t *testing.T) {
 	t.Parallel()
-	m := etcdtest.Start(t, etcdtest.Options{}).Members()[0]
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	m := cluster.Members()[0]
 	c := dial(t, clientv3.Config{Endpoints: []string{m.Endpoint}})
 	ctx := ctxFor(t, 3*long)
 	put := func(k, v string) {
 		t.Helper()
 		await(t, "a put succeeds", func() bool { _, err := c.Put(ctx, k, v); return err == nil })
 	}
-	restart := func() {
-		t.Helper()
-		if err := m.Restart(); err != nil {
-			t.Fatal(err)
-		}
-		if err := m.WaitReady(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
 	put("k/old", "1")
-	m.Terminate()
-	backup := t.TempDir()
-	if err := os.CopyFS(backup, os.DirFS(m.DataDir)); err != nil {
-		t.Fatal(err)
-	}
-	restart()
+	backup := clienttest.Backup(t, cluster)
 	w := clientv3.NewResumingWatcher(c, c)
 	defer w.Close()
 	plain := c.Watch(ctx, "k/", clientv3.WithPrefix())
@@ -314,14 +301,7 @@ func TestRestoredBackup(t *testing.T) {
 		r := next(t, plain)
 		last = string(r.Events[len(r.Events)-1].Kv.Key)
 	}
-	m.Kill()
-	if err := os.RemoveAll(m.DataDir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(m.DataDir, os.DirFS(backup)); err != nil {
-		t.Fatal(err)
-	}
-	restart()
+	clienttest.PutBack(t, cluster, backup)
 	r := next(t, plain)
 	var lost *clientv3.Error
 	if !r.Canceled || !errors.Is(r.Err(), clientv3.ErrHistoryLost) || !errors.As(r.Err(), &lost) {

@@ -3,13 +3,13 @@ package clientv3_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
@@ -100,7 +100,8 @@ func TestWatchEndsWhenPermissionIsGone(t *testing.T) {
 // newest one changed does.
 func TestRestoredBackupThatOvertook(t *testing.T) {
 	t.Parallel()
-	m := etcdtest.Start(t, etcdtest.Options{}).Members()[0]
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	m := cluster.Members()[0]
 	writer := dial(t, clientv3.Config{Endpoints: []string{m.Endpoint}})
 	// The watches come through a door of their own, which stays shut until the new history is
 	// longer than the old one.
@@ -119,22 +120,8 @@ func TestRestoredBackupThatOvertook(t *testing.T) {
 		t.Helper()
 		await(t, "a put succeeds", func() bool { _, err := writer.Put(ctx, k, v); return err == nil })
 	}
-	restart := func() {
-		t.Helper()
-		if err := m.Restart(); err != nil {
-			t.Fatal(err)
-		}
-		if err := m.WaitReady(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
 	put("k/old", "1")
-	m.Terminate()
-	backup := t.TempDir()
-	if err := os.CopyFS(backup, os.DirFS(m.DataDir)); err != nil {
-		t.Fatal(err)
-	}
-	restart()
+	backup := clienttest.Backup(t, cluster)
 	w := clientv3.NewResumingWatcher(c, c)
 	defer w.Close()
 	plain := c.Watch(ctx, "k/", clientv3.WithPrefix())
@@ -151,14 +138,7 @@ func TestRestoredBackupThatOvertook(t *testing.T) {
 		last = string(r.Events[len(r.Events)-1].Kv.Key)
 	}
 	door.Cut()
-	m.Kill()
-	if err := os.RemoveAll(m.DataDir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(m.DataDir, os.DirFS(backup)); err != nil {
-		t.Fatal(err)
-	}
-	restart()
+	clienttest.PutBack(t, cluster, backup)
 	for i := range 9 {
 		put(fmt.Sprint("k/new", i), "v")
 	}
@@ -181,7 +161,7 @@ func TestRestoredBackupThatOvertook(t *testing.T) {
 	}
 }
 
-// TestCompactedWitness: a wiped etcd comes to the revision that a watch has been told of, and its
+// TestCompactedWitness: a wiped etcd comes to a revision that a watch knows, and its
 // history before is compacted. What the watch has seen last, or before a deletion, tells it all the
 // same; where that has not changed the watch goes on.
 func TestCompactedWitness(t *testing.T) {
@@ -212,21 +192,15 @@ func TestCompactedWitness(t *testing.T) {
 			for range 3 {
 				put(t, direct, "other", "v")
 			}
-			told := told(t, w, revisionOf(t, direct))
+			seen := progressTo(t, w, revisionOf(t, direct))
 			m.Proxy().Cut()
 			if c.wiped {
-				m.Kill()
-				if err := os.RemoveAll(m.DataDir); err != nil {
-					t.Fatal(err)
-				}
-				if err := m.Restart(); err != nil {
-					t.Fatal(err)
-				}
-				for revisionOf(t, direct) < told {
+				clienttest.PutBack(t, cl, "")
+				for revisionOf(t, direct) < seen {
 					put(t, direct, "k/1", "anew")
 				}
 			}
-			if _, err := direct.Compact(ctx, told); err != nil {
+			if _, err := direct.Compact(ctx, seen); err != nil {
 				t.Fatal(err)
 			}
 			if err := m.Proxy().Heal(); err != nil {
@@ -244,8 +218,8 @@ func TestCompactedWitness(t *testing.T) {
 	}
 }
 
-// told waits until a watch has been told everything up to a revision, and returns how far it was.
-func told(t *testing.T, w clientv3.WatchChan, rev int64) int64 {
+// progressTo waits until a watch has everything up to a revision, and returns how far it was.
+func progressTo(t *testing.T, w clientv3.WatchChan, rev int64) int64 {
 	t.Helper()
 	for {
 		r := next(t, w)

@@ -37,16 +37,11 @@ func Backup(t testing.TB, cluster *etcdtest.Cluster) (dir string) {
 	return dir
 }
 
-// Restore is Overtake with what was backed up instead of nothing; backup "" is nothing.
-func Restore(t testing.TB, cluster *etcdtest.Cluster, backup string, keys map[string]string) {
+// PutBack kills the only member of a cluster and starts it again with the data of a backup; "" is
+// none.
+func PutBack(t testing.TB, cluster *etcdtest.Cluster, backup string) {
 	t.Helper()
 	m := cluster.Members()[0]
-	direct := Dial(t, m.Direct)
-	was, err := direct.Get(Within(t, Long), "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Proxy().Cut()
 	m.Kill()
 	if err := os.RemoveAll(m.DataDir); err != nil {
 		t.Fatal(err)
@@ -59,6 +54,22 @@ func Restore(t testing.TB, cluster *etcdtest.Cluster, backup string, keys map[st
 	if err := m.Restart(); err != nil {
 		t.Fatal(err)
 	}
+	if err := m.WaitReady(Within(t, Long)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Restore is Overtake with what was backed up instead of nothing; backup "" is nothing.
+func Restore(t testing.TB, cluster *etcdtest.Cluster, backup string, keys map[string]string) {
+	t.Helper()
+	m := cluster.Members()[0]
+	direct := Dial(t, m.Direct)
+	was, err := direct.Get(Within(t, Long), "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Proxy().Cut()
+	PutBack(t, cluster, backup)
 	put := func(key, value string) (rev int64) {
 		t.Helper()
 		Await(t, "a put succeeds", func() bool {
