@@ -34,8 +34,8 @@ type Hooks struct {
 	Lease func(LeaseInfo)
 }
 
-// JoinHooks returns hooks that call those of all, in their order. A hook that none of them has stays
-// nil and costs nothing.
+// JoinHooks returns hooks that call those of all, in their order. A hook that none of them has
+// stays nil and costs nothing.
 func JoinHooks(all ...Hooks) Hooks {
 	var joined Hooks
 	for _, h := range all {

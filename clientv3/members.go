@@ -18,10 +18,11 @@ const (
 	MemberConnecting MemberState = "connecting"
 	// MemberHealthy gets ordinary calls.
 	MemberHealthy MemberState = "healthy"
-	// MemberStalled is alive, but calls do not finish: it has no leader or no quorum, defragments, or
-	// is a learner.
+	// MemberStalled is alive, but calls do not finish: it has no leader or no quorum, defragments,
+	// or is a learner.
 	MemberStalled MemberState = "stalled"
-	// MemberEjected does not answer. It is used again when it does, or a fresh connection to it does.
+	// MemberEjected does not answer. It is used again when it does, or a fresh connection to it
+	// does.
 	MemberEjected MemberState = "ejected"
 )
 

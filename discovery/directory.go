@@ -27,7 +27,7 @@ type Directory struct {
 	err      error // an argument or option makes no sense
 
 	announceAs string // id among the watchers; empty: not announced
-	// announceAfter is how much later what was seen is told.
+	// announceAfter is how much later a seen revision is announced.
 	announceAfter time.Duration
 
 	mu       sync.Mutex
@@ -54,7 +54,7 @@ func WithLog(log *slog.Logger) DirectoryOption {
 	})
 }
 
-// WithProblems sets a function that is told of bad records, of services whose records may not be
+// WithProblems sets a function that is called for bad records, of services whose records may not be
 // read, of protection, and of files that cannot be used. It must return soon.
 func WithProblems(f func(Problem)) DirectoryOption {
 	return directoryOption(func(d *Directory) { d.report = f })

@@ -73,7 +73,7 @@ const (
 	delayedMost = 64
 )
 
-// delayed are revisions that were seen, in order, and from when on that is told.
+// delayed are revisions that were seen, in order, and from when on they are announced.
 type delayed []struct {
 	revision int64
 	at       time.Time
@@ -91,7 +91,7 @@ func (d *delayed) add(revision int64, at time.Time) {
 	}{revision, at})
 }
 
-// due is the newest revision to be told as of now, 0 if there is none.
+// due is the newest revision to be announced as of now, 0 if there is none.
 func (d *delayed) due(now time.Time) (revision int64) {
 	for len(*d) > 0 && !(*d)[0].at.After(now) {
 		revision, *d = (*d)[0].revision, (*d)[1:]

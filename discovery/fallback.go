@@ -24,8 +24,8 @@ const fallbackAfter = 2 * time.Second
 // WithFallback adds a cluster whose instances of a service are used when those before it have none
 // that takes work, or have not said within 2 s what there is: first that of [NewDirectory]'s
 // client, then those of this option, in their order. Which one it is is decided for each service by
-// what the views say, and is told as any change of the instances is; instances, views and problems
-// bear the cluster's name. When the first has an instance again, it is used again.
+// what the views say, and subscribers see it as any change of the instances; instances, views and
+// problems bear the cluster's name. When the first has an instance again, it is used again.
 //
 // A view that is stale still counts: while a cluster's etcd is away, its last known instances stay
 // in use. So what is not seen here is a cluster that is lost together with its etcd: that takes

@@ -105,7 +105,7 @@ func (f *feed) run(context.Context) {
 	}
 }
 
-// read notes whether the records can be read. That they may not be is told, once: it needs
+// read notes whether the records can be read. A missing permission is reported, once: it needs
 // somebody to change it.
 func (f *feed) read(err error) {
 	if f.ctx.Err() != nil {

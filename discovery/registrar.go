@@ -62,7 +62,7 @@ const (
 	Left       EventKind = "left"       // its Drain is over; Err says why if it was not as it should be
 )
 
-// Event is told to the function of [WithEvents].
+// Event is what the function of [WithEvents] gets.
 type Event struct {
 	Kind     EventKind
 	Key      string

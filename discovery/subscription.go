@@ -181,7 +181,7 @@ func (s *Subscription) choose() *track {
 	}
 }
 
-// take returns what is to be told, if anything.
+// take returns what is to be delivered, if anything.
 func (s *Subscription) take() (c Change, ok bool) {
 	t := s.choose()
 	defer t.f.mu.Unlock()

@@ -142,8 +142,8 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// TestKnownAreDocumented: the documents have each difference that is taken as meant, by its name and
-// with a reason, and of none that is gone.
+// TestKnownAreDocumented: the documents have each difference that is taken as meant, by its name
+// and with a reason, and of none that is gone.
 func TestKnownAreDocumented(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/differences.md")
 	if err != nil {

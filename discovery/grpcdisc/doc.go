@@ -14,7 +14,7 @@
 // none of the address, a change of it leaves connections alone. Of several instances at one
 // address the first in the order of their keys counts.
 //
-// A service without instances is told too: calls fail at once with code Unavailable, or
+// gRPC learns of a service without instances too: calls fail at once with code Unavailable, or
 // wait if they carry grpc.WaitForReady. Neither building nor closing waits for etcd. While
 // etcd is away the last instances stay; if there never were any, calls begin to fail
 // after 3 s and say so. An instance that drains or goes gets no new calls, those under way

@@ -155,7 +155,7 @@ func New(directory *discovery.Directory, opts ...Option) *Transport {
 	return t
 }
 
-// refuse notes what makes no sense; the first is what is told.
+// refuse notes what makes no sense; the first such thing is the error.
 func (t *Transport) refuse(what string) {
 	if t.err == nil {
 		t.err = fmt.Errorf("httpdisc: %w: %s", discovery.ErrInvalid, what)

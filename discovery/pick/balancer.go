@@ -59,7 +59,7 @@ type Balancer struct {
 	out     int                         // ejected ones among the candidates
 	cands   int                         // candidates: those that take work, ready or not
 	closed  bool
-	// returned came back since that was told last.
+	// returned came back since the last report of that.
 	returned []*discovery.Instance
 }
 
@@ -124,7 +124,7 @@ func newBalancer(policy Policy, opts []Option) *Balancer {
 // now is the time on the monotonic clock, in nanoseconds from the balancer's beginning.
 func (b *Balancer) now() int64 { return int64(time.Since(b.epoch)) }
 
-// Pick chooses an instance. The outcome of the call is to be told to done, whatever it is.
+// Pick chooses an instance. Report the outcome of the call to done, whatever it is.
 //
 // If there is none to choose, the error is a *NoInstancesError, which is [ErrNoInstances] for
 // errors.Is. It comes at once; with [WithWait] when ctx has ended, whose error it wraps then

@@ -6,7 +6,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Hooks are told what a balancer does with instances. Each may be nil. They are called from the
+// Hooks show what a balancer does with instances. Each may be nil. They are called from the
 // goroutines of calls and of the balancer, concurrently, must return soon and not close the
 // balancer.
 type Hooks struct {
@@ -18,8 +18,9 @@ type Hooks struct {
 	// has lost its last live instance, or has one again. It is empty when calls are not split any
 	// more.
 	Split func([]SubsetStatus)
-	// Attempt: an attempt of a call is over, or has an answer. Packages grpcdisc and httpdisc tell
-	// of theirs, and whoever calls Done.Attempt. It is called with each, so it costs each.
+	// Attempt: an attempt of a call is over, or has an answer. Packages grpcdisc and httpdisc
+	// report theirs, other callers by [Done.Attempt]. It is called for each attempt, so each costs
+	// more.
 	Attempt func(AttemptInfo)
 }
 

@@ -173,7 +173,7 @@ const (
 	longSilence = time.Second
 )
 
-// Done is how the outcome of a call is told. It is a value; the zero Done does nothing.
+// Done takes the outcome of a call. It is a value; the zero Done does nothing.
 // Either Report is called, once, or Answered and then Release, once each.
 type Done struct {
 	b     *Balancer
@@ -195,8 +195,8 @@ func (d Done) Since(t time.Time) Done {
 
 // Kind is a Done in place of d whose call is of a kind, named by the method that it calls, say. A
 // call without an answer is then compared with what its kind takes, on all instances: that one
-// method is slow says nothing of an instance which answers others soon. Kinds are told apart by a
-// hash, 256 of them.
+// method is slow says nothing of an instance which answers others soon. Kinds are distinguished by
+// a hash, 256 of them.
 func (d Done) Kind(name string) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.kind = uint16(hash(name)%kinds) + 1

@@ -37,9 +37,9 @@ func WithWait() Option { return func(b *Balancer) { b.config.wait = true } }
 // goroutines of the balancer, must return soon and not close the balancer.
 func WithNotify(f func()) Option { return func(b *Balancer) { b.config.notify = f } }
 
-// WithLatency measures latency whatever the policy, so that a caller's short deadline is told from
-// an instance's long silence (see [TimedOut], Unanswered) and [Status.Latency] is known. It costs
-// two readings of the clock for each call.
+// WithLatency measures latency whatever the policy, so that a caller's short deadline is
+// distinguished from an instance's long silence (see [TimedOut], Unanswered) and [Status.Latency]
+// is known. It costs two readings of the clock for each call.
 func WithLatency() Option { return func(b *Balancer) { b.needs |= needsLatency } }
 
 // WithSeed makes random choices the same in each run, as far as goroutines are scheduled

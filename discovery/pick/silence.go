@@ -13,7 +13,7 @@ import "time"
 // until its caller's time is up, as a long poll, would discredit instances that answer all others.
 // So calls are compared with their kind, and a kind that nobody has answered yet proves nothing.
 
-// kinds is how many kinds of calls are told apart; more share.
+// kinds is how many kinds of calls are distinguished; more share.
 const kinds = 256
 
 // blame is what it says of an instance that a call which took so long until its caller's time was

@@ -186,8 +186,8 @@ func place(part float64) uint64 {
 	return uint64(part * (1 << 64))
 }
 
-// tellSplit tells the hooks if other parts of the calls go to the subsets than were told last. It
-// is called with b.making held.
+// tellSplit calls the hooks if other parts of the calls go to the subsets than at the last report.
+// It is called with b.making held.
 func (b *Balancer) tellSplit(now []SubsetStatus) {
 	same := slices.EqualFunc(b.reported, now, func(x, y SubsetStatus) bool {
 		return x.Filter == y.Filter && x.Percent == y.Percent && x.Share == y.Share

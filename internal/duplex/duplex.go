@@ -32,8 +32,8 @@ type Config[Q, A any] struct {
 	Opened func(member string)
 	// Answered is called with each answer, by one goroutine.
 	Answered func(A)
-	// Ended is called once with the reason why the stream ended, unless it was closed: io.EOF if the server ended
-	// it without an error. member is "" if the stream could not be opened.
+	// Ended is called once with the reason why the stream ended, unless it was closed: io.EOF if
+	// the server ended it without an error. member is "" if the stream could not be opened.
 	Ended func(member string, err error)
 }
 

@@ -1,6 +1,6 @@
 // Code generated from package official. DO NOT EDIT.
 
-// Package fairlead runs the benchmark with our client.
+// Package fairlead has our client for the benchmark.
 package fairlead
 
 import (

@@ -1,6 +1,6 @@
 //go:generate go run ../../differential/generate
 
-// Package official runs the benchmark with the official client. Package fairlead is generated from it.
+// Package official has the official client for the benchmark. Package fairlead is made from it.
 package official
 
 import (

@@ -16,14 +16,14 @@
 // # What gRPC gets
 //
 // Each address once, in the order of the keys, as an endpoint of its own and in the plain
-// list that older balancers use; records without an address are left out. gRPC is told
+// list that older balancers use; records without an address are left out. gRPC gets a list
 // only when something has changed. The metadata of a record are an attribute of both the
 // address and the endpoint, for balancers and transport credentials to read with
 // Metadata. Since they belong to the address, gRPC connects anew to an endpoint whose
 // metadata have changed; calls under way on the old connection are finished. (Where the
 // environment names an HTTP proxy for the addresses, gRPC does not pass attributes on.)
 //
-// A service without endpoints is told too: calls then fail at once with code Unavailable,
+// gRPC learns of a service without endpoints too: calls then fail at once with code Unavailable,
 // or wait if they carry grpc.WaitForReady.
 //
 // # When etcd is away
