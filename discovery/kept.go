@@ -61,7 +61,7 @@ func (r *Registrar) Keep(ctx context.Context, key, value string, opts ...KeepOpt
 
 // judge: what is under our lease is ours, and so is the same value of an earlier run.
 func (k *Kept) judge(f keep.Found) keep.Verdict {
-	if f.Ours || f.First && (k.over || string(f.Value) == string(f.Wanted)) {
+	if f.Ours || f.First && (k.over || string(f.Value) == string(f.Own)) {
 		return keep.Verdict{}
 	}
 	return keep.Verdict{Taken: &TakenError{Key: k.key}}

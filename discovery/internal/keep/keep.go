@@ -1,4 +1,5 @@
-// Package keep keeps keys of one process in etcd as they are wanted, under one lease of its own.
+// Package keep keeps keys of one process in etcd as their owners want them, under one lease of its
+// own.
 //
 // One goroutine (run) has the lease: it is granted when there is something to keep, kept alive,
 // and granted anew when etcd says that it is gone; then everything is looked at again. A second one
@@ -70,7 +71,7 @@ type Spec struct {
 	// Judge says what is to become of a record that was found. It is called with the Keeper's
 	// lock held, so it must not call the Keeper.
 	Judge func(Found) Verdict
-	// Tell is told what happens, from several goroutines, without the lock.
+	// Tell is called with what happens, from several goroutines, without the lock.
 	Tell func(kind Kind, err error)
 	// Crowd is the prefix of the keys whose processes come back together after an outage; empty:
 	// none.
@@ -168,7 +169,7 @@ func (k *Keeper) Keep(ctx context.Context, s Spec) (*Kept, error) {
 	if err := k.await(ctx, h.e, done); err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if h.e.owner == h && h.e.wanted != Gone {
+		if h.e.owner == h && h.e.target != Gone {
 			k.enqueue(h.e, h.e.want(Gone, nil))
 		}
 		return nil, err
@@ -189,10 +190,10 @@ func (k *Keeper) add(s Spec) (*Kept, <-chan error, error) {
 		e = &entry{key: s.Key}
 		k.entries[s.Key] = e
 		k.cover(e)
-	case e.wanted != Gone:
+	case e.target != Gone:
 		return nil, nil, fmt.Errorf("%w: %s is registered here already", ErrTaken, s.Key)
 	}
-	e.told(e.turn, nil) // whoever closed it: it has gone, and has come again
+	e.answerWaiters(e.turn, nil) // whoever closed it: it has gone, and has come again
 	e.spec, e.owner = s, &Kept{k, e}
 	queue := e.adopt(s.Value)
 	done := e.expect()
@@ -213,7 +214,7 @@ func (k *Keeper) await(ctx context.Context, e *entry, done <-chan error) error {
 	}
 }
 
-// Set changes what is wanted and returns when it is there. change is called with the Keeper's
+// Set changes the value and returns when it is there. change is called with the Keeper's
 // lock held and returns the new value, or an error that Set returns. When ctx ends first, the
 // change goes on in the background. A value that can never be stored is dropped for the one
 // before.
@@ -223,7 +224,7 @@ func (h *Kept) Set(ctx context.Context, change func() ([]byte, error)) error {
 		if err != nil {
 			return false, err
 		}
-		if h.e.wanted == Hidden { // it is shown with the next success of the check
+		if h.e.target == Hidden { // it is shown with the next success of the check
 			h.e.value = value
 			return h.e.touch(), nil
 		}
@@ -237,7 +238,7 @@ func (h *Kept) Close(ctx context.Context) error {
 	return h.amend(ctx, func() (bool, error) { return h.e.want(Gone, nil), nil })
 }
 
-// amend changes what is wanted and waits until it is so.
+// amend changes the target and waits until it is reached.
 func (h *Kept) amend(ctx context.Context, change func() (queue bool, err error)) error {
 	k, e := h.k, h.e
 	k.mu.Lock()
@@ -269,7 +270,7 @@ func (h *Kept) Hide(hidden bool) bool {
 }
 
 // over reports whether the key is kept no more; the caller holds mu.
-func (h *Kept) over() bool { return h.k.closed || h.e.owner != h || h.e.wanted == Gone }
+func (h *Kept) over() bool { return h.k.closed || h.e.owner != h || h.e.target == Gone }
 
 // Closed reports whether the key is kept no more.
 func (h *Kept) Closed() bool {
@@ -299,8 +300,8 @@ func (e *entry) expect() <-chan error {
 	return done
 }
 
-// told answers those who wait for a turn or an earlier one; the caller holds mu.
-func (e *entry) told(turn int, err error) {
+// answerWaiters answers callers that wait for a turn or an earlier one; the caller holds mu.
+func (e *entry) answerWaiters(turn int, err error) {
 	left := e.waiting[:0]
 	for _, w := range e.waiting {
 		if w.turn <= turn {
@@ -341,7 +342,7 @@ func (k *Keeper) Close() error {
 	k.closed = true
 	id, lapsed, idled := k.lease, k.lapsed, k.idled
 	for _, e := range k.entries {
-		e.told(e.turn, ErrClosed)
+		e.answerWaiters(e.turn, ErrClosed)
 	}
 	k.mu.Unlock()
 	k.group.Stop()

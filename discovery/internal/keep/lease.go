@@ -36,7 +36,7 @@ type held struct {
 // run has the lease.
 func (k *Keeper) run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
-		if !k.wanted() {
+		if !k.needsLease() {
 			if k.revokeIdle(ctx) {
 				failures = 0
 				k.awaitNeed(ctx)
@@ -69,7 +69,7 @@ func (k *Keeper) run(ctx context.Context) {
 
 // awaitNeed waits until there is something to keep.
 func (k *Keeper) awaitNeed(ctx context.Context) {
-	for ctx.Err() == nil && !k.wanted() {
+	for ctx.Err() == nil && !k.needsLease() {
 		select {
 		case <-k.need:
 		case <-ctx.Done():
@@ -135,8 +135,8 @@ func (k *Keeper) count() {
 	})
 }
 
-// wanted reports whether there is anything to have a lease for.
-func (k *Keeper) wanted() bool {
+// needsLease reports whether there is anything to have a lease for.
+func (k *Keeper) needsLease() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.entries) > 0
@@ -152,14 +152,14 @@ func (k *Keeper) grant(ctx context.Context) (*held, error) {
 	return k.renew(ctx, g.ID, g.Revision)
 }
 
-// notGranted notes why there is no lease. Whoever waits is told if it was refused.
+// notGranted notes why there is no lease. Waiting callers get the error if it was refused.
 func (k *Keeper) notGranted(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.why = err
 	if refused(err) {
 		for _, e := range k.entries {
-			e.told(e.turn, err)
+			e.answerWaiters(e.turn, err)
 		}
 	}
 }
@@ -322,26 +322,26 @@ func (k *Keeper) leaseGone() {
 	k.tellAll(lost, errLeaseLost)
 }
 
-// told is one thing that an owner is to be told.
-type told struct {
+// notice is one event that an owner has yet to get.
+type notice struct {
 	to   func(Kind, error)
 	kind Kind
 }
 
-// each has something happen to every key, and returns what is to be told without the lock; the
+// each has something happen to every key, and returns the notices for after the lock; the
 // caller holds mu.
-func (k *Keeper) each(happen func(*entry) effect) (all []told) {
+func (k *Keeper) each(happen func(*entry) effect) (all []notice) {
 	for _, e := range k.entries {
 		f := happen(e)
 		k.enqueue(e, f.queue)
 		if f.tell != "" {
-			all = append(all, told{e.spec.Tell, f.tell})
+			all = append(all, notice{e.spec.Tell, f.tell})
 		}
 	}
 	return all
 }
 
-func (k *Keeper) tellAll(all []told, why error) {
+func (k *Keeper) tellAll(all []notice, why error) {
 	for _, t := range all {
 		t.to(t.kind, why)
 	}

@@ -7,11 +7,11 @@ package keep
 // Nothing that another process wrote is overwritten or deleted: every put compares the mod
 // revision, every deletion the lease.
 
-// Wanted is what is to be at the key.
-type Wanted uint8
+// Target is what is to be at the key.
+type Target uint8
 
 const (
-	Present Wanted = iota // the value
+	Present Target = iota // the value
 	Hidden                // nothing for now
 	Gone                  // nothing, and nobody keeps the key any more
 )
@@ -36,7 +36,7 @@ const (
 	Denied // the server does not allow it; tried again now and then
 )
 
-// Kind says what happened to a key. Its owner is told each once it is not so any more.
+// Kind says what happened to a key. Its owner is notified when it changes.
 type Kind string
 
 const (
@@ -51,8 +51,8 @@ const (
 // Found is a record at the key that is not the one that was written last.
 type Found struct {
 	Value []byte
-	// Wanted is what is to be there.
-	Wanted []byte
+	// Own is the value that is to be there.
+	Own []byte
 	// Ours: it is under a lease of this process.
 	Ours bool
 	// First: the key was never kept. What is there may be of an earlier run of this process.
@@ -68,18 +68,18 @@ type Verdict struct {
 
 // machine is the state of one key.
 type machine struct {
-	wanted Wanted
-	there  There
-	work   Work
-	told   Kind   // what the owner knows; empty: it never was there
-	turn   int    // counts what was changed; a request knows the turn that it is for
-	value  []byte // what is to be there
-	wrote  []byte // what we put last
-	mod    int64  // the mod revision that we know of; 0: none
-	seen   int64  // the latest change that the watch has shown during the present request, or the last
-	lease  int64  // that we put it under last
-	shown  int64  // up to which the watch has shown the key, or begins after it
-	late   int64  // the mod revision that it had not shown at the last audit
+	target   Target
+	there    There
+	work     Work
+	reported Kind   // what the owner knows; empty: it never was there
+	turn     int    // counts what was changed; a request knows the turn that it is for
+	value    []byte // what is to be there
+	wrote    []byte // what we put last
+	mod      int64  // the mod revision that we know of; 0: none
+	seen     int64  // the latest change that the watch has shown during the present request, or the last
+	lease    int64  // that we put it under last
+	shown    int64  // up to which the watch has shown the key, or begins after it
+	late     int64  // the mod revision that it had not shown at the last audit
 }
 
 // do is what a request does.
@@ -112,7 +112,7 @@ type result struct {
 	err    error
 	denied bool    // err is final
 	unfit  bool    // and about the value: it can never be stored
-	awaits bool    // somebody waits, and is told
+	awaits bool    // somebody waits for the answer
 	done   bool    // it was put or removed
 	found  *record // else what is there; nil: nothing
 	rev    int64   // of the store then
@@ -121,11 +121,11 @@ type result struct {
 // effect is what follows.
 type effect struct {
 	again  bool // another request is needed at once; after a wait if the result was an error
-	settle bool // those who wait for this turn, or an earlier one, are told err
+	settle bool // callers that wait for this turn, or an earlier one, get err
 	err    error
 	queue  bool  // something has changed meanwhile
 	forget bool  // nothing is left to be done
-	tell   Kind  // what the owner is told; empty: nothing
+	tell   Kind  // what the owner is notified of; empty: nothing
 	why    error // of that
 }
 
@@ -139,9 +139,9 @@ func (m *machine) touch() (queue bool) {
 	return true
 }
 
-// want changes what is wanted.
-func (m *machine) want(w Wanted, value []byte) (queue bool) {
-	m.wanted = w
+// want changes the target.
+func (m *machine) want(w Target, value []byte) (queue bool) {
+	m.target = w
 	if w == Present {
 		m.value = value
 	}
@@ -151,10 +151,10 @@ func (m *machine) want(w Wanted, value []byte) (queue bool) {
 // hide withdraws the record or puts it back; changed: that is news.
 func (m *machine) hide(hidden bool) (changed, queue bool) {
 	switch {
-	case hidden && m.wanted == Present:
-		m.wanted, m.told = Hidden, Withdrawn
-	case !hidden && m.wanted == Hidden:
-		m.wanted = Present
+	case hidden && m.target == Present:
+		m.target, m.reported = Hidden, Withdrawn
+	case !hidden && m.target == Hidden:
+		m.target = Present
 	default:
 		return false, false
 	}
@@ -171,7 +171,7 @@ func (m *machine) next(lease int64) (q request, ok bool) {
 	m.seen = 0 // the request finds what was shown before it; a restored cluster may never reach that revision
 	q = request{do: put, turn: m.turn, lease: lease}
 	switch {
-	case m.wanted != Present:
+	case m.target != Present:
 		q.do = remove
 		if m.lease != lease {
 			q.also = m.lease
@@ -202,7 +202,7 @@ func (m *machine) result(q request, r result, own func(lease int64) bool, judge 
 		m.wrote = m.value // an answer was lost, or nothing had changed
 		return m.settled(q, r.found.mod, r.rev)
 	}
-	v := judge(Found{Value: r.found.value, Wanted: m.value, Ours: own(r.found.lease), First: m.told == ""})
+	v := judge(Found{Value: r.found.value, Own: m.value, Ours: own(r.found.lease), First: m.reported == ""})
 	if v.Taken != nil {
 		return m.taken(q, r, v.Taken)
 	}
@@ -213,14 +213,14 @@ func (m *machine) result(q request, r result, own func(lease int64) bool, judge 
 // settled: the record is as it was wanted, as of a revision of the store.
 func (m *machine) settled(q request, mod, as int64) effect {
 	e := effect{settle: true}
-	switch m.told {
+	switch m.reported {
 	case "":
 		e.tell = Registered
 	case Lost, Taken, Refused, Withdrawn:
 		e.tell = Restored
 	}
 	if e.tell != "" {
-		m.told = e.tell
+		m.reported = e.tell
 	}
 	m.there, m.mod, m.lease = Ours, mod, q.lease
 	e.queue = m.rest(q, as)
@@ -237,7 +237,7 @@ func (m *machine) missed() effect {
 func (m *machine) removed(q request) effect {
 	m.there, m.mod, m.lease = Absent, 0, 0
 	e := effect{settle: true, queue: m.rest(q, 0)}
-	if m.wanted == Gone {
+	if m.target == Gone {
 		e.forget, e.queue = true, false
 	}
 	return e
@@ -246,11 +246,11 @@ func (m *machine) removed(q request) effect {
 // taken: another process has the key. What was there before comes back when it is free.
 func (m *machine) taken(q request, r result, err error) effect {
 	e := effect{settle: true, err: err}
-	if m.wanted == Gone { // whoever closes it waits for its removal, which is next
+	if m.target == Gone { // whoever closes it waits for its removal, which is next
 		e.settle = false
 	}
-	if m.told != "" && m.told != Taken {
-		m.told, e.tell, e.why = Taken, Taken, err
+	if m.reported != "" && m.reported != Taken {
+		m.reported, e.tell, e.why = Taken, Taken, err
 	}
 	m.there, m.mod = Foreign, 0
 	e.queue = m.rest(q, r.rev)
@@ -260,18 +260,18 @@ func (m *machine) taken(q request, r result, err error) effect {
 // denied: the server does not allow the request. If the key never was there, its removal is done.
 // A value that can never be stored is wanted no more, but the one before it, if there was one.
 func (m *machine) denied(q request, r result) effect {
-	e := effect{settle: true, err: r.err, forget: m.wanted == Gone && m.told == ""}
+	e := effect{settle: true, err: r.err, forget: m.target == Gone && m.reported == ""}
 	if e.queue = m.rest(q, 0); e.queue {
 		return e
 	}
-	if r.unfit && m.wanted == Present && m.wrote != nil {
+	if r.unfit && m.target == Present && m.wrote != nil {
 		m.value = m.wrote
 		e.queue = m.there != Ours && m.touch()
 		return e
 	}
 	m.work = Denied
-	if !r.awaits && m.told != "" && m.told != Refused && m.wanted != Gone {
-		m.told, e.tell, e.why = Refused, Refused, r.err
+	if !r.awaits && m.reported != "" && m.reported != Refused && m.target != Gone {
+		m.reported, e.tell, e.why = Refused, Refused, r.err
 	}
 	return e
 }
@@ -322,12 +322,12 @@ func (m *machine) lapse() (e effect) {
 // regain: it was not, so what is known of the key holds; the watch tells what has changed. awaits:
 // somebody waits for the present turn.
 func (m *machine) regain(awaits bool) (e effect) {
-	if awaits || m.wanted != Present || m.there != Ours || string(m.value) != string(m.wrote) || m.seen > m.mod {
+	if awaits || m.target != Present || m.there != Ours || string(m.value) != string(m.wrote) || m.seen > m.mod {
 		e.queue = m.touch()
 		return e
 	}
-	if m.told == Lost {
-		m.told, e.tell = Restored, Restored
+	if m.reported == Lost {
+		m.reported, e.tell = Restored, Restored
 	}
 	return e
 }
@@ -366,17 +366,17 @@ func (m *machine) audit() (queue bool) {
 	return m.touch()
 }
 
-// lose is what the owner is told of a record that has gone: nothing, if he knows or wants that.
+// lose is what the owner hears of a record that has gone: nothing, if it knows or wants that.
 func (m *machine) lose() Kind {
-	if m.wanted != Present || m.told != Registered && m.told != Restored {
+	if m.target != Present || m.reported != Registered && m.reported != Restored {
 		return ""
 	}
-	m.told = Lost
+	m.reported = Lost
 	return Lost
 }
 
 // adopt has another owner keep a key whose removal was wanted, and perhaps is not done.
 func (m *machine) adopt(value []byte) (queue bool) {
-	m.told, m.wrote = "", nil
+	m.reported, m.wrote = "", nil
 	return m.want(Present, value)
 }

@@ -91,7 +91,7 @@ func (d *driver) do(c scenario.Command) string {
 	default:
 		d.t.Fatalf("no command %q", c.Name)
 	}
-	d.say("  %s, %s, %s", [...]string{"present", "hidden", "gone"}[m.wanted],
+	d.say("  %s, %s, %s", [...]string{"present", "hidden", "gone"}[m.target],
 		[...]string{"unknown", "absent", "ours", "foreign"}[m.there], [...]string{"idle", "queued", "busy", "denied"}[m.work])
 	return scenario.Lines(d.out)
 }
@@ -124,7 +124,7 @@ func (d *driver) result(r result) {
 // judge is that of a key like an instance's.
 func judge(f Found) Verdict {
 	switch v := string(f.Value); {
-	case f.Ours || f.First && v == string(f.Wanted):
+	case f.Ours || f.First && v == string(f.Own):
 		return Verdict{}
 	}
 	return Verdict{Taken: ErrTaken}

@@ -71,10 +71,10 @@ func (k *Keeper) next() *entry {
 // mu.
 func (k *Keeper) dropGone() {
 	for _, e := range k.entries {
-		if e.wanted != Gone || e.work == Busy {
+		if e.target != Gone || e.work == Busy {
 			continue
 		}
-		e.told(e.turn, nil)
+		e.answerWaiters(e.turn, nil)
 		if !k.lapsed {
 			k.forget(e)
 		}
@@ -196,10 +196,10 @@ func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	own := func(id int64) bool { return id == q.lease || k.former[clientv3.LeaseID(id)] }
 	f := e.result(q, r, own, e.spec.Judge)
 	if f.settle {
-		e.told(q.turn, f.err)
+		e.answerWaiters(q.turn, f.err)
 	}
 	if f.forget {
-		e.told(e.turn, nil)
+		e.answerWaiters(e.turn, nil)
 		k.forget(e)
 	} else {
 		k.enqueue(e, f.queue)
@@ -224,7 +224,8 @@ func (k *Keeper) tell(to func(Kind, error), f effect) {
 	to(f.tell, f.why)
 }
 
-// late is the error of a context that ended before a key was as wanted, with what etcd said to it.
+// late is the error of a context that ended before a key was as its owner wanted, with what etcd
+// said.
 func (k *Keeper) late(ctx context.Context, e *entry) error {
 	k.mu.Lock()
 	why := e.why

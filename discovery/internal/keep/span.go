@@ -3,8 +3,8 @@ package keep
 // Watching the own keys. As long as the user may read all between the lowest and the highest of
 // them, one watch covers that: for a process with one key, the key; for one with thousands of a
 // service, their prefix. A span that the server refuses is split where its keys have least in
-// common, until each part is allowed: a user may read two prefixes, and not what lies between.
-// A single key that is refused is told to its owner, and tried again every few seconds.
+// common, until each part is allowed: a user may read two prefixes, and not what lies between. The
+// owner of a single key that is refused is notified, and the key is tried again every few seconds.
 //
 // Each span has a goroutine. Spans do not overlap. One grows with its keys, and is watched anew
 // then, from where it was.
@@ -296,10 +296,10 @@ func (k *Keeper) changed(ev *clientv3.Event) {
 	k.mu.Lock()
 	e := k.entries[string(ev.Kv.Key)]
 	if e == nil {
-		ghost := ev.Type == clientv3.EventTypePut && k.lease != 0 && ev.Kv.Lease == int64(k.lease)
+		stray := ev.Type == clientv3.EventTypePut && k.lease != 0 && ev.Kv.Lease == int64(k.lease)
 		k.mu.Unlock()
-		if ghost {
-			k.exorcise(ev)
+		if stray {
+			k.deleteStray(ev)
 		}
 		return
 	}
@@ -310,9 +310,9 @@ func (k *Keeper) changed(ev *clientv3.Event) {
 	k.tell(tell, f)
 }
 
-// exorcise deletes a record of ours that a request without an answer put after its key was given
+// deleteStray deletes a record of ours that a request without an answer put after its key was given
 // up.
-func (k *Keeper) exorcise(ev *clientv3.Event) {
+func (k *Keeper) deleteStray(ev *clientv3.Event) {
 	key := string(ev.Kv.Key)
 	k.group.Go(func(ctx context.Context) {
 		for n := 0; ctx.Err() == nil; n++ {
