@@ -77,7 +77,7 @@ func run(ctx context.Context, a *command.App) int {
 		return 128 + int(stopped.Signal) // as shells report a program that a signal ended
 	}
 	if errors.Is(err, command.ErrClosedPipe) {
-		return command.ExitClosedPipe // who reads has seen enough
+		return command.ExitClosedPipe // the reader has seen enough
 	}
 	var usage command.UsageError
 	if !a.Ran.Load() && !errors.As(err, &usage) {
