@@ -32,6 +32,7 @@ func TestPlanOfTransactions(t *testing.T) {
 		{"100 keys", &pb.TxnRequest{Success: []*pb.RequestOp{get(false), many(99)}}, few},
 		{"101 keys", &pb.TxnRequest{Success: []*pb.RequestOp{get(false), many(100)}}, linear},
 		{"any number", &pb.TxnRequest{Success: []*pb.RequestOp{many(0)}}, linear},
+		{"any number, twice", &pb.TxnRequest{Success: []*pb.RequestOp{many(0), many(0)}}, linear},
 		{"a put in the else branch", &pb.TxnRequest{Success: []*pb.RequestOp{get(true)}, Failure: []*pb.RequestOp{put}}, written},
 		{"a put, nested", &pb.TxnRequest{Success: []*pb.RequestOp{nested(put)}}, written},
 	} {

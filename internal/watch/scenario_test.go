@@ -73,7 +73,7 @@ func (d *driver) input(c scenario.Command) {
 		d.honest = true
 	case "members":
 		d.nmembers = int(c.Int(d.t, "n", 0))
-	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created] [listed= [newest=] [term=]]
+	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created] [listed= [newest=] [term=] [counted]]
 		for name := range strings.SplitSeq(c.Word(0), ",") {
 			r := &pb.WatchCreateRequest{
 				Key: []byte(c.Args["key"]), RangeEnd: []byte(c.Args["end"]), StartRevision: c.Int(d.t, "rev", 0),
@@ -113,10 +113,11 @@ func (d *driver) input(c scenario.Command) {
 		k.cancel(d.now, d.watcher(c))
 	case "progress":
 		k.requestProgress(d.now, c.Args["group"])
-	case "checked": // checked [of=WATCHER] rev= [cluster=] [term=] [different] [unproved] [err= verdict=]
+	case "checked": // checked [of=WATCHER [round=]] rev= [cluster=] [term=] [different] [unproved] [err= verdict=]
 		f := Finding{Revision: c.Int(d.t, "rev", 0), ClusterID: uint64(c.Int(d.t, "cluster", 7)), Term: uint64(c.Int(d.t, "term", 0)), Different: c.Has("different"), Unproved: c.Has("unproved")}
 		if w := d.watchers[c.Args["of"]]; w != nil {
-			k.vouched(d.now, w, d.asked[w].st, d.asked[w].round, f, err, verdict)
+			round := int(c.Int(d.t, "round", int64(d.asked[w].round)))
+			k.vouched(d.now, w, d.asked[w].st, round, f, err, verdict)
 			break
 		}
 		k.checked(d.now, k.groups[c.Args["group"]], f, err, verdict)
@@ -155,7 +156,7 @@ func (d *driver) listing(c scenario.Command) *Listing {
 	if rev := c.Int(d.t, "newest", 0); rev > 0 {
 		l.Note(&mvccpb.KeyValue{Key: []byte(c.Args["key"]), ModRevision: rev, Value: []byte("v")})
 	} else {
-		l.Empty = true
+		l.Empty = !c.Has("counted") // that there are keys is known, and not which
 	}
 	return l
 }

@@ -3,7 +3,7 @@
 // notices fails the run.
 //
 //	go run ./tools/mutants                 # all
-//	go run ./tools/mutants -only lease     # those whose names contain this
+//	go run ./tools/mutants -only lease     # those whose names match this
 //	go run ./tools/mutants -chaos=false    # without those that only the chaos test can see
 //
 // It begins with the tests of the unchanged copy: what is red then would catch everything.
@@ -32,7 +32,7 @@ const (
 )
 
 func main() {
-	only := flag.String("only", "", "only mutants whose name contains this")
+	only := flag.String("only", "", "only mutants whose name matches this regular expression")
 	chaos := flag.Bool("chaos", true, "also those that are for the chaos test")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -46,9 +46,13 @@ func main() {
 }
 
 func run(ctx context.Context, only string, chaos bool) error {
+	match, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
 	var list []mutant
 	for _, m := range mutants {
-		if strings.Contains(m.name, only) && (chaos || !m.chaos) {
+		if match.MatchString(m.name) && (chaos || !m.chaos) {
 			list = append(list, m)
 		}
 	}
