@@ -118,6 +118,7 @@ type core struct {
 	count   uint64        // how many were opened so far; names them
 	avoid   []string      // members whose streams were late or failed since the last answer
 	row     int           // failures since the last stream that lasted
+	calm    bool          // the last of them was a silence that may be the usual one
 	why     error         // of the last stream that failed since the last answer; nil: none
 	fatals  int           // streams that ended with a fatal error since the last answer
 	term    uint64        // of raft; the highest that an answer came from, 0: unknown

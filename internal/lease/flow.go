@@ -174,16 +174,16 @@ func (st *stream) room() int {
 	return int(min(max(maxAhead/st.gap, minOutstanding), maxOutstanding))
 }
 
-// silentAt is when the stream is silent unless an answer comes before, and for how
-// long it will have been then.
-func (c *core) silentAt(st *stream) (at, patience time.Duration) {
+// silentAt is when the stream is silent unless an answer comes before, for how long it will have
+// been then, and for which lease that is too long.
+func (c *core) silentAt(st *stream) (at, patience time.Duration, l *lease) {
 	at = never
 	for _, p := range st.out {
 		if d := c.patience(p.l); st.from(p)+d < at {
-			at, patience = st.from(p)+d, d
+			at, patience, l = st.from(p)+d, d, p.l
 		}
 	}
-	return at, patience
+	return at, patience, l
 }
 
 // nextForStreams is when checkStreams or dispatch has something to do.
@@ -300,7 +300,7 @@ func (c *core) answered(st *stream) {
 	if st.late {
 		st.late = false
 		c.late--
-		st.checkAt, _ = c.silentAt(st)
+		st.checkAt, _, _ = c.silentAt(st)
 		c.row = 0
 		c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
 	}
@@ -351,19 +351,21 @@ func (c *core) retire(now time.Duration, st *stream, blame bool) {
 			c.endanger(x.l)
 		}
 	}
-	c.elsewhere(st, false)
+	c.elsewhere(st, false, true)
 	st.out = nil
 	c.blame(now, st, blame)
 }
 
 // elsewhere queues again what is outstanding on st and not elsewhere.
-func (c *core) elsewhere(st *stream, late bool) {
+func (c *core) elsewhere(st *stream, late, risky bool) {
 	for _, p := range st.out {
 		if p.l.on != st {
 			continue
 		}
 		c.enqueue(p.l)
-		c.endanger(p.l)
+		if risky {
+			c.endanger(p.l)
+		}
 		if late && p.l.tries < math.MaxUint8 {
 			p.l.tries++
 		}
@@ -424,9 +426,9 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 				continue
 			}
 		} else if st.checkAt <= now {
-			at, patience := c.silentAt(st)
+			at, patience, l := c.silentAt(st)
 			if at <= now {
-				c.silent(now, st, patience)
+				c.silent(now, st, patience, c.habitual(l))
 				continue
 			}
 			st.checkAt = at
@@ -439,15 +441,16 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 
 // silent asks elsewhere for everything on a stream that does not answer, and on those to the
 // same member that have been as quiet, or what moves would land on one of them.
-// There is no wait: the silence was one.
-func (c *core) silent(now time.Duration, st *stream, patience time.Duration) {
-	if c.row == 0 || st.good && now-st.began >= stableAfter {
+// There is no wait: the silence was one. Where it may be the usual one, nobody is told yet.
+func (c *core) silent(now time.Duration, st *stream, patience time.Duration, habitual bool) {
+	if !habitual && (c.row == 0 || c.calm || st.good && now-st.began >= stableAfter) {
 		c.do(action{kind: actNote, st: st, note: "lease stream is silent, its renewals are sent elsewhere too"})
 	}
-	c.beLate(now, st)
+	c.calm = habitual
+	c.beLate(now, st, habitual)
 	for _, other := range slices.Clone(c.streams) {
 		if other.live && !other.late && other.member == st.member && now-max(other.last, other.since) >= patience {
-			c.beLate(now, other)
+			c.beLate(now, other, habitual)
 			c.row--
 		}
 	}
@@ -465,16 +468,16 @@ func (c *core) lose(now time.Duration) {
 			continue
 		}
 		if l := st.out[0].l; l.tries > 0 || now-st.from(st.out[0]) >= c.impatience(l) {
-			c.beLate(now, st)
+			c.beLate(now, st, false)
 		}
 	}
 }
 
 // beLate makes st one that is only listened to.
-func (c *core) beLate(now time.Duration, st *stream) {
+func (c *core) beLate(now time.Duration, st *stream, habitual bool) {
 	st.late = true
 	c.late++
-	c.elsewhere(st, true)
+	c.elsewhere(st, true, !habitual)
 	c.blame(now, st, true)
 	if st.checkAt = c.hopeUntil(st); st.checkAt <= now {
 		c.shut(st) // it is idle, or what it could say is known

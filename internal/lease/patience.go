@@ -10,6 +10,9 @@ package lease
 // milliseconds. Where answers usually are slower (a long link, or the gRPC proxy, which answers
 // when its own renewals are due, every half second) it is twice what they take. A third of the
 // TTL is the limit: from the renewal in the first half of the TTL there is then time for others.
+// Where answers take about as long as that (a link of a second there and back, and a TTL of 3 s)
+// the limit is no sign of a fault: the renewal is asked for elsewhere too, and only if that is late
+// as well is the log told, and the lease in danger.
 //
 // A renewal that was late once is soon asked for again, and again: when a leader stands still its
 // followers are stuck behind it, each stream until the leader moves, and only what is asked for
@@ -69,6 +72,11 @@ func (c *core) life(l *lease) time.Duration {
 // impatience is the shortest patience with l.
 func (c *core) impatience(l *lease) time.Duration {
 	return min(maxPatience, c.life(l)/patienceFraction)
+}
+
+// habitual reports whether a renewal of l that is late by now may just take as long as they do.
+func (c *core) habitual(l *lease) bool {
+	return l.tries == 0 && c.patience(l) < 2*c.habit.usual()
 }
 
 // patience is how long a renewal of l may stay without an answer.
