@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +22,15 @@ const ctrlZ = "\x1a"
 // program.
 func shell(t *testing.T, endpoint string) *terminal {
 	t.Helper()
+	t.Setenv("ENV", profile(t, endpoint))
+	p := startTerminal(t, 500, 24, "sh", "-i")
+	p.await("ready> ")
+	return p
+}
+
+// profile is a file with these words.
+func profile(t *testing.T, endpoint string) string {
+	t.Helper()
 	script := filepath.Join(t.TempDir(), "profile")
 	text := "set -m\nPS1='ready> '\nf() { '" + program + "' --endpoints " + endpoint + " \"$@\"; }\n"
 	for name, args := range supervisors(endpoint) {
@@ -28,10 +39,7 @@ func shell(t *testing.T, endpoint string) *terminal {
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("ENV", script)
-	p := startTerminal(t, 500, 24, "sh", "-i")
-	p.await("ready> ")
-	return p
+	return script
 }
 
 // enter types a line and waits for what comes of it; what the line says itself does not count.
@@ -132,6 +140,38 @@ func TestTerminalJobControl(t *testing.T) {
 	}
 	if keys := ctl(t, endpoint, "get", "--prefix", "", "--keys-only"); keys != "" {
 		t.Errorf("left: %s", keys)
+	}
+	p.typed("exit\r")
+	p.wait()
+}
+
+// A job that runs behind gets no signal from bash's fg, and has the foreground all the same: Ctrl-C
+// is the program's.
+func TestTerminalForegroundUntold(t *testing.T) {
+	endpoint := server(t)
+	p := startTerminal(t, 500, 24, "bash", "--noprofile", "--rcfile", profile(t, endpoint), "-i")
+	p.await("ready> ")
+	group := regexp.MustCompile(`group (\d+)\.`)
+	interrupted := func(name string) {
+		t.Helper()
+		found := group.FindAllStringSubmatch(p.output(), -1)
+		want, err := strconv.Atoi(found[len(found)-1][1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.typed("fg\r")
+		eventually(t, name+": the program is not in front", func() bool { return p.foreground() == want })
+		p.press(ctrlC, "told")
+		p.enter("", "ready> ")
+	}
+	for name := range supervisors(endpoint) {
+		program := ` sh -c 'trap "echo to""ld; exit 9" INT; echo "group $$." be""gan; while :; do sleep 0.05; done'`
+		p.enter("run_"+name+program, "began")
+		p.press(ctrlZ, "ready> ")
+		p.enter("bg", "ready> ")
+		interrupted(name)
+		p.enter("run_"+name+program+" &", "began") // from the start behind
+		interrupted(name)
 	}
 	p.typed("exit\r")
 	p.wait()

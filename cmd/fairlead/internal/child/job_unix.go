@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,7 +77,13 @@ func (j *job) wait(cmd *exec.Cmd) Status {
 		terminal = j.terminal.signals
 	}
 	for {
+		var behind <-chan time.Time
+		if j.terminal != nil {
+			behind = j.terminal.behind()
+		}
 		select {
+		case <-behind:
+			j.terminal.lookedUp()
 		case <-j.children:
 			for {
 				w, ok := j.collect(cmd.Process.Pid)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -27,7 +28,12 @@ type terminal struct {
 	wants   bool           // the program's group gets the foreground when we have it
 	ours    bool           // it has got it from us
 	signals chan os.Signal // SIGCONT and SIGTSTP
+	look    *time.Timer    // to look whether this group is in front again
 }
+
+// lookAgain is how often a group that is behind looks for that: bash's fg tells nobody when the job
+// runs already.
+const lookAgain = 100 * time.Millisecond
 
 // openTerminal is nil if no terminal controls this process.
 func openTerminal() *terminal {
@@ -35,7 +41,9 @@ func openTerminal() *terminal {
 	if err != nil {
 		return nil
 	}
-	return &terminal{tty: tty, own: unix.Getpgrp(), signals: make(chan os.Signal, 2)}
+	t := &terminal{tty: tty, own: unix.Getpgrp(), signals: make(chan os.Signal, 2), look: time.NewTimer(lookAgain)}
+	t.look.Stop()
+	return t
 }
 
 // foreground is the group that has the terminal, 0 if nobody can say.
@@ -54,10 +62,11 @@ func (t *terminal) give(group int) {
 }
 
 func (t *terminal) prepare(cmd *exec.Cmd) {
-	if !isTerminal(cmd.Stdin) || !isTerminal(cmd.Stdout) || t.foreground() != t.own {
+	t.wants = isTerminal(cmd.Stdin) && isTerminal(cmd.Stdout)
+	if !t.wants || t.foreground() != t.own {
 		return
 	}
-	t.wants, t.ours = true, true
+	t.ours = true
 	cmd.SysProcAttr.Foreground = true
 	cmd.SysProcAttr.Ctty = int(t.tty.Fd())
 }
@@ -83,6 +92,7 @@ func (t *terminal) close() {
 	}
 	signal.Reset(syscall.SIGTTOU)
 	signal.Stop(t.signals)
+	t.look.Stop()
 	t.tty.Close()
 }
 
@@ -138,6 +148,23 @@ func (t *terminal) suspend(who int) {
 	defer signal.Stop(continued)
 	_ = unix.Kill(who, syscall.SIGSTOP) // the runtime does not let SIGTSTP have its default action again
 	<-continued
+}
+
+// behind is where to look from when the program wants the foreground and has not got it; nil if it
+// has.
+func (t *terminal) behind() <-chan time.Time {
+	if !t.wants || t.ours {
+		return nil
+	}
+	t.look.Reset(lookAgain)
+	return t.look.C
+}
+
+// lookedUp gives the program the foreground if this process has it again.
+func (t *terminal) lookedUp() {
+	if t.foreground() == t.own {
+		t.give(t.group)
+	}
 }
 
 // resume continues the program, in the foreground if we have got that and it wants it.
