@@ -1,0 +1,5 @@
+//go:build race
+
+package gokit
+
+func init() { raceDetector = true }
