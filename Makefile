@@ -18,7 +18,7 @@ DURATION := 2m
 SEED     := 0
 RESTORE  := false
 
-.PHONY: test test-browser test-reach lighthouse test-repeat test-versions bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
+.PHONY: test test-browser test-reach lighthouse test-repeat test-versions fuzz bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
 # All tests of all modules, with the race detector.
@@ -37,8 +37,8 @@ test-browser: $(AXE)
 $(AXE): $(BROWSER)/package-lock.json
 	cd $(BROWSER) && $(NPM_CI) && touch $(CURDIR)/$@
 
-# The agent with the real programs that find services through it: Debian's prometheus, haproxy, nginx, unbound, bind9-dnsutils (dig) and
-# python3-grpcio, and gRPC for Node from npm.
+# The agent with the real programs that find services through it: Debian's prometheus, haproxy, nginx, unbound, bind9-dnsutils (dig),
+# curl, php-cli and python3-grpcio, and gRPC for Node from npm.
 NODEGRPC := $(REACH)/clients/node_modules/@grpc/grpc-js-xds/package.json
 
 test-reach: $(NODEGRPC)
@@ -46,6 +46,14 @@ test-reach: $(NODEGRPC)
 
 $(NODEGRPC): $(REACH)/clients/package-lock.json
 	cd $(REACH)/clients && $(NPM_CI) && touch $(CURDIR)/$@
+
+# Requests that make no sense, for DNS, HTTP and xDS, drawn by Go's fuzzing for FUZZTIME each. Not part of test.
+FUZZTIME := 20s
+
+fuzz:
+	@set -e; for f in cmd/fairlead/internal/nameserver.FuzzPacket cmd/fairlead/internal/agent.FuzzBody cmd/fairlead/internal/agent.FuzzPath \
+		xds.FuzzRequests xds.FuzzClusterName; do \
+		echo "== fuzz $$f"; (cd $${f%.*} && $(GO) test -run '^$$' -fuzz "^$${f##*.}$$" -fuzztime $(FUZZTIME) .); done
 
 # Lighthouse's scores of the console's pages; a report.
 lighthouse:

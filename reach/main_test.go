@@ -29,9 +29,9 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	for _, name := range []string{"prometheus", "haproxy", "nginx", "unbound", "dig"} {
+	for _, name := range []string{"prometheus", "haproxy", "nginx", "unbound", "dig", "curl", "php"} {
 		if _, err := exec.LookPath(name); err != nil {
-			fmt.Fprintf(os.Stderr, "these tests need Debian's packages prometheus, haproxy, nginx, unbound and bind9-dnsutils: %v\n", err)
+			fmt.Fprintf(os.Stderr, "these tests need Debian's packages prometheus, haproxy, nginx, unbound, bind9-dnsutils, curl and php-cli: %v\n", err)
 			return 1
 		}
 	}
