@@ -18,7 +18,7 @@ DURATION := 2m
 SEED     := 0
 RESTORE  := false
 
-.PHONY: test test-browser test-reach lighthouse test-repeat test-versions fuzz bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
+.PHONY: test test-browser screens test-reach lighthouse test-repeat test-versions fuzz bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
 # All tests of all modules, with the race detector.
@@ -33,6 +33,12 @@ NPM_CI   := npm ci --ignore-scripts --no-audit --no-fund
 
 test-browser: $(AXE)
 	cd $(BROWSER) && $(GO) test -count=1 -timeout 15m ./...
+
+# The pictures of the console in the documents, as its tests take them.
+screens:
+	cd $(BROWSER) && $(GO) test -count=1 -timeout 10m -run '^(TestEveryPage|TestBothThemesAndThePhone)$$' .
+	cd $(BROWSER)/out && for p in overview services watch keys-diff=keys 360-dark-overview=phone-dark; do \
+		cp $${p%=*}.png ../../screenshots/$${p#*=}.png; done
 
 $(AXE): $(BROWSER)/package-lock.json
 	cd $(BROWSER) && $(NPM_CI) && touch $(CURDIR)/$@

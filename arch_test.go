@@ -56,7 +56,7 @@ var (
 	apis    = []string{"go.etcd.io/etcd/api/v3/"}
 	grpcAPI = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "go.uber.org/zap"}
 	// what several packages above the client share
-	shared = []string{"internal/follow", "internal/doctor", "internal/scrape"}
+	shared = []string{"internal/follow", "internal/doctor", "internal/scrape", "internal/transfer"}
 	rules  = []rule{
 		{of: small},
 		{of: []string{"internal/pool", "internal/duplex"}, ours: small},
@@ -66,6 +66,7 @@ var (
 		{of: []string{"internal/follow"}, ours: []string{"clientv3"}},                                                               // for what keeps a copy, above the client
 		{of: []string{"internal/scrape"}},
 		{of: []string{"internal/doctor"}, ours: []string{"clientv3", "internal/scrape"}, others: apis}, // for the program and the console
+		{of: []string{"internal/transfer"}, ours: []string{"clientv3"}, others: apis},                  // for the program and the console
 		{of: []string{"internal/etcderr", "internal/wire"}, others: append(apis,
 			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/grpc/mem", "google.golang.org/protobuf")},
 		// The engines see narrow stream interfaces, never a connection.

@@ -85,11 +85,7 @@ func getAccess(r *request) (any, error) {
 			a.Limited = err.Error()
 			continue
 		}
-		ro := role{Name: n, Permissions: []permission{}}
-		for _, p := range got.Perm {
-			ro.Permissions = append(ro.Permissions, permission{Key: p.Key, End: p.RangeEnd, Type: p.PermType.String()})
-		}
-		a.Roles = append(a.Roles, ro)
+		a.Roles = append(a.Roles, role{Name: n, Permissions: permissions(got)})
 	}
 	return a, nil
 }

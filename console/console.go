@@ -160,6 +160,7 @@ func (c *Console) routes() *http.ServeMux {
 	m.Handle("GET /api/locks", c.reads(getLocks))
 	m.Handle("GET /api/access", c.reads(getAccess))
 	m.Handle("GET /api/audit", c.reads(getAudit))
+	m.Handle("GET /api/search", c.within(maxBody, c.getSearch))
 	m.Handle("GET /api/stream", c.streaming(c.getStream))
 	m.Handle("POST /api/delete/preview", c.asks(postPreview))
 
@@ -170,6 +171,11 @@ func (c *Console) routes() *http.ServeMux {
 
 	m.Handle("PUT /api/key", c.writes(putKey))
 	m.Handle("POST /api/delete", c.writes(postDelete))
+	m.Handle("POST /api/export", c.within(maxBody, c.postExport))
+	m.Handle("POST /api/import", c.writesUpTo(maxImport, postImport))
+	m.Handle("POST /api/format", c.asks(postFormat))
+	m.Handle("POST /api/access/plan", c.writes(postAccessPlan))
+	m.Handle("POST /api/access", c.writes(postAccess))
 	m.Handle("POST /api/services/prospect", c.asks(postProspect))
 	m.Handle("POST /api/services/control", c.writes(postControl))
 	m.Handle("POST /api/leases/grant", c.writes(postGrant))

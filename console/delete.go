@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -23,6 +24,17 @@ type target struct {
 	// Revision is that of the preview, Count what it counted.
 	Revision int64 `json:"revision"`
 	Count    int64 `json:"count"`
+	// Typed is the prefix once more, for more than previewKeys keys.
+	Typed []byte `json:"typed,omitempty"`
+	// Keys are single ones that go together, with the revisions that they were seen at, in place of
+	// Key.
+	Keys []marked `json:"keys,omitempty"`
+}
+
+// marked is a key of several.
+type marked struct {
+	Key []byte `json:"key"`
+	Mod int64  `json:"mod"`
 }
 
 func (t *target) options(more ...clientv3.OpOption) []clientv3.OpOption {
@@ -44,7 +56,7 @@ func readTarget(r *request) (*target, error) {
 	if err := decode(r.Request, t); err != nil {
 		return nil, err
 	}
-	if len(t.Key) == 0 {
+	if len(t.Key) == 0 && len(t.Keys) == 0 {
 		return nil, badRequest("a key or a prefix is needed; everything at once is not deleted from here")
 	}
 	return t, nil
@@ -87,8 +99,14 @@ func postDelete(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(t.Keys) > 0 {
+		return deleteMarked(r, t.Keys)
+	}
 	if t.Revision <= 0 {
 		return nil, badRequest("the revision of the preview is needed")
+	}
+	if err := t.meant(r); err != nil {
+		return nil, err
 	}
 	if t.Prefix {
 		err = r.begin("delete", "all keys that begin with "+auditOf(t.Key))
@@ -132,6 +150,73 @@ func postDelete(r *request) (any, error) {
 		return nil, &c
 	}
 	return nil, e
+}
+
+// meant refuses a deletion of many keys unless their prefix was typed and this session has saved
+// them, so that they can be put back.
+func (t *target) meant(r *request) error {
+	if !t.Prefix {
+		return nil
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	// The page may have counted wrong.
+	then, err := r.client.Get(ctx, string(t.Key), t.options(clientv3.WithCountOnly(), clientv3.WithRev(t.Revision))...)
+	switch {
+	case err != nil:
+		return err
+	case then.Count != t.Count:
+		return conflict(fmt.Sprintf("there were %d keys, not %d; nothing was deleted", then.Count, t.Count), &deletion{})
+	case t.Count <= previewKeys:
+		return nil
+	case !bytes.Equal(t.Typed, t.Key):
+		return badRequest(fmt.Sprintf("for more than %d keys their prefix has to be typed; nothing was deleted", previewKeys))
+	case !r.session.saves.has(saved{string(t.Key), t.Revision, t.Count}):
+		return badRequest(fmt.Sprintf("more than %d keys are saved to a file first; nothing was deleted", previewKeys))
+	}
+	return nil
+}
+
+// deleteMarked deletes several keys, if none of them was changed since it was seen.
+func deleteMarked(r *request, keys []marked) (any, error) {
+	if len(keys) > previewKeys {
+		return nil, badRequest(fmt.Sprintf("no more than %d keys go at once; more go by their prefix", previewKeys))
+	}
+	var (
+		names [][]byte
+		cmps  []clientv3.Cmp
+		ops   []clientv3.Op
+		looks []clientv3.Op
+	)
+	for _, k := range keys {
+		if len(k.Key) == 0 || k.Mod <= 0 {
+			return nil, badRequest("each key and the revision that it was seen at are needed")
+		}
+		names = append(names, k.Key)
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(string(k.Key)), "=", k.Mod))
+		ops = append(ops, clientv3.OpDelete(string(k.Key)))
+		looks = append(looks, clientv3.OpGet(string(k.Key), clientv3.WithKeysOnly()))
+	}
+	if err := r.begin("delete", fmt.Sprintf("%d keys: %s", len(keys), auditOf(bytes.Join(names, []byte(" "))))); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	done, err := r.client.Txn(ctx).If(cmps...).Then(ops...).Else(looks...).Commit()
+	if err != nil {
+		return nil, err
+	}
+	d := &deletion{}
+	if done.Succeeded {
+		d.Deleted = int64(len(keys))
+		return d, nil
+	}
+	for i, one := range done.Responses {
+		if kvs := one.GetResponseRange().Kvs; len(kvs) == 0 || kvs[0].ModRevision != keys[i].Mod {
+			d.Changed = append(d.Changed, found{Key: keys[i].Key})
+		}
+	}
+	return nil, conflict("some of the keys were changed since they were marked; nothing was deleted", d)
 }
 
 // same is the condition that nothing among some keys was written after the preview.

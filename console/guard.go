@@ -109,25 +109,28 @@ func (c *Console) admit(r *http.Request) error {
 }
 
 // reads is an API that reads.
-func (c *Console) reads(f handler) http.Handler { return c.private(f, explain) }
+func (c *Console) reads(f handler) http.Handler { return c.private(maxBody, f, explain) }
 
 // asks is an API that reads, with a body.
-func (c *Console) asks(f handler) http.Handler { return c.private(f, explain) }
+func (c *Console) asks(f handler) http.Handler { return c.private(maxBody, f, explain) }
 
 // errReadOnly refuses all that changes something.
 var errReadOnly = &apiError{Status: http.StatusForbidden, Code: "read_only", Message: "this console only reads"}
 
 // writes is an API that changes something.
-func (c *Console) writes(f handler) http.Handler {
+func (c *Console) writes(f handler) http.Handler { return c.writesUpTo(maxBody, f) }
+
+// writesUpTo is writes with a body of so many bytes at most.
+func (c *Console) writesUpTo(most int64, f handler) http.Handler {
 	if !c.readOnly {
-		return c.private(f, written)
+		return c.private(most, f, written)
 	}
-	return c.private(func(*request) (any, error) { return nil, errReadOnly }, explain)
+	return c.private(most, func(*request) (any, error) { return nil, errReadOnly }, explain)
 }
 
 // operates is an API that changes something and tells how far it is.
 func (c *Console) operates(f func(http.ResponseWriter, *request)) http.Handler {
-	return c.within(func(w http.ResponseWriter, r *request) {
+	return c.within(maxBody, func(w http.ResponseWriter, r *request) {
 		if c.readOnly {
 			fail(w, errReadOnly)
 			return
@@ -137,8 +140,8 @@ func (c *Console) operates(f func(http.ResponseWriter, *request)) http.Handler {
 }
 
 // private is an API that needs a session; tell turns errors of etcd into those of the API.
-func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) http.Handler {
-	return c.within(func(w http.ResponseWriter, r *request) {
+func (c *Console) private(most int64, f handler, tell func(*clientv3.Client, error) error) http.Handler {
+	return c.within(most, func(w http.ResponseWriter, r *request) {
 		answer(w, r.Request, func() (any, error) {
 			out, err := f(r)
 			r.end(err)
@@ -150,8 +153,9 @@ func (c *Console) private(f handler, tell func(*clientv3.Client, error) error) h
 	})
 }
 
-// within lets in those who have a session, with their share of the requests and their body read.
-func (c *Console) within(f func(http.ResponseWriter, *request)) http.Handler {
+// within lets in those who have a session, with their share of the requests and their body, of so
+// many bytes at most, read.
+func (c *Console) within(most int64, f func(http.ResponseWriter, *request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.admit(r); err != nil {
 			fail(w, err)
@@ -168,7 +172,7 @@ func (c *Console) within(f func(http.ResponseWriter, *request)) http.Handler {
 			return
 		}
 		defer c.calls.give(s.user)
-		if err := readBody(w, r, maxBody); err != nil {
+		if err := readBody(w, r, most); err != nil {
 			fail(w, err)
 			return
 		}

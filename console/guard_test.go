@@ -33,7 +33,7 @@ func TestNothingWithoutASession(t *testing.T) {
 		p.refused("GET", "api/"+path, nil, http.StatusUnauthorized, "sign_in")
 	}
 	p.refused("PUT", "api/key", map[string]any{"key": "YQ==", "mod": 0}, http.StatusUnauthorized, "sign_in")
-	for _, path := range []string{"delete", "delete/preview", "services/prospect", "services/control", "services/remove", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release"} {
+	for _, path := range []string{"delete", "delete/preview", "services/prospect", "services/control", "services/remove", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release", "import", "access", "access/plan"} {
 		p.refused("POST", "api/"+path, map[string]any{}, http.StatusUnauthorized, "sign_in")
 	}
 	p.cookie = &http.Cookie{Name: "fairlead-00000000", Value: "guessed"}
@@ -305,7 +305,7 @@ func TestReadOnly(t *testing.T) {
 	rev := put(t, client, key, "v")
 	p.refused("PUT", "api/key", map[string]any{"key": b64Std(key), "value": "", "mod": rev}, http.StatusForbidden, "read_only")
 	p.refused("POST", "api/delete", map[string]any{"key": b64Std(key), "revision": rev}, http.StatusForbidden, "read_only")
-	for _, path := range []string{"services/control", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release"} {
+	for _, path := range []string{"services/control", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release", "import", "access", "access/plan"} {
 		p.refused("POST", "api/"+path, map[string]any{}, http.StatusForbidden, "read_only")
 	}
 	p.refused("POST", "api/services/remove", map[string]any{}, http.StatusForbidden, "read_only")

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -69,17 +70,31 @@ func getKey(r *request) (any, error) {
 }
 
 // putKey writes a key if it still is what the page has seen: of mod revision Mod, 0 for one that
-// did not exist. It keeps its lease.
+// did not exist. It keeps its lease; a new one can get one, of so many seconds, which nobody keeps
+// alive yet, or one that there is.
 func putKey(r *request) (any, error) {
 	var in struct {
 		Key, Value []byte
 		Mod        *int64
+		TTL        int64
+		Lease      string
 	}
 	if err := decode(r.Request, &in); err != nil {
 		return nil, err
 	}
 	if len(in.Key) == 0 || in.Mod == nil || *in.Mod < 0 {
 		return nil, badRequest("a key and the mod revision that was seen are needed")
+	}
+	lease, err := strconv.ParseUint(in.Lease, 16, 64)
+	switch {
+	case in.Lease != "" && (err != nil || lease == 0):
+		return nil, badRequest("there is no lease " + printable(in.Lease))
+	case in.TTL < 0 || in.TTL > longestLease:
+		return nil, badRequest(fmt.Sprintf("a lease lasts 1 to %d seconds", longestLease))
+	case in.TTL > 0 && in.Lease != "":
+		return nil, badRequest("a key has one lease: a new one or one that there is")
+	case *in.Mod != 0 && (in.TTL > 0 || in.Lease != ""):
+		return nil, badRequest("only a new key gets a lease here")
 	}
 	if err := r.begin("put", auditOf(in.Key)); err != nil {
 		return nil, err
@@ -92,11 +107,26 @@ func putKey(r *request) (any, error) {
 	if *in.Mod != 0 {
 		opts = append(opts, clientv3.WithIgnoreLease())
 	}
+	id := clientv3.LeaseID(lease)
+	if in.TTL > 0 {
+		granted, err := r.client.Grant(ctx, in.TTL)
+		if err != nil {
+			return nil, err
+		}
+		id = granted.ID
+	}
+	if id != 0 {
+		opts = append(opts, clientv3.WithLease(id))
+		r.change.After += " under lease " + leaseName(id)
+	}
 	t, err := r.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(key), "=", *in.Mod)).
 		Then(clientv3.OpPut(key, string(in.Value), opts...)).
 		Else(clientv3.OpGet(key)).
 		Commit()
+	if in.TTL > 0 && (err == nil && !t.Succeeded || err != nil && !clientv3.OutcomeUnknown(err)) {
+		_, _ = r.client.Revoke(ctx, id) // the key is not under it; else it ends by itself
+	}
 	if err != nil {
 		return nil, err
 	}

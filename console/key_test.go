@@ -209,7 +209,7 @@ func TestDeleteOnlyWhatWasPreviewed(t *testing.T) {
 		}
 	}
 	target := func(v preview) map[string]any {
-		return map[string]any{"key": b64Std(prefix), "prefix": true, "revision": v.Revision, "count": v.Count}
+		return map[string]any{"key": b64Std(prefix), "prefix": true, "revision": v.Revision, "count": v.Count, "typed": b64Std(prefix)}
 	}
 	count := func() int64 {
 		var c struct{ Count int64 }
@@ -223,6 +223,7 @@ func TestDeleteOnlyWhatWasPreviewed(t *testing.T) {
 		if v.Count != int64(n) || len(v.Keys) != 100 || string(v.Keys[0].Key) != prefix+"00000" {
 			t.Fatalf("preview: %d, %d", v.Count, len(v.Keys))
 		}
+		p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix), "revision": v.Revision})
 		for name, key := range map[string]string{"changed": prefix + "00007", "new": prefix + "zz"} {
 			put(t, client, key, "theirs")
 			e := p.refused("POST", "api/delete", target(v), http.StatusConflict, "conflict")
@@ -238,6 +239,7 @@ func TestDeleteOnlyWhatWasPreviewed(t *testing.T) {
 			}
 			v = preview{}
 			p.call("POST", "api/delete/preview", map[string]any{"key": b64Std(prefix), "prefix": true}, &v)
+			p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix), "revision": v.Revision})
 		}
 		var d struct{ Deleted int64 }
 		if status := p.call("POST", "api/delete", target(v), &d); status != http.StatusOK || d.Deleted != int64(n)+1 || count() != 0 {

@@ -37,6 +37,7 @@ type session struct {
 	ctx    context.Context // ends with the session
 	end    context.CancelFunc
 	sample *sampler
+	saves  saves // what it has exported
 
 	owner *sessions
 	used  time.Time // guarded by owner.mu, as are the following

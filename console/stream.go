@@ -132,6 +132,7 @@ func readWatches(r *request) ([]*gatherer, error) {
 type writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	begun   bool // by Write
 	err     error
 }
 

@@ -1,7 +1,7 @@
 // Writing keys: only if they still are what was seen. What somebody else wrote meanwhile is shown
 // beside one's own.
 import { h, fill, number } from './dom.js';
-import { put } from './api.js';
+import { put, post } from './api.js';
 import { fromB64, toB64, decode, digits, unhex, json, read, write, encode } from './bytes.js';
 import { diffView } from './diff.js';
 import { dialog } from './dialog.js';
@@ -28,19 +28,44 @@ function field(bytes, label) {
     buttons.forEach((x, i) => x.setAttribute('aria-pressed', String((i === 0) === (form === 'text'))));
     say.textContent = f === 'text' && form === 'hex' ? 'As text it could not be edited without changing it.' : '';
   }
+  const format = h('button', { type: 'button', class: 'small', onclick: layOut }, 'Format');
+  // layOut checks JSON or YAML and lays it out anew.
+  async function layOut() {
+    const b = get();
+    const text = b === null || form === 'hex' ? null : decode(b);
+    if (text === null) { say.textContent = 'Only text is formatted.'; return; }
+    let out = json(text);
+    const kind = out === null ? 'YAML' : 'JSON';
+    if (out === null) {
+      try { out = decode(fromB64((await post('format', { value: toB64(b) })).value)); } catch (err) {
+        say.textContent = /^\s*[[{]/.test(text) ? `It is no JSON, nor YAML: ${err.message}` : `It is not formatted: ${err.message}`;
+        return;
+      }
+    }
+    area.value = out;
+    say.textContent = `Formatted as ${kind}.`;
+  }
   function get() { return form === 'text' ? encode(area.value) : unhex(area.value); }
   function change(f) {
     const b = get();
     if (b === null) say.textContent = 'These are not pairs of hexadecimal digits.';
     else set(b, f);
   }
-  return { area, tools: h('div', { class: 'toolbar' }, h('span', { class: 'segments', role: 'group', 'aria-label': 'Edit as' }, buttons), say), get, set };
+  return { area, tools: h('div', { class: 'toolbar' }, h('span', { class: 'segments', role: 'group', 'aria-label': 'Edit as' }, buttons), format, say), get, set };
+}
+
+// isYAML reports whether bytes are a mapping or a list in YAML, as far as that can be asked.
+async function isYAML(bytes) {
+  const text = bytes.length > 1 << 20 ? null : decode(bytes);
+  if (text === null || !/^\s*[^\s:]+:(\s|$)|^- /m.test(text)) return false;
+  return post('format', { value: toB64(bytes) }).then(() => true, (err) => err.code !== 'bad_request');
 }
 
 // editor replaces what an element shows by a box for the key's value, until done(saved) is called.
 export function editor(root, key, seen, done) {
   const before = fromB64(seen.value);
   const wasJSON = seen.exists && json(decode(before)) !== null;
+  const wasYAML = seen.exists && !wasJSON ? isYAML(before) : Promise.resolve(false);
   let mod = seen.exists ? seen.mod : 0;
   const f = field(before, 'Value');
   const news = h('p', { class: 'notice', role: 'status', hidden: true });
@@ -59,8 +84,13 @@ export function editor(root, key, seen, done) {
       return;
     }
     save.disabled = true;
-    say.textContent = '';
     try {
+      if (say.dataset.warned !== '1' && await wasYAML && !await isYAML(value)) {
+        say.dataset.warned = '1';
+        say.textContent = 'The value was YAML and is not any more. Save again if that is meant.';
+        return;
+      }
+      say.textContent = '';
       await put('key', { key, value: toB64(value), mod });
       done(true);
     } catch (err) {
@@ -101,18 +131,23 @@ export function editor(root, key, seen, done) {
 export async function newKey(prefix) {
   const name = h('input', { value: write(prefix), spellcheck: 'false', autocapitalize: 'off', data: { focus: '' } });
   const f = field(new Uint8Array(0), 'Value');
+  const ttl = h('input', { inputmode: 'numeric', placeholder: 'none' });
+  const lease = h('input', { spellcheck: 'false', autocapitalize: 'off', placeholder: 'none' });
   delete f.area.dataset.focus;
   let key = '';
-  const done = await dialog('New key', h('div', {}, h('label', {}, 'Key (\\n, \\xNN and \\\\ stand for what cannot be typed)', name), h('p'), f.tools, f.area),
+  const done = await dialog('New key', h('div', {}, h('label', {}, 'Key (\\n, \\xNN and \\\\ stand for what cannot be typed)', name), h('p'), f.tools, f.area,
+    h('div', { class: 'inline' }, h('label', {}, 'Seconds of a lease of its own', ttl), h('label', {}, 'or the id of a lease', lease)), h('p', { class: 'muted small' }, 'With a lease the key is deleted when that ends. Nobody keeps a new one alive unless somebody does so on the page Leases.')),
     [{ value: '', text: 'Cancel' }, {
       value: 'yes', text: 'Create', kind: 'primary', check: async () => {
         const bytes = read(name.value);
         const value = f.get();
         if (!bytes.length) throw new Error('A key needs a name.');
         if (value === null) throw new Error('These are not pairs of hexadecimal digits.');
+        const seconds = ttl.value.trim();
+        if (seconds && !/^[1-9][0-9]{0,9}$/.test(seconds)) throw new Error('A lease lasts a number of seconds, at least 1.');
         key = toB64(bytes);
         try {
-          await put('key', { key, value: toB64(value), mod: 0 });
+          await put('key', { key, value: toB64(value), mod: 0, ttl: Number(seconds), lease: lease.value.trim() });
         } catch (err) {
           if (err.code === 'conflict') throw new Error('There is such a key already; nothing was written.');
           throw err;

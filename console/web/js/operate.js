@@ -4,6 +4,7 @@ import { post, send, answerOf } from './api.js';
 import { show, encode } from './bytes.js';
 import { dialog } from './dialog.js';
 import { samples } from './stream.js';
+import { lines } from './ndjson.js';
 
 const text = (s) => show(encode(s || ''));
 const words = { running: 'running…', done: 'done', failed: 'failed' };
@@ -101,18 +102,4 @@ async function run(plan) {
   const button = body.closest('dialog')?.querySelector('.buttons button');
   if (button) button.textContent = 'Close';
   await closed;
-}
-
-// lines calls f for each line of JSON of a response.
-async function lines(r, f) {
-  const reader = r.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = '';
-  for (;;) {
-    let part;
-    try { part = await reader.read(); } catch (err) { if (err.name === 'AbortError') throw err; return; }
-    if (part.done) return;
-    const all = (rest + part.value).split('\n');
-    rest = all.pop();
-    for (const line of all) if (line) f(JSON.parse(line));
-  }
 }

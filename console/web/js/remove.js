@@ -1,18 +1,22 @@
 // Deleting: what would go is shown, and only that goes.
 import { h, number, toast } from './dom.js';
 import { post } from './api.js';
-import { fromB64, toB64, show } from './bytes.js';
+import { fromB64, toB64, show, read, equal } from './bytes.js';
 import { dialog } from './dialog.js';
+import { save } from './transfer.js';
+
+const many = 100; // more are saved to a file first
 
 function keysOf(list, count) {
   return [h('ol', { class: 'keylist', tabindex: 0, 'aria-label': 'Keys' }, list.map((k) => h('li', {}, show(fromB64(k.key))))),
     count > list.length ? h('p', { class: 'muted' }, `and ${number.format(count - list.length)} more`) : null];
 }
 
-async function remove(title, target, body, p) {
+async function remove(title, target, body, p, first = async () => {}) {
   let gone = 0;
   const choice = await dialog(title, body, [{ value: '', text: 'Cancel' }, {
-    value: 'yes', text: p.count === 1 ? 'Delete it' : `Delete ${number.format(p.count)} keys`, kind: 'danger', check: async () => {
+    value: 'yes', text: p.count === 1 ? 'Delete it' : `${p.count > many ? 'Save and delete' : 'Delete'} ${number.format(p.count)} keys`, kind: 'danger', check: async () => {
+      await first();
       try {
         gone = (await post('delete', { ...target, revision: p.revision, count: p.count })).deleted;
       } catch (err) {
@@ -41,7 +45,20 @@ export async function removePrefix(prefix) {
   let p;
   try { p = await post('delete/preview', target); } catch (err) { toast(err.message); return; }
   if (!p.count) { toast('There are no such keys.'); return; }
+  const typed = h('input', { spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off' });
+  const said = h('p', { class: 'muted small', role: 'status' });
+  let saved = false;
+  const first = async () => {
+    if (p.count <= many || saved) return;
+    if (!equal(read(typed.value), prefix)) throw new Error('What is typed is not the prefix.');
+    target.typed = target.key;
+    const n = await save(prefix, p.revision, (size) => { said.textContent = `${number.format(size)} bytes saved.`; });
+    if (n !== p.count) throw new Error(`The file has ${number.format(n)} keys, not ${number.format(p.count)}. Close this and look again.`);
+    saved = true;
+    said.textContent = 'They are saved.';
+  };
   await remove('Delete all keys of a prefix?', target, h('div', {},
     h('p', {}, h('strong', {}, `${number.format(p.count)} ${p.count === 1 ? 'key' : 'keys'}`), ' begin with ', h('code', {}, show(prefix)), ` as of revision ${number.format(p.revision)}:`),
-    keysOf(p.keys, p.count), h('p', { class: 'muted' }, 'If one of them changes or a new one comes before you confirm, nothing is deleted.')), p);
+    keysOf(p.keys, p.count), h('p', { class: 'muted' }, 'If one of them changes or a new one comes before you confirm, nothing is deleted.'),
+    p.count > many ? [h('p', {}, 'They are saved to a file first. With Import on this page those that had no lease can be put back from it.'), h('label', {}, 'Type the prefix', typed), said] : null), p, first);
 }

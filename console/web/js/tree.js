@@ -4,6 +4,7 @@ import { h, fill, failure } from './dom.js';
 import { get } from './api.js';
 import { fromB64, toB64, show, plain, indexOf, startsWith } from './bytes.js';
 import { list } from './keyboard.js';
+import { marker } from './marks.js';
 
 const pageSize = 200;
 const shownMost = 4000; // entries of a level; loading more takes the first ones off the page
@@ -16,7 +17,7 @@ function compare(a, b) {
 
 // makeTree shows what is below a prefix (bytes). open(key in base64) is called for a key that is
 // chosen.
-export function makeTree({ prefix, separator, open, signal }) {
+export function makeTree({ prefix, separator, open, marks, signal }) {
   let chosen = '';
   const box = h('div', { class: 'panel treebox', role: 'group', 'aria-label': 'Keys' });
   const seen = new IntersectionObserver((all) => all.forEach((e) => { if (e.isIntersecting) e.target.level?.load(); }), { root: box, rootMargin: '200px' });
@@ -163,7 +164,7 @@ export function makeTree({ prefix, separator, open, signal }) {
       child.lease ? h('span', { class: 'note' }, 'lease') : null);
     item.node.item = item;
     if (!child.branch && child.key === chosen) item.node.classList.add('shown');
-    item.el = h('li', {}, item.node);
+    item.el = h('li', {}, child.branch || !child.mod ? null : marker(marks, child.key, child.mod), item.node);
     item.el.item = item;
     return item;
   }

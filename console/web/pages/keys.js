@@ -6,6 +6,9 @@ import { makeTree } from '../js/tree.js';
 import { keyPanel } from '../js/keypanel.js';
 import { newKey } from '../js/edit.js';
 import { removePrefix } from '../js/remove.js';
+import { makeSearch } from '../js/search.js';
+import { makeMarks } from '../js/marks.js';
+import { exportKeys, importKeys } from '../js/transfer.js';
 
 export function mount(page) {
   let params = page.params;
@@ -18,6 +21,16 @@ export function mount(page) {
 
   const prefixBox = h('input', { type: 'search', data: { search: '' }, placeholder: 'Keys that begin with…', 'aria-label': 'Prefix', spellcheck: 'false', autocapitalize: 'off' });
   const separatorBox = h('input', { 'aria-label': 'Separator', maxlength: 12, spellcheck: 'false', style: { width: '3.6rem' } });
+  const findBox = h('input', { type: 'search', placeholder: 'Find…', 'aria-label': 'Find in the keys below the prefix', spellcheck: 'false', autocapitalize: 'off' });
+  const inValues = h('input', { type: 'checkbox' });
+  const marks = makeMarks();
+  const several = h('button', { type: 'button', class: 'small', 'aria-pressed': 'false', onclick: () => {
+    marks.on = !marks.on;
+    several.setAttribute('aria-pressed', String(marks.on));
+    marks.clear();
+    shape = '';
+    update(params);
+  } }, 'Mark several');
   const count = h('span', { class: 'muted small', role: 'status' });
   const left = h('div');
   const right = h('div', { class: 'panel' });
@@ -28,7 +41,10 @@ export function mount(page) {
       me.readOnly ? null : h('button', { type: 'button', onclick: create }, 'New key')),
     h('div', { class: 'split' }, h('div', {}, h('div', { class: 'toolbar' },
       h('button', { type: 'button', class: 'small', onclick: counting }, 'Count'),
-      me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: () => removePrefix(prefix()) }, 'Delete all of these…'), count), left), right));
+      me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: () => removePrefix(prefix()) }, 'Delete all of these…'),
+      me.readOnly ? null : several, h('button', { type: 'button', class: 'small', onclick: () => exportKeys(prefix()) }, 'Export…'), me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: () => importKeys() }, 'Import…'), count),
+    h('form', { class: 'toolbar', role: 'search', onsubmit: (e) => { e.preventDefault(); wanted = true; find(); } }, findBox, h('label', { class: 'inline' }, inValues, 'in values too'), h('button', { class: 'small' }, 'Find')),
+    marks.el, left), right));
 
   let timer;
   prefixBox.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(search, 350); });
@@ -39,6 +55,13 @@ export function mount(page) {
 
   function prefix() { return fromB64(fromURL(params.get('prefix'))); }
   function separator() { return params.has('sep') ? read(params.get('sep')) : encode('/'); }
+
+  function find() {
+    const before = location.hash;
+    const text = read(findBox.value);
+    address({ find: text.length ? toURL(toB64(text)) : null, values: text.length && inValues.checked ? '1' : null });
+    if (wanted && location.hash === before) { wanted = false; tree.focus(); }
+  }
 
   // address is the page with some parameters changed.
   function address(changes) {
@@ -57,7 +80,7 @@ export function mount(page) {
 
   function update(next) {
     params = next;
-    const now = `${params.get('prefix')} ${params.get('sep')}`;
+    const now = ['prefix', 'sep', 'find', 'values'].map((name) => params.get(name)).join(' ');
     if (now !== shape) {
       shape = now;
       stop.abort();
@@ -65,7 +88,12 @@ export function mount(page) {
       count.textContent = '';
       if (document.activeElement !== prefixBox) prefixBox.value = write(prefix());
       if (document.activeElement !== separatorBox) separatorBox.value = write(separator());
-      tree = makeTree({ prefix: prefix(), separator: separator(), signal: stop.signal, open: (key) => address({ key: toURL(key) }) });
+      const text = fromB64(fromURL(params.get('find')));
+      if (document.activeElement !== findBox) findBox.value = write(text);
+      inValues.checked = params.has('values');
+      marks.clear();
+      const shown = { prefix: prefix(), marks, signal: stop.signal, open: (key) => address({ key: toURL(key) }) };
+      tree = text.length ? makeSearch({ ...shown, text, values: inValues.checked }) : makeTree({ ...shown, separator: separator() });
       fill(left, tree.el);
     }
     if (wanted) tree.focus();

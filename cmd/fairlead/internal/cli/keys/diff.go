@@ -10,7 +10,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/transfer"
+	"github.com/fairlead-go/fairlead/internal/transfer"
 )
 
 const diffHelp = `Compares the keys below two prefixes, or below one prefix at two revisions (--rev, --other-rev) or in two clusters

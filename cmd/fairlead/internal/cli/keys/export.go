@@ -12,7 +12,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/transfer"
+	"github.com/fairlead-go/fairlead/internal/transfer"
 )
 
 const exportHelp = `Writes the keys that begin with PREFIX ("" for all) as they are at one revision, one JSON value per line, to standard output

@@ -11,7 +11,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
-	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/transfer"
+	"github.com/fairlead-go/fairlead/internal/transfer"
 )
 
 const importHelp = `Writes the keys of a file that "fairlead export" made; FILE is - for standard input. The file is checked to its end first: of a
@@ -22,7 +22,10 @@ somebody changes meanwhile is left alone too, counted, and makes the exit code 1
 
 --dry-run writes nothing and shows the difference: + for keys that would be new, ~ for changed ones, - for deleted ones.
 --leases keep gives keys that had a lease a new one with the same time to live, shared as before. Nobody renews it: what
-the keys belong to has to.`
+the keys belong to has to.
+
+--absent puts back what was deleted: it writes only keys that are not there, whatever their values, and leaves out keys
+that had a lease, since what held them is gone. Those are named on standard error.`
 
 func importCommand(a *command.App) *cobra.Command {
 	var o transfer.Options
@@ -40,6 +43,9 @@ func importCommand(a *command.App) *cobra.Command {
 			case "drop":
 			default:
 				return command.Usage(fmt.Errorf("--leases is keep or drop, not %q", leases))
+			}
+			if o.Absent && (o.Leases || o.Prune) {
+				return command.Usage(errors.New("--absent goes neither with --leases keep nor with --prune"))
 			}
 			if cmd.Flags().Changed("to") {
 				o.To = &to
@@ -66,6 +72,7 @@ func importCommand(a *command.App) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.BoolVar(&o.Dry, "dry-run", false, "write nothing, show the difference")
+	fs.BoolVar(&o.Absent, "absent", false, "only keys that are not there, and had no lease")
 	fs.BoolVar(&o.Prune, "prune", false, "delete what begins with the prefix and is not in the file")
 	fs.StringVar(&to, "to", "", "what replaces the exported prefix")
 	fs.StringVar(&leases, "leases", "drop", "keep or drop")
@@ -79,6 +86,9 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 	p := a.Printer()
 	if o.Dry {
 		o.OnChange = func(d transfer.Difference) { fmt.Fprintln(p, mark(d), p.Shown([]byte(d.Key))) }
+	}
+	o.LeftOut = func(key string) {
+		fmt.Fprintf(a.Env.Stderr, "left out, since it had a lease: %s\n", command.Visible(key))
 	}
 	res, err := transfer.Import(ctx, c, file, o)
 	bar.Stop()
@@ -95,6 +105,9 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 			fmt.Fprintf(a.Env.Stderr, "not complete: %d keys were dealt with; the same command goes on\n", res.Keys)
 		}
 		return command.Ended(ctx, err)
+	}
+	if res.Kept > 0 {
+		fmt.Fprintf(a.Env.Stderr, "%d are there with another value and were left alone\n", res.Kept)
 	}
 	if res.Leases > 0 {
 		fmt.Fprintf(a.Env.Stderr, "%d leases were granted; their keys go unless somebody renews them\n", res.Leases)

@@ -19,10 +19,15 @@ type Options struct {
 	// Leases: keys that had a lease get one again, with the same time to live and shared as
 	// before. Nobody renews it yet. False: they get none.
 	Leases bool
+	// Absent writes only keys that are not there, and leaves out those that had a lease: it puts
+	// back what was deleted. Leases is of no use then.
+	Absent bool
 	// Prune deletes what is under the prefix and not in the file.
 	Prune bool
 	// Dry only tells.
 	Dry bool
+	// LeftOut is called for every key that Absent leaves out for its lease; it may be nil.
+	LeftOut func(key string)
 	// OnChange is called for every key that is written or would be; it may be nil.
 	OnChange func(Difference)
 	// Progress is called now and then with the number of keys looked at, and of all; it may be nil.
@@ -37,6 +42,8 @@ type Result struct {
 	Changed   int64
 	Deleted   int64
 	Same      int64
+	Kept      int64 // there with another value, and left so by Absent
+	Leased    int64 // left out by Absent, since they had a lease
 	Conflicts int64 // keys that somebody changed meanwhile, and that were left as they are
 	Leases    int64 // that were granted
 }
@@ -84,6 +91,10 @@ func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Optio
 				return res, r.broken(errors.New("the key would be empty"))
 			}
 		}
+		if err == nil && o.Absent && e.Lease != "" {
+			i.leaveOut(e.Key)
+			continue
+		}
 		if err == io.EOF || len(chunk) == chunkOps || within[e.Key] || bytes+len(e.Key)+len(e.Value) > chunkBytes && len(chunk) > 0 {
 			if werr := i.write(chunk); werr != nil {
 				return res, werr
@@ -126,6 +137,15 @@ func (i *importing) tell(d Difference) {
 	}
 }
 
+// leaveOut counts a key that had a lease.
+func (i *importing) leaveOut(key string) {
+	i.res.Keys++
+	i.res.Leased++
+	if i.o.LeftOut != nil {
+		i.o.LeftOut(key)
+	}
+}
+
 // planned is a key that has to be written.
 type planned struct {
 	Difference
@@ -153,6 +173,10 @@ func (i *importing) write(chunk []Entry) error {
 			p.Old, p.HasOld, p.mod = string(kvs[0].Value), true, kvs[0].ModRevision
 			if p.Old == e.Value && (kvs[0].Lease != 0 || !i.leased(e)) {
 				i.res.Same++
+				continue
+			}
+			if i.o.Absent {
+				i.res.Kept++
 				continue
 			}
 		}
@@ -260,7 +284,9 @@ func (i *importing) singly(plan []planned) error {
 }
 
 // leased reports whether a key is to have a lease.
-func (i *importing) leased(e Entry) bool { return i.o.Leases && e.Lease != "" && e.TTL > 0 }
+func (i *importing) leased(e Entry) bool {
+	return i.o.Leases && !i.o.Absent && e.Lease != "" && e.TTL > 0
+}
 
 // lease returns the one that stands for that of the file.
 func (i *importing) lease(e Entry) (clientv3.LeaseID, error) {

@@ -1,0 +1,403 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// accessChange is something to change about users and roles. A page asks for its plan, shows it,
+// and sends it back with the revision of users and roles that the plan was made of. etcd has no
+// condition for that: what somebody else changes at that very moment is not noticed.
+type accessChange struct {
+	Action   string      `json:"action"`
+	User     string      `json:"user,omitempty"`
+	Role     string      `json:"role,omitempty"`
+	Password string      `json:"password,omitempty"` // "" for a user who comes with a certificate
+	May      *permission `json:"may,omitempty"`
+	Seen     uint64      `json:"seen,omitempty"`
+}
+
+// accessPlan is what a change will do.
+type accessPlan struct {
+	Title    string   `json:"title"`
+	Effects  []string `json:"effects"`
+	Warnings []string `json:"warnings,omitempty"`
+	Seen     uint64   `json:"seen"`
+
+	target, before, after string // for the audit log
+	do                    func(context.Context, clientv3.Auth) error
+}
+
+// accessState is what a plan is made of.
+type accessState struct {
+	enabled  bool
+	revision uint64
+	own      string              // who asks
+	users    map[string][]string // their roles
+	roles    map[string][]permission
+}
+
+func lookAtAccess(ctx context.Context, r *request) (*accessState, error) {
+	status, err := r.client.AuthStatus(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st := &accessState{enabled: status.Enabled, revision: status.AuthRevision, own: r.session.user, users: make(map[string][]string), roles: make(map[string][]permission)}
+	users, roles, err := everybody(ctx, r.client)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range users {
+		st.users[n] = nil
+	}
+	for _, n := range roles {
+		st.roles[n] = nil
+	}
+	return st, nil
+}
+
+// know reads what a change is about.
+func (st *accessState) know(ctx context.Context, auth clientv3.Auth, ch *accessChange) error {
+	for name := range st.users {
+		// Who has a role that goes is told; that takes looking at all.
+		if name != ch.User && (ch.Action != "role-delete" || len(st.users) > accessMost) {
+			continue
+		}
+		got, err := auth.UserGet(ctx, name)
+		if err != nil {
+			return err
+		}
+		st.users[name] = got.Roles
+	}
+	if _, ok := st.roles[ch.Role]; ok {
+		got, err := auth.RoleGet(ctx, ch.Role)
+		if err != nil {
+			return err
+		}
+		st.roles[ch.Role] = permissions(got)
+	}
+	return nil
+}
+
+// permissions are those of a role as pages see them.
+func permissions(got *clientv3.AuthRoleGetResponse) []permission {
+	all := []permission{}
+	for _, p := range got.Perm {
+		all = append(all, permission{Key: p.Key, End: p.RangeEnd, Type: p.PermType.String()})
+	}
+	return all
+}
+
+// has reports whether a user has a role.
+func (st *accessState) has(user, role string) bool { return slices.Contains(st.users[user], role) }
+
+// String is a permission in words.
+func (p permission) String() string {
+	what := map[string]string{"READ": "read ", "WRITE": "write ", "READWRITE": "read and write "}[p.Type]
+	key, end := auditOf(p.Key), string(p.End)
+	switch {
+	case end == "":
+		return what + key + " alone"
+	case end == "\x00" && (len(p.Key) == 0 || string(p.Key) == "\x00"):
+		return what + "all keys"
+	case end == "\x00":
+		return what + "from " + key + " on"
+	case end == prefixEnd(string(p.Key)):
+		return what + "all that begin with " + key
+	}
+	return what + "from " + key + " up to, without, " + auditOf(p.End)
+}
+
+// granted is some permissions in words.
+func granted(all []permission) string {
+	var words []string
+	for _, p := range all[:min(10, len(all))] {
+		words = append(words, p.String())
+	}
+	if len(all) > 10 {
+		words = append(words, fmt.Sprintf("and %d more", len(all)-10))
+	}
+	if len(words) == 0 {
+		return "nothing"
+	}
+	return strings.Join(words, "; ")
+}
+
+var accessPlanners = map[string]func(*accessPlan, *accessState, *accessChange) error{
+	"user-add": planUserAdd, "user-delete": planUserDelete, "user-password": planUserPassword, "user-grant": planUserGrant, "user-revoke": planUserRevoke,
+	"role-add": planRoleAdd, "role-delete": planRoleDelete, "role-grant": planRoleGrant, "role-revoke": planRoleRevoke,
+}
+
+// planAccess says what a change would do, or why it is not done. It asks nobody.
+func planAccess(ch *accessChange, st *accessState) (*accessPlan, error) {
+	p := &accessPlan{Seen: st.revision}
+	planner, ok := accessPlanners[ch.Action]
+	if !ok {
+		return nil, badRequest("there is no change " + printable(ch.Action))
+	}
+	_, user := st.users[ch.User]
+	_, role := st.roles[ch.Role]
+	wants := strings.HasPrefix(ch.Action, "user-") && ch.Action != "user-add"
+	switch {
+	case wants && !user:
+		return nil, refuse("there is no user %s (any more)", printable(ch.User))
+	case (ch.Action == "user-grant" || strings.HasPrefix(ch.Action, "role-") && ch.Action != "role-add") && !role && ch.Role != "root":
+		return nil, refuse("there is no role %s (any more)", printable(ch.Role))
+	}
+	if err := planner(p, st, ch); err != nil {
+		return nil, err
+	}
+	if !st.enabled {
+		p.Warnings = append(p.Warnings, "Authentication is off: everybody may do everything until it is switched on.")
+	}
+	return p, nil
+}
+
+// named refuses names that nobody could type again.
+func named(kind, name string) error {
+	if name == "" || strings.TrimSpace(name) != name || len(name) > 200 || strings.ContainsAny(name, ":\x00\n\r\t") {
+		return badRequest("the name of a " + kind + " has 1 to 200 characters, no spaces at its ends, no colons and no control characters")
+	}
+	return nil
+}
+
+func planUserAdd(p *accessPlan, st *accessState, ch *accessChange) error {
+	if err := named("user", ch.User); err != nil {
+		return err
+	}
+	if _, ok := st.users[ch.User]; ok {
+		return refuse("there is a user %s already", printable(ch.User))
+	}
+	p.Title, p.target = "Add this user?", "user "+ch.User
+	p.Effects = []string{ch.User + " has no roles at first, and may do nothing."}
+	if ch.Password == "" {
+		p.Effects = append(p.Effects, "Without a password it can only come with a certificate of that name.")
+	}
+	user, password := ch.User, ch.Password
+	p.do = func(ctx context.Context, a clientv3.Auth) error {
+		_, err := a.UserAddWithOptions(ctx, user, password, &clientv3.UserAddOptions{NoPassword: password == ""})
+		return err
+	}
+	return nil
+}
+
+func planUserDelete(p *accessPlan, st *accessState, ch *accessChange) error {
+	if ch.User == st.own {
+		return refuse("you are %s; somebody else has to delete that user", ch.User)
+	}
+	if ch.User == "root" && st.enabled {
+		return refuse("root is needed as long as authentication is on")
+	}
+	p.Title, p.target = "Delete this user?", "user "+ch.User
+	p.before = "roles: " + strings.Join(st.users[ch.User], ", ")
+	p.Effects = []string{ch.User + " can do nothing any more. Connections that it has are refused from now on; watches that it has may go on until they end."}
+	user := ch.User
+	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.UserDelete(ctx, user); return err }
+	return nil
+}
+
+func planUserPassword(p *accessPlan, st *accessState, ch *accessChange) error {
+	if ch.Password == "" {
+		return badRequest("a password is not empty")
+	}
+	p.Title, p.target = "Change the password?", "password of "+ch.User
+	p.Effects = []string{"The old password of " + ch.User + " is of no use from now on. Programs that have it fail when they log in the next time."}
+	if ch.User == st.own {
+		p.Warnings = []string{"It is your own: sign in anew afterwards."}
+	}
+	user, password := ch.User, ch.Password
+	p.do = func(ctx context.Context, a clientv3.Auth) error {
+		_, err := a.UserChangePassword(ctx, user, password)
+		return err
+	}
+	return nil
+}
+
+func planUserGrant(p *accessPlan, st *accessState, ch *accessChange) error {
+	if st.has(ch.User, ch.Role) {
+		return refuse("%s has the role %s already", ch.User, ch.Role)
+	}
+	p.Title, p.target, p.after = "Give this role?", "user "+ch.User, "has the role "+ch.Role
+	p.Effects = []string{fmt.Sprintf("%s may from now on what %s may: %s.", ch.User, ch.Role, granted(st.roles[ch.Role]))}
+	if ch.Role == "root" {
+		p.Effects = []string{ch.User + " may do everything from now on, also with the cluster, users and roles."}
+	}
+	user, role := ch.User, ch.Role
+	p.do = func(ctx context.Context, a clientv3.Auth) error {
+		_, err := a.UserGrantRole(ctx, user, role)
+		return err
+	}
+	return nil
+}
+
+func planUserRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
+	switch {
+	case !st.has(ch.User, ch.Role):
+		return refuse("%s has no role %s", ch.User, printable(ch.Role))
+	case ch.User == "root" && ch.Role == "root" && st.enabled:
+		return refuse("root is needed as long as authentication is on")
+	}
+	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, "has the role "+ch.Role, "has it no more"
+	p.Effects = []string{fmt.Sprintf("%s may no more what only %s lets it: %s.", ch.User, ch.Role, granted(st.roles[ch.Role]))}
+	if ch.User == st.own {
+		p.Warnings = []string{"It is your own role: you may be unable to undo this."}
+	}
+	user, role := ch.User, ch.Role
+	p.do = func(ctx context.Context, a clientv3.Auth) error {
+		_, err := a.UserRevokeRole(ctx, user, role)
+		return err
+	}
+	return nil
+}
+
+func planRoleAdd(p *accessPlan, st *accessState, ch *accessChange) error {
+	if err := named("role", ch.Role); err != nil {
+		return err
+	}
+	if _, ok := st.roles[ch.Role]; ok {
+		return refuse("there is a role %s already", printable(ch.Role))
+	}
+	p.Title, p.target = "Add this role?", "role "+ch.Role
+	p.Effects = []string{ch.Role + " lets nobody do anything at first."}
+	role := ch.Role
+	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.RoleAdd(ctx, role); return err }
+	return nil
+}
+
+func planRoleDelete(p *accessPlan, st *accessState, ch *accessChange) error {
+	if ch.Role == "root" && st.enabled {
+		return refuse("root is needed as long as authentication is on")
+	}
+	var of []string
+	for name := range st.users {
+		if st.has(name, ch.Role) {
+			of = append(of, name)
+		}
+	}
+	slices.Sort(of)
+	p.Title, p.target, p.before = "Delete this role?", "role "+ch.Role, granted(st.roles[ch.Role])
+	p.Effects = []string{"Nobody has it."}
+	switch {
+	case len(st.users) > accessMost:
+		p.Effects = []string{"Whoever has it loses it; there are too many users to say who."}
+	case len(of) > 0:
+		p.Effects = []string{fmt.Sprintf("These lose it: %s. They may no more what only it lets them: %s.", strings.Join(of, ", "), granted(st.roles[ch.Role]))}
+	}
+	if slices.Contains(of, st.own) {
+		p.Warnings = []string{"It is a role of your own: you may be unable to undo this."}
+	}
+	role := ch.Role
+	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.RoleDelete(ctx, role); return err }
+	return nil
+}
+
+// readPermission is what a change is about.
+func readPermission(ch *accessChange) (kind authpb.Permission_Type, err error) {
+	if ch.May == nil || len(ch.May.Key) == 0 {
+		return 0, badRequest("a key or the beginning of keys is needed; \\x00 and an end of \\x00 are all keys")
+	}
+	n, ok := authpb.Permission_Type_value[ch.May.Type]
+	if !ok {
+		return 0, badRequest("a permission is READ, WRITE or READWRITE")
+	}
+	if end := string(ch.May.End); end != "" && end != "\x00" && end <= string(ch.May.Key) {
+		return 0, badRequest("the end of a range lies behind its beginning")
+	}
+	return authpb.Permission_Type(n), nil
+}
+
+func planRoleGrant(p *accessPlan, st *accessState, ch *accessChange) error {
+	kind, err := readPermission(ch)
+	if err != nil {
+		return err
+	}
+	if ch.Role == "root" {
+		return refuse("root may do everything already")
+	}
+	p.Title, p.target, p.after = "Grant this?", "role "+ch.Role, "may "+ch.May.String()
+	p.Effects = []string{"Whoever has the role " + ch.Role + " may " + ch.May.String() + "."}
+	for _, old := range st.roles[ch.Role] {
+		if string(old.Key) == string(ch.May.Key) && string(old.End) == string(ch.May.End) {
+			if old.Type == ch.May.Type {
+				return refuse("it may that already")
+			}
+			p.before = "may " + old.String()
+			p.Effects = append(p.Effects, "That is in place of: "+old.String()+".")
+		}
+	}
+	role, may := ch.Role, *ch.May
+	p.do = func(ctx context.Context, a clientv3.Auth) error {
+		_, err := a.RoleGrantPermission(ctx, role, string(may.Key), string(may.End), clientv3.PermissionType(kind))
+		return err
+	}
+	return nil
+}
+
+func planRoleRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
+	if ch.May == nil {
+		return badRequest("a permission is needed")
+	}
+	i := slices.IndexFunc(st.roles[ch.Role], func(old permission) bool {
+		return string(old.Key) == string(ch.May.Key) && string(old.End) == string(ch.May.End)
+	})
+	if i < 0 {
+		return refuse("%s has no such permission (any more)", ch.Role)
+	}
+	old := st.roles[ch.Role][i]
+	p.Title, p.target, p.before, p.after = "Take this permission away?", "role "+ch.Role, "may "+old.String(), "may not"
+	p.Effects = []string{"Whoever has the role " + ch.Role + " may no more: " + old.String() + ", unless something else lets them."}
+	role := ch.Role
+	p.do = func(ctx context.Context, a clientv3.Auth) error {
+		_, err := a.RoleRevokePermission(ctx, role, string(old.Key), string(old.End))
+		return err
+	}
+	return nil
+}
+
+func readAccessChange(ctx context.Context, r *request) (*accessChange, *accessPlan, error) {
+	ch := new(accessChange)
+	if err := decode(r.Request, ch); err != nil {
+		return nil, nil, err
+	}
+	st, err := lookAtAccess(ctx, r)
+	if err == nil {
+		err = st.know(ctx, r.client, ch)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := planAccess(ch, st)
+	return ch, p, err
+}
+
+// postAccessPlan shows what a change would do.
+func postAccessPlan(r *request) (any, error) {
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	_, p, err := readAccessChange(ctx, r)
+	return p, err
+}
+
+// postAccess makes a change, if users and roles still are as its plan saw them.
+func postAccess(r *request) (any, error) {
+	ctx, cancel := r.limit(callTimeout)
+	defer cancel()
+	ch, p, err := readAccessChange(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if ch.Seen != p.Seen {
+		return nil, conflict("users or roles are not as they were shown any more; nothing was changed", nil)
+	}
+	if err := r.begin(ch.Action, auditOf([]byte(p.target))); err != nil {
+		return nil, err
+	}
+	r.change.Before, r.change.After = auditOf([]byte(p.before)), auditOf([]byte(p.after))
+	return nil, p.do(ctx, r.client)
+}

@@ -1,0 +1,180 @@
+package browser
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/console"
+)
+
+// byKeyboard focuses a button by the keyboard and presses it.
+func (b *tab) byKeyboard(name string) {
+	b.t.Helper()
+	b.await("there is "+name, button(name))
+	for range 120 {
+		if b.is(`document.activeElement === ` + button(name)) {
+			b.keys("\r")
+			return
+		}
+		b.keys(kb.Tab)
+	}
+	b.t.Fatalf("%s cannot be reached by the keyboard", name)
+}
+
+// TestManyKeys: they are found, marked, saved, deleted and put back, with the keyboard alone.
+func TestManyKeys(t *testing.T) {
+	base, client := serve(t, cluster)
+	prefix := "bulk/" + t.Name() + "\x01/"
+	all := make(map[string]string)
+	for i := range 150 {
+		all[fmt.Sprintf("%s%03d", prefix, i)] = "<b>v\u202e"
+	}
+	all[prefix+"042"] = "the needle<img src=x>\x02"
+	if _, err := client.PutAll(t.Context(), maps.All(all)); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := client.Grant(t.Context(), 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, client, prefix+"leased", "v", clientv3.WithLease(lease.ID))
+	b := open(t, base, desktop, "keys?prefix="+b64(prefix))
+	b.expect("400")
+	b.expect("409")
+	// What is saved stays in the page, where the test finds it.
+	b.js(`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`, nil)
+
+	// Found in values.
+	b.await("the keys", `document.querySelectorAll('.treebox .node').length > 100`)
+	b.enter("[role=search] input[type=search]", "NEEDLE")
+	b.keys(kb.Tab + " ")
+	b.byKeyboard("Find")
+	b.has(".treebox", "All was looked at. 1 found in 151 keys.")
+	b.has(".hits", "the needle<img")
+	b.examineBoth("what was found")
+	b.shot("keys-found")
+	b.keys("\r") // the first hit has the focus
+	b.has("pre.value", "the needle")
+	if b.is(`document.querySelector('main img') || /\u202e/.test(document.querySelector('main').textContent)`) {
+		t.Error("values are not shown inert")
+	}
+	b.enter("[role=search] input[type=search]", kb.Backspace+"\r")
+	b.await("the tree again", `document.querySelectorAll('.tree:not(.hits) .node').length > 100`)
+
+	// Several at once; one of them was changed.
+	b.byKeyboard("Mark several")
+	b.await("there are boxes", `document.querySelectorAll('.marker').length > 100`)
+	for i := range 3 {
+		b.js(fmt.Sprintf(`document.querySelectorAll('.marker')[%d].focus()`, i), nil)
+		b.keys(" ")
+	}
+	b.has(".marks", "3 marked")
+	b.examineBoth("marked keys")
+	put(t, client, prefix+"001", "theirs")
+	b.byKeyboard("Delete them…")
+	b.has("dialog", "All at once.")
+	b.byKeyboard("Delete 3 keys")
+	b.has("dialog", "Nothing was deleted")
+	b.byKeyboard("Unmark them")
+	b.has(".marks", "2 marked")
+	b.byKeyboard("Delete them…")
+	b.byKeyboard("Delete 2 keys")
+	b.has(".toast", "Deleted 2 keys")
+	if value(t, client, prefix+"000") != "<none>" || value(t, client, prefix+"001") != "theirs" {
+		t.Fatal("others were deleted")
+	}
+
+	// All of them: the prefix is typed and they are saved.
+	b.byKeyboard("Delete all of these…")
+	b.has("dialog", "149 keys")
+	b.examineBoth("deleting many")
+	b.shot("delete-many")
+	b.byKeyboard("Save and delete 149 keys")
+	b.has("dialog .say", "not the prefix")
+	b.enter("dialog input", strings.ReplaceAll(prefix, "\x01", `\x01`))
+	b.byKeyboard("Save and delete 149 keys")
+	b.has(".toast", "Deleted 149 keys")
+	if value(t, client, prefix+"001") != "<none>" {
+		t.Fatal("it is there")
+	}
+
+	// Back from the file, but for the one with a lease.
+	b.byKeyboard("Import…")
+	b.await("the file is there", `window.saved.length === 1`)
+	b.examineBoth("importing")
+	b.js(`(() => { const all = new DataTransfer(); all.items.add(new File(window.saved, 'saved.jsonl')); document.querySelector('dialog input[type=file]').files = all.files; })()`, nil)
+	b.byKeyboard("Show what it will do")
+	b.has("dialog", "148 keys are added")
+	b.has("dialog", "1 had a lease and is left out")
+	b.has(`dialog [aria-label="Left out"]`, "leased")
+	b.examineBoth("what an import does")
+	b.shot("import")
+	put(t, client, prefix+"005", "theirs")
+	b.byKeyboard("Write 148 keys")
+	b.has("dialog", "not as they were shown")
+	b.byKeyboard("Close")
+	b.byKeyboard("Import…")
+	b.js(`(() => { const all = new DataTransfer(); all.items.add(new File(window.saved, 'saved.jsonl')); document.querySelector('dialog input[type=file]').files = all.files; })()`, nil)
+	b.byKeyboard("Show what it will do")
+	b.has("dialog", "1 is there with another value and is left alone")
+	b.byKeyboard("Write 147 keys")
+	b.has(".toast", "147 added, 0 changed")
+	if v := value(t, client, prefix+"042"); v != all[prefix+"042"] {
+		t.Errorf("%q", v)
+	}
+	if v := value(t, client, prefix+"005"); v != "theirs" {
+		t.Errorf("%q", v)
+	}
+	b.byKeyboard("Export…")
+	b.examineBoth("exporting")
+	b.byKeyboard("Save the file")
+	b.has(".toast", "Saved 148 keys")
+}
+
+// TestYAMLAndLeases: a new key gets a lease, and YAML is laid out and missed when it is broken.
+func TestYAMLAndLeases(t *testing.T) {
+	base, client := serve(t, cluster)
+	key := "yaml/" + t.Name()
+	b := open(t, base, desktop, "keys?prefix="+b64(key))
+	b.expect("400")
+	b.press("New key")
+	b.enter("dialog textarea", "a:   1\rb: [1,2]  # why")
+	b.press("Format")
+	b.has("dialog [role=status]", "Formatted as YAML")
+	b.js(`[...document.querySelectorAll('dialog label input')].at(-2).focus()`, nil)
+	b.keys("300")
+	b.examineBoth("a new key")
+	b.press("Create")
+	b.has("pre.value", "a: 1\nb: [1, 2] # why")
+	b.has(".facts", "left")
+	b.press("Edit")
+	b.enter("textarea", "a: 1\r b: 2")
+	b.press("Format")
+	b.has(".panel .toolbar [role=status]", "not formatted")
+	b.press("Save")
+	b.has("main .say", "was YAML and is not any more")
+	if v := value(t, client, key); v != "a: 1\nb: [1, 2] # why\n" {
+		t.Fatalf("%q", v)
+	}
+	b.press("Save")
+	b.has("pre.value", " b: 2")
+}
+
+// TestReadOnlyKeys: what only reads is offered, nothing else.
+func TestReadOnlyKeys(t *testing.T) {
+	base, client := serve(t, cluster, console.ReadOnly())
+	seed(t, client)
+	b := open(t, base, desktop, "keys?find="+b64("motd"))
+	b.has(".hits", "/config/motd")
+	b.await("an export is offered", button("Export…"))
+	for _, text := range []string{"Import", "Mark several", "New key", "Delete"} {
+		if b.is(button(text)) {
+			t.Errorf("it offers %s", text)
+		}
+	}
+}

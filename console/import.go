@@ -1,0 +1,134 @@
+package console
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fairlead-go/fairlead/internal/transfer"
+)
+
+const (
+	// maxImport bounds a part of a file: a line with the largest value that etcd takes by default,
+	// all of it control characters, which are spelled out twice.
+	maxImport = 16 << 20
+	// importTime bounds what is done with a part.
+	importTime = 2 * time.Minute
+	// importShown keys of a plan are named.
+	importShown = 100
+)
+
+// importing is a file, or a part of one, and what to do with it.
+type importing struct {
+	File   string
+	To     *[]byte // the prefix that replaces that of the file; nil: none does
+	Leases bool    // see transfer.Options
+	Absent bool    // see transfer.Options
+	Seen   string  // of the plan that is carried out; "" to plan
+}
+
+// imported is what an import will do, or has done.
+type imported struct {
+	Keys      int64    `json:"keys"`
+	Added     int64    `json:"added"`
+	Changed   int64    `json:"changed"`
+	Same      int64    `json:"same"`
+	Kept      int64    `json:"kept"`      // there already, with another value
+	Conflicts int64    `json:"conflicts"` // changed meanwhile and left alone
+	Leases    int64    `json:"leases"`
+	Writes    []shift  `json:"writes,omitempty"`  // the first keys that are written
+	Leased    int64    `json:"leased"`            // keys that had a lease and are left out
+	LeftOut   [][]byte `json:"leftOut,omitempty"` // the first of them
+	Seen      string   `json:"seen,omitempty"`
+}
+
+// shift is a key that an import writes.
+type shift struct {
+	Key []byte `json:"key"`
+	Old bool   `json:"old,omitempty"` // it is there
+}
+
+// postImport plans an import of a part of a file, or carries a plan out if it still is the same. A
+// key that somebody writes meanwhile is left alone.
+func postImport(r *request) (any, error) {
+	var in importing
+	if err := decode(r.Request, &in); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.limit(importTime)
+	defer cancel()
+	plan := &imported{}
+	sum := sha256.New()
+	fmt.Fprint(sum, in.Leases, in.Absent)
+	o := transfer.Options{Leases: in.Leases && !in.Absent, Absent: in.Absent, Dry: true}
+	if in.To != nil {
+		to := string(*in.To)
+		o.To = &to
+	}
+	o.Told = func(d transfer.Difference) {
+		fmt.Fprintf(sum, "%q %q %q ", d.Key, d.Old, d.New)
+		if len(plan.Writes) < importShown {
+			plan.Writes = append(plan.Writes, shift{[]byte(d.Key), d.HasOld})
+		}
+	}
+	o.LeftOut = func(key string) {
+		if len(plan.LeftOut) < importShown {
+			plan.LeftOut = append(plan.LeftOut, []byte(key))
+		}
+	}
+	res, err := transfer.Import(ctx, r.client, strings.NewReader(in.File), o)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	plan.count(res)
+	plan.Seen = hex.EncodeToString(sum.Sum(nil))
+	if in.Seen == "" {
+		return plan, nil
+	}
+	if in.Seen != plan.Seen {
+		return nil, conflict("the keys are not as they were shown any more; nothing was written", nil)
+	}
+	if err := r.begin("import", importTarget(plan)); err != nil {
+		return nil, err
+	}
+	o.Dry, o.Told, o.LeftOut = false, nil, nil
+	res, err = transfer.Import(ctx, r.client, strings.NewReader(in.File), o)
+	done := &imported{}
+	done.count(res)
+	r.change.After = fmt.Sprintf("%d keys added, %d changed, %d left alone since somebody wrote them", done.Added, done.Changed, done.Conflicts)
+	if err != nil && done.Added+done.Changed > 0 {
+		e := written(r.client, err)
+		if a, ok := e.(*apiError); ok {
+			c := *a
+			c.Detail = done
+			return nil, &c
+		}
+	}
+	return done, err
+}
+
+func (p *imported) count(res transfer.Result) {
+	p.Keys, p.Added, p.Changed, p.Same, p.Kept, p.Conflicts, p.Leases, p.Leased =
+		res.Keys, res.Added, res.Changed, res.Same, res.Kept, res.Conflicts, res.Leases, res.Leased
+}
+
+// importTarget names the first keys that an import writes.
+func importTarget(p *imported) string {
+	var names []string
+	for _, w := range p.Writes[:min(10, len(p.Writes))] {
+		names = append(names, auditOf(w.Key))
+	}
+	return fmt.Sprintf("%d keys of a file: %s", p.Added+p.Changed, auditOf([]byte(strings.Join(names, " "))))
+}
+
+// unusable makes a mistake of the caller's of a file that cannot be used.
+func unusable(err error) error {
+	var broken *transfer.Broken
+	if errors.As(err, &broken) {
+		return badRequest("the file cannot be used: " + broken.Error())
+	}
+	return err
+}

@@ -1,0 +1,77 @@
+// Searching in keys and values: what is found comes line by line, and a search can be stopped and
+// gone on with.
+import { h, fill, number, failure } from './dom.js';
+import { send, answerOf } from './api.js';
+import { fromB64, toB64, show, plain } from './bytes.js';
+import { lines } from './ndjson.js';
+import { list } from './keyboard.js';
+import { marker } from './marks.js';
+
+// makeSearch shows what is found below a prefix (bytes). open(key in base64) is called for a key
+// that is chosen.
+export function makeSearch({ prefix, text, values, exact, open, marks, signal }) {
+  const found = h('ol', { class: 'tree hits' });
+  const said = h('p', { class: 'muted small', role: 'status' });
+  const tools = h('div', { class: 'toolbar' });
+  const wrong = h('div');
+  const el = h('div', { class: 'panel treebox', role: 'group', 'aria-label': 'Found' }, said, tools, found, wrong);
+  let chosen = '';
+  let hits = 0;
+  let looked = 0;
+  list(el, '.node');
+  const loaded = run('');
+
+  async function run(from) {
+    const stop = new AbortController();
+    const end = () => stop.abort();
+    signal.addEventListener('abort', end);
+    fill(tools, h('button', { type: 'button', class: 'small', onclick: end }, 'Stop'));
+    fill(wrong);
+    const before = looked;
+    let last = null;
+    try {
+      const q = new URLSearchParams({ prefix: toB64(prefix), text: toB64(text), from });
+      if (values) q.set('values', '1');
+      if (exact) q.set('exact', '1');
+      const r = await send('GET', `search?${q}`, { signal: stop.signal });
+      if (!r.ok) await answerOf(r);
+      await lines(r, (line) => {
+        if (line.key) add(line);
+        if (line.looked) looked = before + line.looked;
+        if (line.end) last = line;
+        say(last ? '' : 'Looking… ');
+      });
+    } catch (err) {
+      if (err.name !== 'AbortError') fill(wrong, failure(err, () => { looked = before; run(from); }));
+      else say('Stopped. ');
+      fill(tools);
+      return;
+    } finally {
+      signal.removeEventListener('abort', end);
+    }
+    fill(tools, last?.next && !last.error ? h('button', { type: 'button', class: 'small', onclick: () => run(last.next) }, 'Go on') : null);
+    if (!last) fill(wrong, failure(new Error('The connection broke off; this is not all.'), () => { looked = before; run(from); }));
+    else if (last.error) fill(wrong, failure(new Error(last.error), () => run(last.next || from)));
+    else say(last.next ? 'Not all was looked at yet. ' : 'All was looked at. ');
+  }
+
+  function say(state) {
+    said.textContent = `${state}${number.format(hits)} found in ${number.format(looked)} ${looked === 1 ? 'key' : 'keys'}.`;
+  }
+
+  function add(line) {
+    hits++;
+    const key = fromB64(line.key);
+    const node = h('button', { type: 'button', class: `node${line.key === chosen ? ' shown' : ''}`, title: plain(key).slice(0, 500), data: { key: line.key }, onclick: () => { mark(line.key); open(line.key); } },
+      h('span', { class: 'name' }, show(key)), line.lease ? h('span', { class: 'note' }, 'lease') : null,
+      line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null);
+    found.append(h('li', {}, marker(marks, line.key, line.mod, Boolean(line.lease)), node));
+  }
+
+  function mark(b64) {
+    chosen = b64;
+    for (const n of el.querySelectorAll('.node')) n.classList.toggle('shown', n.dataset.key === b64);
+  }
+
+  return { el, mark, notice() {}, async focus() { await loaded; el.querySelector('.node')?.focus(); } };
+}
