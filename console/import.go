@@ -68,7 +68,7 @@ func postImport(r *request) (any, error) {
 		to := string(*in.To)
 		o.To = &to
 	}
-	o.Told = func(d transfer.Difference) {
+	o.OnChange = func(d transfer.Difference) {
 		fmt.Fprintf(sum, "%q %q %q ", d.Key, d.Old, d.New)
 		if len(plan.Writes) < importShown {
 			plan.Writes = append(plan.Writes, shift{[]byte(d.Key), d.HasOld})
@@ -94,7 +94,7 @@ func postImport(r *request) (any, error) {
 	if err := r.begin("import", importTarget(plan)); err != nil {
 		return nil, err
 	}
-	o.Dry, o.Told, o.LeftOut = false, nil, nil
+	o.Dry, o.OnChange, o.LeftOut = false, nil, nil
 	res, err = transfer.Import(ctx, r.client, strings.NewReader(in.File), o)
 	done := &imported{}
 	done.count(res)
