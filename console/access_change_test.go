@@ -24,7 +24,7 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	withUsers(t, client)
 	var log recorder
-	p := serve(t, client, console.Audit(log.record), console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(t, client, console.WithAudit(log.record), console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
 	p.signInWith(map[string]string{"user": "root", "password": "r"})
 	plan := func(change map[string]any) (out accessPlan) {
 		t.Helper()
@@ -56,7 +56,7 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	do(map[string]any{"action": "user-grant", "user": "bo", "role": "ops"}, "read and write all that begin with ops/")
 	as := func(user, password, key string) int {
 		t.Helper()
-		q := serve(t, client, console.Login(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+		q := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
 		q.signInWith(map[string]string{"user": user, "password": password})
 		return q.call("PUT", "api/key", map[string]any{"key": b64Std(key), "value": "", "mod": 0}, nil)
 	}

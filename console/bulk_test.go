@@ -63,7 +63,7 @@ func (p *page) search(query string) (keys []string, last found) {
 }
 
 func TestSearch(t *testing.T) {
-	p, client := open(t, console.ReadOnly())
+	p, client := open(t, console.WithReadOnly())
 	prefix := t.Name() + "/"
 	for key, val := range map[string]string{
 		"alpha": "nothing", "beta": strings.Repeat("é", 200) + "NEEDLE<b>" + strings.Repeat("x", 500), "needle/1": "v", "Needle/2\x00\xff": "\xff\xfe", "zeta": "\xff\x00needle",
@@ -178,7 +178,7 @@ type imported struct {
 // TestManyKeysAreSavedBeforeTheyGo and can be put back where they are absent.
 func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	var log recorder
-	p, client := open(t, console.Audit(log.record))
+	p, client := open(t, console.WithAudit(log.record))
 	prefix := t.Name() + "/\xff"
 	all := make(map[string]string)
 	for i := range 1500 {

@@ -167,7 +167,7 @@ func TestYAMLAndLeases(t *testing.T) {
 
 // TestReadOnlyKeys: what only reads is offered, nothing else.
 func TestReadOnlyKeys(t *testing.T) {
-	base, client := serve(t, cluster, console.ReadOnly())
+	base, client := serve(t, cluster, console.WithReadOnly())
 	seed(t, client)
 	b := open(t, base, desktop, "keys?find="+b64("motd"))
 	b.has(".hits", "/config/motd")
