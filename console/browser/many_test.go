@@ -16,14 +16,16 @@ import (
 func (b *tab) byKeyboard(name string) {
 	b.t.Helper()
 	b.await("there is "+name, button(name))
-	for range 120 {
+	for range 400 {
 		if b.is(`document.activeElement === ` + button(name)) {
 			b.keys("\r")
 			return
 		}
 		b.keys(kb.Tab)
 	}
-	b.t.Fatalf("%s cannot be reached by the keyboard", name)
+	var at string
+	b.js(`document.activeElement.outerHTML.slice(0,300)`, &at)
+	b.t.Fatalf("%s cannot be reached by the keyboard: at %s", name, at)
 }
 
 // TestManyKeys: they are found, marked, saved, deleted and put back, with the keyboard alone.

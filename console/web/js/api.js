@@ -12,19 +12,29 @@ export class APIError extends Error {
 }
 
 let onSignIn = () => {};
-export function whenSignedOut(f) { onSignIn = f; }
+export function whenSignedOut(f) {
+  onSignIn = f;
+}
 
 // The session's secret, besides the cookie. Cookies go to every port of a host; what is stored
 // stays with this origin. Other tabs may have signed in anew, so it is read each time.
 const place = `fairlead-session ${location.pathname}`;
 let unstored = '';
-function secret() { try { return localStorage.getItem(place) || unstored; } catch { return unstored; } }
+function secret() {
+  try {
+    return localStorage.getItem(place) || unstored;
+  } catch {
+    return unstored;
+  }
+}
 export function keepSecret(text) {
   unstored = text || '';
   try {
     if (text) localStorage.setItem(place, text);
     else localStorage.removeItem(place);
-  } catch { /* for this page only */ }
+  } catch {
+    /* for this page only */
+  }
 }
 
 // send is a request with the session's secret.
@@ -33,8 +43,15 @@ export async function send(method, path, { body, signal, headers } = {}) {
   let r;
   try {
     r = await fetch(`api/${path}`, {
-      method, signal, credentials: 'same-origin', cache: 'no-store',
-      headers: { ...(mine ? { 'Fairlead-Session': mine } : {}), ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
+      method,
+      signal,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      headers: {
+        ...(mine ? { 'Fairlead-Session': mine } : {}),
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (err) {
@@ -53,7 +70,9 @@ async function call(method, path, body, signal) {
 export async function answerOf(r) {
   if (r.status === 204) return null;
   let data = {};
-  try { data = await r.json(); } catch (err) {
+  try {
+    data = await r.json();
+  } catch (err) {
     if (err.name === 'AbortError') throw err;
     if (r.ok) throw new APIError(0, { error: 'The connection broke off in the middle of an answer.', code: 'offline' });
   }

@@ -31,7 +31,11 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 // decode is the text of bytes; null if they are not UTF-8.
 export function decode(bytes) {
-  try { return strict.decode(bytes); } catch { return null; }
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return null;
+  }
 }
 
 export function equal(a, b) {
@@ -52,7 +56,8 @@ export function indexOf(a, b, from) {
   return -1;
 }
 
-const hidden = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff]|\u{e0001}|[\u{e0020}-\u{e007f}]/gu;
+const hidden =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff]|\u{e0001}|[\u{e0020}-\u{e007f}]/gu;
 const names = { '\n': '\\n', '\t': '\\t', '\r': '\\r' };
 
 function spell(c) {
@@ -80,12 +85,14 @@ export function pieces(bytes, multiline) {
     plain(text);
     return out;
   }
-  for (let i = 0; i < bytes.length;) { // what is UTF-8 as text, the rest as bytes
+  for (let i = 0; i < bytes.length;) {
+    // what is UTF-8 as text, the rest as bytes
     let end = i;
     for (let n; end < bytes.length && (n = sequence(bytes, end)) > 0;) end += n;
     if (end > i) plain(strict.decode(bytes.subarray(i, end)));
     let bad = '';
-    for (i = end; i < bytes.length && sequence(bytes, i) === 0; i++) bad += `\\x${bytes[i].toString(16).padStart(2, '0')}`;
+    for (i = end; i < bytes.length && sequence(bytes, i) === 0; i++)
+      bad += `\\x${bytes[i].toString(16).padStart(2, '0')}`;
     if (bad) out.push([bad, true]);
   }
   return out;
@@ -98,7 +105,13 @@ function sequence(b, i) {
   const n = c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
   if (!n || i + n > b.length) return 0;
   for (let j = 1; j < n; j++) if ((b[i + j] & 0xc0) !== 0x80) return 0;
-  if (c === 0xe0 && b[i + 1] < 0xa0 || c === 0xed && b[i + 1] > 0x9f || c === 0xf0 && b[i + 1] < 0x90 || c === 0xf4 && b[i + 1] > 0x8f) return 0;
+  if (
+    (c === 0xe0 && b[i + 1] < 0xa0) ||
+    (c === 0xed && b[i + 1] > 0x9f) ||
+    (c === 0xf0 && b[i + 1] < 0x90) ||
+    (c === 0xf4 && b[i + 1] > 0x8f)
+  )
+    return 0;
   return n;
 }
 
@@ -106,7 +119,10 @@ function sequence(b, i) {
 export function show(bytes, multiline) {
   const f = document.createDocumentFragment();
   for (const [text, spelled] of pieces(bytes, multiline)) {
-    if (!spelled) { f.append(text); continue; }
+    if (!spelled) {
+      f.append(text);
+      continue;
+    }
     const s = document.createElement('span');
     s.className = 'ctl';
     s.textContent = text;
@@ -116,11 +132,16 @@ export function show(bytes, multiline) {
 }
 
 // plain is the same as a string, for attributes.
-export const plain = (bytes) => pieces(bytes).map((p) => p[0]).join('');
+export const plain = (bytes) =>
+  pieces(bytes)
+    .map((p) => p[0])
+    .join('');
 
 // write is bytes as one types them: with a backslash doubled, so that read gets them back.
 export function write(bytes) {
-  return pieces(bytes).map(([t, spelled]) => (spelled ? t : t.replaceAll('\\', '\\\\'))).join('');
+  return pieces(bytes)
+    .map(([t, spelled]) => (spelled ? t : t.replaceAll('\\', '\\\\')))
+    .join('');
 }
 
 // read is what somebody typed: \n \t \r \\ \xNN and \u{N} stand for themselves, a lone backslash
@@ -158,7 +179,8 @@ export function hex(bytes, from = 0, most = Infinity) {
 // digits is bytes as hexadecimal digits to edit; unhex reads them, null if they are none.
 export function digits(bytes) {
   const out = [];
-  for (let i = 0; i < bytes.length; i += 16) out.push([...bytes.subarray(i, i + 16)].map((b) => b.toString(16).padStart(2, '0')).join(' '));
+  for (let i = 0; i < bytes.length; i += 16)
+    out.push([...bytes.subarray(i, i + 16)].map((b) => b.toString(16).padStart(2, '0')).join(' '));
   return out.join('\n');
 }
 
@@ -176,7 +198,11 @@ export function json(text) {
   if (text === null || text.length > 4 << 20) return null;
   const t = text.trim();
   if (!/^[[{"\-0-9tfn]/.test(t)) return null;
-  try { JSON.parse(t); } catch { return null; }
+  try {
+    JSON.parse(t);
+  } catch {
+    return null;
+  }
   let out = '';
   let depth = 0;
   const line = () => `\n${'  '.repeat(Math.min(depth, 100))}`;
@@ -191,7 +217,11 @@ export function json(text) {
     }
     if (c === '{' || c === '[') {
       const rest = /^\s*[}\]]/.exec(t.slice(i + 1, i + 200));
-      if (rest) { out += c + rest[0].trim(); i += 1 + rest[0].length; continue; }
+      if (rest) {
+        out += c + rest[0].trim();
+        i += 1 + rest[0].length;
+        continue;
+      }
       depth++;
       out += c + line();
     } else if (c === '}' || c === ']') {

@@ -11,28 +11,50 @@ export function dialog(title, body, buttons, props) {
   return new Promise((resolve) => {
     let result = '';
     const say = h('p', { class: 'say', role: 'alert' });
-    const d = h('dialog', { 'aria-label': title, ...props },
-      h('h2', {}, title), h('div', { class: 'body' }, body),
-      buttons.some((b) => b.kind && b.value) && me.cluster ? h('p', { class: 'cluster' }, 'Cluster: ', h('strong', {}, show(encode(me.cluster)))) : null, say,
-      h('div', { class: 'buttons' }, buttons.map((b, i) => h('button', {
-        type: 'button', class: b.kind || '', autofocus: i === 0,
-        onclick: async (e) => {
-          const button = e.currentTarget;
-          button.disabled = true;
-          say.textContent = '';
-          try {
-            if (b.check && (await b.check()) === false) return;
-          } catch (err) {
-            say.textContent = err.message;
-            return;
-          } finally {
-            button.disabled = false;
-          }
-          result = b.value;
-          d.close();
-        },
-      }, b.text))));
-    d.addEventListener('close', () => { d.remove(); resolve(result); });
+    const d = h(
+      'dialog',
+      { 'aria-label': title, ...props },
+      h('h2', {}, title),
+      h('div', { class: 'body' }, body),
+      buttons.some((b) => b.kind && b.value) && me.cluster
+        ? h('p', { class: 'cluster' }, 'Cluster: ', h('strong', {}, show(encode(me.cluster))))
+        : null,
+      say,
+      h(
+        'div',
+        { class: 'buttons' },
+        buttons.map((b, i) =>
+          h(
+            'button',
+            {
+              type: 'button',
+              class: b.kind || '',
+              autofocus: i === 0,
+              onclick: async (e) => {
+                const button = e.currentTarget;
+                button.disabled = true;
+                say.textContent = '';
+                try {
+                  if (b.check && (await b.check()) === false) return;
+                } catch (err) {
+                  say.textContent = err.message;
+                  return;
+                } finally {
+                  button.disabled = false;
+                }
+                result = b.value;
+                d.close();
+              },
+            },
+            b.text,
+          ),
+        ),
+      ),
+    );
+    d.addEventListener('close', () => {
+      d.remove();
+      resolve(result);
+    });
     document.body.append(d);
     d.showModal();
     (d.querySelector('[data-focus]') || d.querySelector('.buttons button')).focus();
@@ -45,5 +67,10 @@ export function closeDialogs() {
 }
 
 export async function confirm(title, body, action, kind) {
-  return (await dialog(title, body, [{ value: '', text: 'Cancel' }, { value: 'yes', text: action, kind: kind || 'primary' }])) === 'yes';
+  return (
+    (await dialog(title, body, [
+      { value: '', text: 'Cancel' },
+      { value: 'yes', text: action, kind: kind || 'primary' },
+    ])) === 'yes'
+  );
 }

@@ -24,7 +24,10 @@ export function diff(a, b) {
   let from = 0;
   let [ea, eb] = [a.length, b.length];
   while (from < ea && from < eb && a[from] === b[from]) from++;
-  while (ea > from && eb > from && a[ea - 1] === b[eb - 1]) { ea--; eb--; }
+  while (ea > from && eb > from && a[ea - 1] === b[eb - 1]) {
+    ea--;
+    eb--;
+  }
   for (let i = 0; i < from; i++) out.push([' ', a[i]]);
   for (const line of middle(a.slice(from, ea), b.slice(from, eb))) out.push(line);
   for (let i = ea; i < a.length; i++) out.push([' ', a[i]]);
@@ -43,9 +46,12 @@ function middle(a, b) {
   for (let d = 0; d <= most; d++) {
     for (let k = -d; k <= d; k += 2) {
       const at = k + most;
-      let x = k === -d || k !== d && reach[at - 1] < reach[at + 1] ? reach[at + 1] : reach[at - 1] + 1;
+      let x = k === -d || (k !== d && reach[at - 1] < reach[at + 1]) ? reach[at + 1] : reach[at - 1] + 1;
       let y = x - k;
-      while (x < n && y < m && a[x] === b[y]) { x++; y++; }
+      while (x < n && y < m && a[x] === b[y]) {
+        x++;
+        y++;
+      }
       reach[at] = x;
       if (x >= n && y >= m) {
         trace.push(reach.slice(most - d, most + d + 1));
@@ -63,14 +69,22 @@ function walk(a, b, trace) {
   for (let d = trace.length - 1; d > 0; d--) {
     const k = x - y;
     const before = (j) => (Math.abs(j) <= d - 1 ? trace[d - 1][j + d - 1] : -1); // of diagonal j
-    const down = k === -d || k !== d && before(k - 1) < before(k + 1);
+    const down = k === -d || (k !== d && before(k - 1) < before(k + 1));
     const px = before(down ? k + 1 : k - 1);
     const py = px - (down ? k + 1 : k - 1);
-    while (down ? x > px : y > py) { x--; y--; out.push([' ', a[x]]); }
+    while (down ? x > px : y > py) {
+      x--;
+      y--;
+      out.push([' ', a[x]]);
+    }
     if (down) out.push(['+', b[--y]]);
     else out.push(['-', a[--x]]);
   }
-  while (x > 0 && y > 0) { x--; y--; out.push([' ', a[x]]); }
+  while (x > 0 && y > 0) {
+    x--;
+    y--;
+    out.push([' ', a[x]]);
+  }
   return out.reverse();
 }
 
@@ -81,17 +95,34 @@ export function diffView(a, b) {
   if (la.length + lb.length > linesMost) return h('p', { class: 'notice' }, 'These are too long to be compared here.');
   const lines = diff(la, lb);
   const keep = lines.map(() => false);
-  lines.forEach(([kind], i) => { if (kind !== ' ') for (let j = Math.max(0, i - context); j <= Math.min(lines.length - 1, i + context); j++) keep[j] = true; });
+  lines.forEach(([kind], i) => {
+    if (kind !== ' ')
+      for (let j = Math.max(0, i - context); j <= Math.min(lines.length - 1, i + context); j++) keep[j] = true;
+  });
   const box = h('div', { class: 'diff', tabindex: 0, role: 'region', 'aria-label': 'Difference' });
   let [na, nb, hidden] = [0, 0, 0];
-  const gap = () => { if (hidden) box.append(h('div', { class: 'gap' }, `${hidden} equal ${hidden === 1 ? 'line' : 'lines'}`)); hidden = 0; };
+  const gap = () => {
+    if (hidden) box.append(h('div', { class: 'gap' }, `${hidden} equal ${hidden === 1 ? 'line' : 'lines'}`));
+    hidden = 0;
+  };
   lines.forEach(([kind, text], i) => {
     if (kind !== '+') na++;
     if (kind !== '-') nb++;
-    if (!keep[i]) { hidden++; return; }
+    if (!keep[i]) {
+      hidden++;
+      return;
+    }
     gap();
-    box.append(h('div', { class: { '+': 'add', '-': 'del', ' ': '' }[kind] }, h('span', { class: 'n' }, kind === '+' ? '' : na), h('span', { class: 'n' }, kind === '-' ? '' : nb),
-      h('span', { class: 'sign' }, { '+': '+', '-': '−', ' ': ' ' }[kind]), h('span', {}, show(encode(text.slice(0, 20000)), true))));
+    box.append(
+      h(
+        'div',
+        { class: { '+': 'add', '-': 'del', ' ': '' }[kind] },
+        h('span', { class: 'n' }, kind === '+' ? '' : na),
+        h('span', { class: 'n' }, kind === '-' ? '' : nb),
+        h('span', { class: 'sign' }, { '+': '+', '-': '−', ' ': ' ' }[kind]),
+        h('span', {}, show(encode(text.slice(0, 20000)), true)),
+      ),
+    );
   });
   gap();
   return box;

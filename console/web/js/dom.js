@@ -69,19 +69,39 @@ export function toast(text) {
 // table makes a table whose cells carry their column's name, for narrow screens where each row
 // becomes a card.
 export function table(caption, columns, rows, props) {
-  return h('table', { class: 'data', ...props },
+  return h(
+    'table',
+    { class: 'data', ...props },
     h('caption', {}, caption),
-    h('thead', {}, h('tr', {}, columns.map((c) => h('th', { scope: 'col', class: c.class }, c.name)))),
-    h('tbody', {}, rows));
+    h(
+      'thead',
+      {},
+      h(
+        'tr',
+        {},
+        columns.map((c) => h('th', { scope: 'col', class: c.class }, c.name)),
+      ),
+    ),
+    h('tbody', {}, rows),
+  );
 }
 
 export function row(columns, cells, props) {
-  return h('tr', props, cells.map((cell, i) => h('td', { data: { label: columns[i].name }, class: columns[i].class }, cell)));
+  return h(
+    'tr',
+    props,
+    cells.map((cell, i) => h('td', { data: { label: columns[i].name }, class: columns[i].class }, cell)),
+  );
 }
 
 // state is a state in words with a mark whose form differs too.
 export function state(kind, text) {
-  return h('span', { class: `state ${kind}` }, h('span', { class: 'mark', 'aria-hidden': 'true' }, { ok: '●', warn: '▲', bad: '■', off: '○' }[kind]), text);
+  return h(
+    'span',
+    { class: `state ${kind}` },
+    h('span', { class: 'mark', 'aria-hidden': 'true' }, { ok: '●', warn: '▲', bad: '■', off: '○' }[kind]),
+    text,
+  );
 }
 
 // bar is how much of something is used or left.
@@ -93,8 +113,25 @@ export function bar(part, whole, label, kind) {
 }
 
 export function failure(err, retry) {
-  return h('div', { class: 'failure', role: 'alert' },
+  return h(
+    'div',
+    { class: 'failure', role: 'alert' },
     h('strong', {}, err.message || String(err)),
-    err.members?.length ? h('ul', {}, err.members.map((m) => h('li', {}, h('code', {}, m.endpoint), ` ${m.state} for ${seconds(m.seconds)}`, m.reason ? `: ${m.reason}` : ''))) : null,
-    retry ? h('button', { type: 'button', onclick: retry }, 'Try again') : null);
+    err.members?.length
+      ? h(
+          'ul',
+          {},
+          err.members.map((m) =>
+            h(
+              'li',
+              {},
+              h('code', {}, m.endpoint),
+              ` ${m.state} for ${seconds(m.seconds)}`,
+              m.reason ? `: ${m.reason}` : '',
+            ),
+          ),
+        )
+      : null,
+    retry ? h('button', { type: 'button', onclick: retry }, 'Try again') : null,
+  );
 }

@@ -32,7 +32,9 @@ async function mend(m) {
   try {
     const { mends } = await import('./operate.js');
     await mends(m);
-  } catch (err) { toast(err.message); }
+  } catch (err) {
+    toast(err.message);
+  }
 }
 
 // banner shows findings in an element. What stays is not built anew: it would be read out again,
@@ -43,8 +45,14 @@ export function banner(el, health, canOperate) {
   if (el.dataset.keys !== keys) {
     el.dataset.keys = keys;
     el.hidden = !list.length;
-    el.classList.toggle('mild', list.every((f) => !f.stops));
-    fill(el, list.map((f) => line(f, canOperate)));
+    el.classList.toggle(
+      'mild',
+      list.every((f) => !f.stops),
+    );
+    fill(
+      el,
+      list.map((f) => line(f, canOperate)),
+    );
   }
   list.forEach((f, i) => {
     const what = el.children[i].querySelector('.what');
@@ -55,9 +63,33 @@ export function banner(el, health, canOperate) {
 }
 
 function line(f, canOperate) {
-  return h('div', { class: `finding ${f.stops ? 'stops' : f.severity}` },
-    h('p', {}, h('strong', {}, f.title), ': ', h('span', { class: 'what', 'aria-live': 'off' }), f.means ? ['. ', begin(f.means), '. '] : '. ', h('span', { class: 'muted' }, since(f))),
-    h('div', { class: 'mends' },
-      canOperate ? (f.mends || []).map((m) => h('button', { type: 'button', class: 'small', onclick: () => mend(m) }, m.text)) : null,
-      f.do || f.detail ? h('details', {}, h('summary', {}, 'What to do'), f.do ? h('p', {}, begin(f.do), '.') : null, f.detail ? h('p', { class: 'small' }, text(f.detail)) : null) : null));
+  return h(
+    'div',
+    { class: `finding ${f.stops ? 'stops' : f.severity}` },
+    h(
+      'p',
+      {},
+      h('strong', {}, f.title),
+      ': ',
+      h('span', { class: 'what', 'aria-live': 'off' }),
+      f.means ? ['. ', begin(f.means), '. '] : '. ',
+      h('span', { class: 'muted' }, since(f)),
+    ),
+    h(
+      'div',
+      { class: 'mends' },
+      canOperate
+        ? (f.mends || []).map((m) => h('button', { type: 'button', class: 'small', onclick: () => mend(m) }, m.text))
+        : null,
+      f.do || f.detail
+        ? h(
+            'details',
+            {},
+            h('summary', {}, 'What to do'),
+            f.do ? h('p', {}, begin(f.do), '.') : null,
+            f.detail ? h('p', { class: 'small' }, text(f.detail)) : null,
+          )
+        : null,
+    ),
+  );
 }

@@ -16,7 +16,16 @@ export function instancePage(page, act, back) {
   const more = h('div');
   const past = h('div');
   const name = h('h2', { class: 'keyname' });
-  const el = h('section', { class: 'panel instance' }, h('p', {}, h('a', { href: back }, 'All instances')), name, tools, facts, more, past);
+  const el = h(
+    'section',
+    { class: 'panel instance' },
+    h('p', {}, h('a', { href: back }, 'All instances')),
+    name,
+    tools,
+    facts,
+    more,
+    past,
+  );
   let told = '';
   let was = ''; // the record whose revisions are shown
 
@@ -27,7 +36,10 @@ export function instancePage(page, act, back) {
       if (told === 'gone') return;
       told = 'gone';
       fill(facts, fact('State', 'not registered'));
-      fill(more, h('p', { class: 'empty' }, 'There is no such instance now. If it was there, its revisions may still be.'));
+      fill(
+        more,
+        h('p', { class: 'empty' }, 'There is no such instance now. If it was there, its revisions may still be.'),
+      );
       fill(tools);
       return;
     }
@@ -35,22 +47,91 @@ export function instancePage(page, act, back) {
     const word = JSON.stringify([i, left]);
     if (told === word) return;
     told = word;
-    fill(facts,
-      fact('State', i.draining ? state('warn', i.override?.maintenance ? 'draining, as operators say' : 'draining, as it says') : state('ok', 'up')),
-      fact('Addresses', i.addresses.map((a) => h('div', { class: 'mono' }, text(a)))),
-      fact('Version', text(i.version || 'none')), fact('Zone', text(i.zone || 'none')),
+    fill(
+      facts,
+      fact(
+        'State',
+        i.draining
+          ? state('warn', i.override?.maintenance ? 'draining, as operators say' : 'draining, as it says')
+          : state('ok', 'up'),
+      ),
+      fact(
+        'Addresses',
+        i.addresses.map((a) => h('div', { class: 'mono' }, text(a))),
+      ),
+      fact('Version', text(i.version || 'none')),
+      fact('Zone', text(i.zone || 'none')),
       fact('Weight', `${i.weight || 10}`, i.override?.weight ? `, as operators say; ${i.own.weight} as it says` : ''),
-      fact('Gets of the calls', percent(i.share), i.parts ? h('div', { class: 'small muted' }, 'in the part ', i.parts.map((p) => [h('code', {}, text(p)), ' '])) : null),
-      fact('Last seen', i.lease ? [`${seconds(Math.max(0, i.granted - left))} ago`, h('div', { class: 'small muted' }, `It lapses in ${seconds(left)} unless it renews. `, bar(left, i.granted, `${left} of ${i.granted} s left`, left < i.granted / 3 ? 'warn' : ''))] : 'not known: its record has no lease, and stays when it dies'),
+      fact(
+        'Gets of the calls',
+        percent(i.share),
+        i.parts
+          ? h(
+              'div',
+              { class: 'small muted' },
+              'in the part ',
+              i.parts.map((p) => [h('code', {}, text(p)), ' ']),
+            )
+          : null,
+      ),
+      fact(
+        'Last seen',
+        i.lease
+          ? [
+              `${seconds(Math.max(0, i.granted - left))} ago`,
+              h(
+                'div',
+                { class: 'small muted' },
+                `It lapses in ${seconds(left)} unless it renews. `,
+                bar(left, i.granted, `${left} of ${i.granted} s left`, left < i.granted / 3 ? 'warn' : ''),
+              ),
+            ]
+          : 'not known: its record has no lease, and stays when it dies',
+      ),
       fact('Lease', i.lease ? h('a', { class: 'mono', href: `#/leases?id=${i.lease}` }, i.lease) : 'none'),
-      fact('Record', h('a', { class: 'mono', href: `#/keys?key=${toURL(i.key)}` }, 'its key')));
+      fact('Record', h('a', { class: 'mono', href: `#/keys?key=${toURL(i.key)}` }, 'its key')),
+    );
     const focus = tools.contains(document.activeElement) ? document.activeElement.textContent : '';
-    fill(tools, me.readOnly ? null : act(service, i), h('button', { type: 'button', class: 'small', onclick: () => { was = i.key; revisions(past, i.key, page.signal); } }, 'Revisions of its record'));
+    fill(
+      tools,
+      me.readOnly ? null : act(service, i),
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'small',
+          onclick: () => {
+            was = i.key;
+            revisions(past, i.key, page.signal);
+          },
+        },
+        'Revisions of its record',
+      ),
+    );
     if (focus) [...tools.querySelectorAll('button')].find((b) => b.textContent === focus)?.focus();
     const meta = Object.entries(i.metadata || {});
-    fill(more, i.tags?.length ? h('p', {}, 'Tags: ', i.tags.map((t) => [h('span', { class: 'tag' }, text(t)), ' '])) : null,
-      meta.length ? h('dl', { class: 'facts' }, meta.map(([k, v]) => fact(text(k), h('span', { class: 'mono' }, text(v))))) : null);
-    if (was && was !== i.key) { was = ''; fill(past); }
+    fill(
+      more,
+      i.tags?.length
+        ? h(
+            'p',
+            {},
+            'Tags: ',
+            i.tags.map((t) => [h('span', { class: 'tag' }, text(t)), ' ']),
+          )
+        : null,
+      meta.length
+        ? h(
+            'dl',
+            { class: 'facts' },
+            meta.map(([k, v]) => fact(text(k), h('span', { class: 'mono' }, text(v)))),
+          )
+        : null,
+    );
+    if (was && was !== i.key) {
+      was = '';
+      fill(past);
+    }
   }
   return { el, draw };
 }

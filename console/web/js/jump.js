@@ -29,17 +29,40 @@ export function open(pages, go) {
   let asked = 0;
   let at = 0;
   let entries = [];
-  const name = h('input', { role: 'combobox', 'aria-label': 'Jump to', 'aria-expanded': 'true', 'aria-controls': 'jump-list', 'aria-autocomplete': 'list',
-    placeholder: 'A page, an action, a service, or the beginning of a key', spellcheck: 'false', autocapitalize: 'off', data: { focus: '' }, oninput: typed });
+  const name = h('input', {
+    role: 'combobox',
+    'aria-label': 'Jump to',
+    'aria-expanded': 'true',
+    'aria-controls': 'jump-list',
+    'aria-autocomplete': 'list',
+    placeholder: 'A page, an action, a service, or the beginning of a key',
+    spellcheck: 'false',
+    autocapitalize: 'off',
+    data: { focus: '' },
+    oninput: typed,
+  });
   const listed = h('div', { id: 'jump-list', class: 'jump', role: 'listbox', 'aria-label': 'What fits' });
   name.addEventListener('keydown', (e) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
-    if (step && entries.length) { e.preventDefault(); at = (at + step + entries.length) % entries.length; draw(); }
-    if (e.key === 'Enter') { e.preventDefault(); run(entries[at]); }
+    if (step && entries.length) {
+      e.preventDefault();
+      at = (at + step + entries.length) % entries.length;
+      draw();
+    }
+    if (e.key === 'Enter') {
+      e.preventDefault();
+      run(entries[at]);
+    }
   });
   const closed = dialog('Jump to', h('div', {}, name, listed), [{ value: '', text: 'Close' }], { class: 'wide' });
   closed.then(() => stop.abort());
-  get('services', { records: 'json' }, stop.signal).then((s) => { services = [...new Set(s.services.map((x) => x.name))]; typed(); }, () => {}); // who may not read them has the rest
+  get('services', { records: 'json' }, stop.signal).then(
+    (s) => {
+      services = [...new Set(s.services.map((x) => x.name))];
+      typed();
+    },
+    () => {},
+  ); // who may not read them has the rest
   typed();
 
   function run(entry) {
@@ -58,17 +81,29 @@ export function open(pages, go) {
     ].filter((e) => matches(`${e.kind} ${e.text}`, words));
     const bytes = text ? read(text) : null;
     if (bytes?.length) {
-      const under = keys.filter((k) => startsWith(k.key, bytes)).map((k) => (k.exists
-        ? { kind: 'Key', text: write(k.key), run: () => go('keys', { key: toURL(toB64(k.key)) }) }
-        : { kind: 'Keys below', text: write(k.key), run: () => go('keys', { prefix: toURL(toB64(k.key)) }) }));
+      const under = keys
+        .filter((k) => startsWith(k.key, bytes))
+        .map((k) =>
+          k.exists
+            ? { kind: 'Key', text: write(k.key), run: () => go('keys', { key: toURL(toB64(k.key)) }) }
+            : { kind: 'Keys below', text: write(k.key), run: () => go('keys', { prefix: toURL(toB64(k.key)) }) },
+        );
       all.push(...under);
-      if (!under.some((k) => k.text === text)) all.push({ kind: 'Key', text, run: () => go('keys', { key: toURL(toB64(bytes)) }) });
+      if (!under.some((k) => k.text === text))
+        all.push({ kind: 'Key', text, run: () => go('keys', { key: toURL(toB64(bytes)) }) });
       const mine = ++asked;
-      keysLike(text, stop.signal).then((got) => {
-        if (mine !== asked || JSON.stringify(got.map((k) => write(k.key))) === JSON.stringify(keys.map((k) => write(k.key)))) return;
-        keys = got;
-        typed();
-      }, () => {});
+      keysLike(text, stop.signal).then(
+        (got) => {
+          if (
+            mine !== asked ||
+            JSON.stringify(got.map((k) => write(k.key))) === JSON.stringify(keys.map((k) => write(k.key)))
+          )
+            return;
+          keys = got;
+          typed();
+        },
+        () => {},
+      );
     }
     entries = all.slice(0, most);
     at = Math.min(at, Math.max(0, entries.length - 1));
@@ -76,8 +111,24 @@ export function open(pages, go) {
   }
 
   function draw() {
-    fill(listed, entries.length ? entries.map((e, i) => h('div', { id: `jump-${i}`, role: 'option', 'aria-selected': String(i === at), onclick: () => run(e) },
-      h('span', { class: 'kind muted small' }, e.kind), ' ', show(encode(e.text)))) : h('div', { role: 'option', 'aria-disabled': 'true', 'aria-selected': 'false', class: 'muted' }, 'Nothing fits.'));
+    fill(
+      listed,
+      entries.length
+        ? entries.map((e, i) =>
+            h(
+              'div',
+              { id: `jump-${i}`, role: 'option', 'aria-selected': String(i === at), onclick: () => run(e) },
+              h('span', { class: 'kind muted small' }, e.kind),
+              ' ',
+              show(encode(e.text)),
+            ),
+          )
+        : h(
+            'div',
+            { role: 'option', 'aria-disabled': 'true', 'aria-selected': 'false', class: 'muted' },
+            'Nothing fits.',
+          ),
+    );
     if (entries.length) name.setAttribute('aria-activedescendant', `jump-${at}`);
     else name.removeAttribute('aria-activedescendant');
   }

@@ -4,12 +4,21 @@ import { dialog } from './dialog.js';
 
 export const pageKeys = []; // [{key, text, run}] of the page that is shown
 
-const typing = (el) => el && (el.isContentEditable || el.tagName === 'TEXTAREA' || el.tagName === 'SELECT' || el.tagName === 'INPUT' && !['checkbox', 'radio', 'button'].includes(el.type));
+const typing = (el) =>
+  el &&
+  (el.isContentEditable ||
+    el.tagName === 'TEXTAREA' ||
+    el.tagName === 'SELECT' ||
+    (el.tagName === 'INPUT' && !['checkbox', 'radio', 'button'].includes(el.type)));
 
 export function start(pages, go, jump) {
   let g = 0; // when g was pressed, the beginning of "g o" and so on
   document.addEventListener('keydown', (e) => {
-    if ((e.ctrlKey || e.metaKey) && !e.altKey && e.key === 'k' && !document.querySelector('dialog[open]')) { e.preventDefault(); jump(pages, go); return; }
+    if ((e.ctrlKey || e.metaKey) && !e.altKey && e.key === 'k' && !document.querySelector('dialog[open]')) {
+      e.preventDefault();
+      jump(pages, go);
+      return;
+    }
     if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
     if (typing(document.activeElement)) {
       if (e.key === 'Escape') document.activeElement.blur();
@@ -18,29 +27,73 @@ export function start(pages, go, jump) {
     if (Date.now() - g < 1500) {
       const page = pages.find((p) => p.letter === e.key);
       g = 0;
-      if (page) { e.preventDefault(); go(page.path); return; }
+      if (page) {
+        e.preventDefault();
+        go(page.path);
+        return;
+      }
     }
-    if (e.key === 'g') { g = Date.now(); return; }
-    if (e.key === '?') { e.preventDefault(); help(pages); return; }
+    if (e.key === 'g') {
+      g = Date.now();
+      return;
+    }
+    if (e.key === '?') {
+      e.preventDefault();
+      help(pages);
+      return;
+    }
     if (e.key === '/') {
       const search = document.querySelector('main [data-search]');
-      if (search) { e.preventDefault(); search.focus(); search.select(); }
+      if (search) {
+        e.preventDefault();
+        search.focus();
+        search.select();
+      }
       return;
     }
     const own = pageKeys.find((k) => k.key === e.key);
-    if (own) { e.preventDefault(); own.run(); }
+    if (own) {
+      e.preventDefault();
+      own.run();
+    }
   });
 }
 
 export function help(pages) {
-  const line = (keys, text) => h('tr', {}, h('th', { scope: 'row' }, keys.map((k) => h('kbd', {}, k))), h('td', {}, text));
-  return dialog('Keyboard', h('table', { class: 'keys' }, h('tbody', {},
-    line(['Ctrl-K'], 'jump to a page, key, service or action'), line(['/'], 'search'), line(['?'], 'this help'), line(['Esc'], 'close a dialog, leave a field'),
-    line(['j', '↓'], 'next in a list or tree'), line(['k', '↑'], 'the one before'),
-    line(['l', '→'], 'open a branch'), line(['h', '←'], 'close it, or go to its parent'), line(['Enter'], 'show'),
-    pages.map((p) => line(['g', p.letter], p.name)),
-    pageKeys.map((k) => line([k.key === ' ' ? 'Space' : k.key], k.text)))),
-  [{ value: '', text: 'Close' }]);
+  const line = (keys, text) =>
+    h(
+      'tr',
+      {},
+      h(
+        'th',
+        { scope: 'row' },
+        keys.map((k) => h('kbd', {}, k)),
+      ),
+      h('td', {}, text),
+    );
+  return dialog(
+    'Keyboard',
+    h(
+      'table',
+      { class: 'keys' },
+      h(
+        'tbody',
+        {},
+        line(['Ctrl-K'], 'jump to a page, key, service or action'),
+        line(['/'], 'search'),
+        line(['?'], 'this help'),
+        line(['Esc'], 'close a dialog, leave a field'),
+        line(['j', '↓'], 'next in a list or tree'),
+        line(['k', '↑'], 'the one before'),
+        line(['l', '→'], 'open a branch'),
+        line(['h', '←'], 'close it, or go to its parent'),
+        line(['Enter'], 'show'),
+        pages.map((p) => line(['g', p.letter], p.name)),
+        pageKeys.map((k) => line([k.key === ' ' ? 'Space' : k.key], k.text)),
+      ),
+    ),
+    [{ value: '', text: 'Close' }],
+  );
 }
 
 // list lets arrows, j and k move the focus among the elements that a selector finds in a container.
@@ -53,7 +106,11 @@ export function list(container, selector, more) {
       const all = [...container.querySelectorAll(selector)].filter((el) => el.offsetParent !== null);
       const i = all.indexOf(at);
       const next = all[Math.max(0, Math.min(all.length - 1, i + step))];
-      if (next) { e.preventDefault(); next.focus(); next.scrollIntoView({ block: 'nearest' }); }
+      if (next) {
+        e.preventDefault();
+        next.focus();
+        next.scrollIntoView({ block: 'nearest' });
+      }
     } else if (more && at) more(e, at);
   });
 }

@@ -29,7 +29,11 @@ export function keyPanel(root, key) {
     try {
       got = await get('key', { key }, stop.signal);
     } catch (err) {
-      if (err.name !== 'AbortError' && !editing) fill(body, failure(err, () => load(true)));
+      if (err.name !== 'AbortError' && !editing)
+        fill(
+          body,
+          failure(err, () => load(true)),
+        );
       return;
     }
     const same = now && now.exists === got.exists && now.mod === got.mod && !always;
@@ -42,30 +46,88 @@ export function keyPanel(root, key) {
     const value = fromB64(now.value);
     if (!now.exists) {
       fill(facts, fact('State', 'does not exist'), fact('Cluster revision', number.format(now.revision)));
-      if (!editing) fill(body, h('p', { class: 'empty' }, 'The key is not there. If it was deleted, its revisions may still be.'));
+      if (!editing)
+        fill(body, h('p', { class: 'empty' }, 'The key is not there. If it was deleted, its revisions may still be.'));
     } else {
-      fill(facts, fact('Modified at', number.format(now.mod)), fact('Created at', number.format(now.create)), fact('Version', number.format(now.version)), fact('Size', bytesText(now.size)),
-        fact('Lease', now.lease ? [h('a', { href: `#/leases?id=${now.lease}`, class: 'mono' }, now.lease), ` ${seconds(now.ttl || 0)} left`] : 'none'));
+      fill(
+        facts,
+        fact('Modified at', number.format(now.mod)),
+        fact('Created at', number.format(now.create)),
+        fact('Version', number.format(now.version)),
+        fact('Size', bytesText(now.size)),
+        fact(
+          'Lease',
+          now.lease
+            ? [h('a', { href: `#/leases?id=${now.lease}`, class: 'mono' }, now.lease), ` ${seconds(now.ttl || 0)} left`]
+            : 'none',
+        ),
+      );
       if (!editing) fill(body, valueView(value, form || bestForm(value)));
     }
-    if (editing) { editing.changed(now); return; }
+    if (editing) {
+      editing.changed(now);
+      return;
+    }
     const chosen = form || bestForm(value);
-    fill(tools,
-      now.exists ? h('span', { class: 'segments', role: 'group', 'aria-label': 'Show as' }, forms.map(([id, name]) => h('button', {
-        type: 'button', class: 'small', 'aria-pressed': String(id === chosen), disabled: id === 'json' && json(decode(value)) === null,
-        onclick: () => { form = id; draw(); tools.querySelector('[aria-pressed=true]').focus(); },
-      }, name))) : null,
-      me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: edit }, now.exists ? 'Edit' : 'Create'),
+    fill(
+      tools,
+      now.exists
+        ? h(
+            'span',
+            { class: 'segments', role: 'group', 'aria-label': 'Show as' },
+            forms.map(([id, name]) =>
+              h(
+                'button',
+                {
+                  type: 'button',
+                  class: 'small',
+                  'aria-pressed': String(id === chosen),
+                  disabled: id === 'json' && json(decode(value)) === null,
+                  onclick: () => {
+                    form = id;
+                    draw();
+                    tools.querySelector('[aria-pressed=true]').focus();
+                  },
+                },
+                name,
+              ),
+            ),
+          )
+        : null,
+      me.readOnly
+        ? null
+        : h('button', { type: 'button', class: 'small', onclick: edit }, now.exists ? 'Edit' : 'Create'),
       h('button', { type: 'button', class: 'small', onclick: history }, 'Revisions'),
       now.exists ? h('button', { type: 'button', class: 'small', onclick: copy }, 'Copy value') : null,
       h('a', { class: 'small', href: `#/watch?prefix=${toURL(key)}` }, 'Watch'),
-      me.readOnly || !now.exists ? null : h('button', { type: 'button', class: 'small danger', onclick: async () => { if (await removeKey(key, now)) load(true); } }, 'Delete…'));
+      me.readOnly || !now.exists
+        ? null
+        : h(
+            'button',
+            {
+              type: 'button',
+              class: 'small danger',
+              onclick: async () => {
+                if (await removeKey(key, now)) load(true);
+              },
+            },
+            'Delete…',
+          ),
+    );
   }
 
   async function copy() {
     const text = decode(fromB64(now.value));
-    if (text === null) { toast('The value is not text; it was not copied.'); return; }
-    try { await navigator.clipboard.writeText(text); toast('Copied.'); } catch { toast('The browser did not allow that.'); }
+    if (text === null) {
+      toast('The value is not text; it was not copied.');
+      return;
+    }
+    try {
+      await navigator.clipboard.writeText(text);
+      toast('Copied.');
+    } catch {
+      toast('The browser did not allow that.');
+    }
   }
 
   function edit() {
@@ -78,14 +140,24 @@ export function keyPanel(root, key) {
     });
   }
 
-  function history() { revisions(below, key, stop.signal); }
+  function history() {
+    revisions(below, key, stop.signal);
+  }
 
   return {
-    key, edit, revisions: history,
-    close() { stop.abort(); },
+    key,
+    edit,
+    revisions: history,
+    close() {
+      stop.abort();
+    },
     notice(batch) {
       if (batch.changes.some((c) => c.key === key)) load();
-      else if ((batch.dropped || batch.gap) && !waiting) waiting = setTimeout(() => { waiting = 0; if (!stop.signal.aborted) load(); }, 1000);
+      else if ((batch.dropped || batch.gap) && !waiting)
+        waiting = setTimeout(() => {
+          waiting = 0;
+          if (!stop.signal.aborted) load();
+        }, 1000);
     },
   };
 }

@@ -13,11 +13,23 @@ export function lines(title, format) {
   const now = h('b', {});
   const top = h('span', {});
   const body = h('g', {});
-  const svg = h('svg', { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': title }, body);
+  const svg = h(
+    'svg',
+    { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': title },
+    body,
+  );
   const left = h('span', {});
   const legend = h('div', { class: 'legend' });
   const at = h('div', { class: 'at' }); // of a fixed height: what the pointer is over must not move
-  const el = h('figure', { class: 'chart past-chart' }, h('figcaption', {}, h('span', {}, title), now), svg, h('div', { class: 'axis' }, left, top, h('span', {}, 'now')), legend, at);
+  const el = h(
+    'figure',
+    { class: 'chart past-chart' },
+    h('figcaption', {}, h('span', {}, title), now),
+    svg,
+    h('div', { class: 'axis' }, left, top, h('span', {}, 'now')),
+    legend,
+    at,
+  );
   let drawn = null;
 
   function draw(frame, series, limit) {
@@ -36,23 +48,35 @@ export function lines(title, format) {
       });
       return d;
     };
-    fill(body,
+    fill(
+      body,
       h('line', { class: 'grid', x1: 0, x2: width, y1: height, y2: height }),
       limit && limit <= most ? h('line', { class: 'limit', x1: 0, x2: width, y1: y(limit), y2: y(limit) }) : null,
       frame.marks.map((m) => h('line', { class: `mark ${m.kind}`, x1: x(m.at), x2: x(m.at), y1: 0, y2: height })),
-      series.map((s, i) => h('path', { class: `stroke c${i % colours}`, d: path(s.values) })));
+      series.map((s, i) => h('path', { class: `stroke c${i % colours}`, d: path(s.values) })),
+    );
     left.textContent = frame.span > 7200000 ? '24 h ago' : '1 h ago';
     top.textContent = all.length ? `at most ${format(Math.max(...all))}` : 'unknown';
     fill(legend, series.length > 1 ? series.map((s, i) => h('span', { class: `key c${i % colours}` }, s.name)) : null);
-    svg.setAttribute('aria-label', `${title}: ${all.length ? `at most ${format(Math.max(...all))}` : 'unknown'}, ${frame.marks.length} events`);
+    svg.setAttribute(
+      'aria-label',
+      `${title}: ${all.length ? `at most ${format(Math.max(...all))}` : 'unknown'}, ${frame.marks.length} events`,
+    );
     tell(frame.at.length - 1);
   }
 
   // tell shows the values of a step.
   function tell(i, past) {
     const { frame, series } = drawn;
-    const values = i < 0 ? [] : series.filter((s) => s.values[i] !== null).map((s) => (s.name ? `${s.name} ${format(s.values[i])}` : format(s.values[i])));
-    const near = past ? frame.marks.filter((m) => Math.abs(m.at - frame.at[i]) <= frame.gap / 2).map((m) => m.text.slice(0, 60)) : [];
+    const values =
+      i < 0
+        ? []
+        : series
+            .filter((s) => s.values[i] !== null)
+            .map((s) => (s.name ? `${s.name} ${format(s.values[i])}` : format(s.values[i])));
+    const near = past
+      ? frame.marks.filter((m) => Math.abs(m.at - frame.at[i]) <= frame.gap / 2).map((m) => m.text.slice(0, 60))
+      : [];
     fill(now, show(encode(values.join(', ') || '–')));
     fill(at, past ? show(encode([new Date(frame.at[i]).toTimeString().slice(0, 5), ...near].join(' · '))) : null);
   }
@@ -63,9 +87,13 @@ export function lines(title, format) {
     const r = svg.getBoundingClientRect();
     const t = frame.to - frame.span * (1 - (e.clientX - r.x) / r.width);
     let best = 0;
-    frame.at.forEach((a, i) => { if (Math.abs(a - t) < Math.abs(frame.at[best] - t)) best = i; });
+    frame.at.forEach((a, i) => {
+      if (Math.abs(a - t) < Math.abs(frame.at[best] - t)) best = i;
+    });
     tell(best, true);
   });
-  svg.addEventListener('pointerleave', () => { if (drawn) tell(drawn.frame.at.length - 1); });
+  svg.addEventListener('pointerleave', () => {
+    if (drawn) tell(drawn.frame.at.length - 1);
+  });
   return { el, draw };
 }

@@ -24,7 +24,10 @@ const live = document.getElementById('live');
 const wrong = document.getElementById('wrong');
 let current = null; // {path, leave, change}
 
-fill(nav, pages.map((p) => h('a', { href: `#/${p.path}`, data: { page: p.path } }, p.name)));
+fill(
+  nav,
+  pages.map((p) => h('a', { href: `#/${p.path}`, data: { page: p.path } }, p.name)),
+);
 
 function parse() {
   const [, path = '', q = ''] = /^#\/([a-z]*)\??(.*)$/.exec(location.hash) || [];
@@ -41,7 +44,10 @@ async function route() {
   closeDialogs(); // what they ask is about what was shown
   if (!me.signedIn) return;
   const { page, params } = parse();
-  if (current?.path === page.path && current.change) { current.change(params); return; }
+  if (current?.path === page.path && current.change) {
+    current.change(params);
+    return;
+  }
   leave();
   const mine = { path: page.path };
   current = mine;
@@ -54,7 +60,14 @@ async function route() {
   try {
     mod = await import(`../pages/${page.path}.js`);
   } catch (err) {
-    if (current === mine) fill(main, failure(new Error('This page could not be loaded.'), () => { current = null; route(); }));
+    if (current === mine)
+      fill(
+        main,
+        failure(new Error('This page could not be loaded.'), () => {
+          current = null;
+          route();
+        }),
+      );
     return;
   }
   if (current !== mine) return;
@@ -63,13 +76,25 @@ async function route() {
   const off = [];
   const stop = new AbortController();
   const page_ = {
-    root, params, go, signal: stop.signal,
+    root,
+    params,
+    go,
+    signal: stop.signal,
     on: (name, f) => off.push(stream.on(name, f)),
     follow: stream.follow,
-    every: (ms, f) => { const t = setInterval(() => { if (!document.hidden) f(); }, ms); off.push(() => clearInterval(t)); },
+    every: (ms, f) => {
+      const t = setInterval(() => {
+        if (!document.hidden) f();
+      }, ms);
+      off.push(() => clearInterval(t));
+    },
     keys: (list) => keyboard.pageKeys.push(...list),
   };
-  mine.leave = () => { stop.abort(); off.forEach((f) => f()); keyboard.pageKeys.length = 0; };
+  mine.leave = () => {
+    stop.abort();
+    off.forEach((f) => f());
+    keyboard.pageKeys.length = 0;
+  };
   stream.follow({});
   mine.change = mod.mount(page_) || null;
 }
@@ -101,13 +126,22 @@ function showSignIn(why) {
 const themeButton = document.getElementById('theme');
 const themeNames = { '': 'Auto', light: 'Light', dark: 'Dark' };
 themeButton.textContent = themeNames[window.fairleadTheme.get()];
-themeButton.addEventListener('click', () => { themeButton.textContent = themeNames[window.fairleadTheme.next()]; });
+themeButton.addEventListener('click', () => {
+  themeButton.textContent = themeNames[window.fairleadTheme.next()];
+});
 document.getElementById('help').addEventListener('click', () => keyboard.help(pages));
-document.getElementById('signout').addEventListener('click', async () => { await del('session').catch(() => {}); keepSecret(''); signedOut(); });
+document.getElementById('signout').addEventListener('click', async () => {
+  await del('session').catch(() => {});
+  keepSecret('');
+  signedOut();
+});
 
 stream.on('state', ({ name, why }) => {
   live.title = why || '';
-  if (name === 'live') { head(); return; }
+  if (name === 'live') {
+    head();
+    return;
+  }
   stream.latest.health = null; // it may change meanwhile
   live.className = `live ${name}`;
   setText(live, why ? 'Not live' : 'Reconnecting');
@@ -131,7 +165,13 @@ async function begin() {
   const token = tokenIn();
   let why = '';
   try {
-    if (token !== null) await enter({ token }).catch((err) => { why = err.code === 'denied' ? 'The token in the address is not right. A console that was started anew has a new one.' : err.message; });
+    if (token !== null)
+      await enter({ token }).catch((err) => {
+        why =
+          err.code === 'denied'
+            ? 'The token in the address is not right. A console that was started anew has a new one.'
+            : err.message;
+      });
     Object.assign(me, { user: '', cluster: '' }, await get('session'));
   } catch (err) {
     fill(main, failure(err, begin));
@@ -139,7 +179,10 @@ async function begin() {
   }
   document.getElementById('who').textContent = [me.user, me.readOnly ? 'read-only' : ''].filter(Boolean).join(' · ');
   document.getElementById('signout').hidden = me.open || !me.signedIn;
-  if (!me.signedIn) { showSignIn(why); return; }
+  if (!me.signedIn) {
+    showSignIn(why);
+    return;
+  }
   nav.hidden = false;
   stream.open();
   route();

@@ -16,8 +16,12 @@ export function makeMarks() {
   const marks = { on: false, all, el, changed, clear };
   function changed() {
     el.hidden = !all.size;
-    fill(el, `${number.format(all.size)} marked`, h('button', { type: 'button', class: 'small danger', onclick: remove }, 'Delete them…'),
-      h('button', { type: 'button', class: 'small', onclick: clear }, 'Unmark all'));
+    fill(
+      el,
+      `${number.format(all.size)} marked`,
+      h('button', { type: 'button', class: 'small danger', onclick: remove }, 'Delete them…'),
+      h('button', { type: 'button', class: 'small', onclick: clear }, 'Unmark all'),
+    );
   }
   function clear() {
     all.clear();
@@ -26,8 +30,21 @@ export function makeMarks() {
   }
   async function remove() {
     const keys = [...all].map(([key, mod]) => ({ key, mod }));
-    const ok = await confirm('Delete these keys?', h('div', {}, h('ol', { class: 'keylist', tabindex: 0, 'aria-label': 'Keys' }, keys.map((k) => h('li', {}, show(fromB64(k.key))))),
-      h('p', { class: 'muted' }, 'All at once. If one of them was changed since it was marked, nothing is deleted.')), `Delete ${number.format(keys.length)} ${keys.length === 1 ? 'key' : 'keys'}`, 'danger');
+    const ok = await confirm(
+      'Delete these keys?',
+      h(
+        'div',
+        {},
+        h(
+          'ol',
+          { class: 'keylist', tabindex: 0, 'aria-label': 'Keys' },
+          keys.map((k) => h('li', {}, show(fromB64(k.key)))),
+        ),
+        h('p', { class: 'muted' }, 'All at once. If one of them was changed since it was marked, nothing is deleted.'),
+      ),
+      `Delete ${number.format(keys.length)} ${keys.length === 1 ? 'key' : 'keys'}`,
+      'danger',
+    );
     if (!ok) return;
     try {
       const done = await post('delete', { keys });
@@ -35,7 +52,22 @@ export function makeMarks() {
       clear();
     } catch (err) {
       const changed = (err.detail?.changed || []).map((k) => show(fromB64(k.key)));
-      await confirm('Nothing was deleted', h('div', {}, h('p', {}, err.message), changed.length ? h('ol', { class: 'keylist', tabindex: 0, 'aria-label': 'Changed' }, changed.map((k) => h('li', {}, k))) : null), 'Unmark them').then((yes) => {
+      await confirm(
+        'Nothing was deleted',
+        h(
+          'div',
+          {},
+          h('p', {}, err.message),
+          changed.length
+            ? h(
+                'ol',
+                { class: 'keylist', tabindex: 0, 'aria-label': 'Changed' },
+                changed.map((k) => h('li', {}, k)),
+              )
+            : null,
+        ),
+        'Unmark them',
+      ).then((yes) => {
         if (!yes) return;
         for (const k of err.detail?.changed || []) all.delete(k.key);
         for (const box of document.querySelectorAll('input.marker')) box.checked = all.has(box.dataset.key);
@@ -50,7 +82,12 @@ export function makeMarks() {
 export function marker(marks, key, mod) {
   if (!marks?.on) return null;
   return h('input', {
-    type: 'checkbox', class: 'marker', checked: marks.all.has(key), data: { key }, 'aria-label': `mark ${show(fromB64(key)).textContent}`, onchange: (e) => {
+    type: 'checkbox',
+    class: 'marker',
+    checked: marks.all.has(key),
+    data: { key },
+    'aria-label': `mark ${show(fromB64(key)).textContent}`,
+    onchange: (e) => {
       if (!e.currentTarget.checked) marks.all.delete(key);
       else if (marks.all.size < marksMost) marks.all.set(key, mod);
       else {

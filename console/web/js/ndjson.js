@@ -6,7 +6,12 @@ export async function lines(r, f) {
   let rest = '';
   for (;;) {
     let part;
-    try { part = await reader.read(); } catch (err) { if (err.name === 'AbortError') throw err; return; }
+    try {
+      part = await reader.read();
+    } catch (err) {
+      if (err.name === 'AbortError') throw err;
+      return;
+    }
     if (part.done) return;
     const all = (rest + part.value).split('\n');
     rest = all.pop();

@@ -15,23 +15,52 @@ const marks = { leader: '◆', restart: '↻', begun: '▲', over: '○' };
 // inWords is a time that is left.
 function inWords(left) {
   const hours = left / 3600000;
-  return hours < 2 ? `${Math.round(left / 60000)} minutes` : hours < 48 ? `${Math.round(hours)} hours` : `${Math.round(hours / 24)} days`;
+  return hours < 2
+    ? `${Math.round(left / 60000)} minutes`
+    : hours < 48
+      ? `${Math.round(hours)} hours`
+      : `${Math.round(hours / 24)} days`;
 }
 
 // past returns the panel of a page.
 export function past(page, metrics) {
   let span = 'hour';
   let loaded = 0;
-  const choice = ['hour', 'day'].map((name) => h('button', { type: 'button', class: 'small', 'aria-pressed': String(name === span), onclick: () => choose(name) }, `Last ${name}`));
+  const choice = ['hour', 'day'].map((name) =>
+    h(
+      'button',
+      { type: 'button', class: 'small', 'aria-pressed': String(name === span), onclick: () => choose(name) },
+      `Last ${name}`,
+    ),
+  );
   const charts = {
-    changes: lines('Changes', (n) => `${n.toFixed(1)}/s`), size: lines('Database', bytesText), answer: lines('Slowest answers', ms),
+    changes: lines('Changes', (n) => `${n.toFixed(1)}/s`),
+    size: lines('Database', bytesText),
+    answer: lines('Slowest answers', ms),
   };
-  if (metrics) Object.assign(charts, { requests: lines('Requests', (n) => `${n.toFixed(1)}/s`), fsync: lines('Writes to the log, p99', ms), commit: lines('Database commits, p99', ms) });
+  if (metrics)
+    Object.assign(charts, {
+      requests: lines('Requests', (n) => `${n.toFixed(1)}/s`),
+      fsync: lines('Writes to the log, p99', ms),
+      commit: lines('Database commits, p99', ms),
+    });
   const note = h('p', { class: 'small muted' });
   const events = h('ul', { class: 'events-past' });
   const wrong = h('div');
-  const el = h('section', { class: 'panel past', 'aria-label': 'Past' }, h('div', { class: 'head' }, h('h2', {}, 'Past'), choice), wrong,
-    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), note, h('h3', {}, 'What happened'), events);
+  const el = h(
+    'section',
+    { class: 'panel past', 'aria-label': 'Past' },
+    h('div', { class: 'head' }, h('h2', {}, 'Past'), choice),
+    wrong,
+    h(
+      'div',
+      { class: 'charts' },
+      Object.values(charts).map((c) => c.el),
+    ),
+    note,
+    h('h3', {}, 'What happened'),
+    events,
+  );
 
   function choose(name) {
     span = name;
@@ -40,14 +69,40 @@ export function past(page, metrics) {
   }
 
   function draw(r) {
-    const frame = { to: r.now, span: r.span, gap: Math.max(2 * r.step, 150000), at: r.at.map((t) => t + r.step / 2), marks: r.events };
+    const frame = {
+      to: r.now,
+      span: r.span,
+      gap: Math.max(2 * r.step, 150000),
+      at: r.at.map((t) => t + r.step / 2),
+      marks: r.events,
+    };
     charts.changes.draw(frame, [{ name: '', values: r.changes }]);
     charts.size.draw(frame, [{ name: '', values: r.size }], r.quota);
     charts.requests?.draw(frame, r.requests || []);
-    for (const kind of ['answer', 'fsync', 'commit']) charts[kind]?.draw(frame, r.members.map((m) => ({ name: m.name, values: m[kind] })));
-    fill(note, r.full ? `If the database grows on like this, its quota of ${bytesText(r.quota)} is full in ${inWords(r.full)}. ` : null, r.file ? 'Kept in a file, also while the console is started anew; a look' : 'Kept since the console started; a look', ' each minute, or every 5 s while somebody looks.');
+    for (const kind of ['answer', 'fsync', 'commit'])
+      charts[kind]?.draw(
+        frame,
+        r.members.map((m) => ({ name: m.name, values: m[kind] })),
+      );
+    fill(
+      note,
+      r.full
+        ? `If the database grows on like this, its quota of ${bytesText(r.quota)} is full in ${inWords(r.full)}. `
+        : null,
+      r.file
+        ? 'Kept in a file, also while the console is started anew; a look'
+        : 'Kept since the console started; a look',
+      ' each minute, or every 5 s while somebody looks.',
+    );
     const last = r.events.slice(-shown).reverse();
-    fill(events, last.length ? last.map((e) => h('li', {}, h('span', { class: 'mono small muted' }, stamp(e.at)), ` ${marks[e.kind]} `, text(e.text))) : h('li', { class: 'muted' }, `Nothing in this ${span}.`));
+    fill(
+      events,
+      last.length
+        ? last.map((e) =>
+            h('li', {}, h('span', { class: 'mono small muted' }, stamp(e.at)), ` ${marks[e.kind]} `, text(e.text)),
+          )
+        : h('li', { class: 'muted' }, `Nothing in this ${span}.`),
+    );
   }
 
   async function load() {
@@ -56,10 +111,14 @@ export function past(page, metrics) {
       const r = await get('memory', { span }, page.signal);
       fill(wrong);
       draw(r);
-    } catch (err) { if (err.name !== 'AbortError') fill(wrong, failure(err, load)); }
+    } catch (err) {
+      if (err.name !== 'AbortError') fill(wrong, failure(err, load));
+    }
   }
   // With the looks, so that it asks only while the page is live.
-  page.on('health', () => { if (Date.now() - loaded >= every) load(); });
+  page.on('health', () => {
+    if (Date.now() - loaded >= every) load();
+  });
   if (latest.health) load();
   return el;
 }

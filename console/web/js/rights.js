@@ -3,7 +3,12 @@ import { fromB64 } from './bytes.js';
 
 // prefixEnd is where the keys of a prefix end.
 export function prefixEnd(b) {
-  for (let i = b.length - 1; i >= 0; i--) if (b[i] < 255) { const e = b.slice(0, i + 1); e[i]++; return e; }
+  for (let i = b.length - 1; i >= 0; i--)
+    if (b[i] < 255) {
+      const e = b.slice(0, i + 1);
+      e[i]++;
+      return e;
+    }
   return new Uint8Array([0]);
 }
 
@@ -17,11 +22,14 @@ function compare(a, b) {
 export function covers(p, key) {
   const [begin, end] = [fromB64(p.key), fromB64(p.end)];
   if (!end.length) return compare(begin, key) === 0;
-  return compare(begin, key) <= 0 && (end.length === 1 && end[0] === 0 || compare(key, end) < 0);
+  return compare(begin, key) <= 0 && ((end.length === 1 && end[0] === 0) || compare(key, end) < 0);
 }
 
 // sources are a user's permissions with the role that each comes from.
 export function sources(user, roles) {
   const of = roles.filter((r) => user.roles.includes(r.name));
-  return { everything: user.roles.includes('root'), list: of.flatMap((r) => r.permissions.map((p) => ({ role: r.name, p }))) };
+  return {
+    everything: user.roles.includes('root'),
+    list: of.flatMap((r) => r.permissions.map((p) => ({ role: r.name, p }))),
+  };
 }

@@ -42,16 +42,39 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
         say(last ? '' : 'Looking… ');
       });
     } catch (err) {
-      if (err.name !== 'AbortError') fill(wrong, failure(err, () => { looked = before; run(from); }));
+      if (err.name !== 'AbortError')
+        fill(
+          wrong,
+          failure(err, () => {
+            looked = before;
+            run(from);
+          }),
+        );
       else say('Stopped. ');
       fill(tools);
       return;
     } finally {
       signal.removeEventListener('abort', end);
     }
-    fill(tools, last?.next && !last.error ? h('button', { type: 'button', class: 'small', onclick: () => run(last.next) }, 'Go on') : null);
-    if (!last) fill(wrong, failure(new Error('The connection broke off; this is not all.'), () => { looked = before; run(from); }));
-    else if (last.error) fill(wrong, failure(new Error(last.error), () => run(last.next || from)));
+    fill(
+      tools,
+      last?.next && !last.error
+        ? h('button', { type: 'button', class: 'small', onclick: () => run(last.next) }, 'Go on')
+        : null,
+    );
+    if (!last)
+      fill(
+        wrong,
+        failure(new Error('The connection broke off; this is not all.'), () => {
+          looked = before;
+          run(from);
+        }),
+      );
+    else if (last.error)
+      fill(
+        wrong,
+        failure(new Error(last.error), () => run(last.next || from)),
+      );
     else say(last.next ? 'Not all was looked at yet. ' : 'All was looked at. ');
   }
 
@@ -62,9 +85,22 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
   function add(line) {
     hits++;
     const key = fromB64(line.key);
-    const node = h('button', { type: 'button', class: `node${line.key === chosen ? ' shown' : ''}`, title: plain(key).slice(0, 500), data: { key: line.key }, onclick: () => { mark(line.key); open(line.key); } },
-      h('span', { class: 'name' }, show(key)), line.lease ? h('span', { class: 'note' }, 'lease') : null,
-      line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null);
+    const node = h(
+      'button',
+      {
+        type: 'button',
+        class: `node${line.key === chosen ? ' shown' : ''}`,
+        title: plain(key).slice(0, 500),
+        data: { key: line.key },
+        onclick: () => {
+          mark(line.key);
+          open(line.key);
+        },
+      },
+      h('span', { class: 'name' }, show(key)),
+      line.lease ? h('span', { class: 'note' }, 'lease') : null,
+      line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null,
+    );
     found.append(h('li', {}, marker(marks, line.key, line.mod, Boolean(line.lease)), node));
   }
 
@@ -73,5 +109,13 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
     for (const n of el.querySelectorAll('.node')) n.classList.toggle('shown', n.dataset.key === b64);
   }
 
-  return { el, mark, notice() {}, async focus() { await loaded; el.querySelector('.node')?.focus(); } };
+  return {
+    el,
+    mark,
+    notice() {},
+    async focus() {
+      await loaded;
+      el.querySelector('.node')?.focus();
+    },
+  };
 }

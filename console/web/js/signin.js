@@ -19,7 +19,8 @@ const foreign = '#token-from-another-site';
 
 export function signIn(main, done, why) {
   if (location.hash === foreign) {
-    why = 'Another site brought you here, so the token in the address was not used. Copy the address into the address bar, or sign in here.';
+    why =
+      'Another site brought you here, so the token in the address was not used. Copy the address into the address bar, or sign in here.';
     history.replaceState(null, '', location.pathname);
   }
   const say = h('p', { class: 'say', role: 'alert' }, why || '');
@@ -37,13 +38,32 @@ export function signIn(main, done, why) {
   const user = h('input', { name: 'user', autocomplete: 'username', required: true });
   const password = h('input', { name: 'password', type: 'password', autocomplete: 'current-password' });
   const token = h('input', { name: 'token', type: 'password', autocomplete: 'off', required: true });
-  fill(main, h('div', { class: 'signin panel' },
-    h('h1', {}, 'Sign in'),
-    me.login ? h('form', { onsubmit: send(() => ({ user: user.value, password: password.value })) },
-      h('label', {}, 'User of etcd', user), h('label', {}, 'Password', password), h('button', { class: 'primary' }, 'Sign in')) : null,
-    me.token ? h('form', { onsubmit: send(() => ({ token: token.value })) },
-      h('label', {}, 'Token', token), h('p', { class: 'muted' }, 'It is in the address that the console printed when it started.'),
-      h('button', { class: me.login ? '' : 'primary' }, 'Use the token')) : null,
-    say));
+  fill(
+    main,
+    h(
+      'div',
+      { class: 'signin panel' },
+      h('h1', {}, 'Sign in'),
+      me.login
+        ? h(
+            'form',
+            { onsubmit: send(() => ({ user: user.value, password: password.value })) },
+            h('label', {}, 'User of etcd', user),
+            h('label', {}, 'Password', password),
+            h('button', { class: 'primary' }, 'Sign in'),
+          )
+        : null,
+      me.token
+        ? h(
+            'form',
+            { onsubmit: send(() => ({ token: token.value })) },
+            h('label', {}, 'Token', token),
+            h('p', { class: 'muted' }, 'It is in the address that the console printed when it started.'),
+            h('button', { class: me.login ? '' : 'primary' }, 'Use the token'),
+          )
+        : null,
+      say,
+    ),
+  );
   main.querySelector('input')?.focus();
 }

@@ -25,7 +25,11 @@ export function on(name, f) {
 
 function tell(name, data) {
   for (const f of [...(listeners.get(name) || [])]) {
-    try { f(data); } catch (err) { reportError(err); } // a fault of a page is not one of the stream
+    try {
+      f(data);
+    } catch (err) {
+      reportError(err);
+    } // a fault of a page is not one of the stream
   }
 }
 
@@ -64,7 +68,10 @@ async function run(url, seen) {
     await read(r, mine, seen);
   } catch (err) {
     if (source !== mine) return;
-    if (err.code === 'sign_in') { tell('signedout'); return; }
+    if (err.code === 'sign_in') {
+      tell('signedout');
+      return;
+    }
     if (err.status > 0 && err.status !== 503) why = err.message;
   }
   if (source !== mine) return;
@@ -73,8 +80,13 @@ async function run(url, seen) {
   pause = Math.min(pauseMost, pause ? 2 * pause : pauseFirst);
   again = setTimeout(async () => {
     try {
-      if (!(await get('session')).signedIn) { tell('signedout'); return; }
-    } catch { /* it cannot be reached: the stream tries too */ }
+      if (!(await get('session')).signedIn) {
+        tell('signedout');
+        return;
+      }
+    } catch {
+      /* it cannot be reached: the stream tries too */
+    }
     if (source === mine) run(url, seen);
   }, pause);
 }

@@ -2,7 +2,13 @@
 // late.
 (() => {
   const names = ['', 'light', 'dark'];
-  const read = () => { try { return localStorage.getItem('fairlead-theme') || ''; } catch { return ''; } };
+  const read = () => {
+    try {
+      return localStorage.getItem('fairlead-theme') || '';
+    } catch {
+      return '';
+    }
+  };
   const apply = (name) => {
     if (name) document.documentElement.dataset.theme = name;
     else delete document.documentElement.dataset.theme;
@@ -12,7 +18,11 @@
     get: read,
     next() {
       const name = names[(names.indexOf(read()) + 1) % names.length];
-      try { localStorage.setItem('fairlead-theme', name); } catch { /* for this page only */ }
+      try {
+        localStorage.setItem('fairlead-theme', name);
+      } catch {
+        /* for this page only */
+      }
       apply(name);
       return name;
     },

@@ -20,7 +20,13 @@ function compare(a, b) {
 export function makeTree({ prefix, separator, open, marks, signal }) {
   let chosen = '';
   const box = h('div', { class: 'panel treebox', role: 'group', 'aria-label': 'Keys' });
-  const seen = new IntersectionObserver((all) => all.forEach((e) => { if (e.isIntersecting) e.target.level?.load(); }), { root: box, rootMargin: '200px' });
+  const seen = new IntersectionObserver(
+    (all) =>
+      all.forEach((e) => {
+        if (e.isIntersecting) e.target.level?.load();
+      }),
+    { root: box, rootMargin: '200px' },
+  );
   const top = makeLevel(prefix);
   box.append(top.el);
   const loaded = top.load();
@@ -43,22 +49,49 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
   function makeLevel(under, owner) {
     const ul = h('ul', { class: 'tree' });
     const foot = h('div');
-    const level = { under, owner, items: new Map(), el: h('div', {}, ul, foot), next: '', busy: false, all: false, cut: false, load, apply, reload, recheck };
+    const level = {
+      under,
+      owner,
+      items: new Map(),
+      el: h('div', {}, ul, foot),
+      next: '',
+      busy: false,
+      all: false,
+      cut: false,
+      load,
+      apply,
+      reload,
+      recheck,
+    };
     let more = null;
 
     async function load() {
       if (level.busy || level.all) return;
       level.busy = true;
-      if (more) { more.disabled = true; more.textContent = 'Loading…'; } else fill(foot, h('p', { class: 'empty' }, 'Loading…'));
+      if (more) {
+        more.disabled = true;
+        more.textContent = 'Loading…';
+      } else fill(foot, h('p', { class: 'empty' }, 'Loading…'));
       try {
-        const p = await get('tree', { prefix: toB64(under), separator: toB64(separator), from: level.next, limit: pageSize }, signal);
+        const p = await get(
+          'tree',
+          { prefix: toB64(under), separator: toB64(separator), from: level.next, limit: pageSize },
+          signal,
+        );
         for (const c of p.children) put(c);
         level.next = p.next || '';
         level.all = !p.next;
         trim();
         end();
       } catch (err) {
-        if (err.name !== 'AbortError') fill(foot, failure(err, () => { level.busy = false; load(); }));
+        if (err.name !== 'AbortError')
+          fill(
+            foot,
+            failure(err, () => {
+              level.busy = false;
+              load();
+            }),
+          );
         more = null;
       } finally {
         level.busy = false;
@@ -69,18 +102,41 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       if (more) seen.unobserve(more);
       more = null;
       if (!level.all) {
-        more = h('button', { type: 'button', class: 'more small', onclick: load }, `Show more (${level.items.size} so far)`);
+        more = h(
+          'button',
+          { type: 'button', class: 'more small', onclick: load },
+          `Show more (${level.items.size} so far)`,
+        );
         more.level = level;
         fill(foot, more);
         seen.observe(more);
-      } else fill(foot, level.items.size ? null : h('p', { class: 'empty' }, owner ? 'Nothing is left here.' : 'There are no keys here.'));
+      } else
+        fill(
+          foot,
+          level.items.size
+            ? null
+            : h('p', { class: 'empty' }, owner ? 'Nothing is left here.' : 'There are no keys here.'),
+        );
     }
 
     function trim() {
       if (level.items.size <= shownMost) return;
       if (!level.cut) {
         level.cut = true;
-        level.el.prepend(h('button', { type: 'button', class: 'more small', onclick: (e) => { e.currentTarget.remove(); reload(); } }, 'Back to the first keys'));
+        level.el.prepend(
+          h(
+            'button',
+            {
+              type: 'button',
+              class: 'more small',
+              onclick: (e) => {
+                e.currentTarget.remove();
+                reload();
+              },
+            },
+            'Back to the first keys',
+          ),
+        );
       }
       for (const [id, item] of level.items) {
         if (level.items.size <= shownMost - pageSize) break;
@@ -97,7 +153,8 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     }
 
     function remove(id, item) {
-      if (item.node === document.activeElement) (item.el.nextElementSibling || item.el.previousElementSibling)?.querySelector('.node')?.focus();
+      if (item.node === document.activeElement)
+        (item.el.nextElementSibling || item.el.previousElementSibling)?.querySelector('.node')?.focus();
       item.el.remove();
       level.items.delete(id);
     }
@@ -134,7 +191,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       if (item) {
         item.below?.apply(key, deleted);
         if (deleted) branch ? recheck(id, item) : remove(id, item);
-      } else if (!deleted && (level.all || level.next && compare(part, fromB64(level.next)) < 0)) {
+      } else if (!deleted && (level.all || (level.next && compare(part, fromB64(level.next)) < 0))) {
         put({ key: b64, branch });
         if (level.all) end();
       }
@@ -147,8 +204,13 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       item.checking = true;
       try {
         const p = await get('tree', { prefix: item.child.key, limit: 1 }, signal);
-        if (!p.children.length && level.items.get(id) === item) { remove(id, item); end(); }
-      } catch { /* it stays until it is opened */ }
+        if (!p.children.length && level.items.get(id) === item) {
+          remove(id, item);
+          end();
+        }
+      } catch {
+        /* it stays until it is opened */
+      }
       item.checking = false;
     }
     return level;
@@ -158,10 +220,19 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     const key = fromB64(child.key);
     const item = { child, level, key, below: null };
     const name = key.subarray(level.under.length);
-    item.node = h('button', { type: 'button', class: 'node', title: plain(key).slice(0, 500), 'aria-expanded': child.branch ? 'false' : null, onclick: () => (child.branch ? toggle(item) : choose(item)) },
+    item.node = h(
+      'button',
+      {
+        type: 'button',
+        class: 'node',
+        title: plain(key).slice(0, 500),
+        'aria-expanded': child.branch ? 'false' : null,
+        onclick: () => (child.branch ? toggle(item) : choose(item)),
+      },
       h('span', { class: 'twist', 'aria-hidden': 'true' }, child.branch ? '▸' : ''),
       h('span', { class: 'name' }, name.length ? show(name) : h('i', { class: 'muted' }, '(the prefix itself)')),
-      child.lease ? h('span', { class: 'note' }, 'lease') : null);
+      child.lease ? h('span', { class: 'note' }, 'lease') : null,
+    );
     item.node.item = item;
     if (!child.branch && child.key === chosen) item.node.classList.add('shown');
     item.el = h('li', {}, child.branch || !child.mod ? null : marker(marks, child.key, child.mod), item.node);
@@ -192,11 +263,13 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
   function mark(b64) {
     chosen = b64;
     for (const n of box.querySelectorAll('.node.shown')) n.classList.remove('shown');
-    for (const n of box.querySelectorAll('.node')) if (!n.item.child.branch && n.item.child.key === b64) n.classList.add('shown');
+    for (const n of box.querySelectorAll('.node'))
+      if (!n.item.child.branch && n.item.child.key === b64) n.classList.add('shown');
   }
 
   return {
-    el: box, mark,
+    el: box,
+    mark,
     // focus goes to the first entry, once it is there.
     async focus() {
       await loaded;
@@ -205,10 +278,18 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     // notice works a batch of changes in; of more than are listed, the top level is read again.
     notice(batch) {
       for (const c of batch.changes) top.apply(fromB64(c.key), c.type === 'delete');
-      if ((batch.dropped || batch.gap) && !top.cut && top.items.size <= pageSize && ![...top.items.values()].some((i) => i.below)) {
+      if (
+        (batch.dropped || batch.gap) &&
+        !top.cut &&
+        top.items.size <= pageSize &&
+        ![...top.items.values()].some((i) => i.below)
+      ) {
         if (!top.stale) {
           top.stale = true;
-          setTimeout(() => { top.stale = false; refresh(); }, 1000);
+          setTimeout(() => {
+            top.stale = false;
+            refresh();
+          }, 1000);
         }
       }
     },
@@ -220,9 +301,17 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     try {
       const p = await get('tree', { prefix: toB64(prefix), separator: toB64(separator), limit: pageSize }, signal);
       const now = new Set(p.children.map((c) => (c.branch ? 'b' : 'k') + c.key));
-      for (const [id, item] of [...top.items]) if (!now.has(id) && !(p.next && compare(item.key, fromB64(p.next)) >= 0)) { item.el.remove(); top.items.delete(id); }
+      for (const [id, item] of [...top.items])
+        if (!now.has(id) && !(p.next && compare(item.key, fromB64(p.next)) >= 0)) {
+          item.el.remove();
+          top.items.delete(id);
+        }
       if (!p.children.length || top.all !== !p.next) top.reload();
-      else for (const c of p.children) if (!top.items.has((c.branch ? 'b' : 'k') + c.key)) top.apply(fromB64(c.key), false);
-    } catch { /* the next change tries again */ }
+      else
+        for (const c of p.children)
+          if (!top.items.has((c.branch ? 'b' : 'k') + c.key)) top.apply(fromB64(c.key), false);
+    } catch {
+      /* the next change tries again */
+    }
   }
 }

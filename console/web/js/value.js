@@ -2,7 +2,11 @@
 import { h, fill, bytesText } from './dom.js';
 import { decode, json, show, hex, encode } from './bytes.js';
 
-export const forms = [['text', 'Text'], ['json', 'JSON'], ['hex', 'Hex']];
+export const forms = [
+  ['text', 'Text'],
+  ['json', 'JSON'],
+  ['hex', 'Hex'],
+];
 const textFirst = 64 << 10;
 const hexFirst = 4 << 10;
 
@@ -26,8 +30,20 @@ export function valueView(bytes, form) {
       else all = encode(text);
     }
     const cut = all.length > most;
-    fill(box, form === 'hex' ? h('pre', { class: 'value hex', tabindex: 0 }, hex(all, 0, most)) : h('pre', { class: 'value', tabindex: 0 }, show(cut ? wholeCharacters(all, most) : all, true)),
-      cut ? h('p', {}, h('span', { class: 'muted' }, `${bytesText(most)} of ${bytesText(all.length)} are shown. `), h('button', { type: 'button', class: 'small', onclick: () => draw(Infinity) }, 'Show all')) : null);
+    fill(
+      box,
+      form === 'hex'
+        ? h('pre', { class: 'value hex', tabindex: 0 }, hex(all, 0, most))
+        : h('pre', { class: 'value', tabindex: 0 }, show(cut ? wholeCharacters(all, most) : all, true)),
+      cut
+        ? h(
+            'p',
+            {},
+            h('span', { class: 'muted' }, `${bytesText(most)} of ${bytesText(all.length)} are shown. `),
+            h('button', { type: 'button', class: 'small', onclick: () => draw(Infinity) }, 'Show all'),
+          )
+        : null,
+    );
   }
   return box;
 }

@@ -17,56 +17,165 @@ export function mount(page) {
   let shape = '';
   let wanted = false; // the focus goes to the tree when it is there
   let stop = new AbortController();
-  page.signal.addEventListener('abort', () => { stop.abort(); panel?.close(); });
+  page.signal.addEventListener('abort', () => {
+    stop.abort();
+    panel?.close();
+  });
 
-  const prefixBox = h('input', { type: 'search', data: { search: '' }, placeholder: 'Keys that begin with…', 'aria-label': 'Prefix', spellcheck: 'false', autocapitalize: 'off' });
-  const separatorBox = h('input', { 'aria-label': 'Separator', maxlength: 12, spellcheck: 'false', style: { width: '3.6rem' } });
-  const findBox = h('input', { type: 'search', placeholder: 'Find…', 'aria-label': 'Find in the keys below the prefix', spellcheck: 'false', autocapitalize: 'off' });
+  const prefixBox = h('input', {
+    type: 'search',
+    data: { search: '' },
+    placeholder: 'Keys that begin with…',
+    'aria-label': 'Prefix',
+    spellcheck: 'false',
+    autocapitalize: 'off',
+  });
+  const separatorBox = h('input', {
+    'aria-label': 'Separator',
+    maxlength: 12,
+    spellcheck: 'false',
+    style: { width: '3.6rem' },
+  });
+  const findBox = h('input', {
+    type: 'search',
+    placeholder: 'Find…',
+    'aria-label': 'Find in the keys below the prefix',
+    spellcheck: 'false',
+    autocapitalize: 'off',
+  });
   const inValues = h('input', { type: 'checkbox' });
   const marks = makeMarks();
-  const several = h('button', { type: 'button', class: 'small', 'aria-pressed': 'false', onclick: () => {
-    marks.on = !marks.on;
-    several.setAttribute('aria-pressed', String(marks.on));
-    marks.clear();
-    shape = '';
-    update(params);
-  } }, 'Mark several');
+  const several = h(
+    'button',
+    {
+      type: 'button',
+      class: 'small',
+      'aria-pressed': 'false',
+      onclick: () => {
+        marks.on = !marks.on;
+        several.setAttribute('aria-pressed', String(marks.on));
+        marks.clear();
+        shape = '';
+        update(params);
+      },
+    },
+    'Mark several',
+  );
   const count = h('span', { class: 'muted small', role: 'status' });
   const left = h('div');
   const right = h('div', { class: 'panel' });
-  fill(page.root,
-    h('div', { class: 'head' }, h('h1', {}, 'Keys'),
-      h('form', { class: 'inline grow', style: { 'max-width': '560px' }, onsubmit: (e) => { e.preventDefault(); wanted = true; search(); } },
-        prefixBox, h('label', { class: 'inline', title: 'What parts the levels of the tree; empty for a plain list' }, 'Separator', separatorBox), h('button', {}, 'Show')),
-      me.readOnly ? null : h('button', { type: 'button', onclick: create }, 'New key')),
-    h('div', { class: 'split' }, h('div', {}, h('div', { class: 'toolbar' },
-      h('button', { type: 'button', class: 'small', onclick: counting }, 'Count'),
-      me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: () => removePrefix(prefix()) }, 'Delete all of these…'),
-      me.readOnly ? null : several, h('button', { type: 'button', class: 'small', onclick: () => exportKeys(prefix()) }, 'Export…'), me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: () => importKeys() }, 'Import…'), count),
-    h('form', { class: 'toolbar', role: 'search', onsubmit: (e) => { e.preventDefault(); wanted = true; find(); } }, findBox, h('label', { class: 'inline' }, inValues, 'in values too'), h('button', { class: 'small' }, 'Find')),
-    marks.el, left), right));
+  fill(
+    page.root,
+    h(
+      'div',
+      { class: 'head' },
+      h('h1', {}, 'Keys'),
+      h(
+        'form',
+        {
+          class: 'inline grow',
+          style: { 'max-width': '560px' },
+          onsubmit: (e) => {
+            e.preventDefault();
+            wanted = true;
+            search();
+          },
+        },
+        prefixBox,
+        h(
+          'label',
+          { class: 'inline', title: 'What parts the levels of the tree; empty for a plain list' },
+          'Separator',
+          separatorBox,
+        ),
+        h('button', {}, 'Show'),
+      ),
+      me.readOnly ? null : h('button', { type: 'button', onclick: create }, 'New key'),
+    ),
+    h(
+      'div',
+      { class: 'split' },
+      h(
+        'div',
+        {},
+        h(
+          'div',
+          { class: 'toolbar' },
+          h('button', { type: 'button', class: 'small', onclick: counting }, 'Count'),
+          me.readOnly
+            ? null
+            : h(
+                'button',
+                { type: 'button', class: 'small', onclick: () => removePrefix(prefix()) },
+                'Delete all of these…',
+              ),
+          me.readOnly ? null : several,
+          h('button', { type: 'button', class: 'small', onclick: () => exportKeys(prefix()) }, 'Export…'),
+          me.readOnly ? null : h('button', { type: 'button', class: 'small', onclick: () => importKeys() }, 'Import…'),
+          count,
+        ),
+        h(
+          'form',
+          {
+            class: 'toolbar',
+            role: 'search',
+            onsubmit: (e) => {
+              e.preventDefault();
+              wanted = true;
+              find();
+            },
+          },
+          findBox,
+          h('label', { class: 'inline' }, inValues, 'in values too'),
+          h('button', { class: 'small' }, 'Find'),
+        ),
+        marks.el,
+        left,
+      ),
+      right,
+    ),
+  );
 
   let timer;
-  prefixBox.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(search, 350); });
+  prefixBox.addEventListener('input', () => {
+    clearTimeout(timer);
+    timer = setTimeout(search, 350);
+  });
   separatorBox.addEventListener('change', search);
-  page.keys([{ key: 'n', text: 'new key', run: create }, { key: 'e', text: 'edit the key', run: () => panel?.edit() }, { key: 'r', text: 'its revisions', run: () => panel?.revisions() }]);
-  page.on('notice', (batch) => { tree?.notice(batch); panel?.notice(batch); });
+  page.keys([
+    { key: 'n', text: 'new key', run: create },
+    { key: 'e', text: 'edit the key', run: () => panel?.edit() },
+    { key: 'r', text: 'its revisions', run: () => panel?.revisions() },
+  ]);
+  page.on('notice', (batch) => {
+    tree?.notice(batch);
+    panel?.notice(batch);
+  });
   update(params);
 
-  function prefix() { return fromB64(fromURL(params.get('prefix'))); }
-  function separator() { return params.has('sep') ? read(params.get('sep')) : encode('/'); }
+  function prefix() {
+    return fromB64(fromURL(params.get('prefix')));
+  }
+  function separator() {
+    return params.has('sep') ? read(params.get('sep')) : encode('/');
+  }
 
   function find() {
     const before = location.hash;
     const text = read(findBox.value);
     address({ find: text.length ? toURL(toB64(text)) : null, values: text.length && inValues.checked ? '1' : null });
-    if (wanted && location.hash === before) { wanted = false; tree.focus(); }
+    if (wanted && location.hash === before) {
+      wanted = false;
+      tree.focus();
+    }
   }
 
   // address is the page with some parameters changed.
   function address(changes) {
     const q = new URLSearchParams(params);
-    for (const [k, v] of Object.entries(changes)) if (v === null) q.delete(k); else q.set(k, v);
+    for (const [k, v] of Object.entries(changes))
+      if (v === null) q.delete(k);
+      else q.set(k, v);
     page.go('keys', q);
   }
 
@@ -75,7 +184,10 @@ export function mount(page) {
     const sep = separatorBox.value;
     const before = location.hash;
     address({ prefix: toURL(toB64(read(prefixBox.value))) || null, sep: sep === '/' ? null : sep });
-    if (wanted && location.hash === before) { wanted = false; tree.focus(); }
+    if (wanted && location.hash === before) {
+      wanted = false;
+      tree.focus();
+    }
   }
 
   function update(next) {
@@ -93,7 +205,9 @@ export function mount(page) {
       inValues.checked = params.has('values');
       marks.clear();
       const shown = { prefix: prefix(), marks, signal: stop.signal, open: (key) => address({ key: toURL(key) }) };
-      tree = text.length ? makeSearch({ ...shown, text, values: inValues.checked }) : makeTree({ ...shown, separator: separator() });
+      tree = text.length
+        ? makeSearch({ ...shown, text, values: inValues.checked })
+        : makeTree({ ...shown, separator: separator() });
       fill(left, tree.el);
     }
     if (wanted) tree.focus();
@@ -115,7 +229,11 @@ export function mount(page) {
     count.textContent = 'Counting…';
     try {
       const c = await get('count', { prefix: toB64(prefix()) }, stop.signal);
-      fill(count, `${number.format(c.count)} ${c.count === 1 ? 'key' : 'keys'}`, prefix().length ? [' begin with ', h('code', {}, show(prefix()))] : ' in all');
+      fill(
+        count,
+        `${number.format(c.count)} ${c.count === 1 ? 'key' : 'keys'}`,
+        prefix().length ? [' begin with ', h('code', {}, show(prefix()))] : ' in all',
+      );
     } catch (err) {
       if (err.name !== 'AbortError') count.textContent = err.message;
     }

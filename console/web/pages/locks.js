@@ -5,16 +5,50 @@ import { confirm } from '../js/dialog.js';
 import { fromB64, toB64, fromURL, toURL, read, write, show } from '../js/bytes.js';
 import { list } from '../js/keyboard.js';
 
-const columns = [{ name: 'Turn' }, { name: 'Key' }, { name: 'Value' }, { name: 'Since revision', class: 'num' }, { name: 'Lease left', class: 'num' }, { name: '', class: 'actions' }];
+const columns = [
+  { name: 'Turn' },
+  { name: 'Key' },
+  { name: 'Value' },
+  { name: 'Since revision', class: 'num' },
+  { name: 'Lease left', class: 'num' },
+  { name: '', class: 'actions' },
+];
 const again = 3000;
 
 export function mount(page) {
   let params = page.params;
   let busy = false;
-  const box = h('input', { type: 'search', placeholder: 'Everywhere', 'aria-label': 'Prefix', data: { search: '' }, spellcheck: 'false', autocapitalize: 'off' });
+  const box = h('input', {
+    type: 'search',
+    placeholder: 'Everywhere',
+    'aria-label': 'Prefix',
+    data: { search: '' },
+    spellcheck: 'false',
+    autocapitalize: 'off',
+  });
   const body = h('div');
-  fill(page.root, h('div', { class: 'head' }, h('h1', {}, 'Locks and elections'),
-    h('form', { class: 'inline grow', style: { 'max-width': '420px' }, onsubmit: (e) => { e.preventDefault(); page.go('locks', box.value ? { prefix: toURL(toB64(read(box.value))) } : undefined); } }, box, h('button', {}, 'Show'))), body);
+  fill(
+    page.root,
+    h(
+      'div',
+      { class: 'head' },
+      h('h1', {}, 'Locks and elections'),
+      h(
+        'form',
+        {
+          class: 'inline grow',
+          style: { 'max-width': '420px' },
+          onsubmit: (e) => {
+            e.preventDefault();
+            page.go('locks', box.value ? { prefix: toURL(toB64(read(box.value))) } : undefined);
+          },
+        },
+        box,
+        h('button', {}, 'Show'),
+      ),
+    ),
+    body,
+  );
   list(body, 'tr[tabindex]');
   page.on('notice', load);
   page.every(again, load);
@@ -46,17 +80,71 @@ export function mount(page) {
   function draw(data) {
     const focus = document.activeElement?.closest?.('[data-id]')?.dataset.id;
     const button = document.activeElement?.tagName === 'BUTTON';
-    fill(body,
+    fill(
+      body,
       data.partial ? h('p', { class: 'notice' }, 'There are more keys than were looked at; give a prefix.') : null,
-      data.queues.map((q) => h('section', { class: 'panel' }, table([h('span', { class: 'mono' }, show(fromB64(q.name))), ' ', h('span', { class: 'muted small' }, q.recipe ? `${number.format(q.all.length)} in the order of a recipe` : q.all.length === 1 ? 'nobody waits' : `${number.format(q.all.length - 1)} ${q.all.length === 2 ? 'waits' : 'wait'}`, held(q))], columns,
-        q.all.map((w, i) => row(columns, [
-          q.recipe ? String(i + 1) : i ? String(i) : h('span', { class: 'tag ok' }, 'owner'), h('a', { class: 'mono', href: `#/keys?key=${toURL(w.key)}` }, show(fromB64(w.key))),
-          w.size ? h('span', { class: 'mono' }, show(fromB64(w.value)), w.size > fromB64(w.value).length ? '…' : '') : '', number.format(w.create), seconds(w.ttl),
-          me.readOnly ? '' : h('button', { type: 'button', class: 'small danger', onclick: () => release(q, w, !q.recipe && i === 0) }, i || q.recipe ? 'Remove…' : 'Release…')], { tabindex: 0, data: { id: w.key } }))))),
-      data.queues.length ? null : h('p', { class: 'empty' }, params.get('prefix') ? 'Nobody holds or waits for anything under this prefix.' : 'Nobody holds or waits for a lock.'),
-      h('p', { class: 'muted small' }, 'Found by their form: keys that end in the id of their own lease, as concurrency, etcdctl lock and elect make them (the oldest owns), or in a time, as recipes make them for read-write locks, semaphores and barriers.'));
+      data.queues.map((q) =>
+        h(
+          'section',
+          { class: 'panel' },
+          table(
+            [
+              h('span', { class: 'mono' }, show(fromB64(q.name))),
+              ' ',
+              h(
+                'span',
+                { class: 'muted small' },
+                q.recipe
+                  ? `${number.format(q.all.length)} in the order of a recipe`
+                  : q.all.length === 1
+                    ? 'nobody waits'
+                    : `${number.format(q.all.length - 1)} ${q.all.length === 2 ? 'waits' : 'wait'}`,
+                held(q),
+              ),
+            ],
+            columns,
+            q.all.map((w, i) =>
+              row(
+                columns,
+                [
+                  q.recipe ? String(i + 1) : i ? String(i) : h('span', { class: 'tag ok' }, 'owner'),
+                  h('a', { class: 'mono', href: `#/keys?key=${toURL(w.key)}` }, show(fromB64(w.key))),
+                  w.size
+                    ? h('span', { class: 'mono' }, show(fromB64(w.value)), w.size > fromB64(w.value).length ? '…' : '')
+                    : '',
+                  number.format(w.create),
+                  seconds(w.ttl),
+                  me.readOnly
+                    ? ''
+                    : h(
+                        'button',
+                        { type: 'button', class: 'small danger', onclick: () => release(q, w, !q.recipe && i === 0) },
+                        i || q.recipe ? 'Remove…' : 'Release…',
+                      ),
+                ],
+                { tabindex: 0, data: { id: w.key } },
+              ),
+            ),
+          ),
+        ),
+      ),
+      data.queues.length
+        ? null
+        : h(
+            'p',
+            { class: 'empty' },
+            params.get('prefix')
+              ? 'Nobody holds or waits for anything under this prefix.'
+              : 'Nobody holds or waits for a lock.',
+          ),
+      h(
+        'p',
+        { class: 'muted small' },
+        'Found by their form: keys that end in the id of their own lease, as concurrency, etcdctl lock and elect make them (the oldest owns), or in a time, as recipes make them for read-write locks, semaphores and barriers.',
+      ),
+    );
     const again = focus && [...body.querySelectorAll('[data-id]')].find((el) => el.dataset.id === focus);
-    if (again) (button && again.querySelector('button') || again).focus();
+    if (again) ((button && again.querySelector('button')) || again).focus();
   }
   // held is since when a queue's owner has it, as far as somebody looked.
   function held(q) {
@@ -68,13 +156,35 @@ export function mount(page) {
 
   async function release(q, w, owner) {
     const next = owner && q.all.length > 1;
-    const ok = await confirm(owner ? 'Release this by force?' : 'Remove this from the queue?', h('div', {}, h('p', {}, h('code', {}, show(fromB64(w.key))), ` is deleted if it is still the key created at revision ${number.format(w.create)}.`),
-      h('p', { class: 'notice' }, owner ? `Whoever holds it may go on working: they learn of it only if they watch their key.${next ? ' The next in line begins at once, so that two may work at a time.' : ''}` : 'Whoever waits with it may wait for ever, or come again.')), owner ? 'Release it' : 'Remove it', 'danger');
+    const ok = await confirm(
+      owner ? 'Release this by force?' : 'Remove this from the queue?',
+      h(
+        'div',
+        {},
+        h(
+          'p',
+          {},
+          h('code', {}, show(fromB64(w.key))),
+          ` is deleted if it is still the key created at revision ${number.format(w.create)}.`,
+        ),
+        h(
+          'p',
+          { class: 'notice' },
+          owner
+            ? `Whoever holds it may go on working: they learn of it only if they watch their key.${next ? ' The next in line begins at once, so that two may work at a time.' : ''}`
+            : 'Whoever waits with it may wait for ever, or come again.',
+        ),
+      ),
+      owner ? 'Release it' : 'Remove it',
+      'danger',
+    );
     if (!ok) return;
     try {
       await post('locks/release', { key: w.key, create: w.create });
       toast(owner ? 'Released.' : 'Removed.');
-    } catch (err) { toast(err.message); }
+    } catch (err) {
+      toast(err.message);
+    }
     load();
   }
   return change;

@@ -7,8 +7,14 @@ import { panel } from '../js/operate.js';
 import { tile as wordOf } from '../js/health.js';
 
 const columns = [
-  { name: 'Member' }, { name: 'State' }, { name: 'Latency', class: 'num' }, { name: 'Database' }, { name: 'Revision', class: 'num' },
-  { name: 'Raft', class: 'num' }, { name: 'Version' }, { name: 'Alarms' },
+  { name: 'Member' },
+  { name: 'State' },
+  { name: 'Latency', class: 'num' },
+  { name: 'Database' },
+  { name: 'Revision', class: 'num' },
+  { name: 'Raft', class: 'num' },
+  { name: 'Version' },
+  { name: 'Alarms' },
 ];
 
 export function mount(page) {
@@ -23,15 +29,38 @@ export function mount(page) {
   const members = h('div', { class: 'panel' });
   const wrong = h('div');
   const before = h('div');
-  fill(page.root, h('h1', {}, 'Overview'), wrong,
-    h('div', { class: 'tiles' }, Object.values(tiles).map((t) => t.el)),
-    h('div', { class: 'charts' }, Object.values(charts).map((c) => c.el)), members, me.operates ? panel() : null, before); // last, as it comes later and must not move what somebody is about to press
-  import('../js/past.js').then(({ past }) => { if (!page.signal.aborted) fill(before, past(page, me.requests)); }, () => {});
+  fill(
+    page.root,
+    h('h1', {}, 'Overview'),
+    wrong,
+    h(
+      'div',
+      { class: 'tiles' },
+      Object.values(tiles).map((t) => t.el),
+    ),
+    h(
+      'div',
+      { class: 'charts' },
+      Object.values(charts).map((c) => c.el),
+    ),
+    members,
+    me.operates ? panel() : null,
+    before,
+  ); // last, as it comes later and must not move what somebody is about to press
+  import('../js/past.js').then(
+    ({ past }) => {
+      if (!page.signal.aborted) fill(before, past(page, me.requests));
+    },
+    () => {},
+  );
 
   function draw(o) {
     const up = o.members.filter((m) => m.up).length;
     const voters = o.members.filter((m) => !m.learner).length;
-    setText(tiles.health.note, `${up} of ${o.members.length} members answer${voters < o.members.length ? `, ${o.members.length - voters} learning` : ''}`);
+    setText(
+      tiles.health.note,
+      `${up} of ${o.members.length} members answer${voters < o.members.length ? `, ${o.members.length - voters} learning` : ''}`,
+    );
     const leader = o.members.find((m) => m.leader);
     setText(tiles.leader.figure, leader?.name || leader?.endpoint || (o.leader ? o.leader : 'none'));
     setText(tiles.leader.note, leader ? `term ${leader.term}` : o.leader ? 'does not answer from here' : '');
@@ -39,24 +68,83 @@ export function mount(page) {
     setText(tiles.revision.note, o.cluster ? `cluster ${o.cluster}` : '');
     const largest = o.members.reduce((a, m) => (m.size > a.size ? m : a), o.members[0] || { size: 0 });
     setText(tiles.size.figure, largest.size ? bytesText(largest.size) : '–');
-    setText(tiles.size.note, largest.size ? `${bytesText(largest.inUse)} in use${largest.quota ? `, quota ${bytesText(largest.quota)}` : ''}` : '');
-    fill(wrong, up ? null : failure({ message: o.error || 'No member answers.', members: o.members.map((m) => ({ endpoint: m.endpoint, state: m.state, reason: m.error, seconds: 0 })) }));
-    fill(members, table('Members', columns, o.members.map((m) => line(m, o))));
+    setText(
+      tiles.size.note,
+      largest.size
+        ? `${bytesText(largest.inUse)} in use${largest.quota ? `, quota ${bytesText(largest.quota)}` : ''}`
+        : '',
+    );
+    fill(
+      wrong,
+      up
+        ? null
+        : failure({
+            message: o.error || 'No member answers.',
+            members: o.members.map((m) => ({ endpoint: m.endpoint, state: m.state, reason: m.error, seconds: 0 })),
+          }),
+    );
+    fill(
+      members,
+      table(
+        'Members',
+        columns,
+        o.members.map((m) => line(m, o)),
+      ),
+    );
   }
 
   function line(m, o) {
     const lag = o.index - m.index;
     return row(columns, [
       h('span', {}, h('strong', {}, m.name || m.id || '?'), h('br'), h('code', { class: 'muted' }, m.endpoint)),
-      h('span', {}, m.up ? state(m.state === 'healthy' || m.state.startsWith('not') ? 'ok' : 'warn', m.state === 'healthy' ? 'answers' : m.state) : state('bad', m.state === 'healthy' ? 'no answer' : m.state), ' ',
-        m.leader ? h('span', { class: 'tag accent' }, 'leader') : null, m.learner ? h('span', { class: 'tag' }, 'learner') : null,
-        m.up ? null : h('div', { class: 'small muted' }, m.error)),
+      h(
+        'span',
+        {},
+        m.up
+          ? state(
+              m.state === 'healthy' || m.state.startsWith('not') ? 'ok' : 'warn',
+              m.state === 'healthy' ? 'answers' : m.state,
+            )
+          : state('bad', m.state === 'healthy' ? 'no answer' : m.state),
+        ' ',
+        m.leader ? h('span', { class: 'tag accent' }, 'leader') : null,
+        m.learner ? h('span', { class: 'tag' }, 'learner') : null,
+        m.up ? null : h('div', { class: 'small muted' }, m.error),
+      ),
       m.up ? `${m.millis < 10 ? m.millis.toFixed(1) : Math.round(m.millis)} ms` : '',
-      m.up ? h('span', {}, `${bytesText(m.inUse)} of ${bytesText(m.size)} `, m.quota ? [h('br'), bar(m.size, m.quota, `${Math.round(100 * m.size / m.quota)} % of the quota of ${bytesText(m.quota)}`, m.size > 0.9 * m.quota ? 'bad' : m.size > 0.75 * m.quota ? 'warn' : '')] : null) : '',
+      m.up
+        ? h(
+            'span',
+            {},
+            `${bytesText(m.inUse)} of ${bytesText(m.size)} `,
+            m.quota
+              ? [
+                  h('br'),
+                  bar(
+                    m.size,
+                    m.quota,
+                    `${Math.round((100 * m.size) / m.quota)} % of the quota of ${bytesText(m.quota)}`,
+                    m.size > 0.9 * m.quota ? 'bad' : m.size > 0.75 * m.quota ? 'warn' : '',
+                  ),
+                ]
+              : null,
+          )
+        : '',
       m.up ? number.format(m.revision) : '',
-      m.up ? h('span', {}, number.format(m.applied), lag > 10 ? h('div', { class: 'small muted' }, `${number.format(lag)} behind`) : null) : '',
+      m.up
+        ? h(
+            'span',
+            {},
+            number.format(m.applied),
+            lag > 10 ? h('div', { class: 'small muted' }, `${number.format(lag)} behind`) : null,
+          )
+        : '',
       m.up ? m.version : '',
-      (m.alarms || []).length ? m.alarms.map((a) => h('span', { class: 'tag bad' }, a)) : o.members.some((x) => x.alarms?.length) || !(m.problems || []).length ? 'none' : 'see above', // its own words are for programs
+      (m.alarms || []).length
+        ? m.alarms.map((a) => h('span', { class: 'tag bad' }, a))
+        : o.members.some((x) => x.alarms?.length) || !(m.problems || []).length
+          ? 'none'
+          : 'see above', // its own words are for programs
     ]);
   }
 
@@ -89,6 +177,13 @@ export function mount(page) {
   if (samples.length) update(samples[samples.length - 1]);
   else {
     fill(members, h('p', { class: 'wait' }, 'Asking the members…'));
-    get('overview', {}, page.signal).then((o) => { if (!samples.length) draw(o); }, (err) => { if (err.name !== 'AbortError') fill(members, failure(err)); });
+    get('overview', {}, page.signal).then(
+      (o) => {
+        if (!samples.length) draw(o);
+      },
+      (err) => {
+        if (err.name !== 'AbortError') fill(members, failure(err));
+      },
+    );
   }
 }
