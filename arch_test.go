@@ -52,7 +52,13 @@ type rule struct {
 }
 
 var (
-	small   = []string{"internal/worker", "internal/backoff", "internal/endpoint", "internal/site", "internal/wholefile"}
+	small = []string{
+		"internal/worker",
+		"internal/backoff",
+		"internal/endpoint",
+		"internal/site",
+		"internal/wholefile",
+	}
 	apis    = []string{"go.etcd.io/etcd/api/v3/"}
 	grpcAPI = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "go.uber.org/zap"}
 	// what several packages above the client share
@@ -62,19 +68,59 @@ var (
 		{of: []string{"internal/pool", "internal/duplex"}, ours: small},
 		{of: []string{"internal/faultnet"}},
 		{of: []string{"internal/etcdtest"}, ours: []string{"internal/faultnet"}},
-		{of: []string{"internal/clienttest"}, ours: []string{"clientv3", "internal/etcdtest"}, others: []string{"go.uber.org/zap"}}, // for tests only
-		{of: []string{"internal/follow"}, ours: []string{"clientv3"}},                                                               // for what keeps a copy, above the client
+		{
+			of:     []string{"internal/clienttest"},
+			ours:   []string{"clientv3", "internal/etcdtest"},
+			others: []string{"go.uber.org/zap"},
+		}, // for tests only
+		{
+			of:   []string{"internal/follow"},
+			ours: []string{"clientv3"},
+		}, // for what keeps a copy, above the client
 		{of: []string{"internal/scrape"}},
-		{of: []string{"internal/doctor"}, ours: []string{"clientv3", "internal/scrape"}, others: apis}, // for the program and the console
-		{of: []string{"internal/transfer"}, ours: []string{"clientv3"}, others: apis},                  // for the program and the console
-		{of: []string{"internal/etcderr", "internal/wire"}, others: append(apis,
-			"google.golang.org/grpc/codes", "google.golang.org/grpc/status", "google.golang.org/grpc/encoding", "google.golang.org/grpc/mem", "google.golang.org/protobuf")},
+		{
+			of:     []string{"internal/doctor"},
+			ours:   []string{"clientv3", "internal/scrape"},
+			others: apis,
+		}, // for the program and the console
+		{
+			of:     []string{"internal/transfer"},
+			ours:   []string{"clientv3"},
+			others: apis,
+		}, // for the program and the console
+		{of: []string{"internal/etcderr", "internal/wire"}, others: append(
+			apis,
+			"google.golang.org/grpc/codes",
+			"google.golang.org/grpc/status",
+			"google.golang.org/grpc/encoding",
+			"google.golang.org/grpc/mem",
+			"google.golang.org/protobuf",
+		)},
 		// The engines see narrow stream interfaces, never a connection.
-		{of: []string{"internal/watch", "internal/lease"}, ours: append(small, "internal/duplex"), others: append(apis, "google.golang.org/protobuf", "go.uber.org/zap")},
+		{
+			of:     []string{"internal/watch", "internal/lease"},
+			ours:   append(small, "internal/duplex"),
+			others: append(apis, "google.golang.org/protobuf", "go.uber.org/zap"),
+		},
 		{of: []string{"internal/auth"}, ours: append(small, "internal/etcderr"), others: apis},
 		{of: []string{"internal/transport"}, ours: append(small, "internal/etcderr"), others: grpcAPI},
-		{of: []string{"internal/balancer"}, ours: append(small, "internal/etcderr", "internal/transport"), others: append(apis, grpcAPI...)},
-		{of: []string{"internal/retry"}, ours: append(small, "internal/etcderr", "internal/transport", "internal/balancer", "internal/auth", "internal/wire"), others: append(apis, grpcAPI...)},
+		{
+			of:     []string{"internal/balancer"},
+			ours:   append(small, "internal/etcderr", "internal/transport"),
+			others: append(apis, grpcAPI...),
+		},
+		{
+			of: []string{"internal/retry"},
+			ours: append(
+				small,
+				"internal/etcderr",
+				"internal/transport",
+				"internal/balancer",
+				"internal/auth",
+				"internal/wire",
+			),
+			others: append(apis, grpcAPI...),
+		},
 	}
 )
 

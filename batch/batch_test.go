@@ -92,7 +92,8 @@ func TestTheRest(t *testing.T) {
 	if r, err := kv.Delete(ctx, t.Name(), clientv3.WithPrefix()); err != nil || r.Deleted != 2 {
 		t.Errorf("delete: %v, %v", r, err)
 	}
-	if r, err := kv.Txn(ctx).Then(clientv3.OpPut(t.Name(), "v"), clientv3.OpGet(t.Name())).Commit(); err != nil || !r.Succeeded {
+	if r, err := kv.Txn(ctx).Then(clientv3.OpPut(t.Name(), "v"), clientv3.OpGet(t.Name())).Commit(); err != nil ||
+		!r.Succeeded {
 		t.Errorf("transaction: %v, %v", r, err)
 	}
 	if r, err := kv.Do(ctx, clientv3.OpPut(t.Name(), "w")); err != nil || r.Put() == nil {
@@ -287,7 +288,8 @@ func TestOldServer(t *testing.T) {
 		if _, err := kv.Put(ctx, k, "v"); err != nil {
 			t.Error(err)
 		}
-		if r, err := kv.Get(ctx, k); err != nil || len(r.Kvs) != 1 || r.Header.MemberId == 0 || r.Header.Revision < r.Kvs[0].ModRevision {
+		if r, err := kv.Get(ctx, k); err != nil || len(r.Kvs) != 1 || r.Header.MemberId == 0 ||
+			r.Header.Revision < r.Kvs[0].ModRevision {
 			t.Errorf("%v, %v", r, err)
 		}
 	})

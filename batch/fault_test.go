@@ -40,7 +40,15 @@ func TestOwnErrors(t *testing.T) {
 		}
 	}
 	m := &methods{}
-	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Hooks: clientv3.Hooks{Attempt: m.count}})
+	c := dial(
+		t,
+		clientv3.Config{
+			Endpoints: cl.Endpoints(),
+			Username:  "user",
+			Password:  "pass",
+			Hooks:     clientv3.Hooks{Attempt: m.count},
+		},
+	)
 	kv := batch.NewKV(c, batch.WithWrites())
 	rounds := func(n int) {
 		crowd(100, func(i int) {

@@ -121,7 +121,10 @@ func counted(t testing.TB) (*clientv3.Client, *methods) {
 	t.Helper()
 	clienttest.Shared(t) // removes the test's keys
 	m := &methods{}
-	return dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), Hooks: clientv3.Hooks{Attempt: m.count}}), m
+	return dial(
+		t,
+		clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), Hooks: clientv3.Hooks{Attempt: m.count}},
+	), m
 }
 
 // crowd runs f in n goroutines.

@@ -149,5 +149,9 @@ func answer(r *clientv3.TxnResponse, i int) (clientv3.OpResponse, error) {
 			return (*clientv3.DeleteResponse)(a.ResponseDeleteRange).OpResponse(), nil
 		}
 	}
-	return clientv3.OpResponse{}, &clientv3.Error{Method: "KV.Txn", Status: codes.DataLoss, Reason: "the answer to a transaction is incomplete"}
+	return clientv3.OpResponse{}, &clientv3.Error{
+		Method: "KV.Txn",
+		Status: codes.DataLoss,
+		Reason: "the answer to a transaction is incomplete",
+	}
 }

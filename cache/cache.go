@@ -88,7 +88,13 @@ func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, er
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{client: client, epoch: time.Now(), historyEvents: DefaultHistoryEvents, historyBytes: DefaultHistoryBytes, own: true}
+	c := &Cache{
+		client:        client,
+		epoch:         time.Now(),
+		historyEvents: DefaultHistoryEvents,
+		historyBytes:  DefaultHistoryBytes,
+		own:           true,
+	}
 	c.trust.c = c
 	for _, o := range opts {
 		if o != nil {

@@ -111,13 +111,22 @@ func TestGetLikeEtcd(t *testing.T) {
 	}
 	ranges := []req{
 		{p + "05", nil}, {p + "03", nil}, {p + "nothing", nil}, {p, []clientv3.OpOption{clientv3.WithPrefix()}},
-		{p + "1", []clientv3.OpOption{clientv3.WithPrefix()}}, {p + "02", []clientv3.OpOption{clientv3.WithRange(p + "11")}},
-		{p + "07", []clientv3.OpOption{clientv3.WithRange(end)}}, {p + "9", []clientv3.OpOption{clientv3.WithRange(p + "1")}},
+		{
+			p + "1",
+			[]clientv3.OpOption{clientv3.WithPrefix()},
+		}, {p + "02", []clientv3.OpOption{clientv3.WithRange(p + "11")}},
+		{
+			p + "07",
+			[]clientv3.OpOption{clientv3.WithRange(end)},
+		}, {p + "9", []clientv3.OpOption{clientv3.WithRange(p + "1")}},
 	}
 	// Keys without their values, but with their leases. Not of ranges: the server may have those of
 	// the same value in any order.
 	for _, order := range []clientv3.SortOrder{clientv3.SortNone, clientv3.SortDescend} {
-		ranges = append(ranges, req{p + "05", []clientv3.OpOption{clientv3.WithSort(clientv3.SortByValue, order), clientv3.WithKeysOnly()}})
+		ranges = append(
+			ranges,
+			req{p + "05", []clientv3.OpOption{clientv3.WithSort(clientv3.SortByValue, order), clientv3.WithKeysOnly()}},
+		)
 	}
 	variants := [][]clientv3.OpOption{
 		nil, {clientv3.WithLimit(3)}, {clientv3.WithLimit(100)}, {clientv3.WithKeysOnly()}, {clientv3.WithCountOnly()},
@@ -129,7 +138,11 @@ func TestGetLikeEtcd(t *testing.T) {
 		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend), clientv3.WithLimit(1)},
 		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone)},
 		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone), clientv3.WithLimit(2)},
-		{clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone), clientv3.WithLimit(2), clientv3.WithMinModRev(1)},
+		{
+			clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortNone),
+			clientv3.WithLimit(2),
+			clientv3.WithMinModRev(1),
+		},
 		{clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend), clientv3.WithKeysOnly()},
 	}
 	for _, r := range ranges {
@@ -167,7 +180,15 @@ func TestGetLikeEtcd(t *testing.T) {
 func describe(r *clientv3.GetResponse) string {
 	s := fmt.Sprintf("count %d, more %v, revision %d, nil %v:", r.Count, r.More, r.Header.Revision, r.Kvs == nil)
 	for _, kv := range r.Kvs {
-		s += fmt.Sprintf(" %s=%q(%d,%d,%d,%d)", kv.Key, kv.Value, kv.CreateRevision, kv.ModRevision, kv.Version, kv.Lease)
+		s += fmt.Sprintf(
+			" %s=%q(%d,%d,%d,%d)",
+			kv.Key,
+			kv.Value,
+			kv.CreateRevision,
+			kv.ModRevision,
+			kv.Version,
+			kv.Lease,
+		)
 		if kv.Value == nil {
 			s += "nil"
 		}
@@ -271,7 +292,8 @@ func TestSnapshot(t *testing.T) {
 	if s.Len() != 10 || string(s.Get(a+"2").Value) != "old" || s.Get(a+"9") != nil || s.Get("elsewhere") != nil {
 		t.Errorf("the snapshot has %d keys and %v", s.Len(), s.Get(a+"2"))
 	}
-	if later.Revision() < rev || later.RevisionOf(a) < rev || string(later.Get(a+"2").Value) != "new" || later.RevisionOf("elsewhere") != 0 {
+	if later.Revision() < rev || later.RevisionOf(a) < rev || string(later.Get(a+"2").Value) != "new" ||
+		later.RevisionOf("elsewhere") != 0 {
 		t.Errorf("the later one has revision %d and %v", later.Revision(), later.Get(a+"2"))
 	}
 	var keys []string
@@ -298,7 +320,9 @@ func TestStates(t *testing.T) {
 	ca := open(t, c, []string{t.Name()})
 	clienttest.Await(t, "connected", func() bool { return ca.States()[0].Connected })
 	s := ca.States()[0]
-	if s.Prefix != t.Name() || !s.Ready || s.Keys != 1 || s.Revision == 0 || s.Err != nil || s.Lists != 1 || s.Resets != 0 || s.Age > 10*time.Second {
+	if s.Prefix != t.Name() || !s.Ready || s.Keys != 1 || s.Revision == 0 || s.Err != nil || s.Lists != 1 ||
+		s.Resets != 0 ||
+		s.Age > 10*time.Second {
 		t.Errorf("%+v", s)
 	}
 	if age, ok := ca.Age(); !ok || age > 10*time.Second {

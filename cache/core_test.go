@@ -31,10 +31,19 @@ func (n *naive) txn(r *rand.Rand) (events []*clientv3.Event) {
 		old := n.keys[key]
 		if old != nil && r.IntN(3) == 0 {
 			delete(n.keys, key)
-			events = append(events, &clientv3.Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: n.rev}})
+			events = append(
+				events,
+				&clientv3.Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: n.rev}},
+			)
 			continue
 		}
-		kv := &mvccpb.KeyValue{Key: []byte(key), Value: fmt.Append(nil, r.IntN(100)), ModRevision: n.rev, CreateRevision: n.rev, Version: 1}
+		kv := &mvccpb.KeyValue{
+			Key:            []byte(key),
+			Value:          fmt.Append(nil, r.IntN(100)),
+			ModRevision:    n.rev,
+			CreateRevision: n.rev,
+			Version:        1,
+		}
 		if old != nil {
 			kv.CreateRevision, kv.Version = old.CreateRevision, old.Version+1
 		}
@@ -111,7 +120,8 @@ func TestCoreModel(t *testing.T) {
 				t.Fatalf("seed %d: revision %d, not %d", seed, c.rev, store.rev)
 			}
 			if kv := c.newest(); kv != nil {
-				if there, _ := c.keys.Get(string(kv.Key)); there != kv || kv.ModRevision != newestOf(c.keys).ModRevision {
+				if there, _ := c.keys.Get(string(kv.Key)); there != kv ||
+					kv.ModRevision != newestOf(c.keys).ModRevision {
 					t.Fatalf("seed %d: %v is not the newest key", seed, kv)
 				}
 			}

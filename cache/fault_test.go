@@ -55,7 +55,10 @@ func count(t *testing.T, w, kv clientv3.KV, key, elsewhere string, readers int) 
 			// On a member that stands still for good another write would wait for 30 s. This one is
 			// guarded, and nobody else writes the other key.
 			wctx := clientv3.WithRepeat(ctx)
-			done, err := w.Txn(wctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(clientv3.OpPut(key, fmt.Sprint(n))).Commit()
+			done, err := w.Txn(wctx).
+				If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).
+				Then(clientv3.OpPut(key, fmt.Sprint(n))).
+				Commit()
 			if err == nil && done.Succeeded {
 				c.acked.Store(n)
 			}
@@ -95,7 +98,11 @@ func count(t *testing.T, w, kv clientv3.KV, key, elsewhere string, readers int) 
 func (c *counter) goOn(t *testing.T, reads, writes int64) {
 	t.Helper()
 	r, w := c.reads.Load()+reads, c.acked.Load()+writes
-	clienttest.Await(t, "reads and writes", func() bool { return t.Failed() || (c.reads.Load() >= r && c.acked.Load() >= w) })
+	clienttest.Await(
+		t,
+		"reads and writes",
+		func() bool { return t.Failed() || (c.reads.Load() >= r && c.acked.Load() >= w) },
+	)
 }
 
 func (c *counter) end() {
@@ -317,7 +324,15 @@ func TestPermissionDenied(t *testing.T) {
 		ok(t, "set up", err)
 	}
 	do(root.RoleAdd(ctx, "some"))
-	do(root.RoleGrantPermission(ctx, "some", "mine/", clientv3.GetPrefixRangeEnd("mine/"), clientv3.PermissionType(clientv3.PermReadWrite)))
+	do(
+		root.RoleGrantPermission(
+			ctx,
+			"some",
+			"mine/",
+			clientv3.GetPrefixRangeEnd("mine/"),
+			clientv3.PermissionType(clientv3.PermReadWrite),
+		),
+	)
 	do(root.UserAdd(ctx, "root", "r"))
 	do(root.UserGrantRole(ctx, "root", "root"))
 	do(root.UserAdd(ctx, "u", "p"))

@@ -56,7 +56,15 @@ type feed struct {
 }
 
 func newFeed(c *Cache, prefix string) *feed {
-	f := &feed{c: c, prefix: prefix, span: prefixSpan(prefix), ready: make(chan struct{}), denied: make(chan struct{}), relist: make(chan int, 1), assured: make(chan assurance)}
+	f := &feed{
+		c:       c,
+		prefix:  prefix,
+		span:    prefixSpan(prefix),
+		ready:   make(chan struct{}),
+		denied:  make(chan struct{}),
+		relist:  make(chan int, 1),
+		assured: make(chan assurance),
+	}
 	f.core.keys = new(tree)
 	f.hub = newHub(f)
 	f.gate = newGate(f)
@@ -100,7 +108,8 @@ var (
 
 // gone reports that err says that revisions are not there any more.
 func gone(err error) bool {
-	return clientv3.SameError(err, errCompacted) || errors.Is(err, clientv3.ErrHistoryLost) || errors.Is(err, errSuspicious)
+	return clientv3.SameError(err, errCompacted) || errors.Is(err, clientv3.ErrHistoryLost) ||
+		errors.Is(err, errSuspicious)
 }
 
 // list reads all keys at one revision and makes the copy what they say. lost: the revisions
@@ -158,7 +167,14 @@ func (f *feed) publish(v *version) {
 
 // follow applies the changes after a listing until the watch ends.
 func (f *feed) follow(ctx context.Context, listed *clientv3.Listing) error {
-	w := follow.Open(ctx, f.c.watcher, f.span.start, clientv3.WithRange(f.span.rangeEnd()), clientv3.WithListing(listed), clientv3.WithProgressNotify())
+	w := follow.Open(
+		ctx,
+		f.c.watcher,
+		f.span.start,
+		clientv3.WithRange(f.span.rangeEnd()),
+		clientv3.WithListing(listed),
+		clientv3.WithProgressNotify(),
+	)
 	defer w.Close()
 	var changes clientv3.WatchChan
 	tick := time.NewTicker(follow.LookEvery)

@@ -146,7 +146,11 @@ func (c *Cache) Delete(ctx context.Context, key string, opts ...clientv3.OpOptio
 }
 
 // Compact implements clientv3.KV: it is sent to etcd.
-func (c *Cache) Compact(ctx context.Context, rev int64, opts ...clientv3.CompactOption) (*clientv3.CompactResponse, error) {
+func (c *Cache) Compact(
+	ctx context.Context,
+	rev int64,
+	opts ...clientv3.CompactOption,
+) (*clientv3.CompactResponse, error) {
 	return c.kv.Compact(ctx, rev, opts...)
 }
 

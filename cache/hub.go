@@ -43,7 +43,9 @@ type hub struct {
 func newHub(f *feed) *hub {
 	return &hub{
 		f: f, hist: history{maxEvents: f.c.historyEvents, maxBytes: f.c.historyBytes},
-		keys: make(map[string]map[*local]struct{}), ranges: make(map[*local]struct{}), follow: make(map[chan struct{}]struct{}),
+		keys: make(
+			map[string]map[*local]struct{},
+		), ranges: make(map[*local]struct{}), follow: make(map[chan struct{}]struct{}),
 	}
 }
 

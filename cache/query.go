@@ -96,7 +96,8 @@ func (q *query) parse(key string, opts []clientv3.OpOption) (at string, ok bool)
 
 // natural reports that the result is a stretch of the keys in their order.
 func (q *query) natural() bool {
-	return (q.order == clientv3.SortNone || (q.order == clientv3.SortAscend && q.target == clientv3.SortByKey)) && q.filter == filter{}
+	return (q.order == clientv3.SortNone || (q.order == clientv3.SortAscend && q.target == clientv3.SortByKey)) &&
+		q.filter == filter{}
 }
 
 // get answers q for key.

@@ -43,7 +43,8 @@ func prefixSpan(prefix string) span {
 
 // one reports whether the span is a single key.
 func (s span) one() (key string, is bool) {
-	return s.start, !s.open && len(s.end) == len(s.start)+1 && strings.HasPrefix(s.end, s.start) && s.end[len(s.start)] == 0
+	return s.start, !s.open && len(s.end) == len(s.start)+1 && strings.HasPrefix(s.end, s.start) &&
+		s.end[len(s.start)] == 0
 }
 
 // empty reports whether no key can be in the span.
@@ -84,7 +85,12 @@ func sortedPrefixes(prefixes []string) ([]string, error) {
 }
 
 func invalid(method, format string, args ...any) error {
-	return &clientv3.Error{Method: method, Status: codes.InvalidArgument, Reason: fmt.Sprintf(format, args...), Unexecuted: true}
+	return &clientv3.Error{
+		Method:     method,
+		Status:     codes.InvalidArgument,
+		Reason:     fmt.Sprintf(format, args...),
+		Unexecuted: true,
+	}
 }
 
 // find returns the feed that has the key, nil if none has.

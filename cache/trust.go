@@ -62,7 +62,8 @@ func (t *trust) nobody() bool {
 // ago.
 func (t *trust) refresh() {
 	since := time.Since(t.c.epoch)
-	if at := t.asked.Load(); (at != 0 && since-time.Duration(at) < versionTry) || !t.asking.CompareAndSwap(false, true) {
+	if at := t.asked.Load(); (at != 0 && since-time.Duration(at) < versionTry) ||
+		!t.asking.CompareAndSwap(false, true) {
 		return
 	}
 	t.asked.Store(max(int64(since), 1))

@@ -52,7 +52,8 @@ func (v *version) parted(h *pb.ResponseHeader, newest *mvccpb.KeyValue) bool {
 	case v.proves():
 		return !equal(newest, v.newest)
 	}
-	return newest.ModRevision != v.newest.ModRevision || newest.CreateRevision != v.newest.CreateRevision || newest.Version != v.newest.Version
+	return newest.ModRevision != v.newest.ModRevision || newest.CreateRevision != v.newest.CreateRevision ||
+		newest.Version != v.newest.Version
 }
 
 // proofBytes is how long a value may be that quorum reads ask for too, to see that it is still the
@@ -64,7 +65,12 @@ func (v *version) proves() bool { return v.newest != nil && len(v.newest.Value) 
 
 // headerAt is a header as of a revision.
 func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), RaftTerm: h.GetRaftTerm(), Revision: rev}
+	return &pb.ResponseHeader{
+		ClusterId: h.GetClusterId(),
+		MemberId:  h.GetMemberId(),
+		RaftTerm:  h.GetRaftTerm(),
+		Revision:  rev,
+	}
 }
 
 // rank is how many keys come before key.

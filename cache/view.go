@@ -64,7 +64,12 @@ type state[T any] struct {
 // time, which delays only this view. A value that it refuses is left out of the view; see Errors.
 //
 // The view is empty until it is ready (WaitReady). It ends with Close, and with the cache.
-func NewView[T any](c *Cache, prefix string, decode func(key string, value []byte) (T, error), indexes ...ViewIndex[T]) (*View[T], error) {
+func NewView[T any](
+	c *Cache,
+	prefix string,
+	decode func(key string, value []byte) (T, error),
+	indexes ...ViewIndex[T],
+) (*View[T], error) {
 	within := prefixSpan(prefix)
 	f := findRange(c.feeds, within)
 	if f == nil {

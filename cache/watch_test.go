@@ -61,7 +61,9 @@ func TestWatchOptions(t *testing.T) {
 	rev := put(t, c, p+"a", "1")
 	put(t, c, p+"b", "1")
 	put(t, c, p+"b", "2")
-	_, err := c.Txn(within(t)).Then(clientv3.OpDelete(p+"b"), clientv3.OpPut(p+"c", "1"), clientv3.OpPut(p+"d", "1")).Commit()
+	_, err := c.Txn(within(t)).
+		Then(clientv3.OpDelete(p+"b"), clientv3.OpPut(p+"c", "1"), clientv3.OpPut(p+"d", "1")).
+		Commit()
 	if err != nil {
 		t.Fatal(err)
 	}

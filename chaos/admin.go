@@ -39,7 +39,11 @@ func newAdmin(c *etcdtest.Cluster) (*admin, error) {
 	for _, m := range c.Members() {
 		cc, err := grpc.NewClient("passthrough:///"+m.Direct, grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, MaxDelay: 300 * time.Millisecond},
+				Backoff: backoff.Config{
+					BaseDelay:  50 * time.Millisecond,
+					Multiplier: 1.6,
+					MaxDelay:   300 * time.Millisecond,
+				},
 				MinConnectTimeout: time.Second,
 			}))
 		if err != nil {
@@ -68,7 +72,10 @@ func (a *admin) enable(ctx context.Context) error {
 		}
 	}
 	for user, password := range map[string]string{rootUser: rootPassword, chaosUser: chaosPasswd} {
-		r, e := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: user, Password: password, Options: &authpb.UserAddOptions{}})
+		r, e := auth.UserAdd(
+			ctx,
+			&pb.AuthUserAddRequest{Name: user, Password: password, Options: &authpb.UserAddOptions{}},
+		)
 		do("add a user", r, e)
 		r2, e := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: user})
 		do("add a role", r2, e)
@@ -93,7 +100,8 @@ func (a *admin) login(ctx context.Context, member int) (context.Context, error) 
 	t := a.token[member]
 	a.mu.Unlock()
 	if t == "" {
-		r, err := pb.NewAuthClient(a.conns[member]).Authenticate(ctx, &pb.AuthenticateRequest{Name: rootUser, Password: rootPassword})
+		r, err := pb.NewAuthClient(a.conns[member]).
+			Authenticate(ctx, &pb.AuthenticateRequest{Name: rootUser, Password: rootPassword})
 		if err != nil {
 			return nil, err
 		}

@@ -31,13 +31,20 @@ func (c *copier) start() {
 	var ctx context.Context
 	ctx, c.stop = context.WithCancel(context.Background())
 	c.ended.Go(func() {
-		err := mirror.Run(ctx, c.cli, c.cli, mirror.WithPrefix(kvScope), mirror.WithTargetPrefix(copyScope), mirror.WithCheckpoint(copyMark),
+		err := mirror.Run(
+			ctx,
+			c.cli,
+			c.cli,
+			mirror.WithPrefix(kvScope),
+			mirror.WithTargetPrefix(copyScope),
+			mirror.WithCheckpoint(copyMark),
 			mirror.WithProgress(func(p mirror.Progress) {
 				c.puts, c.comparisons = p.Puts, p.Comparisons
 				if !p.Comparing {
 					c.reached.Store(p.Revision)
 				}
-			}))
+			}),
+		)
 		if !errors.Is(err, context.Canceled) {
 			c.err = err
 		}

@@ -100,7 +100,8 @@ func (s *striker) strike(ctx context.Context, f schedule.Fault) {
 	for _, v := range victims {
 		s.problem(s.end(f, v))
 	}
-	if f.Kind == schedule.Kill || f.Kind == schedule.Terminate || f.Kind == schedule.Partition || f.Kind == schedule.Freeze {
+	if f.Kind == schedule.Kill || f.Kind == schedule.Terminate || f.Kind == schedule.Partition ||
+		f.Kind == schedule.Freeze {
 		// It counts as touched until it serves again.
 		rctx, cancel := context.WithTimeout(ctx, readyTimeout)
 		for _, v := range victims {

@@ -44,7 +44,9 @@ func (r *result) era(h *history.History, last bool) (j judged) {
 	// What owners, instances and the mirror put is judged apart: their values are not unique.
 	calls := h.Truth
 	calls.Events = slices.DeleteFunc(slices.Clone(calls.Events), func(e history.Event) bool {
-		return history.Covers(ownerScope, e.Key) || history.Covers(serviceScope, e.Key) || history.Covers(copyScope, e.Key) || e.Key == copyMark
+		return history.Covers(ownerScope, e.Key) || history.Covers(serviceScope, e.Key) ||
+			history.Covers(copyScope, e.Key) ||
+			e.Key == copyMark
 	})
 	add(check.Order(h.Ops, &calls))
 	add(check.Linear(h.Ops, &calls, kvScope, h.End, linearLimit))
@@ -63,7 +65,13 @@ func (r *result) era(h *history.History, last bool) (j judged) {
 	if last {
 		became = &r.settled
 	}
-	j.view, v = check.Views(h.Views, &h.Truth, serviceScope, became, func(key, value string) (string, error) { return meaning(key, []byte(value)) })
+	j.view, v = check.Views(
+		h.Views,
+		&h.Truth,
+		serviceScope,
+		became,
+		func(key, value string) (string, error) { return meaning(key, []byte(value)) },
+	)
 	add(v)
 	if !last {
 		return j

@@ -116,7 +116,10 @@ func (w *worker) replace() {
 	c, err := dial(w.endpoints, w.diary.hooks(w.id))
 	w.opened = w.clock.Now()
 	if took := w.opened - begin; err != nil && took > dialTimeout+time.Second {
-		w.errs = append(w.errs, fmt.Errorf("making a client took %v with a dial timeout of %v: %w", took, dialTimeout, err))
+		w.errs = append(
+			w.errs,
+			fmt.Errorf("making a client took %v with a dial timeout of %v: %w", took, dialTimeout, err),
+		)
 	}
 	if err != nil {
 		return
@@ -270,7 +273,9 @@ func (c *caller) call(ctx context.Context, o *history.Op) error {
 		}
 		o.Rev = r.Header.Revision
 	case history.Delete:
-		r, err := c.kv.Txn(ctx).Then(clientv3.OpDelete(key, clientv3.WithPrevKV()), clientv3.OpPut(c.name(o.Keys[1]), o.Value)).Commit()
+		r, err := c.kv.Txn(ctx).
+			Then(clientv3.OpDelete(key, clientv3.WithPrevKV()), clientv3.OpPut(c.name(o.Keys[1]), o.Value)).
+			Commit()
 		if err != nil {
 			return err
 		}

@@ -54,7 +54,11 @@ func main() {
 	length := flag.Duration("duration", 2*time.Minute, "how long the faults go on")
 	seed := flag.Uint64("seed", 0, "what faults and calls are drawn from; 0: a new one")
 	restore := flag.Bool("restore", false, "once, in the middle, the cluster goes back to a backup")
-	file := flag.String("timeline", "", "where to write the history of the run; empty: only if it fails, to chaos-SEED.jsonl in the directory for temporary files")
+	file := flag.String(
+		"timeline",
+		"",
+		"where to write the history of the run; empty: only if it fails, to chaos-SEED.jsonl in the directory for temporary files",
+	)
 	flag.Parse()
 	if *seed == 0 {
 		*seed = uint64(rand.Uint32()) + 1

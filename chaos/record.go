@@ -141,7 +141,10 @@ func (r *recorder) add(member int, l []history.Event) {
 			same[i].Seen = old[min(i, len(old)-1)].Seen
 		}
 		if !reflect.DeepEqual(old, same) {
-			r.differ = append(r.differ, fmt.Sprintf("m%d says of revision %d: %v, another member: %v", member, rev, same, old))
+			r.differ = append(
+				r.differ,
+				fmt.Sprintf("m%d says of revision %d: %v, another member: %v", member, rev, same, old),
+			)
 		}
 		return
 	}

@@ -54,35 +54,90 @@ func (r *result) print(out io.Writer) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		w := rows[name]
-		fmt.Fprintf(out, "%-14s %7d %7d %7d %s\n", name, w.n[history.OK], w.n[history.Failed], w.n[history.Unknown], quantiles(w.took))
+		fmt.Fprintf(
+			out,
+			"%-14s %7d %7d %7d %s\n",
+			name,
+			w.n[history.OK],
+			w.n[history.Failed],
+			w.n[history.Unknown],
+			quantiles(w.took),
+		)
 	}
 	fmt.Fprintf(out, "\nnot ok after the last healing: %d (one call in forty is cancelled within 10 ms)\n", after)
 	fmt.Fprintf(out, "beyond the context: worst %s, %d above 100 ms, %d of them not explained by late timers\n",
 		short(r.deadline.Worst), r.deadline.Over, r.deadline.Ours)
 	delays := r.watchDelays()
-	fmt.Fprintf(out, "watches: %d, events delivered %d, delay p50, p99, worst: %s; ended by compaction %d, which kept %d events from them\n",
-		len(h.Watches), r.watch.Events, quantiles(delays), r.watch.Compacted, r.watch.Skipped)
+	fmt.Fprintf(
+		out,
+		"watches: %d, events delivered %d, delay p50, p99, worst: %s; ended by compaction %d, which kept %d events from them\n",
+		len(h.Watches),
+		r.watch.Events,
+		quantiles(delays),
+		r.watch.Compacted,
+		r.watch.Skipped,
+	)
 	renewals := 0
 	for _, l := range h.Leases {
 		renewals += l.Renewals
 	}
-	fmt.Fprintf(out, "leases: %d, renewals %d, grants failed %d, lost %d (not renewable: %d), expired under a holder %d, ended by the server against its word %d",
-		len(h.Leases), renewals, r.failedGrants, r.lease.Lost, r.lease.Excused, r.lease.Expired, r.lease.Early)
+	fmt.Fprintf(
+		out,
+		"leases: %d, renewals %d, grants failed %d, lost %d (not renewable: %d), expired under a holder %d, ended by the server against its word %d",
+		len(h.Leases),
+		renewals,
+		r.failedGrants,
+		r.lease.Lost,
+		r.lease.Excused,
+		r.lease.Expired,
+		r.lease.Early,
+	)
 	if r.lease.Expired > 0 {
 		fmt.Fprintf(out, ", told at least %s before the deletion was seen", short(r.lease.Margin))
 	}
-	fmt.Fprintf(out, "\nlocks and leaderships: %d, not got %d, lost %d (by the server against its word %d), guarded writes %d; loss known at least %s before the next owner",
-		r.owner.Holds, r.failedOwners, r.owner.Lost, r.owner.Early, r.owner.Counted, short(-r.owner.Lag))
-	fmt.Fprintf(out, "\nliveness: %d waits of the first in line, worst %s; worst delay of %d events %s; %d owners whose key was gone, worst %s until they knew; keys unwanted for up to %s; meddled with: %d holds, %d leases",
-		r.live.Waits, short(r.live.Wait), r.live.Events, short(r.live.Delay), r.live.News, short(r.live.Late), short(r.live.Left), r.owner.Meddled, r.lease.Revoked)
+	fmt.Fprintf(
+		out,
+		"\nlocks and leaderships: %d, not got %d, lost %d (by the server against its word %d), guarded writes %d; loss known at least %s before the next owner",
+		r.owner.Holds,
+		r.failedOwners,
+		r.owner.Lost,
+		r.owner.Early,
+		r.owner.Counted,
+		short(-r.owner.Lag),
+	)
+	fmt.Fprintf(
+		out,
+		"\nliveness: %d waits of the first in line, worst %s; worst delay of %d events %s; %d owners whose key was gone, worst %s until they knew; keys unwanted for up to %s; meddled with: %d holds, %d leases",
+		r.live.Waits,
+		short(r.live.Wait),
+		r.live.Events,
+		short(r.live.Delay),
+		r.live.News,
+		short(r.live.Late),
+		short(r.live.Left),
+		r.owner.Meddled,
+		r.lease.Revoked,
+	)
 	fmt.Fprintf(out, "\nclients closed: %d, worst %s\n", len(r.closes), short(slices.Max(append(r.closes, 0))))
 	fmt.Fprintf(out, "reads answered from a cache's copy: %d; a mirror of %d keys: %d changes, compared %d times\n",
 		r.copied, r.copy.Keys, r.copy.Changes, r.comparisons)
 	fmt.Fprintf(out, "a service of %d instances: %d updates, %d views, in which %d that were gone were still shown\n",
 		r.view.Shown, r.updates, r.view.Views, r.view.Held)
 	if b := h.Restore; b != nil {
-		fmt.Fprintf(out, "restored at %s to revision %d, back after %s, another id: %v; forgotten: %d revisions, %d leases, %d ownerships; watches told: %d\n",
-			short(b.At), b.Kept, short(b.Back-b.At), b.Renamed, r.restored.Forgotten, r.restored.Leases, r.restored.Holds, r.restored.Watches)
+		fmt.Fprintf(
+			out,
+			"restored at %s to revision %d, back after %s, another id: %v; forgotten: %d revisions, %d leases, %d ownerships; watches told: %d\n",
+			short(
+				b.At,
+			),
+			b.Kept,
+			short(b.Back-b.At),
+			b.Renamed,
+			r.restored.Forgotten,
+			r.restored.Leases,
+			r.restored.Holds,
+			r.restored.Watches,
+		)
 	}
 	fmt.Fprintf(out, "committed: %d revisions, %d events; timers late by up to %s; checked in %s\n",
 		h.Truth.Last-h.Truth.First+1, len(h.Truth.Events), short(h.Lateness.Max(0, h.End)), short(r.checking))

@@ -231,7 +231,10 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 			return c, err
 		}
 		for _, scope := range contests {
-			c.owners = append(c.owners, &contender{id: id, client: number, scope: scope, cli: cl, clock: clock, diary: d, rnd: random(id)})
+			c.owners = append(
+				c.owners,
+				&contender{id: id, client: number, scope: scope, cli: cl, clock: clock, diary: d, rnd: random(id)},
+			)
 			id++
 		}
 	}
@@ -392,7 +395,10 @@ func (r *result) disband(c *crew) {
 		}
 	}
 	if d := slices.Max(append(r.closes, 0)); d > closeMax {
-		r.violations = append(r.violations, check.Violation{Check: "close", Text: fmt.Sprintf("closing a client took %v", d)})
+		r.violations = append(
+			r.violations,
+			check.Violation{Check: "close", Text: fmt.Sprintf("closing a client took %v", d)},
+		)
 	}
 }
 
@@ -417,7 +423,10 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 		}
 	}
 	if h.Views = c.look.views; len(c.look.errs) > 0 {
-		r.violations = append(r.violations, check.Violation{Check: "service", Text: errors.Join(c.look.errs...).Error()})
+		r.violations = append(
+			r.violations,
+			check.Violation{Check: "service", Text: errors.Join(c.look.errs...).Error()},
+		)
 	}
 	r.comparisons = c.copier.comparisons
 	if err := c.copier.err; err != nil {

@@ -46,7 +46,11 @@ type provider struct {
 }
 
 func newProvider(id int, cli *clientv3.Client, rnd *rand.Rand) *provider {
-	return &provider{id: id, rnd: rnd, registrar: discovery.NewRegistrar(cli, discovery.WithFormat(record), discovery.WithTTL(instanceTTL))}
+	return &provider{
+		id:        id,
+		rnd:       rnd,
+		registrar: discovery.NewRegistrar(cli, discovery.WithFormat(record), discovery.WithTTL(instanceTTL)),
+	}
 }
 
 // run registers while the cluster is whole, and goes on until ctx ends. The instances stay.
@@ -66,7 +70,10 @@ func (p *provider) run(ctx context.Context) {
 	}
 	for n := 1; ctx.Err() == nil; n++ {
 		uctx, cancel := context.WithTimeout(ctx, updateWithin)
-		err := list[p.rnd.IntN(len(list))].Update(uctx, func(in *discovery.Instance) { in.Metadata = map[string]string{"n": strconv.Itoa(n)} })
+		err := list[p.rnd.IntN(len(list))].Update(
+			uctx,
+			func(in *discovery.Instance) { in.Metadata = map[string]string{"n": strconv.Itoa(n)} },
+		)
 		cancel()
 		p.updates++
 		switch {
@@ -134,7 +141,8 @@ func meaning(key string, value []byte) (string, error) {
 // instances are the records that are stored.
 func (a *admin) instances(ctx context.Context) (list []history.KV, err error) {
 	err = a.any(ctx, func(ctx context.Context, cc *grpc.ClientConn) error {
-		r, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte(serviceScope), RangeEnd: []byte(prefixEnd(serviceScope))})
+		r, err := pb.NewKVClient(cc).
+			Range(ctx, &pb.RangeRequest{Key: []byte(serviceScope), RangeEnd: []byte(prefixEnd(serviceScope))})
 		if err != nil {
 			return err
 		}

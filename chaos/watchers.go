@@ -97,7 +97,13 @@ func (w *watcher) watch(ctx context.Context, start int64) history.Watch {
 		defer t.Stop()
 		life = t.C
 	}
-	h := history.Watch{ID: w.id*10_000 + len(w.watches), Client: w.client, Scope: w.scope, Start: start, Slow: w.slow > 0}
+	h := history.Watch{
+		ID:     w.id*10_000 + len(w.watches),
+		Client: w.client,
+		Scope:  w.scope,
+		Start:  start,
+		Slow:   w.slow > 0,
+	}
 	opts := []clientv3.OpOption{clientv3.WithPrevKV()}
 	if start > 0 {
 		opts = append(opts, clientv3.WithRev(start))
@@ -165,7 +171,11 @@ func (w *watcher) take(h *history.Watch, r clientv3.WatchResponse) {
 			Delete: e.Type == clientv3.EventTypeDelete, Seen: s.At,
 		}}
 		if e.PrevKv != nil {
-			we.Prev = &history.KV{Key: string(e.PrevKv.Key), Value: string(e.PrevKv.Value), ModRev: e.PrevKv.ModRevision}
+			we.Prev = &history.KV{
+				Key:    string(e.PrevKv.Key),
+				Value:  string(e.PrevKv.Value),
+				ModRev: e.PrevKv.ModRevision,
+			}
 		}
 		s.Events = append(s.Events, we)
 		w.reached.Store(e.Kv.ModRevision)

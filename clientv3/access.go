@@ -83,9 +83,19 @@ type noConn struct{}
 var errNoConn = errors.New("the client was made without a connection")
 
 func (noConn) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
-	return &etcderr.Error{Method: etcderr.ShortMethod(method), Status: codes.FailedPrecondition, Cause: errNoConn, Unexecuted: true}
+	return &etcderr.Error{
+		Method:     etcderr.ShortMethod(method),
+		Status:     codes.FailedPrecondition,
+		Cause:      errNoConn,
+		Unexecuted: true,
+	}
 }
 
-func (n noConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (n noConn) NewStream(
+	ctx context.Context,
+	_ *grpc.StreamDesc,
+	method string,
+	opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	return nil, n.Invoke(ctx, method, nil, nil, opts...)
 }

@@ -73,7 +73,12 @@ type Auth interface {
 
 	// UserAddWithOptions adds a user, for instance one without a password who
 	// authenticates by a client certificate.
-	UserAddWithOptions(ctx context.Context, name string, password string, opt *UserAddOptions) (*AuthUserAddResponse, error)
+	UserAddWithOptions(
+		ctx context.Context,
+		name string,
+		password string,
+		opt *UserAddOptions,
+	) (*AuthUserAddResponse, error)
 
 	// UserDelete removes a user.
 	UserDelete(ctx context.Context, name string) (*AuthUserDeleteResponse, error)
@@ -98,7 +103,12 @@ type Auth interface {
 
 	// RoleGrantPermission lets a role work on the keys from key up to, but without,
 	// rangeEnd; on key alone if rangeEnd is empty.
-	RoleGrantPermission(ctx context.Context, name string, key, rangeEnd string, permType PermissionType) (*AuthRoleGrantPermissionResponse, error)
+	RoleGrantPermission(
+		ctx context.Context,
+		name string,
+		key, rangeEnd string,
+		permType PermissionType,
+	) (*AuthRoleGrantPermissionResponse, error)
 
 	// RoleGet returns a role's permissions.
 	RoleGet(ctx context.Context, role string) (*AuthRoleGetResponse, error)
@@ -107,7 +117,11 @@ type Auth interface {
 	RoleList(ctx context.Context) (*AuthRoleListResponse, error)
 
 	// RoleRevokePermission takes a permission from a role.
-	RoleRevokePermission(ctx context.Context, role string, key, rangeEnd string) (*AuthRoleRevokePermissionResponse, error)
+	RoleRevokePermission(
+		ctx context.Context,
+		role string,
+		key, rangeEnd string,
+	) (*AuthRoleRevokePermissionResponse, error)
 
 	// RoleDelete removes a role.
 	RoleDelete(ctx context.Context, role string) (*AuthRoleDeleteResponse, error)
@@ -128,7 +142,13 @@ func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth {
 }
 
 func (a *authClient) Authenticate(ctx context.Context, name, password string) (*AuthenticateResponse, error) {
-	r, err := invoke(ctx, "Auth.Authenticate", a.callOpt, a.remote.Authenticate, &pb.AuthenticateRequest{Name: name, Password: password})
+	r, err := invoke(
+		ctx,
+		"Auth.Authenticate",
+		a.callOpt,
+		a.remote.Authenticate,
+		&pb.AuthenticateRequest{Name: name, Password: password},
+	)
 	return (*AuthenticateResponse)(r), err
 }
 
@@ -168,7 +188,11 @@ func (a *authClient) UserAdd(ctx context.Context, name, password string) (*AuthU
 	return a.UserAddWithOptions(ctx, name, password, &UserAddOptions{})
 }
 
-func (a *authClient) UserAddWithOptions(ctx context.Context, name, password string, opt *UserAddOptions) (*AuthUserAddResponse, error) {
+func (a *authClient) UserAddWithOptions(
+	ctx context.Context,
+	name, password string,
+	opt *UserAddOptions,
+) (*AuthUserAddResponse, error) {
 	r, err := invoke(ctx, "Auth.UserAdd", a.callOpt, a.remote.UserAdd,
 		&pb.AuthUserAddRequest{Name: name, Password: password, Options: (*authpb.UserAddOptions)(opt)})
 	return (*AuthUserAddResponse)(r), err
@@ -179,14 +203,23 @@ func (a *authClient) UserDelete(ctx context.Context, name string) (*AuthUserDele
 	return (*AuthUserDeleteResponse)(r), err
 }
 
-func (a *authClient) UserChangePassword(ctx context.Context, name, password string) (*AuthUserChangePasswordResponse, error) {
+func (a *authClient) UserChangePassword(
+	ctx context.Context,
+	name, password string,
+) (*AuthUserChangePasswordResponse, error) {
 	r, err := invoke(ctx, "Auth.UserChangePassword", a.callOpt, a.remote.UserChangePassword,
 		&pb.AuthUserChangePasswordRequest{Name: name, Password: password})
 	return (*AuthUserChangePasswordResponse)(r), err
 }
 
 func (a *authClient) UserGrantRole(ctx context.Context, user, role string) (*AuthUserGrantRoleResponse, error) {
-	r, err := invoke(ctx, "Auth.UserGrantRole", a.callOpt, a.remote.UserGrantRole, &pb.AuthUserGrantRoleRequest{User: user, Role: role})
+	r, err := invoke(
+		ctx,
+		"Auth.UserGrantRole",
+		a.callOpt,
+		a.remote.UserGrantRole,
+		&pb.AuthUserGrantRoleRequest{User: user, Role: role},
+	)
 	return (*AuthUserGrantRoleResponse)(r), err
 }
 
@@ -201,7 +234,13 @@ func (a *authClient) UserList(ctx context.Context) (*AuthUserListResponse, error
 }
 
 func (a *authClient) UserRevokeRole(ctx context.Context, name, role string) (*AuthUserRevokeRoleResponse, error) {
-	r, err := invoke(ctx, "Auth.UserRevokeRole", a.callOpt, a.remote.UserRevokeRole, &pb.AuthUserRevokeRoleRequest{Name: name, Role: role})
+	r, err := invoke(
+		ctx,
+		"Auth.UserRevokeRole",
+		a.callOpt,
+		a.remote.UserRevokeRole,
+		&pb.AuthUserRevokeRoleRequest{Name: name, Role: role},
+	)
 	return (*AuthUserRevokeRoleResponse)(r), err
 }
 
@@ -210,7 +249,11 @@ func (a *authClient) RoleAdd(ctx context.Context, name string) (*AuthRoleAddResp
 	return (*AuthRoleAddResponse)(r), err
 }
 
-func (a *authClient) RoleGrantPermission(ctx context.Context, name, key, rangeEnd string, permType PermissionType) (*AuthRoleGrantPermissionResponse, error) {
+func (a *authClient) RoleGrantPermission(
+	ctx context.Context,
+	name, key, rangeEnd string,
+	permType PermissionType,
+) (*AuthRoleGrantPermissionResponse, error) {
 	r, err := invoke(ctx, "Auth.RoleGrantPermission", a.callOpt, a.remote.RoleGrantPermission,
 		&pb.AuthRoleGrantPermissionRequest{Name: name, Perm: &authpb.Permission{
 			Key: []byte(key), RangeEnd: []byte(rangeEnd), PermType: authpb.Permission_Type(permType),
@@ -228,7 +271,10 @@ func (a *authClient) RoleList(ctx context.Context) (*AuthRoleListResponse, error
 	return (*AuthRoleListResponse)(r), err
 }
 
-func (a *authClient) RoleRevokePermission(ctx context.Context, role, key, rangeEnd string) (*AuthRoleRevokePermissionResponse, error) {
+func (a *authClient) RoleRevokePermission(
+	ctx context.Context,
+	role, key, rangeEnd string,
+) (*AuthRoleRevokePermissionResponse, error) {
 	r, err := invoke(ctx, "Auth.RoleRevokePermission", a.callOpt, a.remote.RoleRevokePermission,
 		&pb.AuthRoleRevokePermissionRequest{Role: role, Key: []byte(key), RangeEnd: []byte(rangeEnd)})
 	return (*AuthRoleRevokePermissionResponse)(r), err

@@ -149,7 +149,14 @@ func TestAuthBadCredentials(t *testing.T) {
 		t.Errorf("watching with an invalid token: %v", r.Err())
 	}
 	began := time.Now()
-	_, err := clientv3.New(clientv3.Config{Endpoints: []string{refusing(t)}, Username: "u", Password: "p", DialTimeout: 300 * time.Millisecond})
+	_, err := clientv3.New(
+		clientv3.Config{
+			Endpoints:   []string{refusing(t)},
+			Username:    "u",
+			Password:    "p",
+			DialTimeout: 300 * time.Millisecond,
+		},
+	)
 	if err != context.DeadlineExceeded || time.Since(began) > 5*time.Second {
 		t.Errorf("nobody to log in at: %v after %v", err, time.Since(began))
 	}
@@ -169,7 +176,10 @@ func TestNewWaitsForItsTokenAsLongAsItsContext(t *testing.T) {
 		}
 	})
 	defer healed.Stop()
-	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctxFor(t, 3*long)})
+	c := dial(
+		t,
+		clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctxFor(t, 3*long)},
+	)
 	if _, err := c.Put(ctxFor(t, long), "user/k", "v"); err != nil {
 		t.Error(err)
 	}
@@ -189,7 +199,10 @@ func TestAuthTokensExpire(t *testing.T) {
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass"})
 	ctx := ctxFor(t, 2*long)
 	logins := func() float64 {
-		n, err := cl.Members()[0].Metric(ctx, `grpc_server_started_total{grpc_method="Authenticate",grpc_service="etcdserverpb.Auth",grpc_type="unary"}`)
+		n, err := cl.Members()[0].Metric(
+			ctx,
+			`grpc_server_started_total{grpc_method="Authenticate",grpc_service="etcdserverpb.Auth",grpc_type="unary"}`,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -73,7 +73,14 @@ func serveNames(t *testing.T, config *tls.Config, addresses ...string) (*namesSe
 func TestAuthorityIsHostAndPort(t *testing.T) {
 	t.Chdir(t.TempDir())
 	dir := t.TempDir()
-	s, at := serveNames(t, nil, "tcp4 127.0.0.1:0", "tcp6 [::1]:0", "unix localhost:m0", "unix "+filepath.Join(dir, "etcd.sock"))
+	s, at := serveNames(
+		t,
+		nil,
+		"tcp4 127.0.0.1:0",
+		"tcp6 [::1]:0",
+		"unix localhost:m0",
+		"unix "+filepath.Join(dir, "etcd.sock"),
+	)
 	_, port, err := net.SplitHostPort(at[0])
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +136,13 @@ func TestAuthorityOfSeveralEndpoints(t *testing.T) {
 			t.Errorf("%s was called %q", at, got)
 		}
 	}
-	own := dial(t, clientv3.Config{Endpoints: []string{atOne[0], atTwo[0]}, DialOptions: []grpc.DialOption{grpc.WithAuthority("mine")}})
+	own := dial(
+		t,
+		clientv3.Config{
+			Endpoints:   []string{atOne[0], atTwo[0]},
+			DialOptions: []grpc.DialOption{grpc.WithAuthority("mine")},
+		},
+	)
 	for range 100 {
 		if _, err := own.Get(ctxFor(t, long), "k"); err != nil {
 			t.Fatal(err)

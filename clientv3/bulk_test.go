@@ -48,9 +48,16 @@ func TestPutAll(t *testing.T) {
 	p := t.Name() + "/"
 	for _, inFlight := range []int{1, 3} {
 		var seen []clientv3.BulkResult
-		res, err := c.PutAll(ctx, numbered(p, 1000, func(i int) string { return strings.Repeat("v", i) }),
-			clientv3.WithBulkInFlight(inFlight), clientv3.WithBulkProgress(func(r clientv3.BulkResult) { seen = append(seen, r) }))
-		if err != nil || res.Keys != 1000 || res.Last != p+"000999" || res.Chunks < 8 || res.Bytes != 1000*int64(len(p)+6)+499500 {
+		res, err := c.PutAll(
+			ctx,
+			numbered(p, 1000, func(i int) string { return strings.Repeat("v", i) }),
+			clientv3.WithBulkInFlight(
+				inFlight,
+			),
+			clientv3.WithBulkProgress(func(r clientv3.BulkResult) { seen = append(seen, r) }),
+		)
+		if err != nil || res.Keys != 1000 || res.Last != p+"000999" || res.Chunks < 8 ||
+			res.Bytes != 1000*int64(len(p)+6)+499500 {
 			t.Fatalf("%+v, %v", res, err)
 		}
 		if len(seen) != int(res.Chunks) || seen[len(seen)-1] != res || seen[0].Last != p+"000127" {
@@ -134,7 +141,11 @@ func TestPutAllFails(t *testing.T) {
 		t.Errorf("%d keys were taken", given)
 	}
 	over, cancel := context.WithCancel(ctx)
-	_, err = c.PutAll(over, numbered("user/", 100000, constant("v")), clientv3.WithBulkProgress(func(clientv3.BulkResult) { cancel() }))
+	_, err = c.PutAll(
+		over,
+		numbered("user/", 100000, constant("v")),
+		clientv3.WithBulkProgress(func(clientv3.BulkResult) { cancel() }),
+	)
 	if err != context.Canceled {
 		t.Errorf("cancelled: %v", err)
 	}
@@ -203,7 +214,8 @@ func TestCopyPrefix(t *testing.T) {
 	if len(conflicts) != 1 || conflicts[0] != name(from, 3)+" "+name(to, 3) {
 		t.Errorf("conflicts: %v", conflicts)
 	}
-	if res, err = c.CopyPrefix(ctx, from, to, clientv3.WithBulkOnlyAbsent()); err != nil || res.Equal != 999 || res.Conflicts != 1 {
+	if res, err = c.CopyPrefix(ctx, from, to, clientv3.WithBulkOnlyAbsent()); err != nil || res.Equal != 999 ||
+		res.Conflicts != 1 {
 		t.Errorf("again: %+v, %v", res, err)
 	}
 	if res, err = c.CopyPrefix(ctx, from, to, clientv3.WithBulkAfter(name(from, 899))); err != nil || res.Keys != 100 {
@@ -219,26 +231,33 @@ func TestCopyPrefix(t *testing.T) {
 	// What changes meanwhile is left alone.
 	conflicts = nil
 	changed := false
-	res, err = c.CopyPrefix(ctx, from, to, note, clientv3.WithBulkInFlight(1), clientv3.WithBulkProgress(func(clientv3.BulkResult) {
-		if changed {
-			return
-		}
-		changed = true
-		for _, k := range []string{name(from, 990), name(to, 991)} {
-			if _, err := c.Put(ctx, k, "new"); err != nil {
+	res, err = c.CopyPrefix(
+		ctx,
+		from,
+		to,
+		note,
+		clientv3.WithBulkInFlight(1),
+		clientv3.WithBulkProgress(func(clientv3.BulkResult) {
+			if changed {
+				return
+			}
+			changed = true
+			for _, k := range []string{name(from, 990), name(to, 991)} {
+				if _, err := c.Put(ctx, k, "new"); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := c.Put(ctx, name(to, 992), "992"); err != nil { // the right value by another hand
 				t.Error(err)
 			}
-		}
-		if _, err := c.Put(ctx, name(to, 992), "992"); err != nil { // the right value by another hand
-			t.Error(err)
-		}
-		if _, err := c.Delete(ctx, name(from, 993)); err != nil {
-			t.Error(err)
-		}
-		if _, err := c.Put(ctx, name(to, 993), "other"); err != nil {
-			t.Error(err)
-		}
-	}))
+			if _, err := c.Delete(ctx, name(from, 993)); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.Put(ctx, name(to, 993), "other"); err != nil {
+				t.Error(err)
+			}
+		}),
+	)
 	// The destination of 990 has the value that was read already.
 	if err != nil || res.Keys != 996 || res.Conflicts != 2 || res.Equal != 2 {
 		t.Errorf("%+v, %v, %v", res, err, conflicts)

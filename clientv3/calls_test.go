@@ -78,9 +78,17 @@ func TestFailFastPutDuringReconnect(t *testing.T) {
 	p.Delay(50*time.Millisecond, faultnet.Both) // a reconnect takes some round trips
 	for range 3 {
 		// One that breaks again and again is no ordinary reconnect.
-		await(t, "the connection has held for a while", func() bool { return time.Since(c.MemberStates()[0].Since) > 1500*time.Millisecond })
+		await(
+			t,
+			"the connection has held for a while",
+			func() bool { return time.Since(c.MemberStates()[0].Since) > 1500*time.Millisecond },
+		)
 		p.Reset()
-		await(t, "the client knows that its connection is lost", func() bool { return c.MemberStates()[0].State == "connecting" })
+		await(
+			t,
+			"the client knows that its connection is lost",
+			func() bool { return c.MemberStates()[0].State == "connecting" },
+		)
 		if _, err := c.Put(ctxFor(t, long), "k", "v"); err != nil {
 			t.Errorf("during a reconnect: %v", err)
 		}

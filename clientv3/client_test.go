@@ -68,7 +68,8 @@ func TestNewFromURL(t *testing.T) {
 	if a.GetLogger() == nil || a.Endpoints()[0] != ep || a.ActiveConnection() == nil {
 		t.Error("logger, endpoints or connection is missing")
 	}
-	r, err := pb.NewKVClient(a.ActiveConnection()).Range(ctxFor(t, long), &pb.RangeRequest{Key: []byte("k")}, grpc.WaitForReady(true))
+	r, err := pb.NewKVClient(a.ActiveConnection()).
+		Range(ctxFor(t, long), &pb.RangeRequest{Key: []byte("k")}, grpc.WaitForReady(true))
 	if err != nil || r.Header.Revision == 0 {
 		t.Errorf("over ActiveConnection: %v, %v", r, err)
 	}
@@ -76,7 +77,9 @@ func TestNewFromURL(t *testing.T) {
 
 func TestRejectOldCluster(t *testing.T) {
 	cl := etcdtest.Shared(t)
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{cl.Endpoints()[0], refusing(t)}, RejectOldCluster: true, DialTimeout: long})
+	c, err := clientv3.New(
+		clientv3.Config{Endpoints: []string{cl.Endpoints()[0], refusing(t)}, RejectOldCluster: true, DialTimeout: long},
+	)
 	if err != nil {
 		t.Fatalf("one live endpoint is enough: %v", err)
 	}
@@ -88,9 +91,13 @@ func TestRejectOldCluster(t *testing.T) {
 
 func TestConfigSpec(t *testing.T) {
 	spec := &clientv3.ConfigSpec{
-		Endpoints: []string{"a:1"}, DialTimeout: time.Second, KeepAliveTime: 2 * time.Second, KeepAliveTimeout: 3 * time.Second,
+		Endpoints: []string{
+			"a:1",
+		}, DialTimeout: time.Second, KeepAliveTime: 2 * time.Second, KeepAliveTimeout: 3 * time.Second,
 		MaxCallSendMsgSize: 4, MaxCallRecvMsgSize: 5,
-		Secure: &clientv3.SecureConfig{InsecureTransport: true}, Auth: &clientv3.AuthConfig{Username: "u", Password: "p"},
+		Secure: &clientv3.SecureConfig{
+			InsecureTransport: true,
+		}, Auth: &clientv3.AuthConfig{Username: "u", Password: "p"},
 	}
 	b, err := json.Marshal(spec)
 	if err != nil {
@@ -114,7 +121,8 @@ func TestConfigSpec(t *testing.T) {
 	if cfg.Logger != nil {
 		t.Error("the logger is left to the caller")
 	}
-	if cfg, err = clientv3.NewClientConfig(&clientv3.ConfigSpec{Secure: &clientv3.SecureConfig{}}, nil); err != nil || cfg.TLS == nil {
+	if cfg, err = clientv3.NewClientConfig(&clientv3.ConfigSpec{Secure: &clientv3.SecureConfig{}}, nil); err != nil ||
+		cfg.TLS == nil {
 		t.Errorf("secure by default: %+v, %v", cfg, err)
 	}
 	if !(clientv3.AuthConfig{}).Empty() || (clientv3.AuthConfig{Token: "t"}).Empty() {
@@ -407,13 +415,17 @@ func TestNewWaitsForStartingServer(t *testing.T) {
 		}
 	})
 	defer heal.Stop()
-	c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), RejectOldCluster: true, DialTimeout: long, Logger: zap.NewNop()})
+	c, err := clientv3.New(
+		clientv3.Config{Endpoints: cl.Endpoints(), RejectOldCluster: true, DialTimeout: long, Logger: zap.NewNop()},
+	)
 	if err != nil {
 		t.Fatalf("after %v: %v", time.Since(began), err)
 	}
 	works(t, c)
 	c.Close()
-	if _, err := clientv3.New(clientv3.Config{Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: long, FailFast: true, Logger: zap.NewNop()}); clientv3.Code(err) != codes.Unavailable {
+	if _, err := clientv3.New(clientv3.Config{Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: long, FailFast: true, Logger: zap.NewNop()}); clientv3.Code(
+		err,
+	) != codes.Unavailable {
 		t.Errorf("with fail-fast: %v", err)
 	}
 }
@@ -427,14 +439,18 @@ func TestInterceptorsSeeCalls(t *testing.T) {
 		seen[m]++
 	}
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), DialOptions: []grpc.DialOption{
-		grpc.WithUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			count(m)
-			return call(ctx, m, req, reply, cc, opts...)
-		}),
-		grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			count(m)
-			return open(ctx, d, cc, m, opts...)
-		}),
+		grpc.WithUnaryInterceptor(
+			func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				count(m)
+				return call(ctx, m, req, reply, cc, opts...)
+			},
+		),
+		grpc.WithStreamInterceptor(
+			func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				count(m)
+				return open(ctx, d, cc, m, opts...)
+			},
+		),
 	}})
 	works(t, c)
 	c.Watch(ctxFor(t, long), "k")

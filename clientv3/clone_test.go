@@ -18,7 +18,14 @@ func TestCloneKeyValue(t *testing.T) {
 	if clientv3.CloneKeyValue(nil) != nil {
 		t.Error("nil became something")
 	}
-	kv := &mvccpb.KeyValue{Key: []byte("k"), Value: []byte("v"), CreateRevision: 1, ModRevision: 2, Version: 3, Lease: 4}
+	kv := &mvccpb.KeyValue{
+		Key:            []byte("k"),
+		Value:          []byte("v"),
+		CreateRevision: 1,
+		ModRevision:    2,
+		Version:        3,
+		Lease:          4,
+	}
 	kv.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 7))
 	c := clientv3.CloneKeyValue(kv)
 	if !proto.Equal(c, kv) {

@@ -60,7 +60,13 @@ func NewClusterFromClusterClient(remote pb.ClusterClient, c *Client) Cluster {
 
 func (c *cluster) MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error) {
 	op := OpGet("", opts...)
-	r, err := invoke(ctx, "Cluster.MemberList", c.callOpt, c.remote.MemberList, &pb.MemberListRequest{Linearizable: !op.serializable})
+	r, err := invoke(
+		ctx,
+		"Cluster.MemberList",
+		c.callOpt,
+		c.remote.MemberList,
+		&pb.MemberListRequest{Linearizable: !op.serializable},
+	)
 	return (*MemberListResponse)(r), err
 }
 
@@ -76,7 +82,13 @@ func (c *cluster) add(ctx context.Context, peerAddrs []string, learner bool) (*M
 	if err := checkPeerURLs("Cluster.MemberAdd", peerAddrs); err != nil {
 		return nil, err
 	}
-	r, err := invoke(ctx, "Cluster.MemberAdd", c.callOpt, c.remote.MemberAdd, &pb.MemberAddRequest{PeerURLs: peerAddrs, IsLearner: learner})
+	r, err := invoke(
+		ctx,
+		"Cluster.MemberAdd",
+		c.callOpt,
+		c.remote.MemberAdd,
+		&pb.MemberAddRequest{PeerURLs: peerAddrs, IsLearner: learner},
+	)
 	return (*MemberAddResponse)(r), err
 }
 
@@ -89,7 +101,13 @@ func (c *cluster) MemberUpdate(ctx context.Context, id uint64, peerAddrs []strin
 	if err := checkPeerURLs("Cluster.MemberUpdate", peerAddrs); err != nil {
 		return nil, err
 	}
-	r, err := invoke(ctx, "Cluster.MemberUpdate", c.callOpt, c.remote.MemberUpdate, &pb.MemberUpdateRequest{ID: id, PeerURLs: peerAddrs})
+	r, err := invoke(
+		ctx,
+		"Cluster.MemberUpdate",
+		c.callOpt,
+		c.remote.MemberUpdate,
+		&pb.MemberUpdateRequest{ID: id, PeerURLs: peerAddrs},
+	)
 	return (*MemberUpdateResponse)(r), err
 }
 

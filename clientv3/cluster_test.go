@@ -130,7 +130,8 @@ func TestStatusOfOtherEndpoints(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Status(clientv3.WithFailFast(ctx), refusing(t)); !clientv3.SafeToRetry(err) || clientv3.Code(err) != codes.Unavailable {
+	if _, err := c.Status(clientv3.WithFailFast(ctx), refusing(t)); !clientv3.SafeToRetry(err) ||
+		clientv3.Code(err) != codes.Unavailable {
 		t.Errorf("status of a dead endpoint, failing fast: %v", err)
 	}
 }
@@ -150,7 +151,9 @@ func TestCallsToOneEndpointWaitForStartingServer(t *testing.T) {
 		} {
 			m.Proxy().Cut()
 			await(t, "the connection is refused", func() bool {
-				return clientv3.Code(second(c.Status(clientv3.WithFailFast(ctxFor(t, long)), m.Endpoint))) == codes.Unavailable
+				return clientv3.Code(
+					second(c.Status(clientv3.WithFailFast(ctxFor(t, long)), m.Endpoint)),
+				) == codes.Unavailable
 			})
 			if err := call(ctxFor(t, 300*time.Millisecond)); err != context.DeadlineExceeded {
 				t.Errorf("%s of %s endpoint: %v", what, name, err)

@@ -33,7 +33,13 @@ type Cmp struct {
 // Value, an integer (int or int64) for the others, a [LeaseID] for [LeaseValue].
 func Compare(cmp Cmp, result string, v any) Cmp {
 	if cmp.c == nil {
-		return Cmp{c: &pb.Compare{}, err: etcderr.Invalid("", "comparison without a target; begin with Value, Version, CreateRevision, ModRevision or LeaseValue")}
+		return Cmp{
+			c: &pb.Compare{},
+			err: etcderr.Invalid(
+				"",
+				"comparison without a target; begin with Value, Version, CreateRevision, ModRevision or LeaseValue",
+			),
+		}
 	}
 	out := cmp.Clone()
 	switch result {

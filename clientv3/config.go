@@ -221,7 +221,13 @@ func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if s == nil {
 		return cfg, nil
 	}
-	files := transport.Files{Cert: s.Cert, Key: s.Key, CA: s.Cacert, ServerName: s.ServerName, SkipVerify: s.InsecureSkipVerify}
+	files := transport.Files{
+		Cert:       s.Cert,
+		Key:        s.Key,
+		CA:         s.Cacert,
+		ServerName: s.ServerName,
+		SkipVerify: s.InsecureSkipVerify,
+	}
 	named := s.Cert != "" || s.Key != "" || s.Cacert != "" || s.ServerName != ""
 	if !named && s.InsecureTransport {
 		return cfg, nil
@@ -259,7 +265,12 @@ func (cfg *Config) check() error {
 		return etcderr.Invalid("", "BackoffJitterFraction is %v, want 0 to 1", cfg.BackoffJitterFraction)
 	}
 	if send, recv := cfg.MaxCallSendMsgSize, cfg.MaxCallRecvMsgSize; send != 0 && recv != 0 && recv < send {
-		return etcderr.Invalid("", "MaxCallRecvMsgSize (%d) is below MaxCallSendMsgSize (%d): a value that was written could not be read", recv, send)
+		return etcderr.Invalid(
+			"",
+			"MaxCallRecvMsgSize (%d) is below MaxCallSendMsgSize (%d): a value that was written could not be read",
+			recv,
+			send,
+		)
 	}
 	if cfg.MaxCallSendMsgSize == 0 {
 		cfg.MaxCallSendMsgSize = defaultMaxSend

@@ -73,10 +73,15 @@ func TestErrorTextsBeginWithGRPCsWords(t *testing.T) {
 			t.Errorf("%s: %T %v, code %v", name, err, err, clientv3.Code(err))
 			continue
 		}
-		if want := "rpc error: code = " + tc.code.String() + " desc = " + tc.text; !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), tc.more) {
+		if want := "rpc error: code = " + tc.code.String() + " desc = " + tc.text; !strings.HasPrefix(
+			err.Error(),
+			want,
+		) ||
+			!strings.Contains(err.Error(), tc.more) {
 			t.Errorf("%s:\n%s\ndoes not begin with\n%s\nor does not say %q", name, err, want, tc.more)
 		}
-		if s, ok := status.FromError(err); !ok || !strings.HasPrefix(s.Message(), tc.text) || s.Err().Error() != err.Error() {
+		if s, ok := status.FromError(err); !ok || !strings.HasPrefix(s.Message(), tc.text) ||
+			s.Err().Error() != err.Error() {
 			t.Errorf("%s: the status is %v", name, s)
 		}
 	}
@@ -103,7 +108,8 @@ func TestBrokenSnapshotSaysItInGRPCsWords(t *testing.T) {
 		p.CloseConns()
 		_, err = io.Copy(io.Discard, r)
 		const frame = "rpc error: code = Unavailable desc = "
-		if clientv3.Code(err) != codes.Unavailable || !(strings.HasPrefix(err.Error(), frame+"error reading from server: ") || strings.HasPrefix(err.Error(), frame+"transport is closing: ")) {
+		if clientv3.Code(err) != codes.Unavailable ||
+			!(strings.HasPrefix(err.Error(), frame+"error reading from server: ") || strings.HasPrefix(err.Error(), frame+"transport is closing: ")) {
 			t.Errorf("the snapshot ended with: %v", err)
 		}
 	}
@@ -225,7 +231,8 @@ func TestClosedConnectionEndsCallsAndWatchesAsCancelled(t *testing.T) {
 	isCancelled := func(what string, err error) {
 		t.Helper()
 		const text = "rpc error: code = Canceled desc = grpc: the client connection is closing"
-		if clientv3.Code(err) != codes.Canceled || !clientv3.IsConnCanceled(err) || !strings.HasPrefix(err.Error(), text) {
+		if clientv3.Code(err) != codes.Canceled || !clientv3.IsConnCanceled(err) ||
+			!strings.HasPrefix(err.Error(), text) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -341,7 +348,10 @@ func TestGetStreamSaysThatTheServerCannot(t *testing.T) {
 	at := listenOn(t, g, "tcp", "127.0.0.1:0")
 	real := dial(t, clientv3.Config{Endpoints: []string{at}})
 	fake := clientv3.NewKVFromKVClient(noStreams{clientv3.RetryKVClient(real)}, real)
-	if ch, err := fake.GetStream(ctxFor(t, long), "k", clientv3.WithPrefix()); clientv3.Code(err) != codes.Unimplemented || ch != nil {
+	if ch, err := fake.GetStream(ctxFor(t, long), "k", clientv3.WithPrefix()); clientv3.Code(
+		err,
+	) != codes.Unimplemented ||
+		ch != nil {
 		t.Errorf("a client that cannot: %v, %v", ch, err)
 	}
 	ch, err := real.GetStream(ctxFor(t, long), "k", clientv3.WithPrefix())
@@ -366,18 +376,22 @@ func TestInterceptorsOwnErrors(t *testing.T) {
 	var refuse atomic.Bool
 	deny := func(method string) bool { return refuse.Load() && strings.HasPrefix(method, "/etcdserverpb.") }
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), DialOptions: []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			if deny(method) {
-				return mine
-			}
-			return next(ctx, method, req, reply, cc, opts...)
-		}),
-		grpc.WithChainStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			if deny(method) {
-				return nil, mine
-			}
-			return next(ctx, d, cc, method, opts...)
-		}),
+		grpc.WithChainUnaryInterceptor(
+			func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				if deny(method) {
+					return mine
+				}
+				return next(ctx, method, req, reply, cc, opts...)
+			},
+		),
+		grpc.WithChainStreamInterceptor(
+			func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				if deny(method) {
+					return nil, mine
+				}
+				return next(ctx, d, cc, method, opts...)
+			},
+		),
 	}})
 	works(t, c)
 	refuse.Store(true)

@@ -25,7 +25,15 @@ func ExampleAuth() {
 	must(cli.UserAdd(ctx, "root", "123"))
 	must(cli.UserGrantRole(ctx, "root", "root"))
 	must(cli.RoleAdd(ctx, "readers"))
-	must(cli.RoleGrantPermission(ctx, "readers", "shop/", clientv3.GetPrefixRangeEnd("shop/"), clientv3.PermissionType(clientv3.PermRead)))
+	must(
+		cli.RoleGrantPermission(
+			ctx,
+			"readers",
+			"shop/",
+			clientv3.GetPrefixRangeEnd("shop/"),
+			clientv3.PermissionType(clientv3.PermRead),
+		),
+	)
 	must(cli.UserAdd(ctx, "reader", "456"))
 	must(cli.UserGrantRole(ctx, "reader", "readers"))
 	must(cli.AuthEnable(ctx))

@@ -33,7 +33,9 @@ func ExampleKV() {
 	for _, name := range []string{"ada", "bob", "cy"} {
 		must(cli.Put(ctx, "kv/"+name, "here"))
 	}
-	resp := must(cli.Get(ctx, "kv/", clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)))
+	resp := must(
+		cli.Get(ctx, "kv/", clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)),
+	)
 	for _, kv := range resp.Kvs {
 		fmt.Printf("%s %s\n", kv.Key, kv.Value)
 	}

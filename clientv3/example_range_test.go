@@ -37,11 +37,13 @@ func ExampleClient_PutAll() {
 			}
 		}
 	}
-	res := must(cli.PutAll(ctx, settings, clientv3.WithBulkInFlight(1), clientv3.WithBulkProgress(func(r clientv3.BulkResult) {
-		if r.Chunks%4 == 0 {
-			fmt.Println(r.Keys, "written, up to", r.Last)
-		}
-	})))
+	res := must(
+		cli.PutAll(ctx, settings, clientv3.WithBulkInFlight(1), clientv3.WithBulkProgress(func(r clientv3.BulkResult) {
+			if r.Chunks%4 == 0 {
+				fmt.Println(r.Keys, "written, up to", r.Last)
+			}
+		})),
+	)
 	fmt.Println(res.Keys, "written")
 
 	res = must(cli.CopyPrefix(ctx, "bulk/", "bulk-copy/", clientv3.WithBulkOnlyAbsent()))

@@ -232,7 +232,8 @@ func TestNotAnEtcdServer(t *testing.T) {
 		}
 		for _, ctx := range []context.Context{ctxFor(t, long), clientv3.WithFailFast(ctxFor(t, long))} {
 			_, err := c.Put(ctx, "k", "v")
-			if clientv3.Code(err) != tc.code || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.cfg.Endpoints[0]) {
+			if clientv3.Code(err) != tc.code || !strings.Contains(err.Error(), tc.want) ||
+				!strings.Contains(err.Error(), tc.cfg.Endpoints[0]) {
 				t.Errorf("%s: %v", tc.name, err)
 			}
 			if errors.Is(err, context.DeadlineExceeded) {
@@ -241,7 +242,8 @@ func TestNotAnEtcdServer(t *testing.T) {
 		}
 	}
 	c := dial(t, clientv3.Config{Endpoints: []string{silent(t)}, FailFast: true})
-	if _, err := c.Put(ctxFor(t, long), "k", "v"); clientv3.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no answer") {
+	if _, err := c.Put(ctxFor(t, long), "k", "v"); clientv3.Code(err) != codes.Unavailable ||
+		!strings.Contains(err.Error(), "no answer") {
 		t.Errorf("silence: %v", err)
 	}
 	mixed := dial(t, clientv3.Config{Endpoints: []string{plain.Listener.Addr().String(), real}})
@@ -343,7 +345,8 @@ func TestErrorSwitch(t *testing.T) {
 			t.Errorf("%v is taken for %q, want %q", err, got, tc.want)
 		}
 	}
-	if !clientv3.OutcomeUnknown(context.DeadlineExceeded) || clientv3.OutcomeUnknown(rpctypes.ErrEmptyKey) || clientv3.OutcomeUnknown(nil) {
+	if !clientv3.OutcomeUnknown(context.DeadlineExceeded) || clientv3.OutcomeUnknown(rpctypes.ErrEmptyKey) ||
+		clientv3.OutcomeUnknown(nil) {
 		t.Error("OutcomeUnknown")
 	}
 	if !clientv3.SameError(rpctypes.ErrGRPCNoLeader, rpctypes.ErrNoLeader) {
@@ -371,7 +374,9 @@ func TestEndedContextOnClosedClient(t *testing.T) {
 func TestSizesAreConfigs(t *testing.T) {
 	c := dial(t, clientv3.Config{
 		Endpoints: etcdtest.Start(t, etcdtest.Options{}).Endpoints(), Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(10), grpc.MaxCallSendMsgSize(10))},
+		DialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(10), grpc.MaxCallSendMsgSize(10)),
+		},
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -390,7 +395,8 @@ func TestSizesOnActiveConnection(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-request-bytes=8388608"}})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
 	value := strings.Repeat("x", 4<<20)
-	if _, err := c.Put(ctxFor(t, long), "sizes", value); clientv3.Code(err) != codes.ResourceExhausted || !clientv3.SafeToRetry(err) {
+	if _, err := c.Put(ctxFor(t, long), "sizes", value); clientv3.Code(err) != codes.ResourceExhausted ||
+		!clientv3.SafeToRetry(err) {
 		t.Errorf("the client's own put: %v", err)
 	}
 	put := &pb.PutRequest{Key: []byte("sizes"), Value: []byte(value)}

@@ -112,7 +112,10 @@ func TestFrozenMember(t *testing.T) {
 		t.Run(map[bool]string{false: "follower", true: "leader"}[leader], func(t *testing.T) {
 			t.Parallel()
 			cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
-			c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Logger: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))})
+			c := dial(
+				t,
+				clientv3.Config{Endpoints: cl.Endpoints(), Logger: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))},
+			)
 			var warm, during load
 			warm.run(c, 100, time.Second)
 			if len(warm.failed) != 0 {
@@ -141,7 +144,12 @@ func TestFrozenMember(t *testing.T) {
 			stop := followLeader(cl)
 			during.run(c, 100, 6*time.Second)
 			led := stop()
-			t.Logf("%d calls, %d failed; the last leader since %v after the fault", during.calls.Load(), len(during.failed), led.Sub(frozen))
+			t.Logf(
+				"%d calls, %d failed; the last leader since %v after the fault",
+				during.calls.Load(),
+				len(during.failed),
+				led.Sub(frozen),
+			)
 			for _, f := range during.failed {
 				if f.began.After(led.Add(learning)) {
 					t.Errorf("failed with a leader for long, %v after the fault: %v", f.began.Sub(frozen), f)
@@ -151,7 +159,11 @@ func TestFrozenMember(t *testing.T) {
 				}
 			}
 			if n := len(during.failed); !leader && n*10 > int(during.calls.Load()) {
-				t.Errorf("%d of %d calls failed: a member that does not answer takes its share of them", n, during.calls.Load())
+				t.Errorf(
+					"%d of %d calls failed: a member that does not answer takes its share of them",
+					n,
+					during.calls.Load(),
+				)
 			}
 			if _, err := c.Put(ctxFor(t, long), "watched", "after"); err != nil {
 				t.Fatal(err)

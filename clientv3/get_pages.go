@@ -140,7 +140,8 @@ func (r *ranging) filtered(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	within := func(rev, least, most int64) bool { return (least == 0 || rev >= least) && (most == 0 || rev <= most) }
 	var kept []*mvccpb.KeyValue
 	for _, kv := range kvs {
-		if within(kv.ModRevision, r.op.minModRev, r.op.maxModRev) && within(kv.CreateRevision, r.op.minCreateRev, r.op.maxCreateRev) {
+		if within(kv.ModRevision, r.op.minModRev, r.op.maxModRev) &&
+			within(kv.CreateRevision, r.op.minCreateRev, r.op.maxCreateRev) {
 			kept = append(kept, kv)
 		}
 	}

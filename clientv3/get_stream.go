@@ -38,7 +38,11 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 		}
 	}
 	if all.Header == nil {
-		return nil, &etcderr.Error{Method: "KV.RangeStream", Status: codes.DataLoss, Reason: "the stream ended without its last chunk"}
+		return nil, &etcderr.Error{
+			Method: "KV.RangeStream",
+			Status: codes.DataLoss,
+			Reason: "the stream ended without its last chunk",
+		}
 	}
 	return (*GetResponse)(all), nil
 }

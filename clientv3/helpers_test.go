@@ -17,7 +17,11 @@ import (
 // noStreams is a KV client of a server that does not know RangeStream.
 type noStreams struct{ pb.KVClient }
 
-func (noStreams) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+func (noStreams) RangeStream(
+	context.Context,
+	*pb.RangeRequest,
+	...grpc.CallOption,
+) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
 	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
 }
 

@@ -151,7 +151,14 @@ func (c *Client) observeMember() func(balancer.Change) {
 		return nil
 	}
 	return func(ch balancer.Change) {
-		hook(MemberChange{Endpoint: ch.Endpoint, From: MemberState(ch.From.String()), To: MemberState(ch.To.String()), Err: ch.Err})
+		hook(
+			MemberChange{
+				Endpoint: ch.Endpoint,
+				From:     MemberState(ch.From.String()),
+				To:       MemberState(ch.To.String()),
+				Err:      ch.Err,
+			},
+		)
 	}
 }
 

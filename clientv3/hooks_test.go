@@ -73,7 +73,11 @@ func TestHooks(t *testing.T) {
 	}
 	<-kept
 	for _, e := range []clientv3.LeaseEvent{clientv3.LeaseGranted, clientv3.LeaseRenewed} {
-		await(t, "lease "+e.String(), has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == g.ID && l.Event == e && l.TTL == 30 }))
+		await(
+			t,
+			"lease "+e.String(),
+			has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == g.ID && l.Event == e && l.TTL == 30 }),
+		)
 	}
 	var on string
 	await(t, "streams are opened", has(r, &r.streams, func(s clientv3.StreamInfo) bool {
@@ -225,7 +229,11 @@ func TestLeaseAtRiskAndRestored(t *testing.T) {
 		defer m.Thaw()
 	}
 	for _, e := range []clientv3.LeaseEvent{clientv3.LeaseAtRisk, clientv3.LeaseRestored} {
-		await(t, "the lease is "+e.String(), has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == id && l.Event == e }))
+		await(
+			t,
+			"the lease is "+e.String(),
+			has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.ID == id && l.Event == e }),
+		)
 	}
 	if has(r, &r.leases, func(l clientv3.LeaseInfo) bool { return l.Event == clientv3.LeaseLost })() {
 		t.Error("the lease was lost")

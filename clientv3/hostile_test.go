@@ -41,13 +41,21 @@ func (h *hostile) Range(context.Context, *pb.RangeRequest) (*pb.RangeResponse, e
 	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: -1}}, nil
 }
 
-func (h *hostile) LeaseKeepAlive(s grpc.BidiStreamingServer[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]) error {
+func (h *hostile) LeaseKeepAlive(
+	s grpc.BidiStreamingServer[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse],
+) error {
 	for {
 		r, err := s.Recv()
 		if err != nil {
 			return nil
 		}
-		answers := []*pb.LeaseKeepAliveResponse{{}, {ID: r.ID + 1, TTL: 9}, {ID: r.ID, TTL: 2}, {ID: r.ID, TTL: 2}, {ID: -r.ID, TTL: -1}}
+		answers := []*pb.LeaseKeepAliveResponse{
+			{},
+			{ID: r.ID + 1, TTL: 9},
+			{ID: r.ID, TTL: 2},
+			{ID: r.ID, TTL: 2},
+			{ID: -r.ID, TTL: -1},
+		}
 		rand.Shuffle(len(answers), func(i, j int) { answers[i], answers[j] = answers[j], answers[i] })
 		for _, a := range answers[:1+rand.IntN(len(answers))] {
 			if s.Send(a) != nil {

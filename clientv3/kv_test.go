@@ -121,7 +121,8 @@ func TestGetOptions(t *testing.T) {
 	if r := get(p, all, clientv3.WithLimit(3)); !r.More || r.Count != 4 {
 		t.Errorf("limit: More %v, Count %d", r.More, r.Count)
 	}
-	if keys := keysOf(get(p+"c", clientv3.WithFromKey())); !slices.Contains(keys, p+"d") || slices.Contains(keys, p+"b") {
+	if keys := keysOf(get(p+"c", clientv3.WithFromKey())); !slices.Contains(keys, p+"d") ||
+		slices.Contains(keys, p+"b") {
 		t.Errorf("from key: %v", keys)
 	}
 }
@@ -199,9 +200,15 @@ func TestTxn(t *testing.T) {
 			t.Errorf("%v holds: %v", tc.cmp.GetCompare(), got)
 		}
 	}
-	inner := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(k), "=", 99)},
+	inner := clientv3.OpTxn(
+		[]clientv3.Cmp{clientv3.Compare(clientv3.Version(k), "=", 99)},
 		[]clientv3.Op{clientv3.OpPut(k, "wrong")},
-		[]clientv3.Op{clientv3.OpPut(k+"/1", "x"), clientv3.OpGet(k + "/1"), clientv3.OpDelete(k+"/2", clientv3.WithPrevKV())})
+		[]clientv3.Op{
+			clientv3.OpPut(k+"/1", "x"),
+			clientv3.OpGet(k + "/1"),
+			clientv3.OpDelete(k+"/2", clientv3.WithPrevKV()),
+		},
+	)
 	r, err := c.Txn(ctx).If(clientv3.Compare(clientv3.Value(k), "=", "m")).
 		Then(clientv3.OpPut(k+"/2", "y"), clientv3.OpGet(k)).
 		Else(clientv3.OpPut(k, "wrong")).Commit()
@@ -212,7 +219,8 @@ func TestTxn(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := r.Responses[0].GetResponseTxn()
-	if n.Succeeded || string(n.Responses[1].GetResponseRange().Kvs[0].Value) != "x" || n.Responses[2].GetResponseDeleteRange().Deleted != 1 {
+	if n.Succeeded || string(n.Responses[1].GetResponseRange().Kvs[0].Value) != "x" ||
+		n.Responses[2].GetResponseDeleteRange().Deleted != 1 {
 		t.Fatalf("nested: %v", n)
 	}
 	if _, err := c.Txn(ctx).Then(clientv3.OpPut(k, "1"), clientv3.OpPut(k, "2")).Commit(); err != rpctypes.ErrDuplicateKey {
@@ -282,8 +290,17 @@ func TestGetStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(keysOf(got), keysOf(want)) || got.Count != want.Count || got.More != want.More || got.Header.Revision != want.Header.Revision {
-			t.Errorf("%d keys, count %d, more %v; want %d, %d, %v", len(got.Kvs), got.Count, got.More, len(want.Kvs), want.Count, want.More)
+		if !slices.Equal(keysOf(got), keysOf(want)) || got.Count != want.Count || got.More != want.More ||
+			got.Header.Revision != want.Header.Revision {
+			t.Errorf(
+				"%d keys, count %d, more %v; want %d, %d, %v",
+				len(got.Kvs),
+				got.Count,
+				got.More,
+				len(want.Kvs),
+				want.Count,
+				want.More,
+			)
 		}
 	}
 	abandon, cancel := context.WithCancel(ctx)
@@ -419,7 +436,8 @@ func TestBadOperations(t *testing.T) {
 		t.Errorf("above the server's limit: %v", err)
 	}
 	_, err := c.Put(ctx, "k", strings.Repeat("x", 3<<20))
-	if clientv3.Code(err) != codes.ResourceExhausted || !clientv3.SafeToRetry(err) || !strings.Contains(err.Error(), "limit") {
+	if clientv3.Code(err) != codes.ResourceExhausted || !clientv3.SafeToRetry(err) ||
+		!strings.Contains(err.Error(), "limit") {
 		t.Errorf("above the client's limit: %v", err)
 	}
 }

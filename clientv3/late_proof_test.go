@@ -29,7 +29,10 @@ func TestProofThatEtcdOvertakes(t *testing.T) {
 		}
 		return invoke(ctx, method, req, reply, cc, o...)
 	}
-	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithUnaryInterceptor(between)}})
+	c := dial(
+		t,
+		clientv3.Config{Endpoints: cl.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithUnaryInterceptor(between)}},
+	)
 	ctx := ctxFor(t, 2*long)
 	w := c.Watch(ctx, "k")
 	for range 20 {

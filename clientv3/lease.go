@@ -275,7 +275,13 @@ func (l *lessor) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption
 	if err != nil {
 		return nil, err
 	}
-	return &LeaseTimeToLiveResponse{ResponseHeader: r.Header, ID: LeaseID(r.ID), TTL: r.TTL, GrantedTTL: r.GrantedTTL, Keys: r.Keys}, nil
+	return &LeaseTimeToLiveResponse{
+		ResponseHeader: r.Header,
+		ID:             LeaseID(r.ID),
+		TTL:            r.TTL,
+		GrantedTTL:     r.GrantedTTL,
+		Keys:           r.Keys,
+	}, nil
 }
 
 func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {

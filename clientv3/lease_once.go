@@ -78,7 +78,11 @@ func (l *lessor) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAlive
 			case a.err == nil && a.resp.TTL <= 0:
 				return nil, rpctypes.ErrLeaseNotFound
 			case a.err == nil:
-				return &LeaseKeepAliveResponse{ResponseHeader: a.resp.Header, ID: LeaseID(a.resp.ID), TTL: a.resp.TTL}, nil
+				return &LeaseKeepAliveResponse{
+					ResponseHeader: a.resp.Header,
+					ID:             LeaseID(a.resp.ID),
+					TTL:            a.resp.TTL,
+				}, nil
 			case ctx.Err() != nil:
 				return nil, ctx.Err()
 			case open > 0 && l.c.streamRetryable(a.err):

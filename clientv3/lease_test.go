@@ -32,7 +32,12 @@ func ends(t testing.TB, ch <-chan *clientv3.LeaseKeepAliveResponse) (renewals in
 }
 
 // keptLease grants a lease, keeps it alive and waits for the first renewal.
-func keptLease(t testing.TB, ctx context.Context, c *clientv3.Client, ttl int64) (clientv3.LeaseID, <-chan *clientv3.LeaseKeepAliveResponse) {
+func keptLease(
+	t testing.TB,
+	ctx context.Context,
+	c *clientv3.Client,
+	ttl int64,
+) (clientv3.LeaseID, <-chan *clientv3.LeaseKeepAliveResponse) {
 	t.Helper()
 	g, err := c.Grant(ctx, ttl)
 	if err != nil {

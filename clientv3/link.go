@@ -55,7 +55,12 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 		grpc.WithContextDialer(transport.Dial),
 		grpc.WithTransportCredentials(secure),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: reconnectBase, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
+			Backoff: backoff.Config{
+				BaseDelay:  reconnectBase,
+				Multiplier: 1.6,
+				Jitter:     0.2,
+				MaxDelay:   reconnectMax,
+			},
 			MinConnectTimeout: handshakeTimeout,
 		}),
 		grpc.WithInitialWindowSize(streamWindow),
@@ -89,7 +94,8 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 // tlsFor is the TLS configuration for connections to endpoints, nil if none is needed: https
 // endpoints of a client without one trust the system's certificate authorities.
 func (c *Client) tlsFor(endpoints ...endpoint.Endpoint) *tls.Config {
-	if c.cfg.TLS == nil && slices.ContainsFunc(endpoints, func(e endpoint.Endpoint) bool { return e.Security == endpoint.Secure }) {
+	if c.cfg.TLS == nil &&
+		slices.ContainsFunc(endpoints, func(e endpoint.Endpoint) bool { return e.Security == endpoint.Secure }) {
 		return &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	return c.cfg.TLS
@@ -147,7 +153,8 @@ func (l *link) close() {
 
 // login fetches a token.
 func (c *Client) login(ctx context.Context) (string, error) {
-	resp, err := pb.NewAuthClient(c.link.conn).Authenticate(ctx, &pb.AuthenticateRequest{Name: c.Username, Password: c.Password})
+	resp, err := pb.NewAuthClient(c.link.conn).
+		Authenticate(ctx, &pb.AuthenticateRequest{Name: c.Username, Password: c.Password})
 	if err != nil {
 		return "", err
 	}
@@ -205,5 +212,9 @@ func (c *Client) maintenanceAt(ep string) (memberClient, error) {
 	if err != nil {
 		return memberClient{}, err
 	}
-	return memberClient{pb.NewMaintenanceClient(l.conn), func(ctx context.Context) context.Context { return retry.Pin(ctx, m) }, done}, nil
+	return memberClient{
+		pb.NewMaintenanceClient(l.conn),
+		func(ctx context.Context) context.Context { return retry.Pin(ctx, m) },
+		done,
+	}, nil
 }

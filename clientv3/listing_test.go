@@ -22,7 +22,13 @@ func put(t *testing.T, kv clientv3.KV, key, value string) {
 }
 
 // listed reads a range, and watches it from there.
-func listed(t *testing.T, kv clientv3.KV, w clientv3.Watcher, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+func listed(
+	t *testing.T,
+	kv clientv3.KV,
+	w clientv3.Watcher,
+	key string,
+	opts ...clientv3.OpOption,
+) clientv3.WatchChan {
 	t.Helper()
 	l := clientv3.NewListing(0)
 	r, err := kv.Get(ctxFor(t, long), key, opts...)
@@ -183,7 +189,9 @@ func TestListingMistakes(t *testing.T) {
 		t.Error("a get takes a listing")
 	}
 	nameless := clientv3.NewListing(0) // of a server that does not say its cluster
-	nameless.Add(&clientv3.GetResponse{Header: &pb.ResponseHeader{Revision: r.Header.Revision}, Kvs: r.Kvs, Count: r.Count})
+	nameless.Add(
+		&clientv3.GetResponse{Header: &pb.ResponseHeader{Revision: r.Header.Revision}, Kvs: r.Kvs, Count: r.Count},
+	)
 	var watches []clientv3.WatchChan
 	for _, l := range []*clientv3.Listing{l, nameless} {
 		watches = append(watches, c.Watch(t.Context(), t.Name()+"/", clientv3.WithPrefix(), clientv3.WithListing(l)))

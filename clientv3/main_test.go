@@ -52,7 +52,9 @@ func shared(t testing.TB) *clientv3.Client {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), long)
 		defer cancel()
-		_, err := c.Txn(ctx).Then(clientv3.OpDelete(t.Name()), clientv3.OpDelete(t.Name()+"/", clientv3.WithPrefix())).Commit()
+		_, err := c.Txn(ctx).
+			Then(clientv3.OpDelete(t.Name()), clientv3.OpDelete(t.Name()+"/", clientv3.WithPrefix())).
+			Commit()
 		if err != nil && !errors.Is(err, clientv3.ErrClosed) {
 			t.Errorf("remove the test's keys: %v", err)
 		}

@@ -117,8 +117,13 @@ func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client)
 }
 
 // onEndpoint makes a call on one endpoint.
-func onEndpoint[Req, Resp any](m *maintenance, ctx context.Context, method, endpoint string, req Req,
-	call func(pb.MaintenanceClient) func(context.Context, Req, ...grpc.CallOption) (Resp, error)) (resp Resp, err error) {
+func onEndpoint[Req, Resp any](
+	m *maintenance,
+	ctx context.Context,
+	method, endpoint string,
+	req Req,
+	call func(pb.MaintenanceClient) func(context.Context, Req, ...grpc.CallOption) (Resp, error),
+) (resp Resp, err error) {
 	if ctx == nil {
 		return resp, errNilContext(method)
 	}
@@ -168,26 +173,44 @@ func (m *maintenance) disarm(ctx context.Context, member uint64, alarm pb.AlarmT
 }
 
 func (m *maintenance) Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error) {
-	r, err := onEndpoint(m, ctx, "Maintenance.Defragment", endpoint, &pb.DefragmentRequest{},
+	r, err := onEndpoint(
+		m,
+		ctx,
+		"Maintenance.Defragment",
+		endpoint,
+		&pb.DefragmentRequest{},
 		func(c pb.MaintenanceClient) func(context.Context, *pb.DefragmentRequest, ...grpc.CallOption) (*pb.DefragmentResponse, error) {
 			return c.Defragment
-		})
+		},
+	)
 	return (*DefragmentResponse)(r), err
 }
 
 func (m *maintenance) Status(ctx context.Context, endpoint string) (*StatusResponse, error) {
-	r, err := onEndpoint(m, ctx, "Maintenance.Status", endpoint, &pb.StatusRequest{},
+	r, err := onEndpoint(
+		m,
+		ctx,
+		"Maintenance.Status",
+		endpoint,
+		&pb.StatusRequest{},
 		func(c pb.MaintenanceClient) func(context.Context, *pb.StatusRequest, ...grpc.CallOption) (*pb.StatusResponse, error) {
 			return c.Status
-		})
+		},
+	)
 	return (*StatusResponse)(r), err
 }
 
 func (m *maintenance) HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error) {
-	r, err := onEndpoint(m, ctx, "Maintenance.HashKV", endpoint, &pb.HashKVRequest{Revision: rev},
+	r, err := onEndpoint(
+		m,
+		ctx,
+		"Maintenance.HashKV",
+		endpoint,
+		&pb.HashKVRequest{Revision: rev},
 		func(c pb.MaintenanceClient) func(context.Context, *pb.HashKVRequest, ...grpc.CallOption) (*pb.HashKVResponse, error) {
 			return c.HashKV
-		})
+		},
+	)
 	return (*HashKVResponse)(r), err
 }
 
@@ -195,11 +218,21 @@ func (m *maintenance) MoveLeader(ctx context.Context, transfereeID uint64) (*Mov
 	if m.leader != nil && ctx != nil {
 		ctx = m.leader(ctx)
 	}
-	r, err := invoke(ctx, "Maintenance.MoveLeader", m.callOpt, m.remote.MoveLeader, &pb.MoveLeaderRequest{TargetID: transfereeID})
+	r, err := invoke(
+		ctx,
+		"Maintenance.MoveLeader",
+		m.callOpt,
+		m.remote.MoveLeader,
+		&pb.MoveLeaderRequest{TargetID: transfereeID},
+	)
 	return (*MoveLeaderResponse)(r), err
 }
 
-func (m *maintenance) Downgrade(ctx context.Context, action DowngradeAction, version string) (*DowngradeResponse, error) {
+func (m *maintenance) Downgrade(
+	ctx context.Context,
+	action DowngradeAction,
+	version string,
+) (*DowngradeResponse, error) {
 	if _, ok := pb.DowngradeRequest_DowngradeAction_name[int32(action)]; !ok {
 		return nil, etcderr.Invalid("Maintenance.Downgrade", "unknown downgrade action %d", action)
 	}

@@ -73,7 +73,11 @@ func (c *Client) leader(ctx context.Context) *balancer.Member {
 }
 
 // findLeader asks the members that are worth it, and takes the first that leads.
-func (c *Client) findLeader(ctx context.Context, limit time.Duration, worth func(*balancer.Member) bool) *balancer.Member {
+func (c *Client) findLeader(
+	ctx context.Context,
+	limit time.Duration,
+	worth func(*balancer.Member) bool,
+) *balancer.Member {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	members := c.link.set.Members()

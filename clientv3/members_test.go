@@ -82,7 +82,11 @@ type stuck struct {
 	release chan struct{}
 }
 
-func (s stuck) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (s stuck) ClientHandshake(
+	ctx context.Context,
+	authority string,
+	c net.Conn,
+) (net.Conn, credentials.AuthInfo, error) {
 	if c.RemoteAddr().String() == s.with {
 		<-s.release
 		return nil, nil, context.Canceled

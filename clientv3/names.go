@@ -142,7 +142,8 @@ func (n *names) ask(ctx context.Context, e endpoint.Endpoint, k *named, addresse
 	var list []endpoint.Endpoint
 	for i, a := range addresses {
 		// An address that does not answer now stays what it was.
-		if at := e.AtAddress(a); ids[i] != 0 && slices.Index(ids, ids[i]) == i || ids[i] == 0 && slices.Contains(k.members, at) {
+		if at := e.AtAddress(a); ids[i] != 0 && slices.Index(ids, ids[i]) == i ||
+			ids[i] == 0 && slices.Contains(k.members, at) {
 			list = append(list, at)
 		}
 	}

@@ -205,7 +205,13 @@ func TestSlowMemberIsAvoided(t *testing.T) {
 			far++
 		}
 	}
-	t.Logf("after 50 calls: median %v, 99th percentile %v, %d of %d calls as slow as the slow member", took[len(took)/2], took[len(took)*99/100], far, len(took))
+	t.Logf(
+		"after 50 calls: median %v, 99th percentile %v, %d of %d calls as slow as the slow member",
+		took[len(took)/2],
+		took[len(took)*99/100],
+		far,
+		len(took),
+	)
 	if far > len(took)/20 {
 		t.Errorf("%d of %d calls went to the slow member", far, len(took))
 	}
@@ -241,7 +247,11 @@ func TestManyWatchesResumeOverSlowLink(t *testing.T) {
 			t.Fatalf("watch %d: %+v", i, r)
 		}
 	}
-	t.Logf("%d watches had their events %v after the connection was reset", n, time.Since(began).Round(time.Millisecond))
+	t.Logf(
+		"%d watches had their events %v after the connection was reset",
+		n,
+		time.Since(began).Round(time.Millisecond),
+	)
 }
 
 // A name that leads elsewhere is resolved again when dialling fails.

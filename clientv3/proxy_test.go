@@ -29,7 +29,13 @@ func throughProxy(t *testing.T) (c *clientv3.Client, net *faultnet.Proxy, direct
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { net.Close() })
-	return dial(t, clientv3.Config{Endpoints: []string{net.Addr()}}), net, dial(t, clientv3.Config{Endpoints: cl.Endpoints()})
+	return dial(
+			t,
+			clientv3.Config{Endpoints: []string{net.Addr()}},
+		), net, dial(
+			t,
+			clientv3.Config{Endpoints: cl.Endpoints()},
+		)
 }
 
 // events reads n events of a watch.
@@ -73,11 +79,18 @@ func TestProxyKV(t *testing.T) {
 	}
 	// Twice: the proxy answers serializable reads from its memory.
 	for range 2 {
-		if r, err := c.Get(ctx, "k3", clientv3.WithSerializable()); err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != "v3" {
+		if r, err := c.Get(ctx, "k3", clientv3.WithSerializable()); err != nil || len(r.Kvs) != 1 ||
+			string(r.Kvs[0].Value) != "v3" {
 			t.Errorf("serializable get: %v, %v", r, err)
 		}
 	}
-	r, err := c.Get(ctx, "k", clientv3.WithPrefix(), clientv3.WithLimit(3), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+	r, err := c.Get(
+		ctx,
+		"k",
+		clientv3.WithPrefix(),
+		clientv3.WithLimit(3),
+		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend),
+	)
 	if err != nil || len(r.Kvs) != 3 || r.Count != 5 || !r.More || string(r.Kvs[0].Key) != "k4" {
 		t.Errorf("range: %v, %v", r, err)
 	}
@@ -96,7 +109,8 @@ func TestProxyKV(t *testing.T) {
 	if r := txn(); r.Succeeded {
 		t.Errorf("txn, again: %v", r)
 	}
-	if r, err := c.Delete(ctx, "k0", clientv3.WithPrevKV()); err != nil || r.Deleted != 1 || len(r.PrevKvs) != 1 || string(r.PrevKvs[0].Value) != "new" {
+	if r, err := c.Delete(ctx, "k0", clientv3.WithPrevKV()); err != nil || r.Deleted != 1 || len(r.PrevKvs) != 1 ||
+		string(r.PrevKvs[0].Value) != "new" {
 		t.Errorf("delete: %v, %v", r, err)
 	}
 	if r, err := c.Get(ctx, "k0"); err != nil || len(r.Kvs) != 0 {

@@ -194,7 +194,11 @@ func (r *ranging) stream(ctx context.Context) (progress bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return progress, err
 	}
-	return progress, &etcderr.Error{Method: "KV.RangeStream", Status: codes.Unavailable, Reason: "the stream ended without its last chunk"}
+	return progress, &etcderr.Error{
+		Method: "KV.RangeStream",
+		Status: codes.Unavailable,
+		Reason: "the stream ended without its last chunk",
+	}
 }
 
 // deliver hands out keys; false: the loop was left.
@@ -235,7 +239,13 @@ func (r *ranging) goesOn(err error) bool {
 		return false // there was no member, and the caller does not wait for one
 	}
 	switch etcderr.ClassOf(err) {
-	case etcderr.Broken, etcderr.NoQuorum, etcderr.Moved, etcderr.NoLeader, etcderr.Overload, etcderr.Learner, etcderr.Token:
+	case etcderr.Broken,
+		etcderr.NoQuorum,
+		etcderr.Moved,
+		etcderr.NoLeader,
+		etcderr.Overload,
+		etcderr.Learner,
+		etcderr.Token:
 		return true
 	case etcderr.Ended:
 		return true // not by the caller: whoever ended it, the range has not ended

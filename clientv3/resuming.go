@@ -53,7 +53,14 @@ func (rw *resumingWatcher) Close() error {
 // Watch implements Watcher.
 func (rw *resumingWatcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
 	op := OpWatch(key, opts...)
-	r := &resuming{rw: rw, op: op, key: key, opts: opts, out: make(chan WatchResponse, 1), known: make(map[string]struct{})}
+	r := &resuming{
+		rw:    rw,
+		op:    op,
+		key:   key,
+		opts:  opts,
+		out:   make(chan WatchResponse, 1),
+		known: make(map[string]struct{}),
+	}
 	fail := func(err error) WatchChan {
 		r.out <- WatchResponse{Canceled: true, CancelReason: err.Error(), closeErr: err}
 		close(r.out)
@@ -280,7 +287,13 @@ func (r *resuming) relist() bool {
 	}
 	for key := range r.known {
 		if _, ok := there[key]; !ok && !r.op.filterDelete {
-			events = append(events, &Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: list.Header.Revision}})
+			events = append(
+				events,
+				&Event{
+					Type: mvccpb.Event_DELETE,
+					Kv:   &mvccpb.KeyValue{Key: []byte(key), ModRevision: list.Header.Revision},
+				},
+			)
 		}
 	}
 	r.known, r.next = there, list.Header.Revision+1

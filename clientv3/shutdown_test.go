@@ -49,7 +49,8 @@ func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 			if _, err := writer.Put(ctx, "k", fmt.Sprint(shown)); err != nil {
 				t.Fatal(err)
 			}
-			if r := next(t, events); r.Err() != nil || len(r.Events) != 1 || string(r.Events[0].Kv.Value) != fmt.Sprint(shown) {
+			if r := next(t, events); r.Err() != nil || len(r.Events) != 1 ||
+				string(r.Events[0].Kv.Value) != fmt.Sprint(shown) {
 				t.Fatalf("the watch has %+v, %v; want %d", r.Events, r.Err(), shown)
 			}
 		case at := <-ended:
@@ -76,7 +77,10 @@ func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 // holdUp opens a stream that a member waits for when it is told to end.
 func holdUp(t *testing.T, ctx context.Context, m *etcdtest.Member) {
 	t.Helper()
-	conn, err := grpc.NewClient(strings.TrimPrefix(m.Endpoint, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(
+		strings.TrimPrefix(m.Endpoint, "http://"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +89,9 @@ func holdUp(t *testing.T, ctx context.Context, m *etcdtest.Member) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	create := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("held")}}}
+	create := &pb.WatchRequest{
+		RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("held")}},
+	}
 	if err := w.Send(create); err != nil {
 		t.Fatal(err)
 	}

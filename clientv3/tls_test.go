@@ -60,7 +60,8 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cc.Close()
-	if s, err := clientv3.RetryMaintenanceClient(c, cc).Status(ctxFor(t, long), &pb.StatusRequest{}); err != nil || s.Version == "" {
+	if s, err := clientv3.RetryMaintenanceClient(c, cc).Status(ctxFor(t, long), &pb.StatusRequest{}); err != nil ||
+		s.Version == "" {
 		t.Errorf("over Dial's connection: %v, %v", s, err)
 	}
 }
@@ -118,10 +119,12 @@ func neverWorks(t *testing.T, name string, c *clientv3.Client, want string) {
 			began := time.Now()
 			err := f(tc.ctx())
 			took := time.Since(began)
-			if clientv3.Code(err) != tc.code || errors.Is(err, context.DeadlineExceeded) != tc.waits || !clientv3.SafeToRetry(err) {
+			if clientv3.Code(err) != tc.code || errors.Is(err, context.DeadlineExceeded) != tc.waits ||
+				!clientv3.SafeToRetry(err) {
 				t.Errorf("%s, %s, %s: %v", name, call, tc.how, err)
 			}
-			if err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), c.Endpoints()[0])) {
+			if err != nil &&
+				(!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), c.Endpoints()[0])) {
 				t.Errorf("%s, %s, %s does not say why: %v", name, call, tc.how, err)
 			}
 			if tc.waits && !strings.HasPrefix(err.Error(), context.DeadlineExceeded.Error()) {
@@ -180,7 +183,11 @@ func TestTLSFilesAreReloaded(t *testing.T) {
 	install("ca", wrong.CAFile, 3*time.Hour)
 	install("cert", wrong.ClientCertFile, 3*time.Hour)
 	install("key", wrong.ClientKeyFile, 3*time.Hour)
-	spec := clientv3.SecureConfig{Cacert: filepath.Join(dir, "ca"), Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")}
+	spec := clientv3.SecureConfig{
+		Cacert: filepath.Join(dir, "ca"),
+		Cert:   filepath.Join(dir, "cert"),
+		Key:    filepath.Join(dir, "key"),
+	}
 	c := fromSpec(t, cl.Endpoints()[0], spec)
 	if _, err := c.Put(t.Context(), "k", "v"); clientv3.Code(err) != codes.Unavailable {
 		t.Fatalf("with the files of another authority: %v", err)

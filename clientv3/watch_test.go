@@ -104,11 +104,27 @@ func TestWatchOptions(t *testing.T) {
 	}
 	list := []watched{
 		open("one key", []string{"PUT " + k + "=1", "PUT " + k + "=2", "DELETE " + k + "="}, k),
-		open("previous", []string{"PUT " + k + "=1", "PUT " + k + "=2 was 1", "DELETE " + k + "= was 2"}, k, clientv3.WithPrevKV()),
+		open(
+			"previous",
+			[]string{"PUT " + k + "=1", "PUT " + k + "=2 was 1", "DELETE " + k + "= was 2"},
+			k,
+			clientv3.WithPrevKV(),
+		),
 		open("no puts", []string{"DELETE " + k + "="}, k, clientv3.WithFilterPut()),
 		open("no deletes", []string{"PUT " + k + "=1", "PUT " + k + "=2"}, k, clientv3.WithFilterDelete()),
-		open("range", []string{"PUT " + k + "=1", "PUT " + k + "=2", "DELETE " + k + "="}, k, clientv3.WithRange(k+"x")),
-		open("fragments", []string{"PUT " + k + "=1", "PUT " + k + "=2", "DELETE " + k + "="}, k, clientv3.WithFragment(), clientv3.WithWatchBufLog()),
+		open(
+			"range",
+			[]string{"PUT " + k + "=1", "PUT " + k + "=2", "DELETE " + k + "="},
+			k,
+			clientv3.WithRange(k+"x"),
+		),
+		open(
+			"fragments",
+			[]string{"PUT " + k + "=1", "PUT " + k + "=2", "DELETE " + k + "="},
+			k,
+			clientv3.WithFragment(),
+			clientv3.WithWatchBufLog(),
+		),
 	}
 	created := c.Watch(ctx, k, clientv3.WithCreatedNotify())
 	if r := next(t, created); !r.Created || len(r.Events) != 0 || r.IsProgressNotify() {
@@ -319,7 +335,10 @@ func TestWatchesShareStreams(t *testing.T) {
 	for i := range 50 {
 		c.Watch(metadata.AppendToOutgoingContext(ctx, "trace-id", fmt.Sprint(i)), "k")
 	}
-	n, err := cl.Members()[0].Metric(ctx, `grpc_server_started_total{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"}`)
+	n, err := cl.Members()[0].Metric(
+		ctx,
+		`grpc_server_started_total{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"}`,
+	)
 	if err != nil || n > 2 {
 		t.Errorf("50 watches opened %v streams, %v", n, err)
 	}

@@ -165,7 +165,10 @@ func TestRunAll(t *testing.T) {
 	if err := w.page(page); err != nil {
 		t.Fatal(err)
 	}
-	if want := "| failing | `example.com/failing@v1.0.0` | not run | | | 0 | 2 | 0 |"; !strings.Contains(page.String(), want) {
+	if want := "| failing | `example.com/failing@v1.0.0` | not run | | | 0 | 2 | 0 |"; !strings.Contains(
+		page.String(),
+		want,
+	) {
 		t.Errorf("%q is missing in\n%s", want, page)
 	}
 	// Without a network of its own the suite finds its port taken, and says which.
@@ -184,7 +187,8 @@ func TestRunAll(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
-	if want := "port " + strconv.Itoa(port) + ", which is taken"; !strings.Contains(r.Err, want) || len(r.Results) != 0 {
+	if want := "port " + strconv.Itoa(port) + ", which is taken"; !strings.Contains(r.Err, want) ||
+		len(r.Results) != 0 {
 		t.Errorf("error %q, results %v; want %q and none", r.Err, r.Results, want)
 	}
 }
@@ -222,7 +226,8 @@ func TestTwoRunsAtOnce(t *testing.T) {
 
 func TestSuites(t *testing.T) {
 	all := suites()
-	if _, err := choose(all, []string{"kubernetes", "nothing"}, false); err == nil || !strings.Contains(err.Error(), `"nothing"`) {
+	if _, err := choose(all, []string{"kubernetes", "nothing"}, false); err == nil ||
+		!strings.Contains(err.Error(), `"nothing"`) {
 		t.Errorf("unknown suite: %v", err)
 	}
 	quick, err := choose(all, nil, true)

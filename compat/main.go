@@ -51,7 +51,11 @@ func main() {
 	quick := flag.Bool("quick", false, "only the suites that CI runs")
 	list := flag.Bool("list", false, "name the suites and run nothing")
 	markdown := flag.Bool("markdown", false, "print the last results of both clients as a page and run nothing")
-	prepared := flag.String("prepared", "", "for the program itself: run a suite that is prepared and print its results as JSON")
+	prepared := flag.String(
+		"prepared",
+		"",
+		"for the program itself: run a suite that is prepared and print its results as JSON",
+	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -18,7 +18,9 @@ type pair struct {
 // printPage prints the last results of both clients in Markdown.
 func printPage(out io.Writer, pairs []pair, all []outcome.Explanation) error {
 	var b strings.Builder
-	b.WriteString("| suite | module | Fairlead: passed | not passed | skipped | official: passed | not passed | skipped | date |\n")
+	b.WriteString(
+		"| suite | module | Fairlead: passed | not passed | skipped | official: passed | not passed | skipped | date |\n",
+	)
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for _, p := range pairs {
 		date := ""

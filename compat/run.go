@@ -76,7 +76,16 @@ func (w *workspace) runPackages(ctx context.Context, s suite) (all []outcome.Res
 
 func announce(s suite, pkg string, rs []outcome.Result, err error, took time.Duration) {
 	v := outcome.Judge(s.name, rs, nil, false)
-	progress("%s: %s: %d passed, %d failed, %d hung, %d skipped in %v", s.name, pkg, v.Passed, v.Failed, v.Hung, v.Skipped, took.Round(time.Second))
+	progress(
+		"%s: %s: %d passed, %d failed, %d hung, %d skipped in %v",
+		s.name,
+		pkg,
+		v.Passed,
+		v.Failed,
+		v.Hung,
+		v.Skipped,
+		took.Round(time.Second),
+	)
 	for _, r := range rs {
 		if r.Bad() {
 			progress("%s: %s: %s %s", s.name, pkg, r.Status, r.Test)
@@ -142,7 +151,18 @@ func (w *workspace) attempt(ctx context.Context, s suite, pkg string, without []
 		return nil, fmt.Errorf("%s: %w", pkg, err)
 	}
 	defer stop()
-	args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout", packageTimeout.String(), "-tags", s.tags, "-run", w.run}
+	args := []string{
+		"test",
+		"-json",
+		"-vet=off",
+		"-count=1",
+		"-timeout",
+		packageTimeout.String(),
+		"-tags",
+		s.tags,
+		"-run",
+		w.run,
+	}
 	if len(without) > 0 {
 		args = append(args, "-skip", "^("+strings.Join(without, "|")+")$") // names of tests are identifiers
 	}

@@ -121,7 +121,14 @@ func (w *workspace) runAll(ctx context.Context, chosen []suite, out io.Writer) (
 }
 
 func (w *workspace) runSuite(ctx context.Context, s suite) report {
-	r := report{Suite: s.name, Client: clientName(w.official), Module: s.module, Version: s.version, Go: runtime.Version(), Part: w.run != ""}
+	r := report{
+		Suite:   s.name,
+		Client:  clientName(w.official),
+		Module:  s.module,
+		Version: s.version,
+		Go:      runtime.Version(),
+		Part:    w.run != "",
+	}
 	progress("%s: preparing %s@%s", s.name, s.module, s.version)
 	var err error
 	r.Date = time.Now()
@@ -160,7 +167,9 @@ func (w *workspace) prepare(ctx context.Context, s suite) (notes []string, err e
 		return nil, err
 	}
 	// Compiles, but does not link: each test binary is linked once, when it is run.
-	args := append([]string{"list", "-export", "-test", "-deps", "-f", "{{if false}}{{end}}", "-tags", s.tags}, s.packages...)
+	args := append(
+		[]string{"list", "-export", "-test", "-deps", "-f", "{{if false}}{{end}}", "-tags", s.tags},
+		s.packages...)
 	out, err := w.goCommand(ctx, s, args...).CombinedOutput()
 	if err != nil && ctx.Err() == nil {
 		// Packages that do not build are found again, one by one, when they are run.

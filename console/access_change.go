@@ -48,7 +48,13 @@ func lookAtAccess(ctx context.Context, r *request) (*accessState, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &accessState{enabled: status.Enabled, revision: status.AuthRevision, own: r.session.user, users: make(map[string][]string), roles: make(map[string][]permission)}
+	st := &accessState{
+		enabled:  status.Enabled,
+		revision: status.AuthRevision,
+		own:      r.session.user,
+		users:    make(map[string][]string),
+		roles:    make(map[string][]permission),
+	}
 	users, roles, err := everybody(ctx, r.client)
 	if err != nil {
 		return nil, err
@@ -162,7 +168,9 @@ func planAccess(ch *accessChange, st *accessState) (*accessPlan, error) {
 // named refuses names that nobody could type again.
 func named(kind, name string) error {
 	if name == "" || strings.TrimSpace(name) != name || len(name) > 200 || strings.ContainsAny(name, ":\x00\n\r\t") {
-		return badRequest("the name of a " + kind + " has 1 to 200 characters, no spaces at its ends, no colons and no control characters")
+		return badRequest(
+			"the name of a " + kind + " has 1 to 200 characters, no spaces at its ends, no colons and no control characters",
+		)
 	}
 	return nil
 }
@@ -196,7 +204,9 @@ func planUserDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 	}
 	p.Title, p.target = "Delete this user?", "user "+ch.User
 	p.before = "roles: " + strings.Join(st.users[ch.User], ", ")
-	p.Effects = []string{ch.User + " can do nothing any more. Connections that it has are refused from now on; watches that it has may go on until they end."}
+	p.Effects = []string{
+		ch.User + " can do nothing any more. Connections that it has are refused from now on; watches that it has may go on until they end.",
+	}
 	user := ch.User
 	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.UserDelete(ctx, user); return err }
 	return nil
@@ -207,7 +217,9 @@ func planUserPassword(p *accessPlan, st *accessState, ch *accessChange) error {
 		return badRequest("a password is not empty")
 	}
 	p.Title, p.target = "Change the password?", "password of "+ch.User
-	p.Effects = []string{"The old password of " + ch.User + " is of no use from now on. Programs that have it fail when they log in the next time."}
+	p.Effects = []string{
+		"The old password of " + ch.User + " is of no use from now on. Programs that have it fail when they log in the next time.",
+	}
 	if ch.User == st.own {
 		p.Warnings = []string{"It is your own: sign in anew afterwards."}
 	}
@@ -224,7 +236,9 @@ func planUserGrant(p *accessPlan, st *accessState, ch *accessChange) error {
 		return refuse("%s has the role %s already", ch.User, ch.Role)
 	}
 	p.Title, p.target, p.after = "Give this role?", "user "+ch.User, "has the role "+ch.Role
-	p.Effects = []string{fmt.Sprintf("%s may from now on what %s may: %s.", ch.User, ch.Role, granted(st.roles[ch.Role]))}
+	p.Effects = []string{
+		fmt.Sprintf("%s may from now on what %s may: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
+	}
 	if ch.Role == "root" {
 		p.Effects = []string{ch.User + " may do everything from now on, also with the cluster, users and roles."}
 	}
@@ -244,7 +258,9 @@ func planUserRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
 		return refuse("root is needed as long as authentication is on")
 	}
 	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, "has the role "+ch.Role, "has it no more"
-	p.Effects = []string{fmt.Sprintf("%s may no more what only %s lets it: %s.", ch.User, ch.Role, granted(st.roles[ch.Role]))}
+	p.Effects = []string{
+		fmt.Sprintf("%s may no more what only %s lets it: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
+	}
 	if ch.User == st.own {
 		p.Warnings = []string{"It is your own role: you may be unable to undo this."}
 	}
@@ -287,7 +303,13 @@ func planRoleDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 	case len(st.users) > accessMost:
 		p.Effects = []string{"Whoever has it loses it; there are too many users to say who."}
 	case len(of) > 0:
-		p.Effects = []string{fmt.Sprintf("These lose it: %s. They may no more what only it lets them: %s.", strings.Join(of, ", "), granted(st.roles[ch.Role]))}
+		p.Effects = []string{
+			fmt.Sprintf(
+				"These lose it: %s. They may no more what only it lets them: %s.",
+				strings.Join(of, ", "),
+				granted(st.roles[ch.Role]),
+			),
+		}
 	}
 	if slices.Contains(of, st.own) {
 		p.Warnings = []string{"It is a role of your own: you may be unable to undo this."}
@@ -351,7 +373,9 @@ func planRoleRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
 	}
 	old := st.roles[ch.Role][i]
 	p.Title, p.target, p.before, p.after = "Take this permission away?", "role "+ch.Role, "may "+old.String(), "may not"
-	p.Effects = []string{"Whoever has the role " + ch.Role + " may no more: " + old.String() + ", unless something else lets them."}
+	p.Effects = []string{
+		"Whoever has the role " + ch.Role + " may no more: " + old.String() + ", unless something else lets them.",
+	}
 	role := ch.Role
 	p.do = func(ctx context.Context, a clientv3.Auth) error {
 		_, err := a.RoleRevokePermission(ctx, role, string(old.Key), string(old.End))

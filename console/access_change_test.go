@@ -24,11 +24,20 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	withUsers(t, client)
 	var log recorder
-	p := serve(t, client, console.WithAudit(log.record), console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(
+		t,
+		client,
+		console.WithAudit(log.record),
+		console.WithLogin(
+			console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()}),
+		),
+	)
 	p.signInWith(map[string]string{"user": "root", "password": "r"})
 	plan := func(change map[string]any) (out accessPlan) {
 		t.Helper()
-		if status := p.call("POST", "api/access/plan", change, &out); status != http.StatusOK || out.Title == "" || len(out.Effects) == 0 || out.Seen == 0 {
+		if status := p.call("POST", "api/access/plan", change, &out); status != http.StatusOK || out.Title == "" ||
+			len(out.Effects) == 0 ||
+			out.Seen == 0 {
 			t.Fatalf("%v: status %d, %+v", change, status, out)
 		}
 		return out
@@ -49,14 +58,26 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 		return map[string]any{"key": b64Std(key), "end": b64Std(end), "type": kind}
 	}
 	do(map[string]any{"action": "role-add", "role": "ops"}, "nobody do anything at first")
-	do(map[string]any{"action": "role-grant", "role": "ops", "may": may("ops/", "ops0", "READ")}, "may read all that begin with ops/")
-	do(map[string]any{"action": "role-grant", "role": "ops", "may": may("ops/", "ops0", "READWRITE")}, "in place of: read all that begin with ops/")
+	do(
+		map[string]any{"action": "role-grant", "role": "ops", "may": may("ops/", "ops0", "READ")},
+		"may read all that begin with ops/",
+	)
+	do(
+		map[string]any{"action": "role-grant", "role": "ops", "may": may("ops/", "ops0", "READWRITE")},
+		"in place of: read all that begin with ops/",
+	)
 	do(map[string]any{"action": "user-add", "user": "bo", "password": "b"}, "no roles at first")
 	do(map[string]any{"action": "user-add", "user": "cert"}, "only come with a certificate")
 	do(map[string]any{"action": "user-grant", "user": "bo", "role": "ops"}, "read and write all that begin with ops/")
 	as := func(user, password, key string) int {
 		t.Helper()
-		q := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+		q := serve(
+			t,
+			client,
+			console.WithLogin(
+				console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()}),
+			),
+		)
 		q.signInWith(map[string]string{"user": user, "password": password})
 		return q.call("PUT", "api/key", map[string]any{"key": b64Std(key), "value": "", "mod": 0}, nil)
 	}
@@ -70,7 +91,10 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	// What somebody else changes meanwhile.
 	change := map[string]any{"action": "user-revoke", "user": "bo", "role": "ops"}
 	change["seen"] = plan(change).Seen
-	do(map[string]any{"action": "role-revoke", "role": "ops", "may": may("ops/", "ops0", "READWRITE")}, "may no more: read and write all that begin with ops/")
+	do(
+		map[string]any{"action": "role-revoke", "role": "ops", "may": may("ops/", "ops0", "READWRITE")},
+		"may no more: read and write all that begin with ops/",
+	)
 	p.refused("POST", "api/access", change, http.StatusConflict, "conflict")
 	if got := as("bo", "new", "ops/2"); got != http.StatusForbidden {
 		t.Errorf("status %d", got)
@@ -107,10 +131,17 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 			t.Errorf("a password is in the log: %+v", c)
 		}
 	}
-	if len(all) != 20 || all[19].Action != "user-delete" || all[19].Target != "user bo" || all[19].Outcome != console.Done {
+	if len(all) != 20 || all[19].Action != "user-delete" || all[19].Target != "user bo" ||
+		all[19].Outcome != console.Done {
 		t.Errorf("%d changes, the last %+v", len(all), all[len(all)-1])
 	}
 	// Who may not.
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
-	p.refused("POST", "api/access/plan", map[string]any{"action": "role-add", "role": "mine"}, http.StatusForbidden, "PermissionDenied")
+	p.refused(
+		"POST",
+		"api/access/plan",
+		map[string]any{"action": "role-add", "role": "mine"},
+		http.StatusForbidden,
+		"PermissionDenied",
+	)
 }

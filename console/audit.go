@@ -94,12 +94,24 @@ func (a *audit) note(ch *Change) error {
 // begin records what a request is about to do. Without it nothing may be done.
 func (r *request) begin(action, target string) error {
 	c := r.session.owner.c
-	r.change = &Change{Time: time.Now(), User: r.session.user, From: r.RemoteAddr, Cluster: c.clusterName(), Action: action, Target: target, Outcome: Asked}
+	r.change = &Change{
+		Time:    time.Now(),
+		User:    r.session.user,
+		From:    r.RemoteAddr,
+		Cluster: c.clusterName(),
+		Action:  action,
+		Target:  target,
+		Outcome: Asked,
+	}
 	if err := c.audit.note(r.change); err != nil {
 		r.change.Outcome, r.change.Error = Failed, "it could not be recorded: "+err.Error()
 		_ = c.audit.note(r.change)
 		r.change = nil
-		return &apiError{Status: http.StatusServiceUnavailable, Code: "audit", Message: "nothing was changed, since the change cannot be recorded: " + err.Error()}
+		return &apiError{
+			Status:  http.StatusServiceUnavailable,
+			Code:    "audit",
+			Message: "nothing was changed, since the change cannot be recorded: " + err.Error(),
+		}
 	}
 	return nil
 }

@@ -49,7 +49,10 @@ func (r *recorder) pair(t *testing.T, action, target, before, after string, outc
 		t.Fatalf("%+v", all)
 	}
 	c := all[1]
-	if c.Action != action || c.Target != target || c.Before != before || c.After != after || c.Outcome != outcome || c.From == "" || c.Time.IsZero() || c.Cluster != "the test's" ||
+	if c.Action != action || c.Target != target || c.Before != before || c.After != after || c.Outcome != outcome ||
+		c.From == "" ||
+		c.Time.IsZero() ||
+		c.Cluster != "the test's" ||
 		(outcome == console.Done) != (c.Error == "") {
 		t.Fatalf("%+v", c)
 	}
@@ -74,7 +77,13 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 	p.call("PUT", "api/key", map[string]any{"key": b64Std(key), "value": b64Std("new\n"), "mod": got.Mod}, &got)
 	log.pair(t, "put", named, "old", `new\n`, console.Done)
 	log.seen = nil
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std(key), "value": b64Std("x"), "mod": 1}, http.StatusConflict, "conflict")
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std(key), "value": b64Std("x"), "mod": 1},
+		http.StatusConflict,
+		"conflict",
+	)
 	log.pair(t, "put", named, "", "x", console.Failed)
 	p.call("DELETE", "api/none", nil, nil)
 	p.refused("PUT", "api/key", map[string]any{"key": "", "mod": 0}, http.StatusBadRequest, "bad_request")
@@ -84,14 +93,23 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 	}
 	long := put(t, client, key, strings.Repeat("ä", 1000))
 	p.call("POST", "api/delete", map[string]any{"key": b64Std(key), "revision": long}, nil)
-	if c := log.take()[1]; c.Outcome != console.Done || !strings.HasPrefix(c.Before, "ää") || !strings.HasSuffix(c.Before, "… (2000 bytes)") || len(c.Before) > 1100 {
+	if c := log.take()[1]; c.Outcome != console.Done || !strings.HasPrefix(c.Before, "ää") ||
+		!strings.HasSuffix(c.Before, "… (2000 bytes)") ||
+		len(c.Before) > 1100 {
 		t.Fatalf("%+v", c)
 	}
 	put(t, client, t.Name()+"/p/1", "")
 	rev := put(t, client, t.Name()+"/p/2", "")
-	p.call("POST", "api/delete", map[string]any{"key": b64Std(t.Name() + "/p/"), "prefix": true, "revision": rev, "count": 2}, nil)
+	p.call(
+		"POST",
+		"api/delete",
+		map[string]any{"key": b64Std(t.Name() + "/p/"), "prefix": true, "revision": rev, "count": 2},
+		nil,
+	)
 	c := log.take()[1]
-	if c.Action != "delete" || c.Target != "all keys that begin with "+t.Name()+"/p/" || !strings.HasPrefix(c.Before, "2 keys as of revision ") || c.After != "2 of them deleted" {
+	if c.Action != "delete" || c.Target != "all keys that begin with "+t.Name()+"/p/" ||
+		!strings.HasPrefix(c.Before, "2 keys as of revision ") ||
+		c.After != "2 of them deleted" {
 		t.Fatalf("%+v", c)
 	}
 	var list struct {
@@ -99,7 +117,8 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 		Own     bool
 	}
 	p.get("api/audit", &list)
-	if list.Own || len(list.Changes) != 5 || list.Changes[0].ID != c.ID || list.Changes[0].Outcome != console.Done || list.Changes[4].After != "old" {
+	if list.Own || len(list.Changes) != 5 || list.Changes[0].ID != c.ID || list.Changes[0].Outcome != console.Done ||
+		list.Changes[4].After != "old" {
 		t.Fatalf("%+v", list)
 	}
 }
@@ -125,7 +144,10 @@ func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 		{"POST", "api/locks/release", map[string]any{"key": b64Std(t.Name()), "create": rev}},
 		{"POST", "api/operations/run", p.plan(map[string]any{"action": "compact"}).Operation},
 	} {
-		if e := p.refused(c.method, c.path, c.body, http.StatusServiceUnavailable, "audit"); !strings.Contains(e.Error, "the disk is full") {
+		if e := p.refused(c.method, c.path, c.body, http.StatusServiceUnavailable, "audit"); !strings.Contains(
+			e.Error,
+			"the disk is full",
+		) {
 			t.Errorf("%s: %+v", c.path, e)
 		}
 	}
@@ -143,7 +165,14 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	withUsers(t, client)
 	var log recorder
-	p := serve(t, client, console.WithAudit(log.record), console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(
+		t,
+		client,
+		console.WithAudit(log.record),
+		console.WithLogin(
+			console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()}),
+		),
+	)
 	change := func(user, password, key string, status int) int {
 		t.Helper()
 		p.signInWith(map[string]string{"user": user, "password": password})
@@ -170,7 +199,8 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 		t.Errorf("ann sees %d", n)
 	}
 	all := log.take()
-	if last := all[len(all)-1]; last.Outcome != console.Failed || !strings.Contains(last.Error, "permission denied") || last.User != "ann" {
+	if last := all[len(all)-1]; last.Outcome != console.Failed || !strings.Contains(last.Error, "permission denied") ||
+		last.User != "ann" {
 		t.Errorf("%+v", last)
 	}
 	if n := change("root", "r", "secret2", http.StatusOK); n != 4 {
@@ -187,14 +217,27 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std("app/y"), "value": "", "mod": 0}, http.StatusForbidden, "PermissionDenied")
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std("app/y"), "value": "", "mod": 0},
+		http.StatusForbidden,
+		"PermissionDenied",
+	)
 	p.refused("GET", "api/key?key="+b64("app/x"), nil, http.StatusForbidden, "PermissionDenied")
 }
 
 // asRoot does something with root's client.
-func asRoot(t *testing.T, like *clientv3.Client, cluster *etcdtest.Cluster, do func(context.Context, *clientv3.Client) error) error {
+func asRoot(
+	t *testing.T,
+	like *clientv3.Client,
+	cluster *etcdtest.Cluster,
+	do func(context.Context, *clientv3.Client) error,
+) error {
 	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "root", Password: "r", Logger: like.GetLogger()})
+	c, err := clientv3.New(
+		clientv3.Config{Endpoints: cluster.Endpoints(), Username: "root", Password: "r", Logger: like.GetLogger()},
+	)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,9 @@ func TestSearch(t *testing.T) {
 			in = f
 		}
 	}
-	if !in.Before || !strings.HasPrefix(string(in.Excerpt), "é") || !strings.Contains(string(in.Excerpt), "NEEDLE<b>") || len(in.Excerpt) > 130 {
+	if !in.Before || !strings.HasPrefix(string(in.Excerpt), "é") ||
+		!strings.Contains(string(in.Excerpt), "NEEDLE<b>") ||
+		len(in.Excerpt) > 130 {
 		t.Errorf("the excerpt is %q", in.Excerpt)
 	}
 	// Many are found in portions that follow each other.
@@ -198,7 +200,13 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 		t.Fatalf("%d keys", v.Count)
 	}
 	target := func(typed string, count int64) map[string]any {
-		return map[string]any{"key": b64Std(prefix), "prefix": true, "revision": v.Revision, "count": count, "typed": b64Std(typed)}
+		return map[string]any{
+			"key":      b64Std(prefix),
+			"prefix":   true,
+			"revision": v.Revision,
+			"count":    count,
+			"typed":    b64Std(typed),
+		}
 	}
 	count := func() int64 {
 		var c struct{ Count int64 }
@@ -207,7 +215,8 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	}
 	refused := func(says string, body map[string]any, status int, code string) {
 		t.Helper()
-		if e := p.refused("POST", "api/delete", body, status, code); !strings.Contains(e.Error, says) || count() != 1501 {
+		if e := p.refused("POST", "api/delete", body, status, code); !strings.Contains(e.Error, says) ||
+			count() != 1501 {
 			t.Fatalf("%+v, %d keys", e, count())
 		}
 	}
@@ -221,7 +230,9 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 		t.Fatalf("%d lines, the last is %s", len(file), file[len(file)-1])
 	}
 	var d struct{ Deleted int64 }
-	if status := p.call("POST", "api/delete", target(prefix, v.Count), &d); status != http.StatusOK || d.Deleted != 1501 || count() != 0 {
+	if status := p.call("POST", "api/delete", target(prefix, v.Count), &d); status != http.StatusOK ||
+		d.Deleted != 1501 ||
+		count() != 0 {
 		t.Fatalf("status %d, %d deleted, %d left", status, d.Deleted, count())
 	}
 
@@ -232,7 +243,9 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	body := map[string]any{"file": strings.Join(file, "\n") + "\n", "absent": true}
 	var plan, done imported
 	if status := p.call("POST", "api/import", body, &plan); status != http.StatusOK || plan.Added != 1498 || plan.Kept != 1 || plan.Same != 1 || plan.Leased != 1 ||
-		len(plan.LeftOut) != 1 || string(plan.LeftOut[0]) != prefix+"leased" || len(plan.Writes) != 100 || plan.Seen == "" || count() != 2 {
+		len(plan.LeftOut) != 1 || string(plan.LeftOut[0]) != prefix+"leased" || len(plan.Writes) != 100 ||
+		plan.Seen == "" ||
+		count() != 2 {
 		t.Fatalf("status %d, %+v, %d keys", status, plan, count())
 	}
 	if len(log.take()) != 0 {
@@ -244,10 +257,14 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	delete(body, "seen")
 	p.call("POST", "api/import", body, &plan)
 	body["seen"] = plan.Seen
-	if status := p.call("POST", "api/import", body, &done); status != http.StatusOK || done.Added != 1497 || done.Changed != 0 || count() != 1500 {
+	if status := p.call("POST", "api/import", body, &done); status != http.StatusOK || done.Added != 1497 ||
+		done.Changed != 0 ||
+		count() != 1500 {
 		t.Fatalf("status %d, %+v, %d keys", status, done, count())
 	}
-	if changes := log.take(); len(changes) != 2 || changes[1].Action != "import" || changes[1].Outcome != console.Done || !strings.Contains(changes[1].After, "1497 keys added") {
+	if changes := log.take(); len(changes) != 2 || changes[1].Action != "import" ||
+		changes[1].Outcome != console.Done ||
+		!strings.Contains(changes[1].After, "1497 keys added") {
 		t.Errorf("%+v", changes)
 	}
 	if v := value(t, client, prefix+"00007"); v != "theirs" {
@@ -262,11 +279,19 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 
 	// A file that is not whole, and a prefix instead of that of the file.
 	body = map[string]any{"file": strings.Join(file[:500], "\n") + "\n"}
-	if e := p.refused("POST", "api/import", body, http.StatusBadRequest, "bad_request"); !strings.Contains(e.Error, "cut short") {
+	if e := p.refused("POST", "api/import", body, http.StatusBadRequest, "bad_request"); !strings.Contains(
+		e.Error,
+		"cut short",
+	) {
 		t.Errorf("%+v", e)
 	}
 	plan = imported{}
-	p.call("POST", "api/import", map[string]any{"file": strings.Join(file, "\n"), "to": b64Std(t.Name() + "/to/"), "leases": true}, &plan)
+	p.call(
+		"POST",
+		"api/import",
+		map[string]any{"file": strings.Join(file, "\n"), "to": b64Std(t.Name() + "/to/"), "leases": true},
+		&plan,
+	)
 	if plan.Added != 1501 || string(plan.Writes[0].Key) != t.Name()+"/to/00000" {
 		t.Errorf("%+v", plan)
 	}
@@ -290,16 +315,26 @@ func TestSeveralKeysAtOnce(t *testing.T) {
 	var d struct {
 		Changed []struct{ Key []byte }
 	}
-	if err := json.Unmarshal(e.Detail, &d); err != nil || len(d.Changed) != 1 || string(d.Changed[0].Key) != t.Name()+"/7" || value(t, client, t.Name()+"/8") != "v" {
+	if err := json.Unmarshal(e.Detail, &d); err != nil || len(d.Changed) != 1 ||
+		string(d.Changed[0].Key) != t.Name()+"/7" ||
+		value(t, client, t.Name()+"/8") != "v" {
 		t.Fatalf("%s: %v", e.Detail, err)
 	}
 	keys = slices.Delete(keys, 7, 8)
 	var done struct{ Deleted int64 }
-	if status := p.call("POST", "api/delete", map[string]any{"keys": keys}, &done); status != http.StatusOK || done.Deleted != 99 ||
-		value(t, client, t.Name()+"/8") != "<none>" || value(t, client, t.Name()+"/7") != "theirs" {
+	if status := p.call("POST", "api/delete", map[string]any{"keys": keys}, &done); status != http.StatusOK ||
+		done.Deleted != 99 ||
+		value(t, client, t.Name()+"/8") != "<none>" ||
+		value(t, client, t.Name()+"/7") != "theirs" {
 		t.Fatalf("status %d, %+v", status, done)
 	}
-	p.refused("POST", "api/delete", map[string]any{"keys": []any{map[string]any{"key": b64Std("k")}}}, http.StatusBadRequest, "bad_request")
+	p.refused(
+		"POST",
+		"api/delete",
+		map[string]any{"keys": []any{map[string]any{"key": b64Std("k")}}},
+		http.StatusBadRequest,
+		"bad_request",
+	)
 }
 
 func TestFormat(t *testing.T) {
@@ -311,13 +346,27 @@ func TestFormat(t *testing.T) {
 		"a: &x {b: 1}\nc: *x\n":        "a: &x {b: 1}\nc: *x\n",
 	} {
 		var out struct{ Value []byte }
-		if status := p.call("POST", "api/format", map[string]any{"value": b64Std(in)}, &out); status != http.StatusOK || string(out.Value) != want {
+		if status := p.call("POST", "api/format", map[string]any{"value": b64Std(in)}, &out); status != http.StatusOK ||
+			string(out.Value) != want {
 			t.Errorf("%q: status %d, %q, want %q", in, status, out.Value, want)
 		}
 	}
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c < 'k'; c++ {
-		bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1)
+		bomb += fmt.Sprintf(
+			"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n",
+			c,
+			c,
+			c-1,
+			c-1,
+			c-1,
+			c-1,
+			c-1,
+			c-1,
+			c-1,
+			c-1,
+			c-1,
+		)
 	}
 	for _, in := range []string{"", "just a text", "a: 1\n b: 2\n", "a: 1\na: 2\n", "a: *nosuch", "\xff\xfe", "42", bomb, "{", strings.Repeat("[", 20000), strings.Repeat("x", 2<<20)} {
 		p.refused("POST", "api/format", map[string]any{"value": b64Std(in)}, http.StatusBadRequest, "bad_request")

@@ -115,7 +115,14 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !c.allowedHost(r.Host) {
-		fail(w, &apiError{Status: http.StatusMisdirectedRequest, Code: "host", Message: "this console does not answer to the name " + printable(r.Host)})
+		fail(
+			w,
+			&apiError{
+				Status:  http.StatusMisdirectedRequest,
+				Code:    "host",
+				Message: "this console does not answer to the name " + printable(r.Host),
+			},
+		)
 		return
 	}
 	if err := limitBody(w, r); err != nil {

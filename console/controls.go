@@ -177,7 +177,8 @@ func readProposal(r *request) (*proposal, error) {
 	if err := decode(r.Request, in); err != nil {
 		return nil, err
 	}
-	if in.Service == "" || (in.Split == nil) == (in.ID == "") || in.Split == nil && in.Weight == nil && in.Drain == nil {
+	if in.Service == "" || (in.Split == nil) == (in.ID == "") ||
+		in.Split == nil && in.Weight == nil && in.Drain == nil {
 		return nil, badRequest("a service is needed, and a split or an instance with a weight or a drain")
 	}
 	return in, nil

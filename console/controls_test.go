@@ -98,7 +98,9 @@ func withOrders(t *testing.T, client *clientv3.Client) (base, name string) {
 	base, name = t.Name()+"/", t.Name()
 	for id, version := range map[string]string{"a": "v1", "b": "v1", "c": "v2"} {
 		format := discovery.JSON{Base: base}
-		text, err := format.Marshal(&discovery.Instance{Service: name, ID: id, Addresses: []string{"10.0.0.1:80"}, Version: version})
+		text, err := format.Marshal(
+			&discovery.Instance{Service: name, ID: id, Addresses: []string{"10.0.0.1:80"}, Version: version},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,12 +124,16 @@ func TestControls(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	got := p.control(change(map[string]any{"split": []string{"v1=95", "v2=5"}}))
-	if got.Before.shares() != "a:33.3 b:33.3 c:33.3" || got.After.shares() != "a:47.5 b:47.5 c:5" || got.Warnings != nil {
+	if got.Before.shares() != "a:33.3 b:33.3 c:33.3" || got.After.shares() != "a:47.5 b:47.5 c:5" ||
+		got.Warnings != nil {
 		t.Fatalf("%+v", got)
 	}
 	log.pair(t, "split", "service "+name, "", "v1=95 v2=5", console.Done)
 	s := p.service(base, name)
-	if s.shares() != "a:47.5 b:47.5 c:5" || s.Split != "v1=95 v2=5" || len(s.Parts) != 2 || s.Parts[0].Instances != 2 || s.Parts[1].Share != 5 || len(s.Instances[0].Parts) != 1 || s.Instances[0].Parts[0] != "v1" {
+	if s.shares() != "a:47.5 b:47.5 c:5" || s.Split != "v1=95 v2=5" || len(s.Parts) != 2 || s.Parts[0].Instances != 2 ||
+		s.Parts[1].Share != 5 ||
+		len(s.Instances[0].Parts) != 1 ||
+		s.Instances[0].Parts[0] != "v1" {
 		t.Fatalf("%+v", s)
 	}
 	got = p.control(change(map[string]any{"id": "a", "weight": 30}))
@@ -142,29 +148,41 @@ func TestControls(t *testing.T) {
 	log.pair(t, "drain", "instance "+name+"/c", "{}", `{"maintenance":true}`, console.Done)
 	s = p.service(base, name)
 	a, c := s.Instances[0], s.Instances[2]
-	if s.shares() != "a:75 b:25 c:0" || a.Weight != 30 || a.Own == nil || a.Own.Weight != 10 || a.Override.Weight != 30 || !c.Draining || c.Own == nil || c.Own.Draining || s.Parts[1].Share != 0 || s.Parts[0].Share != 100 {
+	if s.shares() != "a:75 b:25 c:0" || a.Weight != 30 || a.Own == nil || a.Own.Weight != 10 ||
+		a.Override.Weight != 30 ||
+		!c.Draining ||
+		c.Own == nil ||
+		c.Own.Draining ||
+		s.Parts[1].Share != 0 ||
+		s.Parts[0].Share != 100 {
 		t.Fatalf("%+v", s)
 	}
 	// One that is not there is shown beside those that are, and can be taken back.
 	p.control(change(map[string]any{"id": "gone", "drain": true, "weight": 7}))
-	if s = p.service(base, name); len(s.Absent) != 1 || s.Absent[0].ID != "gone" || !s.Absent[0].Maintenance || s.Absent[0].Weight != 7 {
+	if s = p.service(base, name); len(s.Absent) != 1 || s.Absent[0].ID != "gone" || !s.Absent[0].Maintenance ||
+		s.Absent[0].Weight != 7 {
 		t.Fatalf("%+v", s)
 	}
 	p.control(change(map[string]any{"id": "gone", "drain": false, "weight": 0}))
 	p.control(change(map[string]any{"id": "c", "drain": false}))
 	p.control(change(map[string]any{"id": "a", "weight": 0}))
 	p.control(change(map[string]any{"split": []string{}}))
-	if s = p.service(base, name); s.shares() != "a:33.3 b:33.3 c:33.3" || s.Absent != nil || s.Instances[0].Override != nil {
+	if s = p.service(base, name); s.shares() != "a:33.3 b:33.3 c:33.3" || s.Absent != nil ||
+		s.Instances[0].Override != nil {
 		t.Fatalf("%+v", s)
 	}
 
 	// What those who confirm should know.
-	if got = p.prospect(change(map[string]any{"split": []string{"v1=50", "v3=50"}})); len(got.Warnings) != 2 || !strings.Contains(got.Warnings[0], "v3") || !strings.Contains(got.Warnings[1], "get no calls: c") || got.After.shares() != "a:50 b:50 c:0" {
+	if got = p.prospect(change(map[string]any{"split": []string{"v1=50", "v3=50"}})); len(got.Warnings) != 2 ||
+		!strings.Contains(got.Warnings[0], "v3") ||
+		!strings.Contains(got.Warnings[1], "get no calls: c") ||
+		got.After.shares() != "a:50 b:50 c:0" {
 		t.Fatalf("%+v", got)
 	}
 	p.control(change(map[string]any{"id": "a", "drain": true}))
 	p.control(change(map[string]any{"id": "b", "drain": true}))
-	if got = p.prospect(change(map[string]any{"id": "c", "drain": true})); len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "No instance") {
+	if got = p.prospect(change(map[string]any{"id": "c", "drain": true})); len(got.Warnings) != 1 ||
+		!strings.Contains(got.Warnings[0], "No instance") {
 		t.Fatalf("%+v", got)
 	}
 }
@@ -190,11 +208,23 @@ func TestControlsThatMakeNoSense(t *testing.T) {
 		t.Fatalf("it wrote %s", v)
 	}
 	put(t, client, "/fairlead/control/"+name, "nonsense")
-	e := p.refused("POST", "api/services/prospect", map[string]any{"base": base, "service": name, "id": "a", "drain": true}, http.StatusBadRequest, "bad_request")
+	e := p.refused(
+		"POST",
+		"api/services/prospect",
+		map[string]any{"base": base, "service": name, "id": "a", "drain": true},
+		http.StatusBadRequest,
+		"bad_request",
+	)
 	if !strings.Contains(e.Error, "to be corrected or deleted") {
 		t.Fatalf("%+v", e)
 	}
-	p.refused("POST", "api/services/control", map[string]any{"base": base, "service": name, "id": "a", "drain": true, "seen": "{}"}, http.StatusBadRequest, "bad_request")
+	p.refused(
+		"POST",
+		"api/services/control",
+		map[string]any{"base": base, "service": name, "id": "a", "drain": true, "seen": "{}"},
+		http.StatusBadRequest,
+		"bad_request",
+	)
 	if v := value(t, client, "/fairlead/control/"+name); v != "nonsense" {
 		t.Fatalf("it wrote %s", v)
 	}
@@ -240,7 +270,14 @@ func TestControlsOfALimitedUser(t *testing.T) {
 	put(t, client, format.Key(&discovery.Instance{Service: "s", ID: "i"}), string(text))
 	withUsers(t, client)
 	var log recorder
-	p := serve(t, client, console.WithAudit(log.record), console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(
+		t,
+		client,
+		console.WithAudit(log.record),
+		console.WithLogin(
+			console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()}),
+		),
+	)
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
 	var list struct {
 		Services []controlled
@@ -250,8 +287,20 @@ func TestControlsOfALimitedUser(t *testing.T) {
 	if !list.Unknown || len(list.Services) != 1 || list.Services[0].Instances[0].Share != 100 {
 		t.Fatalf("%+v", list)
 	}
-	p.refused("POST", "api/services/prospect", map[string]any{"base": "app/", "service": "s", "id": "i", "drain": true}, http.StatusForbidden, "PermissionDenied")
-	p.refused("POST", "api/services/control", map[string]any{"base": "app/", "service": "s", "id": "i", "drain": true, "seen": "{}"}, http.StatusForbidden, "PermissionDenied")
+	p.refused(
+		"POST",
+		"api/services/prospect",
+		map[string]any{"base": "app/", "service": "s", "id": "i", "drain": true},
+		http.StatusForbidden,
+		"PermissionDenied",
+	)
+	p.refused(
+		"POST",
+		"api/services/control",
+		map[string]any{"base": "app/", "service": "s", "id": "i", "drain": true, "seen": "{}"},
+		http.StatusForbidden,
+		"PermissionDenied",
+	)
 	if all := log.take(); all[len(all)-1].Outcome != console.Failed || all[len(all)-1].User != "ann" {
 		t.Fatalf("%+v", all)
 	}
@@ -269,7 +318,9 @@ func TestControlsWhileEtcdIsAway(t *testing.T) {
 	t.Cleanup(func() { _ = cluster.Members()[0].Thaw() })
 	for _, path := range []string{"prospect", "control"} {
 		var e failure
-		if status := p.call("POST", "api/services/"+path, map[string]any{"service": t.Name(), "id": "i", "drain": true, "seen": "{}"}, &e); status < 500 || e.Error == "" || len(e.Members) == 0 {
+		if status := p.call("POST", "api/services/"+path, map[string]any{"service": t.Name(), "id": "i", "drain": true, "seen": "{}"}, &e); status < 500 ||
+			e.Error == "" ||
+			len(e.Members) == 0 {
 			t.Errorf("%s: status %d, %+v", path, status, e)
 		}
 	}

@@ -79,7 +79,16 @@ func look(ctx context.Context, kv clientv3.KV, t *target, opts ...clientv3.OpOpt
 	}
 	p := &preview{Revision: got.Header.Revision, Count: got.Count, Keys: []found{}}
 	for _, kv := range got.Kvs {
-		p.Keys = append(p.Keys, found{Key: kv.Key, Create: kv.CreateRevision, Mod: kv.ModRevision, Version: kv.Version, Lease: leaseName(kv.Lease)})
+		p.Keys = append(
+			p.Keys,
+			found{
+				Key:     kv.Key,
+				Create:  kv.CreateRevision,
+				Mod:     kv.ModRevision,
+				Version: kv.Version,
+				Lease:   leaseName(kv.Lease),
+			},
+		)
 	}
 	return p, nil
 }
@@ -166,11 +175,16 @@ func (t *target) meant(r *request) error {
 	case err != nil:
 		return err
 	case then.Count != t.Count:
-		return conflict(fmt.Sprintf("there were %d keys, not %d; nothing was deleted", then.Count, t.Count), &deletion{})
+		return conflict(
+			fmt.Sprintf("there were %d keys, not %d; nothing was deleted", then.Count, t.Count),
+			&deletion{},
+		)
 	case t.Count <= previewKeys:
 		return nil
 	case !bytes.Equal(t.Typed, t.Key):
-		return badRequest(fmt.Sprintf("for more than %d keys their prefix has to be typed; nothing was deleted", previewKeys))
+		return badRequest(
+			fmt.Sprintf("for more than %d keys their prefix has to be typed; nothing was deleted", previewKeys),
+		)
 	case !r.session.saves.has(saved{string(t.Key), t.Revision, t.Count}):
 		return badRequest(fmt.Sprintf("more than %d keys are saved to a file first; nothing was deleted", previewKeys))
 	}

@@ -138,7 +138,15 @@ func (g *gatherer) with(f func(*batch)) {
 // add puts an event into the batch, in place of the oldest if there are too many. The caller holds
 // mu.
 func (g *gatherer) add(b *batch, ev *clientv3.Event) {
-	c := change{Type: "put", Key: ev.Kv.Key, Size: len(ev.Kv.Value), Mod: ev.Kv.ModRevision, Created: ev.IsCreate(), Version: ev.Kv.Version, Lease: leaseName(ev.Kv.Lease)}
+	c := change{
+		Type:    "put",
+		Key:     ev.Kv.Key,
+		Size:    len(ev.Kv.Value),
+		Mod:     ev.Kv.ModRevision,
+		Created: ev.IsCreate(),
+		Version: ev.Kv.Version,
+		Lease:   leaseName(ev.Kv.Lease),
+	}
 	most := noticeMost
 	if g.kind == "watch" {
 		most = batchMost
@@ -146,7 +154,11 @@ func (g *gatherer) add(b *batch, ev *clientv3.Event) {
 		c.Value = append([]byte(nil), ev.Kv.Value[:min(batchValue, len(ev.Kv.Value))]...)
 		c.At = time.Now().UnixMilli()
 		if ev.PrevKv != nil {
-			c.Before, c.Was = append([]byte(nil), ev.PrevKv.Value[:min(batchValue, len(ev.PrevKv.Value))]...), len(ev.PrevKv.Value)
+			c.Before, c.Was = append(
+				[]byte(nil),
+				ev.PrevKv.Value[:min(batchValue, len(ev.PrevKv.Value))]...), len(
+				ev.PrevKv.Value,
+			)
 		}
 	}
 	c.Key = append([]byte(nil), ev.Kv.Key...)

@@ -31,7 +31,11 @@ func secureHeaders(h http.Header) {
 // allowedHost keeps out names that somebody else made to point here.
 func (c *Console) allowedHost(host string) bool { return c.hosts[site.HostName(host)] }
 
-var errForeign = &apiError{Status: http.StatusForbidden, Code: "cross_site", Message: "requests that another site causes are refused"}
+var errForeign = &apiError{
+	Status:  http.StatusForbidden,
+	Code:    "cross_site",
+	Message: "requests that another site causes are refused",
+}
 
 // handler answers a request of the API with something for JSON.
 type handler func(r *request) (any, error)
@@ -68,9 +72,17 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return &apiError{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: "the request is too large"}
+		return &apiError{
+			Status:  http.StatusRequestEntityTooLarge,
+			Code:    "too_large",
+			Message: "the request is too large",
+		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &apiError{Status: http.StatusRequestTimeout, Code: "slow", Message: "the request did not arrive within " + bodyTime.String()}
+		return &apiError{
+			Status:  http.StatusRequestTimeout,
+			Code:    "slow",
+			Message: "the request did not arrive within " + bodyTime.String(),
+		}
 	case err != nil:
 		return badRequest("the request broke off")
 	}
@@ -101,8 +113,13 @@ func (c *Console) admit(r *http.Request) error {
 	}
 	if r.Method != http.MethodGet {
 		// A form of another site cannot have this type.
-		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 && kind != "application/json" {
-			return &apiError{Status: http.StatusUnsupportedMediaType, Code: "content_type", Message: "the body must be application/json"}
+		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 &&
+			kind != "application/json" {
+			return &apiError{
+				Status:  http.StatusUnsupportedMediaType,
+				Code:    "content_type",
+				Message: "the body must be application/json",
+			}
 		}
 	}
 	return nil

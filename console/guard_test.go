@@ -54,7 +54,13 @@ func TestTheCookieAloneOpensNothing(t *testing.T) {
 		p.secret = s
 		p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in")
 		p.refused("GET", "api/stream?overview=1", nil, http.StatusUnauthorized, "sign_in")
-		p.refused("PUT", "api/key", map[string]any{"key": b64Std(t.Name()), "value": "", "mod": 0}, http.StatusUnauthorized, "sign_in")
+		p.refused(
+			"PUT",
+			"api/key",
+			map[string]any{"key": b64Std(t.Name()), "value": "", "mod": 0},
+			http.StatusUnauthorized,
+			"sign_in",
+		)
 		var me struct{ SignedIn bool }
 		if p.get("api/session", &me); me.SignedIn {
 			t.Fatalf("signed in with the secret %q", s)
@@ -81,7 +87,9 @@ func TestTheSessionEndsWithSigningOut(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
 	p.signIn()
 	c := p.cookie
-	if c == nil || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || strings.Contains(c.Value, secret) || len(c.Value) < 32 || c.Path != "/" {
+	if c == nil || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || strings.Contains(c.Value, secret) ||
+		len(c.Value) < 32 ||
+		c.Path != "/" {
 		t.Fatalf("cookie %+v", c)
 	}
 	p.get("api/count", nil)
@@ -95,7 +103,13 @@ func TestTheSessionEndsWithSigningOut(t *testing.T) {
 func TestAWrongTokenLeadsNowhere(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
 	p.refused("POST", "api/session", map[string]string{"token": "wrong"}, http.StatusUnauthorized, "denied")
-	p.refused("POST", "api/session", map[string]string{"user": "root", "password": secret}, http.StatusUnauthorized, "denied")
+	p.refused(
+		"POST",
+		"api/session",
+		map[string]string{"user": "root", "password": secret},
+		http.StatusUnauthorized,
+		"denied",
+	)
 	for range 20 {
 		p.call("POST", "api/session", map[string]string{"token": "guess"}, nil)
 	}
@@ -113,7 +127,9 @@ func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
 			resp := p.request(t.Context(), "GET", "?token=guess", nil)
 			resp.Body.Close()
 			// The page says why: it knows by the address.
-			if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther || to != "/#token-from-another-site" || p.cookie != nil {
+			if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther ||
+				to != "/#token-from-another-site" ||
+				p.cookie != nil {
 				t.Fatalf("status %d to %q, cookie %v", resp.StatusCode, to, p.cookie)
 			}
 		}
@@ -122,7 +138,13 @@ func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
 		p.refused("POST", "api/session", map[string]string{"token": "guess"}, http.StatusForbidden, "cross_site")
 	}
 	p.header = http.Header{}
-	p.refused("POST", "api/session", map[string]string{"token": "wrong"}, http.StatusUnauthorized, "denied") // not yet the limit
+	p.refused(
+		"POST",
+		"api/session",
+		map[string]string{"token": "wrong"},
+		http.StatusUnauthorized,
+		"denied",
+	) // not yet the limit
 	p.signIn()
 	resp := p.request(t.Context(), "GET", "?token=x", nil)
 	resp.Body.Close()
@@ -185,7 +207,13 @@ func TestOneUserDoesNotTakeWhatOthersNeed(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	withUsers(t, client)
-	p := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(
+		t,
+		client,
+		console.WithLogin(
+			console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()}),
+		),
+	)
 	root := map[string]string{"user": "root", "password": "r"}
 	p.signInWith(root)
 	rootCookie, rootSecret := p.cookie, p.secret
@@ -261,7 +289,12 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	}
 	// A form can be sent from anywhere; its types are not ours.
 	p.header = http.Header{}
-	r, err := http.NewRequestWithContext(t.Context(), "POST", p.url+"/api/delete", strings.NewReader(`{"key":"YQ==","revision":1}`))
+	r, err := http.NewRequestWithContext(
+		t.Context(),
+		"POST",
+		p.url+"/api/delete",
+		strings.NewReader(`{"key":"YQ==","revision":1}`),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,8 +325,10 @@ func TestHeadersOfEverything(t *testing.T) {
 		if strings.Contains(h.Get("Content-Security-Policy"), "unsafe") {
 			t.Errorf("%s: policy %q", path, h.Get("Content-Security-Policy"))
 		}
-		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Cross-Origin-Resource-Policy") != "same-origin" ||
-			h.Get("Cross-Origin-Opener-Policy") != "same-origin" || h.Get("Cache-Control") == "" {
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+			h.Get("Cross-Origin-Resource-Policy") != "same-origin" ||
+			h.Get("Cross-Origin-Opener-Policy") != "same-origin" ||
+			h.Get("Cache-Control") == "" {
 			t.Errorf("%s: headers %v", path, h)
 		}
 	}
@@ -303,8 +338,20 @@ func TestReadOnly(t *testing.T) {
 	p, client := open(t, console.WithReadOnly())
 	key := t.Name()
 	rev := put(t, client, key, "v")
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std(key), "value": "", "mod": rev}, http.StatusForbidden, "read_only")
-	p.refused("POST", "api/delete", map[string]any{"key": b64Std(key), "revision": rev}, http.StatusForbidden, "read_only")
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std(key), "value": "", "mod": rev},
+		http.StatusForbidden,
+		"read_only",
+	)
+	p.refused(
+		"POST",
+		"api/delete",
+		map[string]any{"key": b64Std(key), "revision": rev},
+		http.StatusForbidden,
+		"read_only",
+	)
 	for _, path := range []string{"services/control", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release", "import", "access", "access/plan"} {
 		p.refused("POST", "api/"+path, map[string]any{}, http.StatusForbidden, "read_only")
 	}
@@ -336,7 +383,14 @@ func TestMountedBelowAPath(t *testing.T) {
 	mux.Handle("/tools/etcd/", c)
 	s := httptest.NewServer(mux)
 	defer s.Close()
-	p := &page{t: t, url: s.URL + "/tools/etcd", client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, header: http.Header{}}
+	p := &page{
+		t:   t,
+		url: s.URL + "/tools/etcd",
+		client: &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		header: http.Header{},
+	}
 	defer p.client.CloseIdleConnections()
 	p.signIn()
 	if p.cookie.Path != "/tools/etcd/" {
@@ -364,7 +418,8 @@ func TestFiles(t *testing.T) {
 	resp := p.request(t.Context(), "GET", "", nil)
 	text, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
-	if err != nil || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || !strings.Contains(string(text), "<title>Fairlead</title>") {
+	if err != nil || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") ||
+		!strings.Contains(string(text), "<title>Fairlead</title>") {
 		t.Fatalf("%v: %.100q", err, text)
 	}
 	// A page that names another host would load from there; the policy forbids it, and it should
@@ -388,7 +443,13 @@ func TestFiles(t *testing.T) {
 
 func TestLargeBodiesAreRefused(t *testing.T) {
 	p, _ := open(t)
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std(t.Name()), "value": strings.Repeat("A", 5<<20), "mod": 0}, http.StatusRequestEntityTooLarge, "too_large")
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std(t.Name()), "value": strings.Repeat("A", 5<<20), "mod": 0},
+		http.StatusRequestEntityTooLarge,
+		"too_large",
+	)
 	p.refused("PUT", "api/key", map[string]any{"other": 1}, http.StatusBadRequest, "bad_request")
 	p.refused("GET", "api/tree?prefix=*", nil, http.StatusBadRequest, "bad_request")
 	p.refused("GET", "api/tree?limit=-1", nil, http.StatusBadRequest, "bad_request")

@@ -14,10 +14,19 @@ import (
 func three(now time.Time) *doctor.Facts {
 	f := &doctor.Facts{Now: now, Compacted: true}
 	for i := range 3 {
-		f.Members = append(f.Members, &doctor.Member{ID: uint64(i + 1), Name: fmt.Sprint("m", i), URLs: []doctor.Address{{
-			URL: fmt.Sprint("http://m", i), Advertised: true, LeadersSeen: -1,
-			Status: &pb.StatusResponse{Version: "3.7.3", Leader: 1, DbSize: 10, DbSizeInUse: 10, DbSizeQuota: 1 << 30},
-		}}})
+		f.Members = append(
+			f.Members,
+			&doctor.Member{ID: uint64(i + 1), Name: fmt.Sprint("m", i), URLs: []doctor.Address{{
+				URL: fmt.Sprint("http://m", i), Advertised: true, LeadersSeen: -1,
+				Status: &pb.StatusResponse{
+					Version:     "3.7.3",
+					Leader:      1,
+					DbSize:      10,
+					DbSizeInUse: 10,
+					DbSizeQuota: 1 << 30,
+				},
+			}}},
+		)
 	}
 	return f
 }
@@ -50,7 +59,8 @@ func TestSinceWhen(t *testing.T) {
 			}
 			continue
 		}
-		if len(h.Findings) != 1 || h.Findings[0].Rule != "slow" || h.Findings[0].Since != c.since.UnixMilli() || h.Findings[0].Earlier != c.earlier {
+		if len(h.Findings) != 1 || h.Findings[0].Rule != "slow" || h.Findings[0].Since != c.since.UnixMilli() ||
+			h.Findings[0].Earlier != c.earlier {
 			t.Errorf("%d: %+v", n, h.Findings)
 		}
 	}

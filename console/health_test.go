@@ -78,7 +78,9 @@ func TestHealth(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	f := h.Findings[0]
-	if f.Title != "Member down" || f.Stops || f.Earlier || f.Since < began.UnixMilli() || f.Means == "" || len(f.Mends) != 1 || f.Mends[0].Member != fmt.Sprintf("%x", id) {
+	if f.Title != "Member down" || f.Stops || f.Earlier || f.Since < began.UnixMilli() || f.Means == "" ||
+		len(f.Mends) != 1 ||
+		f.Mends[0].Member != fmt.Sprintf("%x", id) {
 		t.Errorf("%+v", f)
 	}
 	if again := awaitHealth(t, events, "silent "+dead.Name); again.At == h.At || again.Findings[0].Since != f.Since {
@@ -91,7 +93,9 @@ func TestHealth(t *testing.T) {
 	if names[0] > names[1] {
 		names[0], names[1] = names[1], names[0]
 	}
-	if f := awaitHealth(t, events, "no-quorum "+strings.Join(names, " ")).Findings[0]; !f.Stops || f.Title != "No quorum" || !strings.Contains(f.Means, "writes are refused") {
+	if f := awaitHealth(t, events, "no-quorum "+strings.Join(names, " ")).Findings[0]; !f.Stops ||
+		f.Title != "No quorum" ||
+		!strings.Contains(f.Means, "writes are refused") {
 		t.Errorf("%+v", f)
 	}
 	if err := frozen.Thaw(); err != nil {
@@ -114,7 +118,10 @@ func TestHealth(t *testing.T) {
 	for _, e := range past.Events {
 		kinds[e.Kind+" "+strings.SplitN(e.Text, ":", 2)[0]] = true
 	}
-	if len(past.At) == 0 || len(past.Members) != 3 || past.Size[0] == nil || *past.Size[0] <= 0 || !kinds["begun Member down"] || !kinds["begun No quorum"] || !kinds["restart "+dead.Name+" started anew"] {
+	if len(past.At) == 0 || len(past.Members) != 3 || past.Size[0] == nil || *past.Size[0] <= 0 ||
+		!kinds["begun Member down"] ||
+		!kinds["begun No quorum"] ||
+		!kinds["restart "+dead.Name+" started anew"] {
 		t.Errorf("%+v", past)
 	}
 	p.refused("GET", "api/memory?span=year", nil, http.StatusBadRequest, "bad_request")
@@ -146,7 +153,13 @@ func TestHealthOfUsers(t *testing.T) {
 		}
 	}
 	withUsers(t, client)
-	p := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(
+		t,
+		client,
+		console.WithLogin(
+			console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()}),
+		),
+	)
 	for _, u := range []struct {
 		name, password string
 		operates       bool
@@ -168,9 +181,18 @@ func TestHealthOfUsers(t *testing.T) {
 // TestCertificatesThatEnd are told with TLS, if the console may read the members' pages.
 func TestCertificatesThatEnd(t *testing.T) {
 	auth := etcdtest.NewTLS(t)
-	auth.Issue(t, "server", etcdtest.Certificate{NotBefore: time.Now().Add(-100 * 24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour)})
+	auth.Issue(
+		t,
+		"server",
+		etcdtest.Certificate{
+			NotBefore: time.Now().Add(-100 * 24 * time.Hour),
+			NotAfter:  time.Now().Add(24 * time.Hour),
+		},
+	)
 	cluster := etcdtest.Start(t, etcdtest.Options{TLS: auth})
-	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), TLS: auth.ClientConfig(t), Logger: zap.NewNop()})
+	client, err := clientv3.New(
+		clientv3.Config{Endpoints: cluster.Endpoints(), TLS: auth.ClientConfig(t), Logger: zap.NewNop()},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

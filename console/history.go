@@ -91,7 +91,13 @@ func getHistory(r *request) (any, error) {
 func (h *history) replay(ctx context.Context, client *clientv3.Client, from int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes := client.Watch(ctx, string(h.Key), clientv3.WithRev(from), clientv3.WithProgressNotify(), clientv3.WithCreatedNotify())
+	changes := client.Watch(
+		ctx,
+		string(h.Key),
+		clientv3.WithRev(from),
+		clientv3.WithProgressNotify(),
+		clientv3.WithCreatedNotify(),
+	)
 	tick := time.NewTicker(historyAsk)
 	defer tick.Stop()
 	last := time.Now()
@@ -146,7 +152,11 @@ func (h *history) add(mod int64, ev *clientv3.Event) {
 	v := revision{Mod: mod, Deleted: ev.Type == clientv3.EventTypeDelete}
 	if !v.Deleted {
 		kv := ev.Kv
-		v.Value, v.Size, v.Create, v.Version, v.Lease = kv.Value, len(kv.Value), kv.CreateRevision, kv.Version, leaseName(kv.Lease)
+		v.Value, v.Size, v.Create, v.Version, v.Lease = kv.Value, len(
+			kv.Value,
+		), kv.CreateRevision, kv.Version, leaseName(
+			kv.Lease,
+		)
 	}
 	h.Revisions = append(h.Revisions, v)
 	if h.held += v.Size; len(h.Revisions) >= 2*historyMost || h.held > 2*historyBytes {

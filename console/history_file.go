@@ -122,8 +122,18 @@ func (m *memory) save() error {
 		return nil
 	}
 	m.mu.Lock()
-	k := keptMemory{Form: fileForm, Cluster: m.cluster, Saved: m.at, Revision: m.revision, Leader: m.leader, Starts: m.starts,
-		Findings: make(map[string]keptFinding), Events: m.events, Hour: keep(&m.hour), Day: keep(&m.day)}
+	k := keptMemory{
+		Form:     fileForm,
+		Cluster:  m.cluster,
+		Saved:    m.at,
+		Revision: m.revision,
+		Leader:   m.leader,
+		Starts:   m.starts,
+		Findings: make(map[string]keptFinding),
+		Events:   m.events,
+		Hour:     keep(&m.hour),
+		Day:      keep(&m.day),
+	}
 	for key, f := range m.findings {
 		k.Findings[key] = keptFinding{f.Title, f.What, f.Since}
 	}

@@ -82,7 +82,8 @@ func TestMemoryOfAnotherCluster(t *testing.T) {
 	var seen onsets
 	f := inCluster(measured(at.Add(time.Minute), 3, 1000), 8)
 	m.add(f, seen.health(f))
-	if r := m.recall(&m.day); len(r.At) != 1 || r.Changes[0] != nil || len(r.Events) != 1 || !strings.Contains(r.Events[0].Text, "another cluster") {
+	if r := m.recall(&m.day); len(r.At) != 1 || r.Changes[0] != nil || len(r.Events) != 1 ||
+		!strings.Contains(r.Events[0].Text, "another cluster") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -98,7 +98,12 @@ func postImport(r *request) (any, error) {
 	res, err = transfer.Import(ctx, r.client, strings.NewReader(in.File), o)
 	done := &imported{}
 	done.count(res)
-	r.change.After = fmt.Sprintf("%d keys added, %d changed, %d left alone since somebody wrote them", done.Added, done.Changed, done.Conflicts)
+	r.change.After = fmt.Sprintf(
+		"%d keys added, %d changed, %d left alone since somebody wrote them",
+		done.Added,
+		done.Changed,
+		done.Conflicts,
+	)
 	if err != nil && done.Added+done.Changed > 0 {
 		e := written(r.client, err)
 		if a, ok := e.(*apiError); ok {

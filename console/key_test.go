@@ -69,20 +69,46 @@ func TestAnEditThatLosesTheRaceWritesNothing(t *testing.T) {
 	key := t.Name()
 	seen := put(t, client, key, "seen")
 	theirs := put(t, client, key, "theirs")
-	e := p.refused("PUT", "api/key", map[string]any{"key": b64Std(key), "value": b64Std("mine"), "mod": seen}, http.StatusConflict, "conflict")
+	e := p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std(key), "value": b64Std("mine"), "mod": seen},
+		http.StatusConflict,
+		"conflict",
+	)
 	var now keyState
-	if err := json.Unmarshal(e.Detail, &now); err != nil || !now.Exists || string(now.Value) != "theirs" || now.Mod != theirs {
+	if err := json.Unmarshal(e.Detail, &now); err != nil || !now.Exists || string(now.Value) != "theirs" ||
+		now.Mod != theirs {
 		t.Fatalf("the page is told %s: %v", e.Detail, err)
 	}
 	// Creating what is there, and changing what is not.
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std(key), "value": b64Std("mine"), "mod": 0}, http.StatusConflict, "conflict")
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std(key + "none"), "value": b64Std("mine"), "mod": seen}, http.StatusConflict, "conflict")
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std(key), "value": b64Std("mine")}, http.StatusBadRequest, "bad_request")
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std(key), "value": b64Std("mine"), "mod": 0},
+		http.StatusConflict,
+		"conflict",
+	)
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std(key + "none"), "value": b64Std("mine"), "mod": seen},
+		http.StatusConflict,
+		"conflict",
+	)
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std(key), "value": b64Std("mine")},
+		http.StatusBadRequest,
+		"bad_request",
+	)
 	if v := value(t, client, key); v != "theirs" {
 		t.Fatalf("the key is %q", v)
 	}
 	var done struct{ Mod int64 }
-	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std(key + "new"), "value": b64Std("mine"), "mod": 0}, &done); status != http.StatusOK || done.Mod <= theirs {
+	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std(key + "new"), "value": b64Std("mine"), "mod": 0}, &done); status != http.StatusOK ||
+		done.Mod <= theirs {
 		t.Fatalf("creating: status %d, %+v", status, done)
 	}
 }
@@ -177,7 +203,8 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 	h := new(history)
 	p.get("api/history?key="+b64(key), h)
-	if len(h.Revisions) != 1000 || h.Dropped != 500 || string(h.Revisions[0].Value) != "1499" || string(h.Revisions[999].Value) != "500" {
+	if len(h.Revisions) != 1000 || h.Dropped != 500 || string(h.Revisions[0].Value) != "1499" ||
+		string(h.Revisions[999].Value) != "500" {
 		t.Fatalf("%d revisions, %d dropped", len(h.Revisions), h.Dropped)
 	}
 	for range 6 {
@@ -185,7 +212,9 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 	h = new(history)
 	p.get("api/history?key="+b64(key+"large"), h)
-	if len(h.Revisions) != 6 || len(h.Revisions[0].Value) != 1<<20 || !h.Revisions[5].Left || len(h.Revisions[5].Value) != 0 || h.Revisions[5].Size != 1<<20 {
+	if len(h.Revisions) != 6 || len(h.Revisions[0].Value) != 1<<20 || !h.Revisions[5].Left ||
+		len(h.Revisions[5].Value) != 0 ||
+		h.Revisions[5].Size != 1<<20 {
 		t.Fatal("the values of old revisions are not left out")
 	}
 }
@@ -209,7 +238,13 @@ func TestDeleteOnlyWhatWasPreviewed(t *testing.T) {
 		}
 	}
 	target := func(v preview) map[string]any {
-		return map[string]any{"key": b64Std(prefix), "prefix": true, "revision": v.Revision, "count": v.Count, "typed": b64Std(prefix)}
+		return map[string]any{
+			"key":      b64Std(prefix),
+			"prefix":   true,
+			"revision": v.Revision,
+			"count":    v.Count,
+			"typed":    b64Std(prefix),
+		}
 	}
 	count := func() int64 {
 		var c struct{ Count int64 }
@@ -231,7 +266,8 @@ func TestDeleteOnlyWhatWasPreviewed(t *testing.T) {
 				Deleted int64
 				Changed []struct{ Key []byte }
 			}
-			if err := json.Unmarshal(e.Detail, &d); err != nil || d.Deleted != 0 || !slices.ContainsFunc(d.Changed, func(k struct{ Key []byte }) bool { return string(k.Key) == key }) {
+			if err := json.Unmarshal(e.Detail, &d); err != nil || d.Deleted != 0 ||
+				!slices.ContainsFunc(d.Changed, func(k struct{ Key []byte }) bool { return string(k.Key) == key }) {
 				t.Fatalf("%s: %s, %v", name, e.Detail, err)
 			}
 			if value(t, client, key) != "theirs" {
@@ -242,19 +278,39 @@ func TestDeleteOnlyWhatWasPreviewed(t *testing.T) {
 			p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix), "revision": v.Revision})
 		}
 		var d struct{ Deleted int64 }
-		if status := p.call("POST", "api/delete", target(v), &d); status != http.StatusOK || d.Deleted != int64(n)+1 || count() != 0 {
+		if status := p.call("POST", "api/delete", target(v), &d); status != http.StatusOK || d.Deleted != int64(n)+1 ||
+			count() != 0 {
 			t.Fatalf("status %d, %d deleted, %d left", status, d.Deleted, count())
 		}
 	}
 	seen := put(t, client, prefix+"one", "a")
 	put(t, client, prefix+"one", "b")
-	p.refused("POST", "api/delete", map[string]any{"key": b64Std(prefix + "one"), "revision": seen}, http.StatusConflict, "conflict")
-	p.refused("POST", "api/delete", map[string]any{"key": "", "prefix": true, "revision": seen}, http.StatusBadRequest, "bad_request")
-	p.refused("POST", "api/delete", map[string]any{"key": b64Std(prefix), "prefix": true}, http.StatusBadRequest, "bad_request")
+	p.refused(
+		"POST",
+		"api/delete",
+		map[string]any{"key": b64Std(prefix + "one"), "revision": seen},
+		http.StatusConflict,
+		"conflict",
+	)
+	p.refused(
+		"POST",
+		"api/delete",
+		map[string]any{"key": "", "prefix": true, "revision": seen},
+		http.StatusBadRequest,
+		"bad_request",
+	)
+	p.refused(
+		"POST",
+		"api/delete",
+		map[string]any{"key": b64Std(prefix), "prefix": true},
+		http.StatusBadRequest,
+		"bad_request",
+	)
 	if count() != 1 {
 		t.Fatal("it is gone")
 	}
-	if status := p.call("POST", "api/delete", map[string]any{"key": b64Std(prefix + "one"), "revision": seen + 1}, nil); status != http.StatusOK || count() != 0 {
+	if status := p.call("POST", "api/delete", map[string]any{"key": b64Std(prefix + "one"), "revision": seen + 1}, nil); status != http.StatusOK ||
+		count() != 0 {
 		t.Fatalf("status %d", status)
 	}
 }

@@ -83,14 +83,28 @@ func getLeases(r *request) (any, error) {
 		if t == nil || t.TTL < 0 {
 			continue // it has ended meanwhile, or is not for this user to see
 		}
-		list.Leases = append(list.Leases, leaseState{ID: leaseName(id), TTL: t.TTL, Granted: t.GrantedTTL, KeyCount: len(t.Keys), Keys: t.Keys[:min(leaseKeysMost, len(t.Keys))],
-			Owners: holders(t.Keys[:min(leaseKeysMost, len(t.Keys))], int64(id))})
+		list.Leases = append(
+			list.Leases,
+			leaseState{
+				ID:       leaseName(id),
+				TTL:      t.TTL,
+				Granted:  t.GrantedTTL,
+				KeyCount: len(t.Keys),
+				Keys:     t.Keys[:min(leaseKeysMost, len(t.Keys))],
+				Owners:   holders(t.Keys[:min(leaseKeysMost, len(t.Keys))], int64(id)),
+			},
+		)
 	}
 	return list, nil
 }
 
 // leaseTimes asks for some leases. Those for which there was no answer are left out.
-func leaseTimes(ctx context.Context, l clientv3.Lease, ids []clientv3.LeaseID, opts ...clientv3.LeaseOption) map[clientv3.LeaseID]*clientv3.LeaseTimeToLiveResponse {
+func leaseTimes(
+	ctx context.Context,
+	l clientv3.Lease,
+	ids []clientv3.LeaseID,
+	opts ...clientv3.LeaseOption,
+) map[clientv3.LeaseID]*clientv3.LeaseTimeToLiveResponse {
 	known := make(map[clientv3.LeaseID]*clientv3.LeaseTimeToLiveResponse)
 	for _, id := range ids {
 		if id != clientv3.NoLease && len(known) < leasesMost {
@@ -215,7 +229,10 @@ func postRevoke(r *request) (any, error) {
 		r.change.Before += ": " + auditOf(bytes.Join(now.Keys[:min(leaseKeysMost, len(now.Keys))], []byte(" ")))
 	}
 	if len(now.Keys) != in.Keys {
-		return nil, conflict(fmt.Sprintf("the lease has %d keys now, not %d; nothing was done", len(now.Keys), in.Keys), nil)
+		return nil, conflict(
+			fmt.Sprintf("the lease has %d keys now, not %d; nothing was done", len(now.Keys), in.Keys),
+			nil,
+		)
 	}
 	_, err = r.client.Revoke(ctx, id)
 	return nil, err

@@ -201,8 +201,17 @@ func (f *finder) add(got *clientv3.GetResponse) {
 			q = &queue{Name: []byte(name), Recipe: recipe}
 			f.queues[name] = q
 		}
-		q.All = append(q.All, waiter{Key: kv.Key, Create: kv.CreateRevision, Value: kv.Value[:min(lockValue, len(kv.Value))], Size: len(kv.Value),
-			Lease: leaseName(kv.Lease), lease: clientv3.LeaseID(kv.Lease)})
+		q.All = append(
+			q.All,
+			waiter{
+				Key:    kv.Key,
+				Create: kv.CreateRevision,
+				Value:  kv.Value[:min(lockValue, len(kv.Value))],
+				Size:   len(kv.Value),
+				Lease:  leaseName(kv.Lease),
+				lease:  clientv3.LeaseID(kv.Lease),
+			},
+		)
 	}
 }
 

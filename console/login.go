@@ -71,8 +71,12 @@ func (c *Console) mayOperate(ctx context.Context, s *session) bool {
 }
 
 var (
-	errDenied   = &apiError{Status: http.StatusUnauthorized, Code: "denied", Message: "that is not right"}
-	errTooMany  = &apiError{Status: http.StatusTooManyRequests, Code: "too_many", Message: "too many attempts failed; try again in a moment"}
+	errDenied  = &apiError{Status: http.StatusUnauthorized, Code: "denied", Message: "that is not right"}
+	errTooMany = &apiError{
+		Status:  http.StatusTooManyRequests,
+		Code:    "too_many",
+		Message: "too many attempts failed; try again in a moment",
+	}
 	errNotFound = &apiError{Status: http.StatusNotFound, Code: "not_found", Message: "there is no such page"}
 )
 
@@ -121,7 +125,17 @@ func refused(err error) bool {
 
 func (c *Console) deleteSession(w http.ResponseWriter, r *http.Request) (any, error) {
 	c.sessions.remove(c.cookieOf(r), r.Header.Get(secretHeader))
-	http.SetCookie(w, &http.Cookie{Name: c.cookie, Path: c.base, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
+	http.SetCookie(
+		w,
+		&http.Cookie{
+			Name:     c.cookie,
+			Path:     c.base,
+			MaxAge:   -1,
+			HttpOnly: true,
+			SameSite: http.SameSiteStrictMode,
+			Secure:   r.TLS != nil,
+		},
+	)
 	return nil, nil
 }
 

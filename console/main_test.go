@@ -50,7 +50,10 @@ func pageOf(t testing.TB, c *console.Console) *page {
 		}
 		s.Close()
 	})
-	hc := &http.Client{Transport: &http.Transport{}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	hc := &http.Client{
+		Transport:     &http.Transport{},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	t.Cleanup(hc.CloseIdleConnections)
 	return &page{t: t, url: s.URL, client: hc, header: make(http.Header)}
 }
@@ -73,7 +76,8 @@ func (p *page) signIn() {
 func (p *page) signInWith(proof map[string]string) {
 	p.t.Helper()
 	var got struct{ Secret string }
-	if status := p.call("POST", "api/session", proof, &got); status != http.StatusOK || p.cookie == nil || got.Secret == "" {
+	if status := p.call("POST", "api/session", proof, &got); status != http.StatusOK || p.cookie == nil ||
+		got.Secret == "" {
 		p.t.Fatalf("signing in: status %d, cookie %v, secret %q", status, p.cookie, got.Secret)
 	}
 	p.secret = got.Secret

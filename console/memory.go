@@ -149,7 +149,11 @@ func (m *memory) found(at time.Time, h *health) {
 	}
 	for key, f := range m.findings {
 		if now[key] == nil {
-			m.happened(at, "over", f.Title+" is over, after "+at.Sub(time.UnixMilli(f.Since)).Round(time.Second).String()+": "+f.What)
+			m.happened(
+				at,
+				"over",
+				f.Title+" is over, after "+at.Sub(time.UnixMilli(f.Since)).Round(time.Second).String()+": "+f.What,
+			)
 		}
 	}
 	m.findings = now

@@ -40,11 +40,15 @@ func TestMemoryOfADay(t *testing.T) {
 		span time.Duration
 	}{{&m.hour, time.Hour}, {&m.day, 24 * time.Hour}} {
 		r := m.recall(c.s)
-		if len(r.At) != memoryBuckets || r.Span != c.span.Milliseconds() || r.At[len(r.At)-1]-r.At[0] != r.Span-r.Step || r.Now != at.UnixMilli() {
+		if len(r.At) != memoryBuckets || r.Span != c.span.Milliseconds() ||
+			r.At[len(r.At)-1]-r.At[0] != r.Span-r.Step ||
+			r.Now != at.UnixMilli() {
 			t.Fatalf("%v: %d steps of %d", c.span, len(r.At), r.Step)
 		}
 		for i := range r.At {
-			if r.Changes[i] == nil || *r.Changes[i] < 9.99 || *r.Changes[i] > 10.01 || len(r.Members) != 3 || *r.Members[2].Answer[i] != 3 || r.Members[0].Fsync[i] != nil {
+			if r.Changes[i] == nil || *r.Changes[i] < 9.99 || *r.Changes[i] > 10.01 || len(r.Members) != 3 ||
+				*r.Members[2].Answer[i] != 3 ||
+				r.Members[0].Fsync[i] != nil {
 				t.Fatalf("%v, step %d: %+v", c.span, i, r)
 			}
 		}
@@ -89,7 +93,13 @@ func TestMemoryOfEvents(t *testing.T) {
 	for _, e := range m.recall(&m.day).Events {
 		got = append(got, e.Kind+" "+e.Text)
 	}
-	want := []string{"begun Member down: member m2 does not answer", "leader m1 leads", "over Member down is over, after 11m0s", "begun No space: the database is full, by m1", "begun No leader: m0, m1, m2: no leader"}
+	want := []string{
+		"begun Member down: member m2 does not answer",
+		"leader m1 leads",
+		"over Member down is over, after 11m0s",
+		"begun No space: the database is full, by m1",
+		"begun No leader: m0, m1, m2: no leader",
+	}
 	for i, w := range want {
 		if i >= len(got) || !strings.HasPrefix(got[i], w) {
 			t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -45,7 +45,13 @@ func lookAt(ctx context.Context, client *clientv3.Client) (*clusterState, error)
 		return nil, err
 	}
 	o := survey(ctx, client, list(ctx, client))
-	st := &clusterState{revision: o.Revision, leader: o.Leader, members: members.Members, live: make(map[string]member), alarms: alarms.Alarms}
+	st := &clusterState{
+		revision: o.Revision,
+		leader:   o.Leader,
+		members:  members.Members,
+		live:     make(map[string]member),
+		alarms:   alarms.Alarms,
+	}
 	for _, m := range o.Members {
 		if was := st.live[m.ID]; m.ID != "" && !was.Up {
 			st.live[m.ID] = m
@@ -131,7 +137,11 @@ func (p *plan) run(r *request, out *writer) (notes []string, err error) {
 	}
 	for len(left) > 0 {
 		if r.Context().Err() != nil || out.err != nil {
-			return notes, &apiError{Status: http.StatusConflict, Code: "closed_page", Message: "the page was closed: what was left was not begun"}
+			return notes, &apiError{
+				Status:  http.StatusConflict,
+				Code:    "closed_page",
+				Message: "the page was closed: what was left was not begun",
+			}
 		}
 		at := 0
 		if p.Operation.Action == "defragment" {
@@ -227,8 +237,11 @@ func (p *plan) do(ctx context.Context, c *clientv3.Client, target string) (strin
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("its id is %s; start it with an empty directory, a --name, --initial-cluster-state existing and --initial-cluster %s",
-			idName(got.Member.ID), initialCluster(got.Members, got.Member.ID)), nil
+		return fmt.Sprintf(
+			"its id is %s; start it with an empty directory, a --name, --initial-cluster-state existing and --initial-cluster %s",
+			idName(got.Member.ID),
+			initialCluster(got.Members, got.Member.ID),
+		), nil
 	case "member-promote":
 		_, err := c.MemberPromote(ctx, member)
 		return "it votes", err

@@ -104,7 +104,13 @@ func TestOperations(t *testing.T) {
 
 	old := put(t, client, "k", "1")
 	now := put(t, client, "k", "2")
-	p.refused("POST", "api/operations/plan", map[string]any{"action": "compact", "revision": now + 100}, http.StatusBadRequest, "bad_request")
+	p.refused(
+		"POST",
+		"api/operations/plan",
+		map[string]any{"action": "compact", "revision": now + 100},
+		http.StatusBadRequest,
+		"bad_request",
+	)
 	p.done(map[string]any{"action": "compact", "revision": now})
 	if _, err := client.Get(t.Context(), "k", clientv3.WithRev(old)); err == nil {
 		t.Error("the old revision is there")
@@ -125,8 +131,20 @@ func TestOperations(t *testing.T) {
 	}
 
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "disarm"}, http.StatusConflict, "refused")
-	p.refused("POST", "api/operations/plan", map[string]any{"action": "move-leader", "member": leader}, http.StatusConflict, "refused")
-	p.refused("POST", "api/operations/plan", map[string]any{"action": "move-leader", "member": "<b>"}, http.StatusNotFound, "NotFound")
+	p.refused(
+		"POST",
+		"api/operations/plan",
+		map[string]any{"action": "move-leader", "member": leader},
+		http.StatusConflict,
+		"refused",
+	)
+	p.refused(
+		"POST",
+		"api/operations/plan",
+		map[string]any{"action": "move-leader", "member": "<b>"},
+		http.StatusNotFound,
+		"NotFound",
+	)
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "drop-all"}, http.StatusBadRequest, "bad_request")
 
 	// Two operators: what the second was shown is not so any more, or is the same that the first
@@ -148,11 +166,19 @@ func TestOperations(t *testing.T) {
 	}
 
 	for _, bad := range []string{"", "10.0.0.1:2380", "http://10.0.0.1", "ftp://a:1", "http://a:1/x", "\u202e", "javascript:alert(1)"} {
-		p.refused("POST", "api/operations/plan", map[string]any{"action": "member-add", "urls": []string{bad}}, http.StatusBadRequest, "bad_request")
+		p.refused(
+			"POST",
+			"api/operations/plan",
+			map[string]any{"action": "member-add", "urls": []string{bad}},
+			http.StatusBadRequest,
+			"bad_request",
+		)
 	}
 	// etcd changes members only once all have been connected for 5 s; its refusal is told as it is.
 	clienttest.Await(t, "etcd takes a member", func() bool {
-		all := p.run(p.plan(map[string]any{"action": "member-add", "urls": []string{"http://127.0.0.1:1"}, "learner": true}))
+		all := p.run(
+			p.plan(map[string]any{"action": "member-add", "urls": []string{"http://127.0.0.1:1"}, "learner": true}),
+		)
 		if all[1].State == "failed" {
 			if all[1].Note != "etcdserver: unhealthy cluster" || all[2].Error != all[1].Note {
 				t.Fatalf("%+v", all)
@@ -174,7 +200,13 @@ func TestOperations(t *testing.T) {
 			learner = fmt.Sprintf("%x", m.ID)
 		}
 	}
-	p.refused("POST", "api/operations/plan", map[string]any{"action": "member-promote", "member": learner}, http.StatusConflict, "refused") // it has not started
+	p.refused(
+		"POST",
+		"api/operations/plan",
+		map[string]any{"action": "member-promote", "member": learner},
+		http.StatusConflict,
+		"refused",
+	) // it has not started
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "defragment"}, http.StatusConflict, "refused")
 	p.done(map[string]any{"action": "member-remove", "member": learner})
 
@@ -183,8 +215,20 @@ func TestOperations(t *testing.T) {
 	goneID, otherID := memberID(t, gone), memberID(t, cluster.Followers(t)[1])
 	gone.Kill()
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "defragment"}, http.StatusConflict, "refused")
-	p.refused("POST", "api/operations/plan", map[string]any{"action": "member-remove", "member": otherID}, http.StatusConflict, "refused")
-	p.refused("POST", "api/operations/plan", map[string]any{"action": "member-add", "urls": []string{"http://127.0.0.1:1"}}, http.StatusConflict, "refused")
+	p.refused(
+		"POST",
+		"api/operations/plan",
+		map[string]any{"action": "member-remove", "member": otherID},
+		http.StatusConflict,
+		"refused",
+	)
+	p.refused(
+		"POST",
+		"api/operations/plan",
+		map[string]any{"action": "member-add", "urls": []string{"http://127.0.0.1:1"}},
+		http.StatusConflict,
+		"refused",
+	)
 	p.done(map[string]any{"action": "member-remove", "member": goneID})
 }
 
@@ -335,7 +379,8 @@ func TestASnapshotByATicket(t *testing.T) {
 	var got struct{ Ticket string }
 	ticket := func() string {
 		t.Helper()
-		if status := p.call("POST", "api/snapshot", map[string]any{}, &got); status != http.StatusOK || len(got.Ticket) < 32 {
+		if status := p.call("POST", "api/snapshot", map[string]any{}, &got); status != http.StatusOK ||
+			len(got.Ticket) < 32 {
 			t.Fatalf("status %d, %+v", status, got)
 		}
 		return "api/snapshot?ticket=" + got.Ticket
@@ -345,7 +390,8 @@ func TestASnapshotByATicket(t *testing.T) {
 	resp := p.request(clienttest.Within(t, clienttest.Long), "GET", first, nil)
 	data, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
-	if err != nil || resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment; ") {
+	if err != nil || resp.StatusCode != http.StatusOK ||
+		!strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment; ") {
 		t.Fatalf("status %d, %v, %v", resp.StatusCode, resp.Header, err)
 	}
 	n := len(data) - sha256.Size

@@ -59,11 +59,16 @@ func TestServices(t *testing.T) {
 		p.get("api/services?base="+base, &list)
 	}
 	look()
-	if len(list.Services) != 1 || list.Services[0].Name != "or/ders" || len(list.Services[0].Instances) != 3 || len(list.Problems) != 1 || string(list.Problems[0].Key) != base+"bad/one" {
+	if len(list.Services) != 1 || list.Services[0].Name != "or/ders" || len(list.Services[0].Instances) != 3 ||
+		len(list.Problems) != 1 ||
+		string(list.Problems[0].Key) != base+"bad/one" {
 		t.Fatalf("%+v", list)
 	}
 	in := list.Services[0].Instances[0]
-	if in.ID != "i0" || in.Version != "v2" || in.Zone != "east" || in.Weight != 5 || in.Draining || in.Lease == "" || in.TTL <= 0 || in.Granted != 60 || in.Metadata["a"] != "<b>" {
+	if in.ID != "i0" || in.Version != "v2" || in.Zone != "east" || in.Weight != 5 || in.Draining || in.Lease == "" ||
+		in.TTL <= 0 ||
+		in.Granted != 60 ||
+		in.Metadata["a"] != "<b>" {
 		t.Fatalf("%+v", in)
 	}
 	one := map[string]string{"records": "json", "base": base, "service": "or/ders", "id": "i1"}
@@ -81,7 +86,12 @@ func TestServices(t *testing.T) {
 			t.Fatalf("%+v", in)
 		}
 	}
-	put(t, client, format.Key(&discovery.Instance{Service: "gone", ID: "x"}), `{"service":"gone","id":"x","addresses":["10.0.0.1:80"]}`)
+	put(
+		t,
+		client,
+		format.Key(&discovery.Instance{Service: "gone", ID: "x"}),
+		`{"service":"gone","id":"x","addresses":["10.0.0.1:80"]}`,
+	)
 	one["service"], one["id"] = "gone", "x"
 	if status := p.call("POST", "api/services/remove", one, nil); status != http.StatusNoContent {
 		t.Fatalf("remove: status %d", status)
@@ -176,13 +186,15 @@ func TestLocksAndElections(t *testing.T) {
 			return len(list.Queues) == 3 && len(list.Queues[1].All) == 2
 		})
 		leader, lock := list.Queues[0], list.Queues[1]
-		if q := list.Queues[2]; string(q.Name) != t.Name()+"/semaphore/" || !q.Recipe || lock.Recipe || leader.Recipe || len(q.All) != 1 {
+		if q := list.Queues[2]; string(q.Name) != t.Name()+"/semaphore/" || !q.Recipe || lock.Recipe || leader.Recipe ||
+			len(q.All) != 1 {
 			t.Fatalf("%+v", q)
 		}
 		if string(leader.Name) != t.Name()+"/leader/" || string(leader.All[0].Value) != "me" || leader.All[0].TTL <= 0 {
 			t.Fatalf("%+v", leader)
 		}
-		if string(lock.Name) != name+"/" || string(lock.All[0].Key) != m.Key() || lock.All[0].Create >= lock.All[1].Create {
+		if string(lock.Name) != name+"/" || string(lock.All[0].Key) != m.Key() ||
+			lock.All[0].Create >= lock.All[1].Create {
 			t.Fatalf("%+v", lock)
 		}
 	}
@@ -247,10 +259,13 @@ func TestClusterThatCannotBeReached(t *testing.T) {
 	for _, path := range []string{"count", "tree", "key?key=YQ", "services", "leases", "locks", "access"} {
 		var e failure
 		begin := time.Now()
-		if status := p.call("GET", "api/"+path, nil, &e); status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout {
+		if status := p.call("GET", "api/"+path, nil, &e); status != http.StatusServiceUnavailable &&
+			status != http.StatusGatewayTimeout {
 			t.Errorf("%s: status %d, %+v", path, status, e)
 		}
-		if len(e.Members) != 1 || e.Members[0].Endpoint != proxy.Addr() || !strings.Contains(e.Members[0].Reason, "refused") || time.Since(begin) > 8*time.Second {
+		if len(e.Members) != 1 || e.Members[0].Endpoint != proxy.Addr() ||
+			!strings.Contains(e.Members[0].Reason, "refused") ||
+			time.Since(begin) > 8*time.Second {
 			t.Errorf("%s: %+v after %v", path, e, time.Since(begin))
 		}
 	}
@@ -288,11 +303,29 @@ func TestUsersAndLogin(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	login := console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})
 	p := serve(t, client, console.WithLogin(login))
-	p.refused("POST", "api/session", map[string]string{"user": "root", "password": "anything"}, http.StatusUnauthorized, "denied") // authentication is off
+	p.refused(
+		"POST",
+		"api/session",
+		map[string]string{"user": "root", "password": "anything"},
+		http.StatusUnauthorized,
+		"denied",
+	) // authentication is off
 
 	withUsers(t, client)
-	p.refused("POST", "api/session", map[string]string{"user": "ann", "password": "wrong"}, http.StatusUnauthorized, "denied")
-	p.refused("POST", "api/session", map[string]string{"user": "nobody", "password": ""}, http.StatusUnauthorized, "denied")
+	p.refused(
+		"POST",
+		"api/session",
+		map[string]string{"user": "ann", "password": "wrong"},
+		http.StatusUnauthorized,
+		"denied",
+	)
+	p.refused(
+		"POST",
+		"api/session",
+		map[string]string{"user": "nobody", "password": ""},
+		http.StatusUnauthorized,
+		"denied",
+	)
 	type accessList struct {
 		Enabled bool
 		User    string
@@ -317,14 +350,22 @@ func TestUsersAndLogin(t *testing.T) {
 	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std("app/k"), "value": b64Std("v"), "mod": 0}, nil); status != http.StatusOK {
 		t.Fatalf("writing what she may: status %d", status)
 	}
-	p.refused("PUT", "api/key", map[string]any{"key": b64Std("other"), "value": b64Std("v"), "mod": 0}, http.StatusForbidden, "PermissionDenied")
+	p.refused(
+		"PUT",
+		"api/key",
+		map[string]any{"key": b64Std("other"), "value": b64Std("v"), "mod": 0},
+		http.StatusForbidden,
+		"PermissionDenied",
+	)
 	p.refused("GET", "api/tree", nil, http.StatusForbidden, "PermissionDenied")
 	if list, _ := p.level("app/", "/", 100); len(list) != 1 {
 		t.Fatalf("her keys: %q", list)
 	}
 	var a accessList
 	p.get("api/access", &a)
-	if !a.Enabled || a.User != "ann" || len(a.Users) != 1 || len(a.Roles) != 1 || string(a.Roles[0].Permissions[0].Key) != "app/" || a.Limited == "" {
+	if !a.Enabled || a.User != "ann" || len(a.Users) != 1 || len(a.Roles) != 1 ||
+		string(a.Roles[0].Permissions[0].Key) != "app/" ||
+		a.Limited == "" {
 		t.Fatalf("ann sees %+v", a)
 	}
 	as("root", "r")

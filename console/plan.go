@@ -129,12 +129,17 @@ func planCompact(p *plan, st *clusterState) error {
 		rev = st.revision
 	}
 	if rev < 0 || rev > st.revision {
-		return badRequest("the cluster is at revision " + strconv.FormatInt(st.revision, 10) + "; there is none after it")
+		return badRequest(
+			"the cluster is at revision " + strconv.FormatInt(st.revision, 10) + "; there is none after it",
+		)
 	}
 	p.Operation.Revision = rev
 	p.Title = fmt.Sprintf("Compact the history before revision %d?", rev)
-	p.Effects = []string{"All older revisions of all keys are removed from all members, for good. What keys are now stays.",
-		"Watches that ask for an older revision fail and must read anew.", "The space is free for new data; the files shrink by defragmenting."}
+	p.Effects = []string{
+		"All older revisions of all keys are removed from all members, for good. What keys are now stays.",
+		"Watches that ask for an older revision fail and must read anew.",
+		"The space is free for new data; the files shrink by defragmenting.",
+	}
 	p.step("", "Compact, and wait until the data is removed")
 	return nil
 }
@@ -144,8 +149,10 @@ func planDefragment(p *plan, st *clusterState) error {
 		return refuse("not while a member does not answer, since one more would be busy: %s", strings.Join(down, ", "))
 	}
 	p.Title = "Defragment all members?"
-	p.Effects = []string{"One member after the other, the leader last, gives unused space back to its disk. It answers nothing meanwhile: about a second for each 100 MB.",
-		"It stops before the next member if one does not answer. If this page is closed, the member that is at it is the last one."}
+	p.Effects = []string{
+		"One member after the other, the leader last, gives unused space back to its disk. It answers nothing meanwhile: about a second for each 100 MB.",
+		"It stops before the next member if one does not answer. If this page is closed, the member that is at it is the last one.",
+	}
 	if len(st.members) < 3 {
 		p.Warnings = append(p.Warnings, "With fewer than three members nothing is written while one of them is busy.")
 	}
@@ -176,10 +183,24 @@ func planDisarm(p *plan, st *clusterState) error {
 			name = title(m)
 		}
 		if s := st.live[idName(a.MemberID)]; a.Alarm == pb.AlarmType_NOSPACE && s.Quota > 0 && s.Size >= s.Quota {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("The database of %s has %d bytes, its quota is %d: compact and defragment first.", name, s.Size, s.Quota))
+			p.Warnings = append(
+				p.Warnings,
+				fmt.Sprintf(
+					"The database of %s has %d bytes, its quota is %d: compact and defragment first.",
+					name,
+					s.Size,
+					s.Quota,
+				),
+			)
 		}
 		if a.Alarm == pb.AlarmType_CORRUPT {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("The data of %s differs from the others'. Replace that member first: disarming lets clients read wrong data.", name))
+			p.Warnings = append(
+				p.Warnings,
+				fmt.Sprintf(
+					"The data of %s differs from the others'. Replace that member first: disarming lets clients read wrong data.",
+					name,
+				),
+			)
 		}
 		p.step(fmt.Sprintf("%d/%d", a.MemberID, a.Alarm), "%s of %s", a.Alarm, name)
 	}
@@ -190,7 +211,11 @@ func planDisarm(p *plan, st *clusterState) error {
 func (p *plan) target(st *clusterState) (*pb.Member, error) {
 	m := st.find(p.Operation.Member)
 	if m == nil {
-		return nil, &apiError{Status: http.StatusNotFound, Code: "NotFound", Message: "there is no member " + printable(p.Operation.Member) + " (any more)"}
+		return nil, &apiError{
+			Status:  http.StatusNotFound,
+			Code:    "NotFound",
+			Message: "there is no member " + printable(p.Operation.Member) + " (any more)",
+		}
 	}
 	return m, nil
 }
@@ -212,7 +237,10 @@ func planMoveLeader(p *plan, st *clusterState) error {
 		from = title(l)
 	}
 	p.Title = "Move the leadership?"
-	p.Effects = []string{fmt.Sprintf("%s hands the leadership to %s.", from, title(m)), "Writes wait for a moment meanwhile. Nothing is lost."}
+	p.Effects = []string{
+		fmt.Sprintf("%s hands the leadership to %s.", from, title(m)),
+		"Writes wait for a moment meanwhile. Nothing is lost.",
+	}
 	p.step(p.Operation.Member, "%s becomes the leader", title(m))
 	return nil
 }
@@ -223,7 +251,8 @@ func planAdd(p *plan, st *clusterState) error {
 	}
 	for _, text := range p.Operation.URLs {
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" || u.Path != "" {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" ||
+			u.Path != "" {
 			return badRequest(printable(text) + " is no peer URL: they look like https://10.0.0.4:2380")
 		}
 		for _, m := range st.members {
@@ -238,7 +267,9 @@ func planAdd(p *plan, st *clusterState) error {
 	all, live := st.voters("")
 	if p.Operation.Learner {
 		p.Title = "Add a learner?"
-		p.Effects = []string{"A member at " + where + " gets all data and has no vote until it is promoted. The quorum stays as it is."}
+		p.Effects = []string{
+			"A member at " + where + " gets all data and has no vote until it is promoted. The quorum stays as it is.",
+		}
 	} else {
 		p.Title = "Add a voting member?"
 		p.Effects = []string{fmt.Sprintf("A member at %s votes from now on, although it has not started: the cluster then needs %d of %d members, not %d of %d.", where, (all+1)/2+1, all+1, all/2+1, all)}
@@ -263,8 +294,17 @@ func planPromote(p *plan, st *clusterState) error {
 	}
 	all, _ := st.voters("")
 	p.Title = "Promote the learner?"
-	p.Effects = []string{fmt.Sprintf("%s votes from now on: the cluster then needs %d of %d members, not %d of %d.", title(m), (all+1)/2+1, all+1, all/2+1, all),
-		"etcd refuses it as long as the learner lacks much of the data."}
+	p.Effects = []string{
+		fmt.Sprintf(
+			"%s votes from now on: the cluster then needs %d of %d members, not %d of %d.",
+			title(m),
+			(all+1)/2+1,
+			all+1,
+			all/2+1,
+			all,
+		),
+		"etcd refuses it as long as the learner lacks much of the data.",
+	}
 	p.step(p.Operation.Member, "%s becomes a voting member", title(m))
 	return nil
 }
@@ -282,10 +322,18 @@ func planRemove(p *plan, st *clusterState) error {
 		return refuse("of the others %d of %d answer, which is no quorum: mend one of them first", live, all)
 	}
 	p.Title = "Remove this member?"
-	p.Effects = []string{fmt.Sprintf("%s leaves the cluster and its process ends. Its data is of no use any more; to come back it is added anew, with an empty directory.", title(m)),
-		fmt.Sprintf("The cluster then has %d voting members and needs %d of them.", all, all/2+1)}
+	p.Effects = []string{
+		fmt.Sprintf(
+			"%s leaves the cluster and its process ends. Its data is of no use any more; to come back it is added anew, with an empty directory.",
+			title(m),
+		),
+		fmt.Sprintf("The cluster then has %d voting members and needs %d of them.", all, all/2+1),
+	}
 	if p.Operation.Member == st.leader {
-		p.Warnings = append(p.Warnings, "It is the leader: writes wait until there is a new one. Move the leadership first.")
+		p.Warnings = append(
+			p.Warnings,
+			"It is the leader: writes wait until there is a new one. Move the leadership first.",
+		)
 	}
 	if all%2 == 0 && !m.IsLearner {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%d voting members stand no more failures than %d.", all, all-1))

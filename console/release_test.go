@@ -29,12 +29,15 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	var log recorder
 	p, client := open(t, console.WithAudit(log.record), console.WithName("the test's"))
 	var l oneLease
-	if status := p.call("POST", "api/leases/grant", map[string]any{"ttl": 900}, &l); status != http.StatusOK || l.ID == "" || l.TTL != 900 {
+	if status := p.call("POST", "api/leases/grant", map[string]any{"ttl": 900}, &l); status != http.StatusOK ||
+		l.ID == "" ||
+		l.TTL != 900 {
 		t.Fatalf("status %d, %+v", status, l)
 	}
 	log.pair(t, "grant", "a lease of 900 s", "", l.ID, console.Done)
 	var renewed oneLease
-	if status := p.call("POST", "api/leases/keepalive", map[string]any{"id": l.ID}, &renewed); status != http.StatusOK || renewed.TTL != 900 {
+	if status := p.call("POST", "api/leases/keepalive", map[string]any{"id": l.ID}, &renewed); status != http.StatusOK ||
+		renewed.TTL != 900 {
 		t.Fatalf("status %d, %+v", status, renewed)
 	}
 	log.pair(t, "keep alive", "lease "+l.ID, "", "", console.Done)
@@ -53,7 +56,8 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	p.get("api/leases", &list)
 	var mine oneLease
 	for _, one := range list.Leases {
-		if one.KeyCount == 2 && len(one.Owners) == 2 && strings.Contains(string(one.Owners[0].Name)+string(one.Owners[1].Name), t.Name()) {
+		if one.KeyCount == 2 && len(one.Owners) == 2 &&
+			strings.Contains(string(one.Owners[0].Name)+string(one.Owners[1].Name), t.Name()) {
 			mine = one
 		}
 	}
@@ -68,7 +72,8 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	if status := p.call("POST", "api/leases/revoke", map[string]any{"id": mine.ID, "keys": 2}, nil); status != http.StatusNoContent {
 		t.Fatalf("status %d", status)
 	}
-	if c := log.take()[1]; c.Action != "revoke" || !strings.HasPrefix(c.Before, "2 keys: ") || c.Outcome != console.Done {
+	if c := log.take()[1]; c.Action != "revoke" || !strings.HasPrefix(c.Before, "2 keys: ") ||
+		c.Outcome != console.Done {
 		t.Fatalf("%+v", c)
 	}
 	if v := value(t, client, m.Key()); v != "<none>" {
@@ -166,7 +171,13 @@ func TestWhoMayNotReleaseChangesNothing(t *testing.T) {
 	}
 	put(t, client, "bank/leased", "v", clientv3.WithLease(lease.ID))
 	withUsers(t, client)
-	p := serve(t, client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()})))
+	p := serve(
+		t,
+		client,
+		console.WithLogin(
+			console.EtcdLogin(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: client.GetLogger()}),
+		),
+	)
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
 	release := map[string]any{"key": b64Std("bank/lock/1"), "create": rev}
 	p.refused("POST", "api/locks/release", release, http.StatusForbidden, "PermissionDenied")

@@ -97,7 +97,11 @@ func explain(client *clientv3.Client, err error) error {
 	}
 	if e.Status == http.StatusGatewayTimeout || e.Status == http.StatusServiceUnavailable {
 		for _, m := range client.MemberStates() {
-			t := memberTrace{Endpoint: m.Endpoint, State: string(m.State), Seconds: int64(time.Since(m.Since).Seconds())}
+			t := memberTrace{
+				Endpoint: m.Endpoint,
+				State:    string(m.State),
+				Seconds:  int64(time.Since(m.Since).Seconds()),
+			}
 			if m.LastErr != nil {
 				t.Reason = m.LastErr.Error()
 			}

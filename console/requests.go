@@ -16,7 +16,13 @@ type counted struct {
 
 // work are the services whose requests are counted: not health checks, nor those by which one sees
 // how a cluster is, of which this console makes most.
-var work = []string{"etcdserverpb.KV", "etcdserverpb.Lease", "etcdserverpb.Watch", "v3lockpb.Lock", "v3electionpb.Election"}
+var work = []string{
+	"etcdserverpb.KV",
+	"etcdserverpb.Lease",
+	"etcdserverpb.Watch",
+	"v3lockpb.Lock",
+	"v3electionpb.Election",
+}
 
 // requestsOf is the number in a line of a member's metrics if that counts requests.
 func requestsOf(line string) float64 {

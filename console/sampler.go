@@ -69,7 +69,8 @@ func (p *sampler) run(ctx context.Context) {
 			who, listed = p.c.list(ctx, p.client), time.Now()
 		}
 		o := survey(ctx, p.client, who)
-		if n%countEvery == 0 && p.c.pages != nil { // afterwards: gathering metrics takes members some milliseconds, which would be seen as latency
+		if n%countEvery == 0 &&
+			p.c.pages != nil { // afterwards: gathering metrics takes members some milliseconds, which would be seen as latency
 			o.Requests = sum.add(o.received(ctx, p.c.pages))
 		}
 		if !p.publish(o) {

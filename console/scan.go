@@ -74,14 +74,24 @@ func spans(prefix, from string) []span {
 
 // scan reads up to n keys of a prefix from a position on. It returns where to go on, "" at the end
 // of the prefix, and the revision.
-func scan(ctx context.Context, kv clientv3.KV, prefix, from string, n int) (keys []found, next string, rev int64, err error) {
+func scan(
+	ctx context.Context,
+	kv clientv3.KV,
+	prefix, from string,
+	n int,
+) (keys []found, next string, rev int64, err error) {
 	list := spans(prefix, from)
 	for len(list) > 0 {
 		group := list[:min(spansAtOnce, len(list))]
 		list = list[len(group):]
 		ops := make([]clientv3.Op, len(group))
 		for i, s := range group {
-			ops[i] = clientv3.OpGet(s.begin, clientv3.WithRange(s.end), clientv3.WithLimit(int64(n-len(keys))), clientv3.WithKeysOnly())
+			ops[i] = clientv3.OpGet(
+				s.begin,
+				clientv3.WithRange(s.end),
+				clientv3.WithLimit(int64(n-len(keys))),
+				clientv3.WithKeysOnly(),
+			)
 		}
 		r, err := kv.Txn(ctx).Then(ops...).Commit()
 		if err != nil {
@@ -94,7 +104,16 @@ func scan(ctx context.Context, kv clientv3.KV, prefix, from string, n int) (keys
 				if len(keys) == n {
 					return keys, after(keys), rev, nil
 				}
-				keys = append(keys, found{Key: kv.Key, Create: kv.CreateRevision, Mod: kv.ModRevision, Version: kv.Version, Lease: leaseName(kv.Lease)})
+				keys = append(
+					keys,
+					found{
+						Key:     kv.Key,
+						Create:  kv.CreateRevision,
+						Mod:     kv.ModRevision,
+						Version: kv.Version,
+						Lease:   leaseName(kv.Lease),
+					},
+				)
 			}
 			if part.More {
 				return keys, after(keys), rev, nil
@@ -121,7 +140,13 @@ type child struct {
 }
 
 // level reads up to n entries of a level of the tree.
-func level(ctx context.Context, kv clientv3.KV, prefix, separator, from string, n int, enough func() bool) (list []child, next string, rev int64, err error) {
+func level(
+	ctx context.Context,
+	kv clientv3.KV,
+	prefix, separator, from string,
+	n int,
+	enough func() bool,
+) (list []child, next string, rev int64, err error) {
 	want := n + 1
 	for next = from; len(list) < n; {
 		keys, pos, at, err := scan(ctx, kv, prefix, next, want)
@@ -152,7 +177,8 @@ func level(ctx context.Context, kv clientv3.KV, prefix, separator, from string, 
 			return list, "", rev, nil
 		}
 		if branch != "" { // what is left of it can be left out
-			if pos = prefixEnd(branch); pos == "\x00" || prefix != "" && pos >= prefixEnd(prefix) && prefixEnd(prefix) != "\x00" {
+			if pos = prefixEnd(branch); pos == "\x00" ||
+				prefix != "" && pos >= prefixEnd(prefix) && prefixEnd(prefix) != "\x00" {
 				return list, "", rev, nil
 			}
 		}

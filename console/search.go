@@ -66,7 +66,13 @@ func readSearch(r *request) (*search, error) {
 		return nil, badRequest("what is searched for has 1 to " + strconv.Itoa(searchLongest) + " bytes")
 	}
 	q := r.URL.Query()
-	s := &search{prefix: string(prefix), from: string(from), text: text, fold: q.Get("exact") == "", values: q.Get("values") != ""}
+	s := &search{
+		prefix: string(prefix),
+		from:   string(from),
+		text:   text,
+		fold:   q.Get("exact") == "",
+		values: q.Get("values") != "",
+	}
 	if s.fold = s.fold && utf8.Valid(text); s.fold {
 		s.text = bytes.ToLower(text)
 	}

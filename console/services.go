@@ -122,8 +122,11 @@ func recordsOf(ctx context.Context, kv clientv3.KV, name, base string) (*service
 			list.Services = append(list.Services, service{Name: name})
 		}
 		s := &list.Services[len(list.Services)-1]
-		s.Instances = append(s.Instances, instance{Instance: in, Draining: in.IsDraining(), Key: kv.Key, Mod: kv.ModRevision,
-			Lease: leaseName(kv.Lease), lease: clientv3.LeaseID(kv.Lease)})
+		s.Instances = append(
+			s.Instances,
+			instance{Instance: in, Draining: in.IsDraining(), Key: kv.Key, Mod: kv.ModRevision,
+				Lease: leaseName(kv.Lease), lease: clientv3.LeaseID(kv.Lease)},
+		)
 	}
 	return list, nil
 }
@@ -181,7 +184,11 @@ func postRemove(r *request) (any, error) {
 	r.change.Before = record(ctx, r.client, format, in)
 	err = discovery.Remove(ctx, r.client, format, in.Service, in.ID)
 	if errors.Is(err, discovery.ErrNotFound) {
-		return nil, &apiError{Status: http.StatusNotFound, Code: "NotFound", Message: "there is no such instance any more"}
+		return nil, &apiError{
+			Status:  http.StatusNotFound,
+			Code:    "NotFound",
+			Message: "there is no such instance any more",
+		}
 	}
 	return nil, nonsense(err)
 }

@@ -35,10 +35,18 @@ func (s *shares) take(user string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.of[user] >= s.each {
-		return &apiError{Status: http.StatusTooManyRequests, Code: "too_many", Message: "you have " + strconv.Itoa(s.each) + " " + s.what + " already"}
+		return &apiError{
+			Status:  http.StatusTooManyRequests,
+			Code:    "too_many",
+			Message: "you have " + strconv.Itoa(s.each) + " " + s.what + " already",
+		}
 	}
 	if s.all >= s.most {
-		return &apiError{Status: http.StatusServiceUnavailable, Code: "too_many", Message: "the console has " + strconv.Itoa(s.most) + " " + s.what + " already"}
+		return &apiError{
+			Status:  http.StatusServiceUnavailable,
+			Code:    "too_many",
+			Message: "the console has " + strconv.Itoa(s.most) + " " + s.what + " already",
+		}
 	}
 	if s.of == nil {
 		s.of = make(map[string]int)

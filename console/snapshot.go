@@ -80,7 +80,11 @@ func postSnapshot(r *request) (any, error) {
 	}{r.session.owner.c.tickets.issue(r.session)}, nil
 }
 
-var errTicket = &apiError{Status: http.StatusForbidden, Code: "ticket", Message: "this address was used before, or is not for this session; ask for a new one"}
+var errTicket = &apiError{
+	Status:  http.StatusForbidden,
+	Code:    "ticket",
+	Message: "this address was used before, or is not for this session; ask for a new one",
+}
 
 // getSnapshot sends a snapshot. If it breaks, the connection does too, so that the browser does not
 // take a part for the whole.

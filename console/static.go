@@ -23,7 +23,12 @@ type file struct {
 
 // files are all of them by name, made once per process.
 var files = sync.OnceValue(func() map[string]*file {
-	kinds := map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+	kinds := map[string]string{
+		".html": "text/html; charset=utf-8",
+		".css":  "text/css; charset=utf-8",
+		".js":   "text/javascript; charset=utf-8",
+		".svg":  "image/svg+xml",
+	}
 	all := make(map[string]*file)
 	_ = fs.WalkDir(web, "web", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -34,7 +39,12 @@ var files = sync.OnceValue(func() map[string]*file {
 			return err
 		}
 		sum := sha256.Sum256(text)
-		all[strings.TrimPrefix(name, "web/")] = &file{kind: kinds[path.Ext(name)], etag: `"` + hex.EncodeToString(sum[:8]) + `"`, plain: text, zip: zipped(text)}
+		all[strings.TrimPrefix(name, "web/")] = &file{
+			kind:  kinds[path.Ext(name)],
+			etag:  `"` + hex.EncodeToString(sum[:8]) + `"`,
+			plain: text,
+			zip:   zipped(text),
+		}
 		return nil
 	})
 	return all

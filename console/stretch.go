@@ -118,7 +118,15 @@ func (m *memory) recall(s *stretch) *recollection {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	step := s.step.Milliseconds()
-	r := &recollection{Step: step, Span: step * memoryBuckets, At: []int64{}, Changes: []*float64{}, Size: []*float64{}, Members: []courses{}, Events: []event{}}
+	r := &recollection{
+		Step:    step,
+		Span:    step * memoryBuckets,
+		At:      []int64{},
+		Changes: []*float64{},
+		Size:    []*float64{},
+		Members: []courses{},
+		Events:  []event{},
+	}
 	if !m.at.IsZero() {
 		r.Now = m.at.UnixMilli()
 	}
@@ -150,7 +158,16 @@ func (m *memory) recall(s *stretch) *recollection {
 			if !ok {
 				t = timings{-1, -1, -1}
 			}
-			c.Answer, c.Fsync, c.Commit = append(c.Answer, known(t.answer)), append(c.Fsync, known(t.fsync)), append(c.Commit, known(t.commit))
+			c.Answer, c.Fsync, c.Commit = append(
+				c.Answer,
+				known(t.answer),
+			), append(
+				c.Fsync,
+				known(t.fsync),
+			), append(
+				c.Commit,
+				known(t.commit),
+			)
 		}
 	}
 	r.Requests = requestsOver(s.buckets)

@@ -44,7 +44,15 @@ func getTree(r *request) (any, error) {
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
 	end := time.Now().Add(levelTime)
-	list, next, rev, err := level(ctx, r.client, string(prefix), string(separator), string(from), int(n), func() bool { return time.Now().After(end) })
+	list, next, rev, err := level(
+		ctx,
+		r.client,
+		string(prefix),
+		string(separator),
+		string(from),
+		int(n),
+		func() bool { return time.Now().After(end) },
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,16 @@ func (p *page) level(prefix, separator string, limit int) (list []string, pages 
 	from := ""
 	for {
 		var tp treePage
-		p.get(fmt.Sprintf("api/tree?prefix=%s&separator=%s&from=%s&limit=%d", b64(prefix), b64(separator), b64(from), limit), &tp)
+		p.get(
+			fmt.Sprintf(
+				"api/tree?prefix=%s&separator=%s&from=%s&limit=%d",
+				b64(prefix),
+				b64(separator),
+				b64(from),
+				limit,
+			),
+			&tp,
+		)
 		pages++
 		for _, c := range tp.Children {
 			s := string(c.Key)
@@ -79,7 +88,21 @@ func TestTreeAgainstAllKeys(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	parts := []string{"a", "b", "aa", "\x00", "\xff", "\xff\xff", "/", "//", "0", ".", "key", "\x01\x00", strings.Repeat("long", 30)}
+	parts := []string{
+		"a",
+		"b",
+		"aa",
+		"\x00",
+		"\xff",
+		"\xff\xff",
+		"/",
+		"//",
+		"0",
+		".",
+		"key",
+		"\x01\x00",
+		strings.Repeat("long", 30),
+	}
 	all := make(map[string]string)
 	for range 250 {
 		key := ""
@@ -96,7 +119,21 @@ func TestTreeAgainstAllKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := slices.Sorted(maps.Keys(all))
-	prefixes := []string{"", "a", "a/", "/", "//", "\xff", "\xff\xff", "\x00", "wide/", "wide/deep/", "none", "b\xff", "0/"}
+	prefixes := []string{
+		"",
+		"a",
+		"a/",
+		"/",
+		"//",
+		"\xff",
+		"\xff\xff",
+		"\x00",
+		"wide/",
+		"wide/deep/",
+		"none",
+		"b\xff",
+		"0/",
+	}
 	for range 5 {
 		k := keys[r.IntN(len(keys))]
 		prefixes = append(prefixes, k[:r.IntN(len(k)+1)])

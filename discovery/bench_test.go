@@ -55,7 +55,16 @@ func BenchmarkChange(b *testing.B) {
 			c := clienttest.Shared(b)
 			prefix := base(b).Prefix(b.Name())
 			record := func(i, version int) (key, value string) {
-				return fmt.Sprintf("%s%d", prefix, i), fmt.Sprintf(`{"service":%q,"id":"%d","addresses":["h:1"],"version":"%d"}`, b.Name(), i, version)
+				return fmt.Sprintf(
+						"%s%d",
+						prefix,
+						i,
+					), fmt.Sprintf(
+						`{"service":%q,"id":"%d","addresses":["h:1"],"version":"%d"}`,
+						b.Name(),
+						i,
+						version,
+					)
 			}
 			var ops []clientv3.Op
 			for i := range n {

@@ -91,7 +91,17 @@ func (c *changeset) show(rev int64, stale bool) {
 	stale = stale || f.guard.held > 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.view.Store(&View{service: f.service, cluster: f.cluster.name, revision: rev, tree: f.tree.Copy(), draining: f.drains, split: f.control.Split, limits: f.control.Limits})
+	f.view.Store(
+		&View{
+			service:  f.service,
+			cluster:  f.cluster.name,
+			revision: rev,
+			tree:     f.tree.Copy(),
+			draining: f.drains,
+			split:    f.control.Split,
+			limits:   f.control.Limits,
+		},
+	)
 	if !stale || first {
 		f.asOf.Store(int64(c.now.Sub(f.epoch)))
 	}

@@ -21,7 +21,13 @@ func override(t *testing.T, c *clientv3.Client, id string, change func(*discover
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = setOverride(context.Background(), c, t.Name(), id, func(o *discovery.Override) { *o = discovery.Override{} })
+		_ = setOverride(
+			context.Background(),
+			c,
+			t.Name(),
+			id,
+			func(o *discovery.Override) { *o = discovery.Override{} },
+		)
 	})
 }
 
@@ -33,9 +39,16 @@ func setOverride(ctx context.Context, c *clientv3.Client, service, id string, ch
 }
 
 // follow is a subscription to the test's service.
-func follow(t *testing.T, c *clientv3.Client, f discovery.Format, opts ...discovery.DirectoryOption) *discovery.Subscription {
+func follow(
+	t *testing.T,
+	c *clientv3.Client,
+	f discovery.Format,
+	opts ...discovery.DirectoryOption,
+) *discovery.Subscription {
 	t.Helper()
-	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithFormat(f), discovery.WithLog(nil)}, opts...)...)
+	d := discovery.NewDirectory(
+		c,
+		append([]discovery.DirectoryOption{discovery.WithFormat(f), discovery.WithLog(nil)}, opts...)...)
 	t.Cleanup(func() { d.Close() })
 	sub, err := d.Subscribe(t.Name())
 	if err != nil {
@@ -89,7 +102,8 @@ func TestOverride(t *testing.T) {
 	register(t, r, orders(t, "a"))
 	shows(t, sub, "a", 50, true)
 	shows(t, follow(t, c, base(t)), "a", 50, true) // who comes later
-	if ctl, err := discovery.ReadControl(within(t), c, t.Name()); err != nil || len(ctl.Instances) != 1 || ctl.Instances["a"] != (discovery.Override{Maintenance: true, Weight: 50}) {
+	if ctl, err := discovery.ReadControl(within(t), c, t.Name()); err != nil || len(ctl.Instances) != 1 ||
+		ctl.Instances["a"] != (discovery.Override{Maintenance: true, Weight: 50}) {
 		t.Errorf("%v, %v", ctl, err)
 	}
 	override(t, c, "a", func(o *discovery.Override) { *o = discovery.Override{} })
@@ -133,14 +147,24 @@ func TestOverridesOfSeveral(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if v := value(t, c, key); !strings.Contains(v, fmt.Sprintf(`"weight":%d`, operators*times)) || !strings.Contains(v, `"other":[1]`) || !strings.Contains(v, `"z":{"weight":3,"later":true}`) {
+	if v := value(t, c, key); !strings.Contains(v, fmt.Sprintf(`"weight":%d`, operators*times)) ||
+		!strings.Contains(v, `"other":[1]`) ||
+		!strings.Contains(v, `"z":{"weight":3,"later":true}`) {
 		t.Errorf("the record is %s", v)
 	}
 	register(t, registrar(t, c), orders(t, "a"))
 	problems := make(chan discovery.Problem, 10)
 	sub := follow(t, c, base(t), discovery.WithProblems(func(p discovery.Problem) { problems <- p }))
 	shows(t, sub, "a", operators*times, false)
-	bads := []string{"nonsense", "null", `{"instances":{"a":{"weight":-1}}}`, `{"instances":[]}`, `{"split":{"v1":50}}`, `{"split":"v1"}`, `{"split":{"color=red":100}}`}
+	bads := []string{
+		"nonsense",
+		"null",
+		`{"instances":{"a":{"weight":-1}}}`,
+		`{"instances":[]}`,
+		`{"split":{"v1":50}}`,
+		`{"split":"v1"}`,
+		`{"split":{"color=red":100}}`,
+	}
 	for _, bad := range bads {
 		if _, err := c.Put(within(t), key, bad); err != nil {
 			t.Fatal(err)
@@ -152,7 +176,10 @@ func TestOverridesOfSeveral(t *testing.T) {
 			t.Errorf("%s: the status is %+v", bad, st)
 		}
 		shows(t, sub, "a", operators*times, false)
-		if err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight = 1 }); !errors.Is(err, discovery.ErrInvalid) {
+		if err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight = 1 }); !errors.Is(
+			err,
+			discovery.ErrInvalid,
+		) {
 			t.Errorf("%s is written over: %v", bad, err)
 		}
 		shows(t, follow(t, c, base(t)), "a", 5, false) // who comes now knows no good one, and has the instances
@@ -164,7 +191,10 @@ func TestOverridesOfSeveral(t *testing.T) {
 	if st := sub.Status(); st.Control != nil {
 		t.Errorf("the status is %+v", st)
 	}
-	if err := setOverride(within(t), c, t.Name()+"2", "a", func(o *discovery.Override) { o.Weight = -1 }); !errors.Is(err, discovery.ErrInvalid) {
+	if err := setOverride(within(t), c, t.Name()+"2", "a", func(o *discovery.Override) { o.Weight = -1 }); !errors.Is(
+		err,
+		discovery.ErrInvalid,
+	) {
 		t.Errorf("a negative weight: %v", err)
 	}
 }

@@ -72,14 +72,17 @@ func TestSubscribe(t *testing.T) {
 	}
 	r := registrar(t, c)
 	a := register(t, r, orders(t, "a"))
-	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"a"}) || len(ch.Updated)+len(ch.Removed) != 0 || ch.View.Len() != 1 {
+	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"a"}) || len(ch.Updated)+len(ch.Removed) != 0 ||
+		ch.View.Len() != 1 {
 		t.Errorf("%+v", ch)
 	}
 	before := s.View()
 	if err := a.Update(within(t), func(in *discovery.Instance) { in.State = discovery.Draining }); err != nil {
 		t.Fatal(err)
 	}
-	if ch := next(t, s); !slices.Equal(ids(ch.Updated), []string{"a"}) || !ch.Updated[0].IsDraining() || ch.View.Draining() != 1 || ch.View.Revision() <= before.Revision() {
+	if ch := next(t, s); !slices.Equal(ids(ch.Updated), []string{"a"}) || !ch.Updated[0].IsDraining() ||
+		ch.View.Draining() != 1 ||
+		ch.View.Revision() <= before.Revision() {
 		t.Errorf("%+v", ch)
 	}
 	if before.At(0).IsDraining() || before.Draining() != 0 {
@@ -165,7 +168,10 @@ func TestBadRecords(t *testing.T) {
 	}
 	bad := map[string]string{
 		"garbage": "{", "empty": "", "other": good("another"), "weightless": strings.Replace(good("weightless"), `"id"`, `"weight":-3,"id"`, 1),
-		"large": `{"x":"` + strings.Repeat("x", 1<<20) + `"}`, "stranger": strings.Replace(good("stranger"), t.Name(), "elsewhere", 1),
+		"large": `{"x":"` + strings.Repeat(
+			"x",
+			1<<20,
+		) + `"}`, "stranger": strings.Replace(good("stranger"), t.Name(), "elsewhere", 1),
 	}
 	for id, v := range bad {
 		write(id, v)
@@ -288,7 +294,11 @@ func TestFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "what operators say", func() bool { return s.View().Get("a").Weight == 50 && len(s.View().Split()) == 1 })
+	clienttest.Await(
+		t,
+		"what operators say",
+		func() bool { return s.View().Get("a").Weight == 50 && len(s.View().Split()) == 1 },
+	)
 	if err := d.Close(); err != nil { // the file is written at the latest now
 		t.Fatal(err)
 	}
@@ -315,7 +325,11 @@ func TestFiles(t *testing.T) {
 	if err := cluster.Members()[0].Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "the view is no longer stale", func() bool { return !late.Status().Stale && late.Status().Revision > 0 })
+	clienttest.Await(
+		t,
+		"the view is no longer stale",
+		func() bool { return !late.Status().Stale && late.Status().Revision > 0 },
+	)
 }
 
 func TestProtection(t *testing.T) {

@@ -36,7 +36,12 @@ func watchersPrefix(service string) string { return watchersBase + url.PathEscap
 
 // announce announces a feed: it writes what the feed has seen.
 func (f *feed) announce(context.Context) {
-	k, err := f.cluster.announcer.Keep(f.ctx, watchersPrefix(f.service)+url.PathEscape(f.d.announceAs), "0", WithTakeover())
+	k, err := f.cluster.announcer.Keep(
+		f.ctx,
+		watchersPrefix(f.service)+url.PathEscape(f.d.announceAs),
+		"0",
+		WithTakeover(),
+	)
 	if err != nil {
 		if f.ctx.Err() == nil {
 			f.problem("", fmt.Errorf("not announced, so drains do not wait for this process: %w", err))
@@ -183,7 +188,11 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, 
 	for mod := g.kept.Revision(); wctx.Err() == nil; {
 		err := awaitSeen(wctx, g.r.client, g.service, mod)
 		if clientv3.Code(err) == codes.PermissionDenied { // nobody will tell: to wait for the limit would be in vain
-			unseen = fmt.Errorf("discovery: nobody knows who has seen the drain, since %s may not be read: %w", watchersPrefix(g.service), err)
+			unseen = fmt.Errorf(
+				"discovery: nobody knows who has seen the drain, since %s may not be read: %w",
+				watchersPrefix(g.service),
+				err,
+			)
 		}
 		if err == nil {
 			unseen = nil
@@ -261,7 +270,12 @@ func Remove(ctx context.Context, client *clientv3.Client, f Format, service, id 
 var ErrNotFound = errors.New("discovery: no such instance")
 
 // recordsOf are the records of an instance, one mostly; the error is ErrNotFound if there is none.
-func recordsOf(ctx context.Context, client *clientv3.Client, f Format, service, id string) (list []*mvccpb.KeyValue, err error) {
+func recordsOf(
+	ctx context.Context,
+	client *clientv3.Client,
+	f Format,
+	service, id string,
+) (list []*mvccpb.KeyValue, err error) {
 	switch {
 	case client == nil:
 		return nil, invalid("the client is nil")
@@ -277,7 +291,8 @@ func recordsOf(ctx context.Context, client *clientv3.Client, f Format, service, 
 	}
 	for _, kv := range r.Kvs {
 		in, err := f.Unmarshal(service, string(kv.Key), kv.Value)
-		bad := err != nil && !errors.Is(err, ErrNotInstance) && string(kv.Key) == f.Key(&Instance{Service: service, ID: id})
+		bad := err != nil && !errors.Is(err, ErrNotInstance) &&
+			string(kv.Key) == f.Key(&Instance{Service: service, ID: id})
 		if bad || err == nil && in.ID == id {
 			list = append(list, kv)
 		}

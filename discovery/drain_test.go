@@ -71,7 +71,12 @@ func TestDrainLimit(t *testing.T) {
 	s := subscribe(t, directory(t, c, discovery.WithAnnounce("never-looks")))
 	r := registrar(t, c)
 	clienttest.Await(t, "the watcher is announced", func() bool {
-		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		resp, err := c.Get(
+			within(t),
+			"/fairlead/watchers/"+t.Name()+"/",
+			clientv3.WithPrefix(),
+			clientv3.WithCountOnly(),
+		)
 		return err == nil && resp.Count == 1
 	})
 	if err := s.Ready(within(t)); err != nil {
@@ -118,7 +123,12 @@ func TestAnnounceAfter(t *testing.T) {
 	s := subscribe(t, dir)
 	r := registrar(t, c)
 	clienttest.Await(t, "the watcher is announced", func() bool {
-		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		resp, err := c.Get(
+			within(t),
+			"/fairlead/watchers/"+t.Name()+"/",
+			clientv3.WithPrefix(),
+			clientv3.WithCountOnly(),
+		)
 		return err == nil && resp.Count == 1
 	})
 	for _, id := range []string{"a", "b"} { // the second while nothing is delayed any more
@@ -143,13 +153,19 @@ func TestAnnounceForbidden(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	_, app, root := limited(t, f.Prefix(t.Name()))
 	problems := make(chan discovery.Problem, 1000)
-	dir := discovery.NewDirectory(app, discovery.WithFormat(f), discovery.WithAnnounce("me"), discovery.WithAnnounceAfter(time.Second),
-		discovery.WithProblems(func(p discovery.Problem) { problems <- p }))
+	dir := discovery.NewDirectory(
+		app,
+		discovery.WithFormat(f),
+		discovery.WithAnnounce("me"),
+		discovery.WithAnnounceAfter(time.Second),
+		discovery.WithProblems(func(p discovery.Problem) { problems <- p }),
+	)
 	defer dir.Close()
 	s := subscribe(t, dir)
 	g := register(t, registrar(t, root), orders(t, "a"))
 	clienttest.Await(t, "the instance is seen", func() bool { v := s.View(); return v != nil && v.Len() == 1 })
-	if p := clienttest.Receive(t, "the reason", problems); p.Service != t.Name() || !strings.Contains(p.Err.Error(), "not announced") {
+	if p := clienttest.Receive(t, "the reason", problems); p.Service != t.Name() ||
+		!strings.Contains(p.Err.Error(), "not announced") {
 		t.Errorf("%+v", p)
 	}
 	if err := g.Drain(within(t), clienttest.Long); err != nil {
@@ -189,7 +205,12 @@ func TestDrainSeenByView(t *testing.T) {
 	r := registrar(t, c)
 	a, b := register(t, r, orders(t, "a")), register(t, r, orders(t, "b"))
 	clienttest.Await(t, "the watcher is announced", func() bool {
-		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		resp, err := c.Get(
+			within(t),
+			"/fairlead/watchers/"+t.Name()+"/",
+			clientv3.WithPrefix(),
+			clientv3.WithCountOnly(),
+		)
 		return err == nil && resp.Count == 1
 	})
 	clienttest.Await(t, "both", func() bool { v := s.View(); return v != nil && v.Len() == 2 })
@@ -250,7 +271,8 @@ func TestOperator(t *testing.T) {
 			if err := g.Update(within(t), func(in *discovery.Instance) { in.State = discovery.Up }); err != nil {
 				t.Fatal(err)
 			}
-			if v := value(t, c, g.Key()); v != record && f == discovery.Format(discovery.Raw{Base: t.Name() + "/raw/"}) {
+			if v := value(t, c, g.Key()); v != record &&
+				f == discovery.Format(discovery.Raw{Base: t.Name() + "/raw/"}) {
 				t.Errorf("the record is %s, was %s", v, record)
 			}
 			if err := g.Close(within(t)); err != nil {
@@ -340,7 +362,12 @@ func TestDrainIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	clienttest.Await(t, "the watcher is announced", func() bool {
-		resp, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		resp, err := c.Get(
+			within(t),
+			"/fairlead/watchers/"+t.Name()+"/",
+			clientv3.WithPrefix(),
+			clientv3.WithCountOnly(),
+		)
 		return err == nil && resp.Count == 1
 	})
 	const limit = 100 * time.Millisecond

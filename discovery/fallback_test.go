@@ -53,7 +53,8 @@ func TestFallback(t *testing.T) {
 
 	near := registrar(t, own)
 	g := register(t, near, orders(t, "o"))
-	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"o"}) || !slices.Equal(ids(ch.Removed), []string{"e"}) || ch.View.Cluster() != "" {
+	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"o"}) || !slices.Equal(ids(ch.Removed), []string{"e"}) ||
+		ch.View.Cluster() != "" {
 		t.Errorf("%+v", ch)
 	}
 	// It drains, and takes that back.
@@ -68,7 +69,11 @@ func TestFallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitShown(t, s, "east[e]")
-	if st := s.Clusters(); len(st) != 2 || st[0].Cluster != "" || st[0].Used || st[0].Instances != 0 || st[0].Status.Stale || st[1].Cluster != "east" || !st[1].Used || st[1].Instances != 1 {
+	if st := s.Clusters(); len(st) != 2 || st[0].Cluster != "" || st[0].Used || st[0].Instances != 0 ||
+		st[0].Status.Stale ||
+		st[1].Cluster != "east" ||
+		!st[1].Used ||
+		st[1].Instances != 1 {
 		t.Errorf("%+v", st)
 	}
 	// A process that is killed: nobody renews its lease.
@@ -136,7 +141,12 @@ func TestFallbackDrains(t *testing.T) {
 	spare := register(t, registrar(t, east), orders(t, "spare"))
 	for _, c := range []*clientv3.Client{own, east} {
 		clienttest.Await(t, "the watcher is announced", func() bool {
-			r, err := c.Get(within(t), "/fairlead/watchers/"+t.Name()+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+			r, err := c.Get(
+				within(t),
+				"/fairlead/watchers/"+t.Name()+"/",
+				clientv3.WithPrefix(),
+				clientv3.WithCountOnly(),
+			)
 			return err == nil && r.Count == 1
 		})
 	}
@@ -163,7 +173,8 @@ func TestFallbackDrains(t *testing.T) {
 		drained <- err
 	}()
 	ch := clienttest.Receive(t, "the change", got)
-	if ch.View.Cluster() != "east" || !slices.Equal(ids(ch.Added), []string{"spare"}) || !slices.Equal(ids(ch.Removed), []string{"o"}) {
+	if ch.View.Cluster() != "east" || !slices.Equal(ids(ch.Added), []string{"spare"}) ||
+		!slices.Equal(ids(ch.Removed), []string{"o"}) {
 		t.Errorf("%+v", ch)
 	}
 	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
@@ -201,7 +212,10 @@ func TestFallbackFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster.Members()[0].Kill()
-	again := subscribe(t, directory(t, own, discovery.WithFallback("east", east), discovery.WithFiles(dir), discovery.WithLog(nil)))
+	again := subscribe(
+		t,
+		directory(t, own, discovery.WithFallback("east", east), discovery.WithFiles(dir), discovery.WithLog(nil)),
+	)
 	if err := again.Ready(within(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,12 @@ func (f JSON) Unmarshal(service, key string, value []byte) (*Instance, error) {
 // oneAddress is that of an instance, for formats that have room for one.
 func oneAddress(in *Instance) (string, error) {
 	if len(in.Addresses) != 1 {
-		return "", invalid("%s/%s has %d addresses, and records of this format one", in.Service, in.ID, len(in.Addresses))
+		return "", invalid(
+			"%s/%s has %d addresses, and records of this format one",
+			in.Service,
+			in.ID,
+			len(in.Addresses),
+		)
 	}
 	return in.Addresses[0], nil
 }

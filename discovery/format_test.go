@@ -44,7 +44,10 @@ func TestFormats(t *testing.T) {
 	}
 	for _, f := range []discovery.Format{raw, discovery.Naming{}} {
 		for _, addresses := range [][]string{nil, {"10.0.0.1:80", "10.0.0.1:81"}} {
-			if v, err := f.Marshal(&discovery.Instance{Service: "orders", ID: "a", Addresses: addresses}); !errors.Is(err, discovery.ErrInvalid) {
+			if v, err := f.Marshal(&discovery.Instance{Service: "orders", ID: "a", Addresses: addresses}); !errors.Is(
+				err,
+				discovery.ErrInvalid,
+			) {
 				t.Errorf("%T, %v: %s, %v", f, addresses, v, err)
 			}
 		}

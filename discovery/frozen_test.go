@@ -20,7 +20,11 @@ func TestStaleWhileTheOnlyMemberStandsStill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "the view", func() bool { v := sub.View(); return v != nil && v.Len() == 1 && !sub.Status().Stale })
+	clienttest.Await(
+		t,
+		"the view",
+		func() bool { v := sub.View(); return v != nil && v.Len() == 1 && !sub.Status().Stale },
+	)
 	m := cluster.Members()[0]
 	if err := m.Freeze(); err != nil {
 		t.Fatal(err)

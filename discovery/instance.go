@@ -150,7 +150,8 @@ func (in *Instance) Equal(other *Instance) bool {
 	}
 	return in.Service == other.Service && in.ID == other.ID && in.Version == other.Version && in.Zone == other.Zone && in.Cluster == other.Cluster &&
 		in.EffectiveWeight() == other.EffectiveWeight() && in.IsDraining() == other.IsDraining() && slices.Equal(in.Addresses, other.Addresses) &&
-		slices.Equal(in.Tags, other.Tags) && maps.Equal(in.Metadata, other.Metadata)
+		slices.Equal(in.Tags, other.Tags) &&
+		maps.Equal(in.Metadata, other.Metadata)
 }
 
 // clone is a deep copy.

@@ -162,7 +162,8 @@ func TestKeepForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	var taken *discovery.TakenError
-	if _, err := r.Keep(within(t), key, "x"); !errors.As(err, &taken) || taken.Key != key || value(t, c, key) != "theirs" {
+	if _, err := r.Keep(within(t), key, "x"); !errors.As(err, &taken) || taken.Key != key ||
+		value(t, c, key) != "theirs" {
 		t.Fatalf("%v, %q", err, value(t, c, key))
 	}
 	k, err := r.Keep(within(t), key, "x", discovery.WithTakeover())
@@ -205,7 +206,9 @@ func TestKeepLimitedUser(t *testing.T) {
 	_, app, root := limited(t, mine)
 	r := registrar(t, app)
 	for i := range 20 {
-		if _, err := r.Keep(within(t), fmt.Sprintf("%s/%d", t.Name(), i), "x"); clientv3.Code(err) != codes.PermissionDenied {
+		if _, err := r.Keep(within(t), fmt.Sprintf("%s/%d", t.Name(), i), "x"); clientv3.Code(
+			err,
+		) != codes.PermissionDenied {
 			t.Errorf("a key that is not allowed: %v", err)
 		}
 	}

@@ -34,7 +34,12 @@ func TestLimitsFollowed(t *testing.T) {
 	files := filepath.Join(t.TempDir(), "files")
 	put := func(l discovery.Limits) {
 		t.Helper()
-		err := discovery.ChangeControl(within(t), c, service, func(ctl *discovery.Control) error { ctl.Limits = l; return nil })
+		err := discovery.ChangeControl(
+			within(t),
+			c,
+			service,
+			func(ctl *discovery.Control) error { ctl.Limits = l; return nil },
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +64,8 @@ func TestLimitsFollowed(t *testing.T) {
 		ctl.Split = discovery.Split{"v1": 100}
 		return nil
 	})
-	if r, gerr := c.Get(within(t), key); err != nil || gerr != nil || !strings.Contains(string(r.Kvs[0].Value), `"later":1`) {
+	if r, gerr := c.Get(within(t), key); err != nil || gerr != nil ||
+		!strings.Contains(string(r.Kvs[0].Value), `"later":1`) {
 		t.Fatalf("%v %v %v", r, err, gerr)
 	}
 	clienttest.Await(t, "the file has both", func() bool {

@@ -23,7 +23,8 @@ func TestNamedFormat(t *testing.T) {
 	if _, prefix, _ := discovery.NamedFormat("json", ""); prefix != discovery.DefaultBase {
 		t.Errorf("the usual place is %q", prefix)
 	}
-	if _, _, err := discovery.NamedFormat("xml", ""); err == nil || !strings.Contains(err.Error(), "gozero, json, kratos, naming, raw") {
+	if _, _, err := discovery.NamedFormat("xml", ""); err == nil ||
+		!strings.Contains(err.Error(), "gozero, json, kratos, naming, raw") {
 		t.Errorf("%v", err)
 	}
 }

@@ -52,7 +52,13 @@ func limited(t *testing.T, prefix string) (endpoints []string, app, root *client
 }
 
 func allow(ctx context.Context, c *clientv3.Client, prefix string) error {
-	_, err := c.RoleGrantPermission(ctx, "app", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermReadWrite))
+	_, err := c.RoleGrantPermission(
+		ctx,
+		"app",
+		prefix,
+		clientv3.GetPrefixRangeEnd(prefix),
+		clientv3.PermissionType(clientv3.PermReadWrite),
+	)
 	return err
 }
 
@@ -79,7 +85,9 @@ func TestRefused(t *testing.T) {
 	if _, err := root.RoleRevokePermission(within(t), "app", mine, clientv3.GetPrefixRangeEnd(mine)); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Update(within(t), func(in *discovery.Instance) { in.Version = "v2" }); clientv3.Code(err) != codes.PermissionDenied {
+	if err := g.Update(within(t), func(in *discovery.Instance) { in.Version = "v2" }); clientv3.Code(
+		err,
+	) != codes.PermissionDenied {
 		t.Errorf("Update: %v", err)
 	}
 	if err := allow(within(t), root, mine); err != nil {
@@ -173,15 +181,19 @@ func TestTwoPrefixes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sent atomic.Int64
-	app, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Username: "app", Password: "app", DialOptions: []grpc.DialOption{
-		grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, s grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			cs, err := s(ctx, d, cc, method, opts...)
-			if err == nil && strings.HasSuffix(method, "/Watch") {
-				cs = &watches{cs, &sent}
-			}
-			return cs, err
-		}),
-	}})
+	app, err := clientv3.New(
+		clientv3.Config{Endpoints: endpoints, Username: "app", Password: "app", DialOptions: []grpc.DialOption{
+			grpc.WithStreamInterceptor(
+				func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, s grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+					cs, err := s(ctx, d, cc, method, opts...)
+					if err == nil && strings.HasSuffix(method, "/Watch") {
+						cs = &watches{cs, &sent}
+					}
+					return cs, err
+				},
+			),
+		}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,8 @@ func TestRegistrationSurvivesOutage(t *testing.T) {
 	happened.await(t, discovery.Lost, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := r.Register(ctx, orders(t, "b")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "connection refused") {
+	if _, err := r.Register(ctx, orders(t, "b")); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("Register while etcd is away: %v", err)
 	}
 	if err := m.Restart(); err != nil {
@@ -241,7 +242,11 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	}
 	// Its lease lives after all, so it is removed like what others keep is restored: each by
 	// itself.
-	clienttest.Await(t, "what was closed during the outage is gone", func() bool { return value(t, c, closed.Key()) == "" })
+	clienttest.Await(
+		t,
+		"what was closed during the outage is gone",
+		func() bool { return value(t, c, closed.Key()) == "" },
+	)
 	// The last write says that the watch has seen all before it.
 	if _, err := c.Put(within(t), all[0].Key()+"/end", ""); err != nil {
 		t.Fatal(err)
@@ -268,7 +273,12 @@ func TestRecordsThatReadOtherwise(t *testing.T) {
 	c := clienttest.Shared(t)
 	for _, f := range []discovery.Format{discovery.Kratos{Base: t.Name() + "/kratos/"}, discovery.Naming{Base: t.Name() + "/naming/"}} {
 		t.Run(fmt.Sprintf("%T", f), func(t *testing.T) {
-			in := discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80"}, Metadata: map[string]string{"k": "v"}}
+			in := discovery.Instance{
+				Service:   "orders",
+				ID:        "a",
+				Addresses: []string{"10.0.0.1:80"},
+				Metadata:  map[string]string{"k": "v"},
+			}
 			register(t, registrar(t, c, discovery.WithFormat(f)), in)
 			g := register(t, registrar(t, c, discovery.WithFormat(f)), in)
 			set(t, g, discovery.Draining)
@@ -289,7 +299,8 @@ func TestTakenID(t *testing.T) {
 	in.Addresses = []string{"10.0.0.2:80"}
 	_, err := two.Register(within(t), in)
 	var taken *discovery.TakenError
-	if !errors.As(err, &taken) || !errors.Is(err, discovery.ErrTaken) || taken.Holder.Addresses[0] != "10.0.0.1:80" || !strings.Contains(err.Error(), "10.0.0.1:80") {
+	if !errors.As(err, &taken) || !errors.Is(err, discovery.ErrTaken) || taken.Holder.Addresses[0] != "10.0.0.1:80" ||
+		!strings.Contains(err.Error(), "10.0.0.1:80") {
 		t.Fatalf("%v", err)
 	}
 	if v := value(t, c, first.Key()); !strings.Contains(v, "10.0.0.1:80") {
@@ -299,7 +310,10 @@ func TestTakenID(t *testing.T) {
 	second := register(t, two, orders(t, "a"))
 	happened.await(t, discovery.Taken, 1)
 	// The first does not remove what is not its own.
-	if err := first.Update(within(t), func(in *discovery.Instance) { in.Version = "stale" }); !errors.Is(err, discovery.ErrTaken) {
+	if err := first.Update(within(t), func(in *discovery.Instance) { in.Version = "stale" }); !errors.Is(
+		err,
+		discovery.ErrTaken,
+	) {
 		t.Errorf("Update of who was replaced: %v", err)
 	}
 	if v := value(t, c, second.Key()); strings.Contains(v, "stale") {

@@ -30,7 +30,8 @@ func (g *Registration) judge(f keep.Found) keep.Verdict {
 	}
 	if f.First && holder != nil {
 		// The same addresses: an earlier run of this process.
-		if own, err := g.r.format.Unmarshal(g.service, g.key, f.Own); err == nil && slices.Equal(holder.Addresses, own.Addresses) {
+		if own, err := g.r.format.Unmarshal(g.service, g.key, f.Own); err == nil &&
+			slices.Equal(holder.Addresses, own.Addresses) {
 			return keep.Verdict{}
 		}
 	}

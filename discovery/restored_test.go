@@ -52,7 +52,11 @@ func TestRegistrarOverARestoreThatOvertook(t *testing.T) {
 			clienttest.Restore(t, cluster, backup, nil)
 			direct := clienttest.Dial(t, cluster.Members()[0].Direct)
 			clienttest.Await(t, "the key as it was", func() bool { return value(t, direct, old.Key()) == "now" })
-			clienttest.Await(t, "the key that the backup has not", func() bool { return value(t, direct, late.Key()) == "late" })
+			clienttest.Await(
+				t,
+				"the key that the backup has not",
+				func() bool { return value(t, direct, late.Key()) == "late" },
+			)
 		})
 	}
 }

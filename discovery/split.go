@@ -62,7 +62,11 @@ func (f Filter) Validate() error {
 		case value == "" || meta && name == "":
 			return invalid("a condition of the filter %q is empty", string(f))
 		case !meta && key != filterVersion && key != filterTag:
-			return invalid("the filter %q has a condition %q, which is none of version=, tag= and meta.NAME=", string(f), key)
+			return invalid(
+				"the filter %q has a condition %q, which is none of version=, tag= and meta.NAME=",
+				string(f),
+				key,
+			)
 		}
 	}
 	return nil

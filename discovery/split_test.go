@@ -14,7 +14,11 @@ import (
 )
 
 func TestFilter(t *testing.T) {
-	in := &discovery.Instance{Version: "v2", Tags: []string{"canary", "blue"}, Metadata: map[string]string{"team": "x", "empty": "", "a.b": "c=d"}}
+	in := &discovery.Instance{
+		Version:  "v2",
+		Tags:     []string{"canary", "blue"},
+		Metadata: map[string]string{"team": "x", "empty": "", "a.b": "c=d"},
+	}
 	for f, want := range map[discovery.Filter]bool{
 		"": true, "v2": true, "version=v2": true, "v1": false, "version=v1": false, "tag=canary": true, "tag=red": false,
 		"meta.team=x": true, "meta.team=y": false, "meta.none=x": false, "meta.a.b=c=d": true,
@@ -81,7 +85,8 @@ func TestSplitFollowed(t *testing.T) {
 	next := func(want string) {
 		t.Helper()
 		ch, err := sub.Next(within(t))
-		if err != nil || !ch.Resplit || ch.View.Split().String() != want || ch.View.Len() != 1 || len(ch.Added)+len(ch.Updated)+len(ch.Removed) > 0 {
+		if err != nil || !ch.Resplit || ch.View.Split().String() != want || ch.View.Len() != 1 ||
+			len(ch.Added)+len(ch.Updated)+len(ch.Removed) > 0 {
 			t.Fatalf("%+v, %v, want %q", ch, err, want)
 		}
 	}
@@ -104,7 +109,8 @@ func TestSplitFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	next("")
-	if ctl, err := discovery.ReadControl(within(t), c, t.Name()); err != nil || len(ctl.Split) > 0 || ctl.Instances["b"].Weight != 7 {
+	if ctl, err := discovery.ReadControl(within(t), c, t.Name()); err != nil || len(ctl.Split) > 0 ||
+		ctl.Instances["b"].Weight != 7 {
 		t.Errorf("%+v, %v", ctl, err)
 	}
 }

@@ -42,7 +42,14 @@ func (s *store) save(f *feed) {
 	if v == nil || v.revision == 0 || !s.dirty.Swap(false) {
 		return
 	}
-	rec := fileRecord{Service: f.service, At: time.Now().Add(-f.age()).UTC(), Revision: v.revision, Instances: make(map[string]*Instance, v.Len()), Split: v.split, Limits: v.limits}
+	rec := fileRecord{
+		Service:   f.service,
+		At:        time.Now().Add(-f.age()).UTC(),
+		Revision:  v.revision,
+		Instances: make(map[string]*Instance, v.Len()),
+		Split:     v.split,
+		Limits:    v.limits,
+	}
 	v.tree.Scan(func(key string, in *Instance) bool { rec.Instances[key] = in; return true })
 	if err := s.write(rec); err != nil {
 		f.problem("", err)

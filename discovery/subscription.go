@@ -213,7 +213,8 @@ func (s *Subscription) take() (c Change, ok bool) {
 	clear(t.pending)
 	c.View, c.Stale, c.Resplit = view, stale, s.last != nil && !maps.Equal(view.split, s.split)
 	c.Relimited = s.last != nil && view.limits != s.limit
-	ok = ok || t != s.used || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit || c.Relimited
+	ok = ok || t != s.used || len(c.Added)+len(c.Updated)+len(c.Removed) > 0 || c.Stale != s.stale || c.Resplit ||
+		c.Relimited
 	if s.stale = c.Stale; ok {
 		s.used, s.last, s.split, s.limit = t, view, view.split, view.limits
 		t.returned, t.drains = view.revision, view.draining > 0

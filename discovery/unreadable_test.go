@@ -66,13 +66,19 @@ func TestDirectoryOfALimitedUser(t *testing.T) {
 		problems.Add(1)
 	}))
 	s := subscribe(t, d)
-	clienttest.Await(t, "the problem", func() bool { return problems.Load() == 1 && clientv3.Code(s.Status().Err) == codes.PermissionDenied })
+	clienttest.Await(
+		t,
+		"the problem",
+		func() bool { return problems.Load() == 1 && clientv3.Code(s.Status().Err) == codes.PermissionDenied },
+	)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // some attempts
 	defer cancel()
-	if err := s.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "permission denied") {
+	if err := s.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("Ready: %v", err)
 	}
-	if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "permission denied") {
+	if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("Next: %v", err)
 	}
 	if err := allow(within(t), root, base(t).Prefix(t.Name())); err != nil {

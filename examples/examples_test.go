@@ -195,7 +195,10 @@ func TestPrograms(t *testing.T) {
 	}()
 	dev.await("cluster", func(out string) bool {
 		if strings.Contains(out, "is taken") {
-			t.Fatalf("the programs need the ports 2379, 22379 and 32379, which somebody else uses, and this system gives no network namespace to run them in:\n%s", out)
+			t.Fatalf(
+				"the programs need the ports 2379, 22379 and 32379, which somebody else uses, and this system gives no network namespace to run them in:\n%s",
+				out,
+			)
 		}
 		return strings.Contains(out, "Ctrl-C ends it.")
 	})
@@ -242,7 +245,9 @@ func TestPrograms(t *testing.T) {
 			unmarshal(t, m[1], &put)
 			unmarshal(t, m[2], &get)
 			if get.Count != 1 || len(get.Kvs) != 1 || string(get.Kvs[0].Key) != "sample_key" ||
-				string(get.Kvs[0].Value) != "sample_value123" || put.Header.Revision == 0 || get.Kvs[0].ModRevision != put.Header.Revision {
+				string(
+					get.Kvs[0].Value,
+				) != "sample_value123" || put.Header.Revision == 0 || get.Kvs[0].ModRevision != put.Header.Revision {
 				t.Errorf("put %+v, get %+v", put, get)
 			}
 		},
@@ -298,7 +303,12 @@ func TestPrograms(t *testing.T) {
 		second := start(t, "election", "node2")
 		defer second.kill()
 		candidates := func() []string {
-			r, err := cli.Get(ctx, "/testelection/", clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+			r, err := cli.Get(
+				ctx,
+				"/testelection/",
+				clientv3.WithPrefix(),
+				clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -43,14 +43,38 @@ func awaitDig(t testing.TB, server string, want []string, args ...string) {
 			t.Logf("dig %q: %q, want %q", args, got, want)
 		}
 	}()
-	clienttest.Await(t, fmt.Sprintf("dig %q says %q", args, want), func() bool { got = dig(t, server, args...); return slices.Equal(got, want) })
+	clienttest.Await(
+		t,
+		fmt.Sprintf("dig %q says %q", args, want),
+		func() bool { got = dig(t, server, args...); return slices.Equal(got, want) },
+	)
 }
 
 // hosts registers two instances of orders, and a service of a host name that is another service's.
 func hosts(t *testing.T, client *clientv3.Client) {
-	register(t, client, discovery.Instance{Service: "orders", ID: "one", Addresses: []string{"10.0.0.1:8080"}, Version: "v1", Zone: "east", Tags: []string{"blue"}, Weight: 3})
-	register(t, client, discovery.Instance{Service: "orders", ID: "two", Addresses: []string{"10.0.0.2:8080"}, Version: "v2"})
-	register(t, client, discovery.Instance{Service: "legacy", ID: "one", Addresses: []string{"v1.orders.fairlead.internal:8080"}})
+	register(
+		t,
+		client,
+		discovery.Instance{
+			Service:   "orders",
+			ID:        "one",
+			Addresses: []string{"10.0.0.1:8080"},
+			Version:   "v1",
+			Zone:      "east",
+			Tags:      []string{"blue"},
+			Weight:    3,
+		},
+	)
+	register(
+		t,
+		client,
+		discovery.Instance{Service: "orders", ID: "two", Addresses: []string{"10.0.0.2:8080"}, Version: "v2"},
+	)
+	register(
+		t,
+		client,
+		discovery.Instance{Service: "legacy", ID: "one", Addresses: []string{"v1.orders.fairlead.internal:8080"}},
+	)
 }
 
 // Every kind of name, as dig prints the answers; and with --files the same while etcd is away,
@@ -61,7 +85,19 @@ func TestDig(t *testing.T) {
 	hosts(t, client)
 	files, listen := t.TempDir(), "127.0.0.1:"+port(t)
 	start := func() *process {
-		p := launch(t, program, "dns", "--endpoints", strings.Join(c.Endpoints(), ","), "--listen", listen, "--ttl", "1s", "--files", files)
+		p := launch(
+			t,
+			program,
+			"dns",
+			"--endpoints",
+			strings.Join(c.Endpoints(), ","),
+			"--listen",
+			listen,
+			"--ttl",
+			"1s",
+			"--files",
+			files,
+		)
 		clienttest.Await(t, "it answers", func() bool { return strings.Contains(p.said(), "answering") })
 		return p
 	}
@@ -73,7 +109,13 @@ func TestDig(t *testing.T) {
 		awaitDig(t, server, []string{"10.0.0.1"}, "blue.orders"+d)
 		awaitDig(t, server, []string{"10.0.0.1"}, "east.orders"+d)
 		awaitDig(t, server, []string{"10.0.0.2"}, "v2.orders"+d)
-		awaitDig(t, server, []string{"0 10 8080 ip-10-0-0-2.orders" + d + ".", "0 3 8080 ip-10-0-0-1.orders" + d + "."}, "_orders._tcp"+d, "SRV")
+		awaitDig(
+			t,
+			server,
+			[]string{"0 10 8080 ip-10-0-0-2.orders" + d + ".", "0 3 8080 ip-10-0-0-1.orders" + d + "."},
+			"_orders._tcp"+d,
+			"SRV",
+		)
 		awaitDig(t, server, []string{`"id=one" "version=v1" "zone=east" "tags=blue"`}, "v1.orders"+d, "TXT")
 		awaitDig(t, server, []string{"v1.orders" + d + "."}, "legacy"+d, "CNAME")
 		awaitDig(t, server, []string{"ip-10-0-0-2.orders" + d + "."}, "-x", "10.0.0.2")
@@ -139,7 +181,13 @@ func TestUnbound(t *testing.T) {
 	awaitDig(t, server, []string{"10.0.0.1"}, "blue.orders"+d)
 	awaitDig(t, server, []string{"10.0.0.1", "v1.orders" + d + "."}, "legacy"+d)
 	awaitDig(t, server, []string{"0 10 8080 v1.orders" + d + "."}, "_legacy._tcp"+d, "SRV")
-	awaitDig(t, server, []string{"0 10 8080 ip-10-0-0-2.orders" + d + ".", "0 3 8080 ip-10-0-0-1.orders" + d + "."}, "_orders._tcp"+d, "SRV")
+	awaitDig(
+		t,
+		server,
+		[]string{"0 10 8080 ip-10-0-0-2.orders" + d + ".", "0 3 8080 ip-10-0-0-1.orders" + d + "."},
+		"_orders._tcp"+d,
+		"SRV",
+	)
 	awaitDig(t, server, []string{"ip-10-0-0-1.orders" + d + "."}, "-x", "10.0.0.1")
 	register(t, client, discovery.Instance{Service: "orders", ID: "three", Addresses: []string{"10.0.0.3:8080"}})
 	awaitDig(t, server, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, "orders"+d)
@@ -227,7 +275,15 @@ func TestHAProxyRollingRestart(t *testing.T) {
 	}
 	begin := func(id string) running {
 		at, stop := backend(t, id)
-		return running{register(t, client, discovery.Instance{Service: "orders", ID: id, Addresses: []string{at}}, discovery.WithServing(3*time.Second)), stop}
+		return running{
+			register(
+				t,
+				client,
+				discovery.Instance{Service: "orders", ID: id, Addresses: []string{at}},
+				discovery.WithServing(3*time.Second),
+			),
+			stop,
+		}
 	}
 	old := []running{begin("old-0"), begin("old-1"), begin("old-2")}
 	dir, p := t.TempDir(), port(t)

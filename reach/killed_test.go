@@ -30,10 +30,18 @@ func TestKilledAgent(t *testing.T) {
 	}
 	call := func(method, path, body string) int {
 		t.Helper()
-		transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}}
-		q, err := http.NewRequestWithContext(clienttest.Within(t, clienttest.Long), method, "http://localhost/v1/services/orders/instances/one"+path, strings.NewReader(body))
+		transport := &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			},
+		}
+		q, err := http.NewRequestWithContext(
+			clienttest.Within(t, clienttest.Long),
+			method,
+			"http://localhost/v1/services/orders/instances/one"+path,
+			strings.NewReader(body),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

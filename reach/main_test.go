@@ -31,7 +31,11 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	for _, name := range []string{"prometheus", "haproxy", "nginx", "unbound", "dig", "curl", "php"} {
 		if _, err := exec.LookPath(name); err != nil {
-			fmt.Fprintf(os.Stderr, "these tests need Debian's packages prometheus, haproxy, nginx, unbound, bind9-dnsutils, curl and php-cli: %v\n", err)
+			fmt.Fprintf(
+				os.Stderr,
+				"these tests need Debian's packages prometheus, haproxy, nginx, unbound, bind9-dnsutils, curl and php-cli: %v\n",
+				err,
+			)
 			return 1
 		}
 	}
@@ -183,7 +187,12 @@ func decode(t testing.TB, text string, into any) bool {
 }
 
 // register registers an instance until the test ends.
-func register(t testing.TB, client *clientv3.Client, in discovery.Instance, opts ...discovery.RegistrarOption) *discovery.Registration {
+func register(
+	t testing.TB,
+	client *clientv3.Client,
+	in discovery.Instance,
+	opts ...discovery.RegistrarOption,
+) *discovery.Registration {
 	t.Helper()
 	r := discovery.NewRegistrar(client, opts...)
 	t.Cleanup(func() { r.Close() })

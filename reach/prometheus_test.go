@@ -53,14 +53,33 @@ func TestPrometheus(t *testing.T) {
 	client := clienttest.Dial(t, c.Endpoints()...)
 	dir := t.TempDir()
 	file, listen := filepath.Join(dir, "targets.json"), "127.0.0.1:"+port(t)
-	args := []string{"--http", listen, "--files", filepath.Join(dir, "agent"), "--prometheus", file, "--prometheus-service", "orders"}
+	args := []string{
+		"--http",
+		listen,
+		"--files",
+		filepath.Join(dir, "agent"),
+		"--prometheus",
+		file,
+		"--prometheus-service",
+		"orders",
+	}
 	a := startAgent(t, c, args...)
 	at, _ := backend(t, "one")
-	register(t, client, discovery.Instance{Service: "orders", ID: "one", Addresses: []string{at}, Version: "v1", Zone: "east",
-		Tags: []string{"blue"}, Metadata: map[string]string{"team": "x"}})
+	register(
+		t,
+		client,
+		discovery.Instance{Service: "orders", ID: "one", Addresses: []string{at}, Version: "v1", Zone: "east",
+			Tags: []string{"blue"}, Metadata: map[string]string{"team": "x"}},
+	)
 	config, web := filepath.Join(dir, "prometheus.yml"), "127.0.0.1:"+port(t)
 	write(t, config, fmt.Sprintf(prometheusConfig, file, a.http))
-	launch(t, "prometheus", "--config.file="+config, "--web.listen-address="+web, "--storage.tsdb.path="+filepath.Join(dir, "data"))
+	launch(
+		t,
+		"prometheus",
+		"--config.file="+config,
+		"--web.listen-address="+web,
+		"--storage.tsdb.path="+filepath.Join(dir, "data"),
+	)
 
 	targets := func() (byPool map[string]map[string]target) {
 		var answer struct {
@@ -97,12 +116,24 @@ func TestPrometheus(t *testing.T) {
 				got[strings.TrimPrefix(k, "__meta_fairlead_")] = v
 			}
 		}
-		want := map[string]string{"service": "orders", "id": "one", "address": at, "version": "v1", "zone": "east", "weight": "10", "draining": "false",
-			"tags": ",blue,", "metadata_team": "x"}
+		want := map[string]string{
+			"service":       "orders",
+			"id":            "one",
+			"address":       at,
+			"version":       "v1",
+			"zone":          "east",
+			"weight":        "10",
+			"draining":      "false",
+			"tags":          ",blue,",
+			"metadata_team": "x",
+		}
 		if !maps.Equal(got, want) {
 			t.Errorf("%s: labels %v, want %v", pool, got, want)
 		}
-		if want := map[string]string{"instance": at, "job": pool, "service": "orders", "version": "v1", "colour": "blue"}; !maps.Equal(list[at].Labels, want) {
+		if want := map[string]string{"instance": at, "job": pool, "service": "orders", "version": "v1", "colour": "blue"}; !maps.Equal(
+			list[at].Labels,
+			want,
+		) {
 			t.Errorf("%s: %v, want %v", pool, list[at].Labels, want)
 		}
 	}
@@ -113,7 +144,11 @@ func TestPrometheus(t *testing.T) {
 	t.Logf("Prometheus had the second instance after %v, in both jobs", time.Since(began).Round(10*time.Millisecond))
 
 	c.Members()[0].Kill()
-	clienttest.Await(t, "the agent knows that etcd is away", func() bool { return strings.Contains(get(t, a.http+"/healthz"), `"stale"`) })
+	clienttest.Await(
+		t,
+		"the agent knows that etcd is away",
+		func() bool { return strings.Contains(get(t, a.http+"/healthz"), `"stale"`) },
+	)
 	scraped := func(what string) {
 		t.Helper()
 		from := time.Now().Add(3 * time.Second) // three times as long as it asks for targets again

@@ -78,7 +78,11 @@ func TestPHP(t *testing.T) {
 	a := startAgent(t, c, "--http", "127.0.0.1:0")
 	at, _ := backend(t, "one")
 	register(t, client, discovery.Instance{Service: "orders", ID: "one", Addresses: []string{at}})
-	clienttest.Await(t, "it is in view", func() bool { return strings.Contains(get(t, a.http+"/v1/services/orders/pick"), at) })
+	clienttest.Await(
+		t,
+		"it is in view",
+		func() bool { return strings.Contains(get(t, a.http+"/v1/services/orders/pick"), at) },
+	)
 	file := filepath.Join(t.TempDir(), "call.php")
 	write(t, file, documented(t, "php", "<?php", "http://127.0.0.1:2390", a.http))
 	if out := script(t, "php", file); out != "one" {

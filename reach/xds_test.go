@@ -114,7 +114,10 @@ func testCaller(t *testing.T, command []string) {
 		return one{register(t, client, in), stop}
 	}
 	a := start()
-	old := []one{begin(discovery.Instance{ID: "a", Version: "v1", Zone: "east"}), begin(discovery.Instance{ID: "b", Version: "v2", Zone: "west"})}
+	old := []one{
+		begin(discovery.Instance{ID: "a", Version: "v1", Zone: "east"}),
+		begin(discovery.Instance{ID: "b", Version: "v2", Zone: "west"}),
+	}
 	t.Setenv("GRPC_XDS_BOOTSTRAP_CONFIG", fmt.Sprintf(bootstrap, at))
 	calls := caller{launch(t, command[0], command[1:]...), t}
 	calls.only("a", "b")
@@ -147,7 +150,11 @@ func testCaller(t *testing.T, command []string) {
 
 	for i, was := range old {
 		begin(discovery.Instance{ID: fmt.Sprintf("new-%d", i)})
-		clienttest.Await(t, "the new one answers", func() bool { return calls.latest(40)[fmt.Sprintf("new-%d", i)] > 0 })
+		clienttest.Await(
+			t,
+			"the new one answers",
+			func() bool { return calls.latest(40)[fmt.Sprintf("new-%d", i)] > 0 },
+		)
 		if err := was.reg.Drain(clienttest.Within(t, clienttest.Long), clienttest.Long); err != nil {
 			t.Error(err)
 		}
@@ -188,7 +195,12 @@ func testCaller(t *testing.T, command []string) {
 
 func split(t *testing.T, client *clientv3.Client, s discovery.Split) {
 	t.Helper()
-	err := discovery.ChangeControl(clienttest.Within(t, clienttest.Long), client, "orders", func(c *discovery.Control) error { c.Split = s; return nil })
+	err := discovery.ChangeControl(
+		clienttest.Within(t, clienttest.Long),
+		client,
+		"orders",
+		func(c *discovery.Control) error { c.Split = s; return nil },
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,8 @@ type follower struct {
 
 func newFollower(t testing.TB, at string) *follower {
 	t.Helper()
-	stream, err := api.NewAggregatedDiscoveryServiceClient(connect(t, at)).DeltaAggregatedResources(clienttest.Within(t, 4*clienttest.Long))
+	stream, err := api.NewAggregatedDiscoveryServiceClient(connect(t, at)).
+		DeltaAggregatedResources(clienttest.Within(t, 4*clienttest.Long))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,12 +102,19 @@ func TestDelta(t *testing.T) {
 	register(t, client, discovery.Instance{Service: a, ID: "1", Addresses: []string{"10.0.0.1:80"}})
 	register(t, client, discovery.Instance{Service: b, ID: "1", Addresses: []string{"10.0.1.1:80"}})
 	f := newFollower(t, p.at)
-	f.ask(&api.DeltaDiscoveryRequest{Node: &core.Node{Id: "x"}, TypeUrl: resource.EndpointType, ResourceNamesSubscribe: []string{a, b}})
+	f.ask(
+		&api.DeltaDiscoveryRequest{
+			Node:                   &core.Node{Id: "x"},
+			TypeUrl:                resource.EndpointType,
+			ResourceNamesSubscribe: []string{a, b},
+		},
+	)
 	for f.sent < 2 {
 		f.next()
 	}
 	two := register(t, client, discovery.Instance{Service: a, ID: "2", Addresses: []string{"10.0.0.2:80"}})
-	if got := f.next(); len(got.Resources) != 1 || got.Resources[0].Name != a || !slices.Equal(assignment(t, got.Resources[0]), []string{"10.0.0.1", "10.0.0.2"}) {
+	if got := f.next(); len(got.Resources) != 1 || got.Resources[0].Name != a ||
+		!slices.Equal(assignment(t, got.Resources[0]), []string{"10.0.0.1", "10.0.0.2"}) {
 		t.Errorf("%v", got)
 	}
 	f.ask(&api.DeltaDiscoveryRequest{TypeUrl: resource.ListenerType, ResourceNamesSubscribe: []string{b}})
@@ -124,7 +132,13 @@ func TestDelta(t *testing.T) {
 
 	again := newFollower(t, p.at)
 	has := map[string]string{b: f.has[resource.EndpointType+" "+b]}
-	again.ask(&api.DeltaDiscoveryRequest{TypeUrl: resource.EndpointType, ResourceNamesSubscribe: []string{a, b}, InitialResourceVersions: has})
+	again.ask(
+		&api.DeltaDiscoveryRequest{
+			TypeUrl:                 resource.EndpointType,
+			ResourceNamesSubscribe:  []string{a, b},
+			InitialResourceVersions: has,
+		},
+	)
 	if got := again.next(); len(got.Resources) != 1 || got.Resources[0].Name != a || len(got.RemovedResources) != 0 {
 		t.Errorf("to one that has %v: %v", slices.Collect(maps.Keys(has)), got)
 	}
@@ -176,7 +190,12 @@ func TestNonsense(t *testing.T) {
 		}
 	}
 	f := newFollower(t, p.at)
-	f.ask(&api.DeltaDiscoveryRequest{TypeUrl: resource.EndpointType, ResourceNamesSubscribe: []string{"", "a b", "subset:", "subset:%zz:x", "subset:a:,", t.Name()}})
+	f.ask(
+		&api.DeltaDiscoveryRequest{
+			TypeUrl:                resource.EndpointType,
+			ResourceNamesSubscribe: []string{"", "a b", "subset:", "subset:%zz:x", "subset:a:,", t.Name()},
+		},
+	)
 	if got := f.next(); len(got.Resources) != 1 || got.Resources[0].Name != t.Name() {
 		t.Errorf("%v", got)
 	}
@@ -184,7 +203,14 @@ func TestNonsense(t *testing.T) {
 
 // Any bytes as a request, in both protocols: a well client is served afterwards.
 func FuzzRequests(f *testing.F) {
-	seed, err := proto.Marshal(&api.DiscoveryRequest{TypeUrl: resource.ClusterType, ResourceNames: []string{"fuzz", "subset:fuzz:v1"}, VersionInfo: "1", ResponseNonce: "2"})
+	seed, err := proto.Marshal(
+		&api.DiscoveryRequest{
+			TypeUrl:       resource.ClusterType,
+			ResourceNames: []string{"fuzz", "subset:fuzz:v1"},
+			VersionInfo:   "1",
+			ResponseNonce: "2",
+		},
+	)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -35,7 +35,10 @@ func Example() {
 	defer instance.Stop()
 	registrar := discovery.NewRegistrar(cli)
 	defer registrar.Close()
-	_, err = registrar.Register(ctx, discovery.Instance{Service: "rates", ID: "rates-1", Addresses: []string{service.Addr().String()}})
+	_, err = registrar.Register(
+		ctx,
+		discovery.Instance{Service: "rates", ID: "rates-1", Addresses: []string{service.Addr().String()}},
+	)
 	if err != nil {
 		log.Fatal(err)
 	}

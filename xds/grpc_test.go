@@ -30,7 +30,11 @@ func TestGRPC(t *testing.T) {
 	p := serve(t, client, "127.0.0.1:0")
 	a, _ := running(t, client, discovery.Instance{Service: "orders", ID: "a", Version: "v1", Zone: "east", Weight: 10})
 	running(t, client, discovery.Instance{Service: "orders", ID: "b", Version: "v1", Zone: "west", Weight: 10})
-	register(t, client, discovery.Instance{Service: "orders", ID: "named", Addresses: []string{"orders.example.com:80"}, Weight: 1000})
+	register(
+		t,
+		client,
+		discovery.Instance{Service: "orders", ID: "named", Addresses: []string{"orders.example.com:80"}, Weight: 1000},
+	)
 	conn := dial(t, p.at, "orders")
 	clienttest.Await(t, "both answer", only(t, conn, "a", "b"))
 	running(t, client, discovery.Instance{Service: "orders", ID: "c", Version: "v2", Zone: "east", Weight: 20})
@@ -86,7 +90,11 @@ func TestNamesOfServices(t *testing.T) {
 		running(t, client, discovery.Instance{Service: service, ID: "a", Version: "v:1"})
 		control(t, client, service, func(c *discovery.Control) { c.Split = discovery.Split{"v:1": 60, "v2": 40} })
 		t.Cleanup(func() {
-			_, _ = client.Delete(context.Background(), "/fairlead/control/"+url.PathEscape(t.Name()), clientv3.WithPrefix())
+			_, _ = client.Delete(
+				context.Background(),
+				"/fairlead/control/"+url.PathEscape(t.Name()),
+				clientv3.WithPrefix(),
+			)
 		})
 		conn := dial(t, p.at, (&url.URL{Path: service}).EscapedPath())
 		clienttest.Await(t, service, only(t, conn, "a"))
@@ -97,7 +105,13 @@ func TestNamesOfServices(t *testing.T) {
 func TestRollingRestart(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
-	p := serve(t, client, "127.0.0.1:0", discovery.WithAnnounce("xds"), discovery.WithAnnounceAfter(500*time.Millisecond))
+	p := serve(
+		t,
+		client,
+		"127.0.0.1:0",
+		discovery.WithAnnounce("xds"),
+		discovery.WithAnnounceAfter(500*time.Millisecond),
+	)
 	type one struct {
 		reg  *discovery.Registration
 		stop func()
@@ -239,7 +253,13 @@ func TestRequestsLimited(t *testing.T) {
 func TestNobody(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), "127.0.0.1:0")
 	conn := dial(t, p.at, t.Name())
-	err := conn.Invoke(within(t), "/test.Where/Is", &emptypb.Empty{}, new(wrapperspb.StringValue), grpc.WaitForReady(false))
+	err := conn.Invoke(
+		within(t),
+		"/test.Where/Is",
+		&emptypb.Empty{},
+		new(wrapperspb.StringValue),
+		grpc.WaitForReady(false),
+	)
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("%v", err)
 	}

@@ -67,7 +67,11 @@ func dial(t testing.TB, plane, service string) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := grpc.NewClient("xds:///"+service, grpc.WithResolvers(builder), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(
+		"xds:///"+service,
+		grpc.WithResolvers(builder),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +151,12 @@ func running(t testing.TB, client *clientv3.Client, in discovery.Instance) (*dis
 // control changes what operators say of a service, until the test ends.
 func control(t testing.TB, client *clientv3.Client, service string, change func(*discovery.Control)) {
 	t.Helper()
-	err := discovery.ChangeControl(within(t), client, service, func(c *discovery.Control) error { change(c); return nil })
+	err := discovery.ChangeControl(
+		within(t),
+		client,
+		service,
+		func(c *discovery.Control) error { change(c); return nil },
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,11 @@ func stateOf(v *discovery.View) state {
 
 // resources are those of a service: with clusters for the filters of its split, and endpoints for
 // those also that are named besides.
-func (st state) resources(placed []place, alsoClusters, alsoEndpoints []discovery.Filter, r *route.RouteConfiguration) set {
+func (st state) resources(
+	placed []place,
+	alsoClusters, alsoEndpoints []discovery.Filter,
+	r *route.RouteConfiguration,
+) set {
 	s := set{}
 	for k := range s {
 		s[k] = make(map[string]types.Resource)
@@ -222,21 +226,27 @@ func (st state) cluster(name string) *cluster.Cluster {
 		ConnectTimeout:       durationpb.New(connectWithin),
 		LbPolicy:             cluster.Cluster_ROUND_ROBIN,
 		CircuitBreakers: &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
-			MaxRequests: wrapperspb.UInt32(most), MaxPendingRequests: wrapperspb.UInt32(most), MaxConnections: wrapperspb.UInt32(most),
+			MaxRequests: wrapperspb.UInt32(
+				most,
+			), MaxPendingRequests: wrapperspb.UInt32(most), MaxConnections: wrapperspb.UInt32(most),
 		}}},
 	}
 	if st.limits.Failures > 0 {
 		none := wrapperspb.UInt32(0)
 		c.OutlierDetection = &cluster.OutlierDetection{
-			Interval:                       durationpb.New(judgedEvery),
-			BaseEjectionTime:               durationpb.New(cmp.Or(time.Duration(st.limits.Seconds)*time.Second, discovery.DefaultEjected)),
-			MaxEjectionPercent:             wrapperspb.UInt32(ejectedAtMost),
-			EnforcingConsecutive_5Xx:       none,
-			EnforcingSuccessRate:           none,
-			FailurePercentageThreshold:     wrapperspb.UInt32(uint32(st.limits.Failures)),
-			EnforcingFailurePercentage:     wrapperspb.UInt32(100),
-			FailurePercentageMinimumHosts:  wrapperspb.UInt32(judgedAtLeast),
-			FailurePercentageRequestVolume: wrapperspb.UInt32(uint32(cmp.Or(st.limits.Calls, discovery.DefaultJudgedCalls))),
+			Interval: durationpb.New(judgedEvery),
+			BaseEjectionTime: durationpb.New(
+				cmp.Or(time.Duration(st.limits.Seconds)*time.Second, discovery.DefaultEjected),
+			),
+			MaxEjectionPercent:            wrapperspb.UInt32(ejectedAtMost),
+			EnforcingConsecutive_5Xx:      none,
+			EnforcingSuccessRate:          none,
+			FailurePercentageThreshold:    wrapperspb.UInt32(uint32(st.limits.Failures)),
+			EnforcingFailurePercentage:    wrapperspb.UInt32(100),
+			FailurePercentageMinimumHosts: wrapperspb.UInt32(judgedAtLeast),
+			FailurePercentageRequestVolume: wrapperspb.UInt32(
+				uint32(cmp.Or(st.limits.Calls, discovery.DefaultJudgedCalls)),
+			),
 		}
 	}
 	return c
@@ -251,7 +261,10 @@ func (st state) parts(placed []place) (parts []*route.WeightedCluster_ClusterWei
 			continue
 		}
 		weight := max(uint32(math.Round(st.split[f]*perPercent)), 1)
-		parts = append(parts, &route.WeightedCluster_ClusterWeight{Name: clusterName(st.service, f), Weight: wrapperspb.UInt32(weight)})
+		parts = append(
+			parts,
+			&route.WeightedCluster_ClusterWeight{Name: clusterName(st.service, f), Weight: wrapperspb.UInt32(weight)},
+		)
 		sum += weight
 	}
 	return parts, sum
@@ -310,8 +323,10 @@ func (st state) listener() *listener.Listener {
 	return &listener.Listener{
 		Name: st.service,
 		ApiListener: &listener.ApiListener{ApiListener: toAny(&hcm.HttpConnectionManager{
-			StatPrefix:     st.service,
-			RouteSpecifier: &hcm.HttpConnectionManager_Rds{Rds: &hcm.Rds{ConfigSource: ads(), RouteConfigName: st.service}},
+			StatPrefix: st.service,
+			RouteSpecifier: &hcm.HttpConnectionManager_Rds{
+				Rds: &hcm.Rds{ConfigSource: ads(), RouteConfigName: st.service},
+			},
 			HttpFilters: []*hcm.HttpFilter{{
 				Name: "router", ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: toAny(&router.Router{})},
 			}},

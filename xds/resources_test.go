@@ -112,7 +112,17 @@ func TestAllStates(t *testing.T) {
 		for i := range r.IntN(12) {
 			in := &discovery.Instance{
 				Service: "s", ID: fmt.Sprint(i), Version: pick("", "v1", "v2"), Zone: pick("", "east", "\xff"), Weight: r.IntN(3) * discovery.MaxWeight / 2,
-				Addresses: []string{pick("10.0.0.1:80", "[::ffff:10.0.0.1]:80", "[::1]:80", "[fe80::1%eth0]:80", "name:80", "bad", "https://10.0.0.2")},
+				Addresses: []string{
+					pick(
+						"10.0.0.1:80",
+						"[::ffff:10.0.0.1]:80",
+						"[::1]:80",
+						"[fe80::1%eth0]:80",
+						"name:80",
+						"bad",
+						"https://10.0.0.2",
+					),
+				},
 			}
 			if r.IntN(3) == 0 {
 				in.Addresses = append(in.Addresses, fmt.Sprintf("10.1.0.%d:80", i))
@@ -157,13 +167,23 @@ func TestLocalities(t *testing.T) {
 			text = append(text, e.GetEndpoint().Address.GetSocketAddress().Address+" "+e.HealthStatus.String())
 		}
 	}
-	want := []string{"east weight-5 15", "10.0.0.1 HEALTHY", "10.0.0.2 HEALTHY", "10.0.0.9 HEALTHY", "west weight-7 7", "10.0.0.3 DRAINING", "::1 HEALTHY"}
+	want := []string{
+		"east weight-5 15",
+		"10.0.0.1 HEALTHY",
+		"10.0.0.2 HEALTHY",
+		"10.0.0.9 HEALTHY",
+		"west weight-7 7",
+		"10.0.0.3 DRAINING",
+		"::1 HEALTHY",
+	}
 	if !slices.Equal(text, want) {
 		t.Errorf("%q, want %q", text, want)
 	}
 	heavy := slices.Collect(func(yield func(*discovery.Instance) bool) {
 		for i := range 70_000 {
-			if !yield(in(fmt.Sprint(i), fmt.Sprintf("10.%d.%d.%d:80", i>>16, i>>8&255, i&255), "", discovery.MaxWeight, "")) {
+			if !yield(
+				in(fmt.Sprint(i), fmt.Sprintf("10.%d.%d.%d:80", i>>16, i>>8&255, i&255), "", discovery.MaxWeight, ""),
+			) {
 				return
 			}
 		}
@@ -172,7 +192,8 @@ func TestLocalities(t *testing.T) {
 	if err := loads(endpointsOf("s", "", st.place())); err != nil {
 		t.Error(err)
 	}
-	if e := got.Endpoints[0].LbEndpoints[0]; e.HealthStatus != core.HealthStatus_HEALTHY || e.LoadBalancingWeight.Value != 5 {
+	if e := got.Endpoints[0].LbEndpoints[0]; e.HealthStatus != core.HealthStatus_HEALTHY ||
+		e.LoadBalancingWeight.Value != 5 {
 		t.Errorf("%v", e)
 	}
 }
@@ -221,7 +242,9 @@ func TestLimitsAreSent(t *testing.T) {
 	if th := c.CircuitBreakers.Thresholds[0]; th.MaxRequests.Value != 7 {
 		t.Errorf("%v", th)
 	}
-	if o := c.OutlierDetection; o.FailurePercentageThreshold.Value != 40 || o.FailurePercentageRequestVolume.Value != 3 || o.BaseEjectionTime.AsDuration() != 9*time.Second {
+	if o := c.OutlierDetection; o.FailurePercentageThreshold.Value != 40 ||
+		o.FailurePercentageRequestVolume.Value != 3 ||
+		o.BaseEjectionTime.AsDuration() != 9*time.Second {
 		t.Errorf("%v", o)
 	}
 	c = state{service: "s"}.cluster("s")

@@ -78,7 +78,12 @@ func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 	if d == nil {
 		return nil, fmt.Errorf("%w: the directory is nil", discovery.ErrInvalid)
 	}
-	s := &Server{directory: d, log: func(string) {}, group: worker.New(context.Background()), byName: make(map[string]*service)}
+	s := &Server{
+		directory: d,
+		log:       func(string) {},
+		group:     worker.New(context.Background()),
+		byName:    make(map[string]*service),
+	}
 	for _, o := range opts {
 		if o == nil {
 			return nil, fmt.Errorf("%w: an option is nil", discovery.ErrInvalid)
@@ -111,8 +116,16 @@ func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(mostBytes), grpc.MaxConcurrentStreams(100), grpc.ConnectionTimeout(10 * time.Second),
 		grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Minute, Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(
+			keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true},
+		),
+		grpc.KeepaliveParams(
+			keepalive.ServerParameters{
+				MaxConnectionIdle: 5 * time.Minute,
+				Time:              time.Minute,
+				Timeout:           20 * time.Second,
+			},
+		),
 	}
 }
 
@@ -149,12 +162,16 @@ func (s *Server) say(format string, args ...any) { s.log(fmt.Sprintf(format, arg
 type aggregated struct{ s *Server }
 
 // StreamAggregatedResources serves the state of the world.
-func (a aggregated) StreamAggregatedResources(stream api.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+func (a aggregated) StreamAggregatedResources(
+	stream api.AggregatedDiscoveryService_StreamAggregatedResourcesServer,
+) error {
 	return a.s.sotw.StreamHandler(stream, resource.AnyType)
 }
 
 // DeltaAggregatedResources serves differences.
-func (a aggregated) DeltaAggregatedResources(stream api.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+func (a aggregated) DeltaAggregatedResources(
+	stream api.AggregatedDiscoveryService_DeltaAggregatedResourcesServer,
+) error {
 	return a.s.delta.DeltaStreamHandler(stream, resource.AnyType)
 }
 
@@ -176,7 +193,15 @@ func (s *Server) at(name string) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	one := &service{name: name, sub: sub, since: now, asked: now, known: make(chan struct{}), wanted: make(map[discovery.Filter]time.Time), led: make(map[string]led)}
+	one := &service{
+		name:   name,
+		sub:    sub,
+		since:  now,
+		asked:  now,
+		known:  make(chan struct{}),
+		wanted: make(map[discovery.Filter]time.Time),
+		led:    make(map[string]led),
+	}
 	if !s.group.Go(func(ctx context.Context) { s.follow(ctx, one) }) {
 		sub.Close()
 		return nil, discovery.ErrClosed

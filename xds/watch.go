@@ -29,12 +29,20 @@ func (w watcher) CreateWatch(q *cache.Request, sub cache.Subscription, answers c
 }
 
 // CreateDeltaWatch opens a watch for differences.
-func (w watcher) CreateDeltaWatch(q *cache.DeltaRequest, sub cache.Subscription, answers chan cache.DeltaResponse) (func(), error) {
+func (w watcher) CreateDeltaWatch(
+	q *cache.DeltaRequest,
+	sub cache.Subscription,
+	answers chan cache.DeltaResponse,
+) (func(), error) {
 	c, needs, err := w.s.asks(q.GetTypeUrl(), sub)
 	if err != nil {
 		return nil, err
 	}
-	return w.s.open(needs, len(sub.ReturnedResources()) > 0, func() (func(), error) { return c.CreateDeltaWatch(q, sub, answers) })
+	return w.s.open(
+		needs,
+		len(sub.ReturnedResources()) > 0,
+		func() (func(), error) { return c.CreateDeltaWatch(q, sub, answers) },
+	)
 }
 
 // asks has what a subscription names followed, and says which services it needs that are not known
@@ -46,7 +54,12 @@ func (s *Server) asks(url string, sub cache.Subscription) (*cache.LinearCache, [
 	case kind < 0:
 		return nil, nil, status.Errorf(codes.InvalidArgument, "there are no resources of type %q here", url)
 	case len(names) > mostNames:
-		return nil, nil, status.Errorf(codes.ResourceExhausted, "%d names of one kind, more than %d", len(names), mostNames)
+		return nil, nil, status.Errorf(
+			codes.ResourceExhausted,
+			"%d names of one kind, more than %d",
+			len(names),
+			mostNames,
+		)
 	case sub.IsWildcard() && kind != clusters:
 		return s.empty[kind], nil, nil
 	}

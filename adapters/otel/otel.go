@@ -44,7 +44,11 @@ func New(provider metric.MeterProvider) (*Metrics, error) {
 		errs = append(errs, err)
 		return g
 	}
-	m.attempts = counter("attempts", "{request}", "Requests, those included that the client repeats or sends twice by itself.")
+	m.attempts = counter(
+		"attempts",
+		"{request}",
+		"Requests, those included that the client repeats or sends twice by itself.",
+	)
 	m.repeats = counter("repeats", "{request}", "Requests that repeated one that had failed.")
 	m.hedges = counter("hedges", "{request}", "Requests sent a second time because the first took unusually long.")
 	m.changes = counter("member.changes", "{change}", "Changes of a member's state, by the new state.")
@@ -53,15 +57,44 @@ func New(provider metric.MeterProvider) (*Metrics, error) {
 	m.watchesFailed = counter("watches.failed", "{watch}", "Watches that ended by a failure.")
 	m.events = counter("lease.events", "{event}", "What happened to leases.")
 	m.lost = counter("leases.lost", "{lease}", "Leases that were lost, by the reason.")
-	took, err := meter.Float64Histogram("fairlead.attempt.duration", metric.WithUnit("s"), metric.WithDescription("How long requests took."),
-		metric.WithExplicitBucketBoundaries(.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
+	took, err := meter.Float64Histogram(
+		"fairlead.attempt.duration",
+		metric.WithUnit("s"),
+		metric.WithDescription("How long requests took."),
+		metric.WithExplicitBucketBoundaries(
+			.0001,
+			.00025,
+			.0005,
+			.001,
+			.0025,
+			.005,
+			.01,
+			.025,
+			.05,
+			.1,
+			.25,
+			.5,
+			1,
+			2.5,
+			5,
+			10,
+		),
+	)
 	errs = append(errs, err)
 	m.took = took
-	latency, err := meter.Float64ObservableGauge("fairlead.member.latency", metric.WithUnit("s"), metric.WithDescription("How long recent short calls to a member took."))
+	latency, err := meter.Float64ObservableGauge(
+		"fairlead.member.latency",
+		metric.WithUnit("s"),
+		metric.WithDescription("How long recent short calls to a member took."),
+	)
 	errs = append(errs, err)
 	state := gauge("member.state", "1", "1 for the state that a member is in, else 0.")
 	watches := gauge("watches", "{watch}", "Watches that are open.")
-	atRisk := gauge("leases.at_risk", "{lease}", "Leases with a renewal that was not acknowledged as it should have been.")
+	atRisk := gauge(
+		"leases.at_risk",
+		"{lease}",
+		"Leases with a renewal that was not acknowledged as it should have been.",
+	)
 	m.recorder = hook.New(counting{m})
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -118,7 +151,11 @@ func attributes(pairs []string) []attribute.KeyValue {
 
 func (c counting) Attempt(a clientv3.AttemptInfo, code string) {
 	add(c.m.attempts, "method", a.Method, "member", a.Member, "code", code)
-	c.m.took.Record(context.Background(), a.Took.Seconds(), metric.WithAttributes(attributes([]string{"method", a.Method, "member", a.Member})...))
+	c.m.took.Record(
+		context.Background(),
+		a.Took.Seconds(),
+		metric.WithAttributes(attributes([]string{"method", a.Method, "member", a.Member})...),
+	)
 	if a.Number > 0 && !a.Hedge {
 		add(c.m.repeats, "method", a.Method)
 	}

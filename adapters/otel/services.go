@@ -41,12 +41,24 @@ func NewServices(provider metric.MeterProvider) (*Services, error) {
 		errs, gauges = append(errs, err), append(gauges, g)
 		return g
 	}
-	s.ejections = counter("instance.ejections", "{instance}", "Instances left out since calls failed, by whether they stood still.")
+	s.ejections = counter(
+		"instance.ejections",
+		"{instance}",
+		"Instances left out since calls failed, by whether they stood still.",
+	)
 	s.returns = counter("instance.returns", "{instance}", "Instances that came back after that, on trial.")
-	s.attempts = counter("instance.attempts", "{attempt}", "Attempts of calls that are over, by what they were (first, retry, hedge) and what came of them.")
+	s.attempts = counter(
+		"instance.attempts",
+		"{attempt}",
+		"Attempts of calls that are over, by what they were (first, retry, hedge) and what came of them.",
+	)
 	s.events = counter("registration.events", "{event}", "What happened to instances that this process registers.")
 	var err error
-	s.drainSeconds, err = meter.Float64Counter("fairlead.registration.drain.duration", metric.WithUnit("s"), metric.WithDescription("How long instances that this process registers took to drain."))
+	s.drainSeconds, err = meter.Float64Counter(
+		"fairlead.registration.drain.duration",
+		metric.WithUnit("s"),
+		metric.WithDescription("How long instances that this process registers took to drain."),
+	)
 	errs = append(errs, err)
 	draining := gauge("instance.draining", "1", "1 while an instance drains, so that it gets no new calls, else 0.")
 	ejected := gauge("instance.ejected", "1", "1 while an instance is left out since calls failed, else 0.")
@@ -54,8 +66,16 @@ func NewServices(provider metric.MeterProvider) (*Services, error) {
 	share := gauge("instance.share", "1", "The part of its weight that an instance gets; below 1 while it warms up.")
 	outstanding := gauge("instance.outstanding", "{call}", "Calls under way, as far as the policy counts them.")
 	latency := gauge("instance.latency", "s", "The latency to expect, 0 if it is not known.")
-	percent := gauge("split.percent", "%", "The percentage of the calls to a service that operators ask for a subset of its instances.")
-	splitShare := gauge("split.share", "%", "The percentage that the subset gets now: more while others have no live instance, 0 while it has none.")
+	percent := gauge(
+		"split.percent",
+		"%",
+		"The percentage of the calls to a service that operators ask for a subset of its instances.",
+	)
+	splitShare := gauge(
+		"split.share",
+		"%",
+		"The percentage that the subset gets now: more while others have no live instance, 0 while it has none.",
+	)
 	instances := gauge("split.instances", "{instance}", "Instances of the subset that can be picked.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -108,7 +128,11 @@ func (s *Services) Event(e discovery.Event) {
 	}
 	add(s.events, "service", e.Instance.Service, "event", string(e.Kind))
 	if e.Kind == discovery.Left {
-		s.drainSeconds.Add(context.Background(), e.Took.Seconds(), metric.WithAttributes(attribute.String("service", e.Instance.Service)))
+		s.drainSeconds.Add(
+			context.Background(),
+			e.Took.Seconds(),
+			metric.WithAttributes(attribute.String("service", e.Instance.Service)),
+		)
 	}
 }
 

@@ -44,7 +44,9 @@ func TestServices(t *testing.T) {
 	defer split(nil)
 	var g *discovery.Registration
 	for id, status := range map[string]int{"good": http.StatusOK, "bad": http.StatusServiceUnavailable} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		s := httptest.NewServer(
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }),
+		)
 		defer s.Close()
 		var err error
 		if g, err = r.Register(ctx, discovery.Instance{Service: "payments", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {

@@ -41,7 +41,13 @@ func New() *Metrics {
 	gauge := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("fairlead_"+name, help, labels, nil)
 	}
-	m.attempts = counter("attempts_total", "Requests, those included that the client repeats or sends twice by itself.", "method", "member", "code")
+	m.attempts = counter(
+		"attempts_total",
+		"Requests, those included that the client repeats or sends twice by itself.",
+		"method",
+		"member",
+		"code",
+	)
 	m.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "fairlead", Name: "attempt_duration_seconds", Help: "How long requests took.", Buckets: buckets,
 	}, []string{"method", "member"})
@@ -49,8 +55,19 @@ func New() *Metrics {
 	m.repeats = counter("repeats_total", "Requests that repeated one that had failed.", "method")
 	m.hedges = counter("hedges_total", "Requests sent a second time because the first took unusually long.", "method")
 	m.changes = counter("member_changes_total", "Changes of a member's state, by the new state.", "member", "state")
-	m.opened = counter("streams_opened_total", "Streams for watches and renewals that were opened.", "service", "member")
-	m.failed = counter("streams_failed_total", "Streams that failed or could not be opened.", "service", "member", "code")
+	m.opened = counter(
+		"streams_opened_total",
+		"Streams for watches and renewals that were opened.",
+		"service",
+		"member",
+	)
+	m.failed = counter(
+		"streams_failed_total",
+		"Streams that failed or could not be opened.",
+		"service",
+		"member",
+		"code",
+	)
 	m.watchesFailed = counter("watches_failed_total", "Watches that ended by a failure.", "code")
 	m.events = counter("lease_events_total", "What happened to leases.", "event")
 	m.lost = counter("leases_lost_total", "Leases that were lost, by the reason.", "reason")

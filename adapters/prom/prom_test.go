@@ -68,11 +68,22 @@ func TestMetrics(t *testing.T) {
 			return last == nil
 		})
 	}
-	want([]string{"fairlead_watches", "fairlead_leases_at_risk"},
-		"# HELP fairlead_watches Watches that are open.", "# TYPE fairlead_watches gauge", "fairlead_watches 2",
-		"# HELP fairlead_leases_at_risk Leases with a renewal that was not acknowledged as it should have been.", "# TYPE fairlead_leases_at_risk gauge", "fairlead_leases_at_risk 0")
+	want(
+		[]string{"fairlead_watches", "fairlead_leases_at_risk"},
+		"# HELP fairlead_watches Watches that are open.",
+		"# TYPE fairlead_watches gauge",
+		"fairlead_watches 2",
+		"# HELP fairlead_leases_at_risk Leases with a renewal that was not acknowledged as it should have been.",
+		"# TYPE fairlead_leases_at_risk gauge",
+		"fairlead_leases_at_risk 0",
+	)
 	stop()
-	want([]string{"fairlead_watches"}, "# HELP fairlead_watches Watches that are open.", "# TYPE fairlead_watches gauge", "fairlead_watches 1")
+	want(
+		[]string{"fairlead_watches"},
+		"# HELP fairlead_watches Watches that are open.",
+		"# TYPE fairlead_watches gauge",
+		"fairlead_watches 1",
+	)
 	counted := series(t, registry, "fairlead_attempts_total")
 	for _, labels := range []string{"code=OK member=" + member + " method=KV.Put", "code=OK member=" + member + " method=Lease.LeaseGrant", "code=OutOfRange member=" + member + " method=KV.Range"} {
 		if counted[labels] != 1 {
@@ -82,13 +93,24 @@ func TestMetrics(t *testing.T) {
 	if _, err := c.Revoke(ctx, g.ID); err != nil {
 		t.Fatal(err)
 	}
-	want([]string{"fairlead_lease_events_total"},
-		"# HELP fairlead_lease_events_total What happened to leases.", "# TYPE fairlead_lease_events_total counter",
-		`fairlead_lease_events_total{event="ended"} 1`, `fairlead_lease_events_total{event="granted"} 1`, `fairlead_lease_events_total{event="renewed"} 1`)
+	want(
+		[]string{"fairlead_lease_events_total"},
+		"# HELP fairlead_lease_events_total What happened to leases.",
+		"# TYPE fairlead_lease_events_total counter",
+		`fairlead_lease_events_total{event="ended"} 1`,
+		`fairlead_lease_events_total{event="granted"} 1`,
+		`fairlead_lease_events_total{event="renewed"} 1`,
+	)
 	states := func(now string) []string {
-		lines := []string{"# HELP fairlead_member_state 1 for the state that a member is in, else 0.", "# TYPE fairlead_member_state gauge"}
+		lines := []string{
+			"# HELP fairlead_member_state 1 for the state that a member is in, else 0.",
+			"# TYPE fairlead_member_state gauge",
+		}
 		for _, s := range []string{"connecting", "ejected", "healthy", "stalled"} {
-			lines = append(lines, fmt.Sprintf(`fairlead_member_state{member=%q,state=%q} %d`, member, s, map[bool]int{true: 1}[s == now]))
+			lines = append(
+				lines,
+				fmt.Sprintf(`fairlead_member_state{member=%q,state=%q} %d`, member, s, map[bool]int{true: 1}[s == now]),
+			)
 		}
 		return lines
 	}

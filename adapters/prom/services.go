@@ -39,21 +39,51 @@ func NewServices() *Services {
 		return prometheus.NewDesc("fairlead_"+name, help, []string{"service", "subset"}, nil)
 	}
 	return &Services{
-		ejections: counter("instance_ejections_total", "Instances left out since calls failed, by whether they stood still.", "service", "instance", "reason"),
-		returns:   counter("instance_returns_total", "Instances that came back after that, on trial.", labels...),
-		attempts: counter("instance_attempts_total", "Attempts of calls that are over, by what they were (first, retry, hedge) and what came of them.",
-			"service", "instance", "kind", "outcome"),
-		events:       counter("registration_events_total", "What happened to instances that this process registers.", "service", "event"),
-		drainSeconds: counter("registration_drain_seconds_total", "How long instances that this process registers took to drain.", "service"),
-		draining:     gauge("instance_draining", "1 while an instance drains, so that it gets no new calls, else 0."),
-		ejected:      gauge("instance_ejected", "1 while an instance is left out since calls failed, else 0."),
-		trial:        gauge("instance_trial", "1 while an instance gets one call at a time, else 0."),
-		share:        gauge("instance_share", "The part of its weight that an instance gets; below 1 while it warms up."),
-		outstanding:  gauge("instance_outstanding", "Calls under way, as far as the policy counts them."),
-		latency:      gauge("instance_latency_seconds", "The latency to expect, 0 if it is not known."),
+		ejections: counter(
+			"instance_ejections_total",
+			"Instances left out since calls failed, by whether they stood still.",
+			"service",
+			"instance",
+			"reason",
+		),
+		returns: counter("instance_returns_total", "Instances that came back after that, on trial.", labels...),
+		attempts: counter(
+			"instance_attempts_total",
+			"Attempts of calls that are over, by what they were (first, retry, hedge) and what came of them.",
+			"service",
+			"instance",
+			"kind",
+			"outcome",
+		),
+		events: counter(
+			"registration_events_total",
+			"What happened to instances that this process registers.",
+			"service",
+			"event",
+		),
+		drainSeconds: counter(
+			"registration_drain_seconds_total",
+			"How long instances that this process registers took to drain.",
+			"service",
+		),
+		draining: gauge("instance_draining", "1 while an instance drains, so that it gets no new calls, else 0."),
+		ejected:  gauge("instance_ejected", "1 while an instance is left out since calls failed, else 0."),
+		trial:    gauge("instance_trial", "1 while an instance gets one call at a time, else 0."),
+		share: gauge(
+			"instance_share",
+			"The part of its weight that an instance gets; below 1 while it warms up.",
+		),
+		outstanding: gauge("instance_outstanding", "Calls under way, as far as the policy counts them."),
+		latency:     gauge("instance_latency_seconds", "The latency to expect, 0 if it is not known."),
 
-		percent:        subset("split_percent", "The percentage of the calls to a service that operators ask for a subset of its instances."),
-		splitShare:     subset("split_share", "The percentage that the subset gets now: more while others have no live instance, 0 while it has none."),
+		percent: subset(
+			"split_percent",
+			"The percentage of the calls to a service that operators ask for a subset of its instances.",
+		),
+		splitShare: subset(
+			"split_share",
+			"The percentage that the subset gets now: more while others have no live instance, 0 while it has none.",
+		),
 		splitInstances: subset("split_instances", "Instances of the subset that can be picked."),
 	}
 }

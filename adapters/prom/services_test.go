@@ -40,7 +40,9 @@ func TestServices(t *testing.T) {
 	defer split(nil)
 	var g *discovery.Registration
 	for id, status := range map[string]int{"good": http.StatusOK, "bad": http.StatusServiceUnavailable} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		s := httptest.NewServer(
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }),
+		)
 		defer s.Close()
 		var err error
 		if g, err = r.Register(ctx, discovery.Instance{Service: "orders", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
@@ -85,7 +87,13 @@ fairlead_split_share{service="orders",subset="good"} 100
 # TYPE fairlead_instance_ejections_total counter
 fairlead_instance_ejections_total{instance="bad",reason="failed",service="orders"} 1
 `
-	names := []string{"fairlead_instance_ejected", "fairlead_instance_ejections_total", "fairlead_split_instances", "fairlead_split_percent", "fairlead_split_share"}
+	names := []string{
+		"fairlead_instance_ejected",
+		"fairlead_instance_ejections_total",
+		"fairlead_split_instances",
+		"fairlead_split_percent",
+		"fairlead_split_share",
+	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}

@@ -119,11 +119,28 @@ func run(s settings) error {
 	if s.writers {
 		what = "puts"
 	}
-	fmt.Printf("etcd %s, %d goroutines, %s of single keys with values of %d bytes, %d processors\n\n", cluster.Version(), s.workers, what, s.size, runtime.NumCPU())
+	fmt.Printf(
+		"etcd %s, %d goroutines, %s of single keys with values of %d bytes, %d processors\n\n",
+		cluster.Version(),
+		s.workers,
+		what,
+		s.size,
+		runtime.NumCPU(),
+	)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "client\tper second\tratio\tclient's CPU\tbytes\tallocations\tidle read")
 	for _, f := range table {
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.1f µs\t%.0f\t%.1f\t%.0f µs\n", f.Client, f.PerSecond, f.Ratio, f.CPU, f.Bytes, f.Allocs, f.Idle)
+		fmt.Fprintf(
+			w,
+			"%s\t%.0f\t%.2f\t%.1f µs\t%.0f\t%.1f\t%.0f µs\n",
+			f.Client,
+			f.PerSecond,
+			f.Ratio,
+			f.CPU,
+			f.Bytes,
+			f.Allocs,
+			f.Idle,
+		)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -81,7 +81,13 @@ func (b *bench) serializable() error {
 					i += 7919 // all over the tree
 				}
 			})
-			ns, allocs = append(ns, float64(r.T.Nanoseconds())/float64(max(r.N, 1))), append(allocs, float64(r.AllocsPerOp()))
+			ns, allocs = append(
+				ns,
+				float64(r.T.Nanoseconds())/float64(max(r.N, 1)),
+			), append(
+				allocs,
+				float64(r.AllocsPerOp()),
+			)
 		}
 		if failed != nil {
 			return failed

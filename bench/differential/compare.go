@@ -27,7 +27,13 @@ type tally struct {
 }
 
 func newTally(family string) *tally {
-	return &tally{family: family, worked: make(map[string]int), failed: make(map[string]int), known: make(map[string]int), shapes: make(map[string]bool)}
+	return &tally{
+		family: family,
+		worked: make(map[string]int),
+		failed: make(map[string]int),
+		known:  make(map[string]int),
+		shapes: make(map[string]bool),
+	}
 }
 
 // add counts a program whose steps saw what the official client's report says.
@@ -210,7 +216,9 @@ func seen(p script.Program, r report.Report) string {
 
 // summary prints what was compared, and fails on differences and on too little.
 func summary(all []*tally, few bool) error {
-	fmt.Println("\n| family | programs | steps | failed as well | by chance | time | known differences |\n|---|---|---|---|---|---|---|")
+	fmt.Println(
+		"\n| family | programs | steps | failed as well | by chance | time | known differences |\n|---|---|---|---|---|---|---|",
+	)
 	var err error
 	for _, t := range all {
 		failed := 0

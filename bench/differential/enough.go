@@ -15,23 +15,31 @@ type floor struct {
 
 // floors are what a minute does several times over on two busy cores.
 var floors = map[string]floor{
-	"kv":          {10, "Get Put Delete Do Op GetStream Grant", "Get Put Do"},
-	"txn":         {10, "Get Put Txn Do", "Txn"},
-	"lease":       {10, "Grant Revoke TimeToLive Leases KeepAliveOnce KeepAlive Put", "Revoke KeepAliveOnce"},
-	"watch":       {10, "Watch Collect Progress CancelWatch Put Delete", "Put"},
-	"compaction":  {10, "Compact Get Watch Collect", "Compact Get"},
-	"limits":      {10, "Put Get", "Put Get"},
-	"auth":        {10, "New Get Put Delete Watch UserAdd RoleAdd RoleGrantPermission UserGrantRole", "New Get Put Delete UserAdd"},
+	"kv":         {10, "Get Put Delete Do Op GetStream Grant", "Get Put Do"},
+	"txn":        {10, "Get Put Txn Do", "Txn"},
+	"lease":      {10, "Grant Revoke TimeToLive Leases KeepAliveOnce KeepAlive Put", "Revoke KeepAliveOnce"},
+	"watch":      {10, "Watch Collect Progress CancelWatch Put Delete", "Put"},
+	"compaction": {10, "Compact Get Watch Collect", "Compact Get"},
+	"limits":     {10, "Put Get", "Put Get"},
+	"auth": {
+		10,
+		"New Get Put Delete Watch UserAdd RoleAdd RoleGrantPermission UserGrantRole",
+		"New Get Put Delete UserAdd",
+	},
 	"maintenance": {10, "MemberList AlarmList Status HashKV Endpoints Sync", "MemberAdd MemberRemove Downgrade"},
 	"wrappers":    {10, "Get Put Delete Txn Do Watch Collect", "Get"},
 	"leasing":     {10, "Get Put Delete Txn Do", "Put"},
 	"cache":       {10, "Get Put Delete Txn Watch Collect", "Get"},
-	"locks":       {10, "NewSession Lock TryLock Unlock Campaign Proclaim Resign Leader", "Lock TryLock Unlock Campaign Leader"},
-	"stm":         {10, "STM", "STM"},
-	"contexts":    {10, "Get Put Grant Close", "Get Put Delete Txn Grant"},
-	"frozen":      {5, "Fault", "Get Put"},
-	"quorum":      {5, "Get MemberList Status", "Get Put Txn"},
-	"expiry":      {3, "Grant LeaseEnded Put", ""},
+	"locks": {
+		10,
+		"NewSession Lock TryLock Unlock Campaign Proclaim Resign Leader",
+		"Lock TryLock Unlock Campaign Leader",
+	},
+	"stm":      {10, "STM", "STM"},
+	"contexts": {10, "Get Put Grant Close", "Get Put Delete Txn Grant"},
+	"frozen":   {5, "Fault", "Get Put"},
+	"quorum":   {5, "Get MemberList Status", "Get Put Txn"},
+	"expiry":   {3, "Grant LeaseEnded Put", ""},
 }
 
 // enough fails if too little was compared.

@@ -21,7 +21,8 @@ var table = []known{
 				return d
 			}
 			d.Theirs = d.Theirs[1:]
-			if text, failed := strings.CutPrefix(d.Ours[0], "stream: "); failed && len(d.Ours) == 2 && d.Ours[1] == "[]" {
+			if text, failed := strings.CutPrefix(d.Ours[0], "stream: "); failed && len(d.Ours) == 2 &&
+				d.Ours[1] == "[]" {
 				d.Ours = []string{strings.TrimSuffix(text, ", response false")}
 			}
 			if only(d.Ours, "error of code Unimplemented: ") {
@@ -60,7 +61,8 @@ var table = []known{
 		name:   "a comparison of nothing is refused before it is sent",
 		reason: "it says what is missing; the server would only say that there is no key",
 		is: func(s script.Step, d report.Difference) bool {
-			return only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: key is not provided"`) && refused(d.Ours) &&
+			return only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: key is not provided"`) &&
+				refused(d.Ours) &&
 				contains(s, func(s script.Step) bool {
 					return slices.ContainsFunc(s.If, func(c script.Compare) bool { return c.NoTarget })
 				})
@@ -82,7 +84,8 @@ var table = []known{
 			d.Theirs = slices.DeleteFunc(slices.Clone(d.Theirs), func(l string) bool {
 				return strings.HasPrefix(l, "close \"") && strings.HasSuffix(l, ": "+failure)
 			})
-			if rest, failed := strings.CutPrefix(strings.Join(d.Theirs, ""), failure+", context "); s.Call == "Close" && failed {
+			if rest, failed := strings.CutPrefix(strings.Join(d.Theirs, ""), failure+", context "); s.Call == "Close" &&
+				failed {
 				d.Theirs = []string{"no error, context " + rest}
 			}
 			return d
@@ -114,7 +117,8 @@ var table = []known{
 		rewrite: func(_ script.Step, d report.Difference) report.Difference {
 			d.Theirs = slices.Clone(d.Theirs)
 			for i := len(d.Theirs) - 2; i >= 0; i-- {
-				if d.Theirs[i+1] == "closed" && i > 0 && strings.HasPrefix(d.Theirs[i], "cancelled true compacted {}: ") &&
+				if d.Theirs[i+1] == "closed" && i > 0 &&
+					strings.HasPrefix(d.Theirs[i], "cancelled true compacted {}: ") &&
 					strings.HasPrefix(d.Theirs[i-1], "cancelled true compacted {") {
 					d.Theirs = slices.Delete(d.Theirs, i, i+1)
 				}
@@ -132,7 +136,8 @@ var table = []known{
 			d.Theirs = slices.Clone(d.Theirs)
 			for i, l := range d.Theirs {
 				m := refusedWatch.FindStringSubmatch(l)
-				if m != nil && strings.HasPrefix(d.Ours[i], `cancelled true compacted {}: rpctypes error `+m[1]+` "`+m[2]) {
+				if m != nil &&
+					strings.HasPrefix(d.Ours[i], `cancelled true compacted {}: rpctypes error `+m[1]+` "`+m[2]) {
 					d.Theirs[i] = d.Ours[i]
 				}
 			}
@@ -143,21 +148,25 @@ var table = []known{
 		name:   "what is wrong with a call is said first",
 		reason: "it helps more than that its context has ended or its client is closed",
 		is: func(_ script.Step, d report.Difference) bool {
-			return (ended(d.Theirs) || closed(d.Theirs)) && (refused(d.Ours) || only(d.Ours, `rpctypes error OutOfRange "etcdserver: too large lease TTL"`))
+			return (ended(d.Theirs) || closed(d.Theirs)) &&
+				(refused(d.Ours) || only(d.Ours, `rpctypes error OutOfRange "etcdserver: too large lease TTL"`))
 		},
 	},
 	{
 		name:   "GetStream returns the error that it knows at once",
 		reason: "the official client sends it through the channel",
 		is: func(s script.Step, d report.Difference) bool {
-			return s.Call == "GetStream" && len(d.Ours) == 1 && slices.Equal(d.Theirs, []string{"stream: " + d.Ours[0] + ", response false", "[]"})
+			return s.Call == "GetStream" && len(d.Ours) == 1 &&
+				slices.Equal(d.Theirs, []string{"stream: " + d.Ours[0] + ", response false", "[]"})
 		},
 	},
 	{
 		name:   "nobody is the owner of a mutex that was never locked",
 		reason: "the official comparison is of no key, which the server refuses",
 		is: func(s script.Step, d report.Difference) bool {
-			return s.Call == "IsOwner" && only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: key is not provided"`) && only(d.Ours, "{Header:{")
+			return s.Call == "IsOwner" &&
+				only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: key is not provided"`) &&
+				only(d.Ours, "{Header:{")
 		},
 	},
 	{
@@ -202,7 +211,8 @@ var table = []known{
 		name:   "a type of permission that does not exist is InvalidArgument",
 		reason: "the official error of StrToPermissionType has no code",
 		is: func(s script.Step, d report.Difference) bool {
-			return s.Call == "StrToPermissionType" && only(d.Theirs, `-1 error of code Unknown: "invalid permission type:`) &&
+			return s.Call == "StrToPermissionType" &&
+				only(d.Theirs, `-1 error of code Unknown: "invalid permission type:`) &&
 				only(d.Ours, `-1 error of code InvalidArgument: "etcd client: invalid permission type:`)
 		},
 	},
@@ -228,7 +238,8 @@ var table = []known{
 		name:   "an election whose key is gone leads nothing",
 		reason: "the official one asks the server about no key",
 		is: func(s script.Step, d report.Difference) bool {
-			return (s.Call == "Proclaim" || s.Call == "Resign") && len(d.Theirs) == 2 && len(d.Ours) == 2 && d.Theirs[1] == d.Ours[1] &&
+			return (s.Call == "Proclaim" || s.Call == "Resign") && len(d.Theirs) == 2 && len(d.Ours) == 2 &&
+				d.Theirs[1] == d.Ours[1] &&
 				d.Theirs[0] == `rpctypes error InvalidArgument "etcdserver: key is not provided"` &&
 				(d.Ours[0] == "== concurrency.ErrElectionNotLeader" || d.Ours[0] == "no error")
 		},
@@ -248,7 +259,10 @@ var table = []known{
 		apart:  true, // what is left of the watch ends later
 		when: func(p script.Program, _ int) bool {
 			return slices.ContainsFunc(p.Steps, func(s script.Step) bool {
-				return slices.Contains([]string{"UserChangePassword", "UserDelete", "AuthDisable", "AuthEnable"}, s.Call)
+				return slices.Contains(
+					[]string{"UserChangePassword", "UserDelete", "AuthDisable", "AuthEnable"},
+					s.Call,
+				)
 			})
 		},
 		rewrite: func(_ script.Step, d report.Difference) report.Difference {
@@ -327,13 +341,17 @@ var table = []known{
 			"for a stream although the server would refuse what it asks for",
 		chance: true,
 		when: func(p script.Program, step int) bool {
-			return slices.ContainsFunc(p.Steps[:step], func(s script.Step) bool { return s.Call == "UserDelete" || s.Call == "UserChangePassword" })
+			return slices.ContainsFunc(
+				p.Steps[:step],
+				func(s script.Step) bool { return s.Call == "UserDelete" || s.Call == "UserChangePassword" },
+			)
 		},
 		is: func(s script.Step, d report.Difference) bool {
 			const refusal = `rpctypes error InvalidArgument "etcdserver: authentication failed, invalid user ID or password"`
 			// A user without a password is told in other words.
 			const without = `error of code Unknown: "rpc error: code = Unknown desc = auth: authentication failed, password was given for no"`
-			return only(d.Theirs, "rpctypes error InvalidArgument ") && (slices.Equal(d.Ours, []string{refusal}) || slices.Equal(d.Ours, []string{without})) ||
+			return only(d.Theirs, "rpctypes error InvalidArgument ") &&
+				(slices.Equal(d.Ours, []string{refusal}) || slices.Equal(d.Ours, []string{without})) ||
 				s.Call == "GetStream" && slices.Equal(d.Theirs, []string{refusal}) && refused(d.Ours)
 		},
 	},
@@ -347,7 +365,8 @@ var table = []known{
 			d.Theirs = slices.Clone(d.Theirs)
 			for i, l := range d.Theirs {
 				for _, begin := range []string{"", "stream: "} {
-					if strings.HasPrefix(l, begin+`rpctypes error Unavailable "etcdserver: no leader"`) && strings.HasPrefix(d.Ours[i], begin+"== context.") {
+					if strings.HasPrefix(l, begin+`rpctypes error Unavailable "etcdserver: no leader"`) &&
+						strings.HasPrefix(d.Ours[i], begin+"== context.") {
 						d.Theirs[i] = d.Ours[i]
 					}
 				}
@@ -425,19 +444,25 @@ func under(kind string) func(script.Program, int) bool {
 	}
 }
 
-var refusedWatch = regexp.MustCompile(`^cancelled true compacted \{\}: error of code Unknown: "rpc error: code = (\w+) desc = (.+)"$`)
+var refusedWatch = regexp.MustCompile(
+	`^cancelled true compacted \{\}: error of code Unknown: "rpc error: code = (\w+) desc = (.+)"$`,
+)
 
 // besides are the lines that do not belong to the watch whose lines begin with that one; if it is
 // not a watch's name there is only one watch.
 func besides(lines []string, begin string) (rest []string) {
 	for _, list := range sections(lines) {
 		mine := !watchName.MatchString(begin) || list[0] == begin
-		rest = append(rest, slices.DeleteFunc(slices.Clone(list), func(l string) bool { return mine && ofWatch.MatchString(l) })...)
+		rest = append(
+			rest,
+			slices.DeleteFunc(slices.Clone(list), func(l string) bool { return mine && ofWatch.MatchString(l) })...)
 	}
 	return rest
 }
 
-var ofWatch = regexp.MustCompile(`^(w[0-9]+:|closed|created|(PUT|DELETE) create .*|cancel.*|progress .*|no progress .*)$`)
+var ofWatch = regexp.MustCompile(
+	`^(w[0-9]+:|closed|created|(PUT|DELETE) create .*|cancel.*|progress .*|no progress .*)$`,
+)
 
 // isEvent is whether a watch has delivered something.
 func isEvent(l string) bool {
@@ -465,7 +490,10 @@ func ended(lines []string) bool {
 
 // closed is whether a call only says that its client is closed.
 func closed(lines []string) bool {
-	return only(lines, `error of code Canceled: "rpc error: code = Canceled desc = grpc: the client connection is closing"`)
+	return only(
+		lines,
+		`error of code Canceled: "rpc error: code = Canceled desc = grpc: the client connection is closing"`,
+	)
 }
 
 // ends is whether a context ends during a call.

@@ -30,12 +30,16 @@ func TestKnown(t *testing.T) {
 			{Call: "Watch", Name: "w", Key: "a", Opts: []script.Option{{Name: "WithRange", S: "a"}}},
 		}},
 		"GetStream works through wrappers and from a cache": {
-			Stack: []script.Layer{{Kind: "namespace", Prefix: "m"}}, Steps: []script.Step{{Call: "GetStream", Key: "b"}},
+			Stack: []script.Layer{
+				{Kind: "namespace", Prefix: "m"},
+			}, Steps: []script.Step{{Call: "GetStream", Key: "b"}},
 		},
 		"a type of permission that does not exist is InvalidArgument": {Steps: []script.Step{
 			{Call: "StrToPermissionType", Value: "x"},
 		}},
-		"an error's text says more":                      {Steps: []script.Step{{Call: "Close"}, {Call: "MemberPromote"}}},
+		"an error's text says more": {
+			Steps: []script.Step{{Call: "Close"}, {Call: "MemberPromote"}},
+		},
 		"disarming all alarms has a header":              {Steps: []script.Step{{Call: "AlarmDisarm"}}},
 		"a peer address that is none is InvalidArgument": {Steps: []script.Step{{Call: "MemberAdd", Value: "no url"}}},
 		"renewals that halted say why": {Steps: []script.Step{
@@ -66,7 +70,9 @@ func TestKnown(t *testing.T) {
 			{Call: "Session.Close", Ref: "s"}, {Call: "Proclaim", Ref: "s", Key: "lock", Value: "w"},
 			{Call: "Proclaim", Ref: "s", Key: "lock", Value: "x"},
 		}},
-		"a watch on a closed client says so": {Steps: []script.Step{{Call: "Close"}, {Call: "Watch", Name: "w", Key: "a"}}},
+		"a watch on a closed client says so": {
+			Steps: []script.Step{{Call: "Close"}, {Call: "Watch", Name: "w", Key: "a"}},
+		},
 		"a watch whose user cannot log in any more says so": {
 			Config: script.Config{User: "root", Password: "rootpw"},
 			Steps: []script.Step{
@@ -86,7 +92,11 @@ func TestKnown(t *testing.T) {
 		},
 		"without a leader a call is repeated until its context ends": {
 			Family: "quorum", Steps: []script.Step{
-				{Call: "Delete", Key: "a", Ctx: script.Context{Kind: "timeout", After: 50 * time.Millisecond, RequireLeader: true}},
+				{
+					Call: "Delete",
+					Key:  "a",
+					Ctx:  script.Context{Kind: "timeout", After: 50 * time.Millisecond, RequireLeader: true},
+				},
 			},
 		},
 		"ResumeElection takes the prefix that NewElection takes": {Revisions: script.Ranked, Steps: []script.Step{

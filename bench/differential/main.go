@@ -65,7 +65,10 @@ func run(c config) error {
 	var all []*tally
 	var errs []error
 	for _, k := range kinds {
-		k.families = slices.DeleteFunc(slices.Clone(k.families), func(f string) bool { return !slices.Contains(families, f) })
+		k.families = slices.DeleteFunc(
+			slices.Clone(k.families),
+			func(f string) bool { return !slices.Contains(families, f) },
+		)
 		if len(k.families) == 0 {
 			continue
 		}

@@ -42,7 +42,10 @@ var kinds = []kind{
 	{families: []string{"watch", "compaction", "leasing", "cache", "locks", "contexts"}},
 	{families: []string{"auth"}, auth: true, options: etcdtest.Options{Args: []string{"--bcrypt-cost=4"}}},
 	{families: []string{"expiry"}, auth: true, options: etcdtest.Options{
-		Args: []string{"--bcrypt-cost=4", "--auth-token-ttl=2"}, Heartbeat: 20 * time.Millisecond, Election: 200 * time.Millisecond,
+		Args: []string{
+			"--bcrypt-cost=4",
+			"--auth-token-ttl=2",
+		}, Heartbeat: 20 * time.Millisecond, Election: 200 * time.Millisecond,
 	}},
 	{families: []string{"frozen"}, fault: freeze},
 	{families: []string{"quorum"}, options: etcdtest.Options{Members: 3}, ready: loseQuorum, fixed: true},

@@ -50,7 +50,11 @@ func (kv wrongKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption
 	return r, err
 }
 
-func (kv wrongKV) Put(ctx context.Context, key, value string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
+func (kv wrongKV) Put(
+	ctx context.Context,
+	key, value string,
+	opts ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
 	r, err := kv.KV.Put(ctx, key, value, opts...)
 	if err == nil && kv.put != nil {
 		kv.put(r)

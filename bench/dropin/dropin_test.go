@@ -48,7 +48,11 @@ func TestBefore(t *testing.T) {
 	p := newProject(t, "user", kit, "require google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1")
 	// go-kit is from before genproto was split, which the official client does not go with. The
 	// drop-in brings a current one by itself.
-	p.write(t, "genproto.go", "//go:build never\n\npackage main\n\nimport _ \"google.golang.org/genproto/googleapis/type/color\"\n")
+	p.write(
+		t,
+		"genproto.go",
+		"//go:build never\n\npackage main\n\nimport _ \"google.golang.org/genproto/googleapis/type/color\"\n",
+	)
 	use(t, p, official+" "+before, official)
 }
 
@@ -66,9 +70,19 @@ func TestRepository(t *testing.T) {
 			// module cache that is not the user's: these versions may be something else one day.
 			cache := p.run(t, "go", "env", "GOMODCACHE")
 			proxy := p.run(t, "go", "env", "GOPROXY")
-			p.env = append(p.env, "GOFLAGS=-trimpath -modcacherw", "GOMODCACHE="+t.TempDir(),
-				"GOPROXY=file://"+filepath.ToSlash(cache)+"/cache/download,"+proxy, "GOPRIVATE="+fairlead, "GOSUMDB=off",
-				"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://"+repository+".insteadOf", "GIT_CONFIG_VALUE_0=https://"+fairlead)
+			p.env = append(
+				p.env,
+				"GOFLAGS=-trimpath -modcacherw",
+				"GOMODCACHE="+t.TempDir(),
+				"GOPROXY=file://"+filepath.ToSlash(
+					cache,
+				)+"/cache/download,"+proxy,
+				"GOPRIVATE="+fairlead,
+				"GOSUMDB=off",
+				"GIT_CONFIG_COUNT=1",
+				"GIT_CONFIG_KEY_0=url.file://"+repository+".insteadOf",
+				"GIT_CONFIG_VALUE_0=https://"+fairlead,
+			)
 			if by == "hand" {
 				p.run(t, "go", "mod", "edit", "-replace="+official+"="+forward+"@"+forwardVersion)
 			} else {
@@ -104,7 +118,13 @@ func TestResponseChSize(t *testing.T) {
 		{"", "", "16"}, {"3", "", "3"}, {"", "5", "5"}, {"3", "5", "3"}, {"40", "", "40"}, {"0", "", "1"},
 	} {
 		if got := p.run(t, program, etcdtest.Shared(t).Endpoints()[0], c.official, c.fairlead); got != c.want {
-			t.Errorf("set to %q there and %q here, a channel keeps %s answers, want %s", c.official, c.fairlead, got, c.want)
+			t.Errorf(
+				"set to %q there and %q here, a channel keeps %s answers, want %s",
+				c.official,
+				c.fairlead,
+				got,
+				c.want,
+			)
 		}
 	}
 }

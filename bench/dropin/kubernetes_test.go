@@ -37,7 +37,11 @@ func TestKubernetes(t *testing.T) {
 		t.Run(victim, func(t *testing.T) {
 			reads, writes := frozen(t, official, victim == "leader")
 			if 10*(reads.failed+writes.failed) < reads.made+writes.made || max(reads.last, writes.last) < noticed {
-				t.Errorf("the official client recovers as well, so the example shows nothing: reads %+v, writes %+v", reads, writes)
+				t.Errorf(
+					"the official client recovers as well, so the example shows nothing: reads %+v, writes %+v",
+					reads,
+					writes,
+				)
 			}
 			reads, writes = frozen(t, ours, victim == "leader")
 			if reads.failed > 0 || writes.last > noticed {

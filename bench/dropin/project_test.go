@@ -158,7 +158,20 @@ func repository(t *testing.T, tags ...string) (dir string) {
 	}
 	p.run(t, "git", "init", "-q")
 	p.run(t, "git", "add", "-A")
-	p.run(t, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false", "commit", "-q", "-m", "release")
+	p.run(
+		t,
+		"git",
+		"-c",
+		"user.name=test",
+		"-c",
+		"user.email=test@example.com",
+		"-c",
+		"commit.gpgsign=false",
+		"commit",
+		"-q",
+		"-m",
+		"release",
+	)
 	for _, tag := range tags {
 		p.run(t, "git", "tag", tag)
 	}

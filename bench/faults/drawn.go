@@ -50,7 +50,15 @@ type probe struct {
 // the prober did not.
 func drawn(length time.Duration, seed uint64, rate int) (int, error) {
 	draw := rand.New(rand.NewPCG(seed, 0))
-	fmt.Printf("stalls of %v to %v for %v, seed %d; %d calls/s with deadlines of %v\n", shortestStall, longestStall, length, seed, rate, stallDeadline)
+	fmt.Printf(
+		"stalls of %v to %v for %v, seed %d; %d calls/s with deadlines of %v\n",
+		shortestStall,
+		longestStall,
+		length,
+		seed,
+		rate,
+		stallDeadline,
+	)
 	c, err := etcdtest.StartMain(etcdtest.Options{Members: 3})
 	if err != nil {
 		return 0, err
@@ -99,7 +107,11 @@ func stallOne(ctx context.Context, c *etcdtest.Cluster, draw *rand.Rand) (drawnS
 		return drawnStall{}, err
 	}
 	m := c.Members()[draw.IntN(len(c.Members()))]
-	s := drawnStall{at: time.Now(), length: shortestStall + time.Duration(draw.Int64N(int64(longestStall-shortestStall))), leader: m == leader}
+	s := drawnStall{
+		at:     time.Now(),
+		length: shortestStall + time.Duration(draw.Int64N(int64(longestStall-shortestStall))),
+		leader: m == leader,
+	}
 	if err := m.Freeze(); err != nil {
 		return s, err
 	}
@@ -139,7 +151,11 @@ func probeOne(ctx context.Context, m *etcdtest.Member) (list [2]load.Call) {
 	ctx, cancel := context.WithTimeout(ctx, stallDeadline)
 	defer cancel()
 	made := time.Now()
-	cc, err := grpc.NewClient("passthrough:///"+m.Direct, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	cc, err := grpc.NewClient(
+		"passthrough:///"+m.Direct,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
+	)
 	if err != nil {
 		return [2]load.Call{{Made: made, Err: err}, {Write: true, Made: made, Err: err}}
 	}
@@ -185,8 +201,17 @@ func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alon
 		if s.leader {
 			role = "leader"
 		}
-		fmt.Printf("%s made %.3f s after a %s began to stand still for %.3f s failed after %.3f s: %v; of %d probes some failed on %d members\n",
-			kind, c.Made.Sub(s.at).Seconds(), role, s.length.Seconds(), c.Took.Seconds(), c.Err, asked, len(refused))
+		fmt.Printf(
+			"%s made %.3f s after a %s began to stand still for %.3f s failed after %.3f s: %v; of %d probes some failed on %d members\n",
+			kind,
+			c.Made.Sub(s.at).Seconds(),
+			role,
+			s.length.Seconds(),
+			c.Took.Seconds(),
+			c.Err,
+			asked,
+			len(refused),
+		)
 	}
 	leaders, broken := 0, 0
 	for _, s := range stalls {
@@ -200,10 +225,29 @@ func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alon
 		}
 	}
 	reads, writes := calls.Of(false), calls.Of(true)
-	fmt.Printf("%d stalls, %d of the leader; failed: %d of %d reads, %d of %d writes, %d of %d probes; calls that failed beside no failed probe: %d\n",
-		len(stalls), leaders, len(reads.Failed()), len(reads), len(writes.Failed()), len(writes), broken, len(probes), alone)
-	fmt.Printf("the failed writes: %d never sent, %d executed, %d lost by the servers; of all writes: %d executed twice, %d after a later one, %d answered but not executed\n",
-		f.unsent, f.executed, f.lost, f.twice, f.late, f.unkept)
+	fmt.Printf(
+		"%d stalls, %d of the leader; failed: %d of %d reads, %d of %d writes, %d of %d probes; calls that failed beside no failed probe: %d\n",
+		len(
+			stalls,
+		),
+		leaders,
+		len(reads.Failed()),
+		len(reads),
+		len(writes.Failed()),
+		len(writes),
+		broken,
+		len(probes),
+		alone,
+	)
+	fmt.Printf(
+		"the failed writes: %d never sent, %d executed, %d lost by the servers; of all writes: %d executed twice, %d after a later one, %d answered but not executed\n",
+		f.unsent,
+		f.executed,
+		f.lost,
+		f.twice,
+		f.late,
+		f.unkept,
+	)
 	return alone
 }
 

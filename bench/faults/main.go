@@ -44,7 +44,11 @@ func main() {
 	onlyOurs := flag.Bool("only-ours", false, "leave out the official client")
 	stall := flag.Bool("stall", false, "stalls of 1.5 and 3 s, with deadlines of 5 s")
 	explain := flag.Bool("explain", false, "tell of each failed write what was tried and whether it was executed")
-	drawnFor := flag.Duration("drawn", 0, "instead, let members stand still for so long in all, each stall of a drawn length")
+	drawnFor := flag.Duration(
+		"drawn",
+		0,
+		"instead, let members stand still for so long in all, each stall of a drawn length",
+	)
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn")
 	flag.Parse()
 	if *drawnFor > 0 {
@@ -68,7 +72,9 @@ func main() {
 	}
 	fmt.Printf("%s, %s, %d cores, etcd 3.7.3; %d calls/s, %v deadlines, %v after the fault\n\n",
 		time.Now().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), *rate, deadline, *length)
-	fmt.Println("| fault | client | failed reads | failed writes | last failed read made | last failed write made | p50 | p99 | leases lost | watches silent |")
+	fmt.Println(
+		"| fault | client | failed reads | failed writes | last failed read made | last failed write made | p50 | p99 | leases lost | watches silent |",
+	)
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	failed := false
 	var ends []end

@@ -118,7 +118,14 @@ func run(f fault, s side, rate int, length, deadline time.Duration, explain bool
 
 // silent writes the watched key some time after the fault and counts the watches that
 // do not deliver it within a second.
-func silent(ctx context.Context, h *load.Crowd, dial load.Dialer, c *etcdtest.Cluster, victim *etcdtest.Member, struck time.Time) int {
+func silent(
+	ctx context.Context,
+	h *load.Crowd,
+	dial load.Dialer,
+	c *etcdtest.Cluster,
+	victim *etcdtest.Member,
+	struck time.Time,
+) int {
 	o, err := dial(load.Spared(c, victim))
 	if err != nil {
 		return holders

@@ -17,8 +17,13 @@ type summary struct {
 const fewWrites = 8
 
 func printSummaries(list []summary) {
-	fmt.Printf("\nfairlead, lowest / median / highest of the runs; a read counts as made after the election once a member says that it leads\n\n")
-	fmt.Printf("| fault | runs | failed reads %% | failed reads made after the election | failed writes %% | runs with under %d %% | last failed write made | new leader seen |\n", fewWrites)
+	fmt.Printf(
+		"\nfairlead, lowest / median / highest of the runs; a read counts as made after the election once a member says that it leads\n\n",
+	)
+	fmt.Printf(
+		"| fault | runs | failed reads %% | failed reads made after the election | failed writes %% | runs with under %d %% | last failed write made | new leader seen |\n",
+		fewWrites,
+	)
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for _, s := range list {
 		if len(s.runs) == 0 {
@@ -69,11 +74,27 @@ func count(list []end, fault, client string, r *result) []end {
 }
 
 func printEnds(list []end) {
-	fmt.Printf("\nwhat became of the writes, as the cluster's history shows; \"lost\": a member had it, no answer came in time, and it was never executed\n\n")
-	fmt.Println("| fault | client | runs | writes | failed: never sent | failed, yet executed | lost by the servers | executed twice | after a later one | answered, not executed |")
+	fmt.Printf(
+		"\nwhat became of the writes, as the cluster's history shows; \"lost\": a member had it, no answer came in time, and it was never executed\n\n",
+	)
+	fmt.Println(
+		"| fault | client | runs | writes | failed: never sent | failed, yet executed | lost by the servers | executed twice | after a later one | answered, not executed |",
+	)
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for _, e := range list {
 		f := e.fates
-		fmt.Printf("| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d |\n", e.fault, e.client, e.runs, e.writes, f.unsent, f.executed, f.lost, f.twice, f.late, f.unkept)
+		fmt.Printf(
+			"| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d |\n",
+			e.fault,
+			e.client,
+			e.runs,
+			e.writes,
+			f.unsent,
+			f.executed,
+			f.lost,
+			f.twice,
+			f.late,
+			f.unkept,
+		)
 	}
 }

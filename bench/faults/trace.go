@@ -47,25 +47,27 @@ type attempt struct {
 
 // option makes a client report its attempts.
 func (t *trace) option() grpc.DialOption {
-	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		put, ok := req.(*pb.PutRequest)
-		if !ok {
-			return next(ctx, method, req, reply, cc, opts...)
-		}
-		var to peer.Peer
-		a := attempt{at: time.Now()}
-		a.err = next(ctx, method, req, reply, cc, append(slices.Clone(opts), grpc.Peer(&to))...)
-		a.took = time.Since(a.at)
-		if to.Addr != nil {
-			a.to = to.Addr.String()
-		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if w := t.writes[string(put.Value)]; w != nil {
-			w.attempts = append(w.attempts, a)
-		}
-		return a.err
-	})
+	return grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			put, ok := req.(*pb.PutRequest)
+			if !ok {
+				return next(ctx, method, req, reply, cc, opts...)
+			}
+			var to peer.Peer
+			a := attempt{at: time.Now()}
+			a.err = next(ctx, method, req, reply, cc, append(slices.Clone(opts), grpc.Peer(&to))...)
+			a.took = time.Since(a.at)
+			if to.Addr != nil {
+				a.to = to.Addr.String()
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if w := t.writes[string(put.Value)]; w != nil {
+				w.attempts = append(w.attempts, a)
+			}
+			return a.err
+		},
+	)
 }
 
 // do is load.Mixed, traced.
@@ -223,7 +225,14 @@ func (t *trace) explain(out io.Writer, c *etcdtest.Cluster, struck time.Time, vi
 			if a.to != "" {
 				to = role(a.to)
 			}
-			fmt.Fprintf(out, "    sent %+.3f s to %s, %.3f s: %v\n", a.at.Sub(struck).Seconds(), to, a.took.Seconds(), status.Convert(a.err).Message())
+			fmt.Fprintf(
+				out,
+				"    sent %+.3f s to %s, %.3f s: %v\n",
+				a.at.Sub(struck).Seconds(),
+				to,
+				a.took.Seconds(),
+				status.Convert(a.err).Message(),
+			)
 		}
 	}
 }

@@ -82,8 +82,14 @@ func (f *file) text() ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprint(&b, header, "\n")
 	rel := strings.TrimPrefix(f.to.Path(), ours)
-	fmt.Fprintf(&b, "// Package %s is %s\n// under the official client's path %s.\n// Everything here is that package's, whose documentation says more.\npackage %s\n",
-		f.to.Name(), f.to.Path(), official+rel, f.to.Name())
+	fmt.Fprintf(
+		&b,
+		"// Package %s is %s\n// under the official client's path %s.\n// Everything here is that package's, whose documentation says more.\npackage %s\n",
+		f.to.Name(),
+		f.to.Path(),
+		official+rel,
+		f.to.Name(),
+	)
 	f.importDecl(&b)
 	b.Write(f.out.Bytes())
 	return format.Source(b.Bytes())
@@ -204,8 +210,17 @@ func (f *file) function(fn *types.Func) error {
 	}
 	fmt.Fprint(&f.out, "\n")
 	f.comment(fn.Name())
-	fmt.Fprintf(&f.out, "func %s(%s) (%s) {\n\t%s%s.%s(%s)\n}\n", fn.Name(), strings.Join(params, ", "), strings.Join(results, ", "),
-		give, f.imports[f.to.Path()], fn.Name(), strings.Join(args, ", "))
+	fmt.Fprintf(
+		&f.out,
+		"func %s(%s) (%s) {\n\t%s%s.%s(%s)\n}\n",
+		fn.Name(),
+		strings.Join(params, ", "),
+		strings.Join(results, ", "),
+		give,
+		f.imports[f.to.Path()],
+		fn.Name(),
+		strings.Join(args, ", "),
+	)
 	return nil
 }
 

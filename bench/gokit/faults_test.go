@@ -191,7 +191,11 @@ type load struct {
 func startLoad(t *testing.T, i sd.Instancer) *load {
 	endpoints := sd.NewEndpointer(i, call, log.NewNopLogger())
 	t.Cleanup(endpoints.Close)
-	clienttest.Await(t, "endpoints", func() bool { list, err := endpoints.Endpoints(); return err == nil && len(list) == 2 })
+	clienttest.Await(
+		t,
+		"endpoints",
+		func() bool { list, err := endpoints.Endpoints(); return err == nil && len(list) == 2 },
+	)
 	retry := lb.Retry(3, 5*time.Second, lb.NewRoundRobin(endpoints))
 	ctx, cancel := context.WithCancel(context.Background())
 	l := new(load)
@@ -374,5 +378,11 @@ func (o *outcome) String() string {
 	if o == nil {
 		return "has a data race, or did not get that far"
 	}
-	return fmt.Sprintf("%5d calls, %5d failed; records back: %7s; the instancer tells: %7s", o.calls, o.failed, after(o.back), after(o.told))
+	return fmt.Sprintf(
+		"%5d calls, %5d failed; records back: %7s; the instancer tells: %7s",
+		o.calls,
+		o.failed,
+		after(o.back),
+		after(o.told),
+	)
 }

@@ -75,12 +75,16 @@ func fake(t *testing.T, network, addr string) (s *nameServer, at string) {
 // pair makes a client of each kind.
 func pair(t *testing.T, endpoints ...string) (*ours.Client, *theirs.Client) {
 	t.Helper()
-	o, err := ours.New(ours.Config{Endpoints: endpoints, MaxCallSendMsgSize: 2000, MaxCallRecvMsgSize: 3000, Logger: zap.NewNop()})
+	o, err := ours.New(
+		ours.Config{Endpoints: endpoints, MaxCallSendMsgSize: 2000, MaxCallRecvMsgSize: 3000, Logger: zap.NewNop()},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.Close() })
-	x, err := theirs.New(theirs.Config{Endpoints: endpoints, MaxCallSendMsgSize: 2000, MaxCallRecvMsgSize: 3000, Logger: zap.NewNop()})
+	x, err := theirs.New(
+		theirs.Config{Endpoints: endpoints, MaxCallSendMsgSize: 2000, MaxCallRecvMsgSize: 3000, Logger: zap.NewNop()},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +136,8 @@ func alike(t *testing.T, what string, our, their error) {
 	}
 	ourStatus, ok1 := status.FromError(our)
 	theirStatus, ok2 := status.FromError(their)
-	if ok1 != ok2 || ourStatus.Code() != theirStatus.Code() || !strings.HasPrefix(ourStatus.Message(), theirStatus.Message()) {
+	if ok1 != ok2 || ourStatus.Code() != theirStatus.Code() ||
+		!strings.HasPrefix(ourStatus.Message(), theirStatus.Message()) {
 		t.Errorf("%s: our status is %v, the official client's %v", what, ourStatus, theirStatus)
 	}
 	for _, v := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrClosedPipe} {

@@ -70,7 +70,10 @@ func theirParty(kv theirs.KV) party {
 			return err
 		},
 		txn: func(ctx context.Context, key, value string) error {
-			_, err := kv.Txn(ctx).If(theirs.Compare(theirs.Version(key), ">", 0)).Then(theirs.OpPut(key, value)).Commit()
+			_, err := kv.Txn(ctx).
+				If(theirs.Compare(theirs.Version(key), ">", 0)).
+				Then(theirs.OpPut(key, value)).
+				Commit()
 			return err
 		},
 		remove: func(ctx context.Context, key string) error {

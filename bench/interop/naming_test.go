@@ -80,7 +80,8 @@ func TestEndpoints(t *testing.T) {
 		if err := old.Update(ctx, target, naming.Update{Op: naming.Add, Addr: "old:1"}); err != nil {
 			t.Fatal(err)
 		}
-		if a, b := (<-mineSee)[0], (<-theySee)[0]; a.Key != target+"/old:1" || b.Key != a.Key || b.Endpoint.Addr != "old:1" {
+		if a, b := (<-mineSee)[0], (<-theySee)[0]; a.Key != target+"/old:1" || b.Key != a.Key ||
+			b.Endpoint.Addr != "old:1" {
 			t.Errorf("watched %+v and %+v", a, b)
 		}
 		want = append(want, target+"/old:1")
@@ -109,10 +110,16 @@ func TestEndpoints(t *testing.T) {
 		}
 		// One delivery may have both; ours is in the order of keys then.
 		gone := []string{target + "/ours0", target + "/theirs0"}
-		if a := two(mineSee, func(u *endpoints.Update) (string, bool) { return u.Key, u.Op == endpoints.Delete }); !slices.Equal(a, gone) {
+		if a := two(mineSee, func(u *endpoints.Update) (string, bool) { return u.Key, u.Op == endpoints.Delete }); !slices.Equal(
+			a,
+			gone,
+		) {
 			t.Errorf("we watched the end of %v", a)
 		}
-		if b := two(theySee, func(u *theirendpoints.Update) (string, bool) { return u.Key, u.Op == theirendpoints.Delete }); !slices.Equal(b, gone) {
+		if b := two(theySee, func(u *theirendpoints.Update) (string, bool) { return u.Key, u.Op == theirendpoints.Delete }); !slices.Equal(
+			b,
+			gone,
+		) {
 			t.Errorf("they watched the end of %v", b)
 		}
 	}
@@ -165,8 +172,12 @@ func TestResolvers(t *testing.T) {
 	}
 	conns := make(map[string]*grpc.ClientConn)
 	for name, b := range map[string]gresolver.Builder{"ours": mineBuild, "theirs": theirBuild} {
-		cc, err := grpc.NewClient("etcd:///svc", grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`))
+		cc, err := grpc.NewClient(
+			"etcd:///svc",
+			grpc.WithResolvers(b),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

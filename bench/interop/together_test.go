@@ -38,7 +38,10 @@ func TestTogether(t *testing.T) {
 	if _, err := o.Put(ctx, "together", "ours"); err != nil {
 		t.Fatal(err)
 	}
-	r, err := x.Txn(ctx).If(theirs.Compare(theirs.Value("together"), "=", "ours")).Then(theirs.OpPut("together", "theirs")).Commit()
+	r, err := x.Txn(ctx).
+		If(theirs.Compare(theirs.Value("together"), "=", "ours")).
+		Then(theirs.OpPut("together", "theirs")).
+		Commit()
 	if err != nil || !r.Succeeded {
 		t.Fatalf("theirs does not see what ours wrote: %v, %v", r, err)
 	}

@@ -104,7 +104,11 @@ func TestTranscripts(t *testing.T) {
 				said = append(said, r.lines)
 			}
 			if !slices.Equal(said[0], said[1]) {
-				t.Errorf("the official package:\n\t%s\nours:\n\t%s", strings.Join(said[0], "\n\t"), strings.Join(said[1], "\n\t"))
+				t.Errorf(
+					"the official package:\n\t%s\nours:\n\t%s",
+					strings.Join(said[0], "\n\t"),
+					strings.Join(said[1], "\n\t"),
+				)
 			}
 		})
 	}
@@ -131,13 +135,21 @@ func (r *recorder) step(what string, err error, header *pb.ResponseHeader) {
 
 func (r *recorder) keys() (list []string) {
 	r.t.Helper()
-	got, err := r.cli.Get(within(r.t), r.prefix+"/", ours.WithPrefix(), ours.WithSort(ours.SortByCreateRevision, ours.SortAscend))
+	got, err := r.cli.Get(
+		within(r.t),
+		r.prefix+"/",
+		ours.WithPrefix(),
+		ours.WithSort(ours.SortByCreateRevision, ours.SortAscend),
+	)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	for _, kv := range got.Kvs {
 		dir := string(kv.Key)[len(r.prefix) : strings.LastIndex(string(kv.Key), "/")+1]
-		list = append(list, fmt.Sprintf("%s=%s created %d modified %d", dir, kv.Value, kv.CreateRevision-r.base, kv.ModRevision-r.base))
+		list = append(
+			list,
+			fmt.Sprintf("%s=%s created %d modified %d", dir, kv.Value, kv.CreateRevision-r.base, kv.ModRevision-r.base),
+		)
 	}
 	return list
 }

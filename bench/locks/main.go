@@ -50,15 +50,19 @@ type side struct {
 
 // count is the interceptor that counts.
 func (s *side) count() grpc.DialOption {
-	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		s.calls.Add(1)
-		return invoke(ctx, method, req, reply, cc, opts...)
-	})
+	return grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			s.calls.Add(1)
+			return invoke(ctx, method, req, reply, cc, opts...)
+		},
+	)
 }
 
 func official(endpoints []string) (*side, error) {
 	s := &side{name: "official"}
-	c, err := theirs.New(theirs.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{s.count()}})
+	c, err := theirs.New(
+		theirs.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{s.count()}},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +80,9 @@ func official(endpoints []string) (*side, error) {
 
 func fairlead(endpoints []string) (*side, error) {
 	s := &side{name: "fairlead"}
-	c, err := ours.New(ours.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{s.count()}})
+	c, err := ours.New(
+		ours.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{s.count()}},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +147,12 @@ func measure(ctx context.Context, s *side, keys *ours.Client, rounds, contenders
 }
 
 // contend lets all contenders queue up for a lock that is held, and measures each hand-over.
-func contend(ctx context.Context, s *side, keys *ours.Client, contenders int) (hands []time.Duration, all time.Duration, err error) {
+func contend(
+	ctx context.Context,
+	s *side,
+	keys *ours.Client,
+	contenders int,
+) (hands []time.Duration, all time.Duration, err error) {
 	first, err := s.mutex("locks/contended")
 	if err != nil {
 		return nil, 0, err
@@ -229,7 +240,13 @@ func run(rounds, contenders int, delay time.Duration) error {
 	}
 	defer keys.Close()
 	member.Proxy().Delay(delay, faultnet.Both)
-	fmt.Printf("etcd %s, one member, %v away, %d locks without contention, %d contenders\n\n", cluster.Version(), delay, rounds, contenders)
+	fmt.Printf(
+		"etcd %s, one member, %v away, %d locks without contention, %d contenders\n\n",
+		cluster.Version(),
+		delay,
+		rounds,
+		contenders,
+	)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "client\tround trip\tlock and unlock\tcalls\thand-over p50\tp99\tround trips\tall had it after")
 	for _, make := range []func([]string) (*side, error){official, fairlead} {
@@ -244,8 +261,18 @@ func run(rounds, contenders int, delay time.Duration) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%s\t%s\t%.1f\t%s\n", s.name, short(f.trip), short(f.alone), f.calls, short(f.hand), short(f.p99),
-			float64(f.hand)/float64(f.trip), short(f.all))
+		fmt.Fprintf(
+			w,
+			"%s\t%s\t%s\t%.1f\t%s\t%s\t%.1f\t%s\n",
+			s.name,
+			short(f.trip),
+			short(f.alone),
+			f.calls,
+			short(f.hand),
+			short(f.p99),
+			float64(f.hand)/float64(f.trip),
+			short(f.all),
+		)
 	}
 	return w.Flush()
 }

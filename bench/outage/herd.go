@@ -74,8 +74,24 @@ func outages(n int, ttl time.Duration, seed uint64) error {
 	if err := h.register(); err != nil {
 		return err
 	}
-	fmt.Printf("etcd %s, %d registrars with a TTL of %v, seed %d; they return one after the other within %v\n", cluster.Version(), n, ttl, seed, ttl/3)
-	fmt.Printf("%-24s %10s %10s %10s %12s %14s %14s\n", "etcd away for", "left view", "left late", "vanished", "all back", "not stale", "writes/s, most")
+	fmt.Printf(
+		"etcd %s, %d registrars with a TTL of %v, seed %d; they return one after the other within %v\n",
+		cluster.Version(),
+		n,
+		ttl,
+		seed,
+		ttl/3,
+	)
+	fmt.Printf(
+		"%-24s %10s %10s %10s %12s %14s %14s\n",
+		"etcd away for",
+		"left view",
+		"left late",
+		"vanished",
+		"all back",
+		"not stale",
+		"writes/s, most",
+	)
 	fmt.Printf("%-24s %10d %10d %10s %12s %14s %14d\n", "bar", 0, 0, "", "", "", mostWrites)
 	if h.backup, err = os.MkdirTemp("", "fairlead-outage-"); err != nil {
 		return err
@@ -285,7 +301,16 @@ func (h *herd) outage(away time.Duration, d data) (left, most int64, err error) 
 		vanished, err = h.since(ctx, before)
 	}
 	most = <-writes
-	fmt.Printf("%-24s %10d %10d %10d %12v %14v %14d\n", name, a, b, vanished, there.Sub(back).Round(10*time.Millisecond), fresh.Round(10*time.Millisecond), most)
+	fmt.Printf(
+		"%-24s %10d %10d %10d %12v %14v %14d\n",
+		name,
+		a,
+		b,
+		vanished,
+		there.Sub(back).Round(10*time.Millisecond),
+		fresh.Round(10*time.Millisecond),
+		most,
+	)
 	return a + b, most, err
 }
 
@@ -325,7 +350,13 @@ func (h *herd) newest() (int64, error) {
 // since counts the records that were written after rev where none was: they had vanished.
 func (h *herd) since(ctx context.Context, rev int64) (int64, error) {
 	prefix := discovery.JSON{}.Prefix(service)
-	r, err := h.direct.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMinCreateRev(rev+1))
+	r, err := h.direct.Get(
+		ctx,
+		prefix,
+		clientv3.WithPrefix(),
+		clientv3.WithKeysOnly(),
+		clientv3.WithMinCreateRev(rev+1),
+	)
 	if err != nil {
 		return 0, err
 	}

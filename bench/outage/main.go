@@ -141,7 +141,11 @@ func run(away time.Duration) error {
 	fmt.Printf("etcd %s away for %v\n", cluster.Version(), away)
 	fmt.Printf("calls                      %d\n", calls.done.Load())
 	fmt.Printf("calls that failed          %d\n", calls.failed.Load())
-	fmt.Printf("view at the end            stale: %t, as of %v before\n", stale.Stale, stale.Age.Round(100*time.Millisecond))
+	fmt.Printf(
+		"view at the end            stale: %t, as of %v before\n",
+		stale.Stale,
+		stale.Age.Round(100*time.Millisecond),
+	)
 	fmt.Printf("view right after           %v\n", took.Round(time.Millisecond))
 	return nil
 }

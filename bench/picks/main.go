@@ -24,8 +24,24 @@ func main() {
 	testing.Init()
 	only := flag.String("only", "", "the policy to show; all if empty")
 	flag.Parse()
-	fmt.Printf("%-17s %-9s %-20s %10s %10s %10s\n", "policy", "latency", "weights and rate", "off weight", "slow one", "unpicked")
-	fmt.Printf("%-17s %-9s %-20s %10s %10s %10s\n", "", "", "at most", fmt.Sprint(within), "0 to 1", fmt.Sprint(unpicked))
+	fmt.Printf(
+		"%-17s %-9s %-20s %10s %10s %10s\n",
+		"policy",
+		"latency",
+		"weights and rate",
+		"off weight",
+		"slow one",
+		"unpicked",
+	)
+	fmt.Printf(
+		"%-17s %-9s %-20s %10s %10s %10s\n",
+		"",
+		"",
+		"at most",
+		fmt.Sprint(within),
+		"0 to 1",
+		fmt.Sprint(unpicked),
+	)
 	missed := 0
 	show := func(t *testing.T) { // a test has the virtual clock
 		for _, p := range policies {
@@ -43,7 +59,16 @@ func main() {
 					if why := r.missed(p, c, l.name); why != "" {
 						missed, bad = missed+1, "  MISSED: "+why
 					}
-					fmt.Printf("%-17s %-9s %-20s %10.3f %10s %10.1f%s\n", p.name, l.name, c, r.off, slow, r.longest, bad)
+					fmt.Printf(
+						"%-17s %-9s %-20s %10.3f %10s %10.1f%s\n",
+						p.name,
+						l.name,
+						c,
+						r.off,
+						slow,
+						r.longest,
+						bad,
+					)
 				}
 			}
 		}
@@ -51,5 +76,10 @@ func main() {
 			t.Errorf("%d lines miss a bar", missed)
 		}
 	}
-	testing.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "Picks", F: show}}, nil, nil)
+	testing.Main(
+		func(string, string) (bool, error) { return true, nil },
+		[]testing.InternalTest{{Name: "Picks", F: show}},
+		nil,
+		nil,
+	)
 }

@@ -21,7 +21,12 @@ func measure(t *testing.T, p policy, c cell, l latency) result {
 	var list []*discovery.Instance
 	weight, sum := make([]float64, len(c.weights)), 0.0
 	for i, w := range c.weights {
-		in := &discovery.Instance{Service: "s", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("h%d:80", i)}, Weight: w}
+		in := &discovery.Instance{
+			Service:   "s",
+			ID:        fmt.Sprint(i),
+			Addresses: []string{fmt.Sprintf("h%d:80", i)},
+			Weight:    w,
+		}
 		if weight[i] = float64(w); p.equal {
 			weight[i] = 1
 		}

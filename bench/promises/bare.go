@@ -57,7 +57,11 @@ func (b *bare) beside(ctx context.Context, lease int64, write func(context.Conte
 	if err != nil {
 		return nil, err
 	}
-	err = w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("watched")}}})
+	err = w.Send(
+		&pb.WatchRequest{
+			RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("watched")}},
+		},
+	)
 	go func() {
 		for {
 			r, err := w.Recv()
@@ -87,7 +91,12 @@ func (b *bare) snapshot(ctx context.Context) (n int64, _ error) {
 }
 
 // bareFigures measures the machine: the same work with nothing but gRPC.
-func (t *trial) bareFigures(ctx context.Context, endpoint string, lease int64, write func(context.Context, string) error) error {
+func (t *trial) bareFigures(
+	ctx context.Context,
+	endpoint string,
+	lease int64,
+	write func(context.Context, string) error,
+) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	b, err := t.bare(ctx, endpoint)

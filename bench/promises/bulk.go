@@ -106,7 +106,13 @@ func muchData(ctx context.Context, t *trial) error {
 		}},
 	} {
 		busy, bytes, err := little.measure(ctx, big.read)
-		t.under("%s of %d MB at %d MiB/s for each connection, %d gets/s beside it", big.name, bytes>>20, linkRate>>20, callers)
+		t.under(
+			"%s of %d MB at %d MiB/s for each connection, %d gets/s beside it",
+			big.name,
+			bytes>>20,
+			linkRate>>20,
+			callers,
+		)
 		t.promise("failures", "", 0, b2f(err != nil))
 		t.promise("watch: 99th percentile, times the idle one", "", 2, busy.watch/idle.watch)
 		t.promise("renewals: 99th percentile, times the idle one", "", 2, busy.renewal/idle.renewal)
@@ -187,14 +193,24 @@ func (b *beside) seen(v string) {
 
 // measure runs gets, renewals and writes of the watched key while read does, or for a few
 // seconds.
-func (b *beside) measure(ctx context.Context, read func(context.Context) (int64, error)) (p percentiles, bytes int64, err error) {
+func (b *beside) measure(
+	ctx context.Context,
+	read func(context.Context) (int64, error),
+) (p percentiles, bytes int64, err error) {
 	b.mu.Lock()
 	b.sent, b.calls = make(map[string]time.Time), nil
 	b.mu.Unlock()
 	dctx, stop := context.WithCancel(ctx)
 	defer stop()
 	drive := func(rate int, do func(context.Context, int) error) (calls load.Calls) {
-		return load.Drive(dctx, load.Plan{Rate: rate, Deadline: 10 * time.Second, Do: func(ctx context.Context, i int) (bool, error) { return false, do(ctx, i) }})
+		return load.Drive(
+			dctx,
+			load.Plan{
+				Rate:     rate,
+				Deadline: 10 * time.Second,
+				Do:       func(ctx context.Context, i int) (bool, error) { return false, do(ctx, i) },
+			},
+		)
 	}
 	var gets, renewals load.Calls
 	var wg sync.WaitGroup

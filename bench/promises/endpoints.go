@@ -145,7 +145,13 @@ func renewedCertificate(ctx context.Context, t *trial) error {
 	if err := install(other, 2*time.Hour); err != nil {
 		return err
 	}
-	cfg, err := ours.NewClientConfig(&ours.ConfigSpec{Endpoints: cl.Endpoints(), Secure: &ours.SecureConfig{Cacert: ca.CAFile, Cert: cert, Key: key}}, nil)
+	cfg, err := ours.NewClientConfig(
+		&ours.ConfigSpec{
+			Endpoints: cl.Endpoints(),
+			Secure:    &ours.SecureConfig{Cacert: ca.CAFile, Cert: cert, Key: key},
+		},
+		nil,
+	)
 	if err != nil {
 		return err
 	}

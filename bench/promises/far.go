@@ -31,7 +31,9 @@ func longLinks(ctx context.Context, t *trial) error {
 
 // longLink measures with round trips of so much between the members, and to the client.
 func longLink(ctx context.Context, t *trial, members, client time.Duration) error {
-	cl, err := t.cluster(etcdtest.Options{Members: 3, Proxied: true, PeerProxied: true, Heartbeat: members, Election: 10 * members})
+	cl, err := t.cluster(
+		etcdtest.Options{Members: 3, Proxied: true, PeerProxied: true, Heartbeat: members, Election: 10 * members},
+	)
 	if err != nil {
 		return err
 	}
@@ -119,10 +121,13 @@ func forgotten(ctx context.Context, t *trial) error {
 	wg.Go(func() {
 		wctx, stop := context.WithCancel(ctx)
 		defer stop()
-		go load.Drive(wctx, load.Plan{Rate: 20, Deadline: time.Second, Do: func(ctx context.Context, _ int) (bool, error) {
-			_, err := o.direct.Put(ctx, "watched", "v")
-			return true, err
-		}})
+		go load.Drive(
+			wctx,
+			load.Plan{Rate: 20, Deadline: time.Second, Do: func(ctx context.Context, _ int) (bool, error) {
+				_, err := o.direct.Put(ctx, "watched", "v")
+				return true, err
+			}},
+		)
 		if _, ok, err := receive(ctx, events, 20*time.Second); err != nil || !ok {
 			delivered = 20 * time.Second
 			return

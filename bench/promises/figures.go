@@ -120,7 +120,15 @@ func (res *result) print(w io.Writer) {
 			bar = strings.TrimSpace("<= " + number(*f.AtMost) + " " + f.Unit)
 			verdict = map[bool]string{true: "kept", false: "NOT KEPT"}[f.kept()]
 		}
-		fmt.Fprintf(w, "    %-56s %-13s ours %-20s %-8s  %s\n", f.What, bar, spread(f.Ours, f.Unit), verdict, withName(f.official()))
+		fmt.Fprintf(
+			w,
+			"    %-56s %-13s ours %-20s %-8s  %s\n",
+			f.What,
+			bar,
+			spread(f.Ours, f.Unit),
+			verdict,
+			withName(f.official()),
+		)
 	}
 }
 
@@ -149,7 +157,16 @@ func summarize(w io.Writer, results []*result, took time.Duration) {
 	for _, res := range results {
 		for _, f := range res.Figures {
 			if !f.kept() {
-				fmt.Fprintf(w, "  not kept: %d. %s: %s: %s, promised at most %s %s\n", res.Row, f.Did, f.What, spread(f.Ours, f.Unit), number(*f.AtMost), f.Unit)
+				fmt.Fprintf(
+					w,
+					"  not kept: %d. %s: %s: %s, promised at most %s %s\n",
+					res.Row,
+					f.Did,
+					f.What,
+					spread(f.Ours, f.Unit),
+					number(*f.AtMost),
+					f.Unit,
+				)
 			}
 		}
 	}

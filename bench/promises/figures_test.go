@@ -47,7 +47,8 @@ func TestRepeatedFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back []result
-	if err := json.Unmarshal(b, &back); err != nil || len(back) != 1 || len(back[0].Figures) != 3 || *back[0].Figures[1].AtMost != 2 {
+	if err := json.Unmarshal(b, &back); err != nil || len(back) != 1 || len(back[0].Figures) != 3 ||
+		*back[0].Figures[1].AtMost != 2 {
 		t.Errorf("%s: %v", b, err)
 	}
 }

@@ -99,7 +99,13 @@ func choose(list string) ([]row, error) {
 
 func report(chosen []row, repeat int, file string) error {
 	began := time.Now()
-	fmt.Printf("%s, %s, %d cores, etcd 3.7.3, loopback; runs of each row: %d\n", began.Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), repeat)
+	fmt.Printf(
+		"%s, %s, %d cores, etcd 3.7.3, loopback; runs of each row: %d\n",
+		began.Format(time.DateOnly),
+		runtime.Version(),
+		runtime.NumCPU(),
+		repeat,
+	)
 	var results []*result
 	failed := 0
 	for _, r := range chosen {

@@ -162,7 +162,9 @@ func streamSharing(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	theirs, err := t.official(official.Config{Endpoints: cl.Endpoints(), DialOptions: []grpc.DialOption{their.option()}})
+	theirs, err := t.official(
+		official.Config{Endpoints: cl.Endpoints(), DialOptions: []grpc.DialOption{their.option()}},
+	)
 	if err != nil {
 		return err
 	}
@@ -174,7 +176,9 @@ func streamSharing(ctx context.Context, t *trial) error {
 		<-theirs.Watch(traced, "k", official.WithCreatedNotify())
 	}
 	t.under("%d watches, each with a trace id of its own in the metadata", n)
-	t.promise("streams", "", 1, float64(mine.of(pb.Watch_Watch_FullMethodName))).seen("one each").here(float64(their.of(pb.Watch_Watch_FullMethodName)))
+	t.promise("streams", "", 1, float64(mine.of(pb.Watch_Watch_FullMethodName))).
+		seen("one each").
+		here(float64(their.of(pb.Watch_Watch_FullMethodName)))
 	return nil
 }
 

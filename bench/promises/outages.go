@@ -150,7 +150,8 @@ func failFast(ctx context.Context, t *trial) error {
 		_, err := c.Get(cctx, "k")
 		cancel()
 		took = append(took, time.Since(began))
-		if err == nil || !strings.Contains(err.Error(), "refused") || slices.ContainsFunc(eps, func(ep string) bool { return !strings.Contains(err.Error(), ep) }) {
+		if err == nil || !strings.Contains(err.Error(), "refused") ||
+			slices.ContainsFunc(eps, func(ep string) bool { return !strings.Contains(err.Error(), ep) }) {
 			vague++
 		}
 	}

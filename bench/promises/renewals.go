@@ -36,16 +36,18 @@ type renewal struct {
 
 func (r *renewals) option() grpc.DialOption {
 	r.member = make(map[int]string)
-	return grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		s, err := open(ctx, d, cc, m, opts...)
-		if err != nil || m != pb.Lease_LeaseKeepAlive_FullMethodName {
-			return s, err
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.streams++
-		return &renewalStream{ClientStream: s, r: r, no: r.streams}, nil
-	})
+	return grpc.WithStreamInterceptor(
+		func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			s, err := open(ctx, d, cc, m, opts...)
+			if err != nil || m != pb.Lease_LeaseKeepAlive_FullMethodName {
+				return s, err
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.streams++
+			return &renewalStream{ClientStream: s, r: r, no: r.streams}, nil
+		},
+	)
 }
 
 type renewalStream struct {
@@ -218,7 +220,8 @@ func renewalsMoveFrom(ctx context.Context, t *trial, c *etcdtest.Cluster, victim
 		t.promise(fmt.Sprintf("to the member that did not answer, TTL %d s", ttl), "", 0, float64(again.same))
 		// A tenth of a second for timers and for opening a stream.
 		limit := min(1, float64(ttl)/6) + 0.1
-		t.promise(fmt.Sprintf("longest wait before one was, TTL %d s", ttl), "s", limit, again.longest.Seconds()).seen("no limit")
+		t.promise(fmt.Sprintf("longest wait before one was, TTL %d s", ttl), "s", limit, again.longest.Seconds()).
+			seen("no limit")
 	}
 	t.promise(fmt.Sprintf("leases lost of %d, TTL 3 s and 6 s", holders), "", 0, float64(ended))
 	return nil

@@ -107,7 +107,8 @@ func frozen(ctx context.Context, t *trial, leader bool) error {
 		ttl   int
 		seen  string
 	}{{short, 3, ""}, {busy, 5, leaderOr(leader, "20", "6")}} {
-		t.promise(fmt.Sprintf("leases lost of %d, TTL %d s", holders, l.ttl), "", 0, float64(l.crowd.Lost(ctx, c, victim))).seen(l.seen)
+		t.promise(fmt.Sprintf("leases lost of %d, TTL %d s", holders, l.ttl), "", 0, float64(l.crowd.Lost(ctx, c, victim))).
+			seen(l.seen)
 	}
 	for _, w := range []struct {
 		crowd *load.Crowd
@@ -115,11 +116,20 @@ func frozen(ctx context.Context, t *trial, leader bool) error {
 		limit time.Duration
 	}{{busy, "busy", leaderOr(leader, 5*time.Second, 3*time.Second)}, {idle, "idle", 5 * time.Second}} {
 		silent, last := w.crowd.Silent(struck.Add(w.limit))
-		f := t.promise(fmt.Sprintf("%s watches silent after %v, of %d", w.name, w.limit, holders), "", 0, float64(silent))
+		f := t.promise(
+			fmt.Sprintf("%s watches silent after %v, of %d", w.name, w.limit, holders),
+			"",
+			0,
+			float64(silent),
+		)
 		if w.crowd == busy {
 			f.seen("8 or 9")
 		}
-		t.show(fmt.Sprintf("%s watches: the last one delivers again after", w.name), "s", max(0, last.Sub(struck).Seconds()))
+		t.show(
+			fmt.Sprintf("%s watches: the last one delivers again after", w.name),
+			"s",
+			max(0, last.Sub(struck).Seconds()),
+		)
 	}
 	return nil
 }
@@ -133,15 +143,23 @@ func leaderOr[T any](leader bool, yes, no T) T {
 
 func frozenFigures(t *trial, leader bool, calls load.Calls, struck, led time.Time) {
 	reads, writes := calls.Of(false), calls.Of(true)
-	t.under("%s frozen, %d calls/s with deadlines of 1 s for %v", leaderOr(leader, "leader", "follower"), callers, measured)
+	t.under(
+		"%s frozen, %d calls/s with deadlines of 1 s for %v",
+		leaderOr(leader, "leader", "follower"),
+		callers,
+		measured,
+	)
 	if leader {
 		t.show("new leader seen after", "s", led.Sub(struck).Seconds())
 		t.show("failed reads", "", float64(len(reads.Failed())))
 		t.show("last failed read made after", "s", reads.Failed().Last(struck).Seconds())
-		t.promise("failed reads made after the election", "", 0, float64(len(reads.Failed().After(led)))).seen("34 to 38 %")
+		t.promise("failed reads made after the election", "", 0, float64(len(reads.Failed().After(led)))).
+			seen("34 to 38 %")
 	} else {
 		t.promise("failed reads", "", 0, float64(len(reads.Failed()))).seen("33 %")
 	}
-	t.promise("failed writes, as a share of those of 20 s", "%", leaderOr(leader, 8.0, 2.0), 100*float64(len(writes.Failed()))/shareOf).seen(leaderOr(leader, "34 to 38 %", "33 %"))
-	t.promise("last failed write made after", "s", leaderOr(leader, 4.0, 2.0), writes.Failed().Last(struck).Seconds()).seen("never ends")
+	t.promise("failed writes, as a share of those of 20 s", "%", leaderOr(leader, 8.0, 2.0), 100*float64(len(writes.Failed()))/shareOf).
+		seen(leaderOr(leader, "34 to 38 %", "33 %"))
+	t.promise("last failed write made after", "s", leaderOr(leader, 4.0, 2.0), writes.Failed().Last(struck).Seconds()).
+		seen("never ends")
 }

@@ -44,15 +44,20 @@ func defragmentation(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	plan := load.Plan{Rate: callers, For: time.Second, Deadline: time.Second, Do: func(ctx context.Context, i int) (bool, error) {
-		key := fmt.Sprint("load/", i%20)
-		if i%2 == 0 {
-			_, err := client.Get(ctx, key)
-			return false, err
-		}
-		_, err := client.Put(ctx, key, "v")
-		return true, err
-	}}
+	plan := load.Plan{
+		Rate:     callers,
+		For:      time.Second,
+		Deadline: time.Second,
+		Do: func(ctx context.Context, i int) (bool, error) {
+			key := fmt.Sprint("load/", i%20)
+			if i%2 == 0 {
+				_, err := client.Get(ctx, key)
+				return false, err
+			}
+			_, err := client.Put(ctx, key, "v")
+			return true, err
+		},
+	}
 	load.Drive(ctx, plan)
 	var calls load.Calls
 	dctx, stop := context.WithCancel(ctx)
@@ -87,7 +92,11 @@ func defragmentation(ctx context.Context, t *trial) error {
 			inFlight++
 		}
 	}
-	t.under("each of three members with %d MB defragmented, %d calls/s with deadlines of 1 s", keys*size/1_000_000, callers)
+	t.under(
+		"each of three members with %d MB defragmented, %d calls/s with deadlines of 1 s",
+		keys*size/1_000_000,
+		callers,
+	)
 	t.show("longest defragmentation", "s", longest.Seconds())
 	t.show("noticed by the client after, at most", "s", noticed.Seconds())
 	t.promise("failed reads", "", 0, float64(len(calls.Of(false).Failed())))

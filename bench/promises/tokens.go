@@ -110,11 +110,25 @@ func logins(ctx context.Context, t *trial) error {
 		return err
 	}
 	var mine, their wires
-	c, err := t.ours(ours.Config{Endpoints: []string{m.Endpoint}, Username: "root", Password: "root", DialOptions: []grpc.DialOption{mine.option()}})
+	c, err := t.ours(
+		ours.Config{
+			Endpoints:   []string{m.Endpoint},
+			Username:    "root",
+			Password:    "root",
+			DialOptions: []grpc.DialOption{mine.option()},
+		},
+	)
 	if err != nil {
 		return err
 	}
-	theirs, err := t.official(official.Config{Endpoints: []string{m.Endpoint}, Username: "root", Password: "root", DialOptions: []grpc.DialOption{their.option()}})
+	theirs, err := t.official(
+		official.Config{
+			Endpoints:   []string{m.Endpoint},
+			Username:    "root",
+			Password:    "root",
+			DialOptions: []grpc.DialOption{their.option()},
+		},
+	)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,11 @@ type way struct {
 // noStreams is a KV client of a server that does not know RangeStream.
 type noStreams struct{ pb.KVClient }
 
-func (noStreams) RangeStream(context.Context, *pb.RangeRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+func (noStreams) RangeStream(
+	context.Context,
+	*pb.RangeRequest,
+	...grpc.CallOption,
+) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
 	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream")
 }
 
@@ -147,12 +151,33 @@ func run(keys, size, rounds int, file string) error {
 		table = append(table, f)
 		table[i].Ratio = f.Wall / table[0].Wall
 	}
-	fmt.Printf("etcd %s, %d keys with values of %d bytes, %d processors\n", cluster.Version(), keys, size, runtime.NumCPU())
-	fmt.Printf("loaded by PutAll in %v: %.0f keys per second, %d chunks\n\n", loading.Round(time.Millisecond), float64(loaded.Keys)/loading.Seconds(), loaded.Chunks)
+	fmt.Printf(
+		"etcd %s, %d keys with values of %d bytes, %d processors\n",
+		cluster.Version(),
+		keys,
+		size,
+		runtime.NumCPU(),
+	)
+	fmt.Printf(
+		"loaded by PutAll in %v: %.0f keys per second, %d chunks\n\n",
+		loading.Round(time.Millisecond),
+		float64(loaded.Keys)/loading.Seconds(),
+		loaded.Chunks,
+	)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "way\twall\tratio\tclient's CPU\tpeak heap growth\tbytes per key\tallocations per key")
 	for _, f := range table {
-		fmt.Fprintf(w, "%s\t%.0f ms\t%.2f\t%.0f ms\t%.1f MiB\t%.0f\t%.3f\n", f.Way, f.Wall, f.Ratio, f.CPU, f.Heap, f.Bytes, f.Allocs)
+		fmt.Fprintf(
+			w,
+			"%s\t%.0f ms\t%.2f\t%.0f ms\t%.1f MiB\t%.0f\t%.3f\n",
+			f.Way,
+			f.Wall,
+			f.Ratio,
+			f.CPU,
+			f.Heap,
+			f.Bytes,
+			f.Allocs,
+		)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -173,7 +198,13 @@ func iterate(ctx context.Context, c *clientv3.Client) (n int, err error) {
 func pages(ctx context.Context, c *official.Client) (n int, err error) {
 	from, rev := prefix, int64(0)
 	for {
-		r, err := c.Get(ctx, from, official.WithRange(official.GetPrefixRangeEnd(prefix)), official.WithLimit(theirPage), official.WithRev(rev))
+		r, err := c.Get(
+			ctx,
+			from,
+			official.WithRange(official.GetPrefixRangeEnd(prefix)),
+			official.WithLimit(theirPage),
+			official.WithRev(rev),
+		)
 		if err != nil {
 			return n, err
 		}
@@ -220,8 +251,12 @@ func measure(w way, keys int) (figure, error) {
 	}
 	return figure{
 		Wall: float64(took.Microseconds()) / 1000, CPU: float64(cpu.Microseconds()) / 1000,
-		Heap:  float64(most-min(base, most)) / (1 << 20),
-		Bytes: float64(after.TotalAlloc-before.TotalAlloc) / float64(keys), Allocs: float64(after.Mallocs-before.Mallocs) / float64(keys),
+		Heap: float64(most-min(base, most)) / (1 << 20),
+		Bytes: float64(
+			after.TotalAlloc-before.TotalAlloc,
+		) / float64(
+			keys,
+		), Allocs: float64(after.Mallocs-before.Mallocs) / float64(keys),
 	}, err
 }
 

@@ -80,7 +80,13 @@ func run(ctx context.Context, window time.Duration, only string) error {
 			at[i] = l
 		}
 		d := float64(t.many - t.some)
-		fmt.Printf("%-48s %19.1f us %15.1f KB %19.1f us\n", t.name, (at[1].cpu-at[0].cpu)/d*1e6, (at[1].rss-at[0].rss)/d/1e3, (at[1].wrun-at[0].wrun)/d*1e6)
+		fmt.Printf(
+			"%-48s %19.1f us %15.1f KB %19.1f us\n",
+			t.name,
+			(at[1].cpu-at[0].cpu)/d*1e6,
+			(at[1].rss-at[0].rss)/d/1e3,
+			(at[1].wrun-at[0].wrun)/d*1e6,
+		)
 	}
 	return nil
 }
@@ -149,7 +155,9 @@ func dial(cl *etcdtest.Cluster) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Logger: zap.NewNop()})
 }
 
-func clients(use func(context.Context, *clientv3.Client, int) error) func(context.Context, *etcdtest.Cluster, int) (func() error, error) {
+func clients(
+	use func(context.Context, *clientv3.Client, int) error,
+) func(context.Context, *etcdtest.Cluster, int) (func() error, error) {
 	return func(ctx context.Context, cl *etcdtest.Cluster, n int) (func() error, error) {
 		var all []*clientv3.Client
 		end := func() error {
@@ -191,7 +199,12 @@ func lease(ctx context.Context, c *clientv3.Client, _ int) error {
 }
 
 // with makes n of something with one client.
-func with(ctx context.Context, cl *etcdtest.Cluster, n int, do func(*clientv3.Client, int) error) (func() error, error) {
+func with(
+	ctx context.Context,
+	cl *etcdtest.Cluster,
+	n int,
+	do func(*clientv3.Client, int) error,
+) (func() error, error) {
 	c, err := dial(cl)
 	if err != nil {
 		return nil, err

@@ -85,7 +85,14 @@ func (t *table) explain(l results, since time.Time) {
 	for _, r := range l {
 		if r.err != nil && !seen[r.err.Error()] && len(seen) < 10 {
 			seen[r.err.Error()] = true
-			fmt.Fprintf(os.Stderr, "  idempotent %t, began %v, took %v: %v\n", r.idempotent, r.began.Sub(since).Round(time.Millisecond), r.took.Round(time.Millisecond), r.err)
+			fmt.Fprintf(
+				os.Stderr,
+				"  idempotent %t, began %v, took %v: %v\n",
+				r.idempotent,
+				r.began.Sub(since).Round(time.Millisecond),
+				r.took.Round(time.Millisecond),
+				r.err,
+			)
 		}
 	}
 }

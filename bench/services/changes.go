@@ -144,7 +144,13 @@ func changes(t *table, n int, gap time.Duration) error {
 			bar = "less than go-kit's"
 		}
 		each := (took / time.Duration(n)).Round(100 * time.Nanosecond)
-		t.line(fmt.Sprintf("a change, %d of them: processor time", n), s.kind, fmt.Sprintf("%v, 1/%.1f of go-kit's", each, float64(first)/float64(max(took, 1))), bar, bar == "" || took < first)
+		t.line(
+			fmt.Sprintf("a change, %d of them: processor time", n),
+			s.kind,
+			fmt.Sprintf("%v, 1/%.1f of go-kit's", each, float64(first)/float64(max(took, 1))),
+			bar,
+			bar == "" || took < first,
+		)
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ func newPrograms() (*programs, error) {
 	p := &programs{self: self, dir: dir}
 	p.built = sync.OnceValues(func() (string, error) {
 		file := filepath.Join(dir, "fairlead")
-		out, err := exec.Command("go", "build", "-o", file, "github.com/fairlead-go/fairlead/cmd/fairlead").CombinedOutput()
+		out, err := exec.Command("go", "build", "-o", file, "github.com/fairlead-go/fairlead/cmd/fairlead").
+			CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("go build: %w: %s", err, bytes.TrimSpace(out))
 		}
@@ -96,14 +97,27 @@ func newFleet(w *way, p *programs, etcd string, n int) (*fleet, error) {
 // start starts an instance, again under the same id and address.
 func (f *fleet) start(i int) error {
 	id := fmt.Sprintf("%s-%d", f.way.name, i)
-	name, args := f.programs.self, []string{"-serve", f.way.kind, "-endpoint", f.etcd, "-service", f.way.service(), "-address", f.addresses[i], "-id", id}
+	name, args := f.programs.self, []string{
+		"-serve",
+		f.way.kind,
+		"-endpoint",
+		f.etcd,
+		"-service",
+		f.way.service(),
+		"-address",
+		f.addresses[i],
+		"-id",
+		id,
+	}
 	if f.way.run {
 		fairlead, err := f.programs.fairlead()
 		if err != nil {
 			return err
 		}
-		name, args = fairlead, append([]string{"--endpoints", f.etcd, "run", "--service", f.way.service(), "--id", id, "--addr", f.addresses[i],
-			"--check", "http://" + f.addresses[i] + "/", "--check-every", "500ms", "--", f.programs.self}, args...)
+		name, args = fairlead, append(
+			[]string{"--endpoints", f.etcd, "run", "--service", f.way.service(), "--id", id, "--addr", f.addresses[i],
+				"--check", "http://" + f.addresses[i] + "/", "--check-every", "500ms", "--", f.programs.self},
+			args...)
 	}
 	f.cmds[i] = f.programs.command(name, args...)
 	if !f.way.run { // which tells more than problems

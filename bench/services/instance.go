@@ -63,7 +63,10 @@ func serve(kind, endpoint, service, address, id string) error {
 	return errors.Join(leave(bounded), end(bounded))
 }
 
-func register(ctx context.Context, endpoint, service, address, id string) (leave func(context.Context) error, err error) {
+func register(
+	ctx context.Context,
+	endpoint, service, address, id string,
+) (leave func(context.Context) error, err error) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
 		return nil, err
@@ -76,12 +79,19 @@ func register(ctx context.Context, endpoint, service, address, id string) (leave
 	return func(ctx context.Context) error { return g.Drain(ctx, leaving) }, nil
 }
 
-func registerGoKit(ctx context.Context, endpoint, service, address, id string) (leave func(context.Context) error, err error) {
+func registerGoKit(
+	ctx context.Context,
+	endpoint, service, address, id string,
+) (leave func(context.Context) error, err error) {
 	c, err := etcdv3.NewClient(context.WithoutCancel(ctx), []string{endpoint}, etcdv3.ClientOptions{})
 	if err != nil {
 		return nil, err
 	}
-	r := etcdv3.NewRegistrar(c, etcdv3.Service{Key: goKitPrefix(service) + id, Value: "http://" + address}, log.NewNopLogger())
+	r := etcdv3.NewRegistrar(
+		c,
+		etcdv3.Service{Key: goKitPrefix(service) + id, Value: "http://" + address},
+		log.NewNopLogger(),
+	)
 	r.Register()
 	return func(context.Context) error { r.Deregister(); return nil }, nil
 }

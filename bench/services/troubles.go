@@ -75,7 +75,12 @@ func (s *scene) end() {
 
 // whole waits until all instances are known, and called.
 func (s *scene) whole(ctx context.Context) error {
-	err := await(ctx, again, s.way.name+": not all instances are known", func() bool { return s.known() == len(s.cmds) })
+	err := await(
+		ctx,
+		again,
+		s.way.name+": not all instances are known",
+		func() bool { return s.known() == len(s.cmds) },
+	)
 	if err == nil && s.way.run { // who asked before uses the old answer
 		err = pause(ctx, dnsTTL)
 	}
@@ -160,7 +165,13 @@ func (s *scene) roll(ctx context.Context, t *table) error {
 			return err
 		}
 		if t.verbose {
-			fmt.Fprintf(os.Stderr, "  instance %d ended in %v, known again in %v\n", i, ended.Sub(at).Round(time.Millisecond), time.Since(ended).Round(time.Millisecond))
+			fmt.Fprintf(
+				os.Stderr,
+				"  instance %d ended in %v, known again in %v\n",
+				i,
+				ended.Sub(at).Round(time.Millisecond),
+				time.Since(ended).Round(time.Millisecond),
+			)
 		}
 	}
 	return nil
@@ -184,7 +195,13 @@ func kill(ctx context.Context, t *table, s *scene) error {
 	if s.way.late > 0 {
 		bar = fmt.Sprintf("0 later than %v after it", s.way.late)
 	}
-	t.line("SIGKILL of one: failed, begun after it", s.way.name, fmt.Sprintf("%d, and %d before, of %d", n, l.number(failed)-n, len(l)), bar, n == 0)
+	t.line(
+		"SIGKILL of one: failed, begun after it",
+		s.way.name,
+		fmt.Sprintf("%d, and %d before, of %d", n, l.number(failed)-n, len(l)),
+		bar,
+		n == 0,
+	)
 	t.explain(l, dead)
 	return nil
 }
@@ -211,8 +228,20 @@ func stop(ctx context.Context, t *table, s *scene) error {
 	late := l.number(func(r result) bool { return during(r) && r.began.After(at.Add(attempt+100*time.Millisecond)) })
 	what := fmt.Sprintf("SIGSTOP of one for %v: ", stopped)
 	if s.way.attempts {
-		t.line(what+"failed", s.way.name, fmt.Sprintf("%d idempotent, %d others of %d", idempotent, others, len(l)), "0 idempotent", idempotent == 0)
-		t.line(what+"slow", s.way.name, fmt.Sprintf("%d, %d of them begun after the timeout", all, late), "0 after the timeout", late == 0)
+		t.line(
+			what+"failed",
+			s.way.name,
+			fmt.Sprintf("%d idempotent, %d others of %d", idempotent, others, len(l)),
+			"0 idempotent",
+			idempotent == 0,
+		)
+		t.line(
+			what+"slow",
+			s.way.name,
+			fmt.Sprintf("%d, %d of them begun after the timeout", all, late),
+			"0 after the timeout",
+			late == 0,
+		)
 	} else {
 		t.line(what+"failed", s.way.name, fmt.Sprintf("%d of %d", idempotent+others, len(l)), "", true)
 		t.line(what+"slow", s.way.name, fmt.Sprintf("%d, the last began %v after it", all, last(l, during).Sub(at).Round(100*time.Millisecond)), "", true)
@@ -248,7 +277,14 @@ func heap(t *table) error {
 	r := discovery.NewRegistrar(c, discovery.WithWriteRate(1_000_000))
 	defer r.Close()
 	one := func(i int) error {
-		_, err := r.Register(ctx, discovery.Instance{Service: "orders", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)}})
+		_, err := r.Register(
+			ctx,
+			discovery.Instance{
+				Service:   "orders",
+				ID:        fmt.Sprint(i),
+				Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)},
+			},
+		)
 		return err
 	}
 	if err := one(0); err != nil { // what there is once
@@ -270,7 +306,13 @@ func heap(t *table) error {
 		}
 	}
 	each := (inUse() - before) / heapOf
-	t.line(fmt.Sprintf("heap of an instance, %d of them", heapOf), "discovery.Registrar", fmt.Sprintf("%.0f B", each), fmt.Sprintf("%d B", heapBar), each <= heapBar)
+	t.line(
+		fmt.Sprintf("heap of an instance, %d of them", heapOf),
+		"discovery.Registrar",
+		fmt.Sprintf("%.0f B", each),
+		fmt.Sprintf("%d B", heapBar),
+		each <= heapBar,
+	)
 	return nil
 }
 

@@ -68,7 +68,11 @@ type caller struct {
 
 // directory is one, and how many instances it shows.
 func directory(c *clientv3.Client, service string) (*discovery.Directory, func() int, error) {
-	d := discovery.NewDirectory(c, discovery.WithAnnounce("caller of "+service), discovery.WithLog(slog.New(slog.DiscardHandler)))
+	d := discovery.NewDirectory(
+		c,
+		discovery.WithAnnounce("caller of "+service),
+		discovery.WithLog(slog.New(slog.DiscardHandler)),
+	)
 	sub, err := d.Subscribe(service)
 	if err != nil {
 		return nil, nil, err
@@ -91,9 +95,20 @@ func dialGRPC(c *clientv3.Client, _, service string, _ *programs) (*caller, erro
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("etcd:///"+service, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithResolvers(grpcdisc.NewBuilder(d)), grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"fairlead_p2c":{}}]}`),
-		grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(grpcdisc.WithAttemptTimeout(attempt), grpcdisc.WithIdempotent(grpc_health_v1.Health_Check_FullMethodName))))
+	conn, err := grpc.NewClient(
+		"etcd:///"+service,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithResolvers(
+			grpcdisc.NewBuilder(d),
+		),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"fairlead_p2c":{}}]}`),
+		grpc.WithUnaryInterceptor(
+			grpcdisc.NewInterceptor(
+				grpcdisc.WithAttemptTimeout(attempt),
+				grpcdisc.WithIdempotent(grpc_health_v1.Health_Check_FullMethodName),
+			),
+		),
+	)
 	if err != nil {
 		return nil, err
 	}

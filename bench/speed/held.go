@@ -23,7 +23,17 @@ func oneEvent(ctx context.Context, r *run) error {
 	const n = 5000
 	data, err := proto.Marshal(&pb.WatchResponse{
 		Header: &pb.ResponseHeader{ClusterId: 1, MemberId: 2, Revision: 3, RaftTerm: 4}, WatchId: 1,
-		Events: []*mvccpb.Event{{Kv: &mvccpb.KeyValue{Key: []byte("some/key"), CreateRevision: 3, ModRevision: 3, Version: 1, Value: []byte(value)}}},
+		Events: []*mvccpb.Event{
+			{
+				Kv: &mvccpb.KeyValue{
+					Key:            []byte("some/key"),
+					CreateRevision: 3,
+					ModRevision:    3,
+					Version:        1,
+					Value:          []byte(value),
+				},
+			},
+		},
 	})
 	if err != nil {
 		return err

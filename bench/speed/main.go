@@ -114,7 +114,13 @@ func report(ctx context.Context, only, file string) error {
 			return fmt.Errorf("no work %q", n)
 		}
 	}
-	fmt.Printf("%s, official client %s, %s, %d cores\n\n", time.Now().Format(time.DateOnly), version.Version, runtime.Version(), runtime.NumCPU())
+	fmt.Printf(
+		"%s, official client %s, %s, %d cores\n\n",
+		time.Now().Format(time.DateOnly),
+		version.Version,
+		runtime.Version(),
+		runtime.NumCPU(),
+	)
 	var all []figure
 	for _, w := range works {
 		if len(names) > 0 && !slices.Contains(names, w.name) {
@@ -146,7 +152,11 @@ func (r *run) print() {
 			if f.Absolute {
 				got = f.Fairlead
 			}
-			bar = fmt.Sprintf("at most %s: %s", amount(f.Bar), map[bool]string{true: "reached", false: "NOT REACHED"}[got <= f.Bar])
+			bar = fmt.Sprintf(
+				"at most %s: %s",
+				amount(f.Bar),
+				map[bool]string{true: "reached", false: "NOT REACHED"}[got <= f.Bar],
+			)
 		}
 		fmt.Fprintf(tw, "  %s\t%s\t%s\tfairlead %s\t%s\t%s\n", f.What, f.Unit, official, amount(f.Fairlead), ratio, bar)
 	}

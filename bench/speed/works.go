@@ -41,9 +41,21 @@ func calls(ctx context.Context, r *run) error {
 				if err != nil {
 					return err
 				}
-				r.ratio(call.name+": CPU", "us", float64(c[0].cpu.Microseconds())/n, float64(c[1].cpu.Microseconds())/n, 0.95)
+				r.ratio(
+					call.name+": CPU",
+					"us",
+					float64(c[0].cpu.Microseconds())/n,
+					float64(c[1].cpu.Microseconds())/n,
+					0.95,
+				)
 				r.ratio(call.name+": allocations", "", c[0].mallocs/n, c[1].mallocs/n, 0.85)
-				r.ratio(call.name+": wall", "us", float64(c[0].wall.Microseconds())/n, float64(c[1].wall.Microseconds())/n, 0)
+				r.ratio(
+					call.name+": wall",
+					"us",
+					float64(c[0].wall.Microseconds())/n,
+					float64(c[1].wall.Microseconds())/n,
+					0,
+				)
 			}
 			return nil
 		})

@@ -75,7 +75,10 @@ func CompareForwarding(dir, module string, pairs []Pair) ([]string, error) {
 
 // load returns the packages as they are found from a directory, by path.
 func load(dir string, paths []string) (map[string]*types.Package, error) {
-	cfg := &packages.Config{Dir: dir, Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedSyntax | packages.NeedTypesInfo}
+	cfg := &packages.Config{
+		Dir:  dir,
+		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedSyntax | packages.NeedTypesInfo,
+	}
 	list, err := packages.Load(cfg, paths...)
 	if err != nil {
 		return nil, err
@@ -181,7 +184,12 @@ func (c *comparer) types(name string, a, b *types.TypeName) {
 	}
 	if a.IsAlias() {
 		if c.text(types.Unalias(a.Type())) != c.text(types.Unalias(b.Type())) {
-			c.report("%s is an alias of %s, want %s", name, c.text(types.Unalias(b.Type())), c.text(types.Unalias(a.Type())))
+			c.report(
+				"%s is an alias of %s, want %s",
+				name,
+				c.text(types.Unalias(b.Type())),
+				c.text(types.Unalias(a.Type())),
+			)
 		}
 		return
 	}

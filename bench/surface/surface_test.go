@@ -59,7 +59,8 @@ func TestDropIn(t *testing.T) {
 // TestOfficialIsOfficial makes sure that what everything here is compared with is the official
 // client and not the drop-in, which has its path.
 func TestOfficialIsOfficial(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", "{{with .Module}}{{.Path}} {{.Version}} {{.Main}} {{.Replace}}{{end}}", official).CombinedOutput()
+	out, err := exec.Command("go", "list", "-f", "{{with .Module}}{{.Path}} {{.Version}} {{.Main}} {{.Replace}}{{end}}", official).
+		CombinedOutput()
 	if got := strings.TrimSpace(string(out)); err != nil || got != official+" v3.7.3 false <nil>" {
 		t.Errorf("%s is %q, %v", official, got, err)
 	}
@@ -81,9 +82,19 @@ func TestForwardingFindsDifferences(t *testing.T) {
 	t.Setenv("GOWORK", "off")
 	theirs, module := t.TempDir(), t.TempDir()
 	write(t, theirs, "go.mod", "module example\n\ngo 1.26\n")
-	write(t, theirs, "p/a.go", "package p\ntype Same struct{ A int }\ntype Own int\ntype Other int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n")
+	write(
+		t,
+		theirs,
+		"p/a.go",
+		"package p\ntype Same struct{ A int }\ntype Own int\ntype Other int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n",
+	)
 	write(t, module, "go.mod", "module example\n\ngo 1.26\n")
-	write(t, module, "ours/a.go", "package p\ntype Same struct{ A int }\ntype Own int\ntype Another int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n")
+	write(
+		t,
+		module,
+		"ours/a.go",
+		"package p\ntype Same struct{ A int }\ntype Own int\ntype Another int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n",
+	)
 	write(t, module, "p/a.go", `package p
 import "example/ours"
 type Same = p.Same
@@ -125,7 +136,10 @@ func write(t *testing.T, dir, name, text string) {
 
 // TestGoKit is the same promise for go-kit's package.
 func TestGoKit(t *testing.T) {
-	found, err := Compare(".", []Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"}})
+	found, err := Compare(
+		".",
+		[]Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,8 @@ func weigh(dir, name string) (w weight, err error) {
 	if err != nil {
 		return w, err
 	}
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", module+name).Output()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", module+name).
+		Output()
 	if err != nil {
 		return w, err
 	}

@@ -26,7 +26,16 @@ func violation(check, format string, args ...any) Violation {
 // describe is an operation in a line.
 func describe(o *history.Op) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "op %d by client %d, %s..%s: %s %s", o.ID, o.Client, clock(o.Call), clock(o.Return), o.Kind, strings.Join(o.Keys, ","))
+	fmt.Fprintf(
+		&b,
+		"op %d by client %d, %s..%s: %s %s",
+		o.ID,
+		o.Client,
+		clock(o.Call),
+		clock(o.Return),
+		o.Kind,
+		strings.Join(o.Keys, ","),
+	)
 	if o.Kind.Writes() {
 		fmt.Fprintf(&b, " = %q", o.Value)
 	}
@@ -82,7 +91,17 @@ func writtenBy(t *history.Truth) (written, []Violation) {
 		}
 		k := [2]string{e.Key, e.Value}
 		if first, ok := w[k]; ok {
-			bad = append(bad, violation("once", "the value %q of %s was written at revision %d and again at %d", e.Value, e.Key, first, e.Rev))
+			bad = append(
+				bad,
+				violation(
+					"once",
+					"the value %q of %s was written at revision %d and again at %d",
+					e.Value,
+					e.Key,
+					first,
+					e.Rev,
+				),
+			)
 			continue
 		}
 		w[k] = e.Rev

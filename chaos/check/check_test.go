@@ -107,21 +107,46 @@ func good() *story {
 	s.cas("a", "2", 2, true)                   // 3
 	s.cas("a", "3", 2, false, kv("a", "2", 3)) //
 	s.cas("b", "4", 0, true)                   // 4
-	s.call(history.Op{Kind: history.Range, Rev: 4, Keys: []string{""}, Saw: []history.KV{kv("a", "2", 3), kv("b", "4", 4)}})
+	s.call(
+		history.Op{
+			Kind: history.Range,
+			Rev:  4,
+			Keys: []string{""},
+			Saw:  []history.KV{kv("a", "2", 3), kv("b", "4", 4)},
+		},
+	)
 	rev := s.commit(put("a", "5"), put("b", "5")) // 5
 	s.call(history.Op{Kind: history.PutAll, Keys: []string{"a", "b"}, Value: "5", Rev: rev})
 	rev = s.commit(del("a"), put("m", "6")) // 6
-	s.call(history.Op{Kind: history.Delete, Keys: []string{"a", "m"}, Value: "6", Rev: rev, Saw: []history.KV{kv("a", "5", 5)}})
+	s.call(
+		history.Op{
+			Kind:  history.Delete,
+			Keys:  []string{"a", "m"},
+			Value: "6",
+			Rev:   rev,
+			Saw:   []history.KV{kv("a", "5", 5)},
+		},
+	)
 	rev = s.commit(put("m", "7")) // 7: nothing to delete
 	s.call(history.Op{Kind: history.Delete, Keys: []string{"a", "m"}, Value: "7", Rev: rev})
 	s.get("a")
-	s.call(history.Op{Kind: history.Get, Keys: []string{"a"}, Serializable: true, Rev: 3, Saw: []history.KV{kv("a", "2", 3)}})
+	s.call(
+		history.Op{
+			Kind:         history.Get,
+			Keys:         []string{"a"},
+			Serializable: true,
+			Rev:          3,
+			Saw:          []history.KV{kv("a", "2", 3)},
+		},
+	)
 	s.unknown("a", "never")
 	s.unknown("a", "late")
 	s.get("a")
 	s.commit(put("a", "late")) // 8: long after its caller gave up
 	s.get("a", kv("a", "late", 8))
-	s.call(history.Op{Kind: history.Put, Keys: []string{"a"}, Value: "refused", Outcome: history.Failed, Err: "refused"})
+	s.call(
+		history.Op{Kind: history.Put, Keys: []string{"a"}, Value: "refused", Outcome: history.Failed, Err: "refused"},
+	)
 	return s
 }
 

@@ -32,7 +32,10 @@ func Copies(truth *history.Truth, from, to string, last bool) (CopyReport, []Vio
 				i++
 			}
 			if i == len(source) {
-				bad = append(bad, violation("copy", "%s is no change of %s from revision %d on", event(e), key, source[at].Rev))
+				bad = append(
+					bad,
+					violation("copy", "%s is no change of %s from revision %d on", event(e), key, source[at].Rev),
+				)
 				break
 			}
 			at = i

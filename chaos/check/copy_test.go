@@ -12,7 +12,14 @@ func TestCopies(t *testing.T) {
 		return history.Event{Key: key, Value: value, Rev: rev}
 	}
 	del := func(key string, rev int64) history.Event { return history.Event{Key: key, Rev: rev, Delete: true} }
-	source := []history.Event{put("a/k", "1", 2), put("a/k", "2", 3), del("a/k", 4), put("a/k", "3", 5), put("a/other", "4", 6), del("a/other", 7)}
+	source := []history.Event{
+		put("a/k", "1", 2),
+		put("a/k", "2", 3),
+		del("a/k", 4),
+		put("a/k", "3", 5),
+		put("a/other", "4", 6),
+		del("a/other", 7),
+	}
 	for name, c := range map[string]struct {
 		copied []history.Event
 		want   string
@@ -30,7 +37,12 @@ func TestCopies(t *testing.T) {
 		"a copy of no key": {[]history.Event{put("b/k", "3", 10), put("b/x", "4", 11)}, "b/x is a copy of nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, bad := Copies(&history.Truth{Events: append(append([]history.Event(nil), source...), c.copied...), Last: 20}, "a/", "b/", true)
+			r, bad := Copies(
+				&history.Truth{Events: append(append([]history.Event(nil), source...), c.copied...), Last: 20},
+				"a/",
+				"b/",
+				true,
+			)
 			if r.Keys != 2 || r.Changes != len(c.copied) && c.want == "" {
 				t.Errorf("%+v", r)
 			}

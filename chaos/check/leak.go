@@ -18,7 +18,14 @@ func Leaks(grace time.Duration) []Violation {
 			return nil
 		}
 		if time.Now().After(end) {
-			return []Violation{violation("leak", "%d goroutines are left after Close:\n%s", len(left), strings.Join(left[:min(len(left), 5)], "\n\n"))}
+			return []Violation{
+				violation(
+					"leak",
+					"%d goroutines are left after Close:\n%s",
+					len(left),
+					strings.Join(left[:min(len(left), 5)], "\n\n"),
+				),
+			}
 		}
 	}
 }
@@ -41,7 +48,10 @@ func leaked(stacks []string) []string {
 		counts := strings.Contains(s, "google.golang.org/grpc")
 		for line := range strings.SplitSeq(s, "\n") {
 			if path, ok := strings.CutPrefix(strings.TrimPrefix(line, "created by "), module); ok &&
-				!strings.HasPrefix(path, "chaos") && !strings.HasPrefix(path, "internal/etcdtest") && !strings.HasPrefix(path, "internal/faultnet") {
+				!strings.HasPrefix(
+					path,
+					"chaos",
+				) && !strings.HasPrefix(path, "internal/etcdtest") && !strings.HasPrefix(path, "internal/faultnet") {
 				counts = true
 			}
 		}

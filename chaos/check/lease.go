@@ -44,7 +44,14 @@ type LeaseReport struct {
 //
 // A lease that an operator revoked is lost at that moment; its holder must learn of it at the
 // next renewal, which is due within its TTL.
-func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe, touches []history.Touch, meddlings []history.Meddling, late history.Lateness) (LeaseReport, []Violation) {
+func Leases(
+	leases []history.Lease,
+	truth *history.Truth,
+	probes []history.Probe,
+	touches []history.Touch,
+	meddlings []history.Meddling,
+	late history.Lateness,
+) (LeaseReport, []Violation) {
 	var r LeaseReport
 	var bad []Violation
 	versions := truth.ByKey()
@@ -53,9 +60,21 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 		if m := slices.IndexFunc(meddlings, func(m history.Meddling) bool { return m.Lease == l.ID }); m >= 0 {
 			r.Revoked++
 			due, done := meddlings[m].At+l.TTL, max(l.Noticed, l.Released)
-			if _, ok := well(due-l.TTL, due+Within, wellGap, probes, touches); ok && meddlings[m].Rev > 0 && done > due+Within {
-				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v) was revoked at %s, and its holder not told until %s",
-					l.ID, l.Client, l.Key, l.TTL, clock(meddlings[m].At), clock(done)))
+			if _, ok := well(due-l.TTL, due+Within, wellGap, probes, touches); ok && meddlings[m].Rev > 0 &&
+				done > due+Within {
+				bad = append(
+					bad,
+					violation(
+						"lease",
+						"lease %x of client %d (%s, TTL %v) was revoked at %s, and its holder not told until %s",
+						l.ID,
+						l.Client,
+						l.Key,
+						l.TTL,
+						clock(meddlings[m].At),
+						clock(done),
+					),
+				)
 			}
 			continue
 		}
@@ -66,8 +85,20 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 			}
 			margin := gone.Seen - l.Noticed
 			if l.Noticed == 0 {
-				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was never told; last renewal at %s",
-					l.ID, l.Client, l.Key, l.TTL, gone.Rev, clock(gone.Seen), clock(l.LastAck)))
+				bad = append(
+					bad,
+					violation(
+						"lease",
+						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was never told; last renewal at %s",
+						l.ID,
+						l.Client,
+						l.Key,
+						l.TTL,
+						gone.Rev,
+						clock(gone.Seen),
+						clock(l.LastAck),
+					),
+				)
 				continue
 			}
 			if r.Expired == 0 || margin < r.Margin {
@@ -75,8 +106,23 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 			}
 			r.Expired++
 			if allowed := wakeup + late.Max(gone.Seen, l.Noticed); -margin > allowed {
-				bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was told at %s, %v later (allowed: %v); last renewal at %s",
-					l.ID, l.Client, l.Key, l.TTL, gone.Rev, clock(gone.Seen), clock(l.Noticed), -margin, allowed, clock(l.LastAck)))
+				bad = append(
+					bad,
+					violation(
+						"lease",
+						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was told at %s, %v later (allowed: %v); last renewal at %s",
+						l.ID,
+						l.Client,
+						l.Key,
+						l.TTL,
+						gone.Rev,
+						clock(gone.Seen),
+						clock(l.Noticed),
+						-margin,
+						allowed,
+						clock(l.LastAck),
+					),
+				)
 			}
 		}
 		if l.Noticed == 0 || l.Released != 0 && l.Released <= l.Noticed {
@@ -88,8 +134,20 @@ func Leases(leases []history.Lease, truth *history.Truth, probes []history.Probe
 			continue
 		}
 		if m, ok := renewable(l, probes, touches); ok {
-			bad = append(bad, violation("lease", "lease %x of client %d (%s, TTL %v) was reported lost at %s, last renewal at %s, though m%d was untouched and answered throughout",
-				l.ID, l.Client, l.Key, l.TTL, clock(l.Noticed), clock(l.LastAck), m))
+			bad = append(
+				bad,
+				violation(
+					"lease",
+					"lease %x of client %d (%s, TTL %v) was reported lost at %s, last renewal at %s, though m%d was untouched and answered throughout",
+					l.ID,
+					l.Client,
+					l.Key,
+					l.TTL,
+					clock(l.Noticed),
+					clock(l.LastAck),
+					m,
+				),
+			)
 		} else {
 			r.Excused++
 		}
@@ -106,7 +164,8 @@ const stale = 2 * time.Second
 // revocation is committed although its successor has renewed the lease. No client can know
 // of that before it happens.
 func early(l *history.Lease, gone history.Event, touches []history.Touch) bool {
-	if l.LastAck == 0 || l.LastAck > gone.Seen || gone.Seen-l.LastAck >= l.TTL/2 || l.Noticed != 0 && l.Noticed < gone.Seen {
+	if l.LastAck == 0 || l.LastAck > gone.Seen || gone.Seen-l.LastAck >= l.TTL/2 ||
+		l.Noticed != 0 && l.Noticed < gone.Seen {
 		return false
 	}
 	for _, t := range touches {

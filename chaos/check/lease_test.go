@@ -134,8 +134,16 @@ func TestDeadlines(t *testing.T) {
 	call := func(over time.Duration) history.Op {
 		return history.Op{ID: 1, Keys: []string{"k"}, Deadline: time.Second, Return: time.Second + over}
 	}
-	r, v := Deadlines([]history.Op{call(-ms), call(50 * ms), call(150 * ms), call(300 * ms), {Keys: []string{"k"}, Return: time.Hour}},
-		history.Lateness{{At: time.Second + 200*ms, By: 180 * ms}})
+	r, v := Deadlines(
+		[]history.Op{
+			call(-ms),
+			call(50 * ms),
+			call(150 * ms),
+			call(300 * ms),
+			{Keys: []string{"k"}, Return: time.Hour},
+		},
+		history.Lateness{{At: time.Second + 200*ms, By: 180 * ms}},
+	)
 	expect(t, v)
 	if r.Worst != 300*ms || r.Over != 2 || r.Ours != 1 {
 		t.Errorf("%+v", r)
@@ -153,7 +161,8 @@ func TestLeaks(t *testing.T) {
 	const started = "goroutine 8 [select]:\nruntime.park()\ncreated by github.com/fairlead-go/fairlead/clientv3.New in goroutine 1\n"
 	const rpc = "goroutine 9 [select]:\ngoogle.golang.org/grpc/internal/transport.(*http2Client).reader()\n"
 	const proxy = "goroutine 10 [select]:\ngithub.com/fairlead-go/fairlead/internal/faultnet.(*Proxy).serve()\ncreated by github.com/fairlead-go/fairlead/internal/faultnet.New in goroutine 1\n"
-	if got := leaked([]string{ours, started, rpc, proxy}); len(got) != 3 || strings.Contains(strings.Join(got, ""), "faultnet") {
+	if got := leaked([]string{ours, started, rpc, proxy}); len(got) != 3 ||
+		strings.Contains(strings.Join(got, ""), "faultnet") {
 		t.Errorf("%q", got)
 	}
 }

@@ -76,7 +76,16 @@ func Linear(ops []history.Op, truth *history.Truth, scope string, end, limit tim
 		case porcupine.Unknown:
 			bad = append(bad, violation("linear", "%s: not decided within %v (%d operations)", k, limit, len(byKey[k])))
 		case porcupine.Illegal:
-			bad = append(bad, violation("linear", "%s: %d operations are not linearizable; %s", k, len(byKey[k]), stuck(byKey[k], info)))
+			bad = append(
+				bad,
+				violation(
+					"linear",
+					"%s: %d operations are not linearizable; %s",
+					k,
+					len(byKey[k]),
+					stuck(byKey[k], info),
+				),
+			)
 		}
 	}
 	return bad
@@ -204,7 +213,13 @@ func stuck(ops []porcupine.Operation, info porcupine.LinearizationInfo) string {
 	}
 	slices.SortFunc(left, func(a, b *history.Op) int { return int(a.Return - b.Return) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "after %d of them, with the key at revision %d = %q, none of these can be next:", len(longest), s.rev, s.value)
+	fmt.Fprintf(
+		&b,
+		"after %d of them, with the key at revision %d = %q, none of these can be next:",
+		len(longest),
+		s.rev,
+		s.value,
+	)
 	for _, o := range left[:min(len(left), 4)] {
 		fmt.Fprintf(&b, "\n    %s", describe(o))
 	}

@@ -120,8 +120,18 @@ func Live(h *history.History, line func(scope string) string) (r LiveReport, bad
 		r.News++
 		r.Late = max(r.Late, o.Ended-gone.Seen)
 		if m, late := overdue(gone.Seen, o.Ended, h); late {
-			bad = append(bad, violation("live", "%s: its key was deleted at revision %d, seen at %s, and it did not know for %v, though m%d was well",
-				hold(o), gone.Rev, clock(gone.Seen), o.Ended-gone.Seen, m))
+			bad = append(
+				bad,
+				violation(
+					"live",
+					"%s: its key was deleted at revision %d, seen at %s, and it did not know for %v, though m%d was well",
+					hold(o),
+					gone.Rev,
+					clock(gone.Seen),
+					o.Ended-gone.Seen,
+					m,
+				),
+			)
 		}
 	}
 	return r, bad
@@ -154,8 +164,20 @@ func waited(a *history.Attempt, line []stay, h *history.History, r *LiveReport) 
 				r.Waits++
 				r.Wait = max(r.Wait, done-due)
 				if m, late := overdue(due, done, h); late {
-					bad = append(bad, violation("live", "client %d was the first in line for the %s (%s, revision %d) from %s and had not got it at %s, though m%d was well",
-						a.Client, a.Scope, a.Key, s.rev, clock(due), clock(done), m))
+					bad = append(
+						bad,
+						violation(
+							"live",
+							"client %d was the first in line for the %s (%s, revision %d) from %s and had not got it at %s, though m%d was well",
+							a.Client,
+							a.Scope,
+							a.Key,
+							s.rev,
+							clock(due),
+							clock(done),
+							m,
+						),
+					)
 				}
 			}
 		}
@@ -174,8 +196,11 @@ func left(s stay, h *history.History, r *LiveReport) (bad []Violation) {
 		}
 		r.Left = max(r.Left, until-since)
 		if m, late := overdue(since, until, h); late {
-			bad = append(bad, violation("live", "%s (revision %d) was there from %s to %s, and nobody wanted it, though m%d was well",
-				s.key, s.rev, clock(since), clock(until), m))
+			bad = append(
+				bad,
+				violation("live", "%s (revision %d) was there from %s to %s, and nobody wanted it, though m%d was well",
+					s.key, s.rev, clock(since), clock(until), m),
+			)
 		}
 	}
 	for _, a := range h.Attempts {
@@ -191,8 +216,21 @@ func left(s stay, h *history.History, r *LiveReport) (bad []Violation) {
 // spoke judges the delays of one watch.
 func spoke(w *history.Watch, h *history.History, r *LiveReport) []Violation {
 	fail := func(due, done time.Duration, m int, what string) []Violation {
-		return []Violation{violation("live", "watch %d by client %d of %s from revision %d, opened at %s: %s was due at %s and had not come at %s, though m%d was well",
-			w.ID, w.Client, w.Scope, w.Start, clock(w.Call), what, clock(due), clock(done), m)}
+		return []Violation{
+			violation(
+				"live",
+				"watch %d by client %d of %s from revision %d, opened at %s: %s was due at %s and had not come at %s, though m%d was well",
+				w.ID,
+				w.Client,
+				w.Scope,
+				w.Start,
+				clock(w.Call),
+				what,
+				clock(due),
+				clock(done),
+				m,
+			),
+		}
 	}
 	end := w.Cancelled
 	var got []time.Duration // when each event came

@@ -26,7 +26,15 @@ func lively() *history.History {
 	}}
 	h.Attempts = []history.Attempt{
 		{Client: 1, Scope: "lock", Key: "lock/1", Call: s, Return: s, OK: true, End: 10 * s},
-		{Client: 2, Scope: "lock", Key: "lock/2", Call: 2 * s, Return: 10*s + 100*time.Millisecond, OK: true, End: 20 * s},
+		{
+			Client: 2,
+			Scope:  "lock",
+			Key:    "lock/2",
+			Call:   2 * s,
+			Return: 10*s + 100*time.Millisecond,
+			OK:     true,
+			End:    20 * s,
+		},
 	}
 	h.Holds = []history.Hold{
 		{Client: 1, Scope: "lock", Key: "lock/1", Fence: 2, Acquired: s, Ended: 10 * s},

@@ -41,18 +41,32 @@ func writes(o *history.Op, w written) (bad []Violation) {
 		rev := w[[2]string{k, o.Value}]
 		switch {
 		case o.Outcome == history.Failed && rev != 0:
-			bad = append(bad, violation("order", "a write that failed for certain was executed at revision %d: %s", rev, describe(o)))
+			bad = append(
+				bad,
+				violation("order", "a write that failed for certain was executed at revision %d: %s", rev, describe(o)),
+			)
 		case o.Outcome == history.Unknown && rev != w.rev(o):
 			bad = append(bad, violation("order", "a transaction was executed in parts: %s", describe(o)))
 		case o.Outcome != history.OK:
 		case o.Kind == history.CAS && !o.Applied:
 			if rev != 0 {
-				bad = append(bad, violation("order", "a transaction that was told not to apply did at revision %d: %s", rev, describe(o)))
+				bad = append(
+					bad,
+					violation(
+						"order",
+						"a transaction that was told not to apply did at revision %d: %s",
+						rev,
+						describe(o),
+					),
+				)
 			}
 		case rev == 0:
 			bad = append(bad, violation("order", "an acknowledged write is lost: %s", describe(o)))
 		case rev != o.Rev:
-			bad = append(bad, violation("order", "a write was executed at revision %d, not as acknowledged: %s", rev, describe(o)))
+			bad = append(
+				bad,
+				violation("order", "a write was executed at revision %d, not as acknowledged: %s", rev, describe(o)),
+			)
 		}
 	}
 	return bad
@@ -75,7 +89,9 @@ func reads(o *history.Op, truth *history.Truth, versions map[string][]history.Ev
 	rev := o.Rev
 	switch {
 	case o.Rev > truth.Last:
-		return []Violation{violation("order", "revision %d is beyond the last one, %d: %s", o.Rev, truth.Last, describe(o))}
+		return []Violation{
+			violation("order", "revision %d is beyond the last one, %d: %s", o.Rev, truth.Last, describe(o)),
+		}
 	case o.Kind == history.Delete:
 		rev-- // the response shows what was there before
 		// A delete of nothing still writes its marker, so rev-1 is right there too.
@@ -135,7 +151,10 @@ func clocks(ops []history.Op) (bad []Violation) {
 		if p := after[o.ID]; p != nil {
 			fresh := o.Kind.Writes() && (o.Kind != history.CAS || o.Applied)
 			if o.Rev < p.Rev || fresh && o.Rev == p.Rev {
-				bad = append(bad, violation("order", "revisions contradict the clocks:\n    %s\n    %s", describe(p), describe(o)))
+				bad = append(
+					bad,
+					violation("order", "revisions contradict the clocks:\n    %s\n    %s", describe(p), describe(o)),
+				)
 			}
 		}
 		if last == nil || o.Rev > last.Rev {
@@ -183,7 +202,17 @@ func Recovered(ops []history.Op, healed time.Duration) (bad []Violation) {
 	}
 	for _, c := range order {
 		if s := clients[c]; !s.read || !s.write {
-			bad = append(bad, violation("recovered", "client %d had no success after everything was healed at %s (reads: %v, writes: %v)", c, clock(healed), s.read, s.write))
+			bad = append(
+				bad,
+				violation(
+					"recovered",
+					"client %d had no success after everything was healed at %s (reads: %v, writes: %v)",
+					c,
+					clock(healed),
+					s.read,
+					s.write,
+				),
+			)
 		}
 	}
 	return bad

@@ -28,7 +28,15 @@ type OwnerReport struct {
 //     owner comes after one of the next, none is there twice;
 //   - an owner whose session lives on loses its key only to an operator;
 //   - no key is left in the way at the end.
-func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch, meddlings []history.Meddling, late history.Lateness, counter func(scope string) string, end time.Duration) (OwnerReport, []Violation) {
+func Owners(
+	holds []history.Hold,
+	truth *history.Truth,
+	touches []history.Touch,
+	meddlings []history.Meddling,
+	late history.Lateness,
+	counter func(scope string) string,
+	end time.Duration,
+) (OwnerReport, []Violation) {
 	var r OwnerReport
 	var bad []Violation
 	byKey := truth.ByKey()
@@ -40,8 +48,12 @@ func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch,
 			r.Lost++
 		}
 		byScope[h.Scope] = append(byScope[h.Scope], h)
-		if gone, ok := goneAfter(byKey[h.Key], h.Fence); h.Outlived && (!ok || !meddled(meddlings, h.Key, h.Lease, gone)) {
-			bad = append(bad, violation("owner", "%s was lost, though no operator deleted its key and its session lived on", hold(h)))
+		if gone, ok := goneAfter(byKey[h.Key], h.Fence); h.Outlived &&
+			(!ok || !meddled(meddlings, h.Key, h.Lease, gone)) {
+			bad = append(
+				bad,
+				violation("owner", "%s was lost, though no operator deleted its key and its session lived on", hold(h)),
+			)
 		}
 		if !slices.ContainsFunc(byKey[h.Key], func(e history.Event) bool { return e.Rev == h.Fence && !e.Delete }) {
 			bad = append(bad, violation("owner", "%s: nobody put a key at its fence", hold(h)))
@@ -67,8 +79,18 @@ func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch,
 			}
 			r.Lag = max(r.Lag, lag)
 			if allowed := wakeup + late.Max(is.Acquired, was.Ended); lag > allowed {
-				bad = append(bad, violation("owner", "%s and %s: the first believed to own for %v longer (allowed: %v); its session was last renewed at %s",
-					hold(was), hold(is), lag, allowed, clock(was.LastAck)))
+				bad = append(
+					bad,
+					violation(
+						"owner",
+						"%s and %s: the first believed to own for %v longer (allowed: %v); its session was last renewed at %s",
+						hold(was),
+						hold(is),
+						lag,
+						allowed,
+						clock(was.LastAck),
+					),
+				)
 			}
 		}
 		bad = append(bad, counts(byKey[counter(scope)])...)
@@ -77,7 +99,15 @@ func Owners(holds []history.Hold, truth *history.Truth, touches []history.Touch,
 }
 
 func hold(h history.Hold) string {
-	return fmt.Sprintf("%s of client %d (%s, fence %d, %s..%s)", h.Scope, h.Client, h.Key, h.Fence, clock(h.Acquired), clock(h.Ended))
+	return fmt.Sprintf(
+		"%s of client %d (%s, fence %d, %s..%s)",
+		h.Scope,
+		h.Client,
+		h.Key,
+		h.Fence,
+		clock(h.Acquired),
+		clock(h.Ended),
+	)
 }
 
 // goneAfter finds the deletion of a key that was put at that revision.

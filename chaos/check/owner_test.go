@@ -14,7 +14,16 @@ func TestOwners(t *testing.T) {
 		h.Scope, h.TTL = "lock", 3*time.Second
 		return h
 	}
-	a := key(history.Hold{Client: 1, Key: "a", Fence: 10, Acquired: time.Second, Ended: 2 * time.Second, LastAck: time.Second})
+	a := key(
+		history.Hold{
+			Client:   1,
+			Key:      "a",
+			Fence:    10,
+			Acquired: time.Second,
+			Ended:    2 * time.Second,
+			LastAck:  time.Second,
+		},
+	)
 	b := key(history.Hold{Client: 2, Key: "b", Fence: 20, Acquired: 3 * time.Second, Ended: 4 * time.Second})
 	put := func(k string, rev int64) history.Event { return history.Event{Key: k, Rev: rev} }
 	del := func(k string, rev int64, seen time.Duration) history.Event {
@@ -23,7 +32,15 @@ func TestOwners(t *testing.T) {
 	count := func(rev int64, value string) history.Event {
 		return history.Event{Key: "count", Rev: rev, Value: value}
 	}
-	good := []history.Event{put("a", 10), count(11, "10 1"), count(12, "10 2"), del("a", 13, 2*time.Second), put("b", 20), count(21, "20 1"), del("b", 22, 4*time.Second)}
+	good := []history.Event{
+		put("a", 10),
+		count(11, "10 1"),
+		count(12, "10 2"),
+		del("a", 13, 2*time.Second),
+		put("b", 20),
+		count(21, "20 1"),
+		del("b", 22, 4*time.Second),
+	}
 	for _, tc := range []struct {
 		name    string
 		change  func(a, b *history.Hold, events []history.Event) []history.Event
@@ -54,20 +71,33 @@ func TestOwners(t *testing.T) {
 			if tc.touched {
 				touches = []history.Touch{{From: 0, To: 2 * time.Second}}
 			}
-			r, bad := Owners([]history.Hold{b, a}, &history.Truth{Events: events}, touches, nil, nil, func(string) string { return "count" }, 5*time.Second)
+			r, bad := Owners(
+				[]history.Hold{b, a},
+				&history.Truth{Events: events},
+				touches,
+				nil,
+				nil,
+				func(string) string { return "count" },
+				5*time.Second,
+			)
 			if r.Holds != 2 {
 				t.Errorf("%+v", r)
 			}
-			if tc.want == "" && len(bad) > 0 || tc.want != "" && (len(bad) == 0 || !strings.Contains(bad[0].Text, tc.want)) {
+			if tc.want == "" && len(bad) > 0 ||
+				tc.want != "" && (len(bad) == 0 || !strings.Contains(bad[0].Text, tc.want)) {
 				t.Errorf("%v, want %q", bad, tc.want)
 			}
 		})
 	}
 	isCount := func(k string) bool { return k == "s/count" }
-	if bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), del("s/a", 2, 0), put("s/count", 3)}}, "s/", isCount); len(bad) != 0 {
+	if bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), del("s/a", 2, 0), put("s/count", 3)}}, "s/", isCount); len(
+		bad,
+	) != 0 {
 		t.Errorf("%v", bad)
 	}
-	if bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), put("s/count", 3)}}, "s/", isCount); len(bad) != 1 {
+	if bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), put("s/count", 3)}}, "s/", isCount); len(
+		bad,
+	) != 1 {
 		t.Errorf("a key left: %v", bad)
 	}
 }

@@ -32,7 +32,16 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 			continue
 		}
 		if was := old.rev(o); was != 0 {
-			bad = append(bad, violation("restored", "executed at revision %d, and at %d of the restored cluster again: %s", was, now.rev(o), describe(o)))
+			bad = append(
+				bad,
+				violation(
+					"restored",
+					"executed at revision %d, and at %d of the restored cluster again: %s",
+					was,
+					now.rev(o),
+					describe(o),
+				),
+			)
 		} else if o.Return < s.Back {
 			bad = append(bad, violation("restored", "executed at revision %d of the restored cluster, after it had returned: %s", now.rev(o), describe(o)))
 		}
@@ -55,7 +64,10 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 			until = h.Views[i].At
 		}
 		if m, late := overdue(s.Settled, until, h); late {
-			bad = append(bad, violation("restored", "views showed the lost history until %s, though m%d was well", clock(until), m))
+			bad = append(
+				bad,
+				violation("restored", "views showed the lost history until %s, though m%d was well", clock(until), m),
+			)
 		}
 	}
 	byKey := h.Truth.ByKey()
@@ -66,8 +78,20 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 		}
 		r.Leases++
 		if m, late := overdue(s.Settled, l.End(), h); late {
-			bad = append(bad, violation("restored", "lease %x of client %d (%s, TTL %v), granted at %s, was not in the backup, and its holder not told until %s, though m%d was well",
-				l.ID, l.Client, l.Key, l.TTL, clock(l.Granted), clock(l.End()), m))
+			bad = append(
+				bad,
+				violation(
+					"restored",
+					"lease %x of client %d (%s, TTL %v), granted at %s, was not in the backup, and its holder not told until %s, though m%d was well",
+					l.ID,
+					l.Client,
+					l.Key,
+					l.TTL,
+					clock(l.Granted),
+					clock(l.End()),
+					m,
+				),
+			)
 		}
 	}
 	for _, o := range h.Holds {
@@ -76,7 +100,15 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 		}
 		r.Holds++
 		if m, late := overdue(s.Settled, o.Ended, h); late {
-			bad = append(bad, violation("restored", "%s was not in the backup, and its owner did not know, though m%d was well", hold(o), m))
+			bad = append(
+				bad,
+				violation(
+					"restored",
+					"%s was not in the backup, and its owner did not know, though m%d was well",
+					hold(o),
+					m,
+				),
+			)
 		}
 	}
 	return r, bad

@@ -12,7 +12,14 @@ import (
 func TestRestored(t *testing.T) {
 	const s = time.Second
 	write := func(value string, call, end time.Duration) history.Op {
-		return history.Op{Kind: history.Put, Keys: []string{"k"}, Value: value, Call: call, Return: end, Outcome: history.Unknown}
+		return history.Op{
+			Kind:    history.Put,
+			Keys:    []string{"k"},
+			Value:   value,
+			Call:    call,
+			Return:  end,
+			Outcome: history.Unknown,
+		}
 	}
 	for name, c := range map[string]struct {
 		change func(h *history.History)
@@ -53,9 +60,16 @@ func TestRestored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &history.History{
-				Restore: &history.Restore{Backup: 10 * s, At: 20 * s, Back: 22 * s, Settled: 25 * s, Kept: 2, Lost: history.Truth{
-					First: 2, Last: 3, Events: []history.Event{{Key: "k", Value: "a", Rev: 2}, {Key: "k", Value: "b", Rev: 3}},
-				}},
+				Restore: &history.Restore{
+					Backup:  10 * s,
+					At:      20 * s,
+					Back:    22 * s,
+					Settled: 25 * s,
+					Kept:    2,
+					Lost: history.Truth{
+						First: 2, Last: 3, Events: []history.Event{{Key: "k", Value: "a", Rev: 2}, {Key: "k", Value: "b", Rev: 3}},
+					},
+				},
 				Truth: history.Truth{First: 2, Last: 3, Events: []history.Event{{Key: "k", Value: "a", Rev: 2}}},
 				End:   60 * s,
 			}

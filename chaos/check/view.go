@@ -18,7 +18,13 @@ type ViewReport struct {
 // comes after a later one. What is gone may be shown for a while, but not in the last view, which
 // must have become what is stored: became says whether it has; nil means that the last one was not
 // the end. means gives what a record says.
-func Views(views []history.View, truth *history.Truth, scope string, became *bool, means func(key, value string) (string, error)) (ViewReport, []Violation) {
+func Views(
+	views []history.View,
+	truth *history.Truth,
+	scope string,
+	became *bool,
+	means func(key, value string) (string, error),
+) (ViewReport, []Violation) {
 	r := ViewReport{Views: len(views)}
 	var bad []Violation
 	if became != nil && !*became {
@@ -45,7 +51,10 @@ func Views(views []history.View, truth *history.Truth, scope string, became *boo
 	for i, v := range views {
 		last := i == len(views)-1 && became != nil
 		if v.Rev < rev || v.Rev > truth.Last {
-			bad = append(bad, violation("view", "at %s a view of revision %d follows one of %d", clock(v.At), v.Rev, rev))
+			bad = append(
+				bad,
+				violation("view", "at %s a view of revision %d follows one of %d", clock(v.At), v.Rev, rev),
+			)
 		}
 		rev = v.Rev
 		shown := make(map[string]string)
@@ -64,14 +73,29 @@ func Views(views []history.View, truth *history.Truth, scope string, became *boo
 			}
 			there++
 			if !has || got != value {
-				bad = append(bad, violation("view", "at %s, as of revision %d, %s is shown as %q (%v), not as %q", clock(v.At), v.Rev, key, got, has, value))
+				bad = append(
+					bad,
+					violation(
+						"view",
+						"at %s, as of revision %d, %s is shown as %q (%v), not as %q",
+						clock(v.At),
+						v.Rev,
+						key,
+						got,
+						has,
+						value,
+					),
+				)
 			}
 		}
 		r.Held += len(shown) - there
 		if last {
 			r.Shown = len(shown)
 			if len(shown) != there {
-				bad = append(bad, violation("view", "the last view shows %d instances, %d are there", len(shown), there))
+				bad = append(
+					bad,
+					violation("view", "the last view shows %d instances, %d are there", len(shown), there),
+				)
 			}
 		}
 	}

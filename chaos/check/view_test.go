@@ -10,7 +10,11 @@ import (
 
 func TestViews(t *testing.T) {
 	truth := &history.Truth{Last: 20, Events: []history.Event{
-		{Key: "s/a", Value: "r1", Rev: 2}, {Key: "s/b", Value: "r1", Rev: 3}, {Key: "s/a", Value: "r2", Rev: 5}, {Key: "s/b", Delete: true, Rev: 7},
+		{
+			Key:   "s/a",
+			Value: "r1",
+			Rev:   2,
+		}, {Key: "s/b", Value: "r1", Rev: 3}, {Key: "s/a", Value: "r2", Rev: 5}, {Key: "s/b", Delete: true, Rev: 7},
 		{Key: "other", Value: "x", Rev: 8}, {Key: "s/b", Value: "r3", Rev: 9},
 	}}
 	means := func(_, value string) (string, error) {
@@ -26,7 +30,12 @@ func TestViews(t *testing.T) {
 		}
 		return v
 	}
-	good := []history.View{shown(3, "s/a", "1", "s/b", "1"), shown(6, "s/a", "2", "s/b", "1"), shown(8, "s/a", "2"), shown(9, "s/a", "2", "s/b", "3")}
+	good := []history.View{
+		shown(3, "s/a", "1", "s/b", "1"),
+		shown(6, "s/a", "2", "s/b", "1"),
+		shown(8, "s/a", "2"),
+		shown(9, "s/a", "2", "s/b", "3"),
+	}
 	for name, c := range map[string]struct {
 		change func([]history.View) []history.View
 		left   bool

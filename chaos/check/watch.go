@@ -28,7 +28,12 @@ type WatchReport struct {
 //     next could have been compacted away by a compaction that was really asked for.
 //     Who goes on from CompactRevision is another watch, judged on its own.
 //   - previous values are those of the truth, and there unless they may have been compacted.
-func Watches(watches []history.Watch, truth *history.Truth, final int64, compactions []history.Compaction) (WatchReport, []Violation) {
+func Watches(
+	watches []history.Watch,
+	truth *history.Truth,
+	final int64,
+	compactions []history.Compaction,
+) (WatchReport, []Violation) {
 	var r WatchReport
 	var bad []Violation
 	versions := truth.ByKey()
@@ -40,9 +45,24 @@ func Watches(watches []history.Watch, truth *history.Truth, final int64, compact
 	return r, bad
 }
 
-func one(w *history.Watch, truth *history.Truth, versions map[string][]history.Event, final int64, compactions []history.Compaction, r *WatchReport) (Violation, bool) {
+func one(
+	w *history.Watch,
+	truth *history.Truth,
+	versions map[string][]history.Event,
+	final int64,
+	compactions []history.Compaction,
+	r *WatchReport,
+) (Violation, bool) {
 	fail := func(format string, args ...any) (Violation, bool) {
-		head := violation("watch", "watch %d by client %d of %s from revision %d, opened at %s: ", w.ID, w.Client, w.Scope, w.Start, clock(w.Call))
+		head := violation(
+			"watch",
+			"watch %d by client %d of %s from revision %d, opened at %s: ",
+			w.ID,
+			w.Client,
+			w.Scope,
+			w.Start,
+			clock(w.Call),
+		)
 		v := violation("watch", format, args...)
 		v.Text = head.Text + v.Text
 		return v, false
@@ -70,32 +90,58 @@ func one(w *history.Watch, truth *history.Truth, versions map[string][]history.E
 		for i, e := range s.Events {
 			r.Events++
 			if len(want) == 0 {
-				return fail("at %s it delivered %s, which nobody committed or it had delivered before", clock(s.At), event(e.Event))
+				return fail(
+					"at %s it delivered %s, which nobody committed or it had delivered before",
+					clock(s.At),
+					event(e.Event),
+				)
 			}
 			next := want[0]
 			if e.Key != next.Key || e.Rev != next.Rev || e.Delete != next.Delete || e.Value != next.Value {
 				return fail("at %s it delivered %s, where %s is next", clock(s.At), event(e.Event), event(next))
 			}
 			if i == 0 && e.Rev < position && !w.Fragments {
-				return fail("at %s it delivered %s apart from the other events of its revision", clock(s.At), event(e.Event))
+				return fail(
+					"at %s it delivered %s apart from the other events of its revision",
+					clock(s.At),
+					event(e.Event),
+				)
 			}
 			if e.Prev != nil {
 				r.Prevs++
 				old, ok := at(versions[e.Key], e.Rev-1)
 				if !ok || old.Value != e.Prev.Value || old.Rev != e.Prev.ModRev {
-					return fail("at %s it delivered %s with the previous value %q @%d, but that was %s", clock(s.At), event(e.Event), e.Prev.Value, e.Prev.ModRev, event(old))
+					return fail(
+						"at %s it delivered %s with the previous value %q @%d, but that was %s",
+						clock(s.At),
+						event(e.Event),
+						e.Prev.Value,
+						e.Prev.ModRev,
+						event(old),
+					)
 				}
 			}
-			if old, ok := at(versions[e.Key], e.Rev-1); ok && e.Prev == nil && !w.NoPrev && !slices.ContainsFunc(compactions, func(c history.Compaction) bool {
-				return c.Rev >= e.Rev && c.At <= s.At
-			}) {
-				return fail("at %s it delivered %s without the previous value, which is %s", clock(s.At), event(e.Event), event(old))
+			if old, ok := at(versions[e.Key], e.Rev-1); ok && e.Prev == nil && !w.NoPrev &&
+				!slices.ContainsFunc(compactions, func(c history.Compaction) bool {
+					return c.Rev >= e.Rev && c.At <= s.At
+				}) {
+				return fail(
+					"at %s it delivered %s without the previous value, which is %s",
+					clock(s.At),
+					event(e.Event),
+					event(old),
+				)
 			}
 			want, position = want[1:], max(position, e.Rev+1)
 		}
 		if s.Progress {
 			if len(want) > 0 && want[0].Rev <= s.Rev {
-				return fail("at %s it claimed to have reached revision %d without having delivered %s", clock(s.At), s.Rev, event(want[0]))
+				return fail(
+					"at %s it claimed to have reached revision %d without having delivered %s",
+					clock(s.At),
+					s.Rev,
+					event(want[0]),
+				)
 			}
 			position = max(position, s.Rev+1)
 		}
@@ -106,9 +152,18 @@ func one(w *history.Watch, truth *history.Truth, versions map[string][]history.E
 		case s.CompactRev == 0:
 			return fail("at %s it ended by itself: %s", clock(s.At), s.Err)
 		case !slices.ContainsFunc(compactions, func(c history.Compaction) bool { return c.Rev == s.CompactRev }):
-			return fail("at %s it ended because of a compaction at %d, which nobody asked for", clock(s.At), s.CompactRev)
+			return fail(
+				"at %s it ended because of a compaction at %d, which nobody asked for",
+				clock(s.At),
+				s.CompactRev,
+			)
 		case s.CompactRev <= position:
-			return fail("at %s it ended because of a compaction at %d, but it needed nothing below %d", clock(s.At), s.CompactRev, position)
+			return fail(
+				"at %s it ended because of a compaction at %d, but it needed nothing below %d",
+				clock(s.At),
+				s.CompactRev,
+				position,
+			)
 		}
 		r.Compacted++
 		for _, e := range want {

@@ -103,7 +103,12 @@ func TestMissingPreviousValues(t *testing.T) {
 func TestWatchesCount(t *testing.T) {
 	truth := stored()
 	r, v := Watches([]history.Watch{
-		{Scope: "p/", Start: 1, NoPrev: true, Steps: []history.Step{deliver(truth, 0), {Err: "compacted", CompactRev: 5}}},
+		{
+			Scope:  "p/",
+			Start:  1,
+			NoPrev: true,
+			Steps:  []history.Step{deliver(truth, 0), {Err: "compacted", CompactRev: 5}},
+		},
 		{Scope: "p/", Start: 5, NoPrev: true, Last: true, Cancelled: 1, Steps: []history.Step{deliver(truth, 4, 6)}},
 	}, truth, 7, []history.Compaction{{Rev: 5}})
 	expect(t, v)

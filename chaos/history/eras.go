@@ -30,7 +30,14 @@ const speak = 5 * time.Second
 func (h *History) Eras() (before, after History) {
 	r := h.Restore
 	before = History{Truth: r.Lost, Touches: h.Touches, Probes: h.Probes, Lateness: h.Lateness, End: r.At}
-	after = History{Truth: h.Truth, Final: h.Final, Touches: h.Touches, Probes: h.Probes, Lateness: h.Lateness, End: h.End}
+	after = History{
+		Truth:    h.Truth,
+		Final:    h.Final,
+		Touches:  h.Touches,
+		Probes:   h.Probes,
+		Lateness: h.Lateness,
+		End:      h.End,
+	}
 	after.Truth.Events = slices.Clone(h.Truth.Events)
 	for i := range after.Truth.Events {
 		if e := &after.Truth.Events[i]; e.Rev <= r.Kept {

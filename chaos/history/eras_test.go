@@ -14,11 +14,23 @@ func restored() *History {
 	return &History{
 		Restore: &Restore{
 			Backup: 10 * s, At: 20 * s, Back: 22 * s, Settled: 25 * s, Kept: 3,
-			Lost: Truth{First: 2, Last: 5, Events: append(append([]Event(nil), kept...),
-				Event{Key: "k", Value: "3", Rev: 4, Seen: 12 * s}, Event{Key: "l", Rev: 5, Delete: true, Seen: 13 * s})},
+			Lost: Truth{First: 2, Last: 5, Events: append(
+				append([]Event(nil), kept...),
+				Event{
+					Key:   "k",
+					Value: "3",
+					Rev:   4,
+					Seen:  12 * s,
+				},
+				Event{Key: "l", Rev: 5, Delete: true, Seen: 13 * s},
+			)},
 		},
-		Truth: Truth{First: 2, Last: 4, Events: append(append([]Event(nil), kept...), Event{Key: "k", Value: "4", Rev: 4, Seen: 23 * s})},
-		End:   40 * s,
+		Truth: Truth{
+			First:  2,
+			Last:   4,
+			Events: append(append([]Event(nil), kept...), Event{Key: "k", Value: "4", Rev: 4, Seen: 23 * s}),
+		},
+		End: 40 * s,
 	}
 }
 
@@ -105,7 +117,8 @@ func TestErasOfWhatIsHeld(t *testing.T) {
 	if len(first) != 2 || first[0] != 2 || first[1] != 3 || len(second) != 2 || second[0] != 1 || second[1] != 4 {
 		t.Errorf("leases %v, %v", first, second)
 	}
-	if len(before.Holds) != 2 || before.Holds[1].Fence != 3 || before.Holds[0].Fence != 4 || before.Holds[0].Outlived || len(after.Holds) != 2 {
+	if len(before.Holds) != 2 || before.Holds[1].Fence != 3 || before.Holds[0].Fence != 4 || before.Holds[0].Outlived ||
+		len(after.Holds) != 2 {
 		t.Errorf("%+v, %+v", before.Holds, after.Holds)
 	}
 	if h.Forgotten(h.Holds[0]) || !h.Forgotten(h.Holds[1]) || h.Forgotten(h.Holds[2]) {

@@ -50,7 +50,10 @@ type process struct {
 func startProcess(t *testing.T, id int, start time.Time, endpoints []string) *process {
 	t.Helper()
 	p := &process{cmd: exec.CommandContext(t.Context(), os.Args[0])}
-	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", childEnv, id, start.UnixNano(), strings.Join(endpoints, " ")))
+	p.cmd.Env = append(
+		os.Environ(),
+		fmt.Sprintf("%s=%d %d %s", childEnv, id, start.UnixNano(), strings.Join(endpoints, " ")),
+	)
 	p.cmd.Stderr = os.Stderr
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {

@@ -140,7 +140,10 @@ func (w *worker) readOne(ctx context.Context, rnd *rand.Rand, key string) bool {
 	get := func(ctx context.Context) (*clientv3.GetResponse, error) { return w.kv.Get(ctx, key) }
 	if rnd.IntN(4) == 0 {
 		get = func(ctx context.Context) (*clientv3.GetResponse, error) {
-			r, err := w.kv.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), "=", 0)).Else(clientv3.OpGet(key)).Commit()
+			r, err := w.kv.Txn(ctx).
+				If(clientv3.Compare(clientv3.Version(key), "=", 0)).
+				Else(clientv3.OpGet(key)).
+				Commit()
 			if err != nil || r.Succeeded {
 				return &clientv3.GetResponse{}, err
 			}
@@ -194,7 +197,11 @@ func (w *worker) write(ctx context.Context) {
 // sweep writes every key once. It is for a worker that does not run.
 func (w *worker) sweep(ctx context.Context) {
 	for i := range keyCount {
-		o := history.Op{Kind: history.Put, Keys: []string{fmt.Sprint(keyPrefix, i)}, Value: fmt.Sprintf("%d-%d", w.id, len(w.ops[1]))}
+		o := history.Op{
+			Kind:  history.Put,
+			Keys:  []string{fmt.Sprint(keyPrefix, i)},
+			Value: fmt.Sprintf("%d-%d", w.id, len(w.ops[1])),
+		}
 		w.call(ctx, 1, o, w.put)
 	}
 }
@@ -221,7 +228,9 @@ func (w *worker) cas(ctx context.Context, o *history.Op) error {
 }
 
 func (w *worker) remove(ctx context.Context, o *history.Op) error {
-	r, err := w.kv.Txn(ctx).Then(clientv3.OpDelete(o.Keys[0], clientv3.WithPrevKV()), clientv3.OpPut(o.Keys[1], o.Value)).Commit()
+	r, err := w.kv.Txn(ctx).
+		Then(clientv3.OpDelete(o.Keys[0], clientv3.WithPrevKV()), clientv3.OpPut(o.Keys[1], o.Value)).
+		Commit()
 	if err == nil {
 		o.Rev = r.Header.Revision
 		o.Saw = found(&clientv3.GetResponse{Kvs: r.Responses[0].GetResponseDeleteRange().PrevKvs})

@@ -146,7 +146,14 @@ func WithRestore(seed uint64, faults []Fault, duration time.Duration) []Fault {
 	d := &drawer{rnd: rand.New(rand.NewPCG(seed, 0x6261636b7570))}
 	faults = slices.Clone(faults)
 	if i := slices.IndexFunc(faults, func(f Fault) bool { return f.Of() && f.At >= duration/2 }); i >= 0 {
-		faults[i] = Fault{At: faults[i].At, For: d.between(minLost, maxLost), Kind: Restore, Scope: All, Member: faults[i].Member, Renamed: d.rnd.IntN(2) == 0}
+		faults[i] = Fault{
+			At:      faults[i].At,
+			For:     d.between(minLost, maxLost),
+			Kind:    Restore,
+			Scope:   All,
+			Member:  faults[i].Member,
+			Renamed: d.rnd.IntN(2) == 0,
+		}
 	}
 	return faults
 }

@@ -167,7 +167,12 @@ func (c *Claim) Context() context.Context {
 }
 
 // claim makes a claim of the hold that an input gives, and notes how the key was found.
-func (s *Session) claim(key string, header *pb.ResponseHeader, found *v3.Listing, input func(*core) (*hold, error)) (*Claim, error) {
+func (s *Session) claim(
+	key string,
+	header *pb.ResponseHeader,
+	found *v3.Listing,
+	input func(*core) (*hold, error),
+) (*Claim, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sl := s.slotOf(key)
@@ -255,7 +260,12 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 
 // request sends the request of enter once; errAgain if the key that it found is given up. If it
 // is lost, its outcome is unknown, and core does not know of it yet.
-func (s *Session) request(ctx context.Context, asked int, prefix, key, value string, conditions []v3.Cmp) (e entry, lost bool, err error) {
+func (s *Session) request(
+	ctx context.Context,
+	asked int,
+	prefix, key, value string,
+	conditions []v3.Cmp,
+) (e entry, lost bool, err error) {
 	then := []v3.Op{v3.OpPut(key, value, v3.WithLease(s.id))}
 	if prefix != "" {
 		then = append(then, v3.OpGet(prefix, newest(2)...))
@@ -276,7 +286,14 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		return e, lost, err
 	}
 	rev, ours := r.Header.Revision, true
-	is := &mvccpb.KeyValue{Key: []byte(key), CreateRevision: rev, ModRevision: rev, Version: 1, Lease: int64(s.id), Value: []byte(value)}
+	is := &mvccpb.KeyValue{
+		Key:            []byte(key),
+		CreateRevision: rev,
+		ModRevision:    rev,
+		Version:        1,
+		Lease:          int64(s.id),
+		Value:          []byte(value),
+	}
 	if r.Succeeded {
 		for _, answer := range r.Responses[1:] {
 			for _, kv := range answer.GetResponseRange().GetKvs() {
@@ -296,7 +313,12 @@ func (s *Session) request(ctx context.Context, asked int, prefix, key, value str
 		e.found, e.value = true, string(kvs[0].Value)
 		is = kvs[0]
 	}
-	e.claim, err = s.claim(key, r.Header, listing(own, r.Header, is), func(k *core) (*hold, error) { return k.answered(asked, rev, r.Header.Revision, ours) })
+	e.claim, err = s.claim(
+		key,
+		r.Header,
+		listing(own, r.Header, is),
+		func(k *core) (*hold, error) { return k.answered(asked, rev, r.Header.Revision, ours) },
+	)
 	if err == nil {
 		e.claim.line = line
 	}

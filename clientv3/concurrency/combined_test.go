@@ -276,7 +276,8 @@ func TestLateClaimSparesAnotherSessionsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends(t, "the late key", deleted)
-	if r, err := direct.Get(ctx, "k", clientv3.WithRev(claim.Fence())); err != nil || len(r.Kvs) != 1 || r.Kvs[0].Lease != int64(other.Lease()) {
+	if r, err := direct.Get(ctx, "k", clientv3.WithRev(claim.Fence())); err != nil || len(r.Kvs) != 1 ||
+		r.Kvs[0].Lease != int64(other.Lease()) {
 		t.Errorf("%v, %v", r, err)
 	}
 }

@@ -40,7 +40,8 @@ func TestElection(t *testing.T) {
 		t.Fatal(err)
 	}
 	value("one")
-	if want := fmt.Sprintf("%s/%x", t.Name(), s.Lease()); e.Key() != want || e.Rev() != e.Fence() || e.Header().Revision < e.Rev() {
+	if want := fmt.Sprintf("%s/%x", t.Name(), s.Lease()); e.Key() != want || e.Rev() != e.Fence() ||
+		e.Header().Revision < e.Rev() {
 		t.Errorf("key %q, want %q; revision %d, fence %d, header %v", e.Key(), want, e.Rev(), e.Fence(), e.Header())
 	}
 	if err := e.Campaign(clienttest.Within(t, clienttest.Long), "two"); err != nil {
@@ -54,7 +55,8 @@ func TestElection(t *testing.T) {
 		value(v)
 	}
 	resumed := concurrency.ResumeElection(s, t.Name(), e.Key(), e.Rev())
-	if err := resumed.Proclaim(clienttest.Within(t, clienttest.Long), "five"); err != nil || resumed.Fence() != e.Fence() {
+	if err := resumed.Proclaim(clienttest.Within(t, clienttest.Long), "five"); err != nil ||
+		resumed.Fence() != e.Fence() {
 		t.Errorf("a resumed leadership: %v, fence %d", err, resumed.Fence())
 	}
 	value("five")
@@ -124,7 +126,8 @@ func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 			t.Errorf("resigned, and there are %v", k)
 		}
 		for range campaigns {
-			if err := <-done; err != concurrency.ErrElectionNotLeader && (err != concurrency.ErrOwnershipLost || campaigns == 1) {
+			if err := <-done; err != concurrency.ErrElectionNotLeader &&
+				(err != concurrency.ErrOwnershipLost || campaigns == 1) {
 				t.Errorf("Campaign: %v", err)
 			}
 		}

@@ -48,5 +48,7 @@ func (g *guarded) Commit() (*v3.TxnResponse, error) {
 		return nil, ErrNotOwner
 	}
 	inner := r.Responses[0].GetResponseTxn()
-	return (*v3.TxnResponse)(&pb.TxnResponse{Header: r.Header, Succeeded: inner.GetSucceeded(), Responses: inner.GetResponses()}), nil
+	return (*v3.TxnResponse)(
+		&pb.TxnResponse{Header: r.Header, Succeeded: inner.GetSucceeded(), Responses: inner.GetResponses()},
+	), nil
 }

@@ -16,7 +16,12 @@ import (
 
 // newest are the options for the latest n keys of a prefix.
 func newest(n int64) []v3.OpOption {
-	return []v3.OpOption{v3.WithPrefix(), v3.WithSort(v3.SortByCreateRevision, v3.SortDescend), v3.WithLimit(n), v3.WithKeysOnly()}
+	return []v3.OpOption{
+		v3.WithPrefix(),
+		v3.WithSort(v3.SortByCreateRevision, v3.SortDescend),
+		v3.WithLimit(n),
+		v3.WithKeysOnly(),
+	}
 }
 
 // ahead returns the key just ahead of the claim under the prefix, nil if there is none, as
@@ -30,7 +35,11 @@ func (c *Claim) ahead(ctx context.Context, prefix string) (*mvccpb.KeyValue, *pb
 }
 
 // before asks for the keys under the prefix that were put before the claim's.
-func (c *Claim) before(ctx context.Context, prefix string, opts ...v3.OpOption) (*pb.RangeResponse, *pb.ResponseHeader, error) {
+func (c *Claim) before(
+	ctx context.Context,
+	prefix string,
+	opts ...v3.OpOption,
+) (*pb.RangeResponse, *pb.ResponseHeader, error) {
 	r, err := c.s.client.Txn(ctx).
 		If(c.IsOwner()).
 		Then(v3.OpGet(prefix, append(opts, v3.WithMaxCreateRev(c.rev-1))...)).

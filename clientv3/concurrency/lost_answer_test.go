@@ -19,11 +19,13 @@ func TestAnswerLostOnSilentMember(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Proxied: true})
 	var lost atomic.Bool
-	c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Hooks: clientv3.Hooks{Attempt: func(a clientv3.AttemptInfo) {
-		if a.Method == "KV.Txn" && a.Err != nil {
-			lost.Store(true)
-		}
-	}}})
+	c, err := clientv3.New(
+		clientv3.Config{Endpoints: cl.Endpoints(), Hooks: clientv3.Hooks{Attempt: func(a clientv3.AttemptInfo) {
+			if a.Method == "KV.Txn" && a.Err != nil {
+				lost.Store(true)
+			}
+		}}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

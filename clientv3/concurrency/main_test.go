@@ -38,7 +38,12 @@ func ends(t testing.TB, what string, done <-chan struct{}) {
 
 func keys(t testing.TB, c *clientv3.Client, prefix string) []string {
 	t.Helper()
-	r, err := c.Get(clienttest.Within(t, clienttest.Long), prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	r, err := c.Get(
+		clienttest.Within(t, clienttest.Long),
+		prefix,
+		clientv3.WithPrefix(),
+		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -402,8 +402,32 @@ func (w *world) state() string {
 	if w.read != nil {
 		asked = w.read.asked
 	}
-	s := fmt.Sprint(k.calls, k.doubts, k.going, k.goingAt <= asked, k.releasing, k.failed, k.dead, k.sure, k.there, k.seen, k.stale <= asked,
-		w.deletes, w.takes, w.denials, w.breaks, w.compacts, w.timeouts, w.next, w.rev, w.created, w.compacted, w.lease, w.denied, w.given)
+	s := fmt.Sprint(
+		k.calls,
+		k.doubts,
+		k.going,
+		k.goingAt <= asked,
+		k.releasing,
+		k.failed,
+		k.dead,
+		k.sure,
+		k.there,
+		k.seen,
+		k.stale <= asked,
+		w.deletes,
+		w.takes,
+		w.denials,
+		w.breaks,
+		w.compacts,
+		w.timeouts,
+		w.next,
+		w.rev,
+		w.created,
+		w.compacted,
+		w.lease,
+		w.denied,
+		w.given,
+	)
 	one := func(r *request) {
 		if r != nil {
 			s += fmt.Sprint("/", r.what, r.rev, r.executed, r.denied, r.at, r.created, r.lease, r.was)

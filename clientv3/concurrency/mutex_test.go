@@ -46,10 +46,12 @@ func TestMutex(t *testing.T) {
 			if k := keys(t, c, prefix+"/"); len(k) != 1 {
 				t.Errorf("TryLock left something: %v", k)
 			}
-			if r, err := c.Txn(clienttest.Within(t, clienttest.Long)).If(m.IsOwner()).Commit(); err != nil || !r.Succeeded {
+			if r, err := c.Txn(clienttest.Within(t, clienttest.Long)).If(m.IsOwner()).Commit(); err != nil ||
+				!r.Succeeded {
 				t.Errorf("IsOwner: %v, %v", r, err)
 			}
-			if r, err := c.Txn(clienttest.Within(t, clienttest.Long)).If(other.IsOwner()).Commit(); err != nil || r.Succeeded {
+			if r, err := c.Txn(clienttest.Within(t, clienttest.Long)).If(other.IsOwner()).Commit(); err != nil ||
+				r.Succeeded {
 				t.Errorf("IsOwner of another: %v, %v", r, err)
 			}
 			held := m.Context()
@@ -129,7 +131,11 @@ func TestLockGivesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	returns(t, "Lock", waiter.Lock)
-	clienttest.Await(t, "its key is gone", func() bool { return slices.Equal(keys(t, c, t.Name()), []string{owner.Key()}) })
+	clienttest.Await(
+		t,
+		"its key is gone",
+		func() bool { return slices.Equal(keys(t, c, t.Name()), []string{owner.Key()}) },
+	)
 	// And can come back.
 	done := make(chan error, 1)
 	go func() { done <- waiter.Lock(clienttest.Within(t, clienttest.Long)) }()
@@ -171,7 +177,11 @@ func TestWaiterLosesItsKey(t *testing.T) {
 				done <- concurrency.NewMutex(s, "TestWaiterLosesItsKey").Lock(clienttest.Within(t, clienttest.Long))
 			}()
 			key := fmt.Sprintf("TestWaiterLosesItsKey/%x", s.Lease())
-			clienttest.Await(t, "it waits", func() bool { return slices.Contains(keys(t, c, "TestWaiterLosesItsKey"), key) })
+			clienttest.Await(
+				t,
+				"it waits",
+				func() bool { return slices.Contains(keys(t, c, "TestWaiterLosesItsKey"), key) },
+			)
 			if err := tc.do(key, s); err != nil {
 				t.Fatal(err)
 			}
@@ -369,10 +379,12 @@ func TestGuard(t *testing.T) {
 	if err := m.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := guarded(); err != nil || !r.Succeeded || r.Responses[0].GetResponsePut() == nil || r.Header.Revision == 0 {
+	if r, err := guarded(); err != nil || !r.Succeeded || r.Responses[0].GetResponsePut() == nil ||
+		r.Header.Revision == 0 {
 		t.Errorf("%v, %v", r, err)
 	}
-	if r, err := guarded(); err != nil || r.Succeeded || string(r.Responses[0].GetResponseRange().Kvs[0].Value) != "first" {
+	if r, err := guarded(); err != nil || r.Succeeded ||
+		string(r.Responses[0].GetResponseRange().Kvs[0].Value) != "first" {
 		t.Errorf("%v, %v", r, err)
 	}
 	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), m.Key()); err != nil {

@@ -111,7 +111,13 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 // follow watches a leader's key, or all if nobody leads (create is 0), reports what the
 // leader proclaims, and returns when there may be another one. It returns the mod
 // revision last reported, -1 if nothing more is wanted.
-func (e *Election) follow(ctx context.Context, key string, opts []v3.OpOption, create, mod int64, report func(Leadership) bool) int64 {
+func (e *Election) follow(
+	ctx context.Context,
+	key string,
+	opts []v3.OpOption,
+	create, mod int64,
+	report func(Leadership) bool,
+) int64 {
 	wctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for r := range e.s.client.Watch(wctx, key, opts...) {

@@ -61,7 +61,11 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 			t.Error("an ownership from before goes on")
 		}
 		candidate := concurrency.NewElection(s, t.Name()+"/seat")
-		elected := wait("there is a candidate", t.Name()+"/seat", func() error { return candidate.Campaign(ctx, "mine") })
+		elected := wait(
+			"there is a candidate",
+			t.Name()+"/seat",
+			func() error { return candidate.Campaign(ctx, "mine") },
+		)
 		if err := busy.Unlock(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +184,11 @@ func TestOrphanedSessionLeavesNoGoroutines(t *testing.T) {
 		if err := e.Context().Err(); err != nil {
 			t.Errorf("the leadership has ended: %v", err)
 		}
-		clienttest.Await(t, "somebody looks after the ownership whose end was asked for", func() bool { return goroutines() > before })
+		clienttest.Await(
+			t,
+			"somebody looks after the ownership whose end was asked for",
+			func() bool { return goroutines() > before },
+		)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,11 @@ func TestOwnerOverARestoreThatOvertook(t *testing.T) {
 	metrics := scrape.New(nil)
 	defer metrics.Close()
 	clienttest.Await(t, "the owner's watch", func() bool {
-		n, err := metrics.Sum(clienttest.Within(t, clienttest.Long), cluster.Members()[0].Direct, "etcd_debugging_mvcc_watcher_total")
+		n, err := metrics.Sum(
+			clienttest.Within(t, clienttest.Long),
+			cluster.Members()[0].Direct,
+			"etcd_debugging_mvcc_watcher_total",
+		)
 		return err == nil && n == 1
 	})
 	clienttest.Restore(t, cluster, backup, nil)

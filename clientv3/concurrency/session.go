@@ -193,7 +193,11 @@ func WithTTL(ttl int) SessionOption {
 	return func(o *sessionOptions, log *zap.Logger) {
 		if ttl <= 0 {
 			if log != nil {
-				log.Warn("a session's TTL must be positive; the default stays", zap.Int("asked-for", ttl), zap.Int("ttl", o.ttl))
+				log.Warn(
+					"a session's TTL must be positive; the default stays",
+					zap.Int("asked-for", ttl),
+					zap.Int("ttl", o.ttl),
+				)
 			}
 			return
 		}

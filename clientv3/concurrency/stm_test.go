@@ -84,7 +84,13 @@ func TestSTMRevOfAWrittenKeyIsItsRevision(t *testing.T) {
 				s.Put(key, "2")
 				s.Put(absent, "2")
 				if s.Rev(key) != rev || s.Rev(absent) != 0 || s.Get(key) != "2" {
-					t.Errorf("revisions %d and %d, value %q, want %d, 0 and the own one", s.Rev(key), s.Rev(absent), s.Get(key), rev)
+					t.Errorf(
+						"revisions %d and %d, value %q, want %d, 0 and the own one",
+						s.Rev(key),
+						s.Rev(absent),
+						s.Get(key),
+						rev,
+					)
 				}
 				s.Del(key)
 				if s.Rev(key) != rev || s.Get(key) != "" {
@@ -189,7 +195,8 @@ func TestSTMIsolation(t *testing.T) {
 				s.Put(w, "blind")
 				return nil
 			}, concurrency.WithIsolation(level))
-			if want := map[bool]int{true: 2, false: 1}[level == concurrency.SerializableSnapshot]; err != nil || runs != want {
+			if want := map[bool]int{true: 2, false: 1}[level == concurrency.SerializableSnapshot]; err != nil ||
+				runs != want {
 				t.Errorf("blind write: %v, %d runs, want %d", err, runs, want)
 			}
 		})
@@ -199,7 +206,8 @@ func TestSTMIsolation(t *testing.T) {
 func TestSTMFails(t *testing.T) {
 	c := clienttest.Shared(t)
 	mine := errors.New("mine")
-	if r, err := concurrency.NewSTM(c, func(s concurrency.STM) error { s.Put(t.Name(), "x"); return mine }); r != nil || err != mine {
+	if r, err := concurrency.NewSTM(c, func(s concurrency.STM) error { s.Put(t.Name(), "x"); return mine }); r != nil ||
+		err != mine {
 		t.Errorf("%v, %v", r, err)
 	}
 	if k := keys(t, c, t.Name()); len(k) != 0 {
@@ -234,7 +242,8 @@ func TestSTMFails(t *testing.T) {
 	for _, f := range []func(context.Context, *clientv3.Client, func(concurrency.STM) error) (*clientv3.TxnResponse, error){
 		concurrency.NewSTMReadCommitted, concurrency.NewSTMRepeatable, concurrency.NewSTMSerializable,
 	} {
-		if r, err := f(clienttest.Within(t, clienttest.Long), c, func(s concurrency.STM) error { s.Put(t.Name(), s.Get(t.Name())+"+"); return nil }); err != nil || !r.Succeeded {
+		if r, err := f(clienttest.Within(t, clienttest.Long), c, func(s concurrency.STM) error { s.Put(t.Name(), s.Get(t.Name())+"+"); return nil }); err != nil ||
+			!r.Succeeded {
 			t.Errorf("%v, %v", r, err)
 		}
 	}
@@ -247,11 +256,19 @@ func TestFrozenSTM(t *testing.T) {
 	_, s, freeze := frozen(t)
 	freeze()
 	returns(t, "a read", func(ctx context.Context) error {
-		_, err := concurrency.NewSTM(s.Client(), func(s concurrency.STM) error { s.Get("x"); return nil }, concurrency.WithAbortContext(ctx))
+		_, err := concurrency.NewSTM(
+			s.Client(),
+			func(s concurrency.STM) error { s.Get("x"); return nil },
+			concurrency.WithAbortContext(ctx),
+		)
 		return err
 	})
 	returns(t, "a commit", func(ctx context.Context) error {
-		_, err := concurrency.NewSTM(s.Client(), func(s concurrency.STM) error { s.Put("x", "y"); return nil }, concurrency.WithAbortContext(ctx))
+		_, err := concurrency.NewSTM(
+			s.Client(),
+			func(s concurrency.STM) error { s.Put("x", "y"); return nil },
+			concurrency.WithAbortContext(ctx),
+		)
 		return err
 	})
 }

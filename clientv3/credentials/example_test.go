@@ -37,7 +37,9 @@ func enableAuth(ctx context.Context, endpoints []string) error {
 }
 
 func ExampleNewPerRPCCredentialBundle() {
-	server, err := etcdtest.StartMain(etcdtest.Options{}) // runs for the example; yours is known from your configuration
+	server, err := etcdtest.StartMain(
+		etcdtest.Options{},
+	) // runs for the example; yours is known from your configuration
 	if err != nil {
 		log.Fatal(err)
 	}

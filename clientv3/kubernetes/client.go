@@ -71,7 +71,13 @@ func (k Client) Count(ctx context.Context, prefix string, _ CountOptions) (int64
 }
 
 // OptimisticPut implements Interface.
-func (k Client) OptimisticPut(ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions) (resp PutResponse, err error) {
+func (k Client) OptimisticPut(
+	ctx context.Context,
+	key string,
+	value []byte,
+	expectedRevision int64,
+	opts PutOptions,
+) (resp PutResponse, err error) {
 	put := clientv3.OpPut(key, string(value), clientv3.WithLease(opts.LeaseID))
 	r, err := k.guarded(ctx, key, expectedRevision, put, opts.GetOnFailure)
 	if err != nil {
@@ -81,7 +87,12 @@ func (k Client) OptimisticPut(ctx context.Context, key string, value []byte, exp
 }
 
 // OptimisticDelete implements Interface.
-func (k Client) OptimisticDelete(ctx context.Context, key string, expectedRevision int64, opts DeleteOptions) (resp DeleteResponse, err error) {
+func (k Client) OptimisticDelete(
+	ctx context.Context,
+	key string,
+	expectedRevision int64,
+	opts DeleteOptions,
+) (resp DeleteResponse, err error) {
 	r, err := k.guarded(ctx, key, expectedRevision, clientv3.OpDelete(key), opts.GetOnFailure)
 	if err != nil {
 		return resp, err
@@ -91,7 +102,13 @@ func (k Client) OptimisticDelete(ctx context.Context, key string, expectedRevisi
 
 // guarded executes op if the key was last modified at a revision, 0 for a key that
 // does not exist, and may read the key otherwise.
-func (k Client) guarded(ctx context.Context, key string, rev int64, op clientv3.Op, read bool) (*clientv3.TxnResponse, error) {
+func (k Client) guarded(
+	ctx context.Context,
+	key string,
+	rev int64,
+	op clientv3.Op,
+	read bool,
+) (*clientv3.TxnResponse, error) {
 	txn := k.KV.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(op)
 	if read {
 		txn = txn.Else(clientv3.OpGet(key))

@@ -33,7 +33,13 @@ func is(t *testing.T, what string, kv *mvccpb.KeyValue, want string) {
 	}
 }
 
-func put(t *testing.T, k kubernetes.Interface, key, value string, rev int64, opts kubernetes.PutOptions) kubernetes.PutResponse {
+func put(
+	t *testing.T,
+	k kubernetes.Interface,
+	key, value string,
+	rev int64,
+	opts kubernetes.PutOptions,
+) kubernetes.PutResponse {
 	t.Helper()
 	r, err := k.OptimisticPut(ctxFor(t, long), key, []byte(value), rev, opts)
 	if err != nil {

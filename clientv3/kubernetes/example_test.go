@@ -31,7 +31,13 @@ func Example() {
 	}
 	fmt.Println("created:", created.Succeeded)
 	for range 2 { // the second one is too late
-		r, err := k.OptimisticPut(ctx, "pods/web", []byte("running"), created.Revision, kubernetes.PutOptions{GetOnFailure: true})
+		r, err := k.OptimisticPut(
+			ctx,
+			"pods/web",
+			[]byte("running"),
+			created.Revision,
+			kubernetes.PutOptions{GetOnFailure: true},
+		)
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -26,12 +26,23 @@ type Interface interface {
 	// OptimisticPut writes a key if it was last modified at expectedRevision; 0 stands
 	// for a key that does not exist. A key that was modified at another revision is no
 	// error: the response's Succeeded is false.
-	OptimisticPut(ctx context.Context, key string, value []byte, expectedRevision int64, opts PutOptions) (PutResponse, error)
+	OptimisticPut(
+		ctx context.Context,
+		key string,
+		value []byte,
+		expectedRevision int64,
+		opts PutOptions,
+	) (PutResponse, error)
 
 	// OptimisticDelete deletes a key if it was last modified at expectedRevision; with
 	// 0 it succeeds if the key does not exist. A key that was modified at another
 	// revision is no error: the response's Succeeded is false.
-	OptimisticDelete(ctx context.Context, key string, expectedRevision int64, opts DeleteOptions) (DeleteResponse, error)
+	OptimisticDelete(
+		ctx context.Context,
+		key string,
+		expectedRevision int64,
+		opts DeleteOptions,
+	) (DeleteResponse, error)
 }
 
 // GetOptions are those of Interface.Get.

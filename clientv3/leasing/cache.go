@@ -85,7 +85,12 @@ func within(rev, least, most int64) bool {
 }
 
 func copyHeader(h *pb.ResponseHeader) *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: h.GetRevision(), RaftTerm: h.GetRaftTerm()}
+	return &pb.ResponseHeader{
+		ClusterId: h.GetClusterId(),
+		MemberId:  h.GetMemberId(),
+		Revision:  h.GetRevision(),
+		RaftTerm:  h.GetRaftTerm(),
+	}
 }
 
 // keep adds an entry and makes room for it. The caller holds mu.

@@ -121,8 +121,12 @@ func (a *attempt) response(list []*pb.ResponseOp, header *pb.ResponseHeader) v3.
 		return (*v3.PutResponse)(&pb.PutResponse{Header: header, PrevKv: put.PrevKv}).OpResponse()
 	}
 	if del := list[0].GetResponseDeleteRange(); del != nil {
-		return (*v3.DeleteResponse)(&pb.DeleteRangeResponse{Header: header, Deleted: del.Deleted, PrevKvs: del.PrevKvs}).OpResponse()
+		return (*v3.DeleteResponse)(
+			&pb.DeleteRangeResponse{Header: header, Deleted: del.Deleted, PrevKvs: del.PrevKvs},
+		).OpResponse()
 	}
 	txn := list[0].GetResponseTxn()
-	return (*v3.TxnResponse)(&pb.TxnResponse{Header: header, Succeeded: txn.GetSucceeded(), Responses: txn.GetResponses()}).OpResponse()
+	return (*v3.TxnResponse)(
+		&pb.TxnResponse{Header: header, Succeeded: txn.GetSucceeded(), Responses: txn.GetResponses()},
+	).OpResponse()
 }

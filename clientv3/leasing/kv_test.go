@@ -72,7 +72,8 @@ func TestOwner(t *testing.T) {
 	want("")
 	tx, err := s.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(key), "=", 0)).
 		Then(clientv3.OpPut(key, "4"), clientv3.OpGet(key)).Commit()
-	if err != nil || !tx.Succeeded || len(tx.Responses) != 2 || string(tx.Responses[1].GetResponseRange().Kvs[0].Value) != "4" {
+	if err != nil || !tx.Succeeded || len(tx.Responses) != 2 ||
+		string(tx.Responses[1].GetResponseRange().Kvs[0].Value) != "4" {
 		t.Fatalf("%v, %v", tx, err)
 	}
 	want("4")
@@ -310,7 +311,10 @@ func TestAnswersFromMemoryAreNotOld(t *testing.T) {
 		}
 	}
 	s.owns(t, owned)
-	ordered := ordering.NewKV(s.KV, func(clientv3.Op, clientv3.OpResponse, int64) error { return ordering.ErrNoGreaterRev })
+	ordered := ordering.NewKV(
+		s.KV,
+		func(clientv3.Op, clientv3.OpResponse, int64) error { return ordering.ErrNoGreaterRev },
+	)
 	for name, call := range map[string]func() (*pb.ResponseHeader, error){
 		"a put": func() (*pb.ResponseHeader, error) {
 			r, err := ordered.Put(within(t, long), t.Name()+"other", "v")
@@ -455,7 +459,11 @@ func TestMistakes(t *testing.T) {
 	// As from the server, also the branch that is not chosen has to be right.
 	unchosen := func(ops ...clientv3.Op) func() error {
 		return func() error {
-			_, err := s.Txn(ctx).If(clientv3.Compare(clientv3.Value(key), "=", "never")).Then(ops...).Else(clientv3.OpGet(key)).Commit()
+			_, err := s.Txn(ctx).
+				If(clientv3.Compare(clientv3.Value(key), "=", "never")).
+				Then(ops...).
+				Else(clientv3.OpGet(key)).
+				Commit()
 			return err
 		}
 	}

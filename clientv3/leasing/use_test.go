@@ -176,7 +176,8 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 		t.Error("nothing to compare and nothing to read: not from memory")
 	}
 	for _, kv := range []clientv3.KV{s, raw} {
-		if r, err := kv.Get(within(t, long), key); err != nil || string(r.Kvs[0].Value) != "2" || r.Kvs[0].Version != 2 {
+		if r, err := kv.Get(within(t, long), key); err != nil || string(r.Kvs[0].Value) != "2" ||
+			r.Kvs[0].Version != 2 {
 			t.Errorf("written other than once: %v, %v", r, err)
 		}
 	}
@@ -209,6 +210,12 @@ func TestRevisionsFromMemoryDoNotGoBack(t *testing.T) {
 		}
 	})
 	if !local || get.Header.Revision < put.Header.Revision || txn.Header.Revision < put.Header.Revision {
-		t.Errorf("from memory: %v; revisions %d and %d, before it %d", local, get.Header.Revision, txn.Header.Revision, put.Header.Revision)
+		t.Errorf(
+			"from memory: %v; revisions %d and %d, before it %d",
+			local,
+			get.Header.Revision,
+			txn.Header.Revision,
+			put.Header.Revision,
+		)
 	}
 }

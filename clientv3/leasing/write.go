@@ -191,7 +191,8 @@ func (l *leasing) inTheWay(ctx context.Context, a *attempt, answer *v3.TxnRespon
 				l.mu.Unlock()
 				return nil, fmt.Errorf("%w: %q", ErrForeignKey, lk)
 			}
-			if !g.asks(len(a.guards)) && string(kv.Value) != revoked && l.leaving[lk[len(l.pfx):]] != kv.CreateRevision {
+			if !g.asks(len(a.guards)) && string(kv.Value) != revoked &&
+				l.leaving[lk[len(l.pfx):]] != kv.CreateRevision {
 				ask = append(ask, lk)
 			}
 		}

@@ -37,7 +37,10 @@ var errLate = errors.New("mirror: an earlier write came late")
 
 // load reads the checkpoint; own means that this Run wrote it. Its Writer and Seq stay those of
 // this Run.
-func (c *checkpoint) load(ctx context.Context, target *clientv3.Client) (found, own bool, h *pb.ResponseHeader, err error) {
+func (c *checkpoint) load(
+	ctx context.Context,
+	target *clientv3.Client,
+) (found, own bool, h *pb.ResponseHeader, err error) {
 	r, err := target.Get(ctx, c.key)
 	if err != nil {
 		return false, false, nil, err
@@ -84,7 +87,13 @@ func patiently[T any](ctx context.Context, attempt func(context.Context) (T, err
 }
 
 // commit executes ops together with the change of the checkpoint to revision rev.
-func (c *checkpoint) commit(ctx context.Context, target *clientv3.Client, rev int64, complete bool, ops []clientv3.Op) error {
+func (c *checkpoint) commit(
+	ctx context.Context,
+	target *clientv3.Client,
+	rev int64,
+	complete bool,
+	ops []clientv3.Op,
+) error {
 	c.state.Seq++ // also if this fails: no two attempts look the same
 	next := c.state
 	next.Revision, next.Complete = rev, complete

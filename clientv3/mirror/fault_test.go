@@ -102,7 +102,11 @@ func TestFaults(t *testing.T) {
 // TestKilledTarget: a target that is killed and comes back is complete.
 func TestKilledTarget(t *testing.T) {
 	to := etcdtest.Start(t, etcdtest.Options{})
-	source, target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
+	source, target := clienttest.Dial(
+		t,
+		etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Dial(
+		t,
+		to.Endpoints()...)
 	r := start(t, source, target, mirror.WithPrefix("a/"))
 	for i := range 3 {
 		r.reach(put(t, source, fmt.Sprint("a/", i), ""))
@@ -121,7 +125,11 @@ func TestKilledTarget(t *testing.T) {
 // thaws, and does not undo anything.
 func TestFrozenTargetLeader(t *testing.T) {
 	to := etcdtest.Start(t, etcdtest.Options{Members: 3})
-	source, target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
+	source, target := clienttest.Dial(
+		t,
+		etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Dial(
+		t,
+		to.Endpoints()...)
 	r := start(t, source, target)
 	r.reach(put(t, source, "begin", ""))
 	leader := to.Leader(t)
@@ -167,7 +175,11 @@ func TestFrozenTargetLeader(t *testing.T) {
 // while it does not.
 func TestSourceReplaced(t *testing.T) {
 	from := etcdtest.Start(t, etcdtest.Options{})
-	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	source, target := clienttest.Dial(
+		t,
+		from.Endpoints()...), clienttest.Dial(
+		t,
+		etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	fill := func(n int) (rev int64) {
 		for i := range n {
 			rev = put(t, source, fmt.Sprint("key/", n, "/", i), "")
@@ -211,7 +223,11 @@ func TestSourceReplaced(t *testing.T) {
 // target for its own.
 func TestSourceRestoredRenamed(t *testing.T) {
 	from := etcdtest.Start(t, etcdtest.Options{})
-	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
+	source, target := clienttest.Dial(
+		t,
+		from.Endpoints()...), clienttest.Dial(
+		t,
+		etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	ctx := clienttest.Within(t, clienttest.Long)
 	r := start(t, source, target)
 	r.reach(put(t, source, "kept", "1"))

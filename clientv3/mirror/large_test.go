@@ -63,8 +63,10 @@ func TestValuesOfEverySize(t *testing.T) {
 	m.reach(write("later"))
 	// Large and small ones in one revision.
 	whole, err := source.Txn(clienttest.Within(t, clienttest.Long)).Then(
-		clientv3.OpPut("from/both-a", strings.Repeat("y", most/2-50)), clientv3.OpPut("from/both-b", strings.Repeat("z", most/2-50)),
-		clientv3.OpPut("from/both-c", "small"), clientv3.OpDelete("from/first-000")).Commit()
+		clientv3.OpPut("from/both-a", strings.Repeat("y", most/2-50)),
+		clientv3.OpPut("from/both-b", strings.Repeat("z", most/2-50)),
+		clientv3.OpPut("from/both-c", "small"), clientv3.OpDelete("from/first-000")).
+		Commit()
 	if err != nil {
 		t.Fatal(err)
 	}

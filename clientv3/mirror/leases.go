@@ -77,7 +77,8 @@ func (l *leases) make(ctx context.Context, id clientv3.LeaseID) (bool, error) {
 	if err != nil || r.TTL <= 0 {
 		return false, err
 	}
-	_, err = clientv3.RetryLeaseClient(l.m.target).LeaseGrant(clientv3.WithRepeat(ctx), &pb.LeaseGrantRequest{ID: int64(id), TTL: r.GrantedTTL})
+	_, err = clientv3.RetryLeaseClient(l.m.target).
+		LeaseGrant(clientv3.WithRepeat(ctx), &pb.LeaseGrantRequest{ID: int64(id), TTL: r.GrantedTTL})
 	if err = clientv3.ContextError(ctx, err); err != nil && !errors.Is(err, rpctypes.ErrLeaseExist) {
 		return false, err
 	}

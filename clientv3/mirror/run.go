@@ -161,7 +161,8 @@ func again(err error) bool {
 
 // history reports that err says that following cannot go on without a comparison.
 func history(err error) bool {
-	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, clientv3.ErrHistoryLost) || errors.Is(err, errCompare) ||
+	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, clientv3.ErrHistoryLost) ||
+		errors.Is(err, errCompare) ||
 		errors.Is(err, rpctypes.ErrLeaseNotFound) // one of the target's expired
 }
 
@@ -214,13 +215,23 @@ func (m *mirror) begin(ctx context.Context) (int64, error) {
 	case own && was.Cluster != src.Header.ClusterId:
 		return 0, nil // the source was restored, as another cluster, while we mirrored it
 	case found && (was.Cluster != src.Header.ClusterId || was.Prefix != m.from):
-		return 0, fmt.Errorf("%w: it is the mirror of prefix %q of cluster %x", ErrTargetNotEmpty, was.Prefix, was.Cluster)
+		return 0, fmt.Errorf(
+			"%w: it is the mirror of prefix %q of cluster %x",
+			ErrTargetNotEmpty,
+			was.Prefix,
+			was.Cluster,
+		)
 	case found && m.leases == nil && was.Complete && was.Revision <= src.Header.Revision:
 		return was.Revision, nil
 	case found:
 		return 0, nil // leases may have expired; or history was lost; or the comparison was interrupted
 	case m.rev > src.Header.Revision:
-		return 0, fmt.Errorf("mirror: the source is at revision %d, before %d: %w", src.Header.Revision, m.rev, rpctypes.ErrFutureRev)
+		return 0, fmt.Errorf(
+			"mirror: the source is at revision %d, before %d: %w",
+			src.Header.Revision,
+			m.rev,
+			rpctypes.ErrFutureRev,
+		)
 	case m.rev > 0:
 		return m.rev, nil // the target is said to hold the keys
 	}
@@ -236,7 +247,13 @@ func (m *mirror) empty(ctx context.Context) error {
 		ranges = [][2]string{{from, marks}, {clientv3.GetPrefixRangeEnd(marks), to}}
 	}
 	for _, within := range ranges {
-		r, err := m.target.Get(ctx, within[0], clientv3.WithRange(within[1]), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+		r, err := m.target.Get(
+			ctx,
+			within[0],
+			clientv3.WithRange(within[1]),
+			clientv3.WithLimit(1),
+			clientv3.WithKeysOnly(),
+		)
 		if err != nil {
 			return err
 		}

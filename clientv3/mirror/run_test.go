@@ -23,7 +23,11 @@ func oneCluster(t *testing.T) (c *clientv3.Client, from, to string, opts []mirro
 	from, to = t.Name()+"/from/", t.Name()+"/to/"
 	mark := t.Name() + "/mark"
 	t.Cleanup(func() { del(t, c, t.Name()+"/", clientv3.WithPrefix()) })
-	return c, from, to, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(to), mirror.WithCheckpoint(mark)}
+	return c, from, to, []mirror.Option{
+		mirror.WithPrefix(from),
+		mirror.WithTargetPrefix(to),
+		mirror.WithCheckpoint(mark),
+	}
 }
 
 func TestFollows(t *testing.T) {
@@ -101,15 +105,24 @@ func TestWholeCluster(t *testing.T) {
 	sameWhole(t, source, target)
 	del(t, target, "\x00fairlead/mirror/")
 	// Without it, the target is somebody's data.
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithoutFollowing()); !errors.Is(err, mirror.ErrTargetNotEmpty) {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithoutFollowing()); !errors.Is(
+		err,
+		mirror.ErrTargetNotEmpty,
+	) {
 		t.Errorf("%v", err)
 	}
 	put(t, target, "stale", "")
 	put(t, target, "zzz", "")
 	put(t, target, "a", "overwritten")
 	var last mirror.Progress
-	err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithoutFollowing(), mirror.WithReconcile(),
-		mirror.WithProgress(func(p mirror.Progress) { last = p }))
+	err := mirror.Run(
+		clienttest.Within(t, clienttest.Long),
+		source,
+		target,
+		mirror.WithoutFollowing(),
+		mirror.WithReconcile(),
+		mirror.WithProgress(func(p mirror.Progress) { last = p }),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +139,11 @@ func TestCheckpointOfAnotherIsNoData(t *testing.T) {
 	source, target := clienttest.Dial(t, from.Endpoints()...), clienttest.Dial(t, to.Endpoints()...)
 	run := func(opts ...mirror.Option) error {
 		t.Helper()
-		return mirror.Run(clienttest.Within(t, clienttest.Long), source, target, append(opts, mirror.WithoutFollowing())...)
+		return mirror.Run(
+			clienttest.Within(t, clienttest.Long),
+			source,
+			target,
+			append(opts, mirror.WithoutFollowing())...)
 	}
 	if err := run(mirror.WithPrefix("none/")); err != nil { // leaves its checkpoint and nothing else
 		t.Fatal(err)
@@ -167,7 +184,10 @@ func TestTargetHoldsData(t *testing.T) {
 	same(t, c, from, c, to)
 	// The target is that of this prefix now, not of another one.
 	other := append(once, mirror.WithPrefix(t.Name()+"/other/"))
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, other...); !errors.Is(err, mirror.ErrTargetNotEmpty) {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, other...); !errors.Is(
+		err,
+		mirror.ErrTargetNotEmpty,
+	) {
 		t.Errorf("another source: %v", err)
 	}
 	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(other, mirror.WithReconcile())...); err != nil {
@@ -206,7 +226,10 @@ func TestFromRevision(t *testing.T) {
 	r.stop()
 
 	del(t, c, t.Name()+"/mark")
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(opts, mirror.WithRevision(last+1000))...); !errors.Is(err, rpctypes.ErrFutureRev) {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(opts, mirror.WithRevision(last+1000))...); !errors.Is(
+		err,
+		rpctypes.ErrFutureRev,
+	) {
 		t.Errorf("a future revision: %v", err)
 	}
 }
@@ -238,7 +261,14 @@ func TestMistakes(t *testing.T) {
 	// A key without a name.
 	target := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	put(t, c, from, "")
-	err := mirror.Run(clienttest.Within(t, clienttest.Long), c, target, mirror.WithPrefix(from), mirror.WithTargetPrefix(""), mirror.WithoutFollowing())
+	err := mirror.Run(
+		clienttest.Within(t, clienttest.Long),
+		c,
+		target,
+		mirror.WithPrefix(from),
+		mirror.WithTargetPrefix(""),
+		mirror.WithoutFollowing(),
+	)
 	if err == nil {
 		t.Error("an empty name was accepted")
 	}
@@ -287,11 +317,18 @@ func TestInterruptedComparison(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(clienttest.Within(t, clienttest.Long))
 	defer cancel()
-	err := mirror.Run(ctx, c, c, mirror.WithPrefix(from), mirror.WithTargetPrefix(to), mirror.WithProgress(func(p mirror.Progress) {
-		if p.Comparing && p.Puts > 0 {
-			cancel()
-		}
-	}))
+	err := mirror.Run(
+		ctx,
+		c,
+		c,
+		mirror.WithPrefix(from),
+		mirror.WithTargetPrefix(to),
+		mirror.WithProgress(func(p mirror.Progress) {
+			if p.Comparing && p.Puts > 0 {
+				cancel()
+			}
+		}),
+	)
 	if n := len(content(t, c, to)); !errors.Is(err, context.Canceled) || n == 0 || n == 500 {
 		t.Fatalf("%v, %d keys", err, n)
 	}

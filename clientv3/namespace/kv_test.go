@@ -113,7 +113,17 @@ func TestKV(t *testing.T) {
 		want(t, "range to the end", get("b", clientv3.WithRange("\x00")), "b", "\xff")
 		want(t, "prefix of 0xff", get("\xff", clientv3.WithPrefix()), "\xff")
 		want(t, "empty range", get("b", clientv3.WithRange("a")))
-		want(t, "sorted", get("", clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)), "\xff")
+		want(
+			t,
+			"sorted",
+			get(
+				"",
+				clientv3.WithPrefix(),
+				clientv3.WithLimit(1),
+				clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend),
+			),
+			"\xff",
+		)
 
 		put, err := kv.Put(ctx, "a", "2", clientv3.WithPrevKV())
 		if err != nil || string(put.PrevKv.Key) != "a" || string(put.PrevKv.Value) != "1" {
@@ -143,8 +153,14 @@ func TestTxn(t *testing.T) {
 		}
 		cmp := clientv3.Compare(clientv3.Value("a"), "=", "1")
 		all := clientv3.Compare(clientv3.CreateRevision("\x00").WithRange("\x00"), ">", 0)
-		nested := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("a").WithPrefix(), "=", "1")},
-			[]clientv3.Op{clientv3.OpDelete("a", clientv3.WithPrevKV()), clientv3.OpGet("", clientv3.WithPrefix())}, nil)
+		nested := clientv3.OpTxn(
+			[]clientv3.Cmp{clientv3.Compare(clientv3.Value("a").WithPrefix(), "=", "1")},
+			[]clientv3.Op{
+				clientv3.OpDelete("a", clientv3.WithPrevKV()),
+				clientv3.OpGet("", clientv3.WithPrefix()),
+			},
+			nil,
+		)
 		r, err := kv.Txn(ctx).If(cmp, all).
 			Then(clientv3.OpGet("", clientv3.WithPrefix()), clientv3.OpPut("b", "2", clientv3.WithPrevKV()), nested).
 			Else(clientv3.OpPut("else", "")).Commit()
@@ -265,7 +281,8 @@ func TestMistakes(t *testing.T) {
 	if _, err := kv.Get(none, "a"); err == nil {
 		t.Error("a nil context was accepted")
 	}
-	if namespace.NewKV(c.KV, "") != c.KV || namespace.NewLease(c.Lease, "") != c.Lease || namespace.NewWatcher(c.Watcher, "") != c.Watcher {
+	if namespace.NewKV(c.KV, "") != c.KV || namespace.NewLease(c.Lease, "") != c.Lease ||
+		namespace.NewWatcher(c.Watcher, "") != c.Watcher {
 		t.Error("an empty prefix is not the thing itself")
 	}
 }

@@ -24,7 +24,11 @@ type lease struct {
 	space space
 }
 
-func (l *lease) TimeToLive(ctx context.Context, id clientv3.LeaseID, opts ...clientv3.LeaseOption) (*clientv3.LeaseTimeToLiveResponse, error) {
+func (l *lease) TimeToLive(
+	ctx context.Context,
+	id clientv3.LeaseID,
+	opts ...clientv3.LeaseOption,
+) (*clientv3.LeaseTimeToLiveResponse, error) {
 	r, err := l.Lease.TimeToLive(ctx, id, opts...)
 	if err != nil {
 		return nil, err

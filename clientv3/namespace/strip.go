@@ -76,7 +76,11 @@ func (s space) stripTxn(r *etcdserverpb.TxnResponse) *etcdserverpb.TxnResponse {
 	if len(r.GetResponses()) == 0 {
 		return r
 	}
-	out := &etcdserverpb.TxnResponse{Header: r.Header, Succeeded: r.Succeeded, Responses: make([]*etcdserverpb.ResponseOp, len(r.Responses))}
+	out := &etcdserverpb.TxnResponse{
+		Header:    r.Header,
+		Succeeded: r.Succeeded,
+		Responses: make([]*etcdserverpb.ResponseOp, len(r.Responses)),
+	}
 	for i, op := range r.Responses {
 		out.Responses[i] = s.stripOp(op)
 	}

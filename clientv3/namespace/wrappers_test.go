@@ -238,7 +238,18 @@ func use(t *testing.T, ctx context.Context, kv clientv3.KV, w clientv3.Watcher) 
 		t.Fatal(err)
 	}
 	from := clientv3.WithRev(first.Header.Revision)
-	one, two := w.Watch(ctx, "a", from, clientv3.WithPrevKV()), w.Watch(ctx, "a", from, clientv3.WithRange("d"), clientv3.WithPrevKV())
+	one, two := w.Watch(
+		ctx,
+		"a",
+		from,
+		clientv3.WithPrevKV(),
+	), w.Watch(
+		ctx,
+		"a",
+		from,
+		clientv3.WithRange("d"),
+		clientv3.WithPrevKV(),
+	)
 	put, err := kv.Put(ctx, "a", "2", clientv3.WithPrevKV())
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +269,9 @@ func use(t *testing.T, ctx context.Context, kv clientv3.KV, w clientv3.Watcher) 
 				key("do", kv.Key, err)
 			}
 		}
-		r, err := kv.Txn(ctx).Then(clientv3.OpGet("a"), clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("b")}, nil)).Commit()
+		r, err := kv.Txn(ctx).
+			Then(clientv3.OpGet("a"), clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("b")}, nil)).
+			Commit()
 		if err != nil {
 			t.Fatal(err)
 		}

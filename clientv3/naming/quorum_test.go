@@ -84,7 +84,11 @@ func TestNamesResolveWithoutAQuorum(t *testing.T) {
 		})
 		b, err := resolver.NewBuilder(c)
 		ok(t, "NewBuilder", err)
-		cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		cc, err := grpc.NewClient(
+			"etcd:///"+t.Name(),
+			grpc.WithResolvers(b),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+		)
 		ok(t, "NewClient", err)
 		defer cc.Close()
 		timed("a call", func() error {

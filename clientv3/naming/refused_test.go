@@ -25,7 +25,9 @@ func TestRefused(t *testing.T) {
 		ok(t, "auth", err)
 	}
 	login := func(name string) *clientv3.Client {
-		c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: name, Password: name, Logger: zap.NewNop()})
+		c, err := clientv3.New(
+			clientv3.Config{Endpoints: cluster.Endpoints(), Username: name, Password: name, Logger: zap.NewNop()},
+		)
 		ok(t, "New", err)
 		t.Cleanup(func() { c.Close() })
 		return c
@@ -35,7 +37,9 @@ func TestRefused(t *testing.T) {
 		t.Errorf("Next: %v, %v", words(u), err)
 	}
 	prefix := t.Name() + "/"
-	_, err := login("root").RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermRead))
+	_, err := login(
+		"root",
+	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermRead))
 	ok(t, "RoleGrantPermission", err)
 	w.says("+a:1 <nil>")
 }

@@ -27,7 +27,9 @@ import (
 
 // ErrNoGreaterRev is returned when no member that can be reached knows as much as an
 // earlier answer showed.
-var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
+var ErrNoGreaterRev = errors.New(
+	"etcdclient: no cluster members have a revision higher than the previously received revision",
+)
 
 // OrderViolationFunc decides what happens when a read, op, was answered with resp, of
 // a revision below prevRev, which had been seen before op began. An error is returned
@@ -68,7 +70,11 @@ func (o *orderedKV) saw(rev int64) {
 	}
 }
 
-func (o *orderedKV) Put(ctx context.Context, key, val string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
+func (o *orderedKV) Put(
+	ctx context.Context,
+	key, val string,
+	opts ...clientv3.OpOption,
+) (*clientv3.PutResponse, error) {
 	r, err := o.Do(ctx, clientv3.OpPut(key, val, opts...))
 	return r.Put(), err
 }
@@ -78,7 +84,11 @@ func (o *orderedKV) Get(ctx context.Context, key string, opts ...clientv3.OpOpti
 	return r.Get(), err
 }
 
-func (o *orderedKV) Delete(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
+func (o *orderedKV) Delete(
+	ctx context.Context,
+	key string,
+	opts ...clientv3.OpOption,
+) (*clientv3.DeleteResponse, error) {
 	r, err := o.Do(ctx, clientv3.OpDelete(key, opts...))
 	return r.Del(), err
 }
@@ -88,7 +98,11 @@ func (o *orderedKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse
 }
 
 // ask executes op until its answer is not older than what was seen when it began.
-func (o *orderedKV) ask(ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+func (o *orderedKV) ask(
+	ctx context.Context,
+	op clientv3.Op,
+	do func() (clientv3.OpResponse, error),
+) (clientv3.OpResponse, error) {
 	prev := o.seen.Load()
 	for n := 0; ; n++ {
 		r, err := do()

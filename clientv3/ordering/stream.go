@@ -15,7 +15,11 @@ import (
 // revision that was seen last: a member that lags behind refuses it before the first
 // chunk. GetStream returns when the first chunk is there. A stream that is neither
 // read to its end nor cancelled keeps its goroutine, also when the client is closed.
-func (o *orderedKV) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
+func (o *orderedKV) GetStream(
+	ctx context.Context,
+	key string,
+	opts ...clientv3.OpOption,
+) (clientv3.GetStreamChan, error) {
 	op := clientv3.OpGet(key, opts...)
 	prev := o.seen.Load()
 	for n := 0; ; n++ {
@@ -60,7 +64,12 @@ func (o *orderedKV) GetStream(ctx context.Context, key string, opts ...clientv3.
 	}
 }
 
-func (o *orderedKV) forward(ctx context.Context, r clientv3.RangeStreamResponse, in clientv3.GetStreamChan, out chan<- clientv3.RangeStreamResponse) {
+func (o *orderedKV) forward(
+	ctx context.Context,
+	r clientv3.RangeStreamResponse,
+	in clientv3.GetStreamChan,
+	out chan<- clientv3.RangeStreamResponse,
+) {
 	defer close(out)
 	for more := true; more; r, more = <-in {
 		if r.RangeResponse != nil {

@@ -119,7 +119,12 @@ func TestMistakes(t *testing.T) {
 		"a directory":   {good, dir, nil},
 		"no name":       {good, "", nil},
 	} {
-		_, err := snapshot.SaveWithVersion(clienttest.Within(t, clienttest.Long), zap.NewNop(), clientv3.Config{Endpoints: test.endpoints}, test.path)
+		_, err := snapshot.SaveWithVersion(
+			clienttest.Within(t, clienttest.Long),
+			zap.NewNop(),
+			clientv3.Config{Endpoints: test.endpoints},
+			test.path,
+		)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -136,12 +141,17 @@ func TestConnectionBreaks(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.db")
 	last := snapshot.Progress{}
-	info, err := snapshot.Fetch(clienttest.Within(t, clienttest.Long), c, path, snapshot.WithProgress(func(p snapshot.Progress) {
-		if p.Attempt < 2 && p.Bytes > 1<<20 {
-			cl.Members()[0].Proxy().Reset()
-		}
-		last = p
-	}))
+	info, err := snapshot.Fetch(
+		clienttest.Within(t, clienttest.Long),
+		c,
+		path,
+		snapshot.WithProgress(func(p snapshot.Progress) {
+			if p.Attempt < 2 && p.Bytes > 1<<20 {
+				cl.Members()[0].Proxy().Reset()
+			}
+			last = p
+		}),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,15 +210,21 @@ func TestFrozen(t *testing.T) {
 	m := cl.Members()[0]
 	path := filepath.Join(t.TempDir(), "a.db")
 	frozen := false
-	info, err := snapshot.Fetch(clienttest.Within(t, 2*clienttest.Long), c, path, snapshot.WithStallTimeout(time.Second), snapshot.WithProgress(func(p snapshot.Progress) {
-		if !frozen {
-			frozen = true
-			if err := m.Freeze(); err != nil {
-				t.Error(err)
+	info, err := snapshot.Fetch(
+		clienttest.Within(t, 2*clienttest.Long),
+		c,
+		path,
+		snapshot.WithStallTimeout(time.Second),
+		snapshot.WithProgress(func(p snapshot.Progress) {
+			if !frozen {
+				frozen = true
+				if err := m.Freeze(); err != nil {
+					t.Error(err)
+				}
+				time.AfterFunc(3*time.Second, func() { m.Thaw() })
 			}
-			time.AfterFunc(3*time.Second, func() { m.Thaw() })
-		}
-	}))
+		}),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +281,12 @@ func TestLies(t *testing.T) {
 			go s.Serve(l)
 			defer s.Stop()
 			dir := t.TempDir()
-			_, err = snapshot.Fetch(clienttest.Within(t, clienttest.Long), clienttest.Dial(t, l.Addr().String()), filepath.Join(dir, "a.db"), snapshot.WithAttempts(3))
+			_, err = snapshot.Fetch(
+				clienttest.Within(t, clienttest.Long),
+				clienttest.Dial(t, l.Addr().String()),
+				filepath.Join(dir, "a.db"),
+				snapshot.WithAttempts(3),
+			)
 			if test.want != nil && !errors.Is(err, test.want) || test.want == nil && clientv3.Code(err) != test.code {
 				t.Errorf("%v", err)
 			}

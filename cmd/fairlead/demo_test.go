@@ -27,7 +27,9 @@ func TestDemo(t *testing.T) {
 			t.Errorf("output lacks %q:\n%s", want, out)
 		}
 	}
-	table := regexp.MustCompile(`(?s)calls +\d{3,} \(.*failures +0\n.*slowest call.*watch events +(\d+) of (\d+)\n.*lease renewals +\d+`)
+	table := regexp.MustCompile(
+		`(?s)calls +\d{3,} \(.*failures +0\n.*slowest call.*watch events +(\d+) of (\d+)\n.*lease renewals +\d+`,
+	)
 	if m := table.FindStringSubmatch(out); m == nil || m[1] != m[2] {
 		t.Errorf("table:\n%s", out)
 	}

@@ -66,7 +66,8 @@ func TestDevKeepsData(t *testing.T) {
 		p, endpoints := startDev(t, "--members", members, "--data-dir", dir)
 		ctl(t, endpoints, "put", "kept", members)
 		// A second one on the same data.
-		if second := start(t, "dev", "--data-dir", dir); second.wait() != 1 || !strings.Contains(second.output(), "in use by another") {
+		if second := start(t, "dev", "--data-dir", dir); second.wait() != 1 ||
+			!strings.Contains(second.output(), "in use by another") {
 			t.Errorf("a second cluster on the same data: %s", second.output())
 		}
 		p.signal(syscall.SIGINT)
@@ -159,7 +160,9 @@ func TestDevCountsOnce(t *testing.T) {
 				At       int64
 				Requests float64
 			}
-			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &o) == nil && o.Requests > 0 && o.At >= since {
+			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &o) == nil &&
+				o.Requests > 0 &&
+				o.At >= since {
 				return o.Requests
 			}
 		}

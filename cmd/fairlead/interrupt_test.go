@@ -80,7 +80,8 @@ func TestInterruptedWriters(t *testing.T) {
 	ctl(t, endpoint, "export", "k/", "--file", file)
 	way := slow(t, other)
 	some := func() bool {
-		return ctl(t, other, "get", "k/a", "--count-only") != "0\n" && ctl(t, other, "get", "k/t", "--count-only") == "0\n"
+		return ctl(t, other, "get", "k/a", "--count-only") != "0\n" &&
+			ctl(t, other, "get", "k/t", "--count-only") == "0\n"
 	}
 
 	way.Throttle(400_000, faultnet.ToServer)
@@ -108,7 +109,11 @@ func TestInterruptedWriters(t *testing.T) {
 	p.interrupt()
 	way.Throttle(0)
 	p = start(t, "--endpoints", endpoint, "make-mirror", "--prefix", "k/", way.Addr())
-	eventually(t, "the mirror is not complete", func() bool { return ctl(t, other, "get", "--prefix", "k/", "--count-only") == "20\n" })
+	eventually(
+		t,
+		"the mirror is not complete",
+		func() bool { return ctl(t, other, "get", "--prefix", "k/", "--count-only") == "20\n" },
+	)
 	p.interrupt()
 	if out := ctl(t, endpoint, "diff", "k/", "--other-endpoints", other); out != "" {
 		t.Errorf("after the second mirror: %s", out)
@@ -139,7 +144,11 @@ func TestInterruptedFollowers(t *testing.T) {
 	p.interrupt()
 
 	p = start(t, "--endpoints", endpoint, "elect", "--listen", "nobody")
-	eventually(t, "no watch", func() bool { return strings.Contains(ctl(t, endpoint, "lease", "list"), "found 2 leases") })
+	eventually(
+		t,
+		"no watch",
+		func() bool { return strings.Contains(ctl(t, endpoint, "lease", "list"), "found 2 leases") },
+	)
 	p.interrupt()
 
 	// While an answer is awaited.
@@ -147,7 +156,11 @@ func TestInterruptedFollowers(t *testing.T) {
 	way.BlackHole(faultnet.ToClient)
 	for _, args := range []string{"defrag", "get k", "compaction 1", "history k", "doctor", "member list", "snapshot save /nosuch/x"} {
 		before := way.Stats().ToServer
-		p := start(t, append([]string{"--endpoints", way.Addr(), "--command-timeout", "10m", "--dial-timeout", "10m"}, strings.Fields(args)...)...)
+		p := start(
+			t,
+			append(
+				[]string{"--endpoints", way.Addr(), "--command-timeout", "10m", "--dial-timeout", "10m"},
+				strings.Fields(args)...)...)
 		eventually(t, "nothing is asked", func() bool { return way.Stats().ToServer > before })
 		p.interrupt()
 	}
@@ -190,8 +203,14 @@ func TestInterruptedOwners(t *testing.T) {
 
 		// A child that takes its time is waited for before the key goes.
 		goOn := filepath.Join(t.TempDir(), "go on")
-		child = start(t, append(args, "--", "sh", "-c",
-			`trap 'echo ending; until [ -e "$0" ]; do sleep 0.02; done; exit 0' INT; echo began; while :; do sleep 0.02; done`, goOn)...)
+		child = start(t, append(
+			args,
+			"--",
+			"sh",
+			"-c",
+			`trap 'echo ending; until [ -e "$0" ]; do sleep 0.02; done; exit 0' INT; echo began; while :; do sleep 0.02; done`,
+			goOn,
+		)...)
 		child.await("began")
 		child.signal(syscall.SIGINT)
 		child.await("ending")
@@ -207,7 +226,22 @@ func TestInterruptedOwners(t *testing.T) {
 		wantNone(args[2] + " with a slow child")
 	}
 
-	p := start(t, "--endpoints", endpoint, "run", "--service", "s", "--addr", "127.0.0.1:1", "--drain", "0s", "--", "sh", "-c", "echo began; exec sleep 1000")
+	p := start(
+		t,
+		"--endpoints",
+		endpoint,
+		"run",
+		"--service",
+		"s",
+		"--addr",
+		"127.0.0.1:1",
+		"--drain",
+		"0s",
+		"--",
+		"sh",
+		"-c",
+		"echo began; exec sleep 1000",
+	)
 	p.await("began")
 	eventually(t, "it is not registered", count("1"))
 	p.interrupt()
@@ -225,7 +259,19 @@ func TestInterruptedOwners(t *testing.T) {
 // On a terminal Ctrl-C reaches the child too; the key goes all the same.
 func TestLockOnTerminal(t *testing.T) {
 	endpoint := server(t)
-	p := startOnTerminal(t, 80, 24, "--endpoints", endpoint, "lock", "l", "--", "sh", "-c", "stty -echo; echo began; exec sleep 1000")
+	p := startOnTerminal(
+		t,
+		80,
+		24,
+		"--endpoints",
+		endpoint,
+		"lock",
+		"l",
+		"--",
+		"sh",
+		"-c",
+		"stty -echo; echo began; exec sleep 1000",
+	)
 	p.await("began")
 	p.typed(ctrlC)
 	if code := p.wait(); code != 130 {

@@ -86,7 +86,10 @@ func TestTerminalCtrlC(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
 	for name := range supervisors(endpoint) {
-		p.enter("run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do sleep 0.05; done'; echo "st""atus $?"`, "began")
+		p.enter(
+			"run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do sleep 0.05; done'; echo "st""atus $?"`,
+			"began",
+		)
 		p.press(ctrlC, "status 9")
 		p.enter("run_"+name+` sh -c 'echo be""gan; exec sleep 1000'; echo "st""atus $?"`, "began")
 		p.press(ctrlC, "ready> ")
@@ -109,7 +112,10 @@ func TestTerminalJobControl(t *testing.T) {
 	p := shell(t, endpoint)
 	shellGroup := p.foreground()
 	for name := range supervisors(endpoint) {
-		p.enter("run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do read line; echo "got <$line>"; done'`, "began")
+		p.enter(
+			"run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do read line; echo "got <$line>"; done'`,
+			"began",
+		)
 		p.press("one\r", "got <one>")
 		p.press(ctrlZ, "ready> ")
 		if p.foreground() != shellGroup {
@@ -191,7 +197,10 @@ func TestTerminalPipeline(t *testing.T) {
 		p.enter("run_"+name+` sh -c 'echo some; exec sleep 1000' | `+pager, "pager has some")
 		p.press("x\r", "key x")
 		p.press(ctrlC, "ready> ")
-		p.enter("run_"+name+` sh -c 'trap "echo to""ld; exit 0" INT; echo be""gan; while :; do sleep 0.05; done' | (trap '' INT; cat)`, "began")
+		p.enter(
+			"run_"+name+` sh -c 'trap "echo to""ld; exit 0" INT; echo be""gan; while :; do sleep 0.05; done' | (trap '' INT; cat)`,
+			"began",
+		)
 		p.press(ctrlZ, "ready> ")
 		p.enter("jobs", "Stopped")
 		p.typed("fg\r")
@@ -234,7 +243,16 @@ func TestTerminalStopsWriters(t *testing.T) {
 func TestTerminalWithoutShell(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {
-		p := startOnTerminal(t, 80, 24, append(args, "sh", "-c", `echo $$; echo began; while read line; do echo "got <$line>"; done; sleep 1000`)...)
+		p := startOnTerminal(
+			t,
+			80,
+			24,
+			append(
+				args,
+				"sh",
+				"-c",
+				`echo $$; echo began; while read line; do echo "got <$line>"; done; sleep 1000`,
+			)...)
 		p.await("began")
 		p.typed(ctrlZ)
 		p.press("one\r", "got <one>")

@@ -54,7 +54,20 @@ func freeAddress(t *testing.T) string {
 // supervisors are the commands that run a program, without the program.
 func supervisors(endpoint string) map[string][]string {
 	return map[string][]string{
-		"run":   {"--endpoints", endpoint, "run", "--service", "s", "--addr", "127.0.0.1:1", "--drain", "100ms", "--grace", "500ms", "--"},
+		"run": {
+			"--endpoints",
+			endpoint,
+			"run",
+			"--service",
+			"s",
+			"--addr",
+			"127.0.0.1:1",
+			"--drain",
+			"100ms",
+			"--grace",
+			"500ms",
+			"--",
+		},
 		"lock":  {"--endpoints", endpoint, "lock", "--grace", "500ms", "l", "--"},
 		"elect": {"--endpoints", endpoint, "elect", "--grace", "500ms", "e", "me", "--"},
 	}
@@ -193,8 +206,28 @@ func TestProgramDiesWithCommand(t *testing.T) {
 func TestRunMovedProcess(t *testing.T) {
 	endpoint := server(t)
 	run := func(address string, program ...string) *proc {
-		return start(t, append([]string{"--endpoints", endpoint, "run", "--service", "s", "--id", "one", "--addr", address, "--ttl", "3",
-			"--serve", "0s", "--drain", "1s", "--"}, program...)...)
+		return start(
+			t,
+			append(
+				[]string{
+					"--endpoints",
+					endpoint,
+					"run",
+					"--service",
+					"s",
+					"--id",
+					"one",
+					"--addr",
+					address,
+					"--ttl",
+					"3",
+					"--serve",
+					"0s",
+					"--drain",
+					"1s",
+					"--",
+				},
+				program...)...)
 	}
 	old := run("127.0.0.1:1", "sleep", "1000")
 	old.await(": up\n")
@@ -221,8 +254,23 @@ func TestRunMovedProcess(t *testing.T) {
 // does when etcd was never there.
 func TestRunWithoutEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	args := []string{"--endpoints", cluster.Endpoints()[0], "--command-timeout", "1s", "run", "--service", "s", "--addr", "127.0.0.1:1",
-		"--drain", "1s", "--", "sh", "-c", "trap 'echo told; exit 7' TERM; echo began; while :; do sleep 0.05; done"}
+	args := []string{
+		"--endpoints",
+		cluster.Endpoints()[0],
+		"--command-timeout",
+		"1s",
+		"run",
+		"--service",
+		"s",
+		"--addr",
+		"127.0.0.1:1",
+		"--drain",
+		"1s",
+		"--",
+		"sh",
+		"-c",
+		"trap 'echo told; exit 7' TERM; echo began; while :; do sleep 0.05; done",
+	}
 	p := start(t, args...)
 	p.await(": up\n")
 	if err := cluster.Members()[0].Freeze(); err != nil {
@@ -250,8 +298,27 @@ func TestRunWithoutEtcd(t *testing.T) {
 func TestRunOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	endpoint := cluster.Endpoints()[0]
-	p := start(t, "--endpoints", endpoint, "run", "--service", "s", "--id", "one", "--addr", "127.0.0.1:1", "--ttl", "2",
-		"--serve", "0s", "--drain", "1s", "--", "sleep", "1000")
+	p := start(
+		t,
+		"--endpoints",
+		endpoint,
+		"run",
+		"--service",
+		"s",
+		"--id",
+		"one",
+		"--addr",
+		"127.0.0.1:1",
+		"--ttl",
+		"2",
+		"--serve",
+		"0s",
+		"--drain",
+		"1s",
+		"--",
+		"sleep",
+		"1000",
+	)
 	p.await(": up\n")
 	cluster.Members()[0].Kill()
 	p.await(": lost")
@@ -272,8 +339,24 @@ func TestRunOutage(t *testing.T) {
 func TestRunSecondSignal(t *testing.T) {
 	endpoint := server(t)
 	for _, pause := range []bool{true, false} {
-		p := start(t, "--endpoints", endpoint, "run", "--service", "s", "--addr", "127.0.0.1:1", "--serve", "1h", "--drain", "1h", "--",
-			"sh", "-c", "trap 'echo told; exit 7' TERM; while :; do sleep 0.05; done")
+		p := start(
+			t,
+			"--endpoints",
+			endpoint,
+			"run",
+			"--service",
+			"s",
+			"--addr",
+			"127.0.0.1:1",
+			"--serve",
+			"1h",
+			"--drain",
+			"1h",
+			"--",
+			"sh",
+			"-c",
+			"trap 'echo told; exit 7' TERM; while :; do sleep 0.05; done",
+		)
 		p.await(": up\n")
 		p.signal(syscall.SIGTERM)
 		if pause {
@@ -314,7 +397,9 @@ trap 'trap "echo again; exit 7" TERM; echo told' TERM; echo began; while :; do s
 		case "lock":
 			args = append([]string{"--endpoints", endpoint, "lock", "--grace", "1h", "l", "--"}, args[len(args)-3:]...)
 		case "elect":
-			args = append([]string{"--endpoints", endpoint, "elect", "--grace", "1h", "e", "me", "--"}, args[len(args)-3:]...)
+			args = append(
+				[]string{"--endpoints", endpoint, "elect", "--grace", "1h", "e", "me", "--"},
+				args[len(args)-3:]...)
 		}
 		p := start(t, args...)
 		p.await("began")
@@ -332,12 +417,29 @@ trap 'trap "echo again; exit 7" TERM; echo told' TERM; echo began; while :; do s
 // SIGTERM before the program was healthy: nothing drains, nothing is registered.
 func TestRunEndedWhileStarting(t *testing.T) {
 	endpoint := server(t)
-	p := start(t, "--endpoints", endpoint, "run", "--service", "s", "--addr", "127.0.0.1:1", "--check", "tcp://"+freeAddress(t), "--check-every", "200ms",
-		"--", "sh", "-c", "trap 'exit 7' TERM; echo began; while :; do sleep 0.05; done")
+	p := start(
+		t,
+		"--endpoints",
+		endpoint,
+		"run",
+		"--service",
+		"s",
+		"--addr",
+		"127.0.0.1:1",
+		"--check",
+		"tcp://"+freeAddress(t),
+		"--check-every",
+		"200ms",
+		"--",
+		"sh",
+		"-c",
+		"trap 'exit 7' TERM; echo began; while :; do sleep 0.05; done",
+	)
 	p.await("began")
 	p.await(": starting: ")
 	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != 7 || strings.Contains(p.output(), "draining") || strings.Count(p.output(), ": starting: ") != 1 {
+	if code := p.wait(); code != 7 || strings.Contains(p.output(), "draining") ||
+		strings.Count(p.output(), ": starting: ") != 1 {
 		t.Errorf("status %d: %s", code, p.output())
 	}
 	if list := ctl(t, endpoint, "svc", "ls", "s"); list != "" {
@@ -351,8 +453,32 @@ func TestRunSeveralChecks(t *testing.T) {
 	address, ready := freeAddress(t), filepath.Join(t.TempDir(), "it's ready")
 	t.Setenv(listenOn, address)
 	t.Setenv("READY", ready)
-	p := start(t, "--endpoints", endpoint, "-o", "json", "run", "--service", "s", "--id", "one", "--addr", address, "--check", "tcp://"+address,
-		"--check", `command:test -e "$READY"`, "--check-every", "200ms", "--serve", "0s", "--drain", "1s", "--", os.Args[0])
+	p := start(
+		t,
+		"--endpoints",
+		endpoint,
+		"-o",
+		"json",
+		"run",
+		"--service",
+		"s",
+		"--id",
+		"one",
+		"--addr",
+		address,
+		"--check",
+		"tcp://"+address,
+		"--check",
+		`command:test -e "$READY"`,
+		"--check-every",
+		"200ms",
+		"--serve",
+		"0s",
+		"--drain",
+		"1s",
+		"--",
+		os.Args[0],
+	)
 	p.await(`status 1"}`)
 	if list := ctl(t, endpoint, "svc", "ls", "s"); list != "" {
 		t.Errorf("registered: %s", list)
@@ -369,7 +495,11 @@ func TestRunSeveralChecks(t *testing.T) {
 	if err := os.WriteFile(ready, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it does not come back", func() bool { return ctl(t, endpoint, "svc", "ls", "s") == "one "+address+" up\n" })
+	eventually(
+		t,
+		"it does not come back",
+		func() bool { return ctl(t, endpoint, "svc", "ls", "s") == "one "+address+" up\n" },
+	)
 	p.signal(syscall.SIGTERM)
 	p.wait()
 }
@@ -390,7 +520,12 @@ sh -c 'trap "echo child hung up" HUP; echo began; while :; do sleep 0.05; done' 
 			t.Errorf("%s: status %d: %s", name, code, p.output())
 		}
 	}
-	nohup := append(append([]string{program}, supervisors(endpoint)["run"]...), "sh", "-c", "echo began; while :; do sleep 0.05; done")
+	nohup := append(
+		append([]string{program}, supervisors(endpoint)["run"]...),
+		"sh",
+		"-c",
+		"echo began; while :; do sleep 0.05; done",
+	)
 	p := startCommand(t, nil, exec.Command("nohup", nohup...))
 	p.await("began")
 	p.signal(syscall.SIGHUP)
@@ -417,9 +552,25 @@ func TestLoginWithoutEtcd(t *testing.T) {
 	cluster := secured(t)
 	endpoint := cluster.Endpoints()[0]
 	as := func(user string, args ...string) *proc {
-		return start(t, append([]string{"--endpoints", endpoint, "--dial-timeout", "500ms", "--user", user}, args...)...)
+		return start(
+			t,
+			append([]string{"--endpoints", endpoint, "--dial-timeout", "500ms", "--user", user}, args...)...)
 	}
-	run := []string{"run", "--service", "s", "--id", "one", "--addr", "127.0.0.1:1", "--drain", "100ms", "--", "sh", "-c", "echo began; exec sleep 1000"}
+	run := []string{
+		"run",
+		"--service",
+		"s",
+		"--id",
+		"one",
+		"--addr",
+		"127.0.0.1:1",
+		"--drain",
+		"100ms",
+		"--",
+		"sh",
+		"-c",
+		"echo began; exec sleep 1000",
+	}
 	// What does not serve waits for etcd as long as the command may, with a user as without.
 	waiters := map[string][]string{
 		"register": {"svc", "register", "s", "--id", "two", "--addr", "127.0.0.1:2", "--drain", "100ms"},
@@ -438,7 +589,8 @@ func TestLoginWithoutEtcd(t *testing.T) {
 		t.Errorf("dns with a wrong password: %s", p.output())
 	}
 	for name, args := range waiters {
-		if p := as("root:wrong", append([]string{"--command-timeout", "1m"}, args...)...); p.wait() != 1 || !strings.Contains(p.output(), "authentication failed") {
+		if p := as("root:wrong", append([]string{"--command-timeout", "1m"}, args...)...); p.wait() != 1 ||
+			!strings.Contains(p.output(), "authentication failed") {
 			t.Errorf("%s with a wrong password: %s", name, p.output())
 		}
 	}

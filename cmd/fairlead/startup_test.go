@@ -25,7 +25,13 @@ func TestStartup(t *testing.T) {
 			took = append(took, time.Since(begin))
 		}
 		slices.Sort(took)
-		t.Logf("%s: median %v, fastest %v, slowest %v", args[0], took[len(took)/2].Round(100*time.Microsecond), took[0].Round(100*time.Microsecond), took[len(took)-1].Round(100*time.Microsecond))
+		t.Logf(
+			"%s: median %v, fastest %v, slowest %v",
+			args[0],
+			took[len(took)/2].Round(100*time.Microsecond),
+			took[0].Round(100*time.Microsecond),
+			took[len(took)-1].Round(100*time.Microsecond),
+		)
 	}
 	cmd := exec.Command(program, "version")
 	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")

@@ -41,7 +41,11 @@ func startTerminal(t *testing.T, columns, rows uint16, name string, args ...stri
 	if err := pty.Setsize(tty, &pty.Winsize{Cols: columns, Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
-	p := &terminal{proc: &proc{t: t, tmp: t.TempDir(), done: make(chan struct{}), changed: make(chan struct{})}, side: side, tty: tty}
+	p := &terminal{
+		proc: &proc{t: t, tmp: t.TempDir(), done: make(chan struct{}), changed: make(chan struct{})},
+		side: side,
+		tty:  tty,
+	}
 	if p.before, err = term.GetState(int(tty.Fd())); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +287,8 @@ func TestProgressOnTerminal(t *testing.T) {
 		way.Throttle(400_000, faultnet.ToClient)
 		begun := time.Now()
 		piped := start(t, append(args, t.TempDir()+"/file")...)
-		if code := piped.wait(); code != 0 || time.Since(begun) < time.Second || strings.Contains(piped.output(), what) {
+		if code := piped.wait(); code != 0 || time.Since(begun) < time.Second ||
+			strings.Contains(piped.output(), what) {
 			t.Errorf("exit status %d after %v: %q", code, time.Since(begun), piped.output())
 		}
 	}
@@ -340,7 +345,19 @@ func TestExportIntoImport(t *testing.T) {
 	pipe := func(from string) (out string, code int) {
 		t.Helper()
 		tmp := t.TempDir()
-		export, imported := exec.Command(program, "--endpoints", from, "export", "k/"), exec.Command(program, "--endpoints", to, "import", "-")
+		export, imported := exec.Command(
+			program,
+			"--endpoints",
+			from,
+			"export",
+			"k/",
+		), exec.Command(
+			program,
+			"--endpoints",
+			to,
+			"import",
+			"-",
+		)
 		imported.Env = append(os.Environ(), "TMPDIR="+tmp)
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -381,7 +398,10 @@ func TestNarrowTerminal(t *testing.T) {
 		p := startOnTerminal(t, 40, 24, append([]string{"--endpoints", endpoint}, args...)...)
 		out := p.finish(0)
 		wantFits(t, out, 40)
-		colours := strings.Contains(strings.ReplaceAll(out, "\x1b[K", ""), "\x1b") // the other one wipes what progress showed
+		colours := strings.Contains(
+			strings.ReplaceAll(out, "\x1b[K", ""),
+			"\x1b",
+		) // the other one wipes what progress showed
 		if colours || strings.Contains(out, "│") || out == "" {
 			t.Errorf("%q: %q", args, out)
 		}

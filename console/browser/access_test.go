@@ -27,7 +27,10 @@ func TestAccessIsChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	con, err := console.New(client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})))
+	con, err := console.New(
+		client,
+		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +84,10 @@ func TestAccessIsChanged(t *testing.T) {
 	b.examineBoth("what a user may do")
 	b.byKeyboard("Close")
 	b.enter(`input[aria-label="Key"]`, "shop/cart\r")
-	b.await("who may", `[...document.querySelectorAll('[role=status] tbody tr')].map((r) => r.innerText.replace(/\s+/g, ' ').trim()).join() === 'ann read shop<b>,root read and write root'`)
+	b.await(
+		"who may",
+		`[...document.querySelectorAll('[role=status] tbody tr')].map((r) => r.innerText.replace(/\s+/g, ' ').trim()).join() === 'ann read shop<b>,root read and write root'`,
+	)
 	b.enter(`input[aria-label="Key"]`, "bank\r")
 	b.await("root alone", `document.querySelectorAll('[role=status] tbody tr').length === 1`)
 	b.examineBoth("users and roles")
@@ -90,7 +96,9 @@ func TestAccessIsChanged(t *testing.T) {
 	// Somebody else is faster.
 	b.press("Delete…")
 	b.has("dialog", "Delete this user?")
-	root, err := clientv3.New(clientv3.Config{Endpoints: own.Endpoints(), Username: "root", Password: "r", Logger: client.GetLogger()})
+	root, err := clientv3.New(
+		clientv3.Config{Endpoints: own.Endpoints(), Username: "root", Password: "r", Logger: client.GetLogger()},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

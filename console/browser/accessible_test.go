@@ -25,7 +25,10 @@ const axeRules = `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', '
 // dialogs are some of those that open above pages.
 var dialogs = []struct{ page, button string }{
 	{"keys?prefix=L2NvbmZpZy8&key=L2NvbmZpZy9vcmRlcnMuanNvbg", "Delete…"},
-	{"overview", "Jump"}, {"overview", "Compact…"}, {"overview", "Add member…"}, {"overview", "Move leader…"}, {"overview", "Defragment…"},
+	{
+		"overview",
+		"Jump",
+	}, {"overview", "Compact…"}, {"overview", "Add member…"}, {"overview", "Move leader…"}, {"overview", "Defragment…"},
 }
 
 // examine asks axe-core about what is on the screen.

@@ -27,7 +27,13 @@ func TestControlsOfServices(t *testing.T) {
 		}
 	})
 	for i, version := range []string{"v1", "v1", "v2"} {
-		in := &discovery.Instance{Service: service, ID: fmt.Sprint("cart-", i), Addresses: []string{"10.0.0.1:80"}, Version: version, Metadata: map[string]string{"owner\u202e": "<img src=x>"}}
+		in := &discovery.Instance{
+			Service:   service,
+			ID:        fmt.Sprint("cart-", i),
+			Addresses: []string{"10.0.0.1:80"},
+			Version:   version,
+			Metadata:  map[string]string{"owner\u202e": "<img src=x>"},
+		}
 		text, err := format.Marshal(in)
 		if err != nil {
 			t.Fatal(err)
@@ -61,7 +67,10 @@ func TestControlsOfServices(t *testing.T) {
 	}
 	keyboard("Split its calls…")
 	b.has("dialog", "Split the calls")
-	b.await("a part for each version", `[...document.querySelectorAll('dialog .part input')].map((i) => i.value).join() === 'v1,100,v2,0'`)
+	b.await(
+		"a part for each version",
+		`[...document.querySelectorAll('dialog .part input')].map((i) => i.value).join() === 'v1,100,v2,0'`,
+	)
 	b.enter(`dialog .part input[aria-label="Percent"]`, "90")
 	b.has("dialog [role=status]", "90 % in all, not 100")
 	b.examineBoth("the split")
@@ -72,7 +81,10 @@ func TestControlsOfServices(t *testing.T) {
 	b.keys("10")
 	keyboard("Show what it will do")
 	b.has("dialog", "Split the calls like this?")
-	b.await("what it will do", `[...document.querySelectorAll('dialog td[data-label="Calls then"]')].map((c) => c.innerText).join() === '45 %,45 %,10 %'`)
+	b.await(
+		"what it will do",
+		`[...document.querySelectorAll('dialog td[data-label="Calls then"]')].map((c) => c.innerText).join() === '45 %,45 %,10 %'`,
+	)
 	b.examineBoth("the prospect")
 	b.shot("split")
 	if len(control().Split) != 0 {

@@ -34,7 +34,10 @@ func TestAnEditThatLosesTheRace(t *testing.T) {
 	}
 	b.press("Save")
 	b.has("dialog", "The key was changed meanwhile")
-	b.await("both values are shown", `document.querySelector('dialog .diff .del').innerText.includes('their line') && document.querySelector('dialog .diff .add').innerText.includes('my line')`)
+	b.await(
+		"both values are shown",
+		`document.querySelector('dialog .diff .del').innerText.includes('their line') && document.querySelector('dialog .diff .add').innerText.includes('my line')`,
+	)
 	b.shot("edit-race")
 	if v := value(t, client, key); v != "first line\ntheir line" {
 		t.Fatalf("the key is %q", v)
@@ -66,7 +69,10 @@ func TestAnEditThatLosesTheRace(t *testing.T) {
 		t.Fatalf("the key is %q", v)
 	}
 	b.press("Revisions")
-	b.await("all revisions, the deletion among them", `document.querySelectorAll('.scroll tbody tr').length === 5 && document.querySelector('.scroll .tag.bad') !== null`)
+	b.await(
+		"all revisions, the deletion among them",
+		`document.querySelectorAll('.scroll tbody tr').length === 5 && document.querySelector('.scroll .tag.bad') !== null`,
+	)
 }
 
 func TestNewKeysAndDeleting(t *testing.T) {

@@ -80,11 +80,17 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	r.visit("overview")
 	r.has(".events-past", "No space: the database is full")
 	b.visit("overview")
-	b.await("what happened, as a list and as marks", `['No space', 'Member down'].every((s) => document.querySelector('.events-past')?.innerText.includes(s)) && document.querySelectorAll('.past-chart .mark.begun').length >= 6`)
+	b.await(
+		"what happened, as a list and as marks",
+		`['No space', 'Member down'].every((s) => document.querySelector('.events-past')?.innerText.includes(s)) && document.querySelectorAll('.past-chart .mark.begun').length >= 6`,
+	)
 	b.await("lines of what was", `document.querySelector('.past-chart .stroke').getAttribute('d').length > 10`)
 	b.press("Last day")
 	b.has(".past-chart .axis", "24 h ago")
-	b.js(`document.querySelectorAll('.past-chart svg')[1].dispatchEvent(new PointerEvent('pointermove', {clientX: innerWidth}))`, nil)
+	b.js(
+		`document.querySelectorAll('.past-chart svg')[1].dispatchEvent(new PointerEvent('pointermove', {clientX: innerWidth}))`,
+		nil,
+	)
 	b.has(".past-chart:nth-child(2) figcaption b", "MiB")
 	b.has(".past-chart:nth-child(2) .at", "No space")
 	b.js(`document.querySelector('.past').scrollIntoView()`, nil)

@@ -43,18 +43,29 @@ func TestHostileKeysAndValues(t *testing.T) {
 	harmless := func(where string) {
 		t.Helper()
 		var found []string
-		b.js(`[...document.querySelectorAll('main script, main img, main b:not(.counts b, figcaption b), main iframe, main svg:not(.chart svg), [onload], [onerror], a[href^="javascript"]')].map((e) => e.outerHTML)`, &found)
+		b.js(
+			`[...document.querySelectorAll('main script, main img, main b:not(.counts b, figcaption b), main iframe, main svg:not(.chart svg), [onload], [onerror], a[href^="javascript"]')].map((e) => e.outerHTML)`,
+			&found,
+		)
 		if len(found) > 0 || b.is(`document.title.includes('owned')`) {
 			t.Errorf("%s: values became markup: %q", where, found)
 		}
-		if b.is(`/[\u0000-\u0008\u202a-\u202e\u2066-\u2069\u200b\ufeff]/.test(document.querySelector('main').textContent)`) {
+		if b.is(
+			`/[\u0000-\u0008\u202a-\u202e\u2066-\u2069\u200b\ufeff]/.test(document.querySelector('main').textContent)`,
+		) {
 			t.Errorf("%s: hidden characters are shown as they are", where)
 		}
 	}
 	harmless("the tree")
 	for _, h := range hostile {
 		b.visit("keys?prefix=" + b64(prefix) + "&sep=&key=" + b64(prefix+h))
-		b.await("its value", fmt.Sprintf(`document.querySelector('.keyname')?.textContent.length > 8 && document.querySelector('.node.shown') && document.querySelector('pre.value') && document.querySelector('dl.facts')?.innerText.includes('%d B')`, len(h)))
+		b.await(
+			"its value",
+			fmt.Sprintf(
+				`document.querySelector('.keyname')?.textContent.length > 8 && document.querySelector('.node.shown') && document.querySelector('pre.value') && document.querySelector('dl.facts')?.innerText.includes('%d B')`,
+				len(h),
+			),
+		)
 		harmless(fmt.Sprintf("%.20q", h))
 		for _, form := range []string{"Hex", "Text"} {
 			b.press(form)
@@ -75,12 +86,26 @@ func TestHostileKeysAndValues(t *testing.T) {
 	for _, h := range hostile {
 		put(t, client, prefix+h, h)
 	}
-	b.await("all events are listed", fmt.Sprintf(`document.querySelectorAll('.events tbody tr').length === %d`, len(hostile)))
+	b.await(
+		"all events are listed",
+		fmt.Sprintf(`document.querySelectorAll('.events tbody tr').length === %d`, len(hostile)),
+	)
 	harmless("events")
 
 	for i, h := range hostile { // records of services, good and bad ones
 		put(t, client, fmt.Sprintf("hostile/svc/s/%d", i), h)
-		put(t, client, fmt.Sprintf("hostile/svc/t/%d", i), fmt.Sprintf(`{"Addr":"10.0.0.1:80","Metadata":{"version":%q,"zone":%q,"%d":%q}}`, "<b>v</b>", "<img src=x>", i, strings.ToValidUTF8(h, "?")))
+		put(
+			t,
+			client,
+			fmt.Sprintf("hostile/svc/t/%d", i),
+			fmt.Sprintf(
+				`{"Addr":"10.0.0.1:80","Metadata":{"version":%q,"zone":%q,"%d":%q}}`,
+				"<b>v</b>",
+				"<img src=x>",
+				i,
+				strings.ToValidUTF8(h, "?"),
+			),
+		)
 	}
 	b.visit("services?records=naming&base=hostile/svc/")
 	b.await("instances", `document.querySelectorAll('tbody tr').length >= 10`)
@@ -100,7 +125,13 @@ func TestALargeValue(t *testing.T) {
 		b := open(t, base, desktop, keyPage(key))
 		b.has("main", "are shown")
 		b.press("Show all")
-		b.await("all of it", fmt.Sprintf(`document.querySelector('pre.value').textContent.length > %d && !document.body.innerText.includes(' are shown.')`, len(val)*2/3))
+		b.await(
+			"all of it",
+			fmt.Sprintf(
+				`document.querySelector('pre.value').textContent.length > %d && !document.body.innerText.includes(' are shown.')`,
+				len(val)*2/3,
+			),
+		)
 		b.press("Revisions")
 		b.await("its revisions", `document.querySelectorAll('.scroll tbody tr').length >= 1`)
 		if name == "json" && !b.is(`document.querySelector('pre.value').textContent.includes('12345678901234567890')`) {

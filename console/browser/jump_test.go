@@ -36,7 +36,10 @@ func TestJump(t *testing.T) {
 	jump("payments")
 	b.has(".jump [aria-selected=true]", "Service payments")
 	b.keys(kb.Enter)
-	b.await("only the service is shown", `document.querySelectorAll('section[aria-label]').length === 1 && document.querySelector('section[aria-label=payments]') !== null`)
+	b.await(
+		"only the service is shown",
+		`document.querySelectorAll('section[aria-label]').length === 1 && document.querySelector('section[aria-label=payments]') !== null`,
+	)
 
 	b.visit("keys?key=anVtcC88Yj5hPC9iPi9vbmU") // jump/<b>a</b>/one
 	b.has("pre.value", "first")

@@ -65,7 +65,9 @@ func TestKeyboardOnly(t *testing.T) {
 	b.keys("gs")
 	for range 15 {
 		b.keys(kb.Tab)
-		if !b.is(`document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== 'none'`) {
+		if !b.is(
+			`document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== 'none'`,
+		) {
 			var who string
 			b.js(`document.activeElement.outerHTML`, &who)
 			t.Errorf("the focus on %s cannot be seen", who)

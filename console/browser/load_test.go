@@ -93,7 +93,10 @@ func TestAThousandChangesASecond(t *testing.T) {
 	base, client := serve(t, cluster)
 	b := open(t, base, desktop, "watch?prefix="+b64("many/"))
 	b.has(".counts", "Watching")
-	b.js(`(() => { window.frames_ = []; let last = performance.now(); const f = (now) => { frames_.push(now - last); last = now; requestAnimationFrame(f); }; requestAnimationFrame(f); })()`, nil)
+	b.js(
+		`(() => { window.frames_ = []; let last = performance.now(); const f = (now) => { frames_.push(now - last); last = now; requestAnimationFrame(f); }; requestAnimationFrame(f); })()`,
+		nil,
+	)
 	stop := churn(t, client, "many/", perSecond)
 	begin := time.Now()
 	b.await("some thousand", `parseInt(document.querySelector('#counted b').innerText.replaceAll(',', '')) > 5000`)
@@ -107,16 +110,35 @@ func TestAThousandChangesASecond(t *testing.T) {
 	b.press("Go on")
 	at := time.Now()
 	b.enter(`input[aria-label="Filter"]`, `many/007`)
-	b.await("only what matches is shown", `[...document.querySelectorAll('.events tbody tr')].every((r) => r.innerText.includes('many/007')) && document.querySelectorAll('.events tbody tr').length > 0`)
+	b.await(
+		"only what matches is shown",
+		`[...document.querySelectorAll('.events tbody tr')].every((r) => r.innerText.includes('many/007')) && document.querySelectorAll('.events tbody tr').length > 0`,
+	)
 	filtered := time.Since(at)
 	b.shot("thousand")
 	n := stop()
 	took := time.Since(begin)
-	b.await(fmt.Sprintf("all %d are counted", n), fmt.Sprintf(`document.querySelector('#counted b').innerText.replaceAll(',', '') === '%d'`, n))
+	b.await(
+		fmt.Sprintf("all %d are counted", n),
+		fmt.Sprintf(`document.querySelector('#counted b').innerText.replaceAll(',', '') === '%d'`, n),
+	)
 	var frames struct{ Frames, Slow, Longest float64 }
-	b.js(`({frames: frames_.length, slow: frames_.filter((f) => f > 100).length, longest: Math.max(...frames_)})`, &frames)
-	t.Logf("%.0f changes per second, %d in all: a click is answered within %v, a filter within %v; %.0f frames, %.0f of them longer than 100 ms, the longest %.0f ms",
-		float64(n)/took.Seconds(), n, slowest.Round(time.Millisecond), filtered.Round(time.Millisecond), frames.Frames, frames.Slow, frames.Longest)
+	b.js(
+		`({frames: frames_.length, slow: frames_.filter((f) => f > 100).length, longest: Math.max(...frames_)})`,
+		&frames,
+	)
+	t.Logf(
+		"%.0f changes per second, %d in all: a click is answered within %v, a filter within %v; %.0f frames, %.0f of them longer than 100 ms, the longest %.0f ms",
+		float64(
+			n,
+		)/took.Seconds(),
+		n,
+		slowest.Round(time.Millisecond),
+		filtered.Round(time.Millisecond),
+		frames.Frames,
+		frames.Slow,
+		frames.Longest,
+	)
 	if slowest > 2*time.Second {
 		t.Errorf("a click was answered after %v", slowest)
 	}
@@ -141,7 +163,13 @@ func TestKeysWhileTheyChange(t *testing.T) {
 		b.await("the key's new revision", fmt.Sprintf(`document.querySelector('dl.facts').innerText !== %q`, was))
 		at := time.Now()
 		b.press([]string{"Text", "Hex"}[i%2])
-		b.await("the other form", fmt.Sprintf(`document.querySelector('.segments [aria-pressed=true]').innerText === %q`, []string{"Text", "Hex"}[i%2]))
+		b.await(
+			"the other form",
+			fmt.Sprintf(
+				`document.querySelector('.segments [aria-pressed=true]').innerText === %q`,
+				[]string{"Text", "Hex"}[i%2],
+			),
+		)
 		slowest = max(slowest, time.Since(at))
 	}
 	put(t, client, "busy/zzz", "new")

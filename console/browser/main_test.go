@@ -30,7 +30,11 @@ func run(m *testing.M) int {
 		path = "/usr/bin/chromium"
 	}
 	if _, err := os.Stat(path); err != nil {
-		fmt.Fprintf(os.Stderr, "these tests need Chromium (on Debian: apt-get install chromium) at /usr/bin/chromium or where $CHROMIUM says: %v\n", err)
+		fmt.Fprintf(
+			os.Stderr,
+			"these tests need Chromium (on Debian: apt-get install chromium) at /usr/bin/chromium or where $CHROMIUM says: %v\n",
+			err,
+		)
 		return 1
 	}
 	if err := os.MkdirAll("out", 0o755); err != nil {
@@ -43,10 +47,25 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(profile)
-	flags := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("lang", "en-US"), chromedp.Flag("hide-scrollbars", true))
+	flags := append(
+		chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(
+			path,
+		),
+		chromedp.UserDataDir(profile),
+		chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.NoFirstRun,
+		chromedp.Flag(
+			"disable-quic",
+			true,
+		),
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.Flag("lang", "en-US"),
+		chromedp.Flag("hide-scrollbars", true),
+	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), flags...)
 	defer stop()
 	var end context.CancelFunc

@@ -49,7 +49,10 @@ func TestManyKeys(t *testing.T) {
 	b.expect("400")
 	b.expect("409")
 	// What is saved stays in the page, where the test finds it.
-	b.js(`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`, nil)
+	b.js(
+		`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`,
+		nil,
+	)
 
 	// Found in values.
 	b.await("the keys", `document.querySelectorAll('.treebox .node').length > 100`)
@@ -109,7 +112,10 @@ func TestManyKeys(t *testing.T) {
 	b.byKeyboard("Import…")
 	b.await("the file is there", `window.saved.length === 1`)
 	b.examineBoth("importing")
-	b.js(`(() => { const all = new DataTransfer(); all.items.add(new File(window.saved, 'saved.jsonl')); document.querySelector('dialog input[type=file]').files = all.files; })()`, nil)
+	b.js(
+		`(() => { const all = new DataTransfer(); all.items.add(new File(window.saved, 'saved.jsonl')); document.querySelector('dialog input[type=file]').files = all.files; })()`,
+		nil,
+	)
 	b.byKeyboard("Show what it will do")
 	b.has("dialog", "148 keys are added")
 	b.has("dialog", "1 had a lease and is left out")
@@ -121,7 +127,10 @@ func TestManyKeys(t *testing.T) {
 	b.has("dialog", "not as they were shown")
 	b.byKeyboard("Close")
 	b.byKeyboard("Import…")
-	b.js(`(() => { const all = new DataTransfer(); all.items.add(new File(window.saved, 'saved.jsonl')); document.querySelector('dialog input[type=file]').files = all.files; })()`, nil)
+	b.js(
+		`(() => { const all = new DataTransfer(); all.items.add(new File(window.saved, 'saved.jsonl')); document.querySelector('dialog input[type=file]').files = all.files; })()`,
+		nil,
+	)
 	b.byKeyboard("Show what it will do")
 	b.has("dialog", "1 is there with another value and is left alone")
 	b.byKeyboard("Write 147 keys")

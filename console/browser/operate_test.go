@@ -36,7 +36,10 @@ func TestOperationsFromThePage(t *testing.T) {
 	b.shot("defragment")
 	b.press("Defragment them")
 	b.has("dialog [role=status]", "Done.")
-	b.await("each says what came of it", `[...document.querySelectorAll('dialog .steps li')].filter((l) => /done from \d+ to \d+ bytes/.test(l.innerText)).length === 3`)
+	b.await(
+		"each says what came of it",
+		`[...document.querySelectorAll('dialog .steps li')].filter((l) => /done from \d+ to \d+ bytes/.test(l.innerText)).length === 3`,
+	)
 	b.press("Close")
 
 	b.press("Disarm alarms…")

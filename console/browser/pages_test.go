@@ -18,16 +18,25 @@ func TestEveryPage(t *testing.T) {
 	b := open(t, base, desktop, "overview")
 	b.has(".tile .figure", "Healthy")
 	b.has("main", "3 of 3 members answer")
-	b.await("three members, one leading", `document.querySelectorAll('tbody tr').length === 3 && document.querySelectorAll('.tag.accent').length === 1`)
+	b.await(
+		"three members, one leading",
+		`document.querySelectorAll('tbody tr').length === 3 && document.querySelectorAll('.tag.accent').length === 1`,
+	)
 	stop := churn(t, client, "/tenants/acme/carts/", 300)
-	b.await("the rates are drawn", `(([changes, proposals, requests]) => changes > 18 && proposals > 18 && requests > 5)([...document.querySelectorAll('.chart .stroke')].map((p) => p.getAttribute('d').split('L').length))`)
+	b.await(
+		"the rates are drawn",
+		`(([changes, proposals, requests]) => changes > 18 && proposals > 18 && requests > 5)([...document.querySelectorAll('.chart .stroke')].map((p) => p.getAttribute('d').split('L').length))`,
+	)
 	b.await("about 50 changes a second", `parseFloat(document.querySelector('.chart b').innerText) > 20`)
 	b.shot("overview")
 	stop()
 
 	b.visit("services")
 	b.has("main", "orders-7d9f-1")
-	b.await("five instances, one draining", `document.querySelectorAll('tbody tr').length === 5 && document.querySelectorAll('td .state.warn').length === 1`)
+	b.await(
+		"five instances, one draining",
+		`document.querySelectorAll('tbody tr').length === 5 && document.querySelectorAll('td .state.warn').length === 1`,
+	)
 	b.press("2 metadata")
 	b.has("main", "9f2c1ab")
 	b.shot("services")
@@ -40,7 +49,10 @@ func TestEveryPage(t *testing.T) {
 	b.has("pre.value", `"perSecond": 200`)
 	b.press("Revisions")
 	b.has(".diff", `"timeout": "5s"`)
-	b.await("a difference of JSON", `document.querySelectorAll('.diff .add').length === 6 && document.querySelectorAll('.diff .del').length === 2`)
+	b.await(
+		"a difference of JSON",
+		`document.querySelectorAll('.diff .add').length === 6 && document.querySelectorAll('.diff .del').length === 2`,
+	)
 	b.shot("keys-diff")
 	b.run(chromedp.EmulateViewport(desktop.width, desktop.height))
 
@@ -48,16 +60,25 @@ func TestEveryPage(t *testing.T) {
 	b.run(chromedp.Click(chromedp.CSS(".head button.primary")))
 	b.has(".counts", "Watching")
 	stop = churn(t, client, "/tenants/acme/carts/", 50)
-	b.await("events are listed, and their rate", `document.querySelectorAll('.events tbody tr').length > 15 && parseFloat(document.querySelectorAll('.counts b')[1].innerText) > 10`)
+	b.await(
+		"events are listed, and their rate",
+		`document.querySelectorAll('.events tbody tr').length > 15 && parseFloat(document.querySelectorAll('.counts b')[1].innerText) > 10`,
+	)
 	b.shot("watch")
 	stop()
 
 	b.visit("leases")
-	b.await("leases with keys", `document.querySelectorAll('tbody tr').length >= 4 && document.body.innerText.includes('/locks/nightly-report/')`)
+	b.await(
+		"leases with keys",
+		`document.querySelectorAll('tbody tr').length >= 4 && document.body.innerText.includes('/locks/nightly-report/')`,
+	)
 	b.shot("leases")
 
 	b.visit("locks")
-	b.await("a lock and an election, each with an owner and two who wait", `document.querySelectorAll('table').length === 2 && document.querySelectorAll('.tag.ok').length === 2 && document.querySelectorAll('tbody tr').length === 6`)
+	b.await(
+		"a lock and an election, each with an owner and two who wait",
+		`document.querySelectorAll('table').length === 2 && document.querySelectorAll('.tag.ok').length === 2 && document.querySelectorAll('tbody tr').length === 6`,
+	)
 	b.has("main", "worker-a")
 	b.shot("locks")
 
@@ -82,7 +103,13 @@ func TestFirstPage(t *testing.T) {
 	b.mu.Lock()
 	requests := len(b.requests)
 	b.mu.Unlock()
-	t.Logf("first page: %.0f ms until its files are there, %.0f ms until the members are; %.1f KB in %d requests", took.Page, took.Members, took.Bytes/1000, requests)
+	t.Logf(
+		"first page: %.0f ms until its files are there, %.0f ms until the members are; %.1f KB in %d requests",
+		took.Page,
+		took.Members,
+		took.Bytes/1000,
+		requests,
+	)
 	if took.Bytes > 300_000 {
 		t.Errorf("the first page is %.0f bytes", took.Bytes)
 	}
@@ -102,7 +129,10 @@ func TestLive(t *testing.T) {
 	if _, err := client.Delete(t.Context(), "/config/new"); err != nil {
 		t.Fatal(err)
 	}
-	b.await("the key is gone from the tree", `![...document.querySelectorAll('.node')].some((n) => n.innerText.trim() === 'new')`)
+	b.await(
+		"the key is gone from the tree",
+		`![...document.querySelectorAll('.node')].some((n) => n.innerText.trim() === 'new')`,
+	)
 	put(t, client, "/config/deep/er/key", "")
 	b.has(".tree", "deep/")
 	b.press("deep/")
@@ -111,7 +141,10 @@ func TestLive(t *testing.T) {
 	if _, err := client.Delete(t.Context(), "/config/deep/er/key"); err != nil {
 		t.Fatal(err)
 	}
-	b.await("the branch is gone from the tree", `![...document.querySelectorAll('.node')].some((n) => n.innerText.trim() === 'deep/')`)
+	b.await(
+		"the branch is gone from the tree",
+		`![...document.querySelectorAll('.node')].some((n) => n.innerText.trim() === 'deep/')`,
+	)
 
 	b.visit("services")
 	b.has("main", "payments-1")
@@ -166,14 +199,18 @@ func TestBothThemesAndThePhone(t *testing.T) {
 				if b.is(`document.querySelector('.failure')`) {
 					t.Errorf("%s: %s", page, b.text(".failure"))
 				}
-				if l.width == desktop.width && b.is(`[...document.querySelectorAll('.tablebox')].some((e) => e.scrollWidth > e.clientWidth + 1)`) {
+				if l.width == desktop.width &&
+					b.is(`[...document.querySelectorAll('.tablebox')].some((e) => e.scrollWidth > e.clientWidth + 1)`) {
 					t.Errorf("%s has a table that does not fit", page)
 				}
 				var wide struct {
 					Page, Window int
 					Who          []string
 				}
-				b.js(`({page: document.documentElement.scrollWidth, window: innerWidth, who: [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('thead, nav, .tablebox, .diff, pre, .skip, .toast')).slice(0, 5).map((e) => e.tagName + '.' + (e.getAttribute('class') || ''))})`, &wide)
+				b.js(
+					`({page: document.documentElement.scrollWidth, window: innerWidth, who: [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('thead, nav, .tablebox, .diff, pre, .skip, .toast')).slice(0, 5).map((e) => e.tagName + '.' + (e.getAttribute('class') || ''))})`,
+					&wide,
+				)
 				if wide.Page > wide.Window || len(wide.Who) > 0 {
 					t.Errorf("%s is %d wide in a window of %d: %v", page, wide.Page, wide.Window, wide.Who)
 				}
@@ -241,11 +278,20 @@ func TestWatchPage(t *testing.T) {
 		for _, text := range texts {
 			b.has(fmt.Sprintf(".events tbody tr:nth-child(%d)", row+1), text)
 		}
-		b.await("a time of arrival", fmt.Sprintf(`/^\d\d:\d\d:\d\d\.\d{3}/.test(document.querySelector('.events tbody tr:nth-child(%d)').innerText.trim())`, row+1))
+		b.await(
+			"a time of arrival",
+			fmt.Sprintf(
+				`/^\d\d:\d\d:\d\d\.\d{3}/.test(document.querySelector('.events tbody tr:nth-child(%d)').innerText.trim())`,
+				row+1,
+			),
+		)
 	}
 	b.press("Pause")
 	put(t, client, "watch-page/k", "unseen")
-	b.await("it is counted", `document.querySelector('#counted').innerText.startsWith('4') && document.querySelector('#dropped').innerText.startsWith('1')`)
+	b.await(
+		"it is counted",
+		`document.querySelector('#counted').innerText.startsWith('4') && document.querySelector('#dropped').innerText.startsWith('1')`,
+	)
 	b.has(".counts", "Paused")
 	b.press("Go on")
 	put(t, client, "watch-page/k", "seen")

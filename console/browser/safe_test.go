@@ -66,7 +66,9 @@ func TestAnotherSiteBringsATokenAlong(t *testing.T) {
 	base, _ := serve(t, cluster)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = w.Write([]byte(`<title>other</title><a href="` + base + "/?token=" + url.QueryEscape(secret) + `">there</a>`))
+		_, _ = w.Write(
+			[]byte(`<title>other</title><a href="` + base + "/?token=" + url.QueryEscape(secret) + `">there</a>`),
+		)
 	}))
 	defer other.Close()
 	b := tabOf(t, base, desktop)
@@ -87,7 +89,10 @@ func TestATabSignedInAlready(t *testing.T) {
 	b.has("main", "3 of 3 members answer")
 	b.has("#live", "Live")
 	b.expect("401") // what the page asks for just then, which leads to the sign-in too
-	b.js(`fetch('api/session', {method: 'DELETE', headers: {'Fairlead-Session': localStorage.getItem('fairlead-session /')}}).then((r) => r.status)`, nil)
+	b.js(
+		`fetch('api/session', {method: 'DELETE', headers: {'Fairlead-Session': localStorage.getItem('fairlead-session /')}}).then((r) => r.status)`,
+		nil,
+	)
 	b.has("main", "Sign in") // another tab has signed out
 }
 

@@ -48,7 +48,12 @@ func seed(t *testing.T, client *clientv3.Client) {
 	})
 	put(t, client, "/config/orders.json", `{"retries": 2, "timeout": "2s", "zones": ["east"]}`)
 	put(t, client, "/config/orders.json", `{"retries": 3, "timeout": "2s", "zones": ["east", "west"]}`)
-	put(t, client, "/config/orders.json", `{"retries": 3, "timeout": "5s", "zones": ["east", "west"], "limits": {"perSecond": 200, "burst": 40}}`)
+	put(
+		t,
+		client,
+		"/config/orders.json",
+		`{"retries": 3, "timeout": "5s", "zones": ["east", "west"], "limits": {"perSecond": 200, "burst": 40}}`,
+	)
 	put(t, client, "/config/payments.json", `{"currency": "EUR"}`)
 	put(t, client, "/config/motd", "Maintenance on Sunday, 03:00 UTC.\nNothing will be lost.\n")
 	put(t, client, "/config/certificate", "\x30\x82\x03\x4f\x02\x01\x03\x00\xff\xfe")

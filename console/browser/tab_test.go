@@ -70,20 +70,28 @@ func tabOf(t *testing.T, base string, l look) *tab {
 	if l.dark {
 		scheme = "dark"
 	}
-	b.run(chromedp.EmulateViewport(l.width, l.height), func(ctx context.Context, t *chromedp.Target) (none chromedp.Void, err error) {
-		if _, err = cdp.Call(ctx, t, network.Enable, network.EnableParams{}); err != nil {
+	b.run(
+		chromedp.EmulateViewport(l.width, l.height),
+		func(ctx context.Context, t *chromedp.Target) (none chromedp.Void, err error) {
+			if _, err = cdp.Call(ctx, t, network.Enable, network.EnableParams{}); err != nil {
+				return none, err
+			}
+			if _, err = cdp.Call(ctx, t, log.Enable, cdp.Empty{}); err != nil {
+				return none, err
+			}
+			if _, err = cdp.Call(ctx, t, runtime.Enable, cdp.Empty{}); err != nil {
+				return none, err
+			}
+			_, err = cdp.Call(
+				ctx,
+				t,
+				emulation.SetEmulatedMedia,
+				emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+					{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}},
+			)
 			return none, err
-		}
-		if _, err = cdp.Call(ctx, t, log.Enable, cdp.Empty{}); err != nil {
-			return none, err
-		}
-		if _, err = cdp.Call(ctx, t, runtime.Enable, cdp.Empty{}); err != nil {
-			return none, err
-		}
-		_, err = cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
-		return none, err
-	})
+		},
+	)
 	return b
 }
 
@@ -170,7 +178,13 @@ func (b *tab) visit(page string) {
 // js evaluates an expression and decodes its value.
 func (b *tab) js(expression string, into any) {
 	b.t.Helper()
-	text := ask(b, chromedp.Evaluate[string](`(async () => JSON.stringify(await (`+expression+`)) ?? 'null')()`, chromedp.EvalAwaitPromise))
+	text := ask(
+		b,
+		chromedp.Evaluate[string](
+			`(async () => JSON.stringify(await (`+expression+`)) ?? 'null')()`,
+			chromedp.EvalAwaitPromise,
+		),
+	)
 	if into == nil {
 		return
 	}
@@ -208,12 +222,18 @@ func (b *tab) text(selector string) (s string) {
 // has waits until an element shows a text.
 func (b *tab) has(selector, text string) {
 	b.t.Helper()
-	b.await(fmt.Sprintf("%s shows %q", selector, text), fmt.Sprintf(`document.querySelector(%q)?.innerText.includes(%q)`, selector, text))
+	b.await(
+		fmt.Sprintf("%s shows %q", selector, text),
+		fmt.Sprintf(`document.querySelector(%q)?.innerText.includes(%q)`, selector, text),
+	)
 }
 
 // button is the first visible button (or link, or row of the tree) with a text.
 func button(text string) string {
-	return fmt.Sprintf(`[...(document.querySelector('dialog[open]:last-of-type') || document).querySelectorAll('button, a, summary')].find((b) => b.innerText.replace(/^[▸▾]/, "").trim().startsWith(%q) && b.offsetParent !== null)`, text)
+	return fmt.Sprintf(
+		`[...(document.querySelector('dialog[open]:last-of-type') || document).querySelectorAll('button, a, summary')].find((b) => b.innerText.replace(/^[▸▾]/, "").trim().startsWith(%q) && b.offsetParent !== null)`,
+		text,
+	)
 }
 
 // press clicks on a button with the mouse, where it is.
@@ -221,7 +241,12 @@ func (b *tab) press(text string) {
 	b.t.Helper()
 	b.await("there is a button "+text, button(text)+` && !`+button(text)+`.disabled`)
 	var at struct{ X, Y float64 }
-	b.js(`(() => { const e = `+button(text)+`; e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return {x: r.x + r.width / 2, y: r.y + r.height / 2}; })()`, &at)
+	b.js(
+		`(() => { const e = `+button(
+			text,
+		)+`; e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return {x: r.x + r.width / 2, y: r.y + r.height / 2}; })()`,
+		&at,
+	)
 	b.run(chromedp.MouseClickXY(at.X, at.Y))
 }
 

@@ -35,7 +35,10 @@ func TestUsersOfEtcd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	con, err := console.New(client, console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})))
+	con, err := console.New(
+		client,
+		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +67,10 @@ func TestUsersOfEtcd(t *testing.T) {
 	b.press("Cancel")
 	b.visit("access")
 	b.has("main", "Authentication is on")
-	b.await("she sees herself and her role", `document.querySelectorAll('table')[0].innerText.includes('ann') && document.querySelectorAll('table')[1].innerText.includes('all that begin with shop/')`)
+	b.await(
+		"she sees herself and her role",
+		`document.querySelectorAll('table')[0].innerText.includes('ann') && document.querySelectorAll('table')[1].innerText.includes('all that begin with shop/')`,
+	)
 	if b.is(`document.querySelector('main').innerText.includes('root')`) {
 		t.Error("she sees root")
 	}

@@ -101,7 +101,12 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		p.mu.Lock()
 		p.conns, p.none = c, nil
 		p.mu.Unlock()
-		p.child = endpointsharding.NewBalancer(c, p.opts, balancer.Get(pickfirst.Name).Build, endpointsharding.Options{})
+		p.child = endpointsharding.NewBalancer(
+			c,
+			p.opts,
+			balancer.Get(pickfirst.Name).Build,
+			endpointsharding.Options{},
+		)
 	}
 	s.ResolverState = pickfirst.EnableHealthListener(s.ResolverState)
 	return p.child.UpdateClientConnState(s)

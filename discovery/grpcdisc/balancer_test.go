@@ -161,9 +161,16 @@ func TestQuietStreams(t *testing.T) {
 	register(t, r, "a", a)
 	register(t, r, "b", b)
 	ejected := make(chan pick.EjectedInfo, 10)
-	builder := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
-	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(builder), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(lb("fairlead_p2c", "")))
+	builder := grpcdisc.NewBuilder(
+		directory(t, c),
+		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})),
+	)
+	cc, err := grpc.NewClient(
+		"etcd:///"+t.Name(),
+		grpc.WithResolvers(builder),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb("fairlead_p2c", "")),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +285,11 @@ func TestOtherResolver(t *testing.T) {
 func TestChangedConfig(t *testing.T) {
 	one, two := serve(t), serve(t)
 	r := manual.NewBuilderWithScheme("test")
-	cc, err := grpc.NewClient("test:///x", grpc.WithResolvers(r), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	cc, err := grpc.NewClient(
+		"test:///x",
+		grpc.WithResolvers(r),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,8 @@ func (b balancers) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancin
 		return nil, fmt.Errorf("grpcdisc: the configuration of %s: %w", b.name, err)
 	}
 	e := c.Ejection
-	if c.SpillOver < 0 || c.Subset < 0 || c.WarmUp < 0 || e.Failures < 0 || e.Base < 0 || e.Max < 0 || e.Share < 0 || e.Share > 1 {
+	if c.SpillOver < 0 || c.Subset < 0 || c.WarmUp < 0 || e.Failures < 0 || e.Base < 0 || e.Max < 0 || e.Share < 0 ||
+		e.Share > 1 {
 		return nil, fmt.Errorf("grpcdisc: the configuration of %s: a number is out of range in %s", b.name, text)
 	}
 	return c, nil
@@ -90,7 +91,12 @@ func (b balancers) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancin
 // connect to no more than that.
 func (s *settings) options() []pick.Option {
 	zones := s.Zone.list()
-	opts := []pick.Option{pick.WithLatency(), pick.WithZone(zones[0], zones[1:]...), pick.WithSpillOver(s.SpillOver), pick.WithWarmUp(time.Duration(s.WarmUp))}
+	opts := []pick.Option{
+		pick.WithLatency(),
+		pick.WithZone(zones[0], zones[1:]...),
+		pick.WithSpillOver(s.SpillOver),
+		pick.WithWarmUp(time.Duration(s.WarmUp)),
+	}
 	if s.NoEjection {
 		return append(opts, pick.WithoutEjection())
 	}

@@ -60,8 +60,15 @@ func TestAttemptsAreReported(t *testing.T) {
 	var reported attempts
 	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Attempt: reported.add})))
 	connect := func(opts ...grpcdisc.InterceptorOption) *grpc.ClientConn {
-		cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")), grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)))
+		cc, err := grpc.NewClient(
+			"etcd:///"+t.Name(),
+			grpc.WithResolvers(b),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultServiceConfig(
+				lb(grpcdisc.RoundRobin, ""),
+			),
+			grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +100,8 @@ func TestAttemptsAreReported(t *testing.T) {
 
 	clienttest.Await(t, "the error of a call that is not repeated names the instance", func() bool {
 		_, err := call(within(t), plain)
-		return status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), "told to (tried: bad at "+bad.addr)
+		return status.Code(err) == codes.Unavailable &&
+			strings.Contains(err.Error(), "told to (tried: bad at "+bad.addr)
 	})
 	clienttest.Await(t, "it is ejected", func() bool {
 		if _, err := call(within(t), plain); err != nil && status.Code(err) != codes.Unavailable {
@@ -104,7 +112,8 @@ func TestAttemptsAreReported(t *testing.T) {
 			t.Fatalf("%+v", list)
 		}
 		for _, st := range list {
-			if st.Ejected != !st.Until.IsZero() || st.Ejected && (st.Instance.ID != "bad" || time.Until(st.Until) > pick.DefaultBase) {
+			if st.Ejected != !st.Until.IsZero() ||
+				st.Ejected && (st.Instance.ID != "bad" || time.Until(st.Until) > pick.DefaultBase) {
 				t.Fatalf("%+v", st)
 			}
 			if st.Ejected {
@@ -169,8 +178,12 @@ func TestSlowMethodBlamesNobody(t *testing.T) {
 		register(t, r, id, &server{addr: l.Addr().String()})
 	}
 	b := grpcdisc.NewBuilder(directory(t, c))
-	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")))
+	cc, err := grpc.NewClient(
+		"etcd:///"+t.Name(),
+		grpc.WithResolvers(b),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +191,9 @@ func TestSlowMethodBlamesNobody(t *testing.T) {
 	clienttest.Await(t, "all are called", func() bool { return len(spread(t, cc, 30)) == 3 })
 	for range 4 {
 		ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
-		if _, err := healthpb.NewHealthClient(cc).List(ctx, &healthpb.HealthListRequest{}); status.Code(err) != codes.DeadlineExceeded {
+		if _, err := healthpb.NewHealthClient(cc).List(ctx, &healthpb.HealthListRequest{}); status.Code(
+			err,
+		) != codes.DeadlineExceeded {
 			t.Errorf("%v", err)
 		}
 		cancel()

@@ -72,7 +72,12 @@ func WithIdempotent(methods ...string) InterceptorOption {
 // chain, that repeats idempotent calls on other instances; see Attempts in the package
 // documentation. Use one per connection.
 func NewInterceptor(opts ...InterceptorOption) grpc.UnaryClientInterceptor {
-	i := &interceptor{attempts: DefaultAttempts, named: make(map[string]bool), retries: attempt.Retries(), hedges: attempt.Hedges()}
+	i := &interceptor{
+		attempts: DefaultAttempts,
+		named:    make(map[string]bool),
+		retries:  attempt.Retries(),
+		hedges:   attempt.Hedges(),
+	}
 	for _, o := range opts {
 		if o == nil {
 			i.err = fmt.Errorf("grpcdisc: %w: an option of the interceptor is nil", discovery.ErrInvalid)
@@ -92,7 +97,14 @@ type interceptor struct {
 	err             error // an option makes no sense
 }
 
-func (i *interceptor) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (i *interceptor) intercept(
+	ctx context.Context,
+	method string,
+	req, reply any,
+	cc *grpc.ClientConn,
+	invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
 	if i.err != nil {
 		return i.err
 	}

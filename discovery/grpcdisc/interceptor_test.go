@@ -45,11 +45,24 @@ func (s *sightings) HandleRPC(ctx context.Context, what stats.RPCStats) {
 	}
 }
 
-func connectWith(t testing.TB, d *discovery.Directory, config string, s *sightings, opts ...grpcdisc.InterceptorOption) *grpc.ClientConn {
+func connectWith(
+	t testing.TB,
+	d *discovery.Directory,
+	config string,
+	s *sightings,
+	opts ...grpcdisc.InterceptorOption,
+) *grpc.ClientConn {
 	t.Helper()
-	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(d)),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(config), grpc.WithStatsHandler(s),
-		grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)))
+	cc, err := grpc.NewClient(
+		"etcd:///"+t.Name(),
+		grpc.WithResolvers(grpcdisc.NewBuilder(d)),
+		grpc.WithTransportCredentials(
+			insecure.NewCredentials(),
+		),
+		grpc.WithDefaultServiceConfig(config),
+		grpc.WithStatsHandler(s),
+		grpc.WithUnaryInterceptor(grpcdisc.NewInterceptor(opts...)),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +89,14 @@ func TestFrozenProcess(t *testing.T) {
 				var cc *grpc.ClientConn
 				deadline, seen := clienttest.Long, new(sightings)
 				if with {
-					cc = connectWith(t, directory(t, c), lb(name, ejection), seen, grpcdisc.WithIdempotent(check), grpcdisc.WithAttemptTimeout(limit))
+					cc = connectWith(
+						t,
+						directory(t, c),
+						lb(name, ejection),
+						seen,
+						grpcdisc.WithIdempotent(check),
+						grpcdisc.WithAttemptTimeout(limit),
+					)
 				} else {
 					cc = connectWith(t, directory(t, c), lb(name, ejection), seen)
 					deadline = limit
@@ -207,7 +227,8 @@ func TestAttempts(t *testing.T) {
 	clienttest.Await(t, "the error says what was tried", func() bool {
 		_, err := call(within(t), cc)
 		text := err.Error()
-		return status.Code(err) == codes.Unavailable && strings.Contains(text, good.addr) && strings.Contains(text, bad.addr)
+		return status.Code(err) == codes.Unavailable && strings.Contains(text, good.addr) &&
+			strings.Contains(text, bad.addr)
 	})
 	nonsense := connectWith(t, d, config, nil, grpcdisc.WithIdempotent("Check"))
 	if _, err := call(within(t), nonsense); err == nil || !strings.Contains(err.Error(), `"Check" is not`) {
@@ -222,7 +243,14 @@ func TestHedging(t *testing.T) {
 	fast, slow := serve(t), serve(t)
 	register(t, r, "fast", fast)
 	register(t, r, "slow", slow)
-	cc := connectWith(t, directory(t, c), lb(grpcdisc.RoundRobin, `"noEjection":true`), nil, grpcdisc.WithIdempotent(check), grpcdisc.WithHedging(50*time.Millisecond))
+	cc := connectWith(
+		t,
+		directory(t, c),
+		lb(grpcdisc.RoundRobin, `"noEjection":true`),
+		nil,
+		grpcdisc.WithIdempotent(check),
+		grpcdisc.WithHedging(50*time.Millisecond),
+	)
 	awaitSpread(t, cc, fast, slow)
 	const takes = 4 * time.Second
 	slow.takes.Store(int64(takes))
@@ -231,7 +259,8 @@ func TestHedging(t *testing.T) {
 		begin := time.Now()
 		var header metadata.MD
 		resp, err := healthpb.NewHealthClient(cc).Check(within(t), &healthpb.HealthCheckRequest{}, grpc.Header(&header))
-		if err != nil || resp.Status != healthpb.HealthCheckResponse_SERVING || len(header["server"]) != 1 || header["server"][0] != fast.addr {
+		if err != nil || resp.Status != healthpb.HealthCheckResponse_SERVING || len(header["server"]) != 1 ||
+			header["server"][0] != fast.addr {
 			t.Errorf("%v, %v, %v", resp, header, err)
 		}
 		if time.Since(begin) >= takes {
@@ -251,9 +280,16 @@ func TestPicking(t *testing.T) {
 	register(t, r, "good", good)
 	register(t, r, "bad", bad)
 	ejected := make(chan pick.EjectedInfo, 10)
-	b := grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
-	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")))
+	b := grpcdisc.NewBuilder(
+		directory(t, c),
+		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})),
+	)
+	cc, err := grpc.NewClient(
+		"etcd:///"+t.Name(),
+		grpc.WithResolvers(b),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(lb(grpcdisc.RoundRobin, "")),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

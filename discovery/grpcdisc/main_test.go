@@ -41,7 +41,14 @@ func format(t testing.TB) discovery.JSON { return discovery.JSON{Base: t.Name() 
 
 func directory(t testing.TB, c *clientv3.Client, opts ...discovery.DirectoryOption) *discovery.Directory {
 	t.Helper()
-	d := discovery.NewDirectory(c, append([]discovery.DirectoryOption{discovery.WithFormat(format(t)), discovery.WithLog(slog.New(slog.DiscardHandler))}, opts...)...)
+	d := discovery.NewDirectory(
+		c,
+		append(
+			[]discovery.DirectoryOption{
+				discovery.WithFormat(format(t)),
+				discovery.WithLog(slog.New(slog.DiscardHandler)),
+			},
+			opts...)...)
 	t.Cleanup(func() { d.Close() })
 	return d
 }
@@ -91,28 +98,35 @@ func serveAt(t testing.TB, addr string) *server {
 		t.Fatal(err)
 	}
 	s := &server{addr: l.Addr().String(), hold: make(chan struct{}), held: make(chan struct{}, 100)}
-	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		s.calls.Add(1)
-		if r, ok := req.(*healthpb.HealthCheckRequest); ok && r.Service == "hold" {
-			s.held <- struct{}{}
-			select {
-			case <-s.hold:
-			case <-ctx.Done():
-			}
-			return &healthpb.HealthCheckResponse{}, nil
-		}
-		if err := grpc.SetHeader(ctx, metadata.Pairs("server", s.addr)); err != nil {
-			return nil, err
-		}
-		<-time.After(time.Duration(s.takes.Load())) // it does not notice that nobody waits any more
-		if s.fails.Load() {
-			return nil, status.Error(codes.Unavailable, "told to")
-		}
-		return next(ctx, req)
-	}), grpc.StreamInterceptor(func(_ any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
-		<-stream.Context().Done() // a stream on which nothing comes
-		return stream.Context().Err()
-	}))
+	s.grpc = grpc.NewServer(
+		grpc.UnaryInterceptor(
+			func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				s.calls.Add(1)
+				if r, ok := req.(*healthpb.HealthCheckRequest); ok && r.Service == "hold" {
+					s.held <- struct{}{}
+					select {
+					case <-s.hold:
+					case <-ctx.Done():
+					}
+					return &healthpb.HealthCheckResponse{}, nil
+				}
+				if err := grpc.SetHeader(ctx, metadata.Pairs("server", s.addr)); err != nil {
+					return nil, err
+				}
+				<-time.After(time.Duration(s.takes.Load())) // it does not notice that nobody waits any more
+				if s.fails.Load() {
+					return nil, status.Error(codes.Unavailable, "told to")
+				}
+				return next(ctx, req)
+			},
+		),
+		grpc.StreamInterceptor(
+			func(_ any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
+				<-stream.Context().Done() // a stream on which nothing comes
+				return stream.Context().Err()
+			},
+		),
+	)
 	healthpb.RegisterHealthServer(s.grpc, health.NewServer())
 	var done sync.WaitGroup
 	done.Go(func() { s.grpc.Serve(counting{l, s}) })
@@ -120,7 +134,13 @@ func serveAt(t testing.TB, addr string) *server {
 	return s
 }
 
-func register(t testing.TB, r *discovery.Registrar, id string, s *server, change ...func(*discovery.Instance)) *discovery.Registration {
+func register(
+	t testing.TB,
+	r *discovery.Registrar,
+	id string,
+	s *server,
+	change ...func(*discovery.Instance),
+) *discovery.Registration {
 	t.Helper()
 	in := discovery.Instance{Service: t.Name(), ID: id, Addresses: []string{s.addr}}
 	for _, f := range change {

@@ -28,14 +28,20 @@ func TestNonsense(t *testing.T) {
 	} {
 		target := resolver.Target{}
 		target.URL.Path = "/orders"
-		if _, err := b.Build(target, nil, resolver.BuildOptions{}); !errors.Is(err, discovery.ErrInvalid) || !strings.Contains(err.Error(), what) {
+		if _, err := b.Build(target, nil, resolver.BuildOptions{}); !errors.Is(err, discovery.ErrInvalid) ||
+			!strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
-		cc, err := grpc.NewClient("etcd:///orders", grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		cc, err := grpc.NewClient(
+			"etcd:///orders",
+			grpc.WithResolvers(b),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := call(within(t), cc); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), what) {
+		if _, err := call(within(t), cc); status.Code(err) != codes.Unavailable ||
+			!strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
 		cc.Close()

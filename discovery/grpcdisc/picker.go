@@ -53,7 +53,11 @@ type conns struct {
 // UpdateState takes what they report.
 func (c *conns) UpdateState(s balancer.State) {
 	children := endpointsharding.ChildStatesFromPicker(s.Picker)
-	t := &table{state: s.ConnectivityState, list: make([]*discovery.Instance, 0, len(children)), conns: make(map[key]conn, len(children))}
+	t := &table{
+		state: s.ConnectivityState,
+		list:  make([]*discovery.Instance, 0, len(children)),
+		conns: make(map[key]conn, len(children)),
+	}
 	for _, child := range children {
 		in := instanceOf(child.Endpoint)
 		t.list = append(t.list, in)

@@ -137,10 +137,18 @@ func (*Builder) Scheme() string { return scheme }
 
 // Build starts a resolver. It fails if the target names no service, or the directory is
 // closed.
-func (b *Builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (b *Builder) Build(
+	target resolver.Target,
+	cc resolver.ClientConn,
+	_ resolver.BuildOptions,
+) (resolver.Resolver, error) {
 	service := target.Endpoint()
 	if service == "" {
-		return nil, fmt.Errorf("grpcdisc: the target %q names no service; write %s:///SERVICE", target.URL.String(), scheme)
+		return nil, fmt.Errorf(
+			"grpcdisc: the target %q names no service; write %s:///SERVICE",
+			target.URL.String(),
+			scheme,
+		)
 	}
 	if b.err != nil {
 		return nil, fmt.Errorf("grpcdisc: service %q: %w", service, b.err)
@@ -149,7 +157,14 @@ func (b *Builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolv
 	if err != nil {
 		return nil, fmt.Errorf("grpcdisc: service %q: %w", service, err)
 	}
-	r := &follower{b: b, service: service, sub: sub, cc: cc, picking: &picking{service: service, opts: b.opts}, group: worker.New(context.Background())}
+	r := &follower{
+		b:       b,
+		service: service,
+		sub:     sub,
+		cc:      cc,
+		picking: &picking{service: service, opts: b.opts},
+		group:   worker.New(context.Background()),
+	}
 	b.mu.Lock()
 	b.live = append(b.live, r.picking)
 	b.mu.Unlock()

@@ -44,8 +44,21 @@ func TestState(t *testing.T) {
 		}
 		return g
 	}
-	full := put(discovery.Instance{ID: "a", Addresses: []string{"10.0.0.1:80"}, Zone: "east", Weight: 7, Metadata: map[string]string{"k": "v"}})
-	put(discovery.Instance{ID: "b", Addresses: []string{"http://10.0.0.2:80", "grpc://10.0.0.2:81", "grpc://10.0.0.2:82"}})
+	full := put(
+		discovery.Instance{
+			ID:        "a",
+			Addresses: []string{"10.0.0.1:80"},
+			Zone:      "east",
+			Weight:    7,
+			Metadata:  map[string]string{"k": "v"},
+		},
+	)
+	put(
+		discovery.Instance{
+			ID:        "b",
+			Addresses: []string{"http://10.0.0.2:80", "grpc://10.0.0.2:81", "grpc://10.0.0.2:82"},
+		},
+	)
 	put(discovery.Instance{ID: "c", Addresses: []string{"http://10.0.0.3:80", "10.0.0.3:81"}})
 	put(discovery.Instance{ID: "d", Addresses: []string{"10.0.0.1:80"}}) // as a
 	put(discovery.Instance{ID: "e", Addresses: []string{"10.0.0.5:80"}, State: discovery.Draining})
@@ -83,7 +96,8 @@ func TestState(t *testing.T) {
 	if grpcdisc.Instance(nil) != nil {
 		t.Error("an instance from nothing")
 	}
-	if !s.Endpoints[0].Attributes.Equal(s.Endpoints[0].Attributes) || s.Endpoints[0].Attributes.Equal(s.Endpoints[1].Attributes) {
+	if !s.Endpoints[0].Attributes.Equal(s.Endpoints[0].Attributes) ||
+		s.Endpoints[0].Attributes.Equal(s.Endpoints[1].Attributes) {
 		t.Error("attributes do not compare")
 	}
 	if err := full.Update(within(t), func(in *discovery.Instance) { in.Metadata = map[string]string{"k": "w"} }); err != nil {
@@ -175,8 +189,14 @@ func TestEtcdAway(t *testing.T) {
 			fault()
 			d := discovery.NewDirectory(c, discovery.WithFormat(discovery.JSON{Base: service + "/"}))
 			defer d.Close()
-			cc, err := grpc.NewClient("etcd:///"+service, grpc.WithResolvers(grpcdisc.NewBuilder(d)),
-				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, "")))
+			cc, err := grpc.NewClient(
+				"etcd:///"+service,
+				grpc.WithResolvers(grpcdisc.NewBuilder(d)),
+				grpc.WithTransportCredentials(
+					insecure.NewCredentials(),
+				),
+				grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, "")),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +267,11 @@ func TestManyConnections(t *testing.T) {
 
 // A builder without a directory makes no connection, and says why.
 func TestNoDirectory(t *testing.T) {
-	cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(nil)), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	cc, err := grpc.NewClient(
+		"etcd:///"+t.Name(),
+		grpc.WithResolvers(grpcdisc.NewBuilder(nil)),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

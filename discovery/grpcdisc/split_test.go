@@ -64,8 +64,14 @@ func TestSplitWhileCallsRun(t *testing.T) {
 				}
 				reported <- strings.Join(words, " ")
 			}}
-			cc, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(hooks)))),
-				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, config)))
+			cc, err := grpc.NewClient(
+				"etcd:///"+t.Name(),
+				grpc.WithResolvers(grpcdisc.NewBuilder(directory(t, c), grpcdisc.WithPicking(pick.WithHooks(hooks)))),
+				grpc.WithTransportCredentials(
+					insecure.NewCredentials(),
+				),
+				grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, config)),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +166,8 @@ func TestFilter(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(d)), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, `"filter":"color=red"`))); err == nil || !strings.Contains(err.Error(), "color") {
+		grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, `"filter":"color=red"`))); err == nil ||
+		!strings.Contains(err.Error(), "color") {
 		t.Errorf("a filter that is none: %v", err)
 	}
 }
@@ -188,7 +195,13 @@ func TestControlChangesAllTheTime(t *testing.T) {
 	for w := range 4 { // a program that knows no bounds
 		writers.Go(func() {
 			for i := range 400 {
-				value := fmt.Sprintf(`{"instances":{"%d":{"weight":%d}},"split":{"v0":%d,"v1":%d}}`, w, 1+i%100, i%101, 100-i%101)
+				value := fmt.Sprintf(
+					`{"instances":{"%d":{"weight":%d}},"split":{"v0":%d,"v1":%d}}`,
+					w,
+					1+i%100,
+					i%101,
+					100-i%101,
+				)
 				if _, err := c.Put(context.Background(), "/fairlead/control/"+t.Name(), value); err != nil {
 					t.Error(err)
 				}

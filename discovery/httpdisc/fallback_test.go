@@ -25,7 +25,13 @@ func TestFallback(t *testing.T) {
 	tr := httpdisc.New(d)
 	t.Cleanup(func() { tr.Close() })
 	near, far := serve(t, "near"), serve(t, "far")
-	nearBy, farOff := discovery.NewRegistrar(own, discovery.WithFormat(format(t))), discovery.NewRegistrar(east, discovery.WithFormat(format(t)))
+	nearBy, farOff := discovery.NewRegistrar(
+		own,
+		discovery.WithFormat(format(t)),
+	), discovery.NewRegistrar(
+		east,
+		discovery.WithFormat(format(t)),
+	)
 	t.Cleanup(func() { nearBy.Close() })
 	t.Cleanup(func() { farOff.Close() })
 	register(t, farOff, far)

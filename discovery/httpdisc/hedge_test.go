@@ -38,13 +38,21 @@ func TestFrozenProcess(t *testing.T) {
 			}
 			counting := func(string) http.RoundTripper {
 				return roundTripper(func(req *http.Request) (*http.Response, error) {
-					if i, ok := req.Context().Value(callerKey{}).(int); ok && frozen.Load() && req.URL.Host == servers[1].Addr {
+					if i, ok := req.Context().Value(callerKey{}).(int); ok && frozen.Load() &&
+						req.URL.Host == servers[1].Addr {
 						met[i].Add(1)
 					}
 					return http.DefaultTransport.RoundTrip(req)
 				})
 			}
-			r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()), opt, forGood, httpdisc.WithTransport(counting))
+			r, tr := setup(
+				t,
+				clienttest.Shared(t),
+				httpdisc.WithPolicy(pick.RoundRobin()),
+				opt,
+				forGood,
+				httpdisc.WithTransport(counting),
+			)
 			for i, s := range servers {
 				if _, err := r.Register(within(t), discovery.Instance{Service: "orders", ID: fmt.Sprint(i), Addresses: []string{s.Addr}}); err != nil {
 					t.Fatal(err)
@@ -59,8 +67,12 @@ func TestFrozenProcess(t *testing.T) {
 						if frozen.Load() {
 							left--
 						}
-						ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), callerKey{}, i), clienttest.Long)
-						if _, _, status, err := do(tr, request(t, ctx, "GET", "http://orders/", nil)); err != nil || status != 200 {
+						ctx, cancel := context.WithTimeout(
+							context.WithValue(context.Background(), callerKey{}, i),
+							clienttest.Long,
+						)
+						if _, _, status, err := do(tr, request(t, ctx, "GET", "http://orders/", nil)); err != nil ||
+							status != 200 {
 							t.Errorf("%d, %v", status, err)
 							left = 0
 						}
@@ -91,8 +103,13 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 
 // A slow instance is not waited for; what comes of it later harms nothing. A body is sent to both.
 func TestHedging(t *testing.T) {
-	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithHedging(50*time.Millisecond), httpdisc.WithPolicy(pick.RoundRobin()),
-		httpdisc.WithPicking(pick.WithoutEjection()))
+	r, tr := setup(
+		t,
+		clienttest.Shared(t),
+		httpdisc.WithHedging(50*time.Millisecond),
+		httpdisc.WithPolicy(pick.RoundRobin()),
+		httpdisc.WithPicking(pick.WithoutEjection()),
+	)
 	const takes = 4 * time.Second
 	cancelled := make(chan struct{}, 100)
 	slow := serve(t, "slow", func(_ http.ResponseWriter, r *http.Request) {

@@ -26,7 +26,13 @@ func TestAttemptsAreReported(t *testing.T) {
 			t.Errorf("%+v", i)
 		}
 	}}
-	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.Random()), httpdisc.WithHedging(100*time.Millisecond), httpdisc.WithPicking(pick.WithHooks(hooks), pick.WithoutEjection()))
+	r, tr := setup(
+		t,
+		clienttest.Shared(t),
+		httpdisc.WithPolicy(pick.Random()),
+		httpdisc.WithHedging(100*time.Millisecond),
+		httpdisc.WithPicking(pick.WithHooks(hooks), pick.WithoutEjection()),
+	)
 	good, bad := serve(t, "good"), serve(t, "bad")
 	slow := serve(t, "slow", func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -70,7 +76,10 @@ func TestSlowPathBlamesNobody(t *testing.T) {
 	}
 	for range 4 {
 		ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
-		if _, _, _, err := do(tr, request(t, ctx, "GET", "http://orders/slow/report", nil)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, _, err := do(tr, request(t, ctx, "GET", "http://orders/slow/report", nil)); !errors.Is(
+			err,
+			context.DeadlineExceeded,
+		) {
 			t.Errorf("%v", err)
 		}
 		cancel()

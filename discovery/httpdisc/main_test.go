@@ -34,7 +34,12 @@ func setup(t testing.TB, c *clientv3.Client, opts ...httpdisc.Option) (*discover
 	t.Helper()
 	r := discovery.NewRegistrar(c, discovery.WithFormat(format(t)))
 	t.Cleanup(func() { r.Close() })
-	d := discovery.NewDirectory(c, discovery.WithFormat(format(t)), discovery.WithAnnounce("me"), discovery.WithLog(slog.New(slog.DiscardHandler)))
+	d := discovery.NewDirectory(
+		c,
+		discovery.WithFormat(format(t)),
+		discovery.WithAnnounce("me"),
+		discovery.WithLog(slog.New(slog.DiscardHandler)),
+	)
 	t.Cleanup(func() { d.Close() })
 	tr := httpdisc.New(d, opts...)
 	t.Cleanup(func() { tr.Close() })

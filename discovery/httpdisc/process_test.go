@@ -18,7 +18,11 @@ func process() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Server-Name", l.Addr().String()) })}
+	s := &http.Server{
+		Handler: http.HandlerFunc(
+			func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Server-Name", l.Addr().String()) },
+		),
+	}
 	go s.Serve(l)
 	fmt.Println(l.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)

@@ -18,7 +18,12 @@ import (
 
 // What may be repeated is repeated on another instance, with its body.
 func TestRetry(t *testing.T) {
-	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(pick.WithoutEjection()))
+	r, tr := setup(
+		t,
+		clienttest.Shared(t),
+		httpdisc.WithPolicy(pick.RoundRobin()),
+		httpdisc.WithPicking(pick.WithoutEjection()),
+	)
 	good, bad := serve(t, "good"), serve(t, "bad")
 	bad.status.Store(http.StatusServiceUnavailable)
 	register(t, r, good)
@@ -69,7 +74,9 @@ func TestRetry(t *testing.T) {
 	// All are bad: the answer stands, and nobody is asked twice.
 	good.status.Store(http.StatusBadGateway)
 	before := good.calls.Load() + bad.calls.Load()
-	if _, text, status, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); status < 502 || !strings.Contains(text, "told to") || err != nil {
+	if _, text, status, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); status < 502 ||
+		!strings.Contains(text, "told to") ||
+		err != nil {
 		t.Errorf("%v %v %v", text, status, err)
 	}
 	if n := good.calls.Load() + bad.calls.Load() - before; n != 2 {
@@ -80,7 +87,8 @@ func TestRetry(t *testing.T) {
 	bad.Server.Close()
 	tr.CloseIdleConnections() // of an old connection one cannot know
 	for range 10 {
-		if _, text, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc"))); err != nil || text != "POST /x abc" {
+		if _, text, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc"))); err != nil ||
+			text != "POST /x abc" {
 			t.Errorf("%v %v", text, err)
 		}
 	}
@@ -160,7 +168,8 @@ func TestDraining(t *testing.T) {
 	}
 	before := slow.calls.Load()
 	for range 20 {
-		if name, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); err != nil || name != "other" {
+		if name, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); err != nil ||
+			name != "other" {
 			t.Errorf("%v, %v", name, err)
 		}
 	}
@@ -177,7 +186,11 @@ func TestDraining(t *testing.T) {
 // A request that is given up ends at once, is not repeated, and blames nobody; one whose
 // time is up does.
 func TestContext(t *testing.T) {
-	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1, Base: time.Hour})))
+	r, tr := setup(
+		t,
+		clienttest.Shared(t),
+		httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1, Base: time.Hour})),
+	)
 	entered := make(chan struct{}, 10)
 	hang := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "GET" {
@@ -203,7 +216,10 @@ func TestContext(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, _, _, err := do(tr, request(t, short, "GET", "http://orders/", nil)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, _, err := do(tr, request(t, short, "GET", "http://orders/", nil)); !errors.Is(
+		err,
+		context.DeadlineExceeded,
+	) {
 		t.Errorf("%v", err)
 	}
 	if n := one.calls.Load() + two.calls.Load() - begun; n > 2 {
@@ -248,7 +264,8 @@ func TestCallersMistakes(t *testing.T) {
 	if n := one.calls.Load() + two.calls.Load() - before; n > 20 {
 		t.Errorf("%d of 20 bodies that break off were begun", n)
 	}
-	if _, text, _, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); err != nil || text != "GET /x " {
+	if _, text, _, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); err != nil ||
+		text != "GET /x " {
 		t.Errorf("%q, %v", text, err)
 	}
 }
@@ -256,7 +273,11 @@ func TestCallersMistakes(t *testing.T) {
 // A caller in a hurry blames nobody: his time was up before the instance could have answered. An
 // instance that stands still is blamed, with the timeout of an http.Client too.
 func TestHurry(t *testing.T) {
-	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1, Base: time.Hour})))
+	r, tr := setup(
+		t,
+		clienttest.Shared(t),
+		httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1, Base: time.Hour})),
+	)
 	var frozen atomic.Bool
 	const takes = 100 * time.Millisecond
 	slow := func(w http.ResponseWriter, r *http.Request) {

@@ -228,7 +228,8 @@ func unsent(err error) bool {
 // unable are the answers of an instance, or of what stands before it, that cannot do its
 // work.
 func unable(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable ||
+		status == http.StatusGatewayTimeout
 }
 
 // address is where an instance takes requests of a scheme, and by which one; host is empty

@@ -31,7 +31,10 @@ func setSplit(t testing.TB, c *clientv3.Client, service, words string) {
 // version registers a server as an instance of a version.
 func version(t testing.TB, r *discovery.Registrar, s *server, v string) *discovery.Registration {
 	t.Helper()
-	g, err := r.Register(within(t), discovery.Instance{Service: t.Name(), ID: s.name, Addresses: []string{s.addr()}, Version: v})
+	g, err := r.Register(
+		within(t),
+		discovery.Instance{Service: t.Name(), ID: s.name, Addresses: []string{s.addr()}, Version: v},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +141,11 @@ func TestFilterHeader(t *testing.T) {
 	if name, err := get("v2"); err != nil || name != "b" { // the first one waits for etcd's answer too
 		t.Errorf("the first request: %q, %v", name, err)
 	}
-	clienttest.Await(t, "the split", func() bool { return len(tr.Split(t.Name())) == 2 && len(tr.Statuses(t.Name())) == 2 })
+	clienttest.Await(
+		t,
+		"the split",
+		func() bool { return len(tr.Split(t.Name())) == 2 && len(tr.Statuses(t.Name())) == 2 },
+	)
 	for range 50 {
 		if name, err := get(""); err != nil || name != "a" {
 			t.Errorf("%q, %v", name, err)

@@ -189,7 +189,10 @@ func (t *Transport) nameOf(req *http.Request) (name string, ok bool, err error) 
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
 		return "", true, fmt.Errorf("httpdisc: the scheme %q of %s", req.URL.Scheme, req.URL.Redacted())
 	case req.URL.Port() != "":
-		return "", true, fmt.Errorf("httpdisc: a port in %s: the instances of the service have theirs", req.URL.Redacted())
+		return "", true, fmt.Errorf(
+			"httpdisc: a port in %s: the instances of the service have theirs",
+			req.URL.Redacted(),
+		)
 	}
 	return name, true, nil
 }
@@ -284,7 +287,11 @@ func (t *Transport) Close() error {
 }
 
 // pick chooses an instance that a filter takes, none of those that were tried.
-func (s *service) pick(ctx context.Context, f discovery.Filter, tried []*discovery.Instance) (*discovery.Instance, pick.Done, error) {
+func (s *service) pick(
+	ctx context.Context,
+	f discovery.Filter,
+	tried []*discovery.Instance,
+) (*discovery.Instance, pick.Done, error) {
 	in, done, err := s.picks.PickMatching(ctx, f, tried...)
 	var none *pick.NoInstancesError
 	if err == nil || !errors.As(err, &none) || none.Known || ctx.Err() != nil {

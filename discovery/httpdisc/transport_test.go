@@ -27,7 +27,10 @@ func TestRoundTrip(t *testing.T) {
 	await(t, tr, 3)
 	got := make(map[string]int)
 	for range 30 {
-		name, text, status, err := do(tr, request(t, within(t), "POST", "http://orders/v1/x%2Fy?q=1", strings.NewReader("hello")))
+		name, text, status, err := do(
+			tr,
+			request(t, within(t), "POST", "http://orders/v1/x%2Fy?q=1", strings.NewReader("hello")),
+		)
 		if err != nil || status != 200 || text != "POST /v1/x%2Fy?q=1 hello" {
 			t.Fatalf("%v %v %v", text, status, err)
 		}
@@ -84,7 +87,10 @@ func TestOutstanding(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, tr := setup(t, c)
-	if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); !errors.Is(err, pick.ErrNoInstances) {
+	if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); !errors.Is(
+		err,
+		pick.ErrNoInstances,
+	) {
 		t.Errorf("%v", err)
 	}
 	_, waiting := setup(t, c, httpdisc.WithPicking(pick.WithWait()))
@@ -119,7 +125,10 @@ func TestRefuses(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "none of 1 instances has an address for https")
 	})
 	tr.Close()
-	if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); !errors.Is(err, discovery.ErrClosed) {
+	if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); !errors.Is(
+		err,
+		discovery.ErrClosed,
+	) {
 		t.Errorf("%v", err)
 	}
 }
@@ -134,9 +143,12 @@ func (c *closing) Close() error { c.closed = true; return nil }
 // The certificate has to be for the name in the URL.
 func TestTLS(t *testing.T) {
 	names := make(chan string, 10)
-	s := &server{name: "a", Server: httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Host, " ", r.TLS != nil)
-	}))}
+	s := &server{
+		name: "a",
+		Server: httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.Host, " ", r.TLS != nil)
+		})),
+	}
 	s.TLS = &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		names <- h.ServerName
 		return nil, nil

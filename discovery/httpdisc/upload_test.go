@@ -101,24 +101,30 @@ func TestSlowUpload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			opts := []httpdisc.Option{httpdisc.WithPolicy(pick.RoundRobin()), httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1}))}
+			opts := []httpdisc.Option{
+				httpdisc.WithPolicy(pick.RoundRobin()),
+				httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Failures: 1})),
+			}
 			if c.opt != nil {
 				opts = append(opts, c.opt)
 			}
 			r, tr := setup(t, clienttest.Shared(t), opts...)
 			stop := make(chan struct{})
 			for _, id := range []string{"a", "b", "c"} {
-				s := &server{name: id, Server: httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-					if r.Method == "GET" {
-						return
-					}
-					if !c.refuses {
-						_, _ = io.Copy(io.Discard, r.Body)
-					}
-					if c.refuses || c.stands {
-						<-stop
-					}
-				}))}
+				s := &server{
+					name: id,
+					Server: httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+						if r.Method == "GET" {
+							return
+						}
+						if !c.refuses {
+							_, _ = io.Copy(io.Discard, r.Body)
+						}
+						if c.refuses || c.stands {
+							<-stop
+						}
+					})),
+				}
 				t.Cleanup(s.Close)
 				register(t, r, s)
 			}

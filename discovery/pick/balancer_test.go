@@ -144,7 +144,8 @@ func TestTrial(t *testing.T) {
 				if n := len(trials()); n > 0 {
 					t.Errorf("%d calls beside the trial", n)
 				}
-				if in, other, err := b.PickOther(ctx(0), b.Statuses()[0].Instance, b.Statuses()[2].Instance); err != nil || in.ID != "i-0003" {
+				if in, other, err := b.PickOther(ctx(0), b.Statuses()[0].Instance, b.Statuses()[2].Instance); err != nil ||
+					in.ID != "i-0003" {
 					t.Errorf("another one is %v, %v", in, err)
 				} else {
 					other.Report(Success)
@@ -362,7 +363,11 @@ func TestSubset(t *testing.T) {
 		if len(mine) != 10 || !slices.Equal(mine, Subset(list, name, 10)) {
 			t.Fatalf("%v", mine)
 		}
-		less := Subset(slices.DeleteFunc(slices.Clone(list), func(in *discovery.Instance) bool { return in == mine[3] }), name, 10)
+		less := Subset(
+			slices.DeleteFunc(slices.Clone(list), func(in *discovery.Instance) bool { return in == mine[3] }),
+			name,
+			10,
+		)
 		changed := 0
 		for _, in := range less {
 			if !slices.Contains(mine, in) {

@@ -75,7 +75,12 @@ func BenchmarkPick(b *testing.B) {
 			}
 		})
 		b.Run(p.name+"/split", func(b *testing.B) {
-			split := loaded(b, p.policy, thousand(), func(lb *Balancer) { lb.rnd.seeded, lb.split = false, discovery.Split{"v1": 90, "v2": 9, "v3": 1} })
+			split := loaded(
+				b,
+				p.policy,
+				thousand(),
+				func(lb *Balancer) { lb.rnd.seeded, lb.split = false, discovery.Split{"v1": 90, "v2": 9, "v3": 1} },
+			)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				_, done, err := split.Pick(keys[i%len(keys)])

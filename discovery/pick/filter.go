@@ -17,7 +17,11 @@ func WithFilter(f discovery.Filter) Option { return func(b *Balancer) { b.config
 // costs less, as P2C; with the policy Hash and a key, the same one for the same key. It looks at
 // all instances, so it takes longer the more there are, does not leave the subset of [WithSubset],
 // and knows no zones. If there is none, the error is a *NoInstancesError, also [WithWait].
-func (b *Balancer) PickMatching(ctx context.Context, f discovery.Filter, tried ...*discovery.Instance) (*discovery.Instance, Done, error) {
+func (b *Balancer) PickMatching(
+	ctx context.Context,
+	f discovery.Filter,
+	tried ...*discovery.Instance,
+) (*discovery.Instance, Done, error) {
 	if f == "" {
 		return b.PickOther(ctx, tried...)
 	}
@@ -30,7 +34,8 @@ func (b *Balancer) PickMatching(ctx context.Context, f discovery.Filter, tried .
 	}
 	allowed := func(n *node) bool {
 		in := n.in.Load()
-		return f.Matches(in) && !slices.ContainsFunc(tried, func(t *discovery.Instance) bool { return keyOf(t) == keyOf(in) })
+		return f.Matches(in) &&
+			!slices.ContainsFunc(tried, func(t *discovery.Instance) bool { return keyOf(t) == keyOf(in) })
 	}
 	n, trial := s.matching(ctx, b, allowed)
 	if n == nil {

@@ -55,7 +55,13 @@ type rated struct {
 func (f *fewest) rate(unit float64) {
 	f.rated = make([]rated, len(f.candidates.columns))
 	for i, c := range f.candidates.columns {
-		f.rated[i] = rated{c.own, c.other, uint32(max(c.cut, 1) - 1), float32(unit / c.own.share()), float32(unit / c.other.share())}
+		f.rated[i] = rated{
+			c.own,
+			c.other,
+			uint32(max(c.cut, 1) - 1),
+			float32(unit / c.own.share()),
+			float32(unit / c.other.share()),
+		}
 	}
 }
 

@@ -249,7 +249,14 @@ func TestHashSpread(t *testing.T) {
 		for _, in := range list {
 			want := keys * float64(in.EffectiveWeight()) / sum
 			if math.Abs(got[in.ID]-want) > 4.5*math.Sqrt(want) {
-				t.Errorf("%d instances: %s of weight %d has %.0f keys, want about %.0f", len(list), in.ID, in.Weight, got[in.ID], want)
+				t.Errorf(
+					"%d instances: %s of weight %d has %.0f keys, want about %.0f",
+					len(list),
+					in.ID,
+					in.Weight,
+					got[in.ID],
+					want,
+				)
 			}
 		}
 	}

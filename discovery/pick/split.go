@@ -133,7 +133,10 @@ func matching(list []*node, f discovery.Filter) (some []*node) {
 
 // routes are those to the subsets, with their nodes, as a set has them; r is nil if no subset has a
 // live instance. b.mu is held.
-func (b *Balancer) routes(subsets []part, good func([]*node) []*node) (r *routes, nodes []*node, statuses []SubsetStatus) {
+func (b *Balancer) routes(
+	subsets []part,
+	good func([]*node) []*node,
+) (r *routes, nodes []*node, statuses []SubsetStatus) {
 	r = new(routes)
 	pools := make([]*pool, len(subsets))
 	asked, live := 0.0, 0.0

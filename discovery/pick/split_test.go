@@ -16,7 +16,15 @@ import (
 // versions are instances of versions: "v1 v1 v2" are i-0000 to i-0002.
 func versions(text string) (list []*discovery.Instance) {
 	for i, v := range strings.Fields(text) {
-		list = append(list, &discovery.Instance{ID: fmt.Sprintf("i-%04d", i), Addresses: []string{fmt.Sprintf("10.0.0.%d:80", i)}, Version: v, Zone: "a"})
+		list = append(
+			list,
+			&discovery.Instance{
+				ID:        fmt.Sprintf("i-%04d", i),
+				Addresses: []string{fmt.Sprintf("10.0.0.%d:80", i)},
+				Version:   v,
+				Zone:      "a",
+			},
+		)
 	}
 	return list
 }
@@ -77,7 +85,8 @@ func TestSplitShares(t *testing.T) {
 					}
 					got := picked(t, b, n)
 					for what, percent := range c.want {
-						if share := 100 * float64(got[what]) / n; math.Abs(share-percent) > margin || percent == 0 && share > 0 {
+						if share := 100 * float64(got[what]) / n; math.Abs(share-percent) > margin ||
+							percent == 0 && share > 0 {
 							t.Errorf("%s has %.1f %%, not %.1f: %v", what, share, percent, b.Split())
 						}
 					}
@@ -226,10 +235,12 @@ func TestFilters(t *testing.T) {
 			}
 			done.Report(Success)
 			var none *NoInstancesError
-			if _, _, err := b.PickMatching(t.Context(), "v2", append(tried, in)...); !errors.As(err, &none) || none.Registered != 5 {
+			if _, _, err := b.PickMatching(t.Context(), "v2", append(tried, in)...); !errors.As(err, &none) ||
+				none.Registered != 5 {
 				t.Errorf("%v", err)
 			}
-			if _, _, err := b.PickMatching(t.Context(), "v9"); !errors.Is(err, ErrNoInstances) || !strings.Contains(err.Error(), "v9") {
+			if _, _, err := b.PickMatching(t.Context(), "v9"); !errors.Is(err, ErrNoInstances) ||
+				!strings.Contains(err.Error(), "v9") {
 				t.Errorf("%v", err)
 			}
 			if _, _, err := b.PickMatching(t.Context(), "color=red"); !errors.Is(err, discovery.ErrInvalid) {

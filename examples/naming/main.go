@@ -151,7 +151,8 @@ func (c *caller) await(what, want string) {
 				return
 			}
 		}
-		if len(counts) == len(servers) && !slices.ContainsFunc(servers, func(s string) bool { return counts[s] != each }) {
+		if len(counts) == len(servers) &&
+			!slices.ContainsFunc(servers, func(s string) bool { return counts[s] != each }) {
 			fmt.Printf("%s: calls go to %s\n", what, want)
 			return
 		}

@@ -80,7 +80,8 @@ func TestEnsureLastsAsLongAsItsContext(t *testing.T) {
 			}
 			return "late", nil
 		})
-		if err := k.Try(context.Background()); etcderr.Code(err) != codes.Unavailable || errors.Is(err, context.DeadlineExceeded) {
+		if err := k.Try(context.Background()); etcderr.Code(err) != codes.Unavailable ||
+			errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("one refresh without an answer: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout/2)
@@ -153,7 +154,12 @@ func ExampleKeeper() {
 // right.
 func TestEnsureWaitsForMisconfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		wrong := &etcderr.Error{Status: codes.Unavailable, Cause: errors.New("unknown authority"), Unexecuted: true, Misconfigured: true}
+		wrong := &etcderr.Error{
+			Status:        codes.Unavailable,
+			Cause:         errors.New("unknown authority"),
+			Unexecuted:    true,
+			Misconfigured: true,
+		}
 		var mended atomic.Bool
 		k := newKeeper(t, func(context.Context) (string, error) {
 			if mended.Load() {
@@ -173,7 +179,8 @@ func TestEnsureWaitsForMisconfiguration(t *testing.T) {
 		}
 		k.FailFast = false
 		err := k.Ensure(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "unknown authority") || time.Since(began) != 5*time.Second {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "unknown authority") ||
+			time.Since(began) != 5*time.Second {
 			t.Errorf("with a deadline: %v after %v", err, time.Since(began))
 		}
 		time.AfterFunc(3*time.Second, func() { mended.Store(true) })

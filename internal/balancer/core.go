@@ -350,7 +350,11 @@ func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now
 		s.retire(c, fx)
 		s.moveOff(c, movable, fx)
 	case c.retired && m.conn != nil && m.state != Ejected && m.conn.lastByte.Load() >= began:
-		s.dead(c, fmt.Errorf("silent for %v while a newer connection answers", c.quiet(now).Round(time.Millisecond)), fx)
+		s.dead(
+			c,
+			fmt.Errorf("silent for %v while a newer connection answers", c.quiet(now).Round(time.Millisecond)),
+			fx,
+		)
 	}
 }
 

@@ -178,7 +178,8 @@ func TestPicking(t *testing.T) {
 	}
 	d.wait(time.Second)
 	// An error without a status lets calls wait that want to.
-	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == codes.Unavailable || !strings.Contains(err.Error(), "refused") {
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); err == nil || etcderr.Code(err) == codes.Unavailable ||
+		!strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is away: %v", err)
 	}
 	m[0].conn.wrong = true
@@ -186,7 +187,8 @@ func TestPicking(t *testing.T) {
 		t.Errorf("a pinned member that worked and is not what was configured now: %v", err)
 	}
 	m[0].worked = false
-	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") {
+	if _, err := p.Pick(balancer.PickInfo{Ctx: ctx}); etcderr.Code(err) != codes.Unavailable ||
+		!strings.Contains(err.Error(), "refused") {
 		t.Errorf("a pinned member that is not what was configured: %v", err)
 	}
 }
@@ -219,7 +221,10 @@ func TestRetiredConnectionsTakeNothing(t *testing.T) {
 	v, _ := d.set.makeView()
 	d.change(func(now int64, fx *effects) { d.set.connLost(m[0].conn, io.EOF, now, fx) })
 	ctx := &Context{Context: context.Background()}
-	if _, err := (&picker{d.set, v}).Pick(balancer.PickInfo{Ctx: ctx}); !errors.Is(err, balancer.ErrNoSubConnAvailable) {
+	if _, err := (&picker{d.set, v}).Pick(balancer.PickInfo{Ctx: ctx}); !errors.Is(
+		err,
+		balancer.ErrNoSubConnAvailable,
+	) {
 		t.Errorf("%v", err)
 	}
 	ctx.Pick.Finish(Unanswered)

@@ -20,7 +20,11 @@ const policyName = "fairlead_etcd"
 // ServiceConfig selects the policy and bounds responses, in bytes. (A call option
 // for the bound would cost an allocation per call.)
 func ServiceConfig(maxRecv int) string {
-	return fmt.Sprintf(`{"loadBalancingConfig":[{"%s":{}}],"methodConfig":[{"name":[{}],"maxResponseMessageBytes":%d}]}`, policyName, maxRecv)
+	return fmt.Sprintf(
+		`{"loadBalancingConfig":[{"%s":{}}],"methodConfig":[{"name":[{}],"maxResponseMessageBytes":%d}]}`,
+		policyName,
+		maxRecv,
+	)
 }
 
 // Scheme is that of the target given to grpc.NewClient.
@@ -161,7 +165,11 @@ type resolverBuilder struct{ s *Set }
 
 func (b resolverBuilder) Scheme() string { return Scheme }
 
-func (b resolverBuilder) Build(_ resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (b resolverBuilder) Build(
+	_ resolver.Target,
+	cc resolver.ClientConn,
+	_ resolver.BuildOptions,
+) (resolver.Resolver, error) {
 	return static{}, cc.UpdateState(resolver.State{
 		Attributes:    attributes.New(setKey{}, b.s),
 		ServiceConfig: cc.ParseServiceConfig(ServiceConfig(b.s.cfg.MaxRecv)),

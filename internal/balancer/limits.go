@@ -88,7 +88,13 @@ func (m *Member) consensusTime() int64 { return cmp.Or(m.agree.value.Load(), m.s
 
 // silenceLimit is how long calls wait without a byte before m is in doubt.
 func (m *Member) silenceLimit() time.Duration {
-	return limit(m.set.cfg.SilenceLimit, max(m.trip.value.Load(), m.consensusTime()), silenceFactor, silenceMin, silenceMax)
+	return limit(
+		m.set.cfg.SilenceLimit,
+		max(m.trip.value.Load(), m.consensusTime()),
+		silenceFactor,
+		silenceMin,
+		silenceMax,
+	)
 }
 
 // holdAfter is how long calls of all members wait for consensus before changes are held back.

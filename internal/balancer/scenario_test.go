@@ -164,7 +164,10 @@ func (d *driver) connecting(c *conn) {
 	switch d.mode(c) {
 	case "frozen": // connects when it thaws; "mute" connects and then says nothing
 	case "refused":
-		d.after(time.Millisecond, func(fx *effects) { d.set.connLost(c, errors.New("connection refused"), d.clock, fx) })
+		d.after(
+			time.Millisecond,
+			func(fx *effects) { d.set.connLost(c, errors.New("connection refused"), d.clock, fx) },
+		)
 		d.after(time.Second, func(fx *effects) {
 			if c.stage == dialing {
 				fx.connect = append(fx.connect, c)
@@ -331,7 +334,8 @@ func (d *driver) input(c scenario.Command) {
 		p := &Pick{
 			Class:   map[string]Class{"write": Write, "read": Read, "watch": Session, "range": Bulk, "snapshot": Bulk}[c.Name],
 			Resumes: c.Name == "range",
-			Stream:  c.Name != "write" && c.Name != "read", Consensus: c.Name == "write" || c.Name == "read" && !c.Has("local"),
+			Stream: c.Name != "write" &&
+				c.Name != "read", Consensus: c.Name == "write" || c.Name == "read" && !c.Has("local"),
 			Short: c.Name == "write" || c.Name == "read",
 		}
 		p.Cancel = func(err error) {

@@ -123,7 +123,8 @@ func (s *Set) Close() { s.group.Stop() }
 
 // same reports that m is the member for e.
 func (s *Set) same(m *Member, e endpoint.Endpoint) bool {
-	return m.ep.Target() == e.Target() && m.ep.At == e.At && transport.UseTLS(m.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS)
+	return m.ep.Target() == e.Target() && m.ep.At == e.At &&
+		transport.UseTLS(m.ep, s.cfg.TLS) == transport.UseTLS(e, s.cfg.TLS)
 }
 
 // merge keeps the members that stay, takes those back that are leaving, and makes those
@@ -220,7 +221,14 @@ func (s *Set) States() []Status {
 	defer s.mu.Unlock()
 	list := make([]Status, len(s.members))
 	for i, m := range s.members {
-		list[i] = Status{Endpoint: m.Name(), State: m.state, Since: m.since, Latency: time.Duration(m.latency.Load()), Err: m.err, ID: m.ID()}
+		list[i] = Status{
+			Endpoint: m.Name(),
+			State:    m.state,
+			Since:    m.since,
+			Latency:  time.Duration(m.latency.Load()),
+			Err:      m.err,
+			ID:       m.ID(),
+		}
 	}
 	return list
 }

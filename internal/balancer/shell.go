@@ -200,7 +200,10 @@ func (s *Set) probeConsensus(ctx context.Context, cc grpc.ClientConnInterface, o
 	}
 	within := max(bareRatio*time.Since(began), bareLeast)
 	if !answers(ctx, within) && giveUp() { // the member has not just begun to answer
-		s.cfg.Log.Warn("calls with the token are not answered, others are: logging in anew", zap.String("endpoint", o.c.m.Name()))
+		s.cfg.Log.Warn(
+			"calls with the token are not answered, others are: logging in anew",
+			zap.String("endpoint", o.c.m.Name()),
+		)
 		s.change(func(_ int64, fx *effects) { s.anew(fx) })
 	}
 	return blocked, nil

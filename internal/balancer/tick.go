@@ -84,7 +84,8 @@ func (s *Set) traffic(now int64) (busy, recent bool) {
 		if c := m.conn; c != nil {
 			calls := &c.calls
 			busy = busy || calls.n.Load() > 0
-			recent = recent || calls.since.Load() != 0 && now-max(calls.last.Load(), calls.since.Load()) < int64(activeProbeAfter)
+			recent = recent ||
+				calls.since.Load() != 0 && now-max(calls.last.Load(), calls.since.Load()) < int64(activeProbeAfter)
 		}
 	}
 	return busy, busy || recent
@@ -144,7 +145,8 @@ func (s *Set) lookAt(c *conn, now int64, busy, recent bool, next *alarm, fx *eff
 		}
 		next.in(watchSlow)
 	}
-	if asked := c.asked.Load(); c == m.conn && asked > c.lastByte.Load() && time.Duration(now-asked) >= m.silenceLimit() {
+	if asked := c.asked.Load(); c == m.conn && asked > c.lastByte.Load() &&
+		time.Duration(now-asked) >= m.silenceLimit() {
 		s.callWitnesses(m, asked)
 	}
 	if c.stage == ready {

@@ -204,7 +204,10 @@ func (g *gathering) reads(ctx context.Context) {
 	}
 	if f.KeysErr == nil {
 		f.Revision = resp.Header.Revision
-		if _, err := g.c.Get(cctx, "\x00", clientv3.WithRev(1), clientv3.WithLimit(1), clientv3.WithKeysOnly()); errors.Is(err, rpctypes.ErrCompacted) {
+		if _, err := g.c.Get(cctx, "\x00", clientv3.WithRev(1), clientv3.WithLimit(1), clientv3.WithKeysOnly()); errors.Is(
+			err,
+			rpctypes.ErrCompacted,
+		) {
 			f.Compacted = true
 		}
 	}
@@ -239,7 +242,9 @@ func (g *gathering) leases(ctx context.Context) {
 			continue // it has ended
 		}
 		f.Leases = append(f.Leases, Lease{
-			ID: int64(l.ID), TTL: time.Duration(l.GrantedTTL) * time.Second, Left: time.Duration(l.TTL) * time.Second, Keys: len(l.Keys),
+			ID: int64(
+				l.ID,
+			), TTL: time.Duration(l.GrantedTTL) * time.Second, Left: time.Duration(l.TTL) * time.Second, Keys: len(l.Keys),
 		})
 	}
 }

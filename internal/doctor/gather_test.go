@@ -20,7 +20,11 @@ func TestRealClusters(t *testing.T) {
 	c := clienttest.Dial(t, cl.Endpoints()...)
 	look := func() (*Facts, []string) {
 		t.Helper()
-		f, err := Gather(clienttest.Within(t, clienttest.Long), c, Options{Pages: true, Leases: true, Timeout: 5 * time.Second})
+		f, err := Gather(
+			clienttest.Within(t, clienttest.Long),
+			c,
+			Options{Pages: true, Leases: true, Timeout: 5 * time.Second},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +41,11 @@ func TestRealClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, problems := look()
-	if len(problems) != 0 || len(f.Members) != 3 || f.AllLeases != 1 || len(f.Leases) != 1 || f.Leases[0].ID != int64(g.ID) || f.AuthOn == nil || *f.AuthOn || f.Remote {
+	if len(problems) != 0 || len(f.Members) != 3 || f.AllLeases != 1 || len(f.Leases) != 1 ||
+		f.Leases[0].ID != int64(g.ID) ||
+		f.AuthOn == nil ||
+		*f.AuthOn ||
+		f.Remote {
 		t.Errorf("a healthy cluster: %q, %+v", problems, f)
 	}
 	for _, m := range f.Members {
@@ -50,14 +58,18 @@ func TestRealClusters(t *testing.T) {
 	if err := m.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	if _, problems = look(); len(problems) != 1 || !strings.Contains(problems[0], "member "+m.Name+" does not answer; just a quorum is left (2 of 3)") {
+	if _, problems = look(); len(problems) != 1 ||
+		!strings.Contains(problems[0], "member "+m.Name+" does not answer; just a quorum is left (2 of 3)") {
 		t.Errorf("one stands still: %q", problems)
 	}
 	if err := m.Thaw(); err != nil {
 		t.Fatal(err)
 	}
 	m.Kill()
-	if _, problems = look(); !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, "member "+m.Name+" does not answer") }) {
+	if _, problems = look(); !slices.ContainsFunc(
+		problems,
+		func(p string) bool { return strings.Contains(p, "member "+m.Name+" does not answer") },
+	) {
 		t.Errorf("one is away: %q", problems)
 	}
 	cl.Members()[1].Kill()
@@ -67,7 +79,11 @@ func TestRealClusters(t *testing.T) {
 		rules[g.Rule] = true
 	}
 	// What cannot be asked without a quorum is no cause of its own.
-	if len(problems) != 1 || !strings.HasPrefix(problems[0], "1 of 3 voting members answer, 2 are needed") || !rules["no-quorum"] || rules["unknown"] || rules["elections"] || rules["no-leader"] {
+	if len(problems) != 1 || !strings.HasPrefix(problems[0], "1 of 3 voting members answer, 2 are needed") ||
+		!rules["no-quorum"] ||
+		rules["unknown"] ||
+		rules["elections"] ||
+		rules["no-leader"] {
 		t.Errorf("two are away: %q, %v", problems, rules)
 	}
 	cl.Members()[2].Kill()
@@ -90,7 +106,11 @@ func TestPeriodOfRealMembers(t *testing.T) {
 		}
 	})
 	const period = 8 * time.Second
-	f, err := Gather(clienttest.Within(t, clienttest.Long), c, Options{Pages: true, Leases: true, Timeout: 5 * time.Second, Period: period})
+	f, err := Gather(
+		clienttest.Within(t, clienttest.Long),
+		c,
+		Options{Pages: true, Leases: true, Timeout: 5 * time.Second, Period: period},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +120,13 @@ func TestPeriodOfRealMembers(t *testing.T) {
 	cancel()
 	wg.Wait()
 	// Without load there is nothing to judge, whatever was counted before.
-	f, err = Gather(clienttest.Within(t, clienttest.Long), c, Options{Pages: true, Leases: true, Timeout: 5 * time.Second, Period: 500 * time.Millisecond})
-	if a, _ := f.Members[0].status(); err != nil || f.Period >= period || a == nil || a.Commit.Known || a.NewLeaders != 0 {
+	f, err = Gather(
+		clienttest.Within(t, clienttest.Long),
+		c,
+		Options{Pages: true, Leases: true, Timeout: 5 * time.Second, Period: 500 * time.Millisecond},
+	)
+	if a, _ := f.Members[0].status(); err != nil || f.Period >= period || a == nil || a.Commit.Known ||
+		a.NewLeaders != 0 {
 		t.Errorf("%v, %+v, %+v", err, f, a)
 	}
 }
@@ -110,7 +135,11 @@ func TestPeriodOfRealMembers(t *testing.T) {
 func TestUnadvertised(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cl.Endpoints()...)
-	f, err := Gather(clienttest.Within(t, clienttest.Long), c, Options{Pages: true, Leases: true, Timeout: 5 * time.Second})
+	f, err := Gather(
+		clienttest.Within(t, clienttest.Long),
+		c,
+		Options{Pages: true, Leases: true, Timeout: 5 * time.Second},
+	)
 	if err != nil || len(f.Members) != 1 || len(f.Members[0].URLs) == 0 {
 		t.Fatalf("%+v, %v", f, err)
 	}

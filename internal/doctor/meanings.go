@@ -46,4 +46,11 @@ var meanings = map[string]struct{ title, means string }{
 }
 
 // stops are the rules whose findings make requests fail, whichever member is asked.
-var stops = map[string]bool{"unreachable": true, "refused": true, "no-quorum": true, "no-reads": true, "no-space": true, "corrupt": true}
+var stops = map[string]bool{
+	"unreachable": true,
+	"refused":     true,
+	"no-quorum":   true,
+	"no-reads":    true,
+	"no-space":    true,
+	"corrupt":     true,
+}

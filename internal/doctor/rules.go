@@ -49,7 +49,8 @@ func (f Finding) run(commands ...string) Finding {
 // shell, or what stands for one that has more in it than a name or an address needs.
 func word(name, otherwise string) string {
 	harmless := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:/,[]", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("-_.:/,[]", r)
 	}
 	if name == "" || name[0] == '-' || strings.ContainsFunc(name, func(r rune) bool { return !harmless(r) }) {
 		return otherwise
@@ -131,14 +132,38 @@ func versions(f *Facts) (list []Finding) {
 	}
 	const look = "endpoint status --cluster -w table"
 	if len(lossy) > 0 {
-		list = append(list, problem("lossy-version", "upgrade to the latest 3.5", "%s, which can lose data consistency when it crashes", strings.Join(lossy, ", ")).run(look))
+		list = append(
+			list,
+			problem(
+				"lossy-version",
+				"upgrade to the latest 3.5",
+				"%s, which can lose data consistency when it crashes",
+				strings.Join(lossy, ", "),
+			).run(look),
+		)
 	}
 	if len(old) > 0 {
-		list = append(list, warning("old-version", "upgrade, one minor version at a time; save a snapshot first", "%s; only the latest minor versions get fixes", strings.Join(old, ", ")).
-			run("snapshot save FILE"))
+		list = append(
+			list,
+			warning(
+				"old-version",
+				"upgrade, one minor version at a time; save a snapshot first",
+				"%s; only the latest minor versions get fixes",
+				strings.Join(old, ", "),
+			).
+				run("snapshot save FILE"),
+		)
 	}
 	if len(target) > 0 {
-		list = append(list, note("downgrade", "replace the members' programs one after the other, or end it", "a downgrade to %s is under way", strings.Join(target, ", ")).run("downgrade cancel"))
+		list = append(
+			list,
+			note(
+				"downgrade",
+				"replace the members' programs one after the other, or end it",
+				"a downgrade to %s is under way",
+				strings.Join(target, ", "),
+			).run("downgrade cancel"),
+		)
 	}
 	if len(minors) > 1 && len(target) == 0 {
 		var views []string
@@ -172,14 +197,28 @@ func slow(f *Facts) (list []Finding) {
 	usual := took[(len(took)-1)/2]
 	for _, m := range f.Members {
 		if a, _ := m.status(); a != nil && a.Took >= slowFloor && a.Took >= slowFactor*usual && len(took) > 1 {
-			list = append(list, warning("slow", "look at its load, its disk and the way there",
-				"%s takes %s to answer, the others about %s", m.title(), a.Took.Round(time.Millisecond), usual.Round(time.Millisecond)).
+			list = append(list, warning(
+				"slow",
+				"look at its load, its disk and the way there",
+				"%s takes %s to answer, the others about %s",
+				m.title(),
+				a.Took.Round(time.Millisecond),
+				usual.Round(time.Millisecond),
+			).
 				of(m.title()).run("top --no-watch"))
 		}
 	}
 	if len(list) == 0 && usual >= slowFloor {
-		list = append(list, note("far", "if that is not the distance, look at the members' load", "members take %s to answer from here", usual.Round(time.Millisecond)).
-			run("top --no-watch"))
+		list = append(
+			list,
+			note(
+				"far",
+				"if that is not the distance, look at the members' load",
+				"members take %s to answer from here",
+				usual.Round(time.Millisecond),
+			).
+				run("top --no-watch"),
+		)
 	}
 	return list
 }
@@ -206,14 +245,37 @@ func disks(f *Facts) (list []Finding) {
 		}
 		var slow []string
 		if a.Fsync.Known && a.Fsync.P99 > fsyncGood {
-			slow = append(slow, fmt.Sprintf("1 %% or more of its writes to the log took longer than %s (up to %s is good)", a.Fsync.P99, fsyncGood))
+			slow = append(
+				slow,
+				fmt.Sprintf(
+					"1 %% or more of its writes to the log took longer than %s (up to %s is good)",
+					a.Fsync.P99,
+					fsyncGood,
+				),
+			)
 		}
 		if a.Commit.Known && a.Commit.P99 > commitGood {
-			slow = append(slow, fmt.Sprintf("1 %% or more of its database commits took longer than %s (up to %s is good)", a.Commit.P99, commitGood))
+			slow = append(
+				slow,
+				fmt.Sprintf(
+					"1 %% or more of its database commits took longer than %s (up to %s is good)",
+					a.Commit.P99,
+					commitGood,
+				),
+			)
 		}
 		if len(slow) > 0 {
-			list = append(list, warning("disk", "look at what else uses that disk, or give the member a faster one for itself",
-				"the disk of %s is slow: %s %s", name, f.period(), strings.Join(slow, ", ")).of(m.title()).run("doctor --period 1m"))
+			list = append(
+				list,
+				warning(
+					"disk",
+					"look at what else uses that disk, or give the member a faster one for itself",
+					"the disk of %s is slow: %s %s",
+					name,
+					f.period(),
+					strings.Join(slow, ", "),
+				).of(m.title()).run("doctor --period 1m"),
+			)
 		}
 	}
 	return list
@@ -238,8 +300,11 @@ func lag(f *Facts) (list []Finding) {
 				"%s is %d entries behind", m.title(), behind).of(m.title()).run("endpoint status --cluster -w table"))
 		}
 		if m.Learner && first-st.RaftAppliedIndex <= lagWarning {
-			list = append(list, note("learner", "give it a vote", "%s is a learner and up to date: it can be promoted", m.title()).
-				of(m.title()).run("member promote "+idText(m.ID)))
+			list = append(
+				list,
+				note("learner", "give it a vote", "%s is a learner and up to date: it can be promoted", m.title()).
+					of(m.title()).run("member promote "+idText(m.ID)),
+			)
 		}
 	}
 	return list

@@ -43,13 +43,19 @@ func certificates(f *Facts) (list []Finding) {
 			}
 		}
 		if len(names) > 0 {
-			list = append(list, judge("certificate", members, "certificates of members end soon (%s)", strings.Join(ends, "; ")).
-				of(names...).run("endpoint health --cluster"))
+			list = append(
+				list,
+				judge("certificate", members, "certificates of members end soon (%s)", strings.Join(ends, "; ")).
+					of(names...).run("endpoint health --cluster"),
+			)
 		}
 		if judgeCertificate(f.Now, f.OwnCertificate) == severity {
-			list = append(list, judge("own-certificate", "replace the files of --cert and --key; programs that run read them again",
-				"the certificate that this client shows ends soon (%s)", until(f.Now, f.OwnCertificate.NotAfter)).
-				run("endpoint health --cluster"))
+			list = append(
+				list,
+				judge("own-certificate", "replace the files of --cert and --key; programs that run read them again",
+					"the certificate that this client shows ends soon (%s)", until(f.Now, f.OwnCertificate.NotAfter)).
+					run("endpoint health --cluster"),
+			)
 		}
 	}
 	return list

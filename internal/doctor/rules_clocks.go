@@ -24,8 +24,12 @@ func clocks(f *Facts) (list []Finding) {
 		}
 	}
 	if asked > 1 && len(off) == asked && slices.Max(off)-slices.Min(off) <= clockTolerance {
-		return []Finding{warning("own-clock", "run a time service here",
-			"the clock of this machine is wrong, or those of all members: theirs are %s it", apart(off[0])).run("doctor")}
+		return []Finding{warning(
+			"own-clock",
+			"run a time service here",
+			"the clock of this machine is wrong, or those of all members: theirs are %s it",
+			apart(off[0]),
+		).run("doctor")}
 	}
 	return list
 }

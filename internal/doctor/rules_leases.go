@@ -41,8 +41,14 @@ func stampede(f *Facts) (list []Finding) {
 		of = fmt.Sprintf(" (from a sample of %d of %d)", len(f.Leases), f.AllLeases)
 	}
 	if late >= lateLeases {
-		list = append(list, warning("late-leases", "see whether the owners of their keys live",
-			"about %.0f leases with %.0f keys were not renewed for two thirds of their time%s", float64(late)*scale, float64(keys)*scale, of).
+		list = append(list, warning(
+			"late-leases",
+			"see whether the owners of their keys live",
+			"about %.0f leases with %.0f keys were not renewed for two thirds of their time%s",
+			float64(late)*scale,
+			float64(keys)*scale,
+			of,
+		).
 			run(fmt.Sprintf("lease timetolive %x --keys", first)))
 	}
 	var worst []Lease
@@ -56,9 +62,18 @@ func stampede(f *Facts) (list []Finding) {
 		for _, l := range worst {
 			attached += l.Keys
 		}
-		list = append(list, warning("stampede", "spread when they are granted and renewed: clients that start together should wait a random time first",
-			"about %.0f leases with %.0f keys end within the same second%s unless they are renewed", n, float64(attached)*scale, of).
-			run(fmt.Sprintf("lease timetolive %x --keys", worst[0].ID)))
+		list = append(
+			list,
+			warning(
+				"stampede",
+				"spread when they are granted and renewed: clients that start together should wait a random time first",
+				"about %.0f leases with %.0f keys end within the same second%s unless they are renewed",
+				n,
+				float64(attached)*scale,
+				of,
+			).
+				run(fmt.Sprintf("lease timetolive %x --keys", worst[0].ID)),
+		)
 	}
 	return list
 }

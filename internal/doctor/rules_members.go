@@ -15,11 +15,24 @@ func nobody(f *Facts) []Finding {
 		}
 	}
 	if f.Refused() {
-		return []Finding{problem("refused", "say who asks, with --user and a password, or --cert and --key", "the endpoints answer, but not to this user").
-			because("%v", f.ListErr).run("--user NAME doctor")}
+		return []Finding{
+			problem(
+				"refused",
+				"say who asks, with --user and a password, or --cert and --key",
+				"the endpoints answer, but not to this user",
+			).
+				because("%v", f.ListErr).
+				run("--user NAME doctor"),
+		}
 	}
-	return []Finding{problem("unreachable", "look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' logs",
-		"no endpoint answers").because("%s", strings.Join(tried, "; ")).run("endpoint health")}
+	return []Finding{
+		problem(
+			"unreachable",
+			"look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' logs",
+			"no endpoint answers",
+		).because("%s", strings.Join(tried, "; ")).
+			run("endpoint health"),
+	}
 }
 
 // silent are the voting members that do not answer.
@@ -52,7 +65,10 @@ func (m *Member) replacement() []string {
 		return []string{"--endpoints " + word(m.URLs[0].URL, "URL") + " endpoint health", "member list"}
 	}
 	urls := word(strings.Join(m.PeerURLs, ","), "URL")
-	return []string{"member remove " + idText(m.ID), fmt.Sprintf("member add %s --peer-urls %s --learner", word(m.Name, "NAME"), urls)}
+	return []string{
+		"member remove " + idText(m.ID),
+		fmt.Sprintf("member add %s --peer-urls %s --learner", word(m.Name, "NAME"), urls),
+	}
 }
 
 // voters counts members that vote, and those of them that answer.
@@ -72,8 +88,11 @@ func voters(f *Facts) (all, answering int) {
 // availability: members that do not answer, and what follows from that.
 func availability(f *Facts) (list []Finding) {
 	if f.ListErr != nil {
-		list = append(list, problem("member-list", "look at the addresses below, at firewalls, and at the members' logs",
-			"no endpoint could say who the members are").because("%v", f.ListErr).run("endpoint health"))
+		list = append(
+			list,
+			problem("member-list", "look at the addresses below, at firewalls, and at the members' logs",
+				"no endpoint could say who the members are").because("%v", f.ListErr).run("endpoint health"),
+		)
 	}
 	all, answering := voters(f)
 	need := all/2 + 1
@@ -83,13 +102,28 @@ func availability(f *Facts) (list []Finding) {
 	}
 	for _, m := range f.Members {
 		if m.neverStarted() {
-			list = append(list, warning("never-started", "start it with --initial-cluster-state=existing, or remove it",
-				"member %s was added but never started%s", idText(m.ID), after).of(idText(m.ID)).run("member remove "+idText(m.ID)))
+			list = append(list, warning(
+				"never-started",
+				"start it with --initial-cluster-state=existing, or remove it",
+				"member %s was added but never started%s",
+				idText(m.ID),
+				after,
+			).of(idText(m.ID)).run("member remove "+idText(m.ID)))
 		}
 		if m.Learner && !m.neverStarted() {
 			if _, st := m.status(); st == nil {
-				list = append(list, problem("silent", "see whether it runs, and what its log says last; if it is lost for ever, replace it", "the learner %s does not answer", m.title()).
-					because("%s", m.why()).of(m.title()).run(m.replacement()...))
+				list = append(
+					list,
+					problem(
+						"silent",
+						"see whether it runs, and what its log says last; if it is lost for ever, replace it",
+						"the learner %s does not answer",
+						m.title(),
+					).
+						because("%s", m.why()).
+						of(m.title()).
+						run(m.replacement()...),
+				)
 			}
 		}
 	}
@@ -99,8 +133,15 @@ func availability(f *Facts) (list []Finding) {
 		why = append(why, m.title()+": "+m.why())
 	}
 	if f.Read.Err != nil && all > 0 && answering < need {
-		lost := problem("no-quorum", "bring members back; if more than half are lost for ever, save what a living one has and restore that as a new cluster",
-			"%d of %d voting members answer, %d are needed; %s not", answering, all, need, enumerate(titles(away), "does", "do")).because("%s", strings.Join(why, "; "))
+		lost := problem(
+			"no-quorum",
+			"bring members back; if more than half are lost for ever, save what a living one has and restore that as a new cluster",
+			"%d of %d voting members answer, %d are needed; %s not",
+			answering,
+			all,
+			need,
+			enumerate(titles(away), "does", "do"),
+		).because("%s", strings.Join(why, "; "))
 		for _, m := range f.Members {
 			if a, st := m.status(); st != nil {
 				lost = lost.run("--endpoints "+word(a.URL, "URL")+" snapshot save FILE", restoreCommand(m))
@@ -110,9 +151,13 @@ func availability(f *Facts) (list []Finding) {
 		return append(list, lost.of(titles(away)...))
 	}
 	for _, m := range away {
-		list = append(list, problem("silent",
+		list = append(list, problem(
+			"silent",
 			"see whether it runs, and what its log says last; if it only cannot be reached from here, look at firewalls and --listen-client-urls; if it is lost for ever, replace it",
-			"%s does not answer%s", m.subject(), after).because("%s", m.why()).of(m.title()).run(m.replacement()...))
+			"%s does not answer%s",
+			m.subject(),
+			after,
+		).because("%s", m.why()).of(m.title()).run(m.replacement()...))
 	}
 	return list
 }
@@ -121,7 +166,13 @@ func availability(f *Facts) (list []Finding) {
 func restoreCommand(m *Member) string {
 	peer := word(strings.Join(m.PeerURLs[:min(len(m.PeerURLs), 1)], ""), "URL")
 	name := word(m.Name, "NAME")
-	return fmt.Sprintf("snapshot restore FILE --data-dir DIRECTORY --name %s --initial-cluster %s=%s --initial-advertise-peer-urls %s", name, name, peer, peer)
+	return fmt.Sprintf(
+		"snapshot restore FILE --data-dir DIRECTORY --name %s --initial-cluster %s=%s --initial-advertise-peer-urls %s",
+		name,
+		name,
+		peer,
+		peer,
+	)
 }
 
 // addresses: those that members advertise and that lead nowhere.
@@ -132,8 +183,13 @@ func addresses(f *Facts) (list []Finding) {
 		}
 		for _, a := range m.URLs {
 			if a.Err != nil && a.Advertised {
-				list = append(list, warning("advertised", "correct --advertise-client-urls of that member",
-					"member %s advertises %s, which cannot be reached from here; it can be at another address", m.title(), a.URL).
+				list = append(list, warning(
+					"advertised",
+					"correct --advertise-client-urls of that member",
+					"member %s advertises %s, which cannot be reached from here; it can be at another address",
+					m.title(),
+					a.URL,
+				).
 					because("%v", a.Err).of(m.title(), a.URL).run("--endpoints "+word(a.URL, "URL")+" endpoint health"))
 			}
 		}
@@ -162,10 +218,28 @@ func leaders(f *Facts) (list []Finding) {
 			what = "; no leader: " + strings.Join(without, ", ")
 		}
 		all, answering := voters(f)
-		return []Finding{problem("no-reads", network, "a read that needs a quorum failed although %d of %d members answer%s", answering, all, what).because("%v", f.Read.Err).
-			run("endpoint status --cluster -w table")}
+		return []Finding{
+			problem(
+				"no-reads",
+				network,
+				"a read that needs a quorum failed although %d of %d members answer%s",
+				answering,
+				all,
+				what,
+			).because("%v", f.Read.Err).
+				run("endpoint status --cluster -w table"),
+		}
 	case len(without) > 0:
-		list = append(list, problem("no-leader", network, "%s: no leader", strings.Join(without, ", ")).of(without...).run("endpoint status --cluster -w table"))
+		list = append(
+			list,
+			problem(
+				"no-leader",
+				network,
+				"%s: no leader",
+				strings.Join(without, ", "),
+			).of(without...).
+				run("endpoint status --cluster -w table"),
+		)
 	}
 	if len(by) > 1 {
 		var views []string
@@ -173,8 +247,15 @@ func leaders(f *Facts) (list []Finding) {
 			views = append(views, fmt.Sprintf("%s by %s", f.nameOf(id), strings.Join(names, ", ")))
 		}
 		slices.Sort(views)
-		list = append(list, warning("two-leaders", "ask again: after an election it takes a moment; if it stays so, members cannot reach each other",
-			"members disagree on the leader: %s", strings.Join(views, "; ")).run("endpoint status --cluster -w table"))
+		list = append(
+			list,
+			warning(
+				"two-leaders",
+				"ask again: after an election it takes a moment; if it stays so, members cannot reach each other",
+				"members disagree on the leader: %s",
+				strings.Join(views, "; "),
+			).run("endpoint status --cluster -w table"),
+		)
 	}
 	return list
 }
@@ -194,7 +275,15 @@ func elections(f *Facts) []Finding {
 	}
 	switch {
 	case most > 0:
-		return []Finding{warning("elections", do, "the leader changed %s in the last %s", times(most), short(f.Period)).run("doctor --period 1m")}
+		return []Finding{
+			warning(
+				"elections",
+				do,
+				"the leader changed %s in the last %s",
+				times(most),
+				short(f.Period),
+			).run("doctor --period 1m"),
+		}
 	case seen > manyElections:
 		return []Finding{note("elections-before", "if the number grows while nobody restarts members: "+do,
 			"members have seen the leader change %s since they started", times(seen)).run("doctor --period 1m")}
@@ -216,11 +305,26 @@ func count(f *Facts) []Finding {
 		return []Finding{note("one-member", "three members survive the loss of one", "there is one member").
 			run("member add NAME --peer-urls URL --learner")}
 	case all > 0 && all%2 == 0:
-		return []Finding{note("even", "add one or remove one", "%d voting members survive no more failures than %d would", all, all-1).
-			run("member add NAME --peer-urls URL --learner")}
+		return []Finding{
+			note(
+				"even",
+				"add one or remove one",
+				"%d voting members survive no more failures than %d would",
+				all,
+				all-1,
+			).
+				run("member add NAME --peer-urls URL --learner"),
+		}
 	case all > 7:
-		return []Finding{note("many", "five are enough for nearly all; remove others, or add them again as learners", "there are %d voting members", all).
-			run("member list", "member remove ID")}
+		return []Finding{
+			note(
+				"many",
+				"five are enough for nearly all; remove others, or add them again as learners",
+				"there are %d voting members",
+				all,
+			).
+				run("member list", "member remove ID"),
+		}
 	}
 	return nil
 }
@@ -231,8 +335,11 @@ func open(f *Facts) (list []Finding) {
 			run("user add root", "auth enable"))
 	}
 	if f.Remote && !f.Secure {
-		list = append(list, note("no-tls", "give the members certificates: --cert-file, --key-file", "the connection is not encrypted").
-			run("--cacert FILE endpoint health"))
+		list = append(
+			list,
+			note("no-tls", "give the members certificates: --cert-file, --key-file", "the connection is not encrypted").
+				run("--cacert FILE endpoint health"),
+		)
 	}
 	return list
 }

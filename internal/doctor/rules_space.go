@@ -15,20 +15,31 @@ func alarms(f *Facts) (list []Finding) {
 		var used []string
 		for _, m := range f.Members {
 			if _, st := m.status(); st != nil && slices.Contains(full, m.title()) {
-				used = append(used, fmt.Sprintf("%s: %s of %s", m.title(), size(st.DbSize), size(limit(st.DbSizeQuota))))
+				used = append(
+					used,
+					fmt.Sprintf("%s: %s of %s", m.title(), size(st.DbSize), size(limit(st.DbSizeQuota))),
+				)
 			}
 		}
 		in := ""
 		if len(used) > 0 {
 			in = " (" + strings.Join(used, "; ") + ")"
 		}
-		list = append(list, problem("no-space", "make room, and disarm the alarm; raise --quota-backend-bytes if the data is needed",
-			"the database is full, by %s%s", strings.Join(full, ", "), in).
-			of(full...).run(f.compaction()).run(f.defrags()...).run("alarm disarm"))
+		list = append(
+			list,
+			problem("no-space", "make room, and disarm the alarm; raise --quota-backend-bytes if the data is needed",
+				"the database is full, by %s%s", strings.Join(full, ", "), in).
+				of(full...).run(f.compaction()).run(f.defrags()...).run("alarm disarm"),
+		)
 	}
 	if bad := f.alarmed(pb.AlarmType_CORRUPT); len(bad) > 0 {
-		c := problem("corrupt", "see whose data differs from the others', stop that member, and replace it with an empty one",
-			"%s found data that differs between members", strings.Join(bad, ", ")).of(bad...).run("endpoint hashkv --cluster")
+		c := problem(
+			"corrupt",
+			"see whose data differs from the others', stop that member, and replace it with an empty one",
+			"%s found data that differs between members",
+			strings.Join(bad, ", "),
+		).of(bad...).
+			run("endpoint hashkv --cluster")
 		for _, m := range f.Members {
 			if slices.Contains(bad, m.title()) && len(bad) == 1 {
 				c = c.run(m.replacement()...)
@@ -109,14 +120,32 @@ func quota(f *Facts) []Finding {
 			dataOf = append(dataOf, fmt.Sprintf("%s: %s %s", m.title(), size(st.DbSizeInUse), ofQuota))
 		case float64(st.DbSize) >= quotaWarning*float64(most):
 			file = append(file, m.title())
-			fileOf = append(fileOf, fmt.Sprintf("%s: %s %s, %s unused", m.title(), size(st.DbSize), ofQuota, size(st.DbSize-st.DbSizeInUse)))
+			fileOf = append(
+				fileOf,
+				fmt.Sprintf(
+					"%s: %s %s, %s unused",
+					m.title(),
+					size(st.DbSize),
+					ofQuota,
+					size(st.DbSize-st.DbSizeInUse),
+				),
+			)
 		}
 	}
 	var list []Finding
 	if len(data) > 0 {
-		list = append(list, problem("nearly-full", "find what grows, compact, give the space back; raise --quota-backend-bytes if the data is needed",
-			"the data nearly fills the quota (%s)", strings.Join(dataOf, "; ")).
-			of(data...).run("top", f.compaction()).run(f.defrags(data...)...))
+		list = append(
+			list,
+			problem(
+				"nearly-full",
+				"find what grows, compact, give the space back; raise --quota-backend-bytes if the data is needed",
+				"the data nearly fills the quota (%s)",
+				strings.Join(dataOf, "; "),
+			).
+				of(data...).
+				run("top", f.compaction()).
+				run(f.defrags(data...)...),
+		)
 	}
 	if len(file) > 0 {
 		list = append(list, problem("file-nearly-full", "give unused space back, one member at a time",
@@ -142,8 +171,12 @@ func fragments(f *Facts) []Finding {
 	if len(names) == 0 {
 		return nil
 	}
-	return []Finding{note("fragments", "give it back, one member at a time, when there is little traffic",
-		"more than half of the database file is unused (%s)", strings.Join(sizes, "; ")).of(names...).run(f.defrags(names...)...)}
+	return []Finding{note(
+		"fragments",
+		"give it back, one member at a time, when there is little traffic",
+		"more than half of the database file is unused (%s)",
+		strings.Join(sizes, "; "),
+	).of(names...).run(f.defrags(names...)...)}
 }
 
 func size(n int64) string {

@@ -21,8 +21,16 @@ func healthy() *Facts {
 			ID: uint64(i + 1), Name: fmt.Sprintf("m%d", i),
 			URLs: []Address{{
 				URL: fmt.Sprintf("http://127.0.0.1:%d", 2379+i), Advertised: true,
-				Probe:  Probe{Took: time.Millisecond},
-				Status: &pb.StatusResponse{Version: "3.7.3", Leader: 1, RaftIndex: 100000, RaftAppliedIndex: 100000, DbSize: 10 << 20, DbSizeInUse: 8 << 20, DbSizeQuota: 2 << 30},
+				Probe: Probe{Took: time.Millisecond},
+				Status: &pb.StatusResponse{
+					Version:          "3.7.3",
+					Leader:           1,
+					RaftIndex:        100000,
+					RaftAppliedIndex: 100000,
+					DbSize:           10 << 20,
+					DbSizeInUse:      8 << 20,
+					DbSizeQuota:      2 << 30,
+				},
 			}},
 		})
 	}
@@ -206,7 +214,9 @@ etcd_server_leader_changes_seen_total 7
 	for l := range strings.Lines(page) {
 		h.line(strings.TrimSuffix(l, "\n"))
 	}
-	if quantile(h.fsync) != (Quantile{16 * time.Millisecond, true}) || quantile(h.commit).Known || h.leaders != 7 || len(h.ids) != 1 || h.ids[0] != "8e9e05c52164694d" {
+	if quantile(h.fsync) != (Quantile{16 * time.Millisecond, true}) || quantile(h.commit).Known || h.leaders != 7 ||
+		len(h.ids) != 1 ||
+		h.ids[0] != "8e9e05c52164694d" {
 		t.Errorf("%+v", h)
 	}
 }
@@ -215,7 +225,10 @@ etcd_server_leader_changes_seen_total 7
 // counted from there.
 func TestPeriod(t *testing.T) {
 	page := func(quick, slow, leaders float64) *counters {
-		return &counters{fsync: []bucket{{0.001, quick}, {0.064, quick + slow}, {math.Inf(1), quick + slow}}, leaders: leaders}
+		return &counters{
+			fsync:   []bucket{{0.001, quick}, {0.064, quick + slow}, {math.Inf(1), quick + slow}},
+			leaders: leaders,
+		}
 	}
 	for _, c := range []struct {
 		name        string

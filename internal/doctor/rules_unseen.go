@@ -18,9 +18,16 @@ func unseen(f *Facts) (list []Finding) {
 		}
 	}
 	if len(names) > 0 {
-		list = append(list, note("metrics-unknown", "look at --listen-client-http-urls of the members, which moves the page, and at what is on the way",
-			"%s no page of metrics where clients connect", enumerate(names, "has", "have")).because("%s", strings.Join(why, "; ")).
-			of(names...).run("endpoint status --cluster -w table"))
+		list = append(
+			list,
+			note(
+				"metrics-unknown",
+				"look at --listen-client-http-urls of the members, which moves the page, and at what is on the way",
+				"%s no page of metrics where clients connect",
+				enumerate(names, "has", "have"),
+			).because("%s", strings.Join(why, "; ")).
+				of(names...).run("endpoint status --cluster -w table"),
+		)
 	}
 	if f.Read.Err != nil {
 		return list
@@ -38,9 +45,20 @@ func unseen(f *Facts) (list []Finding) {
 	}
 	switch {
 	case len(what) > 0 && may:
-		list = append(list, note("unknown", "ask as a user who may", "these could not be looked at: %s", strings.Join(what, ", ")).run("--user root doctor"))
+		list = append(
+			list,
+			note(
+				"unknown",
+				"ask as a user who may",
+				"these could not be looked at: %s",
+				strings.Join(what, ", "),
+			).run("--user root doctor"),
+		)
 	case len(what) > 0:
-		list = append(list, note("unknown", "ask again", "these could not be looked at: %s", strings.Join(what, ", ")).run("doctor"))
+		list = append(
+			list,
+			note("unknown", "ask again", "these could not be looked at: %s", strings.Join(what, ", ")).run("doctor"),
+		)
 	}
 	return list
 }

@@ -64,7 +64,12 @@ type rig struct {
 func start(t *testing.T) *rig {
 	r := &rig{
 		group: worker.New(t.Context()), open: make(chan error, 1),
-		s:      &pipe{sent: make(chan int), answers: make(chan string), failures: make(chan error), refuse: make(chan error)},
+		s: &pipe{
+			sent:     make(chan int),
+			answers:  make(chan string),
+			failures: make(chan error),
+			refuse:   make(chan error),
+		},
 		opened: make(chan string, 1), answered: make(chan string, 9), ended: make(chan end, 9),
 	}
 	t.Cleanup(r.group.Stop)

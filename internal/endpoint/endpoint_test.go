@@ -35,7 +35,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("Parse(%q): %v", c.raw, err)
 			continue
 		}
-		if e.Network != c.network || e.Addr != c.addr || e.Security != c.sec || e.Target() != c.target || e.ServerName() != c.name {
+		if e.Network != c.network || e.Addr != c.addr || e.Security != c.sec || e.Target() != c.target ||
+			e.ServerName() != c.name {
 			t.Errorf("Parse(%q) = %+v target %q name %q", c.raw, e, e.Target(), e.ServerName())
 		}
 		if n, a := SplitTarget(e.Target()); n != e.Network || a != e.Addr {
@@ -77,7 +78,8 @@ func TestParseNamesTheBadEndpoint(t *testing.T) {
 		"[zz::1]:80":             "not an IPv6",
 	} {
 		_, err := Parse(raw)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("%q", raw)) {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("%q", raw)) {
 			t.Errorf("Parse(%q): %v; want it to name the endpoint and %q", raw, err, want)
 		}
 	}

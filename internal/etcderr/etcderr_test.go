@@ -89,7 +89,8 @@ func TestErrorBeginsWithGRPCsWords(t *testing.T) {
 			t.Errorf("the status of %q is %q", c.want, full)
 		}
 	}
-	if !errors.Is(Closed("KV.Put"), ErrClosed) || !errors.Is(Closed("KV.Put"), status.Error(codes.Canceled, "grpc: the client connection is closing")) {
+	if !errors.Is(Closed("KV.Put"), ErrClosed) ||
+		!errors.Is(Closed("KV.Put"), status.Error(codes.Canceled, "grpc: the client connection is closing")) {
 		t.Error("a closed client is neither ours nor gRPC's")
 	}
 }
@@ -178,7 +179,8 @@ func TestSameAndCode(t *testing.T) {
 	if !Same(rpctypes.ErrGRPCNoLeader, rpctypes.ErrNoLeader) || !Same(rpctypes.ErrNoLeader, rpctypes.ErrGRPCNoLeader) {
 		t.Error("the two forms of one answer differ")
 	}
-	if Same(rpctypes.ErrNoLeader, rpctypes.ErrTimeout) || Same(nil, rpctypes.ErrTimeout) || Same(io.EOF, context.Canceled) {
+	if Same(rpctypes.ErrNoLeader, rpctypes.ErrTimeout) || Same(nil, rpctypes.ErrTimeout) ||
+		Same(io.EOF, context.Canceled) {
 		t.Error("different errors are the same")
 	}
 	if !Same(fmt.Errorf("x: %w", io.EOF), io.EOF) {
@@ -196,7 +198,10 @@ func TestSameAndCode(t *testing.T) {
 }
 
 func ExampleFrom() {
-	err := From(context.Background(), status.Error(codes.OutOfRange, "etcdserver: mvcc: required revision has been compacted"))
+	err := From(
+		context.Background(),
+		status.Error(codes.OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
+	)
 	fmt.Println(err == rpctypes.ErrCompacted)
 	// Output: true
 }

@@ -98,7 +98,11 @@ func debianBinary() (string, error) {
 		cmd := exec.Command("sh", "-c", script)
 		cmd.Dir = tmp
 		if text, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("etcd 3.4 comes from Debian's package etcd-server, which could not be had: %w\n%s", err, text)
+			return fmt.Errorf(
+				"etcd 3.4 comes from Debian's package etcd-server, which could not be had: %w\n%s",
+				err,
+				text,
+			)
 		}
 		bin := filepath.Join(tmp, "x", "usr", "bin", "etcd")
 		text, err := exec.Command(bin, "--version").Output()

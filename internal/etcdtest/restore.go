@@ -25,7 +25,9 @@ func (c *Cluster) RestoreSnapshot(ctx context.Context, file, token string) error
 			return fmt.Errorf("etcdtest: %w", err)
 		}
 		out, err := exec.CommandContext(ctx, utl, "snapshot", "restore", file, "--data-dir="+m.DataDir, "--name="+m.Name,
-			"--initial-cluster="+c.initialCluster(), "--initial-cluster-token="+token, "--initial-advertise-peer-urls="+m.PeerURL).CombinedOutput()
+			"--initial-cluster="+c.initialCluster(),
+			"--initial-cluster-token="+token, "--initial-advertise-peer-urls="+m.PeerURL).
+			CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("etcdtest: restore %s: %w\n%s", m.Name, err, out)
 		}

@@ -338,7 +338,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 	for runtime.NumGoroutine() > before {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
+			t.Fatalf(
+				"%d goroutines before, %d after:\n%s",
+				before,
+				runtime.NumGoroutine(),
+				buf[:runtime.Stack(buf, true)],
+			)
 		}
 		runtime.Gosched()
 	}

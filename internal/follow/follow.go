@@ -41,7 +41,10 @@ func (o *Opening) Close() {
 // Reachable reports whether any member answers and follows a leader. The client probes the
 // connections that carry watches by itself, so this costs etcd nothing.
 func Reachable(c *clientv3.Client) bool {
-	return slices.ContainsFunc(c.MemberStates(), func(m clientv3.MemberStatus) bool { return m.State == clientv3.MemberHealthy })
+	return slices.ContainsFunc(
+		c.MemberStates(),
+		func(m clientv3.MemberStatus) bool { return m.State == clientv3.MemberHealthy },
+	)
 }
 
 // LookEvery is how often those that keep a copy ask whether it is Reachable.

@@ -52,7 +52,14 @@ type modelKeep struct {
 }
 
 func newModel(t *testing.T, data []byte) *model {
-	m := &model{sleptAt: -time.Hour, t: t, bytes: data, expiry: map[int64]time.Duration{}, ttl: map[int64]int64{}, byKeep: map[*keep]*modelKeep{}}
+	m := &model{
+		sleptAt: -time.Hour,
+		t:       t,
+		bytes:   data,
+		expiry:  map[int64]time.Duration{},
+		ttl:     map[int64]int64{},
+		byKeep:  map[*keep]*modelKeep{},
+	}
 	m.core = newCore(DefaultFirstAnswer, func() float64 { return float64(m.next(4)) / 4 })
 	return m
 }
@@ -129,8 +136,14 @@ func (m *model) check() {
 		}
 		// After a sleep, and who persists, it may have to ask first; that it holds the lease it
 		// must not say.
-		if until, ok := m.core.heldUntil(mk.id); ok && until > m.now || !mk.k.persists && m.now > m.sleptAt+4*time.Second {
-			m.t.Fatalf("at %v the client still keeps lease %d, the server expired it at %v", m.now, mk.id, m.expiry[mk.id])
+		if until, ok := m.core.heldUntil(mk.id); ok && until > m.now ||
+			!mk.k.persists && m.now > m.sleptAt+4*time.Second {
+			m.t.Fatalf(
+				"at %v the client still keeps lease %d, the server expired it at %v",
+				m.now,
+				mk.id,
+				m.expiry[mk.id],
+			)
 		}
 	}
 	if most := maxStreams + maxLate; len(m.core.streams) > most {

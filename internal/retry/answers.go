@@ -26,7 +26,12 @@ type answers struct {
 	begun bool // a message has come
 }
 
-func (c *Conn) newAnswers(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+func (c *Conn) newAnswers(
+	ctx context.Context,
+	desc *grpc.StreamDesc,
+	method string,
+	opts []grpc.CallOption,
+) (grpc.ClientStream, error) {
 	a := &answers{desc: desc, k: call{c: c, ctx: ctx, method: method, opts: opts, plan: plan{kind: read}}}
 	c.retries.call()
 	if err := a.open(); err != nil {

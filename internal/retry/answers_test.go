@@ -64,7 +64,8 @@ func TestAnswersBeginAgainBeforeTheirFirstMessage(t *testing.T) {
 			})
 			n, err := r.chunks(within(t, long))
 			again := tc.repeat && at == 1
-			if again && (err != nil || n != 2) || !again && (etcderr.Code(err) != etcderr.Code(tc.err) || n != int(at)-1) {
+			if again && (err != nil || n != 2) ||
+				!again && (etcderr.Code(err) != etcderr.Code(tc.err) || n != int(at)-1) {
 				t.Errorf("%s instead of message %d: %d messages, %v", tc.name, at, n, err)
 			}
 			if a, b := r.servers[0].calls.Load(), r.servers[1].calls.Load(); again && (a == 0 || b == 0) {

@@ -61,7 +61,13 @@ func (k *call) send(a *try, reply any) error {
 }
 
 func (k *call) observe(a *try, err error) {
-	o := Observation{Method: etcderr.ShortMethod(k.method), Number: a.number, Hedge: a.hedge, Took: time.Since(a.began), Err: err}
+	o := Observation{
+		Method: etcderr.ShortMethod(k.method),
+		Number: a.number,
+		Hedge:  a.hedge,
+		Took:   time.Since(a.began),
+		Err:    err,
+	}
 	if m := a.Pick.Got; m != nil {
 		o.Member = m.Name()
 	}

@@ -120,7 +120,14 @@ func TestRepetitionsWithoutBudgetAreSpread(t *testing.T) {
 		n, _ := slices.BinarySearch(waited, from+window)
 		most = max(most, n-i)
 	}
-	t.Logf("%d requests from %v to %v, at most %d of them within %v", len(waited), waited[0], waited[len(waited)-1], most, window)
+	t.Logf(
+		"%d requests from %v to %v, at most %d of them within %v",
+		len(waited),
+		waited[0],
+		waited[len(waited)-1],
+		most,
+		window,
+	)
 	if most > len(waited)/2 {
 		t.Errorf("%d of %d repetitions came within %v", most, len(waited), window)
 	}

@@ -57,7 +57,12 @@ func (c *Conn) tooLarge(method string, req any) error {
 	}
 	return &etcderr.Error{
 		Method: etcderr.ShortMethod(method), Status: codes.ResourceExhausted, Unexecuted: true,
-		Cause:  status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", n, c.cfg.MaxSend),
+		Cause: status.Errorf(
+			codes.ResourceExhausted,
+			"trying to send message larger than max (%d vs. %d)",
+			n,
+			c.cfg.MaxSend,
+		),
 		Reason: fmt.Sprintf("the request has %d bytes, more than the client's limit of %d", n, c.cfg.MaxSend),
 	}
 }
@@ -115,6 +120,10 @@ func (c *Conn) logEnded(k *call, err error) {
 		return
 	}
 	e := etcderr.Error{Reason: err.Error(), Tried: k.tried}
-	c.cfg.Log.Warn("call ended by its context", zap.String("method", etcderr.ShortMethod(k.method)), zap.String("detail", e.Error()),
-		zap.String("members", c.cfg.Set.Explain()))
+	c.cfg.Log.Warn(
+		"call ended by its context",
+		zap.String("method", etcderr.ShortMethod(k.method)),
+		zap.String("detail", e.Error()),
+		zap.String("members", c.cfg.Set.Explain()),
+	)
 }

@@ -90,7 +90,11 @@ func planFor(method string, req any) plan {
 		}
 	}
 	// Not one of ours: a service that only a write's rule is safe for.
-	return plan{kind: write, consensus: strings.HasPrefix(method, "/etcdserverpb.") && !strings.HasPrefix(method, "/etcdserverpb.Maintenance/")}
+	return plan{
+		kind: write,
+		consensus: strings.HasPrefix(method, "/etcdserverpb.") &&
+			!strings.HasPrefix(method, "/etcdserverpb.Maintenance/"),
+	}
 }
 
 // loginHedge is how long a login may take before another member is asked too. All

@@ -8,14 +8,20 @@ import (
 
 func TestPlanOfTransactions(t *testing.T) {
 	get := func(serializable bool) *pb.RequestOp {
-		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("k"), Serializable: serializable}}}
+		return &pb.RequestOp{
+			Request: &pb.RequestOp_RequestRange{
+				RequestRange: &pb.RangeRequest{Key: []byte("k"), Serializable: serializable},
+			},
+		}
 	}
 	put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k")}}}
 	nested := func(ops ...*pb.RequestOp) *pb.RequestOp {
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Failure: ops}}}
 	}
 	many := func(limit int64) *pb.RequestOp {
-		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{RangeEnd: []byte{0}, Limit: limit}}}
+		return &pb.RequestOp{
+			Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{RangeEnd: []byte{0}, Limit: limit}},
+		}
 	}
 	local, linear, written := plan{kind: read}, plan{kind: read, consensus: true}, plan{kind: write, consensus: true}
 	few := plan{kind: read, consensus: true, hedge: true}

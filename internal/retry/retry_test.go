@@ -88,7 +88,8 @@ func TestWriteOutcome(t *testing.T) {
 	if !errors.As(err, &e) || e.Unexecuted || !etcderr.OutcomeUnknown(err) {
 		t.Errorf("%v counts as certain", err)
 	}
-	if len(e.Tried) != 1 || e.Tried[0].Member == "" || !strings.Contains(err.Error(), e.Tried[0].Member) || !strings.Contains(err.Error(), "KV.Put") {
+	if len(e.Tried) != 1 || e.Tried[0].Member == "" || !strings.Contains(err.Error(), e.Tried[0].Member) ||
+		!strings.Contains(err.Error(), "KV.Put") {
 		t.Errorf("%v does not say what was tried", err)
 	}
 	// Refused by all: nothing was executed, however often it was tried.
@@ -133,7 +134,8 @@ func TestWithSent(t *testing.T) {
 	})
 	var sent time.Time
 	ctx := retry.WithSent(within(t, long), &sent)
-	if _, err := pb.NewLeaseClient(r.Conn).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 1, TTL: 1}); err != nil || r.total() != 2 {
+	if _, err := pb.NewLeaseClient(r.Conn).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 1, TTL: 1}); err != nil ||
+		r.total() != 2 {
 		t.Fatalf("%v after %d requests", err, r.total())
 	}
 	if sent.Before(refused) || sent.After(executed) {
@@ -345,11 +347,13 @@ func TestFailFastNeedsNoTokenToFail(t *testing.T) {
 	awaitTrue(t, "both refuse connections", func() bool { return strings.Count(r.set.Explain(), "refused") == 2 })
 	began := time.Now()
 	_, err := r.kv.Range(retry.WithFailFast(within(t, long)), get)
-	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") || time.Since(began) > 5*time.Second {
+	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") ||
+		time.Since(began) > 5*time.Second {
 		t.Errorf("a call: %v after %v", err, time.Since(began))
 	}
 	_, err = pb.NewWatchClient(r.Conn).Watch(retry.WithFailFast(within(t, long)))
-	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") || time.Since(began) > 5*time.Second {
+	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "refused") ||
+		time.Since(began) > 5*time.Second {
 		t.Errorf("a stream: %v after %v", err, time.Since(began))
 	}
 }
@@ -359,7 +363,12 @@ func TestFailFastNeedsNoTokenToFail(t *testing.T) {
 func TestFailedLoginIsShared(t *testing.T) {
 	g := worker.New(context.Background())
 	defer g.Stop()
-	failure := &etcderr.Error{Method: "Auth.Authenticate", Status: codes.Unavailable, Reason: "authentication was not answered", Unexecuted: true}
+	failure := &etcderr.Error{
+		Method:     "Auth.Authenticate",
+		Status:     codes.Unavailable,
+		Reason:     "authentication was not answered",
+		Unexecuted: true,
+	}
 	var logins atomic.Int32
 	k := auth.New(g, func(context.Context) (string, error) {
 		if logins.Add(1) > 1 {
@@ -373,7 +382,8 @@ func TestFailedLoginIsShared(t *testing.T) {
 	for range 20 {
 		wg.Go(func() {
 			_, err := r.kv.Range(within(t, long), get)
-			if !strings.Contains(err.Error(), "authentication was not answered") || !strings.Contains(err.Error(), "KV.Range") {
+			if !strings.Contains(err.Error(), "authentication was not answered") ||
+				!strings.Contains(err.Error(), "KV.Range") {
 				t.Errorf("%v", err)
 			}
 		})
@@ -390,7 +400,11 @@ func TestVerdictThatComesLate(t *testing.T) {
 	o := &overtaken{}
 	r := newRig(t, 2, func(c *retry.Config) { c.Raw = o })
 	verdict := func(moved bool) *balancer.Ended {
-		return &balancer.Ended{Member: r.set.Members()[0], Moved: moved, Err: etcderr.Error{Status: codes.Unavailable, Reason: "moved off"}}
+		return &balancer.Ended{
+			Member: r.set.Members()[0],
+			Moved:  moved,
+			Err:    etcderr.Error{Status: codes.Unavailable, Reason: "moved off"},
+		}
 	}
 	for _, moved := range []bool{true, false} {
 		o.next = verdict(moved)
@@ -440,7 +454,8 @@ func TestStreamMoves(t *testing.T) {
 	}
 	m.Failed(rpctypes.ErrNoLeader, &balancer.Pick{})
 	_, err = s.Recv()
-	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), on) || etcderr.ClassOf(err) != etcderr.Broken {
+	if etcderr.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), on) ||
+		etcderr.ClassOf(err) != etcderr.Broken {
 		t.Errorf("%v", err)
 	}
 	s, err = wc.Watch(within(t, long))

@@ -195,7 +195,12 @@ func (o *overtaken) Invoke(ctx context.Context, method string, args, reply any, 
 	return o.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 }
 
-func (o *overtaken) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (o *overtaken) NewStream(
+	ctx context.Context,
+	d *grpc.StreamDesc,
+	method string,
+	opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	if err := o.end(ctx); err != nil {
 		return nil, err
 	}

@@ -65,7 +65,12 @@ func (s *Stream) Member() string {
 // NewStream opens a stream. It waits for a member and a token as a call does. A stream of answers
 // to one request is repeated as a read is until its first message; others are not, whoever reads
 // from them knows where to go on.
-func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (c *Conn) NewStream(
+	ctx context.Context,
+	desc *grpc.StreamDesc,
+	method string,
+	opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	if ctx == nil {
 		return nil, etcderr.Invalid(etcderr.ShortMethod(method), "the context is nil")
 	}
@@ -79,7 +84,12 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	return s, nil
 }
 
-func (c *Conn) openStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (*Stream, error) {
+func (c *Conn) openStream(
+	ctx context.Context,
+	desc *grpc.StreamDesc,
+	method string,
+	opts ...grpc.CallOption,
+) (*Stream, error) {
 	short := etcderr.ShortMethod(method)
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -28,7 +28,13 @@ type Reader struct {
 // New returns a reader that connects with TLS if secure is not nil.
 func New(secure *tls.Config) *Reader {
 	return &Reader{
-		web:    &http.Client{Transport: &http.Transport{TLSClientConfig: secure, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second}},
+		web: &http.Client{
+			Transport: &http.Transport{
+				TLSClientConfig:     secure,
+				MaxIdleConnsPerHost: 1,
+				IdleConnTimeout:     10 * time.Second,
+			},
+		},
 		secure: secure != nil,
 	}
 }

@@ -13,7 +13,14 @@ import (
 // Export writes all keys with a prefix, as they are at one revision (the latest if rev is 0), and
 // returns how many. progress is called now and then with the number so far and of all; it may be
 // nil.
-func Export(ctx context.Context, c *clientv3.Client, prefix string, rev int64, w io.Writer, progress func(keys, all int64)) (keys int64, err error) {
+func Export(
+	ctx context.Context,
+	c *clientv3.Client,
+	prefix string,
+	rev int64,
+	w io.Writer,
+	progress func(keys, all int64),
+) (keys int64, err error) {
 	opts := []clientv3.OpOption{clientv3.WithLimit(1), clientv3.WithKeysOnly()}
 	if prefix == "" {
 		prefix = "\x00"

@@ -85,7 +85,13 @@ func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Optio
 		if err == nil && o.To != nil {
 			rest, ok := strings.CutPrefix(e.Key, r.prefix)
 			if !ok {
-				return res, r.broken(fmt.Errorf("the key %q does not begin with the prefix %q, which is to be replaced", e.Key, r.prefix))
+				return res, r.broken(
+					fmt.Errorf(
+						"the key %q does not begin with the prefix %q, which is to be replaced",
+						e.Key,
+						r.prefix,
+					),
+				)
 			}
 			if e.Key = *o.To + rest; e.Key == "" {
 				return res, r.broken(errors.New("the key would be empty"))
@@ -95,7 +101,8 @@ func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Optio
 			i.leaveOut(e.Key)
 			continue
 		}
-		if err == io.EOF || len(chunk) == chunkOps || within[e.Key] || bytes+len(e.Key)+len(e.Value) > chunkBytes && len(chunk) > 0 {
+		if err == io.EOF || len(chunk) == chunkOps || within[e.Key] ||
+			bytes+len(e.Key)+len(e.Value) > chunkBytes && len(chunk) > 0 {
 			if werr := i.write(chunk); werr != nil {
 				return res, werr
 			}
@@ -316,8 +323,10 @@ func (i *importing) prune(prefix string, have map[string]bool) error {
 			continue
 		}
 		if !i.o.Dry {
-			resp, err := i.c.Txn(clientv3.WithRepeat(i.ctx)).If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
-				Then(clientv3.OpDelete(key)).Commit()
+			resp, err := i.c.Txn(clientv3.WithRepeat(i.ctx)).
+				If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
+				Then(clientv3.OpDelete(key)).
+				Commit()
 			if err != nil {
 				return err
 			}

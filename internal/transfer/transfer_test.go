@@ -71,10 +71,17 @@ func TestRoundTrip(t *testing.T) {
 	put(t, c, b+"0007", "other")
 	put(t, c, b+"extra", "1")
 	var changed []string
-	o := Options{To: &b, Leases: true, Prune: true, Dry: true, OnChange: func(d Difference) { changed = append(changed, d.Key) }}
+	o := Options{
+		To:       &b,
+		Leases:   true,
+		Prune:    true,
+		Dry:      true,
+		OnChange: func(d Difference) { changed = append(changed, d.Key) },
+	}
 	before := all(t, c, b)
 	res, err := Import(ctx, c, file, o)
-	if want := (Result{Keys: 354, Added: 353, Changed: 1, Deleted: 1}); err != nil || res != want || len(changed) != 355 {
+	if want := (Result{Keys: 354, Added: 353, Changed: 1, Deleted: 1}); err != nil || res != want ||
+		len(changed) != 355 {
 		t.Errorf("dry run: %+v, %d changed, %v; want %+v", res, len(changed), err, want)
 	}
 	if !equal(before, all(t, c, b)) {
@@ -90,7 +97,8 @@ func TestRoundTrip(t *testing.T) {
 		t.Error("the copy differs")
 	}
 	r, err := c.Get(ctx, b+"leased/", clientv3.WithPrefix())
-	if err != nil || len(r.Kvs) != 2 || r.Kvs[0].Lease == 0 || r.Kvs[0].Lease != r.Kvs[1].Lease || r.Kvs[0].Lease == int64(g.ID) {
+	if err != nil || len(r.Kvs) != 2 || r.Kvs[0].Lease == 0 || r.Kvs[0].Lease != r.Kvs[1].Lease ||
+		r.Kvs[0].Lease == int64(g.ID) {
 		t.Fatalf("leases: %v, %v", r, err)
 	}
 	if l, err := c.TimeToLive(ctx, clientv3.LeaseID(r.Kvs[0].Lease)); err != nil || l.GrantedTTL != 600 {
@@ -240,7 +248,8 @@ func TestBrokenFiles(t *testing.T) {
 		t.Errorf("of broken files %v was written", got)
 	}
 	to := "other/"
-	if _, err := Import(context.Background(), c, strings.NewReader(head+`{"key":"q","value":""}`+"\n"+`{"end":1}`), Options{To: &to}); err == nil || !strings.Contains(err.Error(), "does not begin with the prefix") {
+	if _, err := Import(context.Background(), c, strings.NewReader(head+`{"key":"q","value":""}`+"\n"+`{"end":1}`), Options{To: &to}); err == nil ||
+		!strings.Contains(err.Error(), "does not begin with the prefix") {
 		t.Errorf("a key that is not below the prefix: %v", err)
 	}
 }
@@ -327,7 +336,8 @@ func TestValuesOfEverySize(t *testing.T) {
 		t.Error("the copy differs")
 	}
 	to = "a longer name/"
-	if _, err := Import(ctx, c, export(t, c, "a/"), Options{To: &to}); !errors.Is(err, rpctypes.ErrRequestTooLarge) || !strings.Contains(err.Error(), to) {
+	if _, err := Import(ctx, c, export(t, c, "a/"), Options{To: &to}); !errors.Is(err, rpctypes.ErrRequestTooLarge) ||
+		!strings.Contains(err.Error(), to) {
 		t.Errorf("what is too large with a longer name: %v", err)
 	}
 }

@@ -72,7 +72,8 @@ func TestRace(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %v", tc.list, err)
 		}
-		if took := time.Since(began); c.RemoteAddr().String() != l.Addr().String() || took < tc.wait || took > tc.wait+time.Second {
+		if took := time.Since(began); c.RemoteAddr().String() != l.Addr().String() || took < tc.wait ||
+			took > tc.wait+time.Second {
 			t.Errorf("%v: %v after %v", tc.list, c.RemoteAddr(), took)
 		}
 		c.Close()

@@ -259,7 +259,11 @@ func UseTLS(e endpoint.Endpoint, haveConfig bool) bool {
 	return haveConfig
 }
 
-func (c *creds) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (c *creds) ClientHandshake(
+	ctx context.Context,
+	authority string,
+	raw net.Conn,
+) (net.Conn, credentials.AuthInfo, error) {
 	p, to := peerOf(ctx), c.only
 	if p != nil {
 		e := p.Endpoint()

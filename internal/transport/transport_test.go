@@ -72,7 +72,11 @@ func connect(t *testing.T, addr string, opts ...grpc.DialOption) (*peer, *grpc.C
 	}
 	p := &peer{ep: e}
 	r := manual.NewBuilderWithScheme("test")
-	r.InitialState(resolver.State{Addresses: []resolver.Address{{Addr: e.Target(), ServerName: e.ServerName(), Attributes: WithPeer(nil, p)}}})
+	r.InitialState(
+		resolver.State{
+			Addresses: []resolver.Address{{Addr: e.Target(), ServerName: e.ServerName(), Attributes: WithPeer(nil, p)}},
+		},
+	)
 	cc, err := grpc.NewClient("test:///x", append([]grpc.DialOption{grpc.WithResolvers(r)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +118,12 @@ func TestConnectionIsSeen(t *testing.T) {
 func TestTLSConnectionIsSeenBelowTLS(t *testing.T) {
 	ca := etcdtest.NewTLS(t)
 	addr := etcdtest.Start(t, etcdtest.Options{TLS: ca}).Endpoints()[0]
-	p, cc := connect(t, addr, grpc.WithContextDialer(Dial), grpc.WithTransportCredentials(Credentials(ca.ClientConfig(t), nil)))
+	p, cc := connect(
+		t,
+		addr,
+		grpc.WithContextDialer(Dial),
+		grpc.WithTransportCredentials(Credentials(ca.ClientConfig(t), nil)),
+	)
 	if err := check(cc); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +169,10 @@ func TestDiagnose(t *testing.T) {
 	if err := diagnose(etcd, true); err != ErrNotTLS {
 		t.Errorf("a plain server: %v", err)
 	}
-	tlsEtcd, err := net.ResolveTCPAddr("tcp", etcdtest.Start(t, etcdtest.Options{TLS: etcdtest.NewTLS(t)}).Endpoints()[0])
+	tlsEtcd, err := net.ResolveTCPAddr(
+		"tcp",
+		etcdtest.Start(t, etcdtest.Options{TLS: etcdtest.NewTLS(t)}).Endpoints()[0],
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,13 @@ func BenchmarkDispatch(b *testing.B) {
 	for _, watchers := range []int{1, 1000} {
 		for _, events := range []int{1, 10} {
 			b.Run(fmt.Sprintf("watchers=%d/events=%d", watchers, events), func(b *testing.B) {
-				st := &benchStream{creates: make(chan int64, watchers), watchers: watchers, total: b.N, done: make(chan struct{}), started: make(chan struct{})}
+				st := &benchStream{
+					creates:  make(chan int64, watchers),
+					watchers: watchers,
+					total:    b.N,
+					done:     make(chan struct{}),
+					started:  make(chan struct{}),
+				}
 				st.resp.Header = head(1 << 40)
 				st.kvs = make([]mvccpb.KeyValue, events)
 				st.evs = make([]mvccpb.Event, events)

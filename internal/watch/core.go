@@ -166,7 +166,14 @@ type core struct {
 }
 
 func newCore(limit int64, members func() int, canConfirm bool, jitter func() float64) *core {
-	return &core{limit: limit, large: largeResponse, members: members, canConfirm: canConfirm, jitter: jitter, groups: map[string]*group{}}
+	return &core{
+		limit:      limit,
+		large:      largeResponse,
+		members:    members,
+		canConfirm: canConfirm,
+		jitter:     jitter,
+		groups:     map[string]*group{},
+	}
 }
 
 // do is not inlined: its copies made programs 16 KB larger.
@@ -177,7 +184,13 @@ func (c *core) do(a action) { c.acts = append(c.acts, a) }
 // newWatcher makes a watcher from what the user asked for.
 func newWatcher(r Request) *watcher {
 	q := r.Create
-	w := &watcher{key: q.GetKey(), end: q.GetRangeEnd(), resume: q.GetStartRevision(), floor: q.GetStartRevision(), notNew: !r.CreatedNotify}
+	w := &watcher{
+		key:    q.GetKey(),
+		end:    q.GetRangeEnd(),
+		resume: q.GetStartRevision(),
+		floor:  q.GetStartRevision(),
+		notNew: !r.CreatedNotify,
+	}
 	set := func(on bool, f wants) {
 		if on {
 			w.want |= f

@@ -113,7 +113,14 @@ func (c *core) sendCreate(st *stream, w *watcher) {
 		req.Filters = append(req.Filters, pb.WatchCreateRequest_NODELETE)
 	}
 	st.creates = append(st.creates, create{id: w.id, w: w})
-	c.do(action{kind: actSend, st: st, w: w, req: &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}}})
+	c.do(
+		action{
+			kind: actSend,
+			st:   st,
+			w:    w,
+			req:  &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}},
+		},
+	)
 }
 
 func (c *core) sendCancel(st *stream, id int64) {

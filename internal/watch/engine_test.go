@@ -19,7 +19,8 @@ func checkNoGoroutines(t *testing.T) {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	for g := range bytes.SplitSeq(buf, []byte("\n\n")) {
-		if bytes.Contains(g, []byte("watch.(*Engine)")) && !bytes.Contains(g, []byte("testing.tRunner")) && !bytes.Contains(g, []byte("watch.begin")) {
+		if bytes.Contains(g, []byte("watch.(*Engine)")) && !bytes.Contains(g, []byte("testing.tRunner")) &&
+			!bytes.Contains(g, []byte("watch.begin")) {
 			t.Errorf("a goroutine is left:\n%s", g)
 		}
 	}
@@ -323,7 +324,8 @@ func TestLostHistory(t *testing.T) {
 		<-s.opened
 		d := <-sink.ch
 		var lost *HistoryLostError
-		if !errors.Is(d.Err, ErrHistoryLost) || !errors.As(d.Err, &lost) || lost.LastRevision != 10 || lost.NowRevision != 5 {
+		if !errors.Is(d.Err, ErrHistoryLost) || !errors.As(d.Err, &lost) || lost.LastRevision != 10 ||
+			lost.NowRevision != 5 {
 			t.Errorf("got %s", show(d.Resp, d.Err))
 		}
 		sink.wantEnd()

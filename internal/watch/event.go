@@ -154,7 +154,8 @@ func (c *core) again(now time.Time, w *watcher) {
 // isLarge reports that w is to have its next responses in fragments, because of resp.
 func (c *core) isLarge(w *watcher, resp *pb.WatchResponse) bool {
 	n := len(resp.Events)
-	if resp.Fragment || w.want&wantCut != 0 || w.g.cut || n < 2 || revision(resp.Events[0]) == revision(resp.Events[n-1]) {
+	if resp.Fragment || w.want&wantCut != 0 || w.g.cut || n < 2 ||
+		revision(resp.Events[0]) == revision(resp.Events[n-1]) {
 		return false
 	}
 	size := sizeOfEvents(resp.Events)

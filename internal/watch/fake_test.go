@@ -36,7 +36,14 @@ type fakeStream struct {
 }
 
 func newFakeStream(ctx context.Context, o OpenOptions) *fakeStream {
-	return &fakeStream{ctx: ctx, o: o, member: "A", reqs: make(chan *pb.WatchRequest, 1<<16), resps: make(chan *pb.WatchResponse, 1<<10), broken: make(chan error, 1)}
+	return &fakeStream{
+		ctx:    ctx,
+		o:      o,
+		member: "A",
+		reqs:   make(chan *pb.WatchRequest, 1<<16),
+		resps:  make(chan *pb.WatchResponse, 1<<10),
+		broken: make(chan error, 1),
+	}
 }
 
 func (s *fakeServer) open(ctx context.Context, o OpenOptions) (Stream, error) {
@@ -100,7 +107,10 @@ func (s *fakeStream) confirm(t *testing.T, rev int64) *pb.WatchCreateRequest {
 func (s *fakeStream) events(id int64, revs ...int64) {
 	resp := &pb.WatchResponse{Header: head(revs[len(revs)-1]), WatchId: id}
 	for _, r := range revs {
-		resp.Events = append(resp.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), Value: make([]byte, 1000), ModRevision: r}})
+		resp.Events = append(
+			resp.Events,
+			&mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), Value: make([]byte, 1000), ModRevision: r}},
+		)
 	}
 	s.resps <- resp
 }

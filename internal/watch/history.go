@@ -321,7 +321,15 @@ func (c *core) judge(now time.Time, w *watcher, f Finding, parted bool) bool {
 		c.lost(now, w, f)
 	case f.Unproved && w.want&wantList != 0 && w.hasHistory():
 		c.do(action{kind: actNote, w: w, note: "nothing shows that the history is the same: a follower lists again"})
-		c.finish(now, w, &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: f.ClusterID, Revision: f.Revision}, CompactRevision: max(w.resume, 1)}, nil)
+		c.finish(
+			now,
+			w,
+			&pb.WatchResponse{
+				Header:          &pb.ResponseHeader{ClusterId: f.ClusterID, Revision: f.Revision},
+				CompactRevision: max(w.resume, 1),
+			},
+			nil,
+		)
 	default:
 		return true
 	}
@@ -347,7 +355,12 @@ func (c *core) lost(now time.Time, w *watcher, f Finding) {
 	if cluster == 0 {
 		cluster = w.cluster
 	}
-	err := &HistoryLostError{LastRevision: w.known, ClusterID: w.cluster, NowRevision: f.Revision, NowClusterID: cluster}
+	err := &HistoryLostError{
+		LastRevision: w.known,
+		ClusterID:    w.cluster,
+		NowRevision:  f.Revision,
+		NowClusterID: cluster,
+	}
 	c.do(action{kind: actNote, w: w, err: err, note: "watch ends"})
 	c.finish(now, w, &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: cluster, Revision: f.Revision}}, err)
 }

@@ -44,7 +44,9 @@ func (h *hostile) anything() *pb.WatchResponse {
 		r.CancelReason = reasons[h.next(len(reasons))]
 	}
 	for range h.next(5) {
-		ev := &mvccpb.Event{Kv: &mvccpb.KeyValue{ModRevision: revs[h.next(len(revs))], Value: make([]byte, h.next(256))}}
+		ev := &mvccpb.Event{
+			Kv: &mvccpb.KeyValue{ModRevision: revs[h.next(len(revs))], Value: make([]byte, h.next(256))},
+		}
 		switch h.next(16) {
 		case 0:
 			ev.Kv = nil
@@ -98,7 +100,16 @@ func (h *hostile) step() {
 			if h.next(3) == 0 {
 				err = errors.New("timeout")
 			}
-			h.answer(Finding{Revision: int64(h.next(8)), ClusterID: uint64(h.next(3)), Different: h.next(2) == 0, Unproved: h.next(4) == 0}, err, Verdict(h.next(3)))
+			h.answer(
+				Finding{
+					Revision:  int64(h.next(8)),
+					ClusterID: uint64(h.next(3)),
+					Different: h.next(2) == 0,
+					Unproved:  h.next(4) == 0,
+				},
+				err,
+				Verdict(h.next(3)),
+			)
 		}
 	}
 	h.run()
@@ -142,7 +153,17 @@ func runHostile(t *testing.T, data []byte) {
 		case st.member != "sane":
 			h.core.broken(h.now, st, errors.New("reset"), Retry)
 		case len(st.creates) > 0:
-			h.core.response(h.now, st, &pb.WatchResponse{WatchId: st.creates[0].id, Created: true, Header: &pb.ResponseHeader{Revision: 1 << 50}}, nil, Retry)
+			h.core.response(
+				h.now,
+				st,
+				&pb.WatchResponse{
+					WatchId: st.creates[0].id,
+					Created: true,
+					Header:  &pb.ResponseHeader{Revision: 1 << 50},
+				},
+				nil,
+				Retry,
+			)
 		}
 		h.run()
 	}

@@ -46,7 +46,11 @@ type modelRevision struct {
 // event is the i-th one, from 1, of revision rev.
 func (r modelRevision) event(rev int64, i int) *mvccpb.Event {
 	return &mvccpb.Event{Kv: &mvccpb.KeyValue{
-		Key: fmt.Appendf(nil, "a%d", i), ModRevision: rev, Version: int64(i), Lease: int64(r.epoch), Value: make([]byte, 300)}}
+		Key: fmt.Appendf(
+			nil,
+			"a%d",
+			i,
+		), ModRevision: rev, Version: int64(i), Lease: int64(r.epoch), Value: make([]byte, 300)}}
 }
 
 func name(ev *mvccpb.Event) string {
@@ -439,7 +443,13 @@ func (m *model) sendEvents(how int) {
 	}
 	if w.next <= m.compacted {
 		delete(s.watchers, id)
-		m.core.response(m.now, m.st, &pb.WatchResponse{Header: m.header(), WatchId: id, Canceled: true, CompactRevision: m.compacted}, nil, Retry)
+		m.core.response(
+			m.now,
+			m.st,
+			&pb.WatchResponse{Header: m.header(), WatchId: id, Canceled: true, CompactRevision: m.compacted},
+			nil,
+			Retry,
+		)
 		m.run()
 		return
 	}

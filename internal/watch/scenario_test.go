@@ -82,7 +82,14 @@ func (d *driver) input(c scenario.Command) {
 			if c.Has("nodelete") {
 				r.Filters = append(r.Filters, pb.WatchCreateRequest_NODELETE)
 			}
-			w := newWatcher(Request{Create: r, RequireLeader: c.Has("leader"), CreatedNotify: c.Has("created"), Listing: d.listing(c)})
+			w := newWatcher(
+				Request{
+					Create:        r,
+					RequireLeader: c.Has("leader"),
+					CreatedNotify: c.Has("created"),
+					Listing:       d.listing(c),
+				},
+			)
 			d.watchers[name], d.names[w] = w, name
 			k.add(d.now, c.Args["group"], w)
 			d.run()
@@ -114,7 +121,13 @@ func (d *driver) input(c scenario.Command) {
 	case "progress":
 		k.requestProgress(d.now, c.Args["group"])
 	case "checked": // checked [of=WATCHER [round=]] rev= [cluster=] [term=] [different] [unproved] [err= verdict=]
-		f := Finding{Revision: c.Int(d.t, "rev", 0), ClusterID: uint64(c.Int(d.t, "cluster", 7)), Term: uint64(c.Int(d.t, "term", 0)), Different: c.Has("different"), Unproved: c.Has("unproved")}
+		f := Finding{
+			Revision:  c.Int(d.t, "rev", 0),
+			ClusterID: uint64(c.Int(d.t, "cluster", 7)),
+			Term:      uint64(c.Int(d.t, "term", 0)),
+			Different: c.Has("different"),
+			Unproved:  c.Has("unproved"),
+		}
 		if w := d.watchers[c.Args["of"]]; w != nil {
 			round := int(c.Int(d.t, "round", int64(d.asked[w].round)))
 			k.vouched(d.now, w, d.asked[w].st, round, f, err, verdict)
@@ -202,14 +215,27 @@ func (d *driver) stream(c scenario.Command) *stream {
 // [canceled] [fragment] [noheader]
 func (d *driver) response(c scenario.Command) *pb.WatchResponse {
 	resp := &pb.WatchResponse{
-		WatchId: c.Int(d.t, "id", 0), Created: c.Has("created"), Canceled: c.Has("canceled"), Fragment: c.Has("fragment"),
+		WatchId: c.Int(
+			d.t,
+			"id",
+			0,
+		), Created: c.Has("created"), Canceled: c.Has("canceled"), Fragment: c.Has("fragment"),
 		CompactRevision: c.Int(d.t, "compact", 0), CancelReason: c.Args["reason"],
 	}
 	for _, rev := range c.Ints(d.t, "events") {
-		resp.Events = append(resp.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev, Value: make([]byte, c.Int(d.t, "size", 0))}})
+		resp.Events = append(
+			resp.Events,
+			&mvccpb.Event{
+				Kv: &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev, Value: make([]byte, c.Int(d.t, "size", 0))},
+			},
+		)
 	}
 	if !c.Has("noheader") {
-		resp.Header = &pb.ResponseHeader{ClusterId: uint64(c.Int(d.t, "cluster", 7)), Revision: c.Int(d.t, "rev", 0), RaftTerm: uint64(c.Int(d.t, "term", 0))}
+		resp.Header = &pb.ResponseHeader{
+			ClusterId: uint64(c.Int(d.t, "cluster", 7)),
+			Revision:  c.Int(d.t, "rev", 0),
+			RaftTerm:  uint64(c.Int(d.t, "term", 0)),
+		}
 	}
 	return resp
 }

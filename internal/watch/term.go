@@ -41,7 +41,13 @@ func (c *core) doubt(now time.Time, st *stream) {
 		return
 	}
 	st.round++
-	c.do(action{kind: actNote, st: st, note: "a watch stream speaks of an earlier raft term, or of another cluster: it has to prove its history"})
+	c.do(
+		action{
+			kind: actNote,
+			st:   st,
+			note: "a watch stream speaks of an earlier raft term, or of another cluster: it has to prove its history",
+		},
+	)
 	if g.proves == st {
 		g.proves = nil // what is being read may be of before
 	}

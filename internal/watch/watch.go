@@ -166,8 +166,11 @@ func (e *HistoryLostError) Error() string {
 		return fmt.Sprintf("watch: history lost: cluster %x was replaced by cluster %x", e.ClusterID, e.NowClusterID)
 	}
 	if e.NowRevision >= e.LastRevision {
-		return fmt.Sprintf("watch: history lost: what was seen up to revision %d is not in the history of now, at revision %d",
-			e.LastRevision, e.NowRevision)
+		return fmt.Sprintf(
+			"watch: history lost: what was seen up to revision %d is not in the history of now, at revision %d",
+			e.LastRevision,
+			e.NowRevision,
+		)
 	}
 	return fmt.Sprintf("watch: history lost: revision went back from %d to %d", e.LastRevision, e.NowRevision)
 }

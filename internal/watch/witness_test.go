@@ -7,7 +7,16 @@ import (
 )
 
 func event(kind mvccpb.Event_EventType, key string, rev int64, value string) *mvccpb.Event {
-	return &mvccpb.Event{Type: kind, Kv: &mvccpb.KeyValue{Key: []byte(key), CreateRevision: rev, ModRevision: rev, Version: 1, Value: []byte(value)}}
+	return &mvccpb.Event{
+		Type: kind,
+		Kv: &mvccpb.KeyValue{
+			Key:            []byte(key),
+			CreateRevision: rev,
+			ModRevision:    rev,
+			Version:        1,
+			Value:          []byte(value),
+		},
+	}
 }
 
 // The witness is reused for the next revision; nothing of the one before stays, whatever that was.
@@ -23,7 +32,14 @@ func TestWitnessIsTheNewestRevision(t *testing.T) {
 		"a deletion": {revision: 5, changes: []Change{{Key: []byte("d"), Deleted: true}}},
 	} {
 		k := before
-		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "b", 8, "old"), event(mvccpb.DELETE, "gone", 9, ""), event(mvccpb.PUT, "k", 9, "v")})
+		k.note(
+			w,
+			[]*mvccpb.Event{
+				event(mvccpb.PUT, "b", 8, "old"),
+				event(mvccpb.DELETE, "gone", 9, ""),
+				event(mvccpb.PUT, "k", 9, "v"),
+			},
+		)
 		q := k.question([]byte("k"))
 		if q.Revision != 9 || len(q.Changes) != 2 {
 			t.Errorf("after %s: %+v", name, q)
@@ -33,7 +49,8 @@ func TestWitnessIsTheNewestRevision(t *testing.T) {
 		if string(gone.Key) != "gone" || !gone.Deleted || gone.Absent || gone.End != nil {
 			t.Errorf("after %s: the deletion is %+v", name, gone)
 		}
-		if put.Deleted || put.Absent || put.End != nil || !put.SameAs(event(mvccpb.PUT, "k", 9, "v").Kv) || put.SameAs(event(mvccpb.PUT, "k", 9, "w").Kv) {
+		if put.Deleted || put.Absent || put.End != nil || !put.SameAs(event(mvccpb.PUT, "k", 9, "v").Kv) ||
+			put.SameAs(event(mvccpb.PUT, "k", 9, "w").Kv) {
 			t.Errorf("after %s: the put is %+v", name, put)
 		}
 		k.note(w, []*mvccpb.Event{event(mvccpb.PUT, "x", 10, "v"), event(mvccpb.PUT, "yyyy", 10, "v")})

@@ -79,7 +79,12 @@ func (d *decoder) responseOp(in input, depth int) (*pb.ResponseOp, bool) {
 		return &o.op, d.putResponse(in, &o.resp)
 	case tag(3, bytesType):
 		r := new(pb.DeleteRangeResponse)
-		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: r}}, d.deleteResponse(in, r)
+		return &pb.ResponseOp{
+				Response: &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: r},
+			}, d.deleteResponse(
+				in,
+				r,
+			)
 	case tag(4, bytesType):
 		r := new(pb.TxnResponse)
 		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: r}}, d.txnResponse(in, r, depth+1)

@@ -42,7 +42,12 @@ func TestKept(t *testing.T) {
 		},
 	}
 	kv := func(i, size int) *mvccpb.KeyValue {
-		return &mvccpb.KeyValue{Key: fmt.Appendf(nil, "some/key/%06d", i), Value: make([]byte, size), ModRevision: int64(1 << 20), CreateRevision: 1 << 20}
+		return &mvccpb.KeyValue{
+			Key:            fmt.Appendf(nil, "some/key/%06d", i),
+			Value:          make([]byte, size),
+			ModRevision:    int64(1 << 20),
+			CreateRevision: 1 << 20,
+		}
 	}
 	const n = 500
 	kinds := map[string]struct {

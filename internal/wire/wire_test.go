@@ -153,7 +153,14 @@ func (r random) header() *pb.ResponseHeader {
 }
 
 func (r random) kv() *mvccpb.KeyValue {
-	kv := &mvccpb.KeyValue{Key: r.bytes(), CreateRevision: r.num(), ModRevision: r.num(), Version: r.num(), Value: r.bytes(), Lease: r.num()}
+	kv := &mvccpb.KeyValue{
+		Key:            r.bytes(),
+		CreateRevision: r.num(),
+		ModRevision:    r.num(),
+		Version:        r.num(),
+		Value:          r.bytes(),
+		Lease:          r.num(),
+	}
 	r.unknown(kv)
 	return kv
 }
@@ -201,7 +208,14 @@ func (r random) txn(depth int) *pb.TxnResponse {
 }
 
 func (r random) watch() *pb.WatchResponse {
-	m := &pb.WatchResponse{Header: r.header(), WatchId: r.num(), Created: r.IntN(2) == 0, Canceled: r.IntN(2) == 0, CompactRevision: r.num(), Fragment: r.IntN(2) == 0}
+	m := &pb.WatchResponse{
+		Header:          r.header(),
+		WatchId:         r.num(),
+		Created:         r.IntN(2) == 0,
+		Canceled:        r.IntN(2) == 0,
+		CompactRevision: r.num(),
+		Fragment:        r.IntN(2) == 0,
+	}
 	if r.IntN(2) == 0 {
 		m.CancelReason = "etcdserver: what was wrong, ö"
 	}
@@ -250,7 +264,14 @@ func (r random) rangeRequest() *pb.RangeRequest {
 }
 
 func (r random) putRequest() *pb.PutRequest {
-	m := &pb.PutRequest{Key: r.bytes(), Value: r.bytes(), Lease: r.num(), PrevKv: r.IntN(2) == 0, IgnoreValue: r.IntN(2) == 0, IgnoreLease: r.IntN(2) == 0}
+	m := &pb.PutRequest{
+		Key:         r.bytes(),
+		Value:       r.bytes(),
+		Lease:       r.num(),
+		PrevKv:      r.IntN(2) == 0,
+		IgnoreValue: r.IntN(2) == 0,
+		IgnoreLease: r.IntN(2) == 0,
+	}
 	r.unknown(m)
 	return m
 }
@@ -258,7 +279,12 @@ func (r random) putRequest() *pb.PutRequest {
 func (r random) txnRequest(depth int) *pb.TxnRequest {
 	m := &pb.TxnRequest{}
 	for range r.IntN(4) {
-		c := &pb.Compare{Result: pb.Compare_CompareResult(r.num()), Target: pb.Compare_CompareTarget(r.num()), Key: r.bytes(), RangeEnd: r.bytes()}
+		c := &pb.Compare{
+			Result:   pb.Compare_CompareResult(r.num()),
+			Target:   pb.Compare_CompareTarget(r.num()),
+			Key:      r.bytes(),
+			RangeEnd: r.bytes(),
+		}
 		switch r.IntN(6) {
 		case 0:
 			c.TargetUnion = &pb.Compare_Version{Version: r.num()}
@@ -314,7 +340,11 @@ func (r random) request(kind int) proto.Message {
 		r.unknown(m)
 		return m
 	}
-	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: r.bytes(), StartRevision: r.num()}}}
+	return &pb.WatchRequest{
+		RequestUnion: &pb.WatchRequest_CreateRequest{
+			CreateRequest: &pb.WatchCreateRequest{Key: r.bytes(), StartRevision: r.num()},
+		},
+	}
 }
 
 // TestRandomAnswers decodes messages of all kinds in buffers of all sizes, whole, cut
@@ -464,7 +494,16 @@ func FuzzEncode(f *testing.F) {
 func TestAllocations(t *testing.T) {
 	m := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 7}}
 	for i := range 10000 {
-		m.Kvs = append(m.Kvs, &mvccpb.KeyValue{Key: fmt.Appendf(nil, "key%05d", i), Value: make([]byte, 256), ModRevision: int64(i), CreateRevision: 1, Version: 1})
+		m.Kvs = append(
+			m.Kvs,
+			&mvccpb.KeyValue{
+				Key:            fmt.Appendf(nil, "key%05d", i),
+				Value:          make([]byte, 256),
+				ModRevision:    int64(i),
+				CreateRevision: 1,
+				Version:        1,
+			},
+		)
 	}
 	data, _ := proto.Marshal(m)
 	in := split(data, 16<<10)
@@ -480,14 +519,29 @@ func TestAllocations(t *testing.T) {
 
 func BenchmarkDecode(b *testing.B) {
 	kvs := func(n int) *pb.RangeResponse {
-		m := &pb.RangeResponse{Header: &pb.ResponseHeader{ClusterId: 1 << 63, MemberId: 1 << 62, Revision: 1 << 20, RaftTerm: 2}, Count: int64(n)}
+		m := &pb.RangeResponse{
+			Header: &pb.ResponseHeader{ClusterId: 1 << 63, MemberId: 1 << 62, Revision: 1 << 20, RaftTerm: 2},
+			Count:  int64(n),
+		}
 		for i := range n {
-			m.Kvs = append(m.Kvs, &mvccpb.KeyValue{Key: fmt.Appendf(nil, "bench/key%05d", i), Value: make([]byte, 256), ModRevision: 100000, CreateRevision: 1, Version: 1})
+			m.Kvs = append(
+				m.Kvs,
+				&mvccpb.KeyValue{
+					Key:            fmt.Appendf(nil, "bench/key%05d", i),
+					Value:          make([]byte, 256),
+					ModRevision:    100000,
+					CreateRevision: 1,
+					Version:        1,
+				},
+			)
 		}
 		return m
 	}
 	events := func(n int) *pb.WatchResponse {
-		m := &pb.WatchResponse{Header: &pb.ResponseHeader{ClusterId: 1 << 63, MemberId: 1 << 62, Revision: 1 << 20, RaftTerm: 2}, WatchId: 7}
+		m := &pb.WatchResponse{
+			Header:  &pb.ResponseHeader{ClusterId: 1 << 63, MemberId: 1 << 62, Revision: 1 << 20, RaftTerm: 2},
+			WatchId: 7,
+		}
 		for _, kv := range kvs(n).Kvs {
 			m.Events = append(m.Events, &mvccpb.Event{Kv: kv})
 		}
@@ -513,7 +567,10 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		}
-		b.Run(c.name+"/wire", func(b *testing.B) { run(b, func(m proto.Message) error { return Codec{}.Unmarshal(in, m) }) })
+		b.Run(
+			c.name+"/wire",
+			func(b *testing.B) { run(b, func(m proto.Message) error { return Codec{}.Unmarshal(in, m) }) },
+		)
 		b.Run(c.name+"/proto", func(b *testing.B) {
 			run(b, func(m proto.Message) error {
 				buf := in.MaterializeToBuffer(mem.DefaultBufferPool())

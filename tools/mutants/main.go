@@ -194,7 +194,19 @@ func (m mutant) notice(ctx context.Context, dir string) (string, error) {
 	if out, err := combined(ctx, dir, testLimit, "go", "vet", m.pkg); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	out, err := combined(ctx, dir, testLimit, "go", "test", "-count=1", "-timeout", testLimit.String(), "-run", m.tests, m.pkg)
+	out, err := combined(
+		ctx,
+		dir,
+		testLimit,
+		"go",
+		"test",
+		"-count=1",
+		"-timeout",
+		testLimit.String(),
+		"-run",
+		m.tests,
+		m.pkg,
+	)
 	if err != nil && ctx.Err() == nil {
 		return why(out, err), nil
 	}

@@ -17,7 +17,12 @@ const (
 )
 
 // rehearse makes a stage of a repository in a temporary directory and hands it to do.
-func (r *repository) rehearse(ctx context.Context, out io.Writer, version string, do func(s *stage, tmp string) error) error {
+func (r *repository) rehearse(
+	ctx context.Context,
+	out io.Writer,
+	version string,
+	do func(s *stage, tmp string) error,
+) error {
 	if err := checkVersion(r.prefix, version); err != nil {
 		return err
 	}

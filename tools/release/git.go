@@ -28,7 +28,12 @@ func output(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(append(stderr.Bytes(), stdout.Bytes()...)))
+		return "", fmt.Errorf(
+			"%s: %w\n%s",
+			strings.Join(cmd.Args, " "),
+			err,
+			bytes.TrimSpace(append(stderr.Bytes(), stdout.Bytes()...)),
+		)
 	}
 	return strings.TrimRight(stdout.String(), "\n"), nil
 }

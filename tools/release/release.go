@@ -18,7 +18,12 @@ const changelog = "CHANGELOG.md"
 // release makes a release in the local repository: a commit that sets the versions, and the tags.
 // It pushes nothing. What is committed is the tree that check was given, to the byte. If anything
 // fails, all is as it was before.
-func (r *repository) release(ctx context.Context, out io.Writer, version string, check func(s *stage, tmp string) error) error {
+func (r *repository) release(
+	ctx context.Context,
+	out io.Writer,
+	version string,
+	check func(s *stage, tmp string) error,
+) error {
 	if err := checkVersion(r.prefix, version); err != nil {
 		return err
 	}
@@ -40,7 +45,12 @@ func (r *repository) release(ctx context.Context, out io.Writer, version string,
 		if err != nil {
 			return fmt.Errorf("the release is committed, and has no tags: %w", err)
 		}
-		fmt.Fprintf(out, "tagged     %s\n\nTo publish it:\n\n    git push --atomic origin HEAD %s\n", strings.Join(tags, " "), strings.Join(tags, " "))
+		fmt.Fprintf(
+			out,
+			"tagged     %s\n\nTo publish it:\n\n    git push --atomic origin HEAD %s\n",
+			strings.Join(tags, " "),
+			strings.Join(tags, " "),
+		)
 		return nil
 	})
 }

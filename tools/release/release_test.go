@@ -35,7 +35,13 @@ func TestRelease(t *testing.T) {
 	if err := openSmall(t, dir).release(t.Context(), &out, "v0.2.0", fine); err != nil {
 		t.Fatal(err)
 	}
-	tags, err := git(t.Context(), dir, "for-each-ref", "--format=%(objecttype) %(refname:short) %(*objectname)", "refs/tags")
+	tags, err := git(
+		t.Context(),
+		dir,
+		"for-each-ref",
+		"--format=%(objecttype) %(refname:short) %(*objectname)",
+		"refs/tags",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +53,8 @@ func TestRelease(t *testing.T) {
 	if tags != strings.ReplaceAll(want, "HEAD", head) {
 		t.Errorf("the tags are\n%s\nHEAD is %s", tags, head)
 	}
-	if says := out.String(); !strings.Contains(says, "git push --atomic origin HEAD v0.2.0 ") || !strings.Contains(says, "tests: for work on this repository") {
+	if says := out.String(); !strings.Contains(says, "git push --atomic origin HEAD v0.2.0 ") ||
+		!strings.Contains(says, "tests: for work on this repository") {
 		t.Errorf("it says\n%s", says)
 	}
 	if changed, err := git(t.Context(), dir, "status", "--porcelain"); err != nil || changed != "" {
@@ -57,7 +64,14 @@ func TestRelease(t *testing.T) {
 		t.Errorf("tests/go.mod is\n%s", mod)
 	}
 	// What comes after: the tree stays tidy, and the next release works from there.
-	write(t, dir, map[string]string{"small.go": "package small\n\nfunc Name() string { return \"next\" }\n", "CHANGELOG.md": "## 0.3.0 (today)\n"})
+	write(
+		t,
+		dir,
+		map[string]string{
+			"small.go":     "package small\n\nfunc Name() string { return \"next\" }\n",
+			"CHANGELOG.md": "## 0.3.0 (today)\n",
+		},
+	)
 	if err := openSmall(t, dir).tidy(t.Context(), true); err != nil {
 		t.Error(err)
 	}
@@ -131,7 +145,12 @@ func TestReleaseLosesNoEdit(t *testing.T) {
 	during := func(*stage, string) error {
 		return os.WriteFile(filepath.Join(dir, "kit/go.mod"), []byte(edit), 0o644)
 	}
-	wantError(t, openSmall(t, dir).release(t.Context(), io.Discard, "v0.2.0", during), "has changed since", "kit/go.mod")
+	wantError(
+		t,
+		openSmall(t, dir).release(t.Context(), io.Discard, "v0.2.0", during),
+		"has changed since",
+		"kit/go.mod",
+	)
 	if got := read(t, dir, "kit/go.mod"); got != edit {
 		t.Errorf("kit/go.mod is\n%s", got)
 	}

@@ -17,7 +17,16 @@ import (
 // released are the modules that users get, by their directories. All others (bench, chaos, compat,
 // console/browser, examples, reach, tools and what is in it) serve work on this repository: they
 // are run from a checkout and get no tags.
-var released = []string{".", "adapters/gokit", "adapters/kratos", "adapters/otel", "adapters/prom", "cmd/fairlead", "dropin", "xds"}
+var released = []string{
+	".",
+	"adapters/gokit",
+	"adapters/kratos",
+	"adapters/otel",
+	"adapters/prom",
+	"cmd/fairlead",
+	"dropin",
+	"xds",
+}
 
 // repository is a directory with modules in it: a checkout, or a copy of one.
 type repository struct {
@@ -155,7 +164,14 @@ func (r *repository) check() error {
 		name := path.Join(m.dir, "go.mod")
 		for _, rep := range m.file.Replace {
 			if m.released || r.byPath(rep.Old.Path) != nil {
-				errs = append(errs, fmt.Errorf("%s replaces %s: users would not have that; go.work is enough in a checkout", name, rep.Old.Path))
+				errs = append(
+					errs,
+					fmt.Errorf(
+						"%s replaces %s: users would not have that; go.work is enough in a checkout",
+						name,
+						rep.Old.Path,
+					),
+				)
 			}
 		}
 		if m.released && len(m.file.Exclude) > 0 {

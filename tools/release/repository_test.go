@@ -80,7 +80,15 @@ func TestRepositoriesThatCannotBeReleased(t *testing.T) {
 		wantError(t, err, "no go.mod in lost")
 	})
 	t.Run("a replace in one that is not released is its own business", func(t *testing.T) {
-		r := openSmall(t, newSmall(t, map[string]string{"tests/go.mod": small["tests/go.mod"] + "\nreplace example.org/other/v3 => ../standin\n"}))
+		r := openSmall(
+			t,
+			newSmall(
+				t,
+				map[string]string{
+					"tests/go.mod": small["tests/go.mod"] + "\nreplace example.org/other/v3 => ../standin\n",
+				},
+			),
+		)
 		if err := r.check(); err != nil {
 			t.Error(err)
 		}

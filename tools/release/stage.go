@@ -178,7 +178,10 @@ func (s *stage) pack(m *mod) error {
 	if err != nil {
 		return err
 	}
-	alone, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(mod))), nil })
+	alone, err := dirhash.Hash1(
+		[]string{"go.mod"},
+		func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(mod))), nil },
+	)
 	if err != nil {
 		return err
 	}

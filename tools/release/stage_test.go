@@ -72,8 +72,14 @@ func TestUsersGetWhatIsPacked(t *testing.T) {
 // TestUsersFindWhatIsWrong: what only shows outside of the checkout.
 func TestUsersFindWhatIsWrong(t *testing.T) {
 	t.Run("a file that git ignores is needed", func(t *testing.T) {
-		dir := newSmall(t, map[string]string{"kit/kit.go": "package kit\n\nfunc Name() string { return ignored }\n", ".gitignore": "ignored.go\n",
-			"kit/ignored.go": "package kit\n\nconst ignored = \"\"\n"})
+		dir := newSmall(
+			t,
+			map[string]string{
+				"kit/kit.go":     "package kit\n\nfunc Name() string { return ignored }\n",
+				".gitignore":     "ignored.go\n",
+				"kit/ignored.go": "package kit\n\nconst ignored = \"\"\n",
+			},
+		)
 		s, u := newSmallStage(t, dir, "v0.2.0")
 		_, err := u.install(t.Context(), s.at("a/prog"))
 		wantError(t, err, "undefined: ignored")
@@ -101,8 +107,17 @@ func TestPackedAsGoPacksTags(t *testing.T) {
 		t.Fatal(err)
 	}
 	modules := t.TempDir()
-	from := append(os.Environ(), "GOPROXY=direct", "GONOSUMDB=*", "GOWORK=off", "GOMODCACHE="+modules, "GOFLAGS=-modcacherw",
-		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://"+dir+".insteadOf", "GIT_CONFIG_VALUE_0=https://github.com/example/small")
+	from := append(
+		os.Environ(),
+		"GOPROXY=direct",
+		"GONOSUMDB=*",
+		"GOWORK=off",
+		"GOMODCACHE="+modules,
+		"GOFLAGS=-modcacherw",
+		"GIT_CONFIG_COUNT=1",
+		"GIT_CONFIG_KEY_0=url.file://"+dir+".insteadOf",
+		"GIT_CONFIG_VALUE_0=https://github.com/example/small",
+	)
 	program := t.TempDir()
 	write(t, program, map[string]string{"go.mod": "module example.com/program\n\ngo 1.26.0\n\nrequire (\n" +
 		"\texample.org/other/v3 v3.7.3\n\tgithub.com/example/small v0.2.0\n\tgithub.com/example/small/a/prog v0.2.0\n\tgithub.com/example/small/kit v0.2.0\n)\n\n" +
@@ -129,7 +144,10 @@ func TestPackedAsGoPacksTags(t *testing.T) {
 			t.Errorf("%s was packed as %s, Go packs its tag as %q", p.of, p.sums[0].hash, sum)
 		}
 	}
-	if sums := read(t, dir, "a/prog/go.sum"); !strings.Contains(sums, "github.com/example/small/kit v0.2.0 "+got["github.com/example/small/kit"]+"\n") {
+	if sums := read(t, dir, "a/prog/go.sum"); !strings.Contains(
+		sums,
+		"github.com/example/small/kit v0.2.0 "+got["github.com/example/small/kit"]+"\n",
+	) {
 		t.Errorf("a/prog/go.sum is\n%s", sums)
 	}
 }

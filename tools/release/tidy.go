@@ -57,7 +57,11 @@ func (r *repository) tidied(ctx context.Context, m *mod, tmp string) (map[string
 	if err != nil {
 		return nil, err
 	}
-	text, err = r.edited(m, text, func(f *modfile.File, other *mod) error { return f.AddReplace(other.path, "", r.file(other.dir), "") })
+	text, err = r.edited(
+		m,
+		text,
+		func(f *modfile.File, other *mod) error { return f.AddReplace(other.path, "", r.file(other.dir), "") },
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +87,11 @@ func (r *repository) tidied(ctx context.Context, m *mod, tmp string) (map[string
 	if text, err = os.ReadFile(modFile); err != nil {
 		return nil, err
 	}
-	want["go.mod"], err = r.edited(m, text, func(f *modfile.File, other *mod) error { return f.DropReplace(other.path, "") })
+	want["go.mod"], err = r.edited(
+		m,
+		text,
+		func(f *modfile.File, other *mod) error { return f.DropReplace(other.path, "") },
+	)
 	if err != nil {
 		return nil, err
 	}

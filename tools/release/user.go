@@ -42,12 +42,25 @@ func newUser(ctx context.Context, s *stage, dir string, seeded bool) (*user, err
 	// empty, and therefore GOENV off: with either set, Go looks into the module cache before it
 	// asks the proxies for the longest path, and finds our root module there.
 	unknown := strings.Trim(machine.GONOSUMDB+","+s.prefix, ",")
-	u := &user{stage: s, dir: dir, env: append(os.Environ(), "GOENV=off", "GOWORK=off", "GOPRIVATE=", "GONOPROXY=",
-		"GOPROXY="+strings.Join(append(proxies, machine.GOPROXY), ","), "GONOSUMDB="+unknown, "GOSUMDB="+machine.GOSUMDB, "GOTOOLCHAIN="+machine.GOTOOLCHAIN,
-		"GOMODCACHE="+filepath.Join(dir, "modules"), "GOBIN="+filepath.Join(dir, "bin"),
+	u := &user{stage: s, dir: dir, env: append(
+		os.Environ(),
+		"GOENV=off",
+		"GOWORK=off",
+		"GOPRIVATE=",
+		"GONOPROXY=",
+		"GOPROXY="+strings.Join(
+			append(proxies, machine.GOPROXY),
+			",",
+		),
+		"GONOSUMDB="+unknown,
+		"GOSUMDB="+machine.GOSUMDB,
+		"GOTOOLCHAIN="+machine.GOTOOLCHAIN,
+		"GOMODCACHE="+filepath.Join(dir, "modules"),
+		"GOBIN="+filepath.Join(dir, "bin"),
 		// With -trimpath the directories of the module cache, new ones each time, do not count in
 		// the cache of what was compiled.
-		"GOFLAGS=-modcacherw -trimpath")}
+		"GOFLAGS=-modcacherw -trimpath",
+	)}
 	return u, os.MkdirAll(dir, 0o755)
 }
 
@@ -85,7 +98,15 @@ func (u *user) build(ctx context.Context, m *mod, source string) (string, error)
 	version := m.version(u.stage.version)
 	steps := [][]string{{"mod", "init", "example.com/program"}}
 	if declared := m.file.Module.Mod.Path; declared != m.path {
-		steps = append(steps, []string{"mod", "edit", "-require=" + declared + "@" + official, "-replace=" + declared + "=" + m.path + "@" + version})
+		steps = append(
+			steps,
+			[]string{
+				"mod",
+				"edit",
+				"-require=" + declared + "@" + official,
+				"-replace=" + declared + "=" + m.path + "@" + version,
+			},
+		)
 	} else {
 		steps = append(steps, []string{"get", m.path + "@" + version})
 	}

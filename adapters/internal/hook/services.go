@@ -41,7 +41,10 @@ func follow[T any](m *map[string]func() T, service string, f func() T) {
 }
 
 // Each calls what it is given for each instance and each subset that there is now.
-func (s *Services) Each(instance func(service string, st pick.Status), subset func(service string, st pick.SubsetStatus)) {
+func (s *Services) Each(
+	instance func(service string, st pick.Status),
+	subset func(service string, st pick.SubsetStatus),
+) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for service, statuses := range s.statuses {
@@ -63,7 +66,11 @@ func (s *Services) Each(instance func(service string, st pick.Status), subset fu
 
 // Picking is the option that has a balancer's ejections and returns, and the attempts of calls,
 // counted.
-func Picking(ejected func(service, instance, reason string), returned func(service, instance string), attempted func(service, instance, kind, outcome string)) pick.Option {
+func Picking(
+	ejected func(service, instance, reason string),
+	returned func(service, instance string),
+	attempted func(service, instance, kind, outcome string),
+) pick.Option {
 	return pick.WithHooks(pick.Hooks{
 		Ejected: func(i pick.EjectedInfo) {
 			reason := "failed"

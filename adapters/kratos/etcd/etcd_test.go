@@ -349,9 +349,14 @@ func startApp(t testing.TB, r *etcd.Registry, id string) *app {
 	web.HandleFunc("/id", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "%q", id) })
 	a := &app{ended: make(chan error, 1)}
 	up := make(chan struct{})
-	a.App = kratos.New(kratos.ID(id), kratos.Name("shop"), kratos.Registrar(r), kratos.Signal(syscall.SIGUSR1), // none would be all
+	a.App = kratos.New(
+		kratos.ID(id),
+		kratos.Name("shop"),
+		kratos.Registrar(r),
+		kratos.Signal(syscall.SIGUSR1), // none would be all
 		kratos.Server(web, kgrpc.NewServer(kgrpc.Address("127.0.0.1:0"))),
-		kratos.AfterStart(func(context.Context) error { close(up); return nil }))
+		kratos.AfterStart(func(context.Context) error { close(up); return nil }),
+	)
 	go func() { a.ended <- a.Run() }()
 	select {
 	case <-up:
@@ -378,7 +383,12 @@ type load struct {
 func startLoad(t testing.TB, r *etcd.Registry) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	web, err := khttp.NewClient(within(t), khttp.WithEndpoint("discovery:///shop"), khttp.WithDiscovery(r), khttp.WithBlock())
+	web, err := khttp.NewClient(
+		within(t),
+		khttp.WithEndpoint("discovery:///shop"),
+		khttp.WithDiscovery(r),
+		khttp.WithBlock(),
+	)
 	ok(t, "the client for HTTP", err)
 	conn, err := kgrpc.DialInsecure(within(t), kgrpc.WithEndpoint("discovery:///shop"), kgrpc.WithDiscovery(r),
 		kgrpc.WithOptions(grpc.WithDefaultCallOptions(grpc.WaitForReady(true))))

@@ -13,9 +13,23 @@ func access(d *drawer) script.Program {
 	d.stacked = true // see compactions
 	clients := []string{""}
 	role := pick(d, []string{"reader", "writer", "both"})
-	d.add(script.Step{Call: "UserAdd", Key: "u", Value: "pw"}, script.Step{Call: "RoleAdd", Key: role},
-		script.Step{Call: "RoleGrantPermission", Key: role, Value: "a", N: int64(d.IntN(3)), Opts: []script.Option{{Name: "End", S: pick(d, []string{"", "b", "\x00"})}}},
-		script.Step{Call: "UserGrantRole", Key: "u", Value: role}, script.Step{Call: "New", Name: "u", Key: "u", Value: "pw"})
+	d.add(
+		script.Step{Call: "UserAdd", Key: "u", Value: "pw"},
+		script.Step{Call: "RoleAdd", Key: role},
+		script.Step{
+			Call:  "RoleGrantPermission",
+			Key:   role,
+			Value: "a",
+			N:     int64(d.IntN(3)),
+			Opts:  []script.Option{{Name: "End", S: pick(d, []string{"", "b", "\x00"})}},
+		},
+		script.Step{
+			Call:  "UserGrantRole",
+			Key:   "u",
+			Value: role,
+		},
+		script.Step{Call: "New", Name: "u", Key: "u", Value: "pw"},
+	)
 	clients = append(clients, "u", "u", "u")
 	d.begin()
 	on := func(s script.Step) {
@@ -57,7 +71,14 @@ func access(d *drawer) script.Program {
 		}},
 		choice{3, func() { managing("UserAdd", pick(d, users), pick(d, passwords)) }},
 		choice{2, func() {
-			d.add(script.Step{Call: "UserAddWithOptions", Key: pick(d, users), Value: pick(d, passwords), N: int64(d.IntN(3))})
+			d.add(
+				script.Step{
+					Call:  "UserAddWithOptions",
+					Key:   pick(d, users),
+					Value: pick(d, passwords),
+					N:     int64(d.IntN(3)),
+				},
+			)
 		}},
 		choice{2, func() { managing("UserDelete", pick(d, append(users, "root")), "") }},
 		choice{3, func() { managing("UserChangePassword", pick(d, users), pick(d, passwords)) }},
@@ -74,7 +95,14 @@ func access(d *drawer) script.Program {
 				Opts: []script.Option{{Name: "End", S: d.key()}}})
 		}},
 		choice{2, func() {
-			d.add(script.Step{Call: "RoleRevokePermission", Key: pick(d, roles), Value: d.key(), Opts: []script.Option{{Name: "End", S: d.key()}}})
+			d.add(
+				script.Step{
+					Call:  "RoleRevokePermission",
+					Key:   pick(d, roles),
+					Value: d.key(),
+					Opts:  []script.Option{{Name: "End", S: d.key()}},
+				},
+			)
 		}},
 		choice{2, func() { managing("Authenticate", pick(d, users), pick(d, passwords)) }},
 		choice{1, func() { managing("AuthStatus", "", "") }},
@@ -88,7 +116,12 @@ func access(d *drawer) script.Program {
 			on(s)
 		}},
 		choice{1, func() {
-			d.add(script.Step{Call: "StrToPermissionType", Value: pick(d, []string{"read", "WRITE", "readwrite", "x", ""})})
+			d.add(
+				script.Step{
+					Call:  "StrToPermissionType",
+					Value: pick(d, []string{"read", "WRITE", "readwrite", "x", ""}),
+				},
+			)
 		}},
 	)
 	p := d.program()

@@ -46,7 +46,11 @@ func (d *drawer) maintaining() []choice {
 		call(6, "Status"),
 		call(6, "HashKV"),
 		{4, func() {
-			s := script.Step{Call: "Downgrade", N: int64(d.IntN(3)), Value: pick(d, []string{"", "3.6.0", "3.5.0", "4.0", "3.7.0", "x"})}
+			s := script.Step{
+				Call:  "Downgrade",
+				N:     int64(d.IntN(3)),
+				Value: pick(d, []string{"", "3.6.0", "3.5.0", "4.0", "3.7.0", "x"}),
+			}
 			if s.N == 1 {
 				s.Value = "3.5.0" // an enabled one would succeed with 3.6.0, and stay
 			}
@@ -118,7 +122,10 @@ func (d *drawer) everything(context func() script.Context) []choice {
 		with(2, func() script.Step { return script.Step{Call: "TimeToLive", Ref: d.lease()} }),
 		with(2, func() script.Step { return script.Step{Call: "KeepAliveOnce", Ref: d.lease()} }),
 		with(2, func() script.Step { return script.Step{Call: "KeepAlive", Name: d.name("k"), Ref: "4711"} }),
-		call(2, "Leases"), call(2, "MemberList"), call(2, "AlarmList"), call(2, "Status"), call(2, "HashKV"), call(1, "Snapshot"),
+		call(
+			2,
+			"Leases",
+		), call(2, "MemberList"), call(2, "AlarmList"), call(2, "Status"), call(2, "HashKV"), call(1, "Snapshot"),
 		call(2, "Compact"), call(2, "AuthStatus"), call(1, "UserList"), call(1, "RoleList"), call(1, "UserGet"),
 		call(2, "Sync"), call(1, "Defragment"), call(1, "Authenticate"), call(1, "AlarmDisarm"),
 		call(1, "MemberRemove"), call(1, "MemberPromote"), call(1, "Downgrade"),

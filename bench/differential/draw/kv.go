@@ -72,14 +72,23 @@ func (d *drawer) get() script.Step {
 	}
 	add(10, opt("WithKeysOnly"))
 	add(10, opt("WithCountOnly"))
-	if sort := (script.Option{Name: "WithSort", N: int64(d.IntN(5)), M: int64(d.IntN(3))}); !d.timeless || sort.N == 0 || sort.N == 4 {
+	if sort := (script.Option{Name: "WithSort", N: int64(d.IntN(5)), M: int64(d.IntN(3))}); !d.timeless ||
+		sort.N == 0 ||
+		sort.N == 4 {
 		add(25, sort)
 	}
 	if !d.sane {
 		add(2, script.Option{Name: "WithSort", N: int64(d.IntN(8) - 1), M: int64(d.IntN(5) - 1)})
 		add(1, script.Option{Name: "WithLimit", N: -1})
 	}
-	several := []string{"WithFirstKey", "WithLastKey", "WithFirstCreate", "WithLastCreate", "WithFirstRev", "WithLastRev"}
+	several := []string{
+		"WithFirstKey",
+		"WithLastKey",
+		"WithFirstCreate",
+		"WithLastCreate",
+		"WithFirstRev",
+		"WithLastRev",
+	}
 	if d.timeless {
 		several = several[:2]
 	}
@@ -104,7 +113,10 @@ func (d *drawer) stream() script.Step {
 	if d.stacked || d.bounded {
 		// Where a stream is compared with Get: a server counts otherwise in a stream that names
 		// what is not to be sorted.
-		s.Opts = slices.DeleteFunc(s.Opts, func(o script.Option) bool { return o.Name == "WithSort" && o.N != 0 && o.M == 0 })
+		s.Opts = slices.DeleteFunc(
+			s.Opts,
+			func(o script.Option) bool { return o.Name == "WithSort" && o.N != 0 && o.M == 0 },
+		)
 	}
 	if d.chance(50) {
 		s.Value = "together"
@@ -127,7 +139,11 @@ func (d *drawer) span() []script.Option {
 		}
 		return []script.Option{opt("WithFromKey")}
 	}
-	return []script.Option{opt(pick(d, []string{"WithPrefix", "WithFromKey"})), opt("WithFromKey"), {Name: "WithRange", S: d.key()}}
+	return []script.Option{
+		opt(pick(d, []string{"WithPrefix", "WithFromKey"})),
+		opt("WithFromKey"),
+		{Name: "WithRange", S: d.key()},
+	}
 }
 
 // revision is mostly one that the program has made.

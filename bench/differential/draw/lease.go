@@ -58,9 +58,19 @@ func expiries(d *drawer) script.Program {
 	}
 	// So short that one waits for its end, so long that what follows finds it.
 	short := script.Step{Call: "Grant", Name: d.name("l"), N: 2}
-	d.add(short, script.Step{Call: "Put", Key: "a/1", Value: "1", Opts: []script.Option{{Name: "WithLease", S: short.Name}}})
+	d.add(
+		short,
+		script.Step{Call: "Put", Key: "a/1", Value: "1", Opts: []script.Option{{Name: "WithLease", S: short.Name}}},
+	)
 	if d.chance(50) {
-		d.add(script.Step{Call: "Watch", Name: d.name("w"), Key: "a", Opts: []script.Option{opt("WithPrefix"), opt("WithPrevKV")}})
+		d.add(
+			script.Step{
+				Call: "Watch",
+				Name: d.name("w"),
+				Key:  "a",
+				Opts: []script.Option{opt("WithPrefix"), opt("WithPrevKV")},
+			},
+		)
 	}
 	if d.chance(50) {
 		d.add(script.Step{Call: "NewSession", Name: "s", N: 60, Ref: short.Name},
@@ -73,8 +83,14 @@ func expiries(d *drawer) script.Program {
 	}
 	// Streams of the official client keep the token that they began with, so nothing new is asked
 	// of them now.
-	d.some(2+d.IntN(5),
-		choice{20, func() { d.add(d.get()) }}, choice{20, func() { d.add(d.put()) }}, choice{20, func() { d.add(d.commit()) }},
+	d.some(
+		2+d.IntN(5),
+		choice{
+			20,
+			func() { d.add(d.get()) },
+		},
+		choice{20, func() { d.add(d.put()) }},
+		choice{20, func() { d.add(d.commit()) }},
 		choice{20, func() { d.add(script.Step{Call: "Grant", Name: d.name("l"), N: 600}) }},
 		choice{20, func() { d.add(script.Step{Call: "Revoke", Ref: d.lease()}) }},
 		choice{20, func() {

@@ -14,7 +14,12 @@ func locks(d *drawer) script.Program {
 	open()
 	open()
 	step := func(call, value string) {
-		s := script.Step{Call: call, Ref: pick(d, sessions), Key: pick(d, []string{"lock", "lock", "other"}), Value: value}
+		s := script.Step{
+			Call:  call,
+			Ref:   pick(d, sessions),
+			Key:   pick(d, []string{"lock", "lock", "other"}),
+			Value: value,
+		}
 		switch call {
 		case "Lock", "Campaign":
 			s.Ctx = script.Context{Kind: "timeout", After: ms(500)} // somebody else may be the owner
@@ -60,7 +65,12 @@ func locks(d *drawer) script.Program {
 		d.some(d.length(), append(elections, both...)...)
 	}
 	if d.chance(30) {
-		s := script.Step{Call: last, Ref: pick(d, sessions), Key: "lock", Ctx: script.Context{Kind: pick(d, []string{"cancelled", "expired"})}}
+		s := script.Step{
+			Call: last,
+			Ref:  pick(d, sessions),
+			Key:  "lock",
+			Ctx:  script.Context{Kind: pick(d, []string{"cancelled", "expired"})},
+		}
 		d.add(s)
 		if last == "Resign" {
 			d.add(script.Step{Call: "Proclaim", Ref: s.Ref, Key: "lock", Value: d.name("v")})

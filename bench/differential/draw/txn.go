@@ -53,7 +53,10 @@ func (d *drawer) compare() script.Compare {
 	case "Value":
 		c.V, c.Value = "string", pick(d, values)
 	case "LeaseValue":
-		c.V, c.Value, c.Result = "lease", d.lease(), pick(d, []string{"=", "!="}) // whose id is the larger one is chance
+		c.V, c.Value, c.Result = "lease", d.lease(), pick(
+			d,
+			[]string{"=", "!="},
+		) // whose id is the larger one is chance
 		if d.chance(40) {
 			c.V, c.N = "int", 0
 		}

@@ -7,7 +7,10 @@ func wrappers(d *drawer) script.Program {
 	var stack []script.Layer
 	for range 1 + d.IntN(3) {
 		stack = append(stack, pick(d, []script.Layer{
-			{Kind: "namespace", Prefix: "n/"}, {Kind: "namespace", Prefix: "m"}, {Kind: "namespace", Prefix: "\xff"}, {Kind: "ordering"},
+			{
+				Kind:   "namespace",
+				Prefix: "n/",
+			}, {Kind: "namespace", Prefix: "m"}, {Kind: "namespace", Prefix: "\xff"}, {Kind: "ordering"},
 		}))
 	}
 	d.stacked, d.sane = true, true
@@ -40,7 +43,10 @@ func leasings(d *drawer) script.Program {
 	d.add(script.Step{Call: "Grant", Name: d.name("l"), N: 600})
 	stack := []script.Layer{{Kind: "leasing", Prefix: "leasing/"}}
 	for range d.IntN(3) {
-		l := pick(d, []script.Layer{{Kind: "namespace", Prefix: "n/"}, {Kind: "namespace", Prefix: "m"}, {Kind: "ordering"}})
+		l := pick(
+			d,
+			[]script.Layer{{Kind: "namespace", Prefix: "n/"}, {Kind: "namespace", Prefix: "m"}, {Kind: "ordering"}},
+		)
 		if d.chance(50) {
 			stack = append(stack, l)
 		} else {

@@ -63,16 +63,52 @@ var kvCalls = map[string]call{
 	// Op asks the operation in Then what it is.
 	"Op": func(r *runner, s script.Step) {
 		op := r.op(s.Then[0])
-		r.rec.Add("txn %v put %v get %v delete %v key %q end %q value %q", op.IsTxn(), op.IsPut(), op.IsGet(), op.IsDelete(),
-			op.KeyBytes(), op.RangeBytes(), op.ValueBytes())
-		r.rec.Add("rev %s limit %d min mod %s max mod %s min create %s max create %s", r.counted(op.Rev()), op.Limit(),
-			r.counted(op.MinModRev()), r.counted(op.MaxModRev()), r.counted(op.MinCreateRev()), r.counted(op.MaxCreateRev()))
-		r.rec.Add("count %v keys %v serializable %v sort %v valid %v prefix %v from key %v", op.IsCountOnly(), op.IsKeysOnly(),
-			op.IsSerializable(), op.IsSortSet(), op.IsSortOptionValid(), op.IsOptsWithPrefix(), op.IsOptsWithFromKey())
-		r.rec.Add("previous %v created %v progress %v fragment %v no put %v no delete %v", op.IsPrevKV(), op.IsCreatedNotify(),
-			op.IsProgressNotify(), op.IsFragment(), op.IsFilterPut(), op.IsFilterDelete())
+		r.rec.Add(
+			"txn %v put %v get %v delete %v key %q end %q value %q",
+			op.IsTxn(),
+			op.IsPut(),
+			op.IsGet(),
+			op.IsDelete(),
+			op.KeyBytes(),
+			op.RangeBytes(),
+			op.ValueBytes(),
+		)
+		r.rec.Add(
+			"rev %s limit %d min mod %s max mod %s min create %s max create %s",
+			r.counted(op.Rev()),
+			op.Limit(),
+			r.counted(
+				op.MinModRev(),
+			),
+			r.counted(op.MaxModRev()),
+			r.counted(op.MinCreateRev()),
+			r.counted(op.MaxCreateRev()),
+		)
+		r.rec.Add(
+			"count %v keys %v serializable %v sort %v valid %v prefix %v from key %v",
+			op.IsCountOnly(),
+			op.IsKeysOnly(),
+			op.IsSerializable(),
+			op.IsSortSet(),
+			op.IsSortOptionValid(),
+			op.IsOptsWithPrefix(),
+			op.IsOptsWithFromKey(),
+		)
+		r.rec.Add(
+			"previous %v created %v progress %v fragment %v no put %v no delete %v",
+			op.IsPrevKV(),
+			op.IsCreatedNotify(),
+			op.IsProgressNotify(),
+			op.IsFragment(),
+			op.IsFilterPut(),
+			op.IsFilterDelete(),
+		)
 		opts := r.options(s.Then[0].Opts)
-		r.rec.Add("IsOptsWithPrefix %v IsOptsWithFromKey %v", clientv3.IsOptsWithPrefix(opts), clientv3.IsOptsWithFromKey(opts))
+		r.rec.Add(
+			"IsOptsWithPrefix %v IsOptsWithFromKey %v",
+			clientv3.IsOptsWithPrefix(opts),
+			clientv3.IsOptsWithFromKey(opts),
+		)
 	},
 }
 

@@ -111,7 +111,11 @@ var lockCalls = map[string]call{
 	"IsOwner": func(r *runner, s script.Step) {
 		ctx, cancel := r.context(s.Ctx)
 		defer cancel()
-		resp, err := r.client(s).Txn(ctx).If(r.session(s).mutex(s.Key).IsOwner()).Then(clientv3.OpPut("owned", s.Value)).Commit()
+		resp, err := r.client(s).
+			Txn(ctx).
+			If(r.session(s).mutex(s.Key).IsOwner()).
+			Then(clientv3.OpPut("owned", s.Value)).
+			Commit()
 		r.out(resp, err)
 	},
 	"Campaign": func(r *runner, s script.Step) {
@@ -203,7 +207,12 @@ func (r *runner) owned(m *concurrency.Mutex) {
 }
 
 func (r *runner) elected(e *concurrency.Election) {
-	r.rec.Add("key %q rev %s header %s", e.Key(), r.rec.Value(struct{ CreateRevision int64 }{e.Rev()}), r.rec.Value(e.Header()))
+	r.rec.Add(
+		"key %q rev %s header %s",
+		e.Key(),
+		r.rec.Value(struct{ CreateRevision int64 }{e.Rev()}),
+		r.rec.Value(e.Header()),
+	)
 }
 
 func (r *runner) endSession(name string) {
@@ -238,7 +247,10 @@ func stm(r *runner, s script.Step) {
 			case "Delete":
 				tx.Del(op.Key)
 			case "Rev":
-				seen = append(seen, fmt.Sprintf("%s at %s", op.Key, r.rec.Value(struct{ ModRevision int64 }{tx.Rev(op.Key)})))
+				seen = append(
+					seen,
+					fmt.Sprintf("%s at %s", op.Key, r.rec.Value(struct{ ModRevision int64 }{tx.Rev(op.Key)})),
+				)
 			case "Touch":
 				if tries == 1 {
 					// Nobody could catch a panic in here.
@@ -255,7 +267,12 @@ func stm(r *runner, s script.Step) {
 	r.rec.Add("%d tries, %v", tries, seen)
 	if err == nil {
 		// Writes are sent in the order of a map.
-		r.rec.Add("header %s, succeeded %v, %d responses", r.rec.Value(resp.Header), resp.Succeeded, len(resp.Responses))
+		r.rec.Add(
+			"header %s, succeeded %v, %d responses",
+			r.rec.Value(resp.Header),
+			resp.Succeeded,
+			len(resp.Responses),
+		)
 		return
 	}
 	r.out(nil, err)

@@ -45,9 +45,16 @@ var watchCalls = map[string]call{
 		if len(key) == 0 {
 			key = []byte{0} // to the server it is the same
 		}
-		r.watches[s.Name] = &watch{ch: ch, cancel: cancel, whole: !op.IsFragment(), begins: op.IsCreatedNotify(), blind: r.srv.Frozen, asks: server.Watch{
-			Key: key, End: end, From: from, NoPut: op.IsFilterPut(), NoDelete: op.IsFilterDelete(),
-		}}
+		r.watches[s.Name] = &watch{
+			ch:     ch,
+			cancel: cancel,
+			whole:  !op.IsFragment(),
+			begins: op.IsCreatedNotify(),
+			blind:  r.srv.Frozen,
+			asks: server.Watch{
+				Key: key, End: end, From: from, NoPut: op.IsFilterPut(), NoDelete: op.IsFilterDelete(),
+			},
+		}
 	},
 	// Collect takes all events that there are for a watch. If there is none, it makes one: then it
 	// is known whether the watch lives.
@@ -204,7 +211,14 @@ func (r *runner) received(w *watch, resp clientv3.WatchResponse, ok bool) {
 		r.rec.Add("created")
 	}
 	for i, e := range resp.Events {
-		r.rec.Add("%v create %v modify %v %s before %s", e.Type, e.IsCreate(), e.IsModify(), r.rec.Value(e.Kv), r.rec.Value(e.PrevKv))
+		r.rec.Add(
+			"%v create %v modify %v %s before %s",
+			e.Type,
+			e.IsCreate(),
+			e.IsModify(),
+			r.rec.Value(e.Kv),
+			r.rec.Value(e.PrevKv),
+		)
 		if i == 0 && w.whole && e.Kv.ModRevision == w.last {
 			r.rec.Add("a revision came in two responses")
 		}

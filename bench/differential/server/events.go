@@ -19,7 +19,8 @@ type Watch struct {
 }
 
 func (w *Watch) wants(e *mvccpb.Event) bool {
-	if e.Kv.ModRevision < w.From || e.Type == mvccpb.Event_PUT && w.NoPut || e.Type == mvccpb.Event_DELETE && w.NoDelete {
+	if e.Kv.ModRevision < w.From || e.Type == mvccpb.Event_PUT && w.NoPut ||
+		e.Type == mvccpb.Event_DELETE && w.NoDelete {
 		return false
 	}
 	switch {

@@ -24,7 +24,11 @@ func (s *Server) Reset(ctx context.Context) (int64, error) {
 	}
 	rev, err := s.reset(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("server: reset: %w\nlast lines of the first member's log:\n%s", err, s.Cluster.Members()[0].LogTail())
+		return 0, fmt.Errorf(
+			"server: reset: %w\nlast lines of the first member's log:\n%s",
+			err,
+			s.Cluster.Members()[0].LogTail(),
+		)
 	}
 	return rev, nil
 }

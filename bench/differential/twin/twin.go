@@ -40,9 +40,12 @@ func Files(dir string) (map[string][]byte, error) {
 }
 
 var ours = strings.NewReplacer(
-	`clientv3 "go.etcd.io/etcd/client/v3"`, `"github.com/fairlead-go/fairlead/clientv3"`,
-	`"go.etcd.io/etcd/client/v3/`, `"github.com/fairlead-go/fairlead/clientv3/`,
-	"package official", "package fairlead",
+	`clientv3 "go.etcd.io/etcd/client/v3"`,
+	`"github.com/fairlead-go/fairlead/clientv3"`,
+	`"go.etcd.io/etcd/client/v3/`,
+	`"github.com/fairlead-go/fairlead/clientv3/`,
+	"package official",
+	"package fairlead",
 	"//go:generate go run ../../differential/generate\n\n// Package official has the official client for the benchmark. Package fairlead is made from it.\n",
 	"// Package fairlead has our client for the benchmark.\n",
 	"// Package official executes programs with the official client. Package fairlead is generated from it: the same source, which\n"+

@@ -9,14 +9,23 @@ import (
 
 func TestDrive(t *testing.T) {
 	refused := errors.New("refused")
-	calls := Drive(context.Background(), Plan{Rate: 1000, For: 100 * time.Millisecond, Deadline: time.Second, Do: func(_ context.Context, i int) (bool, error) {
-		if i%4 == 3 {
-			return true, refused
-		}
-		return i%2 == 1, nil
-	}})
+	calls := Drive(
+		context.Background(),
+		Plan{
+			Rate:     1000,
+			For:      100 * time.Millisecond,
+			Deadline: time.Second,
+			Do: func(_ context.Context, i int) (bool, error) {
+				if i%4 == 3 {
+					return true, refused
+				}
+				return i%2 == 1, nil
+			},
+		},
+	)
 	reads, writes := calls.Of(false), calls.Of(true)
-	if len(calls) != 100 || len(reads) != 50 || len(writes.Failed()) != 25 || writes.FailedShare() != 50 || reads.FailedShare() != 0 {
+	if len(calls) != 100 || len(reads) != 50 || len(writes.Failed()) != 25 || writes.FailedShare() != 50 ||
+		reads.FailedShare() != 0 {
 		t.Errorf("%d calls, %d reads, %d failed writes", len(calls), len(reads), len(writes.Failed()))
 	}
 	first := calls[0].Made

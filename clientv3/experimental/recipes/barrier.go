@@ -51,7 +51,13 @@ func awaitGone(ctx context.Context, c *clientv3.Client, key string) error {
 		if err != nil || len(r.Kvs) == 0 {
 			return err
 		}
-		err = follow(ctx, c, key, r.Header.Revision+1, func(ev *clientv3.Event) bool { return ev.Type == clientv3.EventTypeDelete })
+		err = follow(
+			ctx,
+			c,
+			key,
+			r.Header.Revision+1,
+			func(ev *clientv3.Event) bool { return ev.Type == clientv3.EventTypeDelete },
+		)
 		if err == nil || ctx.Err() != nil || !lookAgain(err) {
 			return err
 		}

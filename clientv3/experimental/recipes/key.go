@@ -59,7 +59,10 @@ func uniqueKey(prefix string) string {
 
 // put creates a key; false if it is there already.
 func put(ctx context.Context, c *clientv3.Client, key, val string) (bool, error) {
-	r, err := c.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).Then(clientv3.OpPut(key, val)).Commit()
+	r, err := c.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, val)).
+		Commit()
 	if err != nil {
 		return false, err
 	}

@@ -74,7 +74,11 @@ func RunLeader(ctx context.Context, cfg LeaderConfig) error {
 	case cfg.Prefix == "":
 		return errors.New("recipe: LeaderConfig.Prefix is empty")
 	case cfg.TTL < 0 || cfg.HealthEvery < 0:
-		return fmt.Errorf("recipe: a TTL of %d s and a health check every %v must not be negative", cfg.TTL, cfg.HealthEvery)
+		return fmt.Errorf(
+			"recipe: a TTL of %d s and a health check every %v must not be negative",
+			cfg.TTL,
+			cfg.HealthEvery,
+		)
 	}
 	if cfg.TTL == 0 {
 		cfg.TTL = DefaultLeaderTTL

@@ -22,7 +22,13 @@ type event struct {
 }
 
 // candidate runs RunLeader in the background; stop ends it.
-func candidate(t *testing.T, c *clientv3.Client, name, prefix string, events chan event, change func(*recipe.LeaderConfig)) (stop context.CancelFunc, done <-chan error) {
+func candidate(
+	t *testing.T,
+	c *clientv3.Client,
+	name, prefix string,
+	events chan event,
+	change func(*recipe.LeaderConfig),
+) (stop context.CancelFunc, done <-chan error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -82,7 +88,8 @@ func TestRunLeader(t *testing.T) {
 	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), t.Name(), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
-	if e := expect("b", "stopped"); e.cause != concurrency.ErrOwnershipLost && e.cause != concurrency.ErrSessionExpired {
+	if e := expect("b", "stopped"); e.cause != concurrency.ErrOwnershipLost &&
+		e.cause != concurrency.ErrSessionExpired {
 		t.Errorf("cause: %v", e.cause)
 	}
 	if third := expect("b", "runs"); third.fence <= second.fence {
@@ -148,7 +155,8 @@ func TestRunLeaderConfig(t *testing.T) {
 		"no client": {Prefix: "p", Run: run}, "no function": {Client: c, Prefix: "p"}, "no prefix": {Client: c, Run: run},
 		"a negative TTL": {Client: c, Prefix: "p", Run: run, TTL: -1},
 	} {
-		if err := recipe.RunLeader(clienttest.Within(t, clienttest.Long), cfg); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		if err := recipe.RunLeader(clienttest.Within(t, clienttest.Long), cfg); err == nil ||
+			errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", what, err)
 		} else {
 			t.Log(fmt.Sprint(what, ": ", err))

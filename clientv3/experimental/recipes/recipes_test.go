@@ -57,7 +57,11 @@ func TestDoubleBarrier(t *testing.T) {
 		var entering []<-chan error
 		for i, b := range barriers {
 			if i == n-1 { // all others wait for the last
-				clienttest.Await(t, "the others have entered", func() bool { return count(t, c, t.Name()+"/waiters/") == n-1 })
+				clienttest.Await(
+					t,
+					"the others have entered",
+					func() bool { return count(t, c, t.Name()+"/waiters/") == n-1 },
+				)
 				for _, e := range entering {
 					quiet(t, "Enter before all are there", e)
 				}
@@ -115,7 +119,8 @@ func TestDoubleBarrierWithoutOne(t *testing.T) {
 	if _, err := c.Revoke(clienttest.Within(t, clienttest.Long), lost.Lease()); err != nil {
 		t.Fatal(err)
 	}
-	if err := clienttest.Receive(t, "Enter of a revoked session", waits); err != concurrency.ErrOwnershipLost && err != concurrency.ErrSessionExpired {
+	if err := clienttest.Receive(t, "Enter of a revoked session", waits); err != concurrency.ErrOwnershipLost &&
+		err != concurrency.ErrSessionExpired {
 		t.Errorf("Enter of a revoked session: %v", err)
 	}
 }
@@ -326,7 +331,8 @@ func TestWaitEvents(t *testing.T) {
 	d, err := c.Delete(clienttest.Within(t, clienttest.Long), t.Name())
 	ok(t, "Delete", err)
 	for _, wait := range []func(*clientv3.Client, string, int64, []mvccpb.Event_EventType) (*clientv3.Event, error){recipe.WaitEvents, recipe.WaitPrefixEvents} {
-		if ev, err := wait(c, t.Name(), p.Header.Revision, types); err != nil || ev.Kv.ModRevision != d.Header.Revision {
+		if ev, err := wait(c, t.Name(), p.Header.Revision, types); err != nil ||
+			ev.Kv.ModRevision != d.Header.Revision {
 			t.Errorf("%v, %v", ev, err)
 		}
 	}
@@ -387,7 +393,27 @@ func TestFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	clienttest.Await(t, "nothing is left in the way", func() bool {
-		return count(t, c, "rw/")+count(t, c, "held/")+count(t, c, "s/")+count(t, c, "place/")+count(t, c, "d/waiters/") == 0
+		return count(
+			t,
+			c,
+			"rw/",
+		)+count(
+			t,
+			c,
+			"held/",
+		)+count(
+			t,
+			c,
+			"s/",
+		)+count(
+			t,
+			c,
+			"place/",
+		)+count(
+			t,
+			c,
+			"d/waiters/",
+		) == 0
 	})
 }
 

@@ -15,13 +15,25 @@ func WaitEvents(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_Ev
 }
 
 // WaitPrefixEvents is [WaitEvents] for all keys with a prefix.
-func WaitPrefixEvents(c *clientv3.Client, prefix string, rev int64, evs []mvccpb.Event_EventType) (*clientv3.Event, error) {
+func WaitPrefixEvents(
+	c *clientv3.Client,
+	prefix string,
+	rev int64,
+	evs []mvccpb.Event_EventType,
+) (*clientv3.Event, error) {
 	return WaitEventsContext(c.Ctx(), c, prefix, rev, evs, clientv3.WithPrefix())
 }
 
 // WaitEventsContext is [WaitEvents] with a context, for the key or range that the options
 // describe. A revision that was compacted is rpctypes.ErrCompacted.
-func WaitEventsContext(ctx context.Context, c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType, opts ...clientv3.OpOption) (*clientv3.Event, error) {
+func WaitEventsContext(
+	ctx context.Context,
+	c *clientv3.Client,
+	key string,
+	rev int64,
+	evs []mvccpb.Event_EventType,
+	opts ...clientv3.OpOption,
+) (*clientv3.Event, error) {
 	var last *clientv3.Event
 	err := follow(ctx, c, key, rev, func(ev *clientv3.Event) bool {
 		if len(evs) > 0 && ev.Type == evs[0] {
@@ -33,7 +45,14 @@ func WaitEventsContext(ctx context.Context, c *clientv3.Client, key string, rev 
 }
 
 // follow passes events to f until it returns true.
-func follow(ctx context.Context, c *clientv3.Client, key string, rev int64, f func(*clientv3.Event) bool, opts ...clientv3.OpOption) error {
+func follow(
+	ctx context.Context,
+	c *clientv3.Client,
+	key string,
+	rev int64,
+	f func(*clientv3.Event) bool,
+	opts ...clientv3.OpOption,
+) error {
 	wctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for r := range c.Watch(wctx, key, append(opts, clientv3.WithRev(rev))...) {

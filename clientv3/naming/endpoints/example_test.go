@@ -53,7 +53,10 @@ func ExampleManager() {
 	// One endpoint takes the place of another, at once.
 	err = em.Update(ctx, []*endpoints.UpdateWithOpts{
 		endpoints.NewDeleteUpdateOpts("orders/a"),
-		endpoints.NewAddUpdateOpts("orders/b", endpoints.Endpoint{Addr: "10.0.0.2:8080", Metadata: map[string]any{"zone": "b"}}),
+		endpoints.NewAddUpdateOpts(
+			"orders/b",
+			endpoints.Endpoint{Addr: "10.0.0.2:8080", Metadata: map[string]any{"zone": "b"}},
+		),
 	})
 	if err != nil {
 		log.Fatal(err)

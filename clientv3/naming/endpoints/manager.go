@@ -78,7 +78,11 @@ func (m *manager) Update(ctx context.Context, updates []*UpdateWithOpts) error {
 
 func (m *manager) op(u *UpdateWithOpts) (op clientv3.Op, err error) {
 	if !registry.Owns(m.target, u.Key) {
-		return op, invalid("the key %q is not under the target: it has to begin with %q", u.Key, registry.Prefix(m.target))
+		return op, invalid(
+			"the key %q is not under the target: it has to begin with %q",
+			u.Key,
+			registry.Prefix(m.target),
+		)
 	}
 	switch u.Op {
 	case Add:
@@ -155,7 +159,9 @@ func (m *manager) pass(f *registry.Follower, changes []registry.Change, out chan
 			return
 		}
 		if failures == 0 {
-			m.client.GetLogger().Sugar().Warnw("endpoints cannot be watched for the moment", "target", m.target, "error", err)
+			m.client.GetLogger().
+				Sugar().
+				Warnw("endpoints cannot be watched for the moment", "target", m.target, "error", err)
 		}
 		longest := registry.PauseMax
 		if registry.Refused(err) {

@@ -25,7 +25,8 @@ func TestAddListDelete(t *testing.T) {
 	ok(t, "AddEndpoint", m.AddEndpoint(ctx, key, endpoints.Endpoint{Addr: "10.0.0.1:80"}, clientv3.WithLease(lease.ID)))
 	r, err := c.Get(ctx, key)
 	ok(t, "Get", err)
-	if got, want := string(r.Kvs[0].Value), `{"Op":0,"Addr":"10.0.0.1:80","Metadata":null}`; got != want || r.Kvs[0].Lease != int64(lease.ID) {
+	if got, want := string(r.Kvs[0].Value), `{"Op":0,"Addr":"10.0.0.1:80","Metadata":null}`; got != want ||
+		r.Kvs[0].Lease != int64(lease.ID) {
 		t.Errorf("stored %s under lease %x, want %s under %x", got, r.Kvs[0].Lease, want, lease.ID)
 	}
 	list, err := m.List(ctx)
@@ -50,11 +51,18 @@ func TestUpdateIsAtomic(t *testing.T) {
 	add := func(k string) *endpoints.UpdateWithOpts {
 		return endpoints.NewAddUpdateOpts(key(k), endpoints.Endpoint{Addr: k + ":1"})
 	}
-	ok(t, "Update", m.Update(ctx, []*endpoints.UpdateWithOpts{add("b"), endpoints.NewDeleteUpdateOpts(key("old")), add("a")}))
+	ok(
+		t,
+		"Update",
+		m.Update(ctx, []*endpoints.UpdateWithOpts{add("b"), endpoints.NewDeleteUpdateOpts(key("old")), add("a")}),
+	)
 	v.says("+a a:1 <nil>", "+b b:1 <nil>", "-old")
 
 	// Nothing of an update with a mistake, whoever finds it, is done.
-	if err := m.Update(ctx, []*endpoints.UpdateWithOpts{add("c"), add("c")}); !errors.Is(err, rpctypes.ErrDuplicateKey) {
+	if err := m.Update(ctx, []*endpoints.UpdateWithOpts{add("c"), add("c")}); !errors.Is(
+		err,
+		rpctypes.ErrDuplicateKey,
+	) {
 		t.Errorf("a key twice: %v", err)
 	}
 	var many []*endpoints.UpdateWithOpts
@@ -158,7 +166,8 @@ func TestMetadata(t *testing.T) {
 	} {
 		key := t.Name() + "/a"
 		ok(t, "AddEndpoint", m.AddEndpoint(ctx, key, endpoints.Endpoint{Metadata: written}))
-		if got, err := m.List(ctx); err != nil || !reflect.DeepEqual(got, endpoints.Key2EndpointMap{key: {Metadata: want}}) {
+		if got, err := m.List(ctx); err != nil ||
+			!reflect.DeepEqual(got, endpoints.Key2EndpointMap{key: {Metadata: want}}) {
 			t.Errorf("%v came back as %v, %v", written, got, err)
 		}
 	}

@@ -38,7 +38,11 @@ func TestWatch(t *testing.T) {
 	v.says("+a a:2 <nil>")
 	lease, err := c.Grant(ctx, 600)
 	ok(t, "Grant", err)
-	ok(t, "AddEndpoint", m.AddEndpoint(ctx, key("leased"), endpoints.Endpoint{Addr: "l:1"}, clientv3.WithLease(lease.ID)))
+	ok(
+		t,
+		"AddEndpoint",
+		m.AddEndpoint(ctx, key("leased"), endpoints.Endpoint{Addr: "l:1"}, clientv3.WithLease(lease.ID)),
+	)
 	v.says("+leased l:1 <nil>")
 	_, err = c.Revoke(ctx, lease.ID)
 	ok(t, "Revoke", err)
@@ -104,7 +108,8 @@ func TestBadRecords(t *testing.T) {
 	v := watch(t, ctx, m)
 	v.says("+a a:1 <nil>", "+z z:1 <nil>")
 	lines := logs.FilterMessageSnippet("no endpoint").TakeAll()
-	if len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0].ContextMap()), "TestBadRecords/bad0") || lines[0].ContextMap()["keys"] != int64(9) {
+	if len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0].ContextMap()), "TestBadRecords/bad0") ||
+		lines[0].ContextMap()["keys"] != int64(9) {
 		t.Errorf("logged %v", lines)
 	}
 	put("bad0", good("b:1"))
@@ -168,7 +173,9 @@ func TestCompactedWhileAway(t *testing.T) {
 // was compacted meanwhile, and the client holds little for it.
 func TestSlowConsumer(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop(), WatchBufferLimit: 64 << 10})
+	c, err := clientv3.New(
+		clientv3.Config{Endpoints: cluster.Endpoints(), Logger: zap.NewNop(), WatchBufferLimit: 64 << 10},
+	)
 	ok(t, "New", err)
 	t.Cleanup(func() { c.Close() })
 	m, ctx := manager(t, c), within(t, 2*long)

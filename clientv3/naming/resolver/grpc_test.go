@@ -115,7 +115,8 @@ func TestEtcdAway(t *testing.T) {
 				begin := time.Now()
 				cc := connect(t, builder(t, c), "etcd:///"+s.name, grpc.WithDefaultServiceConfig(config))
 				_, err := call(within(t, long), cc)
-				if code(err) != codes.Unavailable || lb == "pick_first" && !strings.Contains(err.Error(), `service "TestEtcdAway"`) {
+				if code(err) != codes.Unavailable ||
+					lb == "pick_first" && !strings.Contains(err.Error(), `service "TestEtcdAway"`) {
 					t.Errorf("%s: %v", lb, err)
 				}
 				t.Logf("%s failed after %v: %v", lb, time.Since(begin), err)

@@ -110,7 +110,9 @@ const roundRobin = `{"loadBalancingConfig":[{"round_robin":{}}]}`
 func connect(t testing.TB, b gresolver.Builder, target string, opts ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	cc, err := grpc.NewClient(target, append([]grpc.DialOption{grpc.WithResolvers(b),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(roundRobin)}, opts...)...)
+		grpc.WithTransportCredentials(
+			insecure.NewCredentials(),
+		), grpc.WithDefaultServiceConfig(roundRobin)}, opts...)...)
 	ok(t, "grpc.NewClient", err)
 	t.Cleanup(func() { cc.Close() })
 	return cc

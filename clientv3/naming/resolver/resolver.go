@@ -35,14 +35,28 @@ type builder struct{ client *clientv3.Client }
 func (b *builder) Scheme() string { return scheme }
 
 // Build starts a resolver. It fails only if the target names no service.
-func (b *builder) Build(target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions) (gresolver.Resolver, error) {
+func (b *builder) Build(
+	target gresolver.Target,
+	cc gresolver.ClientConn,
+	_ gresolver.BuildOptions,
+) (gresolver.Resolver, error) {
 	service := target.Endpoint()
 	if service == "" {
 		hint := ""
 		if target.URL.Host != "" {
-			hint = fmt.Sprintf("; %q is its authority, write %s:///%s for a service", target.URL.Host, scheme, target.URL.Host)
+			hint = fmt.Sprintf(
+				"; %q is its authority, write %s:///%s for a service",
+				target.URL.Host,
+				scheme,
+				target.URL.Host,
+			)
 		}
-		return nil, status.Errorf(codes.InvalidArgument, "resolver: the target %q names no service%s", target.URL.String(), hint)
+		return nil, status.Errorf(
+			codes.InvalidArgument,
+			"resolver: the target %q names no service%s",
+			target.URL.String(),
+			hint,
+		)
 	}
 	r := &resolver{client: b.client, service: service, cc: cc, group: worker.New(context.Background())}
 	r.group.Go(r.run)
@@ -109,7 +123,9 @@ func (r *resolver) run(ctx context.Context) {
 // the log of the first in a row.
 func (r *resolver) report(err error, failures int) {
 	if failures == 0 {
-		r.client.GetLogger().Sugar().Warnw("a service cannot be resolved for the moment", "service", r.service, "error", err)
+		r.client.GetLogger().
+			Sugar().
+			Warnw("a service cannot be resolved for the moment", "service", r.service, "error", err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("etcd did not answer within %v: %w", attemptTimeout, err)
@@ -146,7 +162,13 @@ func (r *resolver) apply(changes []registry.Change) {
 	_ = r.cc.UpdateState(state(now))
 	if len(now) == 0 {
 		// Balancers say "zero addresses" by themselves, and not of what.
-		r.cc.ReportError(fmt.Errorf("etcd resolver: service %q has no endpoints: no key under %q holds an address", r.service, registry.Prefix(r.service)))
+		r.cc.ReportError(
+			fmt.Errorf(
+				"etcd resolver: service %q has no endpoints: no key under %q holds an address",
+				r.service,
+				registry.Prefix(r.service),
+			),
+		)
 	}
 }
 

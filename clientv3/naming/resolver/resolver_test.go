@@ -199,7 +199,12 @@ func TestOldBalancer(t *testing.T) {
 	one, two := server(t), server(t)
 	s.add("one", one, map[string]any{"weight": 1})
 	s.add("two", two, nil)
-	cc := connect(t, builder(t, c), "etcd:///"+s.name, grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"metadata_seen":{}}]}`))
+	cc := connect(
+		t,
+		builder(t, c),
+		"etcd:///"+s.name,
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"metadata_seen":{}}]}`),
+	)
 	cc.Connect()
 	sees := func(want map[string]any) {
 		t.Helper()
@@ -259,7 +264,9 @@ func TestRefused(t *testing.T) {
 		ok(t, "auth", err)
 	}
 	login := func(name string) *clientv3.Client {
-		c, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: name, Password: name, Logger: root.GetLogger()})
+		c, err := clientv3.New(
+			clientv3.Config{Endpoints: cluster.Endpoints(), Username: name, Password: name, Logger: root.GetLogger()},
+		)
 		ok(t, "New", err)
 		t.Cleanup(func() { c.Close() })
 		return c
@@ -277,7 +284,9 @@ func TestRefused(t *testing.T) {
 		t.Fatal("nothing reported")
 	}
 	prefix := s.name + "/"
-	_, err := login("root").RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermRead))
+	_, err := login(
+		"root",
+	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermRead))
 	ok(t, "RoleGrantPermission", err)
 	f.reach(t, "a:1")
 }
@@ -298,7 +307,16 @@ func TestThousand(t *testing.T) {
 			s.add(k, k+":1", nil)
 			continue
 		}
-		ok(t, "Update", s.Update(within(t, long), []*endpoints.UpdateWithOpts{endpoints.NewAddUpdateOpts(s.name+"/"+k, endpoints.Endpoint{Addr: k + ":1"})}))
+		ok(
+			t,
+			"Update",
+			s.Update(
+				within(t, long),
+				[]*endpoints.UpdateWithOpts{
+					endpoints.NewAddUpdateOpts(s.name+"/"+k, endpoints.Endpoint{Addr: k + ":1"}),
+				},
+			),
+		)
 	}
 	begin, n := time.Now(), 1
 	for got := f.next(t); !slices.Equal(got, want); got = f.next(t) {

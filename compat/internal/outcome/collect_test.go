@@ -71,7 +71,17 @@ func TestD(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Run("y/z", func(
 func TestE(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Fail() }
 `, "")
 	c.Finish(false)
-	want(t, c, "TestA passed", "TestB skipped", "TestC failed", "TestD/x passed", "TestD/y/z failed", "TestE/x passed", "TestE failed")
+	want(
+		t,
+		c,
+		"TestA passed",
+		"TestB skipped",
+		"TestC failed",
+		"TestD/x passed",
+		"TestD/y/z failed",
+		"TestE/x passed",
+		"TestE failed",
+	)
 	if !c.Complete() {
 		t.Error("not complete")
 	}

@@ -55,7 +55,15 @@ func ReadExplanations(r io.Reader) ([]Explanation, error) {
 			Reason: strings.Join(f[4:], " "), line: n,
 		}
 		if !slices.Contains([]Class{Differs, MayDiffer, OfficialFails, Skips}, e.Class) {
-			return nil, fmt.Errorf("line %d: class %q is none of %s, %s, %s and %s", n, e.Class, Differs, MayDiffer, OfficialFails, Skips)
+			return nil, fmt.Errorf(
+				"line %d: class %q is none of %s, %s, %s and %s",
+				n,
+				e.Class,
+				Differs,
+				MayDiffer,
+				OfficialFails,
+				Skips,
+			)
 		}
 		all = append(all, e)
 	}

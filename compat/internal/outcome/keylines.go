@@ -18,7 +18,9 @@ var (
 	// logged matches what loggers write, some of them through the test.
 	logged = regexp.MustCompile(`^\s+logger\.go:|\b(DEBUG|INFO|WARN|ERROR)\b|^[{ ]`)
 	// loud matches what says by itself that something went wrong.
-	loud = regexp.MustCompile(`^panic: |^fatal error: |^SIGQUIT|DATA RACE|^\S+\.go:\d+:\d+: |^go: |[Uu]nexpected goroutine|\bleak`)
+	loud = regexp.MustCompile(
+		`^panic: |^fatal error: |^SIGQUIT|DATA RACE|^\S+\.go:\d+:\d+: |^go: |[Uu]nexpected goroutine|\bleak`,
+	)
 	// opens matches the parts of testify's messages that go on in the next lines.
 	opens = regexp.MustCompile(`^\s+(Error|Messages|expected|actual):`)
 )

@@ -61,7 +61,10 @@ func Make(ctx context.Context, s Spec, dir string) (notes []string, err error) {
 			if err := os.Remove(filepath.Join(dir, f)); err != nil {
 				return nil, err
 			}
-			notes = append(notes, fmt.Sprintf("%s is left out: it needs %s@%s, which cannot be had", f, o.Module, o.Version))
+			notes = append(
+				notes,
+				fmt.Sprintf("%s is left out: it needs %s@%s, which cannot be had", f, o.Module, o.Version),
+			)
 		}
 	}
 	file := filepath.Join(dir, "go.mod")

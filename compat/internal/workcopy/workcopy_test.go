@@ -41,8 +41,12 @@ replace example.com/client => /somewhere/dropin
 
 func TestEdit(t *testing.T) {
 	got, err := edit([]byte(before), Spec{
-		Go:      "1.26.0",
-		Raise:   map[string]string{"example.com/high": "v1.3.0", "example.com/low": "v1.10.0", "example.com/other": "v1.0.0"},
+		Go: "1.26.0",
+		Raise: map[string]string{
+			"example.com/high":  "v1.3.0",
+			"example.com/low":   "v1.10.0",
+			"example.com/other": "v1.0.0",
+		},
 		Replace: map[string]string{"example.com/client": "/somewhere/dropin"},
 	}, map[string]bool{"example.com/gone": true})
 	if err != nil {
@@ -63,7 +67,8 @@ func TestEditKeepsANewerLanguage(t *testing.T) {
 func TestDownloadSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("GOPROXY", "file://"+t.TempDir())
 	t.Setenv("GOSUMDB", "off")
-	if _, err := Download(t.Context(), "example.com/nothing", "v1.0.0"); err == nil || !strings.Contains(err.Error(), "example.com/nothing@v1.0.0") {
+	if _, err := Download(t.Context(), "example.com/nothing", "v1.0.0"); err == nil ||
+		!strings.Contains(err.Error(), "example.com/nothing@v1.0.0") {
 		t.Errorf("error: %v", err)
 	}
 }

@@ -76,7 +76,14 @@ func run() error {
 				fmt.Printf("%-10s %-8s %v\n", page, as, err)
 				continue
 			}
-			fmt.Printf("%-10s %-8s %12.0f %14.0f %15.0f\n", page, as, s["performance"], s["accessibility"], s["best-practices"])
+			fmt.Printf(
+				"%-10s %-8s %12.0f %14.0f %15.0f\n",
+				page,
+				as,
+				s["performance"],
+				s["accessibility"],
+				s["best-practices"],
+			)
 		}
 	}
 	return nil

@@ -91,9 +91,20 @@ type Plan struct {
 // Run makes a call by attempts of try, which must return soon after its context has ended. The
 // result is the first that is final, or what was left of the last attempt. What is not needed goes
 // to drop.
-func Run[T any](ctx context.Context, p Plan, try func(context.Context, *Attempt) Result[T], drop func(Result[T])) Result[T] {
+func Run[T any](
+	ctx context.Context,
+	p Plan,
+	try func(context.Context, *Attempt) Result[T],
+	drop func(Result[T]),
+) Result[T] {
 	if p.Most > 1 && (p.Limit > 0 || p.Hedge > 0) {
-		r := &race[T]{p: p, try: try, drop: drop, begun: make(chan *Attempt, p.Most), ended: make(chan ended[T], p.Most)}
+		r := &race[T]{
+			p:     p,
+			try:   try,
+			drop:  drop,
+			begun: make(chan *Attempt, p.Most),
+			ended: make(chan ended[T], p.Most),
+		}
 		return r.run(ctx)
 	}
 	var last Result[T]

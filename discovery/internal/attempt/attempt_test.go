@@ -22,7 +22,12 @@ type step struct {
 
 // script runs a call by steps. It says which attempt won, when, and what was dropped, and waits for
 // all.
-func script(t *testing.T, ctx context.Context, p Plan, steps ...step) (won int, took time.Duration, ends []End, err error) {
+func script(
+	t *testing.T,
+	ctx context.Context,
+	p Plan,
+	steps ...step,
+) (won int, took time.Duration, ends []End, err error) {
 	t.Helper()
 	if p.Retries == nil {
 		p.Retries, p.Hedges = Retries(), Hedges()
@@ -140,7 +145,17 @@ func TestRun(t *testing.T) {
 				}
 				won, took, ends, err := script(t, t.Context(), c.plan, c.steps...)
 				if won != c.won || !errors.Is(err, c.err) || took != c.took || !slices.Equal(ends, c.ends) {
-					t.Errorf("attempt %d won, %v after %v, ends %v; want %d, %v, %v, %v", won, err, took, ends, c.won, c.err, c.took, c.ends)
+					t.Errorf(
+						"attempt %d won, %v after %v, ends %v; want %d, %v, %v, %v",
+						won,
+						err,
+						took,
+						ends,
+						c.won,
+						c.err,
+						c.took,
+						c.ends,
+					)
 				}
 			})
 		})
@@ -154,16 +169,20 @@ func TestSpent(t *testing.T) {
 		slow := step{takes: 5 * time.Second}
 		for _, p := range []Plan{{Most: 3, Limit: time.Second}, {Most: 3, Hedge: time.Second}, {Most: 3, Limit: 1, Hedge: 1}} {
 			p.Retries, p.Hedges = empty(), empty()
-			if won, took, ends, err := script(t, t.Context(), p, slow); won != 1 || err != nil || took != slow.takes || ends[0] != Open {
+			if won, took, ends, err := script(t, t.Context(), p, slow); won != 1 || err != nil || took != slow.takes ||
+				ends[0] != Open {
 				t.Errorf("%+v: %d, %v, %v, %v", p, won, err, took, ends)
 			}
 		}
 		starved := Plan{Most: 3, Hedge: time.Second, Retries: Retries(), Hedges: empty()}
-		if won, took, _, err := script(t, t.Context(), starved, step{takes: time.Hour}, step{}); won != 2 || err != nil || took != 2*time.Second {
+		if won, took, _, err := script(t, t.Context(), starved, step{takes: time.Hour}, step{}); won != 2 ||
+			err != nil ||
+			took != 2*time.Second {
 			t.Errorf("%d, %v, %v", won, err, took)
 		}
 		p := Plan{Most: 3, Retries: empty(), Hedges: empty()}
-		if won, _, _, err := script(t, t.Context(), p, step{verdict: Again, err: errFailed}); won != 1 || err != errFailed {
+		if won, _, _, err := script(t, t.Context(), p, step{verdict: Again, err: errFailed}); won != 1 ||
+			err != errFailed {
 			t.Errorf("%d, %v", won, err)
 		}
 	})
@@ -176,7 +195,8 @@ func TestContext(t *testing.T) {
 		for _, p := range []Plan{{Most: 3}, {Most: 3, Limit: time.Second}, {Most: 3, Hedge: time.Second}, {Most: 3, Limit: time.Second, Hedge: time.Second}} {
 			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 			_, took, _, err := script(t, ctx, p, frozen, frozen, frozen)
-			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) || took != 1500*time.Millisecond {
+			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) ||
+				took != 1500*time.Millisecond {
 				t.Errorf("%+v: %v after %v", p, err, took)
 			}
 			cancel()

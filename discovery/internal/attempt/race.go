@@ -176,7 +176,8 @@ func (c *race[T]) take(ctx context.Context, e ended[T]) (r Result[T], done bool)
 	}
 	if len(c.live) > 0 {
 		// A hedge that failed leaves the call where it was, with one that is slow.
-		if !e.a.gone && e.r.Verdict == Again && e.a.Number > c.live[len(c.live)-1].Number && ctx.Err() == nil && c.another(c.p.Retries) {
+		if !e.a.gone && e.r.Verdict == Again && e.a.Number > c.live[len(c.live)-1].Number && ctx.Err() == nil &&
+			c.another(c.p.Retries) {
 			c.start(ctx, again)
 		}
 		return r, false

@@ -131,7 +131,9 @@ type Keeper struct {
 func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 	k := &Keeper{
 		client: client, ttl: ttl, limiter: rate.NewLimiter(rate.Limit(perSecond), min(writeBurst, perSecond)),
-		group: worker.New(client.Ctx()), slots: make(chan struct{}, writers), work: make(chan struct{}, 1), need: make(chan struct{}, 1),
+		group: worker.New(
+			client.Ctx(),
+		), slots: make(chan struct{}, writers), work: make(chan struct{}, 1), need: make(chan struct{}, 1),
 		expired: make(chan struct{}, 1),
 		former:  make(map[clientv3.LeaseID]bool), entries: make(map[string]*entry),
 	}

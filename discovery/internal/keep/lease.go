@@ -123,7 +123,13 @@ func (k *Keeper) count() {
 		defer cancel()
 		total := int64(0)
 		for prefix := range crowds {
-			resp, err := k.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly(), clientv3.WithSerializable())
+			resp, err := k.client.Get(
+				ctx,
+				prefix,
+				clientv3.WithPrefix(),
+				clientv3.WithCountOnly(),
+				clientv3.WithSerializable(),
+			)
 			if err != nil {
 				return // what was counted before stays
 			}

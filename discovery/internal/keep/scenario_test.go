@@ -77,7 +77,12 @@ func (d *driver) do(c scenario.Command) string {
 	case "missing":
 		d.result(result{rev: c.Int(d.t, "rev", 0)})
 	case "found": // found VALUE mod= lease= rev=
-		d.result(result{found: &record{[]byte(c.Word(0)), c.Int(d.t, "mod", 0), c.Int(d.t, "lease", 0)}, rev: c.Int(d.t, "rev", 0)})
+		d.result(
+			result{
+				found: &record{[]byte(c.Word(0)), c.Int(d.t, "mod", 0), c.Int(d.t, "lease", 0)},
+				rev:   c.Int(d.t, "rev", 0),
+			},
+		)
 	case "error":
 		d.result(result{err: errors.New(c.Word(0))})
 	case "denied": // denied [awaits]
@@ -91,8 +96,12 @@ func (d *driver) do(c scenario.Command) string {
 	default:
 		d.t.Fatalf("no command %q", c.Name)
 	}
-	d.say("  %s, %s, %s", [...]string{"present", "hidden", "gone"}[m.target],
-		[...]string{"unknown", "absent", "ours", "foreign"}[m.there], [...]string{"idle", "queued", "busy", "denied"}[m.work])
+	d.say(
+		"  %s, %s, %s",
+		[...]string{"present", "hidden", "gone"}[m.target],
+		[...]string{"unknown", "absent", "ours", "foreign"}[m.there],
+		[...]string{"idle", "queued", "busy", "denied"}[m.work],
+	)
 	return scenario.Lines(d.out)
 }
 

@@ -175,14 +175,19 @@ func tooLarge(err error) bool {
 	if errors.Is(err, rpctypes.ErrRequestTooLarge) {
 		return true
 	}
-	return clientv3.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
+	return clientv3.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) &&
+		!errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
 // refused reports that the server understood a request and does not allow it: repeating it
 // helps only when somebody has changed something.
 func refused(err error) bool {
 	switch clientv3.Code(err) {
-	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
+	case codes.PermissionDenied,
+		codes.Unauthenticated,
+		codes.InvalidArgument,
+		codes.FailedPrecondition,
+		codes.Unimplemented:
 		return true
 	}
 	return errors.Is(err, rpctypes.ErrLeaseTTLTooLarge)

@@ -53,7 +53,11 @@ func (k *Keeper) cover(e *entry) {
 			k.watchIt(k.spans[0], 0)
 		}
 	}
-	at, _ := slices.BinarySearchFunc(k.spans, e.key, func(s *span, key string) int { return strings.Compare(s.high, key) })
+	at, _ := slices.BinarySearchFunc(
+		k.spans,
+		e.key,
+		func(s *span, key string) int { return strings.Compare(s.high, key) },
+	)
 	switch {
 	case at == len(k.spans):
 		at--
@@ -280,7 +284,13 @@ func (k *Keeper) list(ctx context.Context, low, end string, p *place) error {
 	ctx, cancel := context.WithTimeout(ctx, listTry)
 	defer cancel()
 	began := clientv3.NewListing(0)
-	r, err := k.client.Get(ctx, low, clientv3.WithRange(end), clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend), clientv3.WithLimit(1))
+	r, err := k.client.Get(
+		ctx,
+		low,
+		clientv3.WithRange(end),
+		clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend),
+		clientv3.WithLimit(1),
+	)
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,8 @@ func TestTTL(t *testing.T) {
 			t.Errorf("heartbeat %v, ttl %v: %d s, want %d", tc.heartbeat, tc.ttl, r.GrantedTTL, tc.seconds)
 		}
 		ok(t, "Deregister", c.Deregister(s))
-		if r, err := raw.TimeToLive(clienttest.Within(t, clienttest.Long), clientv3.LeaseID(r.ID)); err != nil || r.TTL > 0 {
+		if r, err := raw.TimeToLive(clienttest.Within(t, clienttest.Long), clientv3.LeaseID(r.ID)); err != nil ||
+			r.TTL > 0 {
 			clienttest.Await(t, "the lease is gone", func() bool {
 				r, err := raw.TimeToLive(clienttest.Within(t, clienttest.Long), r.ID)
 				return err == nil && r.TTL <= 0
@@ -205,7 +206,11 @@ func TestSlowSubscriber(t *testing.T) {
 	stuck := make(chan sd.Event, 1) // nobody reads
 	i.Register(stuck)
 	for n := range 20 {
-		ok(t, "Register", c.Register(etcdv3.Service{Key: fmt.Sprintf("%s/%02d", t.Name(), n), Value: fmt.Sprintf("%02d", n)}))
+		ok(
+			t,
+			"Register",
+			c.Register(etcdv3.Service{Key: fmt.Sprintf("%s/%02d", t.Name(), n), Value: fmt.Sprintf("%02d", n)}),
+		)
 	}
 	for len(clienttest.Receive(t, "all", events).Instances) < 20 {
 	}
@@ -309,7 +314,11 @@ func TestWithGoKit(t *testing.T) {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, n) }))
 		t.Cleanup(s.Close)
 		urls = append(urls, s.URL)
-		r := etcdv3.NewRegistrar(c, etcdv3.Service{Key: fmt.Sprintf("%s/%d", t.Name(), n), Value: s.URL}, log.NewNopLogger())
+		r := etcdv3.NewRegistrar(
+			c,
+			etcdv3.Service{Key: fmt.Sprintf("%s/%d", t.Name(), n), Value: s.URL},
+			log.NewNopLogger(),
+		)
 		r.Register()
 		t.Cleanup(r.Deregister)
 	}
@@ -325,11 +334,18 @@ func TestHeartbeat(t *testing.T) {
 	c := client(t, cluster.Endpoints()...)
 	renewed := func() float64 {
 		t.Helper()
-		n, err := cluster.Members()[0].Metric(clienttest.Within(t, clienttest.Long), "etcd_debugging_lease_renewed_total")
+		n, err := cluster.Members()[0].Metric(
+			clienttest.Within(t, clienttest.Long),
+			"etcd_debugging_lease_renewed_total",
+		)
 		ok(t, "Metric", err)
 		return n
 	}
-	s := etcdv3.Service{Key: t.Name() + "/1", Value: "v", TTL: etcdv3.NewTTLOption(500*time.Millisecond, 10*time.Minute)}
+	s := etcdv3.Service{
+		Key:   t.Name() + "/1",
+		Value: "v",
+		TTL:   etcdv3.NewTTLOption(500*time.Millisecond, 10*time.Minute),
+	}
 	ok(t, "Register", c.Register(s))
 	before := renewed()
 	clienttest.Await(t, "three heartbeats", func() bool { return renewed() >= before+3 })
@@ -373,7 +389,8 @@ func TestInstancerOverAWipe(t *testing.T) {
 	member := cluster.Members()[0]
 	living, follower := client(t, cluster.Endpoints()...), client(t, cluster.Endpoints()...)
 	ok(t, "Register", living.Register(etcdv3.Service{Key: t.Name() + "/a", Value: "a"}))
-	_, err := clienttest.Dial(t, cluster.Endpoints()...).Put(clienttest.Within(t, clienttest.Long), t.Name()+"/dead", "dead")
+	_, err := clienttest.Dial(t, cluster.Endpoints()...).
+		Put(clienttest.Within(t, clienttest.Long), t.Name()+"/dead", "dead")
 	ok(t, "Put", err)
 	_, events := follow(t, follower)
 	ok(t, "Register", living.Register(etcdv3.Service{Key: t.Name() + "/b", Value: "b"}))

@@ -24,7 +24,9 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	bar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "barsvc answers") }))
+	bar := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "barsvc answers") }),
+	)
 	defer bar.Close()
 
 	// Let's say this is a service that means to register itself.

@@ -11,7 +11,11 @@ type Registrar struct {
 
 // NewRegistrar returns a Registrar of a service.
 func NewRegistrar(client Client, service Service, logger log.Logger) *Registrar {
-	return &Registrar{client: client, service: service, logger: log.With(logger, "key", service.Key, "value", service.Value)}
+	return &Registrar{
+		client:  client,
+		service: service,
+		logger:  log.With(logger, "key", service.Key, "value", service.Value),
+	}
 }
 
 // Register registers the service; that it did not work is logged.

@@ -36,7 +36,11 @@ func (f *Follower) Pause(failures int, longest time.Duration) {
 // Refused reports that etcd answered, and that it would answer the same again.
 func Refused(err error) bool {
 	switch clientv3.Code(err) {
-	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.FailedPrecondition, codes.Unimplemented:
+	case codes.PermissionDenied,
+		codes.Unauthenticated,
+		codes.InvalidArgument,
+		codes.FailedPrecondition,
+		codes.Unimplemented:
 		return true
 	}
 	return false

@@ -80,7 +80,9 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	host, _ := os.Hostname() // without one the process id has to do
 	opts := []discovery.DirectoryOption{
 		discovery.WithFormat(o.Format), discovery.WithLog(nil), discovery.WithProblems(a.problem),
-		discovery.WithAnnounce(fmt.Sprintf("%s on %s, %d", o.Name, host, os.Getpid())), discovery.WithAnnounceAfter(after),
+		discovery.WithAnnounce(
+			fmt.Sprintf("%s on %s, %d", o.Name, host, os.Getpid()),
+		), discovery.WithAnnounceAfter(after),
 	}
 	var st *state
 	if o.Files != "" {
@@ -160,9 +162,12 @@ func (a *Agent) listenHTTP() error {
 			return fmt.Errorf("--http-cert, --http-key: %w", err)
 		}
 		// The same files are read again when they change.
-		secured = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return files.GetClientCertificate(nil)
-		}}
+		secured = &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return files.GetClientCertificate(nil)
+			},
+		}
 		scheme = "https"
 	}
 	l, err := net.Listen("tcp", a.o.HTTP)

@@ -51,8 +51,17 @@ type api struct {
 }
 
 func newAPI(client *clientv3.Client, format discovery.Format, base string, f *feeds, b *book) *api {
-	a := &api{mux: http.NewServeMux(), client: client, format: format, base: base, feeds: f, knowers: []knower{f}, book: b, streams: make(chan struct{}, mostStreams),
-		planeStreams: func() int { return 0 }}
+	a := &api{
+		mux:          http.NewServeMux(),
+		client:       client,
+		format:       format,
+		base:         base,
+		feeds:        f,
+		knowers:      []knower{f},
+		book:         b,
+		streams:      make(chan struct{}, mostStreams),
+		planeStreams: func() int { return 0 },
+	}
 	a.ending, a.end = context.WithCancel(context.Background())
 	const instance = "/v1/services/{service}/instances/{id}"
 	for pattern, h := range map[string]handler{
@@ -100,7 +109,11 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func nothing(*http.Request) (int, any, error) {
-	return 0, nil, &apiError{http.StatusNotFound, "path", "there is no such path, or it does not take this method; see /openapi.json"}
+	return 0, nil, &apiError{
+		http.StatusNotFound,
+		"path",
+		"there is no such path, or it does not take this method; see /openapi.json",
+	}
 }
 
 // apiError is an answer that says what is wrong.
@@ -175,7 +188,11 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return &apiError{http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a body has at most %d bytes", maxBody)}
+		return &apiError{
+			http.StatusRequestEntityTooLarge,
+			"too_large",
+			fmt.Sprintf("a body has at most %d bytes", maxBody),
+		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &apiError{http.StatusRequestTimeout, "slow", "the body did not arrive within " + bodyWithin.String()}
 	case err != nil:

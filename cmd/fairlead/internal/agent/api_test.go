@@ -21,7 +21,13 @@ func TestLife(t *testing.T) {
 	s := t.Name()
 	at := instance(s, "one")
 	var done registered
-	r.want(201, &done, "PUT", at, `{"addresses":["10.0.0.1:80"],"version":"v1","zone":"east","weight":3,"tags":["blue"],"metadata":{"team":"x"},"ttl":60}`)
+	r.want(
+		201,
+		&done,
+		"PUT",
+		at,
+		`{"addresses":["10.0.0.1:80"],"version":"v1","zone":"east","weight":3,"tags":["blue"],"metadata":{"team":"x"},"ttl":60}`,
+	)
 	if done != (registered{s, "one", 60}) {
 		t.Errorf("%+v", done)
 	}
@@ -31,7 +37,10 @@ func TestLife(t *testing.T) {
 	clienttest.Await(t, "it is listed", func() bool { return slices.Equal(r.ids(s), []string{"one"}) })
 	var one instanceAnswer
 	r.want(200, &one, "GET", at, "")
-	if in := one.Instance; in.Version != "v1" || in.Zone != "east" || in.Weight != 3 || in.Tags[0] != "blue" || in.Metadata["team"] != "x" || one.Stale || one.Revision == 0 {
+	if in := one.Instance; in.Version != "v1" || in.Zone != "east" || in.Weight != 3 || in.Tags[0] != "blue" ||
+		in.Metadata["team"] != "x" ||
+		one.Stale ||
+		one.Revision == 0 {
 		t.Errorf("%+v", one)
 	}
 	// Again: a change, and another ttl, whose lease is another one. The record is there all the
@@ -80,7 +89,8 @@ func TestLife(t *testing.T) {
 	if h.Status != "ok" || h.Registrations != 0 {
 		t.Errorf("%+v", h)
 	}
-	if status, text := r.call("GET", "/metrics", ""); status != 200 || !strings.Contains(text, "fairlead_agent_services 1") {
+	if status, text := r.call("GET", "/metrics", ""); status != 200 ||
+		!strings.Contains(text, "fairlead_agent_services 1") {
 		t.Errorf("%d %s", status, text)
 	}
 	if status, text := r.call("GET", "/openapi.json", ""); status != 200 || !strings.HasPrefix(text, `{`) {
@@ -117,7 +127,8 @@ func deletions(t *testing.T, client *clientv3.Client, key string) func() int {
 					n++
 				}
 			}
-			if len(now.Kvs) == 0 || w.Header.Revision >= now.Header.Revision || w.Events[len(w.Events)-1].Kv.ModRevision >= now.Kvs[0].ModRevision {
+			if len(now.Kvs) == 0 || w.Header.Revision >= now.Header.Revision ||
+				w.Events[len(w.Events)-1].Kv.ModRevision >= now.Kvs[0].ModRevision {
 				return n
 			}
 		}

@@ -60,7 +60,8 @@ func TestIdleConnections(t *testing.T) {
 			t.Fatalf("after %d: %v", len(conns), err)
 		}
 		if conns = append(conns, c); len(conns)%2 == 0 { // half of them begin with a request
-			if _, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localh"); err != nil && len(conns) < mostConns {
+			if _, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localh"); err != nil &&
+				len(conns) < mostConns {
 				t.Fatal(err)
 			}
 		}
@@ -75,7 +76,10 @@ func TestSlowReader(t *testing.T) {
 	s := t.Name()
 	registrar := discovery.NewRegistrar(client)
 	defer registrar.Close()
-	reg, err := registrar.Register(clienttest.Within(t, clienttest.Long), discovery.Instance{Service: s, ID: "one", Addresses: []string{"10.0.0.1:80"}})
+	reg, err := registrar.Register(
+		clienttest.Within(t, clienttest.Long),
+		discovery.Instance{Service: s, ID: "one", Addresses: []string{"10.0.0.1:80"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,14 @@ type entry struct {
 	lease time.Duration                          // guarded by the turn
 }
 
-func newBook(client *clientv3.Client, format discovery.Format, s *state, most int, serve time.Duration, say func(string)) *book {
+func newBook(
+	client *clientv3.Client,
+	format discovery.Format,
+	s *state,
+	most int,
+	serve time.Duration,
+	say func(string),
+) *book {
 	return &book{client: client, format: format, serve: serve, state: s, say: say, most: most,
 		entries: make(map[identity]*entry), registrars: make(map[time.Duration]*discovery.Registrar)}
 }
@@ -120,7 +127,12 @@ func (b *book) registrar(lease time.Duration) *discovery.Registrar {
 	defer b.mu.Unlock()
 	r := b.registrars[lease]
 	if r == nil {
-		r = discovery.NewRegistrar(b.client, discovery.WithFormat(b.format), discovery.WithTTL(int64(lease/time.Second)), discovery.WithServing(b.serve))
+		r = discovery.NewRegistrar(
+			b.client,
+			discovery.WithFormat(b.format),
+			discovery.WithTTL(int64(lease/time.Second)),
+			discovery.WithServing(b.serve),
+		)
 		b.registrars[lease] = r
 	}
 	return r

@@ -113,7 +113,13 @@ func TestDrainRefused(t *testing.T) {
 }
 
 func mayWriteKeys(ctx context.Context, c *clientv3.Client, prefix string) error {
-	_, err := c.RoleGrantPermission(ctx, "app", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermReadWrite))
+	_, err := c.RoleGrantPermission(
+		ctx,
+		"app",
+		prefix,
+		clientv3.GetPrefixRangeEnd(prefix),
+		clientv3.PermissionType(clientv3.PermReadWrite),
+	)
 	return err
 }
 
@@ -174,7 +180,14 @@ func TestLeaseChanges(t *testing.T) {
 // more.
 func TestLateRequest(t *testing.T) {
 	client := clienttest.Shared(t)
-	b := newBook(client, discovery.JSON{}, newState(filepath.Join(t.TempDir(), "registrations.json")), 10, 0, func(line string) { t.Log(line) })
+	b := newBook(
+		client,
+		discovery.JSON{},
+		newState(filepath.Join(t.TempDir(), "registrations.json")),
+		10,
+		0,
+		func(line string) { t.Log(line) },
+	)
 	b.start(context.Background())
 	ctx := clienttest.Within(t, clienttest.Long)
 	if _, err := b.put(ctx, declared(t, "one"), LeastTTL); err != nil {
@@ -193,7 +206,11 @@ func TestLateRequest(t *testing.T) {
 // alone.
 func TestHealthOfNames(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
-	r := start(t, clienttest.Dial(t, c.Endpoints()...), func(o *Options) { o.DNS, o.Answers.Domain = "127.0.0.1:0", "x.internal" })
+	r := start(
+		t,
+		clienttest.Dial(t, c.Endpoints()...),
+		func(o *Options) { o.DNS, o.Answers.Domain = "127.0.0.1:0", "x.internal" },
+	)
 	var q dns.Msg
 	q.SetQuestion("orders.x.internal.", dns.TypeSRV)
 	if _, err := dns.Exchange(&q, r.agent.names.Addr()); err != nil {

@@ -49,13 +49,23 @@ func (d *documented) check(t testing.TB, r *http.Request, body []byte, answer *h
 	d.seen[route.Operation.OperationID] = true
 	q := r.Clone(t.Context())
 	q.Body = io.NopCloser(bytes.NewReader(body))
-	in := &openapi3filter.RequestValidationInput{Request: q, PathParams: params, Route: route, Options: &openapi3filter.Options{
-		AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, MultiError: true,
-	}}
+	in := &openapi3filter.RequestValidationInput{
+		Request:    q,
+		PathParams: params,
+		Route:      route,
+		Options: &openapi3filter.Options{
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, MultiError: true,
+		},
+	}
 	if err := openapi3filter.ValidateRequest(t.Context(), in); err != nil && !d.wrong {
 		t.Errorf("the request %s %s %s is not as documented: %v", r.Method, r.URL, body, err)
 	}
-	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: answer.StatusCode, Header: answer.Header, Options: in.Options}
+	out := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: in,
+		Status:                 answer.StatusCode,
+		Header:                 answer.Header,
+		Options:                in.Options,
+	}
 	out.SetBodyBytes(text)
 	if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
 		t.Errorf("the answer to %s %s, %d %s, is not as documented: %v", r.Method, r.URL, answer.StatusCode, text, err)

@@ -64,7 +64,16 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 			err = out.flush(": \n\n")
 			continue
 		case first:
-			err = out.send("view", change.View, viewAnswer{Service: service, sureness: sure(sub, change.View), Instances: change.View.Instances(), Split: change.View.Split()})
+			err = out.send(
+				"view",
+				change.View,
+				viewAnswer{
+					Service:   service,
+					sureness:  sure(sub, change.View),
+					Instances: change.View.Instances(),
+					Split:     change.View.Split(),
+				},
+			)
 		default:
 			err = out.send("change", change.View, difference(service, sub, &change))
 		}
@@ -80,7 +89,14 @@ func next(ctx context.Context, sub *discovery.Subscription) (discovery.Change, e
 }
 
 func difference(service string, sub *discovery.Subscription, c *discovery.Change) changeEvent {
-	e := changeEvent{Service: service, sureness: sure(sub, c.View), Added: []*discovery.Instance{}, Updated: []*discovery.Instance{}, Removed: []string{}, Split: c.View.Split()}
+	e := changeEvent{
+		Service:  service,
+		sureness: sure(sub, c.View),
+		Added:    []*discovery.Instance{},
+		Updated:  []*discovery.Instance{},
+		Removed:  []string{},
+		Split:    c.View.Split(),
+	}
 	e.Stale = c.Stale
 	e.Added = append(e.Added, c.Added...)
 	e.Updated = append(e.Updated, c.Updated...)

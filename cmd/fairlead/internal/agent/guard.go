@@ -46,7 +46,11 @@ func (g *guard) admit(r *http.Request) (access, error) {
 		return access{all: true}, nil
 	}
 	if !g.hosts[site.HostName(r.Host)] {
-		return access{}, &apiError{http.StatusMisdirectedRequest, "host", "this agent does not have that name; --host adds one"}
+		return access{}, &apiError{
+			http.StatusMisdirectedRequest,
+			"host",
+			"this agent does not have that name; --host adds one",
+		}
 	}
 	if site.Foreign(r) {
 		return access{}, &apiError{http.StatusForbidden, "cross_site", "requests that another site causes are refused"}

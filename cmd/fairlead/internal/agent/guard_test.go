@@ -51,7 +51,8 @@ func TestAccess(t *testing.T) {
 	try(415, "PUT", instance(s, "one"), body, secret, "Content-Type", "text/plain")
 	r.doc.wrong = false
 	try(204, "DELETE", instance(s, "one"), "", secret)
-	if text := answers.String() + r.log(); strings.Contains(text, secret) || strings.Contains(text, wrong) || strings.Contains(text, reader) {
+	if text := answers.String() + r.log(); strings.Contains(text, secret) || strings.Contains(text, wrong) ||
+		strings.Contains(text, reader) {
 		t.Errorf("a token leaks: %s", text)
 	}
 }
@@ -122,9 +123,12 @@ func TestSocket(t *testing.T) {
 		t.Errorf("a second agent on the same socket: %v", err)
 	}
 	r.base, r.token = "http://localhost", ""
-	r.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}
+	r.http.Transport = &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+	}
 	r.want(201, nil, "PUT", instance(t.Name(), "one"), `{"addresses":["10.0.0.1:80"]}`)
 	r.want(204, nil, "DELETE", instance(t.Name(), "one"), "")
 	r.stop()

@@ -46,11 +46,17 @@ func start(t *testing.T, client *clientv3.Client, change func(*Options)) *runnin
 		t.Fatal(err)
 	}
 	r := &running{t: t, doc: newDocumented(t), token: secret}
-	o := Options{Format: discovery.JSON{}, Base: discovery.DefaultBase, HTTP: "127.0.0.1:0", TokenFile: tokens, Say: func(line string) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		fmt.Fprintln(&r.said, line)
-	}}
+	o := Options{
+		Format:    discovery.JSON{},
+		Base:      discovery.DefaultBase,
+		HTTP:      "127.0.0.1:0",
+		TokenFile: tokens,
+		Say: func(line string) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			fmt.Fprintln(&r.said, line)
+		},
+	}
 	if change != nil {
 		change(&o)
 	}
@@ -62,7 +68,10 @@ func start(t *testing.T, client *clientv3.Client, change func(*Options)) *runnin
 		r.base = "http://" + r.agent.servers[0].listener.Addr().String()
 	}
 	transport := &http.Transport{}
-	r.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r.http = &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.agent.Serve(ctx) }()
@@ -86,7 +95,12 @@ func (r *running) log() string {
 // call makes a request, checks the exchange with the document, and returns the answer.
 func (r *running) call(method, path, body string, header ...string) (int, string) {
 	r.t.Helper()
-	q, err := http.NewRequestWithContext(clienttest.Within(r.t, clienttest.Long), method, r.base+path, strings.NewReader(body))
+	q, err := http.NewRequestWithContext(
+		clienttest.Within(r.t, clienttest.Long),
+		method,
+		r.base+path,
+		strings.NewReader(body),
+	)
 	if err != nil {
 		r.t.Fatal(err)
 	}

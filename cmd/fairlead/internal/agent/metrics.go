@@ -23,7 +23,13 @@ type healthAnswer struct {
 
 func (a *api) health(*http.Request) (int, any, error) {
 	k := a.known()
-	h := healthAnswer{Status: "ok", Services: k.services, Stale: k.stale, Age: seconds(k.age), Registrations: a.book.len()}
+	h := healthAnswer{
+		Status:        "ok",
+		Services:      k.services,
+		Stale:         k.stale,
+		Age:           seconds(k.age),
+		Registrations: a.book.len(),
+	}
 	switch {
 	case a.ending.Err() != nil:
 		h.Status = "draining"
@@ -68,13 +74,38 @@ func (a *api) known() (k known) {
 func (a *api) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
 	gauge := func(name, help string, f func() float64) {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "fairlead", Subsystem: "agent", Name: name, Help: help}, f))
+		reg.MustRegister(
+			prometheus.NewGaugeFunc(
+				prometheus.GaugeOpts{Namespace: "fairlead", Subsystem: "agent", Name: name, Help: help},
+				f,
+			),
+		)
 	}
-	gauge("services", "Services that are followed because somebody asks for them, over whatever.", func() float64 { return float64(a.known().services) })
-	gauge("stale_services", "Those of them whose instances may be out of date.", func() float64 { return float64(a.known().stale) })
-	gauge("instances", "Instances of the services that are followed.", func() float64 { return float64(a.known().instances) })
-	gauge("age_seconds", "How long ago the oldest of them was known to be right.", func() float64 { return a.known().age.Seconds() })
-	gauge("registrations", "Instances that are registered through this agent.", func() float64 { return float64(a.book.len()) })
+	gauge(
+		"services",
+		"Services that are followed because somebody asks for them, over whatever.",
+		func() float64 { return float64(a.known().services) },
+	)
+	gauge(
+		"stale_services",
+		"Those of them whose instances may be out of date.",
+		func() float64 { return float64(a.known().stale) },
+	)
+	gauge(
+		"instances",
+		"Instances of the services that are followed.",
+		func() float64 { return float64(a.known().instances) },
+	)
+	gauge(
+		"age_seconds",
+		"How long ago the oldest of them was known to be right.",
+		func() float64 { return a.known().age.Seconds() },
+	)
+	gauge(
+		"registrations",
+		"Instances that are registered through this agent.",
+		func() float64 { return float64(a.book.len()) },
+	)
 	gauge("xds_streams", "Streams of clients of xDS.", func() float64 { return float64(a.planeStreams()) })
 	gauge("streams", "Streams of events that are open.", func() float64 { return float64(len(a.streams)) })
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

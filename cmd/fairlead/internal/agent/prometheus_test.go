@@ -23,7 +23,13 @@ func TestPrometheus(t *testing.T) {
 	client := clienttest.Dial(t, c.Endpoints()...)
 	r := start(t, client, options)
 	a, b := t.Name()+"-a", t.Name()+"-b"
-	r.want(201, nil, "PUT", instance(a, "one"), `{"addresses":["https://one.example.com/metrics","10.0.0.1:80"],"version":"v1","zone":"east","weight":3,"tags":["blue","green"],"metadata":{"team.x":"a","team-x":"b","é":"c"},"ttl":600}`)
+	r.want(
+		201,
+		nil,
+		"PUT",
+		instance(a, "one"),
+		`{"addresses":["https://one.example.com/metrics","10.0.0.1:80"],"version":"v1","zone":"east","weight":3,"tags":["blue","green"],"metadata":{"team.x":"a","team-x":"b","é":"c"},"ttl":600}`,
+	)
 	r.want(201, nil, "PUT", instance(b, "two"), `{"addresses":["[::1]:9100"],"ttl":600}`)
 	r.want(201, nil, "PUT", instance(t.Name(), "other"), `{"addresses":["10.0.0.9:80"],"ttl":600}`)
 	one := `{"targets":["one.example.com:443"],"labels":{` +
@@ -60,7 +66,11 @@ func TestPrometheus(t *testing.T) {
 
 	c.Members()[0].Kill()
 	var h healthAnswer
-	clienttest.Await(t, "the agent knows that etcd is away", func() bool { r.want(200, &h, "GET", "/healthz", ""); return h.Stale >= 2 })
+	clienttest.Await(
+		t,
+		"the agent knows that etcd is away",
+		func() bool { r.want(200, &h, "GET", "/healthz", ""); return h.Stale >= 2 },
+	)
 	if got := answers(query); got != both {
 		t.Errorf("without etcd: %s", got)
 	}
@@ -68,7 +78,11 @@ func TestPrometheus(t *testing.T) {
 	client.Close()
 	r = start(t, clienttest.Dial(t, c.Endpoints()...), options)
 	r.want(503, nil, "GET", query, "") // so that Prometheus keeps what it has
-	clienttest.Await(t, "it answers for services with a name", func() bool { return answers("/v1/prometheus?service="+a+"&service="+b) == both })
+	clienttest.Await(
+		t,
+		"it answers for services with a name",
+		func() bool { return answers("/v1/prometheus?service="+a+"&service="+b) == both },
+	)
 	if got := inFile(t); got != both {
 		t.Errorf("in the file, after a restart without etcd: %s", got)
 	}
@@ -77,7 +91,11 @@ func TestPrometheus(t *testing.T) {
 	}
 	clienttest.Await(t, "etcd is back", func() bool { return answers(query) == both })
 	r.want(204, nil, "DELETE", instance(a, "one"), "")
-	clienttest.Await(t, "it has left the file", func() bool { return inFile(t) == strings.Replace(both, one+",", "", 1) })
+	clienttest.Await(
+		t,
+		"it has left the file",
+		func() bool { return inFile(t) == strings.Replace(both, one+",", "", 1) },
+	)
 }
 
 // A file that cannot be written is told once, and written when it can be.
@@ -87,7 +105,11 @@ func TestPrometheusFileUnwritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "targets.json")
-	r := start(t, clienttest.Shared(t), func(o *Options) { o.PrometheusFile, o.PrometheusServices = file, []string{t.Name()} })
+	r := start(
+		t,
+		clienttest.Shared(t),
+		func(o *Options) { o.PrometheusFile, o.PrometheusServices = file, []string{t.Name()} },
+	)
 	clienttest.Await(t, "it is written", func() bool { text, _ := os.ReadFile(file); return string(text) == "[]\n" })
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -97,7 +119,11 @@ func TestPrometheusFileUnwritable(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "it is written again", func() bool { text, _ := os.ReadFile(file); return strings.Contains(string(text), "10.0.0.1:80") })
+	clienttest.Await(
+		t,
+		"it is written again",
+		func() bool { text, _ := os.ReadFile(file); return strings.Contains(string(text), "10.0.0.1:80") },
+	)
 	if n := strings.Count(r.log(), "stay as they were"); n != 1 {
 		t.Errorf("it is told %d times: %s", n, r.log())
 	}

@@ -55,7 +55,12 @@ func (a *api) get(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	answer := viewAnswer{Service: service, sureness: sure(one.Subscription, v), Split: v.Split(), Instances: []*discovery.Instance{}}
+	answer := viewAnswer{
+		Service:   service,
+		sureness:  sure(one.Subscription, v),
+		Split:     v.Split(),
+		Instances: []*discovery.Instance{},
+	}
 	for in := range v.All() {
 		if f.Matches(in) {
 			answer.Instances = append(answer.Instances, in)
@@ -159,7 +164,11 @@ func (a *api) listing(ctx context.Context) (listAnswer, error) {
 // read asks etcd which services there are.
 func (a *api) read(ctx context.Context, l *listing) error {
 	if a.base == "" {
-		return &apiError{http.StatusNotImplemented, "no_base", "records of this format can be anywhere, so they cannot be listed without --base"}
+		return &apiError{
+			http.StatusNotImplemented,
+			"no_base",
+			"records of this format can be anywhere, so they cannot be listed without --base",
+		}
 	}
 	at := time.Now()
 	r, err := a.client.Get(ctx, a.base, clientv3.WithPrefix(), clientv3.WithKeysOnly())

@@ -32,7 +32,11 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	var one instanceAnswer
-	clienttest.Await(t, "it drains", func() bool { r.want(200, &one, "GET", instance(s, "one"), ""); return one.Instance.IsDraining() })
+	clienttest.Await(
+		t,
+		"it drains",
+		func() bool { r.want(200, &one, "GET", instance(s, "one"), ""); return one.Instance.IsDraining() },
+	)
 	r.stop()
 	first.Close()
 	if !exists(t, watcher, key(s, "one")) {
@@ -40,7 +44,11 @@ func TestRestart(t *testing.T) {
 	}
 	r = start(t, clienttest.Dial(t, c.Endpoints()...), files)
 	r.want(200, nil, "POST", instance(s, "one")+"/renew", "")
-	clienttest.Await(t, "the one that is not renewed has gone", func() bool { return !exists(t, watcher, key(s, "two")) })
+	clienttest.Await(
+		t,
+		"the one that is not renewed has gone",
+		func() bool { return !exists(t, watcher, key(s, "two")) },
+	)
 	if n := gone(); n != 0 {
 		t.Errorf("the record went %d times", n)
 	}
@@ -94,7 +102,11 @@ func TestStartsWithoutEtcd(t *testing.T) {
 		return !v.Stale && v.Revision > 0
 	})
 	r.want(201, nil, "PUT", instance(s, "two"), `{"addresses":["10.0.0.2:80"]}`)
-	clienttest.Await(t, "both are there", func() bool { ids := r.ids(s); slices.Sort(ids); return slices.Equal(ids, []string{"one", "two"}) })
+	clienttest.Await(
+		t,
+		"both are there",
+		func() bool { ids := r.ids(s); slices.Sort(ids); return slices.Equal(ids, []string{"one", "two"}) },
+	)
 }
 
 // A state file that is cut short, or of another version, is kept aside, and the agent serves.
@@ -127,7 +139,10 @@ func TestOldState(t *testing.T) {
 	in := func(id string) discovery.Instance {
 		return discovery.Instance{Service: t.Name(), ID: id, Addresses: []string{"10.0.0.1:80"}}
 	}
-	s.save([]record{{in("old"), 60, time.Now().Add(-3 * time.Minute)}, {in("new"), 60, time.Now().Add(-time.Minute)}}, func(line string) { t.Error(line) })
+	s.save(
+		[]record{{in("old"), 60, time.Now().Add(-3 * time.Minute)}, {in("new"), 60, time.Now().Add(-time.Minute)}},
+		func(line string) { t.Error(line) },
+	)
 	r := start(t, client, func(o *Options) { o.Files = dir })
 	clienttest.Await(t, "the new one is there", func() bool { return exists(t, client, key(t.Name(), "new")) })
 	if exists(t, client, key(t.Name(), "old")) {

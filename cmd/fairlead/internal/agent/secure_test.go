@@ -32,9 +32,12 @@ func TestHTTPS(t *testing.T) {
 	_, port, _ := net.SplitHostPort(at)
 	config := ca.ClientConfig(t)
 	config.Certificates = nil
-	transport := &http.Transport{TLSClientConfig: config, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", at)
-	}}
+	transport := &http.Transport{
+		TLSClientConfig: config,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", at)
+		},
+	}
 	defer transport.CloseIdleConnections()
 	r.base, r.http.Transport = "https://localhost:"+port, transport
 	s := t.Name()
@@ -109,7 +112,9 @@ func TestAllowedNetworks(t *testing.T) {
 		t.Error(err)
 	}
 	r := start(t, clienttest.Shared(t), func(o *Options) {
-		o.DNS, o.Answers.Domain, o.Answers.Allow = "127.0.0.1:0", "x.internal", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		o.DNS, o.Answers.Domain, o.Answers.Allow = "127.0.0.1:0", "x.internal", []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"),
+		}
 	})
 	var q dns.Msg
 	q.SetQuestion("x.internal.", dns.TypeSOA)
@@ -150,5 +155,10 @@ func TestSystemd(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	start(t, clienttest.Shared(t), nil).want(200, nil, "GET", "/healthz", "") // who is not told is no reason not to serve
+	start(
+		t,
+		clienttest.Shared(t),
+		nil,
+	).want(200, nil, "GET", "/healthz", "")
+	// who is not told is no reason not to serve
 }

@@ -55,7 +55,11 @@ func (t *tokens) load() error {
 		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%s is of mode %04o, so others can read or change it: make it 0600", t.path, info.Mode().Perm())
+		return fmt.Errorf(
+			"%s is of mode %04o, so others can read or change it: make it 0600",
+			t.path,
+			info.Mode().Perm(),
+		)
 	}
 	stamp := fmt.Sprint(info.ModTime().UnixNano(), info.Size())
 	if stamp == t.stamp {

@@ -47,11 +47,24 @@ func (a *api) put(r *http.Request) (int, any, error) {
 	if d.TTL != nil {
 		least, most := int64(LeastTTL/time.Second), int64(MaxTTL/time.Second)
 		if *d.TTL < least || *d.TTL > most {
-			return 0, nil, &apiError{http.StatusBadRequest, "invalid", fmt.Sprintf("ttl is a number of seconds from %d to %d", least, most)}
+			return 0, nil, &apiError{
+				http.StatusBadRequest,
+				"invalid",
+				fmt.Sprintf("ttl is a number of seconds from %d to %d", least, most),
+			}
 		}
 		ttl = time.Duration(*d.TTL) * time.Second
 	}
-	in := discovery.Instance{Service: id.service, ID: id.id, Addresses: d.Addresses, Version: d.Version, Zone: d.Zone, Weight: d.Weight, Tags: d.Tags, Metadata: d.Metadata}
+	in := discovery.Instance{
+		Service:   id.service,
+		ID:        id.id,
+		Addresses: d.Addresses,
+		Version:   d.Version,
+		Zone:      d.Zone,
+		Weight:    d.Weight,
+		Tags:      d.Tags,
+		Metadata:  d.Metadata,
+	}
 	if err := in.Validate(); err != nil {
 		return 0, nil, err
 	}
@@ -99,7 +112,11 @@ func (a *api) drain(r *http.Request) (int, any, error) {
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > int(mostDrain/time.Second) {
-			return 0, nil, &apiError{http.StatusBadRequest, "invalid", fmt.Sprintf("limit is a number of seconds from 1 to %d", mostDrain/time.Second)}
+			return 0, nil, &apiError{
+				http.StatusBadRequest,
+				"invalid",
+				fmt.Sprintf("limit is a number of seconds from 1 to %d", mostDrain/time.Second),
+			}
 		}
 		limit = time.Duration(n) * time.Second
 	}

@@ -37,7 +37,10 @@ func (o *Options) checkXDS() error {
 	case secured && (o.XDSCert == "" || o.XDSKey == "" || o.XDSCAs == ""):
 		return errors.New("--xds-cert, --xds-key and --xds-cacert belong together: clients prove who they are too")
 	case !secured && (!local || o.exposed):
-		return fmt.Errorf("--xds %s can be reached by others, so both sides must prove who they are: give --xds-cert, --xds-key and --xds-cacert, or listen on 127.0.0.1", o.XDS)
+		return fmt.Errorf(
+			"--xds %s can be reached by others, so both sides must prove who they are: give --xds-cert, --xds-key and --xds-cacert, or listen on 127.0.0.1",
+			o.XDS,
+		)
 	}
 	for _, name := range o.XDSServices {
 		if in := (discovery.Instance{Service: name, ID: "x", Addresses: []string{"localhost:1"}}); in.Validate() != nil {
@@ -55,13 +58,18 @@ func (a *Agent) listenXDS() error {
 			return fmt.Errorf("--xds-cert, --xds-key, --xds-cacert: %w", err)
 		}
 		// The same files are read again when they change.
-		opts = append(opts, grpc.Creds(credentials.NewTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			pool, err := roots()
-			return &tls.Config{
-				MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
-				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return files.GetClientCertificate(nil) },
-			}, err
-		}})))
+		opts = append(
+			opts,
+			grpc.Creds(
+				credentials.NewTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+					pool, err := roots()
+					return &tls.Config{
+						MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+						GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return files.GetClientCertificate(nil) },
+					}, err
+				}}),
+			),
+		)
 	}
 	l, err := net.Listen("tcp", a.o.XDS)
 	if err != nil {

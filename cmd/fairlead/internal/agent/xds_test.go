@@ -30,7 +30,8 @@ func TestXDS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	stream, err := ads.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(clienttest.Within(t, clienttest.Long))
+	stream, err := ads.NewAggregatedDiscoveryServiceClient(conn).
+		StreamAggregatedResources(clienttest.Within(t, clienttest.Long))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,9 @@ func TestManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			c, err := Start(Spec{Args: []string{"sh", "-c", `exit "$0"`, string(rune('0' + i%10))}, Background: i%2 == 0})
+			c, err := Start(
+				Spec{Args: []string{"sh", "-c", `exit "$0"`, string(rune('0' + i%10))}, Background: i%2 == 0},
+			)
 			if err != nil {
 				t.Error(err)
 			} else if got := c.Status(); got != Status(i%10) {
@@ -129,7 +131,8 @@ func TestEndStopped(t *testing.T) {
 	c := script(t, &out, "trap 'echo told; exit 3' TERM; echo began; while :; do sleep 0.02; done")
 	await(t, "it does not begin", func() bool { return strings.Contains(out.String(), "began") })
 	c.Signal(syscall.SIGSTOP)
-	if killed := c.End(syscall.SIGTERM, patience); killed || c.Status() != 3 || !strings.Contains(out.String(), "told") {
+	if killed := c.End(syscall.SIGTERM, patience); killed || c.Status() != 3 ||
+		!strings.Contains(out.String(), "told") {
 		t.Errorf("killed: %v, status %d: %s", killed, c.Status(), &out)
 	}
 	c.Signal(syscall.SIGTERM) // nobody is there: nothing happens

@@ -22,17 +22,39 @@ func TestAgent(t *testing.T) {
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "s")
-	b := startCommand(t, c, "agent", "--dns", "127.0.0.1:0", "--http", "127.0.0.1:0", "--socket", socket, "--files", dir)
+	b := startCommand(
+		t,
+		c,
+		"agent",
+		"--dns",
+		"127.0.0.1:0",
+		"--http",
+		"127.0.0.1:0",
+		"--socket",
+		socket,
+		"--files",
+		dir,
+	)
 	at := b.answering()
 	b.await("serving unix:")
-	put, err := http.NewRequestWithContext(t.Context(), "PUT", "http://localhost/v1/services/"+s+"/instances/one", strings.NewReader(`{"addresses":["10.0.0.1:80"]}`))
+	put, err := http.NewRequestWithContext(
+		t.Context(),
+		"PUT",
+		"http://localhost/v1/services/"+s+"/instances/one",
+		strings.NewReader(`{"addresses":["10.0.0.1:80"]}`),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put.Header.Set("Content-Type", "application/json")
-	through := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
+	through := &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			},
+		},
+	}
 	a, err := through.Do(put)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +63,10 @@ func TestAgent(t *testing.T) {
 	if a.StatusCode != http.StatusCreated {
 		t.Fatalf("%v", a.Status)
 	}
-	b.awaitThat("DNS has it", func() bool { return len(resolve(t, "udp", at, s+".fairlead.internal.", dns.TypeA).Answer) == 1 })
+	b.awaitThat(
+		"DNS has it",
+		func() bool { return len(resolve(t, "udp", at, s+".fairlead.internal.", dns.TypeA).Answer) == 1 },
+	)
 	_, text := b.text()
 	base := regexp.MustCompile(`serving (http://\S+)`).FindStringSubmatch(text)[1]
 	a, err = http.Get(base + "/v1/services/" + s)
@@ -69,5 +94,13 @@ func TestAgentUsage(t *testing.T) {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
-	c.wantFailure(command.ExitFailed, "no such file", "agent", "--http", "127.0.0.1:0", "--tokens", filepath.Join(t.TempDir(), "none"))
+	c.wantFailure(
+		command.ExitFailed,
+		"no such file",
+		"agent",
+		"--http",
+		"127.0.0.1:0",
+		"--tokens",
+		filepath.Join(t.TempDir(), "none"),
+	)
 }

@@ -82,7 +82,15 @@ func TestAuth(t *testing.T) {
 	c.with("p\nq\n").wantFailure(command.ExitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
 	c.with("p\n").wantFailure(command.ExitUsage, "differ", "--user", "root:secret", "user", "passwd", "two")
 	c.wantFailure(command.ExitFailed, "authentication failed", "--user", "root:wrong", "lock", "l")
-	c.wantFailure(command.ExitFailed, "permission denied", "--user", "guest:g", "svc", "ls", "s") // at once, not after the time limit
+	c.wantFailure(
+		command.ExitFailed,
+		"permission denied",
+		"--user",
+		"guest:g",
+		"svc",
+		"ls",
+		"s",
+	) // at once, not after the time limit
 	c.wantFailure(command.ExitFailed, "permission denied", "--user", "guest:g", "svc", "get", "s", "i")
 	c.want("Authentication Disabled\n", "--user", "root:secret", "auth", "disable")
 	c.want("a\n1\n", "get", "a")

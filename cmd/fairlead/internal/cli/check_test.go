@@ -13,14 +13,16 @@ func TestCheck(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]} // it compacts
 	perf, scale := key(t, "perf/"), key(t, "scale/")
 	r := c.run("check", "perf", "--duration", "1s", "--prefix", perf, "--auto-compact")
-	if !strings.Contains(r.out, "Throughput is ") || !strings.Contains(r.out, "Stddev is ") || !strings.Contains(r.out, "Slowest request took ") {
+	if !strings.Contains(r.out, "Throughput is ") || !strings.Contains(r.out, "Stddev is ") ||
+		!strings.Contains(r.out, "Slowest request took ") {
 		t.Errorf("%+v", r) // the verdict is the machine's
 	}
 	if (r.code == command.ExitOK) == strings.Contains(r.out, "FAIL") {
 		t.Errorf("code %d and\n%s", r.code, r.out)
 	}
 	r = c.run("check", "datascale", "--prefix", scale, "--auto-defrag")
-	if r.code != command.ExitOK || !strings.Contains(r.out, "10000 keys of 1024 bytes") || !strings.Contains(r.out, "PASS: Approximate system memory used : ") ||
+	if r.code != command.ExitOK || !strings.Contains(r.out, "10000 keys of 1024 bytes") ||
+		!strings.Contains(r.out, "PASS: Approximate system memory used : ") ||
 		!strings.Contains(r.out, "Finished defragmenting") {
 		t.Errorf("%+v", r)
 	}
@@ -44,13 +46,15 @@ func TestCheck(t *testing.T) {
 func TestAsEtcdctl(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]} // it compacts
 	for _, family := range []string{"lease", "member", "snapshot", "check", "user", "role", "auth", "alarm", "downgrade", "endpoint"} {
-		if r := c.run(family); r.code != command.ExitOK || !strings.Contains(r.out, "fairlead "+family+" ") || r.err != "" {
+		if r := c.run(family); r.code != command.ExitOK || !strings.Contains(r.out, "fairlead "+family+" ") ||
+			r.err != "" {
 			t.Errorf("%s: %+v", family, r)
 		}
 		c.wantFailure(command.ExitUsage, `unknown command "nosuch"`, family, "nosuch")
 	}
 	for _, ttl := range []string{"0", "1"} { // the server's least
-		if r := c.run("lease", "grant", ttl); r.code != command.ExitOK || !strings.HasSuffix(r.out, "granted with TTL(2s)\n") {
+		if r := c.run("lease", "grant", ttl); r.code != command.ExitOK ||
+			!strings.HasSuffix(r.out, "granted with TTL(2s)\n") {
 			t.Errorf("TTL %s: %+v", ttl, r)
 		}
 	}

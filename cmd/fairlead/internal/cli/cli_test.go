@@ -129,7 +129,8 @@ func TestUsage(t *testing.T) {
 		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0", "dev --members -1", "dev --port 0",
 	} {
 		r := c.run(strings.Fields(args)...)
-		if r.code != command.ExitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") || !strings.Contains(r.err, "--help") {
+		if r.code != command.ExitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") ||
+			!strings.Contains(r.err, "--help") {
 			t.Errorf("%s: code %d, output %q, error %q; want code 2 and a hint", args, r.code, r.out, r.err)
 		}
 	}
@@ -156,7 +157,14 @@ func TestEnvironment(t *testing.T) {
 	c := shared(t)
 	k := key(t, "k")
 	c.want("OK\n", "put", k, "v")
-	fromEnv := &cmd{t: t, env: map[string]string{"ETCDCTL_ENDPOINTS": "127.0.0.1:1," + c.endpoint, "ETCDCTL_API": "3", "ETCDCTL_LIMIT": "x"}}
+	fromEnv := &cmd{
+		t: t,
+		env: map[string]string{
+			"ETCDCTL_ENDPOINTS": "127.0.0.1:1," + c.endpoint,
+			"ETCDCTL_API":       "3",
+			"ETCDCTL_LIMIT":     "x",
+		},
+	}
 	fromEnv.want(lines(k, "v"), "get", k)
 	fromEnv.env["ETCDCTL_WRITE_OUT"] = "json"
 	if r := fromEnv.run("get", k); !strings.HasPrefix(r.out, "{") {
@@ -238,7 +246,8 @@ func TestTLSAndUser(t *testing.T) {
 	for _, words := range [][]string{{"get", "a"}, {"put", "a", "b"}, {"watch", "a"}} {
 		began := time.Now()
 		r := c.run(append([]string{"--command-timeout", "1m"}, words...)...)
-		if r.code != command.ExitUnreachable || !strings.Contains(r.err, "certificate") || time.Since(began) > 30*time.Second {
+		if r.code != command.ExitUnreachable || !strings.Contains(r.err, "certificate") ||
+			time.Since(began) > 30*time.Second {
 			t.Errorf("%v without the authority: code %d after %v, %s", words, r.code, time.Since(began), r.err)
 		}
 	}
@@ -254,7 +263,16 @@ func TestCertificatesAreRenewed(t *testing.T) {
 	}
 	cluster := etcdtest.Start(t, etcdtest.Options{TLS: auth, ClientCertAuth: true})
 	c := &cmd{t: t, endpoint: cluster.Endpoints()[0]}
-	secured := []string{"--cacert", auth.CAFile, "--cert", auth.ClientCertFile, "--key", auth.ClientKeyFile, "--command-timeout", patience.String()}
+	secured := []string{
+		"--cacert",
+		auth.CAFile,
+		"--cert",
+		auth.ClientCertFile,
+		"--key",
+		auth.ClientKeyFile,
+		"--command-timeout",
+		patience.String(),
+	}
 	c.want("OK\n", append(secured, "put", "k", "before")...)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
@@ -292,7 +310,8 @@ func TestClosedOutput(t *testing.T) {
 	k := key(t, "k")
 	c.want("OK\n", "put", k, "v")
 	var errOut bytes.Buffer
-	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "get", k); code != command.ExitClosedPipe || errOut.Len() > 0 {
+	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "get", k); code != command.ExitClosedPipe ||
+		errOut.Len() > 0 {
 		t.Errorf("code %d, error %s, want 141 and nothing", code, errOut.String())
 	}
 }

@@ -50,7 +50,8 @@ func TestMemberList(t *testing.T) {
 	if len(plain.Members) != 3 || len(hex.Members) != 3 || command.IdText(plain.Members[0].ID) != hex.Members[0].ID {
 		t.Errorf("JSON %+v, %+v", plain, hex)
 	}
-	if r := c.run("member", "list", "-w", "table"); strings.Count(r.out, "started") != 3 || !strings.Contains(r.out, "│ IS LEARNER │\n") {
+	if r := c.run("member", "list", "-w", "table"); strings.Count(r.out, "started") != 3 ||
+		!strings.Contains(r.out, "│ IS LEARNER │\n") {
 		t.Errorf("table:\n%s", r.out)
 	}
 }
@@ -62,7 +63,9 @@ func TestEndpointStatus(t *testing.T) {
 	if len(rows) != 3 || strings.Count(r.out, ", true, false, ") != 1 {
 		t.Fatalf("output:\n%s", r.out)
 	}
-	row := regexp.MustCompile(`^127\.0\.0\.1:\d+, [0-9a-f]+, 3\.\d+\.\d+, [\d.]*, \d+ kB, \d+ kB, \d+%, [\d.]+ G?B, (true|false), false, \d+, \d+, \d+, , , false$`)
+	row := regexp.MustCompile(
+		`^127\.0\.0\.1:\d+, [0-9a-f]+, 3\.\d+\.\d+, [\d.]*, \d+ kB, \d+ kB, \d+%, [\d.]+ G?B, (true|false), false, \d+, \d+, \d+, , , false$`,
+	)
 	for i, text := range rows {
 		if !row.MatchString(text) || !strings.HasPrefix(text, cluster.Endpoints()[i]+", ") {
 			t.Errorf("row %s", text)
@@ -106,7 +109,8 @@ func TestEndpointHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = c.run("endpoint", "health", "--command-timeout", "3s")
-	if r.code != command.ExitFailed || strings.Count(r.out, "is healthy") != 2 || !strings.Contains(r.out, down.Endpoint+" is unhealthy") {
+	if r.code != command.ExitFailed || strings.Count(r.out, "is healthy") != 2 ||
+		!strings.Contains(r.out, down.Endpoint+" is unhealthy") {
 		t.Errorf("with a frozen member: %+v", r)
 	}
 }

@@ -127,7 +127,8 @@ func TestConsole(t *testing.T) {
 		t.Errorf("the page: status %d", status)
 	}
 	header := signInTo(t, web, base, token)
-	if status, text := fetchWith(t, web, base+"/api/overview", header); status != http.StatusOK || !strings.Contains(text, `"leader":`) {
+	if status, text := fetchWith(t, web, base+"/api/overview", header); status != http.StatusOK ||
+		!strings.Contains(text, `"leader":`) {
 		t.Errorf("the overview: status %d, %s", status, text)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -175,7 +176,10 @@ func TestConsoleForOthersIsNotOpen(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.org:0"} {
 		c.wantFailure(command.ExitUsage, "needs TLS", "console", "--listen", address)
 		c.wantFailure(command.ExitUsage, "needs TLS", "console", "--listen", address, "--login")
-		c.wantFailure(command.ExitUsage, "must prove who they are", append([]string{"console", "--listen", address}, secure...)...)
+		c.wantFailure(
+			command.ExitUsage,
+			"must prove who they are",
+			append([]string{"console", "--listen", address}, secure...)...)
 	}
 	c.wantFailure(command.ExitUsage, "16 bytes", "console", "--token", "short")
 	c.wantFailure(command.ExitUsage, "exclude", "console", "--token", "0123456789abcdef", "--token-file", token)
@@ -183,7 +187,12 @@ func TestConsoleForOthersIsNotOpen(t *testing.T) {
 	c.wantFailure(command.ExitUsage, "--token-file", "console", "--token-file", token+"none")
 	c.wantFailure(command.ExitUsage, "--listen", "console", "--listen", "nowhere")
 
-	url, stop := startConsole(t, c, append([]string{"--listen", "0.0.0.0:0", "--host", "127.0.0.1", "--token-file", token, "--login"}, secure...)...)
+	url, stop := startConsole(
+		t,
+		c,
+		append(
+			[]string{"--listen", "0.0.0.0:0", "--host", "127.0.0.1", "--token-file", token, "--login"},
+			secure...)...)
 	defer stop()
 	if !strings.HasPrefix(url, "https://") {
 		t.Errorf("the URL is %s", url)
@@ -192,7 +201,8 @@ func TestConsoleForOthersIsNotOpen(t *testing.T) {
 	ca := certs.ClientConfig(t)
 	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.RootCAs}}}
 	defer web.CloseIdleConnections()
-	if status, text := fetch(t, web, strings.TrimSuffix(base, "/")+"/api/session"); status != http.StatusOK || !strings.Contains(text, `"token":true,"login":true`) {
+	if status, text := fetch(t, web, strings.TrimSuffix(base, "/")+"/api/session"); status != http.StatusOK ||
+		!strings.Contains(text, `"token":true,"login":true`) {
 		t.Errorf("status %d, %s", status, text)
 	}
 }
@@ -234,7 +244,12 @@ func TestConsoleAuditLog(t *testing.T) {
 	web := &http.Client{Jar: jar}
 	defer web.CloseIdleConnections()
 	header := signInTo(t, web, base, token)
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+"/api/key", strings.NewReader(`{"key":"YXVkaXQ=","value":"dg==","mod":0}`))
+	r, err := http.NewRequestWithContext(
+		t.Context(),
+		http.MethodPut,
+		base+"/api/key",
+		strings.NewReader(`{"key":"YXVkaXQ=","value":"dg==","mod":0}`),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,10 +269,20 @@ func TestConsoleAuditLog(t *testing.T) {
 	}
 	lines := strings.Split(string(text), "\n")
 	if len(lines) != 4 || !strings.Contains(lines[1], `"action":"put","target":"audit","after":"v","outcome":"asked"`) && !strings.Contains(lines[1], `"outcome":"asked"`) ||
-		!strings.Contains(lines[2], `"outcome":"done"`) || !strings.Contains(lines[2], `"target":"audit"`) || !strings.Contains(lines[2], "the shop's") {
+		!strings.Contains(lines[2], `"outcome":"done"`) ||
+		!strings.Contains(lines[2], `"target":"audit"`) ||
+		!strings.Contains(lines[2], "the shop's") {
 		t.Errorf("%q", lines)
 	}
-	c.wantFailure(command.ExitFailed, "--audit-log", "console", "--listen", "127.0.0.1:0", "--audit-log", filepath.Join(name, "none"))
+	c.wantFailure(
+		command.ExitFailed,
+		"--audit-log",
+		"console",
+		"--listen",
+		"127.0.0.1:0",
+		"--audit-log",
+		filepath.Join(name, "none"),
+	)
 }
 
 func TestConsoleTakesAFreePort(t *testing.T) {

@@ -36,8 +36,44 @@ func resolve(t *testing.T, network, server, name string, qtype uint16) *dns.Msg 
 func TestDNS(t *testing.T) {
 	c := shared(t)
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))
-	one := startCommand(t, c, "svc", "register", s, "--drain", "100ms", "--id", "one", "--addr", "10.0.0.1:80", "--version", "v1.2", "--zone", "east", "--weight", "3", "--tag", "blue", "--meta", "team=x")
-	two := startCommand(t, c, "svc", "register", s, "--drain", "100ms", "--id", "two", "--addr", "two.example.com:81", "--zone", "west")
+	one := startCommand(
+		t,
+		c,
+		"svc",
+		"register",
+		s,
+		"--drain",
+		"100ms",
+		"--id",
+		"one",
+		"--addr",
+		"10.0.0.1:80",
+		"--version",
+		"v1.2",
+		"--zone",
+		"east",
+		"--weight",
+		"3",
+		"--tag",
+		"blue",
+		"--meta",
+		"team=x",
+	)
+	two := startCommand(
+		t,
+		c,
+		"svc",
+		"register",
+		s,
+		"--drain",
+		"100ms",
+		"--id",
+		"two",
+		"--addr",
+		"two.example.com:81",
+		"--zone",
+		"west",
+	)
 	one.await("registered")
 	two.await("registered")
 	b := startCommand(t, c, "dns", "--listen", "127.0.0.1:0", "--domain", "Fairlead.Local", "--ttl", "2s")
@@ -57,10 +93,12 @@ func TestDNS(t *testing.T) {
 			t.Errorf("%s: targets %q, want %q", network, targets, want)
 		}
 		a = resolve(t, network, at, "v1.2."+name, dns.TypeTXT)
-		if want := []string{"id=one", "version=v1.2", "zone=east", "tags=blue", "team=x"}; len(a.Answer) != 1 || !slices.Equal(a.Answer[0].(*dns.TXT).Txt, want) {
+		if want := []string{"id=one", "version=v1.2", "zone=east", "tags=blue", "team=x"}; len(a.Answer) != 1 ||
+			!slices.Equal(a.Answer[0].(*dns.TXT).Txt, want) {
 			t.Errorf("%s: %v", network, a)
 		}
-		if a := resolve(t, network, at, "west."+name, dns.TypeA); len(a.Answer) != 1 || a.Answer[0].(*dns.CNAME).Target != "two.example.com." {
+		if a := resolve(t, network, at, "west."+name, dns.TypeA); len(a.Answer) != 1 ||
+			a.Answer[0].(*dns.CNAME).Target != "two.example.com." {
 			t.Errorf("%s: %v", network, a)
 		}
 		if a := resolve(t, network, at, "nosuch."+name, dns.TypeA); a.Rcode != dns.RcodeNameError {
@@ -82,13 +120,33 @@ func TestDNS(t *testing.T) {
 func TestDrainAwaitsDNS(t *testing.T) {
 	c := shared(t)
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))
-	one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--serve", "0s", "--drain", "30s")
+	one := startCommand(
+		t,
+		c,
+		"svc",
+		"register",
+		s,
+		"--id",
+		"one",
+		"--addr",
+		"10.0.0.1:80",
+		"--serve",
+		"0s",
+		"--drain",
+		"30s",
+	)
 	one.await("registered")
 	b := startCommand(t, c, "dns", "--listen", "127.0.0.1:0", "--ttl", "2s")
 	at := b.answering()
-	b.awaitThat("it answers", func() bool { return len(resolve(t, "udp", at, s+".fairlead.internal.", dns.TypeA).Answer) == 1 })
+	b.awaitThat(
+		"it answers",
+		func() bool { return len(resolve(t, "udp", at, s+".fairlead.internal.", dns.TypeA).Answer) == 1 },
+	)
 	b.awaitThat("it is announced", func() bool {
-		return strings.Contains(c.run("get", "--prefix", "--keys-only", "/fairlead/watchers/"+s+"/").out, "fairlead%20dns")
+		return strings.Contains(
+			c.run("get", "--prefix", "--keys-only", "/fairlead/watchers/"+s+"/").out,
+			"fairlead%20dns",
+		)
 	})
 	began := time.Now()
 	one.end(syscall.SIGINT, 130)

@@ -16,7 +16,8 @@ import (
 
 func TestDoctor(t *testing.T) {
 	c := shared(t)
-	if r := c.run("doctor", "--period", "200ms"); r.code != command.ExitOK || strings.Contains(r.out, "Problem") || r.err != "" {
+	if r := c.run("doctor", "--period", "200ms"); r.code != command.ExitOK || strings.Contains(r.out, "Problem") ||
+		r.err != "" {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	c.wantFailure(command.ExitUsage, "--period", "doctor", "--watch", "--period", "0s")
@@ -33,11 +34,16 @@ func TestDoctor(t *testing.T) {
 	r := c.run("doctor", "--period", "0s")
 	remove := fmt.Sprintf("\n    fairlead --endpoints=%s member remove %x\n", c.endpoint, id)
 	if r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 || !strings.Contains(r.out, "Problem: member "+m.Name+" does not answer") ||
-		!strings.Contains(r.out, "just a quorum is left (2 of 3)") || !strings.Contains(r.out, "To do: ") || !strings.Contains(r.out, remove) {
+		!strings.Contains(r.out, "just a quorum is left (2 of 3)") ||
+		!strings.Contains(r.out, "To do: ") ||
+		!strings.Contains(r.out, remove) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	if r := c.run("doctor", "--json", "--period", "0s"); r.code != command.ExitFailed ||
-		!strings.HasPrefix(r.out, `[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"title":"Member down","what":"`) {
+		!strings.HasPrefix(
+			r.out,
+			`[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"title":"Member down","what":"`,
+		) {
 		t.Errorf("%+v", r)
 	}
 }
@@ -104,12 +110,16 @@ func TestDoctorWatch(t *testing.T) {
 			t.Error(err)
 		}
 	}}
-	over := &onLine{line: ": member " + m.Name + " does not answer; just a quorum is left (2 of 3): one more failure stops the cluster\n", do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
+	over := &onLine{
+		line: ": member " + m.Name + " does not answer; just a quorum is left (2 of 3): one more failure stops the cluster\n",
+		do:   func() { interrupt(command.InterruptedError{Signal: 2}) },
+	}
 	start := &onLine{line: "\n", do: m.Kill}
 	var errOut bytes.Buffer
 	code := c.runIn(ctx, io.MultiWriter(start, began, over), &errOut, "doctor", "--watch", "--period", "300ms")
 	out := over.String()
-	if code != 130 || errOut.Len() > 0 || strings.Count(out, began.line) != 1 || strings.Count(out, " Over after ") == 0 {
+	if code != 130 || errOut.Len() > 0 || strings.Count(out, began.line) != 1 ||
+		strings.Count(out, " Over after ") == 0 {
 		t.Errorf("code %d, output\n%s\nerror\n%s", code, out, &errOut)
 	}
 }
@@ -124,14 +134,20 @@ func TestDoctorOfStrangers(t *testing.T) {
 		}
 	}
 	if r := c.run("doctor", "--period", "0s"); r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 ||
-		!strings.Contains(r.out, "not to whoever asked (etcdserver: user name is empty)") || !strings.Contains(r.out, " --user NAME doctor\n") {
+		!strings.Contains(
+			r.out,
+			"not to whoever asked (etcdserver: user name is empty)",
+		) || !strings.Contains(r.out, " --user NAME doctor\n") {
 		t.Errorf("nobody: %+v", r)
 	}
-	if r := c.run("--user", "u:pw", "doctor", "--period", "0s"); r.code != command.ExitOK || !strings.Contains(r.out, "Note: these could not be looked at: the history (") ||
-		!strings.Contains(r.out, " --user root doctor\n") || strings.Contains(r.out, "--user=u --user") {
+	if r := c.run("--user", "u:pw", "doctor", "--period", "0s"); r.code != command.ExitOK ||
+		!strings.Contains(r.out, "Note: these could not be looked at: the history (") ||
+		!strings.Contains(r.out, " --user root doctor\n") ||
+		strings.Contains(r.out, "--user=u --user") {
 		t.Errorf("of few rights: %+v", r)
 	}
-	if r := c.run("--user", "root:pw", "doctor", "--period", "0s"); r.code != command.ExitOK || !strings.HasPrefix(r.out, "Nothing is wrong.\nLooked at one member") {
+	if r := c.run("--user", "root:pw", "doctor", "--period", "0s"); r.code != command.ExitOK ||
+		!strings.HasPrefix(r.out, "Nothing is wrong.\nLooked at one member") {
 		t.Errorf("root: %+v", r)
 	}
 }
@@ -139,18 +155,35 @@ func TestDoctorOfStrangers(t *testing.T) {
 // Certificates that end soon are told, a member's and one's own.
 func TestDoctorCertificates(t *testing.T) {
 	auth := etcdtest.NewTLS(t)
-	soon := etcdtest.Certificate{NotBefore: time.Now().Add(-100 * 24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	soon := etcdtest.Certificate{
+		NotBefore: time.Now().Add(-100 * 24 * time.Hour),
+		NotAfter:  time.Now().Add(24 * time.Hour),
+	}
 	auth.Issue(t, "server", soon)
 	auth.Issue(t, "client", soon)
 	cl := etcdtest.Start(t, etcdtest.Options{TLS: auth})
 	c := &cmd{t: t, endpoint: cl.Endpoints()[0]}
-	r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile, "--cert", auth.ClientCertFile, "--key", auth.ClientKeyFile)
+	r := c.run(
+		"doctor",
+		"--period",
+		"0s",
+		"--cacert",
+		auth.CAFile,
+		"--cert",
+		auth.ClientCertFile,
+		"--key",
+		auth.ClientKeyFile,
+	)
 	if r.code != command.ExitFailed || !strings.Contains(r.out, "Problem: certificates of members end soon") ||
-		!strings.Contains(r.out, "Problem: the certificate that this client shows ends soon") || !strings.Contains(r.out, "in 23 hours)") {
+		!strings.Contains(
+			r.out,
+			"Problem: the certificate that this client shows ends soon",
+		) || !strings.Contains(r.out, "in 23 hours)") {
 		t.Errorf("%+v", r)
 	}
 	auth.Issue(t, "server", etcdtest.Certificate{NotAfter: time.Now().Add(100 * 24 * time.Hour)})
-	if r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile); r.code != command.ExitOK || strings.Contains(r.out, "certificate") {
+	if r := c.run("doctor", "--period", "0s", "--cacert", auth.CAFile); r.code != command.ExitOK ||
+		strings.Contains(r.out, "certificate") {
 		t.Errorf("with a new one: %+v", r)
 	}
 }

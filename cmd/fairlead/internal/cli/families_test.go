@@ -24,7 +24,8 @@ func TestFamilies(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, imp := range file.Imports {
-				if _, of, ok := strings.Cut(strings.Trim(imp.Path.Value, `"`), own); ok && (slices.Contains(families, of) || dir == "command") {
+				if _, of, ok := strings.Cut(strings.Trim(imp.Path.Value, `"`), own); ok &&
+					(slices.Contains(families, of) || dir == "command") {
 					t.Errorf("%s must not import %s", name, of)
 				}
 			}

@@ -53,8 +53,15 @@ func TestHistory(t *testing.T) {
 	if _, err := client.Compact(ctx, revs[2]); err != nil {
 		t.Fatal(err)
 	}
-	c.want(lines(fmt.Sprintf("(history begins at revision %d: what was before is compacted)", revs[2]),
-		fmt.Sprint(revs[2], "\ttwo"), fmt.Sprint(revs[3], "\t(deleted)"), fmt.Sprint(revs[4], "\tthree")), "history", "k")
+	c.want(lines(
+		fmt.Sprintf("(history begins at revision %d: what was before is compacted)", revs[2]),
+		fmt.Sprint(
+			revs[2],
+			"\ttwo",
+		),
+		fmt.Sprint(revs[3], "\t(deleted)"),
+		fmt.Sprint(revs[4], "\tthree"),
+	), "history", "k")
 	c.wantFailure(command.ExitUsage, "the key is empty", "history", "")
 	c.wantFailure(command.ExitUsage, "needs a key", "history")
 }

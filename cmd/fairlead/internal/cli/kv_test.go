@@ -144,7 +144,8 @@ func TestTxn(t *testing.T) {
 	c.with("").want("SUCCESS\n", "txn")
 	c.with("\n\n").want("SUCCESS\n", "txn")
 	c.with("\nget --prefix --count-only '"+p+"'").want("SUCCESS\n\n1\n", "txn")
-	c.with("\n").want(lines("compares:", "success requests (get, put, del):", "failure requests (get, put, del):", "SUCCESS"), "txn", "-i")
+	c.with("\n").
+		want(lines("compares:", "success requests (get, put, del):", "failure requests (get, put, del):", "SUCCESS"), "txn", "-i")
 
 	var resp struct {
 		Succeeded bool
@@ -154,7 +155,8 @@ func TestTxn(t *testing.T) {
 	if !resp.Succeeded || len(resp.Responses) != 2 || resp.Responses[0].Response["response_range"] == nil {
 		t.Errorf("JSON %+v", resp)
 	}
-	if r := c.with("\nget "+k).run("txn", "-o", "table"); !strings.Contains(r.out, "│ SUCCESS │") || !strings.Contains(r.out, "1 found") {
+	if r := c.with("\nget "+k).run("txn", "-o", "table"); !strings.Contains(r.out, "│ SUCCESS │") ||
+		!strings.Contains(r.out, "1 found") {
 		t.Errorf("table:\n%s", r.out)
 	}
 }

@@ -52,7 +52,8 @@ func TestLeaseTimeToLive(t *testing.T) {
 	k := key(t, "k")
 	c.want("OK\n", "put", "--lease", id, k, "v")
 	r := c.run("lease", "timetolive", id, "--keys")
-	if !strings.HasPrefix(r.out, "lease "+id+" granted with TTL(600s), remaining(") || !strings.HasSuffix(r.out, "s), attached keys(["+k+"])\n") {
+	if !strings.HasPrefix(r.out, "lease "+id+" granted with TTL(600s), remaining(") ||
+		!strings.HasSuffix(r.out, "s), attached keys(["+k+"])\n") {
 		t.Errorf("%+v", r)
 	}
 	var resp struct {
@@ -89,7 +90,10 @@ func TestLeaseKeepAlive(t *testing.T) {
 	// Until interrupted: after the first renewal.
 	ctx, interrupt := context.WithCancelCause(t.Context())
 	defer interrupt(nil)
-	out := &onLine{line: "lease " + id + " keepalived with TTL(60)\n", do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
+	out := &onLine{
+		line: "lease " + id + " keepalived with TTL(60)\n",
+		do:   func() { interrupt(command.InterruptedError{Signal: 2}) },
+	}
 	var errOut bytes.Buffer
 	if code := c.runIn(ctx, out, &errOut, "lease", "keep-alive", id); code != 130 || errOut.Len() > 0 {
 		t.Errorf("code %d, output %s, error %s", code, out.String(), errOut.String())

@@ -32,13 +32,24 @@ func TestMemberChanges(t *testing.T) {
 			answers[i] = append(answers[i], peerPort.ReplaceAllString(paddedID.ReplaceAllString(r.out, "ID"), ":PORT"))
 			return r.out
 		}
-		id := memberID.FindString(step("member", "add", "new", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:10%d,http://127.0.0.1:20%d", i, i)))
+		id := memberID.FindString(
+			step(
+				"member",
+				"add",
+				"new",
+				"--learner",
+				"--peer-urls",
+				fmt.Sprintf("http://127.0.0.1:10%d,http://127.0.0.1:20%d", i, i),
+			),
+		)
 		step("member", "update", id, "--peer-urls", fmt.Sprintf("http://127.0.0.1:30%d", i))
-		if r := run("member", "promote", id); r.code != command.ExitFailed || !strings.Contains(r.err, "can only promote a learner member which is in sync") {
+		if r := run("member", "promote", id); r.code != command.ExitFailed ||
+			!strings.Contains(r.err, "can only promote a learner member which is in sync") {
 			t.Errorf("promote: %+v", r)
 		}
 		step("member", "remove", id)
-		if r := run("member", "remove", id); r.code != command.ExitFailed || !strings.Contains(r.err, "member not found") {
+		if r := run("member", "remove", id); r.code != command.ExitFailed ||
+			!strings.Contains(r.err, "member not found") {
 			t.Errorf("remove twice: %+v", r)
 		}
 	}
@@ -50,7 +61,8 @@ func TestMemberChanges(t *testing.T) {
 	}
 	for i, f := range []string{"json", "yaml", "fields", "table"} {
 		var r result
-		if r = c.run("member", "add", "n", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:40%d", i), "-w", f); r.code != command.ExitOK || r.out == "" {
+		if r = c.run("member", "add", "n", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:40%d", i), "-w", f); r.code != command.ExitOK ||
+			r.out == "" {
 			t.Errorf("%s: %+v", f, r)
 		}
 		list := c.run("member", "list").out
@@ -87,11 +99,18 @@ func TestMoveLeader(t *testing.T) {
 	}
 	away := &cmd{t: t, endpoint: follower.Endpoint}
 	away.wantFailure(command.ExitFailed, "is not among the endpoints", "move-leader", command.IdText(to))
-	c.want("Leadership transferred from "+command.IdText(from)+" to "+command.IdText(to)+"\n", "move-leader", command.IdText(to))
+	c.want(
+		"Leadership transferred from "+command.IdText(from)+" to "+command.IdText(to)+"\n",
+		"move-leader",
+		command.IdText(to),
+	)
 }
 
 func TestAlarm(t *testing.T) {
-	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=100000"}}).Endpoints()[0]}
+	c := &cmd{
+		t:        t,
+		endpoint: etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=100000"}}).Endpoints()[0],
+	}
 	full := func() {
 		for range 100 {
 			if c.with(strings.Repeat("x", 20000)).run("put", "k").code != command.ExitOK {
@@ -104,7 +123,8 @@ func TestAlarm(t *testing.T) {
 	c.same("json fields protobuf", "alarm", "list")
 	// The generated text has one or two blanks, which depends on the build.
 	one := func(r result) string { return strings.ReplaceAll(r.out, "  ", " ") }
-	if want, got := one(c.official("alarm", "list")), one(c.run("alarm", "list")); got != want || !strings.Contains(got, "NOSPACE") {
+	if want, got := one(c.official("alarm", "list")), one(c.run("alarm", "list")); got != want ||
+		!strings.Contains(got, "NOSPACE") {
 		t.Errorf("output %s, want %s", got, want)
 	}
 	listed := c.run("alarm", "list").out
@@ -120,7 +140,8 @@ func TestDefragLeaderLast(t *testing.T) {
 	var members struct{ Members []struct{ ID uint64 } }
 	c.json(&members, "member", "list")
 	first := members.Members[0].ID
-	if r := c.run("move-leader", command.IdText(first)); r.code != command.ExitOK && !strings.Contains(r.err, "already") {
+	if r := c.run("move-leader", command.IdText(first)); r.code != command.ExitOK &&
+		!strings.Contains(r.err, "already") {
 		t.Fatalf("%+v", r)
 	}
 	leader := cluster.Leader(t)
@@ -142,7 +163,8 @@ func TestDefragAndCompaction(t *testing.T) {
 	rev := itoa(put.Header.Revision - 1)
 	c.want("compacted revision "+rev+"\n", "compaction", "--physical", rev)
 	c.same("simple", "compaction", rev) // once more: refused
-	if r := c.run("defrag", "--cluster"); r.code != command.ExitOK || !strings.HasPrefix(r.out, "Finished defragmenting etcd member[") {
+	if r := c.run("defrag", "--cluster"); r.code != command.ExitOK ||
+		!strings.HasPrefix(r.out, "Finished defragmenting etcd member[") {
 		t.Errorf("%+v", r)
 	}
 	c.wantFailure(command.ExitFailed, "127.0.0.1:1", "defrag", "--endpoints", "127.0.0.1:1", "--command-timeout", "1s")

@@ -18,7 +18,9 @@ func TestMigrate(t *testing.T) {
 	}
 	c := &cmd{t: t}
 	r := c.run("migrate", dir)
-	if r.code != command.ExitOK || !strings.Contains(r.out, "+\tclientv3 \"github.com/fairlead-go/fairlead/clientv3\"") || !strings.Contains(r.err, "2 imports in 1 of 1 Go files would change") {
+	if r.code != command.ExitOK ||
+		!strings.Contains(r.out, "+\tclientv3 \"github.com/fairlead-go/fairlead/clientv3\"") ||
+		!strings.Contains(r.err, "2 imports in 1 of 1 Go files would change") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	if b, err := os.ReadFile(file); err != nil || string(b) != before {
@@ -63,13 +65,26 @@ func TestMigrateReplace(t *testing.T) {
 		t.Errorf("without --write go.mod changed: %s, %v", b, err)
 	}
 	r = c.run("migrate", "--replace", "--checkout", root, "--write", dir)
-	if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || r.code != command.ExitOK || r.out != "" || !strings.Contains(r.err, "Changed: ") || !strings.Contains(string(b), "=> "+root) {
+	if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || r.code != command.ExitOK || r.out != "" ||
+		!strings.Contains(r.err, "Changed: ") ||
+		!strings.Contains(string(b), "=> "+root) {
 		t.Errorf("code %d, error\n%s\ngo.mod\n%s%v", r.code, r.err, b, err)
 	}
-	if r = c.run("migrate", "--replace", "--checkout", root, dir); r.code != command.ExitOK || !strings.Contains(r.err, "Nothing to change.") {
+	if r = c.run("migrate", "--replace", "--checkout", root, dir); r.code != command.ExitOK ||
+		!strings.Contains(r.err, "Nothing to change.") {
 		t.Errorf("a second time: %s", r.err)
 	}
 	c.wantFailure(command.ExitUsage, "use them with it", "migrate", "--checkout", root, dir)
-	c.wantFailure(command.ExitUsage, "exclude each other", "migrate", "--replace", "--checkout", root, "--version", "v3.1.0", dir)
+	c.wantFailure(
+		command.ExitUsage,
+		"exclude each other",
+		"migrate",
+		"--replace",
+		"--checkout",
+		root,
+		"--version",
+		"v3.1.0",
+		dir,
+	)
 	c.wantFailure(command.ExitFailed, "has no go.mod", "migrate", "--replace", t.TempDir())
 }

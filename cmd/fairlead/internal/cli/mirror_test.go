@@ -29,7 +29,8 @@ func TestMakeMirror(t *testing.T) {
 			interrupt(command.InterruptedError{Signal: 2})
 		}()
 		var out, errOut lockedBuffer
-		if code := from.runIn(ctx, &out, &errOut, append([]string{"make-mirror", "--prefix", p}, args...)...); code != 130 || errOut.String() != "" {
+		if code := from.runIn(ctx, &out, &errOut, append([]string{"make-mirror", "--prefix", p}, args...)...); code != 130 ||
+			errOut.String() != "" {
 			t.Errorf("%q: code %d, error %s", args, code, errOut.String())
 		}
 	}
@@ -39,7 +40,16 @@ func TestMakeMirror(t *testing.T) {
 	mirror("copy/b", to.endpoint, "--dest-prefix", "copy/") // goes on
 	to.want(lines("copy/a", "1", "copy/b", "2"), "get", "--prefix", "copy/")
 	to.want("OK\n", "put", "own/x", "")
-	from.wantFailure(command.ExitFailed, "--reconcile", "make-mirror", to.endpoint, "--prefix", p, "--dest-prefix", "own/")
+	from.wantFailure(
+		command.ExitFailed,
+		"--reconcile",
+		"make-mirror",
+		to.endpoint,
+		"--prefix",
+		p,
+		"--dest-prefix",
+		"own/",
+	)
 	from.wantFailure(command.ExitUnreachable, "the destination", "make-mirror", "127.0.0.1:1")
 	from.wantFailure(command.ExitUsage, "belong together", "make-mirror", to.endpoint, "--dest-cert", "x")
 	mirror("b", to.endpoint, "--no-dest-prefix", "--reconcile") // all else goes

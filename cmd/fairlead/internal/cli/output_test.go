@@ -33,7 +33,8 @@ func TestYAML(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(r.out), &doc); err != nil || r.code != command.ExitOK {
 		t.Fatalf("%v in %+v", err, r)
 	}
-	if len(doc.Kvs) != 1 || doc.Kvs[0].Value != "dg==" || doc.Header.ClusterID == 0 || strings.ContainsAny(r.out, "{}") {
+	if len(doc.Kvs) != 1 || doc.Kvs[0].Value != "dg==" || doc.Header.ClusterID == 0 ||
+		strings.ContainsAny(r.out, "{}") {
 		t.Errorf("%+v of\n%s", doc, r.out)
 	}
 }
@@ -49,7 +50,8 @@ func TestProtobufRefused(t *testing.T) {
 func TestCompletionAndOptions(t *testing.T) {
 	c := shared(t)
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if r := c.run("completion", shell); r.code != command.ExitOK || !strings.Contains(r.out, "fairlead") || r.err != "" {
+		if r := c.run("completion", shell); r.code != command.ExitOK || !strings.Contains(r.out, "fairlead") ||
+			r.err != "" {
 			t.Errorf("%s: %+v", shell, r)
 		}
 	}
@@ -79,7 +81,10 @@ func TestCommandsOfEtcdctl(t *testing.T) {
 	each = func(path []string) {
 		help := c.official(append(path, "--help")...).out
 		subs := subcommand.FindAllStringSubmatch(help, -1)
-		subs = slices.DeleteFunc(subs, func(s []string) bool { return s[1] == "etcdctl" || s[1] == "help" }) // how it is used
+		subs = slices.DeleteFunc(
+			subs,
+			func(s []string) bool { return s[1] == "etcdctl" || s[1] == "help" },
+		) // how it is used
 		for _, sub := range subs {
 			each(append(slices.Clone(path), sub[1]))
 		}

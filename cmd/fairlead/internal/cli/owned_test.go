@@ -48,9 +48,17 @@ func TestLock(t *testing.T) {
 	c := shared(t)
 	k := key(t, "l")
 	// The program gets what it owns, its code is passed on, and the lock is free afterwards.
-	r := c.run("lock", k, "--", "sh", "-c", `echo "$ETCD_LOCK_KEY $ETCD_LOCK_REV $FAIRLEAD_FENCING_TOKEN $FAIRLEAD_OWNER_KEY $FAIRLEAD_LEASE"; exit 7`)
+	r := c.run(
+		"lock",
+		k,
+		"--",
+		"sh",
+		"-c",
+		`echo "$ETCD_LOCK_KEY $ETCD_LOCK_REV $FAIRLEAD_FENCING_TOKEN $FAIRLEAD_OWNER_KEY $FAIRLEAD_LEASE"; exit 7`,
+	)
 	words := strings.Fields(r.out)
-	if r.code != 7 || len(words) != 5 || words[0] != words[3] || words[1] != words[2] || words[0] != k+"/"+strings.TrimLeft(words[4], "0") {
+	if r.code != 7 || len(words) != 5 || words[0] != words[3] || words[1] != words[2] ||
+		words[0] != k+"/"+strings.TrimLeft(words[4], "0") {
 		t.Errorf("%+v", r)
 	}
 	c.want("", "get", "--prefix", k)

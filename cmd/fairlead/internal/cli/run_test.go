@@ -50,7 +50,25 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := startCommand(t, c, "run", "--service", s, "--id", "one", "--addr", addr, "--check", "http://"+addr+"/", "--check-every", "300ms", "--drain", "100ms", "--", self)
+	b := startCommand(
+		t,
+		c,
+		"run",
+		"--service",
+		s,
+		"--id",
+		"one",
+		"--addr",
+		addr,
+		"--check",
+		"http://"+addr+"/",
+		"--check-every",
+		"300ms",
+		"--drain",
+		"100ms",
+		"--",
+		self,
+	)
 	b.await(": up")
 	c.want("one "+addr+" up\n", "svc", "ls", s)
 	b.end(syscall.SIGTERM, 7)
@@ -66,7 +84,22 @@ func TestRunTakenID(t *testing.T) {
 	s := strings.ReplaceAll(key(t, "web"), "/", "-")
 	old := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--drain", "100ms")
 	old.await("registered")
-	b := startCommand(t, c, "run", "--service", s, "--id", "one", "--addr", "10.0.0.2:80", "--drain", "50ms", "--", "sleep", "60")
+	b := startCommand(
+		t,
+		c,
+		"run",
+		"--service",
+		s,
+		"--id",
+		"one",
+		"--addr",
+		"10.0.0.2:80",
+		"--drain",
+		"50ms",
+		"--",
+		"sleep",
+		"60",
+	)
 	b.await("taken")
 	c.want("one 10.0.0.1:80 up\n", "svc", "ls", s)
 	old.end(syscall.SIGTERM, 143)
@@ -80,8 +113,40 @@ func TestRunTakenID(t *testing.T) {
 func TestRunServesWhileDraining(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "web"), "/", "-")
-	long := startCommand(t, c, "run", "--service", s, "--id", "long", "--addr", "10.0.0.1:80", "--serve", "1s", "--", "sleep", "60")
-	short := startCommand(t, c, "run", "--service", s, "--id", "short", "--addr", "10.0.0.2:80", "--serve", "1h", "--drain", "1h", "--", "sleep", "3")
+	long := startCommand(
+		t,
+		c,
+		"run",
+		"--service",
+		s,
+		"--id",
+		"long",
+		"--addr",
+		"10.0.0.1:80",
+		"--serve",
+		"1s",
+		"--",
+		"sleep",
+		"60",
+	)
+	short := startCommand(
+		t,
+		c,
+		"run",
+		"--service",
+		s,
+		"--id",
+		"short",
+		"--addr",
+		"10.0.0.2:80",
+		"--serve",
+		"1h",
+		"--drain",
+		"1h",
+		"--",
+		"sleep",
+		"3",
+	)
 	long.await(": up")
 	short.await(": up")
 	began := time.Now()
@@ -99,7 +164,23 @@ func TestRunEndsByItself(t *testing.T) {
 	s := strings.ReplaceAll(key(t, "web"), "/", "-")
 	startCommand(t, c, "run", "--service", s, "--addr", "10.0.0.1:80", "--", "sh", "-c", "exit 5").ended(5)
 	startCommand(t, c, "run", "--service", s, "--addr", "10.0.0.1:80", "--", "sh", "-c", "kill -9 $$").ended(137)
-	b := startCommand(t, c, "run", "--service", s, "--addr", "10.0.0.1:80", "--grace", "200ms", "--drain", "50ms", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+	b := startCommand(
+		t,
+		c,
+		"run",
+		"--service",
+		s,
+		"--addr",
+		"10.0.0.1:80",
+		"--grace",
+		"200ms",
+		"--drain",
+		"50ms",
+		"--",
+		"sh",
+		"-c",
+		"trap '' TERM; while :; do sleep 0.05; done",
+	)
 	b.await(": up")
 	b.end(syscall.SIGTERM, 137)
 	if _, err := b.text(); !strings.Contains(err, "killed") {

@@ -24,7 +24,8 @@ func TestSnapshot(t *testing.T) {
 	file := filepath.Join(dir, "snapshot.db")
 	clienttest.StorageKnown(t, clienttest.Dial(t, c.endpoint))
 	r := c.run("snapshot", "save", file)
-	if r.code != command.ExitOK || !strings.HasPrefix(r.out, "Snapshot saved at "+file+"\nServer version 3.7.") || r.err != "" {
+	if r.code != command.ExitOK || !strings.HasPrefix(r.out, "Snapshot saved at "+file+"\nServer version 3.7.") ||
+		r.err != "" {
 		t.Fatalf("%+v", r)
 	}
 	utl, err := etcdtest.CtlBinary("etcdutl")
@@ -107,7 +108,9 @@ func TestSnapshotHashKV(t *testing.T) {
 				t.Fatal(err)
 			}
 			args := []string{"--rev", itoa(rev), "-w", f}
-			c.sameAs(c.execute(utl, append([]string{"hashkv", for3}, args...)...), append([]string{"snapshot", "hashkv", file}, args...)...)
+			c.sameAs(
+				c.execute(utl, append([]string{"hashkv", for3}, args...)...),
+				append([]string{"snapshot", "hashkv", file}, args...)...)
 		}
 	}
 	var members []struct{ HashKV struct{ Hash uint32 } }
@@ -172,7 +175,8 @@ func TestSnapshotRestore(t *testing.T) {
 		if _, err := os.Stat(m.DataDir); !os.IsNotExist(err) {
 			t.Fatalf("a failed restore left a directory: %v", err)
 		}
-		if r := c.run(args...); r.code != command.ExitOK || r.out != "Member "+m.Name+" restored in "+m.DataDir+"\n" || r.err != "" {
+		if r := c.run(args...); r.code != command.ExitOK || r.out != "Member "+m.Name+" restored in "+m.DataDir+"\n" ||
+			r.err != "" {
 			t.Fatalf("%+v", r)
 		}
 	}

@@ -15,7 +15,21 @@ func TestServiceSplit(t *testing.T) {
 	s := strings.ReplaceAll(key(t, "orders"), "/", "-")
 	var all []*background
 	for id, version := range map[string]string{"one": "v1", "two": "v2", "three": "v3"} {
-		p := startCommand(t, c, "svc", "register", s, "--id", id, "--addr", "10.0.0.1:80", "--version", version, "--drain", "0s")
+		p := startCommand(
+			t,
+			c,
+			"svc",
+			"register",
+			s,
+			"--id",
+			id,
+			"--addr",
+			"10.0.0.1:80",
+			"--version",
+			version,
+			"--drain",
+			"0s",
+		)
 		p.await("registered")
 		all = append(all, p)
 	}
@@ -28,7 +42,12 @@ func TestServiceSplit(t *testing.T) {
 	c.want("v1=95 1\nv2=5 1\n", "svc", "split", s)
 	c.want("OK\n", "svc", "maintenance", "on", s, "two")
 	c.want("v1=95 1\nv2=5 0\n", "svc", "split", s)
-	c.want("one 10.0.0.1:80 up split:v1=95\nthree 10.0.0.1:80 up split:none\ntwo 10.0.0.1:80 draining maintenance,split:v2=5\n", "svc", "ls", s)
+	c.want(
+		"one 10.0.0.1:80 up split:v1=95\nthree 10.0.0.1:80 up split:none\ntwo 10.0.0.1:80 draining maintenance,split:v2=5\n",
+		"svc",
+		"ls",
+		s,
+	)
 	var list []struct {
 		ID    string
 		Split map[string]float64
@@ -52,7 +71,8 @@ func TestServiceSplit(t *testing.T) {
 	if r := c.run("svc", "split", s, "v1=50", "v4=50", "v5=0"); r.err != "No instance of "+s+" is v4 now.\n" {
 		t.Errorf("a version that nobody has: %+v", r)
 	}
-	if r := c.run("svc", "split", s, "tag=canary=0.5", "version=v1,meta.team=x=99.5"); r.code != command.ExitOK || strings.Count(r.err, "No instance") != 2 {
+	if r := c.run("svc", "split", s, "tag=canary=0.5", "version=v1,meta.team=x=99.5"); r.code != command.ExitOK ||
+		strings.Count(r.err, "No instance") != 2 {
 		t.Errorf("tags and metadata that nobody has: %+v", r)
 	}
 	c.want("tag=canary=0.5 0\nversion=v1,meta.team=x=99.5 0\n", "svc", "split", s)

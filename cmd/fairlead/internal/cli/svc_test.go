@@ -97,8 +97,29 @@ func TestServices(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "orders"), "/", "-")
 	watch := startCommand(t, c, "svc", "watch", s)
-	one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--version", "v1", "--zone", "east",
-		"--weight", "3", "--tag", "blue", "--meta", "team=x", "--drain", "100ms")
+	one := startCommand(
+		t,
+		c,
+		"svc",
+		"register",
+		s,
+		"--id",
+		"one",
+		"--addr",
+		"10.0.0.1:80",
+		"--version",
+		"v1",
+		"--zone",
+		"east",
+		"--weight",
+		"3",
+		"--tag",
+		"blue",
+		"--meta",
+		"team=x",
+		"--drain",
+		"100ms",
+	)
 	two := startCommand(t, c, "svc", "register", s, "--id", "two", "--addr", "10.0.0.2:80", "--drain", "0s")
 	one.await("registered")
 	two.await("registered")
@@ -108,7 +129,8 @@ func TestServices(t *testing.T) {
 	if r := c.run("svc", "ls"); !strings.Contains(r.out, s+" 2\n") {
 		t.Errorf("svc ls: %+v", r)
 	}
-	if r := c.run("svc", "ls", s, "-o", "table"); !strings.Contains(r.out, "blue") || !strings.Contains(r.out, "WEIGHT") {
+	if r := c.run("svc", "ls", s, "-o", "table"); !strings.Contains(r.out, "blue") ||
+		!strings.Contains(r.out, "WEIGHT") {
 		t.Errorf("svc ls, as a table: %+v", r)
 	}
 	var in struct {
@@ -141,7 +163,21 @@ func TestServiceOverrides(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "orders"), "/", "-")
 	register := func() *background {
-		one := startCommand(t, c, "svc", "register", s, "--id", "one", "--addr", "10.0.0.1:80", "--weight", "3", "--drain", "100ms")
+		one := startCommand(
+			t,
+			c,
+			"svc",
+			"register",
+			s,
+			"--id",
+			"one",
+			"--addr",
+			"10.0.0.1:80",
+			"--weight",
+			"3",
+			"--drain",
+			"100ms",
+		)
 		one.await("registered")
 		return one
 	}
@@ -161,7 +197,8 @@ func TestServiceOverrides(t *testing.T) {
 	watch.await("updated one 10.0.0.1:80 up weight=50")
 	c.want("OK\n", "svc", "maintenance", "on", s, "one")
 	c.want("one 10.0.0.1:80 draining maintenance,weight=50\n", "svc", "ls", s)
-	if r := c.run("svc", "ls", s, "-o", "table"); !strings.Contains(r.out, "OVERRIDE") || !strings.Contains(r.out, "weight=50") {
+	if r := c.run("svc", "ls", s, "-o", "table"); !strings.Contains(r.out, "OVERRIDE") ||
+		!strings.Contains(r.out, "weight=50") {
 		t.Errorf("as a table: %+v", r)
 	}
 	one.end(syscall.SIGTERM, 143)
@@ -181,7 +218,8 @@ func TestServiceOverrides(t *testing.T) {
 	}
 	var list []shown
 	c.json(&list, "svc", "ls", s)
-	if len(list) != 1 || list[0].State != "draining" || list[0].Weight != 50 || !list[0].Override.Maintenance || list[0].Override.Weight != 50 {
+	if len(list) != 1 || list[0].State != "draining" || list[0].Weight != 50 || !list[0].Override.Maintenance ||
+		list[0].Override.Weight != 50 {
 		t.Errorf("after a restart: %+v", list)
 	}
 	c.want("OK\n", "svc", "maintenance", "off", s, "one")
@@ -199,10 +237,12 @@ func TestServiceRecords(t *testing.T) {
 	c.want("1 http://1.2.3.4:80 up\n", "svc", "ls", "foo", "--records", "raw", "--base", base)
 	c.want("foo 1\n", "svc", "ls", "--records", "raw", "--base", base)
 	c.want("OK\n", "put", base+"foo/2", "nonsense")
-	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.code != 0 || !strings.Contains(r.err, "foo/2") {
+	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.code != 0 ||
+		!strings.Contains(r.err, "foo/2") {
 		t.Errorf("a bad record: %+v", r)
 	}
-	if r := c.run("svc", "ls", "--records", "raw", "--base", base); r.out != "foo 1\n" || !strings.Contains(r.err, "foo/2") {
+	if r := c.run("svc", "ls", "--records", "raw", "--base", base); r.out != "foo 1\n" ||
+		!strings.Contains(r.err, "foo/2") {
 		t.Errorf("a bad record in the list: %+v", r)
 	}
 	c.want("OK\n", "svc", "drain", "foo", "1", "--records", "raw", "--base", base)
@@ -214,7 +254,19 @@ func TestServiceRecords(t *testing.T) {
 	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.err != "" {
 		t.Errorf("after rm: %+v", r)
 	}
-	c.wantFailure(command.ExitUsage, "only read", "svc", "register", "foo", "--addr", "h:1", "--records", "gozero", "--base", base)
+	c.wantFailure(
+		command.ExitUsage,
+		"only read",
+		"svc",
+		"register",
+		"foo",
+		"--addr",
+		"h:1",
+		"--records",
+		"gozero",
+		"--base",
+		base,
+	)
 }
 
 func TestServiceUsage(t *testing.T) {

@@ -11,7 +11,9 @@ import (
 func TestTop(t *testing.T) {
 	c := shared(t)
 	r := c.run("top", "--count", "2", "--interval", "100ms")
-	if r.code != command.ExitOK || strings.Count(r.out, "MEMBER") != 2 || !strings.Contains(r.out, "leader") || !strings.Contains(r.out, c.endpoint) || strings.Contains(r.out, "\x1b") {
+	if r.code != command.ExitOK || strings.Count(r.out, "MEMBER") != 2 || !strings.Contains(r.out, "leader") ||
+		!strings.Contains(r.out, c.endpoint) ||
+		strings.Contains(r.out, "\x1b") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	// Changes that come while it runs are counted by their prefixes.

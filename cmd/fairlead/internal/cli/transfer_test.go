@@ -21,7 +21,8 @@ func TestExportImport(t *testing.T) {
 	c.want("", "export", from, "--file", file)
 	r := c.run("export", from)
 	saved, err := os.ReadFile(file)
-	if err != nil || r.code != command.ExitOK || strings.Count(r.out, "\n") != 5 || strings.Count(string(saved), "\n") != 5 {
+	if err != nil || r.code != command.ExitOK || strings.Count(r.out, "\n") != 5 ||
+		strings.Count(string(saved), "\n") != 5 {
 		t.Fatalf("code %d, output\n%s\nfile\n%s, %v", r.code, r.out, saved, err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); len(left) != 0 {
@@ -30,11 +31,13 @@ func TestExportImport(t *testing.T) {
 	c.run("put", to+"1", "old")
 	c.run("put", to+"9", "old")
 	r = c.run("import", "--dry-run", "--prune", "--to", to, file)
-	if want := lines("+ "+to+"0", "~ "+to+"1", "+ "+to+"2", "- "+to+"9"); r.code != command.ExitOK || r.out != want || !strings.Contains(r.err, "would be 2 added, 1 changed, 1 deleted; 0 were there already") {
+	if want := lines("+ "+to+"0", "~ "+to+"1", "+ "+to+"2", "- "+to+"9"); r.code != command.ExitOK || r.out != want ||
+		!strings.Contains(r.err, "would be 2 added, 1 changed, 1 deleted; 0 were there already") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	var errOut strings.Builder
-	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "import", "--dry-run", "--to", to, file); code != command.ExitClosedPipe || errOut.Len() > 0 {
+	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "import", "--dry-run", "--to", to, file); code != command.ExitClosedPipe ||
+		errOut.Len() > 0 {
 		t.Errorf("into a closed pipe: code %d, %s", code, errOut.String())
 	}
 	c.want(lines(to+"1", "", to+"9", ""), "get", "--prefix", "--keys-only", to)
@@ -42,7 +45,10 @@ func TestExportImport(t *testing.T) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	c.want("", "diff", from, to)
-	if r := c.run("import", "--to", to, file); !strings.Contains(r.err, "0 added, 0 changed, 0 deleted; 3 were there already") {
+	if r := c.run("import", "--to", to, file); !strings.Contains(
+		r.err,
+		"0 added, 0 changed, 0 deleted; 3 were there already",
+	) {
 		t.Errorf("again: %s", r.err)
 	}
 	if err := os.WriteFile(file, saved[:len(saved)-30], 0o600); err != nil {
@@ -74,10 +80,27 @@ func TestDiff(t *testing.T) {
 	want(command.ExitFailed, lines("- 1", "~ 2", "+ 3"), "diff", a, b)
 	want(command.ExitFailed, lines("1 added, 1 removed, 1 changed"), "diff", "--count-only", a, b)
 	want(command.ExitFailed, lines("- 1", "  - x", "~ 2", "  - x", "  + y", "+ 3", "  + y"), "diff", "--values", a, b)
-	want(command.ExitFailed, lines(`{"kind":"removed","key":"1"}`, `{"kind":"changed","key":"2"}`, `{"kind":"added","key":"3"}`), "diff", "-w", "json", a, b)
+	want(
+		command.ExitFailed,
+		lines(`{"kind":"removed","key":"1"}`, `{"kind":"changed","key":"2"}`, `{"kind":"added","key":"3"}`),
+		"diff",
+		"-w",
+		"json",
+		a,
+		b,
+	)
 	want(command.ExitOK, "", "diff", a, a, "--other-rev", "0")
 	other := etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]
 	want(command.ExitFailed, lines("- 1", "- 2"), "diff", a, "--other-endpoints", other)
 	c.wantFailure(command.ExitUsage, "nothing to compare with", "diff", a)
-	c.wantFailure(command.ExitUnreachable, "the other cluster", "diff", a, "--other-endpoints", "127.0.0.1:1", "--dial-timeout", "300ms")
+	c.wantFailure(
+		command.ExitUnreachable,
+		"the other cluster",
+		"diff",
+		a,
+		"--other-endpoints",
+		"127.0.0.1:1",
+		"--dial-timeout",
+		"300ms",
+	)
 }

@@ -16,13 +16,27 @@ func TestWatchProgram(t *testing.T) {
 	}
 	c.json(&put, "put", k, `say "hi"`)
 	rev := itoa(put.Header.Revision)
-	program := []string{"--", "sh", "-c", `echo "$ETCD_WATCH_KEY $ETCD_WATCH_VALUE $ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_REVISION $FAIRLEAD_WATCH_MOD_REVISION"; echo end`}
+	program := []string{
+		"--",
+		"sh",
+		"-c",
+		`echo "$ETCD_WATCH_KEY $ETCD_WATCH_VALUE $ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_REVISION $FAIRLEAD_WATCH_MOD_REVISION"; echo end`,
+	}
 	want := lines("PUT", k, `say "hi"`, `"`+k+`" "say \"hi\"" "PUT" `+rev+" "+rev, "end")
 	if got := watchUntil(t, c, "end\n", append([]string{"--rev", rev, k}, program...)...); got != want {
 		t.Errorf("output\n%s\nwant\n%s", got, want)
 	}
 	c.same("simple", "watch", "--rev", rev, k, "--", "false")
-	c.wantFailure(command.ExitFailed, `command ["false"] error (exit status 1)`, "watch", "--rev", rev, k, "--", "false")
+	c.wantFailure(
+		command.ExitFailed,
+		`command ["false"] error (exit status 1)`,
+		"watch",
+		"--rev",
+		rev,
+		k,
+		"--",
+		"false",
+	)
 	c.env = map[string]string{"ETCDCTL_WATCH_KEY": k}
 	if got := watchUntil(t, c, "hi", "--rev", rev); got != lines("PUT", k, `say "hi"`) {
 		t.Errorf("key from the environment: %s", got)
@@ -91,10 +105,21 @@ func TestWatchResume(t *testing.T) {
 			}
 		}
 	}()
-	r := until(c, "after", func(_ string, interrupt func()) { interrupt() }, "watch", "--resume", "--rev", "1", "--prefix", p)
+	r := until(
+		c,
+		"after",
+		func(_ string, interrupt func()) { interrupt() },
+		"watch",
+		"--resume",
+		"--rev",
+		"1",
+		"--prefix",
+		p,
+	)
 	close(stop)
 	<-done
-	if r.code != 130 || !strings.HasSuffix(r.out, lines("PUT", p+"b", "after")) || !strings.HasPrefix(r.out, lines("PUT", p+"a", "2")) {
+	if r.code != 130 || !strings.HasSuffix(r.out, lines("PUT", p+"b", "after")) ||
+		!strings.HasPrefix(r.out, lines("PUT", p+"a", "2")) {
 		t.Errorf("%+v", r)
 	}
 }

@@ -120,7 +120,8 @@ func TestWatchResumeCompacted(t *testing.T) {
 		var errOut bytes.Buffer
 		code := c.runIn(ctx, io.MultiWriter(next, first), &errOut, "watch", "--resume", "--prefix", p, "--rev", rev)
 		got := next.String()
-		if want := lines("PUT", p+"a", "1", "PUT", p+"b", "2", "PUT", p+"z", rev); code != 130 || got != want || !strings.Contains(errOut.String(), "compacted") {
+		if want := lines("PUT", p+"a", "1", "PUT", p+"b", "2", "PUT", p+"z", rev); code != 130 || got != want ||
+			!strings.Contains(errOut.String(), "compacted") {
 			t.Errorf("from %s: code %d, output\n%s\nerror %s", rev, code, got, errOut.String())
 		}
 		interrupt(nil)

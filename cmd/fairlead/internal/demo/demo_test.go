@@ -48,7 +48,11 @@ func TestWatchCheck(t *testing.T) {
 
 func TestReportFails(t *testing.T) {
 	good := report{
-		calls: callStats{done: 10, puts: 5, gets: 5}, watch: watchResult{seen: 5, expected: 5}, lease: leaseResult{renewals: 3},
+		calls: callStats{
+			done: 10,
+			puts: 5,
+			gets: 5,
+		}, watch: watchResult{seen: 5, expected: 5}, lease: leaseResult{renewals: 3},
 	}
 	for name, c := range map[string]struct {
 		spoil func(*report)

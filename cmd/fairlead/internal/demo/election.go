@@ -31,7 +31,9 @@ type Candidate struct {
 
 // Run campaigns, says "leads" and its fencing token, and ends with its session or ctx.
 func (c Candidate) Run(ctx context.Context, out io.Writer) error {
-	cli, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	cli, err := clientv3.New(
+		clientv3.Config{Endpoints: c.Endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()},
+	)
 	if err != nil {
 		return err
 	}
@@ -59,7 +61,12 @@ func (c Candidate) Run(ctx context.Context, out io.Writer) error {
 func (d *demo) election(ctx context.Context) error {
 	d.say.title("Two processes compete to lead")
 	start := func(name string) (*child, <-chan string, error) {
-		c, first, err := startProcess(d.candidate, Candidate{name, d.cluster.endpoints()}, name, filepath.Join(d.cluster.dir, name+".log"))
+		c, first, err := startProcess(
+			d.candidate,
+			Candidate{name, d.cluster.endpoints()},
+			name,
+			filepath.Join(d.cluster.dir, name+".log"),
+		)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -27,7 +27,10 @@ func (r *report) write(say *speaker) error {
 	row("longest pause", short(r.lease.longestPause))
 	var errs []error
 	if n := r.calls.failed; n > 0 {
-		errs = append(errs, fmt.Errorf("%d of %d calls failed, the first with: %w", n, r.calls.done, r.calls.firstFailure))
+		errs = append(
+			errs,
+			fmt.Errorf("%d of %d calls failed, the first with: %w", n, r.calls.done, r.calls.firstFailure),
+		)
 	}
 	if r.watch.seen != r.watch.expected {
 		errs = append(errs, fmt.Errorf("the watch saw %d of %d changes", r.watch.seen, r.watch.expected))

@@ -47,17 +47,24 @@ func (g Greeter) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, g.Name) })}
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, g.Name) }),
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	cli, err := clientv3.New(clientv3.Config{Endpoints: g.Endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	cli, err := clientv3.New(
+		clientv3.Config{Endpoints: g.Endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()},
+	)
 	if err != nil {
 		return err
 	}
 	defer cli.Close()
 	r := discovery.NewRegistrar(cli, discovery.WithTTL(greeterTTL))
 	defer r.Close()
-	reg, err := r.Register(ctx, discovery.Instance{Service: serviceName, ID: g.Name, Addresses: []string{l.Addr().String()}})
+	reg, err := r.Register(
+		ctx,
+		discovery.Instance{Service: serviceName, ID: g.Name, Addresses: []string{l.Addr().String()}},
+	)
 	if err != nil {
 		return err
 	}
@@ -84,7 +91,12 @@ func (d *demo) services(ctx context.Context) error {
 	}()
 	for i := range greeters {
 		name := fmt.Sprintf("greeter-%d", i+1)
-		c, first, err := startProcess(d.greeter, Greeter{name, d.cluster.endpoints()}, name, filepath.Join(d.cluster.dir, name+".log"))
+		c, first, err := startProcess(
+			d.greeter,
+			Greeter{name, d.cluster.endpoints()},
+			name,
+			filepath.Join(d.cluster.dir, name+".log"),
+		)
 		if err != nil {
 			return err
 		}
@@ -108,7 +120,12 @@ func (d *demo) services(ctx context.Context) error {
 	if err := wait(ctx, time.Second); err != nil {
 		return err
 	}
-	d.say.line("%d calls a second to http://%s/, spread over %d processes", greeterCalls, serviceName, calls.answering())
+	d.say.line(
+		"%d calls a second to http://%s/, spread over %d processes",
+		greeterCalls,
+		serviceName,
+		calls.answering(),
+	)
 	killed, drained := running[0], running[1]
 	d.say.line("killing %s", killed.name)
 	killed.kill()

@@ -73,7 +73,10 @@ func load(dir string) (*layout, error) {
 	text, err := os.ReadFile(filepath.Join(dir, layoutFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, "member")); err == nil {
-			return nil, fmt.Errorf("%s is the data directory of an etcd that fairlead dev did not start: give another --data-dir", dir)
+			return nil, fmt.Errorf(
+				"%s is the data directory of an etcd that fairlead dev did not start: give another --data-dir",
+				dir,
+			)
 		}
 		return nil, nil
 	}
@@ -128,7 +131,12 @@ func plan(dir string, members, port int) (l *layout, notes []string, release fun
 			return fmt.Errorf("%s, for %s, is taken: free it or choose another --port", *addr, what)
 		}
 		if !movable {
-			return fmt.Errorf("%s is taken, and %s is bound to it by the data in %s: free it or give another --data-dir", *addr, what, dir)
+			return fmt.Errorf(
+				"%s is taken, and %s is bound to it by the data in %s: free it or give another --data-dir",
+				*addr,
+				what,
+				dir,
+			)
 		}
 		other, free, err := server.FreeAddr()
 		if err != nil {
@@ -163,7 +171,13 @@ func (l *layout) choose(port int, peers bool) error {
 		return nil
 	}
 	if last := port + 2*len(l.Members) - 1; port < 1 || last > 65535 {
-		return fmt.Errorf("--port %d: %d members need the ports %d to %d, which must be within 1 and 65535", port, len(l.Members), port, last)
+		return fmt.Errorf(
+			"--port %d: %d members need the ports %d to %d, which must be within 1 and 65535",
+			port,
+			len(l.Members),
+			port,
+			last,
+		)
 	}
 	for i := range l.Members {
 		l.Members[i].Client = fmt.Sprintf("127.0.0.1:%d", port+2*i)

@@ -117,11 +117,13 @@ func TestChosenPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.choose(7000, true); err != nil || l.Members[0].Client != "127.0.0.1:7000" || l.Members[2].Client != "127.0.0.1:7004" ||
+	if err := l.choose(7000, true); err != nil || l.Members[0].Client != "127.0.0.1:7000" ||
+		l.Members[2].Client != "127.0.0.1:7004" ||
 		l.Members[2].Peer != "127.0.0.1:7005" {
 		t.Errorf("%+v, %v", l, err)
 	}
-	if err := l.choose(8000, false); err != nil || l.Members[2].Client != "127.0.0.1:8004" || l.Members[2].Peer != "127.0.0.1:7005" {
+	if err := l.choose(8000, false); err != nil || l.Members[2].Client != "127.0.0.1:8004" ||
+		l.Members[2].Peer != "127.0.0.1:7005" {
 		t.Errorf("%+v, %v", l, err)
 	}
 	for _, port := range []int{-1, 65531, 70000} {
@@ -139,7 +141,8 @@ func TestChosenPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := plan(t.TempDir(), 1, port); err == nil || !strings.Contains(err.Error(), addr+", for infra1 (clients), is taken") {
+	if _, _, _, err := plan(t.TempDir(), 1, port); err == nil ||
+		!strings.Contains(err.Error(), addr+", for infra1 (clients), is taken") {
 		t.Errorf("a port that is taken: %v", err)
 	}
 }

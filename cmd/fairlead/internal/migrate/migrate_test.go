@@ -36,7 +36,10 @@ func TestNames(t *testing.T) {
 				return err
 			}
 			if list := exportsOf(t, path); len(list) > 0 {
-				lines = append(lines, "github.com/fairlead-go/fairlead/"+filepath.ToSlash(rel)+" "+strings.Join(list, " "))
+				lines = append(
+					lines,
+					"github.com/fairlead-go/fairlead/"+filepath.ToSlash(rel)+" "+strings.Join(list, " "),
+				)
 			}
 			return nil
 		})
@@ -205,7 +208,9 @@ func TestPlan(t *testing.T) {
 	for _, f := range p.Files {
 		changed = append(changed, f.Path)
 	}
-	if want := []string{at("both.go"), at("main.go"), at("old/old.go")}; !slices.Equal(changed, want) || p.Scanned != 5 || p.Modules != nil {
+	if want := []string{at("both.go"), at("main.go"), at("old/old.go")}; !slices.Equal(changed, want) ||
+		p.Scanned != 5 ||
+		p.Modules != nil {
 		t.Errorf("%v change of %d, want %v", changed, p.Scanned, want)
 	}
 	var looks []string
@@ -286,7 +291,8 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Files) != 1 || filepath.Base(p.Files[0].Path) != "a.go" || len(p.Looks) != 1 || !strings.Contains(p.Looks[0].String(), "b.go") {
+	if len(p.Files) != 1 || filepath.Base(p.Files[0].Path) != "a.go" || len(p.Looks) != 1 ||
+		!strings.Contains(p.Looks[0].String(), "b.go") {
 		t.Errorf("files %v, looks %v", p.Files, p.Looks)
 	}
 }
@@ -330,7 +336,12 @@ func TestMigratedProgramBuilds(t *testing.T) {
 	}
 	dir := write(t, map[string]string{
 		"main.go": program, "go.sum": string(sums),
-		"go.mod": strings.Replace(string(mod), "module github.com/fairlead-go/fairlead", "module example.com/program", 1) +
+		"go.mod": strings.Replace(
+			string(mod),
+			"module github.com/fairlead-go/fairlead",
+			"module example.com/program",
+			1,
+		) +
 			"\nrequire github.com/fairlead-go/fairlead v0.0.0\nreplace github.com/fairlead-go/fairlead => " + repository + "\n",
 	})
 	p, err := New(dir)
@@ -391,7 +402,8 @@ func TestNestedModules(t *testing.T) {
 	if len(p.Files) != 4 {
 		t.Errorf("%d files change", len(p.Files))
 	}
-	if len(p.Looks) != 1 || p.Looks[0].Path != filepath.Join(dir, "tools") || !strings.Contains(p.Looks[0].Why, "a module of its own") {
+	if len(p.Looks) != 1 || p.Looks[0].Path != filepath.Join(dir, "tools") ||
+		!strings.Contains(p.Looks[0].Why, "a module of its own") {
 		t.Errorf("looks: %v", p.Looks)
 	}
 }
@@ -411,7 +423,8 @@ func use(c *clientv3.Client) { etcd.New(c, etcd.Namespace("/n"), etcd.RegisterTT
 var _ etcdv3.Service
 `})
 	p, err := New(dir)
-	if err != nil || len(p.Files) != 1 || len(p.Looks) != 0 || !slices.Equal(p.Modules, []string{goKitModule, kratosModule}) {
+	if err != nil || len(p.Files) != 1 || len(p.Looks) != 0 ||
+		!slices.Equal(p.Modules, []string{goKitModule, kratosModule}) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	for _, want := range []string{goKit, kratos, ours} {

@@ -61,7 +61,12 @@ func NewReplacement(ctx context.Context, dir string, with With) (*Plan, error) {
 		return nil, err
 	}
 	if required(after, official) == "" {
-		return nil, fmt.Errorf("neither the module in %s nor what it imports uses %s: there is nothing to replace%s", dir, official, m.older())
+		return nil, fmt.Errorf(
+			"neither the module in %s nor what it imports uses %s: there is nothing to replace%s",
+			dir,
+			official,
+			m.older(),
+		)
 	}
 	p := &Plan{}
 	p.change(filepath.Join(dir, "go.mod"), m.mod, mod)
@@ -154,11 +159,25 @@ func (m *module) refuse() error {
 		at := fmt.Sprintf("%s:%d", m.file.Syntax.Name, r.Syntax.Start.Line)
 		switch {
 		case r.Old.Path == official && r.Old.Version != "":
-			return fmt.Errorf("%s: a replace of version %s acts on no other version of %s: remove the line first", at, r.Old.Version, official)
+			return fmt.Errorf(
+				"%s: a replace of version %s acts on no other version of %s: remove the line first",
+				at,
+				r.Old.Version,
+				official,
+			)
 		case r.Old.Path == official && !m.isDropIn(r):
-			return fmt.Errorf("%s: %s is replaced by %s already: remove the line first if it may go", at, official, strings.TrimSpace(r.New.Path+" "+r.New.Version))
+			return fmt.Errorf(
+				"%s: %s is replaced by %s already: remove the line first if it may go",
+				at,
+				official,
+				strings.TrimSpace(r.New.Path+" "+r.New.Version),
+			)
 		case r.Old.Path == wireAPI:
-			return fmt.Errorf("%s: %s is replaced, and Fairlead needs it as it is published: remove the line first", at, wireAPI)
+			return fmt.Errorf(
+				"%s: %s is replaced, and Fairlead needs it as it is published: remove the line first",
+				at,
+				wireAPI,
+			)
 		}
 	}
 	return nil
@@ -232,7 +251,10 @@ func (m *module) replace(with With) error {
 func (m *module) older() string {
 	for _, r := range m.file.Require {
 		if r.Mod.Path == "go.etcd.io/etcd" || r.Mod.Path == "github.com/coreos/etcd" {
-			return fmt.Sprintf("; %s is the client of before 3.5, which only a change of the imports replaces", r.Mod.Path)
+			return fmt.Sprintf(
+				"; %s is the client of before 3.5, which only a change of the imports replaces",
+				r.Mod.Path,
+			)
 		}
 	}
 	return ""
@@ -245,7 +267,14 @@ func (m *module) looks(p *Plan, after *modfile.File, space string) {
 		p.look(path, after.Go.Syntax.Start.Line, "asks for Go "+after.Go.Version+" now")
 	}
 	if v := required(after, server); v != "" && semver.Compare(v, serverSince) < 0 {
-		p.look(path, 0, fmt.Sprintf("an embedded server before 3.7 does not build with the wire API of 3.7: go get %s@v3.7.3", server))
+		p.look(
+			path,
+			0,
+			fmt.Sprintf(
+				"an embedded server before 3.7 does not build with the wire API of 3.7: go get %s@v3.7.3",
+				server,
+			),
+		)
 	}
 	if older := m.older(); older != "" {
 		p.look(path, 0, strings.TrimPrefix(older, "; "))

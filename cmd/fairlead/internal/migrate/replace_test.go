@@ -77,7 +77,10 @@ func TestReplacement(t *testing.T) {
 		t.Fatal(err)
 	}
 	goIn(t, dir, "build", "-o", os.DevNull, ".")
-	if got := goIn(t, dir, "list", "-deps", "-f", "{{with .Module}}{{with .Replace}}{{.Dir}}{{end}}{{end}}", "."); !strings.Contains(got, filepath.Join(checkout(t), "dropin")) {
+	if got := goIn(t, dir, "list", "-deps", "-f", "{{with .Module}}{{with .Replace}}{{.Dir}}{{end}}{{end}}", "."); !strings.Contains(
+		got,
+		filepath.Join(checkout(t), "dropin"),
+	) {
 		t.Errorf("the program is built from %s", got)
 	}
 	if again := plan(); len(again.Files)+len(again.Looks) != 0 {
@@ -145,7 +148,8 @@ func TestNoReplacement(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 			for file, text := range c.files {
-				if got, err := os.ReadFile(filepath.Join(strings.TrimSuffix(dir, "/dir"), file)); err != nil || string(got) != text {
+				if got, err := os.ReadFile(filepath.Join(strings.TrimSuffix(dir, "/dir"), file)); err != nil ||
+					string(got) != text {
 					t.Errorf("%s was changed: %s, %v", file, got, err)
 				}
 			}
@@ -185,7 +189,10 @@ func TestReplacementLooks(t *testing.T) {
 func TestReplacementIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := NewReplacement(ctx, filepath.Join(userModule(t), "user"), With{Checkout: checkout(t)}); !errors.Is(err, context.Canceled) {
+	if _, err := NewReplacement(ctx, filepath.Join(userModule(t), "user"), With{Checkout: checkout(t)}); !errors.Is(
+		err,
+		context.Canceled,
+	) {
 		t.Errorf("%v", err)
 	}
 }

@@ -37,7 +37,12 @@ func (s *Server) answer(r *request) {
 	case dns.TypeSRV:
 		s.appendSRV(r, found.srv)
 	case dns.TypeTXT:
-		take(s, r, found.txt, func(h dns.RR_Header, in *discovery.Instance) dns.RR { return &dns.TXT{Hdr: h, Txt: texts(in)} })
+		take(
+			s,
+			r,
+			found.txt,
+			func(h dns.RR_Header, in *discovery.Instance) dns.RR { return &dns.TXT{Hdr: h, Txt: texts(in)} },
+		)
 	case dns.TypeANY:
 		s.minimal(r)
 	}

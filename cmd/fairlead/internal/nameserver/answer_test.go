@@ -94,7 +94,8 @@ func TestNegative(t *testing.T) {
 			t.Errorf("%s: authority %v", test.name, a.Ns[0])
 		}
 	}
-	if a := ask(t, s, query("", dns.TypeSOA), maxUDP); len(a.Answer) != 1 || a.Answer[0].Header().Rrtype != dns.TypeSOA {
+	if a := ask(t, s, query("", dns.TypeSOA), maxUDP); len(a.Answer) != 1 ||
+		a.Answer[0].Header().Rrtype != dns.TypeSOA {
 		t.Errorf("SOA: %v", a)
 	}
 }
@@ -112,7 +113,10 @@ func TestRotation(t *testing.T) {
 	source := newFake()
 	var list []*discovery.Instance
 	for i := range 3 {
-		list = append(list, &discovery.Instance{Service: "s", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.0.%d:80", i)}})
+		list = append(
+			list,
+			&discovery.Instance{Service: "s", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.0.%d:80", i)}},
+		)
 	}
 	source.set("s", list...)
 	s := newServer(t, source, Options{})
@@ -132,7 +136,11 @@ func TestTooMuch(t *testing.T) {
 	source := newFake()
 	var list []*discovery.Instance
 	for i := range 6000 {
-		in := &discovery.Instance{Service: "s", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)}}
+		in := &discovery.Instance{
+			Service:   "s",
+			ID:        fmt.Sprint(i),
+			Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)},
+		}
 		if i < 40 {
 			in.Version = "some"
 		}
@@ -154,7 +162,14 @@ func TestTooMuch(t *testing.T) {
 			}
 			a := ask(t, s, q, maxUDP)
 			if !a.Truncated || a.Len() > limit || len(a.Answer) == 0 || (a.IsEdns0() != nil) != (size > 0) {
-				t.Errorf("%s, %d: %v, %d bytes, %d answers", dns.TypeToString[qtype], size, a.MsgHdr, a.Len(), len(a.Answer))
+				t.Errorf(
+					"%s, %d: %v, %d bytes, %d answers",
+					dns.TypeToString[qtype],
+					size,
+					a.MsgHdr,
+					a.Len(),
+					len(a.Answer),
+				)
 			}
 		}
 		if a := ask(t, s, query("s", qtype), dns.MaxMsgSize); a.Truncated || len(a.Answer) < 400 {
@@ -169,11 +184,17 @@ func TestTooMuch(t *testing.T) {
 		t.Errorf("%v", a.MsgHdr)
 	}
 	// Additional records that do not fit need no second query.
-	if a := ask(t, s, query("few.s", dns.TypeSRV).SetEdns0(1232, false), maxUDP); a.Truncated || len(a.Answer) != 24 || len(a.Extra) < 2 || len(a.Extra) > 24 || a.Len() > 1232 {
+	if a := ask(t, s, query("few.s", dns.TypeSRV).SetEdns0(1232, false), maxUDP); a.Truncated || len(a.Answer) != 24 ||
+		len(a.Extra) < 2 ||
+		len(a.Extra) > 24 ||
+		a.Len() > 1232 {
 		t.Errorf("%v: %d answers, %d additional", a.MsgHdr, len(a.Answer), len(a.Extra))
 	}
 	// Metadata that do not fit are left out, those after them are not.
-	if a := ask(t, s, query("ip-10-0-0-0.s", dns.TypeTXT), maxUDP); !slices.Equal(data(a.Answer), []string{`TXT "id=0" "version=some" "zone=few" "b=y"`}) {
+	if a := ask(t, s, query("ip-10-0-0-0.s", dns.TypeTXT), maxUDP); !slices.Equal(
+		data(a.Answer),
+		[]string{`TXT "id=0" "version=some" "zone=few" "b=y"`},
+	) {
 		t.Errorf("%q", data(a.Answer))
 	}
 }
@@ -188,7 +209,9 @@ func TestStale(t *testing.T) {
 	}
 	source.empty = false
 	a = ask(t, s, query("unknown", dns.TypeA).SetEdns0(1232, false), maxUDP)
-	if a.Rcode != dns.RcodeServerFailure || a.Authoritative || extended(a) != dns.ExtendedErrorCodeNoReachableAuthority || len(a.Ns) != 0 {
+	if a.Rcode != dns.RcodeServerFailure || a.Authoritative ||
+		extended(a) != dns.ExtendedErrorCodeNoReachableAuthority ||
+		len(a.Ns) != 0 {
 		t.Errorf("%v", a)
 	}
 }

@@ -127,10 +127,28 @@ func (f *fakeFeed) Close() {
 func orders() []discovery.Instance {
 	return []discovery.Instance{
 		{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:8080"}, Version: "v1", Zone: "east", Weight: 3},
-		{Service: "orders", ID: "b", Addresses: []string{"http://10.0.0.2:80/x", "[2001:db8::1]:81", "10.0.0.9:82"}, Version: "1.2.3", Zone: "West"},
+		{
+			Service:   "orders",
+			ID:        "b",
+			Addresses: []string{"http://10.0.0.2:80/x", "[2001:db8::1]:81", "10.0.0.9:82"},
+			Version:   "1.2.3",
+			Zone:      "West",
+		},
 		{Service: "orders", ID: "c", Addresses: []string{"c.example.com:443"}, Version: "v1"},
-		{Service: "orders", ID: "d", Addresses: []string{"10.0.0.3:80"}, Version: "v0", Zone: "north", State: discovery.Draining},
-		{Service: "orders", ID: "e", Addresses: []string{"[::ffff:10.0.0.1]:8080", "0.0.0.0:1", "[fe80::1%eth0]:1", "ü:1"}, Version: "east"},
+		{
+			Service:   "orders",
+			ID:        "d",
+			Addresses: []string{"10.0.0.3:80"},
+			Version:   "v0",
+			Zone:      "north",
+			State:     discovery.Draining,
+		},
+		{
+			Service:   "orders",
+			ID:        "e",
+			Addresses: []string{"[::ffff:10.0.0.1]:8080", "0.0.0.0:1", "[fe80::1%eth0]:1", "ü:1"},
+			Version:   "east",
+		},
 		{Service: "orders", ID: "f", Addresses: []string{"10.0.0.7:http"}, Zone: "east"},
 		{Service: "gone", ID: "a", Addresses: []string{"10.0.0.3:80"}, State: discovery.Draining},
 		{Service: "a.b", ID: "a", Addresses: []string{"10.1.0.1:80"}},

@@ -60,7 +60,14 @@ func TestTexts(t *testing.T) {
 	long := strings.Repeat("0123456789", 60)
 	got := texts(&discovery.Instance{
 		ID: `i\d`, Version: "v", Zone: "z", Tags: []string{"a", "b"},
-		Metadata: map[string]string{"": "nothing", " k=`": "v=w", "long": long, "exact": strings.Repeat("x", 255-len("exact=")), "version": "theirs", "bytes": "\x00\"\xff"},
+		Metadata: map[string]string{
+			"":        "nothing",
+			" k=`":    "v=w",
+			"long":    long,
+			"exact":   strings.Repeat("x", 255-len("exact=")),
+			"version": "theirs",
+			"bytes":   "\x00\"\xff",
+		},
 	})
 	want := []string{
 		`id=i\\d`, "version=v", "zone=z", "tags=a,b",

@@ -14,7 +14,14 @@ import (
 // tagged has tags, and services of host names only.
 func tagged() []discovery.Instance {
 	return []discovery.Instance{
-		{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:8080"}, Version: "v1", Zone: "east", Tags: []string{"Primary", "east", "", "v1", "a b"}},
+		{
+			Service:   "orders",
+			ID:        "a",
+			Addresses: []string{"10.0.0.1:8080"},
+			Version:   "v1",
+			Zone:      "east",
+			Tags:      []string{"Primary", "east", "", "v1", "a b"},
+		},
 		{Service: "orders", ID: "b", Addresses: []string{"10.0.0.2:8080"}, Version: "v2", Tags: []string{"replica"}},
 		{Service: "billing", ID: "a", Addresses: []string{"10.0.0.1:9090", "[2001:db8::1]:1"}},
 		{Service: "hosts", ID: "a", Addresses: []string{"A.example.com:80"}, Version: "v1"},
@@ -58,7 +65,8 @@ func TestNamesPeopleExpect(t *testing.T) {
 			t.Errorf("%s %s: %v %q, want %q", test.name, dns.TypeToString[test.qtype], a.MsgHdr, got, test.want)
 		}
 		for _, rr := range a.Extra { // targets resolve
-			if b := ask(t, s, query(rr.Header().Name, rr.Header().Rrtype), dns.MaxMsgSize); len(b.Answer) != 1 || !dns.IsDuplicate(b.Answer[0], rr) {
+			if b := ask(t, s, query(rr.Header().Name, rr.Header().Rrtype), dns.MaxMsgSize); len(b.Answer) != 1 ||
+				!dns.IsDuplicate(b.Answer[0], rr) {
 				t.Errorf("%v, asked for: %v", rr, b.Answer)
 			}
 		}
@@ -119,7 +127,11 @@ func TestReverse(t *testing.T) {
 
 // A service of the protocol's name has another label, as its PTR records say.
 func TestServiceNamedAsProtocol(t *testing.T) {
-	s := newServer(t, newFake(discovery.Instance{Service: "_tcp", ID: "a", Addresses: []string{"10.0.0.1:1"}}), Options{})
+	s := newServer(
+		t,
+		newFake(discovery.Instance{Service: "_tcp", ID: "a", Addresses: []string{"10.0.0.1:1"}}),
+		Options{},
+	)
 	l, ok := Label("_tcp")
 	if !ok || l == "_tcp" {
 		t.Fatalf("%q", l)
@@ -131,7 +143,11 @@ func TestServiceNamedAsProtocol(t *testing.T) {
 
 // Who may ask: this machine, and the networks that are named.
 func TestAllow(t *testing.T) {
-	s := newServer(t, newFake(), Options{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/32")}})
+	s := newServer(
+		t,
+		newFake(),
+		Options{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/32")}},
+	)
 	for from, want := range map[string]bool{
 		"127.0.0.1:53": true, "[::1]:53": true, "10.1.2.3:53": true, "[::ffff:10.1.2.3]:53": true, "[2001:db8::1%eth0]:53": true, "10.2.0.1:53": false, "[2001:db9::1]:53": false,
 	} {

@@ -61,7 +61,9 @@ func TestMalformed(t *testing.T) {
 			continue
 		}
 		a := new(dns.Msg)
-		if err := a.Unpack(s.finish(r)); err != nil || a.Rcode != dns.RcodeFormatError || a.Id != uint16(good[0])<<8|uint16(good[1]) || !a.RecursionDesired {
+		if err := a.Unpack(s.finish(r)); err != nil || a.Rcode != dns.RcodeFormatError ||
+			a.Id != uint16(good[0])<<8|uint16(good[1]) ||
+			!a.RecursionDesired {
 			t.Errorf("%d bytes: %v, %v", n, err, a)
 		}
 	}

@@ -93,7 +93,10 @@ func New(source Source, o Options) (*Server, error) {
 	}
 	return &Server{
 		domain: domain, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN, allow: o.Allow,
-		services: newServices(source, o.Services), waiting: make(chan struct{}, maxWaiting), conns: make(chan struct{}, maxConns),
+		services: newServices(
+			source,
+			o.Services,
+		), waiting: make(chan struct{}, maxWaiting), conns: make(chan struct{}, maxConns),
 	}, nil
 }
 
@@ -153,7 +156,8 @@ func (s *Server) allows(from net.Addr) bool {
 	}
 	at, err := netip.ParseAddrPort(from.String())
 	ip := at.Addr().Unmap().WithZone("")
-	return err == nil && (ip.IsLoopback() || slices.ContainsFunc(s.allow, func(p netip.Prefix) bool { return p.Contains(ip) }))
+	return err == nil &&
+		(ip.IsLoopback() || slices.ContainsFunc(s.allow, func(p netip.Prefix) bool { return p.Contains(ip) }))
 }
 
 // Serve answers until ctx ends; then it closes everything.

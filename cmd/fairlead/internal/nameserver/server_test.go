@@ -196,11 +196,17 @@ func TestEtcd(t *testing.T) {
 		})
 	}
 	await("orders", dns.RcodeNameError)
-	a, err := r.Register(ctx, discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"})
+	a, err := r.Register(
+		ctx,
+		discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := r.Register(ctx, discovery.Instance{Service: "orders", ID: "b", Addresses: []string{"10.0.0.2:80"}, Zone: "east"})
+	b, err := r.Register(
+		ctx,
+		discovery.Instance{Service: "orders", ID: "b", Addresses: []string{"10.0.0.2:80"}, Zone: "east"},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

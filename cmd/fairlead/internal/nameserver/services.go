@@ -42,7 +42,12 @@ type services struct {
 }
 
 func newServices(source Source, limit int) *services {
-	return &services{source: source, max: limit, fresh: rate.NewLimiter(newPerSecond, newBurst), byName: make(map[string]*followed)}
+	return &services{
+		source: source,
+		max:    limit,
+		fresh:  rate.NewLimiter(newPerSecond, newBurst),
+		byName: make(map[string]*followed),
+	}
 }
 
 // followed is a service that is followed.

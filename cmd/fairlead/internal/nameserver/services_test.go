@@ -126,7 +126,16 @@ func TestIndexFollowsTheView(t *testing.T) {
 func BenchmarkIndex(b *testing.B) {
 	v := fakeView{}
 	for i := range 10000 {
-		v = append(v, &discovery.Instance{Service: "s", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)}, Version: fmt.Sprint("v", i%10), Zone: "z"})
+		v = append(
+			v,
+			&discovery.Instance{
+				Service:   "s",
+				ID:        fmt.Sprint(i),
+				Addresses: []string{fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)},
+				Version:   fmt.Sprint("v", i%10),
+				Zone:      "z",
+			},
+		)
 	}
 	for b.Loop() {
 		newIndex(&v)

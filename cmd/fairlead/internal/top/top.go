@@ -156,7 +156,13 @@ func (m *Model) Render(now time.Time, width, height int) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	revision, _ := latest(m.members)
-	add("%s  revision %d  %s changes/s  %s proposals/s", now.Format(time.TimeOnly), revision, rate(m.changes), rate(m.requests))
+	add(
+		"%s  revision %d  %s changes/s  %s proposals/s",
+		now.Format(time.TimeOnly),
+		revision,
+		rate(m.changes),
+		rate(m.requests),
+	)
 	if spark := sparkline(m.history, cmp.Or(width, 80)-11); spark != "" {
 		add("changes/s  %s", spark)
 	}
@@ -178,7 +184,16 @@ func (m *Model) Render(now time.Time, width, height int) []string {
 		if x.Quota > 0 {
 			quota = fmt.Sprintf("%.0f%%", 100*float64(x.DB)/float64(x.Quota))
 		}
-		add("  %-12s %-8s %-8s %9s %9s %5s  %s", printable(x.Name), role, x.Version, short(x.Took), bytes(x.DB), quota, x.Endpoint)
+		add(
+			"  %-12s %-8s %-8s %9s %9s %5s  %s",
+			printable(x.Name),
+			role,
+			x.Version,
+			short(x.Took),
+			bytes(x.DB),
+			quota,
+			x.Endpoint,
+		)
 	}
 	add("")
 	add("  %-10s HOTTEST PREFIXES, last %d s; %d changes seen", "CHANGES/S", window, m.total)

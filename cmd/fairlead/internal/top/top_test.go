@@ -14,7 +14,17 @@ var begin = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
 func members(rev int64, applied uint64) []Member {
 	return []Member{
-		{Name: "b", Endpoint: "10.0.0.2:2379", Leader: true, Version: "3.7.3", Took: 1234 * time.Microsecond, DB: 3 << 20, Quota: 2 << 30, Revision: rev, Applied: applied},
+		{
+			Name:     "b",
+			Endpoint: "10.0.0.2:2379",
+			Leader:   true,
+			Version:  "3.7.3",
+			Took:     1234 * time.Microsecond,
+			DB:       3 << 20,
+			Quota:    2 << 30,
+			Revision: rev,
+			Applied:  applied,
+		},
 		{Name: "a", Endpoint: "10.0.0.1:2379", Err: errors.New("connection refused\x1b[2J")},
 	}
 }

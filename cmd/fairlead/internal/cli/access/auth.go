@@ -19,16 +19,21 @@ func authEnableCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead user add root\n  fairlead auth enable",
 		Args:    command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthEnableResponse, error) {
-				resp, err := c.AuthEnable(ctx)
-				if !errors.Is(err, rpctypes.ErrRootRoleNotExist) {
-					return resp, err
-				}
-				if _, err := c.UserGrantRole(ctx, "root", "root"); err != nil {
-					return nil, err
-				}
-				return c.AuthEnable(ctx)
-			}, func(*clientv3.AuthEnableResponse) string { return "Authentication Enabled" })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthEnableResponse, error) {
+					resp, err := c.AuthEnable(ctx)
+					if !errors.Is(err, rpctypes.ErrRootRoleNotExist) {
+						return resp, err
+					}
+					if _, err := c.UserGrantRole(ctx, "root", "root"); err != nil {
+						return nil, err
+					}
+					return c.AuthEnable(ctx)
+				},
+				func(*clientv3.AuthEnableResponse) string { return "Authentication Enabled" },
+			)
 		},
 	}
 }
@@ -40,9 +45,14 @@ func authDisableCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead --user root auth disable",
 		Args:    command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthDisableResponse, error) {
-				return c.AuthDisable(ctx)
-			}, func(*clientv3.AuthDisableResponse) string { return "Authentication Disabled" })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthDisableResponse, error) {
+					return c.AuthDisable(ctx)
+				},
+				func(*clientv3.AuthDisableResponse) string { return "Authentication Disabled" },
+			)
 		},
 	}
 }
@@ -63,7 +73,12 @@ func authStatusCommand(a *command.App) *cobra.Command {
 				return p.Print(resp, func() {
 					fmt.Fprintf(p, "Authentication Status: %t\nAuthRevision: %d\n", resp.Enabled, resp.AuthRevision)
 				}, func() ([]string, [][]string) {
-					return []string{"ENABLED", "AUTH REVISION"}, [][]string{{fmt.Sprint(resp.Enabled), fmt.Sprint(resp.AuthRevision)}}
+					return []string{
+							"ENABLED",
+							"AUTH REVISION",
+						}, [][]string{
+							{fmt.Sprint(resp.Enabled), fmt.Sprint(resp.AuthRevision)},
+						}
 				})
 			})
 		},

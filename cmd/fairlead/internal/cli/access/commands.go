@@ -10,7 +10,13 @@ import (
 // Commands are about users and roles.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
-		a.Family("auth", "Switch authentication on and off", authEnableCommand(a), authDisableCommand(a), authStatusCommand(a)),
+		a.Family(
+			"auth",
+			"Switch authentication on and off",
+			authEnableCommand(a),
+			authDisableCommand(a),
+			authStatusCommand(a),
+		),
 		userCommand(a), roleCommand(a),
 	}
 }

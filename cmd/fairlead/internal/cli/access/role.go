@@ -23,9 +23,14 @@ func roleAddCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead role add auditor",
 		Args:    command.OneArg("a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleAddResponse, error) {
-				return c.RoleAdd(ctx, args[0])
-			}, func(*clientv3.AuthRoleAddResponse) string { return fmt.Sprintf("Role %s created", args[0]) })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleAddResponse, error) {
+					return c.RoleAdd(ctx, args[0])
+				},
+				func(*clientv3.AuthRoleAddResponse) string { return fmt.Sprintf("Role %s created", args[0]) },
+			)
 		},
 	}
 }
@@ -37,9 +42,14 @@ func roleDeleteCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead role delete auditor",
 		Args:    command.OneArg("a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleDeleteResponse, error) {
-				return c.RoleDelete(ctx, args[0])
-			}, func(*clientv3.AuthRoleDeleteResponse) string { return fmt.Sprintf("Role %s deleted", args[0]) })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleDeleteResponse, error) {
+					return c.RoleDelete(ctx, args[0])
+				},
+				func(*clientv3.AuthRoleDeleteResponse) string { return fmt.Sprintf("Role %s deleted", args[0]) },
+			)
 		},
 	}
 }

@@ -76,7 +76,14 @@ func roleRows(name string, resp *clientv3.AuthRoleGetResponse) [][]string {
 	}
 	var rows [][]string
 	for _, perm := range resp.Perm {
-		rows = append(rows, []string{name, strings.ToLower(perm.PermType.String()), command.Visible(keysText(string(perm.Key), string(perm.RangeEnd)))})
+		rows = append(
+			rows,
+			[]string{
+				name,
+				strings.ToLower(perm.PermType.String()),
+				command.Visible(keysText(string(perm.Key), string(perm.RangeEnd))),
+			},
+		)
 	}
 	return rows
 }

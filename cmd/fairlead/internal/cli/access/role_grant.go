@@ -45,7 +45,11 @@ func roleGrantCommand(a *command.App) *cobra.Command {
 		Use:     "grant-permission ROLE read|write|readwrite KEY [RANGE_END]",
 		Short:   "Let a role read or write keys",
 		Example: "  fairlead role grant-permission auditor read orders/ --prefix",
-		Args:    command.BetweenArgs(3, 4, "a role, a permission (read, write or readwrite), a key and perhaps an end of range"),
+		Args: command.BetweenArgs(
+			3,
+			4,
+			"a role, a permission (read, write or readwrite), a key and perhaps an end of range",
+		),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			permission, err := clientv3.StrToPermissionType(args[1])
 			if err != nil {
@@ -55,9 +59,14 @@ func roleGrantCommand(a *command.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleGrantPermissionResponse, error) {
-				return c.RoleGrantPermission(ctx, args[0], key, end, permission)
-			}, func(*clientv3.AuthRoleGrantPermissionResponse) string { return fmt.Sprintf("Role %s updated", args[0]) })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleGrantPermissionResponse, error) {
+					return c.RoleGrantPermission(ctx, args[0], key, end, permission)
+				},
+				func(*clientv3.AuthRoleGrantPermissionResponse) string { return fmt.Sprintf("Role %s updated", args[0]) },
+			)
 		},
 	}
 	f.register(c.Flags())
@@ -76,15 +85,25 @@ func roleRevokeCommand(a *command.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleRevokePermissionResponse, error) {
-				return c.RoleRevokePermission(ctx, args[0], key, end)
-			}, func(*clientv3.AuthRoleRevokePermissionResponse) string {
-				what := "key"
-				if end != "" {
-					what = "range"
-				}
-				return fmt.Sprintf("Permission of %s %s is revoked from role %s", what, rangeText(args[1], end), args[0])
-			})
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleRevokePermissionResponse, error) {
+					return c.RoleRevokePermission(ctx, args[0], key, end)
+				},
+				func(*clientv3.AuthRoleRevokePermissionResponse) string {
+					what := "key"
+					if end != "" {
+						what = "range"
+					}
+					return fmt.Sprintf(
+						"Permission of %s %s is revoked from role %s",
+						what,
+						rangeText(args[1], end),
+						args[0],
+					)
+				},
+			)
 		},
 	}
 	f.register(c.Flags())

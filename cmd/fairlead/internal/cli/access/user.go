@@ -23,9 +23,14 @@ func userDeleteCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead user delete alice",
 		Args:    command.OneArg("a user"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserDeleteResponse, error) {
-				return c.UserDelete(ctx, args[0])
-			}, func(*clientv3.AuthUserDeleteResponse) string { return fmt.Sprintf("User %s deleted", args[0]) })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserDeleteResponse, error) {
+					return c.UserDelete(ctx, args[0])
+				},
+				func(*clientv3.AuthUserDeleteResponse) string { return fmt.Sprintf("User %s deleted", args[0]) },
+			)
 		},
 	}
 }
@@ -55,11 +60,16 @@ func userGrantRoleCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead user grant-role alice auditor",
 		Args:    command.NArgs("a user", "a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserGrantRoleResponse, error) {
-				return c.UserGrantRole(ctx, args[0], args[1])
-			}, func(*clientv3.AuthUserGrantRoleResponse) string {
-				return fmt.Sprintf("Role %s is granted to user %s", args[1], args[0])
-			})
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserGrantRoleResponse, error) {
+					return c.UserGrantRole(ctx, args[0], args[1])
+				},
+				func(*clientv3.AuthUserGrantRoleResponse) string {
+					return fmt.Sprintf("Role %s is granted to user %s", args[1], args[0])
+				},
+			)
 		},
 	}
 }
@@ -71,11 +81,16 @@ func userRevokeRoleCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead user revoke-role alice auditor",
 		Args:    command.NArgs("a user", "a role"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserRevokeRoleResponse, error) {
-				return c.UserRevokeRole(ctx, args[0], args[1])
-			}, func(*clientv3.AuthUserRevokeRoleResponse) string {
-				return fmt.Sprintf("Role %s is revoked from user %s", args[1], args[0])
-			})
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserRevokeRoleResponse, error) {
+					return c.UserRevokeRole(ctx, args[0], args[1])
+				},
+				func(*clientv3.AuthUserRevokeRoleResponse) string {
+					return fmt.Sprintf("Role %s is revoked from user %s", args[1], args[0])
+				},
+			)
 		},
 	}
 }

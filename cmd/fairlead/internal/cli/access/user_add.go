@@ -42,9 +42,14 @@ func userAddCommand(a *command.App) *cobra.Command {
 					return err
 				}
 			}
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserAddResponse, error) {
-				return c.UserAddWithOptions(ctx, name, password, &clientv3.UserAddOptions{NoPassword: noPassword})
-			}, func(*clientv3.AuthUserAddResponse) string { return fmt.Sprintf("User %s created", name) })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserAddResponse, error) {
+					return c.UserAddWithOptions(ctx, name, password, &clientv3.UserAddOptions{NoPassword: noPassword})
+				},
+				func(*clientv3.AuthUserAddResponse) string { return fmt.Sprintf("User %s created", name) },
+			)
 		},
 	}
 	fs := c.Flags()
@@ -66,11 +71,17 @@ func userPasswdCommand(a *command.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserChangePasswordResponse, error) {
-				return c.UserChangePassword(ctx, args[0], password)
-			}, func(*clientv3.AuthUserChangePasswordResponse) string { return "Password updated" })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthUserChangePasswordResponse, error) {
+					return c.UserChangePassword(ctx, args[0], password)
+				},
+				func(*clientv3.AuthUserChangePasswordResponse) string { return "Password updated" },
+			)
 		},
 	}
-	c.Flags().BoolVar(&interactive, "interactive", true, "ask for the password twice; false: take one line of standard input")
+	c.Flags().
+		BoolVar(&interactive, "interactive", true, "ask for the password twice; false: take one line of standard input")
 	return c
 }

@@ -19,11 +19,17 @@ import (
 
 // The workloads have etcdctl's names and sizes, which etcd's documentation gives.
 var perfLoads = map[string]perfLoad{
-	"s": {clients: 50, rate: 150}, "m": {clients: 200, rate: 1000}, "l": {clients: 500, rate: 8000}, "xl": {clients: 1000, rate: 15000},
+	"s": {
+		clients: 50,
+		rate:    150,
+	}, "m": {clients: 200, rate: 1000}, "l": {clients: 500, rate: 8000}, "xl": {clients: 1000, rate: 15000},
 }
 
 var scaleLoads = map[string]scaleLoad{
-	"s": {pairs: 10_000, clients: 50}, "m": {pairs: 100_000, clients: 200}, "l": {pairs: 1_000_000, clients: 500}, "xl": {pairs: 3_000_000, clients: 1000},
+	"s": {
+		pairs:   10_000,
+		clients: 50,
+	}, "m": {pairs: 100_000, clients: 200}, "l": {pairs: 1_000_000, clients: 500}, "xl": {pairs: 3_000_000, clients: 1000},
 }
 
 type perfLoad struct{ clients, rate int }
@@ -90,7 +96,11 @@ that serves somebody.`,
 			})
 		},
 	}
-	f.register(c, "s (50 clients, 150 writes/s), m (200, 1000/s), l (500, 8000/s) or xl (1000, 15000/s)", "/fairlead-check-perf/")
+	f.register(
+		c,
+		"s (50 clients, 150 writes/s), m (200, 1000/s), l (500, 8000/s) or xl (1000, 15000/s)",
+		"/fairlead-check-perf/",
+	)
 	c.Flags().DurationVar(&length, "duration", perfTime, "how long to write")
 	return c
 }
@@ -136,7 +146,13 @@ func check(ctx context.Context, a *command.App, f checkFlags, run func(context.C
 			return err
 		}
 		if resp.Count > 0 {
-			return command.Usage(fmt.Errorf("there are %d keys under %s already: give another --prefix, or remove them", resp.Count, f.prefix))
+			return command.Usage(
+				fmt.Errorf(
+					"there are %d keys under %s already: give another --prefix, or remove them",
+					resp.Count,
+					f.prefix,
+				),
+			)
 		}
 		defer func() {
 			if e := tidyUp(ctx, a, c, f); err == nil {
@@ -205,7 +221,14 @@ func writers(ctx context.Context, c *clientv3.Client, clients, n int, key func(i
 	wg.Wait()
 }
 
-func perf(ctx context.Context, a *command.App, c *clientv3.Client, prefix string, l perfLoad, length time.Duration) error {
+func perf(
+	ctx context.Context,
+	a *command.App,
+	c *clientv3.Client,
+	prefix string,
+	l perfLoad,
+	length time.Duration,
+) error {
 	bar := a.Progress("writing", func(n int64) string { return fmt.Sprint(n) })
 	defer bar.Stop()
 	var (
@@ -314,7 +337,13 @@ func datascale(ctx context.Context, a *command.App, c *clientv3.Client, prefix, 
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.Env.Stdout, "%d keys of %d bytes, %.0f writes/s\nPASS: Approximate system memory used : %.2f MB.\n",
-		l.pairs, checkValueSize, rate, math.Max(after-before, 0)/1e6)
+	_, err = fmt.Fprintf(
+		a.Env.Stdout,
+		"%d keys of %d bytes, %.0f writes/s\nPASS: Approximate system memory used : %.2f MB.\n",
+		l.pairs,
+		checkValueSize,
+		rate,
+		math.Max(after-before, 0)/1e6,
+	)
 	return err
 }

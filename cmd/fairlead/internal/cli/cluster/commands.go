@@ -10,12 +10,26 @@ import (
 // Commands are about the members and the cluster as a whole.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
-		a.Family("member", "Look at and change the members",
-			memberListCommand(a), memberAddCommand(a), memberRemoveCommand(a), memberUpdateCommand(a), memberPromoteCommand(a)),
+		a.Family(
+			"member",
+			"Look at and change the members",
+			memberListCommand(
+				a,
+			),
+			memberAddCommand(a),
+			memberRemoveCommand(a),
+			memberUpdateCommand(a),
+			memberPromoteCommand(a),
+		),
 		endpointCommand(a),
 		a.Family("alarm", "List and disarm alarms", alarmListCommand(a), alarmDisarmCommand(a)),
 		defragCommand(a), moveLeaderCommand(a),
-		a.Family("check", "Put load on the cluster and judge how it takes it", checkPerfCommand(a), checkDatascaleCommand(a)),
+		a.Family(
+			"check",
+			"Put load on the cluster and judge how it takes it",
+			checkPerfCommand(a),
+			checkDatascaleCommand(a),
+		),
 		a.Family("snapshot", "Save, look at and restore snapshots",
 			snapshotSaveCommand(a), snapshotStatusCommand(a), snapshotHashKVCommand(a), snapshotRestoreCommand(a)),
 		makeMirrorCommand(a),

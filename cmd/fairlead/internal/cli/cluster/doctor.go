@@ -55,7 +55,9 @@ func doctorCommand(a *command.App) *cobra.Command {
 		Args:    command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.period < 0 || f.watch && f.period < leastRound {
-				return command.Usage(fmt.Errorf("--period must not be negative, and with --watch be %s at least", leastRound))
+				return command.Usage(
+					fmt.Errorf("--period must not be negative, and with --watch be %s at least", leastRound),
+				)
 			}
 			if f.json && (cmd.Flags().Changed("output") || cmd.Flags().Changed("write-out")) {
 				return command.Usage(errors.New("--json is --output json: give one of them"))
@@ -67,7 +69,13 @@ func doctorCommand(a *command.App) *cobra.Command {
 			if err != nil {
 				return command.Usage(err)
 			}
-			o := doctor.Options{Timeout: min(doctorTimeout, a.Conn.CommandTimeout), Pages: true, TLS: secured.TLS, Leases: true, Period: f.period}
+			o := doctor.Options{
+				Timeout: min(doctorTimeout, a.Conn.CommandTimeout),
+				Pages:   true,
+				TLS:     secured.TLS,
+				Leases:  true,
+				Period:  f.period,
+			}
 			d := diagnosis{a: a, own: ownWords(a, cmd.Flags())}
 			return a.Stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				ctx = clientv3.WithFailFast(ctx) // it tells how things are now
@@ -88,7 +96,12 @@ func doctorCommand(a *command.App) *cobra.Command {
 	fs.BoolVar(&f.strict, "strict", false, "exit with 1 for warnings too")
 	fs.BoolVar(&f.json, "json", false, "the same as --output json")
 	fs.BoolVar(&f.watch, "watch", false, "go on, and tell what is new and what is over")
-	fs.DurationVar(&f.period, "period", doctorPeriod, "what disks and elections are judged by; 0s: all since the members' start")
+	fs.DurationVar(
+		&f.period,
+		"period",
+		doctorPeriod,
+		"what disks and elections are judged by; 0s: all since the members' start",
+	)
 	return c
 }
 
@@ -102,7 +115,13 @@ func ownWords(a *command.App, fs *pflag.FlagSet) (words []string) {
 			value = strings.Join(a.Conn.Endpoints, ",")
 		case "user":
 			value, _, _ = strings.Cut(value, ":")
-		case "cacert", "cert", "key", "insecure-skip-tls-verify", "insecure-transport", "discovery-srv", "discovery-srv-name":
+		case "cacert",
+			"cert",
+			"key",
+			"insecure-skip-tls-verify",
+			"insecure-transport",
+			"discovery-srv",
+			"discovery-srv-name":
 		default:
 			return
 		}
@@ -157,7 +176,8 @@ func (d *diagnosis) command(c string) string {
 	words := []string{"fairlead"}
 	for _, w := range d.own {
 		name, _, _ := strings.Cut(w, "=")
-		if !strings.HasPrefix(c, name+" ") && !(strings.HasPrefix(c, "--endpoints ") && strings.HasPrefix(name, "--discovery-srv")) {
+		if !strings.HasPrefix(c, name+" ") &&
+			!(strings.HasPrefix(c, "--endpoints ") && strings.HasPrefix(name, "--discovery-srv")) {
 			words = append(words, w)
 		}
 	}
@@ -217,7 +237,11 @@ func looked(f *doctor.Facts) string {
 	if f.Period == 0 {
 		return members + "; disks and elections are judged by all since their start, or not at all."
 	}
-	return fmt.Sprintf("%s; disks and elections are judged by the last %s (--period).", members, f.Period.Round(100*time.Millisecond))
+	return fmt.Sprintf(
+		"%s; disks and elections are judged by the last %s (--period).",
+		members,
+		f.Period.Round(100*time.Millisecond),
+	)
 }
 
 // text is what is wrong, with what programs say of it.

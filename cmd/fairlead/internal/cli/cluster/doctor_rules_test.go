@@ -20,10 +20,17 @@ func TestDoctorsEvents(t *testing.T) {
 	if len(present) != 1 || len(events) != 1 || events[0].Event != "begun" || events[0].Since != nil {
 		t.Errorf("begun: %+v, %+v", present, events)
 	}
-	if present, events = changes(present, []finding{slow("200ms"), {Rule: "far"}}, at.Add(time.Second)); len(present) != 2 || len(events) != 1 || events[0].Rule != "far" {
+	if present, events = changes(present, []finding{slow("200ms"), {Rule: "far"}}, at.Add(time.Second)); len(
+		present,
+	) != 2 ||
+		len(events) != 1 ||
+		events[0].Rule != "far" {
 		t.Errorf("goes on: %+v, %+v", present, events)
 	}
-	if present, events = changes(present, nil, at.Add(time.Minute)); len(present) != 0 || len(events) != 2 || events[0].Event != "over" || events[0].What != "200ms" || !events[0].Since.Equal(at) {
+	if present, events = changes(present, nil, at.Add(time.Minute)); len(present) != 0 || len(events) != 2 ||
+		events[0].Event != "over" ||
+		events[0].What != "200ms" ||
+		!events[0].Since.Equal(at) {
 		t.Errorf("over: %+v, %+v", present, events)
 	}
 }

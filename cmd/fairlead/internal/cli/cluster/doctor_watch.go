@@ -84,7 +84,11 @@ func (d *diagnosis) tell(now time.Time, events []event, first bool, left int) er
 	for _, e := range events {
 		line := strings.ToUpper(e.Severity[:1]) + e.Severity[1:] + ": " + p.Text([]byte(e.text())) + "; " + e.Means
 		if e.Event == "over" {
-			line = fmt.Sprintf("Over after %s: %s", now.Sub(*e.Since).Round(100*time.Millisecond), p.Text([]byte(e.What)))
+			line = fmt.Sprintf(
+				"Over after %s: %s",
+				now.Sub(*e.Since).Round(100*time.Millisecond),
+				p.Text([]byte(e.What)),
+			)
 		}
 		if err := p.Print(command.View{JSON: e}, func() { fmt.Fprintln(p, at+line) }, func() ([]string, [][]string) {
 			return []string{"TIME", "EVENT", "SEVERITY", "WHAT"}, [][]string{{now.Format(time.DateTime), e.Event, e.Severity, e.text()}}

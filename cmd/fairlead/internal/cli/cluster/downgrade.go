@@ -11,11 +11,21 @@ import (
 )
 
 func downgradeValidateCommand(a *command.App) *cobra.Command {
-	return downgradeCommand(a, "validate", "Check whether the cluster could be downgraded to a version", clientv3.DowngradeValidate)
+	return downgradeCommand(
+		a,
+		"validate",
+		"Check whether the cluster could be downgraded to a version",
+		clientv3.DowngradeValidate,
+	)
 }
 
 func downgradeEnableCommand(a *command.App) *cobra.Command {
-	return downgradeCommand(a, "enable", "Begin a downgrade: members may then be replaced by ones of that version", clientv3.DowngradeEnable)
+	return downgradeCommand(
+		a,
+		"enable",
+		"Begin a downgrade: members may then be replaced by ones of that version",
+		clientv3.DowngradeEnable,
+	)
 }
 
 func downgradeCommand(a *command.App, name, short string, action clientv3.DowngradeAction) *cobra.Command {

@@ -19,7 +19,12 @@ import (
 type endpointFlags struct{ cluster bool }
 
 func (f *endpointFlags) register(fs *pflag.FlagSet) {
-	fs.BoolVar(&f.cluster, "cluster", false, "ask all members, as the cluster lists them, and not only the given endpoints")
+	fs.BoolVar(
+		&f.cluster,
+		"cluster",
+		false,
+		"ask all members, as the cluster lists them, and not only the given endpoints",
+	)
 }
 
 // endpointCommand is the family; its flag is also accepted before the sub-command.
@@ -53,7 +58,13 @@ func endpointsToAsk(ctx context.Context, a *command.App, f *endpointFlags) ([]st
 }
 
 // eachEndpoint runs ask on every endpoint and returns the answers in the order of the endpoints.
-func eachEndpoint[T any](ctx context.Context, a *command.App, endpoints []string, ask func(context.Context, *clientv3.Client, string) T, failed func(string, error) T) []T {
+func eachEndpoint[T any](
+	ctx context.Context,
+	a *command.App,
+	endpoints []string,
+	ask func(context.Context, *clientv3.Client, string) T,
+	failed func(string, error) T,
+) []T {
 	answers := make([]T, len(endpoints))
 	var wg sync.WaitGroup
 	for i, ep := range endpoints {

@@ -34,11 +34,17 @@ func endpointHealthCommand(a *command.App, f *endpointFlags) *cobra.Command {
 				return err
 			}
 			start := time.Now()
-			all := eachEndpoint(cmd.Context(), a, endpoints, func(ctx context.Context, c *clientv3.Client, ep string) endpointHealth {
-				return checkHealth(ctx, a, c, ep)
-			}, func(ep string, err error) endpointHealth {
-				return sick(ep, start, err)
-			})
+			all := eachEndpoint(
+				cmd.Context(),
+				a,
+				endpoints,
+				func(ctx context.Context, c *clientv3.Client, ep string) endpointHealth {
+					return checkHealth(ctx, a, c, ep)
+				},
+				func(ep string, err error) endpointHealth {
+					return sick(ep, start, err)
+				},
+			)
 			return reportHealth(a, all)
 		},
 	}

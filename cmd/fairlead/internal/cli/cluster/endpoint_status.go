@@ -93,7 +93,9 @@ func (s endpointStatus) row() []string {
 	}
 	return []string{
 		s.Endpoint, command.IdText(r.Header.MemberId), r.Version, r.StorageVersion,
-		command.BytesText(r.DbSize), command.BytesText(r.DbSizeInUse), fmt.Sprintf("%d%%", unused), command.BytesText(r.DbSizeQuota),
+		command.BytesText(
+			r.DbSize,
+		), command.BytesText(r.DbSizeInUse), fmt.Sprintf("%d%%", unused), command.BytesText(r.DbSizeQuota),
 		fmt.Sprint(r.Leader == r.Header.MemberId), fmt.Sprint(r.IsLearner),
 		fmt.Sprint(r.RaftTerm), fmt.Sprint(r.RaftIndex), fmt.Sprint(r.RaftAppliedIndex),
 		strings.Join(r.Errors, ", "), target, fmt.Sprint(enabled),

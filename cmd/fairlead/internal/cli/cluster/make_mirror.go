@@ -33,11 +33,21 @@ func (f *mirrorFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noDestPrefix, "no-dest-prefix", false, "the keys lose --prefix in the destination")
 	fs.Int64Var(&f.rev, "rev", 0, "begin with the changes after this revision, for a destination that shows it already")
 	fs.UintVar(&f.maxTxnOps, "max-txn-ops", 128, "accepted for etcdctl's sake; a transaction has up to 127 changes")
-	fs.BoolVar(&f.reconcile, "reconcile", false, "let the destination hold other data, which is overwritten and deleted")
+	fs.BoolVar(
+		&f.reconcile,
+		"reconcile",
+		false,
+		"let the destination hold other data, which is overwritten and deleted",
+	)
 	fs.StringVar(&f.dest.Cacert, "dest-cacert", "", "as --cacert, for the destination")
 	fs.StringVar(&f.dest.Cert, "dest-cert", "", "as --cert, for the destination")
 	fs.StringVar(&f.dest.Key, "dest-key", "", "as --key, for the destination")
-	fs.BoolVar(&f.dest.InsecureTransport, "dest-insecure-transport", true, "as --insecure-transport, for the destination")
+	fs.BoolVar(
+		&f.dest.InsecureTransport,
+		"dest-insecure-transport",
+		true,
+		"as --insecure-transport, for the destination",
+	)
 	fs.StringVar(&f.dest.User, "dest-user", "", "as --user, for the destination")
 	fs.StringVar(&f.dest.Password, "dest-password", "", "as --password, for the destination")
 }

@@ -11,7 +11,9 @@ import (
 func parseMember(s string) (uint64, error) {
 	id, err := strconv.ParseUint(s, 16, 64)
 	if err != nil {
-		return 0, command.Usage(fmt.Errorf("%q is no member: an id in hexadecimal is expected, as \"member list\" shows it", s))
+		return 0, command.Usage(
+			fmt.Errorf("%q is no member: an id in hexadecimal is expected, as \"member list\" shows it", s),
+		)
 	}
 	return id, nil
 }

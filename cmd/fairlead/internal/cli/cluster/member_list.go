@@ -52,7 +52,9 @@ func printMemberList(p *command.Printer, resp *clientv3.MemberListResponse) erro
 			state = "unstarted" // added, but never heard from: it has not told its name yet
 		}
 		return []string{
-			command.IdText(m.ID), state, m.Name, strings.Join(m.PeerURLs, ","), strings.Join(m.ClientURLs, ","), fmt.Sprint(m.IsLearner),
+			command.IdText(
+				m.ID,
+			), state, m.Name, strings.Join(m.PeerURLs, ","), strings.Join(m.ClientURLs, ","), fmt.Sprint(m.IsLearner),
 		}
 	}
 	return p.Print(v, func() {

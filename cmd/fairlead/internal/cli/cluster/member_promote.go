@@ -21,11 +21,16 @@ func memberPromoteCommand(a *command.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberPromoteResponse, error) {
-				return c.MemberPromote(ctx, id)
-			}, func(r *clientv3.MemberPromoteResponse) string {
-				return fmt.Sprintf("Member %16x promoted in cluster %16x", id, r.Header.ClusterId)
-			})
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberPromoteResponse, error) {
+					return c.MemberPromote(ctx, id)
+				},
+				func(r *clientv3.MemberPromoteResponse) string {
+					return fmt.Sprintf("Member %16x promoted in cluster %16x", id, r.Header.ClusterId)
+				},
+			)
 		},
 	}
 }

@@ -21,11 +21,16 @@ func memberRemoveCommand(a *command.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberRemoveResponse, error) {
-				return c.MemberRemove(ctx, id)
-			}, func(r *clientv3.MemberRemoveResponse) string {
-				return fmt.Sprintf("Member %16x removed from cluster %16x", id, r.Header.ClusterId)
-			})
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberRemoveResponse, error) {
+					return c.MemberRemove(ctx, id)
+				},
+				func(r *clientv3.MemberRemoveResponse) string {
+					return fmt.Sprintf("Member %16x removed from cluster %16x", id, r.Header.ClusterId)
+				},
+			)
 		},
 	}
 }

@@ -26,11 +26,16 @@ func memberUpdateCommand(a *command.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberUpdateResponse, error) {
-				return c.MemberUpdate(ctx, id, urls)
-			}, func(r *clientv3.MemberUpdateResponse) string {
-				return fmt.Sprintf("Member %16x updated in cluster %16x", id, r.Header.ClusterId)
-			})
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.MemberUpdateResponse, error) {
+					return c.MemberUpdate(ctx, id, urls)
+				},
+				func(r *clientv3.MemberUpdateResponse) string {
+					return fmt.Sprintf("Member %16x updated in cluster %16x", id, r.Header.ClusterId)
+				},
+			)
 		},
 	}
 	c.Flags().StringVar(&peerURLs, "peer-urls", "", "the new ones, separated by commas")

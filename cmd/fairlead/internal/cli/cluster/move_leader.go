@@ -31,12 +31,20 @@ func moveLeaderCommand(a *command.App) *cobra.Command {
 				}
 				resp, err := c.MoveLeader(ctx, to)
 				if errors.Is(err, rpctypes.ErrNotLeader) {
-					return fmt.Errorf("the leader, %s, is not among the endpoints %v: %w", command.IdText(from), c.Endpoints(), err)
+					return fmt.Errorf(
+						"the leader, %s, is not among the endpoints %v: %w",
+						command.IdText(from),
+						c.Endpoints(),
+						err,
+					)
 				}
 				if err != nil {
 					return err
 				}
-				return a.SayDone(resp, fmt.Sprintf("Leadership transferred from %s to %s", command.IdText(from), command.IdText(to)))
+				return a.SayDone(
+					resp,
+					fmt.Sprintf("Leadership transferred from %s to %s", command.IdText(from), command.IdText(to)),
+				)
 			})
 		},
 	}

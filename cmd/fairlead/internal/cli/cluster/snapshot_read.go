@@ -29,14 +29,24 @@ const (
 )
 
 // readSnapshot describes a snapshot and changes nothing of it. progress is told of the bytes read.
-func readSnapshot(ctx context.Context, path string, lockTimeout time.Duration, progress func(done, goal int64)) (snapshotStatus, error) {
+func readSnapshot(
+	ctx context.Context,
+	path string,
+	lockTimeout time.Duration,
+	progress func(done, goal int64),
+) (snapshotStatus, error) {
 	var none snapshotStatus
 	db, err := openDatabase(path, lockTimeout)
 	if err != nil {
 		return none, err
 	}
 	defer db.Close()
-	r := snapshotReader{ctx: ctx, live: map[string]struct{}{}, sum: crc32.New(crc32.MakeTable(crc32.Castagnoli)), progress: progress}
+	r := snapshotReader{
+		ctx:      ctx,
+		live:     map[string]struct{}{},
+		sum:      crc32.New(crc32.MakeTable(crc32.Castagnoli)),
+		progress: progress,
+	}
 	if err := db.View(r.read); err != nil {
 		return none, fmt.Errorf("read %s: %w", path, err)
 	}

@@ -42,13 +42,43 @@ func (f *restoreFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.cfg.OutputDataDir, "data-dir", "", "the directory to make (default: NAME.etcd)")
 	fs.StringVar(&f.cfg.OutputWALDir, "wal-dir", "", "where the write-ahead log goes, if not into the data directory")
 	fs.StringVar(&f.cfg.Name, "name", restoreName, "the member's name")
-	fs.StringVar(&f.cfg.InitialCluster, "initial-cluster", restoreName+"="+restorePeers, "all members of the new cluster, NAME=URL,...")
-	fs.StringVar(&f.cfg.InitialClusterToken, "initial-cluster-token", restoreToken, "a name of the new cluster, so that its members cannot meet others'")
-	fs.StringVar(&f.peers, "initial-advertise-peer-urls", restorePeers, "where the other members reach this one, separated by commas")
-	fs.BoolVar(&f.cfg.SkipHashCheck, "skip-hash-check", false, "take a file without a digest, like a copy of a member's database")
-	fs.Uint64Var(&f.cfg.InitialMmapSize, "initial-memory-map-size", backend.InitialMmapSize, "bytes of the database that are mapped into memory at first")
+	fs.StringVar(
+		&f.cfg.InitialCluster,
+		"initial-cluster",
+		restoreName+"="+restorePeers,
+		"all members of the new cluster, NAME=URL,...",
+	)
+	fs.StringVar(
+		&f.cfg.InitialClusterToken,
+		"initial-cluster-token",
+		restoreToken,
+		"a name of the new cluster, so that its members cannot meet others'",
+	)
+	fs.StringVar(
+		&f.peers,
+		"initial-advertise-peer-urls",
+		restorePeers,
+		"where the other members reach this one, separated by commas",
+	)
+	fs.BoolVar(
+		&f.cfg.SkipHashCheck,
+		"skip-hash-check",
+		false,
+		"take a file without a digest, like a copy of a member's database",
+	)
+	fs.Uint64Var(
+		&f.cfg.InitialMmapSize,
+		"initial-memory-map-size",
+		backend.InitialMmapSize,
+		"bytes of the database that are mapped into memory at first",
+	)
 	fs.Uint64Var(&f.cfg.RevisionBump, "bump-revision", 0, "raise the revision by this much")
-	fs.BoolVar(&f.cfg.MarkCompacted, "mark-compacted", false, "end all watches of older revisions (goes with --bump-revision)")
+	fs.BoolVar(
+		&f.cfg.MarkCompacted,
+		"mark-compacted",
+		false,
+		"end all watches of older revisions (goes with --bump-revision)",
+	)
 	registerLockTimeout(fs, &f.timeout)
 }
 
@@ -58,7 +88,9 @@ func (f *restoreFlags) config(file string) (snapshot.RestoreConfig, error) {
 	cfg.SnapshotPath = file
 	cfg.PeerURLs = strings.Split(f.peers, ",")
 	if (cfg.RevisionBump > 0) != cfg.MarkCompacted {
-		return cfg, command.Usage(errors.New("--bump-revision and --mark-compacted belong together: give both or neither"))
+		return cfg, command.Usage(
+			errors.New("--bump-revision and --mark-compacted belong together: give both or neither"),
+		)
 	}
 	if cfg.Name == "" {
 		return cfg, command.Usage(errors.New("--name must not be empty"))

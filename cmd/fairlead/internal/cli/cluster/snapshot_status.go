@@ -22,7 +22,12 @@ type snapshotStatus struct {
 const snapshotLockTimeout = 10 * time.Second
 
 func registerLockTimeout(fs *pflag.FlagSet, timeout *time.Duration) {
-	fs.DurationVar(timeout, "timeout", snapshotLockTimeout, "how long to wait for a file that another process has open for writing (0: for ever)")
+	fs.DurationVar(
+		timeout,
+		"timeout",
+		snapshotLockTimeout,
+		"how long to wait for a file that another process has open for writing (0: for ever)",
+	)
 }
 
 func snapshotStatusCommand(a *command.App) *cobra.Command {
@@ -62,7 +67,13 @@ func (s snapshotStatus) Fields(p *command.Printer) {
 }
 
 func printSnapshotStatus(p *command.Printer, s snapshotStatus) error {
-	row := []string{fmt.Sprintf("%x", s.Hash), fmt.Sprint(s.Revision), fmt.Sprint(s.TotalKey), command.BytesText(s.TotalSize), s.Version}
+	row := []string{
+		fmt.Sprintf("%x", s.Hash),
+		fmt.Sprint(s.Revision),
+		fmt.Sprint(s.TotalKey),
+		command.BytesText(s.TotalSize),
+		s.Version,
+	}
 	return p.Print(s, func() {
 		fmt.Fprintf(p, "%s, %s, %s, %s, %s\n", row[0], row[1], row[2], row[3], row[4])
 	}, func() ([]string, [][]string) {

@@ -144,7 +144,8 @@ func statusOfAll(ctx context.Context, c *clientv3.Client, limit time.Duration) [
 			st, err := c.Status(ctx, m.Endpoint)
 			m.Took, m.Err = time.Since(began), err
 			if err == nil {
-				m.Leader, m.Version, m.DB, m.Quota = st.Leader != 0 && st.Leader == st.Header.MemberId, st.Version, st.DbSize, st.DbSizeQuota
+				m.Leader, m.Version, m.DB, m.Quota = st.Leader != 0 &&
+					st.Leader == st.Header.MemberId, st.Version, st.DbSize, st.DbSizeQuota
 				m.Revision, m.Applied = st.Header.Revision, st.RaftAppliedIndex
 			}
 		})

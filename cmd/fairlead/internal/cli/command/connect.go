@@ -62,7 +62,11 @@ func newLazy(cfg clientv3.Config) (*clientv3.Client, error) {
 }
 
 // dialled opens a client with dial and runs f with it.
-func (a *App) dialled(ctx context.Context, dial func(clientv3.Config) (*clientv3.Client, error), f func(context.Context, *clientv3.Client) error) error {
+func (a *App) dialled(
+	ctx context.Context,
+	dial func(clientv3.Config) (*clientv3.Client, error),
+	f func(context.Context, *clientv3.Client) error,
+) error {
 	cfg, err := a.Config(ctx)
 	if err != nil {
 		return err
@@ -80,7 +84,9 @@ func (a *App) dialled(ctx context.Context, dial func(clientv3.Config) (*clientv3
 func (a *App) Config(ctx context.Context) (clientv3.Config, error) {
 	f := &a.Conn
 	if f.CommandTimeout <= 0 || f.dialTimeout < 0 {
-		return clientv3.Config{}, UsageError{errors.New("--command-timeout must be positive, --dial-timeout not negative")}
+		return clientv3.Config{}, UsageError{
+			errors.New("--command-timeout must be positive, --dial-timeout not negative"),
+		}
 	}
 	endpoints, err := a.Endpoints(ctx)
 	if err != nil {

@@ -10,7 +10,12 @@ import (
 )
 
 // Done makes a call whose answer is that it was done, and says so in one line.
-func Done[R any](a *App, cmd *cobra.Command, ask func(context.Context, *clientv3.Client) (R, error), text func(R) string) error {
+func Done[R any](
+	a *App,
+	cmd *cobra.Command,
+	ask func(context.Context, *clientv3.Client) (R, error),
+	text func(R) string,
+) error {
 	return a.Call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 		resp, err := ask(ctx, c)
 		if err != nil {

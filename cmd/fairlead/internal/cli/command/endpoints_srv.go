@@ -50,7 +50,14 @@ func (f *ConnFlags) lookupSRV(ctx context.Context, lookup srvLookup) ([]string, 
 			continue
 		}
 		for _, r := range records {
-			found = append(found, fmt.Sprintf("%s://%s", s.scheme, net.JoinHostPort(strings.TrimSuffix(r.Target, "."), fmt.Sprint(r.Port))))
+			found = append(
+				found,
+				fmt.Sprintf(
+					"%s://%s",
+					s.scheme,
+					net.JoinHostPort(strings.TrimSuffix(r.Target, "."), fmt.Sprint(r.Port)),
+				),
+			)
 		}
 	}
 	if len(found) == 0 {

@@ -30,7 +30,8 @@ func TestDiscoverySRV(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	f.discoveryName = ""
-	if _, err = f.lookupSRV(t.Context(), lookup); ExitCode(err) != ExitUnreachable || !strings.Contains(err.Error(), "example") {
+	if _, err = f.lookupSRV(t.Context(), lookup); ExitCode(err) != ExitUnreachable ||
+		!strings.Contains(err.Error(), "example") {
 		t.Error(err)
 	}
 }

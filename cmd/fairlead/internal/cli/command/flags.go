@@ -41,13 +41,33 @@ type ConnFlags struct {
 
 // Register adds the flags.
 func (f *ConnFlags) Register(fs *pflag.FlagSet) {
-	fs.StringSliceVar(&f.Endpoints, "endpoints", []string{defaultEndpoint}, "addresses of the cluster's members, separated by commas")
+	fs.StringSliceVar(
+		&f.Endpoints,
+		"endpoints",
+		[]string{defaultEndpoint},
+		"addresses of the cluster's members, separated by commas",
+	)
 	fs.DurationVar(&f.dialTimeout, "dial-timeout", defaultDialTimeout, "how long a first connection may take")
 	fs.DurationVar(&f.CommandTimeout, "command-timeout", defaultCommandTimeout, "how long a short command may take")
-	fs.DurationVar(&f.keepAliveTime, "keepalive-time", defaultKeepAliveTime, "how long a connection may be idle before it is checked")
+	fs.DurationVar(
+		&f.keepAliveTime,
+		"keepalive-time",
+		defaultKeepAliveTime,
+		"how long a connection may be idle before it is checked",
+	)
 	fs.DurationVar(&f.keepAliveTimeout, "keepalive-timeout", defaultKeepAliveTimeout, "how long such a check may take")
-	fs.BoolVar(&f.InsecureTransport, "insecure-transport", true, "without TLS, unless certificates or an https:// endpoint ask for it")
-	fs.BoolVar(&f.InsecureSkipVerify, "insecure-skip-tls-verify", false, "do not check the server's certificate (for tests only)")
+	fs.BoolVar(
+		&f.InsecureTransport,
+		"insecure-transport",
+		true,
+		"without TLS, unless certificates or an https:// endpoint ask for it",
+	)
+	fs.BoolVar(
+		&f.InsecureSkipVerify,
+		"insecure-skip-tls-verify",
+		false,
+		"do not check the server's certificate (for tests only)",
+	)
 	fs.StringVar(&f.Cacert, "cacert", "", "file with the certificate authority that signed the servers' certificates")
 	fs.StringVar(&f.Cert, "cert", "", "file with the client's certificate")
 	fs.StringVar(&f.Key, "key", "", "file with the client's private key")
@@ -59,7 +79,12 @@ func (f *ConnFlags) Register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.DiscoverySRV, "discovery-srv", "d", "", "domain whose SRV records name the endpoints")
 	fs.StringVar(&f.discoveryName, "discovery-srv-name", "", "suffix of the service's name in these records")
 	fs.BoolVar(&f.insecureDiscovery, "insecure-discovery", true, "take endpoints without TLS from these records too")
-	fs.BoolVar(&f.failFast, "fail-fast", false, "fail at once when no endpoint can be reached, instead of waiting as the timeouts say")
+	fs.BoolVar(
+		&f.failFast,
+		"fail-fast",
+		false,
+		"fail at once when no endpoint can be reached, instead of waiting as the timeouts say",
+	)
 	fs.BoolVar(&f.Debug, "debug", false, "log what the client does to standard error")
 }
 

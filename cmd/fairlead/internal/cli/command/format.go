@@ -63,7 +63,12 @@ type Printer struct {
 
 // Printer writes to the run's output.
 func (a *App) Printer() *Printer {
-	return &Printer{Writer: bufio.NewWriter(a.Env.Stdout), Format: a.Out.Format, Hex: a.Out.hex, Width: TerminalWidth(a.Env.Stdout)}
+	return &Printer{
+		Writer: bufio.NewWriter(a.Env.Stdout),
+		Format: a.Out.Format,
+		Hex:    a.Out.hex,
+		Width:  TerminalWidth(a.Env.Stdout),
+	}
 }
 
 // View is an answer whose JSON is not that of its Go type.

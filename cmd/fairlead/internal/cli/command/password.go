@@ -89,7 +89,9 @@ func (a *App) NewPassword(ctx context.Context, user string, interactive bool) (s
 	}
 	second, err := read(fmt.Sprintf("Password of %s again: ", user))
 	if err == nil && first != second || errors.Is(err, errNoPassword) {
-		return "", UsageError{errors.New("the two passwords differ; --interactive=false takes one line of standard input")}
+		return "", UsageError{
+			errors.New("the two passwords differ; --interactive=false takes one line of standard input"),
+		}
 	}
 	return first, err
 }

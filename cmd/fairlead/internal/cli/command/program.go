@@ -32,7 +32,9 @@ func (a *App) StartProgram(ctx context.Context, args, environment []string) (*ch
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return child.Start(child.Spec{Args: args, Env: environment, Stdin: a.Env.Stdin, Stdout: a.Env.Stdout, Stderr: a.Env.Stderr})
+	return child.Start(
+		child.Spec{Args: args, Env: environment, Stdin: a.Env.Stdin, Stdout: a.Env.Stdout, Stderr: a.Env.Stderr},
+	)
 }
 
 // EndProgram ends a program and its children, and says so if that took force. What a.Again has

@@ -33,7 +33,14 @@ func TestProgressLine(t *testing.T) {
 
 func TestProgressIsErased(t *testing.T) {
 	var out strings.Builder
-	p := &progress{w: &out, width: func() int { return 40 }, what: "waiting", start: time.Now(), quit: make(chan struct{}), ended: make(chan struct{})}
+	p := &progress{
+		w:     &out,
+		width: func() int { return 40 },
+		what:  "waiting",
+		start: time.Now(),
+		quit:  make(chan struct{}),
+		ended: make(chan struct{}),
+	}
 	p.draw(time.Second)
 	go p.run()
 	p.Stop()

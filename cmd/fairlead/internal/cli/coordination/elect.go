@@ -32,7 +32,9 @@ ended when the leadership is lost, and gets signals and the terminal, as "lock" 
 			own, program := command.SplitProgram(cmd, args)
 			switch {
 			case len(own) == 0 || len(own) > 2:
-				return command.Usage(errors.New("elect needs a name and takes a proposal besides; a program goes after --"))
+				return command.Usage(
+					errors.New("elect needs a name and takes a proposal besides; a program goes after --"),
+				)
 			case listen && len(own) > 1:
 				return command.Usage(errors.New("--listen and a proposal exclude each other"))
 			case len(program) > 0 && len(own) < 2:
@@ -63,7 +65,15 @@ ended when the leadership is lost, and gets signals and the terminal, as "lock" 
 // defaultElectTTL is what sessions have by default.
 const defaultElectTTL = 60
 
-func campaign(ctx context.Context, a *command.App, c *clientv3.Client, s *concurrency.Session, f *ownerFlags, name, proposal string, program []string) (err error) {
+func campaign(
+	ctx context.Context,
+	a *command.App,
+	c *clientv3.Client,
+	s *concurrency.Session,
+	f *ownerFlags,
+	name, proposal string,
+	program []string,
+) (err error) {
 	e := concurrency.NewElection(s, name)
 	if err := e.Campaign(ctx, proposal); err != nil {
 		return command.Ended(ctx, err)

@@ -58,7 +58,15 @@ program is killed when this command is. On a terminal the program has the foregr
 	return c
 }
 
-func lock(ctx context.Context, a *command.App, c *clientv3.Client, s *concurrency.Session, f *ownerFlags, name string, program []string) (err error) {
+func lock(
+	ctx context.Context,
+	a *command.App,
+	c *clientv3.Client,
+	s *concurrency.Session,
+	f *ownerFlags,
+	name string,
+	program []string,
+) (err error) {
 	m := concurrency.NewMutex(s, name)
 	if err := m.Lock(ctx); err != nil {
 		return command.Ended(ctx, err)

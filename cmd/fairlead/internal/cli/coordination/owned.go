@@ -83,7 +83,13 @@ func closeSession(a *command.App, c *clientv3.Client, s *concurrency.Session) er
 }
 
 // hold waits while the ownership lasts: until ctx ends, or, with a program, until that does.
-func hold(ctx context.Context, a *command.App, owner concurrency.Owner, grace time.Duration, program, environment []string) error {
+func hold(
+	ctx context.Context,
+	a *command.App,
+	owner concurrency.Owner,
+	grace time.Duration,
+	program, environment []string,
+) error {
 	if len(program) > 0 {
 		return runOwned(ctx, a, owner, grace, program, environment)
 	}
@@ -100,7 +106,13 @@ func lost(owner concurrency.Owner) error {
 }
 
 // runOwned runs a program and returns when it has ended.
-func runOwned(ctx context.Context, a *command.App, owner concurrency.Owner, grace time.Duration, args, environment []string) error {
+func runOwned(
+	ctx context.Context,
+	a *command.App,
+	owner concurrency.Owner,
+	grace time.Duration,
+	args, environment []string,
+) error {
 	p, err := a.StartProgram(ctx, args, append(os.Environ(), environment...))
 	if err != nil {
 		return err

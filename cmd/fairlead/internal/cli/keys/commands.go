@@ -11,8 +11,17 @@ import (
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		getCommand(a), putCommand(a), delCommand(a), txnCommand(a), watchCommand(a), compactionCommand(a),
-		a.Family("lease", "Grant, revoke, look at and keep leases",
-			leaseGrantCommand(a), leaseRevokeCommand(a), leaseTimeToLiveCommand(a), leaseListCommand(a), leaseKeepAliveCommand(a)),
+		a.Family(
+			"lease",
+			"Grant, revoke, look at and keep leases",
+			leaseGrantCommand(
+				a,
+			),
+			leaseRevokeCommand(a),
+			leaseTimeToLiveCommand(a),
+			leaseListCommand(a),
+			leaseKeepAliveCommand(a),
+		),
 		historyCommand(a), exportCommand(a), importCommand(a), diffCommand(a),
 	}
 }

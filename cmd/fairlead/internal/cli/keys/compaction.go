@@ -31,9 +31,14 @@ present values stay.`,
 				opts = append(opts, clientv3.WithCompactPhysical())
 			}
 			defer a.Wait("compacting").Stop()
-			return command.Done(a, cmd, func(ctx context.Context, c *clientv3.Client) (*clientv3.CompactResponse, error) {
-				return c.Compact(ctx, rev, opts...)
-			}, func(*clientv3.CompactResponse) string { return fmt.Sprintf("compacted revision %d", rev) })
+			return command.Done(
+				a,
+				cmd,
+				func(ctx context.Context, c *clientv3.Client) (*clientv3.CompactResponse, error) {
+					return c.Compact(ctx, rev, opts...)
+				},
+				func(*clientv3.CompactResponse) string { return fmt.Sprintf("compacted revision %d", rev) },
+			)
 		},
 	}
 	c.Flags().BoolVar(&physical, "physical", false, "wait until the server has removed it from its database")

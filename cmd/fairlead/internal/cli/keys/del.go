@@ -65,7 +65,12 @@ func delCommand(a *command.App) *cobra.Command {
 func printDel(p *command.Printer, resp *clientv3.DeleteResponse) error {
 	return p.Print(resp, func() { printDelPlain(p, resp) }, func() ([]string, [][]string) {
 		if len(resp.PrevKvs) == 0 {
-			return []string{"DELETED", "REVISION"}, [][]string{{fmt.Sprint(resp.Deleted), fmt.Sprint(resp.Header.Revision)}}
+			return []string{
+					"DELETED",
+					"REVISION",
+				}, [][]string{
+					{fmt.Sprint(resp.Deleted), fmt.Sprint(resp.Header.Revision)},
+				}
 		}
 		return p.KeyValueTable(resp.PrevKvs)
 	})

@@ -35,7 +35,9 @@ func diffCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead diff staging/ production/\n  fairlead diff orders/ --rev 4711\n  fairlead diff orders/ --other-endpoints backup:2379",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || len(args) > 2 {
-				return command.Usage(errors.New("diff needs a prefix, which may be empty, and takes another one besides"))
+				return command.Usage(
+					errors.New("diff needs a prefix, which may be empty, and takes another one besides"),
+				)
 			}
 			return nil
 		},
@@ -44,7 +46,9 @@ func diffCommand(a *command.App) *cobra.Command {
 				return command.Usage(errors.New("a revision is below 0"))
 			}
 			if len(args) == 1 && f.rev == f.otherRev && f.endpoints == "" {
-				return command.Usage(errors.New("nothing to compare with: name another prefix, a revision or other endpoints"))
+				return command.Usage(
+					errors.New("nothing to compare with: name another prefix, a revision or other endpoints"),
+				)
 			}
 			other := args[len(args)-1]
 			return a.Stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {

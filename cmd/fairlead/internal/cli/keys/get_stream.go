@@ -35,7 +35,14 @@ func getStream(ctx context.Context, a *command.App, args []string, f *getFlags) 
 	})
 }
 
-func printStream(ctx context.Context, a *command.App, c *clientv3.Client, key string, opts []clientv3.OpOption, f *getFlags) error {
+func printStream(
+	ctx context.Context,
+	a *command.App,
+	c *clientv3.Client,
+	key string,
+	opts []clientv3.OpOption,
+	f *getFlags,
+) error {
 	chunks, err := c.GetStream(ctx, key, opts...)
 	if err != nil {
 		return err

@@ -164,7 +164,10 @@ func printHistory(p *command.Printer, list []change, compacted int64) error {
 		Revisions []revision `json:"revisions"`
 	}{compacted, []revision{}}
 	for _, c := range list {
-		answer.Revisions = append(answer.Revisions, revision{c.kv.ModRevision, c.kv.Version, c.deleted, c.kv.Value, c.kv.Lease})
+		answer.Revisions = append(
+			answer.Revisions,
+			revision{c.kv.ModRevision, c.kv.Version, c.deleted, c.kv.Value, c.kv.Lease},
+		)
 	}
 	value := func(r revision, show func([]byte) string) string {
 		if r.Deleted {

@@ -99,7 +99,15 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 	if o.Dry {
 		would = "would be "
 	}
-	fmt.Fprintf(a.Env.Stderr, "%s%d added, %d changed, %d deleted; %d were there already\n", would, res.Added, res.Changed, res.Deleted, res.Same)
+	fmt.Fprintf(
+		a.Env.Stderr,
+		"%s%d added, %d changed, %d deleted; %d were there already\n",
+		would,
+		res.Added,
+		res.Changed,
+		res.Deleted,
+		res.Same,
+	)
 	if err != nil {
 		if !o.Dry {
 			fmt.Fprintf(a.Env.Stderr, "not complete: %d keys were dealt with; the same command goes on\n", res.Keys)
@@ -113,7 +121,9 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 		fmt.Fprintf(a.Env.Stderr, "%d leases were granted; their keys go unless somebody renews them\n", res.Leases)
 	}
 	if res.Conflicts > 0 {
-		return command.Reported(fmt.Sprintf("%d keys were changed by somebody else meanwhile and left alone", res.Conflicts))
+		return command.Reported(
+			fmt.Sprintf("%d keys were changed by somebody else meanwhile and left alone", res.Conflicts),
+		)
 	}
 	return nil
 }

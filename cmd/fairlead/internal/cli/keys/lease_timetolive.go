@@ -61,7 +61,15 @@ func printTimeToLive(p *command.Printer, resp *clientv3.LeaseTimeToLiveResponse,
 		if expired {
 			return []string{"LEASE", "TTL", "REMAINING"}, [][]string{{id, "", "expired"}}
 		}
-		header, row := []string{"LEASE", "TTL", "REMAINING"}, []string{id, fmt.Sprint(resp.GrantedTTL), fmt.Sprint(resp.TTL)}
+		header, row := []string{
+			"LEASE",
+			"TTL",
+			"REMAINING",
+		}, []string{
+			id,
+			fmt.Sprint(resp.GrantedTTL),
+			fmt.Sprint(resp.TTL),
+		}
 		if keys {
 			names := make([]string, len(resp.Keys))
 			for i, k := range resp.Keys {

@@ -38,7 +38,11 @@ del with their flags.`,
 				return command.Usage(err)
 			}
 			return a.Call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
-				resp, err := c.Txn(ctx).If(text.compares...).Then(ops(text.success)...).Else(ops(text.failure)...).Commit()
+				resp, err := c.Txn(ctx).
+					If(text.compares...).
+					Then(ops(text.success)...).
+					Else(ops(text.failure)...).
+					Commit()
 				if err != nil {
 					return err
 				}

@@ -21,7 +21,12 @@ type watchFlags struct {
 func (f *watchFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.prefix, "prefix", false, "all keys that begin with the key")
 	fs.BoolVar(&f.prevKV, "prev-kv", false, "also print the pair as it was before each change")
-	fs.BoolVar(&f.progressNotify, "progress-notify", false, "also print the server's notes of how far it is when nothing changes")
+	fs.BoolVar(
+		&f.progressNotify,
+		"progress-notify",
+		false,
+		"also print the server's notes of how far it is when nothing changes",
+	)
 	fs.Int64Var(&f.rev, "rev", 0, "begin at this revision (0: now)")
 }
 
@@ -99,7 +104,8 @@ watches as there are lines, and "progress", which prints how far they are.`,
 	}
 	f.register(c.Flags())
 	c.Flags().BoolVarP(&interactive, "interactive", "i", false, "read watch commands from standard input")
-	c.Flags().BoolVar(&resume, "resume", false, "go on after a compaction, also of --rev: print how the keys differ from what was printed, and continue")
+	c.Flags().
+		BoolVar(&resume, "resume", false, "go on after a compaction, also of --rev: print how the keys differ from what was printed, and continue")
 	return c
 }
 
@@ -131,7 +137,11 @@ func watch(ctx context.Context, a *command.App, w clientv3.Watcher, req watchReq
 			return fmt.Errorf("the watch has ended: %w", err)
 		}
 		if resp.Synthesized {
-			fmt.Fprintf(a.Env.Stderr, "what happened before revision %d was compacted; this is the difference\n", resp.Header.GetRevision())
+			fmt.Fprintf(
+				a.Env.Stderr,
+				"what happened before revision %d was compacted; this is the difference\n",
+				resp.Header.GetRevision(),
+			)
 		}
 		if err := out.write(&resp, req.prevKV); err != nil {
 			return err
@@ -157,7 +167,15 @@ type watchJSON struct {
 func printWatch(p *command.Printer, resp *clientv3.WatchResponse, prevKV bool, rows *int) error {
 	switch p.Format {
 	case command.FormatJSON, command.FormatYAML:
-		v := watchJSON{resp.Header, resp.Events, resp.CompactRevision, resp.Canceled, resp.Created, resp.CancelReason, resp.Synthesized}
+		v := watchJSON{
+			resp.Header,
+			resp.Events,
+			resp.CompactRevision,
+			resp.Canceled,
+			resp.Created,
+			resp.CancelReason,
+			resp.Synthesized,
+		}
 		write := p.JSON
 		if p.Format == command.FormatYAML {
 			write = p.Yaml

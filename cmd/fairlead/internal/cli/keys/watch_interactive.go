@@ -41,7 +41,10 @@ func watchInteractive(ctx context.Context, a *command.App, resume bool) error {
 		w, done := watcher(c, resume)
 		defer done()
 		if in, ok := a.Env.Stdin.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-			fmt.Fprintln(a.Env.Stderr, "One command on a line: watch [flags] KEY [RANGE_END], or progress. Ctrl-D ends.")
+			fmt.Fprintln(
+				a.Env.Stderr,
+				"One command on a line: watch [flags] KEY [RANGE_END], or progress. Ctrl-D ends.",
+			)
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		var watches sync.WaitGroup

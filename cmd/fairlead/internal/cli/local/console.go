@@ -86,14 +86,39 @@ token of your choice or for a login (--login) with the name and password of an e
 	fs.StringVar(&f.listen, "listen", ConsoleAddress, "where to listen")
 	fs.StringVar(&f.cert, "tls-cert", "", "file with the console's certificate")
 	fs.StringVar(&f.key, "tls-key", "", "file with its private key")
-	fs.StringVar(&f.token, "token", "", "the token that lets in (on loopback a random one if there is none; others see it in the list of processes)")
+	fs.StringVar(
+		&f.token,
+		"token",
+		"",
+		"the token that lets in (on loopback a random one if there is none; others see it in the list of processes)",
+	)
 	fs.StringVar(&f.tokenFile, "token-file", "", "file with the token")
 	fs.BoolVar(&f.login, "login", false, "let in etcd's users with their passwords")
 	fs.BoolVar(&f.readOnly, "read-only", false, "change nothing")
-	fs.StringVar(&f.name, "name", "", "what the cluster is called where somebody is about to change it (its endpoints if not given)")
-	fs.StringVar(&f.auditFile, "audit-log", "", "file to which every change is appended as JSON, one line before it is made and one after")
-	fs.StringVar(&f.history, "history", "", "file that keeps the overview's last hour and day, so that a console started anew goes on with it")
-	fs.StringSliceVar(&f.hosts, "host", nil, "a further name under which the console is reached; may be given more than once")
+	fs.StringVar(
+		&f.name,
+		"name",
+		"",
+		"what the cluster is called where somebody is about to change it (its endpoints if not given)",
+	)
+	fs.StringVar(
+		&f.auditFile,
+		"audit-log",
+		"",
+		"file to which every change is appended as JSON, one line before it is made and one after",
+	)
+	fs.StringVar(
+		&f.history,
+		"history",
+		"",
+		"file that keeps the overview's last hour and day, so that a console started anew goes on with it",
+	)
+	fs.StringSliceVar(
+		&f.hosts,
+		"host",
+		nil,
+		"a further name under which the console is reached; may be given more than once",
+	)
 	return c
 }
 
@@ -118,7 +143,11 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	if err != nil {
 		return nil, err
 	}
-	opts := []console.Option{console.WithHosts(f.hosts...), console.WithHosts(ownNames(l.Addr())...), console.WithMetrics(cfg.TLS)}
+	opts := []console.Option{
+		console.WithHosts(f.hosts...),
+		console.WithHosts(ownNames(l.Addr())...),
+		console.WithMetrics(cfg.TLS),
+	}
 	if f.readOnly {
 		opts = append(opts, console.WithReadOnly())
 	}
@@ -150,8 +179,14 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	}
 	s := &consoleServer{audit: log, console: c, failed: make(chan error, 1), url: f.address(l.Addr())}
 	// Streams have no end, so there is no limit for writing; the console has one per event.
-	s.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(zap.NewNop()),
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	s.server = &http.Server{
+		Handler:           c,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          zap.NewStdLog(zap.NewNop()),
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12},
+	}
 	go func() {
 		if f.cert != "" {
 			s.failed <- s.server.ServeTLS(l, f.cert, f.key)
@@ -218,10 +253,16 @@ func (f *consoleFlags) check() error {
 	}
 	if !isLoopback(host) {
 		if f.cert == "" {
-			return fmt.Errorf("--listen %s can be reached by others, so it needs TLS: give --tls-cert and --tls-key, or listen on 127.0.0.1", f.listen)
+			return fmt.Errorf(
+				"--listen %s can be reached by others, so it needs TLS: give --tls-cert and --tls-key, or listen on 127.0.0.1",
+				f.listen,
+			)
 		}
 		if f.token == "" && !f.login {
-			return fmt.Errorf("--listen %s can be reached by others, so they must prove who they are: give --login, --token or --token-file, or listen on 127.0.0.1", f.listen)
+			return fmt.Errorf(
+				"--listen %s can be reached by others, so they must prove who they are: give --login, --token or --token-file, or listen on 127.0.0.1",
+				f.listen,
+			)
 		}
 	}
 	if f.token == "" && !f.login {

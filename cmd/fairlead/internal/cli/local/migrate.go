@@ -79,8 +79,10 @@ func migrateCommand(a *command.App) *cobra.Command {
 	}
 	c.Flags().BoolVar(&write, "write", false, "change the files")
 	c.Flags().BoolVar(&replace.on, "replace", false, "change go.mod instead of the imports, for the dependencies too")
-	c.Flags().StringVar(&replace.with.Version, "version", "", "`version` of the drop-in module for --replace (default the latest)")
-	c.Flags().StringVar(&replace.with.Checkout, "checkout", "", "`directory` with Fairlead's repository for --replace, instead of a version")
+	c.Flags().
+		StringVar(&replace.with.Version, "version", "", "`version` of the drop-in module for --replace (default the latest)")
+	c.Flags().
+		StringVar(&replace.with.Checkout, "checkout", "", "`directory` with Fairlead's repository for --replace, instead of a version")
 	return c
 }
 
@@ -107,7 +109,11 @@ func reportReplacement(a *command.App, p *migrate.Plan, written bool) {
 	case !written:
 		fmt.Fprintf(a.Env.Stderr, "%s would change; --write changes them.\n", files)
 	default:
-		fmt.Fprintf(a.Env.Stderr, "Changed: %s. Next:\n  go vet ./...\n  go list -m go.etcd.io/etcd/client/v3   # names what stands in its place\n", files)
+		fmt.Fprintf(
+			a.Env.Stderr,
+			"Changed: %s. Next:\n  go vet ./...\n  go list -m go.etcd.io/etcd/client/v3   # names what stands in its place\n",
+			files,
+		)
 	}
 }
 
@@ -121,9 +127,21 @@ func reportMigration(a *command.App, p *migrate.Plan, written bool) {
 	case len(p.Files) == 0:
 		fmt.Fprintf(out, "Nothing to change in %d Go files.\n", p.Scanned)
 	case !written:
-		fmt.Fprintf(out, "%d imports in %d of %d Go files would change; --write changes them.\n", imports, len(p.Files), p.Scanned)
+		fmt.Fprintf(
+			out,
+			"%d imports in %d of %d Go files would change; --write changes them.\n",
+			imports,
+			len(p.Files),
+			p.Scanned,
+		)
 	default:
-		fmt.Fprintf(out, "%d imports in %d of %d Go files changed. Next:\n  go get github.com/fairlead-go/fairlead@latest\n", imports, len(p.Files), p.Scanned)
+		fmt.Fprintf(
+			out,
+			"%d imports in %d of %d Go files changed. Next:\n  go get github.com/fairlead-go/fairlead@latest\n",
+			imports,
+			len(p.Files),
+			p.Scanned,
+		)
 		for _, module := range p.Modules {
 			fmt.Fprintf(out, "  go get %s@latest\n", module)
 		}

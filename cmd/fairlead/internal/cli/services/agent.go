@@ -99,13 +99,28 @@ func agentCommand(a *command.App) *cobra.Command {
 	fs.StringVar(&o.HTTP, "http", "", "where to serve HTTP, HOST:PORT")
 	fs.StringVar(&o.Socket, "socket", "", "path of a unix socket to serve HTTP on")
 	fs.StringVar(&o.PrometheusFile, "prometheus", "", "file to write for Prometheus' file_sd_configs")
-	fs.StringSliceVar(&o.PrometheusServices, "prometheus-service", nil, "a service that is in it, or a beginning of names that ends in *; all if not given; may be given more than once")
+	fs.StringSliceVar(
+		&o.PrometheusServices,
+		"prometheus-service",
+		nil,
+		"a service that is in it, or a beginning of names that ends in *; all if not given; may be given more than once",
+	)
 	fs.StringVar(&o.XDS, "xds", "", "where to serve xDS, HOST:PORT")
-	fs.StringSliceVar(&o.XDSServices, "xds-service", nil, "a service that is followed all the time, and whose cluster is sent to who asks for all; may be given more than once")
+	fs.StringSliceVar(
+		&o.XDSServices,
+		"xds-service",
+		nil,
+		"a service that is followed all the time, and whose cluster is sent to who asks for all; may be given more than once",
+	)
 	fs.StringVar(&o.XDSCert, "xds-cert", "", "file with the certificate for xDS")
 	fs.StringVar(&o.XDSKey, "xds-key", "", "file with its private key")
 	fs.StringVar(&o.XDSCAs, "xds-cacert", "", "file with the certificates of who signs those of xDS clients")
-	fs.StringVar(&o.Files, "files", "", "directory for what survives a restart: the last known instances, and registrations")
+	fs.StringVar(
+		&o.Files,
+		"files",
+		"",
+		"directory for what survives a restart: the last known instances, and registrations",
+	)
 	fs.StringVar(&o.TokenFile, "tokens", "", "file with tokens and the services that each may write")
 	fs.StringVar(&o.Cert, "http-cert", "", "file with the certificate for HTTP")
 	fs.StringVar(&o.Key, "http-key", "", "file with its private key")

@@ -66,7 +66,15 @@ func dnsCommand(a *command.App) *cobra.Command {
 			if err := agent.CheckDNS(f.listen, f.options.Allow); err != nil {
 				return command.Usage(fmt.Errorf("--listen: %w", err))
 			}
-			o := agent.Options{Format: format, Base: base, Name: "fairlead dns", Files: files, DNS: f.listen, Answers: f.options, Say: sayer(a)}
+			o := agent.Options{
+				Format:  format,
+				Base:    base,
+				Name:    "fairlead dns",
+				Files:   files,
+				DNS:     f.listen,
+				Answers: f.options,
+				Say:     sayer(a),
+			}
 			if err := o.Check(); err != nil {
 				return command.Usage(err)
 			}
@@ -81,16 +89,31 @@ func dnsCommand(a *command.App) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:5353", "where to listen, HOST:PORT; all addresses without a host")
-	fs.StringVar(&files, "files", "", "directory for the last known instances, which are the answer if etcd is away when it starts")
+	fs.StringVar(
+		&files,
+		"files",
+		"",
+		"directory for the last known instances, which are the answer if etcd is away when it starts",
+	)
 	f.register(fs)
 	return c
 }
 
 // register adds the flags that dns and agent share.
 func (f *dnsFlags) register(fs *pflag.FlagSet) {
-	fs.StringSliceVar(&f.allow, "allow", nil, "networks that may send DNS queries besides this machine, such as 10.0.0.0/8; needed where others reach it")
+	fs.StringSliceVar(
+		&f.allow,
+		"allow",
+		nil,
+		"networks that may send DNS queries besides this machine, such as 10.0.0.0/8; needed where others reach it",
+	)
 	fs.StringVar(&f.options.Domain, "domain", nameserver.DefaultDomain, "what the names of services end in")
-	fs.DurationVar(&f.options.TTL, "ttl", nameserver.DefaultTTL, fmt.Sprintf("how long clients may use an answer, in whole seconds up to %v", time.Hour))
+	fs.DurationVar(
+		&f.options.TTL,
+		"ttl",
+		nameserver.DefaultTTL,
+		fmt.Sprintf("how long clients may use an answer, in whole seconds up to %v", time.Hour),
+	)
 	fs.IntVar(&f.options.Services, "max-services", nameserver.DefaultServices, "how many services are followed at once")
 	f.records.register(fs)
 }

@@ -15,8 +15,18 @@ type drainFlags struct {
 }
 
 func (f *drainFlags) register(fs *pflag.FlagSet) {
-	fs.DurationVar(&f.limit, "drain", 10*time.Second, "how long to wait at most, at the end, for those who follow the service to see that it goes; 0: not at all")
-	fs.DurationVar(&f.serve, "serve", 5*time.Second, "how long to go on serving at least, for those who follow it unannounced; --drain bounds it")
+	fs.DurationVar(
+		&f.limit,
+		"drain",
+		10*time.Second,
+		"how long to wait at most, at the end, for those who follow the service to see that it goes; 0: not at all",
+	)
+	fs.DurationVar(
+		&f.serve,
+		"serve",
+		5*time.Second,
+		"how long to go on serving at least, for those who follow it unannounced; --drain bounds it",
+	)
 }
 
 // check says what is wrong with them; nil for nothing.

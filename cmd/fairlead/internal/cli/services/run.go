@@ -94,7 +94,12 @@ program, and with 126 if it cannot be run.`,
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.service, "service", "", "the service that the program offers")
-	fs.StringArrayVar(&f.checks, "check", nil, "how to tell that it works: http(s)://..., tcp://HOST:PORT, grpc://HOST:PORT/SERVICE or 'command:COMMAND ...', which a shell runs; may be given more than once (default: that it runs)")
+	fs.StringArrayVar(
+		&f.checks,
+		"check",
+		nil,
+		"how to tell that it works: http(s)://..., tcp://HOST:PORT, grpc://HOST:PORT/SERVICE or 'command:COMMAND ...', which a shell runs; may be given more than once (default: that it runs)",
+	)
 	fs.DurationVar(&f.every, "check-every", 2*time.Second, "how often to check, and how long a check may take")
 	f.drain.register(fs)
 	fs.DurationVar(&f.grace, "grace", 10*time.Second, "how long the program may take to end before it is killed")

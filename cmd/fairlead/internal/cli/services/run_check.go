@@ -50,7 +50,9 @@ func parseCheck(text string) (discovery.Check, error) {
 		address, service, _ := strings.Cut(rest, "/")
 		return discovery.GRPCCheck(address, service), nil
 	}
-	return nil, command.Usage(fmt.Errorf("--check %q begins with none of http://, https://, tcp://, grpc:// and command: as it must", text))
+	return nil, command.Usage(
+		fmt.Errorf("--check %q begins with none of http://, https://, tcp://, grpc:// and command: as it must", text),
+	)
 }
 
 // allChecks makes all checks at once; each has the whole time. The error is the first one that

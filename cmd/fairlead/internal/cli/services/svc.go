@@ -18,7 +18,12 @@ import (
 type recordFlags struct{ format, base string }
 
 func (f *recordFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&f.format, "records", "json", "how services are stored: json (our own), raw (go-kit), naming (etcd's), kratos, gozero (only read)")
+	fs.StringVar(
+		&f.format,
+		"records",
+		"json",
+		"how services are stored: json (our own), raw (go-kit), naming (etcd's), kratos, gozero (only read)",
+	)
 	fs.StringVar(&f.base, "base", "", "what their keys begin with (default: that of the format)")
 }
 
@@ -26,7 +31,9 @@ func (f *recordFlags) register(fs *pflag.FlagSet) {
 func (f *recordFlags) records() (discovery.Format, string, error) {
 	format, prefix, err := discovery.NamedFormat(f.format, f.base)
 	if err != nil {
-		return nil, "", command.Usage(fmt.Errorf("no records %q: have %s", f.format, strings.Join(discovery.FormatNames(), ", ")))
+		return nil, "", command.Usage(
+			fmt.Errorf("no records %q: have %s", f.format, strings.Join(discovery.FormatNames(), ", ")),
+		)
 	}
 	return format, prefix, nil
 }
@@ -48,10 +55,20 @@ type instanceFlags struct {
 
 func (f *instanceFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.in.ID, "id", "", "the instance's id (default: host name and first address)")
-	fs.StringSliceVar(&f.in.Addresses, "addr", nil, "where it is, HOST:PORT or a URL; :PORT is this machine's address; may be given more than once")
+	fs.StringSliceVar(
+		&f.in.Addresses,
+		"addr",
+		nil,
+		"where it is, HOST:PORT or a URL; :PORT is this machine's address; may be given more than once",
+	)
 	fs.StringVar(&f.in.Version, "version", "", "its version")
 	fs.StringVar(&f.in.Zone, "zone", "", "its zone")
-	fs.IntVar(&f.in.Weight, "weight", 0, fmt.Sprintf("its share of the work, 1 to %d (default %d)", discovery.MaxWeight, discovery.DefaultWeight))
+	fs.IntVar(
+		&f.in.Weight,
+		"weight",
+		0,
+		fmt.Sprintf("its share of the work, 1 to %d (default %d)", discovery.MaxWeight, discovery.DefaultWeight),
+	)
 	fs.StringSliceVar(&f.in.Tags, "tag", nil, "a tag; may be given more than once")
 	fs.StringArrayVar(&f.meta, "meta", nil, "KEY=VALUE of its metadata; may be given more than once")
 	fs.Int64Var(&f.ttl, "ttl", discovery.DefaultTTL, "seconds that the record stays after this process died")
@@ -112,9 +129,26 @@ func ownAddress() string {
 
 func svcCommand(a *command.App) *cobra.Command {
 	var f recordFlags
-	c := a.Family("svc", "Register, find and drain services",
-		svcRegisterCommand(a, &f), svcListCommand(a, &f), svcGetCommand(a, &f), svcWatchCommand(a, &f), svcDrainCommand(a, &f), svcUndrainCommand(a, &f),
-		svcMaintenanceCommand(a), svcWeightCommand(a), svcSplitCommand(a, &f), svcLimitCommand(a), svcRemoveCommand(a, &f))
+	c := a.Family(
+		"svc",
+		"Register, find and drain services",
+		svcRegisterCommand(
+			a,
+			&f,
+		),
+		svcListCommand(a, &f),
+		svcGetCommand(a, &f),
+		svcWatchCommand(a, &f),
+		svcDrainCommand(a, &f),
+		svcUndrainCommand(a, &f),
+		svcMaintenanceCommand(
+			a,
+		),
+		svcWeightCommand(a),
+		svcSplitCommand(a, &f),
+		svcLimitCommand(a),
+		svcRemoveCommand(a, &f),
+	)
 	f.register(c.PersistentFlags())
 	return c
 }

@@ -49,13 +49,25 @@ func svcGetCommand(a *command.App, records *recordFlags) *cobra.Command {
 }
 
 func svcDrainCommand(a *command.App, records *recordFlags) *cobra.Command {
-	return amendCommand(a, records, "drain", "Have an instance drain: it gets no new work",
-		overrideLong+" It is what maintenance on does, for an instance that is there; undrain takes it back.", discovery.Drain)
+	return amendCommand(
+		a,
+		records,
+		"drain",
+		"Have an instance drain: it gets no new work",
+		overrideLong+" It is what maintenance on does, for an instance that is there; undrain takes it back.",
+		discovery.Drain,
+	)
 }
 
 func svcUndrainCommand(a *command.App, records *recordFlags) *cobra.Command {
-	return amendCommand(a, records, "undrain", "Take a drain back",
-		"It is what maintenance off does. An instance that drains by itself goes on with that: it is about to end.", discovery.Undrain)
+	return amendCommand(
+		a,
+		records,
+		"undrain",
+		"Take a drain back",
+		"It is what maintenance off does. An instance that drains by itself goes on with that: it is about to end.",
+		discovery.Undrain,
+	)
 }
 
 func svcRemoveCommand(a *command.App, records *recordFlags) *cobra.Command {

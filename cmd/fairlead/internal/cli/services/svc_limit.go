@@ -23,7 +23,9 @@ without flags show how it is. It lasts until it is changed again.`,
 		Example: "  fairlead svc limit orders --requests 200 --failures 50\n  fairlead svc limit orders\n  fairlead svc limit orders --remove",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || remove && l != (discovery.Limits{}) {
-				return command.Usage(fmt.Errorf("%s needs a service, and limits or --remove or neither", cmd.CommandPath()))
+				return command.Usage(
+					fmt.Errorf("%s needs a service, and limits or --remove or neither", cmd.CommandPath()),
+				)
 			}
 			if err := l.Validate(); err != nil {
 				return command.Usage(err)
@@ -41,8 +43,21 @@ without flags show how it is. It lasts until it is changed again.`,
 	fs.BoolVar(&remove, "remove", false, "limit nothing any more")
 	fs.IntVar(&l.Requests, "requests", 0, "how many calls a client may have under way at once; those beyond fail")
 	fs.IntVar(&l.Failures, "failures", 0, "percentage of failed calls above which an instance is ejected, up to 99")
-	fs.IntVar(&l.Calls, "calls", 0, fmt.Sprintf("how many calls within 10 s it takes to judge an instance, %d if not given", discovery.DefaultJudgedCalls))
-	fs.IntVar(&l.Seconds, "seconds", 0, fmt.Sprintf("how long an instance is ejected at first, %.0f if not given", discovery.DefaultEjected.Seconds()))
+	fs.IntVar(
+		&l.Calls,
+		"calls",
+		0,
+		fmt.Sprintf(
+			"how many calls within 10 s it takes to judge an instance, %d if not given",
+			discovery.DefaultJudgedCalls,
+		),
+	)
+	fs.IntVar(
+		&l.Seconds,
+		"seconds",
+		0,
+		fmt.Sprintf("how long an instance is ejected at first, %.0f if not given", discovery.DefaultEjected.Seconds()),
+	)
 	return c
 }
 
@@ -56,7 +71,14 @@ func showLimits(ctx context.Context, a *command.App, service string) error {
 		p := a.Printer()
 		return p.Print(l, func() {
 			if l != (discovery.Limits{}) {
-				fmt.Fprintf(p, "requests=%d failures=%d calls=%d seconds=%d\n", l.Requests, l.Failures, l.Calls, l.Seconds)
+				fmt.Fprintf(
+					p,
+					"requests=%d failures=%d calls=%d seconds=%d\n",
+					l.Requests,
+					l.Failures,
+					l.Calls,
+					l.Seconds,
+				)
 			}
 		}, func() ([]string, [][]string) {
 			return []string{"REQUESTS", "FAILURES", "CALLS", "SECONDS"},

@@ -62,16 +62,27 @@ func shownControl(ctx context.Context, c *clientv3.Client, service string) (disc
 
 // view is the present view of a service; bad records are said on standard error. Who may not read
 // the records is told at once, where a Directory asks again.
-func view(ctx context.Context, a *command.App, c *clientv3.Client, format discovery.Format, service string) (*discovery.View, error) {
+func view(
+	ctx context.Context,
+	a *command.App,
+	c *clientv3.Client,
+	format discovery.Format,
+	service string,
+) (*discovery.View, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	d := discovery.NewDirectory(c, discovery.WithFormat(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) {
-		if p.Key == "" && clientv3.Code(p.Err) == codes.PermissionDenied {
-			cancel(p.Err)
-			return
-		}
-		sayProblem(a, p)
-	}))
+	d := discovery.NewDirectory(
+		c,
+		discovery.WithFormat(format),
+		discovery.WithLog(nil),
+		discovery.WithProblems(func(p discovery.Problem) {
+			if p.Key == "" && clientv3.Code(p.Err) == codes.PermissionDenied {
+				cancel(p.Err)
+				return
+			}
+			sayProblem(a, p)
+		}),
+	)
 	defer d.Close()
 	s, err := d.Subscribe(service)
 	if err != nil {
@@ -88,8 +99,20 @@ func view(ctx context.Context, a *command.App, c *clientv3.Client, format discov
 	return change.View, nil
 }
 
-func directory(a *command.App, c *clientv3.Client, format discovery.Format, opts ...discovery.DirectoryOption) *discovery.Directory {
-	return discovery.NewDirectory(c, append(opts, discovery.WithFormat(format), discovery.WithLog(nil), discovery.WithProblems(func(p discovery.Problem) { sayProblem(a, p) }))...)
+func directory(
+	a *command.App,
+	c *clientv3.Client,
+	format discovery.Format,
+	opts ...discovery.DirectoryOption,
+) *discovery.Directory {
+	return discovery.NewDirectory(
+		c,
+		append(
+			opts,
+			discovery.WithFormat(format),
+			discovery.WithLog(nil),
+			discovery.WithProblems(func(p discovery.Problem) { sayProblem(a, p) }),
+		)...)
 }
 
 func sayProblem(a *command.App, p discovery.Problem) {
@@ -191,7 +214,13 @@ func printInstances(a *command.App, instances []*discovery.Instance, control *di
 	p := a.Printer()
 	return p.Print(list, func() {
 		for _, in := range list {
-			fmt.Fprintf(p, "%s %s %s", command.Visible(in.ID), command.Visible(address(in.Instance)), state(in.Instance))
+			fmt.Fprintf(
+				p,
+				"%s %s %s",
+				command.Visible(in.ID),
+				command.Visible(address(in.Instance)),
+				state(in.Instance),
+			)
 			if words := overridden(control, in.Instance); words != "" {
 				fmt.Fprintf(p, " %s", words)
 			}
@@ -200,7 +229,19 @@ func printInstances(a *command.App, instances []*discovery.Instance, control *di
 	}, func() ([]string, [][]string) {
 		var rows [][]string
 		for _, in := range list {
-			rows = append(rows, []string{command.Visible(in.ID), command.Visible(address(in.Instance)), state(in.Instance), command.Visible(in.Version), command.Visible(in.Zone), fmt.Sprint(in.EffectiveWeight()), command.Visible(strings.Join(in.Tags, ",")), overridden(control, in.Instance)})
+			rows = append(
+				rows,
+				[]string{
+					command.Visible(in.ID),
+					command.Visible(address(in.Instance)),
+					state(in.Instance),
+					command.Visible(in.Version),
+					command.Visible(in.Zone),
+					fmt.Sprint(in.EffectiveWeight()),
+					command.Visible(strings.Join(in.Tags, ",")),
+					overridden(control, in.Instance),
+				},
+			)
 		}
 		return []string{"ID", "ADDRESS", "STATE", "VERSION", "ZONE", "WEIGHT", "TAGS", "OVERRIDE"}, rows
 	})

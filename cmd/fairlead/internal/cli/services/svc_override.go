@@ -24,12 +24,20 @@ func svcMaintenanceCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead svc maintenance on payments host-1:8080",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 3 || args[0] != "on" && args[0] != "off" {
-				return command.Usage(fmt.Errorf("%s needs on or off, a service and the id of an instance", cmd.CommandPath()))
+				return command.Usage(
+					fmt.Errorf("%s needs on or off, a service and the id of an instance", cmd.CommandPath()),
+				)
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return override(cmd.Context(), a, args[1], args[2], func(o *discovery.Override) { o.Maintenance = args[0] == "on" })
+			return override(
+				cmd.Context(),
+				a,
+				args[1],
+				args[2],
+				func(o *discovery.Override) { o.Maintenance = args[0] == "on" },
+			)
 		},
 	}
 }
@@ -43,7 +51,9 @@ func svcWeightCommand(a *command.App) *cobra.Command {
 		Example: "  fairlead svc weight payments host-1:8080 5",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 3 {
-				return command.Usage(fmt.Errorf("%s needs a service, the id of an instance and a weight", cmd.CommandPath()))
+				return command.Usage(
+					fmt.Errorf("%s needs a service, the id of an instance and a weight", cmd.CommandPath()),
+				)
 			}
 			return nil
 		},
@@ -52,7 +62,9 @@ func svcWeightCommand(a *command.App) *cobra.Command {
 			if args[2] != "own" {
 				var err error
 				if weight, err = strconv.Atoi(args[2]); err != nil || weight < 1 || weight > discovery.MaxWeight {
-					return command.Usage(fmt.Errorf("the weight %q is neither 1 to %d nor own", args[2], discovery.MaxWeight))
+					return command.Usage(
+						fmt.Errorf("the weight %q is neither 1 to %d nor own", args[2], discovery.MaxWeight),
+					)
 				}
 			}
 			return override(cmd.Context(), a, args[0], args[1], func(o *discovery.Override) { o.Weight = weight })

@@ -41,7 +41,13 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 			ctx := cmd.Context()
 			// The record is removed after the signal that ends the command.
 			return a.Patient(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
-				r := discovery.NewRegistrar(c, discovery.WithFormat(format), discovery.WithTTL(f.ttl), discovery.WithServing(drain.serve), discovery.WithEvents(func(e discovery.Event) { tellRegistration(a, e) }))
+				r := discovery.NewRegistrar(
+					c,
+					discovery.WithFormat(format),
+					discovery.WithTTL(f.ttl),
+					discovery.WithServing(drain.serve),
+					discovery.WithEvents(func(e discovery.Event) { tellRegistration(a, e) }),
+				)
 				defer r.Close()
 				rctx, cancel := context.WithTimeout(ctx, a.Conn.CommandTimeout)
 				defer cancel()

@@ -29,7 +29,9 @@ Fairlead follow a change at once. It lasts until it is changed again.`,
 		Example: "  fairlead svc split orders v1=95 v2=5\n  fairlead svc split orders tag=canary=1 tag=stable=99\n  fairlead svc split orders\n  fairlead svc split orders --remove",
 		Args: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 0 || remove && len(args) > 1 {
-				return command.Usage(fmt.Errorf("%s needs a service, and percentages or --remove or neither", cmd.CommandPath()))
+				return command.Usage(
+					fmt.Errorf("%s needs a service, and percentages or --remove or neither", cmd.CommandPath()),
+				)
 			}
 			if split, err = discovery.ParseSplit(args[1:]...); err != nil {
 				return command.Usage(err)
@@ -52,7 +54,13 @@ Fairlead follow a change at once. It lasts until it is changed again.`,
 
 // sayUnmatched says which filters of a split take no instance now: a version that is yet to come,
 // or a typing error. The split is in force, so that this cannot be found out is no failure.
-func sayUnmatched(ctx context.Context, a *command.App, records *recordFlags, service string, split discovery.Split) error {
+func sayUnmatched(
+	ctx context.Context,
+	a *command.App,
+	records *recordFlags,
+	service string,
+	split discovery.Split,
+) error {
 	format, _, err := records.records()
 	if err != nil || len(split) == 0 {
 		return err
@@ -64,7 +72,12 @@ func sayUnmatched(ctx context.Context, a *command.App, records *recordFlags, ser
 		}
 		for _, f := range split.Filters() {
 			if split[f] > 0 && !slices.ContainsFunc(view.Instances(), f.Matches) {
-				fmt.Fprintf(a.Env.Stderr, "No instance of %s is %s now.\n", command.Visible(service), command.Visible(string(f)))
+				fmt.Fprintf(
+					a.Env.Stderr,
+					"No instance of %s is %s now.\n",
+					command.Visible(service),
+					command.Visible(string(f)),
+				)
 			}
 		}
 		return nil
@@ -126,7 +139,10 @@ func showSplit(ctx context.Context, a *command.App, records *recordFlags, servic
 		}, func() ([]string, [][]string) {
 			var rows [][]string
 			for _, s := range list {
-				rows = append(rows, []string{command.Visible(string(s.Filter)), percent(s.Percent), fmt.Sprint(s.Instances)})
+				rows = append(
+					rows,
+					[]string{command.Visible(string(s.Filter)), percent(s.Percent), fmt.Sprint(s.Instances)},
+				)
 			}
 			return []string{"FILTER", "PERCENT", "INSTANCES"}, rows
 		})

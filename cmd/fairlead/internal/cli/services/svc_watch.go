@@ -44,7 +44,10 @@ func svcWatchCommand(a *command.App, records *recordFlags) *cobra.Command {
 					}
 					if change.Stale != stale {
 						stale = change.Stale
-						fmt.Fprintln(a.Env.Stderr, map[bool]string{true: "etcd does not answer; this is what was last known", false: "etcd answers again"}[stale])
+						fmt.Fprintln(
+							a.Env.Stderr,
+							map[bool]string{true: "etcd does not answer; this is what was last known", false: "etcd answers again"}[stale],
+						)
 					}
 					if err := printChange(a, &change); err != nil {
 						return err
@@ -72,7 +75,15 @@ func printChange(a *command.App, c *discovery.Change) error {
 				}
 				continue
 			}
-			fmt.Fprintf(p, "%s %s %s %s weight=%d\n", what, command.Visible(in.ID), command.Visible(address(in)), state(in), in.EffectiveWeight())
+			fmt.Fprintf(
+				p,
+				"%s %s %s %s weight=%d\n",
+				what,
+				command.Visible(in.ID),
+				command.Visible(address(in)),
+				state(in),
+				in.EffectiveWeight(),
+			)
 		}
 		return nil
 	}
