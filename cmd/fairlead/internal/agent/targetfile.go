@@ -78,7 +78,7 @@ func (t *targetFile) step(ctx context.Context) error {
 	if t.names == nil {
 		return nil
 	}
-	views := make([]*discovery.View, 0, len(t.names))
+	views, unread := make([]*discovery.View, 0, len(t.names)), false
 	for _, name := range t.names {
 		one, err := t.api.feeds.at(name)
 		if err != nil {
@@ -87,8 +87,11 @@ func (t *targetFile) step(ctx context.Context) error {
 		if v := one.View(); v != nil {
 			views = append(views, v)
 		} else if err := one.Status().Err; clientv3.Code(err) != codes.PermissionDenied {
-			return nil // it is being read
+			unread = true // so far; the others are read beside it
 		}
+	}
+	if unread {
+		return nil
 	}
 	if t.views != nil && slices.Equal(views, t.views) {
 		return nil

@@ -71,6 +71,7 @@ type Server struct {
 	group   *worker.Group
 	waiting chan struct{} // a token for each query that waits
 	conns   chan struct{} // a token for each connection
+	quiet   quiet
 }
 
 // New makes a Server.

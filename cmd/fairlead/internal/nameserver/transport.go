@@ -1,11 +1,13 @@
 package nameserver
 
 import (
+	"container/list"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -61,36 +63,69 @@ func (s *Server) serveUDP(ctx context.Context) {
 	}
 }
 
-// serveTCP accepts connections; while there are too many, new ones wait.
+// serveTCP accepts connections. When there are too many, the one goes that has been quiet for
+// longest, so that idle ones keep nobody out; if all have asked something, a new one waits.
 func (s *Server) serveTCP(ctx context.Context) {
 	for ctx.Err() == nil {
-		select {
-		case s.conns <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
 		conn, err := s.tcp.Accept()
-		if err == nil && !s.allows(conn.RemoteAddr()) {
-			conn.Close()
-			<-s.conns
-			continue
-		}
-		if err == nil {
-			ok := s.group.Go(func(ctx context.Context) {
-				defer func() { <-s.conns }()
-				s.serveConn(ctx, conn)
-			})
-			if !ok {
-				conn.Close()
-				return
-			}
-			continue
-		}
-		<-s.conns
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		_ = backoff.Sleep(ctx, pause)
+		if err != nil {
+			_ = backoff.Sleep(ctx, pause)
+			continue
+		}
+		if !s.allows(conn.RemoteAddr()) || !s.admit(ctx) {
+			conn.Close()
+			continue
+		}
+		ok := s.group.Go(func(ctx context.Context) {
+			defer func() { <-s.conns }()
+			s.serveConn(ctx, conn)
+		})
+		if !ok {
+			conn.Close()
+			return
+		}
+	}
+}
+
+// admit takes a token for a connection, and reports whether there is one before ctx ends.
+func (s *Server) admit(ctx context.Context) bool {
+	if !acquire(s.conns) {
+		s.quiet.closeOldest()
+		select {
+		case s.conns <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// quiet are connections whose next query has not come, the one that is so for longest first.
+type quiet struct {
+	mu   sync.Mutex
+	list list.List // of net.Conn
+}
+
+func (q *quiet) add(conn net.Conn) *list.Element {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.list.PushBack(conn)
+}
+
+func (q *quiet) remove(e *list.Element) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.list.Remove(e) // does nothing if it is not there
+}
+
+func (q *quiet) closeOldest() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.list.Front(); e != nil {
+		q.list.Remove(e).(net.Conn).Close()
 	}
 }
 
@@ -105,18 +140,13 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		if conn.SetReadDeadline(time.Now().Add(quietFor)) != nil {
 			return
 		}
-		var length [2]byte // RFC 1035, section 4.2.2
-		if _, err := io.ReadFull(conn, length[:]); err != nil {
+		e := s.quiet.add(conn)
+		query := readQuery(conn, buf)
+		s.quiet.remove(e)
+		if query == nil {
 			return
 		}
-		n := int(binary.BigEndian.Uint16(length[:]))
-		if n > len(buf) {
-			return // nobody asks so much
-		}
-		if _, err := io.ReadFull(conn, buf[:n]); err != nil {
-			return
-		}
-		r := s.begin(buf[:n], dns.MaxMsgSize)
+		r := s.begin(query, dns.MaxMsgSize)
 		if r == nil {
 			return
 		}
@@ -132,4 +162,20 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			return
 		}
 	}
+}
+
+// readQuery reads one into a buffer; nil if there is none, or it is longer than anybody's.
+func readQuery(conn net.Conn, buf []byte) []byte {
+	var length [2]byte // RFC 1035, section 4.2.2
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return nil
+	}
+	n := int(binary.BigEndian.Uint16(length[:]))
+	if n > len(buf) {
+		return nil
+	}
+	if _, err := io.ReadFull(conn, buf[:n]); err != nil {
+		return nil
+	}
+	return buf[:n]
 }
