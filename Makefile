@@ -120,10 +120,10 @@ dropin:
 dropin-check:
 	cd bench && $(GO) run ./forward -check
 
-# The storage of the Kubernetes API server and a frozen member, with the official client and with the drop-in:
-# dropin/examples/kubernetes. It takes many modules and is not part of test; from an empty cache it builds for ten minutes.
+# The storage of the Kubernetes API server and go-zero's registry, each with frozen members, with the official client and with the
+# drop-in: dropin/examples. They take many modules and are not part of test; from an empty cache they build for ten minutes.
 dropin-example:
-	cd bench && $(GO) test -tags kubernetes -count=1 -timeout 40m -run Kubernetes -v ./dropin
+	cd bench && $(GO) test -tags kubernetes,gozero -count=1 -timeout 40m -run 'Kubernetes|GoZero' -v ./dropin
 
 # Programs drawn from a seed, run through the official client and ours, and compared.
 differential:

@@ -10,9 +10,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -71,16 +69,6 @@ func parseTally(t *testing.T, kind, line string) (c tally) {
 		c.last = time.Duration(ms) * time.Millisecond
 	}
 	return c
-}
-
-// example copies one of dropin/examples, since go.mod changes.
-func example(t *testing.T, name string) *project {
-	t.Helper()
-	p := &project{dir: t.TempDir(), env: append(environ(), "GOWORK=off", "GOFLAGS=-trimpath")}
-	if err := os.CopyFS(p.dir, os.DirFS(filepath.Join(root, "dropin", "examples", name))); err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // frozen runs the program on a cluster of its own, a member of which freezes when the program is
