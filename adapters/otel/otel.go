@@ -1,5 +1,5 @@
-// Package otel reports what a client does to OpenTelemetry. Package metrics has the table of the
-// metrics.
+// Package otel reports what a client does to OpenTelemetry: metrics, of which package adapters has
+// the table, and traces ([NewTraces]).
 //
 //	m, err := otel.New(provider)
 //	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Hooks: m.Hooks()})

@@ -40,8 +40,14 @@ func TestGoZero(t *testing.T) {
 		all.Go(func() {
 			t.Run(client, func(t *testing.T) {
 				o := standStill(t, program)
-				t.Logf("newcomers known in time: %d of %d; the instance was unknown %d times, and was gone from etcd %d times: %v",
-					o.known, o.came, o.unknown, o.gone, o.lines)
+				t.Logf(
+					"newcomers known in time: %d of %d; the instance was unknown %d times, and was gone from etcd %d times: %v",
+					o.known,
+					o.came,
+					o.unknown,
+					o.gone,
+					o.lines,
+				)
 				if client == "fairlead" && (o.known < o.came || o.unknown > 0 || o.gone > 0) {
 					t.Error("the drop-in does not heal it")
 				}

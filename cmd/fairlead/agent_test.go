@@ -61,7 +61,12 @@ func (a *agent) end() {
 // ask makes a request, and returns the answer's status and body; 0 if there is none.
 func (a *agent) ask(method, path, body string, header ...string) (int, string) {
 	a.t.Helper()
-	q, err := http.NewRequestWithContext(clienttest.Within(a.t, clienttest.Long), method, a.http+path, strings.NewReader(body))
+	q, err := http.NewRequestWithContext(
+		clienttest.Within(a.t, clienttest.Long),
+		method,
+		a.http+path,
+		strings.NewReader(body),
+	)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -123,7 +128,11 @@ func (a *agent) serves(when, service string, instances int) {
 	}
 	clienttest.Await(a.t, when+": HTTP", func() bool { return len(a.instances(service)) == instances })
 	for _, network := range []string{"udp", "tcp"} {
-		clienttest.Await(a.t, when+": DNS by "+network, func() bool { return a.resolves(network, service) == instances })
+		clienttest.Await(
+			a.t,
+			when+": DNS by "+network,
+			func() bool { return a.resolves(network, service) == instances },
+		)
 	}
 	conn := a.dial(a.xds)
 	defer conn.Close()
@@ -194,7 +203,12 @@ func TestAgentOf10000(t *testing.T) {
 	for s := range services {
 		var ops []clientv3.Op
 		for i := range each {
-			ops = append(ops, clientv3.OpPut(instance(fmt.Sprintf("s%d", s), fmt.Sprint(i), fmt.Sprintf("10.%d.%d.%d:80", s/250, s%250, i))))
+			ops = append(
+				ops,
+				clientv3.OpPut(
+					instance(fmt.Sprintf("s%d", s), fmt.Sprint(i), fmt.Sprintf("10.%d.%d.%d:80", s/250, s%250, i)),
+				),
+			)
 		}
 		if _, err := client.Txn(clienttest.Within(t, clienttest.Long)).Then(ops...).Commit(); err != nil {
 			t.Fatal(err)
@@ -285,7 +299,10 @@ func TestAgentSlowReaders(t *testing.T) {
 	}
 	query = append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
 	for range each {
-		fmt.Fprint(slow(strings.TrimPrefix(a.http, "http://")), "GET /v1/services/slow/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		fmt.Fprint(
+			slow(strings.TrimPrefix(a.http, "http://")),
+			"GET /v1/services/slow/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		)
 		d := slow(a.dns)
 		_ = d.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 		for { // until it takes no more, or has had enough of us
@@ -300,7 +317,12 @@ func TestAgentSlowReaders(t *testing.T) {
 	}
 	big := strings.Repeat("x", 20_000)
 	for n := range 100 {
-		in := &discovery.Instance{Service: "slow", ID: "one", Addresses: []string{"10.0.0.1:80"}, Metadata: map[string]string{"n": fmt.Sprint(n, big)}}
+		in := &discovery.Instance{
+			Service:   "slow",
+			ID:        "one",
+			Addresses: []string{"10.0.0.1:80"},
+			Metadata:  map[string]string{"n": fmt.Sprint(n, big)},
+		}
 		text, err := json.Marshal(in)
 		if err != nil {
 			t.Fatal(err)
@@ -337,7 +359,11 @@ func TestAgentChurn(t *testing.T) {
 			for n := 0; ctx.Err() == nil; n++ {
 				key, value := instance(fmt.Sprint("churn", n%services), fmt.Sprint(w, "-", n/2%40), "10.2.0.1:80")
 				if n/2%2 == 0 {
-					_, _ = client.Put(clienttest.Within(t, clienttest.Long), key, value) // what is there at the end is looked at then
+					_, _ = client.Put(
+						clienttest.Within(t, clienttest.Long),
+						key,
+						value,
+					) // what is there at the end is looked at then
 				} else {
 					_, _ = client.Delete(clienttest.Within(t, clienttest.Long), key)
 				}
@@ -354,7 +380,12 @@ func TestAgentChurn(t *testing.T) {
 	for s := range services {
 		service := fmt.Sprint("churn", s)
 		key, _ := instance(service, "", "10.0.0.1:80")
-		got, err := client.Get(clienttest.Within(t, clienttest.Long), key, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		got, err := client.Get(
+			clienttest.Within(t, clienttest.Long),
+			key,
+			clientv3.WithPrefix(),
+			clientv3.WithCountOnly(),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
