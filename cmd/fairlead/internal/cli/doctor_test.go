@@ -136,7 +136,7 @@ func TestDoctorOfStrangers(t *testing.T) {
 	if r := c.run("doctor", "--period", "0s"); r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 ||
 		!strings.Contains(
 			r.out,
-			"not to whoever asked (etcdserver: user name is empty)",
+			"but not to this user (etcdserver: user name is empty)",
 		) || !strings.Contains(r.out, " --user NAME doctor\n") {
 		t.Errorf("nobody: %+v", r)
 	}
