@@ -240,7 +240,7 @@ func (c *core) admit(now time.Time, st *stream) {
 	}
 	st.apart = old && !st.guarded
 	if !old {
-		g.witness.revision = 0 // it was of watchers that have gone
+		g.witness.revision, g.witness.newest = 0, 0 // it was of watchers that have gone
 	}
 	switch {
 	case !st.guarded:

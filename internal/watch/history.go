@@ -108,8 +108,11 @@ func sumOf(kv *mvccpb.KeyValue) uint64 {
 // witness is the newest revision that was delivered to a watcher of the group, or listed by one.
 type witness struct {
 	revision int64
-	of       *watcher // to which it was delivered, or who has listed it; nil: not confirmed yet
-	changes  []Change // reused, with their keys, by the next one
+	// newest is the latest change that it shows, which for a listing is before its revision: what
+	// came after that proves nothing.
+	newest  int64
+	of      *watcher // to which it was delivered, or who has listed it; nil: not confirmed yet
+	changes []Change // reused, with their keys, by the next one
 }
 
 // weak: the witness has found an empty range, which says less than any key.
@@ -118,11 +121,11 @@ func (k *witness) weak() bool { return len(k.changes) == 1 && k.changes[0].Absen
 // note keeps the last revision of evs, which are all of w's response.
 func (k *witness) note(w *watcher, evs []*mvccpb.Event) {
 	last := revision(evs[len(evs)-1])
-	if last <= k.revision && !k.weak() {
+	if last <= k.newest {
 		return
 	}
 	put, kept := k.putBefore(w, evs)
-	k.revision, k.of = last, w
+	k.revision, k.newest, k.of = last, last, w
 	n := 0
 	for i := len(evs) - 1; i >= 0 && n < witnessKeys && revision(evs[i]) == last; i-- {
 		if n == len(k.changes) {
@@ -281,7 +284,7 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 		g.due[dueConfirm] = now.Add(checkAgain)
 	case proves != nil && g.witness.revision != 0:
 		// It may be the witness's keys that the user may not see any more.
-		g.witness.revision = 0
+		g.witness.revision, g.witness.newest = 0, 0
 	case asks.state != stateEnded && asks.g == g:
 		c.do(action{kind: actNote, w: asks, err: err, note: "watch ends"})
 		c.finish(now, asks, nil, err)
@@ -304,7 +307,7 @@ func (c *core) proved(now time.Time, st *stream, f Finding) {
 		w = next
 	}
 	if parted {
-		g.witness.revision = 0
+		g.witness.revision, g.witness.newest = 0, 0
 	}
 	st.unproved = false
 	st.shown(f)

@@ -64,7 +64,7 @@ type listing struct {
 }
 
 func newListing(l *Listing, key, end []byte) *listing {
-	w := &listing{since: l.Since, term: l.Term, proof: witness{revision: l.Revision}}
+	w := &listing{since: l.Since, term: l.Term, proof: witness{revision: l.Revision, newest: l.newest}}
 	switch {
 	case l.newest != 0:
 		w.proof.changes = []Change{l.change}
@@ -79,10 +79,9 @@ func newListing(l *Listing, key, end []byte) *listing {
 
 // listed keeps a listing as the witness, if it is the better one.
 func (k *witness) listed(l witness) {
-	if l.revision == 0 || l.weak() && k.revision != 0 && !k.weak() {
-		return
-	}
-	if l.revision > k.revision || k.weak() && !l.weak() {
+	switch {
+	case l.revision == 0:
+	case k.revision == 0, l.newest > k.newest, k.weak() && l.weak() && l.revision > k.revision:
 		*k = l
 	}
 }

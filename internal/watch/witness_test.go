@@ -67,15 +67,15 @@ func TestWitnessIsTheNewestRevision(t *testing.T) {
 // An empty range is the witness only while there is no key, listed or delivered.
 func TestWitnessIsAKeyRatherThanAnEmptyRange(t *testing.T) {
 	empty := witness{revision: 50, changes: []Change{{Key: []byte("a"), Absent: true}}}
-	key := witness{revision: 40, changes: []Change{{Key: []byte("k")}}}
-	newer := witness{revision: 41, changes: []Change{{Key: []byte("l")}}}
+	key := witness{revision: 40, newest: 30, changes: []Change{{Key: []byte("k")}}}
+	newer := witness{revision: 39, newest: 31, changes: []Change{{Key: []byte("l")}}}
 	for _, c := range []struct {
 		name  string
 		heard []witness
 		want  int64
 	}{
 		{"empty", []witness{empty}, 50}, {"empty, then a key", []witness{empty, key}, 40}, {"a key, then empty", []witness{key, empty}, 40},
-		{"two keys", []witness{newer, key}, 41}, {"nothing known", []witness{key, {}}, 40},
+		{"two keys", []witness{newer, key}, 39}, {"two keys, the newer last", []witness{key, newer}, 39}, {"nothing known", []witness{key, {}}, 40},
 	} {
 		var k witness
 		for _, l := range c.heard {
