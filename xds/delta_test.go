@@ -98,9 +98,10 @@ func assignment(t testing.TB, r *api.Resource) (addresses []string) {
 func TestDelta(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
-	a, b := t.Name()+"-a", t.Name()+"-b"
+	a, b, c := t.Name()+"-a", t.Name()+"-b", t.Name()+"-c"
 	register(t, client, discovery.Instance{Service: a, ID: "1", Addresses: []string{"10.0.0.1:80"}})
 	register(t, client, discovery.Instance{Service: b, ID: "1", Addresses: []string{"10.0.1.1:80"}})
+	register(t, client, discovery.Instance{Service: c, ID: "1", Addresses: []string{"10.0.2.1:80"}})
 	f := newFollower(t, p.at)
 	f.ask(
 		&api.DeltaDiscoveryRequest{
@@ -121,7 +122,15 @@ func TestDelta(t *testing.T) {
 	if got := f.next(); len(got.Resources) != 1 || got.Resources[0].Name != b || got.TypeUrl != resource.ListenerType {
 		t.Errorf("%v", got)
 	}
-	f.ask(&api.DeltaDiscoveryRequest{TypeUrl: resource.EndpointType, ResourceNamesUnsubscribe: []string{a}})
+	// What is followed no more is not answered; that c is shows that the request has arrived.
+	f.ask(&api.DeltaDiscoveryRequest{
+		TypeUrl:                  resource.EndpointType,
+		ResourceNamesSubscribe:   []string{c},
+		ResourceNamesUnsubscribe: []string{a},
+	})
+	if got := f.next(); len(got.Resources) != 1 || got.Resources[0].Name != c {
+		t.Errorf("%v", got)
+	}
 	if err := two.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
