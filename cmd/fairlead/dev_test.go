@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -58,6 +59,40 @@ func TestDev(t *testing.T) {
 		t.Errorf("members:\n%s", got)
 	}
 	p.stopDev(syscall.SIGTERM)
+}
+
+// pairOfPorts are two free ports next to each other that the system gives to nobody who asks for
+// any.
+func pairOfPorts(t *testing.T) int {
+	t.Helper()
+	for port := 20000 + 2*(os.Getpid()%3000); port < 32000; port += 2 {
+		a, errA := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		b, errB := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port+1))
+		for _, l := range []net.Listener{a, b} {
+			if l != nil {
+				l.Close()
+			}
+		}
+		if errA == nil && errB == nil {
+			return port
+		}
+	}
+	t.Fatal("no two free ports")
+	return 0
+}
+
+// TestDevPort: ports that were chosen are used, or nothing is.
+func TestDevPort(t *testing.T) {
+	port := pairOfPorts(t)
+	p, endpoints := startDev(t, "--port", fmt.Sprint(port))
+	if endpoints != fmt.Sprint("127.0.0.1:", port) {
+		t.Errorf("--port %d, and the endpoint is %s", port, endpoints)
+	}
+	if second := start(t, "dev", "--console", "", "--port", fmt.Sprint(port)); second.wait() != 1 ||
+		!strings.Contains(second.output(), "--port") {
+		t.Errorf("on the same port: %s", second.output())
+	}
+	p.stopDev(syscall.SIGINT)
 }
 
 func TestDevKeepsData(t *testing.T) {

@@ -336,6 +336,19 @@ func TestHostileKeysOnTerminal(t *testing.T) {
 			t.Errorf("%q in a pipe: code %d, %q", c.args, code, piped.output())
 		}
 	}
+	// What is no name in a line keeps its own lines.
+	for _, args := range [][]string{{"get", "a/", "--prefix"}, {"del", "a/", "--prefix", "--prev-kv"}} {
+		args = append([]string{"--endpoints", endpoint}, args...)
+		piped := start(t, append(args[:2:2], "get", "a/", "--prefix")...)
+		if code := piped.wait(); code != 0 || !strings.Contains(piped.output(), bad) {
+			t.Errorf("in a pipe: code %d, %q", code, piped.output())
+		}
+		out := startOnTerminal(t, 80, 24, args...).finish(0)
+		if strings.ContainsAny(strings.ReplaceAll(out, "\r\n", "\n"), "\x1b\a\r") ||
+			!strings.Contains(out, `\x1b]0;title\a\x1b[2J\r`+"\r\n") {
+			t.Errorf("%q: %q", args, out)
+		}
+	}
 }
 
 // From one cluster to another without a file.

@@ -120,7 +120,7 @@ func TestUsage(t *testing.T) {
 		"nosuchcommand", "lease nosuch", "member list extra", "get", "get a b c", "put", "del",
 		"get --nosuchflag a", "get --limit x a", "-o xml get a", "-o json -w json get a", "get --prefix --from-key a",
 		"get --sort-by COLOUR a", "get --order UP a", "get --consistency q a", "get --keys-only --count-only a",
-		"get --print-value-only -o json a", "del --range a", "put --lease zz a b", "put --ignore-value a b",
+		"get --print-value-only -o json a", "del --range", "put --lease zz a b", "put --ignore-value a b",
 		"put --lease 1 --ignore-lease a b", "watch", "watch --rev -1 a", "lease grant", "lease grant x",
 		"lease revoke", "lease revoke xyz", "lease timetolive xyz", "lease keep-alive xyz", "member list --consistency q",
 		"--cert x get a", "--key x get a", "--cacert /nosuchfile get a", "--password p get a", "--user u get a",

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -114,7 +117,7 @@ func TestDel(t *testing.T) {
 	c.want("2\n", "del", "--prefix", p)
 	fill()
 	c.want("2\n", "del", "--range", p+"a", p+"c")
-	c.want("1\n", "del", p+"c")
+	c.want("1\n", "del", "--range", p+"c") // as etcdctl takes it
 	fill()
 	var resp struct {
 		Deleted int64
@@ -123,6 +126,29 @@ func TestDel(t *testing.T) {
 	c.json(&resp, "del", "--prefix", "--prev-kv", p)
 	if resp.Deleted != 3 || len(resp.PrevKvs) != 3 || string(resp.PrevKvs[2].Key) != p+"c" {
 		t.Errorf("JSON %+v", resp)
+	}
+}
+
+// A range without --range is said and waited for, since two keys may have been meant. Who
+// interrupts that keeps them.
+func TestDelRangeWaits(t *testing.T) {
+	c := shared(t)
+	a, b := key(t, "a"), key(t, "b")
+	c.want("OK\n", "put", a, "1")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ctx, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	var out bytes.Buffer
+	said := &onLine{line: "\n", do: func() { interrupt(command.InterruptedError{Signal: 2}) }}
+	if code := c.runIn(ctx, &out, said, "del", a, b); code != 130 || out.Len() > 0 {
+		t.Errorf("code %d, %q, %q", code, out.String(), said.String())
+	}
+	c.want(lines(a, "1"), "get", a)
+	r := c.run("del", a, b)
+	if theirs := c.official("del", a, b); r.code != theirs.code || r.out != "1\n" || strings.Count(theirs.err, "\n") != 1 ||
+		!strings.Contains(r.err, fmt.Sprintf("from %q up to %q", a, b)) {
+		t.Errorf("%+v; etcdctl %+v", r, theirs)
 	}
 }
 

@@ -2,15 +2,20 @@ package keys
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/internal/backoff"
 )
+
+// secondThoughts is how long somebody who meant two keys has to interrupt the deletion of a range;
+// etcdctl's figure.
+const secondThoughts = 2 * time.Second
 
 // delFlags are the flags of del, also inside a transaction.
 type delFlags struct {
@@ -20,7 +25,7 @@ type delFlags struct {
 func (f *delFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.prefix, "prefix", false, "all keys that begin with the key")
 	fs.BoolVar(&f.fromKey, "from-key", false, "all keys that are equal to the key or after it")
-	fs.BoolVar(&f.isRange, "range", false, "the keys from KEY up to, and without, RANGE_END, which must be given")
+	fs.BoolVar(&f.isRange, "range", false, "with RANGE_END: delete without waiting first")
 	fs.BoolVar(&f.prevKV, "prev-kv", false, "also print the deleted pairs")
 }
 
@@ -28,9 +33,6 @@ func (f *delFlags) op(args []string) (clientv3.Op, error) {
 	key, opts, err := rangeArgs("del", args, f.prefix, f.fromKey)
 	if err != nil {
 		return clientv3.Op{}, err
-	}
-	if f.isRange && len(args) != 2 {
-		return clientv3.Op{}, errors.New("--range needs a key and an end of range")
 	}
 	if f.prevKV {
 		opts = append(opts, clientv3.WithPrevKV())
@@ -43,11 +45,20 @@ func delCommand(a *command.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "del KEY [RANGE_END]",
 		Short:   "Delete a key or a range of keys",
-		Example: "  fairlead del orders/17\n  fairlead del orders/ --prefix --prev-kv",
+		Example: "  fairlead del orders/17\n  fairlead del orders/ --prefix --prev-kv\n  fairlead del --range a c",
+		Long: "Delete a key or a range of keys. KEY RANGE_END are the keys from KEY up to, and without, RANGE_END: the command\n" +
+			"says so and waits for two seconds, for those who meant two keys. --range says that a range is meant.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args)
 			if err != nil {
 				return command.Usage(err)
+			}
+			if len(args) == 2 && !f.isRange {
+				fmt.Fprintf(a.Env.Stderr, "The keys from %q up to %q will be deleted in %v, as --range does at once. Ctrl-C ends this.\n",
+					args[0], args[1], secondThoughts)
+				if backoff.Sleep(cmd.Context(), secondThoughts) != nil {
+					return context.Cause(cmd.Context())
+				}
 			}
 			return a.Call(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				resp, err := c.Do(ctx, op)
