@@ -62,7 +62,7 @@ var (
 	apis    = []string{"go.etcd.io/etcd/api/v3/"}
 	grpcAPI = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "go.uber.org/zap"}
 	// what several packages above the client share
-	shared = []string{"internal/follow", "internal/doctor", "internal/scrape", "internal/transfer"}
+	shared = []string{"internal/follow", "internal/doctor", "internal/scrape", "internal/transfer", "internal/relapse"}
 	rules  = []rule{
 		{of: small},
 		{of: []string{"internal/pool", "internal/duplex"}, ours: small},
@@ -78,6 +78,7 @@ var (
 			ours: []string{"clientv3"},
 		}, // for what keeps a copy, above the client
 		{of: []string{"internal/scrape"}},
+		{of: []string{"internal/relapse"}, others: apis}, // for owners of leases
 		{
 			of:     []string{"internal/doctor"},
 			ours:   []string{"clientv3", "internal/scrape"},

@@ -18,12 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-func ok(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
+var ok = clienttest.OK
 
 // counter checks that consistent reads never see less than was acknowledged before they
 // began, nor less than an earlier read has seen.

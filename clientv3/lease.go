@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -177,6 +178,7 @@ type lessor struct {
 	engine  *lease.Engine
 	reaper  *reaper
 	strict  strictKeeps
+	streams atomic.Uint64 // that were opened
 	log     *zap.Logger
 }
 
@@ -315,6 +317,10 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 	return s.ch, nil
 }
 
+// Streams counts the streams that renewals may have gone over, for package relapse: behind each may
+// be another etcd than before.
+func (l *lessor) Streams() uint64 { return l.streams.Load() }
+
 func (l *lessor) Close() error {
 	l.engine.Close()
 	l.reaper.group.Stop()
@@ -392,6 +398,7 @@ func (l *lessor) open(ctx context.Context, avoid []string) (lease.Stream, error)
 		o.Prefer = l.c.leader(ctx)
 	}
 	s, err := l.remote.LeaseKeepAlive(retry.WithStreamOptions(ctx, o), l.callOpt...)
+	l.streams.Add(1)
 	ls := &leaseStream{s, retry.StreamOf(s), l}
 	l.c.streamOpened("Lease", ls.on.Member(), ctx, err)
 	if err != nil {

@@ -82,3 +82,36 @@ func compactUnseen(t *testing.T, cluster *etcdtest.Cluster) {
 		t.Fatal(err)
 	}
 }
+
+// A backup from before a record was closed, restored, has it again, under the lease that the
+// registrar's other records keep alive. The registrar deletes it again, and leaves others be.
+func TestClosedOverARestore(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	c := clienttest.Dial(t, cluster.Endpoints()...)
+	r := registrar(t, c)
+	kept, err := r.Keep(within(t), t.Name()+"/kept", "1")
+	ok(t, "Keep", err)
+	closed, err := r.Keep(within(t), t.Name()+"/closed", "1")
+	ok(t, "Keep", err)
+	_, err = c.Put(within(t), t.Name()+"/user", "1", clientv3.WithLease(r.Lease()))
+	ok(t, "Put", err)
+	again, err := r.Keep(within(t), t.Name()+"/again", "1")
+	ok(t, "Keep", err)
+	backup := clienttest.Backup(t, cluster)
+	ok(t, "Close", closed.Close(within(t)))
+	ok(t, "Close", again.Close(within(t)))
+	again, err = r.Keep(within(t), again.Key(), "1")
+	ok(t, "Keep", err)
+	clienttest.Restore(t, cluster, backup, nil)
+	direct := clienttest.Dial(t, cluster.Members()[0].Direct)
+	clienttest.Await(t, "the end of the closed record", func() bool {
+		got, err := direct.Get(within(t), closed.Key())
+		return err == nil && len(got.Kvs) == 0
+	})
+	for _, key := range []string{kept.Key(), again.Key(), t.Name() + "/user"} {
+		if value(t, direct, key) != "1" {
+			t.Errorf("%s has gone", key)
+		}
+	}
+}

@@ -38,12 +38,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-func ok(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
+var ok = clienttest.OK
 
 // traced is a client whose spans are recorded.
 type traced struct {

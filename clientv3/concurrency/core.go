@@ -33,6 +33,9 @@ package concurrency
 //	                                                                   is under way: given up
 //	seen: deleted, not there     holds lost         gone               -
 //	the deletion was answered    -                  gone               -
+//	etcd was restored, and the   -                  deleted again if   -
+//	key of the session is there                     no request is
+//	                                                under way
 //	a watch ended: compacted,    nobody knows: look, then watch from what was seen
 //	denied, or for no reason
 //	looking or deleting failed:  the same again after a pause; nothing is concluded
@@ -391,6 +394,16 @@ func (k *core) deleted(at int64) {
 		k.going, k.failed = 0, false
 	}
 	k.there, k.seen = 0, at
+	k.settle()
+}
+
+// back: etcd was restored, and the key is there with that create revision, attached to the
+// session's lease.
+func (k *core) back(rev int64) {
+	k.inputs++
+	if rev <= k.dead && k.calls == 0 && !k.holding(rev) { // a call under way finds it itself
+		k.giveUp(rev)
+	}
 	k.settle()
 }
 

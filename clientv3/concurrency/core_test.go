@@ -79,6 +79,8 @@ func (d *driver) do(c scenario.Command) string {
 		k.put(at, rev, !c.Has("foreign"))
 	case "deleted":
 		k.deleted(at)
+	case "back":
+		k.back(rev)
 	case "watch-ended":
 		k.watchEnded()
 	default:

@@ -83,3 +83,5 @@ func returns(t *testing.T, what string, f func(ctx context.Context) error) {
 		t.Logf("%s returned %v after its context's end", what, d-300*time.Millisecond)
 	}
 }
+
+var ok = clienttest.OK

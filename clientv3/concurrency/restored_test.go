@@ -1,8 +1,10 @@
 package concurrency_test
 
 import (
+	"strconv"
 	"testing"
 
+	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -39,5 +41,45 @@ func TestOwnerOverARestoreThatOvertook(t *testing.T) {
 	ends(t, "the ownership", ctx.Done())
 	if s.Ctx().Err() != nil {
 		t.Error("the session has ended too")
+	}
+}
+
+// A backup from while a lock was held, restored after it was released, has its key again. The
+// session's other locks keep its lease alive, and it deletes the key, so that others get the lock.
+func TestReleasedOverARestore(t *testing.T) {
+	for name, distinct := range map[string][]concurrency.SessionOption{
+		"shared": nil, "distinct": {concurrency.WithDistinctOwners()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+			c := clienttest.Dial(t, cluster.Endpoints()...)
+			s, err := concurrency.NewSession(c, append(distinct, concurrency.WithTTL(9))...)
+			ok(t, "NewSession", err)
+			kept, released := concurrency.NewMutex(s, t.Name()+"/kept"), concurrency.NewMutex(s, t.Name()+"/released")
+			ok(t, "Lock", kept.Lock(clienttest.Within(t, clienttest.Long)))
+			ok(t, "Lock", released.Lock(clienttest.Within(t, clienttest.Long)))
+			user := "workers/" + strconv.FormatInt(int64(s.Lease()), 16)
+			_, err = c.Put(clienttest.Within(t, clienttest.Long), user, "a user's", clientv3.WithLease(s.Lease()))
+			ok(t, "Put", err)
+			backup := clienttest.Backup(t, cluster)
+			ok(t, "Unlock", released.Unlock(clienttest.Within(t, clienttest.Long)))
+			clienttest.Restore(t, cluster, backup, nil)
+
+			other, err := concurrency.NewSession(clienttest.Dial(t, cluster.Endpoints()...))
+			ok(t, "NewSession", err)
+			ok(
+				t,
+				"Lock of another",
+				concurrency.NewMutex(other, t.Name()+"/released").Lock(clienttest.Within(t, clienttest.Long)),
+			)
+			if kept.Context().Err() != nil {
+				t.Error("the lock that was kept is lost")
+			}
+			r, err := c.Get(clienttest.Within(t, clienttest.Long), user)
+			if err != nil || len(r.Kvs) != 1 {
+				t.Errorf("the user's key: %v, %v", r, err)
+			}
+		})
 	}
 }

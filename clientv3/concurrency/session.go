@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	v3 "github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -41,6 +42,9 @@ type Session struct {
 
 	mu      sync.Mutex
 	slots   map[string]*slot   // guarded by mu; keys with something to know about
+	doubts  int                // guarded by mu; of the history, not looked into yet
+	blind   sync.Once          // logs that keys cannot be seen
+	over    relapse.Ended      // guarded by mu; keys about which there is no more
 	working int                // guarded by mu; goroutines of group, without the minder
 	until   time.Time          // guarded by mu; the lease exists until then unless it is revoked; zero: not known
 	unmind  context.CancelFunc // guarded by mu; ends the minder; nil: there is none
@@ -88,7 +92,11 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 
 // follow notes renewals until they end, and what that means.
 func (s *Session) follow(renewals <-chan *v3.LeaseKeepAliveResponse) {
-	for range renewals {
+	var ear relapse.Ear
+	for r := range renewals {
+		if ear.Hear(r.ResponseHeader, s.client.Lease) {
+			s.mayRelapse()
+		}
 		if until, ok := v3.LeaseValidUntil(s.client.Lease, s.id); ok {
 			s.exists(until)
 		}

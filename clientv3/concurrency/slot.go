@@ -50,7 +50,7 @@ var attendWait = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
 func (s *Session) slotOf(key string) *slot {
 	sl := s.slots[key]
 	if sl == nil {
-		sl = &slot{s: s, key: key, claims: make(map[*hold]*Claim)}
+		sl = &slot{s: s, key: key, claims: make(map[*hold]*Claim), core: core{dead: s.over.Rev(key)}}
 		s.slots[key] = sl
 	}
 	return sl
@@ -93,6 +93,9 @@ func (sl *slot) follow() {
 	}
 	if sl.core.empty() && !sl.attended {
 		delete(sl.s.slots, sl.key)
+		if sl.core.dead > 0 {
+			sl.s.over.Note(sl.key, sl.core.dead)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
 // NewLease returns a Lease whose TimeToLive lists, of the keys attached to a lease,
@@ -47,3 +48,6 @@ func (l *lease) TimeToLive(
 func (l *lease) ValidUntil(id clientv3.LeaseID) (time.Time, bool) {
 	return clientv3.LeaseValidUntil(l.Lease, id)
 }
+
+// Streams answers package relapse.
+func (l *lease) Streams() uint64 { return relapse.Streams(l.Lease) }

@@ -105,3 +105,11 @@ func Receive[T any](t testing.TB, what string, c <-chan T) (v T) {
 	}
 	return v
 }
+
+// OK fails the test if what was done has failed.
+func OK(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}

@@ -12,21 +12,22 @@ type mutant struct {
 }
 
 const (
-	leases  = "./internal/lease"
-	watches = "./internal/watch"
-	locks   = "./clientv3/concurrency"
-	wires   = "./internal/wire"
-	caches  = "./cache"
-	conns   = "./internal/balancer"
-	batches = "./batch"
-	memory  = "./clientv3/leasing"
-	mirrors = "./clientv3/mirror"
-	spaces  = "./clientv3/namespace"
-	repeats = "./internal/retry"
-	keeps   = "./discovery/internal/keep"
-	service = "./discovery"
-	follows = "./internal/follow"
-	pairs   = "./internal/duplex"
+	leases   = "./internal/lease"
+	watches  = "./internal/watch"
+	locks    = "./clientv3/concurrency"
+	wires    = "./internal/wire"
+	caches   = "./cache"
+	conns    = "./internal/balancer"
+	batches  = "./batch"
+	memory   = "./clientv3/leasing"
+	mirrors  = "./clientv3/mirror"
+	spaces   = "./clientv3/namespace"
+	repeats  = "./internal/retry"
+	keeps    = "./discovery/internal/keep"
+	service  = "./discovery"
+	follows  = "./internal/follow"
+	pairs    = "./internal/duplex"
+	relapses = "./internal/relapse"
 
 	cores = "Scenario|Model|Core"
 )
@@ -288,4 +289,18 @@ var mutants = []mutant{
 
 	{name: "restored: a registrar does not look at what is not shown", file: "discovery/internal/keep/machine.go",
 		old: "m.mod <= m.shown {", new: "m.mod >= 0 {", pkg: keeps, tests: cores},
+	{name: "restored: a lock's key that is back stays", file: "clientv3/concurrency/core.go",
+		old: "if rev <= k.dead && k.calls == 0 &&", new: "if rev < 0 && k.calls == 0 &&", pkg: locks, tests: cores},
+	{name: "restored: a lock's key that never ended is deleted", file: "clientv3/concurrency/core.go",
+		old: "if rev <= k.dead && k.calls == 0 &&", new: "if k.calls == 0 &&", pkg: locks, tests: cores},
+	{name: "restored: a key that a call may find is deleted", file: "clientv3/concurrency/core.go",
+		old: "if rev <= k.dead && k.calls == 0 &&", new: "if rev <= k.dead &&", pkg: locks, tests: cores},
+	{name: "restored: a session forgets what it released", file: "clientv3/concurrency/slot.go",
+		old: "sl.s.over.Note(sl.key, sl.core.dead)", new: "_ = sl.s.over.Note", pkg: locks, tests: "TestReleasedOverARestore"},
+	{name: "restored: a registrar forgets what it closed", file: "discovery/internal/keep/settle.go",
+		old: "k.over.Note(e.key, 1)", new: "_ = k.over.Note", pkg: service, tests: "TestClosedOverARestore"},
+	{name: "restored: another stream is no reason to look", file: "internal/relapse/relapse.go",
+		old: "e.streams != was.streams)", new: "e.streams < 0)", pkg: relapses, tests: "Ear"},
+	{name: "restored: a closed key that is kept again is deleted", file: "discovery/internal/keep/relapsed.go",
+		old: "k.entries[key] == nil && k.over", new: "k.over", pkg: service, tests: "TestClosedOverARestore"},
 }

@@ -37,12 +37,7 @@ func TestMain(m *testing.M) {
 	etcdtest.Main(m)
 }
 
-func ok(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
+var ok = clienttest.OK
 
 func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }
 

@@ -61,9 +61,4 @@ func async(f func() error) <-chan error {
 	return done
 }
 
-func ok(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
+var ok = clienttest.OK

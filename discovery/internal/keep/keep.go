@@ -23,6 +23,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
@@ -124,6 +125,8 @@ type Keeper struct {
 	spans   []*span                   // that are watched, in order; each entry is in one
 	watchIt func(*span, int64)        // starts to watch a span from a revision on; nil: no lease
 	others  int64                     // keys of the crowds, when last counted
+	over    relapse.Ended             // keys that were entries
+	blind   sync.Once                 // logs that keys of the lease cannot be seen
 }
 
 // New makes a Keeper; it does nothing until there is a key. ttl is that of the lease, in seconds,

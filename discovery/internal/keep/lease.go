@@ -20,6 +20,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
 // shortHold: a lease that is over by then is no reason to ask for the next at once.
@@ -197,6 +198,10 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 	defer counting.Stop()
 	again := time.NewTicker(refusedEvery)
 	defer again.Stop()
+	var ear relapse.Ear
+	relapsed := time.NewTimer(0)
+	<-relapsed.C
+	defer relapsed.Stop()
 	for {
 		select {
 		case r, ok := <-h.renewals:
@@ -206,6 +211,11 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 			}
 			lapse.Reset(time.Duration(r.TTL) * time.Second)
 			k.regain()
+			if ear.Hear(r.ResponseHeader, k.client.Lease) {
+				relapsed.Reset(rand.N(relapse.Spread))
+			}
+		case <-relapsed.C:
+			k.group.Go(func(ctx context.Context) { k.relapsed(ctx, h.id) })
 		case <-lapse.C:
 			k.lapse()
 		case <-k.expired: // a wiped etcd, say: the next renewal would say so too

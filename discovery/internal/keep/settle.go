@@ -85,6 +85,7 @@ func (k *Keeper) dropGone() {
 // forget ends an entry; the caller holds mu.
 func (k *Keeper) forget(e *entry) {
 	delete(k.entries, e.key)
+	k.over.Note(e.key, 1)
 	k.uncover(e)
 	if len(k.entries) == 0 {
 		signal(k.need)

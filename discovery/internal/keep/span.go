@@ -309,7 +309,7 @@ func (k *Keeper) changed(ev *clientv3.Event) {
 		stray := ev.Type == clientv3.EventTypePut && k.lease != 0 && ev.Kv.Lease == int64(k.lease)
 		k.mu.Unlock()
 		if stray {
-			k.deleteStray(ev)
+			k.deleteRecord(string(ev.Kv.Key), ev.Kv.ModRevision)
 		}
 		return
 	}
@@ -320,14 +320,13 @@ func (k *Keeper) changed(ev *clientv3.Event) {
 	k.tell(tell, f)
 }
 
-// deleteStray deletes a record of ours that a request without an answer put after its key was given
-// up.
-func (k *Keeper) deleteStray(ev *clientv3.Event) {
-	key := string(ev.Kv.Key)
+// deleteRecord deletes a record of ours whose key is kept no more: one that a request without an
+// answer put after it was given up, or that a restored etcd has again.
+func (k *Keeper) deleteRecord(key string, mod int64) {
 	k.group.Go(func(ctx context.Context) {
 		for n := 0; ctx.Err() == nil; n++ {
 			tctx, cancel := context.WithTimeout(ctx, WriteTry)
-			is := clientv3.Compare(clientv3.ModRevision(key), "=", ev.Kv.ModRevision)
+			is := clientv3.Compare(clientv3.ModRevision(key), "=", mod)
 			_, err := k.client.Txn(tctx).If(is).Then(clientv3.OpDelete(key)).Commit()
 			cancel()
 			if err == nil || refused(err) || backoff.Sleep(ctx, Retry.Wait(n)) != nil {

@@ -50,12 +50,7 @@ func entries(t testing.TB, c etcdv3.Client) []string {
 	return list
 }
 
-func ok(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
+var ok = clienttest.OK
 
 // follow returns the events of an instancer of the test's prefix.
 func follow(t testing.TB, c etcdv3.Client) (*etcdv3.Instancer, chan sd.Event) {

@@ -1,0 +1,84 @@
+// Package relapse is for owners of leases over a restored etcd. A backup may have a lease with keys
+// that its owner has deleted since. They are back then, and live as long as the lease is renewed,
+// though nobody wants them: a lock without an owner that others wait for. So where a renewal may
+// come from another history than the one before, the owner asks for the keys of its lease. Those
+// that it knows to have ended it deletes again.
+package relapse
+
+import (
+	"hash/maphash"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Ear hears the renewals of a lease. The zero value has heard none. It is not safe for concurrent
+// use.
+type Ear struct {
+	cluster, term uint64
+	revision      int64
+	streams       uint64
+}
+
+// Hear reports whether the header of a renewal by l may be of another history than the one before:
+// of another cluster, a lower raft term or revision, or come by a new stream. Members that lag or
+// change are reasons too, so it is no proof.
+func (e *Ear) Hear(h *pb.ResponseHeader, l any) bool {
+	was := *e
+	*e = Ear{h.GetClusterId(), h.GetRaftTerm(), h.GetRevision(), Streams(l)}
+	return was != Ear{} && (e.cluster != was.cluster || e.term < was.term || e.revision < was.revision ||
+		e.streams != was.streams)
+}
+
+// Streams counts the streams that a clientv3.Lease has opened; 0: it cannot tell.
+func Streams(l any) uint64 {
+	if s, ok := l.(interface{ Streams() uint64 }); ok {
+		return s.Streams()
+	}
+	return 0
+}
+
+// Spread is over how long owners spread their questions, since many of them have them at once.
+const Spread = 3 * time.Second
+
+// mostEnded is how many keys an Ended knows, each with some 40 bytes.
+const mostEnded = 10_000
+
+// Ended are keys of a lease that have ended, those that ended last. The zero value is empty. It is
+// not safe for concurrent use.
+type Ended struct {
+	seed  maphash.Seed
+	revs  map[uint64]int64
+	order []uint64 // a ring, once it is full
+	next  int
+}
+
+// Note adds a key that has ended with all revisions up to rev.
+func (e *Ended) Note(key string, rev int64) {
+	if e.revs == nil {
+		e.seed, e.revs = maphash.MakeSeed(), make(map[uint64]int64)
+	}
+	h := maphash.String(e.seed, key)
+	_, known := e.revs[h]
+	e.revs[h] = rev
+	switch {
+	case known:
+	case len(e.order) < mostEnded:
+		e.order = append(e.order, h)
+	default:
+		delete(e.revs, e.order[e.next])
+		e.order[e.next] = h
+		e.next = (e.next + 1) % mostEnded
+	}
+}
+
+// Rev is the revision that a key has ended with; 0: it is not known to have ended.
+func (e *Ended) Rev(key string) int64 {
+	if e.revs == nil {
+		return 0
+	}
+	return e.revs[maphash.String(e.seed, key)]
+}
+
+// Len is how many keys are known.
+func (e *Ended) Len() int { return len(e.revs) }

@@ -1,0 +1,63 @@
+package relapse_test
+
+import (
+	"fmt"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/fairlead-go/fairlead/internal/relapse"
+)
+
+type lessor uint64
+
+func (l lessor) Streams() uint64 { return uint64(l) }
+
+func TestEar(t *testing.T) {
+	var e relapse.Ear
+	for i, step := range []struct {
+		cluster, term uint64
+		revision      int64
+		streams       lessor
+		want          bool
+	}{
+		{1, 5, 100, 1, false}, // the first
+		{1, 5, 100, 1, false},
+		{1, 6, 120, 1, false},
+		{1, 6, 119, 1, true}, // a restore, or a member that lags
+		{1, 6, 120, 1, false},
+		{1, 2, 500, 1, true}, // a restore that has overtaken
+		{1, 2, 501, 1, false},
+		{2, 9, 900, 1, true}, // another cluster
+		{2, 9, 900, 1, false},
+		{2, 9, 900, 2, true}, // a restore that says nothing of itself
+		{2, 9, 900, 2, false},
+	} {
+		h := &pb.ResponseHeader{ClusterId: step.cluster, RaftTerm: step.term, Revision: step.revision}
+		if got := e.Hear(h, step.streams); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	if relapse.Streams(nil) != 0 {
+		t.Error("nobody has opened a stream")
+	}
+}
+
+func TestEnded(t *testing.T) {
+	var e relapse.Ended
+	if e.Rev("a") != 0 {
+		t.Error("something is known at first")
+	}
+	e.Note("a", 5)
+	e.Note("a", 7)
+	if e.Rev("a") != 7 || e.Rev("b") != 0 {
+		t.Errorf("a %d, b %d", e.Rev("a"), e.Rev("b"))
+	}
+	const all = 10_000 // as the documentation of the package's users says
+	for i := range all {
+		e.Note(fmt.Sprint(i), int64(i+1))
+	}
+	if e.Rev("a") != 0 || e.Rev("0") != 1 || e.Rev("9999") != all {
+		t.Errorf("a %d, 0 %d, 9999 %d", e.Rev("a"), e.Rev("0"), e.Rev("9999"))
+	}
+}
