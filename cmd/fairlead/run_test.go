@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -623,6 +625,74 @@ func TestLoginWithoutEtcd(t *testing.T) {
 		p.signal(syscall.SIGTERM)
 		if code := p.wait(); code != 143 {
 			t.Errorf("%s: status %d: %s", name, code, p.output())
+		}
+	}
+}
+
+// Other commands, too, wait for etcd with a user as long as without one: for as long as the command
+// may take, not for as long as a first connection may. A wrong password ends them.
+func TestCommandsOfAUserWait(t *testing.T) {
+	cluster := secured(t)
+	endpoint, member := cluster.Endpoints()[0], cluster.Members()[0]
+	as := func(user, limit string, args ...string) *proc {
+		return start(t, append([]string{
+			"--endpoints", endpoint, "--dial-timeout", "100ms", "--command-timeout", limit, "--user", user,
+		}, args...)...)
+	}
+	once := map[string][]string{
+		"OK":             {"put", "w", "b"},
+		"OK, says":       {"get", "says"},
+		"is healthy":     {"endpoint", "health"},
+		"root":           {"user", "list"},
+		"Snapshot saved": {"snapshot", "save", filepath.Join(t.TempDir(), "saved.db")},
+	}
+	lasting := map[string][]string{"watched": {"watch", "w"}, "svc-1": {"svc", "watch", "s"}}
+	console := []string{"console", "--listen", freeAddress(t)}
+	ctl(t, endpoint, "--user", "root:root", "put", "says", "OK, says")
+	patient := append([]string{"--dial-timeout", "1m"}, console...) // it would log in later
+	for _, args := range append(slices.Collect(maps.Values(once)), lasting["watched"], lasting["svc-1"], patient) {
+		p := as("root:wrong", "1m", args...)
+		if code := p.wait(); code != 1 || !strings.Contains(p.output(), "authentication failed") {
+			t.Errorf("%q with a wrong password: status %d: %s", args, code, p.output())
+		}
+	}
+
+	member.Kill()
+	served := as("root:root", "5m", console...)
+	served.await("Ctrl-C ends it")
+	waiting := make(map[string]*proc)
+	for _, list := range []map[string][]string{once, lasting} {
+		for text, args := range list {
+			waiting[text] = as("root:root", "5m", args...)
+			short := as("root:root", "1s", args...) // and no longer
+			if code := short.wait(); code != 3 || !strings.Contains(short.output(), endpoint) {
+				t.Errorf("%q, etcd away for too long: status %d: %s", args, code, short.output())
+			}
+		}
+	}
+	if err := member.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	for text := range once {
+		p := waiting[text]
+		p.await(text)
+		if code := p.wait(); code != 0 {
+			t.Errorf("%q: status %d: %s", text, code, p.output())
+		}
+	}
+	registered := as("root:root", "5m", "svc", "register", "s", "--id", "svc-1", "--addr", "127.0.0.1:2", "--drain", "0s")
+	waiting["svc-1"].await("svc-1")
+	registered.signal(syscall.SIGTERM)
+	registered.wait()
+	watched := waiting["watched"] // its watch may begin after any put
+	eventually(t, "nothing is watched", func() bool {
+		ctl(t, endpoint, "--user", "root:root", "put", "w", "watched")
+		return strings.Contains(watched.output(), "watched")
+	})
+	for p, want := range map[*proc]int{served: 0, watched: 130, waiting["svc-1"]: 130} {
+		p.signal(syscall.SIGINT)
+		if code := p.wait(); code != want {
+			t.Errorf("%q: status %d: %s", p.cmd.Args[1:], code, p.output())
 		}
 	}
 }

@@ -32,13 +32,14 @@ type impatient struct{ context.Context }
 func (impatient) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Stream opens a client and runs f without a time limit, for commands that run until they are
-// ended.
+// ended. Nobody is waited for: the login of a user belongs to the first call, and has the time that
+// the call has, so that a command waits for etcd as long with a user as without.
 func (a *App) Stream(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
-	return a.dialled(ctx, clientv3.New, f)
+	return a.dialled(ctx, newLazy, f)
 }
 
-// Serve is stream for commands that serve while etcd is away, also from their start on: a login
-// that nobody answers is made later. One that is refused ends them.
+// Serve is Stream for commands that serve while etcd is away and would not tell by themselves that
+// a login is refused, which ends them. One that nobody answers is made later.
 func (a *App) Serve(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
 	return a.dialled(ctx, func(cfg clientv3.Config) (*clientv3.Client, error) {
 		c, err := clientv3.New(cfg)
@@ -47,12 +48,6 @@ func (a *App) Serve(ctx context.Context, f func(context.Context, *clientv3.Clien
 		}
 		return c, err
 	}, f)
-}
-
-// Patient is Stream for commands that wait for etcd at their start, with a user as without: the
-// login belongs to the first call then, and has the time that it has.
-func (a *App) Patient(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
-	return a.dialled(ctx, newLazy, f)
 }
 
 // newLazy makes a client that waits for nobody.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
 // Reachable makes one small read, so that a command without a time limit on a cluster that is not
-// there ends with the reason instead of waiting for it to come. Any answer will do, also a refusal.
+// there ends with the reason instead of waiting for it to come. Any answer will do, also a refusal, but that
+// of a login: with a wrong password nothing comes of the command.
 func (a *App) Reachable(ctx context.Context, c *clientv3.Client, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, a.Conn.CommandTimeout)
 	defer cancel()
@@ -16,7 +19,7 @@ func (a *App) Reachable(ctx context.Context, c *clientv3.Client, key string) err
 		key = "\x00"
 	}
 	_, err := c.Get(impatient{ctx}, key, clientv3.WithCountOnly(), clientv3.WithSerializable())
-	if IsUnreachable(err) || errors.Is(err, context.Canceled) {
+	if IsUnreachable(err) || errors.Is(err, context.Canceled) || clientv3.SameError(err, rpctypes.ErrAuthFailed) {
 		return Ended(ctx, err)
 	}
 	return nil

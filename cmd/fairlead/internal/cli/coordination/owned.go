@@ -40,7 +40,7 @@ func (f *ownerFlags) check() error {
 // session runs f with a session, and closes it whatever ended f: the keys go with its lease. The
 // client outlives ctx for that.
 func session(ctx context.Context, a *command.App, ttl int, f func(*clientv3.Client, *concurrency.Session) error) error {
-	return a.Patient(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
+	return a.Stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 		if err := a.Reachable(ctx, c, "session"); err != nil {
 			return err
 		}

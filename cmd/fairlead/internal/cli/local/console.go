@@ -62,7 +62,7 @@ token of your choice or for a login (--login) with the name and password of an e
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.elsewhere = !cmd.Flags().Changed("listen")
-			return a.Stream(cmd.Context(), func(ctx context.Context, client *clientv3.Client) error {
+			return a.Serve(cmd.Context(), func(ctx context.Context, client *clientv3.Client) error {
 				cfg, err := a.Config(ctx)
 				if err != nil {
 					return err

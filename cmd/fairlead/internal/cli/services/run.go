@@ -83,7 +83,7 @@ program, and with 126 if it cannot be run.`,
 				return err
 			}
 			// The record is removed after the signal that ends the program.
-			return a.Patient(context.WithoutCancel(cmd.Context()), func(_ context.Context, c *clientv3.Client) error {
+			return a.Stream(context.WithoutCancel(cmd.Context()), func(_ context.Context, c *clientv3.Client) error {
 				r := &runner{app: a, f: &f, in: in, check: checks}
 				r.registrar = discovery.NewRegistrar(c, discovery.WithFormat(format), discovery.WithTTL(f.instance.ttl),
 					discovery.WithServing(f.drain.serve), discovery.WithEvents(r.registration))

@@ -40,7 +40,7 @@ To start, register, drain and end a program in one go, see "fairlead run".`,
 			}
 			ctx := cmd.Context()
 			// The record is removed after the signal that ends the command.
-			return a.Patient(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
+			return a.Stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 				r := discovery.NewRegistrar(
 					c,
 					discovery.WithFormat(format),
