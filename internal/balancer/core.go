@@ -340,7 +340,7 @@ func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now
 	c.probeAt = now + int64(backoff(c.failures))
 	switch {
 	case c == m.conn && m.state != Ejected:
-		s.eject(m, fmt.Errorf("no answer to a health check within %v", o.timeout), now, fx)
+		s.eject(m, fmt.Errorf("no answer to a health check within %v", o.timeout), began, now, fx)
 	case c == m.next: // no better than the one that it is to replace
 		s.drop(c, fx)
 		m.next = nil
@@ -358,10 +358,10 @@ func (s *Set) probed(o probeOrder, err error, v verdict, took time.Duration, now
 	}
 }
 
-// eject: the connection in use is silent. Nothing is closed: it may speak again, and a
-// second one is made beside it.
-func (s *Set) eject(m *Member, why error, now int64, fx *effects) {
-	m.silentAt, m.dialAt, m.refusals = now, now, 0
+// eject: the connection in use is silent since asked, when a sign of life was asked for. Nothing is
+// closed: it may speak again, and a second one is made beside it.
+func (s *Set) eject(m *Member, why error, asked, now int64, fx *effects) {
+	m.silentAt, m.dialAt, m.refusals = asked, now, 0
 	m.conn.open(false)
 	m.conn.shun()
 	s.enter(m, Ejected, why, fx)

@@ -65,7 +65,7 @@ type Member struct {
 	worked    bool // it had a working connection
 	since     time.Time
 	err       error
-	silentAt  int64        // Set.now of the ejection
+	silentAt  int64        // Set.now when the health check was sent whose silence ejected it
 	stalled   bool         // only a finished call that needs consensus ends this; outlives connections
 	stalledAt int64        // Set.now when it was first found stalled
 	cuts      int          // silent connections that were replaced, each within cutMemory of the last
