@@ -164,7 +164,10 @@ type changeList struct {
 
 // getAudit shows users of etcd what they changed themselves, since they may not see what others
 // wrote; root and who has the token all.
-func getAudit(r *request) (any, error) {
+func getAudit(r *request) (any, error) { return changesFor(r), nil }
+
+// changesFor is what who asks may see of the changes.
+func changesFor(r *request) *changeList {
 	user := r.session.user
 	list := &changeList{Changes: []Change{}, Own: user != "" && user != "root"}
 	a := &r.session.owner.c.audit
@@ -175,5 +178,5 @@ func getAudit(r *request) (any, error) {
 			list.Changes = append(list.Changes, ch)
 		}
 	}
-	return list, nil
+	return list
 }

@@ -158,6 +158,7 @@ func (c *Console) routes() *http.ServeMux {
 
 	m.Handle("GET /api/overview", c.reads(getOverview))
 	m.Handle("GET /api/memory", c.reads(getMemory))
+	m.Handle("GET /api/prefixes", c.reads(getPrefixes))
 	m.Handle("GET /api/tree", c.reads(getTree))
 	m.Handle("GET /api/count", c.reads(getCount))
 	m.Handle("GET /api/key", c.reads(getKey))

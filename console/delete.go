@@ -226,8 +226,12 @@ func deleteMarked(r *request, keys []marked) (any, error) {
 		return d, nil
 	}
 	for i, one := range done.Responses {
-		if kvs := one.GetResponseRange().Kvs; len(kvs) == 0 || kvs[0].ModRevision != keys[i].Mod {
-			d.Changed = append(d.Changed, found{Key: keys[i].Key})
+		now := int64(0) // it is gone
+		if kvs := one.GetResponseRange().Kvs; len(kvs) > 0 {
+			now = kvs[0].ModRevision
+		}
+		if now != keys[i].Mod {
+			d.Changed = append(d.Changed, found{Key: keys[i].Key, Mod: now})
 		}
 	}
 	return nil, conflict("some of the keys were changed since they were marked; nothing was deleted", d)

@@ -29,6 +29,7 @@ type keptMemory struct {
 	Leader   uint64                 `json:"leader,string"`
 	Starts   map[string]float64     `json:"starts"`
 	Findings map[string]keptFinding `json:"findings"`
+	Roster   map[uint64]listed      `json:"roster,omitempty"`
 	Events   []event                `json:"events"`
 	Hour     []keptBucket           `json:"hour"`
 	Day      []keptBucket           `json:"day"`
@@ -104,7 +105,7 @@ func (m *memory) load(path string) error {
 		return fmt.Errorf("console: the history in %s cannot be read, move it away to begin anew: %w", path, err)
 	}
 	m.cluster, m.at, m.revision, m.leader = k.Cluster, k.Saved, k.Revision, k.Leader
-	m.events = k.Events
+	m.events, m.roster = k.Events, k.Roster
 	for name, at := range k.Starts {
 		m.starts[name] = at
 	}
@@ -130,6 +131,7 @@ func (m *memory) save() error {
 		Leader:   m.leader,
 		Starts:   m.starts,
 		Findings: make(map[string]keptFinding),
+		Roster:   m.roster,
 		Events:   m.events,
 		Hour:     keep(&m.hour),
 		Day:      keep(&m.day),

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +30,8 @@ type memory struct {
 	leader   uint64
 	starts   map[string]float64        // of processes, by member
 	findings map[string]*finding       // by what tells them apart
+	roster   map[uint64]listed         // who belongs to the cluster; nil if that is not known
+	rumour   map[uint64]listed         // what the look before said, if it was something else
 	cluster  uint64                    // its etcd id
 	received map[string][kinds]float64 // by process
 
@@ -37,10 +41,16 @@ type memory struct {
 
 const kinds = int(doctor.Kinds)
 
+// listed is a member in the cluster's list.
+type listed struct {
+	Name    string `json:"name"`
+	Learner bool   `json:"learner,omitempty"`
+}
+
 // event is something that happened.
 type event struct {
 	At   int64  `json:"at"`
-	Kind string `json:"kind"` // leader, restart, begun or over
+	Kind string `json:"kind"` // leader, restart, joined, left, begun, over or change
 	Text string `json:"text"`
 }
 
@@ -94,6 +104,7 @@ func (m *memory) add(f *doctor.Facts, h *health) {
 		m.revision = revision
 	}
 	m.led(f)
+	m.listed(f)
 	m.found(f.Now, h)
 	m.hour.add(now)
 	m.day.add(now)
@@ -137,6 +148,46 @@ func (m *memory) led(f *doctor.Facts) {
 	m.leader = leader
 }
 
+// listed notes who has joined the cluster and who was removed, when two looks in a row say it: a
+// member that is behind tells of the past.
+func (m *memory) listed(f *doctor.Facts) {
+	now := make(map[uint64]listed)
+	for _, x := range f.Members {
+		if len(x.PeerURLs) > 0 { // others are addresses that only the user names
+			now[x.ID] = listed{x.Title(), x.Learner}
+		}
+	}
+	if f.ListErr != nil || len(now) == 0 {
+		return
+	}
+	if m.roster == nil || maps.Equal(now, m.roster) {
+		m.roster, m.rumour = now, nil
+		return
+	}
+	if !maps.Equal(now, m.rumour) {
+		m.rumour = now
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(now)) {
+		x := now[id]
+		before, known := m.roster[id]
+		switch {
+		case !known && x.Learner:
+			m.happened(f.Now, "joined", x.Name+" joined the cluster as a learner")
+		case !known:
+			m.happened(f.Now, "joined", x.Name+" joined the cluster")
+		case before.Learner && !x.Learner:
+			m.happened(f.Now, "joined", x.Name+" has a vote now")
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.roster)) {
+		if _, ok := now[id]; !ok {
+			m.happened(f.Now, "left", m.roster[id].Name+" was removed from the cluster")
+		}
+	}
+	m.roster, m.rumour = now, nil
+}
+
 // found notes what is wrong since this look, and what is not any more.
 func (m *memory) found(at time.Time, h *health) {
 	now := make(map[string]*finding)
@@ -166,7 +217,7 @@ func (m *memory) belongs(at time.Time, cluster uint64) {
 	}
 	if m.cluster != 0 {
 		m.hour.buckets, m.day.buckets, m.events = nil, nil, nil
-		m.revision, m.leader, m.findings = 0, 0, nil
+		m.revision, m.leader, m.findings, m.roster, m.rumour = 0, 0, nil, nil, nil
 		clear(m.starts)
 		m.happened(at, "begun", "the members are of another cluster than before; what was kept is forgotten")
 	}

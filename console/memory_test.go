@@ -3,6 +3,9 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -124,5 +127,43 @@ func TestARestartIsNoted(t *testing.T) {
 	}
 	if len(m.events) != 1 || m.events[0].At != 4000 || m.events[0].Text != "m0 started anew" {
 		t.Errorf("%+v", m.events)
+	}
+}
+
+// BenchmarkMemoryOfADay prints what a full memory of ten members takes in its file and on the heap.
+// The goal is 16 MiB.
+func BenchmarkMemoryOfADay(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		m := newMemory()
+		m.path = filepath.Join(b.TempDir(), "history")
+		var seen onsets
+		start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		for n := range int64(24 * 720) {
+			f := measured(start.Add(time.Duration(n)*5*time.Second), 1+50*n, 10<<20+n*1024)
+			for i := len(f.Members); i < 10; i++ {
+				x := *f.Members[0]
+				x.Name, x.ID = fmt.Sprint("more", i), uint64(100+i)
+				f.Members = append(f.Members, &x)
+			}
+			m.add(f, seen.health(f))
+		}
+		for i := range 2 * maxEvents {
+			m.happened(start, "begun", fmt.Sprint(i, strings.Repeat(" what happened", 20)))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if err := m.save(); err != nil {
+			b.Fatal(err)
+		}
+		info, err := os.Stat(m.path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(info.Size())/(1<<20), "MiB-file")
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB-heap")
+		runtime.KeepAlive(m)
 	}
 }

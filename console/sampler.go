@@ -23,6 +23,7 @@ type sampler struct {
 	c      *Console
 	client *clientv3.Client
 	ctx    context.Context // ends with the client
+	heat   heat
 
 	mu      sync.Mutex // guards what follows
 	subs    map[chan *overview]bool

@@ -63,6 +63,7 @@ type batch struct {
 	Prefix                   []byte
 	Revision, Count, Dropped int64
 	Gap, Live                bool
+	Error                    string
 	Changes                  []struct {
 		Type       string
 		Key, Value []byte

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
@@ -211,11 +213,39 @@ func full(r *recollection) int64 {
 // getMemory is the last hour, or with span=day the last day.
 func getMemory(r *request) (any, error) {
 	m := r.session.owner.c.examiner.memory
+	var past *recollection
 	switch r.URL.Query().Get("span") {
 	case "", "hour":
-		return m.recall(&m.hour), nil
+		past = m.recall(&m.hour)
 	case "day":
-		return m.recall(&m.day), nil
+		past = m.recall(&m.day)
+	default:
+		return nil, badRequest("span is hour or day")
 	}
-	return nil, badRequest("span is hour or day")
+	past.with(changesFor(r))
+	return past, nil
+}
+
+// with puts changes that were made through the console among what happened.
+func (r *recollection) with(changes *changeList) {
+	for _, ch := range changes.Changes {
+		e := event{At: ch.Time.UnixMilli(), Kind: "change", Text: ch.Action + " " + ch.Target}
+		if ch.User != "" {
+			e.Text = ch.User + ": " + e.Text
+		}
+		if n := 200; len(e.Text) > n {
+			for !utf8.RuneStart(e.Text[n]) {
+				n--
+			}
+			e.Text = e.Text[:n] + "…"
+		}
+		if ch.Outcome != Done {
+			e.Text += " (" + string(ch.Outcome) + ")"
+		}
+		if e.At > time.Now().UnixMilli()-r.Span {
+			r.Events = append(r.Events, e)
+		}
+	}
+	slices.SortStableFunc(r.Events, func(a, b event) int { return cmp.Compare(a.At, b.At) })
+	r.Events = r.Events[max(0, len(r.Events)-2*maxEvents):]
 }

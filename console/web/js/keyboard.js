@@ -88,6 +88,7 @@ export function help(pages) {
         line(['l', '→'], 'open a branch'),
         line(['h', '←'], 'close it, or go to its parent'),
         line(['Enter'], 'show'),
+        document.querySelector('.marker') ? line(['Space'], 'mark or unmark the key') : null,
         pages.map((p) => line(['g', p.letter], p.name)),
         pageKeys.map((k) => line([k.key === ' ' ? 'Space' : k.key], k.text)),
       ),
@@ -101,7 +102,7 @@ export function list(container, selector, more) {
   container.addEventListener('keydown', (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || typing(e.target)) return;
     const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, Home: -Infinity, End: Infinity }[e.key];
-    const at = e.target.closest(selector);
+    const at = e.target.closest(selector) || e.target.closest('li')?.querySelector(selector);
     if (step !== undefined) {
       const all = [...container.querySelectorAll(selector)].filter((el) => el.offsetParent !== null);
       const i = all.indexOf(at);
@@ -113,4 +114,22 @@ export function list(container, selector, more) {
       }
     } else if (more && at) more(e, at);
   });
+}
+
+// rover makes the elements that a selector finds in a container one stop of the Tab key: the one
+// that had the focus last, or the first. Others are reached by list's keys. What is returned is to be
+// called when elements came or went.
+export function rover(container, selector) {
+  let now = null;
+  const be = (el) => {
+    if (now) now.tabIndex = -1;
+    now = el;
+    if (el) el.tabIndex = 0;
+  };
+  container.addEventListener('focusin', (e) => {
+    if (e.target.matches(selector)) be(e.target);
+  });
+  return () => {
+    if (!now || !container.contains(now)) be(container.querySelector(selector));
+  };
 }

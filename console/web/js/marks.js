@@ -25,7 +25,7 @@ export function makeMarks() {
   }
   function clear() {
     all.clear();
-    for (const box of document.querySelectorAll('input.marker')) box.checked = false;
+    for (const box of document.querySelectorAll('input.marker')) box.show();
     changed();
   }
   async function remove() {
@@ -69,8 +69,12 @@ export function makeMarks() {
         'Unmark them',
       ).then((yes) => {
         if (!yes) return;
-        for (const k of err.detail?.changed || []) all.delete(k.key);
-        for (const box of document.querySelectorAll('input.marker')) box.checked = all.has(box.dataset.key);
+        const now = new Map((err.detail?.changed || []).map((k) => [k.key, k.mod]));
+        for (const key of now.keys()) all.delete(key);
+        for (const box of document.querySelectorAll('input.marker')) {
+          box.show();
+          if (now.get(box.dataset.key)) box.child.mod = now.get(box.dataset.key); // as it was said just now
+        }
         marks.changed();
       });
     }
@@ -78,23 +82,39 @@ export function makeMarks() {
   return marks;
 }
 
-// marker is the box that marks a key.
-export function marker(marks, key, mod) {
+// marker is the box that marks a key of a tree: child has its name in base64 and the revision in
+// which it was seen last. It is for the mouse; node, the key's item, is marked with the space bar
+// and says whether it is.
+export function marker(marks, child, node) {
   if (!marks?.on) return null;
-  return h('input', {
+  const key = child.key;
+  const box = h('input', {
     type: 'checkbox',
     class: 'marker',
-    checked: marks.all.has(key),
+    tabindex: -1,
+    'aria-hidden': 'true',
     data: { key },
-    'aria-label': `mark ${show(fromB64(key)).textContent}`,
-    onchange: (e) => {
-      if (!e.currentTarget.checked) marks.all.delete(key);
-      else if (marks.all.size < marksMost) marks.all.set(key, mod);
-      else {
-        e.currentTarget.checked = false;
-        toast(`No more than ${marksMost} keys can be marked; more go by their prefix.`);
-      }
+    onchange: () => {
+      if (!box.checked) marks.all.delete(key);
+      else if (marks.all.size < marksMost) marks.all.set(key, child.mod);
+      else toast(`No more than ${marksMost} keys can be marked; more go by their prefix.`);
+      box.show();
       marks.changed();
     },
   });
+  box.child = child;
+  box.show = () => {
+    box.checked = marks.all.has(key);
+    node.setAttribute('aria-checked', String(box.checked));
+  };
+  box.show();
+  node.addEventListener('keydown', (e) => {
+    if (e.key !== ' ') return;
+    e.preventDefault(); // it would open the key
+    box.click();
+  });
+  node.addEventListener('keyup', (e) => {
+    if (e.key === ' ') e.preventDefault();
+  });
+  return box;
 }

@@ -9,8 +9,17 @@ import { latest } from './stream.js';
 const text = (s) => show(encode(s || ''));
 const every = 15000;
 const shown = 12;
+// What happened, by kind: the mark, and its word.
+const kinds = {
+  leader: ['◆', 'Leader'],
+  restart: ['↻', 'Restart'],
+  joined: ['+', 'Joined'],
+  left: ['−', 'Removed'],
+  begun: ['▲', 'Trouble'],
+  over: ['○', 'Over'],
+  change: ['✎', 'Changed'],
+};
 const ms = (n) => `${n < 10 ? n.toFixed(1) : Math.round(n)} ms`;
-const marks = { leader: '◆', restart: '↻', begun: '▲', over: '○' };
 
 // inWords is a time that is left.
 function inWords(left) {
@@ -26,6 +35,7 @@ function inWords(left) {
 export function past(page, metrics) {
   let span = 'hour';
   let loaded = 0;
+  let whole = false; // all that happened is shown
   const choice = ['hour', 'day'].map((name) =>
     h(
       'button',
@@ -46,6 +56,7 @@ export function past(page, metrics) {
     });
   const note = h('p', { class: 'small muted' });
   const events = h('ul', { class: 'events-past' });
+  const more = h('button', { type: 'button', class: 'small', hidden: true });
   const wrong = h('div');
   const el = h(
     'section',
@@ -58,7 +69,7 @@ export function past(page, metrics) {
       Object.values(charts).map((c) => c.el),
     ),
     note,
-    h('h3', {}, 'What happened'),
+    h('div', { class: 'head' }, h('h3', {}, 'Timeline'), more),
     events,
   );
 
@@ -74,7 +85,7 @@ export function past(page, metrics) {
       span: r.span,
       gap: Math.max(2 * r.step, 150000),
       at: r.at.map((t) => t + r.step / 2),
-      marks: r.events,
+      marks: r.events.filter((e) => e.kind !== 'change'), // there may be hundreds
     };
     charts.changes.draw(frame, [{ name: '', values: r.changes }]);
     charts.size.draw(frame, [{ name: '', values: r.size }], r.quota);
@@ -94,15 +105,33 @@ export function past(page, metrics) {
         : 'Kept since the console started; a look',
       ' each minute, or every 5 s while somebody looks.',
     );
-    const last = r.events.slice(-shown).reverse();
+    timeline(r.events);
+  }
+
+  function timeline(all) {
+    const last = (whole ? all : all.slice(-shown)).toReversed();
     fill(
       events,
       last.length
-        ? last.map((e) =>
-            h('li', {}, h('span', { class: 'mono small muted' }, stamp(e.at)), ` ${marks[e.kind]} `, text(e.text)),
-          )
-        : h('li', { class: 'muted' }, `Nothing in this ${span}.`),
+        ? last.map((e) => {
+            const [mark, word] = kinds[e.kind] || ['·', e.kind];
+            return h(
+              'li',
+              { class: e.kind },
+              h('span', { class: 'mono small muted' }, stamp(e.at)),
+              h('span', { class: 'mark', 'aria-hidden': 'true' }, mark),
+              h('span', { class: 'kind' }, word),
+              h('span', {}, text(e.text)),
+            );
+          })
+        : h('li', {}, h('span', { class: 'muted' }, `Nothing in this ${span}.`)),
     );
+    more.hidden = all.length <= shown;
+    more.textContent = whole ? 'Show the latest' : `Show all ${all.length}`;
+    more.onclick = () => {
+      whole = !whole;
+      timeline(all);
+    };
   }
 
   async function load() {

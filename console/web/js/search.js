@@ -4,13 +4,13 @@ import { h, fill, number, failure } from './dom.js';
 import { send, answerOf } from './api.js';
 import { fromB64, toB64, show, plain } from './bytes.js';
 import { lines } from './ndjson.js';
-import { list } from './keyboard.js';
+import { list, rover } from './keyboard.js';
 import { marker } from './marks.js';
 
 // makeSearch shows what is found below a prefix (bytes). open(key in base64) is called for a key
 // that is chosen.
 export function makeSearch({ prefix, text, values, exact, open, marks, signal }) {
-  const found = h('ol', { class: 'tree hits' });
+  const found = h('ol', { class: 'tree hits', role: 'tree', 'aria-label': 'Keys found', hidden: true });
   const said = h('p', { class: 'muted small', role: 'status' });
   const tools = h('div', { class: 'toolbar' });
   const wrong = h('div');
@@ -19,6 +19,7 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
   let hits = 0;
   let looked = 0;
   list(el, '.node');
+  const settle = rover(el, '.node');
   const loaded = run('');
 
   async function run(from) {
@@ -90,6 +91,9 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
       {
         type: 'button',
         class: `node${line.key === chosen ? ' shown' : ''}`,
+        role: 'treeitem',
+        tabindex: -1,
+        'aria-selected': String(line.key === chosen),
         title: plain(key).slice(0, 500),
         data: { key: line.key },
         onclick: () => {
@@ -101,12 +105,17 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
       line.lease ? h('span', { class: 'note' }, 'lease') : null,
       line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null,
     );
-    found.append(h('li', {}, marker(marks, line.key, line.mod, Boolean(line.lease)), node));
+    found.append(h('li', { role: 'none' }, marker(marks, { key: line.key, mod: line.mod }, node), node));
+    found.hidden = false;
+    settle();
   }
 
   function mark(b64) {
     chosen = b64;
-    for (const n of el.querySelectorAll('.node')) n.classList.toggle('shown', n.dataset.key === b64);
+    for (const n of el.querySelectorAll('.node')) {
+      n.classList.toggle('shown', n.dataset.key === b64);
+      n.setAttribute('aria-selected', String(n.dataset.key === b64));
+    }
   }
 
   return {

@@ -1,9 +1,10 @@
 // The tree of keys. A level is read when it is opened and a page at a time, so what it costs does
-// not depend on how many keys there are; changes are worked into what is shown one by one.
+// not depend on how many keys there are; changes are worked into what is shown one by one. For the
+// keyboard it is WAI-ARIA's tree: one stop of the Tab key, and arrows within.
 import { h, fill, failure } from './dom.js';
 import { get } from './api.js';
 import { fromB64, toB64, show, plain, indexOf, startsWith } from './bytes.js';
-import { list } from './keyboard.js';
+import { list, rover } from './keyboard.js';
 import { marker } from './marks.js';
 
 const pageSize = 200;
@@ -19,7 +20,7 @@ function compare(a, b) {
 // chosen.
 export function makeTree({ prefix, separator, open, marks, signal }) {
   let chosen = '';
-  const box = h('div', { class: 'panel treebox', role: 'group', 'aria-label': 'Keys' });
+  const box = h('div', { class: 'panel treebox' });
   const seen = new IntersectionObserver(
     (all) =>
       all.forEach((e) => {
@@ -27,6 +28,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       }),
     { root: box, rootMargin: '200px' },
   );
+  const settle = rover(box, '.node');
   const top = makeLevel(prefix);
   box.append(top.el);
   const loaded = top.load();
@@ -47,11 +49,19 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
   });
 
   function makeLevel(under, owner) {
-    const ul = h('ul', { class: 'tree' });
-    const foot = h('div');
+    const ul = h(
+      'ul',
+      owner
+        ? { class: 'tree', role: 'group', 'aria-label': plain(under).slice(0, 200) }
+        : { class: 'tree', role: 'tree', 'aria-label': 'Keys', hidden: true },
+    );
+    const foot = h(owner ? 'ul' : 'div', owner ? { class: 'tree', role: 'none' } : {});
+    const inFoot = (el) => fill(foot, el && owner ? h('li', { role: 'none' }, el) : el);
+    const depth = owner ? owner.level.depth + 1 : 1;
     const level = {
       under,
       owner,
+      depth,
       items: new Map(),
       el: h('div', {}, ul, foot),
       next: '',
@@ -68,10 +78,11 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     async function load() {
       if (level.busy || level.all) return;
       level.busy = true;
+      const goesOn = more && more === document.activeElement;
       if (more) {
         more.disabled = true;
         more.textContent = 'Loading…';
-      } else fill(foot, h('p', { class: 'empty' }, 'Loading…'));
+      } else inFoot(h('span', { class: 'empty' }, 'Loading…'));
       try {
         const p = await get(
           'tree',
@@ -83,10 +94,11 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
         level.all = !p.next;
         trim();
         end();
+        const first = p.children[0];
+        if (goesOn && first) level.items.get((first.branch ? 'b' : 'k') + first.key)?.node.focus();
       } catch (err) {
         if (err.name !== 'AbortError')
-          fill(
-            foot,
+          inFoot(
             failure(err, () => {
               level.busy = false;
               load();
@@ -104,19 +116,26 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       if (!level.all) {
         more = h(
           'button',
-          { type: 'button', class: 'more small', onclick: load },
+          {
+            type: 'button',
+            onclick: load,
+            ...(owner
+              ? { class: 'node more', role: 'treeitem', tabindex: -1, 'aria-level': depth }
+              : { class: 'more small' }),
+          },
           `Show more (${level.items.size} so far)`,
         );
         more.level = level;
-        fill(foot, more);
+        inFoot(more);
         seen.observe(more);
       } else
-        fill(
-          foot,
+        inFoot(
           level.items.size
             ? null
-            : h('p', { class: 'empty' }, owner ? 'Nothing is left here.' : 'There are no keys here.'),
+            : h('span', { class: 'empty' }, owner ? 'Nothing is left here.' : 'There are no keys here.'),
         );
+      if (!owner) ul.hidden = !level.items.size;
+      settle();
     }
 
     function trim() {
@@ -157,6 +176,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
         (item.el.nextElementSibling || item.el.previousElementSibling)?.querySelector('.node')?.focus();
       item.el.remove();
       level.items.delete(id);
+      settle();
     }
 
     // put adds an entry at its place, if it is not there.
@@ -177,10 +197,13 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       }
       ul.insertBefore(item.el, before);
       level.items.set(id, item);
+      ul.hidden = false;
+      settle();
     }
 
     // apply works a change of a key into this level and those below that are open.
-    function apply(key, deleted) {
+    // change has the key's revision and lease.
+    function apply(key, deleted, change) {
       if (!startsWith(key, under)) return;
       const i = separator.length ? indexOf(key, separator, under.length) : -1;
       const branch = i >= 0;
@@ -189,10 +212,11 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       const id = (branch ? 'b' : 'k') + b64;
       const item = level.items.get(id);
       if (item) {
-        item.below?.apply(key, deleted);
+        item.below?.apply(key, deleted, change);
+        if (!deleted && !branch) item.child.mod = change.mod;
         if (deleted) branch ? recheck(id, item) : remove(id, item);
       } else if (!deleted && (level.all || (level.next && compare(part, fromB64(level.next)) < 0))) {
-        put({ key: b64, branch });
+        put(branch ? { key: b64, branch } : { key: b64, branch, mod: change.mod, lease: change.lease });
         if (level.all) end();
       }
       if (deleted && level.all) end();
@@ -226,7 +250,11 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
         type: 'button',
         class: 'node',
         title: plain(key).slice(0, 500),
+        role: 'treeitem',
+        tabindex: -1,
+        'aria-level': level.depth,
         'aria-expanded': child.branch ? 'false' : null,
+        'aria-selected': child.branch ? null : String(child.key === chosen),
         onclick: () => (child.branch ? toggle(item) : choose(item)),
       },
       h('span', { class: 'twist', 'aria-hidden': 'true' }, child.branch ? '▸' : ''),
@@ -235,7 +263,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     );
     item.node.item = item;
     if (!child.branch && child.key === chosen) item.node.classList.add('shown');
-    item.el = h('li', {}, child.branch || !child.mod ? null : marker(marks, child.key, child.mod), item.node);
+    item.el = h('li', { role: 'none' }, child.branch ? null : marker(marks, child, item.node), item.node);
     item.el.item = item;
     return item;
   }
@@ -252,6 +280,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     } else {
       item.below.el.remove();
       item.below = null;
+      settle();
     }
   }
 
@@ -262,9 +291,12 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
 
   function mark(b64) {
     chosen = b64;
-    for (const n of box.querySelectorAll('.node.shown')) n.classList.remove('shown');
-    for (const n of box.querySelectorAll('.node'))
-      if (!n.item.child.branch && n.item.child.key === b64) n.classList.add('shown');
+    for (const n of box.querySelectorAll('.node')) {
+      if (!n.item || n.item.child.branch) continue;
+      const yes = n.item.child.key === b64;
+      n.classList.toggle('shown', yes);
+      n.setAttribute('aria-selected', String(yes));
+    }
   }
 
   return {
@@ -277,7 +309,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     },
     // notice works a batch of changes in; of more than are listed, the top level is read again.
     notice(batch) {
-      for (const c of batch.changes) top.apply(fromB64(c.key), c.type === 'delete');
+      for (const c of batch.changes) top.apply(fromB64(c.key), c.type === 'delete', c);
       if (
         (batch.dropped || batch.gap) &&
         !top.cut &&
@@ -306,10 +338,14 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
           item.el.remove();
           top.items.delete(id);
         }
+      settle();
       if (!p.children.length || top.all !== !p.next) top.reload();
       else
-        for (const c of p.children)
-          if (!top.items.has((c.branch ? 'b' : 'k') + c.key)) top.apply(fromB64(c.key), false);
+        for (const c of p.children) {
+          const item = top.items.get((c.branch ? 'b' : 'k') + c.key);
+          if (item) item.child.mod = c.mod;
+          else top.apply(fromB64(c.key), false, c);
+        }
     } catch {
       /* the next change tries again */
     }

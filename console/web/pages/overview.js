@@ -29,6 +29,7 @@ export function mount(page) {
   const members = h('div', { class: 'panel' });
   const wrong = h('div');
   const before = h('div');
+  const where = h('div');
   fill(
     page.root,
     h('h1', {}, 'Overview'),
@@ -46,10 +47,18 @@ export function mount(page) {
     members,
     me.operates ? panel() : null,
     before,
-  ); // last, as it comes later and must not move what somebody is about to press
+    where,
+  ); // the last ones come later and must not move what somebody is about to press
   import('../js/past.js').then(
     ({ past }) => {
       if (!page.signal.aborted) fill(before, past(page, me.requests));
+    },
+    () => {},
+  );
+
+  import('../js/prefixes.js').then(
+    ({ prefixes }) => {
+      if (!page.signal.aborted) fill(where, prefixes(page));
     },
     () => {},
   );

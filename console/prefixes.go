@@ -1,0 +1,323 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fairlead-go/fairlead/clientv3"
+)
+
+// Which prefixes are changed most is counted by one watch of all keys for all who share a client,
+// which runs while an overview asks. Which are largest is measured when one asks, by one short read
+// of each: a server says with it how many keys there are, and its few keys tell how large they are.
+// Both are bounded in memory, and say what they left out.
+
+const (
+	// heatBuckets of heatStep are what the rates are of.
+	heatBuckets = 6
+	heatStep    = 10 * time.Second
+	// heatPrefixes are counted one by one in a bucket; changes of more are counted together.
+	heatPrefixes = 1000
+	// heatParts of a key, which end with a slash, are its prefix, of at most heatBytes.
+	heatParts = 2
+	heatBytes = 256
+	// heatIdle is how long it is counted for after somebody has asked.
+	heatIdle = 30 * time.Second
+	// prefixesShown of each kind are sent.
+	prefixesShown = 10
+
+	// weighMost prefixes are measured, for weighTime.
+	weighMost = 200
+	weighTime = 3 * time.Second
+	// weighKeys of a prefix are read, the first ones: at most 12 MiB with values of 1.5 MiB.
+	weighKeys = 8
+	// weighDeep levels with a single branch are gone down, as "/" where all keys begin with it.
+	weighDeep = 8
+)
+
+// hotPrefix is a prefix and its changes a second.
+type hotPrefix struct {
+	Prefix []byte  `json:"prefix"`
+	Rate   float64 `json:"rate"`
+}
+
+// heatReport is what was counted.
+type heatReport struct {
+	Seconds  float64     `json:"seconds"` // that were counted
+	Rate     float64     `json:"rate"`    // of all changes, a second
+	Others   float64     `json:"others"`  // of those that were not counted by prefix
+	Prefixes []hotPrefix `json:"prefixes"`
+	Error    string      `json:"error,omitempty"` // why nothing is counted
+}
+
+type heatBucket struct {
+	slot   int64
+	counts map[string]int64
+	others int64
+}
+
+// heat counts changes by prefix. Its goroutine ends heatIdle after it was asked last.
+type heat struct {
+	mu      sync.Mutex // guards what follows
+	asked   time.Time
+	running bool
+	since   time.Time // when it began to count; zero while it does not
+	ring    [heatBuckets]heatBucket
+	err     string
+	failed  time.Time // when it ended with err
+
+	weighing sync.Mutex // held by who measures
+	large    *weights   // guarded by mu
+}
+
+// prefixOf is the beginning of a key that it is counted under: its first parts without its last
+// one, since a key is no prefix.
+func prefixOf(key []byte) string {
+	text := key[:min(heatBytes, len(key))]
+	end := 0
+	for range heatParts {
+		from := end
+		if from == 0 && len(text) > 0 && text[0] == '/' {
+			from = 1 // a slash at the very beginning is no part of its own
+		}
+		i := slices.Index(text[from:], '/')
+		if i < 0 {
+			return string(text[:max(end, from)])
+		}
+		end = from + i + 1
+	}
+	return string(text[:end])
+}
+
+// add counts a change. The caller holds mu.
+func (h *heat) add(at time.Time, key []byte) {
+	slot := at.UnixMilli() / heatStep.Milliseconds()
+	b := &h.ring[slot%heatBuckets]
+	if b.slot != slot {
+		*b = heatBucket{slot: slot, counts: make(map[string]int64)}
+	}
+	prefix := prefixOf(key)
+	if _, ok := b.counts[prefix]; !ok && len(b.counts) >= heatPrefixes {
+		b.others++
+		return
+	}
+	b.counts[prefix]++
+}
+
+// report is what was counted of late. The caller holds mu.
+func (h *heat) report(now time.Time) *heatReport {
+	r := &heatReport{Prefixes: []hotPrefix{}, Error: h.err}
+	if h.since.IsZero() {
+		return r
+	}
+	slot := now.UnixMilli() / heatStep.Milliseconds()
+	begin := time.UnixMilli((slot - heatBuckets + 1) * heatStep.Milliseconds())
+	if h.since.After(begin) {
+		begin = h.since
+	}
+	r.Seconds = now.Sub(begin).Seconds()
+	if r.Seconds <= 0 {
+		return r
+	}
+	sums := make(map[string]int64)
+	all, others := int64(0), int64(0)
+	for _, b := range h.ring {
+		if b.slot <= slot-heatBuckets || b.slot > slot {
+			continue
+		}
+		all, others = all+b.others, others+b.others
+		for p, n := range b.counts {
+			sums[p] += n
+			all += n
+		}
+	}
+	for p, n := range sums {
+		r.Prefixes = append(r.Prefixes, hotPrefix{[]byte(p), float64(n) / r.Seconds})
+	}
+	slices.SortFunc(r.Prefixes, func(a, b hotPrefix) int {
+		return cmp.Or(cmp.Compare(b.Rate, a.Rate), slices.Compare(a.Prefix, b.Prefix))
+	})
+	r.Prefixes = r.Prefixes[:min(prefixesShown, len(r.Prefixes))]
+	r.Rate, r.Others = float64(all)/r.Seconds, float64(others)/r.Seconds
+	return r
+}
+
+// hottest is what was counted, and keeps it being counted for a while.
+func (p *sampler) hottest(now time.Time) *heatReport {
+	h := &p.heat
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = now
+	if !h.running && now.Sub(h.failed) > heatIdle {
+		h.running = p.c.group.Go(func(context.Context) { h.run(p.ctx, p.client) })
+	}
+	return h.report(now)
+}
+
+// run counts until nobody has asked for a while.
+func (h *heat) run(ctx context.Context, w clientv3.Watcher) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	idle := time.NewTicker(heatIdle / 6)
+	defer idle.Stop()
+	changes := w.Watch(ctx, "", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	for {
+		select {
+		case resp, ok := <-changes:
+			if !ok || resp.Err() != nil {
+				h.end(resp.Err())
+				return
+			}
+			h.take(time.Now(), &resp)
+		case now := <-idle.C:
+			h.mu.Lock()
+			over := now.Sub(h.asked) > heatIdle
+			h.mu.Unlock()
+			if over {
+				h.end(nil)
+				return
+			}
+		case <-ctx.Done():
+			h.end(nil)
+			return
+		}
+	}
+}
+
+func (h *heat) take(now time.Time, resp *clientv3.WatchResponse) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if resp.Created && h.since.IsZero() {
+		h.since, h.err = now, ""
+	}
+	for _, ev := range resp.Events {
+		h.add(now, ev.Kv.Key)
+	}
+}
+
+// end forgets what was counted. Who asks next begins anew.
+func (h *heat) end(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running, h.since, h.ring = false, time.Time{}, [heatBuckets]heatBucket{}
+	if h.err = ""; err != nil {
+		h.err, h.failed = err.Error(), time.Now()
+	}
+}
+
+// weight is a prefix and what is under it.
+type weight struct {
+	Prefix []byte `json:"prefix"`
+	Keys   int64  `json:"keys"`
+	// Bytes of keys and values are estimated from those of Read keys.
+	Bytes int64 `json:"bytes"`
+	Read  int   `json:"read"`
+}
+
+// weights is what a measurement found.
+type weights struct {
+	At       int64    `json:"at"`       // milliseconds since 1970
+	Under    []byte   `json:"under"`    // what all keys that were measured begin with
+	Keys     int64    `json:"keys"`     // all that begin so
+	Measured int      `json:"measured"` // prefixes
+	All      bool     `json:"all"`      // there are no more of them
+	Single   int      `json:"single"`   // keys that go no deeper, which are in no prefix
+	Prefixes []weight `json:"prefixes"` // the largest ones
+}
+
+// weigh measures the prefixes of the first level that parts the keys.
+func weigh(ctx context.Context, kv clientv3.KV) (*weights, error) {
+	end := time.Now().Add(weighTime)
+	late := func() bool { return time.Now().After(end) }
+	w := &weights{At: time.Now().UnixMilli(), Under: []byte{}, Prefixes: []weight{}}
+	under, next := "", ""
+	var list []child
+	for range weighDeep {
+		var err error
+		if list, next, _, err = level(ctx, kv, under, "/", "", weighMost, late); err != nil {
+			return nil, err
+		}
+		if len(list) != 1 || !list[0].Branch || next != "" {
+			break
+		}
+		under = string(list[0].Key)
+	}
+	w.Under, w.All = []byte(under), next == ""
+	all, err := kv.Get(ctx, under, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return nil, err
+	}
+	w.Keys = all.Count
+	for _, c := range list {
+		if !c.Branch {
+			w.Single++
+			continue
+		}
+		if late() {
+			w.All = false
+			break
+		}
+		one, err := weighOne(ctx, kv, c.Key)
+		if err != nil {
+			return nil, err
+		}
+		w.Measured++
+		w.Prefixes = append(w.Prefixes, one)
+	}
+	slices.SortFunc(w.Prefixes, func(a, b weight) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.Prefix, b.Prefix))
+	})
+	w.Prefixes = w.Prefixes[:min(prefixesShown, len(w.Prefixes))]
+	return w, nil
+}
+
+func weighOne(ctx context.Context, kv clientv3.KV, prefix []byte) (weight, error) {
+	one := weight{Prefix: prefix}
+	got, err := kv.Get(ctx, string(prefix), clientv3.WithPrefix(), clientv3.WithLimit(weighKeys))
+	if err != nil {
+		return one, err
+	}
+	one.Keys, one.Read = got.Count, len(got.Kvs)
+	for _, kv := range got.Kvs {
+		one.Bytes += int64(len(kv.Key) + len(kv.Value))
+	}
+	if one.Read > 0 {
+		one.Bytes = one.Bytes * one.Keys / int64(one.Read)
+	}
+	return one, nil
+}
+
+// prefixReport is the answer to a page.
+type prefixReport struct {
+	Hot   *heatReport `json:"hot"`
+	Large *weights    `json:"large,omitempty"` // none if nobody has measured yet
+}
+
+// getPrefixes says which prefixes are changed most and, with weigh=1 measured anew, which are
+// largest.
+func getPrefixes(r *request) (any, error) {
+	p := r.session.sample
+	report := &prefixReport{Hot: p.hottest(time.Now())}
+	if r.URL.Query().Get("weigh") == "1" {
+		if !p.heat.weighing.TryLock() {
+			return nil, conflict("somebody measures the prefixes already", nil)
+		}
+		defer p.heat.weighing.Unlock()
+		ctx, cancel := r.limit(callTimeout)
+		defer cancel()
+		w, err := weigh(ctx, r.client)
+		if err != nil {
+			return nil, err
+		}
+		p.heat.mu.Lock()
+		p.heat.large = w
+		p.heat.mu.Unlock()
+	}
+	p.heat.mu.Lock()
+	defer p.heat.mu.Unlock()
+	report.Large = p.heat.large
+	return report, nil
+}
