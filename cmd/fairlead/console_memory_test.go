@@ -20,8 +20,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// BenchmarkConsoleMemory prints how much memory "fairlead console" takes at most on a cluster with a
-// million keys and 10,000 instances while all its pages are asked for. The goal is 128 MiB.
+// BenchmarkConsoleMemory prints how much memory "fairlead console" takes at most on a cluster with
+// a million keys and 10,000 instances while all its pages are asked for. The goal is 128 MiB.
 func BenchmarkConsoleMemory(b *testing.B) {
 	const keys, services, each = 1_000_000, 1000, 10
 	cluster := etcdtest.Start(b, etcdtest.Options{})

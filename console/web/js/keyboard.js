@@ -117,8 +117,8 @@ export function list(container, selector, more) {
 }
 
 // rover makes the elements that a selector finds in a container one stop of the Tab key: the one
-// that had the focus last, or the first. Others are reached by list's keys. What is returned is to be
-// called when elements came or went.
+// that had the focus last, or the first. Others are reached by list's keys. What is returned is to
+// be called when elements came or went.
 export function rover(container, selector) {
   let now = null;
   const be = (el) => {
