@@ -10,8 +10,8 @@ import (
 )
 
 // Reachable makes one small read, so that a command without a time limit on a cluster that is not
-// there ends with the reason instead of waiting for it to come. Any answer will do, also a refusal, but that
-// of a login: with a wrong password nothing comes of the command.
+// there ends with the reason instead of waiting for it to come. Any answer will do, also a refusal,
+// but not that of a login: with a wrong password nothing comes of the command.
 func (a *App) Reachable(ctx context.Context, c *clientv3.Client, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, a.Conn.CommandTimeout)
 	defer cancel()
