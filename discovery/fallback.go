@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
 // fallbackAfter is how long a cluster's first answer is waited for until the next one may be used:
@@ -43,6 +44,24 @@ type cluster struct {
 	name      string // empty for the first
 	client    *clientv3.Client
 	announcer *Registrar // nil if not announced
+
+	mu      sync.Mutex // guards what follows
+	looked  time.Time
+	answers bool // as of then
+}
+
+// reachableFor is how long it holds that a cluster answers: short beside follow.LookEvery, in which
+// each of thousands of services asks.
+const reachableFor = follow.LookEvery / 10
+
+// reachable reports whether any member answers.
+func (c *cluster) reachable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.looked) >= reachableFor {
+		c.looked, c.answers = now, follow.Reachable(c.client)
+	}
+	return c.answers
 }
 
 func (d *Directory) addCluster(name string, client *clientv3.Client) {

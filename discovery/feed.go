@@ -282,7 +282,7 @@ func (f *feed) confirmed() {
 
 // look is what has to be done now and then.
 func (f *feed) look() {
-	reachable := follow.Reachable(f.cluster.client)
+	reachable := f.cluster.reachable()
 	if reachable {
 		f.arrive()
 		defer f.confirmed()

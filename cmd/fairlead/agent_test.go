@@ -172,12 +172,14 @@ func (a *agent) resident() string {
 	if err != nil {
 		return err.Error()
 	}
-	if m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(text); m != nil {
+	mib := func(what string) float64 {
 		var kb float64
-		_, _ = fmt.Sscan(string(m[1]), &kb) // it is a number
-		return fmt.Sprintf("%.1f MiB", kb/1024)
+		if m := regexp.MustCompile(what + `:\s+(\d+) kB`).FindSubmatch(text); m != nil {
+			_, _ = fmt.Sscan(string(m[1]), &kb) // it is a number
+		}
+		return kb / 1024
 	}
-	return "unknown"
+	return fmt.Sprintf("%.1f MiB, of which the program's own file is %.1f", mib("VmRSS"), mib("RssFile"))
 }
 
 // instance is a record of ours.

@@ -3,6 +3,7 @@ package wholefile
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,12 +12,23 @@ import (
 // Write writes a file so that a reader finds the old one or the new one, never a part, also after a
 // crash. On failure the old one stays.
 func Write(path string, text []byte, mode fs.FileMode) error {
+	return Stream(path, mode, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// Stream is Write of what write writes, which is not held in memory. If write fails, that is the
+// error, and the old file stays.
+func Stream(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err = write(tmp); err == nil {
+		err = errors.Join(tmp.Chmod(mode), tmp.Sync())
+	}
+	err = errors.Join(err, tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}

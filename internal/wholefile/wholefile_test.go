@@ -1,6 +1,8 @@
 package wholefile
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,6 +34,16 @@ func TestWrite(t *testing.T) {
 	}
 	if err := Write(filepath.Join(dir, "nowhere", "file"), nil, 0o600); err == nil {
 		t.Error("there is no such directory")
+	}
+	failure := errors.New("half of it")
+	if err := Stream(path, 0o600, func(w io.Writer) error {
+		_, err := io.WriteString(w, "half")
+		return errors.Join(err, failure)
+	}); !errors.Is(err, failure) {
+		t.Errorf("%v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "another one" {
+		t.Errorf("%q, %v", got, err)
 	}
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 2 {
 		t.Errorf("left behind: %v, %v", list, err)

@@ -167,6 +167,9 @@ func fail(w http.ResponseWriter, err error) {
 	reply(w, e.status, errorAnswer{errorDetail{e.code, e.message}})
 }
 
+// streamed is an answer that encodes itself, in parts.
+type streamed interface{ encode(to io.Writer) error }
+
 func reply(w http.ResponseWriter, status int, answer any) {
 	if answer == nil {
 		w.WriteHeader(status)
@@ -174,7 +177,12 @@ func reply(w http.ResponseWriter, status int, answer any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // whoever has gone does not miss it
+	// Whoever has gone does not miss it.
+	if one, ok := answer.(streamed); ok {
+		_ = one.encode(w)
+	} else {
+		_ = json.NewEncoder(w).Encode(answer)
+	}
 }
 
 // readBody has the body in memory before anything is done, in bounded time.

@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -68,22 +71,49 @@ func labelName(key string) string {
 	}, key)
 }
 
-// targetsOf are the targets of views, in the order of services and ids.
-func targetsOf(views []*discovery.View, f discovery.Filter) []targetGroup {
-	list := []targetGroup{}
-	for _, v := range views {
-		ins := v.Instances()
-		slices.SortFunc(ins, func(x, y *discovery.Instance) int { return strings.Compare(x.ID, y.ID) })
-		for _, in := range ins {
-			if !f.Matches(in) {
-				continue
-			}
-			if g, ok := newTarget(in); ok {
-				list = append(list, g)
+// targetList is the targets of views, in the order of services and ids. They are made one by one,
+// when they are encoded: of all together there would be more than of all that the agent knows.
+type targetList struct {
+	views  []*discovery.View
+	filter discovery.Filter
+}
+
+func (l targetList) all() iter.Seq[targetGroup] {
+	return func(yield func(targetGroup) bool) {
+		for _, v := range l.views {
+			ins := v.Instances()
+			slices.SortFunc(ins, func(x, y *discovery.Instance) int { return strings.Compare(x.ID, y.ID) })
+			for _, in := range ins {
+				if !l.filter.Matches(in) {
+					continue
+				}
+				if g, ok := newTarget(in); ok && !yield(g) {
+					return
+				}
 			}
 		}
 	}
-	return list
+}
+
+// encode writes the list for Prometheus, a line for each target.
+func (l targetList) encode(to io.Writer) error {
+	w := bufio.NewWriter(to) // keeps its first error
+	before := "[\n"
+	for g := range l.all() {
+		text, err := json.Marshal(g)
+		if err != nil {
+			return err
+		}
+		_, _ = w.WriteString(before)
+		_, _ = w.Write(text)
+		before = ",\n"
+	}
+	if before == "[\n" {
+		_, _ = w.WriteString("[]\n")
+	} else {
+		_, _ = w.WriteString("\n]\n")
+	}
+	return w.Flush()
 }
 
 // targets is what Prometheus' http_sd asks for. It fails if a service is not known: then Prometheus
@@ -114,7 +144,7 @@ func (a *api) targets(r *http.Request) (int, any, error) {
 		}
 		views = append(views, v)
 	}
-	return http.StatusOK, targetsOf(views, f), nil
+	return http.StatusOK, targetList{views, f}, nil
 }
 
 // matching are the services that are named, and those whose names begin as a pattern says, in
@@ -143,10 +173,4 @@ func (a *api) matching(ctx context.Context, patterns []string) ([]string, error)
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
-}
-
-// encodeTargets is the file that file_sd reads.
-func encodeTargets(list []targetGroup) ([]byte, error) {
-	text, err := json.MarshalIndent(list, "", " ")
-	return append(text, '\n'), err
 }

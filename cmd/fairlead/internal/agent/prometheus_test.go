@@ -39,7 +39,10 @@ func TestPrometheus(t *testing.T) {
 	two := `{"targets":["[::1]:9100"],"labels":{"__meta_fairlead_address":"[::1]:9100","__meta_fairlead_draining":"false",` +
 		`"__meta_fairlead_id":"two","__meta_fairlead_service":"` + b + `","__meta_fairlead_weight":"10"}}`
 	both, query := "["+one+","+two+"]", "/v1/prometheus?service="+b+"&service="+t.Name()+"-*"
-	answers := func(query string) string { _, text := r.call("GET", query, ""); return text }
+	answers := func(query string) string {
+		_, text := r.call("GET", query, "")
+		return strings.ReplaceAll(text, "\n", "")
+	}
 	clienttest.Await(t, "both are targets", func() bool { return answers(query) == both })
 	if got := answers(query + "&filter=v1"); got != "["+one+"]" {
 		t.Errorf("%s", got)

@@ -3,7 +3,10 @@ package agent
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -38,12 +41,12 @@ type targetFile struct {
 	names   []string // nil before they are known
 	listed  time.Time
 	views   []*discovery.View // that were looked at last
-	text    []byte            // that the file has
+	sum     []byte            // of the file: its text is not kept
 	failure string
 }
 
 func (t *targetFile) run(ctx context.Context) {
-	t.text, _ = os.ReadFile(t.path) // none is as good as another one
+	t.sum = sumOf(t.path) // none is as good as another one
 	tick := time.NewTicker(targetsEvery)
 	defer tick.Stop()
 	for {
@@ -96,13 +99,47 @@ func (t *targetFile) step(ctx context.Context) error {
 	if t.views != nil && slices.Equal(views, t.views) {
 		return nil
 	}
-	text, err := encodeTargets(targetsOf(views, ""))
-	if err == nil && !bytes.Equal(text, t.text) {
-		err = wholefile.Write(t.path, text, 0o644) // Prometheus is another user
-	}
-	if err != nil {
+	if err := t.write(targetList{views: views}); err != nil {
 		return err
 	}
-	t.views, t.text = views, text
+	t.views = views
 	return nil
+}
+
+// errSame: the file has just that.
+var errSame = errors.New("agent: nothing has changed")
+
+// write replaces the file, unless it would be the same.
+func (t *targetFile) write(list targetList) error {
+	sum := sha256.New()
+	err := wholefile.Stream(t.path, 0o644, func(w io.Writer) error { // Prometheus is another user
+		if err := list.encode(io.MultiWriter(w, sum)); err != nil {
+			return err
+		}
+		if bytes.Equal(sum.Sum(nil), t.sum) {
+			return errSame
+		}
+		return nil
+	})
+	if errors.Is(err, errSame) {
+		return nil
+	}
+	if err == nil {
+		t.sum = sum.Sum(nil)
+	}
+	return err
+}
+
+// sumOf is the digest of a file; nil if it cannot be read.
+func sumOf(path string) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return nil
+	}
+	return sum.Sum(nil)
 }

@@ -31,9 +31,9 @@ func (s *Server) answer(r *request) {
 	}
 	switch qtype {
 	case dns.TypeA:
-		take(s, r, found.v4, s.address)
+		take(s, r, found.v4, s.endpoint)
 	case dns.TypeAAAA:
-		take(s, r, found.v6, s.address)
+		take(s, r, found.v6, s.endpoint)
 	case dns.TypeSRV:
 		s.appendSRV(r, found.srv)
 	case dns.TypeTXT:
@@ -90,8 +90,8 @@ func take[T any](s *Server, r *request, list []T, record func(dns.RR_Header, T) 
 // address's; the priority says that a client shall use the instance's preferred address, 0,
 // before its other ones, 1. The target is the address's own name, or the host name that the
 // address is; addresses are added, as many as fit.
-func (s *Server) appendSRV(r *request, list []endpoint) {
-	taken := take(s, r, list, func(h dns.RR_Header, e endpoint) dns.RR {
+func (s *Server) appendSRV(r *request, list []*endpoint) {
+	taken := take(s, r, list, func(h dns.RR_Header, e *endpoint) dns.RR {
 		rr := &dns.SRV{Hdr: h, Weight: uint16(e.in.EffectiveWeight()), Port: e.port, Target: e.host}
 		if !e.first {
 			rr.Priority = 1
@@ -117,6 +117,8 @@ func (s *Server) appendSRV(r *request, list []endpoint) {
 	}
 	r.reply.Extra = append(extra, r.reply.Extra...) // EDNS0's record stays the last
 }
+
+func (s *Server) endpoint(h dns.RR_Header, e *endpoint) dns.RR { return s.address(h, e.addr) }
 
 // address is an A or AAAA record.
 func (s *Server) address(h dns.RR_Header, a netip.Addr) dns.RR {

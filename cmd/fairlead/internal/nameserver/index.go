@@ -25,19 +25,26 @@ type endpoint struct {
 	first bool       // the instance's preferred address of all
 }
 
-// set is the instances behind a name, without draining ones.
+// set is the instances behind a name, without draining ones. An instance is in several; they share
+// its endpoints.
 type set struct {
-	v4, v6 []netip.Addr // each once: RFC 2181, section 5
-	srv    []endpoint   // each target and port once
+	v4, v6 []*endpoint // each address once: RFC 2181, section 5
+	srv    []*endpoint // each target and port once
 	txt    []*discovery.Instance
 	hosts  []string // each once
+}
+
+// clip gives back what appending took beyond need: it would be kept as long as the view is.
+func (s *set) clip() {
+	s.v4, s.v6, s.srv = slices.Clone(s.v4), slices.Clone(s.v6), slices.Clone(s.srv)
+	s.txt, s.hosts = slices.Clone(s.txt), slices.Clone(s.hosts)
 }
 
 type index struct {
 	some  bool // there are instances, if only draining ones
 	all   set
 	named map[string]*set // by version, zone and tag, and what is between their labels
-	eps   []endpoint      // of all instances, draining ones too
+	eps   []*endpoint     // of all instances, draining ones too
 
 	addrs func() map[netip.Addr]struct{} // of eps; made when it is first wanted
 }
@@ -71,6 +78,11 @@ func newIndex(v View) *index {
 			}
 		}
 	}
+	x.all.clip()
+	for _, s := range x.named {
+		s.clip()
+	}
+	x.eps = slices.Clone(x.eps)
 	x.addrs = sync.OnceValue(func() map[netip.Addr]struct{} {
 		all := make(map[netip.Addr]struct{}, len(x.eps))
 		for _, e := range x.eps {
@@ -154,12 +166,12 @@ func (b builder) once(a added) bool {
 	return !ok
 }
 
-func (b builder) add(s *set, e endpoint) {
+func (b builder) add(s *set, e *endpoint) {
 	if e.addr.IsValid() && b.once(added{to: s, addr: e.addr}) {
 		if e.addr.Is4() {
-			s.v4 = append(s.v4, e.addr)
+			s.v4 = append(s.v4, e)
 		} else {
-			s.v6 = append(s.v6, e.addr)
+			s.v6 = append(s.v6, e)
 		}
 	}
 	if e.host != "" && b.once(added{to: s, host: e.host}) {
@@ -171,8 +183,8 @@ func (b builder) add(s *set, e endpoint) {
 }
 
 // endpoints are the preferred addresses of each kind.
-func endpoints(in *discovery.Instance) []endpoint {
-	var list []endpoint
+func endpoints(in *discovery.Instance) []*endpoint {
+	var list []*endpoint
 	var have [3]bool // IPv4, IPv6, host names
 	for i, text := range in.Addresses {
 		e, kind, ok := parse(text)
@@ -181,7 +193,7 @@ func endpoints(in *discovery.Instance) []endpoint {
 		}
 		have[kind] = true
 		e.in, e.first = in, i == 0
-		list = append(list, e)
+		list = append(list, &e)
 	}
 	return list
 }
