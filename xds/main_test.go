@@ -32,8 +32,16 @@ type plane struct {
 // serve runs a control plane until the test ends.
 func serve(t testing.TB, client *clientv3.Client, at string, opts ...discovery.DirectoryOption) *plane {
 	t.Helper()
+	return serveLimited(t, client, at, nil, opts...)
+}
+
+// serveLimited is serve of a control plane with options of its own.
+func serveLimited(
+	t testing.TB, client *clientv3.Client, at string, own []xds.Option, opts ...discovery.DirectoryOption,
+) *plane {
+	t.Helper()
 	d := discovery.NewDirectory(client, opts...)
-	server, err := xds.New(d, xds.WithLog(func(line string) { t.Error(line) }))
+	server, err := xds.New(d, append(own, xds.WithLog(func(line string) { t.Error(line) }))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,8 @@ const (
 	deniedEvery = time.Second
 	// mostServices bounds what clients can have followed: each costs etcd a watch.
 	mostServices = 1000
+	// DefaultMaxStreams is far above the clients of a host, and some hundred MiB.
+	DefaultMaxStreams = 4096
 	// mostNames bounds what a client names of one kind.
 	mostNames = 10_000
 	// mostBytes bounds a request; that of mostNames names is well below.
@@ -53,6 +55,7 @@ type Server struct {
 	sotw      sotw.Server
 	delta     delta.Server
 	streams   atomic.Int64
+	most      int64 // of them
 
 	mu     sync.Mutex
 	byName map[string]*service
@@ -67,6 +70,11 @@ type Option func(*Server)
 func WithServices(names ...string) Option {
 	return func(s *Server) { s.always = append(s.always, names...) }
 }
+
+// WithMaxStreams bounds the streams of all clients together, each of which takes some 36 KiB; one
+// more is refused as ResourceExhausted, and its client tries again later. It is DefaultMaxStreams
+// by default.
+func WithMaxStreams(n int) Option { return func(s *Server) { s.most = int64(n) } }
 
 // WithLog has lines about what goes wrong handed to say, from any goroutine; they go nowhere by
 // default.
@@ -83,12 +91,16 @@ func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 		log:       func(string) {},
 		group:     worker.New(context.Background()),
 		byName:    make(map[string]*service),
+		most:      DefaultMaxStreams,
 	}
 	for _, o := range opts {
 		if o == nil {
 			return nil, fmt.Errorf("%w: an option is nil", discovery.ErrInvalid)
 		}
 		o(s)
+	}
+	if s.most < 1 {
+		return nil, fmt.Errorf("%w: at most %d streams", discovery.ErrInvalid, s.most)
 	}
 	// Versions of one process mean nothing to the next one.
 	prefix := cache.WithVersionPrefix(rand.Text()[:8] + ".")
@@ -274,12 +286,17 @@ func (s *Server) sweep(now time.Time) {
 // hooks count streams.
 type hooks struct{ s *Server }
 
-func (h hooks) OnStreamOpen(context.Context, int64, string) error { h.s.streams.Add(1); return nil }
-func (h hooks) OnStreamClosed(int64, *core.Node)                  { h.s.streams.Add(-1) }
-func (h hooks) OnDeltaStreamOpen(context.Context, int64, string) error {
-	h.s.streams.Add(1)
+// open counts a stream, also one that is refused: its end is told too.
+func (h hooks) open() error {
+	if h.s.streams.Add(1) > h.s.most {
+		return status.Error(codes.ResourceExhausted, "xds: there are as many streams as this server takes")
+	}
 	return nil
 }
+
+func (h hooks) OnStreamOpen(context.Context, int64, string) error            { return h.open() }
+func (h hooks) OnStreamClosed(int64, *core.Node)                             { h.s.streams.Add(-1) }
+func (h hooks) OnDeltaStreamOpen(context.Context, int64, string) error       { return h.open() }
 func (h hooks) OnDeltaStreamClosed(int64, *core.Node)                        { h.s.streams.Add(-1) }
 func (h hooks) OnStreamRequest(int64, *api.DiscoveryRequest) error           { return nil }
 func (h hooks) OnStreamDeltaRequest(int64, *api.DeltaDiscoveryRequest) error { return nil }

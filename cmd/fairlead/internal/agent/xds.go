@@ -15,6 +15,9 @@ import (
 	"github.com/fairlead-go/fairlead/xds"
 )
 
+// mostPlaneConns bounds the connections of clients of xDS, which have one each.
+const mostPlaneConns = 2048
+
 // plane is where xDS is served.
 type plane struct {
 	xds      *xds.Server
@@ -71,16 +74,17 @@ func (a *Agent) listenXDS() error {
 			),
 		)
 	}
-	l, err := net.Listen("tcp", a.o.XDS)
+	listener, err := net.Listen("tcp", a.o.XDS)
 	if err != nil {
 		return err
 	}
+	l := newGate(listener, mostPlaneConns)
 	server, err := xds.New(a.directory, xds.WithServices(a.o.XDSServices...), xds.WithLog(a.o.Say))
 	if err != nil {
 		l.Close()
 		return err
 	}
-	a.plane = &plane{xds: server, grpc: grpc.NewServer(opts...), listener: l}
+	a.plane = &plane{xds: server, grpc: grpc.NewServer(append(opts, grpc.StatsHandler(l))...), listener: l}
 	server.Register(a.plane.grpc)
 	a.api.knowers = append(a.api.knowers, a.plane)
 	a.api.planeStreams = server.Streams

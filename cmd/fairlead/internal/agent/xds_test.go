@@ -3,14 +3,17 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"strings"
 	"testing"
 
 	ads "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
@@ -98,4 +101,63 @@ func TestXDSPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+// Connections without streams, however many, keep nobody out who has one or wants one.
+func TestXDSIdleConnections(t *testing.T) {
+	const many = 10_000
+	r := start(t, clienttest.Shared(t), func(o *Options) { o.XDS = "127.0.0.1:0" })
+	at := r.agent.plane.listener.Addr().String()
+	r.want(201, nil, "PUT", instance(t.Name(), "one"), `{"addresses":["10.0.0.1:80"]}`)
+	ask := func(stream ads.AggregatedDiscoveryService_StreamAggregatedResourcesClient, kind string) {
+		t.Helper()
+		if err := stream.Send(&ads.DiscoveryRequest{TypeUrl: kind, ResourceNames: []string{t.Name()}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := stream.Recv(); err != nil || len(got.Resources) != 1 {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+	client := func() ads.AggregatedDiscoveryService_StreamAggregatedResourcesClient {
+		t.Helper()
+		conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		stream, err := ads.NewAggregatedDiscoveryServiceClient(conn).
+			StreamAggregatedResources(clienttest.Within(t, 2*clienttest.Long))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask(stream, resource.ListenerType)
+		return stream
+	}
+	before := client()
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for range many {
+		c, err := net.DialTimeout("tcp", at, clienttest.Long)
+		if err != nil {
+			t.Fatalf("after %d: %v", len(conns), err)
+		}
+		if conns = append(conns, c); len(conns)%2 == 0 { // half of them begin as HTTP/2 does
+			_, _ = io.WriteString(c, http2.ClientPreface+"\x00\x00\x00\x04\x00\x00\x00\x00\x00") // closed, perhaps
+		}
+	}
+	client()
+	ask(before, resource.RouteType)
+	if g := r.agent.plane.listener.(*gate); !within(g, mostPlaneConns) {
+		t.Error("more connections are open than it takes")
+	}
+}
+
+func within(g *gate, most int) bool {
+	g.conns.mu.Lock()
+	defer g.conns.mu.Unlock()
+	return len(g.conns.open) <= most
 }
