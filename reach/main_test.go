@@ -29,11 +29,11 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	for _, name := range []string{"prometheus", "haproxy", "nginx", "unbound", "dig", "curl", "php"} {
+	for _, name := range []string{"prometheus", "haproxy", "nginx", "unbound", "dig", "curl", "php", "ip", "unshare"} {
 		if _, err := exec.LookPath(name); err != nil {
 			fmt.Fprintf(
 				os.Stderr,
-				"these tests need Debian's packages prometheus, haproxy, nginx, unbound, bind9-dnsutils, curl and php-cli: %v\n",
+				"these tests need Debian's packages prometheus, haproxy, nginx, unbound, bind9-dnsutils, curl, php-cli, iproute2 and util-linux: %v\n",
 				err,
 			)
 			return 1
