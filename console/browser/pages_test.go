@@ -20,7 +20,7 @@ func TestEveryPage(t *testing.T) {
 	b.has("main", "3 of 3 members answer")
 	b.await(
 		"three members, one leading",
-		`document.querySelectorAll('tbody tr').length === 3 && document.querySelectorAll('.tag.accent').length === 1`,
+		`document.querySelectorAll('.members tbody tr').length === 3 && document.querySelectorAll('.tag.accent').length === 1`,
 	)
 	stop := churn(t, client, "/tenants/acme/carts/", 300)
 	b.await(
@@ -33,6 +33,10 @@ func TestEveryPage(t *testing.T) {
 	b.has(".prefixes", "keys. Sizes are estimated from the first 8 keys of each.")
 	b.js(`scrollTo(0, 0)`, nil)
 	b.shot("overview")
+	b.run(chromedp.EmulateViewport(1280, 620))
+	b.js(`document.querySelector('.prefixes').scrollIntoView({block: 'end'})`, nil)
+	b.shot("prefixes")
+	b.run(chromedp.EmulateViewport(desktop.width, desktop.height))
 	stop()
 
 	b.visit("services")
@@ -97,7 +101,7 @@ func TestFirstPage(t *testing.T) {
 	open(t, base, desktop, "overview") // the browser has started what it starts once
 	b := tabOf(t, base, desktop)
 	b.run(chromedp.Navigate(base + "/?token=" + "the+token+of+the+tests"))
-	b.await("the members", `document.querySelectorAll('tbody tr').length === 3`)
+	b.await("the members", `document.querySelectorAll('.members tbody tr').length === 3`)
 	var took struct{ Page, Members, Bytes float64 }
 	b.js(`(() => { const n = performance.getEntriesByType('navigation')[0];
 		const all = performance.getEntriesByType('resource');

@@ -26,7 +26,7 @@ export function mount(page) {
   const tiles = { health: tile('Cluster'), leader: tile('Leader'), revision: tile('Revision'), size: tile('Database') };
   const charts = { changes: chart('Changes', 'revisions/s'), index: chart('Proposals', 'raft entries/s') };
   if (me.requests) charts.requests = chart('Requests', 'received/s');
-  const members = h('div', { class: 'panel' });
+  const members = h('div', { class: 'panel members' });
   const wrong = h('div');
   const before = h('div');
   const where = h('div');
