@@ -58,6 +58,7 @@ type gatherer struct {
 	kind   string
 	prefix string
 	every  time.Duration
+	user   bool  // it is a user who follows: their rights may be taken away
 	next   int64 // the revision to watch from; 0 for now. Its goroutine's own.
 
 	mu   sync.Mutex // guards what follows
@@ -67,10 +68,10 @@ type gatherer struct {
 }
 
 // run gathers until ctx ends.
-func (g *gatherer) run(ctx context.Context, w clientv3.Watcher) {
+func (g *gatherer) run(ctx context.Context, client *clientv3.Client) {
 	pause := again
 	for ctx.Err() == nil {
-		if g.watch(ctx, w) {
+		if g.watch(ctx, client) {
 			pause = again
 		}
 		_ = backoff.Sleep(ctx, pause)
@@ -78,8 +79,9 @@ func (g *gatherer) run(ctx context.Context, w clientv3.Watcher) {
 	}
 }
 
-// watch gathers until the watch ends, and reports whether it had begun.
-func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) (began bool) {
+// watch gathers until the watch ends or may not be made any more, and reports whether it had begun
+// and is to be begun anew soon.
+func (g *gatherer) watch(ctx context.Context, client *clientv3.Client) (began bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opts := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithCreatedNotify()}
@@ -89,7 +91,28 @@ func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) (began bool) {
 	if g.next > 0 {
 		opts = append(opts, clientv3.WithRev(g.next))
 	}
-	for resp := range w.Watch(ctx, g.prefix, opts...) {
+	var still <-chan time.Time
+	if g.user {
+		tick := time.NewTicker(stillEvery)
+		defer tick.Stop()
+		still = tick.C
+	}
+	changes := client.Watch(ctx, g.prefix, opts...)
+	for {
+		var resp clientv3.WatchResponse
+		select {
+		case r, ok := <-changes:
+			if !ok {
+				return began
+			}
+			resp = r
+		case <-still:
+			if err := mayRead(ctx, client, g.prefix); err != nil {
+				g.with(func(b *batch) { b.Error = err.Error() })
+				return false
+			}
+			continue
+		}
 		if err := resp.Err(); err != nil {
 			if ctx.Err() != nil {
 				return began
@@ -122,7 +145,6 @@ func (g *gatherer) watch(ctx context.Context, w clientv3.Watcher) (began bool) {
 			})
 		}
 	}
-	return began
 }
 
 // with lets f work on the batch.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/site"
 )
@@ -162,12 +164,23 @@ func (c *Console) private(most int64, f handler, tell func(*clientv3.Client, err
 		answer(w, r.Request, func() (any, error) {
 			out, err := f(r)
 			r.end(err)
+			if r.session.user != "" && errors.Is(err, rpctypes.ErrAuthFailed) {
+				c.sessions.remove(c.cookieOf(r.Request), r.Header.Get(secretHeader)) // and with it what it follows
+				return nil, errNoUser
+			}
 			if err != nil {
 				return nil, tell(r.client, err)
 			}
 			return out, nil
 		})
 	})
+}
+
+// errNoUser ends the session of a user who was deleted or has another password now.
+var errNoUser = &apiError{
+	Status:  http.StatusUnauthorized,
+	Code:    "sign_in",
+	Message: "etcd does not know this user with this password any more; sign in again",
 }
 
 // within lets in those who have a session, with their share of the requests and their body, of so

@@ -3,9 +3,12 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 )
@@ -158,12 +161,12 @@ func (p *sampler) hottest(now time.Time) *heatReport {
 }
 
 // run counts until nobody has asked for a while.
-func (h *heat) run(ctx context.Context, w clientv3.Watcher) {
+func (h *heat) run(ctx context.Context, client *clientv3.Client) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	idle := time.NewTicker(heatIdle / 6)
+	idle := time.NewTicker(stillEvery)
 	defer idle.Stop()
-	changes := w.Watch(ctx, "", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	changes := client.Watch(ctx, "", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 	for {
 		select {
 		case resp, ok := <-changes:
@@ -176,8 +179,8 @@ func (h *heat) run(ctx context.Context, w clientv3.Watcher) {
 			h.mu.Lock()
 			over := now.Sub(h.asked) > heatIdle
 			h.mu.Unlock()
-			if over {
-				h.end(nil)
+			if err := mayRead(ctx, client, ""); over || err != nil {
+				h.end(err)
 				return
 			}
 		case <-ctx.Done():
@@ -198,13 +201,13 @@ func (h *heat) take(now time.Time, resp *clientv3.WatchResponse) {
 	}
 }
 
-// end forgets what was counted. Who asks next begins anew.
+// end forgets what was counted, and after a refusal what was measured. Who asks next begins anew.
 func (h *heat) end(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running, h.since, h.ring = false, time.Time{}, [heatBuckets]heatBucket{}
 	if h.err = ""; err != nil {
-		h.err, h.failed = err.Error(), time.Now()
+		h.err, h.failed, h.large = err.Error(), time.Now(), nil
 	}
 }
 
@@ -294,26 +297,29 @@ func weighOne(ctx context.Context, kv clientv3.KV, prefix []byte) (weight, error
 type prefixReport struct {
 	Hot   *heatReport `json:"hot"`
 	Large *weights    `json:"large,omitempty"` // none if nobody has measured yet
+	// LargeError is why the user may not measure.
+	LargeError string `json:"largeError,omitempty"`
 }
 
-// getPrefixes says which prefixes are changed most and, with weigh=1 measured anew, which are
-// largest.
+// getPrefixes says which prefixes are changed most and, with weigh=1 measured anew unless somebody
+// does that already, which are largest.
 func getPrefixes(r *request) (any, error) {
 	p := r.session.sample
 	report := &prefixReport{Hot: p.hottest(time.Now())}
-	if r.URL.Query().Get("weigh") == "1" {
-		if !p.heat.weighing.TryLock() {
-			return nil, conflict("somebody measures the prefixes already", nil)
-		}
+	if r.URL.Query().Get("weigh") == "1" && p.heat.weighing.TryLock() {
 		defer p.heat.weighing.Unlock()
 		ctx, cancel := r.limit(callTimeout)
 		defer cancel()
 		w, err := weigh(ctx, r.client)
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, rpctypes.ErrPermissionDenied):
+			report.LargeError = err.Error() // most users may not read all keys, which is no failure of theirs
+		default:
 			return nil, err
 		}
 		p.heat.mu.Lock()
-		p.heat.large = w
+		p.heat.large = w // nil after a refusal
 		p.heat.mu.Unlock()
 	}
 	p.heat.mu.Lock()

@@ -69,6 +69,7 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	defer running.Wait()
 	defer cancel()
 	for _, g := range watches {
+		g.user = r.session.user != ""
 		running.Go(func() { g.run(ctx, r.client) })
 	}
 	beat := time.NewTicker(heartbeat)

@@ -111,6 +111,20 @@ func TestHostileKeysAndValues(t *testing.T) {
 	b.await("instances", `document.querySelectorAll('tbody tr').length >= 10`)
 	b.js(`document.querySelectorAll('details').forEach((d) => { d.open = true; })`, nil)
 	harmless("services")
+
+	// The overview names what is changed most, and what was changed here.
+	b.visit("overview")
+	b.has(".prefixes", "Counted for")
+	for _, h := range hostile {
+		put(t, client, prefix+h+"/k", h)
+	}
+	b.await("hot prefixes", `document.querySelectorAll('.prefixes table')[0].querySelectorAll('td a').length === 10`)
+	b.await("changes in the timeline", `document.querySelectorAll('.events-past .change').length >= 12`)
+	b.press("Show all")
+	b.await("all of them", fmt.Sprintf(`document.querySelectorAll('.events-past .change').length >= %d`, len(hostile)))
+	harmless("the overview")
+	b.js(`scrollTo(0, 0)`, nil) // what is below the head of the page is hidden by it
+	b.examineBoth("the overview")
 }
 
 // TestALargeValue: a megabyte is shown in part, all of it if asked for, and the page stays alive.

@@ -89,6 +89,7 @@ export function prefixes(page) {
       fill(wrong);
       drawHot(r.hot);
       if (r.large) drawLarge(r.large);
+      else if (r.largeError) fill(large, h('p', { class: 'small muted' }, `Nothing is measured: ${r.largeError}`));
       return r;
     } catch (err) {
       if (err.name === 'AbortError') return;
