@@ -37,7 +37,7 @@ test-browser: $(AXE)
 # The pictures of the console in the documents, as its tests take them.
 screens:
 	cd $(BROWSER) && $(GO) test -count=1 -timeout 10m -run '^(TestEveryPage|TestBothThemesAndThePhone)$$' .
-	cd $(BROWSER)/out && for p in overview prefixes services watch keys-diff=keys 360-dark-overview=phone-dark; do \
+	cd $(BROWSER)/out && for p in overview services watch keys-diff=keys 360-dark-overview=phone-dark; do \
 		cp $${p%=*}.png ../../screenshots/$${p#*=}.png; done
 
 $(AXE): $(BROWSER)/package-lock.json
