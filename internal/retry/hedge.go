@@ -65,7 +65,7 @@ func (k *call) hedged() error {
 		<-done // it is cancelled and ends at once; its try must not outlive the call
 		return k.finish(a, err)
 	}
-	<-done
+	gaveUp := h.awaitSecond(done)
 	if h.err == nil {
 		if a.Pick.Got != nil {
 			k.avoid |= a.Pick.Got.Slot()
@@ -79,7 +79,7 @@ func (k *call) hedged() error {
 	if k.settles(h.err) {
 		return k.finish(h.second, h.err)
 	}
-	if k.ctx.Err() == nil {
+	if k.ctx.Err() == nil && !gaveUp {
 		_ = k.finish(h.second, h.err) // two failures are noted, the first one speaks
 	}
 	return k.finish(a, err)
@@ -126,6 +126,33 @@ func (k *call) answered(a *try) {
 	if k.plan.hedge && k.plan.kind == read {
 		k.c.delay.observe(time.Since(a.began))
 	}
+}
+
+// loginAlone is how long a login that is the only one left may take; twice as long after each
+// failure, up to loginDoubles times.
+const (
+	loginAlone   = 2 * time.Second
+	loginDoubles = 2
+)
+
+// awaitSecond waits for the second request when the first has failed. That of a login is given up
+// after a while: what an election has swallowed is answered only when the member's time is over,
+// and the next one at once.
+func (h *hedge) awaitSecond(done <-chan struct{}) (gaveUp bool) {
+	if h.k.plan.kind != login {
+		<-done
+		return false
+	}
+	t := time.NewTimer(loginAlone << min(int(h.k.failures), loginDoubles))
+	defer t.Stop()
+	select {
+	case <-done:
+		return false
+	case <-t.C:
+	}
+	h.stopSecond()
+	<-done
+	return true
 }
 
 // stopSecond cancels the second request.

@@ -551,6 +551,29 @@ func TestLoginIsHedgedAgain(t *testing.T) {
 	}
 }
 
+// A login whose first request has failed does not wait for a second one that was swallowed.
+func TestLoginLeftAloneIsGivenUp(t *testing.T) {
+	r := newRig(t, 3, nil)
+	var calls atomic.Int32
+	second := make(chan struct{})
+	r.script(func(ctx context.Context, _ int) error {
+		switch calls.Add(1) {
+		case 1:
+			<-second
+			return status.Error(codes.Unknown, "raft proposal dropped")
+		case 2:
+			close(second)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	a, err := pb.NewAuthClient(r.Conn).Authenticate(within(t, long), &pb.AuthenticateRequest{Name: "u"})
+	if err != nil || a.Token == "" || calls.Load() != 3 {
+		t.Errorf("%v, %v after %d requests, want 3", a, err, calls.Load())
+	}
+}
+
 // So does another read, if the budget has something.
 func TestReadIsHedgedAgain(t *testing.T) {
 	r := newRig(t, 3, nil)
