@@ -77,6 +77,14 @@ func NewServices(provider metric.MeterProvider) (*Services, error) {
 		"The percentage that the subset gets now: more while others have no live instance, 0 while it has none.",
 	)
 	instances := gauge("split.instances", "{instance}", "Instances of the subset that can be picked.")
+	viewAge := gauge(
+		"view.age",
+		"s",
+		"How long ago what is known of a service in a cluster was last known to be right; 0 before the first answer.",
+	)
+	viewStale := gauge("view.stale", "1", "1 while etcd does not answer, or has not yet, else 0.")
+	viewUsed := gauge("view.used", "1", "1 if it is this cluster whose instances are called, else 0.")
+	registered := gauge("view.instances", "{instance}", "Instances that are registered, those that drain included.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -94,6 +102,12 @@ func NewServices(provider metric.MeterProvider) (*Services, error) {
 			o.ObserveFloat64(percent, st.Percent, of)
 			o.ObserveFloat64(splitShare, st.Share, of)
 			o.ObserveFloat64(instances, float64(st.Instances), of)
+		}, func(service string, st discovery.ClusterStatus) {
+			of := about(service, "cluster", st.Cluster)
+			o.ObserveFloat64(viewAge, st.Status.Age.Seconds(), of)
+			o.ObserveFloat64(viewStale, one(st.Status.Stale), of)
+			o.ObserveFloat64(viewUsed, one(st.Used), of)
+			o.ObserveFloat64(registered, float64(st.Instances), of)
 		})
 		return nil
 	}, gauges...)
@@ -146,6 +160,13 @@ func (s *Services) Follow(service string, statuses func() []pick.Status) {
 // instances.
 func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {
 	s.services.FollowSplit(service, split)
+}
+
+// FollowViews reports how old what is known of a service is, and in which cluster its instances are
+// called, as Follow does the statuses of its instances. A subscription says so, with
+// Subscription.Clusters; it shares the watch of those who call the service.
+func (s *Services) FollowViews(service string, clusters func() []discovery.ClusterStatus) {
+	s.services.FollowViews(service, clusters)
 }
 
 // Close ends the reports of what is observed when it is collected.

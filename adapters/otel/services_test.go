@@ -57,6 +57,11 @@ func TestServices(t *testing.T) {
 	defer tr.Close()
 	services.Follow("payments", func() []pick.Status { return tr.Statuses("payments") })
 	services.FollowSplit("payments", func() []pick.SubsetStatus { return tr.Split("payments") })
+	sub, err := d.Subscribe("payments")
+	if err != nil {
+		t.Fatal(err)
+	}
+	services.FollowViews("payments", sub.Clusters)
 	client := &http.Client{Transport: tr}
 	clienttest.Await(t, "the bad one is ejected", func() bool {
 		resp, err := client.Get("http://payments/")
@@ -75,6 +80,9 @@ func TestServices(t *testing.T) {
 		"fairlead.split.percent{service=payments,subset=bad}":                      40,
 		"fairlead.split.share{service=payments,subset=good}":                       100,
 		"fairlead.split.instances{service=payments,subset=bad}":                    0,
+		"fairlead.view.stale{cluster=,service=payments}":                           0,
+		"fairlead.view.used{cluster=,service=payments}":                            1,
+		"fairlead.view.instances{cluster=,service=payments}":                       2,
 	} {
 		if is, ok := got[name]; !ok || is != want {
 			t.Errorf("%s: %v (%v), not %v", name, is, ok, want)
@@ -95,8 +103,9 @@ func TestServices(t *testing.T) {
 	}
 	services.Follow("payments", nil)
 	services.FollowSplit("payments", nil)
+	services.FollowViews("payments", nil)
 	for name := range values(t, reader) { // counters stay
-		if strings.HasPrefix(name, "fairlead.split.") || strings.HasPrefix(name, "fairlead.instance.ejected") {
+		if strings.HasPrefix(name, "fairlead.split.") || strings.HasPrefix(name, "fairlead.view.") || strings.HasPrefix(name, "fairlead.instance.ejected") {
 			t.Errorf("of a service that is not followed any more: %s", name)
 		}
 	}

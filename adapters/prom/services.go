@@ -15,11 +15,15 @@ import (
 //	prometheus.MustRegister(s)
 //	t := httpdisc.New(directory, httpdisc.WithPicking(s.Picking()))
 //	s.Follow("orders", func() []pick.Status { return t.Statuses("orders") })
+//
+// FollowSplit adds how calls are split, FollowViews how old is what is known of the service, and
+// Event what becomes of the instances that this process registers.
 type Services struct {
 	ejections, returns, attempts                          *prometheus.CounterVec
 	events, drainSeconds                                  *prometheus.CounterVec
 	ejected, trial, draining, share, outstanding, latency *prometheus.Desc
 	percent, splitShare, splitInstances                   *prometheus.Desc
+	viewAge, viewStale, viewUsed, viewInstances           *prometheus.Desc
 
 	services hook.Services
 }
@@ -37,6 +41,9 @@ func NewServices() *Services {
 	}
 	subset := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("fairlead_"+name, help, []string{"service", "subset"}, nil)
+	}
+	view := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("fairlead_"+name, help, []string{"service", "cluster"}, nil)
 	}
 	return &Services{
 		ejections: counter(
@@ -85,6 +92,14 @@ func NewServices() *Services {
 			"The percentage that the subset gets now: more while others have no live instance, 0 while it has none.",
 		),
 		splitInstances: subset("split_instances", "Instances of the subset that can be picked."),
+
+		viewAge: view(
+			"view_age_seconds",
+			"How long ago what is known of a service in a cluster was last known to be right; 0 before the first answer.",
+		),
+		viewStale:     view("view_stale", "1 while etcd does not answer, or has not yet, else 0."),
+		viewUsed:      view("view_used", "1 if it is this cluster whose instances are called, else 0."),
+		viewInstances: view("view_instances", "Instances that are registered, those that drain included."),
 	}
 }
 
@@ -133,12 +148,26 @@ func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus)
 	s.services.FollowSplit(service, split)
 }
 
+// FollowViews reports how old what is known of a service is, and in which cluster its instances are
+// called, as Follow does the statuses of its instances. A subscription that shares the watch of
+// those who call the service says so:
+//
+//	sub, err := directory.Subscribe("orders")
+//	s.FollowViews("orders", sub.Clusters)
+func (s *Services) FollowViews(service string, clusters func() []discovery.ClusterStatus) {
+	s.services.FollowViews(service, clusters)
+}
+
 // Describe is for prometheus.Collector.
 func (s *Services) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range s.counters() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{s.ejected, s.trial, s.draining, s.share, s.outstanding, s.latency, s.percent, s.splitShare, s.splitInstances} {
+	for _, d := range []*prometheus.Desc{
+		s.ejected, s.trial, s.draining, s.share, s.outstanding, s.latency,
+		s.percent, s.splitShare, s.splitInstances,
+		s.viewAge, s.viewStale, s.viewUsed, s.viewInstances,
+	} {
 		ch <- d
 	}
 }
@@ -165,6 +194,14 @@ func (s *Services) Collect(ch chan<- prometheus.Metric) {
 		gauge(s.percent, st.Percent)
 		gauge(s.splitShare, st.Share)
 		gauge(s.splitInstances, float64(st.Instances))
+	}, func(service string, st discovery.ClusterStatus) {
+		gauge := func(d *prometheus.Desc, v float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, service, st.Cluster)
+		}
+		gauge(s.viewAge, st.Status.Age.Seconds())
+		gauge(s.viewStale, one(st.Status.Stale))
+		gauge(s.viewUsed, one(st.Used))
+		gauge(s.viewInstances, float64(st.Instances))
 	})
 }
 

@@ -1,6 +1,7 @@
 package prom_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/httpdisc"
 	"github.com/fairlead-go/fairlead/discovery/pick"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
+	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
 // An instance that fails is counted, and shown as left out.
@@ -121,6 +123,59 @@ fairlead_registration_events_total{event="registered",service="orders"} 2
 	services.Follow("orders", nil)
 	services.FollowSplit("orders", nil)
 	if n := testutil.CollectAndCount(services, "fairlead_instance_ejected", "fairlead_split_share"); n != 0 {
+		t.Errorf("%d series of a service that is not followed any more", n)
+	}
+}
+
+// How old is what is known of a service, by cluster: while etcd is away its age grows, and it is
+// stale. What it had is used on, until it is back.
+func TestFollowViews(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{})
+	c, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)
+	ctx := clienttest.Within(t, clienttest.Long)
+	records := discovery.JSON{Base: t.Name() + "/"}
+	r := discovery.NewRegistrar(c, discovery.WithFormat(records))
+	defer r.Close()
+	if _, err := r.Register(ctx, discovery.Instance{Service: "s", ID: "one", Addresses: []string{"h:1"}}); err != nil {
+		t.Fatal(err)
+	}
+	d := discovery.NewDirectory(
+		c, discovery.WithFormat(records), discovery.WithFallback("east", east), discovery.WithLog(nil))
+	defer d.Close()
+	sub, err := d.Subscribe("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := prom.NewServices()
+	services.FollowViews("s", sub.Clusters)
+	shows := func(stale int) bool {
+		return testutil.CollectAndCompare(services, strings.NewReader(fmt.Sprintf(`
+# HELP fairlead_view_instances Instances that are registered, those that drain included.
+# TYPE fairlead_view_instances gauge
+fairlead_view_instances{cluster="",service="s"} 1
+fairlead_view_instances{cluster="east",service="s"} 0
+# HELP fairlead_view_stale 1 while etcd does not answer, or has not yet, else 0.
+# TYPE fairlead_view_stale gauge
+fairlead_view_stale{cluster="",service="s"} %d
+fairlead_view_stale{cluster="east",service="s"} 0
+# HELP fairlead_view_used 1 if it is this cluster whose instances are called, else 0.
+# TYPE fairlead_view_used gauge
+fairlead_view_used{cluster="",service="s"} 1
+fairlead_view_used{cluster="east",service="s"} 0
+`, stale)), "fairlead_view_instances", "fairlead_view_stale", "fairlead_view_used") == nil
+	}
+	clienttest.Await(t, "both views are there", func() bool { return shows(0) })
+	cluster.Members()[0].Kill()
+	clienttest.Await(t, "the view is stale", func() bool { return shows(1) })
+	if n := testutil.CollectAndCount(services, "fairlead_view_age_seconds"); n != 2 {
+		t.Errorf("%d ages of two views", n)
+	}
+	if err := cluster.Members()[0].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	clienttest.Await(t, "the view is right again", func() bool { return shows(0) })
+	services.FollowViews("s", nil)
+	if n := testutil.CollectAndCount(services, "fairlead_view_stale"); n != 0 {
 		t.Errorf("%d series of a service that is not followed any more", n)
 	}
 }

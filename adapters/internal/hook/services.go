@@ -13,6 +13,7 @@ type Services struct {
 	mu       sync.Mutex
 	statuses map[string]func() []pick.Status
 	splits   map[string]func() []pick.SubsetStatus
+	views    map[string]func() []discovery.ClusterStatus
 }
 
 // Follow reports the statuses of a service's instances from now on; nil ends that.
@@ -29,6 +30,13 @@ func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus)
 	follow(&s.splits, service, split)
 }
 
+// FollowViews reports how old and how large what is known of a service is from now on; nil ends that.
+func (s *Services) FollowViews(service string, clusters func() []discovery.ClusterStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	follow(&s.views, service, clusters)
+}
+
 func follow[T any](m *map[string]func() T, service string, f func() T) {
 	if f == nil {
 		delete(*m, service)
@@ -40,10 +48,12 @@ func follow[T any](m *map[string]func() T, service string, f func() T) {
 	(*m)[service] = f
 }
 
-// Each calls what it is given for each instance and each subset that there is now.
+// Each calls what it is given for each instance, each subset and each cluster's view that there is
+// now.
 func (s *Services) Each(
 	instance func(service string, st pick.Status),
 	subset func(service string, st pick.SubsetStatus),
+	view func(service string, st discovery.ClusterStatus),
 ) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,6 +70,11 @@ func (s *Services) Each(
 	for service, split := range s.splits {
 		for _, st := range split() {
 			subset(service, st)
+		}
+	}
+	for service, clusters := range s.views {
+		for _, st := range clusters() {
+			view(service, st)
 		}
 	}
 }
