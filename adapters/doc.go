@@ -19,20 +19,32 @@
 //	fairlead_leases_at_risk              fairlead.leases.at_risk          none
 //
 // For services that package discovery finds, prom.Services and otel.Services have the instances and
-// the split as balancers see them:
+// the split as balancers see them, how old what is known of a service is, and what becomes of the
+// instances that this process registers:
 //
 //	fairlead_instance_ejections_total      fairlead.instance.ejections      service, instance, reason
 //	fairlead_instance_returns_total        fairlead.instance.returns        service, instance
+//	fairlead_instance_attempts_total       fairlead.instance.attempts       as these, kind, outcome
 //	fairlead_instance_ejected              fairlead.instance.ejected        service, instance
 //	fairlead_instance_trial                fairlead.instance.trial          service, instance
+//	fairlead_instance_draining             fairlead.instance.draining       service, instance
 //	fairlead_instance_share                fairlead.instance.share          service, instance
 //	fairlead_instance_outstanding          fairlead.instance.outstanding    service, instance
 //	fairlead_instance_latency_seconds      fairlead.instance.latency (s)    service, instance
 //	fairlead_split_percent                 fairlead.split.percent           service, subset
 //	fairlead_split_share                   fairlead.split.share             service, subset
 //	fairlead_split_instances               fairlead.split.instances         service, subset
+//	fairlead_view_age_seconds              fairlead.view.age (s)            service, cluster
+//	fairlead_view_stale                    fairlead.view.stale              service, cluster
+//	fairlead_view_used                     fairlead.view.used               service, cluster
+//	fairlead_view_instances                fairlead.view.instances          service, cluster
+//	fairlead_registration_events_total     fairlead.registration.events     service, event
 //
-// The reason of an ejection is "failed" or "silent".
+// and for how long instances took to drain fairlead_registration_drain_seconds_total and
+// fairlead.registration.drain.duration (s), by service.
+//
+// The reason of an ejection is "failed" or "silent". The kind of an attempt is "first", "retry" or
+// "hedge". The first cluster has no name.
 //
 // An attempt is one request: a call that the client repeats or sends twice has several, which
 // are also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for
