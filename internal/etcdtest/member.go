@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Member struct {
 	mu     sync.Mutex // held while a run starts, never while one ends: that takes seconds, and the peer hub needs the PID
 	proc   *process   // the present or last run; nil before the first
 	binary string     // guarded by mu; of another version than the cluster's, if not empty
+	under  []string   // guarded by mu; the command that runs the server, see RestartUnder
 	joins  bool       // set before the first run: it is none of those that the cluster began with
 }
 
@@ -164,7 +166,8 @@ func (m *Member) startLocked() error {
 			}
 		}
 	}
-	p, err := m.c.spawn.run(cmp.Or(m.binary, m.c.binary), m.args(), environment(), m.c.dir, m.logFile())
+	command := slices.Concat(m.under, []string{cmp.Or(m.binary, m.c.binary)}, m.args())
+	p, err := m.c.spawn.run(command[0], command[1:], environment(), m.c.dir, m.logFile())
 	if err != nil {
 		return err
 	}
@@ -222,6 +225,19 @@ func (m *Member) Restart() error {
 	if m.proc != nil {
 		m.proc.kill()
 	}
+	return m.startLocked()
+}
+
+// RestartUnder is Restart with a command that becomes the server, such as env or unshare. It must
+// not fork: the process is the one that is killed and frozen. Later runs are as before it.
+func (m *Member) RestartUnder(command ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.proc != nil {
+		m.proc.kill()
+	}
+	m.under = command
+	defer func() { m.under = nil }()
 	return m.startLocked()
 }
 
