@@ -15,8 +15,8 @@ import (
 // ahead, behind, the first one again. Records keep their lease, views lose nobody, a lock stays its
 // owner's, and no lease lives longer than its TTL.
 //
-// The clock is that of a time namespace (unshare of Debian's util-linux). It cannot be moved under a
-// process that runs, and Go programs ask the kernel themselves, past libfaketime.
+// The clock is that of a time namespace (unshare of Debian's util-linux). It cannot be moved under
+// a process that runs, and Go programs ask the kernel themselves, past libfaketime.
 func TestEtcdWithAnotherClock(t *testing.T) {
 	const ttl = 10
 	cluster := etcdtest.Start(t, etcdtest.Options{})

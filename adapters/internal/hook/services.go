@@ -30,7 +30,7 @@ func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus)
 	follow(&s.splits, service, split)
 }
 
-// FollowViews reports how old and how large what is known of a service is from now on; nil ends that.
+// FollowViews reports how old what is known of a service is from now on; nil ends that.
 func (s *Services) FollowViews(service string, clusters func() []discovery.ClusterStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
