@@ -64,8 +64,7 @@ type Auth interface {
 	AuthDisable(ctx context.Context) (*AuthDisableResponse, error)
 
 	// AuthStatus says whether authentication is on. Servers before 3.5 do not know the
-	// call; of them only Enabled is set, and it is learned from how they refuse a
-	// login without a name.
+	// call; for those only Enabled is set, learned from how they refuse a login without a name.
 	AuthStatus(ctx context.Context) (*AuthStatusResponse, error)
 
 	// UserAdd adds a user.
@@ -101,8 +100,8 @@ type Auth interface {
 	// RoleAdd adds a role.
 	RoleAdd(ctx context.Context, name string) (*AuthRoleAddResponse, error)
 
-	// RoleGrantPermission lets a role work on the keys from key up to, but without,
-	// rangeEnd; on key alone if rangeEnd is empty.
+	// RoleGrantPermission lets a role work on the keys from key up to but not including rangeEnd;
+	// on key alone if rangeEnd is empty.
 	RoleGrantPermission(
 		ctx context.Context,
 		name string,
@@ -294,7 +293,7 @@ func StrToPermissionType(s string) (PermissionType, error) {
 }
 
 // invoke makes a call of a generated client with the checks and the form of
-// errors that all calls have. Requests and answers are pointers: then all calls share its code.
+// errors that all calls have. Requests and answers are pointers, so that all calls share its code.
 func invoke[Req, Resp any](ctx context.Context, method string, opts []grpc.CallOption,
 	call func(context.Context, Req, ...grpc.CallOption) (Resp, error), req Req) (resp Resp, err error) {
 	if ctx == nil {

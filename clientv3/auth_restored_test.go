@@ -13,7 +13,8 @@ import (
 )
 
 // After a restore from a backup the members do not answer calls with a token of before: it names a
-// raft index that they have not come to. The client logs in anew, and its watch is told.
+// raft index that they have not come to. The client logs in anew, and its watch is ended with the
+// reason.
 func TestTokenOfBeforeARestore(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"3.4", "3.7"} {

@@ -11,13 +11,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
-// BulkResult is what PutAll, DeleteAll or CopyPrefix has done, in the end and so far.
+// BulkResult is what [Client.PutAll], [Client.DeleteAll] or [Client.CopyPrefix] has done: in the
+// end, or so far.
 type BulkResult struct {
 	Keys   int64 // written, deleted or copied
 	Bytes  int64 // of those keys and, except for DeleteAll, their values
 	Chunks int64 // requests that were answered
-	// Last: all keys up to it, in the order in which they were given or of the range, have
-	// been dealt with. "" if none has.
+	// Last is the key up to which all have been dealt with, in the order of the range or in which
+	// they were given. "" if none has.
 	Last string
 	// Equal is how many keys CopyPrefix did not write because the destination had that
 	// value already.
@@ -40,25 +41,25 @@ type bulkOptions struct {
 	given      []string // the options that not every helper takes
 }
 
-// WithBulkProgress has f called after each chunk, in order, from the goroutine that called the
-// helper, which waits for it.
+// WithBulkProgress calls f after each chunk, in order, from the goroutine that called the helper,
+// which waits for it.
 func WithBulkProgress(f func(BulkResult)) BulkOption { return func(o *bulkOptions) { o.progress = f } }
 
 // WithBulkInFlight makes PutAll and CopyPrefix send at most n chunks at the same time; the default
-// is 4, with which neither the network nor the server's disk is waited for much. 1 is the
-// gentlest to others, and less is an error.
+// is 4, which leaves little time spent waiting for the network or the server's disk. 1 is the
+// gentlest to others; less is an error.
 func WithBulkInFlight(n int) BulkOption {
 	return func(o *bulkOptions) { o.inFlight = n; o.give("WithBulkInFlight") }
 }
 
-// WithBulkAfter makes DeleteAll and CopyPrefix begin after key, usually [BulkResult.Last] of one
-// that failed.
+// WithBulkAfter makes DeleteAll and CopyPrefix begin after key, usually the [BulkResult.Last] of a
+// run that failed.
 func WithBulkAfter(key string) BulkOption {
 	return func(o *bulkOptions) { o.after = key; o.give("WithBulkAfter") }
 }
 
-// WithBulkConflict has f called for each key that CopyPrefix did not copy because of a conflict,
-// with the names of source and destination, as [WithBulkProgress] has its f.
+// WithBulkConflict calls f for each key that CopyPrefix did not copy because of a conflict, with
+// the names of source and destination, from the goroutine that called the helper.
 func WithBulkConflict(f func(from, to string)) BulkOption {
 	return func(o *bulkOptions) { o.conflict = f; o.give("WithBulkConflict") }
 }
@@ -137,7 +138,7 @@ func (c *Client) newBulk(ctx context.Context, opts []BulkOption) *bulk {
 }
 
 // add appends an operation that writes key; data is how many bytes that writes, and size how many
-// the operation has. Of two operations on a key the later one is sent when the earlier one was
+// the operation has. Of two operations on a key the later one is sent once the earlier one has been
 // executed.
 func (b *bulk) add(op Op, key string, data, size int) error {
 	size += opOverhead

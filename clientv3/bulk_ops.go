@@ -63,7 +63,7 @@ const deleteChunk = 1000
 // Each request removes what is in its part of the range at that time, as Delete does: also keys
 // that were written since DeleteAll began. Keys written behind it stay.
 //
-// It ends with the first failure. If [OutcomeUnknown] says so of the error, the part after
+// It ends with the first failure. If [OutcomeUnknown] is true for the error, the part after
 // [BulkResult.Last] may have been removed, or may be later. It can simply be called again.
 func (c *Client) DeleteAll(ctx context.Context, prefix string, opts ...BulkOption) (BulkResult, error) {
 	if ctx == nil {
@@ -131,11 +131,11 @@ func (b *bulk) bounds(prefix string) (from, end []byte) {
 }
 
 // CopyPrefix copies the keys that begin with from to keys that begin with to instead: with "a/" and
-// "b/", a/x to b/x. It copies the state of one revision, in chunks as of PutAll; the
+// "b/", a/x to b/x. It copies the state of one revision, in chunks as [Client.PutAll] does; the
 // whole is not atomic. Copies have no lease.
 //
-// Each key is compared when it is copied: if the source is not any more what was read, or the
-// destination was written since that revision, it is a conflict and is left alone; see
+// Each key is compared when it is copied: if the source is no longer what was read, or the
+// destination was written since that revision, it is a conflict and the key is left alone; see
 // [WithBulkConflict]. Without [WithBulkOnlyAbsent] a destination that was there before is
 // overwritten. A destination that was written meanwhile but has the right value counts as
 // [BulkResult.Equal].

@@ -117,7 +117,7 @@ func TestBulkLimits(t *testing.T) {
 	}
 }
 
-// What was done before a failure is told.
+// What was done before a failure is reported.
 func TestPutAllFails(t *testing.T) {
 	t.Parallel()
 	cl := withAuth(t, etcdtest.Options{})

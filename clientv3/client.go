@@ -27,9 +27,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// Client is a client of one etcd cluster. It is made by New, is safe for concurrent
-// use and should be shared; Close releases what it holds. The embedded interfaces
-// may be replaced, before the client is shared, to change what its methods do.
+// Client is a client of one etcd cluster. It is made by [New], is safe for concurrent use and
+// should be shared; [Client.Close] releases what it holds. The embedded interfaces may be replaced,
+// before the client is shared, to change what its methods do.
 type Client struct {
 	Cluster
 	KV
@@ -71,12 +71,12 @@ type Client struct {
 	}
 }
 
-// New makes a client. It does not wait for a connection, with grpc.WithBlock neither, but with a
-// user name for the first token (unless LazyLogin is set) and with RejectOldCluster for the
-// servers' versions, at most DialTimeout; then the error is context.DeadlineExceeded and the log
-// says why. With FailFast it fails at once instead. The configuration's mistakes are errors:
-// [ErrNoAvailableEndpoints], [ErrMutuallyExclusiveCfg], or one with code InvalidArgument that says
-// what is wrong.
+// New makes a client. It does not wait for a connection, not even with grpc.WithBlock. With a user
+// name it waits for the first token, unless [Config.LazyLogin] is set, and with
+// [Config.RejectOldCluster] for the servers' versions, at most for [Config.DialTimeout]; after that
+// the error is context.DeadlineExceeded and the log says why. With [Config.FailFast] it fails at
+// once instead. A mistake in the configuration is an error: [ErrNoAvailableEndpoints],
+// [ErrMutuallyExclusiveCfg], or one with code InvalidArgument that says what is wrong.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -298,7 +298,7 @@ func (c *Client) Close() error {
 	return c.ended()
 }
 
-// ended is what Close says of a client without a connection.
+// ended is what Close returns for a client without a connection.
 func (c *Client) ended() error {
 	if c.connected() {
 		return nil
@@ -316,8 +316,8 @@ func (c *Client) Endpoints() []string {
 	return slices.Clone(c.endpoints)
 }
 
-// SetEndpoints replaces the endpoints, as UpdateEndpoints does. What
-// UpdateEndpoints refuses is logged and changes nothing.
+// SetEndpoints replaces the endpoints, as [Client.UpdateEndpoints] does. What that refuses is
+// logged and changes nothing.
 func (c *Client) SetEndpoints(eps ...string) {
 	if err := c.UpdateEndpoints(eps...); err != nil {
 		c.log.Warn("endpoints refused", zap.Strings("endpoints", eps), zap.Error(err))
@@ -348,7 +348,7 @@ func (c *Client) UpdateEndpoints(eps ...string) error {
 	return nil
 }
 
-// Sync replaces the endpoints by the client URLs of the cluster's members, without
+// Sync replaces the endpoints with the client URLs of the cluster's members, without
 // learners and members that have not started yet.
 func (c *Client) Sync(ctx context.Context) error {
 	resp, err := c.MemberList(ctx)
@@ -418,7 +418,7 @@ func (c *Client) GetLogger() *zap.Logger { return c.lg.Load() }
 
 // WithLogger replaces the logger and returns the client.
 //
-// Deprecated: use Config.Logger or WithZapLogger.
+// Deprecated: use [Config.Logger] or [WithZapLogger].
 func (c *Client) WithLogger(lg *zap.Logger) *Client {
 	if lg == nil {
 		lg = zap.NewNop()
@@ -442,21 +442,19 @@ func WithRequireLeader(ctx context.Context) context.Context {
 // available, as with [Config.FailFast].
 func WithFailFast(ctx context.Context) context.Context { return retry.WithFailFast(ctx) }
 
-// WithRepeat returns a context whose writes are repeated like reads, also when an
-// earlier attempt may have been executed or may be later; a put, or a delete of one key, is
-// sent to a second member when the first takes unusually long, half a second at least. That is
-// right for a transaction guarded by a comparison of a revision (if an earlier attempt was
-// executed, the repetition does not succeed, and reading tells which it was), and for a put or
-// delete only where the caller is the key's sole writer: a lost attempt can take effect after the
-// repetition and after other writers.
+// WithRepeat returns a context whose writes are repeated like reads, even when an earlier attempt
+// may have been executed, or may yet be; a put, or a delete of one key, is sent to a second member
+// when the first takes unusually long, half a second at least. That is right for a transaction
+// guarded by a comparison of a revision (if an earlier attempt was executed, the repetition does
+// not succeed, and a read shows which it was), and for a put or delete only where the caller is the
+// key's sole writer: a lost attempt can take effect after the repetition and after other writers.
 func WithRepeat(ctx context.Context) context.Context { return retry.WithRepeat(ctx) }
 
-// WithEarlyDoubt returns a context whose writes do not stay on a member that has fallen silent, or
-// does not finish calls, where others could take them: they fail at once. Without it a write stays
-// until it is answered or its connection is proved dead, some seconds, because it may have been
-// executed. For that reason it is not repeated, and [OutcomeUnknown] says so of its error. That is
-// right for a caller who finds out by itself what came of the write and goes on, as a lock does
-// with its key.
+// WithEarlyDoubt returns a context whose writes fail at once when their member has fallen silent,
+// or does not finish calls, and other members could take them. Without it a write stays until it is
+// answered or its connection is proved dead, some seconds. A write that fails so may have been
+// executed: it is not repeated, and [OutcomeUnknown] is true for its error. That is right for a
+// caller who finds out by itself what came of the write and goes on, as a lock does with its key.
 func WithEarlyDoubt(ctx context.Context) context.Context { return retry.WithEarlyDoubt(ctx) }
 
 // WithRepeatWhile returns a context whose calls are repeated, after an attempt that failed and may

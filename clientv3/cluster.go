@@ -24,8 +24,8 @@ type (
 // Cluster manages the membership of the cluster. All methods are safe for
 // concurrent use and honour their context.
 type Cluster interface {
-	// MemberList lists the members, as the whole cluster agrees on them; with
-	// WithSerializable as the asked member knows them.
+	// MemberList lists the members that the whole cluster agrees on; with WithSerializable those
+	// that the asked member knows.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
 	// MemberAdd adds a voting member with the given peer URLs.

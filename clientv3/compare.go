@@ -148,8 +148,8 @@ func (cmp *Cmp) ValueBytes() []byte { return cmp.pb().GetValue() }
 // WithValueBytes sets the value to compare with.
 func (cmp *Cmp) WithValueBytes(v []byte) { cmp.pb().TargetUnion = &pb.Compare_Value{Value: v} }
 
-// WithRange makes the comparison hold only if it does for all keys from the key up
-// to, but without, end.
+// WithRange makes the comparison hold only if it does for all keys from the key up to but not
+// including end.
 func (cmp Cmp) WithRange(end string) Cmp {
 	out := cmp.Clone()
 	out.c.RangeEnd = []byte(end)

@@ -18,7 +18,7 @@ type Config struct {
 	// Endpoints lists where the members are: host:port, http://host:port,
 	// https://host:port, or a unix socket as unix:///path or unixs:///path. http never
 	// uses TLS and https always does, so they cannot be mixed; the others use it if TLS
-	// is set. Names are looked up at every connection. The addresses of a name (eight at
+	// is set. Names are looked up for every connection. The addresses of a name (eight at
 	// most) are ways to one member; if etcd's member ids behind them differ, each of these
 	// members takes the place of the name. A dialer among DialOptions gets the name.
 	Endpoints []string `json:"endpoints"`
@@ -60,8 +60,8 @@ type Config struct {
 	Password string `json:"password"`
 
 	// LazyLogin makes New not wait for the first token, so that a program can start while
-	// no member answers. Calls, watches and leases log in when they begin: a wrong password is
-	// their error. False, the default: it is New's.
+	// no member answers. Calls, watches and leases log in when they begin, and a wrong password is
+	// their error. By default it is New's.
 	LazyLogin bool `json:"lazy-login"`
 
 	// Token authenticates instead of a password. It cannot be renewed.
@@ -78,9 +78,8 @@ type Config struct {
 	// grpc.WithBlock has no effect, see New.
 	DialOptions []grpc.DialOption
 
-	// Context is the parent of everything the client does in the background; outgoing
-	// metadata in it go with every stream that the client opens by itself. nil:
-	// context.Background().
+	// Context is the parent of everything the client does in the background; its outgoing metadata
+	// goes with every stream that the client opens by itself. nil: context.Background().
 	Context context.Context
 
 	// Logger takes the client's log. nil: one is built from LogConfig.
@@ -200,8 +199,8 @@ func (cs *ConfigSpec) Clone() *ConfigSpec {
 }
 
 // NewClientConfig makes a Config of a specification: it reads the certificate files.
-// RequestTimeout is for the caller's own contexts. The logger is not used, nor put into
-// the Config, whose Logger is left to the caller.
+// RequestTimeout is for the caller's own contexts. The specification's logger is neither used nor
+// put into the Config: Logger is left to the caller.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, etcderr.Invalid("", "the configuration is nil")

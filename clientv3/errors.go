@@ -29,8 +29,8 @@ var ErrHistoryLost = watch.ErrHistoryLost
 
 var errInvalidSort = rpctypes.ErrInvalidSortOption
 
-// Error is every error that is not a bare context error or rpctypes value, nor made
-// by an interceptor of the user's. It says what failed, why, and what was tried on which member; it
+// Error is every error that is neither a bare context error nor an rpctypes value, and that no
+// interceptor of the user made. It says what failed, why, and what was tried on which member; it
 // wraps its cause and carries a gRPC status.
 type Error = etcderr.Error
 

@@ -115,7 +115,7 @@ func TestBrokenSnapshotSaysItInGRPCsWords(t *testing.T) {
 	}
 }
 
-// hasty is a context whose deadline is told to servers some time before it ends here, as in
+// hasty is a context whose deadline, as servers know it, is some time before it ends here, as in
 // a process that is too busy to notice.
 type hasty struct {
 	context.Context

@@ -23,7 +23,7 @@ type Hooks struct {
 	Member func(MemberChange)
 
 	// Stream is called when a stream that carries watches or renewals was opened on a
-	// member, and when it ended otherwise than because nobody needed it any more.
+	// member, and when it ended although it was still needed.
 	Stream func(StreamInfo)
 
 	// Watch is called when a watch was confirmed for the first time and when it ended.
@@ -162,15 +162,14 @@ func (c *Client) observeMember() func(balancer.Change) {
 	}
 }
 
-// streamOpened reports that a stream was opened, or could not be; not if that is
-// because nobody wants it any more.
+// streamOpened reports that a stream was opened, or could not be, unless nobody needs it any more.
 func (c *Client) streamOpened(service, member string, ctx context.Context, err error) {
 	if c != nil && c.cfg.Hooks.Stream != nil && ctx.Err() == nil {
 		c.cfg.Hooks.Stream(StreamInfo{Service: service, Member: member, Ended: err != nil, Err: err})
 	}
 }
 
-// streamEnded reports the end of a stream, unless nobody wants it any more.
+// streamEnded reports the end of a stream, unless nobody needs it any more.
 func (c *Client) streamEnded(service, member string, err error) {
 	if c != nil && c.cfg.Hooks.Stream != nil && etcderr.ClassOf(err) != etcderr.Ended {
 		c.cfg.Hooks.Stream(StreamInfo{Service: service, Member: member, Ended: true, Err: err})

@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// recorder keeps what hooks tell it.
+// recorder keeps what hooks report.
 type recorder struct {
 	mu       sync.Mutex
 	attempts []clientv3.AttemptInfo
@@ -55,7 +55,7 @@ func TestHooks(t *testing.T) {
 	r := &recorder{}
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints(), Hooks: r.hooks()})
 	works(t, c)
-	await(t, "the put's attempt is told", has(r, &r.attempts, func(a clientv3.AttemptInfo) bool {
+	await(t, "the put's attempt is reported", has(r, &r.attempts, func(a clientv3.AttemptInfo) bool {
 		return a.Method == "KV.Put" && a.Member != "" && a.Err == nil && a.Took > 0 && a.Number == 0 && !a.Hedge
 	}))
 	await(t, "a member becomes healthy", has(r, &r.members, func(m clientv3.MemberChange) bool {
@@ -110,7 +110,7 @@ func TestHooks(t *testing.T) {
 	if _, err := c.Revoke(ctxFor(t, long), g.ID); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the end of the lease is told", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
+	await(t, "the end of the lease is reported", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
 		return l.ID == g.ID && l.Event == clientv3.LeaseEnded && l.Reason == "revoked"
 	}))
 	none, err := c.KeepAlive(ctx, 4711)
@@ -118,7 +118,7 @@ func TestHooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends(t, none)
-	await(t, "a loss is told", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
+	await(t, "a loss is reported", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
 		return l.ID == 4711 && l.Event == clientv3.LeaseLost && l.Reason == "expired"
 	}))
 	bad := c.Watch(ctx, "hooks", clientv3.WithRev(-7))
@@ -132,11 +132,11 @@ func TestHooks(t *testing.T) {
 		"cancelled": func(w clientv3.WatchInfo) bool { return w.Key == "hooks" && w.Ended && w.Err == nil },
 		"failed":    func(w clientv3.WatchInfo) bool { return w.Key == "hooks" && w.Ended && w.Err != nil },
 	} {
-		await(t, "a watch is told as "+name, has(r, &r.watches, fits))
+		await(t, "a watch is reported as "+name, has(r, &r.watches, fits))
 	}
 }
 
-// Requests sent twice and repeated are told apart.
+// Requests sent twice and repeated ones are distinguished.
 func TestHooksSeeEveryAttempt(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -189,7 +189,7 @@ func TestLostLeaseIsRevoked(t *testing.T) {
 	m := cl.Members()[0]
 	m.Kill()
 	ends(t, ch)
-	await(t, "the loss is told", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
+	await(t, "the loss is reported", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
 		return l.ID == g.ID && l.Event == clientv3.LeaseLost && l.Reason == "unreachable"
 	}))
 	if err := m.Restart(); err != nil {

@@ -25,8 +25,8 @@ type (
 // otherwise. All methods are safe for concurrent use and honour their context.
 //
 // Reads are repeated on another member when one fails. Writes are repeated only
-// when they provably were not executed; [OutcomeUnknown] says of an error whether
-// the write may have been, or may be later.
+// when they provably were not executed; [OutcomeUnknown] says whether a write that failed may have
+// been executed, or may yet be.
 type KV interface {
 	// Put sets a key. Options: WithLease, WithPrevKV, WithIgnoreValue,
 	// WithIgnoreLease. An empty key is rpctypes.ErrEmptyKey.

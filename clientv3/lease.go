@@ -30,9 +30,8 @@ const NoLease LeaseID = 0
 // MaxLeaseTTL is the longest time to live of a lease, in seconds.
 const MaxLeaseTTL = 9000000000
 
-// LeaseResponseChSize is the capacity of the channels that KeepAlive returns. It
-// exists because the official client exports it and must not be changed while
-// leases are kept.
+// LeaseResponseChSize is the capacity of the channels that KeepAlive returns. It exists because the
+// official client exports it. It must not be changed while leases are kept.
 var LeaseResponseChSize = defaultLeaseResponseChSize
 
 const defaultLeaseResponseChSize = 16
@@ -41,9 +40,9 @@ const defaultLeaseResponseChSize = 16
 // set before main begins.
 var forwardedChSize *int
 
-// ForwardLeaseResponseChSize makes *size count like [LeaseResponseChSize]: the drop-in module calls
-// it, whose variable of that name is another one. Once *size is not 16 any more it decides, and
-// [LeaseResponseChSize] until then. Call it from an init function only.
+// ForwardLeaseResponseChSize makes *size count like [LeaseResponseChSize]. It is for the drop-in
+// module, which has a variable of its own of that name. Once *size is no longer 16 it decides;
+// until then LeaseResponseChSize does. Call it from an init function only.
 func ForwardLeaseResponseChSize(size *int) { forwardedChSize = size }
 
 // leaseResponseChSize is the capacity of the next channel.
@@ -142,16 +141,16 @@ type Lease interface {
 	// renewed for so long that the server may have expired it, and when the client is
 	// closed. It is closed before the server can give the lease's keys to anyone
 	// else; but if the first renewal has not been answered yet and the grant took about as long
-	// as the TTL, only the server can say whether the lease is there, and it is closed when that
-	// is answered. A lease that could not be renewed in time is revoked as soon as a member
-	// answers, unless KeepAlive or KeepAliveOnce is called for it again: the server may have
+	// as the TTL, only the server can say whether the lease is there, and the channel stays open
+	// until it has said so. A lease that could not be renewed in time is revoked as soon as a
+	// member answers, unless KeepAlive or KeepAliveOnce is called for it again: the server may have
 	// kept it. If ctx is from WithRequireLeader, the channel is also closed when no reachable
 	// member has a leader.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once. A lease that does not exist is
-	// rpctypes.ErrLeaseNotFound. After a loss it tells whether the server has kept the lease:
-	// KeepAlive goes on with it then.
+	// rpctypes.ErrLeaseNotFound. After a loss it finds out whether the server has kept the lease;
+	// if so KeepAlive can go on with it.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
 	// Close stops all renewals and waits until their goroutines have ended. Leases
@@ -193,8 +192,8 @@ func NewLease(c *Client) Lease {
 
 // NewLeaseFromLeaseClient returns a Lease over any protobuf client; c gives the
 // call options and may be nil. keepAliveTimeout is how long a lease whose TTL is
-// not known yet may go without an answer; at most one second stands for the
-// default of 6 s. It must be closed.
+// not known yet may go without an answer; one second or less stands for the default of 6 s. It must
+// be closed.
 func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration) Lease {
 	if keepAliveTimeout <= time.Second {
 		keepAliveTimeout = 0
@@ -317,8 +316,8 @@ func (l *lessor) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAl
 	return s.ch, nil
 }
 
-// Streams counts the streams that renewals may have gone over, for package relapse: behind each may
-// be another etcd than before.
+// Streams counts the streams that renewals may have gone over, for package relapse: each may lead
+// to another etcd than the one before.
 func (l *lessor) Streams() uint64 { return l.streams.Load() }
 
 func (l *lessor) Close() error {
@@ -377,8 +376,8 @@ func (s *leaseSink) Ended(why lease.Reason, err error) {
 	s.l.c.observeLease(LeaseInfo{ID: s.id, Event: event, Reason: why.String(), Err: err})
 }
 
-// drain takes what nobody has read: a lease that this client has revoked is not renewed any
-// more, and no answer shall say so afterwards.
+// drain takes what nobody has read: a lease that this client has revoked is not renewed any more,
+// and no answer may claim that it is.
 func (s *leaseSink) drain() {
 	for {
 		select {

@@ -41,9 +41,10 @@ type lostLease struct {
 const (
 	// reapTry bounds one try of a revocation.
 	reapTry = 5 * time.Second
-	// reapAfter leaves a holder that wants its lease all the same the time to say so.
+	// reapAfter gives a holder that still needs its lease time to say so.
 	reapAfter = 250 * time.Millisecond
-	// reapers revoke at a time: with each one's answer 100 ms away, 160 leases a second.
+	// reapers is how many leases are revoked at the same time: with each one's answer 100 ms away,
+	// 160 leases a second.
 	reapers = 16
 )
 
@@ -64,7 +65,7 @@ func (r *reaper) add(id int64) {
 	}
 }
 
-// forget keeps a lease that somebody wants after all.
+// forget keeps a lease that somebody needs after all.
 func (r *reaper) forget(id int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

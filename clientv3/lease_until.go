@@ -9,11 +9,12 @@ import (
 
 // WithUntilExpired returns a context with which KeepAlive goes on when no renewal was acknowledged
 // for a whole TTL: its channel is closed only when the server says that the lease is gone, when
-// ctx ends, or when the client is closed. The lease is not revoked for it. After an outage of
-// etcd a new leader gives every lease its whole time again, and its keys have never gone.
+// ctx ends, or when the client is closed. The lease is not revoked for that. After an outage of
+// etcd a new leader gives every lease its full TTL again, and its keys were never gone.
 //
-// It is for those who do not mind that somebody else may have the keys by then, and learn of it
-// otherwise: announcements, not locks. [LeaseValidUntil] tells whether the lease certainly exists.
+// It is for holders who do not mind that somebody else may have the keys by then, and who learn of
+// that in another way: announcements, not locks. [LeaseValidUntil] says whether the lease certainly
+// exists.
 func WithUntilExpired(ctx context.Context) context.Context {
 	return lease.Persist(ctx)
 }
@@ -22,11 +23,11 @@ func WithUntilExpired(ctx context.Context) context.Context {
 // can have been given its keys before, unless the lease is revoked by somebody. It is the
 // time at which the channel of KeepAlive is closed if no further renewal is acknowledged:
 // the TTL counted from the sending of the last acknowledged one. false: the lease is not
-// kept alive, nothing has been acknowledged yet, or l cannot tell.
+// kept alive, nothing has been acknowledged yet, or l does not know.
 //
-// A goroutine closes the channel, and may come late: when the process was stopped for a while,
-// say. A program that must not act on an expired lease looks at the clock instead, after the
-// act or after the read that it is based on:
+// A goroutine closes the channel, and may be late, for instance when the process was stopped for a
+// while. A program that must not act on an expired lease looks at the clock instead, after the act
+// or after the read that it is based on:
 //
 //	value := cached()
 //	if until, ok := clientv3.LeaseValidUntil(cli, id); !ok || time.Now().After(until) {
@@ -38,7 +39,7 @@ func WithUntilExpired(ctx context.Context) context.Context {
 // clock that is set ahead by half a second or more makes leases look older until their next
 // renewal, which is sent within a second; set back, it has no influence.
 //
-// An l of another package can tell if it has a method
+// An l of another package can answer if it has a method
 // ValidUntil(LeaseID) (time.Time, bool).
 func LeaseValidUntil(l Lease, id LeaseID) (time.Time, bool) {
 	if c, ok := l.(*Client); ok && c != nil {
@@ -53,7 +54,7 @@ func LeaseValidUntil(l Lease, id LeaseID) (time.Time, bool) {
 	return h.ValidUntil(id)
 }
 
-// ValidUntil answers LeaseValidUntil.
+// ValidUntil answers [LeaseValidUntil].
 func (l *lessor) ValidUntil(id LeaseID) (time.Time, bool) {
 	until, ok := l.engine.HeldUntil(int64(id))
 	if !ok {

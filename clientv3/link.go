@@ -183,8 +183,8 @@ func newSides() *pool.Pool[*link] {
 	return pool.New(sideLimits, (*link).close)
 }
 
-// linkTo returns the link for one endpoint and the member on it. done is called when both are
-// not needed any more.
+// linkTo returns the link for one endpoint and the member on it. done is called when neither is
+// needed any more.
 func (c *Client) linkTo(raw string) (l *link, m *balancer.Member, done func(), err error) {
 	e, err := endpoint.Parse(raw)
 	if err != nil {

@@ -21,9 +21,9 @@ type Listing struct {
 	read bool // there was an answer
 }
 
-// NewListing begins a listing as of a revision: that which the reads ask for by [WithRev], or 0 for
-// the newest one, which the first answer names and later pages must ask for. The reads that it
-// notes come after it.
+// NewListing begins a listing as of a revision: the one that the reads ask for by [WithRev], or 0
+// for the newest. The first answer names that one, and later pages must ask for it. The reads must
+// begin after this call.
 func NewListing(rev int64) *Listing {
 	return &Listing{of: watch.Listing{Since: time.Now(), Revision: rev}}
 }
@@ -82,10 +82,10 @@ func (l *Listing) fits(from, end []byte) bool {
 	return bytes.Compare(key, from) >= 0 && (bytes.Equal(end, endOfKeys) || bytes.Compare(key, end) < 0)
 }
 
-// WithListing makes a watch go on from a listing of its range: with the revision after it, whatever
-// [WithRev] says before. Such a watch ends with [ErrHistoryLost] when etcd has another history than
-// the one that was read, and with rpctypes.ErrCompacted when etcd can no longer say: list again
-// then.
+// WithListing makes a watch go on from a listing of its range: from the revision after it, whatever
+// an earlier [WithRev] says. Such a watch ends with [ErrHistoryLost] when etcd has another history
+// than the one that was read, and with rpctypes.ErrCompacted when etcd can no longer say: list
+// again then.
 func WithListing(l *Listing) OpOption {
 	return func(op *Op) {
 		if l == nil || !l.read {

@@ -40,9 +40,9 @@ type SnapshotResponse struct {
 	// Snapshot is the database file, followed by its SHA-256 digest of 32 bytes. The
 	// caller closes it.
 	Snapshot io.ReadCloser
-	// Version is that of the server's storage, empty from servers before 3.6 and in the first
-	// seconds after a server's start, in which it does not know it (StatusResponse.StorageVersion
-	// is empty too).
+	// Version is that of the server's storage, empty from servers before 3.6, and in the first
+	// seconds after a server's start, while the server does not know it
+	// (StatusResponse.StorageVersion is empty too).
 	Version string
 }
 
@@ -57,8 +57,8 @@ type Maintenance interface {
 	// AlarmDisarm disarms an alarm; all of them if m is zero.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
-	// Defragment returns unused space of a member's database to the file system. The
-	// member answers nothing else meanwhile, so do one at a time.
+	// Defragment returns unused space of a member's database to the file system. The member answers
+	// nothing else meanwhile, so defragment one member at a time.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
 	// Status describes a member.
@@ -76,9 +76,8 @@ type Maintenance interface {
 	// Deprecated: use SnapshotWithVersion.
 	Snapshot(ctx context.Context) (io.ReadCloser, error)
 
-	// MoveLeader makes another member the leader. Only the leader can do that; the
-	// request goes to it if it is among the endpoints, else it is
-	// rpctypes.ErrNotLeader.
+	// MoveLeader makes another member the leader. Only the leader can do that; the request goes to
+	// it if it is among the endpoints, else the error is rpctypes.ErrNotLeader.
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
 	// Downgrade validates, begins or cancels a downgrade of the cluster's version.
@@ -107,8 +106,8 @@ func NewMaintenance(c *Client) Maintenance {
 	return &maintenance{at: c.maintenanceAt, leader: c.toLeader, remote: RetryMaintenanceClient(c, nil)}
 }
 
-// NewMaintenanceFromMaintenanceClient returns a Maintenance over any protobuf
-// client, which all endpoints stand for; c gives the call options and may be nil.
+// NewMaintenanceFromMaintenanceClient returns a Maintenance over any protobuf client, which is used
+// for every endpoint; c gives the call options and may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{
 		at:     func(string) (memberClient, error) { return memberClient{remote, noPin, func() {}}, nil },

@@ -21,8 +21,8 @@ const (
 	// MemberStalled is alive, but calls do not finish: it has no leader or no quorum, defragments,
 	// or is a learner.
 	MemberStalled MemberState = "stalled"
-	// MemberEjected does not answer. It is used again when it does, or a fresh connection to it
-	// does.
+	// MemberEjected does not answer. It is used again when it does, or when a fresh connection to
+	// it answers.
 	MemberEjected MemberState = "ejected"
 )
 

@@ -74,7 +74,7 @@ func TestEndpointsChangeAllTheTime(t *testing.T) {
 	await(t, "all members are used", func() bool { return len(healthyAt(c)) == 3 })
 }
 
-// stuck never finishes a handshake with the endpoints that it is told of, whatever becomes of
+// stuck never finishes a handshake with the endpoints that it knows of, whatever becomes of
 // the connection's context.
 type stuck struct {
 	credentials.TransportCredentials

@@ -40,7 +40,7 @@ type named struct {
 }
 
 const (
-	// mostMembers of a name are distinguished.
+	// mostMembers is how many members of a name are distinguished at most.
 	mostMembers = 8
 	// askFor bounds the questions; an address without an answer is not distinguished.
 	askFor = 3 * time.Second

@@ -32,8 +32,8 @@ func (t opType) String() string {
 	return "empty"
 }
 
-// Op is one operation on the key-value store, made by OpGet, OpPut, [OpDelete],
-// OpTxn or [OpWatch] and executed by [KV.Do] or inside a transaction. Options that
+// Op is one operation on the key-value store, made by [OpGet], [OpPut], [OpDelete],
+// [OpTxn] or [OpWatch] and executed by [KV.Do] or inside a transaction. Options that
 // do not fit the operation are remembered and reported as an error when it is
 // executed; nothing is sent then.
 type Op struct {

@@ -21,5 +21,5 @@ func (op *Op) PutRequestTo(r *pb.PutRequest) { op.fillPutRequest(r) }
 func (op *Op) OptionsErr() error { return op.err }
 
 // HasConflict reports that [WithPrefix] and [WithFromKey] are both set, whether or not the
-// operation was made by OpGet and the like, which turn that into an error.
+// operation was made by [OpGet] and the like, which turn that into an error.
 func (op *Op) HasConflict() bool { return op.isOptsWithPrefix && op.isOptsWithFromKey }

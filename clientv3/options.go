@@ -39,7 +39,7 @@ func WithLease(leaseID LeaseID) OpOption { return func(op *Op) { op.leaseID = le
 func WithLimit(n int64) OpOption { return func(op *Op) { op.limit = n } }
 
 // WithRev makes a get read the store as it was at a revision, and a watch begin
-// with the events of a revision. A revision that was compacted is ErrCompacted.
+// with the events of a revision. A compacted revision is rpctypes.ErrCompacted.
 func WithRev(rev int64) OpOption { return func(op *Op) { op.rev = rev } }
 
 // WithSort sorts the result of a get over a range on the server. With a limit,
@@ -86,8 +86,7 @@ func WithPrefix() OpOption {
 	}
 }
 
-// WithRange makes the operation work on the keys from the key up to, but without,
-// endKey.
+// WithRange makes the operation work on the keys from the key up to but not including endKey.
 func WithRange(endKey string) OpOption { return func(op *Op) { op.end = []byte(endKey) } }
 
 // WithFromKey makes the operation work on the key and all that follow it.

@@ -95,7 +95,7 @@ func TestRollingRestart(t *testing.T) {
 			t.Errorf("a write failed that could have been repeated: %v", err)
 		}
 	}
-	// A write that a server had taken when it was stopped cannot be told from one
+	// A write that a server had taken when it was stopped cannot be distinguished from one
 	// that it executed; with 50 a second that is one or two for each member.
 	if unknown > 2*len(order) {
 		t.Errorf("%d of %d writes ended unknown: %v", unknown, written, failed[0])

@@ -325,7 +325,7 @@ func TestProxyClusterAndMaintenance(t *testing.T) {
 }
 
 // What stands between may keep a client's stream while the servers behind it are replaced: the gRPC
-// proxy opens its own streams anew and says nothing. The new history is told by its term, which
+// proxy opens its own streams anew and says nothing. The new history is known by its term, which
 // begins again: no event of it is taken for one of the old.
 func TestProxyKeepsStreamOverAWipe(t *testing.T) {
 	t.Parallel()

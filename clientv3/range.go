@@ -28,8 +28,8 @@ import (
 // another range that begins with the key given.
 //
 // All keys are of one revision, which is that of [WithRev] or else the latest when the loop begins;
-// what is written meanwhile does not show. A loop over the result again reads
-// again, at a revision of its own. The result may be used by several goroutines at once.
+// what is written meanwhile does not show. Another loop over the result reads again, at a revision
+// of its own. The result may be used by several goroutines at once.
 //
 // Options: [WithRev], [WithLimit], [WithKeysOnly], [WithSerializable] (the members that answer may
 // lag behind), the filters by revision, and ascending [WithSort] by key, which changes nothing.
@@ -37,11 +37,11 @@ import (
 // which is what Get does.
 //
 // A failure is yielded once, with a nil key, and ends the loop. A broken connection or a failing
-// member is none: reading goes on after the last key, on another member if there is one; it
+// member is no failure: reading goes on after the last key, on another member if there is one; it
 // fails after three attempts in a row that brought nothing, each repeated as a Get is.
-// rpctypes.ErrCompacted says that the revision was compacted meanwhile, so that the rest cannot
-// be read any more. When ctx ends, the loop ends with the context's error. With fail-fast it fails
-// when no member is available.
+// rpctypes.ErrCompacted says that the revision was compacted meanwhile, so that the rest cannot be
+// read any more. When ctx ends, the loop ends with the context's error. With [Config.FailFast] or
+// [WithFailFast] it fails when no member is available.
 //
 // It reads through c.KV, from servers that can (3.7) as a stream and from others in pages,
 // somewhat ahead of the loop: up to four portions of about 2 MiB, or of a few keys if those are
@@ -143,8 +143,8 @@ func (r *ranging) pin(ctx context.Context) error {
 	return nil
 }
 
-// attempt reads what is left, until a failure: as a stream, or page by page what cannot be
-// had so. Nobody remembers which members can stream, as a cluster may be mixed.
+// attempt reads what is left, until a failure: as a stream, or page by page where the server cannot
+// stream. Nobody remembers which members can stream, as a cluster may be mixed.
 func (r *ranging) attempt(ctx context.Context) (progress bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -21,14 +21,14 @@ import (
 // backup. Such a watch then lists its keys again and delivers them as events of a
 // response that is marked Synthesized: a put for every key that is there (in another history a
 // key may have the same revision and another value), a delete for every key that is
-// gone. What happened in between to one key, and the order among keys, is
-// lost; that the consumer's picture of the keys is right is not. After that it goes on.
+// gone. What happened to a key in between, and the order among keys, is lost; the consumer's
+// picture of the keys is right all the same. After that the watch goes on.
 //
 // To know what is gone each watch remembers the keys of its range, about 100 bytes
-// each besides the key itself; it lists them (keys only) when it begins. With [WithFilterPut] it
-// is sent the puts all the same, for that purpose. Synthesized
-// events have no PrevKv, and deletes the revision of the listing. Each watch has a
-// goroutine. All other errors, and Close, end a watch as usual.
+// each besides the key itself; it lists them (keys only) when it begins. With [WithFilterPut] the
+// server sends it puts all the same, for that purpose. Synthesized events have no PrevKv, and
+// deletes have the revision of the listing. Each watch has a goroutine. All other errors, and
+// Close, end a watch as usual.
 func NewResumingWatcher(w Watcher, kv KV) Watcher {
 	return &resumingWatcher{w: w, kv: kv, group: worker.New(context.Background())}
 }
@@ -258,7 +258,7 @@ func (r *resuming) withoutPuts(resp *WatchResponse) bool {
 	return len(events) > 0 || resp.Canceled || resp.Created
 }
 
-// relist delivers what is there, and what is gone of that which the watch has known.
+// relist delivers what is there, and a delete for each key that the watch knew and that is gone.
 func (r *resuming) relist() bool {
 	wait := backoff.Policy{Base: retry.DefaultWaitBase, Max: retry.DefaultWaitMax}
 	var list *GetResponse

@@ -95,7 +95,7 @@ func TestResumingWatchSurvivesCompaction(t *testing.T) {
 }
 
 // TestResumingWatchFiltersPuts: a key that came after the watch began, whose put is not to be
-// delivered, and that went while it could not receive, is told to be gone.
+// delivered, and that went while it could not receive, is delivered as gone.
 func TestResumingWatchFiltersPuts(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})

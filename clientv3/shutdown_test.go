@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A server that is told to end waits for seconds for streams of others and takes nothing new. To a
+// A server that is asked to end waits for seconds for streams of others and takes nothing new. To a
 // client that knows no other member it renews leases and shows events as long as it is there.
 func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 	t.Parallel()
@@ -40,7 +40,7 @@ func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 		select {
 		case _, ok := <-renewals:
 			if !ok {
-				t.Fatalf("the lease is lost %v after the server was told to end", time.Since(began))
+				t.Fatalf("the lease is lost %v after the server was asked to end", time.Since(began))
 			}
 			if last = time.Now(); last.Sub(began) > 4*time.Second {
 				continue // it may end at any moment
@@ -74,7 +74,7 @@ func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 	}
 }
 
-// holdUp opens a stream that a member waits for when it is told to end.
+// holdUp opens a stream that a member waits for when it is asked to end.
 func holdUp(t *testing.T, ctx context.Context, m *etcdtest.Member) {
 	t.Helper()
 	conn, err := grpc.NewClient(

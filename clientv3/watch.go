@@ -52,16 +52,16 @@ type Watcher interface {
 	// (rpctypes.ErrCompacted), when permission is denied, when the cluster lost its
 	// history (ErrHistoryLost). Closing the client or the watcher closes the channel
 	// without another response; a Watch after that gets ErrClosed. All other
-	// failures are overcome, on another member if need be. A watch that a ctx from
-	// WithRequireLeader asks for also ends, with rpctypes.ErrNoLeader, when no
-	// reachable member has a leader. One that begins without it then gets what a member
-	// has, and goes on when a leader is back.
+	// failures are overcome, on another member if need be. A watch whose ctx is from
+	// WithRequireLeader also ends, with rpctypes.ErrNoLeader, when no reachable member has a
+	// leader. Without it, a watch that begins while there is no leader gets what a member has, and
+	// goes on when a leader is back.
 	//
 	// ctx must be cancelled when the watch is not needed any more. A slow consumer
 	// delays no other watch; what waits for consumers is bounded (see
 	// Config.WatchBufferLimit) and nothing is lost. Of ctx's outgoing metadata only
-	// WithRequireLeader and a token of the user's own take effect; what all streams
-	// shall carry belongs to Config.Context.
+	// WithRequireLeader and a token of the user's own take effect; metadata for all streams belongs
+	// in Config.Context.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
 	// RequestProgress asks the server to say which revision it has reached; the

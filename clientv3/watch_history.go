@@ -86,7 +86,7 @@ func askWitness(ctx context.Context, kv pb.KVClient, q watch.Check, at int64) (w
 		if ch.Deleted && at == q.Revision {
 			same = len(next()) == 1 && same
 		}
-		// What is otherwise now may have changed since, except to what would have been told.
+		// What is otherwise now may have changed since, except to what would have been delivered.
 		f.Different = f.Different || !same && (at != 0 || len(now) == 1 && now[0].ModRevision <= q.Seen)
 	}
 	f.Unproved = !shown && !f.Different

@@ -155,7 +155,7 @@ type (
 	SnapshotResponse = clientv3.SnapshotResponse
 	// Maintenance looks after members.
 	Maintenance = clientv3.Maintenance
-	// Op is one operation on the key-value store, made by OpGet, OpPut, [OpDelete], OpTxn or
+	// Op is one operation on the key-value store, made by [OpGet], [OpPut], [OpDelete], [OpTxn] or
 	// [OpWatch] and executed by [KV.Do] or inside a transaction.
 	Op = clientv3.Op
 	// OpOption changes what Get, Put, Delete or Watch do.
@@ -367,8 +367,8 @@ func NewMaintenance(c *Client) Maintenance {
 	return clientv3.NewMaintenance(c)
 }
 
-// NewMaintenanceFromMaintenanceClient returns a Maintenance over any protobuf client, which all
-// endpoints stand for; c gives the call options and may be nil.
+// NewMaintenanceFromMaintenanceClient returns a Maintenance over any protobuf client, which is
+// used for every endpoint; c gives the call options and may be nil.
 func NewMaintenanceFromMaintenanceClient(remote etcdserverpb.MaintenanceClient, c *Client) Maintenance {
 	return clientv3.NewMaintenanceFromMaintenanceClient(remote, c)
 }
@@ -436,7 +436,7 @@ func WithPrefix() OpOption {
 	return clientv3.WithPrefix()
 }
 
-// WithRange makes the operation work on the keys from the key up to, but without, endKey.
+// WithRange makes the operation work on the keys from the key up to but not including endKey.
 func WithRange(endKey string) OpOption {
 	return clientv3.WithRange(endKey)
 }

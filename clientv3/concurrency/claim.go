@@ -19,7 +19,7 @@ const (
 	// lookAgain is the wait after a watch that ended by itself.
 	lookAgain = 50 * time.Millisecond
 	// mostLost is how many requests of one call may be lost on members that went silent. Two of
-	// five members may, and what all of them lose has another cause.
+	// five members may go silent, and what all of them lose has another cause.
 	mostLost = 2
 )
 
@@ -109,8 +109,8 @@ func (c *Claim) unguard() {
 
 // Wait waits until fewer than n keys under the prefix were put before the claim's. It
 // fails with the context's error when that ends first, with [ErrSessionExpired] when the
-// session does, and with [ErrOwnershipLost] when the key is deleted. The claim stays; whoever
-// does not go on waiting calls Abandon.
+// session does, and with [ErrOwnershipLost] when the key is deleted. The claim stays; a caller that
+// does not go on waiting calls [Claim.Abandon].
 func (c *Claim) Wait(ctx context.Context, prefix string, n int) error {
 	if n <= 1 {
 		_, err := c.turn(ctx, prefix, nil)
@@ -133,9 +133,9 @@ func (c *Claim) release(ctx context.Context) (*pb.ResponseHeader, error) {
 	return h, err
 }
 
-// Abandon is Release for who cannot wait: the key is deleted in the background, usually
-// before Abandon returns after at most 50 ms. A key that serves another claim of the same
-// session stays.
+// Abandon is [Claim.Release] for a caller that cannot wait: the key is deleted in the background,
+// usually before Abandon returns, which is after at most 50 ms. A key that serves another claim of
+// the same session stays.
 func (c *Claim) Abandon() {
 	last := false
 	c.s.tell(c.key, func(k *core) { last = k.leave(c.hold) })
@@ -153,7 +153,7 @@ func (c *Claim) Fence() int64 { return c.rev }
 // IsOwner is a comparison for transactions that holds while the key exists.
 func (c *Claim) IsOwner() v3.Cmp { return v3.Compare(v3.CreateRevision(c.key), "=", c.rev) }
 
-// Context ends with the claim; context.Cause tells why, see [Mutex.Context].
+// Context ends with the claim; context.Cause says why, see [Mutex.Context].
 func (c *Claim) Context() context.Context {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -327,8 +327,8 @@ func (s *Session) request(
 
 // put gives the key another value, unless it is gone: ErrOwnershipLost. mod is the key's
 // mod revision as far as known. A request of this kind that is executed late finds
-// another one and changes nothing, so it may be repeated: whoever finds a newer mod with the value
-// that was wanted is done.
+// another one and changes nothing, so it may be repeated: if a newer mod comes with the value to be
+// put, that is the success.
 func (c *Claim) put(ctx context.Context, value string) (*pb.ResponseHeader, error) {
 	for {
 		c.s.mu.Lock()

@@ -56,7 +56,7 @@ type hold struct {
 	rev     int64 // create revision of the key
 	at      int64 // as of this revision the key was there
 	since   int   // the input that made it
-	guarded bool  // somebody wants to know of its end
+	guarded bool  // somebody needs to know of its end
 	young   bool  // not for long enough to be worth a watch
 	taken   bool  // its call has returned: it is owned
 	end     ending
@@ -266,7 +266,7 @@ func (k *core) resume(rev int64) *hold {
 	return h
 }
 
-// guard: somebody wants to know of the end of h again, or nobody does.
+// guard: somebody needs to know of the end of h again, or nobody does.
 func (k *core) guard(h *hold, wanted bool) {
 	k.inputs++
 	h.guarded, h.young = wanted, false

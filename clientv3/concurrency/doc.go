@@ -14,9 +14,9 @@
 //   - an owner watches its own key. When anyone deletes it, or revokes its lease, the
 //     owner knows within one round trip; see [Mutex.Context] and [Session.Done].
 //
-// Between the loss and the news of it, two may believe to be the owner. If that must not
-// matter, use the fencing token ([Mutex.Fence], [Election.Fence]: the create revision of the
-// owner's key, which only grows from owner to owner), or [Guard], which makes a transaction
+// Between the loss and the news of it, two processes may both believe that they own. Where that
+// must do no harm, use the fencing token ([Mutex.Fence], [Election.Fence]: the create revision of
+// the owner's key, which only grows from owner to owner), or [Guard], which makes a transaction
 // succeed only while its owner owns.
 //
 // [Claim] is the building block: a key in line. The recipes in

@@ -36,12 +36,12 @@ func newElection(s *Session, prefix, key string) *Election {
 	return &Election{s: s, prefix: prefix, key: key, waiting: make(map[*Claim]bool)}
 }
 
-// ResumeElection returns the candidate that already leads with this key and create
-// revision, for a process that was restarted and took up its session [WithLease]. Whether it
-// does lead is not asked; if not, its Context soon ends. With an empty key it does not lead
-// yet. The prefix is that of [NewElection]; with a slash more, as the official client wants
-// it, it is recognized by the key. Once it does not lead with this key any more, Campaign
-// puts the key that a new election would.
+// ResumeElection returns the candidate that already leads with this key and create revision, for a
+// process that was restarted and took up its session with [WithLease]. It does not check that the
+// candidate leads; if it does not, its Context soon ends. With an empty key it does not lead yet.
+// The prefix is that of [NewElection]; one with another slash, as the official client needs it, is
+// recognized by the key. Once the candidate does not lead with this key any more, Campaign puts the
+// key that a new election would.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	prefix := pfx + "/"
 	if strings.HasSuffix(pfx, "/") && strings.HasPrefix(leaderKey, pfx) && !strings.HasPrefix(leaderKey, prefix) {
@@ -146,7 +146,7 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 }
 
 // Resign ends the leadership, or withdraws a candidate that waits, whose Campaign fails with
-// [ErrElectionNotLeader]; it does nothing if this is neither. It deletes only the key
+// [ErrElectionNotLeader]; it does nothing if this candidate does neither. It deletes only the key
 // that Campaign put. When it fails, that goes on in the background, and Resign may be
 // called again; either way the leadership ended with the call.
 func (e *Election) Resign(ctx context.Context) (err error) {
@@ -188,7 +188,7 @@ func (e *Election) elected() *Claim {
 	return e.leading()
 }
 
-// leading is elected for who holds mu.
+// leading is elected for a caller that holds mu.
 func (e *Election) leading() *Claim {
 	if e.resigned {
 		return nil
@@ -237,8 +237,8 @@ func (e *Election) Rev() int64 {
 	return e.rev
 }
 
-// Header is that of the answer to the last successful Proclaim or Resign, or of that which
-// put or found the key of the last Campaign; nil before.
+// Header is that of the answer to the last successful Proclaim or Resign, or of the one that put or
+// found the key of the last Campaign; nil before.
 func (e *Election) Header() *pb.ResponseHeader {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -4,7 +4,7 @@ import "errors"
 
 var (
 	// ErrLocked is returned by TryLock when another owner has the lock, or waits for it, and
-	// by NewClaim when the key is attached to another lease, or to none.
+	// by [NewClaim] when the key is attached to another lease, or to none.
 	ErrLocked = errors.New("mutex: Locked by another session")
 
 	// ErrSessionExpired is returned when the session ended, because its lease was lost or

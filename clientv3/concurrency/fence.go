@@ -19,10 +19,10 @@ type Owner interface {
 }
 
 // Guard returns a transaction that is executed only while the owner owns, whatever this
-// process believes; else Commit returns [ErrNotOwner] and nothing is executed. Otherwise it
-// is used as any: its If, Then and Else are those of the caller.
+// process believes; else Commit returns [ErrNotOwner] and nothing is executed. It is used like any
+// other transaction: its If, Then and Else are the caller's.
 //
-// The transaction is wrapped into another one, so it counts as one operation deeper.
+// The transaction is wrapped in another one, so it is nested one level deeper.
 func Guard(ctx context.Context, kv v3.KV, o Owner) v3.Txn {
 	return &guarded{ctx: ctx, kv: kv, owner: o}
 }

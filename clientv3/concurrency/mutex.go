@@ -9,8 +9,8 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// noKey is a key that nobody can own: IsOwner of who owns nothing compares it with a
-// revision that no key has.
+// noKey is a key that nobody can own: where nothing is owned, IsOwner compares it with a revision
+// that no key has.
 const noKey = "\x00"
 
 // Mutex is a lock that processes share through etcd. Contenders get it in the order in
@@ -35,8 +35,8 @@ func NewMutex(s *Session, pfx string) *Mutex {
 
 // Lock waits until the mutex is this owner's. It fails with the context's error when that
 // ends first, with rpctypes.ErrLeaseNotFound when the session had ended before, with
-// [ErrSessionExpired] when it ends meanwhile, and with [ErrOwnershipLost] when somebody deletes
-// the key that waits. In each case the key is removed, in the background if necessary.
+// [ErrSessionExpired] when it ends meanwhile, and with [ErrOwnershipLost] when somebody deletes the
+// key that is waiting. In each case the key is removed, in the background if necessary.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
 		return e.claim.turn(ctx, m.prefix, e.ahead)
@@ -105,10 +105,10 @@ func (m *Mutex) giveUp(c *Claim, shown string) {
 	m.shown = shown
 }
 
-// Unlock releases the mutex, [ErrLockReleased] if it is not locked. It deletes only the key
-// that Lock put: if that is gone already, and perhaps another owner's turn, it does
-// nothing and returns nil. When it fails, the release goes on in the background and
-// Unlock may be called again; either way ownership ended with the call.
+// Unlock releases the mutex; the error is [ErrLockReleased] if it is not locked. It deletes only
+// the key that Lock put: if that is gone already, and it is perhaps another owner's turn, it does
+// nothing and returns nil. When it fails, the release goes on in the background and Unlock may be
+// called again; either way ownership ended with the call.
 func (m *Mutex) Unlock(ctx context.Context) error {
 	c := m.held()
 	if c == nil {
@@ -132,7 +132,8 @@ func (m *Mutex) held() *Claim {
 }
 
 // Key is the owner's key while the mutex is locked. Else it is empty before the first Lock,
-// the key that could not be put after a Lock that failed so, and "\x00" after any other.
+// the key that could not be put after a Lock that failed for that reason, and "\x00" after any
+// other.
 func (m *Mutex) Key() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,7 +159,7 @@ func (m *Mutex) Header() *pb.ResponseHeader {
 // it has seen is safe from owners that do not know yet that they have lost the lock.
 func (m *Mutex) Fence() int64 { return fence(m.held()) }
 
-// Context ends when the ownership does, or is known to be lost. context.Cause tells why:
+// Context ends when the ownership does, or is known to be lost. context.Cause says why:
 // [ErrLockReleased], [ErrOwnershipLost] or [ErrSessionExpired]. It has ended already while the
 // mutex is not locked.
 func (m *Mutex) Context() context.Context { return contextOf(m.held()) }
@@ -188,9 +189,9 @@ func contextOf(c *Claim) context.Context {
 
 type locker struct{ *Mutex }
 
-// NewLocker makes a sync.Locker of a mutex. Lock waits without a limit but the life of the
-// client. A sync.Locker cannot report failures: both methods panic with them, for going
-// on as if locked would be worse. Use a Mutex where that must not be.
+// NewLocker makes a sync.Locker of a mutex. Its Lock waits as long as the client lives. A
+// sync.Locker cannot report failures: both methods panic with them, since going on as if locked
+// would be worse. Use a [Mutex] where that must not happen.
 func NewLocker(s *Session, pfx string) sync.Locker { return &locker{NewMutex(s, pfx)} }
 
 func (l *locker) Lock() {

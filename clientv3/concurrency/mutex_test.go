@@ -238,7 +238,7 @@ func TestTwoMutexesOfOneSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	if context.Cause(held) != concurrency.ErrOwnershipLost {
-		t.Error("the second owner was not told that the key is gone")
+		t.Error("the second owner did not learn that the key is gone")
 	}
 	s = session(t, c, concurrency.WithDistinctOwners())
 	one, two = concurrency.NewMutex(s, t.Name()), concurrency.NewMutex(s, t.Name())

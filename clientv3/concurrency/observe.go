@@ -11,8 +11,8 @@ import (
 // Observe returns a channel of the leaders and what they proclaim, in order, beginning
 // with the present one; some may be skipped, the last always comes. Responses are as those of
 // Leader. The channel is closed when ctx ends or the client is closed, and for nothing else: it
-// survives compactions and errors. Nothing comes while nobody leads, see ObserveState. A goroutine
-// serves the channel until it is closed.
+// survives compactions and errors. Nothing comes while nobody leads, see [Election.ObserveState]. A
+// goroutine serves the channel until it is closed.
 func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
 	out := make(chan *v3.GetResponse)
 	go func() {
@@ -43,8 +43,8 @@ type Leadership struct {
 	Err error
 }
 
-// ObserveState is as Observe and also says when nobody leads, and when the cluster cannot
-// be asked. A state follows only if it differs from the one before.
+// ObserveState is like [Election.Observe], and also says when nobody leads, and when the cluster
+// cannot be asked. A state follows only if it differs from the one before.
 func (e *Election) ObserveState(ctx context.Context) <-chan Leadership {
 	out := make(chan Leadership)
 	go func() {
@@ -61,7 +61,7 @@ func (e *Election) ObserveState(ctx context.Context) <-chan Leadership {
 	return out
 }
 
-// observeWait is between two tries while the cluster does not answer.
+// observeWait is the wait between two tries while the cluster does not answer.
 var observeWait = backoff.Policy{Base: lookAgain, Max: 20 * lookAgain}
 
 // observe reports states until report returns false, ctx ends or the client is closed.
@@ -110,7 +110,7 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 
 // follow watches a leader's key, or all if nobody leads (create is 0), reports what the
 // leader proclaims, and returns when there may be another one. It returns the mod
-// revision last reported, -1 if nothing more is wanted.
+// revision last reported, -1 if report needs nothing more.
 func (e *Election) follow(
 	ctx context.Context,
 	key string,

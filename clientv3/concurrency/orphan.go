@@ -1,7 +1,7 @@
 package concurrency
 
 // A session whose renewals have ended still has its lease for a while, longer if somebody
-// else renews it. Nobody would tell of the lease's end. So as long as goroutines work for what
+// else renews it. Nobody would report the lease's end. So as long as goroutines work for what
 // is held or wanted with it, one more, the minder, asks how long it has, and ends the
 // session's life in time. Without them an orphaned session has no goroutine, so one that is
 // dropped costs nothing.

@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
-// mayRelapse has it looked whether keys are back.
+// mayRelapse starts a look at whether keys are back.
 func (s *Session) mayRelapse() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,8 +21,8 @@ const defaultSessionTTL = 60
 var errOrphaned = errors.New("concurrency: the session was closed or orphaned")
 
 // Session is a lease that is kept alive, and what its owner holds with it. Its goroutines
-// (one for the session, one for each key held or cleaned up) end with Close; Orphan leaves
-// those that still have something to do, see there.
+// (one for the session, one for each key held or cleaned up) end with [Session.Close];
+// [Session.Orphan] leaves those that still have something to do.
 //
 // It ends in one of two ways: the renewals end (ctx) and leave the lease to itself, or the
 // lease does (life), which ends the renewals too. What needs the lease alone goes on until
@@ -126,7 +126,7 @@ func (s *Session) Client() *v3.Client { return s.client }
 // Lease is the session's lease, for keys that are to go with the session.
 func (s *Session) Lease() v3.LeaseID { return s.id }
 
-// Ctx is a context that ends with the session. context.Cause tells why:
+// Ctx is a context that ends with the session. context.Cause says why:
 // [ErrSessionExpired] if the lease was lost.
 func (s *Session) Ctx() context.Context { return s.ctx }
 
@@ -138,9 +138,9 @@ func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
 
 // ValidUntil is the time until which the session's lease certainly exists, unless
 // somebody revokes it, by the monotonic clock; each acknowledged renewal moves it on. It is
-// zero when the session has ended, before the first acknowledgement, and with a client
-// whose Lease cannot tell. Done is closed at that time by a goroutine, which comes late if
-// the process was stopped; see clientv3.LeaseValidUntil for what to do about that.
+// zero when the session has ended, before the first acknowledgement, and with a client whose Lease
+// does not know. Done is closed at that time by a goroutine, which is late if the process was
+// stopped; see clientv3.LeaseValidUntil for what to do about that.
 func (s *Session) ValidUntil() time.Time {
 	if s.ctx.Err() != nil {
 		return time.Time{}
@@ -151,8 +151,8 @@ func (s *Session) ValidUntil() time.Time {
 
 // Orphan ends the renewals and leaves the lease to itself: to the holder of another
 // session with it, or to expire. Until the lease ends, calls under way and new ones are
-// served as before, and what is to be cleaned up is. Ownerships end for this process:
-// their Context does, though their keys stay and can be released. One that is got later
+// served as before, and what must be cleaned up is cleaned up. Ownerships end for this process:
+// their Context ends, though their keys stay and can be released. An ownership that begins later
 // lasts as long as the lease.
 func (s *Session) Orphan() {
 	s.end(errOrphaned)
@@ -163,9 +163,9 @@ func (s *Session) Orphan() {
 // the TTL, for the lease has expired by then, or when the context of [WithContext] ends.
 func (s *Session) Close() error { return s.CloseContext(s.base) }
 
-// CloseContext is Close that also gives up when ctx ends, with the context's error. The session has
-// ended then too, and its keys stay until the lease expires. It goes on though the context of
-// [WithContext] has ended.
+// CloseContext is [Session.Close] that also gives up when ctx ends, with the context's error. The
+// session has ended then too, and its keys stay until the lease expires. It does its work even
+// after the context of [WithContext] has ended.
 func (s *Session) CloseContext(ctx context.Context) error {
 	s.Orphan()
 	s.expire(errOrphaned)
@@ -220,13 +220,13 @@ func WithLease(leaseID v3.LeaseID) SessionOption {
 }
 
 // WithContext bounds [NewSession], Close and the renewals by a context instead of the
-// client's. When it ends, the session is orphaned, see Orphan.
+// client's. When it ends, the session is orphaned, see [Session.Orphan].
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
 
 // WithUntil ends [NewSession] and the renewals when ctx ends, besides the context of
-// [WithContext] or the client's, which goes on to bound Close: for who makes sessions with
+// [WithContext] or the client's, which still bounds Close: for callers that make sessions with
 // options that others have chosen.
 func WithUntil(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.until = ctx }

@@ -43,7 +43,7 @@ const (
 	confirmFor = time.Second
 )
 
-// attendWait is between two tries of an attendant while they fail.
+// attendWait is the wait between two tries of an attendant while they fail.
 var attendWait = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
 
 // slotOf returns the slot of a key; the caller holds s.mu.
@@ -129,7 +129,7 @@ func (sl *slot) change() <-chan struct{} {
 	return sl.changed
 }
 
-// begin waits until the key may be wanted and notes that a request for it is under way.
+// begin waits until the key may be requested and notes that a request for it is under way.
 func (s *Session) begin(ctx context.Context, key string) (asked int, err error) {
 	for {
 		s.mu.Lock()
@@ -169,7 +169,7 @@ func (s *Session) await(ctx context.Context, c <-chan struct{}) error {
 	}
 }
 
-// ended is the error for whoever waits with a session whose life ends.
+// ended is the error for a caller that waits with a session whose life ends.
 func (s *Session) ended() error {
 	if err := s.client.Ctx().Err(); err != nil && context.Cause(s.life) != ErrSessionExpired {
 		return err
@@ -177,8 +177,8 @@ func (s *Session) ended() error {
 	return ErrSessionExpired
 }
 
-// gone is the error for whoever begins something with a session whose life has ended: what the
-// server says of its lease, which need not be asked.
+// gone is the error for a caller that begins something with a session whose life has ended: the
+// server's answer for its lease, without asking it.
 func (s *Session) gone() error {
 	if err := s.ended(); err != ErrSessionExpired {
 		return err

@@ -17,8 +17,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// STM is what a transaction's function reads and writes through. It must not be used by
-// other goroutines, or after the function has returned.
+// STM is what a transaction's function reads and writes through. It must not be used by other
+// goroutines, nor after the function has returned.
 type STM interface {
 	// Get returns the value of a key, empty if there is none, as this transaction sees it.
 	// With several keys they are all read together, and the value of the first one that the
@@ -83,14 +83,13 @@ func WithPrefetch(keys ...string) STMOption {
 // with its number from 1: to count them.
 func WithOnConflict(f func(attempt int)) STMOption { return func(o *stmOptions) { o.onConflict = f } }
 
-// stmWait is between two attempts after conflicts.
+// stmWait is the wait between two attempts after conflicts.
 var stmWait = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
 
-// NewSTM runs apply as a transaction, again and again until it commits, apply or a read
-// returns an error, or the context ends. apply must have no other effects than those
-// through its STM, since it may run several times. When the answer to the commit is lost,
-// the error says that the outcome is unknown (clientv3.OutcomeUnknown); it is not run
-// again then.
+// NewSTM runs apply as a transaction, again and again until it commits, apply or a read returns an
+// error, or the context ends. apply must have no effects but those through its [STM], since it may
+// run several times. When the answer to the commit is lost, the error says that the outcome is
+// unknown (clientv3.OutcomeUnknown); it is not run again then.
 func NewSTM(c *v3.Client, apply func(STM) error, so ...STMOption) (*v3.TxnResponse, error) {
 	o := stmOptions{ctx: c.Ctx()}
 	for _, opt := range so {

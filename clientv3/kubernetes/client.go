@@ -18,8 +18,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Client is a clientv3.Client whose Get is that of Interface; that of clientv3 is
-// under Client.KV.
+// Client is a clientv3.Client whose Get is that of [Interface]; the Get of clientv3 is under
+// Client.KV.
 type Client struct {
 	*clientv3.Client
 	// Kubernetes is what the methods of Client do, or what has been put in its place.

@@ -45,13 +45,13 @@ type Interface interface {
 	) (DeleteResponse, error)
 }
 
-// GetOptions are those of Interface.Get.
+// GetOptions are those of [Interface.Get].
 type GetOptions struct {
 	// Revision reads the key as it was at that revision; 0: as it is.
 	Revision int64
 }
 
-// ListOptions are those of Interface.List.
+// ListOptions are those of [Interface.List].
 type ListOptions struct {
 	// Revision reads the keys as they were at that revision; 0: as they are.
 	Revision int64
@@ -63,10 +63,10 @@ type ListOptions struct {
 	Continue string
 }
 
-// CountOptions are those of Interface.Count; there are none yet.
+// CountOptions are those of [Interface.Count]; there are none yet.
 type CountOptions struct{}
 
-// PutOptions are those of Interface.OptimisticPut.
+// PutOptions are those of [Interface.OptimisticPut].
 type PutOptions struct {
 	// GetOnFailure reads the key if it was modified at another revision.
 	GetOnFailure bool
@@ -77,13 +77,13 @@ type PutOptions struct {
 	LeaseID clientv3.LeaseID
 }
 
-// DeleteOptions are those of Interface.OptimisticDelete.
+// DeleteOptions are those of [Interface.OptimisticDelete].
 type DeleteOptions struct {
 	// GetOnFailure reads the key if it was modified at another revision.
 	GetOnFailure bool
 }
 
-// GetResponse is that of Interface.Get.
+// GetResponse is that of [Interface.Get].
 type GetResponse struct {
 	// KV is the key and its value, nil if there is none.
 	KV *mvccpb.KeyValue
@@ -92,7 +92,7 @@ type GetResponse struct {
 	Revision int64
 }
 
-// ListResponse is that of Interface.List.
+// ListResponse is that of [Interface.List].
 type ListResponse struct {
 	// Kvs are the keys and their values, in the order of keys.
 	Kvs []*mvccpb.KeyValue
@@ -105,7 +105,7 @@ type ListResponse struct {
 	Revision int64
 }
 
-// PutResponse is that of Interface.OptimisticPut.
+// PutResponse is that of [Interface.OptimisticPut].
 type PutResponse struct {
 	// KV is, if the put did not succeed and GetOnFailure was set, what the key holds;
 	// else, and if there is no such key, nil.
@@ -119,7 +119,7 @@ type PutResponse struct {
 	Revision int64
 }
 
-// DeleteResponse is that of Interface.OptimisticDelete.
+// DeleteResponse is that of [Interface.OptimisticDelete].
 type DeleteResponse struct {
 	// KV is, if the delete did not succeed and GetOnFailure was set, what the key
 	// holds; else, and if there is no such key, nil.

@@ -75,8 +75,8 @@ func (l *leasing) do(ctx context.Context, op v3.Op) (v3.OpResponse, error) {
 	return r, nil
 }
 
-// begin notes that a request is to be made that takes ownership of the key; nil if it
-// would be in vain or is not wanted.
+// begin notes that a request is to be made that takes ownership of the key; nil if it would be in
+// vain or is not needed.
 func (l *leasing) begin(key string) *asking {
 	if strings.HasPrefix(key, l.pfx) {
 		return nil
@@ -134,8 +134,8 @@ func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking)
 	return (*v3.GetResponse)(answer(kv, r.Header, op))
 }
 
-// failed ends a request to take ownership that may yet be executed. Then the watch will
-// see a leasing key that nobody asked for, and have it deleted.
+// failed ends a request to take ownership that may yet be executed. Then the watch will see a
+// leasing key that nobody asked for, and delete it.
 func (l *leasing) failed(key string, a *asking, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

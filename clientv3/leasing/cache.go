@@ -18,8 +18,8 @@ const (
 	// keys the lease of a session that expires takes with it.
 	maxOwned = 10_000
 	maxBytes = 64 << 20
-	// holdOff is how long a key that was asked back, or that another one owns, is only
-	// read: long enough for whoever waits to write it, short for a key that is read often.
+	// holdOff is how long a key that was asked back, or that another process owns, is only read:
+	// long enough for a waiting writer to write it, short for a key that is read often.
 	holdOff = time.Second
 	// maxQuiet bounds what is remembered of such keys.
 	maxQuiet = 10_000
@@ -114,14 +114,14 @@ func (l *leasing) drop(key string, e *entry) {
 	l.bytes -= len(e.kv.GetValue())
 }
 
-// relinquish forgets an entry and has its leasing key deleted. The caller holds mu.
+// relinquish forgets an entry and starts the deletion of its leasing key. The caller holds mu.
 func (l *leasing) relinquish(key string, e *entry) {
 	l.drop(key, e)
 	l.leave(key, e.fence)
 }
 
-// learn replaces what is known of an owned key by what an answer proved, unless that is
-// older. A key with a lease is given back. The caller holds mu.
+// learn replaces what is known of an owned key with what an answer proved, unless that is older. A
+// key with a lease is given back. The caller holds mu.
 func (l *leasing) learn(key string, e *entry, kv *mvccpb.KeyValue, header *pb.ResponseHeader) {
 	switch {
 	case header.GetRevision() < e.header.GetRevision():

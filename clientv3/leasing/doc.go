@@ -12,8 +12,8 @@
 //	resp, err = kv.Get(ctx, "config")  // answered from memory
 //
 // It is for keys that are read often and written seldom. A read that takes ownership costs
-// a write, and a write to a key that another process owns costs two more: that which asks
-// for the key, and that with which the owner gives it back.
+// a write, and a write to a key that another process owns costs two more: one that asks for the
+// key, and one by which the owner gives it back.
 //
 // # Protocol
 //
@@ -23,7 +23,7 @@
 // only while there is no leasing key. A client that finds one asks the owner to give it up, by
 // changing its value to REVOKE, and waits until it is gone: the owner deletes it, or it expires
 // with the owner's lease. Keys that are attached to a lease have no owner, since they may go
-// without anybody's writing.
+// without a write.
 //
 // # What is guaranteed
 //
@@ -36,13 +36,12 @@
 //   - Nobody else deletes leasing keys or revokes the session's lease. An owner sees that
 //     too, but only after one trip through the network, and until then goes on answering.
 //   - Clocks of this process and the server run equally fast. An owner answers from memory
-//     only if, looked at the clock after the value was taken, its lease cannot have
-//     expired: counted from the sending of the last renewal that was acknowledged. So a
+//     only if the clock, read after the value was taken, says that its lease cannot have expired, counted from the sending of the last renewal that was acknowledged. So a
 //     process that was stopped for an hour between the two does not answer. But a machine
 //     whose monotonic clock stands still while it is suspended should not go to sleep.
 //
-// The official package does not look at the clock: while a process of it answers from
-// memory, that one's reads are not covered.
+// The official package does not look at the clock: reads that a process with it answers from memory
+// are not covered.
 //
 // A transaction with conditions that writes n keys takes n of the operations that the
 // server allows in one (128 by default) beside its own, since it is nested into another.
@@ -53,10 +52,10 @@
 //
 // # What is answered from memory
 //
-// Get of one owned key with whatever options but WithRev, and transactions whose keys
-// compared are such and lead to nothing but such reads. The header's revision is the newest
-// of all answers to this KV so far, not the cluster's latest. All else is passed on to the cluster:
-// ranges, GetStream, Compact, revisions. Ranges and serializable reads do not take ownership.
+// A Get of one owned key, with any options but WithRev, and transactions that compare only owned
+// keys and lead to nothing but such reads. The header's revision is the newest of all answers to
+// this KV so far, not the cluster's latest. All else is passed on to the cluster: ranges,
+// GetStream, Compact, revisions. Ranges and serializable reads do not take ownership.
 //
 // At most 10,000 keys or 64 MiB are owned at a time; others make room, chosen at random. A
 // key that was asked back, or that another process owns, is not taken for a second.

@@ -347,7 +347,7 @@ func TestReadDuringOwnWrite(t *testing.T) {
 }
 
 // TestStopsBeforeItGivesBack: who is asked for a key does not read it from memory any
-// more when the others are told that they may write it.
+// more when the others learn that they may write it.
 func TestStopsBeforeItGivesBack(t *testing.T) {
 	shared(t)
 	pfx := "L-" + t.Name() + "/"

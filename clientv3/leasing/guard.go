@@ -89,8 +89,8 @@ func (a *attempt) readBack(key string) v3.Op {
 	return v3.OpGet(key)
 }
 
-// txn is the transaction to be sent. It looks what is in the way if the guards do not
-// hold, and asks the owners of single keys to go, unless they are too many.
+// txn is the transaction to be sent. It reads what is in the way if the guards do not hold, and
+// asks the owners of single keys to go, unless they are too many.
 func (a *attempt) txn() v3.Op {
 	cmps := make([]v3.Cmp, len(a.guards))
 	otherwise := make([]v3.Op, len(a.guards))

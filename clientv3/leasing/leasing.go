@@ -18,15 +18,15 @@ var (
 	// ErrClosed is returned by all calls after the KV was closed.
 	ErrClosed = errors.New("leasing: the KV is closed")
 
-	// ErrNoPrefix is returned by NewKV for an empty prefix: leasing keys would be the
+	// ErrNoPrefix is returned by [NewKV] for an empty prefix: leasing keys would be the
 	// keys themselves.
 	ErrNoPrefix = errors.New("leasing: the leasing prefix is empty")
 
 	// ErrLeasingKey is returned for writes of keys that begin with the leasing prefix.
 	ErrLeasingKey = errors.New("leasing: keys that begin with the leasing prefix cannot be written")
 
-	// ErrForeignKey is returned for writes that are blocked by a key at the place of the
-	// leasing key that is none, since it is attached to no lease. It would never go.
+	// ErrForeignKey is returned for writes that are blocked by a key in the place of the leasing
+	// key that is not one, since it is attached to no lease. It would never go.
 	ErrForeignKey = errors.New("leasing: the leasing key's place is taken by a key without a lease")
 )
 
@@ -37,10 +37,10 @@ const closeFor = 2 * time.Second
 // reads (cache.go, acquire.go), writes (write.go), what is given back (release.go), the
 // watch on the leasing prefix (watch.go), sessions (tenure.go).
 //
-// The rule that everything serves: an entry in owned, read under mu while no own write of
-// it is under way, is what the cluster holds for as long as the leasing key exists; and
-// that it existed then is shown by a look at the clock afterwards (tenure.valid). So an
-// entry is removed before the leasing key is.
+// The rule that everything serves: an entry in owned, read under mu while no own write of it is
+// under way, is what the cluster holds for as long as the leasing key exists. A look at the clock
+// afterwards (tenure.valid) shows that the key existed then. So an entry is removed before the
+// leasing key is.
 type leasing struct {
 	inner   v3.KV
 	watcher v3.Watcher
@@ -71,20 +71,19 @@ type entry struct {
 	writes int                // guarded by leasing.mu; own writes under way: kv may be old
 }
 
-// NewKV returns a KV that owns the keys that it reads, and a function that closes it:
-// gives up what it owns, for at most 2 s if the cluster does not answer, and ends its
-// goroutines. The KV and Watcher of cl are those of this moment, so that cl.KV may be
-// replaced by the new one.
+// NewKV returns a KV that owns the keys that it reads, and a function that closes it: that gives up
+// what it owns, for at most 2 s if the cluster does not answer, and ends its goroutines. The KV and
+// Watcher of cl are those of this moment, so that cl.KV may be replaced by the new one.
 //
 // The options are those of the session whose lease the leasing keys are attached to. Its
 // TTL, 60 s by default, is how long a write may have to wait for an owner that has
-// died. Closing revokes the lease, as closing a session does, also one that was given by
-// WithLease; that must not be given to two KVs. When the context of WithContext ends,
-// the lease is revoked too, and from then on all reads go to the cluster. Without it NewKV waits
-// for the cluster as long as the client lives. The Lease of cl must be able to tell how long a
-// lease is held, see clientv3.LeaseValidUntil; else nothing is answered from memory. Its user needs
-// read and write permission for the leasing keys of all keys that it reads or writes, and read
-// permission for the whole leasing prefix.
+// died. Closing revokes the lease, as closing a session does, even one that was given by WithLease;
+// such a lease must not be given to two KVs. When the context of WithContext ends, the lease is
+// revoked too, and from then on all reads go to the cluster. Without it NewKV waits for the cluster
+// as long as the client lives. The Lease of cl must know how long a lease is held, see
+// clientv3.LeaseValidUntil; else nothing is answered from memory. Its user needs read and write
+// permission for the leasing keys of all keys that it reads or writes, and read permission for the
+// whole leasing prefix.
 func NewKV(cl *v3.Client, pfx string, opts ...concurrency.SessionOption) (v3.KV, func(), error) {
 	if pfx == "" {
 		return nil, nil, ErrNoPrefix

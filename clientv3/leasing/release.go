@@ -23,8 +23,8 @@ const (
 // releaseWait is the wait between two tries to delete leasing keys.
 var releaseWait = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second}
 
-// leave has a leasing key deleted, which nobody here relies on any more. The caller holds
-// mu.
+// leave starts the deletion of a leasing key, which nobody here relies on any more. The caller
+// holds mu.
 func (l *leasing) leave(key string, fence int64) {
 	if l.term == nil {
 		return // gone with the lease

@@ -66,7 +66,7 @@ func (l *leasing) see(ev *mvccpb.Event) {
 		return
 	}
 	if rev > ev.Kv.CreateRevision {
-		l.hush(key) // also if it is another's: whoever asks for it gets it then
+		l.hush(key) // even if it is another's: the process that asks for it gets it then
 	}
 	l.put(key, ev.Kv)
 }

@@ -4,8 +4,8 @@ package leasing
 // write, the leasing key is ours or there is none; if it is not executed, the same
 // transaction asks the owners in the way to go, and it is tried again when they have.
 //
-// Nobody holds on to anything while it waits: owners give back what they are asked for
-// whatever else they do, so two who want each other's keys do not wait for ever.
+// Nobody holds on to anything while it waits: owners give back what they are asked for whatever
+// else they do, so two that need each other's keys do not wait for ever.
 
 import (
 	"context"
@@ -163,8 +163,7 @@ type blocked struct {
 	rev  int64               // as of this revision
 }
 
-// inTheWay looks what is in the way, and asks those owners to go that the transaction
-// did not ask.
+// inTheWay reads what is in the way, and asks the owners that the transaction did not ask to go.
 func (l *leasing) inTheWay(ctx context.Context, a *attempt, answer *v3.TxnResponse) (*blocked, error) {
 	b := &blocked{keys: make(map[string]struct{}), rev: answer.Header.GetRevision()}
 	var ask []string

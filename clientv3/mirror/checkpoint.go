@@ -23,9 +23,9 @@ type state struct {
 	Seq      int64  `json:"seq"`      // counts its attempts
 }
 
-// checkpoint is the key of the target that says how far it is, as this mirror knows
-// it. Every transaction replaces it and is guarded by its modification revision, so
-// that each takes effect once and none after a later one.
+// checkpoint is the key of the target that says how far the target is, as this mirror knows it.
+// Every transaction replaces it and is guarded by its modification revision, so that each takes
+// effect once and none after a later one.
 type checkpoint struct {
 	key   string
 	state state

@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// pieces applies ops one by one, and then moves the checkpoint. Meanwhile that says what it said:
-// whoever goes on from there applies them again.
+// pieces applies ops one by one, and then moves the checkpoint. Meanwhile the checkpoint stays as
+// it was: a mirror that goes on from there applies them again.
 func (m *mirror) pieces(ctx context.Context, ops []clientv3.Op, rev int64, complete bool) error {
 	for _, op := range ops {
 		was := m.mark.state
@@ -42,7 +42,7 @@ func (m *mirror) large(ctx context.Context, op clientv3.Op) error {
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return m.bare(ctx, op)
 	case err == nil && !r.Succeeded:
-		return errLate // or another mirror's write: the next commit tells
+		return errLate // or another mirror's write: the next commit shows which
 	}
 	return err
 }

@@ -31,7 +31,7 @@ func newLeases(m *mirror) *leases {
 	return &leases{m: m, kept: make(map[clientv3.LeaseID]*kept), keys: make(map[string]clientv3.LeaseID)}
 }
 
-// reset forgets which keys have leases, before a comparison says it anew.
+// reset forgets which keys have leases, before a comparison finds them anew.
 func (l *leases) reset() {
 	if l == nil {
 		return

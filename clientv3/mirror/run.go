@@ -18,7 +18,7 @@ import (
 
 var (
 	// ErrTargetNotEmpty is the cause (errors.Is) of the error for a target that holds
-	// keys that no mirror of this source has written. WithReconcile replaces them.
+	// keys that no mirror of this source has written. [WithReconcile] replaces them.
 	ErrTargetNotEmpty = errors.New("mirror: the target already holds data")
 
 	// ErrConflict is returned when something else wrote the checkpoint: another mirror
@@ -28,8 +28,8 @@ var (
 
 // Progress says how far a mirror is.
 type Progress struct {
-	// Revision is that of the source that the target shows. While both sides are
-	// compared it is that of the comparison's end.
+	// Revision is the source's revision that the target shows. While both sides are compared it is
+	// the one that the target shows at the comparison's end.
 	Revision int64
 	// Comparing: both sides are being compared; the target is not complete yet.
 	Comparing bool
@@ -71,7 +71,7 @@ func WithLeases() Option { return func(m *mirror) { m.leases = newLeases(m) } }
 // WithCheckpoint names the key of the target that says how far it is. By default it
 // is "\x00fairlead/mirror/" and the target prefix. A key of the source that would be
 // copied to it is not. Such keys of other mirrors are no data for [ErrTargetNotEmpty],
-// but a target prefix that covers them makes them what the source has, as all else: a
+// but a target prefix that covers them makes them what the source has, like all other keys: a
 // mirror whose copy is replaced must not go on from its checkpoint.
 func WithCheckpoint(key string) Option { return func(m *mirror) { m.mark.key = key } }
 

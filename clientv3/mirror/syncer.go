@@ -17,7 +17,7 @@ type Syncer interface {
 	// the call, which returns when the cluster has said so or ctx has ended. Both channels are
 	// closed at the end; before that the second one gets the error if there was one
 	// (rpctypes.ErrCompacted if the revision was compacted meanwhile). The first one holds up
-	// to 1024 responses that nobody has read yet; of more it must be read to its end or
+	// to 1024 responses that nobody has read yet; if there are more, it must be read to its end or
 	// ctx cancelled.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
@@ -35,7 +35,7 @@ const pageSize = 1000
 const baseBuffer = 1024
 
 // NewSyncer returns a Syncer of the keys that begin with prefix, all if it is empty.
-// rev is the revision to begin with; 0 stands for that of the time of SyncBase.
+// rev is the revision to begin with; 0 stands for the store's revision at the time of SyncBase.
 func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
 	s := &syncer{c: c, prefix: prefix}
 	s.rev.Store(rev)

@@ -54,8 +54,8 @@ func (n *nsKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, err
 	return n.space.stripResponse(r), nil
 }
 
-// GetStream is that of clientv3.KV. A stream that is neither read to its end nor
-// cancelled keeps its goroutine, also when the client is closed.
+// GetStream is that of clientv3.KV. A stream that is neither read to its end nor cancelled keeps
+// its goroutine, even when the client is closed.
 func (n *nsKV) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
 	op := clientv3.OpGet(key, opts...)
 	if n.nameless(op) {

@@ -6,17 +6,17 @@
 //	cli.Lease = namespace.NewLease(cli.Lease, "my-prefix/")
 //
 // Then "abc" means the key "my-prefix/abc", in requests and in answers, and no range
-// reaches beyond the prefix. The key that is the prefix itself has the empty name, with
-// which only transactions (their comparisons too) and watches can reach it; elsewhere
-// an empty key is refused, as etcd does (rpctypes.ErrEmptyKey). Revisions, leases and
-// compactions are those of the whole cluster. An empty prefix changes nothing.
+// reaches beyond the prefix. The key that is the prefix itself has the empty name, by which only
+// transactions (their comparisons too) and watches can reach it; elsewhere an empty key is refused,
+// as it is by etcd (rpctypes.ErrEmptyKey). Revisions, leases and compactions are those of the whole
+// cluster. An empty prefix changes nothing.
 //
 // A prefix is no protection: whoever may use the client may read around it; etcd's
 // roles protect keys.
 //
-// What this package returns is safe for concurrent use if what it wraps is. It changes nothing
-// that this returned; values are shared with it, and must not be changed if it shares them with
-// others, as a cache does.
+// What this package returns is safe for concurrent use if what it wraps is. It changes nothing that
+// the wrapped one returned: values are shared with that, and must not be changed if it shares them
+// with others, as a cache does.
 package namespace
 
 import "github.com/fairlead-go/fairlead/clientv3"

@@ -1,8 +1,8 @@
 package namespace
 
 // Answers with shorter keys. What the wrapped client returned is left as it is: it may not be
-// ours alone (a cache shares what it returns with all who ask), so what changes is copied,
-// and the rest shared.
+// ours alone (a cache shares what it returns with all callers), so what changes is copied, and the
+// rest is shared.
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// chunk is how many copies lie in one allocation: one that is kept keeps no more than some
-// kilobytes alive.
+// chunk is how many copies lie in one allocation: a copy that is kept holds no more than some
+// kilobytes.
 const chunk = 32
 
 // strip returns kv without the prefix in its key.

@@ -21,5 +21,5 @@
 //	err := r.Update(ctx, "orders", naming.Update{Op: naming.Delete, Addr: "10.0.0.1:8080"})
 //
 // Names resolve without a quorum too: where none answers within 0.2 s, what one member knows
-// is taken, unless it is older than what is known here. All of it is safe for concurrent use.
+// is used, unless it is older than what is known here. All of it is safe for concurrent use.
 package naming

@@ -37,20 +37,18 @@ type Update struct {
 	Metadata any
 }
 
-// Watcher tells how the addresses of a service change. It is safe for concurrent use;
+// Watcher reports how the addresses of a service change. It is safe for concurrent use;
 // each update is returned by one Next only.
 type Watcher interface {
-	// Next waits for changes and returns at least one; only the first call returns at once
-	// all addresses there are, none if there are none. The second of two calls returns the
-	// changes since the first as a difference, in the order of the keys, also when etcd
-	// was away, has compacted it or was restored from a backup. An address that several
-	// keys hold is there once, until the last of them is gone; one whose metadata change
-	// is added again.
+	// Next waits for changes and returns at least one; only the first call returns at once, with
+	// all addresses there are, or none. The second of two calls returns the changes since the first
+	// as a difference, in the order of the keys, also when etcd was away, has compacted it or was
+	// restored from a backup. An address that several keys hold is there once, until the last of
+	// them is gone; one whose metadata change is added again.
 	//
-	// After Close the error is ErrWatcherClosed. The client's being closed is another one
-	// (errors.Is(err, clientv3.ErrClosed)), and so is what etcd refuses, such as a missing
-	// permission; then Next may be called again. That etcd cannot be reached is no error: Next
-	// waits.
+	// After Close the error is ErrWatcherClosed. A closed client is another error (errors.Is(err,
+	// clientv3.ErrClosed)), and so is a refusal by etcd, such as a missing permission; then Next
+	// may be called again. An etcd that cannot be reached is no error: Next waits.
 	Next() ([]*Update, error)
 
 	// Close ends the Watcher and a Next under way, and returns when that has ended. Closing

@@ -24,7 +24,7 @@ type watcher struct {
 	delivered map[string]registry.Record            // guarded by mu; what the caller knows, by identity
 }
 
-// identity tells addresses apart, and records without one by their keys.
+// identity distinguishes addresses, and records without one by their keys.
 func identity(key string, r *registry.Record) string {
 	if r.Addr == "" {
 		return "key " + key

@@ -33,8 +33,8 @@ var ErrNoGreaterRev = errors.New(
 
 // OrderViolationFunc decides what happens when a read, op, was answered with resp, of
 // a revision below prevRev, which had been seen before op began. An error is returned
-// by the call; after nil the call asks again, and if the answer is still older, so is
-// the function. It is called from several goroutines at once.
+// by the call; after nil the call asks again, and if the answer is still older, the function is
+// called again. It is called from several goroutines at once.
 //
 // For a GetStream that a member refused because it lags behind, resp is an empty
 // response to a get, with revision 0.
@@ -42,10 +42,9 @@ type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev i
 
 // NewKV returns a KV over kv that notices answers older than earlier ones. Before it
 // asks again it waits a moment, 10 ms at first and at most 250 ms, and makes a
-// linearizable read of the same key for at most a second: that shows the client which
-// members are cut off, so that it asks another one. If the function always returns nil,
-// the call goes on until its context ends. If it is nil itself, an older answer is
-// [ErrNoGreaterRev].
+// linearizable read of the same key for at most a second: that shows the client which members are
+// cut off, so that it asks others. If the function always returns nil, the call goes on until its
+// context ends. If it is nil itself, an older answer is [ErrNoGreaterRev].
 //
 // Transactions that write are never repeated.
 func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {

@@ -82,7 +82,7 @@ func TestViolations(t *testing.T) {
 			s := &scripted{revs: []int64{10, 5}}
 			kv := ordering.NewKV(s, func(_ clientv3.Op, r clientv3.OpResponse, prev int64) error {
 				if prev != 10 || r.Get() == nil && r.Txn() == nil {
-					t.Errorf("told of %v after %d", r, prev)
+					t.Errorf("called with %v after %d", r, prev)
 				}
 				return errBehind
 			})
@@ -101,9 +101,9 @@ func TestViolations(t *testing.T) {
 
 func TestAskAgain(t *testing.T) {
 	s := &scripted{revs: []int64{10, 5, 6, 11}}
-	var told []int64
+	var called []int64
 	kv := ordering.NewKV(s, func(_ clientv3.Op, r clientv3.OpResponse, prev int64) error {
-		told = append(told, r.Get().Header.Revision)
+		called = append(called, r.Get().Header.Revision)
 		return nil
 	})
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -114,8 +114,8 @@ func TestAskAgain(t *testing.T) {
 	if err != nil || r.Header.Revision != 11 {
 		t.Errorf("%v, %v", r, err)
 	}
-	if fmt.Sprint(told) != "[5 6]" {
-		t.Errorf("told of %v", told)
+	if fmt.Sprint(called) != "[5 6]" {
+		t.Errorf("called with %v", called)
 	}
 }
 

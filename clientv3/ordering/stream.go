@@ -14,7 +14,7 @@ import (
 // end, when it is too late to ask again. So a serializable stream asks for exactly the
 // revision that was seen last: a member that lags behind refuses it before the first
 // chunk. GetStream returns when the first chunk is there. A stream that is neither
-// read to its end nor cancelled keeps its goroutine, also when the client is closed.
+// read to its end nor cancelled keeps its goroutine, even when the client is closed.
 func (o *orderedKV) GetStream(
 	ctx context.Context,
 	key string,

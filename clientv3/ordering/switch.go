@@ -15,8 +15,8 @@ const (
 	// triesPerMember is how often an operation is asked again for each member of the
 	// client; members are picked at random, so that by then each was asked.
 	triesPerMember = 5
-	// statusTime bounds the question to the members; calls shall end soon after their
-	// contexts, which are not known here.
+	// statusTime bounds the question to the members: calls must end soon after their contexts,
+	// which are not known here.
 	statusTime = 100 * time.Millisecond
 )
 

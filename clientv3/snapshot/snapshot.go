@@ -3,13 +3,12 @@
 //
 // A file under the name asked for is always a whole snapshot: it is written under
 // another name in the same directory, NAME.*.part, its digest is verified, and it is
-// renamed when it is safely on the disk. What fails leaves nothing behind, and a file
-// that was there before untouched. Only a process that is killed leaves its part file.
+// renamed when it is safely on the disk. A failure leaves nothing behind, and leaves a file that
+// was there before untouched. Only a process that is killed leaves its part file.
 //
 // A server cannot continue a snapshot, so one that breaks off begins again.
 //
-// All functions are safe for concurrent use, also for the same file; the last one
-// wins.
+// All functions are safe for concurrent use, even for the same file; the last one wins.
 package snapshot
 
 import (
@@ -25,8 +24,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// ErrCorrupt is the cause (errors.Is) of the error for a snapshot that is cut short
-// or otherwise not what its digest says.
+// ErrCorrupt is the cause (errors.Is) of the error for a snapshot that is cut short or does not fit
+// its digest.
 var ErrCorrupt = errors.New("the snapshot does not match its digest")
 
 // errStalled is why an attempt that received nothing is given up.
@@ -106,11 +105,10 @@ func SaveWithVersion(ctx context.Context, lg *zap.Logger, cfg clientv3.Config, d
 	return info.Version, err
 }
 
-// Fetch saves a snapshot of one of c's members, whichever answers; each attempt may
-// be answered by another one. It begins again when the connection breaks, when nothing
-// arrives for some time, and when the digest is wrong. While no member is available it
-// waits, as long as ctx lasts. Errors are those of clientv3, those of files, and
-// [ErrCorrupt].
+// Fetch saves a snapshot of whichever of c's members answers; each attempt may be answered by
+// another one. It begins again when the connection breaks, when nothing arrives for some time, and
+// when the digest is wrong. While no member is available it waits, as long as ctx lasts. Errors are
+// those of clientv3, those of files, and [ErrCorrupt].
 func Fetch(ctx context.Context, c *clientv3.Client, dbPath string, opts ...Option) (Info, error) {
 	o := &fetch{attempts: attempts, stall: stall, log: zap.NewNop()}
 	for _, opt := range opts {

@@ -46,7 +46,7 @@ type (
 
 var (
 	// ErrLocked is returned by TryLock when another owner has the lock, or waits for it, and by
-	// NewClaim when the key is attached to another lease, or to none.
+	// [NewClaim] when the key is attached to another lease, or to none.
 	ErrLocked = concurrency.ErrLocked
 	// ErrSessionExpired is returned when the session ended, because its lease was lost or because it
 	// was closed, and is the cause of the contexts that end then.
@@ -67,7 +67,7 @@ func NewElection(s *Session, pfx string) *Election {
 }
 
 // ResumeElection returns the candidate that already leads with this key and create revision, for
-// a process that was restarted and took up its session [WithLease].
+// a process that was restarted and took up its session with [WithLease].
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	return concurrency.ResumeElection(s, pfx, leaderKey, leaderRev)
 }

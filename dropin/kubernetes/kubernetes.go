@@ -11,28 +11,28 @@ import (
 )
 
 type (
-	// Client is a clientv3.Client whose Get is that of Interface; that of clientv3 is under
+	// Client is a clientv3.Client whose Get is that of [Interface]; the Get of clientv3 is under
 	// Client.KV.
 	Client = kubernetes.Client
 	// Interface is what Kubernetes needs of etcd.
 	Interface = kubernetes.Interface
-	// GetOptions are those of Interface.Get.
+	// GetOptions are those of [Interface.Get].
 	GetOptions = kubernetes.GetOptions
-	// ListOptions are those of Interface.List.
+	// ListOptions are those of [Interface.List].
 	ListOptions = kubernetes.ListOptions
-	// CountOptions are those of Interface.Count; there are none yet.
+	// CountOptions are those of [Interface.Count]; there are none yet.
 	CountOptions = kubernetes.CountOptions
-	// PutOptions are those of Interface.OptimisticPut.
+	// PutOptions are those of [Interface.OptimisticPut].
 	PutOptions = kubernetes.PutOptions
-	// DeleteOptions are those of Interface.OptimisticDelete.
+	// DeleteOptions are those of [Interface.OptimisticDelete].
 	DeleteOptions = kubernetes.DeleteOptions
-	// GetResponse is that of Interface.Get.
+	// GetResponse is that of [Interface.Get].
 	GetResponse = kubernetes.GetResponse
-	// ListResponse is that of Interface.List.
+	// ListResponse is that of [Interface.List].
 	ListResponse = kubernetes.ListResponse
-	// PutResponse is that of Interface.OptimisticPut.
+	// PutResponse is that of [Interface.OptimisticPut].
 	PutResponse = kubernetes.PutResponse
-	// DeleteResponse is that of Interface.OptimisticDelete.
+	// DeleteResponse is that of [Interface.OptimisticDelete].
 	DeleteResponse = kubernetes.DeleteResponse
 )
 

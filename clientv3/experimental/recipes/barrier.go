@@ -15,7 +15,7 @@ type Barrier struct {
 // NewBarrier returns a barrier; it does not hold yet.
 func NewBarrier(client *clientv3.Client, key string) *Barrier { return &Barrier{client, key} }
 
-// Hold puts the key, so that Wait waits; [ErrKeyExists] if it is there.
+// Hold puts the key, so that Wait waits; the error is [ErrKeyExists] if it is there.
 func (b *Barrier) Hold() error { return b.HoldContext(b.client.Ctx()) }
 
 // HoldContext is Hold with a context.
@@ -27,7 +27,7 @@ func (b *Barrier) HoldContext(ctx context.Context) error {
 	return err
 }
 
-// Release deletes the key: all who wait go on. A barrier that is not held is no error.
+// Release deletes the key, and all waiters go on. A barrier that is not held is no error.
 func (b *Barrier) Release() error { return b.ReleaseContext(b.client.Ctx()) }
 
 // ReleaseContext is Release with a context.

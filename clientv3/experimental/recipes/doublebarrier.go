@@ -9,7 +9,7 @@ import (
 )
 
 // DoubleBarrier lets processes begin together and end together: Enter waits until count
-// have entered, Leave until all have left. One whose session ends has left.
+// have entered, Leave until all have left. A process whose session ends has left.
 type DoubleBarrier struct {
 	s     *concurrency.Session
 	key   string
@@ -27,7 +27,8 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 func (b *DoubleBarrier) waiters() string { return b.key + "/waiters" }
 func (b *DoubleBarrier) ready() string   { return b.key + "/ready" }
 
-// Enter waits until count have entered; [ErrTooManyClients] if so many have before.
+// Enter waits until count have entered; the error is [ErrTooManyClients] if that many had entered
+// before.
 func (b *DoubleBarrier) Enter() error { return b.EnterContext(b.s.Client().Ctx()) }
 
 // EnterContext is Enter with a context. When it fails, this process has not entered.
@@ -111,10 +112,10 @@ func (b *DoubleBarrier) LeaveContext(ctx context.Context) error {
 	return nil
 }
 
-// leave: the one that entered first is the last to go; all others go at once and wait for it.
-// The first is the one of the lowest mod revision, as in the official package: names are
-// made of clocks, and two that enter at once may be in another order by name. By different
-// orders two may wait for each other.
+// leave: the one that entered first is the last to go; all others go at once and wait for it. The
+// first is the one with the lowest mod revision, as in the official package: names are made from
+// clocks, so two that enter at once may be in another order by name, and with different orders two
+// may wait for each other.
 func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) error {
 	client := b.s.Client()
 	for {
@@ -149,8 +150,8 @@ func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) err
 	}
 }
 
-// tidy deletes what the last to go should have deleted, but its session ended first; not
-// when others enter again already.
+// tidy deletes what the last to go should have deleted but did not, since its session ended first;
+// it does nothing when others are entering again already.
 func (b *DoubleBarrier) tidy(ctx context.Context) error {
 	_, err := b.s.Client().Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(b.waiters()+"/"), "=", 0).WithPrefix()).

@@ -3,14 +3,14 @@ package recipe
 import "errors"
 
 var (
-	// ErrKeyExists is returned by Barrier.Hold when the barrier is held already.
+	// ErrKeyExists is returned by [Barrier.Hold] when the barrier is held already.
 	ErrKeyExists = errors.New("key already exists")
-	// ErrWaitMismatch is returned when what was waited for cannot come any more.
+	// ErrWaitMismatch is returned when the awaited event cannot come any more.
 	ErrWaitMismatch = errors.New("unexpected wait result")
-	// ErrTooManyClients is returned by DoubleBarrier.Enter when enough have entered before.
+	// ErrTooManyClients is returned by [DoubleBarrier.Enter] when enough have entered before.
 	ErrTooManyClients = errors.New("too many clients")
 	// ErrNoWatcher is returned when a watch ended without saying why.
 	ErrNoWatcher = errors.New("no watcher channel")
-	// ErrNotHeld is returned by Semaphore.Release when nothing is held.
+	// ErrNotHeld is returned by [Semaphore.Release] when nothing is held.
 	ErrNotHeld = errors.New("nothing is held")
 )

@@ -15,7 +15,7 @@ import (
 // return soon; they are not called at the same time, except OnLeader.
 type LeaderConfig struct {
 	Client *clientv3.Client
-	// Prefix is the election's: all who compete give the same.
+	// Prefix is the election's: all candidates give the same.
 	Prefix string
 	// Identity is what the others see of this candidate while it leads.
 	Identity string
@@ -24,8 +24,8 @@ type LeaderConfig struct {
 
 	// Run is called whenever this candidate has been elected. Its context ends when the
 	// leadership does, before anyone else can lead, when the candidate is not healthy, and
-	// with the context of RunLeader; then Run must return, for nothing else happens before
-	// it has. If it returns while it leads, RunLeader resigns and returns what it returned.
+	// with the context of RunLeader; then Run must return, since nothing else happens before it
+	// has. If it returns while this candidate leads, RunLeader resigns and returns Run's result.
 	// The election gives its fencing token, and guards transactions (concurrency.Guard).
 	Run func(ctx context.Context, e *concurrency.Election) error
 
@@ -35,7 +35,7 @@ type LeaderConfig struct {
 	// HealthEvery is DefaultHealthEvery if zero.
 	HealthEvery time.Duration
 
-	// OnLeader, if set, is called with every leader, also this one.
+	// OnLeader, if set, is called with every leader, this one included.
 	OnLeader func(identity string)
 	// OnElected, if set, is called before Run, with the fencing token.
 	OnElected func(fence int64)
@@ -52,13 +52,13 @@ const (
 	// DefaultLeaderTTL is long enough for a garbage collection or a short overload, and
 	// short enough for most services to do without a leader.
 	DefaultLeaderTTL = 15
-	// DefaultHealthEvery is a third of DefaultLeaderTTL.
+	// DefaultHealthEvery is a third of [DefaultLeaderTTL].
 	DefaultHealthEvery = 5 * time.Second
-	// resignWithin bounds the resignation; what it does not reach, the TTL does.
+	// resignWithin bounds the resignation; if that fails, the TTL ends the leadership.
 	resignWithin = time.Second
 )
 
-// leaderWait is between two tries to campaign.
+// leaderWait is the wait between two tries to campaign.
 var leaderWait = backoff.Policy{Base: 100 * time.Millisecond, Max: 2 * time.Second}
 
 // RunLeader campaigns until ctx ends, and runs a function whenever and as long as this

@@ -68,7 +68,7 @@ func TestRunLeader(t *testing.T) {
 	}
 	_, doneB := candidate(t, c, "b", t.Name(), events, nil)
 	clienttest.Await(t, "b is a candidate", func() bool { return count(t, c, t.Name()) == 2 })
-	// Told to end, a releases at once.
+	// When it has to end, a releases at once.
 	began := time.Now()
 	stopA()
 	if e := expect("a", "stopped"); e.cause != context.Canceled {

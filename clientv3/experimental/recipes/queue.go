@@ -12,7 +12,7 @@ import (
 
 var putEvent = []mvccpb.Event_EventType{clientv3.EventTypePut}
 
-// Queue hands each value that is put into it to one of those who take, oldest first.
+// Queue hands each value that is put into it to one taker, oldest first.
 //
 // A value is handed out at most once: when the answer to a Dequeue is lost, so may be its
 // value (the error is clientv3.OutcomeUnknown then). An Enqueue whose answer is lost may
@@ -46,8 +46,8 @@ func (q *Queue) DequeueContext(ctx context.Context) (string, error) {
 	return dequeue(ctx, q.client, q.prefix+"/", clientv3.WithFirstRev())
 }
 
-// PriorityQueue hands each value to one of those who take, of the lowest priority number
-// first, and the oldest among those. What is said at Queue of lost answers holds here.
+// PriorityQueue hands each value to one taker: the lowest priority number first, and the oldest
+// among those. What [Queue] says of lost answers holds here too.
 type PriorityQueue struct {
 	client *clientv3.Client
 	prefix string
@@ -66,8 +66,8 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 // EnqueueContext is Enqueue with a context.
 func (q *PriorityQueue) EnqueueContext(ctx context.Context, val string, pr uint16) error {
 	prefix := fmt.Sprintf("%s%05d", q.prefix, pr)
-	// Numbers follow each other within a priority. All who put one write the base key too
-	// and look that nobody else has since they read the last number.
+	// Numbers follow each other within a priority. Each enqueue also writes the base key, on the
+	// condition that nobody else has since it read the last number.
 	base := "__" + prefix
 	for {
 		r, err := q.client.Get(ctx, prefix+"/", clientv3.WithLastKey()...)
@@ -101,8 +101,8 @@ func (q *PriorityQueue) DequeueContext(ctx context.Context) (string, error) {
 	return dequeue(ctx, q.client, q.prefix, clientv3.WithFirstKey())
 }
 
-// candidates is how many values are looked at together: those who take at the same time
-// would otherwise all fight for the first.
+// candidates is how many values are looked at together: concurrent takers would otherwise all fight
+// for the first.
 const candidates = 8
 
 // dequeue takes the first value in an order.

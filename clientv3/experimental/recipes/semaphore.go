@@ -7,9 +7,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 )
 
-// Semaphore lets at most so many hold something, in the order in which they asked. One
-// Semaphore serves one holder at a time. All who share a semaphore must give the same
-// size.
+// Semaphore lets a limited number hold something, in the order in which they asked. One Semaphore
+// value serves one holder at a time. All values that share a prefix must have the same size.
 type Semaphore struct {
 	s      *concurrency.Session
 	prefix string
@@ -41,8 +40,8 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 	return nil
 }
 
-// Release lets the next one in; [ErrNotHeld] if nothing is held. When it fails, the release
-// goes on in the background, and it may be called again.
+// Release lets the next one in; the error is [ErrNotHeld] if nothing is held. When it fails, the
+// release goes on in the background, and it may be called again.
 func (m *Semaphore) Release(ctx context.Context) error {
 	claim := m.Claim()
 	if claim == nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 )
 
-// until calls wait with a context that also ends with the claim, and then says so.
+// until calls wait with a context that also ends with the claim; its error then says so.
 func until(ctx context.Context, claim *concurrency.Claim, wait func(context.Context) error) error {
 	wctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -80,14 +80,14 @@ type Manager interface {
 	// DeleteEndpoint removes one endpoint.
 	DeleteEndpoint(ctx context.Context, key string, opts ...clientv3.OpOption) error
 
-	// List returns all endpoints of the target as they are now. While no quorum answers, it
-	// returns after 0.2 s what one member knows, never older than what this Manager has
-	// written or read before.
+	// List returns all endpoints of the target as they are now. While no quorum answers, it returns
+	// after 0.2 s what one member knows, but nothing older than what this Manager has written or
+	// read before.
 	List(ctx context.Context) (Key2EndpointMap, error)
 
 	// NewWatchChannel first delivers all endpoints there are, as Add; nothing if there are
-	// none. Then it delivers their changes. It returns when the endpoints are known, which
-	// are found as by List, or with the error of reading them.
+	// none. Then it delivers their changes. It returns when the endpoints are known, read as by
+	// List, or with the error of that read.
 	//
 	// The channel is closed when ctx ends and when the client is closed, and not
 	// otherwise. Failures in between are overcome: what has changed meanwhile is

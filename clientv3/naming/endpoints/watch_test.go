@@ -34,7 +34,7 @@ func TestWatch(t *testing.T) {
 	v.says("+a a:1 x", "+b b:1 <nil>")
 	add("a", endpoints.Endpoint{Addr: "a:2"})
 	v.says("+a a:2 <nil>")
-	add("a", endpoints.Endpoint{Addr: "a:2"}) // the same again is told, too
+	add("a", endpoints.Endpoint{Addr: "a:2"}) // the same again is reported, too
 	v.says("+a a:2 <nil>")
 	lease, err := c.Grant(ctx, 600)
 	ok(t, "Grant", err)

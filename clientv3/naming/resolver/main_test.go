@@ -152,7 +152,7 @@ func spread(t testing.TB, cc *grpc.ClientConn, want ...string) {
 	t.Fatalf("calls go to %v, want %v", counts, want)
 }
 
-// fakeConn stands for gRPC and notes what it is told.
+// fakeConn stands for gRPC and notes what it is given.
 type fakeConn struct {
 	gresolver.ClientConn
 	states chan gresolver.State

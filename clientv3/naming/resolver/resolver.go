@@ -21,8 +21,8 @@ import (
 const scheme = "etcd"
 
 // NewBuilder returns a builder of resolvers for targets with the scheme "etcd", for
-// grpc.WithResolvers. The client must not be nil; it stays the caller's, who closes it
-// after the connections.
+// grpc.WithResolvers. The client must not be nil; it stays the caller's, to be closed after the
+// connections.
 func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
 	if client == nil {
 		return nil, errors.New("resolver: the etcd client is nil")
@@ -119,8 +119,8 @@ func (r *resolver) run(ctx context.Context) {
 	}
 }
 
-// report tells gRPC of an error, which matters to calls while there are no addresses, and
-// the log of the first in a row.
+// report passes an error to gRPC, where it matters to calls while there are no addresses, and logs
+// the first in a row.
 func (r *resolver) report(err error, failures int) {
 	if failures == 0 {
 		r.client.GetLogger().
@@ -143,7 +143,7 @@ func (r *resolver) apply(changes []registry.Change) {
 			r.records[c.Key] = *c.Now
 		}
 	}
-	now := make([]registry.Record, 0, len(r.records)) // not nil: none is something to tell
+	now := make([]registry.Record, 0, len(r.records)) // not nil: none is something to report
 	seen := make(map[string]bool, len(r.records))
 	for _, key := range slices.Sorted(maps.Keys(r.records)) {
 		rec := r.records[key]

@@ -80,7 +80,7 @@ func TestUpdates(t *testing.T) {
 	says := func(want ...string) {
 		t.Helper()
 		if got := f.next(t); !slices.Equal(got, want) {
-			t.Errorf("told %v, want %v", got, want)
+			t.Errorf("reported %v, want %v", got, want)
 		}
 	}
 	says()
@@ -111,13 +111,13 @@ func TestUpdates(t *testing.T) {
 	says()
 	select {
 	case got := <-f.states:
-		t.Errorf("told %v, and nothing was changed", got)
+		t.Errorf("reported %v, and nothing was changed", got)
 	default:
 	}
 }
 
-// TestMetadata reaches the addresses and the endpoints, can be compared, and a change of
-// it is told.
+// TestMetadata reaches the addresses and the endpoints, can be compared, and a change of it is
+// reported.
 func TestMetadata(t *testing.T) {
 	c := shared(t)
 	s := newService(t, c, t.Name())
@@ -242,7 +242,7 @@ func TestCompactedWhileAway(t *testing.T) {
 	ok(t, "Heal", proxy.Heal())
 	begin := time.Now()
 	if got := f.next(t); !slices.Equal(got, []string{"stays:1", "new:1", "new:2"}) {
-		t.Errorf("told %v", got)
+		t.Errorf("reported %v", got)
 	}
 	t.Logf("right %v after the network was back", time.Since(begin))
 	s.remove("4") // and it goes on
@@ -324,6 +324,6 @@ func TestThousand(t *testing.T) {
 	}
 	t.Logf("1000 endpoints in %d states, the last %v after it was written", n, time.Since(begin))
 	if got := resolve(t, builder(t, c), "etcd:///"+s.name).next(t); !slices.Equal(got, want) {
-		t.Errorf("another resolver is first told of %d endpoints", len(got))
+		t.Errorf("another resolver first reports %d endpoints", len(got))
 	}
 }

@@ -22,10 +22,10 @@ type (
 	RemoteKV = recipe.RemoteKV
 	// EphemeralKV is a key that goes with a session.
 	EphemeralKV = recipe.EphemeralKV
-	// Queue hands each value that is put into it to one of those who take, oldest first.
+	// Queue hands each value that is put into it to one taker, oldest first.
 	Queue = recipe.Queue
-	// PriorityQueue hands each value to one of those who take, of the lowest priority number first,
-	// and the oldest among those.
+	// PriorityQueue hands each value to one taker: the lowest priority number first, and the oldest
+	// among those.
 	PriorityQueue = recipe.PriorityQueue
 	// RWMutex is a lock for many readers or one writer, in the order in which they asked: readers
 	// wait for the writers before them, writers for all before them.
@@ -33,11 +33,11 @@ type (
 )
 
 var (
-	// ErrKeyExists is returned by Barrier.Hold when the barrier is held already.
+	// ErrKeyExists is returned by [Barrier.Hold] when the barrier is held already.
 	ErrKeyExists = recipe.ErrKeyExists
-	// ErrWaitMismatch is returned when what was waited for cannot come any more.
+	// ErrWaitMismatch is returned when the awaited event cannot come any more.
 	ErrWaitMismatch = recipe.ErrWaitMismatch
-	// ErrTooManyClients is returned by DoubleBarrier.Enter when enough have entered before.
+	// ErrTooManyClients is returned by [DoubleBarrier.Enter] when enough have entered before.
 	ErrTooManyClients = recipe.ErrTooManyClients
 	// ErrNoWatcher is returned when a watch ended without saying why.
 	ErrNoWatcher = recipe.ErrNoWatcher

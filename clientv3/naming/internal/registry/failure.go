@@ -16,8 +16,8 @@ const (
 	// everything shall be right again after an outage, as an attempt takes time too.
 	PauseMax = 500 * time.Millisecond
 
-	// RefusedPauseMax is the same for what etcd refuses, a permission that is missing,
-	// say: only somebody's intervention changes that.
+	// RefusedPauseMax is the same for what etcd refuses, for instance because a permission is
+	// missing: only an operator can change that.
 	RefusedPauseMax = 5 * time.Second
 )
 

@@ -22,10 +22,10 @@ type Change struct {
 	Was, Now *Record
 }
 
-// Follower knows the records under a target and tells how they change. What it knows
+// Follower knows the records under a target and reports how they change. What it knows
 // is at any time what etcd held at some revision, so nothing depends on the history
 // being there: when the revisions to watch from were compacted, or the cluster was
-// restored from a backup, it lists again and tells the difference.
+// restored from a backup, it lists again and reports the difference.
 //
 // It has no goroutine: its owner calls Next, and when it does not, the client's watch
 // engine bounds what waits. Only Close may be called at the same time as Next.
@@ -75,10 +75,10 @@ func (f *Follower) Closed(err error) bool {
 	return f.ctx.Err() != nil || f.client.Ctx().Err() != nil || errors.Is(err, clientv3.ErrClosed)
 }
 
-// Next returns what has changed, in the order of the keys. The first call tells all
-// that is there, also if that is nothing; later ones wait until there is something to
-// tell, and tell it in one piece, the last state of each key. After an error, which
-// loses nothing, Next may be called again unless Closed says otherwise.
+// Next returns what has changed, in the order of the keys. The first call returns all that is
+// there, even if that is nothing; later ones wait until there is something to report, and return it
+// in one piece, the last state of each key. After an error, which loses nothing, Next may be called
+// again unless Closed says otherwise.
 func (f *Follower) Next() ([]Change, error) {
 	for {
 		if err := f.ctx.Err(); err != nil {
@@ -112,8 +112,8 @@ func (f *Follower) Next() ([]Change, error) {
 // Revision is that of which everything is known, 0 before the first listing.
 func (f *Follower) Revision() int64 { return max(0, f.next-1) }
 
-// List tells how what etcd holds now differs from what is known, without waiting for
-// changes. Next goes on from there.
+// List returns how what etcd holds now differs from what is known, without waiting for changes.
+// Next goes on from there.
 func (f *Follower) List() ([]Change, error) {
 	ctx, cancel := f.ctx, context.CancelFunc(func() {})
 	if f.Attempt != nil {
@@ -126,7 +126,7 @@ func (f *Follower) List() ([]Change, error) {
 		return nil, err
 	}
 	if f.watch != nil {
-		f.end() // it tells nothing new
+		f.end() // it says nothing new
 	}
 	before := f.known
 	f.known = make(map[string]entry, len(resp.Kvs))
@@ -144,7 +144,7 @@ func (f *Follower) List() ([]Change, error) {
 	maps.Copy(touched, before) // what is gone
 	f.next, f.listed = resp.Header.Revision+1, true
 	f.from = clientv3.WithRev(f.next)
-	if agreed { // who knows less than the cluster proves nothing
+	if agreed { // a member that knows less than the cluster proves nothing
 		listed.Add(resp)
 		f.from = clientv3.WithListing(listed)
 	}
@@ -205,7 +205,7 @@ func (f *Follower) receive() (resp clientv3.WatchResponse, ok bool, err error) {
 var errWatchEnded = errors.New("the watch ended without saying why")
 
 // drainLimit bounds how many responses are made one step, so that a storm of changes
-// cannot keep the follower from telling any.
+// cannot keep the follower from reporting any.
 const drainLimit = 1000
 
 // apply takes a response and all that wait behind it.

@@ -33,7 +33,7 @@ type stored struct {
 // ErrEmpty says that a record has neither an address nor metadata.
 var ErrEmpty = errors.New("an endpoint needs an address or metadata")
 
-// Encode returns the value that stands for r. It fails with ErrEmpty, and if the
+// Encode returns the value that stands for r. It fails with [ErrEmpty], and if the
 // metadata cannot be written as JSON.
 func Encode(r Record) (string, error) {
 	if r.Addr == "" && r.Metadata == nil {
@@ -44,7 +44,7 @@ func Encode(r Record) (string, error) {
 }
 
 // Decode reads a value. One that is JSON but tells neither an address nor metadata is
-// ErrEmpty: it belongs to somebody else.
+// [ErrEmpty]: it belongs to somebody else.
 func Decode(value []byte) (*Record, error) {
 	var s stored
 	if err := json.Unmarshal(value, &s); err != nil {
