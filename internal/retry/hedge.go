@@ -6,8 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fairlead-go/fairlead/internal/balancer"
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
@@ -46,7 +48,9 @@ func (k *call) hedged() error {
 	h := hedges.Get().(*hedge)
 	h.k, h.first, h.cancel = k, a, a.Pick.Cancel
 	h.timer.Reset(k.patience())
+	unlimit := k.limitFirst(a)
 	err := k.send(a, k.reply)
+	unlimit()
 	unseen := h.timer.Stop()
 	h.mu.Lock()
 	h.over = true
@@ -128,22 +132,53 @@ func (k *call) answered(a *try) {
 	}
 }
 
-// loginAlone is how long a login that is the only one left may take; twice as long after each
-// failure, up to loginDoubles times.
+// loginLimit is how long a request of a login may take before the login begins anew: what an
+// election has swallowed is answered only when the member's time is over, 7 s, and the next one at
+// once. The limit doubles with each failure. After loginLimits of them there is none, so that
+// members with too many logins to check get no more for it.
 const (
-	loginAlone   = 2 * time.Second
-	loginDoubles = 2
+	loginLimit  = 2 * time.Second
+	loginLimits = 2
 )
 
-// awaitSecond waits for the second request when the first has failed. That of a login is given up
-// after a while: what an election has swallowed is answered only when the member's time is over,
-// and the next one at once.
+// limit is that of this attempt's requests; 0: none.
+func (k *call) limit() time.Duration {
+	if k.plan.kind != login || k.failures >= loginLimits {
+		return 0
+	}
+	return max(loginLimit, limitFactor*k.c.delay.get()) << k.failures
+}
+
+// limitFactor is how many times longer than is unusual for a read a login may take.
+const limitFactor = 4
+
+// limitFirst ends the first request of a login when it takes too long, as if its member had been
+// left, and returns what stops that.
+func (k *call) limitFirst(a *try) (stop func() bool) {
+	d := k.limit()
+	if d == 0 {
+		return func() bool { return false }
+	}
+	return time.AfterFunc(d, func() {
+		for _, m := range k.c.cfg.Set.Members() {
+			if m.Slot() == a.Pick.Slot() {
+				a.Pick.Cancel(&balancer.Ended{Member: m, Moved: true, Err: etcderr.Error{
+					Status: codes.Unavailable, Reason: "no answer to a login within " + d.String(),
+				}})
+			}
+		}
+	}).Stop
+}
+
+// awaitSecond waits for the second request when the first has failed, at most for as long as its
+// limit says.
 func (h *hedge) awaitSecond(done <-chan struct{}) (gaveUp bool) {
-	if h.k.plan.kind != login {
+	d := h.k.limit()
+	if d == 0 {
 		<-done
 		return false
 	}
-	t := time.NewTimer(loginAlone << min(int(h.k.failures), loginDoubles))
+	t := time.NewTimer(d - time.Since(h.second.began))
 	defer t.Stop()
 	select {
 	case <-done:

@@ -551,26 +551,59 @@ func TestLoginIsHedgedAgain(t *testing.T) {
 	}
 }
 
-// A login whose first request has failed does not wait for a second one that was swallowed.
-func TestLoginLeftAloneIsGivenUp(t *testing.T) {
+// A login does not wait for requests that were swallowed, whether the first one has failed or both
+// are silent.
+func TestSwallowedLoginBeginsAnew(t *testing.T) {
+	for name, test := range map[string]struct {
+		members int
+		first   error
+	}{
+		"the second alone": {3, status.Error(codes.Unknown, "raft proposal dropped")},
+		"both":             {3, nil},
+		"a lone member":    {1, nil},
+	} {
+		r := newRig(t, test.members, nil)
+		var calls atomic.Int32
+		second := make(chan struct{})
+		r.script(func(ctx context.Context, _ int) error {
+			switch calls.Add(1) {
+			case 1:
+				<-second
+				if test.first != nil {
+					return test.first
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			case 2:
+				close(second)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		a, err := pb.NewAuthClient(r.Conn).Authenticate(within(t, long), &pb.AuthenticateRequest{Name: "u"})
+		if err != nil || a.Token == "" || calls.Load() != 3 {
+			t.Errorf("%s: %v, %v after %d requests, want 3", name, a, err, calls.Load())
+		}
+	}
+}
+
+// A login that begins anew does so twice, with two requests each time, and then waits.
+func TestSlowLoginIsSentSixTimes(t *testing.T) {
 	r := newRig(t, 3, nil)
 	var calls atomic.Int32
-	second := make(chan struct{})
 	r.script(func(ctx context.Context, _ int) error {
-		switch calls.Add(1) {
-		case 1:
-			<-second
-			return status.Error(codes.Unknown, "raft proposal dropped")
-		case 2:
-			close(second)
+		if calls.Add(1) < 6 {
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		return nil
 	})
-	a, err := pb.NewAuthClient(r.Conn).Authenticate(within(t, long), &pb.AuthenticateRequest{Name: "u"})
-	if err != nil || a.Token == "" || calls.Load() != 3 {
-		t.Errorf("%v, %v after %d requests, want 3", a, err, calls.Load())
+	ctx, cancel := context.WithTimeout(context.Background(), long)
+	defer cancel()
+	a, err := pb.NewAuthClient(r.Conn).Authenticate(ctx, &pb.AuthenticateRequest{Name: "u"})
+	if err != nil || a.Token == "" || calls.Load() != 6 {
+		t.Errorf("%v, %v after %d requests, want 6", a, err, calls.Load())
 	}
 }
 
