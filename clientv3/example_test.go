@@ -80,6 +80,5 @@ func ExampleWithFailFast() {
 	fmt.Println(err)
 	// Output:
 	// Unavailable
-	// rpc error: code = Unavailable desc = no member is available: 127.0.0.1:1: dial tcp
-	// 127.0.0.1:1: connect: connection refused (KV.Range)
+	// rpc error: code = Unavailable desc = no member is available: 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused (KV.Range)
 }
