@@ -147,7 +147,8 @@ func TestHooksSeeEveryAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, m := range cl.Followers(t) {
+	followers := cl.Followers(t) // without them the leader is none after a while
+	for _, m := range followers {
 		if err := m.Freeze(); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +160,7 @@ func TestHooksSeeEveryAttempt(t *testing.T) {
 		_, _ = c.Get(ctx, "k") // there is no quorum; it fails
 		return hedged()
 	})
-	for _, m := range cl.Followers(t) {
+	for _, m := range followers {
 		if err := m.Thaw(); err != nil {
 			t.Fatal(err)
 		}
