@@ -199,8 +199,8 @@ func (cs *ConfigSpec) Clone() *ConfigSpec {
 }
 
 // NewClientConfig makes a Config of a specification: it reads the certificate files.
-// RequestTimeout is for the caller's own contexts. The specification's logger is neither used nor
-// put into the Config: Logger is left to the caller.
+// RequestTimeout is for the caller's own contexts. lg is neither used nor put into the Config,
+// whose Logger is left to the caller.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, etcderr.Invalid("", "the configuration is nil")

@@ -141,11 +141,11 @@ type Lease interface {
 	// renewed for so long that the server may have expired it, and when the client is
 	// closed. It is closed before the server can give the lease's keys to anyone
 	// else; but if the first renewal has not been answered yet and the grant took about as long
-	// as the TTL, only the server can say whether the lease is there, and the channel stays open
-	// until it has said so. A lease that could not be renewed in time is revoked as soon as a
-	// member answers, unless KeepAlive or KeepAliveOnce is called for it again: the server may have
-	// kept it. If ctx is from WithRequireLeader, the channel is also closed when no reachable
-	// member has a leader.
+	// as the TTL, only the server can say whether the lease is there, and the channel is closed
+	// when it says that it is not, or does not answer in time. A lease that could not be renewed in
+	// time is revoked as soon as a member answers, unless KeepAlive or KeepAliveOnce is called for
+	// it again: the server may have kept it. If ctx is from WithRequireLeader, the channel is also
+	// closed when no reachable member has a leader.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once. A lease that does not exist is

@@ -143,8 +143,8 @@ func (r *ranging) pin(ctx context.Context) error {
 	return nil
 }
 
-// attempt reads what is left, until a failure: as a stream, or page by page where the server cannot
-// stream. Nobody remembers which members can stream, as a cluster may be mixed.
+// attempt reads what is left, until a failure: as a stream, or page by page what a stream cannot
+// deliver. Nobody remembers which members can stream, as a cluster may be mixed.
 func (r *ranging) attempt(ctx context.Context) (progress bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
