@@ -18,20 +18,12 @@ DURATION := 2m
 SEED     := 0
 RESTORE  := false
 
-.PHONY: test test-root test-others test-browser screens test-reach lighthouse test-repeat test-versions fuzz bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
+.PHONY: test test-browser screens test-reach lighthouse test-repeat test-versions fuzz bench chaos mutants compat compat-quick check fmt-check widths vet staticcheck arch tidy tidy-check dropin dropin-check dropin-example differential \
 	release release-check
 
-# All tests of all modules, with the race detector. They wait half of the time, so the root module's run beside the others',
-# whose results are printed when both are done.
+# All tests of all modules, with the race detector.
 test:
-	@others=$$(mktemp); $(MAKE) --no-print-directory test-others >$$others 2>&1 & pid=$$!; failed=0; \
-	$(MAKE) --no-print-directory test-root || failed=1; wait $$pid || failed=1; cat $$others; rm -f $$others; exit $$failed
-
-test-root:
-	@echo "== test ."; $(GO) test -race -timeout 10m ./...
-
-test-others:
-	@set -e; for m in $(filter-out .,$(MODULES)) $(DROPIN) $(COMPAT); do \
+	@set -e; for m in $(MODULES) $(DROPIN) $(COMPAT); do \
 		echo "== test $$m"; (cd $$m && $(GO) test -race -timeout 10m ./...); done
 
 # The console in a real browser: Debian's chromium, or the one that CHROMIUM names, and axe-core from npm. Screenshots go to
