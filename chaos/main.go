@@ -12,7 +12,7 @@
 //     revisions agree with what was committed and with the clocks;
 //   - that every watch delivered exactly the committed events of its range, in order, once;
 //   - that no lease is reported alive after it expired, and none lost that could be renewed;
-//   - that while a member is well, within 6 s the first in line gets the lock, an event is
+//   - that while a member is well, within 5 s the first in line gets the lock, an event is
 //     delivered, an owner learns that its key was deleted, and a key that nobody wants is gone;
 //   - that a mirror of the keys ends equal to them, and never went back;
 //   - that every view of a service has all instances whose records there are;

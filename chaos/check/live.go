@@ -11,10 +11,8 @@ import (
 
 // Within is how long the first in line may wait for the lock, an event for its delivery, and an
 // owner for the news that its key was deleted, while a member is well. A stream on another one,
-// which is silent, is found out within 2.5 s, and its work begins anew elsewhere. Of three members
-// two may fall silent, one just after the stream has come to it; then it has waited twice, and has
-// logged in and proved its history twice.
-const Within = 6 * time.Second
+// which is silent, is found out within some two seconds, and its work begins anew elsewhere.
+const Within = 5 * time.Second
 
 // unmeasured is how late timers of this process may be: beyond it the machine stood still, and
 // nothing is concluded.
