@@ -18,8 +18,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// leaderless is a server that refuses every write while it has no leader, and notes what is
-// written. It answers that it refuses when it has a leader again.
+// leaderless is a server that holds each write back while it has no leader, and refuses it when it
+// has one again. It notes what is written.
 type leaderless struct {
 	pb.UnimplementedKVServer
 	hold    chan struct{} // closed when there is a leader
@@ -45,7 +45,7 @@ func (s *leaderless) write(puts ...*pb.PutRequest) error {
 	return nil
 }
 
-// elect gives the server a leader, and what was written meanwhile.
+// elect gives the server a leader. values are what others wrote meanwhile.
 func (s *leaderless) elect(values map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,8 +77,8 @@ func (s *leaderless) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	return resp, s.write(puts...)
 }
 
-// TestAbandonedWrite: a write that was refused, and whose caller then gave up, is not sent again
-// with those that travelled with it: its caller may have written something else meanwhile.
+// TestAbandonedWrite: the caller of a refused write gives up, and the write is not sent again with
+// those that travelled with it: its caller may have written something else meanwhile.
 func TestAbandonedWrite(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	s := &leaderless{hold: make(chan struct{}), values: map[string]string{}}
@@ -116,7 +116,7 @@ func TestAbandonedWrite(t *testing.T) {
 	if err := clienttest.Receive(t, "the one that gives up", gaveUp); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	s.elect(map[string]string{"key": "new"}) // written by the same caller on another way, say
+	s.elect(map[string]string{"key": "new"}) // say, by the same caller on another path
 	for range others {
 		if err := clienttest.Receive(t, "the others", done); err != nil {
 			t.Error(err)

@@ -28,7 +28,7 @@ func put(t testing.TB, kv clientv3.KV, keys ...string) {
 	}
 }
 
-// Whatever is asked, the answer is that of the client below.
+// Whatever is asked for, the answer is that of the client below.
 func TestSameAnswers(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	c, m := counted(t)
@@ -80,7 +80,7 @@ func TestSameAnswers(t *testing.T) {
 	}
 }
 
-// What does not travel together works as ever.
+// Operations that do not travel together work as without the package.
 func TestTheRest(t *testing.T) {
 	c := clienttest.Shared(t)
 	kv := batch.NewKV(c, nil)
@@ -116,7 +116,7 @@ func TestTheRest(t *testing.T) {
 	}
 }
 
-// Reads gather while others are on their way, each kind by itself.
+// Reads gather while others are under way, each kind by itself.
 func TestGathering(t *testing.T) {
 	etcdtest.CheckLeaks(t)
 	g := newGate(clienttest.Shared(t))
@@ -129,7 +129,7 @@ func TestGathering(t *testing.T) {
 		}
 	}
 	first := func(n int) {
-		clienttest.Await(t, "the first reads are on their way", func() bool { return len(g.sizes()) >= n })
+		clienttest.Await(t, "the first reads are under way", func() bool { return len(g.sizes()) >= n })
 	}
 	ask(2)
 	first(2)
@@ -179,7 +179,7 @@ func TestContexts(t *testing.T) {
 		for i := range n {
 			go func() { _, err := kv.Get(ctx, fmt.Sprint(t.Name(), name, i)); to <- err }()
 		}
-		clienttest.Await(t, "all are on their way", func() bool { return g.saw(t.Name()+name) == n })
+		clienttest.Await(t, "all are under way", func() bool { return g.saw(t.Name()+name) == n })
 	}
 	ask(ctx, 4, "stays", done) // two go alone, two travel together
 	ask(impatient, 5, "leaves", left)
@@ -249,7 +249,7 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
-// A server may allow fewer operations in a transaction; nobody notices.
+// A server may allow fewer operations in a transaction; no caller notices.
 func TestSmallTransactionsOnly(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-txn-ops=10"}})
 	m := &methods{}
@@ -276,7 +276,7 @@ func TestSmallTransactionsOnly(t *testing.T) {
 	}
 }
 
-// All servers that the client knows have what it takes.
+// A server of an older version executes such transactions too.
 func TestOldServer(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Version: "3.5"})
 	m := &methods{}

@@ -4,44 +4,43 @@
 //	kv := batch.NewKV(client)
 //	resp, err := kv.Get(ctx, "orders/42") // as ever, from as many goroutines as you like
 //
-// A request to etcd costs the client, the network and the server far more than looking up one
-// key does. [NewKV] puts reads of one key that wait at the same time into one read-only
-// transaction. Nothing waits for company: while at most one other operation of its kind is under
-// way an operation goes at once and alone, exactly as without the package. Those that come
-// later gather, and go together as soon as what is under way is back, or after 10 ms.
+// A request costs the client, the network and the server far more than the lookup of one key.
+// [NewKV] puts reads of one key that wait at the same time into one read-only transaction. Nothing
+// waits for company: while at most one other operation of its kind is under way, an operation goes
+// at once and alone, as it would without the package. Later ones gather, and go together as soon as
+// a request under way is answered, or after 10 ms.
 //
 // # What stays as it is
 //
-// Each read keeps what it was asked for with:
+// Each read keeps its own:
 //
-//   - linearizable or serializable: the two never share a transaction, because a server answers
-//     a transaction from its own store only if all of its reads allow that. A linearizable read
-//     travels in a transaction that is sent after the read began;
-//   - its context: it returns when its context ends, and the others go on. It takes its operation
-//     along unless that was sent. The transaction is given up when the last of its callers has
-//     gone;
-//   - its error: if a transaction is refused (one of its readers lacks the permission for its
-//     key, say), each read is repeated by itself, so that one's error is not that of the others.
-//     A key that was refused travels alone from then on, until it is not refused any more.
-//     When the servers cannot answer, each caller gets that error, as it would have singly;
-//   - its patience: a transaction that takes unusually long is sent a second time, to another
-//     member if there is one, as a client does with a single read;
-//   - its response, with a header of its own. All reads of a transaction see one revision. Keys
-//     and values share memory with some that travelled with them: what is kept holds up to 16 KiB
-//     beyond itself (clientv3.CloneKeyValue).
+//   - consistency: linearizable and serializable reads never share a transaction, because a server
+//     answers a transaction from its own store only if all of its reads allow that. A linearizable
+//     read travels in a transaction that is sent after the read began;
+//   - context: a read returns when its context ends, and the others go on. It takes its operation
+//     along unless that was sent. The transaction is cancelled when the last of its callers has
+//     left;
+//   - error: if a transaction is refused (say, one of its readers lacks the permission for its
+//     key), each read is repeated by itself, so that no read gets the error of another. A refused
+//     key travels alone from then on, until it is no longer refused. When the servers cannot
+//     answer, each caller gets that error, as it would have alone;
+//   - hedging: a transaction that takes unusually long is sent a second time, to another member if
+//     there is one, as a client does with a single read;
+//   - response, with a header of its own. All reads of a transaction see one revision. Keys and
+//     values share memory with some that travelled with them: a kept one holds up to 16 KiB beyond
+//     itself ([clientv3.CloneKeyValue] copies it).
 //
-// At most 128 operations travel together, which is what a server allows by default
-// (--max-txn-ops); with a server that allows less, fewer do.
+// At most 128 operations travel together, the default limit of a server (--max-txn-ops). If a
+// server allows fewer, fewer travel together.
 //
 // # What travels alone
 //
-// Reads of ranges, reads of a past revision (WithRev), sorted ones, reads whose context
-// carries outgoing gRPC metadata (WithRequireLeader is such), streams, compactions and the
-// caller's own transactions go straight to the KV below. Values in a context that only an
-// interceptor knows (a trace, say) do not reach the interceptor for operations that travel
-// together.
+// These go straight to the KV below: reads of ranges, of a past revision ([clientv3.WithRev]) and
+// sorted ones, reads whose context carries outgoing gRPC metadata (as [clientv3.WithRequireLeader]
+// adds), streams, compactions and the caller's own transactions. Interceptors do not see the values
+// in a caller's context (a trace, say) for operations that travel together.
 //
 // # Writes
 //
-// Writes travel alone unless [WithWrites] is given; it says what changes then.
+// Writes travel alone unless [WithWrites] is given, which says what changes then.
 package batch

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// overloaded: the servers have refused because they cannot take more, after the client has
-// repeated the request for long enough. What they said of one request holds for all.
+// overloaded: the servers refused because they cannot take more, after the client had repeated the
+// request for long enough. What they answered to one request holds for all.
 func overloaded(err error) bool {
 	switch err {
 	case rpctypes.ErrTooManyRequests, rpctypes.ErrNoSpace, rpctypes.ErrNoLeader, rpctypes.ErrInvalidAuthToken:
@@ -19,14 +19,14 @@ func overloaded(err error) bool {
 	return false
 }
 
-// tooLarge: gRPC has refused a message above its limit. Of reads it was the answer; answers to
-// writes are small, so it was the request, which was then not executed.
+// tooLarge: gRPC refused a message above its limit. For reads that was the answer. Answers to
+// writes are small, so for writes it was the request, which was then not executed.
 func tooLarge(err error) bool {
 	return clientv3.Code(err) == codes.ResourceExhausted && !overloaded(err)
 }
 
-// noMember: at last there was no member to send the request to. Operations wait for one, or
-// fail, as their own context says.
+// noMember: the last attempt found no member to send the request to. Each operation then waits for
+// a member or fails, as its own context says.
 func noMember(err error) bool {
 	var e *clientv3.Error
 	if !errors.As(err, &e) || e.Status != codes.Unavailable || len(e.Tried) == 0 {
@@ -35,8 +35,7 @@ func noMember(err error) bool {
 	return e.Tried[len(e.Tried)-1].Member == ""
 }
 
-// named gives an error of a transaction the name of the call that its caller made, in a copy
-// of its own.
+// named puts the name of the caller's method into a copy of a transaction's error.
 func named(err error, op *clientv3.Op) error {
 	e, ok := err.(*clientv3.Error)
 	if !ok {

@@ -47,7 +47,7 @@ func ExampleWithWrites() {
 	defer client.Close()
 	ctx := context.Background()
 
-	// One KV for what may share revisions, the client itself for what may not.
+	// Use one KV for writes that may share revisions, and the client itself for those that may not.
 	kv := batch.NewKV(client, batch.WithWrites())
 	var wg sync.WaitGroup
 	for i := range 100 {

@@ -18,7 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// One that lacks the permission for its key gets that error, and nobody else does.
+// A caller who lacks the permission for a key gets that error, and no other caller does.
 func TestOwnErrors(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	root := clienttest.Dial(t, cl.Endpoints()...)
@@ -232,7 +232,7 @@ func TestWrites(t *testing.T) {
 }
 
 // Writes whose answer is lost are not repeated: their outcome is unknown, and they were executed
-// once. The client holds writes back as soon as nothing is answered (for 20 ms, say, on a quick
+// once. The client holds writes back as soon as no member answers (for 20 ms, say, on a quick
 // server), so on a busy machine some may not have been sent when the connection ends; those succeed
 // after it.
 func TestLostAnswers(t *testing.T) {
@@ -285,7 +285,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// A server may take less at once; nobody notices.
+// A server may take smaller requests; no caller notices.
 func TestSmallRequestsOnly(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Args: []string{"--max-request-bytes=200000"}})
 	c := clienttest.Dial(t, cl.Endpoints()...)

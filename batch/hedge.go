@@ -8,18 +8,18 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// A client below sends a read of one key a second time, to another member, when it takes unusually
-// long; a transaction it does not. Without that, all that travel together would wait until a silent
-// member is found to be silent. So a group of reads is sent a second time too: the first answer
-// counts, and the other request is cancelled.
+// The client below sends a read of one key a second time, to another member, when it takes
+// unusually long. It does not do so with a transaction, so all reads that travel together would
+// wait until a silent member is found to be silent. That is why a group of reads is sent a second
+// time too: the first answer counts, and the other request is cancelled.
 
 const (
-	// hedgeTimes the usual duration of a group's request is unusually long, but never less than
+	// A group's request takes unusually long when it exceeds hedgeTimes its usual duration and
 	// hedgeLeast: on a busy machine a request may stand still for some milliseconds.
 	hedgeTimes = 4
 	hedgeLeast = 50 * time.Millisecond
 	// hedgeShare of the groups may be sent twice, after a burst of hedgeBurst: when all are slow,
-	// it is because of the load, and more of it does not help.
+	// the load is the reason, and more load does not help.
 	hedgeShare = 0.05
 	hedgeBurst = 20
 )
@@ -27,12 +27,12 @@ const (
 // pace is how long a queue's requests usually take, and how many more may be sent twice.
 type pace struct {
 	mu     sync.Mutex
-	usual  time.Duration // guarded by mu; moving average; 0: nothing is known
+	usual  time.Duration // guarded by mu; moving average; 0: unknown
 	budget float64       // guarded by mu
 	begun  bool          // guarded by mu; the budget has had its burst
 }
 
-// delay returns when a request that begins now is unusually long.
+// delay returns how long a request that begins now may take before it counts as unusually long.
 func (p *pace) delay() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,7 +43,7 @@ func (p *pace) delay() time.Duration {
 	return max(hedgeLeast, hedgeTimes*p.usual)
 }
 
-// took learns from a request.
+// took learns from a request's duration.
 func (p *pace) took(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *pace) spend() bool {
 	return true
 }
 
-// result is what a request has brought.
+// result is the answer to a request.
 type result struct {
 	r   clientv3.OpResponse
 	err error
@@ -93,7 +93,7 @@ func (q *queue) hedged(ctx context.Context, op clientv3.Op) (clientv3.OpResponse
 	switch {
 	case timer.Stop(): // nothing else was sent
 	case err == nil:
-		end() // of the second one
+		end() // cancels the second one
 		<-second
 	default:
 		if other := <-second; other.err == nil {

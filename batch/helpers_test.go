@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// gate is a KV that notes what it is asked to do, and holds it back while it is shut.
+// gate is a KV that notes the operations it gets, and holds them back while it is shut.
 type gate struct {
 	clientv3.KV
 	mu    sync.Mutex
@@ -46,7 +46,7 @@ func (g *gate) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, err
 	}
 }
 
-// sizes is how many operations each request had, 0 for one that was no transaction.
+// sizes returns how many operations each request had, 0 for one that was no transaction.
 func (g *gate) sizes() (list []int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -57,7 +57,7 @@ func (g *gate) sizes() (list []int) {
 	return list
 }
 
-// saw counts the keys with a prefix that were asked for.
+// saw counts the keys with a prefix that were requested.
 func (g *gate) saw(prefix string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

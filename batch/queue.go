@@ -13,9 +13,9 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// A queue is where operations of one kind meet. An operation that finds a free slot is executed
-// by its caller at once. Others join the last group that waits; when a slot becomes free,
-// the first group that waits takes it. So an operation is in one of these states:
+// A queue is where operations of one kind meet. A caller that finds a free slot executes its
+// operation at once. Other operations join the last waiting group. When a slot becomes free, the
+// first waiting group takes it. So an operation is in one of these states:
 //
 //	alone    executed by its caller, with the caller's context
 //	waiting  in a group of queue.waiting
@@ -23,10 +23,11 @@ import (
 //	done     group.done is closed; the caller takes its part of the answer, or executes the
 //	         operation alone if the group was refused
 //
-// A caller whose context ends leaves its group in any state. It takes its operation out of one
-// that waits. One that was sent is not repeated by the client below from then on: a write would
-// be sent whose caller has gone, and may write something else to the key by now. The last one to
-// leave a group that was sent cancels it. The goroutine of run lives as long as there are groups.
+// A caller whose context ends leaves its group in any state. It takes its operation out of a
+// waiting group. After a caller left a group that was sent, the client below does not repeat that
+// group: it would send a write whose caller has left and may have written something else to the key
+// by now. The last caller to leave a group that was sent cancels it. The goroutine of run lives as
+// long as there are groups.
 //
 // The obvious design, a pooled channel for each operation, wakes each caller by a send of its
 // own. Here one close wakes a whole group, and an operation costs no allocation of its own.
@@ -47,27 +48,27 @@ type queue struct {
 }
 
 const (
-	// maxOps is what a server allows in one transaction by default (--max-txn-ops).
+	// maxOps is a server's default limit of operations in one transaction (--max-txn-ops).
 	maxOps = 128
-	// maxBytes of keys and values travel together; a server's limit for a request is
-	// 1.5 MiB by default (--max-request-bytes).
+	// maxBytes of keys and values travel together; a server's default limit for a request is 1.5
+	// MiB (--max-request-bytes).
 	maxBytes = 1 << 20
-	// slots is how many requests of one kind are under way at once before operations gather.
-	// With one, the server is idle while the client hands out answers; with more, the groups of
-	// a smaller crowd become small (bench/batch).
+	// slots is how many requests of one kind are under way at once before operations gather. With
+	// one, the server is idle while the client hands out answers; with more, the groups of a
+	// smaller crowd become small (bench/batch).
 	slots = 2
-	// few operations go alone, one in each slot. Up to a crowd more go in one slot, since in two
-	// their groups would be too small to save anything.
+	// Up to few operations go alone, one in each slot. Up to crowd operations go in one slot, since
+	// in two their groups would be too small to save anything.
 	few   = 2
 	crowd = 32
-	// patience is how long a group waits for a slot at most: requests that take longer (a member
-	// that hangs, a long way to the server) shall not hold up all others.
+	// patience is how long a group waits for a slot at most: slow requests (a member that hangs, a
+	// server far away) must not hold up all others.
 	patience = 10 * time.Millisecond
-	// maxSlots bounds what patience adds.
+	// maxSlots bounds the slots that patience adds.
 	maxSlots = 64
-	// maxYields: whoever has brought back answers lets their callers run before the next group
-	// goes, as long as that grows by it. They ask again at once, if ever; without waiting for them
-	// a crowd of eight would go in groups of one and two.
+	// maxYields: the goroutine that received answers lets their callers run before the next group
+	// goes, as long as that group grows by it. Callers that ask again do so at once; without
+	// waiting for them a crowd of eight would go in groups of one and two.
 	maxYields = 8
 )
 
@@ -131,7 +132,7 @@ func (q *queue) do(ctx context.Context, op *clientv3.Op) (clientv3.OpResponse, e
 	return answer(g.txn, g.place(i))
 }
 
-// place is where the i-th operation that joined a group that was sent is in it.
+// place returns where the i-th operation that joined a group is in the group as it was sent.
 func (g *group) place(i int) int {
 	place := i
 	for _, gone := range g.gone {
@@ -142,7 +143,7 @@ func (g *group) place(i int) int {
 	return place
 }
 
-// enter takes a slot for op, then the group is nil, or puts it into a group.
+// enter takes a slot for op and returns no group, or puts op into a group.
 func (q *queue) enter(op *clientv3.Op) (*group, int) {
 	size := sizeOf(op)
 	q.mu.Lock()
@@ -179,13 +180,14 @@ func (q *queue) enter(op *clientv3.Op) (*group, int) {
 	return g, len(g.ops) - 1
 }
 
-// has: a server refuses a transaction that writes a key twice.
+// has reports whether the group writes op's key already: a server refuses a transaction that writes
+// a key twice.
 func (g *group) has(op *clientv3.Op) bool {
 	_, has := g.keys[string(op.KeyBytes())]
 	return has
 }
 
-// wait starts the clock of the first group that waits. Called with mu.
+// wait starts the timer of the first waiting group. Called with mu.
 func (q *queue) wait() {
 	if q.timer == nil {
 		q.timer = time.AfterFunc(patience, q.late)
@@ -194,7 +196,7 @@ func (q *queue) wait() {
 	q.timer.Reset(patience)
 }
 
-// take removes the first group that waits and has callers. Called with mu.
+// take removes the first waiting group that has callers. Called with mu.
 func (q *queue) take() (g *group, ctx context.Context) {
 	for len(q.waiting) > 0 && g == nil {
 		g = q.waiting[0]
@@ -212,8 +214,8 @@ func (q *queue) take() (g *group, ctx context.Context) {
 		return nil, nil
 	}
 	g.compact()
-	// Without a member, the callers shall go on by themselves, each as its context says: some wait
-	// for a member and some do not.
+	// Without a member, callers go on by themselves, each as its context says: some wait for a
+	// member and some do not.
 	ctx, g.cancel = context.WithCancel(context.Background())
 	if q.write {
 		ctx = clientv3.WithRepeatWhile(ctx, func() bool { return !g.missed.Load() })
@@ -221,7 +223,7 @@ func (q *queue) take() (g *group, ctx context.Context) {
 	return g, clientv3.WithFailFast(ctx)
 }
 
-// compact takes out what nobody waits for. Called with queue.mu.
+// compact removes the operations whose callers have left. Called with queue.mu.
 func (g *group) compact() {
 	if len(g.gone) == 0 {
 		return
@@ -237,7 +239,7 @@ func (g *group) compact() {
 	g.ops = kept
 }
 
-// next gives a slot that became free to the next group, or back.
+// next gives a slot that became free to the next group, or gives it back.
 func (q *queue) next() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -246,7 +248,7 @@ func (q *queue) next() {
 	}
 }
 
-// allowed is how many slots there are for so many operations. Called with mu.
+// allowed returns how many slots there are for the present number of operations. Called with mu.
 func (q *queue) allowed() int {
 	if q.inside > few && q.inside < crowd {
 		return 1
@@ -254,8 +256,8 @@ func (q *queue) allowed() int {
 	return slots
 }
 
-// pass finds the next group for a slot that became free; without one, and if the slot was one of
-// those that patience adds, it is given back. Called with mu.
+// pass finds the next group for a slot that became free. If there is none, or if patience added the
+// slot, it gives the slot back. Called with mu.
 func (q *queue) pass() (g *group, ctx context.Context) {
 	if q.busy <= q.allowed() {
 		g, ctx = q.take()
@@ -266,7 +268,7 @@ func (q *queue) pass() (g *group, ctx context.Context) {
 	return g, ctx
 }
 
-// late gives a group that has waited long a slot more.
+// late gives one more slot to a group that has waited long.
 func (q *queue) late() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -295,7 +297,7 @@ func (q *queue) run(ctx context.Context, g *group) {
 	}
 }
 
-// yield lets callers run while they add to the groups that wait.
+// yield lets callers run as long as they add to the waiting groups.
 func (q *queue) yield() {
 	for last, n := q.soFar(), 0; n < maxYields; n++ {
 		runtime.Gosched()
@@ -307,14 +309,14 @@ func (q *queue) yield() {
 	}
 }
 
-// out: an operation has ended.
+// out notes that an operation has ended.
 func (q *queue) out() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inside--
 }
 
-// soFar is how many operations have joined groups.
+// soFar returns how many operations have joined groups.
 func (q *queue) soFar() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -339,7 +341,7 @@ func (q *queue) send(ctx context.Context, g *group) {
 	}
 }
 
-// learn makes groups smaller after one that a server has refused for its size.
+// learn makes groups smaller after a server refused one for its size.
 func (q *queue) learn(g *group) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -371,14 +373,13 @@ func (q *queue) leave(g *group, i int) {
 
 func sizeOf(op *clientv3.Op) int { return len(op.KeyBytes()) + len(op.ValueBytes()) }
 
-// again: err says that the group was refused, or found no member to go to, so that its
-// operations are to be executed one by one; not if that would only add to a load that the
-// servers do not bear.
+// again: err says that the group was refused, or found no member to go to, so its operations are
+// executed one by one; but not if that would only add to an overload of the servers.
 func (q *queue) again(g *group) bool {
 	err := g.err
 	switch {
 	case g.missed.Load() && clientv3.SafeToRetry(err):
-		return true // it was not repeated, since somebody had left
+		return true // it was not repeated, since a caller had left
 	case overloaded(err):
 		return false
 	case clientv3.SafeToRetry(err), tooLarge(err):
@@ -395,7 +396,7 @@ type loners struct {
 	keys map[string]struct{} // guarded by mu
 }
 
-// maxLoners bounds the memory; beyond it all are forgotten, which costs repetitions only.
+// maxLoners bounds the memory; beyond it all keys are forgotten, which costs only repetitions.
 const maxLoners = 1024
 
 func (l *loners) has(op *clientv3.Op) bool {

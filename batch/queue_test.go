@@ -6,8 +6,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// TestLeaving: whoever leaves a group that waits takes its operation along, and the others find
-// their answers in the places that are left.
+// TestLeaving: a caller that leaves a waiting group takes its operation along, and the others find
+// their answers in the remaining places.
 func TestLeaving(t *testing.T) {
 	q := newQueue(nil, true)
 	join := func(key string) (*group, int) {

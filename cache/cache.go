@@ -14,20 +14,21 @@ import (
 )
 
 const (
-	// DefaultHistoryEvents and DefaultHistoryBytes are how much of the latest changes a cache
-	// keeps for each prefix: enough for a watch that was away for a few seconds of a busy
+	// DefaultHistoryEvents (a count) and DefaultHistoryBytes limit the history of events that a
+	// cache keeps for each prefix: enough for a watch that was away for a few seconds of a busy
 	// store.
 	DefaultHistoryEvents = 10_000
 	DefaultHistoryBytes  = 16 << 20
 )
 
-// Cache is a copy of the keys with some prefixes. It implements clientv3.KV and
-// clientv3.Watcher. All methods are safe for concurrent use.
+// Cache is a copy of the keys with some prefixes. It implements [clientv3.KV] and
+// [clientv3.Watcher]. All methods are safe for concurrent use. [New] makes one; [Cache.Close] ends
+// it.
 type Cache struct {
 	client  *clientv3.Client
 	kv      clientv3.KV
 	watcher clientv3.Watcher // for the feeds, which ask it for progress again and again
-	remote  clientv3.Watcher // for watches that are not on the copy
+	remote  clientv3.Watcher // for watches that the copy cannot serve
 	own     bool             // both are ours, and closed with the cache
 	group   *worker.Group
 	feeds   []*feed // in the order of their prefixes; never changed
@@ -44,12 +45,12 @@ var (
 	_ clientv3.Watcher = (*Cache)(nil)
 )
 
-// Option changes a Cache.
+// Option changes what [New] makes.
 type Option func(*Cache)
 
-// WithHistory sets how many of the latest events the cache keeps for each prefix, and how
-// many bytes they may take: [DefaultHistoryEvents] and [DefaultHistoryBytes] if not set or not
-// positive. Watches that begin in the past or fall behind are served from them.
+// WithHistory sets how many of the latest events the cache keeps for each prefix, and how many
+// bytes they may take. Without it, and for a value that is not positive, [DefaultHistoryEvents] and
+// [DefaultHistoryBytes] apply. The history serves watches that begin in the past or fall behind.
 func WithHistory(events int, bytes int64) Option {
 	return func(c *Cache) {
 		if events > 0 {
@@ -61,10 +62,11 @@ func WithHistory(events int, bytes int64) Option {
 	}
 }
 
-// WithSource makes the cache read and watch through a KV and a Watcher other than the
-// client's connection, for instance those of clientv3/namespace. Both must show the same
-// keys. The cache does not close them. Requests for progress go through the Watcher too, so
-// its other watches see the answers.
+// WithSource makes the cache read and watch through a KV and a Watcher instead of the client's
+// connection, for instance those of [github.com/fairlead-go/fairlead/clientv3/namespace]. Both must
+// show the same keys. If either is nil the option changes nothing. The cache does not close them.
+// The cache sends its requests for progress through the Watcher, so the Watcher's other watches see
+// the answers too.
 func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 	return func(c *Cache) {
 		if kv != nil && w != nil {
@@ -73,13 +75,13 @@ func WithSource(kv clientv3.KV, w clientv3.Watcher) Option {
 	}
 }
 
-// New returns a cache of the keys that begin with any of the prefixes, the empty one
-// standing for all keys; no prefix may begin with another. It returns at once: until the
-// keys are there (WaitReady), reads are sent to etcd. It must be closed, and before the
-// client.
+// New returns a cache of the keys that begin with any of the prefixes. The empty prefix stands for
+// all keys; no prefix may begin with another. New returns at once: until the keys are there
+// ([Cache.WaitReady]), reads are sent to etcd. Close the cache before the client.
 //
-// The cache reads and watches over the client's connections, with watch streams of its own,
-// and not through the fields KV and Watcher of the client (see [WithSource]).
+// The cache reads and watches over the client's connections, with watch streams of its own, and not
+// through the fields KV and Watcher of the client (see [WithSource]). New fails for a nil client,
+// and if there is no prefix or prefixes overlap.
 func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, error) {
 	if client == nil {
 		return nil, invalid("cache.New", "the client is nil")
@@ -115,9 +117,9 @@ func New(client *clientv3.Client, prefixes []string, opts ...Option) (*Cache, er
 	return c, nil
 }
 
-// WaitReady waits until the keys of all prefixes are there. It fails when ctx ends, when the
-// cache is closed, and at once when etcd refuses to show the keys (permission denied, for
-// instance); an outage is waited for.
+// WaitReady waits until the keys of all prefixes are there. It fails when ctx ends, when the cache
+// is closed, and at once when etcd refuses to show the keys (permission denied, for instance). It
+// waits for the end of an outage.
 func (c *Cache) WaitReady(ctx context.Context) error {
 	for _, f := range c.feeds {
 		if c.closed.Load() {
@@ -144,9 +146,10 @@ func (c *Cache) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all watches and views of the cache and waits until its goroutines have ended.
-// The client stays open. Reads and watches after it are errors whose cause is
-// clientv3.ErrClosed. Closing again does nothing.
+// Close ends all watches and views of the cache and waits until its goroutines have ended. The
+// client stays open. Later reads and watches fail with an error whose cause is
+// [clientv3.ErrClosed]; [Cache.Snapshot] and views still show the last state. A second Close does
+// nothing.
 func (c *Cache) Close() error {
 	c.closed.Store(true)
 	for _, f := range c.feeds {

@@ -1,8 +1,7 @@
 package cache
 
-// The core keeps one prefix: it takes what arrives, the events of a watch or a fresh
-// listing, and says what has changed. It knows neither time nor goroutines; its owner is the
-// goroutine of the feed.
+// The core keeps one prefix: it takes the events of a watch or a fresh listing, and says what has
+// changed. It knows neither time nor goroutines; its owner is the goroutine of the feed.
 
 import (
 	"bytes"
@@ -21,10 +20,10 @@ type core struct {
 	recent []*mvccpb.KeyValue // some of keys: those that were put last, in their order
 }
 
-// recentMost is how many are kept: more than is deleted again at once, by a lock say.
+// recentMost bounds recent: more than a few keys are seldom deleted again at once, as a lock is.
 const recentMost = 8
 
-// newest is the key that was put last, nil if that is not known.
+// newest is the key that was put last, nil if that is unknown.
 func (c *core) newest() *mvccpb.KeyValue {
 	if n := len(c.recent); n > 0 {
 		return c.recent[n-1]
@@ -32,7 +31,7 @@ func (c *core) newest() *mvccpb.KeyValue {
 	return nil
 }
 
-// forget takes what was put at a key before out of recent.
+// forget removes the earlier version of a key from recent.
 func (c *core) forget(kv *mvccpb.KeyValue) {
 	if i := slices.Index(c.recent, kv); i >= 0 {
 		c.recent = slices.Delete(c.recent, i, i+1)
@@ -73,8 +72,8 @@ func (b *batch) add(kv, prev *mvccpb.KeyValue, kind mvccpb.Event_EventType) {
 	b.rev = max(b.rev, kv.ModRevision)
 }
 
-// apply takes the events of a response. Those that are in already are left out; nil if none
-// is left.
+// apply takes the events of a response, without those that the copy has already; nil if none is
+// left.
 func (c *core) apply(events []*clientv3.Event) *batch {
 	b := &batch{plain: make([]*clientv3.Event, 0, len(events)), full: make([]*clientv3.Event, 0, len(events))}
 	for _, e := range events {
@@ -99,9 +98,9 @@ func (c *core) apply(events []*clientv3.Event) *batch {
 	return b
 }
 
-// replace makes the copy what was listed at a revision. It returns the difference: puts in
-// the order of their revisions, then deletes, which have the revision of the listing since
-// theirs is not known. nil if there is none. What has not changed keeps its memory.
+// replace makes the copy equal to a listing at a revision. It returns the difference, nil if there
+// is none: puts in the order of their revisions, then deletes, which have the revision of the
+// listing since their own is unknown. Unchanged keys keep their memory.
 func (c *core) replace(found *tree, rev int64) *batch {
 	b := &batch{synthesized: true}
 	type pair struct{ kv, prev *mvccpb.KeyValue }

@@ -74,9 +74,8 @@ func same(t *testing.T, what string, got *tree, want map[string]*mvccpb.KeyValue
 	}
 }
 
-// TestCoreModel drives a core with responses of random length, repetitions, listings and
-// restores, and a follower with the batches that come out; versions taken on the way stay
-// what they were.
+// TestCoreModel feeds a core responses of random length, repetitions, listings and restores, and a
+// follower the batches that come out. Versions taken on the way stay what they were.
 func TestCoreModel(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 6))
@@ -104,7 +103,7 @@ func TestCoreModel(t *testing.T) {
 				b = c.replace(store.listing(), store.rev)
 				late = nil
 			default:
-				events := slices.Clone(late) // what was delivered is not taken twice
+				events := slices.Clone(late) // delivered events are not taken twice
 				late = nil
 				for range 1 + r.IntN(3) {
 					late = store.txn(r)
@@ -152,7 +151,7 @@ func TestCoreModel(t *testing.T) {
 	}
 }
 
-// What has not changed keeps its memory through a listing.
+// An unchanged key keeps its memory through a listing.
 func TestReplaceKeepsMemory(t *testing.T) {
 	store, r := newNaive(), rand.New(rand.NewPCG(1, 2))
 	for range 20 {
@@ -172,7 +171,7 @@ func TestReplaceKeepsMemory(t *testing.T) {
 	})
 }
 
-// What is kept refers to nothing that it came with.
+// A kept key refers to nothing that it came with.
 func TestOwn(t *testing.T) {
 	buf := []byte("keyvalue")
 	kv := own(&mvccpb.KeyValue{Key: buf[:3], Value: buf[3:], Lease: 7, Version: 3})
@@ -197,7 +196,7 @@ func TestHistoryModel(t *testing.T) {
 		var all []*batch
 		rev := int64(10)
 		h.restart(rev)
-		begin := 0 // of what is known event by event
+		begin := 0 // of the history that is known event by event
 		for range 100 {
 			if r.IntN(20) == 0 {
 				rev += r.Int64N(20) - 10

@@ -47,7 +47,7 @@ func TestSharedQuorumRead(t *testing.T) {
 			}
 		})
 	}
-	read("1", "2") // it may see what is written meanwhile
+	read("1", "2") // it may see a later write
 	clienttest.Receive(t, "the first quorum read", kv.held)
 	rev := put("2")
 	clienttest.Await(t, "the event", func() bool { return ca.Snapshot().Revision() >= rev })

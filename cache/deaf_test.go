@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// deaf is a Watcher whose watches neither deliver anything nor end from some time on, as those
-// behind a proxy that has lost sight of its server.
+// deaf is a Watcher whose watches, from some time on, neither deliver anything nor end, as those
+// behind a proxy that has lost its server.
 type deaf struct {
 	clientv3.Watcher
 	now atomic.Bool
@@ -40,8 +40,8 @@ func (d *deaf) Watch(ctx context.Context, key string, opts ...clientv3.OpOption)
 	return to
 }
 
-// Another history can be known by a read alone, before any watch tells: it has as many keys, and
-// has come to the copy's revision, or beyond it.
+// A read alone can reveal another history, before any watch does. The new history has as many keys,
+// and has reached the copy's revision or a later one.
 func TestAnotherHistoryAsLongAsTheCopys(t *testing.T) {
 	for name, c := range map[string]struct {
 		beyond int // writes elsewhere in the new history, beside those that bring it to the copy's revision

@@ -24,7 +24,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Writes go to etcd; a read sees what was written before it.
+	// Writes go to etcd; a read sees the writes before it.
 	if _, err := c.Put(ctx, "/config/limit", "100"); err != nil {
 		log.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func Example() {
 	}
 	fmt.Printf("%s\n", r.Kvs[0].Value)
 
-	// From memory at once, as old as States says; also while etcd cannot be reached.
+	// From memory at once, with the age that Cache.Age reports; also while etcd cannot be reached.
 	r, err = c.Get(ctx, "/config/", clientv3.WithPrefix(), clientv3.WithSerializable())
 	if err != nil {
 		log.Fatal(err)
@@ -60,7 +60,7 @@ func ExampleView() {
 		}
 	}
 
-	// The values decoded, and found by the teams that they name.
+	// The values decoded, and found by the teams in them.
 	byTeam := cache.NewIndex(func(_ string, teams []string) []string { return teams })
 	users, err := cache.NewView(c, "/users/", func(_ string, value []byte) ([]string, error) {
 		return strings.Fields(string(value)), nil

@@ -35,8 +35,7 @@ func count(t *testing.T, w, kv clientv3.KV, key, elsewhere string, readers int) 
 	c.stop = stop
 	c.wg.Go(func() {
 		for ctx.Err() == nil {
-			// Guarded, since a write that went unanswered may be executed long after its
-			// repetition.
+			// Guarded, since an unanswered write may be executed long after its repetition.
 			var n, rev int64
 			r, err := w.Get(ctx, key)
 			if err != nil {
@@ -47,8 +46,8 @@ func count(t *testing.T, w, kv clientv3.KV, key, elsewhere string, readers int) 
 				n, _ = strconv.ParseInt(string(r.Kvs[0].Value), 10, 64)
 			}
 			n++
-			// On a member that stands still for good another write would wait for 30 s. This one is
-			// guarded, and nobody else writes the other key.
+			// Without WithRepeat a write on a member that stays frozen would wait for 30 s. It is
+			// safe here: the transaction is guarded, and nobody else writes the other key.
 			wctx := clientv3.WithRepeat(ctx)
 			done, err := w.Txn(wctx).
 				If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).
@@ -140,8 +139,7 @@ func behindProxy(t *testing.T) (m *etcdtest.Member, through, direct *clientv3.Cl
 	return m, clienttest.Dial(t, m.Endpoint), clienttest.Dial(t, m.Direct)
 }
 
-// TestOutage: serializable reads go on, say how old they are, and calls end with their
-// contexts.
+// TestOutage: serializable reads go on and report their age; calls end with their contexts.
 func TestOutage(t *testing.T) {
 	m, c, direct := behindProxy(t)
 	put(t, direct, "p/a", "1")
@@ -198,7 +196,7 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// TestCompactedWhileAway: what happened is gone; the difference is told.
+// TestCompactedWhileAway: the events are compacted; the difference is delivered.
 func TestCompactedWhileAway(t *testing.T) {
 	m, c, direct := behindProxy(t)
 	for _, k := range []string{"a", "b", "c", "d"} {
@@ -243,8 +241,8 @@ func TestCompactedWhileAway(t *testing.T) {
 	}
 }
 
-// TestRestored: revisions go back with a backup; the copy is what the backup says, and
-// consistent reads do not wait for revisions that are not to come.
+// TestRestored: revisions go back with a backup; the copy becomes what the backup has, and
+// consistent reads do not wait for revisions that will not come.
 func TestRestored(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cl.Endpoints()...)
@@ -286,7 +284,7 @@ func TestRestored(t *testing.T) {
 	}
 }
 
-// TestBehindGRPCProxy: no progress is to be had there; reads are right all the same.
+// TestBehindGRPCProxy: the proxy gives no progress; reads are right all the same.
 func TestBehindGRPCProxy(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, etcdtest.Proxy(t, cl))

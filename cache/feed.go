@@ -1,13 +1,13 @@
 package cache
 
-// A feed keeps the copy of one prefix right, with one goroutine: it lists the keys, page by
-// page at one revision, then watches from the revision after. What ends a watch, whatever
-// it is, makes it list again; the difference is delivered as if it had been watched. While
-// etcd does not answer the copy stays as it is, and says how old it is.
+// A feed keeps the copy of one prefix right, with one goroutine: it lists the keys, page by page at
+// one revision, then watches from the next revision on. When the watch ends, whatever the reason,
+// it lists again; the difference is delivered as if it had been watched. While etcd does not answer
+// the copy stays as it is, and says how old it is.
 //
-// Only that goroutine changes the core and publishes versions. The order of publishing is:
-// the version, then those who wait for its revision, then the hub with the watches. So who
-// has seen an event finds it in the copy.
+// Only that goroutine changes the core and publishes versions. It publishes in this order: the
+// version, then to those who wait for its revision, then to the watches of the hub. So a consumer
+// that has seen an event finds it in the copy.
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 // pageTry bounds the reading of one page.
 const pageTry = 10 * time.Second
 
-// relistWait is the wait after a failure: an outage must not be answered with listings.
+// relistWait is the wait after a failure: an outage must not cause a flood of listings.
 var relistWait = backoff.Policy{Base: 100 * time.Millisecond, Max: 3 * time.Second}
 
 type feed struct {
@@ -39,9 +39,9 @@ type feed struct {
 	hub     *hub
 	gate    *gate
 	assured chan assurance // what sync has found
-	relist  chan int       // somebody has seen that history is not what it was in an epoch
+	relist  chan int       // a read has seen another history than that of an epoch
 
-	core core // of the goroutine of run
+	core core // owned by the goroutine of run
 
 	asOf      atomic.Int64 // nanoseconds since c.epoch: when the copy was last known to be right
 	connected atomic.Bool
@@ -50,7 +50,7 @@ type feed struct {
 	mu     sync.Mutex
 	err    error         // guarded by mu: the last failure, nil when the copy is right again
 	why    error         // guarded by mu: the failure that closed denied
-	denied chan struct{} // closed with the first failure that waiting does not mend
+	denied chan struct{} // closed with the first failure that does not pass by waiting
 	lists  int           // guarded by mu
 	resets int           // guarded by mu
 }
@@ -88,7 +88,7 @@ func (f *feed) run(ctx context.Context) {
 		f.connected.Store(false)
 		lost = lost || errors.Is(err, clientv3.ErrHistoryLost) || errors.Is(err, errSuspicious)
 		if gone(err) {
-			// Nothing is wrong with the servers: at once, unless it is so again and again.
+			// The servers are well: list at once, unless this happens again and again.
 			if time.Since(began) > relistWait.Max {
 				failures = 0
 				continue
@@ -112,8 +112,8 @@ func gone(err error) bool {
 		errors.Is(err, errSuspicious)
 }
 
-// list reads all keys at one revision and makes the copy what they say. lost: the revisions
-// have begun anew.
+// list reads all keys at one revision and makes the copy equal to them. lost: the revisions have
+// begun anew.
 func (f *feed) list(ctx context.Context, lost bool) (*clientv3.Listing, error) {
 	found := new(tree)
 	pages := follow.NewPages(f.c.kv, f.span.start, f.span.rangeEnd())
@@ -214,8 +214,8 @@ func (f *feed) take(r *clientv3.WatchResponse) {
 		f.progress(old, r)
 		return
 	}
-	// The header's revision is not what counts: a response may be one of several that bring a
-	// late watch up to it.
+	// The header's revision does not count: a response may be one of several that bring a late
+	// watch up to it.
 	b := f.core.apply(r.Events)
 	if b == nil {
 		return
@@ -242,8 +242,8 @@ func (f *feed) progress(old *version, r *clientv3.WatchResponse) {
 	f.hub.progress(v)
 }
 
-// look notes whether any member answers and follows a leader: then the watch, which the
-// client keeps on such a member, says what there is to say.
+// look notes whether any member answers and follows a leader: then the client keeps the watch on
+// such a member, and the watch reports every change.
 func (f *feed) look() {
 	ok := follow.Reachable(f.c.client)
 	f.connected.Store(ok)
@@ -255,7 +255,7 @@ func (f *feed) look() {
 // confirmed notes that the copy is right now.
 func (f *feed) confirmed() { f.asOf.Store(int64(time.Since(f.c.epoch))) }
 
-// failed notes why the copy is not right, nil that it is.
+// failed notes why the copy is not right; nil means that it is.
 func (f *feed) failed(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

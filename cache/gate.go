@@ -1,16 +1,16 @@
 package cache
 
-// A gate makes reads of one prefix consistent. A read may be answered from the copy once the
-// copy has all that was written before the read began; how much that is, a linearizable read
-// of one key says: the revision in its header. It is the copy's newest key, since a wiped or
-// restored etcd may have come to the copy's revision by other writes. Reads share such a quorum
-// read, but only one that began after they arrived. So one is under way at a time, and whoever
-// arrives meanwhile is in the next crowd.
+// A gate makes reads of one prefix consistent. A read may be answered from the copy once the copy
+// has everything that was written before the read began. A linearizable read of one key finds out
+// how much that is: the revision in its header. It reads the copy's newest key, since a wiped or
+// restored etcd may have reached the copy's revision by other writes. Reads share such a quorum
+// read, but only one that began after they arrived. So one is under way at a time, and reads that
+// arrive meanwhile form the next crowd.
 //
-// Then the copy has to reach that revision. If the last writes were to other keys no event
-// will say so; the servers are asked for their progress, where their answer can be believed
-// (see trust.go). What does not come about soon is left to the client: each read of the
-// crowd is then sent to etcd, which is always right.
+// Then the copy has to reach that revision. If the last writes were to other keys, no event will
+// say so; the gate asks the servers for their progress, if their answer can be believed (see
+// trust.go). If the copy does not get there soon, the client takes over: each read of the crowd is
+// then sent to etcd, which is always right.
 //
 // A gate has one goroutine while reads wait, none otherwise.
 
@@ -28,23 +28,22 @@ import (
 )
 
 const (
-	// quorumTry bounds the quorum read: far above an answer that a client which knows its
-	// members waits for. Then every read is on its own.
+	// quorumTry bounds the quorum read: far above the time of an answer that a client which knows
+	// its members waits for. After it every read is on its own.
 	quorumTry = time.Second
-	// reachTry is how long a copy may take to reach a revision that exists: above what a
-	// follower lags behind, below what a caller would call an outage.
+	// reachTry is how long a copy may take to reach a revision that exists: above the usual lag of
+	// a follower, below what a caller would call an outage.
 	reachTry = 100 * time.Millisecond
-	// reachBrief is used where the servers do not say how far they are: an event under way is
-	// worth a moment, but most likely nothing comes.
+	// reachBrief applies where the servers do not say how far they are: an event under way is worth
+	// a moment, but most likely none comes.
 	reachBrief = 2 * time.Millisecond
-	// askAgain is how long one request for progress may stay unanswered: a server that is
-	// bringing a watch up to date does not answer, for a tenth of a second at most.
+	// askAgain is how long one request for progress may stay unanswered: a server that is bringing
+	// a watch up to date does not answer, for a tenth of a second at most.
 	askAgain = 20 * time.Millisecond
-	// silences is how many crowds in a row may wait in vain before progress counts as not
-	// to be had.
+	// silences is how many crowds in a row may wait in vain before progress counts as unavailable.
 	silences = 2
-	// gatherTries bounds how often a quorum read is put off for the sake of a crowd that still
-	// grows; each time takes a microsecond or so.
+	// gatherTries bounds how often a quorum read is put off for a crowd that still grows; each time
+	// takes a microsecond or so.
 	gatherTries = 8
 )
 
@@ -52,7 +51,7 @@ type gate struct {
 	f *feed
 
 	mu      sync.Mutex
-	next    *crowd // guarded by mu: who arrived since the quorum read under way began
+	next    *crowd // guarded by mu: reads that arrived since the quorum read under way began
 	running bool   // guarded by mu
 
 	want    atomic.Int64  // the revision that the goroutine waits for, 0 none
@@ -75,8 +74,8 @@ type crowd struct {
 
 func newGate(f *feed) *gate { return &gate{f: f, woke: make(chan struct{}, 1)} }
 
-// consistent returns a version that has all that was written before the call; nil if that
-// has to be read from the client. The error is that ctx has ended.
+// consistent returns a version that has everything written before the call, nil if the caller has
+// to ask the client. The error says that ctx has ended or that the cache is closed.
 func (g *gate) consistent(ctx context.Context) (*version, error) {
 	g.mu.Lock()
 	cr := g.next
@@ -122,8 +121,8 @@ func (g *gate) run(ctx context.Context) {
 	}
 }
 
-// gather waits for callers that the last answer has woken and that have a read again, as long as
-// there are more of them: they would wait for two quorum reads otherwise.
+// gather waits as long as the crowd grows: callers that the last answer has woken may read again,
+// and would otherwise wait for two quorum reads.
 func (g *gate) gather() {
 	for n, tries := -1, 0; tries < gatherTries; tries++ {
 		runtime.Gosched()
@@ -140,7 +139,7 @@ func (g *gate) gather() {
 	}
 }
 
-// serve finds a version for a crowd, nil if it has to ask the client.
+// serve finds a version for a crowd, nil if the crowd has to ask the client.
 func (g *gate) serve(ctx context.Context) *version {
 	before := g.f.now.Load()
 	if before == nil {
@@ -166,8 +165,8 @@ func (g *gate) serve(ctx context.Context) *version {
 	return g.reach(ctx, before, h.Revision)
 }
 
-// read is the quorum read: of the copy's newest key, if that is known, which shows whether the
-// history is still the copy's.
+// read is the quorum read. It reads the copy's newest key, if that is known, which shows whether
+// the history is still the copy's.
 func (g *gate) read(ctx context.Context, v *version) (*pb.ResponseHeader, *mvccpb.KeyValue, error) {
 	key := g.f.span.start
 	if v.newest != nil {
@@ -187,8 +186,8 @@ func (g *gate) read(ctx context.Context, v *version) (*pb.ResponseHeader, *mvccp
 	return r.Header, r.Kvs[0], nil
 }
 
-// same is v, unless history has begun anew since before: then the quorum read says nothing
-// about it.
+// same returns v, or nil if history has begun anew since before: then the quorum read says nothing
+// about v.
 func (g *gate) same(before, v *version) *version {
 	if v.epoch != before.epoch {
 		return nil
@@ -238,7 +237,7 @@ func (g *gate) reach(ctx context.Context, before *version, rev int64) *version {
 func (g *gate) request(ctx context.Context) {
 	g.listen()
 	g.asked = true
-	_ = g.f.c.watcher.RequestProgress(ctx) // if it fails there is no answer, which is seen
+	_ = g.f.c.watcher.RequestProgress(ctx) // a failure shows as a missing answer
 }
 
 // listen notes whether a server has answered.

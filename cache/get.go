@@ -8,23 +8,23 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Get implements clientv3.KV. A get on one key, or on a range within one prefix of the cache,
-// is answered from the copy; all options work as in etcd: limit, sorting, keys or count
-// only, bounds on revisions. The response's revision is that of the copy.
+// Get implements [clientv3.KV]. It answers a get on one key, or on a range within one prefix of the
+// cache, from the copy. All options work as in etcd: limit, sorting, keys or count only, bounds on
+// revisions. The response's revision is that of the copy.
 //
-// By default the answer has everything that was written before Get was called: the copy is
-// made to wait until it has reached a revision that was read from the quorum after that;
-// reads at the same time share this. If the copy cannot be brought there within a tenth of
-// a second (the member that serves the watch has failed, or the server is too old to say
-// how far it is), the read is sent to etcd. WithSerializable answers at once with what
-// the copy has, also during an outage; see States for how old that is.
+// By default the answer has everything that was written before Get was called: Get reads a revision
+// from the quorum and waits until the copy has reached it; reads at the same time share this. If
+// the copy does not get there within a tenth of a second (the member that serves the watch has
+// failed, or the server is too old to say how far it is), the read is sent to etcd. With
+// [clientv3.WithSerializable] Get answers at once from the copy, also during an outage;
+// [Cache.States] says how old the copy is.
 //
-// Sent to etcd are also: keys that the cache does not have, ranges that are not within one
-// prefix, WithRev for another revision than the copy's, options that do not go together, and
-// everything before the cache is ready.
+// Get also sends to etcd: reads of keys outside the cache's prefixes and of ranges that are not
+// within one prefix, reads with [clientv3.WithRev] for another revision than the copy's, options
+// that do not go together, and every read before the cache is ready.
 //
-// The key-values of a response are the copy's own and shared: they must not be changed.
-// Those of WithKeysOnly share the keys. They may be kept.
+// The key-values of a response are the copy's own and shared: do not change them. Those of
+// [clientv3.WithKeysOnly] share the keys. They may be kept.
 func (c *Cache) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	var q query
 	at, ours := key, true
@@ -40,14 +40,14 @@ func (c *Cache) Get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 			return v.get(at, &q), nil
 		}
 	}
-	// A copy, so that the caller's slice need not be allocated for answers from the copy.
+	// A copy, so that the caller's slice need not be allocated when the copy answers.
 	return c.kv.Get(ctx, key, append([]clientv3.OpOption(nil), opts...)...)
 }
 
-// versionFor returns the version to answer q from, nil if etcd has to.
+// versionFor returns the version to answer q from, nil if etcd has to answer.
 func (c *Cache) versionFor(ctx context.Context, key string, q *query) (*version, error) {
 	if ctx == nil || key == "" {
-		return nil, nil // the client says what is wrong
+		return nil, nil // the client returns the error
 	}
 	if c.closed.Load() {
 		return nil, errClosed("KV.Range")
@@ -86,7 +86,8 @@ func (c *Cache) versionFor(ctx context.Context, key string, q *query) (*version,
 // streamChunk is how many keys a chunk of GetStream has.
 const streamChunk = 1000
 
-// GetStream implements clientv3.KV. What Get answers from the copy needs no goroutine here.
+// GetStream implements [clientv3.KV]. A stream that the copy can answer, as [Cache.Get] does, needs
+// no goroutine. The channel is closed after the last chunk.
 func (c *Cache) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
 	var q query
 	if at, ours := q.parse(key, opts); ours {
@@ -101,7 +102,7 @@ func (c *Cache) GetStream(ctx context.Context, key string, opts ...clientv3.OpOp
 	return c.kv.GetStream(ctx, key, opts...)
 }
 
-// chunks is a stream that is there already.
+// chunks returns a complete stream.
 func chunks(r *clientv3.GetResponse) clientv3.GetStreamChan {
 	ch := make(chan clientv3.RangeStreamResponse, len(r.Kvs)/streamChunk+1)
 	for kvs := r.Kvs; ; kvs = kvs[streamChunk:] {
@@ -116,7 +117,8 @@ func chunks(r *clientv3.GetResponse) clientv3.GetStreamChan {
 	return ch
 }
 
-// Do implements clientv3.KV: a get is answered as by Get, all else is sent to etcd.
+// Do implements [clientv3.KV]: it answers a get as [Cache.Get] does, and sends everything else to
+// etcd.
 func (c *Cache) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	if op.IsGet() {
 		var q query
@@ -134,18 +136,18 @@ func (c *Cache) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, er
 	return c.kv.Do(ctx, op)
 }
 
-// Put implements clientv3.KV: it is sent to etcd. A consistent read that begins after it has
-// returned sees it; a serializable one may not yet.
+// Put implements [clientv3.KV]: it is sent to etcd. A consistent read that begins after Put has
+// returned sees the write; a serializable one may not see it yet.
 func (c *Cache) Put(ctx context.Context, key, val string, opts ...clientv3.OpOption) (*clientv3.PutResponse, error) {
 	return c.kv.Put(ctx, key, val, opts...)
 }
 
-// Delete implements clientv3.KV: it is sent to etcd, as Put is.
+// Delete implements [clientv3.KV]: it is sent to etcd, as [Cache.Put] is.
 func (c *Cache) Delete(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
 	return c.kv.Delete(ctx, key, opts...)
 }
 
-// Compact implements clientv3.KV: it is sent to etcd.
+// Compact implements [clientv3.KV]: it is sent to etcd.
 func (c *Cache) Compact(
 	ctx context.Context,
 	rev int64,
@@ -154,5 +156,5 @@ func (c *Cache) Compact(
 	return c.kv.Compact(ctx, rev, opts...)
 }
 
-// Txn implements clientv3.KV: transactions are executed by etcd, their reads too.
+// Txn implements [clientv3.KV]: etcd executes transactions, their reads too.
 func (c *Cache) Txn(ctx context.Context) clientv3.Txn { return c.kv.Txn(ctx) }

@@ -1,8 +1,8 @@
 package cache
 
-// history is the latest batches of one prefix, for watches that are behind. Each has a
-// number that counts up whatever becomes of the revisions, so that a reader's place stays
-// good when a restored backup makes revisions go back. Guarded by its owner.
+// history is the latest batches of one prefix, for watches that are behind. Each batch has a
+// number. Numbers only grow, whatever happens to the revisions, so a reader's place stays valid
+// when a restored backup makes revisions go back. The owner guards it.
 
 import "sort"
 
@@ -15,7 +15,7 @@ type history struct {
 	events int
 	bytes  int64
 
-	// From this revision on everything is here event by event, in items from number fresh on.
+	// From this revision on every event is here, in items from number fresh on.
 	from  int64
 	fresh uint64
 }
@@ -23,7 +23,7 @@ type history struct {
 // next is the number of the batch to come.
 func (h *history) next() uint64 { return h.first + uint64(len(h.items)) }
 
-// push adds a batch and forgets old ones. The latest one stays whatever its size.
+// push adds a batch and drops old ones. The latest one stays whatever its size.
 func (h *history) push(b *batch) {
 	h.items = append(h.items, b)
 	h.events += len(b.plain)
@@ -41,14 +41,14 @@ func (h *history) push(b *batch) {
 	}
 }
 
-// restart begins history anew after a listing at rev: what led to it is not known. What is
-// here stays for those who are reading it.
+// restart begins history anew after a listing at rev: the events that led to it are unknown.
+// Earlier batches stay for those who are reading them.
 func (h *history) restart(rev int64) {
 	h.from, h.fresh = rev+1, h.next()
 }
 
-// at is the batch of a number; nil with lost set if it is not here any more, nil if it is
-// still to come.
+// at returns the batch with number n; nil with lost set if it was dropped, nil alone if it is still
+// to come.
 func (h *history) at(n uint64) (b *batch, lost bool) {
 	switch {
 	case n < h.first:
@@ -59,8 +59,8 @@ func (h *history) at(n uint64) (b *batch, lost bool) {
 	return h.items[n-h.first], false
 }
 
-// find is the number from which on all events of rev and later are; ok is false if some of
-// them are not here.
+// find returns the number from which on all events of rev and later are here; ok is false if some
+// of them are not.
 func (h *history) find(rev int64) (n uint64, ok bool) {
 	if rev < h.from {
 		return 0, false

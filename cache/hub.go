@@ -3,11 +3,10 @@ package cache
 // A hub hands one prefix's changes to the watches on the copy.
 //
 // A watch that keeps up costs no goroutine: the feed's goroutine puts each response into its
-// channel. When the channel is full, the watch gets a goroutine (a pump), which reads the
-// history from the watch's place on and ends when it has caught up. So what waits for slow
-// consumers is held once for all of them and is bounded. A watch that falls behind the
-// history goes on with a watch of its own in etcd (upstream.go) until history has its place
-// again.
+// channel. When the channel is full, the watch gets a goroutine (a pump), which reads the history
+// from the watch's place on and ends when it has caught up. So the events that wait for slow
+// consumers are held once for all of them, and bounded. A watch that falls behind the history goes
+// on with a watch of its own in etcd (upstream.go) until the history has its place again.
 //
 // hub.mu guards everything here; nothing blocks under it. While a watch is pumping, only the
 // pump sends to its channel and closes it.
@@ -20,8 +19,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// progressEvery is how often at most a watch with WithProgressNotify is notified without having
-// asked. The gate may learn of progress thousands of times a second.
+// progressEvery is the shortest time between two unrequested progress notifications of a watch with
+// WithProgressNotify. The gate may learn of progress thousands of times a second.
 const progressEvery = time.Second
 
 type hub struct {
@@ -35,7 +34,7 @@ type hub struct {
 	keys     map[string]map[*local]struct{} // watches on one key
 	ranges   map[*local]struct{}
 	follow   map[chan struct{}]struct{} // views, which are poked
-	asked    bool                       // somebody waits for progress
+	asked    bool                       // a caller waits for progress
 	notified time.Time                  // when progress was last notified
 	at       *version                   // the latest that was delivered; nil before the first
 }
@@ -49,7 +48,7 @@ func newHub(f *feed) *hub {
 	}
 }
 
-// deliver takes a batch that v has.
+// deliver takes a batch that v contains.
 func (h *hub) deliver(b *batch, v *version) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,7 +57,7 @@ func (h *hub) deliver(b *batch, v *version) {
 	}
 }
 
-// spread is deliver for who holds h.mu.
+// spread is deliver for a caller that holds h.mu.
 func (h *hub) spread(b *batch, v *version) {
 	b.header, b.epoch = headerAt(v.header, b.rev), v.epoch
 	h.at = v
@@ -110,8 +109,8 @@ func (h *hub) offer(w *local, b *batch) {
 		select {
 		case w.ch <- resp:
 		default:
-			// w.seq is where the pump begins; batches that did not concern a watch on one key
-			// were not offered to it.
+			// The pump begins at w.seq; batches that did not concern a watch on one key were not
+			// offered to it.
 			w.seq = n
 			if !b.synthesized && w.epoch != b.epoch {
 				w.next, w.epoch = h.base, b.epoch
@@ -163,8 +162,9 @@ func (h *hub) run(w *local) {
 	}
 }
 
-// add registers a watch that starts with the events of revision rev, 0 for those that the
-// copy does not have yet; false if history does not go back so far, or the hub is closed.
+// add registers a watch that starts with the events of revision rev; 0 means the first that the
+// copy does not have yet. It returns false if history does not go back so far, or the hub is
+// closed.
 func (h *hub) add(w *local, rev int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -225,7 +225,8 @@ func (h *hub) endLocked(w *local) {
 	}
 }
 
-// progress tells v's revision to those who want to know it.
+// progress notifies watches of v's revision: all of them if the caller of ask waits, else those
+// with WithProgressNotify.
 func (h *hub) progress(v *version) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -238,27 +239,27 @@ func (h *hub) progress(v *version) {
 		return
 	}
 	resp := clientv3.WatchResponse{Header: v.header}
-	tell := func(w *local) {
+	notify := func(w *local) {
 		if w.pumping || !(h.asked || w.progress) {
 			return
 		}
 		select {
 		case w.ch <- resp:
-		default: // it has other things to read, which say more
+		default: // it has responses to read, which say more
 		}
 	}
 	for _, ws := range h.keys {
 		for w := range ws {
-			tell(w)
+			notify(w)
 		}
 	}
 	for w := range h.ranges {
-		tell(w)
+		notify(w)
 	}
 	h.asked, h.notified = false, time.Now()
 }
 
-// ask makes the next word on progress go to all watches.
+// ask makes the next progress notification go to all watches.
 func (h *hub) ask() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -281,7 +282,7 @@ func (h *hub) close() {
 	h.poke()
 }
 
-// listen has c poked at each change; false if the hub is closed.
+// listen makes the hub poke c at each change; false if the hub is closed.
 func (h *hub) listen(c chan struct{}) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -297,8 +298,8 @@ func (h *hub) leave(c chan struct{}) {
 	delete(h.follow, c)
 }
 
-// since is what has come from the batch number *seq on, which it moves; lost if not all of it
-// is here. at is a version that has nothing beyond that, nil if there is none at hand.
+// since returns the batches from number *seq on, and moves *seq past them; lost if some of them
+// were dropped. at is a version that has nothing beyond them, nil if there is none at hand.
 func (h *hub) since(seq *uint64) (list []*batch, at *version, lost bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -310,7 +311,7 @@ func (h *hub) since(seq *uint64) (list []*batch, at *version, lost bool) {
 	return list, h.at, false
 }
 
-// here is the latest version that was delivered, and moves *seq to what comes after it.
+// here returns the latest version that was delivered, and moves *seq to the batch after it.
 func (h *hub) here(seq *uint64) *version {
 	h.mu.Lock()
 	defer h.mu.Unlock()

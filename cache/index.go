@@ -9,9 +9,10 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// Index finds the values of a view by something in them, one value perhaps by several. It is
-// made with [NewIndex], given to [NewView], and belongs to that view. All methods are safe for
-// concurrent use and take no locks.
+// Index finds the values of a view by something in them; one value may be found by several index
+// keys. [NewIndex] makes it, [NewView] takes it, and it belongs to that view. All methods are safe
+// for concurrent use and take no locks. They show the view's latest state; before NewView they show
+// nothing.
 type Index[T any, K cmp.Ordered] struct {
 	of   func(key string, value T) []K
 	view *View[T]
@@ -20,7 +21,7 @@ type Index[T any, K cmp.Ordered] struct {
 	tree *btree.BTreeG[pair[T, K]] // of the view's goroutine
 }
 
-// ViewIndex is an Index of any kind of key; only [NewIndex] makes one.
+// ViewIndex is an [Index] of any kind of key; only [NewIndex] makes one.
 type ViewIndex[T any] interface {
 	attach(v *View[T], slot int) (indexer[T], bool)
 }
@@ -36,8 +37,8 @@ type pair[T any, K cmp.Ordered] struct {
 	it  *item[T]
 }
 
-// NewIndex makes an index by what of says of each value; it says the same each time. A value
-// for which it returns nothing is not found by this index.
+// NewIndex makes an index by the index keys that of returns for each value. of must return the same
+// keys for the same value every time. The index does not find a value for which of returns none.
 func NewIndex[T any, K cmp.Ordered](of func(key string, value T) []K) *Index[T, K] {
 	less := func(a, b pair[T, K]) bool {
 		if c := cmp.Compare(a.by, b.by); c != 0 {
@@ -45,8 +46,8 @@ func NewIndex[T any, K cmp.Ordered](of func(key string, value T) []K) *Index[T, 
 		}
 		return a.key < b.key
 	}
-	// Locks would be for those who change a tree while others read it; what is read here is
-	// never changed.
+	// Locks would be for those who change a tree while others read it; published trees are never
+	// changed.
 	return &Index[T, K]{of: of, tree: btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})}
 }
 
@@ -81,8 +82,8 @@ func (ix *Index[T, K]) now() *btree.BTreeG[pair[T, K]] {
 	return t
 }
 
-// Get are the keys and values that the index has under by, in the order of their keys, as of
-// one revision.
+// Get returns the keys and values that have the index key by, in the order of their keys, as of one
+// revision.
 func (ix *Index[T, K]) Get(by K) iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		ix.now().Ascend(pair[T, K]{by: by}, func(p pair[T, K]) bool {
@@ -91,8 +92,8 @@ func (ix *Index[T, K]) Get(by K) iter.Seq2[string, T] {
 	}
 }
 
-// Range are the keys and values from one index key up to, but without, another, in the order
-// of the index.
+// Range returns the keys and values with index keys from one up to, but without, another, in the
+// order of the index, as of one revision.
 func (ix *Index[T, K]) Range(from, to K) iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		ix.now().Ascend(pair[T, K]{by: from}, func(p pair[T, K]) bool {
@@ -101,7 +102,7 @@ func (ix *Index[T, K]) Range(from, to K) iter.Seq2[string, T] {
 	}
 }
 
-// Keys are what values can be found by now, in their order.
+// Keys returns the index keys of all values, in their order, each once.
 func (ix *Index[T, K]) Keys() []K {
 	var keys []K
 	ix.now().Scan(func(p pair[T, K]) bool {

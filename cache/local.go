@@ -8,12 +8,12 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// localAhead is how many responses may wait in a watch's channel before it costs a
+// localAhead is how many responses may wait in a watch's channel before the watch costs a
 // goroutine: a burst of a few is nothing unusual.
 const localAhead = 4
 
-// local is a watch on the copy. What follows noDelete is guarded by hub.mu, but only
-// its pump changes since, begun, seq, next and epoch while it is pumping.
+// local is a watch on the copy. hub.mu guards the fields after noDelete, but only its pump changes
+// since, begun, seq, next and epoch while it is pumping.
 type local struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -24,11 +24,11 @@ type local struct {
 	created  bool
 	noPut    bool
 	noDelete bool
-	stop     func() bool // set when the hub has it: what the end of ctx does is not done
-	since    int64       // events before are not wanted,
+	stop     func() bool // set when the hub has it; undoes the AfterFunc on ctx
+	since    int64       // events before it are left out,
 	begun    int         // in this epoch
 
-	seq     uint64 // the batch to deliver next; before it all was delivered or does not matter
+	seq     uint64 // the batch to deliver next; earlier ones were delivered or do not concern it
 	next    int64  // the same as a revision
 	epoch   int    // of next
 	pumping bool
@@ -58,8 +58,8 @@ func (w *local) wants(e *clientv3.Event, epoch int) bool {
 	return !w.noPut
 }
 
-// view is the response that a batch means for this watch; any is false if nothing in it
-// concerns it.
+// view returns the response that a batch means for this watch; any is false if no event of the
+// batch concerns it.
 func (w *local) view(b *batch) (resp clientv3.WatchResponse, any bool) {
 	all := b.plain
 	if w.prevKV {
@@ -87,7 +87,7 @@ func (w *local) view(b *batch) (resp clientv3.WatchResponse, any bool) {
 	return clientv3.WatchResponse{Header: b.header, Events: all[:len(all):len(all)], Synthesized: b.synthesized}, true
 }
 
-// options are those of a watch in etcd that continues this one.
+// options returns the options of a watch in etcd that continues this one.
 func (w *local) options(rev int64) []clientv3.OpOption {
 	opts := []clientv3.OpOption{clientv3.WithRev(rev)}
 	if _, one := w.span.one(); !one {

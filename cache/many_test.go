@@ -13,8 +13,8 @@ import (
 )
 
 // TestManyWatches: watches begin and end at any time, read at once or pause until a lot has
-// happened, and each sees every event from its start on once and in order. History is short,
-// so that those who pause go on in etcd and come back.
+// happened, and each sees every event from its start on, once and in order. History is short, so
+// watches that pause go on in etcd and come back.
 func TestManyWatches(t *testing.T) {
 	c := clienttest.Shared(t)
 	p := t.Name() + "/"

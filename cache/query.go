@@ -1,10 +1,10 @@
 package cache
 
-// What a get asks for, answered from a version. The rules are the server's: filters and sorting
-// come before the limit, Count is the number of keys in the range whatever else is asked, and
-// sorting by something other than the key ascends unless the caller asks otherwise. Only where no
+// This file answers a get from a version. The rules are the server's: filters and sorting come
+// before the limit, Count is the number of keys in the range whatever else is requested, and
+// sorting by a field other than the key ascends unless the caller asks otherwise. Only where no
 // order is given and there is no filter the limit comes first: the server takes one key more than
-// that, to know of it, sorts what it took and then cuts.
+// that, to know whether there are more, sorts the keys that it took and then cuts.
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ type query struct {
 	limit        int64
 	target       clientv3.SortTarget
 	order        clientv3.SortOrder
-	untold       bool // no order was asked for, but something to sort by
+	unordered    bool // no order was asked for, but something to sort by
 	rev          int64
 	filter       filter
 	serializable bool
@@ -40,8 +40,8 @@ func (f *filter) passes(kv *mvccpb.KeyValue) bool {
 		kv.CreateRevision >= f.minCreate && (f.maxCreate == 0 || kv.CreateRevision <= f.maxCreate)
 }
 
-// read takes what op asks for into q, which is zero; r is for its use. It returns false if the
-// server has to say what is wrong with op.
+// read fills q, which is zero, from op; r is scratch space. It returns false if the server has to
+// say what is wrong with op.
 func (q *query) read(op *clientv3.Op, r *pb.RangeRequest) bool {
 	op.RangeRequestTo(r)
 	if r.SortOrder != pb.RangeRequest_NONE || r.SortTarget != pb.RangeRequest_KEY {
@@ -50,7 +50,7 @@ func (q *query) read(op *clientv3.Op, r *pb.RangeRequest) bool {
 		}
 		q.target, q.order = clientv3.SortTarget(r.SortTarget), clientv3.SortOrder(r.SortOrder)
 		if q.order == clientv3.SortNone {
-			q.order, q.untold = clientv3.SortAscend, true
+			q.order, q.unordered = clientv3.SortAscend, true
 		}
 	}
 	if len(r.RangeEnd) > 0 {
@@ -73,8 +73,8 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// parse is read for a get on key with options. It returns the key, which options change if it
-// is empty.
+// parse is read for a get on key with options. It returns the key, which options change if it is
+// empty.
 func (q *query) parse(key string, opts []clientv3.OpOption) (at string, ok bool) {
 	s := scratches.Get().(*scratch)
 	s.op = clientv3.Op{}
@@ -94,7 +94,7 @@ func (q *query) parse(key string, opts []clientv3.OpOption) (at string, ok bool)
 	return at, ok
 }
 
-// natural reports that the result is a stretch of the keys in their order.
+// natural reports that the result is a run of keys in their order.
 func (q *query) natural() bool {
 	return (q.order == clientv3.SortNone || (q.order == clientv3.SortAscend && q.target == clientv3.SortByKey)) &&
 		q.filter == filter{}
@@ -134,7 +134,7 @@ func (v *version) list(s span, q *query, a *answer) {
 		case q.natural():
 			take = int(q.limit)
 			a.resp.More = true
-		case q.untold && q.filter == filter{}:
+		case q.unordered && q.filter == filter{}:
 			take = int(q.limit) + 1
 		}
 	}
@@ -179,8 +179,8 @@ func sortBy(kvs []*mvccpb.KeyValue, target clientv3.SortTarget, order clientv3.S
 	})
 }
 
-// bare is the keys without their values and leases, those of the copy are not touched. A server
-// keeps the leases of what it sorts by its values.
+// bare returns the keys without their values and leases, and leaves those of the copy alone. A
+// server keeps the leases of keys that it sorts by value.
 func bare(kvs []*mvccpb.KeyValue, leases bool) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil

@@ -7,20 +7,20 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Snapshot is the copy at one moment. It never changes; taking one costs a pointer for each
-// prefix, keeping one the memory of what has changed since. All methods are safe for
-// concurrent use and take no locks. Its key-values are shared and must not be changed.
+// Snapshot is the copy at one moment. It never changes. Taking one costs a pointer for each prefix;
+// keeping one costs the memory of what has changed since. All methods are safe for concurrent use
+// and take no locks. Its key-values are shared: do not change them.
 //
-// The keys of one prefix are those of exactly one revision. Prefixes are watched apart, so
-// each has a revision of its own, and a transaction that changes keys of several prefixes may be
-// in for one and not yet for another. To have them together, cache a prefix that covers them
-// all.
+// The keys of one prefix are those of exactly one revision. Each prefix has its own watch and so
+// its own revision: a snapshot may have a transaction that changes keys of several prefixes for one
+// of them and not yet for another. To see such keys change together, cache a prefix that covers
+// them all.
 type Snapshot struct {
 	feeds    []*feed
 	versions []*version // nil where the keys are not there yet
 }
 
-// Snapshot returns what the copy has now. Prefixes whose keys are not there yet (WaitReady)
+// Snapshot returns the copy as it is now. Prefixes whose keys are not there yet ([Cache.WaitReady])
 // are empty and have revision 0.
 func (c *Cache) Snapshot() *Snapshot {
 	s := &Snapshot{feeds: c.feeds, versions: make([]*version, len(c.feeds))}
@@ -30,8 +30,8 @@ func (c *Cache) Snapshot() *Snapshot {
 	return s
 }
 
-// Sync returns a snapshot that has everything that was written before the call. It fails
-// with ctx's error, and while the copy cannot be brought there tries again.
+// Sync returns a snapshot that has everything that was written before the call. It tries again
+// until the copy has it. It fails with ctx's error, or when the cache is closed.
 func (c *Cache) Sync(ctx context.Context) (*Snapshot, error) {
 	if err := c.WaitReady(ctx); err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (c *Cache) Sync(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
-// Revision is the least revision of all prefixes: all changes up to it are in.
+// Revision is the lowest revision of all prefixes: all changes up to it are in the snapshot.
 func (s *Snapshot) Revision() int64 {
 	var least int64
 	for i, v := range s.versions {
@@ -61,7 +61,7 @@ func (s *Snapshot) Revision() int64 {
 	return least
 }
 
-// RevisionOf is the revision of the prefix that has the key, 0 if none has.
+// RevisionOf returns the revision of the prefix that has the key, 0 if none has.
 func (s *Snapshot) RevisionOf(key string) int64 {
 	if v := s.of(key); v != nil {
 		return v.rev
@@ -79,7 +79,7 @@ func (s *Snapshot) of(key string) *version {
 	return nil
 }
 
-// Get returns a key's value and what belongs to it, nil if the key does not exist.
+// Get returns a key with its value and revisions, nil if the key does not exist.
 func (s *Snapshot) Get(key string) *mvccpb.KeyValue {
 	v := s.of(key)
 	if v == nil {
@@ -100,15 +100,15 @@ func (s *Snapshot) Len() int {
 	return n
 }
 
-// All are the keys in their order.
+// All returns the keys in their order.
 func (s *Snapshot) All() iter.Seq2[string, *mvccpb.KeyValue] { return s.Prefix("") }
 
-// Prefix are the keys that begin with prefix, in their order.
+// Prefix returns the keys that begin with prefix, in their order.
 func (s *Snapshot) Prefix(prefix string) iter.Seq2[string, *mvccpb.KeyValue] {
 	return s.span(prefixSpan(prefix))
 }
 
-// Range are the keys from start up to, but without, end, in their order.
+// Range returns the keys from start up to, but without, end, in their order.
 func (s *Snapshot) Range(start, end string) iter.Seq2[string, *mvccpb.KeyValue] {
 	return s.span(span{start: start, end: end})
 }

@@ -1,8 +1,8 @@
 package cache
 
-// Ranges of keys, as requests state them: a key and the end of the range, where no end
-// stands for the one key and "\x00" for all keys that follow. Spans are compared as strings,
-// byte by byte, as etcd does.
+// This file has ranges of keys. As in requests, a range is a key and an end: no end stands for the
+// one key, and "\x00" for all keys that follow. Spans are compared as strings, byte by byte, as
+// etcd does.
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// noEnd is how the end of a range says that there is none.
+// noEnd in a request says that the range has no end.
 const noEnd = "\x00"
 
 // span is the keys from start up to, but without, end; all from start on if open.
@@ -61,7 +61,7 @@ func (s span) overlaps(o span) bool {
 	return (s.open || o.start < s.end) && (o.open || s.start < o.end)
 }
 
-// rangeEnd is the end as a request states it.
+// rangeEnd returns the end as a request states it.
 func (s span) rangeEnd() string {
 	if s.open {
 		return noEnd

@@ -1,12 +1,12 @@
 package cache
 
-// This file brings the copy up to date for snapshots and views, which need the copy itself and not
-// an answer that etcd can give as well. If the gate gives up, since the servers do not say how far
-// they are, a read of the prefix decides: if at some revision its newest key is not
-// newer than the copy, all its keys are in the copy as they are; if there are also as many of them,
-// none was deleted. So the copy is right as of that revision, unless etcd has another history by
-// now: then the newest key is not in the copy, or not so. This costs the server a look at all keys
-// of the prefix, so it is not for ordinary reads.
+// This file brings the copy up to date for snapshots and views, which need the copy itself: an
+// answer from etcd would not do. If the gate gives up, since the servers do not say how far they
+// are, a read of the prefix decides. If at some revision its newest key is not newer than the copy,
+// all its keys are in the copy as they are; if there are also as many of them, none was deleted. So
+// the copy is right as of that revision, unless etcd has another history by now: then the newest
+// key is not in the copy, or is different there. This costs the server a look at all keys of the
+// prefix, so it is not for ordinary reads.
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type assurance struct {
 	h    *pb.ResponseHeader
 }
 
-// sync waits for a version that has all that was written before the call.
+// sync waits for a version that has everything written before the call.
 func (f *feed) sync(ctx context.Context) (*version, error) {
 	for n := 0; ; n++ {
 		v, err := f.gate.consistent(ctx)
@@ -46,7 +46,7 @@ func (f *feed) sync(ctx context.Context) (*version, error) {
 	}
 }
 
-// compare reads whether the copy has everything. nil without an error: not yet.
+// compare reads whether the copy has everything. It returns nil without an error if not yet.
 func (f *feed) compare(ctx context.Context) (*version, error) {
 	v := f.now.Load()
 	try, cancel := context.WithTimeout(ctx, pageTry)
@@ -77,8 +77,7 @@ func (f *feed) compare(ctx context.Context) (*version, error) {
 	}
 }
 
-// assure takes an assurance, in the feed's goroutine. If events have come since, the copy is
-// beyond it.
+// assure takes an assurance, in the feed's goroutine. If events have come since, the copy is newer.
 func (f *feed) assure(a assurance) {
 	old := f.now.Load()
 	if old.keys != a.keys || a.h.Revision <= old.rev {

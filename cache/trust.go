@@ -1,9 +1,9 @@
 package cache
 
-// Whose word on progress can be believed. A server says on demand how far a watch is, but
-// before 3.4.31 and 3.5.13 it could say so ahead of events of that revision; then a read
-// would miss a write. So each member's version is asked once, and again now and then since
-// members can be downgraded. The member is the one named in the answer's header.
+// This file decides which servers' progress reports can be believed. A server says on request how
+// far a watch is, but before 3.4.31 and 3.5.13 it could name a revision whose events it had not
+// sent yet; then a read would miss a write. So each member is asked for its version once, and again
+// now and then since members can be downgraded. The member is the one named in the answer's header.
 
 import (
 	"context"
@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// versionsFor is how long what is known of versions is good.
+	// versionsFor is how long a known version is taken for valid.
 	versionsFor = time.Minute
-	// versionTry bounds asking one member.
+	// versionTry bounds the request to one member.
 	versionTry = 2 * time.Second
 )
 
@@ -30,8 +30,8 @@ type trust struct {
 	asked   atomic.Int64 // nanoseconds since c.epoch
 }
 
-// believes reports whether a member's word is good. If that is not known, it is asked for,
-// in the background.
+// believes reports whether a member's progress reports can be believed. If that is unknown or old,
+// it starts asking in the background.
 func (t *trust) believes(member uint64) bool {
 	known := t.members.Load()
 	good, there := false, false
@@ -44,7 +44,7 @@ func (t *trust) believes(member uint64) bool {
 	return good
 }
 
-// nobody reports that no member's word is good.
+// nobody reports that no member can be believed.
 func (t *trust) nobody() bool {
 	known := t.members.Load()
 	if known == nil {
@@ -58,8 +58,7 @@ func (t *trust) nobody() bool {
 	return len(*known) > 0
 }
 
-// refresh asks all members for their versions, unless that is under way or was done a moment
-// ago.
+// refresh asks all members for their versions, unless that is under way or was done a moment ago.
 func (t *trust) refresh() {
 	since := time.Since(t.c.epoch)
 	if at := t.asked.Load(); (at != 0 && since-time.Duration(at) < versionTry) ||
@@ -104,8 +103,8 @@ func (t *trust) learn(id uint64, r *clientv3.StatusResponse) {
 	t.members.Store(&all)
 }
 
-// sound reports whether servers of a version ("3.5.13") say no more progress than they have
-// sent.
+// sound reports whether servers of a version ("3.5.13") never report more progress than the events
+// they have sent.
 func sound(version string) bool {
 	part := strings.Split(version, ".")
 	if len(part) != 3 {

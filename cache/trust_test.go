@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestProgressDecides: with servers whose word is good, reads come from the copy although other
-// keys are written all the time; with others they are sent to etcd, and right too.
+// TestProgressDecides: with servers that can be believed, reads come from the copy although other
+// keys are written all the time; with others they are sent to etcd, and are right too.
 func TestProgressDecides(t *testing.T) {
 	c := clienttest.Shared(t)
 	ca, err := New(c, []string{t.Name() + "/"})

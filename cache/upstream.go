@@ -6,8 +6,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// upstream continues a watch that has fallen behind the history with one in etcd, until it
-// has caught up with the history or ends. It is called by the watch's pump.
+// upstream continues a watch that has fallen behind the history with one in etcd, until it has
+// caught up with the history or ends. The watch's pump calls it.
 func (h *hub) upstream(w *local) {
 	h.mu.Lock()
 	rev, epoch := w.next, h.epoch
@@ -15,7 +15,7 @@ func (h *hub) upstream(w *local) {
 	from := h.hist.from
 	h.mu.Unlock()
 	if !same {
-		// The revisions have begun anew meanwhile: nobody can say what this watch has missed.
+		// The revisions have begun anew meanwhile: the missed events are unknown.
 		h.last(w, clientv3.WatchResponse{Canceled: true, CompactRevision: from})
 		return
 	}

@@ -1,9 +1,9 @@
 package cache
 
-// A version is the copy of one prefix as of one revision. It is never changed after it was
-// published, so readers need nothing but the pointer to it: no lock, and no write to memory
-// that they share. The tree's nodes are shared with the versions before and after; a tree
-// copies the nodes that it changes, and reading one writes nothing.
+// A version is the copy of one prefix as of one revision. It never changes once it is published, so
+// readers need nothing but the pointer to it: no lock, and no write to shared memory. A version
+// shares the tree's nodes with the versions before and after it; a tree copies the nodes that it
+// changes, and reading one writes nothing.
 
 import (
 	"sort"
@@ -21,26 +21,26 @@ type version struct {
 	rev    int64              // all changes of the prefix up to here are in
 	header *pb.ResponseHeader // of responses; shared by them
 	epoch  int                // how often the revisions have begun anew
-	newest *mvccpb.KeyValue   // that was put last of keys; nil if that is not known
+	newest *mvccpb.KeyValue   // the key that was put last; nil if unknown
 }
 
 func newVersion(keys *tree, newest *mvccpb.KeyValue, epoch int, rev int64, from *pb.ResponseHeader) *version {
 	return &version{keys: keys, newest: newest, rev: rev, epoch: epoch, header: headerAt(from, rev)}
 }
 
-// has reports whether the copy has a key as it is.
+// has reports whether the copy has a key exactly as in kv.
 func (v *version) has(kv *mvccpb.KeyValue) bool {
 	own, there := v.keys.Get(string(kv.Key))
 	return there && equal(own, kv)
 }
 
-// at is the same copy as of a later revision.
+// at returns the same copy as of a later revision.
 func (v *version) at(h *pb.ResponseHeader) *version {
 	return newVersion(v.keys, v.newest, v.epoch, h.GetRevision(), h)
 }
 
-// parted reports that a linearizable read shows another history than v's. newest is what it found
-// at v's newest key, with its value unless that is long; nil if the key is not there.
+// parted reports that a linearizable read shows another history than v's. newest is the answer for
+// v's newest key, with its value unless that is long; nil if the key does not exist.
 func (v *version) parted(h *pb.ResponseHeader, newest *mvccpb.KeyValue) bool {
 	switch {
 	case h.GetRevision() < v.rev || h.GetClusterId() != v.header.ClusterId:
@@ -56,14 +56,14 @@ func (v *version) parted(h *pb.ResponseHeader, newest *mvccpb.KeyValue) bool {
 		newest.Version != v.newest.Version
 }
 
-// proofBytes is how long a value may be that quorum reads ask for too, to see that it is still the
-// copy's: longer ones would make each read dear.
+// proofBytes is the longest value that quorum reads ask for too, to see that it is still the
+// copy's: longer ones would make each read expensive.
 const proofBytes = 1 << 10
 
-// proves reports that quorum reads are to ask for the value of the newest key.
+// proves reports that quorum reads ask for the value of the newest key.
 func (v *version) proves() bool { return v.newest != nil && len(v.newest.Value) <= proofBytes }
 
-// headerAt is a header as of a revision.
+// headerAt returns a header as of a revision.
 func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
 	return &pb.ResponseHeader{
 		ClusterId: h.GetClusterId(),
@@ -73,7 +73,7 @@ func headerAt(h *pb.ResponseHeader, rev int64) *pb.ResponseHeader {
 	}
 }
 
-// rank is how many keys come before key.
+// rank returns how many keys come before key.
 func rank(keys *tree, key string) int {
 	return sort.Search(keys.Len(), func(i int) bool {
 		k, _, _ := keys.GetAt(i)
@@ -81,7 +81,8 @@ func rank(keys *tree, key string) int {
 	})
 }
 
-// count is how many keys s has. It takes the time of a few look-ups, however many they are.
+// count returns how many keys s has. It takes the time of a few look-ups, however many keys there
+// are.
 func (v *version) count(s span) (from, n int) {
 	from = rank(v.keys, s.start)
 	if s.open {
@@ -90,15 +91,15 @@ func (v *version) count(s span) (from, n int) {
 	return from, max(rank(v.keys, s.end)-from, 0)
 }
 
-// scan calls yield for the keys of s in order until it returns false.
+// scan calls yield for the keys of s in order until yield returns false.
 func (v *version) scan(s span, yield func(key string, kv *mvccpb.KeyValue) bool) {
 	v.keys.Ascend(s.start, func(key string, kv *mvccpb.KeyValue) bool {
 		return (s.open || key < s.end) && yield(key, kv)
 	})
 }
 
-// own copies a key-value into memory of its own: what arrives may share one buffer with a
-// thousand others, which it would keep alive.
+// own copies a key-value into memory of its own: a received one may share a buffer with a thousand
+// others, which it would keep alive.
 func own(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 	buf := make([]byte, len(kv.Key)+len(kv.Value))
 	n := copy(buf, kv.Key)

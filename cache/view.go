@@ -1,9 +1,9 @@
 package cache
 
-// A view keeps the values of one prefix decoded. It has a goroutine, which reads the hub's
-// history from its own place on and decodes what has changed; if it falls behind the
-// history, it compares the copy with what it has, and still decodes only what differs.
-// What it publishes never changes, as a version does not.
+// A view keeps the values of one prefix decoded. Its goroutine reads the hub's history from the
+// view's own place on and decodes the changed values. If it falls behind the history, it compares
+// the copy with its own items, and still decodes only what differs. What it publishes never
+// changes, as a version does not.
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// View is the keys with a prefix and their values as a program wants them. All methods are
-// safe for concurrent use; reads take no locks.
+// View holds the keys with a prefix and their values, decoded as a program needs them; see
+// [NewView]. All methods are safe for concurrent use; reads take no locks.
 type View[T any] struct {
 	f       *feed
 	within  span
@@ -40,7 +40,7 @@ type View[T any] struct {
 	seq   uint64
 }
 
-// item is a key with its value. kv tells whether it has changed.
+// item is a key with its value. Another kv means that it has changed.
 type item[T any] struct {
 	key   string
 	kv    *mvccpb.KeyValue
@@ -58,12 +58,14 @@ type state[T any] struct {
 	indexes []any // each Index knows its own
 }
 
-// NewView returns a view of the keys that begin with prefix, all of which must be in one
-// prefix of the cache. decode is called once for each value, also of keys that come and
-// change later, by one goroutine; it must not keep or change the bytes, and may take its
-// time, which delays only this view. A value that it refuses is left out of the view; see Errors.
+// NewView returns a view of the keys that begin with prefix, all of which must be in one prefix of
+// the cache. One goroutine calls decode once for each value, also for keys that come and change
+// later. decode must not keep or change the bytes. It may take its time, which delays only this
+// view. If it returns an error, the view leaves the key out; see [View.Errors].
 //
-// The view is empty until it is ready (WaitReady). It ends with Close, and with the cache.
+// The view is empty until it is ready ([View.WaitReady]). It ends with [View.Close] and with the
+// cache. Each of indexes finds its values by something in them; an [Index] belongs to one view
+// only.
 func NewView[T any](
 	c *Cache,
 	prefix string,
@@ -102,16 +104,16 @@ func NewView[T any](
 	return v, nil
 }
 
-// Close ends the view and waits until decode has returned, which therefore must not call it.
-// The last state can still be read.
+// Close ends the view and waits until decode has returned, so decode must not call it. The last
+// state can still be read. A second Close does nothing.
 func (v *View[T]) Close() {
 	v.f.hub.leave(v.poked)
 	v.cancel()
 	<-v.done
 }
 
-// WaitReady waits until all values that are there were decoded. It fails when ctx ends and
-// when the view is closed.
+// WaitReady waits until all present values have been decoded. It fails when ctx ends, and when the
+// view or the cache is closed.
 func (v *View[T]) WaitReady(ctx context.Context) error {
 	select {
 	case <-v.ready:
@@ -123,7 +125,8 @@ func (v *View[T]) WaitReady(ctx context.Context) error {
 	}
 }
 
-// Sync waits until the view has everything that was written before the call.
+// Sync waits until the view has everything that was written before the call. It fails when ctx
+// ends, and when the view or the cache is closed.
 func (v *View[T]) Sync(ctx context.Context) error {
 	if err := v.WaitReady(ctx); err != nil {
 		return err
@@ -149,7 +152,7 @@ func (v *View[T]) Sync(ctx context.Context) error {
 	}
 }
 
-// Get returns a key's value; ok is false if the key is not there or its value was refused.
+// Get returns a key's value; ok is false if the key does not exist or decode refused its value.
 func (v *View[T]) Get(key string) (value T, ok bool) {
 	it, ok := v.now.Load().items.Get(key)
 	if !ok {
@@ -158,20 +161,21 @@ func (v *View[T]) Get(key string) (value T, ok bool) {
 	return it.value, true
 }
 
-// All are the keys and values of one revision, in the order of the keys.
+// All returns the keys and values of one revision, in the order of the keys.
 func (v *View[T]) All() iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		v.now.Load().items.Scan(func(key string, it *item[T]) bool { return yield(key, it.value) })
 	}
 }
 
-// Len is how many there are.
+// Len is the number of values.
 func (v *View[T]) Len() int { return v.now.Load().items.Len() }
 
-// Revision is the store's revision up to which all changes are in the view.
+// Revision is the store's revision up to which the view has all changes.
 func (v *View[T]) Revision() int64 { return v.now.Load().rev }
 
-// Errors are the keys whose values were refused, and why. It is empty if all is well.
+// Errors returns the keys whose values decode refused, with decode's errors. It is empty if all is
+// well.
 func (v *View[T]) Errors() map[string]error {
 	all := make(map[string]error)
 	v.now.Load().bad.Scan(func(key string, err error) bool { all[key] = err; return true })
@@ -211,10 +215,10 @@ func (v *View[T]) run(ctx context.Context) {
 	}
 }
 
-// compare makes the view what the copy is.
+// compare makes the view equal to the copy.
 func (v *View[T]) compare() {
 	to := v.f.hub.here(&v.seq)
-	var there []string // what is not there any more
+	var there []string // keys that no longer exist
 	note := func(key string) {
 		if _, ok := to.keys.Get(key); !ok {
 			there = append(there, key)

@@ -85,7 +85,7 @@ func TestWatchOptions(t *testing.T) {
 			t.Errorf("%s: %s, not %s", x.name, got, x.want)
 		}
 	}
-	// What is written before the copy began is watched in etcd, what is outside too.
+	// Watches outside the prefix, and from a revision that is still to come.
 	outside := ca.Watch(within(t), t.Name()+"x")
 	future := ca.Watch(within(t), p, clientv3.WithPrefix(), clientv3.WithRev(put(t, c, p+"y", "")+2))
 	put(t, c, t.Name()+"x", "1")
@@ -98,7 +98,7 @@ func TestWatchOptions(t *testing.T) {
 	}
 }
 
-// TestWatchThatTheCopyCannotServe: of all keys, of none, and with a context that has ended.
+// TestWatchThatTheCopyCannotServe: watches of all keys, of none, and with a context that has ended.
 func TestWatchThatTheCopyCannotServe(t *testing.T) {
 	c := clienttest.Shared(t)
 	p := t.Name() + "/"
@@ -147,7 +147,7 @@ func TestRevisionsAreWhole(t *testing.T) {
 			t.Fatalf("%d events", len(r.Events))
 		}
 		seen += len(r.Events)
-		// Who has seen an event finds it in the copy.
+		// A consumer that has seen an event finds it in the copy.
 		last := r.Events[len(r.Events)-1].Kv
 		if kv := ca.Snapshot().Get(string(last.Key)); kv.GetModRevision() < last.ModRevision {
 			t.Fatalf("an event of %d, and the copy has %v", last.ModRevision, kv)

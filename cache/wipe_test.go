@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A copy that has had no change since it was listed shows what a wiped etcd has, although that has
-// come to higher revisions meanwhile; a copy of nothing too.
+// A copy that has had no change since it was listed shows what a wiped etcd has, although that etcd
+// has reached higher revisions meanwhile; so does a copy of nothing.
 func TestWipedEtcdThatOvertook(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
