@@ -27,6 +27,7 @@ type conn struct {
 	lastByte atomic.Int64 // Set.now of the last bytes that came
 	asked    atomic.Int64 // Set.now of the probe for life that waits for an answer; 0: none
 	pondered atomic.Int64 // the same of the probe for consensus
+	opened   atomic.Int64 // Set.now when a stream of its owner's began last
 	usedAt   atomic.Int64 // Set.now when it last had work, of a lane
 	tracked  atomic.Bool  // transport sees its bytes
 
@@ -54,6 +55,8 @@ type conn struct {
 	probeGen uint64 // distinguishes a running probe from those given up
 	probeAt  int64  // Set.now: not before this the next probe
 	failures int    // probes failed in a row, for the backoff
+	leader   bool   // the member is being asked which one leads
+	headless int64  // Set.now when it said that none does; it finished nothing since, if quorum.last is older
 }
 
 type stage uint8
@@ -173,6 +176,14 @@ func (c *conn) probe(kind probeKind, now int64) {
 // quiet is how long nothing has come from the other side.
 func (c *conn) quiet(now int64) time.Duration {
 	return time.Duration(now - max(c.lastByte.Load(), c.m.set.floor.Load()))
+}
+
+// unmet is how long the newest stream of an owner has waited for the first byte after it began.
+func (c *conn) unmet(now int64) time.Duration {
+	if opened := c.opened.Load(); opened > c.lastByte.Load() && c.running(Session) > 0 {
+		return time.Duration(now - max(opened, c.m.set.floor.Load()))
+	}
+	return 0
 }
 
 // doubtful reports that calls, or a probe, wait longer than c's member usually needs:

@@ -44,6 +44,7 @@ type probeOrder struct {
 	kind    probeKind
 	gen     uint64
 	timeout time.Duration
+	leader  bool // asks which member leads, too
 }
 
 type cancellation struct {
@@ -298,6 +299,9 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 		timeout = max(m.stallTimeout(), probeBackoffMax)
 	case kind == consensusProbe:
 		timeout = m.stallTimeout()
+		if c.headless > c.quorum.last.Load() && m.consensusTime() == 0 {
+			timeout = limit(m.set.cfg.StallTimeout, m.trip.value.Load(), probeFactor, stallMin, stallMax)
+		}
 		if c.early {
 			timeout += m.silenceLimit()
 		}
@@ -305,7 +309,21 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 		timeout = max(timeout, m.lenient(deadMin))
 		m.witness = now
 	}
-	fx.probes = append(fx.probes, probeOrder{c, kind, c.probeGen, timeout})
+	// A member that is cut off from the others lives. That it knows of no leader shows it sooner
+	// than the end of its streams, which takes etcd three elections.
+	leader := kind == aliveProbe && c == m.conn && !c.leader && (c.running(Session) > 0 || m.witness > c.lastByte.Load())
+	c.leader = c.leader || leader
+	fx.probes = append(fx.probes, probeOrder{c, kind, c.probeGen, timeout, leader})
+}
+
+// leaderAsked takes what a member says of its leader. Where it knows of none it has to finish
+// something, and the others are asked for a sign of life: its streams go there if it does not.
+func (s *Set) leaderAsked(c *conn, none bool, now int64) {
+	c.leader = false
+	if none && c == c.m.conn && c.headless <= c.quorum.last.Load() {
+		c.headless, c.probeAt = now, now
+		s.callWitnesses(c.m, now)
+	}
 }
 
 // probed takes the result of a probe. A probe of an earlier generation is void.

@@ -62,7 +62,10 @@
 // health check; any answer counts, and so does any byte that arrives meanwhile. The probe
 // for consensus is a linearizable read of one key; any answer that is not about missing
 // leadership counts. If it goes unanswered a health check has to come through on the same
-// connection before the member is called stalled: else the connection is merely full. A probe
+// connection before the member is called stalled: else the connection is merely full. A member
+// with quiet streams is also asked which one leads. If it knows of none it gets a probe for
+// consensus: it may be cut off from the others, which ends its streams only after some seconds. A
+// stream that begins waits for its first byte as a call for its answer. A probe
 // for life that waits for longer than calls do has the other members asked as well: what leaves
 // a silent member shall find one that is known to live.
 //

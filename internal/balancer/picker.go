@@ -69,6 +69,9 @@ func (p *Pick) took(c *conn, now int64) bool {
 	}
 	p.Got, p.conn, p.running, p.began = c.m, c, true, now
 	p.slot.Store(c.m.slot)
+	if p.Class == Session {
+		c.opened.Store(now)
+	}
 	first := p.Stream
 	if !p.Stream {
 		first = c.calls.begin(now)

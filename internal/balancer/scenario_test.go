@@ -198,6 +198,10 @@ func (d *driver) probe(o probeOrder) {
 				o.c.BytesArrived()
 			}
 			d.set.probed(o, err, v, time.Duration(d.clock-began), d.clock, fx)
+			if o.leader {
+				none := v == answered && d.mode(o.c) == "cut off"
+				d.after(d.trip(o.c), func(*effects) { d.set.leaderAsked(o.c, none, d.clock) })
+			}
 		}
 	}
 	trip := d.trip(o.c)
@@ -215,7 +219,7 @@ func (d *driver) probe(o probeOrder) {
 		}
 	case o.kind == aliveProbe:
 		d.after(trip, result(nil, answered, true))
-	case mode == "no quorum":
+	case mode == "no quorum", mode == "cut off":
 		d.after(o.timeout+trip, result(nil, unanswered, true))
 	case mode == "no leader":
 		d.after(trip, result(rpctypes.ErrGRPCNoLeader, answered, true))
@@ -358,6 +362,9 @@ func (d *driver) input(c scenario.Command) {
 		d.work[c.Word(0)] = p
 		d.print("%s on %s", c.Word(0), d.names[on])
 		d.tickAt = d.clock + 1
+		if mode := d.mode(on); c.Name == "watch" && mode != "frozen" && mode != "mute" {
+			d.after(d.trip(on), func(*effects) { on.BytesArrived() })
+		}
 	case "done", "refused", "over": // of work: with a result, with an error, without an answer
 		p := d.work[c.Word(0)]
 		if p == nil {
@@ -368,7 +375,7 @@ func (d *driver) input(c scenario.Command) {
 		}
 		p.Finish(map[string]Outcome{"done": Done, "refused": Answered, "over": Unanswered}[c.Name])
 		d.tickAt = d.clock + 1
-	case "set": // set MEMBER|CONNECTION frozen|no quorum|no leader|denied|full|refused|well
+	case "set": // set MEMBER|CONNECTION frozen|no quorum|cut off|no leader|denied|full|refused|well
 		mode := strings.Join(c.Words[1:], " ")
 		if mode == "well" {
 			mode = ""

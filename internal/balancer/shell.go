@@ -124,22 +124,39 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 	s.mu.Lock()
 	sub := o.c.sub
 	s.mu.Unlock()
+	if sub == nil {
+		s.change(func(now int64, fx *effects) { s.probed(o, nil, unanswered, 0, now, fx) })
+		return
+	}
+	p, done := sub.GetOrBuildProducer(connBuilder{})
+	defer done()
+	cc := p.(grpc.ClientConnInterface)
 	began := s.now()
-	err, v := error(nil), unanswered
-	if sub != nil {
-		p, done := sub.GetOrBuildProducer(connBuilder{})
-		cc := p.(grpc.ClientConnInterface)
-		if o.kind == aliveProbe {
-			err = checkHealth(ctx, cc, o.timeout)
-			v = verdictOf(err)
-		} else {
-			v, err = s.probeConsensus(ctx, cc, o)
-		}
-		done()
+	var err error
+	var v verdict
+	if o.kind == aliveProbe {
+		err = checkHealth(ctx, cc, o.timeout)
+		v = verdictOf(err)
+	} else {
+		v, err = s.probeConsensus(ctx, cc, o)
 	}
 	took := time.Duration(s.now() - began)
 	s.change(func(now int64, fx *effects) { s.probed(o, err, v, took, now, fx) })
 	s.poke()
+	if o.leader {
+		none := v == answered && leaderless(ctx, cc, o.timeout)
+		s.change(func(now int64, _ *effects) { s.leaderAsked(o.c, none, now) })
+		s.poke()
+	}
+}
+
+// leaderless reports that the member says that it has no leader. One that does not say it in time
+// may be busy (status waits for a defragmentation), which is no answer.
+func leaderless(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r, err := pb.NewMaintenanceClient(cc).Status(ctx, &pb.StatusRequest{})
+	return err == nil && r.Leader == 0
 }
 
 // healthCheck is the method of gRPC's health service. Its request is an empty message and any
