@@ -116,6 +116,12 @@ var mutants = []mutant{
 
 	{name: "members: calls that need consensus may hang", file: "internal/balancer/tick.go",
 		old: "c.quorum.silence(now, floor) >= limit && quiet < limit:\n\t\tneed(consensusProbe)", new: "c.quorum.silence(now, floor) >= limit && quiet < limit:\n\t\tneed(aliveProbe)", pkg: conns, tests: "."},
+	{name: "members: one without a leader is not asked to finish anything", file: "internal/balancer/tick.go",
+		old: "c.headless > c.quorum.last.Load():", new: "c.headless > c.quorum.last.Load() && c.retired:", pkg: conns, tests: "."},
+	{name: "members: those without a leader ask each other for ever", file: "internal/balancer/core.go",
+		old: "c == c.m.conn && c.headless <= c.quorum.last.Load() {", new: "c == c.m.conn {", pkg: conns, tests: "."},
+	{name: "members: a stream that begins waits as a quiet one", file: "internal/balancer/tick.go",
+		old: "waits >= limit {", new: "waits >= limit+time.Hour {", pkg: conns, tests: "."},
 	{name: "members: a token that is never answered stays", file: "internal/balancer/shell.go",
 		old: "if !answers(ctx, within) && giveUp() {", new: "if !answers(ctx, within) && giveUp == nil {", pkg: "./clientv3", tests: "TokenOfBeforeARestore/3.7"},
 
