@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A view that catches up after an outage is as of the last change that is in it: the server's
-// responses name a later revision then.
+// A view that catches up after an outage has the revision of its last change; the server's
+// responses name a later revision meanwhile.
 func TestViewsOnTheWayAreOfTheirRevision(t *testing.T) {
 	const changes = 3500 // a server sends a thousand at a time
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})

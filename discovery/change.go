@@ -10,7 +10,7 @@ type changeset struct {
 	f    *feed
 	now  time.Time
 	list []step
-	// kept: the first of many that vanished together was kept.
+	// kept: this instance is the first of several that vanished together, and was kept.
 	kept bool
 }
 
@@ -27,7 +27,7 @@ func (c *changeset) put(key string, in *Instance) {
 	c.replace(key, in)
 }
 
-// replace shows an instance in place of what is shown.
+// replace shows an instance in place of the present one.
 func (c *changeset) replace(key string, in *Instance) {
 	before, _ := c.f.tree.Get(key)
 	if in = c.f.shown(key, in); !before.Equal(in) {
@@ -48,7 +48,7 @@ func (c *changeset) remove(key string) {
 	c.drop(key)
 }
 
-// drop takes an instance out.
+// drop removes an instance.
 func (c *changeset) drop(key string) {
 	if before, ok := c.f.tree.Get(key); ok {
 		c.set(key, before, nil)
@@ -74,11 +74,11 @@ func (c *changeset) set(key string, before, after *Instance) {
 	c.list = append(c.list, step{key, before, after})
 }
 
-// publish makes a view of what the tree is now, as of a revision, and tells the
-// subscriptions. It is stale unless etcd has just said so and nothing is held.
+// publish makes a view of the tree as of a revision and notifies the subscriptions. The view is
+// stale unless etcd has just confirmed it and nothing is held.
 func (c *changeset) publish(rev int64, stale bool) {
 	c.show(rev, stale)
-	if c.kept { // whoever hears of it sees what is left
+	if c.kept { // after the view is published, so that the problem's receiver sees the rest
 		c.f.problem("", errProtected)
 	}
 }

@@ -14,24 +14,25 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// Check says whether an instance works; nil if it does. It must heed ctx, which ends when
-// its time is over: one that does not counts as failed, and is not called again before it
-// has returned.
+// Check reports whether an instance works: nil if it does, else why not. It must heed ctx, which
+// ends with the time allowed. A check that does not heed it counts as failed, and is not called
+// again before it has returned.
 type Check func(ctx context.Context) error
 
 const (
-	// DefaultCheckEvery finds a dead service in about the time its record would live.
+	// DefaultCheckEvery finds a dead service after two checks, in about [DefaultTTL], the time
+	// after which the record of a dead process goes.
 	DefaultCheckEvery = 5 * time.Second
-	// checkFailures in a row withdraw the record: one may be a hiccup.
+	// checkFailures in a row withdraw the record: a single one may be a hiccup.
 	checkFailures = 2
 )
 
-// errNoCheck is what a check that is nil says.
+// errNoCheck is the failure of a nil check.
 var errNoCheck = errors.New("discovery: the check is nil")
 
-// Supervise calls check now and then (0: every [DefaultCheckEvery]), with as much time. When
-// it has failed twice in a row the record is removed, and put back when it succeeds. It
-// ends with the registration. A nil check fails each time.
+// Supervise calls check every so often, and gives it that long to answer; 0 stands for
+// [DefaultCheckEvery]. After two failures in a row it removes the record, and puts it back when the
+// check succeeds. It returns at once and ends with the registration. A nil check fails each time.
 func (g *Registration) Supervise(check Check, every time.Duration) {
 	if check == nil {
 		check = func(context.Context) error { return errNoCheck }
@@ -82,7 +83,7 @@ func (g *Registration) Supervise(check Check, every time.Duration) {
 
 var errCheckHangs = errors.New("discovery: the check does not return")
 
-// HTTPCheck asks for a URL and wants an answer of the 200s or 300s.
+// HTTPCheck requests a URL; a status of the 200s or 300s passes.
 func HTTPCheck(url string) Check {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true}, // a fresh connection is what others make
@@ -117,8 +118,8 @@ func TCPCheck(address string) Check {
 	}
 }
 
-// GRPCCheck asks the health service at "host:port", over plain text, how a service is (empty:
-// the server as a whole), and wants "serving".
+// GRPCCheck asks the health service at "host:port", in plain text, for the state of a service
+// (empty: the server as a whole); "serving" passes.
 func GRPCCheck(address, service string) Check {
 	return func(ctx context.Context) error {
 		cc, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))

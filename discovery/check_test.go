@@ -94,7 +94,7 @@ func TestChecks(t *testing.T) {
 	want("gRPC to nobody", func(context.Context) error { return discovery.GRPCCheck(nobody, "")(ctx) }, false)
 }
 
-// A nil check fails, and is told as any other.
+// A nil check fails, and is reported as any other.
 func TestNilCheck(t *testing.T) {
 	var seen events
 	g := register(t, registrar(t, clienttest.Shared(t), discovery.WithEvents(seen.add)), orders(t, "a"))

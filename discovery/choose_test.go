@@ -8,8 +8,8 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// Which cluster's view is shown, by what each has: "-" nothing was said, otherwise instances of
-// which so many drain.
+// TestChoose: which cluster's view is shown, by the views there are: "-" is no answer yet, "3/2" a
+// view of three instances of which two drain.
 func TestChoose(t *testing.T) {
 	for _, c := range []struct {
 		views   string
@@ -18,7 +18,7 @@ func TestChoose(t *testing.T) {
 	}{
 		{"-", false, 0}, {"-", true, 0}, {"0/0", false, 0}, {"1/0", true, 0},
 		{"1/0 1/0", false, 0}, {"3/2 1/0", false, 0}, {"1/0 -", false, 0},
-		{"0/0 1/0", false, 1}, {"2/2 1/0", false, 1}, // nobody who takes work
+		{"0/0 1/0", false, 1}, {"2/2 1/0", false, 1}, // none takes work
 		{"0/0 0/0", false, 0}, {"2/2 0/0", true, 0}, {"2/2 3/3", true, 0},
 		{"- 1/0", false, 0}, {"- 1/0", true, 1}, {"- 0/0", true, 1}, {"- -", true, 0},
 		{"0/0 - 1/0", false, 0}, {"0/0 - 1/0", true, 2}, {"- 1/1 1/0", true, 2}, {"- 1/1 0/0", true, 1},

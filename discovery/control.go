@@ -1,11 +1,11 @@
 package discovery
 
-// Operators say something about a service and its instances in one record per service. It is
-// outside the prefix of the instances, so that it works with records of every format. Directories
-// follow it (control_feed.go), and show instances as it has them. Nothing that an instance does
-// changes it: it holds over a restart, whatever the owner of the instance declares.
+// Operators write one record per service about the service and its instances. It is outside the
+// prefix of the instances, so it works with records of every format. Directories follow it
+// (control_feed.go) and show instances accordingly. An instance cannot change it: it holds over a
+// restart, whatever the owner of the instance declares.
 //
-// Nothing here has a clock or a network, but ReadControl and ChangeControl.
+// Nothing here has a clock or a network, except ReadControl, ReadControls and ChangeControl.
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 // controlBase is where the records are: BASE/SERVICE.
 const controlBase = "/fairlead/control/"
 
-// The parts of a record that are known here; others are kept as they are.
+// The known parts of a record; other parts are kept as they are.
 const (
 	instancesField = "instances"
 	splitField     = "split"
@@ -32,18 +32,18 @@ const (
 // maxControl bounds a record, in bytes: some thousand instances.
 const maxControl = 512 << 10
 
-// Override is what holds for an instance in place of what its record says. The zero Override
+// Override replaces part of an instance's own record; see [ChangeControl]. The zero Override
 // changes nothing.
 type Override struct {
-	// Maintenance: the instance is shown as draining, see Drain.
+	// Maintenance shows the instance as draining, see [Drain].
 	Maintenance bool `json:"maintenance,omitempty"`
-	// Weight, if not 0, is shown as its weight.
+	// Weight, if not 0, replaces the instance's weight.
 	Weight int `json:"weight,omitempty"`
 }
 
-// apply is how an instance is shown.
+// apply returns the instance as it is shown.
 func (o Override) apply(in *Instance) *Instance {
-	c := *in // shares what is not changed
+	c := *in // shares unchanged parts
 	if o.Maintenance {
 		c.State = Draining
 	}
@@ -53,24 +53,26 @@ func (o Override) apply(in *Instance) *Instance {
 	return &c
 }
 
-// Control is what operators say about a service. The zero Control says nothing.
+// Control is an operator's record about a service; see [ReadControl] and [ChangeControl]. The zero
+// Control says nothing.
 type Control struct {
-	// Instances are overrides by the id of an instance, which need not be there.
+	// Instances has overrides by the id of an instance, which need not exist.
 	Instances map[string]Override
-	// Split is how calls are split between the instances.
+	// Split is how clients divide calls between the instances.
 	Split Split
-	// Limits are what clients are asked to keep to.
+	// Limits is what clients should keep to.
 	Limits Limits
 
 	was   map[string]Override        // Instances as they were read
 	plain map[string]json.RawMessage // each of them as it stands in the record
-	rest  map[string]json.RawMessage // parts of the record that are not known here
+	rest  map[string]json.RawMessage // unknown parts of the record
 
 	wasLimits   Limits          // Limits as they were read
 	plainLimits json.RawMessage // as they stand in the record
 }
 
-// Override changes what holds for an instance; a nil change takes all of it away.
+// Override changes the override of an instance: change gets a copy and may alter it. A nil change
+// removes the override.
 func (c *Control) Override(id string, change func(*Override)) {
 	var o Override
 	if change != nil {
@@ -87,7 +89,7 @@ func (c *Control) Override(id string, change func(*Override)) {
 	c.Instances[id] = o
 }
 
-// Validate says what is wrong with it; nil for nothing. The error wraps [ErrInvalid].
+// Validate returns what is wrong with the record, nil if nothing is. The error wraps [ErrInvalid].
 func (c *Control) Validate() error {
 	for id, o := range c.Instances {
 		if err := validName("id", id); err != nil {
@@ -103,10 +105,10 @@ func (c *Control) Validate() error {
 	return c.Split.Validate()
 }
 
-// controlKey is where the record of a service is.
+// controlKey is the key of a service's record.
 func controlKey(service string) string { return controlBase + url.PathEscape(service) }
 
-// parseControl reads a record; nil is none.
+// parseControl reads a record; a nil value is no record.
 func parseControl(value []byte) (*Control, error) {
 	c := &Control{Instances: make(map[string]Override), rest: make(map[string]json.RawMessage)}
 	if value == nil {
@@ -138,8 +140,8 @@ func parseControl(value []byte) (*Control, error) {
 	return c, c.Validate()
 }
 
-// marshal is the record, nil if it says nothing. What was read and not changed stays as it was, so
-// that what is new in later versions is not lost.
+// marshal encodes the record, nil if it says nothing. Unchanged parts stay as they were read, so
+// that parts which only later versions know are not lost.
 func (c *Control) marshal() ([]byte, error) {
 	rec := maps.Clone(c.rest)
 	if rec == nil {
@@ -182,8 +184,9 @@ func (c *Control) marshal() ([]byte, error) {
 	return value, err
 }
 
-// ReadControl is what operators say about a service. If the record makes no sense, the error wraps
-// [ErrInvalid]; those who follow the service go on with the last good one then.
+// ReadControl returns the operators' record about a service, the zero [Control] if there is none.
+// If the record is invalid, the error wraps [ErrInvalid]; directories then go on with the last
+// valid one.
 func ReadControl(ctx context.Context, client *clientv3.Client, service string) (Control, error) {
 	if client == nil {
 		return Control{}, invalid("the client is nil")
@@ -198,8 +201,8 @@ func ReadControl(ctx context.Context, client *clientv3.Client, service string) (
 	return *c, nil
 }
 
-// ReadControls is what operators say about all services, by their names, in one request. Records
-// that make no sense are left out.
+// ReadControls returns the operators' records of all services, by service name, in one request. It
+// leaves out invalid records.
 func ReadControls(ctx context.Context, client *clientv3.Client) (map[string]Control, error) {
 	if client == nil {
 		return nil, invalid("the client is nil")
@@ -220,7 +223,7 @@ func ReadControls(ctx context.Context, client *clientv3.Client) (map[string]Cont
 	return all, nil
 }
 
-// Shown is how an instance is shown to those who follow the service.
+// Shown returns an instance as followers of the service see it.
 func (c *Control) Shown(in *Instance) *Instance {
 	if o, ok := c.Instances[in.ID]; ok {
 		return o.apply(in)
@@ -228,10 +231,10 @@ func (c *Control) Shown(in *Instance) *Instance {
 	return in
 }
 
-// ChangeControl changes what operators say about a service, which need not be there. It holds until
-// it is changed again. Nothing is lost if several do so at once: change is called again then, with
-// what another one has written. If it fails, or what it makes is not valid, nothing is changed. A
-// record that makes no sense is not written over.
+// ChangeControl changes the operators' record about a service, which need not exist. The change
+// holds until the next one. Concurrent changes are not lost: change is then called again, with the
+// other's result. If change fails or its result is invalid, nothing is written. ChangeControl does
+// not overwrite an invalid record; its error wraps [ErrInvalid].
 func ChangeControl(ctx context.Context, client *clientv3.Client, service string, change func(*Control) error) error {
 	switch {
 	case client == nil:
@@ -259,7 +262,7 @@ func ChangeControl(ctx context.Context, client *clientv3.Client, service string,
 			return err
 		}
 		if bytes.Equal(value, kv.Value) {
-			return nil // it says so already
+			return nil // the record says so already
 		}
 		op := clientv3.OpPut(key, string(value))
 		if value == nil {
@@ -272,7 +275,7 @@ func ChangeControl(ctx context.Context, client *clientv3.Client, service string,
 	}
 }
 
-// recordOf is what there is of a key, and as of which revision.
+// recordOf is the value of a key and the revision at which it was read.
 type recordOf struct {
 	Value       []byte // nil: none
 	ModRevision int64

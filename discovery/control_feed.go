@@ -1,8 +1,8 @@
 package discovery
 
-// How a feed follows what operators say: it reads the record with the instances, as of the same
-// revision, then watches it. A record that makes no sense changes nothing: the last good one stays
-// in force, and Status and a Problem say so.
+// This file makes a feed follow the operators' record: it reads the record with the instances, as
+// of the same revision, then watches it. An invalid record changes nothing: the last valid one
+// stays in force, and Status and a Problem report it.
 
 import (
 	"context"
@@ -20,13 +20,13 @@ import (
 const (
 	// controlTry bounds reading a record while the instances are followed.
 	controlTry = time.Second
-	// controlAgain is the time after which a user without permission tries again: permissions
+	// controlAgain is how long a user without permission waits before the next try: permissions
 	// change.
 	controlAgain = 10 * time.Second
 )
 
-// readControl reads the record as of a revision, 0 for now, and puts it into
-// force. For a user without permission the record before stays in force: nothing, mostly.
+// readControl reads the record as of a revision, 0 for now, and puts it into force. For a user
+// without permission the previous record stays in force, usually none.
 func (f *feed) readControl(limit time.Duration, rev int64) error {
 	ctx, cancel := context.WithTimeout(f.ctx, limit)
 	defer cancel()
@@ -67,7 +67,7 @@ func (f *feed) badControl(err error) {
 	f.problem(controlKey(f.service), err)
 }
 
-// followControl watches the record from where it was read, if it may be read.
+// followControl watches the record from the revision at which it was read, if it may be read.
 func (f *feed) followControl() (*follow.Opening, <-chan clientv3.WatchChan) {
 	if f.controlRev == 0 {
 		return nil, nil
@@ -76,13 +76,13 @@ func (f *feed) followControl() (*follow.Opening, <-chan clientv3.WatchChan) {
 	return w, w.Opened
 }
 
-// controlDue reports whether the record, whose watch has ended or never began, is to be read now.
+// controlDue reports whether to read the record now, because its watch has ended or never began.
 func (f *feed) controlDue() bool {
 	return f.away.IsZero() && (f.controlRev > 0 || time.Now().After(f.controlNext))
 }
 
-// lookControl reads the record again when its watch has ended: compacted, say, as it hardly ever
-// changes. That is no reason to list the instances again.
+// lookControl reads the record again when its watch has ended: compacted, say, since the record
+// hardly ever changes. That is no reason to list the instances again.
 func (f *feed) lookControl() error {
 	was := f.control
 	err := f.readControl(controlTry, 0)
@@ -92,7 +92,7 @@ func (f *feed) lookControl() error {
 	return err
 }
 
-// takeControl takes changes of the record, which is one key.
+// takeControl applies changes of the record, which is one key.
 func (f *feed) takeControl(r *clientv3.WatchResponse) {
 	f.controlRev = r.Header.Revision
 	if len(r.Events) == 0 {
@@ -112,8 +112,8 @@ func (f *feed) takeControl(r *clientv3.WatchResponse) {
 	f.override(was)
 }
 
-// override shows the instances as is in force now instead of before. The view stays as of its
-// revision: the record may be ahead of the instances.
+// override shows the instances by the record now in force instead of the previous one. The view
+// keeps its revision: the record may be ahead of the instances.
 func (f *feed) override(was *Control) {
 	ids := make(map[string]bool) // those for which something has changed
 	for _, list := range []map[string]Override{was.Instances, f.control.Instances} {
@@ -148,7 +148,7 @@ func (f *feed) override(was *Control) {
 	c.publish(f.view.Load().revision, stale)
 }
 
-// shown is how an instance is shown.
+// shown returns an instance as it is shown.
 func (f *feed) shown(key string, in *Instance) *Instance {
 	o, ok := f.control.Instances[in.ID]
 	if !ok {

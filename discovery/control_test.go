@@ -70,8 +70,8 @@ func shows(t *testing.T, sub *discovery.Subscription, id string, weight int, dra
 	})
 }
 
-// What an operator says holds while the instance changes, is restarted, or comes later, and ends
-// when he says so; the record stays the instance's.
+// An operator's record holds while the instance changes, is restarted, or comes later, and ends
+// when the operator removes it; the instance's own record does not change.
 func TestOverride(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -101,7 +101,7 @@ func TestOverride(t *testing.T) {
 	clienttest.Await(t, "the end", func() bool { return sub.View().Len() == 1 })
 	register(t, r, orders(t, "a"))
 	shows(t, sub, "a", 50, true)
-	shows(t, follow(t, c, base(t)), "a", 50, true) // who comes later
+	shows(t, follow(t, c, base(t)), "a", 50, true) // a later follower
 	if ctl, err := discovery.ReadControl(within(t), c, t.Name()); err != nil || len(ctl.Instances) != 1 ||
 		ctl.Instances["a"] != (discovery.Override{Maintenance: true, Weight: 50}) {
 		t.Errorf("%v, %v", ctl, err)
@@ -113,7 +113,7 @@ func TestOverride(t *testing.T) {
 	}
 }
 
-// Records of formats that cannot say so are shown as an operator says too.
+// An override works for records of formats that cannot express it.
 func TestOverrideOtherRecords(t *testing.T) {
 	c := clienttest.Shared(t)
 	f := discovery.Raw{Base: t.Name() + "/raw/"}
@@ -126,8 +126,8 @@ func TestOverrideOtherRecords(t *testing.T) {
 	shows(t, sub, "1", discovery.DefaultWeight, true)
 }
 
-// Two operators at once: nothing is lost. A record that makes no sense is reported, changes nothing
-// (the last good one stays in force) and is not written over; what others keep in it stays.
+// Two operators at once: no change is lost. An invalid record is reported, changes nothing (the
+// last valid one stays in force) and is not overwritten; unknown parts of it stay.
 func TestOverridesOfSeveral(t *testing.T) {
 	c := clienttest.Shared(t)
 	key := "/fairlead/control/" + t.Name()
@@ -182,7 +182,7 @@ func TestOverridesOfSeveral(t *testing.T) {
 		) {
 			t.Errorf("%s is written over: %v", bad, err)
 		}
-		shows(t, follow(t, c, base(t)), "a", 5, false) // who comes now knows no good one, and has the instances
+		shows(t, follow(t, c, base(t)), "a", 5, false) // a new follower has no valid record, but has the instances
 	}
 	if _, err := c.Put(within(t), key, `{"instances":{"a":{"weight":8}}}`); err != nil {
 		t.Fatal(err)
@@ -223,8 +223,8 @@ func TestOverrideCompacted(t *testing.T) {
 	shows(t, sub, "a", 50, false)
 }
 
-// A user who may not read the record has the instances as they are, and what operators say once he
-// may; when he may no longer, what was said last stays.
+// A user who may not read the record gets the instances as they are, and overrides once the user
+// may read them. When the permission is revoked, the last record stays in force.
 func TestControlForbidden(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	_, app, root := limited(t, f.Prefix(t.Name()))

@@ -11,11 +11,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// Directory shows a process which instances services have. All who subscribe to a service
-// share one watch in etcd and one copy of its instances. It is safe for concurrent use.
+// Directory follows the instances of services for a process. All subscriptions to a service share
+// one watch in etcd and one copy of its instances. It is safe for concurrent use. [NewDirectory]
+// makes one; [Directory.Close] ends it.
 type Directory struct {
-	// clusters are those that are followed, in their order; the first is that of NewDirectory's
-	// client.
+	// clusters are the followed ones, in their order; the first is that of NewDirectory's client.
 	clusters []*cluster
 	format   Format
 	log      *slog.Logger
@@ -27,7 +27,7 @@ type Directory struct {
 	err      error // an argument or option makes no sense
 
 	announceAs string // id among the watchers; empty: not announced
-	// announceAfter is how much later a seen revision is announced.
+	// announceAfter delays the announcement of a seen revision.
 	announceAfter time.Duration
 
 	mu       sync.Mutex
@@ -35,7 +35,7 @@ type Directory struct {
 	closed   bool
 }
 
-// Problem is something wrong that was left out or got around.
+// Problem is a fault that a [Directory] left out or worked around; see [WithProblems].
 type Problem struct {
 	Service string
 	Key     string // of a record, if it is about one
@@ -43,8 +43,8 @@ type Problem struct {
 	Cluster string // whose; empty for the first, see WithFallback
 }
 
-// WithLog sets where problems are logged, one line each: slog's default logger if not set,
-// nowhere if nil.
+// WithLog sets where problems are logged, one line each. Without it they go to slog's default
+// logger; nil turns logging off.
 func WithLog(log *slog.Logger) DirectoryOption {
 	return directoryOption(func(d *Directory) {
 		if log == nil {
@@ -54,40 +54,40 @@ func WithLog(log *slog.Logger) DirectoryOption {
 	})
 }
 
-// WithProblems sets a function that is called for bad records, of services whose records may not be
-// read, of protection, and of files that cannot be used. It must return soon.
+// WithProblems sets a function that is called for bad records, records that may not be read,
+// protection that took effect, and files that cannot be used. It is called from several goroutines
+// and must return soon.
 func WithProblems(f func(Problem)) DirectoryOption {
 	return directoryOption(func(d *Directory) { d.report = f })
 }
 
-// WithFiles keeps the last known instances of each service in a file in this directory,
-// so that a process can start while etcd is away. They are written a second after a change
-// at the earliest, and used when etcd does not answer within a second; the view is stale
-// then.
+// WithFiles keeps the last known instances of each service in a file in this directory, so that a
+// process can start while etcd is away. A file is written a second after a change at the earliest,
+// and used when etcd does not answer within a second; the view is then stale.
 func WithFiles(dir string) DirectoryOption {
 	return directoryOption(func(d *Directory) { d.files = dir })
 }
 
-// Protection keeps instances that vanish together: rather a fault of whoever registers
-// them than of all of them. What is kept stays in the views until it is registered again,
-// or Hold has passed.
+// Protection keeps instances that vanish together, since the cause is more likely a fault in
+// registering than the end of all of them. Kept instances stay in the views until they are
+// registered again, or Hold has passed.
 type Protection struct {
-	// Share of the instances, above 0 to 1, that may vanish within Window.
+	// Share of the instances, above 0 and up to 1, that may vanish within Window.
 	Share float64
-	// Least is how many may always vanish.
+	// Least is the number of instances that may always vanish.
 	Least int
-	// Window is DefaultWindow if zero, Hold DefaultHold.
+	// Window is [DefaultWindow] if zero, Hold [DefaultHold].
 	Window, Hold time.Duration
 }
 
 const (
 	// DefaultWindow is above the usual time to live of records.
 	DefaultWindow = 30 * time.Second
-	// DefaultHold is enough for somebody to look.
+	// DefaultHold is long enough for an operator to look.
 	DefaultHold = 5 * time.Minute
 )
 
-// WithProtection protects against sudden disappearance; off by default.
+// WithProtection keeps instances that vanish together, as [Protection] says; off by default.
 func WithProtection(p Protection) DirectoryOption {
 	return directoryOption(func(d *Directory) {
 		if p.Window < 0 || p.Hold < 0 {
@@ -104,15 +104,15 @@ func WithProtection(p Protection) DirectoryOption {
 	})
 }
 
-// DefaultReturnHold is the TTL of registrars that have no other.
+// DefaultReturnHold is the default TTL of registrars.
 const DefaultReturnHold = DefaultTTL * time.Second
 
-// WithReturnHold sets how long instances that have vanished stay in a view that was itself away
-// from etcd, or whose etcd was wiped or restored, counted from its return: those that live, and
-// have lost their leases meanwhile, register again. The view is stale as long as it holds any.
-// While they come back it goes on, up to six times as long. Use the longest TTL of the services'
-// registrars; the default is [DefaultReturnHold], 0 holds nothing. An instance that was
-// draining is not held.
+// WithReturnHold sets how long vanished instances stay in a view that was itself away from etcd, or
+// whose etcd was wiped or restored. The time counts from the view's return: living instances that
+// have lost their leases meanwhile register again. The view is stale as long as it holds any. While
+// instances come back the time is extended, to at most six times as long. Use the longest TTL of
+// the services' registrars; the default is [DefaultReturnHold], 0 holds nothing. An instance that
+// was draining is not held.
 func WithReturnHold(d time.Duration) DirectoryOption {
 	return directoryOption(func(o *Directory) {
 		if d < 0 {
@@ -122,8 +122,8 @@ func WithReturnHold(d time.Duration) DirectoryOption {
 	})
 }
 
-// NewDirectory makes a Directory; it does nothing until somebody subscribes. A client or an option
-// that makes no sense is the error of Subscribe then, which wraps [ErrInvalid].
+// NewDirectory makes a Directory; it does nothing until the first [Directory.Subscribe]. For an
+// invalid client or option, Subscribe returns an error that wraps [ErrInvalid].
 func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 	d := &Directory{format: JSON{}, log: slog.Default(), hold: DefaultReturnHold, services: make(map[string]*followed)}
 	ctx := context.Background()
@@ -149,15 +149,16 @@ func NewDirectory(client *clientv3.Client, opts ...DirectoryOption) *Directory {
 	return d
 }
 
-// refuse notes what makes no sense; the first such thing is the error.
+// refuse notes an invalid argument; the first one becomes the error.
 func (d *Directory) refuse(format string, args ...any) {
 	if d.err == nil {
 		d.err = invalid("directory: "+format, args...)
 	}
 }
 
-// Subscribe begins to follow a service. It does not wait: see [Subscription.Ready]. A
-// service that is not there is one without instances.
+// Subscribe begins to follow a service. It does not wait: see [Subscription.Ready]. An unknown
+// service is one without instances. It fails with an error that wraps [ErrInvalid] for an invalid
+// name, client or option, and with [ErrClosed] after [Directory.Close] or the end of the client.
 func (d *Directory) Subscribe(service string) (*Subscription, error) {
 	if d.err != nil {
 		return nil, d.err
@@ -196,7 +197,7 @@ func (d *Directory) follow(service string) *followed {
 	return s
 }
 
-// release stops following a service that nobody follows any more.
+// release stops following a service without subscriptions.
 func (d *Directory) release(s *followed) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -206,7 +207,8 @@ func (d *Directory) release(s *followed) {
 	}
 }
 
-// Close ends all subscriptions.
+// Close ends all subscriptions. It returns when the directory's goroutines have ended. The client
+// stays open.
 func (d *Directory) Close() error {
 	d.mu.Lock()
 	d.closed = true
@@ -227,7 +229,7 @@ func (d *Directory) Close() error {
 	return errors.Join(errs...)
 }
 
-// problem reports what was got around.
+// problem reports a fault that was worked around.
 func (d *Directory) problem(p Problem) {
 	attrs := []slog.Attr{slog.String("service", p.Service), slog.String("key", p.Key), slog.Any("error", p.Err)}
 	if p.Cluster != "" {

@@ -98,7 +98,7 @@ func TestSubscribe(t *testing.T) {
 	if ch := next(t, s); !slices.Equal(ids(ch.Added), []string{"b"}) || !slices.Equal(ids(ch.Removed), []string{"a"}) {
 		t.Errorf("%+v", ch)
 	}
-	// What comes and goes meanwhile is no change.
+	// Instances that come and go meanwhile are no change.
 	x := register(t, r, orders(t, "x"))
 	awaitIDs(t, s, "b", "x")
 	if err := x.Close(within(t)); err != nil {
@@ -142,7 +142,7 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
-// One bad record is reported and left out; it may become good, and a good one bad.
+// A bad record is reported and left out. A bad record may become good, and a good one bad.
 func TestBadRecords(t *testing.T) {
 	c := clienttest.Shared(t)
 	var mu sync.Mutex
@@ -196,8 +196,8 @@ func TestBadRecords(t *testing.T) {
 	}
 }
 
-// While etcd is away the view stays, stale; when it is back, it is right, whatever was
-// compacted meanwhile. What has vanished is held a while, and the view is stale so long.
+// While etcd is away the view stays, stale; when etcd is back the view is right, whatever was
+// compacted meanwhile. Vanished instances are held for a while, and the view is stale that long.
 func TestDirectoryOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	member := cluster.Members()[0]
@@ -245,8 +245,8 @@ func TestDirectoryOutage(t *testing.T) {
 	}
 }
 
-// A wiped etcd empties no view: those that live come back, one after the other, and the one that
-// has died meanwhile goes a TTL after the view was back.
+// A wiped etcd empties no view: living instances come back, one after the other, and one that has
+// died meanwhile goes a TTL after the view's return.
 func TestDirectoryWiped(t *testing.T) {
 	const ttl, instances = 2, 10
 	cluster := etcdtest.Start(t, etcdtest.Options{})
@@ -306,7 +306,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cluster.Members()[0].Thaw() })
-	// Nobody sees the file's view as fresh, not for a moment.
+	// No subscription ever sees the file's view as fresh.
 	var late *discovery.Subscription
 	var readers sync.WaitGroup
 	again := directory(t, c, discovery.WithFiles(dir))
@@ -360,7 +360,7 @@ func TestProtection(t *testing.T) {
 	clienttest.Await(t, "they are let go", func() bool { return s.View().Len() == 0 })
 }
 
-// A million keys do not fit into one answer; neither need they here, but parts do.
+// A million keys do not fit into one answer. Thousands need several pages.
 func TestManyRecords(t *testing.T) {
 	c := clienttest.Shared(t)
 	const n = 12_000 // more than two pages
@@ -394,7 +394,7 @@ func TestSubscribeRefuses(t *testing.T) {
 	}
 }
 
-// One that closes vanishes from views at once, one that dies when its lease does.
+// An instance that closes vanishes from views at once; one that dies vanishes with its lease.
 func TestVanishes(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := subscribe(t, directory(t, c))
@@ -411,14 +411,14 @@ func TestVanishes(t *testing.T) {
 	awaitIDs(t, s, "dying")
 	t.Logf("closed: gone after %v", time.Since(began))
 	began = time.Now()
-	if err := dies.Close(); err != nil { // its process, as far as etcd can tell
+	if err := dies.Close(); err != nil { // to etcd, as if its process had died
 		t.Fatal(err)
 	}
 	awaitIDs(t, s)
 	t.Logf("dead: gone after %v, with a TTL of %d s", time.Since(began), ttl)
 }
 
-// stuck is a Watcher of a cluster that has gone away while a watch was being opened.
+// stuck is a Watcher of a cluster that goes away while a watch is being opened.
 type stuck struct{ clientv3.Watcher }
 
 func (stuck) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {

@@ -1,10 +1,10 @@
 package discovery
 
-// Draining: an instance that is about to go says so, waits until its callers know, and goes.
-// Callers announce themselves: a directory made WithAnnounce keeps a key for each service that
-// somebody follows, under the lease of a registrar of its own. The key's value is the revision that
-// all subscriptions there have seen. A subscription has seen a view when Next is called again after
-// it. Only views in which an instance drains are acknowledged.
+// Draining: an instance that is about to end says so, waits until its callers know, and ends.
+// Callers announce themselves: a directory with WithAnnounce keeps a key for each followed service,
+// under the lease of a registrar of its own. The key's value is the revision that all subscriptions
+// there have seen. A subscription has seen a view when Next is called again after it. Only views in
+// which an instance drains are acknowledged.
 
 import (
 	"context"
@@ -22,19 +22,19 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// watchersBase is where directories announce themselves: BASE/SERVICE/ID.
+// watchersBase is the prefix of the announcements: BASE/SERVICE/ID.
 const watchersBase = "/fairlead/watchers/"
 
-// WithAnnounce lets instances that drain wait for this directory's subscribers. The id
-// distinguishes the processes; a host name and process id, say.
+// WithAnnounce makes draining instances wait for this directory's subscribers; see
+// [Registration.Drain]. The id distinguishes the processes: a host name and process id, say.
 func WithAnnounce(id string) DirectoryOption {
 	return directoryOption(func(d *Directory) { d.announceAs = id })
 }
 
-// watchersPrefix is what the announcements of those begin with that follow a service.
+// watchersPrefix is the prefix of the announcements of a service's followers.
 func watchersPrefix(service string) string { return watchersBase + url.PathEscape(service) + "/" }
 
-// announce announces a feed: it writes what the feed has seen.
+// announce announces a feed: it writes the revision that the feed's subscriptions have seen.
 func (f *feed) announce(context.Context) {
 	k, err := f.cluster.announcer.Keep(
 		f.ctx,
@@ -65,7 +65,7 @@ func (f *feed) announce(context.Context) {
 			timer.Reset(late.next())
 		case <-f.ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), keep.WriteTry)
-			_ = k.Close(ctx) // the lease does the rest
+			_ = k.Close(ctx) // else the key goes with its lease
 			cancel()
 			return
 		}
@@ -74,11 +74,11 @@ func (f *feed) announce(context.Context) {
 
 const (
 	never = time.Duration(1<<63 - 1)
-	// delayedMost bounds what waits to be announced; of more, the last ones are announced together.
+	// delayedMost bounds the revisions that wait; beyond it the last ones are announced together.
 	delayedMost = 64
 )
 
-// delayed are revisions that were seen, in order, and from when on they are announced.
+// delayed are seen revisions, in order, each with the time from which on it is announced.
 type delayed []struct {
 	revision int64
 	at       time.Time
@@ -96,7 +96,7 @@ func (d *delayed) add(revision int64, at time.Time) {
 	}{revision, at})
 }
 
-// due is the newest revision to be announced as of now, 0 if there is none.
+// due returns the newest revision to be announced as of now, 0 if there is none.
 func (d *delayed) due(now time.Time) (revision int64) {
 	for len(*d) > 0 && !(*d)[0].at.After(now) {
 		revision, *d = (*d)[0].revision, (*d)[1:]
@@ -104,7 +104,7 @@ func (d *delayed) due(now time.Time) (revision int64) {
 	return revision
 }
 
-// next is how long it is until there is one.
+// next returns how long it is until a revision is due.
 func (d *delayed) next() time.Duration {
 	if len(*d) == 0 {
 		return never
@@ -112,7 +112,7 @@ func (d *delayed) next() time.Duration {
 	return time.Until((*d)[0].at)
 }
 
-// seen is the revision up to which all subscriptions have seen.
+// seen returns the revision up to which all subscriptions have seen the views.
 func (f *feed) seen() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,9 +130,9 @@ func (f *feed) seen() int64 {
 // removeTry bounds the removal of a record that has drained.
 const removeTry = keep.WriteTry
 
-// WithServing has [Registration.Drain] go on for d at least after the record says that the instance
-// drains, within its limit: for clients that follow the service without announcing themselves. 0 by
-// default.
+// WithServing makes [Registration.Drain] go on serving for at least d after the record says that
+// the instance drains, up to the limit of the drain: for clients that follow the service without
+// announcing themselves. The default is 0.
 func WithServing(d time.Duration) RegistrarOption {
 	return registrarOption(func(r *Registrar) {
 		if d < 0 {
@@ -142,8 +142,8 @@ func WithServing(d time.Duration) RegistrarOption {
 	})
 }
 
-// WithAnnounceAfter delays the announcements of [WithAnnounce] by d: for programs that pass on what
-// they see to others, who use it for that long. 0 by default.
+// WithAnnounceAfter delays the announcements of [WithAnnounce] by d: for programs that pass on the
+// views to others, which use an older one for that long. The default is 0.
 func WithAnnounceAfter(d time.Duration) DirectoryOption {
 	return directoryOption(func(dir *Directory) {
 		if d < 0 {
@@ -154,13 +154,13 @@ func WithAnnounceAfter(d time.Duration) DirectoryOption {
 }
 
 // Drain marks the instance as draining, waits until all announced watchers have seen that (and for
-// as long as [WithServing] says), for limit at most, and closes the registration, which takes no
-// more than 2 s besides. What etcd has not executed by then goes on in the background, and the
-// error says why; at the latest the record goes with its lease. When ctx ends before limit, the
-// instance stays registered, draining. [WithEvents] gets an event at the beginning, and one at the
-// end that says whether the watchers had seen it. Without permission to read
-// /fairlead/watchers/SERVICE/ nobody knows that: Drain then waits only for as long as [WithServing]
-// says.
+// as long as [WithServing] says), for limit at most, and closes the registration, which takes up to
+// 2 s more. Requests that etcd has not executed by then go on in the background, and the error says
+// why; at the latest the record goes with its lease. When ctx ends before limit, the instance stays
+// registered, draining. The function of [WithEvents] gets a [Leaving] event at the beginning, and
+// at the end a [Left] event that says whether the watchers had seen the drain. Without permission
+// to read /fairlead/watchers/SERVICE/ that is unknown: Drain then waits only for as long as
+// WithServing says.
 func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	began := time.Now()
 	g.r.event(Event{Kind: Leaving, Key: g.key, Instance: g.in.Load()})
@@ -173,9 +173,9 @@ func (g *Registration) Drain(ctx context.Context, limit time.Duration) error {
 	return err
 }
 
-var errUnseen = errors.New("discovery: the limit was over before all who follow the service had seen the drain")
+var errUnseen = errors.New("discovery: the limit ended before all followers of the service had seen the drain")
 
-// drain says why the watchers may not have seen it, beside what it returns.
+// drain returns, beside its error, why the watchers may not have seen the drain.
 func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, err error) {
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -187,7 +187,7 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, 
 	marked := time.Now()
 	for mod := g.kept.Revision(); wctx.Err() == nil; {
 		err := awaitSeen(wctx, g.r.client, g.service, mod)
-		if clientv3.Code(err) == codes.PermissionDenied { // nobody will tell: to wait for the limit would be in vain
+		if clientv3.Code(err) == codes.PermissionDenied { // waiting for the limit would be in vain
 			unseen = fmt.Errorf(
 				"discovery: nobody knows who has seen the drain, since %s may not be read: %w",
 				watchersPrefix(g.service),
@@ -211,10 +211,10 @@ func (g *Registration) drain(ctx context.Context, limit time.Duration) (unseen, 
 	return unseen, g.Close(rctx)
 }
 
-// Drain has an instance shown as draining to all who follow the service: for operators. It is a
-// part of what they say about the service ([Override.Maintenance], see Control): it works with
-// records of every format, nothing that the instance does changes it, and it holds over a restart,
-// until Undrain. It fails with [ErrNotFound] if there is no such instance.
+// Drain shows an instance as draining to all who follow the service, for operators. It sets
+// [Override.Maintenance] in the service's [Control]: it works with records of every format, the
+// instance cannot change it, and it holds over a restart, until [Undrain]. It fails with
+// [ErrNotFound] if there is no such instance.
 func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
 		return err
@@ -222,8 +222,9 @@ func Drain(ctx context.Context, client *clientv3.Client, f Format, service, id s
 	return setMaintenance(ctx, client, service, id, true)
 }
 
-// Undrain takes a Drain back. An instance that drains by itself goes on with that: it is about to
-// end. It fails with [ErrNotFound] if there is neither such an instance nor a Drain of it.
+// Undrain takes a [Drain] back. An instance that drains by itself ([Registration.Drain]) goes on
+// with that: it is about to end. Undrain fails with [ErrNotFound] if there is neither such an
+// instance nor a Drain of it.
 func Undrain(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	if _, err := recordsOf(ctx, client, f, service, id); err != nil {
 		if !errors.Is(err, ErrNotFound) {
@@ -247,9 +248,9 @@ func setMaintenance(ctx context.Context, client *clientv3.Client, service, id st
 	})
 }
 
-// Remove deletes another process's record: for operators, to clear away what a crashed
-// process left. A process that lives puts its own back. A record that makes no sense is removed
-// too, if its key is that of the id. It fails with [ErrNotFound] if there is no such instance.
+// Remove deletes another process's record, for operators, to clear away the record of a crashed
+// process. A living process puts its record back. Remove deletes an invalid record too, if its key
+// is that of the id. It fails with [ErrNotFound] if there is no such instance.
 func Remove(ctx context.Context, client *clientv3.Client, f Format, service, id string) error {
 	for {
 		list, err := recordsOf(ctx, client, f, service, id)
@@ -269,7 +270,8 @@ func Remove(ctx context.Context, client *clientv3.Client, f Format, service, id 
 // ErrNotFound: there is no such instance.
 var ErrNotFound = errors.New("discovery: no such instance")
 
-// recordsOf are the records of an instance, one mostly; the error is ErrNotFound if there is none.
+// recordsOf returns the records of an instance, usually one; the error is ErrNotFound if there is
+// none.
 func recordsOf(
 	ctx context.Context,
 	client *clientv3.Client,
@@ -303,7 +305,7 @@ func recordsOf(
 	return list, nil
 }
 
-// awaitSeen waits until all watchers that are announced now have seen a revision or gone.
+// awaitSeen waits until each watcher that is announced now has seen a revision or has gone.
 func awaitSeen(ctx context.Context, client *clientv3.Client, service string, rev int64) error {
 	prefix := watchersPrefix(service)
 	r, err := client.Get(ctx, prefix, clientv3.WithPrefix())
@@ -313,7 +315,7 @@ func awaitSeen(ctx context.Context, client *clientv3.Client, service string, rev
 	waiting := make(map[string]bool)
 	has := func(value []byte) bool {
 		seen, err := strconv.ParseInt(string(value), 10, 64)
-		return err != nil || seen >= rev // who cannot say is not waited for
+		return err != nil || seen >= rev // one that names no revision is not waited for
 	}
 	for _, kv := range r.Kvs {
 		if !has(kv.Value) {

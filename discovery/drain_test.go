@@ -17,8 +17,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// An instance that drains goes when those who announced themselves have seen it, and not
-// before.
+// A draining instance goes when the announced watchers have seen the drain, and not before.
 func TestDrain(t *testing.T) {
 	c := clienttest.Shared(t)
 	announced := func() int64 {
@@ -44,7 +43,7 @@ func TestDrain(t *testing.T) {
 			t.Fatalf("%+v", ch)
 		}
 	}
-	// Both have been told; one has acted on it, the other not yet.
+	// Both have been notified; one has acted on it, the other not yet.
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if ch, err := s.Next(ctx); err != context.DeadlineExceeded {
@@ -64,8 +63,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Nobody is waited for longer than the limit; a context that ends leaves the instance
-// draining.
+// A drain waits no longer than its limit; a context that ends leaves the instance draining.
 func TestDrainLimit(t *testing.T) {
 	c := clienttest.Shared(t)
 	s := subscribe(t, directory(t, c, discovery.WithAnnounce("never-looks")))
@@ -96,8 +94,8 @@ func TestDrainLimit(t *testing.T) {
 	}
 }
 
-// An instance goes on serving for as long as its registrar says, also if nobody is announced; the
-// limit bounds that.
+// A draining instance goes on serving for as long as its registrar says, also if no watcher is
+// announced; the limit bounds that.
 func TestServing(t *testing.T) {
 	c := clienttest.Shared(t)
 	const serving = 700 * time.Millisecond
@@ -114,8 +112,8 @@ func TestServing(t *testing.T) {
 	}
 }
 
-// A drain waits that much longer for a client that passes on what it sees, whether it polls or
-// gets notified.
+// A drain waits that much longer for a client that passes on its views, whether it polls or is
+// notified.
 func TestAnnounceAfter(t *testing.T) {
 	c := clienttest.Shared(t)
 	const after = 700 * time.Millisecond
@@ -147,8 +145,8 @@ func TestAnnounceAfter(t *testing.T) {
 	}
 }
 
-// A user who may not write announcements follows services all the same, and is told once in a while
-// why nobody waits for it.
+// A user who may not write announcements follows services all the same, and gets a problem now and
+// then that says why no drain waits for it.
 func TestAnnounceForbidden(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	_, app, root := limited(t, f.Prefix(t.Name()))
@@ -177,7 +175,7 @@ func TestAnnounceForbidden(t *testing.T) {
 	}
 }
 
-// Etcd does not answer: the limit bounds all of it.
+// etcd does not answer: the limit bounds the whole drain.
 func TestDrainWithoutEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -196,8 +194,8 @@ func TestDrainWithoutEtcd(t *testing.T) {
 	}
 }
 
-// Who only looks at views has seen what they show, and is not waited for any longer. Who takes
-// changes has not: what he made of them is older.
+// A caller that only looks at views has seen the view that it got, and a drain waits for it no
+// longer. A caller of Next has not: it may still act on an older change.
 func TestDrainSeenByView(t *testing.T) {
 	c := clienttest.Shared(t)
 	dir := directory(t, c, discovery.WithAnnounce("looks"))
@@ -237,9 +235,9 @@ func TestDrainSeenByView(t *testing.T) {
 	}
 }
 
-// An operator drains an instance, whatever the format of its record: that holds over a restart and
-// whatever its owner declares, until it is taken back. He removes one, and its process puts it
-// back.
+// An operator drains an instance, whatever the format of its record: that holds over a restart,
+// whatever its owner declares, until the operator takes it back. The operator removes an instance,
+// and its process puts it back.
 func TestOperator(t *testing.T) {
 	c := clienttest.Shared(t)
 	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name(), clientv3.WithPrefix()) })
@@ -299,7 +297,7 @@ func TestOperator(t *testing.T) {
 	}
 }
 
-// A drain of one that has gone can be taken back; one by the owner itself cannot.
+// A drain of an instance that has gone can be taken back; one by the owner itself cannot.
 func TestUndrain(t *testing.T) {
 	c := clienttest.Shared(t)
 	f := base(t)
@@ -327,7 +325,7 @@ func TestUndrain(t *testing.T) {
 	}
 }
 
-// Whoever changes a record in place finds it put right.
+// A record that another client changed in place is put right.
 func TestRecordIsItsOwners(t *testing.T) {
 	c := clienttest.Shared(t)
 	g := register(t, registrar(t, c), orders(t, "a"))
@@ -344,7 +342,7 @@ func TestRecordIsItsOwners(t *testing.T) {
 	clienttest.Await(t, "it is put right", func() bool { return value(t, c, g.Key()) == before })
 }
 
-// The registrar's events tell when a drain began and ended, and whether the watchers had seen it.
+// The registrar's events say when a drain began and ended, and whether the watchers had seen it.
 func TestDrainIsReported(t *testing.T) {
 	c := clienttest.Shared(t)
 	var happened events
@@ -380,7 +378,7 @@ func TestDrainIsReported(t *testing.T) {
 	}
 }
 
-// Who may not read the announcements does not wait its whole limit for them, and says why.
+// A user who may not read the announcements does not wait the whole limit for them, and says why.
 func TestDrainForbidden(t *testing.T) {
 	_, app, _ := limited(t, base(t).Prefix("x"))
 	ended := make(chan discovery.Event, 1)

@@ -1,9 +1,8 @@
 package discovery
 
-// Several clusters: a service has a feed for each of them, all of which are followed all the time.
-// A subscription has a track for each feed, and shows the instances of one: choose says whose.
-// There is no state in that but what the views are, so nothing has to be undone, and a view that is
-// merely stale changes nothing.
+// Several clusters: a service has a feed for each of them, and all are followed all the time. A
+// subscription has a track for each feed, and shows the instances of one: choose says which. Only
+// the views decide, so there is no state to undo, and a view that is merely stale changes nothing.
 
 import (
 	"context"
@@ -18,28 +17,30 @@ import (
 	"github.com/fairlead-go/fairlead/internal/follow"
 )
 
-// fallbackAfter is how long a cluster's first answer is waited for until the next one may be used:
-// longer than until a file is, see WithFiles, and shorter than calls wait.
+// fallbackAfter is how long to wait for a cluster's first answer before the next cluster may be
+// used: longer than the wait for a file (WithFiles), and shorter than calls wait.
 const fallbackAfter = 2 * time.Second
 
-// WithFallback adds a cluster whose instances of a service are used when those before it have none
-// that takes work, or have not said within 2 s what there is: first that of [NewDirectory]'s
-// client, then those of this option, in their order. Which one it is is decided for each service by
-// what the views say, and subscribers see it as any change of the instances; instances, views and
-// problems bear the cluster's name. When the first has an instance again, it is used again.
+// WithFallback adds a cluster. A service's instances come from the first cluster that has an
+// instance which takes work: first the cluster of [NewDirectory]'s client, then those of this
+// option, in their order. A cluster that does not answer within 2 s is passed over until it
+// answers. The choice is made for each service by the views, and subscribers see it as any change
+// of the instances; instances, views and problems carry the cluster's name. When the first cluster
+// has an instance again, it is used again.
 //
-// A view that is stale still counts: while a cluster's etcd is away, its last known instances stay
-// in use. So what is not seen here is a cluster that is lost together with its etcd: that takes
-// until etcd, restarted, has expired the leases.
+// A stale view still counts: while a cluster's etcd is away, its last known instances stay in use.
+// So if a cluster is lost together with its etcd, the directory notices only when etcd, restarted,
+// has expired the leases.
 //
 // All clusters are followed all the time, with the same records and options. [WithFiles] keeps a
 // directory for each. The client stays the caller's. The directory ends with the first cluster's
-// client. A client that is nil or is there already, and a name that is, are an error of Subscribe.
+// client. For a client that is nil or added twice, and for an invalid name or one that is used
+// twice, [Directory.Subscribe] returns an error that wraps [ErrInvalid].
 func WithFallback(cluster string, client *clientv3.Client) DirectoryOption {
 	return directoryOption(func(d *Directory) { d.addCluster(cluster, client) })
 }
 
-// cluster is one that a Directory follows.
+// cluster is one of those that a Directory follows.
 type cluster struct {
 	name      string // empty for the first
 	client    *clientv3.Client
@@ -50,8 +51,8 @@ type cluster struct {
 	answers bool // as of then
 }
 
-// reachableFor is how long it holds that a cluster answers: short beside follow.LookEvery, in which
-// each of thousands of services asks.
+// reachableFor is how long an answer to "does the cluster answer" is reused: short beside
+// follow.LookEvery, in which each of thousands of services asks.
 const reachableFor = follow.LookEvery / 10
 
 // reachable reports whether any member answers.
@@ -86,7 +87,7 @@ func (d *Directory) addCluster(name string, client *clientv3.Client) {
 	d.clusters = append(d.clusters, &cluster{name: name, client: client})
 }
 
-// files is where the files of the cluster are. A service's file ends in .json.
+// files returns the directory of the cluster's files. A service's file ends in .json.
 func (c *cluster) files(dir string) string {
 	if c.name == "" {
 		return dir
@@ -94,7 +95,7 @@ func (c *cluster) files(dir string) string {
 	return filepath.Join(dir, "cluster="+url.PathEscape(c.name))
 }
 
-// followed is a service that somebody follows.
+// followed is a service with subscriptions.
 type followed struct {
 	d       *Directory
 	service string
@@ -133,14 +134,14 @@ func (s *followed) stop() {
 	}
 }
 
-// said takes note that something was said: there may be a view.
+// said notes that a feed has answered: there may be a view.
 func (s *followed) said() {
 	if s.feeds[s.choose()].view.Load() != nil {
 		s.once.Do(func() { close(s.ready) })
 	}
 }
 
-// choose is the number of the cluster whose view is shown.
+// choose returns the number of the cluster whose view is shown.
 func (s *followed) choose() int {
 	if len(s.feeds) == 1 {
 		return 0
@@ -148,8 +149,8 @@ func (s *followed) choose() int {
 	return choose(len(s.feeds), func(i int) *View { return s.feeds[i].view.Load() }, s.overdue.Load())
 }
 
-// choose is the first of n views that has an instance which takes work; if there is none, the first
-// view that there is. What is missing may come until it is overdue.
+// choose returns the first of n views that has an instance which takes work; if there is none, the
+// first view there is. Until the service is overdue a missing view may still come.
 func choose(n int, view func(int) *View, overdue bool) int {
 	known := -1
 	for i := range n {
@@ -184,8 +185,7 @@ func (s *followed) subscribe() *Subscription {
 	return sub
 }
 
-// unread is the error of a context that ended while there was no view, with the reasons as far as
-// they are known.
+// unread returns the error of a context that ended while there was no view, with the known reasons.
 func (s *followed) unread(ctx context.Context) error {
 	err := ctx.Err()
 	if s.feeds[s.choose()].view.Load() != nil {
@@ -206,7 +206,7 @@ func (s *followed) unread(ctx context.Context) error {
 	return err
 }
 
-// between is what there is to do from one view to another one of the same service.
+// between returns the difference between two views of the same service.
 func between(old, now *View) (c Change) {
 	before := make(map[string]*Instance, old.Len())
 	for in := range old.All() {
@@ -227,19 +227,19 @@ func between(old, now *View) (c Change) {
 	return c
 }
 
-// ClusterStatus is what there is of a service in one cluster.
+// ClusterStatus is the state of a service in one cluster; see [Subscription.Clusters].
 type ClusterStatus struct {
 	// Cluster is its name, empty for the first.
 	Cluster string
-	// Used: its instances are those of the subscription's view.
+	// Used: the subscription's view has this cluster's instances.
 	Used bool
-	// Instances are all that there are, Draining those of them that want no new work.
+	// Instances is the number of instances, Draining the number of those that take no new work.
 	Instances, Draining int
-	// Status says how sure that is.
+	// Status says how current the cluster's view is.
 	Status Status
 }
 
-// Clusters are the states of all clusters, in their order; see [WithFallback].
+// Clusters returns the service's state in each cluster, in their order; see [WithFallback].
 func (s *Subscription) Clusters() []ClusterStatus {
 	used := s.of.choose()
 	list := make([]ClusterStatus, len(s.of.feeds))

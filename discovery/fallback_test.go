@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// shown is whose instances a view has, and which.
+// shown returns which cluster's instances a view has, and which.
 func shown(s *discovery.Subscription) string {
 	v := s.View()
 	if v == nil {
@@ -34,7 +34,8 @@ func awaitShown(t testing.TB, s *discovery.Subscription, want string) {
 	clienttest.Await(t, "the view is "+want, func() bool { return shown(s) == want })
 }
 
-// Two clusters: the second is used for a service as long as the first has nobody who takes work.
+// Two clusters: the second is used for a service as long as the first has no instance that takes
+// work.
 func TestFallback(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	own, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)
@@ -95,7 +96,7 @@ func TestFallback(t *testing.T) {
 	register(t, near, orders(t, "o"))
 	awaitShown(t, s, "[o]")
 
-	// Its etcd is away: what was known of it stays in use, whatever the other one says.
+	// Its etcd is away: its last known instances stay in use, whatever the other one says.
 	for now := next(t, s); now.View.Cluster() != "" || now.View.Len() != 1; now = next(t, s) {
 	}
 	m := cluster.Members()[0]
@@ -112,7 +113,7 @@ func TestFallback(t *testing.T) {
 	if st := s.Clusters(); shown(s) != "[o]" || !st[0].Used || !st[0].Status.Stale || st[1].Status.Stale {
 		t.Errorf("%s, %+v", shown(s), st)
 	}
-	// Who begins now cannot wait for it.
+	// A new subscription cannot wait for it.
 	late := subscribe(t, directory(t, own, discovery.WithFallback("east", east), discovery.WithLog(nil)))
 	if err := late.Ready(within(t)); err != nil {
 		t.Fatal(err)
@@ -132,8 +133,8 @@ func set(t testing.TB, g *discovery.Registration, state discovery.State) {
 	}
 }
 
-// A drain waits until those who used the instance use another cluster's, and not for those who use
-// another one's anyhow.
+// A drain waits until its callers have moved to another cluster's instances, and does not wait for
+// those that use another cluster anyhow.
 func TestFallbackDrains(t *testing.T) {
 	own, east := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...), clienttest.Shared(t)
 	s := subscribe(t, directory(t, own, discovery.WithFallback("east", east), discovery.WithAnnounce("me")))

@@ -1,13 +1,12 @@
 package discovery
 
-// A feed is one service's instances, kept right by one goroutine: it lists the records,
-// then watches from the revision after. When the watch ends (compacted, a restored backup),
-// it lists again and compares. While etcd does not answer, what is known stays, stale.
+// A feed keeps one service's instances right, with one goroutine: it lists the records, then
+// watches from the next revision on. When the watch ends (compacted, a restored backup), it lists
+// again and compares. While etcd does not answer, the known instances stay, stale.
 //
-// feed.mu guards the tree and the subscriptions; only the goroutine of run changes the
-// tree. The present view is behind an atomic pointer. What a change costs does not depend
-// on how many instances there are: the tree copies the nodes on its way, and each
-// subscription notes the keys.
+// feed.mu guards the tree and the subscriptions; only the goroutine of run changes the tree. The
+// present view is behind an atomic pointer. The cost of a change does not depend on the number of
+// instances: the tree copies the nodes on its way, and each subscription notes the keys.
 
 import (
 	"context"
@@ -38,7 +37,7 @@ type feed struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	view    atomic.Pointer[View]
-	acked   chan struct{} // a subscription has seen something worth telling
+	acked   chan struct{} // a subscription has seen a view that is to be announced
 	epoch   time.Time     // has a monotonic reading: clocks may jump
 	asOf    atomic.Int64  // nanoseconds since epoch: when the view was last known to be right
 
@@ -48,7 +47,7 @@ type feed struct {
 	stale bool
 	ended bool
 	err   error // why the records cannot be read; nil: they can
-	// controlErr is why the service's control record is not what is in force.
+	// controlErr is why the latest control record of the service is not in force.
 	controlErr error
 
 	// The goroutine of run's own.
@@ -56,11 +55,11 @@ type feed struct {
 	drains int
 	guard  guard
 	store  *store // nil: no file
-	// What operators say, see control_feed.go, and as of which revision; 0: it may not be read.
-	// plain are the records of those instances that are shown otherwise, by key.
+	// The operators' record (control_feed.go), and the revision of it; 0: it may not be read. plain
+	// has the own records of the instances that are shown otherwise, by key.
 	control     *Control
 	controlRev  int64
-	controlRead *clientv3.Listing // what was read as of then; the watch goes on from it
+	controlRead *clientv3.Listing // the record as it was read; the watch goes on from it
 	controlNext time.Time         // when it is tried again, if it may not be read
 	plain       map[string]*Instance
 }
@@ -105,8 +104,8 @@ func (f *feed) run(context.Context) {
 	}
 }
 
-// read notes whether the records can be read. A missing permission is reported, once: it needs
-// somebody to change it.
+// read notes whether the records can be read. It reports a missing permission, once: an operator
+// has to grant it.
 func (f *feed) read(err error) {
 	if f.ctx.Err() != nil {
 		return
@@ -129,7 +128,7 @@ func refused(err error) bool {
 	return false
 }
 
-// list reads all records and makes the tree what they say.
+// list reads all records and makes the tree equal to them.
 func (f *feed) list() (*clientv3.Listing, error) {
 	found := make(map[string]*Instance)
 	pages := follow.PrefixPages(f.cluster.client, f.prefix)
@@ -151,7 +150,7 @@ func (f *feed) list() (*clientv3.Listing, error) {
 		return nil, err
 	}
 	c := f.begin()
-	if f.view.Load() != nil { // what has happened since then is not known: a wipe, say
+	if f.view.Load() != nil { // the events since then are unknown: a wipe, say
 		f.guard.back(c.now)
 	}
 	for _, key := range f.tree.Keys() {
@@ -166,7 +165,7 @@ func (f *feed) list() (*clientv3.Listing, error) {
 	return pages.Listing, nil
 }
 
-// decode reads a record; nil if it is none, which is reported unless that is as it should be.
+// decode reads a record. It returns nil for a key that is no instance; a bad record it reports.
 func (f *feed) decode(kv *mvccpb.KeyValue) *Instance {
 	if len(kv.Value) > 4*maxRecord {
 		f.problem(string(kv.Key), fmt.Errorf("a record of %d bytes", len(kv.Value)))
@@ -183,7 +182,7 @@ func (f *feed) decode(kv *mvccpb.KeyValue) *Instance {
 	return in
 }
 
-// problem tells what was got around.
+// problem reports a fault that was worked around.
 func (f *feed) problem(key string, err error) {
 	f.d.problem(Problem{f.service, key, err, f.cluster.name})
 }
@@ -261,8 +260,9 @@ func (f *feed) leave() {
 	f.setStale(true)
 }
 
-// arrive notes that a member answers. Within half a TTL no instance is lost that reaches etcd no
-// less than this process does; after that leases may have ended while their owners live.
+// arrive notes that a member answers. After an absence of less than half a TTL no instance is lost
+// whose process reaches etcd as well as this one; after a longer one, leases may have ended while
+// their owners live.
 func (f *feed) arrive() {
 	if now := time.Now(); !f.away.IsZero() {
 		if now.Sub(f.away) >= f.guard.hold/2 {
@@ -272,7 +272,7 @@ func (f *feed) arrive() {
 	}
 }
 
-// confirmed notes that the view is right now, but for what is held.
+// confirmed notes that the view is right now, except for held instances.
 func (f *feed) confirmed() {
 	if f.guard.held == 0 {
 		f.asOf.Store(int64(time.Since(f.epoch)))
@@ -280,7 +280,7 @@ func (f *feed) confirmed() {
 	f.setStale(f.guard.held > 0)
 }
 
-// look is what has to be done now and then.
+// look does the regular work.
 func (f *feed) look() {
 	reachable := f.cluster.reachable()
 	if reachable {
@@ -301,7 +301,7 @@ func (f *feed) look() {
 	}
 }
 
-// age is how long ago the view was last known to be right.
+// age returns how long ago the view was last known to be right.
 func (f *feed) age() time.Duration { return time.Since(f.epoch) - time.Duration(f.asOf.Load()) }
 
 func (f *feed) setStale(stale bool) {
@@ -331,7 +331,7 @@ func (f *feed) pokeLocked() {
 func (f *feed) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ended, f.stale = true, true // nobody keeps it right any more
+	f.ended, f.stale = true, true // it is no longer kept right
 	for t := range f.subs {
 		t.s.finish()
 	}

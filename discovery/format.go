@@ -8,35 +8,35 @@ import (
 	"strings"
 )
 
-// Format is how instances are stored in etcd. A format is safe for concurrent use.
+// Format encodes instances for etcd. A format is safe for concurrent use.
 //
-// To add one, implement it; nothing else knows of formats.
+// To add one, implement it and pass it to [WithFormat]; nothing else knows of formats.
 type Format interface {
-	// Prefix is what all keys of a service begin with.
+	// Prefix returns the prefix of all keys of a service.
 	Prefix(service string) string
-	// Key is the key of an instance.
+	// Key returns the key of an instance.
 	Key(in *Instance) string
-	// Marshal encodes an instance. It fails with ErrReadOnly if the format is only read, and
-	// with an error that wraps ErrInvalid if it cannot express the instance.
+	// Marshal encodes an instance. It fails with [ErrReadOnly] if the format is only read, and with
+	// an error that wraps [ErrInvalid] if it cannot express the instance.
 	Marshal(in *Instance) ([]byte, error)
-	// Unmarshal decodes the record of a service. It fails with ErrNotInstance for a key that
-	// is no instance, such as a marker, and with any other error for a bad record; both are
-	// left out of views, the latter is reported.
+	// Unmarshal decodes the record of a service. It fails with [ErrNotInstance] for a key that is
+	// no instance, such as a marker, and with any other error for a bad record. Views leave both
+	// out; a bad record is reported ([WithProblems]).
 	Unmarshal(service, key string, value []byte) (*Instance, error)
 }
 
 var (
 	// ErrReadOnly: the format is only read.
 	ErrReadOnly = errors.New("discovery: this format is only read, not written")
-	// ErrNotInstance: the key does not hold an instance, and need not.
+	// ErrNotInstance: the key does not hold an instance, and is not supposed to.
 	ErrNotInstance = errors.New("discovery: not an instance")
 )
 
-// DefaultBase is where Fairlead's own records are.
+// DefaultBase is the prefix of Fairlead's own records.
 const DefaultBase = "/fairlead/services/"
 
-// JSON is Fairlead's own format: the Instance as JSON under BASE/SERVICE/ID, names escaped
-// as in URL paths, so that they may contain anything.
+// JSON is Fairlead's own format: the [Instance] as JSON under BASE/SERVICE/ID. Names are escaped as
+// in URL paths, so they may contain anything.
 type JSON struct {
 	Base string // DefaultBase if empty; ends in "/"
 }
@@ -48,16 +48,16 @@ func (f JSON) base() string {
 	return f.Base
 }
 
-// Prefix implements Format.
+// Prefix implements [Format].
 func (f JSON) Prefix(service string) string { return f.base() + url.PathEscape(service) + "/" }
 
-// Key implements Format.
+// Key implements [Format].
 func (f JSON) Key(in *Instance) string { return f.Prefix(in.Service) + url.PathEscape(in.ID) }
 
-// Marshal implements Format.
+// Marshal implements [Format].
 func (f JSON) Marshal(in *Instance) ([]byte, error) { return json.Marshal(in) }
 
-// Unmarshal implements Format.
+// Unmarshal implements [Format].
 func (f JSON) Unmarshal(service, key string, value []byte) (*Instance, error) {
 	in := new(Instance)
 	if err := json.Unmarshal(value, in); err != nil {
@@ -69,7 +69,7 @@ func (f JSON) Unmarshal(service, key string, value []byte) (*Instance, error) {
 	return in, in.Validate()
 }
 
-// oneAddress is that of an instance, for formats that have room for one.
+// oneAddress returns the only address of an instance, for formats that have room for one.
 func oneAddress(in *Instance) (string, error) {
 	if len(in.Addresses) != 1 {
 		return "", invalid(
@@ -82,7 +82,7 @@ func oneAddress(in *Instance) (string, error) {
 	return in.Addresses[0], nil
 }
 
-// lastPart is what follows a prefix, if that is a single part.
+// lastPart returns the rest of a key after a prefix, if it is a single part.
 func lastPart(prefix, key string) (string, error) {
 	id, ok := strings.CutPrefix(key, prefix)
 	if !ok || id == "" {

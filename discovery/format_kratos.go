@@ -8,11 +8,11 @@ import (
 
 const kratosBase = "/microservices/"
 
-// kratosWeight is what kratos takes a node for that has no weight.
+// kratosWeight is the weight that kratos assumes for a node without one.
 const kratosWeight = 100
 
-// Kratos is the format of go-kratos: an object under /microservices/NAME/ID. A record without
-// a weight has 100, as it has in kratos; so has an Instance whose Weight is 0.
+// Kratos is the format of go-kratos: an object under /microservices/NAME/ID. A record without a
+// weight has 100, as in kratos; so does an [Instance] whose Weight is 0.
 type Kratos struct {
 	Base string // "/microservices/" if empty; ends in "/"
 }
@@ -32,13 +32,13 @@ func (f Kratos) base() string {
 	return f.Base
 }
 
-// Prefix implements Format.
+// Prefix implements [Format].
 func (f Kratos) Prefix(service string) string { return f.base() + service + "/" }
 
-// Key implements Format.
+// Key implements [Format].
 func (f Kratos) Key(in *Instance) string { return f.Prefix(in.Service) + in.ID }
 
-// Marshal implements Format. Kratos wants URLs: an address without a scheme is one of gRPC.
+// Marshal implements [Format]. Kratos needs URLs: an address without a scheme becomes one of gRPC.
 func (f Kratos) Marshal(in *Instance) ([]byte, error) {
 	if strings.Contains(in.ID, "/") {
 		return nil, invalid("the id %q has a slash, which kratos cannot have", in.ID)
@@ -54,7 +54,7 @@ func (f Kratos) Marshal(in *Instance) ([]byte, error) {
 	return json.Marshal(r)
 }
 
-// Unmarshal implements Format.
+// Unmarshal implements [Format].
 func (f Kratos) Unmarshal(service, key string, value []byte) (*Instance, error) {
 	if _, err := lastPart(f.Prefix(service), key); err != nil {
 		return nil, err

@@ -6,11 +6,12 @@ import (
 	"strconv"
 )
 
-// Naming is the format of etcd's own naming package (clientv3/naming): an address and metadata of
-// any kind under TARGET/ID. What an Instance has besides its address goes into the metadata, as an
-// object; other people's metadata that is an object of texts becomes [Instance.Metadata], any other
-// its entry "metadata", as JSON. More than one address is [ErrInvalid]. Of services whose names
-// begin with each other's, see Raw.
+// Naming is the format of etcd's own naming package
+// ([github.com/fairlead-go/fairlead/clientv3/naming/endpoints]): an address and metadata of any
+// kind under TARGET/ID. The other fields of an [Instance] go into the metadata, as an object.
+// Metadata by others that is an object of strings becomes [Instance.Metadata]; any other kind
+// becomes its entry "metadata", as JSON. More than one address is [ErrInvalid]. For services whose
+// names begin with each other's, see [Raw].
 type Naming struct {
 	Base string // goes before the target; ends in "/" unless it is empty
 }
@@ -21,8 +22,7 @@ type namingRecord struct {
 	Metadata any
 }
 
-// The names of what an Instance has, among its metadata. They are kratos' where that has
-// them.
+// The names of an instance's fields in the metadata. They are kratos' where kratos has them.
 const (
 	keyVersion  = "version"
 	keyZone     = "zone"
@@ -32,13 +32,13 @@ const (
 	keyMetadata = "metadata"
 )
 
-// Prefix implements Format.
+// Prefix implements [Format].
 func (f Naming) Prefix(service string) string { return f.Base + service + "/" }
 
-// Key implements Format.
+// Key implements [Format].
 func (f Naming) Key(in *Instance) string { return f.Prefix(in.Service) + in.ID }
 
-// Marshal implements Format.
+// Marshal implements [Format].
 func (f Naming) Marshal(in *Instance) ([]byte, error) {
 	a, err := oneAddress(in)
 	if err != nil {
@@ -51,7 +51,7 @@ func (f Naming) Marshal(in *Instance) ([]byte, error) {
 	return json.Marshal(r)
 }
 
-// Unmarshal implements Format.
+// Unmarshal implements [Format].
 func (f Naming) Unmarshal(service, key string, value []byte) (*Instance, error) {
 	id, err := lastPart(f.Prefix(service), key)
 	if err != nil {
@@ -77,7 +77,7 @@ func (f Naming) Unmarshal(service, key string, value []byte) (*Instance, error) 
 	return in, in.Validate()
 }
 
-// flatten puts what an instance has besides its address into texts.
+// flatten turns an instance's fields, except its address, into strings.
 func flatten(in *Instance) map[string]string {
 	m := make(map[string]string, len(in.Metadata)+5)
 	for k, v := range in.Metadata {
@@ -103,7 +103,7 @@ func flatten(in *Instance) map[string]string {
 	return m
 }
 
-// unflatten is the reverse. It takes the map.
+// unflatten is the reverse of flatten. It keeps the map.
 func (in *Instance) unflatten(m map[string]string) error {
 	take := func(k string) string {
 		v := m[k]

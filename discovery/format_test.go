@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// What is written can be read, in each format that can carry it.
+// Each format reads back the fields that it can carry.
 func TestFormats(t *testing.T) {
 	full := &discovery.Instance{
 		Service: "orders", ID: "a-1", Addresses: []string{"10.0.0.1:80"}, Version: "v2", Zone: "east", Weight: 7,
@@ -106,8 +106,8 @@ func TestForeignRecords(t *testing.T) {
 	}
 }
 
-// A record is compared as others read it: a format may add a scheme, and the restart of its process
-// finds it all the same.
+// Records are compared as others read them: a format may add a scheme, and the restarted process
+// finds its record all the same.
 func TestFormatsThatChange(t *testing.T) {
 	c := clienttest.Shared(t)
 	f := discovery.Kratos{Base: t.Name() + "/k/"}

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// The only member stands still: a view says soon that it is stale, and how old it is.
+// The only member freezes: a view soon says that it is stale, and how old it is.
 func TestStaleWhileTheOnlyMemberStandsStill(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)

@@ -7,9 +7,9 @@ import (
 
 var errProtected = errors.New("too many instances vanished together; they are kept for now")
 
-// guard decides which instances that vanish are kept: those of too many that vanish together, see
-// Protection, and those that vanish as of a moment when the view had been away itself, see
-// WithReturnHold. It belongs to one goroutine.
+// guard decides which vanished instances are kept: those of too many that vanish together
+// (Protection), and those that are missing after the view itself was away (WithReturnHold). It
+// belongs to one goroutine.
 type guard struct {
 	Protection
 	began time.Time            // of the window
@@ -19,21 +19,21 @@ type guard struct {
 
 	hold     time.Duration
 	returned time.Time // when the view was back
-	until    time.Time // what vanishes before is held
+	until    time.Time // instances that vanish before are held
 	held     int       // how many of kept are
 }
 
-// returnLimit bounds how long instances that come back, one after the other, have the others
-// held, in times of hold.
+// returnLimit bounds, in times of hold, how long returning instances can extend the hold of the
+// others.
 const returnLimit = 6
 
 // back notes that the view had been away and has come back.
 func (g *guard) back(now time.Time) { g.returned, g.until = now, now.Add(g.hold) }
 
-// keeps reports whether an instance that vanished stays, and whether it is the first of several
-// that vanished together. present is how many there are, this one included.
+// keeps reports whether a vanished instance stays, and whether it is the first of several that
+// vanished together. present is the number of instances, this one included.
 func (g *guard) keeps(key string, in *Instance, present int, now time.Time) (keep, first bool) {
-	if now.Before(g.until) && !in.IsDraining() { // one that drains was to go
+	if now.Before(g.until) && !in.IsDraining() { // one that drains was about to end
 		g.keep(key, time.Time{})
 		return true, false
 	}
@@ -63,7 +63,7 @@ func (g *guard) keep(key string, until time.Time) {
 	}
 }
 
-// let takes a key out of those that are kept; it reports whether it was held.
+// let removes a key from the kept ones; it reports whether it was held.
 func (g *guard) let(key string) (held bool) {
 	if until, ok := g.kept[key]; ok {
 		delete(g.kept, key)
@@ -75,8 +75,8 @@ func (g *guard) let(key string) (held bool) {
 	return false
 }
 
-// registered notes that an instance is registered. As long as those that vanished come back, the
-// others have time to: ten thousand do not register again within a moment.
+// registered notes that an instance is registered. As long as vanished instances come back, the
+// others get more time: ten thousand do not register again within a moment.
 func (g *guard) registered(key string, now time.Time) {
 	if !g.let(key) {
 		return
@@ -94,7 +94,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// due takes out what was kept for long enough.
+// due removes and returns the keys whose time has passed.
 func (g *guard) due(now time.Time) (keys []string) {
 	for key, until := range g.kept {
 		if until.IsZero() {

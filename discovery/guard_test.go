@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What vanishes after a return is held for the hold, and longer while others come back, within a
-// limit; what drains is not.
+// Instances that vanish after a return are held for the hold, and longer while others come back, up
+// to a limit; draining ones are not.
 func TestHold(t *testing.T) {
 	now := time.Unix(1000, 0)
 	at := func(seconds float64) time.Time { return now.Add(time.Duration(seconds * float64(time.Second))) }
@@ -40,7 +40,7 @@ func TestHold(t *testing.T) {
 	if keep, _ := g.keeps("d", in, 5, at(13)); keep {
 		t.Error("one that vanished after the hold is kept")
 	}
-	// One comes back every second, and never the last.
+	// One comes back every second, and the last one never does.
 	g.back(now)
 	g.keeps("last", in, 100, now)
 	for i := range 100 {

@@ -13,58 +13,58 @@ import (
 	"unicode/utf8"
 )
 
-// State says whether an instance wants new work.
+// State says whether an instance takes new work.
 type State string
 
 const (
 	// Up is the state of an instance that takes work; the empty string means the same.
 	Up State = "up"
-	// Draining is the state of one that is about to go: it finishes what it has.
+	// Draining is the state of an instance that is about to end: it finishes its work and takes no
+	// more.
 	Draining State = "draining"
 )
 
-// Instance is one process that offers a service. Instances in views are shared: do not
-// change them.
+// Instance is one process that offers a service. Views share their instances: do not change them.
 type Instance struct {
 	Service string `json:"service"`
 	// ID distinguishes the instances of a service.
 	ID string `json:"id"`
-	// Addresses are where it is, each "host:port", with a port from 1 to 65535, or a URL with a
-	// host, the preferred first.
+	// Addresses are the addresses of the instance, the preferred first. Each is "host:port", with a
+	// port from 1 to 65535, or a URL with a host.
 	Addresses []string `json:"addresses"`
 	Version   string   `json:"version,omitempty"`
 	Zone      string   `json:"zone,omitempty"`
-	// Weight is its share of the work relative to others, 1 to MaxWeight; 0 stands for
-	// DefaultWeight. To take an instance out, drain it.
+	// Weight is its share of the work relative to others, 1 to [MaxWeight]; 0 stands for
+	// [DefaultWeight]. To take an instance out, drain it.
 	Weight   int               `json:"weight,omitempty"`
 	Tags     []string          `json:"tags,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	State    State             `json:"state,omitempty"`
-	// Cluster is the name of the cluster that it was found in, see WithFallback: empty for the
+	// Cluster is the name of the cluster that has the instance, see [WithFallback]: empty for the
 	// first. Directories set it; records do not have it.
 	Cluster string `json:"-"`
 }
 
 const (
-	// DefaultWeight lets others have a tenth or ten times of it.
+	// DefaultWeight leaves room for a tenth and for ten times of it.
 	DefaultWeight = 10
-	// MaxWeight is what kratos, etcd naming and DNS can carry too.
+	// MaxWeight fits into the records of kratos, etcd naming and DNS too.
 	MaxWeight = 65535
-	// maxName bounds names and ids, in bytes: DNS and file systems end there.
+	// maxName bounds names and ids, in bytes: longer ones fit neither DNS nor file systems.
 	maxName = 255
 	// maxRecord bounds an encoded record, in bytes: all watchers hold all of them.
 	maxRecord = 64 << 10
 )
 
-// ErrInvalid is wrapped by the error for an instance that cannot be registered, for a record that
-// makes no sense, and for filters and splits that are none.
+// ErrInvalid is wrapped by the errors for instances that cannot be registered, for invalid records,
+// filters, splits and limits, and for invalid arguments and options.
 var ErrInvalid = errors.New("discovery: invalid")
 
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
-// Validate says what is wrong with the instance; nil for nothing. The error wraps
+// Validate returns what is wrong with the instance, nil if nothing is. The error wraps
 // [ErrInvalid].
 func (in *Instance) Validate() error {
 	if err := validName("service", in.Service); err != nil {
@@ -103,8 +103,8 @@ func validName(what, name string) error {
 	return nil
 }
 
-// HostPort is where an address leads, "host:port", without scheme and path. URLs of http
-// and https may go without a port.
+// HostPort returns the "host:port" of an address, without scheme and path. URLs of http and https
+// need no port. The error wraps [ErrInvalid].
 func HostPort(address string) (string, error) {
 	host := address
 	if scheme, _, ok := strings.Cut(address, "://"); ok {
@@ -132,7 +132,7 @@ func HostPort(address string) (string, error) {
 	return host, nil
 }
 
-// EffectiveWeight is Weight, or [DefaultWeight] if that is 0.
+// EffectiveWeight returns Weight, or [DefaultWeight] if that is 0.
 func (in *Instance) EffectiveWeight() int {
 	if in.Weight <= 0 {
 		return DefaultWeight
@@ -140,10 +140,10 @@ func (in *Instance) EffectiveWeight() int {
 	return min(in.Weight, MaxWeight)
 }
 
-// IsDraining reports that the instance wants no new work.
+// IsDraining reports that the instance takes no new work.
 func (in *Instance) IsDraining() bool { return in.State == Draining }
 
-// Equal reports that two instances say the same.
+// Equal reports whether all fields of two instances are equal.
 func (in *Instance) Equal(other *Instance) bool {
 	if in == nil || other == nil {
 		return in == other
@@ -154,7 +154,7 @@ func (in *Instance) Equal(other *Instance) bool {
 		maps.Equal(in.Metadata, other.Metadata)
 }
 
-// clone is a deep copy.
+// clone returns a deep copy.
 func (in *Instance) clone() *Instance {
 	c := *in
 	c.Addresses, c.Tags, c.Metadata = slices.Clone(in.Addresses), slices.Clone(in.Tags), maps.Clone(in.Metadata)

@@ -30,7 +30,7 @@ func ExampleRegistrar_Keep() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Somebody deletes it, and it is put again.
+	// Another client deletes it, and it is put again.
 	deleted, err := cli.Delete(ctx, job.Key())
 	if err != nil {
 		log.Fatal(err)
@@ -75,8 +75,8 @@ func restart(t *testing.T, m *etcdtest.Member) {
 	}
 }
 
-// etcd is away for less, as long, or longer than keys live: none of a living process ever goes,
-// and what was set meanwhile is there soon after.
+// etcd is away for less than, as long as, or longer than the TTL: no key of a living process ever
+// goes, and values set meanwhile are there soon after.
 func TestKeepThroughOutages(t *testing.T) {
 	const ttl, registrars = 2, 10
 	for _, percent := range []time.Duration{50, 90, 100, 110, 200} {
@@ -151,8 +151,8 @@ func TestKeepWiped(t *testing.T) {
 	}
 }
 
-// What another process writes is never written over or removed, at any moment; with WithTakeover
-// it is, once. Ours comes back when the other's goes.
+// A value of another process is never overwritten or removed, at any moment; with WithTakeover it
+// is, once. Ours comes back when the other's goes.
 func TestKeepForeign(t *testing.T) {
 	c := clienttest.Shared(t)
 	var seen events
@@ -200,7 +200,7 @@ func TestKeepForeign(t *testing.T) {
 	}
 }
 
-// A key that is not allowed is refused at once, and the others are kept.
+// A forbidden key is refused at once, and the others are kept.
 func TestKeepLimitedUser(t *testing.T) {
 	mine := t.Name() + "/mine/"
 	_, app, root := limited(t, mine)

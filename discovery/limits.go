@@ -2,36 +2,37 @@ package discovery
 
 import "time"
 
-// Limits are what clients of a service are asked to keep to. The zero Limits ask for nothing.
-// Package xds passes them on to its clients (circuit breaking and outlier detection); package pick
-// has its own ways to find out.
+// Limits ask clients of a service to keep to some bounds. The zero Limits ask for nothing. Package
+// [github.com/fairlead-go/fairlead/xds] passes them on to its clients (circuit breaking and outlier
+// detection); package [github.com/fairlead-go/fairlead/discovery/pick] ignores them and finds its
+// own.
 type Limits struct {
-	// Requests is how many calls a client may have under way at once; those beyond it fail. 0 is no
+	// Requests is how many calls a client may have under way at once; further calls fail. 0 is no
 	// limit.
 	Requests int `json:"requests,omitempty"`
 	// Failures is the percentage of failed calls above which an instance is ejected, 1 to 99; 0
 	// ejects none.
 	Failures int `json:"failures,omitempty"`
-	// Calls is how many a client must have made to an instance within 10 s to judge it; 0 stands
-	// for DefaultJudgedCalls.
+	// Calls is how many calls a client must have made to an instance within 10 s to judge it; 0
+	// stands for [DefaultJudgedCalls].
 	Calls int `json:"calls,omitempty"`
 	// Seconds is how long an instance is ejected at first, longer each time; 0 stands for
-	// DefaultEjected.
+	// [DefaultEjected].
 	Seconds int `json:"seconds,omitempty"`
 }
 
 const (
-	// DefaultJudgedCalls is few enough for a service that is called now and then, and enough not to
-	// judge by one failure.
+	// DefaultJudgedCalls is few enough for a service with few calls, and too many to judge by one
+	// failure.
 	DefaultJudgedCalls = 20
-	// DefaultEjected is what Envoy and gRPC have.
+	// DefaultEjected is the default of Envoy and gRPC.
 	DefaultEjected = 30 * time.Second
 
-	maxLimit   = 1 << 30 // of calls, far from where 32 bits end
+	maxLimit   = 1 << 30 // calls; fits into 32 bits
 	maxEjected = 3600    // seconds
 )
 
-// Validate says what is wrong with the limits; nil for nothing. The error wraps [ErrInvalid].
+// Validate returns what is wrong with the limits, nil if nothing is. The error wraps [ErrInvalid].
 func (l Limits) Validate() error {
 	for _, x := range []struct {
 		name       string

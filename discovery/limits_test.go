@@ -25,7 +25,7 @@ func TestLimitsValidate(t *testing.T) {
 	}
 }
 
-// Limits reach those who follow, stay in the file while etcd is away, and other parts of the record
+// Limits reach the followers and stay in the file while etcd is away; other parts of the record
 // stay as they are.
 func TestLimitsFollowed(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 1})

@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// FormatNames are the names that [NamedFormat] knows, for command lines and configuration files.
+// FormatNames returns the names that [NamedFormat] knows, for command lines and configuration
+// files.
 func FormatNames() []string { return []string{"json", "raw", "naming", "kratos", "gozero"} }
 
-// NamedFormat returns a format by its name: "json" (JSON), "raw" (Raw, go-kit's), "naming" (Naming,
-// etcd's own), "kratos" (Kratos) or "gozero" (GoZero). base is what its keys begin with, completed
-// by a slash; if it is empty, the format's usual base. prefix is what all services' keys begin
-// with: base, or the usual one, which is empty for formats that have none. Other names are an
-// error.
+// NamedFormat returns a format by its name: "json" ([JSON]), "raw" ([Raw], go-kit's), "naming"
+// ([Naming], etcd's own), "kratos" ([Kratos]) or "gozero" ([GoZero]). base is the prefix of its
+// keys; a missing slash at the end is added. If base is empty, the format's usual base applies.
+// prefix is the prefix of all services' keys: base, or the usual one, which is empty for formats
+// that have none. For another name it returns an error.
 func NamedFormat(name, base string) (f Format, prefix string, err error) {
 	if base != "" && !strings.HasSuffix(base, "/") {
 		base += "/"

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// What makes no sense is an error that says so, and nothing panics.
+// Each invalid argument is an error that says so, and none panics.
 func TestNonsense(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := within(t)

@@ -1,11 +1,11 @@
 package discovery
 
-// DirectoryOption changes a [Directory]. One that makes no sense is the error of
-// [Directory.Subscribe], which wraps [ErrInvalid].
+// DirectoryOption changes a [Directory]. For an invalid one [Directory.Subscribe] returns an error
+// that wraps [ErrInvalid].
 type DirectoryOption interface{ directory(*Directory) }
 
-// RegistrarOption changes a [Registrar]. One that makes no sense is the error of
-// [Registrar.Register] and [Registrar.Keep], which wraps [ErrInvalid].
+// RegistrarOption changes a [Registrar]. For an invalid one [Registrar.Register] and
+// [Registrar.Keep] return an error that wraps [ErrInvalid].
 type RegistrarOption interface{ registrar(*Registrar) }
 
 // Option changes a [Directory] or a [Registrar].
@@ -24,7 +24,7 @@ func (o registrarOption) registrar(r *Registrar) { o(r) }
 
 type formatOption struct{ format Format }
 
-// WithFormat sets how records are stored; [JSON] is the default.
+// WithFormat sets how records are stored; the default is [JSON].
 func WithFormat(f Format) Option { return formatOption{f} }
 
 func (o formatOption) directory(d *Directory) {

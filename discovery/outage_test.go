@@ -9,9 +9,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A process that is too busy to say so when etcd comes back keeps its records all the same: its
-// client revokes the leases that it has given up, not those of a registrar. And nothing is
-// written again.
+// A process that is too busy to renew its lease when etcd comes back keeps its records all the
+// same: its client revokes the leases that it has given up, but not those of a registrar. And
+// nothing is written again.
 func TestBusyProcessKeepsItsRecords(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c, other := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Dial(t, cluster.Endpoints()...)

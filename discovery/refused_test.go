@@ -19,8 +19,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// limited is a cluster whose user "app" may read and write the keys under prefix, and clients
-// of the user and of root.
+// limited starts a cluster whose user "app" may read and write the keys under prefix, and returns
+// clients of that user and of root.
 func limited(t *testing.T, prefix string) (endpoints []string, app, root *clientv3.Client) {
 	t.Helper()
 	endpoints = etcdtest.Start(t, etcdtest.Options{}).Endpoints()
@@ -62,8 +62,8 @@ func allow(ctx context.Context, c *clientv3.Client, prefix string) error {
 	return err
 }
 
-// What a user may not register is told at once and keeps nobody else from registering. What
-// was registered and is forbidden later comes back when it is allowed again.
+// A forbidden registration fails at once and keeps no other one from registering. A record that is
+// forbidden later comes back when it is allowed again.
 func TestRefused(t *testing.T) {
 	f := discovery.JSON{Base: t.Name() + "/"}
 	mine := f.Prefix(t.Name())
@@ -93,7 +93,7 @@ func TestRefused(t *testing.T) {
 	if err := allow(within(t), root, mine); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "it is as wanted", func() bool { return strings.Contains(value(t, root, g.Key()), `"v2"`) })
+	clienttest.Await(t, "the record is updated", func() bool { return strings.Contains(value(t, root, g.Key()), `"v2"`) })
 	if _, err := root.Delete(within(t), g.Key()); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestConcurrentUpdates(t *testing.T) {
 	})
 }
 
-// An operator is told what cannot be done, and may clear away what makes no sense.
+// An operator learns what cannot be done, and may remove an invalid record.
 func TestOperatorAndOtherRecords(t *testing.T) {
 	c := clienttest.Shared(t)
 	raw := discovery.Raw{Base: t.Name() + "/"}
@@ -172,8 +172,9 @@ func (w *watches) SendMsg(m any) error {
 	return w.ClientStream.SendMsg(m)
 }
 
-// A user who may read two prefixes, and not what lies between, has both watched. What he may not
-// read any more is told, asked for every few seconds only, and works again when he may.
+// A user may read two prefixes and nothing between them: both are watched. A prefix that the user
+// may no longer read is reported, requested every few seconds only, and works again when it is
+// allowed.
 func TestTwoPrefixes(t *testing.T) {
 	a, b := t.Name()+"/a/", t.Name()+"/b/"
 	endpoints, _, root := limited(t, a)
@@ -215,7 +216,7 @@ func TestTwoPrefixes(t *testing.T) {
 	if n := sent.Load(); n > 20 {
 		t.Errorf("%d requests for watches", n)
 	}
-	// One prefix is forbidden. A key that comes has its span watched anew.
+	// One prefix is forbidden. A new key has its span watched anew.
 	if _, err := root.RoleRevokePermission(within(t), "app", b, clientv3.GetPrefixRangeEnd(b)); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
 package discovery
 
-// A Registrar keeps the records of one process in etcd as they should be. How a key is kept, and
-// the lease, is internal/keep's; here is what an instance makes of it: the record, and whose a
-// record is that was found.
+// A Registrar keeps the records of one process in etcd as they should be. Package internal/keep
+// keeps the keys and the lease; this file adds what is special to instances: the record, and whose
+// a found record is.
 
 import (
 	"context"
@@ -14,28 +14,29 @@ import (
 )
 
 const (
-	// DefaultTTL is how long, in seconds, a record stays after its process died.
+	// DefaultTTL is how long, in seconds, a record stays after the death of its process.
 	DefaultTTL = 10
-	// DefaultWriteRate is how many records a registrar writes per second: when etcd comes
-	// back, ten thousand processes want it at once.
+	// DefaultWriteRate is how many records a registrar writes per second: when etcd comes back, ten
+	// thousand processes need it at once.
 	DefaultWriteRate = 1000
 )
 
-// retry is between two tries while etcd does not answer.
+// retry is the wait between two tries while etcd does not answer.
 var retry = keep.Retry
 
 var (
-	// ErrTaken is wrapped by the error of Register when another process holds the id with
-	// other addresses, and by that of Keep when another one has the key with another value.
+	// ErrTaken is wrapped by the error of [Registrar.Register] when another process holds the id
+	// with other addresses, and by that of [Registrar.Keep] when another process has the key with
+	// another value.
 	ErrTaken = keep.ErrTaken
-	// ErrClosed is returned by a registration, registrar or directory that was closed.
+	// ErrClosed is returned by a [Registration], [Registrar] or [Directory] that was closed.
 	ErrClosed = keep.ErrClosed
 )
 
-// TakenError says which process has the id.
+// TakenError says which process has the id. It wraps [ErrTaken].
 type TakenError struct {
 	Key    string
-	Holder *Instance // nil if its record makes no sense, or is none of an instance
+	Holder *Instance // nil if its record makes no sense, or is that of a plain key
 }
 
 func (e *TakenError) Error() string {
@@ -48,7 +49,7 @@ func (e *TakenError) Error() string {
 // Unwrap returns [ErrTaken].
 func (e *TakenError) Unwrap() error { return ErrTaken }
 
-// EventKind says what happened to a registration.
+// EventKind says what happened to a registration or a kept key.
 type EventKind string
 
 const (
@@ -62,18 +63,18 @@ const (
 	Left       EventKind = "left"       // its Drain is over; Err says why if it was not as it should be
 )
 
-// Event is what the function of [WithEvents] gets.
+// Event is the argument of the function of [WithEvents].
 type Event struct {
 	Kind     EventKind
 	Key      string
 	Instance *Instance // nil for a plain key, see Keep
 	Err      error     // why, if known
-	// Took is how long the drain took, with Left.
+	// Took is how long the drain took; only with [Left].
 	Took time.Duration
 }
 
 // Registrar registers the instances of one process, and keeps its plain keys, under one lease of
-// its own. It is safe for concurrent use.
+// its own. It is safe for concurrent use. [NewRegistrar] makes one; [Registrar.Close] ends it.
 type Registrar struct {
 	client *clientv3.Client
 	format Format
@@ -82,11 +83,11 @@ type Registrar struct {
 	rate   int
 	keeper *keep.Keeper // nil if err is not
 	err    error        // an argument or option makes no sense
-	// serving is how long an instance that drains goes on at least.
+	// serving is how long a draining instance goes on serving at least.
 	serving time.Duration
 }
 
-// WithTTL sets the time to live of the lease, in seconds, 1 or more; [DefaultTTL] without it.
+// WithTTL sets the time to live of the lease, in seconds, 1 or more; the default is [DefaultTTL].
 func WithTTL(seconds int64) RegistrarOption {
 	return registrarOption(func(r *Registrar) {
 		if seconds < 1 {
@@ -96,14 +97,14 @@ func WithTTL(seconds int64) RegistrarOption {
 	})
 }
 
-// WithEvents sets a function that is called with what happens to registrations. It is called from
+// WithEvents sets a function that is called for each event of the registrations. It is called from
 // several goroutines and must return soon.
 func WithEvents(f func(Event)) RegistrarOption {
 	return registrarOption(func(r *Registrar) { r.events = f })
 }
 
-// WithWriteRate sets how many records are written per second, 1 or more; [DefaultWriteRate]
-// without it.
+// WithWriteRate sets how many records are written per second, 1 or more; the default is
+// [DefaultWriteRate].
 func WithWriteRate(perSecond int) RegistrarOption {
 	return registrarOption(func(r *Registrar) {
 		if perSecond < 1 {
@@ -113,8 +114,8 @@ func WithWriteRate(perSecond int) RegistrarOption {
 	})
 }
 
-// NewRegistrar makes a Registrar; it does nothing until the first Register or Keep. A client
-// or an option that makes no sense is the error of those then, which wraps [ErrInvalid].
+// NewRegistrar makes a Registrar; it does nothing until the first [Registrar.Register] or
+// [Registrar.Keep]. For an invalid client or option, these return an error that wraps [ErrInvalid].
 func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 	r := &Registrar{client: client, format: JSON{}, ttl: DefaultTTL, rate: DefaultWriteRate}
 	for _, o := range opts {
@@ -134,20 +135,20 @@ func NewRegistrar(client *clientv3.Client, opts ...RegistrarOption) *Registrar {
 	return r
 }
 
-// refuse notes what makes no sense; the first such thing is the error.
+// refuse notes an invalid argument; the first one becomes the error.
 func (r *Registrar) refuse(format string, args ...any) {
 	if r.err == nil {
 		r.err = invalid("registrar: "+format, args...)
 	}
 }
 
-// Register puts the instance's record and keeps it there until the Registration is closed:
-// after a lost lease, an outage of etcd, a deletion by somebody else, a restored backup. It
-// returns when the record is there. It fails with an error that wraps [ErrTaken] when another
-// process holds the id with other addresses; one with the same addresses is taken for an
-// earlier run of this process, and its record is taken over. What the server refuses for
-// good, for want of a permission say, fails at once. When ctx ends first, nothing is
-// registered; the error wraps the context's and says what etcd answered.
+// Register puts the instance's record and keeps it there until [Registration.Close]: after a lost
+// lease, an outage of etcd, a deletion by another client, a restored backup. It returns when the
+// record is there. It fails with an error that wraps [ErrTaken] when another process holds the id
+// with other addresses; a record with the same addresses counts as an earlier run of this process,
+// and is taken over. If the server refuses the record for good, for want of a permission say,
+// Register fails at once. When ctx ends first, nothing is registered; the error wraps the context's
+// and says what etcd answered.
 func (r *Registrar) Register(ctx context.Context, in Instance) (*Registration, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -162,7 +163,7 @@ func (r *Registrar) Register(ctx context.Context, in Instance) (*Registration, e
 	g.in.Store(own)
 	g.kept, err = r.keeper.Keep(ctx, keep.Spec{
 		Key: g.key, Value: value, Crowd: r.format.Prefix(own.Service), Judge: g.judge,
-		Tell: func(kind keep.Kind, err error) { r.tell(kind, g.key, g.in.Load(), err) },
+		Notify: func(kind keep.Kind, err error) { r.notify(kind, g.key, g.in.Load(), err) },
 	})
 	if err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func (r *Registrar) Register(ctx context.Context, in Instance) (*Registration, e
 	return g, nil
 }
 
-// encode is the record of an instance that can be registered.
+// encode returns the record of a valid instance.
 func (r *Registrar) encode(in *Instance) ([]byte, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
@@ -182,15 +183,16 @@ func (r *Registrar) encode(in *Instance) ([]byte, error) {
 	if len(value) > maxRecord {
 		return nil, invalid("the record of %s/%s has %d bytes, more than %d", in.Service, in.ID, len(value), maxRecord)
 	}
-	// What a format cannot carry is lost, but it has to read what it writes.
+	// A format may lose fields, but it has to read its own records.
 	if _, err := r.format.Unmarshal(in.Service, r.format.Key(in), value); err != nil {
 		return nil, invalid("%s/%s in this format: %v", in.Service, in.ID, err)
 	}
 	return value, nil
 }
 
-// Lease is the lease of the records at present; clientv3.NoLease while there is none, or while it
-// may be over because etcd does not answer. When etcd has expired it, it is another one.
+// Lease returns the present lease of the records; [clientv3.NoLease] while there is none, or while
+// it may have ended because etcd does not answer. After etcd has expired it, the records get
+// another one.
 func (r *Registrar) Lease() clientv3.LeaseID {
 	if r.keeper == nil {
 		return clientv3.NoLease
@@ -198,7 +200,7 @@ func (r *Registrar) Lease() clientv3.LeaseID {
 	return r.keeper.Lease()
 }
 
-func (r *Registrar) tell(kind keep.Kind, key string, in *Instance, err error) {
+func (r *Registrar) notify(kind keep.Kind, key string, in *Instance, err error) {
 	r.event(Event{Kind: EventKind(kind), Key: key, Instance: in, Err: err})
 }
 
@@ -208,9 +210,8 @@ func (r *Registrar) event(e Event) {
 	}
 }
 
-// Close removes all records at once, revokes the lease and ends the registrar; every
-// registration has ended then. It takes 3 s at most: what could not be removed by then
-// goes with the lease.
+// Close removes all records at once, revokes the lease and ends the registrar and all its
+// registrations. It takes 3 s at most: records that could not be removed by then go with the lease.
 func (r *Registrar) Close() error {
 	if r.keeper == nil {
 		return nil

@@ -101,7 +101,7 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// events collects what a registrar tells.
+// events collects a registrar's events.
 type events struct {
 	mu   sync.Mutex
 	list []discovery.Event
@@ -113,7 +113,7 @@ func (e *events) add(ev discovery.Event) {
 	e.list = append(e.list, ev)
 }
 
-// await waits until a kind was told so often.
+// await waits until an event of a kind has come n times.
 func (e *events) await(t testing.TB, kind discovery.EventKind, n int) {
 	t.Helper()
 	clienttest.Await(t, fmt.Sprintf("%d times %s", n, kind), func() bool {
@@ -141,7 +141,7 @@ func (e *events) last(kind discovery.EventKind) (last discovery.Event) {
 	return last
 }
 
-// Whatever happens to the record, it comes back, and its owner is notified.
+// Whatever happens to the record, it comes back, and its owner gets events.
 func TestRegistrationHeals(t *testing.T) {
 	c := clienttest.Shared(t)
 	var happened events
@@ -172,8 +172,8 @@ func TestRegistrationHeals(t *testing.T) {
 	}
 }
 
-// etcd is away for three times the TTL: the record is back soon after it is, and works
-// again without its owner's doing.
+// etcd is away for three times the TTL: soon after it is back the record is there again, without
+// any action by its owner.
 func TestRegistrationSurvivesOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -202,12 +202,12 @@ func TestRegistrationSurvivesOutage(t *testing.T) {
 		t.Error("the record is not back")
 	}
 	if v := value(t, c, base(t).Key(&discovery.Instance{Service: t.Name(), ID: "b"})); v != "" {
-		t.Errorf("what was given up is registered: %s", v)
+		t.Errorf("the abandoned registration is there: %s", v)
 	}
 }
 
 // When etcd comes back it has given every lease its whole time again: the registrar goes on with
-// its own, so that no record vanishes but those whose registrations were closed meanwhile.
+// its own, so no record vanishes except those whose registrations were closed meanwhile.
 func TestOutageLosesNoRecord(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := clienttest.Dial(t, cluster.Endpoints()...)
@@ -240,11 +240,10 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	if now := r.Lease(); now != lease {
 		t.Errorf("lease %x, before the outage %x", now, lease)
 	}
-	// Its lease lives after all, so it is removed like what others keep is restored: each by
-	// itself.
+	// Its lease lives after all, so each closed record is removed by itself.
 	clienttest.Await(
 		t,
-		"what was closed during the outage is gone",
+		"the records closed during the outage are gone",
 		func() bool { return value(t, c, closed.Key()) == "" },
 	)
 	// The last write says that the watch has seen all before it.
@@ -267,8 +266,8 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	t.Error("the watch ended")
 }
 
-// Formats change what they cannot carry: an address without a scheme is a URL in kratos' records. A
-// restart finds its own record all the same, and takes its changes.
+// Formats change fields that they cannot carry: an address without a scheme is a URL in kratos'
+// records. A restarted process finds its own record all the same, and takes it over.
 func TestRecordsThatReadOtherwise(t *testing.T) {
 	c := clienttest.Shared(t)
 	for _, f := range []discovery.Format{discovery.Kratos{Base: t.Name() + "/kratos/"}, discovery.Naming{Base: t.Name() + "/naming/"}} {
@@ -314,7 +313,7 @@ func TestTakenID(t *testing.T) {
 		err,
 		discovery.ErrTaken,
 	) {
-		t.Errorf("Update of who was replaced: %v", err)
+		t.Errorf("Update of a replaced one: %v", err)
 	}
 	if v := value(t, c, second.Key()); strings.Contains(v, "stale") {
 		t.Errorf("record %s", v)
@@ -330,7 +329,7 @@ func TestTakenID(t *testing.T) {
 	if err := first.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	// A record that makes no sense belongs to somebody too.
+	// An invalid record belongs to some process too.
 	if _, err := c.Put(within(t), first.Key(), "garbage"); err != nil {
 		t.Fatal(err)
 	}
@@ -372,7 +371,8 @@ func TestRegisterRefuses(t *testing.T) {
 	register(t, r, in) // odd, but fine
 }
 
-// Thousands of one process: no goroutine each, and all come back after a lost lease.
+// Thousands of instances of one process: no goroutine for each, and all come back after a lost
+// lease.
 func TestManyInstances(t *testing.T) {
 	c := clienttest.Shared(t)
 	const n = 500
@@ -410,7 +410,7 @@ func TestManyInstances(t *testing.T) {
 	}
 }
 
-// Records of any kind are kept too.
+// Plain keys are kept too.
 func TestKeep(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, other := registrar(t, c), registrar(t, c)

@@ -14,12 +14,11 @@ type Registration struct {
 	r            *Registrar
 	key, service string
 	kept         *keep.Kept
-	in           atomic.Pointer[Instance] // as it is to be; never changed in place, replaced under the keeper's lock
+	in           atomic.Pointer[Instance] // as intended; never changed in place, replaced under the keeper's lock
 }
 
-// judge says what is to become of a record that is not as it is to be. Records are compared as
-// others read them, since a format may lose or add something. It is called under the keeper's
-// lock.
+// judge says what becomes of a record that differs from the intended one. Records are compared as
+// others read them, since a format may lose or add fields. It is called under the keeper's lock.
 func (g *Registration) judge(f keep.Found) keep.Verdict {
 	holder, err := g.r.format.Unmarshal(g.service, g.key, f.Value)
 	if err != nil {
@@ -38,15 +37,16 @@ func (g *Registration) judge(f keep.Found) keep.Verdict {
 	return keep.Verdict{Taken: &TakenError{Key: g.key, Holder: holder}}
 }
 
-// Instance is what is registered at present.
+// Instance returns the instance as registered at present.
 func (g *Registration) Instance() Instance { return *g.in.Load().clone() }
 
-// Key is where the record is in etcd.
+// Key returns the record's key in etcd.
 func (g *Registration) Key() string { return g.key }
 
-// Update changes the instance in place and returns when the record says so. Service and id
-// are fixed. When ctx ends first, the change goes on in the background. Of concurrent updates
-// none is lost: change is called again, with the newer instance, if another one came first.
+// Update changes the instance in place and returns when etcd has the new record. Service and id are
+// fixed. When ctx ends first, the change goes on in the background. No concurrent update is lost:
+// change is called again, with the newer instance, if another update came first. An invalid result
+// is an error that wraps [ErrInvalid], and nothing is changed.
 func (g *Registration) Update(ctx context.Context, change func(in *Instance)) error {
 	if change == nil {
 		return invalid("the change of %s is nil", g.key)
@@ -55,7 +55,7 @@ func (g *Registration) Update(ctx context.Context, change func(in *Instance)) er
 		was := g.in.Load()
 		in := was.clone()
 		change(in)
-		in = in.clone() // the caller may keep what it put in
+		in = in.clone() // the caller may keep references to its parts
 		value, err := g.r.encode(in)
 		if err != nil {
 			return err
@@ -75,20 +75,22 @@ func (g *Registration) Update(ctx context.Context, change func(in *Instance)) er
 	}
 }
 
-// errOvertaken is seen by nobody outside.
+// errOvertaken never leaves this package.
 var errOvertaken = errors.New("discovery: another change came first")
 
-// Close removes the record, if it is this registration's, and returns when it is gone. When
-// ctx ends first, that goes on in the background; the lease does the rest.
+// Close removes the record, if it is this registration's, and returns when it is gone. When ctx
+// ends first, the removal goes on in the background; at the latest the record goes with its lease.
+// A second Close returns [ErrClosed].
 func (g *Registration) Close(ctx context.Context) error { return g.kept.Close(ctx) }
 
-// Closed reports whether Close was called, or Drain came so far, or the Registrar is closed: the
-// record is not kept any more, though etcd may have it still.
+// Closed reports whether [Registration.Close] was called, [Registration.Drain] has closed the
+// registration, or the [Registrar] is closed: the record is no longer kept, though etcd may still
+// have it.
 func (g *Registration) Closed() bool { return g.kept.Closed() }
 
 // withdraw removes the record while a check fails, and puts it back.
 func (g *Registration) withdraw(hidden bool, why error) {
 	if g.kept.Hide(hidden) && hidden {
-		g.r.tell(keep.Withdrawn, g.key, g.in.Load(), why)
+		g.r.notify(keep.Withdrawn, g.key, g.in.Load(), why)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A backup that has a registrar's lease, but an old value of one key and not the other one, is
-// restored under it, and etcd comes to higher revisions before it is back. The registrar puts both
-// right, whether its watch has shown an event before or not: one that was compacted has not.
+// A backup has a registrar's lease, but an old value of one key and lacks the other key. It is
+// restored, and etcd reaches higher revisions before it is back. The registrar puts both keys
+// right, whether its watch shows an event first or not: a compacted one is not shown.
 func TestRegistrarOverARestoreThatOvertook(t *testing.T) {
 	for name, compacted := range map[string]bool{"with an event": false, "without an event": true} {
 		t.Run(name, func(t *testing.T) {
@@ -54,14 +54,14 @@ func TestRegistrarOverARestoreThatOvertook(t *testing.T) {
 			clienttest.Await(t, "the key as it was", func() bool { return value(t, direct, old.Key()) == "now" })
 			clienttest.Await(
 				t,
-				"the key that the backup has not",
+				"the key that the backup lacks",
 				func() bool { return value(t, direct, late.Key()) == "late" },
 			)
 		})
 	}
 }
 
-// compactUnseen compacts what those who come through the proxy have not seen.
+// compactUnseen compacts events that the clients behind the proxy have not seen.
 func compactUnseen(t *testing.T, cluster *etcdtest.Cluster) {
 	t.Helper()
 	m := cluster.Members()[0]
@@ -83,8 +83,8 @@ func compactUnseen(t *testing.T, cluster *etcdtest.Cluster) {
 	}
 }
 
-// A backup from before a record was closed, restored, has it again, under the lease that the
-// registrar's other records keep alive. The registrar deletes it again, and leaves others be.
+// A restored backup has a record that was closed since, under the lease that the registrar's other
+// records keep alive. The registrar deletes it again, and leaves the others alone.
 func TestClosedOverARestore(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Filter says which instances are meant, as a text: "v2" or "version=v2" are those of a version,
-// "tag=canary" those with a tag, "meta.team=x" those with an entry in their metadata. Several,
-// joined by commas, must all hold: "v2,tag=canary". The empty Filter takes every instance. What
-// contains a comma cannot be said so.
+// Filter selects instances by a text: "v2" or "version=v2" selects those of a version, "tag=canary"
+// those with a tag, "meta.team=x" those with an entry in their metadata. Several conditions, joined
+// by commas, must all hold: "v2,tag=canary". The empty Filter selects every instance. Values with a
+// comma cannot be expressed.
 type Filter string
 
 const (
 	filterVersion = "version"
 	filterTag     = "tag"
 	filterMeta    = "meta."
-	// maxFilter bounds a filter, in bytes: it may come with a request.
+	// maxFilter bounds a filter, in bytes: a filter may come with a request.
 	maxFilter = 1024
 )
 
@@ -33,8 +33,8 @@ func (f Filter) condition() (key, value string, rest Filter, more bool) {
 	return key, value, Filter(after), more
 }
 
-// canonical is what filters have in common that say the same: "v2" and "version=v2", conditions in
-// another order or twice.
+// canonical returns one form for all filters that mean the same: "v2" and "version=v2", conditions
+// in another order or twice.
 func (f Filter) canonical() Filter {
 	var words []string
 	for rest, more := f, f != ""; more; {
@@ -46,7 +46,7 @@ func (f Filter) canonical() Filter {
 	return Filter(strings.Join(slices.Compact(words), ","))
 }
 
-// Validate says what is wrong with the filter; nil for nothing. The error wraps [ErrInvalid].
+// Validate returns what is wrong with the filter, nil if nothing is. The error wraps [ErrInvalid].
 func (f Filter) Validate() error {
 	if f == "" {
 		return nil
@@ -72,7 +72,7 @@ func (f Filter) Validate() error {
 	return nil
 }
 
-// Matches reports whether the filter takes an instance. One that is not valid takes none.
+// Matches reports whether the filter selects an instance. An invalid filter selects none.
 func (f Filter) Matches(in *Instance) bool {
 	for rest, more := f, f != ""; more; {
 		var key, value string
@@ -96,19 +96,19 @@ func (f Filter) Matches(in *Instance) bool {
 	return true
 }
 
-// Split says which part of the calls to a service, in percent, goes to which of its instances: 95
-// to "v1", 5 to "v2". Those that match no filter get nothing. The empty Split is none: calls go to
-// all. Package pick follows it.
+// Split divides the calls to a service between its instances, in percent: 95 to "v1", 5 to "v2".
+// Instances that match no filter get no calls. The empty Split does not divide: calls go to all.
+// Package [github.com/fairlead-go/fairlead/discovery/pick] follows it.
 type Split map[Filter]float64
 
 const (
 	// maxSplit bounds the subsets: each pick looks at them in turn.
 	maxSplit = 32
-	// roundedOff is what percentages such as three times 33.3333 may lack.
+	// roundedOff is how far the sum may be off, for percentages such as three times 33.3333.
 	roundedOff = 0.001
 )
 
-// Validate says what is wrong with the split; nil for nothing. The error wraps [ErrInvalid].
+// Validate returns what is wrong with the split, nil if nothing is. The error wraps [ErrInvalid].
 func (s Split) Validate() error {
 	if len(s) > maxSplit {
 		return invalid("a split into %d, more than %d", len(s), maxSplit)
@@ -136,10 +136,10 @@ func (s Split) Validate() error {
 	return nil
 }
 
-// Filters are those of the split in their order, which all processes agree on.
+// Filters returns the split's filters in their order, the same in all processes.
 func (s Split) Filters() []Filter { return slices.Sorted(maps.Keys(s)) }
 
-// String is the split as [ParseSplit] takes it, "v1=95 v2=5".
+// String returns the split in the form that [ParseSplit] takes, "v1=95 v2=5".
 func (s Split) String() string {
 	var words []string
 	for _, f := range s.Filters() {

@@ -65,8 +65,8 @@ func TestParseSplit(t *testing.T) {
 	}
 }
 
-// A split reaches those who follow, alone and with the instances, and stays until it is removed.
-// One that is refused changes nothing.
+// A split reaches the followers, alone and with the instances, and stays until it is removed. A
+// refused one changes nothing.
 func TestSplitFollowed(t *testing.T) {
 	c := clienttest.Shared(t)
 	put := func(s discovery.Split) error {
@@ -97,7 +97,7 @@ func TestSplitFollowed(t *testing.T) {
 	if err := put(discovery.Split{"v1": 95, "v2": 6}); !errors.Is(err, discovery.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
-	override(t, c, "b", func(o *discovery.Override) { o.Weight = 7 }) // keeps the split, changes nothing that is shown
+	override(t, c, "b", func(o *discovery.Override) { o.Weight = 7 }) // keeps the split, changes no shown instance
 	if err := put(discovery.Split{"v1": 90, "v2": 10}); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestSplitFollowed(t *testing.T) {
 	}
 }
 
-// Weights that change a thousand times: followers end with the last, and none is an empty view.
+// Weights change a thousand times: followers end with the last, and see no empty view.
 func TestWeightsChangeAllTheTime(t *testing.T) {
 	c := clienttest.Shared(t)
 	key := "/fairlead/control/" + t.Name()

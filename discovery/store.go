@@ -91,7 +91,7 @@ func (f *feed) fromFile() {
 		f.control = &Control{Split: rec.Split, Limits: rec.Limits}
 	}
 	c := f.begin()
-	c.now = rec.At // by the clock on the wall: there is no other across processes
+	c.now = rec.At // by the wall clock: processes share no other
 	for key, in := range rec.Instances {
 		if in != nil && in.Validate() == nil {
 			in.Cluster = f.cluster.name

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Subscription follows the instances of a service. Methods are safe for concurrent use,
-// but only one goroutine should call Next.
+// Subscription follows the instances of a service; [Directory.Subscribe] begins one. Methods are
+// safe for concurrent use, but only one goroutine should call [Subscription.Next].
 type Subscription struct {
 	of     *followed
 	tracks []*track      // one for each feed of it
@@ -19,14 +19,14 @@ type Subscription struct {
 
 	mu    sync.Mutex // guards what follows, and the tracks; taken after a feed's
 	begun bool       // Next has returned once
-	used  *track     // whose view Next returned last
-	last  *View      // which that was
+	used  *track     // the track whose view Next returned last
+	last  *View      // that view
 	stale bool       // as delivered last
 	split Split      // as delivered last
 	limit Limits     // as delivered last
 }
 
-// track is what a subscription has seen of one cluster.
+// track is how far a subscription is with one cluster.
 type track struct {
 	s *Subscription
 	f *feed
@@ -35,17 +35,18 @@ type track struct {
 	returned int64           // revision of the view that Next returned last, or passed over
 	drains   bool            // an instance drains in it
 	seen     int64           // revision of the last view that the caller has done with
-	pending  map[string]step // since what Next returned last, by key; nil unless the track is used
+	pending  map[string]step // changes since then, by key; nil unless the track is used
 }
 
-// Change is what happened since the last one. Its slices are in no order.
+// Change is the difference since the previous one; see [Subscription.Next]. Its slices have no
+// order.
 type Change struct {
-	// View is the whole, as of now. When it is another cluster's than before (see WithFallback),
-	// the rest of the Change is the difference between the two, by the ids of the instances.
+	// View is the present view. If its cluster is another one than before (see [WithFallback]), the
+	// rest of the Change is the difference between the two views, by the ids of the instances.
 	View                    *View
 	Added, Updated, Removed []*Instance
-	// Stale: etcd has not answered for some seconds, or not yet; the view is as of what was
-	// last known.
+	// Stale: etcd has not answered for some seconds, or not yet; the view shows the last known
+	// state.
 	Stale bool
 	// Resplit: the view has another split than the one before.
 	Resplit bool
@@ -53,19 +54,20 @@ type Change struct {
 	Relimited bool
 }
 
-// Status says how sure a view is.
+// Status says how current a view is; see [Subscription.Status].
 type Status struct {
-	Revision int64         // as of which it is right; 0: from a file, or none yet
+	Revision int64         // the view is right as of it; 0: from a file, or no view yet
 	Age      time.Duration // since it was last known to be right
 	Stale    bool
 	// Err is why the records cannot be read, nil if they can.
 	Err error
-	// Control, if not nil, says what is wrong with the service's control record (see Control),
-	// which may not be read, say; the last good one stays in force.
+	// Control, if not nil, is the error of the service's control record (see [Control]): it may not
+	// be read, say. The last valid record stays in force.
 	Control error
 }
 
-// Ready waits until there is a view. If ctx ends first, the error says why there is none.
+// Ready waits until there is a view. If ctx ends first, the error says why there is none. If the
+// subscription ends first, it returns [ErrClosed].
 func (s *Subscription) Ready(ctx context.Context) error {
 	select {
 	case <-s.of.ready:
@@ -77,8 +79,8 @@ func (s *Subscription) Ready(ctx context.Context) error {
 	}
 }
 
-// View is the present one, nil before the first. To whoever never calls Next an instance that
-// drains counts as seen with it, see [WithAnnounce].
+// View returns the present view, nil before the first. For a caller that never calls
+// [Subscription.Next], getting a view counts as having seen it; see [WithAnnounce].
 func (s *Subscription) View() *View {
 	at := s.of.choose()
 	shown := s.of.feeds[at].view.Load()
@@ -94,7 +96,8 @@ func (s *Subscription) View() *View {
 	return shown
 }
 
-// looked notes that the caller has a view otherwise than by Next, and reports whether that is news.
+// looked notes that the caller got a view by other means than Next, and reports whether that is
+// news.
 func (t *track) looked(v *View) bool {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
@@ -105,7 +108,7 @@ func (t *track) looked(v *View) bool {
 	return true
 }
 
-// Status says how sure the present view is.
+// Status says how current the present view is.
 func (s *Subscription) Status() Status { return s.of.feeds[s.of.choose()].status() }
 
 func (f *feed) status() Status {
@@ -119,9 +122,10 @@ func (f *feed) status() Status {
 	return st
 }
 
-// Next waits for a change and returns all that have come since the last, as one: what came
-// and went meanwhile is not among them. The first one has everything as added, and comes
-// also if there is nothing. A slow caller delays nobody. After Close it returns [ErrClosed].
+// Next waits for a change and returns all changes since the previous one, as one: instances that
+// came and went meanwhile are not in it. The first one has every instance in Added, and comes also
+// if there is none. A slow caller delays nobody. Next fails when ctx ends, and with [ErrClosed]
+// after [Subscription.Close]; only one goroutine should call it.
 func (s *Subscription) Next(ctx context.Context) (Change, error) {
 	s.settle()
 	for {
@@ -142,7 +146,7 @@ func (s *Subscription) Next(ctx context.Context) (Change, error) {
 	}
 }
 
-// settle notes that the caller has done with what it got.
+// settle notes that the caller has done with its last change.
 func (s *Subscription) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +155,7 @@ func (s *Subscription) settle() {
 	}
 }
 
-// settle: the caller has done with what it got; s.mu is held.
+// settle notes that the caller has done with its last change; s.mu is held.
 func (t *track) settle() {
 	if t.drains && t.returned > t.seen {
 		signal(t.f.acked)
@@ -166,8 +170,8 @@ func (t *track) pass() {
 	}
 }
 
-// choose finds the track to show, and locks its feed and the subscription: its view stays the one
-// to show.
+// choose finds the track to show, and locks its feed and the subscription, so that its view remains
+// the one to show.
 func (s *Subscription) choose() *track {
 	for {
 		i := s.of.choose()
@@ -181,7 +185,7 @@ func (s *Subscription) choose() *track {
 	}
 }
 
-// take returns what is to be delivered, if anything.
+// take returns the change to be delivered, if any.
 func (s *Subscription) take() (c Change, ok bool) {
 	t := s.choose()
 	defer t.f.mu.Unlock()
@@ -222,7 +226,7 @@ func (s *Subscription) take() (c Change, ok bool) {
 	return c, ok
 }
 
-// changes are those that pend; s.mu is held.
+// changes returns the pending changes; s.mu is held.
 func (t *track) changes() (c Change) {
 	for _, st := range t.pending {
 		switch {
@@ -237,7 +241,7 @@ func (t *track) changes() (c Change) {
 	return c
 }
 
-// note takes changes; the caller holds the feed's lock.
+// note adds changes; the caller holds the feed's lock.
 func (t *track) note(list []step) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
@@ -254,7 +258,8 @@ func (t *track) note(list []step) {
 
 func (s *Subscription) poke() { signal(s.wake) }
 
-// Close ends the subscription; the last one of a service ends its watch.
+// Close ends the subscription; the last one of a service ends its watch. A second Close does
+// nothing.
 func (s *Subscription) Close() {
 	s.once.Do(func() {
 		for _, t := range s.tracks {
@@ -270,7 +275,7 @@ func (s *Subscription) Close() {
 // finish ends the subscription.
 func (s *Subscription) finish() { s.ended.Do(func() { close(s.done) }) }
 
-// signal wakes whoever waits on a channel with room for one.
+// signal wakes the receiver of a channel with room for one.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -17,7 +17,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A value that can never be stored fails at once, and what was there stays and comes back.
+// A value that can never be stored fails at once, and the previous one stays and comes back.
 func TestSetOfATooLargeValue(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -31,7 +31,7 @@ func TestSetOfATooLargeValue(t *testing.T) {
 			t.Errorf("too large %s: no error", what)
 		}
 		if k.Value() != "good" || value(t, c, k.Key()) != "good" {
-			t.Errorf("too large %s: %d bytes are wanted, %d there", what, len(k.Value()), len(value(t, c, k.Key())))
+			t.Errorf("too large %s: %d bytes are to be kept, %d are there", what, len(k.Value()), len(value(t, c, k.Key())))
 		}
 		if _, err := c.Delete(within(t), k.Key()); err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestSetOfATooLargeValue(t *testing.T) {
 	}
 }
 
-// A TTL that the server does not take is told at once.
+// A TTL that the server does not allow fails at once.
 func TestTTLBeyondTheServers(t *testing.T) {
 	r := registrar(t, clienttest.Shared(t), discovery.WithTTL(1<<62))
 	if _, err := r.Register(context.Background(), orders(t, "a")); !errors.Is(err, rpctypes.ErrLeaseTTLTooLarge) {
@@ -54,8 +54,8 @@ func TestTTLBeyondTheServers(t *testing.T) {
 	}
 }
 
-// Whoever may not read a service is told so: by the problem, the status and the errors, until it is
-// allowed.
+// A user who may not read a service learns so from the problem, the status and the errors, until it
+// is allowed.
 func TestDirectoryOfALimitedUser(t *testing.T) {
 	_, app, root := limited(t, "elsewhere/")
 	var problems atomic.Int64
@@ -92,7 +92,7 @@ func TestDirectoryOfALimitedUser(t *testing.T) {
 	}
 }
 
-// When the client is closed under a directory, nobody keeps its views right any more.
+// When the client is closed under a directory, its views are no longer kept right.
 func TestClientClosedUnderADirectory(t *testing.T) {
 	c := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	s := subscribe(t, directory(t, c))

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A view that has had no change since it was listed shows what a wiped etcd has, although that has
-// come to higher revisions meanwhile, and what operators say there.
+// A view that has had no change since it was listed shows what a wiped etcd has, although that etcd
+// has reached higher revisions meanwhile, and applies the operators' record there.
 func TestWipedEtcdThatOvertook(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})

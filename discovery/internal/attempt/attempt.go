@@ -6,42 +6,42 @@ import (
 	"time"
 )
 
-// Verdict says what has come of an attempt.
+// Verdict says what a result means for its call.
 type Verdict uint8
 
 const (
-	// Final: this is what the caller gets.
+	// Final: the caller gets this result.
 	Final Verdict = iota
-	// Again: it has failed, and may be repeated on another instance.
+	// Again: the attempt failed, and may be repeated on another instance.
 	Again
 	// None: there was no other instance to send it to.
 	None
 )
 
-// Result is what an attempt has given.
+// Result is the result of an attempt.
 type Result[T any] struct {
-	Value   T // may be none, if there is an error
+	Value   T // may be missing, if there is an error
 	Err     error
 	Verdict Verdict
 }
 
-// End is why an attempt was ended before it gave a result.
+// End says why an attempt was ended before it had a result.
 type End uint8
 
 const (
-	// Open: it was not.
+	// Open: it was not ended.
 	Open End = iota
 	// TooLong: it had no answer within the limit of attempts, and its successor has begun.
 	TooLong
-	// Outrun: another one was faster.
+	// Outrun: another attempt was faster.
 	Outrun
 )
 
-// Attempt is one of a call's.
+// Attempt is one attempt of a call.
 type Attempt struct {
 	// Number counts from 0.
 	Number int
-	// Hedge: it was begun beside another one that had no answer yet, in addition.
+	// Hedge: the attempt was begun in addition, beside another one without an answer.
 	Hedge bool
 
 	cancel context.CancelFunc
@@ -49,7 +49,7 @@ type Attempt struct {
 	has    atomic.Bool // an instance
 	begun  chan<- *Attempt
 
-	// Of Run's goroutine.
+	// Owned by Run's goroutine.
 	since  time.Time // when it began; zero: not yet
 	hedged bool      // its time to be hedged has come
 	over   bool      // its time is up
@@ -57,29 +57,29 @@ type Attempt struct {
 	silent bool      // because it had no answer in its time
 }
 
-// Begun is called when there is an instance for the attempt, before it is sent there. It may be
-// called more than once.
+// Begun is called when the attempt has an instance, before it is sent there. It may be called more
+// than once.
 func (a *Attempt) Begun() {
 	if a.begun != nil && !a.has.Swap(true) {
 		a.begun <- a // has room for all attempts
 	}
 }
 
-// Ended says why the attempt was ended, if it was.
+// Ended returns why the attempt was ended, if it was.
 func (a *Attempt) Ended() End { return End(a.ended.Load()) }
 
-// Release frees what the attempt holds; its context ends. It is called when the attempt is over,
-// which for one with a value may be long after its result.
+// Release frees the attempt's resources; its context ends. It is called when the attempt is over;
+// for one with a value that may be long after its result.
 func (a *Attempt) Release() { a.cancel() }
 
-// end ends it.
+// end ends the attempt.
 func (a *Attempt) end(why End) {
 	a.gone = true
 	a.ended.CompareAndSwap(uint32(Open), uint32(why))
 	a.cancel()
 }
 
-// Plan is how a call is made.
+// Plan says how a call is made.
 type Plan struct {
 	Most    int           // attempts at most
 	Limit   time.Duration // after which one without an answer is given up for the next; 0: never
@@ -88,8 +88,8 @@ type Plan struct {
 	Hedges  *Budget
 }
 
-// Run makes a call by attempts of try, which must return soon after its context has ended. The
-// result is the first that is final, or what was left of the last attempt. What is not needed goes
+// Run makes a call by attempts of try, which must return soon after its context has ended. It
+// returns the first final result, or the rest of the last attempt. Results that are not needed go
 // to drop.
 func Run[T any](
 	ctx context.Context,
@@ -109,7 +109,7 @@ func Run[T any](
 	}
 	var last Result[T]
 	for n := 0; ; n++ {
-		now := try(ctx, &Attempt{Number: n, cancel: func() {}}) // nobody ends it
+		now := try(ctx, &Attempt{Number: n, cancel: func() {}}) // it is never ended
 		if now.Verdict == None && n > 0 {
 			return last
 		}

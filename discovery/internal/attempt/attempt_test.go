@@ -162,7 +162,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// When the budget is spent, a call has to do with what it has.
+// When the budget is spent, a call makes do with the attempts that it has.
 func TestSpent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		empty := func() *Budget { b := Retries(); b.tokens.Store(0); return b }
@@ -204,12 +204,12 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// The caller's next call shall know that an instance was silent: what was given up has said so
-// before the call returns, unless it does not end with its context.
-func TestSilenceIsToldBeforeTheCallReturns(t *testing.T) {
+// The caller's next call must know that an instance was silent: an attempt that was given up
+// reports that before the call returns, unless it does not end with its context.
+func TestSilenceIsReportedBeforeTheCallReturns(t *testing.T) {
 	for _, stays := range []time.Duration{10 * time.Millisecond, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
-			var told End
+			var reported End
 			release := make(chan struct{})
 			begin := time.Now()
 			p := Plan{Most: 2, Limit: time.Second, Retries: Retries(), Hedges: Hedges()}
@@ -223,14 +223,14 @@ func TestSilenceIsToldBeforeTheCallReturns(t *testing.T) {
 				case <-time.After(stays):
 				case <-release:
 				}
-				told = a.Ended()
+				reported = a.Ended()
 				return Result[int]{Err: errFailed, Verdict: Again}
 			}, func(Result[int]) {})
 			if took := time.Since(begin); r.Value != 1 || took > time.Second+reportFor {
 				t.Errorf("%+v after %v", r, took)
 			}
-			if stays < reportFor && told != TooLong {
-				t.Errorf("told %v", told)
+			if stays < reportFor && reported != TooLong {
+				t.Errorf("reported %v", reported)
 			}
 			close(release)
 		})

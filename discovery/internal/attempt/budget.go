@@ -10,11 +10,11 @@ const (
 	retryBurst = 1000
 	// hedgeCost: hedging is for the slowest few calls. When all are slow, it adds a twentieth.
 	hedgeCost = 20
-	// hedgeBurst is for an instance that stands still, until it is ejected.
+	// hedgeBurst is for an instance that freezes, until it is ejected.
 	hedgeBurst = 100
 )
 
-// Budget bounds what is sent besides the calls themselves. It is safe for concurrent use.
+// Budget bounds the attempts beyond the first of each call. It is safe for concurrent use.
 type Budget struct {
 	tokens     atomic.Int64
 	cost, most int64
@@ -32,14 +32,14 @@ func Retries() *Budget { return newBudget(retryCost, retryBurst) }
 // Hedges is a budget for hedges: one for twenty calls, after a burst of 100.
 func Hedges() *Budget { return newBudget(hedgeCost, hedgeBurst) }
 
-// Earn is for a call. The bound may be passed by a few, which does no harm.
+// Earn adds a call's share. Concurrent calls may exceed the bound by a few, which does no harm.
 func (b *Budget) Earn() {
 	if b.tokens.Load() < b.most {
 		b.tokens.Add(1)
 	}
 }
 
-// spend is for what is sent besides; false if there is nothing left.
+// spend pays for one more attempt; false if the budget is used up.
 func (b *Budget) spend() bool {
 	if b.tokens.Add(-b.cost) >= 0 {
 		return true

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// race is a call whose attempts may overlap. All but deliver is of the caller's goroutine.
+// race is a call whose attempts may overlap. Everything except deliver belongs to the caller's
+// goroutine.
 type race[T any] struct {
 	p     Plan
 	try   func(context.Context, *Attempt) Result[T]
@@ -22,7 +23,7 @@ type race[T any] struct {
 	failed bool       // there is one
 
 	mu   sync.Mutex // guards over, and puts into ended
-	over bool       // what comes now is dropped
+	over bool       // later results are dropped
 }
 
 type ended[T any] struct {
@@ -49,18 +50,18 @@ func (c *race[T]) run(ctx context.Context) Result[T] {
 	}
 }
 
-// paused is how late a timer may be. Later, this process stood still rather than the instances, or
-// had no processor: answers may have come that it has not read yet, so the limit begins anew.
+// paused is how late a timer may be. If it is later, this process was paused, not the instances, or
+// it had no processor: there may be answers that it has not read yet, so the limit begins anew.
 const paused = 50 * time.Millisecond
 
-// patience is after which a call that should have been hedged may take from what is there for
+// patience is after which a call that should have been hedged may spend from the budget for
 // retries. When all callers wait for one instance, no call earns anything for hedges.
 const patience = time.Second
 
 // never is longer than any call.
 const never = time.Duration(1<<63 - 1)
 
-// Why an attempt is begun.
+// The reasons to begin an attempt.
 const (
 	again = false // the one before has failed, or its time is up
 	hedge = true
@@ -75,7 +76,7 @@ func (c *race[T]) start(ctx context.Context, why bool) {
 	go func() { c.deliver(a, c.try(actx, a)) }()
 }
 
-// deliver hands a result over, or drops it if nobody waits any more.
+// deliver hands a result over, or drops it if the call is over.
 func (c *race[T]) deliver(a *Attempt, r Result[T]) {
 	c.mu.Lock()
 	over := c.over
@@ -92,7 +93,7 @@ func (c *race[T]) deliver(a *Attempt, r Result[T]) {
 // the end of a context, which a user's transport may ignore.
 const reportFor = 50 * time.Millisecond
 
-// finish ends what is still under way. The next call must know which instance was silent.
+// finish ends the attempts still under way. The next call must know which instance was silent.
 func (c *race[T]) finish() {
 	for _, a := range c.live {
 		if a.over { // and another one was faster
@@ -125,21 +126,21 @@ func (c *race[T]) finish() {
 	}
 }
 
-// giveUp ends an attempt that had no answer in its time.
+// giveUp ends an attempt that had no answer within its time.
 func (c *race[T]) giveUp(a *Attempt) {
 	a.end(TooLong)
 	a.silent = true
 	c.silent++
 }
 
-// seen takes note that an attempt has ended.
+// seen notes that an attempt has ended.
 func (c *race[T]) seen(a *Attempt) {
 	if a.silent {
 		c.silent--
 	}
 }
 
-// begin takes note that an attempt is on its way; those whose time is up are not needed then.
+// begin notes that an attempt is under way; those whose time is up are then no longer needed.
 func (c *race[T]) begin(a *Attempt) {
 	a.since = time.Now()
 	for _, old := range c.live {
@@ -150,7 +151,7 @@ func (c *race[T]) begin(a *Attempt) {
 	c.live = keep(c.live, func(a *Attempt) bool { return !a.gone })
 }
 
-// take takes what has come of an attempt; done: it is what the caller gets.
+// take handles the result of an attempt; done: the caller gets r.
 func (c *race[T]) take(ctx context.Context, e ended[T]) (r Result[T], done bool) {
 	c.seen(e.a)
 	c.live = keep(c.live, func(a *Attempt) bool { return a != e.a })
@@ -166,7 +167,7 @@ func (c *race[T]) take(ctx context.Context, e ended[T]) (r Result[T], done bool)
 			c.drop(c.last)
 		}
 		return e.r, true
-	case e.a.gone && (c.failed || e.r.Err == nil): // its value has gone with its context; what is known tells more
+	case e.a.gone && (c.failed || e.r.Err == nil): // its value has gone with its context; the earlier failure says more
 		c.drop(e.r)
 	default:
 		if c.failed {
@@ -175,7 +176,7 @@ func (c *race[T]) take(ctx context.Context, e ended[T]) (r Result[T], done bool)
 		c.last, c.failed = e.r, true
 	}
 	if len(c.live) > 0 {
-		// A hedge that failed leaves the call where it was, with one that is slow.
+		// A failed hedge leaves the call as it was, with a slow attempt.
 		if !e.a.gone && e.r.Verdict == Again && e.a.Number > c.live[len(c.live)-1].Number && ctx.Err() == nil &&
 			c.another(c.p.Retries) {
 			c.start(ctx, again)
@@ -194,7 +195,7 @@ func (c *race[T]) another(b *Budget) bool {
 	return !c.nobody && c.began < c.p.Most && b.spend()
 }
 
-// due does what is due and says when the next thing will be.
+// due does the work that is due and returns the time until the next.
 func (c *race[T]) due(ctx context.Context) time.Duration {
 	now := time.Now()
 	next := never
@@ -241,10 +242,10 @@ func (c *race[T]) due(ctx context.Context) time.Duration {
 	return next
 }
 
-// followed reports whether an attempt was begun after this one.
+// followed reports whether an attempt was begun after a.
 func (c *race[T]) followed(a *Attempt) bool { return c.live[len(c.live)-1] != a }
 
-// successorBegan reports whether a later one is on its way whose time is not up.
+// successorBegan reports whether a later attempt is under way whose time is not up.
 func (c *race[T]) successorBegan(a *Attempt) bool {
 	for _, b := range c.live {
 		if b.Number > a.Number && !b.since.IsZero() && !b.over {

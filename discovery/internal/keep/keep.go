@@ -1,15 +1,15 @@
-// Package keep keeps keys of one process in etcd as their owners want them, under one lease of its
+// Package keep keeps keys of one process in etcd as their owners need them, under one lease of its
 // own.
 //
-// One goroutine (run) has the lease: it is granted when there is something to keep, kept alive,
-// and granted anew when etcd says that it is gone; then everything is looked at again. A second one
-// (write) takes keys that are not known to be right, a few at a time, and settles each with
-// requests that its machine asks for (machine.go, settle.go). The own keys are watched (span.go),
-// and what somebody changed is settled again. There is no goroutine per key.
+// One goroutine (run) has the lease: it is granted when there is something to keep, kept alive, and
+// granted anew when etcd says that it is gone; then every key is looked at again. A second
+// goroutine (write) takes keys that are not known to be right, a few at a time, and settles each
+// with the requests of its machine (machine.go, settle.go). The own keys are watched (span.go), and
+// a key that another client changed is settled again. There is no goroutine per key.
 //
-// All state is guarded by Keeper.mu. An entry is in the queue at most once, and settled by one
-// goroutine at a time; what happens meanwhile is a later turn of its machine. What is special to
-// a key comes in by Spec.Judge.
+// Keeper.mu guards all state. An entry is in the queue at most once, and one goroutine at a time
+// settles it; changes meanwhile are a later turn of its machine. Spec.Judge decides what is special
+// to a key.
 package keep
 
 import (
@@ -32,50 +32,51 @@ const (
 	writeBurst = 100
 	// writers is how many keys are written at a time.
 	writers = 8
-	// WriteTry bounds one request, grantTry that for the lease. Each further one for a key has
-	// twice the time, writeTryDoubles times: an etcd with too much to do would get more.
+	// WriteTry bounds one request, grantTry the one for the lease. Each further request for a key
+	// gets twice the time, writeTryDoubles times: otherwise an overloaded etcd would get more
+	// requests.
 	WriteTry        = 2 * time.Second
 	writeTryDoubles = 3
 	grantTry        = 3 * time.Second
 	// listTry bounds a look at a span, which the server may have to search.
 	listTry = 10 * time.Second
-	// herdRate is how many processes are to write per second after an outage that all have
-	// seen: etcd does several times that, and it has other work then. Each counts the keys of
-	// its crowd, every countEvery, and draws its turn from that.
+	// herdRate is how many processes write per second after an outage that all have seen: etcd can
+	// do several times that, and it has other work then. Each process counts the keys of its crowd,
+	// every countEvery, and draws its turn from that.
 	herdRate   = 1000
 	countEvery = time.Minute
-	// refusedEvery is when what was refused is tried again: somebody has to grant a permission.
+	// refusedEvery is when a refused request is tried again: an operator has to grant a permission.
 	refusedEvery = 5 * time.Second
 	// closeTry bounds the removal of keys when a Keeper is closed.
 	closeTry = 3 * time.Second
 )
 
-// Retry is between two tries while etcd does not answer: short, for a key is to be back within a
-// second.
+// Retry is the wait between two tries while etcd does not answer: short, since a key should be back
+// within a second.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: 400 * time.Millisecond}
 
 var (
-	// ErrTaken is wrapped when a key is another process's, or kept here already.
+	// ErrTaken is wrapped when another process has the key, or it is kept here already.
 	ErrTaken = errors.New("discovery: the id is taken")
-	// ErrClosed is returned by what was closed.
+	// ErrClosed is returned by a closed [Kept] or [Keeper].
 	ErrClosed = errors.New("discovery: closed")
 
 	errLeaseLost  = errors.New("discovery: the lease was lost")
-	errChanged    = errors.New("discovery: somebody deleted or replaced the record")
+	errChanged    = errors.New("discovery: another client deleted or replaced the record")
 	errWatchEnded = errors.New("discovery: the watch has ended")
 )
 
-// Spec is a key to be kept.
+// Spec describes a key to be kept.
 type Spec struct {
 	Key   string
 	Value []byte
-	// Judge says what is to become of a record that was found. It is called with the Keeper's
-	// lock held, so it must not call the Keeper.
+	// Judge says what becomes of a found record. It is called with the Keeper's lock held, so it
+	// must not call the Keeper.
 	Judge func(Found) Verdict
-	// Tell is called with what happens, from several goroutines, without the lock.
-	Tell func(kind Kind, err error)
-	// Crowd is the prefix of the keys whose processes come back together after an outage; empty:
-	// none.
+	// Notify is called for each event of the key, from several goroutines, without the lock.
+	Notify func(kind Kind, err error)
+	// Crowd is the prefix of the keys whose processes come back together after an outage; empty if
+	// there is none.
 	Crowd string
 }
 
@@ -129,8 +130,8 @@ type Keeper struct {
 	blind   sync.Once                 // logs that keys of the lease cannot be seen
 }
 
-// New makes a Keeper; it does nothing until there is a key. ttl is that of the lease, in seconds,
-// perSecond how many keys are written per second.
+// New makes a Keeper; it does nothing until there is a key. ttl is the time to live of the lease,
+// in seconds, perSecond how many keys are written per second.
 func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 	k := &Keeper{
 		client: client, ttl: ttl, limiter: rate.NewLimiter(rate.Limit(perSecond), min(writeBurst, perSecond)),
@@ -145,18 +146,18 @@ func New(client *clientv3.Client, ttl int64, perSecond int) *Keeper {
 	return k
 }
 
-// Go starts f in a goroutine that Close waits for; its context ends then.
+// Go starts f in a goroutine. [Keeper.Close] ends its context and waits for it.
 func (k *Keeper) Go(f func(context.Context)) { k.group.Go(f) }
 
-// Lease is the lease of the keys at present; clientv3.NoLease while there is none, or it may be
-// over.
+// Lease returns the present lease of the keys; [clientv3.NoLease] while there is none, or while it
+// may have ended.
 func (k *Keeper) Lease() clientv3.LeaseID {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.usable()
 }
 
-// usable is the lease that keys can be written under; the caller holds mu.
+// usable returns the lease that keys can be written under; the caller holds mu.
 func (k *Keeper) usable() clientv3.LeaseID {
 	if k.lapsed {
 		return clientv3.NoLease
@@ -164,8 +165,8 @@ func (k *Keeper) usable() clientv3.LeaseID {
 	return k.lease
 }
 
-// Keep begins to keep a key and returns when it is there. When ctx ends first, or the key is
-// another's, it is not kept.
+// Keep begins to keep a key and returns when etcd has it. When ctx ends first, or another process
+// has the key, it is not kept.
 func (k *Keeper) Keep(ctx context.Context, s Spec) (*Kept, error) {
 	h, done, err := k.add(s)
 	if err != nil {
@@ -182,7 +183,7 @@ func (k *Keeper) Keep(ctx context.Context, s Spec) (*Kept, error) {
 	return h, nil
 }
 
-// add takes a key in; the channel gets the outcome of its first writing.
+// add adds a key; the channel gets the outcome of its first writing.
 func (k *Keeper) add(s Spec) (*Kept, <-chan error, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -198,7 +199,7 @@ func (k *Keeper) add(s Spec) (*Kept, <-chan error, error) {
 	case e.target != Gone:
 		return nil, nil, fmt.Errorf("%w: %s is registered here already", ErrTaken, s.Key)
 	}
-	e.answerWaiters(e.turn, nil) // whoever closed it: it has gone, and has come again
+	e.answerWaiters(e.turn, nil) // for callers of Close: it was removed, and now comes again
 	e.spec, e.owner = s, &Kept{k, e}
 	queue := e.adopt(s.Value)
 	done := e.expect()
@@ -219,10 +220,9 @@ func (k *Keeper) await(ctx context.Context, e *entry, done <-chan error) error {
 	}
 }
 
-// Set changes the value and returns when it is there. change is called with the Keeper's
-// lock held and returns the new value, or an error that Set returns. When ctx ends first, the
-// change goes on in the background. A value that can never be stored is dropped for the one
-// before.
+// Set changes the value and returns when etcd has it. change is called with the Keeper's lock held
+// and returns the new value, or an error that Set returns. When ctx ends first, the change goes on
+// in the background. A value that can never be stored is dropped, and the previous one stays.
 func (h *Kept) Set(ctx context.Context, change func() ([]byte, error)) error {
 	return h.amend(ctx, func() (bool, error) {
 		value, err := change()
@@ -237,8 +237,8 @@ func (h *Kept) Set(ctx context.Context, change func() ([]byte, error)) error {
 	})
 }
 
-// Close removes the key, if it is still ours, and returns when it is gone. When ctx ends first,
-// that goes on in the background; the lease does the rest.
+// Close removes the key, if it is still ours, and returns when it is gone. When ctx ends first, the
+// removal goes on in the background; at the latest the key goes with its lease.
 func (h *Kept) Close(ctx context.Context) error {
 	return h.amend(ctx, func() (bool, error) { return h.e.want(Gone, nil), nil })
 }
@@ -262,7 +262,7 @@ func (h *Kept) amend(ctx context.Context, change func() (queue bool, err error))
 	return k.await(ctx, e, done)
 }
 
-// Hide removes the key for now, or puts it back; it reports whether that is news.
+// Hide removes the key for now, or puts it back; it reports whether that is a change.
 func (h *Kept) Hide(hidden bool) bool {
 	h.k.mu.Lock()
 	defer h.k.mu.Unlock()
@@ -274,24 +274,24 @@ func (h *Kept) Hide(hidden bool) bool {
 	return changed
 }
 
-// over reports whether the key is kept no more; the caller holds mu.
+// over reports whether the key is no longer kept; the caller holds mu.
 func (h *Kept) over() bool { return h.k.closed || h.e.owner != h || h.e.target == Gone }
 
-// Closed reports whether the key is kept no more.
+// Closed reports whether the key is no longer kept.
 func (h *Kept) Closed() bool {
 	h.k.mu.Lock()
 	defer h.k.mu.Unlock()
 	return h.over()
 }
 
-// Value is what is to be there.
+// Value returns the value to be kept.
 func (h *Kept) Value() []byte {
 	h.k.mu.Lock()
 	defer h.k.mu.Unlock()
 	return h.e.value
 }
 
-// Revision is the mod revision of the record that was written last.
+// Revision returns the mod revision of the record that was written last.
 func (h *Kept) Revision() int64 {
 	h.k.mu.Lock()
 	defer h.k.mu.Unlock()
@@ -320,7 +320,7 @@ func (e *entry) answerWaiters(turn int, err error) {
 	}
 }
 
-// enqueue puts an entry into the queue, if it is to go there; the caller holds mu.
+// enqueue puts an entry into the queue, if queue says so; the caller holds mu.
 func (k *Keeper) enqueue(e *entry, queue bool) {
 	if queue {
 		k.queue = append(k.queue, e)
@@ -328,7 +328,7 @@ func (k *Keeper) enqueue(e *entry, queue bool) {
 	signal(k.work)
 }
 
-// signal wakes whoever waits on a channel with room for one.
+// signal wakes the receiver of a channel with room for one.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -336,8 +336,8 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Close removes all keys at once, revokes the lease and ends the Keeper. It takes 3 s at most:
-// what could not be removed by then goes with the lease.
+// Close removes all keys at once, revokes the lease and ends the Keeper. It takes 3 s at most: keys
+// that could not be removed by then go with the lease.
 func (k *Keeper) Close() error {
 	k.mu.Lock()
 	if k.closed {

@@ -1,13 +1,13 @@
 package keep
 
-// The lease: granted when there is something to keep, and renewed until etcd says that it is gone,
-// however long nobody answers: after an outage a new leader has given it its whole time again, and
-// the keys under it are still there. Nothing is to be written again then, nobody sees them vanish,
-// and the watch of the keys tells what has changed. While it may be over it has lapsed: nothing is
-// written, and owners know their keys as lost.
+// The lease is granted when there is something to keep, and renewed until etcd says that it is
+// gone, however long etcd does not answer: after an outage a new leader has given it its whole time
+// again, and the keys under it are still there. Then nothing has to be written again, no watcher
+// sees the keys vanish, and the watch of the keys shows what has changed. While the lease may have
+// ended it has lapsed: nothing is written, and owners learn that their keys are lost.
 //
-// One that is gone is followed by another, under which the keys are put before anything else is
-// done with what is left of the old one.
+// A lease that is gone is followed by another. The keys are put under it before the rest of the old
+// one is dealt with.
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
-// shortHold: a lease that is over by then is no reason to ask for the next at once.
+// shortHold: if a lease ends this early, the next one is not requested at once.
 const shortHold = time.Second
 
 // held is a lease that is kept alive.
@@ -55,7 +55,7 @@ func (k *Keeper) run(ctx context.Context) {
 			continue
 		}
 		began, wait := time.Now(), time.Duration(0)
-		if k.hold(ctx, h) { // etcd has just said so: it is there, for everybody
+		if k.hold(ctx, h) { // etcd has just said so
 			wait = k.turn()
 		}
 		if time.Since(began) > shortHold {
@@ -68,7 +68,7 @@ func (k *Keeper) run(ctx context.Context) {
 	}
 }
 
-// awaitNeed waits until there is something to keep.
+// awaitNeed waits until there is a key to keep.
 func (k *Keeper) awaitNeed(ctx context.Context) {
 	for ctx.Err() == nil && !k.needsLease() {
 		select {
@@ -78,8 +78,8 @@ func (k *Keeper) awaitNeed(ctx context.Context) {
 	}
 }
 
-// revokeIdle revokes the lease that was given up when nothing was kept any more; false: etcd did
-// not answer.
+// revokeIdle revokes the lease that was given up when there was no key to keep any more; false:
+// etcd did not answer.
 func (k *Keeper) revokeIdle(ctx context.Context) (done bool) {
 	k.mu.Lock()
 	id := k.idled
@@ -98,7 +98,7 @@ func (k *Keeper) revokeIdle(ctx context.Context) (done bool) {
 	return true
 }
 
-// turn draws how long to wait before everything is written again.
+// turn draws how long to wait before all keys are written again.
 func (k *Keeper) turn() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -132,7 +132,7 @@ func (k *Keeper) count() {
 				clientv3.WithSerializable(),
 			)
 			if err != nil {
-				return // what was counted before stays
+				return // the previous count stays
 			}
 			total += resp.Count
 		}
@@ -142,7 +142,7 @@ func (k *Keeper) count() {
 	})
 }
 
-// needsLease reports whether there is anything to have a lease for.
+// needsLease reports whether any key needs a lease.
 func (k *Keeper) needsLease() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -182,7 +182,7 @@ func (k *Keeper) renew(ctx context.Context, id clientv3.LeaseID, rev int64) (*he
 	return &held{id, rev, renewals, let}, nil
 }
 
-// hold keeps everything under a lease until that is gone, which it reports, or not needed.
+// hold keeps the keys under a lease until the lease is gone, which it reports, or no longer needed.
 func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 	defer h.let()
 	defer k.watchAll(ctx, h.rev+1)()
@@ -239,7 +239,8 @@ func (k *Keeper) hold(ctx context.Context, h *held) (gone bool) {
 	}
 }
 
-// unknown reports that etcd does not know a lease. What a request said may be about an earlier one.
+// unknown reports that etcd does not know a lease. The answer to a request may be about an earlier
+// one.
 func (k *Keeper) unknown(ctx context.Context, id clientv3.LeaseID) bool {
 	ctx, cancel := context.WithTimeout(ctx, WriteTry)
 	defer cancel()
@@ -247,7 +248,7 @@ func (k *Keeper) unknown(ctx context.Context, id clientv3.LeaseID) bool {
 	return errors.Is(err, rpctypes.ErrLeaseNotFound)
 }
 
-// watchAll watches all spans from rev on, and those that come, until it is stopped.
+// watchAll watches all spans from rev on, and later ones, until it is stopped.
 func (k *Keeper) watchAll(ctx context.Context, rev int64) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watches sync.WaitGroup
@@ -266,7 +267,7 @@ func (k *Keeper) watchAll(ctx context.Context, rev int64) (stop func()) {
 	}
 }
 
-// tryDenied has what was refused tried again.
+// tryDenied tries refused keys again.
 func (k *Keeper) tryDenied() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -277,7 +278,7 @@ func (k *Keeper) tryDenied() {
 	}
 }
 
-// audit has those looked at that the watch does not show.
+// audit queues the keys that the watch does not show.
 func (k *Keeper) audit() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -286,7 +287,7 @@ func (k *Keeper) audit() {
 	}
 }
 
-// idle gives the lease up if nothing is kept any more; run revokes it, or Close.
+// idle gives the lease up if no key is kept any more; run or Close revokes it.
 func (k *Keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -304,17 +305,17 @@ func (k *Keeper) unlease() {
 	k.lease, k.lapsed = clientv3.NoLease, false
 }
 
-// lapse notes that the lease may be over.
+// lapse notes that the lease may have ended.
 func (k *Keeper) lapse() {
 	k.mu.Lock()
 	k.lapsed = true
 	lost := k.each(func(e *entry) effect { return e.lapse() })
 	k.mu.Unlock()
-	signal(k.work) // nobody waits for what is to be removed
-	k.tellAll(lost, errLeaseLost)
+	signal(k.work) // callers that wait for a removal are answered
+	k.notifyAll(lost, errLeaseLost)
 }
 
-// regain notes that it was not.
+// regain notes that the lease has not ended.
 func (k *Keeper) regain() {
 	k.mu.Lock()
 	if !k.lapsed {
@@ -324,40 +325,40 @@ func (k *Keeper) regain() {
 	k.lapsed = false
 	found := k.each(func(e *entry) effect { return e.regain(len(e.waiting) > 0) })
 	k.mu.Unlock()
-	k.tellAll(found, nil)
+	k.notifyAll(found, nil)
 }
 
-// leaseGone: everything is to be put under the next lease.
+// leaseGone: all keys are to be put under the next lease.
 func (k *Keeper) leaseGone() {
 	k.mu.Lock()
 	k.unlease()
 	lost := k.each(func(e *entry) effect { return e.lost() })
 	k.queue = nil
 	k.mu.Unlock()
-	signal(k.work) // what is to be removed is forgotten
-	k.tellAll(lost, errLeaseLost)
+	signal(k.work) // keys to be removed are forgotten
+	k.notifyAll(lost, errLeaseLost)
 }
 
-// notice is one event that an owner has yet to get.
+// notice is one event that an owner has not got yet.
 type notice struct {
 	to   func(Kind, error)
 	kind Kind
 }
 
-// each has something happen to every key, and returns the notices for after the lock; the
+// each applies happen to every key, and returns the notices to send after the lock is released; the
 // caller holds mu.
 func (k *Keeper) each(happen func(*entry) effect) (all []notice) {
 	for _, e := range k.entries {
 		f := happen(e)
 		k.enqueue(e, f.queue)
-		if f.tell != "" {
-			all = append(all, notice{e.spec.Tell, f.tell})
+		if f.notify != "" {
+			all = append(all, notice{e.spec.Notify, f.notify})
 		}
 	}
 	return all
 }
 
-func (k *Keeper) tellAll(all []notice, why error) {
+func (k *Keeper) notifyAll(all []notice, why error) {
 	for _, t := range all {
 		t.to(t.kind, why)
 	}

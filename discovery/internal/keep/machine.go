@@ -1,22 +1,22 @@
 package keep
 
-// What is known about one key, and what is to be done about it: a machine without a clock, a
-// network or a lock. The shell (settle.go) asks it for a request, makes that, and tells it the
-// result; the watch tells it of changes, the lease of its loss.
+// This file has the state of one key and decides what to do about it: a machine without a clock, a
+// network or a lock. The shell (settle.go) asks it for a request, sends it, and passes the result
+// on. The watch passes on changes, the lease its loss.
 //
-// Nothing that another process wrote is overwritten or deleted: every put compares the mod
-// revision, every deletion the lease.
+// A value of another process is never overwritten or deleted: every put compares the mod revision,
+// every deletion the lease.
 
-// Target is what is to be at the key.
+// Target is the intended state of the key.
 type Target uint8
 
 const (
 	Present Target = iota // the value
 	Hidden                // nothing for now
-	Gone                  // nothing, and nobody keeps the key any more
+	Gone                  // nothing, and the key is no longer kept
 )
 
-// There is what is at the key, as far as known.
+// There is the present state of the key, as far as known.
 type There uint8
 
 const (
@@ -26,7 +26,7 @@ const (
 	Foreign // another process's
 )
 
-// Work is what is being done.
+// Work is the present work on the key.
 type Work uint8
 
 const (
@@ -41,7 +41,7 @@ type Kind string
 
 const (
 	Registered Kind = "registered" // it is there for the first time
-	Lost       Kind = "lost"       // the lease was lost, or somebody deleted or replaced it
+	Lost       Kind = "lost"       // the lease was lost, or another client deleted or replaced it
 	Restored   Kind = "restored"   // it is there again
 	Withdrawn  Kind = "withdrawn"  // it was hidden
 	Refused    Kind = "refused"    // the server does not allow it
@@ -51,18 +51,18 @@ const (
 // Found is a record at the key that is not the one that was written last.
 type Found struct {
 	Value []byte
-	// Own is the value that is to be there.
+	// Own is the value to be kept.
 	Own []byte
 	// Ours: it is under a lease of this process.
 	Ours bool
-	// First: the key was never kept. What is there may be of an earlier run of this process.
+	// First: the key was never kept. The record may be of an earlier run of this process.
 	First bool
 }
 
-// Verdict is what is to become of a record that was found.
+// Verdict says what becomes of a found record.
 type Verdict struct {
-	// Taken, if not nil, says that it is another process's: it stays, and this is the error for
-	// those who wait. Otherwise it is written over.
+	// Taken, if not nil, says that the record is another process's: it stays, and callers that wait
+	// get this error. Otherwise it is overwritten.
 	Taken error
 }
 
@@ -72,8 +72,8 @@ type machine struct {
 	there    There
 	work     Work
 	reported Kind   // what the owner knows; empty: it never was there
-	turn     int    // counts what was changed; a request knows the turn that it is for
-	value    []byte // what is to be there
+	turn     int    // counts the changes; a request knows its turn
+	value    []byte // the value to be kept
 	wrote    []byte // what we put last
 	mod      int64  // the mod revision that we know of; 0: none
 	seen     int64  // the latest change that the watch has shown during the present request, or the last
@@ -82,7 +82,7 @@ type machine struct {
 	late     int64  // the mod revision that it had not shown at the last audit
 }
 
-// do is what a request does.
+// do is the kind of a request.
 type do uint8
 
 const (
@@ -101,35 +101,35 @@ type request struct {
 	also  int64  // remove: if it is under lease or this one; 0: only lease
 }
 
-// record is what was found at the key.
+// record is the record found at the key.
 type record struct {
 	value      []byte
 	mod, lease int64
 }
 
-// result is what became of a request.
+// result is the result of a request.
 type result struct {
 	err    error
 	denied bool    // err is final
 	unfit  bool    // and about the value: it can never be stored
-	awaits bool    // somebody waits for the answer
+	awaits bool    // a caller waits for the answer
 	done   bool    // it was put or removed
 	found  *record // else what is there; nil: nothing
 	rev    int64   // of the store then
 }
 
-// effect is what follows.
+// effect is what follows from an input.
 type effect struct {
 	again  bool // another request is needed at once; after a wait if the result was an error
 	settle bool // callers that wait for this turn, or an earlier one, get err
 	err    error
 	queue  bool  // something has changed meanwhile
 	forget bool  // nothing is left to be done
-	tell   Kind  // what the owner is notified of; empty: nothing
+	notify Kind  // the event for the owner; empty: none
 	why    error // of that
 }
 
-// touch says that the key has to be looked after; queue: it is to be put into the queue.
+// touch says that the key needs work; queue: it goes into the queue.
 func (m *machine) touch() (queue bool) {
 	m.turn++
 	if m.work == Busy || m.work == Queued {
@@ -148,7 +148,7 @@ func (m *machine) want(w Target, value []byte) (queue bool) {
 	return m.touch()
 }
 
-// hide withdraws the record or puts it back; changed: that is news.
+// hide withdraws the record or puts it back; changed: that is a change.
 func (m *machine) hide(hidden bool) (changed, queue bool) {
 	switch {
 	case hidden && m.target == Present:
@@ -164,7 +164,7 @@ func (m *machine) hide(hidden bool) (changed, queue bool) {
 // next begins a request under the present lease; ok is false if there is none.
 func (m *machine) next(lease int64) (q request, ok bool) {
 	if lease == 0 {
-		m.work = Idle // whoever has a lease touches it
+		m.work = Idle // a new lease touches it
 		return q, false
 	}
 	m.work = Busy
@@ -177,14 +177,14 @@ func (m *machine) next(lease int64) (q request, ok bool) {
 			q.also = m.lease
 		}
 	case m.there == Unknown && m.lease == lease:
-		q.do = look // it is probably as it should be, and reading costs less than writing
+		q.do = look // it is probably right, and reading costs less than writing
 	default:
 		q.value, q.mod = m.value, m.mod
 	}
 	return q, true
 }
 
-// result takes what became of a request. own says whether a lease is one of this process.
+// result handles the result of a request. own says whether a lease is one of this process.
 func (m *machine) result(q request, r result, own func(lease int64) bool, judge func(Found) Verdict) effect {
 	switch {
 	case r.err != nil && !r.denied:
@@ -210,17 +210,17 @@ func (m *machine) result(q request, r result, own func(lease int64) bool, judge 
 	return effect{again: true}
 }
 
-// settled: the record is as it was wanted, as of a revision of the store.
+// settled: the record is as intended, as of a revision of the store.
 func (m *machine) settled(q request, mod, as int64) effect {
 	e := effect{settle: true}
 	switch m.reported {
 	case "":
-		e.tell = Registered
+		e.notify = Registered
 	case Lost, Taken, Refused, Withdrawn:
-		e.tell = Restored
+		e.notify = Restored
 	}
-	if e.tell != "" {
-		m.reported = e.tell
+	if e.notify != "" {
+		m.reported = e.notify
 	}
 	m.there, m.mod, m.lease = Ours, mod, q.lease
 	e.queue = m.rest(q, as)
@@ -230,7 +230,7 @@ func (m *machine) settled(q request, mod, as int64) effect {
 // missed: there is no record.
 func (m *machine) missed() effect {
 	m.there, m.mod = Absent, 0
-	return effect{again: true, tell: m.lose()}
+	return effect{again: true, notify: m.lose()}
 }
 
 // removed: no record of ours is there.
@@ -243,22 +243,22 @@ func (m *machine) removed(q request) effect {
 	return e
 }
 
-// taken: another process has the key. What was there before comes back when it is free.
+// taken: another process has the key. Our value comes back when the key is free.
 func (m *machine) taken(q request, r result, err error) effect {
 	e := effect{settle: true, err: err}
-	if m.target == Gone { // whoever closes it waits for its removal, which is next
+	if m.target == Gone { // a caller of Close waits for its removal, which is next
 		e.settle = false
 	}
 	if m.reported != "" && m.reported != Taken {
-		m.reported, e.tell, e.why = Taken, Taken, err
+		m.reported, e.notify, e.why = Taken, Taken, err
 	}
 	m.there, m.mod = Foreign, 0
 	e.queue = m.rest(q, r.rev)
 	return e
 }
 
-// denied: the server does not allow the request. If the key never was there, its removal is done.
-// A value that can never be stored is wanted no more, but the one before it, if there was one.
+// denied: the server does not allow the request. If the key never was there, its removal is done. A
+// value that can never be stored gives way to the previous one, if there was one.
 func (m *machine) denied(q request, r result) effect {
 	e := effect{settle: true, err: r.err, forget: m.target == Gone && m.reported == ""}
 	if e.queue = m.rest(q, 0); e.queue {
@@ -271,7 +271,7 @@ func (m *machine) denied(q request, r result) effect {
 	}
 	m.work = Denied
 	if !r.awaits && m.reported != "" && m.reported != Refused && m.target != Gone {
-		m.reported, e.tell, e.why = Refused, Refused, r.err
+		m.reported, e.notify, e.why = Refused, Refused, r.err
 	}
 	return e
 }
@@ -286,62 +286,63 @@ func (m *machine) rest(q request, as int64) (queue bool) {
 	return false
 }
 
-// changed takes a change that the watch has shown, of a record put under lease, or of its
-// deletion. current is our present lease.
+// changed handles a change that the watch has shown: a record put under a lease, or its deletion.
+// current is our present lease.
 func (m *machine) changed(deleted bool, lease, mod, current int64) (e effect) {
 	m.shown = max(m.shown, mod)
 	switch {
 	case mod <= m.mod:
 		return e // our own
 	case m.work == Busy:
-		m.seen = max(m.seen, mod) // the request finds out, or what follows it
+		m.seen = max(m.seen, mod) // the request notices it, or the next one
 		return e
 	case deleted:
 		m.there, m.mod = Absent, 0
-		e.tell = m.lose()
+		e.notify = m.lose()
 	case lease == current:
-		// An operator's: the put that follows finds it, since its mod revision is another one.
+		// A change by an operator: the put that follows notices it, since its mod revision is
+		// another one.
 	case m.there == Foreign:
-		return e // others change what is theirs
+		return e // others may change their record
 	default:
 		m.there = Unknown
-		e.tell = m.lose()
+		e.notify = m.lose()
 	}
 	e.queue = m.touch()
 	return e
 }
 
-// lapse: the lease may be over, and the record with it.
+// lapse: the lease may have ended, and the record with it.
 func (m *machine) lapse() (e effect) {
 	if m.there == Ours {
-		e.tell = m.lose()
+		e.notify = m.lose()
 	}
 	return e
 }
 
-// regain: it was not, so what is known of the key holds; the watch tells what has changed. awaits:
-// somebody waits for the present turn.
+// regain: the lease has not ended, so the known state of the key holds; the watch shows what has
+// changed. awaits: a caller waits for the present turn.
 func (m *machine) regain(awaits bool) (e effect) {
 	if awaits || m.target != Present || m.there != Ours || string(m.value) != string(m.wrote) || m.seen > m.mod {
 		e.queue = m.touch()
 		return e
 	}
 	if m.reported == Lost {
-		m.reported, e.tell = Restored, Restored
+		m.reported, e.notify = Restored, Restored
 	}
 	return e
 }
 
-// lost: the lease is gone, and the record perhaps with it.
+// lost: the lease is gone, and perhaps the record with it.
 func (m *machine) lost() (e effect) {
-	if m.work != Busy { // what is under way finds that there is no lease
+	if m.work != Busy { // the request under way finds that there is no lease
 		m.work = Idle
 	}
 	m.turn++
 	m.shown = 0
 	if m.there == Ours {
 		m.there, m.mod = Unknown, 0
-		e.tell = m.lose()
+		e.notify = m.lose()
 	}
 	return e
 }
@@ -352,8 +353,8 @@ func (m *machine) suspect(rev int64) (queue bool) {
 	return m.touch()
 }
 
-// audit is called now and then. A record that was put a while ago, and that the watch has not
-// shown, may be of a history that etcd has no more: it is looked at.
+// audit is called regularly. A record that was put a while ago, and that the watch has not shown,
+// may be of a history that etcd no longer has: the machine looks at it.
 func (m *machine) audit() (queue bool) {
 	if m.work != Idle || m.there != Ours || m.mod <= m.shown {
 		return false
@@ -366,7 +367,8 @@ func (m *machine) audit() (queue bool) {
 	return m.touch()
 }
 
-// lose is what the owner hears of a record that has gone: nothing, if it knows or wants that.
+// lose is the event for the owner of a record that has gone: none if the owner knows or intended
+// that.
 func (m *machine) lose() Kind {
 	if m.target != Present || m.reported != Registered && m.reported != Restored {
 		return ""
@@ -375,7 +377,7 @@ func (m *machine) lose() Kind {
 	return Lost
 }
 
-// adopt has another owner keep a key whose removal was wanted, and perhaps is not done.
+// adopt makes another owner keep a key that was to be removed, and perhaps is not removed yet.
 func (m *machine) adopt(value []byte) (queue bool) {
 	m.reported, m.wrote = "", nil
 	return m.want(Present, value)

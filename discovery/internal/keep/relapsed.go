@@ -1,7 +1,7 @@
 package keep
 
-// Records that a restored etcd has again, of keys that are kept no more. A Keeper remembers those
-// that it closed last, 10,000 of them; see package relapse. What is kept is put right by its watch.
+// Records that a restored etcd has again, of keys that are no longer kept. A Keeper remembers the
+// last 10,000 that it closed; see package relapse. The watch puts the kept keys right.
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// relapsed deletes the records under a lease whose keys are kept no more.
+// relapsed deletes the records under a lease whose keys are no longer kept.
 func (k *Keeper) relapsed(ctx context.Context, id clientv3.LeaseID) {
 	for failures := 0; k.holds(id) && k.remembers(); failures++ {
 		err := k.endAgain(ctx, id)

@@ -18,8 +18,8 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
-// driver plays the shell for one key. A value "mine..." of a first find is an earlier run's, one
-// that begins with "op:" an operator's change.
+// driver plays the shell for one key. A found value "mine..." is that of an earlier run, one that
+// begins with "op:" an operator's change.
 type driver struct {
 	t      *testing.T
 	m      machine
@@ -68,7 +68,7 @@ func (d *driver) do(c scenario.Command) string {
 		d.queued(m.suspect(c.Int(d.t, "rev", 0)))
 	case "audit":
 		d.queued(m.audit())
-	case "again": // what was refused is tried again
+	case "again": // a refused request is tried again
 		d.queued(m.touch())
 	case "next":
 		d.next()
@@ -143,8 +143,8 @@ func (d *driver) effect(e effect) {
 	if e.settle {
 		d.say("settled: %v", e.err)
 	}
-	if e.tell != "" {
-		d.say("tell %s", e.tell)
+	if e.notify != "" {
+		d.say("notify %s", e.notify)
 	}
 	if e.forget {
 		d.say("forget")

@@ -18,7 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// write settles what is in the queue, several at a time, at the rate allowed.
+// write settles the queue, several keys at a time, at the allowed rate.
 func (k *Keeper) write(ctx context.Context) {
 	for {
 		e := k.next()
@@ -66,8 +66,8 @@ func (k *Keeper) next() *entry {
 	return nil
 }
 
-// dropGone lets go of what is to be removed while there is no lease: the keys went, or go, with the
-// one they were under. If that may live, they are removed when it is found alive. The caller holds
+// dropGone drops the keys that are to be removed while there is no lease: they went, or go, with
+// their lease. If that lease may live, they are removed when it is found alive. The caller holds
 // mu.
 func (k *Keeper) dropGone() {
 	for _, e := range k.entries {
@@ -92,14 +92,14 @@ func (k *Keeper) forget(e *entry) {
 	}
 }
 
-// settle makes one key what it is to be, and tries again later if it could not.
+// settle brings one key to its target, and tries again later if that fails.
 func (k *Keeper) settle(ctx context.Context, e *entry) {
 	for failures := 0; ; failures++ {
 		k.mu.Lock()
 		q, ok := e.next(int64(k.usable()))
 		k.mu.Unlock()
 		if !ok {
-			signal(k.work) // without a lease, what is to be removed is forgotten
+			signal(k.work) // without a lease, keys to be removed are forgotten
 			return
 		}
 		r := k.request(ctx, e.key, q, WriteTry<<min(failures, writeTryDoubles))
@@ -116,7 +116,7 @@ func (k *Keeper) settle(ctx context.Context, e *entry) {
 func (k *Keeper) request(ctx context.Context, key string, q request, limit time.Duration) result {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	ctx = clientv3.WithEarlyDoubt(ctx) // what is in doubt is looked at and tried again
+	ctx = clientv3.WithEarlyDoubt(ctx) // an unknown outcome is looked at and tried again
 	switch q.do {
 	case remove:
 		for _, id := range []int64{q.lease, q.also} {
@@ -160,8 +160,8 @@ func first(kvs []*mvccpb.KeyValue) *record {
 	return &record{value: kvs[0].Value, mod: kvs[0].ModRevision, lease: kvs[0].Lease}
 }
 
-// failed is the result of an error. What is refused is not tried again at once, nor what nobody
-// knows to be safe.
+// failed is the result of an error. A refused request is not tried again at once, nor one that is
+// not known to be safe.
 func failed(err error) result {
 	if tooLarge(err) {
 		return result{err: err, denied: true, unfit: true}
@@ -180,8 +180,8 @@ func tooLarge(err error) bool {
 		!errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
-// refused reports that the server understood a request and does not allow it: repeating it
-// helps only when somebody has changed something.
+// refused reports that the server understood a request and does not allow it: repeating it helps
+// only after an operator has changed something.
 func refused(err error) bool {
 	switch clientv3.Code(err) {
 	case codes.PermissionDenied,
@@ -194,7 +194,8 @@ func refused(err error) bool {
 	return errors.Is(err, rpctypes.ErrLeaseTTLTooLarge)
 }
 
-// result passes a result to the machine and does what follows; again: another request is needed.
+// result passes a result to the machine and carries out the effect; again: another request is
+// needed.
 func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	k.mu.Lock()
 	e.why = r.err
@@ -210,28 +211,28 @@ func (k *Keeper) result(e *entry, q request, r result) (again bool) {
 	} else {
 		k.enqueue(e, f.queue)
 	}
-	tell := e.spec.Tell
+	notify := e.spec.Notify
 	k.mu.Unlock()
 	if errors.Is(r.err, rpctypes.ErrLeaseNotFound) {
 		signal(k.expired)
 	}
-	k.tell(tell, f)
+	k.notify(notify, f)
 	return f.again
 }
 
-// tell tells an owner what happened, without the lock.
-func (k *Keeper) tell(to func(Kind, error), f effect) {
-	if f.tell == "" {
+// notify sends an owner an event, without the lock.
+func (k *Keeper) notify(to func(Kind, error), f effect) {
+	if f.notify == "" {
 		return
 	}
-	if f.tell == Lost && f.why == nil {
+	if f.notify == Lost && f.why == nil {
 		f.why = errChanged
 	}
-	to(f.tell, f.why)
+	to(f.notify, f.why)
 }
 
-// late is the error of a context that ended before a key was as its owner wanted, with what etcd
-// said.
+// late returns the error of a context that ended before a key had reached its target, with etcd's
+// answer.
 func (k *Keeper) late(ctx context.Context, e *entry) error {
 	k.mu.Lock()
 	why := e.why
@@ -239,7 +240,7 @@ func (k *Keeper) late(ctx context.Context, e *entry) error {
 		why = k.why
 	}
 	k.mu.Unlock()
-	if why == nil || errors.Is(why, context.DeadlineExceeded) { // of one try: the members tell more
+	if why == nil || errors.Is(why, context.DeadlineExceeded) { // of one try: the members' states say more
 		for _, m := range k.client.MemberStates() {
 			if m.LastErr != nil {
 				why = fmt.Errorf("%s is %s: %w", m.Endpoint, m.State, m.LastErr)

@@ -1,18 +1,19 @@
 package keep
 
-// Watching the own keys. As long as the user may read all between the lowest and the highest of
-// them, one watch covers that: for a process with one key, the key; for one with thousands of a
-// service, their prefix. A span that the server refuses is split where its keys have least in
-// common, until each part is allowed: a user may read two prefixes, and not what lies between. The
-// owner of a single key that is refused is notified, and the key is tried again every few seconds.
+// This file watches the own keys. As long as the user may read all between the lowest and the
+// highest of them, one watch covers that: for a process with one key, the key; for one with
+// thousands of a service, their prefix. A span that the server refuses is split where its keys have
+// least in common, until each part is allowed: a user may read two prefixes, and nothing between
+// them. The owner of a single key that is refused is notified, and the key is tried again every few
+// seconds.
 //
-// Each span has a goroutine. Spans do not overlap. One grows with its keys, and is watched anew
-// then, from where it was.
+// Each span has a goroutine. Spans do not overlap. A span grows with its keys, and is then watched
+// anew, from where it was.
 //
 // A watch goes on from the newest record that was shown or found, so that it ends where etcd has
-// another history than ours: a backup without our records, say, that has come to higher revisions
-// before we saw it. Only the first one under a lease has nothing to go on from: what it shows are
-// the records that are put under that. What a watch does not show within a while is looked at
+// another history than ours: a backup without our records, say, that has reached higher revisions
+// before we saw it. Only the first watch under a lease has no such record: it shows the records
+// that are put under the lease. A record that a watch does not show within a while is looked at
 // again (machine.go).
 
 import (
@@ -38,14 +39,14 @@ type span struct {
 	changed   chan struct{} // closed and replaced when one of these changes
 }
 
-// change says that a span is another one now.
+// change wakes the goroutine of a span that has changed.
 func (s *span) change() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// cover has a key watched; the caller holds mu. It joins the span that has it already, or the
-// neighbour with more in common.
+// cover puts a key into a span; the caller holds mu. It joins the span whose range has it already,
+// or the neighbour with more in common.
 func (k *Keeper) cover(e *entry) {
 	if len(k.spans) == 0 {
 		k.spans = []*span{{low: e.key, high: e.key, changed: make(chan struct{})}}
@@ -73,8 +74,8 @@ func (k *Keeper) cover(e *entry) {
 	}
 }
 
-// uncover leaves a key out; the caller holds mu. The range stays: it is allowed, or is about to be
-// refused and made narrower then.
+// uncover removes a key from its span; the caller holds mu. The range stays: it is allowed, or it
+// will be refused and then made narrower.
 func (k *Keeper) uncover(e *entry) {
 	s := e.span
 	e.span = nil
@@ -84,8 +85,8 @@ func (k *Keeper) uncover(e *entry) {
 	}
 }
 
-// narrow makes a span that was refused smaller, and has what it leaves out watched from rev on;
-// false if that is not possible.
+// narrow makes a refused span smaller, and watches the keys left out from rev on; false if that is
+// not possible.
 func (k *Keeper) narrow(s *span, rev int64) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -117,8 +118,8 @@ func (k *Keeper) narrow(s *span, rev int64) bool {
 	return true
 }
 
-// cut is where sorted keys, two at least, have least in common with the one before; of several
-// such places the one nearest to the middle.
+// cut returns the place where sorted keys, two at least, have least in common with the one before;
+// of several such places the one nearest to the middle.
 func cut(keys []string) int {
 	best, least, off := 0, 0, 0
 	for i := 1; i < len(keys); i++ {
@@ -130,7 +131,7 @@ func cut(keys []string) int {
 	return best
 }
 
-// common is how many bytes two keys begin with alike.
+// common returns how many bytes at the beginning of two keys are the same.
 func common(a, b string) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
@@ -141,15 +142,15 @@ func common(a, b string) int {
 
 // place is where the watch of a span goes on.
 type place struct {
-	rev int64 // the first revision to be shown; 0: what is there is to be looked at first
-	// put is the newest record that was there at rev-1, as far as known; nil: none is known. A
-	// restored etcd that has come to rev by other writes is known by it.
+	rev int64 // the first revision to be shown; 0: the present records are looked at first
+	// put is the newest record that was there at rev-1; nil if none is known. It reveals a restored
+	// etcd that has reached rev by other writes.
 	put           *mvccpb.KeyValue
 	began         clientv3.Listing // before put was read or shown
 	cluster, term uint64           // of then
 }
 
-// listing is what the watch goes on from, nil if nothing is known of that.
+// listing returns the listing that the watch goes on from, nil if none is known.
 func (p *place) listing() *clientv3.Listing {
 	if p.put == nil {
 		return nil
@@ -160,7 +161,8 @@ func (p *place) listing() *clientv3.Listing {
 	return &l
 }
 
-// shown goes on to where a response has brought a watch that began after a listing was begun.
+// shown moves the place to where a response has brought a watch that began after a listing was
+// begun.
 func (p *place) shown(began *clientv3.Listing, resp *clientv3.WatchResponse) {
 	reached := follow.Reached(resp)
 	if reached == 0 {
@@ -177,8 +179,8 @@ func (p *place) shown(began *clientv3.Listing, resp *clientv3.WatchResponse) {
 	}
 }
 
-// watch touches what others changed in a span at rev or later, 0 for now, until ctx ends or the
-// span is over.
+// watch touches the keys of a span that others changed at rev or later, 0 for now, until ctx ends
+// or the span is over.
 func (k *Keeper) watch(ctx context.Context, s *span, rev int64) {
 	p := place{rev: rev}
 	for failures := 0; ctx.Err() == nil && k.live(s); {
@@ -187,7 +189,7 @@ func (k *Keeper) watch(ctx context.Context, s *span, rev int64) {
 		if p.rev != was {
 			failures = 0
 		}
-		if p.rev != rev && p.put == nil { // nothing would tell another history
+		if p.rev != rev && p.put == nil { // nothing would reveal another history
 			p.rev = 0
 		}
 		switch {
@@ -196,9 +198,9 @@ func (k *Keeper) watch(ctx context.Context, s *span, rev int64) {
 			p = place{rev: start(p, rev)}
 		case refused(err):
 			p = place{}
-			k.suspect(s, 0) // which tells the owner
+			k.suspect(s, 0) // which notifies the owner
 			k.pause(ctx, s)
-		default: // compacted, say: what happened meanwhile is not known
+		default: // compacted, say: the events meanwhile are unknown
 			p = place{}
 			_ = backoff.Sleep(ctx, Retry.Wait(failures))
 			failures++
@@ -206,8 +208,8 @@ func (k *Keeper) watch(ctx context.Context, s *span, rev int64) {
 	}
 }
 
-// start is where the parts of a span begin that was watched up to a place: at rev, where its own
-// watch began, if nothing came since.
+// start returns where the parts of a span begin that was watched up to a place: at rev, where its
+// own watch began, if nothing came since.
 func start(p place, rev int64) int64 {
 	if p.rev == rev {
 		return rev
@@ -222,7 +224,7 @@ func (k *Keeper) live(s *span) bool {
 	return s.keys > 0
 }
 
-// pause waits until it is time to try a refused span again, or it is another one.
+// pause waits until a refused span is to be tried again, or has changed.
 func (k *Keeper) pause(ctx context.Context, s *span) {
 	k.mu.Lock()
 	changed := s.changed
@@ -236,8 +238,8 @@ func (k *Keeper) pause(ctx context.Context, s *span) {
 	}
 }
 
-// watchOnce watches a span as it is now from a place on, which it moves. It returns why the watch
-// ended if it did so by itself.
+// watchOnce watches a span as it is now, from a place on, which it moves. It returns why the watch
+// ended, if it ended by itself.
 func (k *Keeper) watchOnce(ctx context.Context, s *span, p *place) error {
 	k.mu.Lock()
 	low, high, changed := s.low, s.high, s.changed
@@ -247,7 +249,7 @@ func (k *Keeper) watchOnce(ctx context.Context, s *span, p *place) error {
 		if err := k.list(ctx, low, end, p); err != nil {
 			return err
 		}
-		k.suspect(s, p.rev-1) // what happened before is not known
+		k.suspect(s, p.rev-1) // earlier events are unknown
 	}
 	from := clientv3.WithRev(p.rev)
 	if l := p.listing(); l != nil {
@@ -301,7 +303,7 @@ func (k *Keeper) list(ctx context.Context, low, end string, p *place) error {
 	return nil
 }
 
-// changed takes an event of a key in a span, which may be nobody's here.
+// changed handles an event of a key in a span; the key may be unknown here.
 func (k *Keeper) changed(ev *clientv3.Event) {
 	k.mu.Lock()
 	e := k.entries[string(ev.Kv.Key)]
@@ -315,13 +317,13 @@ func (k *Keeper) changed(ev *clientv3.Event) {
 	}
 	f := e.changed(ev.Type == clientv3.EventTypeDelete, ev.Kv.Lease, ev.Kv.ModRevision, int64(k.lease))
 	k.enqueue(e, f.queue)
-	tell := e.spec.Tell
+	notify := e.spec.Notify
 	k.mu.Unlock()
-	k.tell(tell, f)
+	k.notify(notify, f)
 }
 
-// deleteRecord deletes a record of ours whose key is kept no more: one that a request without an
-// answer put after it was given up, or that a restored etcd has again.
+// deleteRecord deletes a record of ours whose key is no longer kept: an unanswered request put it
+// after it was given up, or a restored etcd has it again.
 func (k *Keeper) deleteRecord(key string, mod int64) {
 	k.group.Go(func(ctx context.Context) {
 		for n := 0; ctx.Err() == nil; n++ {
@@ -336,7 +338,7 @@ func (k *Keeper) deleteRecord(key string, mod int64) {
 	})
 }
 
-// suspect has every key of a span looked at again. Its watch shows what comes after rev.
+// suspect has every key of a span looked at again. Its watch shows the changes after rev.
 func (k *Keeper) suspect(s *span, rev int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -24,7 +24,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// Whatever comes, goes and is refused: spans have all keys, once, and do not overlap.
+// Whatever keys come, go or are refused: the spans have each key once, and do not overlap.
 func TestSpans(t *testing.T) {
 	for seed := range uint64(200) {
 		draw := rand.New(rand.NewPCG(seed, 0))
@@ -60,7 +60,7 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// wrong says what is wrong with the spans of k.
+// wrong returns what is wrong with the spans of k.
 func wrong(k *Keeper) string {
 	keys := make(map[*span]int)
 	for key, e := range k.entries {

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Whoever is alone writes again at once; of ten thousand, each draws a turn within ten
-// seconds.
+// A single process writes again at once; of ten thousand, each draws a turn within ten seconds.
 func TestTurn(t *testing.T) {
 	k := &Keeper{entries: map[string]*entry{"own": nil}}
 	for k.others = range int64(2) {
