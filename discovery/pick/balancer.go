@@ -1,13 +1,13 @@
 package pick
 
-// A Balancer has nodes, which carry what is known of instances, and a set, which is what
-// picks look at. Everything of a set is made before it is published and never changes; the
-// measurements in nodes are atomics. So Pick and Done take no lock.
+// A Balancer has nodes, which carry the measurements of instances, and a set, which picks read. A
+// set is complete before it is published and never changes; the measurements in nodes are atomics.
+// So Pick and Done take no lock.
 //
 // Two goroutines make sets, one at a time (making): follow, when the subscription has news, and
-// tend, when Update brought some, an instance was ejected or comes back, or warms up. Each rests
-// after having made one. follow asks the subscription for more only when the set is published: an
-// instance that drains may go then.
+// tend, when Update brought some, an instance was ejected, comes back or warms up. Each rests after
+// making one. follow asks the subscription for more only when the set is published: a draining
+// instance may end then.
 
 import (
 	"context"
@@ -22,13 +22,14 @@ import (
 )
 
 const (
-	// restLeast is between two sets at least: a deployment changes many instances at once.
+	// restLeast is the shortest time between two sets: a deployment changes many instances at once.
 	restLeast = 10 * time.Millisecond
-	// restFactor times what making a set took is rested too.
+	// restFactor times the time of making a set, the goroutine rests too.
 	restFactor = 20
 )
 
-// Balancer picks instances of one service.
+// Balancer picks instances of one service. [New] or [Follow] makes one; [Balancer.Close] ends it.
+// It is safe for concurrent use.
 type Balancer struct {
 	err    error // an argument makes no sense; nothing is picked then
 	policy Policy
@@ -40,9 +41,9 @@ type Balancer struct {
 	total  atomic.Int64 // calls under way, if needed
 	group  *worker.Group
 	poke   chan struct{}  // a new set is to be made
-	kinds  [kinds]average // what calls of each kind take, see Done.Kind
+	kinds  [kinds]average // the latency of each kind of calls, see Done.Kind
 	sub    *discovery.Subscription
-	loaded chan struct{} // closed when it is known what there is, be it nothing
+	loaded chan struct{} // closed when the instances are known, be there none
 
 	making   sync.Mutex     // one set at a time; taken before mu
 	reported []SubsetStatus // to the hooks; guarded by making
@@ -69,17 +70,17 @@ type update struct {
 	ready     func(*discovery.Instance) bool
 }
 
-// New makes a balancer whose instances come from Update. A policy or option that is nil is the
-// error of Pick and Ready, which wraps discovery.ErrInvalid.
+// New makes a balancer whose instances come from [Balancer.Update]. For a policy or option that is
+// nil, [Balancer.Pick] and [Balancer.Ready] return an error that wraps [discovery.ErrInvalid].
 func New(policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
 	b.group.Go(b.tend)
 	return b
 }
 
-// Follow makes a balancer whose instances are those of the subscription. The subscription
-// is the balancer's from then on; Close ends it. When it ends by itself, because its
-// directory was closed, the last instances are kept.
+// Follow makes a balancer whose instances are those of the subscription. The balancer takes over
+// the subscription; [Balancer.Close] ends it. When it ends by itself, because its directory was
+// closed, the balancer keeps the last instances.
 func Follow(sub *discovery.Subscription, policy Policy, opts ...Option) *Balancer {
 	b := newBalancer(policy, opts)
 	if sub == nil {
@@ -126,10 +127,10 @@ func (b *Balancer) now() int64 { return int64(time.Since(b.epoch)) }
 
 // Pick chooses an instance. Report the outcome of the call to done, whatever it is.
 //
-// If there is none to choose, the error is a *NoInstancesError, which is [ErrNoInstances] for
-// errors.Is. It comes at once; with [WithWait] when ctx has ended, whose error it wraps then
-// too. After Close the error is discovery.ErrClosed. The instance is shared: do not change
-// it.
+// If there is no instance to choose, the error is a [*NoInstancesError], for which errors.Is with
+// [ErrNoInstances] is true. It comes at once; with [WithWait] it comes when ctx has ended, and
+// wraps the error of ctx too. After [Balancer.Close] the error is [discovery.ErrClosed]. The
+// instance is shared: do not change it.
 func (b *Balancer) Pick(ctx context.Context) (in *discovery.Instance, done Done, err error) {
 	s := b.set.Load()
 	if s.all == nil {
@@ -178,7 +179,7 @@ func (b *Balancer) await(ctx context.Context, s *set) (*set, error) {
 	return s, nil
 }
 
-// Ready waits until it is known what instances there are, be it none.
+// Ready waits until the instances are known, be there none.
 func (b *Balancer) Ready(ctx context.Context) error {
 	if b.err != nil {
 		return b.err
@@ -193,10 +194,10 @@ func (b *Balancer) Ready(ctx context.Context) error {
 	}
 }
 
-// Update replaces the instances, for balancers made with New. Those for which ready returns
-// false are known, with their measurements, but not picked; nil stands for all being ready.
-// It does not wait: the change is in effect within milliseconds. The slice is not changed,
-// and must not be by the caller. ready is called from a goroutine of the balancer.
+// Update replaces the instances, for balancers made with [New]. Instances for which ready returns
+// false keep their measurements, but are not picked; a nil ready means that all are ready. Update
+// does not wait: the change takes effect within milliseconds. Update does not change the slice, nor
+// may the caller. A goroutine of the balancer calls ready.
 func (b *Balancer) Update(instances []*discovery.Instance, ready func(*discovery.Instance) bool) {
 	b.mu.Lock()
 	b.pending = &update{instances, ready}
@@ -211,7 +212,7 @@ func (b *Balancer) wake() {
 	}
 }
 
-// follow takes what the subscription says.
+// follow takes over the changes of the subscription.
 func (b *Balancer) follow(ctx context.Context) {
 	for {
 		c, err := b.sub.Next(ctx)
@@ -250,7 +251,7 @@ func (b *Balancer) tend(ctx context.Context) {
 	}
 }
 
-// remake makes and publishes a set. It says when the next will be due and how long to rest.
+// remake makes and publishes a set. It returns when the next is due and how long to rest.
 func (b *Balancer) remake() (due, pause time.Duration) {
 	b.making.Lock()
 	defer b.making.Unlock()
@@ -275,8 +276,8 @@ func (b *Balancer) remake() (due, pause time.Duration) {
 	b.returned = nil
 	split := b.set.Load().split
 	b.mu.Unlock()
-	b.tellReturned(returned)
-	b.tellSplit(split)
+	b.reportReturned(returned)
+	b.reportSplit(split)
 	if first {
 		close(b.loaded)
 	}
@@ -286,8 +287,8 @@ func (b *Balancer) remake() (due, pause time.Duration) {
 	return due, max(restLeast, restFactor*time.Since(begin))
 }
 
-// Close ends the balancer and its subscription. Picks that wait end, and later ones fail.
-// What was picked may still be reported.
+// Close ends the balancer and its subscription. Waiting picks end, and later ones fail. Earlier
+// picks may still be reported.
 func (b *Balancer) Close() {
 	b.group.Cancel()
 	if b.sub != nil {

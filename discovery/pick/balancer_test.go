@@ -15,13 +15,13 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// change updates and waits until that is in effect. It needs a bubble.
+// change updates the instances and waits until the change takes effect. It needs a synctest bubble.
 func change(b *Balancer, list []*discovery.Instance) {
 	b.Update(list, nil)
 	settle()
 }
 
-// settle lets the balancer do what is due, with its rest.
+// settle lets the balancer do the work that is due, with its rest.
 func settle() {
 	time.Sleep(time.Second / 2)
 	synctest.Wait()
@@ -72,7 +72,7 @@ func TestEjection(t *testing.T) {
 		if got := failing(t, b); got["i-0001"] != 25 {
 			t.Errorf("it did not come back: %v", got)
 		}
-		// It works: a few failures that are not in a row do no harm.
+		// It works: a few failures with successes between them do no harm.
 		for range 100 {
 			in, done, _ := b.Pick(t.Context())
 			if in.ID == "i-0001" && len(b.poke) == 0 {
@@ -194,7 +194,7 @@ func TestEjectionLimit(t *testing.T) {
 	})
 }
 
-// Those that are there at first are warm; one that comes later gets more and more.
+// The first instances are warm; a later one gets more and more.
 func TestWarmUp(t *testing.T) {
 	for _, p := range policies {
 		t.Run(p.name, func(t *testing.T) {
@@ -428,8 +428,8 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// What a call without an answer says of its instance, by what that and the call's kind take
-// usually.
+// What a call without an answer says of its instance, given the usual latency of the instance and
+// of the call's kind.
 func TestBlame(t *testing.T) {
 	const ms = float64(time.Millisecond)
 	for _, c := range []struct {
@@ -439,7 +439,7 @@ func TestBlame(t *testing.T) {
 		silent         bool
 	}{
 		{2 * time.Second, 0, 0, Failure, false}, {2 * time.Second, 0, 10 * ms, Failure, false}, // nothing is known of it
-		{2 * time.Second, 10 * ms, 0, Ignored, false},        // nobody has answered such a call
+		{2 * time.Second, 10 * ms, 0, Ignored, false},        // no such call was ever answered
 		{2 * time.Second, 10 * ms, 10 * ms, Failure, true},   //
 		{2 * time.Second, 10 * ms, 700 * ms, Ignored, false}, // such calls take long
 		{2 * time.Second, 700 * ms, 10 * ms, Ignored, false}, // this instance does

@@ -2,28 +2,28 @@ package pick
 
 import "time"
 
-// Ejection says when instances are left out because calls to them fail. Zero fields stand
-// for the defaults.
+// Ejection says when instances are left out because calls to them fail; see [WithEjection]. Zero
+// fields stand for the defaults.
 type Ejection struct {
-	// Failures in a row after which an instance is ejected; DefaultFailures.
+	// Failures is how many failures in a row eject an instance; [DefaultFailures].
 	Failures int
-	// Base is how long it is out the first time, DefaultBase. Each time that follows soon
-	// doubles it, up to Max, DefaultMax.
+	// Base is how long an instance is out the first time, [DefaultBase]. Each ejection that follows
+	// soon doubles it, up to Max, [DefaultMax].
 	Base, Max time.Duration
-	// Share of the instances that may be out at a time, DefaultShare; but one may always be,
-	// and the last one never.
+	// Share is the part of the instances that may be out at a time, above 0 and up to 1;
+	// [DefaultShare]. One instance may always be out, and the last one never.
 	Share float64
 }
 
 const (
-	// DefaultFailures is more than a few calls that meet a restart, and not many more.
+	// DefaultFailures is more than the few calls that meet a restart, and not many more.
 	DefaultFailures = 5
-	// DefaultBase is a restart.
+	// DefaultBase is about the time of a restart.
 	DefaultBase = 10 * time.Second
 	// DefaultMax bounds how long an instance that works again stays unused.
 	DefaultMax = 5 * time.Minute
-	// DefaultShare: when more than half of the instances fail, it is rather what all of
-	// them depend on, or the caller, and the rest would be overrun.
+	// DefaultShare: when more than half of the instances fail, the cause is more likely a common
+	// dependency, or the caller, and the rest would be overloaded.
 	DefaultShare = 0.5
 )
 
@@ -54,7 +54,7 @@ func (b *Balancer) failed(n *node) {
 func (b *Balancer) eject(n *node, silent bool) bool {
 	is, d := b.leaveOut(n)
 	if d > 0 {
-		b.tellEjected(EjectedInfo{Instance: n.in.Load(), For: d, Silent: silent})
+		b.reportEjected(EjectedInfo{Instance: n.in.Load(), For: d, Silent: silent})
 	}
 	return is
 }
@@ -78,14 +78,14 @@ func (b *Balancer) leaveOut(n *node) (is bool, d time.Duration) {
 		n.out = min(e.Base, e.Max)
 	}
 	n.ejected, n.until = true, now+int64(n.out)
-	n.trial.Store(max(now, trialDue+1)) // so that picks pass it over until there is a set without it
+	n.trial.Store(max(now, trialDue+1)) // so that picks skip it until there is a set without it
 	b.out++
 	b.wake()
 	return true, n.out
 }
 
-// pardon lets an ejected node back when its time has come, on trial, and says how long that is off.
-// The first call that fails then ejects it again; the first that does not clears it.
+// pardon lets an ejected node back on trial when its time has come, and returns how long that is
+// off. Then its first failed call ejects it again, and its first success clears it.
 func (b *Balancer) pardon(n *node, now int64) time.Duration {
 	if !n.ejected {
 		return never

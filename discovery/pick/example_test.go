@@ -49,7 +49,7 @@ func Example() {
 	// Output: map[a.example:80:2 b.example:80:2 c.example:80:2]
 }
 
-// A program that knows its instances from elsewhere; Follow takes them from a subscription.
+// A program that knows its instances from another source; Follow takes them from a subscription.
 func ExampleNew() {
 	b := pick.New(pick.P2C(), pick.WithZone("east"), pick.WithWait())
 	defer b.Close()

@@ -8,15 +8,16 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// WithFilter picks only among the instances that a filter takes; a split is within them. If it
-// takes none, or is not valid, the error of Pick says so.
+// WithFilter picks only among the instances that a filter selects; a split applies to them. If it
+// selects none, or is invalid, the error of [Balancer.Pick] says so.
 func WithFilter(f discovery.Filter) Option { return func(b *Balancer) { b.config.filter = f } }
 
-// PickMatching is Pick for a call that is to go to an instance that a filter takes, whatever the
-// split says, and to none on which it has been tried. Of two drawn by weight it takes the one that
-// costs less, as P2C; with the policy Hash and a key, the same one for the same key. It looks at
-// all instances, so it takes longer the more there are, does not leave the subset of [WithSubset],
-// and knows no zones. If there is none, the error is a *NoInstancesError, also [WithWait].
+// PickMatching is [Balancer.Pick] for a call that must go to an instance that a filter selects,
+// whatever the split says, and to none of those on which it was tried. Of two drawn by weight it
+// takes the cheaper one, as [P2C] does; with the policy [Hash] and a key, it takes the same one for
+// the same key. It looks at all instances, so it takes longer the more there are, stays within the
+// subset of [WithSubset], and ignores zones. If there is none, the error is a [*NoInstancesError],
+// even with [WithWait].
 func (b *Balancer) PickMatching(
 	ctx context.Context,
 	f discovery.Filter,
@@ -45,7 +46,7 @@ func (b *Balancer) PickMatching(
 	return n.in.Load(), Done{b, n, b.now(), trial, 0}, nil
 }
 
-// matching chooses among those that are allowed: one on trial if its trial is due, or there is no
+// matching chooses among the allowed nodes: one on trial only if its trial is due, or there is no
 // other.
 func (s *set) matching(ctx context.Context, b *Balancer, allowed func(*node) bool) (n *node, trial bool) {
 	var first, second, onTrial *node
@@ -89,5 +90,5 @@ func (s *set) matching(ctx context.Context, b *Balancer, allowed func(*node) boo
 	return first, false
 }
 
-// unit is a number above 0, up to 1.
+// unit returns a number above 0, up to 1.
 func unit(bits uint64) float64 { return (float64(bits>>11) + 1) / (1 << 53) }

@@ -5,22 +5,22 @@ import (
 	"math"
 )
 
-// Hash picks the same instance for the same key, [WithKey]'s; without a key any at random, each as
-// often as its weight says. Keys are spread by weight. When an instance comes or goes, or a weight
-// changes, the keys move that it gets or had, and few others: up to 3 in 100 among ten instances,
-// fewer among more. All processes agree, as far as they have the same instances.
+// Hash picks the same instance for the same key ([WithKey]); without a key it picks at random, each
+// instance as often as its weight says. Keys are spread by weight. When an instance comes or goes,
+// or a weight changes, the keys that it gets or had move, and few others: up to 3 in 100 among ten
+// instances, fewer among more. Processes with the same instances agree.
 //
-// An instance takes at most a quarter more than its share of the calls under way, and two; what is
-// above goes to the next that the key leads to (Mirrokni, Thorup, Zadimoghaddam, "Consistent
-// Hashing with Bounded Loads", 2018), so that a key that everybody wants does not bring down one.
+// An instance takes at most a quarter more than its share of the calls under way, and two; further
+// calls go to the next instance that the key leads to (Mirrokni, Thorup, Zadimoghaddam, "Consistent
+// Hashing with Bounded Loads", 2018), so that one popular key does not bring down an instance.
 func Hash() Policy { return hashed{} }
 
 const (
 	// loadFactor of 1.25 is what the paper's authors and users recommend: closer to 1, keys
 	// move more often.
 	loadFactor = 1.25
-	// moreCalls may be besides: where an instance's share is a call at a time or less, chance makes
-	// them two or three.
+	// moreCalls may be under way besides: where an instance's share is a call at a time or less,
+	// chance makes them two or three.
 	moreCalls = 2
 	// maxWalk bounds the search for an instance with room. At a factor of 1.25 it takes
 	// some ten steps where all is full.
@@ -31,7 +31,7 @@ const (
 
 type keyName struct{}
 
-// keyed is a context with a key. It is its own value, which makes it one allocation.
+// keyed is a context with a key. The context is the value too, which saves an allocation.
 type keyed struct {
 	context.Context
 	hash uint64
@@ -70,7 +70,7 @@ func (hashed) build(nodes []*node, e *env) chooser {
 	return h
 }
 
-// bounded has instances take no more than their part of the calls under way.
+// bounded limits each instance to its part of the calls under way.
 type bounded struct {
 	env      *env
 	weight   float64  // of all

@@ -6,21 +6,20 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Hooks show what a balancer does with instances. Each may be nil. They are called from the
-// goroutines of calls and of the balancer, concurrently, must return soon and not close the
-// balancer.
+// Hooks report what a balancer does with instances. Each may be nil. They are called from the
+// goroutines of calls and of the balancer, concurrently; they must return soon and must not close
+// the balancer.
 type Hooks struct {
 	// Ejected: calls to the instance failed, and it is left out.
 	Ejected func(EjectedInfo)
 	// Returned: the instance is back, for one call at a time until one has succeeded.
 	Returned func(*discovery.Instance)
-	// Split: calls are split otherwise than before. Operators have changed the split, or a subset
-	// has lost its last live instance, or has one again. It is empty when calls are not split any
-	// more.
+	// Split: the split of calls has changed. Operators have changed it, or a subset has lost its
+	// last live instance, or has one again. The list is empty when calls are no longer split.
 	Split func([]SubsetStatus)
 	// Attempt: an attempt of a call is over, or has an answer. Packages grpcdisc and httpdisc
-	// report theirs, other callers by [Done.Attempt]. It is called for each attempt, so each costs
-	// more.
+	// report theirs, other callers by [Done.Attempt]. It is called for each attempt, which makes
+	// each attempt dearer.
 	Attempt func(AttemptInfo)
 }
 
@@ -29,19 +28,19 @@ type AttemptInfo struct {
 	Instance *discovery.Instance
 	// Number counts the attempts of a call from 0.
 	Number int
-	// Hedge: it was made beside another one that had no answer yet, in addition.
+	// Hedge: the attempt was made in addition, beside another one without an answer.
 	Hedge bool
-	// Outcome is what it was reported as.
+	// Outcome is the reported outcome.
 	Outcome Outcome
-	// Took is how long it took to its answer or its end; 0 if the balancer does not measure
-	// latency, see WithLatency.
+	// Took is the time to its answer or its end; 0 if the balancer does not measure latency, see
+	// [WithLatency].
 	Took time.Duration
-	// Err is why it failed or was given up, nil if it did not.
+	// Err is why the attempt failed or was given up, nil if it succeeded.
 	Err error
 }
 
-// Attempt tells the hooks of an attempt, of which Instance and Took are filled in. It is called
-// after Report or Answered, or not at all.
+// Attempt passes an attempt to the hooks, with Instance and Took filled in. Call it after
+// [Done.Report] or [Done.Answered], or not at all.
 func (d Done) Attempt(i AttemptInfo) {
 	if d.b == nil || !d.b.config.attempts {
 		return
@@ -64,7 +63,7 @@ type EjectedInfo struct {
 	Silent   bool          // it left a call without an answer, rather than fail several
 }
 
-// WithHooks adds hooks to those that there are.
+// WithHooks adds hooks to those of earlier options.
 func WithHooks(h Hooks) Option {
 	return func(b *Balancer) {
 		b.config.hooks = append(b.config.hooks, h)
@@ -72,8 +71,8 @@ func WithHooks(h Hooks) Option {
 	}
 }
 
-// tellEjected is called without the lock.
-func (b *Balancer) tellEjected(i EjectedInfo) {
+// reportEjected calls the hooks, without the lock.
+func (b *Balancer) reportEjected(i EjectedInfo) {
 	for _, h := range b.config.hooks {
 		if h.Ejected != nil {
 			h.Ejected(i)
@@ -81,8 +80,8 @@ func (b *Balancer) tellEjected(i EjectedInfo) {
 	}
 }
 
-// tellReturned is called without the lock.
-func (b *Balancer) tellReturned(list []*discovery.Instance) {
+// reportReturned calls the hooks, without the lock.
+func (b *Balancer) reportReturned(list []*discovery.Instance) {
 	for _, in := range list {
 		for _, h := range b.config.hooks {
 			if h.Returned != nil {

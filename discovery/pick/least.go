@@ -5,19 +5,19 @@ import (
 	"math"
 )
 
-// LeastOutstanding picks the instance with the fewest calls under way for its weight. Up to
-// 16 instances of equal weight it looks at all of them. Of more it looks at four drawn at random:
-// to look at a thousand takes too long, and callers that all find the same one least loaded would
-// run it over. Of instances with different weights it looks at two, drawn as often as their weights
+// LeastOutstanding picks the instance with the fewest calls under way for its weight. Up to 16
+// instances of equal weight it looks at all of them. Of more it looks at four drawn at random:
+// looking at a thousand takes too long, and callers that all find the same one least loaded would
+// overload it. Of instances with different weights it looks at two, drawn as often as their weights
 // say.
 //
-// One that was passed over several times in a row is picked all the same, as with P2C.
+// An instance that was passed over several times in a row is picked all the same, as with [P2C].
 func LeastOutstanding() Policy { return least{} }
 
 const (
 	lookAtAll = 16
-	// lookAt is how many are drawn: the step from one to two is the large one, four are
-	// near to all (Mitzenmacher, see P2C).
+	// lookAt is how many are drawn: the step from one to two is the large one, and four come near
+	// to all (Mitzenmacher, see P2C).
 	lookAt = 4
 )
 
@@ -82,7 +82,7 @@ func (f *fewest) choose(context.Context, int64) *node {
 	return f.unless(best, a, b)
 }
 
-// unless is best, or a or b if that was passed over too often.
+// unless returns best, or a or b if that was passed over too often.
 func (f *fewest) unless(best, a, b *node) *node {
 	if a != best && !a.passOver() {
 		return a
@@ -93,11 +93,11 @@ func (f *fewest) unless(best, a, b *node) *node {
 	return best
 }
 
-// ofParts compares how many calls are under way on a part of each of two which has the least weight
-// of all: a node counts as so many instances of that weight as it has of it, among which its calls
-// are spread evenly, and one of these was drawn. So what is compared are whole calls on equals, and
-// chance favours nobody. To compare calls for each of weight would let a light instance that is
-// idle have every call.
+// ofParts compares how many calls are under way on a part of each of two nodes. A part has the
+// least weight of all nodes: a node counts as as many instances of that weight as fit into its own,
+// its calls are spread evenly among them, and one of these was drawn. So whole calls on equals are
+// compared, and chance favours no node. Comparing calls for each of weight would let an idle light
+// instance have every call.
 func (f *fewest) ofParts() *node {
 	a, onA := f.part()
 	b, onB := f.part()
@@ -107,11 +107,11 @@ func (f *fewest) ofParts() *node {
 	return f.unless(a, a, b)
 }
 
-// part draws one, and says how many calls are under way on the part of it that was drawn.
+// part draws a node, and returns how many calls are under way on the drawn part of it.
 func (f *fewest) part() (n *node, calls int32) {
 	draw := f.rnd.uint64()
-	// The upper half says which column, and what is left of that, which is as good as a number of
-	// its own, which part of the node.
+	// The upper half selects the column. The rest, which is as good as a number of its own, selects
+	// the part of the node.
 	column := draw >> 32 * uint64(len(f.rated))
 	c := &f.rated[column>>32]
 	n, part := c.own, c.ownPart
@@ -122,7 +122,8 @@ func (f *fewest) part() (n *node, calls int32) {
 	return n, int32(float32(max(n.outstanding.Load(), 0))*part + chance)
 }
 
-// ofAll looks at all, a first, then from anywhere, so that equal ones get equally much.
+// ofAll looks at all nodes, at a first, then from a random place, so that equal ones get an equal
+// number of calls.
 func (f *fewest) ofAll(a, b *node) *node {
 	best := fewer(a, b)
 	if best.outstanding.Load() <= 0 {
@@ -138,7 +139,7 @@ func (f *fewest) ofAll(a, b *node) *node {
 	return best
 }
 
-// fewer is the one with fewer calls under way, the first of equals.
+// fewer returns the one with fewer calls under way, the first of equals.
 func fewer(a, b *node) *node {
 	if b.outstanding.Load() < a.outstanding.Load() {
 		return b
@@ -146,8 +147,8 @@ func fewer(a, b *node) *node {
 	return a
 }
 
-// lighter is the one that would have the smaller load for its weight with one call more,
-// the first of equals.
+// lighter returns the one that would have the smaller load for its weight with one more call, the
+// first of equals.
 func lighter(a, b *node) *node {
 	if (b.load()+1)*a.share() < (a.load()+1)*b.share() {
 		return b

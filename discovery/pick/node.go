@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// latencyHalf is after which a latency counts half: a pause for garbage collection is
-	// smoothed out, a slower machine noticed within seconds, and one that failed and would
-	// otherwise take a millisecond is as good as others after half a minute of trying it now
-	// and then. It is 2^31 ns, 2.1 s, to be divided by quickly.
+	// latencyHalf is the age at which a latency counts half. It smooths out a pause for garbage
+	// collection, and notices a slower machine within seconds. An instance that failed, and
+	// otherwise takes a millisecond, is as good as others after half a minute of being tried now
+	// and then. It is 2^31 ns, 2.1 s, which is quick to divide by.
 	latencyHalf = time.Duration(1) << halfBits
 	halfBits    = 31
 	// failureLatency is what a failed call counts as, at least: an instance that fails at
@@ -26,8 +26,8 @@ const (
 	maxLatency = 10 * time.Second
 )
 
-// node is an instance with what is known of it. It stays the same one as long as the
-// instance has its id and address, from set to set.
+// node is an instance with its measurements. It stays the same from set to set as long as the
+// instance keeps its id and address.
 type node struct {
 	in          atomic.Pointer[discovery.Instance]
 	weight      atomic.Uint64 // float64: the instance's, less while it is new
@@ -41,7 +41,7 @@ type node struct {
 	// Guarded by Balancer.mu.
 	gen     uint64  // of the list that had it last
 	set     uint64  // that had it last, by number
-	ready   bool    // may be picked as far as whoever gave the list knows
+	ready   bool    // may be picked, by the list
 	base    float64 // the instance's weight
 	warm    float64 // the part of it that it gets, up to 1
 	born    int64   // when it appeared; -1: has warmed up
@@ -53,14 +53,14 @@ type node struct {
 	_ [48]byte // see lines
 }
 
-// lines: a node takes whole cache lines, of which what picks read and write is the first: a pick
-// looks at several nodes, and what one goroutine writes of a node should cost others nothing that
-// use another. The allocator aligns what is a multiple of 64 bytes.
+// lines: a node takes whole cache lines, and picks read and write the first of them. A pick looks
+// at several nodes, and writing to one should not slow down goroutines that use another. The
+// allocator aligns sizes that are a multiple of 64 bytes.
 const lines = 64
 
 var _ [0]struct{} = [unsafe.Sizeof(node{}) % lines]struct{}{}
 
-// key distinguishes nodes. An instance that has moved is another one.
+// key distinguishes nodes. An instance with a new address is another node.
 type key struct{ id, addr string }
 
 func keyOf(in *discovery.Instance) key {
@@ -75,8 +75,8 @@ func (n *node) load() float64 { return float64(max(n.outstanding.Load(), 0)) }
 
 func (n *node) share() float64 { return math.Float64frombits(n.weight.Load()) }
 
-// passOver counts that another is taken in its place; false: it was often enough. Of two at
-// once one may be lost, which does no harm.
+// passOver counts that another node is taken in its place; false: that happened often enough. Of
+// two at once one may be lost, which does no harm.
 func (n *node) passOver() bool {
 	p := n.passed.Load() + 1
 	if p > passedOver {
@@ -86,8 +86,8 @@ func (n *node) passOver() bool {
 	return true
 }
 
-// fade is about 2^-(age/latencyHalf), by straight lines between powers of two: it is asked
-// for with each call.
+// fade approximates 2^-(age/latencyHalf), by straight lines between powers of two: it is computed
+// for each call.
 func fade(age int64) float64 {
 	if age <= 0 {
 		return 1
@@ -126,30 +126,31 @@ func (a *average) sample(now int64, l time.Duration) {
 	}
 }
 
-// expected is the latency to expect, in nanoseconds, and 0 if none is known.
+// expected returns the expected latency, in nanoseconds, 0 if none is known.
 func (a *average) expected() float64 { return math.Float64frombits(a.latency.Load()) }
 
-// Outcome is what became of a call.
+// Outcome is the outcome of a call; see [Done.Report].
 type Outcome uint8
 
 const (
-	// Success: the instance did what it is for, which may be to answer with an error.
+	// Success: the instance did its work, which may be to answer with an error.
 	Success Outcome = iota
-	// Failure: the instance could not be reached, or cannot do its work.
+	// Failure: the instance could not be reached, or could not do its work.
 	Failure
-	// Ignored: it says nothing about the instance; the caller gave up, say.
+	// Ignored: the call says nothing about the instance; the caller gave up, say.
 	Ignored
-	// TimedOut: the caller's time was up before there was an answer. That is a Failure if it was
-	// several times what the instance takes, or that is not known, which it is with policies that
-	// look at latency, or WithLatency; else the caller was in a hurry, and it is Ignored.
+	// TimedOut: the caller's time was up before there was an answer. That is a [Failure] if the
+	// time was several times the instance's usual latency, or that latency is unknown; else the
+	// caller was in a hurry, and it is [Ignored]. Latency is known with policies that look at it,
+	// and with [WithLatency].
 	TimedOut
 	// Unanswered: there was no answer within the time that every instance is given, which is more
-	// than the slowest call takes. It is a Failure, and more: see Silence in the package
+	// than the slowest call takes. It is a [Failure], and more: see Silence in the package
 	// documentation.
 	Unanswered
 )
 
-// String is the outcome in a word, as in labels of metrics.
+// String returns the outcome in a word, as in labels of metrics.
 func (o Outcome) String() string {
 	switch o {
 	case Success:
@@ -167,25 +168,25 @@ func (o Outcome) String() string {
 }
 
 const (
-	// hurry times the expected latency, an instance had time enough to answer.
+	// hurry times the expected latency is time enough for an instance to answer.
 	hurry = 3
-	// longSilence is no pause for garbage collection any more.
+	// longSilence is longer than a pause for garbage collection.
 	longSilence = time.Second
 )
 
-// Done takes the outcome of a call. It is a value; the zero Done does nothing.
-// Either Report is called, once, or Answered and then Release, once each.
+// Done takes the outcome of a call. It is a value; the zero Done does nothing. Call either
+// [Done.Report], once, or [Done.Answered] and then [Done.Release], once each.
 type Done struct {
 	b     *Balancer
 	n     *node
 	began int64
-	trial bool   // it shows whether an instance that was ejected works again
+	trial bool   // it shows whether an ejected instance works again
 	kind  uint16 // the place of its kind in Balancer.kinds plus one; 0: not known
 }
 
-// Since is a Done in place of d whose call counts from t on, if that is later than the pick. Use it
-// when the caller took time to send the request: t is when the instance had all of it. The time
-// before says nothing of the instance.
+// Since returns a Done to use instead of d, whose call counts from t on, if that is later than the
+// pick. Use it when the caller took time to send the request: t is when the instance had received
+// all of it. The time before says nothing about the instance.
 func (d Done) Since(t time.Time) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.began = max(d.began, int64(t.Sub(d.b.epoch)))
@@ -193,10 +194,9 @@ func (d Done) Since(t time.Time) Done {
 	return d
 }
 
-// Kind is a Done in place of d whose call is of a kind, named by the method that it calls, say. A
-// call without an answer is then compared with what its kind takes, on all instances: that one
-// method is slow says nothing of an instance which answers others soon. Kinds are distinguished by
-// a hash, 256 of them.
+// Kind returns a Done to use instead of d, whose call is of a kind, named by its method, say. A
+// call without an answer is then compared with the latency of its kind, on all instances: one slow
+// method says nothing about an instance that answers others soon. A hash distinguishes 256 kinds.
 func (d Done) Kind(name string) Done {
 	if d.b != nil && d.b.needs&needsLatency != 0 {
 		d.kind = uint16(hash(name)%kinds) + 1
@@ -210,8 +210,8 @@ func (d Done) Report(o Outcome) {
 	d.Release()
 }
 
-// ReportErr is Report for a call that returned an error: Success for nil, Ignored for
-// context.Canceled, [TimedOut] for context.DeadlineExceeded, Failure for all others.
+// ReportErr is [Done.Report] for a call that returned an error: [Success] for nil, [Ignored] for
+// context.Canceled, [TimedOut] for context.DeadlineExceeded, [Failure] for all others.
 func (d Done) ReportErr(err error) {
 	switch {
 	case err == nil:
@@ -225,8 +225,8 @@ func (d Done) ReportErr(err error) {
 	}
 }
 
-// Answered says how long the instance took to answer and what came of it, while the call
-// still goes on: the rest of an answer is read, say.
+// Answered reports that the instance has answered, and with which outcome, while the call still
+// goes on: the rest of an answer is read, say. The latency ends here.
 func (d Done) Answered(o Outcome) {
 	if d.b == nil {
 		return
@@ -262,7 +262,7 @@ func (d Done) Answered(o Outcome) {
 	}
 }
 
-// late is what a call without an answer says, and whether that the instance may stand still.
+// late returns what a call without an answer says, and whether the instance may be frozen.
 func (d Done) late(now int64, unanswered bool) (o Outcome, silent bool) {
 	if d.b.needs&needsLatency == 0 {
 		return Failure, false
@@ -277,7 +277,7 @@ func (d Done) late(now int64, unanswered bool) (o Outcome, silent bool) {
 	return blame(time.Duration(now-d.began), usual, d.b.kinds[d.kind-1].expected())
 }
 
-// Release says that the call no longer occupies the instance.
+// Release reports that the call no longer occupies the instance.
 func (d Done) Release() {
 	if d.b == nil {
 		return

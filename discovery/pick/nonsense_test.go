@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// What makes no sense is an error that says so, and nothing panics.
+// Each invalid argument is an error that says so, and none panics.
 func TestNonsense(t *testing.T) {
 	list := []*discovery.Instance{{Service: "x", ID: "a", Addresses: []string{"a:1"}}}
 	for what, b := range map[string]*pick.Balancer{

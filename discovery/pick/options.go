@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Option changes a Balancer.
+// Option changes a [Balancer].
 type Option func(*Balancer)
 
 type config struct {
@@ -29,16 +29,16 @@ func defaults() config {
 	return config{eject: true, ejection: Ejection{}.orDefaults()}
 }
 
-// WithWait makes Pick wait for an instance, until its context ends, where it would fail
-// with [ErrNoInstances].
+// WithWait makes [Balancer.Pick] wait for an instance, until its context ends, instead of failing
+// at once with [ErrNoInstances].
 func WithWait() Option { return func(b *Balancer) { b.config.wait = true } }
 
-// WithNotify has f called whenever picks have something new to look at. It is called from
-// goroutines of the balancer, must return soon and not close the balancer.
+// WithNotify sets a function that is called whenever there is a new set for picks. It is called
+// from goroutines of the balancer, must return soon and must not close the balancer.
 func WithNotify(f func()) Option { return func(b *Balancer) { b.config.notify = f } }
 
 // WithLatency measures latency whatever the policy, so that a caller's short deadline is
-// distinguished from an instance's long silence (see [TimedOut], Unanswered) and [Status.Latency]
+// distinguished from an instance's long silence (see [TimedOut], [Unanswered]) and [Status.Latency]
 // is known. It costs two readings of the clock for each call.
 func WithLatency() Option { return func(b *Balancer) { b.needs |= needsLatency } }
 
@@ -51,9 +51,8 @@ func WithSeed(seed uint64) Option {
 	}
 }
 
-// WithWarmUp gives instances that appear after the first ones little at first, a tenth of
-// their share, and all of it after d: caches fill and code is compiled meanwhile. It is off
-// by default.
+// WithWarmUp gives instances that appear after the first ones little at first, a tenth of their
+// share, and all of it after d: caches fill and code is compiled meanwhile. It is off by default.
 func WithWarmUp(d time.Duration) Option { return func(b *Balancer) { b.config.warmUp = d } }
 
 // WithEjection sets when failing instances are left out.
@@ -64,12 +63,12 @@ func WithEjection(e Ejection) Option {
 // WithoutEjection leaves no instance out, whatever is reported.
 func WithoutEjection() Option { return func(b *Balancer) { b.config.eject = false } }
 
-// WithZone prefers instances of a zone, and then those of others in the order given, before all the
-// rest: calls leave a zone only for those which its instances cannot take. That is judged by their
-// weights: while at least [DefaultHealthy] of what is registered in the zone can be picked, all
-// calls stay; below, the part of the calls that is missing goes to the next zone, which takes as
-// much of it as the same rule allows, and so on; the last that has any takes the rest. An empty
-// name is no zone.
+// WithZone prefers the instances of a zone, and then those of the others in the order given, before
+// all the rest: calls leave a zone only if its instances cannot take them. That is judged by
+// weights: while at least [DefaultHealthy] of the registered weight in the zone can be picked, all
+// calls stay. Below that, the missing part of the calls goes to the next zone, which takes as much
+// of it as the same rule allows, and so on; the last zone that has any instance takes the rest. An
+// empty name is no zone.
 func WithZone(zone string, then ...string) Option {
 	return func(b *Balancer) {
 		b.config.zones = nil
@@ -81,14 +80,14 @@ func WithZone(zone string, then ...string) Option {
 	}
 }
 
-// WithSpillOver lets calls leave a zone also when the instance that was picked has that
-// many calls of this client under way, if one in a zone further down has less.
+// WithSpillOver lets calls leave a zone also when the picked instance has that many calls of this
+// client under way, if one in a later zone has fewer.
 func WithSpillOver(outstanding int) Option {
 	return func(b *Balancer) { b.config.spillAt = int64(max(outstanding, 0)) }
 }
 
-// WithSubset picks from a subset of the instances only, see Subset. With [WithZone] that
-// many are taken of each zone, and that many of all others.
+// WithSubset picks from a subset of the instances only, see [Subset]. With [WithZone] that many are
+// taken of each zone, and that many of all others.
 func WithSubset(client string, size int) Option {
 	return func(b *Balancer) { b.config.client, b.config.size = client, max(size, 0) }
 }

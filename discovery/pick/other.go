@@ -7,13 +7,13 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// otherTries is how often the policy is asked for another one, before any other is taken.
+// otherTries is how often the policy is asked for another node, before any other is taken.
 const otherTries = 4
 
-// PickOther is Pick for a call that is repeated: it chooses none of the instances on which
-// the call has been tried. If the policy has no other for it, as Hash may, any other is
-// taken at random. If there is no other at all, the error is [ErrNoInstances], also [WithWait].
-// It takes longer than Pick.
+// PickOther is [Balancer.Pick] for a repeated call: it chooses none of the instances on which the
+// call was tried. If the policy has no other, as may happen with [Hash], it takes any other at
+// random. If there is no other at all, the error is [ErrNoInstances], even with [WithWait]. It
+// takes longer than Pick.
 func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) (*discovery.Instance, Done, error) {
 	was := func(in *discovery.Instance) bool {
 		return slices.ContainsFunc(tried, func(t *discovery.Instance) bool { return keyOf(t) == keyOf(in) })
@@ -40,8 +40,8 @@ func (b *Balancer) PickOther(ctx context.Context, tried ...*discovery.Instance) 
 	return n.in.Load(), Done{b, n, b.now(), false, 0}, nil
 }
 
-// any is one that is allowed, at random, and none that is on trial if there is another; nil if
-// there is none at all.
+// any returns an allowed node, at random, and one on trial only if there is no other; nil if there
+// is none at all.
 func (s *set) any(rnd *source, allowed func(*node) bool) (found *node) {
 	at := below(uint32(rnd.uint64()), len(s.all))
 	for i := range s.all {

@@ -2,30 +2,30 @@ package pick
 
 import "context"
 
-// P2C draws two instances at random, each as often as its weight says (Mitzenmacher, "The
-// Power of Two Choices in Randomized Load Balancing", 1996). It takes the first, unless that
-// costs more than twice as much as the second: then the second. Cost is the latency to expect
-// times the calls under way, compared to what the weights say of the two together. So
-// instances that do about equally well get what their weights say, and slow, busy or failing
-// ones less. Latency is averaged over some seconds; failed calls count as slow ones.
+// P2C draws two instances at random, each as often as its weight says (Mitzenmacher, "The Power of
+// Two Choices in Randomized Load Balancing", 1996). It takes the first, unless that costs more than
+// twice as much as the second: then the second. The cost is the expected latency times the calls
+// under way, relative to the weights of the two. So instances that do about equally well get what
+// their weights say, and slow, busy or failing ones less. Latency is averaged over some seconds;
+// failed calls count as slow ones.
 //
-// One that was passed over several times in a row is picked all the same, to see whether it
+// An instance that was passed over several times in a row is picked all the same, to see whether it
 // has recovered: about every eighth time that its weight would have it picked.
 //
-// Latency is from the pick to the report. Calls that are long by nature, such as streams,
+// Latency is the time from the pick to the report. Calls that are long by nature, such as streams,
 // are better balanced by [LeastOutstanding].
 func P2C() Policy { return p2c{} }
 
 const (
-	// nearlyEqual is how much more the first of two may cost: latencies vary by so much.
+	// nearlyEqual is how much more the first of two may cost: latencies vary that much.
 	nearlyEqual = 2
-	// fewCalls are added to those under way: chance makes them none or twice as many as there
-	// should be, while they are few. With one instead of two, an instance that has one call at
-	// a time beside another with a hundred, as their weights say, would never be left idle, and
-	// get a third too much.
+	// fewCalls are added to the calls under way: as long as these are few, chance makes them none
+	// or twice the right number. With one instead of two, an instance that has one call at a time
+	// beside another with a hundred, as their weights say, would never be left idle, and would get
+	// a third too much.
 	fewCalls = 2
-	// passedOver is how often one that was drawn is left for another in a row. Each is drawn
-	// twice as often as it would be picked by weight, so half of it is the time.
+	// passedOver is how often a drawn node is left for another in a row. Each is drawn twice as
+	// often as it would be picked by weight, so half of it is the time.
 	passedOver = 16
 	// otherDraws is how often a second instance is drawn, until it is another one.
 	otherDraws = 2
@@ -69,8 +69,7 @@ func (c *cheaper) choose(context.Context, int64) *node {
 	return a
 }
 
-// cheaperThan reports that b costs so much less than a that their order of being drawn does not
-// count.
+// cheaperThan reports that b costs so much less than a that the order of drawing does not count.
 func cheaperThan(b, a *node) bool {
 	la, lb := a.expected(), b.expected()
 	switch { // one that is not known is as fast as the other: faster, and it would get all calls

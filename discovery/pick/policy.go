@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// Policy is how one of several instances is chosen. Policies come from the functions of
-// this package and may be shared by balancers.
+// Policy says how one of several instances is chosen: [RoundRobin], [Random], [Weighted], [P2C],
+// [LeastOutstanding] or [Hash]. Balancers may share one.
 type Policy interface {
-	// needs says what is measured for the policy.
+	// needs says what to measure for the policy.
 	needs() needs
-	// build makes what chooses among nodes, of which there is at least one. It is called
-	// with Balancer.mu held.
+	// build makes the chooser for nodes, of which there is at least one. It is called with
+	// Balancer.mu held.
 	build(nodes []*node, e *env) chooser
 }
 
@@ -22,7 +22,7 @@ type chooser interface {
 	choose(ctx context.Context, now int64) *node
 }
 
-// needs are bits; what no policy asks for is not paid for.
+// needs are bits; a measurement that the policy does not need costs nothing.
 type needs uint8
 
 const (
@@ -31,19 +31,19 @@ const (
 	needsTotal                         // env.total
 )
 
-// env is what choosers share with those before and after them. There is one for each zone in the
+// env is state that choosers share with earlier and later ones. There is one for each zone in the
 // order of preference, and for each subset of a split, with one source and one total.
 type env struct {
 	rnd   *source
 	total *atomic.Int64 // calls under way
 	_     [48]byte      // turn is written by all, the rest is not
-	// turn counts picks in turn, over all sets: each new set would favour its first nodes
-	// otherwise. It begins anywhere, or all clients would begin with the same instance.
+	// turn counts picks in turn, over all sets: otherwise each new set would favour its first
+	// nodes. It begins at random, or all clients would begin with the same instance.
 	turn atomic.Uint64
 	_    [56]byte
 }
 
-// source is where randomness comes from. It takes no lock.
+// source is a source of randomness. It takes no lock.
 type source struct {
 	seeded bool
 	state  atomic.Uint64

@@ -96,7 +96,7 @@ func TestSeeded(t *testing.T) {
 	}
 }
 
-// No instance gets a run of calls longer than its weight makes necessary.
+// No instance gets a longer run of calls than its weight requires.
 func TestSmooth(t *testing.T) {
 	b := loaded(t, Weighted(), weights(5, 1, 1))
 	last, run, longest := "", 0, 0
@@ -113,7 +113,7 @@ func TestSmooth(t *testing.T) {
 	}
 }
 
-// The slow one and the failing one get less; how much, queueing decides.
+// The slow and the failing instance get less; how much depends on queueing.
 func TestP2C(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := loaded(t, P2C(), instances(10, 1), WithoutEjection())
@@ -149,7 +149,7 @@ func TestP2C(t *testing.T) {
 	})
 }
 
-// One that has failed is tried again, and gets its share when it works.
+// A failed instance is tried again, and gets its share when it works.
 func TestP2CRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := loaded(t, P2C(), instances(3, 1), WithoutEjection())
@@ -209,7 +209,7 @@ func TestLeastOutstanding(t *testing.T) {
 	}
 }
 
-// When one goes its keys move, and few others.
+// When an instance goes its keys move, and few others.
 func TestHashMoves(t *testing.T) {
 	const keys = 20_000
 	for _, n := range []int{3, 10, 50, 300} {
@@ -234,8 +234,8 @@ func TestHashMoves(t *testing.T) {
 	}
 }
 
-// Keys are spread by weight, also those of a light instance beside heavy ones, within what a draw
-// may be off.
+// Keys are spread by weight, also to a light instance beside heavy ones, within the error of a
+// draw.
 func TestHashSpread(t *testing.T) {
 	const keys = 200_000
 	for _, list := range [][]*discovery.Instance{weights(100, 1), weights(20, 10), weights(10, 10, 1), instances(20, 1), instances(200, 7)} {
@@ -262,7 +262,7 @@ func TestHashSpread(t *testing.T) {
 	}
 }
 
-// pickedFor is who is picked for each of n keys while nothing else is under way.
+// pickedFor returns the picked instance for each of n keys while nothing else is under way.
 func pickedFor(t *testing.T, b *Balancer, n int) (ids []string) {
 	t.Helper()
 	for i := range n {
@@ -276,7 +276,7 @@ func pickedFor(t *testing.T, b *Balancer, n int) (ids []string) {
 	return ids
 }
 
-// A key that everybody wants occupies no instance with much more than its share.
+// A very popular key occupies no instance with much more than its share.
 func TestHashBound(t *testing.T) {
 	b := loaded(t, Hash(), instances(20, 1))
 	ctx := WithKey(t.Context(), "hot")

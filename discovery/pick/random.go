@@ -11,9 +11,9 @@ func (random) needs() needs { return 0 }
 
 func (random) build(nodes []*node, e *env) chooser { return newAliases(nodes, shares(nodes), e.rnd) }
 
-// newAliases makes a table from which a weighted choice takes one draw: each column is shared by
-// its own node and one other at most (Vose, "A Linear Algorithm for Generating Random
-// Numbers with a Given Distribution", 1991).
+// newAliases makes a table from which a weighted choice takes one draw: each column belongs to its
+// own node and at most one other (Vose, "A Linear Algorithm for Generating Random Numbers with a
+// Given Distribution", 1991).
 func newAliases(nodes []*node, parts []float64, rnd *source) *aliases {
 	each := sum(parts) / float64(len(nodes))
 	t := &aliases{rnd: rnd, columns: make([]column, len(nodes))}
@@ -51,7 +51,7 @@ type aliases struct {
 
 func (t *aliases) choose(context.Context, int64) *node { return t.draw() }
 
-// shares are what the nodes weigh.
+// shares returns the weights of the nodes.
 func shares(nodes []*node) []float64 {
 	list := make([]float64, len(nodes))
 	for i, n := range nodes {
@@ -62,7 +62,7 @@ func shares(nodes []*node) []float64 {
 
 func (t *aliases) draw() *node { return t.at(t.rnd.uint64()) }
 
-// at is what a number leads to that was drawn, or is a key's.
+// at returns the node that a number leads to; the number was drawn, or is a key's.
 func (t *aliases) at(draw uint64) *node {
 	c := &t.columns[below(uint32(draw>>32), len(t.columns))]
 	if draw&(1<<32-1) < c.cut {

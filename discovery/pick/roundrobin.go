@@ -6,7 +6,7 @@ import (
 )
 
 // RoundRobin picks one instance after the other, in the order of their keys, whatever their
-// weights. New ones that warm up have fewer turns.
+// weights. New instances that warm up have fewer turns.
 func RoundRobin() Policy { return roundRobin{} }
 
 type roundRobin struct{}
@@ -22,7 +22,7 @@ func (roundRobin) build(nodes []*node, e *env) chooser {
 	return &turns{nodes: nodes, turn: &e.turn}
 }
 
-// turns picks the next of its nodes, some of which may be there several times.
+// turns picks the next of its nodes; some nodes may be there several times.
 type turns struct {
 	nodes []*node
 	turn  *atomic.Uint64

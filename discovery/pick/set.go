@@ -10,22 +10,22 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// ErrNoInstances is what a *NoInstancesError is for errors.Is.
+// ErrNoInstances is the target for errors.Is of a [*NoInstancesError].
 var ErrNoInstances = errors.New("pick: no instance")
 
-// NoInstancesError says why there is nothing to pick from.
+// NoInstancesError says why there is no instance to pick.
 type NoInstancesError struct {
-	Known      bool // what there is has been learned; if not, nobody has said yet
+	Known      bool // the instances are known; if not, there was no answer yet
 	Registered int  // instances there are
-	Draining   int  // of them, those that want no new calls
-	// Filter takes none of the rest, if it is not empty.
+	Draining   int  // those of them that take no new calls
+	// Filter selects none of the rest, if it is not empty.
 	Filter discovery.Filter
 }
 
 func (e *NoInstancesError) Error() string {
 	switch {
 	case !e.Known:
-		return ErrNoInstances.Error() + ": what there is is not known yet"
+		return ErrNoInstances.Error() + ": the instances are not known yet"
 	case e.Registered == 0:
 		return ErrNoInstances.Error() + " is registered"
 	}
@@ -41,7 +41,7 @@ func (e *NoInstancesError) Error() string {
 // Is reports that target is [ErrNoInstances].
 func (e *NoInstancesError) Is(target error) bool { return target == ErrNoInstances }
 
-// set is what a pick looks at. It never changes.
+// set is the data that picks read. It never changes.
 type set struct {
 	whole    *pool          // nil if there is none, or calls are split
 	routes   *routes        // nil if they are not
@@ -63,7 +63,7 @@ func (s *set) choose(ctx context.Context, rnd *source, now int64) *node {
 	return p.choose(ctx, rnd, now, s.spillAt)
 }
 
-// adopt takes a list of instances, and which of them are ready; nil: all. b.mu is held.
+// adopt takes over a list of instances, and which of them are ready; nil: all. b.mu is held.
 func (b *Balancer) adopt(instances []*discovery.Instance, ready []bool) {
 	b.gen++
 	b.order = make([]*node, 0, len(instances))
@@ -93,10 +93,10 @@ func (b *Balancer) adopt(instances []*discovery.Instance, ready []bool) {
 	b.known = true
 }
 
-// never is when nothing is due.
+// never: nothing is due.
 const never = time.Duration(math.MaxInt64)
 
-// publish makes a set of what is known and says when the next is due; b.mu is held.
+// publish makes a set of the present state and returns when the next is due; b.mu is held.
 func (b *Balancer) publish() (due time.Duration) {
 	if b.closed || !b.known || b.err != nil {
 		return never
@@ -147,7 +147,7 @@ func (b *Balancer) publish() (due time.Duration) {
 	return due
 }
 
-// used are the nodes of the parts, each once; b.mu is held.
+// used returns the nodes of the parts, each once; b.mu is held.
 func (b *Balancer) used(whole part, subsets []part) []*node {
 	b.sets++
 	var list []*node

@@ -2,23 +2,23 @@ package pick
 
 import "time"
 
-// Silence: an instance that stands still (a stopped process, a disk that hangs, a cut network)
-// fails nothing, it leaves calls without an answer. Each caller would lose several of them until
-// enough had failed in a row. So the first call that waited in vain for long tells on it, if it has
-// answered nobody else meanwhile: it is ejected at once. If it has, either one call takes long, or
-// it stood still since: then it gets nothing new until one of the calls under way has shown which,
-// or its time has come for a trial. So it is with one that must not be ejected since too many are.
-//
-// Whether a call waits in vain depends on the call: a method that takes its time, or has no answer
-// until its caller's time is up, as a long poll, would discredit instances that answer all others.
+// Silence: a frozen instance (a stopped process, a disk that hangs, a cut network) fails no call;
+// it leaves calls without an answer. Each caller would lose several of them until enough had failed
+// in a row. So the first call that waited long in vain ejects it at once, if it has answered no
+// other call meanwhile. If it has, either one call takes long, or it froze since then: it gets no
+// new call until one of the calls under way has shown which, or its time has come for a trial. The
+// same holds for an instance that must not be ejected because too many are.
+// Whether a call waits in vain depends on the call: a slow method, or one without an answer until
+// its caller's time is up, as a long poll, would discredit instances that answer all others. So
+// calls are compared with their kind, and a kind that was never answered proves nothing.
 // So calls are compared with their kind, and a kind that nobody has answered yet proves nothing.
 
-// kinds is how many kinds of calls are distinguished; more share.
+// kinds is how many kinds of calls are distinguished; beyond it several share one.
 const kinds = 256
 
-// blame is what it says of an instance that a call which took so long until its caller's time was
-// up had no answer: the instance takes so long usually, and its kind of calls, in nanoseconds; 0 is
-// not known.
+// blame returns what it says about an instance that a call had no answer within took, when its
+// caller's time was up. instance and kind are the usual latencies of the instance and of the call's
+// kind, in nanoseconds; 0 is unknown.
 func blame(took time.Duration, instance, kind float64) (o Outcome, silent bool) {
 	switch {
 	case instance == 0:
@@ -29,7 +29,7 @@ func blame(took time.Duration, instance, kind float64) (o Outcome, silent bool) 
 	return Failure, took >= longSilence
 }
 
-// silent takes a call from began to now that had no answer.
+// silent handles a call from began to now that had no answer.
 func (b *Balancer) silent(n *node, began, now int64) {
 	if !b.config.eject {
 		return
@@ -42,7 +42,7 @@ func (b *Balancer) silent(n *node, began, now int64) {
 	n.trial.Store(max(now, trialDue+1))
 }
 
-// spoke takes an answer, as of now.
+// spoke handles an answer, as of now.
 func (n *node) spoke(now int64) {
 	if now > 0 {
 		n.answered.Store(now)

@@ -73,8 +73,8 @@ func want(t *testing.T, b *pick.Balancer, list ...string) {
 	}
 }
 
-// One call that waited in vain ejects an instance that answered nobody, at once and not when the
-// next set is made.
+// One call that waited in vain ejects an instance that answered no other call, at once and not only
+// when the next set is made.
 func TestSilence(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		one := picked(t, b, "a")
@@ -106,7 +106,7 @@ func TestSilenceOfCallers(t *testing.T) {
 	})
 }
 
-// One that answered others lately gets no new calls until it answers somebody, or for 10 s.
+// An instance that answered others lately gets no new calls until it answers one, or for 10 s.
 func TestDoubt(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		slow, other, third := picked(t, b, "a"), picked(t, b, "a"), picked(t, b, "a")
@@ -130,8 +130,8 @@ func TestDoubt(t *testing.T) {
 	})
 }
 
-// No more are ejected than may be, and the rest is passed over while somebody answers. When nobody
-// does, all are called.
+// No more are ejected than may be, and the rest is passed over while any instance answers. When
+// none does, all are called.
 func TestSilenceOfMany(t *testing.T) {
 	silent(t, 4, func(t *testing.T, b *pick.Balancer) {
 		var all []pick.Done
@@ -162,8 +162,8 @@ func TestSilenceOfMany(t *testing.T) {
 	})
 }
 
-// A slow method that ends at its callers' deadlines blames nobody, whatever else is called; one
-// that is answered soon elsewhere does, with the first call.
+// A slow method that ends at its callers' deadlines discredits no instance, whatever else is
+// called; one that is answered soon elsewhere does, with the first call.
 func TestSlowMethod(t *testing.T) {
 	const s = time.Second
 	for name, c := range map[string]struct {

@@ -1,13 +1,13 @@
 package pick
 
-// A traffic split: each call is for one of the subsets of the instances, drawn in the proportions
+// A traffic split: each call goes to one of the subsets of the instances, drawn in the proportions
 // that operators ask for (discovery.Split), and the policy chooses within the subset. A subset
 // without a live instance gives its part to the others, in proportion. If that leaves none, calls
 // go to all instances.
 //
-// What a pick needs for that is laid out beforehand, in routes. The key of a call, if it has one,
-// takes the place of the draw: it stays with its subset while others lose their instances, and
-// moves only as far as the percentages do.
+// The data for a pick is laid out beforehand, in routes. The key of a call, if it has one, takes
+// the place of the draw: it stays with its subset while others lose their instances, and moves only
+// as far as the percentages do.
 
 import (
 	"context"
@@ -18,22 +18,23 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// SubsetStatus is one subset of a traffic split.
+// SubsetStatus is the state of one subset of a traffic split; see [Balancer.Split].
 type SubsetStatus struct {
 	Filter discovery.Filter
-	// Percent of the calls is what operators ask for, Share what it gets now: more while others
-	// have no live instance, and 0 while it has none. If all are 0, calls go to all instances.
+	// Percent is the part of the calls that operators ask for, Share the part that the subset gets
+	// now: more while others have no live instance, and 0 while it has none. If all are 0, calls go
+	// to all instances.
 	Percent, Share float64
-	// Instances are those of it that work now.
+	// Instances is the number of its instances that work now.
 	Instances int
 }
 
-// Split says how calls are split now, in the order of the filters; nil if they are not.
+// Split returns how calls are split now, in the order of the filters; nil if they are not.
 func (b *Balancer) Split() []SubsetStatus { return slices.Clone(b.set.Load().split) }
 
-// SetSplit splits calls from now on, for balancers made with New; those made with Follow have the
-// split of their service. Nil ends that. If the split is not valid, nothing is changed and the
-// error says why; it wraps discovery.ErrInvalid. It does not wait, as Update.
+// SetSplit splits calls from now on, for balancers made with [New]; those made with [Follow] have
+// the split of their service. Nil ends the split. An invalid split changes nothing; the error wraps
+// [discovery.ErrInvalid]. SetSplit does not wait: the change takes effect within milliseconds.
 func (b *Balancer) SetSplit(s discovery.Split) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -54,7 +55,8 @@ type routes struct {
 	live  []route // those with a pool, which share what the others have
 }
 
-// route ends at a place, from where the one before ends; pool is nil if it has no live instance.
+// route ends at a place and begins where the one before ends; pool is nil if it has no live
+// instance.
 type route struct {
 	end  uint64
 	pool *pool
@@ -73,7 +75,7 @@ func (r *routes) pool(ctx context.Context, rnd *source) *pool {
 	return at(r.live, mix(place+gamma))
 }
 
-// at finds the route of a place. They are few.
+// at finds the route of a place. There are few routes.
 func at(list []route, place uint64) *pool {
 	for i := range list {
 		if place <= list[i].end {
@@ -83,7 +85,7 @@ func at(list []route, place uint64) *pool {
 	return list[len(list)-1].pool
 }
 
-// env finds what the choosers of a level of a pool share with those before them; b.mu is held.
+// env finds the shared state of the choosers at a level of a pool; b.mu is held.
 func (b *Balancer) env(f discovery.Filter, level int) *env {
 	for len(b.envs[f]) <= level {
 		e := &env{rnd: &b.rnd, total: &b.total}
@@ -93,14 +95,14 @@ func (b *Balancer) env(f discovery.Filter, level int) *env {
 	return b.envs[f][level]
 }
 
-// part is candidates that make a pool, by the zones' order.
+// part is the candidates of a pool, in the zones' order.
 type part struct {
 	filter  discovery.Filter // empty: all
 	percent float64
 	levels  [][]*node
 }
 
-// parts are all candidates, and those of the subsets; b.mu is held.
+// parts returns all candidates, and those of the subsets; b.mu is held.
 func (b *Balancer) parts(cands []*node) (whole part, subsets []part) {
 	cut := func(f discovery.Filter, percent float64, list []*node) part {
 		levels := b.config.levels(list)
@@ -131,8 +133,8 @@ func matching(list []*node, f discovery.Filter) (some []*node) {
 	return some
 }
 
-// routes are those to the subsets, with their nodes, as a set has them; r is nil if no subset has a
-// live instance. b.mu is held.
+// routes returns the routes to the subsets, with their nodes, for a set; r is nil if no subset has
+// a live instance. b.mu is held.
 func (b *Balancer) routes(
 	subsets []part,
 	good func([]*node) []*node,
@@ -181,7 +183,7 @@ func (b *Balancer) routes(
 	return r, nodes, statuses
 }
 
-// place is a part of the range of places.
+// place returns a part of the range of places.
 func place(part float64) uint64 {
 	if part >= 1 {
 		return math.MaxUint64
@@ -189,9 +191,9 @@ func place(part float64) uint64 {
 	return uint64(part * (1 << 64))
 }
 
-// tellSplit calls the hooks if other parts of the calls go to the subsets than at the last report.
-// It is called with b.making held.
-func (b *Balancer) tellSplit(now []SubsetStatus) {
+// reportSplit calls the hooks if the parts of the subsets differ from the last report. It is called
+// with b.making held.
+func (b *Balancer) reportSplit(now []SubsetStatus) {
 	same := slices.EqualFunc(b.reported, now, func(x, y SubsetStatus) bool {
 		return x.Filter == y.Filter && x.Percent == y.Percent && x.Share == y.Share
 	})

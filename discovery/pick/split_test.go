@@ -96,8 +96,8 @@ func TestSplitShares(t *testing.T) {
 	}
 }
 
-// A key stays with its subset: while others lose their instances, and while the percentages move,
-// but for those that have to go.
+// A key stays with its subset, while others lose their instances and while the percentages move,
+// except for those that have to go.
 func TestSplitKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := loaded(t, P2C(), versions("v1 v1 v2 v2 v3"))

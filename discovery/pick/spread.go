@@ -5,19 +5,19 @@ import (
 	"math/bits"
 )
 
-// A spread gives each key an instance, and each instance as many keys as its weight says. A ring of
-// points alone has parts that are right to a tenth with 128 points for an instance, and not at all
+// A spread gives each key an instance, and each instance as many keys as its weight says. A plain
+// ring of points has parts that are right to a tenth with 128 points for an instance, and wrong
 // with one, which is what a light instance beside a heavy one has; to be right to a hundredth it
-// takes ten thousand for each. But how large each part is, is known. So an instance whose part is
-// too large keeps what it should have: other keys go on to a second ring, whose points are those
-// that have too little, by what they lack; and what is wrong with that, about one key in two
-// hundred, is drawn exactly.
+// needs ten thousand for each. But the size of each part is known. So an instance whose part is too
+// large keeps its due: other keys go on to a second ring, whose points belong to the instances with
+// too small a part, by how much they lack. The remaining error, about one key in two hundred, is
+// drawn exactly.
 //
-// Which keys an instance does not keep is decided by bits that the ring does not use, against a
-// bound: when parts change a little, few keys are decided otherwise.
+// Bits that the ring does not use decide which keys an instance does not keep, against a bound:
+// when parts change a little, few keys are decided otherwise.
 
 // points of an instance of common weight on each ring. With half of them half as many keys again
-// move that need not, with twice as many a change of a thousand instances takes twice the time.
+// move needlessly, with twice as many a change of a thousand instances takes twice the time.
 var points = [...]float64{128, 32}
 
 type spread struct {
@@ -26,7 +26,7 @@ type spread struct {
 	rest  *aliases // nil if the rings are right
 }
 
-// right is what is wrong by no more than rounding.
+// right bounds errors that are mere rounding.
 const right = 1e-9
 
 func newSpread(nodes []*node) *spread {
@@ -73,8 +73,8 @@ func (s *spread) at(key uint64) *node {
 	return s.rest.at(key)
 }
 
-// ring has points in ascending order. About one is in each of the buckets by which the ring is
-// divided, so both sorting and finding are one step.
+// ring has points in ascending order. About one is in each of the buckets that divide the ring, so
+// both sorting and finding are one step.
 type ring struct {
 	points []uint64 // place on the ring << 32 | index of the node
 	first  []uint32 // by the upper bits of a place: the index of the first point from there on
@@ -85,15 +85,15 @@ type ring struct {
 // whole is one, in parts of 2^32.
 const whole = 1 << 32
 
-// measured is a ring, and the part of it that each node has.
+// measured is a ring with the part of it that each node has.
 type measured struct {
 	ring
 	has []float64
 }
 
-// newRing puts points on a ring, by what is wanted relative to the average of those that want
-// anything. That is rounded up to a power of two, so that a change of one does not move all the
-// others' keys.
+// newRing puts points on a ring, by each node's want relative to the average of all wants that are
+// not zero. That average is rounded up to a power of two, so that a change of one node does not
+// move the keys of all others.
 func newRing(nodes []*node, want []float64, each float64, salt uint64) measured {
 	some, total := 0, 0
 	for _, w := range want {
@@ -144,7 +144,7 @@ func (r *ring) sort(unsorted []uint64) {
 	}
 }
 
-// measure says what each has: a point, what lies before it up to the one before.
+// measure adds up the part of each node: a point has the stretch from the point before it.
 func (r *measured) measure(nodes int) {
 	r.keep = make([]uint64, nodes)
 	for i := range r.keep {
@@ -157,7 +157,7 @@ func (r *measured) measure(nodes int) {
 	}
 }
 
-// at is the node of the first point from the key's place on, and whether it keeps the key.
+// at returns the node of the first point from the key's place on, and whether it keeps the key.
 func (r *ring) at(key uint64) (node uint32, kept bool) {
 	place := key >> 32
 	at := int(r.first[place>>r.shift])

@@ -6,20 +6,20 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Status is what a balancer knows of an instance.
+// Status is the state of an instance in a balancer; see [Balancer.Statuses].
 type Status struct {
 	Instance    *discovery.Instance
 	Ready       bool          // as Update said
 	Ejected     bool          // left out since calls failed
 	Until       time.Time     // when it comes back, if it is ejected
 	Trial       bool          // back after that, or in doubt: one call at a time, until one has succeeded
-	Share       float64       // of its weight that it gets now; below 1 while it warms up
+	Share       float64       // the part of its weight that it gets now; below 1 while it warms up
 	Outstanding int           // calls under way, if the policy counts them
-	Latency     time.Duration // to expect, 0 if the policy does not measure it or nothing is known
+	Latency     time.Duration // expected; 0 if unknown or not measured
 }
 
-// Statuses are those of all instances in the order in which they were listed, draining
-// ones included.
+// Statuses returns the state of all instances in the order in which they were listed, draining ones
+// included.
 func (b *Balancer) Statuses() []Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,19 +7,20 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Subset chooses size of the instances for a client, the same ones each time: thousands
-// of clients do not all connect to thousands of instances. Clients choose independently
-// of each other, so instances get about equally many. When an instance comes or goes, at
-// most one of the chosen changes (rendezvous hashing: Thaler, Ravishankar, "Using
-// Name-Based Mappings to Increase Hit Rates", 1998). The order stays. With size 0, or not
-// more instances than that, it returns all.
+// Subset chooses size of the instances for a client, the same ones each time, so that thousands of
+// clients do not all connect to thousands of instances. Clients choose independently of each other,
+// so instances get about equally many. When an instance comes or goes, at most one of the chosen
+// changes (rendezvous hashing: Thaler, Ravishankar, "Using Name-Based Mappings to Increase Hit
+// Rates", 1998). The order stays. If size is 0, or there are no more instances than that, it
+// returns all.
 //
-// Client is what distinguishes this one, such as its host name and process id.
+// The client is a text that distinguishes this client from others, such as its host name and
+// process id.
 func Subset(instances []*discovery.Instance, client string, size int) []*discovery.Instance {
 	return subset(instances, client, size, func(in *discovery.Instance) string { return in.ID })
 }
 
-// few is the configured subset.
+// few returns the configured subset.
 func (c *config) few(list []*node) []*node {
 	return subset(list, c.client, c.size, func(n *node) string { return n.in.Load().ID })
 }

@@ -2,9 +2,9 @@ package pick
 
 import "context"
 
-// Trials: an instance that was ejected gets one call at a time until one has succeeded. One that
-// stands still, or takes its time to fail, would else draw its whole share of the calls, and keep
-// them, until the first of them fails.
+// Trials: an ejected instance gets one call at a time until one has succeeded. Otherwise a frozen
+// or slowly failing one would draw its whole share of the calls, and keep them, until the first of
+// them fails.
 
 // The values of node.trial; above trialDue, when the call under way began.
 const (
@@ -12,8 +12,9 @@ const (
 	trialDue = 1
 )
 
-// try reports whether a call may be made on a node on trial, as of now. A call without an outcome
-// for as long as the node was out the first time is not waited for: a stream may go on for ever.
+// try reports whether a call may be made on a node on trial, as of now. It waits for an earlier
+// call without an outcome only as long as the node was out the first time: a stream may go on for
+// ever.
 func (n *node) try(now, patience int64) bool {
 	v := n.trial.Load()
 	if v == noTrial || v != trialDue && now-v < patience {
@@ -22,16 +23,16 @@ func (n *node) try(now, patience int64) bool {
 	return n.trial.CompareAndSwap(v, max(now, trialDue+1))
 }
 
-// tried takes the outcome of a trial: whatever it is but a success, which ends it, another may
-// follow. Of a failure the node is ejected besides.
+// tried handles the outcome of a trial. A success ends the trial; after any other outcome another
+// call may follow, and a failure also ejects the node.
 func (n *node) tried(o Outcome) {
 	if v := n.trial.Load(); v > trialDue && o != Success {
 		n.trial.CompareAndSwap(v, trialDue)
 	}
 }
 
-// admit is for a pick that met a node on trial: that is taken if a trial is due, and another one in
-// its place if not, if there is one.
+// admit is for a pick that met a node on trial: it takes the node if a trial is due, else another
+// one, if there is one.
 func (b *Balancer) admit(ctx context.Context, s *set, n *node, now int64) (taken *node, trial bool) {
 	at, patience := b.now(), int64(b.config.ejection.Base)
 	for range otherTries {

@@ -6,12 +6,12 @@ const (
 	// coldest is the part of its share that a new instance begins with: with none it would
 	// never warm up.
 	coldest = 0.1
-	// warmSteps is in how many steps it rises to all.
+	// warmSteps is the number of steps in which it rises to its whole share.
 	warmSteps = 20
 )
 
-// warm sets the part of its weight that a node gets now and says when that changes; b.mu
-// is held.
+// warm sets the part of its weight that a node gets now and returns when that changes; b.mu is
+// held.
 func (b *Balancer) warm(n *node, now int64) (due time.Duration) {
 	age := time.Duration(now - n.born)
 	if n.born < 0 || age >= b.config.warmUp {

@@ -6,10 +6,9 @@ import "math"
 // turns of each one, so that a heavy instance does not get a run of calls (smooth
 // weighted round robin, as known from nginx).
 //
-// The turns are laid out beforehand and picking is counting, where nginx's algorithm
-// looks at all instances for each pick, under a lock. With up to 16 turns per instance on
-// average shares are exact, else they are right to a sixteenth of the average weight;
-// every instance has a turn.
+// The turns are laid out beforehand and picking is counting; nginx's algorithm looks at all
+// instances for each pick, under a lock. With up to 16 turns per instance on average shares are
+// exact, else they are right to a sixteenth of the average weight; every instance has a turn.
 func Weighted() Policy { return weighted{} }
 
 type weighted struct{}
@@ -23,9 +22,9 @@ func (weighted) build(nodes []*node, e *env) chooser {
 const (
 	// turnsEach bounds the turns per node on average, and so the cost of laying them out.
 	turnsEach = 16
-	// turnsFew may always be: few nodes with odd weights.
+	// turnsFew turns are always allowed: few nodes with odd weights.
 	turnsFew = 4096
-	// fine is how much of a weight is seen, since those of new instances are fractions.
+	// fine is the resolution of a weight, since those of new instances are fractions.
 	fine = 64
 )
 
@@ -58,10 +57,10 @@ func gcd(a, b uint64) uint64 {
 	return a
 }
 
-// layOut gives each node its turns at even distances, and sorts all by place. Where a node
-// begins follows the golden ratio, which keeps the beginnings of any number of nodes apart
-// (Knuth, The Art of Computer Programming, volume 3, section 6.4). There is about one turn
-// to each place, so sorting is counting.
+// layOut gives each node its turns at even distances, and sorts all by place. The place where a
+// node begins follows the golden ratio, which keeps the beginnings of any number of nodes apart
+// (Knuth, The Art of Computer Programming, volume 3, section 6.4). There is about one turn to each
+// place, so sorting is counting.
 func layOut(nodes []*node, counts []int, total int) []*node {
 	before := make([]int32, total+1) // how many turns are before a place
 	each(counts, total, func(_, place int) { before[place+1]++ })
@@ -76,7 +75,7 @@ func layOut(nodes []*node, counts []int, total int) []*node {
 	return out
 }
 
-// each says which places nodes would like.
+// each calls f with the places that each node would like.
 func each(counts []int, total int, f func(node, place int)) {
 	for i, c := range counts {
 		begin := float64(uint64(i)*gamma) / (1 << 64)

@@ -11,8 +11,7 @@ import (
 // calls the inverse, 1.4, the overprovisioning factor.)
 const DefaultHealthy = 0.7
 
-// levels are the instances of each zone, in the order in which zones are preferred, and then all
-// others.
+// levels returns the instances of each zone, in the order of preference, and then all others.
 func (c *config) levels(list []*node) [][]*node {
 	if len(c.zones) == 0 {
 		return [][]*node{list}
@@ -28,13 +27,13 @@ func (c *config) levels(list []*node) [][]*node {
 	return levels
 }
 
-// level is what chooses in one zone, up to a place: picks that draw a higher one go further.
+// level chooses in one zone, up to a place: picks that draw a higher place go further.
 type level struct {
 	chooser
 	end uint64
 }
 
-// capacity is the part of all calls that the good ones among a zone's instances can take.
+// capacity returns the part of all calls that a zone's good instances can take.
 func capacity(all, good []*node) float64 {
 	var registered, can float64
 	for _, n := range all {
@@ -49,13 +48,12 @@ func capacity(all, good []*node) float64 {
 	return min(can/(registered*DefaultHealthy), 1)
 }
 
-// pool is instances among which the policy chooses: all, or a subset of a split.
+// pool is the instances among which the policy chooses: all, or a subset of a split.
 type pool struct {
 	levels []level // those that have instances; at least one, and the last takes what is left
 }
 
-// choose picks one. spillAt is from how many calls under way on an instance it counts as full; 0:
-// never.
+// choose picks a node. An instance with spillAt calls under way counts as full; 0: never.
 func (p *pool) choose(ctx context.Context, rnd *source, now, spillAt int64) *node {
 	if len(p.levels) == 1 {
 		return p.levels[0].choose(ctx, now)
@@ -77,8 +75,8 @@ func (p *pool) choose(ctx context.Context, rnd *source, now, spillAt int64) *nod
 	return n
 }
 
-// pool makes that of the part's nodes which are good, and says which they are; nil if there is
-// none. b.mu is held.
+// pool makes a pool of the part's good nodes, and returns these; nil if there is none. b.mu is
+// held.
 func (b *Balancer) pool(p part, good func([]*node) []*node) (*pool, []*node) {
 	made := new(pool)
 	var nodes []*node

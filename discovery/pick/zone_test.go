@@ -56,7 +56,7 @@ func TestZonesInOrder(t *testing.T) {
 	}
 }
 
-// What a zone's instances have no room for spills into the next, and from there further.
+// Calls that a zone's instances have no room for spill into the next, and from there further.
 func TestZonesSpillOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := loaded(t, RoundRobin(), instances(30, 1), WithZone("c", "a"), WithSpillOver(1))
