@@ -1,8 +1,7 @@
 package concurrency
 
-// The attendant of a key: it deletes what must go, looks out for keys that come late, and
-// watches those that are held. It ends when there is nothing of this to do, or with the
-// session's life.
+// The attendant of a key deletes the key if it must go, looks out for keys that come late, and
+// watches held keys. It ends when it has nothing of this to do, or with the session's life.
 
 import (
 	"context"
@@ -31,7 +30,7 @@ func (sl *slot) attend(ctx context.Context) {
 		case ripen:
 			select {
 			case <-ripe.C:
-				sl.tell((*core).ripe)
+				sl.input((*core).ripe)
 				ripe.Reset(guardAfter)
 			case <-changed:
 			case <-ctx.Done():
@@ -80,10 +79,9 @@ func (sl *slot) peek() (step, <-chan struct{}) {
 	return sl.core.next(), sl.change()
 }
 
-func (sl *slot) tell(input func(*core)) { sl.s.tell(sl.key, input) }
+func (sl *slot) input(input func(*core)) { sl.s.input(sl.key, input) }
 
-// look reads the key, all of it: servers from 3.7 on leave the lease out where only keys are
-// asked for.
+// look reads the whole key: servers from 3.7 on leave the lease out of answers with keys only.
 func (sl *slot) look(ctx context.Context, asked int) error {
 	ctx, cancel := context.WithTimeout(ctx, attendTry)
 	defer cancel()
@@ -100,7 +98,7 @@ func (sl *slot) look(ctx context.Context, asked int) error {
 	sl.s.mu.Lock()
 	sl.found = found
 	sl.s.mu.Unlock()
-	sl.tell(func(k *core) { k.looked(asked, r.Header.Revision, rev, sl.s.owns(lease)) })
+	sl.input(func(k *core) { k.looked(asked, r.Header.Revision, rev, sl.s.owns(lease)) })
 	return nil
 }
 
@@ -109,7 +107,7 @@ func (sl *slot) remove(ctx context.Context, rev int64, limit time.Duration) erro
 	defer cancel()
 	_, err := sl.s.remove(ctx, sl.key, rev)
 	if err != nil {
-		sl.tell((*core).removeFailed)
+		sl.input((*core).removeFailed)
 	}
 	return err
 }
@@ -146,13 +144,13 @@ func (sl *slot) watch(ctx context.Context, st step) (some bool, err error) {
 			for _, ev := range r.Events {
 				some = true
 				if at := ev.Kv.ModRevision; ev.Type == v3.EventTypeDelete {
-					sl.tell(func(k *core) { k.deleted(at) })
+					sl.input(func(k *core) { k.deleted(at) })
 				} else {
-					sl.tell(func(k *core) { k.put(at, ev.Kv.CreateRevision, sl.s.owns(ev.Kv.Lease)) })
+					sl.input(func(k *core) { k.put(at, ev.Kv.CreateRevision, sl.s.owns(ev.Kv.Lease)) })
 				}
 			}
 			if !ok || r.Err() != nil {
-				sl.tell((*core).watchEnded)
+				sl.input((*core).watchEnded)
 				return some, errWatchEnded
 			}
 		}

@@ -23,9 +23,9 @@ const (
 	mostLost = 2
 )
 
-// Claim is a key that a session has put to get in line, and what it then has: locks,
-// elections and the recipes are made of claims. It is an Owner while the key exists. All
-// methods are safe for concurrent use.
+// Claim is a key that a session has put to get in line, and the ownership that follows: locks,
+// elections and the recipes are made of claims. It is an [Owner] while the key exists. All methods
+// are safe for concurrent use.
 type Claim struct {
 	s      *Session
 	hold   *hold // guarded by s.mu
@@ -37,13 +37,13 @@ type Claim struct {
 	ctx    context.Context         // ends with the claim
 	cancel context.CancelCauseFunc // guarded by s.mu
 	// own is what the owner sees of ctx: it ends with the session's renewals too, if those went
-	// on when the claim became an ownership. Guarded by s.mu; nil: nobody needs to know yet.
+	// on when the claim became an ownership. Guarded by s.mu; nil: no caller needs to know yet.
 	own context.Context
 	// settled is closed after the claim ended, when it is known whether the session did too.
 	settled chan struct{}
 }
 
-// ownerKey is the key of an owner under a prefix with its final slash.
+// ownerKey returns the key of an owner under a prefix with its final slash.
 func (s *Session) ownerKey(prefix string) string {
 	key := s.ownerPrefix(prefix)
 	if s.distinct {
@@ -52,13 +52,13 @@ func (s *Session) ownerKey(prefix string) string {
 	return key
 }
 
-// ownerPrefix begins all owners' keys of the session under a prefix.
+// ownerPrefix returns the beginning of all owners' keys of the session under a prefix.
 func (s *Session) ownerPrefix(prefix string) string { return fmt.Sprintf("%s%x", prefix, int64(s.id)) }
 
-// NewClaim puts a key attached to the session's lease; one that the session has put already
-// is taken as the claim, with the value that it has. It fails with [ErrLocked] if the key is
-// another's: attached to another lease, or to none. When NewClaim fails, the session has no
-// such key or it will be removed.
+// NewClaim puts a key attached to the session's lease. If the session has put the key already, that
+// key becomes the claim, with the value that it has. It fails with [ErrLocked] if the key is
+// another's: attached to another lease, or to none. When NewClaim fails, the session has no such
+// key or will remove it.
 func NewClaim(ctx context.Context, s *Session, key, value string) (*Claim, error) {
 	for {
 		e, err := s.enter(ctx, "", key, value)
@@ -71,8 +71,8 @@ func NewClaim(ctx context.Context, s *Session, key, value string) (*Claim, error
 	}
 }
 
-// take makes the claim an ownership, unless it has ended meanwhile. With an orphaned session
-// it needs no goroutine before somebody asks for its Context.
+// take makes the claim an ownership, unless it has ended meanwhile. With an orphaned session the
+// claim needs no goroutine until a caller asks for its Context.
 func (c *Claim) take(ctx context.Context) error {
 	c.s.mu.Lock()
 	if c.ctx.Err() != nil {
@@ -100,17 +100,17 @@ func (c *Claim) take(ctx context.Context) error {
 	return nil
 }
 
-// unguard: nobody needs to know of the claim's end; the caller holds s.mu.
+// unguard: no caller needs to know of the claim's end; the caller holds s.mu.
 func (c *Claim) unguard() {
 	sl := c.s.slotOf(c.key)
 	sl.core.guard(c.hold, false)
 	sl.follow()
 }
 
-// Wait waits until fewer than n keys under the prefix were put before the claim's. It
-// fails with the context's error when that ends first, with [ErrSessionExpired] when the
-// session does, and with [ErrOwnershipLost] when the key is deleted. The claim stays; a caller that
-// does not go on waiting calls [Claim.Abandon].
+// Wait waits until fewer than n keys under the prefix were put before the claim's. It fails with
+// the context's error when the context ends first, with [ErrSessionExpired] when the session ends,
+// and with [ErrOwnershipLost] when the key is deleted. The claim stays; a caller that does not go
+// on waiting calls [Claim.Abandon].
 func (c *Claim) Wait(ctx context.Context, prefix string, n int) error {
 	if n <= 1 {
 		_, err := c.turn(ctx, prefix, nil)
@@ -119,17 +119,17 @@ func (c *Claim) Wait(ctx context.Context, prefix string, n int) error {
 	return c.crowd(ctx, prefix, int64(n))
 }
 
-// Release deletes the key. When that fails, it goes on in the background, and Release may
-// be called again; either way the claim has ended. A key that is gone already is no error.
+// Release deletes the key. If that fails, the deletion goes on in the background, and Release may
+// be called again; either way the claim has ended. If the key is gone already, Release returns nil.
 func (c *Claim) Release(ctx context.Context) error {
 	_, err := c.release(ctx)
 	return err
 }
 
 func (c *Claim) release(ctx context.Context) (*pb.ResponseHeader, error) {
-	c.s.tell(c.key, func(k *core) { k.release(c.hold) })
+	c.s.input(c.key, func(k *core) { k.release(c.hold) })
 	h, err := c.s.remove(ctx, c.key, c.rev)
-	c.s.tell(c.key, func(k *core) { k.releaseEnded(err != nil) })
+	c.s.input(c.key, func(k *core) { k.releaseEnded(err != nil) })
 	return h, err
 }
 
@@ -138,22 +138,22 @@ func (c *Claim) release(ctx context.Context) (*pb.ResponseHeader, error) {
 // the same session stays.
 func (c *Claim) Abandon() {
 	last := false
-	c.s.tell(c.key, func(k *core) { last = k.leave(c.hold) })
+	c.s.input(c.key, func(k *core) { last = k.leave(c.hold) })
 	if last {
 		c.s.awaitRemoved(c.key, c.rev, tidyFor)
 	}
 }
 
-// Key is the claim's key.
+// Key returns the claim's key.
 func (c *Claim) Key() string { return c.key }
 
-// Fence is the create revision of the key: higher for each later claim.
+// Fence returns the create revision of the key: higher for each later claim.
 func (c *Claim) Fence() int64 { return c.rev }
 
-// IsOwner is a comparison for transactions that holds while the key exists.
+// IsOwner returns a comparison for transactions that holds while the key exists.
 func (c *Claim) IsOwner() v3.Cmp { return v3.Compare(v3.CreateRevision(c.key), "=", c.rev) }
 
-// Context ends with the claim; context.Cause says why, see [Mutex.Context].
+// Context ends with the claim; context.Cause gives the reason, see [Mutex.Context].
 func (c *Claim) Context() context.Context {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -190,12 +190,12 @@ func (s *Session) claim(
 
 // lost ends the claims on the key because it is gone, and the session if its lease is.
 func (c *Claim) lost() {
-	c.s.tell(c.key, func(k *core) { k.missing(c.rev) })
+	c.s.input(c.key, func(k *core) { k.missing(c.rev) })
 }
 
-// ended is the error for whoever needs a claim that has ended: errAgain if its call has not
-// returned yet and can get another one. It waits until it is known whether the lease has
-// ended too.
+// ended returns the error for a caller that needs a claim which has ended: errAgain if its call has
+// not returned yet and can get another one. It waits until it is known whether the lease has ended
+// too.
 func (c *Claim) ended(ctx context.Context) error {
 	c.s.mu.Lock()
 	again := c.hold.end == shared && !c.hold.taken
@@ -247,7 +247,7 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 			losses++ // the next one finds the key or puts it
 			asked, err = s.repeat(ctx, key)
 		case lost:
-			s.tell(key, (*core).unanswered)
+			s.input(key, (*core).unanswered)
 			return e, err
 		case err == errAgain:
 			asked, err = s.begin(ctx, key)
@@ -258,8 +258,8 @@ func (s *Session) enter(ctx context.Context, prefix, key, value string, conditio
 	return e, err
 }
 
-// request sends the request of enter once; errAgain if the key that it found is given up. If it
-// is lost, its outcome is unknown, and core does not know of it yet.
+// request sends the request of enter once; errAgain if the key that it found is given up. If the
+// request is lost, its outcome is unknown, and core does not know of it yet.
 func (s *Session) request(
 	ctx context.Context,
 	asked int,
@@ -280,7 +280,7 @@ func (s *Session) request(
 		Commit()
 	if err != nil {
 		if lost = v3.OutcomeUnknown(err); !lost {
-			s.tell(key, (*core).refused)
+			s.input(key, (*core).refused)
 		}
 		s.failed(err)
 		return e, lost, err
@@ -305,10 +305,10 @@ func (s *Session) request(
 	} else {
 		kvs := r.Responses[0].GetResponseRange().GetKvs()
 		if len(kvs) == 0 {
-			s.tell(key, (*core).refused)
+			s.input(key, (*core).refused)
 			return e, false, ErrLocked
 		}
-		// A key that the caller named may be anybody's; those of locks have our lease's name.
+		// A key that the caller named may belong to others; keys of locks have our lease's name.
 		rev, ours = kvs[0].CreateRevision, prefix != "" || s.owns(kvs[0].Lease)
 		e.found, e.value = true, string(kvs[0].Value)
 		is = kvs[0]

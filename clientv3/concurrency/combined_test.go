@@ -1,8 +1,8 @@
 package concurrency_test
 
-// What went wrong when a lock's key was released, deleted or somebody else's at an unlucky
-// moment. The moments are met by a client whose KV and Watcher let the test act between a
-// server's answer and its receipt.
+// These tests release a lock's key, delete it, or give it to another owner at an unlucky moment. A
+// client whose KV and Watcher let the test act between a server's answer and its receipt hits these
+// moments.
 
 import (
 	"context"
@@ -200,8 +200,7 @@ func TestCampaignGoesOnWhenAnotherElectionOfTheSessionResigns(t *testing.T) {
 	}
 }
 
-// TestClaimOfAnotherSessionsKey: two owners with one fence would be the consequence of taking
-// it.
+// TestClaimOfAnotherSessionsKey: taking it would make two owners with one fence.
 func TestClaimOfAnotherSessionsKey(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -232,8 +231,8 @@ func TestClaimOfAnotherSessionsKey(t *testing.T) {
 	}
 }
 
-// TestLateClaimSparesAnotherSessionsKey: the request is lost, another session takes the key. Who
-// looks out for the late one must not delete that.
+// TestLateClaimSparesAnotherSessionsKey: the request is lost, and another session takes the key.
+// The session that looks out for the late key must not delete the other's.
 func TestLateClaimSparesAnotherSessionsKey(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cluster.Endpoints()...)

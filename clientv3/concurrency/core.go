@@ -1,19 +1,19 @@
 package concurrency
 
-// This file has what a session knows of one of its keys, and what is to be done about it. There is
-// no clock here, no goroutine and no network: slot.go carries out what next says and reports the
+// This file has a session's knowledge of one of its keys, and decides what to do about it. It has
+// no clock, no goroutine and no network: slot.go carries out what next says and reports the
 // outcome.
 //
-// Three things go wrong behind a session's back. A request without an answer is executed late,
-// even after later requests for the key were answered. A deletion goes unanswered. Somebody
-// else deletes the key. The rules that keep a lock with one owner all the same:
+// Three things go wrong behind a session's back. A request without an answer is executed late, even
+// after later requests for the key were answered. A deletion goes unanswered. Another client
+// deletes the key. These rules keep a lock with one owner all the same:
 //
 //   - The key may exist only with a create revision that is held, or while a request that
 //     creates it is under way; else it is deleted, if it is the session's.
 //   - Deletions compare the create revision, so one that is executed late does no harm.
 //   - A create revision that was given up or is gone is never held again, though an answer
 //     that is still under way may name it.
-//   - What was not seen is not known: whatever ends a watch, the key is looked at again before
+//   - Unseen changes are unknown: whatever ends a watch, the key is looked at again before
 //     another watch begins, from there.
 //
 // The revisions of the table are create revisions of the key.
@@ -36,7 +36,7 @@ package concurrency
 //	etcd was restored, and the   -                  deleted again if   -
 //	key of the session is there                     no request is
 //	                                                under way
-//	a watch ended: compacted,    nobody knows: look, then watch from what was seen
+//	a watch ended: compacted,    unknown: look, then watch from what was seen
 //	denied, or for no reason
 //	looking or deleting failed:  the same again after a pause; nothing is concluded
 //	denied, no answer
@@ -47,8 +47,8 @@ import (
 	"slices"
 )
 
-// errAgain: a call must get in line again, because another owner of the session has released
-// the key that they would have shared.
+// errAgain: a call must get in line again, because another owner of the session has released the
+// key that they would have shared.
 var errAgain = errors.New("concurrency: the key was released by another owner of the session")
 
 // hold is one claim on the key.
@@ -56,7 +56,7 @@ type hold struct {
 	rev     int64 // create revision of the key
 	at      int64 // as of this revision the key was there
 	since   int   // the input that made it
-	guarded bool  // somebody needs to know of its end
+	guarded bool  // a caller needs to know of its end
 	young   bool  // not for long enough to be worth a watch
 	taken   bool  // its call has returned: it is owned
 	end     ending
@@ -67,7 +67,7 @@ type ending int
 
 const (
 	held     ending = iota
-	released        // by whoever had it
+	released        // by its owner
 	shared          // another owner of the session released the key
 	lost            // the key is gone
 )
@@ -187,12 +187,12 @@ func (k *core) settle() {
 		k.giveUp(k.there)
 	}
 	if k.next().do == idle {
-		k.sure = false // nobody looks any more
+		k.sure = false // the key is no longer looked at
 	}
 }
 
-// begin notes a request that creates or adopts the key, and returns what answered is to be
-// given. It reports false if that has to wait, because the key is about to be deleted.
+// begin notes a request that creates or adopts the key, and returns the number that answered takes.
+// It returns false if the request has to wait, because the key is about to be deleted.
 func (k *core) begin() (asked int, ok bool) {
 	if k.going > 0 {
 		return 0, false
@@ -216,8 +216,8 @@ func (k *core) answered(asked int, rev, at int64, ours bool) (*hold, error) {
 	case rev <= k.dead && asked <= k.deadAt, k.sure && at <= k.seen && rev != k.there:
 		return nil, errAgain
 	case rev <= k.dead && rev < at:
-		// Found, and not put, by a request from after the end of that revision: etcd was restored
-		// from a backup that has what was released. Others may have owned since.
+		// A request sent after the end of that revision found the key and did not put it: etcd was
+		// restored from a backup that has the released key. Others may have owned since.
 		k.giveUp(rev)
 		return nil, errAgain
 	}
@@ -257,7 +257,7 @@ func (k *core) repeat() (asked int, ok bool) {
 	return k.inputs, true
 }
 
-// resume makes a hold of a key of which it is not known whether it is there.
+// resume makes a hold of a key that may or may not exist.
 func (k *core) resume(rev int64) *hold {
 	k.inputs++
 	h := &hold{rev: rev, at: rev, since: k.inputs, guarded: true}
@@ -266,11 +266,11 @@ func (k *core) resume(rev int64) *hold {
 	return h
 }
 
-// guard: somebody needs to know of the end of h again, or nobody does.
-func (k *core) guard(h *hold, wanted bool) {
+// guard: a caller needs to know of the end of h again, or no caller does.
+func (k *core) guard(h *hold, needed bool) {
 	k.inputs++
-	h.guarded, h.young = wanted, false
-	k.sure = k.sure && !wanted
+	h.guarded, h.young = needed, false
+	k.sure = k.sure && !needed
 	k.settle()
 }
 
@@ -345,15 +345,15 @@ func (k *core) removed(rev, at int64, was bool) {
 	k.settle()
 }
 
-// removeFailed: nobody knows whether the deletion will be executed.
+// removeFailed: it is unknown whether the deletion will be executed.
 func (k *core) removeFailed() {
 	k.inputs++
 	k.failed = true
 	k.settle()
 }
 
-// looked: the look that was asked for then found the key with that create revision, 0 for
-// none, as of revision at. ours: it is attached to the session's lease.
+// looked: the requested look found the key with that create revision, 0 for none, as of revision
+// at. ours: it is attached to the session's lease.
 func (k *core) looked(asked int, at, rev int64, ours bool) {
 	k.inputs++
 	k.lose(func(h *hold) bool { return h.rev != rev && (h.since <= asked || h.at <= at) })
@@ -369,7 +369,7 @@ func (k *core) looked(asked int, at, rev int64, ours bool) {
 	k.settle()
 }
 
-// own is the create revision if that key is the session's, else 0.
+// own returns the create revision if that key is the session's, else 0.
 func (k *core) own(rev int64, ours bool) int64 {
 	if ours || rev == k.going || k.holding(rev) {
 		return rev
@@ -377,7 +377,7 @@ func (k *core) own(rev int64, ours bool) int64 {
 	return 0
 }
 
-// put: the watch says that the key was put at that revision.
+// put: the watch has shown that the key was put at that revision.
 func (k *core) put(at, rev int64, ours bool) {
 	k.inputs++
 	k.lose(func(h *hold) bool { return h.rev < rev })
@@ -385,7 +385,7 @@ func (k *core) put(at, rev int64, ours bool) {
 	k.settle()
 }
 
-// deleted: the watch says that the key was deleted at that revision.
+// deleted: the watch has shown that the key was deleted at that revision.
 func (k *core) deleted(at int64) {
 	k.inputs++
 	k.lose(func(h *hold) bool { return h.rev < at })
@@ -407,7 +407,7 @@ func (k *core) back(rev int64) {
 	k.settle()
 }
 
-// watchEnded: for whatever reason, nothing is known of what happened since.
+// watchEnded: whatever the reason, changes since then are unknown.
 func (k *core) watchEnded() {
 	k.inputs++
 	k.sure = false

@@ -1,26 +1,27 @@
-// Package concurrency gives sessions, locks, elections and transactional memory on top
-// of etcd. It has the API of the official package of this name and keeps its keys, so
-// that processes with either contend for the same locks.
+// Package concurrency provides sessions, locks, elections and transactional memory on top of etcd.
+// It has the API of the official package of this name and puts the same keys, so processes with
+// either package contend for the same locks.
 //
 // # Ownership
 //
-// A process that wants a lock, or to lead, puts a key under the prefix, attached to the lease
-// of its [Session]. The key with the lowest create revision owns, the others wait in that
-// order. Ownership ends when the key does: by [Mutex.Unlock] or [Election.Resign], with the
-// session, or because somebody deleted it. A process learns of each:
+// To get a lock, or to lead, a process puts a key under the prefix, attached to the lease of its
+// [Session]. The key with the lowest create revision owns, the others wait in that order. Ownership
+// ends when the key does: by [Mutex.Unlock] or [Election.Resign], with the session, or because
+// another client deleted the key. A process learns of each:
 //
 //   - the session's end is known before the server can give its keys to anyone else
-//     (clientv3.Lease counts from the sending of the last acknowledged renewal);
+//     ([v3.Lease] counts from the sending of the last acknowledged renewal);
 //   - an owner watches its own key. When anyone deletes it, or revokes its lease, the
 //     owner knows within one round trip; see [Mutex.Context] and [Session.Done].
 //
-// Between the loss and the news of it, two processes may both believe that they own. Where that
-// must do no harm, use the fencing token ([Mutex.Fence], [Election.Fence]: the create revision of
-// the owner's key, which only grows from owner to owner), or [Guard], which makes a transaction
-// succeed only while its owner owns.
+// Between the loss and the news of it, two processes may both believe that they own. If that could
+// do harm, use the fencing token ([Mutex.Fence], [Election.Fence]: the create revision of the
+// owner's key, which only grows from owner to owner), or [Guard], which makes a transaction succeed
+// only while its owner owns.
 //
 // [Claim] is the building block: a key in line. The recipes in
-// clientv3/experimental/recipes, and yours, are made of it.
+// [github.com/fairlead-go/fairlead/clientv3/experimental/recipes] are made of it, and programs can
+// build their own.
 //
 // # Outcome unknown
 //
@@ -31,8 +32,8 @@
 //
 // # Concurrency
 //
-// Sessions are safe for concurrent use, and so are the methods of Mutex and Election,
-// but a Mutex is for one owner: a second Lock of a mutex that is locked succeeds. So do
-// two mutexes of one session with the same prefix, as in the official package, unless
-// the session was made [WithDistinctOwners].
+// Sessions are safe for concurrent use, and so are the methods of [Mutex] and [Election], but a
+// Mutex is for one owner: a second Lock of a locked mutex succeeds. So do two mutexes of one
+// session with the same prefix, as in the official package, unless the session was made
+// [WithDistinctOwners].
 package concurrency

@@ -10,8 +10,8 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Election lets one of several candidates lead, with a value that all can see. The one
-// that has campaigned longest leads.
+// Election lets one of several candidates lead, with a value that all can see. The candidate that
+// has campaigned longest leads. Its methods are safe for concurrent use.
 type Election struct {
 	s      *Session
 	prefix string // with the final slash
@@ -37,11 +37,11 @@ func newElection(s *Session, prefix, key string) *Election {
 }
 
 // ResumeElection returns the candidate that already leads with this key and create revision, for a
-// process that was restarted and took up its session with [WithLease]. It does not check that the
-// candidate leads; if it does not, its Context soon ends. With an empty key it does not lead yet.
-// The prefix is that of [NewElection]; one with another slash, as the official client needs it, is
-// recognized by the key. Once the candidate does not lead with this key any more, Campaign puts the
-// key that a new election would.
+// restarted process that took up its session with [WithLease]. It does not check that the candidate
+// leads; if the candidate does not, its Context soon ends. With an empty key it does not lead yet.
+// The prefix is that of [NewElection]; the key shows whether it needs another slash, as with the
+// official client. Once the candidate no longer leads with this key, Campaign puts the key that a
+// new election would.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	prefix := pfx + "/"
 	if strings.HasSuffix(pfx, "/") && strings.HasPrefix(leaderKey, pfx) && !strings.HasPrefix(leaderKey, prefix) {
@@ -62,12 +62,12 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 	return e
 }
 
-// Campaign waits until this candidate leads, with val as its value. A candidate that
-// campaigns or leads already gets the new value. It returns nil only while the candidate's
-// key exists and is the first. It fails with the context's error when that ends first,
-// with [ErrSessionExpired] when the session does, with [ErrElectionNotLeader] when Resign
-// withdraws it, and with [ErrOwnershipLost] when somebody else deletes the key; the candidate
-// has withdrawn then, in the background if necessary.
+// Campaign waits until this candidate leads, with val as its value. If it campaigns or leads
+// already, it gets the new value. Campaign returns nil only while the candidate's key exists and is
+// the first. It fails with the context's error when the context ends first, with
+// [ErrSessionExpired] when the session ends, with [ErrElectionNotLeader] when [Election.Resign]
+// withdraws it, and with [ErrOwnershipLost] when another client deletes the key. After a failure
+// the candidate withdraws, in the background if necessary.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	for {
 		c, err := e.campaign(ctx, val)
@@ -105,7 +105,7 @@ func (e *Election) campaign(ctx context.Context, val string) (*Claim, error) {
 	return c, e.won(c, err)
 }
 
-// won makes the claim of a Campaign that has waited with that outcome the leadership.
+// won turns the claim of a Campaign that has waited into the leadership, if its outcome allows it.
 func (e *Election) won(c *Claim, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -121,9 +121,9 @@ func (e *Election) won(c *Claim, err error) error {
 	return nil
 }
 
-// Proclaim changes the value of the leader, or of a candidate that waits, without another
-// election. Without either it fails with [ErrElectionNotLeader]. A Proclaim that
-// ended unknown never takes effect after a later one.
+// Proclaim changes the value of the leader, or of a waiting candidate, without another election. If
+// this candidate is neither, it fails with [ErrElectionNotLeader]. A Proclaim whose outcome was
+// unknown never takes effect after a later one.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	c := e.candidate()
 	if c == nil {
@@ -136,7 +136,7 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err == ErrOwnershipLost {
-		// It leads no more. A Resign asks the server all the same, as after an election that it
+		// It no longer leads. Resign sends its request all the same, as after an election that it
 		// won.
 		e.resigned = e.resigned || e.claim == c
 		return ErrElectionNotLeader
@@ -145,10 +145,10 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 	return nil
 }
 
-// Resign ends the leadership, or withdraws a candidate that waits, whose Campaign fails with
-// [ErrElectionNotLeader]; it does nothing if this candidate does neither. It deletes only the key
-// that Campaign put. When it fails, that goes on in the background, and Resign may be
-// called again; either way the leadership ended with the call.
+// Resign ends the leadership, or withdraws a waiting candidate, whose [Election.Campaign] fails
+// with [ErrElectionNotLeader]. It does nothing if this candidate neither leads nor waits. It
+// deletes only the key that Campaign put. If it fails, the deletion goes on in the background, and
+// Resign may be called again; either way the leadership ended with the call.
 func (e *Election) Resign(ctx context.Context) (err error) {
 	e.mu.Lock()
 	c := e.claim
@@ -181,7 +181,7 @@ func (e *Election) forget(c *Claim) {
 	}
 }
 
-// elected is the claim with which this one leads, nil if it does not.
+// elected returns the claim with which this candidate leads, nil if it does not.
 func (e *Election) elected() *Claim {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -196,7 +196,7 @@ func (e *Election) leading() *Claim {
 	return e.claim
 }
 
-// candidate is the claim with which this one leads or waits, nil if it does neither.
+// candidate returns the claim with which this candidate leads or waits, nil if it does neither.
 func (e *Election) candidate() *Claim {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -209,7 +209,7 @@ func (e *Election) candidate() *Claim {
 	return nil
 }
 
-// Leader returns the leader's key and value, [ErrElectionNoLeader] if nobody leads.
+// Leader returns the leader's key and value, or [ErrElectionNoLeader] if there is no leader.
 func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
 	r, err := e.s.client.Get(ctx, e.prefix, v3.WithFirstCreate()...)
 	if err != nil {
@@ -221,7 +221,7 @@ func (e *Election) Leader(ctx context.Context) (*v3.GetResponse, error) {
 	return r, nil
 }
 
-// Key is the leader's key while this candidate leads, else empty.
+// Key returns the leader's key while this candidate leads, else the empty string.
 func (e *Election) Key() string {
 	if c := e.elected(); c != nil {
 		return c.key
@@ -229,27 +229,28 @@ func (e *Election) Key() string {
 	return ""
 }
 
-// Rev is the create revision of the key that the last Campaign put or found, also while it
-// waits and after it failed; 0 before.
+// Rev returns the create revision of the key that the last [Election.Campaign] put or found, also
+// while that waits and after it failed; 0 before.
 func (e *Election) Rev() int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.rev
 }
 
-// Header is that of the answer to the last successful Proclaim or Resign, or of the one that put or
-// found the key of the last Campaign; nil before.
+// Header returns the header of the answer to the last successful [Election.Proclaim] or
+// [Election.Resign], or of the one that put or found the key of the last [Election.Campaign]; nil
+// before.
 func (e *Election) Header() *pb.ResponseHeader {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.header
 }
 
-// IsOwner is a comparison for transactions that holds while this candidate leads. See
-// also Guard.
+// IsOwner returns a comparison for transactions that holds while this candidate leads. See also
+// [Guard].
 func (e *Election) IsOwner() v3.Cmp { return isOwner(e.elected()) }
 
-// Fence is the fencing token of the leadership, as [Mutex.Fence].
+// Fence returns the fencing token of the leadership, as [Mutex.Fence].
 func (e *Election) Fence() int64 { return fence(e.elected()) }
 
 // Context ends with the leadership, as [Mutex.Context] with the ownership.

@@ -96,7 +96,7 @@ func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 			go func() { done <- e.Campaign(ctx, "first") }()
 		}
 		clienttest.Await(t, "it is a candidate", func() bool { return slices.Contains(keys(t, c, t.Name()), key) })
-		// A Campaign knows that it waits a moment later than everybody else.
+		// A Campaign learns a moment later than all others that it waits.
 		clienttest.Await(t, "it proclaims", func() bool {
 			err := e.Proclaim(ctx, "second")
 			if err != nil && err != concurrency.ErrElectionNotLeader {
@@ -112,10 +112,10 @@ func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 			t.Errorf("the header is %v", h)
 		}
 		if e.Key() != "" || e.Fence() != 0 || e.Context().Err() == nil {
-			t.Error("who waits is said to lead")
+			t.Error("a waiting candidate is said to lead")
 		}
 		if _, err := concurrency.Guard(ctx, c.KV, e).Then(clientv3.OpPut(t.Name()+"x", "")).Commit(); err != concurrency.ErrNotOwner {
-			t.Errorf("a guarded transaction of who waits: %v", err)
+			t.Errorf("a guarded transaction of a waiting candidate: %v", err)
 		}
 		for len(done) < campaigns && ctx.Err() == nil { // one that had only just begun puts the key again
 			if err := e.Resign(ctx); err != nil {
@@ -174,8 +174,8 @@ func TestHeaderFollowsResign(t *testing.T) {
 	}
 }
 
-// TestElectionAfterAVainCampaign: it tells of the key that the Campaign put, as the official
-// one does, but does not lead.
+// TestElectionAfterAVainCampaign: it reports the key that the Campaign put, as the official one
+// does, but does not lead.
 func TestElectionAfterAVainCampaign(t *testing.T) {
 	c := clienttest.Shared(t)
 	if err := concurrency.NewElection(session(t, c), t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "leader"); err != nil {

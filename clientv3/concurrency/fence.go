@@ -8,19 +8,19 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Owner may own something: a [Mutex], an [Election], a [Claim].
+// Owner may own something: a [Mutex], an [Election] or a [Claim].
 type Owner interface {
-	// IsOwner holds in a transaction while the owner owns.
+	// IsOwner returns a comparison that holds in a transaction while the owner owns.
 	IsOwner() v3.Cmp
-	// Fence is the fencing token, 0 without ownership.
+	// Fence returns the fencing token, 0 without ownership.
 	Fence() int64
 	// Context ends with the ownership.
 	Context() context.Context
 }
 
-// Guard returns a transaction that is executed only while the owner owns, whatever this
-// process believes; else Commit returns [ErrNotOwner] and nothing is executed. It is used like any
-// other transaction: its If, Then and Else are the caller's.
+// Guard returns a transaction that is executed only while the owner owns, whatever this process
+// believes; else Commit returns [ErrNotOwner] and nothing is executed. Use it like any other
+// transaction: If, Then and Else are the caller's.
 //
 // The transaction is wrapped in another one, so it is nested one level deeper.
 func Guard(ctx context.Context, kv v3.KV, o Owner) v3.Txn {

@@ -54,9 +54,9 @@ func (c *Claim) before(
 	return r.Responses[0].GetResponseRange(), r.Header, nil
 }
 
-// turn returns when the claim is the first under the prefix. ahead is the key ahead of it
-// when it entered, nil if that is not known. It waits for the key just ahead, so that the
-// end of one wakes one. The header is that of the answer that showed it, if it had to ask.
+// turn returns when the claim is the first under the prefix. ahead is the key ahead of it when it
+// entered, nil if unknown. turn waits for the key just ahead, so that the end of one wakes one. It
+// returns the header of the answer that showed the turn, if it had to ask.
 func (c *Claim) turn(ctx context.Context, prefix string, ahead *mvccpb.KeyValue) (*pb.ResponseHeader, error) {
 	header, line := c.header, c.line
 	for {
@@ -101,7 +101,7 @@ func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 	}
 }
 
-// listing adds what was read to l, which was begun before that: some keys of a range that has more.
+// listing adds read keys to l, which was begun before the read: some keys of a range that has more.
 func listing(l *v3.Listing, h *pb.ResponseHeader, kvs ...*mvccpb.KeyValue) *v3.Listing {
 	l.Add(&v3.GetResponse{Header: h, Kvs: kvs, Count: int64(len(kvs))})
 	return l

@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// losing is a KV whose servers lose deletions without a word, as they do in an election.
+// losing is a KV whose servers drop deletions without an answer, as servers do in an election.
 type losing struct {
 	clientv3.KV
 

@@ -9,12 +9,12 @@ import (
 	v3 "github.com/fairlead-go/fairlead/clientv3"
 )
 
-// noKey is a key that nobody can own: where nothing is owned, IsOwner compares it with a revision
+// noKey is a key that cannot be owned: without an ownership, IsOwner compares it with a revision
 // that no key has.
 const noKey = "\x00"
 
-// Mutex is a lock that processes share through etcd. Contenders get it in the order in
-// which they asked.
+// Mutex is a lock that processes share through etcd. Contenders get it in the order in which they
+// asked. See [Session] for what its concurrent use means.
 type Mutex struct {
 	s      *Session
 	prefix string // with the final slash
@@ -33,18 +33,19 @@ func NewMutex(s *Session, pfx string) *Mutex {
 	return &Mutex{s: s, prefix: prefix, key: s.ownerKey(prefix)}
 }
 
-// Lock waits until the mutex is this owner's. It fails with the context's error when that
-// ends first, with rpctypes.ErrLeaseNotFound when the session had ended before, with
-// [ErrSessionExpired] when it ends meanwhile, and with [ErrOwnershipLost] when somebody deletes the
-// key that is waiting. In each case the key is removed, in the background if necessary.
+// Lock waits until the mutex is this owner's. It fails with the context's error when the context
+// ends first, with [go.etcd.io/etcd/api/v3/v3rpc/rpctypes.ErrLeaseNotFound] when the session had
+// ended before, with [ErrSessionExpired] when the session ends meanwhile, and with
+// [ErrOwnershipLost] when another client deletes the waiting key. In each case the key is removed,
+// in the background if necessary.
 func (m *Mutex) Lock(ctx context.Context) error {
 	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
 		return e.claim.turn(ctx, m.prefix, e.ahead)
 	})
 }
 
-// TryLock locks the mutex if nobody has it or waits for it, and fails with [ErrLocked]
-// otherwise. It puts no key then.
+// TryLock locks the mutex if no other owner has it or waits for it. Else it fails with [ErrLocked],
+// and puts no key.
 func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.get(ctx, func(e entry) (*pb.ResponseHeader, error) {
 		ahead, header, err := e.claim.ahead(ctx, m.prefix)
@@ -107,7 +108,7 @@ func (m *Mutex) giveUp(c *Claim, shown string) {
 
 // Unlock releases the mutex; the error is [ErrLockReleased] if it is not locked. It deletes only
 // the key that Lock put: if that is gone already, and it is perhaps another owner's turn, it does
-// nothing and returns nil. When it fails, the release goes on in the background and Unlock may be
+// nothing and returns nil. If the deletion fails, it goes on in the background and Unlock may be
 // called again; either way ownership ended with the call.
 func (m *Mutex) Unlock(ctx context.Context) error {
 	c := m.held()
@@ -131,9 +132,8 @@ func (m *Mutex) held() *Claim {
 	return m.claim
 }
 
-// Key is the owner's key while the mutex is locked. Else it is empty before the first Lock,
-// the key that could not be put after a Lock that failed for that reason, and "\x00" after any
-// other.
+// Key returns the owner's key while the mutex is locked. It is empty before the first Lock. After a
+// Lock that could not put its key it is that key, and "\x00" after any other.
 func (m *Mutex) Key() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -143,25 +143,25 @@ func (m *Mutex) Key() string {
 	return m.shown
 }
 
-// IsOwner is a comparison for transactions that holds while this mutex is locked by this
-// owner. See also Guard.
+// IsOwner returns a comparison for transactions that holds while this owner has the mutex locked.
+// See also [Guard].
 func (m *Mutex) IsOwner() v3.Cmp { return isOwner(m.held()) }
 
-// Header is that of the answer with which the last Lock succeeded, nil before.
+// Header returns the header of the answer with which the last Lock succeeded, nil before.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.header
 }
 
-// Fence is the fencing token: the create revision of the owner's key, higher for each
-// later owner; 0 while not locked. A resource that refuses tokens below the highest one
-// it has seen is safe from owners that do not know yet that they have lost the lock.
+// Fence returns the fencing token: the create revision of the owner's key, higher for each later
+// owner; 0 while not locked. A resource that refuses tokens below the highest one it has seen is
+// safe from owners that do not know yet that they have lost the lock.
 func (m *Mutex) Fence() int64 { return fence(m.held()) }
 
-// Context ends when the ownership does, or is known to be lost. context.Cause says why:
-// [ErrLockReleased], [ErrOwnershipLost] or [ErrSessionExpired]. It has ended already while the
-// mutex is not locked.
+// Context ends when the ownership does, or is known to be lost. context.Cause gives the reason:
+// [ErrLockReleased], [ErrOwnershipLost] or [ErrSessionExpired]. While the mutex is not locked, it
+// returns a context that has ended.
 func (m *Mutex) Context() context.Context { return contextOf(m.held()) }
 
 func isOwner(c *Claim) v3.Cmp {

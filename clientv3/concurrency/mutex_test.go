@@ -148,7 +148,7 @@ func TestLockGivesUp(t *testing.T) {
 	}
 }
 
-// Whoever waits learns that its key was deleted, or its session revoked.
+// A waiting owner learns that its key was deleted, or its session revoked.
 func TestWaiterLosesItsKey(t *testing.T) {
 	c := clienttest.Shared(t)
 	owner := concurrency.NewMutex(session(t, c), t.Name())
@@ -331,8 +331,8 @@ func TestLateLockIsFreed(t *testing.T) {
 	}
 }
 
-// A key that appears after Lock has given up is removed, however late: here the request is
-// lost, and somebody else plays the server that executes it.
+// A key that appears after Lock has given up is removed, however late: here the request is lost,
+// and the test plays the server that executes it.
 func TestLateKeyIsRemoved(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	s := session(t, clienttest.Dial(t, cluster.Endpoints()...))
@@ -350,7 +350,7 @@ func TestLateKeyIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	clienttest.Await(t, "the late key is gone", func() bool { return len(keys(t, s.Client(), "late")) == 0 })
-	// A lock that is wanted stays.
+	// A lock that a Lock waits for or holds stays.
 	if err := mx.Lock(clienttest.Within(t, clienttest.Long)); err != nil {
 		t.Fatal(err)
 	}
@@ -394,11 +394,11 @@ func TestGuard(t *testing.T) {
 		t.Errorf("with the key deleted: %v", err)
 	}
 	if r, err := c.Get(clienttest.Within(t, clienttest.Long), key); err != nil || string(r.Kvs[0].Value) != "first" {
-		t.Errorf("the transaction of who lost the lock was executed: %v, %v", r, err)
+		t.Errorf("the transaction of an owner that lost the lock was executed: %v, %v", r, err)
 	}
 }
 
-// A key that somebody else has put under the prefix counts as a contender.
+// Another client's key under the prefix counts as a contender.
 func TestForeignKey(t *testing.T) {
 	c := clienttest.Shared(t)
 	if _, err := c.Put(clienttest.Within(t, clienttest.Long), t.Name()+"/a foreign key", "x"); err != nil {
@@ -434,7 +434,7 @@ func TestHeaderOfALockThatWaitedIsOfItsEnd(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- second.Lock(ctx) }()
-	clienttest.Await(t, "the lock is wanted", func() bool { return len(keys(t, c, t.Name()+"/")) == 2 })
+	clienttest.Await(t, "the second waits", func() bool { return len(keys(t, c, t.Name()+"/")) == 2 })
 	if err := first.Unlock(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// Observe returns a channel of the leaders and what they proclaim, in order, beginning
-// with the present one; some may be skipped, the last always comes. Responses are as those of
-// Leader. The channel is closed when ctx ends or the client is closed, and for nothing else: it
-// survives compactions and errors. Nothing comes while nobody leads, see [Election.ObserveState]. A
-// goroutine serves the channel until it is closed.
+// Observe returns a channel of the leaders and what they proclaim, in order, beginning with the
+// present one; some may be skipped, the last always comes. Responses are as those of
+// [Election.Leader]. The channel is closed when ctx ends or the client is closed, and for no other
+// reason: it survives compactions and errors. Nothing comes while there is no leader, see
+// [Election.ObserveState]. A goroutine serves the channel until it is closed.
 func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
 	out := make(chan *v3.GetResponse)
 	go func() {
@@ -32,19 +32,20 @@ func (e *Election) Observe(ctx context.Context) <-chan *v3.GetResponse {
 	return out
 }
 
-// Leadership is what ObserveState reports.
+// Leadership is a state that [Election.ObserveState] reports.
 type Leadership struct {
-	// Leader has the leader's key and value, as Leader returns them; nil if nobody leads.
+	// Leader has the leader's key and value, as [Election.Leader] returns them; nil if there is no
+	// leader.
 	Leader *v3.GetResponse
-	// Revision is the store's revision as of which this is so.
+	// Revision is the store's revision as of which the state is right.
 	Revision int64
-	// Err is set when the cluster could not be asked; the observation goes on, and Leader
-	// is nil.
+	// Err is set when the cluster could not be asked; the observation goes on, and Leader is nil.
 	Err error
 }
 
-// ObserveState is like [Election.Observe], and also says when nobody leads, and when the cluster
-// cannot be asked. A state follows only if it differs from the one before.
+// ObserveState is like [Election.Observe], and also reports when there is no leader, and when the
+// cluster cannot be asked. A state follows only if it differs from the one before. The channel is
+// closed as that of Observe.
 func (e *Election) ObserveState(ctx context.Context) <-chan Leadership {
 	out := make(chan Leadership)
 	go func() {
@@ -108,9 +109,9 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 	}
 }
 
-// follow watches a leader's key, or all if nobody leads (create is 0), reports what the
-// leader proclaims, and returns when there may be another one. It returns the mod
-// revision last reported, -1 if report needs nothing more.
+// follow watches a leader's key, or all keys if there is no leader (create is 0), reports what the
+// leader proclaims, and returns when there may be another leader. It returns the mod revision last
+// reported, -1 if report needs nothing more.
 func (e *Election) follow(
 	ctx context.Context,
 	key string,

@@ -1,10 +1,10 @@
 package concurrency
 
-// A session whose renewals have ended still has its lease for a while, longer if somebody
-// else renews it. Nobody would report the lease's end. So as long as goroutines work for what
-// is held or wanted with it, one more, the minder, asks how long it has, and ends the
-// session's life in time. Without them an orphaned session has no goroutine, so one that is
-// dropped costs nothing.
+// A session whose renewals have ended still has its lease for a while, longer if another process
+// renews it. No watch reports the lease's end. So as long as goroutines wait with the lease, or
+// guard what is held with it, one more, the minder, asks how long it has, and ends the session's
+// life in time. Without them an orphaned session has no goroutine, so one that is dropped costs
+// nothing.
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func (s *Session) mind() {
 // minds ends the session's life when the lease may have ended.
 func (s *Session) minds(ctx context.Context) {
 	for failures := 0; ; {
-		// A third of what is left each time, so that a renewal by somebody else is seen.
+		// A third of the rest each time, so that a renewal by another process is seen.
 		left := time.Until(s.validUntil())
 		pause := max(left/3, lookAgain)
 		if failures > 0 {
@@ -91,8 +91,7 @@ func (s *Session) pause(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// confirm makes sure that an orphaned session has a lease, and that it is known how long at
-// least.
+// confirm makes sure that an orphaned session has a lease, and learns how long it lives at least.
 func (s *Session) confirm(ctx context.Context) error {
 	if s.ctx.Err() == nil || time.Now().Before(s.validUntil()) {
 		return nil
@@ -121,7 +120,7 @@ func (s *Session) ask(ctx context.Context) error {
 	return err
 }
 
-// exists notes that the lease exists until then at least.
+// exists notes that the lease exists at least until then.
 func (s *Session) exists(until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,8 +29,8 @@ func orphans(t *testing.T, c *clientv3.Client, f func(t *testing.T, s *concurren
 	})
 }
 
-// TestOrphanedSessionServesUntilItsLeaseEnds: what waits goes on, what is new begins, what is
-// held can be changed and released; all of it as long as there is a lease.
+// TestOrphanedSessionServesUntilItsLeaseEnds: waiting calls go on, new ones begin, held keys can be
+// changed and released; all of it as long as there is a lease.
 func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 	c := clienttest.Shared(t)
 	orphans(t, c, func(t *testing.T, s *concurrency.Session, orphan func()) {
@@ -55,7 +55,7 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 			return done
 		}
 		waits := concurrency.NewMutex(s, t.Name()+"/busy")
-		locked := wait("the lock is wanted", t.Name()+"/busy", func() error { return waits.Lock(ctx) })
+		locked := wait("a Lock waits", t.Name()+"/busy", func() error { return waits.Lock(ctx) })
 		orphan()
 		if held.Context().Err() == nil || led.Context().Err() == nil {
 			t.Error("an ownership from before goes on")
@@ -98,7 +98,7 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 		if k := append(keys(t, c, t.Name()+"/free"), keys(t, c, t.Name()+"/led")...); len(k) != 0 {
 			t.Errorf("released, and there are %v", k)
 		}
-		// The lease ends: who asks for it knows at once, although its TTL is 60 s.
+		// The lease ends: a caller that asks for it learns that at once, although its TTL is 60 s.
 		last := waits.Context()
 		if _, err := c.Revoke(ctx, s.Lease()); err != nil {
 			t.Fatal(err)
@@ -110,8 +110,8 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 	})
 }
 
-// TestOrphanedSessionEndsWithItsLease: nobody renews it, nobody says that it ends, and still
-// who owns or waits learns of it.
+// TestOrphanedSessionEndsWithItsLease: no renewal and no message shows the end, and still owners
+// and waiting calls learn of it.
 func TestOrphanedSessionEndsWithItsLease(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -160,8 +160,8 @@ func TestOrphanedLeaseRenewedElsewhere(t *testing.T) {
 	ends(t, "the ownership", m.Context().Done())
 }
 
-// TestOrphanedSessionLeavesNoGoroutines: not for what it holds, as long as nobody asks for
-// the end of that; so sessions that are orphaned and dropped cost nothing.
+// TestOrphanedSessionLeavesNoGoroutines: held keys need none as long as no caller asks for the end
+// of the ownership, so sessions that are orphaned and dropped cost nothing.
 func TestOrphanedSessionLeavesNoGoroutines(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -186,7 +186,7 @@ func TestOrphanedSessionLeavesNoGoroutines(t *testing.T) {
 		}
 		clienttest.Await(
 			t,
-			"somebody looks after the ownership whose end was asked for",
+			"a goroutine guards the ownership whose Context was requested",
 			func() bool { return goroutines() > before },
 		)
 		if err := s.Close(); err != nil {
@@ -222,7 +222,7 @@ func TestOrphanedSessionOfAClosedClient(t *testing.T) {
 	s.Orphan()
 	done := make(chan error, 1)
 	go func() { done <- concurrency.NewMutex(s, t.Name()).Lock(ctx) }()
-	clienttest.Await(t, "the lock is wanted", func() bool { return len(keys(t, c, t.Name())) == 2 })
+	clienttest.Await(t, "a Lock waits", func() bool { return len(keys(t, c, t.Name())) == 2 })
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,6 @@ func (s *Session) readBack(ctx context.Context, key string) error {
 	if err != nil || len(r.Kvs) == 0 || !s.owns(r.Kvs[0].Lease) {
 		return err
 	}
-	s.tell(key, func(k *core) { k.back(r.Kvs[0].CreateRevision) })
+	s.input(key, func(k *core) { k.back(r.Kvs[0].CreateRevision) })
 	return nil
 }

@@ -17,16 +17,16 @@ import (
 // defaultSessionTTL is in seconds.
 const defaultSessionTTL = 60
 
-// errOrphaned is why a session's context ended when its owner wanted that.
+// errOrphaned is the cause of a session's end by its owner.
 var errOrphaned = errors.New("concurrency: the session was closed or orphaned")
 
-// Session is a lease that is kept alive, and what its owner holds with it. Its goroutines
-// (one for the session, one for each key held or cleaned up) end with [Session.Close];
-// [Session.Orphan] leaves those that still have something to do.
+// Session is a lease that is kept alive, with the keys that its owner holds under it. It is safe
+// for concurrent use. Its goroutines (one for the session, one for each key held or cleaned up) end
+// with [Session.Close]; [Session.Orphan] leaves those that still have work.
 //
-// It ends in one of two ways: the renewals end (ctx) and leave the lease to itself, or the
-// lease does (life), which ends the renewals too. What needs the lease alone goes on until
-// the second.
+// It ends in one of two ways: the renewals end (ctx) and leave the lease to itself, or the lease
+// does (life), which ends the renewals too. Work that needs the lease alone goes on until life
+// ends.
 type Session struct {
 	client   *v3.Client
 	id       v3.LeaseID
@@ -79,7 +79,7 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 		end(err)
 		return nil, err
 	}
-	// The life of a session that is left alone must not hang on the client's for ever.
+	// The life of a session that is left alone must not depend on the client's for ever.
 	life, expire := context.WithCancelCause(context.Background())
 	s := &Session{
 		client: client, id: id, ttl: time.Duration(o.ttl) * time.Second, base: o.ctx, distinct: o.distinct,
@@ -90,7 +90,7 @@ func NewSession(client *v3.Client, opts ...SessionOption) (*Session, error) {
 	return s, nil
 }
 
-// follow notes renewals until they end, and what that means.
+// follow reads the renewals until they end, and decides what their end means.
 func (s *Session) follow(renewals <-chan *v3.LeaseKeepAliveResponse) {
 	var ear relapse.Ear
 	for r := range renewals {
@@ -114,33 +114,33 @@ func (s *Session) follow(renewals <-chan *v3.LeaseKeepAliveResponse) {
 	}
 }
 
-// lost ends the session because its lease is gone, or may be.
+// lost ends the session because its lease is gone, or may be gone.
 func (s *Session) lost() {
 	s.end(ErrSessionExpired)
 	s.expire(ErrSessionExpired)
 }
 
-// Client is the client that the session was made with.
+// Client returns the client that the session was made with.
 func (s *Session) Client() *v3.Client { return s.client }
 
-// Lease is the session's lease, for keys that are to go with the session.
+// Lease returns the session's lease, for keys that should end with the session.
 func (s *Session) Lease() v3.LeaseID { return s.id }
 
-// Ctx is a context that ends with the session. context.Cause says why:
+// Ctx returns a context that ends with the session. context.Cause gives the reason:
 // [ErrSessionExpired] if the lease was lost.
 func (s *Session) Ctx() context.Context { return s.ctx }
 
-// Done is closed when the lease is lost or not renewed any more: before the server could
-// give its keys to anyone else. While the session holds a lock or candidates, it is
-// closed within one round trip and 50 ms of a revocation; otherwise at the next renewal,
-// a third of the TTL away at most.
+// Done returns a channel that is closed when the lease is lost or no longer renewed: before the
+// server could give its keys to another owner. While the session holds a lock or candidates, it is
+// closed within one round trip and 50 ms of a revocation; otherwise at the next renewal, a third of
+// the TTL away at most.
 func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
 
-// ValidUntil is the time until which the session's lease certainly exists, unless
-// somebody revokes it, by the monotonic clock; each acknowledged renewal moves it on. It is
-// zero when the session has ended, before the first acknowledgement, and with a client whose Lease
-// does not know. Done is closed at that time by a goroutine, which is late if the process was
-// stopped; see clientv3.LeaseValidUntil for what to do about that.
+// ValidUntil returns the time, by the monotonic clock, until which the session's lease certainly
+// exists, unless it is revoked; each acknowledged renewal moves it on. It is zero when the session
+// has ended, before the first acknowledgement, and with a client whose Lease does not know it. A
+// goroutine closes Done at that time; it is late if the process was paused. See
+// [v3.LeaseValidUntil] for what to do about that.
 func (s *Session) ValidUntil() time.Time {
 	if s.ctx.Err() != nil {
 		return time.Time{}
@@ -149,23 +149,22 @@ func (s *Session) ValidUntil() time.Time {
 	return until
 }
 
-// Orphan ends the renewals and leaves the lease to itself: to the holder of another
-// session with it, or to expire. Until the lease ends, calls under way and new ones are
-// served as before, and what must be cleaned up is cleaned up. Ownerships end for this process:
-// their Context ends, though their keys stay and can be released. An ownership that begins later
-// lasts as long as the lease.
+// Orphan ends the renewals and leaves the lease to itself: another session may hold it, or it
+// expires. Until the lease ends, calls under way and new ones are served as before, and keys that
+// must go are cleaned up. Ownerships end for this process: their Context ends, though their keys
+// stay and can be released. An ownership that begins later lasts as long as the lease.
 func (s *Session) Orphan() {
 	s.end(errOrphaned)
 	s.renewals.Stop()
 }
 
-// Close ends the session and revokes the lease, which deletes its keys. It gives up after
-// the TTL, for the lease has expired by then, or when the context of [WithContext] ends.
+// Close ends the session and revokes the lease, which deletes its keys. It gives up after the TTL,
+// since the lease has expired by then, or when the context of [WithContext] ends.
 func (s *Session) Close() error { return s.CloseContext(s.base) }
 
-// CloseContext is [Session.Close] that also gives up when ctx ends, with the context's error. The
-// session has ended then too, and its keys stay until the lease expires. It does its work even
-// after the context of [WithContext] has ended.
+// CloseContext is [Session.Close] that also gives up when ctx ends, with the context's error. Then
+// too the session has ended, and its keys stay until the lease expires. It works even after the
+// context of [WithContext] has ended.
 func (s *Session) CloseContext(ctx context.Context) error {
 	s.Orphan()
 	s.expire(errOrphaned)
@@ -194,9 +193,9 @@ type sessionOptions struct {
 // SessionOption changes how [NewSession] makes a session.
 type SessionOption func(*sessionOptions, *zap.Logger)
 
-// WithTTL sets the time to live of the session's lease, in seconds: how long its keys
-// stay after the process died. The server may choose a longer one, and none above
-// clientv3.MaxLeaseTTL. Values below 1 leave the default of 60 and log a warning.
+// WithTTL sets the time to live of the session's lease, in seconds: how long its keys stay after
+// the death of the process. The server may choose a longer one, and none above
+// [v3.MaxLeaseTTL]. Values below 1 leave the default of 60 and log a warning.
 func WithTTL(ttl int) SessionOption {
 	return func(o *sessionOptions, log *zap.Logger) {
 		if ttl <= 0 {
@@ -213,27 +212,27 @@ func WithTTL(ttl int) SessionOption {
 	}
 }
 
-// WithLease makes the session use a lease that exists, for instance that of an earlier
-// run of this process whose leadership it takes up again.
+// WithLease makes the session use an existing lease, for instance that of an earlier run of this
+// process whose leadership it takes up again.
 func WithLease(leaseID v3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.leaseID = leaseID }
 }
 
-// WithContext bounds [NewSession], Close and the renewals by a context instead of the
+// WithContext bounds [NewSession], [Session.Close] and the renewals by a context instead of the
 // client's. When it ends, the session is orphaned, see [Session.Orphan].
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
 
-// WithUntil ends [NewSession] and the renewals when ctx ends, besides the context of
-// [WithContext] or the client's, which still bounds Close: for callers that make sessions with
-// options that others have chosen.
+// WithUntil ends [NewSession] and the renewals when ctx ends, besides the context of [WithContext]
+// or the client's, which still bounds [Session.Close]: for callers that make sessions with the
+// options of others.
 func WithUntil(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.until = ctx }
 }
 
-// WithDistinctOwners makes each Mutex and Election of the session an owner of its own:
-// two of the same prefix exclude each other. Otherwise they share a key, and both own.
+// WithDistinctOwners makes each [Mutex] and [Election] of the session an owner of its own: two of
+// the same prefix exclude each other. Otherwise they share a key, and both own.
 func WithDistinctOwners() SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.distinct = true }
 }

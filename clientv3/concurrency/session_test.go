@@ -170,10 +170,10 @@ func TestValidUntil(t *testing.T) {
 		t.Errorf("asked in a namespace: %v, %v", until, ok)
 	}
 	if until, ok := clientv3.LeaseValidUntil(struct{ clientv3.Lease }{c.Lease}, s.Lease()); ok || !until.IsZero() {
-		t.Errorf("a Lease that cannot tell: %v", until)
+		t.Errorf("a Lease that does not know: %v", until)
 	}
 	if _, ok := clientv3.LeaseValidUntil(c, 1); ok {
-		t.Error("a lease that nobody keeps is said to be held")
+		t.Error("a lease that is not kept is said to be held")
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -1,8 +1,8 @@
 package concurrency
 
-// The shell around core: one slot per key of a session about which there is something to know,
-// and for each at most one goroutine, the attendant, which does what core says must be done.
-// Calls send their own requests and tell core what came of them.
+// The shell around core: one slot per key of a session with state, and for each at most one
+// goroutine, the attendant, which does the work that core asks for. Calls send their own requests
+// and report the outcome to core.
 //
 // Slots are guarded by Session.mu.
 
@@ -24,19 +24,19 @@ type slot struct {
 	found    *v3.Listing // how the key was read last; nil: it was not
 	claims   map[*hold]*Claim
 	attended bool
-	changed  chan struct{} // closed at the next input; nil: nobody waits for it
+	changed  chan struct{} // closed at the next input; nil: no goroutine waits for it
 }
 
 const (
-	// guardAfter is how long a claim lives before its key is watched. A shorter one, such as
-	// most locks without contention, costs no watch; the news is late by no more, since the
-	// watch begins at the claim's own revision.
+	// guardAfter is how long a claim lives before its key is watched. A shorter claim, as most
+	// locks without contention are, costs no watch; the news is late by no more, since the watch
+	// begins at the claim's own revision.
 	guardAfter = 25 * time.Millisecond
 	// attendTry bounds what an attendant reads.
 	attendTry = 5 * time.Second
-	// removeTry bounds the first deletion by an attendant, the following ones twice as much each,
-	// up to removeTryDoubles times: in an election the servers lose requests without a word, and
-	// others wait.
+	// removeTry bounds the first deletion by an attendant; each further one gets twice the time, up
+	// to removeTryDoubles times: in an election the servers drop requests without an answer, and
+	// others wait for the key.
 	removeTry        = time.Second
 	removeTryDoubles = 3
 	// confirmFor bounds the question whether a lease still exists.
@@ -56,8 +56,8 @@ func (s *Session) slotOf(key string) *slot {
 	return sl
 }
 
-// tell gives the core of a key an input and carries out what follows.
-func (s *Session) tell(key string, input func(*core)) {
+// input gives the core of a key an input and carries out what follows.
+func (s *Session) input(key string, input func(*core)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sl := s.slotOf(key)
@@ -99,25 +99,25 @@ func (sl *slot) follow() {
 	}
 }
 
-// lostKeys asks whether the session is lost too before those who need the claims are notified; the
+// lostKeys asks whether the session is lost too before the holders of the claims are notified; the
 // caller holds s.mu.
 func (s *Session) lostKeys(claims []*Claim) {
 	if len(claims) == 0 {
 		return
 	}
-	tell := func() {
+	notify := func() {
 		for _, c := range claims {
 			close(c.settled)
 		}
 	}
 	started := s.work(func(ctx context.Context) {
-		defer tell()
+		defer notify()
 		ctx, cancel := context.WithTimeout(ctx, confirmFor)
 		defer cancel()
 		_ = s.ask(ctx)
 	})
 	if !started {
-		tell()
+		notify()
 	}
 }
 
@@ -147,10 +147,10 @@ func (s *Session) begin(ctx context.Context, key string) (asked int, err error) 
 	}
 }
 
-// repeat is begin for a request that is sent again, because its outcome is not known.
+// repeat is begin for a request that is sent again because its outcome is unknown.
 func (s *Session) repeat(ctx context.Context, key string) (asked int, err error) {
 	var ok bool
-	s.tell(key, func(k *core) { asked, ok = k.repeat() })
+	s.input(key, func(k *core) { asked, ok = k.repeat() })
 	if ok {
 		return asked, nil
 	}
@@ -169,7 +169,7 @@ func (s *Session) await(ctx context.Context, c <-chan struct{}) error {
 	}
 }
 
-// ended is the error for a caller that waits with a session whose life ends.
+// ended returns the error for a caller that waits with a session whose life ends.
 func (s *Session) ended() error {
 	if err := s.client.Ctx().Err(); err != nil && context.Cause(s.life) != ErrSessionExpired {
 		return err
@@ -177,8 +177,8 @@ func (s *Session) ended() error {
 	return ErrSessionExpired
 }
 
-// gone is the error for a caller that begins something with a session whose life has ended: the
-// server's answer for its lease, without asking it.
+// gone returns the error for a caller that begins with a session whose life has ended: the server's
+// answer for its lease, without a request.
 func (s *Session) gone() error {
 	if err := s.ended(); err != ErrSessionExpired {
 		return err
@@ -212,6 +212,6 @@ func (s *Session) remove(ctx context.Context, key string, rev int64) (*pb.Respon
 	if err != nil {
 		return nil, err
 	}
-	s.tell(key, func(k *core) { k.removed(rev, r.Header.Revision, r.Succeeded) })
+	s.input(key, func(k *core) { k.removed(rev, r.Header.Revision, r.Succeeded) })
 	return r.Header, nil
 }

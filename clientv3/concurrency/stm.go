@@ -1,9 +1,9 @@
 package concurrency
 
-// Software transactional memory: a function reads and writes keys as if it were alone.
-// Its reads are noted, its writes kept back; at the end one transaction writes them if
-// nothing that was read (and, by isolation, written) has changed. Else the function runs
-// again, after a wait that grows with contention.
+// Software transactional memory: a function reads and writes keys as if it were alone. Its reads
+// are noted, its writes held back; at the end one transaction writes them if no key that it read
+// (and, by isolation, wrote) has changed. Else the function runs again, after a wait that grows
+// with contention.
 //
 // The function runs in a goroutine of its own, which ends when a read fails: Get must not
 // return then, and has no error to return. It never outlives NewSTM.
@@ -17,18 +17,18 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// STM is what a transaction's function reads and writes through. It must not be used by other
-// goroutines, nor after the function has returned.
+// STM is how a transaction's function reads and writes; see [NewSTM]. Other goroutines must not use
+// it, and it must not be used after the function has returned.
 type STM interface {
-	// Get returns the value of a key, empty if there is none, as this transaction sees it.
-	// With several keys they are all read together, and the value of the first one that the
-	// transaction itself has put, or else of the first, is returned. If reading fails, Get
-	// does not return: deferred functions run, and NewSTM returns the error.
+	// Get returns the value of a key, empty if there is none, as this transaction sees it. It reads
+	// several keys together, and returns the value of the first one that the transaction itself has
+	// put, or else of the first. If reading fails, Get does not return: deferred functions run, and
+	// [NewSTM] returns the error.
 	Get(key ...string) string
 	// Put writes a value when the transaction commits.
 	Put(key, val string, opts ...v3.OpOption)
-	// Rev returns the mod revision of a key as this transaction read it, whatever it puts
-	// itself; 0 if there is none. It reads the key if need be.
+	// Rev returns the mod revision of a key as this transaction read it, whatever the transaction
+	// puts; 0 if there is none. It reads the key if need be.
 	Rev(key string) int64
 	// Del deletes a key when the transaction commits.
 	Del(key string)
@@ -42,16 +42,16 @@ type STM interface {
 type Isolation int
 
 const (
-	// SerializableSnapshot: all reads see the store as it was at the first, and the
-	// transaction commits only if nothing that it read or writes was changed since.
+	// SerializableSnapshot: all reads see the store as it was at the first, and the transaction
+	// commits only if no key that it read or wrote has changed since.
 	SerializableSnapshot Isolation = iota
-	// Serializable: all reads see the store as it was at the first, and the transaction
-	// commits only if nothing that it read was changed since.
+	// Serializable: all reads see the store as it was at the first, and the transaction commits
+	// only if no key that it read has changed since.
 	Serializable
-	// RepeatableReads: a key read again has the same value; different keys may be read at
-	// different times. The transaction commits only if nothing that it read was changed.
+	// RepeatableReads: a key read again has the same value; different keys may be read at different
+	// times. The transaction commits only if no key that it read has changed.
 	RepeatableReads
-	// ReadCommitted: as RepeatableReads, but the transaction always commits, whatever was
+	// ReadCommitted: as [RepeatableReads], but the transaction always commits, whatever has
 	// changed.
 	ReadCommitted
 )
@@ -69,8 +69,7 @@ type STMOption func(*stmOptions)
 // WithIsolation sets the isolation; [SerializableSnapshot] is the default.
 func WithIsolation(lvl Isolation) STMOption { return func(o *stmOptions) { o.isolation = lvl } }
 
-// WithAbortContext sets the context that ends the transaction; the client's is the
-// default.
+// WithAbortContext sets the context that ends the transaction; the default is the client's.
 func WithAbortContext(ctx context.Context) STMOption { return func(o *stmOptions) { o.ctx = ctx } }
 
 // WithPrefetch names keys that the function will read; they are read together before it
@@ -87,9 +86,9 @@ func WithOnConflict(f func(attempt int)) STMOption { return func(o *stmOptions) 
 var stmWait = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
 
 // NewSTM runs apply as a transaction, again and again until it commits, apply or a read returns an
-// error, or the context ends. apply must have no effects but those through its [STM], since it may
-// run several times. When the answer to the commit is lost, the error says that the outcome is
-// unknown (clientv3.OutcomeUnknown); it is not run again then.
+// error, or the context ends. apply may run several times, so its only effects must be those
+// through its [STM]. If the answer to the commit is lost, the error says that the outcome is
+// unknown ([v3.OutcomeUnknown]), and apply does not run again.
 func NewSTM(c *v3.Client, apply func(STM) error, so ...STMOption) (*v3.TxnResponse, error) {
 	o := stmOptions{ctx: c.Ctx()}
 	for _, opt := range so {
@@ -155,7 +154,7 @@ func NewSTMRepeatable(ctx context.Context, c *v3.Client, apply func(STM) error) 
 	return NewSTM(c, apply, WithAbortContext(ctx), WithIsolation(RepeatableReads))
 }
 
-// NewSTMSerializable is [NewSTM] with Serializable.
+// NewSTMSerializable is [NewSTM] with [Serializable].
 //
 // Deprecated: use NewSTM with options.
 func NewSTMSerializable(ctx context.Context, c *v3.Client, apply func(STM) error) (*v3.TxnResponse, error) {

@@ -23,8 +23,8 @@ type stm struct {
 	writes map[string]write
 	wrote  []string // keys of writes, in order
 
-	// fresh is what a conflict brought: the keys read before, as of freshRev. The next
-	// attempt takes from it what it reads.
+	// fresh has what a conflict showed: the keys read before, as of freshRev. The next attempt
+	// takes its reads from it.
 	fresh    map[string]*mvccpb.KeyValue
 	freshRev int64
 
@@ -127,7 +127,7 @@ func (s *stm) note(key string, kv *mvccpb.KeyValue) {
 	s.reads[key] = kv
 }
 
-// only is the key that a read found, nil if none.
+// only returns the key that a read found, nil if none.
 func only(r *pb.ResponseOp) *mvccpb.KeyValue {
 	if kvs := r.GetResponseRange().GetKvs(); len(kvs) > 0 {
 		return kvs[0]
@@ -135,8 +135,8 @@ func only(r *pb.ResponseOp) *mvccpb.KeyValue {
 	return nil
 }
 
-// commit writes if nothing relevant has changed. After a conflict it returns nil and has
-// read again what was read; an error is in failure.
+// commit writes if nothing relevant has changed. After a conflict it returns nil and has read the
+// same keys again; an error is in failure.
 func (s *stm) commit() *v3.TxnResponse {
 	var cmps []v3.Cmp
 	var puts, gets []v3.Op

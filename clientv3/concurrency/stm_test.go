@@ -70,8 +70,8 @@ func TestSTMSees(t *testing.T) {
 	}
 }
 
-// TestSTMRevOfAWrittenKeyIsItsRevision: not 0 because it was put or deleted before, and
-// asking for it is a read like others, which a change by somebody else makes out of date.
+// TestSTMRevOfAWrittenKeyIsItsRevision: not 0 because it was put or deleted before; asking for it
+// is a read like others, which a change by another client makes out of date.
 func TestSTMRevOfAWrittenKeyIsItsRevision(t *testing.T) {
 	c := clienttest.Shared(t)
 	for name, level := range isolations {
@@ -112,8 +112,8 @@ func TestSTMRevOfAWrittenKeyIsItsRevision(t *testing.T) {
 	}
 }
 
-// Counters that many increment end at the number of increments, where isolation promises
-// that; conflicts are counted.
+// Counters that many increment end at the number of increments, if the isolation promises that;
+// conflicts are counted.
 func TestSTMCounts(t *testing.T) {
 	c := clienttest.Shared(t)
 	const clients, times = 8, 10
@@ -273,7 +273,7 @@ func TestFrozenSTM(t *testing.T) {
 	})
 }
 
-// TestReadsOfOneKeyAreTheSame: what was prefetched or read is not read again, at any isolation.
+// TestReadsOfOneKeyAreTheSame: a prefetched or read key is not read again, at any isolation.
 func TestReadsOfOneKeyAreTheSame(t *testing.T) {
 	c := clienttest.Shared(t)
 	for name, level := range isolations {

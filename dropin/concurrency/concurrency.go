@@ -15,15 +15,15 @@ import (
 
 const (
 	// SerializableSnapshot: all reads see the store as it was at the first, and the transaction
-	// commits only if nothing that it read or writes was changed since.
+	// commits only if no key that it read or wrote has changed since.
 	SerializableSnapshot = concurrency.SerializableSnapshot
 	// Serializable: all reads see the store as it was at the first, and the transaction commits only
-	// if nothing that it read was changed since.
+	// if no key that it read has changed since.
 	Serializable = concurrency.Serializable
 	// RepeatableReads: a key read again has the same value; different keys may be read at different
 	// times.
 	RepeatableReads = concurrency.RepeatableReads
-	// ReadCommitted: as RepeatableReads, but the transaction always commits, whatever was changed.
+	// ReadCommitted: as [RepeatableReads], but the transaction always commits, whatever has changed.
 	ReadCommitted = concurrency.ReadCommitted
 )
 
@@ -32,11 +32,11 @@ type (
 	Election = concurrency.Election
 	// Mutex is a lock that processes share through etcd.
 	Mutex = concurrency.Mutex
-	// Session is a lease that is kept alive, and what its owner holds with it.
+	// Session is a lease that is kept alive, with the keys that its owner holds under it.
 	Session = concurrency.Session
 	// SessionOption changes how [NewSession] makes a session.
 	SessionOption = concurrency.SessionOption
-	// STM is what a transaction's function reads and writes through.
+	// STM is how a transaction's function reads and writes; see [NewSTM].
 	STM = concurrency.STM
 	// Isolation says which changes by others make a transaction run again.
 	Isolation = concurrency.Isolation
@@ -45,19 +45,19 @@ type (
 )
 
 var (
-	// ErrLocked is returned by TryLock when another owner has the lock, or waits for it, and by
-	// [NewClaim] when the key is attached to another lease, or to none.
+	// ErrLocked is returned by [Mutex.TryLock] when another owner has the lock, or waits for it, and
+	// by [NewClaim] when the key is attached to another lease, or to none.
 	ErrLocked = concurrency.ErrLocked
 	// ErrSessionExpired is returned when the session ended, because its lease was lost or because it
 	// was closed, and is the cause of the contexts that end then.
 	ErrSessionExpired = concurrency.ErrSessionExpired
-	// ErrLockReleased is returned by Unlock of a mutex that is not locked, and is the cause of the
-	// contexts that end with Unlock or Resign.
+	// ErrLockReleased is returned by [Mutex.Unlock] of a mutex that is not locked, and is the cause
+	// of the contexts that end with [Mutex.Unlock] or [Election.Resign].
 	ErrLockReleased = concurrency.ErrLockReleased
-	// ErrElectionNotLeader is returned by Proclaim when the election was not won, or its key is
-	// gone.
+	// ErrElectionNotLeader is returned by [Election.Proclaim] when the election was not won, or its
+	// key is gone, and by an [Election.Campaign] that [Election.Resign] withdrew.
 	ErrElectionNotLeader = concurrency.ErrElectionNotLeader
-	// ErrElectionNoLeader is returned by Leader when nobody leads.
+	// ErrElectionNoLeader is returned by [Election.Leader] when there is no leader.
 	ErrElectionNoLeader = concurrency.ErrElectionNoLeader
 )
 
@@ -67,7 +67,7 @@ func NewElection(s *Session, pfx string) *Election {
 }
 
 // ResumeElection returns the candidate that already leads with this key and create revision, for
-// a process that was restarted and took up its session with [WithLease].
+// a restarted process that took up its session with [WithLease].
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	return concurrency.ResumeElection(s, pfx, leaderKey, leaderRev)
 }
@@ -88,18 +88,19 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 }
 
 // WithTTL sets the time to live of the session's lease, in seconds: how long its keys stay after
-// the process died.
+// the death of the process.
 func WithTTL(ttl int) SessionOption {
 	return concurrency.WithTTL(ttl)
 }
 
-// WithLease makes the session use a lease that exists, for instance that of an earlier run of
-// this process whose leadership it takes up again.
+// WithLease makes the session use an existing lease, for instance that of an earlier run of this
+// process whose leadership it takes up again.
 func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return concurrency.WithLease(leaseID)
 }
 
-// WithContext bounds [NewSession], Close and the renewals by a context instead of the client's.
+// WithContext bounds [NewSession], [Session.Close] and the renewals by a context instead of the
+// client's.
 func WithContext(ctx context.Context) SessionOption {
 	return concurrency.WithContext(ctx)
 }
@@ -109,7 +110,7 @@ func WithIsolation(lvl Isolation) STMOption {
 	return concurrency.WithIsolation(lvl)
 }
 
-// WithAbortContext sets the context that ends the transaction; the client's is the default.
+// WithAbortContext sets the context that ends the transaction; the default is the client's.
 func WithAbortContext(ctx context.Context) STMOption {
 	return concurrency.WithAbortContext(ctx)
 }
@@ -133,7 +134,7 @@ func NewSTMRepeatable(ctx context.Context, c *clientv3.Client, apply func(STM) e
 	return concurrency.NewSTMRepeatable(ctx, c, apply)
 }
 
-// NewSTMSerializable is [NewSTM] with Serializable.
+// NewSTMSerializable is [NewSTM] with [Serializable].
 //
 // Deprecated: use NewSTM with options.
 func NewSTMSerializable(ctx context.Context, c *clientv3.Client, apply func(STM) error) (*clientv3.TxnResponse, error) {
