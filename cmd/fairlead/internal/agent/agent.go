@@ -189,7 +189,7 @@ func (a *Agent) listenHTTP() error {
 func (a *Agent) listenSocket() error {
 	if conn, err := net.Dial("unix", a.o.Socket); err == nil {
 		conn.Close()
-		return fmt.Errorf("--socket: somebody listens on %s already", a.o.Socket)
+		return fmt.Errorf("--socket: another process listens on %s already", a.o.Socket)
 	}
 	if info, err := os.Lstat(a.o.Socket); err == nil && info.Mode()&os.ModeSocket != 0 {
 		if err := os.Remove(a.o.Socket); err != nil {

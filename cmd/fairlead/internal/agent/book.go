@@ -106,7 +106,7 @@ func (b *book) stop() {
 func (b *book) restore(e *entry) {
 	defer func() { e.turn <- struct{}{} }()
 	if err := b.register(e.ctx, e, e.in, leaseFor(e.ttl)); err != nil && e.ctx.Err() == nil {
-		b.say(fmt.Sprintf("%s/%s is not taken up again: %v", e.in.Service, e.in.ID, err))
+		b.say(fmt.Sprintf("%s/%s is not registered again: %v", e.in.Service, e.in.ID, err))
 		b.drop(e)
 	}
 }
@@ -243,7 +243,7 @@ func (b *book) reserve(in discovery.Instance, ttl time.Duration) error {
 	return nil
 }
 
-var errFull = errors.New("agent: there are as many registrations here as it takes")
+var errFull = errors.New("agent: it has no room for more registrations")
 
 // settle makes the record what it is to be; the caller holds the turn.
 func (b *book) settle(ctx context.Context, e *entry, in discovery.Instance, ttl time.Duration) error {
@@ -368,7 +368,7 @@ func (b *book) lapsed(now time.Time, gap time.Duration) (over []lapse) {
 			e.renewal = e.renewal.Add(gap)
 		}
 		if now.Sub(e.renewal) > e.ttl {
-			why := fmt.Sprintf("%s/%s was not renewed for %v, and is taken out", e.in.Service, e.in.ID, e.ttl)
+			why := fmt.Sprintf("%s/%s was not renewed for %v, and is removed", e.in.Service, e.in.ID, e.ttl)
 			over = append(over, lapse{e, why})
 		}
 	}

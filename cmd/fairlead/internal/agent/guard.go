@@ -49,11 +49,11 @@ func (g *guard) admit(r *http.Request) (access, error) {
 		return access{}, &apiError{
 			http.StatusMisdirectedRequest,
 			"host",
-			"this agent does not have that name; --host adds one",
+			"this is not a name of the agent; --host adds one",
 		}
 	}
 	if site.Foreign(r) {
-		return access{}, &apiError{http.StatusForbidden, "cross_site", "requests that another site causes are refused"}
+		return access{}, &apiError{http.StatusForbidden, "cross_site", "requests from another site are refused"}
 	}
 	header := r.Header.Get("Authorization")
 	scheme, token, _ := strings.Cut(header, " ")
@@ -70,7 +70,7 @@ func (g *guard) admit(r *http.Request) (access, error) {
 	return access{grant: grant}, nil
 }
 
-var errNoToken = &apiError{http.StatusUnauthorized, "token", "it takes a valid token, as Authorization: Bearer TOKEN"}
+var errNoToken = &apiError{http.StatusUnauthorized, "token", "a valid token is needed, as Authorization: Bearer TOKEN"}
 
 // mayWrite says whether a request may change a service.
 func mayWrite(r *http.Request, service string) error {

@@ -83,12 +83,12 @@ func (a *api) metrics() http.Handler {
 	}
 	gauge(
 		"services",
-		"Services that are followed because somebody asks for them, over whatever.",
+		"Services that are followed because a client asks for them, by whatever protocol.",
 		func() float64 { return float64(a.known().services) },
 	)
 	gauge(
 		"stale_services",
-		"Those of them whose instances may be out of date.",
+		"Followed services whose instances may be out of date.",
 		func() float64 { return float64(a.known().stale) },
 	)
 	gauge(
@@ -98,7 +98,7 @@ func (a *api) metrics() http.Handler {
 	)
 	gauge(
 		"age_seconds",
-		"How long ago the oldest of them was known to be right.",
+		"Age of the oldest view of a service: how long ago it was known to be current.",
 		func() float64 { return a.known().age.Seconds() },
 	)
 	gauge(

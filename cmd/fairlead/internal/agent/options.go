@@ -43,7 +43,7 @@ type Options struct {
 // Check says what is wrong with the options, before anything is done.
 func (o *Options) Check() error {
 	if o.DNS == "" && o.HTTP == "" && o.Socket == "" && o.PrometheusFile == "" && o.XDS == "" {
-		return errors.New("nothing is switched on: give --dns, --http, --socket, --prometheus or --xds")
+		return errors.New("nothing to do: give --dns, --http, --socket, --prometheus or --xds")
 	}
 	if err := o.checkXDS(); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (o *Options) checkPrometheus() error {
 		many = many || strings.HasSuffix(name, "*")
 		if in := (discovery.Instance{Service: strings.TrimSuffix(name, "*"), ID: "x", Addresses: []string{"localhost:1"}}); name != "*" &&
 			in.Validate() != nil {
-			return fmt.Errorf("--prometheus-service: %q is no name of a service", name)
+			return fmt.Errorf("--prometheus-service: %q is not a name of a service", name)
 		}
 	}
 	if many && o.Base == "" {

@@ -63,7 +63,7 @@ func (s *state) load(say func(string)) []record {
 		err = json.Unmarshal(text, &f)
 	}
 	if err == nil && f.Version != stateVersion {
-		err = fmt.Errorf("it is of version %d, not %d", f.Version, stateVersion)
+		err = fmt.Errorf("its version is %d, not %d", f.Version, stateVersion)
 	}
 	if err != nil {
 		then := "it is kept as " + s.path + ".bad"
@@ -91,7 +91,7 @@ func (s *state) changed() <-chan struct{} {
 }
 
 // errEnding: the agent ends, and has written its state for the last time.
-var errEnding = errors.New("agent: it is ending, and does not keep this for the next one")
+var errEnding = errors.New("agent: it is ending, and does not save this for its successor")
 
 // stored waits until the file has what is to be in it now, or could not be written, which is said.
 // A request that is cut off at the agent's end may come too late for that.

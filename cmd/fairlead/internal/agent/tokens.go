@@ -56,7 +56,7 @@ func (t *tokens) load() error {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf(
-			"%s is of mode %04o, so others can read or change it: make it 0600",
+			"%s has mode %04o, so others can read or change it: make it 0600",
 			t.path,
 			info.Mode().Perm(),
 		)
@@ -87,7 +87,7 @@ func parseTokens(text string) (map[[sha256.Size]byte]grant, error) {
 			continue
 		}
 		if len(words[0]) < leastToken {
-			return nil, fmt.Errorf("the token in line %d has less than %d bytes", i+1, leastToken)
+			return nil, fmt.Errorf("the token in line %d has fewer than %d bytes", i+1, leastToken)
 		}
 		h := sha256.Sum256([]byte(words[0]))
 		if _, ok := grants[h]; ok {

@@ -38,7 +38,7 @@ func (o *Options) checkXDS() error {
 	case err != nil:
 		return fmt.Errorf("--xds: %w", err)
 	case secured && (o.XDSCert == "" || o.XDSKey == "" || o.XDSCAs == ""):
-		return errors.New("--xds-cert, --xds-key and --xds-cacert belong together: clients prove who they are too")
+		return errors.New("--xds-cert, --xds-key and --xds-cacert belong together: give all or none")
 	case !secured && (!local || o.exposed):
 		return fmt.Errorf(
 			"--xds %s can be reached by others, so both sides must prove who they are: give --xds-cert, --xds-key and --xds-cacert, or listen on 127.0.0.1",
@@ -47,7 +47,7 @@ func (o *Options) checkXDS() error {
 	}
 	for _, name := range o.XDSServices {
 		if in := (discovery.Instance{Service: name, ID: "x", Addresses: []string{"localhost:1"}}); in.Validate() != nil {
-			return fmt.Errorf("--xds-service: %q is no name of a service", name)
+			return fmt.Errorf("--xds-service: %q is not a name of a service", name)
 		}
 	}
 	return nil

@@ -73,7 +73,7 @@ func TestXDSOptions(t *testing.T) {
 		"others":       {Options{XDS: "0.0.0.0:80"}, "both sides must prove"},
 		"one way":      {Options{XDS: "0.0.0.0:80", XDSCert: "a", XDSKey: "b"}, "belong together"},
 		"no xDS":       {Options{DNS: "127.0.0.1:0", XDSServices: []string{"a"}}, "of no use"},
-		"no service":   {Options{XDS: "127.0.0.1:0", XDSServices: []string{"a b"}}, "no name of a service"},
+		"no service":   {Options{XDS: "127.0.0.1:0", XDSServices: []string{"a b"}}, "not a name of a service"},
 		"no address":   {Options{XDS: "x"}, "--xds:"},
 		"loopback":     {Options{XDS: "[::1]:0", XDSServices: []string{"a"}}, ""},
 		"with mutual":  {Options{XDS: ":80", XDSCert: "a", XDSKey: "b", XDSCAs: "c"}, ""},

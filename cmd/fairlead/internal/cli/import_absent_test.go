@@ -28,6 +28,6 @@ func TestImportAbsent(t *testing.T) {
 		t.Errorf("code %d, error\n%s\nwant\n%s", r.code, r.err, want)
 	}
 	c.want(lines(prefix+"a", "1", prefix+"b", "theirs"), "get", "--prefix", prefix)
-	c.wantFailure(2, "--absent goes neither", "import", "--absent", "--prune", file)
-	c.wantFailure(2, "--absent goes neither", "import", "--absent", "--leases", "keep", file)
+	c.wantFailure(2, "--absent excludes", "import", "--absent", "--prune", file)
+	c.wantFailure(2, "--absent excludes", "import", "--absent", "--leases", "keep", file)
 }

@@ -32,7 +32,7 @@ const exitCodes = `Exit codes:
   3    no endpoint could be used in time
   4    lock, elect: the ownership was lost
   130  interrupted (Ctrl-C); 143 for SIGTERM
-  141  the reader of the output has closed it
+  141  the reader closed the output
        run, and lock and elect with a program: the program's own exit status, 128 and the number of
        the signal that killed it; 127 if there is no such program, 126 if it cannot be run`
 

@@ -11,7 +11,7 @@ import (
 )
 
 func roleCommand(a *command.App) *cobra.Command {
-	return a.Family("role", "Add, delete and look at roles, and what they may do",
+	return a.Family("role", "Add, delete and show roles and their permissions",
 		roleAddCommand(a), roleDeleteCommand(a), roleGetCommand(a), roleListCommand(a),
 		roleGrantCommand(a), roleRevokeCommand(a))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func userCommand(a *command.App) *cobra.Command {
-	return a.Family("user", "Add, delete and look at users, and give them roles",
+	return a.Family("user", "Add, delete and show users, and give them roles",
 		userAddCommand(a), userDeleteCommand(a), userGetCommand(a), userListCommand(a), userPasswdCommand(a),
 		userGrantRoleCommand(a), userRevokeRoleCommand(a))
 }

@@ -21,8 +21,9 @@ func userAddCommand(a *command.App) *cobra.Command {
 		Use:     "add USER[:PASSWORD]",
 		Short:   "Add a user",
 		Example: "  fairlead user add alice\n  fairlead user add alice --interactive=false < password.txt\n  fairlead user add backup --no-password",
-		Long: `Add a user. The password is asked for twice, if it is given neither after the name nor as
---new-user-password. Without a terminal standard input has it, on two lines, with --interactive=false on one.`,
+		Long: `Add a user. If no password is given, after the name or as --new-user-password, the command asks for
+it twice. Without a terminal it reads the password from two lines of standard input, with
+--interactive=false from one.`,
 		Args: command.OneArg("a user's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, given, ok := strings.Cut(args[0], ":")

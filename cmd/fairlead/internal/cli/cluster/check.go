@@ -78,9 +78,9 @@ func checkPerfCommand(a *command.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "perf",
 		Short: "Write at a fixed rate for a minute and judge throughput and delay",
-		Long: `Write keys of 256 bytes with values of 1 KiB at a fixed rate, and judge: 90 % of the writes were done, none took above
-500 ms, the standard deviation is below 100 ms. The keys are removed at the end. The load is real: do not do it to a cluster
-that serves somebody.`,
+		Long: `Write keys of 256 bytes with values of 1 KiB at a fixed rate. The cluster passes if it did 90 % of
+the writes, if none took longer than 500 ms, and if the standard deviation is below 100 ms. The keys
+are removed at the end. The load is real: do not run this on a cluster in use.`,
 		Example: "  fairlead check perf --load m --duration 30s",
 		Args:    command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -110,8 +110,9 @@ func checkDatascaleCommand(a *command.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "datascale",
 		Short: "Write many keys and say how much memory the first endpoint takes for them",
-		Long: `Write keys with values of 1 KiB, as fast as so many clients can, and say how much memory the server of the first
-endpoint has taken meanwhile. The keys are removed at the end. The load is real: do not do it to a cluster that serves somebody.`,
+		Long: `Write keys with values of 1 KiB, as fast as the clients can, and say how much memory the server at
+the first endpoint has taken meanwhile. The keys are removed at the end. The load is real: do not
+run this on a cluster in use.`,
 		Example: "  fairlead check datascale --load s --auto-compact --auto-defrag",
 		Args:    command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

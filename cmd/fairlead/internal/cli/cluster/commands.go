@@ -12,7 +12,7 @@ func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		a.Family(
 			"member",
-			"Look at and change the members",
+			"Show and change the members",
 			memberListCommand(
 				a,
 			),
@@ -26,11 +26,11 @@ func Commands(a *command.App) []*cobra.Command {
 		defragCommand(a), moveLeaderCommand(a),
 		a.Family(
 			"check",
-			"Put load on the cluster and judge how it takes it",
+			"Put load on the cluster and judge how it copes",
 			checkPerfCommand(a),
 			checkDatascaleCommand(a),
 		),
-		a.Family("snapshot", "Save, look at and restore snapshots",
+		a.Family("snapshot", "Save, show and restore snapshots",
 			snapshotSaveCommand(a), snapshotStatusCommand(a), snapshotHashKVCommand(a), snapshotRestoreCommand(a)),
 		makeMirrorCommand(a),
 		a.Family("downgrade", "Prepare a downgrade of the cluster",

@@ -22,8 +22,9 @@ func defragCommand(a *command.App) *cobra.Command {
 		Use:     "defrag",
 		Short:   "Return unused space of the members' databases to their disks",
 		Example: "  fairlead defrag --cluster",
-		Long: `Return unused space of the members' databases to their disks, one member after the other: a member answers nothing
-else meanwhile. With --cluster the leader is the last one. --command-timeout is for each member.`,
+		Long: `Return unused space of the members' databases to their disks, one member after the other, since a
+member answers nothing else meanwhile. With --cluster the leader comes last. --command-timeout
+applies to each member.`,
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			endpoints, err := endpointsToAsk(cmd.Context(), a, &f)

@@ -16,20 +16,23 @@ import (
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-const doctorHelp = `Looks at a cluster and says in plain words what is wrong, what that means and what to do, with the commands that do it: members that do not
-answer, addresses that lead nowhere, a missing quorum, alarms, a full database, version skew, slow members and disks, members that lag,
-elections, clocks, certificates that end soon, leases that end together or that nobody renews, a history that is never compacted. Each cause is told once.
-The web console shows the same on every page.
+const doctorHelp = `Examine a cluster and say in plain words what is wrong, what it means and what to do about it, with
+the commands to run: members that do not answer, addresses that lead nowhere, a missing quorum,
+alarms, a full database, version skew, slow members and disks, members that lag, elections, clocks,
+certificates that expire soon, leases that expire together or that nobody renews, a history that is
+never compacted. Each cause is reported once. The web console shows the same findings on every page.
 
-It only asks and changes nothing. Some of it comes from the members' metrics page, which is at their client address unless
-they were told otherwise; what could not be looked at is told. What they count is looked at twice, --period apart, so that it tells how things
-are now; with --period 0s it is all since their start.
+The command changes nothing. It also reads the members' metrics, at their client addresses unless
+they serve them elsewhere, and says what it could not read. It reads counters twice, --period apart,
+to judge the cluster as it is now; with --period 0s it judges by everything since the members
+started.
 
---watch goes on, looks again every --period, and tells what is new and what is over, a line with the time for each, until Ctrl-C. With
---json that is an object a line, whose "event" is begun or over.
+--watch goes on until Ctrl-C: it looks again every --period, and prints a line with the time for
+each finding that is new or over. With --json each line is an object whose "event" is begun or over.
 
-The exit code is 0 if there is no problem, 1 if there is one, also if there are warnings with --strict, 2 for wrong flags, 3 if no endpoint answers, and
-130 after Ctrl-C. --json has of each finding a "rule", which stays the same in later versions.`
+The exit code is 0 if there is no problem, 1 if there is one (with --strict also if there is a
+warning), 2 for wrong flags, 3 if no endpoint answers, and 130 after Ctrl-C. With --json each
+finding has a "rule", which stays the same in later versions.`
 
 const (
 	// doctorTimeout is for one request: a member that takes longer is part of the diagnosis.
@@ -95,12 +98,12 @@ func doctorCommand(a *command.App) *cobra.Command {
 	fs := c.Flags()
 	fs.BoolVar(&f.strict, "strict", false, "exit with 1 for warnings too")
 	fs.BoolVar(&f.json, "json", false, "the same as --output json")
-	fs.BoolVar(&f.watch, "watch", false, "go on, and tell what is new and what is over")
+	fs.BoolVar(&f.watch, "watch", false, "go on, and print what is new and what is over")
 	fs.DurationVar(
 		&f.period,
 		"period",
 		doctorPeriod,
-		"what disks and elections are judged by; 0s: all since the members' start",
+		"how long to observe disks and elections; 0s: judge by everything since the members started",
 	)
 	return c
 }
@@ -235,7 +238,7 @@ func looked(f *doctor.Facts) string {
 		members = "Looked at one member"
 	}
 	if f.Period == 0 {
-		return members + "; disks and elections are judged by all since their start, or not at all."
+		return members + "; disks and elections are judged by everything since they started, or not at all."
 	}
 	return fmt.Sprintf(
 		"%s; disks and elections are judged by the last %s (--period).",

@@ -23,7 +23,7 @@ func downgradeEnableCommand(a *command.App) *cobra.Command {
 	return downgradeCommand(
 		a,
 		"enable",
-		"Begin a downgrade: members may then be replaced by ones of that version",
+		"Begin a downgrade: then members of that version may replace those of the cluster",
 		clientv3.DowngradeEnable,
 	)
 }

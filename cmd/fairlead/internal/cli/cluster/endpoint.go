@@ -23,7 +23,7 @@ func (f *endpointFlags) register(fs *pflag.FlagSet) {
 		&f.cluster,
 		"cluster",
 		false,
-		"ask all members, as the cluster lists them, and not only the given endpoints",
+		"ask all members that the cluster lists, not only the given endpoints",
 	)
 }
 

@@ -35,8 +35,9 @@ func endpointHashKVCommand(a *command.App, f *endpointFlags) *cobra.Command {
 		Use:     "hashkv",
 		Short:   "Hash the keys of each endpoint, to compare them",
 		Example: "  fairlead endpoint hashkv --cluster",
-		Long:    "Hash the keys with their history of each endpoint. Members that agree have the same hash at the same revision.",
-		Args:    command.NoArgs,
+		Long: "Hash the keys of each endpoint, with their history. Members that agree have the same hash at the\n" +
+			"same revision.",
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			endpoints, err := endpointsToAsk(cmd.Context(), a, f)
 			if err != nil {

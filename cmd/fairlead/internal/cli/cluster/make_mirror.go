@@ -31,13 +31,13 @@ func (f *mirrorFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.prefix, "prefix", "", "mirror the keys that begin with this; all if empty")
 	fs.StringVar(&f.destPrefix, "dest-prefix", "", "what replaces --prefix in the destination")
 	fs.BoolVar(&f.noDestPrefix, "no-dest-prefix", false, "the keys lose --prefix in the destination")
-	fs.Int64Var(&f.rev, "rev", 0, "begin with the changes after this revision, for a destination that shows it already")
-	fs.UintVar(&f.maxTxnOps, "max-txn-ops", 128, "accepted for etcdctl's sake; a transaction has up to 127 changes")
+	fs.Int64Var(&f.rev, "rev", 0, "begin with the changes after this revision, if the destination holds it already")
+	fs.UintVar(&f.maxTxnOps, "max-txn-ops", 128, "accepted, without effect: a transaction has up to 127 changes")
 	fs.BoolVar(
 		&f.reconcile,
 		"reconcile",
 		false,
-		"let the destination hold other data, which is overwritten and deleted",
+		"accept a destination that holds other data; it is overwritten and deleted",
 	)
 	fs.StringVar(&f.dest.Cacert, "dest-cacert", "", "as --cacert, for the destination")
 	fs.StringVar(&f.dest.Cert, "dest-cert", "", "as --cert, for the destination")
@@ -58,9 +58,9 @@ func makeMirrorCommand(a *command.App) *cobra.Command {
 		Use:     "make-mirror DESTINATION",
 		Short:   "Copy keys to another cluster and keep the copy up to date",
 		Example: "  fairlead make-mirror --prefix orders/ --dest-prefix copy/orders/ backup.example.com:2379",
-		Long: `Copy keys to another cluster and keep the copy up to date until interrupted. DESTINATION is an endpoint, or several
-separated by commas. How far the copy is stands in a key of the destination, from which an interrupted mirror goes on.
-The number of keys written is printed every 30 seconds.`,
+		Long: `Copy keys to another cluster and keep the copy up to date until interrupted. DESTINATION is an
+endpoint, or several separated by commas. A key of the destination records how far the copy is, so
+that an interrupted mirror goes on there. The number of keys written is printed every 30 seconds.`,
 		Args: command.OneArg("a destination"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.noDestPrefix && f.destPrefix != "" {
@@ -147,7 +147,7 @@ func runMirror(ctx context.Context, a *command.App, from, to *clientv3.Client, f
 	cancel(nil)
 	<-reporter
 	if errors.Is(err, mirror.ErrTargetNotEmpty) {
-		return fmt.Errorf("%w; --reconcile makes it the same as the source, and deletes what that does not have", err)
+		return fmt.Errorf("%w; --reconcile makes it the same as the source, and deletes all other keys", err)
 	}
 	return err
 }

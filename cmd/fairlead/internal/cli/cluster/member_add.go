@@ -19,9 +19,9 @@ func memberAddCommand(a *command.App) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:     "add NAME --peer-urls URL[,URL]",
-		Short:   "Add a member, which is to be started then",
+		Short:   "Add a member, which you then start",
 		Example: "  fairlead member add m4 --peer-urls http://10.0.0.4:2380 --learner",
-		Long: `Add a member. It is to be started then, with the settings that the command prints. Until it runs it counts as a
+		Long: `Add a member. Then start it with the settings that the command prints. Until it runs it counts as a
 voter that is down, so add it as a learner and promote it later.`,
 		Args: command.OneArg("a name for the member"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,7 +44,7 @@ voter that is down, so add it as a learner and promote it later.`,
 	}
 	fs := c.Flags()
 	fs.StringVar(&peerURLs, "peer-urls", "", "where the other members reach it, separated by commas")
-	fs.BoolVar(&learner, "learner", false, "it receives all data and has no vote until it is promoted")
+	fs.BoolVar(&learner, "learner", false, "add it without a vote: it receives all data, and votes once it is promoted")
 	return c
 }
 

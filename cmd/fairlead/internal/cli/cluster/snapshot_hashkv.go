@@ -37,9 +37,10 @@ func snapshotHashKVCommand(a *command.App) *cobra.Command {
 		Use:     "hashkv FILE",
 		Short:   "Hash the keys of a snapshot file, to compare it with members",
 		Example: "  fairlead snapshot hashkv backup.db --rev 4711\n  fairlead endpoint hashkv --cluster --rev 4711",
-		Long: `Hash the keys with their history of a snapshot, or of a copy of a member's database, as "endpoint hashkv" does with a member's and
-"etcdutl hashkv" with a file. The hashes of a file and a member are the same at the same revision if both were compacted at the same one. The
-file is not changed: the work is done on a copy beside it, which needs as much room and is removed at the end.`,
+		Long: `Hash the keys of a snapshot, or of a copy of a member's database, with their history, as "endpoint
+hashkv" does for a member and "etcdutl hashkv" for a file. A file and a member have the same hash at
+the same revision if both were compacted at the same one. The file does not change: the command
+works on a copy beside it, which needs as much room and is removed at the end.`,
 		Args: command.OneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.NeedsNoMessage(); err != nil {

@@ -16,12 +16,14 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-const restoreHelp = `Make the data directory of a member of a new cluster from a snapshot, as etcdutl does. Nothing is asked of a running
-cluster. Run it once for each member, with the same file, the same --initial-cluster and --initial-cluster-token and the member's own --name
-and --initial-advertise-peer-urls, then start the members with the same flags and these directories.
+const restoreHelp = `Make the data directory of a member of a new cluster from a snapshot, as etcdutl does. No running
+cluster is asked. Run it once for each member, with the same file, the same --initial-cluster and
+--initial-cluster-token, and the member's own --name and --initial-advertise-peer-urls. Then start
+the members with the same flags and these directories.
 
-Clients that watch would miss what is lost: revisions begin anew from that of the snapshot. With --bump-revision 1000000000 --mark-compacted they go on
-above all that the old cluster may have reached, and watches end instead, so that their programs list again.
+Revisions go on from that of the snapshot, so clients that watch would not notice what was lost.
+With --bump-revision 1000000000 --mark-compacted revisions go on above all that the old cluster may
+have reached, and watches end, so that their programs list again.
 
 A directory that exists is refused. When the command fails it leaves none.`
 
@@ -52,7 +54,7 @@ func (f *restoreFlags) register(fs *pflag.FlagSet) {
 		&f.cfg.InitialClusterToken,
 		"initial-cluster-token",
 		restoreToken,
-		"a name of the new cluster, so that its members cannot meet others'",
+		"a name for the new cluster, so that its members cannot mix with those of another",
 	)
 	fs.StringVar(
 		&f.peers,
@@ -64,13 +66,13 @@ func (f *restoreFlags) register(fs *pflag.FlagSet) {
 		&f.cfg.SkipHashCheck,
 		"skip-hash-check",
 		false,
-		"take a file without a digest, like a copy of a member's database",
+		"accept a file without a digest, like a copy of a member's database",
 	)
 	fs.Uint64Var(
 		&f.cfg.InitialMmapSize,
 		"initial-memory-map-size",
 		backend.InitialMmapSize,
-		"bytes of the database that are mapped into memory at first",
+		"how many bytes of the database to map into memory at first",
 	)
 	fs.Uint64Var(&f.cfg.RevisionBump, "bump-revision", 0, "raise the revision by this much")
 	fs.BoolVar(

@@ -16,9 +16,10 @@ func snapshotSaveCommand(a *command.App) *cobra.Command {
 		Use:     "save FILE",
 		Short:   "Save a member's database to a file",
 		Example: "  fairlead snapshot save backup.db",
-		Long: `Save a member's database to a file, from which "snapshot restore" makes a cluster. The file appears when it is complete and
-verified; an interrupted command leaves none, and one that was there before untouched. With several endpoints the snapshot
-is of whichever answers; --command-timeout does not apply.`,
+		Long: `Save a member's database to a file, from which "snapshot restore" makes a cluster. The file appears
+once it is complete and verified. An interrupted command leaves no file, and does not touch one that
+was there before. With several endpoints, any of them gives the snapshot. --command-timeout does not
+apply.`,
 		Args: command.OneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.NeedsNoMessage(); err != nil {

@@ -36,8 +36,8 @@ func snapshotStatusCommand(a *command.App) *cobra.Command {
 		Use:     "status FILE",
 		Short:   "Show what a snapshot file holds",
 		Example: "  fairlead snapshot status backup.db -w table",
-		Long: `Show the hash, the revision, the number of keys, the size and the version of a snapshot, as etcdutl does. The digest
-at the end of a file that "snapshot save" wrote is checked.`,
+		Long: `Show the hash, the revision, the number of keys, the size and the version of a snapshot, as etcdutl
+does. If the file has a digest at its end, as "snapshot save" writes it, that is checked.`,
 		Args: command.OneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.NeedsNoMessage(); err != nil {

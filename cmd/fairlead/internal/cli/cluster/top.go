@@ -19,11 +19,13 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/top"
 )
 
-const topHelp = `Shows the members, how much the cluster does, and the prefixes that change most, and goes on until q or Ctrl-C.
+const topHelp = `Show the members, the load of the cluster and the prefixes that change most, until q or Ctrl-C.
 
-Changes and proposals (what the members agree on: writes, grants, revocations) are the whole cluster's. The hottest prefixes
-come from a watch on PREFIX (all keys if there is none), which costs the cluster what any watch on so many changes does; their parts
-end with a slash, --depth of them are counted together. A key is counted for the prefix that it lies in, never for itself. On a terminal the view is redrawn in place, otherwise it is written again and again.`
+Changes and proposals (writes, grants, revocations: all that the members agree on) are those of the
+whole cluster. The hottest prefixes come from a watch on PREFIX (on all keys without one), which
+costs the cluster as much as any watch on so many changes. The parts of a key end with a slash, and
+--depth of them make a prefix. A key counts for the prefix that it lies in, never for itself. On a
+terminal the view is redrawn in place; elsewhere each view is written below the last.`
 
 type topFlags struct {
 	interval time.Duration
@@ -62,10 +64,10 @@ func topCommand(a *command.App) *cobra.Command {
 		},
 	}
 	fs := c.Flags()
-	fs.DurationVar(&f.interval, "interval", time.Second, "how often the view is brought up to date")
+	fs.DurationVar(&f.interval, "interval", time.Second, "how often to update the view")
 	fs.IntVar(&f.depth, "depth", 2, "how many parts of a key make a prefix")
-	fs.IntVar(&f.count, "count", 0, "end after so many views (0: go on)")
-	fs.BoolVar(&f.noWatch, "no-watch", false, "do without the hottest prefixes and their watch")
+	fs.IntVar(&f.count, "count", 0, "stop after this many views (0: go on)")
+	fs.BoolVar(&f.noWatch, "no-watch", false, "show no hottest prefixes, and watch nothing")
 	return c
 }
 

@@ -60,7 +60,7 @@ func (f *ConnFlags) Register(fs *pflag.FlagSet) {
 		&f.InsecureTransport,
 		"insecure-transport",
 		true,
-		"without TLS, unless certificates or an https:// endpoint ask for it",
+		"use no TLS, unless certificates or an https:// endpoint ask for it",
 	)
 	fs.BoolVar(
 		&f.InsecureSkipVerify,
@@ -71,19 +71,19 @@ func (f *ConnFlags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Cacert, "cacert", "", "file with the certificate authority that signed the servers' certificates")
 	fs.StringVar(&f.Cert, "cert", "", "file with the client's certificate")
 	fs.StringVar(&f.Key, "key", "", "file with the client's private key")
-	fs.StringVar(&f.User, "user", "", "name[:password]; the password is asked for if it is given nowhere")
+	fs.StringVar(&f.User, "user", "", "name[:password]; asks for the password if none is given")
 	fs.StringVar(&f.Password, "password", "", "the user's password (then --user is the name alone)")
 	fs.StringVar(&f.Token, "auth-jwt-token", "", "token instead of a user and password")
 	fs.IntVar(&f.maxRequestBytes, "max-request-bytes", 0, "largest request sent (0: 2 MiB)")
 	fs.IntVar(&f.maxRecvBytes, "max-recv-bytes", 0, "largest answer accepted (0: no limit)")
 	fs.StringVarP(&f.DiscoverySRV, "discovery-srv", "d", "", "domain whose SRV records name the endpoints")
 	fs.StringVar(&f.discoveryName, "discovery-srv-name", "", "suffix of the service's name in these records")
-	fs.BoolVar(&f.insecureDiscovery, "insecure-discovery", true, "take endpoints without TLS from these records too")
+	fs.BoolVar(&f.insecureDiscovery, "insecure-discovery", true, "accept endpoints without TLS from these records too")
 	fs.BoolVar(
 		&f.failFast,
 		"fail-fast",
 		false,
-		"fail at once when no endpoint can be reached, instead of waiting as the timeouts say",
+		"fail at once if no endpoint can be reached, instead of waiting for the timeouts",
 	)
 	fs.BoolVar(&f.Debug, "debug", false, "log what the client does to standard error")
 }

@@ -22,23 +22,24 @@ func electCommand(a *command.App) *cobra.Command {
 		Example: `  fairlead elect backup $(hostname) -- ./nightly-backup.sh
   fairlead elect backup $(hostname)
   fairlead elect backup --listen`,
-		Long: `Take part in an election with a proposal that all can see. Once elected, print the leader's key and proposal and
-lead until interrupted; or run a program, lead as long as it runs, and end with its exit status. Without a proposal, or
-with --listen, print each leader instead.
+		Long: `Take part in an election with a proposal that all can see. Once elected, print the leader's key and
+proposal and lead until interrupted; or run a program, lead as long as it runs, and end with its
+exit status. Without a proposal, or with --listen, print each leader instead.
 
-The program finds FAIRLEAD_FENCING_TOKEN, FAIRLEAD_OWNER_KEY and FAIRLEAD_LEASE in its environment. With its children it is
-ended when the leadership is lost, and gets signals and the terminal, as "lock" does it.`,
+The program finds FAIRLEAD_FENCING_TOKEN, FAIRLEAD_OWNER_KEY and FAIRLEAD_LEASE in its environment.
+When the leadership is lost, the program and its children are ended. They get signals and the
+terminal as with "lock".`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			own, program := command.SplitProgram(cmd, args)
 			switch {
 			case len(own) == 0 || len(own) > 2:
 				return command.Usage(
-					errors.New("elect needs a name and takes a proposal besides; a program goes after --"),
+					errors.New("elect needs a name, and may take a proposal; a program goes after --"),
 				)
 			case listen && len(own) > 1:
 				return command.Usage(errors.New("--listen and a proposal exclude each other"))
 			case len(program) > 0 && len(own) < 2:
-				return command.Usage(errors.New("a program needs a proposal: nobody leads without"))
+				return command.Usage(errors.New("a program needs a proposal: nobody leads without one"))
 			}
 			return f.check()
 		},

@@ -20,23 +20,24 @@ func lockCommand(a *command.App) *cobra.Command {
 		Example: `  fairlead lock deploy -- ./deploy.sh production
   fairlead lock --ttl 30 --grace 1m nightly -- ./backup.sh
   fairlead lock deploy`,
-		Long: `Wait for a lock. Then print its key and hold it until interrupted; or run a program, hold the lock as long as the
-program runs, and end with its exit status.
+		Long: `Wait for a lock. Then print its key and hold it until interrupted; or run a program, hold the lock
+as long as the program runs, and end with its exit status.
 
 The program finds in its environment:
-  FAIRLEAD_FENCING_TOKEN  a number that is higher for each later owner: what the program writes to can refuse
-                          the lower ones, or compare the create revision of the key
+  FAIRLEAD_FENCING_TOKEN  a number that is higher for each later owner: a store that the program writes to can
+                          refuse lower ones, or compare the create revision of the key
   FAIRLEAD_OWNER_KEY      the lock's key; ETCD_LOCK_KEY is the same
   FAIRLEAD_LEASE          the lease that the lock goes with
   ETCD_LOCK_REV           the same as the token, under etcdctl's name
 
-When the lock is lost, because the cluster was out of reach for --ttl seconds or somebody deleted the key, the
-program and the children that it has started get SIGTERM at once and SIGKILL after --grace, and the command ends with
-code 4. SIGINT and SIGTERM, too, are passed on to all of them, and the lock is kept until they have ended. On Linux the
-program is killed when this command is. On a terminal the program has the foreground, as if a shell had started it.`,
+When the lock is lost, because the cluster was out of reach for --ttl seconds or somebody deleted
+the key, the program and its children get SIGTERM at once and SIGKILL after --grace, and the command
+ends with code 4. They get SIGINT and SIGTERM too, and the lock is held until they have ended. On
+Linux the program is killed when this command is. On a terminal the program has the foreground, as
+if a shell had started it.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return command.Usage(errors.New("lock needs a name, and takes a program besides"))
+				return command.Usage(errors.New("lock needs a name, and may take a program"))
 			}
 			return nil
 		},

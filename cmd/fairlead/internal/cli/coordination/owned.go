@@ -125,7 +125,7 @@ func runOwned(
 		return context.Cause(ctx)
 	case <-owner.Context().Done():
 		result := lost(owner)
-		fmt.Fprintln(a.Env.Stderr, result, "- the program is told to end")
+		fmt.Fprintln(a.Env.Stderr, result, "- ending the program")
 		a.EndProgram(p, syscall.SIGTERM, grace)
 		return result
 	}

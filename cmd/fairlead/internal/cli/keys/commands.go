@@ -13,7 +13,7 @@ func Commands(a *command.App) []*cobra.Command {
 		getCommand(a), putCommand(a), delCommand(a), txnCommand(a), watchCommand(a), compactionCommand(a),
 		a.Family(
 			"lease",
-			"Grant, revoke, look at and keep leases",
+			"Grant, revoke, show and renew leases",
 			leaseGrantCommand(
 				a,
 			),

@@ -18,8 +18,8 @@ func compactionCommand(a *command.App) *cobra.Command {
 		Aliases: []string{"compact"},
 		Short:   "Remove the history before a revision",
 		Example: "  fairlead compaction 4711 --physical",
-		Long: `Remove the history before a revision: older revisions can neither be read nor watched from any more. The keys'
-present values stay.`,
+		Long: `Remove the history before a revision: nobody can read older revisions any more, or watch from them.
+The keys' present values stay.`,
 		Args: command.OneArg("a revision"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rev, err := strconv.ParseInt(args[0], 10, 64)

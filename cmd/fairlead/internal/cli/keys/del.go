@@ -25,7 +25,7 @@ type delFlags struct {
 func (f *delFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.prefix, "prefix", false, "all keys that begin with the key")
 	fs.BoolVar(&f.fromKey, "from-key", false, "all keys that are equal to the key or after it")
-	fs.BoolVar(&f.isRange, "range", false, "with RANGE_END: delete without waiting first")
+	fs.BoolVar(&f.isRange, "range", false, "with RANGE_END: delete at once, without waiting")
 	fs.BoolVar(&f.prevKV, "prev-kv", false, "also print the deleted pairs")
 }
 
@@ -46,15 +46,17 @@ func delCommand(a *command.App) *cobra.Command {
 		Use:     "del KEY [RANGE_END]",
 		Short:   "Delete a key or a range of keys",
 		Example: "  fairlead del orders/17\n  fairlead del orders/ --prefix --prev-kv\n  fairlead del --range a c",
-		Long: "Delete a key or a range of keys. KEY RANGE_END are the keys from KEY up to, and without, RANGE_END: the command\n" +
-			"says so and waits for two seconds, for those who meant two keys. --range says that a range is meant.",
+		Long: "Delete a key or a range of keys. KEY RANGE_END means the keys from KEY up to RANGE_END, without\n" +
+			"that one. If two keys were meant, there are two seconds for Ctrl-C: the command says so and waits.\n" +
+			"--range skips that.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args)
 			if err != nil {
 				return command.Usage(err)
 			}
 			if len(args) == 2 && !f.isRange {
-				fmt.Fprintf(a.Env.Stderr, "The keys from %q up to %q will be deleted in %v, as --range does at once. Ctrl-C ends this.\n",
+				fmt.Fprintf(a.Env.Stderr,
+					"The keys from %q up to %q will be deleted in %v; Ctrl-C prevents it. --range does not wait.\n",
 					args[0], args[1], secondThoughts)
 				if backoff.Sleep(cmd.Context(), secondThoughts) != nil {
 					return context.Cause(cmd.Context())

@@ -13,12 +13,15 @@ import (
 	"github.com/fairlead-go/fairlead/internal/transfer"
 )
 
-const diffHelp = `Compares the keys below two prefixes, or below one prefix at two revisions (--rev, --other-rev) or in two clusters
-(--other-endpoints, reached with the same certificates and user). Each side is read at one revision.
+const diffHelp = `Compare the keys below two prefixes, or below one prefix at two revisions (--rev, --other-rev) or in
+two clusters (--other-endpoints, reached with the same certificates and user). Each side is read at
+one revision.
 
-Keys and values that a terminal could not show are in escapes there, and in JSON in base64, as key64, old64 and new64,
-if they are not UTF-8. Lines begin with + for keys that only the second side has, - for those that only the first has, ~ for different values. The
-exit code is 0 if nothing differs and 1 if something does.`
+Lines begin with + for keys that only the second side has, - for keys that only the first side has,
+~ for different values. On a terminal, bytes that it could not show are printed as escapes. In JSON,
+keys and values that are not UTF-8 are in base64, as key64, old64 and new64.
+
+The exit code is 0 if nothing differs and 1 if something does.`
 
 type diffFlags struct {
 	rev, otherRev int64
@@ -36,7 +39,7 @@ func diffCommand(a *command.App) *cobra.Command {
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || len(args) > 2 {
 				return command.Usage(
-					errors.New("diff needs a prefix, which may be empty, and takes another one besides"),
+					errors.New("diff needs a prefix, which may be empty, and may take another one"),
 				)
 			}
 			return nil

@@ -15,10 +15,12 @@ import (
 	"github.com/fairlead-go/fairlead/internal/transfer"
 )
 
-const exportHelp = `Writes the keys that begin with PREFIX ("" for all) as they are at one revision, one JSON value per line, to standard output
-or to --file, which appears when it is complete. "fairlead import" reads it.
+const exportHelp = `Write the keys that begin with PREFIX ("" for all) as they are at one revision, one JSON value per
+line, to standard output or to --file, which appears once it is complete. "fairlead import" reads
+it.
 
-Keys and values that are not UTF-8 are in base64, as key64 and value64. --command-timeout does not apply.`
+Keys and values that are not UTF-8 are in base64, as key64 and value64. --command-timeout does not
+apply.`
 
 func countOfKeys(n int64) string { return fmt.Sprintf("%d keys", n) }
 

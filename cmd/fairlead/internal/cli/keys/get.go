@@ -29,7 +29,7 @@ func (f *getFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.consistency, "consistency", "l", "l (linearizable) or s (serializable: faster, may be stale)")
 	fs.BoolVar(&f.prefix, "prefix", false, "all keys that begin with the key")
 	fs.BoolVar(&f.fromKey, "from-key", false, "all keys that are equal to the key or after it")
-	fs.Int64Var(&f.limit, "limit", 0, "at most so many keys (0: all)")
+	fs.Int64Var(&f.limit, "limit", 0, "at most this many keys (0: all)")
 	fs.Int64Var(&f.rev, "rev", 0, "as of this revision (0: now)")
 	fs.StringVar(&f.sortBy, "sort-by", "", "CREATE, KEY, MODIFY, VALUE or VERSION")
 	fs.StringVar(&f.order, "order", "", "ASCEND or DESCEND")
@@ -86,7 +86,7 @@ func (f *getFlags) options(args []string) (string, []clientv3.OpOption, error) {
 func rangeArgs(command string, args []string, prefix, fromKey bool) (string, []clientv3.OpOption, error) {
 	switch {
 	case len(args) == 0 || len(args) > 2:
-		return "", nil, fmt.Errorf("%s needs a key and takes an end of range besides", command)
+		return "", nil, fmt.Errorf("%s needs a key, and may take an end of range", command)
 	case prefix && fromKey:
 		return "", nil, errors.New("--prefix and --from-key exclude each other")
 	case len(args) == 2 && (prefix || fromKey):
@@ -154,7 +154,7 @@ func getCommand(a *command.App) *cobra.Command {
 		},
 	}
 	f.register(c.Flags())
-	c.Flags().BoolVar(&f.stream, "stream", false, "print as it is read: for ranges that are too big for one answer")
+	c.Flags().BoolVar(&f.stream, "stream", false, "print keys as they are read, for ranges too big for one answer")
 	return c
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-const historyHelp = `Shows every revision of a key that is still there: each put and deletion since the last compaction, and before them the
-value that the key had at the compaction.`
+const historyHelp = `Show every revision of a key that is still there: the value that the key had at the last
+compaction, and each put and deletion since.`
 
 func historyCommand(a *command.App) *cobra.Command {
 	var limit int
@@ -45,7 +45,7 @@ func historyCommand(a *command.App) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 0, "only that many, the latest (0: all)")
+	c.Flags().IntVar(&limit, "limit", 0, "at most this many, the latest (0: all)")
 	return c
 }
 
@@ -177,7 +177,7 @@ func printHistory(p *command.Printer, list []change, compacted int64) error {
 	}
 	return p.Print(command.View{JSON: answer}, func() {
 		if compacted > 0 {
-			fmt.Fprintf(p, "(history begins at revision %d: what was before is compacted)\n", compacted)
+			fmt.Fprintf(p, "(history begins at revision %d: all before it was compacted)\n", compacted)
 		}
 		for _, r := range answer.Revisions {
 			fmt.Fprintf(p, "%d\t%s\n", r.Revision, value(r, p.Shown))

@@ -14,18 +14,18 @@ import (
 	"github.com/fairlead-go/fairlead/internal/transfer"
 )
 
-const importHelp = `Writes the keys of a file that "fairlead export" made; FILE is - for standard input. The file is checked to its end first: of a
-broken one nothing is written.
+const importHelp = `Write the keys of a file that "fairlead export" made; FILE is - for standard input. The whole file
+is checked first: nothing is written from a broken one.
 
-Keys that are there with the same value are left alone, so an import that was interrupted can be begun again. A key that
-somebody changes meanwhile is left alone too, counted, and makes the exit code 1.
+Keys that are there with the same value are left alone, so you can run an interrupted import again.
+A key that somebody changes meanwhile is left alone too and counted, and the exit code is 1.
 
---dry-run writes nothing and shows the difference: + for keys that would be new, ~ for changed ones, - for deleted ones.
---leases keep gives keys that had a lease a new one with the same time to live, shared as before. Nobody renews it: what
-the keys belong to has to.
+--dry-run writes nothing and shows the difference: + for keys that would be new, ~ for changed ones,
+- for deleted ones. --leases keep gives keys that had a lease a new one with the same time to live,
+shared as before. The import does not renew it: the programs that own the keys must.
 
---absent puts back what was deleted: it writes only keys that are not there, whatever their values, and leaves out keys
-that had a lease, since what held them is gone. Those are named on standard error.`
+--absent puts back deleted keys: it writes only keys that are not there, whatever their values. It
+leaves out keys that had a lease, since their owner is gone, and names them on standard error.`
 
 func importCommand(a *command.App) *cobra.Command {
 	var o transfer.Options
@@ -45,7 +45,7 @@ func importCommand(a *command.App) *cobra.Command {
 				return command.Usage(fmt.Errorf("--leases is keep or drop, not %q", leases))
 			}
 			if o.Absent && (o.Leases || o.Prune) {
-				return command.Usage(errors.New("--absent goes neither with --leases keep nor with --prune"))
+				return command.Usage(errors.New("--absent excludes --leases keep and --prune"))
 			}
 			if cmd.Flags().Changed("to") {
 				o.To = &to
@@ -73,7 +73,7 @@ func importCommand(a *command.App) *cobra.Command {
 	fs := c.Flags()
 	fs.BoolVar(&o.Dry, "dry-run", false, "write nothing, show the difference")
 	fs.BoolVar(&o.Absent, "absent", false, "only keys that are not there, and had no lease")
-	fs.BoolVar(&o.Prune, "prune", false, "delete what begins with the prefix and is not in the file")
+	fs.BoolVar(&o.Prune, "prune", false, "delete keys that begin with the prefix and are not in the file")
 	fs.StringVar(&to, "to", "", "what replaces the exported prefix")
 	fs.StringVar(&leases, "leases", "drop", "keep or drop")
 	return c
@@ -110,7 +110,7 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 	)
 	if err != nil {
 		if !o.Dry {
-			fmt.Fprintf(a.Env.Stderr, "not complete: %d keys were dealt with; the same command goes on\n", res.Keys)
+			fmt.Fprintf(a.Env.Stderr, "not complete: %d keys are done; the same command does the rest\n", res.Keys)
 		}
 		return command.Ended(ctx, err)
 	}
@@ -118,7 +118,7 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 		fmt.Fprintf(a.Env.Stderr, "%d are there with another value and were left alone\n", res.Kept)
 	}
 	if res.Leases > 0 {
-		fmt.Fprintf(a.Env.Stderr, "%d leases were granted; their keys go unless somebody renews them\n", res.Leases)
+		fmt.Fprintf(a.Env.Stderr, "%d leases were granted; their keys expire unless somebody renews them\n", res.Leases)
 	}
 	if res.Conflicts > 0 {
 		return command.Reported(

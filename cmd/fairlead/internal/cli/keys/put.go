@@ -81,7 +81,8 @@ func putCommand(a *command.App) *cobra.Command {
 		Use:     "put KEY [VALUE]",
 		Short:   "Write a key",
 		Example: "  fairlead put orders/17 paid\n  fairlead put config/limits < limits.json\n  fairlead put orders/17 paid --lease 694d81417acd4707 --prev-kv",
-		Long:    "Write a key. Without VALUE the value is all of standard input.\nA value that begins with - goes after --, like: put -- KEY -1",
+		Long: "Write a key. Without VALUE the value is all of standard input.\n" +
+			"Write -- before a value that begins with -, like: put -- KEY -1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args, func() (string, error) {
 				text, err := io.ReadAll(a.Stdin(cmd.Context()))

@@ -25,7 +25,7 @@ func (f *watchFlags) register(fs *pflag.FlagSet) {
 		&f.progressNotify,
 		"progress-notify",
 		false,
-		"also print the server's notes of how far it is when nothing changes",
+		"also print the server's progress notifications when nothing changes",
 	)
 	fs.Int64Var(&f.rev, "rev", 0, "begin at this revision (0: now)")
 }
@@ -42,7 +42,7 @@ type watchRequest struct {
 func (f *watchFlags) request(args, program []string) (watchRequest, error) {
 	var none watchRequest
 	if len(args) == 0 || len(args) > 2 {
-		return none, errors.New("watch needs a key and takes an end of range besides; a program goes after --")
+		return none, errors.New("watch needs a key, and may take an end of range; a program goes after --")
 	}
 	key, opts, err := rangeArgs("watch", args, f.prefix, false)
 	if err != nil {
@@ -68,18 +68,19 @@ func watchCommand(a *command.App) *cobra.Command {
 		Use:     "watch [KEY [RANGE_END]] [-- PROGRAM [ARGUMENTS]]",
 		Short:   "Print the changes of a key or a range of keys until interrupted",
 		Example: "  fairlead watch orders/ --prefix --prev-kv\n  fairlead watch config/limits -- sh -c 'echo $ETCD_WATCH_VALUE'",
-		Long: `Print the changes of a key or a range of keys until interrupted, and run a program for each, which finds in its
-environment:
+		Long: `Print the changes of a key or a range of keys until interrupted. If a program is
+given, it is run for each change, with this environment:
   ETCD_WATCH_KEY, ETCD_WATCH_VALUE     the pair, as quoted text
   ETCD_WATCH_EVENT_TYPE                "PUT" or "DELETE", with the quotes
   ETCD_WATCH_REVISION                  the store's revision when the change was delivered
   FAIRLEAD_WATCH_MOD_REVISION          the revision of the change
 A program that fails ends the watch.
 
-Without arguments the key and the end of the range come from ETCDCTL_WATCH_KEY and ETCDCTL_WATCH_RANGE_END.
+Without arguments the key and the end of the range come from ETCDCTL_WATCH_KEY and
+ETCDCTL_WATCH_RANGE_END.
 
-With --interactive standard input holds one command on a line: "watch" with these flags and arguments, for as many
-watches as there are lines, and "progress", which prints how far they are.`,
+With --interactive standard input has a command per line: "watch" with these flags and arguments
+begins a watch, and "progress" prints how far all of them are.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if interactive {
 				return watchInteractive(cmd.Context(), a, resume)
@@ -105,7 +106,8 @@ watches as there are lines, and "progress", which prints how far they are.`,
 	f.register(c.Flags())
 	c.Flags().BoolVarP(&interactive, "interactive", "i", false, "read watch commands from standard input")
 	c.Flags().
-		BoolVar(&resume, "resume", false, "go on after a compaction, also of --rev: print how the keys differ from what was printed, and continue")
+		BoolVar(&resume, "resume", false,
+			"go on after a compaction, of --rev too: print how the keys differ from what was printed")
 	return c
 }
 
@@ -139,7 +141,7 @@ func watch(ctx context.Context, a *command.App, w clientv3.Watcher, req watchReq
 		if resp.Synthesized {
 			fmt.Fprintf(
 				a.Env.Stderr,
-				"what happened before revision %d was compacted; this is the difference\n",
+				"the history before revision %d was compacted; this is the difference\n",
 				resp.Header.GetRevision(),
 			)
 		}

@@ -43,7 +43,7 @@ func watchInteractive(ctx context.Context, a *command.App, resume bool) error {
 		if in, ok := a.Env.Stdin.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 			fmt.Fprintln(
 				a.Env.Stderr,
-				"One command on a line: watch [flags] KEY [RANGE_END], or progress. Ctrl-D ends.",
+				"One command per line: watch [flags] KEY [RANGE_END], or progress. Ctrl-D ends.",
 			)
 		}
 		ctx, cancel := context.WithCancel(ctx)

@@ -54,11 +54,13 @@ func consoleCommand(a *command.App) *cobra.Command {
 		Use:     "console",
 		Short:   "Serve the web console",
 		Example: "  fairlead console --read-only\n  fairlead console --listen :2389 --host etcd.example.com --login --tls-cert console.pem --tls-key console-key.pem",
-		Long: `Serve the web console until Ctrl-C: the cluster, services, keys with their revisions, changes as they happen, leases, locks, users.
-What is wrong is seen on every page, as "fairlead doctor" finds it: it is looked for every 5 s while a page is open, once for all who look.
+		Long: `Serve the web console until Ctrl-C: the cluster, services, keys with their revisions, changes as
+they happen, leases, locks and users. Every page shows the findings of "fairlead doctor". While a
+page is open the cluster is examined every 5 s, once for all pages.
 
-On a loopback address it prints a URL with a token, which lets in whoever has it. On any other address it asks for TLS, and for a
-token of your choice or for a login (--login) with the name and password of an etcd user, who then may do there what etcd lets him do.`,
+On a loopback address the command prints a URL with a token, which admits anybody who has it. Any
+other address needs TLS, and a token of your choice or --login: then users of etcd sign in with
+their passwords, and may do what etcd permits them.`,
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.elsewhere = !cmd.Flags().Changed("listen")
@@ -90,16 +92,16 @@ token of your choice or for a login (--login) with the name and password of an e
 		&f.token,
 		"token",
 		"",
-		"the token that lets in (on loopback a random one if there is none; others see it in the list of processes)",
+		"the token that admits (on loopback a random one if none is given; others see it in the list of processes)",
 	)
 	fs.StringVar(&f.tokenFile, "token-file", "", "file with the token")
-	fs.BoolVar(&f.login, "login", false, "let in etcd's users with their passwords")
+	fs.BoolVar(&f.login, "login", false, "admit users of etcd with their passwords")
 	fs.BoolVar(&f.readOnly, "read-only", false, "change nothing")
 	fs.StringVar(
 		&f.name,
 		"name",
 		"",
-		"what the cluster is called where somebody is about to change it (its endpoints if not given)",
+		"the cluster's name, shown before every change (default: its endpoints)",
 	)
 	fs.StringVar(
 		&f.auditFile,
@@ -111,13 +113,13 @@ token of your choice or for a login (--login) with the name and password of an e
 		&f.history,
 		"history",
 		"",
-		"file that keeps the overview's last hour and day, so that a console started anew goes on with it",
+		"file that keeps the overview's last hour and day over a restart of the console",
 	)
 	fs.StringSliceVar(
 		&f.hosts,
 		"host",
 		nil,
-		"a further name under which the console is reached; may be given more than once",
+		"another name of the console; may be given more than once",
 	)
 	return c
 }

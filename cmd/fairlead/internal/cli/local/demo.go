@@ -15,9 +15,11 @@ func demoCommand(a *command.App) *cobra.Command {
 		Short:   "Show the client at work on a cluster of its own while members freeze",
 		Example: "  fairlead demo",
 		Long: `Show the client at work on a three-member cluster that the command starts and ends by itself: reads,
-writes, a transaction, a watch, leases, two processes of which one leads until it is killed, five that offer a service; and then reads, writes, a watch and a lease while members are frozen and thawed.
+writes, a transaction, a watch, leases, two processes of which one leads until it is killed, and
+five that offer a service. Then members are frozen and thawed, under reads, writes, a watch and a
+lease.
 
-It takes about half a minute and fails if anything it shows did not go as it should.`,
+It takes about half a minute, and fails if anything that it shows went wrong.`,
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			self, err := os.Executable()

@@ -17,8 +17,9 @@ func devCommand(a *command.App) *cobra.Command {
 		Short: "Run an etcd cluster to develop against",
 		Long: `Run an etcd cluster to develop against, until Ctrl-C.
 
-One member listens on port 2379; three listen on 2379, 22379 and 32379. Ports that are taken are
-replaced by free ones, and the command says so; those that --port chooses are not. The web console comes with it.`,
+One member listens on port 2379; three listen on 2379, 22379 and 32379. If one of these ports is
+taken, a free one replaces it, and the command says so; a port that --port names is never replaced.
+The web console runs beside the cluster.`,
 		Example: "  fairlead dev --members 3 --port 12379 --console ''",
 		Args:    command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

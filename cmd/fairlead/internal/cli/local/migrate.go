@@ -11,15 +11,17 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/migrate"
 )
 
-const migrateHelp = `Rewrites the imports of the Go files below DIR from the official etcd client (go.etcd.io/etcd/client/v3 and its older paths
-go.etcd.io/etcd/clientv3 and github.com/coreos/etcd/clientv3) and from github.com/go-kit/kit/sd/etcdv3 to Fairlead's. Names and
-calls stay as they are: the packages have the same.
+const migrateHelp = `Rewrite the imports of the Go files below DIR: from the official etcd client
+(go.etcd.io/etcd/client/v3 and its older paths go.etcd.io/etcd/clientv3 and
+github.com/coreos/etcd/clientv3) and from github.com/go-kit/kit/sd/etcdv3 to Fairlead. Names and
+calls stay as they are, since Fairlead's packages have the same.
 
-With --replace no import changes. DIR is a module's directory, and its go.mod gets the line that puts Fairlead in the place of the official
-client, for the program and for everything that it imports; then it is tidied, which may download modules. Such a line acts in this
-module only, not in those that import it, and "go install PATH@VERSION" refuses a module that has one.
+With --replace no import changes. DIR is a module's directory. Its go.mod gets a line that puts
+Fairlead in the place of the official client, for the program and for everything that it imports.
+Then the module is tidied, which may download modules. Such a line acts in this module only, not in
+modules that import it, and "go install PATH@VERSION" refuses a module that has one.
 
-Without --write it only shows the difference and lists what needs a look.`
+Without --write the command only shows the difference, and lists what needs a look.`
 
 // replaceFlags say what --replace puts in.
 type replaceFlags struct {

@@ -13,7 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-const agentHelp = `Bring what is registered in etcd to programs of every language on a host, until SIGTERM or Ctrl-C:
+const agentHelp = `Serve the services registered in etcd to programs of every language on a host, until SIGTERM or
+Ctrl-C:
 
   --dns ADDR       answer DNS queries, as "fairlead dns" does
   --http ADDR      serve the HTTP API, metrics at /metrics and health at /healthz
@@ -21,26 +22,32 @@ const agentHelp = `Bring what is registered in etcd to programs of every languag
   --xds ADDR       serve xDS: programs with gRPC find services as xds:///SERVICE, without a proxy; so does Envoy
   --prometheus FILE    write targets for Prometheus' file_sd_configs; its http_sd_configs takes /v1/prometheus?service=NAME
 
-The HTTP API registers instances, lists, picks and follows them; /openapi.json describes it. With curl:
+The HTTP API registers instances, lists, picks and follows them; /openapi.json describes it. With
+curl:
 
   curl --unix-socket PATH -X PUT --json '{"addresses":["10.0.0.7:8080"],"ttl":30}' localhost/v1/services/orders/instances/orders-1
   curl --unix-socket PATH -X POST localhost/v1/services/orders/instances/orders-1/renew
-  curl -X POST ... /drain      out of everyone's view; answers when all have seen that, or after ?limit=SECONDS
+  curl -X POST ... /drain      no new work for it; answers once all followers know, or after ?limit=SECONDS
   curl localhost:2390/v1/services/orders/pick
   curl -N localhost:2390/v1/services/orders/events
 
-An instance that is not renewed within its ttl is taken out. While etcd is away, answers are what was last known: "stale" and "age" say
-so. With --files that, and the registrations, survive a restart of the agent; it has its ttl of time for that.
+An instance that is not renewed within its ttl is removed. While etcd is away, answers are the last
+known ones: "stale" and "age" say so. With --files these answers and the registrations survive a
+restart of the agent, if that takes no longer than the ttl of an instance.
 
-Reading needs nothing on loopback. Writing goes through the socket, or needs a token of the file --tokens, which is of mode 0600 and
-has a line for each: the token and the services that it may write, of which the last characters can be a *:
+On loopback anybody may read. Writing takes the socket, or a token from the file --tokens. That file
+has mode 0600 and a line for each token: the token, and the services that it may write. The name of
+a service may end with a *:
 
   5f0c3a7e9b1d2c4f6a8e orders billing-*
 
-It is sent as "Authorization: Bearer TOKEN". A token without services may read. On an address that others reach, HTTP takes TLS and a
-token for everything, xDS TLS in which clients have a certificate too, and DNS the networks that may ask. Changes of the files with tokens and certificates are noticed.
+Send the token as "Authorization: Bearer TOKEN". A token without services may read. On an address
+that others reach, HTTP needs TLS and a token for every request, xDS needs TLS with certificates of
+clients too, and DNS needs the networks that may ask. The files with tokens and certificates are
+read again when they change.
 
-Under systemd use Type=notify. When it ends, it lets requests end, for 10 s at most.`
+Under systemd use Type=notify. When the agent ends, it finishes the requests under way, for 10 s at
+most.`
 
 // sayer prints lines from any goroutine.
 func sayer(a *command.App) func(string) {
@@ -103,7 +110,7 @@ func agentCommand(a *command.App) *cobra.Command {
 			frugal(a)
 			// The client outlives the signal: requests that are under way need it.
 			return a.Serve(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
-				return serveAgent(ctx, a, c, o) // to be told to end is no failure of a service
+				return serveAgent(ctx, a, c, o) // for a service, a signal to end is no failure
 			})
 		},
 	}
@@ -116,18 +123,18 @@ func agentCommand(a *command.App) *cobra.Command {
 		&o.PrometheusServices,
 		"prometheus-service",
 		nil,
-		"a service that is in it, or a beginning of names that ends in *; all if not given; may be given more than once",
+		"a service to list, or the beginning of names with a * at the end (default: all); may be given more than once",
 	)
 	fs.StringVar(&o.XDS, "xds", "", "where to serve xDS, HOST:PORT")
 	fs.StringSliceVar(
 		&o.XDSServices,
 		"xds-service",
 		nil,
-		"a service that is followed all the time, and whose cluster is sent to who asks for all; may be given more than once",
+		"a service to follow always, and to send to clients that ask for all; may be given more than once",
 	)
 	fs.StringVar(&o.XDSCert, "xds-cert", "", "file with the certificate for xDS")
 	fs.StringVar(&o.XDSKey, "xds-key", "", "file with its private key")
-	fs.StringVar(&o.XDSCAs, "xds-cacert", "", "file with the certificates of who signs those of xDS clients")
+	fs.StringVar(&o.XDSCAs, "xds-cacert", "", "file with the certificate authority of xDS clients")
 	fs.StringVar(
 		&o.Files,
 		"files",
@@ -137,7 +144,7 @@ func agentCommand(a *command.App) *cobra.Command {
 	fs.StringVar(&o.TokenFile, "tokens", "", "file with tokens and the services that each may write")
 	fs.StringVar(&o.Cert, "http-cert", "", "file with the certificate for HTTP")
 	fs.StringVar(&o.Key, "http-key", "", "file with its private key")
-	fs.StringSliceVar(&o.Hosts, "host", nil, "a further name under which HTTP is reached; may be given more than once")
+	fs.StringSliceVar(&o.Hosts, "host", nil, "another name of the HTTP server; may be given more than once")
 	f.register(fs)
 	return c
 }

@@ -23,21 +23,25 @@ const dnsHelp = `Answer DNS queries about services, over UDP and TCP, until inte
   TAG.SERVICE.DOMAIN       those with a tag
   _SERVICE._tcp.DOMAIN     SRV of all
 
-A and AAAA are addresses; SRV has ports, weights and targets that resolve; TXT has id, version, zone, tags and metadata.
-Instances whose address is a host name are in SRV and TXT; where there are no others, one of the names is a CNAME. PTR is
-answered for the addresses of services that are followed. It forwards nothing.
+A and AAAA are addresses; SRV has ports, weights and targets that resolve; TXT has id, version,
+zone, tags and metadata. Instances whose address is a host name are in SRV and TXT; if a service has
+no others, the answer is a CNAME of one of the names. PTR is answered for the addresses of followed
+services. Nothing is forwarded.
 
-Case does not matter; a label stands for the service in lower case. Other names are written as x-- and each byte other
-than a-z and 0-9 as - and two hexadecimal digits: OrderService is x---4frder-53ervice.
+Case does not matter: a label stands for the service in lower case. Other names are written as x--,
+and each byte that is not a-z or 0-9 as - and two hexadecimal digits: OrderService is
+x---4frder-53ervice.
 
-Services are followed once they are asked for, and until nobody asked for five minutes. While etcd is away, the last
-known instances are the answer; with --files also after a restart. "fairlead agent" does this and more.
+A service is followed from the first query until nobody has asked for five minutes. While etcd is
+away, answers are the last known instances; with --files also after a restart. "fairlead agent" does
+this and more.
 
-Instances that drain wait until the answers that clients have are too old to be used. For that a key under
-/fairlead/watchers/ is kept for each service; who may not write there does without.
+An instance that drains waits until no client may use an old answer any more. For this the command
+keeps a key for each service under /fairlead/watchers/; a user who may not write there does without.
 
-Whoever can send queries can have any service read. With --records raw, naming or gozero and no --base that is any
-prefix in etcd that ends in /, though nothing but instances is ever shown.`
+Anybody who can send queries can make the command read any service. With --records raw, naming or
+gozero and no --base that is any prefix in etcd that ends in /, though only instances are ever
+shown.`
 
 type dnsFlags struct {
 	records recordFlags
@@ -78,7 +82,7 @@ func dnsCommand(a *command.App) *cobra.Command {
 			if err := o.Check(); err != nil {
 				return command.Usage(err)
 			}
-			// etcd may be away: it is asked when somebody asks us.
+			// etcd may be away: it is asked when the first query comes.
 			return a.Serve(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				if err := serveAgent(ctx, a, c, o); err != nil {
 					return err
@@ -93,7 +97,7 @@ func dnsCommand(a *command.App) *cobra.Command {
 		&files,
 		"files",
 		"",
-		"directory for the last known instances, which are the answer if etcd is away when it starts",
+		"directory for the last known instances, to answer from if etcd is away at the start",
 	)
 	f.register(fs)
 	return c
@@ -105,16 +109,16 @@ func (f *dnsFlags) register(fs *pflag.FlagSet) {
 		&f.allow,
 		"allow",
 		nil,
-		"networks that may send DNS queries besides this machine, such as 10.0.0.0/8; needed where others reach it",
+		"networks that may send DNS queries, such as 10.0.0.0/8, besides this machine; needed if others can reach it",
 	)
-	fs.StringVar(&f.options.Domain, "domain", nameserver.DefaultDomain, "what the names of services end in")
+	fs.StringVar(&f.options.Domain, "domain", nameserver.DefaultDomain, "the domain of all names of services")
 	fs.DurationVar(
 		&f.options.TTL,
 		"ttl",
 		nameserver.DefaultTTL,
 		fmt.Sprintf("how long clients may use an answer, in whole seconds up to %v", time.Hour),
 	)
-	fs.IntVar(&f.options.Services, "max-services", nameserver.DefaultServices, "how many services are followed at once")
+	fs.IntVar(&f.options.Services, "max-services", nameserver.DefaultServices, "how many services to follow at once")
 	f.records.register(fs)
 }
 

@@ -19,13 +19,13 @@ func (f *drainFlags) register(fs *pflag.FlagSet) {
 		&f.limit,
 		"drain",
 		10*time.Second,
-		"how long to wait at most, at the end, for those who follow the service to see that it goes; 0: not at all",
+		"how long to wait at most, at the end, until all followers of the service know; 0: not at all",
 	)
 	fs.DurationVar(
 		&f.serve,
 		"serve",
 		5*time.Second,
-		"how long to go on serving at least, for those who follow it unannounced; --drain bounds it",
+		"how long to go on serving at least, for followers that cannot confirm; --drain bounds it",
 	)
 }
 

@@ -32,22 +32,24 @@ func runCommand(a *command.App) *cobra.Command {
 		Example: `  fairlead run --service payments --addr :8080 --check http://127.0.0.1:8080/healthz -- ./payments
   fairlead run --service payments --addr :8080 --check tcp://127.0.0.1:8080 --check 'command:./ready.sh' -- ./payments
   fairlead run --service batch --addr :9000 --serve 0s --drain 0s --grace 1m -- ./worker --port 9000`,
-		Long: `Run a program, in any language, and register it as an instance of a service once all its checks pass; withdraw it while
-one of them fails. That etcd is away does not concern the program: it is registered when etcd is back, and when the id, which a
-process elsewhere may still have, is free. What becomes of it is told on standard error, as lines of JSON with -o json:
-starting, up, withdrawn (a check fails), lost, restored, taken, draining.
+		Long: `Run a program, in any language, and register it as an instance of a service once all its checks
+pass. While a check fails, the instance is withdrawn. The program runs on while etcd is away, and is
+registered once etcd is back. If another process still has its id, it is registered once the id is
+free. Each step is reported on standard error, with -o json as lines of JSON: starting, up,
+withdrawn (a check fails), lost, restored, taken, draining.
 
-On SIGINT and SIGTERM it is drained and its record removed, while it goes on serving for --serve at least and --drain at most;
-then the program gets the signal, and SIGKILL after --grace. A second signal skips the draining. Other signals are passed on
-at once. All signals go to the program and the children that it has started. On Linux the program is killed when this
-command is. It must not put itself into the background: the command ends when the program does, and leaves alone what that
-has left behind.
+On SIGINT and SIGTERM the instance is drained and its record removed, while the program goes on
+serving for --serve at least and --drain at most. Then the program gets the signal, and SIGKILL
+after --grace. A second signal skips the draining. Other signals are passed on at once. All signals
+go to the program and its children. On Linux the program is killed when this command is. The program
+must not put itself into the background: the command ends with it, and leaves processes that it left
+behind alone.
 
-On a terminal the program has the foreground, as if a shell had started it: Ctrl-C goes to it, without draining, and Ctrl-Z
-stops it and the command, whose record expires then.
+On a terminal the program has the foreground, as if a shell had started it. Ctrl-C goes to the
+program, without draining. Ctrl-Z stops the program and the command, and the record expires then.
 
-The command ends with the program's exit status, 128 and the number of the signal if one has ended it; with 127 if there is no such
-program, and with 126 if it cannot be run.`,
+The command ends with the program's exit status; with 128 and the number of the signal that ended
+it; with 127 if there is no such program, or with 126 if it cannot be run.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return command.Usage(errors.New("run needs a program, after --"))
@@ -98,7 +100,8 @@ program, and with 126 if it cannot be run.`,
 		&f.checks,
 		"check",
 		nil,
-		"how to tell that it works: http(s)://..., tcp://HOST:PORT, grpc://HOST:PORT/SERVICE or 'command:COMMAND ...', which a shell runs; may be given more than once (default: that it runs)",
+		"a check of the program: http(s)://..., tcp://HOST:PORT, grpc://HOST:PORT/SERVICE or 'command:COMMAND ...',"+
+			" which a shell runs; may be given more than once (default: the program runs)",
 	)
 	fs.DurationVar(&f.every, "check-every", 2*time.Second, "how often to check, and how long a check may take")
 	f.drain.register(fs)

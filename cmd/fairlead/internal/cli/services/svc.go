@@ -59,7 +59,7 @@ func (f *instanceFlags) register(fs *pflag.FlagSet) {
 		&f.in.Addresses,
 		"addr",
 		nil,
-		"where it is, HOST:PORT or a URL; :PORT is this machine's address; may be given more than once",
+		"its address, HOST:PORT or a URL; :PORT is on this machine's address; may be given more than once",
 	)
 	fs.StringVar(&f.in.Version, "version", "", "its version")
 	fs.StringVar(&f.in.Zone, "zone", "", "its zone")
@@ -71,7 +71,7 @@ func (f *instanceFlags) register(fs *pflag.FlagSet) {
 	)
 	fs.StringSliceVar(&f.in.Tags, "tag", nil, "a tag; may be given more than once")
 	fs.StringArrayVar(&f.meta, "meta", nil, "KEY=VALUE of its metadata; may be given more than once")
-	fs.Int64Var(&f.ttl, "ttl", discovery.DefaultTTL, "seconds that the record stays after this process died")
+	fs.Int64Var(&f.ttl, "ttl", discovery.DefaultTTL, "seconds that the record stays after this process has died")
 }
 
 // instance is what the flags describe.
@@ -79,7 +79,7 @@ func (f *instanceFlags) instance(service string) (discovery.Instance, error) {
 	in := f.in
 	in.Service = service
 	if len(in.Addresses) == 0 {
-		return in, command.Usage(errors.New("--addr says where the instance is, and is needed"))
+		return in, command.Usage(errors.New("--addr is needed: the address of the instance"))
 	}
 	for i, a := range in.Addresses {
 		if strings.HasPrefix(a, ":") {

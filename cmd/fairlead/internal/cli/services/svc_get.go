@@ -54,7 +54,7 @@ func svcDrainCommand(a *command.App, records *recordFlags) *cobra.Command {
 		records,
 		"drain",
 		"Have an instance drain: it gets no new work",
-		overrideLong+" It is what maintenance on does, for an instance that is there; undrain takes it back.",
+		overrideLong+" It is maintenance on for an instance that is there; undrain takes it back.",
 		discovery.Drain,
 	)
 }
@@ -65,14 +65,14 @@ func svcUndrainCommand(a *command.App, records *recordFlags) *cobra.Command {
 		records,
 		"undrain",
 		"Take a drain back",
-		"It is what maintenance off does. An instance that drains by itself goes on with that: it is about to end.",
+		"It is maintenance off. An instance that drains by itself goes on draining: it is about to end.",
 		discovery.Undrain,
 	)
 }
 
 func svcRemoveCommand(a *command.App, records *recordFlags) *cobra.Command {
 	return amendCommand(a, records, "rm", "Remove the record of an instance",
-		"For what a crashed process left; a process that lives puts its own back.", discovery.Remove)
+		"Use it for a record that a crashed process left; a process that lives puts its own back.", discovery.Remove)
 }
 
 // amendCommand is a command about somebody else's instance.

@@ -18,13 +18,13 @@ func svcLimitCommand(a *command.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "limit SERVICE",
 		Short: short,
-		Long: short + `: circuit breaking and outlier detection. What is not given is not limited;
-without flags show how it is. It lasts until it is changed again.`,
+		Long: short + `: circuit breaking and outlier detection. A limit whose flag is missing is lifted; without any
+flags the command shows the limits. They last until they are changed again.`,
 		Example: "  fairlead svc limit orders --requests 200 --failures 50\n  fairlead svc limit orders\n  fairlead svc limit orders --remove",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || remove && l != (discovery.Limits{}) {
 				return command.Usage(
-					fmt.Errorf("%s needs a service, and limits or --remove or neither", cmd.CommandPath()),
+					fmt.Errorf("%s needs a service, and may take limits or --remove", cmd.CommandPath()),
 				)
 			}
 			if err := l.Validate(); err != nil {
@@ -41,7 +41,7 @@ without flags show how it is. It lasts until it is changed again.`,
 	}
 	fs := c.Flags()
 	fs.BoolVar(&remove, "remove", false, "limit nothing any more")
-	fs.IntVar(&l.Requests, "requests", 0, "how many calls a client may have under way at once; those beyond fail")
+	fs.IntVar(&l.Requests, "requests", 0, "how many calls a client may have under way at once; calls beyond that fail")
 	fs.IntVar(&l.Failures, "failures", 0, "percentage of failed calls above which an instance is ejected, up to 99")
 	fs.IntVar(
 		&l.Calls,

@@ -13,7 +13,8 @@ import (
 )
 
 // overrideLong is said of all commands that override.
-const overrideLong = "That holds whatever the instance says of itself, and over its restarts, until it is changed again. All who follow the service with Fairlead see it at once; svc ls shows it."
+const overrideLong = "This overrides what the instance says, also after it restarts, until it is changed again. " +
+	"All followers of the service that use Fairlead see it at once; svc ls shows it."
 
 func svcMaintenanceCommand(a *command.App) *cobra.Command {
 	short := "Take an instance out for maintenance, or back in"
@@ -45,9 +46,10 @@ func svcMaintenanceCommand(a *command.App) *cobra.Command {
 func svcWeightCommand(a *command.App) *cobra.Command {
 	short := "Change the weight of an instance"
 	return &cobra.Command{
-		Use:     "weight SERVICE ID WEIGHT|own",
-		Short:   short,
-		Long:    short + fmt.Sprintf(", 1 to %d; own is what it says itself. ", discovery.MaxWeight) + overrideLong,
+		Use:   "weight SERVICE ID WEIGHT|own",
+		Short: short,
+		Long: short + fmt.Sprintf(", 1 to %d; own is the weight that the instance gives. ",
+			discovery.MaxWeight) + overrideLong,
 		Example: "  fairlead svc weight payments host-1:8080 5",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 3 {

@@ -18,10 +18,10 @@ func svcRegisterCommand(a *command.App, records *recordFlags) *cobra.Command {
 		Use:     "register SERVICE --addr HOST:PORT",
 		Short:   "Register an instance until interrupted",
 		Example: "  fairlead svc register payments --addr 10.0.0.7:8080 --zone eu-1 --weight 20",
-		Long: `Register an instance and keep its record until interrupted, whatever happens to it. Then it is drained, for --serve at least
-and --drain at most, and removed.
+		Long: `Register an instance and keep its record until interrupted, whatever happens to it. Then drain the
+instance, for --serve at least and --drain at most, and remove the record.
 
-To start, register, drain and end a program in one go, see "fairlead run".`,
+To start, register, drain and end a program with one command, see "fairlead run".`,
 		Args: command.OneArg("the name of a service"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := f.instance(args[0])

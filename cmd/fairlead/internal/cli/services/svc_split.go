@@ -21,16 +21,16 @@ func svcSplitCommand(a *command.App, records *recordFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "split SERVICE [FILTER=PERCENT...]",
 		Short: short,
-		Long: short + `, say between two versions; without percentages show how they are split.
-A filter is a version (v1, or version=v1), tag=NAME or meta.NAME=VALUE, or several joined by commas. The
-percentages add up to 100. Instances that match no filter get no calls; where none of a filter's works, the
-others share its calls, and where none works at all, every instance gets some. All who call the service with
-Fairlead follow a change at once. It lasts until it is changed again.`,
+		Long: short + `, say between two versions; without percentages show how they are split. A filter is a version
+(v1, or version=v1), tag=NAME or meta.NAME=VALUE, or several joined by commas. The percentages add
+up to 100. Instances that match no filter get no calls. If no instance of a filter works, the others
+share its calls; if none works at all, every instance gets some. All callers that use Fairlead
+follow a change at once. It lasts until it is changed again.`,
 		Example: "  fairlead svc split orders v1=95 v2=5\n  fairlead svc split orders tag=canary=1 tag=stable=99\n  fairlead svc split orders\n  fairlead svc split orders --remove",
 		Args: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 0 || remove && len(args) > 1 {
 				return command.Usage(
-					fmt.Errorf("%s needs a service, and percentages or --remove or neither", cmd.CommandPath()),
+					fmt.Errorf("%s needs a service, and may take percentages or --remove", cmd.CommandPath()),
 				)
 			}
 			if split, err = discovery.ParseSplit(args[1:]...); err != nil {
