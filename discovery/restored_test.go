@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
@@ -92,26 +93,47 @@ func TestClosedOverARestore(t *testing.T) {
 	r := registrar(t, c)
 	kept, err := r.Keep(within(t), t.Name()+"/kept", "1")
 	ok(t, "Keep", err)
-	closed, err := r.Keep(within(t), t.Name()+"/closed", "1")
-	ok(t, "Keep", err)
+	var closed []*discovery.Kept
+	for i := range 20 { // they are looked at in no order: "again" is hardly the last
+		k, err := r.Keep(within(t), fmt.Sprint(t.Name(), "/closed/", i), "1")
+		ok(t, "Keep", err)
+		closed = append(closed, k)
+	}
 	_, err = c.Put(within(t), t.Name()+"/user", "1", clientv3.WithLease(r.Lease()))
 	ok(t, "Put", err)
 	again, err := r.Keep(within(t), t.Name()+"/again", "1")
 	ok(t, "Keep", err)
+	made := revisionOf(t, c, again.Key())
 	backup := clienttest.Backup(t, cluster)
-	ok(t, "Close", closed.Close(within(t)))
+	for _, k := range closed {
+		ok(t, "Close", k.Close(within(t)))
+	}
 	ok(t, "Close", again.Close(within(t)))
 	again, err = r.Keep(within(t), again.Key(), "1")
 	ok(t, "Keep", err)
 	clienttest.Restore(t, cluster, backup, nil)
 	direct := clienttest.Dial(t, cluster.Members()[0].Direct)
-	clienttest.Await(t, "the end of the closed record", func() bool {
-		got, err := direct.Get(within(t), closed.Key())
-		return err == nil && len(got.Kvs) == 0
+	clienttest.Await(t, "the end of the closed records", func() bool {
+		got, err := direct.Get(within(t), t.Name()+"/closed/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && got.Count == 0
 	})
 	for _, key := range []string{kept.Key(), again.Key(), t.Name() + "/user"} {
 		if value(t, direct, key) != "1" {
 			t.Errorf("%s has gone", key)
 		}
 	}
+	if now := revisionOf(t, direct, again.Key()); now != made {
+		t.Errorf("what is kept again was deleted: it was made at revision %d, now at %d", made, now)
+	}
+}
+
+// revisionOf is where a key was made.
+func revisionOf(t *testing.T, c *clientv3.Client, key string) int64 {
+	t.Helper()
+	got, err := c.Get(within(t), key)
+	ok(t, "Get", err)
+	if len(got.Kvs) == 0 {
+		return 0
+	}
+	return got.Kvs[0].CreateRevision
 }
