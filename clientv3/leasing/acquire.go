@@ -24,7 +24,7 @@ const acquireFor = time.Second
 type asking struct {
 	t       *tenure
 	created int64 // create revision of the last leasing key seen that is attached to our lease
-	wanted  int64 // the last revision at which it was changed or deleted
+	revoked int64 // the last revision at which its owner was asked to give it up, or it was deleted
 }
 
 func (l *leasing) get(ctx context.Context, op *v3.Op) (*v3.GetResponse, error) {
@@ -125,7 +125,7 @@ func (l *leasing) acquire(ctx context.Context, op *v3.Op, key string, a *asking)
 			l.leave(key, a.created) // put late by an earlier request that failed
 		}
 	case a.t != l.term: // the session ended, and the leasing key with it
-	case a.wanted > fence:
+	case a.revoked > fence:
 		l.hush(key)
 		l.leave(key, fence)
 	default:

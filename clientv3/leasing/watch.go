@@ -58,7 +58,7 @@ func (l *leasing) see(ev *mvccpb.Event) {
 			l.drop(key, e)
 		}
 		if a := l.asking[key]; a != nil {
-			a.wanted = rev
+			a.revoked = rev
 		}
 		for w := range l.waiters {
 			w.deleted(lk, rev)
@@ -76,21 +76,21 @@ func (l *leasing) put(key string, kv *mvccpb.KeyValue) {
 	if l.term == nil || v3.LeaseID(kv.Lease) != l.term.lease {
 		return
 	}
-	wanted := kv.ModRevision > kv.CreateRevision
+	revoked := kv.ModRevision > kv.CreateRevision
 	if e := l.owned[key]; e != nil && e.fence >= kv.CreateRevision {
-		if wanted && e.fence == kv.CreateRevision {
+		if revoked && e.fence == kv.CreateRevision {
 			l.relinquish(key, e)
 		}
 		return
 	}
 	if a := l.asking[key]; a != nil {
 		a.created = kv.CreateRevision
-		if wanted {
-			a.wanted = kv.ModRevision
+		if revoked {
+			a.revoked = kv.ModRevision
 		}
 		return
 	}
-	l.leave(key, kv.CreateRevision) // nobody asked for it, or not any more
+	l.leave(key, kv.CreateRevision) // no request asks for it, or no longer
 }
 
 // relist compares what is owned with what there is, and returns as of which revision.
@@ -115,7 +115,7 @@ func (l *leasing) relist(ctx context.Context) (int64, error) {
 	}
 	for key, a := range l.asking {
 		if found[key] == nil {
-			a.wanted = rev // if it was put before, it is gone again
+			a.revoked = rev // if it was put before, it is gone again
 		}
 	}
 	for key, kv := range found {

@@ -71,7 +71,7 @@ func TestFaults(t *testing.T) {
 		if err := fault(); err != nil {
 			t.Fatal(err)
 		}
-		// What the writer does meanwhile is the point.
+		// The writer's writes meanwhile are the point.
 		missed := changes.Load() + changesPerFault
 		clienttest.Await(t, "changes during the fault", func() bool { return changes.Load() >= missed })
 		if i == 3 || i == 5 {

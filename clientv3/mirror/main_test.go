@@ -17,24 +17,24 @@ func TestMain(m *testing.M) { etcdtest.Main(m) }
 
 // running is a mirror in the background.
 type running struct {
-	t      *testing.T
-	cancel context.CancelFunc
-	done   chan error
-	told   chan mirror.Progress // the latest
-	last   mirror.Progress
+	t        *testing.T
+	cancel   context.CancelFunc
+	done     chan error
+	progress chan mirror.Progress // the latest
+	last     mirror.Progress
 }
 
 // start runs a mirror until stop or the end of the test.
 func start(t *testing.T, source, target *clientv3.Client, opts ...mirror.Option) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(clienttest.Within(t, 4*clienttest.Long))
-	r := &running{t: t, cancel: cancel, done: make(chan error, 1), told: make(chan mirror.Progress, 1)}
+	r := &running{t: t, cancel: cancel, done: make(chan error, 1), progress: make(chan mirror.Progress, 1)}
 	opts = append(opts, mirror.WithProgress(func(p mirror.Progress) {
 		select {
-		case <-r.told:
+		case <-r.progress:
 		default:
 		}
-		r.told <- p
+		r.progress <- p
 	}))
 	go func() { r.done <- mirror.Run(ctx, source, target, opts...) }()
 	t.Cleanup(func() {
@@ -51,7 +51,7 @@ func (r *running) reach(rev int64) {
 	defer timeout.Stop()
 	for {
 		select {
-		case r.last = <-r.told:
+		case r.last = <-r.progress:
 			if r.last.Revision >= rev && !r.last.Comparing {
 				return
 			}
@@ -73,7 +73,7 @@ func (r *running) stop() {
 		r.t.Errorf("the mirror ended: %v", err)
 	}
 	select {
-	case r.last = <-r.told:
+	case r.last = <-r.progress:
 	default:
 	}
 }

@@ -14,9 +14,9 @@
 // A prefix is no protection: whoever may use the client may read around it; etcd's
 // roles protect keys.
 //
-// What this package returns is safe for concurrent use if what it wraps is. It changes nothing that
-// the wrapped one returned: values are shared with that, and must not be changed if it shares them
-// with others, as a cache does.
+// Everything that this package returns is safe for concurrent use if the wrapped part is. It
+// changes nothing that the wrapped one returned: values are shared with that, and must not be
+// changed if it shares them with others, as a cache does.
 package namespace
 
 import "github.com/fairlead-go/fairlead/clientv3"

@@ -1,6 +1,6 @@
 package namespace
 
-// Answers with shorter keys. What the wrapped client returned is left as it is: it may not be
+// Answers with shorter keys. The wrapped client's answer is left as it is: it may not be
 // ours alone (a cache shares what it returns with all callers), so what changes is copied, and the
 // rest is shared.
 

@@ -6,12 +6,12 @@
 //
 //	cli.KV = ordering.NewKV(cli.KV, ordering.NewOrderViolationSwitchEndpointClosure(cli))
 //
-// What happens then is decided by an [OrderViolationFunc]: it returns an error, which
+// An [OrderViolationFunc] decides what happens then: it returns an error, which
 // the call returns, or nil, and the call asks again. Only answers to calls that began
 // after the greater revision was seen count as older. Linearizable reads and writes
 // are never older; their revisions are remembered too.
 //
-// What this package returns is safe for concurrent use.
+// Everything that this package returns is safe for concurrent use.
 package ordering
 
 import (

@@ -83,7 +83,7 @@ func (k *Keeper) Token() *Token { return k.now.Load() }
 func (k *Keeper) Renews() bool { return k.fetch != nil }
 
 // Invalidate drops t, which the server refused; nil means that the call went
-// without a token and the server wanted one. It reports whether there can be
+// without a token and the server required one. It reports whether there can be
 // another token: not if the user brought it.
 func (k *Keeper) Invalidate(t *Token) bool {
 	if k.fetch == nil {

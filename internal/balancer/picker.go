@@ -264,8 +264,8 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return r, err
 }
 
-// holdMost is how long a change is held back at most: an election takes no longer, and without
-// one the server's own words may be wanted.
+// holdMost is how long a change is held back at most: an election takes no longer, and without one
+// the caller may need the server's own error.
 const holdMost = 3 * time.Second
 
 // holds reports that want, a change, shall wait while no member finishes anything: in an

@@ -215,7 +215,7 @@ type Finding struct {
 	Run    []string // the program's commands that do it or help to, in order; what is in capitals has to be filled in
 }
 
-// Judge applies all rules. What is worst comes first.
+// Judge applies all rules. The worst findings come first.
 func Judge(f *Facts) []Finding {
 	var all []Finding
 	if f.silence() {

@@ -78,7 +78,7 @@ func TestRealClusters(t *testing.T) {
 	for _, g := range Judge(f) {
 		rules[g.Rule] = true
 	}
-	// What cannot be asked without a quorum is no cause of its own.
+	// A question that fails without a quorum is no cause of its own.
 	if len(problems) != 1 || !strings.HasPrefix(problems[0], "1 of 3 voting members answer, 2 are needed") ||
 		!rules["no-quorum"] ||
 		rules["unknown"] ||

@@ -151,8 +151,8 @@ func (g *gathering) count(ctx context.Context) map[string]*counters {
 	return g.f.counted()
 }
 
-// pages reads a member's clock and metrics from its HTTP pages, which it has at the address
-// for clients unless it was told otherwise. Without them there is less to say.
+// pages reads a member's clock and metrics from its HTTP pages, which it has at the address for
+// clients unless it is configured otherwise. Without them there is less to say.
 func (g *gathering) pages(ctx context.Context, a *Address) {
 	pages := scrape.New(g.o.TLS)
 	defer pages.Close()

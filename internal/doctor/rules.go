@@ -223,7 +223,7 @@ func slow(f *Facts) (list []Finding) {
 	return list
 }
 
-// What etcd's documentation calls good: see "Hardware recommendations" and "Metrics".
+// The values that etcd's documentation calls good: see "Hardware recommendations" and "Metrics".
 const (
 	fsyncGood  = 10 * time.Millisecond
 	commitGood = 25 * time.Millisecond

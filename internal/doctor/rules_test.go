@@ -147,7 +147,7 @@ func TestRules(t *testing.T) {
 		{"no permission for leases", func(f *Facts) { f.LeaseErr = refused }, []string{"note: these could not be looked at: the leases (connection refused)"}},
 		{"not allowed", func(f *Facts) { f.KeysErr, f.LeaseErr = rpctypes.ErrPermissionDenied, rpctypes.ErrPermissionDenied },
 			[]string{"note: these could not be looked at: the leases (etcdserver: permission denied), the history (etcdserver: permission denied)"}},
-		{"nobody is told anything", func(f *Facts) {
+		{"no user may read anything", func(f *Facts) {
 			f.ListErr, f.Read.Err = rpctypes.ErrUserEmpty, rpctypes.ErrUserEmpty
 			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: rpctypes.ErrUserEmpty}}}}}
 		}, []string{"problem: the endpoints answer, but not to this user"}},

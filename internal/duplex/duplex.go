@@ -72,7 +72,7 @@ func (p *Pair[Q, A]) Push(q Q) {
 	}
 }
 
-// Close ends the stream. What is still queued is not sent, and Ended is not called any more
+// Close ends the stream. Queued messages are not sent any more, and Ended is not called any more
 // unless it has begun.
 func (p *Pair[Q, A]) Close() { p.cancel() }
 

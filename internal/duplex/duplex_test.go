@@ -49,7 +49,7 @@ type end struct {
 	err    error
 }
 
-// rig is a pair with all that it tells.
+// rig is a pair with everything that it reports.
 type rig struct {
 	group *worker.Group
 	pair  *duplex.Pair[int, string]
@@ -157,7 +157,7 @@ func TestEndIsToldOnceWithItsReason(t *testing.T) {
 	}
 }
 
-// TestBothSeeTheEnd: the sender tells of the end, and the reader sees it too before the sender is
+// TestBothSeeTheEnd: the sender reports the end, and the reader sees it too before the sender is
 // done.
 func TestBothSeeTheEnd(t *testing.T) {
 	r := start(t)

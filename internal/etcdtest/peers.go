@@ -10,11 +10,11 @@ import (
 
 // peerHub stands between the members of a cluster.
 //
-// A member advertises one peer address to all, and its identity is computed from it, so each cannot
-// be told a different one: there is one listener per member (its front), and which peer a
-// connection comes from has to be found out. HTTP headers would tell for most connections, but not
-// for all; the operating system knows for every one (connOwner). Behind a front there is one
-// detached proxy per peer, and so one per ordered pair of members.
+// A member advertises one peer address to all, and its identity is computed from it, so it cannot
+// advertise a different one to each peer: there is one listener per member (its front), and which
+// peer a connection comes from has to be found out. HTTP headers would show it for most
+// connections, but not for all; the operating system knows for every one (connOwner). Behind a
+// front there is one detached proxy per peer, and so one per ordered pair of members.
 type peerHub struct {
 	ports     []*faultnet.Port
 	listeners []net.Listener

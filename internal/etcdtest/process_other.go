@@ -8,5 +8,5 @@ import "syscall"
 // Ctrl-C reaches them.
 func childAttr() *syscall.SysProcAttr { return nil }
 
-// awaitStopped cannot tell here; the signal is delivered soon.
+// awaitStopped cannot find out here; the signal is delivered soon.
 func (p *process) awaitStopped() error { return nil }

@@ -51,7 +51,7 @@ func Reachable(c *clientv3.Client) bool {
 const LookEvery = 500 * time.Millisecond
 
 // Reached is the revision up to which a response has brought its watch, 0 if it says nothing of
-// that. A header tells how far the server was, which for a watch that catches up is far ahead of
+// that. A header says how far the server was, which for a watch that catches up is far ahead of
 // the events.
 func Reached(r *clientv3.WatchResponse) int64 {
 	if n := len(r.Events); n > 0 {

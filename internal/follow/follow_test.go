@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// Whoever opens a watch on a member that stands still can look at other things, and can leave.
+// A caller that opens a watch on a frozen member can do other work, and can leave.
 func TestOpenDoesNotWait(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	member := cluster.Members()[0]
@@ -52,7 +52,7 @@ func TestOpenDoesNotWait(t *testing.T) {
 	}
 }
 
-// What a response says of where its watch is: a header's revision is that of the server.
+// Where a watch is by a response: a header's revision is that of the server.
 func TestReached(t *testing.T) {
 	at := func(revs ...int64) (list []*clientv3.Event) {
 		for _, rev := range revs {

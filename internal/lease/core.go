@@ -79,9 +79,9 @@ const (
 	actOpen    actKind = iota // open a stream: st
 	actSend                   // send a renewal of id on st
 	actShut                   // cancel st's context
-	actRenewed                // tell all keeps of l about resp
-	actAtRisk                 // tell all keeps of l that it is in danger
-	actEnded                  // tell k that it ended: reason, err
+	actRenewed                // notify all keeps of l of resp
+	actAtRisk                 // notify all keeps of l that it is in danger
+	actEnded                  // notify k that it ended: reason, err
 	actArm                    // tick at time at
 	actNote                   // log
 )
@@ -221,7 +221,7 @@ func (c *core) heldUntil(id int64) (time.Duration, bool) {
 	return min(l.deadline, c.heldFor(l)), true
 }
 
-// end tells everyone who keeps l and forgets it.
+// end notifies every keep of l and forgets l.
 func (c *core) end(l *lease, reason Reason, err error) {
 	for k := l.keeps; k != nil; k = k.next {
 		c.do(action{kind: actEnded, k: k, reason: reason, err: err})
@@ -264,7 +264,7 @@ func (c *core) endAll(reason Reason, err error) {
 	}
 }
 
-// remove forgets l. What is outstanding of it stays with its stream, as its answer
+// remove forgets l. Its outstanding renewals stay with their stream, as its answer
 // has to be accounted for.
 func (c *core) remove(l *lease) {
 	if l.state == ended {

@@ -114,7 +114,7 @@ func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 	return nil
 }
 
-// Granted tells the engine of a grant made through this client, so that the TTL is
+// Granted notifies the engine of a grant made through this client, so that the TTL is
 // known before the first renewal. sent is when the grant request was sent, with its
 // monotonic reading; term is the raft term that the answer came from, 0 if it does not
 // say.
@@ -124,7 +124,7 @@ func (e *Engine) Granted(id, ttlSeconds int64, sent time.Time, term uint64) {
 	e.run()
 }
 
-// Revoked tells the engine that this client revoked the lease.
+// Revoked notifies the engine that this client revoked the lease.
 func (e *Engine) Revoked(id int64) {
 	e.mu.Lock()
 	e.core.revoked(e.clock(), id)

@@ -116,7 +116,7 @@ func wait(d time.Duration) {
 	<-t.C
 }
 
-// fakeSink notes what it is told, and checks the contract.
+// fakeSink records the calls of the engine, and checks the contract.
 type fakeSink struct {
 	t       *testing.T
 	mu      sync.Mutex

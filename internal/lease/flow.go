@@ -441,7 +441,7 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 
 // silent asks elsewhere for everything on a stream that does not answer, and on those to the
 // same member that have been as quiet, or what moves would land on one of them.
-// There is no wait: the silence was one. Where it may be the usual one, nobody is told yet.
+// There is no wait: the silence was one. If it may be the usual silence, no keep is notified yet.
 func (c *core) silent(now time.Duration, st *stream, patience time.Duration, habitual bool) {
 	if !habitual && (c.row == 0 || c.calm || st.good && now-st.began >= stableAfter) {
 		c.do(action{kind: actNote, st: st, note: "lease stream is silent, its renewals are sent elsewhere too"})

@@ -8,11 +8,11 @@ package lease
 //
 // The first patience is a sixth of the TTL, but no longer than a second: a server answers within
 // milliseconds. Where answers usually are slower (a long link, or the gRPC proxy, which answers
-// when its own renewals are due, every half second) it is twice what they take. A third of the
-// TTL is the limit: from the renewal in the first half of the TTL there is then time for others.
-// Where answers take about as long as that (a link of a second there and back, and a TTL of 3 s)
-// the limit is no sign of a fault: the renewal is asked for elsewhere too, and only if that is late
-// as well is the log told, and the lease in danger.
+// when its own renewals are due, every half second) it is twice what they take. A third of the TTL
+// is the limit: from the renewal in the first half of the TTL there is then time for others. Where
+// answers take about as long as that (a link of a second there and back, and a TTL of 3 s) the
+// limit is no sign of a fault: the renewal is asked for elsewhere too, and only if that is late as
+// well, the log gets a line and the lease is in danger.
 //
 // A renewal that was late once is soon asked for again, and again: when a leader stands still its
 // followers are stuck behind it, each stream until the leader moves, and only what is asked for
@@ -34,7 +34,7 @@ const (
 	habitSample  = time.Second
 )
 
-// habit is how long answers have taken of late. What was slow once, in a fault, is none.
+// habit is how long answers have taken of late. A single slow answer, in a fault, is no habit.
 type habit struct {
 	took [habitSamples]time.Duration // of each sample the slowest answer
 	n, i int                         // how many there are; the present one

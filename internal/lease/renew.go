@@ -82,7 +82,7 @@ func (c *core) anyLive() bool {
 	return slices.ContainsFunc(c.streams, func(st *stream) bool { return st.live })
 }
 
-// endanger tells the keeps of l that its renewal does not go as it should.
+// endanger notifies the keeps of l that its renewal is in trouble.
 func (c *core) endanger(l *lease) {
 	if !l.risk {
 		l.risk = true

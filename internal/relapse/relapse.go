@@ -30,7 +30,7 @@ func (e *Ear) Hear(h *pb.ResponseHeader, l any) bool {
 		e.streams != was.streams)
 }
 
-// Streams counts the streams that a clientv3.Lease has opened; 0: it cannot tell.
+// Streams counts the streams that a clientv3.Lease has opened; 0: unknown.
 func Streams(l any) uint64 {
 	if s, ok := l.(interface{ Streams() uint64 }); ok {
 		return s.Streams()

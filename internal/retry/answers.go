@@ -16,7 +16,7 @@ import (
 
 // answers is the stream of answers to one request: a snapshot, a range. All such requests only
 // read, so until its first message has come the stream is begun again wherever a read would be
-// repeated. What has begun is its reader's business: only that one knows where to go on.
+// repeated. A stream that has begun is its reader's business: only the reader knows where to go on.
 type answers struct {
 	k    call // how often it was tried, on which members
 	desc *grpc.StreamDesc

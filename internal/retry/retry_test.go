@@ -103,7 +103,7 @@ func TestWriteOutcome(t *testing.T) {
 	}
 }
 
-// Whoever says that a write may be executed twice gets it repeated.
+// A write that may be executed twice is repeated.
 func TestWithRepeat(t *testing.T) {
 	r := newRig(t, 2, nil)
 	var seen atomic.Int32
@@ -394,8 +394,8 @@ func TestFailedLoginIsShared(t *testing.T) {
 	}
 }
 
-// TestVerdictThatComesLate: gRPC picks anew for a call whose connection broke, and only then it is
-// told that this connection is of no use. The call is made all the same, a write too.
+// TestVerdictThatComesLate: gRPC picks anew for a call whose connection broke, and only then it
+// learns that this connection is of no use. The call is made all the same, a write too.
 func TestVerdictThatComesLate(t *testing.T) {
 	o := &overtaken{}
 	r := newRig(t, 2, func(c *retry.Config) { c.Raw = o })

@@ -24,7 +24,7 @@ type Options struct {
 	Absent bool
 	// Prune deletes what is under the prefix and not in the file.
 	Prune bool
-	// Dry only tells.
+	// Dry only reports the differences, and writes nothing.
 	Dry bool
 	// LeftOut is called for every key that Absent leaves out for its lease; it may be nil.
 	LeftOut func(key string)
@@ -138,7 +138,7 @@ type importing struct {
 	leases map[string]clientv3.LeaseID // by those in the file
 }
 
-func (i *importing) tell(d Difference) {
+func (i *importing) report(d Difference) {
 	if i.o.OnChange != nil {
 		i.o.OnChange(d)
 	}
@@ -212,7 +212,7 @@ func (i *importing) done(p planned) {
 	} else {
 		i.res.Added++
 	}
-	i.tell(p.Difference)
+	i.report(p.Difference)
 }
 
 // commit writes all of a plan, or each by itself if somebody was faster with one. The guards
@@ -336,7 +336,7 @@ func (i *importing) prune(prefix string, have map[string]bool) error {
 			}
 		}
 		i.res.Deleted++
-		i.tell(Difference{Key: key, HasOld: true})
+		i.report(Difference{Key: key, HasOld: true})
 	}
 	return nil
 }

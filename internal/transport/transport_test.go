@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// peer notes what it is told.
+// peer records the calls that it gets.
 type peer struct {
 	ep endpoint.Endpoint
 

@@ -21,7 +21,7 @@ import (
 // earlier would park it again at once.
 const parkedFraction = 4
 
-// What one response, and one event in it, take beyond their keys and values:
+// The bytes of one response, and of one event in it, beyond their keys and values:
 // struct sizes and slice headers, rounded up.
 const (
 	responseOverhead = 256

@@ -257,7 +257,7 @@ func (c *core) close(now time.Time) {
 func (c *core) drop(w *watcher) {
 	w.dropped = true
 	c.clearBacklog(w)
-	c.tell(w)
+	c.report(w)
 	c.do(action{kind: actStop, w: w})
 }
 
@@ -273,7 +273,7 @@ func (c *core) finish(now time.Time, w *watcher, resp *pb.WatchResponse, err err
 		last.CompactRevision = resp.CompactRevision
 		last.CancelReason = resp.CancelReason
 	}
-	c.tell(w)
+	c.report(w)
 	c.offer(now, w, last, err, true)
 }
 
@@ -300,8 +300,8 @@ func (c *core) unlink(now time.Time, w *watcher) {
 	}
 }
 
-// tell lets the Watch call return, once.
-func (c *core) tell(w *watcher) {
+// report lets the Watch call return, once.
+func (c *core) report(w *watcher) {
 	if !w.answered {
 		w.answered = true
 		c.do(action{kind: actTell, w: w})

@@ -256,7 +256,7 @@ func (c *core) accept(now time.Time, st *stream, w *watcher, resp *pb.WatchRespo
 		c.offer(now, w, resp, nil, false)
 	}
 	if w.placing == placed {
-		c.tell(w)
+		c.report(w)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestContextEnds(t *testing.T) {
 		sink.wantEnd()
 		st.resps <- &pb.WatchResponse{Header: head(5), WatchId: q.WatchId, Created: true}
 
-		// Later: the server is told, the channel ends.
+		// Later: the server gets a cancel request, the channel ends.
 		if r := <-st.reqs; r.GetCancelRequest().GetWatchId() != q.WatchId {
 			t.Errorf("the server is sent %v, want the cancel of the first", r)
 		}

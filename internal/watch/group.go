@@ -276,7 +276,7 @@ func (c *core) violation(now time.Time, st *stream, what string) {
 	c.fail(now, st, fmt.Errorf("%w: %s", errProtocol, what), Retry, true)
 }
 
-// fail ends st; blame tells whether its member is to be avoided.
+// fail ends st; blame says whether to avoid its member.
 func (c *core) fail(now time.Time, st *stream, err error, v Verdict, blame bool) {
 	g := st.g
 	c.do(action{kind: actShut, st: st})

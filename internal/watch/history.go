@@ -17,10 +17,10 @@ package watch
 // (listing.go), and the group's once it has joined.
 //
 // Where the witness is compacted, its keys are read as they were at the latest revision up to which
-// their watcher has been told everything, or as they are now: unchanged they prove as much, and
-// changed without a word they prove the contrary. A deletion shows neither, since most keys do not
-// exist; so the put before it stays a part of the witness. Otherwise nothing is proved. Then those
-// that can list do so, and the others go on.
+// their watcher has got every event, or as they are now: unchanged they prove as much, and changed
+// without a word they prove the contrary. A deletion shows neither, since most keys do not exist;
+// so the put before it stays a part of the witness. Otherwise nothing is proved. Then those that
+// can list do so, and the others go on.
 //
 // Only keys that a watcher of the group watches are read, since the user may be allowed
 // to see nothing else. A user who may not even see those gets the server's error.
@@ -56,7 +56,7 @@ type Check struct {
 	Revision int64
 	// Changes are what it changed, or how it found keys and a range.
 	Changes []Change
-	// Seen is up to where their watcher would have been told if any of them had changed again: the
+	// Seen is the revision up to which their watcher would have got any further change of them: the
 	// witness's revision at least.
 	Seen int64
 }
@@ -176,7 +176,7 @@ func (k *witness) putBefore(w *watcher, evs []*mvccpb.Event) (put Change, found 
 // IsPut reports whether the key existed at the witness's revision.
 func (c Change) IsPut() bool { return !c.Deleted && !c.Absent }
 
-// unfiltered: w is told all that happens to its keys.
+// unfiltered: w gets every event of its keys.
 func (w *watcher) unfiltered() bool { return w.want&(wantNoPut|wantNoDelete) == 0 }
 
 // seen is up to where the witness's keys have certainly not changed again.
@@ -201,7 +201,7 @@ func (k *witness) question(key []byte) Check {
 }
 
 // check asks for the proof that the group's stream needs and for the positions of
-// watchers that have none. What is needed later is asked for later.
+// watchers that have none. Later needs are asked for later.
 func (c *core) check(now time.Time, g *group) {
 	if g.checking || !g.due[dueConfirm].IsZero() {
 		return
@@ -276,7 +276,7 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 	for w := g.first; w != nil; w = w.next {
 		if w.placing == beingRead {
 			w.placing = unplaced
-			c.tell(w) // the watch works, only a resume before its first event would not
+			c.report(w) // the watch works, only a resume before its first event would not
 		}
 	}
 	switch {
@@ -350,7 +350,7 @@ func (c *core) place(w *watcher, rev int64) {
 	if w.resume == 0 && rev > 0 {
 		w.resume, w.known = rev+1, rev
 	}
-	c.tell(w)
+	c.report(w)
 }
 
 func (c *core) lost(now time.Time, w *watcher, f Finding) {

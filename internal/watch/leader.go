@@ -22,7 +22,7 @@ var errLeaderBack = errors.New("watch: back to members with a leader")
 // not end watches.
 const leaderGrace = time.Second
 
-// unguardedFor is how long an unguarded stream lives where no read can tell when a
+// unguardedFor is how long an unguarded stream lives where no read can show when a
 // quorum is back.
 const unguardedFor = 3 * time.Second
 

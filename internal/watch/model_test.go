@@ -19,7 +19,7 @@ import (
 // happens next. Whatever it is, every watcher must get exactly the events from its
 // start, in order; only a compaction or a restored backup may end it early, after a
 // prefix of them. A restored backup may overtake the watchers before they are back, and
-// a proxy may keep their stream meanwhile: then only a lower raft term tells of it.
+// a proxy may keep their stream meanwhile: then only a lower raft term reveals it.
 type model struct {
 	t     *testing.T
 	bytes []byte
@@ -336,7 +336,7 @@ func (m *model) find(q Check) Finding {
 // restore puts a backup in the place of the history. It breaks all streams, but those to a proxy.
 func (m *model) restore() {
 	if m.compacted > 0 || m.revision() < 2 || len(m.pasts) > 2 {
-		return // what a compaction hides cannot be told
+		return // a change that a compaction hides cannot be noticed
 	}
 	m.pasts = append(m.pasts, slices.Clone(m.history))
 	m.history = m.history[:m.revision()-int64(1+m.next(2))]
@@ -516,7 +516,7 @@ func (m *model) settle() {
 				m.bytes = []byte{byte(i)}
 				m.sendEvents(0)
 			}
-			if m.server != nil && len(m.server.order) > 0 { // quiet ones are told of a restore by the next notification
+			if m.server != nil && len(m.server.order) > 0 { // quiet watches learn of a restore by the next notification
 				m.bytes = []byte{byte(i)}
 				m.progress()
 			}

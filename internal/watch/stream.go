@@ -1,6 +1,6 @@
 package watch
 
-// What the shell does with a stream; its two goroutines are duplex's. What is queued for one is
+// This file is the shell of a stream; its two goroutines are duplex's. What is queued for one is
 // bounded by the number of its watchers.
 
 import (

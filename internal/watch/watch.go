@@ -9,7 +9,7 @@
 // actions. Scenario files in testdata/ describe the core's behaviour; the shell is
 // tested with streams that live in memory.
 //
-// What the engine promises for each watcher:
+// The engine promises for each watcher:
 //   - Events arrive in the order of their revisions, none lost and none twice,
 //     whatever happens to streams and members. The one exception is history the
 //     server no longer has: that ends the watcher with an error, after everything
@@ -34,7 +34,7 @@ import (
 // another.
 type Stream = duplex.Stream[*pb.WatchRequest, *pb.WatchResponse]
 
-// OpenOptions says what kind of stream is wanted.
+// OpenOptions says what kind of stream to open.
 type OpenOptions struct {
 	// Group is opaque to the engine: watchers of one group share streams.
 	Group string
@@ -84,7 +84,7 @@ type Config struct {
 	// token is (Open gets a new one).
 	Cancelled func(reason string) (Verdict, error)
 
-	// Members tells how many members are known. A watch that requires a leader ends
+	// Members returns how many members are known. A watch that requires a leader ends
 	// only after that many distinct ones, or all that can be reached, have reported
 	// since the last good stream that they have none. nil: the number is unknown,
 	// and only a second report by the same member ends the watch. It is called under

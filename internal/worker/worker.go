@@ -1,7 +1,6 @@
-// Package worker gives every background loop of Fairlead one shape: it is
-// started, it is told to stop through its context, and stopping waits until it
-// has returned. A type that owns goroutines owns a Group; its Close calls
-// Group.Stop, and after that none of its goroutines exists.
+// Package worker gives every background loop of Fairlead one shape: it is started, its context
+// stops it, and stopping waits until it has returned. A type that owns goroutines owns a Group; its
+// Close calls Group.Stop, and after that none of its goroutines exists.
 package worker
 
 import (

@@ -37,7 +37,7 @@ func TestParentEndsGroup(t *testing.T) {
 func ExampleGroup() {
 	g := New(context.Background())
 	g.Go(func(ctx context.Context) {
-		<-ctx.Done() // a real loop works until told to end
+		<-ctx.Done() // a real loop works until its context ends
 	})
 	g.Stop()
 	// Output:

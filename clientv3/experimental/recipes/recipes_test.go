@@ -417,7 +417,7 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
-// Whoever waits with a key learns that it was deleted, or its session revoked.
+// A waiting caller learns that its key was deleted, or its session revoked.
 func TestWaiterLosesItsKey(t *testing.T) {
 	c := shared(t)
 	for what, pair := range map[string]func(s *concurrency.Session, name string) (hold, wait func(context.Context) error){

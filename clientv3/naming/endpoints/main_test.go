@@ -119,7 +119,7 @@ func (v *view) says(want ...string) {
 	}
 }
 
-// reach takes deliveries until the view is as wanted.
+// reach takes deliveries until the view has these endpoints.
 func (v *view) reach(want map[string]string) {
 	v.t.Helper()
 	for !maps.Equal(v.known, want) {

@@ -128,7 +128,7 @@ func call(ctx context.Context, cc *grpc.ClientConn, opts ...grpc.CallOption) (ad
 	return p.Addr.String(), nil
 }
 
-// spread makes rounds of calls until they go to the wanted servers, to each alike.
+// spread makes rounds of calls until they go to these servers, to each alike.
 func spread(t testing.TB, cc *grpc.ClientConn, want ...string) {
 	t.Helper()
 	ctx := within(t, long)

@@ -1,5 +1,5 @@
 // Package registry is what the naming packages share: the records that stand for
-// endpoints in etcd, and a Follower that tells how the records under a target change.
+// endpoints in etcd, and a Follower that reports how the records under a target change.
 //
 // A record is one key, `<target>/<anything>`, whose value is a JSON object with the
 // address and what is to be known about it:
@@ -43,7 +43,7 @@ func Encode(r Record) (string, error) {
 	return string(b), err
 }
 
-// Decode reads a value. One that is JSON but tells neither an address nor metadata is
+// Decode reads a value. One that is JSON but has neither an address nor metadata is
 // [ErrEmpty]: it belongs to somebody else.
 func Decode(value []byte) (*Record, error) {
 	var s stored
