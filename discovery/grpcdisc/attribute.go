@@ -10,9 +10,9 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Instance is the one that an endpoint stands for, from the attributes of its
-// resolver.Endpoint, or for older balancers the BalancerAttributes of its
-// resolver.Address. It is nil for endpoints from elsewhere. It must not be changed.
+// Instance returns the instance of an endpoint, from the attributes of its resolver.Endpoint, or
+// for older balancers the BalancerAttributes of its resolver.Address. It is nil for endpoints of
+// other resolvers. Do not change it.
 func Instance(a *attributes.Attributes) *discovery.Instance {
 	i, _ := a.Value(instanceKey{}).(instance)
 	return i.in

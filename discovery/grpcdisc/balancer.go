@@ -6,9 +6,8 @@ package grpcdisc
 // latter has taken it up, it notifies, and gRPC gets a new picker. gRPC calls a policy's
 // methods one at a time; conns.UpdateState and publish come from other goroutines.
 //
-// The table is ahead of the pick.Balancer by some milliseconds. What is no longer in it is
-// not used, so an instance that drains gets nothing from the moment on that the resolver's
-// call has returned.
+// The table is ahead of the pick.Balancer by some milliseconds. A connection that is no longer in
+// it is not used, so a draining instance gets no calls once the resolver's call has returned.
 
 import (
 	"errors"

@@ -84,7 +84,7 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// What drains gets nothing new from then on, and finishes what it has.
+// A draining instance gets no new calls from then on, and finishes the calls that it has.
 func TestDraining(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -120,8 +120,7 @@ func TestDraining(t *testing.T) {
 	}
 }
 
-// One that answers with Unavailable is left out after a few calls; one that is killed at
-// once.
+// An instance that answers with Unavailable is left out after a few calls; a killed one at once.
 func TestFailing(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -152,8 +151,8 @@ func TestFailing(t *testing.T) {
 	awaitSpread(t, cc, servers[1:]...)
 }
 
-// A stream that is quiet until its deadline says nothing of its instance, however fast other calls
-// are.
+// A stream that is quiet until its deadline says nothing about its instance, however fast other
+// calls are.
 func TestQuietStreams(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)

@@ -42,7 +42,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Somebody who calls it.
+	// A program that calls it.
 	directory := discovery.NewDirectory(cli)
 	defer directory.Close()
 	conn, err := grpc.NewClient("etcd:///prices", grpc.WithResolvers(grpcdisc.NewBuilder(directory)),

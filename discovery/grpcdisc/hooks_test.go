@@ -22,7 +22,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// attempts are those that a hook was told of, in words.
+// attempts are those that a hook got, in words.
 type attempts struct {
 	mu     sync.Mutex
 	counts map[string]int
@@ -49,8 +49,8 @@ func (a *attempts) await(t testing.TB, want string) {
 	})
 }
 
-// Hooks are told of each attempt, the first, the repeated and the hedges; the builder knows the
-// state of its connections' instances; and the error of each call names who was tried.
+// Hooks get each attempt: the first, the repeated ones and the hedges. The builder knows the state
+// of its connections' instances, and the error of each call names the instances that were tried.
 func TestAttemptsAreReported(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -160,8 +160,8 @@ func TestOneInstanceIsNotLeftOut(t *testing.T) {
 	}
 }
 
-// One method is slow and ends at its callers' deadline; another is answered. Nobody is ejected, nor
-// doubted.
+// One method is slow and ends at its callers' deadline; another is answered. No instance is ejected
+// or doubted.
 func TestSlowMethodBlamesNobody(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -205,7 +205,7 @@ func TestSlowMethodBlamesNobody(t *testing.T) {
 	}
 }
 
-// slowList answers checks, and lists when nobody waits any more.
+// slowList answers checks, and lists only after its callers have gone.
 type slowList struct{ *health.Server }
 
 func (s slowList) List(ctx context.Context, _ *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {

@@ -21,7 +21,7 @@ func (i *interceptor) idempotent(method string) bool {
 	return is
 }
 
-// declared is what the method's proto says, if this program has it.
+// declared returns what the method's proto says, if this program has it.
 func declared(method string) bool {
 	d := described(method)
 	if d == nil {
@@ -32,14 +32,14 @@ func declared(method string) bool {
 	return level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS || level == descriptorpb.MethodOptions_IDEMPOTENT
 }
 
-// streams reports whether a method streams, as its proto says. Such a call may be quiet for as long
-// as it likes: that nothing has come says nothing of the instance.
+// streams reports whether a method streams, by its proto. Such a call may be quiet as long as it
+// likes: silence says nothing about the instance.
 func streams(method string) bool {
 	d := described(method)
 	return d != nil && (d.IsStreamingClient() || d.IsStreamingServer())
 }
 
-// described is a method's proto, by its full name; nil if this program does not have it.
+// described returns a method's proto, by its full name; nil if this program does not have it.
 func described(method string) protoreflect.MethodDescriptor {
 	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
 	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))

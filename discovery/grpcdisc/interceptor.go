@@ -25,31 +25,30 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// DefaultAttempts is enough when one instance has gone and another is about to.
+// DefaultAttempts is enough when one instance has gone and another is about to go.
 const DefaultAttempts = 3
 
 // InterceptorOption changes what [NewInterceptor] returns.
 type InterceptorOption func(*interceptor)
 
-// WithAttempts sets how often an idempotent call is sent at most, the first time included,
-// [DefaultAttempts] if not set; 1 for no repetition.
+// WithAttempts sets how often an idempotent call is sent at most, the first time included; 1 turns
+// repetition off. The default is [DefaultAttempts].
 func WithAttempts(n int) InterceptorOption {
 	return func(i *interceptor) { i.attempts = max(n, 1) }
 }
 
 // WithAttemptTimeout sets how long an attempt of an idempotent call may take, if it is not the last
-// one and there is another instance: one that stands still then costs a call that much, and is
-// ejected. Choose it above what the slowest call takes. 0, the default, is no limit but the call's
+// one and there is another instance: a frozen instance then costs a call that much, and is ejected.
+// Choose it above the time of the slowest call. 0, the default, sets no limit besides the call's
 // own.
 func WithAttemptTimeout(d time.Duration) InterceptorOption {
 	return func(i *interceptor) { i.limit = max(d, 0) }
 }
 
-// WithHedging sends an idempotent call to another instance besides when there is no answer after d;
-// what answers first counts, and the other attempt is cancelled. So it is executed twice now and
-// then. Choose a d that one call in twenty, or fewer, takes longer than: more than that, after a
-// burst of 100, is hedged a second later, from what is there for retries. 0, the default, is no
-// hedging.
+// WithHedging also sends an idempotent call to another instance when there is no answer after d.
+// The first answer counts, and the other attempt is cancelled. So a call is executed twice now and
+// then. Choose a d that at most one call in twenty exceeds: after a burst of 100, further calls are
+// hedged a second later, from the budget for retries. 0, the default, turns hedging off.
 func WithHedging(d time.Duration) InterceptorOption {
 	return func(i *interceptor) { i.hedging = max(d, 0) }
 }
@@ -68,9 +67,9 @@ func WithIdempotent(methods ...string) InterceptorOption {
 	}
 }
 
-// NewInterceptor returns an interceptor, for grpc.WithUnaryInterceptor or as the last of a
-// chain, that repeats idempotent calls on other instances; see Attempts in the package
-// documentation. Use one per connection.
+// NewInterceptor returns an interceptor that repeats idempotent calls on other instances; see
+// Attempts in the package documentation. Pass it to grpc.WithUnaryInterceptor, or make it the last
+// of a chain. Use one per connection.
 func NewInterceptor(opts ...InterceptorOption) grpc.UnaryClientInterceptor {
 	i := &interceptor{
 		attempts: DefaultAttempts,
@@ -137,16 +136,15 @@ func once(ctx context.Context, invoke func(context.Context) error) error {
 	return c.explain(err)
 }
 
-// unable reports that an error says that an instance did not do its work, rather than what came of
-// that.
+// unable reports that an error means that an instance did not do its work.
 func unable(err error) bool {
 	return status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded
 }
 
-// errNoAnswer is what an attempt has that took longer than it may.
+// errNoAnswer is the error of an attempt that took too long.
 var errNoAnswer = status.Error(codes.DeadlineExceeded, "grpcdisc: no answer within the time of an attempt")
 
-// move gives into what from has, which is not used any more.
+// move copies from into into; from is not used any more.
 func move(into, from proto.Message) {
 	proto.Reset(into)
 	to, of := into.ProtoReflect(), from.ProtoReflect()
@@ -198,7 +196,7 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) attempt.Result[answe
 	return r
 }
 
-// note remembers what became of an attempt, if it was sent to an instance.
+// note remembers how an attempt ended, if it was sent to an instance.
 func (c *call) note(t *trace, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,7 +206,7 @@ func (c *call) note(t *trace, err error) {
 	}
 }
 
-// explain adds to the error of a call which instances were tried, and what became of each.
+// explain adds to a call's error which instances were tried, and how each attempt ended.
 func (c *call) explain(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +218,7 @@ func (c *call) explain(err error) error {
 	return status.ErrorProto(p)
 }
 
-// trace is what an attempt and the picker tell each other.
+// trace connects an attempt and the picker.
 type trace struct {
 	call    *call
 	attempt *attempt.Attempt
@@ -246,7 +244,7 @@ func (t *trace) tried() []*discovery.Instance {
 	return append([]*discovery.Instance(nil), t.call.tried...)
 }
 
-// picked takes note of an instance that the attempt is sent to.
+// picked notes the instance that the attempt is sent to.
 func (t *trace) picked(in *discovery.Instance) {
 	t.call.mu.Lock()
 	t.in = in
@@ -255,7 +253,7 @@ func (t *trace) picked(in *discovery.Instance) {
 	t.attempt.Begun()
 }
 
-// outcome is what an attempt that ended by o says, knowing why it was ended.
+// outcome returns what an attempt that ended by o says about the instance, given why it was ended.
 func (t *trace) outcome(o pick.Outcome) pick.Outcome {
 	switch end := t.attempt.Ended(); {
 	case o == pick.Success || end == attempt.Open:

@@ -70,8 +70,8 @@ func connectWith(
 	return cc
 }
 
-// One of three processes stands still under load. Each caller meets it once at most: with attempts
-// no call fails, without only those that had to wait for their deadline.
+// One of three processes freezes under load. Each caller meets it at most once: with attempts no
+// call fails, without them only those that had to wait for their deadline.
 func TestFrozenProcess(t *testing.T) {
 	// More than a living one takes on a busy machine: else that is ejected in the frozen one's
 	// place. What is ejected stays so, however long the calls after it take.
@@ -142,7 +142,7 @@ func TestFrozenProcess(t *testing.T) {
 	}
 }
 
-// A caller in a hurry blames nobody, whatever the policy.
+// A caller in a hurry discredits no instance, whatever the policy.
 func TestHurry(t *testing.T) {
 	for _, name := range []string{grpcdisc.RoundRobin, grpcdisc.P2C} {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestHurry(t *testing.T) {
 	}
 }
 
-// What may be repeated is repeated on another instance; what may not is not.
+// A call that may be repeated is repeated on another instance; others are not.
 func TestAttempts(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, d := registrar(t, c), directory(t, c)
@@ -236,7 +236,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// A slow instance is not waited for: a second one is asked, and the answer is whole.
+// A call does not wait for a slow instance: a second one gets it too, and the answer is complete.
 func TestHedging(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
@@ -272,7 +272,7 @@ func TestHedging(t *testing.T) {
 	}
 }
 
-// Hooks of package pick are told by the balancers of a connection.
+// The balancers of a connection call the hooks of package pick.
 func TestPicking(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)

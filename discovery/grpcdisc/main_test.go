@@ -60,8 +60,8 @@ func registrar(t testing.TB, c *clientv3.Client) *discovery.Registrar {
 	return r
 }
 
-// server is a real gRPC server that answers health checks, slowly or with an error if it is
-// told so.
+// server is a real gRPC server that answers health checks, or, as a test sets it, slowly or with an
+// error.
 type server struct {
 	addr     string
 	grpc     *grpc.Server

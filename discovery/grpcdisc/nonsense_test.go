@@ -17,7 +17,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// What makes no sense is an error of Build and of the calls that says so, and nothing panics.
+// Each invalid argument is an error of Build and of the calls that says so, and none panics.
 func TestNonsense(t *testing.T) {
 	d := directory(t, clienttest.Shared(t))
 	for what, b := range map[string]*grpcdisc.Builder{

@@ -39,7 +39,7 @@ type conn struct {
 	picker balancer.Picker
 }
 
-// give tells a pick.Balancer what there is.
+// give passes the present instances to a pick.Balancer.
 func (t *table) give(b *pick.Balancer) {
 	b.Update(t.list, func(in *discovery.Instance) bool { return t.conns[keyOf(in)].ready })
 }
@@ -50,7 +50,7 @@ type conns struct {
 	p *policy
 }
 
-// UpdateState takes what they report.
+// UpdateState takes over the endpoints' states.
 func (c *conns) UpdateState(s balancer.State) {
 	children := endpointsharding.ChildStatesFromPicker(s.Picker)
 	t := &table{
@@ -121,8 +121,8 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 }
 
-// paused is how late the end of a deadline may be noticed. Later, this process stood still rather
-// than the instance.
+// paused is how late the end of a deadline may be noticed. If it is later, this process was paused,
+// not the instance.
 const paused = 250 * time.Millisecond
 
 func report(call balancer.PickInfo, t *trace, done pick.Done, then func(balancer.DoneInfo)) func(balancer.DoneInfo) {

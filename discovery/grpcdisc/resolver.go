@@ -26,18 +26,18 @@ const scheme = "etcd"
 const patience = 3 * time.Second
 
 const (
-	// restLeast is between two states for gRPC at least: an operator's program may change weights a
-	// thousand times a second, and what has come meanwhile goes into one.
+	// restLeast is the shortest time between two states for gRPC: a program may change weights a
+	// thousand times a second, and the changes meanwhile go into one state.
 	restLeast = 10 * time.Millisecond
-	// restFactor times what telling gRPC took is rested too.
+	// restFactor times the duration of gRPC's update, the resolver rests too.
 	restFactor = 4
 )
 
 // BuilderOption changes what [NewBuilder] returns.
 type BuilderOption func(*Builder)
 
-// WithPicking adds options for the balancers of package pick to what the service config says:
-// hooks, above all.
+// WithPicking adds options of package [github.com/fairlead-go/fairlead/discovery/pick] for the
+// balancers to those of the service config: hooks, above all.
 func WithPicking(opts ...pick.Option) BuilderOption {
 	return func(b *Builder) {
 		for _, o := range opts {
@@ -50,7 +50,7 @@ func WithPicking(opts ...pick.Option) BuilderOption {
 }
 
 // NewBuilder returns a builder of resolvers for targets with the scheme "etcd", for
-// grpc.WithResolvers. The directory stays the caller's; without one no connection can be made.
+// grpc.WithResolvers. The directory stays the caller's; without one every connection fails.
 func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) *Builder {
 	b := &Builder{directory: directory}
 	if directory == nil {
@@ -66,11 +66,11 @@ func NewBuilder(directory *discovery.Directory, opts ...BuilderOption) *Builder 
 	return b
 }
 
-// refuse notes what makes no sense.
+// refuse notes an invalid argument.
 func (b *Builder) refuse(what string) { b.err = fmt.Errorf("%w: %s", discovery.ErrInvalid, what) }
 
-// Builder makes resolvers, and knows what their connections know of the instances. It is safe for
-// concurrent use.
+// Builder makes resolvers, and knows the state of the instances of their connections
+// ([Builder.Statuses]). It is safe for concurrent use.
 type Builder struct {
 	directory *discovery.Directory
 	opts      []pick.Option
@@ -92,8 +92,8 @@ type picking struct {
 
 type pickingKey struct{}
 
-// Statuses are what is known of the instances of a service: each once, as the connection says that
-// was made first of those which know it. It is nil if none does.
+// Statuses returns the state of each instance of a service. If several connections know an
+// instance, the one made first counts. It is nil if no connection knows the service.
 func (b *Builder) Statuses(service string) (list []pick.Status) {
 	b.mu.Lock()
 	live := slices.Clone(b.live)
@@ -135,8 +135,8 @@ func (s splitOf) Equal(o any) bool {
 // Scheme implements gRPC's Builder.
 func (*Builder) Scheme() string { return scheme }
 
-// Build starts a resolver. It fails if the target names no service, or the directory is
-// closed.
+// Build starts a resolver. It fails if the target names no service, and if the directory is invalid
+// or closed.
 func (b *Builder) Build(
 	target resolver.Target,
 	cc resolver.ClientConn,
@@ -228,12 +228,12 @@ func (r *follower) tell(v *discovery.View) {
 	// the same.
 	_ = r.cc.UpdateState(s)
 	if len(s.Endpoints) == 0 {
-		// Balancers say "zero addresses" by themselves, and not of what.
+		// Balancers say "zero addresses" by themselves, and do not name the service.
 		r.fail("no instance to call: %d registered, %d of them draining", v.Len(), v.Draining())
 	}
 }
 
-// fail tells gRPC why calls fail. Only the text: an error that carries a status would end
+// fail reports to gRPC why calls fail. It passes only the text: an error with a status would end
 // calls that are willing to wait.
 func (r *follower) fail(format string, args ...any) {
 	r.cc.ReportError(fmt.Errorf("grpcdisc: service %q: %s", r.service, fmt.Sprintf(format, args...)))

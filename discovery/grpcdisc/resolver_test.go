@@ -19,7 +19,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// fakeConn stands for gRPC and notes what it is told.
+// fakeConn stands for gRPC and records its calls.
 type fakeConn struct {
 	resolver.ClientConn
 	states chan resolver.State

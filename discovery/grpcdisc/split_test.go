@@ -20,7 +20,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// setSplit is what an operator does.
+// setSplit changes the split as an operator does.
 func setSplit(t testing.TB, c *clientv3.Client, words string) {
 	t.Helper()
 	err := discovery.ChangeControl(within(t), c, t.Name(), func(ctl *discovery.Control) (err error) {
@@ -38,8 +38,8 @@ func version(v string) func(*discovery.Instance) {
 }
 
 // An operator changes the split while calls run, and takes a version away in the middle: no call
-// fails, and those that begin afterwards go where he says. With a subset each client is connected
-// to some of each version.
+// fails, and later calls follow the split. With a subset each client is connected to some of each
+// version.
 func TestSplitWhileCallsRun(t *testing.T) {
 	for name, config := range map[string]string{"all": "", "subset": `"subset":1`} {
 		t.Run(name, func(t *testing.T) {
@@ -172,8 +172,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// Weights and the split change a thousand times a second, by two operators at once, while calls
-// run: none fails, and what was said last is in force in the end.
+// Two operators change weights and the split a thousand times a second while calls run: no call
+// fails, and the last change is in force in the end.
 func TestControlChangesAllTheTime(t *testing.T) {
 	c := clienttest.Shared(t)
 	r := registrar(t, c)
