@@ -115,7 +115,7 @@ func (p permission) String() string {
 	case end == "\x00":
 		return what + "from " + key + " on"
 	case end == prefixEnd(string(p.Key)):
-		return what + "all that begin with " + key
+		return what + "all keys that begin with " + key
 	}
 	return what + "from " + key + " up to, without, " + auditOf(p.End)
 }
@@ -145,7 +145,7 @@ func planAccess(ch *accessChange, st *accessState) (*accessPlan, error) {
 	p := &accessPlan{Seen: st.revision}
 	planner, ok := accessPlanners[ch.Action]
 	if !ok {
-		return nil, badRequest("there is no change " + printable(ch.Action))
+		return nil, badRequest("there is no action " + printable(ch.Action))
 	}
 	_, user := st.users[ch.User]
 	_, role := st.roles[ch.Role]
@@ -185,7 +185,7 @@ func planUserAdd(p *accessPlan, st *accessState, ch *accessChange) error {
 	p.Title, p.target = "Add this user?", "user "+ch.User
 	p.Effects = []string{ch.User + " has no roles at first, and may do nothing."}
 	if ch.Password == "" {
-		p.Effects = append(p.Effects, "Without a password it can only come with a certificate of that name.")
+		p.Effects = append(p.Effects, "Without a password this user can only authenticate by a certificate of that name.")
 	}
 	user, password := ch.User, ch.Password
 	p.do = func(ctx context.Context, a clientv3.Auth) error {
@@ -205,7 +205,7 @@ func planUserDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 	p.Title, p.target = "Delete this user?", "user "+ch.User
 	p.before = "roles: " + strings.Join(st.users[ch.User], ", ")
 	p.Effects = []string{
-		ch.User + " can do nothing any more. Connections that it has are refused from now on; watches that it has may go on until they end.",
+		ch.User + " can do nothing any more. Its requests are refused from now on; its watches may go on until they end.",
 	}
 	user := ch.User
 	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.UserDelete(ctx, user); return err }
@@ -218,10 +218,10 @@ func planUserPassword(p *accessPlan, st *accessState, ch *accessChange) error {
 	}
 	p.Title, p.target = "Change the password?", "password of "+ch.User
 	p.Effects = []string{
-		"The old password of " + ch.User + " is of no use from now on. Programs that have it fail when they log in the next time.",
+		"The old password of " + ch.User + " stops working now. Programs that use it fail when they log in the next time.",
 	}
 	if ch.User == st.own {
-		p.Warnings = []string{"It is your own: sign in anew afterwards."}
+		p.Warnings = []string{"This is your own password: sign in again afterwards."}
 	}
 	user, password := ch.User, ch.Password
 	p.do = func(ctx context.Context, a clientv3.Auth) error {
@@ -237,10 +237,10 @@ func planUserGrant(p *accessPlan, st *accessState, ch *accessChange) error {
 	}
 	p.Title, p.target, p.after = "Give this role?", "user "+ch.User, "has the role "+ch.Role
 	p.Effects = []string{
-		fmt.Sprintf("%s may from now on what %s may: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
+		fmt.Sprintf("From now on %s may do what %s may: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
 	}
 	if ch.Role == "root" {
-		p.Effects = []string{ch.User + " may do everything from now on, also with the cluster, users and roles."}
+		p.Effects = []string{ch.User + " may do everything from now on, with the cluster, users and roles too."}
 	}
 	user, role := ch.User, ch.Role
 	p.do = func(ctx context.Context, a clientv3.Auth) error {
@@ -257,12 +257,12 @@ func planUserRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
 	case ch.User == "root" && ch.Role == "root" && st.enabled:
 		return refuse("root is needed as long as authentication is on")
 	}
-	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, "has the role "+ch.Role, "has it no more"
+	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, "has the role "+ch.Role, "does not have it"
 	p.Effects = []string{
-		fmt.Sprintf("%s may no more what only %s lets it: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
+		fmt.Sprintf("%s loses what only %s permits: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
 	}
 	if ch.User == st.own {
-		p.Warnings = []string{"It is your own role: you may be unable to undo this."}
+		p.Warnings = []string{"This is your own role: you may be unable to undo this."}
 	}
 	user, role := ch.User, ch.Role
 	p.do = func(ctx context.Context, a clientv3.Auth) error {
@@ -280,7 +280,7 @@ func planRoleAdd(p *accessPlan, st *accessState, ch *accessChange) error {
 		return refuse("there is a role %s already", printable(ch.Role))
 	}
 	p.Title, p.target = "Add this role?", "role "+ch.Role
-	p.Effects = []string{ch.Role + " lets nobody do anything at first."}
+	p.Effects = []string{ch.Role + " has no permissions at first."}
 	role := ch.Role
 	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.RoleAdd(ctx, role); return err }
 	return nil
@@ -301,18 +301,18 @@ func planRoleDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 	p.Effects = []string{"Nobody has it."}
 	switch {
 	case len(st.users) > accessMost:
-		p.Effects = []string{"Whoever has it loses it; there are too many users to say who."}
+		p.Effects = []string{"All users who have it lose it; there are too many users to name them."}
 	case len(of) > 0:
 		p.Effects = []string{
 			fmt.Sprintf(
-				"These lose it: %s. They may no more what only it lets them: %s.",
+				"These users lose it: %s. With it they lose what only this role permits: %s.",
 				strings.Join(of, ", "),
 				granted(st.roles[ch.Role]),
 			),
 		}
 	}
 	if slices.Contains(of, st.own) {
-		p.Warnings = []string{"It is a role of your own: you may be unable to undo this."}
+		p.Warnings = []string{"You have this role yourself: you may be unable to undo this."}
 	}
 	role := ch.Role
 	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.RoleDelete(ctx, role); return err }
@@ -343,14 +343,14 @@ func planRoleGrant(p *accessPlan, st *accessState, ch *accessChange) error {
 		return refuse("root may do everything already")
 	}
 	p.Title, p.target, p.after = "Grant this?", "role "+ch.Role, "may "+ch.May.String()
-	p.Effects = []string{"Whoever has the role " + ch.Role + " may " + ch.May.String() + "."}
+	p.Effects = []string{"All users with the role " + ch.Role + " may " + ch.May.String() + "."}
 	for _, old := range st.roles[ch.Role] {
 		if string(old.Key) == string(ch.May.Key) && string(old.End) == string(ch.May.End) {
 			if old.Type == ch.May.Type {
-				return refuse("it may that already")
+				return refuse("it has that permission already")
 			}
 			p.before = "may " + old.String()
-			p.Effects = append(p.Effects, "That is in place of: "+old.String()+".")
+			p.Effects = append(p.Effects, "This replaces: "+old.String()+".")
 		}
 	}
 	role, may := ch.Role, *ch.May
@@ -374,7 +374,7 @@ func planRoleRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
 	old := st.roles[ch.Role][i]
 	p.Title, p.target, p.before, p.after = "Take this permission away?", "role "+ch.Role, "may "+old.String(), "may not"
 	p.Effects = []string{
-		"Whoever has the role " + ch.Role + " may no more: " + old.String() + ", unless something else lets them.",
+		"Users with the role " + ch.Role + " may no longer " + old.String() + ", unless another permission lets them.",
 	}
 	role := ch.Role
 	p.do = func(ctx context.Context, a clientv3.Auth) error {
@@ -417,7 +417,7 @@ func postAccess(r *request) (any, error) {
 		return nil, err
 	}
 	if ch.Seen != p.Seen {
-		return nil, conflict("users or roles are not as they were shown any more; nothing was changed", nil)
+		return nil, conflict("users or roles have changed since they were shown; nothing was changed", nil)
 	}
 	if err := r.begin(ch.Action, auditOf([]byte(p.target))); err != nil {
 		return nil, err

@@ -57,18 +57,18 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	may := func(key, end, kind string) map[string]any {
 		return map[string]any{"key": b64Std(key), "end": b64Std(end), "type": kind}
 	}
-	do(map[string]any{"action": "role-add", "role": "ops"}, "nobody do anything at first")
+	do(map[string]any{"action": "role-add", "role": "ops"}, "has no permissions at first")
 	do(
 		map[string]any{"action": "role-grant", "role": "ops", "may": may("ops/", "ops0", "READ")},
-		"may read all that begin with ops/",
+		"may read all keys that begin with ops/",
 	)
 	do(
 		map[string]any{"action": "role-grant", "role": "ops", "may": may("ops/", "ops0", "READWRITE")},
-		"in place of: read all that begin with ops/",
+		"replaces: read all keys that begin with ops/",
 	)
 	do(map[string]any{"action": "user-add", "user": "bo", "password": "b"}, "no roles at first")
-	do(map[string]any{"action": "user-add", "user": "cert"}, "only come with a certificate")
-	do(map[string]any{"action": "user-grant", "user": "bo", "role": "ops"}, "read and write all that begin with ops/")
+	do(map[string]any{"action": "user-add", "user": "cert"}, "only authenticate by a certificate")
+	do(map[string]any{"action": "user-grant", "user": "bo", "role": "ops"}, "read and write all keys that begin with ops/")
 	as := func(user, password, key string) int {
 		t.Helper()
 		q := serve(
@@ -93,13 +93,13 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	change["seen"] = plan(change).Seen
 	do(
 		map[string]any{"action": "role-revoke", "role": "ops", "may": may("ops/", "ops0", "READWRITE")},
-		"may no more: read and write all that begin with ops/",
+		"may no longer read and write all keys that begin with ops/",
 	)
 	p.refused("POST", "api/access", change, http.StatusConflict, "conflict")
 	if got := as("bo", "new", "ops/2"); got != http.StatusForbidden {
 		t.Errorf("status %d", got)
 	}
-	do(map[string]any{"action": "role-delete", "role": "ops"}, "These lose it: bo")
+	do(map[string]any{"action": "role-delete", "role": "ops"}, "These users lose it: bo")
 	do(map[string]any{"action": "user-delete", "user": "bo"}, "nothing any more")
 
 	for _, bad := range []struct {

@@ -110,7 +110,7 @@ func (r *request) begin(action, target string) error {
 		return &apiError{
 			Status:  http.StatusServiceUnavailable,
 			Code:    "audit",
-			Message: "nothing was changed, since the change cannot be recorded: " + err.Error(),
+			Message: "nothing was changed, because the change cannot be recorded: " + err.Error(),
 		}
 	}
 	return nil

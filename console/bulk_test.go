@@ -220,11 +220,11 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 			t.Fatalf("%+v, %d keys", e, count())
 		}
 	}
-	refused("has to be typed", target("", v.Count), http.StatusBadRequest, "bad_request")
-	refused("saved to a file first", target(prefix, v.Count), http.StatusBadRequest, "bad_request")
+	refused("type their prefix", target("", v.Count), http.StatusBadRequest, "bad_request")
+	refused("save them to a file first", target(prefix, v.Count), http.StatusBadRequest, "bad_request")
 	refused("there were 1501 keys, not 5", target(prefix, 5), http.StatusConflict, "conflict")
 	p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix)}) // as of now, which may be another revision
-	refused("saved to a file first", target(prefix, v.Count), http.StatusBadRequest, "bad_request")
+	refused("save them to a file first", target(prefix, v.Count), http.StatusBadRequest, "bad_request")
 	file := p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix), "revision": v.Revision})
 	if len(file) != 1503 || file[1502] != `{"end":1501}` {
 		t.Fatalf("%d lines, the last is %s", len(file), file[len(file)-1])

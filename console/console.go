@@ -21,7 +21,7 @@ import (
 const callTimeout = 5 * time.Second
 
 // ErrNoWayIn: a console was made with none of [WithToken], [WithLogin] and [WithOpenAccess].
-var ErrNoWayIn = errors.New("console: nothing says who may use it: give WithToken, WithLogin or WithOpenAccess")
+var ErrNoWayIn = errors.New("console: it is not set who may use it: give WithToken, WithLogin or WithOpenAccess")
 
 // Console is the web console of one cluster, an http.Handler. It is made by New and safe for
 // concurrent use.
@@ -120,7 +120,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			&apiError{
 				Status:  http.StatusMisdirectedRequest,
 				Code:    "host",
-				Message: "this console does not answer to the name " + printable(r.Host),
+				Message: printable(r.Host) + " is not a name of this console",
 			},
 		)
 		return

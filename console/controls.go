@@ -237,7 +237,7 @@ func (p *prospect) warn(in *proposal) {
 	}
 	say := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
 	if up == 0 && len(p.After.Instances) > 0 {
-		say("No instance of the service takes new work then.")
+		say("Then no instance of the service takes new work.")
 	}
 	if in.Split == nil {
 		return
@@ -267,7 +267,7 @@ func postControl(r *request) (any, error) {
 		now := in.stand(ctl)
 		r.change.Before = auditOf([]byte(now))
 		if now != in.Seen {
-			return conflict("somebody else has changed this meanwhile; nothing was done", now)
+			return conflict("somebody else changed this meanwhile; nothing was done", now)
 		}
 		if err := in.apply(ctl); err != nil {
 			return err

@@ -182,7 +182,7 @@ func TestControls(t *testing.T) {
 	p.control(change(map[string]any{"id": "a", "drain": true}))
 	p.control(change(map[string]any{"id": "b", "drain": true}))
 	if got = p.prospect(change(map[string]any{"id": "c", "drain": true})); len(got.Warnings) != 1 ||
-		!strings.Contains(got.Warnings[0], "No instance") {
+		!strings.Contains(got.Warnings[0], "no instance") {
 		t.Fatalf("%+v", got)
 	}
 }

@@ -57,7 +57,7 @@ func readTarget(r *request) (*target, error) {
 		return nil, err
 	}
 	if len(t.Key) == 0 && len(t.Keys) == 0 {
-		return nil, badRequest("a key or a prefix is needed; everything at once is not deleted from here")
+		return nil, badRequest("a key or a prefix is needed; the console does not delete all keys at once")
 	}
 	return t, nil
 }
@@ -183,10 +183,10 @@ func (t *target) meant(r *request) error {
 		return nil
 	case !bytes.Equal(t.Typed, t.Key):
 		return badRequest(
-			fmt.Sprintf("for more than %d keys their prefix has to be typed; nothing was deleted", previewKeys),
+			fmt.Sprintf("to delete more than %d keys, type their prefix; nothing was deleted", previewKeys),
 		)
 	case !r.session.saves.has(saved{string(t.Key), t.Revision, t.Count}):
-		return badRequest(fmt.Sprintf("more than %d keys are saved to a file first; nothing was deleted", previewKeys))
+		return badRequest(fmt.Sprintf("to delete more than %d keys, save them to a file first; nothing was deleted", previewKeys))
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func (t *target) meant(r *request) error {
 // deleteMarked deletes several keys, if none of them was changed since it was seen.
 func deleteMarked(r *request, keys []marked) (any, error) {
 	if len(keys) > previewKeys {
-		return nil, badRequest(fmt.Sprintf("no more than %d keys go at once; more go by their prefix", previewKeys))
+		return nil, badRequest(fmt.Sprintf("no more than %d keys can be deleted at once; delete more by their prefix", previewKeys))
 	}
 	var (
 		names [][]byte
@@ -204,7 +204,7 @@ func deleteMarked(r *request, keys []marked) (any, error) {
 	)
 	for _, k := range keys {
 		if len(k.Key) == 0 || k.Mod <= 0 {
-			return nil, badRequest("each key and the revision that it was seen at are needed")
+			return nil, badRequest("each key is needed with the revision at which it was seen")
 		}
 		names = append(names, k.Key)
 		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(string(k.Key)), "=", k.Mod))
@@ -234,7 +234,7 @@ func deleteMarked(r *request, keys []marked) (any, error) {
 			d.Changed = append(d.Changed, found{Key: keys[i].Key, Mod: now})
 		}
 	}
-	return nil, conflict("some of the keys were changed since they were marked; nothing was deleted", d)
+	return nil, conflict("some keys have changed since they were marked; nothing was deleted", d)
 }
 
 // same is the condition that nothing among some keys was written after the preview.
@@ -300,9 +300,9 @@ func (d *deletion) inChunks(ctx context.Context, client *clientv3.Client, t *tar
 
 // refused says which keys have changed.
 func (d *deletion) refused(ctx context.Context, kv clientv3.KV, t *target) error {
-	message := "there was a change after the preview; nothing was deleted"
+	message := "keys have changed since the preview; nothing was deleted"
 	if d.Deleted > 0 {
-		message = "there was a change after the preview; the rest was not deleted"
+		message = "keys have changed since the preview; the rest was not deleted"
 	}
 	// One filtered by the server would be read whole there too.
 	if p, err := look(ctx, kv, t, clientv3.WithMinModRev(t.Revision+1), clientv3.WithLimit(20)); err == nil {

@@ -19,7 +19,7 @@ func postFormat(r *request) (any, error) {
 		return nil, err
 	}
 	if len(in.Value) > formatMost {
-		return nil, badRequest("that is too long to be formatted here")
+		return nil, badRequest("the text is too long to be formatted here")
 	}
 	out, err := formatYAML(in.Value)
 	if err != nil {
@@ -30,7 +30,7 @@ func postFormat(r *request) (any, error) {
 	}{out}, nil
 }
 
-var errNotYAML = errors.New("this is a text, and no mapping or list in YAML")
+var errNotYAML = errors.New("this is plain text, not a mapping or list in YAML")
 
 func formatYAML(text []byte) (_ []byte, err error) {
 	defer func() { // the decoder has been known to panic on nonsense

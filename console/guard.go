@@ -36,7 +36,7 @@ func (c *Console) allowedHost(host string) bool { return c.hosts[site.HostName(h
 var errForeign = &apiError{
 	Status:  http.StatusForbidden,
 	Code:    "cross_site",
-	Message: "requests that another site causes are refused",
+	Message: "requests from another site are refused",
 }
 
 // handler answers a request of the API with something for JSON.
@@ -59,7 +59,7 @@ func limitBody(w http.ResponseWriter, r *http.Request) error {
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // some writers know none
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return badRequest("such a request has no body")
+		return badRequest("this request must not have a body")
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (c *Console) private(most int64, f handler, tell func(*clientv3.Client, err
 var errNoUser = &apiError{
 	Status:  http.StatusUnauthorized,
 	Code:    "sign_in",
-	Message: "etcd does not know this user with this password any more; sign in again",
+	Message: "etcd does not accept this user and password any more; sign in again",
 }
 
 // within lets in those who have a session, with their share of the requests and their body, of so

@@ -121,7 +121,7 @@ func TestHealth(t *testing.T) {
 	if len(past.At) == 0 || len(past.Members) != 3 || past.Size[0] == nil || *past.Size[0] <= 0 ||
 		!kinds["begun Member down"] ||
 		!kinds["begun No quorum"] ||
-		!kinds["restart "+dead.Name+" started anew"] {
+		!kinds["restart "+dead.Name+" restarted"] {
 		t.Errorf("%+v", past)
 	}
 	p.refused("GET", "api/memory?span=year", nil, http.StatusBadRequest, "bad_request")

@@ -96,7 +96,7 @@ func (m *memory) load(path string) error {
 		err = json.Unmarshal(text, &k)
 	}
 	if err == nil && k.Form != fileForm {
-		err = fmt.Errorf("it has form %d, this program reads form %d", k.Form, fileForm)
+		err = fmt.Errorf("its format is %d, and this program reads %d", k.Form, fileForm)
 	}
 	if err == nil {
 		err = errors.Join(m.hour.restore(k.Hour), m.day.restore(k.Day))

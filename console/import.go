@@ -89,7 +89,7 @@ func postImport(r *request) (any, error) {
 		return plan, nil
 	}
 	if in.Seen != plan.Seen {
-		return nil, conflict("the keys are not as they were shown any more; nothing was written", nil)
+		return nil, conflict("keys have changed since they were shown; nothing was written", nil)
 	}
 	if err := r.begin("import", importTarget(plan)); err != nil {
 		return nil, err

@@ -83,7 +83,7 @@ func putKey(r *request) (any, error) {
 		return nil, err
 	}
 	if len(in.Key) == 0 || in.Mod == nil || *in.Mod < 0 {
-		return nil, badRequest("a key and the mod revision that was seen are needed")
+		return nil, badRequest("a key is needed, and the mod revision at which it was seen")
 	}
 	lease, err := strconv.ParseUint(in.Lease, 16, 64)
 	switch {
@@ -92,9 +92,9 @@ func putKey(r *request) (any, error) {
 	case in.TTL < 0 || in.TTL > longestLease:
 		return nil, badRequest(fmt.Sprintf("a lease lasts 1 to %d seconds", longestLease))
 	case in.TTL > 0 && in.Lease != "":
-		return nil, badRequest("a key has one lease: a new one or one that there is")
+		return nil, badRequest("a key has one lease: give a new one or an existing one, not both")
 	case *in.Mod != 0 && (in.TTL > 0 || in.Lease != ""):
-		return nil, badRequest("only a new key gets a lease here")
+		return nil, badRequest("only a new key can be given a lease here")
 	}
 	if err := r.begin("put", auditOf(in.Key)); err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func putKey(r *request) (any, error) {
 		return nil, err
 	}
 	if !t.Succeeded {
-		return nil, conflict("somebody else has changed the key meanwhile; nothing was written",
+		return nil, conflict("somebody else changed the key meanwhile; nothing was written",
 			stateOf(key, (*clientv3.GetResponse)(t.Responses[0].GetResponseRange())))
 	}
 	if prev := t.Responses[0].GetResponsePut().PrevKv; prev != nil {

@@ -100,7 +100,7 @@ func postRelease(r *request) (any, error) {
 		return nil, err
 	}
 	if len(in.Key) == 0 || in.Create <= 0 {
-		return nil, badRequest("a key and the revision of its creation are needed")
+		return nil, badRequest("a key and its create revision are needed")
 	}
 	if err := r.begin("release", auditOf(in.Key)); err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func postRelease(r *request) (any, error) {
 		return nil, err
 	}
 	if !t.Succeeded {
-		return nil, conflict("it is not held by this key any more; nothing was done", nil)
+		return nil, conflict("this key does not hold it any more; nothing was done", nil)
 	}
 	for _, kv := range t.Responses[0].GetResponseDeleteRange().PrevKvs {
 		r.change.Before = auditOf(kv.Value)

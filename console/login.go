@@ -71,7 +71,7 @@ func (c *Console) mayOperate(ctx context.Context, s *session) bool {
 }
 
 var (
-	errDenied  = &apiError{Status: http.StatusUnauthorized, Code: "denied", Message: "that is not right"}
+	errDenied  = &apiError{Status: http.StatusUnauthorized, Code: "denied", Message: "the name, the password or the token is wrong"}
 	errTooMany = &apiError{
 		Status:  http.StatusTooManyRequests,
 		Code:    "too_many",

@@ -125,7 +125,7 @@ func (m *memory) began(at time.Time, member string, started float64) {
 		return
 	}
 	if before := m.starts[member]; before > 0 && started > before {
-		m.happened(at, "restart", member+" started anew")
+		m.happened(at, "restart", member+" restarted")
 	}
 	m.starts[member] = started
 }
@@ -219,7 +219,7 @@ func (m *memory) belongs(at time.Time, cluster uint64) {
 		m.hour.buckets, m.day.buckets, m.events = nil, nil, nil
 		m.revision, m.leader, m.findings, m.roster, m.rumour = 0, 0, nil, nil, nil
 		clear(m.starts)
-		m.happened(at, "begun", "the members are of another cluster than before; what was kept is forgotten")
+		m.happened(at, "begun", "the members belong to another cluster than before; the history begins anew")
 	}
 	m.cluster = cluster
 }

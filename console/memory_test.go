@@ -125,7 +125,7 @@ func TestARestartIsNoted(t *testing.T) {
 	for i, started := range []float64{100, 100, 0, 100, 200, 200} {
 		m.began(time.Unix(int64(i), 0), "m0", started)
 	}
-	if len(m.events) != 1 || m.events[0].At != 4000 || m.events[0].Text != "m0 started anew" {
+	if len(m.events) != 1 || m.events[0].At != 4000 || m.events[0].Text != "m0 restarted" {
 		t.Errorf("%+v", m.events)
 	}
 }

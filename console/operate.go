@@ -95,7 +95,7 @@ func (c *Console) operate(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if !c.operating.TryLock() {
-		return refuse("somebody else is at an operation of this console; wait for its end and look again")
+		return refuse("another operation of this console is under way; wait for its end and look again")
 	}
 	defer c.operating.Unlock()
 	ctx, cancel := r.limit(callTimeout)
@@ -105,7 +105,7 @@ func (c *Console) operate(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if op.Seen == "" || p.Operation.Seen != op.Seen {
-		return conflict("the cluster is not as it was shown any more; nothing was done", nil)
+		return conflict("the cluster has changed since it was shown; nothing was done", nil)
 	}
 	if err := r.begin(op.Action, auditOf([]byte(strings.Join(p.Steps, "; ")))); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (p *plan) run(r *request, out *writer) (notes []string, err error) {
 			return notes, &apiError{
 				Status:  http.StatusConflict,
 				Code:    "closed_page",
-				Message: "the page was closed: what was left was not begun",
+				Message: "the page was closed: the remaining steps were not begun",
 			}
 		}
 		at := 0

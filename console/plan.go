@@ -136,9 +136,9 @@ func planCompact(p *plan, st *clusterState) error {
 	p.Operation.Revision = rev
 	p.Title = fmt.Sprintf("Compact the history before revision %d?", rev)
 	p.Effects = []string{
-		"All older revisions of all keys are removed from all members, for good. What keys are now stays.",
-		"Watches that ask for an older revision fail and must read anew.",
-		"The space is free for new data; the files shrink by defragmenting.",
+		"All older revisions of all keys are removed from all members, for good. The present values stay.",
+		"Watches that ask for an older revision fail, and their programs must read anew.",
+		"The space becomes free for new data; defragmenting shrinks the files.",
 	}
 	p.step("", "Compact, and wait until the data is removed")
 	return nil
@@ -151,7 +151,7 @@ func planDefragment(p *plan, st *clusterState) error {
 	p.Title = "Defragment all members?"
 	p.Effects = []string{
 		"One member after the other, the leader last, gives unused space back to its disk. It answers nothing meanwhile: about a second for each 100 MB.",
-		"It stops before the next member if one does not answer. If this page is closed, the member that is at it is the last one.",
+		"It stops before the next member if one does not answer. If this page is closed, no further member begins.",
 	}
 	if len(st.members) < 3 {
 		p.Warnings = append(p.Warnings, "With fewer than three members nothing is written while one of them is busy.")
@@ -247,13 +247,13 @@ func planMoveLeader(p *plan, st *clusterState) error {
 
 func planAdd(p *plan, st *clusterState) error {
 	if len(p.Operation.URLs) == 0 {
-		return badRequest("where the others reach it (its peer URL) is needed")
+		return badRequest("its peer URL is needed: the address at which the other members reach it")
 	}
 	for _, text := range p.Operation.URLs {
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" ||
 			u.Path != "" {
-			return badRequest(printable(text) + " is no peer URL: they look like https://10.0.0.4:2380")
+			return badRequest(printable(text) + " is not a peer URL, like https://10.0.0.4:2380")
 		}
 		for _, m := range st.members {
 			for _, other := range m.PeerURLs {
@@ -268,7 +268,7 @@ func planAdd(p *plan, st *clusterState) error {
 	if p.Operation.Learner {
 		p.Title = "Add a learner?"
 		p.Effects = []string{
-			"A member at " + where + " gets all data and has no vote until it is promoted. The quorum stays as it is.",
+			"A member at " + where + " receives all data, and has no vote until it is promoted. The quorum stays as it is.",
 		}
 	} else {
 		p.Title = "Add a voting member?"
@@ -303,7 +303,7 @@ func planPromote(p *plan, st *clusterState) error {
 			all/2+1,
 			all,
 		),
-		"etcd refuses it as long as the learner lacks much of the data.",
+		"etcd refuses this as long as the learner lacks much of the data.",
 	}
 	p.step(p.Operation.Member, "%s becomes a voting member", title(m))
 	return nil
@@ -319,12 +319,12 @@ func planRemove(p *plan, st *clusterState) error {
 		return refuse("%s is the only voting member", title(m))
 	}
 	if live < all/2+1 {
-		return refuse("of the others %d of %d answer, which is no quorum: mend one of them first", live, all)
+		return refuse("%d of the %d other members answer, which is no quorum: mend one of them first", live, all)
 	}
 	p.Title = "Remove this member?"
 	p.Effects = []string{
 		fmt.Sprintf(
-			"%s leaves the cluster and its process ends. Its data is of no use any more; to come back it is added anew, with an empty directory.",
+			"%s leaves the cluster, and its process ends. Its data is useless then; to come back it must be added anew, with an empty directory.",
 			title(m),
 		),
 		fmt.Sprintf("The cluster then has %d voting members and needs %d of them.", all, all/2+1),
@@ -336,7 +336,7 @@ func planRemove(p *plan, st *clusterState) error {
 		)
 	}
 	if all%2 == 0 && !m.IsLearner {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%d voting members stand no more failures than %d.", all, all-1))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%d voting members survive no more failures than %d.", all, all-1))
 	}
 	p.step(p.Operation.Member, "Remove %s", title(m))
 	return nil

@@ -93,7 +93,7 @@ func explain(client *clientv3.Client, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Status, e.Code, e.Message = http.StatusGatewayTimeout, "DeadlineExceeded", "etcd did not answer in time"
 	case errors.Is(err, context.Canceled):
-		e.Code, e.Message = "Canceled", "the request was given up"
+		e.Code, e.Message = "Canceled", "the request was cancelled"
 	}
 	if e.Status == http.StatusGatewayTimeout || e.Status == http.StatusServiceUnavailable {
 		for _, m := range client.MemberStates() {

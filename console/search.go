@@ -63,7 +63,7 @@ func readSearch(r *request) (*search, error) {
 		return nil, err
 	}
 	if len(text) == 0 || len(text) > searchLongest {
-		return nil, badRequest("what is searched for has 1 to " + strconv.Itoa(searchLongest) + " bytes")
+		return nil, badRequest("the text to search for has 1 to " + strconv.Itoa(searchLongest) + " bytes")
 	}
 	q := r.URL.Query()
 	s := &search{

@@ -69,7 +69,7 @@ func records(name, base string) (discovery.Format, string, error) {
 	}
 	f, prefix, err := discovery.NamedFormat(name, base)
 	if err != nil {
-		return nil, "", badRequest("there are no records " + printable(name))
+		return nil, "", badRequest("there is no format of records " + printable(name))
 	}
 	return f, prefix, nil
 }
@@ -97,7 +97,7 @@ func recordsOf(ctx context.Context, kv clientv3.KV, name, base string) (*service
 		return nil, err
 	}
 	if base == "" {
-		return nil, badRequest("these records have no usual place: say what their keys begin with")
+		return nil, badRequest("this format has no default base: give the beginning of the keys")
 	}
 	got, err := kv.Get(ctx, base, clientv3.WithPrefix(), clientv3.WithLimit(servicesMost))
 	if err != nil {

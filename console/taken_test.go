@@ -116,7 +116,7 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 	// The user goes.
 	access(map[string]any{"action": "user-delete", "user": "ann"})
 	bossPut("app/secret", "not for ann either")
-	if e := p.refused("GET", "api/key?key="+b64("app/secret"), nil, http.StatusUnauthorized, "sign_in"); !strings.Contains(e.Error, "does not know this user") {
+	if e := p.refused("GET", "api/key?key="+b64("app/secret"), nil, http.StatusUnauthorized, "sign_in"); !strings.Contains(e.Error, "does not accept this user") {
 		t.Errorf("%+v", e)
 	}
 	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in") // the session is over

@@ -109,7 +109,7 @@ func TestControlsOfServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyboard("Change it")
-	b.has("dialog .say", "Somebody else has changed this meanwhile")
+	b.has("dialog .say", "Somebody else changed this meanwhile")
 	b.keys(kb.Escape)
 	b.has("main", "its own: 10")
 	if o := control().Instances["cart-0"]; o.Weight != 20 {
@@ -118,12 +118,12 @@ func TestControlsOfServices(t *testing.T) {
 
 	// The page of an instance.
 	b.press("cart-0")
-	b.has(".instance", "20, as operators say; 10 as it says")
+	b.has(".instance", "20, set by operators; its own is 10")
 	b.has(".instance", "no lease")
 	b.press("Drain…")
 	b.has("dialog", "Drain this instance?")
 	b.press("Drain it")
-	b.has(".instance", "draining, as operators say")
+	b.has(".instance", "draining, set by operators")
 	b.press("Revisions of its record")
 	b.has(".instance", "1 of this key")
 	b.examineBoth("an instance")
@@ -152,11 +152,11 @@ func TestControlsOfServices(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	b.has(".said", "cart-9 is not there; operators say weight 20")
+	b.has(".said", "cart-9 is not there; operators set weight 20")
 	b.examineBoth("services")
 	b.shot("services-controls")
 	b.press("Take it back…")
-	b.has("dialog", "is then what it says of itself")
+	b.has("dialog", "then has only what it says of itself")
 	b.press("Take it back")
 	b.await("it is taken back", `!document.querySelector('.said').innerText.includes('cart-9')`)
 	if c := control(); len(c.Instances) != 0 {

@@ -93,7 +93,7 @@ func TestNewKeysAndDeleting(t *testing.T) {
 	b.press("New key")
 	b.enter("dialog input", prefix+`a\n\xff\\x`)
 	b.press("Create")
-	b.has("dialog .say", "There is such a key already")
+	b.has("dialog .say", "The key exists already")
 	b.press("Cancel")
 	for _, s := range strings.Split("bcdefg", "") {
 		put(t, client, prefix+s, s)
@@ -133,7 +133,7 @@ func TestSignInAndOut(t *testing.T) {
 	b.expect("401")
 	b.run(chromedp.Navigate(base))
 	b.enter("input[name=token]", "wrong\r")
-	b.has(".say", "That is not right")
+	b.has(".say", "the password or the token is wrong")
 	b.enter("input[name=token]", secret+"\r")
 	b.has("main", "3 of 3 members answer")
 	b.press("Sign out")

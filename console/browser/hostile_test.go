@@ -114,7 +114,7 @@ func TestHostileKeysAndValues(t *testing.T) {
 
 	// The overview names what is changed most, and what was changed here.
 	b.visit("overview")
-	b.has(".prefixes", "Counted for")
+	b.has(".prefixes", "Counted over")
 	for _, h := range hostile {
 		put(t, client, prefix+h+"/k", h)
 	}

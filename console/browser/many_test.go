@@ -168,7 +168,7 @@ func TestManyKeys(t *testing.T) {
 	b.shot("import")
 	put(t, client, prefix+"005", "theirs")
 	b.byKeyboard("Write 146 keys")
-	b.has("dialog", "not as they were shown")
+	b.has("dialog", "have changed since they were shown")
 	b.byKeyboard("Close")
 	b.byKeyboard("Import…")
 	b.js(

@@ -59,7 +59,7 @@ func TestOperationsFromThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.press("Move it")
-	b.has("dialog [role=status]", "not as it was shown any more; nothing was done")
+	b.has("dialog [role=status]", "has changed since it was shown; nothing was done")
 	b.press("Close")
 	if now := own.Leader(t); now.Name == leader.Name {
 		t.Errorf("%s leads still", now.Name)
@@ -69,11 +69,11 @@ func TestOperationsFromThePage(t *testing.T) {
 	b.enter("dialog input", "nonsense")
 	b.expect("400")
 	b.press("Show what it will do")
-	b.has(".toast", "is no peer URL")
+	b.has(".toast", "is not a peer URL")
 
 	b.press("Remove member…")
 	b.press("Show what it will do")
-	b.has("dialog", "stand no more failures")
+	b.has("dialog", "survive no more failures")
 	b.visit("keys") // the question goes with its page
 	b.await("the dialog is gone", `!document.querySelector('dialog')`)
 }
@@ -91,7 +91,7 @@ func TestASnapshotFromThePage(t *testing.T) {
 		return err
 	}))
 	b.press("Download a snapshot…")
-	b.has("dialog", "keep it as you would the cluster")
+	b.has("dialog", "protect it as you protect the cluster")
 	b.press("Download it")
 	clienttest.Await(t, "the file", func() bool {
 		names, err := filepath.Glob(filepath.Join(dir, "etcd-*.db"))

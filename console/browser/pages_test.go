@@ -28,7 +28,7 @@ func TestEveryPage(t *testing.T) {
 		`(([changes, proposals, requests]) => changes > 18 && proposals > 18 && requests > 5)([...document.querySelectorAll('.chart .stroke')].map((p) => p.getAttribute('d').split('L').length))`,
 	)
 	b.await("about 50 changes a second", `parseFloat(document.querySelector('.chart b').innerText) > 20`)
-	b.has(".prefixes", "Counted for the last")
+	b.has(".prefixes", "Counted over the last")
 	b.has(".prefixes table:nth-of-type(1)", "/tenants/acme/")
 	b.has(".prefixes", "keys. Sizes are estimated from the first 8 keys of each.")
 	b.js(`scrollTo(0, 0)`, nil)

@@ -50,7 +50,7 @@ func TestUsersOfEtcd(t *testing.T) {
 	b.run(chromedp.Navigate(s.URL))
 	b.enter("input[name=user]", "ann")
 	b.enter("input[name=password]", "wrong\r")
-	b.has(".say", "That is not right")
+	b.has(".say", "the password or the token is wrong")
 	b.enter("input[name=password]", "a\r")
 	b.has("#who", "ann")
 	b.has("main", "Healthy")
@@ -69,7 +69,7 @@ func TestUsersOfEtcd(t *testing.T) {
 	b.has("main", "Authentication is on")
 	b.await(
 		"she sees herself and her role",
-		`document.querySelectorAll('table')[0].innerText.includes('ann') && document.querySelectorAll('table')[1].innerText.includes('all that begin with shop/')`,
+		`document.querySelectorAll('table')[0].innerText.includes('ann') && document.querySelectorAll('table')[1].innerText.includes('all keys that begin with shop/')`,
 	)
 	if b.is(`document.querySelector('main').innerText.includes('root')`) {
 		t.Error("she sees root")

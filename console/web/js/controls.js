@@ -35,7 +35,7 @@ async function propose(title, proposal, lead, action, prospect) {
             await post('services/control', { ...proposal, seen: p.seen });
           } catch (err) {
             if (err.code === 'conflict')
-              throw new Error('Somebody else has changed this meanwhile; nothing was done. Close this and look again.');
+              throw new Error('Somebody else changed this meanwhile; nothing was done. Close this and look again.');
             throw err;
           }
         },
@@ -86,7 +86,7 @@ function effects({ before, after }) {
           'div',
           { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Instances' },
           table(
-            'What its callers do, if they follow weights',
+            'What callers do that follow weights',
             effectColumns,
             list.map((i, n) => {
               const was = before.instances[n];
@@ -101,7 +101,7 @@ function effects({ before, after }) {
             }),
           ),
         )
-      : h('p', { class: 'muted' }, 'No instance is there now; it holds for those that come.'),
+      : h('p', { class: 'muted' }, 'There is no instance now; this applies to those that come.'),
     after.instances.length > list.length
       ? h('p', { class: 'muted' }, `and ${number.format(after.instances.length - list.length)} more`)
       : null,
@@ -109,7 +109,7 @@ function effects({ before, after }) {
 }
 
 const nameOf = (s, id) => h('strong', {}, text(`${s.name}/${id}`));
-const holds = 'That holds over its restarts, until it is changed again.';
+const holds = 'This stays in force when it restarts, until it is changed again.';
 
 export async function drain(where, s, i) {
   const ok = await propose(
@@ -119,7 +119,7 @@ export async function drain(where, s, i) {
       'p',
       {},
       nameOf(s, i.id),
-      ' gets no new work from those who follow the service. It stays so, also over its restarts, until you take it back.',
+      ' gets no new work from followers of the service. This stays in force when it restarts, until you take it back.',
     ),
     'Drain it',
   );
@@ -141,9 +141,9 @@ export async function undrain(where, s, i) {
 // forget takes back all that operators say of an instance, which need not be there.
 export async function forget(where, s, id) {
   const ok = await propose(
-    'Take back what operators say of it?',
+    'Remove what operators set for it?',
     { ...where, service: s.name, id, drain: false, weight: 0 },
-    h('p', {}, nameOf(s, id), ' is then what it says of itself.'),
+    h('p', {}, nameOf(s, id), ' then has only what it says of itself.'),
     'Take it back',
   );
   if (ok) toast('Taken back.');
@@ -168,7 +168,7 @@ export async function weight(where, s, i) {
         'p',
         {},
         nameOf(s, i.id),
-        ` has the weight ${i.weight || 10}; it says ${own} of itself. It gets calls in proportion to it.`,
+        ` has the weight ${i.weight || 10}; its own is ${own}. It gets calls in proportion to its weight.`,
       ),
       h('label', {}, 'Weight, 1 to 1000000', box),
     ),
@@ -268,9 +268,9 @@ export async function split(where, s) {
       h(
         'p',
         {},
-        'All who call ',
+        'All callers of ',
         h('strong', {}, text(s.name)),
-        ' with Fairlead follow a change at once. Instances that are in no part get no calls.',
+        ' that use Fairlead follow a change at once. Instances that are in no part get no calls.',
       ),
       rows,
       h(
@@ -293,7 +293,7 @@ export async function split(where, s) {
   );
   if (!ok) return false;
   const done = await propose(
-    words.length ? 'Split the calls like this?' : 'Split the calls no more?',
+    words.length ? 'Split the calls like this?' : 'Stop splitting the calls?',
     { ...where, service: s.name, split: words },
     h(
       'p',

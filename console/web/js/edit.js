@@ -28,7 +28,7 @@ function field(bytes, label) {
     form = f === 'text' && asText(b) ? 'text' : 'hex';
     if (form === 'hex') area.value = digits(b);
     buttons.forEach((x, i) => x.setAttribute('aria-pressed', String((i === 0) === (form === 'text'))));
-    say.textContent = f === 'text' && form === 'hex' ? 'As text it could not be edited without changing it.' : '';
+    say.textContent = f === 'text' && form === 'hex' ? 'The value is not text, so it cannot be edited as text.' : '';
   }
   const format = h('button', { type: 'button', class: 'small', onclick: layOut }, 'Format');
   // layOut checks JSON or YAML and lays it out anew.
@@ -46,7 +46,7 @@ function field(bytes, label) {
         out = decode(fromB64((await post('format', { value: toB64(b) })).value));
       } catch (err) {
         say.textContent = /^\s*[[{]/.test(text)
-          ? `It is no JSON, nor YAML: ${err.message}`
+          ? `It is neither JSON nor YAML: ${err.message}`
           : `It is not formatted: ${err.message}`;
         return;
       }
@@ -205,7 +205,7 @@ export async function newKey(prefix) {
     h(
       'div',
       {},
-      h('label', {}, 'Key (\\n, \\xNN and \\\\ stand for what cannot be typed)', name),
+      h('label', {}, 'Key (\\n, \\xNN and \\\\ for bytes that cannot be typed)', name),
       h('p'),
       f.tools,
       f.area,
@@ -218,7 +218,7 @@ export async function newKey(prefix) {
       h(
         'p',
         { class: 'muted small' },
-        'With a lease the key is deleted when that ends. Nobody keeps a new one alive unless somebody does so on the page Leases.',
+        'With a lease the key is deleted when the lease ends. A new lease ends unless it is kept alive, say on the page Leases.',
       ),
     ),
     [
@@ -239,7 +239,7 @@ export async function newKey(prefix) {
           try {
             await put('key', { key, value: toB64(value), mod: 0, ttl: Number(seconds), lease: lease.value.trim() });
           } catch (err) {
-            if (err.code === 'conflict') throw new Error('There is such a key already; nothing was written.');
+            if (err.code === 'conflict') throw new Error('The key exists already; nothing was written.');
             throw err;
           }
         },

@@ -38,7 +38,7 @@ export function instancePage(page, act, back) {
       fill(facts, fact('State', 'not registered'));
       fill(
         more,
-        h('p', { class: 'empty' }, 'There is no such instance now. If it was there, its revisions may still be.'),
+        h('p', { class: 'empty' }, 'There is no such instance now. If there was one, its revisions may still be there.'),
       );
       fill(tools);
       return;
@@ -52,7 +52,7 @@ export function instancePage(page, act, back) {
       fact(
         'State',
         i.draining
-          ? state('warn', i.override?.maintenance ? 'draining, as operators say' : 'draining, as it says')
+          ? state('warn', i.override?.maintenance ? 'draining, set by operators' : 'draining by itself')
           : state('ok', 'up'),
       ),
       fact(
@@ -61,7 +61,7 @@ export function instancePage(page, act, back) {
       ),
       fact('Version', text(i.version || 'none')),
       fact('Zone', text(i.zone || 'none')),
-      fact('Weight', `${i.weight || 10}`, i.override?.weight ? `, as operators say; ${i.own.weight} as it says` : ''),
+      fact('Weight', `${i.weight || 10}`, i.override?.weight ? `, set by operators; its own is ${i.own.weight}` : ''),
       fact(
         'Gets of the calls',
         percent(i.share),
@@ -82,11 +82,11 @@ export function instancePage(page, act, back) {
               h(
                 'div',
                 { class: 'small muted' },
-                `It lapses in ${seconds(left)} unless it renews. `,
+                `Its lease expires in ${seconds(left)} unless it renews it. `,
                 bar(left, i.granted, `${left} of ${i.granted} s left`, left < i.granted / 3 ? 'warn' : ''),
               ),
             ]
-          : 'not known: its record has no lease, and stays when it dies',
+          : 'unknown: its record has no lease, and stays if it dies',
       ),
       fact('Lease', i.lease ? h('a', { class: 'mono', href: `#/leases?id=${i.lease}` }, i.lease) : 'none'),
       fact('Record', h('a', { class: 'mono', href: `#/keys?key=${toURL(i.key)}` }, 'its key')),

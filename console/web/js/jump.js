@@ -41,7 +41,7 @@ export function open(pages, go) {
     data: { focus: '' },
     oninput: typed,
   });
-  const listed = h('div', { id: 'jump-list', class: 'jump', role: 'listbox', 'aria-label': 'What fits' });
+  const listed = h('div', { id: 'jump-list', class: 'jump', role: 'listbox', 'aria-label': 'Matches' });
   name.addEventListener('keydown', (e) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
     if (step && entries.length) {
@@ -126,7 +126,7 @@ export function open(pages, go) {
         : h(
             'div',
             { role: 'option', 'aria-disabled': 'true', 'aria-selected': 'false', class: 'muted' },
-            'Nothing fits.',
+            'Nothing matches.',
           ),
     );
     if (entries.length) name.setAttribute('aria-activedescendant', `jump-${at}`);

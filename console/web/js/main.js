@@ -155,7 +155,7 @@ stream.on('health', (health) => {
 // while the cluster is not.
 function head() {
   const every = stream.latest.health?.every / 1000;
-  live.title = every ? `What is wrong is looked for every ${every} s.` : '';
+  live.title = every ? `The cluster is examined every ${every} s.` : '';
   const { kind, text } = stream.latest.health ? worst(stream.latest.health) : { kind: 'wait', text: 'Looking' };
   live.className = `live ${kind}`;
   setText(live, text);
@@ -169,7 +169,7 @@ async function begin() {
       await enter({ token }).catch((err) => {
         why =
           err.code === 'denied'
-            ? 'The token in the address is not right. A console that was started anew has a new one.'
+            ? 'The token in the address is wrong. A console that was restarted has a new one.'
             : err.message;
       });
     Object.assign(me, { user: '', cluster: '' }, await get('session'));

@@ -40,7 +40,7 @@ export function makeMarks() {
           { class: 'keylist', tabindex: 0, 'aria-label': 'Keys' },
           keys.map((k) => h('li', {}, show(fromB64(k.key)))),
         ),
-        h('p', { class: 'muted' }, 'All at once. If one of them was changed since it was marked, nothing is deleted.'),
+        h('p', { class: 'muted' }, 'All at once. If one of them has changed since it was marked, nothing is deleted.'),
       ),
       `Delete ${number.format(keys.length)} ${keys.length === 1 ? 'key' : 'keys'}`,
       'danger',
@@ -97,7 +97,7 @@ export function marker(marks, child, node) {
     onchange: () => {
       if (!box.checked) marks.all.delete(key);
       else if (marks.all.size < marksMost) marks.all.set(key, child.mod);
-      else toast(`No more than ${marksMost} keys can be marked; more go by their prefix.`);
+      else toast(`No more than ${marksMost} keys can be marked; delete more by their prefix.`);
       box.show();
       marks.changed();
     },

@@ -74,7 +74,7 @@ const last = () => samples[samples.length - 1] || { members: [] };
 
 async function compact() {
   const rev = h('input', { inputmode: 'numeric', value: String(last().revision || ''), data: { focus: '' } });
-  const ok = await dialog('Compact the history', h('label', {}, 'Remove what is older than revision', rev), [
+  const ok = await dialog('Compact the history', h('label', {}, 'Remove the history before revision', rev), [
     { value: '', text: 'Cancel' },
     {
       value: 'yes',
@@ -90,7 +90,7 @@ async function compact() {
 async function withMember(title, label, may, then) {
   const list = last().members.filter((m) => m.id && may(m));
   if (!list.length) {
-    toast('There is no member for that.');
+    toast('No member can take this.');
     return;
   }
   const choice = h(
@@ -120,7 +120,7 @@ async function add() {
     h(
       'div',
       {},
-      h('label', {}, 'Where the others reach it (peer URLs, separated by spaces)', url),
+      h('label', {}, 'Its peer URLs: where the other members reach it, separated by spaces', url),
       h('p'),
       h('label', { class: 'inline' }, learner, 'as a learner, without a vote until it is promoted'),
     ),
@@ -146,12 +146,12 @@ async function snapshot() {
       h(
         'p',
         {},
-        'The file has all keys, users and leases of the cluster, also those that others may not see: keep it as you would the cluster.',
+        'The file has all keys, users and leases of the cluster, secret ones too: protect it as you protect the cluster.',
       ),
       h(
         'p',
         { class: 'muted' },
-        'The member that sends it reads its whole database. A download that breaks is an error of the browser, never a shorter file.',
+        'The member that sends it reads its whole database. If the download breaks, the browser reports an error; it never saves a shorter file.',
       ),
     ),
     [
@@ -193,7 +193,7 @@ async function operate(operation, action) {
 async function run(plan) {
   const stop = new AbortController();
   const states = plan.steps.map(() => h('span', { class: 'muted' }, 'not begun'));
-  const result = h('p', { role: 'status' }, 'It runs.');
+  const result = h('p', { role: 'status' }, 'Running.');
   const body = h(
     'div',
     {},
@@ -220,14 +220,14 @@ async function run(plan) {
     fill(
       result,
       !ended
-        ? 'The connection broke off. What was running may still be done; the page Audit tells.'
+        ? 'The connection broke off. The step that was running may still be done: see the page Audit.'
         : ended.error
           ? ['It ended early: ', text(ended.error)]
           : 'Done.',
     );
   } catch (err) {
     if (err.name === 'AbortError') {
-      toast('What had begun goes on to its end; nothing further begins. The page Audit tells how it ended.');
+      toast('The step that has begun goes on to its end, and no other begins. The page Audit shows how it ended.');
       return;
     }
     fill(result, text(err.message));

@@ -98,12 +98,12 @@ export function past(page, metrics) {
     fill(
       note,
       r.full
-        ? `If the database grows on like this, its quota of ${bytesText(r.quota)} is full in ${inWords(r.full)}. `
+        ? `If the database goes on growing like this, it reaches its quota of ${bytesText(r.quota)} in ${inWords(r.full)}. `
         : null,
       r.file
-        ? 'Kept in a file, also while the console is started anew; a look'
-        : 'Kept since the console started; a look',
-      ' each minute, or every 5 s while somebody looks.',
+        ? 'Kept in a file, over restarts of the console; measured'
+        : 'Kept since the console started; measured',
+      ' each minute, and every 5 s while a page is open.',
     );
     timeline(r.events);
   }

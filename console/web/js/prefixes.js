@@ -49,9 +49,9 @@ export function prefixes(page) {
         r.error
           ? `Nothing is counted: ${r.error}`
           : !r.seconds
-            ? 'The count begins.'
-            : `Counted for the last ${Math.round(r.seconds)} s, while somebody looks: ${rate(r.rate)} changes/s in all. `,
-        r.others > 0 ? `${rate(r.others)} of them were under too many prefixes to tell them apart.` : null,
+            ? 'Counting begins.'
+            : `Counted over the last ${Math.round(r.seconds)} s, while this page is open: ${rate(r.rate)} changes/s in all. `,
+        r.others > 0 ? `${rate(r.others)} of them were under too many prefixes to count each.` : null,
       ),
     );
   }

@@ -34,7 +34,7 @@ async function remove(title, target, body, p, first = async () => {}) {
         } catch (err) {
           if (err.code !== 'conflict') throw err;
           await dialog(
-            'It is not as it was shown',
+            'The keys have changed',
             h(
               'div',
               {},
@@ -80,7 +80,7 @@ export function removeKey(key, seen) {
 // removePrefix asks and deletes all keys under a prefix (bytes).
 export async function removePrefix(prefix) {
   if (!prefix.length) {
-    toast('Give a prefix first: all keys at once are not deleted from here.');
+    toast('Give a prefix first: the console does not delete all keys at once.');
     return;
   }
   const target = { key: toB64(prefix), prefix: true };
@@ -100,7 +100,7 @@ export async function removePrefix(prefix) {
   let saved = false;
   const first = async () => {
     if (p.count <= many || saved) return;
-    if (!equal(read(typed.value), prefix)) throw new Error('What is typed is not the prefix.');
+    if (!equal(read(typed.value), prefix)) throw new Error('That is not the prefix.');
     target.typed = target.key;
     const n = await save(prefix, p.revision, (size) => {
       said.textContent = `${number.format(size)} bytes saved.`;
@@ -133,7 +133,7 @@ export async function removePrefix(prefix) {
             h(
               'p',
               {},
-              'They are saved to a file first. With Import on this page those that had no lease can be put back from it.',
+              'They are saved to a file first. Import on this page puts those that had no lease back.',
             ),
             h('label', {}, 'Type the prefix', typed),
             said,

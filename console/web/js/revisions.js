@@ -20,7 +20,7 @@ export async function revisions(root, key, signal) {
   fill(
     root,
     h('h2', { style: { 'margin-top': '1.2rem' } }, 'Revisions'),
-    h('p', { class: 'wait' }, 'Reading what is still there…'),
+    h('p', { class: 'wait' }, 'Reading the revisions…'),
   );
   let all;
   try {
@@ -42,7 +42,7 @@ export async function revisions(root, key, signal) {
     );
   if (!all.complete) notes.push('Time ran out before all were read.');
   if (all.compacted)
-    notes.push(`The cluster was compacted at revision ${number.format(all.compacted)}; what was before is gone.`);
+    notes.push(`The cluster was compacted at revision ${number.format(all.compacted)}; older revisions are gone.`);
   if (!list.length) {
     fill(root, h('h2', {}, 'Revisions'), h('p', { class: 'empty' }, 'None is left.', ...notes));
     return;
@@ -151,7 +151,7 @@ export async function revisions(root, key, signal) {
       toast('Restored.');
     } catch (err) {
       if (err.name === 'AbortError') return;
-      wrong = err.code === 'conflict' ? 'Somebody else wrote the key meanwhile; nothing was restored.' : err.message;
+      wrong = err.code === 'conflict' ? 'Somebody else changed the key meanwhile; nothing was restored.' : err.message;
     }
     await revisions(root, key, signal);
     if (wrong) root.append(failure(new Error(wrong)));

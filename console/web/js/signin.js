@@ -30,7 +30,7 @@ export function signIn(main, done, why) {
     try {
       await enter(read());
     } catch (err) {
-      say.textContent = err.code === 'denied' ? 'That is not right.' : err.message;
+      say.textContent = err.code === 'denied' ? 'The name, the password or the token is wrong.' : err.message;
       return;
     }
     done();
@@ -58,7 +58,7 @@ export function signIn(main, done, why) {
             'form',
             { onsubmit: send(() => ({ token: token.value })) },
             h('label', {}, 'Token', token),
-            h('p', { class: 'muted' }, 'It is in the address that the console printed when it started.'),
+            h('p', { class: 'muted' }, 'The token is in the address that the console printed when it started.'),
             h('button', { class: me.login ? '' : 'primary' }, 'Use the token'),
           )
         : null,

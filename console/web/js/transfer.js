@@ -17,7 +17,7 @@ export async function save(prefix, revision, say = () => {}) {
   let [size, tail] = [0, new Uint8Array(0)];
   for (;;) {
     const { done, value } = await reader.read().catch(() => {
-      throw new Error('The connection broke off; the file is not whole and was not saved.');
+      throw new Error('The connection broke off; the file is not complete and was not saved.');
     });
     if (done) break;
     parts.push(value);
@@ -26,7 +26,7 @@ export async function save(prefix, revision, say = () => {}) {
     say(size);
   }
   const end = /\n\{"end":(\d+)\}\n$/.exec(new TextDecoder().decode(tail));
-  if (!end) throw new Error('The file is not whole and was not saved.');
+  if (!end) throw new Error('The file is not complete and was not saved.');
   const url = URL.createObjectURL(new Blob(parts, { type: 'application/x-ndjson' }));
   const name =
     write(prefix)
@@ -55,7 +55,7 @@ export async function exportKeys(prefix) {
         {},
         'All keys',
         prefix.length ? [' that begin with ', h('code', {}, show(prefix))] : '',
-        ' go to a file, with their values. It is what ',
+        ' go to a file, with their values, in the format of ',
         h('code', {}, 'fairlead export'),
         ' writes.',
       ),
@@ -126,7 +126,7 @@ async function* parts(file) {
     }
   }
   take(rest);
-  if (!ended) throw new Error('The file ends without its last line: it was cut short, or it is no export.');
+  if (!ended) throw new Error('The file ends without its last line: it was cut short, or is not an export.');
   yield part();
 }
 
@@ -191,7 +191,7 @@ export async function importKeys() {
               const p = await post('import', { file: text, ...options });
               plans.push(p);
               n += p.keys;
-              said.textContent = `${number.format(n)} keys looked at.`;
+              said.textContent = `${number.format(n)} keys compared.`;
             }
           } finally {
             said.textContent = '';
@@ -292,7 +292,7 @@ async function carryOut(file, options, plans) {
         {},
         h('p', {}, failed),
         h('p', {}, text),
-        h('p', { class: 'muted' }, 'What was written stays. Begun again it goes on with what is missing.'),
+        h('p', { class: 'muted' }, 'The keys that were written stay. Import the file again to write the others.'),
       ),
       [{ value: '', text: 'Close' }],
     );

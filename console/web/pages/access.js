@@ -16,7 +16,7 @@ function range(p) {
   if (!end.length) return [h('code', {}, show(key)), ' alone'];
   if (open && (!key.length || (key.length === 1 && key[0] === 0))) return 'all keys';
   if (open) return ['from ', h('code', {}, show(key)), ' on'];
-  if (equal(prefixEnd(key), end)) return ['all that begin with ', h('code', {}, show(key))];
+  if (equal(prefixEnd(key), end)) return ['all keys that begin with ', h('code', {}, show(key))];
   return ['from ', h('code', {}, show(key)), ' up to, without, ', h('code', {}, show(end))];
 }
 
@@ -100,7 +100,7 @@ export function mount(page) {
           ? state('ok', 'Authentication is on.')
           : state('warn', 'Authentication is off: everybody who reaches etcd may do everything.'),
       ),
-      a.limited ? h('p', { class: 'notice' }, `Not all of it may be seen here: ${a.limited}`) : null,
+      a.limited ? h('p', { class: 'notice' }, `You may not see all of them: ${a.limited}`) : null,
       a.more ? h('p', { class: 'notice' }, 'There are more than are shown.') : null,
       a.users.length || a.roles.length
         ? [
@@ -188,9 +188,9 @@ export function mount(page) {
   // known says where an answer may lack something.
   const known = () =>
     a.limited || a.more
-      ? h('p', { class: 'notice' }, 'Only what is shown on this page was looked at.')
+      ? h('p', { class: 'notice' }, 'This takes only the users and roles of this page into account.')
       : !a.enabled
-        ? h('p', { class: 'notice' }, 'That is so once authentication is on; until then everybody may do everything.')
+        ? h('p', { class: 'notice' }, 'This applies once authentication is on; until then everybody may do everything.')
         : null;
 
   async function mayDo(u) {
@@ -201,7 +201,7 @@ export function mount(page) {
         'div',
         {},
         all.everything
-          ? h('p', {}, 'Everything, as the role root lets it.')
+          ? h('p', {}, 'Everything, by the role root.')
           : !all.list.length
             ? h('p', {}, 'Nothing.')
             : h(
@@ -304,7 +304,7 @@ export function mount(page) {
         ...further[1],
         check: () => {
           if (first.value !== second.value) throw new Error('The two passwords differ.');
-          if (!first.value && !empty) throw new Error('A password is not empty.');
+          if (!first.value && !empty) throw new Error('The password is empty.');
         },
       },
     ]);
@@ -320,7 +320,7 @@ export function mount(page) {
         h('label', {}, 'Name', user),
         h('label', {}, 'Password', first),
         h('label', {}, 'Again', second),
-        h('p', { class: 'muted small' }, 'Without a password it can only come with a certificate of that name.'),
+        h('p', { class: 'muted small' }, 'Without a password the user can only authenticate by a certificate of that name.'),
       ),
       first,
       second,
@@ -390,9 +390,9 @@ export function mount(page) {
       'select',
       { 'aria-label': 'Which' },
       [
-        ['prefix', 'all that begin with it'],
-        ['key', 'it alone'],
-        ['from', 'it and all after it'],
+        ['prefix', 'all keys that begin with it'],
+        ['key', 'this key alone'],
+        ['from', 'this key and all after it'],
       ].map(([value, word]) => h('option', { value }, word)),
     );
     const ok = await dialog(
@@ -401,7 +401,7 @@ export function mount(page) {
         'div',
         {},
         h('p', {}, 'To the role ', text(r.name)),
-        h('label', {}, 'Key; empty, with all that begin with it, for all keys', key),
+        h('label', {}, 'Key; for all keys leave it empty and choose “all keys that begin with it”', key),
         h('label', {}, 'Which', what),
         h('label', {}, 'May', kind),
       ),

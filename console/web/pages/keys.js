@@ -84,7 +84,7 @@ export function mount(page) {
         prefixBox,
         h(
           'label',
-          { class: 'inline', title: 'What parts the levels of the tree; empty for a plain list' },
+          { class: 'inline', title: 'The separator between levels of the tree; empty for a plain list' },
           'Separator',
           separatorBox,
         ),

@@ -173,7 +173,7 @@ export function mount(page) {
         l.keyCount > l.bytes.length
           ? h('p', { class: 'muted' }, `and ${number.format(l.keyCount - l.bytes.length)} more`)
           : null,
-        l.owners?.length ? h('p', { class: 'notice' }, 'Whoever holds it may go on working until they notice.') : null,
+        l.owners?.length ? h('p', { class: 'notice' }, 'The holder may go on working until it notices.') : null,
       ),
       'Revoke it',
       'danger',
@@ -191,7 +191,7 @@ export function mount(page) {
       h(
         'div',
         {},
-        h('p', {}, 'It ends after this time unless it is kept alive; keys that are put under it are deleted then.'),
+        h('p', {}, 'The lease ends after this time unless it is kept alive; its keys are deleted then.'),
         h('label', {}, 'Seconds', ttl),
       ),
       [

@@ -82,7 +82,7 @@ export function mount(page) {
     const button = document.activeElement?.tagName === 'BUTTON';
     fill(
       body,
-      data.partial ? h('p', { class: 'notice' }, 'There are more keys than were looked at; give a prefix.') : null,
+      data.partial ? h('p', { class: 'notice' }, 'There are more keys than the console has read; give a prefix.') : null,
       data.queues.map((q) =>
         h(
           'section',
@@ -140,7 +140,7 @@ export function mount(page) {
       h(
         'p',
         { class: 'muted small' },
-        'Found by their form: keys that end in the id of their own lease, as concurrency, etcdctl lock and elect make them (the oldest owns), or in a time, as recipes make them for read-write locks, semaphores and barriers.',
+        'Recognized by the form of their keys: these end in the id of their lease, as those of concurrency, etcdctl lock and elect do (the oldest owns), or in a time, as those of the recipes for read-write locks, semaphores and barriers do.',
       ),
     );
     const again = focus && [...body.querySelectorAll('[data-id]')].find((el) => el.dataset.id === focus);
@@ -171,8 +171,8 @@ export function mount(page) {
           'p',
           { class: 'notice' },
           owner
-            ? `Whoever holds it may go on working: they learn of it only if they watch their key.${next ? ' The next in line begins at once, so that two may work at a time.' : ''}`
-            : 'Whoever waits with it may wait for ever, or come again.',
+            ? `The holder may go on working: it notices only if it watches its key.${next ? ' The next in line begins at once, so that two may work at a time.' : ''}`
+            : 'The process that waits with it may wait for ever, or come again.',
         ),
       ),
       owner ? 'Release it' : 'Remove it',

@@ -195,7 +195,7 @@ export function mount(page) {
         ? h(
             'details',
             { class: 'panel', data: { of: 'problems' } },
-            h('summary', {}, `${number.format(data.problems.length)} records make no sense`),
+            h('summary', {}, `${number.format(data.problems.length)} records are invalid`),
             h(
               'ul',
               {},
@@ -216,7 +216,7 @@ export function mount(page) {
         ? h(
             'p',
             { class: 'notice' },
-            'What operators say of services may not be read by this user; it is not shown, and the share of the calls is as if there were nothing.',
+            'This user may not read what operators set for services. It is not shown, and the shares of the calls do not take it into account.',
           )
         : null,
       parts.length ? parts : lost || h('p', { class: 'empty' }, 'Nothing matches.'),
@@ -243,7 +243,7 @@ export function mount(page) {
           'p',
           { class: 'small' },
           h('code', {}, text(o.id)),
-          ' is not there; operators say ',
+          ' is not there; operators set ',
           overrides(o).join(', '),
           '. ',
           me.readOnly ? null : button('Take it back…', () => controls.forget(where(), s, o.id)),
@@ -379,7 +379,7 @@ export function mount(page) {
         {},
         'The record of ',
         h('strong', {}, text(`${s.name}/${i.id}`)),
-        ' is deleted. This is for what a crashed process left; one that lives puts its record back.',
+        ' is deleted. Use this for a record that a crashed process left; a process that lives puts its record back.',
       ),
       'Remove it',
       'danger',

@@ -142,7 +142,7 @@ export function mount(page) {
           h(
             'td',
             { colspan: columns.length, class: 'empty' },
-            'Say what the keys begin with, or nothing for all, and watch.',
+            'Give the beginning of the keys, or nothing for all, and watch.',
           ),
         ),
       );
@@ -159,7 +159,7 @@ export function mount(page) {
   function take(batch) {
     if (toB64(prefix) !== toB64(fromB64(batch.prefix))) return;
     if (batch.error)
-      fill(note, h('p', { class: 'notice' }, `The watch was interrupted: ${batch.error}. It is tried again.`));
+      fill(note, h('p', { class: 'notice' }, `The watch was interrupted: ${batch.error}. It will be tried again.`));
     else if (batch.gap)
       fill(
         note,
@@ -220,7 +220,7 @@ export function mount(page) {
           'p',
           { class: 'notice' },
           h('strong', {}, 'Paused. '),
-          `${number.format(missed)} ${missed === 1 ? 'event has' : 'events have'} come since, which are counted and not shown.`,
+          `${number.format(missed)} ${missed === 1 ? 'event has' : 'events have'} come since, counted but not shown.`,
         ),
       );
     status.textContent = paused ? 'Paused' : !watching ? '' : live ? 'Watching' : 'Beginning…';
@@ -245,7 +245,7 @@ export function mount(page) {
           h(
             'td',
             { colspan: columns.length, class: 'empty' },
-            !kept.length ? (watching ? 'Nothing has happened yet.' : '') : 'Nothing of what was kept matches.',
+            !kept.length ? (watching ? 'Nothing has happened yet.' : '') : 'No event that was kept matches.',
           ),
         ),
       );
