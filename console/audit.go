@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -132,6 +133,39 @@ func (r *request) end(err error) {
 		}
 	}
 	_ = r.session.owner.c.audit.note(ch) // the first line is there, and the change is made
+}
+
+// blame tells whoever lost against another change who made the latest one of the same target
+// through this console. Others may have changed it too, past the console.
+func (r *request) blame(err error) error {
+	var own *apiError
+	if r.change == nil || !errors.As(err, &own) || own.Code != "conflict" {
+		return err
+	}
+	c := *own
+	c.By = r.session.owner.c.audit.latest(func(ch *Change) bool {
+		return ch.Target == r.change.Target && (ch.Outcome == Done || ch.Outcome == Unknown)
+	})
+	if c.By != "" {
+		c.Message += ". Latest change here: " + c.By
+	}
+	return &c
+}
+
+// latest says who made the latest change of some kind, "" if nobody did.
+func (a *audit) latest(is func(*Change) bool) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, ch := range slices.Backward(a.kept) {
+		if is(&ch) {
+			who := ch.User
+			if who == "" {
+				who = "somebody without a name"
+			}
+			return fmt.Sprintf("%s by %s from %s, %s ago", ch.Action, who, ch.From, time.Since(ch.Time).Round(time.Second))
+		}
+	}
+	return ""
 }
 
 // auditOf is a key or a value in the log.

@@ -163,6 +163,7 @@ func (c *Console) private(most int64, f handler, tell func(*clientv3.Client, err
 	return c.within(most, func(w http.ResponseWriter, r *request) {
 		answer(w, r.Request, func() (any, error) {
 			out, err := f(r)
+			err = r.blame(err)
 			r.end(err)
 			if r.session.user != "" && errors.Is(err, rpctypes.ErrAuthFailed) {
 				c.sessions.remove(c.cookieOf(r.Request), r.Header.Get(secretHeader)) // and with it what it follows

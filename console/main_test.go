@@ -156,6 +156,7 @@ type failure struct {
 	Code    string
 	Members []struct{ Endpoint, State, Reason string }
 	Detail  json.RawMessage
+	By      string
 }
 
 // refused expects an error.

@@ -3,10 +3,12 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -22,6 +24,10 @@ const (
 	compactTime = time.Minute
 	// progressEvery is how often a page hears that a step goes on, and is found to be gone.
 	progressEvery = time.Second
+	// lookEvery is how often it is looked, while a step runs, whether what it needs answers.
+	lookEvery = 2 * time.Second
+	// lostTime is how long a step goes on while it does not: longer than elections take.
+	lostTime = 10 * time.Second
 )
 
 // progress is a line that a page reads while an operation runs. The last one has End; without it
@@ -95,17 +101,17 @@ func (c *Console) operate(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if !c.operating.TryLock() {
-		return refuse("another operation of this console is under way; wait for its end and look again")
+		return c.operator(refuse("another operation of this console is under way; wait for its end and look again"))
 	}
 	defer c.operating.Unlock()
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
 	p, err := makePlan(ctx, r.client, op)
 	if err != nil {
-		return err
+		return c.operator(err)
 	}
 	if op.Seen == "" || p.Operation.Seen != op.Seen {
-		return conflict("the cluster has changed since it was shown; nothing was done", nil)
+		return c.operator(conflict("the cluster has changed since it was shown; nothing was done", nil))
 	}
 	if err := r.begin(op.Action, auditOf([]byte(strings.Join(p.Steps, "; ")))); err != nil {
 		return err
@@ -122,6 +128,20 @@ func (c *Console) operate(w http.ResponseWriter, r *request) error {
 	}
 	out.line(last)
 	return nil
+}
+
+// operator tells whoever is refused an operation whose was the latest one.
+func (c *Console) operator(err error) error {
+	var own *apiError
+	if !errors.As(err, &own) {
+		return err
+	}
+	with := *own
+	with.By = c.audit.latest(func(ch *Change) bool { return planners[ch.Action] != nil && ch.Outcome != Failed })
+	if with.By != "" {
+		with.Message += ". Latest operation here: " + with.By
+	}
+	return &with
 }
 
 func (o *writer) line(p progress) {
@@ -163,25 +183,104 @@ func (p *plan) run(r *request, out *writer) (notes []string, err error) {
 	return notes, nil
 }
 
-// wait does one step in a goroutine and tells the page that it goes on.
+// wait does one step in a goroutine and tells the page that it goes on. It gives the step up when
+// what that needs has not answered for lostTime.
 func (p *plan) wait(r *request, i int, out *writer) (note string, err error) {
 	ctx, cancel := context.WithTimeout(r.session.ctx, stepTime)
+	var both sync.WaitGroup
+	defer both.Wait()
 	defer cancel()
-	done := make(chan struct{})
-	go func() {
+	done, away := make(chan struct{}), make(chan time.Duration)
+	both.Go(func() {
 		defer close(done)
 		note, err = p.do(ctx, r.client, p.targets[i])
-	}()
+	})
+	both.Go(func() { p.lookout(ctx, r.client, p.targets[i], away) })
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-done:
 			return note, err
+		case d := <-away:
+			if d < lostTime {
+				out.line(progress{Step: i, State: "running", Note: p.missing(d)})
+				continue
+			}
+			cancel()
+			<-done
+			if err != nil {
+				err = p.gaveUp(err, d)
+			}
+			return note, err
 		case <-tick.C:
 			out.line(progress{Step: i})
 		}
 	}
+}
+
+// lookout says for how long what a step needs has not answered, each time that it does not.
+func (p *plan) lookout(ctx context.Context, c *clientv3.Client, target string, away chan<- time.Duration) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		begin := time.Now()
+		if p.answers(ctx, c, target) {
+			since = time.Time{}
+			continue
+		}
+		if since.IsZero() {
+			since = begin
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case away <- time.Since(since):
+		}
+	}
+}
+
+// answers reports whether what a step needs is there: a quorum, or, for a defragmentation, which
+// needs none and blocks what is asked of the member, a member whose process is alive.
+func (p *plan) answers(ctx context.Context, c *clientv3.Client, target string) bool {
+	if p.Operation.Action != "defragment" {
+		ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), callTimeout)
+		defer cancel()
+		_, err := c.MemberList(ctx)
+		return err == nil
+	}
+	id, _ := strconv.ParseUint(target, 16, 64) // as the plan wrote it
+	for _, m := range c.MemberStates() {
+		if m.ID == id && (m.State == clientv3.MemberEjected || m.State == clientv3.MemberConnecting) {
+			up, _, _ := ask(ctx, c, m.Endpoint)
+			return up.Up
+		}
+	}
+	return true
+}
+
+// missing is what is said while what a step needs does not answer.
+func (p *plan) missing(d time.Duration) string {
+	who := "no quorum of the members has"
+	if p.Operation.Action == "defragment" {
+		who = "the member has not"
+	}
+	return fmt.Sprintf("%s answered for %s", who, d.Round(time.Second))
+}
+
+// gaveUp is the error of a step that was given up.
+func (p *plan) gaveUp(err error, d time.Duration) error {
+	e := &apiError{Status: http.StatusGatewayTimeout, Code: "DeadlineExceeded", Message: "not done: " + p.missing(d)}
+	if clientv3.OutcomeUnknown(err) {
+		e.Code, e.Message = outcomeUnknown, "it is not known whether this was done, or will be: "+p.missing(d)
+	}
+	return e
 }
 
 // nextMember is the next to be defragmented among those that are left: not the leader, as long as
@@ -191,7 +290,7 @@ func (p *plan) nextMember(r *request, left []int) (int, error) {
 	defer cancel()
 	st, err := lookAt(ctx, r.client)
 	if err != nil {
-		return 0, err
+		return 0, refuse("it stops here, since it is not known how the members are: %v", explain(r.client, err))
 	}
 	if down := st.down(); len(down) > 0 {
 		return 0, refuse("it stops here, since a member does not answer: %s", strings.Join(down, ", "))
@@ -267,7 +366,9 @@ func initialCluster(members []*pb.Member, own uint64) string {
 }
 
 func defragment(ctx context.Context, c *clientv3.Client, id string) (string, error) {
-	st, err := lookAt(ctx, c)
+	look, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	st, err := lookAt(look, c)
 	if err != nil {
 		return "", err
 	}

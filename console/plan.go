@@ -88,13 +88,16 @@ func refuse(format string, args ...any) error {
 	return &apiError{Status: http.StatusConflict, Code: "refused", Message: fmt.Sprintf(format, args...)}
 }
 
+// planners are the operations that there are.
+var planners = map[string]func(*plan, *clusterState) error{
+	"compact": planCompact, "defragment": planDefragment, "disarm": planDisarm, "move-leader": planMoveLeader,
+	"member-add": planAdd, "member-promote": planPromote, "member-remove": planRemove,
+}
+
 // planFor says what an operation would do, or why it is not done. It asks nobody.
 func planFor(op operation, st *clusterState) (*plan, error) {
 	p := &plan{Operation: op}
-	planner, ok := map[string]func(*plan, *clusterState) error{
-		"compact": planCompact, "defragment": planDefragment, "disarm": planDisarm, "move-leader": planMoveLeader,
-		"member-add": planAdd, "member-promote": planPromote, "member-remove": planRemove,
-	}[op.Action]
+	planner, ok := planners[op.Action]
 	if !ok {
 		return nil, badRequest("there is no operation " + printable(op.Action))
 	}

@@ -54,6 +54,7 @@ type apiError struct {
 	Message string        `json:"error"`
 	Members []memberTrace `json:"members,omitempty"` // of a cluster that cannot be reached
 	Detail  any           `json:"detail,omitempty"`
+	By      string        `json:"by,omitempty"` // of a conflict: who made the latest change there through this console
 }
 
 // memberTrace is why a member cannot be used.

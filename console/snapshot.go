@@ -19,6 +19,9 @@ const (
 	ticketTime = 30 * time.Second
 	// ticketsMost wait at a time; the oldest is void then.
 	ticketsMost = 64
+	// snapshotSilence is how long a member that sends a snapshot may send nothing: longer than it
+	// pauses, and short enough that somebody who waits learns of it.
+	snapshotSilence = 15 * time.Second
 )
 
 // tickets let a browser download something once: it sends a cookie with a download, and no secret.
@@ -114,11 +117,20 @@ func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)() // it ends with the session
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(nil) })() // it ends with the session
+	silence := time.AfterFunc(snapshotSilence, func() { cancel(errSilent) })
+	defer silence.Stop()
+	why := func(err error) error { // silence is told as such
+		if err != nil && context.Cause(ctx) == errSilent {
+			return errSilent
+		}
+		return err
+	}
 	got, err := s.client.SnapshotWithVersion(ctx)
 	if err != nil {
+		err = why(err)
 		req.end(err)
 		fail(w, explain(s.client, err))
 		return
@@ -128,11 +140,30 @@ func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", `attachment; filename="etcd-`+time.Now().UTC().Format("20060102-150405")+`.db"`)
 	out := &writer{w: w, control: http.NewResponseController(w)}
-	err = sendSnapshot(out, got.Snapshot)
+	err = why(sendSnapshot(out, &watched{got.Snapshot, silence}))
 	if err != nil {
 		_ = out.control.SetWriteDeadline(time.Now().Add(-time.Second)) // the end of the answer cannot be sent
 	}
 	req.end(err)
+}
+
+var errSilent = &apiError{
+	Status:  http.StatusGatewayTimeout,
+	Code:    "silent",
+	Message: "the member has sent nothing for " + snapshotSilence.String() + ": the snapshot is not whole",
+}
+
+// watched sets an alarm for as long as somebody waits for something to read.
+type watched struct {
+	io.Reader
+	alarm *time.Timer
+}
+
+func (r *watched) Read(p []byte) (int, error) {
+	r.alarm.Reset(snapshotSilence)
+	n, err := r.Reader.Read(p)
+	r.alarm.Stop()
+	return n, err
 }
 
 var errTorn = errors.New("the snapshot is not whole")

@@ -8,6 +8,7 @@ export class APIError extends Error {
     this.code = body.code || '';
     this.members = body.members;
     this.detail = body.detail;
+    this.by = body.by;
   }
 }
 

@@ -2,7 +2,7 @@
 // is made only if nothing has changed since.
 import { h, number, table, row, state, toast } from './dom.js';
 import { post } from './api.js';
-import { show, encode } from './bytes.js';
+import { show, plain, encode } from './bytes.js';
 import { dialog } from './dialog.js';
 
 const text = (s) => show(encode(s || ''));
@@ -35,7 +35,7 @@ async function propose(title, proposal, lead, action, prospect) {
             await post('services/control', { ...proposal, seen: p.seen });
           } catch (err) {
             if (err.code === 'conflict')
-              throw new Error('Somebody else changed this meanwhile; nothing was done. Close this and look again.');
+              throw new Error(`${err.message}. It is ${plain(encode(err.detail || 'as without it'))} now. Close this and look again.`);
             throw err;
           }
         },

@@ -2,7 +2,7 @@
 // beside one's own.
 import { h, fill, number } from './dom.js';
 import { put, post } from './api.js';
-import { fromB64, toB64, decode, digits, unhex, json, read, write, encode } from './bytes.js';
+import { fromB64, toB64, decode, digits, unhex, json, read, write, encode, show } from './bytes.js';
 import { diffView } from './diff.js';
 import { dialog } from './dialog.js';
 
@@ -134,7 +134,7 @@ export function editor(root, key, seen, done) {
       await put('key', { key, value: toB64(value), mod });
       done(true);
     } catch (err) {
-      if (err.code === 'conflict') await settle(value, err.detail);
+      if (err.code === 'conflict') await settle(value, err.detail, err.by);
       else say.textContent = err.message;
     } finally {
       save.disabled = false;
@@ -142,7 +142,7 @@ export function editor(root, key, seen, done) {
   }
 
   // settle shows both values; whatever is chosen, nothing is written before Save is pressed again.
-  async function settle(mine, theirs) {
+  async function settle(mine, theirs, by) {
     const choice = await dialog(
       'The key was changed meanwhile',
       h(
@@ -155,6 +155,7 @@ export function editor(root, key, seen, done) {
             ? `Somebody else wrote it at revision ${number.format(theirs.mod)}; you edited ${mod ? `revision ${number.format(mod)}` : 'a new key'}. `
             : 'Somebody else deleted it. ',
           'Nothing of yours was written.',
+          by ? [' Latest change through this console: ', show(encode(by)), '.'] : null,
         ),
         h('p', { class: 'muted small' }, 'Theirs (−) and yours (+):'),
         diffView(fromB64(theirs.value), mine),

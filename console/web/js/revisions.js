@@ -151,7 +151,7 @@ export async function revisions(root, key, signal) {
       toast('Restored.');
     } catch (err) {
       if (err.name === 'AbortError') return;
-      wrong = err.code === 'conflict' ? 'Somebody else changed the key meanwhile; nothing was restored.' : err.message;
+      wrong = err.code === 'conflict' ? `Somebody else changed the key meanwhile; nothing was restored.${err.by ? ` Latest change through this console: ${err.by}.` : ''}` : err.message;
     }
     await revisions(root, key, signal);
     if (wrong) root.append(failure(new Error(wrong)));
