@@ -50,23 +50,35 @@ type whoAmI struct {
 }
 
 func (c *Console) getSession(_ http.ResponseWriter, r *http.Request) (any, error) {
-	me := whoAmI{ReadOnly: c.readOnly, Open: c.open, Token: c.token != "", Login: c.login != nil, Requests: c.metrics}
-	if s, err := c.enter(r); err == nil {
-		me.SignedIn, me.User, me.Cluster, me.Operates = true, s.user, c.clusterName(), c.mayOperate(r.Context(), s)
-		s.leave()
+	s, err := c.enter(r)
+	if err != nil {
+		return c.nobody(), nil
 	}
-	return me, nil
+	defer s.leave()
+	return c.somebody(r.Context(), s.client, s.user), nil
+}
+
+// nobody is what is said to those who are not in.
+func (c *Console) nobody() whoAmI {
+	return whoAmI{ReadOnly: c.readOnly, Open: c.open, Token: c.token != "", Login: c.login != nil, Requests: c.metrics}
+}
+
+// somebody is what is said to those who are.
+func (c *Console) somebody(ctx context.Context, client *clientv3.Client, user string) whoAmI {
+	me := c.nobody()
+	me.SignedIn, me.User, me.Cluster, me.Operates = true, user, c.clusterName(), c.mayOperate(ctx, client, user)
+	return me
 }
 
 // mayOperate reports that somebody may work on the cluster as a whole, which is root's. What is not
 // known counts as yes: etcd decides.
-func (c *Console) mayOperate(ctx context.Context, s *session) bool {
-	if c.readOnly || s.user == "" {
+func (c *Console) mayOperate(ctx context.Context, client *clientv3.Client, user string) bool {
+	if c.readOnly || user == "" {
 		return !c.readOnly
 	}
 	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), statusTimeout)
 	defer cancel()
-	u, err := s.client.UserGet(ctx, s.user)
+	u, err := client.UserGet(ctx, user)
 	return err != nil || slices.Contains(u.Roles, "root")
 }
 
@@ -146,9 +158,10 @@ func (c *Console) rightToken(given string) bool {
 }
 
 // signedIn is what scripts get when they have signed in. They keep it where only scripts of this
-// origin find it, and send it along.
+// origin find it, and send it along. That they need not ask who they are saves a round trip.
 type signedIn struct {
 	Secret string `json:"secret"`
+	whoAmI
 }
 
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request, client *clientv3.Client, user string) signedIn {
@@ -156,7 +169,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request, client *clientv
 	http.SetCookie(w, &http.Cookie{
 		Name: c.cookie, Value: id, Path: c.base, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
-	return signedIn{Secret: secret}
+	return signedIn{secret, c.somebody(r.Context(), client, user)}
 }
 
 // page is the one page. A token in its URL is used by the page's script, which takes it out of the

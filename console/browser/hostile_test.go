@@ -1,12 +1,18 @@
 package browser
 
 import (
+	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/clientv3/concurrency"
+	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -30,6 +36,24 @@ var hostile = []string{
 	strings.Repeat("long", 250),
 }
 
+// harmless fails if values became markup, or what they hide is shown as it is.
+func (b *tab) harmless(where string) {
+	b.t.Helper()
+	var found []string
+	b.js(
+		`[...document.querySelectorAll(':is(main, dialog) :is(script, img, iframe, [onload], [onerror], a[href^="javascript"]), main b:not(.counts b, figcaption b), main svg:not(.chart svg)')].map((e) => e.outerHTML.slice(0, 200))`,
+		&found,
+	)
+	if len(found) > 0 || b.is(`document.title.includes('owned')`) {
+		b.t.Errorf("%s: values became markup: %q", where, found)
+	}
+	if b.is(
+		`[...document.querySelectorAll('main, dialog')].some((e) => /[\u0000-\u0008\u202a-\u202e\u2066-\u2069\u200b\ufeff]/.test(e.textContent))`,
+	) {
+		b.t.Errorf("%s: hidden characters are shown as they are", where)
+	}
+}
+
 func TestHostileKeysAndValues(t *testing.T) {
 	base, client := serve(t, cluster)
 	prefix := "hostile/"
@@ -40,22 +64,7 @@ func TestHostileKeysAndValues(t *testing.T) {
 	b := open(t, base, desktop, "keys?prefix="+b64(prefix)+"&sep=")
 	b.await("all keys are listed", fmt.Sprintf(`document.querySelectorAll('.node').length === %d`, len(hostile)))
 	b.shot("hostile")
-	harmless := func(where string) {
-		t.Helper()
-		var found []string
-		b.js(
-			`[...document.querySelectorAll('main script, main img, main b:not(.counts b, figcaption b), main iframe, main svg:not(.chart svg), [onload], [onerror], a[href^="javascript"]')].map((e) => e.outerHTML)`,
-			&found,
-		)
-		if len(found) > 0 || b.is(`document.title.includes('owned')`) {
-			t.Errorf("%s: values became markup: %q", where, found)
-		}
-		if b.is(
-			`/[\u0000-\u0008\u202a-\u202e\u2066-\u2069\u200b\ufeff]/.test(document.querySelector('main').textContent)`,
-		) {
-			t.Errorf("%s: hidden characters are shown as they are", where)
-		}
-	}
+	harmless := b.harmless
 	harmless("the tree")
 	for _, h := range hostile {
 		b.visit("keys?prefix=" + b64(prefix) + "&sep=&key=" + b64(prefix+h))
@@ -152,4 +161,137 @@ func TestALargeValue(t *testing.T) {
 		b.visit("overview")
 		b.has("main", "Healthy")
 	}
+}
+
+// megabyte is a value of a megabyte that tries to be something else than text, and says which it is.
+func megabyte(mark string) string {
+	part := mark + strings.Join(slices.Concat(hostile[:6], hostile[7:9]), " ") + "\n" // few enough lines to be compared
+	return strings.Repeat(part, 1<<20/len(part))
+}
+
+// TestHostileMegabytes in every place that shows what is in etcd: nothing becomes markup, nothing is
+// executed, and the page answers.
+func TestHostileMegabytes(t *testing.T) {
+	base, client := serve(t, cluster)
+	prefix := "megabytes/"
+	ctx := clienttest.Within(t, 2*clienttest.Long)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), clienttest.Long)
+		defer cancel()
+		for _, p := range []string{prefix, "/fairlead/services/megabytes/"} {
+			if _, err := client.Delete(ctx, p, clientv3.WithPrefix()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	key := prefix + "value"
+	for _, mark := range []string{"old ", "new "} {
+		put(t, client, key, megabyte(mark))
+	}
+	b := open(t, base, desktop, "overview")
+	b.js(`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`, nil)
+	// usable fails if a click is not answered soon.
+	usable := func(where string) {
+		t.Helper()
+		b.harmless(where)
+		begin := time.Now()
+		b.js(`document.getElementById('help').click()`, nil)
+		b.await("the help", `document.querySelector('dialog[open]')?.innerText.includes('Keyboard')`)
+		b.js(`[...document.querySelectorAll('dialog[open]')].at(-1).querySelector('.buttons button').click()`, nil)
+		b.await("it is closed", `!document.querySelector('dialog[open]')?.innerText.includes('Keyboard')`)
+		t.Logf("%s: a click was answered within %v", where, time.Since(begin).Round(time.Millisecond))
+		if d := time.Since(begin); d > 5*time.Second {
+			t.Errorf("%s: a click was answered after %v", where, d)
+		}
+	}
+
+	// Found, with its excerpt; its history and the difference.
+	b.visit("keys?prefix=" + b64(prefix) + "&values=1&find=" + b64("new <script>"))
+	b.has(".hits", "<script>")
+	usable("what was found")
+	b.visit("keys?prefix=" + b64(prefix) + "&key=" + b64(key))
+	b.has("main", "are shown")
+	b.press("Revisions")
+	b.await("a difference", `document.querySelector('.diff')`)
+	usable("a difference of two")
+	b.press("Show all")
+	b.await("all of it", `!document.body.innerText.includes(' are shown.')`)
+	usable("all of it")
+	b.press("Edit")
+	b.await("the editor", `document.querySelector('main textarea')`)
+	b.press("Save")
+	b.await("it is saved", `!document.querySelector('main textarea') && document.querySelector('pre.value')`)
+	if value(t, client, key) != megabyte("new ") {
+		t.Error("an edit that changed nothing changed it")
+	}
+
+	// Out and back in.
+	b.visit("keys?prefix=" + b64(prefix))
+	b.press("Export…")
+	b.press("Save the file")
+	b.has(".toast", "Saved 1 key")
+	if _, err := client.Delete(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	b.press("Import…")
+	b.js(
+		`(() => { const all = new DataTransfer(); all.items.add(new File(window.saved, 'saved.jsonl')); document.querySelector('dialog input[type=file]').files = all.files; })()`,
+		nil,
+	)
+	b.press("Show what it will do")
+	b.has("dialog", "1 key is added")
+	b.harmless("an import")
+	b.press("Write 1 key")
+	b.has(".toast", "1 added")
+	if value(t, client, key) != megabyte("new ") {
+		t.Error("it came back as another one")
+	}
+	b.visit("audit")
+	b.has("main", "put")
+	usable("the log of changes")
+
+	// Metadata of an instance, and a record that is none.
+	text, err := json.Marshal(map[string]any{
+		"service": "megabytes", "id": "i", "addresses": []string{"10.0.0.1:80"},
+		"metadata": map[string]string{hostile[1]: strings.ToValidUTF8(megabyte("meta "), "?")[:1<<19]},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, client, "/fairlead/services/megabytes/i", string(text))
+	put(t, client, "/fairlead/services/megabytes/bad", megabyte("bad "))
+	b.visit("services")
+	b.has("main", "10.0.0.1:80")
+	b.js(`document.querySelectorAll('details').forEach((d) => { d.open = true; })`, nil)
+	usable("services")
+	b.visit("services?service=megabytes&id=i")
+	b.has("main", "meta <script>")
+	usable("an instance")
+
+	// The value before, on the watch page.
+	b.visit("watch?prefix=" + b64(prefix))
+	b.has(".counts", "Watching")
+	for range 20 {
+		put(t, client, key, megabyte("next "))
+	}
+	b.await("the events", `document.querySelectorAll('.events tbody tr').length === 20`)
+	b.has(".events", "was next <script>")
+	usable("events")
+
+	// A candidate, a queue's name, and what a lease holds.
+	s, err := concurrency.NewSession(client, concurrency.WithTTL(30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := concurrency.NewElection(s, prefix+strings.Join(hostile[:9], "")).Campaign(ctx, megabyte("candidate ")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, client, prefix+"leased"+hostile[5]+hostile[7], megabyte("leased "), clientv3.WithLease(s.Lease()))
+	b.visit("locks")
+	b.has("main", "candidate <script>")
+	usable("locks")
+	b.visit("leases")
+	b.has("main", `leased\x00`)
+	usable("leases")
 }

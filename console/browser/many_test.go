@@ -99,7 +99,7 @@ func TestManyKeys(t *testing.T) {
 	b.has(".marks", "2 marked")
 	b.keys(" ")
 	b.has(".marks", "3 marked")
-	if b.is(`document.querySelectorAll('[aria-checked=true]').length !== 3 || document.querySelectorAll('.marker:checked').length !== 3`) {
+	if b.is(`document.querySelectorAll('[aria-description=marked]').length !== 3 || document.querySelectorAll('.marker:checked').length !== 3`) {
 		t.Error("what is marked is not said")
 	}
 	if !b.is(`document.querySelector('pre.value')?.innerText.includes('needle')`) {

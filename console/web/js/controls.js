@@ -2,10 +2,11 @@
 // is made only if nothing has changed since.
 import { h, number, table, row, state, toast } from './dom.js';
 import { post } from './api.js';
-import { show, plain, encode } from './bytes.js';
+import { plain, encode } from './bytes.js';
 import { dialog } from './dialog.js';
+import { brief } from './value.js';
 
-const text = (s) => show(encode(s || ''));
+const text = (s) => brief(s || '');
 export const percent = (n) => `${Math.round(n * 10) / 10} %`;
 const shownMost = 50;
 

@@ -2,11 +2,12 @@
 // was.
 import { h, fill, state, bar, seconds } from './dom.js';
 import { me } from './api.js';
-import { show, encode, toURL } from './bytes.js';
+import { toURL } from './bytes.js';
+import { brief } from './value.js';
 import { percent } from './controls.js';
 import { revisions } from './revisions.js';
 
-const text = (s) => show(encode(s || ''));
+const text = (s) => brief(s || '', 4000); // the whole is at its key
 
 // instancePage returns an element and a function that draws the instance of a service, undefined if
 // it is gone.

@@ -40,6 +40,8 @@ export function go(path, params) {
   location.hash = `#/${path}${q}`;
 }
 
+const load = (page) => import(`../pages/${page.path}.js`);
+
 async function route() {
   closeDialogs(); // what they ask is about what was shown
   if (!me.signedIn) return;
@@ -58,7 +60,7 @@ async function route() {
   document.title = `${page.name} – Fairlead`;
   let mod;
   try {
-    mod = await import(`../pages/${page.path}.js`);
+    mod = await load(page);
   } catch (err) {
     if (current === mine)
       fill(
@@ -123,6 +125,12 @@ function showSignIn(why) {
   signIn(main, begin, why);
 }
 
+// What gets the focus is scrolled to below the head of the page, never under it.
+const top_ = document.querySelector('.top');
+new ResizeObserver(() => {
+  document.documentElement.style.setProperty('--head', `${top_.offsetHeight}px`);
+}).observe(top_);
+
 const themeButton = document.getElementById('theme');
 const themeNames = { '': 'Auto', light: 'Light', dark: 'Dark' };
 themeButton.textContent = themeNames[window.fairleadTheme.get()];
@@ -164,15 +172,17 @@ function head() {
 async function begin() {
   const token = tokenIn();
   let why = '';
+  let who = null;
+  load(parse().page).catch(() => {}); // route says what is wrong with it
   try {
     if (token !== null)
-      await enter({ token }).catch((err) => {
+      who = await enter({ token }).catch((err) => {
         why =
           err.code === 'denied'
             ? 'The token in the address is wrong. A console that was restarted has a new one.'
             : err.message;
       });
-    Object.assign(me, { user: '', cluster: '' }, await get('session'));
+    Object.assign(me, { user: '', cluster: '' }, who || (await get('session')));
   } catch (err) {
     fill(main, failure(err, begin));
     return;

@@ -2,7 +2,7 @@
 // or none.
 import { h, fill, number, toast } from './dom.js';
 import { post } from './api.js';
-import { fromB64, show } from './bytes.js';
+import { fromB64, show, plain } from './bytes.js';
 import { confirm } from './dialog.js';
 
 // marksMost fit into one transaction.
@@ -82,9 +82,22 @@ export function makeMarks() {
   return marks;
 }
 
+// treeRoles are an element's attributes as a part of a tree. While keys are marked there is none,
+// but a list with a box and a button for each key: a tree has no place for boxes, and by touch a
+// reader of the screen can press a box, and not the space bar.
+export const treeRoles = (marks, roles) => (marks?.on ? {} : roles);
+
+// choose says whether a key's node is the one that is shown.
+export function choose(node, yes) {
+  node.classList.toggle('shown', yes);
+  if (node.getAttribute('role') === 'treeitem') node.setAttribute('aria-selected', String(yes));
+  else if (yes) node.setAttribute('aria-current', 'true');
+  else node.removeAttribute('aria-current');
+}
+
 // marker is the box that marks a key of a tree: child has its name in base64 and the revision in
-// which it was seen last. It is for the mouse; node, the key's item, is marked with the space bar
-// and says whether it is.
+// which it was seen last. With the keyboard node, the key's item, is marked by the space bar, so
+// that the boxes are no stops of the Tab key.
 export function marker(marks, child, node) {
   if (!marks?.on) return null;
   const key = child.key;
@@ -92,7 +105,7 @@ export function marker(marks, child, node) {
     type: 'checkbox',
     class: 'marker',
     tabindex: -1,
-    'aria-hidden': 'true',
+    'aria-label': `Mark ${plain(fromB64(key)).slice(0, 500)}`,
     data: { key },
     onchange: () => {
       if (!box.checked) marks.all.delete(key);
@@ -105,7 +118,8 @@ export function marker(marks, child, node) {
   box.child = child;
   box.show = () => {
     box.checked = marks.all.has(key);
-    node.setAttribute('aria-checked', String(box.checked));
+    if (box.checked) node.setAttribute('aria-description', 'marked');
+    else node.removeAttribute('aria-description');
   };
   box.show();
   node.addEventListener('keydown', (e) => {

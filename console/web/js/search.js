@@ -5,12 +5,12 @@ import { send, answerOf } from './api.js';
 import { fromB64, toB64, show, plain } from './bytes.js';
 import { lines } from './ndjson.js';
 import { list, rover } from './keyboard.js';
-import { marker } from './marks.js';
+import { marker, choose, treeRoles } from './marks.js';
 
 // makeSearch shows what is found below a prefix (bytes). open(key in base64) is called for a key
 // that is chosen.
 export function makeSearch({ prefix, text, values, exact, open, marks, signal }) {
-  const found = h('ol', { class: 'tree hits', role: 'tree', 'aria-label': 'Keys found', hidden: true });
+  const found = h('ol', { class: 'tree hits', ...treeRoles(marks, { role: 'tree' }), 'aria-label': 'Keys found', hidden: true });
   const said = h('p', { class: 'muted small', role: 'status' });
   const tools = h('div', { class: 'toolbar' });
   const wrong = h('div');
@@ -90,10 +90,9 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
       'button',
       {
         type: 'button',
-        class: `node${line.key === chosen ? ' shown' : ''}`,
-        role: 'treeitem',
+        class: 'node',
+        ...treeRoles(marks, { role: 'treeitem' }),
         tabindex: -1,
-        'aria-selected': String(line.key === chosen),
         title: plain(key).slice(0, 500),
         data: { key: line.key },
         onclick: () => {
@@ -105,17 +104,15 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
       line.lease ? h('span', { class: 'note' }, 'lease') : null,
       line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null,
     );
-    found.append(h('li', { role: 'none' }, marker(marks, { key: line.key, mod: line.mod }, node), node));
+    choose(node, line.key === chosen);
+    found.append(h('li', treeRoles(marks, { role: 'none' }), marker(marks, { key: line.key, mod: line.mod }, node), node));
     found.hidden = false;
     settle();
   }
 
   function mark(b64) {
     chosen = b64;
-    for (const n of el.querySelectorAll('.node')) {
-      n.classList.toggle('shown', n.dataset.key === b64);
-      n.setAttribute('aria-selected', String(n.dataset.key === b64));
-    }
+    for (const n of el.querySelectorAll('.node')) choose(n, n.dataset.key === b64);
   }
 
   return {

@@ -2,9 +2,12 @@
 import { h, fill } from './dom.js';
 import { post, me, keepSecret } from './api.js';
 
-// enter signs in with a token, or with a name and a password.
+// enter signs in with a token, or with a name and a password, and returns what GET session would say;
+// null where nobody has to.
 export async function enter(proof) {
-  keepSecret((await post('session', proof))?.secret);
+  const { secret, ...who } = (await post('session', proof)) || {};
+  keepSecret(secret);
+  return secret ? who : null;
 }
 
 // tokenIn is the token of the address that the console printed, which is taken out of the address

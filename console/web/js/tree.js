@@ -1,11 +1,12 @@
 // The tree of keys. A level is read when it is opened and a page at a time, so what it costs does
 // not depend on how many keys there are; changes are worked into what is shown one by one. For the
-// keyboard it is WAI-ARIA's tree: one stop of the Tab key, and arrows within.
+// keyboard it is WAI-ARIA's tree: one stop of the Tab key, and arrows within. While keys are marked it
+// is a list of lists instead.
 import { h, fill, failure } from './dom.js';
 import { get } from './api.js';
 import { fromB64, toB64, show, plain, indexOf, startsWith } from './bytes.js';
 import { list, rover } from './keyboard.js';
-import { marker } from './marks.js';
+import { marker, choose as select, treeRoles } from './marks.js';
 
 const pageSize = 200;
 const shownMost = 4000; // entries of a level; loading more takes the first ones off the page
@@ -20,6 +21,7 @@ function compare(a, b) {
 // chosen.
 export function makeTree({ prefix, separator, open, marks, signal }) {
   let chosen = '';
+  const roles = (all) => treeRoles(marks, all);
   const box = h('div', { class: 'panel treebox' });
   const seen = new IntersectionObserver(
     (all) =>
@@ -52,8 +54,8 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     const ul = h(
       'ul',
       owner
-        ? { class: 'tree', role: 'group', 'aria-label': plain(under).slice(0, 200) }
-        : { class: 'tree', role: 'tree', 'aria-label': 'Keys', hidden: true },
+        ? { class: 'tree', ...roles({ role: 'group' }), 'aria-label': plain(under).slice(0, 200) }
+        : { class: 'tree', ...roles({ role: 'tree' }), 'aria-label': 'Keys', hidden: true },
     );
     const foot = h(owner ? 'ul' : 'div', owner ? { class: 'tree', role: 'none' } : {});
     const inFoot = (el) => fill(foot, el && owner ? h('li', { role: 'none' }, el) : el);
@@ -120,7 +122,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
             type: 'button',
             onclick: load,
             ...(owner
-              ? { class: 'node more', role: 'treeitem', tabindex: -1, 'aria-level': depth }
+              ? { class: 'node more', tabindex: -1, ...roles({ role: 'treeitem', 'aria-level': depth }) }
               : { class: 'more small' }),
           },
           `Show more (${level.items.size} so far)`,
@@ -250,11 +252,9 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
         type: 'button',
         class: 'node',
         title: plain(key).slice(0, 500),
-        role: 'treeitem',
+        ...roles({ role: 'treeitem', 'aria-level': level.depth }),
         tabindex: -1,
-        'aria-level': level.depth,
         'aria-expanded': child.branch ? 'false' : null,
-        'aria-selected': child.branch ? null : String(child.key === chosen),
         onclick: () => (child.branch ? toggle(item) : choose(item)),
       },
       h('span', { class: 'twist', 'aria-hidden': 'true' }, child.branch ? '▸' : ''),
@@ -262,8 +262,8 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       child.lease ? h('span', { class: 'note' }, 'lease') : null,
     );
     item.node.item = item;
-    if (!child.branch && child.key === chosen) item.node.classList.add('shown');
-    item.el = h('li', { role: 'none' }, child.branch ? null : marker(marks, child, item.node), item.node);
+    if (!child.branch) select(item.node, child.key === chosen);
+    item.el = h('li', roles({ role: 'none' }), child.branch ? null : marker(marks, child, item.node), item.node);
     item.el.item = item;
     return item;
   }
@@ -293,9 +293,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     chosen = b64;
     for (const n of box.querySelectorAll('.node')) {
       if (!n.item || n.item.child.branch) continue;
-      const yes = n.item.child.key === b64;
-      n.classList.toggle('shown', yes);
-      n.setAttribute('aria-selected', String(yes));
+      select(n, n.item.child.key === b64);
     }
   }
 

@@ -9,6 +9,7 @@ export const forms = [
 ];
 const textFirst = 64 << 10;
 const hexFirst = 4 << 10;
+const blockBytes = 4 << 10;
 
 export function bestForm(bytes) {
   const text = decode(bytes);
@@ -34,7 +35,7 @@ export function valueView(bytes, form) {
       box,
       form === 'hex'
         ? h('pre', { class: 'value hex', tabindex: 0 }, hex(all, 0, most))
-        : h('pre', { class: 'value', tabindex: 0 }, show(cut ? wholeCharacters(all, most) : all, true)),
+        : h('pre', { class: 'value', tabindex: 0 }, inBlocks(cut ? wholeCharacters(all, most) : all)),
       cut
         ? h(
             'p',
@@ -46,6 +47,27 @@ export function valueView(bytes, form) {
     );
   }
   return box;
+}
+
+// brief is a text of which the beginning is shown, with the size of the whole: one of a megabyte in a
+// list would make each click wait for seconds.
+export function brief(text, most = 1000) {
+  const all = encode(text);
+  if (all.length <= most) return show(all);
+  return h('span', {}, show(wholeCharacters(all, most)), h('span', { class: 'muted' }, `… (${bytesText(all.length)})`));
+}
+
+// inBlocks is a long text in parts that the browser leaves out while they are out of sight.
+function inBlocks(bytes) {
+  if (bytes.length <= blockBytes) return show(bytes, true);
+  const parts = [];
+  for (let at = 0; at < bytes.length;) {
+    let end = bytes.indexOf(10, Math.min(bytes.length, at + blockBytes)) + 1; // whole lines
+    if (!end) end = bytes.length;
+    parts.push(h('div', { class: 'block' }, show(bytes.subarray(at, end), true)));
+    at = end;
+  }
+  return parts;
 }
 
 // wholeCharacters cuts where a character ends.

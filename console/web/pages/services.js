@@ -4,6 +4,7 @@ import { get, post, me } from '../js/api.js';
 import { fromB64, toURL, show, encode } from '../js/bytes.js';
 import { confirm } from '../js/dialog.js';
 import { list } from '../js/keyboard.js';
+import { brief } from '../js/value.js';
 import * as controls from '../js/controls.js';
 import { instancePage } from '../js/instance.js';
 
@@ -26,7 +27,7 @@ const columns = [
   { name: 'More' },
   { name: '', class: 'actions' },
 ];
-const text = (s) => show(encode(s));
+const text = (s) => brief(s);
 const again = 5000; // lease times are asked for anew that often
 
 export function mount(page) {
