@@ -144,9 +144,9 @@ func learner(t *testing.T, c *etcdtest.Cluster, client *clientv3.Client) string 
 	return fmt.Sprintf("%x", added.Member.ID)
 }
 
-// TestTheQuorumIsLostInTheMiddle of each operation: two of three members freeze, or are killed, when
-// it has begun. It ends within a time, says why, claims nothing that was not done, and can be begun
-// again once the members are back.
+// TestTheQuorumIsLostInTheMiddle of each operation: two of three members freeze, or are killed,
+// when it has begun. It ends within a time, says why, claims nothing that was not done, and can be
+// begun again once the members are back.
 func TestTheQuorumIsLostInTheMiddle(t *testing.T) {
 	for _, in := range operations {
 		for _, way := range ways {
@@ -241,7 +241,8 @@ func (in *interrupted) again(p *page, op map[string]any, before console.Outcome)
 	})
 }
 
-// TestASnapshotWhileMembersAreAway is whole if the member that sends it is there, and breaks off if that freezes.
+// TestASnapshotWhileMembersAreAway is whole if the member that sends it is there, and breaks off if
+// that freezes.
 func TestASnapshotWhileMembersAreAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	leader := cluster.Leader(t)

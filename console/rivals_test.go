@@ -116,8 +116,8 @@ func TestOperatorsAtTheSameTime(t *testing.T) {
 	}
 }
 
-// TestOperatorsOnOneMember: of those who remove the same member one does; the others are told that it
-// is gone, and by whom.
+// TestOperatorsOnOneMember: of those who remove the same member one does; the others are told that
+// it is gone, and by whom.
 func TestOperatorsOnOneMember(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

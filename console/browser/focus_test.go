@@ -24,8 +24,9 @@ const covered = `(() => {
 	return e.outerHTML.slice(0, 120) + ' from ' + r.top + ' to ' + r.bottom + ', the head ends at ' + head.bottom + ' of ' + innerHeight;
 })()`
 
-// axeScrolled is axeRules on a page that is scrolled: of what has been scrolled partly under the head
-// axe finds that it is small, which anything is at some place; what has the focus must not be there.
+// axeScrolled is axeRules on a page that is scrolled: of what has been scrolled partly under the
+// head axe finds that it is small, which anything is at some place; what has the focus must not be
+// there.
 const axeScrolled = `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'], elementRef: true})
 	.then((r) => {
 		const end = document.querySelector('.top').getBoundingClientRect().bottom;
@@ -58,8 +59,8 @@ func (b *tab) walk(what string, press chromedp.Action[chromedp.Void], at func(st
 }
 
 // TestFocusIsNotCovered: wherever the Tab key goes, forward and back, the head of the page, which
-// stays when the page is scrolled, covers no part of what has the focus. In the middle axe-core finds
-// nothing on the page as it is scrolled then.
+// stays when the page is scrolled, covers no part of what has the focus. In the middle axe-core
+// finds nothing on the page as it is scrolled then.
 func TestFocusIsNotCovered(t *testing.T) {
 	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
 	if err != nil {

@@ -163,14 +163,15 @@ func TestALargeValue(t *testing.T) {
 	}
 }
 
-// megabyte is a value of a megabyte that tries to be something else than text, and says which it is.
+// megabyte is a value of a megabyte that tries to be something else than text, and says which it
+// is.
 func megabyte(mark string) string {
 	part := mark + strings.Join(slices.Concat(hostile[:6], hostile[7:9]), " ") + "\n" // few enough lines to be compared
 	return strings.Repeat(part, 1<<20/len(part))
 }
 
-// TestHostileMegabytes in every place that shows what is in etcd: nothing becomes markup, nothing is
-// executed, and the page answers.
+// TestHostileMegabytes in every place that shows what is in etcd: nothing becomes markup, nothing
+// is executed, and the page answers.
 func TestHostileMegabytes(t *testing.T) {
 	base, client := serve(t, cluster)
 	prefix := "megabytes/"

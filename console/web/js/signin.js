@@ -2,8 +2,8 @@
 import { h, fill } from './dom.js';
 import { post, me, keepSecret } from './api.js';
 
-// enter signs in with a token, or with a name and a password, and returns what GET session would say;
-// null where nobody has to.
+// enter signs in with a token, or with a name and a password, and returns what GET session would
+// say; null where nobody has to.
 export async function enter(proof) {
   const { secret, ...who } = (await post('session', proof)) || {};
   keepSecret(secret);

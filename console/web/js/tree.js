@@ -1,7 +1,7 @@
 // The tree of keys. A level is read when it is opened and a page at a time, so what it costs does
 // not depend on how many keys there are; changes are worked into what is shown one by one. For the
-// keyboard it is WAI-ARIA's tree: one stop of the Tab key, and arrows within. While keys are marked it
-// is a list of lists instead.
+// keyboard it is WAI-ARIA's tree: one stop of the Tab key, and arrows within. While keys are marked
+// it is a list of lists instead.
 import { h, fill, failure } from './dom.js';
 import { get } from './api.js';
 import { fromB64, toB64, show, plain, indexOf, startsWith } from './bytes.js';

@@ -49,8 +49,8 @@ export function valueView(bytes, form) {
   return box;
 }
 
-// brief is a text of which the beginning is shown, with the size of the whole: one of a megabyte in a
-// list would make each click wait for seconds.
+// brief is a text of which the beginning is shown, with the size of the whole: one of a megabyte in
+// a list would make each click wait for seconds.
 export function brief(text, most = 1000) {
   const all = encode(text);
   if (all.length <= most) return show(all);
