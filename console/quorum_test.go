@@ -174,7 +174,6 @@ func (in *interrupted) test(t *testing.T, way away) {
 	if in.prepare != nil {
 		in.prepare(t, cluster, client, op)
 	}
-	pl := p.plan(op)
 	gone, done := false, 0
 	leave := func() {
 		gone = true
@@ -191,22 +190,30 @@ func (in *interrupted) test(t *testing.T, way away) {
 			}
 		}
 	}
-	begin := time.Now()
-	last := p.follow(pl, func(one progress) {
-		if one.State == "done" {
-			done++
-		}
-		if one.State == "running" && !gone { // within the first of several
-			leave()
-		}
+	var (
+		pl    plan
+		last  progress
+		begin time.Time
+	)
+	clienttest.Await(t, "the cluster is as it was shown", func() bool { // alarms come one after the other
+		pl, begin = p.plan(op), time.Now()
+		last = p.follow(pl, func(one progress) {
+			if one.State == "done" {
+				done++
+			}
+			if one.State == "running" && !gone { // within the first of several
+				leave()
+			}
+		})
+		return last.End
 	})
 	t.Logf("after %v: %s", time.Since(begin).Round(time.Millisecond), last.Error)
 	if last.Error == "" || done == len(pl.Steps) {
 		t.Errorf("%d of %d steps were done, and it ended with %+v", done, len(pl.Steps), last)
 	}
 	all := log.take()
-	if len(all) != 2 || all[1].Outcome == console.Done || all[1].Error == "" {
-		t.Errorf("%+v", all)
+	if n := len(all); n == 0 || all[n-1].Outcome == console.Done || all[n-1].Error == "" {
+		t.Fatalf("%+v", all)
 	}
 	for _, m := range others {
 		if err := way.come(m); err != nil {
@@ -220,7 +227,7 @@ func (in *interrupted) test(t *testing.T, way away) {
 	if in.action == "compact" {
 		put(t, client, "k", "2") // what was compacted is so once
 	}
-	in.again(p, op, all[1].Outcome)
+	in.again(p, op, all[len(all)-1].Outcome)
 }
 
 // again begins the operation once more, when the members are back.
