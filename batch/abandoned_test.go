@@ -69,10 +69,8 @@ func (s *leaderless) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	var puts []*pb.PutRequest
 	for _, op := range r.Success {
 		puts = append(puts, op.GetRequestPut())
-		resp.Responses = append(
-			resp.Responses,
-			&pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{}}},
-		)
+		resp.Responses = append(resp.Responses,
+			&pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{}}})
 	}
 	return resp, s.write(puts...)
 }

@@ -28,7 +28,8 @@ func TestOwnErrors(t *testing.T) {
 		func() error { _, err := root.UserGrantRole(ctx, "root", "root"); return err },
 		func() error { _, err := root.RoleAdd(ctx, "app"); return err },
 		func() error {
-			_, err := root.RoleGrantPermission(ctx, "app", "mine/", clientv3.GetPrefixRangeEnd("mine/"), clientv3.PermissionType(clientv3.PermReadWrite))
+			_, err := root.RoleGrantPermission(ctx, "app", "mine/", clientv3.GetPrefixRangeEnd("mine/"),
+				clientv3.PermissionType(clientv3.PermReadWrite))
 			return err
 		},
 		func() error { _, err := root.UserAdd(ctx, "user", "pass"); return err },

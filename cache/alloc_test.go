@@ -20,8 +20,12 @@ func TestAllocations(t *testing.T) {
 		most float64
 		read func() (*clientv3.GetResponse, error)
 	}{
-		{"a key", 3, func() (*clientv3.GetResponse, error) { return c.Get(ctx, "p/00500", clientv3.WithSerializable()) }},
-		{"no key", 3, func() (*clientv3.GetResponse, error) { return c.Get(ctx, "p/none", clientv3.WithSerializable()) }},
+		{"a key", 3, func() (*clientv3.GetResponse, error) {
+			return c.Get(ctx, "p/00500", clientv3.WithSerializable())
+		}},
+		{"no key", 3, func() (*clientv3.GetResponse, error) {
+			return c.Get(ctx, "p/none", clientv3.WithSerializable())
+		}},
 		{"a count", 6, func() (*clientv3.GetResponse, error) {
 			return c.Get(ctx, "p/", clientv3.WithPrefix(), clientv3.WithCountOnly(), clientv3.WithSerializable())
 		}},

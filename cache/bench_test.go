@@ -16,10 +16,8 @@ func filled(b *testing.B, n int) (*cache.Cache, string) {
 	prefix := b.Name() + "/"
 	var ops []clientv3.Op
 	for i := range n {
-		if ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i), "a value of some bytes")); len(
-			ops,
-		) == 100 ||
-			i == n-1 {
+		ops = append(ops, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i), "a value of some bytes"))
+		if len(ops) == 100 || i == n-1 {
 			if _, err := c.Txn(within(b)).Then(ops...).Commit(); err != nil {
 				b.Fatal(err)
 			}

@@ -123,10 +123,8 @@ func TestGetLikeEtcd(t *testing.T) {
 	// Keys without their values, but with their leases. Not of ranges: the server may have those of
 	// the same value in any order.
 	for _, order := range []clientv3.SortOrder{clientv3.SortNone, clientv3.SortDescend} {
-		ranges = append(
-			ranges,
-			req{p + "05", []clientv3.OpOption{clientv3.WithSort(clientv3.SortByValue, order), clientv3.WithKeysOnly()}},
-		)
+		ranges = append(ranges,
+			req{p + "05", []clientv3.OpOption{clientv3.WithSort(clientv3.SortByValue, order), clientv3.WithKeysOnly()}})
 	}
 	variants := [][]clientv3.OpOption{
 		nil, {clientv3.WithLimit(3)}, {clientv3.WithLimit(100)}, {clientv3.WithKeysOnly()}, {clientv3.WithCountOnly()},

@@ -31,10 +31,8 @@ func (n *naive) txn(r *rand.Rand) (events []*clientv3.Event) {
 		old := n.keys[key]
 		if old != nil && r.IntN(3) == 0 {
 			delete(n.keys, key)
-			events = append(
-				events,
-				&clientv3.Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: n.rev}},
-			)
+			events = append(events,
+				&clientv3.Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: n.rev}})
 			continue
 		}
 		kv := &mvccpb.KeyValue{
@@ -258,9 +256,12 @@ func TestSpans(t *testing.T) {
 		outer, inner  span
 		covers, meets bool
 	}{
-		{all, a, true, true}, {a, ab, true, true}, {ab, a, false, true}, {all, last, true, true}, {last, all, false, true},
-		{a, last, false, false}, {a, spanOf("b", ""), false, false}, {a, spanOf("a", ""), true, true}, {a, spanOf("a", noEnd), false, true},
-		{last, spanOf("\xffx", noEnd), true, true}, {a, spanOf("0", "a"), false, false}, {a, spanOf("0", "a\x00"), false, true},
+		{all, a, true, true}, {a, ab, true, true}, {ab, a, false, true}, {all, last, true, true},
+		{last, all, false, true},
+		{a, last, false, false}, {a, spanOf("b", ""), false, false}, {a, spanOf("a", ""), true, true},
+		{a, spanOf("a", noEnd), false, true},
+		{last, spanOf("\xffx", noEnd), true, true}, {a, spanOf("0", "a"), false, false},
+		{a, spanOf("0", "a\x00"), false, true},
 	} {
 		if x.outer.covers(x.inner) != x.covers || x.outer.overlaps(x.inner) != x.meets {
 			t.Errorf("%+v and %+v: %v, %v", x.outer, x.inner, x.outer.covers(x.inner), x.outer.overlaps(x.inner))
@@ -276,8 +277,9 @@ func TestSpans(t *testing.T) {
 
 func TestSound(t *testing.T) {
 	for version, want := range map[string]bool{
-		"3.4.30": false, "3.4.31": true, "3.5.12": false, "3.5.13": true, "3.5.21": true, "3.6.0": true, "3.7.3": true, "3.3.99": false,
-		"4.0.0": true, "3.6.0-rc.1": false, "": false, "3.5": false, "not a version": false,
+		"3.4.30": false, "3.4.31": true, "3.5.12": false, "3.5.13": true, "3.5.21": true, "3.6.0": true, "3.7.3": true,
+		"3.3.99": false,
+		"4.0.0":  true, "3.6.0-rc.1": false, "": false, "3.5": false, "not a version": false,
 	} {
 		if sound(version) != want {
 			t.Errorf("%q", version)

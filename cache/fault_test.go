@@ -279,7 +279,8 @@ func TestRestored(t *testing.T) {
 	if s.Len() != 3 || v.Len() != 3 {
 		t.Errorf("%d keys, %d in the view", s.Len(), v.Len())
 	}
-	if got := text(take(t, ca.Watch(within(t), "p/", clientv3.WithPrefix(), clientv3.WithRev(s.Revision())), 1)); got != "PUT d=after" {
+	got := text(take(t, ca.Watch(within(t), "p/", clientv3.WithPrefix(), clientv3.WithRev(s.Revision())), 1))
+	if got != "PUT d=after" {
 		t.Errorf("a watch from the past: %s", got)
 	}
 }

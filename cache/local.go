@@ -37,11 +37,9 @@ type local struct {
 
 func newLocal(ctx context.Context, op *clientv3.Op, s span) *local {
 	w := &local{
-		ch: make(
-			chan clientv3.WatchResponse,
-			localAhead,
-		), span: s, prevKV: op.IsPrevKV(), progress: op.IsProgressNotify(),
-		created: op.IsCreatedNotify(), noPut: op.IsFilterPut(), noDelete: op.IsFilterDelete(),
+		ch: make(chan clientv3.WatchResponse, localAhead), span: s, prevKV: op.IsPrevKV(),
+		progress: op.IsProgressNotify(),
+		created:  op.IsCreatedNotify(), noPut: op.IsFilterPut(), noDelete: op.IsFilterDelete(),
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	return w

@@ -105,7 +105,8 @@ func own(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 	n := copy(buf, kv.Key)
 	copy(buf[n:], kv.Value)
 	out := &mvccpb.KeyValue{
-		Key: buf[:n:n], CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version, Lease: kv.Lease,
+		Key: buf[:n:n], CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version,
+		Lease: kv.Lease,
 	}
 	if len(kv.Value) > 0 { // else nil, as decoded from a server's message
 		out.Value = buf[n:]

@@ -81,8 +81,9 @@ func NewView[T any](
 		return nil, invalid("cache.NewView", "a view without a function that decodes")
 	}
 	v := &View[T]{
-		f: f, within: within, decode: decode, ready: make(chan struct{}), poked: make(chan struct{}, 1), advanced: make(chan struct{}),
-		items: new(btree.Map[string, *item[T]]), bad: new(btree.Map[string, error]), done: make(chan struct{}),
+		f: f, within: within, decode: decode, ready: make(chan struct{}), poked: make(chan struct{}, 1),
+		advanced: make(chan struct{}),
+		items:    new(btree.Map[string, *item[T]]), bad: new(btree.Map[string, error]), done: make(chan struct{}),
 	}
 	for _, ix := range indexes {
 		if ix == nil {

@@ -79,7 +79,8 @@ func TestWatchOptions(t *testing.T) {
 		{"one", one, 4, "PUT b=1 PUT b=2 DELETE b PUT b=3"},
 		{"some", some, 2, "DELETE b DELETE c"},
 		{"from", from, 2, "PUT c=1 PUT d=1"},
-		{"in the past", ca.Watch(within(t), p, clientv3.WithPrefix(), clientv3.WithRev(rev+1)), 7, "PUT b=1 PUT b=2 DELETE b PUT c=1 PUT d=1 DELETE c PUT b=3"},
+		{"in the past", ca.Watch(within(t), p, clientv3.WithPrefix(),
+			clientv3.WithRev(rev+1)), 7, "PUT b=1 PUT b=2 DELETE b PUT c=1 PUT d=1 DELETE c PUT b=3"},
 	} {
 		if got := text(take(t, x.ch, x.n)); got != x.want {
 			t.Errorf("%s: %s, not %s", x.name, got, x.want)

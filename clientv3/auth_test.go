@@ -28,7 +28,8 @@ func withAuth(t *testing.T, o etcdtest.Options) *etcdtest.Cluster {
 		func() error { _, err := c.UserGrantRole(ctx, "root", "root"); return err },
 		func() error { _, err := c.RoleAdd(ctx, "app"); return err },
 		func() error {
-			_, err := c.RoleGrantPermission(ctx, "app", "user/", clientv3.GetPrefixRangeEnd("user/"), clientv3.PermissionType(clientv3.PermReadWrite))
+			_, err := c.RoleGrantPermission(ctx, "app", "user/", clientv3.GetPrefixRangeEnd("user/"),
+				clientv3.PermissionType(clientv3.PermReadWrite))
 			return err
 		},
 		func() error { _, err := c.UserAdd(ctx, "user", "pass"); return err },
@@ -132,9 +133,11 @@ func TestAuthBadCredentials(t *testing.T) {
 		cfg  clientv3.Config
 		want error
 	}{
-		"wrong password":     {clientv3.Config{Username: "user", Password: "wrong"}, rpctypes.ErrAuthFailed},
-		"unknown user":       {clientv3.Config{Username: "who", Password: "pass"}, rpctypes.ErrAuthFailed},
-		"token and password": {clientv3.Config{Username: "user", Password: "pass", Token: "t"}, clientv3.ErrMutuallyExclusiveCfg},
+		"wrong password": {clientv3.Config{Username: "user", Password: "wrong"}, rpctypes.ErrAuthFailed},
+		"unknown user":   {clientv3.Config{Username: "who", Password: "pass"}, rpctypes.ErrAuthFailed},
+		"token and password": {
+			clientv3.Config{Username: "user", Password: "pass", Token: "t"}, clientv3.ErrMutuallyExclusiveCfg,
+		},
 	} {
 		tc.cfg.Endpoints, tc.cfg.DialTimeout = cl.Endpoints(), long
 		if c, err := clientv3.New(tc.cfg); err != tc.want {
@@ -176,17 +179,16 @@ func TestNewWaitsForItsTokenAsLongAsItsContext(t *testing.T) {
 		}
 	})
 	defer healed.Stop()
-	c := dial(
-		t,
-		clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctxFor(t, 3*long)},
-	)
+	c := dial(t,
+		clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctxFor(t, 3*long)})
 	if _, err := c.Put(ctxFor(t, long), "user/k", "v"); err != nil {
 		t.Error(err)
 	}
 	p.Cut()
 	began := time.Now()
 	ctx := ctxFor(t, away)
-	if c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctx}); err != context.DeadlineExceeded {
+	c, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), Username: "user", Password: "pass", Context: ctx})
+	if err != context.DeadlineExceeded {
 		t.Errorf("a context of %v: %v, %v after %v", away, c, err, time.Since(began))
 	}
 }
@@ -250,7 +252,8 @@ func TestAuthSwitchedOnLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
-		second(c.RoleAdd(ctx, "root")), second(c.UserAdd(ctx, "root", "root")), second(c.UserGrantRole(ctx, "root", "root")), second(c.AuthEnable(ctx)),
+		second(c.RoleAdd(ctx, "root")), second(c.UserAdd(ctx, "root", "root")),
+		second(c.UserGrantRole(ctx, "root", "root")), second(c.AuthEnable(ctx)),
 	} {
 		if err != nil {
 			t.Fatal(err)

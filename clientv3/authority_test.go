@@ -168,7 +168,9 @@ func TestAuthorityIsNotTheServersName(t *testing.T) {
 	}
 	sock := filepath.Join(t.TempDir(), "etcd.sock")
 	s, at := serveNames(t, pair(ca.CertFile, ca.KeyFile), "unix "+sock, "tcp4 127.0.0.1:0")
-	for endpoint, want := range map[string]string{"unixs://" + sock: "etcd.sock", "unix:" + sock: "etcd.sock", "https://" + at[1]: at[1]} {
+	for endpoint, want := range map[string]string{
+		"unixs://" + sock: "etcd.sock", "unix:" + sock: "etcd.sock", "https://" + at[1]: at[1],
+	} {
 		c := dial(t, clientv3.Config{Endpoints: []string{endpoint}, TLS: ca.ClientConfig(t)})
 		if _, err := c.Get(ctxFor(t, long), "k"); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
@@ -191,10 +193,14 @@ func TestAuthorityIsNotTheServersName(t *testing.T) {
 	named := ca.ClientConfig(t)
 	named.ServerName = "etcd.example"
 	for name, cfg := range map[string]clientv3.Config{
-		"server name":       {TLS: named},
-		"user's authority":  {TLS: ca.ClientConfig(t), DialOptions: []grpc.DialOption{grpc.WithAuthority("etcd.example")}},
-		"both, the same":    {TLS: named, DialOptions: []grpc.DialOption{grpc.WithAuthority("etcd.example")}},
-		"authority + port?": {TLS: ca.ClientConfig(t), DialOptions: []grpc.DialOption{grpc.WithAuthority("etcd.example:2379")}},
+		"server name": {TLS: named},
+		"user's authority": {
+			TLS: ca.ClientConfig(t), DialOptions: []grpc.DialOption{grpc.WithAuthority("etcd.example")},
+		},
+		"both, the same": {TLS: named, DialOptions: []grpc.DialOption{grpc.WithAuthority("etcd.example")}},
+		"authority + port?": {
+			TLS: ca.ClientConfig(t), DialOptions: []grpc.DialOption{grpc.WithAuthority("etcd.example:2379")},
+		},
 	} {
 		cfg.Endpoints = []string{"https://" + at[0]}
 		if _, err := dial(t, cfg).Get(ctxFor(t, long), "k"); err != nil {

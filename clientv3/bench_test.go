@@ -57,7 +57,9 @@ func BenchmarkGet(b *testing.B) {
 		name := map[int]string{1: "members=1", 3: "members=3"}[n]
 		withTimeout, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
-		for ctxName, ctx := range map[string]context.Context{"background": context.Background(), "deadline": withTimeout} {
+		for ctxName, ctx := range map[string]context.Context{
+			"background": context.Background(), "deadline": withTimeout,
+		} {
 			b.Run(name+"/"+ctxName+"/stub", func(b *testing.B) {
 				report(b, func() error { _, err := stub.Range(ctx, &pb.RangeRequest{Key: []byte("key")}); return err })
 			})

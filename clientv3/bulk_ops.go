@@ -154,7 +154,8 @@ func (c *Client) CopyPrefix(ctx context.Context, from, to string, opts ...BulkOp
 	}
 	b := c.newBulk(WithRepeat(ctx), opts)
 	defer b.cancel()
-	if err := b.o.check(method, "WithBulkInFlight", "WithBulkAfter", "WithBulkConflict", "WithBulkOnlyAbsent"); err != nil {
+	err := b.o.check(method, "WithBulkInFlight", "WithBulkAfter", "WithBulkConflict", "WithBulkOnlyAbsent")
+	if err != nil {
 		return b.res, err
 	}
 	begin, end := b.bounds(from)

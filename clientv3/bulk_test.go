@@ -111,7 +111,8 @@ func TestBulkLimits(t *testing.T) {
 		if err != nil || res.Keys != 500 || len(stored(t, c, "copy/")) != 500 {
 			t.Errorf("%s: copy: %+v, %v", arg, res, err)
 		}
-		if _, err = c.PutAll(ctx, numbered("large", 1, constant(strings.Repeat("x", large)))); err != rpctypes.ErrRequestTooLarge {
+		_, err = c.PutAll(ctx, numbered("large", 1, constant(strings.Repeat("x", large))))
+		if err != rpctypes.ErrRequestTooLarge {
 			t.Errorf("%s: one that is too large: %v", arg, err)
 		}
 	}

@@ -26,17 +26,21 @@ func TestNewRefusesBadConfigurations(t *testing.T) {
 		cfg  clientv3.Config
 		want string
 	}{
-		"no endpoints":       {clientv3.Config{}, clientv3.ErrNoAvailableEndpoints.Error()},
-		"empty endpoint":     {clientv3.Config{Endpoints: []string{""}}, "empty"},
-		"does not parse":     {clientv3.Config{Endpoints: []string{"127.0.0.1:1", "a b"}}, `"a b"`},
-		"no port":            {clientv3.Config{Endpoints: []string{"localhost"}}, "port"},
-		"unknown scheme":     {clientv3.Config{Endpoints: []string{"ftp://a:1"}}, "scheme"},
-		"http with https":    {clientv3.Config{Endpoints: []string{"http://a:1", "https://b:1"}}, "mix"},
-		"token and password": {clientv3.Config{Endpoints: ok, Token: "t", Username: "u", Password: "p"}, "mutually exclusive"},
-		"negative size":      {clientv3.Config{Endpoints: ok, MaxCallSendMsgSize: -1}, "negative"},
-		"send above receive": {clientv3.Config{Endpoints: ok, MaxCallSendMsgSize: 2000, MaxCallRecvMsgSize: 1000}, "MaxCallRecvMsgSize"},
-		"jitter above one":   {clientv3.Config{Endpoints: ok, BackoffJitterFraction: 2}, "BackoffJitterFraction"},
-		"bad logger":         {clientv3.Config{Endpoints: ok, LogConfig: &zap.Config{Encoding: "none"}}, "LogConfig"},
+		"no endpoints":    {clientv3.Config{}, clientv3.ErrNoAvailableEndpoints.Error()},
+		"empty endpoint":  {clientv3.Config{Endpoints: []string{""}}, "empty"},
+		"does not parse":  {clientv3.Config{Endpoints: []string{"127.0.0.1:1", "a b"}}, `"a b"`},
+		"no port":         {clientv3.Config{Endpoints: []string{"localhost"}}, "port"},
+		"unknown scheme":  {clientv3.Config{Endpoints: []string{"ftp://a:1"}}, "scheme"},
+		"http with https": {clientv3.Config{Endpoints: []string{"http://a:1", "https://b:1"}}, "mix"},
+		"token and password": {
+			clientv3.Config{Endpoints: ok, Token: "t", Username: "u", Password: "p"}, "mutually exclusive",
+		},
+		"negative size": {clientv3.Config{Endpoints: ok, MaxCallSendMsgSize: -1}, "negative"},
+		"send above receive": {
+			clientv3.Config{Endpoints: ok, MaxCallSendMsgSize: 2000, MaxCallRecvMsgSize: 1000}, "MaxCallRecvMsgSize",
+		},
+		"jitter above one": {clientv3.Config{Endpoints: ok, BackoffJitterFraction: 2}, "BackoffJitterFraction"},
+		"bad logger":       {clientv3.Config{Endpoints: ok, LogConfig: &zap.Config{Encoding: "none"}}, "LogConfig"},
 	} {
 		c, err := clientv3.New(tc.cfg)
 		if err == nil || !strings.Contains(err.Error(), tc.want) || c != nil {
@@ -46,7 +50,8 @@ func TestNewRefusesBadConfigurations(t *testing.T) {
 	if _, err := clientv3.NewFromURLs(nil); err != clientv3.ErrNoAvailableEndpoints {
 		t.Errorf("NewFromURLs: %v", err)
 	}
-	if _, err := clientv3.New(clientv3.Config{Endpoints: ok, Token: "t", Password: "p"}); err != clientv3.ErrMutuallyExclusiveCfg {
+	_, err := clientv3.New(clientv3.Config{Endpoints: ok, Token: "t", Password: "p"})
+	if err != clientv3.ErrMutuallyExclusiveCfg {
 		t.Errorf("token and password: %v", err)
 	}
 }
@@ -84,7 +89,9 @@ func TestRejectOldCluster(t *testing.T) {
 		t.Fatalf("one live endpoint is enough: %v", err)
 	}
 	c.Close()
-	if _, err := clientv3.New(clientv3.Config{Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: 2 * time.Second}); err == nil {
+	if _, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: 2 * time.Second,
+	}); err == nil {
 		t.Error("nobody answered, and the cluster counts as new enough")
 	}
 }
@@ -326,7 +333,9 @@ func TestClientWithoutConnection(t *testing.T) {
 func TestCloseOfCtxClientReturnsTheContextsError(t *testing.T) {
 	past, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
 	defer cancel()
-	for ctx, want := range map[context.Context]error{context.Background(): context.Canceled, past: context.DeadlineExceeded} {
+	for ctx, want := range map[context.Context]error{
+		context.Background(): context.Canceled, past: context.DeadlineExceeded,
+	} {
 		c := clientv3.NewCtxClient(ctx)
 		for range 2 {
 			if err := c.Close(); err != want {
@@ -423,9 +432,10 @@ func TestNewWaitsForStartingServer(t *testing.T) {
 	}
 	works(t, c)
 	c.Close()
-	if _, err := clientv3.New(clientv3.Config{Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: long, FailFast: true, Logger: zap.NewNop()}); clientv3.Code(
-		err,
-	) != codes.Unavailable {
+	if _, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{refusing(t)}, RejectOldCluster: true, DialTimeout: long, FailFast: true,
+		Logger: zap.NewNop(),
+	}); clientv3.Code(err) != codes.Unavailable {
 		t.Errorf("with fail-fast: %v", err)
 	}
 }
@@ -440,13 +450,19 @@ func TestInterceptorsSeeCalls(t *testing.T) {
 	}
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), DialOptions: []grpc.DialOption{
 		grpc.WithUnaryInterceptor(
-			func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			func(
+				ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker,
+				opts ...grpc.CallOption,
+			) error {
 				count(m)
 				return call(ctx, m, req, reply, cc, opts...)
 			},
 		),
 		grpc.WithStreamInterceptor(
-			func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			func(
+				ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer,
+				opts ...grpc.CallOption,
+			) (grpc.ClientStream, error) {
 				count(m)
 				return open(ctx, d, cc, m, opts...)
 			},
@@ -462,7 +478,10 @@ func TestInterceptorsSeeCalls(t *testing.T) {
 }
 
 func TestIsConnCanceled(t *testing.T) {
-	for err, want := range map[error]bool{nil: false, context.Canceled: true, context.DeadlineExceeded: false, clientv3.ErrClosed: true, errors.New("x"): false} {
+	for err, want := range map[error]bool{
+		nil: false, context.Canceled: true, context.DeadlineExceeded: false, clientv3.ErrClosed: true,
+		errors.New("x"): false,
+	} {
 		if clientv3.IsConnCanceled(err) != want {
 			t.Errorf("IsConnCanceled(%v) = %v", err, !want)
 		}

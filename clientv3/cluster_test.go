@@ -151,9 +151,8 @@ func TestCallsToOneEndpointWaitForStartingServer(t *testing.T) {
 		} {
 			m.Proxy().Cut()
 			await(t, "the connection is refused", func() bool {
-				return clientv3.Code(
-					second(c.Status(clientv3.WithFailFast(ctxFor(t, long)), m.Endpoint)),
-				) == codes.Unavailable
+				_, err := c.Status(clientv3.WithFailFast(ctxFor(t, long)), m.Endpoint)
+				return clientv3.Code(err) == codes.Unavailable
 			})
 			if err := call(ctxFor(t, 300*time.Millisecond)); err != context.DeadlineExceeded {
 				t.Errorf("%s of %s endpoint: %v", what, name, err)

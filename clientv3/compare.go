@@ -35,10 +35,8 @@ func Compare(cmp Cmp, result string, v any) Cmp {
 	if cmp.c == nil {
 		return Cmp{
 			c: &pb.Compare{},
-			err: etcderr.Invalid(
-				"",
-				"comparison without a target; begin with Value, Version, CreateRevision, ModRevision or LeaseValue",
-			),
+			err: etcderr.Invalid("",
+				"comparison without a target; begin with Value, Version, CreateRevision, ModRevision or LeaseValue"),
 		}
 	}
 	out := cmp.Clone()

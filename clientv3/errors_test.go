@@ -55,14 +55,24 @@ func TestErrorTextsBeginWithGRPCsWords(t *testing.T) {
 			codes.ResourceExhausted, "grpc: received message larger than max (", "KV.Range"},
 		"connection broken": {func() error { return broken(func() error { return second(c.Put(ctx, "k", "v")) }) },
 			codes.Unavailable, "error reading from server: ", cl.Endpoints()[0]},
-		"closed client":         {func() error { return second(closed.Get(ctx, "k")) }, codes.Canceled, "grpc: the client connection is closing", "KV.Range"},
-		"closed client, lease":  {func() error { return second(closed.KeepAliveOnce(ctx, 1)) }, codes.Canceled, "grpc: the client connection is closing", "Lease"},
-		"closed client, status": {func() error { return second(closed.Status(ctx, cl.Endpoints()[0])) }, codes.Canceled, "grpc: the client connection is closing", ""},
-		"closed client, stream": {func() error { return second(closed.GetStream(ctx, "k")) }, codes.Canceled, "grpc: the client connection is closing", ""},
+		"closed client": {func() error {
+			return second(closed.Get(ctx, "k"))
+		}, codes.Canceled, "grpc: the client connection is closing", "KV.Range"},
+		"closed client, lease": {func() error {
+			return second(closed.KeepAliveOnce(ctx, 1))
+		}, codes.Canceled, "grpc: the client connection is closing", "Lease"},
+		"closed client, status": {func() error {
+			return second(closed.Status(ctx, cl.Endpoints()[0]))
+		}, codes.Canceled, "grpc: the client connection is closing", ""},
+		"closed client, stream": {func() error {
+			return second(closed.GetStream(ctx, "k"))
+		}, codes.Canceled, "grpc: the client connection is closing", ""},
 		"cannot stream": {func() error {
 			return second(clientv3.NewKVFromKVClient(noStreams{clientv3.RetryKVClient(c)}, c).GetStream(ctx, "k"))
 		}, codes.Unimplemented, "unknown method RangeStream", ""},
-		"an option": {func() error { return second(c.Put(ctx, "k", "v", clientv3.WithLimit(1))) }, codes.InvalidArgument, "put does not take", "KV.Put"},
+		"an option": {func() error {
+			return second(c.Put(ctx, "k", "v", clientv3.WithLimit(1)))
+		}, codes.InvalidArgument, "put does not take", "KV.Put"},
 		"no member": {func() error {
 			return second(dial(t, clientv3.Config{Endpoints: []string{refusing(t)}, FailFast: true}).Put(ctx, "k", "v"))
 		}, codes.Unavailable, "no member is available: ", "connection refused"},
@@ -73,11 +83,8 @@ func TestErrorTextsBeginWithGRPCsWords(t *testing.T) {
 			t.Errorf("%s: %T %v, code %v", name, err, err, clientv3.Code(err))
 			continue
 		}
-		if want := "rpc error: code = " + tc.code.String() + " desc = " + tc.text; !strings.HasPrefix(
-			err.Error(),
-			want,
-		) ||
-			!strings.Contains(err.Error(), tc.more) {
+		want := "rpc error: code = " + tc.code.String() + " desc = " + tc.text
+		if !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), tc.more) {
 			t.Errorf("%s:\n%s\ndoes not begin with\n%s\nor does not say %q", name, err, want, tc.more)
 		}
 		if s, ok := status.FromError(err); !ok || !strings.HasPrefix(s.Message(), tc.text) ||
@@ -109,7 +116,8 @@ func TestBrokenSnapshotSaysItInGRPCsWords(t *testing.T) {
 		_, err = io.Copy(io.Discard, r)
 		const frame = "rpc error: code = Unavailable desc = "
 		if clientv3.Code(err) != codes.Unavailable ||
-			!(strings.HasPrefix(err.Error(), frame+"error reading from server: ") || strings.HasPrefix(err.Error(), frame+"transport is closing: ")) {
+			!(strings.HasPrefix(err.Error(), frame+"error reading from server: ") ||
+				strings.HasPrefix(err.Error(), frame+"transport is closing: ")) {
 			t.Errorf("the snapshot ended with: %v", err)
 		}
 	}
@@ -348,13 +356,11 @@ func TestGetStreamSaysThatTheServerCannot(t *testing.T) {
 	at := listenOn(t, g, "tcp", "127.0.0.1:0")
 	real := dial(t, clientv3.Config{Endpoints: []string{at}})
 	fake := clientv3.NewKVFromKVClient(noStreams{clientv3.RetryKVClient(real)}, real)
-	if ch, err := fake.GetStream(ctxFor(t, long), "k", clientv3.WithPrefix()); clientv3.Code(
-		err,
-	) != codes.Unimplemented ||
-		ch != nil {
+	ch, err := fake.GetStream(ctxFor(t, long), "k", clientv3.WithPrefix())
+	if clientv3.Code(err) != codes.Unimplemented || ch != nil {
 		t.Errorf("a client that cannot: %v, %v", ch, err)
 	}
-	ch, err := real.GetStream(ctxFor(t, long), "k", clientv3.WithPrefix())
+	ch, err = real.GetStream(ctxFor(t, long), "k", clientv3.WithPrefix())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +383,10 @@ func TestInterceptorsOwnErrors(t *testing.T) {
 	deny := func(method string) bool { return refuse.Load() && strings.HasPrefix(method, "/etcdserverpb.") }
 	c := dial(t, clientv3.Config{Endpoints: etcdtest.Shared(t).Endpoints(), DialOptions: []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(
-			func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			func(
+				ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
+				opts ...grpc.CallOption,
+			) error {
 				if deny(method) {
 					return mine
 				}
@@ -385,7 +394,10 @@ func TestInterceptorsOwnErrors(t *testing.T) {
 			},
 		),
 		grpc.WithChainStreamInterceptor(
-			func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			func(
+				ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer,
+				opts ...grpc.CallOption,
+			) (grpc.ClientStream, error) {
 				if deny(method) {
 					return nil, mine
 				}

@@ -17,7 +17,10 @@ import (
 // by itself; here they are counted for /debug/vars.
 func ExampleConfig_metrics() {
 	requests := new(expvar.Map)
-	count := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	count := func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
+		opts ...grpc.CallOption,
+	) error {
 		err := invoke(ctx, method, req, reply, cc, opts...)
 		requests.Add(fmt.Sprint(path.Base(method), " ", status.Code(err)), 1)
 		return err

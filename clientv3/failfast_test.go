@@ -149,7 +149,10 @@ func TestFailFastFirstConnection(t *testing.T) {
 	s := silent(t)
 	for _, c := range []struct {
 		dial, least, most time.Duration
-	}{{0, 900 * time.Millisecond, time.Second + soon}, {300 * time.Millisecond, 250 * time.Millisecond, 300*time.Millisecond + soon}} {
+	}{
+		{0, 900 * time.Millisecond, time.Second + soon},
+		{300 * time.Millisecond, 250 * time.Millisecond, 300*time.Millisecond + soon},
+	} {
 		cli := dial(t, clientv3.Config{Endpoints: []string{s}, FailFast: true, DialTimeout: c.dial})
 		began := time.Now()
 		_, err := cli.Get(ctxFor(t, long), "k")
@@ -218,12 +221,24 @@ func TestNotAnEtcdServer(t *testing.T) {
 		code codes.Code
 		want string
 	}{
-		{"plain HTTP", clientv3.Config{Endpoints: []string{plain.Listener.Addr().String()}}, codes.Unavailable, "not an etcd server"},
-		{"TLS, spoken to in plain text", clientv3.Config{Endpoints: []string{secure.Listener.Addr().String()}}, codes.Unavailable, "speaks TLS"},
-		{"plain HTTP, spoken to in TLS", clientv3.Config{Endpoints: []string{plain.Listener.Addr().String()}, TLS: anyCert}, codes.Unavailable, "does not speak TLS"},
-		{"etcd in plain text, spoken to in TLS", clientv3.Config{Endpoints: []string{real}, TLS: anyCert}, codes.Unavailable, "does not speak TLS"},
-		{"another gRPC server", clientv3.Config{Endpoints: []string{l.Addr().String()}}, codes.Unimplemented, "unknown service etcdserverpb.KV"},
-		{"HTTP/2 without gRPC", clientv3.Config{Endpoints: []string{h2.Listener.Addr().String()}, TLS: anyCert}, codes.Unimplemented, ""},
+		{"plain HTTP", clientv3.Config{Endpoints: []string{
+			plain.Listener.Addr().String(),
+		}}, codes.Unavailable, "not an etcd server"},
+		{"TLS, spoken to in plain text", clientv3.Config{Endpoints: []string{
+			secure.Listener.Addr().String(),
+		}}, codes.Unavailable, "speaks TLS"},
+		{"plain HTTP, spoken to in TLS", clientv3.Config{
+			Endpoints: []string{plain.Listener.Addr().String()}, TLS: anyCert,
+		}, codes.Unavailable, "does not speak TLS"},
+		{"etcd in plain text, spoken to in TLS", clientv3.Config{
+			Endpoints: []string{real}, TLS: anyCert,
+		}, codes.Unavailable, "does not speak TLS"},
+		{"another gRPC server", clientv3.Config{Endpoints: []string{
+			l.Addr().String(),
+		}}, codes.Unimplemented, "unknown service etcdserverpb.KV"},
+		{"HTTP/2 without gRPC", clientv3.Config{
+			Endpoints: []string{h2.Listener.Addr().String()}, TLS: anyCert,
+		}, codes.Unimplemented, ""},
 	} {
 		c := dial(t, tc.cfg)
 		if tc.code == codes.Unavailable {

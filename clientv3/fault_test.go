@@ -112,10 +112,8 @@ func TestFrozenMember(t *testing.T) {
 		t.Run(map[bool]string{false: "follower", true: "leader"}[leader], func(t *testing.T) {
 			t.Parallel()
 			cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
-			c := dial(
-				t,
-				clientv3.Config{Endpoints: cl.Endpoints(), Logger: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))},
-			)
+			c := dial(t,
+				clientv3.Config{Endpoints: cl.Endpoints(), Logger: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))})
 			var warm, during load
 			warm.run(c, 100, time.Second)
 			if len(warm.failed) != 0 {

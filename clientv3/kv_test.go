@@ -87,7 +87,8 @@ func TestGetOptions(t *testing.T) {
 		{"limit", get(p, all, clientv3.WithLimit(2)), "a b"},
 		{"descending", get(p, all, clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)), "d c b a"},
 		{"by value", get(p, all, clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend)), "d c b a"},
-		{"by version", get(p, all, clientv3.WithSort(clientv3.SortByVersion, clientv3.SortDescend), clientv3.WithLimit(1)), "a"},
+		{"by version", get(p, all, clientv3.WithSort(clientv3.SortByVersion, clientv3.SortDescend),
+			clientv3.WithLimit(1)), "a"},
 		{"by creation", get(p, all, clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortDescend)), "d c b a"},
 		{"by modification", get(p, all, clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortAscend)), "b c d a"},
 		{"ascending keys", get(p, all, clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend)), "a b c d"},
@@ -223,7 +224,8 @@ func TestTxn(t *testing.T) {
 		n.Responses[2].GetResponseDeleteRange().Deleted != 1 {
 		t.Fatalf("nested: %v", n)
 	}
-	if _, err := c.Txn(ctx).Then(clientv3.OpPut(k, "1"), clientv3.OpPut(k, "2")).Commit(); err != rpctypes.ErrDuplicateKey {
+	_, err = c.Txn(ctx).Then(clientv3.OpPut(k, "1"), clientv3.OpPut(k, "2")).Commit()
+	if err != rpctypes.ErrDuplicateKey {
 		t.Errorf("one key twice: %v", err)
 	}
 }
@@ -232,7 +234,10 @@ func TestDo(t *testing.T) {
 	c := shared(t)
 	ctx := ctxFor(t, long)
 	k := t.Name()
-	for _, op := range []clientv3.Op{clientv3.OpPut(k, "v"), clientv3.OpGet(k), clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet(k)}, nil), clientv3.OpDelete(k)} {
+	for _, op := range []clientv3.Op{
+		clientv3.OpPut(k, "v"), clientv3.OpGet(k), clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet(k)}, nil),
+		clientv3.OpDelete(k),
+	} {
 		r, err := c.Do(ctx, op)
 		if err != nil {
 			t.Fatal(err)
@@ -346,7 +351,10 @@ func TestBadOperations(t *testing.T) {
 	one := []clientv3.Op{clientv3.OpGet("k")}
 	var nilCtx context.Context
 	for name, call := range map[string]func() error{
-		"get, prefix and from key": func() error { _, err := c.Get(ctx, "k", clientv3.WithPrefix(), clientv3.WithFromKey()); return err },
+		"get, prefix and from key": func() error {
+			_, err := c.Get(ctx, "k", clientv3.WithPrefix(), clientv3.WithFromKey())
+			return err
+		},
 		"put with range":           func() error { _, err := c.Put(ctx, "k", "v", clientv3.WithPrefix()); return err },
 		"put with rev":             func() error { _, err := c.Put(ctx, "k", "v", clientv3.WithRev(3)); return err },
 		"put with negative rev":    func() error { _, err := c.Put(ctx, "k", "v", clientv3.WithRev(-1)); return err },
@@ -381,29 +389,47 @@ func TestBadOperations(t *testing.T) {
 			_, err := c.Txn(ctx).If(clientv3.Compare(clientv3.Version("k"), "=", "1")).Commit()
 			return err
 		},
-		"empty comparison":         func() error { _, err := c.Txn(ctx).If(clientv3.Cmp{}).Commit(); return err },
-		"comparison of nothing":    func() error { _, err := c.Txn(ctx).If(clientv3.Compare(clientv3.Cmp{}, "=", 1)).Commit(); return err },
-		"If twice":                 func() error { _, err := c.Txn(ctx).If().If().Commit(); return err },
-		"Then twice":               func() error { _, err := c.Txn(ctx).Then(one...).Then(one...).Commit(); return err },
-		"Else twice":               func() error { _, err := c.Txn(ctx).Else(one...).Else(one...).Commit(); return err },
-		"If after Then":            func() error { _, err := c.Txn(ctx).Then(one...).If().Commit(); return err },
-		"Then after Else":          func() error { _, err := c.Txn(ctx).Else(one...).Then(one...).Commit(); return err },
-		"nil context, get":         func() error { _, err := c.Get(nilCtx, "k"); return err },
-		"nil context, txn":         func() error { _, err := c.Txn(nilCtx).Commit(); return err },
-		"nil context, compact":     func() error { _, err := c.Compact(nilCtx, 1); return err },
-		"nil context, stream":      func() error { _, err := c.GetStream(nilCtx, "k"); return err },
-		"nil context, members":     func() error { _, err := c.MemberList(nilCtx); return err },
-		"nil context, grant":       func() error { _, err := c.Grant(nilCtx, 5); return err },
-		"nil context, keep alive":  func() error { _, err := c.KeepAlive(nilCtx, 5); return err },
-		"nil context, alarm":       func() error { _, err := c.AlarmDisarm(nilCtx, nil); return err },
-		"nil context, status":      func() error { _, err := c.Status(nilCtx, c.Endpoints()[0]); return err },
-		"nil context, snapshot":    func() error { _, err := c.Snapshot(nilCtx); return err },
-		"nil context, progress":    func() error { return c.RequestProgress(nilCtx) },
-		"nil context, generated":   func() error { _, err := clientv3.RetryKVClient(c).Range(nilCtx, &pb.RangeRequest{}); return err },
+		"empty comparison": func() error { _, err := c.Txn(ctx).If(clientv3.Cmp{}).Commit(); return err },
+		"comparison of nothing": func() error {
+			_, err := c.Txn(ctx).If(clientv3.Compare(clientv3.Cmp{}, "=", 1)).Commit()
+			return err
+		},
+		"If twice": func() error { _, err := c.Txn(ctx).If().If().Commit(); return err },
+		"Then twice": func() error {
+			_, err := c.Txn(ctx).Then(one...).Then(one...).Commit()
+			return err
+		},
+		"Else twice": func() error {
+			_, err := c.Txn(ctx).Else(one...).Else(one...).Commit()
+			return err
+		},
+		"If after Then": func() error { _, err := c.Txn(ctx).Then(one...).If().Commit(); return err },
+		"Then after Else": func() error {
+			_, err := c.Txn(ctx).Else(one...).Then(one...).Commit()
+			return err
+		},
+		"nil context, get":        func() error { _, err := c.Get(nilCtx, "k"); return err },
+		"nil context, txn":        func() error { _, err := c.Txn(nilCtx).Commit(); return err },
+		"nil context, compact":    func() error { _, err := c.Compact(nilCtx, 1); return err },
+		"nil context, stream":     func() error { _, err := c.GetStream(nilCtx, "k"); return err },
+		"nil context, members":    func() error { _, err := c.MemberList(nilCtx); return err },
+		"nil context, grant":      func() error { _, err := c.Grant(nilCtx, 5); return err },
+		"nil context, keep alive": func() error { _, err := c.KeepAlive(nilCtx, 5); return err },
+		"nil context, alarm":      func() error { _, err := c.AlarmDisarm(nilCtx, nil); return err },
+		"nil context, status":     func() error { _, err := c.Status(nilCtx, c.Endpoints()[0]); return err },
+		"nil context, snapshot":   func() error { _, err := c.Snapshot(nilCtx); return err },
+		"nil context, progress":   func() error { return c.RequestProgress(nilCtx) },
+		"nil context, generated": func() error {
+			_, err := clientv3.RetryKVClient(c).Range(nilCtx, &pb.RangeRequest{})
+			return err
+		},
 		"unknown downgrade action": func() error { _, err := c.Downgrade(ctx, 99, "3.6.0"); return err },
 		"member without URL":       func() error { _, err := c.MemberAdd(ctx, nil); return err },
 		"member with a bad URL":    func() error { _, err := c.MemberAdd(ctx, []string{"localhost"}); return err },
-		"update with a bad URL":    func() error { _, err := c.MemberUpdate(ctx, 1, []string{"ftp://a:1"}); return err },
+		"update with a bad URL": func() error {
+			_, err := c.MemberUpdate(ctx, 1, []string{"ftp://a:1"})
+			return err
+		},
 		"status of a bad endpoint": func() error { _, err := c.Status(ctx, "nonsense"); return err },
 		"unknown permission":       func() error { _, err := clientv3.StrToPermissionType("everything"); return err },
 		"nil configuration":        func() error { _, err := clientv3.NewClientConfig(nil, nil); return err },
@@ -426,7 +452,8 @@ func TestBadOperations(t *testing.T) {
 			t.Errorf("empty key, %s: %v", name, err)
 		}
 	}
-	if _, err := c.Get(ctx, "k", clientv3.WithPrefix(), clientv3.WithSort(77, 99)); err != rpctypes.ErrInvalidSortOption {
+	if _, err := c.Get(ctx, "k", clientv3.WithPrefix(),
+		clientv3.WithSort(77, 99)); err != rpctypes.ErrInvalidSortOption {
 		t.Errorf("sort option that does not exist: %v", err)
 	}
 	if _, err := c.Grant(ctx, clientv3.MaxLeaseTTL+1); err != rpctypes.ErrLeaseTTLTooLarge {

@@ -22,17 +22,18 @@ func TestProofThatEtcdOvertakes(t *testing.T) {
 	m := cl.Members()[0]
 	var armed atomic.Bool
 	refused, overtaken := make(chan struct{}), make(chan struct{})
-	between := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+	between := func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
+		o ...grpc.CallOption,
+	) error {
 		if strings.HasSuffix(method, "/Range") && armed.CompareAndSwap(true, false) {
 			close(refused)
 			<-overtaken
 		}
 		return invoke(ctx, method, req, reply, cc, o...)
 	}
-	c := dial(
-		t,
-		clientv3.Config{Endpoints: cl.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithUnaryInterceptor(between)}},
-	)
+	c := dial(t,
+		clientv3.Config{Endpoints: cl.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithUnaryInterceptor(between)}})
 	ctx := ctxFor(t, 2*long)
 	w := c.Watch(ctx, "k")
 	for range 20 {

@@ -25,10 +25,11 @@ type reaper struct {
 	l     *lessor
 	group *worker.Group
 
-	mu      sync.Mutex
-	lost    map[int64]*lostLease // guarded by mu; those to be revoked
-	queue   []*lostLease         // guarded by mu; those that nobody works on, oldest first, and some that were forgotten
-	running int                  // guarded by mu; goroutines, each of which looks at queue before it ends
+	mu   sync.Mutex
+	lost map[int64]*lostLease // guarded by mu; those to be revoked
+	// guarded by mu; those that nobody works on, oldest first, and some that were forgotten
+	queue   []*lostLease
+	running int // guarded by mu; goroutines, each of which looks at queue before it ends
 }
 
 // lostLease is one lease to revoke.

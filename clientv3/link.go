@@ -73,7 +73,8 @@ func (c *Client) dialOptions(secure credentials.TransportCredentials, wait bool)
 	}
 	if c.cfg.DialKeepAliveTime > 0 {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time: c.cfg.DialKeepAliveTime, Timeout: c.cfg.DialKeepAliveTimeout, PermitWithoutStream: c.cfg.PermitWithoutStream,
+			Time: c.cfg.DialKeepAliveTime, Timeout: c.cfg.DialKeepAliveTimeout,
+			PermitWithoutStream: c.cfg.PermitWithoutStream,
 		}))
 	}
 	if c.keeper != nil {

@@ -36,7 +36,8 @@ func (l *Listing) Add(r *GetResponse) {
 		l.of.Revision = r.Header.GetRevision()
 	}
 	if !l.read {
-		l.read, l.of.ClusterID, l.of.Term, l.of.Empty = true, r.Header.GetClusterId(), r.Header.GetRaftTerm(), r.Count == 0
+		l.read, l.of.ClusterID, l.of.Term, l.of.Empty = true, r.Header.GetClusterId(), r.Header.GetRaftTerm(),
+			r.Count == 0
 	}
 	var newest *mvccpb.KeyValue
 	for _, kv := range r.Kvs {

@@ -178,7 +178,8 @@ func (m *maintenance) Defragment(ctx context.Context, endpoint string) (*Defragm
 		"Maintenance.Defragment",
 		endpoint,
 		&pb.DefragmentRequest{},
-		func(c pb.MaintenanceClient) func(context.Context, *pb.DefragmentRequest, ...grpc.CallOption) (*pb.DefragmentResponse, error) {
+		func(c pb.MaintenanceClient) func(context.Context, *pb.DefragmentRequest,
+			...grpc.CallOption) (*pb.DefragmentResponse, error) {
 			return c.Defragment
 		},
 	)
@@ -192,7 +193,8 @@ func (m *maintenance) Status(ctx context.Context, endpoint string) (*StatusRespo
 		"Maintenance.Status",
 		endpoint,
 		&pb.StatusRequest{},
-		func(c pb.MaintenanceClient) func(context.Context, *pb.StatusRequest, ...grpc.CallOption) (*pb.StatusResponse, error) {
+		func(c pb.MaintenanceClient) func(context.Context, *pb.StatusRequest,
+			...grpc.CallOption) (*pb.StatusResponse, error) {
 			return c.Status
 		},
 	)
@@ -206,7 +208,8 @@ func (m *maintenance) HashKV(ctx context.Context, endpoint string, rev int64) (*
 		"Maintenance.HashKV",
 		endpoint,
 		&pb.HashKVRequest{Revision: rev},
-		func(c pb.MaintenanceClient) func(context.Context, *pb.HashKVRequest, ...grpc.CallOption) (*pb.HashKVResponse, error) {
+		func(c pb.MaintenanceClient) func(context.Context, *pb.HashKVRequest,
+			...grpc.CallOption) (*pb.HashKVResponse, error) {
 			return c.HashKV
 		},
 	)

@@ -45,7 +45,8 @@ func (c *Client) MemberStates() []MemberStatus {
 	list := make([]MemberStatus, len(states))
 	for i, s := range states {
 		list[i] = MemberStatus{
-			Endpoint: s.Endpoint, State: MemberState(s.State.String()), Since: s.Since, Latency: s.Latency, LastErr: s.Err, ID: s.ID,
+			Endpoint: s.Endpoint, State: MemberState(s.State.String()), Since: s.Since, Latency: s.Latency,
+			LastErr: s.Err, ID: s.ID,
 		}
 	}
 	return list

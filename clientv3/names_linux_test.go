@@ -166,10 +166,8 @@ func TestNameOfAllMembers(t *testing.T) {
 	s := startNames(t)
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	eps := cl.Endpoints()
-	port, by := fronts(
-		t,
-		map[string]string{"127.0.0.2": eps[0], "127.0.0.3": eps[1], "127.0.0.4": eps[2], "127.0.0.5": eps[2]},
-	)
+	port, by := fronts(t,
+		map[string]string{"127.0.0.2": eps[0], "127.0.0.3": eps[1], "127.0.0.4": eps[2], "127.0.0.5": eps[2]})
 	s.set("127.0.0.2", "127.0.0.3", "127.0.0.4")
 	c := dial(t, clientv3.Config{Endpoints: []string{"http://" + testName + ":" + port}})
 	works(t, c)

@@ -15,10 +15,8 @@ func TestStreamProbeInterval(t *testing.T) {
 	m := etcdtest.Start(t, etcdtest.Options{}).Members()[0]
 	ctx := clienttest.Within(t, clienttest.Long)
 	probes := func() float64 {
-		n, err := m.Metric(
-			ctx,
-			`grpc_server_handled_total{grpc_code="OK",grpc_method="Check",grpc_service="grpc.health.v1.Health",grpc_type="unary"}`,
-		)
+		n, err := m.Metric(ctx,
+			`grpc_server_handled_total{grpc_code="OK",grpc_method="Check",grpc_service="grpc.health.v1.Health",grpc_type="unary"}`)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,10 +51,8 @@ func TestRangeFrozenMember(t *testing.T) {
 	fill(t, c, "k", bigRange, bigValues)
 	ctx := ctxFor(t, 2*long)
 	streaming := func(m *etcdtest.Member) bool {
-		n, err := m.Metric(
-			ctx,
-			`grpc_server_started_total{grpc_method="RangeStream",grpc_service="etcdserverpb.KV",grpc_type="server_stream"}`,
-		)
+		n, err := m.Metric(ctx,
+			`grpc_server_started_total{grpc_method="RangeStream",grpc_service="etcdserverpb.KV",grpc_type="server_stream"}`)
 		return err == nil && n > 0
 	}
 	victim := cl.Followers(t)[0] // of servers that do not stream, any will do

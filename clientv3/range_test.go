@@ -192,9 +192,13 @@ func TestRangeMistakes(t *testing.T) {
 		seq  iter.Seq2[*mvccpb.KeyValue, error]
 		code codes.Code
 	}{
-		"count":      {c.Range(ctx, "k", clientv3.WithCountOnly()), codes.InvalidArgument},
-		"descending": {c.Range(ctx, "k", clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)), codes.InvalidArgument},
-		"by value":   {c.Range(ctx, "k", clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend)), codes.InvalidArgument},
+		"count": {c.Range(ctx, "k", clientv3.WithCountOnly()), codes.InvalidArgument},
+		"descending": {
+			c.Range(ctx, "k", clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)), codes.InvalidArgument,
+		},
+		"by value": {
+			c.Range(ctx, "k", clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend)), codes.InvalidArgument,
+		},
 		"two ranges": {c.Range(ctx, "k", clientv3.WithPrefix(), clientv3.WithFromKey()), codes.InvalidArgument},
 		"future":     {c.Range(ctx, "k", clientv3.WithRev(1<<50)), codes.OutOfRange},
 		"over":       {c.Range(over, "k"), codes.Canceled},

@@ -205,9 +205,8 @@ func TestResumingWatchOrdinaryEnds(t *testing.T) {
 	}
 	cancel()
 	closed(t, ch)
-	if r := next(t, w.Watch(ctxFor(t, long), "k", clientv3.WithLimit(3))); clientv3.Code(
-		r.Err(),
-	) != codes.InvalidArgument {
+	r := next(t, w.Watch(ctxFor(t, long), "k", clientv3.WithLimit(3)))
+	if clientv3.Code(r.Err()) != codes.InvalidArgument {
 		t.Errorf("an option that does not fit: %+v", r)
 	}
 	open := w.Watch(ctxFor(t, long), t.Name())

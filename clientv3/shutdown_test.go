@@ -77,10 +77,8 @@ func TestStreamsWhileTheOnlyMemberShutsDown(t *testing.T) {
 // holdUp opens a stream that a member waits for when it is asked to end.
 func holdUp(t *testing.T, ctx context.Context, m *etcdtest.Member) {
 	t.Helper()
-	conn, err := grpc.NewClient(
-		strings.TrimPrefix(m.Endpoint, "http://"),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-	)
+	conn, err := grpc.NewClient(strings.TrimPrefix(m.Endpoint, "http://"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

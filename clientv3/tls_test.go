@@ -84,11 +84,17 @@ func TestTLSRefused(t *testing.T) {
 		s    clientv3.SecureConfig
 		want string
 	}{
-		"other authority":     {clientv3.SecureConfig{Cacert: otherCA.CAFile, Cert: ca.ClientCertFile, Key: ca.ClientKeyFile}, "unknown authority"},
-		"wrong server name":   {clientv3.SecureConfig{Cacert: ca.CAFile, Cert: ca.ClientCertFile, Key: ca.ClientKeyFile, ServerName: "elsewhere"}, "elsewhere"},
-		"system authorities":  {clientv3.SecureConfig{Cert: ca.ClientCertFile, Key: ca.ClientKeyFile}, "certificate"},
-		"no certificate":      {clientv3.SecureConfig{Cacert: ca.CAFile}, "certificate"},
-		"other's certificate": {clientv3.SecureConfig{Cacert: ca.CAFile, Cert: otherCA.ClientCertFile, Key: otherCA.ClientKeyFile}, "tls"},
+		"other authority": {clientv3.SecureConfig{
+			Cacert: otherCA.CAFile, Cert: ca.ClientCertFile, Key: ca.ClientKeyFile,
+		}, "unknown authority"},
+		"wrong server name": {clientv3.SecureConfig{
+			Cacert: ca.CAFile, Cert: ca.ClientCertFile, Key: ca.ClientKeyFile, ServerName: "elsewhere",
+		}, "elsewhere"},
+		"system authorities": {clientv3.SecureConfig{Cert: ca.ClientCertFile, Key: ca.ClientKeyFile}, "certificate"},
+		"no certificate":     {clientv3.SecureConfig{Cacert: ca.CAFile}, "certificate"},
+		"other's certificate": {
+			clientv3.SecureConfig{Cacert: ca.CAFile, Cert: otherCA.ClientCertFile, Key: otherCA.ClientKeyFile}, "tls",
+		},
 		"expired certificate": {clientv3.SecureConfig{Cacert: ca.CAFile, Cert: expiredCert, Key: expiredKey}, "tls"},
 	} {
 		neverWorks(t, name, fromSpec(t, cl.Endpoints()[0], tc.s), tc.want)
@@ -113,7 +119,9 @@ func neverWorks(t *testing.T, name string, c *clientv3.Client, want string) {
 			waits bool
 		}{
 			{"no deadline", t.Context, codes.Unavailable, false},
-			{"fail-fast", func() context.Context { return clientv3.WithFailFast(ctxFor(t, long)) }, codes.Unavailable, false},
+			{"fail-fast", func() context.Context {
+				return clientv3.WithFailFast(ctxFor(t, long))
+			}, codes.Unavailable, false},
 			{"deadline", func() context.Context { return ctxFor(t, limit) }, codes.DeadlineExceeded, true},
 		} {
 			began := time.Now()

@@ -177,17 +177,13 @@ func TestCompactedWitness(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cl := etcdtest.Start(
-				t,
-				etcdtest.Options{Proxied: true, Args: []string{"--watch-progress-notify-interval=100ms"}},
-			)
+			cl := etcdtest.Start(t,
+				etcdtest.Options{Proxied: true, Args: []string{"--watch-progress-notify-interval=100ms"}})
 			m := cl.Members()[0]
 			direct := dial(t, clientv3.Config{Endpoints: []string{m.Direct}})
 			ctx := ctxFor(t, 2*long)
-			w := dial(
-				t,
-				clientv3.Config{Endpoints: cl.Endpoints()},
-			).Watch(ctx, "k/", clientv3.WithPrefix(), clientv3.WithProgressNotify())
+			w := dial(t, clientv3.Config{Endpoints: cl.Endpoints()}).Watch(ctx, "k/", clientv3.WithPrefix(),
+				clientv3.WithProgressNotify())
 			put(t, direct, "k/2", "v")
 			put(t, direct, "k/1", "v")
 			if c.deletes {

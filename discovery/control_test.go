@@ -140,7 +140,8 @@ func TestOverridesOfSeveral(t *testing.T) {
 	for range operators {
 		all.Go(func() {
 			for range times {
-				if err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight++ }); err != nil {
+				err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight++ })
+				if err != nil {
 					t.Error(err)
 				}
 			}
@@ -176,10 +177,8 @@ func TestOverridesOfSeveral(t *testing.T) {
 			t.Errorf("%s: the status is %+v", bad, st)
 		}
 		shows(t, sub, "a", operators*times, false)
-		if err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight = 1 }); !errors.Is(
-			err,
-			discovery.ErrInvalid,
-		) {
+		err := setOverride(within(t), c, t.Name(), "a", func(o *discovery.Override) { o.Weight = 1 })
+		if !errors.Is(err, discovery.ErrInvalid) {
 			t.Errorf("%s is written over: %v", bad, err)
 		}
 		shows(t, follow(t, c, base(t)), "a", 5, false) // a new follower has no valid record, but has the instances
@@ -191,10 +190,8 @@ func TestOverridesOfSeveral(t *testing.T) {
 	if st := sub.Status(); st.Control != nil {
 		t.Errorf("the status is %+v", st)
 	}
-	if err := setOverride(within(t), c, t.Name()+"2", "a", func(o *discovery.Override) { o.Weight = -1 }); !errors.Is(
-		err,
-		discovery.ErrInvalid,
-	) {
+	err := setOverride(within(t), c, t.Name()+"2", "a", func(o *discovery.Override) { o.Weight = -1 })
+	if !errors.Is(err, discovery.ErrInvalid) {
 		t.Errorf("a negative weight: %v", err)
 	}
 }

@@ -167,7 +167,8 @@ func TestBadRecords(t *testing.T) {
 		}
 	}
 	bad := map[string]string{
-		"garbage": "{", "empty": "", "other": good("another"), "weightless": strings.Replace(good("weightless"), `"id"`, `"weight":-3,"id"`, 1),
+		"garbage": "{", "empty": "", "other": good("another"),
+		"weightless": strings.Replace(good("weightless"), `"id"`, `"weight":-3,"id"`, 1),
 		"large": `{"x":"` + strings.Repeat(
 			"x",
 			1<<20,

@@ -241,13 +241,16 @@ func TestDrainSeenByView(t *testing.T) {
 func TestOperator(t *testing.T) {
 	c := clienttest.Shared(t)
 	t.Cleanup(func() { _, _ = c.Delete(context.Background(), "/fairlead/control/"+t.Name(), clientv3.WithPrefix()) })
-	for _, f := range []discovery.Format{base(t), discovery.Raw{Base: t.Name() + "/raw/"}, discovery.Kratos{Base: t.Name() + "/kratos/"}} {
+	for _, f := range []discovery.Format{
+		base(t), discovery.Raw{Base: t.Name() + "/raw/"}, discovery.Kratos{Base: t.Name() + "/kratos/"},
+	} {
 		t.Run(fmt.Sprintf("%T", f), func(t *testing.T) {
 			var happened events
 			r := registrar(t, c, discovery.WithFormat(f), discovery.WithEvents(happened.add))
 			g := register(t, r, orders(t, "a"))
 			record := value(t, c, g.Key())
-			for what, err := range map[string]error{"Drain": discovery.Drain(within(t), c, f, t.Name(), "b"), "Undrain": discovery.Undrain(within(t), c, f, t.Name(), "b")} {
+			for what, err := range map[string]error{"Drain": discovery.Drain(within(t), c, f, t.Name(),
+				"b"), "Undrain": discovery.Undrain(within(t), c, f, t.Name(), "b")} {
 				if !errors.Is(err, discovery.ErrNotFound) {
 					t.Errorf("%s of nobody: %v", what, err)
 				}

@@ -213,10 +213,8 @@ func TestFallbackFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster.Members()[0].Kill()
-	again := subscribe(
-		t,
-		directory(t, own, discovery.WithFallback("east", east), discovery.WithFiles(dir), discovery.WithLog(nil)),
-	)
+	again := subscribe(t,
+		directory(t, own, discovery.WithFallback("east", east), discovery.WithFiles(dir), discovery.WithLog(nil)))
 	if err := again.Ready(within(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -67,8 +67,9 @@ type feed struct {
 func newFeed(of *followed, c *cluster) *feed {
 	d, service := of.d, of.service
 	f := &feed{
-		d: d, of: of, cluster: c, service: service, prefix: d.format.Prefix(service), acked: make(chan struct{}, 1), epoch: time.Now(),
-		tree: new(btree.Map[string, *Instance]), subs: make(map[*track]struct{}), stale: true,
+		d: d, of: of, cluster: c, service: service, prefix: d.format.Prefix(service), acked: make(chan struct{}, 1),
+		epoch: time.Now(),
+		tree:  new(btree.Map[string, *Instance]), subs: make(map[*track]struct{}), stale: true,
 		plain: make(map[string]*Instance), control: new(Control),
 	}
 	f.ctx, f.stop = context.WithCancel(d.group.Context())

@@ -17,7 +17,9 @@ func TestFormats(t *testing.T) {
 		Service: "orders", ID: "a-1", Addresses: []string{"10.0.0.1:80"}, Version: "v2", Zone: "east", Weight: 7,
 		Tags: []string{"blue", "new"}, Metadata: map[string]string{"team": "x"}, State: discovery.Draining,
 	}
-	for name, f := range map[string]discovery.Format{"json": discovery.JSON{}, "naming": discovery.Naming{Base: "/n/"}} {
+	for name, f := range map[string]discovery.Format{
+		"json": discovery.JSON{}, "naming": discovery.Naming{Base: "/n/"},
+	} {
 		v, err := f.Marshal(full)
 		if err != nil {
 			t.Fatal(err)
@@ -44,10 +46,8 @@ func TestFormats(t *testing.T) {
 	}
 	for _, f := range []discovery.Format{raw, discovery.Naming{}} {
 		for _, addresses := range [][]string{nil, {"10.0.0.1:80", "10.0.0.1:81"}} {
-			if v, err := f.Marshal(&discovery.Instance{Service: "orders", ID: "a", Addresses: addresses}); !errors.Is(
-				err,
-				discovery.ErrInvalid,
-			) {
+			v, err := f.Marshal(&discovery.Instance{Service: "orders", ID: "a", Addresses: addresses})
+			if !errors.Is(err, discovery.ErrInvalid) {
 				t.Errorf("%T, %v: %s, %v", f, addresses, v, err)
 			}
 		}
@@ -69,14 +69,24 @@ func TestForeignRecords(t *testing.T) {
 		{discovery.Naming{}, "s/1.2.3.4:80", `{"Op":0,"Addr":"1.2.3.4:80","Metadata":null}`,
 			&discovery.Instance{ID: "1.2.3.4:80", Addresses: []string{"1.2.3.4:80"}}},
 		{discovery.Naming{}, "s/x", `{"Op":0,"Addr":"1.2.3.4:80","Metadata":[1,2]}`,
-			&discovery.Instance{ID: "x", Addresses: []string{"1.2.3.4:80"}, Metadata: map[string]string{"metadata": "[1,2]"}}},
+			&discovery.Instance{
+				ID: "x", Addresses: []string{"1.2.3.4:80"}, Metadata: map[string]string{"metadata": "[1,2]"},
+			}},
 		{discovery.Naming{}, "s/x", `{"Addr":"1.2.3.4:80","Metadata":{"weight":"3","tags":"blue","zone":"z"}}`,
-			&discovery.Instance{ID: "x", Addresses: []string{"1.2.3.4:80"}, Weight: 3, Tags: []string{"blue"}, Zone: "z"}},
-		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","version":"v1","metadata":{"weight":"10"},"endpoints":["grpc://127.0.0.1:9000?isSecure=false"]}`,
-			&discovery.Instance{ID: "0", Addresses: []string{"grpc://127.0.0.1:9000?isSecure=false"}, Version: "v1", Weight: 10}},
-		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","version":"v1","endpoints":["grpc://127.0.0.1:9000"]}`,
+			&discovery.Instance{
+				ID: "x", Addresses: []string{"1.2.3.4:80"}, Weight: 3, Tags: []string{"blue"}, Zone: "z",
+			}},
+		{discovery.Kratos{}, "/microservices/s/0",
+			`{"id":"0","name":"s","version":"v1","metadata":{"weight":"10"},"endpoints":["grpc://127.0.0.1:9000?isSecure=false"]}`,
+			&discovery.Instance{
+				ID: "0", Addresses: []string{"grpc://127.0.0.1:9000?isSecure=false"}, Version: "v1", Weight: 10,
+			}},
+		{discovery.Kratos{}, "/microservices/s/0",
+			`{"id":"0","name":"s","version":"v1","endpoints":["grpc://127.0.0.1:9000"]}`,
 			&discovery.Instance{ID: "0", Addresses: []string{"grpc://127.0.0.1:9000"}, Version: "v1", Weight: 100}},
-		{discovery.GoZero{}, "s/7587862094", "10.0.0.5:8080", &discovery.Instance{ID: "7587862094", Addresses: []string{"10.0.0.5:8080"}}},
+		{discovery.GoZero{}, "s/7587862094", "10.0.0.5:8080", &discovery.Instance{
+			ID: "7587862094", Addresses: []string{"10.0.0.5:8080"},
+		}},
 	} {
 		got, err := c.format.Unmarshal("s", c.key, []byte(c.value))
 		if err != nil {
@@ -92,10 +102,14 @@ func TestForeignRecords(t *testing.T) {
 		format     discovery.Format
 		key, value string
 	}{
-		{discovery.Raw{}, "s/", "h:1"}, {discovery.Raw{}, "other/x", "h:1"}, {discovery.Naming{}, "s/x", "[]"}, {discovery.Naming{}, "s/x", `{"Addr":""}`},
-		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"t","endpoints":["grpc://h:1"]}`}, {discovery.Kratos{}, "/microservices/s/0", "x"},
-		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"s","metadata":{"weight":"-1"},"endpoints":["grpc://h:1"]}`},
-		{discovery.JSON{}, "/fairlead/services/s/x", `{"service":"s","id":"y","addresses":["h:1"]}`}, {discovery.GoZero{}, "s/1", ""},
+		{discovery.Raw{}, "s/", "h:1"}, {discovery.Raw{}, "other/x", "h:1"}, {discovery.Naming{}, "s/x", "[]"},
+		{discovery.Naming{}, "s/x", `{"Addr":""}`},
+		{discovery.Kratos{}, "/microservices/s/0", `{"id":"0","name":"t","endpoints":["grpc://h:1"]}`},
+		{discovery.Kratos{}, "/microservices/s/0", "x"},
+		{discovery.Kratos{}, "/microservices/s/0",
+			`{"id":"0","name":"s","metadata":{"weight":"-1"},"endpoints":["grpc://h:1"]}`},
+		{discovery.JSON{}, "/fairlead/services/s/x", `{"service":"s","id":"y","addresses":["h:1"]}`},
+		{discovery.GoZero{}, "s/1", ""},
 	} {
 		if got, err := c.format.Unmarshal("s", c.key, []byte(c.value)); err == nil {
 			t.Errorf("%s %s: %+v", c.key, c.value, got)
@@ -115,7 +129,8 @@ func TestFormatsThatChange(t *testing.T) {
 	crashed := registrar(t, c, discovery.WithFormat(f))
 	register(t, crashed, in)
 	g := register(t, registrar(t, c, discovery.WithFormat(f)), in)
-	if err := g.Update(within(t), func(in *discovery.Instance) { in.Version, in.State = "v2", discovery.Draining }); err != nil {
+	err := g.Update(within(t), func(in *discovery.Instance) { in.Version, in.State = "v2", discovery.Draining })
+	if err != nil {
 		t.Fatal(err)
 	}
 	if v := value(t, c, g.Key()); !strings.Contains(v, "draining") || !strings.Contains(v, "v2") {

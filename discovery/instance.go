@@ -148,8 +148,10 @@ func (in *Instance) Equal(other *Instance) bool {
 	if in == nil || other == nil {
 		return in == other
 	}
-	return in.Service == other.Service && in.ID == other.ID && in.Version == other.Version && in.Zone == other.Zone && in.Cluster == other.Cluster &&
-		in.EffectiveWeight() == other.EffectiveWeight() && in.IsDraining() == other.IsDraining() && slices.Equal(in.Addresses, other.Addresses) &&
+	return in.Service == other.Service && in.ID == other.ID && in.Version == other.Version && in.Zone == other.Zone &&
+		in.Cluster == other.Cluster &&
+		in.EffectiveWeight() == other.EffectiveWeight() && in.IsDraining() == other.IsDraining() &&
+		slices.Equal(in.Addresses, other.Addresses) &&
 		slices.Equal(in.Tags, other.Tags) &&
 		maps.Equal(in.Metadata, other.Metadata)
 }

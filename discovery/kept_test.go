@@ -119,7 +119,8 @@ func TestKeepThroughOutages(t *testing.T) {
 			if _, err := c.Put(within(t), t.Name()+"/end", ""); err != nil {
 				t.Fatal(err)
 			}
-			for w := range c.Watch(within(t), t.Name()+"/", clientv3.WithPrefix(), clientv3.WithRev(began.Header.Revision+1)) {
+			for w := range c.Watch(within(t), t.Name()+"/", clientv3.WithPrefix(),
+				clientv3.WithRev(began.Header.Revision+1)) {
 				for _, ev := range w.Events {
 					if ev.Type == clientv3.EventTypeDelete {
 						t.Errorf("%s went", ev.Kv.Key)
@@ -206,9 +207,8 @@ func TestKeepLimitedUser(t *testing.T) {
 	_, app, root := limited(t, mine)
 	r := registrar(t, app)
 	for i := range 20 {
-		if _, err := r.Keep(within(t), fmt.Sprintf("%s/%d", t.Name(), i), "x"); clientv3.Code(
-			err,
-		) != codes.PermissionDenied {
+		_, err := r.Keep(within(t), fmt.Sprintf("%s/%d", t.Name(), i), "x")
+		if clientv3.Code(err) != codes.PermissionDenied {
 			t.Errorf("a key that is not allowed: %v", err)
 		}
 	}

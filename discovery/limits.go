@@ -37,7 +37,10 @@ func (l Limits) Validate() error {
 	for _, x := range []struct {
 		name       string
 		value, max int
-	}{{"requests", l.Requests, maxLimit}, {"failures", l.Failures, 99}, {"calls", l.Calls, maxLimit}, {"seconds", l.Seconds, maxEjected}} {
+	}{
+		{"requests", l.Requests, maxLimit}, {"failures", l.Failures, 99}, {"calls", l.Calls, maxLimit},
+		{"seconds", l.Seconds, maxEjected},
+	} {
 		if x.value < 0 || x.value > x.max {
 			return invalid("the limit %s is %d, not within 0 and %d", x.name, x.value, x.max)
 		}

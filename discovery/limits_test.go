@@ -18,7 +18,9 @@ func TestLimitsValidate(t *testing.T) {
 			t.Errorf("%+v: %v", l, err)
 		}
 	}
-	for _, l := range []discovery.Limits{{Requests: -1}, {Failures: 100}, {Calls: 5}, {Seconds: 10}, {Failures: 1, Seconds: 1 << 20}, {Requests: 1 << 31}} {
+	for _, l := range []discovery.Limits{{
+		Requests: -1,
+	}, {Failures: 100}, {Calls: 5}, {Seconds: 10}, {Failures: 1, Seconds: 1 << 20}, {Requests: 1 << 31}} {
 		if err := l.Validate(); !errors.Is(err, discovery.ErrInvalid) {
 			t.Errorf("%+v: %v", l, err)
 		}

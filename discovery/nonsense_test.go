@@ -38,13 +38,14 @@ func TestNonsense(t *testing.T) {
 	_, readErr := discovery.ReadControl(ctx, nil, "x")
 	none := func(*discovery.Control) error { return nil }
 	for what, err := range map[string]error{
-		"a directory without a client":      subscribe(nil),
-		"announced":                         subscribe(nil, discovery.WithAnnounce("me")),
-		"a nil option":                      subscribe(c, nil, discovery.WithAnnounce("me")),
-		"nil records":                       subscribe(c, discovery.WithFormat(nil)),
-		"a negative hold":                   subscribe(c, discovery.WithReturnHold(-1)),
-		"a negative delay":                  subscribe(c, discovery.WithAnnounceAfter(-1)),
-		"a negative window":                 subscribe(c, discovery.WithProtection(discovery.Protection{Share: 0.5, Window: -1})),
+		"a directory without a client": subscribe(nil),
+		"announced":                    subscribe(nil, discovery.WithAnnounce("me")),
+		"a nil option":                 subscribe(c, nil, discovery.WithAnnounce("me")),
+		"nil records":                  subscribe(c, discovery.WithFormat(nil)),
+		"a negative hold":              subscribe(c, discovery.WithReturnHold(-1)),
+		"a negative delay":             subscribe(c, discovery.WithAnnounceAfter(-1)),
+		"a negative window": subscribe(c,
+			discovery.WithProtection(discovery.Protection{Share: 0.5, Window: -1})),
 		"no TTL":                            register(c, discovery.WithTTL(0)),
 		"no writes":                         register(c, discovery.WithWriteRate(0)),
 		"a negative drain":                  register(c, discovery.WithServing(-1)),
@@ -73,8 +74,10 @@ func TestNonsense(t *testing.T) {
 // A port is a number from 1 to 65535.
 func TestPorts(t *testing.T) {
 	for address, ok := range map[string]bool{
-		"h:1": true, "h:65535": true, "[::1]:80": true, "http://h": true, "http://h:8080/x": true, "grpc://h:9000?isSecure=false": true,
-		"h:0": false, "h:-1": false, "h:+1": false, "h:65536": false, "h:99999": false, "h:http": false, "h:x": false, "h:": false, "h": false,
+		"h:1": true, "h:65535": true, "[::1]:80": true, "http://h": true, "http://h:8080/x": true,
+		"grpc://h:9000?isSecure=false": true,
+		"h:0":                          false, "h:-1": false, "h:+1": false, "h:65536": false, "h:99999": false, "h:http": false, "h:x": false,
+		"h:": false, "h": false,
 		"http://h:0": false, "http://h:99999": false, "http://h:http": false, "grpc://h": false,
 	} {
 		in := orders(t, "a")

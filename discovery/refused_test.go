@@ -85,9 +85,8 @@ func TestRefused(t *testing.T) {
 	if _, err := root.RoleRevokePermission(within(t), "app", mine, clientv3.GetPrefixRangeEnd(mine)); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Update(within(t), func(in *discovery.Instance) { in.Version = "v2" }); clientv3.Code(
-		err,
-	) != codes.PermissionDenied {
+	if err := g.Update(within(t),
+		func(in *discovery.Instance) { in.Version = "v2" }); clientv3.Code(err) != codes.PermissionDenied {
 		t.Errorf("Update: %v", err)
 	}
 	if err := allow(within(t), root, mine); err != nil {
@@ -185,7 +184,10 @@ func TestTwoPrefixes(t *testing.T) {
 	app, err := clientv3.New(
 		clientv3.Config{Endpoints: endpoints, Username: "app", Password: "app", DialOptions: []grpc.DialOption{
 			grpc.WithStreamInterceptor(
-				func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, s grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				func(
+					ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, s grpc.Streamer,
+					opts ...grpc.CallOption,
+				) (grpc.ClientStream, error) {
 					cs, err := s(ctx, d, cc, method, opts...)
 					if err == nil && strings.HasSuffix(method, "/Watch") {
 						cs = &watches{cs, &sent}

@@ -54,13 +54,15 @@ type EventKind string
 
 const (
 	Registered EventKind = "registered" // the record is there for the first time
-	Lost       EventKind = "lost"       // the lease was not renewed in time or is over, or somebody deleted or replaced the record
-	Restored   EventKind = "restored"   // the record is there again, or has never gone
-	Withdrawn  EventKind = "withdrawn"  // the check failed, the record was removed
-	Refused    EventKind = "refused"    // the server does not allow the record (a permission, say); it is tried again every few seconds
-	Taken      EventKind = "taken"      // another process has the key; it is registered again when that is gone
-	Leaving    EventKind = "leaving"    // its Drain has begun
-	Left       EventKind = "left"       // its Drain is over; Err says why if it was not as it should be
+	// the lease was not renewed in time or is over, or somebody deleted or replaced the record
+	Lost      EventKind = "lost"
+	Restored  EventKind = "restored"  // the record is there again, or has never gone
+	Withdrawn EventKind = "withdrawn" // the check failed, the record was removed
+	// the server does not allow the record (a permission, say); it is tried again every few seconds
+	Refused EventKind = "refused"
+	Taken   EventKind = "taken"   // another process has the key; it is registered again when that is gone
+	Leaving EventKind = "leaving" // its Drain has begun
+	Left    EventKind = "left"    // its Drain is over; Err says why if it was not as it should be
 )
 
 // Event is the argument of the function of [WithEvents].

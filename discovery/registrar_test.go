@@ -64,7 +64,8 @@ func TestRegister(t *testing.T) {
 	if err != nil || kv.Kvs[0].Lease == 0 {
 		t.Errorf("a record without a lease: %v, %v", kv, err)
 	}
-	if err := g.Update(within(t), func(in *discovery.Instance) { in.Version, in.State = "v2", discovery.Draining }); err != nil {
+	err = g.Update(within(t), func(in *discovery.Instance) { in.Version, in.State = "v2", discovery.Draining })
+	if err != nil {
 		t.Fatal(err)
 	}
 	if v := value(t, c, g.Key()); !strings.Contains(v, `"v2"`) || !strings.Contains(v, "draining") {
@@ -250,7 +251,8 @@ func TestOutageLosesNoRecord(t *testing.T) {
 	if _, err := c.Put(within(t), all[0].Key()+"/end", ""); err != nil {
 		t.Fatal(err)
 	}
-	for w := range c.Watch(within(t), base(t).Prefix(t.Name()), clientv3.WithPrefix(), clientv3.WithRev(resp.Header.Revision+1)) {
+	for w := range c.Watch(within(t), base(t).Prefix(t.Name()), clientv3.WithPrefix(),
+		clientv3.WithRev(resp.Header.Revision+1)) {
 		if err := w.Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +272,9 @@ func TestOutageLosesNoRecord(t *testing.T) {
 // records. A restarted process finds its own record all the same, and takes it over.
 func TestRecordsThatReadOtherwise(t *testing.T) {
 	c := clienttest.Shared(t)
-	for _, f := range []discovery.Format{discovery.Kratos{Base: t.Name() + "/kratos/"}, discovery.Naming{Base: t.Name() + "/naming/"}} {
+	for _, f := range []discovery.Format{
+		discovery.Kratos{Base: t.Name() + "/kratos/"}, discovery.Naming{Base: t.Name() + "/naming/"},
+	} {
 		t.Run(fmt.Sprintf("%T", f), func(t *testing.T) {
 			in := discovery.Instance{
 				Service:   "orders",
@@ -309,10 +313,8 @@ func TestTakenID(t *testing.T) {
 	second := register(t, two, orders(t, "a"))
 	happened.await(t, discovery.Taken, 1)
 	// The first does not remove what is not its own.
-	if err := first.Update(within(t), func(in *discovery.Instance) { in.Version = "stale" }); !errors.Is(
-		err,
-		discovery.ErrTaken,
-	) {
+	err = first.Update(within(t), func(in *discovery.Instance) { in.Version = "stale" })
+	if !errors.Is(err, discovery.ErrTaken) {
 		t.Errorf("Update of a replaced one: %v", err)
 	}
 	if v := value(t, c, second.Key()); strings.Contains(v, "stale") {
@@ -344,20 +346,22 @@ func TestTakenID(t *testing.T) {
 func TestRegisterRefuses(t *testing.T) {
 	r := registrar(t, clienttest.Shared(t))
 	for what, change := range map[string]func(*discovery.Instance){
-		"no service":         func(in *discovery.Instance) { in.Service = "" },
-		"no id":              func(in *discovery.Instance) { in.ID = "" },
-		"a blank":            func(in *discovery.Instance) { in.ID = "a b" },
-		"a control":          func(in *discovery.Instance) { in.Service = "a\x00b" },
-		"no UTF-8":           func(in *discovery.Instance) { in.ID = "\xff" },
-		"a long id":          func(in *discovery.Instance) { in.ID = strings.Repeat("x", 300) },
-		"no address":         func(in *discovery.Instance) { in.Addresses = nil },
-		"a bad address":      func(in *discovery.Instance) { in.Addresses = []string{"nowhere"} },
-		"a bad URL":          func(in *discovery.Instance) { in.Addresses = []string{"http://"} },
-		"an address of :":    func(in *discovery.Instance) { in.Addresses = []string{":80"} },
-		"a negative weight":  func(in *discovery.Instance) { in.Weight = -1 },
-		"a huge weight":      func(in *discovery.Instance) { in.Weight = 1 << 20 },
-		"an unknown state":   func(in *discovery.Instance) { in.State = "tired" },
-		"metadata of 100 KB": func(in *discovery.Instance) { in.Metadata = map[string]string{"x": strings.Repeat("x", 100<<10)} },
+		"no service":        func(in *discovery.Instance) { in.Service = "" },
+		"no id":             func(in *discovery.Instance) { in.ID = "" },
+		"a blank":           func(in *discovery.Instance) { in.ID = "a b" },
+		"a control":         func(in *discovery.Instance) { in.Service = "a\x00b" },
+		"no UTF-8":          func(in *discovery.Instance) { in.ID = "\xff" },
+		"a long id":         func(in *discovery.Instance) { in.ID = strings.Repeat("x", 300) },
+		"no address":        func(in *discovery.Instance) { in.Addresses = nil },
+		"a bad address":     func(in *discovery.Instance) { in.Addresses = []string{"nowhere"} },
+		"a bad URL":         func(in *discovery.Instance) { in.Addresses = []string{"http://"} },
+		"an address of :":   func(in *discovery.Instance) { in.Addresses = []string{":80"} },
+		"a negative weight": func(in *discovery.Instance) { in.Weight = -1 },
+		"a huge weight":     func(in *discovery.Instance) { in.Weight = 1 << 20 },
+		"an unknown state":  func(in *discovery.Instance) { in.State = "tired" },
+		"metadata of 100 KB": func(in *discovery.Instance) {
+			in.Metadata = map[string]string{"x": strings.Repeat("x", 100<<10)}
+		},
 	} {
 		in := orders(t, "a")
 		change(&in)

@@ -20,7 +20,8 @@ func TestFilter(t *testing.T) {
 		Metadata: map[string]string{"team": "x", "empty": "", "a.b": "c=d"},
 	}
 	for f, want := range map[discovery.Filter]bool{
-		"": true, "v2": true, "version=v2": true, "v1": false, "version=v1": false, "tag=canary": true, "tag=red": false,
+		"": true, "v2": true, "version=v2": true, "v1": false, "version=v1": false, "tag=canary": true,
+		"tag=red":     false,
 		"meta.team=x": true, "meta.team=y": false, "meta.none=x": false, "meta.a.b=c=d": true,
 		"v2,tag=canary,tag=blue,meta.team=x": true, "v2,tag=red": false, "v1,v2": false,
 	} {
@@ -28,7 +29,10 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%q: %v, %v", f, f.Matches(in), err)
 		}
 	}
-	for _, f := range []discovery.Filter{",", "v2,", ",v2", "version=", "tag=", "meta.=x", "meta.team=", "zone=east", "Version=v2", discovery.Filter(strings.Repeat("v", 2000))} {
+	for _, f := range []discovery.Filter{
+		",", "v2,", ",v2", "version=", "tag=", "meta.=x", "meta.team=", "zone=east", "Version=v2",
+		discovery.Filter(strings.Repeat("v", 2000)),
+	} {
 		if err := f.Validate(); !errors.Is(err, discovery.ErrInvalid) || f.Matches(in) {
 			t.Errorf("%q: %v, %v", f, f.Matches(in), err)
 		}
@@ -48,7 +52,8 @@ func TestParseSplit(t *testing.T) {
 			t.Errorf("%q: %v, %v", words, s, err)
 		}
 	}
-	for _, words := range []string{"v1=95", "v1=95 v2=6", "v1", "v1=95 v2", "v1=x v2=5", "v1=95 v1=5", "v1=105 v2=-5", "v1=NaN", "v1=Inf", "=100", "color=red=100", "v1=0",
+	for _, words := range []string{"v1=95", "v1=95 v2=6", "v1", "v1=95 v2", "v1=x v2=5", "v1=95 v1=5", "v1=105 v2=-5",
+		"v1=NaN", "v1=Inf", "=100", "color=red=100", "v1=0",
 		"v1=50 version=v1=50", "v1,tag=a=50 tag=a,version=v1=50", "v1=50 v1,v1=50"} {
 		if s, err := discovery.ParseSplit(strings.Fields(words)...); !errors.Is(err, discovery.ErrInvalid) {
 			t.Errorf("%q: %v, %v", words, s, err)
@@ -130,7 +135,8 @@ func TestWeightsChangeAllTheTime(t *testing.T) {
 	for w := range 8 {
 		writers.Go(func() {
 			for i := range 125 {
-				if _, err := c.Put(within(t), key, fmt.Sprintf(`{"instances":{"i%d":{"weight":%d}}}`, w, i+10)); err != nil {
+				_, err := c.Put(within(t), key, fmt.Sprintf(`{"instances":{"i%d":{"weight":%d}}}`, w, i+10))
+				if err != nil {
 					t.Error(err)
 				}
 				if n := sub.View().Len(); n != 20 {

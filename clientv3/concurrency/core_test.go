@@ -87,10 +87,8 @@ func (d *driver) do(c scenario.Command) string {
 		d.t.Fatalf("unknown command %q", c.Name)
 	}
 	for _, h := range k.ended {
-		d.out = append(
-			d.out,
-			fmt.Sprintf("%s %s", d.names[h], [...]string{"held", "released", "shared", "lost"}[h.end]),
-		)
+		d.out = append(d.out,
+			fmt.Sprintf("%s %s", d.names[h], [...]string{"held", "released", "shared", "lost"}[h.end]))
 	}
 	k.ended = nil
 	if next := describe(k.next()); next != d.last {

@@ -71,7 +71,8 @@ func TestElection(t *testing.T) {
 	if k := keys(t, c, t.Name()); len(k) != 0 || e.Key() != "" {
 		t.Errorf("after Resign: %v, key %q", k, e.Key())
 	}
-	if err := resumed.Proclaim(clienttest.Within(t, clienttest.Long), "stale"); err != concurrency.ErrElectionNotLeader {
+	err := resumed.Proclaim(clienttest.Within(t, clienttest.Long), "stale")
+	if err != concurrency.ErrElectionNotLeader {
 		t.Errorf("Proclaim after the key is gone: %v", err)
 	}
 	stranger := concurrency.ResumeElection(s, t.Name(), t.Name()+"/nobody", 1)
@@ -114,7 +115,8 @@ func TestWaitingCandidateProclaimsAndResigns(t *testing.T) {
 		if e.Key() != "" || e.Fence() != 0 || e.Context().Err() == nil {
 			t.Error("a waiting candidate is said to lead")
 		}
-		if _, err := concurrency.Guard(ctx, c.KV, e).Then(clientv3.OpPut(t.Name()+"x", "")).Commit(); err != concurrency.ErrNotOwner {
+		_, err = concurrency.Guard(ctx, c.KV, e).Then(clientv3.OpPut(t.Name()+"x", "")).Commit()
+		if err != concurrency.ErrNotOwner {
 			t.Errorf("a guarded transaction of a waiting candidate: %v", err)
 		}
 		for len(done) < campaigns && ctx.Err() == nil { // one that had only just begun puts the key again
@@ -178,7 +180,8 @@ func TestHeaderFollowsResign(t *testing.T) {
 // does, but does not lead.
 func TestElectionAfterAVainCampaign(t *testing.T) {
 	c := clienttest.Shared(t)
-	if err := concurrency.NewElection(session(t, c), t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "leader"); err != nil {
+	err := concurrency.NewElection(session(t, c), t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "leader")
+	if err != nil {
 		t.Fatal(err)
 	}
 	before, err := c.Get(clienttest.Within(t, clienttest.Long), t.Name())
@@ -300,7 +303,8 @@ func TestCandidateLosesItsKey(t *testing.T) {
 			s := session(t, c)
 			done := make(chan error, 1)
 			go func() {
-				done <- concurrency.NewElection(s, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "candidate")
+				done <- concurrency.NewElection(s, t.Name()).Campaign(clienttest.Within(t, clienttest.Long),
+					"candidate")
 			}()
 			key := fmt.Sprintf("%s/%x", t.Name(), s.Lease())
 			clienttest.Await(t, "it is a candidate", func() bool { return slices.Contains(keys(t, c, t.Name()), key) })
@@ -346,7 +350,8 @@ func TestLeaderDies(t *testing.T) {
 	c := clienttest.Shared(t)
 	other := clienttest.Dial(t, etcdtest.Shared(t).Endpoints()...)
 	dying := session(t, other, concurrency.WithTTL(2))
-	if err := concurrency.NewElection(dying, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "first"); err != nil {
+	err := concurrency.NewElection(dying, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "first")
+	if err != nil {
 		t.Fatal(err)
 	}
 	next := concurrency.NewElection(session(t, c), t.Name())
@@ -412,7 +417,8 @@ func TestObserve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Compact(clienttest.Within(t, clienttest.Long), r.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+	_, err = c.Compact(clienttest.Within(t, clienttest.Long), r.Header.Revision, clientv3.WithCompactPhysical())
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cluster.Members()[0].Proxy().Heal(); err != nil {

@@ -95,7 +95,8 @@ func (c *Claim) crowd(ctx context.Context, prefix string, n int64) error {
 			}
 			return ahead < n
 		}
-		if err := c.awaitDelete(ctx, enough, prefix, v3.WithPrefix(), v3.WithPrevKV(), v3.WithListing(listing(line, h, r.Kvs...))); err != nil {
+		if err := c.awaitDelete(ctx, enough, prefix, v3.WithPrefix(), v3.WithPrevKV(),
+			v3.WithListing(listing(line, h, r.Kvs...))); err != nil {
 			return err
 		}
 	}

@@ -513,8 +513,12 @@ func TestModel(t *testing.T) {
 		{name: "the key is deleted and taken", calls: []caller{stays, passes}, deletes: 1, takes: 1, breaks: 1},
 		{name: "the key is another's", calls: []caller{stays, passes}, takes: 1, deletes: 1, timeouts: 1},
 		{name: "requests are late", calls: []caller{stays, passes}, timeouts: 2},
-		{name: "requests are late while watches break", calls: []caller{unsure}, timeouts: 2, breaks: 1, deletes: 1, takes: 1},
-		{name: "an owner beside a late request", calls: []caller{stays, stays}, timeouts: 1, deletes: 1, denials: 1, breaks: 1},
+		{name: "requests are late while watches break", calls: []caller{
+			unsure,
+		}, timeouts: 2, breaks: 1, deletes: 1, takes: 1},
+		{name: "an owner beside a late request", calls: []caller{
+			stays, stays,
+		}, timeouts: 1, deletes: 1, denials: 1, breaks: 1},
 	} {
 		t.Run(p.name, func(t *testing.T) { explore(t, p) })
 	}

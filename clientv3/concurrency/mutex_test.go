@@ -390,7 +390,8 @@ func TestGuard(t *testing.T) {
 	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), m.Key()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := concurrency.Guard(clienttest.Within(t, clienttest.Long), c, m).Then(clientv3.OpPut(key, "stale")).Commit(); err != concurrency.ErrNotOwner {
+	_, err := concurrency.Guard(clienttest.Within(t, clienttest.Long), c, m).Then(clientv3.OpPut(key, "stale")).Commit()
+	if err != concurrency.ErrNotOwner {
 		t.Errorf("with the key deleted: %v", err)
 	}
 	if r, err := c.Get(clienttest.Within(t, clienttest.Long), key); err != nil || string(r.Kvs[0].Value) != "first" {

@@ -103,7 +103,8 @@ func (e *Election) observe(ctx context.Context, report func(Leadership) bool) {
 			}
 		}
 		reported.some, reported.failing, reported.create = true, false, create
-		if reported.mod = e.follow(ctx, key, append(opts, v3.WithRev(r.Header.Revision+1)), create, mod, report); reported.mod < 0 {
+		reported.mod = e.follow(ctx, key, append(opts, v3.WithRev(r.Header.Revision+1)), create, mod, report)
+		if reported.mod < 0 {
 			return
 		}
 	}

@@ -74,15 +74,18 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 		}
 		free, tried := concurrency.NewMutex(s, t.Name()+"/free"), concurrency.NewMutex(s, t.Name()+"/tried")
 		for what, err := range map[string]error{
-			"a Lock from before": clienttest.Receive(t, "lock", locked), "a Campaign with a rival": clienttest.Receive(t, "election", elected),
-			"Lock": free.Lock(ctx), "TryLock": tried.TryLock(ctx), "Lock again": held.Lock(ctx),
+			"a Lock from before":      clienttest.Receive(t, "lock", locked),
+			"a Campaign with a rival": clienttest.Receive(t, "election", elected),
+			"Lock":                    free.Lock(ctx), "TryLock": tried.TryLock(ctx), "Lock again": held.Lock(ctx),
 			"Proclaim": led.Proclaim(ctx, "w"), "Campaign again": led.Campaign(ctx, "x"),
 		} {
 			if err != nil {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		for what, o := range map[string]concurrency.Owner{"waited": waits, "candidate": candidate, "free": free, "tried": tried, "held": held} {
+		for what, o := range map[string]concurrency.Owner{
+			"waited": waits, "candidate": candidate, "free": free, "tried": tried, "held": held,
+		} {
 			if o.Context().Err() != nil || o.Fence() == 0 {
 				t.Errorf("%s: not owned: %v", what, context.Cause(o.Context()))
 			}
@@ -90,7 +93,9 @@ func TestOrphanedSessionServesUntilItsLeaseEnds(t *testing.T) {
 				t.Errorf("%s: guard: %v", what, err)
 			}
 		}
-		for what, err := range map[string]error{"Unlock": free.Unlock(ctx), "Resign": led.Resign(ctx), "Unlock of what was held": held.Unlock(ctx)} {
+		for what, err := range map[string]error{
+			"Unlock": free.Unlock(ctx), "Resign": led.Resign(ctx), "Unlock of what was held": held.Unlock(ctx),
+		} {
 			if err != nil {
 				t.Errorf("%s: %v", what, err)
 			}

@@ -51,7 +51,8 @@ func TestSessionLife(t *testing.T) {
 			}
 		})
 	}
-	if _, err := concurrency.NewSession(c, concurrency.WithTTL(clientv3.MaxLeaseTTL+1)); err != rpctypes.ErrLeaseTTLTooLarge {
+	_, err := concurrency.NewSession(c, concurrency.WithTTL(clientv3.MaxLeaseTTL+1))
+	if err != rpctypes.ErrLeaseTTLTooLarge {
 		t.Errorf("a TTL above the limit: %v", err)
 	}
 }
@@ -113,7 +114,8 @@ func TestSessionKnowsOfRevocation(t *testing.T) {
 		t.Errorf("cause of the ownership's end: %v", err)
 	}
 	for what, err := range map[string]error{
-		"Lock": m.Lock(clienttest.Within(t, clienttest.Long)), "TryLock": m.TryLock(clienttest.Within(t, clienttest.Long)),
+		"Lock":     m.Lock(clienttest.Within(t, clienttest.Long)),
+		"TryLock":  m.TryLock(clienttest.Within(t, clienttest.Long)),
 		"Campaign": concurrency.NewElection(s, t.Name()).Campaign(clienttest.Within(t, clienttest.Long), "v"),
 	} {
 		if err != rpctypes.ErrLeaseNotFound { // as from the server

@@ -131,7 +131,8 @@ func TestSTMCounts(t *testing.T) {
 							n, _ := strconv.Atoi(s.Get(t.Name()))
 							s.Put(t.Name(), strconv.Itoa(n+1))
 							return nil
-						}, concurrency.WithIsolation(level), concurrency.WithAbortContext(clienttest.Within(t, clienttest.Long)),
+						}, concurrency.WithIsolation(level),
+							concurrency.WithAbortContext(clienttest.Within(t, clienttest.Long)),
 							concurrency.WithOnConflict(func(int) { conflicts.Add(1) }))
 						if err != nil {
 							t.Error(err)
@@ -225,7 +226,8 @@ func TestSTMFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := concurrency.NewSTM(c, func(s concurrency.STM) error { s.Get("x"); return nil }, concurrency.WithAbortContext(ctx)); err != context.Canceled {
+	if _, err := concurrency.NewSTM(c, func(s concurrency.STM) error { s.Get("x"); return nil },
+		concurrency.WithAbortContext(ctx)); err != context.Canceled {
 		t.Errorf("%v", err)
 	}
 	func() {
@@ -239,10 +241,12 @@ func TestSTMFails(t *testing.T) {
 	if r, err := concurrency.NewSTM(c, func(concurrency.STM) error { return nil }); err != nil || !r.Succeeded {
 		t.Errorf("an empty transaction: %v, %v", r, err)
 	}
-	for _, f := range []func(context.Context, *clientv3.Client, func(concurrency.STM) error) (*clientv3.TxnResponse, error){
+	for _, f := range []func(context.Context, *clientv3.Client,
+		func(concurrency.STM) error) (*clientv3.TxnResponse, error){
 		concurrency.NewSTMReadCommitted, concurrency.NewSTMRepeatable, concurrency.NewSTMSerializable,
 	} {
-		if r, err := f(clienttest.Within(t, clienttest.Long), c, func(s concurrency.STM) error { s.Put(t.Name(), s.Get(t.Name())+"+"); return nil }); err != nil ||
+		if r, err := f(clienttest.Within(t, clienttest.Long), c,
+			func(s concurrency.STM) error { s.Put(t.Name(), s.Get(t.Name())+"+"); return nil }); err != nil ||
 			!r.Succeeded {
 			t.Errorf("%v, %v", r, err)
 		}

@@ -27,7 +27,8 @@ func BenchmarkCachedGet(b *testing.B) {
 	b.Run("txn", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := s.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), ">", 0)).Then(clientv3.OpGet(key)).Commit(); err != nil {
+			_, err := s.Txn(ctx).If(clientv3.Compare(clientv3.Version(key), ">", 0)).Then(clientv3.OpGet(key)).Commit()
+			if err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -36,7 +36,8 @@
 //   - Nobody else deletes leasing keys or revokes the session's lease. An owner sees that
 //     too, but only after one trip through the network, and until then goes on answering.
 //   - Clocks of this process and the server run equally fast. An owner answers from memory
-//     only if the clock, read after the value was taken, says that its lease cannot have expired, counted from the sending of the last renewal that was acknowledged. So a
+//     only if the clock, read after the value was taken, says that its lease cannot have
+//     expired, counted from the sending of the last renewal that was acknowledged. So a
 //     process that was stopped for an hour between the two does not answer. But a machine
 //     whose monotonic clock stands still while it is suspended should not go to sleep.
 //

@@ -159,7 +159,9 @@ func TestWriteWithoutAnswer(t *testing.T) {
 			s.put(t, key, "old")
 			s.owns(t, key)
 			var execute func()
-			var lost meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+			var lost meddler = func(
+				ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error),
+			) (clientv3.OpResponse, error) {
 				s.calls.meddle.Store(nil)
 				execute = func() { next(within(t, long)) }
 				if late == "at once" {
@@ -213,7 +215,9 @@ func TestAcquireWithoutAnswer(t *testing.T) {
 			s := leased(t, etcdtest.Shared(t).Endpoints(), pfx)
 			key := t.Name()
 			var execute func()
-			var lost meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+			var lost meddler = func(
+				ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error),
+			) (clientv3.OpResponse, error) {
 				s.calls.meddle.Store(nil)
 				execute = func() {
 					if r, err := next(within(t, long)); err != nil || !r.Txn().Succeeded {
@@ -314,7 +318,9 @@ func TestReadDuringOwnWrite(t *testing.T) {
 	a.put(t, key, "old")
 	a.owns(t, key)
 	executed, answer := make(chan struct{}), make(chan struct{})
-	var slow meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+	var slow meddler = func(
+		ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error),
+	) (clientv3.OpResponse, error) {
 		a.calls.meddle.Store(nil)
 		r, err := next(ctx)
 		close(executed)
@@ -357,7 +363,9 @@ func TestStopsBeforeItGivesBack(t *testing.T) {
 	a.put(t, key, "old")
 	a.owns(t, key)
 	looked := make(chan bool, 1)
-	var look meddler = func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error) {
+	var look meddler = func(
+		ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error),
+	) (clientv3.OpResponse, error) {
 		a.calls.meddle.Store(nil) // the first call is that which gives the key back
 		looked <- a.local(func() { a.get(t, key) })
 		return next(ctx)

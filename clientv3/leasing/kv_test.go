@@ -201,7 +201,8 @@ func TestManyKeysOfAnother(t *testing.T) {
 		a.owns(t, key)
 	}
 	// With a condition it has to be nested.
-	if _, err := b.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(keys[0]), ">", 0)).Then(all("b2", 60)...).Commit(); err != nil {
+	if _, err := b.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(keys[0]), ">", 0)).Then(all("b2",
+		60)...).Commit(); err != nil {
 		t.Fatal(err)
 	}
 	check("nested transaction", "b2", 60)
@@ -245,7 +246,8 @@ func TestWantEachOthersKeys(t *testing.T) {
 				if _, err := s.Get(ctx, own); err != nil {
 					t.Error(err)
 				}
-				if _, err := s.Txn(ctx).Then(clientv3.OpPut(own, "x"), clientv3.OpPut(other, fmt.Sprint(n))).Commit(); err != nil {
+				_, err := s.Txn(ctx).Then(clientv3.OpPut(own, "x"), clientv3.OpPut(other, fmt.Sprint(n))).Commit()
+				if err != nil {
 					t.Error(err)
 					return
 				}
@@ -273,10 +275,13 @@ func TestLeasedKeys(t *testing.T) {
 	}
 	// Without its value it has its lease where it has it from a server.
 	for name, opts := range map[string][]clientv3.OpOption{
-		"keys":                           {clientv3.WithKeysOnly()},
-		"keys, sorted by their values":   {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByValue, clientv3.SortDescend)},
-		"keys, by their values unsorted": {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByValue, clientv3.SortNone)},
-		"keys, sorted by revision":       {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortAscend)},
+		"keys": {clientv3.WithKeysOnly()},
+		"keys, sorted by their values": {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByValue,
+			clientv3.SortDescend)},
+		"keys, by their values unsorted": {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByValue,
+			clientv3.SortNone)},
+		"keys, sorted by revision": {clientv3.WithKeysOnly(), clientv3.WithSort(clientv3.SortByModRevision,
+			clientv3.SortAscend)},
 	} {
 		got, err := s.Get(within(t, long), key, opts...)
 		if err != nil {
@@ -311,10 +316,8 @@ func TestAnswersFromMemoryAreNotOld(t *testing.T) {
 		}
 	}
 	s.owns(t, owned)
-	ordered := ordering.NewKV(
-		s.KV,
-		func(clientv3.Op, clientv3.OpResponse, int64) error { return ordering.ErrNoGreaterRev },
-	)
+	ordered := ordering.NewKV(s.KV,
+		func(clientv3.Op, clientv3.OpResponse, int64) error { return ordering.ErrNoGreaterRev })
 	for name, call := range map[string]func() (*pb.ResponseHeader, error){
 		"a put": func() (*pb.ResponseHeader, error) {
 			r, err := ordered.Put(within(t, long), t.Name()+"other", "v")
@@ -385,12 +388,13 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 		"max create, in":  {true, options{clientv3.WithMaxCreateRev(created)}},
 		"max create, out": {true, options{clientv3.WithMaxCreateRev(created - 1)}},
 		"count, filtered": {true, options{clientv3.WithCountOnly(), clientv3.WithMinModRev(modified + 1)}},
-		"several":         {true, options{clientv3.WithKeysOnly(), clientv3.WithLimit(3), clientv3.WithMaxCreateRev(created), clientv3.WithSerializable()}},
-		"negative":        {true, options{clientv3.WithRev(-1)}},
-		"revision":        {false, options{clientv3.WithRev(created)}},
-		"sorted by what":  {false, options{clientv3.WithSort(99, clientv3.SortAscend)}},
-		"prefix":          {false, options{clientv3.WithPrefix()}},
-		"from key":        {false, options{clientv3.WithFromKey(), clientv3.WithLimit(1)}},
+		"several": {true, options{clientv3.WithKeysOnly(), clientv3.WithLimit(
+			3), clientv3.WithMaxCreateRev(created), clientv3.WithSerializable()}},
+		"negative":       {true, options{clientv3.WithRev(-1)}},
+		"revision":       {false, options{clientv3.WithRev(created)}},
+		"sorted by what": {false, options{clientv3.WithSort(99, clientv3.SortAscend)}},
+		"prefix":         {false, options{clientv3.WithPrefix()}},
+		"from key":       {false, options{clientv3.WithFromKey(), clientv3.WithLimit(1)}},
 	} {
 		for _, key := range []string{there, absent} {
 			var got *clientv3.GetResponse
@@ -414,7 +418,8 @@ func TestReadsWithOptionsComeFromMemory(t *testing.T) {
 	}
 	// Whatever the options, the first read takes ownership; except one that need not be current.
 	for name, opt := range map[string]clientv3.OpOption{
-		"sorted": clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend), "min mod": clientv3.WithMinModRev(1), "keys": clientv3.WithKeysOnly(),
+		"sorted": clientv3.WithSort(clientv3.SortByValue, clientv3.SortAscend), "min mod": clientv3.WithMinModRev(1),
+		"keys":         clientv3.WithKeysOnly(),
 		"serializable": clientv3.WithSerializable(),
 	} {
 		key := t.Name() + name
@@ -475,7 +480,10 @@ func TestMistakes(t *testing.T) {
 		"empty key":    {func() error { _, err := s.Put(ctx, "", ""); return err }, rpctypes.ErrEmptyKey},
 		"empty read":   {func() error { _, err := s.Get(ctx, ""); return err }, rpctypes.ErrEmptyKey},
 		"empty delete": {func() error { _, err := s.Delete(ctx, ""); return err }, rpctypes.ErrEmptyKey},
-		"empty in txn": {func() error { _, err := s.Txn(ctx).Then(clientv3.OpPut("", "")).Commit(); return err }, rpctypes.ErrEmptyKey},
+		"empty in txn": {func() error {
+			_, err := s.Txn(ctx).Then(clientv3.OpPut("", "")).Commit()
+			return err
+		}, rpctypes.ErrEmptyKey},
 		"twice": {func() error {
 			_, err := s.Txn(ctx).Then(clientv3.OpPut(key, ""), clientv3.OpPut(key, "")).Commit()
 			return err
@@ -485,29 +493,56 @@ func TestMistakes(t *testing.T) {
 			_, err := s.Txn(ctx).Then(clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpDelete(pfx)})).Commit()
 			return err
 		}, leasing.ErrLeasingKey},
-		"foreign key":                 {func() error { _, err := s.Put(ctx, key+"foreign", "x"); return err }, leasing.ErrForeignKey},
-		"foreign range":               {func() error { _, err := s.Delete(ctx, key+"f", clientv3.WithPrefix()); return err }, leasing.ErrForeignKey},
-		"nil context":                 {func() error { _, err := s.Put(none, key, "x"); return err }, nil},
-		"nil read":                    {func() error { _, err := s.Get(none, key); return err }, nil},
-		"nil txn":                     {func() error { _, err := s.Txn(none).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
-		"put a range":                 {func() error { _, err := s.Put(ctx, key, "x", clientv3.WithPrefix()); return err }, nil},
-		"watch":                       {func() error { _, err := s.Do(ctx, clientv3.OpWatch(key)); return err }, nil},
-		"no operation":                {func() error { _, err := s.Do(ctx, clientv3.Op{}); return err }, nil},
-		"order":                       {func() error { _, err := s.Txn(ctx).Then(clientv3.OpPut(key, "x")).If().Commit(); return err }, nil},
-		"twice else":                  {func() error { _, err := s.Txn(ctx).Else().Else(clientv3.OpGet(key)).Commit(); return err }, nil},
-		"comparison":                  {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpPut(key, "x")).Commit(); return err }, nil},
-		"unchosen, twice":             {unchosen(clientv3.OpPut(key, ""), clientv3.OpPut(key, "")), rpctypes.ErrDuplicateKey},
-		"unchosen, put and deleted":   {unchosen(clientv3.OpPut(key, ""), clientv3.OpDelete(key)), rpctypes.ErrDuplicateKey},
-		"unchosen, nested and put":    {unchosen(clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpPut(key, "")}), clientv3.OpPut(key, "")), rpctypes.ErrDuplicateKey},
-		"unchosen, twice in a nested": {unchosen(clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(key, ""), clientv3.OpPut(key, "")}, nil)), rpctypes.ErrDuplicateKey},
-		"unchosen, empty key":         {unchosen(clientv3.OpGet("")), rpctypes.ErrEmptyKey},
-		"unchosen, empty put":         {unchosen(clientv3.OpPut("", "")), rpctypes.ErrEmptyKey},
-		"unchosen, empty comparison":  {unchosen(clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version(""), "=", 0)}, nil, nil)), rpctypes.ErrEmptyKey},
-		"unchosen, a value to ignore": {unchosen(clientv3.OpPut(key, "x", clientv3.WithIgnoreValue())), rpctypes.ErrValueProvided},
-		"unchosen, a lease to ignore": {unchosen(clientv3.OpPut(key, "", clientv3.WithLease(5), clientv3.WithIgnoreLease())), rpctypes.ErrLeaseProvided},
-		"unchosen, sorted by what":    {unchosen(clientv3.OpGet(key, clientv3.WithSort(99, clientv3.SortAscend))), nil},
-		"unchosen, too many":          {unchosen(many...), rpctypes.ErrTooManyOps},
-		"in a read":                   {func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpGet(key)).Commit(); return err }, nil},
+		"foreign key": {
+			func() error { _, err := s.Put(ctx, key+"foreign", "x"); return err }, leasing.ErrForeignKey,
+		},
+		"foreign range": {
+			func() error { _, err := s.Delete(ctx, key+"f", clientv3.WithPrefix()); return err }, leasing.ErrForeignKey,
+		},
+		"nil context": {func() error { _, err := s.Put(none, key, "x"); return err }, nil},
+		"nil read":    {func() error { _, err := s.Get(none, key); return err }, nil},
+		"nil txn": {
+			func() error { _, err := s.Txn(none).Then(clientv3.OpGet(key)).Commit(); return err }, nil,
+		},
+		"put a range": {
+			func() error { _, err := s.Put(ctx, key, "x", clientv3.WithPrefix()); return err }, nil,
+		},
+		"watch":        {func() error { _, err := s.Do(ctx, clientv3.OpWatch(key)); return err }, nil},
+		"no operation": {func() error { _, err := s.Do(ctx, clientv3.Op{}); return err }, nil},
+		"order": {
+			func() error { _, err := s.Txn(ctx).Then(clientv3.OpPut(key, "x")).If().Commit(); return err }, nil,
+		},
+		"twice else": {
+			func() error { _, err := s.Txn(ctx).Else().Else(clientv3.OpGet(key)).Commit(); return err }, nil,
+		},
+		"comparison": {
+			func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpPut(key, "x")).Commit(); return err }, nil,
+		},
+		"unchosen, twice": {
+			unchosen(clientv3.OpPut(key, ""), clientv3.OpPut(key, "")), rpctypes.ErrDuplicateKey,
+		},
+		"unchosen, put and deleted": {
+			unchosen(clientv3.OpPut(key, ""), clientv3.OpDelete(key)), rpctypes.ErrDuplicateKey,
+		},
+		"unchosen, nested and put": {unchosen(clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpPut(key, "")}),
+			clientv3.OpPut(key, "")), rpctypes.ErrDuplicateKey},
+		"unchosen, twice in a nested": {unchosen(clientv3.OpTxn(nil,
+			[]clientv3.Op{clientv3.OpPut(key, ""), clientv3.OpPut(key, "")}, nil)), rpctypes.ErrDuplicateKey},
+		"unchosen, empty key": {unchosen(clientv3.OpGet("")), rpctypes.ErrEmptyKey},
+		"unchosen, empty put": {unchosen(clientv3.OpPut("", "")), rpctypes.ErrEmptyKey},
+		"unchosen, empty comparison": {unchosen(clientv3.OpTxn([]clientv3.Cmp{
+			clientv3.Compare(clientv3.Version(""), "=", 0),
+		}, nil, nil)), rpctypes.ErrEmptyKey},
+		"unchosen, a value to ignore": {
+			unchosen(clientv3.OpPut(key, "x", clientv3.WithIgnoreValue())), rpctypes.ErrValueProvided,
+		},
+		"unchosen, a lease to ignore": {unchosen(clientv3.OpPut(key, "", clientv3.WithLease(5),
+			clientv3.WithIgnoreLease())), rpctypes.ErrLeaseProvided},
+		"unchosen, sorted by what": {unchosen(clientv3.OpGet(key, clientv3.WithSort(99, clientv3.SortAscend))), nil},
+		"unchosen, too many":       {unchosen(many...), rpctypes.ErrTooManyOps},
+		"in a read": {
+			func() error { _, err := s.Txn(ctx).If(bad).Then(clientv3.OpGet(key)).Commit(); return err }, nil,
+		},
 	} {
 		if err := c.call(); err == nil || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)

@@ -82,7 +82,8 @@ type counter struct {
 }
 
 // meddler executes a call as it likes; next does it as it should be.
-type meddler func(ctx context.Context, op clientv3.Op, next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error)
+type meddler func(ctx context.Context, op clientv3.Op,
+	next func(context.Context) (clientv3.OpResponse, error)) (clientv3.OpResponse, error)
 
 func (c *counter) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	if ctx == nil || ctx.Err() == nil { // else nothing is sent

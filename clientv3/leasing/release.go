@@ -82,10 +82,8 @@ func (l *leasing) remove(ctx context.Context, list map[string]int64) error {
 	ops := make([]v3.Op, 0, len(list))
 	for key, fence := range list {
 		lk := l.leasingKey(key)
-		ops = append(
-			ops,
-			v3.OpTxn([]v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", fence)}, []v3.Op{v3.OpDelete(lk)}, nil),
-		)
+		ops = append(ops,
+			v3.OpTxn([]v3.Cmp{v3.Compare(v3.CreateRevision(lk), "=", fence)}, []v3.Op{v3.OpDelete(lk)}, nil))
 	}
 	if _, err := l.inner.Do(ctx, v3.OpTxn(nil, ops, nil)); err != nil {
 		return err

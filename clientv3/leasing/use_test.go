@@ -147,7 +147,9 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 		then, otherwise  ops
 	}{
 		{"read, else write", true, true, is("1"), ops{get}, ops{put}},
-		{"read, else write and delete others", true, true, is("1"), ops{get}, ops{put, clientv3.OpPut(foreign, "2"), clientv3.OpDelete(key + "x")}},
+		{"read, else write and delete others", true, true, is("1"), ops{get}, ops{
+			put, clientv3.OpPut(foreign, "2"), clientv3.OpDelete(key + "x"),
+		}},
 		{"read, else write here or there", true, true, is("1"), ops{get}, ops{clientv3.OpTxn(nil, ops{put}, ops{put})}},
 		{"write, else read", true, false, is("x"), ops{put}, ops{get}},
 		{"write, else nothing", true, false, is("x"), ops{put}, nil},
@@ -181,7 +183,8 @@ func TestTxnThatFindsNothingToWriteComesFromMemory(t *testing.T) {
 			t.Errorf("written other than once: %v, %v", r, err)
 		}
 	}
-	if _, err := s.Txn(within(t, long)).If(is("x")).Then(clientv3.OpPut("L-"+t.Name()+"/x", "")).Commit(); err != leasing.ErrLeasingKey {
+	_, err := s.Txn(within(t, long)).If(is("x")).Then(clientv3.OpPut("L-"+t.Name()+"/x", "")).Commit()
+	if err != leasing.ErrLeasingKey {
 		t.Errorf("a leasing key in the branch not taken: %v", err)
 	}
 }
@@ -205,7 +208,8 @@ func TestRevisionsFromMemoryDoNotGoBack(t *testing.T) {
 		if get, err = s.Get(within(t, long), older); err != nil {
 			t.Fatal(err)
 		}
-		if txn, err = s.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(older), "=", 1)).Commit(); err != nil {
+		txn, err = s.Txn(within(t, long)).If(clientv3.Compare(clientv3.Version(older), "=", 1)).Commit()
+		if err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -77,8 +77,9 @@ func TestValuesOfEverySize(t *testing.T) {
 	if m.last.Comparisons != 1 {
 		t.Errorf("both sides were compared %d times", m.last.Comparisons)
 	}
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithPrefix("from/"),
-		mirror.WithTargetPrefix("a longer name/"), mirror.WithoutFollowing()); !errors.Is(err, rpctypes.ErrRequestTooLarge) || !strings.Contains(err.Error(), "a longer name/first-") {
+	err = mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithPrefix("from/"),
+		mirror.WithTargetPrefix("a longer name/"), mirror.WithoutFollowing())
+	if !errors.Is(err, rpctypes.ErrRequestTooLarge) || !strings.Contains(err.Error(), "a longer name/first-") {
 		t.Errorf("what is too large with a longer name: %v", err)
 	}
 }

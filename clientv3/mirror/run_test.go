@@ -105,10 +105,8 @@ func TestWholeCluster(t *testing.T) {
 	sameWhole(t, source, target)
 	del(t, target, "\x00fairlead/mirror/")
 	// Without it, the target is somebody's data.
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target, mirror.WithoutFollowing()); !errors.Is(
-		err,
-		mirror.ErrTargetNotEmpty,
-	) {
+	if err := mirror.Run(clienttest.Within(t, clienttest.Long), source, target,
+		mirror.WithoutFollowing()); !errors.Is(err, mirror.ErrTargetNotEmpty) {
 		t.Errorf("%v", err)
 	}
 	put(t, target, "stale", "")
@@ -178,19 +176,19 @@ func TestTargetHoldsData(t *testing.T) {
 	if got := content(t, c, to); len(got) != 1 || got["b"] != "mine" {
 		t.Errorf("it wrote: %v", got)
 	}
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(once, mirror.WithReconcile())...); err != nil {
+	err = mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(once, mirror.WithReconcile())...)
+	if err != nil {
 		t.Fatal(err)
 	}
 	same(t, c, from, c, to)
 	// The target is that of this prefix now, not of another one.
 	other := append(once, mirror.WithPrefix(t.Name()+"/other/"))
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, other...); !errors.Is(
-		err,
-		mirror.ErrTargetNotEmpty,
-	) {
+	err = mirror.Run(clienttest.Within(t, clienttest.Long), c, c, other...)
+	if !errors.Is(err, mirror.ErrTargetNotEmpty) {
 		t.Errorf("another source: %v", err)
 	}
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(other, mirror.WithReconcile())...); err != nil {
+	err = mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(other, mirror.WithReconcile())...)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if got := content(t, c, to); len(got) != 0 {
@@ -226,10 +224,8 @@ func TestFromRevision(t *testing.T) {
 	r.stop()
 
 	del(t, c, t.Name()+"/mark")
-	if err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(opts, mirror.WithRevision(last+1000))...); !errors.Is(
-		err,
-		rpctypes.ErrFutureRev,
-	) {
+	err := mirror.Run(clienttest.Within(t, clienttest.Long), c, c, append(opts, mirror.WithRevision(last+1000))...)
+	if !errors.Is(err, rpctypes.ErrFutureRev) {
 		t.Errorf("a future revision: %v", err)
 	}
 }
@@ -249,8 +245,12 @@ func TestMistakes(t *testing.T) {
 		"all keys":          {c, nil, nil},
 		"within the source": {c, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(from + "in/")}, nil},
 		"around the source": {c, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(t.Name())}, nil},
-		"no checkpoint":     {c, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(to), mirror.WithCheckpoint(to + "mark")}, nil},
-		"closed":            {closed, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(to)}, clientv3.ErrClosed},
+		"no checkpoint": {
+			c, []mirror.Option{
+				mirror.WithPrefix(from), mirror.WithTargetPrefix(to), mirror.WithCheckpoint(to + "mark"),
+			}, nil,
+		},
+		"closed": {closed, []mirror.Option{mirror.WithPrefix(from), mirror.WithTargetPrefix(to)}, clientv3.ErrClosed},
 	} {
 		err := mirror.Run(clienttest.Within(t, clienttest.Long), c, test.target, test.opts...)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) {

@@ -95,7 +95,9 @@ func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
 	rev := s.rev.Load()
 	if rev == 0 {
 		out := make(chan clientv3.WatchResponse, 1)
-		out <- clientv3.WatchResponse{Canceled: true, CancelReason: "mirror: SyncUpdates was called before SyncBase, without a revision"}
+		out <- clientv3.WatchResponse{
+			Canceled: true, CancelReason: "mirror: SyncUpdates was called before SyncBase, without a revision",
+		}
 		close(out)
 		return out
 	}

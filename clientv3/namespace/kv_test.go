@@ -245,7 +245,8 @@ func TestEmptyKeyOfTransactionsIsThePrefix(t *testing.T) {
 		holds bool
 	}{
 		{"key", x, true}, {"other value", clientv3.Compare(clientv3.Value(""), "=", "y"), false},
-		{"all keys", x.WithPrefix(), false}, {"all keys exist", clientv3.Compare(clientv3.Version(""), ">", 0).WithPrefix(), true},
+		{"all keys", x.WithPrefix(), false},
+		{"all keys exist", clientv3.Compare(clientv3.Version(""), ">", 0).WithPrefix(), true},
 		{"up to b", y.WithRange("b"), true}, {"up to c", y.WithRange("c"), false},
 	} {
 		if got := do(c.cmp).Succeeded; got != c.holds {

@@ -29,7 +29,8 @@ func (s space) strip(kv *mvccpb.KeyValue) *mvccpb.KeyValue {
 
 func (s space) stripInto(out, kv *mvccpb.KeyValue) {
 	out.Key, out.Value = bytes.TrimPrefix(kv.Key, []byte(s)), kv.Value
-	out.CreateRevision, out.ModRevision, out.Version, out.Lease = kv.CreateRevision, kv.ModRevision, kv.Version, kv.Lease
+	out.CreateRevision, out.ModRevision, out.Version, out.Lease = kv.CreateRevision, kv.ModRevision, kv.Version,
+		kv.Lease
 }
 
 func (s space) stripAll(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
@@ -90,13 +91,21 @@ func (s space) stripTxn(r *etcdserverpb.TxnResponse) *etcdserverpb.TxnResponse {
 func (s space) stripOp(op *etcdserverpb.ResponseOp) *etcdserverpb.ResponseOp {
 	switch r := op.GetResponse().(type) {
 	case *etcdserverpb.ResponseOp_ResponseRange:
-		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponseRange{ResponseRange: s.stripRange(r.ResponseRange)}}
+		return &etcdserverpb.ResponseOp{
+			Response: &etcdserverpb.ResponseOp_ResponseRange{ResponseRange: s.stripRange(r.ResponseRange)},
+		}
 	case *etcdserverpb.ResponseOp_ResponsePut:
-		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponsePut{ResponsePut: s.stripPut(r.ResponsePut)}}
+		return &etcdserverpb.ResponseOp{
+			Response: &etcdserverpb.ResponseOp_ResponsePut{ResponsePut: s.stripPut(r.ResponsePut)},
+		}
 	case *etcdserverpb.ResponseOp_ResponseDeleteRange:
-		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: s.stripDelete(r.ResponseDeleteRange)}}
+		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponseDeleteRange{
+			ResponseDeleteRange: s.stripDelete(r.ResponseDeleteRange),
+		}}
 	case *etcdserverpb.ResponseOp_ResponseTxn:
-		return &etcdserverpb.ResponseOp{Response: &etcdserverpb.ResponseOp_ResponseTxn{ResponseTxn: s.stripTxn(r.ResponseTxn)}}
+		return &etcdserverpb.ResponseOp{
+			Response: &etcdserverpb.ResponseOp_ResponseTxn{ResponseTxn: s.stripTxn(r.ResponseTxn)},
+		}
 	}
 	return op
 }

@@ -259,7 +259,10 @@ func use(t *testing.T, ctx context.Context, kv clientv3.KV, w clientv3.Watcher) 
 		t.Fatal(err)
 	}
 	for range 3 {
-		for _, opts := range [][]clientv3.OpOption{nil, {clientv3.WithSerializable()}, {clientv3.WithRange("d")}, {clientv3.WithRange("d"), clientv3.WithKeysOnly()}} {
+		for _, opts := range [][]clientv3.OpOption{
+			nil, {clientv3.WithSerializable()}, {clientv3.WithRange("d")},
+			{clientv3.WithRange("d"), clientv3.WithKeysOnly()},
+		} {
 			r, err := kv.Get(ctx, "a", opts...)
 			for _, kv := range r.OpResponse().Get().Kvs {
 				key("get", kv.Key, err)

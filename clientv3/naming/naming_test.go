@@ -113,7 +113,9 @@ func TestMistakes(t *testing.T) {
 		return err
 	}
 	for says, errs := range map[string][]error{
-		"no etcd client":  {update(&naming.GRPCResolver{}, "a", addr), resolve(nil, "a"), resolve(&naming.GRPCResolver{}, "a")},
+		"no etcd client": {
+			update(&naming.GRPCResolver{}, "a", addr), resolve(nil, "a"), resolve(&naming.GRPCResolver{}, "a"),
+		},
 		"target is empty": {update(good, "", addr), resolve(good, "")},
 		"needs an address or metadata": {
 			update(good, "a", naming.Update{}), update(good, "a", naming.Update{Op: naming.Delete}),

@@ -39,7 +39,8 @@ func TestRefused(t *testing.T) {
 	prefix := t.Name() + "/"
 	_, err := login(
 		"root",
-	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermRead))
+	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix),
+		clientv3.PermissionType(clientv3.PermRead))
 	ok(t, "RoleGrantPermission", err)
 	w.says("+a:1 <nil>")
 }

@@ -134,10 +134,8 @@ func TestAskAgainTxn(t *testing.T) {
 
 // TestContextEnds: asking again ends with the context.
 func TestContextEnds(t *testing.T) {
-	kv := ordering.NewKV(
-		&scripted{revs: []int64{10, 5}},
-		func(clientv3.Op, clientv3.OpResponse, int64) error { return nil },
-	)
+	kv := ordering.NewKV(&scripted{revs: []int64{10, 5}},
+		func(clientv3.Op, clientv3.OpResponse, int64) error { return nil })
 	if _, err := kv.Get(clienttest.Within(t, clienttest.Long), "k"); err != nil {
 		t.Fatal(err)
 	}

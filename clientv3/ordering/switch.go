@@ -68,7 +68,8 @@ func (s *switcher) hope(endpoints []string, rev int64) bool {
 			r, err := s.c.Status(ctx, ep)
 			// A member that refuses connections cannot be asked again. One that is silent, or
 			// does not say, may have the revision.
-			answers <- err == nil && r.Header.GetRevision() >= rev || err != nil && clientv3.Code(err) != codes.Unavailable
+			answers <- err == nil && r.Header.GetRevision() >= rev ||
+				err != nil && clientv3.Code(err) != codes.Unavailable
 		})
 	}
 	for range endpoints {

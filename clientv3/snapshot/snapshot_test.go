@@ -71,7 +71,8 @@ func check(t *testing.T, path string) {
 func fill(t *testing.T, c *clientv3.Client) {
 	t.Helper()
 	for i := range 8 {
-		if _, err := c.Put(clienttest.Within(t, clienttest.Long), fmt.Sprint("fill/", i), string(make([]byte, 1<<20))); err != nil {
+		_, err := c.Put(clienttest.Within(t, clienttest.Long), fmt.Sprint("fill/", i), string(make([]byte, 1<<20)))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -260,16 +261,18 @@ func TestLies(t *testing.T) {
 		code     codes.Code
 		attempts int64
 	}{
-		"whole":            {&liar{chunks: [][]byte{whole}}, nil, codes.OK, 1},
-		"in bytes":         {&liar{chunks: bytes.SplitAfter(whole, []byte("e"))}, nil, codes.OK, 1},
-		"nothing":          {&liar{}, snapshot.ErrCorrupt, 0, 3},
-		"only a digest":    {&liar{chunks: [][]byte{empty[:]}}, snapshot.ErrCorrupt, 0, 3},
-		"without digest":   {&liar{chunks: [][]byte{data}}, snapshot.ErrCorrupt, 0, 3},
-		"cut short":        {&liar{chunks: [][]byte{whole[:2000]}}, snapshot.ErrCorrupt, 0, 3},
-		"last byte gone":   {&liar{chunks: [][]byte{whole[:len(whole)-1]}}, snapshot.ErrCorrupt, 0, 3},
-		"a bit flipped":    {&liar{chunks: [][]byte{{data[0] ^ 1}, whole[1:]}}, snapshot.ErrCorrupt, 0, 3},
-		"ends in an error": {&liar{chunks: [][]byte{whole}, err: status.Error(codes.Unavailable, "gone")}, nil, codes.Unavailable, 3},
-		"refused":          {&liar{err: status.Error(codes.PermissionDenied, "no")}, nil, codes.PermissionDenied, 1},
+		"whole":          {&liar{chunks: [][]byte{whole}}, nil, codes.OK, 1},
+		"in bytes":       {&liar{chunks: bytes.SplitAfter(whole, []byte("e"))}, nil, codes.OK, 1},
+		"nothing":        {&liar{}, snapshot.ErrCorrupt, 0, 3},
+		"only a digest":  {&liar{chunks: [][]byte{empty[:]}}, snapshot.ErrCorrupt, 0, 3},
+		"without digest": {&liar{chunks: [][]byte{data}}, snapshot.ErrCorrupt, 0, 3},
+		"cut short":      {&liar{chunks: [][]byte{whole[:2000]}}, snapshot.ErrCorrupt, 0, 3},
+		"last byte gone": {&liar{chunks: [][]byte{whole[:len(whole)-1]}}, snapshot.ErrCorrupt, 0, 3},
+		"a bit flipped":  {&liar{chunks: [][]byte{{data[0] ^ 1}, whole[1:]}}, snapshot.ErrCorrupt, 0, 3},
+		"ends in an error": {
+			&liar{chunks: [][]byte{whole}, err: status.Error(codes.Unavailable, "gone")}, nil, codes.Unavailable, 3,
+		},
+		"refused": {&liar{err: status.Error(codes.PermissionDenied, "no")}, nil, codes.PermissionDenied, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -49,9 +49,12 @@ something-else: is ignored
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(cfg.Endpoints, []string{"a:1", "b:2"}) || cfg.AutoSyncInterval != time.Second || cfg.DialTimeout != 2*time.Second ||
-		cfg.DialKeepAliveTime != 3*time.Second || cfg.DialKeepAliveTimeout != 4*time.Second || cfg.Username != "u" || cfg.Password != "p" ||
-		!cfg.RejectOldCluster || !cfg.PermitWithoutStream || cfg.MaxUnaryRetries != 5 || cfg.BackoffWaitBetween != 6*time.Millisecond ||
+	if !slices.Equal(cfg.Endpoints, []string{"a:1", "b:2"}) || cfg.AutoSyncInterval != time.Second ||
+		cfg.DialTimeout != 2*time.Second ||
+		cfg.DialKeepAliveTime != 3*time.Second || cfg.DialKeepAliveTimeout != 4*time.Second || cfg.Username != "u" ||
+		cfg.Password != "p" ||
+		!cfg.RejectOldCluster || !cfg.PermitWithoutStream || cfg.MaxUnaryRetries != 5 ||
+		cfg.BackoffWaitBetween != 6*time.Millisecond ||
 		cfg.BackoffJitterFraction != 0.5 || cfg.MaxCallSendMsgSize != 7 || !cfg.FailFast ||
 		cfg.TLS != nil {
 		t.Errorf("%+v", cfg)

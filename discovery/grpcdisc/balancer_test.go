@@ -75,7 +75,8 @@ func TestWeights(t *testing.T) {
 	g := register(t, r, "2", two)
 	cc := connect(t, directory(t, c), lb(grpcdisc.Weighted, ""))
 	awaitSpread(t, cc, one, two)
-	if err := g.Update(within(t), func(in *discovery.Instance) { in.Weight = 3 * discovery.DefaultWeight }); err != nil {
+	err := g.Update(within(t), func(in *discovery.Instance) { in.Weight = 3 * discovery.DefaultWeight })
+	if err != nil {
 		t.Fatal(err)
 	}
 	clienttest.Await(t, "the new weight is known", func() bool { return spread(t, cc, 40)[two.addr] == 30 })
@@ -160,10 +161,8 @@ func TestQuietStreams(t *testing.T) {
 	register(t, r, "a", a)
 	register(t, r, "b", b)
 	ejected := make(chan pick.EjectedInfo, 10)
-	builder := grpcdisc.NewBuilder(
-		directory(t, c),
-		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})),
-	)
+	builder := grpcdisc.NewBuilder(directory(t, c),
+		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
 	cc, err := grpc.NewClient(
 		"etcd:///"+t.Name(),
 		grpc.WithResolvers(builder),
@@ -327,12 +326,17 @@ func TestChangedConfig(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	parser := balancer.Get(grpcdisc.P2C).(balancer.ConfigParser)
-	for _, good := range []string{`{}`, `{"unknown":1}`, `{"zone":["a","b"]}`, `{"zone":"a","warmUp":"1m","ejection":{"share":1,"base":"1s"}}`} {
+	for _, good := range []string{
+		`{}`, `{"unknown":1}`, `{"zone":["a","b"]}`, `{"zone":"a","warmUp":"1m","ejection":{"share":1,"base":"1s"}}`,
+	} {
 		if _, err := parser.ParseConfig([]byte(good)); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{``, `[]`, `{"subset":-1}`, `{"warmUp":"soon"}`, `{"warmUp":"-1s"}`, `{"ejection":{"share":2}}`, `{"zone":1}`, `{"zone":[1]}`, `{"filter":"v1,"}`} {
+	for _, bad := range []string{
+		``, `[]`, `{"subset":-1}`, `{"warmUp":"soon"}`, `{"warmUp":"-1s"}`, `{"ejection":{"share":2}}`, `{"zone":1}`,
+		`{"zone":[1]}`, `{"filter":"v1,"}`,
+	} {
 		if _, err := parser.ParseConfig([]byte(bad)); err == nil {
 			t.Errorf("%s is taken", bad)
 		}

@@ -101,7 +101,8 @@ func (s *settings) options() []pick.Option {
 		return append(opts, pick.WithoutEjection())
 	}
 	return append(opts, pick.WithEjection(pick.Ejection{
-		Failures: s.Ejection.Failures, Base: time.Duration(s.Ejection.Base), Max: time.Duration(s.Ejection.Max), Share: s.Ejection.Share,
+		Failures: s.Ejection.Failures, Base: time.Duration(s.Ejection.Base), Max: time.Duration(s.Ejection.Max),
+		Share: s.Ejection.Share,
 	}))
 }
 

@@ -34,10 +34,8 @@ func Example() {
 	defer s.Stop()
 	registrar := discovery.NewRegistrar(cli)
 	defer registrar.Close()
-	_, err = registrar.Register(
-		ctx,
-		discovery.Instance{Service: "prices", ID: "prices-1", Addresses: []string{l.Addr().String()}},
-	)
+	_, err = registrar.Register(ctx,
+		discovery.Instance{Service: "prices", ID: "prices-1", Addresses: []string{l.Addr().String()}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -191,9 +191,8 @@ func TestSlowMethodBlamesNobody(t *testing.T) {
 	clienttest.Await(t, "all are called", func() bool { return len(spread(t, cc, 30)) == 3 })
 	for range 4 {
 		ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
-		if _, err := healthpb.NewHealthClient(cc).List(ctx, &healthpb.HealthListRequest{}); status.Code(
-			err,
-		) != codes.DeadlineExceeded {
+		_, err := healthpb.NewHealthClient(cc).List(ctx, &healthpb.HealthListRequest{})
+		if status.Code(err) != codes.DeadlineExceeded {
 			t.Errorf("%v", err)
 		}
 		cancel()

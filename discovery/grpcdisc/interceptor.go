@@ -222,9 +222,10 @@ func (c *call) explain(err error) error {
 type trace struct {
 	call    *call
 	attempt *attempt.Attempt
-	once    bool                // it is the only one, which gRPC itself may send anywhere, and again to the same instance
-	none    atomic.Bool         // there was no other instance
-	in      *discovery.Instance // the last that was picked; guarded by call.mu
+	// it is the only one, which gRPC itself may send anywhere, and again to the same instance
+	once bool
+	none atomic.Bool         // there was no other instance
+	in   *discovery.Instance // the last that was picked; guarded by call.mu
 }
 
 type traceKey struct{}

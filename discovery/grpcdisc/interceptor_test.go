@@ -194,9 +194,15 @@ func TestAttempts(t *testing.T) {
 		repeated bool
 	}{
 		{"named", []grpcdisc.InterceptorOption{grpcdisc.WithIdempotent(check)}, true},
-		{"its service is named", []grpcdisc.InterceptorOption{grpcdisc.WithIdempotent("/grpc.health.v1.Health/")}, true},
-		{"with limits", []grpcdisc.InterceptorOption{grpcdisc.WithIdempotent(check), grpcdisc.WithHedging(time.Minute), grpcdisc.WithAttemptTimeout(time.Minute)}, true},
-		{"another is named", []grpcdisc.InterceptorOption{grpcdisc.WithIdempotent("/grpc.health.v1.Health/Other")}, false},
+		{"its service is named", []grpcdisc.InterceptorOption{
+			grpcdisc.WithIdempotent("/grpc.health.v1.Health/"),
+		}, true},
+		{"with limits", []grpcdisc.InterceptorOption{
+			grpcdisc.WithIdempotent(check), grpcdisc.WithHedging(time.Minute), grpcdisc.WithAttemptTimeout(time.Minute),
+		}, true},
+		{"another is named", []grpcdisc.InterceptorOption{
+			grpcdisc.WithIdempotent("/grpc.health.v1.Health/Other"),
+		}, false},
 		{"one attempt", []grpcdisc.InterceptorOption{grpcdisc.WithIdempotent(check), grpcdisc.WithAttempts(1)}, false},
 	} {
 		cc := connectWith(t, d, config, nil, c.opts...)
@@ -280,10 +286,8 @@ func TestPicking(t *testing.T) {
 	register(t, r, "good", good)
 	register(t, r, "bad", bad)
 	ejected := make(chan pick.EjectedInfo, 10)
-	b := grpcdisc.NewBuilder(
-		directory(t, c),
-		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})),
-	)
+	b := grpcdisc.NewBuilder(directory(t, c),
+		grpcdisc.WithPicking(pick.WithHooks(pick.Hooks{Ejected: func(i pick.EjectedInfo) { ejected <- i }})))
 	cc, err := grpc.NewClient(
 		"etcd:///"+t.Name(),
 		grpc.WithResolvers(b),

@@ -171,7 +171,8 @@ func connect(t testing.TB, d *discovery.Directory, config string) *grpc.ClientCo
 // call makes one call and says who answered.
 func call(ctx context.Context, cc *grpc.ClientConn, opts ...grpc.CallOption) (addr string, err error) {
 	var p peer.Peer
-	if _, err = healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{}, append(opts, grpc.Peer(&p))...); err != nil {
+	_, err = healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{}, append(opts, grpc.Peer(&p))...)
+	if err != nil {
 		return "", err
 	}
 	return p.Addr.String(), nil

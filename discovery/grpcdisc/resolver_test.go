@@ -100,7 +100,8 @@ func TestState(t *testing.T) {
 		s.Endpoints[0].Attributes.Equal(s.Endpoints[1].Attributes) {
 		t.Error("attributes do not compare")
 	}
-	if err := full.Update(within(t), func(in *discovery.Instance) { in.Metadata = map[string]string{"k": "w"} }); err != nil {
+	err = full.Update(within(t), func(in *discovery.Instance) { in.Metadata = map[string]string{"k": "w"} })
+	if err != nil {
 		t.Fatal(err)
 	}
 	next := clienttest.Receive(t, "the change", f.states)

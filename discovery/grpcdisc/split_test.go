@@ -165,7 +165,8 @@ func TestFilter(t *testing.T) {
 	if err := clienttest.Receive(t, "the call that waits", waited); err != nil {
 		t.Error(err)
 	}
-	if _, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(d)), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	if _, err := grpc.NewClient("etcd:///"+t.Name(), grpc.WithResolvers(grpcdisc.NewBuilder(d)),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(lb(grpcdisc.P2C, `"filter":"color=red"`))); err == nil ||
 		!strings.Contains(err.Error(), "color") {
 		t.Errorf("a filter that is none: %v", err)

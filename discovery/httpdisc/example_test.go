@@ -27,10 +27,8 @@ func Example() {
 	defer server.Close()
 	registrar := discovery.NewRegistrar(cli)
 	defer registrar.Close()
-	_, err := registrar.Register(
-		ctx,
-		discovery.Instance{Service: "invoices", ID: "invoices-1", Addresses: []string{server.URL}},
-	)
+	_, err := registrar.Register(ctx,
+		discovery.Instance{Service: "invoices", ID: "invoices-1", Addresses: []string{server.URL}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -25,10 +25,7 @@ func TestFallback(t *testing.T) {
 	tr := httpdisc.New(d)
 	t.Cleanup(func() { tr.Close() })
 	near, far := serve(t, "near"), serve(t, "far")
-	nearBy, farOff := discovery.NewRegistrar(
-		own,
-		discovery.WithFormat(format(t)),
-	), discovery.NewRegistrar(
+	nearBy, farOff := discovery.NewRegistrar(own, discovery.WithFormat(format(t))), discovery.NewRegistrar(
 		east,
 		discovery.WithFormat(format(t)),
 	)

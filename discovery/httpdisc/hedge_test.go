@@ -27,7 +27,9 @@ func TestFrozenProcess(t *testing.T) {
 	// place. What is ejected stays so, however long the calls after it take.
 	const limit = 5 * time.Second
 	forGood := httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Base: time.Hour}))
-	for name, opt := range map[string]httpdisc.Option{"limit": httpdisc.WithAttemptTimeout(limit), "hedging": httpdisc.WithHedging(limit / 50)} {
+	for name, opt := range map[string]httpdisc.Option{
+		"limit": httpdisc.WithAttemptTimeout(limit), "hedging": httpdisc.WithHedging(limit / 50),
+	} {
 		t.Run(name, func(t *testing.T) {
 			var frozen atomic.Bool
 			const callers = 8
@@ -54,7 +56,9 @@ func TestFrozenProcess(t *testing.T) {
 				httpdisc.WithTransport(counting),
 			)
 			for i, s := range servers {
-				if _, err := r.Register(within(t), discovery.Instance{Service: "orders", ID: fmt.Sprint(i), Addresses: []string{s.Addr}}); err != nil {
+				if _, err := r.Register(within(t), discovery.Instance{
+					Service: "orders", ID: fmt.Sprint(i), Addresses: []string{s.Addr},
+				}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -67,10 +71,8 @@ func TestFrozenProcess(t *testing.T) {
 						if frozen.Load() {
 							left--
 						}
-						ctx, cancel := context.WithTimeout(
-							context.WithValue(context.Background(), callerKey{}, i),
-							clienttest.Long,
-						)
+						ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), callerKey{}, i),
+							clienttest.Long)
 						if _, _, status, err := do(tr, request(t, ctx, "GET", "http://orders/", nil)); err != nil ||
 							status != 200 {
 							t.Errorf("%d, %v", status, err)
@@ -141,7 +143,8 @@ func TestHedging(t *testing.T) {
 	// What must not be executed twice waits.
 	before := slow.calls.Load() + fast.calls.Load()
 	for range 2 {
-		if _, _, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc"))); err != nil {
+		_, _, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc")))
+		if err != nil {
 			t.Error(err)
 		}
 	}
@@ -174,7 +177,8 @@ func ExampleWithHedging() {
 	defer registrar.Close()
 	serve := func(id string, h http.HandlerFunc) *httptest.Server {
 		s := httptest.NewServer(h)
-		if _, err := registrar.Register(context.Background(), discovery.Instance{Service: "bread", ID: id, Addresses: []string{s.URL}}); err != nil {
+		if _, err := registrar.Register(context.Background(),
+			discovery.Instance{Service: "bread", ID: id, Addresses: []string{s.URL}}); err != nil {
 			log.Fatal(err)
 		}
 		return s

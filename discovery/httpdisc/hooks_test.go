@@ -45,7 +45,8 @@ func TestAttemptsAreReported(t *testing.T) {
 		register(t, r, s)
 	}
 	await(t, tr, 3)
-	for _, want := range []string{"good 0 false success false", "bad 0 false failure true", "good 1 false success false", "good 1 true success false"} {
+	for _, want := range []string{"good 0 false success " +
+		"false", "bad 0 false failure true", "good 1 false success false", "good 1 true success false"} {
 		clienttest.Await(t, want, func() bool {
 			if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); err != nil {
 				t.Fatal(err)
@@ -76,10 +77,8 @@ func TestSlowPathBlamesNobody(t *testing.T) {
 	}
 	for range 4 {
 		ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
-		if _, _, _, err := do(tr, request(t, ctx, "GET", "http://orders/slow/report", nil)); !errors.Is(
-			err,
-			context.DeadlineExceeded,
-		) {
+		_, _, _, err := do(tr, request(t, ctx, "GET", "http://orders/slow/report", nil))
+		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}
 		cancel()

@@ -16,13 +16,14 @@ func TestNonsense(t *testing.T) {
 	d := discovery.NewDirectory(clienttest.Shared(t))
 	t.Cleanup(func() { d.Close() })
 	for what, tr := range map[string]*httpdisc.Transport{
-		"no directory":               httpdisc.New(nil),
-		"a directory of no client":   httpdisc.New(discovery.NewDirectory(nil)),
-		"a nil option":               httpdisc.New(d, nil),
-		"a nil policy":               httpdisc.New(d, httpdisc.WithPolicy(nil)),
-		"a nil option of picking":    httpdisc.New(d, httpdisc.WithPicking(pick.WithWait(), nil)),
-		"no transports":              httpdisc.New(d, httpdisc.WithTransport(nil)),
-		"transports that are none":   httpdisc.New(d, httpdisc.WithTransport(func(string) http.RoundTripper { return nil })),
+		"no directory":             httpdisc.New(nil),
+		"a directory of no client": httpdisc.New(discovery.NewDirectory(nil)),
+		"a nil option":             httpdisc.New(d, nil),
+		"a nil policy":             httpdisc.New(d, httpdisc.WithPolicy(nil)),
+		"a nil option of picking":  httpdisc.New(d, httpdisc.WithPicking(pick.WithWait(), nil)),
+		"no transports":            httpdisc.New(d, httpdisc.WithTransport(nil)),
+		"transports that are none": httpdisc.New(d,
+			httpdisc.WithTransport(func(string) http.RoundTripper { return nil })),
 		"a directory that is no use": httpdisc.New(discovery.NewDirectory(nil), httpdisc.WithSuffix(".service", nil)),
 	} {
 		_, err := tr.RoundTrip(request(t, within(t), "GET", "http://orders.service/", nil))

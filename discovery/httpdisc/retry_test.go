@@ -34,7 +34,8 @@ func TestRetry(t *testing.T) {
 		header       string
 		repeated     bool
 	}{
-		{"GET", "", "", true}, {"HEAD", "", "", true}, {"PUT", "abc", "", true}, {"DELETE", "", "", true}, {"OPTIONS", "", "", true},
+		{"GET", "", "", true}, {"HEAD", "", "", true}, {"PUT", "abc", "", true}, {"DELETE", "", "", true},
+		{"OPTIONS", "", "", true},
 		{"POST", "abc", "", false}, {"PATCH", "", "", false}, {"POST", "abc", "Idempotency-Key", true},
 	} {
 		failed := 0
@@ -64,7 +65,8 @@ func TestRetry(t *testing.T) {
 	// A body that cannot be had again is sent once.
 	failed := 0
 	for range 10 {
-		if _, _, status, _ := do(tr, request(t, within(t), "PUT", "http://orders/x", io.MultiReader(strings.NewReader("abc")))); status != 200 {
+		if _, _, status, _ := do(tr,
+			request(t, within(t), "PUT", "http://orders/x", io.MultiReader(strings.NewReader("abc")))); status != 200 {
 			failed++
 		}
 	}
@@ -87,8 +89,8 @@ func TestRetry(t *testing.T) {
 	bad.Server.Close()
 	tr.CloseIdleConnections() // of an old connection one cannot know
 	for range 10 {
-		if _, text, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc"))); err != nil ||
-			text != "POST /x abc" {
+		_, text, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc")))
+		if err != nil || text != "POST /x abc" {
 			t.Errorf("%v %v", text, err)
 		}
 	}
@@ -96,7 +98,9 @@ func TestRetry(t *testing.T) {
 
 // One of three is killed under load: no request that may be repeated is lost.
 func TestKilled(t *testing.T) {
-	for name, p := range map[string]pick.Policy{"RoundRobin": pick.RoundRobin(), "P2C": pick.P2C(), "Hash": pick.Hash()} {
+	for name, p := range map[string]pick.Policy{
+		"RoundRobin": pick.RoundRobin(), "P2C": pick.P2C(), "Hash": pick.Hash(),
+	} {
 		t.Run(name, func(t *testing.T) { killed(t, p, name == "RoundRobin") })
 	}
 }
@@ -216,10 +220,8 @@ func TestContext(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, _, _, err := do(tr, request(t, short, "GET", "http://orders/", nil)); !errors.Is(
-		err,
-		context.DeadlineExceeded,
-	) {
+	_, _, _, err := do(tr, request(t, short, "GET", "http://orders/", nil))
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	if n := one.calls.Load() + two.calls.Load() - begun; n > 2 {

@@ -31,10 +31,8 @@ func setSplit(t testing.TB, c *clientv3.Client, service, words string) {
 // version registers a server as an instance of a version.
 func version(t testing.TB, r *discovery.Registrar, s *server, v string) *discovery.Registration {
 	t.Helper()
-	g, err := r.Register(
-		within(t),
-		discovery.Instance{Service: t.Name(), ID: s.name, Addresses: []string{s.addr()}, Version: v},
-	)
+	g, err := r.Register(within(t),
+		discovery.Instance{Service: t.Name(), ID: s.name, Addresses: []string{s.addr()}, Version: v})
 	if err != nil {
 		t.Fatal(err)
 	}

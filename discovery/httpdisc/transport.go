@@ -139,7 +139,8 @@ func WithTransport(base func(service string) http.RoundTripper) Option {
 // discovery.ErrInvalid.
 func New(directory *discovery.Directory, opts ...Option) *Transport {
 	t := &Transport{
-		directory: directory, policy: pick.P2C(), picking: []pick.Option{pick.WithLatency()}, attempts: DefaultAttempts, base: standard,
+		directory: directory, policy: pick.P2C(), picking: []pick.Option{pick.WithLatency()}, attempts: DefaultAttempts,
+		base:     standard,
 		services: make(map[string]*service), retries: attempt.Retries(), hedges: attempt.Hedges(),
 	}
 	if directory == nil {

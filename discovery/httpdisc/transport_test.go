@@ -27,10 +27,8 @@ func TestRoundTrip(t *testing.T) {
 	await(t, tr, 3)
 	got := make(map[string]int)
 	for range 30 {
-		name, text, status, err := do(
-			tr,
-			request(t, within(t), "POST", "http://orders/v1/x%2Fy?q=1", strings.NewReader("hello")),
-		)
+		name, text, status, err := do(tr,
+			request(t, within(t), "POST", "http://orders/v1/x%2Fy?q=1", strings.NewReader("hello")))
 		if err != nil || status != 200 || text != "POST /v1/x%2Fy?q=1 hello" {
 			t.Fatalf("%v %v %v", text, status, err)
 		}
@@ -87,10 +85,8 @@ func TestOutstanding(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, tr := setup(t, c)
-	if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); !errors.Is(
-		err,
-		pick.ErrNoInstances,
-	) {
+	_, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil))
+	if !errors.Is(err, pick.ErrNoInstances) {
 		t.Errorf("%v", err)
 	}
 	_, waiting := setup(t, c, httpdisc.WithPicking(pick.WithWait()))
@@ -125,10 +121,8 @@ func TestRefuses(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "none of 1 instances has an address for https")
 	})
 	tr.Close()
-	if _, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil)); !errors.Is(
-		err,
-		discovery.ErrClosed,
-	) {
+	_, _, _, err := do(tr, request(t, within(t), "GET", "http://orders/", nil))
+	if !errors.Is(err, discovery.ErrClosed) {
 		t.Errorf("%v", err)
 	}
 }

@@ -67,35 +67,40 @@ func TestSlowUpload(t *testing.T) {
 			defer w.Close()
 			return upload(r)(t, ctx, tr)
 		}},
-		"nothing comes of the first": {limit: short, first: true, send: func(t *testing.T, _ context.Context, tr *httpdisc.Transport) (err error) {
-			for range 3 {
-				r, w := io.Pipe()
-				defer w.Close()
-				err = errors.Join(err, upload(r)(t, clienttest.Within(t, short/3), tr))
-			}
-			return err
-		}},
-		"timeout of the client": {limit: clienttest.Long, send: func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
-			resp, err := (&http.Client{Transport: tr, Timeout: short}).Do(request(t, ctx, "POST", "http://orders/", &dripping{60}))
-			if err == nil {
-				resp.Body.Close()
-			} else if e, ok := err.(interface{ Timeout() bool }); ok && e.Timeout() {
-				return context.DeadlineExceeded
-			}
-			return err
-		}},
-		"timeout of attempts": {opt: httpdisc.WithAttemptTimeout(500 * time.Millisecond), limit: clienttest.Long, works: true, send: func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
-			req := request(t, ctx, "PUT", "http://orders/", &dripping{30})
-			req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(&dripping{30}), nil }
-			_, _, _, err := do(tr, req)
-			return err
-		}},
-		"hedging": {opt: httpdisc.WithHedging(100 * time.Millisecond), limit: clienttest.Long, works: true, send: func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
-			req := request(t, ctx, "PUT", "http://orders/", &dripping{60})
-			req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(&dripping{10}), nil }
-			_, _, _, err := do(tr, req)
-			return err
-		}},
+		"nothing comes of the first": {limit: short, first: true,
+			send: func(t *testing.T, _ context.Context, tr *httpdisc.Transport) (err error) {
+				for range 3 {
+					r, w := io.Pipe()
+					defer w.Close()
+					err = errors.Join(err, upload(r)(t, clienttest.Within(t, short/3), tr))
+				}
+				return err
+			}},
+		"timeout of the client": {limit: clienttest.Long,
+			send: func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
+				resp, err := (&http.Client{Transport: tr, Timeout: short}).Do(request(t, ctx, "POST", "http://orders/",
+					&dripping{60}))
+				if err == nil {
+					resp.Body.Close()
+				} else if e, ok := err.(interface{ Timeout() bool }); ok && e.Timeout() {
+					return context.DeadlineExceeded
+				}
+				return err
+			}},
+		"timeout of attempts": {opt: httpdisc.WithAttemptTimeout(500 * time.Millisecond), limit: clienttest.Long,
+			works: true, send: func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
+				req := request(t, ctx, "PUT", "http://orders/", &dripping{30})
+				req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(&dripping{30}), nil }
+				_, _, _, err := do(tr, req)
+				return err
+			}},
+		"hedging": {opt: httpdisc.WithHedging(100 * time.Millisecond), limit: clienttest.Long, works: true,
+			send: func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
+				req := request(t, ctx, "PUT", "http://orders/", &dripping{60})
+				req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(&dripping{10}), nil }
+				_, _, _, err := do(tr, req)
+				return err
+			}},
 		"it has it all":          {limit: 2 * short, blames: true, send: upload(&dripping{10}), stands: true},
 		"it takes nothing of it": {limit: 5 * time.Second, blames: true, send: upload(endless{}), refuses: true},
 	} {

@@ -100,8 +100,9 @@ func newBalancer(policy Policy, opts []Option) *Balancer {
 		err, policy = fmt.Errorf("pick: %w: the policy is nil", discovery.ErrInvalid), RoundRobin()
 	}
 	b := &Balancer{
-		err: err, policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(), group: worker.New(context.Background()),
-		poke: make(chan struct{}, 1), loaded: make(chan struct{}), nodes: make(map[key]*node),
+		err: err, policy: policy, needs: policy.needs(), config: defaults(), epoch: time.Now(),
+		group: worker.New(context.Background()),
+		poke:  make(chan struct{}, 1), loaded: make(chan struct{}), nodes: make(map[key]*node),
 		envs: make(map[discovery.Filter][]*env),
 	}
 	for _, o := range opts {

@@ -144,7 +144,8 @@ func TestTrial(t *testing.T) {
 				if n := len(trials()); n > 0 {
 					t.Errorf("%d calls beside the trial", n)
 				}
-				if in, other, err := b.PickOther(ctx(0), b.Statuses()[0].Instance, b.Statuses()[2].Instance); err != nil ||
+				in, other, err := b.PickOther(ctx(0), b.Statuses()[0].Instance, b.Statuses()[2].Instance)
+				if err != nil ||
 					in.ID != "i-0003" {
 					t.Errorf("another one is %v, %v", in, err)
 				} else {
@@ -331,7 +332,9 @@ func TestZone(t *testing.T) {
 			}
 			return got
 		}
-		for _, c := range []struct{ ready, least, most int }{{10, 1000, 1000}, {8, 1000, 1000}, {4, 500, 650}, {1, 90, 200}, {0, 0, 0}} {
+		for _, c := range []struct{ ready, least, most int }{
+			{10, 1000, 1000}, {8, 1000, 1000}, {4, 500, 650}, {1, 90, 200}, {0, 0, 0},
+		} {
 			ready = c.ready
 			if n := own(); n < c.least || n > c.most {
 				t.Errorf("with %d of 10 ready, %d of 1000 calls stay", c.ready, n)
@@ -393,7 +396,8 @@ func TestSubset(t *testing.T) {
 	}
 	z := loaded(t, RoundRobin(), list, WithSubset("x", 7), WithZone("b"))
 	for id := range counts(t, z, 70) {
-		if in := list[slices.IndexFunc(list, func(in *discovery.Instance) bool { return in.ID == id })]; in.Zone != "b" {
+		in := list[slices.IndexFunc(list, func(in *discovery.Instance) bool { return in.ID == id })]
+		if in.Zone != "b" {
 			t.Errorf("%+v", in)
 		}
 	}
@@ -438,7 +442,8 @@ func TestBlame(t *testing.T) {
 		o              Outcome
 		silent         bool
 	}{
-		{2 * time.Second, 0, 0, Failure, false}, {2 * time.Second, 0, 10 * ms, Failure, false}, // nothing is known of it
+		// nothing is known of it
+		{2 * time.Second, 0, 0, Failure, false}, {2 * time.Second, 0, 10 * ms, Failure, false},
 		{2 * time.Second, 10 * ms, 0, Ignored, false},        // no such call was ever answered
 		{2 * time.Second, 10 * ms, 10 * ms, Failure, true},   //
 		{2 * time.Second, 10 * ms, 700 * ms, Ignored, false}, // such calls take long

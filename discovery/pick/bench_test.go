@@ -123,7 +123,8 @@ func TestNoAllocation(t *testing.T) {
 	keys := contexts()
 	for _, p := range policies {
 		for name, opts := range map[string][]Option{
-			"": nil, "zone": {WithZone("a"), WithSpillOver(2)}, "split": {func(b *Balancer) { b.split = discovery.Split{"v1": 90, "v2": 9, "v9": 1} }},
+			"": nil, "zone": {WithZone("a"), WithSpillOver(2)},
+			"split": {func(b *Balancer) { b.split = discovery.Split{"v1": 90, "v2": 9, "v9": 1} }},
 		} {
 			lb := loaded(t, p.policy, thousand(), opts...)
 			i := 0

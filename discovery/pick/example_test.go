@@ -18,10 +18,8 @@ func Example() {
 	registrar := discovery.NewRegistrar(cli)
 	defer registrar.Close()
 	for _, id := range []string{"a", "b", "c"} {
-		_, err := registrar.Register(
-			ctx,
-			discovery.Instance{Service: "stock", ID: id, Addresses: []string{id + ".example:80"}},
-		)
+		_, err := registrar.Register(ctx,
+			discovery.Instance{Service: "stock", ID: id, Addresses: []string{id + ".example:80"}})
 		if err != nil {
 			log.Fatal(err)
 		}

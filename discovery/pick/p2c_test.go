@@ -29,9 +29,8 @@ func TestP2CWeights(t *testing.T) {
 					sum += w
 				}
 				for i, in := range weights(list...) {
-					if want := float64(n) * float64(list[i]) / float64(sum); math.Abs(
-						float64(got[in.ID])/want-1,
-					) > 0.1 {
+					want := float64(n) * float64(list[i]) / float64(sum)
+					if math.Abs(float64(got[in.ID])/want-1) > 0.1 {
 						t.Errorf("%s of weight %d got %d calls, not %.0f", in.ID, list[i], got[in.ID], want)
 					}
 				}

@@ -238,7 +238,9 @@ func TestHashMoves(t *testing.T) {
 // draw.
 func TestHashSpread(t *testing.T) {
 	const keys = 200_000
-	for _, list := range [][]*discovery.Instance{weights(100, 1), weights(20, 10), weights(10, 10, 1), instances(20, 1), instances(200, 7)} {
+	for _, list := range [][]*discovery.Instance{
+		weights(100, 1), weights(20, 10), weights(10, 10, 1), instances(20, 1), instances(200, 7),
+	} {
 		got, sum := make(map[string]float64), 0.0
 		for _, id := range pickedFor(t, loaded(t, Hash(), list), keys) {
 			got[id]++

@@ -172,9 +172,13 @@ func TestSlowMethod(t *testing.T) {
 		wait time.Duration
 		want string
 	}{
-		"nobody was answered":       {map[string]time.Duration{"fast": s / 100}, "slow", 3 * s / 2, "good"},
-		"answered nearly as late":   {map[string]time.Duration{"fast": s / 100, "slow": 6 * s / 5}, "slow", 3 * s / 2, "good"},
-		"answered far sooner":       {map[string]time.Duration{"fast": s / 100, "slow": 6 * s / 5}, "slow", 5 * s, "out"},
+		"nobody was answered": {map[string]time.Duration{"fast": s / 100}, "slow", 3 * s / 2, "good"},
+		"answered nearly as late": {
+			map[string]time.Duration{"fast": s / 100, "slow": 6 * s / 5}, "slow", 3 * s / 2, "good",
+		},
+		"answered far sooner": {
+			map[string]time.Duration{"fast": s / 100, "slow": 6 * s / 5}, "slow", 5 * s, "out",
+		},
 		"a fast one among the same": {map[string]time.Duration{"fast": s / 100}, "fast", 3 * s / 2, "out"},
 		"of no kind":                {map[string]time.Duration{"fast": s / 100}, "", 3 * s / 2, "out"},
 	} {

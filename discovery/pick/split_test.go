@@ -70,8 +70,12 @@ func TestSplitShares(t *testing.T) {
 			{"v1 v2", "v1=50 v2=30 v3=20", map[string]float64{"v1": 62.5, "v2": 37.5}, nil},
 			{"v1 v2 v2 v2", "v8=50 v9=50", map[string]float64{"v1": 25, "v2": 75}, nil}, // of nobody: to all
 			{"v1 v2 v2 v2", "", map[string]float64{"v1": 25, "v2": 75}, nil},
-			{strings.Repeat("v1 ", 50) + "v2", "v1=90 v2=10", map[string]float64{"v1": 90, "v2": 10}, []Option{WithSubset("me", 5)}},
-			{"v1 v1 v2", "v1=75 v2=25", map[string]float64{"v1": 75, "v2": 25}, []Option{WithZone("b"), WithSpillOver(3)}},
+			{strings.Repeat("v1 ", 50) + "v2", "v1=90 v2=10", map[string]float64{"v1": 90, "v2": 10}, []Option{
+				WithSubset("me", 5),
+			}},
+			{"v1 v1 v2", "v1=75 v2=25", map[string]float64{"v1": 75, "v2": 25}, []Option{
+				WithZone("b"), WithSpillOver(3),
+			}},
 			{"v1 v1 v2", "v1=75 v2=25", map[string]float64{"v1": 0, "v2": 100}, []Option{WithFilter("v2")}},
 		} {
 			t.Run(p.name+"/"+c.split, func(t *testing.T) {

@@ -26,7 +26,8 @@ func (b *Balancer) Statuses() []Status {
 	list := make([]Status, 0, len(b.order))
 	for _, n := range b.order {
 		st := Status{
-			Instance: n.in.Load(), Ready: n.ready, Ejected: n.ejected, Trial: !n.ejected && n.trial.Load() != noTrial, Share: n.warm,
+			Instance: n.in.Load(), Ready: n.ready, Ejected: n.ejected, Trial: !n.ejected && n.trial.Load() != noTrial,
+			Share:       n.warm,
 			Outstanding: int(n.load()), Latency: time.Duration(n.expected()),
 		}
 		if n.ejected {

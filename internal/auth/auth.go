@@ -137,7 +137,8 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 // errUnanswered: the refresh's own time ran out, not the caller's. It must not look like the
 // caller's context error.
 var errUnanswered error = &etcderr.Error{
-	Method: "Auth.Authenticate", Status: etcderr.Code(rpctypes.ErrTimeout), Reason: "authentication was not answered", Unexecuted: true,
+	Method: "Auth.Authenticate", Status: etcderr.Code(rpctypes.ErrTimeout), Reason: "authentication was not answered",
+	Unexecuted: true,
 }
 
 // Try is Ensure with one fetch: it fails if nobody answers that in time.

@@ -137,7 +137,8 @@ func TestStaticAndClosed(t *testing.T) {
 	}
 	g := worker.New(context.Background())
 	g.Stop()
-	if err := New(g, func(context.Context) (string, error) { return "", nil }).Ensure(context.Background()); err == nil {
+	err := New(g, func(context.Context) (string, error) { return "", nil }).Ensure(context.Background())
+	if err == nil {
 		t.Fatal("a closed keeper fetched a token")
 	}
 }

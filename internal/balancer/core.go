@@ -237,7 +237,8 @@ func (s *Set) moveOff(c *conn, fits func(*Pick) bool, fx *effects) {
 		why = errConnLost
 	}
 	c.end(fx, &Ended{m, true, etcderr.Error{ // in gRPC's words for a stream whose connection is taken away
-		Status: codes.Unavailable, Cause: why, Reason: "transport is closing: moved off " + m.Name() + ": " + etcderr.Text(why),
+		Status: codes.Unavailable, Cause: why,
+		Reason: "transport is closing: moved off " + m.Name() + ": " + etcderr.Text(why),
 	}}, fits)
 }
 
@@ -247,7 +248,8 @@ func (s *Set) anew(fx *effects) {
 		for _, c := range []*conn{m.conn, m.bulk} {
 			if c != nil {
 				c.end(fx, &Ended{m, true, etcderr.Error{
-					Status: codes.Unavailable, Cause: errOldToken, Reason: "transport is closing: " + errOldToken.Error(),
+					Status: codes.Unavailable, Cause: errOldToken,
+					Reason: "transport is closing: " + errOldToken.Error(),
 				}}, movable)
 			}
 		}

@@ -28,12 +28,17 @@ func bench(t *testing.T, names ...string) (*driver, []*Member) {
 }
 
 func TestAnyAnswerIsLife(t *testing.T) {
-	for _, err := range []error{nil, rpctypes.ErrGRPCPermissionDenied, status.Error(12, "unimplemented"), rpctypes.ErrGRPCNotSupportedForLearner} {
+	for _, err := range []error{
+		nil, rpctypes.ErrGRPCPermissionDenied, status.Error(12, "unimplemented"),
+		rpctypes.ErrGRPCNotSupportedForLearner,
+	} {
 		if !fromServer(err) {
 			t.Errorf("%v does not count as an answer", err)
 		}
 	}
-	for _, err := range []error{status.FromContextError(context.DeadlineExceeded).Err(), status.Error(codes.Unavailable, "connection reset")} {
+	for _, err := range []error{
+		status.FromContextError(context.DeadlineExceeded).Err(), status.Error(codes.Unavailable, "connection reset"),
+	} {
 		if fromServer(err) {
 			t.Errorf("%v counts as an answer", err)
 		}
@@ -221,10 +226,8 @@ func TestRetiredConnectionsTakeNothing(t *testing.T) {
 	v, _ := d.set.makeView()
 	d.change(func(now int64, fx *effects) { d.set.connLost(m[0].conn, io.EOF, now, fx) })
 	ctx := &Context{Context: context.Background()}
-	if _, err := (&picker{d.set, v}).Pick(balancer.PickInfo{Ctx: ctx}); !errors.Is(
-		err,
-		balancer.ErrNoSubConnAvailable,
-	) {
+	_, err := (&picker{d.set, v}).Pick(balancer.PickInfo{Ctx: ctx})
+	if !errors.Is(err, balancer.ErrNoSubConnAvailable) {
 		t.Errorf("%v", err)
 	}
 	ctx.Pick.Finish(Unanswered)
@@ -235,7 +238,9 @@ func TestRetiredConnectionsTakeNothing(t *testing.T) {
 
 // A member that was slow once is measured again, and used again if it is fast.
 func TestSlowMemberIsForgiven(t *testing.T) {
-	for _, tc := range []struct{ probe, want time.Duration }{{time.Millisecond, 2 * time.Millisecond}, {200 * time.Millisecond, 200 * time.Millisecond}} {
+	for _, tc := range []struct{ probe, want time.Duration }{
+		{time.Millisecond, 2 * time.Millisecond}, {200 * time.Millisecond, 200 * time.Millisecond},
+	} {
 		d, m := bench(t, "a", "b")
 		d.delay["a"] = tc.probe
 		m[0].sample(3*time.Second, d.clock)

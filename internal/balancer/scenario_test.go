@@ -62,7 +62,8 @@ func newDriver(t *testing.T) *driver {
 
 func (d *driver) start(cfg Config, endpoints []endpoint.Endpoint) {
 	*d = driver{
-		t: d.t, conns: map[string]*conn{}, names: map[*conn]string{}, work: map[string]*Pick{}, modes: map[string]string{},
+		t: d.t, conns: map[string]*conn{}, names: map[*conn]string{}, work: map[string]*Pick{},
+		modes: map[string]string{},
 		delay: map[string]time.Duration{}, clock: int64(time.Hour), began: int64(time.Hour),
 	}
 	d.set = newSet(cfg, endpoints)
@@ -314,7 +315,9 @@ func (d *driver) do(c scenario.Command) string {
 
 func (d *driver) input(c scenario.Command) {
 	switch c.Name {
-	case "members": // members a b c [trip=] [pinned=] [fresh=yes]: a client anew, all connected; fresh: it has made no call
+	// members a b c [trip=] [pinned=] [fresh=yes]: a client anew, all connected; fresh: it has made
+	// no call
+	case "members":
 		pinned, _ := time.ParseDuration(c.Args["pinned"])
 		d.start(Config{SilenceLimit: pinned, ProbeTimeout: pinned, StallTimeout: pinned}, parse(d.t, c.Words...))
 		for _, n := range c.Words {
@@ -336,7 +339,9 @@ func (d *driver) input(c scenario.Command) {
 	case "write", "read", "watch", "range", "snapshot": // write NAME MEMBER [pinned] [local]
 		m := d.member(c.Word(1))
 		p := &Pick{
-			Class:   map[string]Class{"write": Write, "read": Read, "watch": Session, "range": Bulk, "snapshot": Bulk}[c.Name],
+			Class: map[string]Class{
+				"write": Write, "read": Read, "watch": Session, "range": Bulk, "snapshot": Bulk,
+			}[c.Name],
 			Resumes: c.Name == "range",
 			Stream: c.Name != "write" &&
 				c.Name != "read", Consensus: c.Name == "write" || c.Name == "read" && !c.Has("local"),

@@ -25,9 +25,10 @@ type Config struct {
 	SilenceLimit, ProbeTimeout, StallTimeout time.Duration
 	StreamProbeAfter                         time.Duration
 	FirstConnect                             time.Duration
-	TLS                                      bool         // endpoints that do not say use TLS
-	MaxRecv                                  int          // bound of responses in bytes; gRPC's default of 4 MiB if zero
-	Observe                                  func(Change) // called after each change of state; nil for nobody
+	TLS                                      bool // endpoints that do not say use TLS
+	// bound of responses in bytes; gRPC's default of 4 MiB if zero
+	MaxRecv int
+	Observe func(Change) // called after each change of state; nil for nobody
 	// Found is called when an endpoint with a name is dialled, with what a lookup has found,
 	// if anything was looked up; nil for nobody.
 	Found func(endpoint.Endpoint, []netip.Addr)

@@ -170,7 +170,9 @@ func (f *Facts) Refused() bool { return f.silence() && refused(f.ListErr) }
 
 // refused reports that the answer was no, because of who asked.
 func refused(err error) bool {
-	for _, no := range []error{rpctypes.ErrUserEmpty, rpctypes.ErrPermissionDenied, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthFailed} {
+	for _, no := range []error{
+		rpctypes.ErrUserEmpty, rpctypes.ErrPermissionDenied, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthFailed,
+	} {
 		if errors.Is(err, no) {
 			return true
 		}

@@ -204,10 +204,8 @@ func (g *gathering) reads(ctx context.Context) {
 	}
 	if f.KeysErr == nil {
 		f.Revision = resp.Header.Revision
-		if _, err := g.c.Get(cctx, "\x00", clientv3.WithRev(1), clientv3.WithLimit(1), clientv3.WithKeysOnly()); errors.Is(
-			err,
-			rpctypes.ErrCompacted,
-		) {
+		_, err := g.c.Get(cctx, "\x00", clientv3.WithRev(1), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+		if errors.Is(err, rpctypes.ErrCompacted) {
 			f.Compacted = true
 		}
 	}
@@ -244,7 +242,8 @@ func (g *gathering) leases(ctx context.Context) {
 		f.Leases = append(f.Leases, Lease{
 			ID: int64(
 				l.ID,
-			), TTL: time.Duration(l.GrantedTTL) * time.Second, Left: time.Duration(l.TTL) * time.Second, Keys: len(l.Keys),
+			), TTL: time.Duration(l.GrantedTTL) * time.Second, Left: time.Duration(l.TTL) * time.Second,
+			Keys: len(l.Keys),
 		})
 	}
 }

@@ -66,10 +66,8 @@ func TestRealClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Kill()
-	if _, problems = look(); !slices.ContainsFunc(
-		problems,
-		func(p string) bool { return strings.Contains(p, "member "+m.Name+" does not answer") },
-	) {
+	if _, problems = look(); !slices.ContainsFunc(problems,
+		func(p string) bool { return strings.Contains(p, "member "+m.Name+" does not answer") }) {
 		t.Errorf("one is away: %q", problems)
 	}
 	cl.Members()[1].Kill()

@@ -53,7 +53,8 @@ func (c *counters) count(line string) {
 	case ok:
 	case service == "etcdserverpb.Lease":
 		kind = Leases
-	case service == "grpc.health.v1.Health" || service == "etcdserverpb.Maintenance" && (method == "Status" || method == "Alarm"):
+	case service == "grpc.health.v1.Health" ||
+		service == "etcdserverpb.Maintenance" && (method == "Status" || method == "Alarm"):
 		return // that is how one sees how a cluster is
 	default:
 		kind = Others

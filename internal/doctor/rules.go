@@ -10,7 +10,8 @@ import (
 // rules are in the order in which a person would look. Each cause has one finding: a rule says
 // nothing where another one has what is behind it.
 var rules = []func(*Facts) []Finding{
-	availability, addresses, leaders, alarms, quota, fragments, versions, slow, disks, lag, elections, certificates, clocks, stampede, history, count, open, unseen,
+	availability, addresses, leaders, alarms, quota, fragments, versions, slow, disks, lag, elections, certificates,
+	clocks, stampede, history, count, open, unseen,
 }
 
 func idText(id uint64) string { return fmt.Sprintf("%x", id) }

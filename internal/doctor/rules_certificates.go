@@ -33,8 +33,10 @@ func judgeCertificate(now time.Time, c *x509.Certificate) Severity {
 
 // certificates: those that end soon. Once they have, nothing connects any more.
 func certificates(f *Facts) (list []Finding) {
-	const members = "replace what --cert-file and --key-file of the member name; it reads them again for each new connection"
-	for severity, judge := range map[Severity]func(rule, do, what string, args ...any) Finding{Problem: problem, Warning: warning} {
+	const members = "replace what --cert-file and --key-file of the member name; it reads them again for each new " +
+		"connection"
+	for severity, judge := range map[Severity]func(rule, do, what string,
+		args ...any) Finding{Problem: problem, Warning: warning} {
 		var names, ends []string
 		for _, m := range f.Members {
 			if a, _ := m.status(); a != nil && judgeCertificate(f.Now, a.Certificate) == severity {

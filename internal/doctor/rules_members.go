@@ -28,7 +28,8 @@ func nobody(f *Facts) []Finding {
 	return []Finding{
 		problem(
 			"unreachable",
-			"look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' logs",
+			"look at the addresses, at firewalls, at --cacert and --cert if the members want TLS, and at the members' "+
+				"logs",
 			"no endpoint answers",
 		).because("%s", strings.Join(tried, "; ")).
 			run("endpoint health"),
@@ -135,7 +136,8 @@ func availability(f *Facts) (list []Finding) {
 	if f.Read.Err != nil && all > 0 && answering < need {
 		lost := problem(
 			"no-quorum",
-			"bring members back; if more than half are lost for ever, save what a living one has and restore that as a new cluster",
+			"bring members back; if more than half are lost for ever, save what a living one has and restore that as "+
+				"a new cluster",
 			"%d of %d voting members answer, %d are needed; %s not",
 			answering,
 			all,
@@ -153,7 +155,8 @@ func availability(f *Facts) (list []Finding) {
 	for _, m := range away {
 		list = append(list, problem(
 			"silent",
-			"see whether it runs, and what its log says last; if it only cannot be reached from here, look at firewalls and --listen-client-urls; if it is lost for ever, replace it",
+			"see whether it runs, and what its log says last; if it only cannot be reached from here, look at "+
+				"firewalls and --listen-client-urls; if it is lost for ever, replace it",
 			"%s does not answer%s",
 			m.subject(),
 			after,
@@ -208,7 +211,8 @@ func leaders(f *Facts) (list []Finding) {
 			by[st.Leader] = append(by[st.Leader], m.title())
 		}
 	}
-	const network = "if it stays so, look at the members' logs for elections and slow disks, and at the network between them"
+	const network = "if it stays so, look at the members' logs for elections and slow disks, and at the network " +
+		"between them"
 	without := by[0]
 	delete(by, 0)
 	switch {
@@ -266,7 +270,8 @@ func elections(f *Facts) []Finding {
 	if len(silent(f)) > 0 || f.Read.Err != nil {
 		return nil // which makes them
 	}
-	const do = "look at disks and at the network between the members; over long distances raise --heartbeat-interval and --election-timeout"
+	const do = "look at disks and at the network between the members; over long distances raise --heartbeat-interval " +
+		"and --election-timeout"
 	var most, seen float64
 	for _, m := range f.Members {
 		if a, _ := m.status(); a != nil {

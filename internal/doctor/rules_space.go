@@ -15,10 +15,8 @@ func alarms(f *Facts) (list []Finding) {
 		var used []string
 		for _, m := range f.Members {
 			if _, st := m.status(); st != nil && slices.Contains(full, m.title()) {
-				used = append(
-					used,
-					fmt.Sprintf("%s: %s of %s", m.title(), size(st.DbSize), size(limit(st.DbSizeQuota))),
-				)
+				used = append(used,
+					fmt.Sprintf("%s: %s of %s", m.title(), size(st.DbSize), size(limit(st.DbSizeQuota))))
 			}
 		}
 		in := ""

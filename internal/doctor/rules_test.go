@@ -55,39 +55,67 @@ func TestRules(t *testing.T) {
 	}{
 		{"healthy", func(*Facts) {}, nil},
 		{"one is away", func(f *Facts) { f.Members[1].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}} },
-			[]string{"problem: member m1 does not answer; just a quorum is left (2 of 3): one more failure stops the cluster"}},
+			[]string{"problem: member m1 does not answer; just a quorum is left (2 of 3): one more failure stops the " +
+				"cluster"}},
 		{"no quorum", func(f *Facts) {
 			for i := range 2 {
 				f.Members[i].URLs[0] = Address{URL: "http://a", Probe: Probe{Err: refused}}
 			}
 			f.Read.Err = errors.New("timed out")
 		}, []string{"problem: 1 of 3 voting members answer, 2 are needed; m0 and m1 do not"}},
-		{"all answer, reads fail", func(f *Facts) { f.Read.Err = errors.New("timed out") }, []string{"problem: a read that needs a quorum failed although 3 of 3"}},
+		{"all answer, reads fail", func(f *Facts) { f.Read.Err = errors.New("timed out") }, []string{
+			"problem: a read that needs a quorum failed although 3 of 3",
+		}},
 		{"nobody answers", func(f *Facts) {
 			f.ListErr, f.Read.Err = refused, refused
 			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: refused}}}}}
 		}, []string{"problem: no endpoint answers"}},
-		{"one answers, but has no list", func(f *Facts) { f.ListErr = refused }, []string{"problem: no endpoint could say"}},
+		{"one answers, but has no list", func(f *Facts) { f.ListErr = refused }, []string{
+			"problem: no endpoint could say",
+		}},
 		{"wrong advertisement", func(f *Facts) {
 			m := f.Members[2]
-			m.URLs = append([]Address{{URL: "http://localhost:1", Advertised: true, Probe: Probe{Err: refused}}}, m.URLs...)
+			m.URLs = append([]Address{{URL: "http://localhost:1", Advertised: true, Probe: Probe{Err: refused}}},
+				m.URLs...)
 		}, []string{"warning: member m2 advertises http://localhost:1, which cannot be reached"}},
-		{"never started", func(f *Facts) { f.Members = append(f.Members, &Member{ID: 0xabc}) }, []string{"warning: member abc was added but never started; just a quorum is left (3 of 4)", "note: 4 voting members survive no more"}},
+		{"never started", func(f *Facts) { f.Members = append(f.Members, &Member{ID: 0xabc}) }, []string{
+			"warning: member abc was added but never started; just a quorum is left (3 of 4)",
+			"note: 4 voting members survive no more",
+		}},
 		{"no leader", func(f *Facts) { status(f, 2).Leader = 0 }, []string{"problem: m2: no leader"}},
-		{"two leaders", func(f *Facts) { status(f, 2).Leader = 3 }, []string{"warning: members disagree on the leader: m0 by m0, m1; m2 by m2"}},
-		{"full", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}} }, []string{"problem: the database is full, by m1 (m1: 10 MiB of 2 GiB)"}},
-		{"corrupt", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}} }, []string{"problem: 9 found data that differs"}},
-		{"data near quota", func(f *Facts) { status(f, 0).DbSizeInUse, status(f, 0).DbSize = 1900<<20, 1950<<20 }, []string{"problem: the data nearly fills the quota (m0: 1.86 GiB of 2 GiB)"}},
-		{"file near quota", func(f *Facts) { status(f, 0).DbSize, status(f, 0).DbSizeQuota = 1900<<20, 0 }, []string{"problem: the database file nearly fills the quota (m0: 1.86 GiB of 2 GiB if it has the default, 1.85 GiB unused)"}},
-		{"fragmented", func(f *Facts) { status(f, 0).DbSize = 600 << 20 }, []string{"note: more than half of the database file is unused (m0: 592 MiB of 600 MiB)"}},
-		{"skew", func(f *Facts) { status(f, 0).Version = "3.6.1" }, []string{"warning: members run different versions (3.6: m0; 3.7: m1, m2)"}},
+		{"two leaders", func(f *Facts) { status(f, 2).Leader = 3 }, []string{
+			"warning: members disagree on the leader: m0 by m0, m1; m2 by m2",
+		}},
+		{"full", func(f *Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}} }, []string{
+			"problem: the database is full, by m1 (m1: 10 MiB of 2 GiB)",
+		}},
+		{"corrupt", func(f *Facts) {
+			f.Alarms = []*pb.AlarmMember{{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}}
+		}, []string{"problem: 9 found data that differs"}},
+		{"data near quota", func(f *Facts) {
+			status(f, 0).DbSizeInUse, status(f, 0).DbSize = 1900<<20, 1950<<20
+		}, []string{"problem: the data nearly fills the quota (m0: 1.86 GiB of 2 GiB)"}},
+		{"file near quota", func(f *Facts) { status(f, 0).DbSize, status(f, 0).DbSizeQuota = 1900<<20, 0 }, []string{
+			"problem: the database file nearly fills the quota (m0: 1.86 GiB of 2 GiB if it has the default, " +
+				"1.85 GiB unused)",
+		}},
+		{"fragmented", func(f *Facts) { status(f, 0).DbSize = 600 << 20 }, []string{
+			"note: more than half of the database file is unused (m0: 592 MiB of 600 MiB)",
+		}},
+		{"skew", func(f *Facts) { status(f, 0).Version = "3.6.1" }, []string{
+			"warning: members run different versions (3.6: m0; 3.7: m1, m2)",
+		}},
 		{"bad version", func(f *Facts) {
 			for i := range f.Members {
 				status(f, i).Version = "3.5.1"
 			}
 		}, []string{"problem: m0 runs 3.5.1, m1 runs 3.5.1, m2 runs 3.5.1, which can lose"}},
-		{"old version", func(f *Facts) { f.Members = f.Members[:1]; status(f, 0).Version = "3.4.30" }, []string{"warning: m0 runs 3.4.30"}},
-		{"slow", func(f *Facts) { f.Members[1].URLs[0].Took = 300 * time.Millisecond }, []string{"warning: m1 takes 300ms to answer, the others about 1ms"}},
+		{"old version", func(f *Facts) { f.Members = f.Members[:1]; status(f, 0).Version = "3.4.30" }, []string{
+			"warning: m0 runs 3.4.30",
+		}},
+		{"slow", func(f *Facts) { f.Members[1].URLs[0].Took = 300 * time.Millisecond }, []string{
+			"warning: m1 takes 300ms to answer, the others about 1ms",
+		}},
 		{"far", func(f *Facts) {
 			for _, m := range f.Members {
 				m.URLs[0].Took = 150 * time.Millisecond
@@ -97,10 +125,17 @@ func TestRules(t *testing.T) {
 			f.Period = 5 * time.Second
 			f.Members[0].URLs[0].Fsync = Quantile{64 * time.Millisecond, true}
 			f.Members[0].URLs[0].Commit = Quantile{128 * time.Millisecond, true}
-		}, []string{"warning: the disk of m0 is slow: in the last 5s 1 % or more of its writes to the log took longer than 64ms (up to 10ms is good), 1 % or more of its database commits took longer than 128ms"}},
+		}, []string{
+			"warning: the disk of m0 is slow: in the last 5s 1 % or more of its writes to the log took longer than " +
+				"64ms (up to 10ms is good), 1 % or more of its database commits took longer than 128ms",
+		}},
 		{"lag", func(f *Facts) { status(f, 1).RaftAppliedIndex = 1 }, []string{"warning: m1 is 99999 entries behind"}},
-		{"learner", func(f *Facts) { f.Members[2].Learner = true }, []string{"note: m2 is a learner and up to date", "note: 2 voting members"}},
-		{"elections before", func(f *Facts) { f.Members[0].URLs[0].LeadersSeen = 40 }, []string{"note: members have seen the leader change 40 times since they started"}},
+		{"learner", func(f *Facts) { f.Members[2].Learner = true }, []string{
+			"note: m2 is a learner and up to date", "note: 2 voting members",
+		}},
+		{"elections before", func(f *Facts) { f.Members[0].URLs[0].LeadersSeen = 40 }, []string{
+			"note: members have seen the leader change 40 times since they started",
+		}},
 		{"elections", func(f *Facts) {
 			f.Period = 5 * time.Second
 			for i, m := range f.Members {
@@ -126,7 +161,9 @@ func TestRules(t *testing.T) {
 			for _, m := range f.Members {
 				m.URLs[0].HasClock, m.URLs[0].Clock = true, time.Minute
 			}
-		}, []string{"warning: the clock of this machine is wrong, or those of all members: theirs are 1m0s ahead of it"}},
+		}, []string{
+			"warning: the clock of this machine is wrong, or those of all members: theirs are 1m0s ahead of it",
+		}},
 		{"full everywhere", func(f *Facts) {
 			for i, m := range f.Members {
 				f.Alarms = append(f.Alarms, &pb.AlarmMember{MemberID: m.ID, Alarm: pb.AlarmType_NOSPACE})
@@ -138,21 +175,32 @@ func TestRules(t *testing.T) {
 			for i := range f.Members {
 				status(f, i).Leader = 0
 			}
-		}, []string{"problem: a read that needs a quorum failed although 3 of 3 members answer; no leader: m0, m1, m2"}},
-		{"clock", func(f *Facts) { f.Members[0].URLs[0].HasClock, f.Members[0].URLs[0].Clock = true, -time.Minute }, []string{"warning: the clock of m0 is 1m0s behind"}},
+		}, []string{
+			"problem: a read that needs a quorum failed although 3 of 3 members answer; no leader: m0, m1, m2",
+		}},
+		{"clock", func(f *Facts) {
+			f.Members[0].URLs[0].HasClock, f.Members[0].URLs[0].Clock = true, -time.Minute
+		}, []string{"warning: the clock of m0 is 1m0s behind"}},
 		{"stampede", func(f *Facts) { f.Leases, f.AllLeases = leasesOf(200, time.Minute, 50*time.Second), 400 },
-			[]string{"warning: about 400 leases with 400 keys end within the same second (from a sample of 200 of 400)"}},
+			[]string{
+				"warning: about 400 leases with 400 keys end within the same second (from a sample of 200 of 400)",
+			}},
 		{"nobody renews", func(f *Facts) { f.Leases, f.AllLeases = leasesOf(20, time.Minute, 10*time.Second), 20 },
 			[]string{"warning: about 20 leases with 20 keys were not renewed"}},
-		{"no permission for leases", func(f *Facts) { f.LeaseErr = refused }, []string{"note: these could not be looked at: the leases (connection refused)"}},
-		{"not allowed", func(f *Facts) { f.KeysErr, f.LeaseErr = rpctypes.ErrPermissionDenied, rpctypes.ErrPermissionDenied },
-			[]string{"note: these could not be looked at: the leases (etcdserver: permission denied), the history (etcdserver: permission denied)"}},
+		{"no permission for leases", func(f *Facts) { f.LeaseErr = refused }, []string{
+			"note: these could not be looked at: the leases (connection refused)",
+		}},
+		{"not allowed",
+			func(f *Facts) { f.KeysErr, f.LeaseErr = rpctypes.ErrPermissionDenied, rpctypes.ErrPermissionDenied },
+			[]string{"note: these could not be looked at: the leases (etcdserver: permission denied), the history " +
+				"(etcdserver: permission denied)"}},
 		{"no user may read anything", func(f *Facts) {
 			f.ListErr, f.Read.Err = rpctypes.ErrUserEmpty, rpctypes.ErrUserEmpty
 			f.Members = []*Member{{URLs: []Address{{URL: "10.0.0.1:2379", Probe: Probe{Err: rpctypes.ErrUserEmpty}}}}}
 		}, []string{"problem: the endpoints answer, but not to this user"}},
 		{"no metrics", func(f *Facts) {
-			f.Members[0].URLs[0].PagesErr, f.Members[2].URLs[0].PagesErr = errors.New("404 Not Found"), errors.New("404 Not Found")
+			f.Members[0].URLs[0].PagesErr, f.Members[2].URLs[0].PagesErr = errors.New("404 Not Found"),
+				errors.New("404 Not Found")
 		}, []string{"note: m0 and m2 have no page of metrics where clients connect"}},
 		{"no quorum makes the rest", func(f *Facts) {
 			for i := range 2 {
@@ -172,9 +220,15 @@ func TestRules(t *testing.T) {
 				m.URLs[0].counted = &counters{ids: []string{"1", "2", "3"}}
 			}
 		}, []string{"warning: the disk of m0, m1, m2, which are one process, is slow: in the last 5s"}},
-		{"no compaction", func(f *Facts) { f.Compacted, f.Revision = false, 2_000_000 }, []string{"warning: the history was never compacted"}},
-		{"open", func(f *Facts) { f.Remote, f.AuthOn = true, &off }, []string{"note: authentication is off", "note: the connection is not encrypted"}},
-		{"alone", func(f *Facts) { f.Members = f.Members[:1]; f.Remote, f.Secure = true, true }, []string{"note: there is one member"}},
+		{"no compaction", func(f *Facts) { f.Compacted, f.Revision = false, 2_000_000 }, []string{
+			"warning: the history was never compacted",
+		}},
+		{"open", func(f *Facts) { f.Remote, f.AuthOn = true, &off }, []string{
+			"note: authentication is off", "note: the connection is not encrypted",
+		}},
+		{"alone", func(f *Facts) { f.Members = f.Members[:1]; f.Remote, f.Secure = true, true }, []string{
+			"note: there is one member",
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := healthy()
@@ -263,7 +317,8 @@ func TestOneProcess(t *testing.T) {
 // TestWord: what members say of themselves cannot smuggle anything into a command that is copied.
 func TestWord(t *testing.T) {
 	for in, want := range map[string]string{
-		"m0": "m0", "http://[::1]:2380": "'http://[::1]:2380'", "": "NAME", "-x": "NAME", "a b": "NAME", "$(id)": "NAME", "a;b": "NAME", "a'b": "NAME", "a\nb": "NAME",
+		"m0": "m0", "http://[::1]:2380": "'http://[::1]:2380'", "": "NAME", "-x": "NAME", "a b": "NAME",
+		"$(id)": "NAME", "a;b": "NAME", "a'b": "NAME", "a\nb": "NAME",
 	} {
 		if got := word(in, "NAME"); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)

@@ -55,10 +55,8 @@ func unseen(f *Facts) (list []Finding) {
 			).run("--user root doctor"),
 		)
 	case len(what) > 0:
-		list = append(
-			list,
-			note("unknown", "ask again", "these could not be looked at: %s", strings.Join(what, ", ")).run("doctor"),
-		)
+		list = append(list,
+			note("unknown", "ask again", "these could not be looked at: %s", strings.Join(what, ", ")).run("doctor"))
 	}
 	return list
 }

@@ -141,7 +141,12 @@ func TestEndIsToldOnceWithItsReason(t *testing.T) {
 		"receiving":           {func(r *rig) { r.open <- nil; r.s.failures <- cause }, end{"m", cause}},
 		"sending":             {func(r *rig) { r.open <- nil; r.pair.Push(1); r.s.refuse <- cause }, end{"m", cause}},
 		"an end without word": {func(r *rig) { r.open <- nil; r.s.failures <- io.EOF }, end{"m", io.EOF}},
-		"receiving knows why": {func(r *rig) { r.open <- nil; r.pair.Push(1); r.s.refuse <- io.EOF; r.s.failures <- cause }, end{"m", cause}},
+		"receiving knows why": {func(r *rig) {
+			r.open <- nil
+			r.pair.Push(1)
+			r.s.refuse <- io.EOF
+			r.s.failures <- cause
+		}, end{"m", cause}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t)

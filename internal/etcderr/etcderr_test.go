@@ -28,14 +28,17 @@ func TestFromReturnsBareValues(t *testing.T) {
 	}{
 		{"nil", bg, nil, nil},
 		{"server's value in gRPC form", bg, rpctypes.ErrGRPCEmptyKey, rpctypes.ErrEmptyKey},
-		{"server's value as received", bg, status.Error(codes.InvalidArgument, "etcdserver: key is not provided"), rpctypes.ErrEmptyKey},
+		{"server's value as received", bg, status.Error(codes.InvalidArgument,
+			"etcdserver: key is not provided"), rpctypes.ErrEmptyKey},
 		{"already client-side", bg, rpctypes.ErrCompacted, rpctypes.ErrCompacted},
 		{"cancelled call", ended, status.Error(codes.Canceled, "context canceled"), context.Canceled},
 		{"connection lost while cancelled", ended, status.Error(codes.Unavailable, "closing"), context.Canceled},
 		{"server's own words for it", past, rpctypes.ErrGRPCDeadlineExceeded, context.DeadlineExceeded},
-		{"server's deadline came first", past, status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded},
+		{"server's deadline came first", past, status.Error(codes.DeadlineExceeded,
+			"context deadline exceeded"), context.DeadlineExceeded},
 		{"cut off within a message", ended, status.Error(codes.Internal, "unexpected EOF"), context.Canceled},
-		{"cut off by the server's deadline", past, status.Error(codes.Internal, "unexpected EOF"), context.DeadlineExceeded},
+		{"cut off by the server's deadline", past, status.Error(codes.Internal,
+			"unexpected EOF"), context.DeadlineExceeded},
 	} {
 		if got := From(c.ctx, c.err); got != c.want {
 			t.Errorf("%s: got %#v, want %#v", c.name, got, c.want)
@@ -68,11 +71,17 @@ func TestErrorBeginsWithGRPCsWords(t *testing.T) {
 	}{
 		{&Error{Method: "KV.Put", Status: codes.Unavailable, Cause: cut},
 			"rpc error: code = Unavailable desc = error reading from server: EOF (KV.Put)"},
-		{&Error{Method: "KV.Put", Status: codes.Unavailable, Cause: cut, Tried: []Attempt{{"a:1", cut, 20 * time.Millisecond}}},
+		{&Error{Method: "KV.Put", Status: codes.Unavailable, Cause: cut, Tried: []Attempt{
+			{"a:1", cut, 20 * time.Millisecond},
+		}},
 			"rpc error: code = Unavailable desc = error reading from server: EOF (KV.Put; tried a:1 for 20ms)"},
-		{&Error{Method: "KV.Range", Status: codes.Unavailable, Cause: cut, Tried: []Attempt{{"a:1", io.EOF, time.Second}, {"b:1", cut, 0}}},
-			"rpc error: code = Unavailable desc = error reading from server: EOF (KV.Range; tried a:1 for 1s: EOF, b:1)"},
-		{&Error{Method: "KV.Put", Status: codes.ResourceExhausted, Reason: "the request has 9 bytes", Cause: status.Error(codes.ResourceExhausted, "too large")},
+		{&Error{Method: "KV.Range", Status: codes.Unavailable, Cause: cut, Tried: []Attempt{
+			{"a:1", io.EOF, time.Second}, {"b:1", cut, 0},
+		}},
+			"rpc error: code = Unavailable desc = error reading from server: EOF (KV.Range; tried a:1 for 1s: EOF, " +
+				"b:1)"},
+		{&Error{Method: "KV.Put", Status: codes.ResourceExhausted, Reason: "the request has 9 " +
+			"bytes", Cause: status.Error(codes.ResourceExhausted, "too large")},
 			"rpc error: code = ResourceExhausted desc = too large (KV.Put; the request has 9 bytes)"},
 		{&Error{Method: "KV.Put", Status: codes.Unavailable, Cause: errors.New("no member is available: a:1: refused")},
 			"rpc error: code = Unavailable desc = no member is available: a:1: refused (KV.Put)"},
@@ -125,7 +134,9 @@ func TestClassAndOutcome(t *testing.T) {
 		{rpctypes.ErrStopped, Broken, true},
 		{rpctypes.ErrTooManyRequests, Overload, false},
 		{status.Error(codes.Unknown, "raft proposal dropped"), Overload, false},
-		{&Error{Status: codes.Unknown, Cause: status.Error(codes.Unknown, "raft proposal dropped"), Unexecuted: true}, Overload, false},
+		{&Error{
+			Status: codes.Unknown, Cause: status.Error(codes.Unknown, "raft proposal dropped"), Unexecuted: true,
+		}, Overload, false},
 		{status.Error(codes.Unknown, "raft stopped"), Final, true},
 		{rpctypes.ErrNoSpace, Final, false},
 		{rpctypes.ErrInvalidAuthToken, Token, false},
@@ -198,10 +209,8 @@ func TestSameAndCode(t *testing.T) {
 }
 
 func ExampleFrom() {
-	err := From(
-		context.Background(),
-		status.Error(codes.OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
-	)
+	err := From(context.Background(),
+		status.Error(codes.OutOfRange, "etcdserver: mvcc: required revision has been compacted"))
 	fmt.Println(err == rpctypes.ErrCompacted)
 	// Output: true
 }

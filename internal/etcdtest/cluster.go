@@ -25,16 +25,19 @@ const (
 
 // Options describe a cluster. The zero value is one plain member of the default version.
 type Options struct {
-	Members        int           // 1 if zero
-	Version        string        // "3.4" to "3.7"; if empty the environment variable FAIRLEAD_ETCD_VERSION, else 3.7
-	TLS            *TLS          // clients connect with TLS; see NewTLS
-	ClientCertAuth bool          // clients must show a certificate of TLS's CA
-	Proxied        bool          // a faultnet.Proxy in front of each member's client port; Member.Endpoint is the proxy's address
-	PeerProxied    bool          // a faultnet.Proxy on each way between two members; needed for PartitionFromPeers (Linux only)
-	Args           []string      // further server flags, e.g. "--auth-token-ttl=2"
-	Unix           bool          // members listen on a Unix socket too: Member.Socket
-	Heartbeat      time.Duration // 100 ms if zero
-	Election       time.Duration // 1 s if zero
+	Members        int    // 1 if zero
+	Version        string // "3.4" to "3.7"; if empty the environment variable FAIRLEAD_ETCD_VERSION, else 3.7
+	TLS            *TLS   // clients connect with TLS; see NewTLS
+	ClientCertAuth bool   // clients must show a certificate of TLS's CA
+	// a faultnet.Proxy in front of each member's client port; Member.Endpoint is the proxy's
+	// address
+	Proxied bool
+	// a faultnet.Proxy on each way between two members; needed for PartitionFromPeers (Linux only)
+	PeerProxied bool
+	Args        []string      // further server flags, e.g. "--auth-token-ttl=2"
+	Unix        bool          // members listen on a Unix socket too: Member.Socket
+	Heartbeat   time.Duration // 100 ms if zero
+	Election    time.Duration // 1 s if zero
 }
 
 // Cluster is a running etcd cluster. Its methods may be called from several goroutines.

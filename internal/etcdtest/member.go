@@ -34,11 +34,13 @@ type Member struct {
 	peerPort   *faultnet.Port // where the server listens; PeerURL names it unless peers go through proxies
 	proxy      *faultnet.Proxy
 
-	mu     sync.Mutex // held while a run starts, never while one ends: that takes seconds, and the peer hub needs the PID
-	proc   *process   // the present or last run; nil before the first
-	binary string     // guarded by mu; of another version than the cluster's, if not empty
-	under  []string   // guarded by mu; the command that runs the server, see RestartUnder
-	joins  bool       // set before the first run: it is none of those that the cluster began with
+	// held while a run starts, never while one ends: that takes seconds, and the peer hub needs the
+	// PID
+	mu     sync.Mutex
+	proc   *process // the present or last run; nil before the first
+	binary string   // guarded by mu; of another version than the cluster's, if not empty
+	under  []string // guarded by mu; the command that runs the server, see RestartUnder
+	joins  bool     // set before the first run: it is none of those that the cluster began with
 }
 
 func newMember(c *Cluster, index int) (*Member, error) {

@@ -24,7 +24,8 @@ func (c *Cluster) RestoreSnapshot(ctx context.Context, file, token string) error
 		if err := os.RemoveAll(m.DataDir); err != nil {
 			return fmt.Errorf("etcdtest: %w", err)
 		}
-		out, err := exec.CommandContext(ctx, utl, "snapshot", "restore", file, "--data-dir="+m.DataDir, "--name="+m.Name,
+		out, err := exec.CommandContext(ctx, utl, "snapshot", "restore", file, "--data-dir="+m.DataDir,
+			"--name="+m.Name,
 			"--initial-cluster="+c.initialCluster(),
 			"--initial-cluster-token="+token, "--initial-advertise-peer-urls="+m.PeerURL).
 			CombinedOutput()

@@ -34,11 +34,13 @@ type TLS struct {
 // Certificate describes a certificate to issue. The zero value is good for a server and a client on
 // loopback, for a day.
 type Certificate struct {
-	CommonName string    // may be empty; etcd takes it for the user name
-	DNSNames   []string  // with IPs, the server names it is good for; if both are empty, localhost and the loopback addresses
-	IPs        []net.IP  //
-	NotBefore  time.Time // an hour ago if zero
-	NotAfter   time.Time // in a day if zero; in the past for an expired one
+	CommonName string // may be empty; etcd takes it for the user name
+	// with IPs, the server names it is good for; if both are empty, localhost and the loopback
+	// addresses
+	DNSNames  []string
+	IPs       []net.IP  //
+	NotBefore time.Time // an hour ago if zero
+	NotAfter  time.Time // in a day if zero; in the past for an expired one
 }
 
 // NewTLS makes an authority and its two certificates in a directory that ends with the test.

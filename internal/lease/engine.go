@@ -27,7 +27,9 @@ type Engine struct {
 	epoch time.Time        // the core's time 0; has a monotonic reading
 	wall  func() time.Time // tests set it
 	work  *worker.Group
-	calls sync.WaitGroup // callbacks that were set and neither stopped nor finished; added to under mu, never once closed
+	// callbacks that were set and neither stopped nor finished; added to under mu, never once
+	// closed
+	calls sync.WaitGroup
 
 	mu     sync.Mutex
 	core   *core         // guarded by mu

@@ -10,7 +10,8 @@ import (
 func TestCorePatienceGrows(t *testing.T) {
 	l := &lease{ttl: 60 * time.Second}
 	for tries, want := range map[uint8]time.Duration{
-		0: time.Second, 1: time.Second, 8: time.Second, 9: 2 * time.Second, 10: 4 * time.Second, 12: 16 * time.Second, 13: 20 * time.Second, 200: 20 * time.Second,
+		0: time.Second, 1: time.Second, 8: time.Second, 9: 2 * time.Second, 10: 4 * time.Second, 12: 16 * time.Second,
+		13: 20 * time.Second, 200: 20 * time.Second,
 	} {
 		l.tries = tries
 		if got := new(core).patience(l); got != want {

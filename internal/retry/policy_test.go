@@ -34,12 +34,16 @@ func TestPlanOfTransactions(t *testing.T) {
 		{"one linearizable", &pb.TxnRequest{Success: []*pb.RequestOp{get(true), get(false)}}, few},
 		{"one linearizable, nested", &pb.TxnRequest{Success: []*pb.RequestOp{get(true), nested(get(false))}}, linear},
 		{"a comparison", &pb.TxnRequest{Compare: []*pb.Compare{{}}, Success: []*pb.RequestOp{get(true)}}, few},
-		{"a comparison of many", &pb.TxnRequest{Compare: []*pb.Compare{{RangeEnd: []byte{0}}}, Success: []*pb.RequestOp{get(true)}}, linear},
+		{"a comparison of many", &pb.TxnRequest{
+			Compare: []*pb.Compare{{RangeEnd: []byte{0}}}, Success: []*pb.RequestOp{get(true)},
+		}, linear},
 		{"100 keys", &pb.TxnRequest{Success: []*pb.RequestOp{get(false), many(99)}}, few},
 		{"101 keys", &pb.TxnRequest{Success: []*pb.RequestOp{get(false), many(100)}}, linear},
 		{"any number", &pb.TxnRequest{Success: []*pb.RequestOp{many(0)}}, linear},
 		{"any number, twice", &pb.TxnRequest{Success: []*pb.RequestOp{many(0), many(0)}}, linear},
-		{"a put in the else branch", &pb.TxnRequest{Success: []*pb.RequestOp{get(true)}, Failure: []*pb.RequestOp{put}}, written},
+		{"a put in the else branch", &pb.TxnRequest{
+			Success: []*pb.RequestOp{get(true)}, Failure: []*pb.RequestOp{put},
+		}, written},
 		{"a put, nested", &pb.TxnRequest{Success: []*pb.RequestOp{nested(put)}}, written},
 	} {
 		if got := planFor(pb.KV_Txn_FullMethodName, c.txn); got != c.want {

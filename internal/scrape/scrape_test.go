@@ -40,7 +40,8 @@ func TestValue(t *testing.T) {
 		want float64
 		ok   bool
 	}{
-		{"m 1.5e+03", 1500, true}, {`m{a="b c",le="1"} 7`, 7, true}, {"mm 1", 0, false}, {"m", 0, false}, {"m x", 0, false}, {"# m 1", 0, false},
+		{"m 1.5e+03", 1500, true}, {`m{a="b c",le="1"} 7`, 7, true}, {"mm 1", 0, false}, {"m", 0, false},
+		{"m x", 0, false}, {"# m 1", 0, false},
 	} {
 		if v, ok := scrape.Value(c.line, "m"); v != c.want || ok != c.ok {
 			t.Errorf("%q: %v, %v", c.line, v, ok)

@@ -32,7 +32,8 @@ func TestForeign(t *testing.T) {
 
 func TestHostName(t *testing.T) {
 	for host, want := range map[string]string{
-		"Example.com:80": "example.com", "example.com.": "example.com", "[::1]:80": "::1", "[::1]": "::1", "10.0.0.1": "10.0.0.1", "": "",
+		"Example.com:80": "example.com", "example.com.": "example.com", "[::1]:80": "::1", "[::1]": "::1",
+		"10.0.0.1": "10.0.0.1", "": "",
 	} {
 		if got := HostName(host); got != want {
 			t.Errorf("%q: %q, want %q", host, got, want)

@@ -141,7 +141,8 @@ func TestInterrupted(t *testing.T) {
 // Files that went through editors and other systems.
 func TestEditedFiles(t *testing.T) {
 	c := clienttest.Shared(t)
-	text := "\xef\xbb\xbf" + `{"fairlead":"export","format":1,"prefix":"p/"}` + "\r\n\r\n" + `{"key":"p/a","value":"1\r\n"}` + "\r\n" + `  {"key":"p/b"}` + "\r\n" + `{"end":2}`
+	text := "\xef\xbb\xbf" + `{"fairlead":"export","format":1,"prefix":"p/"}` + "\r\n\r\n" +
+		`{"key":"p/a","value":"1\r\n"}` + "\r\n" + `  {"key":"p/b"}` + "\r\n" + `{"end":2}`
 	to := t.Name() + "/"
 	res, err := Import(context.Background(), c, strings.NewReader(text), Options{To: &to})
 	if err != nil || res.Keys != 2 {
@@ -248,7 +249,8 @@ func TestBrokenFiles(t *testing.T) {
 		t.Errorf("of broken files %v was written", got)
 	}
 	to := "other/"
-	if _, err := Import(context.Background(), c, strings.NewReader(head+`{"key":"q","value":""}`+"\n"+`{"end":1}`), Options{To: &to}); err == nil ||
+	if _, err := Import(context.Background(), c, strings.NewReader(head+`{"key":"q","value":""}`+"\n"+`{"end":1}`),
+		Options{To: &to}); err == nil ||
 		!strings.Contains(err.Error(), "does not begin with the prefix") {
 		t.Errorf("a key that is not below the prefix: %v", err)
 	}
@@ -289,7 +291,8 @@ func TestDiff(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, c, a+"2", "later")
-	if got := show(Side{Client: c, Prefix: a, Rev: now.Header.Revision}, Side{Client: c, Prefix: a}); got != "2 x>later" {
+	got := show(Side{Client: c, Prefix: a, Rev: now.Header.Revision}, Side{Client: c, Prefix: a})
+	if got != "2 x>later" {
 		t.Errorf("revisions: %s", got)
 	}
 	if got := show(Side{Client: c, Prefix: a}, Side{Client: c, Prefix: a}); got != "" {

@@ -169,10 +169,8 @@ func TestDiagnose(t *testing.T) {
 	if err := diagnose(etcd, true); err != ErrNotTLS {
 		t.Errorf("a plain server: %v", err)
 	}
-	tlsEtcd, err := net.ResolveTCPAddr(
-		"tcp",
-		etcdtest.Start(t, etcdtest.Options{TLS: etcdtest.NewTLS(t)}).Endpoints()[0],
-	)
+	tlsEtcd, err := net.ResolveTCPAddr("tcp",
+		etcdtest.Start(t, etcdtest.Options{TLS: etcdtest.NewTLS(t)}).Endpoints()[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +183,9 @@ func TestDiagnose(t *testing.T) {
 }
 
 func TestUseTLS(t *testing.T) {
-	for raw, want := range map[string][2]bool{"a:1": {false, true}, "http://a:1": {false, false}, "https://a:1": {true, true}} {
+	for raw, want := range map[string][2]bool{
+		"a:1": {false, true}, "http://a:1": {false, false}, "https://a:1": {true, true},
+	} {
 		e, err := endpoint.Parse(raw)
 		if err != nil {
 			t.Fatal(err)
@@ -221,7 +221,9 @@ func TestReloadKeepsWhatWorked(t *testing.T) {
 	if _, err := r.get(); err == nil {
 		t.Error("a missing file at the start is no error")
 	}
-	for i, step := range []struct{ write, want string }{{"one", "one"}, {"two", "two"}, {"broken", "two"}, {"three", "three"}} {
+	for i, step := range []struct{ write, want string }{
+		{"one", "one"}, {"two", "two"}, {"broken", "two"}, {"three", "three"},
+	} {
 		write(step.write, time.Hour-time.Duration(i)*time.Minute)
 		if got, err := r.get(); err != nil || got != step.want {
 			t.Errorf("after %q: %q, %v", step.write, got, err)

@@ -35,9 +35,11 @@ const confirmTimeout = 5 * time.Second
 
 // Engine keeps watchers alive. Its methods are safe for concurrent use.
 type Engine struct {
-	cfg   Config
-	work  *worker.Group
-	calls sync.WaitGroup // callbacks that were set and neither stopped nor finished; added to under mu, never once closed
+	cfg  Config
+	work *worker.Group
+	// callbacks that were set and neither stopped nor finished; added to under mu, never once
+	// closed
+	calls sync.WaitGroup
 
 	mu     sync.Mutex
 	core   *core   // guarded by mu

@@ -312,7 +312,9 @@ func TestNoLeaderAnywhere(t *testing.T) {
 
 func TestLostHistory(t *testing.T) {
 	confirm := func(c *Config) {
-		c.Confirm = func(context.Context, string, Check) (Finding, error) { return Finding{Revision: 5, ClusterID: 7}, nil }
+		c.Confirm = func(context.Context, string, Check) (Finding, error) {
+			return Finding{Revision: 5, ClusterID: 7}, nil
+		}
 	}
 	start(t, confirm, func(t *testing.T, e *Engine, s *fakeServer) {
 		sink := newFakeSink(t, 1)

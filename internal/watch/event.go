@@ -80,7 +80,8 @@ func (c *core) stray(now time.Time, st *stream, resp *pb.WatchResponse) {
 	switch {
 	case resp.Canceled:
 		delete(st.gone, id)
-	case id == -1 && len(resp.Events) == 0 && !resp.Fragment && resp.CompactRevision == 0 && resp.Header.GetRevision() > 0:
+	case id == -1 && len(resp.Events) == 0 && !resp.Fragment && resp.CompactRevision == 0 &&
+		resp.Header.GetRevision() > 0:
 		c.progressAll(now, st, resp)
 	case id < 0 || len(resp.Events) == 0:
 	default:

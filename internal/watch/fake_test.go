@@ -107,10 +107,8 @@ func (s *fakeStream) confirm(t *testing.T, rev int64) *pb.WatchCreateRequest {
 func (s *fakeStream) events(id int64, revs ...int64) {
 	resp := &pb.WatchResponse{Header: head(revs[len(revs)-1]), WatchId: id}
 	for _, r := range revs {
-		resp.Events = append(
-			resp.Events,
-			&mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), Value: make([]byte, 1000), ModRevision: r}},
-		)
+		resp.Events = append(resp.Events,
+			&mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("k"), Value: make([]byte, 1000), ModRevision: r}})
 	}
 	s.resps <- resp
 }

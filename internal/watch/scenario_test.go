@@ -42,7 +42,8 @@ type driver struct {
 func newDriver(t *testing.T) *driver {
 	d := &driver{
 		t: t, now: time.Unix(1_000_000, 0), nmembers: 3,
-		watchers: map[string]*watcher{}, names: map[*watcher]string{}, streams: map[string]*stream{}, blocked: map[*watcher]bool{}, asked: map[*watcher]action{},
+		watchers: map[string]*watcher{}, names: map[*watcher]string{}, streams: map[string]*stream{},
+		blocked: map[*watcher]bool{}, asked: map[*watcher]action{},
 	}
 	d.core = newCore(DefaultBufferLimit, func() int { return d.nmembers }, true, func() float64 { return 0.5 })
 	return d
@@ -73,7 +74,9 @@ func (d *driver) input(c scenario.Command) {
 		d.honest = true
 	case "members":
 		d.nmembers = int(c.Int(d.t, "n", 0))
-	case "watch": // watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader] [created] [listed= [newest=] [term=] [counted]]
+	// watch NAMES key= [end=] [rev=] [group=] [fragment] [progress] [prevkv] [nodelete] [leader]
+	// [created] [listed= [newest=] [term=] [counted]]
+	case "watch":
 		for name := range strings.SplitSeq(c.Word(0), ",") {
 			r := &pb.WatchCreateRequest{
 				Key: []byte(c.Args["key"]), RangeEnd: []byte(c.Args["end"]), StartRevision: c.Int(d.t, "rev", 0),

@@ -74,8 +74,10 @@ func TestWitnessIsAKeyRatherThanAnEmptyRange(t *testing.T) {
 		heard []witness
 		want  int64
 	}{
-		{"empty", []witness{empty}, 50}, {"empty, then a key", []witness{empty, key}, 40}, {"a key, then empty", []witness{key, empty}, 40},
-		{"two keys", []witness{newer, key}, 39}, {"two keys, the newer last", []witness{key, newer}, 39}, {"nothing known", []witness{key, {}}, 40},
+		{"empty", []witness{empty}, 50}, {"empty, then a key", []witness{empty, key}, 40},
+		{"a key, then empty", []witness{key, empty}, 40},
+		{"two keys", []witness{newer, key}, 39}, {"two keys, the newer last", []witness{key, newer}, 39},
+		{"nothing known", []witness{key, {}}, 40},
 	} {
 		var k witness
 		for _, l := range c.heard {

@@ -588,8 +588,12 @@ func BenchmarkEncode(b *testing.B) {
 	}{
 		{"range", &pb.RangeRequest{Key: []byte("bench/key")}},
 		{"put", &pb.PutRequest{Key: []byte("bench/key"), Value: make([]byte, 256)}},
-		{"txn", &pb.TxnRequest{Compare: []*pb.Compare{{Target: pb.Compare_MOD, Key: []byte("k"), TargetUnion: &pb.Compare_ModRevision{ModRevision: 9}}},
-			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("v")}}}}}},
+		{"txn", &pb.TxnRequest{Compare: []*pb.Compare{
+			{Target: pb.Compare_MOD, Key: []byte("k"), TargetUnion: &pb.Compare_ModRevision{ModRevision: 9}},
+		},
+			Success: []*pb.RequestOp{
+				{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("v")}}},
+			}}},
 	} {
 		b.Run(c.name+"/wire", func(b *testing.B) {
 			b.ReportAllocs()

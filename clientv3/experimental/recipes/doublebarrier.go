@@ -144,7 +144,8 @@ func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) err
 			return claim.Release(ctx)
 		}
 		last := string(r.Kvs[len(r.Kvs)-1].Key)
-		if err := until(ctx, claim, func(ctx context.Context) error { return awaitGone(ctx, client, last) }); err != nil {
+		err = until(ctx, claim, func(ctx context.Context) error { return awaitGone(ctx, client, last) })
+		if err != nil {
 			return err
 		}
 	}

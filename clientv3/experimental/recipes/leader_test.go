@@ -152,7 +152,8 @@ func TestRunLeaderConfig(t *testing.T) {
 	c := shared(t)
 	run := func(context.Context, *concurrency.Election) error { return nil }
 	for what, cfg := range map[string]recipe.LeaderConfig{
-		"no client": {Prefix: "p", Run: run}, "no function": {Client: c, Prefix: "p"}, "no prefix": {Client: c, Run: run},
+		"no client": {Prefix: "p", Run: run}, "no function": {Client: c, Prefix: "p"},
+		"no prefix":      {Client: c, Run: run},
 		"a negative TTL": {Client: c, Prefix: "p", Run: run, TTL: -1},
 	} {
 		if err := recipe.RunLeader(clienttest.Within(t, clienttest.Long), cfg); err == nil ||

@@ -84,7 +84,8 @@ func (q *PriorityQueue) EnqueueContext(ctx context.Context, val string, pr uint1
 		}
 		key := fmt.Sprintf("%s/%016d", prefix, next)
 		t, err := q.client.Txn(ctx).
-			If(clientv3.Compare(clientv3.ModRevision(base), "<", r.Header.Revision+1), clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+			If(clientv3.Compare(clientv3.ModRevision(base), "<", r.Header.Revision+1),
+				clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 			Then(clientv3.OpPut(base, ""), clientv3.OpPut(key, val)).
 			Commit()
 		if err != nil || t.Succeeded {

@@ -283,7 +283,8 @@ func TestSemaphore(t *testing.T) {
 		ok(t, "Acquire", m.Acquire(clienttest.Within(t, clienttest.Long)))
 		held = append(held, m)
 	}
-	if err := recipe.NewSemaphore(session(t, c), t.Name(), size).Release(clienttest.Within(t, clienttest.Long)); err != recipe.ErrNotHeld {
+	err := recipe.NewSemaphore(session(t, c), t.Name(), size).Release(clienttest.Within(t, clienttest.Long))
+	if err != recipe.ErrNotHeld {
 		t.Errorf("Release without Acquire: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -330,7 +331,8 @@ func TestWaitEvents(t *testing.T) {
 	ok(t, "Put", err)
 	d, err := c.Delete(clienttest.Within(t, clienttest.Long), t.Name())
 	ok(t, "Delete", err)
-	for _, wait := range []func(*clientv3.Client, string, int64, []mvccpb.Event_EventType) (*clientv3.Event, error){recipe.WaitEvents, recipe.WaitPrefixEvents} {
+	for _, wait := range []func(*clientv3.Client, string, int64,
+		[]mvccpb.Event_EventType) (*clientv3.Event, error){recipe.WaitEvents, recipe.WaitPrefixEvents} {
 		if ev, err := wait(c, t.Name(), p.Header.Revision, types); err != nil ||
 			ev.Kv.ModRevision != d.Header.Revision {
 			t.Errorf("%v, %v", ev, err)
@@ -338,7 +340,8 @@ func TestWaitEvents(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := recipe.WaitEventsContext(ctx, c, t.Name(), d.Header.Revision+1, types); err != context.DeadlineExceeded {
+	_, err = recipe.WaitEventsContext(ctx, c, t.Name(), d.Header.Revision+1, types)
+	if err != context.DeadlineExceeded {
 		t.Errorf("%v", err)
 	}
 	if _, err := c.Compact(clienttest.Within(t, clienttest.Long), d.Header.Revision); err != nil {
@@ -370,7 +373,8 @@ func TestFrozen(t *testing.T) {
 	for what, f := range map[string]func(context.Context) error{
 		"Hold": barrier.HoldContext, "Release": barrier.ReleaseContext, "Wait": barrier.WaitContext,
 		"Enter": recipe.NewDoubleBarrier(s, "d", 2).EnterContext, "Leave": entered.LeaveContext,
-		"RLock": recipe.NewRWMutex(s, "rw").RLockContext, "Lock": recipe.NewRWMutex(s, "rw").LockContext, "Unlock": held.UnlockContext,
+		"RLock": recipe.NewRWMutex(s, "rw").RLockContext, "Lock": recipe.NewRWMutex(s, "rw").LockContext,
+		"Unlock":  held.UnlockContext,
 		"Acquire": recipe.NewSemaphore(s, "s", 2).Acquire, "Release of a place": place.Release,
 		"Enqueue":          func(ctx context.Context) error { return queue.EnqueueContext(ctx, "v") },
 		"Dequeue":          func(ctx context.Context) error { _, err := queue.DequeueContext(ctx); return err },
@@ -420,7 +424,8 @@ func TestFrozen(t *testing.T) {
 // A waiting caller learns that its key was deleted, or its session revoked.
 func TestWaiterLosesItsKey(t *testing.T) {
 	c := shared(t)
-	for what, pair := range map[string]func(s *concurrency.Session, name string) (hold, wait func(context.Context) error){
+	for what, pair := range map[string]func(s *concurrency.Session,
+		name string) (hold, wait func(context.Context) error){
 		"writer": func(s *concurrency.Session, name string) (hold, wait func(context.Context) error) {
 			return recipe.NewRWMutex(session(t, c), name).RLockContext, recipe.NewRWMutex(s, name).LockContext
 		},
@@ -429,7 +434,8 @@ func TestWaiterLosesItsKey(t *testing.T) {
 		},
 		"semaphore": func(s *concurrency.Session, name string) (hold, wait func(context.Context) error) {
 			one, two := recipe.NewSemaphore(session(t, c), name, 2), recipe.NewSemaphore(session(t, c), name, 2)
-			return func(ctx context.Context) error { ok(t, "Acquire", one.Acquire(ctx)); return two.Acquire(ctx) }, recipe.NewSemaphore(s, name, 2).Acquire
+			return func(ctx context.Context) error { ok(t, "Acquire", one.Acquire(ctx)); return two.Acquire(ctx) },
+				recipe.NewSemaphore(s, name, 2).Acquire
 		},
 		"double barrier": func(s *concurrency.Session, name string) (hold, wait func(context.Context) error) {
 			return func(context.Context) error { return nil }, recipe.NewDoubleBarrier(s, name, 2).EnterContext
@@ -447,7 +453,8 @@ func TestWaiterLosesItsKey(t *testing.T) {
 				r, err := c.Get(clienttest.Within(t, clienttest.Long), name, clientv3.WithLastCreate()...)
 				ok(t, "Get", err)
 				want := map[string][]error{
-					"deleted": {concurrency.ErrOwnershipLost}, "revoked": {concurrency.ErrSessionExpired, concurrency.ErrOwnershipLost},
+					"deleted": {concurrency.ErrOwnershipLost},
+					"revoked": {concurrency.ErrSessionExpired, concurrency.ErrOwnershipLost},
 				}[how]
 				if how == "deleted" {
 					_, err = c.Delete(clienttest.Within(t, clienttest.Long), string(r.Kvs[0].Key))

@@ -55,9 +55,8 @@ func TestServers(t *testing.T) {
 				}
 			}
 			ms.StopAt(2)
-			if _, err := c.Get(clientv3.WithFailFast(clienttest.Within(t, 3*time.Second)), "k"); clientv3.Code(
-				err,
-			) != codes.Unavailable {
+			_, err = c.Get(clientv3.WithFailFast(clienttest.Within(t, 3*time.Second)), "k")
+			if clientv3.Code(err) != codes.Unavailable {
 				t.Errorf("without a server: %v", err)
 			}
 			before := ms.Servers[1].Address

@@ -33,7 +33,8 @@ func ExampleManager() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := em.AddEndpoint(ctx, "orders/a", endpoints.Endpoint{Addr: "10.0.0.1:8080"}, clientv3.WithLease(lease.ID)); err != nil {
+	if err := em.AddEndpoint(ctx, "orders/a", endpoints.Endpoint{Addr: "10.0.0.1:8080"},
+		clientv3.WithLease(lease.ID)); err != nil {
 		log.Fatal(err)
 	}
 	changes, err := em.NewWatchChannel(ctx)

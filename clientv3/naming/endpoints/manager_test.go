@@ -59,10 +59,8 @@ func TestUpdateIsAtomic(t *testing.T) {
 	v.says("+a a:1 <nil>", "+b b:1 <nil>", "-old")
 
 	// Nothing of an update with a mistake, whoever finds it, is done.
-	if err := m.Update(ctx, []*endpoints.UpdateWithOpts{add("c"), add("c")}); !errors.Is(
-		err,
-		rpctypes.ErrDuplicateKey,
-	) {
+	err := m.Update(ctx, []*endpoints.UpdateWithOpts{add("c"), add("c")})
+	if !errors.Is(err, rpctypes.ErrDuplicateKey) {
 		t.Errorf("a key twice: %v", err)
 	}
 	var many []*endpoints.UpdateWithOpts
@@ -97,8 +95,10 @@ func TestMistakes(t *testing.T) {
 		`the key "TestMistakes2/a" is not under the target`:          m.AddEndpoint(ctx, t.Name()+"2/a", good),
 		`the key "" is not under the target`:                         m.DeleteEndpoint(ctx, ""),
 		`"TestMistakes/a": an endpoint needs an address or metadata`: m.AddEndpoint(ctx, in, endpoints.Endpoint{}),
-		"unsupported type: chan int":                                 m.AddEndpoint(ctx, in, endpoints.Endpoint{Addr: "a:1", Metadata: make(chan int)}),
-		"there is no operation 7":                                    m.Update(ctx, []*endpoints.UpdateWithOpts{{Update: endpoints.Update{Op: 7, Key: in}}}),
+		"unsupported type: chan int": m.AddEndpoint(ctx, in,
+			endpoints.Endpoint{Addr: "a:1", Metadata: make(chan int)}),
+		"there is no operation 7": m.Update(ctx,
+			[]*endpoints.UpdateWithOpts{{Update: endpoints.Update{Op: 7, Key: in}}}),
 	} {
 		if clientv3.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), name) {
 			t.Errorf("want %q, got %v", name, err)
@@ -162,7 +162,8 @@ func TestMetadata(t *testing.T) {
 	m, ctx := manager(t, c), within(t, long)
 	type zone struct{ Name string }
 	for written, want := range map[any]any{
-		1: 1.0, "text": "text", true: true, zone{"a"}: map[string]any{"Name": "a"}, [2]int{1, 2}: []any{1.0, 2.0}, 0: 0.0, "": "",
+		1: 1.0, "text": "text", true: true, zone{"a"}: map[string]any{"Name": "a"}, [2]int{1, 2}: []any{1.0, 2.0},
+		0: 0.0, "": "",
 	} {
 		key := t.Name() + "/a"
 		ok(t, "AddEndpoint", m.AddEndpoint(ctx, key, endpoints.Endpoint{Metadata: written}))

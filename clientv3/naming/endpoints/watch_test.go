@@ -97,7 +97,9 @@ func TestBadRecords(t *testing.T) {
 	}
 	good := func(addr string) string { return `{"Op":0,"Addr":"` + addr + `","Metadata":null}` }
 	put("a", good("a:1"))
-	for i, bad := range []string{"{junk", "", "null", "[]", "http://1.2.3.4", "{}", `{"id":"1","name":"other"}`, `{"Addr":5}`, "\x00"} {
+	for i, bad := range []string{
+		"{junk", "", "null", "[]", "http://1.2.3.4", "{}", `{"id":"1","name":"other"}`, `{"Addr":5}`, "\x00",
+	} {
 		put(fmt.Sprint("bad", i), bad)
 	}
 	put("z", `{"Op":1,"Addr":"z:1","unknown":{}}`)

@@ -107,7 +107,9 @@ func TestEtcdAway(t *testing.T) {
 	s := newService(t, dial(t, cluster.Members()[0].Direct), t.Name())
 	addr := server(t)
 	s.add("a", addr, nil)
-	for name, fault := range map[string]func(){"refused": proxy.Cut, "silent": func() { proxy.BlackHole(faultnet.Both) }} {
+	for name, fault := range map[string]func(){
+		"refused": proxy.Cut, "silent": func() { proxy.BlackHole(faultnet.Both) },
+	} {
 		t.Run(name, func(t *testing.T) {
 			fault()
 			c := dial(t, cluster.Endpoints()...)

@@ -123,7 +123,9 @@ func TestMetadata(t *testing.T) {
 	s := newService(t, c, t.Name())
 	f := resolve(t, builder(t, c), "etcd:///"+s.name)
 	f.reach(t)
-	for _, m := range []any{map[string]any{"zone": "a", "weight": 10}, map[string]any{"zone": "a", "weight": 20}, "text", []any{1, []any{"x"}}, 7, false, nil} {
+	for _, m := range []any{map[string]any{
+		"zone": "a", "weight": 10,
+	}, map[string]any{"zone": "a", "weight": 20}, "text", []any{1, []any{"x"}}, 7, false, nil} {
 		s.add("a", "a:1", m)
 		state := <-f.states
 		var want any
@@ -286,7 +288,8 @@ func TestRefused(t *testing.T) {
 	prefix := s.name + "/"
 	_, err := login(
 		"root",
-	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix), clientv3.PermissionType(clientv3.PermRead))
+	).RoleGrantPermission(ctx, "reader", prefix, clientv3.GetPrefixRangeEnd(prefix),
+		clientv3.PermissionType(clientv3.PermRead))
 	ok(t, "RoleGrantPermission", err)
 	f.reach(t, "a:1")
 }

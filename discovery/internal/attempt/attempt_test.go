@@ -113,29 +113,59 @@ func TestRun(t *testing.T) {
 		took  time.Duration
 		ends  []End
 	}{
-		"the first":                {Plan{Most: 3}, []step{good}, 1, nil, s / 10, []End{Open}},
-		"the second":               {Plan{Most: 3}, []step{failing, good}, 2, nil, s / 5, []End{Open, Open}},
-		"all fail":                 {Plan{Most: 3}, []step{failing, failing, failing}, 3, errFailed, 3 * s / 10, []End{Open, Open, Open}},
-		"no other":                 {Plan{Most: 3}, []step{failing, nobody}, 1, errFailed, s / 10, []End{Open, Open}},
-		"nobody":                   {Plan{Most: 3}, []step{nobody}, 0, nobody.err, 0, []End{Open}},
-		"limit: the first":         {Plan{Most: 3, Limit: s}, []step{good}, 1, nil, s / 10, []End{Open}},
-		"limit: one frozen":        {Plan{Most: 3, Limit: s}, []step{frozen, good}, 2, nil, s + s/10, []End{TooLong, Open}},
-		"limit: two frozen":        {Plan{Most: 3, Limit: s}, []step{frozen, frozen, good}, 3, nil, 2*s + s/10, []End{TooLong, TooLong, Open}},
-		"limit: not of the last":   {Plan{Most: 2, Limit: s}, []step{frozen, {takes: 5 * s}}, 2, nil, 6 * s, []End{TooLong, Open}},
-		"limit: not of the only":   {Plan{Most: 3, Limit: s}, []step{{takes: 5 * s}, nobody}, 1, nil, 5 * s, []End{Open, Open}},
-		"limit: while none is had": {Plan{Most: 3, Limit: s}, []step{{waits: 5 * s, takes: s / 10}}, 1, nil, 5*s + s/10, []End{Open}},
-		"limit: the next waits":    {Plan{Most: 3, Limit: s}, []step{{takes: 2 * s}, {waits: 9 * s}}, 1, nil, 2 * s, []End{Open, Outrun}},
-		"limit: fails":             {Plan{Most: 3, Limit: s}, []step{failing, frozen, good}, 3, nil, s + s/5, []End{Open, TooLong, Open}},
-		"limit: nobody":            {Plan{Most: 3, Limit: s}, []step{nobody}, 0, nobody.err, 0, []End{Open}},
-		"hedge: not needed":        {Plan{Most: 3, Hedge: s}, []step{good}, 1, nil, s / 10, []End{Open}},
-		"hedge: second":            {Plan{Most: 3, Hedge: s}, []step{frozen, good}, 2, nil, s + s/10, []End{Outrun, Open}},
-		"hedge: first after all":   {Plan{Most: 3, Hedge: s}, []step{{takes: s + s/20}, good}, 1, nil, s + s/20, []End{Open, Outrun}},
-		"hedge: third":             {Plan{Most: 3, Hedge: s}, []step{frozen, frozen, good}, 3, nil, 2*s + s/10, []End{Outrun, Outrun, Open}},
-		"hedge: first fails later": {Plan{Most: 3, Hedge: s}, []step{{takes: s + s/20, verdict: Again, err: errFailed}, good}, 2, nil, s + s/10, []End{Open, Open}},
-		"hedge: fails":             {Plan{Most: 3, Hedge: s}, []step{frozen, failing, good}, 3, nil, s + s/5, []End{Outrun, Open, Open}},
-		"hedge: the last fails":    {Plan{Most: 2, Hedge: s}, []step{{takes: 5 * s}, failing}, 1, nil, 5 * s, []End{Open, Open}},
-		"hedge: nobody":            {Plan{Most: 3, Hedge: s}, []step{{takes: 3 * s}, nobody}, 1, nil, 3 * s, []End{Open, Open}},
-		"hedge and limit":          {Plan{Most: 3, Hedge: s, Limit: 3 * s}, []step{frozen, {takes: 4 * s}}, 2, nil, 5 * s, []End{TooLong, Open}},
+		"the first":  {Plan{Most: 3}, []step{good}, 1, nil, s / 10, []End{Open}},
+		"the second": {Plan{Most: 3}, []step{failing, good}, 2, nil, s / 5, []End{Open, Open}},
+		"all fail": {
+			Plan{Most: 3}, []step{failing, failing, failing}, 3, errFailed, 3 * s / 10, []End{Open, Open, Open},
+		},
+		"no other":         {Plan{Most: 3}, []step{failing, nobody}, 1, errFailed, s / 10, []End{Open, Open}},
+		"nobody":           {Plan{Most: 3}, []step{nobody}, 0, nobody.err, 0, []End{Open}},
+		"limit: the first": {Plan{Most: 3, Limit: s}, []step{good}, 1, nil, s / 10, []End{Open}},
+		"limit: one frozen": {
+			Plan{Most: 3, Limit: s}, []step{frozen, good}, 2, nil, s + s/10, []End{TooLong, Open},
+		},
+		"limit: two frozen": {
+			Plan{Most: 3, Limit: s}, []step{frozen, frozen, good}, 3, nil, 2*s + s/10, []End{TooLong, TooLong, Open},
+		},
+		"limit: not of the last": {
+			Plan{Most: 2, Limit: s}, []step{frozen, {takes: 5 * s}}, 2, nil, 6 * s, []End{TooLong, Open},
+		},
+		"limit: not of the only": {
+			Plan{Most: 3, Limit: s}, []step{{takes: 5 * s}, nobody}, 1, nil, 5 * s, []End{Open, Open},
+		},
+		"limit: while none is had": {
+			Plan{Most: 3, Limit: s}, []step{{waits: 5 * s, takes: s / 10}}, 1, nil, 5*s + s/10, []End{Open},
+		},
+		"limit: the next waits": {
+			Plan{Most: 3, Limit: s}, []step{{takes: 2 * s}, {waits: 9 * s}}, 1, nil, 2 * s, []End{Open, Outrun},
+		},
+		"limit: fails": {
+			Plan{Most: 3, Limit: s}, []step{failing, frozen, good}, 3, nil, s + s/5, []End{Open, TooLong, Open},
+		},
+		"limit: nobody":     {Plan{Most: 3, Limit: s}, []step{nobody}, 0, nobody.err, 0, []End{Open}},
+		"hedge: not needed": {Plan{Most: 3, Hedge: s}, []step{good}, 1, nil, s / 10, []End{Open}},
+		"hedge: second": {
+			Plan{Most: 3, Hedge: s}, []step{frozen, good}, 2, nil, s + s/10, []End{Outrun, Open},
+		},
+		"hedge: first after all": {
+			Plan{Most: 3, Hedge: s}, []step{{takes: s + s/20}, good}, 1, nil, s + s/20, []End{Open, Outrun},
+		},
+		"hedge: third": {
+			Plan{Most: 3, Hedge: s}, []step{frozen, frozen, good}, 3, nil, 2*s + s/10, []End{Outrun, Outrun, Open},
+		},
+		"hedge: first fails later": {Plan{
+			Most: 3, Hedge: s,
+		}, []step{{takes: s + s/20, verdict: Again, err: errFailed}, good}, 2, nil, s + s/10, []End{Open, Open}},
+		"hedge: fails": {
+			Plan{Most: 3, Hedge: s}, []step{frozen, failing, good}, 3, nil, s + s/5, []End{Outrun, Open, Open},
+		},
+		"hedge: the last fails": {
+			Plan{Most: 2, Hedge: s}, []step{{takes: 5 * s}, failing}, 1, nil, 5 * s, []End{Open, Open},
+		},
+		"hedge: nobody": {Plan{Most: 3, Hedge: s}, []step{{takes: 3 * s}, nobody}, 1, nil, 3 * s, []End{Open, Open}},
+		"hedge and limit": {
+			Plan{Most: 3, Hedge: s, Limit: 3 * s}, []step{frozen, {takes: 4 * s}}, 2, nil, 5 * s, []End{TooLong, Open},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -167,7 +197,9 @@ func TestSpent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		empty := func() *Budget { b := Retries(); b.tokens.Store(0); return b }
 		slow := step{takes: 5 * time.Second}
-		for _, p := range []Plan{{Most: 3, Limit: time.Second}, {Most: 3, Hedge: time.Second}, {Most: 3, Limit: 1, Hedge: 1}} {
+		for _, p := range []Plan{
+			{Most: 3, Limit: time.Second}, {Most: 3, Hedge: time.Second}, {Most: 3, Limit: 1, Hedge: 1},
+		} {
 			p.Retries, p.Hedges = empty(), empty()
 			if won, took, ends, err := script(t, t.Context(), p, slow); won != 1 || err != nil || took != slow.takes ||
 				ends[0] != Open {
@@ -192,7 +224,10 @@ func TestSpent(t *testing.T) {
 func TestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		frozen := step{takes: time.Hour}
-		for _, p := range []Plan{{Most: 3}, {Most: 3, Limit: time.Second}, {Most: 3, Hedge: time.Second}, {Most: 3, Limit: time.Second, Hedge: time.Second}} {
+		for _, p := range []Plan{
+			{Most: 3}, {Most: 3, Limit: time.Second}, {Most: 3, Hedge: time.Second},
+			{Most: 3, Limit: time.Second, Hedge: time.Second},
+		} {
 			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 			_, took, _, err := script(t, ctx, p, frozen, frozen, frozen)
 			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) ||

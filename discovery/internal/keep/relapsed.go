@@ -22,7 +22,8 @@ func (k *Keeper) relapsed(ctx context.Context, id clientv3.LeaseID) {
 		if refused(err) {
 			k.blind.Do(func() {
 				k.client.GetLogger().Warn(
-					"this user may not see all keys of its lease: if etcd was restored, records that were closed may stay",
+					"this user may not see all keys of its lease: if etcd was restored, records that were closed may "+
+						"stay",
 					zap.Int64("lease", int64(id)),
 					zap.Error(err),
 				)
