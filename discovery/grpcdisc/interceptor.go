@@ -115,7 +115,7 @@ func (i *interceptor) intercept(
 	}
 	c := &call{ctx: ctx, invoke: func(ctx context.Context, reply proto.Message, opts []grpc.CallOption) error {
 		return invoke(ctx, method, req, reply, cc, opts...)
-	}, reply: into, opts: opts}
+	}, reply: into.ProtoReflect().Type(), opts: opts}
 	plan := attempt.Plan{Most: i.attempts, Limit: i.limit, Hedge: i.hedging, Retries: i.retries, Hedges: i.hedges}
 	r := attempt.Run(ctx, plan, c.try, func(attempt.Result[answer]) {})
 	if r.Err == nil {
@@ -159,7 +159,7 @@ func move(into, from proto.Message) {
 type call struct {
 	ctx    context.Context
 	invoke func(context.Context, proto.Message, []grpc.CallOption) error
-	reply  proto.Message // only to make others of its kind
+	reply  protoreflect.MessageType // the reply itself is the caller's again while a hedge may only begin
 	opts   []grpc.CallOption
 
 	mu     sync.Mutex // guards what follows: attempts may overlap
@@ -177,7 +177,7 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) attempt.Result[answe
 	defer a.Release()
 	t := &trace{call: c, attempt: a}
 	got := answer{aside: new(aside)} // gRPC writes there
-	got.reply = c.reply.ProtoReflect().New().Interface()
+	got.reply = c.reply.New().Interface()
 	err := c.invoke(context.WithValue(ctx, traceKey{}, t), got.reply, got.aside.options(c.opts))
 	r := attempt.Result[answer]{Value: got, Err: err}
 	switch {
