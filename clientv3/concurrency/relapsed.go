@@ -7,6 +7,7 @@ import (
 	"context"
 	"math/rand/v2"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 
@@ -38,8 +39,8 @@ func (s *Session) relapsed(ctx context.Context) {
 		if v3.Code(err) == codes.PermissionDenied {
 			s.blind.Do(func() {
 				s.client.GetLogger().Warn(
-					"this user may not see all keys of its session's lease: if etcd was restored, a lock that was "+
-						"released may be held until the session ends",
+					"this user may not read all locks that it released: if etcd was restored, one of them may be "+
+						"held until the session ends",
 					zap.Int64("lease", int64(s.id)),
 					zap.Error(err),
 				)
@@ -62,38 +63,20 @@ func (s *Session) relapsed(ctx context.Context) {
 }
 
 func (s *Session) endAgain(ctx context.Context) error {
-	try, cancel := context.WithTimeout(ctx, attendTry)
-	defer cancel()
-	r, err := s.client.TimeToLive(try, s.id, v3.WithAttachedKeys())
-	if err != nil {
-		return err
-	}
-	for _, key := range r.Keys {
-		if s.hasEnded(string(key)) {
-			if e := s.readBack(ctx, string(key)); e != nil {
-				err = e
-			}
-		}
-	}
-	return err
+	return relapse.Look(ctx, s.client, s.id, attendTry, s.endedKeys, func(kv *mvccpb.KeyValue) {
+		s.input(string(kv.Key), func(k *core) { k.back(kv.CreateRevision) })
+	})
 }
 
-// hasEnded reports that a key has ended, though another of the same name may be held now.
-func (s *Session) hasEnded(key string) bool {
+// endedKeys have ended, though others of the same names may be held now.
+func (s *Session) endedKeys() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sl := s.slots[key]
-	return s.over.Rev(key) > 0 || sl != nil && sl.core.dead > 0
-}
-
-// readBack reads a key and has the core of its slot decide.
-func (s *Session) readBack(ctx context.Context, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, attendTry)
-	defer cancel()
-	r, err := s.client.Get(ctx, key)
-	if err != nil || len(r.Kvs) == 0 || !s.owns(r.Kvs[0].Lease) {
-		return err
+	keys := s.over.Keys()
+	for key, sl := range s.slots {
+		if sl.core.dead > 0 && s.over.Rev(key) == 0 {
+			keys = append(keys, key)
+		}
 	}
-	s.input(key, func(k *core) { k.back(r.Kvs[0].CreateRevision) })
-	return nil
+	return keys
 }

@@ -83,3 +83,61 @@ func TestReleasedOverARestore(t *testing.T) {
 		})
 	}
 }
+
+// The same for a user who may not read a key that is under the lease too: etcd does not say then
+// which keys a lease has.
+func TestReleasedOverARestoreByALimitedUser(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	ctx := clienttest.Within(t, 3*clienttest.Long)
+	setup := clienttest.Dial(t, cluster.Endpoints()...)
+	do := func(_ any, err error) {
+		t.Helper()
+		ok(t, "setup", err)
+	}
+	do(setup.UserAdd(ctx, "root", "pw"))
+	do(setup.UserGrantRole(ctx, "root", "root"))
+	do(setup.UserAdd(ctx, "owner", "pw"))
+	do(setup.RoleAdd(ctx, "owner"))
+	may := func(prefix string, right clientv3.PermissionType) {
+		do(setup.RoleGrantPermission(ctx, "owner", prefix, clientv3.GetPrefixRangeEnd(prefix), right))
+	}
+	may("lock/", clientv3.PermissionType(clientv3.PermReadWrite))
+	may("log/", clientv3.PermissionType(clientv3.PermWrite))
+	do(setup.UserGrantRole(ctx, "owner", "owner"))
+	do(setup.AuthEnable(ctx))
+	login := func(name, endpoint string) *clientv3.Client {
+		c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Username: name, Password: "pw"})
+		ok(t, "New", err)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	c := login("owner", cluster.Endpoints()[0])
+	s, err := concurrency.NewSession(c, concurrency.WithTTL(9))
+	ok(t, "NewSession", err)
+	kept := concurrency.NewMutex(s, "lock/kept")
+	ok(t, "Lock", kept.Lock(ctx))
+	var released []*concurrency.Mutex
+	for i := range 150 { // more than one request reads
+		m := concurrency.NewMutex(s, "lock/released/"+strconv.Itoa(i))
+		ok(t, "Lock", m.Lock(ctx))
+		released = append(released, m)
+	}
+	do(c.Put(ctx, "log/1", "a user's", clientv3.WithLease(s.Lease())))
+	backup := clienttest.Backup(t, cluster)
+	for _, m := range released {
+		ok(t, "Unlock", m.Unlock(ctx))
+	}
+	clienttest.PutBack(t, cluster, backup)
+	root := login("root", cluster.Members()[0].Direct)
+	clienttest.Await(t, "the end of the released locks", func() bool {
+		r, err := root.Get(ctx, "lock/released/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && r.Count == 0
+	})
+	if kept.Context().Err() != nil {
+		t.Error("the lock that was kept is lost")
+	}
+	if r, err := root.Get(ctx, "log/1"); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("the user's key: %v, %v", r, err)
+	}
+}

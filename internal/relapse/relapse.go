@@ -6,7 +6,8 @@
 package relapse
 
 import (
-	"hash/maphash"
+	"maps"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -41,44 +42,40 @@ func Streams(l any) uint64 {
 // Spread is over how long owners spread their questions, since many of them have them at once.
 const Spread = 3 * time.Second
 
-// mostEnded is how many keys an Ended knows, each with some 40 bytes.
+// mostEnded is how many keys an Ended knows.
 const mostEnded = 10_000
 
 // Ended are keys of a lease that have ended, those that ended last. The zero value is empty. It is
 // not safe for concurrent use.
 type Ended struct {
-	seed  maphash.Seed
-	revs  map[uint64]int64
-	order []uint64 // a ring, once it is full
+	revs  map[string]int64
+	order []string // a ring, once it is full
 	next  int
 }
 
 // Note adds a key that has ended with all revisions up to rev.
 func (e *Ended) Note(key string, rev int64) {
 	if e.revs == nil {
-		e.seed, e.revs = maphash.MakeSeed(), make(map[uint64]int64)
+		e.revs = make(map[string]int64)
 	}
-	h := maphash.String(e.seed, key)
-	_, known := e.revs[h]
-	e.revs[h] = rev
+	_, known := e.revs[key]
+	e.revs[key] = rev
 	switch {
 	case known:
 	case len(e.order) < mostEnded:
-		e.order = append(e.order, h)
+		e.order = append(e.order, key)
 	default:
 		delete(e.revs, e.order[e.next])
-		e.order[e.next] = h
+		e.order[e.next] = key
 		e.next = (e.next + 1) % mostEnded
 	}
 }
 
 // Rev is the revision that a key has ended with; 0: it is not known to have ended.
-func (e *Ended) Rev(key string) int64 {
-	if e.revs == nil {
-		return 0
-	}
-	return e.revs[maphash.String(e.seed, key)]
-}
+func (e *Ended) Rev(key string) int64 { return e.revs[key] }
 
 // Len is how many keys are known.
 func (e *Ended) Len() int { return len(e.revs) }
+
+// Keys are the keys that are known, in no order.
+func (e *Ended) Keys() []string { return slices.Collect(maps.Keys(e.revs)) }

@@ -308,5 +308,7 @@ var mutants = []mutant{
 	{name: "restored: another stream is no reason to look", file: "internal/relapse/relapse.go",
 		old: "e.streams != was.streams)", new: "e.streams < 0)", pkg: relapses, tests: "Ear"},
 	{name: "restored: a closed key that is kept again is deleted", file: "discovery/internal/keep/relapsed.go",
-		old: "k.entries[key] == nil && k.over", new: "k.over", pkg: service, tests: "TestClosedOverARestore"},
+		old: "return k.entries[key] == nil\n", new: "return key != \"\"\n", pkg: service, tests: "TestClosedOverARestore"},
+	{name: "restored: a user who may not read a key of the lease does not look", file: "internal/relapse/read.go",
+		old: "if err != nil && clientv3.Code(err) != codes.PermissionDenied {\n\t\treturn err\n\t}\n\tkeys", new: "if err != nil {\n\t\treturn err\n\t}\n\tkeys", pkg: locks, tests: "TestReleasedOverARestore"},
 }

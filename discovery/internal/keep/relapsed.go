@@ -5,11 +5,14 @@ package keep
 
 import (
 	"context"
+	"slices"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/internal/backoff"
+	"github.com/fairlead-go/fairlead/internal/relapse"
 )
 
 // relapsed deletes the records under a lease whose keys are no longer kept.
@@ -51,30 +54,24 @@ func (k *Keeper) remembers() bool {
 }
 
 func (k *Keeper) endAgain(ctx context.Context, id clientv3.LeaseID) error {
-	try, cancel := context.WithTimeout(ctx, listTry)
-	defer cancel()
-	keys, err := k.client.TimeToLive(try, id, clientv3.WithAttachedKeys())
-	if err != nil {
-		return err
-	}
-	for _, key := range keys.Keys {
-		if !k.isOver(string(key)) {
-			continue
+	return relapse.Look(ctx, k.client, id, listTry, k.ended, func(kv *mvccpb.KeyValue) {
+		if k.isOver(string(kv.Key)) {
+			k.deleteRecord(string(kv.Key), kv.ModRevision)
 		}
-		r, err := k.client.Get(try, string(key)) // all of it: from 3.7 on keys alone come without their lease
-		if err != nil {
-			return err
-		}
-		if len(r.Kvs) > 0 && r.Kvs[0].Lease == int64(id) {
-			k.deleteRecord(string(key), r.Kvs[0].ModRevision)
-		}
-	}
-	return nil
+	})
 }
 
-// isOver reports whether a key was closed and is not kept again.
+// ended are the keys that were closed and are not kept again.
+func (k *Keeper) ended() []string {
+	k.mu.Lock()
+	keys := k.over.Keys()
+	k.mu.Unlock()
+	return slices.DeleteFunc(keys, func(key string) bool { return !k.isOver(key) })
+}
+
+// isOver reports whether a key, which was closed, is not kept again.
 func (k *Keeper) isOver(key string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.entries[key] == nil && k.over.Rev(key) > 0
+	return k.entries[key] == nil
 }
