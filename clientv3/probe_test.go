@@ -16,7 +16,7 @@ func TestStreamProbeInterval(t *testing.T) {
 	ctx := clienttest.Within(t, clienttest.Long)
 	probes := func() float64 {
 		n, err := m.Metric(ctx,
-			`grpc_server_handled_total{grpc_code="OK",grpc_method="Check",grpc_service="grpc.health.v1.Health",grpc_type="unary"}`)
+			`grpc_server_handled_total{grpc_code="OK",grpc_method="Status",grpc_service="etcdserverpb.Maintenance",grpc_type="unary"}`)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,24 +39,24 @@ type conn struct {
 	}
 
 	// Guarded by set.mu.
-	sub      balancer.SubConn // nil before gRPC made it
-	net      net.Conn         // nil if neither the dialer nor the credentials are ours
-	stage    stage
-	retired  bool  // waits for its work to end
-	tried    bool  // one attempt to connect has ended, well or not
-	overdue  bool  // that one has been waited for long enough
-	made     int64 // Set.now when it was made
-	dialled  int64 // when the present attempt to connect began
-	readyAt  int64
-	failed   error // why the last attempt to connect failed, in better words than gRPC's
-	wrong    bool  // the other side is not what the configuration says
-	probing  probeKind
-	early    bool   // the probe for consensus is made before calls have waited for so long that they are in doubt
-	probeGen uint64 // distinguishes a running probe from those given up
-	probeAt  int64  // Set.now: not before this the next probe
-	failures int    // probes failed in a row, for the backoff
-	leader   bool   // the member is being asked which one leads
-	headless int64  // Set.now when it said that none does; it finished nothing since, if quorum.last is older
+	sub          balancer.SubConn // nil before gRPC made it
+	net          net.Conn         // nil if neither the dialer nor the credentials are ours
+	stage        stage
+	retired      bool  // waits for its work to end
+	tried        bool  // one attempt to connect has ended, well or not
+	overdue      bool  // that one has been waited for long enough
+	made         int64 // Set.now when it was made
+	dialled      int64 // when the present attempt to connect began
+	readyAt      int64
+	failed       error // why the last attempt to connect failed, in better words than gRPC's
+	wrong        bool  // the other side is not what the configuration says
+	probing      probeKind
+	early        bool   // the probe for consensus is made before calls have waited for so long that they are in doubt
+	probeGen     uint64 // distinguishes a running probe from those given up
+	probeAt      int64  // Set.now: not before this the next probe
+	failures     int    // probes failed in a row, for the backoff
+	leaderAt     int64  // Set.now: not before this the member is asked for its leader
+	leaderlessAt int64  // Set.now when it said that none does; it finished nothing since, if quorum.last is older
 }
 
 type stage uint8

@@ -301,7 +301,7 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 		timeout = max(m.stallTimeout(), probeBackoffMax)
 	case kind == consensusProbe:
 		timeout = m.stallTimeout()
-		if c.headless > c.quorum.last.Load() && m.consensusTime() == 0 {
+		if c.leaderlessAt > c.quorum.last.Load() && m.consensusTime() == 0 {
 			timeout = limit(m.set.cfg.StallTimeout, m.trip.value.Load(), probeFactor, stallMin, stallMax)
 		}
 		if c.early {
@@ -313,17 +313,29 @@ func (s *Set) startProbe(c *conn, kind probeKind, now int64, fx *effects) {
 	}
 	// A member that is cut off from the others lives. That it knows of no leader shows it sooner
 	// than the end of its streams, which takes etcd three elections.
-	leader := kind == aliveProbe && c == m.conn && !c.leader && (c.running(Session) > 0 || m.witness > c.lastByte.Load())
-	c.leader = c.leader || leader
+	leader := kind == aliveProbe && c == m.conn && now >= c.leaderAt &&
+		(c.running(Session) > 0 || m.witness > c.lastByte.Load())
 	fx.probes = append(fx.probes, probeOrder{c, kind, c.probeGen, timeout, leader})
 }
 
-// leaderAsked takes what a member says of its leader. Where it knows of none it has to finish
-// something, and the others are asked for a sign of life: its streams go there if it does not.
-func (s *Set) leaderAsked(c *conn, none bool, now int64) {
-	c.leader = false
-	if none && c == c.m.conn && c.headless <= c.quorum.last.Load() {
-		c.headless, c.probeAt = now, now
+// leadership is what a member says of its leader.
+type leadership uint8
+
+const (
+	led        leadership = iota // it has one, or does not say
+	leaderless                   // it has none
+	noAnswer                     // it did not answer
+)
+
+// leaderAsked takes what a living member says of its leader. Where it knows of none it has to finish
+// something, and the others are asked for a sign of life: its streams go there if it does not. One
+// that is busy is not asked again soon, since requests would gather there.
+func (s *Set) leaderAsked(c *conn, l leadership, now int64) {
+	switch {
+	case l == noAnswer:
+		c.leaderAt = now + int64(giveUpAfter)
+	case l == leaderless && c == c.m.conn && c.leaderlessAt <= c.quorum.last.Load():
+		c.leaderlessAt, c.probeAt = now, now
 		s.callWitnesses(c.m, now)
 	}
 }

@@ -62,12 +62,16 @@
 // health check; any answer counts, and so does any byte that arrives meanwhile. The probe
 // for consensus is a linearizable read of one key; any answer that is not about missing
 // leadership counts. If it goes unanswered a health check has to come through on the same
-// connection before the member is called stalled: else the connection is merely full. A member
-// with quiet streams is also asked which one leads. If it knows of none it gets a probe for
-// consensus: it may be cut off from the others, which ends its streams only after some seconds. A
-// stream that begins waits for its first byte as a call for its answer. A probe
-// for life that waits for longer than calls do has the other members asked as well: what leaves
-// a silent member shall find one that is known to live.
+// connection before the member is called stalled: else the connection is merely full.
+//
+// A member with quiet streams is asked for its status instead, which is life as well and says
+// whether it has a leader; the health check follows if it does not answer as soon as calls do. A
+// member without a leader gets a probe for consensus: it may be cut off from the others, which ends
+// its streams only after some seconds. A stream that begins waits for its first byte as a call
+// waits for its answer.
+//
+// A probe for life that waits for longer than calls do has the other members asked as well: what
+// leaves a silent member shall find one that is known to live.
 //
 // # Time
 //

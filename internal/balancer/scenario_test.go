@@ -199,9 +199,12 @@ func (d *driver) probe(o probeOrder) {
 				o.c.BytesArrived()
 			}
 			d.set.probed(o, err, v, time.Duration(d.clock-began), d.clock, fx)
-			if o.leader {
-				none := v == answered && d.mode(o.c) == "cut off"
-				d.after(d.trip(o.c), func(*effects) { d.set.leaderAsked(o.c, none, d.clock) })
+			if o.leader && v == answered {
+				l := led
+				if d.mode(o.c) == "cut off" {
+					l = leaderless
+				}
+				d.set.leaderAsked(o.c, l, d.clock)
 			}
 		}
 	}

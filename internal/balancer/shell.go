@@ -134,29 +134,43 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 	began := s.now()
 	var err error
 	var v verdict
+	var lead leadership
 	if o.kind == aliveProbe {
-		err = checkHealth(ctx, cc, o.timeout)
-		v = verdictOf(err)
+		if o.leader {
+			err, lead = askLeader(ctx, cc, min(o.c.m.silenceLimit(), o.timeout))
+		}
+		if v = verdictOf(err); !o.leader || v != answered {
+			left := o.timeout - time.Duration(s.now()-began)
+			began = s.now()
+			err = checkHealth(ctx, cc, left)
+			v = verdictOf(err)
+		}
 	} else {
 		v, err = s.probeConsensus(ctx, cc, o)
 	}
 	took := time.Duration(s.now() - began)
-	s.change(func(now int64, fx *effects) { s.probed(o, err, v, took, now, fx) })
+	s.change(func(now int64, fx *effects) {
+		s.probed(o, err, v, took, now, fx)
+		if o.leader && v == answered {
+			s.leaderAsked(o.c, lead, now)
+		}
+	})
 	s.poke()
-	if o.leader {
-		none := v == answered && leaderless(ctx, cc, o.timeout)
-		s.change(func(now int64, _ *effects) { s.leaderAsked(o.c, none, now) })
-		s.poke()
-	}
 }
 
-// leaderless reports that the member says that it has no leader. One that does not say it in time
-// may be busy (status waits for a defragmentation), which is no answer.
-func leaderless(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) bool {
+// askLeader asks a member for its status, which says whether it has a leader. One that does not
+// answer as soon as calls do may be busy: status waits for a defragmentation.
+func askLeader(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) (error, leadership) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r, err := pb.NewMaintenanceClient(cc).Status(ctx, &pb.StatusRequest{})
-	return err == nil && r.Leader == 0
+	switch {
+	case !fromServer(err):
+		return err, noAnswer
+	case err != nil || r.Leader != 0: // who may not ask for it learns nothing
+		return err, led
+	}
+	return nil, leaderless
 }
 
 // healthCheck is the method of gRPC's health service. Its request is an empty message and any

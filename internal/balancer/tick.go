@@ -202,7 +202,7 @@ func (s *Set) due(c *conn, now int64, busy, recent bool, next *alarm) probeKind 
 		need(aliveProbe)
 	case inUse && m.witness > c.lastByte.Load():
 		need(aliveProbe)
-	case inUse && c.headless > c.quorum.last.Load():
+	case inUse && c.leaderlessAt > c.quorum.last.Load():
 		need(consensusProbe)
 	}
 	if waits := c.unmet(now); waits >= limit { // a stream that begins waits as a call does
