@@ -95,8 +95,10 @@ func (j *judged) plus(o judged) {
 		to   *int
 		more int
 	}{
-		{&j.watch.Events, o.watch.Events}, {&j.watch.Prevs, o.watch.Prevs}, {&j.watch.Compacted, o.watch.Compacted}, {&j.watch.Skipped, o.watch.Skipped},
-		{&j.lease.Lost, o.lease.Lost}, {&j.lease.Excused, o.lease.Excused}, {&j.lease.Revoked, o.lease.Revoked}, {&j.lease.Early, o.lease.Early},
+		{&j.watch.Events, o.watch.Events}, {&j.watch.Prevs, o.watch.Prevs}, {&j.watch.Compacted, o.watch.Compacted},
+		{&j.watch.Skipped, o.watch.Skipped},
+		{&j.lease.Lost, o.lease.Lost}, {&j.lease.Excused, o.lease.Excused}, {&j.lease.Revoked, o.lease.Revoked},
+		{&j.lease.Early, o.lease.Early},
 		{&j.owner.Holds, o.owner.Holds}, {&j.owner.Lost, o.owner.Lost}, {&j.owner.Meddled, o.owner.Meddled},
 		{&j.owner.Counted, o.owner.Counted}, {&j.owner.Early, o.owner.Early},
 		{&j.live.Waits, o.live.Waits}, {&j.live.Events, o.live.Events}, {&j.live.News, o.live.News},
@@ -115,7 +117,8 @@ func (j *judged) plus(o judged) {
 		to   *time.Duration
 		more time.Duration
 	}{
-		{&j.owner.Lag, o.owner.Lag}, {&j.live.Wait, o.live.Wait}, {&j.live.Delay, o.live.Delay}, {&j.live.Left, o.live.Left}, {&j.live.Late, o.live.Late},
+		{&j.owner.Lag, o.owner.Lag}, {&j.live.Wait, o.live.Wait}, {&j.live.Delay, o.live.Delay},
+		{&j.live.Left, o.live.Left}, {&j.live.Late, o.live.Late},
 	} {
 		*d.to = max(*d.to, d.more)
 	}

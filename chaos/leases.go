@@ -97,7 +97,8 @@ const attachTimeout = time.Second
 // attachment is the write of a lease's key.
 func (h *holder) attachment(key string, id clientv3.LeaseID) history.Op {
 	return history.Op{
-		ID: h.id*1_000_000 + h.n, Client: h.client, Kind: history.Put, Keys: []string{key}, Value: fmt.Sprintf("%x", int64(id)),
+		ID: h.id*1_000_000 + h.n, Client: h.client, Kind: history.Put, Keys: []string{key},
+		Value: fmt.Sprintf("%x", int64(id)),
 	}
 }
 

@@ -57,7 +57,8 @@ func main() {
 	file := flag.String(
 		"timeline",
 		"",
-		"where to write the history of the run; empty: only if it fails, to chaos-SEED.jsonl in the directory for temporary files",
+		"where to write the history of the run; empty: only if it fails, to chaos-SEED.jsonl in the directory for "+
+			"temporary files",
 	)
 	flag.Parse()
 	if *seed == 0 {

@@ -70,7 +70,8 @@ func (r *result) print(out io.Writer) {
 	delays := r.watchDelays()
 	fmt.Fprintf(
 		out,
-		"watches: %d, events delivered %d, delay p50, p99, worst: %s; ended by compaction %d, which kept %d events from them\n",
+		"watches: %d, events delivered %d, delay p50, p99, worst: %s; ended by compaction %d, which kept %d events "+
+			"from them\n",
 		len(h.Watches),
 		r.watch.Events,
 		quantiles(delays),
@@ -83,7 +84,8 @@ func (r *result) print(out io.Writer) {
 	}
 	fmt.Fprintf(
 		out,
-		"leases: %d, renewals %d, grants failed %d, lost %d (not renewable: %d), expired under a holder %d, ended by the server against its word %d",
+		"leases: %d, renewals %d, grants failed %d, lost %d (not renewable: %d), expired under a holder %d, ended by "+
+			"the server against its word %d",
 		len(h.Leases),
 		renewals,
 		r.failedGrants,
@@ -97,7 +99,8 @@ func (r *result) print(out io.Writer) {
 	}
 	fmt.Fprintf(
 		out,
-		"\nlocks and leaderships: %d, not got %d, lost %d (by the server against its word %d), guarded writes %d; loss known at least %s before the next owner",
+		"\nlocks and leaderships: %d, not got %d, lost %d (by the server against its word %d), guarded writes %d; "+
+			"loss known at least %s before the next owner",
 		r.owner.Holds,
 		r.failedOwners,
 		r.owner.Lost,
@@ -107,7 +110,8 @@ func (r *result) print(out io.Writer) {
 	)
 	fmt.Fprintf(
 		out,
-		"\nliveness: %d waits of the first in line, worst %s; worst delay of %d events %s; %d owners whose key was gone, worst %s until they knew; keys unwanted for up to %s; meddled with: %d holds, %d leases",
+		"\nliveness: %d waits of the first in line, worst %s; worst delay of %d events %s; %d owners whose key was "+
+			"gone, worst %s until they knew; keys unwanted for up to %s; meddled with: %d holds, %d leases",
 		r.live.Waits,
 		short(r.live.Wait),
 		r.live.Events,
@@ -126,7 +130,8 @@ func (r *result) print(out io.Writer) {
 	if b := h.Restore; b != nil {
 		fmt.Fprintf(
 			out,
-			"restored at %s to revision %d, back after %s, another id: %v; forgotten: %d revisions, %d leases, %d ownerships; watches told: %d\n",
+			"restored at %s to revision %d, back after %s, another id: %v; forgotten: %d revisions, %d leases, %d "+
+				"ownerships; watches told: %d\n",
 			short(
 				b.At,
 			),

@@ -177,8 +177,12 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 	}
 	id := 10
 	for _, scopes := range [][]watcher{
-		{{scope: kvScope}, {scope: space}, {scope: kvScope + "3"}, {scope: kvScope, short: true}, {scope: idleScope}, {scope: kvScope, now: true}},
-		{{scope: kvScope, slow: 300 * time.Millisecond}, {scope: leaseScope}, {scope: space, short: true}, {scope: kvScope + "0", short: true}, {scope: space, now: true}},
+		{{scope: kvScope}, {scope: space}, {scope: kvScope + "3"}, {scope: kvScope, short: true}, {scope: idleScope}, {
+			scope: kvScope, now: true,
+		}},
+		{{scope: kvScope, slow: 300 * time.Millisecond}, {
+			scope: leaseScope,
+		}, {scope: space, short: true}, {scope: kvScope + "0", short: true}, {scope: space, now: true}},
 		{{scope: idleScope}}, // a client that does nothing else, so that its token expires
 	} {
 		number := id
@@ -231,10 +235,8 @@ func assemble(endpoints []string, seed uint64, clock history.Clock, rec *recorde
 			return c, err
 		}
 		for _, scope := range contests {
-			c.owners = append(
-				c.owners,
-				&contender{id: id, client: number, scope: scope, cli: cl, clock: clock, diary: d, rnd: random(id)},
-			)
+			c.owners = append(c.owners,
+				&contender{id: id, client: number, scope: scope, cli: cl, clock: clock, diary: d, rnd: random(id)})
 			id++
 		}
 	}
@@ -395,10 +397,8 @@ func (r *result) disband(c *crew) {
 		}
 	}
 	if d := slices.Max(append(r.closes, 0)); d > closeMax {
-		r.violations = append(
-			r.violations,
-			check.Violation{Check: "close", Text: fmt.Sprintf("closing a client took %v", d)},
-		)
+		r.violations = append(r.violations,
+			check.Violation{Check: "close", Text: fmt.Sprintf("closing a client took %v", d)})
 	}
 }
 
@@ -423,10 +423,8 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 		}
 	}
 	if h.Views = c.look.views; len(c.look.errs) > 0 {
-		r.violations = append(
-			r.violations,
-			check.Violation{Check: "service", Text: errors.Join(c.look.errs...).Error()},
-		)
+		r.violations = append(r.violations,
+			check.Violation{Check: "service", Text: errors.Join(c.look.errs...).Error()})
 	}
 	r.comparisons = c.copier.comparisons
 	if err := c.copier.err; err != nil {

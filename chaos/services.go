@@ -58,7 +58,8 @@ func (p *provider) run(ctx context.Context) {
 	var list []*discovery.Registration
 	for i := range instances {
 		g, err := p.registrar.Register(ctx, discovery.Instance{
-			Service: service, ID: fmt.Sprintf("%d-%d", p.id, i), Addresses: []string{fmt.Sprintf("127.0.0.1:%d", 1000+10*p.id+i)},
+			Service: service, ID: fmt.Sprintf("%d-%d", p.id, i),
+			Addresses: []string{fmt.Sprintf("127.0.0.1:%d", 1000+10*p.id+i)},
 		})
 		if err != nil {
 			if ctx.Err() == nil {

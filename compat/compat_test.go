@@ -130,8 +130,9 @@ func TestRunAll(t *testing.T) {
 			"skip/not_test.go": "package not\nimport \"testing\"\nfunc TestNot(t *testing.T) { t.Fail() }\n",
 		},
 		"example.com/failing@v1.0.0": {
-			"go.mod":    "module example.com/failing\n\ngo 1.20\n",
-			"f_test.go": "package f\nimport \"testing\"\nfunc TestKnown(t *testing.T) { t.Error(\"as ever\") }\nfunc TestNew(t *testing.T) { t.Error(\"not before\") }\n",
+			"go.mod": "module example.com/failing\n\ngo 1.20\n",
+			"f_test.go": "package f\nimport \"testing\"\nfunc TestKnown(t *testing.T) { t.Error(\"as ever\") }\nfunc " +
+				"TestNew(t *testing.T) { t.Error(\"not before\") }\n",
 		},
 	})
 	base := t.TempDir()
@@ -165,10 +166,8 @@ func TestRunAll(t *testing.T) {
 	if err := w.page(page); err != nil {
 		t.Fatal(err)
 	}
-	if want := "| failing | `example.com/failing@v1.0.0` | not run | | | 0 | 2 | 0 |"; !strings.Contains(
-		page.String(),
-		want,
-	) {
+	want := "| failing | `example.com/failing@v1.0.0` | not run | | | 0 | 2 | 0 |"
+	if !strings.Contains(page.String(), want) {
 		t.Errorf("%q is missing in\n%s", want, page)
 	}
 	// Without a network of its own the suite finds its port taken, and says which.

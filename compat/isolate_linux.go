@@ -31,7 +31,8 @@ func loopbackUp() error {
 	}
 	copy(req.name[:], "lo")
 	req.flags = syscall.IFF_UP
-	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&req))); e != 0 {
+	_, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&req)))
+	if e != 0 {
 		return fmt.Errorf("loopback: %w", e)
 	}
 	return nil

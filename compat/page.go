@@ -19,7 +19,8 @@ type pair struct {
 func printPage(out io.Writer, pairs []pair, all []outcome.Explanation) error {
 	var b strings.Builder
 	b.WriteString(
-		"| suite | module | Fairlead: passed | not passed | skipped | official: passed | not passed | skipped | date |\n",
+		"| suite | module | Fairlead: passed | not passed | skipped | official: passed | not passed | skipped | date " +
+			"|\n",
 	)
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for _, p := range pairs {

@@ -82,19 +82,23 @@ func suites() []suite {
 			packages: []string{"./pkg/storage/etcd3/...", "./pkg/storage/storagebackend/factory"}, quick: true,
 		},
 		{
-			name: "coredns", what: "the etcd plugin of CoreDNS", module: "github.com/coredns/coredns", version: corednsVersion,
+			name: "coredns", what: "the etcd plugin of CoreDNS", module: "github.com/coredns/coredns",
+			version:  corednsVersion,
 			packages: []string{"./plugin/etcd/..."}, tags: "etcd", server: &server{port: 2379},
 		},
 		{
-			name: "go-zero", what: "discovery of go-zero", module: "github.com/zeromicro/go-zero", version: goZeroVersion,
+			name: "go-zero", what: "discovery of go-zero", module: "github.com/zeromicro/go-zero",
+			version:  goZeroVersion,
 			packages: []string{"./core/discov/...", "./zrpc/resolver/internal"},
 		},
 		{
-			name: "go-kit", what: "go-kit's own adapter, over our client", module: "github.com/go-kit/kit", version: goKitVersion,
+			name: "go-kit", what: "go-kit's own adapter, over our client", module: "github.com/go-kit/kit",
+			version:  goKitVersion,
 			packages: []string{"./sd/etcdv3"}, tags: "flaky_integration", server: &server{env: "ETCD_ADDR"},
 		},
 		{
-			name: "kvtools", what: "the etcd store of kvtools", module: "github.com/kvtools/etcdv3", version: kvtoolsVersion,
+			name: "kvtools", what: "the etcd store of kvtools", module: "github.com/kvtools/etcdv3",
+			version:  kvtoolsVersion,
 			packages: []string{"."}, server: &server{port: 4001},
 		},
 	}

@@ -136,7 +136,8 @@ func granted(all []permission) string {
 }
 
 var accessPlanners = map[string]func(*accessPlan, *accessState, *accessChange) error{
-	"user-add": planUserAdd, "user-delete": planUserDelete, "user-password": planUserPassword, "user-grant": planUserGrant, "user-revoke": planUserRevoke,
+	"user-add": planUserAdd, "user-delete": planUserDelete, "user-password": planUserPassword,
+	"user-grant": planUserGrant, "user-revoke": planUserRevoke,
 	"role-add": planRoleAdd, "role-delete": planRoleDelete, "role-grant": planRoleGrant, "role-revoke": planRoleRevoke,
 }
 
@@ -153,7 +154,8 @@ func planAccess(ch *accessChange, st *accessState) (*accessPlan, error) {
 	switch {
 	case wants && !user:
 		return nil, refuse("there is no user %s (any more)", printable(ch.User))
-	case (ch.Action == "user-grant" || strings.HasPrefix(ch.Action, "role-") && ch.Action != "role-add") && !role && ch.Role != "root":
+	case (ch.Action == "user-grant" || strings.HasPrefix(ch.Action, "role-") && ch.Action != "role-add") && !role &&
+		ch.Role != "root":
 		return nil, refuse("there is no role %s (any more)", printable(ch.Role))
 	}
 	if err := planner(p, st, ch); err != nil {
@@ -169,7 +171,8 @@ func planAccess(ch *accessChange, st *accessState) (*accessPlan, error) {
 func named(kind, name string) error {
 	if name == "" || strings.TrimSpace(name) != name || len(name) > 200 || strings.ContainsAny(name, ":\x00\n\r\t") {
 		return badRequest(
-			"the name of a " + kind + " has 1 to 200 characters, no spaces at its ends, no colons and no control characters",
+			"the name of a " + kind +
+				" has 1 to 200 characters, no spaces at its ends, no colons and no control characters",
 		)
 	}
 	return nil
@@ -185,7 +188,8 @@ func planUserAdd(p *accessPlan, st *accessState, ch *accessChange) error {
 	p.Title, p.target = "Add this user?", "user "+ch.User
 	p.Effects = []string{ch.User + " has no roles at first, and may do nothing."}
 	if ch.Password == "" {
-		p.Effects = append(p.Effects, "Without a password this user can only authenticate by a certificate of that name.")
+		p.Effects = append(p.Effects,
+			"Without a password this user can only authenticate by a certificate of that name.")
 	}
 	user, password := ch.User, ch.Password
 	p.do = func(ctx context.Context, a clientv3.Auth) error {
@@ -205,7 +209,8 @@ func planUserDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 	p.Title, p.target = "Delete this user?", "user "+ch.User
 	p.before = "roles: " + strings.Join(st.users[ch.User], ", ")
 	p.Effects = []string{
-		ch.User + " can do nothing any more. Its requests are refused from now on; its watches may go on until they end.",
+		ch.User +
+			" can do nothing any more. Its requests are refused from now on; its watches may go on until they end.",
 	}
 	user := ch.User
 	p.do = func(ctx context.Context, a clientv3.Auth) error { _, err := a.UserDelete(ctx, user); return err }
@@ -218,7 +223,8 @@ func planUserPassword(p *accessPlan, st *accessState, ch *accessChange) error {
 	}
 	p.Title, p.target = "Change the password?", "password of "+ch.User
 	p.Effects = []string{
-		"The old password of " + ch.User + " stops working now. Programs that use it fail when they log in the next time.",
+		"The old password of " + ch.User +
+			" stops working now. Programs that use it fail when they log in the next time.",
 	}
 	if ch.User == st.own {
 		p.Warnings = []string{"This is your own password: sign in again afterwards."}
@@ -257,7 +263,8 @@ func planUserRevoke(p *accessPlan, st *accessState, ch *accessChange) error {
 	case ch.User == "root" && ch.Role == "root" && st.enabled:
 		return refuse("root is needed as long as authentication is on")
 	}
-	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, "has the role "+ch.Role, "does not have it"
+	p.Title, p.target, p.before, p.after = "Take this role away?", "user "+ch.User, "has the role "+ch.Role,
+		"does not have it"
 	p.Effects = []string{
 		fmt.Sprintf("%s loses what only %s permits: %s.", ch.User, ch.Role, granted(st.roles[ch.Role])),
 	}

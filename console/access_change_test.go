@@ -68,7 +68,8 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	)
 	do(map[string]any{"action": "user-add", "user": "bo", "password": "b"}, "no roles at first")
 	do(map[string]any{"action": "user-add", "user": "cert"}, "only authenticate by a certificate")
-	do(map[string]any{"action": "user-grant", "user": "bo", "role": "ops"}, "read and write all keys that begin with ops/")
+	do(map[string]any{"action": "user-grant", "user": "bo", "role": "ops"},
+		"read and write all keys that begin with ops/")
 	as := func(user, password, key string) int {
 		t.Helper()
 		q := serve(

@@ -82,7 +82,8 @@ func (a *audit) note(ch *Change) error {
 		if len(a.kept) >= 2*auditMost {
 			a.kept = slices.Clone(a.kept[auditMost:])
 		}
-	} else if i, ok := slices.BinarySearchFunc(a.kept, ch.ID, func(c Change, id int64) int { return int(c.ID - id) }); ok {
+	} else if i, ok := slices.BinarySearchFunc(a.kept, ch.ID,
+		func(c Change, id int64) int { return int(c.ID - id) }); ok {
 		a.kept[i] = *ch
 	}
 	a.mu.Unlock()
@@ -162,7 +163,8 @@ func (a *audit) latest(is func(*Change) bool) string {
 			if who == "" {
 				who = "somebody without a name"
 			}
-			return fmt.Sprintf("%s by %s from %s, %s ago", ch.Action, who, ch.From, time.Since(ch.Time).Round(time.Second))
+			return fmt.Sprintf("%s by %s from %s, %s ago", ch.Action, who, ch.From,
+				time.Since(ch.Time).Round(time.Second))
 		}
 	}
 	return ""

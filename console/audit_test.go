@@ -144,10 +144,8 @@ func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 		{"POST", "api/locks/release", map[string]any{"key": b64Std(t.Name()), "create": rev}},
 		{"POST", "api/operations/run", p.plan(map[string]any{"action": "compact"}).Operation},
 	} {
-		if e := p.refused(c.method, c.path, c.body, http.StatusServiceUnavailable, "audit"); !strings.Contains(
-			e.Error,
-			"the disk is full",
-		) {
+		e := p.refused(c.method, c.path, c.body, http.StatusServiceUnavailable, "audit")
+		if !strings.Contains(e.Error, "the disk is full") {
 			t.Errorf("%s: %+v", c.path, e)
 		}
 	}
@@ -176,7 +174,8 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 	change := func(user, password, key string, status int) int {
 		t.Helper()
 		p.signInWith(map[string]string{"user": user, "password": password})
-		if got := p.call("PUT", "api/key", map[string]any{"key": b64Std(key), "value": b64Std("v of " + user), "mod": 0}, nil); got != status {
+		if got := p.call("PUT", "api/key",
+			map[string]any{"key": b64Std(key), "value": b64Std("v of " + user), "mod": 0}, nil); got != status {
 			t.Fatalf("%s writes %s: status %d", user, key, got)
 		}
 		var list struct {

@@ -66,7 +66,8 @@ func TestSearch(t *testing.T) {
 	p, client := open(t, console.WithReadOnly())
 	prefix := t.Name() + "/"
 	for key, val := range map[string]string{
-		"alpha": "nothing", "beta": strings.Repeat("é", 200) + "NEEDLE<b>" + strings.Repeat("x", 500), "needle/1": "v", "Needle/2\x00\xff": "\xff\xfe", "zeta": "\xff\x00needle",
+		"alpha": "nothing", "beta": strings.Repeat("é", 200) + "NEEDLE<b>" + strings.Repeat("x", 500), "needle/1": "v",
+		"Needle/2\x00\xff": "\xff\xfe", "zeta": "\xff\x00needle",
 	} {
 		put(t, client, prefix+key, val)
 	}
@@ -139,7 +140,8 @@ func TestNewKeysWithALease(t *testing.T) {
 	if k.Lease == "" || k.TTL < 200 || k.TTL > 300 {
 		t.Fatalf("%+v", k)
 	}
-	if status := p.call("PUT", "api/key", body("other", map[string]any{"lease": k.Lease}), nil); status != http.StatusOK {
+	status := p.call("PUT", "api/key", body("other", map[string]any{"lease": k.Lease}), nil)
+	if status != http.StatusOK {
 		t.Fatalf("status %d", status)
 	}
 	lease := k.Lease
@@ -160,7 +162,9 @@ func TestNewKeysWithALease(t *testing.T) {
 	if n := leases(); n != before {
 		t.Errorf("%d leases, before %d", n, before)
 	}
-	for _, more := range []map[string]any{{"ttl": -1}, {"ttl": 1e10}, {"ttl": 5, "lease": lease}, {"lease": "nosuch"}, {"mod": 5, "ttl": 5}} {
+	for _, more := range []map[string]any{
+		{"ttl": -1}, {"ttl": 1e10}, {"ttl": 5, "lease": lease}, {"lease": "nosuch"}, {"mod": 5, "ttl": 5},
+	} {
 		p.refused("PUT", "api/key", body("bad", more), http.StatusBadRequest, "bad_request")
 	}
 	p.refused("PUT", "api/key", body("bad", map[string]any{"lease": "123"}), http.StatusNotFound, "NotFound")
@@ -242,7 +246,8 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	log.take()
 	body := map[string]any{"file": strings.Join(file, "\n") + "\n", "absent": true}
 	var plan, done imported
-	if status := p.call("POST", "api/import", body, &plan); status != http.StatusOK || plan.Added != 1498 || plan.Kept != 1 || plan.Same != 1 || plan.Leased != 1 ||
+	if status := p.call("POST", "api/import", body, &plan); status != http.StatusOK || plan.Added != 1498 ||
+		plan.Kept != 1 || plan.Same != 1 || plan.Leased != 1 ||
 		len(plan.LeftOut) != 1 || string(plan.LeftOut[0]) != prefix+"leased" || len(plan.Writes) != 100 ||
 		plan.Seen == "" ||
 		count() != 2 {
@@ -279,10 +284,8 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 
 	// A file that is not whole, and a prefix instead of that of the file.
 	body = map[string]any{"file": strings.Join(file[:500], "\n") + "\n"}
-	if e := p.refused("POST", "api/import", body, http.StatusBadRequest, "bad_request"); !strings.Contains(
-		e.Error,
-		"cut short",
-	) {
+	e := p.refused("POST", "api/import", body, http.StatusBadRequest, "bad_request")
+	if !strings.Contains(e.Error, "cut short") {
 		t.Errorf("%+v", e)
 	}
 	plan = imported{}
@@ -295,7 +298,8 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	if plan.Added != 1501 || string(plan.Writes[0].Key) != t.Name()+"/to/00000" {
 		t.Errorf("%+v", plan)
 	}
-	if n := strings.Count(fmt.Sprint(p.lines("POST", "api/export", map[string]any{"prefix": b64Std(t.Name() + "/none")})), "end"); n != 1 {
+	if n := strings.Count(fmt.Sprint(p.lines("POST", "api/export",
+		map[string]any{"prefix": b64Std(t.Name() + "/none")})), "end"); n != 1 {
 		t.Error("an export of nothing is no file")
 	}
 }
@@ -368,7 +372,8 @@ func TestFormat(t *testing.T) {
 			c-1,
 		)
 	}
-	for _, in := range []string{"", "just a text", "a: 1\n b: 2\n", "a: 1\na: 2\n", "a: *nosuch", "\xff\xfe", "42", bomb, "{", strings.Repeat("[", 20000), strings.Repeat("x", 2<<20)} {
+	for _, in := range []string{"", "just a text", "a: 1\n b: 2\n", "a: 1\na: " +
+		"2\n", "a: *nosuch", "\xff\xfe", "42", bomb, "{", strings.Repeat("[", 20000), strings.Repeat("x", 2<<20)} {
 		p.refused("POST", "api/format", map[string]any{"value": b64Std(in)}, http.StatusBadRequest, "bad_request")
 	}
 }

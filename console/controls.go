@@ -18,10 +18,11 @@ import (
 
 // part is a part of a split.
 type part struct {
-	Filter    discovery.Filter `json:"filter"`
-	Percent   float64          `json:"percent"`   // as it was asked for
-	Share     float64          `json:"share"`     // as it is: parts without an instance that takes calls give theirs to the others
-	Instances int              `json:"instances"` // that take calls
+	Filter  discovery.Filter `json:"filter"`
+	Percent float64          `json:"percent"` // as it was asked for
+	// as it is: parts without an instance that takes calls give theirs to the others
+	Share     float64 `json:"share"`
+	Instances int     `json:"instances"` // that take calls
 }
 
 // own is what an instance says of itself where operators say something else.

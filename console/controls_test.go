@@ -192,10 +192,14 @@ func TestControlsThatMakeNoSense(t *testing.T) {
 	p, client := open(t)
 	base, name := withOrders(t, client)
 	for _, change := range []map[string]any{
-		{}, {"service": name}, {"service": name, "id": "a"}, {"service": name, "id": "a", "split": []string{}}, {"id": "a", "drain": true},
-		{"service": name, "id": "a", "weight": -1}, {"service": name, "id": "a", "weight": 1 << 40}, {"service": name, "id": "a/\x00", "weight": 1},
-		{"service": name, "split": []string{"v1=95"}}, {"service": name, "split": []string{"v1=95", "v2=6"}}, {"service": name, "split": []string{"color=red=100"}},
-		{"service": name, "split": []string{"v1"}}, {"service": name, "split": []string{"=100"}}, {"service": name, "other": 1},
+		{}, {"service": name}, {"service": name, "id": "a"}, {"service": name, "id": "a", "split": []string{}},
+		{"id": "a", "drain": true},
+		{"service": name, "id": "a", "weight": -1}, {"service": name, "id": "a", "weight": 1 << 40},
+		{"service": name, "id": "a/\x00", "weight": 1},
+		{"service": name, "split": []string{"v1=95"}}, {"service": name, "split": []string{"v1=95", "v2=6"}},
+		{"service": name, "split": []string{"color=red=100"}},
+		{"service": name, "split": []string{"v1"}}, {"service": name, "split": []string{"=100"}},
+		{"service": name, "other": 1},
 	} {
 		p.refused("POST", "api/services/prospect", change, http.StatusBadRequest, "bad_request")
 		change["seen"] = "{}"
@@ -318,7 +322,8 @@ func TestControlsWhileEtcdIsAway(t *testing.T) {
 	t.Cleanup(func() { _ = cluster.Members()[0].Thaw() })
 	for _, path := range []string{"prospect", "control"} {
 		var e failure
-		if status := p.call("POST", "api/services/"+path, map[string]any{"service": t.Name(), "id": "i", "drain": true, "seen": "{}"}, &e); status < 500 ||
+		if status := p.call("POST", "api/services/"+path,
+			map[string]any{"service": t.Name(), "id": "i", "drain": true, "seen": "{}"}, &e); status < 500 ||
 			e.Error == "" ||
 			len(e.Members) == 0 {
 			t.Errorf("%s: status %d, %+v", path, status, e)

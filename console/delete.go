@@ -186,7 +186,8 @@ func (t *target) meant(r *request) error {
 			fmt.Sprintf("to delete more than %d keys, type their prefix; nothing was deleted", previewKeys),
 		)
 	case !r.session.saves.has(saved{string(t.Key), t.Revision, t.Count}):
-		return badRequest(fmt.Sprintf("to delete more than %d keys, save them to a file first; nothing was deleted", previewKeys))
+		return badRequest(fmt.Sprintf("to delete more than %d keys, save them to a file first; nothing was deleted",
+			previewKeys))
 	}
 	return nil
 }
@@ -194,7 +195,8 @@ func (t *target) meant(r *request) error {
 // deleteMarked deletes several keys, if none of them was changed since it was seen.
 func deleteMarked(r *request, keys []marked) (any, error) {
 	if len(keys) > previewKeys {
-		return nil, badRequest(fmt.Sprintf("no more than %d keys can be deleted at once; delete more by their prefix", previewKeys))
+		return nil, badRequest(fmt.Sprintf("no more than %d keys can be deleted at once; delete more by their prefix",
+			previewKeys))
 	}
 	var (
 		names [][]byte
@@ -211,7 +213,8 @@ func deleteMarked(r *request, keys []marked) (any, error) {
 		ops = append(ops, clientv3.OpDelete(string(k.Key)))
 		looks = append(looks, clientv3.OpGet(string(k.Key), clientv3.WithKeysOnly()))
 	}
-	if err := r.begin("delete", fmt.Sprintf("%d keys: %s", len(keys), auditOf(bytes.Join(names, []byte(" "))))); err != nil {
+	err := r.begin("delete", fmt.Sprintf("%d keys: %s", len(keys), auditOf(bytes.Join(names, []byte(" ")))))
+	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := r.limit(callTimeout)

@@ -52,7 +52,8 @@ func formatYAML(text []byte) (_ []byte, err error) {
 			return nil, errNotYAML
 		case err != nil:
 			return nil, err
-		case len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode && doc.Content[0].Kind != yaml.SequenceNode:
+		case len(doc.Content) != 1 ||
+			doc.Content[0].Kind != yaml.MappingNode && doc.Content[0].Kind != yaml.SequenceNode:
 			return nil, errNotYAML
 		}
 		var check any // duplicate keys and unknown anchors are found by decoding only

@@ -17,7 +17,8 @@ import (
 
 // policy lets pages use nothing but this console's own files, and no text become markup or script.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types " +
+	"'none'"
 
 func secureHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", policy)

@@ -29,11 +29,17 @@ func TestAWayInMustBeNamed(t *testing.T) {
 
 func TestNothingWithoutASession(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
-	for _, path := range []string{"overview", "tree", "count", "key?key=YQ", "history?key=YQ", "services", "leases", "locks", "access", "stream?overview=1"} {
+	for _, path := range []string{
+		"overview", "tree", "count", "key?key=YQ", "history?key=YQ", "services", "leases", "locks", "access",
+		"stream?overview=1",
+	} {
 		p.refused("GET", "api/"+path, nil, http.StatusUnauthorized, "sign_in")
 	}
 	p.refused("PUT", "api/key", map[string]any{"key": "YQ==", "mod": 0}, http.StatusUnauthorized, "sign_in")
-	for _, path := range []string{"delete", "delete/preview", "services/prospect", "services/control", "services/remove", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release", "import", "access", "access/plan"} {
+	for _, path := range []string{
+		"delete", "delete/preview", "services/prospect", "services/control", "services/remove", "leases/grant",
+		"leases/keepalive", "leases/revoke", "locks/release", "import", "access", "access/plan",
+	} {
 		p.refused("POST", "api/"+path, map[string]any{}, http.StatusUnauthorized, "sign_in")
 	}
 	p.cookie = &http.Cookie{Name: "fairlead-00000000", Value: "guessed"}
@@ -161,7 +167,8 @@ func TestBodiesThatDripAreCutOff(t *testing.T) {
 		"a page":            "GET / HTTP/1.1\r\n",
 		"without a session": "PUT /api/key HTTP/1.1\r\nContent-Type: application/json\r\n",
 		"signing in":        "POST /api/session HTTP/1.1\r\nContent-Type: application/json\r\n",
-		"in a session": "PUT /api/key HTTP/1.1\r\nContent-Type: application/json\r\nFairlead-Session: " + p.secret + "\r\n" +
+		"in a session": "PUT /api/key HTTP/1.1\r\nContent-Type: application/json\r\nFairlead-Session: " + p.secret +
+			"\r\n" +
 			"Cookie: " + p.cookie.Name + "=" + p.cookie.Value + "\r\n",
 	} {
 		wg.Go(func() {
@@ -249,8 +256,9 @@ func TestOneUserDoesNotTakeWhatOthersNeed(t *testing.T) {
 func TestOtherNamesAreRefused(t *testing.T) {
 	p, _ := open(t, console.WithHosts("Console.Example.Org"))
 	for host, want := range map[string]int{
-		"localhost:1": 200, "[::1]:80": 200, "127.0.0.1": 200, "console.example.org:2389": 200, "console.example.org.": 200,
-		"evil.example": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example:80": 421,
+		"localhost:1": 200, "[::1]:80": 200, "127.0.0.1": 200, "console.example.org:2389": 200,
+		"console.example.org.": 200,
+		"evil.example":         421, "localhost.evil.example": 421, "127.0.0.1.evil.example:80": 421,
 	} {
 		p.header.Set("Host", host)
 		for _, path := range []string{"", "api/count", "js/main.js"} {
@@ -283,7 +291,9 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 			t.Fatalf("%s wrote %q", name, v)
 		}
 	}
-	for _, header := range []http.Header{{"Sec-Fetch-Site": {"same-origin"}, "Origin": {p.url}}, {"Sec-Fetch-Site": {"none"}}, {}} {
+	for _, header := range []http.Header{
+		{"Sec-Fetch-Site": {"same-origin"}, "Origin": {p.url}}, {"Sec-Fetch-Site": {"none"}}, {},
+	} {
 		p.header = header
 		p.get("api/count", nil)
 	}
@@ -313,11 +323,14 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 
 func TestHeadersOfEverything(t *testing.T) {
 	p, _ := open(t)
-	for _, path := range []string{"", "style.css", "js/main.js", "api/count", "api/session", "none", "api/none", "?token=x"} {
+	for _, path := range []string{
+		"", "style.css", "js/main.js", "api/count", "api/session", "none", "api/none", "?token=x",
+	} {
 		resp := p.request(t.Context(), "GET", path, nil)
 		resp.Body.Close()
 		h := resp.Header
-		for _, part := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"} {
+		for _, part := range []string{"default-src 'none'", "script-src 'self'", "style-src " +
+			"'self'", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"} {
 			if !strings.Contains(h.Get("Content-Security-Policy"), part) {
 				t.Errorf("%s: policy %q lacks %s", path, h.Get("Content-Security-Policy"), part)
 			}
@@ -352,7 +365,10 @@ func TestReadOnly(t *testing.T) {
 		http.StatusForbidden,
 		"read_only",
 	)
-	for _, path := range []string{"services/control", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release", "import", "access", "access/plan"} {
+	for _, path := range []string{
+		"services/control", "leases/grant", "leases/keepalive", "leases/revoke", "locks/release", "import", "access",
+		"access/plan",
+	} {
 		p.refused("POST", "api/"+path, map[string]any{}, http.StatusForbidden, "read_only")
 	}
 	p.refused("POST", "api/services/remove", map[string]any{}, http.StatusForbidden, "read_only")

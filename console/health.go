@@ -116,7 +116,8 @@ func (o *onsets) health(f *doctor.Facts) *health {
 			continue
 		}
 		h.Findings = append(h.Findings, finding{
-			Rule: g.Rule, Severity: g.Severity.String(), Stops: g.Stops, Members: g.Members, Title: g.Title, What: g.What, Detail: g.Detail, Means: g.Means, Do: g.Do,
+			Rule: g.Rule, Severity: g.Severity.String(), Stops: g.Stops, Members: g.Members, Title: g.Title,
+			What: g.What, Detail: g.Detail, Means: g.Means, Do: g.Do,
 			Mends: mendsOf(f, g), Since: began.at.UnixMilli(), Earlier: began.earlier, key: key,
 		})
 	}

@@ -76,17 +76,29 @@ func TestMends(t *testing.T) {
 	}{
 		{"nothing", func(*doctor.Facts) {}, "[]"},
 		{"a note", func(f *doctor.Facts) { f.Members[0].URLs[0].PagesErr = fmt.Errorf("404") }, "[]"},
-		{"full", func(f *doctor.Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}} }, "[no-space problem true [compact: defragment: disarm:]]"},
-		{"corrupt", func(f *doctor.Facts) { f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_CORRUPT}} }, "[corrupt problem true [member-remove:2]]"},
-		{"down", func(f *doctor.Facts) { f.Members[2].URLs[0].Status = nil }, "[silent problem false [member-remove:3]]"},
+		{"full", func(f *doctor.Facts) {
+			f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}}
+		}, "[no-space problem true [compact: defragment: disarm:]]"},
+		{"corrupt", func(f *doctor.Facts) {
+			f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_CORRUPT}}
+		}, "[corrupt problem true [member-remove:2]]"},
+		{"down", func(f *doctor.Facts) {
+			f.Members[2].URLs[0].Status = nil
+		}, "[silent problem false [member-remove:3]]"},
 		{"full and down", func(f *doctor.Facts) {
 			f.Members[2].URLs[0].Status = nil
 			f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}}
 		}, "[no-space problem true [compact: defragment: disarm:] silent problem false [member-remove:3]]"},
-		{"a slow leader", func(f *doctor.Facts) { f.Members[0].URLs[0].Took = time.Second }, "[slow warning false [move-leader:]]"},
-		{"a slow follower", func(f *doctor.Facts) { f.Members[1].URLs[0].Took = time.Second }, "[slow warning false []]"},
+		{"a slow leader", func(f *doctor.Facts) {
+			f.Members[0].URLs[0].Took = time.Second
+		}, "[slow warning false [move-leader:]]"},
+		{"a slow follower", func(f *doctor.Facts) {
+			f.Members[1].URLs[0].Took = time.Second
+		}, "[slow warning false []]"},
 		{"a stranger's endpoint", func(f *doctor.Facts) {
-			f.Members = append(f.Members, &doctor.Member{Unlisted: true, URLs: []doctor.Address{{URL: "x", Probe: doctor.Probe{Err: fmt.Errorf("refused")}}}})
+			f.Members = append(f.Members, &doctor.Member{
+				Unlisted: true, URLs: []doctor.Address{{URL: "x", Probe: doctor.Probe{Err: fmt.Errorf("refused")}}},
+			})
 		}, "[silent problem false []]"},
 	} {
 		f := three(time.Now())

@@ -96,9 +96,11 @@ func TestBadHistoryFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"cut short": string(good[:len(good)/2]), "empty": "", "of another form": strings.Replace(string(good), `"form":1`, `"form":2`, 1),
-		"something else": `[1,2,3]`, "out of order": strings.Replace(string(good), `"slot":`, `"slot":9`, 1), "binary": "\x00\xff",
-		"huge": strings.Repeat(" ", fileMost+1),
+		"cut short": string(good[:len(good)/2]), "empty": "",
+		"of another form": strings.Replace(string(good), `"form":1`, `"form":2`, 1),
+		"something else":  `[1,2,3]`, "out of order": strings.Replace(string(good), `"slot":`, `"slot":9`, 1),
+		"binary": "\x00\xff",
+		"huge":   strings.Repeat(" ", fileMost+1),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

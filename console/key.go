@@ -62,7 +62,8 @@ func getKey(r *request) (any, error) {
 	}
 	s := stateOf(string(key), got)
 	if s.Lease != "" && rev == 0 {
-		if ttl, err := r.client.TimeToLive(ctx, clientv3.LeaseID(got.Kvs[0].Lease)); err == nil { // else it is not shown
+		// else it is not shown
+		if ttl, err := r.client.TimeToLive(ctx, clientv3.LeaseID(got.Kvs[0].Lease)); err == nil {
 			s.TTL = ttl.TTL
 		}
 	}

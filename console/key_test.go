@@ -54,7 +54,8 @@ func TestAnEditKeepsItsLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	rev := put(t, client, t.Name(), "a", clientv3.WithLease(lease.ID))
-	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std(t.Name()), "value": b64Std("b"), "mod": rev}, nil); status != http.StatusOK {
+	status := p.call("PUT", "api/key", map[string]any{"key": b64Std(t.Name()), "value": b64Std("b"), "mod": rev}, nil)
+	if status != http.StatusOK {
 		t.Fatalf("status %d", status)
 	}
 	var k keyState
@@ -107,7 +108,8 @@ func TestAnEditThatLosesTheRaceWritesNothing(t *testing.T) {
 		t.Fatalf("the key is %q", v)
 	}
 	var done struct{ Mod int64 }
-	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std(key + "new"), "value": b64Std("mine"), "mod": 0}, &done); status != http.StatusOK ||
+	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std(key + "new"), "value": b64Std("mine"), "mod": 0},
+		&done); status != http.StatusOK ||
 		done.Mod <= theirs {
 		t.Fatalf("creating: status %d, %+v", status, done)
 	}
@@ -309,8 +311,8 @@ func TestDeleteOnlyWhatWasPreviewed(t *testing.T) {
 	if count() != 1 {
 		t.Fatal("it is gone")
 	}
-	if status := p.call("POST", "api/delete", map[string]any{"key": b64Std(prefix + "one"), "revision": seen + 1}, nil); status != http.StatusOK ||
-		count() != 0 {
+	status := p.call("POST", "api/delete", map[string]any{"key": b64Std(prefix + "one"), "revision": seen + 1}, nil)
+	if status != http.StatusOK || count() != 0 {
 		t.Fatalf("status %d", status)
 	}
 }

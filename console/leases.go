@@ -44,7 +44,9 @@ const ownersMost = 3
 func holders(keys [][]byte, lease int64) (all []holder) {
 	for _, key := range keys {
 		h := holder{}
-		for kind, base := range map[string]string{"instance": "/fairlead/services/", "follower of": "/fairlead/watchers/"} {
+		for kind, base := range map[string]string{
+			"instance": "/fairlead/services/", "follower of": "/fairlead/watchers/",
+		} {
 			if rest, ok := bytes.CutPrefix(key, []byte(base)); ok {
 				h = holder{kind, rest}
 			}

@@ -83,7 +83,9 @@ func (c *Console) mayOperate(ctx context.Context, client *clientv3.Client, user 
 }
 
 var (
-	errDenied  = &apiError{Status: http.StatusUnauthorized, Code: "denied", Message: "the name, the password or the token is wrong"}
+	errDenied = &apiError{
+		Status: http.StatusUnauthorized, Code: "denied", Message: "the name, the password or the token is wrong",
+	}
 	errTooMany = &apiError{
 		Status:  http.StatusTooManyRequests,
 		Code:    "too_many",
@@ -167,7 +169,8 @@ type signedIn struct {
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request, client *clientv3.Client, user string) signedIn {
 	id, secret := c.sessions.add(client, user)
 	http.SetCookie(w, &http.Cookie{
-		Name: c.cookie, Value: id, Path: c.base, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+		Name: c.cookie, Value: id, Path: c.base, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: r.TLS != nil,
 	})
 	return signedIn{secret, c.somebody(r.Context(), client, user)}
 }

@@ -337,7 +337,8 @@ func (p *plan) do(ctx context.Context, c *clientv3.Client, target string) (strin
 			return "", err
 		}
 		return fmt.Sprintf(
-			"its id is %s; start it with an empty directory, a --name, --initial-cluster-state existing and --initial-cluster %s",
+			"its id is %s; start it with an empty directory, a --name, --initial-cluster-state existing and "+
+				"--initial-cluster %s",
 			idName(got.Member.ID),
 			initialCluster(got.Members, got.Member.ID),
 		), nil

@@ -165,7 +165,9 @@ func TestOperations(t *testing.T) {
 		t.Errorf("%s leads", id)
 	}
 
-	for _, bad := range []string{"", "10.0.0.1:2380", "http://10.0.0.1", "ftp://a:1", "http://a:1/x", "\u202e", "javascript:alert(1)"} {
+	for _, bad := range []string{
+		"", "10.0.0.1:2380", "http://10.0.0.1", "ftp://a:1", "http://a:1/x", "\u202e", "javascript:alert(1)",
+	} {
 		p.refused(
 			"POST",
 			"api/operations/plan",
@@ -305,7 +307,8 @@ func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fmt.Fprintf(conn, "POST /api/operations/run HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nFairlead-Session: %s\r\nCookie: %s=%s\r\nContent-Length: %d\r\n\r\n%s",
+	if _, err := fmt.Fprintf(conn, "POST /api/operations/run HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+		"application/json\r\nFairlead-Session: %s\r\nCookie: %s=%s\r\nContent-Length: %d\r\n\r\n%s",
 		host, p.secret, p.cookie.Name, p.cookie.Value, len(text), text); err != nil {
 		t.Fatal(err)
 	}

@@ -222,7 +222,8 @@ func ask(ctx context.Context, client *clientv3.Client, endpoint string) (m membe
 	m.Up, m.ID, m.Version, m.Learner = true, idName(s.Header.MemberId), s.Version, s.IsLearner
 	m.Leader = s.Leader == s.Header.MemberId && s.Leader != 0
 	m.Size, m.InUse, m.Quota = s.DbSize, s.DbSizeInUse, s.DbSizeQuota
-	m.Revision, m.Index, m.Applied, m.Term, m.Problems = s.Header.Revision, s.RaftIndex, s.RaftAppliedIndex, s.RaftTerm, s.Errors
+	m.Revision, m.Index, m.Applied, m.Term, m.Problems = s.Header.Revision, s.RaftIndex, s.RaftAppliedIndex, s.RaftTerm,
+		s.Errors
 	if s.Leader != 0 {
 		leader = idName(s.Leader)
 	}

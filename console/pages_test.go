@@ -47,7 +47,9 @@ func TestServices(t *testing.T) {
 	defer r.Close()
 	ctx := clienttest.Within(t, clienttest.Long)
 	for i := range 3 {
-		if _, err := r.Register(ctx, discovery.Instance{Service: "or/ders", ID: fmt.Sprint("i", i), Addresses: []string{"10.0.0.1:80"}, Version: "v2", Zone: "east", Weight: 5, Metadata: map[string]string{"a": "<b>"}}); err != nil {
+		if _, err := r.Register(ctx, discovery.Instance{Service: "or/ders", ID: fmt.Sprint("i", i), Addresses: []string{
+			"10.0.0.1:80",
+		}, Version: "v2", Zone: "east", Weight: 5, Metadata: map[string]string{"a": "<b>"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -285,7 +287,8 @@ func withUsers(t *testing.T, client *clientv3.Client) {
 		func() error { _, err := client.UserGrantRole(ctx, "root", "root"); return err },
 		func() error { _, err := client.RoleAdd(ctx, "app"); return err },
 		func() error {
-			_, err := client.RoleGrantPermission(ctx, "app", "app/", clientv3.GetPrefixRangeEnd("app/"), clientv3.PermissionType(clientv3.PermReadWrite))
+			_, err := client.RoleGrantPermission(ctx, "app", "app/", clientv3.GetPrefixRangeEnd("app/"),
+				clientv3.PermissionType(clientv3.PermReadWrite))
 			return err
 		},
 		func() error { _, err := client.UserAdd(ctx, "ann", "a"); return err },
@@ -347,7 +350,8 @@ func TestUsersAndLogin(t *testing.T) {
 		p.signInWith(map[string]string{"user": user, "password": password})
 	}
 	as("ann", "a")
-	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std("app/k"), "value": b64Std("v"), "mod": 0}, nil); status != http.StatusOK {
+	status := p.call("PUT", "api/key", map[string]any{"key": b64Std("app/k"), "value": b64Std("v"), "mod": 0}, nil)
+	if status != http.StatusOK {
 		t.Fatalf("writing what she may: status %d", status)
 	}
 	p.refused(

@@ -153,7 +153,8 @@ func planDefragment(p *plan, st *clusterState) error {
 	}
 	p.Title = "Defragment all members?"
 	p.Effects = []string{
-		"One member after the other, the leader last, gives unused space back to its disk. It answers nothing meanwhile: about a second for each 100 MB.",
+		"One member after the other, the leader last, gives unused space back to its disk. It answers nothing " +
+			"meanwhile: about a second for each 100 MB.",
 		"It stops before the next member if one does not answer. If this page is closed, no further member begins.",
 	}
 	if len(st.members) < 3 {
@@ -200,7 +201,8 @@ func planDisarm(p *plan, st *clusterState) error {
 			p.Warnings = append(
 				p.Warnings,
 				fmt.Sprintf(
-					"The data of %s differs from the others'. Replace that member first: disarming lets clients read wrong data.",
+					"The data of %s differs from the others'. Replace that member first: disarming lets clients read "+
+						"wrong data.",
 					name,
 				),
 			)
@@ -271,13 +273,16 @@ func planAdd(p *plan, st *clusterState) error {
 	if p.Operation.Learner {
 		p.Title = "Add a learner?"
 		p.Effects = []string{
-			"A member at " + where + " receives all data, and has no vote until it is promoted. The quorum stays as it is.",
+			"A member at " + where +
+				" receives all data, and has no vote until it is promoted. The quorum stays as it is.",
 		}
 	} else {
 		p.Title = "Add a voting member?"
-		p.Effects = []string{fmt.Sprintf("A member at %s votes from now on, although it has not started: the cluster then needs %d of %d members, not %d of %d.", where, (all+1)/2+1, all+1, all/2+1, all)}
+		p.Effects = []string{fmt.Sprintf("A member at %s votes from now on, although it has not started: the cluster "+
+			"then needs %d of %d members, not %d of %d.", where, (all+1)/2+1, all+1, all/2+1, all)}
 		if live < (all+1)/2+1 {
-			return refuse("%d of %d voting members answer: with one more that has not started the cluster would have no quorum; add it as a learner, or mend the others first", live, all)
+			return refuse("%d of %d voting members answer: with one more that has not started the cluster would have "+
+				"no quorum; add it as a learner, or mend the others first", live, all)
 		}
 		p.Warnings = []string{"A learner is safer: it is promoted once it has all data."}
 	}
@@ -327,16 +332,15 @@ func planRemove(p *plan, st *clusterState) error {
 	p.Title = "Remove this member?"
 	p.Effects = []string{
 		fmt.Sprintf(
-			"%s leaves the cluster, and its process ends. Its data is useless then; to come back it must be added anew, with an empty directory.",
+			"%s leaves the cluster, and its process ends. Its data is useless then; to come back it must be added "+
+				"anew, with an empty directory.",
 			title(m),
 		),
 		fmt.Sprintf("The cluster then has %d voting members and needs %d of them.", all, all/2+1),
 	}
 	if p.Operation.Member == st.leader {
-		p.Warnings = append(
-			p.Warnings,
-			"It is the leader: writes wait until there is a new one. Move the leadership first.",
-		)
+		p.Warnings = append(p.Warnings,
+			"It is the leader: writes wait until there is a new one. Move the leadership first.")
 	}
 	if all%2 == 0 && !m.IsLearner {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%d voting members survive no more failures than %d.", all, all-1))

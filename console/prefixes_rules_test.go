@@ -40,7 +40,8 @@ func TestHeat(t *testing.T) {
 		h.add(now, []byte("cold/k"))
 	}
 	r := h.report(at.Add(120 * time.Second))
-	if len(r.Prefixes) != 2 || string(r.Prefixes[0].Prefix) != "hot/a/" || r.Prefixes[0].Rate < 9 || r.Prefixes[0].Rate > 11 ||
+	if len(r.Prefixes) != 2 || string(r.Prefixes[0].Prefix) != "hot/a/" || r.Prefixes[0].Rate < 9 ||
+		r.Prefixes[0].Rate > 11 ||
 		r.Seconds < 50 || r.Seconds > 60 || r.Others != 0 || r.Rate < 10 || r.Rate > 12 {
 		t.Errorf("%+v", r)
 	}
@@ -52,7 +53,8 @@ func TestHeat(t *testing.T) {
 		h.add(now, fmt.Appendf(nil, "p%d/k", i))
 	}
 	r = h.report(now.Add(time.Second))
-	if len(r.Prefixes) != prefixesShown || len(h.ring[now.UnixMilli()/heatStep.Milliseconds()%heatBuckets].counts) != heatPrefixes ||
+	if len(r.Prefixes) != prefixesShown ||
+		len(h.ring[now.UnixMilli()/heatStep.Milliseconds()%heatBuckets].counts) != heatPrefixes ||
 		r.Others*5 < 3.9*r.Rate || r.Others*5 > 4.1*r.Rate {
 		t.Errorf("%+v", r)
 	}

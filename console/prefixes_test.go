@@ -62,11 +62,13 @@ func TestHotAndLargePrefixes(t *testing.T) {
 	}
 	p.get("api/prefixes?weigh=1", &r)
 	l := r.Large
-	if l == nil || string(l.Under) != "/app/" || l.Keys != 522 || l.Measured != 3 || l.Single != 1 || !l.All || len(l.Prefixes) != 3 {
+	if l == nil || string(l.Under) != "/app/" || l.Keys != 522 || l.Measured != 3 || l.Single != 1 || !l.All ||
+		len(l.Prefixes) != 3 {
 		t.Fatalf("%+v", l)
 	}
 	large, small := l.Prefixes[0], l.Prefixes[1]
-	if string(large.Prefix) != "/app/large/" || large.Keys != 20 || large.Bytes < 200_000 || large.Bytes > 210_000 || large.Read != 8 {
+	if string(large.Prefix) != "/app/large/" || large.Keys != 20 || large.Bytes < 200_000 || large.Bytes > 210_000 ||
+		large.Read != 8 {
 		t.Errorf("%+v", large)
 	}
 	if string(small.Prefix) != "/app/small/" || small.Keys != 500 || small.Bytes != 500*int64(len("/app/small/0000v")) {
@@ -155,8 +157,10 @@ func TestTimeline(t *testing.T) {
 	if _, err := client.MemberRemove(ctx, added.Member.ID); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "and leaves", func() bool { return strings.Contains(what(), id+" was removed from the cluster\n") })
-	if status := p.call("PUT", "api/key", map[string]any{"key": b64Std("timeline/k"), "value": b64Std("v"), "mod": 0}, nil); status != http.StatusOK {
+	clienttest.Await(t, "and leaves",
+		func() bool { return strings.Contains(what(), id+" was removed from the cluster\n") })
+	status := p.call("PUT", "api/key", map[string]any{"key": b64Std("timeline/k"), "value": b64Std("v"), "mod": 0}, nil)
+	if status != http.StatusOK {
 		t.Fatal(status)
 	}
 	if text := what(); !strings.HasSuffix(text, "timeline/k\n") || !strings.Contains(text, "\nchange ") {

@@ -36,8 +36,8 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	}
 	log.pair(t, "grant", "a lease of 900 s", "", l.ID, console.Done)
 	var renewed oneLease
-	if status := p.call("POST", "api/leases/keepalive", map[string]any{"id": l.ID}, &renewed); status != http.StatusOK ||
-		renewed.TTL != 900 {
+	status := p.call("POST", "api/leases/keepalive", map[string]any{"id": l.ID}, &renewed)
+	if status != http.StatusOK || renewed.TTL != 900 {
 		t.Fatalf("status %d, %+v", status, renewed)
 	}
 	log.pair(t, "keep alive", "lease "+l.ID, "", "", console.Done)
@@ -69,7 +69,8 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 		t.Fatal("the key is gone")
 	}
 	log.take()
-	if status := p.call("POST", "api/leases/revoke", map[string]any{"id": mine.ID, "keys": 2}, nil); status != http.StatusNoContent {
+	status = p.call("POST", "api/leases/revoke", map[string]any{"id": mine.ID, "keys": 2}, nil)
+	if status != http.StatusNoContent {
 		t.Fatalf("status %d", status)
 	}
 	if c := log.take()[1]; c.Action != "revoke" || !strings.HasPrefix(c.Before, "2 keys: ") ||
@@ -81,7 +82,9 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	}
 	p.refused("POST", "api/leases/revoke", map[string]any{"id": mine.ID, "keys": 0}, http.StatusNotFound, "NotFound")
 	p.refused("POST", "api/leases/keepalive", map[string]any{"id": mine.ID}, http.StatusNotFound, "NotFound")
-	for path, body := range map[string]map[string]any{"grant": {"ttl": 0}, "keepalive": {"id": "x"}, "revoke": {"id": "0"}} {
+	for path, body := range map[string]map[string]any{
+		"grant": {"ttl": 0}, "keepalive": {"id": "x"}, "revoke": {"id": "0"},
+	} {
 		p.refused("POST", "api/leases/"+path, body, http.StatusBadRequest, "bad_request")
 	}
 	p.refused("POST", "api/leases/revoke", map[string]any{}, http.StatusBadRequest, "bad_request")
@@ -182,7 +185,8 @@ func TestWhoMayNotReleaseChangesNothing(t *testing.T) {
 	release := map[string]any{"key": b64Std("bank/lock/1"), "create": rev}
 	p.refused("POST", "api/locks/release", release, http.StatusForbidden, "PermissionDenied")
 	var e failure
-	if status := p.call("POST", "api/leases/revoke", map[string]any{"id": strconv.FormatInt(int64(lease.ID), 16), "keys": 1}, &e); status != http.StatusForbidden {
+	if status := p.call("POST", "api/leases/revoke",
+		map[string]any{"id": strconv.FormatInt(int64(lease.ID), 16), "keys": 1}, &e); status != http.StatusForbidden {
 		t.Fatalf("status %d, %+v", status, e)
 	}
 	p.signInWith(map[string]string{"user": "root", "password": "r"})
@@ -196,7 +200,9 @@ func TestWhoMayNotReleaseChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cluster.Members()[0].Thaw() })
-	for path, body := range map[string]map[string]any{"locks/release": release, "leases/grant": {"ttl": 60}, "leases/revoke": {"id": "1"}, "leases/keepalive": {"id": "1"}} {
+	for path, body := range map[string]map[string]any{"locks/release": release, "leases/grant": {
+		"ttl": 60,
+	}, "leases/revoke": {"id": "1"}, "leases/keepalive": {"id": "1"}} {
 		if status := p.call("POST", "api/"+path, body, &e); status < 500 || e.Error == "" {
 			t.Errorf("%s: status %d, %+v", path, status, e)
 		}

@@ -74,8 +74,10 @@ func badRequest(why string) error {
 // codeStatus are HTTP's words for gRPC's codes; others are 502: it was etcd that failed.
 var codeStatus = map[string]int{
 	"InvalidArgument": http.StatusBadRequest, "OutOfRange": http.StatusGone, "NotFound": http.StatusNotFound,
-	"PermissionDenied": http.StatusForbidden, "Unauthenticated": http.StatusForbidden, "FailedPrecondition": http.StatusConflict,
-	"ResourceExhausted": http.StatusInsufficientStorage, "Unavailable": http.StatusServiceUnavailable, "DeadlineExceeded": http.StatusGatewayTimeout,
+	"PermissionDenied": http.StatusForbidden, "Unauthenticated": http.StatusForbidden,
+	"FailedPrecondition": http.StatusConflict,
+	"ResourceExhausted":  http.StatusInsufficientStorage, "Unavailable": http.StatusServiceUnavailable,
+	"DeadlineExceeded": http.StatusGatewayTimeout,
 }
 
 // explain turns an error of etcd or of its client into one for pages.

@@ -71,7 +71,9 @@ func (p *sampler) run(ctx context.Context) {
 		}
 		o := survey(ctx, p.client, who)
 		if n%countEvery == 0 &&
-			p.c.pages != nil { // afterwards: gathering metrics takes members some milliseconds, which would be seen as latency
+			// afterwards: gathering metrics takes members some milliseconds, which would be seen as
+			// latency
+			p.c.pages != nil {
 			o.Requests = sum.add(o.received(ctx, p.c.pages))
 		}
 		if !p.publish(o) {

@@ -141,9 +141,8 @@ func TestStreamOfChanges(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{fmt.Sprintf("put %q %q %q true", prefix+"\xff", "v\x00", ""), fmt.Sprintf("delete %q %q %q false", prefix+"\xff", "", "v\x00")}; fmt.Sprint(
-		got,
-	) != fmt.Sprint(
+	if want := []string{fmt.Sprintf("put %q %q %q true", prefix+"\xff", "v\x00",
+		""), fmt.Sprintf("delete %q %q %q false", prefix+"\xff", "", "v\x00")}; fmt.Sprint(got) != fmt.Sprint(
 		want,
 	) {
 		t.Fatalf("%v, not %v", got, want)

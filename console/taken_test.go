@@ -47,7 +47,8 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 		t.Helper()
 		var k struct{ Mod int64 }
 		_ = boss.call("GET", "api/key?key="+b64(key), nil, &k)
-		if status := boss.call("PUT", "api/key", map[string]any{"key": b64Std(key), "value": b64Std(value), "mod": k.Mod}, nil); status != http.StatusOK {
+		if status := boss.call("PUT", "api/key",
+			map[string]any{"key": b64Std(key), "value": b64Std(value), "mod": k.Mod}, nil); status != http.StatusOK {
 			t.Fatalf("%s: status %d", key, status)
 		}
 	}
@@ -82,7 +83,9 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 		{"GET", "api/count?prefix=" + b64("app/"), nil},
 		{"PUT", "api/key", map[string]any{"key": b64Std("app/000"), "value": b64Std("w"), "mod": 2}},
 		{"POST", "api/delete/preview", map[string]any{"key": b64Std("app/"), "prefix": true}},
-		{"POST", "api/delete", map[string]any{"key": b64Std("app/"), "prefix": true, "revision": v.Revision, "count": v.Count, "typed": b64Std("app/")}},
+		{"POST", "api/delete", map[string]any{
+			"key": b64Std("app/"), "prefix": true, "revision": v.Revision, "count": v.Count, "typed": b64Std("app/"),
+		}},
 		{"POST", "api/delete", map[string]any{"keys": []any{map[string]any{"key": b64Std("app/001"), "mod": 2}}}},
 		{"POST", "api/export", map[string]any{"prefix": b64Std("app/")}},
 		{"POST", "api/import", body},
@@ -90,7 +93,8 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 		{"GET", "api/services?base=app/", nil},
 	} {
 		var e failure
-		if status := p.call(c.method, c.path, c.body, &e); status != http.StatusForbidden || !strings.Contains(e.Error, "permission denied") {
+		status := p.call(c.method, c.path, c.body, &e)
+		if status != http.StatusForbidden || !strings.Contains(e.Error, "permission denied") {
 			t.Errorf("%s %s: status %d, %+v", c.method, c.path, status, e)
 		}
 	}
@@ -116,7 +120,8 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 	// The user goes.
 	access(map[string]any{"action": "user-delete", "user": "ann"})
 	bossPut("app/secret", "not for ann either")
-	if e := p.refused("GET", "api/key?key="+b64("app/secret"), nil, http.StatusUnauthorized, "sign_in"); !strings.Contains(e.Error, "does not accept this user") {
+	e := p.refused("GET", "api/key?key="+b64("app/secret"), nil, http.StatusUnauthorized, "sign_in")
+	if !strings.Contains(e.Error, "does not accept this user") {
 		t.Errorf("%+v", e)
 	}
 	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in") // the session is over

@@ -76,7 +76,8 @@ func TestPorts(t *testing.T) {
 	for address, ok := range map[string]bool{
 		"h:1": true, "h:65535": true, "[::1]:80": true, "http://h": true, "http://h:8080/x": true,
 		"grpc://h:9000?isSecure=false": true,
-		"h:0":                          false, "h:-1": false, "h:+1": false, "h:65536": false, "h:99999": false, "h:http": false, "h:x": false,
+		"h:0":                          false, "h:-1": false, "h:+1": false, "h:65536": false, "h:99999": false,
+		"h:http": false, "h:x": false,
 		"h:": false, "h": false,
 		"http://h:0": false, "http://h:99999": false, "http://h:http": false, "grpc://h": false,
 	} {

@@ -92,7 +92,8 @@ func TestRefused(t *testing.T) {
 	if err := allow(within(t), root, mine); err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Await(t, "the record is updated", func() bool { return strings.Contains(value(t, root, g.Key()), `"v2"`) })
+	clienttest.Await(t, "the record is updated",
+		func() bool { return strings.Contains(value(t, root, g.Key()), `"v2"`) })
 	if _, err := root.Delete(within(t), g.Key()); err != nil {
 		t.Fatal(err)
 	}

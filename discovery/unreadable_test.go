@@ -31,7 +31,8 @@ func TestSetOfATooLargeValue(t *testing.T) {
 			t.Errorf("too large %s: no error", what)
 		}
 		if k.Value() != "good" || value(t, c, k.Key()) != "good" {
-			t.Errorf("too large %s: %d bytes are to be kept, %d are there", what, len(k.Value()), len(value(t, c, k.Key())))
+			t.Errorf("too large %s: %d bytes are to be kept, %d are there", what, len(k.Value()),
+				len(value(t, c, k.Key())))
 		}
 		if _, err := c.Delete(within(t), k.Key()); err != nil {
 			t.Fatal(err)

@@ -196,7 +196,8 @@ func TestPrograms(t *testing.T) {
 	dev.await("cluster", func(out string) bool {
 		if strings.Contains(out, "is taken") {
 			t.Fatalf(
-				"the programs need the ports 2379, 22379 and 32379, which somebody else uses, and this system gives no network namespace to run them in:\n%s",
+				"the programs need the ports 2379, 22379 and 32379, which somebody else uses, and this system gives "+
+					"no network namespace to run them in:\n%s",
 				out,
 			)
 		}

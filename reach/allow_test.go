@@ -37,7 +37,8 @@ func TestAllow(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"give --allow with the networks", "10.9.0.1 +notcp answered", "10.9.0.1 +tcp answered", "127.0.0.1 +notcp answered",
+		"give --allow with the networks", "10.9.0.1 +notcp answered", "10.9.0.1 +tcp answered",
+		"127.0.0.1 +notcp answered",
 		"127.0.0.1 +tcp answered", "10.8.0.1 +notcp nothing", "10.8.0.1 +tcp nothing",
 	} {
 		if !strings.Contains(string(out), want) {

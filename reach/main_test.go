@@ -33,7 +33,8 @@ func run(m *testing.M) int {
 		if _, err := exec.LookPath(name); err != nil {
 			fmt.Fprintf(
 				os.Stderr,
-				"these tests need Debian's packages prometheus, haproxy, nginx, unbound, bind9-dnsutils, curl, php-cli, iproute2 and util-linux: %v\n",
+				"these tests need Debian's packages prometheus, haproxy, nginx, unbound, bind9-dnsutils, curl, "+
+					"php-cli, iproute2 and util-linux: %v\n",
 				err,
 			)
 			return 1

@@ -130,10 +130,8 @@ func TestPrometheus(t *testing.T) {
 		if !maps.Equal(got, want) {
 			t.Errorf("%s: labels %v, want %v", pool, got, want)
 		}
-		if want := map[string]string{"instance": at, "job": pool, "service": "orders", "version": "v1", "colour": "blue"}; !maps.Equal(
-			list[at].Labels,
-			want,
-		) {
+		want = map[string]string{"instance": at, "job": pool, "service": "orders", "version": "v1", "colour": "blue"}
+		if !maps.Equal(list[at].Labels, want) {
 			t.Errorf("%s: %v, want %v", pool, list[at].Labels, want)
 		}
 	}

@@ -139,11 +139,13 @@ func testCaller(t *testing.T, command []string) {
 	split(t, client, discovery.Split{"v1": 50, "v2": 50})
 	calls.only("a", "b", "c")
 	split(t, client, nil)
-	if err := discovery.Drain(clienttest.Within(t, clienttest.Long), client, discovery.JSON{}, "orders", "b"); err != nil {
+	err := discovery.Drain(clienttest.Within(t, clienttest.Long), client, discovery.JSON{}, "orders", "b")
+	if err != nil {
 		t.Fatal(err)
 	}
 	calls.only("a", "c")
-	if err := discovery.Undrain(clienttest.Within(t, clienttest.Long), client, discovery.JSON{}, "orders", "b"); err != nil {
+	err = discovery.Undrain(clienttest.Within(t, clienttest.Long), client, discovery.JSON{}, "orders", "b")
+	if err != nil {
 		t.Fatal(err)
 	}
 	calls.only("a", "b", "c")

@@ -189,8 +189,10 @@ func TestNonsense(t *testing.T) {
 	}{
 		"no type":    {&api.DeltaDiscoveryRequest{}, codes.InvalidArgument},
 		"other type": {&api.DeltaDiscoveryRequest{TypeUrl: "type.googleapis.com/x"}, codes.InvalidArgument},
-		"many names": {&api.DeltaDiscoveryRequest{TypeUrl: resource.EndpointType, ResourceNamesSubscribe: many}, codes.ResourceExhausted},
-		"large":      {&api.DeltaDiscoveryRequest{TypeUrl: strings.Repeat("x", 5<<20)}, codes.ResourceExhausted},
+		"many names": {&api.DeltaDiscoveryRequest{
+			TypeUrl: resource.EndpointType, ResourceNamesSubscribe: many,
+		}, codes.ResourceExhausted},
+		"large": {&api.DeltaDiscoveryRequest{TypeUrl: strings.Repeat("x", 5<<20)}, codes.ResourceExhausted},
 	} {
 		f := newFollower(t, p.at)
 		f.ask(c.q)

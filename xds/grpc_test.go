@@ -187,7 +187,8 @@ func TestAway(t *testing.T) {
 	without := clienttest.Dial(t, c.Endpoints()...)
 	p = serve(t, without, p.at)
 	clienttest.Await(t, "the client is connected again", func() bool { return p.server.Streams() > 0 })
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); { // longer than a client that knows nothing is kept waiting
+	// longer than a client that knows nothing is kept waiting
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 		if got := shares(t, conn, 10); len(got) != 2 {
 			t.Fatalf("with a control plane that knows nothing: %v", got)
 		}

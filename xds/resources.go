@@ -261,10 +261,8 @@ func (st state) parts(placed []place) (parts []*route.WeightedCluster_ClusterWei
 			continue
 		}
 		weight := max(uint32(math.Round(st.split[f]*perPercent)), 1)
-		parts = append(
-			parts,
-			&route.WeightedCluster_ClusterWeight{Name: clusterName(st.service, f), Weight: wrapperspb.UInt32(weight)},
-		)
+		parts = append(parts,
+			&route.WeightedCluster_ClusterWeight{Name: clusterName(st.service, f), Weight: wrapperspb.UInt32(weight)})
 		sum += weight
 	}
 	return parts, sum

@@ -111,7 +111,8 @@ func TestAllStates(t *testing.T) {
 		var list []*discovery.Instance
 		for i := range r.IntN(12) {
 			in := &discovery.Instance{
-				Service: "s", ID: fmt.Sprint(i), Version: pick("", "v1", "v2"), Zone: pick("", "east", "\xff"), Weight: r.IntN(3) * discovery.MaxWeight / 2,
+				Service: "s", ID: fmt.Sprint(i), Version: pick("", "v1", "v2"), Zone: pick("", "east", "\xff"),
+				Weight: r.IntN(3) * discovery.MaxWeight / 2,
 				Addresses: []string{
 					pick(
 						"10.0.0.1:80",

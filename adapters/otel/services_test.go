@@ -49,7 +49,8 @@ func TestServices(t *testing.T) {
 		)
 		defer s.Close()
 		var err error
-		if g, err = r.Register(ctx, discovery.Instance{Service: "payments", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
+		if g, err = r.Register(ctx,
+			discovery.Instance{Service: "payments", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +96,8 @@ func TestServices(t *testing.T) {
 	for _, name := range []string{
 		"fairlead.instance.attempts{instance=good,kind=first,outcome=success,service=payments}",
 		"fairlead.instance.attempts{instance=bad,kind=first,outcome=failure,service=payments}",
-		"fairlead.registration.events{event=left,service=payments}", "fairlead.registration.drain.duration{service=payments}",
+		"fairlead.registration.events{event=left,service=payments}",
+		"fairlead.registration.drain.duration{service=payments}",
 	} {
 		if got[name] <= 0 {
 			t.Errorf("%s: %v", name, got[name])
@@ -105,7 +107,8 @@ func TestServices(t *testing.T) {
 	services.FollowSplit("payments", nil)
 	services.FollowViews("payments", nil)
 	for name := range values(t, reader) { // counters stay
-		if strings.HasPrefix(name, "fairlead.split.") || strings.HasPrefix(name, "fairlead.view.") || strings.HasPrefix(name, "fairlead.instance.ejected") {
+		if strings.HasPrefix(name, "fairlead.split.") || strings.HasPrefix(name, "fairlead.view.") ||
+			strings.HasPrefix(name, "fairlead.instance.ejected") {
 			t.Errorf("of a service that is not followed any more: %s", name)
 		}
 	}

@@ -55,7 +55,8 @@ func newTraced(t *testing.T, endpoints []string) *traced {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
 	traces := otel.NewTraces(provider)
 	cli, err := clientv3.New(clientv3.Config{
-		Endpoints: endpoints, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{traces.DialOption()}, Hooks: traces.Hooks(clientv3.Hooks{}),
+		Endpoints: endpoints, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{traces.DialOption()},
+		Hooks: traces.Hooks(clientv3.Hooks{}),
 	})
 	ok(t, "New", err)
 	t.Cleanup(func() { _ = cli.Close() })
@@ -157,14 +158,16 @@ func collect(t *testing.T) (*otlpCollector, string) {
 func TestOneTraceWithEtcd(t *testing.T) {
 	c, address := collect(t)
 	cluster := etcdtest.Start(t, etcdtest.Options{Version: "3.7", Args: []string{
-		"--enable-distributed-tracing", "--distributed-tracing-address=" + address, "--distributed-tracing-sampling-rate=1000000",
+		"--enable-distributed-tracing", "--distributed-tracing-address=" + address,
+		"--distributed-tracing-sampling-rate=1000000",
 	}})
 	x := newTraced(t, cluster.Endpoints())
 	for method, do := range map[string]func(context.Context) error{
 		"Put":   func(ctx context.Context) error { _, err := x.cli.Put(ctx, "a", "1"); return err },
 		"Range": func(ctx context.Context) error { _, err := x.cli.Get(ctx, "a"); return err },
 		"Txn": func(ctx context.Context) error {
-			_, err := x.cli.Txn(ctx).If(clientv3.Compare(clientv3.Value("a"), "=", "no")).Else(clientv3.OpGet("a")).Commit()
+			_, err := x.cli.Txn(ctx).If(clientv3.Compare(clientv3.Value("a"), "=",
+				"no")).Else(clientv3.OpGet("a")).Commit()
 			return err
 		},
 	} {
@@ -316,10 +319,8 @@ func TestServiceSpans(t *testing.T) {
 	t.Cleanup(func() { _ = directory.Close() })
 
 	base := http.DefaultTransport.(*http.Transport).Clone()
-	transport := httpdisc.New(
-		directory,
-		httpdisc.WithTransport(func(string) http.RoundTripper { return x.traces.RoundTripper(base) }),
-	)
+	transport := httpdisc.New(directory,
+		httpdisc.WithTransport(func(string) http.RoundTripper { return x.traces.RoundTripper(base) }))
 	t.Cleanup(func() { transport.Close(); base.CloseIdleConnections() })
 	request := func(ctx context.Context) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Name()+"/", nil)

@@ -85,7 +85,8 @@ func TestMetrics(t *testing.T) {
 		"fairlead_watches 1",
 	)
 	counted := series(t, registry, "fairlead_attempts_total")
-	for _, labels := range []string{"code=OK member=" + member + " method=KV.Put", "code=OK member=" + member + " method=Lease.LeaseGrant", "code=OutOfRange member=" + member + " method=KV.Range"} {
+	for _, labels := range []string{"code=OK member=" + member + " method=KV.Put", "code=OK member=" + member +
+		" method=Lease.LeaseGrant", "code=OutOfRange member=" + member + " method=KV.Range"} {
 		if counted[labels] != 1 {
 			t.Errorf("%s: %v, want 1, of %v", labels, counted[labels], counted)
 		}
@@ -107,10 +108,8 @@ func TestMetrics(t *testing.T) {
 			"# TYPE fairlead_member_state gauge",
 		}
 		for _, s := range []string{"connecting", "ejected", "healthy", "stalled"} {
-			lines = append(
-				lines,
-				fmt.Sprintf(`fairlead_member_state{member=%q,state=%q} %d`, member, s, map[bool]int{true: 1}[s == now]),
-			)
+			lines = append(lines,
+				fmt.Sprintf(`fairlead_member_state{member=%q,state=%q} %d`, member, s, map[bool]int{true: 1}[s == now]))
 		}
 		return lines
 	}

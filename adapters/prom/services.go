@@ -76,27 +76,19 @@ func NewServices() *Services {
 		draining: gauge("instance_draining", "1 while an instance drains, so that it gets no new calls, else 0."),
 		ejected:  gauge("instance_ejected", "1 while an instance is left out since calls failed, else 0."),
 		trial:    gauge("instance_trial", "1 while an instance gets one call at a time, else 0."),
-		share: gauge(
-			"instance_share",
-			"The part of its weight that an instance gets; below 1 while it warms up.",
-		),
+		share: gauge("instance_share",
+			"The part of its weight that an instance gets; below 1 while it warms up."),
 		outstanding: gauge("instance_outstanding", "Calls under way, as far as the policy counts them."),
 		latency:     gauge("instance_latency_seconds", "The latency to expect, 0 if it is not known."),
 
-		percent: subset(
-			"split_percent",
-			"The percentage of the calls to a service that operators ask for a subset of its instances.",
-		),
-		splitShare: subset(
-			"split_share",
-			"The percentage that the subset gets now: more while others have no live instance, 0 while it has none.",
-		),
+		percent: subset("split_percent",
+			"The percentage of the calls to a service that operators ask for a subset of its instances."),
+		splitShare: subset("split_share",
+			"The percentage that the subset gets now: more while others have no live instance, 0 while it has none."),
 		splitInstances: subset("split_instances", "Instances of the subset that can be picked."),
 
-		viewAge: view(
-			"view_age_seconds",
-			"How long ago what is known of a service in a cluster was last known to be right; 0 before the first answer.",
-		),
+		viewAge: view("view_age_seconds", "How long ago what is known of a service in a cluster was last known "+
+			"to be right; 0 before the first answer."),
 		viewStale:     view("view_stale", "1 while etcd does not answer, or has not yet, else 0."),
 		viewUsed:      view("view_used", "1 if it is this cluster whose instances are called, else 0."),
 		viewInstances: view("view_instances", "Instances that are registered, those that drain included."),

@@ -47,7 +47,8 @@ func TestServices(t *testing.T) {
 		)
 		defer s.Close()
 		var err error
-		if g, err = r.Register(ctx, discovery.Instance{Service: "orders", ID: id, Version: id, Addresses: []string{s.URL}}); err != nil {
+		g, err = r.Register(ctx, discovery.Instance{Service: "orders", ID: id, Version: id, Addresses: []string{s.URL}})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,7 +115,8 @@ fairlead_registration_events_total{event="leaving",service="orders"} 1
 fairlead_registration_events_total{event="left",service="orders"} 1
 fairlead_registration_events_total{event="registered",service="orders"} 2
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "fairlead_registration_events_total"); err != nil {
+	err := testutil.GatherAndCompare(registry, strings.NewReader(want), "fairlead_registration_events_total")
+	if err != nil {
 		t.Error(err)
 	}
 	if n := testutil.CollectAndCount(services, "fairlead_registration_drain_seconds_total"); n != 1 {

@@ -217,7 +217,8 @@ func seen(p script.Program, r report.Report) string {
 // summary prints what was compared, and fails on differences and on too little.
 func summary(all []*tally, few bool) error {
 	fmt.Println(
-		"\n| family | programs | steps | failed as well | by chance | time | known differences |\n|---|---|---|---|---|---|---|",
+		"\n| family | programs | steps | failed as well | by chance | time | known differences " +
+			"|\n|---|---|---|---|---|---|---|",
 	)
 	var err error
 	for _, t := range all {

@@ -38,7 +38,8 @@ func TestJudge(t *testing.T) {
 	}{
 		{"the same", script.Context{}, tell("a"), tell("a"), false, false},
 		{"never theirs", script.Context{}, tell("a"), tell("b"), true, false},
-		{"never theirs, and theirs differs from run to run", script.Context{}, tell("a", "b", "c"), tell("d"), true, false},
+		{"never theirs, and theirs differs from run to run", script.Context{}, tell("a", "b",
+			"c"), tell("d"), true, false},
 		{"ours now and then does what theirs never does", script.Context{}, tell("a"), tell("b", "a"), true, false},
 		{"theirs now and then", script.Context{}, tell("a", "a", "a", "a", "a", "a", "b"), tell("b"), true, true},
 		{"a context that ended before our answer, once", hurried, tell("a"), tell(late, "a"), true, true},

@@ -28,13 +28,27 @@ func TestForms(t *testing.T) {
 		theirs, ours []string
 		known        bool
 	}{
-		{"a watch that goes on without rights", enable, 1, false, []string{"w1:", event, event, "closed"}, []string{"w1:", denied, "closed"}, true},
-		{"a watch of nobody", enable, 1, false, []string{"w1:", event, "closed", "w2:", nobody, "closed"}, []string{"w1:", event, "closed", "w2:", denied, "closed"}, true},
-		{"without AuthEnable", password, 1, false, []string{"w1:", event, "closed"}, []string{"w1:", denied, "closed"}, false},
-		{"another watch's event is lost", enable, 1, false, []string{"w1:", event, "closed", "w2:", event, "closed"}, []string{"w1:", "closed", "w2:", denied, "closed"}, false},
-		{"ours has an event more", enable, 1, false, []string{"w1:", "closed"}, []string{"w1:", event, "closed"}, false},
-		{"another token", password, 1, false, []string{"w1:", token, "closed", "w2:", event, "closed"}, []string{"w1:", event, "closed", "w2:", event, "closed"}, true},
-		{"another token, and another watch loses something", password, 1, false, []string{"w1:", token, "closed", "w2:", event, "closed"}, []string{"w1:", event, "closed", "w2:", "closed"}, false},
+		{"a watch that goes on without rights", enable, 1, false, []string{
+			"w1:", event, event, "closed",
+		}, []string{"w1:", denied, "closed"}, true},
+		{"a watch of nobody", enable, 1, false, []string{
+			"w1:", event, "closed", "w2:", nobody, "closed",
+		}, []string{"w1:", event, "closed", "w2:", denied, "closed"}, true},
+		{"without AuthEnable", password, 1, false, []string{
+			"w1:", event, "closed",
+		}, []string{"w1:", denied, "closed"}, false},
+		{"another watch's event is lost", enable, 1, false, []string{
+			"w1:", event, "closed", "w2:", event, "closed",
+		}, []string{"w1:", "closed", "w2:", denied, "closed"}, false},
+		{"ours has an event more", enable, 1, false, []string{
+			"w1:", "closed",
+		}, []string{"w1:", event, "closed"}, false},
+		{"another token", password, 1, false, []string{
+			"w1:", token, "closed", "w2:", event, "closed",
+		}, []string{"w1:", event, "closed", "w2:", event, "closed"}, true},
+		{"another token, and another watch loses something", password, 1, false, []string{
+			"w1:", token, "closed", "w2:", event, "closed",
+		}, []string{"w1:", event, "closed", "w2:", "closed"}, false},
 		{"no leader", hurried, 0, false, []string{"w1:", leader}, []string{"w1:", "== context.Canceled"}, true},
 		{"no leader, for ever", hurried, 0, false, []string{"w1:", leader}, []string{"w1:", "hangs"}, false},
 		{"history of a cache", nil, 0, true, []string{"w1:", gone, "closed"}, []string{"w1:", "closed"}, true},

@@ -72,7 +72,8 @@ var table = []known{
 		name:   "renewals that halted say why",
 		reason: "the official error has no reason, or that of a context which is not the caller's",
 		is: func(_ script.Step, d report.Difference) bool {
-			return (only(d.Theirs, "keepalive halted: no error") || only(d.Theirs, "keepalive halted: == context.Canceled")) &&
+			return (only(d.Theirs, "keepalive halted: no error") ||
+				only(d.Theirs, "keepalive halted: == context.Canceled")) &&
 				only(d.Ours, "keepalive halted: error of code Canceled")
 		},
 	},
@@ -113,7 +114,8 @@ var table = []known{
 	{
 		name:   "a watch from a compacted revision ends with one response",
 		chance: true,
-		reason: "the official client sends two, the second of which does not say what was compacted, or has the text of another watch",
+		reason: "the official client sends two, the second of which does not say what was compacted, or has the text " +
+			"of another watch",
 		rewrite: func(_ script.Step, d report.Difference) report.Difference {
 			d.Theirs = slices.Clone(d.Theirs)
 			for i := len(d.Theirs) - 2; i >= 0; i-- {
@@ -184,7 +186,8 @@ var table = []known{
 		reason: "it is closed",
 		is: func(s script.Step, d report.Difference) bool {
 			return slices.Contains([]string{"Status", "HashKV", "Defragment"}, s.Call) &&
-				(only(d.Theirs, "{Header:{") || only(d.Theirs, "{}") || only(d.Theirs, "rpctypes error OutOfRange ")) && only(d.Ours, "error of code Canceled: ")
+				(only(d.Theirs, "{Header:{") || only(d.Theirs, "{}") || only(d.Theirs, "rpctypes error OutOfRange ")) &&
+				only(d.Ours, "error of code Canceled: ")
 		},
 	},
 	{
@@ -197,14 +200,18 @@ var table = []known{
 		},
 	},
 	{
-		name:   "a stream whose user cannot log in any more fails when it is read",
-		reason: "the official client logs in for each stream; ours when the server refuses its token, which comes instead of the first part",
+		name: "a stream whose user cannot log in any more fails when it is read",
+		reason: "the official client logs in for each stream; ours when the server refuses its token, which comes " +
+			"instead of the first part",
 		is: func(s script.Step, d report.Difference) bool {
 			return only(d.Theirs, `rpctypes error InvalidArgument "etcdserver: authentication failed`) &&
-				(s.Call == "Snapshot" && slices.Equal(d.Ours, []string{"something false, " + d.Theirs[0] + ", close no error"}) ||
-					s.Call == "GetStream" && slices.Equal(d.Ours, []string{"stream: " + d.Theirs[0] + ", response false", "[]"}) ||
+				(s.Call == "Snapshot" &&
+					slices.Equal(d.Ours, []string{"something false, " + d.Theirs[0] + ", close no error"}) ||
+					s.Call == "GetStream" &&
+						slices.Equal(d.Ours, []string{"stream: " + d.Theirs[0] + ", response false", "[]"}) ||
 					// Or the server looks at what is asked first.
-					s.Call == "GetStream" && strings.Contains(strings.Join(d.Ours, ""), "desc = RangeStream does not support "))
+					s.Call == "GetStream" &&
+						strings.Contains(strings.Join(d.Ours, ""), "desc = RangeStream does not support "))
 		},
 	},
 	{
@@ -253,8 +260,9 @@ var table = []known{
 		},
 	},
 	{
-		name:   "a watch goes on with another token",
-		reason: "the official client's stream keeps the one that it began with, and ends what the server refuses for it",
+		name: "a watch goes on with another token",
+		reason: "the official client's stream keeps the one that it began with, and ends what the server refuses for " +
+			"it",
 		chance: true,
 		apart:  true, // what is left of the watch ends later
 		when: func(p script.Program, _ int) bool {
@@ -277,7 +285,8 @@ var table = []known{
 			switch {
 			case n < 0:
 				d.Theirs, d.Ours = d.Theirs[:i], d.Ours[:i]
-			case n == 0 && strings.HasPrefix(d.Ours[i], `cancelled true compacted {}: rpctypes error PermissionDenied `):
+			case n == 0 &&
+				strings.HasPrefix(d.Ours[i], `cancelled true compacted {}: rpctypes error PermissionDenied `):
 				// With a token that is valid it hears what it may not see.
 				d.Theirs = slices.Clone(d.Theirs)
 				d.Theirs[i] = d.Ours[i]
@@ -307,8 +316,9 @@ var table = []known{
 			d.Theirs, d.Ours = nil, nil
 			for i, t := range theirs {
 				if begun := slices.DeleteFunc(slices.Clone(t), isEvent); slices.Contains(ours[i], denied) &&
-					(slices.Contains(t, nobody) || len(begun) < len(t)) && slices.Equal(slices.DeleteFunc(begun, func(l string) bool { return l == nobody }),
-					slices.DeleteFunc(slices.Clone(ours[i]), func(l string) bool { return l == denied })) {
+					(slices.Contains(t, nobody) || len(begun) < len(t)) &&
+					slices.Equal(slices.DeleteFunc(begun, func(l string) bool { return l == nobody }),
+						slices.DeleteFunc(slices.Clone(ours[i]), func(l string) bool { return l == denied })) {
 					t = ours[i]
 				}
 				d.Theirs, d.Ours = append(d.Theirs, t...), append(d.Ours, ours[i]...)
@@ -337,7 +347,8 @@ var table = []known{
 	},
 	{
 		name: "a user who cannot log in any more is told so first",
-		reason: "the official client goes on with the token that was refused, so that the server may find something else wrong; or logs in " +
+		reason: "the official client goes on with the token that was refused, so that the server may find something " +
+			"else wrong; or logs in " +
 			"for a stream although the server would refuse what it asks for",
 		chance: true,
 		when: func(p script.Program, step int) bool {
@@ -375,8 +386,9 @@ var table = []known{
 		},
 	},
 	{
-		name:   "a write waits for a member that finishes calls, as long as its context lasts",
-		reason: "in an election the servers lose what is proposed; so what they would refuse at once is not refused yet",
+		name: "a write waits for a member that finishes calls, as long as its context lasts",
+		reason: "in an election the servers lose what is proposed; so what they would refuse at once is not refused " +
+			"yet",
 		chance: true,
 		when:   func(p script.Program, _ int) bool { return p.Family == "quorum" },
 		is: func(s script.Step, d report.Difference) bool {
@@ -406,14 +418,18 @@ var table = []known{
 			slash := strings.NewReplacer(`key "`+s.Key+"/<", `key "`+s.Key+"<")
 			return s.Call == "Campaign" && len(d.Theirs) == 2 && len(d.Ours) == 2 && d.Ours[0] == "no error" &&
 				// It waits for its own key if that was not given up.
-				(d.Theirs[0] == "== context.DeadlineExceeded" || d.Theirs[0] == "no error" && slash.Replace(d.Ours[1]) == d.Theirs[1])
+				(d.Theirs[0] == "== context.DeadlineExceeded" ||
+					d.Theirs[0] == "no error" && slash.Replace(d.Ours[1]) == d.Theirs[1])
 		},
 		apart: true,
 	},
 	{
 		name: transparent,
-		reason: "ours is as the official client without it. The official one does not tell what was deleted, counts deleted keys, gives values " +
-			"to reads of keys only, compares with what it has in memory, does not look at a call's context, and hangs now and then",
+		reason: "ours is as the official client without it. The official one does not tell what was deleted, counts " +
+			"deleted keys, gives values " +
+			"to reads of keys only, compares with what it has in memory, does not look at a call's context, and " +
+			"hangs " +
+			"now and then",
 	},
 	{
 		name:   "an empty value from a leasing client's memory is nil",

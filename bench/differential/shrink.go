@@ -62,7 +62,8 @@ func simpler(p script.Program) func(yield func(script.Program) bool) {
 				return
 			}
 		}
-		if user := (script.Config{User: p.Config.User, Password: p.Config.Password, Retries: p.Config.Retries}); p.Config != user {
+		user := (script.Config{User: p.Config.User, Password: p.Config.Password, Retries: p.Config.Retries})
+		if p.Config != user {
 			q := p
 			q.Config = user // without one everything is refused
 			if !yield(q) {

@@ -100,14 +100,20 @@ func TestWrongClient(t *testing.T) {
 		steps        int    // at most
 		shows        string // a step of the shortest program
 	}{
-		{"the former value is lost", "kv", kv(wrongKV{put: func(r *clientv3.PutResponse) { r.PrevKv = nil }}), 2, "WithPrevKV()"},
-		{"More is lost", "kv", kv(wrongKV{get: func(r *clientv3.GetResponse, _ []clientv3.OpOption) { r.More = false }}), 3, "Get("},
+		{"the former value is lost", "kv", kv(wrongKV{
+			put: func(r *clientv3.PutResponse) { r.PrevKv = nil },
+		}), 2, "WithPrevKV()"},
+		{"More is lost", "kv", kv(wrongKV{
+			get: func(r *clientv3.GetResponse, _ []clientv3.OpOption) { r.More = false },
+		}), 3, "Get("},
 		{"an empty list is not nil", "kv", kv(wrongKV{get: func(r *clientv3.GetResponse, _ []clientv3.OpOption) {
 			if r.Kvs == nil {
 				r.Kvs = make([]*mvccpb.KeyValue, 0)
 			}
 		}}), 1, "Get("},
-		{"an error is wrapped", "compaction", kv(wrongKV{err: func(err error) error { return fmt.Errorf("get: %w", err) }}), 1, "Get("},
+		{"an error is wrapped", "compaction", kv(wrongKV{
+			err: func(err error) error { return fmt.Errorf("get: %w", err) },
+		}), 1, "Get("},
 		{"deletions are lost", "watch", func(c *clientv3.Client) { c.Watcher = wrongWatcher{c.Watcher} }, 3, "Watch("},
 	} {
 		t.Run(w.name, func(t *testing.T) {

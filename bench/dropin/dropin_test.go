@@ -93,7 +93,8 @@ func TestRepository(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{"go 1.26", fairlead + " " + version + " // indirect", "go.etcd.io/etcd/api/v3 v3.7.3 // indirect",
+			for _, want := range []string{"go 1.26", fairlead + " " + version + " // indirect",
+				"go.etcd.io/etcd/api/v3 v3.7.3 // indirect",
 				official + " => " + forward + " " + forwardVersion} {
 				if !strings.Contains(string(mod), want) {
 					t.Errorf("no %q in go.mod:\n%s", want, mod)

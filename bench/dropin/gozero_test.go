@@ -41,7 +41,8 @@ func TestGoZero(t *testing.T) {
 			t.Run(client, func(t *testing.T) {
 				o := standStill(t, program)
 				t.Logf(
-					"newcomers known in time: %d of %d; the instance was unknown %d times, and was gone from etcd %d times: %v",
+					"newcomers known in time: %d of %d; the instance was unknown %d times, and was gone from etcd %d "+
+						"times: %v",
 					o.known,
 					o.came,
 					o.unknown,

@@ -202,7 +202,8 @@ func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alon
 			role = "leader"
 		}
 		fmt.Printf(
-			"%s made %.3f s after a %s began to stand still for %.3f s failed after %.3f s: %v; of %d probes some failed on %d members\n",
+			"%s made %.3f s after a %s began to stand still for %.3f s failed after %.3f s: %v; of %d probes some "+
+				"failed on %d members\n",
 			kind,
 			c.Made.Sub(s.at).Seconds(),
 			role,
@@ -226,7 +227,8 @@ func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alon
 	}
 	reads, writes := calls.Of(false), calls.Of(true)
 	fmt.Printf(
-		"%d stalls, %d of the leader; failed: %d of %d reads, %d of %d writes, %d of %d probes; calls that failed beside no failed probe: %d\n",
+		"%d stalls, %d of the leader; failed: %d of %d reads, %d of %d writes, %d of %d probes; calls that failed "+
+			"beside no failed probe: %d\n",
 		len(
 			stalls,
 		),
@@ -240,7 +242,8 @@ func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alon
 		alone,
 	)
 	fmt.Printf(
-		"the failed writes: %d never sent, %d executed, %d lost by the servers; of all writes: %d executed twice, %d after a later one, %d answered but not executed\n",
+		"the failed writes: %d never sent, %d executed, %d lost by the servers; of all writes: %d executed twice, %d "+
+			"after a later one, %d answered but not executed\n",
 		f.unsent,
 		f.executed,
 		f.lost,

@@ -73,7 +73,9 @@ func main() {
 	fmt.Printf("%s, %s, %d cores, etcd 3.7.3; %d calls/s, %v deadlines, %v after the fault\n\n",
 		time.Now().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), *rate, deadline, *length)
 	fmt.Println(
-		"| fault | client | failed reads | failed writes | last failed read made | last failed write made | p50 | p99 | leases lost | watches silent |",
+		"| fault | client | failed reads | failed writes | last failed read made | last failed write made | p50 | " +
+			"p99 " +
+			"| leases lost | watches silent |",
 	)
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	failed := false

@@ -18,10 +18,12 @@ const fewWrites = 8
 
 func printSummaries(list []summary) {
 	fmt.Printf(
-		"\nfairlead, lowest / median / highest of the runs; a read counts as made after the election once a member says that it leads\n\n",
+		"\nfairlead, lowest / median / highest of the runs; a read counts as made after the election once a member " +
+			"says that it leads\n\n",
 	)
 	fmt.Printf(
-		"| fault | runs | failed reads %% | failed reads made after the election | failed writes %% | runs with under %d %% | last failed write made | new leader seen |\n",
+		"| fault | runs | failed reads %% | failed reads made after the election | failed writes %% | runs with under "+
+			"%d %% | last failed write made | new leader seen |\n",
 		fewWrites,
 	)
 	fmt.Println("|---|---|---|---|---|---|---|---|")
@@ -75,10 +77,12 @@ func count(list []end, fault, client string, r *result) []end {
 
 func printEnds(list []end) {
 	fmt.Printf(
-		"\nwhat became of the writes, as the cluster's history shows; \"lost\": a member had it, no answer came in time, and it was never executed\n\n",
+		"\nwhat became of the writes, as the cluster's history shows; \"lost\": a member had it, no answer came in " +
+			"time, and it was never executed\n\n",
 	)
 	fmt.Println(
-		"| fault | client | runs | writes | failed: never sent | failed, yet executed | lost by the servers | executed twice | after a later one | answered, not executed |",
+		"| fault | client | runs | writes | failed: never sent | failed, yet executed | lost by the servers | " +
+			"executed twice | after a later one | answered, not executed |",
 	)
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for _, e := range list {

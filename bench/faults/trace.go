@@ -48,7 +48,10 @@ type attempt struct {
 // option makes a client report its attempts.
 func (t *trace) option() grpc.DialOption {
 	return grpc.WithChainUnaryInterceptor(
-		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		func(
+			ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
+			opts ...grpc.CallOption,
+		) error {
 			put, ok := req.(*pb.PutRequest)
 			if !ok {
 				return next(ctx, method, req, reply, cc, opts...)

@@ -11,7 +11,8 @@ func TestFates(t *testing.T) {
 	began, lost := time.Now(), errors.New("lost")
 	at := func(made, took int, err error, revisions ...int64) *write {
 		return &write{
-			key: "k", made: began.Add(time.Duration(made) * time.Second), took: time.Duration(took) * time.Second, err: err, revisions: revisions,
+			key: "k", made: began.Add(time.Duration(made) * time.Second), took: time.Duration(took) * time.Second,
+			err: err, revisions: revisions,
 			attempts: []attempt{{to: "member"}},
 		}
 	}

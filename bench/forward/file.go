@@ -84,7 +84,8 @@ func (f *file) text() ([]byte, error) {
 	rel := strings.TrimPrefix(f.to.Path(), ours)
 	fmt.Fprintf(
 		&b,
-		"// Package %s is %s\n// under the official client's path %s.\n// Everything here is that package's, whose documentation says more.\npackage %s\n",
+		"// Package %s is %s\n// under the official client's path %s.\n// Everything here is that package's, whose "+
+			"documentation says more.\npackage %s\n",
 		f.to.Name(),
 		f.to.Path(),
 		official+rel,

@@ -293,7 +293,8 @@ type outcome struct {
 	calls, failed int64
 	first         error         // of those that failed
 	back          time.Duration // as shop.back
-	told          time.Duration // until the instancer told of all, and of one that registered afterwards; below zero: never
+	// until the instancer told of all, and of one that registered afterwards; below zero: never
+	told time.Duration
 }
 
 func meet(t *testing.T, kind int, strike func(*shop)) (o outcome) {

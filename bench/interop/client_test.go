@@ -229,24 +229,41 @@ func TestBothGiveTheSameErrors(t *testing.T) {
 		what        string
 		our, theirs func() error
 	}{
-		{"a request too large", func() error { return second(o.Put(ctx, "k", large)) }, func() error { return second(x.Put(ctx, "k", large)) }},
+		{"a request too large", func() error { return second(o.Put(ctx, "k", large)) }, func() error {
+			return second(x.Put(ctx, "k", large))
+		}},
 		{"an answer too large", func() error { return second(o.Get(ctx, "errors/", ours.WithPrefix())) },
 			func() error { return second(x.Get(ctx, "errors/", theirs.WithPrefix())) }},
 		{"a broken connection",
 			func() error {
-				return broken(func() error { return second(o.Get(ctx, "k")) }, func() error { return second(o.Put(ctx, "k", "v")) })
+				return broken(func() error { return second(o.Get(ctx, "k")) },
+					func() error { return second(o.Put(ctx, "k", "v")) })
 			},
 			func() error {
-				return broken(func() error { return second(x.Get(ctx, "k")) }, func() error { return second(x.Put(ctx, "k", "v")) })
+				return broken(func() error { return second(x.Get(ctx, "k")) },
+					func() error { return second(x.Put(ctx, "k", "v")) })
 			}},
-		{"a closed client, get", func() error { return second(closedO.Get(ctx, "k")) }, func() error { return second(closedX.Get(ctx, "k")) }},
-		{"a closed client, put", func() error { return second(closedO.Put(ctx, "k", "v")) }, func() error { return second(closedX.Put(ctx, "k", "v")) }},
-		{"a closed client, once", func() error { return second(closedO.KeepAliveOnce(ctx, 1)) }, func() error { return second(closedX.KeepAliveOnce(ctx, 1)) }},
-		{"a closed connection, get", func() error { return second(cutO.Get(ctx, "k")) }, func() error { return second(cutX.Get(ctx, "k")) }},
-		{"a closed connection, put", func() error { return second(cutO.Put(ctx, "k", "v")) }, func() error { return second(cutX.Put(ctx, "k", "v")) }},
-		{"a closed connection, progress", func() error { return cutO.RequestProgress(ctx) }, func() error { return cutX.RequestProgress(ctx) }},
+		{"a closed client, get", func() error { return second(closedO.Get(ctx, "k")) }, func() error {
+			return second(closedX.Get(ctx, "k"))
+		}},
+		{"a closed client, put", func() error { return second(closedO.Put(ctx, "k", "v")) }, func() error {
+			return second(closedX.Put(ctx, "k", "v"))
+		}},
+		{"a closed client, once", func() error { return second(closedO.KeepAliveOnce(ctx, 1)) }, func() error {
+			return second(closedX.KeepAliveOnce(ctx, 1))
+		}},
+		{"a closed connection, get", func() error { return second(cutO.Get(ctx, "k")) }, func() error {
+			return second(cutX.Get(ctx, "k"))
+		}},
+		{"a closed connection, put", func() error { return second(cutO.Put(ctx, "k", "v")) }, func() error {
+			return second(cutX.Put(ctx, "k", "v"))
+		}},
+		{"a closed connection, progress", func() error { return cutO.RequestProgress(ctx) }, func() error {
+			return cutX.RequestProgress(ctx)
+		}},
 		{"a closed connection, watch",
-			func() error { r := <-cutO.Watch(ctx, "k"); return r.Err() }, func() error { r := <-cutX.Watch(ctx, "k"); return r.Err() }},
+			func() error { r := <-cutO.Watch(ctx, "k"); return r.Err() },
+			func() error { r := <-cutX.Watch(ctx, "k"); return r.Err() }},
 		{"a server that cannot stream",
 			func() error {
 				ch, err := oldO.GetStream(ctx, "k", ours.WithPrefix())
@@ -256,8 +273,12 @@ func TestBothGiveTheSameErrors(t *testing.T) {
 				ch, err := oldX.GetStream(ctx, "k", theirs.WithPrefix())
 				return last(err, func() error { r := <-ch; return r.Err() })
 			}},
-		{"a service that the server has not", func() error { return second(oldO.MemberList(ctx)) }, func() error { return second(oldX.MemberList(ctx)) }},
-		{"a refused endpoint, status", func() error { return second(o.Status(short(), dead.Addr())) }, func() error { return second(x.Status(short(), dead.Addr())) }},
+		{"a service that the server has not", func() error { return second(oldO.MemberList(ctx)) }, func() error {
+			return second(oldX.MemberList(ctx))
+		}},
+		{"a refused endpoint, status", func() error { return second(o.Status(short(), dead.Addr())) }, func() error {
+			return second(x.Status(short(), dead.Addr()))
+		}},
 		{"a snapshot past its context's end",
 			func() error {
 				return past(wideO.Snapshot, func(_ io.ReadCloser, cancel context.CancelFunc) { cancel() })
@@ -270,20 +291,29 @@ func TestBothGiveTheSameErrors(t *testing.T) {
 			func() error { return past(wideX.Snapshot, func(r io.ReadCloser, _ context.CancelFunc) { r.Close() }) }},
 		{"a login at a refused endpoint",
 			func() error {
-				return second(ours.New(ours.Config{Endpoints: []string{dead.Addr()}, Username: "u", Password: "p", DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
+				return second(ours.New(ours.Config{Endpoints: []string{
+					dead.Addr(),
+				}, Username: "u", Password: "p", DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
 			},
 			func() error {
-				return second(theirs.New(theirs.Config{Endpoints: []string{dead.Addr()}, Username: "u", Password: "p", DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
+				return second(theirs.New(theirs.Config{Endpoints: []string{
+					dead.Addr(),
+				}, Username: "u", Password: "p", DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
 			}},
 		{"the versions of a server with TLS",
 			func() error {
-				return second(ours.New(ours.Config{Endpoints: []string{"https://" + ep}, RejectOldCluster: true, DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
+				return second(ours.New(ours.Config{Endpoints: []string{
+					"https://" + ep,
+				}, RejectOldCluster: true, DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
 			},
 			func() error {
-				return second(theirs.New(theirs.Config{Endpoints: []string{"https://" + ep}, RejectOldCluster: true, DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
+				return second(theirs.New(theirs.Config{Endpoints: []string{
+					"https://" + ep,
+				}, RejectOldCluster: true, DialTimeout: 300 * time.Millisecond, Logger: zap.NewNop()}))
 			}},
 		{"a client without a connection, closed",
-			func() error { return ours.NewCtxClient(ctx).Close() }, func() error { return theirs.NewCtxClient(ctx).Close() }},
+			func() error { return ours.NewCtxClient(ctx).Close() },
+			func() error { return theirs.NewCtxClient(ctx).Close() }},
 	} {
 		alike(t, tc.what, tc.our(), tc.theirs())
 	}

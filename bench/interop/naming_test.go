@@ -46,7 +46,9 @@ func TestEndpoints(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want []string // keys
-		for i, metadata := range []any{nil, "text <&>", 7, map[string]any{"weight": 10, "a": []any{1, nil}}, false, struct{ Zone string }{"b"}} {
+		for i, metadata := range []any{
+			nil, "text <&>", 7, map[string]any{"weight": 10, "a": []any{1, nil}}, false, struct{ Zone string }{"b"},
+		} {
 			stored := make(map[string]bool)
 			for side, add := range map[string]func(key, addr string) error{
 				"ours": func(key, addr string) error {
@@ -110,16 +112,12 @@ func TestEndpoints(t *testing.T) {
 		}
 		// One delivery may have both; ours is in the order of keys then.
 		gone := []string{target + "/ours0", target + "/theirs0"}
-		if a := two(mineSee, func(u *endpoints.Update) (string, bool) { return u.Key, u.Op == endpoints.Delete }); !slices.Equal(
-			a,
-			gone,
-		) {
+		a := two(mineSee, func(u *endpoints.Update) (string, bool) { return u.Key, u.Op == endpoints.Delete })
+		if !slices.Equal(a, gone) {
 			t.Errorf("we watched the end of %v", a)
 		}
-		if b := two(theySee, func(u *theirendpoints.Update) (string, bool) { return u.Key, u.Op == theirendpoints.Delete }); !slices.Equal(
-			b,
-			gone,
-		) {
+		b := two(theySee, func(u *theirendpoints.Update) (string, bool) { return u.Key, u.Op == theirendpoints.Delete })
+		if !slices.Equal(b, gone) {
 			t.Errorf("they watched the end of %v", b)
 		}
 	}
@@ -159,7 +157,8 @@ func TestResolvers(t *testing.T) {
 	if err := mine.AddEndpoint(ctx, "svc/one", endpoints.Endpoint{Addr: one}); err != nil {
 		t.Fatal(err)
 	}
-	if err := their.AddEndpoint(ctx, "svc/two", theirendpoints.Endpoint{Addr: two, Metadata: map[string]any{"zone": "b"}}); err != nil {
+	if err := their.AddEndpoint(ctx, "svc/two",
+		theirendpoints.Endpoint{Addr: two, Metadata: map[string]any{"zone": "b"}}); err != nil {
 		t.Fatal(err)
 	}
 	mineBuild, err := resolver.NewBuilder(o)
@@ -192,7 +191,8 @@ func TestResolvers(t *testing.T) {
 				seen := make(map[string]bool)
 				for range 4 {
 					var p peer.Peer
-					if _, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Peer(&p), grpc.WaitForReady(true)); err != nil {
+					if _, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Peer(&p),
+						grpc.WaitForReady(true)); err != nil {
 						t.Fatalf("%s: %v, want %v", name, err, want)
 					}
 					seen[p.Addr.String()] = true
@@ -208,7 +208,8 @@ func TestResolvers(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach(two)
-	if err := (&naming.GRPCResolver{Client: o}).Update(ctx, "svc", naming.Update{Op: naming.Add, Addr: one}); err != nil {
+	err = (&naming.GRPCResolver{Client: o}).Update(ctx, "svc", naming.Update{Op: naming.Add, Addr: one})
+	if err != nil {
 		t.Fatal(err)
 	}
 	reach(one, two)

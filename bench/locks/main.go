@@ -51,7 +51,10 @@ type side struct {
 // count is the interceptor that counts.
 func (s *side) count() grpc.DialOption {
 	return grpc.WithChainUnaryInterceptor(
-		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		func(
+			ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
+			opts ...grpc.CallOption,
+		) error {
 			s.calls.Add(1)
 			return invoke(ctx, method, req, reply, cc, opts...)
 		},

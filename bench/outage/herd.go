@@ -101,7 +101,9 @@ func outages(n int, ttl time.Duration, seed uint64) error {
 	for _, o := range []struct {
 		away time.Duration
 		data data
-	}{{ttl / 2, kept}, {ttl * 9 / 10, kept}, {ttl, kept}, {ttl * 11 / 10, kept}, {2 * ttl, kept}, {ttl, wiped}, {ttl, restored}} {
+	}{{ttl / 2, kept}, {ttl * 9 / 10, kept}, {ttl, kept}, {ttl * 11 / 10, kept}, {2 * ttl, kept}, {ttl, wiped}, {
+		ttl, restored,
+	}} {
 		left, writes, err := h.outage(o.away, o.data)
 		if err != nil {
 			return fmt.Errorf("away for %v: %w", o.away, err)

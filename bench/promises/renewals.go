@@ -37,7 +37,10 @@ type renewal struct {
 func (r *renewals) option() grpc.DialOption {
 	r.member = make(map[int]string)
 	return grpc.WithStreamInterceptor(
-		func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		func(
+			ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, m string, open grpc.Streamer,
+			opts ...grpc.CallOption,
+		) (grpc.ClientStream, error) {
 			s, err := open(ctx, d, cc, m, opts...)
 			if err != nil || m != pb.Lease_LeaseKeepAlive_FullMethodName {
 				return s, err

@@ -107,7 +107,8 @@ func frozen(ctx context.Context, t *trial, leader bool) error {
 		ttl   int
 		seen  string
 	}{{short, 3, ""}, {busy, 5, leaderOr(leader, "20", "6")}} {
-		t.promise(fmt.Sprintf("leases lost of %d, TTL %d s", holders, l.ttl), "", 0, float64(l.crowd.Lost(ctx, c, victim))).
+		t.promise(fmt.Sprintf("leases lost of %d, TTL %d s", holders, l.ttl), "", 0,
+			float64(l.crowd.Lost(ctx, c, victim))).
 			seen(l.seen)
 	}
 	for _, w := range []struct {
@@ -158,7 +159,8 @@ func frozenFigures(t *trial, leader bool, calls load.Calls, struck, led time.Tim
 	} else {
 		t.promise("failed reads", "", 0, float64(len(reads.Failed()))).seen("33 %")
 	}
-	t.promise("failed writes, as a share of those of 20 s", "%", leaderOr(leader, 8.0, 2.0), 100*float64(len(writes.Failed()))/shareOf).
+	t.promise("failed writes, as a share of those of 20 s", "%", leaderOr(leader, 8.0, 2.0),
+		100*float64(len(writes.Failed()))/shareOf).
 		seen(leaderOr(leader, "34 to 38 %", "33 %"))
 	t.promise("last failed write made after", "s", leaderOr(leader, 4.0, 2.0), writes.Failed().Last(struck).Seconds()).
 		seen("never ends")

@@ -244,7 +244,8 @@ func stop(ctx context.Context, t *table, s *scene) error {
 		)
 	} else {
 		t.line(what+"failed", s.way.name, fmt.Sprintf("%d of %d", idempotent+others, len(l)), "", true)
-		t.line(what+"slow", s.way.name, fmt.Sprintf("%d, the last began %v after it", all, last(l, during).Sub(at).Round(100*time.Millisecond)), "", true)
+		t.line(what+"slow", s.way.name, fmt.Sprintf("%d, the last began %v after it", all,
+			last(l, during).Sub(at).Round(100*time.Millisecond)), "", true)
 	}
 	t.explain(l, at)
 	return nil

@@ -107,7 +107,8 @@ func keptOne(ctx context.Context, r *run) error {
 	return server(etcdtest.Options{}, func(cl *etcdtest.Cluster) error {
 		return both(cl.Endpoints(), func(sides [2]*side.Side) error {
 			v := strings.Repeat("x", size)
-			if err := each(keys, func(i int) error { return sides[1].Put(ctx, fmt.Sprintf("kept/%04d", i), v) }); err != nil {
+			err := each(keys, func(i int) error { return sides[1].Put(ctx, fmt.Sprintf("kept/%04d", i), v) })
+			if err != nil {
 				return err
 			}
 			var bytes [2]float64

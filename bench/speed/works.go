@@ -132,7 +132,10 @@ func watchers(ctx context.Context, r *run) error {
 				}
 				kept := make([]any, n)
 				before, routines, began := memory(), runtime.NumGoroutine(), time.Now()
-				if err := each(n, func(i int) error { kept[i] = s.Watch(wctx, fmt.Sprintf("watchers/%06d", i)); return ctx.Err() }); err != nil {
+				if err := each(n, func(i int) error {
+					kept[i] = s.Watch(wctx, fmt.Sprintf("watchers/%06d", i))
+					return ctx.Err()
+				}); err != nil {
 					return err
 				}
 				wall[at] = millis(time.Since(began))

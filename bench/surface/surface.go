@@ -76,8 +76,9 @@ func CompareForwarding(dir, module string, pairs []Pair) ([]string, error) {
 // load returns the packages as they are found from a directory, by path.
 func load(dir string, paths []string) (map[string]*types.Package, error) {
 	cfg := &packages.Config{
-		Dir:  dir,
-		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedSyntax | packages.NeedTypesInfo,
+		Dir: dir,
+		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps |
+			packages.NeedSyntax | packages.NeedTypesInfo,
 	}
 	list, err := packages.Load(cfg, paths...)
 	if err != nil {
@@ -252,7 +253,8 @@ func (c *comparer) methods(name string, a, b types.Type) {
 		if want := c.text(ma.At(i).Type()); !ok {
 			c.report("%s has no method %s", name, m.Name())
 		} else if got != want {
-			c.report("%s.%s is %s, want %s", name, m.Name(), strings.TrimPrefix(got, "func"), strings.TrimPrefix(want, "func"))
+			c.report("%s.%s is %s, want %s", name, m.Name(), strings.TrimPrefix(got, "func"),
+				strings.TrimPrefix(want, "func"))
 		}
 	}
 	slices.Sort(c.found)

@@ -59,7 +59,8 @@ func TestDropIn(t *testing.T) {
 // TestOfficialIsOfficial makes sure that what everything here is compared with is the official
 // client and not the drop-in, which has its path.
 func TestOfficialIsOfficial(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", "{{with .Module}}{{.Path}} {{.Version}} {{.Main}} {{.Replace}}{{end}}", official).
+	out, err := exec.Command("go", "list", "-f", "{{with .Module}}{{.Path}} {{.Version}} {{.Main}} {{.Replace}}{{end}}",
+		official).
 		CombinedOutput()
 	if got := strings.TrimSpace(string(out)); err != nil || got != official+" v3.7.3 false <nil>" {
 		t.Errorf("%s is %q, %v", official, got, err)
@@ -86,14 +87,16 @@ func TestForwardingFindsDifferences(t *testing.T) {
 		t,
 		theirs,
 		"p/a.go",
-		"package p\ntype Same struct{ A int }\ntype Own int\ntype Other int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n",
+		"package p\ntype Same struct{ A int }\ntype Own int\ntype Other int\nfunc F(s Same) Same { return s }\nfunc "+
+			"Var() {}\nconst C = 1\n",
 	)
 	write(t, module, "go.mod", "module example\n\ngo 1.26\n")
 	write(
 		t,
 		module,
 		"ours/a.go",
-		"package p\ntype Same struct{ A int }\ntype Own int\ntype Another int\nfunc F(s Same) Same { return s }\nfunc Var() {}\nconst C = 1\n",
+		"package p\ntype Same struct{ A int }\ntype Own int\ntype Another int\nfunc F(s Same) Same { return s }\nfunc "+
+			"Var() {}\nconst C = 1\n",
 	)
 	write(t, module, "p/a.go", `package p
 import "example/ours"
@@ -110,7 +113,8 @@ const More = 1
 		t.Fatal(err)
 	}
 	all := strings.Join(found, "\n")
-	for _, want := range []string{"p.Other: an alias", "p.Var is func(), want func()", "p.C is int 1", "p.More is not theirs", "p.Own is a type of its own"} {
+	for _, want := range []string{"p.Other: an " +
+		"alias", "p.Var is func(), want func()", "p.C is int 1", "p.More is not theirs", "p.Own is a type of its own"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("not reported: %s", want)
 		}
@@ -136,10 +140,8 @@ func write(t *testing.T, dir, name, text string) {
 
 // TestGoKit is the same promise for go-kit's package.
 func TestGoKit(t *testing.T) {
-	found, err := Compare(
-		".",
-		[]Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"}},
-	)
+	found, err := Compare(".",
+		[]Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,8 @@ func run() error {
 
 func weigh(dir, name string) (w weight, err error) {
 	file := filepath.Join(dir, name)
-	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, module+name).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file,
+		module+name).CombinedOutput(); err != nil {
 		return w, fmt.Errorf("%w: %s", err, out)
 	}
 	info, err := os.Stat(file)

@@ -161,13 +161,19 @@ func TestLinear(t *testing.T) {
 		spoil func(s *story)
 		words []string // nil: still good
 	}{
-		"old read":               {func(s *story) { s.put("a", "x"); s.get("a", kv("a", "late", 8)) }, []string{"linear", "a:", "get a"}},
+		"old read": {
+			func(s *story) { s.put("a", "x"); s.get("a", kv("a", "late", 8)) }, []string{"linear", "a:", "get a"},
+		},
 		"old read of absence":    {func(s *story) { s.get("a") }, []string{"not linearizable"}},
 		"read of what never was": {func(s *story) { s.get("a", kv("a", "ghost", 8)) }, []string{"not linearizable"}},
 		"read of a failed value": {func(s *story) { s.get("a", kv("a", "refused", 9)) }, []string{"not linearizable"}},
 		"wrong revision":         {func(s *story) { s.get("a", kv("a", "late", 7)) }, []string{"not linearizable"}},
-		"applied too often":      {func(s *story) { s.cas("a", "x", 8, true); s.cas("a", "y", 8, true) }, []string{"not linearizable"}},
-		"not applied though":     {func(s *story) { s.cas("a", "x", 8, false, kv("a", "late", 8)) }, []string{"not linearizable"}},
+		"applied too often": {
+			func(s *story) { s.cas("a", "x", 8, true); s.cas("a", "y", 8, true) }, []string{"not linearizable"},
+		},
+		"not applied though": {
+			func(s *story) { s.cas("a", "x", 8, false, kv("a", "late", 8)) }, []string{"not linearizable"},
+		},
 		"concurrent reads differ": {func(s *story) {
 			p := s.put("a", "x") // 9
 			p.Return += time.Second
@@ -227,10 +233,16 @@ func TestOrder(t *testing.T) {
 		spoil func(s *story)
 		words []string
 	}{
-		"lost write":      {func(s *story) { s.call(history.Op{Kind: history.Put, Keys: []string{"a"}, Value: "x", Rev: 8}) }, []string{"lost"}},
-		"written twice":   {func(s *story) { s.put("a", "x"); s.commit(put("a", "x")) }, []string{"once", "again at 10"}},
+		"lost write": {func(s *story) {
+			s.call(history.Op{Kind: history.Put, Keys: []string{"a"}, Value: "x", Rev: 8})
+		}, []string{"lost"}},
+		"written twice": {
+			func(s *story) { s.put("a", "x"); s.commit(put("a", "x")) }, []string{"once", "again at 10"},
+		},
 		"failed, but was": {func(s *story) { s.commit(put("a", "refused")) }, []string{"failed for certain"}},
-		"other revision":  {func(s *story) { s.put("a", "x").Rev--; s.truth.Last++; s.put("z", "y") }, []string{"not as acknowledged"}},
+		"other revision": {
+			func(s *story) { s.put("a", "x").Rev--; s.truth.Last++; s.put("z", "y") }, []string{"not as acknowledged"},
+		},
 		"not applied, but was": {func(s *story) {
 			s.cas("a", "x", 3, false, kv("a", "late", 8))
 			s.commit(put("a", "x"))
@@ -243,10 +255,14 @@ func TestOrder(t *testing.T) {
 			s.call(history.Op{Kind: history.PutAll, Keys: []string{"a", "b"}, Value: "x", Rev: s.commit(put("a", "x"))})
 		}, []string{"lost"}},
 		"torn range": {func(s *story) {
-			s.call(history.Op{Kind: history.Range, Rev: 5, Keys: []string{""}, Serializable: true, Saw: []history.KV{kv("a", "5", 5), kv("b", "4", 4)}})
+			s.call(history.Op{Kind: history.Range, Rev: 5, Keys: []string{""}, Serializable: true, Saw: []history.KV{
+				kv("a", "5", 5), kv("b", "4", 4),
+			}})
 		}, []string{"revision 5 held"}},
 		"old read claims to be new": {func(s *story) {
-			s.call(history.Op{Kind: history.Get, Rev: 8, Keys: []string{"a"}, Serializable: true, Saw: []history.KV{kv("a", "5", 5)}})
+			s.call(history.Op{
+				Kind: history.Get, Rev: 8, Keys: []string{"a"}, Serializable: true, Saw: []history.KV{kv("a", "5", 5)},
+			})
 		}, []string{"revision 8 held"}},
 		"from the future": {func(s *story) { s.get("b", kv("b", "5", 5)).Rev++ }, []string{"beyond the last"}},
 		"old over keys": {func(s *story) {

@@ -28,14 +28,13 @@ func Copies(truth *history.Truth, from, to string, last bool) (CopyReport, []Vio
 		at := 0 // of source: what the copy shows
 		for _, e := range copied {
 			i := at
-			for i < len(source) && (source[i].Delete != e.Delete || source[i].Value != e.Value || source[i].Rev > e.Rev) {
+			for i < len(source) &&
+				(source[i].Delete != e.Delete || source[i].Value != e.Value || source[i].Rev > e.Rev) {
 				i++
 			}
 			if i == len(source) {
-				bad = append(
-					bad,
-					violation("copy", "%s is no change of %s from revision %d on", event(e), key, source[at].Rev),
-				)
+				bad = append(bad,
+					violation("copy", "%s is no change of %s from revision %d on", event(e), key, source[at].Rev))
 				break
 			}
 			at = i

@@ -24,11 +24,16 @@ func TestCopies(t *testing.T) {
 		copied []history.Event
 		want   string
 	}{
-		"all":              {[]history.Event{put("b/k", "1", 10), put("b/k", "2", 11), del("b/k", 12), put("b/k", "3", 13)}, ""},
-		"the end":          {[]history.Event{put("b/k", "3", 10)}, ""},
-		"again":            {[]history.Event{put("b/k", "3", 10), put("b/k", "3", 11)}, ""},
-		"back":             {[]history.Event{put("b/k", "2", 10), put("b/k", "1", 11), put("b/k", "3", 12)}, `put b/k="1" @11 is no change`},
-		"a deletion late":  {[]history.Event{put("b/k", "3", 10), del("b/k", 11), put("b/k", "3", 12)}, "delete b/k @11 is no change"},
+		"all": {
+			[]history.Event{put("b/k", "1", 10), put("b/k", "2", 11), del("b/k", 12), put("b/k", "3", 13)}, "",
+		},
+		"the end": {[]history.Event{put("b/k", "3", 10)}, ""},
+		"again":   {[]history.Event{put("b/k", "3", 10), put("b/k", "3", 11)}, ""},
+		"back": {[]history.Event{put("b/k", "2", 10), put("b/k", "1", 11), put("b/k", "3",
+			12)}, `put b/k="1" @11 is no change`},
+		"a deletion late": {
+			[]history.Event{put("b/k", "3", 10), del("b/k", 11), put("b/k", "3", 12)}, "delete b/k @11 is no change",
+		},
 		"before it was":    {[]history.Event{put("b/k", "3", 4)}, "is no change"},
 		"another value":    {[]history.Event{put("b/k", "9", 10), put("b/k", "3", 11)}, "is no change"},
 		"not finished":     {[]history.Event{put("b/k", "2", 10)}, `at the end a/k is "3", its copy "2"`},

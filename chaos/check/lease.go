@@ -89,7 +89,8 @@ func Leases(
 					bad,
 					violation(
 						"lease",
-						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was never told; last renewal at %s",
+						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its "+
+							"holder was never told; last renewal at %s",
 						l.ID,
 						l.Client,
 						l.Key,
@@ -110,7 +111,8 @@ func Leases(
 					bad,
 					violation(
 						"lease",
-						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its holder was told at %s, %v later (allowed: %v); last renewal at %s",
+						"lease %x of client %d (%s, TTL %v): its key was deleted at revision %d, seen at %s, and its "+
+							"holder was told at %s, %v later (allowed: %v); last renewal at %s",
 						l.ID,
 						l.Client,
 						l.Key,
@@ -138,7 +140,8 @@ func Leases(
 				bad,
 				violation(
 					"lease",
-					"lease %x of client %d (%s, TTL %v) was reported lost at %s, last renewal at %s, though m%d was untouched and answered throughout",
+					"lease %x of client %d (%s, TTL %v) was reported lost at %s, last renewal at %s, though m%d was "+
+						"untouched and answered throughout",
 					l.ID,
 					l.Client,
 					l.Key,

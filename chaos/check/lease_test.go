@@ -30,14 +30,16 @@ func TestLeaseSafety(t *testing.T) {
 		late           history.Lateness
 		words          []string
 	}{
-		"told before":          {told: 9 * s},
-		"told just then":       {told: 10*s + 5*ms},
-		"told late":            {told: 10*s + 20*ms, words: []string{"20ms later"}},
-		"told late by us":      {told: 10*s + 50*ms, late: history.Lateness{{At: 10*s + 45*ms, By: 45 * ms}}},
-		"late at another time": {told: 10*s + 50*ms, late: history.Lateness{{At: 9 * s, By: 45 * ms}, {At: 11 * s, By: 45 * ms}}, words: []string{"50ms later"}},
-		"never told":           {words: []string{"never told"}},
-		"given up before":      {released: 9 * s},
-		"given up too late":    {released: 11 * s, words: []string{"never told"}},
+		"told before":     {told: 9 * s},
+		"told just then":  {told: 10*s + 5*ms},
+		"told late":       {told: 10*s + 20*ms, words: []string{"20ms later"}},
+		"told late by us": {told: 10*s + 50*ms, late: history.Lateness{{At: 10*s + 45*ms, By: 45 * ms}}},
+		"late at another time": {told: 10*s + 50*ms, late: history.Lateness{
+			{At: 9 * s, By: 45 * ms}, {At: 11 * s, By: 45 * ms},
+		}, words: []string{"50ms later"}},
+		"never told":        {words: []string{"never told"}},
+		"given up before":   {released: 9 * s},
+		"given up too late": {released: 11 * s, words: []string{"never told"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := history.Lease{Key: "k", TTL: 5 * s, PutRev: 2, Noticed: c.told, Released: c.released}
@@ -103,11 +105,15 @@ func TestLeaseLiveness(t *testing.T) {
 		touches []history.Touch
 		words   []string
 	}{
-		"a member answered":      {probes: steady, words: []string{"reported lost", "m1"}},
-		"nobody answered":        {},
-		"it was touched":         {probes: steady, touches: []history.Touch{{Member: 1, From: 17 * s, To: 18 * s}}},
-		"it was touched before":  {probes: steady, touches: []history.Touch{{Member: 1, From: 10 * s, To: 15 * s}}, words: []string{"m1"}},
-		"another was touched":    {probes: steady, touches: []history.Touch{{Member: 0, From: 0, To: 30 * s}}, words: []string{"m1"}},
+		"a member answered": {probes: steady, words: []string{"reported lost", "m1"}},
+		"nobody answered":   {},
+		"it was touched":    {probes: steady, touches: []history.Touch{{Member: 1, From: 17 * s, To: 18 * s}}},
+		"it was touched before": {
+			probes: steady, touches: []history.Touch{{Member: 1, From: 10 * s, To: 15 * s}}, words: []string{"m1"},
+		},
+		"another was touched": {
+			probes: steady, touches: []history.Touch{{Member: 0, From: 0, To: 30 * s}}, words: []string{"m1"},
+		},
 		"an election":            {probes: gone(17*s, 18500*ms), words: []string{"m1"}},
 		"no leader for long":     {probes: gone(17*s, 19500*ms)},
 		"no leader at the end":   {probes: gone(17500*ms, 30*s)},
@@ -157,10 +163,15 @@ func TestLeaks(t *testing.T) {
 	defer close(stop)
 	go func() { <-stop }()
 	expect(t, Leaks(0)) // this module's own do not count
-	const ours = "goroutine 7 [select]:\ngithub.com/fairlead-go/fairlead/internal/worker.loop(0x1)\n\t/x/worker.go:1\ncreated by github.com/fairlead-go/fairlead/internal/worker.Go in goroutine 1\n"
-	const started = "goroutine 8 [select]:\nruntime.park()\ncreated by github.com/fairlead-go/fairlead/clientv3.New in goroutine 1\n"
+	const ours = "goroutine 7 " +
+		"[select]:\ngithub.com/fairlead-go/fairlead/internal/worker.loop(0x1)\n\t/x/worker.go:1\ncreated by " +
+		"github.com/fairlead-go/fairlead/internal/worker.Go in goroutine 1\n"
+	const started = "goroutine 8 [select]:\nruntime.park()\ncreated by github.com/fairlead-go/fairlead/clientv3.New " +
+		"in goroutine 1\n"
 	const rpc = "goroutine 9 [select]:\ngoogle.golang.org/grpc/internal/transport.(*http2Client).reader()\n"
-	const proxy = "goroutine 10 [select]:\ngithub.com/fairlead-go/fairlead/internal/faultnet.(*Proxy).serve()\ncreated by github.com/fairlead-go/fairlead/internal/faultnet.New in goroutine 1\n"
+	const proxy = "goroutine 10 " +
+		"[select]:\ngithub.com/fairlead-go/fairlead/internal/faultnet.(*Proxy).serve()\ncreated by " +
+		"github.com/fairlead-go/fairlead/internal/faultnet.New in goroutine 1\n"
 	if got := leaked([]string{ours, started, rpc, proxy}); len(got) != 3 ||
 		strings.Contains(strings.Join(got, ""), "faultnet") {
 		t.Errorf("%q", got)

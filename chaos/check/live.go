@@ -124,7 +124,8 @@ func Live(h *history.History, line func(scope string) string) (r LiveReport, bad
 				bad,
 				violation(
 					"live",
-					"%s: its key was deleted at revision %d, seen at %s, and it did not know for %v, though m%d was well",
+					"%s: its key was deleted at revision %d, seen at %s, and it did not know for %v, though m%d was "+
+						"well",
 					hold(o),
 					gone.Rev,
 					clock(gone.Seen),
@@ -168,7 +169,8 @@ func waited(a *history.Attempt, line []stay, h *history.History, r *LiveReport) 
 						bad,
 						violation(
 							"live",
-							"client %d was the first in line for the %s (%s, revision %d) from %s and had not got it at %s, though m%d was well",
+							"client %d was the first in line for the %s (%s, revision %d) from %s and had not got it "+
+								"at %s, though m%d was well",
 							a.Client,
 							a.Scope,
 							a.Key,
@@ -219,7 +221,8 @@ func spoke(w *history.Watch, h *history.History, r *LiveReport) []Violation {
 		return []Violation{
 			violation(
 				"live",
-				"watch %d by client %d of %s from revision %d, opened at %s: %s was due at %s and had not come at %s, though m%d was well",
+				"watch %d by client %d of %s from revision %d, opened at %s: %s was due at %s and had not come at %s, "+
+					"though m%d was well",
 				w.ID,
 				w.Client,
 				w.Scope,

@@ -65,7 +65,9 @@ func TestLive(t *testing.T) {
 	}{
 		"good":          {func(*history.History) {}, nil},
 		"waits in vain": {waitsInVain, []string{"client 2 was the first in line", "had not got it at 18.000 s"}},
-		"gets it late":  {func(h *history.History) { h.Attempts[1].Return = 16 * s }, []string{"client 2 was the first"}},
+		"gets it late": {
+			func(h *history.History) { h.Attempts[1].Return = 16 * s }, []string{"client 2 was the first"},
+		},
 		"waits in vain, and no member is well": {func(h *history.History) {
 			waitsInVain(h)
 			silence(h, 12*s, 14*s)
@@ -94,20 +96,28 @@ func TestLive(t *testing.T) {
 			h.Attempts[1].OK, h.Attempts[1].Return, h.Attempts[1].End = false, 3*s, 3*s
 			h.Holds = h.Holds[:1]
 		}, []string{"lock/2", "nobody wanted it"}},
-		"does not unlock": {func(h *history.History) { h.Attempts[1].End, h.Holds[1].Ended = 12*s, 12*s }, []string{"from 12.000 s to 20.000 s", "nobody wanted it"}},
+		"does not unlock": {func(h *history.History) { h.Attempts[1].End, h.Holds[1].Ended = 12*s, 12*s }, []string{
+			"from 12.000 s to 20.000 s", "nobody wanted it",
+		}},
 		"its key comes late and stays": {func(h *history.History) {
 			h.Attempts[1].Return, h.Attempts[1].End, h.Attempts[1].OK = 2*s, 2*s, false
 			h.Holds = h.Holds[:1]
 		}, []string{"from 2.000 s", "nobody wanted it"}},
-		"does not know that its key is gone": {func(h *history.History) { h.Holds[0].Ended, h.Attempts[0].End = 17*s, 17*s }, []string{"did not know for 7s"}},
+		"does not know that its key is gone": {func(h *history.History) {
+			h.Holds[0].Ended, h.Attempts[0].End = 17*s, 17*s
+		}, []string{"did not know for 7s"}},
 		"an event comes late": {func(h *history.History) {
 			h.Watches[0].Steps[2].At, h.Watches[0].Steps[3].At = 16*s, 20*s
 		}, []string{"watch 7", "delete lock/1", "had not come at 16.000 s"}},
-		"events do not come": {func(h *history.History) { h.Watches[0].Steps = h.Watches[0].Steps[:2] }, []string{"delete lock/1"}},
+		"events do not come": {
+			func(h *history.History) { h.Watches[0].Steps = h.Watches[0].Steps[:2] }, []string{"delete lock/1"},
+		},
 		"a slow consumer": {func(h *history.History) {
 			h.Watches[0].Steps, h.Watches[0].Slow = h.Watches[0].Steps[:2], true
 		}, nil},
-		"a watch from now is not confirmed": {func(h *history.History) { h.Watches[0].Start, h.Watches[0].Steps = 0, nil }, []string{"its confirmation"}},
+		"a watch from now is not confirmed": {
+			func(h *history.History) { h.Watches[0].Start, h.Watches[0].Steps = 0, nil }, []string{"its confirmation"},
+		},
 		"a watch that was cancelled in time": {func(h *history.History) {
 			h.Watches[0].Steps, h.Watches[0].Cancelled = h.Watches[0].Steps[:2], 14*s
 		}, nil},

@@ -50,10 +50,8 @@ func Owners(
 		byScope[h.Scope] = append(byScope[h.Scope], h)
 		if gone, ok := goneAfter(byKey[h.Key], h.Fence); h.Outlived &&
 			(!ok || !meddled(meddlings, h.Key, h.Lease, gone)) {
-			bad = append(
-				bad,
-				violation("owner", "%s was lost, though no operator deleted its key and its session lived on", hold(h)),
-			)
+			bad = append(bad,
+				violation("owner", "%s was lost, though no operator deleted its key and its session lived on", hold(h)))
 		}
 		if !slices.ContainsFunc(byKey[h.Key], func(e history.Event) bool { return e.Rev == h.Fence && !e.Delete }) {
 			bad = append(bad, violation("owner", "%s: nobody put a key at its fence", hold(h)))
@@ -83,7 +81,8 @@ func Owners(
 					bad,
 					violation(
 						"owner",
-						"%s and %s: the first believed to own for %v longer (allowed: %v); its session was last renewed at %s",
+						"%s and %s: the first believed to own for %v longer (allowed: %v); its session was last "+
+							"renewed at %s",
 						hold(was),
 						hold(is),
 						lag,

@@ -56,11 +56,24 @@ func TestOwners(t *testing.T) {
 			a.Ended, a.LastAck = 3500*time.Millisecond, 1900*time.Millisecond
 			return e
 		}, true, ""},
-		{"lost for no reason", func(a, _ *history.Hold, e []history.Event) []history.Event { a.Outlived = true; return e }, false, "no operator"},
-		{"a fence that nobody put", func(a, _ *history.Hold, e []history.Event) []history.Event { a.Fence = 9; return e }, false, "nobody put"},
-		{"one fence for two", func(a, b *history.Hold, e []history.Event) []history.Event { a.Fence, a.Key = b.Fence, b.Key; return e }, false, "same fence"},
-		{"a stale owner writes", func(_, _ *history.Hold, e []history.Event) []history.Event { return append(e, count(30, "10 3")) }, false, "after 20 1"},
-		{"a write is executed twice", func(_, _ *history.Hold, e []history.Event) []history.Event { return append(e, count(30, "20 1")) }, false, "after 20 1"},
+		{"lost for no reason", func(a, _ *history.Hold, e []history.Event) []history.Event {
+			a.Outlived = true
+			return e
+		}, false, "no operator"},
+		{"a fence that nobody put", func(a, _ *history.Hold, e []history.Event) []history.Event {
+			a.Fence = 9
+			return e
+		}, false, "nobody put"},
+		{"one fence for two", func(a, b *history.Hold, e []history.Event) []history.Event {
+			a.Fence, a.Key = b.Fence, b.Key
+			return e
+		}, false, "same fence"},
+		{"a stale owner writes", func(_, _ *history.Hold, e []history.Event) []history.Event {
+			return append(e, count(30, "10 3"))
+		}, false, "after 20 1"},
+		{"a write is executed twice", func(_, _ *history.Hold, e []history.Event) []history.Event {
+			return append(e, count(30, "20 1"))
+		}, false, "after 20 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, b, events := a, b, append([]history.Event(nil), good...)
@@ -90,14 +103,12 @@ func TestOwners(t *testing.T) {
 		})
 	}
 	isCount := func(k string) bool { return k == "s/count" }
-	if bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), del("s/a", 2, 0), put("s/count", 3)}}, "s/", isCount); len(
-		bad,
-	) != 0 {
+	if bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), del("s/a", 2, 0), put("s/count", 3)}}, "s/",
+		isCount); len(bad) != 0 {
 		t.Errorf("%v", bad)
 	}
-	if bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), put("s/count", 3)}}, "s/", isCount); len(
-		bad,
-	) != 1 {
+	bad := Free(&history.Truth{Events: []history.Event{put("s/a", 1), put("s/count", 3)}}, "s/", isCount)
+	if len(bad) != 1 {
 		t.Errorf("a key left: %v", bad)
 	}
 }

@@ -43,7 +43,8 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 				),
 			)
 		} else if o.Return < s.Back {
-			bad = append(bad, violation("restored", "executed at revision %d of the restored cluster, after it had returned: %s", now.rev(o), describe(o)))
+			bad = append(bad, violation("restored",
+				"executed at revision %d of the restored cluster, after it had returned: %s", now.rev(o), describe(o)))
 		}
 	}
 	for i := range h.Watches {
@@ -53,8 +54,10 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 		}
 		if w.Lost() {
 			r.Watches++
-		} else if n := len(w.Steps); s.Renamed && n > 0 && w.Steps[0].At < s.At && w.Steps[n-1].At > s.Back && w.Steps[n-1].Err == "" {
-			bad = append(bad, violation("restored", "watch %d by client %d of %s, opened at %s, goes on at %s in a cluster of another id",
+		} else if n := len(w.Steps); s.Renamed && n > 0 && w.Steps[0].At < s.At && w.Steps[n-1].At > s.Back &&
+			w.Steps[n-1].Err == "" {
+			bad = append(bad, violation("restored",
+				"watch %d by client %d of %s, opened at %s, goes on at %s in a cluster of another id",
 				w.ID, w.Client, w.Scope, clock(w.Call), clock(w.Steps[n-1].At)))
 		}
 	}
@@ -64,10 +67,8 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 			until = h.Views[i].At
 		}
 		if m, late := overdue(s.Settled, until, h); late {
-			bad = append(
-				bad,
-				violation("restored", "views showed the lost history until %s, though m%d was well", clock(until), m),
-			)
+			bad = append(bad,
+				violation("restored", "views showed the lost history until %s, though m%d was well", clock(until), m))
 		}
 	}
 	byKey := h.Truth.ByKey()
@@ -82,7 +83,8 @@ func Restored(h *history.History) (RestoredReport, []Violation) {
 				bad,
 				violation(
 					"restored",
-					"lease %x of client %d (%s, TTL %v), granted at %s, was not in the backup, and its holder not told until %s, though m%d was well",
+					"lease %x of client %d (%s, TTL %v), granted at %s, was not in the backup, and its holder not "+
+						"told until %s, though m%d was well",
 					l.ID,
 					l.Client,
 					l.Key,

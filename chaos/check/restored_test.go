@@ -36,11 +36,15 @@ func TestRestored(t *testing.T) {
 		}, "after it had returned"},
 		"a watch goes on in another cluster": {func(h *history.History) {
 			h.Restore.Renamed = true
-			h.Watches = []history.Watch{{Call: s, Cancelled: 60 * s, Steps: []history.Step{{At: 2 * s, Created: true}, {At: 30 * s}}}}
+			h.Watches = []history.Watch{
+				{Call: s, Cancelled: 60 * s, Steps: []history.Step{{At: 2 * s, Created: true}, {At: 30 * s}}},
+			}
 		}, "another id"},
 		"a watch is told": {func(h *history.History) {
 			h.Restore.Renamed = true
-			h.Watches = []history.Watch{{Call: s, Steps: []history.Step{{At: 2 * s, Created: true}, {At: 30 * s, Err: "lost", Lost: true}}}}
+			h.Watches = []history.Watch{
+				{Call: s, Steps: []history.Step{{At: 2 * s, Created: true}, {At: 30 * s, Err: "lost", Lost: true}}},
+			}
 		}, ""},
 		"a holder is not told": {func(h *history.History) {
 			h.Leases = []history.Lease{{Key: "l", Granted: 11 * s, Noticed: 50 * s}}
@@ -67,7 +71,9 @@ func TestRestored(t *testing.T) {
 					Settled: 25 * s,
 					Kept:    2,
 					Lost: history.Truth{
-						First: 2, Last: 3, Events: []history.Event{{Key: "k", Value: "a", Rev: 2}, {Key: "k", Value: "b", Rev: 3}},
+						First: 2, Last: 3, Events: []history.Event{
+							{Key: "k", Value: "a", Rev: 2}, {Key: "k", Value: "b", Rev: 3},
+						},
 					},
 				},
 				Truth: history.Truth{First: 2, Last: 3, Events: []history.Event{{Key: "k", Value: "a", Rev: 2}}},

@@ -41,15 +41,32 @@ func TestViews(t *testing.T) {
 		left   bool
 		want   string
 	}{
-		"good":               {nil, false, ""},
-		"held":               {func(v []history.View) []history.View { v[2] = shown(8, "s/a", "2", "s/b", "1"); return v }, false, ""},
-		"held to the end":    {func(v []history.View) []history.View { return append(v[:2], shown(8, "s/a", "2", "s/b", "1")) }, false, "the last view shows 2"},
-		"one is missing":     {func(v []history.View) []history.View { v[1] = shown(6, "s/a", "2"); return v }, false, `s/b is shown as "" (false)`},
-		"an old value":       {func(v []history.View) []history.View { v[1] = shown(6, "s/a", "1", "s/b", "1"); return v }, false, `shown as "1" (true), not as "2"`},
-		"never was":          {func(v []history.View) []history.View { v[0] = shown(3, "s/a", "1", "s/b", "1", "s/c", "1"); return v }, false, "never was"},
-		"back":               {func(v []history.View) []history.View { v[1], v[2] = v[2], v[1]; return v }, false, "follows one of"},
-		"beyond the history": {func(v []history.View) []history.View { v[3].Rev = 21; return v }, false, "follows one of"},
-		"not settled":        {nil, true, "did not become"},
+		"good": {nil, false, ""},
+		"held": {
+			func(v []history.View) []history.View { v[2] = shown(8, "s/a", "2", "s/b", "1"); return v }, false, "",
+		},
+		"held to the end": {func(v []history.View) []history.View {
+			return append(v[:2], shown(8, "s/a", "2", "s/b", "1"))
+		}, false, "the last view shows 2"},
+		"one is missing": {func(v []history.View) []history.View {
+			v[1] = shown(6, "s/a", "2")
+			return v
+		}, false, `s/b is shown as "" (false)`},
+		"an old value": {func(v []history.View) []history.View {
+			v[1] = shown(6, "s/a", "1", "s/b", "1")
+			return v
+		}, false, `shown as "1" (true), not as "2"`},
+		"never was": {func(v []history.View) []history.View {
+			v[0] = shown(3, "s/a", "1", "s/b", "1", "s/c", "1")
+			return v
+		}, false, "never was"},
+		"back": {
+			func(v []history.View) []history.View { v[1], v[2] = v[2], v[1]; return v }, false, "follows one of",
+		},
+		"beyond the history": {
+			func(v []history.View) []history.View { v[3].Rev = 21; return v }, false, "follows one of",
+		},
+		"not settled": {nil, true, "did not become"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			views := append([]history.View(nil), good...)

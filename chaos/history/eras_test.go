@@ -42,15 +42,21 @@ func TestErasOfOperations(t *testing.T) {
 		op            Op
 		before, after bool
 	}{
-		"kept":                         {put("1", s, 2*s, OK), true, true},
-		"lost":                         {put("3", 11*s, 12*s, OK), true, false},
-		"after":                        {put("4", 22*s, 23*s, OK), false, true},
-		"across, executed then":        {put("3", 19*s, 26*s, Unknown), true, false},
-		"across, executed afterwards":  {put("4", 19*s, 26*s, OK), false, true},
-		"across, failed":               {put("9", 19*s, 26*s, Failed), true, true},
-		"a read across":                {Op{Kind: Get, Keys: []string{"k"}, Call: 19 * s, Return: 26 * s, Outcome: OK}, false, false},
-		"a read that was just in time": {Op{Kind: Get, Keys: []string{"k"}, Call: 19 * s, Return: 21 * s, Outcome: OK}, true, false},
-		"a read from an old copy":      {Op{Kind: Get, Keys: []string{"k"}, Call: 26 * s, Return: 27 * s, Outcome: OK, Serializable: true}, false, false},
+		"kept":                        {put("1", s, 2*s, OK), true, true},
+		"lost":                        {put("3", 11*s, 12*s, OK), true, false},
+		"after":                       {put("4", 22*s, 23*s, OK), false, true},
+		"across, executed then":       {put("3", 19*s, 26*s, Unknown), true, false},
+		"across, executed afterwards": {put("4", 19*s, 26*s, OK), false, true},
+		"across, failed":              {put("9", 19*s, 26*s, Failed), true, true},
+		"a read across": {
+			Op{Kind: Get, Keys: []string{"k"}, Call: 19 * s, Return: 26 * s, Outcome: OK}, false, false,
+		},
+		"a read that was just in time": {
+			Op{Kind: Get, Keys: []string{"k"}, Call: 19 * s, Return: 21 * s, Outcome: OK}, true, false,
+		},
+		"a read from an old copy": {Op{
+			Kind: Get, Keys: []string{"k"}, Call: 26 * s, Return: 27 * s, Outcome: OK, Serializable: true,
+		}, false, false},
 	} {
 		h := restored()
 		h.Ops = []Op{c.op}
@@ -70,14 +76,20 @@ func TestErasOfWatches(t *testing.T) {
 		after bool
 		steps int
 	}{
-		"told":                      {Watch{Call: s, Cancelled: 0, Steps: []Step{at(12*s, 4), {At: 24 * s, Err: "lost", Lost: true}}}, false, 1},
-		"told that it is compacted": {Watch{Call: s, Steps: []Step{at(12*s, 4), {At: 24 * s, Err: "compacted", CompactRev: 9}}}, false, 1},
-		"compacted later":           {Watch{Call: s, Steps: []Step{at(12*s, 4), at(23*s, 4), {At: 24 * s, Err: "compacted", CompactRev: 9}}}, true, 3},
-		"goes on":                   {Watch{Call: s, Cancelled: 30 * s, Steps: []Step{at(12*s, 4), at(23*s, 4)}}, true, 2},
-		"silent to the end":         {Watch{Call: s, Cancelled: 40 * s, Last: true, Steps: []Step{at(12*s, 4)}}, true, 1},
-		"cancelled soon":            {Watch{Call: s, Cancelled: 24 * s, Steps: []Step{at(12*s, 4)}}, false, 1},
-		"ended before":              {Watch{Call: s, Cancelled: 15 * s, Steps: []Step{at(12*s, 4)}}, false, 1},
-		"another one":               {Watch{Call: 21 * s, Cancelled: 24 * s}, true, 0},
+		"told": {
+			Watch{Call: s, Cancelled: 0, Steps: []Step{at(12*s, 4), {At: 24 * s, Err: "lost", Lost: true}}}, false, 1,
+		},
+		"told that it is compacted": {
+			Watch{Call: s, Steps: []Step{at(12*s, 4), {At: 24 * s, Err: "compacted", CompactRev: 9}}}, false, 1,
+		},
+		"compacted later": {Watch{Call: s, Steps: []Step{
+			at(12*s, 4), at(23*s, 4), {At: 24 * s, Err: "compacted", CompactRev: 9},
+		}}, true, 3},
+		"goes on":           {Watch{Call: s, Cancelled: 30 * s, Steps: []Step{at(12*s, 4), at(23*s, 4)}}, true, 2},
+		"silent to the end": {Watch{Call: s, Cancelled: 40 * s, Last: true, Steps: []Step{at(12*s, 4)}}, true, 1},
+		"cancelled soon":    {Watch{Call: s, Cancelled: 24 * s, Steps: []Step{at(12*s, 4)}}, false, 1},
+		"ended before":      {Watch{Call: s, Cancelled: 15 * s, Steps: []Step{at(12*s, 4)}}, false, 1},
+		"another one":       {Watch{Call: 21 * s, Cancelled: 24 * s}, true, 0},
 	} {
 		h := restored()
 		h.Watches = []Watch{c.w}

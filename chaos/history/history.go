@@ -28,8 +28,9 @@ const (
 	Range  Kind = "range"  // reads all keys with the prefix Keys[0]
 	Put    Kind = "put"    // writes Value to Keys[0]
 	PutAll Kind = "putall" // one transaction that writes Value to all Keys
-	Delete Kind = "delete" // one transaction that deletes Keys[0] and writes Value to Keys[1], which makes it recognizable
-	CAS    Kind = "cas"    // writes Value to Keys[0] if its modification revision is Expect, else reads it
+	// one transaction that deletes Keys[0] and writes Value to Keys[1], which makes it recognizable
+	Delete Kind = "delete"
+	CAS    Kind = "cas" // writes Value to Keys[0] if its modification revision is Expect, else reads it
 )
 
 // Writes reports whether the operation may change the store.

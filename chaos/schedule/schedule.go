@@ -28,7 +28,8 @@ const (
 	Reset     Kind = "reset"      // connections are reset, new ones accepted; repeated
 	Slow      Kind = "slow"       // every byte between clients and the member is delayed
 	Partition Kind = "partition"  // nothing between the member and its peers
-	Restore   Kind = "restore"    // all members go back to a backup that is taken at the fault's beginning; see WithRestore
+	// all members go back to a backup that is taken at the fault's beginning; see WithRestore
+	Restore Kind = "restore"
 
 	MoveLeader Kind = "move leader"
 	Defragment Kind = "defragment"

@@ -38,12 +38,15 @@ type agent struct {
 func startAgent(t *testing.T, c *etcdtest.Cluster, dir string, args ...string) *agent {
 	t.Helper()
 	args = append([]string{
-		"agent", "--endpoints", strings.Join(c.Endpoints(), ","), "--files", dir, "--prometheus", filepath.Join(dir, "targets.json"),
+		"agent", "--endpoints", strings.Join(c.Endpoints(), ","), "--files", dir, "--prometheus",
+		filepath.Join(dir, "targets.json"),
 		"--dns", "127.0.0.1:0", "--http", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--ttl", "1s",
 	}, args...)
 	a := &agent{proc: start(t, args...), t: t, dir: dir}
 	a.await("targets.json")
-	for where, pattern := range map[*string]string{&a.dns: `on (\S+), UDP and TCP`, &a.http: `serving (http://\S+)`, &a.xds: `serving xDS on (\S+)`} {
+	for where, pattern := range map[*string]string{
+		&a.dns: `on (\S+), UDP and TCP`, &a.http: `serving (http://\S+)`, &a.xds: `serving xDS on (\S+)`,
+	} {
 		*where = regexp.MustCompile(pattern).FindStringSubmatch(a.output())[1]
 	}
 	return a
@@ -425,7 +428,9 @@ func TestAgentTokenLeaksNowhere(t *testing.T) {
 	try(400, "PUT", "/v1/services/leak/instances/two", "{", "Authorization", "Bearer "+token)
 	try(0, "GET", "/v1/services?token="+token, "", "Authorization", "Bearer "+token)
 	try(0, "GET", "/nowhere/"+wrong, "", "Authorization", "Bearer "+token)
-	for _, text := range []string{"GET / HTTP/9.9\r\nAuthorization: Bearer " + token + "\r\n\r\n", "Authorization: Bearer " + token + "\r\n\r\n"} {
+	for _, text := range []string{
+		"GET / HTTP/9.9\r\nAuthorization: Bearer " + token + "\r\n\r\n", "Authorization: Bearer " + token + "\r\n\r\n",
+	} {
 		conn := a.dial(strings.TrimPrefix(a.http, "http://"))
 		fmt.Fprint(conn, text)
 		_ = conn.SetReadDeadline(time.Now().Add(clienttest.Long))

@@ -47,13 +47,15 @@ func BenchmarkConsoleMemory(b *testing.B) {
 		b.ReportMetric(c.peak(), "MiB-at-start")
 		stop := c.follow("api/stream?overview=1&watch=&notice=ZGF0YS8") // all keys, and those below data/
 		for _, path := range []string{
-			"overview", "memory", "memory?span=day", "tree?limit=1000", "tree?prefix=ZGF0YS8&separator=Lw&limit=1000", "count",
+			"overview", "memory", "memory?span=day", "tree?limit=1000", "tree?prefix=ZGF0YS8&separator=Lw&limit=1000",
+			"count",
 			"services", "leases", "locks", "access", "audit", "prefixes?weigh=1", "key?key=ZGF0YS8wMDAvMDAwMA",
 			"history?key=ZGF0YS8wMDAvMDAwMA", "search?text=MDk5OQ", "search?text=dnZ2&values=1",
 		} {
 			begin := time.Now()
 			n := c.read("api/" + path)
-			b.Logf("%s: %d bytes after %v; at most %.1f MiB so far", path, n, time.Since(begin).Round(time.Millisecond), c.peak())
+			b.Logf("%s: %d bytes after %v; at most %.1f MiB so far", path, n, time.Since(begin).Round(time.Millisecond),
+				c.peak())
 		}
 		for i := range 1000 { // changes that the stream hands on
 			put(b, client, "data/changes", fmt.Sprint(i))

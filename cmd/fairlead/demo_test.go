@@ -21,7 +21,9 @@ func TestDemo(t *testing.T) {
 	out := p.output()
 	for _, want := range []string{
 		"put demo/greeting = hello", "watch saw PUT", "demo/owner did not exist: written", "demo/owner exists: read me",
-		"watch saw it deleted after", "candidate-1 leads", "killing candidate-1", "candidate-2 leads", "after the kill", "killing greeter-1", "greeter-2, which drains", "failed          0 of", "freezing m", "thawing m", "No call failed, no event was lost, and the lease was kept.",
+		"watch saw it deleted after", "candidate-1 leads", "killing candidate-1", "candidate-2 leads", "after the kill",
+		"killing greeter-1", "greeter-2, which drains", "failed          0 of", "freezing m", "thawing m",
+		"No call failed, no event was lost, and the lease was kept.",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("output lacks %q:\n%s", want, out)

@@ -154,7 +154,9 @@ func TestInterruptedFollowers(t *testing.T) {
 	// While an answer is awaited.
 	way := slow(t, endpoint)
 	way.BlackHole(faultnet.ToClient)
-	for _, args := range []string{"defrag", "get k", "compaction 1", "history k", "doctor", "member list", "snapshot save /nosuch/x"} {
+	for _, args := range []string{
+		"defrag", "get k", "compaction 1", "history k", "doctor", "member list", "snapshot save /nosuch/x",
+	} {
 		before := way.Stats().ToServer
 		p := start(
 			t,

@@ -87,7 +87,8 @@ func TestTerminalCtrlC(t *testing.T) {
 	p := shell(t, endpoint)
 	for name := range supervisors(endpoint) {
 		p.enter(
-			"run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do sleep 0.05; done'; echo "st""atus $?"`,
+			"run_"+name+
+				` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do sleep 0.05; done'; echo "st""atus $?"`,
 			"began",
 		)
 		p.press(ctrlC, "status 9")
@@ -113,7 +114,8 @@ func TestTerminalJobControl(t *testing.T) {
 	shellGroup := p.foreground()
 	for name := range supervisors(endpoint) {
 		p.enter(
-			"run_"+name+` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do read line; echo "got <$line>"; done'`,
+			"run_"+name+
+				` sh -c 'trap "echo to""ld; exit 9" INT; echo be""gan; while :; do read line; echo "got <$line>"; done'`,
 			"began",
 		)
 		p.press("one\r", "got <one>")
@@ -190,7 +192,8 @@ func TestTerminalPipeline(t *testing.T) {
 	p := shell(t, endpoint)
 	shellGroup := p.foreground()
 	pager := filepath.Join(t.TempDir(), "pager")
-	if err := os.WriteFile(pager, []byte("#!/bin/sh\nread first; echo \"pager has $first\"; read key < /dev/tty; echo \"key $key\"\n"), 0o700); err != nil {
+	if err := os.WriteFile(pager, []byte("#!/bin/sh\nread first; echo \"pager has $first\"; read key < /dev/tty; echo "+
+		"\"key $key\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name := range supervisors(endpoint) {
@@ -198,7 +201,8 @@ func TestTerminalPipeline(t *testing.T) {
 		p.press("x\r", "key x")
 		p.press(ctrlC, "ready> ")
 		p.enter(
-			"run_"+name+` sh -c 'trap "echo to""ld; exit 0" INT; echo be""gan; while :; do sleep 0.05; done' | (trap '' INT; cat)`,
+			"run_"+name+
+				` sh -c 'trap "echo to""ld; exit 0" INT; echo be""gan; while :; do sleep 0.05; done' | (trap '' INT; cat)`,
 			"began",
 		)
 		p.press(ctrlZ, "ready> ")

@@ -542,7 +542,9 @@ sh -c 'trap "echo child hung up" HUP; echo began; while :; do sleep 0.05; done' 
 func secured(t *testing.T) *etcdtest.Cluster {
 	t.Helper()
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	for _, args := range [][]string{{"user", "add", "root:root"}, {"role", "add", "root"}, {"user", "grant-role", "root", "root"}, {"auth", "enable", "--user", "root:root"}} {
+	for _, args := range [][]string{{
+		"user", "add", "root:root",
+	}, {"role", "add", "root"}, {"user", "grant-role", "root", "root"}, {"auth", "enable", "--user", "root:root"}} {
 		ctl(t, cluster.Endpoints()[0], args...)
 	}
 	return cluster
@@ -680,7 +682,8 @@ func TestCommandsOfAUserWait(t *testing.T) {
 			t.Errorf("%q: status %d: %s", text, code, p.output())
 		}
 	}
-	registered := as("root:root", "5m", "svc", "register", "s", "--id", "svc-1", "--addr", "127.0.0.1:2", "--drain", "0s")
+	registered := as("root:root", "5m", "svc", "register", "s", "--id", "svc-1", "--addr", "127.0.0.1:2", "--drain",
+		"0s")
 	waiting["svc-1"].await("svc-1")
 	registered.signal(syscall.SIGTERM)
 	registered.wait()

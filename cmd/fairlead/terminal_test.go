@@ -406,15 +406,14 @@ func TestNarrowTerminal(t *testing.T) {
 	endpoint := server(t)
 	ctl(t, endpoint, "put", "k\x1b[31m", "v")
 	for _, args := range [][]string{
-		{"member", "list", "-w", "table"}, {"endpoint", "status", "-w", "table"}, {"get", "k", "--prefix", "-w", "table"}, {"doctor"},
+		{"member", "list", "-w", "table"}, {"endpoint", "status", "-w", "table"},
+		{"get", "k", "--prefix", "-w", "table"}, {"doctor"},
 	} {
 		p := startOnTerminal(t, 40, 24, append([]string{"--endpoints", endpoint}, args...)...)
 		out := p.finish(0)
 		wantFits(t, out, 40)
-		colours := strings.Contains(
-			strings.ReplaceAll(out, "\x1b[K", ""),
-			"\x1b",
-		) // the other one wipes what progress showed
+		// the other one wipes what progress showed
+		colours := strings.Contains(strings.ReplaceAll(out, "\x1b[K", ""), "\x1b")
 		if colours || strings.Contains(out, "│") || out == "" {
 			t.Errorf("%q: %q", args, out)
 		}

@@ -27,10 +27,8 @@ func TestAccessIsChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	con, err := console.New(
-		client,
-		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})),
-	)
+	con, err := console.New(client,
+		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})))
 	if err != nil {
 		t.Fatal(err)
 	}

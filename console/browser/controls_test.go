@@ -138,7 +138,8 @@ func TestControlsOfServices(t *testing.T) {
 	b.press("Its own")
 	b.press("Change it")
 	b.await("its own weight", `!document.querySelector('.instance').innerText.includes('as operators say')`)
-	if _, err := client.Delete(t.Context(), format.Key(&discovery.Instance{Service: service, ID: "cart-0"})); err != nil {
+	_, err := client.Delete(t.Context(), format.Key(&discovery.Instance{Service: service, ID: "cart-0"}))
+	if err != nil {
 		t.Fatal(err)
 	}
 	b.has(".instance", "not registered")

@@ -138,7 +138,8 @@ func TestHostileKeysAndValues(t *testing.T) {
 func TestALargeValue(t *testing.T) {
 	base, client := serve(t, cluster)
 	for name, val := range map[string]string{
-		"text": strings.Repeat("0123456789 <b>&amp; \U0001f600\n", 1<<20/27), "binary": strings.Repeat("\x00\xff\x10", 1<<20/3), "line": strings.Repeat("x", 1<<20),
+		"text":   strings.Repeat("0123456789 <b>&amp; \U0001f600\n", 1<<20/27),
+		"binary": strings.Repeat("\x00\xff\x10", 1<<20/3), "line": strings.Repeat("x", 1<<20),
 		"json": `{"list": [` + strings.Repeat(`{"a": 12345678901234567890, "b": "x"},`, 25000) + `0]}`,
 	} {
 		key := "large/" + name
@@ -190,7 +191,8 @@ func TestHostileMegabytes(t *testing.T) {
 		put(t, client, key, megabyte(mark))
 	}
 	b := open(t, base, desktop, "overview")
-	b.js(`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`, nil)
+	b.js(
+		`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`, nil)
 	// usable fails if a click is not answered, and reports how soon it is.
 	usable := func(where string) {
 		t.Helper()
@@ -282,7 +284,8 @@ func TestHostileMegabytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := concurrency.NewElection(s, prefix+strings.Join(hostile[:9], "")).Campaign(ctx, megabyte("candidate ")); err != nil {
+	err = concurrency.NewElection(s, prefix+strings.Join(hostile[:9], "")).Campaign(ctx, megabyte("candidate "))
+	if err != nil {
 		t.Fatal(err)
 	}
 	put(t, client, prefix+"leased"+hostile[5]+hostile[7], megabyte("leased "), clientv3.WithLease(s.Lease()))

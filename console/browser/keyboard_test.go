@@ -56,7 +56,9 @@ func TestKeyboardOnly(t *testing.T) {
 	if v := value(t, client, key); v != "<none>" {
 		t.Fatalf("the key is %q", v)
 	}
-	for letter, name := range map[string]string{"o": "Overview", "s": "Services", "w": "Watch", "l": "Leases", "c": "Locks", "a": "Users"} {
+	for letter, name := range map[string]string{
+		"o": "Overview", "s": "Services", "w": "Watch", "l": "Leases", "c": "Locks", "a": "Users",
+	} {
 		b.js(`document.activeElement.blur()`, nil)
 		b.keys("g" + letter)
 		b.has("h1", name)

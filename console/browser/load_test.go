@@ -128,7 +128,8 @@ func TestAThousandChangesASecond(t *testing.T) {
 		&frames,
 	)
 	t.Logf(
-		"%.0f changes per second, %d in all: a click is answered within %v, a filter within %v; %.0f frames, %.0f of them longer than 100 ms, the longest %.0f ms",
+		"%.0f changes per second, %d in all: a click is answered within %v, a filter within %v; %.0f frames, %.0f of "+
+			"them longer than 100 ms, the longest %.0f ms",
 		float64(
 			n,
 		)/took.Seconds(),

@@ -32,7 +32,8 @@ func run(m *testing.M) int {
 	if _, err := os.Stat(path); err != nil {
 		fmt.Fprintf(
 			os.Stderr,
-			"these tests need Chromium (on Debian: apt-get install chromium) at /usr/bin/chromium or where $CHROMIUM says: %v\n",
+			"these tests need Chromium (on Debian: apt-get install chromium) at /usr/bin/chromium or where $CHROMIUM "+
+				"says: %v\n",
 			err,
 		)
 		return 1

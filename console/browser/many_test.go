@@ -99,7 +99,8 @@ func TestManyKeys(t *testing.T) {
 	b.has(".marks", "2 marked")
 	b.keys(" ")
 	b.has(".marks", "3 marked")
-	if b.is(`document.querySelectorAll('[aria-description=marked]').length !== 3 || document.querySelectorAll('.marker:checked').length !== 3`) {
+	if b.is(
+		`document.querySelectorAll('[aria-description=marked]').length !== 3 || document.querySelectorAll('.marker:checked').length !== 3`) {
 		t.Error("what is marked is not said")
 	}
 	if !b.is(`document.querySelector('pre.value')?.innerText.includes('needle')`) {
@@ -115,9 +116,13 @@ func TestManyKeys(t *testing.T) {
 	b.has(".marks", "2 marked")
 	// Whoever marks it again has seen that it was changed; a key that came meanwhile has a box too.
 	put(t, client, prefix+"042a", "new")
-	b.await("a box of the new key", `[...document.querySelectorAll('.treebox li')].some((e) => e.innerText.trim() === '042a' && e.querySelector('.marker'))`)
+	b.await("a box of the new key",
+		`[...document.querySelectorAll('.treebox li')].some((e) => e.innerText.trim() === '042a' && e.querySelector('.marker'))`)
 	for _, name := range []string{"001", "042a"} {
-		b.js(fmt.Sprintf(`[...document.querySelectorAll('.treebox .node')].find((e) => e.innerText.trim() === %q).focus()`, name), nil)
+		b.js(
+			fmt.Sprintf(
+				`[...document.querySelectorAll('.treebox .node')].find((e) => e.innerText.trim() === %q).focus()`,
+				name), nil)
 		b.keys(" ")
 	}
 	b.has(".marks", "4 marked")
@@ -125,9 +130,13 @@ func TestManyKeys(t *testing.T) {
 	b.byKeyboard("Delete 4 keys")
 	b.has(".toast", "Deleted 4 keys")
 	put(t, client, prefix+"001", "theirs")
-	b.await("it is there again", `[...document.querySelectorAll('.treebox .node')].some((e) => e.innerText.trim() === '001')`)
+	b.await("it is there again",
+		`[...document.querySelectorAll('.treebox .node')].some((e) => e.innerText.trim() === '001')`)
 	for _, name := range []string{"003", "004"} {
-		b.js(fmt.Sprintf(`[...document.querySelectorAll('.treebox .node')].find((e) => e.innerText.trim() === %q).focus()`, name), nil)
+		b.js(
+			fmt.Sprintf(
+				`[...document.querySelectorAll('.treebox .node')].find((e) => e.innerText.trim() === %q).focus()`,
+				name), nil)
 		b.keys(" ")
 	}
 	b.has(".marks", "2 marked")

@@ -188,11 +188,16 @@ func TestLive(t *testing.T) {
 func TestBothThemesAndThePhone(t *testing.T) {
 	base, client := serve(t, cluster)
 	seed(t, client)
-	for _, l := range []look{desktop, {width: 1280, height: 860, dark: true}, phone, {width: 360, height: 740, dark: true}} {
+	for _, l := range []look{
+		desktop, {width: 1280, height: 860, dark: true}, phone, {width: 360, height: 740, dark: true},
+	} {
 		name := fmt.Sprintf("%d-%v", l.width, map[bool]string{true: "dark", false: "light"}[l.dark])
 		t.Run(name, func(t *testing.T) {
 			b := open(t, base, l, "overview")
-			for _, page := range []string{"overview", "services", "keys?prefix=L2NvbmZpZy8&key=L2NvbmZpZy9vcmRlcnMuanNvbg", "watch?prefix=L3RlbmFudHMv", "leases", "locks", "access"} {
+			for _, page := range []string{
+				"overview", "services", "keys?prefix=L2NvbmZpZy8&key=L2NvbmZpZy9vcmRlcnMuanNvbg",
+				"watch?prefix=L3RlbmFudHMv", "leases", "locks", "access",
+			} {
 				b.visit(page)
 				b.await("it is there", `!document.querySelector('main .wait')`)
 				if strings.HasPrefix(page, "keys") {
@@ -282,7 +287,9 @@ func TestWatchPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.await("three events", `document.querySelectorAll('.events tbody tr .small[title]').length === 3`)
-	for row, texts := range map[int][]string{0: {"deleted", "was second"}, 1: {"changed", "second", "was first <b>"}, 2: {"created", "first <b>"}} {
+	for row, texts := range map[int][]string{
+		0: {"deleted", "was second"}, 1: {"changed", "second", "was first <b>"}, 2: {"created", "first <b>"},
+	} {
 		for _, text := range texts {
 			b.has(fmt.Sprintf(".events tbody tr:nth-child(%d)", row+1), text)
 		}

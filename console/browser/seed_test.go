@@ -65,11 +65,20 @@ func seed(t *testing.T, client *clientv3.Client) {
 	r := discovery.NewRegistrar(client, discovery.WithTTL(30))
 	t.Cleanup(func() { r.Close() })
 	for i, in := range []discovery.Instance{
-		{Service: "orders", ID: "orders-7d9f-1", Addresses: []string{"10.0.1.17:8443"}, Version: "v2.3.1", Zone: "east", Weight: 20, Tags: []string{"canary"}, Metadata: map[string]string{"commit": "9f2c1ab", "owner": "shop"}},
-		{Service: "orders", ID: "orders-7d9f-2", Addresses: []string{"10.0.1.18:8443"}, Version: "v2.3.0", Zone: "east"},
+		{Service: "orders", ID: "orders-7d9f-1", Addresses: []string{"10.0.1.17:8443"}, Version: "v2.3.1", Zone: "east",
+			Weight: 20, Tags: []string{"canary"}, Metadata: map[string]string{
+				"commit": "9f2c1ab", "owner": "shop",
+			}},
+		{Service: "orders", ID: "orders-7d9f-2", Addresses: []string{
+			"10.0.1.18:8443",
+		}, Version: "v2.3.0", Zone: "east"},
 		{Service: "orders", ID: "orders-7d9f-3", Addresses: []string{"10.0.2.4:8443"}, Version: "v2.3.0", Zone: "west"},
-		{Service: "payments", ID: "payments-1", Addresses: []string{"https://10.0.1.30"}, Version: "v1.9", Zone: "east"},
-		{Service: "payments", ID: "payments-2", Addresses: []string{"https://10.0.2.31"}, Version: "v1.9", Zone: "west"},
+		{Service: "payments", ID: "payments-1", Addresses: []string{
+			"https://10.0.1.30",
+		}, Version: "v1.9", Zone: "east"},
+		{Service: "payments", ID: "payments-2", Addresses: []string{
+			"https://10.0.2.31",
+		}, Version: "v1.9", Zone: "west"},
 	} {
 		g, err := r.Register(ctx, in)
 		if err != nil {

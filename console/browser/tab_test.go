@@ -112,7 +112,8 @@ func (b *tab) event(ev any) {
 			b.problem(strings.Join(text, " "))
 		}
 	case *log.EventEntryAdded:
-		if level := string(ev.Entry.Level); level == "error" || level == "warning" || string(ev.Entry.Source) == "security" {
+		level := string(ev.Entry.Level)
+		if level == "error" || level == "warning" || string(ev.Entry.Source) == "security" {
 			b.problem(ev.Entry.Text + " " + ev.Entry.URL)
 		}
 	case *network.EventRequestWillBeSent:

@@ -34,7 +34,8 @@ func (b *tab) reach(role, name string) (x, y float64) {
 	})
 	box := ask(b, func(ctx context.Context, t *chromedp.Target) (dom.GetBoxModelResult, error) {
 		id := node.BackendDOMNodeID
-		if _, err := cdp.Call(ctx, t, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: id}); err != nil {
+		_, err := cdp.Call(ctx, t, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: id})
+		if err != nil {
 			return dom.GetBoxModelResult{}, err
 		}
 		return cdp.Call(ctx, t, dom.GetBoxModel, dom.GetBoxModelParams{BackendNodeID: id})
@@ -47,11 +48,15 @@ func (b *tab) reach(role, name string) (x, y float64) {
 func (b *tab) tap(x, y float64) {
 	b.t.Helper()
 	b.run(func(ctx context.Context, t *chromedp.Target) (none chromedp.Void, err error) {
-		down := input.DispatchTouchEventParams{Type: input.DispatchTouchEventTypeTouchStart, TouchPoints: []*input.TouchPoint{{X: x, Y: y}}}
+		down := input.DispatchTouchEventParams{
+			Type: input.DispatchTouchEventTypeTouchStart, TouchPoints: []*input.TouchPoint{{X: x, Y: y}},
+		}
 		if _, err = cdp.Call(ctx, t, input.DispatchTouchEvent, down); err != nil {
 			return none, err
 		}
-		up := input.DispatchTouchEventParams{Type: input.DispatchTouchEventTypeTouchEnd, TouchPoints: []*input.TouchPoint{}}
+		up := input.DispatchTouchEventParams{
+			Type: input.DispatchTouchEventTypeTouchEnd, TouchPoints: []*input.TouchPoint{},
+		}
 		_, err = cdp.Call(ctx, t, input.DispatchTouchEvent, up)
 		return none, err
 	})

@@ -24,7 +24,8 @@ func TestUsersOfEtcd(t *testing.T) {
 		func() error { _, err := client.UserGrantRole(ctx, "root", "root"); return err },
 		func() error { _, err := client.RoleAdd(ctx, "shop"); return err },
 		func() error {
-			_, err := client.RoleGrantPermission(ctx, "shop", "shop/", clientv3.GetPrefixRangeEnd("shop/"), clientv3.PermissionType(clientv3.PermRead))
+			_, err := client.RoleGrantPermission(ctx, "shop", "shop/", clientv3.GetPrefixRangeEnd("shop/"),
+				clientv3.PermissionType(clientv3.PermRead))
 			return err
 		},
 		func() error { _, err := client.UserAdd(ctx, "ann", "a"); return err },
@@ -35,10 +36,8 @@ func TestUsersOfEtcd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	con, err := console.New(
-		client,
-		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})),
-	)
+	con, err := console.New(client,
+		console.WithLogin(console.EtcdLogin(clientv3.Config{Endpoints: own.Endpoints(), Logger: client.GetLogger()})))
 	if err != nil {
 		t.Fatal(err)
 	}

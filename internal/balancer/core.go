@@ -327,9 +327,9 @@ const (
 	noAnswer                     // it did not answer
 )
 
-// leaderAsked takes what a living member says of its leader. Where it knows of none it has to finish
-// something, and the others are asked for a sign of life: its streams go there if it does not. One
-// that is busy is not asked again soon, since requests would gather there.
+// leaderAsked takes what a living member says of its leader. Where it knows of none it has to
+// finish something, and the others are asked for a sign of life: its streams go there if it does
+// not. One that is busy is not asked again soon, since requests would gather there.
 func (s *Set) leaderAsked(c *conn, l leadership, now int64) {
 	switch {
 	case l == noAnswer:

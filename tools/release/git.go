@@ -13,7 +13,8 @@ import (
 // foreign are the variables that name a repository for git, as its hooks set them. With one of them
 // set, git would work on that repository whatever directory it is started in.
 var foreign = []string{
-	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
+	"GIT_ALTERNATE_OBJECT_DIRECTORIES",
 }
 
 // git runs git in a directory and returns what it printed, without white space at the end.

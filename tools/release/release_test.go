@@ -92,27 +92,36 @@ func TestReleaseThatCannotBe(t *testing.T) {
 	}{
 		"no version":        {version: "", says: []string{"VERSION is missing"}},
 		"malformed version": {version: "0.2", says: []string{"VERSION=0.2 is no version"}},
-		"changed file": {version: "v0.2.0", says: []string{"not committed", "small.go"}, before: func(t *testing.T, dir string) {
-			write(t, dir, map[string]string{"small.go": "package small\n"})
-		}},
-		"new file": {version: "v0.2.0", says: []string{"not committed", "new.go"}, before: func(t *testing.T, dir string) {
-			write(t, dir, map[string]string{"new.go": "package small\n"})
-		}},
-		"tag of a nested module": {version: "v0.2.0", says: []string{"there is a tag kit/v0.2.0 already"}, before: func(t *testing.T, dir string) {
-			if _, err := git(t.Context(), dir, "tag", "kit/v0.2.0"); err != nil {
-				t.Fatal(err)
-			}
-		}},
+		"changed file": {version: "v0.2.0", says: []string{"not committed", "small.go"},
+			before: func(t *testing.T, dir string) {
+				write(t, dir, map[string]string{"small.go": "package small\n"})
+			}},
+		"new file": {version: "v0.2.0", says: []string{"not committed", "new.go"},
+			before: func(t *testing.T, dir string) {
+				write(t, dir, map[string]string{"new.go": "package small\n"})
+			}},
+		"tag of a nested module": {version: "v0.2.0", says: []string{"there is a tag kit/v0.2.0 already"},
+			before: func(t *testing.T, dir string) {
+				if _, err := git(t.Context(), dir, "tag", "kit/v0.2.0"); err != nil {
+					t.Fatal(err)
+				}
+			}},
 		"no heading":      {version: "v0.2.1", says: []string{`CHANGELOG.md has no heading "## 0.2.1"`}},
 		"not good enough": {version: "v0.2.0", check: broken, says: []string{"broken"}},
-		"commit is refused": {version: "v0.2.0", says: []string{"no commits today"}, before: func(t *testing.T, dir string) {
-			hook(t, dir, "pre-commit", "echo no commits today >&2; exit 1")
-		}},
-		"commit is changed": {version: "v0.2.0", says: []string{"is committed, and has no tags", "not what was checked"}, before: func(t *testing.T, dir string) {
+		"commit is refused": {version: "v0.2.0", says: []string{"no commits today"},
+			before: func(t *testing.T, dir string) {
+				hook(t, dir, "pre-commit", "echo no commits today >&2; exit 1")
+			}},
+		"commit is changed": {version: "v0.2.0", says: []string{
+			"is committed, and has no tags", "not what was checked",
+		}, before: func(t *testing.T, dir string) {
 			hook(t, dir, "pre-commit", "echo more >more && git add more")
 		}},
-		"a git that makes no tags": {version: "v0.2.0", says: []string{"is committed, and has no tags", "no tag of the kit"}, before: func(t *testing.T, dir string) {
-			hook(t, dir, "reference-transaction", `[ "$1" = prepared ] && grep -q refs/tags/kit && echo no tag of the kit >&2 && exit 1; exit 0`)
+		"a git that makes no tags": {version: "v0.2.0", says: []string{
+			"is committed, and has no tags", "no tag of the kit",
+		}, before: func(t *testing.T, dir string) {
+			hook(t, dir, "reference-transaction",
+				`[ "$1" = prepared ] && grep -q refs/tags/kit && echo no tag of the kit >&2 && exit 1; exit 0`)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,7 +179,9 @@ func TestReleaseLosesNoEdit(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
-	for _, args := range [][]string{nil, {"check"}, {"make"}, {"tidy", "now"}, {"check", "v0.1.0", "v0.2.0"}, {"publish", "v0.1.0"}} {
+	for _, args := range [][]string{
+		nil, {"check"}, {"make"}, {"tidy", "now"}, {"check", "v0.1.0", "v0.2.0"}, {"publish", "v0.1.0"},
+	} {
 		wantError(t, run(t.Context(), io.Discard, args), "usage: release")
 	}
 }

@@ -54,16 +54,28 @@ func TestRepositoriesThatCannotBeReleased(t *testing.T) {
 		change map[string]string
 		says   []string
 	}{
-		"replace of ours": {map[string]string{"kit/go.mod": small["kit/go.mod"] + "\nreplace github.com/example/small => ../\n"},
+		"replace of ours": {map[string]string{
+			"kit/go.mod": small["kit/go.mod"] + "\nreplace github.com/example/small => ../\n",
+		},
 			[]string{"kit/go.mod replaces github.com/example/small"}},
-		"replace of ours in one that is not released": {map[string]string{"tests/go.mod": small["tests/go.mod"] + "\nreplace github.com/example/small/kit => ../kit\n"},
+		"replace of ours in one that is not released": {map[string]string{
+			"tests/go.mod": small["tests/go.mod"] + "\nreplace github.com/example/small/kit => ../kit\n",
+		},
 			[]string{"tests/go.mod replaces github.com/example/small/kit"}},
-		"replace of another's": {map[string]string{"kit/go.mod": small["kit/go.mod"] + "\nreplace example.org/x => example.org/y v1.0.0\n"},
+		"replace of another's": {map[string]string{
+			"kit/go.mod": small["kit/go.mod"] + "\nreplace example.org/x => example.org/y v1.0.0\n",
+		},
 			[]string{"kit/go.mod replaces example.org/x"}},
-		"exclude": {map[string]string{"kit/go.mod": small["kit/go.mod"] + "\nexclude example.org/x v1.0.0\n"}, []string{"kit/go.mod excludes"}},
-		"requires what is not released": {map[string]string{"kit/go.mod": small["kit/go.mod"] + "\nrequire github.com/example/small/more v0.1.0\n",
-			"more/go.mod": "module github.com/example/small/more\n"}, []string{"kit/go.mod requires github.com/example/small/more"}},
-		"circle":    {map[string]string{"go.mod": small["go.mod"] + "\nrequire github.com/example/small/kit v0.1.0\n"}, []string{"in a circle"}},
+		"exclude": {map[string]string{"kit/go.mod": small["kit/go.mod"] + "\nexclude example.org/x v1.0.0\n"}, []string{
+			"kit/go.mod excludes",
+		}},
+		"requires what is not released": {map[string]string{"kit/go.mod": small["kit/go.mod"] +
+			"\nrequire github.com/example/small/more v0.1.0\n",
+			"more/go.mod": "module github.com/example/small/more\n"},
+			[]string{"kit/go.mod requires github.com/example/small/more"}},
+		"circle": {map[string]string{
+			"go.mod": small["go.mod"] + "\nrequire github.com/example/small/kit v0.1.0\n",
+		}, []string{"in a circle"}},
 		"malformed": {map[string]string{"kit/go.mod": "modul x\n"}, []string{"kit/go.mod", "modul"}},
 		"no module": {map[string]string{"kit/go.mod": "go 1.26.0\n"}, []string{"kit/go.mod names no module"}},
 	} {
@@ -129,7 +141,9 @@ func TestWorkspaceLearnsWhatIsRequired(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := read(t, dir, "go.work")
-	for _, want := range []string{"github.com/example/small v0.1.0 => .\n", "github.com/example/small/kit v0.1.0 => ./kit\n"} {
+	for _, want := range []string{
+		"github.com/example/small v0.1.0 => .\n", "github.com/example/small/kit v0.1.0 => ./kit\n",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

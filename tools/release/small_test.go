@@ -12,20 +12,25 @@ import (
 // requires both; one that stands in for somebody else's module; and tests, which are not released.
 // They require versions that exist nowhere.
 var small = map[string]string{
-	"go.mod":        "module github.com/example/small\n\ngo 1.26.0\n",
-	"small.go":      "package small\n\nfunc Name() string { return \"small\" }\n",
-	"CHANGELOG.md":  "# Changelog\n\n## 0.2.0\n\n- More.\n",
-	"LICENSE":       "Do with it what you like.\n",
-	"kit/go.mod":    "module github.com/example/small/kit\n\ngo 1.26.0\n\nrequire github.com/example/small v0.1.0\n",
-	"kit/kit.go":    "package kit\n\nimport \"github.com/example/small\"\n\nfunc Name() string { return small.Name() + \" kit\" }\n",
-	"a/prog/go.mod": "module github.com/example/small/a/prog\n\ngo 1.26.0\n\nrequire (\n\tgithub.com/example/small v0.1.0\n\tgithub.com/example/small/kit v0.1.0\n)\n",
-	"a/prog/main.go": "package main\n\nimport (\n\t\"fmt\"\n\n\t\"github.com/example/small\"\n\t\"github.com/example/small/kit\"\n)\n\n" +
+	"go.mod":       "module github.com/example/small\n\ngo 1.26.0\n",
+	"small.go":     "package small\n\nfunc Name() string { return \"small\" }\n",
+	"CHANGELOG.md": "# Changelog\n\n## 0.2.0\n\n- More.\n",
+	"LICENSE":      "Do with it what you like.\n",
+	"kit/go.mod":   "module github.com/example/small/kit\n\ngo 1.26.0\n\nrequire github.com/example/small v0.1.0\n",
+	"kit/kit.go": "package kit\n\nimport \"github.com/example/small\"\n\nfunc Name() string { return small.Name() " +
+		"+ \" kit\" }\n",
+	"a/prog/go.mod": "module github.com/example/small/a/prog\n\ngo 1.26.0\n\nrequire (\n\tgithub.com/example/small " +
+		"v0.1.0\n\tgithub.com/example/small/kit v0.1.0\n)\n",
+	"a/prog/main.go": "package main\n\nimport " +
+		"(\n\t\"fmt\"\n\n\t\"github.com/example/small\"\n\t\"github.com/example/small/kit\"\n)\n\n" +
 		"func main() { fmt.Println(small.Name(), kit.Name()) }\n",
-	"standin/go.mod":     "module example.org/other/v3\n\ngo 1.26.0\n\nrequire github.com/example/small v0.1.0\n",
-	"standin/standin.go": "package other\n\nimport \"github.com/example/small\"\n\nfunc Name() string { return small.Name() }\n",
-	"standin/go.work":    "go 1.26.0\n\nuse .\n\nreplace github.com/example/small => ..\n",
-	"tests/go.mod":       "module github.com/example/small/tests\n\ngo 1.26.0\n\nrequire github.com/example/small/kit v0.1.0\n\nrequire github.com/example/small v0.1.0 // indirect\n",
-	"tests/tests.go":     "package tests\n\nimport \"github.com/example/small/kit\"\n\nvar Name = kit.Name\n",
+	"standin/go.mod": "module example.org/other/v3\n\ngo 1.26.0\n\nrequire github.com/example/small v0.1.0\n",
+	"standin/standin.go": "package other\n\nimport \"github.com/example/small\"\n\nfunc Name() string { return " +
+		"small.Name() }\n",
+	"standin/go.work": "go 1.26.0\n\nuse .\n\nreplace github.com/example/small => ..\n",
+	"tests/go.mod": "module github.com/example/small/tests\n\ngo 1.26.0\n\nrequire github.com/example/small/kit " +
+		"v0.1.0\n\nrequire github.com/example/small v0.1.0 // indirect\n",
+	"tests/tests.go": "package tests\n\nimport \"github.com/example/small/kit\"\n\nvar Name = kit.Name\n",
 	"go.work": "go 1.26.0\n\nuse (\n\t.\n\t./a/prog\n\t./kit\n\t./tests\n)\n\n" +
 		"replace (\n\tgithub.com/example/small v0.1.0 => .\n\tgithub.com/example/small/kit v0.1.0 => ./kit\n)\n",
 	".gitignore": "/out/\n",

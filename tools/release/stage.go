@@ -169,7 +169,9 @@ func (s *stage) pack(m *mod) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{p.of.Version + ".mod": mod, p.of.Version + ".info": info, "list": []byte(p.of.Version + "\n")} {
+	for name, text := range map[string][]byte{
+		p.of.Version + ".mod": mod, p.of.Version + ".info": info, "list": []byte(p.of.Version + "\n"),
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}
@@ -178,10 +180,8 @@ func (s *stage) pack(m *mod) error {
 	if err != nil {
 		return err
 	}
-	alone, err := dirhash.Hash1(
-		[]string{"go.mod"},
-		func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(mod))), nil },
-	)
+	alone, err := dirhash.Hash1([]string{"go.mod"},
+		func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(mod))), nil })
 	if err != nil {
 		return err
 	}

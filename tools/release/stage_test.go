@@ -12,8 +12,10 @@ import (
 
 // smallUsers are programs that use the small repository's modules, by the modules' directories.
 var smallUsers = map[string]string{
-	"kit":     "package main\n\nimport (\n\t\"fmt\"\n\n\t\"github.com/example/small/kit\"\n)\n\nfunc main() { fmt.Println(kit.Name()) }\n",
-	"standin": "package main\n\nimport (\n\t\"fmt\"\n\n\tother \"example.org/other/v3\"\n)\n\nfunc main() { fmt.Println(other.Name()) }\n",
+	"kit": "package main\n\nimport (\n\t\"fmt\"\n\n\t\"github.com/example/small/kit\"\n)\n\nfunc main() { " +
+		"fmt.Println(kit.Name()) }\n",
+	"standin": "package main\n\nimport (\n\t\"fmt\"\n\n\tother \"example.org/other/v3\"\n)\n\nfunc main() { " +
+		"fmt.Println(other.Name()) }\n",
 }
 
 func newSmallStage(t *testing.T, dir, version string) (*stage, *user) {
@@ -103,7 +105,8 @@ func TestUsersFindWhatIsWrong(t *testing.T) {
 func TestPackedAsGoPacksTags(t *testing.T) {
 	dir := newSmall(t, nil)
 	var s *stage
-	if err := openSmall(t, dir).release(t.Context(), io.Discard, "v0.2.0", func(made *stage, _ string) error { s = made; return nil }); err != nil {
+	if err := openSmall(t, dir).release(t.Context(), io.Discard, "v0.2.0",
+		func(made *stage, _ string) error { s = made; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	modules := t.TempDir()
@@ -120,7 +123,8 @@ func TestPackedAsGoPacksTags(t *testing.T) {
 	)
 	program := t.TempDir()
 	write(t, program, map[string]string{"go.mod": "module example.com/program\n\ngo 1.26.0\n\nrequire (\n" +
-		"\texample.org/other/v3 v3.7.3\n\tgithub.com/example/small v0.2.0\n\tgithub.com/example/small/a/prog v0.2.0\n\tgithub.com/example/small/kit v0.2.0\n)\n\n" +
+		"\texample.org/other/v3 v3.7.3\n\tgithub.com/example/small v0.2.0\n\tgithub.com/example/small/a/prog " +
+		"v0.2.0\n\tgithub.com/example/small/kit v0.2.0\n)\n\n" +
 		"replace example.org/other/v3 => github.com/example/small/standin/v3 v3.2.0\n"})
 	cmd := exec.Command("go", "mod", "download", "-json", "all")
 	cmd.Dir, cmd.Env = program, from
@@ -144,10 +148,8 @@ func TestPackedAsGoPacksTags(t *testing.T) {
 			t.Errorf("%s was packed as %s, Go packs its tag as %q", p.of, p.sums[0].hash, sum)
 		}
 	}
-	if sums := read(t, dir, "a/prog/go.sum"); !strings.Contains(
-		sums,
-		"github.com/example/small/kit v0.2.0 "+got["github.com/example/small/kit"]+"\n",
-	) {
+	sums := read(t, dir, "a/prog/go.sum")
+	if !strings.Contains(sums, "github.com/example/small/kit v0.2.0 "+got["github.com/example/small/kit"]+"\n") {
 		t.Errorf("a/prog/go.sum is\n%s", sums)
 	}
 }

@@ -4,9 +4,11 @@ import "testing"
 
 func TestVersions(t *testing.T) {
 	for version, says := range map[string]string{
-		"": "VERSION is missing", "0.2.0": "no version for a release", "v0.2": "no version for a release", "v0.2.0+meta": "no version for a release",
-		"vx": "no version for a release", "v0.0.0-20260817212433-ac3dfec99bb1": "no version for a release", "v0.2.0 ": "no version for a release",
-		"v2.0.0": "the path github.com/example/small does not allow it", "v0.1000.0": "must be below 1000",
+		"": "VERSION is missing", "0.2.0": "no version for a release", "v0.2": "no version for a release",
+		"v0.2.0+meta": "no version for a release",
+		"vx":          "no version for a release", "v0.0.0-20260817212433-ac3dfec99bb1": "no version for a release",
+		"v0.2.0 ": "no version for a release",
+		"v2.0.0":  "the path github.com/example/small does not allow it", "v0.1000.0": "must be below 1000",
 		"v0.99999999999999999999.0": "must be below 1000",
 	} {
 		wantError(t, checkVersion("github.com/example/small", version), says)

@@ -125,7 +125,8 @@ func TestMetadataStay(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, etcdtest.Shared(t).Endpoints(), etcd.Namespace("/"+t.Name()))
 	for id, metadata := range map[string]map[string]string{
-		"a": {"state": "california", "zone": "z", "tags": "x", "version": "v"}, "b": nil, "c": {"weight": "heavy"}, "d": {"weight": "0"},
+		"a": {"state": "california", "zone": "z", "tags": "x", "version": "v"}, "b": nil, "c": {"weight": "heavy"},
+		"d": {"weight": "0"},
 	} {
 		s := instance("meta", id)
 		s.Metadata = metadata
@@ -307,9 +308,12 @@ func TestRecordComesBack(t *testing.T) {
 		return got
 	}
 	for name, take := range map[string]func(){
-		"key deleted":   func() { _, err := c.Delete(within(t), key); ok(t, "Delete", err) },
-		"lease revoked": func() { _, err := c.Revoke(within(t), clientv3.LeaseID(there().Kvs[0].Lease)); ok(t, "Revoke", err) },
-		"restored":      func() { ok(t, "RestoreSnapshot", cl.RestoreSnapshot(within(t), backup, cl.Token()+"2")) },
+		"key deleted": func() { _, err := c.Delete(within(t), key); ok(t, "Delete", err) },
+		"lease revoked": func() {
+			_, err := c.Revoke(within(t), clientv3.LeaseID(there().Kvs[0].Lease))
+			ok(t, "Revoke", err)
+		},
+		"restored": func() { ok(t, "RestoreSnapshot", cl.RestoreSnapshot(within(t), backup, cl.Token()+"2")) },
 	} {
 		was := there()
 		take()

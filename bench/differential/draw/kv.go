@@ -113,10 +113,8 @@ func (d *drawer) stream() script.Step {
 	if d.stacked || d.bounded {
 		// Where a stream is compared with Get: a server counts otherwise in a stream that names
 		// what is not to be sorted.
-		s.Opts = slices.DeleteFunc(
-			s.Opts,
-			func(o script.Option) bool { return o.Name == "WithSort" && o.N != 0 && o.M == 0 },
-		)
+		s.Opts = slices.DeleteFunc(s.Opts,
+			func(o script.Option) bool { return o.Name == "WithSort" && o.N != 0 && o.M == 0 })
 	}
 	if d.chance(50) {
 		s.Value = "together"
@@ -191,7 +189,8 @@ func (d *drawer) anyOption() script.Option {
 var optionNames = []string{
 	"WithLease", "WithLimit", "WithRange", "WithSort", "WithRev", "WithMinModRev", "WithMaxModRev", "WithMinCreateRev",
 	"WithMaxCreateRev", "WithPrefix", "WithFromKey", "WithSerializable", "WithKeysOnly", "WithCountOnly", "WithPrevKV",
-	"WithIgnoreValue", "WithIgnoreLease", "WithProgressNotify", "WithCreatedNotify", "WithFilterPut", "WithFilterDelete",
+	"WithIgnoreValue", "WithIgnoreLease", "WithProgressNotify", "WithCreatedNotify", "WithFilterPut",
+	"WithFilterDelete",
 	"WithFragment", "WithWatchBufLog", "WithFirstKey", "WithLastRev",
 }
 

@@ -301,7 +301,8 @@ func (r *runner) option(o script.Option) []clientv3.OpOption {
 }
 
 var plainOptions = map[string]func() clientv3.OpOption{
-	"WithPrefix": clientv3.WithPrefix, "WithFromKey": clientv3.WithFromKey, "WithSerializable": clientv3.WithSerializable,
+	"WithPrefix":  clientv3.WithPrefix,
+	"WithFromKey": clientv3.WithFromKey, "WithSerializable": clientv3.WithSerializable,
 	"WithKeysOnly": clientv3.WithKeysOnly, "WithCountOnly": clientv3.WithCountOnly, "WithPrevKV": clientv3.WithPrevKV,
 	"WithIgnoreValue": clientv3.WithIgnoreValue, "WithIgnoreLease": clientv3.WithIgnoreLease,
 	"WithProgressNotify": clientv3.WithProgressNotify, "WithCreatedNotify": clientv3.WithCreatedNotify,

@@ -10,8 +10,10 @@ import (
 
 // Fields whose values differ between any two clusters: only whether they are set is compared.
 var volatile = map[string]bool{
-	"ClusterId": true, "MemberId": true, "MemberID": true, "RaftTerm": true, "RaftIndex": true, "RaftAppliedIndex": true,
-	"DbSize": true, "DbSizeInUse": true, "Leader": true, "Hash": true, "Token": true, "AuthRevision": true, "WatchId": true,
+	"ClusterId": true, "MemberId": true, "MemberID": true, "RaftTerm": true,
+	"RaftIndex": true, "RaftAppliedIndex": true,
+	"DbSize": true, "DbSizeInUse": true, "Leader": true, "Hash": true, "Token": true, "AuthRevision": true,
+	"WatchId":        true,
 	"StorageVersion": true, // the server moves it on in the background
 }
 

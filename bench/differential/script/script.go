@@ -90,7 +90,9 @@ type Compare struct {
 
 // Context says how a step's context ends.
 type Context struct {
-	Kind          string // "" (after a time far above any answer), "cancelled" and "expired" (before the call), "timeout", "cancel"
+	// "" (after a time far above any answer), "cancelled" and "expired" (before the call),
+	// "timeout", "cancel"
+	Kind          string
 	After         time.Duration
 	RequireLeader bool
 }

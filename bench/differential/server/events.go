@@ -91,7 +91,8 @@ func (s *Server) follow(ctx context.Context, h *history) {
 	from := h.rev + 1
 	h.mu.Unlock()
 	req := &pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: from}
-	if err := stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}}); err != nil {
+	err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}})
+	if err != nil {
 		return
 	}
 	for {

@@ -31,26 +31,48 @@ three    pkg  TestSkips*    skips           needs a disk
 		good     bool
 		stale    int
 	}{
-		{"as explained", "one", false, []Result{{Package: "pkg", Test: "TestDiffers", Status: Failed}, {Package: "pkg", Test: "TestFlakes", Status: Failed}}, true, 0},
-		{"may pass", "one", false, []Result{{Package: "pkg", Test: "TestDiffers/sub", Status: Hung}, {Package: "pkg", Test: "TestFlakes", Status: Passed}}, true, 0},
+		{"as explained", "one", false, []Result{
+			{Package: "pkg", Test: "TestDiffers", Status: Failed}, {Package: "pkg", Test: "TestFlakes", Status: Failed},
+		}, true, 0},
+		{"may pass", "one", false, []Result{{Package: "pkg", Test: "TestDiffers/sub", Status: Hung}, {
+			Package: "pkg", Test: "TestFlakes", Status: Passed,
+		}}, true, 0},
 		{"explained in vain", "two", false, []Result{{Package: "pkg", Test: "TestDiffers", Status: Passed}}, false, 1},
-		{"skipped is not different", "two", false, []Result{{Package: "pkg", Test: "TestDiffers", Status: Skipped}}, false, 1},
+		{"skipped is not different", "two", false, []Result{
+			{Package: "pkg", Test: "TestDiffers", Status: Skipped},
+		}, false, 1},
 		{"gone", "two", false, []Result{{Package: "pkg", Test: "TestDiffersNot", Status: Passed}}, false, 1},
 		{"package not run", "two", false, []Result{{Package: "other", Test: "TestA", Status: Passed}}, true, 0},
-		{"not explained", "two", false, []Result{{Package: "pkg", Test: "TestDiffers", Status: Failed}, {Package: "pkg", Test: "TestNew", Status: Failed}}, false, 0},
-		{"of another package", "two", false, []Result{{Package: "other", Test: "TestDiffers", Status: Failed}}, false, 0},
+		{"not explained", "two", false, []Result{
+			{Package: "pkg", Test: "TestDiffers", Status: Failed}, {Package: "pkg", Test: "TestNew", Status: Failed},
+		}, false, 0},
+		{"of another package", "two", false, []Result{
+			{Package: "other", Test: "TestDiffers", Status: Failed},
+		}, false, 0},
 		{"official must pass", "two", true, []Result{{Package: "pkg", Test: "TestDiffers", Status: Failed}}, false, 0},
 		{"official passes", "two", true, []Result{{Package: "pkg", Test: "TestDiffers", Status: Passed}}, true, 0},
-		{"official flakes", "one", true, []Result{{Package: "pkg", Test: "TestFlakes", Status: Hung}, {Package: "pkg", Test: "TestDiffers", Status: Passed}}, true, 0},
+		{"official flakes", "one", true, []Result{
+			{Package: "pkg", Test: "TestFlakes", Status: Hung}, {Package: "pkg", Test: "TestDiffers", Status: Passed},
+		}, true, 0},
 		{"skips", "three", true, []Result{{Package: "pkg", Test: "TestSkips", Status: Skipped}}, true, 0},
-		{"all that begin so", "three", true, []Result{{Package: "pkg", Test: "TestSkipsToo", Status: Skipped}}, true, 0},
+		{"all that begin so", "three", true, []Result{
+			{Package: "pkg", Test: "TestSkipsToo", Status: Skipped},
+		}, true, 0},
 		{"by chance", "four", false, []Result{{Package: "pkg", Test: "TestChance", Status: Failed}}, true, 0},
 		{"not by chance", "four", false, []Result{{Package: "pkg", Test: "TestChance", Status: Passed}}, true, 0},
-		{"official has no chance", "four", true, []Result{{Package: "pkg", Test: "TestChance", Status: Failed}}, false, 0},
+		{"official has no chance", "four", true, []Result{
+			{Package: "pkg", Test: "TestChance", Status: Failed},
+		}, false, 0},
 		{"skips no longer", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Passed}}, true, 0},
-		{"skips by surprise", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Skipped}, {Package: "pkg", Test: "TestAfter", Status: Skipped}}, false, 0},
-		{"fails instead of skipping", "three", false, []Result{{Package: "pkg", Test: "TestSkips", Status: Failed}}, false, 0},
-		{"the package itself", "one", false, []Result{{Package: "pkg", Test: "TestDiffers", Status: Failed}, {Package: "pkg", Test: "TestFlakes", Status: Passed}, {Package: "pkg", Test: Package, Status: Failed}}, true, 0},
+		{"skips by surprise", "three", false, []Result{
+			{Package: "pkg", Test: "TestSkips", Status: Skipped}, {Package: "pkg", Test: "TestAfter", Status: Skipped},
+		}, false, 0},
+		{"fails instead of skipping", "three", false, []Result{
+			{Package: "pkg", Test: "TestSkips", Status: Failed},
+		}, false, 0},
+		{"the package itself", "one", false, []Result{{Package: "pkg", Test: "TestDiffers", Status: Failed}, {
+			Package: "pkg", Test: "TestFlakes", Status: Passed,
+		}, {Package: "pkg", Test: Package, Status: Failed}}, true, 0},
 	} {
 		v := Judge(c.suite, c.results, all, c.official)
 		if v.Good() != c.good || len(v.Stale) != c.stale {

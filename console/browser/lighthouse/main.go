@@ -56,7 +56,8 @@ func run() error {
 	}
 	defer client.Close()
 	for i := range 200 {
-		if _, err := client.Put(context.Background(), fmt.Sprintf("/tenants/acme/users/%04d", i), `{"name": "Ann"}`); err != nil {
+		_, err := client.Put(context.Background(), fmt.Sprintf("/tenants/acme/users/%04d", i), `{"name": "Ann"}`)
+		if err != nil {
 			return err
 		}
 	}

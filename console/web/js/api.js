@@ -59,7 +59,9 @@ export async function send(method, path, { body, signal, headers } = {}) {
     if (err.name === 'AbortError') throw err;
     throw new APIError(0, { error: 'The console itself cannot be reached.', code: 'offline' });
   }
-  if (r.status === 401 && secret() !== mine) return send(method, path, { body, signal, headers }); // another tab has just signed in
+  if (r.status === 401 && secret() !== mine) {
+    return send(method, path, { body, signal, headers }); // another tab has just signed in
+  }
   return r;
 }
 

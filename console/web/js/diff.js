@@ -93,7 +93,9 @@ export function diffView(a, b) {
   if (equal(a, b)) return h('p', { class: 'empty' }, 'Both are the same.');
   const [ta, tb] = linesOf(a, b);
   const [la, lb] = [ta.split('\n'), tb.split('\n')];
-  if (la.length + lb.length > linesMost) return h('p', { class: 'notice' }, 'The values are too long to be compared here.');
+  if (la.length + lb.length > linesMost) {
+    return h('p', { class: 'notice' }, 'The values are too long to be compared here.');
+  }
   const lines = diff(la, lb);
   const keep = lines.map(() => false);
   lines.forEach(([kind], i) => {

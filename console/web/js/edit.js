@@ -219,7 +219,8 @@ export async function newKey(prefix) {
       h(
         'p',
         { class: 'muted small' },
-        'With a lease the key is deleted when the lease ends. A new lease ends unless it is kept alive, say on the page Leases.',
+        'With a lease the key is deleted when the lease ends. A new lease ends unless it is kept alive, say on ' +
+          'the page Leases.',
       ),
     ),
     [

@@ -39,7 +39,11 @@ export function instancePage(page, act, back) {
       fill(facts, fact('State', 'not registered'));
       fill(
         more,
-        h('p', { class: 'empty' }, 'There is no such instance now. If there was one, its revisions may still be there.'),
+        h(
+          'p',
+          { class: 'empty' },
+          'There is no such instance now. If there was one, its revisions may still be there.',
+        ),
       );
       fill(tools);
       return;

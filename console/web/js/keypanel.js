@@ -47,7 +47,10 @@ export function keyPanel(root, key) {
     if (!now.exists) {
       fill(facts, fact('State', 'does not exist'), fact('Cluster revision', number.format(now.revision)));
       if (!editing)
-        fill(body, h('p', { class: 'empty' }, 'The key does not exist. If it was deleted, its revisions may still be there.'));
+        fill(
+          body,
+          h('p', { class: 'empty' }, 'The key does not exist. If it was deleted, its revisions may still be there.'),
+        );
     } else {
       fill(
         facts,

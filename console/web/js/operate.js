@@ -146,12 +146,14 @@ async function snapshot() {
       h(
         'p',
         {},
-        'The file has all keys, users and leases of the cluster, secret ones too: protect it as you protect the cluster.',
+        'The file has all keys, users and leases of the cluster, secret ones too: protect it as you protect the ' +
+          'cluster.',
       ),
       h(
         'p',
         { class: 'muted' },
-        'The member that sends it reads its whole database. If the download breaks, the browser reports an error; it never saves a shorter file.',
+        'The member that sends it reads its whole database. If the download breaks, the browser reports an ' +
+          'error; it never saves a shorter file.',
       ),
     ),
     [

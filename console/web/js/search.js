@@ -10,7 +10,8 @@ import { marker, choose, treeRoles } from './marks.js';
 // makeSearch shows what is found below a prefix (bytes). open(key in base64) is called for a key
 // that is chosen.
 export function makeSearch({ prefix, text, values, exact, open, marks, signal }) {
-  const found = h('ol', { class: 'tree hits', ...treeRoles(marks, { role: 'tree' }), 'aria-label': 'Keys found', hidden: true });
+  const roles = treeRoles(marks, { role: 'tree' });
+  const found = h('ol', { class: 'tree hits', ...roles, 'aria-label': 'Keys found', hidden: true });
   const said = h('p', { class: 'muted small', role: 'status' });
   const tools = h('div', { class: 'toolbar' });
   const wrong = h('div');
@@ -105,7 +106,8 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
       line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null,
     );
     choose(node, line.key === chosen);
-    found.append(h('li', treeRoles(marks, { role: 'none' }), marker(marks, { key: line.key, mod: line.mod }, node), node));
+    const mark = marker(marks, { key: line.key, mod: line.mod }, node);
+    found.append(h('li', treeRoles(marks, { role: 'none' }), mark, node));
     found.hidden = false;
     settle();
   }

@@ -23,7 +23,8 @@ const foreign = '#token-from-another-site';
 export function signIn(main, done, why) {
   if (location.hash === foreign) {
     why =
-      'Another site brought you here, so the token in the address was not used. Copy the address into the address bar, or sign in here.';
+      'Another site brought you here, so the token in the address was not used. Copy the address into the ' +
+        'address bar, or sign in here.';
     history.replaceState(null, '', location.pathname);
   }
   const say = h('p', { class: 'say', role: 'alert' }, why || '');

@@ -320,7 +320,11 @@ export function mount(page) {
         h('label', {}, 'Name', user),
         h('label', {}, 'Password', first),
         h('label', {}, 'Again', second),
-        h('p', { class: 'muted small' }, 'Without a password the user can only authenticate by a certificate of that name.'),
+        h(
+          'p',
+          { class: 'muted small' },
+          'Without a password the user can only authenticate by a certificate of that name.',
+        ),
       ),
       first,
       second,

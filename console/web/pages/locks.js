@@ -82,7 +82,9 @@ export function mount(page) {
     const button = document.activeElement?.tagName === 'BUTTON';
     fill(
       body,
-      data.partial ? h('p', { class: 'notice' }, 'There are more keys than the console has read; give a prefix.') : null,
+      data.partial
+        ? h('p', { class: 'notice' }, 'There are more keys than the console has read; give a prefix.')
+        : null,
       data.queues.map((q) =>
         h(
           'section',
@@ -140,7 +142,9 @@ export function mount(page) {
       h(
         'p',
         { class: 'muted small' },
-        'Recognized by the form of their keys: these end in the id of their lease, as those of concurrency, etcdctl lock and elect do (the oldest owns), or in a time, as those of the recipes for read-write locks, semaphores and barriers do.',
+        'Recognized by the form of their keys: these end in the id of their lease, as those of concurrency, ' +
+          'etcdctl lock and elect do (the oldest owns), or in a time, as those of the recipes for read-write ' +
+          'locks, semaphores and barriers do.',
       ),
     );
     const again = focus && [...body.querySelectorAll('[data-id]')].find((el) => el.dataset.id === focus);

@@ -217,7 +217,8 @@ export function mount(page) {
         ? h(
             'p',
             { class: 'notice' },
-            'This user may not read what operators set for services. It is not shown, and the shares of the calls do not take it into account.',
+            'This user may not read what operators set for services. It is not shown, and the shares of the ' +
+              'calls do not take it into account.',
           )
         : null,
       parts.length ? parts : lost || h('p', { class: 'empty' }, 'Nothing matches.'),

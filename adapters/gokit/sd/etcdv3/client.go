@@ -85,8 +85,9 @@ func NewClient(ctx context.Context, machines []string, options ClientOptions) (C
 		return nil, err
 	}
 	cli, err := clientv3.New(clientv3.Config{
-		Context: ctx, Endpoints: machines, TLS: secure, DialTimeout: options.DialTimeout, DialKeepAliveTime: options.DialKeepAlive,
-		DialOptions: options.DialOptions, Username: options.Username, Password: options.Password,
+		Context: ctx, Endpoints: machines, TLS: secure, DialTimeout: options.DialTimeout,
+		DialKeepAliveTime: options.DialKeepAlive,
+		DialOptions:       options.DialOptions, Username: options.Username, Password: options.Password,
 	})
 	if err != nil {
 		return nil, err

@@ -135,7 +135,9 @@ func TestTTL(t *testing.T) {
 	for _, tc := range []struct {
 		heartbeat, ttl time.Duration
 		seconds        int64
-	}{{time.Second, 5 * time.Second, 5}, {0, 0, 2}, {3 * time.Second, time.Second, 9}, {time.Second, 2500 * time.Millisecond, 3}} {
+	}{{time.Second, 5 * time.Second, 5}, {0, 0, 2}, {3 * time.Second, time.Second, 9}, {
+		time.Second, 2500 * time.Millisecond, 3,
+	}} {
 		s := etcdv3.Service{Key: t.Name() + "/1", Value: "v", TTL: etcdv3.NewTTLOption(tc.heartbeat, tc.ttl)}
 		ok(t, "Register", c.Register(s))
 		r, err := raw.TimeToLive(clienttest.Within(t, clienttest.Long), clientv3.LeaseID(c.LeaseID()))
@@ -282,7 +284,8 @@ func TestNewClientRefuses(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "ca.pem")
 	ok(t, "WriteFile", os.WriteFile(empty, nil, 0o600))
 	for what, o := range map[string]etcdv3.ClientOptions{
-		"half a pair": {Cert: "cert.pem"}, "no file": {CACert: "nowhere.pem"}, "an empty file": {CACert: empty}, "no pair": {Cert: empty, Key: empty},
+		"half a pair": {Cert: "cert.pem"}, "no file": {CACert: "nowhere.pem"}, "an empty file": {CACert: empty},
+		"no pair": {Cert: empty, Key: empty},
 	} {
 		if _, err := etcdv3.NewClient(ctx, []string{"127.0.0.1:1"}, o); err == nil {
 			t.Error(what)

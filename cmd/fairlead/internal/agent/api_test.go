@@ -96,7 +96,9 @@ func TestLife(t *testing.T) {
 	if status, text := r.call("GET", "/openapi.json", ""); status != 200 || !strings.HasPrefix(text, `{`) {
 		t.Errorf("%d %s", status, text)
 	}
-	for _, op := range []string{"register", "renew", "drain", "deregister", "getService", "getInstance", "listServices", "pick", "health"} {
+	for _, op := range []string{
+		"register", "renew", "drain", "deregister", "getService", "getInstance", "listServices", "pick", "health",
+	} {
 		if !r.doc.seen[op] {
 			t.Errorf("%s was not tried", op)
 		}
@@ -167,7 +169,8 @@ func TestTaken(t *testing.T) {
 	s := t.Name()
 	other := discovery.NewRegistrar(client)
 	defer other.Close()
-	if _, err := other.Register(clienttest.Within(t, clienttest.Long), discovery.Instance{Service: s, ID: "one", Addresses: []string{"10.0.0.9:80"}}); err != nil {
+	if _, err := other.Register(clienttest.Within(t, clienttest.Long),
+		discovery.Instance{Service: s, ID: "one", Addresses: []string{"10.0.0.9:80"}}); err != nil {
 		t.Fatal(err)
 	}
 	r.want(409, nil, "PUT", instance(s, "one"), `{"addresses":["10.0.0.1:80"]}`)
@@ -237,7 +240,9 @@ func TestEvents(t *testing.T) {
 func TestNames(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
-	for _, name := range []string{`a/b`, `..`, `a.b_c~d`, `%2F`, `ü€😀`, `a?b#c&d=e+f`, `"<>\^{}|` + "`", `;:@,!$'()*`, `-`, `x/../y`} {
+	for _, name := range []string{
+		`a/b`, `..`, `a.b_c~d`, `%2F`, `ü€😀`, `a?b#c&d=e+f`, `"<>\^{}|` + "`", `;:@,!$'()*`, `-`, `x/../y`,
+	} {
 		var escaped strings.Builder
 		for _, b := range []byte(name) {
 			escaped.WriteString("%" + string("0123456789ABCDEF"[b>>4]) + string("0123456789ABCDEF"[b&15]))

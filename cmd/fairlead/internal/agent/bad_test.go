@@ -23,10 +23,14 @@ func TestBadBodies(t *testing.T) {
 	r.doc.wrong = true
 	at := instance(t.Name(), "one")
 	for _, body := range []string{
-		`{`, `[]`, `null`, `1`, `{}`, `{"addresses":[]}`, `{"addresses":["nowhere"]}`, `{"addresses":"10.0.0.1:80"}`, `{"addresses":["10.0.0.1:80"],"ttl":4}`,
-		`{"addresses":["10.0.0.1:80"],"ttl":3601}`, `{"addresses":["10.0.0.1:80"],"ttl":1e99}`, `{"addresses":["10.0.0.1:80"],"weight":-1}`,
-		`{"addresses":["10.0.0.1:80"],"weight":65536}`, `{"addresses":["10.0.0.1:80"],"state":"up"}`, `{"addresses":["10.0.0.1:80"]}{}`,
-		`{"addresses":["10.0.0.1:80"],"metadata":{"a":1}}`, `{"addresses":["10.0.0.1:80"],"metadata":{"a":"` + strings.Repeat("x", 70_000) + `"}}`,
+		`{`, `[]`, `null`, `1`, `{}`, `{"addresses":[]}`, `{"addresses":["nowhere"]}`, `{"addresses":"10.0.0.1:80"}`,
+		`{"addresses":["10.0.0.1:80"],"ttl":4}`,
+		`{"addresses":["10.0.0.1:80"],"ttl":3601}`, `{"addresses":["10.0.0.1:80"],"ttl":1e99}`,
+		`{"addresses":["10.0.0.1:80"],"weight":-1}`,
+		`{"addresses":["10.0.0.1:80"],"weight":65536}`, `{"addresses":["10.0.0.1:80"],"state":"up"}`,
+		`{"addresses":["10.0.0.1:80"]}{}`,
+		`{"addresses":["10.0.0.1:80"],"metadata":{"a":1}}`,
+		`{"addresses":["10.0.0.1:80"],"metadata":{"a":"` + strings.Repeat("x", 70_000) + `"}}`,
 	} {
 		r.want(400, nil, "PUT", at, body)
 	}
@@ -76,10 +80,8 @@ func TestSlowReader(t *testing.T) {
 	s := t.Name()
 	registrar := discovery.NewRegistrar(client)
 	defer registrar.Close()
-	reg, err := registrar.Register(
-		clienttest.Within(t, clienttest.Long),
-		discovery.Instance{Service: s, ID: "one", Addresses: []string{"10.0.0.1:80"}},
-	)
+	reg, err := registrar.Register(clienttest.Within(t, clienttest.Long),
+		discovery.Instance{Service: s, ID: "one", Addresses: []string{"10.0.0.1:80"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +96,8 @@ func TestSlowReader(t *testing.T) {
 	big := strings.Repeat("x", 50_000)
 	ctx := clienttest.Within(t, 3*clienttest.Long)
 	for n := 0; len(r.agent.api.streams) > 0; n++ {
-		if err := reg.Update(ctx, func(in *discovery.Instance) { in.Metadata = map[string]string{"n": fmt.Sprint(n, big)} }); err != nil {
+		if err := reg.Update(ctx,
+			func(in *discovery.Instance) { in.Metadata = map[string]string{"n": fmt.Sprint(n, big)} }); err != nil {
 			t.Fatal(err)
 		}
 		r.want(200, nil, "GET", "/healthz", "")
@@ -115,7 +118,10 @@ func fuzzed(t testing.TB) http.Handler {
 // FuzzBody puts bodies; none of them makes the agent panic, or is answered otherwise than is
 // documented. There is no room for a registration, so a good one is told so.
 func FuzzBody(f *testing.F) {
-	for _, body := range []string{`{"addresses":["10.0.0.1:80"],"ttl":30}`, `{"addresses":[`, `{"weight":1e400}`, "\x00\xff", `{"tags":null,"metadata":null}`} {
+	for _, body := range []string{
+		`{"addresses":["10.0.0.1:80"],"ttl":30}`, `{"addresses":[`, `{"weight":1e400}`, "\x00\xff",
+		`{"tags":null,"metadata":null}`,
+	} {
 		f.Add(body)
 	}
 	h, doc := fuzzed(f), newDocumented(f)
@@ -135,7 +141,9 @@ func FuzzBody(f *testing.F) {
 // FuzzPath renews by paths that were made up: whatever they are, there is an answer, and no
 // success.
 func FuzzPath(f *testing.F) {
-	for _, path := range []string{"a/b", "..", "%2F", "a%20b", "s/instances/i/renew", "//", "%", "\x00", "s/instances/%ff/drain?limit=9"} {
+	for _, path := range []string{
+		"a/b", "..", "%2F", "a%20b", "s/instances/i/renew", "//", "%", "\x00", "s/instances/%ff/drain?limit=9",
+	} {
 		f.Add(path)
 	}
 	h := fuzzed(f)

@@ -31,7 +31,9 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%s %s with %q: %d %s, want %d", method, path, token, got, text, status)
 		}
 	}
-	for _, w := range []struct{ method, path, body string }{{"PUT", "", body}, {"POST", "/renew", ""}, {"POST", "/drain", ""}, {"DELETE", "", ""}} {
+	for _, w := range []struct{ method, path, body string }{
+		{"PUT", "", body}, {"POST", "/renew", ""}, {"POST", "/drain", ""}, {"DELETE", "", ""},
+	} {
 		try(401, w.method, instance(s, "one")+w.path, w.body, "")
 		try(401, w.method, instance(s, "one")+w.path, w.body, wrong)
 		try(403, w.method, instance(s, "one")+w.path, w.body, reader)
@@ -69,7 +71,8 @@ func TestTokenFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for text, mode := range map[string]os.FileMode{"": 0o600, "# none\n": 0o600, "short-secret x\n": 0o600, secret + " x\n" + secret + " y": 0o600, secret + " x": 0o644, secret + " y": 0o620} {
+	for text, mode := range map[string]os.FileMode{"": 0o600, "# none\n": 0o600, "short-secret x\n": 0o600, secret +
+		" x\n" + secret + " y": 0o600, secret + " x": 0o644, secret + " y": 0o620} {
 		write(text, mode)
 		_, err := openTokens(path, nil)
 		if err == nil {
@@ -139,8 +142,10 @@ func TestSocket(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for _, o := range []Options{
-		{}, {DNS: "nowhere"}, {DNS: ":53"}, {DNS: "10.0.0.1:53"}, {HTTP: "nowhere"}, {HTTP: ":80"}, {HTTP: "0.0.0.0:80", TokenFile: "x"},
-		{HTTP: "0.0.0.0:80", Cert: "x", Key: "x"}, {HTTP: "127.0.0.1:80", Cert: "x"}, {PrometheusFile: "x"}, {HTTP: "127.0.0.1:80", PrometheusServices: []string{"x"}},
+		{}, {DNS: "nowhere"}, {DNS: ":53"}, {DNS: "10.0.0.1:53"}, {HTTP: "nowhere"}, {HTTP: ":80"},
+		{HTTP: "0.0.0.0:80", TokenFile: "x"},
+		{HTTP: "0.0.0.0:80", Cert: "x", Key: "x"}, {HTTP: "127.0.0.1:80", Cert: "x"}, {PrometheusFile: "x"},
+		{HTTP: "127.0.0.1:80", PrometheusServices: []string{"x"}},
 		{PrometheusFile: "x", Base: "/x/", PrometheusServices: []string{""}}, {DNS: "127.0.0.1:53", TokenFile: "x"},
 	} {
 		if o.Check() == nil {

@@ -76,12 +76,14 @@ func (o *Options) Check() error {
 	case local:
 	case o.Cert == "":
 		return fmt.Errorf(
-			"--http %s can be reached by others, so it needs TLS: give --http-cert and --http-key, or listen on 127.0.0.1",
+			"--http %s can be reached by others, so it needs TLS: give --http-cert and --http-key, or listen on "+
+				"127.0.0.1",
 			o.HTTP,
 		)
 	case o.TokenFile == "":
 		return fmt.Errorf(
-			"--http %s can be reached by others, so they must prove who they are: give --tokens, or listen on 127.0.0.1",
+			"--http %s can be reached by others, so they must prove who they are: give --tokens, or listen on "+
+				"127.0.0.1",
 			o.HTTP,
 		)
 	}
@@ -98,14 +100,15 @@ func (o *Options) checkPrometheus() error {
 	many := len(o.PrometheusServices) == 0
 	for _, name := range o.PrometheusServices {
 		many = many || strings.HasSuffix(name, "*")
-		if in := (discovery.Instance{Service: strings.TrimSuffix(name, "*"), ID: "x", Addresses: []string{"localhost:1"}}); name != "*" &&
-			in.Validate() != nil {
+		in := (discovery.Instance{Service: strings.TrimSuffix(name, "*"), ID: "x", Addresses: []string{"localhost:1"}})
+		if name != "*" && in.Validate() != nil {
 			return fmt.Errorf("--prometheus-service: %q is not a name of a service", name)
 		}
 	}
 	if many && o.Base == "" {
 		return errors.New(
-			"records of this format can be anywhere, so services cannot be listed: give --base, or name them with --prometheus-service",
+			"records of this format can be anywhere, so services cannot be listed: give --base, or name them with " +
+				"--prometheus-service",
 		)
 	}
 	return nil
@@ -118,9 +121,7 @@ func checkDNS(address string, allow []netip.Prefix, exposed bool) error {
 	local, err := onLoopback(address)
 	if err == nil && (!local || exposed) && len(allow) == 0 {
 		err = fmt.Errorf(
-			"%s can be reached by others: give --allow with the networks that may ask, or listen on 127.0.0.1",
-			address,
-		)
+			"%s can be reached by others: give --allow with the networks that may ask, or listen on 127.0.0.1", address)
 	}
 	return err
 }

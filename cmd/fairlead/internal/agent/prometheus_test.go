@@ -34,7 +34,8 @@ func TestPrometheus(t *testing.T) {
 	r.want(201, nil, "PUT", instance(t.Name(), "other"), `{"addresses":["10.0.0.9:80"],"ttl":600}`)
 	one := `{"targets":["one.example.com:443"],"labels":{` +
 		`"__meta_fairlead_address":"https://one.example.com/metrics","__meta_fairlead_draining":"false","__meta_fairlead_id":"one",` +
-		`"__meta_fairlead_metadata__":"c","__meta_fairlead_metadata_team_x":"b","__meta_fairlead_service":"` + a + `",` +
+		`"__meta_fairlead_metadata__":"c","__meta_fairlead_metadata_team_x":"b","__meta_fairlead_service":"` + a +
+		`",` +
 		`"__meta_fairlead_tags":",blue,green,","__meta_fairlead_version":"v1","__meta_fairlead_weight":"3","__meta_fairlead_zone":"east"}}`
 	two := `{"targets":["[::1]:9100"],"labels":{"__meta_fairlead_address":"[::1]:9100","__meta_fairlead_draining":"false",` +
 		`"__meta_fairlead_id":"two","__meta_fairlead_service":"` + b + `","__meta_fairlead_weight":"10"}}`
@@ -131,7 +132,8 @@ func TestPrometheusFileUnwritable(t *testing.T) {
 		t.Errorf("it is told %d times: %s", n, r.log())
 	}
 	r.want(204, nil, "DELETE", instance(t.Name(), "one"), "")
-	if _, err := Listen(clienttest.Shared(t), Options{Format: discovery.JSON{}, Base: "x", PrometheusFile: filepath.Join(dir, "none", "f")}); err == nil {
+	if _, err := Listen(clienttest.Shared(t),
+		Options{Format: discovery.JSON{}, Base: "x", PrometheusFile: filepath.Join(dir, "none", "f")}); err == nil {
 		t.Error("a directory that does not exist is taken")
 	}
 }

@@ -112,7 +112,10 @@ func TestStartsWithoutEtcd(t *testing.T) {
 // A state file that is cut short, or of another version, is kept aside, and the agent serves.
 func TestBadState(t *testing.T) {
 	client := clienttest.Shared(t)
-	for name, text := range map[string]string{"cut": `{"version":1,"registrations":[{"instance":{"service":"x"`, "version": `{"version":2,"registrations":[]}`, "empty": ""} {
+	for name, text := range map[string]string{
+		"cut":     `{"version":1,"registrations":[{"instance":{"service":"x"`,
+		"version": `{"version":2,"registrations":[]}`, "empty": "",
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "registrations.json")

@@ -45,7 +45,9 @@ func TestHTTPS(t *testing.T) {
 	r.want(200, nil, "GET", "/v1/services/"+s, "")
 	for _, token := range []string{"", "wrong-token-0123456789"} {
 		r.token = token
-		for _, path := range []string{"/v1/services/" + s, "/healthz", "/metrics", "/openapi.json", "/v1/prometheus", "/nothing"} {
+		for _, path := range []string{
+			"/v1/services/" + s, "/healthz", "/metrics", "/openapi.json", "/v1/prometheus", "/nothing",
+		} {
 			if got, text := r.call("GET", path, ""); got != 401 {
 				t.Errorf("%s with the token %q: %d %s", path, token, got, text)
 			}

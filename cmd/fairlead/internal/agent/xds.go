@@ -41,12 +41,14 @@ func (o *Options) checkXDS() error {
 		return errors.New("--xds-cert, --xds-key and --xds-cacert belong together: give all or none")
 	case !secured && (!local || o.exposed):
 		return fmt.Errorf(
-			"--xds %s can be reached by others, so both sides must prove who they are: give --xds-cert, --xds-key and --xds-cacert, or listen on 127.0.0.1",
+			"--xds %s can be reached by others, so both sides must prove who they are: give --xds-cert, --xds-key and "+
+				"--xds-cacert, or listen on 127.0.0.1",
 			o.XDS,
 		)
 	}
 	for _, name := range o.XDSServices {
-		if in := (discovery.Instance{Service: name, ID: "x", Addresses: []string{"localhost:1"}}); in.Validate() != nil {
+		in := (discovery.Instance{Service: name, ID: "x", Addresses: []string{"localhost:1"}})
+		if in.Validate() != nil {
 			return fmt.Errorf("--xds-service: %q is not a name of a service", name)
 		}
 	}
@@ -67,8 +69,11 @@ func (a *Agent) listenXDS() error {
 				credentials.NewTLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 					pool, err := roots()
 					return &tls.Config{
-						MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
-						GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return files.GetClientCertificate(nil) },
+						MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
+						ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+						GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+							return files.GetClientCertificate(nil)
+						},
 					}, err
 				}}),
 			),

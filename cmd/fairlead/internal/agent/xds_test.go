@@ -38,7 +38,9 @@ func TestXDS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(&ads.DiscoveryRequest{TypeUrl: resource.ListenerType, ResourceNames: []string{t.Name()}}); err != nil {
+	if err := stream.Send(&ads.DiscoveryRequest{
+		TypeUrl: resource.ListenerType, ResourceNames: []string{t.Name()},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := stream.Recv(); err != nil || len(got.Resources) != 1 {

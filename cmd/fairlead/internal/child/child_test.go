@@ -67,7 +67,8 @@ func script(t *testing.T, out *buffer, text string) *Child {
 
 func TestStatus(t *testing.T) {
 	for text, want := range map[string]Status{
-		"true": 0, "exit 7": 7, "exit 255": 255, "kill -9 $$": 137, "kill -TERM $$": 143, "exec sh -c 'kill -INT $$'": 130,
+		"true": 0, "exit 7": 7, "exit 255": 255, "kill -9 $$": 137, "kill -TERM $$": 143,
+		"exec sh -c 'kill -INT $$'": 130,
 	} {
 		var out buffer
 		if got := script(t, &out, text).Status(); got != want {

@@ -87,7 +87,8 @@ func TestAgent(t *testing.T) {
 func TestAgentUsage(t *testing.T) {
 	c := shared(t)
 	for _, args := range [][]string{
-		{"agent"}, {"agent", "x"}, {"agent", "--dns", "nowhere"}, {"agent", "--dns", ":0"}, {"agent", "--http", ":0"}, {"agent", "--dns", "127.0.0.1:0", "--allow", "x"},
+		{"agent"}, {"agent", "x"}, {"agent", "--dns", "nowhere"}, {"agent", "--dns", ":0"}, {"agent", "--http", ":0"},
+		{"agent", "--dns", "127.0.0.1:0", "--allow", "x"},
 		{"agent", "--http", "127.0.0.1:0", "--http-cert", "x"}, {"dns", "--listen", ":0"},
 	} {
 		if r := c.run(args...); r.code != command.ExitUsage {

@@ -47,7 +47,9 @@ func TestUsersAndRoles(t *testing.T) {
 	c.with("\n").wantFailure(command.ExitUsage, "no password", "user", "passwd", "x", "--interactive=false")
 	c.wantFailure(command.ExitUsage, "exclude each other", "user", "add", "y:z", "--no-password")
 	for _, f := range []string{"table", "yaml", "fields"} {
-		for _, args := range []string{"user list", "user get u", "user get u --detail", "role list", "role get r", "auth status"} {
+		for _, args := range []string{
+			"user list", "user get u", "user get u --detail", "role list", "role get r", "auth status",
+		} {
 			if r := c.run(append(strings.Fields(args), "-w", f)...); r.code != command.ExitOK || r.out == "" {
 				t.Errorf("%s -w %s: %+v", args, f, r)
 			}

@@ -45,7 +45,9 @@ func TestCheck(t *testing.T) {
 // What etcdctl does and scripts use is done the same; what differs is said.
 func TestAsEtcdctl(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]} // it compacts
-	for _, family := range []string{"lease", "member", "snapshot", "check", "user", "role", "auth", "alarm", "downgrade", "endpoint"} {
+	for _, family := range []string{
+		"lease", "member", "snapshot", "check", "user", "role", "auth", "alarm", "downgrade", "endpoint",
+	} {
 		if r := c.run(family); r.code != command.ExitOK || !strings.Contains(r.out, "fairlead "+family+" ") ||
 			r.err != "" {
 			t.Errorf("%s: %+v", family, r)

@@ -122,11 +122,15 @@ func TestUsage(t *testing.T) {
 		"get --sort-by COLOUR a", "get --order UP a", "get --consistency q a", "get --keys-only --count-only a",
 		"get --print-value-only -o json a", "del --range", "put --lease zz a b", "put --ignore-value a b",
 		"put --lease 1 --ignore-lease a b", "watch", "watch --rev -1 a", "lease grant", "lease grant x",
-		"lease revoke", "lease revoke xyz", "lease timetolive xyz", "lease keep-alive xyz", "member list --consistency q",
+		"lease revoke", "lease revoke xyz", "lease timetolive xyz", "lease keep-alive xyz",
+		"member list --consistency q",
 		"--cert x get a", "--key x get a", "--cacert /nosuchfile get a", "--password p get a", "--user u get a",
-		"--user u:p --auth-jwt-token t get a", "--command-timeout 0s get a", "--command-timeout -1s get a", "--dial-timeout -1s get a",
-		"--endpoints http:// get a", "--endpoints 127.0.0.1 get a", "--endpoints , get a", "help nosuch", "help get nosuch",
-		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0", "dev --members -1", "dev --port 0",
+		"--user u:p --auth-jwt-token t get a", "--command-timeout 0s get a", "--command-timeout -1s get a",
+		"--dial-timeout -1s get a",
+		"--endpoints http:// get a", "--endpoints 127.0.0.1 get a", "--endpoints , get a", "help nosuch",
+		"help get nosuch",
+		"history", "history a b", "diff", "diff a b c", "top a b", "migrate", "export a --file .", "dev --members 0",
+		"dev --members -1", "dev --port 0",
 	} {
 		r := c.run(strings.Fields(args)...)
 		if r.code != command.ExitUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") ||
@@ -201,12 +205,18 @@ func TestUnreachable(t *testing.T) {
 	for _, ep := range []string{port.Addr(), silent.Addr()} {
 		for _, args := range []string{
 			"get a", "put a b", "del a", "watch a", "lease list", "lease grant 5", "lease keep-alive 1", "member list",
-			"endpoint status", "endpoint health", "endpoint status --cluster", "endpoint hashkv", "defrag", "alarm list",
-			"lock x -- true", "elect x y", "elect -l x", "snapshot save /nosuch/x", "move-leader 12", "auth status", "user list",
-			"get --stream a", "watch -i", "make-mirror 127.0.0.1:1", "compaction 1", "downgrade cancel", "member remove 1",
-			"export a", "export a --file /nosuch/x", "import " + file, "import --dry-run " + file, "diff a b", "diff a --other-endpoints 127.0.0.1:1",
-			"history a", "top", "doctor", "doctor -w json", "svc ls", "svc get s i", "svc watch s", "role list", "user get u", "member add x --peer-urls http://a:1",
-			"endpoint health --cluster", "watch --resume a", "txn", "alarm disarm", "snapshot save x", "auth enable", "elect x", "lease revoke 1",
+			"endpoint status", "endpoint health", "endpoint status --cluster", "endpoint hashkv", "defrag",
+			"alarm list",
+			"lock x -- true", "elect x y", "elect -l x", "snapshot save /nosuch/x", "move-leader 12", "auth status",
+			"user list",
+			"get --stream a", "watch -i", "make-mirror 127.0.0.1:1", "compaction 1", "downgrade cancel",
+			"member remove 1",
+			"export a", "export a --file /nosuch/x", "import " + file, "import --dry-run " + file, "diff a b",
+			"diff a --other-endpoints 127.0.0.1:1",
+			"history a", "top", "doctor", "doctor -w json", "svc ls", "svc get s i", "svc watch s", "role list",
+			"user get u", "member add x --peer-urls http://a:1",
+			"endpoint health --cluster", "watch --resume a", "txn", "alarm disarm", "snapshot save x", "auth enable",
+			"elect x", "lease revoke 1",
 		} {
 			t.Run(args, func(t *testing.T) {
 				t.Parallel()

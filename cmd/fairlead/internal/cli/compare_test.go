@@ -78,9 +78,12 @@ func TestSameKV(t *testing.T) {
 	}
 	c.want("OK\n", "put", "--lease", id, p+"d", "\x00\xff\"quoted\"\n")
 	for _, args := range [][]string{
-		{"get", p + "a"}, {"get", p + "nosuch"}, {"get", p, "--prefix"}, {"get", p, "--prefix", "--hex"}, {"get", p + "a", p + "c"},
-		{"get", p, "--prefix", "--keys-only"}, {"get", p, "--prefix", "--sort-by", "VALUE", "--order", "DESCEND", "--limit", "2"},
-		{"get", p, "--prefix", "--stream"}, {"get", p + "a", "--rev", "99999999"}, {"get", p, "--prefix", "--consistency", "s"},
+		{"get", p + "a"}, {"get", p + "nosuch"}, {"get", p, "--prefix"}, {"get", p, "--prefix", "--hex"},
+		{"get", p + "a", p + "c"},
+		{"get", p, "--prefix", "--keys-only"},
+		{"get", p, "--prefix", "--sort-by", "VALUE", "--order", "DESCEND", "--limit", "2"},
+		{"get", p, "--prefix", "--stream"}, {"get", p + "a", "--rev", "99999999"},
+		{"get", p, "--prefix", "--consistency", "s"},
 		{"lease", "list"}, {"lease", "list", "--hex"},
 	} {
 		formats := allFormats
@@ -111,7 +114,8 @@ func TestSameTxn(t *testing.T) {
 	c.want("OK\n", "put", k, "v")
 	for _, text := range []string{
 		"mod(\"" + k + "\") > \"0\"\n\nget " + k + "\nget " + k + " --keys-only\n\nput " + k + " x\n\n",
-		"value(\"" + k + "\") = \"other\"\n\nput " + k + " x\n\nget --prefix " + k + "\ndel " + key(t, "nosuch") + "\n\n",
+		"value(\"" + k + "\") = \"other\"\n\nput " + k + " x\n\nget --prefix " + k + "\ndel " + key(t,
+			"nosuch") + "\n\n",
 		"\n\n\n",
 	} {
 		c.with(text).same(textFormats, "txn")
@@ -143,10 +147,14 @@ func TestSameCluster(t *testing.T) {
 func TestSameUsage(t *testing.T) {
 	c := shared(t)
 	for _, args := range []string{
-		"compaction", "compaction x", "member add", "member add x", "member update 1", "member remove zz", "move-leader xyz",
-		"endpoint hashkv extra --nosuch", "snapshot save", "lock", "elect", "elect -l a b", "user add", "user get", "user grant-role a",
-		"role add", "role grant-permission r", "role grant-permission r maybe k", "role revoke-permission r", "make-mirror",
-		"downgrade validate", "completion nosuch", "make-mirror x --dest-prefix a --no-dest-prefix", "user passwd u", "user add u",
+		"compaction", "compaction x", "member add", "member add x", "member update 1", "member remove zz",
+		"move-leader xyz",
+		"endpoint hashkv extra --nosuch", "snapshot save", "lock", "elect", "elect -l a b", "user add", "user get",
+		"user grant-role a",
+		"role add", "role grant-permission r", "role grant-permission r maybe k", "role revoke-permission r",
+		"make-mirror",
+		"downgrade validate", "completion nosuch", "make-mirror x --dest-prefix a --no-dest-prefix", "user passwd u",
+		"user add u",
 		"--cert x get a", "watch a b --prefix",
 	} {
 		words := strings.Fields(args)

@@ -222,7 +222,8 @@ func TestConsolePrintsNoTokenOfOnesOwn(t *testing.T) {
 	web := &http.Client{Jar: jar}
 	defer web.CloseIdleConnections()
 	base := strings.TrimSuffix(url, "/")
-	if status, _ := fetchWith(t, web, base+"/api/count", signInTo(t, web, base, "a-token-of-ones-own")); status != http.StatusOK {
+	status, _ := fetchWith(t, web, base+"/api/count", signInTo(t, web, base, "a-token-of-ones-own"))
+	if status != http.StatusOK {
 		t.Errorf("with the token: status %d", status)
 	}
 }
@@ -268,7 +269,9 @@ func TestConsoleAuditLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(text), "\n")
-	if len(lines) != 4 || !strings.Contains(lines[1], `"action":"put","target":"audit","after":"v","outcome":"asked"`) && !strings.Contains(lines[1], `"outcome":"asked"`) ||
+	if len(lines) != 4 ||
+		!strings.Contains(lines[1], `"action":"put","target":"audit","after":"v","outcome":"asked"`) &&
+			!strings.Contains(lines[1], `"outcome":"asked"`) ||
 		!strings.Contains(lines[2], `"outcome":"done"`) ||
 		!strings.Contains(lines[2], `"target":"audit"`) ||
 		!strings.Contains(lines[2], "the shop's") {

@@ -177,7 +177,8 @@ func TestDNSWithoutEtcd(t *testing.T) {
 func TestDNSUsage(t *testing.T) {
 	c := shared(t)
 	for _, args := range [][]string{
-		{"dns", "x"}, {"dns", "--listen", "nowhere"}, {"dns", "--domain", "a..b"}, {"dns", "--ttl", "1ms"}, {"dns", "--ttl", "-1s"},
+		{"dns", "x"}, {"dns", "--listen", "nowhere"}, {"dns", "--domain", "a..b"}, {"dns", "--ttl", "1ms"},
+		{"dns", "--ttl", "-1s"},
 		{"dns", "--max-services", "-1"}, {"dns", "--records", "x"},
 	} {
 		if r := c.run(args...); r.code != command.ExitUsage {

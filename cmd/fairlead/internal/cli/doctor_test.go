@@ -33,17 +33,16 @@ func TestDoctor(t *testing.T) {
 	c = &cmd{t: t, endpoint: strings.Join(cl.Endpoints(), ",")}
 	r := c.run("doctor", "--period", "0s")
 	remove := fmt.Sprintf("\n    fairlead --endpoints=%s member remove %x\n", c.endpoint, id)
-	if r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 || !strings.Contains(r.out, "Problem: member "+m.Name+" does not answer") ||
+	if r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 ||
+		!strings.Contains(r.out, "Problem: member "+m.Name+" does not answer") ||
 		!strings.Contains(r.out, "just a quorum is left (2 of 3)") ||
 		!strings.Contains(r.out, "To do: ") ||
 		!strings.Contains(r.out, remove) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	if r := c.run("doctor", "--json", "--period", "0s"); r.code != command.ExitFailed ||
-		!strings.HasPrefix(
-			r.out,
-			`[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"title":"Member down","what":"`,
-		) {
+		!strings.HasPrefix(r.out,
+			`[{"rule":"silent","severity":"problem","members":["`+m.Name+`"],"title":"Member down","what":"`) {
 		t.Errorf("%+v", r)
 	}
 }
@@ -111,8 +110,9 @@ func TestDoctorWatch(t *testing.T) {
 		}
 	}}
 	over := &onLine{
-		line: ": member " + m.Name + " does not answer; just a quorum is left (2 of 3): one more failure stops the cluster\n",
-		do:   func() { interrupt(command.InterruptedError{Signal: 2}) },
+		line: ": member " + m.Name +
+			" does not answer; just a quorum is left (2 of 3): one more failure stops the cluster\n",
+		do: func() { interrupt(command.InterruptedError{Signal: 2}) },
 	}
 	start := &onLine{line: "\n", do: m.Kill}
 	var errOut bytes.Buffer
@@ -134,10 +134,8 @@ func TestDoctorOfStrangers(t *testing.T) {
 		}
 	}
 	if r := c.run("doctor", "--period", "0s"); r.code != command.ExitFailed || strings.Count(r.out, "Problem: ") != 1 ||
-		!strings.Contains(
-			r.out,
-			"but not to this user (etcdserver: user name is empty)",
-		) || !strings.Contains(r.out, " --user NAME doctor\n") {
+		!strings.Contains(r.out, "but not to this user (etcdserver: user name is empty)") ||
+		!strings.Contains(r.out, " --user NAME doctor\n") {
 		t.Errorf("nobody: %+v", r)
 	}
 	if r := c.run("--user", "u:pw", "doctor", "--period", "0s"); r.code != command.ExitOK ||
@@ -175,10 +173,8 @@ func TestDoctorCertificates(t *testing.T) {
 		auth.ClientKeyFile,
 	)
 	if r.code != command.ExitFailed || !strings.Contains(r.out, "Problem: certificates of members end soon") ||
-		!strings.Contains(
-			r.out,
-			"Problem: the certificate that this client shows ends soon",
-		) || !strings.Contains(r.out, "in 23 hours)") {
+		!strings.Contains(r.out, "Problem: the certificate that this client shows ends soon") ||
+		!strings.Contains(r.out, "in 23 hours)") {
 		t.Errorf("%+v", r)
 	}
 	auth.Issue(t, "server", etcdtest.Certificate{NotAfter: time.Now().Add(100 * 24 * time.Hour)})

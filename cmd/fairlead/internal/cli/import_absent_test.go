@@ -23,7 +23,8 @@ func TestImportAbsent(t *testing.T) {
 	}
 	c.want(lines("3"), "del", "--prefix", prefix)
 	c.run("put", prefix+"b", "theirs")
-	want := "left out, since it had a lease: " + prefix + "leased\n1 added, 0 changed, 0 deleted; 0 were there already\n1 are there with another value and were left alone\n"
+	want := "left out, since it had a lease: " + prefix + "leased\n1 added, 0 changed, 0 deleted; 0 were there " +
+		"already\n1 are there with another value and were left alone\n"
 	if r := c.run("import", "--absent", file); r.code != 0 || r.err != want {
 		t.Errorf("code %d, error\n%s\nwant\n%s", r.code, r.err, want)
 	}

@@ -146,7 +146,8 @@ func TestDelRangeWaits(t *testing.T) {
 	}
 	c.want(lines(a, "1"), "get", a)
 	r := c.run("del", a, b)
-	if theirs := c.official("del", a, b); r.code != theirs.code || r.out != "1\n" || strings.Count(theirs.err, "\n") != 1 ||
+	if theirs := c.official("del", a, b); r.code != theirs.code || r.out != "1\n" ||
+		strings.Count(theirs.err, "\n") != 1 ||
 		!strings.Contains(r.err, fmt.Sprintf("from %q up to %q", a, b)) {
 		t.Errorf("%+v; etcdctl %+v", r, theirs)
 	}
@@ -156,7 +157,8 @@ func TestTxn(t *testing.T) {
 	c := shared(t)
 	p := key(t, "")
 	k := p + "k"
-	create := `create("` + k + `") = "0"` + "\n\nput " + k + ` "two words"` + "\nget " + k + "\n\nget " + k + "\ndel " + k + " --prev-kv\n\n"
+	create := `create("` + k + `") = "0"` + "\n\nput " + k + ` "two words"` + "\nget " + k + "\n\nget " + k + "\ndel " +
+		k + " --prev-kv\n\n"
 	c.with(create).want(lines("SUCCESS", "", "OK", "", k, "two words"), "txn")
 	c.with(create).want(lines("FAILURE", "", k, "two words", "", "1", k, "two words"), "txn")
 	// Parts may be empty and the end may come early; every target and operator.
@@ -171,7 +173,8 @@ func TestTxn(t *testing.T) {
 	c.with("\n\n").want("SUCCESS\n", "txn")
 	c.with("\nget --prefix --count-only '"+p+"'").want("SUCCESS\n\n1\n", "txn")
 	c.with("\n").
-		want(lines("compares:", "success requests (get, put, del):", "failure requests (get, put, del):", "SUCCESS"), "txn", "-i")
+		want(lines("compares:", "success requests (get, put, del):", "failure requests (get, put, del):", "SUCCESS"),
+			"txn", "-i")
 
 	var resp struct {
 		Succeeded bool

@@ -12,7 +12,8 @@ import (
 func TestMigrate(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "main.go")
-	before := "package main\n\nimport (\n\t\"github.com/go-kit/kit/sd/etcdv3\"\n\tclientv3 \"go.etcd.io/etcd/client/v3\"\n)\n\nvar (\n\t_ clientv3.KV\n\t_ etcdv3.Client\n)\n"
+	before := "package main\n\nimport (\n\t\"github.com/go-kit/kit/sd/etcdv3\"\n\tclientv3 " +
+		"\"go.etcd.io/etcd/client/v3\"\n)\n\nvar (\n\t_ clientv3.KV\n\t_ etcdv3.Client\n)\n"
 	if err := os.WriteFile(file, []byte(before), 0o644); err != nil {
 		t.Fatal(err)
 	}

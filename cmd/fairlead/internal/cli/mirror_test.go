@@ -29,8 +29,8 @@ func TestMakeMirror(t *testing.T) {
 			interrupt(command.InterruptedError{Signal: 2})
 		}()
 		var out, errOut lockedBuffer
-		if code := from.runIn(ctx, &out, &errOut, append([]string{"make-mirror", "--prefix", p}, args...)...); code != 130 ||
-			errOut.String() != "" {
+		code := from.runIn(ctx, &out, &errOut, append([]string{"make-mirror", "--prefix", p}, args...)...)
+		if code != 130 || errOut.String() != "" {
 			t.Errorf("%q: code %d, error %s", args, code, errOut.String())
 		}
 	}

@@ -42,7 +42,10 @@ func TestYAML(t *testing.T) {
 // A command without a message refuses the protobuf format before it does anything.
 func TestProtobufRefused(t *testing.T) {
 	c := shared(t)
-	for _, args := range []string{"defrag", "endpoint status", "endpoint health", "endpoint hashkv", "snapshot save /nosuch/x", "user get u --detail"} {
+	for _, args := range []string{
+		"defrag", "endpoint status", "endpoint health", "endpoint hashkv", "snapshot save /nosuch/x",
+		"user get u --detail",
+	} {
 		c.wantFailure(command.ExitUsage, "no protobuf message", append(strings.Fields(args), "-w", "protobuf")...)
 	}
 }
@@ -81,10 +84,8 @@ func TestCommandsOfEtcdctl(t *testing.T) {
 	each = func(path []string) {
 		help := c.official(append(path, "--help")...).out
 		subs := subcommand.FindAllStringSubmatch(help, -1)
-		subs = slices.DeleteFunc(
-			subs,
-			func(s []string) bool { return s[1] == "etcdctl" || s[1] == "help" },
-		) // how it is used
+		// how it is used
+		subs = slices.DeleteFunc(subs, func(s []string) bool { return s[1] == "etcdctl" || s[1] == "help" })
 		for _, sub := range subs {
 			each(append(slices.Clone(path), sub[1]))
 		}

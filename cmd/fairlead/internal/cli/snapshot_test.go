@@ -126,7 +126,9 @@ func TestSnapshotHashKV(t *testing.T) {
 	c.wantFailure(command.ExitFailed, "future revision", "snapshot", "hashkv", file, "--rev", "999999999")
 	c.wantFailure(command.ExitUsage, "negative", "snapshot", "hashkv", file, "--rev", "-1")
 	c.wantFailure(command.ExitFailed, "no such file", "snapshot", "hashkv", filepath.Join(dir, "none"))
-	for name, content := range map[string]string{"nonsense": strings.Repeat("x", 8192), "empty": "", "short": string(before[:5000])} {
+	for name, content := range map[string]string{
+		"nonsense": strings.Repeat("x", 8192), "empty": "", "short": string(before[:5000]),
+	} {
 		bad := filepath.Join(dir, name)
 		if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -158,7 +160,8 @@ func TestSnapshotRestore(t *testing.T) {
 	}
 	for _, m := range cluster.Members() {
 		args := []string{
-			"snapshot", "restore", file, "--data-dir", m.DataDir, "--name", m.Name, "--initial-cluster", strings.Join(members, ","),
+			"snapshot", "restore", file, "--data-dir", m.DataDir, "--name", m.Name, "--initial-cluster",
+			strings.Join(members, ","),
 			"--initial-advertise-peer-urls", m.PeerURL, "--bump-revision", "1000", "--mark-compacted",
 		}
 		c.wantFailure(command.ExitFailed, "exists", args...)
@@ -211,7 +214,9 @@ func TestSnapshotCutOff(t *testing.T) {
 		if err := os.Truncate(file, size); err != nil {
 			t.Fatal(err)
 		}
-		for _, args := range [][]string{{"status"}, {"hashkv"}, {"restore", "--data-dir", filepath.Join(dir, "never")}} {
+		for _, args := range [][]string{
+			{"status"}, {"hashkv"}, {"restore", "--data-dir", filepath.Join(dir, "never")},
+		} {
 			whole := size == info.Size()-32
 			if whole && args[0] != "restore" { // which wants the digest
 				continue

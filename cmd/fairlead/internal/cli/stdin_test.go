@@ -14,7 +14,8 @@ func TestInterruptedAtInput(t *testing.T) {
 	c := shared(t)
 	k := key(t, "k")
 	for _, args := range [][]string{
-		{"put", k}, {"txn"}, {"txn", "-i"}, {"watch", "-i"}, {"import", "-"}, {"user", "add", "u", "--interactive=false"},
+		{"put", k}, {"txn"}, {"txn", "-i"}, {"watch", "-i"}, {"import", "-"},
+		{"user", "add", "u", "--interactive=false"},
 	} {
 		ctx, interrupt := context.WithCancelCause(t.Context())
 		r, w := io.Pipe()

@@ -43,7 +43,8 @@ func TestServiceSplit(t *testing.T) {
 	c.want("OK\n", "svc", "maintenance", "on", s, "two")
 	c.want("v1=95 1\nv2=5 0\n", "svc", "split", s)
 	c.want(
-		"one 10.0.0.1:80 up split:v1=95\nthree 10.0.0.1:80 up split:none\ntwo 10.0.0.1:80 draining maintenance,split:v2=5\n",
+		"one 10.0.0.1:80 up split:v1=95\nthree 10.0.0.1:80 up split:none\ntwo 10.0.0.1:80 draining "+
+			"maintenance,split:v2=5\n",
 		"svc",
 		"ls",
 		s,

@@ -246,7 +246,8 @@ func TestServiceRecords(t *testing.T) {
 		t.Errorf("a bad record in the list: %+v", r)
 	}
 	c.want("OK\n", "svc", "drain", "foo", "1", "--records", "raw", "--base", base)
-	if r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base); r.out != "1 http://1.2.3.4:80 draining maintenance\n" {
+	r := c.run("svc", "ls", "foo", "--records", "raw", "--base", base)
+	if r.out != "1 http://1.2.3.4:80 draining maintenance\n" {
 		t.Errorf("drained: %+v", r)
 	}
 	c.want("OK\n", "svc", "undrain", "foo", "1", "--records", "raw", "--base", base)
@@ -272,15 +273,24 @@ func TestServiceRecords(t *testing.T) {
 func TestServiceUsage(t *testing.T) {
 	c := shared(t)
 	for _, args := range [][]string{
-		{"svc", "register"}, {"svc", "register", "s"}, {"svc", "register", "s", "--addr", "nowhere"}, {"svc", "register", "s", "--addr", "h:1", "--meta", "x"},
-		{"svc", "register", "s", "--addr", "h:1", "--ttl", "0"}, {"svc", "register", "s", "--addr", "h:1", "--weight", "-1"},
-		{"svc", "maintenance", "s", "i"}, {"svc", "maintenance", "up", "s", "i"}, {"svc", "weight", "s", "i"}, {"svc", "weight", "s", "i", "0"}, {"svc", "weight", "s", "i", "many"},
-		{"svc", "ls", "a", "b"}, {"svc", "get", "s"}, {"svc", "ls", "--records", "x"}, {"svc", "drain", "s"}, {"svc", "rm"},
-		{"run", "--service", "s", "--addr", "h:1"}, {"run", "--addr", "h:1", "--", "true"}, {"run", "--service", "s", "--", "true"},
-		{"run", "--service", "s", "--addr", "h:1", "--check", "ftp://x", "--", "true"}, {"run", "--service", "s", "--addr", "h:1", "--check", "command:", "--", "true"},
-		{"run", "--service", "s", "--addr", "h:1", "--drain", "-1s", "--", "true"}, {"run", "--service", "s", "--addr", "h:1", "--serve", "-1s", "--", "true"},
-		{"run", "--service", "s", "--addr", "h:1", "--grace", "-1s", "--", "true"}, {"svc", "register", "s", "--addr", "h:1", "--drain", "-1s"},
-		{"run", "--service", "s", "--addr", "h:1", "--records", "gozero", "--", "true"}, {"svc", "register", "s", "--addr", "h:1", "--records", "gozero"},
+		{"svc", "register"}, {"svc", "register", "s"}, {"svc", "register", "s", "--addr", "nowhere"},
+		{"svc", "register", "s", "--addr", "h:1", "--meta", "x"},
+		{"svc", "register", "s", "--addr", "h:1", "--ttl", "0"},
+		{"svc", "register", "s", "--addr", "h:1", "--weight", "-1"},
+		{"svc", "maintenance", "s", "i"}, {"svc", "maintenance", "up", "s", "i"}, {"svc", "weight", "s", "i"},
+		{"svc", "weight", "s", "i", "0"}, {"svc", "weight", "s", "i", "many"},
+		{"svc", "ls", "a", "b"}, {"svc", "get", "s"}, {"svc", "ls", "--records", "x"}, {"svc", "drain", "s"},
+		{"svc", "rm"},
+		{"run", "--service", "s", "--addr", "h:1"}, {"run", "--addr", "h:1", "--", "true"},
+		{"run", "--service", "s", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--check", "ftp://x", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--check", "command:", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--drain", "-1s", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--serve", "-1s", "--", "true"},
+		{"run", "--service", "s", "--addr", "h:1", "--grace", "-1s", "--", "true"},
+		{"svc", "register", "s", "--addr", "h:1", "--drain", "-1s"},
+		{"run", "--service", "s", "--addr", "h:1", "--records", "gozero", "--", "true"},
+		{"svc", "register", "s", "--addr", "h:1", "--records", "gozero"},
 		{"run", "--service", "s", "--addr", "h:1", "--addr", "h:2", "--records", "raw", "--", "true"},
 	} {
 		if r := c.run(args...); r.code != command.ExitUsage {

@@ -36,8 +36,8 @@ func TestExportImport(t *testing.T) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	var errOut strings.Builder
-	if code := c.runIn(t.Context(), brokenPipe{}, &errOut, "import", "--dry-run", "--to", to, file); code != command.ExitClosedPipe ||
-		errOut.Len() > 0 {
+	code := c.runIn(t.Context(), brokenPipe{}, &errOut, "import", "--dry-run", "--to", to, file)
+	if code != command.ExitClosedPipe || errOut.Len() > 0 {
 		t.Errorf("into a closed pipe: code %d, %s", code, errOut.String())
 	}
 	c.want(lines(to+"1", "", to+"9", ""), "get", "--prefix", "--keys-only", to)
@@ -45,10 +45,8 @@ func TestExportImport(t *testing.T) {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
 	c.want("", "diff", from, to)
-	if r := c.run("import", "--to", to, file); !strings.Contains(
-		r.err,
-		"0 added, 0 changed, 0 deleted; 3 were there already",
-	) {
+	r = c.run("import", "--to", to, file)
+	if !strings.Contains(r.err, "0 added, 0 changed, 0 deleted; 3 were there already") {
 		t.Errorf("again: %s", r.err)
 	}
 	if err := os.WriteFile(file, saved[:len(saved)-30], 0o600); err != nil {

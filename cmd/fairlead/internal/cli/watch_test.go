@@ -48,7 +48,8 @@ func TestWatch(t *testing.T) {
 		lines("PUT", a, "1", "PUT", a, "1", a, "2", "DELETE", a, "2", a, ""); got != want {
 		t.Errorf("with the pairs before:\n%s\nwant\n%s", got, want)
 	}
-	if got, want := watchUntil(t, c, "DELETE", "--rev", rev, a, b), lines("PUT", a, "1", "PUT", a, "2", "DELETE", a, ""); got != want {
+	got, want := watchUntil(t, c, "DELETE", "--rev", rev, a, b), lines("PUT", a, "1", "PUT", a, "2", "DELETE", a, "")
+	if got != want {
 		t.Errorf("range:\n%s\nwant\n%s", got, want)
 	}
 	table := watchUntil(t, c, "DELETE", "--rev", rev, a, "-o", "table")

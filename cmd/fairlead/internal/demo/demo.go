@@ -36,8 +36,10 @@ const (
 
 // Options say where to write and how to start a member.
 type Options struct {
-	Stdout  io.Writer
-	Command []string // program and arguments that run a member: it reads a server.Spec from standard input and says "ready"
+	Stdout io.Writer
+	// program and arguments that run a member: it reads a server.Spec from standard input and says
+	// "ready"
+	Command []string
 	// Candidate is program and arguments that run a candidate: it reads a Candidate and says when
 	// it leads.
 	Candidate []string

@@ -134,7 +134,8 @@ func (d *demo) awaitCandidates(ctx context.Context, n int64) error {
 		return err
 	}
 	joined := r.Count
-	for resp := range d.client.Watch(ctx, electionName+"/", clientv3.WithPrefix(), clientv3.WithRev(r.Header.Revision+1), clientv3.WithFilterDelete()) {
+	for resp := range d.client.Watch(ctx, electionName+"/", clientv3.WithPrefix(),
+		clientv3.WithRev(r.Header.Revision+1), clientv3.WithFilterDelete()) {
 		if joined += int64(len(resp.Events)); joined >= n {
 			return nil
 		}

@@ -34,7 +34,8 @@ func startLease(ctx context.Context, client *clientv3.Client) (*keeping, error) 
 	if err != nil {
 		return nil, fmt.Errorf("grant a lease: %w", err)
 	}
-	if _, err := client.Put(ctx, "demo/kept", "as long as the demonstration lasts", clientv3.WithLease(lease.ID)); err != nil {
+	if _, err := client.Put(ctx, "demo/kept", "as long as the demonstration lasts",
+		clientv3.WithLease(lease.ID)); err != nil {
 		return nil, fmt.Errorf("put: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)

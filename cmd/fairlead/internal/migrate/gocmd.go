@@ -75,7 +75,8 @@ func (m *module) workspace(ctx context.Context) (path string, err error) {
 	for _, r := range work.Replace {
 		if r.Old.Path == official {
 			return "", fmt.Errorf(
-				"%s:%d: the workspace replaces %s, which counts more than a go.mod: change that line, or set GOWORK=off",
+				"%s:%d: the workspace replaces %s, which counts more than a go.mod: change that line, or set "+
+					"GOWORK=off",
 				path,
 				r.Syntax.Start.Line,
 				official,

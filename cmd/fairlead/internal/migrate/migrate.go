@@ -205,7 +205,8 @@ func (p *Plan) rewrite(path string, src []byte, fset *token.FileSet, f *ast.File
 		if spec.Name != nil {
 			name = spec.Name.Name
 		} else if packageName(to) != oldName(old) {
-			p.look(path, line(spec), fmt.Sprintf("the package was called %s and is called %s now", oldName(old), packageName(to)))
+			p.look(path, line(spec),
+				fmt.Sprintf("the package was called %s and is called %s now", oldName(old), packageName(to)))
 		}
 		names[name] = to
 		begin, end := fset.Position(spec.Path.Pos()).Offset, fset.Position(spec.Path.End()).Offset

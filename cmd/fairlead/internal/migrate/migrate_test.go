@@ -36,10 +36,8 @@ func TestNames(t *testing.T) {
 				return err
 			}
 			if list := exportsOf(t, path); len(list) > 0 {
-				lines = append(
-					lines,
-					"github.com/fairlead-go/fairlead/"+filepath.ToSlash(rel)+" "+strings.Join(list, " "),
-				)
+				lines = append(lines,
+					"github.com/fairlead-go/fairlead/"+filepath.ToSlash(rel)+" "+strings.Join(list, " "))
 			}
 			return nil
 		})
@@ -105,24 +103,25 @@ func exportsOf(t *testing.T, dir string) []string {
 }
 
 func TestTranslate(t *testing.T) {
+	const ours = "github.com/fairlead-go/fairlead/"
 	for old, want := range map[string]string{
-		"go.etcd.io/etcd/client/v3":                            "github.com/fairlead-go/fairlead/clientv3",
-		"go.etcd.io/etcd/client/v3/concurrency":                "github.com/fairlead-go/fairlead/clientv3/concurrency",
-		"go.etcd.io/etcd/client/v3/naming/resolver":            "github.com/fairlead-go/fairlead/clientv3/naming/resolver",
+		"go.etcd.io/etcd/client/v3":                            ours + "clientv3",
+		"go.etcd.io/etcd/client/v3/concurrency":                ours + "clientv3/concurrency",
+		"go.etcd.io/etcd/client/v3/naming/resolver":            ours + "clientv3/naming/resolver",
 		"go.etcd.io/etcd/client/v3x":                           "",
 		"go.etcd.io/etcd/client/v2":                            "",
 		"go.etcd.io/etcd/client/pkg/v3/transport":              "",
 		"go.etcd.io/etcd/api/v3/mvccpb":                        "",
 		"go.etcd.io/etcd/server/v3/embed":                      "",
-		"go.etcd.io/etcd/clientv3":                             "github.com/fairlead-go/fairlead/clientv3",
-		"github.com/coreos/etcd/clientv3/concurrency":          "github.com/fairlead-go/fairlead/clientv3/concurrency",
+		"go.etcd.io/etcd/clientv3":                             ours + "clientv3",
+		"github.com/coreos/etcd/clientv3/concurrency":          ours + "clientv3/concurrency",
 		"github.com/coreos/etcd/etcdserver/api/v3rpc/rpctypes": "go.etcd.io/etcd/api/v3/v3rpc/rpctypes",
 		"go.etcd.io/etcd/mvcc/mvccpb":                          "go.etcd.io/etcd/api/v3/mvccpb",
-		"go.etcd.io/etcd/contrib/recipes":                      "github.com/fairlead-go/fairlead/clientv3/experimental/recipes",
+		"go.etcd.io/etcd/contrib/recipes":                      ours + "clientv3/experimental/recipes",
 		"github.com/coreos/etcd/client":                        "",
-		"github.com/go-kit/kit/sd/etcdv3":                      "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3",
+		"github.com/go-kit/kit/sd/etcdv3":                      ours + "adapters/gokit/sd/etcdv3",
 		"github.com/go-kit/kit/sd/etcd":                        "",
-		"github.com/go-kratos/kratos/contrib/registry/etcd/v2": "github.com/fairlead-go/fairlead/adapters/kratos/etcd",
+		"github.com/go-kratos/kratos/contrib/registry/etcd/v2": ours + "adapters/kratos/etcd",
 		"github.com/go-kratos/kratos/v2/registry":              "",
 		"go.etcd.io/etcd/clientv3/integration":                 "",
 	} {
@@ -197,7 +196,8 @@ func TestPlan(t *testing.T) {
 		"main.go": program, "old/old.go": old, "plain.go": "package main\n",
 		"broken.go":     "package main\nimport \"go.etcd.io/etcd/client/v3\nfunc {",
 		"vendor/x/x.go": program, ".git/x.go": program, "notes.txt": "go.etcd.io/etcd/client/v3",
-		"both.go": "package main\n\nimport (\n\ta \"go.etcd.io/etcd/client/v3\"\n\tb \"github.com/fairlead-go/fairlead/clientv3\"\n)\n\nvar _ a.KV\nvar _ b.KV\n",
+		"both.go": "package main\n\nimport (\n\ta \"go.etcd.io/etcd/client/v3\"\n\tb " +
+			"\"github.com/fairlead-go/fairlead/clientv3\"\n)\n\nvar _ a.KV\nvar _ b.KV\n",
 	})
 	p, err := New(dir)
 	if err != nil {
@@ -342,7 +342,8 @@ func TestMigratedProgramBuilds(t *testing.T) {
 			"module example.com/program",
 			1,
 		) +
-			"\nrequire github.com/fairlead-go/fairlead v0.0.0\nreplace github.com/fairlead-go/fairlead => " + repository + "\n",
+			"\nrequire github.com/fairlead-go/fairlead v0.0.0\nreplace github.com/fairlead-go/fairlead => " +
+			repository + "\n",
 	})
 	p, err := New(dir)
 	if err != nil || len(p.Looks) != 0 {
@@ -361,7 +362,9 @@ func TestMigratedProgramBuilds(t *testing.T) {
 
 // TestLineEndsStay: a file whose lines end as on Windows is put in order too, and keeps them.
 func TestLineEndsStay(t *testing.T) {
-	unix := "package x\n\nimport (\n\t\"go.etcd.io/etcd/client/v3/concurrency\"\n\t\"github.com/zeebo/xxh3\"\n)\n\nvar _, _ = concurrency.NewMutex, xxh3.Hash\n"
+	unix := "package x\n\nimport " +
+		"(\n\t\"go.etcd.io/etcd/client/v3/concurrency\"\n\t\"github.com/zeebo/xxh3\"\n)\n\nvar _, _ = " +
+		"concurrency.NewMutex, xxh3.Hash\n"
 	tidy := strings.Replace(unix, "\t\"go.etcd.io/etcd/client/v3/concurrency\"\n\t\"github.com/zeebo/xxh3\"\n",
 		"\t\"github.com/zeebo/xxh3\"\n\t\"go.etcd.io/etcd/client/v3/concurrency\"\n", 1)
 	windows := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }

@@ -23,8 +23,9 @@ type move struct {
 }
 
 const (
-	gone       = "there is nothing like it; remove what needs it"
-	oldNaming  = "gRPC dropped what this package was for; it is kept, but naming/endpoints and naming/resolver are what works with a current gRPC"
+	gone      = "there is nothing like it; remove what needs it"
+	oldNaming = "gRPC dropped what this package was for; it is kept, but naming/endpoints and naming/resolver are " +
+		"what works with a current gRPC"
 	oldManager = "this package restored snapshots until etcd 3.4; restoring is the work of etcdutl now"
 	serverTest = "starts servers for tests; the official module go.etcd.io/etcd/tests/v3 has it"
 )

@@ -17,7 +17,8 @@ const modHead = "module example.com/program\n\ngo 1.25.0\n\n"
 func userModule(t *testing.T) string {
 	t.Helper()
 	return write(t, map[string]string{
-		"user/go.mod":       modHead + "require example.com/dependency v0.0.0\n\nreplace example.com/dependency => ../dependency\n",
+		"user/go.mod": modHead +
+			"require example.com/dependency v0.0.0\n\nreplace example.com/dependency => ../dependency\n",
 		"user/main.go":      "package main\n\nimport \"example.com/dependency\"\n\nfunc main() { dependency.Open() }\n",
 		"dependency/go.mod": "module example.com/dependency\n\ngo 1.25.0\n\nrequire " + official + " v3.6.16\n",
 		"dependency/open.go": "package dependency\n\nimport clientv3 \"" + official + "\"\n\n" +
@@ -65,7 +66,9 @@ func TestReplacement(t *testing.T) {
 		t.Errorf("the plan has changed go.mod: %s, %v", mod, err)
 	}
 	diff := p.Diff()
-	for _, want := range []string{"+replace " + official + " => " + checkout(t) + "/dropin", "+\tgo.etcd.io/etcd/api/v3 v3.7.3", "+go 1.26.0"} {
+	for _, want := range []string{
+		"+replace " + official + " => " + checkout(t) + "/dropin", "+\tgo.etcd.io/etcd/api/v3 v3.7.3", "+go 1.26.0",
+	} {
 		if !strings.Contains(diff, want) {
 			t.Errorf("no %q in\n%s", want, diff)
 		}
@@ -77,10 +80,8 @@ func TestReplacement(t *testing.T) {
 		t.Fatal(err)
 	}
 	goIn(t, dir, "build", "-o", os.DevNull, ".")
-	if got := goIn(t, dir, "list", "-deps", "-f", "{{with .Module}}{{with .Replace}}{{.Dir}}{{end}}{{end}}", "."); !strings.Contains(
-		got,
-		filepath.Join(checkout(t), "dropin"),
-	) {
+	got := goIn(t, dir, "list", "-deps", "-f", "{{with .Module}}{{with .Replace}}{{.Dir}}{{end}}{{end}}", ".")
+	if !strings.Contains(got, filepath.Join(checkout(t), "dropin")) {
 		t.Errorf("the program is built from %s", got)
 	}
 	if again := plan(); len(again.Files)+len(again.Looks) != 0 {
@@ -116,23 +117,36 @@ func TestNoReplacement(t *testing.T) {
 		with  With
 		want  string
 	}{
-		"no module":            {files: map[string]string{"main.go": uses}, want: "has no go.mod: name the directory"},
-		"below the module":     {files: map[string]string{"go.mod": modHead, "dir/main.go": uses}, want: "that of its module is in"},
+		"no module": {files: map[string]string{"main.go": uses}, want: "has no go.mod: name the directory"},
+		"below the module": {
+			files: map[string]string{"go.mod": modHead, "dir/main.go": uses}, want: "that of its module is in",
+		},
 		"go.mod has no module": {files: map[string]string{"go.mod": "go 1.26\n"}, want: "names no module"},
 		"go.mod is broken":     {files: map[string]string{"go.mod": "modul x\n"}, want: "unknown directive"},
 		"the official client":  {files: map[string]string{"go.mod": "module " + official + "\n"}, want: "itself"},
 		"replaced by others": {files: mod("replace " + official + " => example.com/fork/v3 v3.5.0"),
 			want: "go.mod:5: " + official + " is replaced by example.com/fork/v3 v3.5.0 already"},
-		"replaced by another version": {files: mod("replace " + official + " => " + official + " v3.5.9"), want: "is replaced by " + official + " v3.5.9 already"},
-		"replaced by a directory":     {files: mod("replace " + official + " => ../fork"), want: "is replaced by ../fork already"},
-		"one version is replaced":     {files: mod("replace " + official + " v3.5.9 => " + dropIn + " v3.1.0"), want: "acts on no other version"},
-		"api is replaced":             {files: mod("replace " + wireAPI + " => " + wireAPI + " v3.5.9"), want: wireAPI + " is replaced"},
+		"replaced by another version": {files: mod("replace " + official + " => " + official +
+			" v3.5.9"), want: "is replaced by " + official + " v3.5.9 already"},
+		"replaced by a directory": {
+			files: mod("replace " + official + " => ../fork"), want: "is replaced by ../fork already",
+		},
+		"one version is replaced": {
+			files: mod("replace " + official + " v3.5.9 => " + dropIn + " v3.1.0"), want: "acts on no other version",
+		},
+		"api is replaced": {
+			files: mod("replace " + wireAPI + " => " + wireAPI + " v3.5.9"), want: wireAPI + " is replaced",
+		},
 		"not used": {files: map[string]string{"main.go": "package main\n\nfunc main() {}\n", "go.mod": modHead},
 			want: "there is nothing to replace"},
-		"no checkout": {files: mod("require " + official + " v3.6.16"), with: With{Checkout: "."}, want: ". is no checkout of " + fairlead},
+		"no checkout": {files: mod("require " + official + " v3.6.16"), with: With{
+			Checkout: ".",
+		}, want: ". is no checkout of " + fairlead},
 		"the workspace replaces it": {files: map[string]string{"main.go": uses, "go.mod": modHead,
-			"go.work": "go 1.25.0\n\nuse .\n\nreplace " + official + " => ../fork\n"}, want: "go.work:5: the workspace replaces " + official},
-		"tidy fails": {files: mod("require example.com/dependency v0.0.0\n\nreplace example.com/dependency => ./none"), want: "go mod tidy"},
+			"go.work": "go 1.25.0\n\nuse .\n\nreplace " + official + " => ../fork\n"},
+			want: "go.work:5: the workspace replaces " + official},
+		"tidy fails": {files: mod(
+			"require example.com/dependency v0.0.0\n\nreplace example.com/dependency => ./none"), want: "go mod tidy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("GOWORK", "")
@@ -161,7 +175,8 @@ func TestNoReplacement(t *testing.T) {
 func TestReplacementLooks(t *testing.T) {
 	t.Setenv("GOWORK", "")
 	dir := write(t, map[string]string{
-		"main.go":            "package main\n\nimport (\n\t_ \"" + official + "\"\n\t_ \"" + server + "/embed\"\n)\n\nfunc main() {}\n",
+		"main.go": "package main\n\nimport (\n\t_ \"" + official + "\"\n\t_ \"" + server +
+			"/embed\"\n)\n\nfunc main() {}\n",
 		"go.mod":             modHead + "require (\n\t" + official + " v3.6.16\n\t" + server + " v3.6.16\n)\n",
 		"vendor/modules.txt": "", "go.work": "go 1.25.0\n\nuse .\n",
 	})
@@ -175,7 +190,8 @@ func TestReplacementLooks(t *testing.T) {
 	}
 	all := strings.Join(looks, "\n")
 	for _, want := range []string{
-		"go.mod:3: asks for Go 1.26.0 now", "go.mod: an embedded server before 3.7 does not build", "vendor: copies of dependencies", "go.work: a workspace",
+		"go.mod:3: asks for Go 1.26.0 now", "go.mod: an embedded server before 3.7 does not build",
+		"vendor: copies of dependencies", "go.work: a workspace",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no %q in\n%s", want, all)
@@ -189,10 +205,8 @@ func TestReplacementLooks(t *testing.T) {
 func TestReplacementIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := NewReplacement(ctx, filepath.Join(userModule(t), "user"), With{Checkout: checkout(t)}); !errors.Is(
-		err,
-		context.Canceled,
-	) {
+	_, err := NewReplacement(ctx, filepath.Join(userModule(t), "user"), With{Checkout: checkout(t)})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -213,7 +227,8 @@ func TestReplacementKeepsLineEnds(t *testing.T) {
 		"other/go.mod":  "module example.com/other\n",
 	} {
 		file := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

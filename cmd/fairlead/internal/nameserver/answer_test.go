@@ -20,13 +20,20 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"orders", dns.TypeA, []string{"A 10.0.0.1", "A 10.0.0.2"}},
 		{"orders", dns.TypeAAAA, []string{"AAAA 2001:db8::1"}},
-		{"orders", dns.TypeSRV, []string{"SRV 0 10 443 c.example.com.", "SRV 0 10 80 ip-10-0-0-2.orders.test.local.", "SRV 0 3 8080 ip-10-0-0-1.orders.test.local.", "SRV 1 10 81 ip-2001-db8-0-0-0-0-0-1.orders.test.local."}},
+		{"orders", dns.TypeSRV, []string{
+			"SRV 0 10 443 c.example.com.", "SRV 0 10 80 ip-10-0-0-2.orders.test.local.",
+			"SRV 0 3 8080 ip-10-0-0-1.orders.test.local.", "SRV 1 10 81 ip-2001-db8-0-0-0-0-0-1.orders.test.local.",
+		}},
 		{"orders", dns.TypeANY, []string{`HINFO "RFC8482" ""`}},
 		{"v1.orders", dns.TypeA, []string{"A 10.0.0.1"}},
-		{"V1.orders", dns.TypeSRV, []string{"SRV 0 10 443 c.example.com.", "SRV 0 3 8080 ip-10-0-0-1.orders.test.local."}},
+		{"V1.orders", dns.TypeSRV, []string{
+			"SRV 0 10 443 c.example.com.", "SRV 0 3 8080 ip-10-0-0-1.orders.test.local.",
+		}},
 		{"v1.orders", dns.TypeTXT, []string{`TXT "id=a" "version=v1" "zone=east"`, `TXT "id=c" "version=v1"`}},
 		{"east.orders", dns.TypeA, []string{"A 10.0.0.1"}}, // zone of two, version of another
-		{"east.orders", dns.TypeTXT, []string{`TXT "id=a" "version=v1" "zone=east"`, `TXT "id=e" "version=east"`, `TXT "id=f" "zone=east"`}},
+		{"east.orders", dns.TypeTXT, []string{
+			`TXT "id=a" "version=v1" "zone=east"`, `TXT "id=e" "version=east"`, `TXT "id=f" "zone=east"`,
+		}},
 		{"west.orders", dns.TypeA, []string{"A 10.0.0.2"}},
 		{"1.2.3.orders", dns.TypeA, []string{"A 10.0.0.2"}},
 		{`1\.2\.3.orders`, dns.TypeA, []string{"A 10.0.0.2"}},
@@ -75,14 +82,22 @@ func TestNegative(t *testing.T) {
 		qtype uint16
 		rcode int
 	}{
-		{"nosuch", dns.TypeA, noName}, {"v1.nosuch", dns.TypeA, noName}, {"v9.orders", dns.TypeA, noName}, {"nosuch", dns.TypeANY, noName},
-		{"orders", dns.TypeMX, noError}, {"orders", dns.TypeHTTPS, noError}, {"orders", dns.TypeSOA, noError}, {"v1.orders", dns.TypeAAAA, noError},
-		{"gone", dns.TypeA, noError}, {"gone", dns.TypeTXT, noError}, {"v0.orders", dns.TypeSRV, noError}, {"north.orders", dns.TypeA, noError},
-		{"ip-10-0-0-3.gone", dns.TypeA, noError}, {"ip-10-0-0-4.orders", dns.TypeA, noName}, {"ip-10-0-0-9.orders", dns.TypeA, noName}, // not its preferred one
+		{"nosuch", dns.TypeA, noName}, {"v1.nosuch", dns.TypeA, noName}, {"v9.orders", dns.TypeA, noName},
+		{"nosuch", dns.TypeANY, noName},
+		{"orders", dns.TypeMX, noError}, {"orders", dns.TypeHTTPS, noError}, {"orders", dns.TypeSOA, noError},
+		{"v1.orders", dns.TypeAAAA, noError},
+		{"gone", dns.TypeA, noError}, {"gone", dns.TypeTXT, noError}, {"v0.orders", dns.TypeSRV, noError},
+		{"north.orders", dns.TypeA, noError},
+		// not its preferred one
+		{"ip-10-0-0-3.gone", dns.TypeA, noError}, {"ip-10-0-0-4.orders", dns.TypeA, noName},
+		{"ip-10-0-0-9.orders", dns.TypeA, noName},
 		{"ip-10-0-0-01.orders", dns.TypeA, noName}, {"ip-10-0-0-1.orders", dns.TypeAAAA, noError},
-		{"3.orders", dns.TypeA, noError}, {"2.3.orders", dns.TypeA, noError}, {"2.orders", dns.TypeA, noName}, {"4.1.2.3.orders", dns.TypeA, noName},
-		{"orderservice", dns.TypeA, noName}, {"a.b", dns.TypeA, noName}, {"x--", dns.TypeA, noName}, {"x--.orders", dns.TypeA, noName}, {"x---4.orders", dns.TypeA, noName},
-		{`a\ b`, dns.TypeA, noName}, {`\000`, dns.TypeA, noName}, {`\255\254`, dns.TypeA, noName}, {strings.Repeat("a", 63), dns.TypeA, noName},
+		{"3.orders", dns.TypeA, noError}, {"2.3.orders", dns.TypeA, noError}, {"2.orders", dns.TypeA, noName},
+		{"4.1.2.3.orders", dns.TypeA, noName},
+		{"orderservice", dns.TypeA, noName}, {"a.b", dns.TypeA, noName}, {"x--", dns.TypeA, noName},
+		{"x--.orders", dns.TypeA, noName}, {"x---4.orders", dns.TypeA, noName},
+		{`a\ b`, dns.TypeA, noName}, {`\000`, dns.TypeA, noName}, {`\255\254`, dns.TypeA, noName},
+		{strings.Repeat("a", 63), dns.TypeA, noName},
 		{"", dns.TypeA, noError}, {"", dns.TypeTXT, noError},
 	} {
 		a := ask(t, s, query(test.name, test.qtype), maxUDP)
@@ -113,10 +128,8 @@ func TestRotation(t *testing.T) {
 	source := newFake()
 	var list []*discovery.Instance
 	for i := range 3 {
-		list = append(
-			list,
-			&discovery.Instance{Service: "s", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.0.%d:80", i)}},
-		)
+		list = append(list,
+			&discovery.Instance{Service: "s", ID: fmt.Sprint(i), Addresses: []string{fmt.Sprintf("10.0.0.%d:80", i)}})
 	}
 	source.set("s", list...)
 	s := newServer(t, source, Options{})
@@ -191,10 +204,8 @@ func TestTooMuch(t *testing.T) {
 		t.Errorf("%v: %d answers, %d additional", a.MsgHdr, len(a.Answer), len(a.Extra))
 	}
 	// Metadata that do not fit are left out, those after them are not.
-	if a := ask(t, s, query("ip-10-0-0-0.s", dns.TypeTXT), maxUDP); !slices.Equal(
-		data(a.Answer),
-		[]string{`TXT "id=0" "version=some" "zone=few" "b=y"`},
-	) {
+	a := ask(t, s, query("ip-10-0-0-0.s", dns.TypeTXT), maxUDP)
+	if !slices.Equal(data(a.Answer), []string{`TXT "id=0" "version=some" "zone=few" "b=y"`}) {
 		t.Errorf("%q", data(a.Answer))
 	}
 }

@@ -13,7 +13,8 @@ import (
 
 func TestLabel(t *testing.T) {
 	for in, want := range map[string]string{
-		"orders": "orders", "a_b-c": "a_b-c", "OrderService": "x---4frder-53ervice", "a.b": "x--a-2eb", "x--a": "x--x-2d-2da", "ü": "x---c3-bc",
+		"orders": "orders", "a_b-c": "a_b-c", "OrderService": "x---4frder-53ervice", "a.b": "x--a-2eb",
+		"x--a": "x--x-2d-2da", "ü": "x---c3-bc",
 		strings.Repeat("a", 63): strings.Repeat("a", 63),
 	} {
 		got, ok := Label(in)
@@ -38,7 +39,8 @@ func TestLabel(t *testing.T) {
 
 func TestAddressLabel(t *testing.T) {
 	for in, want := range map[string]string{
-		"10.0.0.1": "ip-10-0-0-1", "::": "ip-0-0-0-0-0-0-0-0", "::1": "ip-0-0-0-0-0-0-0-1", "2001:db8::a00:1": "ip-2001-db8-0-0-0-0-a00-1",
+		"10.0.0.1": "ip-10-0-0-1", "::": "ip-0-0-0-0-0-0-0-0", "::1": "ip-0-0-0-0-0-0-0-1",
+		"2001:db8::a00:1":                         "ip-2001-db8-0-0-0-0-a00-1",
 		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": "ip-ffff-ffff-ffff-ffff-ffff-ffff-ffff-ffff",
 	} {
 		a := netip.MustParseAddr(in)
@@ -49,7 +51,9 @@ func TestAddressLabel(t *testing.T) {
 			t.Errorf("%s: %v, want %s", want, back, in)
 		}
 	}
-	for _, l := range []string{"ip-", "ip-1-2-3", "ip-1-2-3-4-5", "ip-01-2-3-4", "ip-0-0-0-0-0-0-0-01", "10-0-0-1", "ip-0-0-0-0-0-0-0-1%x"} {
+	for _, l := range []string{
+		"ip-", "ip-1-2-3", "ip-1-2-3-4-5", "ip-01-2-3-4", "ip-0-0-0-0-0-0-0-01", "10-0-0-1", "ip-0-0-0-0-0-0-0-1%x",
+	} {
 		if a, ok := labelAddress(l); ok {
 			t.Errorf("%s: %v", l, a)
 		}
@@ -71,7 +75,8 @@ func TestTexts(t *testing.T) {
 	})
 	want := []string{
 		`id=i\\d`, "version=v", "zone=z", "tags=a,b",
-		"` k`=``=v=w", "bytes=\x00\"\xff", "exact=" + strings.Repeat("x", 249), "", "long=" + long[:250], long[250:505], long[505:], "version=theirs",
+		"` k`=``=v=w", "bytes=\x00\"\xff", "exact=" + strings.Repeat("x", 249), "", "long=" + long[:250], long[250:505],
+		long[505:], "version=theirs",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%q\nwant\n%q", got, want)

@@ -44,20 +44,36 @@ func TestNamesPeopleExpect(t *testing.T) {
 	}{
 		{"primary.orders", dns.TypeA, noError, []string{"A 10.0.0.1"}},
 		{"REPLICA.orders", dns.TypeSRV, noError, []string{"SRV 0 10 8080 ip-10-0-0-2.orders.test.local."}},
-		{"east.orders", dns.TypeTXT, noError, []string{`TXT "id=a" "version=v1" "zone=east" "tags=Primary,east,,v1,a b"`}}, // zone and tag: once
+		// zone and tag: once
+		{"east.orders", dns.TypeTXT, noError, []string{
+			`TXT "id=a" "version=v1" "zone=east" "tags=Primary,east,,v1,a b"`,
+		}},
 		{"v1.orders", dns.TypeSRV, noError, []string{"SRV 0 10 8080 ip-10-0-0-1.orders.test.local."}},
 		{"x--a-20b.orders", dns.TypeA, noError, []string{"A 10.0.0.1"}},
-		{"_orders._tcp", dns.TypeSRV, noError, []string{"SRV 0 10 8080 ip-10-0-0-1.orders.test.local.", "SRV 0 10 8080 ip-10-0-0-2.orders.test.local."}},
-		{"_ORDERS._TCP", dns.TypeSRV, noError, []string{"SRV 0 10 8080 ip-10-0-0-1.ORDERS.test.local.", "SRV 0 10 8080 ip-10-0-0-2.ORDERS.test.local."}},
-		{"_x---4frder-53ervice._tcp", dns.TypeSRV, noError, []string{"SRV 0 10 80 ip-10-0-0-5.x---4frder-53ervice.test.local."}},
+		{"_orders._tcp", dns.TypeSRV, noError, []string{
+			"SRV 0 10 8080 ip-10-0-0-1.orders.test.local.", "SRV 0 10 8080 ip-10-0-0-2.orders.test.local.",
+		}},
+		{"_ORDERS._TCP", dns.TypeSRV, noError, []string{
+			"SRV 0 10 8080 ip-10-0-0-1.ORDERS.test.local.", "SRV 0 10 8080 ip-10-0-0-2.ORDERS.test.local.",
+		}},
+		{"_x---4frder-53ervice._tcp", dns.TypeSRV, noError, []string{
+			"SRV 0 10 80 ip-10-0-0-5.x---4frder-53ervice.test.local.",
+		}},
 		{"_hosts._tcp", dns.TypeSRV, noError, []string{"SRV 0 10 80 a.example.com.", "SRV 0 10 81 b.example.com."}},
-		{"_orders._tcp", dns.TypeA, noError, nil}, {"_hosts._tcp", dns.TypeA, noError, nil}, {"_tcp", dns.TypeSRV, noError, nil},
-		{"_nosuch._tcp", dns.TypeSRV, noName, nil}, {"orders._tcp", dns.TypeSRV, noName, nil}, {"_._tcp", dns.TypeSRV, noName, nil},
-		{"v1._orders._tcp", dns.TypeSRV, noName, nil}, {"_x--._tcp", dns.TypeSRV, noName, nil}, {"_orders._udp", dns.TypeSRV, noName, nil},
-		{"hosts", dns.TypeA, noError, []string{"CNAME a.example.com."}}, {"hosts", dns.TypeAAAA, noError, []string{"CNAME a.example.com."}},
-		{"hosts", dns.TypeCNAME, noError, []string{"CNAME a.example.com."}}, {"v2.hosts", dns.TypeA, noError, []string{"CNAME b.example.com."}},
-		{"hosts", dns.TypeSRV, noError, []string{"SRV 0 10 80 a.example.com.", "SRV 0 10 81 b.example.com."}}, {"hosts", dns.TypeMX, noError, nil},
-		{"mixed", dns.TypeA, noError, nil}, {"mixed", dns.TypeCNAME, noError, nil}, {"mixed", dns.TypeAAAA, noError, []string{"AAAA 2001:db8::2"}},
+		{"_orders._tcp", dns.TypeA, noError, nil}, {"_hosts._tcp", dns.TypeA, noError, nil},
+		{"_tcp", dns.TypeSRV, noError, nil},
+		{"_nosuch._tcp", dns.TypeSRV, noName, nil}, {"orders._tcp", dns.TypeSRV, noName, nil},
+		{"_._tcp", dns.TypeSRV, noName, nil},
+		{"v1._orders._tcp", dns.TypeSRV, noName, nil}, {"_x--._tcp", dns.TypeSRV, noName, nil},
+		{"_orders._udp", dns.TypeSRV, noName, nil},
+		{"hosts", dns.TypeA, noError, []string{"CNAME a.example.com."}},
+		{"hosts", dns.TypeAAAA, noError, []string{"CNAME a.example.com."}},
+		{"hosts", dns.TypeCNAME, noError, []string{"CNAME a.example.com."}},
+		{"v2.hosts", dns.TypeA, noError, []string{"CNAME b.example.com."}},
+		{"hosts", dns.TypeSRV, noError, []string{"SRV 0 10 80 a.example.com.", "SRV 0 10 81 b.example.com."}},
+		{"hosts", dns.TypeMX, noError, nil},
+		{"mixed", dns.TypeA, noError, nil}, {"mixed", dns.TypeCNAME, noError, nil},
+		{"mixed", dns.TypeAAAA, noError, []string{"AAAA 2001:db8::2"}},
 		{"leaving", dns.TypeA, noError, nil}, {"orders", dns.TypeCNAME, noError, nil},
 	} {
 		a := ask(t, s, query(test.name, test.qtype), dns.MaxMsgSize)
@@ -97,7 +113,9 @@ func TestReverse(t *testing.T) {
 	for name, want := range map[string][]string{
 		"1.0.0.10.in-addr.arpa.": {"PTR ip-10-0-0-1.billing.test.local.", "PTR ip-10-0-0-1.orders.test.local."},
 		"5.0.0.10.IN-ADDR.arpa.": {"PTR ip-10-0-0-5.x---4frder-53ervice.test.local."},
-		"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.": {"PTR ip-2001-db8-0-0-0-0-0-1.billing.test.local."},
+		"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.": {
+			"PTR ip-2001-db8-0-0-0-0-0-1.billing.test.local.",
+		},
 	} {
 		// Billing's IPv6 address is its own name's target too.
 		a := ask(t, s, query(name, dns.TypePTR), maxUDP)
@@ -108,7 +126,10 @@ func TestReverse(t *testing.T) {
 			t.Errorf("%s: %v", name, a)
 		}
 	}
-	for _, name := range []string{"9.0.0.10.in-addr.arpa.", "0.0.10.in-addr.arpa.", "01.0.0.10.in-addr.arpa.", "in-addr.arpa.", "x.ip6.arpa.", "1.1.0.0.10.in-addr.arpa.", `\000.0.0.10.in-addr.arpa.`} {
+	for _, name := range []string{
+		"9.0.0.10.in-addr.arpa.", "0.0.10.in-addr.arpa.", "01.0.0.10.in-addr.arpa.", "in-addr.arpa.", "x.ip6.arpa.",
+		"1.1.0.0.10.in-addr.arpa.", `\000.0.0.10.in-addr.arpa.`,
+	} {
 		if a := ask(t, s, query(name, dns.TypePTR), maxUDP); a.Rcode != dns.RcodeRefused {
 			t.Errorf("%s: %v", name, a)
 		}
@@ -149,7 +170,8 @@ func TestAllow(t *testing.T) {
 		Options{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/32")}},
 	)
 	for from, want := range map[string]bool{
-		"127.0.0.1:53": true, "[::1]:53": true, "10.1.2.3:53": true, "[::ffff:10.1.2.3]:53": true, "[2001:db8::1%eth0]:53": true, "10.2.0.1:53": false, "[2001:db9::1]:53": false,
+		"127.0.0.1:53": true, "[::1]:53": true, "10.1.2.3:53": true, "[::ffff:10.1.2.3]:53": true,
+		"[2001:db8::1%eth0]:53": true, "10.2.0.1:53": false, "[2001:db9::1]:53": false,
 	} {
 		if got := s.allows(net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from))); got != want {
 			t.Errorf("%s: %v", from, got)

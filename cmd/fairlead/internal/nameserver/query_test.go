@@ -15,17 +15,22 @@ func TestRefusals(t *testing.T) {
 		q     *dns.Msg
 		rcode int
 	}{
-		"another domain":     {query("example.com.", dns.TypeA), dns.RcodeRefused},
-		"the root":           {query(".", dns.TypeNS), dns.RcodeRefused},
-		"the domain's own":   {query("local.", dns.TypeSOA), dns.RcodeRefused},
-		"a similar domain":   {query("orders.xtest.local.", dns.TypeA), dns.RcodeRefused},
-		"a transfer":         {query("", dns.TypeAXFR), dns.RcodeRefused},
-		"another class":      {with(query("orders", dns.TypeTXT), func(q *dns.Msg) { q.Question[0].Qclass = dns.ClassCHAOS }), dns.RcodeRefused},
-		"an update":          {new(dns.Msg).SetUpdate("test.local."), dns.RcodeNotImplemented},
-		"a notification":     {new(dns.Msg).SetNotify("test.local."), dns.RcodeNotImplemented},
-		"two questions":      {with(query("orders", dns.TypeA), func(q *dns.Msg) { q.Question = append(q.Question, q.Question[0]) }), dns.RcodeFormatError},
-		"no question":        {with(query("orders", dns.TypeA), func(q *dns.Msg) { q.Question = nil }), dns.RcodeFormatError},
-		"two EDNS0 records":  {with(query("orders", dns.TypeA).SetEdns0(1232, false), func(q *dns.Msg) { q.Extra = append(q.Extra, q.Extra[0]) }), dns.RcodeFormatError},
+		"another domain":   {query("example.com.", dns.TypeA), dns.RcodeRefused},
+		"the root":         {query(".", dns.TypeNS), dns.RcodeRefused},
+		"the domain's own": {query("local.", dns.TypeSOA), dns.RcodeRefused},
+		"a similar domain": {query("orders.xtest.local.", dns.TypeA), dns.RcodeRefused},
+		"a transfer":       {query("", dns.TypeAXFR), dns.RcodeRefused},
+		"another class": {with(query("orders", dns.TypeTXT),
+			func(q *dns.Msg) { q.Question[0].Qclass = dns.ClassCHAOS }), dns.RcodeRefused},
+		"an update":      {new(dns.Msg).SetUpdate("test.local."), dns.RcodeNotImplemented},
+		"a notification": {new(dns.Msg).SetNotify("test.local."), dns.RcodeNotImplemented},
+		"two questions": {with(query("orders", dns.TypeA),
+			func(q *dns.Msg) { q.Question = append(q.Question, q.Question[0]) }), dns.RcodeFormatError},
+		"no question": {
+			with(query("orders", dns.TypeA), func(q *dns.Msg) { q.Question = nil }), dns.RcodeFormatError,
+		},
+		"two EDNS0 records": {with(query("orders", dns.TypeA).SetEdns0(1232, false),
+			func(q *dns.Msg) { q.Extra = append(q.Extra, q.Extra[0]) }), dns.RcodeFormatError},
 		"a version of EDNS0": {version1, dns.RcodeBadVers},
 	} {
 		if a := ask(t, s, test.q, maxUDP); a.Rcode != test.rcode || a.Authoritative || len(a.Answer)+len(a.Ns) != 0 {
@@ -73,7 +78,8 @@ func TestMalformed(t *testing.T) {
 		t.Errorf("an answer is answered: %v", r.reply)
 	}
 	for what, tail := range map[string]string{
-		"a pointer to itself": "\xc0\x0c\x00\x01\x00\x01", "a long label": "\x40aaaaaaaa\x00\x00\x01\x00\x01", "a pointer beyond the end": "\xff\xff\x00\x01\x00\x01",
+		"a pointer to itself": "\xc0\x0c\x00\x01\x00\x01", "a long label": "\x40aaaaaaaa\x00\x00\x01\x00\x01",
+		"a pointer beyond the end": "\xff\xff\x00\x01\x00\x01",
 	} {
 		packet := append([]byte("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"), tail...)
 		if r := s.begin(packet, maxUDP); r == nil || r.reply.Rcode != dns.RcodeFormatError {
@@ -84,7 +90,8 @@ func TestMalformed(t *testing.T) {
 
 func FuzzPacket(f *testing.F) {
 	for _, q := range []*dns.Msg{
-		query("orders", dns.TypeA), query("v1.orders", dns.TypeSRV).SetEdns0(1232, true), query(`x---4f\.\000.a\.b`, dns.TypeTXT), query("", dns.TypeANY),
+		query("orders", dns.TypeA), query("v1.orders", dns.TypeSRV).SetEdns0(1232, true),
+		query(`x---4f\.\000.a\.b`, dns.TypeTXT), query("", dns.TypeANY),
 	} {
 		packet, err := q.Pack()
 		if err != nil {

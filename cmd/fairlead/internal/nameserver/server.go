@@ -93,11 +93,10 @@ func New(source Source, o Options) (*Server, error) {
 		return nil, fmt.Errorf("%d services cannot be followed", o.Services)
 	}
 	return &Server{
-		domain: domain, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN, allow: o.Allow,
-		services: newServices(
-			source,
-			o.Services,
-		), waiting: make(chan struct{}, maxWaiting), conns: make(chan struct{}, maxConns),
+		domain: domain, labels: dns.CountLabel(domain), ttl: uint32(o.TTL / time.Second), rand: rand.IntN,
+		allow:    o.Allow,
+		services: newServices(source, o.Services), waiting: make(chan struct{}, maxWaiting),
+		conns: make(chan struct{}, maxConns),
 	}, nil
 }
 

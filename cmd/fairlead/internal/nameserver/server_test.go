@@ -165,7 +165,9 @@ func TestOptions(t *testing.T) {
 	if err := s.Listen("127.0.0.1:nonsense"); err == nil {
 		t.Error("it listens on a port that is none")
 	}
-	for _, o := range []Options{{Domain: "."}, {Domain: "a..b"}, {Domain: ".a"}, {Domain: "ü"}, {Domain: `a\.b`}, {TTL: -1}, {TTL: time.Millisecond}, {TTL: 2 * time.Hour}, {Services: -1}} {
+	for _, o := range []Options{{Domain: "."}, {Domain: "a..b"}, {
+		Domain: ".a",
+	}, {Domain: "ü"}, {Domain: `a\.b`}, {TTL: -1}, {TTL: time.Millisecond}, {TTL: 2 * time.Hour}, {Services: -1}} {
 		if _, err := New(newFake(), o); err == nil {
 			t.Errorf("%+v is taken", o)
 		}
@@ -196,17 +198,13 @@ func TestEtcd(t *testing.T) {
 		})
 	}
 	await("orders", dns.RcodeNameError)
-	a, err := r.Register(
-		ctx,
-		discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"},
-	)
+	a, err := r.Register(ctx,
+		discovery.Instance{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := r.Register(
-		ctx,
-		discovery.Instance{Service: "orders", ID: "b", Addresses: []string{"10.0.0.2:80"}, Zone: "east"},
-	)
+	b, err := r.Register(ctx,
+		discovery.Instance{Service: "orders", ID: "b", Addresses: []string{"10.0.0.2:80"}, Zone: "east"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,11 @@ func TestRender(t *testing.T) {
 		}
 	}
 	text := strings.Join(m.Render(begin.Add(time.Second), 100, 24), "\n")
-	for _, want := range []string{"12:00:01  revision 142  42 changes/s  50 proposals/s", "! a            down     10.0.0.1:2379: connection refused", "leader", "1.23ms", "3 MiB", "50 changes seen", "1.0        (keys without a slash)", "! the watch was refused"} {
+	for _, want := range []string{
+		"12:00:01  revision 142  42 changes/s  50 proposals/s",
+		"! a            down     10.0.0.1:2379: connection refused", "leader", "1.23ms", "3 MiB", "50 changes seen",
+		"1.0        (keys without a slash)", "! the watch was refused",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -65,7 +65,9 @@ func roleGrantCommand(a *command.App) *cobra.Command {
 				func(ctx context.Context, c *clientv3.Client) (*clientv3.AuthRoleGrantPermissionResponse, error) {
 					return c.RoleGrantPermission(ctx, args[0], key, end, permission)
 				},
-				func(*clientv3.AuthRoleGrantPermissionResponse) string { return fmt.Sprintf("Role %s updated", args[0]) },
+				func(*clientv3.AuthRoleGrantPermissionResponse) string {
+					return fmt.Sprintf("Role %s updated", args[0])
+				},
 			)
 		},
 	}

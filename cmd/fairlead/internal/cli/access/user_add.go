@@ -18,9 +18,11 @@ func userAddCommand(a *command.App) *cobra.Command {
 		password                string
 	)
 	c := &cobra.Command{
-		Use:     "add USER[:PASSWORD]",
-		Short:   "Add a user",
-		Example: "  fairlead user add alice\n  fairlead user add alice --interactive=false < password.txt\n  fairlead user add backup --no-password",
+		Use:   "add USER[:PASSWORD]",
+		Short: "Add a user",
+		Example: "  fairlead user add alice\n  fairlead user add alice --interactive=false < password.txt\n  " +
+			"fairlead " +
+			"user add backup --no-password",
 		Long: `Add a user. If no password is given, after the name or as --new-user-password, the command asks for
 it twice. Without a terminal it reads the password from two lines of standard input, with
 --interactive=false from one.`,

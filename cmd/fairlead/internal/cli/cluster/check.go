@@ -29,7 +29,8 @@ var scaleLoads = map[string]scaleLoad{
 	"s": {
 		pairs:   10_000,
 		clients: 50,
-	}, "m": {pairs: 100_000, clients: 200}, "l": {pairs: 1_000_000, clients: 500}, "xl": {pairs: 3_000_000, clients: 1000},
+	}, "m": {pairs: 100_000, clients: 200}, "l": {pairs: 1_000_000, clients: 500},
+	"xl": {pairs: 3_000_000, clients: 1000},
 }
 
 type perfLoad struct{ clients, rate int }

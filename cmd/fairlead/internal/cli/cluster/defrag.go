@@ -81,7 +81,8 @@ func defragment(ctx context.Context, a *command.App, endpoints []string) error {
 		d := defragmented{ep, time.Since(start).String()}
 		good = append(good, d)
 		if a.Out.Format == command.FormatPlain { // each when it is done, not all at the end
-			if _, err := fmt.Fprintf(a.Env.Stdout, "Finished defragmenting etcd member[%s]. took %s\n", d.Endpoint, d.Took); err != nil {
+			_, err := fmt.Fprintf(a.Env.Stdout, "Finished defragmenting etcd member[%s]. took %s\n", d.Endpoint, d.Took)
+			if err != nil {
 				return err
 			}
 		}

@@ -51,11 +51,12 @@ type doctorFlags struct {
 func doctorCommand(a *command.App) *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
-		Use:     "doctor",
-		Short:   "Look at a cluster and say what is wrong and what to do",
-		Example: "  fairlead doctor --strict\n  fairlead doctor --watch --period 30s\n  fairlead doctor --json --period 1m",
-		Long:    doctorHelp,
-		Args:    command.NoArgs,
+		Use:   "doctor",
+		Short: "Look at a cluster and say what is wrong and what to do",
+		Example: "  fairlead doctor --strict\n  fairlead doctor --watch --period 30s\n  fairlead doctor --json " +
+			"--period 1m",
+		Long: doctorHelp,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.period < 0 || f.watch && f.period < leastRound {
 				return command.Usage(

@@ -20,9 +20,8 @@ func TestDoctorsEvents(t *testing.T) {
 	if len(present) != 1 || len(events) != 1 || events[0].Event != "begun" || events[0].Since != nil {
 		t.Errorf("begun: %+v, %+v", present, events)
 	}
-	if present, events = changes(present, []finding{slow("200ms"), {Rule: "far"}}, at.Add(time.Second)); len(
-		present,
-	) != 2 ||
+	present, events = changes(present, []finding{slow("200ms"), {Rule: "far"}}, at.Add(time.Second))
+	if len(present) != 2 ||
 		len(events) != 1 ||
 		events[0].Rule != "far" {
 		t.Errorf("goes on: %+v, %+v", present, events)
@@ -47,7 +46,9 @@ func TestDoctorsCommandLines(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	for in, want := range map[string]string{"a:1,b": "a:1,b", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "é": "'é'"} {
+	for in, want := range map[string]string{
+		"a:1,b": "a:1,b", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "é": "'é'",
+	} {
 		if got := shellWord(in); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
@@ -59,7 +60,8 @@ func TestParagraph(t *testing.T) {
 	p := &command.Printer{Writer: bufio.NewWriter(&b), Width: 20}
 	printParagraph(p, "  To do: ", "one two three four averyveryverylongwordthatfitsnowhere five")
 	p.Flush()
-	if want := "  To do: one two\n    three four\n    averyveryverylongwordthatfitsnowhere\n    five\n"; b.String() != want {
+	want := "  To do: one two\n    three four\n    averyveryverylongwordthatfitsnowhere\n    five\n"
+	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 }

@@ -91,7 +91,8 @@ func (d *diagnosis) tell(now time.Time, events []event, first bool, left int) er
 			)
 		}
 		if err := p.Print(command.View{JSON: e}, func() { fmt.Fprintln(p, at+line) }, func() ([]string, [][]string) {
-			return []string{"TIME", "EVENT", "SEVERITY", "WHAT"}, [][]string{{now.Format(time.DateTime), e.Event, e.Severity, e.text()}}
+			return []string{"TIME", "EVENT", "SEVERITY", "WHAT"},
+				[][]string{{now.Format(time.DateTime), e.Event, e.Severity, e.text()}}
 		}); err != nil {
 			return err
 		}

@@ -106,11 +106,12 @@ func (f *restoreFlags) config(file string) (snapshot.RestoreConfig, error) {
 func snapshotRestoreCommand(a *command.App) *cobra.Command {
 	var f restoreFlags
 	c := &cobra.Command{
-		Use:     "restore FILE",
-		Short:   "Make a member's data directory from a snapshot file",
-		Example: "  fairlead snapshot restore backup.db --data-dir m1.etcd --name m1 --initial-cluster m1=http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380",
-		Long:    restoreHelp,
-		Args:    command.OneArg("a file"),
+		Use:   "restore FILE",
+		Short: "Make a member's data directory from a snapshot file",
+		Example: "  fairlead snapshot restore backup.db --data-dir m1.etcd --name m1 --initial-cluster " +
+			"m1=http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380",
+		Long: restoreHelp,
+		Args: command.OneArg("a file"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := a.NeedsNoMessage(); err != nil {
 				return err

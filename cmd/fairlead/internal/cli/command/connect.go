@@ -129,7 +129,8 @@ func (f *ConnFlags) Secured() (*clientv3.Config, error) {
 		wanted = wanted || strings.HasPrefix(ep, "https://") || strings.HasPrefix(ep, "unixs:")
 	}
 	return clientv3.NewClientConfig(&clientv3.ConfigSpec{Secure: &clientv3.SecureConfig{
-		Cert: f.Cert, Key: f.Key, Cacert: f.Cacert, InsecureTransport: !wanted, InsecureSkipVerify: f.InsecureSkipVerify,
+		Cert: f.Cert, Key: f.Key, Cacert: f.Cacert, InsecureTransport: !wanted,
+		InsecureSkipVerify: f.InsecureSkipVerify,
 	}}, nil)
 }
 

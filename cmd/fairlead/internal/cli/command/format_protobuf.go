@@ -59,7 +59,9 @@ func messageOf(v any) (proto.Message, bool) {
 	case *clientv3.LeaseKeepAliveResponse:
 		return &pb.LeaseKeepAliveResponse{Header: r.ResponseHeader, ID: int64(r.ID), TTL: r.TTL}, true
 	case *clientv3.LeaseTimeToLiveResponse:
-		return &pb.LeaseTimeToLiveResponse{Header: r.ResponseHeader, ID: int64(r.ID), TTL: r.TTL, GrantedTTL: r.GrantedTTL, Keys: r.Keys}, true
+		return &pb.LeaseTimeToLiveResponse{
+			Header: r.ResponseHeader, ID: int64(r.ID), TTL: r.TTL, GrantedTTL: r.GrantedTTL, Keys: r.Keys,
+		}, true
 	case *clientv3.LeaseLeasesResponse:
 		m := &pb.LeaseLeasesResponse{Header: r.ResponseHeader}
 		for _, l := range r.Leases {

@@ -5,7 +5,8 @@ import "testing"
 // On a terminal nothing of a key or value is acted on; elsewhere all is as it is.
 func TestHarmless(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain\n\tüber 日本": "plain\n\tüber 日本", "a\x1b[31mred": `a\x1b[31mred`, "bell\a\r\n": "bell\\a\\r\n", "\xff\xfe": `\xff\xfe`, "\u202e": `\u202e`, "": "",
+		"plain\n\tüber 日本": "plain\n\tüber 日本", "a\x1b[31mred": `a\x1b[31mred`, "bell\a\r\n": "bell\\a\\r\n",
+		"\xff\xfe": `\xff\xfe`, "\u202e": `\u202e`, "": "",
 	} {
 		if got := harmless(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

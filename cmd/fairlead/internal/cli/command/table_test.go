@@ -40,7 +40,8 @@ func TestVisible(t *testing.T) {
 
 func TestBytesText(t *testing.T) {
 	for n, want := range map[int64]string{
-		0: "0 B", 999: "999 B", 1000: "1.0 kB", 28672: "29 kB", 999_600: "1.0 MB", 2147483648: "2.1 GB", 5_500_000_000_000: "5.5 TB",
+		0: "0 B", 999: "999 B", 1000: "1.0 kB", 28672: "29 kB", 999_600: "1.0 MB", 2147483648: "2.1 GB",
+		5_500_000_000_000: "5.5 TB",
 	} {
 		if got := BytesText(n); got != want {
 			t.Errorf("bytesText(%d) = %s, want %s", n, got, want)

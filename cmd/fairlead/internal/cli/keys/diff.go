@@ -32,10 +32,11 @@ type diffFlags struct {
 func diffCommand(a *command.App) *cobra.Command {
 	var f diffFlags
 	c := &cobra.Command{
-		Use:     "diff PREFIX [OTHER-PREFIX]",
-		Short:   "Compare two prefixes, revisions or clusters",
-		Long:    diffHelp,
-		Example: "  fairlead diff staging/ production/\n  fairlead diff orders/ --rev 4711\n  fairlead diff orders/ --other-endpoints backup:2379",
+		Use:   "diff PREFIX [OTHER-PREFIX]",
+		Short: "Compare two prefixes, revisions or clusters",
+		Long:  diffHelp,
+		Example: "  fairlead diff staging/ production/\n  fairlead diff orders/ --rev 4711\n  fairlead diff orders/ " +
+			"--other-endpoints backup:2379",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || len(args) > 2 {
 				return command.Usage(

@@ -130,9 +130,10 @@ func sortOf(by, order string) (clientv3.SortTarget, clientv3.SortOrder, error) {
 func getCommand(a *command.App) *cobra.Command {
 	var f getFlags
 	c := &cobra.Command{
-		Use:     "get KEY [RANGE_END]",
-		Short:   "Read a key or a range of keys",
-		Example: "  fairlead get orders/17\n  fairlead get orders/ --prefix --keys-only --limit 20\n  fairlead get orders/17 --rev 4711",
+		Use:   "get KEY [RANGE_END]",
+		Short: "Read a key or a range of keys",
+		Example: "  fairlead get orders/17\n  fairlead get orders/ --prefix --keys-only --limit 20\n  fairlead get " +
+			"orders/17 --rev 4711",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op, err := f.op(args)
 			if err != nil {

@@ -78,9 +78,11 @@ func parseLease(s string) (clientv3.LeaseID, error) {
 func putCommand(a *command.App) *cobra.Command {
 	var f putFlags
 	c := &cobra.Command{
-		Use:     "put KEY [VALUE]",
-		Short:   "Write a key",
-		Example: "  fairlead put orders/17 paid\n  fairlead put config/limits < limits.json\n  fairlead put orders/17 paid --lease 694d81417acd4707 --prev-kv",
+		Use:   "put KEY [VALUE]",
+		Short: "Write a key",
+		Example: "  fairlead put orders/17 paid\n  fairlead put config/limits < limits.json\n  fairlead put " +
+			"orders/17 " +
+			"paid --lease 694d81417acd4707 --prev-kv",
 		Long: "Write a key. Without VALUE the value is all of standard input.\n" +
 			"Write -- before a value that begins with -, like: put -- KEY -1",
 		RunE: func(cmd *cobra.Command, args []string) error {

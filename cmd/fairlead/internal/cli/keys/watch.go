@@ -65,9 +65,10 @@ func watchCommand(a *command.App) *cobra.Command {
 	var f watchFlags
 	var interactive, resume bool
 	c := &cobra.Command{
-		Use:     "watch [KEY [RANGE_END]] [-- PROGRAM [ARGUMENTS]]",
-		Short:   "Print the changes of a key or a range of keys until interrupted",
-		Example: "  fairlead watch orders/ --prefix --prev-kv\n  fairlead watch config/limits -- sh -c 'echo $ETCD_WATCH_VALUE'",
+		Use:   "watch [KEY [RANGE_END]] [-- PROGRAM [ARGUMENTS]]",
+		Short: "Print the changes of a key or a range of keys until interrupted",
+		Example: "  fairlead watch orders/ --prefix --prev-kv\n  fairlead watch config/limits -- sh -c 'echo " +
+			"$ETCD_WATCH_VALUE'",
 		Long: `Print the changes of a key or a range of keys until interrupted. If a program is
 given, it is run for each change, with this environment:
   ETCD_WATCH_KEY, ETCD_WATCH_VALUE     the pair, as quoted text

@@ -51,9 +51,10 @@ type consoleFlags struct {
 func consoleCommand(a *command.App) *cobra.Command {
 	var f consoleFlags
 	c := &cobra.Command{
-		Use:     "console",
-		Short:   "Serve the web console",
-		Example: "  fairlead console --read-only\n  fairlead console --listen :2389 --host etcd.example.com --login --tls-cert console.pem --tls-key console-key.pem",
+		Use:   "console",
+		Short: "Serve the web console",
+		Example: "  fairlead console --read-only\n  fairlead console --listen :2389 --host etcd.example.com --login " +
+			"--tls-cert console.pem --tls-key console-key.pem",
 		Long: `Serve the web console until Ctrl-C: the cluster, services, keys with their revisions, changes as
 they happen, leases, locks and users. Every page shows the findings of "fairlead doctor". While a
 page is open the cluster is examined every 5 s, once for all pages.
@@ -256,13 +257,15 @@ func (f *consoleFlags) check() error {
 	if !isLoopback(host) {
 		if f.cert == "" {
 			return fmt.Errorf(
-				"--listen %s can be reached by others, so it needs TLS: give --tls-cert and --tls-key, or listen on 127.0.0.1",
+				"--listen %s can be reached by others, so it needs TLS: give --tls-cert and --tls-key, or listen on "+
+					"127.0.0.1",
 				f.listen,
 			)
 		}
 		if f.token == "" && !f.login {
 			return fmt.Errorf(
-				"--listen %s can be reached by others, so they must prove who they are: give --login, --token or --token-file, or listen on 127.0.0.1",
+				"--listen %s can be reached by others, so they must prove who they are: give --login, --token or "+
+					"--token-file, or listen on 127.0.0.1",
 				f.listen,
 			)
 		}

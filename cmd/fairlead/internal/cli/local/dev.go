@@ -43,9 +43,11 @@ The web console runs beside the cluster.`,
 	c.Flags().
 		IntVar(&o.Members, "members", 0, "number of members (default: as many as the data directory holds, else 1)")
 	c.Flags().
-		IntVar(&o.Port, "port", 0, "client port of the first member; further ports follow it, two for each member (default: the usual ones)")
+		IntVar(&o.Port, "port", 0,
+			"client port of the first member; further ports follow it, two for each member (default: the usual ones)")
 	c.Flags().
-		StringVar(&o.DataDir, "data-dir", "", "where to keep the data (default: a temporary directory, removed at the end)")
+		StringVar(&o.DataDir, "data-dir", "",
+			"where to keep the data (default: a temporary directory, removed at the end)")
 	c.Flags().StringVar(&listen, "console", ConsoleAddress, "where the web console listens; empty for none")
 	c.Flags().
 		StringVar(&o.LogLevel, "log-level", "", "also print etcd's log from this level on: debug, info, warn or error")

@@ -48,7 +48,16 @@ func migrateCommand(a *command.App) *cobra.Command {
 		Use:   "migrate DIR",
 		Short: "Move a Go program from the official client",
 		Long:  migrateHelp,
-		Example: "  fairlead migrate .                    # shows what would change\n  fairlead migrate --write .            # changes it\n" +
+		Example: "  fairlead migrate .                    # shows what would change\n  fairlead migrate --write .    " +
+			" " +
+			" " +
+			" " +
+			" " +
+			" " +
+			" " +
+			" " +
+			" " +
+			"# changes it\n" +
 			"  fairlead migrate --replace --write .  # changes go.mod instead of the imports",
 		Args: command.OneArg("a directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,7 +66,9 @@ func migrateCommand(a *command.App) *cobra.Command {
 			}
 			plan := func() (*migrate.Plan, error) { return migrate.New(args[0]) }
 			if replace.on {
-				plan = func() (*migrate.Plan, error) { return migrate.NewReplacement(cmd.Context(), args[0], replace.with) }
+				plan = func() (*migrate.Plan, error) {
+					return migrate.NewReplacement(cmd.Context(), args[0], replace.with)
+				}
 			}
 			p, err := plan()
 			if err != nil {
@@ -82,9 +93,11 @@ func migrateCommand(a *command.App) *cobra.Command {
 	c.Flags().BoolVar(&write, "write", false, "change the files")
 	c.Flags().BoolVar(&replace.on, "replace", false, "change go.mod instead of the imports, for the dependencies too")
 	c.Flags().
-		StringVar(&replace.with.Version, "version", "", "`version` of the drop-in module for --replace (default the latest)")
+		StringVar(&replace.with.Version, "version", "",
+			"`version` of the drop-in module for --replace (default the latest)")
 	c.Flags().
-		StringVar(&replace.with.Checkout, "checkout", "", "`directory` with Fairlead's repository for --replace, instead of a version")
+		StringVar(&replace.with.Checkout, "checkout", "",
+			"`directory` with Fairlead's repository for --replace, instead of a version")
 	return c
 }
 
@@ -113,7 +126,8 @@ func reportReplacement(a *command.App, p *migrate.Plan, written bool) {
 	default:
 		fmt.Fprintf(
 			a.Env.Stderr,
-			"Changed: %s. Next:\n  go vet ./...\n  go list -m go.etcd.io/etcd/client/v3   # names what stands in its place\n",
+			"Changed: %s. Next:\n  go vet ./...\n  go list -m go.etcd.io/etcd/client/v3   # names what stands in its "+
+				"place\n",
 			files,
 		)
 	}

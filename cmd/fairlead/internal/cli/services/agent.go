@@ -89,11 +89,12 @@ func agentCommand(a *command.App) *cobra.Command {
 	var f dnsFlags
 	var o agent.Options
 	c := &cobra.Command{
-		Use:     "agent",
-		Short:   "Serve DNS, an HTTP API and xDS about services to this host",
-		Example: "  fairlead agent --dns 127.0.0.1:5353 --http 127.0.0.1:2390 --socket /run/fairlead.sock --files /var/lib/fairlead",
-		Long:    agentHelp,
-		Args:    command.NoArgs,
+		Use:   "agent",
+		Short: "Serve DNS, an HTTP API and xDS about services to this host",
+		Example: "  fairlead agent --dns 127.0.0.1:5353 --http 127.0.0.1:2390 --socket /run/fairlead.sock --files " +
+			"/var/lib/fairlead",
+		Long: agentHelp,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, base, err := f.records.records()
 			if err != nil {

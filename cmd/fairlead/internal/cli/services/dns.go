@@ -54,11 +54,12 @@ func dnsCommand(a *command.App) *cobra.Command {
 	var f dnsFlags
 	var files string
 	c := &cobra.Command{
-		Use:     "dns",
-		Short:   "Answer DNS queries about services",
-		Example: "  fairlead dns --listen 127.0.0.1:5353 --domain fairlead.internal\n  dig @127.0.0.1 -p 5353 payments.fairlead.internal SRV",
-		Long:    dnsHelp,
-		Args:    command.NoArgs,
+		Use:   "dns",
+		Short: "Answer DNS queries about services",
+		Example: "  fairlead dns --listen 127.0.0.1:5353 --domain fairlead.internal\n  dig @127.0.0.1 -p 5353 " +
+			"payments.fairlead.internal SRV",
+		Long: dnsHelp,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, base, err := f.records.records()
 			if err != nil {

@@ -20,7 +20,8 @@ func svcLimitCommand(a *command.App) *cobra.Command {
 		Short: short,
 		Long: short + `: circuit breaking and outlier detection. A limit whose flag is missing is lifted; without any
 flags the command shows the limits. They last until they are changed again.`,
-		Example: "  fairlead svc limit orders --requests 200 --failures 50\n  fairlead svc limit orders\n  fairlead svc limit orders --remove",
+		Example: "  fairlead svc limit orders --requests 200 --failures 50\n  fairlead svc limit orders\n  fairlead " +
+			"svc limit orders --remove",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || remove && l != (discovery.Limits{}) {
 				return command.Usage(

@@ -26,7 +26,8 @@ func svcSplitCommand(a *command.App, records *recordFlags) *cobra.Command {
 up to 100. Instances that match no filter get no calls. If no instance of a filter works, the others
 share its calls; if none works at all, every instance gets some. All callers that use Fairlead
 follow a change at once. It lasts until it is changed again.`,
-		Example: "  fairlead svc split orders v1=95 v2=5\n  fairlead svc split orders tag=canary=1 tag=stable=99\n  fairlead svc split orders\n  fairlead svc split orders --remove",
+		Example: "  fairlead svc split orders v1=95 v2=5\n  fairlead svc split orders tag=canary=1 tag=stable=99\n  " +
+			"fairlead svc split orders\n  fairlead svc split orders --remove",
 		Args: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 0 || remove && len(args) > 1 {
 				return command.Usage(
@@ -42,7 +43,8 @@ follow a change at once. It lasts until it is changed again.`,
 			if len(args) == 1 && !remove {
 				return showSplit(cmd.Context(), a, records, args[0])
 			}
-			if err := changeControl(cmd.Context(), a, args[0], func(ctl *discovery.Control) { ctl.Split = split }); err != nil {
+			err := changeControl(cmd.Context(), a, args[0], func(ctl *discovery.Control) { ctl.Split = split })
+			if err != nil {
 				return err
 			}
 			return sayUnmatched(cmd.Context(), a, records, args[0], split)
@@ -139,10 +141,9 @@ func showSplit(ctx context.Context, a *command.App, records *recordFlags, servic
 		}, func() ([]string, [][]string) {
 			var rows [][]string
 			for _, s := range list {
-				rows = append(
-					rows,
-					[]string{command.Visible(string(s.Filter)), percent(s.Percent), fmt.Sprint(s.Instances)},
-				)
+				rows = append(rows, []string{
+					command.Visible(string(s.Filter)), percent(s.Percent), fmt.Sprint(s.Instances),
+				})
 			}
 			return []string{"FILTER", "PERCENT", "INSTANCES"}, rows
 		})

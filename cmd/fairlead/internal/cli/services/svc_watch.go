@@ -46,7 +46,9 @@ func svcWatchCommand(a *command.App, records *recordFlags) *cobra.Command {
 						stale = change.Stale
 						fmt.Fprintln(
 							a.Env.Stderr,
-							map[bool]string{true: "etcd does not answer; this is what was last known", false: "etcd answers again"}[stale],
+							map[bool]string{
+								true: "etcd does not answer; this is what was last known", false: "etcd answers again",
+							}[stale],
 						)
 					}
 					if err := printChange(a, &change); err != nil {
@@ -87,7 +89,8 @@ func printChange(a *command.App, c *discovery.Change) error {
 		}
 		return nil
 	}
-	if err := errors.Join(print("removed", c.Removed), print("updated", c.Updated), print("added", c.Added)); err != nil {
+	err := errors.Join(print("removed", c.Removed), print("updated", c.Updated), print("added", c.Added))
+	if err != nil {
 		return err
 	}
 	return p.Flush()
