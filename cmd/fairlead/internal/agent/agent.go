@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fairlead-go/fairlead/clientv3"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/hosts"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/nameserver"
 	"github.com/fairlead-go/fairlead/discovery"
 	"github.com/fairlead-go/fairlead/internal/site"
@@ -174,7 +175,7 @@ func (a *Agent) listenHTTP() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range ownNames(l.Addr()) {
+	for _, name := range hosts.Of(l.Addr()) {
 		g.hosts[site.HostName(name)] = true
 	}
 	local, _ := onLoopback(a.o.HTTP) // Check has looked at it
@@ -310,27 +311,4 @@ func (a *Agent) closeListeners() {
 	if a.plane != nil {
 		a.plane.close()
 	}
-}
-
-// ownNames are the names of the address that is listened on; of all, if it is any of this
-// machine's.
-func ownNames(at net.Addr) []string {
-	tcp, ok := at.(*net.TCPAddr)
-	if !ok {
-		return nil
-	}
-	names := []string{tcp.IP.String()}
-	if !tcp.IP.IsUnspecified() {
-		return names
-	}
-	if name, err := os.Hostname(); err == nil {
-		names = append(names, name)
-	}
-	addrs, _ := net.InterfaceAddrs() // then by name only
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok {
-			names = append(names, n.IP.String())
-		}
-	}
-	return names
 }

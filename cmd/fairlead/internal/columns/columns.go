@@ -3,6 +3,7 @@
 package columns
 
 import (
+	"strings"
 	"unicode"
 
 	"golang.org/x/text/width"
@@ -45,4 +46,39 @@ func Cut(s string, limit int) string {
 		}
 	}
 	return s
+}
+
+// Wrap writes text after label and breaks it at blanks into lines of at most limit columns; lines
+// after the first begin with indent. The first word stays behind the label, and longer words stay
+// whole.
+func Wrap(label, text, indent string, limit int) (lines []string) {
+	text = strings.TrimRight(text, " ")
+	for {
+		at := breakAt(label, text, limit)
+		if at < 0 {
+			return append(lines, label+text)
+		}
+		lines = append(lines, strings.TrimRight(label+text[:at], " "))
+		label, text = indent, strings.TrimLeft(text[at:], " ")
+	}
+}
+
+// breakAt is the last blank before which text fits behind label, or the first one after a word that
+// is too long; -1 if nothing is to be broken.
+func breakAt(label, text string, limit int) int {
+	n, last, begun := Width(label), -1, false
+	for i, r := range text {
+		switch {
+		case r == ' ' && begun && n <= limit:
+			last = i
+		case r == ' ' && begun && last < 0:
+			return i
+		}
+		begun = begun || r != ' '
+		n += of(r)
+	}
+	if n <= limit {
+		return -1
+	}
+	return last
 }

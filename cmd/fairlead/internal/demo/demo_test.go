@@ -77,20 +77,6 @@ func TestReportFails(t *testing.T) {
 	}
 }
 
-func TestWrap(t *testing.T) {
-	const text = "frozen 50 calls, 0 failed, slowest 1.2 s after averyveryverylongword"
-	for _, width := range []int{20, 38, 200} {
-		for i, line := range wrap(text, width) {
-			if len(line) > width && strings.Count(strings.TrimSpace(line), " ") > 0 {
-				t.Errorf("width %d, line %d: %q", width, i, line)
-			}
-		}
-	}
-	if got := strings.Join(strings.Fields(strings.Join(wrap(text, 20), " ")), " "); got != text {
-		t.Errorf("words changed: %s", got)
-	}
-}
-
 func TestShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		1234 * time.Microsecond: "1.2 ms", 45 * time.Millisecond: "45 ms", 2340 * time.Millisecond: "2.3 s",

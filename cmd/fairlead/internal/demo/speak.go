@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 )
 
 // defaultWidth is for outputs that are no terminal.
@@ -35,7 +37,7 @@ func (s *speaker) title(text string) {
 }
 
 func (s *speaker) line(format string, args ...any) {
-	for _, l := range wrap(fmt.Sprintf(format, args...), s.width-2) {
+	for _, l := range columns.Wrap("", fmt.Sprintf(format, args...), "    ", s.width-2) {
 		s.write(strings.TrimRight("  "+l, " ") + "\n")
 	}
 }
@@ -44,22 +46,6 @@ func (s *speaker) write(text string) {
 	if s.err == nil {
 		_, s.err = io.WriteString(s.w, text)
 	}
-}
-
-// wrap breaks a text at blanks into lines of at most width; what follows a break is indented.
-// Longer words stay whole.
-func wrap(text string, width int) []string {
-	const indent = "    "
-	var lines []string
-	for len(text) > width {
-		at := strings.LastIndex(text[:width+1], " ")
-		if at <= len(indent) {
-			break
-		}
-		lines = append(lines, strings.TrimRight(text[:at], " "))
-		text = indent + strings.TrimLeft(text[at:], " ")
-	}
-	return append(lines, text)
 }
 
 // short rounds a duration to what a reader cares for.

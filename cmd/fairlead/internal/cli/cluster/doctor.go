@@ -277,18 +277,7 @@ func printParagraph(p *command.Printer, label, text string) {
 		return
 	}
 	indent := strings.Repeat(" ", 2+len(label)-len(strings.TrimLeft(label, " ")))
-	line := label
-	empty := true
-	for _, word := range strings.Fields(text) {
-		if !empty && columns.Width(line)+1+columns.Width(word) > p.Width {
-			fmt.Fprintln(p, line)
-			line, empty = indent, true
-		}
-		if !empty {
-			line += " "
-		}
-		line += word
-		empty = false
+	for _, line := range columns.Wrap(label, strings.Join(strings.Fields(text), " "), indent, p.Width) {
+		fmt.Fprintln(p, line)
 	}
-	fmt.Fprintln(p, line)
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fairlead-go/fairlead/clientv3"
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
+	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/hosts"
 	"github.com/fairlead-go/fairlead/console"
 )
 
@@ -148,7 +149,7 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 	}
 	opts := []console.Option{
 		console.WithHosts(f.hosts...),
-		console.WithHosts(ownNames(l.Addr())...),
+		console.WithHosts(hosts.Of(l.Addr())...),
 		console.WithMetrics(cfg.TLS),
 	}
 	if f.readOnly {
@@ -306,27 +307,4 @@ func (f *consoleFlags) address(at net.Addr) string {
 		u.RawQuery = url.Values{"token": {f.token}}.Encode()
 	}
 	return u.String()
-}
-
-// ownNames are the names of the address that is listened on; of all, if it is any of this
-// machine's.
-func ownNames(at net.Addr) []string {
-	tcp, ok := at.(*net.TCPAddr)
-	if !ok {
-		return nil
-	}
-	if !tcp.IP.IsUnspecified() {
-		return []string{tcp.IP.String()}
-	}
-	var names []string
-	if name, err := os.Hostname(); err == nil {
-		names = append(names, name)
-	}
-	addrs, _ := net.InterfaceAddrs() // then by name only
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok {
-			names = append(names, n.IP.String())
-		}
-	}
-	return names
 }
