@@ -346,7 +346,7 @@ var table = []known{
 		},
 	},
 	{
-		name: "a user who cannot log in any more is told so first",
+		name: "a user who cannot log in any more learns that first",
 		reason: "the official client goes on with the token that was refused, so that the server may find something " +
 			"else wrong; or logs in " +
 			"for a stream although the server would refuse what it asks for",

@@ -137,7 +137,7 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 	var lead leadership
 	if o.kind == aliveProbe {
 		if o.leader {
-			err, lead = askLeader(ctx, cc, min(o.c.m.silenceLimit(), o.timeout))
+			lead, err = askLeader(ctx, cc, min(o.c.m.silenceLimit(), o.timeout))
 		}
 		if v = verdictOf(err); !o.leader || v != answered {
 			left := o.timeout - time.Duration(s.now()-began)
@@ -160,17 +160,17 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 
 // askLeader asks a member for its status, which says whether it has a leader. One that does not
 // answer as soon as calls do may be busy: status waits for a defragmentation.
-func askLeader(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) (error, leadership) {
+func askLeader(ctx context.Context, cc grpc.ClientConnInterface, timeout time.Duration) (leadership, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r, err := pb.NewMaintenanceClient(cc).Status(ctx, &pb.StatusRequest{})
 	switch {
 	case !fromServer(err):
-		return err, noAnswer
+		return noAnswer, err
 	case err != nil || r.Leader != 0: // who may not ask for it learns nothing
-		return err, led
+		return led, err
 	}
-	return nil, leaderless
+	return leaderless, nil
 }
 
 // healthCheck is the method of gRPC's health service. Its request is an empty message and any

@@ -60,8 +60,7 @@ func TestMemberChanges(t *testing.T) {
 		}
 	}
 	for i, f := range []string{"json", "yaml", "fields", "table"} {
-		var r result
-		r = c.run("member", "add", "n", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:40%d", i), "-w", f)
+		r := c.run("member", "add", "n", "--learner", "--peer-urls", fmt.Sprintf("http://127.0.0.1:40%d", i), "-w", f)
 		if r.code != command.ExitOK || r.out == "" {
 			t.Errorf("%s: %+v", f, r)
 		}
