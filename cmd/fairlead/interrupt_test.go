@@ -88,7 +88,7 @@ func TestInterruptedWriters(t *testing.T) {
 	p := start(t, "--endpoints", way.Addr(), "import", file)
 	eventually(t, "nothing arrives", some)
 	p.interrupt()
-	if !strings.Contains(p.output(), "the same command goes on") {
+	if !strings.Contains(p.output(), "the same command does the rest") {
 		t.Errorf("output: %s", p.output())
 	}
 	if !some() {

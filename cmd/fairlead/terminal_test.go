@@ -438,7 +438,7 @@ func TestInteractiveOnTerminal(t *testing.T) {
 	p.finish(130)
 
 	p = startOnTerminal(t, 80, 24, "--endpoints", endpoint, "watch", "-i")
-	p.await("One command on a line")
+	p.await("One command per line")
 	p.typed("nonsense\r")
 	p.await("no command here")
 	p.typed("watch --rev 1 k\r")
@@ -446,7 +446,7 @@ func TestInteractiveOnTerminal(t *testing.T) {
 	p.typed("\x04") // Ctrl-D
 	p.finish(0)
 	p = startOnTerminal(t, 80, 24, "--endpoints", endpoint, "watch", "-i")
-	p.await("One command on a line")
+	p.await("One command per line")
 	p.typed(ctrlC)
 	p.finish(130)
 }

@@ -54,7 +54,7 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want(lines(
-		fmt.Sprintf("(history begins at revision %d: what was before is compacted)", revs[2]),
+		fmt.Sprintf("(history begins at revision %d: all before it was compacted)", revs[2]),
 		fmt.Sprint(
 			revs[2],
 			"\ttwo",
