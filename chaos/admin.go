@@ -24,8 +24,8 @@ const (
 	space                  = "c/" // prefix of all keys of the clients
 )
 
-// admin talks to each member directly, past the faulty network, through generated stubs:
-// what the run takes for the truth must not come through the client that it judges.
+// admin talks to each member directly, past the faulty network, through generated stubs: the run
+// must not learn the truth from the client that it judges.
 type admin struct {
 	cluster *etcdtest.Cluster
 	conns   []*grpc.ClientConn // by member
@@ -93,8 +93,8 @@ func (a *admin) enable(ctx context.Context) error {
 
 func prefixEnd(p string) string { return p[:len(p)-1] + string(p[len(p)-1]+1) }
 
-// login returns a context with root's token of a member. A token that is not good any
-// more is replaced when a call that used it failed, see forget.
+// login returns a context with root's token of a member. A token that a member refused is replaced
+// after forget has dropped it.
 func (a *admin) login(ctx context.Context, member int) (context.Context, error) {
 	a.mu.Lock()
 	t := a.token[member]
@@ -199,8 +199,8 @@ func (a *admin) defragment(ctx context.Context, member int) error {
 	})
 }
 
-// roles adds a role and deletes it again; each makes all tokens of simple kind refused
-// until their owners log in again.
+// roles adds a role and deletes it again. Each change makes members refuse all simple tokens until
+// their owners log in again.
 func (a *admin) roles(ctx context.Context) error {
 	add := a.any(ctx, func(ctx context.Context, cc *grpc.ClientConn) error {
 		_, err := pb.NewAuthClient(cc).RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: "passing"})

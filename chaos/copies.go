@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	copyScope = space + "copy/" // what the copier makes of kvScope
+	copyScope = space + "copy/" // where the copier copies kvScope to
 	copyMark  = space + "copied"
 )
 
 // copier mirrors the keys of the workers to another prefix, all the time.
 type copier struct {
 	cli     *clientv3.Client
-	reached atomic.Int64 // the revision that the copy shows, once it is whole
+	reached atomic.Int64 // the revision up to which the copy is complete
 
 	stop        context.CancelFunc
 	ended       sync.WaitGroup
-	err         error // of the mirror: none may end it
+	err         error // of the mirror: nothing may end it
 	puts        int64
 	comparisons int64
 }

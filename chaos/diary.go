@@ -10,8 +10,9 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// diary takes what the clients' hooks tell about members, streams and leases, to explain a
-// violation. Nothing is checked with it but when a lease was last renewed.
+// diary keeps what the clients' hooks report about members, streams and leases, to explain a
+// violation. The checkers use only when a lease was last renewed and whether the server had
+// dropped it.
 type diary struct {
 	clock history.Clock
 
@@ -27,10 +28,10 @@ type entry struct {
 	Text   string
 }
 
-// slowAttempt is how long an attempt of a call took at least that the diary keeps.
+// slowAttempt is the least duration of an attempt that the diary keeps.
 const slowAttempt = 500 * time.Millisecond
 
-// maxEntries bounds the diary. A minute of faults makes some thousands.
+// maxEntries bounds the diary. A minute of faults makes a few thousand entries.
 const maxEntries = 200_000
 
 func (d *diary) note(client int, format string, args ...any) {
@@ -69,7 +70,7 @@ func (d *diary) hooks(client int) clientv3.Hooks {
 	}
 }
 
-// gone reports that a lease was lost because the server said that it does not have it.
+// gone reports whether a lease was lost because the server said that it does not have it.
 func (d *diary) gone(lease int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

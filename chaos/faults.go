@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// operatorTimeout bounds what an operator does: its member may be frozen.
+	// operatorTimeout bounds an operator's action: the member may be frozen.
 	operatorTimeout = 3 * time.Second
-	// readyTimeout bounds how long a restarted member is waited for.
+	// readyTimeout bounds the wait for a restarted member.
 	readyTimeout = time.Minute
 )
 
@@ -28,19 +28,19 @@ type striker struct {
 	clock   history.Clock
 	stopAt  time.Duration // no fault goes on beyond it
 
-	operator    sync.Mutex       // held while an operator is at work
+	operator    sync.Mutex       // only one operator works at a time
 	restored    *history.Restore // set by the lane of the members' faults
 	mu          sync.Mutex
 	touches     []history.Touch      // guarded by mu
 	compactions []history.Compaction // guarded by mu
 	meddlings   []history.Meddling   // guarded by mu
 	counts      map[schedule.Kind]int
-	refused     map[schedule.Kind]int // guarded by mu, as counts; what an operator could not do
+	refused     map[schedule.Kind]int // guarded by mu, as counts; what an operator failed to do
 	problems    []error               // guarded by mu; the harness itself failed
 }
 
-// run carries out the whole schedule, both lanes at once. It returns when all is healed
-// or ctx ends.
+// run carries out the whole schedule, both lanes at once. It returns when everything is healed or
+// ctx ends.
 func (s *striker) run(ctx context.Context, faults []schedule.Fault) {
 	var wg sync.WaitGroup
 	for _, member := range []bool{true, false} {
@@ -69,11 +69,11 @@ func (s *striker) run(ctx context.Context, faults []schedule.Fault) {
 	wg.Wait()
 }
 
-// strike does one fault to its members, waits for its length and heals them.
+// strike inflicts one fault on its members, waits for its length and heals them.
 func (s *striker) strike(ctx context.Context, f schedule.Fault) {
 	victims, err := s.victims(ctx, f)
 	if err != nil {
-		s.note(f.Kind, err) // nobody leads at the moment
+		s.note(f.Kind, err) // there is no leader at the moment
 		return
 	}
 	from := s.clock.Now()
@@ -180,7 +180,7 @@ func (s *striker) end(f schedule.Fault, member int) error {
 	return m.Proxy().Heal()
 }
 
-// operate does what an operator would. That it fails is no problem: members are down.
+// operate does what an operator would do. It may fail without harm, since members are down.
 func (s *striker) operate(ctx context.Context, f schedule.Fault) {
 	s.operator.Lock()
 	defer s.operator.Unlock()

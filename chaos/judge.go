@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// judged is what the checkers of one history have seen.
+// judged is what the checkers of one history counted.
 type judged struct {
 	watch check.WatchReport
 	lease check.LeaseReport
@@ -18,8 +18,8 @@ type judged struct {
 	view  check.ViewReport
 }
 
-// judge runs the checkers. What was before a restore from a backup and what came after it are two
-// histories, which have to hold each for itself.
+// judge runs the checkers. A restore from a backup makes two histories, and each has to hold by
+// itself.
 func (r *result) judge() {
 	h := &r.history
 	now := h
@@ -37,11 +37,12 @@ func (r *result) judge() {
 	r.violations = append(r.violations, v...)
 }
 
-// era judges one history; last means that its end is that of the run.
+// era judges one history; last means that it goes on to the end of the run.
 func (r *result) era(h *history.History, last bool) (j judged) {
 	add := func(v []check.Violation) { r.violations = append(r.violations, v...) }
 	add(check.Whole(&h.Truth))
-	// What owners, instances and the mirror put is judged apart: their values are not unique.
+	// The puts of owners, instances and the mirror are judged separately: their values are not
+	// unique.
 	calls := h.Truth
 	calls.Events = slices.DeleteFunc(slices.Clone(calls.Events), func(e history.Event) bool {
 		return history.Covers(ownerScope, e.Key) || history.Covers(serviceScope, e.Key) ||
@@ -89,7 +90,7 @@ func (r *result) era(h *history.History, last bool) (j judged) {
 	return j
 }
 
-// plus adds what was seen of a later history. What the first has not is in the second alone.
+// plus adds the counts of a later history.
 func (j *judged) plus(o judged) {
 	for _, n := range []struct {
 		to   *int
@@ -110,7 +111,7 @@ func (j *judged) plus(o judged) {
 		j.lease.Margin = o.lease.Margin
 	}
 	j.lease.Expired += o.lease.Expired
-	if j.owner.Lag == 0 { // nothing came before
+	if j.owner.Lag == 0 { // there was none before
 		j.owner.Lag = o.owner.Lag
 	}
 	for _, d := range []struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// The keys of the clients. Few are shared by all, so that they compete.
+// The keys of the clients. Most keys are shared, and few, so that the clients compete.
 const (
 	kvScope    = space + "kv/"
 	markScope  = space + "mark/" // what deletes write
@@ -25,7 +25,7 @@ const (
 	sharedKeys = 10
 )
 
-// dial makes a client in its default configuration, but for hooks that only look on.
+// dial makes a client in its default configuration, except for hooks that only observe.
 func dial(endpoints []string, hooks clientv3.Hooks) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{
 		Endpoints: endpoints, Username: chaosUser, Password: chaosPasswd,
@@ -33,14 +33,14 @@ func dial(endpoints []string, hooks clientv3.Hooks) (*clientv3.Client, error) {
 	})
 }
 
-// dialTimeout bounds New's waiting for a token.
+// dialTimeout bounds how long New waits for a token.
 const dialTimeout = 5 * time.Second
 
-// longest is the longest time that a call is given: enough for a silent member to be
-// found and for an election after that.
+// longest is the longest time that a call may take: enough to find a silent member and then for an
+// election.
 const longest = 5 * time.Second
 
-// worker is one client that calls one operation after the other.
+// worker is one client that makes one call after the other.
 type worker struct {
 	id        int
 	endpoints []string
@@ -50,11 +50,11 @@ type worker struct {
 	think     time.Duration // mean time between two calls
 	reopen    time.Duration // how often the client is replaced by a new one
 
-	client *clientv3.Client // nil while none could be made
-	caller caller           // with it
-	copied int              // reads that a cache has answered
-	last   map[string]int64 // modification revision of each key as last seen
-	n      int              // values made
+	client *clientv3.Client // nil while no attempt to make one has succeeded
+	caller caller           // made with client
+	copied int              // reads that a cache answered
+	last   map[string]int64 // the last modification revision that it saw of each key
+	n      int              // number of values made
 	opened time.Duration    // when client was made
 	after  aftermath
 	ops    []history.Op
@@ -62,21 +62,22 @@ type worker struct {
 	errs   []error         // of New and Close
 }
 
-// aftermath is what a worker has done since everything was healed.
+// aftermath counts what a worker did after everything was healed.
 type aftermath struct {
 	healed      atomic.Bool
 	reads, puts tries
 }
 
-// tries are calls of one sort, and those that succeeded.
+// tries counts calls of one sort, and those that succeeded.
 type tries struct{ made, succeeded atomic.Int32 }
 
-// enoughTries of a sort that all fail show that a client does not work any more.
+// enoughTries is how many failed calls of one sort, without a success, show that a client no
+// longer works.
 const enoughTries = 5
 
 func (t *tries) enough() bool { return t.succeeded.Load() > 0 || t.made.Load() >= enoughTries }
 
-// count takes a call that ended; one that had little time says nothing if it failed.
+// count counts a call that ended. A failure after less than a second says nothing.
 func (a *aftermath) count(o *history.Op, limit time.Duration) {
 	t := &a.reads
 	if o.Kind.Writes() {
@@ -91,8 +92,8 @@ func (a *aftermath) count(o *history.Op, limit time.Duration) {
 	}
 }
 
-// tested reports whether the worker has shown if it works again, which takes longer on a busy
-// machine.
+// tested reports whether the worker has shown that it works again or that it does not. This takes
+// longer on a busy machine.
 func (a *aftermath) tested() bool { return a.reads.enough() && a.puts.enough() }
 
 // run makes calls until ctx ends.
@@ -109,7 +110,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// replace makes a new client; a fault may be on at that time.
+// replace makes a new client, possibly during a fault.
 func (w *worker) replace() {
 	w.close()
 	begin := w.clock.Now()
@@ -177,7 +178,7 @@ func (w *worker) one(ctx context.Context) {
 	limit := []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second, longest}[w.rnd.IntN(4)]
 	var cctx context.Context
 	var cancel context.CancelFunc
-	if w.rnd.IntN(10) == 0 { // the end by hand, soon enough to hit calls under way
+	if w.rnd.IntN(10) == 0 { // cancelled by hand, soon enough to hit calls under way
 		cctx, cancel = context.WithCancel(ctx)
 		if w.rnd.IntN(4) == 0 {
 			limit = time.Duration(w.rnd.Int64N(int64(10 * time.Millisecond)))
@@ -195,7 +196,7 @@ func (w *worker) one(ctx context.Context) {
 	o.Return = w.clock.Now()
 	settle(&o, err)
 	if ctx.Err() != nil {
-		o.Deadline = 0 // the run ended, not the call's context
+		o.Deadline = 0 // the end of the run ended it, not the call's context
 	}
 	if healed {
 		w.after.count(&o, limit)
@@ -207,7 +208,7 @@ func (w *worker) one(ctx context.Context) {
 	w.ops = append(w.ops, o)
 }
 
-// learn remembers revisions for the next comparison.
+// learn remembers revisions for the next compare-and-set.
 func (w *worker) learn(o *history.Op) {
 	if o.Outcome != history.OK || o.Kind == history.Range {
 		return
@@ -226,7 +227,7 @@ func (w *worker) learn(o *history.Op) {
 	}
 }
 
-// settle says how an operation ended.
+// settle sets the outcome of an operation.
 func settle(o *history.Op, err error) {
 	o.Outcome = history.OK
 	if err == nil {
@@ -239,7 +240,7 @@ func settle(o *history.Op, err error) {
 	}
 }
 
-// call makes the call and takes what it answered.
+// call makes the call and stores its answer.
 func (c *caller) call(ctx context.Context, o *history.Op) error {
 	key := c.name(o.Keys[0])
 	switch o.Kind {

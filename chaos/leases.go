@@ -21,11 +21,11 @@ type holder struct {
 	n      int
 	leases []history.Lease
 	ops    []history.Op // the writes of the keys
-	grants int          // that failed
+	grants int          // grants that failed
 }
 
-// run holds leases until ctx ends. Between the end of one and the beginning of the next is a
-// pause, so the number is bounded by the length of the run.
+// run holds leases until ctx ends. It pauses between two leases, so the length of the run bounds
+// their number.
 func (h *holder) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		h.hold(ctx)
@@ -33,7 +33,7 @@ func (h *holder) run(ctx context.Context) {
 	}
 }
 
-// hold is the life of one lease: granted, attached to a key, renewed, and then lost or
+// hold is the life of one lease: it is granted, attached to a key and renewed, and then lost or
 // given up in one of several ways.
 func (h *holder) hold(ctx context.Context) {
 	h.n++
@@ -53,8 +53,7 @@ func (h *holder) hold(ctx context.Context) {
 		h.grants++
 		return
 	}
-	// The key is written meanwhile, so that the end of the renewals is noticed when it
-	// happens.
+	// The key is written meanwhile, so that the holder notices the end of the renewals at once.
 	attached := make(chan history.Op, 1)
 	o := h.attachment(l.Key, g.ID)
 	go func() { attached <- h.attach(ctx, o, g.ID) }()
@@ -84,7 +83,7 @@ func (h *holder) hold(ctx context.Context) {
 			l.Released = h.clock.Now()
 		}
 	}
-	if h.rnd.IntN(2) == 0 { // else it is left to expire
+	if h.rnd.IntN(2) == 0 { // otherwise it is left to expire
 		rctx, done := context.WithTimeout(ctx, time.Second)
 		defer done()
 		_, _ = h.cli.Revoke(rctx, g.ID) // either way it is given up

@@ -8,11 +8,11 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/schedule"
 )
 
-// least is what a minute must give each checker to judge, about a tenth of what it gives on two
-// busy cores. A checker that saw nothing has not passed.
+// least checks that each checker had enough to judge: per minute about a tenth of what two busy
+// cores give. A checker that saw nothing has not passed.
 func (r *result) least(length time.Duration) (short []error) {
 	h := &r.history
-	if b := h.Restore; b != nil { // nobody could do anything meanwhile
+	if b := h.Restore; b != nil { // nobody could do anything in that time
 		length = max(0, length-(b.Settled-b.At))
 	}
 	calls, held := 0, make(map[string]int)

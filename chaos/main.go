@@ -1,37 +1,36 @@
-// Chaos runs clients against a cluster of three real etcd members while members freeze,
-// die, lose their network and their leader, and checks what the clients were told against
-// what the cluster did.
+// Chaos runs clients against a cluster of three real etcd members while members freeze, die, and
+// lose their network or their leader. It checks what the clients saw against what the cluster did.
 //
 //	go run ./chaos -duration 2m           # a new seed, which it prints
 //	go run ./chaos -duration 1m -seed 7   # the faults of an earlier run
 //
-// The faults and the clients' choices are drawn from the seed; what meets what depends on
-// the machine, so a violation may take several runs to come back. Checked are:
+// The seed decides the faults and the clients' choices. The machine decides what coincides, so it
+// may take several runs to see a violation again. Checked are:
 //
 //   - linearizability of every key (porcupine), and over all keys that reads, writes and
 //     revisions agree with what was committed and with the clocks;
 //   - that every watch delivered exactly the committed events of its range, in order, once;
-//   - that no lease is reported alive after it expired, and none lost that could be renewed;
+//   - that no lease is reported alive after it expired, and none is lost that could be renewed;
 //   - that while a member is well, within 5 s the first in line gets the lock, an event is
 //     delivered, an owner learns that its key was deleted, and a key that nobody wants is gone;
-//   - that a mirror of the keys ends equal to them, and never went back;
-//   - that every view of a service has all instances whose records there are;
-//   - that calls return when their context ends, every client works again after the last
-//     fault, and no goroutine is left when all are closed.
+//   - that a mirror of the keys ends equal to them and never goes back;
+//   - that every view of a service has all instances whose records are there;
+//   - that calls return when their context ends, every client works again after the last fault,
+//     and no goroutine is left when all are closed.
 //
 // Some clients go through a namespace, read from a cache of two prefixes, or compare and set by
-// STM: they are judged like the others. Operators move the leader, compact, defragment, change
-// roles, delete the keys of owners and revoke leases meanwhile. A checker that had too little to
-// judge fails the run.
+// STM. They are judged like the others. Meanwhile operators move the leader, compact, defragment,
+// change roles, delete the keys of owners and revoke leases. A run fails if a checker had too
+// little to judge.
 //
-// With -restore the cluster goes back once to a backup that is some seconds old. What was before
-// and what comes after are then two histories, each of which has to hold for itself; across the
-// two, no write is executed again, watches are told, and who held what the backup does not have
-// learns of it.
+// With -restore the cluster goes back once to a backup that is a few seconds old. This makes two
+// histories, before and after, and each has to hold by itself. Across the two, no write is
+// executed again, watches report that history is lost, and the holders of what the backup does not
+// have learn of it.
 //
-// What was committed is recorded by independent watches, one on each member, past the
-// faulty network. The exit status is 1 after a violation, whose history is then written to
-// a file, and 2 if the run itself failed.
+// Independent watches record what was committed, one on each member, past the faulty network. The
+// exit status is 1 after a violation, whose history is then written to a file, and 2 if the run
+// itself failed.
 package main
 
 import (
@@ -46,8 +45,8 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/schedule"
 )
 
-// overrun is how long after its end a run may go on: healing, the last deliveries and the
-// checks are bounded by less. Beyond it something hangs, and all stacks are printed.
+// overrun is how long a run may go on after its end: healing, the last deliveries and the checks
+// are bounded by less. After that something hangs, and all stacks are printed.
 const overrun = 5 * time.Minute
 
 func main() {

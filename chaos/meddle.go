@@ -10,10 +10,10 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// errNobody: there is nothing to delete or to revoke at present.
+// errNobody means that there is nothing to delete or to revoke at present.
 var errNobody = errors.New("there is none")
 
-// meddle notes what is about to be done, does it, and notes the revision.
+// meddle records what is about to be done, does it, and records its revision.
 func (s *striker) meddle(m history.Meddling, do func() (rev int64, err error)) error {
 	m.At = s.clock.Now()
 	s.mu.Lock()
@@ -27,7 +27,7 @@ func (s *striker) meddle(m history.Meddling, do func() (rev int64, err error)) e
 	return err
 }
 
-// deleteKey deletes a key of a contest: every other time that of the owner, else one of all.
+// deleteKey deletes a key of a contest: every other time the owner's, else any one of them.
 func (s *striker) deleteKey(ctx context.Context, scope string, pick int) error {
 	prefix := ownerScope + scope + "/"
 	var key string
@@ -47,7 +47,8 @@ func (s *striker) deleteKey(ctx context.Context, scope string, pick int) error {
 	if err != nil {
 		return err
 	}
-	// Once: an unanswered deletion that is sent again could hit the next key of that name.
+	// Only once: if an unanswered deletion were sent again, it could hit the next key of that
+	// name.
 	return s.meddle(history.Meddling{Key: key}, func() (rev int64, err error) {
 		return rev, s.admin.once(ctx, func(ctx context.Context, cc *grpc.ClientConn) error {
 			r, err := pb.NewKVClient(cc).DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte(key)})

@@ -22,7 +22,7 @@ const (
 	counterTry = time.Second
 )
 
-// contests are the scopes.
+// contests are the scopes that contenders compete for.
 var contests = []string{"lock", "election"}
 
 // counterKey is the key that the owners of a scope count in.
@@ -48,8 +48,8 @@ type leadership struct {
 func (l leadership) acquire(ctx context.Context) error { return l.Campaign(ctx, l.name) }
 func (l leadership) release(ctx context.Context) error { return l.Resign(ctx) }
 
-// contender owns something now and then, and while it does, counts in a key that is
-// guarded by its ownership.
+// contender owns something now and then. While it does, it counts in a key that its ownership
+// guards.
 type contender struct {
 	id, client int
 	scope      string // "lock" or "election"
@@ -58,10 +58,10 @@ type contender struct {
 	diary      *diary
 	rnd        *rand.Rand
 
-	counted int     // guarded writes, over all ownerships: a restored cluster can give a fence back
-	stale   contest // lost, and not released yet
+	counted int     // guarded writes over all ownerships, since a restored cluster can issue a fence again
+	stale   contest // lost and not yet released
 	session *concurrency.Session
-	end     context.CancelFunc // of session
+	end     context.CancelFunc // ends session
 	holds   []history.Hold
 	tries   []history.Attempt
 	failed  int // acquisitions
@@ -75,7 +75,7 @@ func (c *contender) run(ctx context.Context) {
 		pause(ctx, time.Duration(c.rnd.Int64N(int64(300*time.Millisecond))))
 	}
 	if c.session != nil && c.session.Ctx().Err() == nil {
-		if err := c.session.Close(); err != nil { // all is healed
+		if err := c.session.Close(); err != nil { // everything is healed
 			c.errs = append(c.errs, err)
 		}
 		c.end()
@@ -89,7 +89,7 @@ func (c *contender) contend(ctx context.Context) {
 			c.end()
 			c.stale = nil
 		}
-		// The end of the run ends the making of a session, not the session.
+		// The end of the run ends only the making of a session, not the session itself.
 		sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		stop := context.AfterFunc(ctx, cancel)
 		s, err := concurrency.NewSession(c.cli, concurrency.WithTTL(sessionTTL), concurrency.WithContext(sctx))
@@ -106,7 +106,7 @@ func (c *contender) contend(ctx context.Context) {
 	}
 	patience := time.Duration(200+c.rnd.IntN(5000)) * time.Millisecond
 	if c.rnd.IntN(4) == 0 {
-		patience += 3 * check.Within // long enough to find out who waits in vain
+		patience += 3 * check.Within // long enough to see whether it waits in vain
 	}
 	try := history.Attempt{Client: c.client, Scope: c.scope, Key: c.key(), Call: c.clock.Now()}
 	actx, done := context.WithTimeout(ctx, patience)
@@ -117,13 +117,13 @@ func (c *contender) contend(ctx context.Context) {
 	defer func() { c.tries = append(c.tries, try) }()
 	if err != nil {
 		c.failed++
-		if c.rnd.IntN(4) == 0 { // long enough to find out whether its key is left
+		if c.rnd.IntN(4) == 0 { // long enough to see whether its key stays
 			defer pause(ctx, 2*check.Within)
 		}
 		return
 	}
 	if c.stale != nil {
-		// So the session is alive. The late release must not touch the present key.
+		// The session is alive, then. The late release must not touch the present key.
 		c.holds[len(c.holds)-1].Outlived = true
 		c.release(ctx, c.stale)
 		c.stale = nil
@@ -132,12 +132,12 @@ func (c *contender) contend(ctx context.Context) {
 	try.End = c.holds[len(c.holds)-1].Ended
 }
 
-// key is what the contender puts.
+// key returns the key that the contender puts.
 func (c *contender) key() string {
 	return fmt.Sprintf("%s%s/%x", ownerScope, c.scope, int64(c.session.Lease()))
 }
 
-// own counts for a while and releases what is owned.
+// own counts for a while and then releases its ownership.
 func (c *contender) own(ctx context.Context, what contest) {
 	owned := what.Context()
 	h := history.Hold{
@@ -156,7 +156,7 @@ func (c *contender) own(ctx context.Context, what contest) {
 			Then(clientv3.OpPut(counterKey(c.scope), fmt.Sprintf("%d %d", h.Fence, c.counted))).Commit()
 		done()
 		if errors.Is(err, concurrency.ErrNotOwner) {
-			until = c.clock.Now() + 2*check.Within // the news must come
+			until = c.clock.Now() + 2*check.Within // the loss must be reported
 		}
 		if err != nil {
 			break // if its outcome is unknown, a later write of ours could overtake it
@@ -164,7 +164,7 @@ func (c *contender) own(ctx context.Context, what contest) {
 		h.Counted++
 		pause(owned, time.Duration(c.rnd.Int64N(int64(20*time.Millisecond))))
 	}
-	// Wait for the end of the time without writing, to notice a loss when it happens.
+	// Wait out the time without writing, to notice a loss when it happens.
 	t := time.NewTimer(until - c.clock.Now())
 	defer t.Stop()
 	select {

@@ -16,8 +16,8 @@ import (
 )
 
 // recorder collects every committed change through one watch per member, each on a direct
-// connection, from the first revision on. They have to agree; together they see what each
-// one misses while its member is down, and compactions stay below what they have seen.
+// connection, from the first revision on. The watches have to agree. Together they see what one of
+// them misses while its member is down, and nothing is compacted that they have not seen.
 type recorder struct {
 	admin *admin
 	clock history.Clock
@@ -31,7 +31,7 @@ type recorder struct {
 	streams sync.WaitGroup
 }
 
-// firstRevision is that of the first change of a new cluster: its empty store is at 1.
+// firstRevision is the revision of the first change of a new cluster: its empty store is at 1.
 const firstRevision = 2
 
 func newRecorder(a *admin, clock history.Clock) *recorder {
@@ -53,8 +53,8 @@ func (r *recorder) end() {
 	r.streams.Wait()
 }
 
-// forget goes back to a revision, as a cluster that is restored from a backup does. It is for
-// between end and begin. It returns what there was.
+// forget goes back to a revision, as a cluster does that is restored from a backup. It returns
+// what was recorded before. It must be called between end and begin.
 func (r *recorder) forget(kept int64) history.Truth {
 	t, _ := r.truth()
 	r.mu.Lock()
@@ -77,8 +77,8 @@ func (r *recorder) follow(ctx context.Context, member int, next int64) {
 	}
 }
 
-// stream records from one stream until it ends and returns where the following one has to
-// begin.
+// stream records from one stream until it ends, and returns the revision at which the next one has
+// to begin.
 func (r *recorder) stream(ctx context.Context, member int, next int64) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -88,7 +88,7 @@ func (r *recorder) stream(ctx context.Context, member int, next int64) int64 {
 	if err != nil {
 		return next
 	}
-	tctx, err := r.admin.login(ctx, member) // the token is there
+	tctx, err := r.admin.login(ctx, member) // the token exists already
 	if err != nil {
 		return next
 	}
@@ -154,7 +154,7 @@ func (r *recorder) add(member int, l []history.Event) {
 	}
 }
 
-// reached is the revision up to which all is recorded.
+// reached returns the revision up to which everything is recorded.
 func (r *recorder) reached() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -182,8 +182,8 @@ func (r *recorder) truth() (history.Truth, []string) {
 	return t, r.differ
 }
 
-// probe asks a member again and again for a linearizable read and for the renewal of a
-// lease that does not exist, to know which of them could have served the clients.
+// probe asks a member again and again for a linearizable read and for the renewal of a lease that
+// does not exist. It shows which members could have served the clients.
 func (r *recorder) probe(ctx context.Context, member int) []history.Probe {
 	var list []history.Probe
 	for ctx.Err() == nil {
@@ -198,7 +198,7 @@ func (r *recorder) probe(ctx context.Context, member int) []history.Probe {
 	return list
 }
 
-// absentLease is the id of no lease: the clients' are positive.
+// absentLease is an id that no lease has: those of the clients are positive.
 const absentLease = -1
 
 func (r *recorder) serves(ctx context.Context, member int) error {

@@ -170,8 +170,8 @@ func quantiles(d []time.Duration) string {
 
 func short(d time.Duration) string { return d.Round(100 * time.Microsecond).String() }
 
-// watchDelays is how long after an event was first seen anywhere each watch delivered it,
-// for events that were committed after the watch was opened and consumers that are not
+// watchDelays returns the time from the first sight of each event to its delivery by each watch.
+// It leaves out events that were committed before the watch was opened, and consumers that are
 // slow on purpose.
 func (r *result) watchDelays() []time.Duration {
 	seen := make(map[int64]time.Duration)
@@ -201,7 +201,7 @@ type line struct {
 	Data any
 }
 
-// timeline writes the whole history, one JSON object per line, by time. Times are in
+// timeline writes the whole history ordered by time, one JSON object per line. Times are in
 // nanoseconds.
 func (r *result) timeline(file string, faults []schedule.Fault) (err error) {
 	h := &r.history

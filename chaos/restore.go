@@ -20,12 +20,12 @@ import (
 // restoreTimeout bounds a restore from a backup.
 const restoreTimeout = time.Minute
 
-// loginGrace is what clients have to find out that calls with their tokens are not answered any
-// more.
+// loginGrace is how long clients have to find out that etcd no longer answers calls with their
+// tokens.
 const loginGrace = 5 * time.Second
 
-// restore takes a backup, lets the clients go on for a while, and then goes back to it. Clients are
-// cut off before the members end, so that all that they were told is recorded.
+// restore takes a backup, lets the clients go on for a while, and then goes back to the backup.
+// Clients are cut off before the members end, so that everything they saw is recorded.
 func (s *striker) restore(ctx context.Context, f schedule.Fault) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
 	defer cancel()

@@ -24,37 +24,37 @@ import (
 
 const (
 	members = 3
-	// workers and think, the mean time between two calls of one: many, so that each fault
-	// catches several writes under way; some 200 calls a second in all, which leave two
-	// cores enough for the servers.
+	// workers and think, the mean time between two calls of one. There are many workers, so that
+	// each fault catches several writes under way. Some 200 calls a second in all leave the
+	// servers enough of two cores.
 	workers = 8
 	think   = 30 * time.Millisecond
 	// holders is how many leases each lease client holds.
 	holders = 5
 	// tokenTTL is the server's, in seconds: shorter than most faults.
 	tokenTTL = 4
-	// tail is how long the clients go on after everything is healed: longer than a call, for
-	// a write that was under way when the leader died may wait for its context.
+	// tail is how long the clients go on after everything is healed. It is longer than a call,
+	// since a write that was under way when the leader died may wait for its context to end.
 	tail = longest + time.Second
 	// testMax is how much longer they go on until each has shown whether it works again: on a busy
-	// machine one may have made only writes by then.
+	// machine one may have made only writes until then.
 	testMax = time.Minute
 	// deliverTimeout is how long watches may take to deliver the last event.
 	deliverTimeout = 15 * time.Second
-	// closeMax is what closing a client may take, on any machine.
+	// closeMax is the longest that closing a client may take, on any machine.
 	closeMax = 10 * time.Second
-	// leakGrace is how long goroutines may take to end after Close: they may be in the middle
-	// of a last call.
+	// leakGrace is how long goroutines may take to end after Close: they may be in the middle of a
+	// last call.
 	leakGrace = 5 * time.Second
 	// linearLimit bounds the search per key.
 	linearLimit = 30 * time.Second
 )
 
-// result is what a run gives.
+// result is the result of a run.
 type result struct {
 	history    history.History
 	violations []check.Violation
-	trouble    []error // of the harness itself: nothing was proved
+	trouble    []error // of the harness itself: the run proved nothing
 	struck     map[schedule.Kind]int
 	refused    map[schedule.Kind]int
 
@@ -62,8 +62,8 @@ type result struct {
 	deadline     check.DeadlineReport
 	restored     check.RestoredReport
 	updates      int  // of instances
-	settled      bool // the last view is what is stored
-	copied       int  // reads that a cache has answered
+	settled      bool // the last view equals what is stored
+	copied       int  // reads that a cache answered
 	comparisons  int64
 	closes       []time.Duration
 	failedGrants int
@@ -82,11 +82,11 @@ type crew struct {
 	copier   copier
 	provide  []*provider
 	look     *looker
-	clients  []*clientv3.Client // of all but workers
+	clients  []*clientv3.Client // all except those of workers
 
 	unlook    context.CancelFunc
 	looking   sync.WaitGroup
-	whole     atomic.Bool // nothing will be committed any more that watches need not deliver
+	whole     atomic.Bool // watches have nothing more to deliver
 	unwatch   context.CancelFunc
 	following sync.WaitGroup
 }
@@ -95,7 +95,7 @@ type crew struct {
 func run(seed uint64, length time.Duration, faults []schedule.Fault) (r *result, err error) {
 	c, err := etcdtest.StartMain(etcdtest.Options{Members: members, Proxied: true, PeerProxied: true, Args: []string{
 		fmt.Sprintf("--auth-token-ttl=%d", tokenTTL),
-		"--bcrypt-cost=4", // logins are frequent here and shall not cost a core
+		"--bcrypt-cost=4", // logins are frequent here and must not cost a core
 	}})
 	if err != nil {
 		return nil, err
@@ -289,7 +289,7 @@ func (r *result) play(c *crew, s *striker, faults []schedule.Fault, length time.
 	busy.Wait()
 }
 
-// tested reports whether each worker has shown if it works again.
+// tested reports whether each worker has shown that it works again or that it does not.
 func (c *crew) tested() bool {
 	return !slices.ContainsFunc(c.workers, func(w *worker) bool { return !w.after.tested() })
 }
@@ -306,8 +306,8 @@ func (c *crew) follow() {
 	c.looking.Go(func() { c.look.run(lctx) })
 }
 
-// finish writes a last event into every scope, waits until the watches have delivered it,
-// and until the recorder has seen all that they have.
+// finish writes a last event into every scope and waits until the watches have delivered it and
+// the recorder has seen everything up to it.
 func (r *result) finish(c *crew, a *admin, rec *recorder) {
 	defer c.following.Wait()
 	defer c.unwatch()
@@ -408,7 +408,7 @@ func (r *result) closed(what string, err error) {
 	}
 }
 
-// collect puts the history together.
+// collect assembles the history.
 func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.Probe, clock history.Clock) {
 	h := &r.history
 	h.End = clock.Now()

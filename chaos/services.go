@@ -20,7 +20,7 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// Instances of a service, and one who follows it.
+// Instances of a service, and one follower of it.
 const (
 	serviceScope = space + "service/" // records of instances
 	service      = "chaos"
@@ -53,7 +53,7 @@ func newProvider(id int, cli *clientv3.Client, rnd *rand.Rand) *provider {
 	}
 }
 
-// run registers while the cluster is whole, and goes on until ctx ends. The instances stay.
+// run registers while the cluster is whole, and updates until ctx ends. The instances stay.
 func (p *provider) run(ctx context.Context) {
 	var list []*discovery.Registration
 	for i := range instances {
@@ -80,7 +80,7 @@ func (p *provider) run(ctx context.Context) {
 		switch {
 		case err == nil:
 		case errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
-			p.failed++ // it is as wanted when etcd is back
+			p.failed++ // etcd will have the update when it is back
 		default:
 			p.errs = append(p.errs, fmt.Errorf("an update: %w", err))
 		}
@@ -124,13 +124,13 @@ func (l *looker) run(ctx context.Context) {
 	}
 }
 
-// shows reports whether the last view is what is stored.
+// shows reports whether the last view equals what is stored.
 func (l *looker) shows(stored []history.KV) bool {
 	v := l.latest.Load()
 	return v != nil && !v.Stale && slices.Equal(v.Shown, stored)
 }
 
-// meaning is what a record says, as views have it.
+// meaning decodes a record as views show it.
 func meaning(key string, value []byte) (string, error) {
 	in, err := record.Unmarshal(service, key, value)
 	if err != nil {
@@ -139,7 +139,7 @@ func meaning(key string, value []byte) (string, error) {
 	return in.Metadata["n"], nil
 }
 
-// instances are the records that are stored.
+// instances returns the records that are stored.
 func (a *admin) instances(ctx context.Context) (list []history.KV, err error) {
 	err = a.any(ctx, func(ctx context.Context, cc *grpc.ClientConn) error {
 		r, err := pb.NewKVClient(cc).

@@ -14,8 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// watcher follows one scope through one client: as one watch from the beginning to the
-// end, or as one short watch after the other.
+// watcher follows one scope through one client: with one watch from the beginning to the end, or
+// with one short watch after the other.
 type watcher struct {
 	id, client int
 	cli        *clientv3.Client
@@ -25,22 +25,22 @@ type watcher struct {
 	scope      string
 	short      bool          // many short watches
 	now        bool          // from now on, not from the beginning
-	slow       time.Duration // what it pauses now and then
-	// reached is the revision of the last event delivered, for whoever waits for the end.
+	slow       time.Duration // how long it pauses now and then
+	// reached is the revision of the last event delivered; finish waits for it.
 	reached atomic.Int64
 
 	watches []history.Watch
 }
 
-// slowEvery is after how many responses a slow watcher pauses: often enough to fall behind
-// for a while, not so often that it never catches up.
+// slowEvery is the number of responses after which a slow watcher pauses: often enough to fall
+// behind for a while, rarely enough to catch up.
 const slowEvery = 100
 
-// maxWatches bounds what one watcher opens.
+// maxWatches bounds how many watches one watcher opens.
 const maxWatches = 10_000
 
-// run watches until ctx ends. last tells then whether the cluster was whole, so that all has
-// to have been delivered.
+// run watches until ctx ends. At that time last says whether the cluster was whole, so that the
+// watch has to have delivered everything.
 func (w *watcher) run(ctx context.Context, last *atomic.Bool) {
 	start := int64(1)
 	if w.short || w.now {
@@ -61,7 +61,7 @@ func (w *watcher) run(ctx context.Context, last *atomic.Bool) {
 		case compact > 0:
 			start = compact
 		case h.Lost():
-			w.reached.Store(0) // all of the history that there is now
+			w.reached.Store(0) // read all of the restored history
 			start = 1
 			if w.short || w.now {
 				start = 0
@@ -75,8 +75,7 @@ func (w *watcher) run(ctx context.Context, last *atomic.Bool) {
 	}
 }
 
-// choose is where the next short watch begins: now, where the last one ended, or far
-// back.
+// choose returns where the next short watch begins: now, where the last one ended, or far back.
 func (w *watcher) choose(h history.Watch) int64 {
 	switch w.rnd.IntN(4) {
 	case 0:
@@ -136,7 +135,7 @@ func (w *watcher) watch(ctx context.Context, start int64) history.Watch {
 			if responses == nil {
 				responses = <-ch
 			}
-			for r := range responses { // what was on its way; the channel is closed by now
+			for r := range responses { // responses that were on their way; the channel is closed by now
 				w.take(&h, r)
 			}
 			return h
@@ -152,7 +151,7 @@ func (w *watcher) watch(ctx context.Context, start int64) history.Watch {
 	}
 }
 
-// take notes one response.
+// take records one response.
 func (w *watcher) take(h *history.Watch, r clientv3.WatchResponse) {
 	s := history.Step{At: w.clock.Now(), Created: r.Created, Progress: r.IsProgressNotify()}
 	if r.Header != nil {

@@ -1,6 +1,6 @@
 package main
 
-// Ways to make the same calls: whatever a call goes through, it is judged alike.
+// Workers make the same calls in several ways; all are judged alike.
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// way is what a worker's calls go through.
+// way is what the calls of a worker go through.
 type way string
 
 const (
@@ -24,7 +24,7 @@ const (
 	stm        way = "STM"     // comparisons are transactions of package concurrency
 )
 
-// wayOf is the way of a worker: the last three have one of their own.
+// wayOf returns the way of a worker: the last three have one of their own.
 func wayOf(id int) way {
 	switch id {
 	case workers:
@@ -41,7 +41,7 @@ func wayOf(id int) way {
 type caller struct {
 	client *clientv3.Client
 	kv     clientv3.KV
-	under  string       // what kv leaves out of keys
+	under  string       // the prefix that kv leaves out of keys
 	copy   *cache.Cache // nil: none
 	stm    bool
 }
@@ -70,7 +70,7 @@ func (r *caller) close() error {
 	return r.copy.Close()
 }
 
-// forwarded is how many reads the copy could not answer.
+// forwarded returns how many reads the copy could not answer.
 func (r *caller) forwarded() (n int) {
 	if r.copy != nil {
 		for _, s := range r.copy.States() {
@@ -80,7 +80,7 @@ func (r *caller) forwarded() (n int) {
 	return n
 }
 
-// compareAndSet is a CAS as a transaction of package concurrency.
+// compareAndSet makes a CAS as a transaction of package concurrency.
 func (r *caller) compareAndSet(ctx context.Context, o *history.Op) error {
 	key := o.Keys[0]
 	t, err := concurrency.NewSTM(r.client, func(s concurrency.STM) error {
@@ -99,5 +99,5 @@ func (r *caller) compareAndSet(ctx context.Context, o *history.Op) error {
 	return nil
 }
 
-// name is a key as the caller's kv has it.
+// name returns a key in the form that the caller's kv expects.
 func (r *caller) name(key string) string { return strings.TrimPrefix(key, r.under) }

@@ -1,6 +1,5 @@
-// Package check judges the history of a run. Each checker is a function of recorded
-// facts only, so that tests can feed it histories that are good and histories that are
-// not.
+// Package check judges the history of a run. Each checker is a function of recorded facts only, so
+// that tests can feed it both good and bad histories.
 package check
 
 import (
@@ -76,12 +75,11 @@ func event(e history.Event) string {
 
 func clock(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }
 
-// written maps what a write leaves in the store to its revision. Values are unique to an
-// operation, so key and value name the event.
+// written maps what a write leaves in the store to its revision. Each operation writes a value of
+// its own, so key and value name the event.
 type written map[[2]string]int64
 
-// writtenBy indexes the truth. An event that is there twice is a write that was executed
-// twice.
+// writtenBy indexes the truth. An event that appears twice is a write that was executed twice.
 func writtenBy(t *history.Truth) (written, []Violation) {
 	w := make(written)
 	var bad []Violation

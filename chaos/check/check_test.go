@@ -11,8 +11,8 @@ import (
 
 const ms = time.Millisecond
 
-// expect compares violations with what is wanted: nothing, or one whose text contains
-// every word given.
+// expect checks that there are no violations if no words are given, else that there is one whose
+// text contains every word.
 func expect(t *testing.T, got []Violation, words ...string) {
 	t.Helper()
 	if len(words) == 0 {
@@ -33,8 +33,7 @@ func expect(t *testing.T, got []Violation, words ...string) {
 	t.Errorf("no violation with %q, but %v", words, got)
 }
 
-// story builds a history: a store that is written one change after the other, and calls
-// beside it.
+// story builds a history: a store that is written one change after the other, and calls alongside.
 type story struct {
 	truth history.Truth
 	ops   []history.Op

@@ -6,13 +6,13 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// CopyReport says what a copy was judged by.
+// CopyReport counts what a copy was judged by.
 type CopyReport struct{ Keys, Changes int }
 
-// Copies checks a mirror of one prefix under another: at the end it has the same keys with the
-// same values, and on the way each of its keys went through values of its source in their order,
-// never back. Values are unique, and a mirror may leave out some that were replaced soon. The end
-// is not judged unless last is set.
+// Copies checks a mirror of one prefix under another. At the end it has the same keys with the
+// same values. On the way each of its keys took values of its source in their order, never going
+// back. Values are unique, and a mirror may leave out some that were soon replaced. The end is not
+// judged unless last is set.
 func Copies(truth *history.Truth, from, to string, last bool) (CopyReport, []Violation) {
 	var r CopyReport
 	var bad []Violation
@@ -25,7 +25,7 @@ func Copies(truth *history.Truth, from, to string, last bool) (CopyReport, []Vio
 		r.Keys++
 		copied := versions[to+name]
 		r.Changes += len(copied)
-		at := 0 // of source: what the copy shows
+		at := 0 // index into source of the change that the copy shows
 		for _, e := range copied {
 			i := at
 			for i < len(source) &&

@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// overtime is what a call may take beyond its context on an idle machine.
+	// overtime is how long a call may go on after its context ended, on an idle machine.
 	overtime = 100 * time.Millisecond
-	// overtimeMax, beyond what timers were late meanwhile, is a violation.
+	// overtimeMax plus the lateness of timers meanwhile is the limit: beyond it is a violation.
 	overtimeMax = 2 * time.Second
 )
 
-// DeadlineReport says how calls kept their contexts.
+// DeadlineReport says how well calls kept to their contexts.
 type DeadlineReport struct {
 	Worst time.Duration // the longest that a call went on beyond its context; negative: none did
 	Over  int           // calls that went on for more than 100 ms
-	Ours  int           // of these, those beyond what the timers of this process were late meanwhile
+	Ours  int           // of these, those that exceed it by more than the timers of this process were late meanwhile
 }
 
-// Deadlines checks that no call returned much later than its context ended. What is above
-// 100 ms is counted, what is above 2 s is a violation, apart from what timers were late: a
-// loaded machine delays every goroutine, and the one that measures too.
+// Deadlines checks that no call returned much later than its context ended. More than 100 ms is
+// counted. More than 2 s plus the lateness of timers is a violation: a loaded machine delays every
+// goroutine, also the one that measures.
 func Deadlines(ops []history.Op, late history.Lateness) (DeadlineReport, []Violation) {
 	r := DeadlineReport{Worst: -1}
 	var bad []Violation

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Leaks waits until no goroutine of the client or of gRPC is left, at most for grace, and
-// reports those that are. The goroutines that run the cluster and its proxies, and this
-// module's own, do not count.
+// Leaks waits for at most grace until no goroutine of the client or of gRPC is left, and reports
+// those that remain. It ignores this module's own goroutines and those that run the cluster and
+// its proxies.
 func Leaks(grace time.Duration) []Violation {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -39,8 +39,8 @@ func stacks() []string {
 	}
 }
 
-// leaked picks the goroutines that count: those that were started by the client or by
-// gRPC, or are inside them.
+// leaked picks the goroutines that count: those that the client or gRPC started, and those that
+// are inside one of them.
 func leaked(stacks []string) []string {
 	const module = "github.com/fairlead-go/fairlead/"
 	var list []string

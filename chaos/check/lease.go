@@ -7,42 +7,43 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// wakeup is what a goroutine may need to learn of a closed channel when no timer nearby
-// was seen to be late: the timers that measure lateness fire every few milliseconds, so
-// what lies between two of them is not measured.
+// wakeup is the time a goroutine may need to notice a closed channel although no timer nearby was
+// late. The timers that measure lateness fire every few milliseconds, so a delay between two of
+// them is not measured.
 const wakeup = 10 * time.Millisecond
 
 // LeaseReport says how the leases fared.
 type LeaseReport struct {
 	Expired int // keys that the server deleted while their holder had not released the lease
-	Lost    int // leases that a holder was told are lost
+	Lost    int // leases that were reported to their holders as lost
 	Excused int // of these, those for which no member answered steadily
 	Revoked int // by an operator
-	Early   int // leases that the server ended although it had just acknowledged a renewal, see early
-	// Margin is the least time between a holder's learning of the loss and the sight of
-	// the key's deletion. Valid if Expired is not 0.
+	Early   int // leases that the server ended although it had just acknowledged a renewal; see early
+	// Margin is the least time from a holder learning of the loss to the recorder seeing the key's
+	// deletion. Valid if Expired is not 0.
 	Margin time.Duration
 }
 
 // Leases checks two things.
 //
-// Safety: no lease is reported alive after it expired. A lease expires on the server at the
-// latest when the deletion of its key is seen by the recorder, which reads each member
-// directly. If the holder had not given the lease up before, it must have seen the
-// channel of renewals closed by then. The tolerance is how late timers of this process
-// were during that time, and wakeup.
+// Safety: no lease is reported alive after it expired. A lease has expired on the server at the
+// latest when the recorder, which reads each member directly, sees the deletion of its key. By
+// then the holder must have seen that the channel of renewals was closed, unless it had given the
+// lease up before. The tolerance is how late timers of this process were during that time, plus
+// wakeup.
 //
-// Liveness: no lease is lost while it could be renewed. A lease that its holder was told to
-// be lost at T counts as renewable if there is a member that
-//   - nothing was done to from T less the TTL to T (leader moves apart), and that
-//   - answered an independent probe during that time (linearizable reads, and renewals of
-//     a lease that does not exist, which only the leader can say), without a gap of more
-//     than half the TTL,
+// Liveness: no lease is lost while it could be renewed. A lease that is reported lost at T counts
+// as renewable if there is a member that
+//   - was left alone from T less the TTL to T (moving the leader does not count), and that
+//   - answered an independent probe during that time (linearizable reads, and renewals of a lease
+//     that does not exist, which only the leader can deny), without a gap of more than half the
+//     TTL.
 //
-// for then the client had half a TTL to renew through that member, and an election that
-// some other fault required is inside the gap.
+// In that case the client had half a TTL to renew through that member. The gap also covers an
+// election that some other fault required.
 //
-// A lease that an operator revoked is lost at that moment; its holder must learn of it at the
+// A lease that an operator revokes is lost at that moment. Its holder must learn of it from the
+// next renewal, which is due within its TTL.
 // next renewal, which is due within its TTL.
 func Leases(
 	leases []history.Lease,
@@ -131,7 +132,7 @@ func Leases(
 			continue
 		}
 		r.Lost++
-		if l.PutRev == 0 && l.Ended && early(l, history.Event{Seen: l.Noticed}, touches) { // no key of it tells
+		if l.PutRev == 0 && l.Ended && early(l, history.Event{Seen: l.Noticed}, touches) { // its key does not show it
 			r.Early++
 			continue
 		}
@@ -158,14 +159,13 @@ func Leases(
 	return r, bad
 }
 
-// stale is for how long after its return a member may act on what it knew before.
+// stale is how long a member that is back may still act on what it knew before.
 const stale = 2 * time.Second
 
-// early reports that the server broke its word: it ended a lease less than half a TTL
-// after it had acknowledged a renewal, while a fault was on or just over. A leader that was
-// frozen does so when it thaws: it revokes what has expired by its own clock, and the
-// revocation is committed although its successor has renewed the lease. No client can know
-// of that before it happens.
+// early reports whether the server broke its promise: it ended a lease less than half a TTL after
+// it had acknowledged a renewal, while a fault was on or just over. A leader that was frozen does
+// so when it thaws. It revokes what has expired by its own clock, and the revocation is committed
+// although its successor has renewed the lease. No client can know of that before it happens.
 func early(l *history.Lease, gone history.Event, touches []history.Touch) bool {
 	if l.LastAck == 0 || l.LastAck > gone.Seen || gone.Seen-l.LastAck >= l.TTL/2 ||
 		l.Noticed != 0 && l.Noticed < gone.Seen {

@@ -56,8 +56,8 @@ func TestLeaseSafety(t *testing.T) {
 	}
 }
 
-// A leader that was frozen revokes a lease that its successor has renewed: no client's
-// fault, unless nothing had been done to the cluster or the renewal was long ago.
+// A leader that was frozen revokes a lease that its successor has renewed. That is not the
+// client's fault, unless the cluster had been left alone or the renewal was long ago.
 func TestLeaseEndedEarly(t *testing.T) {
 	const s = time.Second
 	thawed := []history.Touch{{Member: 0, What: "freeze", From: 5 * s, To: 10*s - 50*ms}}
@@ -80,7 +80,7 @@ func TestLeaseEndedEarly(t *testing.T) {
 			}
 		})
 	}
-	// A lease whose key was not written: the server's word alone tells.
+	// A lease whose key was not written: only the server's answer shows that it ended.
 	steady := probes(1, 0, 30*s, 200*ms)
 	for said, words := range map[bool][]string{true: nil, false: {"untouched"}} {
 		l := history.Lease{Key: "k", TTL: 5 * s, LastAck: 9 * s, Noticed: 10 * s, Ended: said}

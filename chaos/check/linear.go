@@ -13,12 +13,12 @@ import (
 
 // Linear checks that the operations on each key with the prefix scope are linearizable.
 //
-// The model of a key is its last change: value, revision, present or not. Reads must
-// find exactly that. Writes must follow each other as their revisions say: where the
-// truth knows a write, it must directly follow the key's change before it. That makes the
-// order of writes a witness instead of a search, without which writes of unknown outcome,
-// pending to the end of the history, would make the search exponential; that the witness
-// agrees with the clocks and with every read is what is checked.
+// The model of a key is its last change: value, revision, present or not. Reads must find exactly
+// that. Writes must follow each other as their revisions say: a write that the truth contains must
+// directly follow the previous change of its key. This makes the order of writes a witness, so it
+// need not be searched for. Writes of unknown outcome are pending to the end of the history and
+// would make such a search exponential. What is checked is that the witness agrees with the clocks
+// and with every read.
 //
 // A write of unknown outcome that the truth does not contain and no read saw is left out,
 // since it can always be put behind everything else.

@@ -18,9 +18,9 @@ const Within = 5 * time.Second
 // nothing is concluded.
 const unmeasured = time.Second
 
-// well reports whether a member was untouched from one time to another and answered an
-// independent client (linearizable reads, and renewals of a lease that does not exist) without
-// a gap of more than that.
+// well reports whether one member was untouched from one time to another and answered an
+// independent client (linearizable reads, and renewals of a lease that does not exist) without a
+// pause longer than gap.
 func well(from, to, gap time.Duration, probes []history.Probe, touches []history.Touch) (member int, ok bool) {
 	touched := make(map[int]bool)
 	for _, t := range touches {
@@ -54,8 +54,7 @@ func well(from, to, gap time.Duration, probes []history.Probe, touches []history
 // wellGap is the longest silence of a member that is well, for what must come within Within.
 const wellGap = time.Second
 
-// overdue reports whether something that could be done at due and was not until done should have
-// been.
+// overdue reports whether something was late that became possible at due and happened at done.
 func overdue(due, done time.Duration, h *history.History) (member int, late bool) {
 	if done-due <= Within || h.Lateness.Max(due, due+Within) > unmeasured {
 		return 0, false
@@ -69,9 +68,9 @@ type LiveReport struct {
 	Wait   time.Duration // the longest
 	Events int
 	Delay  time.Duration // the longest of an event, excused or not
-	Left   time.Duration // the longest that a key which nobody wanted was there
+	Left   time.Duration // the longest that an unwanted key stayed
 	News   int           // owners whose key an operator deleted
-	Late   time.Duration // the longest that one of these did not know
+	Late   time.Duration // the longest that one of these did not know it
 }
 
 // stay is the time during which a key was in line.
@@ -83,15 +82,14 @@ type stay struct {
 
 const never = 1 << 62
 
-// Live checks that
+// Live checks that, while a member is well,
 //
-//   - who is the first in line for a lock or leadership gets it within Within;
+//   - the first in line for a lock or leadership gets it within Within;
 //   - an event is delivered within Within to every watch of it whose consumer is not slow;
 //   - an owner learns within Within that its key was deleted;
-//   - a key that nobody wants, since its call has failed or its owner let go, is gone within
-//     Within;
+//   - a key is gone within Within after its call failed or its owner released it.
 //
-// while a member is well. That leases are renewed then is checked by Leases.
+// [Leases] checks that leases are renewed in that time.
 func Live(h *history.History, line func(scope string) string) (r LiveReport, bad []Violation) {
 	scopes := make(map[string][]stay)
 	for i := range h.Attempts {
@@ -138,7 +136,7 @@ func Live(h *history.History, line func(scope string) string) (r LiveReport, bad
 	return r, bad
 }
 
-// stays are those in a line, in its order.
+// stays returns the keys of a line in their order.
 func stays(truth *history.Truth, prefix string) (list []stay) {
 	open := make(map[string]int)
 	for _, e := range truth.From(0, prefix) {
@@ -157,7 +155,7 @@ func stays(truth *history.Truth, prefix string) (list []stay) {
 
 // waited judges one attempt.
 func waited(a *history.Attempt, line []stay, h *history.History, r *LiveReport) (bad []Violation) {
-	ahead := time.Duration(0) // when the last of those ahead went
+	ahead := time.Duration(0) // when the last of those ahead left the line
 	for _, s := range line {
 		if s.key == a.Key && s.end > a.Call && s.from < a.Return {
 			due, done := max(a.Call, s.from, ahead), min(a.Return, s.end)
@@ -188,7 +186,7 @@ func waited(a *history.Attempt, line []stay, h *history.History, r *LiveReport) 
 	return bad
 }
 
-// left judges how long a key was there without being wanted. Attempts of one key are in order.
+// left judges how long a key stayed without being wanted. The attempts of one key are in order.
 func left(s stay, h *history.History, r *LiveReport) (bad []Violation) {
 	since := s.from
 	idle := func(until time.Duration) {
@@ -273,7 +271,7 @@ func spoke(w *history.Watch, h *history.History, r *LiveReport) []Violation {
 	return nil
 }
 
-// meddleLate is how long after it was asked for something may be executed of which no answer came.
+// meddleLate is how long after its request an unanswered operation may still be executed.
 const meddleLate = 15 * time.Second
 
 // meddled reports whether an operator deleted the key, or revoked its lease.

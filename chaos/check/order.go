@@ -8,15 +8,15 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// Order checks the operations against the revisions that the server gave, over all keys
+// Order checks the operations against the revisions that the server gave. It does so over all keys
 // at once, which linearizability per key does not:
 //
-//   - every acknowledged write is in the truth, at the revision it was told, with all its
-//     keys at that one revision; one that failed for certain is not; none is there twice;
-//   - every read, also of a range and also one that may be old, found exactly what the
-//     store held at its revision;
-//   - revisions follow the clocks: what was called after another operation had returned
-//     has no lower revision (writes: a higher one). Reads that may be old are exempt.
+//   - every acknowledged write is in the truth, at the revision of its response, with all its keys
+//     at that one revision; a write that certainly failed is not; none is there twice;
+//   - every read, also of a range and also one that may be old, found exactly what the store held
+//     at its revision;
+//   - revisions follow the clocks: an operation that was called after another had returned has no
+//     lower revision, and a write has a higher one. Reads that may be old are exempt.
 func Order(ops []history.Op, truth *history.Truth) []Violation {
 	w, bad := writtenBy(truth)
 	versions := truth.ByKey()
@@ -72,7 +72,8 @@ func writes(o *history.Op, w written) (bad []Violation) {
 	return bad
 }
 
-// at returns what a key's versions say of a revision.
+// at returns the change that gave a key its value at a revision, and whether the key was present
+// then.
 func at(versions []history.Event, rev int64) (history.Event, bool) {
 	i, found := slices.BinarySearchFunc(versions, rev, func(e history.Event, r int64) int { return int(e.Rev - r) })
 	if !found {
@@ -114,8 +115,8 @@ func reads(o *history.Op, truth *history.Truth, versions map[string][]history.Ev
 	return nil
 }
 
-// clocks goes through calls and returns by time with the highest revision that anyone
-// had been told.
+// clocks goes through calls and returns by time, and keeps the operation with the highest revision
+// that has returned.
 func clocks(ops []history.Op) (bad []Violation) {
 	type moment struct {
 		at   time.Duration
@@ -164,8 +165,7 @@ func clocks(ops []history.Op) (bad []Violation) {
 	return bad
 }
 
-// Whole checks that the truth is what it claims to be: every revision from First to Last
-// is there.
+// Whole checks that the truth is complete: every revision from First to Last is there.
 func Whole(t *history.Truth) []Violation {
 	next := t.First
 	for _, e := range t.Events {
@@ -183,8 +183,8 @@ func Whole(t *history.Truth) []Violation {
 	return nil
 }
 
-// Recovered checks that every client that made calls works again after all faults have
-// ended: it made a read and a write after healed that succeeded.
+// Recovered checks that every client that made calls works again after all faults have ended:
+// after healed, at least one of its reads and one of its writes succeeded.
 func Recovered(ops []history.Op, healed time.Duration) (bad []Violation) {
 	type success struct{ read, write bool }
 	clients := make(map[int]*success)

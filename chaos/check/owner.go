@@ -13,20 +13,21 @@ type OwnerReport struct {
 	Holds, Lost int
 	Meddled     int // ended by an operator
 	Counted     int // guarded writes that were acknowledged
-	Early       int // losses of which no client could know before, see early
-	// Lag is the longest that an owner believed in its ownership after the next one had
-	// it; below zero if that never was.
+	Early       int // losses that no client could know of in advance; see early
+	// Lag is the longest that an owner believed in its ownership after the next one had it. It is
+	// negative if that never happened.
 	Lag time.Duration
 }
 
 // Owners checks what locks and elections promise, per scope:
 //
 //   - an owner knows that it has lost before the next one owns, unless an operator deleted its
-//     key, of which it learns afterwards, see Live;
-//   - fencing tokens are the revisions at which the owners' keys were put, each of one owner;
-//   - the counter that owners guard with their ownership never goes back: no write of an
-//     owner comes after one of the next, none is there twice;
-//   - an owner whose session lives on loses its key only to an operator;
+//     key: of that it learns afterwards, see [Live];
+//   - fencing tokens are the revisions at which the owners' keys were put, and each belongs to one
+//     owner;
+//   - the counter that owners guard with their ownership never goes back: no write of an owner
+//     comes after one of the next, and none is there twice;
+//   - an owner whose session is alive loses its key only to an operator;
 //   - no key is left in the way at the end.
 func Owners(
 	holds []history.Hold,

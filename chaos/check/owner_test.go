@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// Histories of owners that are good and such that are not.
+// TestOwners judges good and bad histories of owners.
 func TestOwners(t *testing.T) {
 	key := func(h history.Hold) history.Hold {
 		h.Scope, h.TTL = "lock", 3*time.Second

@@ -4,22 +4,24 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// RestoredReport counts what clients were to see of a restore from a backup.
+// RestoredReport counts what a restore from a backup took from clients.
 type RestoredReport struct {
 	Forgotten int // revisions
-	Watches   int // that were told
+	Watches   int // that reported lost history
 	Leases    int // that the backup did not have
 	Holds     int // of locks and leaderships that it did not have
 }
 
-// Restored checks what clients owe each other across a restore from a backup; that each of the two
-// histories holds for itself is for the other checkers:
+// Restored checks what must hold across a restore from a backup. The other checkers judge each of
+// the two histories by itself.
 //
-//   - no write that was executed, or whose call had ended, before the restore is executed after it;
-//   - a watch that was confirmed by a cluster of another id is told that history is lost;
+//   - no write that was executed, or whose call had ended, before the restore is executed after
+//     it;
+//   - a watch from before does not go on in a cluster of another id: it reports that history is
+//     lost;
 //   - views show the restored cluster within Within of its settling, while a member is well;
-//   - who holds a lease or owns a key that the backup does not have knows it within Within, while a
-//     member is well.
+//   - the holder of a lease or the owner of a key that the backup does not have learns of it
+//     within Within, while a member is well.
 func Restored(h *history.History) (RestoredReport, []Violation) {
 	s := h.Restore
 	r := RestoredReport{Forgotten: int(s.Lost.Last - s.Kept)}

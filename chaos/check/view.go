@@ -7,17 +7,17 @@ import (
 	"github.com/fairlead-go/fairlead/chaos/history"
 )
 
-// ViewReport says what the views of a service were judged by.
+// ViewReport counts what the views of a service were judged by.
 type ViewReport struct {
 	Views, Held int // Held: instances shown in views although their record was gone
 	Shown       int // in the last one
 }
 
-// Views checks what a follower of a service was shown: each view has every instance whose record
-// there was at its revision, with what its owner said last; none that never was; and none of before
-// comes after a later one. What is gone may be shown for a while, but not in the last view, which
-// must have become what is stored: became says whether it has; nil means that the last one was not
-// the end. means gives what a record says.
+// Views checks the views that a follower of a service received. Each view has every instance whose
+// record was there at the view's revision, with the last value that its owner gave it. No view has
+// an instance that never was, and revisions never go back. A view may show an instance for a while
+// after its record is gone, but the last view must equal what is stored: became says whether it
+// does; nil means that the last view was not the end. The function means decodes a record.
 func Views(
 	views []history.View,
 	truth *history.Truth,

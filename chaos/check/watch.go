@@ -10,24 +10,24 @@ import (
 type WatchReport struct {
 	Events    int // delivered
 	Prevs     int // of these, those with a previous value
-	Compacted int // watches that ended since what they needed was compacted
+	Compacted int // watches that ended because what they needed was compacted
 	Skipped   int // events that compaction kept from them
 }
 
 // Watches checks that every watch delivered exactly the committed events of its range,
 // in order, once:
 //
-//   - from its first revision on, each event is the next one that the truth has for its
-//     range, with nothing left out up to the last one delivered; a response with
-//     revision R and no events (progress) says that all events up to R have been
-//     delivered;
+//   - from its first revision on, each event is the next one that the truth has for its range,
+//     with nothing left out up to the last one delivered; a response with revision R and no events
+//     (progress) says that all events up to R have been delivered;
 //   - all events of a revision come in one response, unless fragments were asked for;
-//   - a watch that was cancelled at the end of the run, after everything had healed, has
-//     delivered everything up to the final revision;
-//   - it ends by itself only because of a compaction, and only if the event it needed
-//     next could have been compacted away by a compaction that was really asked for.
-//     Who goes on from CompactRevision is another watch, judged on its own.
-//   - previous values are those of the truth, and there unless they may have been compacted.
+//   - a watch that was cancelled at the end of the run, after everything had healed, has delivered
+//     everything up to the final revision;
+//   - it ends by itself only because of a compaction, and only if a compaction that was really
+//     asked for could have removed the event it needed next. A watch that goes on from
+//     CompactRevision is another watch, judged by itself;
+//   - previous values are those of the truth, and they are there unless they may have been
+//     compacted.
 func Watches(
 	watches []history.Watch,
 	truth *history.Truth,

@@ -129,7 +129,7 @@ func TestWatches(t *testing.T) {
 				c.w.Scope = "p/"
 			}
 			c.w.Cancelled = 1
-			c.w.NoPrev = true // but for those that are there
+			c.w.NoPrev = true // except for those that are there
 			_, v := Watches([]history.Watch{c.w}, truth, 7, []history.Compaction{{Rev: 5}})
 			expect(t, v, c.words...)
 		})

@@ -8,25 +8,26 @@ import (
 // Restore is the return of the whole cluster to a backup.
 type Restore struct {
 	Backup time.Duration // when the backup was complete
-	At     time.Duration // clients had been cut off then
-	Back   time.Duration // and let in again then
-	// Settled is when all members were well, and clients had had time to notice that their tokens
-	// are of another history: etcd does not answer calls with those.
+	At     time.Duration // by then clients had been cut off
+	Back   time.Duration // clients were let in again then
+	// Settled is when all members were well and clients had had time to notice that their tokens
+	// belong to another history: etcd does not answer calls with such tokens.
 	Settled time.Duration
 	Kept    int64 // the backup's revision
-	// Lost is what was committed before, with what was forgotten: all after Kept. The history's
-	// own truth is that of the restored cluster, which begins with the same up to Kept.
+	// Lost is everything that was committed before the restore, also what is forgotten: all after
+	// Kept. History.Truth is that of the restored cluster, which begins with the same events up to
+	// Kept.
 	Lost    Truth
 	Renamed bool // the cluster has another id
 }
 
-// speak is how long after it settled a watch may say nothing before it counts as one that goes on.
+// speak is how long after Settled a watch may be silent before it counts as one that goes on.
 const speak = 5 * time.Second
 
-// Eras gives what was before the restore and what came after it as two histories, each of which is
-// to hold for itself: to the second belongs what the backup kept. In neither are reads that were
-// under way meanwhile, since nobody knows which cluster has answered them, and later ones that may
-// be old, which a copy of before may answer.
+// Eras divides the history into what was before the restore and what came after. Each part must
+// hold by itself. What the backup kept belongs to the second part too. Left out are reads that
+// were under way during the restore, since nobody knows which cluster answered them, and later
+// reads that may be old, since a copy from before may answer them.
 func (h *History) Eras() (before, after History) {
 	r := h.Restore
 	before = History{Truth: r.Lost, Touches: h.Touches, Probes: h.Probes, Lateness: h.Lateness, End: r.At}
@@ -41,7 +42,7 @@ func (h *History) Eras() (before, after History) {
 	after.Truth.Events = slices.Clone(h.Truth.Events)
 	for i := range after.Truth.Events {
 		if e := &after.Truth.Events[i]; e.Rev <= r.Kept {
-			e.Seen = r.Back // it is there anew
+			e.Seen = r.Back // it exists anew
 		}
 	}
 	h.splitOps(&before, &after)
@@ -68,8 +69,8 @@ func (h *History) Eras() (before, after History) {
 	return before, after
 }
 
-// Renewed is the index of the first view that shows the restored cluster: until then the last one
-// from before is shown, as what is known.
+// Renewed is the index of the first view that shows the restored cluster. Until then the follower
+// goes on showing the last view from before.
 func (h *History) Renewed() int {
 	var last View
 	for i, v := range h.Views {
@@ -112,7 +113,7 @@ func (h *History) splitOps(before, after *History) {
 	}
 }
 
-// marks is the revision of each value of each key.
+// marks returns the revision of each value of each key.
 func (t *Truth) marks() map[[2]string]int64 {
 	m := make(map[[2]string]int64)
 	for _, e := range t.Events {
@@ -138,7 +139,7 @@ func (h *History) splitWatches(before, after *History) {
 			w.Last = false
 			before.Watches = append(before.Watches, w)
 		case w.End() > r.Settled+speak || len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].At > r.Back:
-			after.Watches = append(after.Watches, w) // it goes on, so all that it has delivered must be there
+			after.Watches = append(after.Watches, w) // it goes on, so everything it has delivered must be there
 		default:
 			w.Last = false
 			before.Watches = append(before.Watches, w)
@@ -149,8 +150,9 @@ func (h *History) splitWatches(before, after *History) {
 // Lost reports whether the watch ended because the cluster has lost history.
 func (w *Watch) Lost() bool { return len(w.Steps) > 0 && w.Steps[len(w.Steps)-1].Lost }
 
-// noticed reports whether the watch ended with the restore: its consumer knows that it has to list
-// again. A restored cluster that has compacted what would tell it apart says only that.
+// noticed reports whether the watch ended with the restore, so that its consumer knows that it has
+// to list again. If the restored cluster has compacted the revision that would show the
+// difference, the watch reports only the compaction.
 func (h *History) noticed(w *Watch) bool {
 	if w.Lost() {
 		return true
@@ -170,7 +172,7 @@ func (w *Watch) End() time.Duration {
 	return w.Cancelled
 }
 
-// splitOwned divides what is held with keys.
+// splitOwned divides leases, holds and attempts.
 func (h *History) splitOwned(before, after *History) {
 	r := h.Restore
 	old, now := r.Lost.ByKey(), h.Truth.ByKey()
@@ -185,13 +187,13 @@ func (h *History) splitOwned(before, after *History) {
 		}
 	}
 	for _, o := range h.Holds {
-		// A session that gave up before the servers were back has owned nothing in what came after:
-		// another one may be first there whose release is forgotten.
+		// A session that gave up before the servers were back owned nothing in the second part.
+		// There another one may be first whose release is forgotten.
 		if o.Acquired >= r.Back || o.Ended >= r.Back && o.Fence <= r.Kept && r.kept(now[o.Key]) {
 			after.Holds = append(after.Holds, o)
 			continue
 		}
-		o.Outlived = o.Outlived && o.Ended < r.At // nobody deleted it, it is forgotten
+		o.Outlived = o.Outlived && o.Ended < r.At // nobody deleted the key, the cluster forgot it
 		before.Holds = append(before.Holds, o)
 	}
 	for _, a := range h.Attempts {

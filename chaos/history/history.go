@@ -1,8 +1,8 @@
-// Package history holds what one run of the chaos test recorded: what the clients called
-// and were told, what the cluster committed, and what was done to it. Times count from
-// the start of the run on the monotonic clock of one process, so they can be compared.
+// Package history holds what one run of the chaos test recorded: what the clients called and which
+// answers they got, what the cluster committed, and what was done to it. Times count from the
+// start of the run on the monotonic clock of one process, so they can be compared.
 //
-// The types have no behaviour beyond lookups; package check judges them.
+// The types have no behaviour beyond lookups. Package check judges them.
 package history
 
 import (
@@ -42,7 +42,7 @@ type Outcome string
 const (
 	OK      Outcome = "ok"
 	Failed  Outcome = "failed"  // certainly not executed, or a read
-	Unknown Outcome = "unknown" // may have been executed, or may be later
+	Unknown Outcome = "unknown" // may have been executed, or may still be
 )
 
 // KV is a key that was found.
@@ -65,9 +65,9 @@ type Op struct {
 	Outcome      Outcome
 	Err          string
 
-	Rev     int64 // the response's revision
+	Rev     int64 // the revision of the response
 	Applied bool  // CAS: the comparison held
-	Saw     []KV  // what a read found, a CAS that did not apply, or a delete before it
+	Saw     []KV  // what a read or a CAS that did not apply found, or a delete just before it
 }
 
 // Event is one committed change.
@@ -106,8 +106,8 @@ func (t *Truth) From(rev int64, scope string) []Event {
 	return list
 }
 
-// Covers reports whether a scope covers a key: a scope that ends in "/" is a prefix, any
-// other a key.
+// Covers reports whether a scope covers a key. A scope that ends in "/" is a prefix, any other is
+// a key.
 func Covers(scope, key string) bool {
 	if strings.HasSuffix(scope, "/") {
 		return strings.HasPrefix(key, scope)
@@ -121,17 +121,16 @@ type Step struct {
 	Rev        int64 // the header's
 	Created    bool
 	Progress   bool
-	CompactRev int64  // the watch ended since what it needs was compacted up to here
+	CompactRev int64  // the watch ended because what it needs was compacted up to here
 	Err        string // the watch ended for this reason
-	Lost       bool   // it was that the cluster has lost history
+	Lost       bool   // the reason was that the cluster has lost history
 	Events     []WatchEvent
 }
 
 // WatchEvent is an event as a watch delivered it.
 type WatchEvent struct {
 	Event
-	// Prev is what the key was before, if the watch asked for it and it was not
-	// compacted.
+	// Prev is the key's state before, if the watch asked for it and it was not compacted.
 	Prev *KV `json:",omitempty"`
 }
 
@@ -142,39 +141,38 @@ type Watch struct {
 	Start      int64 // first revision asked for; 0: those after the first step, which is Created
 	Fragments  bool  // events of one revision may come in several responses
 	NoPrev     bool  // it did not ask for previous values
-	Slow       bool  // its consumer takes its time
+	Slow       bool  // its consumer is slow on purpose
 	Call       time.Duration
 	Return     time.Duration
 	Steps      []Step
-	// Cancelled is when its context was cancelled. A watch that was ended by something
-	// else has it zero.
+	// Cancelled is when its context was cancelled. It is zero if something else ended the watch.
 	Cancelled time.Duration
-	// Last means that it was cancelled at the end of the run, after all had healed: it
-	// must have delivered everything up to the final revision.
+	// Last means that it was cancelled at the end of the run, after everything had healed: it must
+	// have delivered everything up to the final revision.
 	Last bool
 }
 
-// Lease is the life of one lease, seen by its holder.
+// Lease is the life of one lease as its holder saw it.
 type Lease struct {
 	ID       int64
 	Client   int
-	Key      string // attached to it
+	Key      string // the key that is attached to it
 	TTL      time.Duration
 	Granted  time.Duration // when Grant was called
 	PutRev   int64         // revision of Key; 0 if the write failed
 	Renewals int
 	LastAck  time.Duration // when the last renewal was received
-	// Released is when the holder gave it up itself: cancelled the renewal, or revoked
-	// it. 0: never.
+	// Released is when the holder gave it up itself: it cancelled the renewal or revoked the
+	// lease. 0: never.
 	Released time.Duration
 	// Noticed is when the holder learned that the channel of renewals was closed. 0:
 	// never.
 	Noticed time.Duration
-	// Ended: the server said that it does not have the lease.
+	// Ended means that the server said that it does not have the lease.
 	Ended bool
 }
 
-// Hold is one ownership of a lock or leadership, seen by its owner.
+// Hold is one ownership of a lock or leadership as its owner saw it.
 type Hold struct {
 	Client   int
 	Scope    string // what is owned
@@ -184,9 +182,9 @@ type Hold struct {
 	TTL      time.Duration // of its session
 	Acquired time.Duration
 	Counted  int           // guarded writes that were acknowledged
-	Ended    time.Duration // when it gave it up, or learned that it had lost it
+	Ended    time.Duration // when the owner gave it up or learned that it had lost it
 	Lost     bool
-	// Outlived: it was lost, and its session lived on: somebody deleted its key.
+	// Outlived means that it was lost although its session stayed alive: somebody deleted its key.
 	Outlived bool
 	LastAck  time.Duration // when a renewal of its session was last acknowledged
 }
@@ -197,10 +195,10 @@ type Attempt struct {
 	Scope, Key   string
 	Call, Return time.Duration
 	OK           bool
-	End          time.Duration // of the ownership, if it was got; else Return
+	End          time.Duration // of the ownership if the attempt succeeded, else Return
 }
 
-// Compaction is one that was asked for.
+// Compaction is one compaction that was asked for.
 type Compaction struct {
 	Rev int64
 	At  time.Duration
@@ -212,41 +210,40 @@ type Meddling struct {
 	At    time.Duration // when it was asked for
 	Key   string
 	Lease int64
-	Rev   int64 // of the deletion; 0: no answer came, it may have been done at any time since
+	Rev   int64 // of the deletion; 0: no answer came, it may have been done at any time after At
 }
 
-// View is what a follower of a service was shown at a time: its instances, the value of each being
-// what its owner gave it last.
+// View is one view that a follower of a service received. The value of each instance is the one
+// that its owner gave it last.
 type View struct {
 	At    time.Duration
-	Rev   int64 // as of which it is
+	Rev   int64 // the revision that it shows
 	Stale bool
 	Shown []KV // by key; ModRev is not set
 }
 
-// Touch is a time during which a member was not as it should be.
+// Touch is a time during which a member was disturbed.
 type Touch struct {
 	Member   int
 	What     string
 	From, To time.Duration
 }
 
-// Probe is one question of an independent client to one member, whether it can serve a
-// linearizable read and a renewal.
+// Probe is one question of an independent client to one member: can it serve a linearizable read
+// and a renewal?
 type Probe struct {
 	Member       int
 	Call, Return time.Duration
 	OK           bool
 }
 
-// Late is how late a timer of this process fired: what the machine adds to every other
-// delay.
+// Late is how late a timer of this process fired. The machine adds as much to every other delay.
 type Late struct{ At, By time.Duration }
 
-// Lateness holds all of them, by time.
+// Lateness holds all late timers, ordered by time.
 type Lateness []Late
 
-// Max is the worst lateness of timers that fired from one time to another.
+// Max returns the worst lateness of timers that fired from one time to another.
 func (l Lateness) Max(from, to time.Duration) time.Duration {
 	i := sort.Search(len(l), func(i int) bool { return l[i].At >= from })
 	var worst time.Duration
@@ -256,7 +253,7 @@ func (l Lateness) Max(from, to time.Duration) time.Duration {
 	return worst
 }
 
-// History is all that a run recorded.
+// History is everything that a run recorded.
 type History struct {
 	Ops         []Op
 	Watches     []Watch
@@ -283,8 +280,8 @@ func (o *Op) Mark() string {
 	return o.Keys[0]
 }
 
-// Attach finds the keys of the leases in the truth: one whose write ended unknown may be there all
-// the same.
+// Attach finds the keys of the leases in the truth: a key may be there although the outcome of its
+// write is unknown.
 func (h *History) Attach() {
 	byKey := h.Truth.ByKey()
 	for i := range h.Leases {

@@ -140,8 +140,8 @@ func (l link) heal(t *testing.T) {
 	}
 }
 
-// TestLinearizable: whatever is done to members, networks and processes, no read finds
-// what a write had replaced before the read began.
+// TestLinearizable: whatever is done to members, networks and processes, no read finds a value
+// that a write had replaced before the read began.
 func TestLinearizable(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	start := time.Now()
@@ -209,12 +209,11 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
-// longer is how long each trouble lasts: until the leases of those in it have expired and
-// their keys were written.
+// longer is how long each trouble lasts: long enough for the leases of its victims to expire and
+// for their keys to be written.
 const longer = ttl + 1500*time.Millisecond
 
-// harm does one thing after the other. wait takes longer, and meanwhile all keys are
-// written.
+// harm does one thing after the other. wait takes longer, and all keys are written meanwhile.
 func harm(t *testing.T, c *etcdtest.Cluster, links []link, procs []*process, wait func()) {
 	do := func(err error) {
 		t.Helper()
@@ -224,8 +223,8 @@ func harm(t *testing.T, c *etcdtest.Cluster, links []link, procs []*process, wai
 	}
 	pause(t.Context(), 1500*time.Millisecond)
 
-	// A client that hears nothing, one whose requests arrive and whose answers do not, and
-	// a process that does not run.
+	// A client that can neither send nor receive, one whose requests arrive but whose answers do
+	// not, and a stopped process.
 	links[0].blackHole()
 	links[1].blackHole(faultnet.ToClient)
 	procs[0].stop(t)
@@ -235,7 +234,7 @@ func harm(t *testing.T, c *etcdtest.Cluster, links []link, procs []*process, wai
 	links[1].heal(t)
 	pause(t.Context(), time.Second)
 
-	// The leader does not answer while a process is stopped, and comes back.
+	// The leader is frozen and thawed while a process is stopped.
 	leader := c.Leader(t)
 	procs[1].stop(t)
 	do(leader.Freeze())
@@ -256,7 +255,7 @@ func harm(t *testing.T, c *etcdtest.Cluster, links []link, procs []*process, wai
 	pause(t.Context(), 1500*time.Millisecond)
 }
 
-// truth is what the cluster committed, in the end.
+// truth is everything that the cluster has committed by the end.
 func truth(t *testing.T, c *etcdtest.Cluster) *history.Truth {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -29,13 +29,13 @@ const (
 	ttl           = 2 * time.Second // the least that the server grants with its default election timeout
 	callLimit     = 3 * time.Second
 
-	// Keys are to be owned most of the time, so writes are few: each asks an owner to go
-	// and keeps the key from being taken for a second.
+	// Keys should be owned most of the time, so writes are few: each asks the owner to give its
+	// key up and keeps anyone from owning the key for a second.
 	thinkRead  = 8 * time.Millisecond
 	thinkWrite = 2 * time.Second
 )
 
-// worker is a client with a leasing KV: one goroutine that reads, one that writes.
+// worker is a client with a leasing KV: one goroutine reads, one writes.
 type worker struct {
 	id    int
 	start time.Time // of the run, with a monotonic reading of this process
@@ -105,8 +105,8 @@ func (w *worker) read(ctx context.Context) {
 	}
 }
 
-// race reads what is owned as fast as it can, for the process is about to be stopped: what
-// counts is what is read just after that, before anything else has noticed.
+// race reads the keys that the worker owns as fast as it can, because the process is about to be
+// stopped. The reads that matter come just after it goes on, before anything else has noticed.
 func (w *worker) race(ctx context.Context, rnd *rand.Rand) {
 	var mine []string
 	for i := range keyCount {
@@ -124,7 +124,7 @@ func (w *worker) race(ctx context.Context, rnd *rand.Rand) {
 		if !w.readOne(ctx, rnd, mine[rnd.IntN(len(mine))]) {
 			return
 		}
-		if o := &w.ops[0][n]; o.Return-o.Call < 10*time.Millisecond { // the same again, not worth checking
+		if o := &w.ops[0][n]; o.Return-o.Call < 10*time.Millisecond { // like the others, not worth checking
 			w.ops[0], w.local = w.ops[0][:n], local
 		}
 	}
@@ -135,7 +135,7 @@ func (w *worker) race(ctx context.Context, rnd *rand.Rand) {
 
 func anyKey(rnd *rand.Rand) string { return fmt.Sprint(keyPrefix, rnd.IntN(keyCount)) }
 
-// readOne reads a key and reports whether it could.
+// readOne reads a key and reports whether that succeeded.
 func (w *worker) readOne(ctx context.Context, rnd *rand.Rand, key string) bool {
 	get := func(ctx context.Context) (*clientv3.GetResponse, error) { return w.kv.Get(ctx, key) }
 	if rnd.IntN(4) == 0 {
@@ -194,7 +194,7 @@ func (w *worker) write(ctx context.Context) {
 	}
 }
 
-// sweep writes every key once. It is for a worker that does not run.
+// sweep writes every key once. It is called for a worker that does not run.
 func (w *worker) sweep(ctx context.Context) {
 	for i := range keyCount {
 		o := history.Op{
@@ -238,7 +238,7 @@ func (w *worker) remove(ctx context.Context, o *history.Op) error {
 	return err
 }
 
-// call makes and records a call, and returns the modification revision that it left.
+// call makes and records a call, and returns the modification revision that its key then has.
 func (w *worker) call(ctx context.Context, list int, o history.Op, f func(context.Context, *history.Op) error) int64 {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -262,14 +262,14 @@ func (w *worker) call(ctx context.Context, list int, o history.Op, f func(contex
 	return 0
 }
 
-// A second process of this test is a worker too, so that it can be stopped. It is told
-// what to do by lines on its input: "hurry" and "end".
+// A second process of this test is a worker too, so that it can be stopped. It takes its orders,
+// "hurry" and "end", line by line from its input.
 
-// childEnv has the number of the worker, the start of the run in nanoseconds since 1970,
-// and the endpoints, with spaces between.
+// childEnv holds the number of the worker, the start of the run in nanoseconds since 1970, and the
+// endpoints, separated by spaces.
 const childEnv = "FAIRLEAD_TEST_LEASING_WORKER"
 
-// report is what a child says in the end.
+// report is what a child prints at its end.
 type report struct {
 	Ops   []history.Op
 	Local int
@@ -284,8 +284,8 @@ func child(args []string) error {
 	if err != nil {
 		return err
 	}
-	// The clock of the run, in monotonic time of this process: what both processes call
-	// now differs by less than reading the clock takes, unless the clock is set between.
+	// This is the clock of the run in the monotonic time of this process. The two processes differ
+	// by less than it takes to read the clock, unless somebody sets the clock in between.
 	now := time.Now()
 	w, closeWorker, err := open(id, now.Add(-time.Duration(now.UnixNano()-ns)), args[2:])
 	if err != nil {

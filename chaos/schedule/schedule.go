@@ -1,11 +1,10 @@
-// Package schedule draws the faults of a run from a seed: the same seed and duration
-// give the same schedule.
+// Package schedule draws the faults of a run from a seed: the same seed and duration give the same
+// schedule.
 //
-// There are two lanes. Faults of members come one after the other with pauses between,
-// so that the cluster also gets its breath back; what an operator does (moving the
-// leader, defragmenting, compacting, changing roles) happens at any time, also during
-// them. Each lane deals its kinds from a shuffled deck, so a run of a minute meets all of
-// them whatever the seed.
+// There are two lanes. Faults of members come one after the other with pauses between them, so
+// that the cluster can recover. An operator's actions (moving the leader, defragmenting,
+// compacting, changing roles) happen at any time, also during faults. Each lane deals its kinds
+// from a shuffled deck, so a run of a minute meets all of them whatever the seed.
 package schedule
 
 import (
@@ -34,8 +33,8 @@ const (
 	MoveLeader Kind = "move leader"
 	Defragment Kind = "defragment"
 	Compact    Kind = "compact"
-	Roles      Kind = "change roles" // makes all tokens old
-	DeleteKey  Kind = "delete owner" // deletes the key of an owner or of one who waits
+	Roles      Kind = "change roles" // invalidates all tokens
+	DeleteKey  Kind = "delete owner" // deletes the key of an owner or of a waiter
 	Revoke     Kind = "revoke lease"
 )
 
@@ -44,12 +43,12 @@ var (
 	operatorKinds = []Kind{Compact, MoveLeader, Defragment, DeleteKey, Compact, Roles, Revoke, DeleteKey}
 )
 
-// Scope is whom a fault of members hits.
+// Scope says which members a fault hits.
 type Scope string
 
 const (
 	One    Scope = "member" // the member with the number
-	Leader Scope = "leader" // who leads at that time
+	Leader Scope = "leader" // the leader at that time
 	Two    Scope = "all but"
 	All    Scope = "all"
 )
@@ -61,10 +60,10 @@ const (
 	Calm = time.Second
 
 	minPause, maxPause = 300 * time.Millisecond, 2500 * time.Millisecond
-	// minLength is above what it takes to suspect a member, maxLength above the TTL of
+	// minLength is longer than it takes to suspect a member, maxLength longer than the TTL of
 	// leases and tokens.
 	minLength, maxLength = 500 * time.Millisecond, 7 * time.Second
-	// minLost and maxLost bound how long what a restore forgets goes on.
+	// minLost and maxLost bound the time from a backup to its restore.
 	minLost, maxLost = time.Second, 5 * time.Second
 	// Whole-cluster faults are rarer but may last as long.
 	minOperator, maxOperator = 700 * time.Millisecond, 3 * time.Second
@@ -72,14 +71,14 @@ const (
 
 // Fault is one entry.
 type Fault struct {
-	At, For time.Duration // For is zero for what an operator does
+	At, For time.Duration // For is zero for an operator's action
 	Kind    Kind
 	Scope   Scope
 	Member  int           // for One and Two, and for Defragment and MoveLeader
 	Delay   time.Duration // Slow: each way
 	Keep    int64         // Compact: how many revisions to keep
-	Pick    int           // DeleteKey and Revoke: which one, of as many as there are
-	Renamed bool          // Restore: as another cluster
+	Pick    int           // DeleteKey and Revoke: which of those that exist
+	Renamed bool          // Restore: as a cluster with another id
 }
 
 func (f Fault) String() string {
@@ -108,8 +107,7 @@ func (f Fault) String() string {
 	return s
 }
 
-// Of reports whether the fault is one of members, as opposed to something that an
-// operator does.
+// Of reports whether the fault is one of members, not an operator's action.
 func (f Fault) Of() bool { return f.For > 0 }
 
 // Draw draws the faults of a run for a cluster of members, ordered by time. No fault
@@ -142,7 +140,7 @@ func Draw(seed uint64, duration time.Duration, members int) []Fault {
 }
 
 // WithRestore puts a restore from a backup in place of the first fault of members in the second
-// half, or does nothing if there is none. Its length is what lies between backup and restore.
+// half, or does nothing if there is none. Its length is the time from the backup to the restore.
 func WithRestore(seed uint64, faults []Fault, duration time.Duration) []Fault {
 	d := &drawer{rnd: rand.New(rand.NewPCG(seed, 0x6261636b7570))}
 	faults = slices.Clone(faults)
