@@ -1,6 +1,7 @@
-// Package adapters holds what other people's libraries need of Fairlead, a module each: kratos/etcd
-// and gokit/sd/etcdv3 are registries of these frameworks, prom and otel turn what a client tells
-// its hooks into metrics for Prometheus and OpenTelemetry. Both of these count the same things:
+// Package adapters holds what other people's libraries need of Fairlead, a module each:
+// kratos/etcd and gokit/sd/etcdv3 are registries for these frameworks, prom and otel turn what a
+// client reports to its hooks into metrics for Prometheus and OpenTelemetry. Both of these count
+// the same things:
 //
 //	Prometheus                           OpenTelemetry                    attributes
 //	fairlead_attempts_total              fairlead.attempts                method, member, code
@@ -18,8 +19,8 @@
 //	fairlead_leases_lost_total           fairlead.leases.lost             reason
 //	fairlead_leases_at_risk              fairlead.leases.at_risk          none
 //
-// For services that package discovery finds, prom.Services and otel.Services have the instances and
-// the split as balancers see them, how old what is known of a service is, and what becomes of the
+// For services that package discovery finds, prom.Services and otel.Services report the instances
+// and the split as balancers see them, the age of each view of a service, and what happens to the
 // instances that this process registers:
 //
 //	fairlead_instance_ejections_total      fairlead.instance.ejections      service, instance, reason
@@ -40,16 +41,15 @@
 //	fairlead_view_instances                fairlead.view.instances          service, cluster
 //	fairlead_registration_events_total     fairlead.registration.events     service, event
 //
-// and for how long instances took to drain fairlead_registration_drain_seconds_total and
+// The time that instances took to drain is in fairlead_registration_drain_seconds_total and
 // fairlead.registration.drain.duration (s), by service.
 //
 // The reason of an ejection is "failed" or "silent". The kind of an attempt is "first", "retry" or
 // "hedge". The first cluster has no name.
 //
-// An attempt is one request: a call that the client repeats or sends twice has several, which
-// are also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for
-// success. The state of a member is one of clientv3.MemberState; its series is 1 for the state that
-// the member is in and 0 for the others. Member states and latencies are those of the clients that
-// were handed to Follow, at the time they are collected. Event is a clientv3.LeaseEvent, reason
-// that of a clientv3.LeaseInfo.
+// An attempt is one request. A call that the client repeats or sends twice has several, which are
+// also counted as repeats and hedges. Code is gRPC's, like "Unavailable"; "OK" for success. The
+// state of a member is one of clientv3.MemberState; its series is 1 for the member's present state
+// and 0 for the others. Member states and latencies are collected from the clients that were
+// handed to Follow. Event is a clientv3.LeaseEvent, and reason is that of a clientv3.LeaseInfo.
 package adapters

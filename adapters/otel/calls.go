@@ -14,20 +14,20 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// Calls has calls of a client be spans: it puts KV and Lease in place of the client's own. Call it
-// before the client is used.
+// Calls makes a span for each call of a client: it puts [Traces.KV] and [Traces.Lease] in place of
+// the client's own. Call it before the client is used.
 func (t *Traces) Calls(c *clientv3.Client) {
 	c.KV, c.Lease = t.KV(c.KV), t.Lease(c.Lease)
 }
 
-// KV returns a KV whose calls are spans: "etcd.Put", "etcd.Txn" and so on, with the key, and
-// without the value. GetStream has spans for its attempts only.
+// KV returns a KV that makes a span for each call: "etcd.Put", "etcd.Txn" and so on, with the key
+// but without the value. GetStream has spans only for its attempts.
 func (t *Traces) KV(kv clientv3.KV) clientv3.KV { return &tracedKV{KV: kv, t: t} }
 
-// Lease returns a Lease whose calls are spans. KeepAlive goes on, and is none.
+// Lease returns a Lease that makes a span for each call except KeepAlive, which goes on.
 func (t *Traces) Lease(l clientv3.Lease) clientv3.Lease { return &tracedLease{Lease: l, t: t} }
 
-// call makes a call as a span.
+// call makes a call in a span.
 func (t *Traces) call(
 	ctx context.Context,
 	name string,
@@ -116,7 +116,8 @@ func (k *tracedKV) Txn(ctx context.Context) clientv3.Txn {
 	return &tracedTxn{kv: k, ctx: ctx, build: func(t clientv3.Txn) clientv3.Txn { return t }}
 }
 
-// tracedTxn makes the transaction when it is committed, since its context is that of the span.
+// tracedTxn makes the transaction only when it is committed, since its context is that of the
+// span.
 type tracedTxn struct {
 	kv    *tracedKV
 	ctx   context.Context
@@ -181,12 +182,12 @@ func (l *tracedLease) KeepAliveOnce(
 	return r, err
 }
 
-// Lock locks a mutex; the span "etcd.Lock" is how long that was waited for.
+// Lock locks a mutex. The span "etcd.Lock" shows how long it waited.
 func (t *Traces) Lock(ctx context.Context, m *concurrency.Mutex) error {
 	return t.wait(ctx, "Lock", m, m.Lock)
 }
 
-// Campaign waits until the election is won; the span "etcd.Campaign" is how long that took.
+// Campaign waits until the election is won. The span "etcd.Campaign" shows how long that took.
 func (t *Traces) Campaign(ctx context.Context, e *concurrency.Election, value string) error {
 	return t.wait(ctx, "Campaign", e, func(ctx context.Context) error { return e.Campaign(ctx, value) })
 }
@@ -204,8 +205,8 @@ func (t *Traces) wait(ctx context.Context, name string, owner interface {
 	return err
 }
 
-// Pick picks an instance; the span "discovery.Pick" says which it is, and how long there was none
-// to pick.
+// Pick picks an instance. The span "discovery.Pick" shows which one, and how long it waited for an
+// instance.
 func (t *Traces) Pick(ctx context.Context, b *pick.Balancer) (*discovery.Instance, pick.Done, error) {
 	ctx, span := t.start(ctx, "discovery.Pick", trace.SpanKindInternal)
 	in, done, err := b.Pick(ctx)
@@ -216,9 +217,9 @@ func (t *Traces) Pick(ctx context.Context, b *pick.Balancer) (*discovery.Instanc
 	return in, done, err
 }
 
-// RoundTripper has each attempt of a request be a span, which is handed on with it, if the
-// request's context is of a trace: with httpdisc.WithTransport the picks of httpdisc, with the
-// instances' addresses. The span ends with the header of the answer.
+// RoundTripper makes a span for each attempt of a request, if the context of the request has a
+// trace, and sends the trace along. With httpdisc.WithTransport it traces the picks of httpdisc,
+// with the instances' addresses. The span ends with the header of the answer.
 func (t *Traces) RoundTripper(base http.RoundTripper) http.RoundTripper { return roundTripper{t, base} }
 
 type roundTripper struct {
@@ -243,7 +244,7 @@ func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// CloseIdleConnections closes those of the transport below.
+// CloseIdleConnections closes the idle connections of base.
 func (r roundTripper) CloseIdleConnections() {
 	if c, ok := r.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	reader := sdk.NewManualReader() // an exporter's reader in a real program
+	reader := sdk.NewManualReader() // a real program uses an exporter's reader
 	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
 	m, err := otel.New(provider)
 	if err != nil {

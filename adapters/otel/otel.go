@@ -1,5 +1,5 @@
-// Package otel reports what a client does to OpenTelemetry: metrics, of which package adapters has
-// the table, and traces ([NewTraces]).
+// Package otel reports to OpenTelemetry what a client does: metrics ([New]), which the table in
+// package adapters lists, and traces ([NewTraces]).
 //
 //	m, err := otel.New(provider)
 //	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Hooks: m.Hooks()})
@@ -29,7 +29,7 @@ type Metrics struct {
 	took                                                                            metric.Float64Histogram
 }
 
-// New makes the instruments. Metrics must be closed when they are not needed any more.
+// New makes the instruments. Call [Metrics.Close] when they are no longer needed.
 func New(provider metric.MeterProvider) (*Metrics, error) {
 	m := &Metrics{}
 	meter := provider.Meter(Scope)
@@ -130,7 +130,7 @@ func (m *Metrics) Follow(c *clientv3.Client) { m.recorder.Follow(c) }
 // Unfollow ends that, before the client is closed.
 func (m *Metrics) Unfollow(c *clientv3.Client) { m.recorder.Unfollow(c) }
 
-// Close ends the reports of what is observed when it is collected.
+// Close ends the callbacks that are observed at each collection.
 func (m *Metrics) Close() error { return m.registration.Unregister() }
 
 // counting is Metrics as the recorder sees it.

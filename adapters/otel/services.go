@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// Services are metrics of what balancers of package pick know of the instances that they call, as
-// prom.Services has them. It is safe for concurrent use.
+// Services are metrics of what balancers of package pick know of the instances that they call, the
+// same as those of prom.Services. It is safe for concurrent use.
 //
 //	s, err := otel.NewServices(provider)
 //	t := httpdisc.New(directory, httpdisc.WithPicking(s.Picking()))
@@ -25,7 +25,7 @@ type Services struct {
 	drainSeconds                         metric.Float64Counter
 }
 
-// NewServices makes the instruments. Services must be closed when they are not needed any more.
+// NewServices makes the instruments. Call [Services.Close] when they are no longer needed.
 func NewServices(provider metric.MeterProvider) (*Services, error) {
 	s := &Services{}
 	meter := provider.Meter(Scope)
@@ -121,8 +121,8 @@ func about(service, what, name string) metric.MeasurementOption {
 	return metric.WithAttributes(attribute.String("service", service), attribute.String(what, name))
 }
 
-// Picking is the option that has a balancer's ejections, and the attempts of calls, counted, for
-// any number of balancers.
+// Picking returns an option that counts a balancer's ejections and the attempts of calls. Any
+// number of balancers may share it.
 func (s *Services) Picking() pick.Option {
 	return hook.Picking(
 		func(service, instance, reason string) {
@@ -134,8 +134,8 @@ func (s *Services) Picking() pick.Option {
 		})
 }
 
-// Event counts what happens to the instances that this process registers, drains above all. It is
-// for discovery.WithEvents, for any number of registrars.
+// Event counts what happens to the instances that this process registers, above all drains. Hand
+// it to [discovery.WithEvents] of any number of registrars.
 func (s *Services) Event(e discovery.Event) {
 	if e.Instance == nil {
 		return // a plain key
@@ -150,26 +150,26 @@ func (s *Services) Event(e discovery.Event) {
 	}
 }
 
-// Follow reports the statuses of a service's instances from now on, in the place of others of that
-// service; nil ends that. The function is called at each collection, and must not call s.
+// Follow reports the statuses of a service's instances from now on. It replaces an earlier
+// function for that service; nil ends the reports. The function is called at each collection, and
+// must not call s.
 func (s *Services) Follow(service string, statuses func() []pick.Status) {
 	s.services.Follow(service, statuses)
 }
 
-// FollowSplit reports how the calls to a service are split, as Follow does the statuses of its
-// instances.
+// FollowSplit reports how the calls to a service are split. It works like [Services.Follow].
 func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {
 	s.services.FollowSplit(service, split)
 }
 
-// FollowViews reports how old what is known of a service is, and in which cluster its instances are
-// called, as Follow does the statuses of its instances. A subscription says so, with
-// Subscription.Clusters; it shares the watch of those who call the service.
+// FollowViews reports the age of each cluster's view of a service, and the cluster whose instances
+// are called. It works like [Services.Follow]. Take the function from a subscription:
+// [discovery.Subscription.Clusters]. The subscription shares the watch of the service's callers.
 func (s *Services) FollowViews(service string, clusters func() []discovery.ClusterStatus) {
 	s.services.FollowViews(service, clusters)
 }
 
-// Close ends the reports of what is observed when it is collected.
+// Close ends the callbacks that are observed at each collection.
 func (s *Services) Close() error { return s.registration.Unregister() }
 
 func one(is bool) float64 {

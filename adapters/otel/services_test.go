@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// An instance that fails is counted, and shown as left out, and its part of the split goes to the
+// An instance that fails is counted and shown as left out, and its part of the split goes to the
 // others.
 func TestServices(t *testing.T) {
 	c := clienttest.Shared(t)

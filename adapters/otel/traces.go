@@ -19,7 +19,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Attributes of spans, beside those of OpenTelemetry's conventions.
+// Attributes of spans, in addition to those of OpenTelemetry's conventions.
 const (
 	attemptKey  = attribute.Key("fairlead.attempt")     // of a call, from 0
 	hedgeKey    = attribute.Key("fairlead.hedge")       // made while another attempt of the call was under way
@@ -29,11 +29,11 @@ const (
 	serviceKey  = attribute.Key("fairlead.service")     // of discovery
 	instanceKey = attribute.Key("fairlead.instance.id") // of discovery
 	memberKey   = attribute.Key("fairlead.member")      // an endpoint of etcd
-	failuresKey = attribute.Key("fairlead.failures")    // of streams, until there was one again
+	failuresKey = attribute.Key("fairlead.failures")    // of streams, until one was opened again
 )
 
-// Traces makes spans of what a client does, and hands traces on to etcd, which has spans of its own
-// (--enable-distributed-tracing), and to services. Its methods are safe for concurrent use.
+// Traces makes spans of what a client does, and sends traces along to services and to etcd, which
+// has spans of its own (--enable-distributed-tracing). Its methods are safe for concurrent use.
 //
 //	t := otel.NewTraces(provider)
 //	cli, err := clientv3.New(clientv3.Config{
@@ -43,9 +43,9 @@ const (
 //	})
 //	t.Calls(cli) // calls
 //
-// A call is a span with one for each of its attempts below it: the repeated ones, and those that
-// are sent beside a slow one. What nobody has begun a trace for has no spans, except for broken
-// streams.
+// A call is a span with a span below it for each of its attempts, whether repeated or sent beside
+// a slow one. A call whose context has no trace has no spans. Broken streams have spans in any
+// case.
 type Traces struct {
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
@@ -54,7 +54,7 @@ type Traces struct {
 	broken map[string]*broken // by the streams' service
 }
 
-// broken are streams of a service that failed, until one is opened.
+// broken counts failed streams of a service until one is opened.
 type broken struct {
 	since    time.Time
 	member   string
@@ -62,8 +62,9 @@ type broken struct {
 	failures int
 }
 
-// NewTraces returns Traces whose spans are those of a provider. Traces are handed on as W3C's
-// traceparent. A provider that exports a span where it ends, and not in a batch, holds up calls.
+// NewTraces returns Traces that take their spans from a provider. Traces are sent along as W3C's
+// traceparent. Use a provider that exports in batches: one that exports each span where it ends
+// holds up calls.
 func NewTraces(provider trace.TracerProvider) *Traces {
 	return &Traces{
 		tracer:     provider.Tracer(Scope),
@@ -72,11 +73,11 @@ func NewTraces(provider trace.TracerProvider) *Traces {
 	}
 }
 
-// DialOption has each attempt of a call of gRPC be a span, which is handed on with it: of etcd's
-// clients in clientv3.Config.DialOptions, and of channels to services, with grpcdisc say.
+// DialOption makes a span for each attempt of a gRPC call and sends the trace along. It is for
+// [clientv3.Config] DialOptions, and for channels to services, for instance with grpcdisc.
 func (t *Traces) DialOption() grpc.DialOption { return grpc.WithStatsHandler(handler{t}) }
 
-// start begins a span, and returns how it ends.
+// start begins a span and returns it with its context.
 func (t *Traces) start(
 	ctx context.Context,
 	name string,
@@ -86,7 +87,7 @@ func (t *Traces) start(
 	return t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...))
 }
 
-// end ends a span with what came of it.
+// end ends a span with the result of what it spans.
 func end(span trace.Span, err error) {
 	if err != nil {
 		span.RecordError(err)
@@ -101,13 +102,13 @@ type call struct{ made, underWay atomic.Int64 }
 type callKey struct{}
 type attemptSpanKey struct{}
 
-// attempt is the span of one, and the call that it belongs to, if it is known.
+// attempt is the span of an attempt, and its call if that is known.
 type attempt struct {
 	span trace.Span
 	of   *call
 }
 
-// handler makes the spans of attempts: gRPC tells it of each.
+// handler makes the spans of attempts: gRPC notifies it of each.
 type handler struct{ t *Traces }
 
 func (h handler) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
@@ -126,7 +127,7 @@ func (h handler) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Con
 	}
 	ctx, a.span = h.t.start(ctx, method, trace.SpanKindClient, attrs...)
 	out, _ := metadata.FromOutgoingContext(ctx)
-	out = out.Copy() // others may have it
+	out = out.Copy() // others may hold it
 	h.t.propagator.Inject(ctx, carrier(out))
 	return context.WithValue(metadata.NewOutgoingContext(ctx, out), attemptSpanKey{}, a)
 }
@@ -152,7 +153,7 @@ func (h handler) HandleRPC(ctx context.Context, what stats.RPCStats) {
 func (handler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (handler) HandleConn(context.Context, stats.ConnStats)                       {}
 
-// peer are the attributes of an address.
+// peer returns the attributes of an address.
 func peer(address string) []attribute.KeyValue {
 	if to, err := netip.ParseAddrPort(address); err == nil {
 		return []attribute.KeyValue{
@@ -163,7 +164,7 @@ func peer(address string) []attribute.KeyValue {
 	return []attribute.KeyValue{attribute.String("network.peer.address", address)} // a name, or a unix socket
 }
 
-// carrier are gRPC's metadata, for a propagator.
+// carrier lets a propagator use gRPC's metadata.
 type carrier metadata.MD
 
 func (c carrier) Get(key string) string {
@@ -183,10 +184,10 @@ func (c carrier) Keys() []string {
 	return keys
 }
 
-// Hooks returns hooks for a client's configuration; those of next are called too. Each time that a
-// stream for watches or renewals failed, there is a span from then until one is open again, of a
-// trace of its own: "etcd.Watch resume" or "etcd.Lease resume". Of several that fail together it is
-// the first failure and the first stream after it.
+// Hooks returns hooks for a client's configuration, which also call those of next. Whenever a
+// stream for watches or renewals fails, there is a span from then until one is open again:
+// "etcd.Watch resume" or "etcd.Lease resume". It has a trace of its own. If several streams fail
+// together, the span lasts from the first failure to the first stream that opens after it.
 func (t *Traces) Hooks(next clientv3.Hooks) clientv3.Hooks {
 	stream := next.Stream
 	next.Stream = func(s clientv3.StreamInfo) {

@@ -64,7 +64,7 @@ func newTraced(t *testing.T, endpoints []string) *traced {
 	return &traced{t: t, cli: cli, traces: traces, tracer: provider.Tracer("test"), spans: spans}
 }
 
-// in does something in a trace of its own, and returns the trace's other spans.
+// in runs do in a trace of its own, and returns the other spans of that trace.
 func (x *traced) in(do func(ctx context.Context)) []sdktrace.ReadOnlySpan {
 	x.t.Helper()
 	ctx, span := x.tracer.Start(clienttest.Within(x.t, clienttest.Long), "test")
@@ -83,7 +83,7 @@ func named(spans []sdktrace.ReadOnlySpan, name string) []sdktrace.ReadOnlySpan {
 	return slices.DeleteFunc(slices.Clone(spans), func(s sdktrace.ReadOnlySpan) bool { return s.Name() != name })
 }
 
-// one is the only span of a name.
+// one returns the only span of a name.
 func one(t *testing.T, spans []sdktrace.ReadOnlySpan, name string) sdktrace.ReadOnlySpan {
 	t.Helper()
 	found := named(spans, name)
@@ -110,7 +110,7 @@ func below(child, parent sdktrace.ReadOnlySpan) bool {
 	return child.Parent().SpanID() == parent.SpanContext().SpanID()
 }
 
-// otlpCollector takes what etcd exports.
+// otlpCollector receives what etcd exports.
 type otlpCollector struct {
 	collector.UnimplementedTraceServiceServer
 
@@ -154,7 +154,7 @@ func collect(t *testing.T) (*otlpCollector, string) {
 	return c, l.Addr().String()
 }
 
-// A call, its attempt, and what etcd does for it are one trace.
+// A call, its attempt, and what etcd does for it make one trace.
 func TestOneTraceWithEtcd(t *testing.T) {
 	c, address := collect(t)
 	cluster := etcdtest.Start(t, etcdtest.Options{Version: "3.7", Args: []string{
@@ -185,13 +185,13 @@ func TestOneTraceWithEtcd(t *testing.T) {
 	}
 }
 
-// A read that is sent to a second member beside a silent one is two attempts of one call, of which
-// the second is a hedge.
+// A read that is sent to a second member beside a silent one has two attempts; the second is a
+// hedge.
 func TestHedgeSpans(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	x := newTraced(t, cluster.Endpoints())
 	port := ""
-	for range 50 { // so that it knows how long reads take
+	for range 50 { // so that the client knows how long reads take
 		spans := x.in(func(ctx context.Context) { _, err := x.cli.Get(ctx, "a"); ok(t, "Get", err) })
 		port = attr(named(spans, "etcdserverpb.KV/Range")[0], "network.peer.port")
 	}
@@ -212,7 +212,7 @@ func TestHedgeSpans(t *testing.T) {
 	})
 }
 
-// Errors are told, and leases and the other calls are spans too.
+// Spans report errors, and leases and the other calls have spans too.
 func TestCallSpans(t *testing.T) {
 	x := newTraced(t, etcdtest.Shared(t).Endpoints())
 	key := t.Name()
@@ -247,7 +247,7 @@ func TestCallSpans(t *testing.T) {
 	}
 }
 
-// Who waits for a lock sees how long.
+// The span of a lock shows how long the caller waited.
 func TestLockWaitSpans(t *testing.T) {
 	x := newTraced(t, etcdtest.Shared(t).Endpoints())
 	session := func() *concurrency.Session {
@@ -273,7 +273,7 @@ func TestLockWaitSpans(t *testing.T) {
 	one(t, x.in(func(ctx context.Context) { ok(t, "Campaign", x.traces.Campaign(ctx, e, "me")) }), "etcd.Campaign")
 }
 
-// A watch whose stream breaks has a span for the time in which it has none.
+// A watch whose stream breaks has a span for the time without one.
 func TestWatchResumeSpans(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	x := newTraced(t, cluster.Endpoints())
@@ -301,8 +301,8 @@ func TestWatchResumeSpans(t *testing.T) {
 	}
 }
 
-// Picks, and the attempts of calls to services, are of the trace of who calls; so is what the
-// service gets.
+// Picks, and the attempts of calls to services, belong to the trace of the caller, and so does the
+// trace that the service receives.
 func TestServiceSpans(t *testing.T) {
 	x := newTraced(t, etcdtest.Shared(t).Endpoints())
 	parents := make(chan string, 10)
@@ -353,7 +353,7 @@ func TestServiceSpans(t *testing.T) {
 	}
 }
 
-// A channel to a service hands traces on, and tells of failures.
+// A channel to a service sends traces along and reports failures.
 func TestGRPCSpans(t *testing.T) {
 	x := newTraced(t, etcdtest.Shared(t).Endpoints())
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,4 +1,4 @@
-// Package prom reports what a client does to Prometheus. Package metrics has the table of the
+// Package prom reports to Prometheus what a client does. The table in package adapters lists the
 // metrics.
 //
 //	m := prom.New()
@@ -30,7 +30,7 @@ var _ prometheus.Collector = (*Metrics)(nil)
 // buckets are for calls that take from a tenth of a millisecond to ten seconds.
 var buckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
-// New returns a collector, to be registered.
+// New returns a collector. Register it with a registry.
 func New() *Metrics {
 	m := &Metrics{}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -88,7 +88,7 @@ func (m *Metrics) Follow(c *clientv3.Client) { m.recorder.Follow(c) }
 // Unfollow ends that, before the client is closed.
 func (m *Metrics) Unfollow(c *clientv3.Client) { m.recorder.Unfollow(c) }
 
-// Describe is for prometheus.Collector.
+// Describe implements [prometheus.Collector].
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, v := range m.vectors {
 		v.Describe(ch)
@@ -98,7 +98,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is for prometheus.Collector.
+// Collect implements [prometheus.Collector].
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, v := range m.vectors {
 		v.Collect(ch)

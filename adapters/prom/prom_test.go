@@ -53,7 +53,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := c.Get(ctx, "\x00missing", clientv3.WithRev(1<<40)); err == nil {
 		t.Fatal("a revision of the future was read")
 	}
-	// What is told, and also when: the end of a watch and of a lease come a little later.
+	// What is reported, and when: the end of a watch and of a lease come a little later.
 	member := cl.Endpoints()[0]
 	want := func(names []string, lines ...string) {
 		t.Helper()
@@ -129,7 +129,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// series are the values of one metric, by its labels.
+// series returns the values of one metric by its labels.
 func series(t *testing.T, registry *prometheus.Registry, name string) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()

@@ -16,8 +16,8 @@ import (
 //	t := httpdisc.New(directory, httpdisc.WithPicking(s.Picking()))
 //	s.Follow("orders", func() []pick.Status { return t.Statuses("orders") })
 //
-// FollowSplit adds how calls are split, FollowViews how old is what is known of the service, and
-// Event what becomes of the instances that this process registers.
+// [Services.FollowSplit] adds how calls are split, [Services.FollowViews] the age of what is known
+// of a service, and [Services.Event] what happens to the instances that this process registers.
 type Services struct {
 	ejections, returns, attempts                          *prometheus.CounterVec
 	events, drainSeconds                                  *prometheus.CounterVec
@@ -30,7 +30,7 @@ type Services struct {
 
 var _ prometheus.Collector = (*Services)(nil)
 
-// NewServices returns a collector, to be registered.
+// NewServices returns a collector. Register it with a registry.
 func NewServices() *Services {
 	labels := []string{"service", "instance"}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -95,8 +95,8 @@ func NewServices() *Services {
 	}
 }
 
-// Picking is the option that has a balancer's ejections, and the attempts of calls, counted, for
-// any number of balancers.
+// Picking returns an option that counts a balancer's ejections and the attempts of calls. Any
+// number of balancers may share it.
 func (s *Services) Picking() pick.Option {
 	return hook.Picking(
 		func(service, instance, reason string) { s.ejections.WithLabelValues(service, instance, reason).Inc() },
@@ -106,8 +106,8 @@ func (s *Services) Picking() pick.Option {
 		})
 }
 
-// Event counts what happens to the instances that this process registers, drains above all. It is
-// for discovery.WithEvents, for any number of registrars:
+// Event counts what happens to the instances that this process registers, above all drains. Hand
+// it to [discovery.WithEvents] of any number of registrars:
 //
 //	r := discovery.NewRegistrar(client, discovery.WithEvents(s.Event))
 func (s *Services) Event(e discovery.Event) {
@@ -120,29 +120,28 @@ func (s *Services) Event(e discovery.Event) {
 	}
 }
 
-// counters are those of s.
+// counters returns the counters of s.
 func (s *Services) counters() []*prometheus.CounterVec {
 	return []*prometheus.CounterVec{s.ejections, s.returns, s.attempts, s.events, s.drainSeconds}
 }
 
-// Follow reports the statuses of a service's instances from now on, in the place of others of that
-// service; nil ends that. The function is called at each collection, and must not call the
-// collector.
+// Follow reports the statuses of a service's instances from now on. It replaces an earlier
+// function for that service; nil ends the reports. The function is called at each collection, and
+// must not call the collector.
 func (s *Services) Follow(service string, statuses func() []pick.Status) {
 	s.services.Follow(service, statuses)
 }
 
-// FollowSplit reports how the calls to a service are split, as Follow does the statuses of its
-// instances:
+// FollowSplit reports how the calls to a service are split. It works like [Services.Follow]:
 //
 //	s.FollowSplit("orders", func() []pick.SubsetStatus { return t.Split("orders") })
 func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus) {
 	s.services.FollowSplit(service, split)
 }
 
-// FollowViews reports how old what is known of a service is, and in which cluster its instances are
-// called, as Follow does the statuses of its instances. A subscription that shares the watch of
-// those who call the service says so:
+// FollowViews reports the age of each cluster's view of a service, and the cluster whose instances
+// are called. It works like [Services.Follow]. Take the function from a subscription, which shares
+// the watch of the service's callers:
 //
 //	sub, err := directory.Subscribe("orders")
 //	s.FollowViews("orders", sub.Clusters)
@@ -150,7 +149,7 @@ func (s *Services) FollowViews(service string, clusters func() []discovery.Clust
 	s.services.FollowViews(service, clusters)
 }
 
-// Describe is for prometheus.Collector.
+// Describe implements [prometheus.Collector].
 func (s *Services) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range s.counters() {
 		c.Describe(ch)
@@ -164,7 +163,7 @@ func (s *Services) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is for prometheus.Collector.
+// Collect implements [prometheus.Collector].
 func (s *Services) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range s.counters() {
 		c.Collect(ch)

@@ -18,7 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// An instance that fails is counted, and shown as left out.
+// An instance that fails is counted and shown as left out.
 func TestServices(t *testing.T) {
 	c := clienttest.Shared(t)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -129,8 +129,8 @@ fairlead_registration_events_total{event="registered",service="orders"} 2
 	}
 }
 
-// How old is what is known of a service, by cluster: while etcd is away its age grows, and it is
-// stale. What it had is used on, until it is back.
+// The age of what is known of a service, by cluster: while etcd is away the age grows and the view
+// is stale. The view stays in use until etcd is back.
 func TestFollowViews(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)

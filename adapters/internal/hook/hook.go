@@ -1,4 +1,4 @@
-// Package hook turns the client's hooks into the few things that both adapters count.
+// Package hook turns the client's hooks into the few events that both adapters count.
 package hook
 
 import (
@@ -15,7 +15,7 @@ var States = []clientv3.MemberState{
 	clientv3.MemberConnecting, clientv3.MemberHealthy, clientv3.MemberStalled, clientv3.MemberEjected,
 }
 
-// Counter is what an adapter counts with. Its methods are called from several goroutines.
+// Counter is how an adapter counts. Its methods are called from several goroutines.
 type Counter interface {
 	Attempt(a clientv3.AttemptInfo, code string)
 	MemberChange(endpoint string, state clientv3.MemberState)
@@ -41,7 +41,7 @@ func New(c Counter) *Recorder {
 	return &Recorder{count: c, atRisk: make(map[clientv3.LeaseID]struct{})}
 }
 
-// code of an error, "OK" for none.
+// code returns the code of an error, "OK" for none.
 func code(err error) string {
 	if err == nil {
 		return codes.OK.String()
@@ -104,7 +104,7 @@ func (r *Recorder) Follow(c *clientv3.Client) {
 	r.clients = append(r.clients, c)
 }
 
-// Unfollow takes it back.
+// Unfollow ends that.
 func (r *Recorder) Unfollow(c *clientv3.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,10 +116,10 @@ func (r *Recorder) Unfollow(c *clientv3.Client) {
 	}
 }
 
-// Watches is how many watches there are.
+// Watches returns how many watches there are.
 func (r *Recorder) Watches() int64 { return r.watches.Load() }
 
-// AtRisk is how many leases have a renewal that was not acknowledged as it should have been.
+// AtRisk returns how many leases have a renewal that was not acknowledged in time.
 func (r *Recorder) AtRisk() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

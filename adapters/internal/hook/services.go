@@ -30,7 +30,7 @@ func (s *Services) FollowSplit(service string, split func() []pick.SubsetStatus)
 	follow(&s.splits, service, split)
 }
 
-// FollowViews reports how old what is known of a service is from now on; nil ends that.
+// FollowViews reports the age of each cluster's view of a service from now on; nil ends that.
 func (s *Services) FollowViews(service string, clusters func() []discovery.ClusterStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func follow[T any](m *map[string]func() T, service string, f func() T) {
 	(*m)[service] = f
 }
 
-// Each calls what it is given for each instance, each subset and each cluster's view that there is
+// Each calls the functions for each instance, each subset and each cluster's view that there is
 // now.
 func (s *Services) Each(
 	instance func(service string, st pick.Status),
@@ -61,7 +61,7 @@ func (s *Services) Each(
 		seen := make(map[string]bool)
 		for _, st := range statuses() {
 			if seen[st.Instance.ID] {
-				continue // two with one id: an instance that moved, whose old record is still there
+				continue // two with one id: the instance moved, and its old record is still there
 			}
 			seen[st.Instance.ID] = true
 			instance(service, st)
@@ -79,8 +79,8 @@ func (s *Services) Each(
 	}
 }
 
-// Picking is the option that has a balancer's ejections and returns, and the attempts of calls,
-// counted.
+// Picking returns an option that counts a balancer's ejections and returns, and the attempts of
+// calls.
 func Picking(
 	ejected func(service, instance, reason string),
 	returned func(service, instance string),

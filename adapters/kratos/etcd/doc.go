@@ -1,14 +1,14 @@
-// Package etcd is kratos' registry of that name: [New] returns what kratos.Registrar and
-// WithDiscovery take. Programs that used github.com/go-kratos/kratos/contrib/registry/etcd/v2
-// change the import, and go on with the same records; processes of both kinds see each other.
+// Package etcd is kratos' registry of that name: [New] returns a [Registry] for kratos.Registrar
+// and WithDiscovery. Programs that used github.com/go-kratos/kratos/contrib/registry/etcd/v2
+// change the import and go on with the same records. Processes of both kinds see each other.
 //
-// What it does beside that:
+// In addition:
 //
-//   - A record is there as long as its process lives: it is put again after a lost lease, an
+//   - A record is there as long as its process is alive: it is put again after a lost lease, an
 //     outage, a wiped or restored etcd, or when somebody deleted it.
-//   - Watchers go on with what they know while etcd is away, and hold what an etcd that was wiped
-//     or restored does not have for as long as its owners need to come back.
+//   - Watchers go on with what they know while etcd is away. What a wiped or restored etcd does
+//     not have, they hold for as long as its owners need to come back.
 //   - What operators say holds for kratos too: an instance that "fairlead svc drain" or
-//     "maintenance" takes out is in no list, and "svc weight" is its weight. Splits are not:
-//     kratos' selectors choose by themselves.
+//     "maintenance" takes out is in no list, and "svc weight" sets its weight. Splits are not
+//     applied: kratos' selectors choose by themselves.
 package etcd

@@ -41,7 +41,7 @@ var ok = clienttest.OK
 
 func within(t testing.TB) context.Context { return clienttest.Within(t, clienttest.Long) }
 
-// newRegistry is one with a client of its own, as another process has.
+// newRegistry returns a registry with a client of its own, as another process would have.
 func newRegistry(t testing.TB, endpoints []string, opts ...etcd.Option) *etcd.Registry {
 	t.Helper()
 	r := etcd.New(clienttest.Dial(t, endpoints...), opts...)
@@ -56,7 +56,7 @@ func instance(name, id string) *registry.ServiceInstance {
 	}
 }
 
-// follow returns what Next does, until the test ends.
+// follow returns the lists that Next returns, until the test ends.
 func follow(t testing.TB, r *etcd.Registry, name string) (<-chan []string, *atomic.Bool) {
 	t.Helper()
 	w, err := r.Watch(context.Background(), name)
@@ -95,7 +95,8 @@ func awaitList(t testing.TB, lists <-chan []string, want ...string) {
 	}
 }
 
-// What is written is, to the byte, what kratos' own package writes, where that looks for it.
+// The record is, byte for byte, the one that kratos' own package writes, in the place where it
+// looks.
 func TestRecordsAreThoseOfKratos(t *testing.T) {
 	t.Parallel()
 	c := clienttest.Shared(t)
@@ -119,8 +120,8 @@ func TestRecordsAreThoseOfKratos(t *testing.T) {
 	ok(t, "Deregister again", r.Deregister(within(t), instance("helloworld", "0")))
 }
 
-// Metadata are the user's: names that mean something to Fairlead's own records mean nothing here,
-// and what makes no sense is no reason to leave an instance out.
+// Metadata belong to the user: names that Fairlead's own records interpret mean nothing here, and
+// senseless values do not exclude an instance.
 func TestMetadataStay(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, etcdtest.Shared(t).Endpoints(), etcd.Namespace("/"+t.Name()))
@@ -146,7 +147,8 @@ func TestMetadataStay(t *testing.T) {
 	}
 }
 
-// Two services of which the name of one begins with that of the other, markers and bad records.
+// There are two services, the name of one beginning with that of the other, and markers and bad
+// records.
 func TestWatcherSeesItsServiceOnly(t *testing.T) {
 	t.Parallel()
 	c := clienttest.Shared(t)
@@ -161,7 +163,7 @@ func TestWatcherSeesItsServiceOnly(t *testing.T) {
 	lists, _ := follow(t, newRegistry(t, etcdtest.Shared(t).Endpoints(), etcd.Namespace(base)), "orders")
 	ok(t, "Register", r.Register(within(t), instance("orders2", "other")))
 	ok(t, "Register", r.Register(within(t), instance("orders", "1")))
-	// The first list is not that of a service which is not there yet.
+	// There is no first list until the service exists.
 	if got := clienttest.Receive(t, "a list", lists); !slices.Equal(got, []string{"1"}) {
 		t.Errorf("the first list: %v", got)
 	}
@@ -267,8 +269,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// With etcd away a start fails in the time that kratos gives it, with the reason, and leaves
-// nothing behind.
+// While etcd is away, a start fails within the time that kratos gives it, with the reason, and
+// leaves nothing behind.
 func TestRegisterWithoutEtcd(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -290,7 +292,7 @@ func TestRegisterWithoutEtcd(t *testing.T) {
 	}
 }
 
-// A record comes back after whatever took it away.
+// A record comes back whatever took it away.
 func TestRecordComesBack(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -317,7 +319,7 @@ func TestRecordComesBack(t *testing.T) {
 	} {
 		was := there()
 		take()
-		// A restored cluster may give the record the revision that it had: it is another cluster.
+		// A restored cluster may give the record its old revision: it is another cluster.
 		clienttest.Await(t, "the record after: "+name, func() bool {
 			got, err := c.Get(within(t), key)
 			return err == nil && len(got.Kvs) == 1 && (got.Kvs[0].CreateRevision != was.Kvs[0].CreateRevision ||
@@ -354,7 +356,7 @@ func startApp(t testing.TB, r *etcd.Registry, id string) *app {
 		kratos.ID(id),
 		kratos.Name("shop"),
 		kratos.Registrar(r),
-		kratos.Signal(syscall.SIGUSR1), // none would be all
+		kratos.Signal(syscall.SIGUSR1), // an empty list would mean all signals
 		kratos.Server(web, kgrpc.NewServer(kgrpc.Address("127.0.0.1:0"))),
 		kratos.AfterStart(func(context.Context) error { close(up); return nil }),
 	)
@@ -373,7 +375,7 @@ func (a *app) stop(t testing.TB) {
 	ok(t, "Run", clienttest.Receive(t, "the end of the app", a.ended))
 }
 
-// load calls the shop in both ways until stop, a few hundred times a second.
+// load calls the shop in both ways until stop is called, a few hundred times a second.
 type load struct {
 	calls  atomic.Int64
 	failed atomic.Int64
@@ -431,7 +433,7 @@ func startLoad(t testing.TB, r *etcd.Registry) *load {
 	return l
 }
 
-// judge wants some calls, and none of them failed.
+// judge fails unless there were calls and none of them failed.
 func (l *load) judge(t testing.TB) {
 	t.Helper()
 	before := l.calls.Load()
@@ -441,7 +443,7 @@ func (l *load) judge(t testing.TB) {
 	}
 }
 
-// Kratos' own servers and clients: no call fails while all instances are replaced.
+// With kratos' own servers and clients, no call fails while all instances are replaced.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{})
@@ -462,8 +464,8 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// Etcd is away for several TTLs, and comes back without anything: no call fails, and no instance
-// leaves the lists of those who follow.
+// Etcd is away twice for several TTLs, and comes back empty the second time. No call fails, and no
+// instance leaves the lists of its followers.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
@@ -498,7 +500,7 @@ func TestOutage(t *testing.T) {
 		})
 		l.judge(t)
 	}
-	// What the lists do now was seen by both: they hold for a TTL what they miss.
+	// After etcd's return a watcher holds for a TTL what it misses, so look for longer than that.
 	for end := time.After(7 * time.Second); ; {
 		select {
 		case got := <-lists:

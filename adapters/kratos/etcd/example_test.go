@@ -13,7 +13,7 @@ import (
 )
 
 // A program of kratos hands the registry to kratos.Registrar, and to WithDiscovery of its clients.
-// Here both are used by hand.
+// This example uses both by hand.
 func Example() {
 	cli := clienttest.ForExample() // clientv3.New with your endpoints
 	defer cli.Close()

@@ -14,26 +14,26 @@ import (
 
 const (
 	metaWeight = "weight" // where kratos' selectors look
-	// usualWeight is what they take a node for that has none.
+	// usualWeight is the weight that they assume for a node without one.
 	usualWeight = 100
 )
 
-// records reads what kratos stores, and keeps the metadata as they are: unlike discovery.Kratos it
-// takes none of them for more than they are in kratos, but for the weight.
+// records reads what kratos stores and keeps the metadata as they are: unlike [discovery.Kratos],
+// it interprets none of them except the weight.
 type records struct {
 	base string // ends in "/"
 }
 
-// Prefix implements discovery.Format.
+// Prefix implements [discovery.Format].
 func (f records) Prefix(service string) string { return f.base + service + "/" }
 
-// Key implements discovery.Format.
+// Key implements [discovery.Format].
 func (f records) Key(in *discovery.Instance) string { return f.Prefix(in.Service) + in.ID }
 
-// Marshal implements discovery.Format.
+// Marshal implements [discovery.Format].
 func (f records) Marshal(in *discovery.Instance) ([]byte, error) { return json.Marshal(service(in)) }
 
-// Unmarshal implements discovery.Format.
+// Unmarshal implements [discovery.Format].
 func (f records) Unmarshal(name, key string, value []byte) (*discovery.Instance, error) {
 	id := strings.TrimPrefix(key, f.Prefix(name))
 	if id == key || id == "" || strings.Contains(id, "/") {
@@ -53,7 +53,7 @@ func (f records) Unmarshal(name, key string, value []byte) (*discovery.Instance,
 	return in, in.Validate()
 }
 
-// weightOf is what kratos makes of the metadata. One that makes no sense there makes none here.
+// weightOf returns the weight as kratos reads it: a senseless one counts as none.
 func weightOf(metadata map[string]string) int {
 	w, err := strconv.ParseInt(metadata[metaWeight], 10, 64)
 	if err != nil || w < 1 {
@@ -62,7 +62,8 @@ func weightOf(metadata map[string]string) int {
 	return int(min(w, discovery.MaxWeight))
 }
 
-// service is an instance as kratos knows it. A weight that is not the record's is an operator's.
+// service returns an instance as kratos knows it. A weight that differs from the record's is an
+// operator's.
 func service(in *discovery.Instance) *registry.ServiceInstance {
 	metadata := maps.Clone(in.Metadata)
 	if w := in.EffectiveWeight(); w != weightOf(metadata) {
@@ -77,7 +78,7 @@ func service(in *discovery.Instance) *registry.ServiceInstance {
 	}
 }
 
-// list is what a view has of use to kratos, which knows no draining.
+// list returns the instances of a view that take calls: kratos knows no draining.
 func list(v *discovery.View) []*registry.ServiceInstance {
 	all := make([]*registry.ServiceInstance, 0, v.Len())
 	for in := range v.All() {

@@ -16,7 +16,7 @@ import (
 
 const (
 	defaultTTL = 15 * time.Second
-	// defaultServing is far above the time in which watchers learn that a record is gone.
+	// defaultServing is far longer than watchers need to learn that a record is gone.
 	defaultServing = time.Second
 )
 
@@ -33,33 +33,35 @@ type options struct {
 // Context ends the Registry with ctx, as Close does. The background context is the default.
 func Context(ctx context.Context) Option { return func(o *options) { o.ctx = ctx } }
 
-// Namespace sets what all keys begin with, without the slash after it; "/microservices" by default.
+// Namespace sets what all keys begin with, without the slash that follows; "/microservices" by
+// default.
 func Namespace(ns string) Option { return func(o *options) { o.namespace = ns } }
 
-// RegisterTTL sets the time to live of records without their process, in whole seconds, rounded up;
-// 15 s by default.
+// RegisterTTL sets how long records live without their process, in whole seconds, rounded up; 15 s
+// by default.
 func RegisterTTL(ttl time.Duration) Option { return func(o *options) { o.ttl = ttl } }
 
-// MaxRetry is for programs written for kratos' own package, which gives a record up after so many
-// attempts. Here a record is put again as long as its process lives, whatever the number.
+// MaxRetry is for programs that were written for kratos' own package, which gives a record up
+// after this many attempts. Here a record is put again as long as its process is alive, whatever
+// the number.
 func MaxRetry(int) Option { return func(*options) {} }
 
-// WithServing sets how long Deregister waits after the record is gone, so that calls which were on
-// their way still meet a server; a second by default, 0 for not at all. Kratos stops its servers
-// when Deregister has returned.
+// WithServing sets how long [Registry.Deregister] waits after the record is gone, so that calls
+// that were on their way still reach a server; a second by default, 0 for not at all. Kratos stops
+// its servers when Deregister has returned.
 func WithServing(d time.Duration) Option { return func(o *options) { o.serving = d } }
 
-// Registry registers services of kratos in etcd, and follows them. It is safe for concurrent use.
+// Registry registers services of kratos in etcd and follows them. It is safe for concurrent use.
 type Registry struct {
 	client *clientv3.Client
 	opts   options
-	err    error // what is wrong with the options, for every call
+	err    error // what is wrong with the options; returned by every call
 	stop   func() bool
 
 	mu        sync.Mutex
 	closed    bool                       // guarded by mu
 	registrar *discovery.Registrar       // guarded by mu; nil before the first Register
-	directory *discovery.Directory       // guarded by mu; nil before somebody follows
+	directory *discovery.Directory       // guarded by mu; nil before the first follower
 	kept      map[string]*discovery.Kept // guarded by mu; by key
 }
 
@@ -68,8 +70,8 @@ var (
 	_ registry.Discovery = (*Registry)(nil)
 )
 
-// New makes a Registry. The client stays the caller's; when it is closed, watchers end. A client or
-// an option that makes no sense is the error of every call.
+// New makes a Registry. The caller still owns the client; when it is closed, watchers end. If the
+// client or an option makes no sense, every call returns that error.
 func New(client *clientv3.Client, opts ...Option) *Registry {
 	r := &Registry{
 		client: client, kept: make(map[string]*discovery.Kept),
@@ -98,9 +100,10 @@ func New(client *clientv3.Client, opts ...Option) *Registry {
 	return r
 }
 
-// Register puts the record of a service and keeps it there until Deregister; it returns when it is
-// there. A service that is registered already has its record changed. If ctx ends first, nothing is
-// kept and the error says what etcd answered. Another process's record of that id is taken over.
+// Register puts the record of a service, returns when it is stored, and keeps it until
+// [Registry.Deregister]. If the service is registered already, its record is changed. If ctx ends
+// first, nothing is kept and the error says what etcd answered. Register takes over another
+// process's record of that id.
 func (r *Registry) Register(ctx context.Context, service *registry.ServiceInstance) error {
 	key, value, err := r.record(service)
 	if err != nil {
@@ -123,9 +126,9 @@ func (r *Registry) Register(ctx context.Context, service *registry.ServiceInstan
 	return nil
 }
 
-// Deregister removes the record, if it is still this process's, and then waits for a second or as
-// WithServing says. When ctx ends first, the removal goes on in the background; the lease does
-// the rest. A service that is not registered is no error.
+// Deregister removes the record if it still belongs to this process, and then waits for a second,
+// or as long as [WithServing] says. If ctx ends first, the removal goes on in the background, and
+// at the latest the lease removes the record. It is no error if the service is not registered.
 func (r *Registry) Deregister(ctx context.Context, service *registry.ServiceInstance) error {
 	key, _, err := r.record(service)
 	if err != nil {
@@ -149,8 +152,8 @@ func (r *Registry) Deregister(ctx context.Context, service *registry.ServiceInst
 	return nil
 }
 
-// GetService returns the instances of a service, in the order of their ids: as of now, or, if a
-// Watcher of this Registry follows the service, as that knows them.
+// GetService returns the instances of a service, ordered by id. They are read now, unless a
+// Watcher of this Registry follows the service: then they are the ones that it knows.
 func (r *Registry) GetService(ctx context.Context, name string) ([]*registry.ServiceInstance, error) {
 	sub, err := r.follow(name)
 	if err != nil {
@@ -163,8 +166,8 @@ func (r *Registry) GetService(ctx context.Context, name string) ([]*registry.Ser
 	return list(sub.View()), nil
 }
 
-// Watch follows a service, which need not be there. It does not wait for etcd. The Watcher ends
-// with ctx.
+// Watch follows a service, which need not exist. It does not wait for etcd. The Watcher ends with
+// ctx.
 func (r *Registry) Watch(ctx context.Context, name string) (registry.Watcher, error) {
 	sub, err := r.follow(name)
 	if err != nil {
@@ -173,9 +176,9 @@ func (r *Registry) Watch(ctx context.Context, name string) (registry.Watcher, er
 	return newWatcher(ctx, sub), nil
 }
 
-// Close removes all records of this Registry and ends its watchers, and takes no longer than 3 s.
-// Kratos does not call it, since it deregisters by itself; it is for tests, and for programs that
-// follow services for a while.
+// Close removes all records of this Registry and ends its watchers. It takes at most 3 s. Kratos
+// does not call it, since it deregisters by itself; Close is for tests, and for programs that
+// follow services only for a while.
 func (r *Registry) Close() error {
 	r.mu.Lock()
 	registrar, directory := r.registrar, r.directory
@@ -195,7 +198,7 @@ func (r *Registry) Close() error {
 	return errors.Join(errs...)
 }
 
-// usable is called with mu held.
+// usable returns the error of every call, or nil. The caller holds mu.
 func (r *Registry) usable() error {
 	if r.err == nil && r.closed {
 		return discovery.ErrClosed
@@ -203,7 +206,7 @@ func (r *Registry) usable() error {
 	return r.err
 }
 
-// registering is the registrar, and what is kept at key if that is so.
+// registering returns the registrar, and the record that is kept at key, if any.
 func (r *Registry) registering(key string) (*discovery.Registrar, *discovery.Kept, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -211,7 +214,7 @@ func (r *Registry) registering(key string) (*discovery.Registrar, *discovery.Kep
 		return nil, nil, err
 	}
 	if r.registrar == nil {
-		seconds := max(1, int64((r.opts.ttl+time.Second-1)/time.Second)) // kratos takes any
+		seconds := max(1, int64((r.opts.ttl+time.Second-1)/time.Second)) // kratos accepts any duration
 		r.registrar = discovery.NewRegistrar(r.client, discovery.WithTTL(seconds))
 	}
 	return r.registrar, r.kept[key], nil
@@ -231,7 +234,7 @@ func (r *Registry) follow(name string) (*discovery.Subscription, error) {
 
 func (r *Registry) base() string { return r.opts.namespace + "/" }
 
-// record is where a service is stored, and what.
+// record returns the key and value under which a service is stored.
 func (r *Registry) record(s *registry.ServiceInstance) (key, value string, err error) {
 	if r.err != nil {
 		return "", "", r.err

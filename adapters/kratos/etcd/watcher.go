@@ -23,10 +23,10 @@ func newWatcher(ctx context.Context, sub *discovery.Subscription) *watcher {
 	return w
 }
 
-// Next implements registry.Watcher: it returns all instances when some have changed, the first time
-// when there are any. While etcd is away it waits. When the watcher was stopped or its context has
-// ended, the error is that of the context; discovery.ErrClosed if the Registry or the client is
-// closed.
+// Next implements [registry.Watcher]: it returns all instances whenever some have changed, and the
+// first time as soon as there are any. While etcd is away it waits. After Stop, or when its
+// context has ended, it returns the context's error; [discovery.ErrClosed] if the Registry or the
+// client is closed.
 func (w *watcher) Next() ([]*registry.ServiceInstance, error) {
 	for {
 		if _, err := w.sub.Next(w.ctx); err != nil {
@@ -42,7 +42,7 @@ func (w *watcher) Next() ([]*registry.ServiceInstance, error) {
 	}
 }
 
-// Stop implements registry.Watcher.
+// Stop implements [registry.Watcher].
 func (w *watcher) Stop() error {
 	w.cancel()
 	w.sub.Close()

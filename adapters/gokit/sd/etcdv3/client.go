@@ -35,18 +35,18 @@ type Client interface {
 	// may share a signal.
 	WatchPrefix(prefix string, ch chan struct{})
 
-	// Register puts the service's key and keeps it there until Deregister. Another process's
-	// key of that name is taken over.
+	// Register puts the service's key and keeps it there until Deregister. It takes over a key of
+	// that name from another process.
 	Register(s Service) error
 
 	// Deregister removes the service's key, if it is still this client's.
 	Deregister(s Service) error
 
-	// LeaseID is the lease of the service registered last, 0 if there is none.
+	// LeaseID returns the lease of the service that was registered last, 0 if there is none.
 	LeaseID() int64
 }
 
-// ClientOptions are for NewClient. All are optional.
+// ClientOptions are the options of [NewClient]. All are optional.
 type ClientOptions struct {
 	Cert   string // file with a client certificate, in PEM; needs Key
 	Key    string // file with its key
@@ -100,7 +100,7 @@ func NewClient(ctx context.Context, machines []string, options ClientOptions) (C
 	return c, nil
 }
 
-// answers reports whether there is a server: any answer counts, also a refusal.
+// answers reports whether there is a server: any answer counts, even a refusal.
 func answers(ctx context.Context, cli *clientv3.Client, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -117,7 +117,7 @@ func answers(ctx context.Context, cli *clientv3.Client, limit time.Duration) err
 	return nil
 }
 
-// tls is nil if nothing asks for it.
+// tls returns nil if no option asks for TLS.
 func (o *ClientOptions) tls() (*tls.Config, error) {
 	if o.Cert == "" && o.Key == "" && o.CACert == "" {
 		return nil, nil
@@ -155,10 +155,10 @@ type client struct {
 	mu         sync.Mutex
 	registrars map[int64]*discovery.Registrar // by TTL in seconds
 	entries    map[string]*entry              // by key
-	last       *discovery.Registrar           // of the service registered last
+	last       *discovery.Registrar           // of the service that was registered last
 }
 
-// close ends the client with its context: records are removed at once.
+// close ends the client when its context ends: records are removed at once.
 func (c *client) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,7 +166,7 @@ func (c *client) close() {
 		e.stop()
 	}
 	for _, r := range c.registrars {
-		_ = r.Close() // the leases expire otherwise
+		_ = r.Close() // otherwise the leases expire
 	}
 	_ = c.cli.Close()
 }

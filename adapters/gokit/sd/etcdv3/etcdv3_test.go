@@ -75,7 +75,7 @@ func awaitEvent(t testing.TB, events <-chan sd.Event, want ...string) {
 	}
 }
 
-// Any number of services; each goes alone, and none takes an instancer with it.
+// Any number of services: each is deregistered by itself, and none takes an instancer with it.
 func TestRegister(t *testing.T) {
 	c := client(t)
 	for _, s := range []etcdv3.Service{{Value: "v"}, {Key: "k"}} {
@@ -128,7 +128,7 @@ func TestRegistrationHeals(t *testing.T) {
 	ok(t, "Deregister", c.Deregister(s))
 }
 
-// The time to live is what was asked for, rounded up.
+// The time to live is the one that was asked for, rounded up.
 func TestTTL(t *testing.T) {
 	c := client(t)
 	raw := clienttest.Shared(t)
@@ -156,7 +156,7 @@ func TestTTL(t *testing.T) {
 	}
 }
 
-// A key that somebody else has taken is theirs.
+// Deregister leaves a key alone that somebody else has taken.
 func TestDeregisterLeavesOthers(t *testing.T) {
 	one, two := client(t), client(t)
 	s := etcdv3.Service{Key: t.Name() + "/1", Value: "http://one"}
@@ -169,7 +169,7 @@ func TestDeregisterLeavesOthers(t *testing.T) {
 	ok(t, "Deregister", two.Deregister(s))
 }
 
-// Instancers go on after a compaction while they were cut off, and after etcd was away.
+// Instancers go on when history was compacted while they were cut off, and after etcd was away.
 func TestInstancerSurvives(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	member := cluster.Members()[0]
@@ -195,8 +195,8 @@ func TestInstancerSurvives(t *testing.T) {
 	awaitEvent(t, events, "b", "c")
 }
 
-// One subscriber that does not read delays nobody; Stop is quick, twice too, and leaves
-// nothing.
+// A subscriber that does not read delays nobody. Stop is quick, may be called twice, and leaves
+// nothing behind.
 func TestSlowSubscriber(t *testing.T) {
 	c := client(t)
 	i, events := follow(t, c)
@@ -304,7 +304,7 @@ func TestCACertAlone(t *testing.T) {
 	ok(t, "Register", c.Register(etcdv3.Service{Key: t.Name() + "/1", Value: "v"}))
 }
 
-// The parts of go-kit work on it: calls go to instances that are there, in turn.
+// The parts of go-kit work on it: calls go to the present instances in turn.
 func TestWithGoKit(t *testing.T) {
 	c := client(t)
 	var urls []string
@@ -326,7 +326,7 @@ func TestWithGoKit(t *testing.T) {
 	}
 }
 
-// The heartbeat is what was asked for, though the client would renew more rarely.
+// The heartbeat is the one that was asked for, although the client would renew less often.
 func TestHeartbeat(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	c := client(t, cluster.Endpoints()...)
@@ -350,7 +350,7 @@ func TestHeartbeat(t *testing.T) {
 	ok(t, "Deregister", c.Deregister(s))
 }
 
-// A program calls through go-kit's endpointer as soon as it has made it, as the documents do.
+// As in the documents, a program calls through go-kit's endpointer as soon as it has made it.
 func TestEndpointsAtOnce(t *testing.T) {
 	c := client(t)
 	ok(t, "Register", c.Register(etcdv3.Service{Key: t.Name() + "/1", Value: "http://one"}))
@@ -366,7 +366,7 @@ func TestEndpointsAtOnce(t *testing.T) {
 	}
 }
 
-// Whoever registers a channel that nobody reads is let go by Stop.
+// Stop ends a Register whose channel nobody reads.
 func TestStopEndsRegister(t *testing.T) {
 	i, err := etcdv3.NewInstancer(client(t), t.Name()+"/", log.NewNopLogger())
 	ok(t, "NewInstancer", err)
@@ -377,11 +377,11 @@ func TestStopEndsRegister(t *testing.T) {
 	}()
 	i.Stop()
 	clienttest.Receive(t, "Register's return", returned)
-	i.Register(make(chan sd.Event)) // there is nothing to come any more
+	i.Register(make(chan sd.Event)) // returns, since there are no more events
 }
 
-// Services that live stay in view while etcd is wiped, until they have registered again; what does
-// not come back goes after a TTL.
+// Live services stay in view while etcd is wiped, until they have registered again. Services that
+// do not come back disappear after a TTL.
 func TestInstancerOverAWipe(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	member := cluster.Members()[0]
@@ -415,8 +415,8 @@ func TestInstancerOverAWipe(t *testing.T) {
 	}
 }
 
-// An instancer that has had no change since it listed shows what a wiped etcd has, although that
-// has come to higher revisions meanwhile.
+// An instancer that has had no change since it listed shows what a wiped etcd has, even if that
+// etcd has meanwhile reached higher revisions.
 func TestInstancerOverAWipeThatOvertook(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := clienttest.Dial(t, cluster.Endpoints()...)

@@ -9,16 +9,16 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// returnHold is for how long what a wiped or restored etcd does not have stays known, from its
-// return on: services that live register again within their TTL.
+// returnHold is how long values stay known that a wiped or restored etcd does not have, counted
+// from its return: services that are alive register again within their TTL.
 const returnHold = defaultTTL
 
-// differ is what a Client of this package can do beyond the interface: report changes
-// instead of the fact that there was one.
+// differ is what a Client of this package can do beyond the interface: it reports changes, not
+// just that there was one.
 type differ interface {
-	// follow calls set with all values by key, and then change for each one that came,
-	// changed or went (value nil), and err for what keeps it from either, until ctx ends.
-	// Changes of one answer are followed by one call of done.
+	// follow runs until ctx ends. It calls set with all values by key, then change for each value
+	// that came, changed or went (nil), and failed with an error that keeps it from either. After
+	// the changes of one answer it calls done once.
 	follow(ctx context.Context, prefix string, to receiver)
 }
 
@@ -50,7 +50,7 @@ type follower struct {
 
 	known map[string]string // what the receiver has
 	held  map[string]bool   // keys of known that etcd does not have
-	until time.Time         // of held
+	until time.Time         // when held ends
 	lost  bool              // the watch ended because etcd has lost history
 }
 
@@ -83,7 +83,7 @@ func (f *follower) once(ctx context.Context) error {
 	}
 }
 
-// list takes what there is. What a cluster that has lost history does not have is held.
+// list reads what is stored. If the cluster has lost history, list holds what it no longer has.
 func (f *follower) list(ctx context.Context) (*clientv3.Listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -137,7 +137,7 @@ func (f *follower) forget(key string) {
 	f.to.change(key, nil)
 }
 
-// release lets go what did not come back.
+// release forgets the values that did not come back.
 func (f *follower) release() {
 	if len(f.held) == 0 {
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/go-kit/log"
 )
 
-// Instancer yields the values of the keys with a prefix, and every change of them, to those
-// who register.
+// Instancer passes the values of the keys with a prefix, and every change of them, to the channels
+// that are registered.
 type Instancer struct {
 	client Client
 	prefix string
@@ -20,15 +20,15 @@ type Instancer struct {
 
 	mu     sync.Mutex
 	values map[string]string // by key; nil without a differ
-	sorted []string          // of values; never changed, but replaced
-	state  sd.Event          // as delivered last
+	sorted []string          // the values in order; replaced, never changed
+	state  sd.Event          // the last one delivered
 	subs   map[chan<- sd.Event]*mailbox
-	// stopped: Stop was called, nothing is to come.
+	// stopped: Stop was called, nothing more is delivered.
 	stopped bool
 }
 
-// NewInstancer returns an Instancer. That etcd does not answer is no error but an
-// Event with an Err; the values come when it does.
+// NewInstancer returns an Instancer. If etcd does not answer, that is not an error but an Event
+// with an Err; the values follow when it does.
 func NewInstancer(c Client, prefix string, logger log.Logger) (*Instancer, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Instancer{client: c, prefix: prefix, logger: logger, stop: stop, subs: make(map[chan<- sd.Event]*mailbox)}
@@ -45,7 +45,7 @@ func NewInstancer(c Client, prefix string, logger log.Logger) (*Instancer, error
 		defer r.first()
 		d.follow(ctx, prefix, r)
 	})
-	<-loaded // values or an error
+	<-loaded // by values or by an error
 	return s, nil
 }
 
@@ -95,7 +95,7 @@ func (f *feed) failed(err error) {
 	_ = f.s.logger.Log("prefix", f.s.prefix, "err", err)
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
-	if f.s.values == nil { // what is known stays otherwise
+	if f.s.values == nil { // otherwise the known values stay
 		f.s.tell(sd.Event{Err: err})
 	}
 	f.first()
@@ -152,7 +152,7 @@ func (s *Instancer) loop(ctx context.Context) {
 	}
 }
 
-// tell passes a state on; the caller holds mu.
+// tell hands a state to all subscribers. The caller holds mu.
 func (s *Instancer) tell(e sd.Event) {
 	s.state = e
 	for _, m := range s.subs {
@@ -160,7 +160,7 @@ func (s *Instancer) tell(e sd.Event) {
 	}
 }
 
-// Stop ends the Instancer; more often does no harm. Subscribers get nothing more.
+// Stop ends the Instancer and may be called again. Subscribers get nothing more.
 func (s *Instancer) Stop() {
 	s.stop()
 	s.ended.Wait()
@@ -174,10 +174,10 @@ func (s *Instancer) Stop() {
 	}
 }
 
-// Register implements sd.Instancer: ch gets the present state and then every change; of
-// changes that come faster than it is read, the last. It returns when the present state was
-// taken, as go-kit's own does, so that what stands on ch can be used then; Deregister and Stop
-// end that wait too.
+// Register implements [sd.Instancer]: ch gets the present state and then every change. If changes
+// come faster than ch is read, it gets the last. Like go-kit's own, Register returns once the
+// present state was received, so that the receiver can use it at once. [Instancer.Deregister] and
+// [Instancer.Stop] end that wait too.
 func (s *Instancer) Register(ch chan<- sd.Event) {
 	s.mu.Lock()
 	if s.stopped || s.subs[ch] != nil {
@@ -190,7 +190,7 @@ func (s *Instancer) Register(ch chan<- sd.Event) {
 	m.start(now)
 }
 
-// Deregister implements sd.Instancer.
+// Deregister implements [sd.Instancer].
 func (s *Instancer) Deregister(ch chan<- sd.Event) {
 	s.mu.Lock()
 	m := s.subs[ch]

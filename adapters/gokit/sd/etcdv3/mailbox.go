@@ -8,8 +8,8 @@ import (
 	"github.com/go-kit/kit/sd"
 )
 
-// mailbox delivers to one subscriber, who may be slow: it keeps the latest event only. One
-// goroutine each.
+// mailbox delivers to one subscriber, which may be slow: it keeps only the latest event. Each
+// mailbox has a goroutine.
 type mailbox struct {
 	ch   chan<- sd.Event
 	wake chan struct{}
@@ -25,15 +25,15 @@ func newMailbox(ch chan<- sd.Event) *mailbox {
 	return &mailbox{ch: ch, wake: make(chan struct{}, 1), stop: make(chan struct{}), gone: make(chan struct{})}
 }
 
-// start delivers the first event, waiting for the subscriber, and then what is put.
+// start waits until the subscriber has the first event, and then delivers what is put.
 func (m *mailbox) start(e sd.Event) {
 	m.deliver(&e)
-	// Whoever received it goes first: a go-kit endpointer makes its endpoints of it.
+	// Let the receiver run first: a go-kit endpointer makes its endpoints of the event.
 	runtime.Gosched()
 	go m.run()
 }
 
-// deliver reports false after close.
+// deliver returns false after close.
 func (m *mailbox) deliver(e *sd.Event) bool {
 	// The subscriber may sort or keep what it gets.
 	own := sd.Event{Instances: slices.Clone(e.Instances), Err: e.Err}
@@ -73,7 +73,7 @@ func (m *mailbox) run() {
 	}
 }
 
-// close ends the deliveries and waits for that.
+// close ends the deliveries and waits until they have ended.
 func (m *mailbox) close() {
 	m.once.Do(func() { close(m.stop) })
 	<-m.gone

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Service is what is published: a unique key, "/services/foosvc/1.2.3.4:8080" say, and the
-// text that subscribers get, "http://1.2.3.4:8080".
+// Service is what is published: a unique key, such as "/services/foosvc/1.2.3.4:8080", and the
+// text that subscribers get, such as "http://1.2.3.4:8080".
 type Service struct {
 	Key   string
 	Value string
@@ -25,9 +25,9 @@ type TTLOption struct {
 // minHeartbeat keeps a service from renewing more often than anyone needs.
 const minHeartbeat = 500 * time.Millisecond
 
-// NewTTLOption returns a TTLOption. A heartbeat below 500 ms becomes that; a ttl that is
-// not above the heartbeat becomes three heartbeats. etcd counts in seconds and has a least
-// time to live: the ttl is rounded up.
+// NewTTLOption returns a TTLOption. It raises a heartbeat below 500 ms to that, and replaces a ttl
+// that is not above the heartbeat by three heartbeats. etcd counts in seconds and has a least time
+// to live, so the ttl is rounded up.
 func NewTTLOption(heartbeat, ttl time.Duration) *TTLOption {
 	if heartbeat < minHeartbeat {
 		heartbeat = minHeartbeat
@@ -38,13 +38,13 @@ func NewTTLOption(heartbeat, ttl time.Duration) *TTLOption {
 	return &TTLOption{heartbeat: heartbeat, ttl: ttl}
 }
 
-// seconds is the time to live rounded up.
+// seconds returns the time to live, rounded up.
 func (o *TTLOption) seconds() int64 { return int64((o.ttl + time.Second - 1) / time.Second) }
 
 // entry is one registered service.
 type entry struct {
 	kept *discovery.Kept
-	stop context.CancelFunc // of the heartbeat
+	stop context.CancelFunc // ends the heartbeat
 }
 
 func (c *client) Register(s Service) error {
@@ -64,7 +64,7 @@ func (c *client) Register(s Service) error {
 		return err
 	}
 	r := c.registrar(ttl.seconds())
-	// A key names one instance: what is there was put by an earlier one.
+	// A key names one instance, so an existing key is from an earlier one.
 	kept, err := r.Keep(ctx, s.Key, s.Value, discovery.WithTakeover())
 	if err != nil {
 		return err
@@ -73,13 +73,13 @@ func (c *client) Register(s Service) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries[s.Key], c.last = &entry{kept, stop}, r
-	if ttl.heartbeat < ttl.ttl/3 { // the client renews that often by itself
+	if ttl.heartbeat < ttl.ttl/3 { // otherwise the client renews often enough by itself
 		go c.beat(hctx, r, ttl.heartbeat)
 	}
 	return nil
 }
 
-// registrar returns the one for a time to live in seconds.
+// registrar returns the registrar for a time to live in seconds.
 func (c *client) registrar(ttl int64) *discovery.Registrar {
 	c.mu.Lock()
 	defer c.mu.Unlock()

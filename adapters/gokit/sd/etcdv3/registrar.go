@@ -2,7 +2,7 @@ package etcdv3
 
 import "github.com/go-kit/log"
 
-// Registrar registers one service; it implements sd.Registrar.
+// Registrar registers one service; it implements [sd.Registrar].
 type Registrar struct {
 	client  Client
 	service Service
@@ -18,10 +18,10 @@ func NewRegistrar(client Client, service Service, logger log.Logger) *Registrar 
 	}
 }
 
-// Register registers the service; that it did not work is logged.
+// Register registers the service. It logs a failure.
 func (r *Registrar) Register() { r.log("register", r.client.Register(r.service)) }
 
-// Deregister removes the service; that it did not work is logged.
+// Deregister removes the service. It logs a failure.
 func (r *Registrar) Deregister() { r.log("deregister", r.client.Deregister(r.service)) }
 
 func (r *Registrar) log(action string, err error) {

@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// watchAgain is the wait after a watch that ended by itself.
+// watchAgain is how long to wait after a watch ended by itself.
 const watchAgain = 200 * time.Millisecond
 
 func (c *client) WatchPrefix(prefix string, ch chan struct{}) {
@@ -31,7 +31,7 @@ func (c *client) WatchPrefix(prefix string, ch chan struct{}) {
 			}
 		}
 		cancel()
-		// What happened until there is another watch is not known.
+		// There may be changes between the two watches.
 		if !pause(c.ctx, watchAgain) || !signal() {
 			return
 		}
