@@ -36,7 +36,7 @@ func connect(t testing.TB, at string) *grpc.ClientConn {
 	return conn
 }
 
-// follower is a plain client of differences: what it has, and how much it was sent.
+// follower is a plain client of differences: what it has, and how much it received.
 type follower struct {
 	t      testing.TB
 	stream api.AggregatedDiscoveryService_DeltaAggregatedResourcesClient
@@ -61,7 +61,7 @@ func (f *follower) ask(q *api.DeltaDiscoveryRequest) {
 	}
 }
 
-// next takes an answer and acknowledges it.
+// next receives an answer and acknowledges it.
 func (f *follower) next() *api.DeltaDiscoveryResponse {
 	f.t.Helper()
 	a, err := f.stream.Recv()
@@ -93,8 +93,8 @@ func assignment(t testing.TB, r *api.Resource) (addresses []string) {
 	return addresses
 }
 
-// A client of differences gets what has changed and nothing else, also when it comes back and says
-// what it has.
+// A client of differences receives only what has changed, also when it comes back and says what it
+// has.
 func TestDelta(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
@@ -122,7 +122,8 @@ func TestDelta(t *testing.T) {
 	if got := f.next(); len(got.Resources) != 1 || got.Resources[0].Name != b || got.TypeUrl != resource.ListenerType {
 		t.Errorf("%v", got)
 	}
-	// What is followed no more is not answered; that c is shows that the request has arrived.
+	// The server answers nothing that is no longer followed. The answer for c shows that the
+	// request has arrived.
 	f.ask(&api.DeltaDiscoveryRequest{
 		TypeUrl:                  resource.EndpointType,
 		ResourceNamesSubscribe:   []string{c},
@@ -153,12 +154,12 @@ func TestDelta(t *testing.T) {
 	}
 }
 
-// go-control-plane's own client gets the state of the world.
+// go-control-plane's own client receives the state of the world.
 func TestGoControlPlane(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
 	register(t, client, discovery.Instance{Service: t.Name(), ID: "1", Addresses: []string{"10.0.0.1:80"}})
-	// Its requests name nothing, so it is answered with all clusters that somebody has asked for.
+	// Its requests name nothing, so the answer has all clusters that any client has asked for.
 	f := newFollower(t, p.at)
 	f.ask(&api.DeltaDiscoveryRequest{TypeUrl: resource.ClusterType, ResourceNamesSubscribe: []string{t.Name()}})
 	f.next()
@@ -175,7 +176,7 @@ func TestGoControlPlane(t *testing.T) {
 	}
 }
 
-// What makes no sense ends its stream with a reason, or is not answered; nobody else notices.
+// A senseless request ends its stream with a reason, or gets no answer. Nobody else notices.
 func TestNonsense(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
@@ -212,7 +213,7 @@ func TestNonsense(t *testing.T) {
 	}
 }
 
-// Any bytes as a request, in both protocols: a well client is served afterwards.
+// Any bytes as a request, in both protocols: afterwards a proper client is still served.
 func FuzzRequests(f *testing.F) {
 	seed, err := proto.Marshal(
 		&api.DiscoveryRequest{
@@ -240,7 +241,7 @@ func FuzzRequests(f *testing.F) {
 			}
 			for _, b := range [][]byte{first, second} {
 				if stream.SendMsg(b) != nil {
-					break // the server has ended it
+					break // the server has ended the stream
 				}
 			}
 			_ = stream.CloseSend()

@@ -24,7 +24,7 @@ func Example() {
 	cli := clienttest.ForExample() // clientv3.New(...) in a program
 	defer cli.Close()
 
-	// A service that says where it is.
+	// A service that answers its health checks.
 	service, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)

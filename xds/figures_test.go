@@ -27,7 +27,7 @@ import (
 	"github.com/fairlead-go/fairlead/xds"
 )
 
-// planeEnv has the test's program be a control plane; endpointsEnv says of what.
+// planeEnv makes the test's program a control plane; endpointsEnv names the etcd behind it.
 const (
 	planeEnv     = "FAIRLEAD_TEST_XDS_PLANE"
 	endpointsEnv = "FAIRLEAD_TEST_XDS_ENDPOINTS"
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	etcdtest.Main(m)
 }
 
-// runPlane serves until standard input ends; it prints where, and its process id.
+// runPlane serves until standard input ends. It prints its address and its process id.
 func runPlane() error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: strings.Split(os.Getenv(endpointsEnv), ",")})
 	if err != nil {
@@ -71,7 +71,7 @@ func runPlane() error {
 	return nil
 }
 
-// resident is the memory of a process, in bytes.
+// resident returns the memory of a process in bytes.
 func resident(b *testing.B, pid string) float64 {
 	b.Helper()
 	text, err := os.ReadFile("/proc/" + pid + "/statm")
@@ -87,10 +87,11 @@ func resident(b *testing.B, pid string) float64 {
 
 const services, instances, streams, follows = 1000, 10, 1000, 10 // of BenchmarkChange
 
-// BenchmarkChange has 1,000 services of 10 instances, and 1,000 clients of differences, each of
-// which follows 10 of the services: others than the next client does, so that 10 of them get a
-// change, or all the same. A change of an instance is one operation: how long it takes from etcd's
-// answer to the last of its clients, and what each of them is sent.
+// BenchmarkChange has 1,000 services of 10 instances, and 1,000 clients of differences that follow
+// 10 services each. Either the services of two clients differ, so that 10 clients receive a
+// change, or all clients follow the same ones. One operation is one change of an instance. It
+// measures the time from etcd's answer until the last client has the change, and what each client
+// receives.
 //
 //	go test -run '^$' -bench Change -benchtime 1000x .
 func BenchmarkChange(b *testing.B) {
@@ -102,8 +103,8 @@ func BenchmarkChange(b *testing.B) {
 	})
 }
 
-// change measures: so many clients get each change, a stream follows services from its first on,
-// and an operation is of some service.
+// change measures changes that each reach as many clients. A stream follows services from first
+// on, and operation n changes the service that of returns.
 func change(b *testing.B, clients int, first, of func(int) int) {
 	c := etcdtest.Start(b, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(b, c.Endpoints()...)
@@ -175,7 +176,7 @@ func change(b *testing.B, clients int, first, of func(int) int) {
 		}
 		return last, size
 	}
-	for s := 0; s < services; s += follows { // all services are followed, by few clients
+	for s := 0; s < services; s += follows { // a few clients follow all services
 		open(s)
 	}
 	take(services)

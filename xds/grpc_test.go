@@ -22,8 +22,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// gRPC's own client finds instances, gives each its weight, and follows what comes, goes, drains
-// and is split.
+// gRPC's own client finds instances, gives each its weight, and follows as instances come, go,
+// drain and are split.
 func TestGRPC(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -40,7 +40,7 @@ func TestGRPC(t *testing.T) {
 	running(t, client, discovery.Instance{Service: "orders", ID: "c", Version: "v2", Zone: "east", Weight: 20})
 	clienttest.Await(t, "three answer", only(t, conn, "a", "b", "c"))
 
-	// A fourth, a fourth and a half, give or take five standard deviations of the half.
+	// A quarter, a quarter and a half, within five standard deviations of the half.
 	const n = 1000
 	for id, got := range shares(t, conn, n) {
 		want := map[string]float64{"a": n / 4, "b": n / 4, "c": n / 2}[id]
@@ -81,7 +81,7 @@ func TestGRPC(t *testing.T) {
 	clienttest.Await(t, "who does not drain any more gets calls", only(t, conn, "b", "c"))
 }
 
-// Any name that a service may have can be asked for.
+// A client can ask for any name that a service may have.
 func TestNamesOfServices(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
@@ -101,7 +101,7 @@ func TestNamesOfServices(t *testing.T) {
 	}
 }
 
-// All instances are replaced, one after the other, while calls are under way; none fails.
+// All instances are replaced one after the other during calls, and none fails.
 func TestRollingRestart(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -156,9 +156,9 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// While the control plane is away, and while etcd is, calls go on; afterwards changes arrive again.
-// A control plane that begins while etcd is away has what was last known from its files, and
-// without files says of nothing that it is gone.
+// While the control plane is away, and while etcd is, calls go on; afterwards changes arrive
+// again. A control plane that starts while etcd is away serves what was last known from its files.
+// Without files it reports nothing as gone.
 func TestAway(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -187,7 +187,7 @@ func TestAway(t *testing.T) {
 	without := clienttest.Dial(t, c.Endpoints()...)
 	p = serve(t, without, p.at)
 	clienttest.Await(t, "the client is connected again", func() bool { return p.server.Streams() > 0 })
-	// longer than a client that knows nothing is kept waiting
+	// longer than the server keeps a client waiting that knows nothing
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 		if got := shares(t, conn, 10); len(got) != 2 {
 			t.Fatalf("with a control plane that knows nothing: %v", got)
@@ -206,7 +206,7 @@ func TestAway(t *testing.T) {
 	clienttest.Await(t, "changes arrive with all", only(t, third, "a", "b", "c"))
 }
 
-// With a limit of one call under way, a second one fails at once, until there is no limit any more.
+// With a limit of one call at a time, a second one fails at once, until the limit is lifted.
 func TestRequestsLimited(t *testing.T) {
 	client := clienttest.Shared(t)
 	p := serve(t, client, "127.0.0.1:0")
@@ -250,7 +250,7 @@ func TestRequestsLimited(t *testing.T) {
 	clienttest.Await(t, "none fails", func() bool { return failed() == 0 })
 }
 
-// What nobody offers fails, and does not hang.
+// A call to a service without instances fails and does not hang.
 func TestNobody(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), "127.0.0.1:0")
 	conn := dial(t, p.at, t.Name())

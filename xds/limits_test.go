@@ -17,7 +17,7 @@ import (
 	"github.com/fairlead-go/fairlead/xds"
 )
 
-// One stream more than is taken is refused, of either kind, until another one has ended.
+// A stream of either kind above the limit is refused until another one has ended.
 func TestMaxStreams(t *testing.T) {
 	p := serveLimited(t, clienttest.Shared(t), "127.0.0.1:0", []xds.Option{xds.WithMaxStreams(2)})
 	conn, err := grpc.NewClient(p.at, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -32,7 +32,7 @@ func TestMaxStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = stream.Send(&api.DiscoveryRequest{TypeUrl: resource.ClusterType}) // Recv says why, if it fails
+		_ = stream.Send(&api.DiscoveryRequest{TypeUrl: resource.ClusterType}) // if it fails, Recv says why
 		_, err = stream.Recv()
 		return func() { _ = stream.CloseSend() }, err
 	}

@@ -35,7 +35,7 @@ func serve(t testing.TB, client *clientv3.Client, at string, opts ...discovery.D
 	return serveLimited(t, client, at, nil, opts...)
 }
 
-// serveLimited is serve of a control plane with options of its own.
+// serveLimited is serve with options for the control plane.
 func serveLimited(
 	t testing.TB, client *clientv3.Client, at string, own []xds.Option, opts ...discovery.DirectoryOption,
 ) *plane {
@@ -66,7 +66,7 @@ func serveLimited(
 	return p
 }
 
-// dial makes a channel to a service by gRPC's own client of xDS.
+// dial makes a channel to a service with gRPC's own xDS client.
 func dial(t testing.TB, plane, service string) *grpc.ClientConn {
 	t.Helper()
 	builder, err := grpcxds.NewXDSResolverWithConfigForTesting(fmt.Appendf(nil, `{
@@ -94,7 +94,7 @@ func where(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 	return id.Value, err
 }
 
-// shares counts who answers n calls; all must be answered.
+// shares counts the calls, of n, that each instance answers; all must be answered.
 func shares(t testing.TB, conn *grpc.ClientConn, n int) map[string]int {
 	t.Helper()
 	got := make(map[string]int)
@@ -108,7 +108,7 @@ func shares(t testing.TB, conn *grpc.ClientConn, n int) map[string]int {
 	return got
 }
 
-// backend is a service's process: it says its id.
+// backend is a service's process: it answers with its id.
 func backend(t testing.TB, id string) (address string, stop func()) {
 	t.Helper()
 	return slowBackend(t, id, 0)
@@ -148,7 +148,7 @@ func register(t testing.TB, client *clientv3.Client, in discovery.Instance) *dis
 	return g
 }
 
-// running registers an instance that answers.
+// running registers an instance and runs its process.
 func running(t testing.TB, client *clientv3.Client, in discovery.Instance) (*discovery.Registration, func()) {
 	t.Helper()
 	at, stop := backend(t, in.ID)
@@ -156,7 +156,7 @@ func running(t testing.TB, client *clientv3.Client, in discovery.Instance) (*dis
 	return register(t, client, in), stop
 }
 
-// control changes what operators say of a service, until the test ends.
+// control changes what operators set for a service, until the test ends.
 func control(t testing.TB, client *clientv3.Client, service string, change func(*discovery.Control)) {
 	t.Helper()
 	err := discovery.ChangeControl(
@@ -170,7 +170,7 @@ func control(t testing.TB, client *clientv3.Client, service string, change func(
 	}
 }
 
-// only reports whether calls are answered by these instances, and by no others.
+// only reports whether exactly these instances answer calls.
 func only(t testing.TB, conn *grpc.ClientConn, ids ...string) func() bool {
 	return func() bool {
 		got := shares(t, conn, 30)

@@ -7,12 +7,12 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// subsetPrefix begins the names of clusters that are a part of a service: subset:SERVICE:FILTER,
+// subsetPrefix begins the names of clusters that are part of a service: subset:SERVICE:FILTER,
 // both escaped.
 const subsetPrefix = "subset:"
 
-// clusterName is the name of the cluster, and of its endpoints, of the instances that a filter
-// takes. It is the service's own name for all of them.
+// clusterName returns the name of the cluster, and of its endpoints, of the instances that a
+// filter matches. For all instances it is the service's own name.
 func clusterName(service string, f discovery.Filter) string {
 	if f == "" && !strings.HasPrefix(service, subsetPrefix) {
 		return service
@@ -20,7 +20,7 @@ func clusterName(service string, f discovery.Filter) string {
 	return subsetPrefix + url.QueryEscape(service) + ":" + url.QueryEscape(string(f))
 }
 
-// parseCluster is clusterName backwards; false for what is no such name.
+// parseCluster reverses clusterName; it returns false for any other name.
 func parseCluster(name string) (service string, f discovery.Filter, ok bool) {
 	rest, subset := strings.CutPrefix(name, subsetPrefix)
 	if !subset {

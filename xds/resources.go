@@ -1,6 +1,6 @@
 package xds
 
-// What is known of a service, as resources. Nothing here has a clock, a network or a lock.
+// Turns what is known of a service into resources. Nothing here has a clock, a network or a lock.
 
 import (
 	"cmp"
@@ -30,8 +30,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// The kinds of resources, in the order in which changes are sent: what a route leads to is there
-// before the route.
+// The kinds of resources, in the order in which changes are sent, so that clients have the
+// clusters before the route that leads to them.
 const (
 	clusters = iota
 	endpoints
@@ -47,18 +47,18 @@ var typeURLs = [kinds]string{resource.ClusterType, resource.EndpointType, resour
 type set [kinds]map[string]types.Resource
 
 const (
-	// unlimited stands for no limit: clients have one of 1024 if they get none.
+	// unlimited stands for no limit: without one, clients assume 1024.
 	unlimited = 1 << 30
-	// judgedEvery is the interval of outlier detection that discovery.Limits speaks of.
+	// judgedEvery is the interval of outlier detection that [discovery.Limits] describes.
 	judgedEvery = 10 * time.Second
-	// ejectedAtMost is how many of the instances may be ejected at once, in percent: with more,
+	// ejectedAtMost is the percentage of instances that may be ejected at once: if more fail,
 	// something else is wrong.
 	ejectedAtMost = 50
-	// judgedAtLeast is how many instances must have had calls enough: the only one is not ejected.
+	// judgedAtLeast is how many instances must have had enough calls: a single one is not ejected.
 	judgedAtLeast = 2
-	// connectWithin is what Envoy has by default.
+	// connectWithin is Envoy's default.
 	connectWithin = 5 * time.Second
-	// perPercent makes whole numbers of percentages with three decimals.
+	// perPercent turns percentages with three decimals into whole numbers.
 	perPercent = 1000
 )
 
@@ -74,8 +74,8 @@ func stateOf(v *discovery.View) state {
 	return state{v.Service(), v.All(), v.Split(), v.Limits()}
 }
 
-// resources are those of a service: with clusters for the filters of its split, and endpoints for
-// those also that are named besides.
+// resources returns the resources of a service, with clusters for the filters of its split and for
+// alsoClusters, and endpoints for these and for alsoEndpoints.
 func (st state) resources(
 	placed []place,
 	alsoClusters, alsoEndpoints []discovery.Filter,
@@ -105,8 +105,8 @@ type place struct {
 	at netip.AddrPort
 }
 
-// place finds the addresses of instances. Clients refuse endpoints that share one, so the first
-// counts, and of those one that takes work.
+// place finds the addresses of instances. Clients refuse endpoints that share an address, so only
+// the first instance with an address counts; those that take work come first.
 func (st state) place() []place {
 	var list []place
 	var later []*discovery.Instance
@@ -130,7 +130,7 @@ func (st state) place() []place {
 	return list
 }
 
-// address is the preferred of an instance's addresses that are IP addresses.
+// address returns the first of an instance's addresses that is an IP address.
 func address(in *discovery.Instance) (netip.AddrPort, bool) {
 	for _, a := range in.Addresses {
 		text, err := discovery.HostPort(a)
@@ -144,7 +144,7 @@ func address(in *discovery.Instance) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
-// group is what instances have in common that share a locality.
+// group is what the instances of a locality have in common.
 type group struct {
 	zone   string
 	weight int
@@ -171,12 +171,12 @@ func endpointsOf(name string, f discovery.Filter, placed []place) *endpoint.Clus
 		}
 		total += sums[i]
 	}
-	part := total/math.MaxUint32 + 1 // clients refuse a sum beyond that
+	part := total/math.MaxUint32 + 1 // clients refuse a greater sum
 	cla := &endpoint.ClusterLoadAssignment{ClusterName: name}
 	for i, g := range order {
 		l := &endpoint.LocalityLbEndpoints{
 			Locality: &core.Locality{Zone: g.zone, SubZone: "weight-" + strconv.Itoa(g.weight)},
-			// One of draining instances alone gets no calls however much it weighs; 0 is not
+			// A locality of draining instances alone gets no calls whatever its weight; 0 is not
 			// allowed.
 			LoadBalancingWeight: wrapperspb.UInt32(uint32(max(sums[i]/part, 1))),
 		}
@@ -206,7 +206,7 @@ func (p place) endpoint() *endpoint.LbEndpoint {
 	}
 }
 
-// ads says that what is named comes from where this does.
+// ads says that clients get what is named over this same stream.
 func ads() *core.ConfigSource {
 	return &core.ConfigSource{
 		ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
@@ -252,8 +252,8 @@ func (st state) cluster(name string) *cluster.Cluster {
 	return c
 }
 
-// parts are what a split comes to: a filter none of whose instances takes work gives its part to
-// the others. None is the whole.
+// parts returns the parts of a split. A filter without instances that take work gives its part to
+// the others. No parts means the whole service.
 func (st state) parts(placed []place) (parts []*route.WeightedCluster_ClusterWeight, sum uint32) {
 	for _, f := range st.split.Filters() {
 		works := func(p place) bool { return !p.in.IsDraining() && f.Matches(p.in) }
@@ -268,7 +268,7 @@ func (st state) parts(placed []place) (parts []*route.WeightedCluster_ClusterWei
 	return parts, sum
 }
 
-// action is where calls go.
+// action returns where calls go.
 func (st state) action(placed []place) *route.RouteAction {
 	action := &route.RouteAction{Timeout: durationpb.New(0)} // Envoy would end a call after 15 s
 	switch parts, sum := st.parts(placed); len(parts) {
@@ -285,7 +285,7 @@ func (st state) action(placed []place) *route.RouteAction {
 	return action
 }
 
-// leadsTo are the clusters of an action.
+// leadsTo returns the clusters of an action.
 func leadsTo(action *route.RouteAction) (names []string) {
 	if name := action.GetCluster(); name != "" {
 		return []string{name}
@@ -296,9 +296,9 @@ func leadsTo(action *route.RouteAction) (names []string) {
 	return names
 }
 
-// route leads all calls where the action says. The clusters besides have routes that no call takes,
-// since the first takes all: so clients have them, and connections to them, before a call goes
-// there.
+// route leads all calls where the action says. The clusters in besides have routes that no call
+// takes, since the first route takes all. Through these routes clients have the clusters, and
+// connections to them, before a call goes there.
 func (st state) route(action *route.RouteAction, besides []string) *route.RouteConfiguration {
 	toAll := func(a *route.RouteAction) *route.Route {
 		return &route.Route{
@@ -316,7 +316,7 @@ func (st state) route(action *route.RouteAction, besides []string) *route.RouteC
 	}
 }
 
-// listener is gRPC's: it has no address, and stands for what a client calls.
+// listener is one for gRPC: it has no address, and stands for the name that a client calls.
 func (st state) listener() *listener.Listener {
 	return &listener.Listener{
 		Name: st.service,
@@ -332,8 +332,8 @@ func (st state) listener() *listener.Listener {
 	}
 }
 
-// toAny packs a message of ours; strings in it are names of services, which are UTF-8, so it can
-// be.
+// toAny packs one of our messages. This cannot fail, since the strings in it are names of
+// services, which are UTF-8.
 func toAny(m proto.Message) *anypb.Any {
 	a := new(anypb.Any)
 	if err := anypb.MarshalFrom(a, m, proto.MarshalOptions{Deterministic: true}); err != nil {

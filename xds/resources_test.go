@@ -18,7 +18,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// refers checks a set: each resource by the rules of its proto, and that what it names is there.
+// refers checks a set: each resource obeys the rules of its proto, and the resources that it names
+// exist.
 func refers(s set) error {
 	for k := range kinds {
 		for name, r := range s[k] {
@@ -72,7 +73,7 @@ func refers(s set) error {
 	return nil
 }
 
-// loads checks what clients of gRPC refuse besides.
+// loads checks what else clients of gRPC refuse.
 func loads(cla *endpoint.ClusterLoadAssignment) error {
 	where, places, sum := map[string]bool{}, map[string]bool{}, uint64(0)
 	for _, l := range cla.Endpoints {
@@ -102,8 +103,7 @@ func now(st state, led map[string]led) set {
 	return st.resources(placed, nil, nil, one.lead(st, placed, time.Now()))
 }
 
-// Whatever is registered and said, all that is sent is valid, and nothing is named that is not
-// there.
+// Whatever is registered and set, everything that is sent is valid and names only what exists.
 func TestAllStates(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
@@ -147,13 +147,13 @@ func TestAllStates(t *testing.T) {
 	}
 }
 
-// Localities are what has a zone and a weight in common, weighted by those that take work.
+// A locality has the instances of one zone and one weight. Its weight counts those that take work.
 func TestLocalities(t *testing.T) {
 	in := func(id, at, zone string, weight int, s discovery.State) *discovery.Instance {
 		return &discovery.Instance{Service: "s", ID: id, Addresses: []string{at}, Zone: zone, Weight: weight, State: s}
 	}
 	list := []*discovery.Instance{
-		in("a", "10.0.0.9:80", "east", 0, discovery.Draining), // d has its address, and works
+		in("a", "10.0.0.9:80", "east", 0, discovery.Draining), // d has the same address and takes work
 		in("b", "10.0.0.2:80", "east", 5, ""), in("c", "10.0.0.1:80", "east", 5, discovery.Up),
 		in("d", "10.0.0.9:80", "east", 5, ""), in("e", "10.0.0.3:80", "west", 7, discovery.Draining),
 		in("f", "name:80", "west", 7, ""),
@@ -199,8 +199,8 @@ func TestLocalities(t *testing.T) {
 	}
 }
 
-// Calls go to a cluster that is new only when clients have had it for a while; one that is old
-// stays named for a while.
+// Calls go to a new cluster only when clients have had it for a while. An old cluster stays named
+// for a while.
 func TestLeads(t *testing.T) {
 	list := []*discovery.Instance{
 		{Service: "s", ID: "a", Addresses: []string{"10.0.0.1:80"}, Version: "v1"},

@@ -25,33 +25,34 @@ import (
 )
 
 const (
-	// idleAfter is how long nobody must have asked for a service that is let go.
+	// idleAfter is how long nobody must have asked for a service before it is dropped.
 	idleAfter = 5 * time.Minute
 	lookEvery = 30 * time.Second
-	// loadWithin is how long a client that knows nothing waits for a service, counted from when it
-	// was first asked for.
+	// loadWithin is how long a client that knows nothing waits for a service, counted from the
+	// first request for the service.
 	loadWithin = 2 * time.Second
-	// deniedEvery is how often it is looked whether a service may not be read at all.
+	// deniedEvery is how often to check whether etcd denies access to a service.
 	deniedEvery = time.Second
-	// mostServices bounds what clients can have followed: each costs etcd a watch.
+	// mostServices bounds the services that clients can cause to be followed: each costs etcd a
+	// watch.
 	mostServices = 1000
-	// DefaultMaxStreams is far above the clients of a host, and some hundred MiB.
+	// DefaultMaxStreams is far more than the clients of a host need, and takes some hundred MiB.
 	DefaultMaxStreams = 4096
-	// mostNames bounds what a client names of one kind.
+	// mostNames bounds the names in a client's subscription to one kind.
 	mostNames = 10_000
-	// mostBytes bounds a request; that of mostNames names is well below.
+	// mostBytes bounds a request; one with mostNames names is well below.
 	mostBytes = 4 << 20
 )
 
-// Server is a control plane; it serves xDS where it is registered. Methods are safe for concurrent
-// use.
+// Server is a control plane. It serves xDS on the gRPC servers that it is registered with. Its
+// methods are safe for concurrent use.
 type Server struct {
 	directory *discovery.Directory
 	always    []string
 	log       func(string)
 	group     *worker.Group
 	caches    [kinds]*cache.LinearCache
-	empty     [kinds]*cache.LinearCache // for those who ask for all of a kind that is served by name only
+	empty     [kinds]*cache.LinearCache // for subscriptions to all of a kind that is served only by name
 	sotw      sotw.Server
 	delta     delta.Server
 	streams   atomic.Int64
@@ -64,24 +65,24 @@ type Server struct {
 // Option changes how a Server works.
 type Option func(*Server)
 
-// WithServices has services followed all the time. Their clusters are among those that clients get
-// who ask for all clusters, as Envoy does, and which otherwise are those that somebody has asked
-// for by name.
+// WithServices follows services all the time. A client that asks for all clusters, as Envoy does,
+// then gets their clusters too. Otherwise it gets only those that some client has asked for by
+// name.
 func WithServices(names ...string) Option {
 	return func(s *Server) { s.always = append(s.always, names...) }
 }
 
-// WithMaxStreams bounds the streams of all clients together, each of which takes some 36 KiB; one
-// more is refused as ResourceExhausted, and its client tries again later. It is DefaultMaxStreams
-// by default.
+// WithMaxStreams bounds the streams of all clients together; [DefaultMaxStreams] by default. Each
+// stream takes some 36 KiB. A further stream is refused as ResourceExhausted, and its client tries
+// again later.
 func WithMaxStreams(n int) Option { return func(s *Server) { s.most = int64(n) } }
 
-// WithLog has lines about what goes wrong handed to say, from any goroutine; they go nowhere by
-// default.
+// WithLog passes lines about what goes wrong to say, from any goroutine. By default they are
+// dropped.
 func WithLog(say func(string)) Option { return func(s *Server) { s.log = say } }
 
-// New makes a server that follows services in a directory, which it does not close. Close ends it.
-// The error wraps discovery.ErrInvalid for what makes no sense.
+// New makes a server that follows services in a directory. [Server.Close] ends it, and leaves the
+// directory open. The error wraps [discovery.ErrInvalid] if an argument makes no sense.
 func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 	if d == nil {
 		return nil, fmt.Errorf("%w: the directory is nil", discovery.ErrInvalid)
@@ -102,7 +103,7 @@ func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 	if s.most < 1 {
 		return nil, fmt.Errorf("%w: at most %d streams", discovery.ErrInvalid, s.most)
 	}
-	// Versions of one process mean nothing to the next one.
+	// Versions of one process must mean nothing to the next one.
 	prefix := cache.WithVersionPrefix(rand.Text()[:8] + ".")
 	quiet := cache.WithLogger(silent{})
 	for k, url := range typeURLs {
@@ -122,8 +123,8 @@ func New(d *discovery.Directory, opts ...Option) (*Server, error) {
 	return s, nil
 }
 
-// ServerOptions are for a grpc.Server that serves xDS to many clients, some of which may be slow,
-// idle or up to no good.
+// ServerOptions are options for a [grpc.Server] that serves xDS to many clients, some of which may
+// be slow, idle or hostile.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(mostBytes), grpc.MaxConcurrentStreams(100), grpc.ConnectionTimeout(10 * time.Second),
@@ -141,12 +142,12 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// Register has a gRPC server serve xDS. Who may connect to it is the caller's business.
+// Register registers the xDS service with a gRPC server. The caller decides who may connect to it.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
 	api.RegisterAggregatedDiscoveryServiceServer(r, aggregated{s})
 }
 
-// Close ends all streams, and returns when nothing is followed any more.
+// Close ends all streams. It returns when no service is followed any more.
 func (s *Server) Close() {
 	s.group.Stop()
 	s.mu.Lock()
@@ -156,7 +157,7 @@ func (s *Server) Close() {
 	}
 }
 
-// Streams is how many clients' streams there are.
+// Streams returns how many streams of clients are open.
 func (s *Server) Streams() int { return int(s.streams.Load()) }
 
 // Services adds the services that are followed to a map, by name.
@@ -189,7 +190,7 @@ func (a aggregated) DeltaAggregatedResources(
 
 var errBusy = status.Error(codes.ResourceExhausted, "too many services are asked for")
 
-// at begins to follow a service, if it is not followed yet.
+// at starts to follow a service unless it is followed already.
 func (s *Server) at(name string) (*service, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,8 +223,8 @@ func (s *Server) at(name string) (*service, error) {
 	return one, nil
 }
 
-// makeRoom lets the service without instances go that was asked for longest ago and that nobody
-// follows; s.mu is held.
+// makeRoom drops, among the services without instances and without followers, the one whose last
+// request is oldest. The caller holds s.mu.
 func (s *Server) makeRoom() bool {
 	var drop *service
 	for _, one := range s.byName {
@@ -248,8 +249,8 @@ func empty(one *service) bool {
 	return v == nil || v.Len() == 0
 }
 
-// look lets services go that nobody asks for. What is known stays while etcd is away: it could not
-// be had again.
+// look drops services that nobody asks for. While etcd is away it keeps what is known, since it
+// could not be read again.
 func (s *Server) look(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -286,7 +287,7 @@ func (s *Server) sweep(now time.Time) {
 // hooks count streams.
 type hooks struct{ s *Server }
 
-// open counts a stream, also one that is refused: its end is told too.
+// open counts a stream, even one that it refuses: the library reports its end too.
 func (h hooks) open() error {
 	if h.s.streams.Add(1) > h.s.most {
 		return status.Error(codes.ResourceExhausted, "xds: there are as many streams as this server takes")
@@ -305,7 +306,7 @@ func (h hooks) OnStreamResponse(context.Context, int64, *api.DiscoveryRequest, *
 func (h hooks) OnStreamDeltaResponse(int64, *api.DeltaDiscoveryRequest, *api.DeltaDiscoveryResponse) {
 }
 
-// silent is a logger of nothing: the library logs each watch.
+// silent is a logger that drops everything: the library logs each watch.
 type silent struct{}
 
 func (silent) Debugf(string, ...any) {}

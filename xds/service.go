@@ -18,16 +18,16 @@ import (
 
 const (
 	// settleAfter is how long clients have a cluster before calls are led to it: gRPC for Go fails
-	// calls that are sooner.
+	// calls that come earlier.
 	settleAfter = 500 * time.Millisecond
-	// splitAfter is how long the clusters of a split stay that is another now: for those who still
-	// have the route.
+	// splitAfter is how long the clusters of an earlier split stay, for clients that still have
+	// its route.
 	splitAfter = time.Minute
-	// mostFilters bounds the clusters of a service that clients name.
+	// mostFilters bounds the clusters of one service that clients may name.
 	mostFilters = 64
 )
 
-// service is one that is followed. A goroutine of its own takes what is new of it.
+// service is a service that is followed. A goroutine of its own receives its changes.
 type service struct {
 	name  string
 	sub   *discovery.Subscription
@@ -38,28 +38,28 @@ type service struct {
 	asked   time.Time
 	waiting int // requests that wait for known
 
-	mu     sync.Mutex // held while resources are published, so that they come in order
-	gone   bool       // it is not followed any more
+	mu     sync.Mutex // held while resources are published, so that they are published in order
+	gone   bool       // it is no longer followed
 	view   *discovery.View
-	wanted map[discovery.Filter]time.Time // parts, and when they were last asked for or in the split
+	wanted map[discovery.Filter]time.Time // parts, and when a client last asked for them or the split had them
 	have   set
 	action *route.RouteAction // where calls are led
 	led    map[string]led     // clusters of the route
-	hasten bool               // the action is not yet what it is to be
+	hasten bool               // the action is not yet the final one
 }
 
-// led is a cluster that clients have by a route.
+// led is a cluster that clients have through a route.
 type led struct {
 	since time.Time
 	used  time.Time // by the split, or by calls
 }
 
-// denied reports that what the service has cannot be known.
+// denied reports whether etcd denies access to the service.
 func (one *service) denied() bool {
 	return clientv3.Code(one.sub.Status().Err) == codes.PermissionDenied
 }
 
-// ready reports that its resources are there.
+// ready reports whether the service's resources are published.
 func (one *service) ready() bool {
 	select {
 	case <-one.known:
@@ -69,8 +69,8 @@ func (one *service) ready() bool {
 	}
 }
 
-// follow publishes what is new of a service. To ask for the next change says that those before are
-// passed on.
+// follow publishes the changes of a service. Asking for the next change acknowledges that the ones
+// before have been published.
 func (s *Server) follow(ctx context.Context, one *service) {
 	defer one.sub.Close()
 	for {
@@ -90,7 +90,7 @@ func (s *Server) follow(ctx context.Context, one *service) {
 	}
 }
 
-// next is the next change, or the end of a time after which the route may be what it is to be.
+// next returns the next change, or fails after settleAfter if the route is not yet the final one.
 func (one *service) next(ctx context.Context) (discovery.Change, error) {
 	one.mu.Lock()
 	hasten := one.hasten
@@ -103,7 +103,7 @@ func (one *service) next(ctx context.Context) (discovery.Change, error) {
 	return one.sub.Next(ctx)
 }
 
-// lead is the route as of now: calls are led to clusters that clients have had for a while.
+// lead returns the present route. It leads calls to clusters that clients have had for a while.
 func (one *service) lead(st state, placed []place, now time.Time) *route.RouteConfiguration {
 	to := st.action(placed)
 	use := func(name string) {
@@ -157,7 +157,8 @@ func (s *Server) ask(one *service, f discovery.Filter) {
 	}
 }
 
-// publish brings the caches to what is known now; one.mu is held. Only what has changed is touched.
+// publish updates the caches to what is known now. It touches only what has changed. The caller
+// holds one.mu.
 func (s *Server) publish(one *service) {
 	if one.gone {
 		return
@@ -209,13 +210,13 @@ func (s *Server) bring(one *service, want set) {
 	one.have = want
 }
 
-// watched reports that a client has named a resource, and follows it.
+// watched reports whether a client follows a resource by name.
 func (s *Server) watched(kind int, name string) bool {
 	c := s.caches[kind]
 	return c.NumWatches(name) > c.NumWildcardWatches()
 }
 
-// used reports that a client follows anything of a service.
+// used reports whether a client follows any resource of a service.
 func (s *Server) used(one *service) bool {
 	one.mu.Lock()
 	defer one.mu.Unlock()
@@ -229,7 +230,7 @@ func (s *Server) used(one *service) bool {
 	return false
 }
 
-// tidy takes out the parts that nobody uses any more.
+// tidy removes the parts that nobody uses any more.
 func (s *Server) tidy(one *service) {
 	one.mu.Lock()
 	defer one.mu.Unlock()
@@ -238,7 +239,7 @@ func (s *Server) tidy(one *service) {
 	}
 }
 
-// forget takes the resources of a service out.
+// forget removes the resources of a service.
 func (s *Server) forget(one *service) {
 	one.sub.Close()
 	one.mu.Lock()

@@ -1,9 +1,9 @@
 package xds
 
-// A request says what a client follows of one kind of resources. The library asks for a watch of
-// it, again after each answer; here the services that it is about are followed from now on, and
-// while one of them is not known yet, the watch is not opened: an answer without it would say that
-// it is gone.
+// A request says what a client follows of one kind of resources. For it, and again after each
+// answer, the library asks for a watch. From then on the services behind the watch are followed.
+// While one of them is not known yet, the watch is not opened: an answer without the service would
+// say that it is gone.
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// watcher is what the library asks for watches.
+// watcher opens watches for the library.
 type watcher struct{ s *Server }
 
 // CreateWatch opens a watch for the state of the world.
@@ -45,8 +45,8 @@ func (w watcher) CreateDeltaWatch(
 	)
 }
 
-// asks has what a subscription names followed, and says which services it needs that are not known
-// yet.
+// asks follows the services that a subscription names, and returns those among them that are not
+// known yet.
 func (s *Server) asks(url string, sub cache.Subscription) (*cache.LinearCache, []*service, error) {
 	kind := slices.Index(typeURLs[:], url)
 	names := sub.SubscribedResources()
@@ -84,10 +84,11 @@ func (s *Server) asks(url string, sub cache.Subscription) (*cache.LinearCache, [
 	return s.caches[kind], needs, nil
 }
 
-// asked follows the service that a resource is of; nil if there can be none, or there are too many.
+// asked follows the service that a resource belongs to. It returns nil if there can be no such
+// service or there are too many.
 func (s *Server) asked(kind int, name string) *service {
 	if kind != clusters && kind != endpoints {
-		one, _ := s.at(name) // who asks for too much gets no answer to that
+		one, _ := s.at(name) // a client that asks for too many gets no answer for this one
 		return one
 	}
 	service, f, ok := parseCluster(name)
@@ -102,9 +103,9 @@ func (s *Server) asked(kind int, name string) *service {
 	return one
 }
 
-// open opens a watch once the services are known that it needs: at once, mostly. A client that
-// knows something already waits for as long as it takes, since it has what it needs; another one is
-// answered with what there is.
+// open opens a watch once the services that it needs are known, mostly at once. A client that
+// knows something already waits for as long as that takes, since it can go on meanwhile. Any other
+// client is answered after loadWithin with what there is.
 func (s *Server) open(needs []*service, knows bool, open func() (func(), error)) (func(), error) {
 	if len(needs) == 0 {
 		return open()
@@ -137,7 +138,7 @@ func (s *Server) wait(list []*service, n int) {
 	}
 }
 
-// await waits until a service is known, or cannot be.
+// await waits until a service is known or denied. A patient wait has no limit.
 func await(ctx context.Context, one *service, patient bool) {
 	tick := time.NewTicker(deniedEvery)
 	defer tick.Stop()

@@ -73,8 +73,9 @@ func NewTraces(provider trace.TracerProvider) *Traces {
 	}
 }
 
-// DialOption makes a span for each attempt of a gRPC call and sends the trace along. It is for
-// [clientv3.Config] DialOptions, and for channels to services, for instance with grpcdisc.
+// DialOption makes a span for each attempt of a gRPC call whose context has a trace, and sends the
+// trace along. It is for the DialOptions of a [clientv3.Config], and for channels to services, for
+// instance with grpcdisc.
 func (t *Traces) DialOption() grpc.DialOption { return grpc.WithStatsHandler(handler{t}) }
 
 // start begins a span and returns it with its context.
