@@ -1,13 +1,13 @@
-// Batch measures single-key reads by many goroutines: by the official client, by ours, and by
-// ours with package batch. They take turns, round after round, on one server.
+// Batch measures single-key reads by many goroutines, through the official client, through ours,
+// and through ours with package batch. They take turns, round after round, on one server.
 //
 //	go run ./batch                            # 512 readers, 5 rounds of 3 s each
 //	go run ./batch -readers 64 -rounds 3
 //	go run ./batch -writers                   # puts instead of gets
 //
-// Printed is the median round of each: operations per second, and processor time (of this process,
-// not of the server), bytes and allocations per operation. Then, how long a single read takes while
-// nothing else happens.
+// It prints the median round of each: operations per second, and per operation the processor time
+// (of this process, without the server's), bytes and allocations. After that comes the duration of
+// a single read while nothing else happens.
 package main
 
 import (
@@ -37,7 +37,7 @@ type settings struct {
 	file                        string
 }
 
-// idleReads is how many reads, one after the other, the latency is the median of.
+// idleReads is the number of reads, one after the other, whose median is the latency.
 const idleReads = 2000
 
 func main() {
@@ -56,7 +56,7 @@ func main() {
 	}
 }
 
-// figure is what one client did.
+// figure is the result of one client.
 type figure struct {
 	Client    string  `json:"client"`
 	PerSecond float64 `json:"per_second"`
@@ -232,7 +232,7 @@ func measure(s settings, c contender, names []string, value string) (figure, err
 	}, err
 }
 
-// idle is how long one read takes when there is no other, in microseconds.
+// idle returns how long one read takes while there is no other, in microseconds.
 func idle(c contender, key string) (float64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -1,13 +1,13 @@
-// Cache measures reads from package cache beside the official client's, on one server.
+// Cache compares reads from package cache with the official client's, on one server.
 //
 //	go run ./cache                       # 3 rounds of 2 s for each contender
 //	go run ./cache -readers 16 -rounds 5
-//	go run ./cache -json figures.json    # the figures to a file too
+//	go run ./cache -json figures.json    # writes the figures to a file too
 //
-// Serializable reads: time and allocations of one, and how many more two processors do than
-// one. Consistent reads: how many a second many goroutines get, in rounds that take turns,
-// while nothing is written and while a process writes other keys all the time. Memory: what
-// a cached key costs this process.
+// Serializable reads: time and allocations of one, and how many more two processors do than one.
+// Consistent reads: how many reads a second many goroutines make, in rounds by turns, while
+// nothing is written and while a process writes other keys all the time. Memory: what a cached key
+// costs this process.
 package main
 
 import (

@@ -98,7 +98,7 @@ func (b *bench) serializable() error {
 	return nil
 }
 
-// rate is how many reads a second n goroutines make.
+// rate returns how many reads a second n goroutines make.
 func rate(ctx context.Context, n int, each time.Duration, one read) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, each)
 	defer cancel()
@@ -110,7 +110,7 @@ func rate(ctx context.Context, n int, each time.Duration, one read) (float64, er
 		wg.Go(func() {
 			done := 0
 			for i := g * 977; ctx.Err() == nil; i += 7919 {
-				for range 8 { // the clock of ctx shall not count
+				for range 8 { // the clock of ctx should not count
 					if errs[g] = one(i); errs[g] != nil {
 						return
 					}
@@ -129,8 +129,8 @@ func rate(ctx context.Context, n int, each time.Duration, one read) (float64, er
 	return float64(total) / took, errors.Join(errs...)
 }
 
-// scaling compares one processor with two. A loop that shares nothing is measured in between:
-// what it does not gain, the machine does not have to give.
+// scaling compares one processor with two. In between it measures a loop that shares nothing: what
+// that loop does not gain, the machine cannot give.
 func (b *bench) scaling() error {
 	contenders := []struct {
 		name, bar string
@@ -179,7 +179,7 @@ func spin(i int) error {
 	return nil
 }
 
-// consistent compares many readers through the official client with as many of the cache.
+// consistent compares many readers of the official client with as many readers of the cache.
 func (b *bench) consistent() error {
 	keys := b.names()
 	theirs := func(i int) error {

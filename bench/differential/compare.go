@@ -13,17 +13,17 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// tally is what was compared of a family.
+// tally counts what was compared of a family.
 type tally struct {
 	family          string
 	programs, steps int
 	took            time.Duration
-	worked          map[string]int // steps of each call that worked
-	failed          map[string]int // and those that one did
-	known           map[string]int // differences that are known, by name
-	chance          int            // programs that showed by chance what the official client shows as well
+	worked          map[string]int // steps that worked, by call
+	failed          map[string]int // steps that failed, by call
+	known           map[string]int // known differences, by name
+	chance          int            // programs with a difference that the official client shows too, by chance
 	different       int
-	shapes          map[string]bool // of differences that were printed
+	shapes          map[string]bool // of the differences that were printed
 }
 
 func newTally(family string) *tally {
@@ -36,7 +36,7 @@ func newTally(family string) *tally {
 	}
 }
 
-// add counts a program whose steps saw what the official client's report says.
+// add counts a program by what its steps saw, which is the official client's report.
 func (t *tally) add(p script.Program, seen report.Report) {
 	t.programs++
 	t.steps += len(p.Steps)
@@ -61,12 +61,12 @@ func isError(line string) bool {
 	return false
 }
 
-// extension is how many times its duration a run may take on a machine that is too busy to compare
+// extension is how many times its duration a run may take if the machine is too busy to compare
 // enough in it.
 const extension = 3
 
-// compare runs the families' programs in turn: first those of which there must be some yet, then
-// each family for the same time.
+// compare runs the programs of the families in turn: first those of families with too few
+// programs, then each family for the same time.
 func (r *rig) compare(c config, families []string) ([]*tally, error) {
 	var tallies []*tally
 	for _, f := range families {
@@ -98,8 +98,8 @@ func (r *rig) compare(c config, families []string) ([]*tally, error) {
 	}
 }
 
-// next is the family that has had the least time, of those with too little so far if time is up, or
-// if some have too few programs.
+// next returns the family that has had the least time. While some families have too few programs,
+// or too little was compared of some when time is up, it chooses only among those.
 func next(tallies []*tally, due bool) *tally {
 	least := func(a, b *tally) int { return cmp.Compare(a.took, b.took) }
 	short := func(t *tally) bool { return len(t.missing()) > 0 }
@@ -150,7 +150,7 @@ func (r *rig) one(c config, t *tally) error {
 	return nil
 }
 
-// shape is what a program does, without what it does it to: two of the same shape most often show
+// shape is what a program does, without its arguments: programs of the same shape most often show
 // the same difference.
 func shape(p script.Program) string {
 	var b strings.Builder

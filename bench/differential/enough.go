@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// floor is the least that must have been compared of a family: a run that compares less says
+// floor is the least that must have been compared of a family: a run that compares less proves
 // nothing.
 type floor struct {
 	programs int
 	works    string // calls that must have worked at least once with the official client
-	fails    string // and those that must have failed
+	fails    string // calls that must have failed at least once with it
 }
 
-// floors are what a minute does several times over on two busy cores.
+// floors are reached several times in a minute on two busy cores.
 var floors = map[string]floor{
 	"kv":         {10, "Get Put Delete Do Op GetStream Grant", "Get Put Do"},
 	"txn":        {10, "Get Put Txn Do", "Txn"},
@@ -54,7 +54,7 @@ func enough(all []*tally) error {
 	return nil
 }
 
-// missing is what must have been compared of a family and was not.
+// missing returns what should have been compared of a family but was not.
 func (t *tally) missing() []string {
 	var list []string
 	f := floors[t.family]

@@ -8,20 +8,20 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// tries is how often a program that shows a difference runs again, before what ours did counts as
-// something that the official client does not do.
+// tries is how often the official client runs a program again before a difference counts: what
+// ours did then is something that the official client does not do.
 const tries = 10
 
-// verdict is what a comparison comes to.
+// verdict is the result of a comparison.
 type verdict struct {
 	unknown []report.Difference
-	known   map[string]int // differences that are known, by name
-	chance  bool           // what is unknown depends on time: the official client does so as well, on another run
+	known   map[string]int // known differences, by name
+	chance  bool           // unknown depends on time: in another run the official client did the same
 }
 
-// judge says what of the differences between two reports counts. What a program sees may depend on
-// time, with either client. So ours may do all that the official client does in some run of the
-// program, and nothing else: it is the official client that runs again, on both servers.
+// judge decides which differences between two reports count. With either client, what a program
+// sees may depend on time. So ours may do whatever the official client does in some run of the
+// program, and nothing else. To find such a run, the official client runs again, on both servers.
 func (r *rig) judge(p script.Program, seen [2]report.Report, tries int) (verdict, error) {
 	unknown, known := sift(p, report.Compare(seen[0], seen[1]))
 	v := verdict{unknown: unknown, known: known}
@@ -34,7 +34,7 @@ func (r *rig) judge(p script.Program, seen [2]report.Report, tries int) (verdict
 			return v, err
 		}
 		rest, _ := sift(plain, report.Compare(theirs[0], seen[1]))
-		// Where the two leasing clients agree there is nothing to judge.
+		// A step needs no judgement if our leasing client agrees with the plain official one.
 		unknown = slices.DeleteFunc(slices.Clone(unknown), func(d report.Difference) bool {
 			return !slices.ContainsFunc(rest, func(r report.Difference) bool { return r.Step == d.Step })
 		})
@@ -65,13 +65,13 @@ func (r *rig) judge(p script.Program, seen [2]report.Report, tries int) (verdict
 	return v, nil
 }
 
-// transparent is the name of the difference that a leasing client makes: none. What the official
-// one does otherwise than the server is no measure, so ours is compared with the official client
-// without it.
+// transparent is the name of the difference that a leasing client should make: none. Where the
+// official leasing client deviates from the server it is no measure, so ours is compared with the
+// official client without leasing.
 const transparent = "leasing makes no difference"
 
-// matches runs a program by the official client on both servers. If one of the two saw what ours
-// saw, it returns the known differences between them, else nil.
+// matches runs a program with the official client on both servers. If one of the runs saw what
+// ours saw, matches returns the known differences between them, else nil.
 func (r *rig) matches(p script.Program, ours report.Report) (map[string]int, error) {
 	theirs, err := r.execute(p, [2]executes{r.sides[0], r.sides[0]})
 	if err != nil {
@@ -85,15 +85,16 @@ func (r *rig) matches(p script.Program, ours report.Report) (map[string]int, err
 	return nil, nil
 }
 
-// without is a program without the wrappers of a kind, if it has one.
+// without returns a program without its wrappers of a kind, and whether it had any.
 func without(p script.Program, kind string) (script.Program, bool) {
 	n := len(p.Stack)
 	p.Stack = slices.DeleteFunc(slices.Clone(p.Stack), func(l script.Layer) bool { return l.Kind == kind })
 	return p, len(p.Stack) < n
 }
 
-// overtaken is whether all that a step shows is that with one client its context, which ends in the
-// middle of the call, ended before the answer came. Such a difference has to show each time.
+// overtaken reports whether a step differs only because its context, which ends during the call,
+// ended before the answer came with one client and not with the other. Such a difference counts
+// only if it shows each time.
 func overtaken(p script.Program, d report.Difference) bool {
 	late := func(lines []string) bool {
 		return slices.ContainsFunc(lines, func(l string) bool {

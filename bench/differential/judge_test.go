@@ -11,8 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/server"
 )
 
-// told is a side that tells what it has seen, one run after the other, from the beginning again
-// after the last.
+// scripted is a side that returns prepared reports, one per run, and starts again after the last.
 type scripted struct {
 	runs []string
 	n    atomic.Int64
@@ -80,7 +79,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// TestNext: what there is too little of comes first, then whose time was shortest.
+// TestNext: families with too little come first, then the one with the shortest time.
 func TestNext(t *testing.T) {
 	kv, watch := newTally("kv"), newTally("watch")
 	kv.took, watch.took = time.Second, time.Minute

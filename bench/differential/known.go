@@ -7,27 +7,26 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// known is a difference that is meant; docs/differences.md tells users of it.
+// known is an intended difference; docs/differences.md explains it to users.
 type known struct {
 	name   string
 	reason string
-	// is says whether all that a step shows is it.
+	// is reports whether this difference explains everything that a step shows.
 	is func(s script.Step, d report.Difference) bool
-	// line says whether a line that only one side has is it.
+	// line reports whether it explains a line that only one side has.
 	line func(line string, ours bool) bool
-	// rewrite takes what is it out of what a step shows.
+	// rewrite removes it from what a step shows.
 	rewrite func(s script.Step, d report.Difference) report.Difference
-	// when says whether the program can show it at a step; nil: any can.
+	// when reports whether the program can show it at a step; nil: any program can.
 	when func(p script.Program, step int) bool
-	// apart: the servers' states differ from then on, so that the rest of the program is not
-	// compared.
+	// apart means that the servers' states differ from then on, so that the rest of the program is
+	// not compared.
 	apart bool
-	// chance: it does not show each time, so no test insists on it.
+	// chance means that it does not show each time, so no test requires it.
 	chance bool
 }
 
-// sift separates the differences of a program that are not known from those that are, which it
-// counts by name.
+// sift returns the unknown differences of a program, and counts the known ones by name.
 func sift(p script.Program, diffs []report.Difference) (unknown []report.Difference, counts map[string]int) {
 	counts = make(map[string]int)
 	for _, d := range diffs {
@@ -42,8 +41,8 @@ func sift(p script.Program, diffs []report.Difference) (unknown []report.Differe
 	return unknown, counts
 }
 
-// explainKnown takes what is known out of a difference; apart is whether the rest of the program
-// means nothing.
+// explainKnown removes the known parts of a difference. It also reports whether the rest of the
+// program means nothing.
 func explainKnown(p script.Program, d report.Difference, counts map[string]int) (rest report.Difference, apart bool) {
 	var s script.Step
 	if d.Step < len(p.Steps) {

@@ -7,7 +7,8 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// TestForms: differences that show by chance are known in the forms that were seen, and no others.
+// TestForms: a difference that shows by chance is known in the forms that were seen, and in no
+// others.
 func TestForms(t *testing.T) {
 	const (
 		event  = `PUT create true modify false {Key:"a"} before nil`

@@ -9,13 +9,13 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// table is what is known, in the order in which it is looked at.
+// table lists the known differences in the order in which they are tried.
 var table = []known{
 	{
 		name:   "GetStream works through wrappers and from a cache",
 		reason: "the official wrappers refuse it, and the server some options that a cache knows",
 		when:   under(""),
-		// What Get gives is what the stream must give.
+		// The stream must return what Get returns.
 		rewrite: func(s script.Step, d report.Difference) report.Difference {
 			if s.Call != "GetStream" || len(d.Theirs) == 0 || d.Theirs[0] != "no streams here" {
 				return d
@@ -35,7 +35,7 @@ var table = []known{
 		name:   "what makes no sense is an error",
 		reason: "the official client panics, which takes the whole program down; nothing is sent either way",
 		is: func(s script.Step, d report.Difference) bool {
-			// An operation that is only looked at says nothing.
+			// An operation that is only inspected reports nothing.
 			return only(d.Theirs, "panic: ") && (s.Call == "Op" || refused(d.Ours))
 		},
 	},
@@ -209,7 +209,7 @@ var table = []known{
 					slices.Equal(d.Ours, []string{"something false, " + d.Theirs[0] + ", close no error"}) ||
 					s.Call == "GetStream" &&
 						slices.Equal(d.Ours, []string{"stream: " + d.Theirs[0] + ", response false", "[]"}) ||
-					// Or the server looks at what is asked first.
+					// Or the server checks the request first.
 					s.Call == "GetStream" &&
 						strings.Contains(strings.Join(d.Ours, ""), "desc = RangeStream does not support "))
 		},
@@ -264,7 +264,7 @@ var table = []known{
 		reason: "the official client's stream keeps the one that it began with, and ends what the server refuses for " +
 			"it",
 		chance: true,
-		apart:  true, // what is left of the watch ends later
+		apart:  true, // the watch goes on to another end
 		when: func(p script.Program, _ int) bool {
 			return slices.ContainsFunc(p.Steps, func(s script.Step) bool {
 				return slices.Contains(
@@ -287,7 +287,7 @@ var table = []known{
 				d.Theirs, d.Ours = d.Theirs[:i], d.Ours[:i]
 			case n == 0 &&
 				strings.HasPrefix(d.Ours[i], `cancelled true compacted {}: rpctypes error PermissionDenied `):
-				// With a token that is valid it hears what it may not see.
+				// With a valid token it is refused what it may not see.
 				d.Theirs = slices.Clone(d.Theirs)
 				d.Theirs[i] = d.Ours[i]
 			case n > 0:
@@ -359,7 +359,7 @@ var table = []known{
 		},
 		is: func(s script.Step, d report.Difference) bool {
 			const refusal = `rpctypes error InvalidArgument "etcdserver: authentication failed, invalid user ID or password"`
-			// A user without a password is told in other words.
+			// A user without a password gets another text.
 			const without = `error of code Unknown: "rpc error: code = Unknown desc = auth: authentication failed, password was given for no"`
 			return only(d.Theirs, "rpctypes error InvalidArgument ") &&
 				(slices.Equal(d.Ours, []string{refusal}) || slices.Equal(d.Ours, []string{without})) ||
@@ -417,7 +417,7 @@ var table = []known{
 		is: func(s script.Step, d report.Difference) bool {
 			slash := strings.NewReplacer(`key "`+s.Key+"/<", `key "`+s.Key+"<")
 			return s.Call == "Campaign" && len(d.Theirs) == 2 && len(d.Ours) == 2 && d.Ours[0] == "no error" &&
-				// It waits for its own key if that was not given up.
+				// It waits for its own key if it has not given that up.
 				(d.Theirs[0] == "== context.DeadlineExceeded" ||
 					d.Theirs[0] == "no error" && slash.Replace(d.Ours[1]) == d.Theirs[1])
 		},
@@ -453,7 +453,8 @@ var table = []known{
 	},
 }
 
-// under is for programs with that layer in their stack, or with any if kind is empty.
+// under selects programs with a layer of that kind in their stack, or with any layer if kind is
+// empty.
 func under(kind string) func(script.Program, int) bool {
 	return func(p script.Program, _ int) bool {
 		return slices.ContainsFunc(p.Stack, func(l script.Layer) bool { return kind == "" || l.Kind == kind })
@@ -464,8 +465,8 @@ var refusedWatch = regexp.MustCompile(
 	`^cancelled true compacted \{\}: error of code Unknown: "rpc error: code = (\w+) desc = (.+)"$`,
 )
 
-// besides are the lines that do not belong to the watch whose lines begin with that one; if it is
-// not a watch's name there is only one watch.
+// besides returns the lines that do not belong to the watch whose lines start with begin. If begin
+// is not the name of a watch, there is only one watch.
 func besides(lines []string, begin string) (rest []string) {
 	for _, list := range sections(lines) {
 		mine := !watchName.MatchString(begin) || list[0] == begin
@@ -480,12 +481,12 @@ var ofWatch = regexp.MustCompile(
 	`^(w[0-9]+:|closed|created|(PUT|DELETE) create .*|cancel.*|progress .*|no progress .*)$`,
 )
 
-// isEvent is whether a watch has delivered something.
+// isEvent reports whether a line is an event of a watch.
 func isEvent(l string) bool {
 	return strings.HasPrefix(l, "PUT create ") || strings.HasPrefix(l, "DELETE create ")
 }
 
-// sections are the lines of each watch, behind what comes before the first.
+// sections returns the lines of each watch, after the lines that come before the first.
 func sections(lines []string) [][]string {
 	var list [][]string
 	for _, l := range lines {
@@ -499,12 +500,12 @@ func sections(lines []string) [][]string {
 
 var watchName = regexp.MustCompile(`^w[0-9]+:$`)
 
-// ended is whether a call only says that its context has ended.
+// ended reports whether a call shows only that its context has ended.
 func ended(lines []string) bool {
 	return only(lines, "== context.Canceled") || only(lines, "== context.DeadlineExceeded")
 }
 
-// closed is whether a call only says that its client is closed.
+// closed reports whether a call shows only that its client is closed.
 func closed(lines []string) bool {
 	return only(
 		lines,
@@ -512,12 +513,12 @@ func closed(lines []string) bool {
 	)
 }
 
-// ends is whether a context ends during a call.
+// ends reports whether a context ends during a call.
 func ends(c script.Context) bool { return c.Kind == "timeout" || c.Kind == "cancel" }
 
 var text = regexp.MustCompile(`^(.*error of code .*?: ")([^"]*)(".*)$`)
 
-// saysMore is whether our line is theirs, or differs only in that the text of its error goes on in
+// saysMore reports whether our line equals theirs, or differs only in that its error goes on in
 // parentheses.
 func saysMore(theirs, ours string) bool {
 	t, o := text.FindStringSubmatch(theirs), text.FindStringSubmatch(ours)
@@ -527,23 +528,23 @@ func saysMore(theirs, ours string) bool {
 	return t[1] == o[1] && t[3] == o[3] && (t[2] == o[2] || strings.HasPrefix(o[2], t[2]+" ("))
 }
 
-// only is whether there is one line, which begins so.
+// only reports whether there is exactly one line and it begins so.
 func only(lines []string, begin string) bool {
 	return len(lines) == 1 && strings.HasPrefix(lines[0], begin)
 }
 
-// refused is whether nothing was sent because it was invalid.
+// refused reports whether nothing was sent because it was invalid.
 func refused(lines []string) bool {
 	return only(lines, "error of code InvalidArgument: ") || only(lines, "rpctypes error InvalidArgument ")
 }
 
-// contains is whether a step or an operation in it is so.
+// contains reports whether is holds for a step or for an operation in it.
 func contains(s script.Step, is func(script.Step) bool) bool {
 	inner := func(op script.Step) bool { return contains(op, is) }
 	return is(s) || slices.ContainsFunc(s.Then, inner) || slices.ContainsFunc(s.Else, inner)
 }
 
-// toldOfCompaction is whether a watch hears that its revision is compacted.
+// toldOfCompaction reports whether a line says that the watch's revision is compacted.
 func toldOfCompaction(l string) bool {
 	return strings.HasPrefix(l, "cancelled true compacted {") && strings.Contains(l, "has been compacted")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// TestKnown: each known difference is there, and nothing else is in the program that shows it.
+// TestKnown: the program for each known difference shows it, and nothing else.
 func TestKnown(t *testing.T) {
 	programs := map[string]script.Program{
 		"what makes no sense is an error": {Steps: []script.Step{
@@ -152,8 +152,8 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// TestKnownAreDocumented: the documents have each difference that is taken as meant, by its name
-// and with a reason, and of none that is gone.
+// TestKnownAreDocumented: the documents list each intended difference by its name and with a
+// reason, and none that no longer exists.
 func TestKnownAreDocumented(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/differences.md")
 	if err != nil {

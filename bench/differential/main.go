@@ -6,9 +6,9 @@
 //	go run ./differential -only watch -seed 7     # families whose name contains "watch"
 //	go run ./differential -only kv -seed 7 -n 1   # the program of seed 7 alone
 //
-// A difference is shrunk: the shortest program that still shows it is printed beside its seed. The
-// program fails on any difference that is not in the table of known ones (known.go), and if it
-// could compare too little.
+// A difference is shrunk: the shortest program that still shows it is printed with its seed. The
+// command fails on any difference that is not in the table of known ones (known_table.go), and if
+// it compared too little.
 package main
 
 import (
@@ -46,12 +46,12 @@ type config struct {
 	duration time.Duration
 	seed     uint64
 	only     string
-	programs int // 0: as many as there is time for
+	programs int // 0: as many as the time allows
 	enough   int
 	verbose  bool
 }
 
-// errDifferent is the outcome that this program is there to find.
+// errDifferent is the outcome that this program looks for.
 var errDifferent = errors.New("the clients differ")
 
 func run(c config) error {

@@ -19,24 +19,24 @@ type executes interface {
 	Run(srv *server.Server, p script.Program, base int64) report.Report
 }
 
-// rig is two servers of a kind and the clients that are compared on them. One program runs at a
+// rig is two servers of a kind and the clients that are compared on them. It runs one program at a
 // time.
 type rig struct {
 	servers [2]*server.Server
 	sides   [2]executes
 }
 
-// kind is what a rig's servers are.
+// kind describes the servers of a rig.
 type kind struct {
 	families []string
 	options  etcdtest.Options
 	auth     bool
-	ready    func(*server.Server) error // what is done once
+	ready    func(*server.Server) error // called once the server is up
 	fault    func(*server.Server, string) error
-	fixed    bool // nothing can be written, so nothing is put back
+	fixed    bool // nothing can be written, so nothing is reset
 }
 
-// kinds are the rigs. Families that wait for something have servers of their own.
+// kinds are the rigs. Families that wait have servers of their own.
 var kinds = []kind{
 	{families: []string{"kv", "txn", "lease", "limits", "maintenance", "wrappers", "stm"}},
 	{families: []string{"watch", "compaction", "leasing", "cache", "locks", "contexts"}},
@@ -85,7 +85,7 @@ func (r *rig) stop() error {
 // run executes a program on both sides at the same time.
 func (r *rig) run(p script.Program) ([2]report.Report, error) { return r.execute(p, r.sides) }
 
-// execute runs a program on each server by one of two sides, which may be the same.
+// execute runs a program on each server with one of two sides, which may be the same.
 func (r *rig) execute(p script.Program, sides [2]executes) ([2]report.Report, error) {
 	type result struct {
 		side   int
@@ -126,7 +126,7 @@ func freeze(s *server.Server, name string) error {
 	return fmt.Errorf("no fault is named %s", name)
 }
 
-// seededLease is in the cluster before it loses its quorum.
+// seededLease is a lease that exists before the cluster loses its quorum.
 const seededLease = 28673
 
 // loseQuorum writes some keys and ends two of three members.

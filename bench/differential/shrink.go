@@ -11,11 +11,11 @@ import (
 // shrinkFor bounds the search for a shorter program; each try runs it again.
 const shrinkFor = time.Minute
 
-// shrinkTries are fewer, since many programs are tried.
+// shrinkTries is smaller than tries, since many programs are tried.
 const shrinkTries = 3
 
-// shrink looks for the shortest program that still shows a difference. One that does not show it
-// again is returned as it is: the difference depends on time.
+// shrink looks for the shortest program that still shows a difference. If a program does not show
+// it again, it is returned as it is: the difference depends on time.
 func (r *rig) shrink(p script.Program, diffs []report.Difference) (script.Program, []report.Difference) {
 	end := time.Now().Add(shrinkFor)
 	differs := func(q script.Program) bool {
@@ -45,7 +45,7 @@ func (r *rig) shrink(p script.Program, diffs []report.Difference) (script.Progra
 	return p, diffs
 }
 
-// simpler are programs with something less, the much smaller ones first.
+// simpler yields programs with something less, much smaller ones first.
 func simpler(p script.Program) func(yield func(script.Program) bool) {
 	return func(yield func(script.Program) bool) {
 		for n := len(p.Steps) / 2; n > 0; n /= 2 {
@@ -65,7 +65,7 @@ func simpler(p script.Program) func(yield func(script.Program) bool) {
 		user := (script.Config{User: p.Config.User, Password: p.Config.Password, Retries: p.Config.Retries})
 		if p.Config != user {
 			q := p
-			q.Config = user // without one everything is refused
+			q.Config = user // without a user everything is refused
 			if !yield(q) {
 				return
 			}

@@ -62,7 +62,7 @@ func (kv wrongKV) Put(
 	return r, err
 }
 
-// wrongWatcher loses the deletions that come together with other events.
+// wrongWatcher loses deletions that come together with other events.
 type wrongWatcher struct{ clientv3.Watcher }
 
 func (w wrongWatcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {

@@ -31,19 +31,19 @@ type drawer struct {
 	*rand.Rand
 	keys     []string
 	bounded  bool     // no ranges over everything: wrappers keep keys of their own
-	sane     bool     // no options that make no sense
+	sane     bool     // no senseless options
 	plain    bool     // no serializable reads: a cache's may be old
-	stacked  bool     // no empty ranges of watches: not every wrapper says why such a watch ends
-	timeless bool     // no revisions, versions or former values
+	stacked  bool     // no empty ranges of watches: not every wrapper reports why such a watch ends
+	timeless bool     // no revisions, versions or previous values
 	granted  bool     // no leases that were never granted
 	leases   []string // granted so far
 	watching []string // watches opened so far
-	writes   int      // so far, about
+	writes   int      // so far, approximately
 	made     int      // names so far
 	steps    []script.Step
 }
 
-// keys are few, so that calls meet; most lie under "a".
+// keys are few, so that calls share them; most begin with "a".
 var keys = []string{"a", "a/", "a/1", "a/1", "a/2", "a/2", "a/3", "ab", "b", "b/1", "c"}
 
 // odd are keys that need care.
@@ -106,12 +106,12 @@ func (d *drawer) some(n int, choices ...choice) {
 	}
 }
 
-// length is how many steps a program has, besides those that it begins with.
+// length returns how many steps a program has after those that it begins with.
 func (d *drawer) length() int { return 5 + d.IntN(20) }
 
 func (d *drawer) program() script.Program { return script.Program{Steps: d.steps} }
 
-// context is mostly the ample one.
+// context is mostly one that does not end during the call.
 func (d *drawer) context() script.Context {
 	var c script.Context
 	if d.chance(3) {
@@ -121,7 +121,7 @@ func (d *drawer) context() script.Context {
 	return c
 }
 
-// lease names one that was granted, or one that never existed.
+// lease names a lease that was granted or one that never existed.
 func (d *drawer) lease() string {
 	if len(d.leases) == 0 || d.chance(8) && !d.granted {
 		return "4711"
@@ -131,7 +131,7 @@ func (d *drawer) lease() string {
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// Names are the families' names, sorted.
+// Names returns the names of the families, sorted.
 func Names() []string {
 	var names []string
 	for name := range families {
@@ -141,7 +141,7 @@ func Names() []string {
 	return names
 }
 
-// Match are the families whose names contain a text.
+// Match returns the families whose names contain a text.
 func Match(text string) []string {
 	return slices.DeleteFunc(Names(), func(name string) bool { return !strings.Contains(name, text) })
 }

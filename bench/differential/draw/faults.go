@@ -2,8 +2,8 @@ package draw
 
 import "github.com/fairlead-go/fairlead/bench/differential/script"
 
-// maintenance: what answers the same on any cluster of one member. MoveLeader is not among it: a
-// server waits long for a member that it does not know.
+// maintenance: calls with the same answer on any cluster of one member. MoveLeader is not among
+// them: for a member that it does not know, a server waits long.
 func maintenance(d *drawer) script.Program {
 	d.begin()
 	d.some(d.length(), d.maintaining()...)
@@ -52,7 +52,7 @@ func (d *drawer) maintaining() []choice {
 				Value: pick(d, []string{"", "3.6.0", "3.5.0", "4.0", "3.7.0", "x"}),
 			}
 			if s.N == 1 {
-				s.Value = "3.5.0" // an enabled one would succeed with 3.6.0, and stay
+				s.Value = "3.5.0" // with 3.6.0 an enabled downgrade would succeed, and stay
 			}
 			d.add(s)
 		}},
@@ -89,16 +89,16 @@ func contexts(d *drawer) script.Program {
 	return d.impatient()
 }
 
-// impatient makes a program whose client may be closed: the official one repeats what it is asked
-// then, a hundred times by default, which takes 2.5 s.
+// impatient makes a program whose client may be closed. A closed official client repeats each call
+// a hundred times by default, which takes 2.5 s.
 func (d *drawer) impatient() script.Program {
 	p := d.program()
 	p.Config.Retries = 3
 	return p
 }
 
-// everything are all calls that a client without a program around it makes sense of, with other
-// contexts.
+// everything returns all calls that make sense on a client without a program around it, with
+// contexts from context.
 func (d *drawer) everything(context func() script.Context) []choice {
 	with := func(weight int, draw func() script.Step) choice {
 		return choice{weight, func() {
@@ -132,15 +132,15 @@ func (d *drawer) everything(context func() script.Context) []choice {
 	}
 }
 
-// frozen: the only member stands still, and contexts end during calls.
+// frozen: the only member is frozen, and contexts end during calls.
 func frozen(d *drawer) script.Program {
 	d.sane = true
 	d.begin()
 	d.some(2, d.everything(func() script.Context { return script.Context{} })...)
 	d.add(script.Step{Call: "Fault", Value: "freeze"})
 	d.some(2+d.IntN(4), d.everything(d.soon)...)
-	// Nothing is asked after it thaws: whether the member executes what has lain before it is
-	// chance.
+	// There are no calls after the thaw: it is chance whether the member executes requests from
+	// before.
 	return d.program()
 }
 
@@ -154,7 +154,7 @@ func (d *drawer) soon() script.Context {
 
 // quorum: one of three members runs.
 func quorum(d *drawer) script.Program {
-	d.sane = true // what is refused before it is sent needs no quorum
+	d.sane = true // a call that is refused before it is sent needs no quorum
 	d.leases = []string{"28673"}
 	d.stacked = true // see compactions
 	d.some(2+d.IntN(5), append(d.everything(d.soon),
@@ -179,7 +179,7 @@ func quorum(d *drawer) script.Program {
 	)...)
 	for i, s := range d.steps {
 		if s.Call == "Watch" && (i+1 == len(d.steps) || d.steps[i+1].Call != "Drain") {
-			// Ours looks for a leader for a second before it takes what a member without one has.
+			// Our client looks for a leader for a second before it uses a member without one.
 			d.steps[i].Ctx = script.Context{}
 		}
 	}

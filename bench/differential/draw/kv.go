@@ -111,8 +111,8 @@ func (d *drawer) stream() script.Step {
 	s := d.get()
 	s.Call = "GetStream"
 	if d.stacked || d.bounded {
-		// Where a stream is compared with Get: a server counts otherwise in a stream that names
-		// what is not to be sorted.
+		// Streams are compared with Get here: in a stream a server counts otherwise if the options
+		// say what is not to be sorted.
 		s.Opts = slices.DeleteFunc(s.Opts,
 			func(o script.Option) bool { return o.Name == "WithSort" && o.N != 0 && o.M == 0 })
 	}
@@ -122,7 +122,7 @@ func (d *drawer) stream() script.Step {
 	return s
 }
 
-// span is where a range ends.
+// span draws the end of a range.
 func (d *drawer) span() []script.Option {
 	switch n := d.IntN(100); {
 	case n < 40:
@@ -144,7 +144,7 @@ func (d *drawer) span() []script.Option {
 	}
 }
 
-// revision is mostly one that the program has made.
+// revision is mostly one from the program itself.
 func (d *drawer) revision(name string) script.Option {
 	if d.chance(6) && !d.sane {
 		return script.Option{Name: name, Absolute: true, N: pick(d, []int64{0, -1, 1, 1 << 40})}
@@ -152,7 +152,7 @@ func (d *drawer) revision(name string) script.Option {
 	return script.Option{Name: name, N: int64(d.IntN(d.writes+3) - 1)}
 }
 
-// nonsense is rarely an option that some operations have no use for.
+// nonsense is, rarely, an option that some operations have no use for.
 func (d *drawer) nonsense() []script.Option {
 	if d.sane || !d.chance(3) {
 		return nil
@@ -204,7 +204,7 @@ func (d *drawer) do() script.Step {
 	return s
 }
 
-// operation is a get, put, delete, or a transaction that is at most so deep.
+// operation is a get, put, delete, or a transaction of at most that depth.
 func (d *drawer) operation(depth int) script.Step {
 	var s script.Step
 	switch n := d.IntN(100); {
@@ -212,7 +212,7 @@ func (d *drawer) operation(depth int) script.Step {
 		s = d.put()
 	case n < 75:
 		s = d.get()
-		// Of several mistakes in a transaction either client names another one first.
+		// If a transaction has several mistakes, each client reports another one first.
 		s.Opts = slices.DeleteFunc(s.Opts, func(o script.Option) bool {
 			return o.Name == "WithSort" && (o.N < 0 || o.N > 4 || o.M < 0 || o.M > 2)
 		})
@@ -225,7 +225,7 @@ func (d *drawer) operation(depth int) script.Step {
 	return s
 }
 
-// anyOp is an operation with any options at all.
+// anyOp is an operation with any options.
 func (d *drawer) anyOp() script.Step {
 	s := script.Step{Call: pick(d, []string{"Get", "Put", "Delete", "Watch"}), Key: d.key()}
 	for range d.IntN(5) {

@@ -37,7 +37,8 @@ func (d *drawer) leaseSteps() []choice {
 		{6, func() { d.add(script.Step{Call: "Leases", Ctx: d.context()}) }},
 		{8, func() { d.add(script.Step{Call: "KeepAliveOnce", Ref: d.lease(), Ctx: d.context()}) }},
 		{8, func() {
-			// A second channel of the same lease has its first answer when the next renewal is due.
+			// A second channel of the same lease gets its first answer when the next renewal is
+			// due.
 			if l := d.lease(); !kept[l] {
 				kept[l] = true
 				d.add(script.Step{Call: "KeepAlive", Name: d.name("k"), Ref: l, Ctx: d.context()})
@@ -56,7 +57,7 @@ func expiries(d *drawer) script.Program {
 		d.add(kept, script.Step{Call: "KeepAlive", Name: k, Ref: kept.Name},
 			script.Step{Call: "NextAnswer", Ref: k}, script.Step{Call: "NextAnswer", Ref: k})
 	}
-	// So short that one waits for its end, so long that what follows finds it.
+	// Short enough to wait for its end, long enough for the next steps to find it.
 	short := script.Step{Call: "Grant", Name: d.name("l"), N: 2}
 	d.add(
 		short,
@@ -81,8 +82,8 @@ func expiries(d *drawer) script.Program {
 	if d.chance(50) {
 		d.add(script.Step{Call: "Rest", N: 2500}) // tokens live for two seconds
 	}
-	// Streams of the official client keep the token that they began with, so nothing new is asked
-	// of them now.
+	// Streams of the official client keep the token that they began with, so they get no new
+	// requests from here on.
 	d.some(
 		2+d.IntN(5),
 		choice{
@@ -103,6 +104,6 @@ func expiries(d *drawer) script.Program {
 	}
 	p := d.program()
 	p.Config.User, p.Config.Password = "root", "rootpw"
-	p.Revisions = script.Ranked // when a lease ends is chance
+	p.Revisions = script.Ranked // the end of a lease falls at a random time
 	return p
 }

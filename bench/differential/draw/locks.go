@@ -24,7 +24,7 @@ func locks(d *drawer) script.Program {
 		case "Lock", "Campaign":
 			s.Ctx = script.Context{Kind: "timeout", After: ms(500)} // somebody else may be the owner
 		case "Unlock", "Resign":
-			// One that fails goes on in the background with ours: see the end.
+			// With our client a failed one goes on in the background: see the end.
 		default:
 			s.Ctx = d.context()
 			s.Ctx.RequireLeader = false
@@ -44,7 +44,7 @@ func locks(d *drawer) script.Program {
 		{15, func() { step("Leader", "") }},
 		{5, func() { step("ResumeElection", "") }},
 		{5, func() {
-			// What is proclaimed last must be observed.
+			// The last proclamation must be observed.
 			o, v := d.name("o"), d.name("v")
 			s := pick(d, sessions)
 			d.add(script.Step{Call: "Observe", Name: o, Ref: s, Key: "lock"},

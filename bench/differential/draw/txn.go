@@ -56,7 +56,7 @@ func (d *drawer) compare() script.Compare {
 		c.V, c.Value, c.Result = "lease", d.lease(), pick(
 			d,
 			[]string{"=", "!="},
-		) // whose id is the larger one is chance
+		) // it is chance whose id is larger
 		if d.chance(40) {
 			c.V, c.N = "int", 0
 		}

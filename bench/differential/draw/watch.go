@@ -54,19 +54,19 @@ func (d *drawer) watch() script.Step {
 		}
 	}
 	if add(30, d.revision("WithRev")); len(s.Opts) > 0 {
-		// One from a future revision keeps the server from answering requests for progress on its
-		// stream, which watches that require a leader do not share in the official client.
+		// A watch from a future revision keeps the server from answering requests for progress on
+		// its stream. In the official client, watches that require a leader have another stream.
 		s.Ctx.RequireLeader = false
 	}
 	add(30, opt("WithPrevKV"))
 	add(12, opt("WithFilterPut"))
-	if !s.Has("WithFilterPut") { // nothing would tell that a watch lives which sees neither
+	if !s.Has("WithFilterPut") { // a watch that sees neither would not show whether it is alive
 		add(12, opt("WithFilterDelete"))
 	}
 	add(15, opt("WithCreatedNotify"))
 	add(10, opt("WithProgressNotify"))
 	add(10, opt("WithFragment"))
-	// Of a prefix and a from-key together one says so, the other takes the last.
+	// Given both a prefix and a from-key, one client refuses them and the other takes the last.
 	if o := d.nonsense(); len(o) > 0 && o[0].Name != "WithPrefix" && o[0].Name != "WithFromKey" {
 		s.Opts = append(s.Opts, o...)
 	}
@@ -75,8 +75,8 @@ func (d *drawer) watch() script.Step {
 
 // compactions: reads, watches and comparisons below a compacted revision.
 func compactions(d *drawer) script.Program {
-	// No empty ranges: the second response that the official client sends to a compacted watch may
-	// name another's reason.
+	// No empty ranges: the second response of the official client to a compacted watch may have
+	// the reason of another watch.
 	d.stacked = true
 	d.begin()
 	d.some(d.length(),
@@ -116,7 +116,8 @@ func (d *drawer) compact() script.Step {
 // limits: messages that are too large, for the client or the server.
 func limits(d *drawer) script.Program {
 	d.sane = true
-	// What comes together travels together, which may be too much for the client: so nothing does.
+	// Events that come together share a message, which may be too large for the client. So none
+	// do.
 	apart := func(s script.Step) {
 		d.add(s)
 		for _, w := range d.watching {

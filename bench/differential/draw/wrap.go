@@ -21,7 +21,7 @@ func wrappers(d *drawer) script.Program {
 	return p
 }
 
-// wrapped are steps of all kinds.
+// wrapped adds steps of all kinds.
 func (d *drawer) wrapped() {
 	d.some(d.length(), append(d.watchSteps(),
 		choice{30, func() { d.add(d.get()) }},
@@ -36,8 +36,8 @@ func (d *drawer) wrapped() {
 	)...)
 }
 
-// leasings: leasing between the others. It keeps keys of its own, so nothing looks at everything.
-// The official client never comes back from a write with a lease that does not exist.
+// leasings: leasing among the other wrappers. It keeps keys of its own, so nothing reads
+// everything. In the official client a write with a lease that does not exist never returns.
 func leasings(d *drawer) script.Program {
 	d.bounded, d.timeless, d.sane, d.granted = true, true, true, true
 	d.add(script.Step{Call: "Grant", Name: d.name("l"), N: 600})
@@ -66,11 +66,11 @@ func leasings(d *drawer) script.Program {
 		d.add(script.Step{Call: "Revoke", Ref: d.lease()}, d.get(), d.get())
 	}
 	p := d.program()
-	p.Stack, p.Revisions = stack, script.Ignored // the official client writes a key that nobody owns twice
+	p.Stack, p.Revisions = stack, script.Ignored // the official client writes a key without an owner twice
 	return p
 }
 
-// caches: a cache of a part of the keys, before our client only.
+// caches: a cache of some of the keys, only in front of our client.
 func caches(d *drawer) script.Program {
 	d.plain, d.stacked = true, true
 	d.begin()

@@ -9,7 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// In these steps Key is the user or role, Value the password or role, Opts a permission's range.
+// In these steps Key is the user or role, Value the password or role, Opts the range of a
+// permission.
 var authCalls = map[string]call{
 	"Authenticate": func(r *runner, s script.Step) {
 		ctx, cancel := r.context(s.Ctx)
@@ -41,7 +42,7 @@ var authCalls = map[string]call{
 		resp, err := r.client(s).UserAdd(ctx, s.Key, s.Value)
 		r.out(resp, err)
 	},
-	// UserAddWithOptions has N 0 for nil options, 1 for no password, 2 for options without it.
+	// UserAddWithOptions: N is 0 for nil options, 1 for NoPassword, 2 for options without it.
 	"UserAddWithOptions": func(r *runner, s script.Step) {
 		ctx, cancel := r.context(s.Ctx)
 		defer cancel()
@@ -126,8 +127,8 @@ var authCalls = map[string]call{
 		resp, err := r.client(s).RoleRevokePermission(ctx, s.Key, s.Value, end(s))
 		r.out(resp, err)
 	},
-	// OwnToken gets Key with a token of the caller's: one that is wrong, or of the user Ref with
-	// password Value.
+	// OwnToken gets Key with a token that the caller supplies: a wrong one, or that of the user
+	// Ref with password Value.
 	"OwnToken": func(r *runner, s script.Step) {
 		ctx, cancel := r.context(s.Ctx)
 		defer cancel()
@@ -149,7 +150,7 @@ var authCalls = map[string]call{
 	},
 }
 
-// end is a range's end.
+// end returns the end of a step's range.
 func end(s script.Step) string {
 	if len(s.Opts) == 0 {
 		return ""

@@ -21,7 +21,7 @@ type keep struct {
 	ended  bool
 }
 
-// lease finds a lease by its name. Numbers stand for themselves: leases that do not exist.
+// lease finds a lease by its name. A number stands for itself: a lease that does not exist.
 func (r *runner) lease(name string) clientv3.LeaseID {
 	if id, ok := r.leases[name]; ok {
 		return id
@@ -62,10 +62,10 @@ var leaseCalls = map[string]call{
 		}
 		resp, err := r.client(s).TimeToLive(ctx, r.lease(s.Ref), opts...)
 		if err == nil && resp.TTL > 0 && resp.TTL <= resp.GrantedTTL {
-			resp.TTL = resp.GrantedTTL // time goes on
+			resp.TTL = resp.GrantedTTL // the time that is left differs
 		}
 		if err == nil {
-			slices.SortFunc(resp.Keys, bytes.Compare) // the server has them in a map
+			slices.SortFunc(resp.Keys, bytes.Compare) // the server keeps them in a map
 		}
 		r.out(resp, err)
 	},
@@ -77,7 +77,7 @@ var leaseCalls = map[string]call{
 			r.out(nil, err)
 			return
 		}
-		// Their order is that of their ids.
+		// They come in the order of their ids, which differ.
 		known := 0
 		for _, l := range resp.Leases {
 			for _, id := range r.leases {
@@ -88,7 +88,7 @@ var leaseCalls = map[string]call{
 		}
 		all := len(resp.Leases)
 		if r.srv.Fault != nil {
-			all = known // what lay before a frozen member may be executed after the program
+			all = known // requests to a frozen member may be executed after the program
 		}
 		r.rec.Add("%s, %d leases, %d known, nil %v", r.rec.Value(resp.ResponseHeader), all, known, resp.Leases == nil)
 	},
@@ -98,7 +98,7 @@ var leaseCalls = map[string]call{
 		resp, err := r.client(s).KeepAliveOnce(ctx, r.lease(s.Ref))
 		r.out(resp, err)
 	},
-	// KeepAlive also takes the first answer, or the channel's end.
+	// KeepAlive also receives the first answer, or the end of the channel.
 	"KeepAlive": func(r *runner, s script.Step) {
 		ctx, cancel := r.lasting(s.Ctx)
 		ch, err := r.client(s).KeepAlive(ctx, r.lease(s.Ref))
@@ -111,7 +111,7 @@ var leaseCalls = map[string]call{
 		r.keeps[s.Name] = k
 		r.answer(k)
 	},
-	// NextAnswer takes another answer, which comes after a third of the lease's time.
+	// NextAnswer receives another answer, which comes after a third of the lease's TTL.
 	"NextAnswer": func(r *runner, s script.Step) {
 		if k := r.keeps[s.Ref]; k != nil {
 			r.answer(k)
@@ -147,7 +147,7 @@ func (r *runner) answer(k *keep) {
 	}
 }
 
-// endKeep ends a channel. An answer that came meanwhile is not compared.
+// endKeep ends a channel. It does not compare an answer that came meanwhile.
 func (r *runner) endKeep(name string) {
 	k := r.keeps[name]
 	k.cancel()

@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// cached puts a cache of a prefix in the place of the client's KV and Watcher.
+// cached replaces the client's KV and Watcher by a cache of a prefix.
 func (r *runner) cached(c *clientv3.Client, prefix string) error {
 	ch, err := cache.New(c, []string{prefix})
 	if err != nil {
@@ -27,7 +27,7 @@ func (r *runner) cached(c *clientv3.Client, prefix string) error {
 	return nil
 }
 
-// current waits until a cache has what was written so far: a watch on its copy begins with the
+// current waits until a cache has everything written so far: a watch on its copy begins with the
 // first change that it does not have.
 func (r *runner) current() error {
 	ch, cached := r.clients[""].KV.(*cache.Cache)
@@ -40,5 +40,5 @@ func (r *runner) current() error {
 	return err
 }
 
-// unsupported: nothing is; what the server refuses is compared.
+// unsupported is always false: what the server refuses is compared.
 func (r *runner) unsupported(error) bool { return false }

@@ -23,8 +23,8 @@ type watch struct {
 	seen   int  // events
 	last   int64
 	ended  bool
-	begins bool // a response that says so is yet to come
-	blind  bool // opened on a member that stands still: what comes once it goes on is chance
+	begins bool // the response that says Created is yet to come
+	blind  bool // opened on a frozen member: its responses after the thaw are chance
 }
 
 var watchCalls = map[string]call{
@@ -45,7 +45,7 @@ var watchCalls = map[string]call{
 		ch := r.client(s).Watch(ctx, s.Key, r.options(s.Opts)...)
 		key, end := r.spread(op.KeyBytes(), op.RangeBytes())
 		if len(key) == 0 {
-			key = []byte{0} // to the server it is the same
+			key = []byte{0} // the same to the server
 		}
 		r.watches[s.Name] = &watch{
 			ch:     ch,
@@ -58,14 +58,14 @@ var watchCalls = map[string]call{
 			},
 		}
 	},
-	// Collect takes all events that there are for a watch. If there is none, it makes one: then it
-	// is known whether the watch lives.
+	// Collect receives all events that there are for a watch. If there is none, it makes one, to
+	// see whether the watch is alive.
 	"Collect": func(r *runner, s script.Step) {
 		if w := r.watches[s.Ref]; w != nil {
 			r.collect(w, true)
 		}
 	},
-	// Progress asks for progress and waits until a watch is told of the store's present revision.
+	// Progress asks for progress and waits until a watch reports the store's present revision.
 	"Progress": func(r *runner, s script.Step) {
 		w := r.watches[s.Ref]
 		if w == nil {
@@ -86,8 +86,7 @@ var watchCalls = map[string]call{
 			r.endWatch(w)
 		}
 	},
-	// Drain takes what is there until the channel is closed, which something else has brought
-	// about.
+	// Drain receives what comes until the channel is closed, which an earlier step has caused.
 	"Drain": func(r *runner, s script.Step) {
 		if w := r.watches[s.Ref]; w != nil {
 			r.drain(w)
@@ -105,7 +104,7 @@ func (r *runner) revision() (int64, error) {
 	return r.srv.Revision(ctx)
 }
 
-// spread is where a range lies in the store, behind the stack's namespaces.
+// spread returns a range as it is in the store, behind the namespaces of the stack.
 func (r *runner) spread(key, end []byte) ([]byte, []byte) {
 	if r.prefix == "" {
 		return key, end
@@ -120,7 +119,7 @@ func (r *runner) spread(key, end []byte) ([]byte, []byte) {
 	return full, append([]byte(r.prefix), end...)
 }
 
-// collect takes all events that there are for a watch. If there is none, it may make one.
+// collect receives all events that there are for a watch. If there is none, it may make one.
 func (r *runner) collect(w *watch, touching bool) {
 	if w.blind {
 		return
@@ -131,8 +130,8 @@ func (r *runner) collect(w *watch, touching bool) {
 	if r.await(ctx, w) > 0 || !touching {
 		return
 	}
-	// A key of its range is written and deleted until there is an event for it. One after the other
-	// is awaited: how much one response has may be too much for the client.
+	// Write and delete a key of its range until there is an event for it. Await each event before
+	// the next write: a response with several events may be too large for the client.
 	key := string(w.asks.Key)
 	for reached := false; !reached; {
 		rev, err := r.srv.Revision(ctx)
@@ -154,10 +153,10 @@ func (r *runner) collect(w *watch, touching bool) {
 	}
 }
 
-// farthest is how far ahead of the store a watch may begin so that one comes to it.
+// farthest is how far ahead of the store a watch may begin for collect to reach it.
 const farthest = 100
 
-// await takes all events that there are for a watch, and returns how many that are.
+// await receives all events that there are for a watch, and returns how many there are.
 func (r *runner) await(ctx context.Context, w *watch) int {
 	expected, err := r.srv.Expected(ctx, w.asks)
 	if err != nil {
@@ -180,14 +179,14 @@ func (r *runner) await(ctx context.Context, w *watch) int {
 	return expected
 }
 
-// settle takes what there is for all watches. Before a compaction: a server looks for a watch's
-// history every 100 ms, and whether it is compacted first would be chance. Before a client is
-// closed: so would be what it still delivers.
+// settle receives what there is for all watches, for two reasons. Before a compaction: a server
+// reads a watch's history every 100 ms, so it would be chance whether it is compacted first.
+// Before a client is closed: it would be chance what it still delivers.
 func (r *runner) settle() {
 	if r.srv.Frozen {
 		return
 	}
-	// What is made for one watch may be for another as well.
+	// An event that is made for one watch may be for another as well.
 	for _, touching := range []bool{true, false} {
 		for _, name := range slices.Sorted(maps.Keys(r.watches)) {
 			if w := r.watches[name]; !w.ended {
@@ -198,7 +197,8 @@ func (r *runner) settle() {
 	}
 }
 
-// received writes a response down: its events one by one, since how many travel together is chance.
+// received records the events of a response one by one, since it is chance how many travel
+// together.
 func (r *runner) received(w *watch, resp clientv3.WatchResponse, ok bool) {
 	if !ok {
 		w.ended = true
@@ -227,7 +227,7 @@ func (r *runner) received(w *watch, resp clientv3.WatchResponse, ok bool) {
 		w.last = e.Kv.ModRevision
 	}
 	w.seen += len(resp.Events)
-	if resp.Header == nil || !resp.Canceled && resp.Header.Revision < w.last { // a refusal has none
+	if resp.Header == nil || !resp.Canceled && resp.Header.Revision < w.last { // a refusal has no revision
 		r.rec.Add("the header is behind: %s", r.rec.Value(resp.Header))
 	}
 	if resp.Canceled || resp.Err() != nil || resp.CompactRevision != 0 {
@@ -239,8 +239,8 @@ func (r *runner) received(w *watch, resp clientv3.WatchResponse, ok bool) {
 	}
 }
 
-// progress asks again and again: a server that has not yet sent all events may leave a request
-// without an answer.
+// progress asks again and again: a server that has not sent all events yet may leave a request
+// unanswered.
 func (r *runner) progress(w *watch, s script.Step) {
 	rev, err := r.revision()
 	if err != nil {
@@ -298,9 +298,9 @@ func (r *runner) drain(w *watch) {
 	}
 }
 
-// endWatch takes all events that there are yet, and ends the watch by its context.
+// endWatch receives all remaining events, and ends the watch by its context.
 func (r *runner) endWatch(w *watch) {
-	w.blind = w.blind || r.srv.Fault != nil // what lay before a frozen member may be executed, or not
+	w.blind = w.blind || r.srv.Fault != nil // requests to a frozen member may be executed or not
 	r.collect(w, true)
 	w.cancel()
 	r.drain(w)

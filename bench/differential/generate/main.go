@@ -1,5 +1,5 @@
-// Generate writes package fairlead: package official with our packages in the place of the official
-// client's. Run it by go generate; a test notices when it was forgotten.
+// Generate writes package fairlead: package official with our packages in place of the official
+// client's. Run it with go generate; a test fails if somebody forgot to.
 package main
 
 import (

@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// named are the errors that programs know by their variables.
+// named are the errors that programs know as variables.
 var named = map[string]error{
 	"clientv3.ErrNoAvailableEndpoints": clientv3.ErrNoAvailableEndpoints,
 	"clientv3.ErrOldCluster":           clientv3.ErrOldCluster,
@@ -28,7 +28,7 @@ var named = map[string]error{
 }
 
 var clientCalls = map[string]call{
-	// New makes another client, of the user Key with the password Value.
+	// New makes another client for the user Key with the password Value.
 	"New": func(r *runner, s script.Step) {
 		r.rec.Add("%s", r.err(r.open(s.Name, s.Key, s.Value)))
 	},
@@ -47,14 +47,14 @@ var clientCalls = map[string]call{
 		err := c.Sync(ctx)
 		r.rec.Add("%s, %d endpoints", r.err(err), len(c.Endpoints()))
 	},
-	// Fault does to the server what Value names.
+	// Fault inflicts on the server the fault that Value names.
 	"Fault": func(r *runner, s script.Step) {
 		if err := r.srv.Fault(s.Value); err != nil {
 			panic(err)
 		}
 	},
 	"Fill": fill,
-	// Rest lets N milliseconds go by.
+	// Rest waits N milliseconds.
 	"Rest": func(r *runner, s script.Step) {
 		ctx, cancel := context.WithTimeout(r.ctx, time.Duration(s.N)*time.Millisecond)
 		defer cancel()
@@ -62,8 +62,8 @@ var clientCalls = map[string]call{
 	},
 }
 
-// wrap puts the program's wrappers around a client, as their packages say: each takes the place of
-// what it wraps.
+// wrap puts the program's wrappers around a client as their packages say: each replaces what it
+// wraps.
 func (r *runner) wrap(c *clientv3.Client, stack []script.Layer) error {
 	for _, l := range stack {
 		switch l.Kind {

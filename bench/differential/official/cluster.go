@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// nobody is the id of no member.
+// nobody is an id that no member has.
 const nobody = 0x1234
 
 var clusterCalls = map[string]call{
@@ -71,7 +71,7 @@ var clusterCalls = map[string]call{
 		resp, err := r.client(s).AlarmList(ctx)
 		r.out(resp, err)
 	},
-	// AlarmDisarm disarms the alarm N of no member, or of all if N is 0.
+	// AlarmDisarm disarms the alarm N without naming a member, or all alarms if N is 0.
 	"AlarmDisarm": func(r *runner, s script.Step) {
 		ctx, cancel := r.context(s.Ctx)
 		defer cancel()
@@ -138,7 +138,7 @@ var clusterCalls = map[string]call{
 	},
 }
 
-// endpoint is the member's address, or Value.
+// endpoint returns Value, or the member's address without one.
 func (r *runner) endpoint(s script.Step) string {
 	if s.Value != "" {
 		return s.Value
@@ -146,7 +146,7 @@ func (r *runner) endpoint(s script.Step) string {
 	return r.srv.Endpoints(false)[0]
 }
 
-// members writes a list down without the addresses and ids, which differ.
+// members records a list without the addresses and ids, which differ.
 func (r *runner) members(header *etcdserverpb.ResponseHeader, list []*etcdserverpb.Member) {
 	r.rec.Add("%s %d members", r.rec.Value(header), len(list))
 	var lines []string

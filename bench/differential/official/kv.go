@@ -58,7 +58,7 @@ var kvCalls = map[string]call{
 		r.out(resp.Del(), nil)
 		r.out(resp.Txn(), nil)
 	},
-	// Op asks the operation in Then what it is.
+	// Op inspects the operation in Then.
 	"Op": func(r *runner, s script.Step) {
 		op := r.op(s.Then[0])
 		r.rec.Add(
@@ -110,7 +110,8 @@ var kvCalls = map[string]call{
 	},
 }
 
-// counted writes a revision that the program has given: counted from its beginning, or as it is.
+// counted formats a revision that the program has given: counted from the program's beginning if
+// it is near that, else as it is.
 func (r *runner) counted(rev int64) string {
 	if near := rev - r.base; rev > 1 && near > -100 && near < 100 {
 		return fmt.Sprintf("r%+d", near)
@@ -118,8 +119,8 @@ func (r *runner) counted(rev int64) string {
 	return fmt.Sprint(rev)
 }
 
-// getStream reads a stream to its end; where it is cut into chunks is not compared. With a Value
-// the client's own helper puts them together.
+// getStream reads a stream to its end, without comparing where it is cut into chunks. With a Value
+// the client's own helper joins the chunks.
 func getStream(r *runner, s script.Step) {
 	ctx, cancel := r.context(s.Ctx)
 	defer cancel()
@@ -159,8 +160,8 @@ func getStream(r *runner, s script.Step) {
 	r.rec.Add("%s", r.rec.Value(kvs))
 }
 
-// getInstead writes down what a stream must give where the official client cannot have one: what
-// Get does.
+// getInstead records what a stream must return where the official client cannot have one: the same
+// as Get.
 func (r *runner) getInstead(ctx context.Context, s script.Step) {
 	r.rec.Add("no streams here")
 	resp, err := r.client(s).Get(ctx, s.Key, r.options(s.Opts)...)
@@ -172,7 +173,7 @@ func (r *runner) getInstead(ctx context.Context, s script.Step) {
 	r.rec.Add("%s", r.rec.Value(resp.Kvs))
 }
 
-// txn commits a transaction. Value says which of its methods are called, by their first letters.
+// txn commits a transaction. The letters of Value are the initials of its methods to call.
 func txn(r *runner, s script.Step) {
 	ctx, cancel := r.context(s.Ctx)
 	defer cancel()

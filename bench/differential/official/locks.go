@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// session is a session and what was made of it: mutexes and elections by their prefixes.
+// session is a session and its mutexes and elections by their prefixes.
 type session struct {
 	*concurrency.Session
 	mutexes   map[string]*concurrency.Mutex
@@ -42,7 +42,7 @@ func (s *session) election(prefix string) *concurrency.Election {
 	return e
 }
 
-// session is the one that a step names.
+// session returns the session that a step names.
 func (r *runner) session(s script.Step) *session {
 	x := r.sessions[s.Ref]
 	if x == nil {
@@ -143,7 +143,7 @@ var lockCalls = map[string]call{
 		resp, err := r.session(s).election(s.Key).Leader(ctx)
 		r.out(resp, err)
 	},
-	// ResumeElection goes on with what the session's former election has, if it leads.
+	// ResumeElection continues the election of an earlier session, if that one leads.
 	"ResumeElection": func(r *runner, s script.Step) {
 		x := r.session(s)
 		old := x.election(s.Key)
@@ -157,7 +157,7 @@ var lockCalls = map[string]call{
 		ctx, cancel := r.lasting(s.Ctx)
 		r.observers[s.Name] = &observer{ch: r.session(s).election(s.Key).Observe(ctx), cancel: cancel}
 	},
-	// Observed waits until the observer Ref sees Value; what is between may be left out.
+	// Observed waits until the observer Ref sees Value; earlier values may be left out.
 	"Observed": observed,
 	"STM":      stm,
 }
@@ -187,7 +187,7 @@ func observed(r *runner, s script.Step) {
 	}
 }
 
-// ended is what a session's context says, once it is done.
+// ended returns the error of a session's context once that is done.
 func (r *runner) ended(x *session) error {
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
@@ -220,8 +220,9 @@ func (r *runner) endSession(name string) {
 	}
 }
 
-// stm runs the operations in Then. N is the isolation, Opts[0] may have WithPrefetch. A step "Fail"
-// returns an error, "Touch" writes a key behind the transaction's back, the first time only.
+// stm runs the operations in Then. N is the isolation, Opts[0] may have WithPrefetch. A step
+// "Fail" returns an error. A step "Touch" writes a key from outside the transaction, only in the
+// first try.
 func stm(r *runner, s script.Step) {
 	ctx, cancel := r.context(s.Ctx)
 	defer cancel()
@@ -251,7 +252,7 @@ func stm(r *runner, s script.Step) {
 				)
 			case "Touch":
 				if tries == 1 {
-					// Nobody could catch a panic in here.
+					// A panic in here could not be caught.
 					if err := r.srv.Put(ctx, r.prefix+op.Key, op.Value); err != nil {
 						return err
 					}
@@ -264,7 +265,7 @@ func stm(r *runner, s script.Step) {
 	}, opts...)
 	r.rec.Add("%d tries, %v", tries, seen)
 	if err == nil {
-		// Writes are sent in the order of a map.
+		// Writes are sent in the random order of a map.
 		r.rec.Add(
 			"header %s, succeeded %v, %d responses",
 			r.rec.Value(resp.Header),

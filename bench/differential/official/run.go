@@ -1,6 +1,5 @@
 // Package official executes programs with the official client. Package fairlead is generated from
-// it: the same source, which imports our packages instead. What only one of them can do is in
-// side.go.
+// it: the same source with imports of our packages. What only one of the two can do is in side.go.
 package official
 
 import (
@@ -20,12 +19,12 @@ import (
 )
 
 const (
-	// ample is the deadline of a call whose context is not to end: far above any answer, and above
-	// what servers without a quorum need to give up.
+	// ample is the deadline of a call whose context should not end: far longer than any answer
+	// takes, and longer than servers without a quorum need to give up.
 	ample = 20 * time.Second
-	// patience is how long is waited for what must come on a channel.
+	// patience is how long to wait for what must come on a channel.
 	patience = 5 * time.Second
-	// longest is how long a program takes at most; its contexts end then.
+	// longest bounds a program: its contexts end then.
 	longest = 40 * time.Second
 )
 
@@ -45,7 +44,7 @@ func (side Side) Run(srv *server.Server, p script.Program, base int64) report.Re
 		sessions: make(map[string]*session), observers: make(map[string]*observer),
 	}
 	if slices.ContainsFunc(p.Stack, func(l script.Layer) bool { return l.Kind == "leasing" }) {
-		r.ample = patience // some calls of the official one never return
+		r.ample = patience // some calls of the official leasing client never return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
@@ -62,7 +61,7 @@ func (side Side) Run(srv *server.Server, p script.Program, base int64) report.Re
 	}
 	r.rec.Add("hangs")
 	seen := r.rec.Report()
-	// It must not write into the next program's store.
+	// Wait for its end: it must not write into the next program's store.
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
@@ -79,12 +78,12 @@ type runner struct {
 	srv     *server.Server
 	base    int64
 	config  script.Config
-	prefix  string // what the stack's namespaces put before keys
+	prefix  string // what the namespaces of the stack put before keys
 	wrapped bool   // there is a stack
 	ample   time.Duration
 	rec     *report.Recorder
 
-	// What steps have made, by name.
+	// The results of steps, by name.
 	clients   map[string]*clientv3.Client
 	leases    map[string]clientv3.LeaseID
 	keeps     map[string]*keep
@@ -133,7 +132,7 @@ func (r *runner) run(p script.Program) {
 	r.finish()
 }
 
-// caught turns a panic into something that a program sees, which it is.
+// caught records a panic: the program sees it like any other result.
 func (r *runner) caught() {
 	if p := recover(); p != nil {
 		r.rec.Add("panic: %v", p)
@@ -151,7 +150,7 @@ func (r *runner) step(s script.Step) {
 	do(r, s)
 }
 
-// results ends what the program's channels are for, and writes down what comes on them.
+// results ends watches and keep-alives, and records what still comes on their channels.
 func (r *runner) results() {
 	defer r.caught()
 	if r.srv.Frozen {
@@ -168,7 +167,7 @@ func (r *runner) results() {
 	}
 }
 
-// finish closes everything that the program left.
+// finish closes everything that the program left open.
 func (r *runner) finish() {
 	defer r.caught()
 	for _, name := range slices.Sorted(maps.Keys(r.observers)) {
@@ -207,7 +206,7 @@ func (r *runner) open(name, user, password string) error {
 
 var errNoSuchResult = errors.New("no former step has made it")
 
-// client is the client that a step is called on.
+// client returns the client that a step is called on.
 func (r *runner) client(s script.Step) *clientv3.Client {
 	c := r.clients[s.On]
 	if c == nil {
@@ -221,7 +220,7 @@ func (r *runner) context(c script.Context) (context.Context, context.CancelFunc)
 	return r.within(c, r.ample)
 }
 
-// lasting makes a context that the program ends, for watches and the like.
+// lasting makes a context that lives until the program ends it, for watches and the like.
 func (r *runner) lasting(c script.Context) (context.Context, context.CancelFunc) {
 	return r.within(c, time.Hour)
 }
@@ -248,7 +247,7 @@ func (r *runner) within(c script.Context, otherwise time.Duration) (context.Cont
 	return context.WithTimeout(ctx, otherwise)
 }
 
-// out writes down what a call returned.
+// out records what a call returned.
 func (r *runner) out(resp any, err error) {
 	if err != nil {
 		r.rec.Add("%s", r.err(err))

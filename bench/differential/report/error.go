@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// words is how many words of an error's text are compared, behind gRPC's "rpc error: code = X desc
+// words is how many words of an error's text are compared, after gRPC's "rpc error: code = X desc
 // =".
 const words = 8
 
@@ -21,7 +21,7 @@ var (
 	rpc     = regexp.MustCompile(`^rpc error: code = \w+ desc = `)
 )
 
-// Error writes an error by everything that a program can ask of it: the values that it equals, its
+// Error records everything that a program can ask of an error: the values that it equals, its
 // code, what it wraps, and the first words of its text. named are the variables of the client's
 // packages.
 func (r *Recorder) Error(err error, named map[string]error) string {

@@ -1,6 +1,6 @@
-// Package report writes down what a program saw as lines of text that can be compared: what differs
-// between two runs of the same program for good reasons (ids of leases and members, where revisions
-// begin) is left out or named.
+// Package report records what a program saw as lines of text that can be compared. Where two runs
+// of the same program differ for good reasons (ids of leases and members, first revisions), the
+// difference is left out or replaced by a name.
 package report
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/script"
 )
 
-// Report is what each step of a program saw; the last entry is what came at its end.
+// Report holds what each step of a program saw; the last entry is what came at the end.
 type Report [][]string
 
 // Recorder makes a report. Its methods may be called from several goroutines.
@@ -27,8 +27,8 @@ type Recorder struct {
 	steps  Report
 }
 
-// New begins a report. base is the store's revision before the program, from which others are
-// counted.
+// New begins a report. base is the store's revision before the program; others are counted from
+// it.
 func New(base int64, revisions script.Revisions) *Recorder {
 	return &Recorder{base: base, revisions: revisions, leases: make(map[int64]string)}
 }
@@ -57,12 +57,12 @@ func (r *Recorder) Lease(name string, id int64) {
 	}
 }
 
-// Revisions stand in the lines as marks until all of them are known.
+// Lines have marks in place of revisions until all revisions are known.
 const markFormat = "\x01%d\x02"
 
 var mark = regexp.MustCompile("\x01(-?[0-9]+)\x02")
 
-// Report returns what was recorded so far.
+// Report returns what has been recorded so far.
 func (r *Recorder) Report() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +105,7 @@ func (r *Recorder) each(replace func(string) string) Report {
 	return out
 }
 
-// Difference is what one step saw with either client.
+// Difference is what one step saw with each client.
 type Difference struct {
 	Step         int // len(Program.Steps) for the end
 	Theirs, Ours []string

@@ -22,7 +22,7 @@ var revisions = map[string]bool{
 	"Revision": true, "ModRevision": true, "CreateRevision": true, "CompactRevision": true, "HashRevision": true,
 }
 
-// Value writes a response: all exported fields that are set, and empty slices that are not nil.
+// Value formats a response: all exported fields that are set, and empty slices that are not nil.
 func (r *Recorder) Value(v any) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,43 +13,43 @@ type Program struct {
 	Seed   uint64 // it was drawn from
 	Config Config
 	Stack  []Layer // wrappers around the client, the innermost first
-	// Revisions is how they are compared: ones that wrappers write have no counterpart on the other
-	// side.
+	// Revisions says how revisions are compared: those that wrappers write have no counterpart on
+	// the other side.
 	Revisions Revisions
 	Steps     []Step
 }
 
-// Revisions is how revisions are compared.
+// Revisions is a way to compare revisions.
 type Revisions int
 
 const (
 	Counted Revisions = iota // from the program's beginning
-	Ranked                   // by their order; those of headers not at all
-	Ignored                  // not at all, nor are the versions of keys
+	Ranked                   // by their order; those of headers are not compared
+	Ignored                  // not compared, nor are the versions of keys
 )
 
-// Config is what differs from a client's default configuration.
+// Config is how a client differs from the default configuration.
 type Config struct {
 	User, Password   string
 	SendMax, RecvMax int // bytes, 0 for the default
 	Retries          uint
-	// AllEndpoints: the client knows all members, not only the first.
+	// AllEndpoints means that the client knows all members, not only the first.
 	AllEndpoints bool
 }
 
-// Layer is one wrapper: "namespace" and "leasing" have a prefix, "ordering" none. "cache" has one
-// too, and stands before our client only.
+// Layer is one wrapper: "namespace", "leasing" and "cache" have a prefix, "ordering" has none.
+// "cache" stands only in front of our client.
 type Layer struct{ Kind, Prefix string }
 
-// Step is one call. Which fields it reads is said where the call is executed.
+// Step is one call. Each call says which fields it reads.
 type Step struct {
 	Call string // the method's name, or that of a helper
 	On   string // the client it is called on, "" for the program's first
-	Name string // what its result is called
-	Ref  string // the name of a former step's result that it works on
+	Name string // the name of its result
+	Ref  string // the name of an earlier step's result that it works on
 	Ctx  Context
 	Key  string
-	// Value is a put's value, the name of a user, a password: whatever is the call's second text.
+	// Value is the call's second text: a put's value, the name of a user, a password.
 	Value      string
 	N          int64
 	Opts       []Option
@@ -57,18 +57,18 @@ type Step struct {
 	Then, Else []Step // operations
 }
 
-// Has is whether the step has that option.
+// Has reports whether the step has that option.
 func (s Step) Has(option string) bool {
 	return slices.ContainsFunc(s.Opts, func(o Option) bool { return o.Name == option })
 }
 
-// Option is an option by its function's name.
+// Option is an option, named after its function.
 type Option struct {
 	Name string
 	S    string // a range's end; the name of a lease
 	N    int64  // revisions are counted from the program's beginning
 	M    int64  // the order of WithSort, whose target is N
-	// Absolute: the revision is what N says.
+	// Absolute means that the revision is N itself.
 	Absolute bool
 }
 
@@ -77,12 +77,12 @@ type Compare struct {
 	Target string // the function's name: Value, Version, CreateRevision, ModRevision, LeaseValue
 	Key    string
 	Result string
-	// Value is compared with if V is "string"; N if it is "int64" or "int"; the lease that Value
-	// names if it is "lease"; a float if it is "float".
+	// V says what is compared with: Value if "string", N if "int64" or "int", the lease that Value
+	// names if "lease", a float if "float".
 	V        string
 	Value    string
-	N        int64  // of revisions counted from the program's beginning
-	Absolute bool   // the revision is what N says
+	N        int64  // a revision is counted from the program's beginning
+	Absolute bool   // the revision is N itself
 	End      string // WithRange
 	Prefix   bool
 	NoTarget bool // Compare(Cmp{}, ...)

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Watch is what a watch asks for: which events it has to deliver.
+// Watch says which events a watch has to deliver.
 type Watch struct {
 	Key, End        []byte // as in a range request
 	From            int64
@@ -51,7 +51,8 @@ func (s *Server) Expected(ctx context.Context, w Watch) (int, error) {
 	return n, nil
 }
 
-// history is all events since the last reset, from a watch of its own on everything.
+// history holds all events since the last reset, which it receives by a watch of its own on
+// everything.
 type history struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -63,13 +64,13 @@ type history struct {
 }
 
 // record follows the store from a revision on. A server may end the watch when authentication is
-// switched: then another begins.
+// switched; then record opens another.
 func (s *Server) record(from int64) *history {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &history{cancel: cancel, done: make(chan struct{}), rev: from - 1, moved: make(chan struct{})}
 	go func() {
 		defer close(h.done)
-		pause := time.NewTicker(10 * time.Millisecond) // the server is not to be flooded
+		pause := time.NewTicker(10 * time.Millisecond) // does not flood the server
 		defer pause.Stop()
 		for ctx.Err() == nil {
 			s.follow(ctx, h)
@@ -117,7 +118,7 @@ func (h *history) add(events []*mvccpb.Event) {
 	}
 }
 
-// forget drops what is not newer than a revision.
+// forget drops the events up to a revision.
 func (h *history) forget(rev int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// Reset empties the store, compacts what was, ends all leases, and removes all users and roles but
-// root's. It returns the revision that is left.
+// Reset empties the store, compacts its history, ends all leases, and removes all users and roles
+// except root's. It returns the resulting revision.
 func (s *Server) Reset(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -54,7 +54,7 @@ func (s *Server) reset(ctx context.Context) (int64, error) {
 	if _, err := s.kv.DeleteRange(s.as(ctx), &pb.DeleteRangeRequest{Key: all, RangeEnd: all}); err != nil {
 		return 0, err
 	}
-	// A key, deleted again, so that there is something to compact.
+	// Put a key and delete it again, so that there is something to compact.
 	if err := s.Put(ctx, "reset", ""); err != nil {
 		return 0, err
 	}
@@ -70,7 +70,7 @@ func (s *Server) reset(ctx context.Context) (int64, error) {
 	return rev, nil
 }
 
-// login gets root's token; servers forget tokens when authentication is switched.
+// login gets root's token; servers drop tokens when authentication is switched.
 func (s *Server) login(ctx context.Context) error {
 	r, err := s.access.Authenticate(ctx, &pb.AuthenticateRequest{Name: Root, Password: RootPassword})
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *Server) enableAuth(ctx context.Context) error {
 	if _, err := s.access.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: Root, Role: Root}); err != nil {
 		return err
 	}
-	// The program that disabled authentication may have changed it.
+	// A program that disabled authentication may have changed it.
 	_, err = s.access.UserChangePassword(ctx, &pb.AuthUserChangePasswordRequest{Name: Root, Password: RootPassword})
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package server is the ground under both clients: one etcd cluster for each, looked at and put
-// back into the same state without either client.
+// Package server is the ground under both clients: one etcd cluster for each. It inspects a
+// cluster and resets it to the same state without either client.
 package server
 
 import (
@@ -18,24 +18,23 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Root is the user that servers with authentication are managed with.
+// Root is the user that manages servers with authentication.
 const (
 	Root         = "root"
 	RootPassword = "rootpw"
 )
 
-// timeout bounds each question to a server, which answer within milliseconds.
+// timeout bounds each request to a server, which answers within milliseconds.
 const timeout = 30 * time.Second
 
-// Server is a cluster, spoken to through its first member.
+// Server is a cluster that is accessed through its first member.
 type Server struct {
 	Cluster *etcdtest.Cluster
-	// Fault does something to the cluster by name, for a step of a program; nil if nothing can be
-	// done.
+	// Fault inflicts a named fault on the cluster, for a step of a program; nil if there are none.
 	Fault func(name string) error
-	// Fixed: the cluster has no quorum, so nothing changes and nothing can be written.
+	// Fixed means that the cluster has no quorum, so nothing changes and nothing can be written.
 	Fixed bool
-	// Frozen: the member stands still and cannot be asked.
+	// Frozen means that the member is frozen and does not answer.
 	Frozen bool
 
 	auth        bool
@@ -101,7 +100,7 @@ func (s *Server) Stop() error {
 	return s.Cluster.Stop()
 }
 
-// Endpoints are the addresses of the members, or of the first.
+// Endpoints returns the addresses of all members, or of the first.
 func (s *Server) Endpoints(all bool) []string {
 	if all {
 		return s.Cluster.Endpoints()
@@ -119,8 +118,8 @@ func (s *Server) as(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "token", s.token)
 }
 
-// Revision is the store's present revision. It is read serializably: there is no quorum in some
-// clusters.
+// Revision returns the store's present revision. It is a serializable read, since some clusters
+// have no quorum.
 func (s *Server) Revision(ctx context.Context) (int64, error) {
 	var r *pb.RangeResponse
 	err := s.ask(ctx, func(ctx context.Context) (err error) {
@@ -133,7 +132,7 @@ func (s *Server) Revision(ctx context.Context) (int64, error) {
 	return r.Header.Revision, nil
 }
 
-// ask makes a call as root, once more if the token's time is over.
+// ask makes a call as root, and once more if the token has expired.
 func (s *Server) ask(ctx context.Context, call func(context.Context) error) error {
 	err := call(s.as(ctx))
 	if status.Code(err) != codes.Unauthenticated {
@@ -145,7 +144,7 @@ func (s *Server) ask(ctx context.Context, call func(context.Context) error) erro
 	return call(s.as(ctx))
 }
 
-// Put and Delete write behind the clients' backs.
+// Put and Delete write without either client noticing.
 func (s *Server) Put(ctx context.Context, key, value string) error {
 	return s.ask(ctx, func(ctx context.Context) error {
 		_, err := s.kv.Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
@@ -160,7 +159,7 @@ func (s *Server) Delete(ctx context.Context, key string) error {
 	})
 }
 
-// Grant makes a lease of a given id.
+// Grant grants a lease with a given id.
 func (s *Server) Grant(ctx context.Context, id, ttl int64) error {
 	_, err := s.lease.LeaseGrant(s.as(ctx), &pb.LeaseGrantRequest{ID: id, TTL: ttl})
 	return err

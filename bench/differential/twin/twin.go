@@ -1,4 +1,4 @@
-// Package twin makes the source for our client of that for the official one.
+// Package twin turns the source for the official client into that for ours.
 package twin
 
 import (
@@ -11,10 +11,11 @@ import (
 
 const header = "// Code generated from package official. DO NOT EDIT.\n\n"
 
-// own is the file that each side writes itself.
+// own is the file that each side has for itself.
 const own = "side.go"
 
-// Files are the files of package fairlead, from those in the directory of package official.
+// Files returns the files of package fairlead, made from those in the directory of package
+// official.
 func Files(dir string) (map[string][]byte, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {

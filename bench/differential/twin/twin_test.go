@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/differential/twin"
 )
 
-// TestCurrent: package fairlead is what go generate makes of package official, but for side.go.
+// TestCurrent: package fairlead is what go generate makes of package official, except for side.go.
 func TestCurrent(t *testing.T) {
 	for dir, own := range map[string]int{"..": 1, "../../speed": 0} {
 		want, err := twin.Files(filepath.Join(dir, "official"))
