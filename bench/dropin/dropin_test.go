@@ -19,8 +19,8 @@ type report struct {
 	Goroutines []string
 }
 
-// use builds the project, runs it and checks what it says of itself: module is what is linked as
-// the official one, client whose code its dependency's client runs in.
+// use builds the project, runs it and checks what it reports of itself: module is what is linked
+// as the official one, and client is the module whose code its dependency's client runs.
 func use(t *testing.T, p *project, module, client string) {
 	t.Helper()
 	program := p.build(t)
@@ -40,14 +40,14 @@ func use(t *testing.T, p *project, module, client string) {
 	}
 }
 
-// kit is the dependency that has an etcd client.
+// kit is a dependency with an etcd client.
 const kit = "require github.com/go-kit/kit v0.13.0"
 
-// TestBefore is what the others are compared with.
+// TestBefore is the measure for the other tests: the official client without a replace.
 func TestBefore(t *testing.T) {
 	p := newProject(t, "user", kit, "require google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1")
-	// go-kit is from before genproto was split, which the official client does not go with. The
-	// drop-in brings a current one by itself.
+	// This go-kit is older than the split of genproto, which the official client does not get
+	// along with. The drop-in brings a current genproto by itself.
 	p.write(
 		t,
 		"genproto.go",
@@ -56,9 +56,9 @@ func TestBefore(t *testing.T) {
 	use(t, p, official+" "+before, official)
 }
 
-// TestRepository takes both modules from their repository by their tags, as a user does: one line,
-// and the program and its dependency run on our client. The line is written by hand or by the
-// program.
+// TestRepository takes both modules from their repository by their tags, as a user does: with one
+// line the program and its dependency run on our client. The line is written by hand or by the
+// command.
 func TestRepository(t *testing.T) {
 	version := rootVersion(t)
 	forwardVersion := "v3" + strings.TrimPrefix(version, "v0")
@@ -66,8 +66,8 @@ func TestRepository(t *testing.T) {
 	for _, by := range []string{"hand", "migrate"} {
 		t.Run(by, func(t *testing.T) {
 			p := newProject(t, "user", kit)
-			// What is ours comes from the repository directly, all else as always, and into a
-			// module cache that is not the user's: these versions may be something else one day.
+			// Our modules come directly from the repository, all others as always. They go into a
+			// module cache of their own, since these versions may mean something else one day.
 			cache := p.run(t, "go", "env", "GOMODCACHE")
 			proxy := p.run(t, "go", "env", "GOPROXY")
 			p.env = append(
@@ -104,13 +104,13 @@ func TestRepository(t *testing.T) {
 	}
 }
 
-// TestPath takes them from this checkout.
+// TestPath takes both modules from this checkout.
 func TestPath(t *testing.T) {
 	p := newProject(t, "user", kit)
 	use(t, p, p.replaced(t)+" (devel)", fairlead)
 }
 
-// TestResponseChSize: the one variable that programs set works at either path.
+// TestResponseChSize: the only variable that programs set works at both paths.
 func TestResponseChSize(t *testing.T) {
 	p := newProject(t, "size")
 	p.replaced(t)

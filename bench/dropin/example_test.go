@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// example copies one of dropin/examples, since go.mod changes.
+// example copies one of dropin/examples, since its go.mod changes.
 func example(t *testing.T, name string) *project {
 	t.Helper()
 	p := &project{dir: t.TempDir(), env: append(environ(), "GOWORK=off", "GOFLAGS=-trimpath")}

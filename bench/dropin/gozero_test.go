@@ -23,14 +23,13 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// frozenFor is how long each member stands still: longer than go-zero's time to live, which is ten
-// seconds.
+// frozenFor is how long each member is frozen: longer than go-zero's TTL of ten seconds.
 const frozenFor = 14 * time.Second
 
-// TestGoZero runs the program in dropin/examples/gozero, as it is and with the replace, while one
-// member after the other stands still. Its streams are on one of them. With the replace the
-// instance stays known all the time, and one that comes is known while the member stands still.
-// What happens with the official client is printed.
+// TestGoZero runs the program in dropin/examples/gozero with and without the replace, while one
+// member after the other is frozen, among them the one that has its streams. With the replace the
+// instance stays known all the time, and a new instance becomes known while the member is frozen.
+// The results with the official client are only printed.
 func TestGoZero(t *testing.T) {
 	before, after := example(t, "gozero"), example(t, "gozero")
 	after.replaced(t)
@@ -58,15 +57,15 @@ func TestGoZero(t *testing.T) {
 	all.Wait()
 }
 
-// registry is what was seen of a registry.
+// registry is what was observed of a registry.
 type registry struct {
-	came, known int // instances that came while a member stood still, and those that the program knew then
+	came, known int // instances that came while a member was frozen, and those of them that the program knew then
 	unknown     int // lines of the program without its own instance
-	gone        int // times that etcd had no record of the instance after a member had stood still
+	gone        int // times that etcd had no record of the instance after a member had been frozen
 	lines       []string
 }
 
-// standStill runs the program as an instance that knows of itself and others.
+// standStill runs the program as an instance that follows itself and others.
 func standStill(t *testing.T, program string) (o registry) {
 	const own = "10.0.0.1:8080"
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
@@ -79,7 +78,7 @@ func standStill(t *testing.T, program string) (o registry) {
 		if err := m.Freeze(); err != nil {
 			t.Fatal(err)
 		}
-		thaw := time.NewTimer(frozenFor) // what is tried
+		thaw := time.NewTimer(frozenFor) // the time under test
 		address := fmt.Sprintf("10.0.0.2:%d", 8080+i)
 		repeat := clientv3.WithRepeat(clienttest.Within(t, clienttest.Long)) // an election loses writes
 		if _, err := direct.Put(repeat, fmt.Sprint("shop.rpc/", i+1), address); err != nil {
@@ -119,7 +118,7 @@ type printed struct {
 	lines []string
 }
 
-// observe starts a program, which is killed with the test.
+// observe starts a program, which is killed when the test ends.
 func observe(t *testing.T, cmd *exec.Cmd) *printed {
 	t.Helper()
 	cmd.Stderr = os.Stderr

@@ -18,14 +18,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// noticed is far above the time in which our client leaves a frozen member on a busy machine, and
-// far below that for which the program makes calls.
+// noticed is far longer than our client needs to leave a frozen member on a busy machine, and far
+// shorter than the program makes calls.
 const noticed = 4 * time.Second
 
-// TestKubernetes runs the program in dropin/examples/kubernetes, as it is and with the replace,
+// TestKubernetes runs the program in dropin/examples/kubernetes with and without the replace,
 // while a member freezes for good. With the official client calls go on failing. With the replace
-// no read fails, and a write only if it was under way on that member: nobody can know what became
-// of it.
+// no read fails, and a write fails only if it was under way on that member: nobody can know its
+// outcome.
 func TestKubernetes(t *testing.T) {
 	before := example(t, "kubernetes")
 	after := example(t, "kubernetes")
@@ -49,10 +49,10 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// tally is what the program says of one kind of calls.
+// tally is what the program reports of one kind of calls.
 type tally struct {
 	made, failed int
-	last         time.Duration // when the last that failed began
+	last         time.Duration // when the last failed call began
 }
 
 func parseTally(t *testing.T, kind, line string) (c tally) {
@@ -71,8 +71,8 @@ func parseTally(t *testing.T, kind, line string) (c tally) {
 	return c
 }
 
-// frozen runs the program on a cluster of its own, a member of which freezes when the program is
-// warm.
+// frozen runs the program on a cluster of its own, and freezes a member when the program has
+// warmed up.
 func frozen(t *testing.T, program string, leader bool) (reads, writes tally) {
 	t.Helper()
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})

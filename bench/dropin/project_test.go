@@ -1,5 +1,5 @@
-// Package dropin tests the drop-in module as people use it: a replace in the go.mod of programs
-// that know only the official client. It lies here because the module itself cannot import what
+// Package dropin tests the drop-in module as people use it: by a replace in the go.mod of programs
+// that know only the official client. It is not in the module itself, which cannot import what
 // runs servers for tests.
 package dropin
 
@@ -21,17 +21,17 @@ import (
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
 const (
-	root = "../.." // of the repository
+	root = "../.." // the root of the repository
 
 	official = "go.etcd.io/etcd/client/v3"
 	fairlead = "github.com/fairlead-go/fairlead"
 	forward  = fairlead + "/dropin/v3" // the drop-in's path in a replace
 
-	before = "v3.6.16" // the official client that the programs have
+	before = "v3.6.16" // the version of the official client that the programs have
 )
 
-// commandTimeout bounds one command, downloads and a build from nothing included, on a busy
-// machine.
+// commandTimeout bounds one command on a busy machine, including downloads and a build from
+// scratch.
 const commandTimeout = 15 * time.Minute
 
 // project is somebody's module that uses etcd.
@@ -40,8 +40,8 @@ type project struct {
 	env []string
 }
 
-// newProject makes one of a program in testdata, with lines of go.mod beside those that require the
-// official client.
+// newProject makes a project from a program in testdata. The lines are added to its go.mod, which
+// already requires the official client.
 func newProject(t *testing.T, program string, lines ...string) *project {
 	t.Helper()
 	p := &project{dir: t.TempDir(), env: append(environ(), "GOWORK=off", "GOFLAGS=-trimpath")}
@@ -55,7 +55,8 @@ func newProject(t *testing.T, program string, lines ...string) *project {
 	return p
 }
 
-// environ is the environment without what git tells its hooks, which would name another repository.
+// environ is the environment without the variables that git sets for hooks, which name another
+// repository.
 func environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
 }
@@ -90,7 +91,7 @@ func (p *project) build(t *testing.T) string {
 	return path
 }
 
-// replaced puts the drop-in of this checkout into a project, by a path that is relative.
+// replaced adds a replace by the drop-in of this checkout to a project, with a relative path.
 func (p *project) replaced(t *testing.T) (path string) {
 	t.Helper()
 	here, err := filepath.Abs(root)
@@ -110,7 +111,7 @@ func (p *project) replaced(t *testing.T) (path string) {
 	return path
 }
 
-// rootVersion is the version of the root module that the drop-in requires.
+// rootVersion returns the version of the root module that the drop-in requires.
 func rootVersion(t *testing.T) string {
 	t.Helper()
 	p := &project{dir: filepath.Join(root, "dropin"), env: environ()}
@@ -145,7 +146,7 @@ func repository(t *testing.T, tags ...string) (dir string) {
 	here := &project{dir: root, env: environ()}
 	for name := range strings.SplitSeq(here.run(t, "git", "ls-files", "-co", "--exclude-standard", "-z"), "\x00") {
 		text, err := os.ReadFile(filepath.Join(root, name))
-		if name == "" || os.IsNotExist(err) { // deleted, and not committed yet
+		if name == "" || os.IsNotExist(err) { // deleted but not committed yet
 			continue
 		}
 		if err != nil {

@@ -17,37 +17,37 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Stalls of lengths that are drawn, one after the other: a call of our client may fail only where a
-// prober failed too, which asks each member at the same time over a connection that it has just
-// made.
+// Stalls of drawn lengths, one after the other. Meanwhile a prober asks each member over a
+// connection that it has just made. A call of our client may fail only if a probe at the same time
+// failed too.
 
 const (
 	shortestStall = 50 * time.Millisecond
 	longestStall  = 5 * time.Second
-	// calm is how long all members run between two stalls, at least, and at most three times as
-	// long.
+	// calm is the shortest time between two stalls in which all members run; the longest is three
+	// times as long.
 	calm = time.Second
 	// probeEvery is how often the prober asks each member to write and to read.
 	probeEvery = 200 * time.Millisecond
-	// sameTime is how far apart a call and a probe may have been made that are compared.
+	// sameTime is how far apart a call and a probe may be that are compared.
 	sameTime = probeEvery + 50*time.Millisecond
 )
 
-// drawnStall is one that was made.
+// drawnStall is one stall that was made.
 type drawnStall struct {
 	at     time.Time
 	length time.Duration
 	leader bool
 }
 
-// probe is what one member made of one call over a fresh connection.
+// probe is the result of one call on one member over a fresh connection.
 type probe struct {
 	member *etcdtest.Member
 	call   load.Call
 }
 
-// drawn makes stalls for so long and prints what failed. It returns how many calls failed although
-// the prober did not.
+// drawn makes stalls for the given time and prints what failed. It returns how many calls failed
+// although no probe did.
 func drawn(length time.Duration, seed uint64, rate int) (int, error) {
 	draw := rand.New(rand.NewPCG(seed, 0))
 	fmt.Printf(
@@ -100,7 +100,7 @@ func drawn(length time.Duration, seed uint64, rate int) (int, error) {
 	return judge(stalls, calls, probes, tr.fates()), nil
 }
 
-// stallOne lets one member stand still for a while.
+// stallOne freezes one member for a while.
 func stallOne(ctx context.Context, c *etcdtest.Cluster, draw *rand.Rand) (drawnStall, error) {
 	leader, err := c.FindLeader(ctx)
 	if err != nil {
@@ -175,8 +175,8 @@ func probeOne(ctx context.Context, m *etcdtest.Member) (list [2]load.Call) {
 	return list
 }
 
-// judge prints each call that failed with the probes of its kind made at the same time, and returns
-// how many failed beside which no probe did.
+// judge prints each failed call with the probes of its kind made at the same time. It returns how
+// many calls failed while no probe did.
 func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alone int) {
 	failed := calls.Failed()
 	slices.SortFunc(failed, func(a, b load.Call) int { return a.Made.Compare(b.Made) })
@@ -254,7 +254,7 @@ func judge(stalls []drawnStall, calls load.Calls, probes []probe, f fates) (alon
 	return alone
 }
 
-// lastBefore is the index of the last stall that began by t, -1 if there is none.
+// lastBefore returns the index of the last stall that began by t, -1 if there is none.
 func lastBefore(stalls []drawnStall, t time.Time) int {
 	i, _ := slices.BinarySearchFunc(stalls, t, func(s drawnStall, t time.Time) int { return s.at.Compare(t) })
 	return i - 1

@@ -12,13 +12,13 @@ import (
 // fault is something that happens to a cluster of three members.
 type fault struct {
 	name string
-	// victim: the member it happens to is the leader.
+	// leader means that the victim is the leader.
 	leader bool
 	strike func(c *etcdtest.Cluster, m *etcdtest.Member) error
-	// mend is called when the outage of the whole cluster ends; nil: the fault lasts
-	// to the end of the measurement.
+	// mend is called when the outage of the whole cluster ends. If nil, the fault lasts to the end
+	// of the measurement.
 	mend func(c *etcdtest.Cluster) error
-	// stall is how long the victim stands still before it goes on; 0: the fault is another.
+	// stall is how long the victim is frozen; 0: this is another fault.
 	stall time.Duration
 }
 
@@ -68,7 +68,7 @@ var faults = []fault{
 	}},
 }
 
-// stalls are shorter than stallDeadline: whoever waits gets an answer.
+// stalls are shorter than stallDeadline: a call that waits gets an answer.
 var stalls = []fault{
 	{name: "follower stands still 1.5 s", strike: freeze, stall: 1500 * time.Millisecond},
 	{name: "leader stands still 1.5 s", leader: true, strike: freeze, stall: 1500 * time.Millisecond},
@@ -76,5 +76,5 @@ var stalls = []fault{
 	{name: "leader stands still 3 s", leader: true, strike: freeze, stall: 3 * time.Second},
 }
 
-// stallDeadline is that of each call while a member stands still for a while.
+// stallDeadline is the deadline of each call while a member is frozen for a while.
 const stallDeadline = 5 * time.Second

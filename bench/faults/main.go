@@ -4,18 +4,17 @@
 //	go run ./faults                       # all faults, both clients: about 10 minutes
 //	go run ./faults -only "leader frozen" # one
 //	go run ./faults -only leader -only-ours -repeat 10
-//	go run ./faults -stall -repeat 10     # a member stands still and goes on, deadlines of 5 s
-//	go run ./faults -stall -explain       # what became of each write that failed
-//	go run ./faults -drawn 30m            # stalls of drawn lengths, with a prober beside; ours only
+//	go run ./faults -stall -repeat 10     # a member is frozen and thawed, deadlines of 5 s
+//	go run ./faults -stall -explain       # the fate of each write that failed
+//	go run ./faults -drawn 30m            # stalls of drawn lengths and a prober; ours only
 //
-// Every run has a cluster of its own: three real etcd processes. One client makes
-// 100 calls a second, half reads and half writes, with deadlines of one second; twenty
-// others hold a lease with a TTL of 5 s and watch a key. Everything has its default
-// configuration.
+// Every run has a cluster of its own: three real etcd processes. One client makes 100 calls a
+// second, half reads and half writes, with deadlines of one second. Twenty others hold a lease
+// with a TTL of 5 s and watch a key. All clients have the default configuration.
 //
-// With -repeat each fault is run so often with our client (once with the official
-// one, as often with -stall), and a second table shows how much the runs differ: how long an
-// election takes decides how many calls can succeed, and is different each time.
+// With -repeat each fault runs that many times with our client (once with the official one, as
+// often with -stall), and a second table shows how much the runs differ: the duration of an
+// election decides how many calls can succeed, and varies.
 package main
 
 import (

@@ -15,11 +15,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// result is what one run has shown, one row of the table.
+// result is the result of one run, one row of the table.
 type result struct {
 	calls        load.Calls
 	struck       time.Time
-	led          time.Time // since when there was a leader after the fault
+	led          time.Time // when there was a leader after the fault
 	lost, silent int
 	fates        fates
 }
@@ -71,7 +71,7 @@ func run(f fault, s side, rate int, length, deadline time.Duration, explain bool
 		return nil, err
 	}
 	plan := load.Plan{Rate: rate, For: 2 * time.Second, Deadline: deadline, Do: tr.do(client)}
-	load.Drive(ctx, plan) // everything is warm
+	load.Drive(ctx, plan) // warms everything up
 	r := &result{struck: time.Now()}
 	if err := f.strike(c, victim); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func run(f fault, s side, rate int, length, deadline time.Duration, explain bool
 		if err := f.mend(c); err != nil {
 			return nil, err
 		}
-		r.struck = time.Now() // measured from the return of a quorum
+		r.struck = time.Now() // measure from the return of a quorum
 	}
 	r.led = r.struck
 	var wg sync.WaitGroup

@@ -5,15 +5,14 @@ import (
 	"slices"
 )
 
-// summary is the runs of one fault with our client.
+// summary holds the runs of one fault with our client.
 type summary struct {
 	fault string
 	runs  []*result
 }
 
-// fewWrites is what a run with a lost leader may fail of its writes, in percent, in 9 of
-// 10 runs: the share that a usual election costs of 20 s. With another -for the share
-// says nothing.
+// fewWrites is the percentage of its writes that a run with a lost leader may fail, in 9 of 10
+// runs: the share of 20 s that a usual election costs. With another -for the share means nothing.
 const fewWrites = 8
 
 func printSummaries(list []summary) {
@@ -46,7 +45,7 @@ func printSummaries(list []summary) {
 	}
 }
 
-// spread is the lowest, the median and the highest of a figure.
+// spread returns the lowest, the median and the highest of a figure.
 func (s summary) spread(figure func(*result) float64) string {
 	var list []float64
 	for _, r := range s.runs {

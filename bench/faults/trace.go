@@ -22,8 +22,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// trace follows every write of a run: which members it was sent to, what they said, and, when the
-// run is over, whether the cluster has executed it. Each write has a value of its own.
+// trace follows every write of a run: the members it was sent to, their answers, and, after the
+// run, whether the cluster has executed it. Each write has a value of its own.
 type trace struct {
 	mu     sync.Mutex
 	writes map[string]*write // guarded by mu, by value
@@ -73,7 +73,7 @@ func (t *trace) option() grpc.DialOption {
 	)
 }
 
-// do is load.Mixed, traced.
+// do is load.Mixed with tracing.
 func (t *trace) do(c load.Client) func(context.Context, int) (bool, error) {
 	return func(ctx context.Context, i int) (bool, error) {
 		key := fmt.Sprint("load/", i%20)
@@ -104,7 +104,7 @@ func (t *trace) history(ctx context.Context, c *etcdtest.Cluster, victim *etcdte
 	if err != nil {
 		return err
 	}
-	if _, err := client.Put(ctx, "load/end", "end"); err != nil { // what the watch reads up to
+	if _, err := client.Put(ctx, "load/end", "end"); err != nil { // the last value that the watch reads
 		return err
 	}
 	for r := range client.Watch(ctx, "load/", ours.WithPrefix(), ours.WithRev(1)) {
@@ -127,11 +127,11 @@ func (t *trace) history(ctx context.Context, c *etcdtest.Cluster, victim *etcdte
 
 // fates counts how the writes of a run ended.
 type fates struct {
-	unsent   int // failed, and no member got it
+	unsent   int // failed, and no member received it
 	executed int // failed, but executed
-	lost     int // failed, a member had it, and the cluster never executed it: nobody can know that in time
+	lost     int // failed, a member received it, and the cluster never executed it: nobody can know that in time
 	twice    int // executed more than once
-	late     int // executed after a later write of its key that began when it was answered
+	late     int // executed after a later write of its key that began when this one had been answered
 	unkept   int // answered, but not executed
 }
 
@@ -173,8 +173,8 @@ func (t *trace) fates() (f fates) {
 	return f
 }
 
-// overtaken counts the writes of one key that were executed after one that began when they had
-// been answered.
+// overtaken counts the writes of one key that were executed after a write that began only when
+// they had been answered.
 func overtaken(list []*write) (n int) {
 	list = slices.DeleteFunc(list, func(w *write) bool { return w.err != nil || len(w.revisions) == 0 })
 	slices.SortFunc(list, func(a, b *write) int { return a.made.Compare(b.made) })
@@ -193,7 +193,7 @@ func overtaken(list []*write) (n int) {
 	return n
 }
 
-// explain prints the writes that failed, and each attempt at them.
+// explain prints the failed writes, and each of their attempts.
 func (t *trace) explain(out io.Writer, c *etcdtest.Cluster, struck time.Time, victim, leader *etcdtest.Member) {
 	var failed []*write
 	for _, w := range t.writes {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestFates: each way in which a write can end is counted as such.
+// TestFates: each way in which a write can end is counted under its name.
 func TestFates(t *testing.T) {
 	began, lost := time.Now(), errors.New("lost")
 	at := func(made, took int, err error, revisions ...int64) *write {
@@ -21,9 +21,9 @@ func TestFates(t *testing.T) {
 	tr := &trace{writes: map[string]*write{
 		"a": at(0, 1, nil, 7),    // after the next one, which began when it had been answered
 		"b": at(2, 1, nil, 5),    //
-		"c": at(4, 9, nil, 9),    // beside the next one: either order will do
+		"c": at(4, 9, nil, 9),    // concurrent with the next one: either order will do
 		"d": at(5, 1, nil, 8),    //
-		"e": at(20, 1, lost, 10), // executed, though nobody said so
+		"e": at(20, 1, lost, 10), // executed although no answer came
 		"f": at(30, 1, lost),
 		"g": at(40, 1, nil),
 		"h": unsent,

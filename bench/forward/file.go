@@ -14,16 +14,16 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// kept are the variables that programs assign. A forwarding package has its own of that name, and
-// says here how ours learns of it.
+// kept are the variables that programs assign. A forwarding package has its own variable of that
+// name, and the text here says how our package learns of an assignment.
 var kept = map[string]string{
 	ours + ".LeaseResponseChSize": "func init() { clientv3.ForwardLeaseResponseChSize(&LeaseResponseChSize) }\n",
 }
 
-// file is a package of the drop-in while it is written.
+// file is a package of the drop-in that is being written.
 type file struct {
 	to      *types.Package
-	surface map[string]bool   // what the package exports
+	surface map[string]bool   // the names that the package exports
 	imports map[string]string // path: name in the file
 	docs    map[string]string
 	out     bytes.Buffer
@@ -47,7 +47,7 @@ func forward(theirs *types.Package, mine *packages.Package) ([]byte, error) {
 	if len(list) > 0 {
 		f.imports[f.to.Path()] = f.to.Name()
 	}
-	// As they stand in our files: what belongs together stays together.
+	// In the order of our files, so that related names stay together.
 	slices.SortFunc(list, func(a, b types.Object) int {
 		pa, pb := mine.Fset.Position(a.Pos()), mine.Fset.Position(b.Pos())
 		if pa.Filename != pb.Filename {
@@ -77,7 +77,7 @@ func forward(theirs *types.Package, mine *packages.Package) ([]byte, error) {
 	return f.text()
 }
 
-// text puts the head in front and formats the whole.
+// text formats the whole file with its head.
 func (f *file) text() ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprint(&b, header, "\n")
@@ -118,7 +118,7 @@ func (f *file) importDecl(b *bytes.Buffer) {
 	fmt.Fprintf(b, "\nimport (\n%s\n\n%s\n)\n", strings.Join(first, "\n"), strings.Join(third, "\n"))
 }
 
-// comment writes the first sentence of our comment, and that something is deprecated.
+// comment writes the first sentence of our comment, and whether the name is deprecated.
 func (f *file) comment(name string) {
 	text := f.docs[name]
 	if s := new(doc.Package).Synopsis(text); s != "" && !strings.HasPrefix(s, "Deprecated:") {
@@ -135,7 +135,7 @@ func (f *file) comment(name string) {
 func (f *file) wrapped(text string) {
 	line := "//"
 	for word := range strings.FieldsSeq(text) {
-		if len(line)+len(word) > 96 { // and a tab
+		if len(line)+len(word) > 96 { // leaves room for a tab
 			fmt.Fprintln(&f.out, line)
 			line = "//"
 		}
@@ -144,7 +144,7 @@ func (f *file) wrapped(text string) {
 	fmt.Fprintln(&f.out, line)
 }
 
-// group writes one declaration of all that belong to it.
+// group writes all objects that belong to a declaration as one.
 func (f *file) group(keyword string, list []types.Object, member func(types.Object) bool) {
 	begun := false
 	for _, o := range list {
@@ -165,7 +165,7 @@ func (f *file) group(keyword string, list []types.Object, member func(types.Obje
 
 func (f *file) variable(v *types.Var) error {
 	if isError(v) {
-		return nil // in its group
+		return nil // written with its group
 	}
 	how, ok := kept[v.Pkg().Path()+"."+v.Name()]
 	if !ok {

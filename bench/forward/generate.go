@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/tools/go/packages"
 
-	_ "github.com/fairlead-go/fairlead/clientv3" // what is forwarded to, and for whom
+	_ "github.com/fairlead-go/fairlead/clientv3" // the package that is forwarded to, and the one that it stands for
 	_ "go.etcd.io/etcd/client/v3"
 )
 
@@ -24,8 +24,8 @@ const (
 const mode = packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps |
 	packages.NeedSyntax | packages.NeedTypesInfo
 
-// generate returns the files of the drop-in module by name, as seen from a directory of a module
-// that has both clients.
+// generate returns the files of the drop-in module by name. dir is in a module that has both
+// clients.
 func generate(dir string) (map[string][]byte, error) {
 	theirs, err := load(dir, official+"/...")
 	if err != nil {
@@ -74,7 +74,7 @@ func load(dir string, patterns ...string) (map[string]*packages.Package, error) 
 	return byPath, err
 }
 
-// docs returns the comments of a package's declarations at the top, by name.
+// docs returns the comments of a package's top-level declarations by name.
 func docs(p *packages.Package) map[string]string {
 	all := make(map[string]string)
 	set := func(name *ast.Ident, groups ...*ast.CommentGroup) {
@@ -109,7 +109,7 @@ func docs(p *packages.Package) map[string]string {
 	return all
 }
 
-// single is the comment of a declaration if it is about one thing.
+// single returns the comment of a declaration that declares only one thing.
 func single(d *ast.GenDecl) *ast.CommentGroup {
 	if d.Lparen != token.NoPos && len(d.Specs) > 1 {
 		return nil
@@ -117,7 +117,7 @@ func single(d *ast.GenDecl) *ast.CommentGroup {
 	return d.Doc
 }
 
-// isError reports whether a variable holds an error value, which nobody assigns.
+// isError reports whether a variable holds an error value, which no program assigns.
 func isError(v *types.Var) bool {
 	return types.Identical(v.Type(), types.Universe.Lookup("error").Type())
 }

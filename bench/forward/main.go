@@ -1,11 +1,12 @@
-// Command forward writes the drop-in module, dropin/: for each package of the official client one
-// file of the same surface in which everything is ours. Nobody edits those files.
+// Command forward writes the drop-in module, dropin/. For each package of the official client it
+// has one file with the same surface, in which everything is ours. Nobody edits those files.
 //
 //	go run ./forward           # in bench/: writes them
 //	go run ./forward -check    # fails if they are not what it would write
 //
-// What to forward is read from the official module that bench links, how from our packages. A
-// mutable variable cannot be forwarded: one that is not among those in kept is an error.
+// The official module that bench links shows what to forward, and our packages show how. A
+// variable that programs may assign cannot be forwarded: if it is not among those in kept, forward
+// fails.
 package main
 
 import (
@@ -63,7 +64,7 @@ func run(dir string, check bool) error {
 	return errors.Join(stale...)
 }
 
-// settle makes a change, or says what is wrong if it is only asked.
+// settle makes a change, or with check reports that the change is due.
 func settle(check bool, name, why string, change func() error) error {
 	if check {
 		return fmt.Errorf("%s %s", name, why)

@@ -1,7 +1,8 @@
-// Package gokit has go-kit's own etcd package and the adapter that takes its place side by side:
-// records of each are seen by the other, and both meet the same faults. What the adapter promises
-// is asserted; what go-kit's own does is printed beside it (go test -v, and -outage 60s).
+// Package gokit tests go-kit's own etcd package and the adapter that replaces it side by side.
+// Each sees the records of the other, and both meet the same faults. The promises of the adapter
+// are asserted; the behaviour of go-kit's own package is printed beside it (go test -v, and
+// -outage 60s).
 //
-// It lies here because the adapter's module must not depend on the official client, which go-kit's
-// package needs.
+// The tests are here because the adapter's module must not depend on the official client, which
+// go-kit's package needs.
 package gokit

@@ -27,30 +27,30 @@ import (
 
 var outage = flag.Duration("outage", 2*ttl, "how long etcd is away")
 
-// theirPatience is how long go-kit's own has until it is said not to recover; ours has
-// [clienttest.Long], and needs it only on a busy machine.
+// theirPatience is how long go-kit's own package has before it counts as not recovering. Ours has
+// [clienttest.Long], and needs that much only on a busy machine.
 const theirPatience = 2 * ttl
 
-// raceDetector: the test is built with the race detector.
+// raceDetector says whether the test is built with the race detector.
 var raceDetector bool
 
-// prefix is that of the services; each test has an etcd of its own.
+// prefix is the prefix of the services; each test has an etcd of its own.
 const prefix = "/services/shop/"
 
-// shop is what meets a fault: two instances with a client each, and a client that follows and calls
-// them all the time, through go-kit's endpointer, balancer and retries.
+// shop is the victim of a fault: two instances with a client each, and a client that follows and
+// calls them all the time through go-kit's endpointer, balancer and retries.
 type shop struct {
 	t       *testing.T
 	kind    int
 	cluster *etcdtest.Cluster
 	direct  *clientv3.Client
-	backup  string // of the data before anybody had registered
+	backup  string // of the data before the first registration
 
 	instances map[string]*instance // by key
 	follower  client
 	seen      *view
 	load      *load
-	back      time.Duration // until etcd had all instances; below zero: it never had
+	back      time.Duration // until etcd had all instances; negative: it never had
 }
 
 // instance is a process that serves.
@@ -89,7 +89,7 @@ func (s *shop) stop(i *instance) {
 	s.t.Helper()
 	delete(s.instances, i.key)
 	ok(s.t, "Deregister", i.client.deregister(i.key, i.url))
-	i.web.Close() // when what is under way is answered
+	i.web.Close() // once the calls under way are answered
 }
 
 func (s *shop) urls() (urls []string) {
@@ -99,7 +99,7 @@ func (s *shop) urls() (urls []string) {
 	return urls
 }
 
-// lease is that of an instance's record.
+// lease returns the lease of an instance's record.
 func (s *shop) lease(id string) clientv3.LeaseID {
 	s.t.Helper()
 	got, err := s.direct.Get(clienttest.Within(s.t, clienttest.Long), prefix+id)
@@ -110,7 +110,7 @@ func (s *shop) lease(id string) clientv3.LeaseID {
 	return clientv3.LeaseID(got.Kvs[0].Lease)
 }
 
-// restored waits until etcd has all instances again. Once it did not it is not waited for again.
+// restored waits until etcd has all instances again. After one failure it does not wait any more.
 func (s *shop) restored() {
 	if s.back < 0 {
 		return
@@ -147,7 +147,7 @@ func contains(have, want []string) bool {
 	return !slices.ContainsFunc(want, func(w string) bool { return !slices.Contains(have, w) })
 }
 
-// view is what an instancer told last.
+// view is the last event of an instancer.
 type view struct {
 	mu   sync.Mutex
 	urls []string
@@ -181,7 +181,7 @@ func (v *view) all(urls []string) bool {
 	return contains(v.urls, urls)
 }
 
-// load are calls, about fifty a second.
+// load makes about fifty calls a second.
 type load struct {
 	calls, failed atomic.Int64
 	first         atomic.Pointer[error]
@@ -218,7 +218,7 @@ func startLoad(t *testing.T, i sd.Instancer) *load {
 	return l
 }
 
-// call makes endpoints of URLs.
+// call makes endpoints from URLs.
 func call(url string) (endpoint.Endpoint, io.Closer, error) {
 	return func(ctx context.Context, _ any) (any, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -234,20 +234,20 @@ func call(url string) (endpoint.Endpoint, io.Closer, error) {
 	}, nil, nil
 }
 
-// faults are what both meet.
+// faults are the faults that both packages meet.
 var faults = []struct {
 	name   string
 	strike func(s *shop)
-	races  bool // go-kit's own has a data race there, with which the detector ends any test
+	races  bool // go-kit's own package has a data race there, so the detector would fail any test
 }{
 	{name: "etcd away", strike: func(s *shop) {
 		m := s.cluster.Members()[0]
 		m.Kill()
-		time.Sleep(*outage) // what is tried: nothing can be awaited while etcd is away
+		time.Sleep(*outage) // the time under test: nothing can be awaited while etcd is away
 		ok(s.t, "Restart", m.Restart())
 		ok(s.t, "WaitReady", m.WaitReady(clienttest.Within(s.t, clienttest.Long)))
 	}},
-	// One instance after the other: somebody serves all the time, if they come back.
+	// One instance after the other: if they come back, one serves at any time.
 	{name: "leases revoked", strike: func(s *shop) {
 		for _, id := range []string{"a", "b"} {
 			_, err := s.direct.Revoke(clienttest.Within(s.t, clienttest.Long), s.lease(id))
@@ -276,7 +276,7 @@ var faults = []struct {
 			s.stop(s.instances[prefix+id])
 		}
 	}},
-	// An ordinary program with two services, which also calls some.
+	// An ordinary program with two services that also calls some.
 	{name: "a client registers twice", races: true, strike: func(s *shop) {
 		for _, id := range []string{"c", "d"} {
 			i := s.start(id)
@@ -284,16 +284,17 @@ var faults = []struct {
 			i.client = s.follower
 			ok(s.t, "Register", i.client.register(i.key, i.url))
 		}
-		time.Sleep(ttl + ttl/2) // a record that nobody renews is gone then
+		time.Sleep(ttl + ttl/2) // by then a record that nobody renews is gone
 	}},
 }
 
-// outcome is what became of a shop.
+// outcome is the result of a fault on a shop.
 type outcome struct {
 	calls, failed int64
-	first         error         // of those that failed
-	back          time.Duration // as shop.back
-	// until the instancer told of all, and of one that registered afterwards; below zero: never
+	first         error         // of the failed calls
+	back          time.Duration // see shop.back
+	// told is the time until the instancer reported all instances and one that registered
+	// afterwards; negative: it never did.
 	told time.Duration
 }
 
@@ -316,7 +317,8 @@ func meet(t *testing.T, kind int, strike func(*shop)) (o outcome) {
 	return o
 }
 
-// within says after what time something holds, below zero if it does not within a limit.
+// within returns the time until something holds, or a negative one if it does not hold within a
+// limit.
 func within(limit time.Duration, holds func() bool) time.Duration {
 	began := time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -337,8 +339,8 @@ func after(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// TestFaults: with the adapter each record comes back and whoever follows is told, whatever
-// happens, and no call fails while instances serve. What go-kit's own package does is printed.
+// TestFaults: with the adapter each record comes back and followers learn of it, whatever happens,
+// and no call fails while instances serve. For go-kit's own package the results are printed.
 func TestFaults(t *testing.T) {
 	outcomes := make([][2]*outcome, len(faults))
 	var all sync.WaitGroup
@@ -347,7 +349,7 @@ func TestFaults(t *testing.T) {
 			if f.races && raceDetector && kind == theirKind {
 				continue
 			}
-			all.Go(func() { // they wait most of the time
+			all.Go(func() { // they mostly wait
 				t.Run(f.name+"/"+k.name, func(t *testing.T) {
 					o := meet(t, kind, f.strike)
 					outcomes[i][kind] = &o

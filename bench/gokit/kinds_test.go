@@ -13,18 +13,18 @@ import (
 	ours "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"
 )
 
-// What services of the tests ask for.
+// What the services of the tests ask for.
 const (
 	heartbeat = time.Second
 	ttl       = 5 * time.Second
 )
 
-// client is what the tests do with a Client of either package.
+// client is what the tests use of a Client of either package.
 type client interface {
 	register(key, value string) error
 	deregister(key, value string) error
 	entries(prefix string) ([]string, error)
-	// follow makes an instancer, and says how it is stopped.
+	// follow makes an instancer, and returns how to stop it.
 	follow(prefix string) (sd.Instancer, func(), error)
 }
 
@@ -43,7 +43,7 @@ var kinds = []struct {
 	}},
 }
 
-const theirKind, ourKind = 0, 1 // in kinds
+const theirKind, ourKind = 0, 1 // indexes of kinds
 
 type theirClient struct{ c theirs.Client }
 
@@ -90,7 +90,7 @@ func ok(t testing.TB, what string, err error) {
 	}
 }
 
-// connect makes a client of a kind, as a process of its own has it.
+// connect makes a client of a kind, as a process of its own would have.
 func connect(t testing.TB, kind int, endpoints []string) client {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -100,7 +100,7 @@ func connect(t testing.TB, kind int, endpoints []string) client {
 	return c
 }
 
-// follow returns an instancer that is stopped with the test.
+// follow returns an instancer that is stopped when the test ends.
 func follow(t testing.TB, c client, prefix string) sd.Instancer {
 	t.Helper()
 	i, stop, err := c.follow(prefix)
@@ -109,7 +109,7 @@ func follow(t testing.TB, c client, prefix string) sd.Instancer {
 	return i
 }
 
-// sorted is a list as it is compared.
+// sorted sorts a list for comparison.
 func sorted(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)

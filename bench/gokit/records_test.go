@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// events are what an instancer tells; the channel is read until the test ends.
+// events returns the events of an instancer; the channel is read until the test ends.
 func events(t testing.TB, i sd.Instancer) <-chan sd.Event {
 	t.Helper()
 	told, all, done := make(chan sd.Event), make(chan sd.Event, 100), make(chan struct{})
@@ -30,8 +30,7 @@ func events(t testing.TB, i sd.Instancer) <-chan sd.Event {
 	return all
 }
 
-// TestRecordsOfEachOther: what one package writes is what the other writes, and each sees what the
-// other does.
+// TestRecordsOfEachOther: both packages write the same, and each sees what the other does.
 func TestRecordsOfEachOther(t *testing.T) {
 	endpoints := etcdtest.Start(t, etcdtest.Options{}).Endpoints() // no TestMain: go-kit's clients leave goroutines
 	raw := clienttest.Dial(t, endpoints...)
@@ -60,7 +59,7 @@ func TestRecordsOfEachOther(t *testing.T) {
 		if err != nil || !slices.Equal(list, []string{"http://1"}) {
 			t.Errorf("%s: the other reads %v, %v", name, list, err)
 		}
-		// A second process, of the other package, beside it.
+		// A second process joins, with the other package.
 		ok(t, name, asks.register(prefix+"2", "http://2"))
 		see("http://1", "http://2")
 		ok(t, name, c.deregister(prefix+"1", "http://1"))

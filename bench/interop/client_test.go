@@ -28,7 +28,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// nameServer notes the :authority of the last call. It knows no streams of ranges.
+// nameServer records the :authority of the last call. It does not support streams of ranges.
 type nameServer struct {
 	pb.UnimplementedKVServer
 	mu   sync.Mutex
@@ -123,8 +123,8 @@ func TestBothSendTheSameAuthority(t *testing.T) {
 	}
 }
 
-// alike compares what programs can do with errors: look for words, take the status apart,
-// and compare with the contexts' and etcd's values.
+// alike compares what programs do with errors: they look for words, take the status apart, and
+// compare with the contexts' and etcd's values.
 func alike(t *testing.T, what string, our, their error) {
 	t.Helper()
 	if our == nil || their == nil {
@@ -147,7 +147,7 @@ func alike(t *testing.T, what string, our, their error) {
 	}
 }
 
-// second is the error of a call.
+// second returns the error of a call.
 func second[T any](_ T, err error) error { return err }
 
 func TestBothGiveTheSameErrors(t *testing.T) {
@@ -174,7 +174,7 @@ func TestBothGiveTheSameErrors(t *testing.T) {
 		}
 	}
 	defer o.Delete(ctx, "errors/", ours.WithPrefix())
-	// A snapshot must not be on its way as a whole when it is ended.
+	// The snapshot must still be under way when it is ended.
 	for i := range 12 {
 		if _, err := wideO.Put(ctx, fmt.Sprint("large/", i), strings.Repeat("x", 1<<20)); err != nil {
 			t.Fatal(err)
@@ -187,7 +187,7 @@ func TestBothGiveTheSameErrors(t *testing.T) {
 		t.Cleanup(cancel)
 		return ctx
 	}
-	// broken breaks the connection under a call.
+	// broken breaks the connection during a call.
 	broken := func(works func() error, call func() error) error {
 		if err := works(); err != nil {
 			t.Fatal(err)
@@ -204,7 +204,7 @@ func TestBothGiveTheSameErrors(t *testing.T) {
 	}
 	defer dead.Close()
 	dead.Refuse()
-	// snapshots are read past an end.
+	// past reads snapshots beyond an end.
 	past := func(open func(context.Context) (io.ReadCloser, error), end func(io.ReadCloser, context.CancelFunc)) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

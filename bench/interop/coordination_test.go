@@ -24,7 +24,7 @@ const (
 	rounds     = 10
 )
 
-// sessions makes one of each kind that ends with the test.
+// sessions makes a session of each kind that ends with the test.
 func sessions(t *testing.T, o *ours.Client, x *theirs.Client) (*concurrency.Session, *theirconcurrency.Session) {
 	t.Helper()
 	a, err := concurrency.NewSession(o)
@@ -40,7 +40,7 @@ func sessions(t *testing.T, o *ours.Client, x *theirs.Client) (*concurrency.Sess
 	return a, b
 }
 
-// guardedCount lets contenders of both kinds add to a count that is not safe by itself.
+// guardedCount makes contenders of both kinds add to a count that is not safe by itself.
 func guardedCount(t *testing.T, contender func(ours bool) (lock, unlock func() error)) {
 	t.Helper()
 	count, inside := 0, atomic.Int32{}
@@ -56,7 +56,7 @@ func guardedCount(t *testing.T, contender func(ours bool) (lock, unlock func() e
 				if n := inside.Add(1); n != 1 {
 					t.Errorf("%d inside", n)
 				}
-				count++ // the race detector sees it if they are not alone
+				count++ // the race detector reports it if two are inside
 				inside.Add(-1)
 				if err := unlock(); err != nil {
 					t.Error(err)
@@ -85,7 +85,7 @@ func TestMutex(t *testing.T) {
 	})
 }
 
-// What one kind has locked, the other cannot try.
+// A lock that one kind holds cannot be tried by the other.
 func TestTryLock(t *testing.T) {
 	o, x := dial(t)
 	ctx := within(t)
@@ -188,7 +188,7 @@ func TestRWMutex(t *testing.T) {
 	}
 }
 
-// queues are put to and taken from by both kinds: each value comes once.
+// queues puts and takes with both kinds: each value comes out once.
 func queues(t *testing.T, put [2]func(string) error, take [2]func() (string, error)) {
 	t.Helper()
 	var mu sync.Mutex
@@ -245,9 +245,9 @@ func TestPriorityQueue(t *testing.T) {
 	}, [2]func() (string, error){q.Dequeue, r.Dequeue})
 }
 
-// TestWhoLeavesADoubleBarrierLast: both clients mean the same one, the first by revision, though
-// the names, which are made of clocks, may say otherwise when two enter at once. Else
-// each would wait for the other.
+// TestWhoLeavesADoubleBarrierLast: both clients mean the same process, the first by revision. The
+// names are made from clocks, so they may have another order when two enter at once. If the
+// clients disagreed, each would wait for the other.
 func TestWhoLeavesADoubleBarrierLast(t *testing.T) {
 	o, x := dial(t)
 	s, u := sessions(t, o, x)
@@ -266,7 +266,7 @@ func TestWhoLeavesADoubleBarrierLast(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- b.Enter() }()
 		clienttest.Await(t, name+" has put its key", func() bool { return keys() == 1 })
-		for _, key := range []string{waiters + "0", name + "/ready"} { // the lowest name, and entered last
+		for _, key := range []string{waiters + "0", name + "/ready"} { // the lowest name, which entered last
 			if _, err := o.Put(within(t), key, ""); err != nil {
 				t.Fatal(err)
 			}
@@ -278,7 +278,7 @@ func TestWhoLeavesADoubleBarrierLast(t *testing.T) {
 		select {
 		case err := <-done:
 			t.Fatalf("%s left first: %v", name, err)
-		case <-time.After(100 * time.Millisecond): // for it must not
+		case <-time.After(100 * time.Millisecond): // since it must not return
 		}
 		if n := keys(); n != 2 {
 			t.Errorf("%s: %d keys, and it should wait for the other to leave", name, n)
@@ -317,7 +317,7 @@ func TestBarriers(t *testing.T) {
 			}
 		}
 	}
-	// Double barriers, with the first and the last of either kind.
+	// Double barriers in which the first and the last are of either kind.
 	for round := range 4 {
 		var members []interface {
 			Enter() error

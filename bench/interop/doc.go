@@ -1,3 +1,3 @@
-// Package interop tests that processes with the official client and with ours can share
+// Package interop tests that processes with the official client and processes with ours can share
 // locks, elections, queues and stored records in one etcd cluster.
 package interop

@@ -87,7 +87,7 @@ func theirParty(kv theirs.KV) party {
 	}
 }
 
-// TestLeasing: whichever owns a key, what either writes both read at once.
+// TestLeasing: whoever owns a key, both kinds at once read what either of them writes.
 func TestLeasing(t *testing.T) {
 	o, x := dial(t)
 	a, closeA, err := leasing.NewKV(o, leasingPrefix, concurrency.WithTTL(60))
@@ -135,7 +135,7 @@ func TestLeasing(t *testing.T) {
 			})
 		}
 	}
-	// Again and again on one key.
+	// Again and again with one key.
 	for i := range 40 {
 		value := fmt.Sprint(i)
 		if err := parties[i%2].put(ctx, "shared", value); err != nil {

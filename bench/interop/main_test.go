@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// long is far above what anything here takes on a busy machine.
+// long is far longer than anything here takes on a busy machine.
 const long = 60 * time.Second
 
 func within(t testing.TB) context.Context {
@@ -24,8 +24,8 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
-// dial makes a client of each kind to the server that the tests share; their keys are
-// removed at the test's end.
+// dial makes a client of each kind of the server that the tests share. Their keys are removed when
+// the test ends.
 func dial(t testing.TB) (*ours.Client, *theirs.Client) {
 	t.Helper()
 	endpoints := etcdtest.Shared(t).Endpoints()

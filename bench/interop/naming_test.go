@@ -23,8 +23,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/naming/resolver"
 )
 
-// TestEndpoints: both managers store the same bytes and read what the other, or the older
-// API, has written.
+// TestEndpoints: both managers store the same bytes, and read what the other or the older API has
+// written.
 func TestEndpoints(t *testing.T) {
 	o, x := dial(t)
 	ctx := within(t)
@@ -110,7 +110,7 @@ func TestEndpoints(t *testing.T) {
 		if err := their.DeleteEndpoint(ctx, target+"/ours0"); err != nil {
 			t.Fatal(err)
 		}
-		// One delivery may have both; ours is in the order of keys then.
+		// One delivery may have both deletions; ours then has them in the order of keys.
 		gone := []string{target + "/ours0", target + "/theirs0"}
 		a := two(mineSee, func(u *endpoints.Update) (string, bool) { return u.Key, u.Op == endpoints.Delete })
 		if !slices.Equal(a, gone) {

@@ -30,8 +30,8 @@ import (
 	_ "github.com/fairlead-go/fairlead/discovery/httpdisc"
 )
 
-// TestTogether: with every package of both linked, what they register with gRPC does not clash, and
-// each reads what the other wrote. The other tests here have both resolvers at work.
+// TestTogether: with every package of both clients linked, their registrations with gRPC do not
+// clash, and each reads what the other wrote. The other tests here use both resolvers.
 func TestTogether(t *testing.T) {
 	o, x := dial(t)
 	ctx := within(t)

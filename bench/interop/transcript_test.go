@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 )
 
-// candidate and mutex are what both packages offer in the same words.
+// candidate and mutex are what both packages offer in the same form.
 type candidate interface {
 	Campaign(ctx context.Context, val string) error
 	Proclaim(ctx context.Context, val string) error
@@ -83,9 +83,9 @@ func sides(o *ours.Client, x *theirs.Client) []side {
 	}
 }
 
-// TestTranscripts: the same steps with the packages for coordination say the same and leave
-// the same, revision by revision. Lines are what a step did to the keys, its error and the
-// header's revision.
+// TestTranscripts: the same steps with either package for coordination report the same and leave
+// the same, revision by revision. A line has what a step did to the keys, its error and the
+// revision of the header.
 func TestTranscripts(t *testing.T) {
 	o, x := dial(t)
 	for name, script := range map[string]func(r *recorder, s side){
@@ -95,7 +95,7 @@ func TestTranscripts(t *testing.T) {
 			var said [][]string
 			for _, s := range sides(o, x) {
 				r := &recorder{t: t, cli: o, prefix: fmt.Sprintf("transcript/%s/%s", name, s.name)}
-				put, err := o.Put(within(t), r.prefix, "") // where revisions are counted from
+				put, err := o.Put(within(t), r.prefix, "") // revisions are counted from here
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -114,7 +114,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// recorder writes down what steps do, with revisions counted from base.
+// recorder records what steps do, with revisions counted from base.
 type recorder struct {
 	t      *testing.T
 	cli    *ours.Client
@@ -123,7 +123,7 @@ type recorder struct {
 	lines  []string
 }
 
-// step notes a call's result and what there is below the prefix then.
+// step records the result of a call and the keys below the prefix after it.
 func (r *recorder) step(what string, err error, header *pb.ResponseHeader) {
 	r.t.Helper()
 	rev := "none"
@@ -154,7 +154,7 @@ func (r *recorder) keys() (list []string) {
 	return list
 }
 
-// wait runs a call that waits, until it has put its key.
+// wait runs a call that waits, and returns once the call has put its key.
 func (r *recorder) wait(call func(ctx context.Context) error) <-chan error {
 	r.t.Helper()
 	n := len(r.keys())
@@ -189,7 +189,7 @@ func orphaned(r *recorder, s side) {
 	r.step("unlock", m.Unlock(ctx), m.Header())
 	r.step("resign", e.Resign(ctx), e.Header())
 	r.step("campaign, orphaned", e.Campaign(ctx, "x"), e.Header())
-	// The last step, since the official package puts its key and deletes it.
+	// This is the last step, since the official package puts its key and deletes it.
 	refused := other.mutex(r.prefix + "/tried")
 	r.lines = append(r.lines, fmt.Sprintf("trylock of another: %v, key %q", refused.TryLock(ctx), refused.Key()))
 }

@@ -1,11 +1,11 @@
-// Locks compares how the official client's locks and ours do: what a lock and its release
-// cost when nobody contends, and how long the hand-over takes when a hundred do.
+// Locks compares the official client's locks with ours: the cost of a lock and its release without
+// contention, and the time of a hand-over with a hundred contenders.
 //
 //	go run ./locks
 //
-// Both clients use one server, over a link with a delay as between two zones: on bare
-// loopback the server's work would count for more than the round trips. A round trip is
-// the median of single-key reads through the client in question.
+// Both clients use one server over a link with the delay between two zones: on bare loopback the
+// server's work would count for more than the round trips. A round trip is the median of
+// single-key reads through the same client.
 package main
 
 import (
@@ -30,10 +30,10 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// limit bounds the whole.
+// limit bounds the whole program.
 const limit = 2 * time.Minute
 
-// mutex is what both have.
+// mutex is what the locks of both have in common.
 type mutex interface {
 	Lock(ctx context.Context) error
 	Unlock(ctx context.Context) error
@@ -48,7 +48,7 @@ type side struct {
 	close func() error
 }
 
-// count is the interceptor that counts.
+// count is an interceptor that counts calls.
 func (s *side) count() grpc.DialOption {
 	return grpc.WithChainUnaryInterceptor(
 		func(
@@ -106,12 +106,12 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// figures are what is measured of one side.
+// figures are the measurements of one side.
 type figures struct {
 	trip      time.Duration // a read
 	alone     time.Duration // lock and unlock without contention
 	calls     float64       // for that
-	hand, p99 time.Duration // from the call of Unlock to the next owner's return from Lock
+	hand, p99 time.Duration // from the call of Unlock to the return of the next owner's Lock
 	all       time.Duration // until all contenders had it once
 }
 
@@ -149,7 +149,7 @@ func measure(ctx context.Context, s *side, keys *ours.Client, rounds, contenders
 	return f, nil
 }
 
-// contend lets all contenders queue up for a lock that is held, and measures each hand-over.
+// contend queues all contenders up for a lock that is held, and measures each hand-over.
 func contend(
 	ctx context.Context,
 	s *side,
@@ -191,7 +191,7 @@ func contend(
 			}
 		})
 	}
-	// All are in line when their keys are.
+	// All are in line once their keys exist.
 	for n := int64(0); n < int64(contenders)+1 && ctx.Err() == nil; {
 		if n, err = waiting(ctx, keys); err != nil {
 			return nil, 0, err
@@ -208,7 +208,7 @@ func contend(
 	return hands, time.Since(began), failed
 }
 
-// waiting counts those in line.
+// waiting counts the keys in line.
 func waiting(ctx context.Context, keys *ours.Client) (int64, error) {
 	r, err := keys.Get(ctx, "locks/contended/", ours.WithPrefix(), ours.WithCountOnly())
 	if err != nil {

@@ -21,38 +21,38 @@ import (
 )
 
 const (
-	// perClient registrars share a client and its way to etcd, and return together.
+	// perClient registrars share a client and its way to etcd, so they return together.
 	perClient = 100
-	// registering is how many register at a time before it begins.
+	// registering is how many instances register at a time at the start.
 	registering = 64
-	// whole bounds how long all may take to be back.
+	// whole bounds how long it may take until all are back.
 	whole = 2 * time.Minute
 )
 
-// what becomes of etcd's data in an outage.
+// data says what happens to etcd's data in an outage.
 type data int
 
 const (
 	kept data = iota
 	wiped
-	restored // as of the first outage
+	restored // to its state at the first outage
 )
 
-// mostWrites is how many writes a second etcd may have of those who return.
+// mostWrites is how many writes a second those that return may make.
 const mostWrites = 2000
 
-// herd is many registrars, each with a lease of its own, and two views: one reaches etcd
-// whenever it is there, the other comes back last.
+// herd is many registrars, each with a lease of its own, and two views: one reaches etcd as soon
+// as that is back, the other comes back last.
 type herd struct {
 	cluster   *etcdtest.Cluster
 	ttl       time.Duration
 	n         int
 	draw      *rand.Rand
 	direct    *clientv3.Client
-	ways      []*faultnet.Proxy // the last one is the second view's
+	ways      []*faultnet.Proxy // the last one belongs to the second view
 	views     [2]*view
 	closers   []func() error
-	backup    string // etcd's data as of the first outage
+	backup    string // of etcd's data at the first outage
 	backupRev int64
 }
 
@@ -134,7 +134,7 @@ func (h *herd) close() {
 	}
 }
 
-// way makes a client with a way of its own to etcd.
+// way makes a client with its own way to etcd.
 func (h *herd) way() (*clientv3.Client, error) {
 	p, err := faultnet.New(strings.TrimPrefix(h.cluster.Endpoints()[0], "http://"))
 	if err != nil {
@@ -145,7 +145,7 @@ func (h *herd) way() (*clientv3.Client, error) {
 	return h.dial(p.Addr())
 }
 
-// register makes everything, and waits until the views are whole.
+// register registers all instances, and waits until the views are complete.
 func (h *herd) register() error {
 	ctx, cancel := context.WithTimeout(context.Background(), whole)
 	defer cancel()
@@ -159,7 +159,7 @@ func (h *herd) register() error {
 			rs = append(rs, discovery.NewRegistrar(c, discovery.WithTTL(int64(h.ttl/time.Second))))
 		}
 	}
-	h.closers = append(h.closers, func() error { // with the cluster: nobody waits for removals
+	h.closers = append(h.closers, func() error { // together with the cluster: nobody waits for removals
 		var all sync.WaitGroup
 		for _, r := range rs {
 			all.Go(func() { _ = r.Close() })
@@ -210,7 +210,7 @@ func (h *herd) register() error {
 	return await(ctx, func() bool { return h.right() })
 }
 
-// follow begins a view and counts who leaves it.
+// follow begins a view and counts the instances that leave it.
 func (h *herd) follow(i int, c *clientv3.Client) error {
 	d := discovery.NewDirectory(c, discovery.WithLog(slog.New(slog.DiscardHandler)), discovery.WithReturnHold(h.ttl))
 	sub, err := d.Subscribe(service)
@@ -234,7 +234,7 @@ func (h *herd) follow(i int, c *clientv3.Client) error {
 	return nil
 }
 
-// right reports whether both views have all and are not stale.
+// right reports whether both views have all instances and are not stale.
 func (h *herd) right() bool {
 	for _, v := range h.views {
 		if view := v.sub.View(); view == nil || view.Len() != h.n || v.sub.Status().Stale {
@@ -244,8 +244,8 @@ func (h *herd) right() bool {
 	return true
 }
 
-// outage is one, and prints its line. It returns how often an instance left a view, and the most
-// writes in a second.
+// outage makes one outage and prints its line. It returns how often an instance left a view, and
+// the most writes in a second.
 func (h *herd) outage(away time.Duration, d data) (left, most int64, err error) {
 	m := h.cluster.Members()[0]
 	before, err := h.newest()
@@ -294,11 +294,11 @@ func (h *herd) outage(away time.Duration, d data) (left, most int64, err error) 
 		err = errors.New("the views are not right")
 	}
 	fresh := time.Since(back)
-	// A lease that was not renewed by then expires now.
+	// By now a lease that was not renewed expires.
 	time.Sleep(time.Until(back.Add(h.ttl + 2*time.Second)))
 	stop()
 	a, b := h.views[0].left.Load(), h.views[1].left.Load()
-	vanished := int64(h.n) // from a wiped etcd
+	vanished := int64(h.n) // all, if etcd is wiped
 	if d != wiped && err == nil {
 		vanished, err = h.since(ctx, before)
 	}
@@ -320,8 +320,8 @@ func (d data) String() string {
 	return [...]string{"", ", and wiped", ", and restored"}[d]
 }
 
-// change does to etcd's data what is to become of it, while it is away. It keeps a backup the first
-// time. It returns the revision that etcd will have.
+// change wipes or restores etcd's data as d says, while etcd is away. The first time it keeps a
+// backup. It returns the revision that etcd will have.
 func (h *herd) change(m *etcdtest.Member, d data, rev int64) (int64, error) {
 	if h.backupRev == 0 {
 		h.backupRev = rev
@@ -349,7 +349,7 @@ func (h *herd) newest() (int64, error) {
 	return r.Header.Revision, nil
 }
 
-// since counts the records that were written after rev where none was: they had vanished.
+// since counts the records that were created after rev: they had vanished.
 func (h *herd) since(ctx context.Context, rev int64) (int64, error) {
 	prefix := discovery.JSON{}.Prefix(service)
 	r, err := h.direct.Get(
@@ -365,7 +365,7 @@ func (h *herd) since(ctx context.Context, rev int64) (int64, error) {
 	return int64(len(r.Kvs)), nil
 }
 
-// within waits until ok, as long as ctx lasts.
+// within waits until ok returns true or ctx ends.
 func within(ctx context.Context, ok func() bool) bool {
 	for !ok() {
 		if await(ctx, ok) != nil && ctx.Err() != nil {
@@ -390,7 +390,7 @@ func (h *herd) registered(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// writes delivers the most revisions that the store has made in a second, when ctx ends.
+// writes sends, when ctx ends, the most revisions that the store has made in a second.
 func (h *herd) writes(ctx context.Context) <-chan int64 {
 	most := make(chan int64, 1)
 	go func() {
@@ -410,7 +410,7 @@ func (h *herd) writes(ctx context.Context) <-chan int64 {
 			}
 			now := time.Now()
 			if now.Sub(at) < time.Second/2 {
-				continue // the answer before came late: what was written meanwhile is not of so short a time
+				continue // the last answer came late, so the time is too short for these writes
 			}
 			if before > 0 && r.Header.Revision > before {
 				best = max(best, int64(float64(r.Header.Revision-before)/now.Sub(at).Seconds()))

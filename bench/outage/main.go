@@ -1,16 +1,16 @@
-// Outage shows what services notice of an etcd that is away: HTTP servers are registered, a
-// client calls them by name, etcd is killed and comes back.
+// Outage shows how services fare while etcd is away: HTTP servers are registered, a client calls
+// them by name, and etcd is killed and comes back.
 //
 //	go run ./outage                  # away for a minute
 //	go run ./outage -away 10s
 //	go run ./outage -registrars 10000 -ttl 10s
 //
-// Printed is how many calls failed, and how long after its return the view was right again:
-// while etcd was away one server had ended and another one begun. With -registrars it is so many
-// of them, which come back in a drawn order from outages below, at and above the TTL, and from a
-// wipe and a restored backup: printed is how many instances left a view although they live (it
-// fails if any did), when all records were back, when the views were not stale any more, and how
-// many writes etcd had (it fails at 2,000 a second).
+// It prints how many calls failed, and how long after etcd's return the view was right again:
+// while etcd was away one server ended and another one started. With -registrars there are that
+// many instances instead. They come back in a random order from outages below, at and above the
+// TTL, and from a wiped and a restored etcd. It then prints how many instances left a view
+// although they are alive (if any did, it fails), when all records were back, when the views were
+// no longer stale, and how many writes etcd had (at 2,000 a second it fails).
 package main
 
 import (
@@ -38,7 +38,7 @@ const (
 	service = "orders"
 	servers = 3
 	every   = 10 * time.Millisecond
-	// patience bounds each step besides the outage.
+	// patience bounds each step except the outage.
 	patience = 30 * time.Second
 )
 
@@ -73,7 +73,7 @@ func run(away time.Duration) error {
 	defer cancel()
 	var regs []*discovery.Registration
 	for i := range servers {
-		// Each with a registrar, as processes of their own would have.
+		// Each server has a registrar, as a process of its own would have.
 		r := discovery.NewRegistrar(c, discovery.WithTTL(5))
 		defer r.Close()
 		g, stop, err := serve(ctx, r, i)
@@ -103,7 +103,7 @@ func run(away time.Duration) error {
 	member.Kill()
 	began := time.Now()
 	time.Sleep(away / 2)
-	// One ends and one begins meanwhile.
+	// Meanwhile one server ends and one starts.
 	go func() { _ = regs[0].Close(ctx) }() // when etcd is back
 	late := discovery.NewRegistrar(c, discovery.WithTTL(5))
 	defer late.Close()

@@ -1,14 +1,14 @@
-// Picks prints what each instance gets with the policies of package pick, for weights, latencies,
-// rates and numbers of instances, on a virtual clock:
+// Picks prints how many calls each instance gets from the policies of package pick, for several
+// weights, latencies, rates and numbers of instances, on a virtual clock:
 //
 //	go run ./picks                  # all of it: some minutes
 //	go run ./picks -only P2C
 //
-// A line has, beside the bars: how far the share of an instance is off its weight's at most, over a
-// thousand expected picks of each (while latencies are equal; the policies that look at neither
-// load nor latency have it always), the share of the instance that is ten times slower, and the
-// longest time without a pick, in expected intervals. It ends with status 1 if a bar is missed.
-// What a pick costs:
+// A line has three figures beside their bars. The first is how far the share of an instance is off
+// its weight's at most, over a thousand expected picks of each instance (while latencies are
+// equal; always for the policies that look at neither load nor latency). The second is the share
+// of an instance that is ten times slower. The third is the longest time without a pick, in
+// expected intervals. The exit status is 1 if a bar is missed. The cost of a pick:
 //
 //	go test -run '^$' -bench Pick ../discovery/pick
 package main
@@ -43,7 +43,7 @@ func main() {
 		fmt.Sprint(unpicked),
 	)
 	missed := 0
-	show := func(t *testing.T) { // a test has the virtual clock
+	show := func(t *testing.T) { // a test has a virtual clock
 		for _, p := range policies {
 			if *only != "" && *only != p.name {
 				continue

@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// measure makes the calls of a cell, at drawn times.
+// measure makes the calls of a cell at random times.
 func measure(t *testing.T, p policy, c cell, l latency) result {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	b := pick.New(p.p, pick.WithSeed(1))
@@ -38,7 +38,7 @@ func measure(t *testing.T, p policy, c cell, l latency) result {
 	}
 	var r result
 	got, last := make([]int, len(list)), make([]int, len(list))
-	seen := func(i, n int) { // the n-th call
+	seen := func(i, n int) { // records the n-th call
 		r.longest = max(r.longest, float64(n-last[i])*weight[i]/sum)
 		last[i] = n
 	}
@@ -74,13 +74,13 @@ func measure(t *testing.T, p policy, c cell, l latency) result {
 	return r
 }
 
-// call is one under way.
+// call is one call under way.
 type call struct {
 	at   time.Time // when it ends
 	done pick.Done
 }
 
-// calls are a heap, the first to end on top.
+// calls are a heap with the first to end on top.
 type calls []call
 
 func (c calls) Len() int           { return len(c) }

@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// expected picks of the instance with the least weight in each cell of the table.
+	// expected is the number of picks of the instance with the least weight in each cell.
 	expected = 1000
-	// within is how far a share may be off its weight's, and unpicked how many times its
-	// expected interval an instance may go without a call.
+	// within is how far a share may be off its weight's. unpicked is how many times its expected
+	// interval an instance may go without a call.
 	within   = 0.10
 	unpicked = 20
 	usual    = 10 * time.Millisecond // latency
-	slowness = 10                    // times as long, the slow one takes
+	slowness = 10                    // times as long: calls to the slow instance
 )
 
-// policy is one, and what is to be expected of it.
+// policy is a policy and what to expect of it.
 type policy struct {
 	name  string
 	p     pick.Policy
-	equal bool // it does not look at weights
-	blind bool // nor at what is under way and how long it takes
-	drawn bool // by chance: some of a thousand get what few others do
+	equal bool // it ignores weights
+	blind bool // it ignores load and latency
+	drawn bool // it picks by chance: some of a thousand instances get what few others do
 	keyed bool // calls have keys, all different
-	full  bool // an instance may be full, and gets nothing before one of its calls ends
+	full  bool // an instance may be full, and gets nothing until one of its calls ends
 }
 
 var policies = []policy{
@@ -42,7 +42,7 @@ var policies = []policy{
 	{name: "Hash, with keys", p: pick.Hash(), drawn: true, keyed: true, full: true},
 }
 
-// latency is how long calls take, in the unit of usual.
+// latency is how long calls take, in units of usual.
 type latency struct {
 	name string
 	of   func(i int, rnd *rand.Rand) float64
@@ -66,8 +66,8 @@ type cell struct {
 	calls   int
 }
 
-// cells have the weights at the rates; a thousand instances only at the highest, for the time it
-// takes.
+// cells returns the weights at the rates. A thousand instances come only at the highest rate,
+// since they take long.
 func cells() (list []cell) {
 	same := make([]int, 1000)
 	for i := range same {
@@ -94,15 +94,15 @@ func (c cell) String() string {
 	return fmt.Sprintf("%d, %d/s", c.weights, c.rate)
 }
 
-// result is what came of a cell.
+// result is the result of a cell.
 type result struct {
 	off     float64 // the largest deviation of a share from its weight's
-	who     int     // whose it is
-	slow    float64 // the first one's share, by its weight's
+	who     int     // the instance with that deviation
+	slow    float64 // the first instance's share, relative to its weight's
 	longest float64 // without a call, in expected intervals
 }
 
-// missed says which bar is missed, if one is.
+// missed describes the bar that is missed, "" if none is.
 func (r result) missed(p policy, c cell, latency string) string {
 	allowed := within
 	if p.drawn && len(c.weights) > 20 {
@@ -121,8 +121,8 @@ func (r result) missed(p policy, c cell, latency string) string {
 	return ""
 }
 
-// wait is how long a call to the slow one takes, in its expected intervals, for policies to which
-// it may be full.
+// wait is how long a call to the slow instance takes, in its expected intervals, for policies that
+// may consider it full.
 func (p policy) wait(c cell, latency string) float64 {
 	if !p.full || latency != "one slow" {
 		return 0
@@ -130,7 +130,7 @@ func (p policy) wait(c cell, latency string) float64 {
 	return slowness * usual.Seconds() * float64(c.rate) * c.part()
 }
 
-// part is the first instance's weight's part of all.
+// part returns the first instance's share of all weights.
 func (c cell) part() float64 {
 	sum := 0
 	for _, w := range c.weights {
@@ -139,8 +139,8 @@ func (c cell) part() float64 {
 	return float64(c.weights[0]) / float64(sum)
 }
 
-// chance is how much more than its share the slow instance may get of a policy that does not see
-// that it is slow, or draws: three deviations of a draw.
+// chance is how much more than its share the slow instance may get from a policy that ignores
+// latency or picks by chance: three standard deviations.
 func chance(p policy, c cell) float64 {
 	if !p.drawn && !p.blind {
 		return 0
@@ -149,7 +149,7 @@ func chance(p policy, c cell) float64 {
 	return 3 * math.Sqrt((1-part)/part/float64(c.calls))
 }
 
-// context gives the n-th call its key, if it is to have one.
+// context gives the n-th call a key if calls have keys.
 func (p policy) context(n int) context.Context {
 	if p.keyed {
 		return pick.WithKey(context.Background(), fmt.Sprint("key ", n))

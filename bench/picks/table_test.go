@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 )
 
-// Every policy keeps the bars. What takes longest, or says what others say, is left to the program.
+// Every policy keeps the bars. Cells that take long or repeat others are left to the program.
 func TestTable(t *testing.T) {
 	for _, p := range policies {
 		for _, l := range latencies {

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// bare is gRPC's generated stubs alone, with a connection for much data and one for the rest: what
-// it cannot do on this machine, no client can.
+// bare is only gRPC's generated stubs, with one connection for much data and one for the rest:
+// what it cannot do on this machine, no client can.
 type bare struct {
 	little, much *grpc.ClientConn
 
@@ -34,7 +34,7 @@ func (t *trial) bare(ctx context.Context, endpoint string) (*bare, error) {
 	return b, err
 }
 
-// beside is its calls; the watch calls seen until ctx ends.
+// beside makes bare's calls; its watch calls seen until ctx ends.
 func (b *bare) beside(ctx context.Context, lease int64, write func(context.Context, string) error) (*beside, error) {
 	kv := pb.NewKVClient(b.little)
 	little := &beside{
@@ -66,7 +66,7 @@ func (b *bare) beside(ctx context.Context, lease int64, write func(context.Conte
 		for {
 			r, err := w.Recv()
 			if err != nil {
-				return // its context has ended
+				return // the context of the watch has ended
 			}
 			for _, e := range r.Events {
 				little.seen(string(e.Kv.Value))

@@ -1,7 +1,7 @@
 package main
 
-// Row 24: much data over a slow link, beside calls, a watch and renewals. The figures of the
-// requirements are of 1 GB for the listing; here it is as much as the snapshot, unless -bulk 1000.
+// Row 24: much data over a slow link, beside calls, a watch and renewals. In the requirements the
+// listing has 1 GB. Here it is as large as the snapshot, unless -bulk 1000 is given.
 
 import (
 	"context"
@@ -166,17 +166,17 @@ func b2f(b bool) float64 {
 	return 0
 }
 
-// beside is what goes on beside much data.
+// beside is the work that goes on beside much data.
 type beside struct {
 	get, renew func(context.Context) error
-	write      func(context.Context, string) error // of the key that is watched, by another client
+	write      func(context.Context, string) error // of the watched key, by another client
 
 	mu    sync.Mutex
 	sent  map[string]time.Time // guarded by mu
 	calls load.Calls           // guarded by mu; of the watch
 }
 
-// percentiles are in milliseconds.
+// percentiles holds milliseconds.
 type percentiles struct {
 	watch, renewal, get float64
 	failed              int
@@ -191,8 +191,7 @@ func (b *beside) seen(v string) {
 	}
 }
 
-// measure runs gets, renewals and writes of the watched key while read does, or for a few
-// seconds.
+// measure runs gets, renewals and writes of the watched key during read, or for a few seconds.
 func (b *beside) measure(
 	ctx context.Context,
 	read func(context.Context) (int64, error),

@@ -1,6 +1,6 @@
 package main
 
-// Row 17, second part: one lost connection is no cluster in trouble.
+// Row 17, second part: the loss of one connection does not mean that the cluster is in trouble.
 
 import (
 	"context"
@@ -43,7 +43,7 @@ func lostConnection(ctx context.Context, t *trial) error {
 	// measure returns how long each read took, in order, and how many failed.
 	measure := func(get func(context.Context) error) (took []time.Duration, failed int) {
 		for round := range rounds {
-			_ = each(reads/10, func(int) error { return get(ctx) }) // all members are connected
+			_ = each(reads/10, func(int) error { return get(ctx) }) // connects to all members
 			var mu sync.Mutex
 			var wg sync.WaitGroup
 			for range reads {
@@ -60,7 +60,7 @@ func lostConnection(ctx context.Context, t *trial) error {
 					}
 				})
 			}
-			load.Wait(ctx, oneWay) // all were sent, none is answered
+			load.Wait(ctx, oneWay) // all were sent and none is answered
 			cl.Members()[round].Proxy().Reset()
 			wg.Wait()
 			load.Wait(ctx, time.Second) // it is connected again

@@ -1,6 +1,6 @@
 package main
 
-// Row 21: endpoints that are dead, gone, elsewhere or renewed.
+// Row 21: endpoints that are dead, removed, moved or renewed.
 
 import (
 	"context"
@@ -82,7 +82,7 @@ func deadEndpoint(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	if _, err := theirs.Get(ctx, "k"); err != nil { // it is connected
+	if _, err := theirs.Get(ctx, "k"); err != nil { // connects
 		return err
 	}
 	mine, err := count(func() error { _, err := o.c.Status(ctx, o.m.Endpoint); return err })
@@ -98,8 +98,8 @@ func deadEndpoint(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// renewedCertificate replaces a client's certificate files under the running client; it
-// works once the new ones are used.
+// renewedCertificate replaces a client's certificate files under the running client. It succeeds
+// once the new ones are in use.
 func renewedCertificate(ctx context.Context, t *trial) error {
 	dir, err := os.MkdirTemp("", "fairlead-promises-")
 	if err != nil {
@@ -135,7 +135,7 @@ func renewedCertificate(ctx context.Context, t *trial) error {
 			if err := os.WriteFile(to, b, 0o600); err != nil {
 				return err
 			}
-			at := time.Now().Add(-age) // file systems with coarse clocks must see a change
+			at := time.Now().Add(-age) // file systems with coarse clocks must show a change
 			if err := os.Chtimes(to, at, at); err != nil {
 				return err
 			}
@@ -182,8 +182,7 @@ func renewedCertificate(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// movedName lets the name of an endpoint lead elsewhere. A dialer stands for the name
-// server.
+// movedName makes the name of an endpoint lead elsewhere. A dialer plays the name server.
 func movedName(ctx context.Context, t *trial) error {
 	a, err := t.cluster(etcdtest.Options{})
 	if err != nil {

@@ -1,6 +1,6 @@
 package main
 
-// Rows 25 and 26: long links, and endpoints whose connection is forgotten.
+// Rows 25 and 26: long links, and endpoints without a connection.
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func longLinks(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// longLink measures with round trips of so much between the members, and to the client.
+// longLink measures with the given round trips between the members and to the client.
 func longLink(ctx context.Context, t *trial, members, client time.Duration) error {
 	cl, err := t.cluster(
 		etcdtest.Options{Members: 3, Proxied: true, PeerProxied: true, Heartbeat: members, Election: 10 * members},
@@ -155,8 +155,8 @@ func forgotten(ctx context.Context, t *trial) error {
 	return silentLeaves(ctx, t)
 }
 
-// silentLeaves measures how long calls on a silent member last if it stays among the
-// endpoints, and if it is taken out.
+// silentLeaves measures how long calls on a silent member take if it stays among the endpoints,
+// and if it is removed from them.
 func silentLeaves(ctx context.Context, t *trial) error {
 	longest := func(leaves bool) (time.Duration, error) {
 		cl, err := t.cluster(etcdtest.Options{Members: 3, Proxied: true})

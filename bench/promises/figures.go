@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// figure is one thing that is measured, in all runs of its row.
+// figure is one measurement, in all runs of its row.
 type figure struct {
-	Did    string    `json:"did"`    // under what conditions
-	What   string    `json:"what"`   // is measured
+	Did    string    `json:"did"`    // the conditions
+	What   string    `json:"what"`   // what is measured
 	Unit   string    `json:"unit"`   // "" for a count
 	AtMost *float64  `json:"atMost"` // the promise; nil: none, the figure is for information
 	Ours   []float64 `json:"ours"`   // one for each run
@@ -30,15 +30,15 @@ type result struct {
 	Figures []*figure `json:"figures"`
 }
 
-// promise records a figure that is to be at most that much. Things that must not happen
-// are counted, with a promise of 0.
+// promise records a figure that must be at most atMost. Events that must not happen are counted,
+// with a promise of 0.
 func (t *trial) promise(what, unit string, atMost, got float64) *figure {
 	f := t.show(what, unit, got)
 	f.AtMost = &atMost
 	return f
 }
 
-// show records a figure of which nothing is promised.
+// show records a figure that has no promise.
 func (t *trial) show(what, unit string, got float64) *figure {
 	f := t.result.figure(t.did, what)
 	f.Unit = unit
@@ -57,7 +57,7 @@ func (res *result) figure(did, what string) *figure {
 	return f
 }
 
-// seen says what the official client has shown.
+// seen records what was measured of the official client when the requirements were written.
 func (f *figure) seen(s string) *figure {
 	f.Seen = s
 	return f
@@ -73,7 +73,7 @@ func (f *figure) kept() bool {
 	return f.AtMost == nil || len(f.Ours) > 0 && slices.Max(f.Ours) <= *f.AtMost
 }
 
-// spread is a figure's value, or lowest/median/highest of several.
+// spread formats a figure's value, or lowest/median/highest of several.
 func spread(list []float64, unit string) string {
 	if len(list) == 0 {
 		return "-"
@@ -86,8 +86,7 @@ func spread(list []float64, unit string) string {
 	return strings.TrimSpace(text + " " + unit)
 }
 
-// number prints three significant digits but no more than four after the point, and all of
-// an integer.
+// number formats three significant digits but at most four decimals, and all digits of an integer.
 func number(v float64) string {
 	v = math.Round(v*1e4) / 1e4
 	if v == float64(int64(v)) || v >= 1000 {
@@ -139,7 +138,7 @@ func withName(official string) string {
 	return "official " + official
 }
 
-// summarize counts, and repeats what was not kept.
+// summarize counts the promises, and repeats those that were not kept.
 func summarize(w io.Writer, results []*result, took time.Duration) {
 	kept, broken := 0, 0
 	for _, res := range results {

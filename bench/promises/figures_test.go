@@ -53,7 +53,7 @@ func TestRepeatedFigures(t *testing.T) {
 	}
 }
 
-// A figure that could not be measured is not one that was kept.
+// A figure that could not be measured does not count as kept.
 func TestNothingMeasured(t *testing.T) {
 	res := &result{}
 	want := errors.New("no")

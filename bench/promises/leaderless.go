@@ -14,10 +14,10 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// streams follows on which member a client's watches are.
+// streams records on which member a client's watches are.
 type streams struct {
 	mu sync.Mutex
-	on string // guarded by mu; the endpoint of the stream opened last
+	on string // guarded by mu; the endpoint of the stream that was opened last
 }
 
 func (s *streams) hook(i ours.StreamInfo) {
@@ -130,7 +130,7 @@ func leaderless(ctx context.Context, t *trial) error {
 			continue
 		}
 		select {
-		case <-w.ch: // it has nothing to deliver, so this is an end
+		case <-w.ch: // the watch has nothing to deliver, so this is its end
 			wrong++
 		default:
 		}

@@ -60,7 +60,7 @@ func strictRenewals(ctx context.Context, t *trial) error {
 		}
 	}
 	ended := time.Now()
-	load.Wait(ctx, 4*time.Second) // more than a third of the TTL: the next renewal would be due
+	load.Wait(ctx, 4*time.Second) // more than a third of the TTL: the next renewal is due by then
 	t.under("the only lease has %d keep-alives that require a leader; two of three members killed", subscribers)
 	t.promise("keep-alives that go on", "", 0, float64(open))
 	t.show("all had ended after", "s", ended.Sub(killed).Seconds())

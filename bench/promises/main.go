@@ -1,17 +1,16 @@
-// Promises measures what Fairlead's client promises for each trouble that users of etcd
-// clients report: real etcd processes, real faults, everything in its default
-// configuration. The numbers of the rows are those of the requirements that the client
-// was built to.
+// Promises measures what Fairlead's client promises for each trouble that users of etcd clients
+// report, with real etcd processes, real faults and default configurations. The numbers of the
+// rows are those of the requirements for the client.
 //
 //	go run ./promises                          # all rows: about five minutes
 //	go run ./promises -rows 1,14 -repeat 5     # some of them, lowest/median/highest of 5
 //	go run ./promises -json figures.json       # also for programs
 //
-// Each line says what was measured, what is promised of it at most, what it was, and
-// what it is with the official client: "here" if it was measured beside ours, else as
-// measured when the requirements were written. A promise counts as kept if every run
-// kept it. One that is not kept is no error of this program: it ends with status 1
-// only if it could not measure. On a busy machine figures that are times say little.
+// Each line has what was measured, the promise (at most), the figure, and the official client's
+// figure: "here" if it was measured beside ours, else as measured when the requirements were
+// written. A promise counts as kept if every run kept it. A promise that was not kept is no
+// failure of this program: its status is 1 only if it could not measure. On a busy machine
+// durations say little.
 package main
 
 import (
@@ -58,7 +57,7 @@ var rows = []row{
 	{26, "connections that are forgotten", forgotten},
 }
 
-// rowLimit bounds the measurement of one row; none should come near it.
+// rowLimit bounds the measurement of one row; none should come close to it.
 func rowLimit() time.Duration { return 3*time.Minute + time.Duration(*bulk)*time.Second }
 
 func main() {
@@ -80,7 +79,7 @@ func main() {
 	}
 }
 
-// choose returns the rows of a list of numbers.
+// choose returns the rows with the numbers in a list.
 func choose(list string) ([]row, error) {
 	if list == "" {
 		return rows, nil

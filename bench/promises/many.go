@@ -1,6 +1,6 @@
 package main
 
-// Rows 14 to 16: many watches, what they cost, and a cluster that was restored.
+// Rows 14 to 16: many watches, their cost, and a cluster that was restored.
 
 import (
 	"context"
@@ -27,8 +27,8 @@ func manyWatches(ctx context.Context, t *trial) error {
 	return idleCost(ctx, t)
 }
 
-// resume breaks the connection of 1000 watches, over a link of 10 ms there and back, and
-// takes the time until each has delivered what happened meanwhile.
+// resume breaks the connection of 1000 watches, over a link of 10 ms there and back, and measures
+// the time until each watch has delivered what happened meanwhile.
 func resume(ctx context.Context, t *trial) error {
 	const n = 1000
 	o, err := t.one(ours.Hooks{})
@@ -50,7 +50,7 @@ func resume(ctx context.Context, t *trial) error {
 		return err
 	}
 	measure := func(wait func(i int) error) (time.Duration, error) {
-		// Held back until the connection is broken, so that each event comes after a resume.
+		// Hold events back until the connection is broken, so that each comes after a resume.
 		o.m.Proxy().BlackHole()
 		for i := range n {
 			if _, err := o.direct.Put(ctx, key(i), "v"); err != nil {
@@ -100,7 +100,7 @@ func resume(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// idleCost opens many watches and looks at memory and goroutines.
+// idleCost opens many watches and measures memory and goroutines.
 func idleCost(ctx context.Context, t *trial) error {
 	const n = 10000
 	cl, err := t.cluster(etcdtest.Options{})
@@ -119,7 +119,7 @@ func idleCost(ctx context.Context, t *trial) error {
 			return nil
 		})
 		took := time.Since(began)
-		load.Wait(ctx, time.Second) // goroutines that only opened have ended
+		load.Wait(ctx, time.Second) // goroutines that only opened watches have ended
 		c := cost{(heap() + stacks() - bytes) / n, float64(runtime.NumGoroutine()-before) / n, took.Seconds()}
 		runtime.KeepAlive(kept)
 		return c
@@ -134,7 +134,7 @@ func idleCost(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	<-c.Watch(wctx, "first", ours.WithCreatedNotify()) // what a client needs once
+	<-c.Watch(wctx, "first", ours.WithCreatedNotify()) // what a client needs only once
 	<-theirs.Watch(wctx, "first", official.WithCreatedNotify())
 	mine := measure(func(i int) any { return c.Watch(wctx, fmt.Sprintf("idle/%06d", i)) })
 	their := measure(func(i int) any { return theirs.Watch(wctx, fmt.Sprintf("idle/%06d", i)) })

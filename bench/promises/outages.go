@@ -1,6 +1,6 @@
 package main
 
-// Rows 5 and 9: compaction, and nobody to talk to.
+// Rows 5 and 9: compaction, and no reachable member.
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (p picture) apply(r ours.WatchResponse) {
 	}
 }
 
-// wrong counts the keys that etcd has otherwise.
+// wrong counts the keys that differ from etcd's.
 func (p picture) wrong(kvs *ours.GetResponse) int {
 	n, rest := 0, maps.Clone(p)
 	for _, kv := range kvs.Kvs {
@@ -76,7 +76,7 @@ func compaction(ctx context.Context, t *trial) error {
 	}
 	have.apply(r)
 
-	// A third changes, a third goes, a third is new.
+	// A third of the keys changes, a third goes, a third is new.
 	o.m.Proxy().Cut()
 	if err := write(0, 100, "new"); err != nil {
 		return err
@@ -105,7 +105,7 @@ func compaction(ctx context.Context, t *trial) error {
 		ended = 1
 	}
 	have.apply(r)
-	if ended == 0 { // it goes on
+	if ended == 0 { // the watch goes on
 		if err := write(1, 2, "later"); err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 package main
 
-// Rows 17 and 18: what is sent again, and what is not.
+// Rows 17 and 18: what is sent again and what is not.
 
 import (
 	"context"
@@ -54,7 +54,7 @@ func retryStorm(ctx context.Context, t *trial) error {
 	if !within(ctx, patience, noLeader) {
 		return fmt.Errorf("the last member still has a leader")
 	}
-	load.Wait(ctx, 4*time.Second) // it refuses calls only when it has had none for three elections
+	load.Wait(ctx, 4*time.Second) // the member refuses calls only after three election timeouts without a leader
 	read := func(w *wires, get func(context.Context) error) (requests float64, took time.Duration) {
 		before := w.of(pb.KV_Range_FullMethodName)
 		cctx, cancel := context.WithTimeout(ours.WithRequireLeader(ctx), 2*time.Second)
@@ -109,7 +109,7 @@ func restarts(ctx context.Context, t *trial) error {
 		return err
 	}
 	plan := load.Plan{Rate: 50, Deadline: 5 * time.Second}
-	// during writes while something happens, and for a while after it.
+	// during makes writes while something happens, and for a while after it.
 	during := func(prefix string, happen func() error) (calls load.Calls, twice float64, err error) {
 		puts := uniquePuts{client, prefix}
 		plan.Do = puts.do

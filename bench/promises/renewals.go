@@ -1,6 +1,6 @@
 package main
 
-// Row 2: renewals that a member does not answer.
+// Row 2: renewals that a member leaves unanswered.
 
 import (
 	"context"
@@ -18,8 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// renewals records the renewals of a client's leases on all its streams, by intercepting
-// them.
+// renewals records the renewals of a client's leases on all its streams, with an interceptor.
 type renewals struct {
 	mu      sync.Mutex
 	streams int            // guarded by mu
@@ -101,11 +100,11 @@ func (r *renewals) since(from time.Time) int {
 	return n
 }
 
-// repeated is what happened to renewals that were not answered.
+// repeated describes renewals that were not answered.
 type repeated struct {
-	times   int           // they were sent again
-	longest time.Duration // before that
-	same    int           // of them to the member that had not answered
+	times   int           // how often they were sent again
+	longest time.Duration // the longest time before they were
+	same    int           // how many of these went to the member that had not answered
 }
 
 func (r *renewals) repeated(leases []ours.LeaseID, from time.Time) (sum repeated) {
@@ -152,8 +151,8 @@ func renewalsMove(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// renewalsMoveFrom freezes the only member that the client knows at first, so that its
-// renewals are there; it learns of the others just before.
+// renewalsMoveFrom freezes the only member that the client knows at first, so that its renewals go
+// there. The client learns of the other members just before.
 func renewalsMoveFrom(ctx context.Context, t *trial, c *etcdtest.Cluster, victim *etcdtest.Member, leader bool) error {
 	r := &renewals{}
 	client, err := t.ours(ours.Config{Endpoints: []string{victim.Endpoint}, DialOptions: []grpc.DialOption{r.option()}})
@@ -195,8 +194,8 @@ func renewalsMoveFrom(ctx context.Context, t *trial, c *etcdtest.Cluster, victim
 	if !within(ctx, patience, all) {
 		return fmt.Errorf("the client does not connect to all members")
 	}
-	// Just before the renewals with the longer TTL are due, a third of it after the last.
-	// Later than that, the probe of the quiet connection would find the member first.
+	// Just before the renewals with the longer TTL are due, a third of the TTL after the last. If
+	// the fault came later, the probe of the quiet connection would find the member first.
 	load.Wait(ctx, time.Until(renewed.Add(1600*time.Millisecond)))
 	if err := victim.Freeze(); err != nil {
 		return err

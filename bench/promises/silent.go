@@ -1,7 +1,7 @@
 package main
 
-// Row 1: a member is frozen (SIGSTOP). Its kernel goes on taking connections and bytes,
-// and nothing answers.
+// Row 1: a member is frozen (SIGSTOP). Its kernel still accepts connections and bytes, but nothing
+// answers.
 
 import (
 	"context"
@@ -18,7 +18,7 @@ const (
 	holders  = 20               // clients with a lease or a watch, of each kind
 	measured = 10 * time.Second // after the fault: both TTLs run out after an election
 
-	// The promise for failed writes is a share of those of 20 s.
+	// The promise for failed writes is a share of the writes in 20 s.
 	shareOf = 20 * callers / 2
 )
 
@@ -43,7 +43,7 @@ func frozen(ctx context.Context, t *trial, leader bool) error {
 		return err
 	}
 	defer busy.Close()
-	idle, err := load.Hold(ctx, eps, load.Fairlead, holders, 0, "idle") // nothing but a watch
+	idle, err := load.Hold(ctx, eps, load.Fairlead, holders, 0, "idle") // only a watch
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func frozen(ctx context.Context, t *trial, leader bool) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { load.Drive(ctx, changes) })
-	load.Drive(ctx, plan) // everything is warm
+	load.Drive(ctx, plan) // warms everything up
 	wg.Wait()
 
 	if err := victim.Freeze(); err != nil {

@@ -1,6 +1,6 @@
 package main
 
-// Rows 19 and 20: members that are slow, for a while or for ever.
+// Rows 19 and 20: members that are slow, for a while or for good.
 
 import (
 	"context"
@@ -65,7 +65,7 @@ func defragmentation(ctx context.Context, t *trial) error {
 	plan.For = 0
 	var wg sync.WaitGroup
 	wg.Go(func() { calls = load.Drive(dctx, plan) })
-	// From when to when writes count as in flight on a member, see notices.
+	// window is the time in which writes count as in flight on a member, see notices.
 	type window struct{ from, to time.Time }
 	var windows []window
 	var longest, noticed time.Duration
@@ -105,7 +105,7 @@ func defragmentation(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// notices are when a client stopped taking members for healthy. A write made before
+// notices are the times at which a client stopped considering members healthy. A write made before
 // that may have been sent to the member, and counts as in flight there.
 type notices struct {
 	mu   sync.Mutex
@@ -126,7 +126,7 @@ func (n *notices) hook(c ours.MemberChange) {
 	n.list = append(n.list, notice{c.Endpoint, time.Now()})
 }
 
-// after is the first notice of a member after t, zero if there was none.
+// after returns the first notice of a member after t, zero if there was none.
 func (n *notices) after(endpoint string, t time.Time) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -138,8 +138,8 @@ func (n *notices) after(endpoint string, t time.Time) time.Time {
 	return time.Time{}
 }
 
-// slowMember compares with a client that does not know the slow member, at the same
-// time: what else the machine does meets both.
+// slowMember compares with a client that does not know the slow member, at the same time:
+// everything else on the machine affects both.
 func slowMember(ctx context.Context, t *trial) error {
 	c, err := t.cluster(etcdtest.Options{Members: 3, Proxied: true})
 	if err != nil {
@@ -183,7 +183,7 @@ func slowMember(ctx context.Context, t *trial) error {
 		wg.Wait()
 		return all, fast
 	}
-	both(time.Second) // all members are connected
+	both(time.Second) // connects to all members
 	victim.Proxy().Delay(100 * time.Millisecond)
 	both(time.Second / 2) // 50 calls
 	all, fast := both(15 * time.Second)

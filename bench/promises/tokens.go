@@ -16,7 +16,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// withAuth starts a member that hands out tokens for two seconds, with a user "root".
+// withAuth starts a member that issues tokens for two seconds, with a user "root".
 func withAuth(ctx context.Context, t *trial) (*etcdtest.Member, error) {
 	cl, err := t.cluster(etcdtest.Options{Proxied: true, Args: []string{"--auth-token-ttl=2"}})
 	if err != nil {
@@ -34,7 +34,7 @@ func withAuth(ctx context.Context, t *trial) (*etcdtest.Member, error) {
 	return m, errors.Join(err1, err2, err3, err4)
 }
 
-// expiry is surely longer than a token lives: the server looks once a second.
+// expiry is certainly longer than a token lives: the server checks once a second.
 const expiry = 4 * time.Second
 
 func expiredToken(ctx context.Context, t *trial) error {
@@ -60,7 +60,7 @@ func expiredToken(ctx context.Context, t *trial) error {
 	open := func() {
 		chans, theirChans = append(chans, c.Watch(ctx, "k")), append(theirChans, theirs.Watch(ctx, "k"))
 	}
-	// deliver writes the key and counts the watches that do not tell.
+	// deliver writes the key and counts the watches that deliver nothing.
 	deliver := func() (silent, theirSilent float64, slowest time.Duration, err error) {
 		began := time.Now()
 		if _, err := writer.Put(ctx, "k", "v"); err != nil {
@@ -155,7 +155,7 @@ func logins(ctx context.Context, t *trial) error {
 		return err
 	}
 	load.Wait(ctx, expiry)
-	// That some of the official client's reads fail is not counted here.
+	// Failed reads of the official client are not counted here.
 	theirN, _ := storm(&their, func() error { _, err := theirs.Get(ctx, "k"); return err }, func() error { return nil })
 	t.under("%d reads (and with ours %d new watches) at once after an expiry", readers, streams)
 	t.promise("logins", "", 1, n).seen("100").here(theirN)

@@ -17,8 +17,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// trial is one measurement of one row. Its clusters and clients end with it, in the
-// reverse order of their making.
+// trial is one measurement of one row. Its clusters and clients end with it, in the reverse order
+// of their creation.
 type trial struct {
 	result  *result
 	did     string // the conditions of the figures that follow
@@ -27,7 +27,7 @@ type trial struct {
 
 func (t *trial) end() {
 	for _, f := range slices.Backward(t.closers) {
-		_ = f() // an official client's context was cancelled, or a process is gone: both are as wanted
+		_ = f() // an official client's context was cancelled, or a process is gone: both are wanted
 	}
 }
 
@@ -44,8 +44,8 @@ func (t *trial) cluster(o etcdtest.Options) (*etcdtest.Cluster, error) {
 	return c, err
 }
 
-// one is a cluster of one member behind a proxy, a client of it, and a client that
-// goes past the proxy.
+// one is a cluster of one member behind a proxy, a client of it, and a client that bypasses the
+// proxy.
 type one struct {
 	m         *etcdtest.Member
 	c, direct *ours.Client
@@ -64,7 +64,7 @@ func (t *trial) one(hooks ours.Hooks) (*one, error) {
 	return o, err
 }
 
-// ours makes a client with its defaults but for what cfg says.
+// ours makes a client with its defaults, except for what cfg sets.
 func (t *trial) ours(cfg ours.Config) (*ours.Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -88,8 +88,8 @@ func (t *trial) official(cfg official.Config) (*official.Client, error) {
 	return c, err
 }
 
-// wires counts the requests and streams that a client sends, with each repetition, by
-// the full names of their methods.
+// wires counts the requests and streams that a client sends, repetitions included, by the full
+// names of their methods.
 type wires struct {
 	mu    sync.Mutex
 	count map[string]int // guarded by mu
@@ -123,8 +123,7 @@ func (w *wires) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Conte
 // HandleConn implements stats.Handler.
 func (w *wires) HandleConn(context.Context, stats.ConnStats) {}
 
-// within waits for a condition that has no channel to wait on, and reports whether it
-// came to be.
+// within waits for a condition that has no channel to wait on, and reports whether it came true.
 func within(ctx context.Context, d time.Duration, cond func() bool) bool {
 	limit := time.NewTimer(d)
 	defer limit.Stop()
@@ -169,5 +168,5 @@ func each(n int, f func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// patience is above what anything takes that has no promise of its own.
+// patience is longer than anything takes that has no promise of its own.
 const patience = 20 * time.Second

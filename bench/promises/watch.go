@@ -1,6 +1,6 @@
 package main
 
-// Rows 11 and 12: watches that are cancelled, and some that are not read.
+// Rows 11 and 12: watches that are cancelled, and watches that nobody reads.
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func watchStorm(ctx context.Context, t *trial) error {
 					asked.Add(1)
 				}
 				end()
-				for { // to its end
+				for { // read to its end
 					_, ok, err := receive(ctx, ch, patience)
 					if err != nil {
 						stuck.Add(1)
@@ -85,16 +85,16 @@ func watchStorm(ctx context.Context, t *trial) error {
 	t.under("%d goroutines open, ask progress of and cancel watches for %v, reset every 100 ms", stormers, length)
 	t.show("watches cancelled", "", float64(cancelled.Load()))
 	t.show("requests for progress", "", float64(asked.Load()))
-	t.promise("panics", "", 0, 0).seen("the process") // one would have ended this program
+	t.promise("panics", "", 0, 0).seen("the process") // a panic would have ended this program
 	t.promise("watches that did not end", "", 0, float64(stuck.Load()))
 	t.promise("events lost or repeated meanwhile on another watch", "", 0, float64(wrong))
 	return nil
 }
 
-// heap is what is in use, after collection.
+// heap returns the heap in use after a collection.
 func heap() float64 {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools held on to
+	runtime.GC() // frees what finalizers and pools held
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc)
@@ -165,7 +165,7 @@ func unreadEvents(ctx context.Context, t *trial) error {
 	runtime.KeepAlive(ch)
 
 	t.under("%d unread events of %d KiB", events, size>>10)
-	// 64 MiB of events (Config.WatchBufferLimit), and what one response brings beyond it.
+	// 64 MiB of events (Config.WatchBufferLimit), and the part of one response that exceeds it.
 	t.promise("heap that they hold", "MiB", 72, held/mib).seen("205 MiB").here(theirHeld / mib)
 	t.promise("events lost or repeated when read in the end", "", 0, float64(events-read+repeated))
 	t.show("slowest event of a watch beside it, from before its put", "ms", ms(late))

@@ -1,13 +1,12 @@
-// Ranges measures reading very many keys: by one big Get of the official client, by its pages of
-// 10,000 keys, and by our Range, streamed and in pages. They take turns, round after round, on
-// one server.
+// Ranges measures reading very many keys: with one big Get of the official client, with its pages
+// of 10,000 keys, and with our Range, streamed and in pages. They take turns, round after round,
+// on one server.
 //
 //	go run ./ranges                      # 1,000,000 keys with values of 100 bytes, 3 rounds
 //	go run ./ranges -keys 100000 -size 1000 -rounds 5
 //
-// Printed is the median of each: wall time, this process' processor time, how far the heap grew
-// above what it was before (sampled every 2 ms, garbage included), and bytes and allocations per
-// key.
+// It prints the median of each: wall time, this process' processor time, how far the heap grew
+// above its size before (sampled every 2 ms, garbage included), and bytes and allocations per key.
 package main
 
 import (
@@ -37,9 +36,9 @@ const (
 	prefix = "bench/"
 	// theirPage is how many keys a page of the official client has.
 	theirPage = 10000
-	// sampling is how often the heap is looked at.
+	// sampling is the interval between two samples of the heap.
 	sampling = 2 * time.Millisecond
-	// limit is for one reading.
+	// limit bounds one reading.
 	limit = 2 * time.Minute
 )
 
@@ -55,7 +54,7 @@ func main() {
 	}
 }
 
-// figure is what one way of reading took.
+// figure is the cost of one way of reading.
 type figure struct {
 	Way    string  `json:"way"`
 	Wall   float64 `json:"wall_ms"`
@@ -146,7 +145,7 @@ func run(keys, size, rounds int, file string) error {
 		f := results[i][rounds/2]
 		f.Way = w.name
 		for _, r := range results[i] {
-			f.Heap = max(f.Heap, r.Heap) // a bound is kept always or not at all
+			f.Heap = max(f.Heap, r.Heap) // a bound is kept in every round or not at all
 		}
 		table = append(table, f)
 		table[i].Ratio = f.Wall / table[0].Wall
@@ -221,7 +220,7 @@ func measure(w way, keys int) (figure, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	runtime.GC()
-	runtime.GC() // the second one sweeps what the first one has found
+	runtime.GC() // the second one sweeps what the first one found
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	base, stop, peak := heap(), make(chan struct{}), make(chan uint64)
@@ -260,7 +259,7 @@ func measure(w way, keys int) (figure, error) {
 	}, err
 }
 
-// heap is how many bytes objects take, also those that are not collected yet.
+// heap returns how many bytes objects take, including those that are not collected yet.
 func heap() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(s)

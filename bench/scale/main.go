@@ -1,5 +1,5 @@
-// Scale measures what one more of something costs: a client process, a watcher, a lease, a key.
-// It prints slopes, from which docs/scale.md says what many of them cost a cluster.
+// Scale measures the cost of one more client process, watcher, lease or key. It prints slopes,
+// from which docs/scale.md calculates what many of them cost a cluster.
 //
 //	go run ./scale            # about two minutes
 //
@@ -37,12 +37,12 @@ func main() {
 	}
 }
 
-// thing is what there are many of. more makes n of them on a cluster, for as long as ctx lasts,
-// and returns what to close.
+// thing is something that a cluster may have many of. more makes n of them for as long as ctx
+// lasts, and returns what to close.
 type thing struct {
 	name    string
 	members int
-	some    int // the lower of the two amounts that are compared
+	some    int // the lower of the two numbers that are compared
 	many    int
 	more    func(ctx context.Context, cl *etcdtest.Cluster, n int) (func() error, error)
 }
@@ -91,7 +91,7 @@ func run(ctx context.Context, window time.Duration, only string) error {
 	return nil
 }
 
-// observe makes n of t on a fresh cluster and returns what it uses in a second.
+// observe makes n of t on a fresh cluster and returns what the cluster uses in a second.
 func observe(ctx context.Context, t thing, n int, window time.Duration) (l usage, err error) {
 	cl, err := etcdtest.StartMain(etcdtest.Options{Members: t.members})
 	if err != nil {
@@ -105,7 +105,7 @@ func observe(ctx context.Context, t thing, n int, window time.Duration) (l usage
 		return l, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	load.Wait(ctx, 3*time.Second) // what beginning takes is not counted
+	load.Wait(ctx, 3*time.Second) // the start is not measured
 	before, err := used(cl)
 	if err != nil {
 		return l, err
@@ -137,7 +137,7 @@ func process(pid string) (cpu, rss float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	_, rest, ok := strings.Cut(string(b), ") ") // the name before it may hold anything
+	_, rest, ok := strings.Cut(string(b), ") ") // the name before it may contain anything
 	f := strings.Fields(rest)
 	if !ok || len(f) < 22 {
 		return 0, 0, fmt.Errorf("/proc/%s/stat: %q", pid, b)

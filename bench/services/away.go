@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	// few instances of each way, all of which are called at once.
+	// few is the number of instances of each way; all ways are called at once.
 	few = 5
-	// rest of the time, after etcd has come back: what was not renewed in time goes now.
+	// rest is how long calls go on after etcd came back: what was not renewed in time goes by
+	// then.
 	rest = 2 * lease
 )
 
-// away has etcd away, for all ways at once, and wiped.
+// away takes etcd away from all ways at once, and wipes it.
 func away(t *table, chosen []*way, long bool) error {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{})
 	if err != nil {
@@ -81,7 +82,7 @@ func (o outage) happen(ctx context.Context, t *table, cluster *etcdtest.Cluster,
 	return err
 }
 
-// outage takes etcd away, brings it back, and waits until what could go has gone.
+// outage takes etcd away, brings it back, and waits until everything that could go has gone.
 func (o outage) outage(ctx context.Context, cluster *etcdtest.Cluster) error {
 	m := cluster.Members()[0]
 	if err := pause(ctx, attempt); err != nil {

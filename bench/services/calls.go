@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// result is what became of a call.
+// result is the result of a call.
 type result struct {
 	began      time.Time
 	took       time.Duration
@@ -16,7 +16,7 @@ type result struct {
 	err        error
 }
 
-// calling is calls at a steady rate, every other one idempotent.
+// calling makes calls at a steady rate, every other one idempotent.
 type calling struct {
 	stop context.CancelFunc
 	all  sync.WaitGroup
@@ -55,7 +55,7 @@ func (l *calling) one(c *caller, idempotent bool) {
 	l.list = append(l.list, r)
 }
 
-// end ends them, and returns what became of each.
+// end stops the calls and returns their results.
 func (l *calling) end() results {
 	l.stop()
 	l.all.Wait()
@@ -64,7 +64,7 @@ func (l *calling) end() results {
 
 type results []result
 
-// number is how many of them are as f says.
+// number counts the results for which f is true.
 func (l results) number(f func(result) bool) (n int) {
 	for _, r := range l {
 		if f(r) {
@@ -76,7 +76,7 @@ func (l results) number(f func(result) bool) (n int) {
 
 func failed(r result) bool { return r.err != nil }
 
-// explain tells each kind of error once.
+// explain prints each kind of error once.
 func (t *table) explain(l results, since time.Time) {
 	if !t.verbose {
 		return

@@ -20,11 +20,11 @@ import (
 
 const (
 	prefix = "/services/foosvc/"
-	// settle is how long the followers may take for the last change.
+	// settle bounds how long the followers may take for the last change.
 	settle = time.Minute
 )
 
-// follow is a child: it says "ready" with its first view, and its processor time when it
+// follow is a child process: it prints "ready" with its first view, and its processor time once it
 // has seen n instances.
 func follow(kind, endpoint string, n int) error {
 	follower, ok := followers[kind]
@@ -46,7 +46,7 @@ func follow(kind, endpoint string, n int) error {
 	})
 }
 
-// started is a child under way.
+// started is a child that runs.
 type started struct {
 	kind string
 	cmd  *exec.Cmd
@@ -90,9 +90,9 @@ func (s *started) result() (time.Duration, error) {
 	return time.Duration(ns), err
 }
 
-// changes compares what following a service costs: go-kit's Instancer, the one of our drop-in, and
-// a subscription of package discovery. Each is a process of its own; all follow the same prefix
-// while instances are registered one after the other.
+// changes compares what it costs to follow a service with go-kit's Instancer, with that of our
+// drop-in, and with a subscription of package discovery. Each is a process of its own. All follow
+// the same prefix while instances are registered one after the other.
 func changes(t *table, n int, gap time.Duration) error {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{})
 	if err != nil {
@@ -111,7 +111,7 @@ func changes(t *table, n int, gap time.Duration) error {
 		_, err := c.Put(ctx, fmt.Sprintf("%s%05d", prefix, i), fmt.Sprintf("http://10.0.%d.%d:8080", i/256, i%256))
 		return err
 	}
-	if err := put(0); err != nil { // go-kit says nothing of an empty service
+	if err := put(0); err != nil { // go-kit reports nothing of an empty service
 		return err
 	}
 	kinds := []string{"go-kit Instancer", "our drop-in's Instancer", "discovery.Subscription"}

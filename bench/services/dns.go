@@ -20,7 +20,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// dialDNS starts "fairlead dns" and calls what it answers with, for as long as its answers say.
+// dialDNS starts "fairlead dns" and calls the instances in its answers for as long as their TTLs
+// allow.
 func dialDNS(_ *clientv3.Client, etcd, service string, p *programs) (*caller, error) {
 	fairlead, err := p.fairlead()
 	if err != nil {
@@ -70,7 +71,7 @@ func dialDNS(_ *clientv3.Client, etcd, service string, p *programs) (*caller, er
 	}, nil
 }
 
-// resolver keeps an answer as long as its TTL says.
+// resolver keeps an answer for its TTL.
 type resolver struct {
 	server string
 	name   dnsmessage.Name

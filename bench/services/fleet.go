@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// programs are what is started; all of it ends with this process.
+// programs are the processes that were started; all of them end with this process.
 type programs struct {
 	self  string
 	dir   string // of the binary of fairlead
@@ -49,7 +49,7 @@ func newPrograms() (*programs, error) {
 
 func (p *programs) close() { _ = os.RemoveAll(p.dir) }
 
-// fairlead is the built command.
+// fairlead returns the path of the built command.
 func (p *programs) fairlead() (string, error) { return p.built() }
 
 func (p *programs) command(name string, args ...string) *exec.Cmd {
@@ -58,7 +58,7 @@ func (p *programs) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// fleet is the instances of a way.
+// fleet is the instances of one way.
 type fleet struct {
 	way       *way
 	programs  *programs
@@ -94,7 +94,7 @@ func newFleet(w *way, p *programs, etcd string, n int) (*fleet, error) {
 	return f, nil
 }
 
-// start starts an instance, again under the same id and address.
+// start starts an instance; a restarted one has the same id and address.
 func (f *fleet) start(i int) error {
 	id := fmt.Sprintf("%s-%d", f.way.name, i)
 	name, args := f.programs.self, []string{
@@ -120,13 +120,13 @@ func (f *fleet) start(i int) error {
 			args...)
 	}
 	f.cmds[i] = f.programs.command(name, args...)
-	if !f.way.run { // which tells more than problems
+	if !f.way.run { // fairlead run prints more than problems
 		f.cmds[i].Stderr = os.Stderr
 	}
 	return f.cmds[i].Start()
 }
 
-// end tells an instance to end, and waits until it has.
+// end asks an instance to end, and waits until it has ended.
 func (f *fleet) end(i int) error {
 	cmd := f.cmds[i]
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -143,7 +143,7 @@ func (f *fleet) kill(i int) {
 	_ = f.cmds[i].Wait()
 }
 
-// freeze stops an instance's process (that of the program, not fairlead run's), until thaw.
+// freeze stops an instance's process until thaw: that of the program, not that of fairlead run.
 func (f *fleet) freeze(ctx context.Context, i int) (thaw func() error, err error) {
 	pid := f.cmds[i].Process.Pid
 	if f.way.run {
@@ -154,7 +154,7 @@ func (f *fleet) freeze(ctx context.Context, i int) (thaw func() error, err error
 	return func() error { return syscall.Kill(pid, syscall.SIGCONT) }, syscall.Kill(pid, syscall.SIGSTOP)
 }
 
-// program is the process that serves.
+// program returns the id of the process that serves.
 func (f *fleet) program(ctx context.Context, i int) (int, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.addresses[i]+"/process", nil)
 	if err != nil {
@@ -172,7 +172,7 @@ func (f *fleet) program(ctx context.Context, i int) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
-// close kills all: nobody looks any more.
+// close kills all instances: nobody observes them any more.
 func (f *fleet) close() {
 	for _, cmd := range f.cmds {
 		if cmd != nil && cmd.Process != nil {
@@ -186,7 +186,7 @@ func (f *fleet) close() {
 	}
 }
 
-// await waits until ok, and says what for if that takes too long.
+// await waits until ok returns true; if that takes too long, the error says what was awaited.
 func await(ctx context.Context, limit time.Duration, what string, ok func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

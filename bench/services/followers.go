@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// followers tell how many instances there are, whenever that changes, until told to stop.
+// followers report the number of instances whenever it changes, until seen returns false.
 var followers = map[string]func(ctx context.Context, endpoint string, seen func(n int) bool) error{
 	"go-kit Instancer": func(ctx context.Context, endpoint string, seen func(n int) bool) error {
 		c, err := theirs.NewClient(ctx, []string{endpoint}, theirs.ClientOptions{})
@@ -58,7 +58,7 @@ var followers = map[string]func(ctx context.Context, endpoint string, seen func(
 // countOf counts the instances in an instancer's events.
 func countOf(i sd.Instancer, seen func(n int) bool) error {
 	events := make(chan sd.Event)
-	go i.Register(events) // go-kit's blocks until the first event is taken
+	go i.Register(events) // go-kit's blocks until the first event is received
 	for e := range events {
 		if e.Err != nil || !seen(len(e.Instances)) {
 			return e.Err

@@ -22,14 +22,14 @@ import (
 )
 
 const (
-	// work is how long a call takes an instance.
+	// work is how long an instance takes for a call.
 	work = 20 * time.Millisecond
 	// leaving bounds how long an instance takes to end.
 	leaving = 10 * time.Second
 )
 
-// serve is an instance, as its users' documentation has it: it registers when it serves, and when
-// it is told to end it drains first. A plain one is registered by fairlead run.
+// serve is an instance as the documentation for users shows it: it registers once it serves, and
+// when asked to end it drains first. A plain one is registered by fairlead run.
 func serve(kind, endpoint, service, address, id string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -96,7 +96,7 @@ func registerGoKit(
 	return func(context.Context) error { r.Deregister(); return nil }, nil
 }
 
-// answer works, or says which process it is, at once.
+// answer works for a while, or names its process at once.
 func answer(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/process" {
 		time.Sleep(work)
@@ -104,7 +104,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, os.Getpid())
 }
 
-// worker has two methods of the health service, of which one is called as idempotent.
+// worker has two methods of the health service; one of them is called as idempotent.
 type worker struct {
 	grpc_health_v1.UnimplementedHealthServer
 }

@@ -1,7 +1,7 @@
-// Services measures services that find each other through etcd: 20 instances, processes of their
-// own, are called 500 times a second in each way there is (gRPC with grpcdisc, HTTP with httpdisc,
-// go-kit with our gokit, and "fairlead run" with DNS whose TTL is honoured) while they are
-// restarted, killed and stopped, and while etcd is away. Each call takes an instance 20 ms.
+// Services measures services that find each other through etcd. 20 instances, processes of their
+// own, are called 500 times a second in each way there is: gRPC with grpcdisc, HTTP with httpdisc,
+// go-kit with our gokit, and "fairlead run" with DNS by a client that honours the TTL. Meanwhile
+// they are restarted, killed and stopped, and etcd is away. An instance takes 20 ms for each call.
 //
 //	go run ./services                            # all rows: about eight minutes
 //	go run ./services -only restart,kill -ways grpc,dns
@@ -17,8 +17,8 @@
 //	         attempt's timeout; go-kit and DNS have no attempts
 //	away     etcd away for 10 s, 60 s, with -long 10 min, and wiped: calls that failed
 //
-// Beside each figure is its bar. It ends with status 1 if one is missed. Figures of a busy machine
-// say little.
+// Each figure is printed beside its bar. The exit status is 1 if a bar is missed. Figures of a
+// busy machine say little.
 package main
 
 import (
@@ -115,7 +115,7 @@ func (t *table) head() {
 	fmt.Printf("%-44s %-24s %-46s %s\n", "figure", "way", "measured", "bar")
 }
 
-// line is one; a figure without a bar keeps it.
+// line prints one line; a figure without a bar counts as kept.
 func (t *table) line(figure, way, measured, bar string, kept bool) {
 	if !kept {
 		t.missed++

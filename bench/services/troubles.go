@@ -19,13 +19,14 @@ import (
 const (
 	fleetSize = 20
 	rate      = 500 // calls per second
-	// again bounds how long it may take until all instances are known.
+	// again bounds the time until all instances are known.
 	again = time.Minute
-	// slow is a call that waited for an instance, which takes work.
+	// slow is the duration from which a call has waited for an instance rather than only for its
+	// work.
 	slow = attempt * 8 / 10
-	// stopped is how long one stands still: less than it is ejected, and more than its lease lasts.
+	// stopped is how long an instance is frozen: shorter than an ejection, longer than its lease.
 	stopped = 12 * time.Second
-	// heapOf instances is measured together.
+	// heapOf is the number of instances that are measured together.
 	heapOf  = 10_000
 	heapBar = 1536
 )
@@ -73,7 +74,7 @@ func (s *scene) end() {
 	_ = s.client.Close()
 }
 
-// whole waits until all instances are known, and called.
+// whole waits until all instances are known and called.
 func (s *scene) whole(ctx context.Context) error {
 	err := await(
 		ctx,
@@ -81,7 +82,7 @@ func (s *scene) whole(ctx context.Context) error {
 		s.way.name+": not all instances are known",
 		func() bool { return s.known() == len(s.cmds) },
 	)
-	if err == nil && s.way.run { // who asked before uses the old answer
+	if err == nil && s.way.run { // a client that asked before still uses the old answer
 		err = pause(ctx, dnsTTL)
 	}
 	return err
@@ -98,7 +99,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// troubled has a way's instances in troubles, one after the other.
+// troubled puts a way's instances through troubles, one after the other.
 func troubled(t *table, w *way, troubles []trouble) error {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{})
 	if err != nil {
@@ -177,7 +178,8 @@ func (s *scene) roll(ctx context.Context, t *table) error {
 	return nil
 }
 
-// kill kills one; only calls under way on it may fail, or until nobody knows it any more.
+// kill kills one instance. Only calls that were under way on it may fail, and others until nobody
+// knows it any more.
 func kill(ctx context.Context, t *table, s *scene) error {
 	calls := startCalls(s.caller, rate)
 	err := pause(ctx, attempt)
@@ -206,13 +208,12 @@ func kill(ctx context.Context, t *table, s *scene) error {
 	return nil
 }
 
-// stop has one stand still; only calls that began before the first attempt has timed out may be
-// slow.
+// stop freezes one instance. Only calls that began before the first attempt timed out may be slow.
 func stop(ctx context.Context, t *table, s *scene) error {
 	calls := startCalls(s.caller, rate)
 	err := pause(ctx, attempt)
 	at := time.Now()
-	thaw, ferr := s.freeze(ctx, 1) // the other one has only just begun
+	thaw, ferr := s.freeze(ctx, 1) // instance 0 has only just started
 	if err = errors.Join(err, ferr); err == nil {
 		err = errors.Join(pause(ctx, stopped), thaw())
 	}
@@ -224,7 +225,7 @@ func stop(ctx context.Context, t *table, s *scene) error {
 	others := l.number(failed) - idempotent
 	during := func(r result) bool { return r.took > slow && r.began.Before(at.Add(stopped)) }
 	all := l.number(during)
-	// A few milliseconds are what it takes to leave it out.
+	// It takes a few milliseconds to leave the instance out.
 	late := l.number(func(r result) bool { return during(r) && r.began.After(at.Add(attempt+100*time.Millisecond)) })
 	what := fmt.Sprintf("SIGSTOP of one for %v: ", stopped)
 	if s.way.attempts {
@@ -251,7 +252,7 @@ func stop(ctx context.Context, t *table, s *scene) error {
 	return nil
 }
 
-// last is when the last of those began that are as f says.
+// last returns when the last call began for which f is true.
 func last(l results, f func(result) bool) (at time.Time) {
 	for _, r := range l {
 		if f(r) && r.began.After(at) {
@@ -261,7 +262,7 @@ func last(l results, f func(result) bool) (at time.Time) {
 	return at
 }
 
-// heap measures what a registered instance takes.
+// heap measures the memory of a registered instance.
 func heap(t *table) error {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{})
 	if err != nil {
@@ -288,7 +289,7 @@ func heap(t *table) error {
 		)
 		return err
 	}
-	if err := one(0); err != nil { // what there is once
+	if err := one(0); err != nil { // what is needed only once
 		return err
 	}
 	before := inUse()

@@ -25,23 +25,23 @@ import (
 )
 
 const (
-	// attempt is when a call goes on elsewhere.
+	// attempt is the timeout after which a call goes on elsewhere.
 	attempt = time.Second
-	// callLimit is each call's own.
+	// callLimit is the timeout of a call.
 	callLimit = 5 * time.Second
 	lease     = discovery.DefaultTTL * time.Second
 	dnsTTL    = 2 * time.Second
 )
 
-// way is one to register and to call.
+// way is one way to register and to call.
 type way struct {
 	name     string
 	kind     string // of the instances, see serve
-	run      bool   // they are run by fairlead run
-	together int    // so many are restarted at a time
-	// late is for how long calls may fail after an instance died.
+	run      bool   // fairlead run starts them
+	together int    // how many are restarted at a time
+	// late is how long calls may fail after an instance died.
 	late time.Duration
-	// attempts: the calls have a timeout for each attempt.
+	// attempts means that each attempt of a call has a timeout.
 	attempts bool
 	dial     func(c *clientv3.Client, endpoint, service string, p *programs) (*caller, error)
 }
@@ -50,11 +50,11 @@ var ways = []*way{
 	{name: "grpc", kind: "grpc", together: 1, attempts: true, dial: dialGRPC},
 	{name: "http", kind: "http", together: 1, attempts: true, dial: dialHTTP},
 	{name: "gokit", kind: "gokit", together: 1, dial: dialGoKit},
-	// A second is what an answer's whole seconds hide.
+	// The extra second is what the whole seconds of an answer hide.
 	{name: "dns", kind: "plain", run: true, together: 5, late: lease + dnsTTL + time.Second, dial: dialDNS},
 }
 
-// service is what its instances offer.
+// service returns the name of the service that the instances offer.
 func (w *way) service() string { return "orders-" + w.name }
 
 func goKitPrefix(service string) string { return "/services/" + service + "/" }
@@ -66,7 +66,7 @@ type caller struct {
 	close func()
 }
 
-// directory is one, and how many instances it shows.
+// directory makes a directory, and returns it with a function that counts its instances.
 func directory(c *clientv3.Client, service string) (*discovery.Directory, func() int, error) {
 	d := discovery.NewDirectory(
 		c,
@@ -166,7 +166,7 @@ func request(ctx context.Context, client *http.Client, method, url string) error
 	return nil
 }
 
-// plainClient is what programs use that know nothing of us.
+// plainClient is the client of programs that know nothing of Fairlead.
 func plainClient() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 64

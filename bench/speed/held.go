@@ -17,8 +17,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/wire"
 )
 
-// oneEvent counts the allocations that a response with one event costs: decoding it alone, and all
-// that a live watch takes beyond the puts themselves.
+// oneEvent counts the allocations that a response with one event costs: for decoding alone, and
+// for all that a live watch takes beyond the puts themselves.
 func oneEvent(ctx context.Context, r *run) error {
 	const n = 5000
 	data, err := proto.Marshal(&pb.WatchResponse{
@@ -85,7 +85,7 @@ func oneEvent(ctx context.Context, r *run) error {
 				wctx, cancel := context.WithCancel(ctx)
 				defer cancel()
 				go func() { done <- s.Follow(wctx, "one/watched", n) }()
-				time.Sleep(time.Second) // the watch has begun
+				time.Sleep(time.Second) // until the watch has begun
 				watched, err := puts("one/watched")
 				if err != nil {
 					return err
@@ -113,7 +113,7 @@ func keptOne(ctx context.Context, r *run) error {
 			}
 			var bytes [2]float64
 			for at, s := range sides {
-				if _, err := s.One(ctx, "kept/", keys/2); err != nil { // what a client needs once
+				if _, err := s.One(ctx, "kept/", keys/2); err != nil { // what a client needs only once
 					return err
 				}
 				const times = 10
@@ -135,7 +135,7 @@ func keptOne(ctx context.Context, r *run) error {
 	})
 }
 
-// replayLarge is replay in a process with 200 MB of live heap, where the collector runs seldom.
+// replayLarge is replay in a process with 200 MB of live heap, where the collector rarely runs.
 func replayLarge(ctx context.Context, r *run) error {
 	ballast := make([][]byte, 200)
 	for i := range ballast {

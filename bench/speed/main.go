@@ -1,13 +1,13 @@
-// Speed compares what the official client and ours cost a program: processor time,
-// allocations, memory, goroutines and wall time of the same work on the same server. The two
-// take turns, in one process; what counts is the ratio. The processor time is that of the whole
-// process, without the server's, which is another one.
+// Speed compares what the official client and ours cost a program: processor time, allocations,
+// memory, goroutines and wall time of the same work on the same server. The two take turns in one
+// process; the ratio is what counts. Processor time is that of this whole process; the server is
+// another process.
 //
 //	go run ./speed                   # all, about three minutes
 //	go run ./speed -only calls,list
 //	go run ./speed -json speed.json
 //
-// A row without the official client is a figure for information.
+// A row without the official client is for information only.
 package main
 
 import (
@@ -51,7 +51,7 @@ var works = []work{
 	{"many", "100,000 leases of TTL 60 s on one client", manyLeases},
 }
 
-// figure is a line of the report. A bar of 0 is none.
+// figure is a line of the report. A bar of 0 means none.
 type figure struct {
 	Work     string  `json:"work"`
 	What     string  `json:"what"`
@@ -59,11 +59,11 @@ type figure struct {
 	Official float64 `json:"official,omitempty"`
 	Fairlead float64 `json:"fairlead"`
 	Bar      float64 `json:"bar,omitempty"`   // of the ratio, or of ours if Absolute
-	Absolute bool    `json:"absolute"`        // the bar is for our figure
+	Absolute bool    `json:"absolute"`        // the bar is for our figure, not for the ratio
 	Ratio    float64 `json:"ratio,omitempty"` // ours to the official one
 }
 
-// run is the report under way.
+// run is the report so far.
 type run struct {
 	work    string
 	figures []figure

@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/bench/speed/side"
 )
 
-// cost is what work took of this process.
+// cost is what work cost this process.
 type cost struct {
 	wall, cpu time.Duration
 	mallocs   float64
@@ -19,7 +19,7 @@ type cost struct {
 
 func measure(f func() error) (cost, error) {
 	var before, after runtime.MemStats
-	runtime.GC() // the other side's garbage is not ours
+	runtime.GC() // the garbage of the other side does not count
 	runtime.ReadMemStats(&before)
 	cpu, began := load.ProcessorTime(), time.Now()
 	err := f()
@@ -29,7 +29,7 @@ func measure(f func() error) (cost, error) {
 	return c, err
 }
 
-// turns measures both sides, rounds times each, by turns and each first as often as the
+// turns measures both sides, rounds times each. They take turns, and each is first as often as the
 // other; the first turn of each does not count. The result is the median of each figure.
 func turns(sides [2]*side.Side, rounds int, f func(*side.Side) error) ([2]cost, error) {
 	var got [2][]cost
@@ -64,10 +64,10 @@ func middle(list []cost) cost {
 	}
 }
 
-// memory is what the process holds: the heap after a collection, and the stacks.
+// memory returns what the process holds: the heap after a collection, and the stacks.
 func memory() float64 {
 	var m runtime.MemStats
-	for range 3 { // what pools hold goes with the second
+	for range 3 { // the second one frees what pools hold
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)

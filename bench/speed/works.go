@@ -88,8 +88,8 @@ func list(ctx context.Context, r *run) error {
 	})
 }
 
-// replay reads history. The server sends at most 1000 revisions each 100 ms, so each
-// revision has ten events: with one, both clients would mostly wait.
+// replay reads history. The server sends at most 1000 revisions every 100 ms, so each revision has
+// ten events: with one event each, both clients would mostly wait.
 func replay(ctx context.Context, r *run) error { return replayOf(ctx, r, 0.7) }
 
 func replayOf(ctx context.Context, r *run, bar float64) error {
@@ -126,7 +126,7 @@ func watchers(ctx context.Context, r *run) error {
 			for at, s := range sides {
 				wctx, cancel := context.WithCancel(ctx)
 				defer cancel()
-				s.Watch(wctx, "first") // what a client needs once
+				s.Watch(wctx, "first") // what a client needs only once
 				if err := s.Get(ctx, "first"); err != nil {
 					return err
 				}
@@ -165,12 +165,12 @@ func granted(ctx context.Context, s *side.Side, n int, ttl int64) ([]int64, erro
 	return ids, err
 }
 
-// leases of 60 s and of 9 s: with the shorter ones most of the work is renewing.
+// leases measures leases of 60 s, and shortLeases those of 9 s, where most of the work is renewing.
 func leases(ctx context.Context, r *run) error { return leasesOf(ctx, r, 60, 0.5) }
 
 func shortLeases(ctx context.Context, r *run) error { return leasesOf(ctx, r, 9, 0.6) }
 
-// leasesOf takes turns: for each round either client grants anew. The median of each figure counts.
+// leasesOf takes turns: in each round each client grants anew. The median of each figure counts.
 func leasesOf(ctx context.Context, r *run, ttl int64, bar float64) error {
 	const n, rounds = 10000, 3
 	window := max(time.Duration(ttl)*time.Second, 20*time.Second) // two renewals of each or more
@@ -212,7 +212,8 @@ func leasesOf(ctx context.Context, r *run, ttl int64, bar float64) error {
 	})
 }
 
-// manyLeases are renewed for more than a TTL, by the leader and by a follower, which forwards them.
+// manyLeases renews leases for more than a TTL, through the leader and through a follower, which
+// forwards them.
 func manyLeases(ctx context.Context, r *run) error {
 	for _, c := range []struct {
 		through           string
@@ -248,8 +249,8 @@ func manyLeases(ctx context.Context, r *run) error {
 	return nil
 }
 
-// keepMany keeps 100,000 leases through one member. own: all of this process' time is the client's;
-// where members are kept apart, it also carries what they say to each other.
+// keepMany keeps 100,000 leases through one member. own means that all of this process' time is
+// the client's; where members are kept apart, the process also carries the traffic between them.
 func keepMany(ctx context.Context, r *run, endpoint, through string, own bool) error {
 	const n, window = 100000, 70 * time.Second
 	s, err := fairlead.New([]string{endpoint})

@@ -1,11 +1,9 @@
-// Package surface compares what two Go packages export: everything that the one
-// has must exist in the other with the same meaning, so that a program compiles
-// against either.
+// Package surface compares what two Go packages export: everything that one package has must exist
+// in the other with the same meaning, so that a program compiles against either.
 //
-// Of a struct the exported fields are compared, with their types and tags; the
-// other side may have more. Interfaces must have exactly the same methods, since
-// one more would break other people's implementations. Constants must have the
-// same values.
+// Of a struct it compares the exported fields with their types and tags; the other side may have
+// more. Interfaces must have exactly the same methods, since one more would break other people's
+// implementations. Constants must have the same values.
 package surface
 
 import (
@@ -18,12 +16,11 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// Pair is one package of theirs and what stands for it here.
+// Pair is one of their packages and the one that replaces it here.
 type Pair struct{ Theirs, Ours string }
 
-// Compare loads both packages of each pair and lists what is missing or different
-// in ours. Types of the one package of a pair count as equal to those of the same
-// name in the other, for all pairs.
+// Compare loads both packages of each pair and lists what is missing or different in ours. Types
+// of one package of a pair count as equal to those of the same name in the other, for all pairs.
 func Compare(dir string, pairs []Pair) ([]string, error) {
 	var paths []string
 	for _, p := range pairs {
@@ -40,8 +37,8 @@ func Compare(dir string, pairs []Pair) ([]string, error) {
 	return c.found, nil
 }
 
-// CompareForwarding lists what is missing, different or too much in the packages that a module in
-// another directory has at their paths, and that forward to ours.
+// CompareForwarding lists what is missing, different or superfluous in forwarding packages. They
+// are in another directory, where a module has them at the paths of theirs.
 func CompareForwarding(dir, module string, pairs []Pair) ([]string, error) {
 	var paths []string
 	for _, p := range pairs {
@@ -100,7 +97,7 @@ func load(dir string, paths []string) (map[string]*types.Package, error) {
 }
 
 type comparer struct {
-	rename map[string]string // path of a package of theirs to that of ours
+	rename map[string]string // their package's path to the path of ours
 	found  []string
 }
 
@@ -116,7 +113,7 @@ func (c *comparer) report(format string, args ...any) {
 	c.found = append(c.found, fmt.Sprintf(format, args...))
 }
 
-// text writes a type with the packages of theirs under our names.
+// text formats a type with their packages under our names.
 func (c *comparer) text(t types.Type) string {
 	return types.TypeString(t, func(p *types.Package) string {
 		if to, ok := c.rename[p.Path()]; ok {
@@ -169,7 +166,7 @@ func (c *comparer) objects(name string, a, b types.Object) {
 	}
 }
 
-// forwarded is the type of ours that b is another name of, if that stands for a.
+// forwarded returns the type of ours that b is an alias of, if that type stands for a; else b.
 func (c *comparer) forwarded(a, b *types.TypeName) *types.TypeName {
 	n, ok := types.Unalias(b.Type()).(*types.Named)
 	if ok && n.Obj().Name() == a.Name() && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == c.rename[a.Pkg().Path()] {

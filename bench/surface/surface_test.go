@@ -32,7 +32,7 @@ func theirs(t *testing.T) (list []string) {
 	return list
 }
 
-// both lists the packages of the official client and those that stand for them.
+// both pairs the packages of the official client with those that replace them.
 func both(t *testing.T) (pairs []Pair) {
 	t.Helper()
 	for _, path := range theirs(t) {
@@ -44,7 +44,7 @@ func both(t *testing.T) (pairs []Pair) {
 	return pairs
 }
 
-// TestDropIn is the promise that a replace in go.mod changes nothing that a program names: the
+// TestDropIn checks the promise that a replace in go.mod changes no name that a program uses: the
 // drop-in module has the surface of the official one, and no more.
 func TestDropIn(t *testing.T) {
 	found, err := CompareForwarding(".", dropIn, both(t))
@@ -56,8 +56,8 @@ func TestDropIn(t *testing.T) {
 	}
 }
 
-// TestOfficialIsOfficial makes sure that what everything here is compared with is the official
-// client and not the drop-in, which has its path.
+// TestOfficialIsOfficial makes sure that everything here is compared with the official client, and
+// not with the drop-in, which has its path.
 func TestOfficialIsOfficial(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", "{{with .Module}}{{.Path}} {{.Version}} {{.Main}} {{.Replace}}{{end}}",
 		official).
@@ -67,7 +67,7 @@ func TestOfficialIsOfficial(t *testing.T) {
 	}
 }
 
-// TestClientV3 is the promise that a program moves over by changing its imports.
+// TestClientV3 checks the promise that a program moves over by changing its imports.
 func TestClientV3(t *testing.T) {
 	found, err := Compare(".", both(t))
 	if err != nil {
@@ -138,7 +138,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// TestGoKit is the same promise for go-kit's package.
+// TestGoKit checks the same promise for go-kit's package.
 func TestGoKit(t *testing.T) {
 	found, err := Compare(".",
 		[]Pair{{"github.com/go-kit/kit/sd/etcdv3", "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"}})

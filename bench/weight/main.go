@@ -1,6 +1,6 @@
-// Weight says what the client adds to a program: the size of the smallest program with the
-// official client and with ours, stripped, and the packages outside the standard library that each
-// is made of.
+// Weight measures what the client adds to a program: the size of the smallest program with the
+// official client and with ours, stripped, and the number of packages outside the standard library
+// in each.
 //
 //	go run ./weight
 //
@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-// tolerated is what ours may be larger: engines of its own are most of it.
+// tolerated is how much larger ours may be, mostly for engines of its own.
 const tolerated = 1.05
 
 type weight struct {
@@ -67,5 +67,5 @@ func weigh(dir, name string) (w weight, err error) {
 	if err != nil {
 		return w, err
 	}
-	return weight{info.Size(), len(strings.Fields(string(out))) - 1}, nil // without the program itself
+	return weight{info.Size(), len(strings.Fields(string(out))) - 1}, nil // do not count the program itself
 }

@@ -21,11 +21,11 @@ type Plan struct {
 	Rate     int           // calls per second
 	For      time.Duration // 0: until the context ends
 	Deadline time.Duration // of each call
-	// Do makes call i and says whether it was a write.
+	// Do makes call i and returns whether it was a write.
 	Do func(ctx context.Context, i int) (write bool, err error)
 }
 
-// Mixed is the Do of half reads and half writes on twenty keys.
+// Mixed returns a Do that makes half reads and half writes on twenty keys.
 func Mixed(c Client) func(context.Context, int) (bool, error) {
 	return func(ctx context.Context, i int) (bool, error) {
 		key := fmt.Sprint("load/", i%20)
@@ -36,8 +36,8 @@ func Mixed(c Client) func(context.Context, int) (bool, error) {
 	}
 }
 
-// Drive makes the calls of a plan, none waiting for another, and returns when all have
-// ended. Those under way when ctx ends are not cut short.
+// Drive makes the calls of a plan. No call waits for another. Drive returns when all have ended;
+// those under way when ctx ends are not cut short.
 func Drive(ctx context.Context, p Plan) Calls {
 	var mu sync.Mutex
 	var list Calls // guarded by mu
@@ -75,10 +75,10 @@ func (l Calls) Of(write bool) Calls {
 	return l.where(func(c Call) bool { return c.Write == write })
 }
 
-// Failed returns those that failed.
+// Failed returns the failed calls.
 func (l Calls) Failed() Calls { return l.where(func(c Call) bool { return c.Err != nil }) }
 
-// After returns those made after t.
+// After returns the calls made after t.
 func (l Calls) After(t time.Time) Calls {
 	return l.where(func(c Call) bool { return c.Made.After(t) })
 }
@@ -93,12 +93,12 @@ func (l Calls) where(fits func(Call) bool) Calls {
 	return list
 }
 
-// FailedShare is the share of the calls that failed, in percent.
+// FailedShare returns the percentage of calls that failed.
 func (l Calls) FailedShare() float64 {
 	return 100 * float64(len(l.Failed())) / float64(max(len(l), 1))
 }
 
-// Last is how long after t the last of the calls was made, 0 if there is none.
+// Last returns how long after t the last of the calls was made, 0 if there is none.
 func (l Calls) Last(t time.Time) time.Duration {
 	var last time.Duration
 	for _, c := range l {
@@ -107,8 +107,8 @@ func (l Calls) Last(t time.Time) time.Duration {
 	return last
 }
 
-// Quantile is how long a call took that succeeded, in the order of duration; q is
-// between 0 and 1. 0 if none succeeded.
+// Quantile returns a quantile of the durations of the calls that succeeded; q is between 0 and 1.
+// It returns 0 if none succeeded.
 func (l Calls) Quantile(q float64) time.Duration {
 	var took []time.Duration
 	for _, c := range l {

@@ -49,8 +49,7 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-// Without a length, calls are made until the context ends; those under way are not
-// cut short.
+// Without a length, calls are made until the context ends. Those under way are not cut short.
 func TestDriveUntilContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	calls := Drive(ctx, Plan{Rate: 100, Deadline: time.Minute, Do: func(c context.Context, i int) (bool, error) {

@@ -14,8 +14,8 @@ import (
 type Client interface {
 	Get(ctx context.Context, key string) error
 	Put(ctx context.Context, key, val string) error
-	// Keep grants a lease (ttl in seconds) and keeps it alive; ended is closed when that
-	// stops.
+	// Keep grants a lease (ttl in seconds) and keeps it alive; ended is closed when the renewals
+	// stop.
 	Keep(ctx context.Context, ttl int64) (id int64, ended <-chan struct{}, err error)
 	// Watch calls seen with every value of key.
 	Watch(ctx context.Context, key string, seen func(val string)) error
@@ -23,13 +23,13 @@ type Client interface {
 	Close() error
 }
 
-// Dialer makes a client of these endpoints.
+// Dialer makes a client with these endpoints.
 type Dialer func(endpoints []string) (Client, error)
 
 // Official makes an official client with its defaults.
 func Official(eps []string) (Client, error) { return OfficialWith()(eps) }
 
-// OfficialWith makes official clients with these options beside the defaults.
+// OfficialWith makes official clients with these options in addition to the defaults.
 func OfficialWith(opts ...grpc.DialOption) Dialer {
 	return func(eps []string) (Client, error) {
 		c, err := official.New(official.Config{Endpoints: eps, Logger: zap.NewNop(), DialOptions: opts})
@@ -40,7 +40,7 @@ func OfficialWith(opts ...grpc.DialOption) Dialer {
 // Fairlead makes a client of ours with its defaults.
 func Fairlead(eps []string) (Client, error) { return FairleadWith()(eps) }
 
-// FairleadWith makes clients of ours with these options beside the defaults.
+// FairleadWith makes clients of ours with these options in addition to the defaults.
 func FairleadWith(opts ...grpc.DialOption) Dialer {
 	return func(eps []string) (Client, error) {
 		c, err := ours.New(ours.Config{Endpoints: eps, Logger: zap.NewNop(), DialOptions: opts})
@@ -128,7 +128,7 @@ func (m mine) Alive(ctx context.Context, lease int64) (bool, error) {
 	return err == nil && r.TTL > 0, err
 }
 
-// drained reads a channel of renewals and closes the result when it ends.
+// drained reads a channel of renewals, and closes its result when that channel is closed.
 func drained[T any](ch <-chan T) <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {

@@ -22,8 +22,8 @@ func Choose(ctx context.Context, c *etcdtest.Cluster, leader bool) (*etcdtest.Me
 	return nil, fmt.Errorf("there is no follower")
 }
 
-// Spared returns the own addresses of the members other than victim: what an observer
-// uses that shall not notice the fault.
+// Spared returns the direct addresses of all members except victim, for an observer that should
+// not notice the fault.
 func Spared(c *etcdtest.Cluster, victim *etcdtest.Member) []string {
 	var eps []string
 	for _, m := range c.Members() {
@@ -34,9 +34,9 @@ func Spared(c *etcdtest.Cluster, victim *etcdtest.Member) []string {
 	return eps
 }
 
-// Elected waits until a member other than victim says that it leads, and returns when
-// that was seen. It asks the servers, so that a client is judged by their state. A
-// victim that was cut off may believe for a while that it still leads.
+// Elected waits until a member other than victim says that it leads, and returns when it saw that.
+// It asks the servers, so that a client is judged by their state. A victim that was cut off may
+// believe for a while that it still leads.
 func Elected(ctx context.Context, c *etcdtest.Cluster, victim *etcdtest.Member) (time.Time, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

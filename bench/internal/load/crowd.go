@@ -10,11 +10,10 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// After is what the values begin with that a program writes to a watched key after the
-// fault.
+// After begins the values that a program writes to a watched key after the fault.
 const After = "after "
 
-// Crowd is clients that each hold a lease, watch a key, or both.
+// Crowd is a number of clients, each with a lease, a watch, or both.
 type Crowd struct {
 	dial   Dialer
 	list   []Client
@@ -23,7 +22,7 @@ type Crowd struct {
 
 	mu    sync.Mutex
 	seen  []string    // guarded by mu; the last value that each watch delivered
-	again []time.Time // guarded by mu; when each first delivered a value that begins with After
+	again []time.Time // guarded by mu; when each watch first delivered a value that begins with After
 }
 
 // Hold makes n clients; each holds a lease of ttl seconds (none if 0) and watches key
@@ -73,7 +72,7 @@ func (h *Crowd) Close() error {
 	return err
 }
 
-// Without counts the watches whose last value is another one.
+// Without counts the watches whose last value is not v.
 func (h *Crowd) Without(v string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,8 +85,8 @@ func (h *Crowd) Without(v string) int {
 	return n
 }
 
-// Silent counts the watches that had delivered nothing new by t, and says when the last
-// of the others did.
+// Silent counts the watches that had delivered nothing new by t, and returns when the last of the
+// others did.
 func (h *Crowd) Silent(t time.Time) (n int, last time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -102,8 +101,8 @@ func (h *Crowd) Silent(t time.Time) (n int, last time.Time) {
 	return n, last
 }
 
-// Lost counts the leases that do not exist any more, or that nobody renews, as a client
-// of members knows that the fault has spared.
+// Lost counts the leases that no longer exist or that nobody renews. It asks members that the
+// fault has spared.
 func (h *Crowd) Lost(ctx context.Context, c *etcdtest.Cluster, victim *etcdtest.Member) int {
 	o, err := h.dial(Spared(c, victim))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ProcessorTime is what this process has used.
+// ProcessorTime returns the processor time that this process has used.
 func ProcessorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -16,7 +16,7 @@ func ProcessorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// WriteJSON writes figures to a file; to none if it has no name.
+// WriteJSON writes figures to a file, or does nothing without a name.
 func WriteJSON(file string, figures any) error {
 	if file == "" {
 		return nil

@@ -10,14 +10,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Pair is a server of one member with a client of each kind, all with their defaults.
+// Pair is a server of one member and a client of each kind, all with their defaults.
 type Pair struct {
 	Cluster *etcdtest.Cluster
 	Theirs  *official.Client
 	Ours    *ours.Client
 }
 
-// NewPair starts it; the server with further flags. Close ends it.
+// NewPair starts a pair; flags are added to the server's. Close ends it.
 func NewPair(flags ...string) (*Pair, error) {
 	cluster, err := etcdtest.StartMain(etcdtest.Options{Args: flags})
 	if err != nil {

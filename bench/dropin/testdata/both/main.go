@@ -1,4 +1,4 @@
-// A program that imports everything by both paths. What it makes with the one it uses with the other.
+// A program that imports everything by both paths, and mixes what it makes with either.
 package main
 
 import (

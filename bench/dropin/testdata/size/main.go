@@ -1,5 +1,5 @@
-// A program that sets the capacity of the channels of KeepAlive, at the official path or at ours, and
-// prints how many answers a channel keeps whose reader sleeps.
+// A program that sets the capacity of KeepAlive's channels, at the official path or at ours. It
+// prints how many answers a channel holds while its reader sleeps.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// A program that uses etcd by itself and through a dependency, both by the official path. It prints
-// what it read, and whose code its clients run in.
+// A program that uses etcd itself and through a dependency, both by the official path. It prints
+// what it read, and which modules its clients run in.
 package main
 
 import (
@@ -17,10 +17,10 @@ import (
 )
 
 type report struct {
-	Own        string   // read by the client of the program
-	Dependency []string // read by that of the dependency
+	Own        string   // read by the program's client
+	Dependency []string // read by the dependency's client
 	Module     string   // what is linked as the official module
-	Goroutines []string // modules of clients that goroutines run in
+	Goroutines []string // modules of the clients that have goroutines
 }
 
 func main() {
@@ -43,11 +43,11 @@ func run(endpoints []string) error {
 	}
 	changes := make(chan struct{})
 	go kit.WatchPrefix("/services/", changes)
-	<-changes // once the watch stands
+	<-changes // once the watch is created
 	if r.Dependency, err = kit.GetEntries("/services/"); err != nil {
 		return err
 	}
-	r.Goroutines = clients() // only the dependency has one yet
+	r.Goroutines = clients() // so far only the dependency has one
 
 	own, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 20 * time.Second})
 	if err != nil {
