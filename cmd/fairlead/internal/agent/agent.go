@@ -25,12 +25,12 @@ import (
 )
 
 const (
-	// grace is how long requests may take to end when the agent does.
+	// grace is how long requests may take to end when the agent ends.
 	grace = 10 * time.Second
-	// seenAfter is when those who ask over HTTP have used what they got.
+	// seenAfter is the time after which clients that ask over HTTP have used their answer.
 	seenAfter = time.Second
-	// serving is how long an instance that drains goes on at least, for those who follow it
-	// unannounced.
+	// serving is how long a draining instance goes on at least, for followers that are not
+	// announced.
 	serving = 5 * time.Second
 
 	mostServices      = 1000
@@ -39,7 +39,7 @@ const (
 	mostStreams       = 1000
 )
 
-// Agent is one that listens. Make it with Listen, then call Serve once.
+// Agent serves what its options switch on. Make one with Listen, then call Serve once.
 type Agent struct {
 	o         Options
 	directory *discovery.Directory
@@ -52,15 +52,15 @@ type Agent struct {
 	servers   []*server
 }
 
-// server is one place where HTTP is served.
+// server is one address or socket where HTTP is served.
 type server struct {
 	http.Server
 	listener net.Listener
 	where    string
 }
 
-// Listen opens what the options say, and checks them; on an error nothing is left open. etcd may be
-// away.
+// Listen checks the options and opens what they name; after an error nothing is left open. etcd may
+// be away.
 func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -73,12 +73,12 @@ func Listen(client *clientv3.Client, o Options) (_ *Agent, err error) {
 	}()
 	after := seenAfter
 	if o.DNS != "" {
-		after += o.Answers.TTL // whoever asked uses the answer for the TTL, in whole seconds
+		after += o.Answers.TTL // a client uses its answer for the TTL, in whole seconds
 	}
 	if o.Name == "" {
 		o.Name = "fairlead agent"
 	}
-	host, _ := os.Hostname() // without one the process id has to do
+	host, _ := os.Hostname() // without a name, the process id has to do
 	opts := []discovery.DirectoryOption{
 		discovery.WithFormat(o.Format), discovery.WithLog(nil), discovery.WithProblems(a.problem),
 		discovery.WithAnnounce(
@@ -162,7 +162,7 @@ func (a *Agent) listenHTTP() error {
 		if err != nil {
 			return fmt.Errorf("--http-cert, --http-key: %w", err)
 		}
-		// The same files are read again when they change.
+		// These files are read again when they change.
 		secured = &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -178,15 +178,15 @@ func (a *Agent) listenHTTP() error {
 	for _, name := range hosts.Of(l.Addr()) {
 		g.hosts[site.HostName(name)] = true
 	}
-	local, _ := onLoopback(a.o.HTTP) // Check has looked at it
+	local, _ := onLoopback(a.o.HTTP) // Check has refused addresses that cannot be parsed
 	g.private = !local || a.o.exposed
 	s := a.serve(l, g, scheme+"://"+l.Addr().String())
 	s.TLSConfig = secured
 	return nil
 }
 
-// listenSocket opens the socket for this user alone. One that an agent left that was killed is
-// replaced.
+// listenSocket opens the socket for this user alone. It replaces the socket of an agent that was
+// killed.
 func (a *Agent) listenSocket() error {
 	if conn, err := net.Dial("unix", a.o.Socket); err == nil {
 		conn.Close()
@@ -208,8 +208,8 @@ func (a *Agent) listenSocket() error {
 func (a *Agent) serve(l net.Listener, g *guard, where string) *server {
 	s := &server{listener: l, where: where}
 	c := &conns{most: mostConns}
-	// Streams have no end, so there is no limit for writing; they set one per event, and bodies one
-	// for reading.
+	// Streams have no end, so there is no limit for writing; a stream sets one for each event, and
+	// a reader of a body sets one for reading.
 	s.Server = http.Server{
 		Handler: g.wrap(a.api), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ConnState: c.note, ErrorLog: zap.NewStdLog(zap.NewNop()),
@@ -218,7 +218,7 @@ func (a *Agent) serve(l net.Listener, g *guard, where string) *server {
 	return s
 }
 
-// Where are the lines that say where the agent answers.
+// Where returns lines that say where the agent answers.
 func (a *Agent) Where() (lines []string) {
 	if a.names != nil {
 		lines = append(lines, fmt.Sprintf("answering for %s on %s, UDP and TCP", a.names.Domain(), a.names.Addr()))
@@ -235,13 +235,13 @@ func (a *Agent) Where() (lines []string) {
 	return lines
 }
 
-// Serve answers until ctx ends. Then it takes no more, lets requests end for a while, and leaves
-// its registrations in etcd for the agent that comes next. The caller closes the client afterwards.
+// Serve answers until ctx ends. Then it accepts no more, lets requests end for a while, and leaves
+// its registrations in etcd for the next agent. The caller closes the client afterwards.
 func (a *Agent) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer a.directory.Close()
-	// What requests need outlives them.
+	// These run longer than the requests, which need them.
 	parts := worker.New(context.WithoutCancel(ctx))
 	defer parts.Stop()
 	a.book.start(parts.Context())
@@ -274,10 +274,10 @@ func (a *Agent) Serve(ctx context.Context) error {
 		})
 	}
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		a.o.Say("systemd could not be notified: " + err.Error()) // which is no reason not to serve
+		a.o.Say("systemd could not be notified: " + err.Error()) // no reason not to serve
 	}
 	<-ctx.Done()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // said above, if it does not work
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // an error was reported above
 	a.api.end()
 	a.shutdown()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -294,7 +294,7 @@ func (a *Agent) shutdown() {
 	for _, s := range a.servers {
 		all.Go(func() {
 			if s.Shutdown(ctx) != nil {
-				_ = s.Close() // whoever is left has had the time
+				_ = s.Close() // the requests that are left had their time
 			}
 		})
 	}

@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// maxBody is above what a record may have.
+	// maxBody is more than a record may have.
 	maxBody = 128 << 10
 	// bodyWithin is how long a body may take to arrive.
 	bodyWithin = 10 * time.Second
-	// answerWithin is how long etcd has for a request. It is LeastTTL at most: what is being
-	// registered must not lapse.
+	// answerWithin is how long etcd has for a request. It is at most LeastTTL, so that an instance
+	// does not lapse while it is being registered.
 	answerWithin = 4 * time.Second
 )
 
@@ -42,12 +42,12 @@ type api struct {
 	feeds   *feeds
 	knowers []knower
 	book    *book
-	streams chan struct{} // a token for each
+	streams chan struct{} // a token for each open stream
 	ending  context.Context
 	end     context.CancelFunc
 	listed  listing
 
-	planeStreams func() int // of xDS
+	planeStreams func() int // counts the streams of xDS
 }
 
 func newAPI(client *clientv3.Client, format discovery.Format, base string, f *feeds, b *book) *api {
@@ -96,7 +96,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// handler answers with something for JSON and its status.
+// handler returns an answer that is encoded as JSON, and its status.
 type handler func(r *http.Request) (status int, answer any, err error)
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +116,7 @@ func nothing(*http.Request) (int, any, error) {
 	}
 }
 
-// apiError is an answer that says what is wrong.
+// apiError is an answer that names what is wrong.
 type apiError struct {
 	status  int
 	code    string
@@ -134,7 +134,7 @@ type errorDetail struct {
 	Message string `json:"message"`
 }
 
-// judge finds the answer for an error.
+// judge returns the answer for an error.
 func judge(err error) *apiError {
 	var own *apiError
 	var none *pick.NoInstancesError
@@ -167,7 +167,7 @@ func fail(w http.ResponseWriter, err error) {
 	reply(w, e.status, errorAnswer{errorDetail{e.code, e.message}})
 }
 
-// streamed is an answer that encodes itself, in parts.
+// streamed is an answer that encodes itself part by part.
 type streamed interface{ encode(to io.Writer) error }
 
 func reply(w http.ResponseWriter, status int, answer any) {
@@ -177,7 +177,7 @@ func reply(w http.ResponseWriter, status int, answer any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// Whoever has gone does not miss it.
+	// A write fails only if the client has gone, which then needs no answer.
 	if one, ok := answer.(streamed); ok {
 		_ = one.encode(w)
 	} else {
@@ -185,13 +185,13 @@ func reply(w http.ResponseWriter, status int, answer any) {
 	}
 }
 
-// readBody has the body in memory before anything is done, in bounded time.
+// readBody reads the body into memory before anything is done, in bounded time.
 func readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // some writers know none
+	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // some writers do not support deadlines
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
@@ -211,7 +211,7 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// decode reads a body of JSON, and nothing that is not known.
+// decode reads a body of JSON; unknown fields are an error.
 func decode(r *http.Request, into any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return &apiError{http.StatusUnsupportedMediaType, "content_type", "the body must be application/json"}

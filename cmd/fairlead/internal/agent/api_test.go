@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A program's life, every operation once, each exchange as documented.
+// A program's life: every operation once, each exchange as documented.
 func TestLife(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
@@ -43,8 +43,8 @@ func TestLife(t *testing.T) {
 		one.Revision == 0 {
 		t.Errorf("%+v", one)
 	}
-	// Again: a change, and another ttl, whose lease is another one. The record is there all the
-	// time.
+	// The same again, with a change and another TTL, whose lease is another one. The record is
+	// there all the time.
 	gone := deletions(t, client, key(s, "one"))
 	r.want(200, &done, "PUT", at, `{"addresses":["10.0.0.2:80"],"ttl":600}`)
 	clienttest.Await(t, "the change is seen", func() bool {
@@ -105,7 +105,7 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// deletions counts how often a key goes from now on.
+// deletions counts how often a key is deleted from now on.
 func deletions(t *testing.T, client *clientv3.Client, key string) func() int {
 	t.Helper()
 	a, err := client.Get(clienttest.Within(t, clienttest.Long), key)
@@ -138,7 +138,7 @@ func deletions(t *testing.T, client *clientv3.Client, key string) func() int {
 	}
 }
 
-// A program that stops renewing goes; one that renews stays.
+// An instance whose program stops renewing is removed; one that is renewed stays.
 func TestSilentProgramGoes(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
@@ -162,7 +162,7 @@ func TestSilentProgramGoes(t *testing.T) {
 	}
 }
 
-// Another process's instance is not touched.
+// Another process's instance is not changed.
 func TestTaken(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
@@ -181,7 +181,7 @@ func TestTaken(t *testing.T) {
 	}
 }
 
-// Events: all of it, then each difference; the stream ends with the agent.
+// The events are first the whole view, then each difference; the stream ends with the agent.
 func TestEvents(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
@@ -236,7 +236,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// Names with every character arrive as they are.
+// Names arrive unchanged, whatever characters they have.
 func TestNames(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)

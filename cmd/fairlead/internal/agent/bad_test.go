@@ -47,7 +47,7 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
-// Connections that do nothing, however many, keep nobody out.
+// Idle connections, however many, keep no client out.
 func TestIdleConnections(t *testing.T) {
 	const many = 10_000
 	client := clienttest.Shared(t)
@@ -73,7 +73,7 @@ func TestIdleConnections(t *testing.T) {
 	r.want(200, nil, "GET", "/healthz", "")
 }
 
-// A reader of events that does not read holds nothing up, and is let go.
+// A client that does not read its events holds nothing up, and is closed.
 func TestSlowReader(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
@@ -104,7 +104,7 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// fuzzed is the API without etcd behind it: no request gets so far.
+// fuzzed is the API without etcd behind it: no request gets as far as etcd.
 func fuzzed(t testing.TB) http.Handler {
 	client := clienttest.Dial(t, "127.0.0.1:1")
 	d := discovery.NewDirectory(client, discovery.WithLog(nil))
@@ -115,8 +115,8 @@ func fuzzed(t testing.TB) http.Handler {
 	return g.wrap(newAPI(client, discovery.JSON{}, discovery.DefaultBase, f, b))
 }
 
-// FuzzBody puts bodies; none of them makes the agent panic, or is answered otherwise than is
-// documented. There is no room for a registration, so a good one is told so.
+// FuzzBody puts bodies: none of them makes the agent panic or gets an answer that is not
+// documented. There is no room for a registration, so a valid one gets that answer.
 func FuzzBody(f *testing.F) {
 	for _, body := range []string{
 		`{"addresses":["10.0.0.1:80"],"ttl":30}`, `{"addresses":[`, `{"weight":1e400}`, "\x00\xff",
@@ -138,8 +138,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzPath renews by paths that were made up: whatever they are, there is an answer, and no
-// success.
+// FuzzPath renews with made up paths: each gets an answer, and none a success.
 func FuzzPath(f *testing.F) {
 	for _, path := range []string{
 		"a/b", "..", "%2F", "a%20b", "s/instances/i/renew", "//", "%", "\x00", "s/instances/%ff/drain?limit=9",

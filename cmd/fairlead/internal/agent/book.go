@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// LeastTTL is above what etcd's servers grant a lease for at least.
+	// LeastTTL is above the shortest TTL that etcd's servers grant.
 	LeastTTL, DefaultTTL, MaxTTL = 5 * time.Second, 30 * time.Second, time.Hour
-	// lookEvery is how often registrations are looked at whose program may be gone.
+	// lookEvery is how often the agent looks for registrations that were not renewed.
 	lookEvery = 500 * time.Millisecond
-	// pausedFor is a gap between two looks in which this process did not run: programs could not
-	// renew.
+	// pausedFor is a gap between two looks that means that this process did not run: programs could
+	// not renew.
 	pausedFor = 5 * time.Second
 )
 
 // errUnknown: no such instance is registered through this agent.
 var errUnknown = errors.New("agent: no such instance is registered here")
 
-// book has the registrations that programs make and renew.
+// book holds the registrations that programs make and renew.
 //
-// A record is kept by one of a few Registrars, each with a lease of about the programs' TTL, and
-// never closed: when the agent ends, the records stay for that TTL, and an agent that is back by
-// then takes them over. book.mu guards the maps and the fields of entries; who changes what is in
-// etcd holds the entry's turn.
+// One of a few Registrars keeps each record, with a lease of about the program's TTL. The
+// Registrars are never closed: when the agent ends, the records stay for that TTL, and an agent
+// that is back by then takes them over. book.mu guards the maps and the fields of entries; the
+// holder of an entry's turn changes its record in etcd.
 type book struct {
 	client *clientv3.Client
 	format discovery.Format
-	serve  time.Duration // a drain lasts so long at least
+	serve  time.Duration // a drain lasts at least as long
 	state  *state        // nil: nothing is kept over a restart
 	say    func(string)
 	group  *worker.Group
@@ -78,16 +78,17 @@ func newBook(
 		entries: make(map[identity]*entry), registrars: make(map[time.Duration]*discovery.Registrar)}
 }
 
-// start takes up what the state file has, and begins to look for programs that are gone.
+// start takes over the registrations of the state file, and begins to look for instances that
+// lapse.
 func (b *book) start(ctx context.Context) {
 	b.group = worker.New(ctx)
 	now := time.Now()
 	for _, r := range b.state.load(b.say) {
-		// The record has outlived the agent by its TTL at most. A program that lives gets as much
-		// to renew, since it could not.
+		// The record has outlived the agent by its TTL at most. A program that still runs gets the
+		// TTL once more, since it could not renew.
 		if ttl := r.ttl(); now.Sub(r.Renewed) <= 2*ttl && r.Instance.Validate() == nil {
 			e := b.entry(r.Instance, ttl)
-			b.entries[identity{e.in.Service, e.in.ID}] = e // nobody else is there yet
+			b.entries[identity{e.in.Service, e.in.ID}] = e // nothing else has access yet
 			<-e.turn
 			b.group.Go(func(context.Context) { b.restore(e) })
 		}
@@ -96,7 +97,7 @@ func (b *book) start(ctx context.Context) {
 	b.group.Go(func(ctx context.Context) { b.state.run(ctx, b.records, b.say) })
 }
 
-// stop leaves the records in etcd, for the agent that comes next.
+// stop leaves the records in etcd, for the next agent.
 func (b *book) stop() {
 	b.group.Stop()
 	b.state.save(b.records(), b.say)
@@ -111,8 +112,8 @@ func (b *book) restore(e *entry) {
 	}
 }
 
-// leaseFor has few values, so that there are few leases: the next one up that is 5 s times a power
-// of two.
+// leaseFor returns the next value from ttl up that is 5 s times a power of two: with few values
+// there are few leases.
 func leaseFor(ttl time.Duration) time.Duration {
 	lease := LeastTTL
 	for lease < ttl {
@@ -121,7 +122,7 @@ func leaseFor(ttl time.Duration) time.Duration {
 	return lease
 }
 
-// registrar is the one for records of a lease.
+// registrar returns the Registrar for records with a lease.
 func (b *book) registrar(lease time.Duration) *discovery.Registrar {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -149,7 +150,7 @@ func (b *book) register(ctx context.Context, e *entry, in discovery.Instance, le
 	return nil
 }
 
-// entry is a new one.
+// entry returns a new entry.
 func (b *book) entry(in discovery.Instance, ttl time.Duration) *entry {
 	e := &entry{turn: make(chan struct{}, 1), in: in, ttl: ttl, renewal: time.Now()}
 	e.ctx, e.cancel = context.WithCancel(b.group.Context())
@@ -173,7 +174,7 @@ func (b *book) dropLocked(e *entry) {
 	b.state.changed()
 }
 
-// take finds an entry and takes its turn, which the caller gives back.
+// take finds an entry and takes its turn; the caller gives the turn back.
 func (b *book) take(ctx context.Context, id identity) (*entry, error) {
 	for {
 		b.mu.Lock()
@@ -197,10 +198,10 @@ func (b *book) take(ctx context.Context, id identity) (*entry, error) {
 	}
 }
 
-// put registers an instance, or changes and renews it, and returns when etcd has it.
+// put registers an instance, or changes and renews it, and returns when etcd has the record.
 func (b *book) put(ctx context.Context, in discovery.Instance, ttl time.Duration) (created bool, err error) {
 	id := identity{in.Service, in.ID}
-	_, _ = b.renew(id, 0) // also if etcd is away
+	_, _ = b.renew(id, 0) // so that the instance does not lapse while etcd is away
 	e, err := b.take(ctx, id)
 	for errors.Is(err, errUnknown) {
 		if err = b.reserve(in, ttl); err == nil {
@@ -223,7 +224,7 @@ func (b *book) put(ctx context.Context, in discovery.Instance, ttl time.Duration
 	gone := e.gone
 	b.mu.Unlock()
 	if gone {
-		return false, errUnknown // etcd took longer than its TTL
+		return false, errUnknown // etcd took longer than the instance's TTL
 	}
 	return created, b.state.stored(ctx)
 }
@@ -245,15 +246,15 @@ func (b *book) reserve(in discovery.Instance, ttl time.Duration) error {
 
 var errFull = errors.New("agent: it has no room for more registrations")
 
-// settle makes the record what it is to be; the caller holds the turn.
+// settle brings the record up to date; the caller holds the turn.
 func (b *book) settle(ctx context.Context, e *entry, in discovery.Instance, ttl time.Duration) error {
 	lease, reg := leaseFor(ttl), e.reg.Load()
-	if reg == nil || reg.Closed() { // by a drain that was broken off at its end
+	if reg == nil || reg.Closed() { // a drain that was cancelled at its end has closed it
 		return b.register(ctx, e, in, lease)
 	}
 	if !same(reg.Instance(), in) {
 		if err := reg.Update(ctx, func(i *discovery.Instance) {
-			state := i.State // an operator's
+			state := i.State // an operator may have set it
 			*i = in
 			i.State = state
 		}); err != nil {
@@ -270,13 +271,13 @@ func (b *book) settle(ctx context.Context, e *entry, in discovery.Instance, ttl 
 	return reg.Close(ctx)
 }
 
-// same reports that two declarations are alike, whatever the state.
+// same reports whether two declarations are alike, apart from the state.
 func same(x, y discovery.Instance) bool {
 	x.State, y.State = "", ""
 	return x.Equal(&y)
 }
 
-// renew gives an instance its TTL again, and more.
+// renew gives an instance its whole TTL again, and more in addition.
 func (b *book) renew(id identity, more time.Duration) (ttl time.Duration, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -289,7 +290,8 @@ func (b *book) renew(id identity, more time.Duration) (ttl time.Duration, err er
 	return e.ttl, nil
 }
 
-// remove takes an instance out. What etcd does not take before ctx ends goes on in the background.
+// remove deletes an instance's record. A deletion that fails before ctx ends goes on in the
+// background.
 func (b *book) remove(ctx context.Context, id identity) error {
 	e, err := b.take(ctx, id)
 	if err != nil {
@@ -305,9 +307,9 @@ func (b *book) remove(ctx context.Context, id identity) error {
 	return b.state.stored(ctx)
 }
 
-// drain marks an instance as draining, waits until those who follow it have seen that, for limit at
-// most, and takes it out. If ctx ends first, it stays, draining, until it lapses; so does one that
-// etcd refuses to mark, as it was.
+// drain marks an instance as draining, waits until its followers have seen that, for at most limit,
+// and removes it. If ctx ends first, the instance stays, draining, until it lapses. If etcd refuses
+// the mark, the instance stays as it was until it lapses.
 func (b *book) drain(ctx context.Context, id identity, limit time.Duration) error {
 	if _, err := b.renew(id, limit); err != nil {
 		return err
@@ -322,13 +324,13 @@ func (b *book) drain(ctx context.Context, id identity, limit time.Duration) erro
 			return err
 		}
 	}
-	// What is closed goes, if not at once: etcd is asked until it has taken that, or the lease has
-	// ended.
+	// A closed record goes, if not at once: etcd is asked again until it has deleted the record, or
+	// the lease has ended.
 	b.drop(e)
 	return errors.Join(err, b.state.stored(ctx))
 }
 
-// look takes out the instances whose programs have not renewed them.
+// look removes the instances that their programs have not renewed.
 func (b *book) look(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -348,14 +350,14 @@ func (b *book) look(ctx context.Context) {
 	}
 }
 
-// lapse is an entry that is over. A request that came late may be changing it, so why is put into
-// words under the lock.
+// lapse is an entry that has lapsed. A late request may be changing the entry, so why is written
+// under the lock.
 type lapse struct {
 	entry *entry
 	why   string
 }
 
-// lapsed are the entries that are over by now, which are forgotten.
+// lapsed forgets the entries that have lapsed, and returns them.
 func (b *book) lapsed(now time.Time, gap time.Duration) (over []lapse) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -387,11 +389,11 @@ func (b *book) clear(ctx context.Context, e *entry) {
 	}
 	defer func() { e.turn <- struct{}{} }()
 	if reg := e.reg.Load(); reg != nil {
-		_ = reg.Close(ctx) // ends early only with the agent
+		_ = reg.Close(ctx) // fails only when the agent ends
 	}
 }
 
-// records are the registrations as the state file has them.
+// records returns the registrations as the state file holds them.
 func (b *book) records() []record {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -402,7 +404,7 @@ func (b *book) records() []record {
 		e := b.entries[id]
 		in := e.in
 		if reg := e.reg.Load(); reg != nil {
-			in = reg.Instance() // draining, if an operator says so
+			in = reg.Instance() // draining, if an operator has set that
 		}
 		list = append(list, record{Instance: in, TTL: int64(e.ttl / time.Second), Renewed: e.renewal.UTC()})
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// startBook runs a book alone.
+// startBook runs a book without an agent.
 func startBook(t *testing.T, client *clientv3.Client, s *state, say func(string)) *book {
 	t.Helper()
 	b := newBook(client, discovery.JSON{}, s, 10, 0, say)
@@ -31,8 +31,8 @@ func declared(t *testing.T, id string) discovery.Instance {
 	return discovery.Instance{Service: t.Name(), ID: id, Addresses: []string{"10.0.0.1:80"}}
 }
 
-// A registration lapses while a request changes it that etcd does not answer: who says so does not
-// read what the request writes.
+// A registration lapses while a request changes it and etcd does not answer: the report of that
+// does not read fields that the request writes.
 func TestLapseWhileItChanges(t *testing.T) {
 	said := make(chan string, 10)
 	b := startBook(t, clienttest.Dial(t, "127.0.0.1:1"), nil, func(line string) { said <- line })
@@ -123,8 +123,8 @@ func mayWriteKeys(ctx context.Context, c *clientv3.Client, prefix string) error 
 	return err
 }
 
-// An instance whose drain was broken off at its very end is registered again by the next
-// declaration, though that says nothing new.
+// An instance whose drain was cancelled at its very end is registered again by the next
+// declaration, even if that changes nothing.
 func TestDeclaredAfterItClosed(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := startBook(t, client, nil, func(line string) { t.Log(line) })
@@ -152,8 +152,8 @@ func TestDeclaredAfterItClosed(t *testing.T) {
 	}
 }
 
-// However often an instance changes its TTL, and with it the lease, the record is there all the
-// time.
+// The record is there all the time, however often an instance changes its TTL, and with it the
+// lease.
 func TestLeaseChanges(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := startBook(t, client, nil, func(line string) { t.Log(line) })
@@ -176,8 +176,7 @@ func TestLeaseChanges(t *testing.T) {
 	}
 }
 
-// A request that was cut off at the agent's end does not wait for a file that nobody writes any
-// more.
+// A request that was cut off at the agent's end does not wait for a file that will not be written.
 func TestLateRequest(t *testing.T) {
 	client := clienttest.Shared(t)
 	b := newBook(
@@ -202,8 +201,8 @@ func TestLateRequest(t *testing.T) {
 	}
 }
 
-// Health and metrics are of all that the agent answers from, also of what was asked for over DNS
-// alone.
+// Health and metrics cover all services that the agent follows, also those that clients ask for
+// over DNS only.
 func TestHealthOfNames(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	r := start(

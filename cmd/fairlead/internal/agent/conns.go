@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// conns bounds the connections of a server. When there are too many, the one goes that has been
-// idle for longest; so idle ones keep nobody out.
+// conns bounds the connections of a server. When there are too many, it closes the connection that
+// has been idle for longest, so that idle connections keep no client out.
 type conns struct {
 	most int
 
 	mu    sync.Mutex
-	quiet list.List // of net.Conn, that have asked for nothing, the one of longest first
+	quiet list.List // of net.Conn without a request, the one that has been idle for longest first
 	at    map[net.Conn]*list.Element
 	open  map[net.Conn]bool
 }
@@ -25,7 +25,7 @@ func (c *conns) note(conn net.Conn, s http.ConnState) {
 	}
 }
 
-// change returns the connection that is to be closed, if any.
+// change returns the connection to close, if there is one.
 func (c *conns) change(conn net.Conn, s http.ConnState) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +46,7 @@ func (c *conns) change(conn net.Conn, s http.ConnState) net.Conn {
 	if len(c.open) <= c.most {
 		return nil
 	}
-	over := conn // all others are busy
+	over := conn // all other connections are busy
 	if e := c.quiet.Front(); e != nil {
 		over = c.quiet.Remove(e).(net.Conn)
 		delete(c.at, over)

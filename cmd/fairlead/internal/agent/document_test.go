@@ -12,10 +12,10 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// documented checks requests and answers against the document.
+// documented checks requests and answers against openapi.json.
 type documented struct {
 	router routers.Router
-	// wrong: the requests are meant to be wrong, only the answers are checked.
+	// wrong says that the requests are meant to be wrong: only the answers are checked.
 	wrong bool
 	seen  map[string]bool // operations
 }
@@ -36,7 +36,7 @@ func newDocumented(t testing.TB) *documented {
 	return &documented{router: router, seen: make(map[string]bool)}
 }
 
-// check compares one exchange with the document.
+// check compares one exchange with openapi.json.
 func (d *documented) check(t testing.TB, r *http.Request, body []byte, answer *http.Response, text []byte) {
 	t.Helper()
 	route, params, err := d.router.FindRoute(r)

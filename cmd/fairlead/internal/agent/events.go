@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// beatEvery is how often a quiet stream says that it lives.
+	// beatEvery is how often a quiet stream gets a comment, which shows that it is alive.
 	beatEvery = 15 * time.Second
-	// sendWithin is how long a reader may take for an event. Meanwhile changes are joined, so a
-	// slow one costs nothing more.
+	// sendWithin is how long a reader may take for an event. Meanwhile changes are merged, so a
+	// slow reader costs no more memory.
 	sendWithin = 10 * time.Second
 )
 
-// changeEvent is what has changed since the event before.
+// changeEvent holds the changes since the event before.
 type changeEvent struct {
 	Service string `json:"service"`
 	sureness
@@ -30,8 +30,8 @@ type changeEvent struct {
 	Split   discovery.Split       `json:"split,omitempty"`
 }
 
-// events follows a service: first an event "view" with all of it, then an event "change" for each
-// difference.
+// events follows a service: first comes an event "view" with all of it, then an event "change" for
+// each difference.
 func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.streams <- struct{}{}:
@@ -54,7 +54,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	out := &stream{w: w, control: http.NewResponseController(w)}
-	err = out.flush(": \n\n") // so that the client knows that it is answered
+	err = out.flush(": \n\n") // so that the client gets the header now
 	for first := true; err == nil; {
 		change, got := next(ctx, sub)
 		switch {
@@ -81,7 +81,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// next waits for a change, not longer than a stream may be quiet.
+// next waits for a change, for at most beatEvery.
 func next(ctx context.Context, sub *discovery.Subscription) (discovery.Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, beatEvery)
 	defer cancel()
@@ -106,7 +106,7 @@ func difference(service string, sub *discovery.Subscription, c *discovery.Change
 	return e
 }
 
-// stream writes events, each in bounded time.
+// stream writes events, each within sendWithin.
 type stream struct {
 	w       io.Writer
 	control *http.ResponseController

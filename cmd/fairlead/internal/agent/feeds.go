@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// idleAfter is how long nobody must have asked for a service that is let go.
+	// idleAfter is how long nobody must have asked for a service before it is dropped.
 	idleAfter = 5 * time.Minute
 	// loadWithin is how long the first view of a service may take.
 	loadWithin = 2 * time.Second
@@ -22,8 +22,8 @@ var (
 	errUnready = errors.New("agent: etcd does not answer, and nothing is known of the service")
 )
 
-// feeds are the services that somebody asks for over HTTP. Each costs etcd a watch, so there are
-// only so many.
+// feeds are the services that clients ask for over HTTP. Each costs etcd a watch, so their number
+// is limited.
 type feeds struct {
 	directory *discovery.Directory
 	most      int
@@ -36,7 +36,7 @@ type feed struct {
 	*discovery.Subscription
 	since   time.Time
 	asked   time.Time         // guarded by feeds.mu
-	pickers [2]*pick.Balancer // by weight, by key; guarded by feeds.mu, nil until they are wanted
+	pickers [2]*pick.Balancer // by weight, by key; guarded by feeds.mu, nil until the first use
 }
 
 // at begins to follow a service, if it is not followed yet.
@@ -60,7 +60,7 @@ func (f *feeds) at(service string) (*feed, error) {
 	return one, nil
 }
 
-// ready is at, with a view.
+// ready calls at, and waits for a view.
 func (f *feeds) ready(ctx context.Context, service string) (*feed, *discovery.View, error) {
 	one, err := f.at(service)
 	if err != nil {
@@ -68,7 +68,7 @@ func (f *feeds) ready(ctx context.Context, service string) (*feed, *discovery.Vi
 	}
 	ctx, cancel := context.WithDeadline(ctx, one.since.Add(loadWithin))
 	defer cancel()
-	_ = one.Ready(ctx) // the view tells
+	_ = one.Ready(ctx) // View says whether there is one
 	if v := one.View(); v != nil {
 		return one, v, nil
 	}
@@ -96,7 +96,7 @@ func (f *feeds) picker(one *feed, service string, byKey bool) (*pick.Balancer, e
 	return one.pickers[at], nil
 }
 
-// makeRoom lets the service without instances go that was asked for longest ago.
+// makeRoom drops the service without instances whose last request is the oldest.
 func (f *feeds) makeRoom() bool {
 	var drop string
 	for name, one := range f.byName {
@@ -127,8 +127,8 @@ func (one *feed) empty() bool {
 	return v == nil || v.Len() == 0
 }
 
-// run lets services go that nobody asks for. What is known stays while etcd is away: it could not
-// be had again.
+// run drops services that nobody asks for. Known instances stay while etcd is away: they could not
+// be read again.
 func (f *feeds) run(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -144,7 +144,7 @@ func (f *feeds) run(ctx context.Context) {
 		case now := <-tick.C:
 			f.mu.Lock()
 			for name, one := range f.byName {
-				// To look at the view tells instances that drain that they are seen.
+				// Reading the view acknowledges to draining instances that they are seen.
 				if empty := one.empty(); now.Sub(one.asked) >= idleAfter && (empty || !one.Status().Stale) {
 					f.drop(name)
 				}
@@ -154,7 +154,7 @@ func (f *feeds) run(ctx context.Context) {
 	}
 }
 
-// known adds what is followed.
+// known adds the services that are followed.
 func (f *feeds) known(all map[string]*discovery.Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

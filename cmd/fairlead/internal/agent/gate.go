@@ -9,9 +9,9 @@ import (
 	"google.golang.org/grpc/stats"
 )
 
-// gate bounds the connections to a gRPC server, as conns does for HTTP: one without streams counts
-// as idle. It is the server's listener, and has to be its stats.Handler too, which alone is told
-// whose a stream is.
+// gate bounds the connections to a gRPC server, as conns does for HTTP: a connection without
+// streams counts as idle. It is the server's listener, and must be its stats.Handler too: only that
+// learns which connection a stream belongs to.
 type gate struct {
 	net.Listener
 	conns conns
@@ -24,7 +24,7 @@ type gated struct {
 	net.Conn
 	of *gate
 
-	mu      sync.Mutex // held over what is noted, which has to be in order
+	mu      sync.Mutex // held while a state is noted: states have to be noted in order
 	streams int
 	closed  bool
 }
@@ -33,7 +33,7 @@ func newGate(l net.Listener, most int) *gate {
 	return &gate{Listener: l, conns: conns{most: most}, from: make(map[string]*gated)}
 }
 
-// Accept admits a connection, for which another one may go.
+// Accept admits a connection; another one may be closed for it.
 func (g *gate) Accept() (net.Conn, error) {
 	conn, err := g.Listener.Accept()
 	if err != nil {
@@ -47,7 +47,7 @@ func (g *gate) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// note says how a connection is.
+// note notes the state of a connection.
 func (c *gated) note(s http.ConnState) {
 	c.mu.Lock()
 	over := c.noteLocked(s)
@@ -63,8 +63,8 @@ func (c *gated) noteLocked(s http.ConnState) net.Conn {
 	return c.of.conns.change(c, s)
 }
 
-// closeOver closes the connection that is one too many, if there is one. The caller holds no lock:
-// it is another connection's.
+// closeOver closes the connection that is one too many, if there is one. The caller holds no lock
+// of its own connection, since this is another one.
 func closeOver(over net.Conn) {
 	if over != nil {
 		over.Close()
@@ -82,7 +82,7 @@ func (c *gated) Close() error {
 	return c.Conn.Close()
 }
 
-// streamed counts streams that begin or end.
+// streamed counts a stream that begins or ends.
 func (c *gated) streamed(n int) {
 	c.mu.Lock()
 	var over net.Conn
@@ -110,7 +110,7 @@ func (g *gate) TagConn(ctx context.Context, info *stats.ConnTagInfo) context.Con
 func (g *gate) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	c, _ := ctx.Value(gatedKey{}).(*gated)
 	if c == nil {
-		return // it was closed before its first stream
+		return // the connection was closed before its first stream
 	}
 	switch s.(type) {
 	case *stats.Begin:
@@ -120,7 +120,7 @@ func (g *gate) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	}
 }
 
-// HandleConn does nothing: Accept and Close say it.
+// HandleConn does nothing: Accept and Close note the states of connections.
 func (g *gate) HandleConn(context.Context, stats.ConnStats) {}
 
 // TagRPC changes nothing: the context is the connection's.

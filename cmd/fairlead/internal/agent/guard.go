@@ -18,10 +18,10 @@ func (a access) writes(service string) bool { return a.all || a.grant.allows(ser
 
 type accessKey struct{}
 
-// guard lets requests through that may be answered, and says what they may do.
+// guard admits requests, and finds out what each may do.
 type guard struct {
-	tokens  *tokens // nil: there are none
-	private bool    // others reach it, so reading needs a token too
+	tokens  *tokens // nil without a file of tokens
+	private bool    // other machines reach it, so reading needs a token too
 	socket  bool    // a unix socket
 	hosts   map[string]bool
 }
@@ -72,7 +72,7 @@ func (g *guard) admit(r *http.Request) (access, error) {
 
 var errNoToken = &apiError{http.StatusUnauthorized, "token", "a valid token is needed, as Authorization: Bearer TOKEN"}
 
-// mayWrite says whether a request may change a service.
+// mayWrite returns an error if a request may not change a service.
 func mayWrite(r *http.Request, service string) error {
 	a, _ := r.Context().Value(accessKey{}).(access)
 	switch {

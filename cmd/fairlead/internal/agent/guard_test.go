@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// Who may do what, and that tokens are in no answer and no log.
+// Each kind of access may do what it should and no more, and tokens are in no answer and no log.
 func TestAccess(t *testing.T) {
 	client := clienttest.Shared(t)
 	r := start(t, client, nil)
@@ -59,7 +59,7 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// The file of tokens: what is refused, and that changes are noticed.
+// Bad files of tokens are refused, and changes are noticed.
 func TestTokenFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens")
 	write := func(text string, mode os.FileMode) {
@@ -112,7 +112,7 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
-// The socket is this user's alone, and writes through it need no token.
+// Only this user can connect to the socket, and writes through it need no token.
 func TestSocket(t *testing.T) {
 	client := clienttest.Shared(t)
 	path := filepath.Join(t.TempDir(), "agent.sock")

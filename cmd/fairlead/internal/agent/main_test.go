@@ -37,7 +37,8 @@ type running struct {
 	said strings.Builder
 }
 
-// start runs an agent on loopback, with a token for everything that begins with the test's name.
+// start runs an agent on loopback, with a token for all services whose names begin with the name of
+// the test.
 func start(t *testing.T, client *clientv3.Client, change func(*Options)) *running {
 	t.Helper()
 	tokens := filepath.Join(t.TempDir(), "tokens")
@@ -128,7 +129,7 @@ func (r *running) call(method, path, body string, header ...string) (int, string
 	return a.StatusCode, string(bytes.TrimSpace(text))
 }
 
-// want is call, for an answer with a status, decoded.
+// want makes a call that must be answered with a status, and decodes the answer.
 func (r *running) want(status int, into any, method, path, body string, header ...string) {
 	r.t.Helper()
 	got, text := r.call(method, path, body, header...)
@@ -142,7 +143,7 @@ func (r *running) want(status int, into any, method, path, body string, header .
 	}
 }
 
-// ids are the instances of a service as the agent has them.
+// ids returns the instances of a service that the agent knows.
 func (r *running) ids(service string) (ids []string) {
 	r.t.Helper()
 	var v viewAnswer
@@ -153,15 +154,15 @@ func (r *running) ids(service string) (ids []string) {
 	return ids
 }
 
-// instance is the path of one.
+// instance returns the path of an instance.
 func instance(service, id string) string { return "/v1/services/" + service + "/instances/" + id }
 
-// key is where our format has an instance.
+// key returns the key of an instance in our format.
 func key(service, id string) string {
 	return discovery.JSON{}.Key(&discovery.Instance{Service: service, ID: id})
 }
 
-// exists says whether etcd has a record.
+// exists reports whether etcd has a record.
 func exists(t *testing.T, client *clientv3.Client, key string) bool {
 	t.Helper()
 	a, err := client.Get(clienttest.Within(t, clienttest.Long), key)

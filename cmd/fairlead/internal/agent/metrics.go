@@ -11,13 +11,13 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// healthAnswer says how the agent is. It is well while it answers, also if etcd is away: then the
-// answers are old.
+// healthAnswer is the agent's state. The agent is healthy while it answers, even if etcd is away:
+// then its answers are stale.
 type healthAnswer struct {
 	Status        string  `json:"status"` // ok, stale or draining
 	Services      int     `json:"services"`
-	Stale         int     `json:"stale"` // of them
-	Age           float64 `json:"age"`   // of the oldest, in seconds
+	Stale         int     `json:"stale"` // how many of them are stale
+	Age           float64 `json:"age"`   // of the oldest view, in seconds
 	Registrations int     `json:"registrations"`
 }
 
@@ -40,19 +40,19 @@ func (a *api) health(*http.Request) (int, any, error) {
 	return http.StatusOK, h, nil
 }
 
-// known is what the agent knows, for all who ask it, over HTTP, DNS or otherwise.
+// known counts what the agent knows of the services that clients ask for, by whatever protocol.
 type known struct {
 	services, stale, instances int
-	age                        time.Duration // of the oldest
+	age                        time.Duration // of the oldest view
 }
 
-// knower has services that it follows.
+// knower adds the services that it follows.
 type knower interface {
 	known(all map[string]*discovery.Subscription)
 }
 
 func (a *api) known() (k known) {
-	all := make(map[string]*discovery.Subscription) // each once: all follow the same views
+	all := make(map[string]*discovery.Subscription) // by name, so each counts once: all followers share its views
 	for _, one := range a.knowers {
 		one.known(all)
 	}
@@ -70,7 +70,7 @@ func (a *api) known() (k known) {
 	return k
 }
 
-// metrics is the agent's own metrics.
+// metrics returns the handler of the agent's own metrics.
 func (a *api) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
 	gauge := func(name, help string, f func() float64) {

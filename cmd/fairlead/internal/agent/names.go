@@ -7,8 +7,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// names are the services that somebody asks for over DNS: the nameserver's Source, which remembers
-// what it follows, so that the agent can say how old all of its answers are.
+// names are the services that clients ask for over DNS. It is the nameserver's Source and remembers
+// which services it follows, so that the agent can say how old all of its answers are.
 type names struct {
 	directory *discovery.Directory
 
@@ -47,7 +47,7 @@ func (f *nameFeed) Close() {
 	f.Feed.Close()
 }
 
-// known adds what is followed.
+// known adds the services that are followed.
 func (n *names) known(all map[string]*discovery.Subscription) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Options say what an agent does. What is empty is switched off.
+// Options say what an agent serves. An empty option switches its part off.
 type Options struct {
 	Format discovery.Format // how records are stored
-	Base   string           // what their keys begin with
-	Name   string           // as which it announces itself; "fairlead agent" if empty
-	Files  string           // directory of what survives a restart: last known instances, registrations
+	Base   string           // prefix of their keys
+	Name   string           // the name with which it announces itself; "fairlead agent" if empty
+	Files  string           // directory of the files that survive a restart: last known instances, registrations
 
 	DNS     string // HOST:PORT
 	Answers nameserver.Options
@@ -27,20 +27,20 @@ type Options struct {
 	TokenFile string
 	Socket    string // path of a unix socket, whose users may write
 
-	exposed bool // tests have loopback count as reachable by others
+	exposed bool // set by tests: loopback counts as reachable by others
 
 	PrometheusFile     string   // written for file_sd
-	PrometheusServices []string // that it has: names, and beginnings of names that end in *; empty: all
+	PrometheusServices []string // that the file has: names, and beginnings of names that end in *; empty: all
 
 	XDS                     string   // HOST:PORT
 	XDSServices             []string // followed all the time
-	XDSCert, XDSKey, XDSCAs string   // files, for TLS; clients prove who they are by a certificate of XDSCAs
+	XDSCert, XDSKey, XDSCAs string   // files, for TLS; clients authenticate with a certificate of XDSCAs
 
-	// Say tells people what goes wrong, a line each.
+	// Say reports failures to people, a line each.
 	Say func(string)
 }
 
-// Check says what is wrong with the options, before anything is done.
+// Check returns what is wrong with the options, before anything is opened.
 func (o *Options) Check() error {
 	if o.DNS == "" && o.HTTP == "" && o.Socket == "" && o.PrometheusFile == "" && o.XDS == "" {
 		return errors.New("nothing to do: give --dns, --http, --socket, --prometheus or --xds")
@@ -114,7 +114,8 @@ func (o *Options) checkPrometheus() error {
 	return nil
 }
 
-// CheckDNS says whether DNS may be answered there: on loopback, or for networks that are named.
+// CheckDNS returns an error unless only clients on this machine or in the named networks get
+// answers.
 func CheckDNS(address string, allow []netip.Prefix) error { return checkDNS(address, allow, false) }
 
 func checkDNS(address string, allow []netip.Prefix, exposed bool) error {
@@ -126,7 +127,8 @@ func checkDNS(address string, allow []netip.Prefix, exposed bool) error {
 	return err
 }
 
-// onLoopback reports that only this machine reaches an address. A name is looked at, not resolved.
+// onLoopback reports whether only this machine reaches an address. A name is judged as it is, not
+// resolved.
 func onLoopback(address string) (bool, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// metaLabel begins the labels that Prometheus drops after relabeling.
+// metaLabel is the prefix of labels that Prometheus drops after relabeling.
 const metaLabel = "__meta_fairlead_"
 
-// targetGroup is an instance, as Prometheus' http_sd and file_sd take it.
+// targetGroup is an instance in the format of Prometheus' http_sd and file_sd.
 type targetGroup struct {
 	Targets []string          `json:"targets"`
 	Labels  map[string]string `json:"labels"`
 }
 
-// newTarget is an instance's: its preferred address; false if that leads nowhere. Instances that
-// drain are targets too: they still run.
+// newTarget returns the target of an instance, with its preferred address; false if the instance
+// has no usable address. Draining instances are targets too: they still run.
 func newTarget(in *discovery.Instance) (targetGroup, bool) {
 	if len(in.Addresses) == 0 {
 		return targetGroup{}, false
@@ -48,20 +48,20 @@ func newTarget(in *discovery.Instance) (targetGroup, bool) {
 	set("weight", strconv.Itoa(in.EffectiveWeight()))
 	set("draining", strconv.FormatBool(in.IsDraining()))
 	if len(in.Tags) > 0 {
-		set("tags", ","+strings.Join(in.Tags, ",")+",") // so that ",tag," finds each, as with other systems
+		set("tags", ","+strings.Join(in.Tags, ",")+",") // so that ",tag," finds each tag, as with others
 	}
 	keys := make([]string, 0, len(in.Metadata))
 	for k := range in.Metadata {
 		keys = append(keys, k)
 	}
-	slices.Sort(keys) // of several that become the same label, the first counts
+	slices.Sort(keys) // of several keys that become the same label, the first counts
 	for _, k := range keys {
 		set("metadata_"+labelName(k), in.Metadata[k])
 	}
 	return targetGroup{[]string{at}, l}, true
 }
 
-// labelName has what a label's name may not have as an underscore.
+// labelName replaces with underscores the characters that a label's name may not have.
 func labelName(key string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
@@ -71,8 +71,8 @@ func labelName(key string) string {
 	}, key)
 }
 
-// targetList is the targets of views, in the order of services and ids. They are made one by one,
-// when they are encoded: of all together there would be more than of all that the agent knows.
+// targetList is the targets of views, in the order of services and ids. It makes them one by one
+// while it encodes: all at once would take more memory than all that the agent knows.
 type targetList struct {
 	views  []*discovery.View
 	filter discovery.Filter
@@ -95,9 +95,9 @@ func (l targetList) all() iter.Seq[targetGroup] {
 	}
 }
 
-// encode writes the list for Prometheus, a line for each target.
+// encode writes the list for Prometheus, a target per line.
 func (l targetList) encode(to io.Writer) error {
-	w := bufio.NewWriter(to) // keeps its first error
+	w := bufio.NewWriter(to) // keeps its first error until Flush
 	before := "[\n"
 	for g := range l.all() {
 		text, err := json.Marshal(g)
@@ -116,8 +116,8 @@ func (l targetList) encode(to io.Writer) error {
 	return w.Flush()
 }
 
-// targets is what Prometheus' http_sd asks for. It fails if a service is not known: then Prometheus
-// keeps the targets that it has.
+// targets answers Prometheus' http_sd. It fails if a service is not known: then Prometheus keeps
+// its targets.
 func (a *api) targets(r *http.Request) (int, any, error) {
 	f, err := filter(r)
 	if err != nil {
@@ -131,7 +131,7 @@ func (a *api) targets(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	for _, name := range names { // all are being read before the first is waited for
+	for _, name := range names { // begin to read all of them before waiting for the first
 		if _, err := a.feeds.at(name); err != nil {
 			return 0, nil, err
 		}
@@ -147,8 +147,7 @@ func (a *api) targets(r *http.Request) (int, any, error) {
 	return http.StatusOK, targetList{views, f}, nil
 }
 
-// matching are the services that are named, and those whose names begin as a pattern says, in
-// order.
+// matching returns the services that are named, and those that match a pattern, in order.
 func (a *api) matching(ctx context.Context, patterns []string) ([]string, error) {
 	var names []string
 	var all []serviceCount

@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// What Prometheus gets, to the letter, over HTTP and in the file; and that it keeps its targets
-// while etcd is away.
+// Prometheus gets exactly these targets, over HTTP and in the file, and keeps them while etcd is
+// away.
 func TestPrometheus(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	dir := t.TempDir()
@@ -81,7 +81,7 @@ func TestPrometheus(t *testing.T) {
 	r.stop()
 	client.Close()
 	r = start(t, clienttest.Dial(t, c.Endpoints()...), options)
-	r.want(503, nil, "GET", query, "") // so that Prometheus keeps what it has
+	r.want(503, nil, "GET", query, "") // so that Prometheus keeps its targets
 	clienttest.Await(
 		t,
 		"it answers for services with a name",
@@ -102,7 +102,7 @@ func TestPrometheus(t *testing.T) {
 	)
 }
 
-// A file that cannot be written is told once, and written when it can be.
+// A file that cannot be written is reported once, and is written as soon as it can be.
 func TestPrometheusFileUnwritable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -15,10 +15,10 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// listEvery bounds how often etcd is asked for the names of all services.
+// listEvery is the shortest time between two reads of the names of all services.
 const listEvery = time.Second
 
-// viewAnswer is a service as it was last known.
+// viewAnswer is the last known view of a service.
 type viewAnswer struct {
 	Service string `json:"service"`
 	sureness
@@ -30,7 +30,7 @@ type viewAnswer struct {
 type sureness struct {
 	Revision int64   `json:"revision"` // 0: from a file
 	Stale    bool    `json:"stale"`
-	Age      float64 `json:"age"` // seconds since it was known to be right
+	Age      float64 `json:"age"` // seconds since it was last known to be current
 }
 
 func sure(s *discovery.Subscription, v *discovery.View) sureness {
@@ -142,7 +142,7 @@ func (a *api) list(r *http.Request) (int, any, error) {
 	return http.StatusOK, answer, err
 }
 
-// listing is the list of all services, at most listEvery old if etcd answers.
+// listing returns the list of all services, at most listEvery old if etcd answers.
 func (a *api) listing(ctx context.Context) (listAnswer, error) {
 	l := &a.listed
 	l.mu.Lock()
@@ -161,7 +161,7 @@ func (a *api) listing(ctx context.Context) (listAnswer, error) {
 	return listAnswer{sureness{l.revision, stale, seconds(time.Since(l.at))}, l.services}, nil
 }
 
-// read asks etcd which services there are.
+// read reads from etcd which services there are.
 func (a *api) read(ctx context.Context, l *listing) error {
 	if a.base == "" {
 		return &apiError{
@@ -186,7 +186,7 @@ func (a *api) read(ctx context.Context, l *listing) error {
 		name := rest[:i]
 		if escaped {
 			if name, err = url.PathUnescape(name); err != nil {
-				continue // no service of ours
+				continue // not one of our services
 			}
 		}
 		counts[name]++

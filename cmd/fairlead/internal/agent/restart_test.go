@@ -14,8 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Registrations survive an agent that restarts, and an operator's drain does; those of programs
-// that are gone go then.
+// Registrations survive a restart of the agent, and so does an operator's drain; then the instances
+// of programs that have ended lapse.
 func TestRestart(t *testing.T) {
 	c := etcdtest.Shared(t)
 	watcher := clienttest.Shared(t)
@@ -58,7 +58,7 @@ func TestRestart(t *testing.T) {
 	r.want(204, nil, "DELETE", instance(s, "one"), "")
 }
 
-// While etcd is away an agent starts, and answers what was last known, and says so.
+// An agent that starts while etcd is away answers with the last known instances, marked as stale.
 func TestStartsWithoutEtcd(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -109,7 +109,7 @@ func TestStartsWithoutEtcd(t *testing.T) {
 	)
 }
 
-// A state file that is cut short, or of another version, is kept aside, and the agent serves.
+// A state file that is cut short, or of another version, is moved aside, and the agent serves.
 func TestBadState(t *testing.T) {
 	client := clienttest.Shared(t)
 	for name, text := range map[string]string{
@@ -134,7 +134,7 @@ func TestBadState(t *testing.T) {
 	}
 }
 
-// What was renewed too long ago does not come back.
+// A registration that was renewed too long ago does not come back.
 func TestOldState(t *testing.T) {
 	client := clienttest.Shared(t)
 	dir := t.TempDir()

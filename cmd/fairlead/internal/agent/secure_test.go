@@ -20,8 +20,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Where others reach it, HTTP is served with TLS, and takes a token for everything. A certificate
-// that is replaced is used.
+// At an address that others reach, HTTP is served with TLS, and every request needs a token. A
+// replaced certificate is used.
 func TestHTTPS(t *testing.T) {
 	ca := etcdtest.NewTLS(t)
 	cert, key := ca.Issue(t, "agent", etcdtest.Certificate{DNSNames: []string{"localhost"}})
@@ -71,7 +71,7 @@ func TestHTTPS(t *testing.T) {
 	clienttest.Await(t, "the new certificate is used", func() bool { return serial(t, at, config) != was })
 }
 
-// plain is what a request without TLS gets.
+// plain returns the answer to a request without TLS.
 func plain(t *testing.T, at string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", at)
@@ -82,7 +82,7 @@ func plain(t *testing.T, at string) string {
 	if _, err := io.WriteString(c, "GET /healthz HTTP/1.0\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	text, _ := io.ReadAll(c) // what came before it was cut off
+	text, _ := io.ReadAll(c) // what was sent before the connection was cut off
 	return string(text)
 }
 
@@ -96,14 +96,14 @@ func serial(t *testing.T, at string, config *tls.Config) string {
 		t.Fatal(err)
 	}
 	if err != nil {
-		return "" // between the two files
+		return "" // only one of the two files is replaced yet
 	}
 	defer c.Close()
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// DNS where others reach it answers this machine and the networks that are named, and takes nobody
-// else's queries.
+// At an address that others reach, DNS answers queries of this machine and of the named networks,
+// and of no others.
 func TestAllowedNetworks(t *testing.T) {
 	o := Options{DNS: "127.0.0.1:0", exposed: true}
 	if err := o.Check(); err == nil {
@@ -125,7 +125,7 @@ func TestAllowedNetworks(t *testing.T) {
 	}
 }
 
-// Under systemd it says when it serves, and when it begins to end.
+// The agent notifies systemd when it serves, and when it begins to end.
 func TestSystemd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -162,5 +162,5 @@ func TestSystemd(t *testing.T) {
 		clienttest.Shared(t),
 		nil,
 	).want(200, nil, "GET", "/healthz", "")
-	// who is not told is no reason not to serve
+	// a failed notification is no reason not to serve
 }

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// listenPrivately opens a socket that only this user can ever connect to: it gets its name when its
-// mode is right.
+// listenPrivately opens a socket that only this user can ever connect to: the socket gets its name
+// after its mode is set.
 func listenPrivately(path string) (net.Listener, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".fairlead-")
 	if err != nil {
@@ -21,7 +21,7 @@ func listenPrivately(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.SetUnlinkOnClose(false) // by that name
+	l.SetUnlinkOnClose(false) // by that name, which is not the final one
 	if err = os.Chmod(at, 0o600); err == nil {
 		err = os.Rename(at, path)
 	}
@@ -40,6 +40,6 @@ type namedListener struct {
 
 func (l *namedListener) Close() error {
 	err := l.Listener.Close()
-	_ = os.Remove(l.path) // or somebody else did
+	_ = os.Remove(l.path) // it may be removed already
 	return err
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
-// stateVersion is that of the file's layout; a file of another one is moved aside.
+// stateVersion is the version of the file's layout; a file of another version is moved aside.
 const stateVersion = 1
 
 // record is a registration in the state file.
@@ -31,25 +31,25 @@ type stateFile struct {
 	Registrations []record `json:"registrations"`
 }
 
-// state keeps registrations in a file. A nil one keeps nothing. What changes while the file is
-// written is in the next one.
+// state saves registrations in a file. A nil state saves nothing. Changes during a write are in the
+// next file.
 type state struct {
 	path  string
 	wake  chan struct{}
 	ended chan struct{} // closed when the file was written for the last time
 
 	mu      sync.Mutex
-	next    chan struct{} // closed when a file has been written that has what is to be in it now
-	failure string        // the error that was said last
+	next    chan struct{} // closed when a file has been written that has all changes up to now
+	failure string        // the last reported error
 }
 
 func newState(path string) *state {
 	return &state{path: path, wake: make(chan struct{}, 1), ended: make(chan struct{}), next: make(chan struct{})}
 }
 
-// load reads the file. One that cannot be used (it makes no sense, is of another version or cannot
-// be read) is moved aside, since the next one is written in its place; it takes the place of one
-// that was moved aside before.
+// load reads the file. A file that cannot be used (it makes no sense, is of another version or
+// cannot be read) is moved aside, since the next file is written in its place. It replaces one that
+// was moved aside before.
 func (s *state) load(say func(string)) []record {
 	if s == nil {
 		return nil
@@ -76,7 +76,7 @@ func (s *state) load(say func(string)) []record {
 	return f.Registrations
 }
 
-// changed has the file written soon; the channel is closed when it is.
+// changed has the file written soon; the returned channel is closed then.
 func (s *state) changed() <-chan struct{} {
 	if s == nil {
 		return nil
@@ -93,8 +93,9 @@ func (s *state) changed() <-chan struct{} {
 // errEnding: the agent ends, and has written its state for the last time.
 var errEnding = errors.New("agent: it is ending, and does not save this for its successor")
 
-// stored waits until the file has what is to be in it now, or could not be written, which is said.
-// A request that is cut off at the agent's end may come too late for that.
+// stored waits until the file has all changes up to now, or could not be written, which is
+// reported. It fails for a request that is cut off at the agent's end and comes too late for the
+// last file.
 func (s *state) stored(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -129,7 +130,7 @@ func (s *state) run(ctx context.Context, records func() []record, say func(strin
 	}
 }
 
-// end lets those go who still wait.
+// end fails the calls of stored that still wait.
 func (s *state) end() {
 	if s != nil {
 		close(s.ended)
@@ -151,5 +152,5 @@ func (s *state) save(list []record, say func(string)) {
 	if failure != "" && failure != s.failure {
 		say("registrations would not survive a restart: " + failure)
 	}
-	s.failure = failure // run and stop do not save at the same time
+	s.failure = failure // run and stop never save at the same time
 }

@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	// targetsEvery is how often the views are compared with those that the file has: pointers,
-	// mostly.
+	// targetsEvery is how often the views are compared with those in the file: mostly pointers are
+	// compared.
 	targetsEvery = 200 * time.Millisecond
-	// namesEvery is how often the services are listed that a pattern names; namesWithin is how long
+	// namesEvery is how often the services that match a pattern are listed; namesWithin is how long
 	// etcd has for that.
 	namesEvery, namesWithin = 2 * time.Second, time.Second
 )
 
-// targetFile writes Prometheus' file_sd. One goroutine has it.
+// targetFile writes Prometheus' file_sd. Only its own goroutine uses it.
 //
 // The file is replaced as a whole, only when it would differ, and only while all services are
-// known: one of before, of an earlier run too, is better than half of one. Services that etcd does
-// not let this user read are left out.
+// known: an old file, even of an earlier run, is better than half of a new one. Services that this
+// user may not read in etcd are left out.
 type targetFile struct {
 	api      *api
 	path     string
@@ -40,13 +40,13 @@ type targetFile struct {
 
 	names   []string // nil before they are known
 	listed  time.Time
-	views   []*discovery.View // that were looked at last
-	sum     []byte            // of the file: its text is not kept
+	views   []*discovery.View // of the last step that wrote them
+	sum     []byte            // of the file: its text is not kept in memory
 	failure string
 }
 
 func (t *targetFile) run(ctx context.Context) {
-	t.sum = sumOf(t.path) // none is as good as another one
+	t.sum = sumOf(t.path) // if it cannot be read, the first list replaces it
 	tick := time.NewTicker(targetsEvery)
 	defer tick.Stop()
 	for {
@@ -90,7 +90,7 @@ func (t *targetFile) step(ctx context.Context) error {
 		if v := one.View(); v != nil {
 			views = append(views, v)
 		} else if err := one.Status().Err; clientv3.Code(err) != codes.PermissionDenied {
-			unread = true // so far; the others are read beside it
+			unread = true // not yet; meanwhile the others are being read
 		}
 	}
 	if unread {
@@ -106,13 +106,13 @@ func (t *targetFile) step(ctx context.Context) error {
 	return nil
 }
 
-// errSame: the file has just that.
+// errSame: the file has this text already.
 var errSame = errors.New("agent: nothing has changed")
 
 // write replaces the file, unless it would be the same.
 func (t *targetFile) write(list targetList) error {
 	sum := sha256.New()
-	err := wholefile.Stream(t.path, 0o644, func(w io.Writer) error { // Prometheus is another user
+	err := wholefile.Stream(t.path, 0o644, func(w io.Writer) error { // Prometheus runs as another user
 		if err := list.encode(io.MultiWriter(w, sum)); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (t *targetFile) write(list targetList) error {
 	return err
 }
 
-// sumOf is the digest of a file; nil if it cannot be read.
+// sumOf returns the digest of a file; nil if it cannot be read.
 func sumOf(path string) []byte {
 	f, err := os.Open(path)
 	if err != nil {

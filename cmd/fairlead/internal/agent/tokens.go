@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// leastToken bytes cannot be guessed.
+	// leastToken is how many bytes a token has at least, so that it cannot be guessed.
 	leastToken = 16
-	// reloadEvery is how often the file of tokens is looked at.
+	// reloadEvery is how often the file of tokens is checked for changes.
 	reloadEvery = time.Second
 )
 
-// grant is what a token may write: names of services, or beginnings of them that end in *.
+// grant is what a token may write: names of services, or beginnings of names that end in *.
 type grant []string
 
 func (g grant) allows(service string) bool {
@@ -29,8 +29,8 @@ func (g grant) allows(service string) bool {
 	return false
 }
 
-// tokens are those of a file, which is followed. They are kept as their hashes, so that nothing can
-// print them and looking one up takes no longer the more of it is right.
+// tokens are the tokens of a file, which is read again when it changes. They are kept as hashes: so
+// nothing can print them, and a lookup takes no longer if more of a token is right.
 type tokens struct {
 	path string
 	say  func(string)
@@ -48,7 +48,7 @@ func openTokens(path string, say func(string)) (*tokens, error) {
 	return t, err
 }
 
-// load reads the file if it is another one than before.
+// load reads the file if it has changed.
 func (t *tokens) load() error {
 	info, err := os.Stat(t.path)
 	if err != nil {
@@ -78,7 +78,7 @@ func (t *tokens) load() error {
 }
 
 // parseTokens reads lines of a token and the services that it may write. An error names the line,
-// never what is in it.
+// never its text.
 func parseTokens(text string) (map[[sha256.Size]byte]grant, error) {
 	grants := make(map[[sha256.Size]byte]grant)
 	for i, line := range strings.Split(text, "\n") {
@@ -101,7 +101,7 @@ func parseTokens(text string) (map[[sha256.Size]byte]grant, error) {
 	return grants, nil
 }
 
-// find is what a token may write; not ok for one that is none.
+// find returns what a token may write; not ok for an unknown token.
 func (t *tokens) find(token string) (g grant, ok bool) {
 	if t == nil {
 		return nil, false

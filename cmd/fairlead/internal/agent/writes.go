@@ -14,7 +14,7 @@ import (
 // the longest.
 const defaultDrain, mostDrain = 10 * time.Second, 5 * time.Minute
 
-// declaration is what a program says of its instance.
+// declaration is an instance as its program declares it.
 type declaration struct {
 	Addresses []string          `json:"addresses"`
 	Version   string            `json:"version"`

@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/xds"
 )
 
-// mostPlaneConns bounds the connections of clients of xDS, which have one each.
+// mostPlaneConns bounds the connections of xDS clients, each of which has one.
 const mostPlaneConns = 2048
 
 // plane is where xDS is served.
@@ -62,7 +62,7 @@ func (a *Agent) listenXDS() error {
 		if err != nil {
 			return fmt.Errorf("--xds-cert, --xds-key, --xds-cacert: %w", err)
 		}
-		// The same files are read again when they change.
+		// These files are read again when they change.
 		opts = append(
 			opts,
 			grpc.Creds(
@@ -96,7 +96,8 @@ func (a *Agent) listenXDS() error {
 	return nil
 }
 
-// serve serves until ctx ends. Streams have no end of their own, and clients keep what they have.
+// serve serves until ctx ends. Streams have no end of their own, and clients keep the last
+// resources that they got.
 func (p *plane) serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, p.close)
 	defer stop()
@@ -113,5 +114,5 @@ func (p *plane) close() {
 	p.listener.Close()
 }
 
-// known adds what is followed.
+// known adds the services that are followed.
 func (p *plane) known(all map[string]*discovery.Subscription) { p.xds.Services(all) }

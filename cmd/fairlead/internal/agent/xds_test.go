@@ -19,7 +19,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A client with a certificate is served, where others reach the agent; one without is not.
+// At an address that others reach, a client with a certificate is served, and one without is
+// refused.
 func TestXDS(t *testing.T) {
 	ca := etcdtest.NewTLS(t)
 	cert, key := ca.Issue(t, "agent", etcdtest.Certificate{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
@@ -87,7 +88,7 @@ func TestXDSOptions(t *testing.T) {
 	}
 }
 
-// A port that is taken is an error that leaves nothing open.
+// A port that is in use is an error that leaves nothing open.
 func TestXDSPortTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -105,7 +106,7 @@ func TestXDSPortTaken(t *testing.T) {
 	c.Close()
 }
 
-// Connections without streams, however many, keep nobody out who has one or wants one.
+// Connections without streams, however many, keep out no client that has a stream or wants one.
 func TestXDSIdleConnections(t *testing.T) {
 	const many = 10_000
 	r := start(t, clienttest.Shared(t), func(o *Options) { o.XDS = "127.0.0.1:0" })
