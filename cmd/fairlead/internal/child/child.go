@@ -1,15 +1,15 @@
 // Package child runs one program as a child process, with all that belongs to it.
 //
-// The program gets a process group of its own: a signal goes to it and to the processes that it
-// started, and at the end nothing of the group is left. It dies with this process (on Linux),
-// however that ends. On a terminal its group has the foreground, as a shell would do it: Ctrl-C is
-// its own, and when Ctrl-Z stops it this process stops too. Signals that mean something to
-// programs, SIGHUP for instance, are passed on to the group; SIGINT and SIGTERM are the caller's to
-// judge.
+// The program gets a process group of its own: a signal goes to the program and to the processes
+// that it started, and at the end nothing of the group is left. It dies with this process (on
+// Linux), however that ends. On a terminal its group has the foreground, as under a shell: Ctrl-C
+// goes to it only, and when Ctrl-Z stops it this process stops too. Signals with a meaning for
+// programs, SIGHUP for example, are passed on to the group; the caller decides about SIGINT and
+// SIGTERM.
 //
 // One goroutine starts the program and keeps its thread, because the kernel ties the program's life
-// to that; one waits for its end. What differs between systems is in files of their own: groups and
-// terminals need Unix; without, only the program itself can be killed.
+// to that; another waits for its end. Code that differs between systems is in files of its own:
+// groups and terminals need Unix; elsewhere only the program itself can be killed.
 package child
 
 import (
@@ -26,20 +26,20 @@ import (
 // Spec describes a program.
 type Spec struct {
 	Args   []string // its name or path, and its arguments
-	Env    []string // KEY=VALUE; nil: that of this process
+	Env    []string // KEY=VALUE; nil: this process's environment
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
-	// Background is a program besides, a check for instance: it has nothing to do with the
-	// terminal, and gets no signals that are not sent to it.
+	// Background is for another program, a check for example: it does not use the terminal, and
+	// gets only the signals that are sent to it.
 	Background bool
 }
 
-// Status is how a program has ended, as shells say it: its exit status, or 128 and the number of
-// the signal that ended it.
+// Status is how a program ended, in the way shells report it: its exit status, or 128 plus the
+// number of the signal that ended it.
 type Status int
 
-// StartError is a program that could not be started.
+// StartError is the failure to start a program.
 type StartError struct {
 	Program string
 	Cause   error
@@ -58,7 +58,7 @@ func (e *StartError) Status() Status {
 	return 126
 }
 
-// Find says whether a program is there, before it is started; the error is a *StartError.
+// Find reports a program that cannot be run, before it is started; the error is a *StartError.
 func Find(program string) error {
 	if _, err := exec.LookPath(program); err != nil {
 		return startError(program, err)
@@ -66,7 +66,7 @@ func Find(program string) error {
 	return nil
 }
 
-// startError leaves out of an error that it is about this program.
+// startError makes a *StartError without repeating the program's name.
 func startError(program string, err error) error {
 	var e *exec.Error
 	if errors.As(err, &e) {
@@ -84,14 +84,13 @@ type Child struct {
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when the program has ended
 	status Status        // valid then
-	job    job           // what the system knows of it
+	job    job           // the system's part of it
 }
 
-// outputDelay is how long the output of processes that the program has left behind is still passed
-// on.
+// outputDelay is how long the output of processes that the program left behind is still passed on.
 const outputDelay = time.Second
 
-// pollGroup is how often it is looked whether a group is empty, which nobody tells.
+// pollGroup is how often a group is checked for being empty, of which the system gives no notice.
 const pollGroup = 10 * time.Millisecond
 
 // Start starts a program; the error is a *StartError.
@@ -125,10 +124,10 @@ func Start(s Spec) (*Child, error) {
 	return c, nil
 }
 
-// Done is closed when the program has ended, whatever it has left behind.
+// Done is closed when the program has ended, even if it has left processes behind.
 func (c *Child) Done() <-chan struct{} { return c.done }
 
-// Status waits for the program's end and returns how that was.
+// Status waits for the program's end and returns its status.
 func (c *Child) Status() Status {
 	<-c.done
 	return c.status
@@ -137,9 +136,9 @@ func (c *Child) Status() Status {
 // Signal sends a signal to the program and to the processes of its group.
 func (c *Child) Signal(s syscall.Signal) { c.job.signal(c.cmd, s) }
 
-// End sends a signal to the group and waits until all of it has ended; what has not after the grace
-// period is killed. It reports whether that was necessary. A group that is stopped is continued: it
-// could not end.
+// End sends a signal to the group and waits until all of it has ended; processes left after the
+// grace period are killed. It reports whether that was necessary. A stopped group is continued,
+// since it could not end.
 func (c *Child) End(s syscall.Signal, grace time.Duration) (killed bool) {
 	c.job.end(c.cmd, s)
 	limit := time.NewTimer(grace)

@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// What it takes a command line, a shell or a terminal to see is tested where the commands are, with
+// Behaviour that only a command line, a shell or a terminal shows is tested with the commands, by
 // the built program.
 
-// patience bounds what must happen.
+// patience bounds the wait for what must happen.
 const patience = 60 * time.Second
 
 // buffer is safe for concurrent use.
@@ -77,7 +77,8 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// Many that end at once, each with a status of its own: none takes another's, and none is missed.
+// Many programs that end at once, each with a status of its own: none gets another's, and none is
+// missed.
 func TestManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
@@ -126,7 +127,7 @@ func TestCannotStart(t *testing.T) {
 	}
 }
 
-// A group that was stopped ends all the same.
+// A stopped group ends all the same.
 func TestEndStopped(t *testing.T) {
 	var out buffer
 	c := script(t, &out, "trap 'echo told; exit 3' TERM; echo began; while :; do sleep 0.02; done")
@@ -136,10 +137,10 @@ func TestEndStopped(t *testing.T) {
 		!strings.Contains(out.String(), "told") {
 		t.Errorf("killed: %v, status %d: %s", killed, c.Status(), &out)
 	}
-	c.Signal(syscall.SIGTERM) // nobody is there: nothing happens
+	c.Signal(syscall.SIGTERM) // the group is empty: nothing happens
 }
 
-// Output that somebody keeps open does not keep the program's end from being seen.
+// The end of a program is seen although another process keeps its output open.
 func TestOutputKeptOpen(t *testing.T) {
 	var out buffer
 	c := script(t, &out, "sleep 1000 & echo $!")

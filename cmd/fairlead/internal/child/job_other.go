@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// job: there are no groups and no terminals to hand over here.
+// job is empty: there are no groups and no terminals to hand over here.
 type job struct{}
 
 func (*job) prepare(*exec.Cmd, bool) {}
@@ -16,7 +16,7 @@ func (*job) close()                  {}
 func (*job) alive(*exec.Cmd) bool    { return false }
 
 func (*job) wait(cmd *exec.Cmd) Status {
-	_ = cmd.Wait() // the status says it
+	_ = cmd.Wait() // the status reports it
 	return Status(cmd.ProcessState.ExitCode())
 }
 

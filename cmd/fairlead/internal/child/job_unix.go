@@ -16,19 +16,20 @@ import (
 
 // job is the program's process group.
 //
-// The kernel tells with SIGCHLD that a child has ended or stopped; then it is collected, under the
-// lock under which signals are sent: the number of a group that is gone may be another's soon.
+// The kernel reports with SIGCHLD that a child has ended or stopped. The child is then collected
+// under the lock under which signals are sent: after a group is gone, another may soon have its
+// number.
 type job struct {
 	children chan os.Signal // SIGCHLD
 	passed   chan os.Signal // to be passed on
 	terminal *terminal      // nil without one
 
 	mu   sync.Mutex // guards gone
-	gone bool       // nobody is in the group: its number may be another's
+	gone bool       // the group is empty: its number may be another's
 }
 
-// passedOn mean something to programs. A signal that this process ignores from its start, as nohup
-// does with SIGHUP, the program ignores too, and it is not passed on.
+// passedOn are signals with a meaning for programs. If this process ignores one from its start, as
+// nohup makes it ignore SIGHUP, the program ignores it too, and it is not passed on.
 var passedOn = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
 
 // prepare is called before the program is started.
@@ -69,7 +70,7 @@ func (j *job) started(cmd *exec.Cmd) {
 	}
 }
 
-// wait serves the program until it has ended.
+// wait handles changes of the program, signals and the terminal until the program has ended.
 func (j *job) wait(cmd *exec.Cmd) Status {
 	defer j.close()
 	var terminal <-chan os.Signal
@@ -96,7 +97,7 @@ func (j *job) wait(cmd *exec.Cmd) Status {
 					}
 					continue
 				}
-				_ = cmd.Wait() // closes its pipes; who ended is collected already
+				_ = cmd.Wait() // closes its pipes; the process is collected already
 				return status(w)
 			}
 		case s := <-j.passed:
@@ -116,8 +117,8 @@ func status(w unix.WaitStatus) Status {
 	return Status(w.ExitStatus())
 }
 
-// collect asks for a change of the program's. Orphans of its group that have come to this process
-// are collected on the way.
+// collect asks for a change of the program's state. It also collects orphans of the group that this
+// process has adopted.
 func (j *job) collect(pid int) (w unix.WaitStatus, changed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -141,7 +142,7 @@ func (j *job) collect(pid int) (w unix.WaitStatus, changed bool) {
 	return w, false
 }
 
-// look finds out whether anybody is in the group. It is called with mu held.
+// look finds out whether the group is empty. It is called with mu held.
 func (j *job) look(pid int) {
 	j.gone = j.gone || errors.Is(unix.Kill(-pid, 0), unix.ESRCH)
 }
@@ -151,18 +152,18 @@ func (j *job) signal(cmd *exec.Cmd, s syscall.Signal) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.gone {
-		_ = unix.Kill(-cmd.Process.Pid, s) // it may have ended
+		_ = unix.Kill(-cmd.Process.Pid, s) // the group may have ended
 	}
 }
 
-// end has a group end that may be stopped.
+// end ends a group, even if it is stopped.
 func (j *job) end(cmd *exec.Cmd, s syscall.Signal) {
 	adoptOrphans()
 	j.signal(cmd, s)
 	j.signal(cmd, syscall.SIGCONT)
 }
 
-// alive reports whether there is somebody in the group, once the program has ended.
+// alive reports whether the group has a process left, once the program has ended.
 func (j *job) alive(cmd *exec.Cmd) bool {
 	j.collect(cmd.Process.Pid)
 	j.mu.Lock()

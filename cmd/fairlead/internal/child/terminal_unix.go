@@ -13,29 +13,29 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is the one that controls this process, and this process is there what a shell's job is:
-// it gives its place in the foreground to the program's group, takes it back when that stops or
-// ends, and stops itself, with all of its own group, when the program was stopped from there, so
-// that the shell goes on.
+// terminal is the terminal that controls this process. On it this process behaves as a shell's job
+// does: it gives its place in the foreground to the program's group, and takes it back when that
+// stops or ends. When the program was stopped from the terminal, this process stops itself, with
+// all of its own group, so that the shell goes on.
 //
-// In a pipeline others of our group need the keyboard too, a pager for instance. There the program
-// gets the foreground only if it asks for it, that is, when it is stopped because it reads from
-// behind.
+// In a pipeline other processes of our group need the keyboard too, a pager for example. There the
+// program gets the foreground only if it asks for it, that is, when it is stopped because it reads
+// from the background.
 type terminal struct {
 	tty     *os.File
 	own     int            // this process's group
 	group   int            // the program's; 0 until it was started
 	wants   bool           // the program's group gets the foreground when we have it
-	ours    bool           // it has got it from us
+	ours    bool           // it has the foreground from us
 	signals chan os.Signal // SIGCONT and SIGTSTP
-	look    *time.Timer    // to look whether this group is in front again
+	look    *time.Timer    // for checks whether this group is in the foreground again
 }
 
-// lookAgain is how often a group that is behind looks for that: bash's fg tells nobody when the job
-// runs already.
+// lookAgain is how often a group in the background checks that: bash's fg sends no signal to a job
+// that runs already.
 const lookAgain = 100 * time.Millisecond
 
-// openTerminal is nil if no terminal controls this process.
+// openTerminal returns nil if no terminal controls this process.
 func openTerminal() *terminal {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -46,7 +46,7 @@ func openTerminal() *terminal {
 	return t
 }
 
-// foreground is the group that has the terminal, 0 if nobody can say.
+// foreground returns the group that has the terminal, 0 if that is unknown.
 func (t *terminal) foreground() int {
 	group, err := unix.IoctlGetInt(int(t.tty.Fd()), unix.TIOCGPGRP)
 	if err != nil {
@@ -55,7 +55,8 @@ func (t *terminal) foreground() int {
 	return group
 }
 
-// give gives the foreground to a group. It is called from behind too: SIGTTOU is ignored then.
+// give gives the foreground to a group. It works from the background too, since SIGTTOU is ignored
+// then.
 func (t *terminal) give(group int) {
 	_ = unix.IoctlSetPointerInt(int(t.tty.Fd()), unix.TIOCSPGRP, group) // the terminal may have been hung up
 	t.ours = group != t.own
@@ -84,7 +85,7 @@ func (t *terminal) started(group int) {
 	signal.Notify(t.signals, syscall.SIGCONT, syscall.SIGTSTP)
 }
 
-// close takes the foreground back, also from a program that has not come to run.
+// close takes the foreground back, even if the program did not start.
 func (t *terminal) close() {
 	signal.Ignore(syscall.SIGTTOU)
 	if t.ours {
@@ -96,9 +97,9 @@ func (t *terminal) close() {
 	t.tty.Close()
 }
 
-// signalled is called with what this process got.
+// signalled handles a signal that this process got.
 func (t *terminal) signalled(s os.Signal) {
-	if s == syscall.SIGTSTP { // Ctrl-Z in a pipeline, or somebody's kill: it means the program too
+	if s == syscall.SIGTSTP { // Ctrl-Z in a pipeline, or a kill from elsewhere: it is meant for the program too
 		if !t.hasShell() {
 			return
 		}
@@ -117,7 +118,7 @@ func (t *terminal) stopped(by syscall.Signal) {
 		t.wants = true
 		t.resume()
 	case !t.hasShell():
-		if had { // nobody would continue it
+		if had { // no shell would continue it
 			t.resume()
 		}
 	case had:
@@ -127,11 +128,11 @@ func (t *terminal) stopped(by syscall.Signal) {
 	case asks:
 		t.suspend(0)
 		t.resume()
-	} // else somebody has stopped just the program, and will continue it
+	} // otherwise another process has stopped just the program, and will continue it
 }
 
-// hasShell reports whether a shell with job control looks after this process, as one of its jobs:
-// the leader of the session is in another group then.
+// hasShell reports whether this process is a job of a shell with job control: then the leader of
+// the session is in another group.
 func (t *terminal) hasShell() bool {
 	leader, err := unix.Getsid(0)
 	if err != nil {
@@ -146,12 +147,12 @@ func (t *terminal) suspend(who int) {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
-	_ = unix.Kill(who, syscall.SIGSTOP) // the runtime does not let SIGTSTP have its default action again
+	_ = unix.Kill(who, syscall.SIGSTOP) // the runtime does not restore the default action of SIGTSTP
 	<-continued
 }
 
-// behind is where to look from when the program wants the foreground and has not got it; nil if it
-// has.
+// behind returns a timer for the next check if the program wants the foreground and does not have
+// it, and nil otherwise.
 func (t *terminal) behind() <-chan time.Time {
 	if !t.wants || t.ours {
 		return nil
@@ -167,7 +168,7 @@ func (t *terminal) lookedUp() {
 	}
 }
 
-// resume continues the program, in the foreground if we have got that and it wants it.
+// resume continues the program, in the foreground if it wants that and we have it.
 func (t *terminal) resume() {
 	t.ours = t.ours && t.foreground() == t.group
 	if t.wants && t.foreground() == t.own {
