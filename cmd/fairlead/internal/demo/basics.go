@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// The first part: each of the client's services once, in calm.
+// The first part shows each of the client's services once, without faults.
 
 func (d *demo) basics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -75,7 +75,7 @@ func (d *demo) transaction(ctx context.Context) error {
 	return nil
 }
 
-// expiry lets a lease run out and sees its key go.
+// expiry lets a lease expire and waits until its key is deleted.
 func (d *demo) expiry(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

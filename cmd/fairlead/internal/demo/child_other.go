@@ -4,6 +4,6 @@ package demo
 
 import "syscall"
 
-// childAttr: elsewhere the children end with their standard input, and with Ctrl-C as they share
-// our process group.
+// childAttr: elsewhere the children end with their standard input, and with Ctrl-C, since they
+// share our process group.
 func childAttr() *syscall.SysProcAttr { return nil }

@@ -23,7 +23,7 @@ const (
 	// second.
 	heartbeatMS = 50
 	electionMS  = 500
-	// attempts to start: a free port may be taken by somebody else before a member listens on it.
+	// startAttempts: another process may take a free port before a member listens on it.
 	startAttempts = 3
 	readyTimeout  = 20 * time.Second
 )
@@ -59,7 +59,7 @@ func startCluster(ctx context.Context, command []string) (*cluster, error) {
 	return nil, err
 }
 
-// tryStart returns the cluster also with an error, to be stopped.
+// tryStart returns the cluster even with an error, so that it can be stopped.
 func tryStart(ctx context.Context, command []string) (*cluster, error) {
 	c := &cluster{}
 	var err error
@@ -103,7 +103,7 @@ func (c *cluster) specs() ([]server.Spec, error) {
 			if err != nil {
 				return nil, err
 			}
-			defer release() // only at the end, so that all are different
+			defer release() // only at the end, so that all ports are different
 			addrs[j] = addr
 		}
 		s := server.Spec{
@@ -120,7 +120,8 @@ func (c *cluster) specs() ([]server.Spec, error) {
 	return specs, nil
 }
 
-// startChild starts a member and returns; ready gets nil or why it did not become ready.
+// startChild starts a member and returns; ready gets nil, or the reason why it did not become
+// ready.
 func (c *cluster) startChild(command []string, s server.Spec, ready chan<- error) error {
 	m, first, err := startProcess(command, s, s.Name, s.LogFile)
 	if err != nil {
@@ -139,7 +140,7 @@ func (c *cluster) startChild(command []string, s server.Spec, ready chan<- error
 }
 
 // startProcess starts a child, which gets its description as JSON, and returns. first gets the
-// first line that it writes, or is closed if it ends without one.
+// first line that the child writes, or is closed if the child ends without one.
 func startProcess(command []string, spec any, name, logFile string) (*child, <-chan string, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = childAttr()
@@ -166,12 +167,12 @@ func startProcess(command []string, spec any, name, logFile string) (*child, <-c
 		if line, err := bufio.NewReader(stdout).ReadString('\n'); err == nil {
 			first <- strings.TrimSuffix(line, "\n")
 		}
-		io.Copy(io.Discard, stdout) // until the child's end, which Wait must not come before
+		io.Copy(io.Discard, stdout) // until the child's end, which Wait must not precede
 		cmd.Wait()
 		close(c.exited)
 		close(first)
 	}()
-	// A child that has ended already gets no signal; it says so by its end.
+	// A child that has ended already needs no description; its end is seen elsewhere.
 	_ = json.NewEncoder(stdin).Encode(spec)
 	return c, first, nil
 }
@@ -193,8 +194,8 @@ func (c *cluster) endpoints() []string {
 	return eps
 }
 
-// stop kills the members, frozen ones too (their data are thrown away anyhow), waits for them and
-// removes their files.
+// stop kills the members, even frozen ones (their data are not kept), waits for them and removes
+// their files.
 func (c *cluster) stop() error {
 	var wg sync.WaitGroup
 	for _, m := range c.members {
@@ -207,7 +208,7 @@ func (c *cluster) stop() error {
 	return os.RemoveAll(c.dir)
 }
 
-// kill ends the child at once, also a frozen one, and waits for it.
+// kill ends the child at once, even a frozen one, and waits for it.
 func (c *child) kill() {
 	c.thaw()
 	c.cmd.Process.Kill()

@@ -1,13 +1,13 @@
 // Package demo shows the client at work on a three-member cluster of its own: `fairlead demo`.
 //
-// The members are child processes, so that one can be frozen for real (SIGSTOP): its connections
-// stay open, its kernel still takes bytes, and nothing answers. That is the fault clients handle
+// The members are child processes, so that one can really be frozen (SIGSTOP): its connections stay
+// open, its kernel still accepts bytes, and nothing answers. Of all faults, clients handle this one
 // worst.
 //
-// Run is the script; cluster.go has the children, election.go those that compete to lead,
-// services.go those that offer a service, load.go, watch.go and lease.go what goes on while members
-// freeze, and report.go the table at the end. Nothing is faked: every figure comes from calls that
-// were made, and the watch is checked against what the cluster says was written.
+// Run is the script; cluster.go has the children, election.go the candidates, services.go the
+// processes that offer a service, load.go, watch.go and lease.go what goes on while members freeze,
+// and report.go the table at the end. Nothing is faked: every figure comes from real calls, and the
+// watch is compared with what the cluster holds.
 package demo
 
 import (
@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	// The whole takes about 30 seconds; what exceeds this hangs.
+	// limit is more than the whole needs, about 30 seconds: a run that takes longer hangs.
 	limit = 60 * time.Second
 	// calm is how long the load runs between faults.
 	calm = 2 * time.Second
@@ -37,21 +37,20 @@ const (
 // Options say where to write and how to start a member.
 type Options struct {
 	Stdout io.Writer
-	// program and arguments that run a member: it reads a server.Spec from standard input and says
-	// "ready"
+	// Command is the program and arguments that run a member: it reads a server.Spec from standard
+	// input and writes "ready".
 	Command []string
-	// Candidate is program and arguments that run a candidate: it reads a Candidate and says when
-	// it leads.
+	// Candidate is the program and arguments that run a candidate: it reads a Candidate and reports
+	// when it leads.
 	Candidate []string
-	// Greeter is the same for a Greeter, which says that it serves.
+	// Greeter is the same for a Greeter, which reports that it serves.
 	Greeter []string
 }
 
 // Run shows everything and fails if anything went wrong. When it returns, its processes and files
 // are gone.
 func Run(ctx context.Context, o Options) (err error) {
-	// The children die with the thread that started them (see childAttr), so it must be one that
-	// stays.
+	// The children die with the thread that started them (see childAttr), so that thread must stay.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -105,7 +104,7 @@ func (d *demo) script(ctx context.Context) error {
 			return err
 		}
 		if d.say.err != nil {
-			return d.say.err // nobody reads any more
+			return d.say.err // the output fails, so the rest would not be read
 		}
 	}
 	return d.faults(ctx)
@@ -156,7 +155,7 @@ func (d *demo) faults(ctx context.Context) error {
 	return r.write(d.say)
 }
 
-// during lets the load run and says each second how it goes.
+// during lets the load run and reports its figures every second.
 func (d *demo) during(ctx context.Context, l *load, length time.Duration, what string) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -11,8 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// A demonstration that could not fail would show nothing: what it claims to see must be what it
-// checks.
+// A demonstration that could not fail would show nothing: it must check all that it claims.
 
 func event(key string, version, revision int64) *clientv3.Event {
 	return &clientv3.Event{Kv: &mvccpb.KeyValue{Key: []byte(key), Version: version, ModRevision: revision}}

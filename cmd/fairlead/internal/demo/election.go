@@ -19,7 +19,7 @@ const (
 	electionName = "demo/election"
 	// electionTTL, in seconds, is about as short as the server allows.
 	electionTTL = 2
-	// takeOver is what the take-over may take beyond the TTL.
+	// takeOver is how long the take-over may take beyond the TTL.
 	takeOver = 5 * time.Second
 )
 
@@ -29,7 +29,7 @@ type Candidate struct {
 	Endpoints []string
 }
 
-// Run campaigns, says "leads" and its fencing token, and ends with its session or ctx.
+// Run campaigns, writes "leads" and its fencing token, and ends with its session or ctx.
 func (c Candidate) Run(ctx context.Context, out io.Writer) error {
 	cli, err := clientv3.New(
 		clientv3.Config{Endpoints: c.Endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()},
@@ -125,7 +125,7 @@ func (d *demo) elected(ctx context.Context, c *child, leads <-chan string) (fenc
 	return fence, nil
 }
 
-// awaitCandidates waits until so many compete.
+// awaitCandidates waits until n candidates compete.
 func (d *demo) awaitCandidates(ctx context.Context, n int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

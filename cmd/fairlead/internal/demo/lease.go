@@ -10,12 +10,12 @@ import (
 
 const (
 	expiringTTL = 2 // seconds
-	// keptTTL is about as long as a freeze, so that a renewal that waits for the thaw comes too
-	// late.
+	// keptTTL is about as long as a freeze, so that a renewal that waited for the thaw would come
+	// too late.
 	keptTTL = 3
 )
 
-// keeping renews a lease for as long as the faults last.
+// keeping renews a lease while the faults last.
 type keeping struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the goroutine that owns result has ended
@@ -58,7 +58,7 @@ func startLease(ctx context.Context, client *clientv3.Client) (*keeping, error) 
 	return k, nil
 }
 
-// stop ends the renewals and returns what became of the lease. It may be called again.
+// stop ends the renewals and returns the outcome for the lease. It may be called again.
 func (k *keeping) stop() leaseResult {
 	k.cancel()
 	<-k.done

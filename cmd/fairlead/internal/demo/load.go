@@ -13,16 +13,16 @@ const (
 	loadPrefix     = "demo/load/"
 	callsPerSecond = 50
 	// callLimit leaves room for the slowest case, a put on its way to a member that freezes: the
-	// client needs about a second to be sure that the member is silent, and then it sends the put
-	// to another.
+	// client needs about a second to be sure that the member is silent, and then sends the put to
+	// another member.
 	callLimit = 5 * time.Second
-	// maxInFlight calls at once are all calls of their time limit; more would mean that some
-	// outlive it.
+	// maxInFlight is the number of calls within a call's time limit; more calls at once would mean
+	// that some outlive it.
 	maxInFlight = 2 * callsPerSecond * int(callLimit/time.Second)
 )
 
-// load calls at a steady rate, whatever becomes of the calls before: a load that waits for answers
-// would pause with the cluster and hide what it is to show.
+// load calls at a steady rate, whatever the outcome of earlier calls: a load that waits for answers
+// would pause with the cluster and hide the fault's effect.
 type load struct {
 	client *clientv3.Client
 	cancel context.CancelFunc
@@ -63,7 +63,7 @@ func (l *load) snapshot() callStats {
 	return s
 }
 
-// since is what came after an earlier snapshot.
+// since returns the counts since an earlier snapshot.
 func (s callStats) since(before callStats) callStats {
 	return callStats{done: s.done - before.done, failed: s.failed - before.failed, slowest: s.slowestRecent}
 }
@@ -83,7 +83,7 @@ func (l *load) pace(ctx context.Context) {
 			l.count(i, 0, fmt.Errorf("%d calls are under way", maxInFlight))
 			continue
 		}
-		// Not under ctx: calls that were begun are let end, so that each is counted.
+		// Not under ctx: calls under way may finish, so that each is counted.
 		l.wg.Go(func() {
 			defer func() { <-l.slots }()
 			l.call(context.WithoutCancel(ctx), i)
@@ -97,14 +97,13 @@ func (l *load) call(ctx context.Context, i int) {
 	start := time.Now()
 	key := fmt.Sprintf("%s%05d", loadPrefix, i)
 	if i%2 == 1 {
-		// The key before was written some 20 ms ago, or is being written: either answer will do.
+		// The key before was written some 20 ms ago, or is being written: either answer is right.
 		_, err := l.client.Get(ctx, fmt.Sprintf("%s%05d", loadPrefix, i-1))
 		l.count(i, time.Since(start), err)
 		return
 	}
-	// A put that has reached a member which freezes may be executed when it thaws, so by default
-	// the client waits for it. This key has no other writer, so it does no harm to send it to
-	// another member as well.
+	// A member that freezes may execute a put when it thaws, so by default the client waits for the
+	// answer. This key has no other writer, so the put may be sent to another member as well.
 	_, err := l.client.Put(clientv3.WithRepeat(ctx), key, "v")
 	l.count(i, time.Since(start), err)
 }

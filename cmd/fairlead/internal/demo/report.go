@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// report is what was seen while members froze.
+// report is what the parts saw while members froze.
 type report struct {
 	calls    callStats
 	repeated int64 // puts sent to another member too
@@ -13,7 +13,7 @@ type report struct {
 	lease    leaseResult
 }
 
-// write prints the table and returns an error if anything in it is not as it should be.
+// write prints the table and returns an error if a result is not as it should be.
 func (r *report) write(say *speaker) error {
 	say.title("What it saw")
 	row := func(name, value string) { say.line("%-16s %s", name, value) }

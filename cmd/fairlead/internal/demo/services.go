@@ -20,18 +20,18 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/httpdisc"
 )
 
-// Five processes offer an HTTP service; calls are spread over them while one is killed and
-// another one drained.
+// Five processes offer an HTTP service; calls are spread over them while one of them is killed and
+// another drained.
 
 const (
 	serviceName = "demo-greeter"
 	greeters    = 5
-	// greeterTTL, in seconds, is for how long the record of a killed process stays.
+	// greeterTTL, in seconds, is how long the record of a killed process stays.
 	greeterTTL = 2
-	// greeterCalls so many a second, each with a limit of greeterLimit.
+	// greeterCalls is the calls per second, each with a limit of greeterLimit.
 	greeterCalls = 100
 	greeterLimit = time.Second
-	// drainLimit is how long a greeter that ends waits for those who call it.
+	// drainLimit is how long a greeter that ends waits for its callers.
 	drainLimit = time.Second
 )
 
@@ -41,7 +41,7 @@ type Greeter struct {
 	Endpoints []string
 }
 
-// Run serves until ctx ends, and then drains: it says "serves" when it is registered.
+// Run serves until ctx ends, and then drains: it writes "serves" when it is registered.
 func (g Greeter) Run(ctx context.Context, out io.Writer) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -168,7 +168,7 @@ type greetings struct {
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex
-	by     map[string]int // answers, by who gave them
+	by     map[string]int // answers, by the process that gave them
 	failed int
 	first  error
 }
@@ -227,14 +227,14 @@ func (g *greetings) ask(ctx context.Context) (string, error) {
 	return string(who), err
 }
 
-// answering is how many processes have answered.
+// answering returns how many processes have answered.
 func (g *greetings) answering() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.by)
 }
 
-// report prints who answered how often and fails if a call did.
+// report prints how often each process answered, and fails if a call failed.
 func (g *greetings) report(say *speaker) error {
 	g.stop()
 	g.mu.Lock()

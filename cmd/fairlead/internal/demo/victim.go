@@ -12,10 +12,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
-// victim chooses the member to freeze: the one that most calls go to, which hurts most. If it
-// leads, another is made leader first: without its leader a cluster elects another and loses the
-// writes under way, and no client can do anything about that. What is shown here is the client's
-// part.
+// victim chooses the member to freeze: the one that most calls go to, since that hurts most. If it
+// leads, another is made leader first: a cluster that loses its leader elects another and loses the
+// writes under way, and no client can change that. This part is to show what the client does.
 func (d *demo) victim(ctx context.Context) (*child, error) {
 	busiest, err := d.busiest(ctx)
 	if err != nil {
@@ -31,7 +30,7 @@ func (d *demo) victim(ctx context.Context) (*child, error) {
 	if heads[i].Leader != heads[i].Header.MemberId {
 		return busiest, nil
 	}
-	// A member hands over its own leadership only, so it has to be asked itself.
+	// A member can hand over only its own leadership, so the request has to go to that member.
 	own, err := clientv3.New(clientv3.Config{Endpoints: []string{busiest.endpoint}, Context: ctx, Logger: zap.NewNop()})
 	if err != nil {
 		return nil, err
@@ -48,8 +47,7 @@ func (d *demo) victim(ctx context.Context) (*child, error) {
 	return busiest, nil
 }
 
-// agreed waits until all members know the leader: until then they send what is to be written to the
-// former one.
+// agreed waits until all members know the leader: until then they send writes to the former one.
 func (d *demo) agreed(ctx context.Context, leader uint64) error {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
@@ -69,7 +67,7 @@ func (d *demo) agreed(ctx context.Context, leader uint64) error {
 	}
 }
 
-// heads is what each member says of itself.
+// heads returns each member's own status.
 func (d *demo) heads(ctx context.Context) ([]*clientv3.StatusResponse, error) {
 	var heads []*clientv3.StatusResponse
 	for _, m := range d.cluster.members {
@@ -82,7 +80,7 @@ func (d *demo) heads(ctx context.Context) ([]*clientv3.StatusResponse, error) {
 	return heads, nil
 }
 
-// busiest is the member whose server received most from clients within a short while.
+// busiest returns the member whose server received most from clients within a short while.
 func (d *demo) busiest(ctx context.Context) (*child, error) {
 	pages := scrape.New(nil)
 	defer pages.Close()

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// watching follows all changes of the load and checks its events: every change of every key,
-// in order, once.
+// watching follows all changes of the load and checks its events: every change of every key must
+// come, in order, and once.
 type watching struct {
 	prefix string
 	end    string // the key whose change ends it
@@ -69,8 +69,8 @@ func (w *watching) follow(events clientv3.WatchChan) error {
 	return errors.New("the watch has ended early")
 }
 
-// finish writes a last key, waits until the watch has seen it, and compares with what the cluster
-// holds.
+// finish writes a last key, waits until the watch has seen it, and compares the events with what
+// the cluster holds.
 func (w *watching) finish(ctx context.Context, client *clientv3.Client) (watchResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
