@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// answer completes the reply about a service.
+// answer completes the reply to a query about a service.
 func (s *Server) answer(r *request) {
 	x := r.service.index()
 	if x == nil {
@@ -54,8 +54,8 @@ func (s *Server) answer(r *request) {
 	}
 }
 
-// appendCNAME answers with one of the host names, any: a name has one CNAME at most (RFC 2181,
-// section 10.1).
+// appendCNAME answers with one of the host names, chosen at random: a name has at most one CNAME
+// (RFC 2181, section 10.1).
 func (s *Server) appendCNAME(r *request, hosts []string) {
 	if len(hosts) == 0 {
 		return
@@ -65,14 +65,14 @@ func (s *Server) appendCNAME(r *request, hosts []string) {
 	r.reply.Answer = []dns.RR{&dns.CNAME{Hdr: h, Target: hosts[s.rand(len(hosts))]}}
 }
 
-// take answers with as many of a list as fit, in its order but beginning anywhere, so that
-// clients that use the first spread over all: RFC 1794.
+// take answers with as many of a list as fit. It keeps the list's order but begins anywhere, so
+// that clients that use the first record spread over all: RFC 1794.
 func take[T any](s *Server, r *request, list []T, record func(dns.RR_Header, T) dns.RR) (taken []T) {
 	if len(list) == 0 {
 		return nil
 	}
 	from, size := s.rand(len(list)), 0
-	// One more than could fit over UDP: then what is left out shows.
+	// One more than could fit over UDP: then it shows that records are left out.
 	for i := range min(len(list), r.size/leastRecord+1) {
 		one := list[(from+i)%len(list)]
 		rr := record(s.header(r.name), one)
@@ -87,9 +87,9 @@ func take[T any](s *Server, r *request, list []T, record func(dns.RR_Header, T) 
 }
 
 // appendSRV answers with SRV records: RFC 2782. The weight is the instance's, the port its
-// address's; the priority says that a client shall use the instance's preferred address, 0,
-// before its other ones, 1. The target is the address's own name, or the host name that the
-// address is; addresses are added, as many as fit.
+// address's. The priority tells clients to use the instance's preferred address (0) before its
+// other ones (1). The target is the address's own name, or the host name if the address is one; the
+// addresses of targets are added, as many as fit.
 func (s *Server) appendSRV(r *request, list []*endpoint) {
 	taken := take(s, r, list, func(h dns.RR_Header, e *endpoint) dns.RR {
 		rr := &dns.SRV{Hdr: h, Weight: uint16(e.in.EffectiveWeight()), Port: e.port, Target: e.host}
@@ -115,12 +115,12 @@ func (s *Server) appendSRV(r *request, list []*endpoint) {
 		}
 		extra = append(extra, rr)
 	}
-	r.reply.Extra = append(extra, r.reply.Extra...) // EDNS0's record stays the last
+	r.reply.Extra = append(extra, r.reply.Extra...) // the record of EDNS0 stays the last
 }
 
 func (s *Server) endpoint(h dns.RR_Header, e *endpoint) dns.RR { return s.address(h, e.addr) }
 
-// address is an A or AAAA record.
+// address returns an A or AAAA record.
 func (s *Server) address(h dns.RR_Header, a netip.Addr) dns.RR {
 	if a.Is4() {
 		h.Rrtype = dns.TypeA
@@ -162,15 +162,15 @@ func (s *Server) minimal(r *request) {
 }
 
 // negative answers that there is no such name, or for RcodeSuccess no such data. The SOA record
-// says for how long that may be believed: RFC 2308, sections 2 and 3. A name below one that
-// does not exist does not either (RFC 8020), and one above one that does exists.
+// says for how long a client may keep that answer: RFC 2308, sections 2 and 3. A name below one
+// that does not exist does not exist either (RFC 8020), and a name above one that exists does.
 func (s *Server) negative(r *request, rcode int) {
 	r.reply.Rcode = rcode
 	r.reply.Ns = []dns.RR{s.soa()}
 }
 
-// soa is the domain's SOA record. The serial is the time: nobody can transfer the zone, and so
-// it only has to grow (RFC 1982 says how it does in 2106).
+// soa returns the domain's SOA record. The serial is the time: the zone cannot be transferred, so
+// the serial only has to grow (RFC 1982 says how it does in 2106).
 func (s *Server) soa() dns.RR {
 	h := s.header(s.domain)
 	h.Rrtype = dns.TypeSOA

@@ -59,7 +59,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Targets resolve, and their addresses come along.
+// Targets resolve, and their addresses are in the answer.
 func TestTargets(t *testing.T) {
 	s := newServer(t, newFake(orders()...), Options{})
 	a := ask(t, s, query("orders", dns.TypeSRV), dns.MaxMsgSize)
@@ -144,7 +144,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// Many instances: truncated over UDP, and as many as fit over TCP.
+// Many instances are truncated over UDP, and over TCP as many come as fit.
 func TestTooMuch(t *testing.T) {
 	source := newFake()
 	var list []*discovery.Instance
@@ -203,7 +203,7 @@ func TestTooMuch(t *testing.T) {
 		a.Len() > 1232 {
 		t.Errorf("%v: %d answers, %d additional", a.MsgHdr, len(a.Answer), len(a.Extra))
 	}
-	// Metadata that do not fit are left out, those after them are not.
+	// Metadata that do not fit are left out; later ones that fit are not.
 	a := ask(t, s, query("ip-10-0-0-0.s", dns.TypeTXT), maxUDP)
 	if !slices.Equal(data(a.Answer), []string{`TXT "id=0" "version=some" "zone=few" "b=y"`}) {
 		t.Errorf("%q", data(a.Answer))
@@ -227,7 +227,7 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// extended is the extended error of an answer.
+// extended returns the extended error of an answer.
 func extended(a *dns.Msg) uint16 {
 	if opt := a.IsEdns0(); opt != nil {
 		for _, o := range opt.Option {

@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// fakeSource has the services that are set; views of others never come unless empty is set.
+// fakeSource has the services that a test sets; other services never get a view unless empty is
+// set.
 type fakeSource struct {
 	empty bool
 
@@ -61,7 +62,7 @@ func (s *fakeSource) setAway(away bool) {
 	s.away = away
 }
 
-// open are the services that are followed.
+// open returns the services that are followed.
 func (s *fakeSource) open() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +75,7 @@ func (s *fakeSource) open() []string {
 }
 
 func (s *fakeSource) Subscribe(service string) (Feed, error) {
-	// As the Directory does.
+	// The Directory checks this too.
 	if err := (&discovery.Instance{Service: service, ID: "x", Addresses: []string{"h:1"}}).Validate(); err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (f *fakeFeed) Close() {
 	close(f.closed)
 }
 
-// orders is a service with most of what there can be.
+// orders returns a service with most of what instances can have.
 func orders() []discovery.Instance {
 	return []discovery.Instance{
 		{Service: "orders", ID: "a", Addresses: []string{"10.0.0.1:8080"}, Version: "v1", Zone: "east", Weight: 3},
@@ -170,7 +171,7 @@ func newServer(t testing.TB, source Source, o Options) *Server {
 	return s
 }
 
-// query is a question about a name below the domain, or a whole one that ends in a dot.
+// query returns a question about a name below the domain, or about a full name that ends in a dot.
 func query(name string, qtype uint16) *dns.Msg {
 	if name == "" {
 		name = "test.local."
@@ -180,7 +181,7 @@ func query(name string, qtype uint16) *dns.Msg {
 	return new(dns.Msg).SetQuestion(name, qtype)
 }
 
-// ask answers without sockets.
+// ask gets an answer without sockets.
 func ask(t testing.TB, s *Server, q *dns.Msg, size int) *dns.Msg {
 	t.Helper()
 	packet, err := q.Pack()
@@ -192,14 +193,14 @@ func ask(t testing.TB, s *Server, q *dns.Msg, size int) *dns.Msg {
 	if err := a.Unpack(out); err != nil {
 		t.Fatalf("%v in the answer to %v", err, q)
 	}
-	a.Compress = true // as it came
+	a.Compress = true // as the server sent it
 	if a.Id != q.Id || !a.Response || a.RecursionAvailable || a.RecursionDesired != q.RecursionDesired {
 		t.Errorf("header %v", a.MsgHdr)
 	}
 	return a
 }
 
-// data are the records of a section, without name, TTL and class, in order.
+// data returns the records of a section, without name, TTL and class, in order.
 func data(list []dns.RR) []string {
 	var texts []string
 	for _, rr := range list {

@@ -1,7 +1,7 @@
 package nameserver
 
-// An index is a view as DNS shows it. Building one goes through all instances, so that a
-// query need not: it finds its set by name and takes as much of it as fits.
+// An index is a view in the form that DNS needs. Building one goes through all instances, so that a
+// query need not: it finds its set by name and takes as many of its records as fit.
 
 import (
 	"net"
@@ -16,17 +16,17 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// endpoint is an address of an instance that DNS shows.
+// endpoint is an address of an instance, as DNS shows it.
 type endpoint struct {
 	in    *discovery.Instance
-	addr  netip.Addr // not valid: host is the address
+	addr  netip.Addr // if it is not valid, host is the address
 	host  string     // fully qualified
-	port  uint16     // 0: none that is a number, and no SRV record
-	first bool       // the instance's preferred address of all
+	port  uint16     // 0 if it is not a number: then there is no SRV record
+	first bool       // the instance's preferred address, of any kind
 }
 
-// set is the instances behind a name, without draining ones. An instance is in several; they share
-// its endpoints.
+// set is the instances behind a name, without draining ones. The sets of an instance share its
+// endpoints.
 type set struct {
 	v4, v6 []*endpoint // each address once: RFC 2181, section 5
 	srv    []*endpoint // each target and port once
@@ -34,19 +34,19 @@ type set struct {
 	hosts  []string // each once
 }
 
-// clip gives back what appending took beyond need: it would be kept as long as the view is.
+// clip gives back unused capacity, which would be kept as long as the view.
 func (s *set) clip() {
 	s.v4, s.v6, s.srv = slices.Clone(s.v4), slices.Clone(s.v6), slices.Clone(s.srv)
 	s.txt, s.hosts = slices.Clone(s.txt), slices.Clone(s.hosts)
 }
 
 type index struct {
-	some  bool // there are instances, if only draining ones
+	some  bool // there are instances, even if all drain
 	all   set
-	named map[string]*set // by version, zone and tag, and what is between their labels
+	named map[string]*set // by version, zone and tag, and by the names that lie between their labels
 	eps   []*endpoint     // of all instances, draining ones too
 
-	addrs func() map[netip.Addr]struct{} // of eps; made when it is first wanted
+	addrs func() map[netip.Addr]struct{} // of eps; made at the first use
 }
 
 func newIndex(v View) *index {
@@ -95,8 +95,8 @@ func newIndex(v View) *index {
 	return x
 }
 
-// at is the set of a selector. With 1.2.3 the names 2.3 and 3 come to exist too, without
-// data: RFC 8020, section 2, and RFC 4592, section 2.2.2.
+// at returns the set of a selector, and makes it if there is none. With 1.2.3 the names 2.3 and 3
+// come to exist too, without data: RFC 8020, section 2, and RFC 4592, section 2.2.2.
 func (x *index) at(selector string) *set {
 	s := x.named[selector]
 	if s == nil {
@@ -114,7 +114,7 @@ func (x *index) at(selector string) *set {
 	}
 }
 
-// find is the set of a selector, "" for all instances; nil if there is no such name.
+// find returns the set of a selector, "" for all instances; nil if there is no such name.
 func (x *index) find(selector string) *set {
 	if !x.some {
 		return nil
@@ -123,15 +123,15 @@ func (x *index) find(selector string) *set {
 		return &x.all
 	}
 	if addr, ok := labelAddress(selector); ok {
-		if s := x.atAddress(addr); s != nil { // or SRV records would lead astray
+		if s := x.atAddress(addr); s != nil { // it comes first: SRV records have this name as their target
 			return s
 		}
 	}
 	return x.named[selector]
 }
 
-// atAddress is the set of an address; nil if no instance is there. It is asked for seldom,
-// since the addresses come along with the SRV records.
+// atAddress returns the set of an address; nil if no instance has it. Such queries are rare, since
+// the addresses come along with the SRV records.
 func (x *index) atAddress(addr netip.Addr) *set {
 	var s *set
 	b := builder{}
@@ -150,7 +150,7 @@ func (x *index) atAddress(addr netip.Addr) *set {
 	return s
 }
 
-// builder knows what has been added to sets.
+// builder remembers what has been added to sets.
 type builder map[added]struct{}
 
 type added struct {
@@ -182,7 +182,7 @@ func (b builder) add(s *set, e *endpoint) {
 	}
 }
 
-// endpoints are the preferred addresses of each kind.
+// endpoints returns the preferred address of each kind.
 func endpoints(in *discovery.Instance) []*endpoint {
 	var list []*endpoint
 	var have [3]bool // IPv4, IPv6, host names
@@ -222,7 +222,7 @@ func parse(address string) (e endpoint, kind int, ok bool) {
 	return e, 2, isHostName(e.host)
 }
 
-// isHostName keeps what is no name of a host out of our answers: RFC 1123, section 2.1, and
+// isHostName keeps names that are not host names out of our answers: RFC 1123, section 2.1, and
 // "_", which is common.
 func isHostName(fqdn string) bool {
 	if _, ok := dns.IsDomainName(fqdn); !ok {

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// encoded begins labels that spell a name in hyphens and hexadecimal digits. All of them
-	// are letters, digits and hyphens, which every program takes for a host name.
+	// encoded begins labels that spell a name in hyphens and hexadecimal digits. They consist of
+	// letters, digits and hyphens, which every program accepts as a host name.
 	encoded = "x--"
 	// atAddress begins labels that stand for an address.
 	atAddress = "ip-"
-	// protocol is no service, see look.
+	// protocol is not a service, see look.
 	protocol = "_tcp"
 	// maxLabel is RFC 1035's limit, in bytes.
 	maxLabel = 63
 )
 
-// Label is how a service's name is written in DNS; false if it does not fit into a label.
+// Label returns a service's name as DNS writes it; false if it does not fit into a label.
 func Label(name string) (string, bool) {
 	plain := name != "" && !strings.HasPrefix(name, encoded) && name != protocol
 	var b strings.Builder
@@ -43,7 +43,7 @@ func Label(name string) (string, bool) {
 
 func isAlnum(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 
-// name is what a label stands for; false if nothing is written like that.
+// name returns what a label stands for; false if no name is written like that.
 func name(label string) (string, bool) {
 	label = lower(label)
 	rest, ok := strings.CutPrefix(label, encoded)
@@ -70,8 +70,8 @@ func name(label string) (string, bool) {
 	return string(b), len(b) > 0
 }
 
-// lower puts ASCII letters into lower case, and those only: RFC 4343, section 3. What is
-// no UTF-8 stays as it is.
+// lower converts ASCII letters to lower case, and no others: RFC 4343, section 3. Bytes that are
+// not UTF-8 stay unchanged.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -82,8 +82,8 @@ func lower(s string) string {
 	return string(b)
 }
 
-// addressLabel is the label of an address, unlike any of its text forms made of letters,
-// digits and hyphens only.
+// addressLabel returns the label of an address, which unlike an address's text has letters, digits
+// and hyphens only.
 func addressLabel(a netip.Addr) string {
 	if a.Is4() {
 		return atAddress + strings.ReplaceAll(a.String(), ".", "-")
@@ -100,7 +100,7 @@ func addressLabel(a netip.Addr) string {
 	return atAddress + strings.Join(groups, "-")
 }
 
-// labelAddress is the reverse.
+// labelAddress is the reverse of addressLabel.
 func labelAddress(label string) (netip.Addr, bool) {
 	rest, ok := strings.CutPrefix(lower(label), atAddress)
 	if !ok {
@@ -111,7 +111,7 @@ func labelAddress(label string) (netip.Addr, bool) {
 		separator = ":"
 	}
 	a, err := netip.ParseAddr(strings.ReplaceAll(rest, "-", separator))
-	return a, err == nil && addressLabel(a) == lower(label) // one name for each
+	return a, err == nil && addressLabel(a) == lower(label) // so that an address has only one name
 }
 
 // split returns the labels of a name in presentation format, without its escapes, and where

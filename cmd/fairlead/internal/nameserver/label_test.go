@@ -83,7 +83,7 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// They come through the wire as they are.
+// Texts come through the wire unchanged.
 func TestTextsOnTheWire(t *testing.T) {
 	in := discovery.Instance{Service: "s", ID: "a", Addresses: []string{"h:1"}, Metadata: map[string]string{
 		"k": strings.Repeat(`\`, 600), "b": "\x00\x7f\"\\001;ü", "e": "",

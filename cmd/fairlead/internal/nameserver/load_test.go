@@ -9,8 +9,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// BenchmarkUDP is answers over UDP, to clients in the same process: each query is sent when the one
-// before is answered, eight clients for each processor. What the clients take is in it.
+// BenchmarkUDP measures answers over UDP to clients in the same process, so it includes the
+// clients' work: eight clients for each processor, each of which sends a query when the one before
+// is answered.
 func BenchmarkUDP(b *testing.B) {
 	s := newServer(b, newFake(orders()...), Options{})
 	if err := s.Listen("127.0.0.1:0"); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// tagged has tags, and services of host names only.
+// tagged returns instances with tags, and services with host names only.
 func tagged() []discovery.Instance {
 	return []discovery.Instance{
 		{
@@ -89,7 +89,7 @@ func TestNamesPeopleExpect(t *testing.T) {
 	}
 }
 
-// The host names take turns.
+// Answers take turns among the host names.
 func TestCNAMEsTakeTurns(t *testing.T) {
 	s := newServer(t, newFake(tagged()...), Options{})
 	for i, want := range []string{"CNAME a.example.com.", "CNAME b.example.com."} {
@@ -100,7 +100,7 @@ func TestCNAMEsTakeTurns(t *testing.T) {
 	}
 }
 
-// Addresses of services that were asked for have names, which lead back; all others are refused.
+// Addresses of followed services have names, which lead back; queries for all others are refused.
 func TestReverse(t *testing.T) {
 	s := newServer(t, newFake(tagged()...), Options{})
 	if a := ask(t, s, query("1.0.0.10.in-addr.arpa.", dns.TypePTR), maxUDP); a.Rcode != dns.RcodeRefused {
@@ -117,7 +117,7 @@ func TestReverse(t *testing.T) {
 			"PTR ip-2001-db8-0-0-0-0-0-1.billing.test.local.",
 		},
 	} {
-		// Billing's IPv6 address is its own name's target too.
+		// Billing's IPv6 address is also the target of its own name.
 		a := ask(t, s, query(name, dns.TypePTR), maxUDP)
 		if got := data(a.Answer); a.Rcode != dns.RcodeSuccess || !a.Authoritative || !slices.Equal(got, want) {
 			t.Errorf("%s: %v %q, want %q", name, a.MsgHdr, got, want)
@@ -146,7 +146,7 @@ func TestReverse(t *testing.T) {
 	}
 }
 
-// A service of the protocol's name has another label, as its PTR records say.
+// A service with the protocol's name has another label, as its PTR records show.
 func TestServiceNamedAsProtocol(t *testing.T) {
 	s := newServer(
 		t,
@@ -162,7 +162,7 @@ func TestServiceNamedAsProtocol(t *testing.T) {
 	}
 }
 
-// Who may ask: this machine, and the networks that are named.
+// This machine and the named networks may ask.
 func TestAllow(t *testing.T) {
 	s := newServer(
 		t,

@@ -1,6 +1,7 @@
 package nameserver
 
-// From a query's bytes to the answer's. Nothing here reads or writes a socket.
+// This file turns the bytes of a query into those of its answer, without reading or writing a
+// socket.
 
 import (
 	"encoding/binary"
@@ -13,36 +14,36 @@ import (
 )
 
 const (
-	// maxQuery is far above any query: a name has 255 bytes, and options few more.
+	// maxQuery is far more than a query needs: a name has 255 bytes, and options are short.
 	maxQuery = 4096
-	// maxUDP bounds an answer over UDP, whatever the client would take: not to be of use to
-	// those who send queries in others' names. It is what clients asked for before they knew
-	// better (RFC 9715).
+	// maxUDP bounds an answer over UDP, even if the client accepts more, so that the server is of
+	// little use to attackers who forge the sender of queries. It is the size that clients asked
+	// for before RFC 9715.
 	maxUDP = 4096
-	// leastRecord is what a record takes at least: a compressed name, type, class, TTL, length
-	// and an address.
+	// leastRecord is the least size of a record: a compressed name, type, class, TTL, length and an
+	// address.
 	leastRecord = 2 + 2 + 2 + 4 + 2 + 4
-	// maxAnswer bounds the records of an answer before compression, so that they fit into a
-	// message over TCP with all else.
+	// maxAnswer bounds the records of an answer before compression, so that they and the rest fit
+	// into a message over TCP.
 	maxAnswer = 60_000
 )
 
-// request is a query on its way to its answer.
+// request is a query and the reply that is being made for it.
 type request struct {
 	reply    *dns.Msg
 	size     int       // of the answer, at most
 	service  *followed // nil: the reply is complete
-	name     string    // as asked for
+	name     string    // as the query has it
 	selector string
 	below    string // the name of the service
-	srvOnly  bool   // it was asked for as _SERVICE._tcp
+	srvOnly  bool   // the query has it as _SERVICE._tcp
 }
 
-// begin reads a query that may be answered in so many bytes, maxUDP or dns.MaxMsgSize. It
-// returns nil for one that gets no answer.
+// begin reads a query whose answer may have size bytes, maxUDP or dns.MaxMsgSize. It returns nil
+// for a packet that gets no answer.
 func (s *Server) begin(packet []byte, size int) *request {
 	if len(packet) < 12 || packet[2]&0x80 != 0 {
-		return nil // no header; or an answer, and answering those may go on forever
+		return nil // there is no header; or it is an answer, and answering answers may go on forever
 	}
 	r := &request{reply: new(dns.Msg), size: size}
 	var q dns.Msg
@@ -83,7 +84,7 @@ func (s *Server) begin(packet []byte, size int) *request {
 	return r
 }
 
-// endsEarly reports that a message has less than its header says, which the library lets pass.
+// endsEarly reports whether a message is shorter than its header says, which the library accepts.
 // Types and classes of 0 are reserved: RFC 6895, sections 3.1 and 3.2.
 func endsEarly(q *dns.Msg, packet []byte) bool {
 	for _, one := range q.Question {
@@ -99,7 +100,7 @@ func endsEarly(q *dns.Msg, packet []byte) bool {
 	return false
 }
 
-// look finds whose question it is.
+// look finds the service of a question, or completes the reply.
 func (s *Server) look(r *request, q dns.Question) {
 	r.name = q.Name
 	if q.Qclass == dns.ClassINET && s.reverse(r, q) {
@@ -124,7 +125,7 @@ func (s *Server) look(r *request, q dns.Question) {
 	rest := labels[:n-1]
 	if lower(service) == protocol { // RFC 2782
 		if n == 1 {
-			s.negative(r, dns.RcodeSuccess) // there are names below
+			s.negative(r, dns.RcodeSuccess) // there are names below it
 			return
 		}
 		service, rest, r.srvOnly = labels[n-2], labels[:n-2], true
@@ -158,7 +159,7 @@ func (s *Server) look(r *request, q dns.Question) {
 	}
 }
 
-// waits reports that the first view of the service has to be waited for.
+// waits reports whether the request has to wait for the first view of the service.
 func (r *request) waits() bool { return r.service != nil && r.service.feed.View() == nil }
 
 // finish returns the answer's bytes.
@@ -170,14 +171,13 @@ func (s *Server) finish(r *request) []byte {
 	answer, authority := len(m.Answer), len(m.Ns)
 	m.Truncate(r.size)
 	m.Compress = true
-	// What is merely additional may be missing without being asked for again: RFC 2181,
-	// section 9.
+	// Additional records may be missing without a second query: RFC 2181, section 9.
 	m.Truncated = len(m.Answer) < answer || len(m.Ns) < authority
 	out, err := m.Pack()
 	if err == nil && len(out) <= r.size {
 		return out
 	}
-	// Not known to happen, but a client should not wait for it.
+	// This is not known to happen, but the client should get an answer.
 	m.Answer, m.Ns, m.Extra, m.Rcode = nil, nil, nil, dns.RcodeServerFailure
 	if out, err = m.Pack(); err != nil {
 		return nil
@@ -185,13 +185,13 @@ func (s *Server) finish(r *request) []byte {
 	return out
 }
 
-// refuse answers what is not ours to answer.
+// refuse answers a query about a name for which we are not responsible.
 func (r *request) refuse(code uint16) {
 	r.reply.Rcode = dns.RcodeRefused
 	r.explain(code)
 }
 
-// fail answers what we ought to know, but do not.
+// fail answers a query about a name for which we are responsible, but know no data.
 func (r *request) fail(code uint16) {
 	r.reply.Rcode = dns.RcodeServerFailure
 	r.reply.Authoritative = false

@@ -50,7 +50,8 @@ func TestEDNS(t *testing.T) {
 	}
 }
 
-// What is no query gets FORMERR if it has a header, and nothing if it has not, or is an answer.
+// A packet that is no query gets FORMERR if it has a header, and nothing if it has none, or is an
+// answer.
 func TestMalformed(t *testing.T) {
 	s := newServer(t, newFake(orders()...), Options{})
 	good, err := query("orders", dns.TypeA).SetEdns0(1232, false).Pack()

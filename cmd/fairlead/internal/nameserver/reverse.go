@@ -1,7 +1,7 @@
 package nameserver
 
-// From an address to names: RFC 1035, section 3.5, and RFC 3596, section 2.5. Only services that
-// are followed are known.
+// From an address to names: RFC 1035, section 3.5, and RFC 3596, section 2.5. Only followed
+// services have names here.
 
 import (
 	"net/netip"
@@ -14,8 +14,8 @@ import (
 // maxNames bounds the names of an address in an answer.
 const maxNames = 16
 
-// reverse answers about an address that one of the services has; not so of any other: who is asked
-// for those is not ours to say.
+// reverse answers a query about an address that a followed service has. It reports false for other
+// addresses: for those we are not responsible.
 func (s *Server) reverse(r *request, q dns.Question) bool {
 	addr, ok := reversed(q.Name)
 	if !ok {
@@ -32,7 +32,7 @@ func (s *Server) reverse(r *request, q dns.Question) bool {
 	}
 	r.reply.Authoritative = true
 	if q.Qtype == dns.TypePTR || q.Qtype == dns.TypeANY {
-		slices.Sort(names) // which is no order of importance
+		slices.Sort(names) // so that equal queries get equal answers
 		h := s.header(r.name)
 		h.Rrtype = dns.TypePTR
 		for _, name := range names[:min(len(names), maxNames)] {
@@ -42,7 +42,7 @@ func (s *Server) reverse(r *request, q dns.Question) bool {
 	return true
 }
 
-// at are the services with an instance at an address.
+// at returns the services with an instance at an address.
 func (s *services) at(addr netip.Addr) (names []string) {
 	s.mu.Lock()
 	all := make(map[string]*followed, len(s.byName))
@@ -60,7 +60,7 @@ func (s *services) at(addr netip.Addr) (names []string) {
 	return names
 }
 
-// reversed is the address that a name below in-addr.arpa or ip6.arpa stands for.
+// reversed returns the address that a name below in-addr.arpa or ip6.arpa stands for.
 func reversed(name string) (netip.Addr, bool) {
 	name = strings.TrimSuffix(lower(name), ".")
 	if rest, ok := strings.CutSuffix(name, ".in-addr.arpa"); ok {

@@ -1,10 +1,10 @@
 package nameserver
 
-// A server reads UDP with a few goroutines, and has one more for each connection over TCP, of
-// which there is a limited number. A query about a service that is new waits for its first view
-// in a goroutine of its own, of which there is a limited number too; what is beyond gets
-// SERVFAIL. So a flood takes processor time, but no memory: what the goroutines cannot read
-// stays in the kernel, or is dropped there.
+// A server reads UDP with a few goroutines, and has one more for each connection over TCP, whose
+// number is limited. A query about a new service waits for its first view in a goroutine of its
+// own; their number is limited too, and further queries get SERVFAIL. So a flood takes processor
+// time, but no memory: packets that the goroutines cannot read stay in the kernel, or are dropped
+// there.
 
 import (
 	"context"
@@ -25,9 +25,9 @@ import (
 )
 
 const (
-	// DefaultDomain is below the top-level domain that is reserved for private use.
-	// "local" is not ours to answer for: RFC 6762 gives it to multicast DNS, and systems that
-	// know of it do not ask servers.
+	// DefaultDomain is below the top-level domain that is reserved for private use. We may not
+	// answer for "local": RFC 6762 reserves it for multicast DNS, and systems that support that do
+	// not ask servers.
 	DefaultDomain = "fairlead.internal"
 	// DefaultTTL is how long clients may use an answer: long enough to spare a busy client
 	// most queries, short beside the time that an instance takes to drain.
@@ -42,8 +42,8 @@ const (
 	maxWaiting = 256
 	maxConns   = 256
 	sweepEvery = 30 * time.Second
-	// lookEvery is short beside what a drain waits for, and costs a read of memory for each
-	// service.
+	// lookEvery is short beside the time that a drain waits, and each look costs a read of memory
+	// for each service.
 	lookEvery = 500 * time.Millisecond
 )
 
@@ -52,7 +52,7 @@ type Options struct {
 	Domain   string        // DefaultDomain if empty
 	TTL      time.Duration // whole seconds
 	Services int           // how many are followed at most; DefaultServices if 0
-	// Allow is who may ask, besides this machine; empty: everybody.
+	// Allow are the networks that may ask, besides this machine; empty: everybody.
 	Allow []netip.Prefix
 }
 
@@ -64,7 +64,7 @@ type Server struct {
 	allow    []netip.Prefix
 	services *services
 	rand     func(n int) int
-	self     netip.Addr // where it listens; not valid: everywhere
+	self     netip.Addr // the address it listens on; not valid: all of them
 
 	udp     *net.UDPConn
 	tcp     *net.TCPListener
@@ -100,8 +100,8 @@ func New(source Source, o Options) (*Server, error) {
 	}, nil
 }
 
-// Listen opens the sockets, UDP and TCP at the same port: RFC 7766, section 5. With port 0
-// it is any that is free.
+// Listen opens the sockets, UDP and TCP at the same port: RFC 7766, section 5. Port 0 stands for
+// any free port.
 func (s *Server) Listen(address string) error {
 	const tries = 10 // a port that is free for TCP may not be for UDP
 	var err error
@@ -127,21 +127,21 @@ func (s *Server) Listen(address string) error {
 	if a := s.tcp.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap(); !a.IsUnspecified() {
 		s.self = a.WithZone("")
 	}
-	// Where it listens on all addresses, each answer has to come from the one that was asked.
-	// The library can do that if it gets to know it; which of the two works depends on the
-	// socket, and neither does on systems where the library cannot either.
+	// If the server listens on all addresses, each answer has to come from the address that got the
+	// query. The library does that if the socket reports that address. Which of the two calls works
+	// depends on the socket; on systems where the library cannot do it, neither works.
 	_ = ipv6.NewPacketConn(s.udp).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
 	_ = ipv4.NewPacketConn(s.udp).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
 	return nil
 }
 
-// Domain is what the names of services end in.
+// Domain returns the domain that the names of services end in.
 func (s *Server) Domain() string { return strings.TrimSuffix(s.domain, ".") }
 
-// Addr is where the server listens.
+// Addr returns the address that the server listens on.
 func (s *Server) Addr() string { return s.tcp.Addr().String() }
 
-// Close closes the sockets of a Server that does not serve.
+// Close closes the sockets of a Server that is not served.
 func (s *Server) Close() {
 	if s.tcp != nil {
 		s.tcp.Close()
@@ -149,7 +149,7 @@ func (s *Server) Close() {
 	}
 }
 
-// allows says whether somebody may ask.
+// allows reports whether an address may ask.
 func (s *Server) allows(from net.Addr) bool {
 	if len(s.allow) == 0 {
 		return true

@@ -65,7 +65,7 @@ func TestSockets(t *testing.T) {
 		if !slices.Equal(data(a.Answer), []string{"A 10.0.0.1"}) {
 			t.Errorf("%s: %v", network, a)
 		}
-		// The domain's own address, which its NS record leads to.
+		// The domain's own address, which its NS record names.
 		a = mustExchange(t, s, network, query("", dns.TypeNS))
 		b := mustExchange(t, s, network, query("", dns.TypeA))
 		if want := []string{"A 127.0.0.1"}; !slices.Equal(data(a.Extra), want) || !slices.Equal(data(b.Answer), want) {
@@ -97,7 +97,7 @@ func TestSockets(t *testing.T) {
 	}
 }
 
-// Rubbish and more queries than can wait leave the server as it was.
+// Neither rubbish nor more queries than can wait change the server.
 func TestFlood(t *testing.T) {
 	source := newFake(orders()...)
 	source.empty = false
@@ -109,7 +109,7 @@ func TestFlood(t *testing.T) {
 	}
 	defer udp.Close()
 	for i := range 2000 {
-		q := query(fmt.Sprint("unknown", i), dns.TypeA) // waits, while others may
+		q := query(fmt.Sprint("unknown", i), dns.TypeA) // waits; other queries do not
 		packet, err := q.Pack()
 		if err != nil {
 			t.Fatal(err)
@@ -138,8 +138,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// A query about a service that is new gets its first view; while there is none, SERVFAIL
-// comes in time.
+// A query about a new service gets its first view; without a view, SERVFAIL comes in time.
 func TestWaiting(t *testing.T) {
 	source := newFake()
 	source.empty = false
@@ -174,7 +173,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// With etcd: instances come, drain and go; and it goes away.
+// With etcd: instances come, drain and go; then etcd goes away.
 func TestEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

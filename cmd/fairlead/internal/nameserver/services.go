@@ -1,11 +1,11 @@
 package nameserver
 
-// The services that are followed: those that have been asked for lately.
+// The services that are followed: those that clients asked for lately.
 //
-// Anybody who may ask can make up names, and each costs etcd a read and a watch until it is
-// dropped. So new ones are taken up at a limited rate, and there are at most so many; names
-// without instances go first when there is no room. services.mu guards the map and who asked
-// when; followed.mu guards the index of one service. Nothing waits under services.mu.
+// Every client that may ask can make up names, and each costs etcd a read and a watch until it is
+// dropped. So new ones are followed at a limited rate, and their number is limited; when there is
+// no room, names without instances are dropped first. services.mu guards the map and the times of
+// the last queries; followed.mu guards the index of one service. Nothing waits under services.mu.
 
 import (
 	"context"
@@ -17,12 +17,13 @@ import (
 )
 
 const (
-	// idleAfter is how long nobody must have asked for a service that is dropped.
+	// idleAfter is how long nobody must have asked for a service before it is dropped.
 	idleAfter = 5 * time.Minute
 	// keepAtLeast protects a service that is in use from names that were made up.
 	keepAtLeast = 30 * time.Second
-	// newPerSecond and newBurst bound what made up names cost etcd: a fraction of what a
-	// member reads. A process that starts and asks for all that it uses is within the burst.
+	// newPerSecond and newBurst bound what made up names cost etcd: a fraction of the reads that a
+	// member can answer. A process that asks for all of its services when it starts is within the
+	// burst.
 	newPerSecond = 100
 	newBurst     = 200
 	// loadWithin is how long etcd has for the first view of a service. Resolvers ask again
@@ -57,10 +58,10 @@ type followed struct {
 	asked time.Time // guarded by services.mu
 
 	mu    sync.Mutex // guards what follows
-	of    View       // what idx shows
+	of    View       // the view of idx
 	idx   *index
 	built time.Time
-	took  time.Duration // to build idx
+	took  time.Duration // the time it took to build idx
 }
 
 // get returns a service and follows it from now on.
@@ -83,9 +84,10 @@ func (s *services) get(service string, now time.Time) (*followed, error) {
 	return f, nil
 }
 
-// makeRoom drops the service without instances that was asked for longest ago, or, if all have
-// some, of those the one that has not been asked for lately. While etcd is away, none with
-// instances goes: it could not be had again, and what is new could not be had either.
+// makeRoom drops the service without instances whose last query is the oldest. If all have
+// instances, it drops of those without a recent query the one whose last query is the oldest. While
+// etcd is away, it drops no service with instances: it could not be read again, and a new one could
+// not be read either.
 func (s *services) makeRoom(now time.Time) bool {
 	var drop string
 	var least *followed
@@ -107,8 +109,8 @@ func (s *services) makeRoom(now time.Time) bool {
 	return true
 }
 
-// sweep drops services that nobody asks for. What is known stays while etcd is away: it
-// could not be had again.
+// sweep drops services that nobody asks for. Known instances stay while etcd is away: they could
+// not be read again.
 func (s *services) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,8 +122,8 @@ func (s *services) sweep(now time.Time) {
 	}
 }
 
-// look takes the present views, which the next answers are made of: so instances that drain learn
-// that they are seen also when nobody asks for them.
+// look reads the present views, from which the next answers are made: so draining instances learn
+// that they are seen even while nobody asks for them.
 func (s *services) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +132,7 @@ func (s *services) look() {
 	}
 }
 
-// close drops all.
+// close drops all services.
 func (s *services) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +142,7 @@ func (s *services) close() {
 	}
 }
 
-// empty reports that nothing is lost with the service.
+// empty reports whether the service has no known instances, so that nothing is lost with it.
 func (f *followed) empty() bool {
 	v := f.feed.View()
 	if v == nil {
@@ -152,16 +154,16 @@ func (f *followed) empty() bool {
 	return true
 }
 
-// await waits for the first view, in all at most loadWithin from when it was first asked for:
-// a query while etcd does not answer gets that answer at once.
+// await waits for the first view, at most until loadWithin after the service was first asked for:
+// later queries get SERVFAIL at once while etcd does not answer.
 func (f *followed) await(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, f.since.Add(loadWithin))
 	defer cancel()
-	_ = f.feed.Ready(ctx) // the view tells
+	_ = f.feed.Ready(ctx) // View says whether there is one
 }
 
-// index is the present view's, nil before the first. When views follow each other fast, it is
-// one that is a little older: at most a tenth of the time goes into building them.
+// index returns the index of the present view, nil before the first. When views follow each other
+// fast, it returns a slightly older one: at most a tenth of the time goes into building them.
 func (f *followed) index() *index {
 	v := f.feed.View()
 	if v == nil {

@@ -41,7 +41,7 @@ func TestUnusedServicesAreDropped(t *testing.T) {
 	if got := source.open(); !slices.Equal(got, []string{"gone", "orders", "unknown"}) {
 		t.Errorf("before their time: %v", got)
 	}
-	// What is known stays while it could not be had again.
+	// Known instances stay while etcd is away: they could not be read again.
 	source.setAway(true)
 	s.sweep(now.Add(idleAfter))
 	if got := source.open(); !slices.Equal(got, []string{"gone", "orders"}) {
@@ -58,7 +58,7 @@ func TestUnusedServicesAreDropped(t *testing.T) {
 	}
 }
 
-// Made up names neither exceed the bound nor push out what is in use.
+// Made up names neither exceed the bound nor push out services in use.
 func TestServicesAreBounded(t *testing.T) {
 	source := newFake(orders()...)
 	s := newServices(source, 3)
@@ -72,7 +72,7 @@ func TestServicesAreBounded(t *testing.T) {
 	if got := source.open(); !slices.Equal(got, []string{"gone", "orders", "unknown49"}) {
 		t.Errorf("%v", got)
 	}
-	// With nothing but services in use there is no room, until one is not.
+	// While all services are in use there is no room, until one of them is not.
 	mustGet(t, s, "a.b", now)
 	if _, err := s.get("OrderService", now); !errors.Is(err, errBusy) {
 		t.Errorf("%v", err)
@@ -101,7 +101,7 @@ func TestNewServicesAreLimited(t *testing.T) {
 	if _, err := s.get("more", now); !errors.Is(err, errBusy) {
 		t.Errorf("%v", err)
 	}
-	mustGet(t, s, "0", now) // known
+	mustGet(t, s, "0", now) // it is known already
 	mustGet(t, s, "more", now.Add(time.Second/newPerSecond))
 }
 

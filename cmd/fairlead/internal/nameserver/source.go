@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// Source is where the instances of services come from.
+// Source gives the instances of services.
 type Source interface {
 	// Subscribe begins to follow a service, without waiting. Its error wraps
 	// discovery.ErrInvalid if no service can have this name.
@@ -18,9 +18,9 @@ type Source interface {
 type Feed interface {
 	// Ready waits until there is a view.
 	Ready(ctx context.Context) error
-	// View is the present view, nil before the first. Another view is another value.
+	// View returns the present view, nil before the first. Another view is another value.
 	View() View
-	// Stale reports that the view may be out of date.
+	// Stale reports whether the view may be out of date.
 	Stale() bool
 	Close()
 }
@@ -30,7 +30,7 @@ type View interface {
 	All() iter.Seq[*discovery.Instance]
 }
 
-// FromDirectory is the Source that a Directory is.
+// FromDirectory makes a Source of a Directory.
 func FromDirectory(d *discovery.Directory) Source { return directory{d} }
 
 type directory struct{ d *discovery.Directory }
@@ -43,7 +43,7 @@ func (s directory) Subscribe(service string) (Feed, error) {
 	return FeedOf(sub), nil
 }
 
-// FeedOf is the Feed that a Subscription is.
+// FeedOf makes a Feed of a Subscription.
 func FeedOf(s *discovery.Subscription) Feed { return subscription{s} }
 
 type subscription struct{ *discovery.Subscription }
@@ -52,7 +52,7 @@ func (s subscription) View() View {
 	if v := s.Subscription.View(); v != nil {
 		return v
 	}
-	return nil // not a View that holds a nil pointer
+	return nil // a nil View, not a View that holds a nil pointer
 }
 
 func (s subscription) Stale() bool { return s.Status().Stale }

@@ -11,16 +11,16 @@ import (
 const (
 	// maxString is the length of a character-string: RFC 1035, section 3.3.
 	maxString = 255
-	// maxText bounds what is said of an instance, in bytes, so that any fits into an answer.
+	// maxText bounds the text about an instance, in bytes, so that every text fits into an answer.
 	// Metadata that do not fit are left out as a whole.
 	maxText = 8 << 10
 )
 
-// texts describe an instance as the strings of a TXT record: RFC 1464. First comes id, then
+// texts describes an instance as the strings of a TXT record: RFC 1464. First comes id, then
 // version, zone and tags (separated by commas) if there are any, then metadata in the order of
-// their keys; if one of those has the key of ours, the first is ours. What is longer than 255
-// bytes goes on in the next string: a string of 255 bytes always does, if need be in an
-// empty one.
+// their keys. If a metadata key is the same as one of our names, clients use the first, which is
+// ours. A text longer than 255 bytes continues in the next string: one follows every string of 255
+// bytes, even if it is empty.
 func texts(in *discovery.Instance) []string {
 	var list []string
 	size := 0
@@ -53,15 +53,15 @@ func texts(in *discovery.Instance) []string {
 		add("tags", strings.Join(in.Tags, ","))
 	}
 	for _, k := range slices.Sorted(maps.Keys(in.Metadata)) {
-		if k != "" { // it would mean that there is no attribute
+		if k != "" { // an empty name would mean that there is no attribute
 			add(k, in.Metadata[k])
 		}
 	}
 	return list
 }
 
-// quoted is an attribute's name with RFC 1464's accent grave before what would not be read as
-// part of it: "=", the accent itself, and blanks at its ends.
+// quoted returns an attribute's name with RFC 1464's accent grave before characters that would not
+// be read as part of it: "=", the accent itself, and blanks at its ends.
 func quoted(key string) string {
 	if !strings.ContainsAny(key, "=` \t") {
 		return key
@@ -79,5 +79,5 @@ func quoted(key string) string {
 	return b.String()
 }
 
-// escaped is a string as the DNS library takes it, which reads backslashes as in zone files.
+// escaped returns a string for the DNS library, which reads backslashes as in zone files.
 func escaped(s string) string { return strings.ReplaceAll(s, `\`, `\\`) }

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// quietFor is how long a connection may be quiet, or take for one query or answer: "a few
+	// quietFor is how long a connection may be idle, or take for one query or answer: "a few
 	// seconds", RFC 7766, section 6.2.3.
 	quietFor = 5 * time.Second
-	// pause keeps a socket that fails, for want of file descriptors say, from taking all
+	// pause keeps a socket that fails, for lack of file descriptors for example, from taking all
 	// processor time.
 	pause = 50 * time.Millisecond
 )
@@ -37,7 +37,7 @@ func (s *Server) serveUDP(ctx context.Context) {
 			continue
 		}
 		if !s.allows(from.RemoteAddr()) {
-			continue // an answer would go to whoever the sender claims to be
+			continue // an answer would go to the address that the sender claims to have
 		}
 		r := s.begin(buf[:n], maxUDP)
 		if r == nil {
@@ -63,8 +63,8 @@ func (s *Server) serveUDP(ctx context.Context) {
 	}
 }
 
-// serveTCP accepts connections. When there are too many, the one goes that has been quiet for
-// longest, so that idle ones keep nobody out; if all have asked something, a new one waits.
+// serveTCP accepts connections. When there are too many, it closes the one that has been idle for
+// longest, so that idle ones keep no client out; if all are waiting for an answer, a new one waits.
 func (s *Server) serveTCP(ctx context.Context) {
 	for ctx.Err() == nil {
 		conn, err := s.tcp.Accept()
@@ -90,7 +90,7 @@ func (s *Server) serveTCP(ctx context.Context) {
 	}
 }
 
-// admit takes a token for a connection, and reports whether there is one before ctx ends.
+// admit takes a token for a connection, and reports whether it got one before ctx ended.
 func (s *Server) admit(ctx context.Context) bool {
 	if !acquire(s.conns) {
 		s.quiet.closeOldest()
@@ -103,7 +103,7 @@ func (s *Server) admit(ctx context.Context) bool {
 	return true
 }
 
-// quiet are connections whose next query has not come, the one that is so for longest first.
+// quiet are connections without a query, the one that has been idle for longest first.
 type quiet struct {
 	mu   sync.Mutex
 	list list.List // of net.Conn
@@ -118,7 +118,7 @@ func (q *quiet) add(conn net.Conn) *list.Element {
 func (q *quiet) remove(e *list.Element) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.list.Remove(e) // does nothing if it is not there
+	q.list.Remove(e) // does nothing if closeOldest has removed it
 }
 
 func (q *quiet) closeOldest() {
@@ -129,8 +129,7 @@ func (q *quiet) closeOldest() {
 	}
 }
 
-// serveConn answers the queries of a connection in their order, which RFC 7766, section 7,
-// leaves to us.
+// serveConn answers the queries of a connection in their order, which RFC 7766, section 7, permits.
 func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -157,14 +156,14 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		if out == nil || conn.SetWriteDeadline(time.Now().Add(quietFor)) != nil {
 			return
 		}
-		// In one piece: RFC 7766, section 8.
+		// In one write: RFC 7766, section 8.
 		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)); err != nil {
 			return
 		}
 	}
 }
 
-// readQuery reads one into a buffer; nil if there is none, or it is longer than anybody's.
+// readQuery reads a query into a buffer; nil if there is none, or it is longer than maxQuery.
 func readQuery(conn net.Conn, buf []byte) []byte {
 	var length [2]byte // RFC 1035, section 4.2.2
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
