@@ -16,7 +16,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// One agent answers by DNS what was registered with it over its socket; it ends with status 0.
+// An agent answers by DNS about an instance that was registered over its socket; it ends with
+// status 0.
 func TestAgent(t *testing.T) {
 	c := shared(t)
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))

@@ -11,7 +11,7 @@ import (
 func TestUsersAndRoles(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]}
 	c.same("simple json", "auth", "status")
-	// Each change by etcdctl, undone by ours and made by ours, says the same.
+	// Ours makes and undoes the changes that etcdctl has made and undone, with the same output.
 	for _, step := range [][2]string{
 		{"role add r", "role delete r"},
 		{"user add u:p", "user delete u"},
@@ -63,7 +63,7 @@ func TestAuth(t *testing.T) {
 	c.want("OK\n", "put", "a", "1")
 	c.want("User root created\n", "user", "add", "root:secret")
 	c.want("User guest created\n", "user", "add", "guest:g")
-	c.want("Authentication Enabled\n", "auth", "enable") // and gives root its role
+	c.want("Authentication Enabled\n", "auth", "enable") // and grants root its role
 	c.want("a\n1\n", "--user", "root:secret", "get", "a")
 	c.want("a\n1\n", "--user", "root", "--password", "secret", "get", "a")
 	withEnv := &cmd{t: t, endpoint: c.endpoint, env: map[string]string{"ETCDCTL_USER": "root:secret"}}
@@ -74,7 +74,7 @@ func TestAuth(t *testing.T) {
 	c.wantFailure(command.ExitFailed, "authentication failed", "--user", "root:wrong", "get", "a")
 	c.wantFailure(command.ExitFailed, "authentication failed", "--user", "nobody:secret", "put", "a", "b")
 	c.wantFailure(command.ExitFailed, "permission denied", "--user", "guest:g", "get", "a")
-	c.wantFailure(command.ExitUsage, "no password", "--user", "root", "get", "a") // nor on standard input
+	c.wantFailure(command.ExitUsage, "no password", "--user", "root", "get", "a") // nor does standard input give one
 	c.with("secret").want("a\n1\n", "--user", "root", "get", "a")
 	c.with("secret\r\nrest").want("a\n1\n", "--user", "root", "get", "a")
 	c.with("wrong\n").wantFailure(command.ExitFailed, "authentication failed", "--user", "root", "get", "a")

@@ -8,14 +8,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Both checks write what they say, judge it, and leave nothing behind.
+// Both checks report and judge their figures, and leave nothing behind.
 func TestCheck(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]} // it compacts
 	perf, scale := key(t, "perf/"), key(t, "scale/")
 	r := c.run("check", "perf", "--duration", "1s", "--prefix", perf, "--auto-compact")
 	if !strings.Contains(r.out, "Throughput is ") || !strings.Contains(r.out, "Stddev is ") ||
 		!strings.Contains(r.out, "Slowest request took ") {
-		t.Errorf("%+v", r) // the verdict is the machine's
+		t.Errorf("%+v", r) // the verdict depends on the machine
 	}
 	if (r.code == command.ExitOK) == strings.Contains(r.out, "FAIL") {
 		t.Errorf("code %d and\n%s", r.code, r.out)
@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 	c.wantFailure(command.ExitUsage, "--duration is at least 1s", "check", "perf", "--duration", "0s")
 }
 
-// What etcdctl does and scripts use is done the same; what differs is said.
+// Behaviour of etcdctl that scripts use is the same here; differences are reported.
 func TestAsEtcdctl(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]} // it compacts
 	for _, family := range []string{
@@ -54,7 +54,7 @@ func TestAsEtcdctl(t *testing.T) {
 		}
 		c.wantFailure(command.ExitUsage, `unknown command "nosuch"`, family, "nosuch")
 	}
-	for _, ttl := range []string{"0", "1"} { // the server's least
+	for _, ttl := range []string{"0", "1"} { // the server's minimum
 		if r := c.run("lease", "grant", ttl); r.code != command.ExitOK ||
 			!strings.HasSuffix(r.out, "granted with TTL(2s)\n") {
 			t.Errorf("TTL %s: %+v", ttl, r)

@@ -1,6 +1,6 @@
-// Package cli is fairlead's command line. Its commands are in packages by family, a file for each:
-// keys, coordination, services, cluster, access and local; what they share is in command. Here they
-// are put together, and run.
+// Package cli is fairlead's command line. Its commands are in a package for each family, with a
+// file for each command: keys, coordination, services, cluster, access and local; shared code is in
+// command. This package puts them together and runs them.
 package cli
 
 import (
@@ -14,35 +14,37 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Env is what a run of the program sees of the outside.
+// Env is a run's input, output and environment.
 type Env = command.Env
 
 // Main runs the program until its end or until SIGINT or SIGTERM, and returns its exit code.
 func Main(env Env) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	// A closed pipe is then an error of the write to it, so that the command ends in order: no key
-	// is left locked.
+	// Writing to a closed pipe then returns an error, so that the command ends in order: no key
+	// stays locked.
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	// Not stopped: the process ends next, and a late signal must not change its status.
+	// The notifications are not stopped: the process ends next, and a late signal must not change
+	// its status.
 	a := command.New(env)
 	go interrupts(a, signals, cancel)
 	return run(ctx, a)
 }
 
-// interrupts ends the run with the first signal. From then on they have their default action, so
-// that a second Ctrl-C ends what takes too long to end, unless a program is supervised.
+// interrupts ends the run with the first signal. From then on signals have their default action, so
+// that a second Ctrl-C ends a command that takes too long to end. While a program is supervised,
+// further signals go to a.Again.
 func interrupts(a *command.App, signals chan os.Signal, cancel context.CancelCauseFunc) {
 	for first := true; ; first = false {
 		s, _ := (<-signals).(syscall.Signal)
 		if !first {
 			select {
 			case a.Again <- s:
-			default: // nobody has cared about the last ones
+			default: // the signals before this one are still waiting
 			}
 			continue
 		}
@@ -74,10 +76,10 @@ func run(ctx context.Context, a *command.App) int {
 	}
 	var stopped command.InterruptedError
 	if errors.As(context.Cause(ctx), &stopped) || errors.As(err, &stopped) {
-		return 128 + int(stopped.Signal) // as shells report a program that a signal ended
+		return 128 + int(stopped.Signal) // as shells report a program that was ended by a signal
 	}
 	if errors.Is(err, command.ErrClosedPipe) {
-		return command.ExitClosedPipe // the reader has seen enough
+		return command.ExitClosedPipe // the reader needs no more
 	}
 	var usage command.UsageError
 	if !a.Ran.Load() && !errors.As(err, &usage) {

@@ -19,10 +19,10 @@ import (
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
 
-// patience bounds what must happen; a loaded machine may need it.
+// patience bounds the wait for what must happen; a loaded machine may need it.
 const patience = 30 * time.Second
 
-// result is what a run of the program left.
+// result is the outcome of a run.
 type result struct {
 	out, err string
 	code     int
@@ -36,7 +36,8 @@ type cmd struct {
 	env      map[string]string
 }
 
-// shared is the server of all tests, without what an earlier run of this test (-count) wrote.
+// shared returns the server of all tests, without the keys that an earlier run of this test
+// (-count) left.
 func shared(t *testing.T) *cmd {
 	t.Helper()
 	c := &cmd{t: t, endpoint: etcdtest.Shared(t).Endpoints()[0]}
@@ -52,7 +53,7 @@ func (c *cmd) with(stdin string) *cmd {
 	return &d
 }
 
-// run runs a command line; words are split at blanks unless args follow.
+// run runs a command line.
 func (c *cmd) run(args ...string) result {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -72,8 +73,7 @@ func (c *cmd) runIn(ctx context.Context, out, errOut interface{ Write([]byte) (i
 	})
 }
 
-// onlyWriter hides a buffer's ReadFrom: the output of programs that a command runs goes through
-// Write too.
+// onlyWriter hides a buffer's ReadFrom: the output of a command's programs goes through Write too.
 type onlyWriter struct{ io.Writer }
 
 // want runs a command and compares its output; nothing may be on standard error.
@@ -85,7 +85,7 @@ func (c *cmd) want(out string, args ...string) {
 	}
 }
 
-// wantFailure runs a command that must fail with a code and say something.
+// wantFailure runs a command that must fail with a code and an error that contains a text.
 func (c *cmd) wantFailure(code int, says string, args ...string) {
 	c.t.Helper()
 	r := c.run(args...)
@@ -109,7 +109,7 @@ func (c *cmd) json(to any, args ...string) {
 	}
 }
 
-// key is a name for this test alone on the shared server.
+// key returns a key that only this test uses on the shared server.
 func key(t *testing.T, name string) string { return t.Name() + "/" + name }
 
 func lines(s ...string) string { return strings.Join(s, "\n") + "\n" }
@@ -177,7 +177,7 @@ func TestEnvironment(t *testing.T) {
 	fromEnv.want(lines(k, "v"), "get", k, "-w", "simple")
 	fromEnv.want(lines(k, "v"), "get", k, "-o", "plain")
 	fromEnv.env["ETCDCTL_ENDPOINTS"] = "127.0.0.1:1"
-	fromEnv.endpoint = c.endpoint // as --endpoints, which wins
+	fromEnv.endpoint = c.endpoint // --endpoints has precedence over it
 	fromEnv.want(lines(k, "v"), "get", k, "-o", "plain")
 	fromEnv.env["ETCDCTL_WRITE_OUT"] = "xml"
 	fromEnv.wantFailure(command.ExitUsage, "ETCDCTL_WRITE_OUT", "get", k)
@@ -185,9 +185,10 @@ func TestEnvironment(t *testing.T) {
 	fromEnv.wantFailure(command.ExitUsage, "ETCDCTL_COMMAND_TIMEOUT", "get", k)
 }
 
-// A cluster that is not there ends every command in time, with the endpoints and the reason.
+// If no member of a cluster can be reached, every command ends in time, with the endpoints and the
+// reason.
 func TestUnreachable(t *testing.T) {
-	port, err := faultnet.HoldPort() // refuses
+	port, err := faultnet.HoldPort() // refuses connections
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +253,7 @@ func TestTLSAndUser(t *testing.T) {
 	c.want("a\nb\n", append(secured, "get", "a")...)
 	c.endpoint = "https://" + c.endpoint
 	c.want("a\nb\n", append(secured, "get", "a")...)
-	// Without the authority.
+	// Without the authority's certificate.
 	for _, words := range [][]string{{"get", "a"}, {"put", "a", "b"}, {"watch", "a"}} {
 		began := time.Now()
 		r := c.run(append([]string{"--command-timeout", "1m"}, words...)...)
@@ -263,8 +264,7 @@ func TestTLSAndUser(t *testing.T) {
 	}
 }
 
-// A command that goes on follows certificates that are replaced, those of the servers' authority
-// too.
+// A running command uses certificates that are replaced, even if another authority issued them.
 func TestCertificatesAreRenewed(t *testing.T) {
 	dir := t.TempDir()
 	auth, err := etcdtest.NewTLSIn(dir)
@@ -314,7 +314,8 @@ func TestCertificatesAreRenewed(t *testing.T) {
 	}
 }
 
-// An output that is gone ends a command quietly, with the code of a program that SIGPIPE ended.
+// If the reader closes the output, the command ends silently, with the code of a program that
+// SIGPIPE ended.
 func TestClosedOutput(t *testing.T) {
 	c := shared(t)
 	k := key(t, "k")

@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// compact compacts the server as far as it goes.
+// compact compacts the server up to its newest revision.
 func compact(c *cmd) {
 	c.t.Helper()
 	var now struct {

@@ -38,11 +38,10 @@ func (c *cmd) execute(bin string, args ...string) result {
 	return result{out.String(), errOut.String(), run.ProcessState.ExitCode()}
 }
 
-// changing are durations, which differ from run to run, and ids, where both programs make one.
+// changing matches durations, which differ from run to run, and ids that both programs make.
 var changing = regexp.MustCompile(`\d+(\.\d+)?(ns|µs|ms|s)\b|"(ttl|TTL)":\d+|"TTL" : \d+|remaining\(\d+s\)`)
 
-// same runs a command with both programs in each format and compares the outputs and whether they
-// succeed.
+// same runs a command with both programs in each format, and compares the outputs and the success.
 func (c *cmd) same(formats string, args ...string) {
 	c.t.Helper()
 	for f := range strings.FieldsSeq(formats) {
@@ -50,7 +49,7 @@ func (c *cmd) same(formats string, args ...string) {
 	}
 }
 
-// sameAs runs a command and compares it with what etcdctl has done.
+// sameAs runs a command and compares it with the result of etcdctl.
 func (c *cmd) sameAs(want result, args ...string) {
 	c.t.Helper()
 	got := c.run(args...)
@@ -125,7 +124,7 @@ func TestSameTxn(t *testing.T) {
 
 func TestSameCluster(t *testing.T) {
 	c := shared(t)
-	clienttest.StorageKnown(t, clienttest.Dial(t, c.endpoint)) // both shall print the same
+	clienttest.StorageKnown(t, clienttest.Dial(t, c.endpoint)) // both must print the same
 	c.same(withTable, "member", "list")
 	c.same(withTable, "member", "list", "--hex")
 	c.same(withTable, "endpoint", "status")

@@ -23,7 +23,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// consoleOutput is a buffer that is read while a command writes to it.
+// consoleOutput is a buffer that the test reads while a command writes to it.
 type consoleOutput struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -66,7 +66,8 @@ func startConsole(t *testing.T, c *cmd, args ...string) (url string, stop func()
 	return url, sync.OnceValue(func() int { cancel(); return <-code })
 }
 
-// signInTo signs in as the page's script does and returns the header that it sends from then on.
+// signInTo signs in as the page's script does, and returns the header that the script sends
+// afterwards.
 func signInTo(t *testing.T, web *http.Client, base, token string) http.Header {
 	t.Helper()
 	resp, err := web.Post(base+"/api/session", "application/json", strings.NewReader(`{"token":"`+token+`"}`))
@@ -143,7 +144,7 @@ func TestConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	// It reads the members' metrics, and looks for what is wrong.
+	// The console reads the members' metrics, and looks for faults.
 	seen := make(map[string]bool)
 	for lines := bufio.NewScanner(resp.Body); len(seen) < 2 && lines.Scan(); {
 		for _, part := range []string{`"requests":`, `"findings":`} {
@@ -207,7 +208,7 @@ func TestConsoleForOthersIsNotOpen(t *testing.T) {
 	}
 }
 
-// TestConsolePrintsNoTokenOfOnesOwn: what is printed gets into logs.
+// TestConsolePrintsNoTokenOfOnesOwn: printed lines get into logs.
 func TestConsolePrintsNoTokenOfOnesOwn(t *testing.T) {
 	c := shared(t)
 	url, stop := startConsole(t, c, "--listen", "127.0.0.1:0", "--token", "a-token-of-ones-own")
@@ -228,8 +229,8 @@ func TestConsolePrintsNoTokenOfOnesOwn(t *testing.T) {
 	}
 }
 
-// TestConsoleAuditLog: a line before each change and one after it, also behind a line that a crash
-// cut off.
+// TestConsoleAuditLog: each change has a line before it and one after it, even if a crash cut off
+// the last line.
 func TestConsoleAuditLog(t *testing.T) {
 	c := shared(t)
 	name := filepath.Join(t.TempDir(), "audit")

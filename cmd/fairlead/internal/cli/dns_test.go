@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// answering is where the command says that it listens.
+// answering returns the address that the command prints.
 func (b *background) answering() string {
 	b.t.Helper()
 	at := regexp.MustCompile(`on (\S+:\d+), UDP and TCP`)
@@ -115,8 +115,8 @@ func TestDNS(t *testing.T) {
 	b.end(syscall.SIGTERM, 143)
 }
 
-// An instance that drains stays until the answers that have it may not be used any more, also when
-// nobody asks meanwhile.
+// A draining instance stays until clients may not use the answers with it any more, even if no
+// query comes meanwhile.
 func TestDrainAwaitsDNS(t *testing.T) {
 	c := shared(t)
 	s := strings.ToLower(strings.ReplaceAll(key(t, "orders"), "/", "-"))
@@ -156,7 +156,7 @@ func TestDrainAwaitsDNS(t *testing.T) {
 	b.end(syscall.SIGTERM, 143)
 }
 
-// Without etcd it starts, and says so to those who ask.
+// Without etcd the command starts, and answers SERVFAIL.
 func TestDNSWithoutEtcd(t *testing.T) {
 	c := &cmd{t: t, endpoint: "127.0.0.1:1"}
 	b := startCommand(t, c, "dns", "--listen", "127.0.0.1:0")

@@ -12,14 +12,14 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 )
 
-// defaultWidth is for outputs that are no terminal.
+// defaultWidth is for outputs that are not terminals.
 const defaultWidth = 80
 
 // speaker writes plain lines, wrapped to the terminal.
 type speaker struct {
 	w     io.Writer
 	width int
-	err   error // the first failed write; later ones are not tried
+	err   error // the first failed write; later lines are not written
 }
 
 func newSpeaker(w io.Writer) *speaker {
@@ -48,7 +48,7 @@ func (s *speaker) write(text string) {
 	}
 }
 
-// short rounds a duration to what a reader cares for.
+// short rounds a duration to the precision that a reader needs.
 func short(d time.Duration) string {
 	switch {
 	case d >= time.Second:

@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Commands are about users and roles.
+// Commands returns the commands about users and roles.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		a.Family(

@@ -49,7 +49,7 @@ func printRolePlain(p *command.Printer, name string, resp *clientv3.AuthRoleGetR
 	list("KV Write:", authpb.Permission_WRITE, authpb.Permission_READWRITE)
 }
 
-// keysText is the key or the range that a permission is for.
+// keysText describes the key or range of a permission.
 func keysText(key, end string) string {
 	text := rangeText(key, end)
 	if end != "" && end != "\x00" && clientv3.GetPrefixRangeEnd(key) == end {

@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// permissionFlags say which keys a permission is for.
+// permissionFlags choose the keys of a permission.
 type permissionFlags struct{ prefix, fromKey bool }
 
 func (f *permissionFlags) register(fs *pflag.FlagSet) {
@@ -20,7 +20,7 @@ func (f *permissionFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.fromKey, "from-key", false, "all keys that are equal to the key or after it")
 }
 
-// keys reads "KEY [RANGE_END]"; all keys are written as from the zero byte on.
+// keys reads "KEY [RANGE_END]"; all keys are written as the range from the zero byte on.
 func (f *permissionFlags) keys(args []string) (key, end string, err error) {
 	switch {
 	case f.prefix && f.fromKey:

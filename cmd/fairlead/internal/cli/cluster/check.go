@@ -39,13 +39,13 @@ type scaleLoad struct{ pairs, clients int }
 
 const (
 	perfTime       = time.Minute
-	perfShare      = 0.9 // of the rate that was asked for
+	perfShare      = 0.9 // of the requested rate
 	perfSlowest    = 500 * time.Millisecond
 	perfDeviation  = 100 * time.Millisecond
 	checkValueSize = 1024
 )
 
-// checkFlags are those of both checks.
+// checkFlags are the flags of both checks.
 type checkFlags struct {
 	load            string
 	prefix          string
@@ -59,7 +59,7 @@ func (f *checkFlags) register(c *cobra.Command, what, prefix string) {
 	c.Flags().BoolVar(&f.defrag, "auto-defrag", false, "defragment the endpoints at the end")
 }
 
-// loadOf finds a workload; the long names are those of etcdctl's help.
+// loadOf returns a workload; the long names are those of etcdctl's help.
 func loadOf[L any](loads map[string]L, name string) (L, error) {
 	short := map[string]string{"small": "s", "medium": "m", "large": "l", "xlarge": "xl"}
 	n := strings.ToLower(name)
@@ -137,7 +137,7 @@ run this on a cluster in use.`,
 	return c
 }
 
-// check runs one of the two where no keys are yet, and cleans up after it, also if it is
+// check runs a check under a prefix without keys, and removes its keys afterwards, even if it is
 // interrupted.
 func check(ctx context.Context, a *command.App, f checkFlags, run func(context.Context, *clientv3.Client) error) error {
 	err := a.Stream(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
@@ -188,8 +188,8 @@ func tidyUp(ctx context.Context, a *command.App, c *clientv3.Client, f checkFlag
 	return nil
 }
 
-// writers puts n keys with so many callers, at most so fast (0: as they can). observe is called by
-// one at a time.
+// writers puts n keys with so many clients, at most at the rate of pace (0: no limit). Only one
+// goroutine at a time calls observe.
 func writers(ctx context.Context, c *clientv3.Client, clients, n int, key func(int) string, pace *rate.Limiter,
 	observe func(took time.Duration, err error)) {
 	var (
@@ -212,7 +212,7 @@ func writers(ctx context.Context, c *clientv3.Client, clients, n int, key func(i
 				began := time.Now()
 				_, err := c.Put(ctx, key(i), value)
 				if ctx.Err() != nil {
-					return // its outcome says nothing
+					return // an interrupted put says nothing about the cluster
 				}
 				mu.Lock()
 				observe(time.Since(began), err)
@@ -280,7 +280,7 @@ func perf(
 	return err
 }
 
-// deviation is the standard deviation.
+// deviation returns the standard deviation.
 func deviation(list []float64) float64 {
 	if len(list) == 0 {
 		return 0

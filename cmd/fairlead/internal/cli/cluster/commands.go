@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Commands are about the members and the cluster as a whole.
+// Commands returns the commands about members and the cluster as a whole.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		a.Family(

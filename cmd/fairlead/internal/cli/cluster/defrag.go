@@ -41,9 +41,9 @@ applies to each member.`,
 	return c
 }
 
-// leaderLast moves the leader's endpoints to the end, so that nobody waits for a leader who is busy
-// longer than needed, and an election that comes of it disturbs no other member's turn. Endpoints
-// that do not answer stay where they are: their turn tells.
+// leaderLast moves the leader's endpoints to the end, so that clients wait no longer than needed
+// for a busy leader, and an election that follows disturbs no other member's turn. Endpoints that
+// do not answer keep their place: their turn reports the error.
 func leaderLast(ctx context.Context, a *command.App, endpoints []string) []string {
 	leads := eachEndpoint(ctx, a, endpoints, func(ctx context.Context, c *clientv3.Client, ep string) bool {
 		st, err := c.Status(ctx, ep)
@@ -80,7 +80,7 @@ func defragment(ctx context.Context, a *command.App, endpoints []string) error {
 		}
 		d := defragmented{ep, time.Since(start).String()}
 		good = append(good, d)
-		if a.Out.Format == command.FormatPlain { // each when it is done, not all at the end
+		if a.Out.Format == command.FormatPlain { // each as soon as it is done
 			_, err := fmt.Fprintf(a.Env.Stdout, "Finished defragmenting etcd member[%s]. took %s\n", d.Endpoint, d.Took)
 			if err != nil {
 				return err

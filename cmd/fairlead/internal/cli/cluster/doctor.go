@@ -39,7 +39,8 @@ const (
 	doctorTimeout = 3 * time.Second
 	// doctorPeriod is enough for members with some load to count what is judged.
 	doctorPeriod = 5 * time.Second
-	// leastRound: looking more often than this would be load.
+	// leastRound is the shortest time between two rounds: shorter ones would be a load for the
+	// cluster.
 	leastRound = 100 * time.Millisecond
 )
 
@@ -82,7 +83,7 @@ func doctorCommand(a *command.App) *cobra.Command {
 			}
 			d := diagnosis{a: a, own: ownWords(a, cmd.Flags())}
 			return a.Stream(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
-				ctx = clientv3.WithFailFast(ctx) // it tells how things are now
+				ctx = clientv3.WithFailFast(ctx) // a failure is a finding
 				if f.watch {
 					return d.watch(ctx, c, o)
 				}
@@ -109,8 +110,8 @@ func doctorCommand(a *command.App) *cobra.Command {
 	return c
 }
 
-// ownWords are the words of the command line that say which cluster it is and who asks, without
-// what is secret.
+// ownWords returns the words of the command line that select the cluster and the user, without
+// secrets.
 func ownWords(a *command.App, fs *pflag.FlagSet) (words []string) {
 	fs.Visit(func(f *pflag.Flag) {
 		value := f.Value.String()
@@ -134,7 +135,7 @@ func ownWords(a *command.App, fs *pflag.FlagSet) (words []string) {
 	return words
 }
 
-// shellWord is a word that a shell takes as it is.
+// shellWord quotes a word for a shell if necessary.
 func shellWord(s string) string {
 	special := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("'\"\\$`!&|;<>()[]{}*?~#", r) }
 	if s != "" && !strings.ContainsFunc(s, special) {
@@ -143,11 +144,11 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// diagnosis tells findings.
+// diagnosis prints findings.
 type diagnosis struct {
 	a   *command.App
 	own []string // see ownWords
-	// told: a watching one has said how to learn more.
+	// told: the way to learn more was printed already, which a watching doctor does once.
 	told bool
 }
 
@@ -175,7 +176,7 @@ func (d *diagnosis) findings(list []doctor.Finding) []finding {
 	return found
 }
 
-// command is a command line for the same cluster.
+// command returns a command line for the same cluster.
 func (d *diagnosis) command(c string) string {
 	words := []string{"fairlead"}
 	for _, w := range d.own {
@@ -226,7 +227,7 @@ func (d *diagnosis) once(facts *doctor.Facts, strict bool) error {
 	return nil
 }
 
-// looked says what the findings are made of.
+// looked says which members and what period the findings come from.
 func looked(f *doctor.Facts) string {
 	n := 0
 	for _, m := range f.Members {
@@ -248,7 +249,7 @@ func looked(f *doctor.Facts) string {
 	)
 }
 
-// text is what is wrong, with what programs say of it.
+// text returns what is wrong, and the detail that programs report.
 func (f finding) text() string {
 	if f.Detail == "" {
 		return f.What
@@ -265,7 +266,7 @@ func printFinding(p *command.Printer, f finding) {
 		printParagraph(p, "  To do: ", f.Do)
 	}
 	for _, c := range f.Run {
-		fmt.Fprintln(p, "    "+c) // never broken: it is to be copied
+		fmt.Fprintln(p, "    "+c) // not wrapped: people copy it
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// An event of a watching doctor keeps the time at which its finding was seen first, whatever its
-// figures are meanwhile.
+// An event of a watching doctor has the time when its finding was first seen, even if the finding's
+// figures have changed since.
 func TestDoctorsEvents(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	slow := func(what string) finding {

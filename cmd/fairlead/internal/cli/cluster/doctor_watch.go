@@ -12,22 +12,22 @@ import (
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-// event is a finding that is new or over.
+// event is the beginning or the end of a finding.
 type event struct {
 	Time  time.Time `json:"time"`
 	Event string    `json:"event"` // begun or over
-	// Since is when one that is over was seen first.
+	// Since is when a finding that is over was first seen.
 	Since *time.Time `json:"since,omitempty"`
 	finding
 }
 
-// seen is a finding and when it was seen first.
+// seen is a finding and when it was first seen.
 type seen struct {
 	finding
 	at time.Time
 }
 
-// watch looks again and again, and tells what has changed: the first time all that is wrong.
+// watch examines the cluster repeatedly and prints the changes; at first these are all findings.
 func (d *diagnosis) watch(ctx context.Context, c *clientv3.Client, o doctor.Options) error {
 	var present []seen
 	rounds := time.NewTicker(o.Period)
@@ -51,8 +51,8 @@ func (d *diagnosis) watch(ctx context.Context, c *clientv3.Client, o doctor.Opti
 	}
 }
 
-// changes are what is over and what is new at a time, and what there is then. A finding stays the
-// same while its figures change.
+// changes returns the findings that are present now, and the events that lead from before to them.
+// A finding stays the same while its figures change.
 func changes(before []seen, found []finding, now time.Time) (present []seen, events []event) {
 	same := func(a finding) func(seen) bool {
 		return func(b seen) bool {
@@ -77,7 +77,7 @@ func changes(before []seen, found []finding, now time.Time) (present []seen, eve
 	return present, append(over, events...)
 }
 
-// tell prints events, a line for each, and then what is left.
+// tell prints events, a line for each, and then the number of findings that are left.
 func (d *diagnosis) tell(now time.Time, events []event, first bool, left int) error {
 	p := d.a.Printer()
 	at := now.Format(time.DateTime) + " "

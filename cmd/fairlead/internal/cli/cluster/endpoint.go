@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// What the endpoint commands share: they ask each endpoint by itself, all at once, each with a
-// client that knows no other, so that one dead endpoint neither hides behind another nor delays it.
+// The endpoint commands ask each endpoint by itself, all at once, each with a client that knows no
+// other endpoint. So a dead endpoint neither hides behind another nor delays it.
 
 type endpointFlags struct{ cluster bool }
 
@@ -27,7 +27,7 @@ func (f *endpointFlags) register(fs *pflag.FlagSet) {
 	)
 }
 
-// endpointCommand is the family; its flag is also accepted before the sub-command.
+// endpointCommand returns the family; its flag is also accepted before the sub-command.
 func endpointCommand(a *command.App) *cobra.Command {
 	var f endpointFlags
 	c := a.Family("endpoint", "Ask each endpoint",
@@ -82,7 +82,7 @@ func eachEndpoint[T any](
 	return answers
 }
 
-// oneEndpoint is the same run with that endpoint only.
+// oneEndpoint returns the same run with one endpoint only.
 func oneEndpoint(a *command.App, ep string) *command.App {
 	one := &command.App{Env: a.Env, Conn: a.Conn, Out: a.Out}
 	one.Conn.Endpoints = []string{ep}
@@ -90,14 +90,14 @@ func oneEndpoint(a *command.App, ep string) *command.App {
 	return one
 }
 
-// endpointFailure is an endpoint that did not do what was asked.
+// endpointFailure is an endpoint at which the request failed.
 type endpointFailure struct {
 	endpoint string
 	err      error
 }
 
-// reportEach says which of all endpoints failed to do something, prints what the others gave, and
-// fails if one did.
+// reportEach reports which endpoints failed, prints the answers of the others, and fails if an
+// endpoint failed.
 func reportEach(a *command.App, what string, all int, failures []endpointFailure, show func() error) error {
 	for _, f := range failures {
 		fmt.Fprintf(a.Env.Stderr, "Failed to %s endpoint %s (%v)\n", what, f.endpoint, f.err)

@@ -8,10 +8,10 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// statusList and the like are the answers of several endpoints.
+// statusList, healthList and hashList are the answers of several endpoints.
 type statusList []endpointStatus
 
-// Fields writes them as etcdctl and etcdutl name them.
+// Fields writes the answers with the names of etcdctl and etcdutl.
 func (all statusList) Fields(p *command.Printer) {
 	for _, s := range all {
 		r := s.Status
@@ -39,7 +39,7 @@ func (all statusList) Fields(p *command.Printer) {
 
 type healthList []endpointHealth
 
-// Fields writes them as etcdctl and etcdutl name them.
+// Fields writes the answers with the names of etcdctl and etcdutl.
 func (all healthList) Fields(p *command.Printer) {
 	for _, h := range all {
 		p.Field("Endpoint", command.Quoted(h.Endpoint))

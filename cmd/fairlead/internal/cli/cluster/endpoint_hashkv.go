@@ -18,7 +18,7 @@ type endpointHash struct {
 
 type hashList []endpointHash
 
-// Fields writes them as etcdctl and etcdutl name them.
+// Fields writes the answers with the names of etcdctl and etcdutl.
 func (all hashList) Fields(p *command.Printer) {
 	for _, h := range all {
 		p.HeaderFields(h.HashKV.Header)

@@ -52,8 +52,8 @@ func endpointHealthCommand(a *command.App, f *endpointFlags) *cobra.Command {
 
 func checkHealth(ctx context.Context, a *command.App, c *clientv3.Client, ep string) endpointHealth {
 	start := time.Now()
-	// Whether the key exists or may be read does not matter: a refusal is an answer that went
-	// through consensus too.
+	// The key need not exist, and the user need not be permitted to read it: a refusal went through
+	// consensus too.
 	_, err := c.Get(ctx, "health")
 	if err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) {
 		return sick(ep, start, oneEndpoint(a, ep).Explain(ctx, c, err))
@@ -61,7 +61,7 @@ func checkHealth(ctx context.Context, a *command.App, c *clientv3.Client, ep str
 	h := endpointHealth{Endpoint: ep, Health: true, Took: time.Since(start).String()}
 	alarms, err := c.AlarmList(ctx)
 	switch {
-	case errors.Is(err, rpctypes.ErrPermissionDenied): // only root may see them
+	case errors.Is(err, rpctypes.ErrPermissionDenied): // only root may list alarms
 	case err != nil:
 		return sick(ep, start, fmt.Errorf("cannot list the alarms: %w", err))
 	case len(alarms.Alarms) > 0:

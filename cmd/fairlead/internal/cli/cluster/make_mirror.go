@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// mirrorReportEvery is how often etcdctl says how many keys it has written.
+// mirrorReportEvery is how often the number of written keys is printed, as by etcdctl.
 const mirrorReportEvery = 30 * time.Second
 
 type mirrorFlags struct {
@@ -90,7 +90,7 @@ that an interrupted mirror goes on there. The number of keys written is printed 
 	return c
 }
 
-// destination is a run with the other cluster's endpoints and credentials.
+// destination returns a run with the other cluster's endpoints and credentials.
 func destination(a *command.App, f *mirrorFlags, endpoints string) (*command.App, error) {
 	dest := &command.App{Env: a.Env, Conn: a.Conn, Out: a.Out}
 	conn := &dest.Conn
@@ -126,7 +126,7 @@ func runMirror(ctx context.Context, a *command.App, from, to *clientv3.Client, f
 	defer cancel(nil)
 	bar := a.Progress("mirrored", func(n int64) string { return fmt.Sprintf("%d keys", n) })
 	defer bar.Stop()
-	latest := make(chan int64, 1) // the newest count that was not reported
+	latest := make(chan int64, 1) // the newest count, until it is reported
 	reporter := make(chan struct{})
 	go func() {
 		defer close(reporter)
@@ -138,10 +138,10 @@ func runMirror(ctx context.Context, a *command.App, from, to *clientv3.Client, f
 		n := p.Puts + p.Deletes
 		bar.Set(n, 0)
 		select {
-		case <-latest: // replaced
+		case <-latest: // a newer count replaces it
 		default:
 		}
-		latest <- n // there is room: only this goroutine puts in
+		latest <- n // there is room: only this goroutine sends
 	}))...)
 	err = command.Ended(ctx, err)
 	cancel(nil)
@@ -152,11 +152,11 @@ func runMirror(ctx context.Context, a *command.App, from, to *clientv3.Client, f
 	return err
 }
 
-// reportMirror prints the number of keys written now and then.
+// reportMirror prints the number of written keys from time to time.
 func reportMirror(ctx context.Context, a *command.App, latest <-chan int64) error {
 	line := "%d\n"
 	if a.OnTerminal() {
-		line = "\r\x1b[K" + line // over the bar, which is drawn again below
+		line = "\r\x1b[K" + line // in place of the bar, which is drawn again below
 	}
 	t := time.NewTicker(mirrorReportEvery)
 	defer t.Stop()

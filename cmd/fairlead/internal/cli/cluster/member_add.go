@@ -80,7 +80,7 @@ func printMemberAdd(p *command.Printer, resp *clientv3.MemberAddResponse, name s
 	})
 }
 
-// initialCluster lists the members, the new one with its name, as the new one needs it.
+// initialCluster lists the members in the form that the new member needs, with the new one's name.
 func initialCluster(resp *clientv3.MemberAddResponse, name string) string {
 	var all []string
 	for _, m := range resp.Members {

@@ -49,7 +49,7 @@ func printMemberList(p *command.Printer, resp *clientv3.MemberListResponse) erro
 	row := func(m *pb.Member) []string {
 		state := "started"
 		if m.Name == "" {
-			state = "unstarted" // added, but never heard from: it has not told its name yet
+			state = "unstarted" // added, but it has not started and reported its name yet
 		}
 		return []string{
 			command.IdText(
@@ -70,8 +70,8 @@ func printMemberList(p *command.Printer, resp *clientv3.MemberListResponse) erro
 	})
 }
 
-// hexMemberList has the ids as people compare them. JSON's numbers lose their last digits in many
-// readers besides.
+// hexMemberList writes ids as people compare them. Besides, many readers of JSON lose the last
+// digits of large numbers.
 func hexMemberList(resp *clientv3.MemberListResponse) any {
 	type header struct {
 		ClusterID string `json:"cluster_id"`

@@ -50,7 +50,7 @@ func moveLeaderCommand(a *command.App) *cobra.Command {
 	}
 }
 
-// leader is the leader's id as the first endpoint that answers knows it.
+// leader returns the leader's id, from the first endpoint that answers.
 func leader(ctx context.Context, a *command.App, c *clientv3.Client) (uint64, error) {
 	var failures []error
 	for _, ep := range c.Endpoints() {

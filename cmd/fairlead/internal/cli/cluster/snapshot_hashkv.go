@@ -23,7 +23,7 @@ type fileHash struct {
 	CompactRevision int64  `json:"compactRevision"`
 }
 
-// Fields writes them as etcdctl and etcdutl name them.
+// Fields writes the hash with the names of etcdctl and etcdutl.
 func (h fileHash) Fields(p *command.Printer) {
 	p.Field("Hash", h.Hash)
 	p.Field("Hash revision", h.HashRevision)
@@ -64,8 +64,8 @@ works on a copy beside it, which needs as much room and is removed at the end.`,
 	return c
 }
 
-// hashFile opens a copy: the server's storage writes to what it opens, and a snapshot that was
-// written to does not match its digest any more.
+// hashFile opens a copy: the server's storage writes to a file that it opens, and a changed
+// snapshot does not match its digest any more.
 func hashFile(ctx context.Context, path string, rev int64, timeout time.Duration) (none fileHash, _ error) {
 	if err := checkDatabase(path, timeout); err != nil {
 		return none, err

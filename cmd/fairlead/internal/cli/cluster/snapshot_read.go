@@ -18,9 +18,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A snapshot is a bbolt database, followed by the SHA-256 of it if it came through the API. The
-// bucket "key" holds every change that is not compacted, under its revision: 8 bytes for the main
-// part, "_", 8 bytes for the sub-revision, and a "t" if the key was deleted.
+// A snapshot is a bbolt database, followed by its SHA-256 if it came through the API. The bucket
+// "key" holds every change that is not compacted, under its revision: 8 bytes for the main part,
+// "_", 8 bytes for the sub-revision, and a "t" if the key was deleted.
 const (
 	digestLength    = sha256.Size
 	databaseAlign   = 512 // sizes of databases are multiples of this, so what is left over is a digest
@@ -28,7 +28,8 @@ const (
 	tombstoneLength = revisionLength + 1
 )
 
-// readSnapshot describes a snapshot and changes nothing of it. progress is told of the bytes read.
+// readSnapshot describes a snapshot without changing it. It calls progress with the number of bytes
+// read.
 func readSnapshot(
 	ctx context.Context,
 	path string,
@@ -71,7 +72,7 @@ func openDatabase(path string, lockTimeout time.Duration) (*bolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is no snapshot, or in use: %w", path, err)
 	}
-	// The file is read through memory, where a page that is not there ends the process.
+	// The file is mapped into memory, where access to a missing page would end the process.
 	if err := db.View(func(tx *bolt.Tx) error {
 		if tx.Size() > info.Size() {
 			return fmt.Errorf("%s is cut off: it has %d bytes of %d", path, info.Size(), tx.Size())
@@ -83,8 +84,7 @@ func openDatabase(path string, lockTimeout time.Duration) (*bolt.DB, error) {
 	return db, nil
 }
 
-// checkDatabase says what is wrong with a file before a library that panics with such files gets
-// it.
+// checkDatabase checks a file before it goes to a library that panics if the file is damaged.
 func checkDatabase(path string, lockTimeout time.Duration) error {
 	db, err := openDatabase(path, lockTimeout)
 	if err != nil {
@@ -163,7 +163,7 @@ func (r *snapshotReader) read(tx *bolt.Tx) error {
 	})
 }
 
-// change takes one change of a key; they come in the order of their revisions.
+// change counts a change of a key; changes come in the order of their revisions.
 func (r *snapshotReader) change(k, v []byte) error {
 	if len(k) != revisionLength && len(k) != tombstoneLength {
 		return fmt.Errorf("%q is no revision", k)

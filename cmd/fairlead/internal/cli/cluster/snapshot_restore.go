@@ -84,7 +84,7 @@ func (f *restoreFlags) register(fs *pflag.FlagSet) {
 	registerLockTimeout(fs, &f.timeout)
 }
 
-// config is the flags' for a file.
+// config makes the configuration for a file from the flags.
 func (f *restoreFlags) config(file string) (snapshot.RestoreConfig, error) {
 	cfg := f.cfg
 	cfg.SnapshotPath = file
@@ -131,7 +131,7 @@ func restore(a *command.App, cfg snapshot.RestoreConfig, timeout time.Duration) 
 	if err := checkDatabase(cfg.SnapshotPath, timeout); err != nil {
 		return err
 	}
-	// What is there already is not ours to remove when the library fails.
+	// If the library fails, only directories that it made are removed.
 	made := make([]string, 0, 2)
 	for _, dir := range []string{cfg.OutputDataDir, cfg.OutputWALDir} {
 		if dir == "" {

@@ -18,7 +18,7 @@ type snapshotStatus struct {
 	Version   string `json:"version"`
 }
 
-// snapshotLockTimeout is etcdutl's.
+// snapshotLockTimeout is the same as etcdutl's.
 const snapshotLockTimeout = 10 * time.Second
 
 func registerLockTimeout(fs *pflag.FlagSet, timeout *time.Duration) {
@@ -57,7 +57,7 @@ does. If the file has a digest at its end, as "snapshot save" writes it, that is
 	return c
 }
 
-// Fields writes them as etcdctl and etcdutl name them.
+// Fields writes the status with the names of etcdctl and etcdutl.
 func (s snapshotStatus) Fields(p *command.Printer) {
 	p.Field("Hash", s.Hash)
 	p.Field("Revision", s.Revision)

@@ -71,7 +71,7 @@ func topCommand(a *command.App) *cobra.Command {
 	return c
 }
 
-// errQuit is the end that q asks for.
+// errQuit ends the run when q is pressed.
 var errQuit = errors.New("q was pressed")
 
 func runTop(ctx context.Context, a *command.App, c *clientv3.Client, prefix string, f topFlags) error {
@@ -121,7 +121,7 @@ func runTop(ctx context.Context, a *command.App, c *clientv3.Client, prefix stri
 	}
 }
 
-// statusOfAll asks every member that the cluster lists, or every endpoint if it does not.
+// statusOfAll asks every member that the cluster lists, or every endpoint if there is no list.
 func statusOfAll(ctx context.Context, c *clientv3.Client, limit time.Duration) []top.Member {
 	ctx, cancel := context.WithTimeout(ctx, max(limit, time.Second))
 	defer cancel()
@@ -156,15 +156,16 @@ func statusOfAll(ctx context.Context, c *clientv3.Client, limit time.Duration) [
 	return list
 }
 
-// screen is where a view is drawn: in place on a terminal, else one below the other.
+// screen is where a view is drawn: in place on a terminal, otherwise each view below the one
+// before.
 type screen struct {
 	out     io.Writer
-	file    *os.File // nil if out is no terminal
+	file    *os.File // nil if out is not a terminal
 	restore func()
 }
 
-// newScreen takes over the terminal, if there is one, until leave. quit is called when the user
-// wants to end.
+// newScreen takes over the terminal, if there is one, until leave. It calls quit when the user ends
+// the run.
 func newScreen(a *command.App, quit func(error)) (*screen, error) {
 	s := &screen{out: a.Env.Stdout, restore: func() {}}
 	if command.TerminalWidth(a.Env.Stdout) == 0 {
@@ -177,7 +178,7 @@ func newScreen(a *command.App, quit func(error)) (*screen, error) {
 			return nil, err
 		}
 		s.restore = func() { _ = term.Restore(int(in.Fd()), old) }
-		go func() { // ends with the process at the latest: a read from a terminal cannot be given up
+		go func() { // ends with the process at the latest: a read from a terminal cannot be cancelled
 			key := make([]byte, 1)
 			for {
 				n, err := in.Read(key)
@@ -185,7 +186,7 @@ func newScreen(a *command.App, quit func(error)) (*screen, error) {
 				case err != nil || n == 1 && (key[0] == 'q' || key[0] == 'Q'):
 					quit(errQuit)
 					return
-				case n == 1 && key[0] == 3: // Ctrl-C, which a raw terminal makes no signal of
+				case n == 1 && key[0] == 3: // Ctrl-C, which is not a signal in raw mode
 					quit(command.InterruptedError{Signal: syscall.SIGINT})
 					return
 				}

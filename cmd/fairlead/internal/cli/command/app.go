@@ -1,10 +1,10 @@
-// Package command is what the families of fairlead's commands share: a run of the program (App),
-// the global flags and the connection that they describe, output formats, errors and exit codes.
+// Package command is shared by the families of fairlead's commands: a run of the program (App), the
+// global flags and the connection that they describe, output formats, errors and exit codes.
 //
-// A command's RunE parses arguments, does its calls inside App.Call, which opens the client and
+// A command's RunE parses arguments, makes its calls inside App.Call, which opens the client and
 // sets the time limit, and hands the answers to a Printer. Commands do not exit, do not write to
-// os.Stdout and do not read the environment, so that tests run them in-process with an Env of
-// their own.
+// os.Stdout and do not read the environment, so that tests run them in-process with an Env of their
+// own.
 package command
 
 import (
@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// Env is what a run of the program sees of the outside.
+// Env is a run's input, output and environment.
 type Env struct {
 	Args      []string // without the program's name
 	Stdin     io.Reader
@@ -27,15 +27,15 @@ type App struct {
 	Env  Env
 	Conn ConnFlags
 	Out  outFlags
-	// Ran tells errors of a command from errors of its command line, which cobra returns alike.
+	// Ran says whether the error is a command's or its command line's: cobra returns both alike.
 	Ran atomic.Bool
-	// Supervises says that a program is run, so that the command survives a second signal: Again
-	// has that.
+	// Supervises says that the command runs a program, and so survives a second signal, which goes
+	// to Again.
 	Supervises atomic.Bool
 	Again      chan syscall.Signal
 }
 
-// New begins a run.
+// New returns a new run.
 func New(env Env) *App {
 	return &App{Env: env, Again: make(chan syscall.Signal, 4)}
 }

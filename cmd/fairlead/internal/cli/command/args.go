@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NArgs wants as many arguments as it has names for.
+// NArgs accepts one argument for each name.
 func NArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
@@ -23,7 +23,7 @@ func NArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// OneArg wants one argument.
+// OneArg accepts one argument.
 func OneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
@@ -33,7 +33,7 @@ func OneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// NoArgs wants none.
+// NoArgs accepts no arguments.
 func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return UsageError{fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args)}
@@ -41,7 +41,7 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// BetweenArgs wants some number of arguments; what names them.
+// BetweenArgs accepts least to most arguments; what names them.
 func BetweenArgs(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {

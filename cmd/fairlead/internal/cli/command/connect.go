@@ -24,22 +24,23 @@ func (a *App) Call(ctx context.Context, f func(context.Context, *clientv3.Client
 	})
 }
 
-// impatient hides a context's deadline, which holds all the same. With one a call would wait until
-// then where no endpoint can work as configured, in case somebody sets that right; who has just
-// typed a command wants to know at once.
+// impatient hides a context's deadline, which stays in force. If no endpoint can work as
+// configured, a call with a deadline waits until then, in case the configuration is corrected; the
+// user of a command needs the error at once.
 type impatient struct{ context.Context }
 
 func (impatient) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Stream opens a client and runs f without a time limit, for commands that run until they are
-// ended. Nobody is waited for: the login of a user belongs to the first call, and has the time that
-// the call has, so that a command waits for etcd as long with a user as without.
+// interrupted. It does not wait for a member: the first call logs the user in, within its own time
+// limit, so that a command waits for etcd as long with a user as without.
 func (a *App) Stream(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
 	return a.dialled(ctx, newLazy, f)
 }
 
-// Serve is Stream for commands that serve while etcd is away and would not tell by themselves that
-// a login is refused, which ends them. One that nobody answers is made later.
+// Serve is Stream for commands that serve while etcd is away and would not notice by themselves
+// that a login is refused: a refused login ends them. If no member answers the login, the first
+// call repeats it.
 func (a *App) Serve(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
 	return a.dialled(ctx, func(cfg clientv3.Config) (*clientv3.Client, error) {
 		c, err := clientv3.New(cfg)
@@ -50,7 +51,7 @@ func (a *App) Serve(ctx context.Context, f func(context.Context, *clientv3.Clien
 	}, f)
 }
 
-// newLazy makes a client that waits for nobody.
+// newLazy makes a client without waiting for a member.
 func newLazy(cfg clientv3.Config) (*clientv3.Client, error) {
 	cfg.LazyLogin = true
 	return clientv3.New(cfg)
@@ -118,8 +119,8 @@ func (a *App) Config(ctx context.Context) (clientv3.Config, error) {
 	return cfg, nil
 }
 
-// Secured is a configuration that has only what the flags about certificates say. Its connections
-// follow the files; TLS is nil if nothing asks for it.
+// Secured returns a configuration with the flags about certificates only. Its connections use files
+// that are replaced; TLS is nil if no flag needs it.
 func (f *ConnFlags) Secured() (*clientv3.Config, error) {
 	if (f.Cert == "") != (f.Key == "") {
 		return nil, errors.New("--cert and --key belong together: give both or neither")

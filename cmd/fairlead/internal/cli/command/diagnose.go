@@ -19,14 +19,14 @@ func IsUnreachable(err error) bool {
 		(errors.As(err, &known) || errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.Unavailable)
 }
 
-// Explain turns an error of the client into what a user needs to read. For a cluster that could not
-// be reached that is which endpoints were tried and why each was of no use.
+// Explain turns an error of the client into one for the user. If the cluster could not be reached,
+// it names the endpoints that were tried and why each failed.
 func (a *App) Explain(ctx context.Context, client *clientv3.Client, err error) error {
 	var known UnreachableError
 	if !IsUnreachable(err) || errors.As(err, &known) {
 		return err
 	}
-	var detailed *clientv3.Error // names the endpoints by itself
+	var detailed *clientv3.Error // it names the endpoints itself
 	if errors.As(err, &detailed) {
 		return UnreachableError{Cause: err}
 	}
@@ -36,7 +36,7 @@ func (a *App) Explain(ctx context.Context, client *clientv3.Client, err error) e
 	return UnreachableError{Cause: err, details: a.endpointStates(client)}
 }
 
-// endpointStates says of each endpoint, on a line of its own, what is known of it.
+// endpointStates describes the known state of each endpoint, on a line of its own.
 func (a *App) endpointStates(client *clientv3.Client) string {
 	if client == nil {
 		return "\n  endpoints: " + strings.Join(a.Conn.Endpoints, ", ")

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Done makes a call whose answer is that it was done, and says so in one line.
+// Done makes a call whose answer has no data, and prints in one line that it was done.
 func Done[R any](
 	a *App,
 	cmd *cobra.Command,
@@ -25,7 +25,7 @@ func Done[R any](
 	})
 }
 
-// SayDone prints an answer of which there is one line to tell.
+// SayDone prints an answer that has only one line for people.
 func (a *App) SayDone(resp any, line string) error {
 	p := a.Printer()
 	return p.Print(resp, func() { fmt.Fprintln(p, line) }, func() ([]string, [][]string) {
@@ -33,7 +33,7 @@ func (a *App) SayDone(resp any, line string) error {
 	})
 }
 
-// Listed prints names, one on a line.
+// Listed prints names, one per line.
 func (a *App) Listed(resp any, header string, names []string) error {
 	p := a.Printer()
 	return p.Print(resp, func() {

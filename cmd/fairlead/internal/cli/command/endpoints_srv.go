@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Endpoints are those of --endpoints or, with --discovery-srv, those that the domain's SRV records
-// name.
+// Endpoints returns the endpoints of --endpoints or, with --discovery-srv, of the domain's SRV
+// records.
 func (a *App) Endpoints(ctx context.Context) ([]string, error) {
 	f := &a.Conn
 	if f.DiscoverySRV == "" {
@@ -24,7 +24,7 @@ func (a *App) Endpoints(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.Endpoints, f.DiscoverySRV = found, "" // once for a run
+	f.Endpoints, f.DiscoverySRV = found, "" // looked up only once for a run
 	return found, nil
 }
 

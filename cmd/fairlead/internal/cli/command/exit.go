@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/child"
 )
 
-// The exit codes, which are part of the interface: "help exit-codes" tells them.
+// The exit codes are part of the interface: "help exit-codes" lists them.
 const (
 	ExitOK          = 0
 	ExitFailed      = 1
@@ -18,16 +18,16 @@ const (
 	ExitClosedPipe  = 128 + 13 // as shells report a program that SIGPIPE ended
 )
 
-// ErrClosedPipe is the error of an output whose reader has gone.
+// ErrClosedPipe is the error of an output that its reader has closed.
 const ErrClosedPipe = syscall.EPIPE
 
-// UsageError is a command line that cannot be carried out as written; nothing was sent.
+// UsageError is a command line that cannot be executed as written; nothing was sent.
 type UsageError struct{ cause error }
 
 func (e UsageError) Error() string { return e.cause.Error() }
 func (e UsageError) Unwrap() error { return e.cause }
 
-// Usage makes a mistake of the command line of an error.
+// Usage marks an error as a mistake in the command line.
 func Usage(err error) error { return UsageError{err} }
 
 // UnreachableError is a cluster of which no endpoint could be used in time.
@@ -39,13 +39,13 @@ type UnreachableError struct {
 func (e UnreachableError) Error() string { return e.Cause.Error() + e.details }
 func (e UnreachableError) Unwrap() error { return e.Cause }
 
-// LostError is a lock or a leadership that was lost while the command had it.
+// LostError is a lock or a leadership that was lost while the command held it.
 type LostError struct{ cause error }
 
 func (e LostError) Error() string { return e.cause.Error() }
 func (e LostError) Unwrap() error { return e.cause }
 
-// Lost makes a lost ownership of an error.
+// Lost marks an error as a lost ownership.
 func Lost(err error) error { return LostError{err} }
 
 // InterruptedError is the end of a run by a signal.
@@ -53,23 +53,22 @@ type InterruptedError struct{ Signal syscall.Signal }
 
 func (e InterruptedError) Error() string { return "interrupted: " + e.Signal.String() }
 
-// ChildError is how a program that was run has ended.
+// ChildError is the exit status of a program that the command ran.
 type ChildError struct{ Code int }
 
 func (e ChildError) Error() string {
 	return fmt.Sprintf("the program has ended with status %d", e.Code)
 }
 
-// ReportedError is a failure that the command's output has shown already, per endpoint for
-// instance.
+// ReportedError is a failure that the command's output has shown already, for example per endpoint.
 type ReportedError struct{ summary string }
 
 func (e ReportedError) Error() string { return e.summary }
 
-// Reported is a failure of which the output has told; summary is all that is left to say.
+// Reported is a failure that the output has shown already; summary is all that is left to print.
 func Reported(summary string) error { return ReportedError{summary} }
 
-// ExitCode is what the program ends with for an error of a command.
+// ExitCode returns the program's exit code for an error of a command.
 func ExitCode(err error) int {
 	var (
 		usage       UsageError

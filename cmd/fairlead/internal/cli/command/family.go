@@ -16,7 +16,7 @@ func (a *App) Track(c *cobra.Command) {
 	}
 }
 
-// Family is a command that only has sub-commands.
+// Family returns a command that only has sub-commands.
 func (a *App) Family(name, short string, subs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: name, Short: short,

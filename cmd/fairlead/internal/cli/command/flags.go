@@ -100,8 +100,8 @@ func (f *outFlags) Register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.hex, "hex", false, "print keys and values as \\x and two digits per byte")
 }
 
-// ApplyEnvironment sets the global flags that the command line left out from ETCDCTL_ variables.
-// Variables of other tools' flags (ETCDCTL_API for one) are none of ours and ignored.
+// ApplyEnvironment sets the global flags that are not in the command line from ETCDCTL_ variables.
+// Variables of other tools' flags (such as ETCDCTL_API) are ignored.
 func (a *App) ApplyEnvironment(fs *pflag.FlagSet) error {
 	if fs.Changed("output") && fs.Changed("write-out") {
 		return UsageError{errors.New("--output and --write-out are the same flag: give one of them")}
@@ -126,7 +126,7 @@ func (a *App) ApplyEnvironment(fs *pflag.FlagSet) error {
 	return first
 }
 
-// isGlobal keeps variables like ETCDCTL_LIMIT from reaching into a command's own flags.
+// isGlobal keeps variables like ETCDCTL_LIMIT from setting a command's own flags.
 func (a *App) isGlobal(f *pflag.Flag) bool {
 	var globals pflag.FlagSet
 	var conn ConnFlags

@@ -23,7 +23,7 @@ const (
 	FormatYAML
 )
 
-// String, Set and Type make it a flag.
+// String, Set and Type make a flag of it.
 func (f *format) String() string {
 	return [...]string{"simple", "json", "table", "fields", "protobuf", "yaml"}[*f]
 }
@@ -50,18 +50,18 @@ func (f *format) Set(s string) error {
 	return nil
 }
 
-// Printer writes answers in the chosen format. Plain, JSON, fields and protobuf are etcdctl's, byte
-// for byte; tables and fields are ours where etcdctl has none. Nothing is written before flush or
-// the buffer is full.
+// Printer writes answers in the chosen format. Plain, JSON, fields and protobuf are the same as
+// etcdctl's, byte for byte; for answers without a table or fields in etcdctl, they are ours.
+// Nothing is written before flush or until the buffer is full.
 type Printer struct {
 	*bufio.Writer
 	Format    format
 	Hex       bool
-	Width     int // of the terminal; 0 if the output is none
+	Width     int // of the terminal; 0 if the output is not one
 	documents int // written by yaml so far
 }
 
-// Printer writes to the run's output.
+// Printer returns a printer for the run's output.
 func (a *App) Printer() *Printer {
 	return &Printer{
 		Writer: bufio.NewWriter(a.Env.Stdout),
@@ -113,7 +113,7 @@ func (p *Printer) table(f func() ([]string, [][]string)) table {
 	return table{header, rows}
 }
 
-// JSON writes something as one line of JSON.
+// JSON writes a value as one line of JSON.
 func (p *Printer) JSON(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -123,8 +123,8 @@ func (p *Printer) JSON(v any) error {
 	return p.WriteByte('\n')
 }
 
-// Text is a key or a value as it is to be shown: as it is, but to a terminal without what that
-// would act on.
+// Text returns a key or a value for the output: unchanged, but on a terminal without characters
+// that it would act on.
 func (p *Printer) Text(b []byte) string {
 	switch {
 	case !p.Hex && p.Width > 0:
@@ -139,7 +139,7 @@ func (p *Printer) Text(b []byte) string {
 	return s.String()
 }
 
-// harmless is visible for text of several lines: line ends and tabs stay.
+// harmless is Visible for text of several lines: line ends and tabs stay.
 func harmless(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
@@ -161,7 +161,7 @@ func (p *Printer) KeyValue(kv *mvccpb.KeyValue) {
 	p.Line(kv.Value)
 }
 
-// KeyValues writes all that was found.
+// KeyValues writes all pairs of an answer.
 func (p *Printer) KeyValues(resp *clientv3.GetResponse) error {
 	return p.Print(resp, func() {
 		for _, kv := range resp.Kvs {
@@ -170,7 +170,7 @@ func (p *Printer) KeyValues(resp *clientv3.GetResponse) error {
 	}, func() ([]string, [][]string) { return p.KeyValueTable(resp.Kvs) })
 }
 
-// Cell is a key or a value in a table, where control characters would break the frame.
+// Cell returns a key or a value for a table, where control characters would break the frame.
 func (p *Printer) Cell(b []byte) string {
 	if p.Hex {
 		return p.Text(b)
@@ -178,7 +178,7 @@ func (p *Printer) Cell(b []byte) string {
 	return Visible(string(b))
 }
 
-// Shown is a key or a value in a line of our own formats. A terminal would act on control
+// Shown returns a key or a value for a line of our own formats. A terminal would act on control
 // characters; a pipe gets the bytes.
 func (p *Printer) Shown(b []byte) string {
 	if p.Width == 0 {
@@ -198,7 +198,7 @@ func (p *Printer) keyValueRow(kv *mvccpb.KeyValue) []string {
 	}
 }
 
-// KeyValueTable is pairs as a table.
+// KeyValueTable returns pairs as a table.
 func (p *Printer) KeyValueTable(kvs []*mvccpb.KeyValue) (header []string, rows [][]string) {
 	for _, kv := range kvs {
 		rows = append(rows, p.keyValueRow(kv))
@@ -206,10 +206,10 @@ func (p *Printer) KeyValueTable(kvs []*mvccpb.KeyValue) (header []string, rows [
 	return []string{"KEY", "VALUE", "CREATE REV", "MOD REV", "VERSION", "LEASE"}, rows
 }
 
-// LeaseText is a lease's id as etcdctl writes and reads it.
+// LeaseText returns a lease's id as etcdctl writes and reads it.
 func LeaseText(id int64) string { return fmt.Sprintf("%016x", id) }
 
-// IdText is a member's or a cluster's id.
+// IdText returns a member's or a cluster's id as text.
 func IdText(id uint64) string { return fmt.Sprintf("%x", id) }
 
 var _ io.Writer = (*Printer)(nil)

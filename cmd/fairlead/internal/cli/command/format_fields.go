@@ -10,11 +10,11 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// fielder is an answer of a command that writes its own fields.
+// fielder is an answer that writes its own fields.
 type fielder interface{ Fields(*Printer) }
 
-// Fields writes an answer as lines of "Name" : value, with etcdctl's names in etcdctl's order. What
-// etcdctl has no fields for is written as its JSON has it.
+// Fields writes an answer as lines of "Name" : value, with etcdctl's names in etcdctl's order. An
+// answer for which etcdctl has no fields is written with the names of its JSON.
 func (p *Printer) Fields(v any) error {
 	if f, ok := v.(fielder); ok {
 		f.Fields(p)
@@ -86,13 +86,13 @@ func (p *Printer) Fields(v any) error {
 	return nil
 }
 
-// Field writes one of an answer's fields.
+// Field writes one field of an answer.
 func (p *Printer) Field(name string, value any) { fmt.Fprintf(p, "%q : %v\n", name, value) }
 
-// Quoted is a text as Field takes it.
+// Quoted returns a text for Field.
 func Quoted(s string) string { return fmt.Sprintf("%q", s) }
 
-// Id and lease are in hexadecimal on demand only, as etcdctl has them in this format.
+// Id returns an id, in hexadecimal only with --hex, as etcdctl does in this format; so does lease.
 func (p *Printer) Id(id uint64) string {
 	if p.Hex {
 		return IdText(id)
@@ -107,7 +107,7 @@ func (p *Printer) lease(id int64) string {
 	return fmt.Sprint(id)
 }
 
-// HeaderFields writes those of an answer's header.
+// HeaderFields writes the fields of an answer's header.
 func (p *Printer) HeaderFields(h *pb.ResponseHeader) {
 	p.Field("ClusterID", p.Id(h.GetClusterId()))
 	p.Field("MemberID", p.Id(h.GetMemberId()))
@@ -191,7 +191,7 @@ func (p *Printer) memberFields(members []*pb.Member) {
 
 func (p *Printer) permissionFields(perms []*authpb.Permission) {
 	for _, perm := range perms {
-		fmt.Fprintf(p, "%q :  %v\n", "PermType", perm.PermType) // with etcdctl's two blanks
+		fmt.Fprintf(p, "%q :  %v\n", "PermType", perm.PermType) // with two blanks, as etcdctl does
 		p.Field("Key", Quoted(string(perm.Key)))
 		p.Field("RangeEnd", Quoted(string(perm.RangeEnd)))
 	}
@@ -205,7 +205,7 @@ func (p *Printer) names(what string, names []string) {
 	fmt.Fprintln(p)
 }
 
-// jsonFields writes the members of a JSON object, or of each object of an array, in their order.
+// jsonFields writes the members of a JSON object, or of each object in an array, in their order.
 func (p *Printer) jsonFields(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {

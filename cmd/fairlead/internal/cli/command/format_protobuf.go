@@ -11,8 +11,7 @@ import (
 
 var errNoMessage = UsageError{errors.New("this command's output is no protobuf message: choose another --write-out")}
 
-// NeedsNoMessage refuses the protobuf format before a command begins that has no message to write
-// in it.
+// NeedsNoMessage refuses the protobuf format before a command begins that has no message for it.
 func (a *App) NeedsNoMessage() error {
 	if a.Out.Format == FormatProtobuf {
 		return errNoMessage
@@ -20,7 +19,7 @@ func (a *App) NeedsNoMessage() error {
 	return nil
 }
 
-// Protobuf writes the answer's message as the server sent it, without a line's end.
+// Protobuf writes the answer's message as the server sent it, without a line end.
 func (p *Printer) Protobuf(v any) error {
 	m, ok := messageOf(v)
 	if !ok {
@@ -34,7 +33,7 @@ func (p *Printer) Protobuf(v any) error {
 	return err
 }
 
-// messageOf is the protocol's message of an answer, which the client gives under another type.
+// messageOf returns the protocol's message of an answer, which the client returns as another type.
 func messageOf(v any) (proto.Message, bool) {
 	switch r := v.(type) {
 	case *clientv3.GetResponse:

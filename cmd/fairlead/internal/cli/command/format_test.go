@@ -2,7 +2,7 @@ package command
 
 import "testing"
 
-// On a terminal nothing of a key or value is acted on; elsewhere all is as it is.
+// A terminal gets no characters that it would act on; other outputs get the bytes unchanged.
 func TestHarmless(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain\n\tüber 日本": "plain\n\tüber 日本", "a\x1b[31mred": `a\x1b[31mred`, "bell\a\r\n": "bell\\a\\r\n",

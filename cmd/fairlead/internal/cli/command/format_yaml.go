@@ -7,14 +7,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Yaml writes the JSON document as YAML: the same names, the same order, bytes in base64 as there.
-// Every document after the first one of a stream has a separator before it.
+// Yaml writes the JSON document as YAML: the same names, the same order, and bytes in base64 too.
+// Every document of a stream but the first has a separator before it.
 func (p *Printer) Yaml(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	var doc yaml.Node // JSON is YAML; read as nodes, numbers keep their digits
+	var doc yaml.Node // JSON is YAML; numbers in nodes keep their digits
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return fmt.Errorf("write YAML: %w", err)
 	}
@@ -30,7 +30,7 @@ func (p *Printer) Yaml(v any) error {
 	return enc.Close()
 }
 
-// blockStyle takes JSON's braces and quotes away where YAML does not need them.
+// blockStyle removes JSON's braces and quotes if YAML does not need them.
 func blockStyle(n *yaml.Node) {
 	n.Style = 0
 	for _, child := range n.Content {

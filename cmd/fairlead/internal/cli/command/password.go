@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// askPassword reads a password: from a terminal without showing it, else the next line of standard
-// input, as etcdctl does.
+// askPassword reads a password: from a terminal without showing it, otherwise from the next line of
+// standard input, as etcdctl does.
 func (a *App) askPassword(ctx context.Context, user string) (string, error) {
 	in, ok := a.Env.Stdin.(*os.File)
 	if ok && term.IsTerminal(int(in.Fd())) {
@@ -27,7 +27,8 @@ func (a *App) askPassword(ctx context.Context, user string) (string, error) {
 
 var errNoPassword = errors.New("standard input holds no password")
 
-// pipedPassword takes one line of standard input and nothing behind it, which may be the command's.
+// pipedPassword reads one line of standard input and nothing after it: the rest may be the
+// command's input.
 func (a *App) pipedPassword(ctx context.Context) (string, error) {
 	var line []byte
 	in, one := a.Stdin(ctx), make([]byte, 1)
@@ -47,7 +48,8 @@ func (a *App) pipedPassword(ctx context.Context) (string, error) {
 	}
 }
 
-// readHidden ends with ctx too; the terminal then shows again what is typed.
+// readHidden reads a line without showing it. It ends with ctx too; then the terminal shows its
+// input again.
 func (a *App) readHidden(ctx context.Context, in *os.File, prompt string) (string, error) {
 	before, err := term.GetState(int(in.Fd()))
 	if err != nil {
@@ -59,7 +61,7 @@ func (a *App) readHidden(ctx context.Context, in *os.File, prompt string) (strin
 		err  error
 	}
 	done := make(chan result, 1)
-	go func() { // a read cannot be given up: it ends with the process
+	go func() { // a read cannot be cancelled: it ends with the process
 		text, err := term.ReadPassword(int(in.Fd()))
 		done <- result{text, err}
 	}()
@@ -73,8 +75,8 @@ func (a *App) readHidden(ctx context.Context, in *os.File, prompt string) (strin
 	}
 }
 
-// NewPassword asks for a user's new password, twice; piped, it is two lines. Not interactive, it is
-// one line of standard input.
+// NewPassword asks for a user's new password twice, or reads it from two lines if it is piped. If
+// it is not interactive, it reads one line of standard input.
 func (a *App) NewPassword(ctx context.Context, user string, interactive bool) (string, error) {
 	read := func(string) (string, error) { return a.pipedPassword(ctx) }
 	if in, ok := a.Env.Stdin.(*os.File); interactive && ok && term.IsTerminal(int(in.Fd())) {
@@ -96,7 +98,7 @@ func (a *App) NewPassword(ctx context.Context, user string, interactive bool) (s
 	return first, err
 }
 
-// passwordUsage makes a mistake of the caller's of a password that is missing.
+// passwordUsage marks a missing password as a mistake in the command line.
 func passwordUsage(err error) error {
 	if errors.Is(err, errNoPassword) {
 		return UsageError{err}

@@ -11,12 +11,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// What run, lock and elect share: a program that belongs to the command.
+// Shared by run, lock and elect: a program that belongs to the command.
 
-// DefaultGrace is how long a program may take to end after it was told to.
+// DefaultGrace is how long a program may take to end after the signal.
 const DefaultGrace = 10 * time.Second
 
-// FindProgram says that a program is not there before anything is sent.
+// FindProgram reports a program that does not exist, before anything is sent.
 func FindProgram(args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -24,9 +24,9 @@ func FindProgram(args []string) error {
 	return child.Find(args[0])
 }
 
-// StartProgram starts a program with the command's own input and output. From now on a second
-// SIGINT or SIGTERM does not end the command, but is in a.Again. A command that was interrupted
-// already starts nothing.
+// StartProgram starts a program with the command's own input and output. From then on a second
+// SIGINT or SIGTERM does not end the command, but goes to a.Again. If the command was interrupted
+// already, it starts nothing.
 func (a *App) StartProgram(ctx context.Context, args, environment []string) (*child.Child, error) {
 	a.Supervises.Store(true)
 	if ctx.Err() != nil {
@@ -37,8 +37,8 @@ func (a *App) StartProgram(ctx context.Context, args, environment []string) (*ch
 	)
 }
 
-// EndProgram ends a program and its children, and says so if that took force. What a.Again has
-// meanwhile they get too.
+// EndProgram ends a program and its children, and reports if it had to kill them. It passes on the
+// signals that come to a.Again meanwhile.
 func (a *App) EndProgram(p *child.Child, s syscall.Signal, grace time.Duration) {
 	over, passed := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -60,7 +60,7 @@ func (a *App) EndProgram(p *child.Child, s syscall.Signal, grace time.Duration) 
 	}
 }
 
-// EndingSignal is the one that has ended ctx.
+// EndingSignal returns the signal that ended ctx.
 func EndingSignal(ctx context.Context) syscall.Signal {
 	var interrupted InterruptedError
 	if errors.As(context.Cause(ctx), &interrupted) {
@@ -69,7 +69,7 @@ func EndingSignal(ctx context.Context) syscall.Signal {
 	return syscall.SIGTERM
 }
 
-// ProgramResult is the program's status as the command's.
+// ProgramResult returns the program's status as the command's.
 func ProgramResult(p *child.Child) error {
 	if status := p.Status(); status != 0 {
 		return ChildError{int(status)}

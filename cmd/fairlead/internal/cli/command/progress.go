@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// progressDelay: what is done sooner needs no bar.
+	// progressDelay: a command that takes less time needs no bar.
 	progressDelay = time.Second
 	progressEvery = 200 * time.Millisecond
 )
 
-// progress is one line on the terminal that says how far a long command is: a bar if its end is
-// known, else the time that it takes. It appears after a second, is redrawn in place, and is erased
-// by stop. Without a terminal it does nothing. All methods are safe for concurrent use, and for a
-// nil progress.
+// progress is one line on the terminal that shows the progress of a long command: a bar if the
+// total is known, otherwise the elapsed time. It appears after a second, is redrawn in place, and
+// is erased by Stop. Without a terminal it does nothing. All methods are safe for concurrent use,
+// and for a nil progress.
 type progress struct {
 	w     io.Writer
-	width func() int // of the terminal
+	width func() int // of the terminal, in columns
 	what  string
 	start time.Time
 	quit  chan struct{}
@@ -34,8 +34,8 @@ type progress struct {
 	drawn      bool
 }
 
-// ProgressIf begins no line unless it is wanted. Where standard output is the same terminal, lines
-// there say themselves how far the command is, and the bar would get between them.
+// ProgressIf begins a line only if it is wanted. If standard output is the same terminal, its lines
+// show the progress already, and the bar would come between them.
 func (a *App) ProgressIf(wanted bool, what string, unit func(int64) string) *progress {
 	if !wanted {
 		return nil
@@ -46,10 +46,10 @@ func (a *App) ProgressIf(wanted bool, what string, unit func(int64) string) *pro
 // OnTerminal reports whether the output is a terminal.
 func (a *App) OnTerminal() bool { return TerminalWidth(a.Env.Stdout) != 0 }
 
-// Wait begins the line of something whose end is not known.
+// Wait begins the line of a command whose total is not known.
 func (a *App) Wait(what string) *progress { return a.Progress(what, nil) }
 
-// Progress begins the line of something counted, in what unit writes. It ends with stop.
+// Progress begins the line of a count, which unit formats. It ends with Stop.
 func (a *App) Progress(what string, unit func(int64) string) *progress {
 	if TerminalWidth(a.Env.Stderr) == 0 {
 		return nil
@@ -62,7 +62,7 @@ func (a *App) Progress(what string, unit func(int64) string) *progress {
 	return p
 }
 
-// Set says how much is done, of how much; goal 0 is not known.
+// Set sets the count and the total; a goal of 0 is unknown.
 func (p *progress) Set(done, goal int64) {
 	if p == nil {
 		return
@@ -106,7 +106,7 @@ func (p *progress) draw(took time.Duration) {
 	fmt.Fprint(p.w, "\r"+p.line(took, p.width())+"\x1b[K")
 }
 
-// line is at most width-1 columns wide: in the last column some terminals begin a new line.
+// line returns at most width-1 columns: after the last column some terminals begin a new line.
 func (p *progress) line(took time.Duration, width int) string {
 	var count string
 	switch {

@@ -9,9 +9,9 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Reachable makes one small read, so that a command without a time limit on a cluster that is not
-// there ends with the reason instead of waiting for it to come. Any answer will do, also a refusal,
-// but not that of a login: with a wrong password nothing comes of the command.
+// Reachable makes one small read, so that a command without a time limit ends with the reason if
+// the cluster cannot be reached, instead of waiting for it. Any answer will do, even a refusal, but
+// not a refused login: with a wrong password the command cannot succeed.
 func (a *App) Reachable(ctx context.Context, c *clientv3.Client, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, a.Conn.CommandTimeout)
 	defer cancel()
@@ -25,7 +25,7 @@ func (a *App) Reachable(ctx context.Context, c *clientv3.Client, key string) err
 	return nil
 }
 
-// Ended prefers the reason why a run ends to what a call makes of it.
+// Ended returns the reason why a run ends rather than the error that a call makes of it.
 func Ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

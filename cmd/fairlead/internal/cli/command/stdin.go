@@ -6,7 +6,7 @@ import (
 )
 
 // Stdin is standard input for a command that reads it itself: a read ends when ctx does. The
-// system's read cannot be given up; what is left of it ends with the process.
+// system's read cannot be cancelled: it ends with the process.
 func (a *App) Stdin(ctx context.Context) io.Reader { return untilDone{ctx, a.Env.Stdin} }
 
 type untilDone struct {
@@ -19,7 +19,7 @@ func (u untilDone) Read(b []byte) (int, error) {
 		n   int
 		err error
 	}
-	own := make([]byte, len(b)) // b belongs to the caller again when ctx ends first
+	own := make([]byte, len(b)) // if ctx ends first, b belongs to the caller again
 	done := make(chan result, 1)
 	go func() {
 		n, err := u.r.Read(own)

@@ -11,13 +11,14 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 )
 
-// table is drawn as etcdctl draws it: light lines, centred headers, cells to the right.
+// table is drawn as by etcdctl: light lines, centred headers, cells aligned to the right.
 type table struct {
 	header []string
 	rows   [][]string
 }
 
-// writeTable draws a table that fits into limit columns (0: any), else its rows as lists.
+// writeTable draws a table if it fits into limit columns (0: no limit), otherwise its rows as
+// lists.
 func writeTable(w io.Writer, t table, limit int) {
 	widths := make([]int, len(t.header))
 	for _, row := range append([][]string{t.header}, t.rows...) {
@@ -56,8 +57,8 @@ func writeTable(w io.Writer, t table, limit int) {
 	rule("└", "┴", "┘")
 }
 
-// writeLists writes each row as lines of "header: cell": a table wider than the terminal would be
-// torn by its line breaks.
+// writeLists writes each row as lines of "header: cell": line breaks would tear a table that is
+// wider than the terminal.
 func writeLists(w io.Writer, t table) {
 	for i, row := range t.rows {
 		if i > 0 {
@@ -80,8 +81,8 @@ func padCentre(s string, width int) string {
 	return strings.Repeat(" ", room/2) + s + strings.Repeat(" ", room-room/2)
 }
 
-// Visible writes what a terminal would act on (control characters, bytes that are no text) in Go's
-// escapes.
+// Visible escapes, as Go does, what a terminal would act on (control characters, bytes that are not
+// text).
 func Visible(s string) string {
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return s

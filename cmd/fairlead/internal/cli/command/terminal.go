@@ -6,10 +6,11 @@ import (
 	"golang.org/x/term"
 )
 
-// minWidth is assumed of terminals that do not know their width.
+// minWidth is assumed for terminals that do not know their width.
 const minWidth = 40
 
-// TerminalWidth is the width in columns of the terminal that w writes to, 0 if it is none.
+// TerminalWidth returns the width in columns of the terminal that w writes to, 0 if it is not a
+// terminal.
 func TerminalWidth(w any) int {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {

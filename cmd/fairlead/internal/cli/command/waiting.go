@@ -8,11 +8,11 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// waitingAfter: most members answer sooner, and nobody needs a word then.
+// waitingAfter: most members answer sooner, so that no message is needed.
 const waitingAfter = time.Second
 
-// sayWaiting tells whoever sits at a terminal what a command waits for, once, if no member can
-// be reached for a second. The function that it returns ends that.
+// sayWaiting reports on a terminal, once, what a command waits for, if no member can be reached for
+// a second. The returned function stops that.
 func (a *App) sayWaiting(client *clientv3.Client) func() {
 	if a.Conn.failFast || TerminalWidth(a.Env.Stderr) == 0 {
 		return func() {}
@@ -36,7 +36,7 @@ func (a *App) sayWaiting(client *clientv3.Client) func() {
 	}
 }
 
-// waitingFor is empty if a member can be reached.
+// waitingFor returns the reasons why no member can be reached; it is empty if one can.
 func waitingFor(members []clientv3.MemberStatus) string {
 	var each []string
 	for _, m := range members {

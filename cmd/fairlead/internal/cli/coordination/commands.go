@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Commands are about locks and elections.
+// Commands returns the commands about locks and elections.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		lockCommand(a), electCommand(a),

@@ -63,7 +63,7 @@ terminal as with "lock".`,
 	return c
 }
 
-// defaultElectTTL is what sessions have by default.
+// defaultElectTTL is the default TTL of sessions.
 const defaultElectTTL = 60
 
 func campaign(
@@ -97,8 +97,8 @@ func campaign(
 	return hold(ctx, a, e, f.grace, program, ownerEnvironment(e, s, key))
 }
 
-// observe prints the leaders until ctx ends. The session is what an election reaches the client
-// through.
+// observe prints the leaders until ctx ends. It needs a session because an election gets its client
+// from one.
 func observe(ctx context.Context, a *command.App, name string) error {
 	return session(ctx, a, defaultElectTTL, func(_ *clientv3.Client, s *concurrency.Session) error {
 		for resp := range concurrency.NewElection(s, name).Observe(ctx) {

@@ -90,7 +90,7 @@ func lock(
 		"ETCD_LOCK_KEY="+m.Key(), fmt.Sprintf("ETCD_LOCK_REV=%d", m.Fence())))
 }
 
-// ownKey reads the key of what is owned, to print it.
+// ownKey reads the owner's key, to print it.
 func ownKey(ctx context.Context, a *command.App, c *clientv3.Client, key string) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.Conn.CommandTimeout)
 	defer cancel()
@@ -98,7 +98,7 @@ func ownKey(ctx context.Context, a *command.App, c *clientv3.Client, key string)
 	return resp, err
 }
 
-// release gives up what is owned, also when ctx has ended.
+// release gives up the ownership, even if ctx has ended.
 func release(ctx context.Context, a *command.App, give func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Conn.CommandTimeout)
 	defer cancel()

@@ -15,14 +15,14 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// What lock and elect share: a session, what is owned, and a program that runs while it is owned.
+// Shared by lock and elect: a session, an ownership, and a program that runs while it lasts.
 //
-// The order at the end matters: the program ends first, then the key is deleted, so that two
-// owners' programs never run at the same time because of this command. When the ownership is lost
-// the program is told at once, and killed after the grace period; how long both may overlap then is
-// for fencing tokens to cope with.
+// The order at the end matters: the program ends first, then the key is deleted, so that this
+// command never makes two owners' programs run at the same time. When the ownership is lost, the
+// program gets SIGTERM at once, and is killed after the grace period; meanwhile two programs may
+// overlap, which only fencing tokens make harmless.
 
-// defaultOwnerTTL is etcdctl's.
+// defaultOwnerTTL is the same as etcdctl's.
 const defaultOwnerTTL = 10
 
 type ownerFlags struct {
@@ -37,8 +37,8 @@ func (f *ownerFlags) check() error {
 	return nil
 }
 
-// session runs f with a session, and closes it whatever ended f: the keys go with its lease. The
-// client outlives ctx for that.
+// session runs f with a session, and closes it for whatever reason f ends: the keys are deleted
+// with its lease. The client outlives ctx for that.
 func session(ctx context.Context, a *command.App, ttl int, f func(*clientv3.Client, *concurrency.Session) error) error {
 	return a.Stream(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
 		if err := a.Reachable(ctx, c, "session"); err != nil {
@@ -64,25 +64,24 @@ func session(ctx context.Context, a *command.App, ttl int, f func(*clientv3.Clie
 			if err == nil {
 				return cerr
 			}
-			fmt.Fprintln(a.Env.Stderr, cerr) // the other error is the result
+			fmt.Fprintln(a.Env.Stderr, cerr) // err is the result
 		}
 		return err
 	})
 }
 
-// closeSession takes no longer than a command may: a session by itself tries until its lease has
-// expired.
+// closeSession takes at most a command's time limit: Close alone tries until the lease has expired.
 func closeSession(a *command.App, c *clientv3.Client, s *concurrency.Session) error {
 	t := time.AfterFunc(a.Conn.CommandTimeout, func() { _ = c.Close() })
 	defer t.Stop()
 	err := s.Close()
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return nil // it is gone, and its keys
+		return nil // the lease is gone, and its keys
 	}
 	return err
 }
 
-// hold waits while the ownership lasts: until ctx ends, or, with a program, until that does.
+// hold waits while the ownership lasts: until ctx ends, or until the program ends if there is one.
 func hold(
 	ctx context.Context,
 	a *command.App,
@@ -131,7 +130,7 @@ func runOwned(
 	}
 }
 
-// ownerEnvironment tells the program what it owns.
+// ownerEnvironment describes the ownership to the program.
 func ownerEnvironment(owner concurrency.Owner, s *concurrency.Session, key string) []string {
 	return []string{
 		fmt.Sprintf("FAIRLEAD_FENCING_TOKEN=%d", owner.Fence()),
