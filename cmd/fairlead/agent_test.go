@@ -27,7 +27,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// agent is the program as "fairlead agent", with all that it serves.
+// agent is the program as "fairlead agent", with all its parts.
 type agent struct {
 	*proc
 	t              *testing.T
@@ -61,7 +61,7 @@ func (a *agent) end() {
 	}
 }
 
-// ask makes a request, and returns the answer's status and body; 0 if there is none.
+// ask makes a request, and returns the answer's status and body; 0 if there is no answer.
 func (a *agent) ask(method, path, body string, header ...string) (int, string) {
 	a.t.Helper()
 	q, err := http.NewRequestWithContext(
@@ -92,7 +92,7 @@ func (a *agent) ask(method, path, body string, header ...string) (int, string) {
 	return answer.StatusCode, string(text)
 }
 
-// instances are what the HTTP API says of a service, by id, with the first address.
+// instances returns the first addresses of a service's instances by id, from the HTTP API.
 func (a *agent) instances(service string) map[string]string {
 	a.t.Helper()
 	status, text := a.ask("GET", "/v1/services/"+service, "")
@@ -112,7 +112,7 @@ func (a *agent) instances(service string) map[string]string {
 	return all
 }
 
-// resolves counts the addresses that DNS has of a service; -1 if it does not answer.
+// resolves counts the addresses of a service in DNS; -1 if DNS does not answer.
 func (a *agent) resolves(network, service string) int {
 	q := new(dns.Msg).SetQuestion(service+".fairlead.internal.", dns.TypeA)
 	q.SetEdns0(4096, false)
@@ -123,7 +123,7 @@ func (a *agent) resolves(network, service string) int {
 	return len(answer.Answer)
 }
 
-// serves fails the test if some part of the agent does not answer.
+// serves fails the test if a part of the agent does not answer.
 func (a *agent) serves(when, service string, instances int) {
 	a.t.Helper()
 	if status, text := a.ask("GET", "/healthz", ""); status != http.StatusOK {
@@ -144,7 +144,7 @@ func (a *agent) serves(when, service string, instances int) {
 	}
 }
 
-// hello is a connection's beginning in HTTP/2, which is answered.
+// hello begins a connection of HTTP/2 and waits for the answer.
 func hello(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(clienttest.Long)); err != nil {
 		return err
@@ -169,7 +169,7 @@ func (a *agent) dial(address string) net.Conn {
 	return conn
 }
 
-// resident is the agent's memory in MiB, for the log.
+// resident returns the agent's memory in MiB, for the log.
 func (a *agent) resident() string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
 	if err != nil {
@@ -178,17 +178,17 @@ func (a *agent) resident() string {
 	mib := func(what string) float64 {
 		var kb float64
 		if m := regexp.MustCompile(what + `:\s+(\d+) kB`).FindSubmatch(text); m != nil {
-			_, _ = fmt.Sscan(string(m[1]), &kb) // it is a number
+			_, _ = fmt.Sscan(string(m[1]), &kb) // the pattern matches numbers only
 		}
 		return kb / 1024
 	}
 	return fmt.Sprintf("%.1f MiB, of which the program's own file is %.1f", mib("VmRSS"), mib("RssFile"))
 }
 
-// instance is a record of ours.
+// instance returns the key and text of a record in our format.
 func instance(service, id, address string) (string, string) {
 	in := &discovery.Instance{Service: service, ID: id, Addresses: []string{address}, Version: "v1", Zone: "east"}
-	text, _ := json.Marshal(in) // it is our own
+	text, _ := json.Marshal(in) // our own type can be encoded
 	return discovery.JSON{}.Key(in), string(text)
 }
 
@@ -199,8 +199,8 @@ func put(t testing.TB, c *clientv3.Client, key, value string) {
 	}
 }
 
-// 10,000 instances of 1,000 services, all of them asked for: what that takes is printed; the bar is
-// 64 MiB.
+// 10,000 instances of 1,000 services, with requests for all of them: the test prints the agent's
+// memory; the bar is 64 MiB.
 func TestAgentOf10000(t *testing.T) {
 	const services, each = 1000, 10
 	c := etcdtest.Start(t, etcdtest.Options{})
@@ -224,7 +224,7 @@ func TestAgentOf10000(t *testing.T) {
 	targets := 0
 	t.Cleanup(func() { t.Logf("%d targets; it said:\n%s", targets, a.output()) })
 	clienttest.Await(t, "the targets", func() bool {
-		text, _ := os.ReadFile(filepath.Join(a.dir, "targets.json")) // it comes
+		text, _ := os.ReadFile(filepath.Join(a.dir, "targets.json")) // it is not there yet
 		targets = strings.Count(string(text), "__meta_fairlead_id")
 		return targets == services*each
 	})
@@ -242,7 +242,7 @@ func TestAgentOf10000(t *testing.T) {
 	a.end()
 }
 
-// Connections that do nothing, 10,000 at HTTP and DNS and 2,000 at xDS, keep nobody out.
+// Idle connections, 10,000 at HTTP and DNS and 2,000 at xDS, keep no client out.
 func TestAgentIdleConnections(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	put1(t, c, "idle")
@@ -260,7 +260,7 @@ func TestAgentIdleConnections(t *testing.T) {
 			for len(conns) < many {
 				conn, err := net.DialTimeout("tcp", at, time.Second)
 				if err != nil {
-					break // it takes no more of them, for now
+					break // the agent accepts no more of them for now
 				}
 				conns = append(conns, conn)
 			}
@@ -277,8 +277,8 @@ func put1(t testing.TB, c *etcdtest.Cluster, service string) {
 	put(t, clienttest.Dial(t, c.Endpoints()...), key, value)
 }
 
-// Readers that do not read, of events, of DNS over TCP and of xDS, hold nobody else up, and cost
-// little.
+// Clients that do not read, of events, of DNS over TCP and of xDS, hold up no other client, and
+// cost little.
 func TestAgentSlowReaders(t *testing.T) {
 	const each = 100
 	c := etcdtest.Start(t, etcdtest.Options{})
@@ -310,7 +310,7 @@ func TestAgentSlowReaders(t *testing.T) {
 		)
 		d := slow(a.dns)
 		_ = d.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-		for { // until it takes no more, or has had enough of us
+		for { // until the agent reads no more, or has closed the connection
 			if _, err := d.Write(query); err != nil {
 				break
 			}
@@ -342,7 +342,7 @@ func TestAgentSlowReaders(t *testing.T) {
 	a.end()
 }
 
-// Instances that come and go a thousand times a second: at the end all is as it is in etcd.
+// Instances come and go a thousand times a second: at the end the agent has the same ones as etcd.
 func TestAgentChurn(t *testing.T) {
 	const rate, services, length = 1000, 20, 5 * time.Second
 	c := etcdtest.Start(t, etcdtest.Options{})
@@ -368,7 +368,7 @@ func TestAgentChurn(t *testing.T) {
 						clienttest.Within(t, clienttest.Long),
 						key,
 						value,
-					) // what is there at the end is looked at then
+					) // the instances that are left are compared then
 				} else {
 					_, _ = client.Delete(clienttest.Within(t, clienttest.Long), key)
 				}
@@ -400,8 +400,7 @@ func TestAgentChurn(t *testing.T) {
 	a.end()
 }
 
-// What is written to show who may write is in nothing that the agent says or writes, whatever is
-// done with it.
+// The token appears in nothing that the agent says or writes, whatever a client does with it.
 func TestAgentTokenLeaksNowhere(t *testing.T) {
 	const token, wrong = "5f0c3a7e9b1d2c4f6a8e", "0badc0de0badc0de0bad"
 	c := etcdtest.Start(t, etcdtest.Options{})
@@ -434,12 +433,12 @@ func TestAgentTokenLeaksNowhere(t *testing.T) {
 		conn := a.dial(strings.TrimPrefix(a.http, "http://"))
 		fmt.Fprint(conn, text)
 		_ = conn.SetReadDeadline(time.Now().Add(clienttest.Long))
-		got, _ := io.ReadAll(bufio.NewReader(conn)) // it is closed
+		got, _ := io.ReadAll(bufio.NewReader(conn)) // the agent closes it
 		answers.Write(got)
 		conn.Close()
 	}
-	// The file changes to something that makes no sense, which is said; the token holds until it is
-	// gone from it.
+	// The file changes to an invalid one, which is reported; the token stays valid until it is
+	// removed from the file.
 	if err := os.WriteFile(tokens, []byte(token+"\n\x00 "+wrong), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -471,8 +470,8 @@ func TestAgentTokenLeaksNowhere(t *testing.T) {
 	}
 }
 
-// Files of a former run that were cut short, at any place, or are of another version, keep an agent
-// from nothing: it starts while etcd is away, and is right when that is back.
+// Files of an earlier run that were cut short, at any place, or are of another version, stop no
+// agent: it starts while etcd is away, and is up to date when etcd is back.
 func TestAgentCutFiles(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	put1(t, c, "cut")
@@ -481,7 +480,7 @@ func TestAgentCutFiles(t *testing.T) {
 	a.serves("before", "cut", 1)
 	var files []string
 	clienttest.Await(t, "files", func() bool {
-		files, _ = filepath.Glob(filepath.Join(dir, "services", "*.json")) // they come
+		files, _ = filepath.Glob(filepath.Join(dir, "services", "*.json")) // they are not all there yet
 		return len(files) > 0
 	})
 	a.end()

@@ -20,8 +20,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// BenchmarkConsoleMemory prints how much memory "fairlead console" takes at most on a cluster with
-// a million keys and 10,000 instances while all its pages are asked for. The goal is 128 MiB.
+// BenchmarkConsoleMemory prints the most memory that "fairlead console" takes on a cluster with a
+// million keys and 10,000 instances while a client requests all its pages. The goal is 128 MiB.
 func BenchmarkConsoleMemory(b *testing.B) {
 	const keys, services, each = 1_000_000, 1000, 10
 	cluster := etcdtest.Start(b, etcdtest.Options{})
@@ -57,7 +57,7 @@ func BenchmarkConsoleMemory(b *testing.B) {
 			b.Logf("%s: %d bytes after %v; at most %.1f MiB so far", path, n, time.Since(begin).Round(time.Millisecond),
 				c.peak())
 		}
-		for i := range 1000 { // changes that the stream hands on
+		for i := range 1000 { // changes that the stream passes on
 			put(b, client, "data/changes", fmt.Sprint(i))
 		}
 		b.ReportMetric(c.peak(), "MiB-at-most")
@@ -66,7 +66,7 @@ func BenchmarkConsoleMemory(b *testing.B) {
 	}
 }
 
-// consoleProc is the program as "fairlead console", and somebody who signed in.
+// consoleProc is the program as "fairlead console", and a user's session.
 type consoleProc struct {
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -133,7 +133,7 @@ func (c *consoleProc) get(ctx context.Context, path string) *http.Response {
 	return resp
 }
 
-// read is how many bytes the answer to a request has.
+// read returns the number of bytes in the answer to a request.
 func (c *consoleProc) read(path string) int64 {
 	c.t.Helper()
 	resp := c.get(clienttest.Within(c.t, clienttest.Long), path)
@@ -145,7 +145,7 @@ func (c *consoleProc) read(path string) int64 {
 	return n
 }
 
-// follow reads a stream until it is stopped.
+// follow reads a stream until the returned function is called.
 func (c *consoleProc) follow(path string) (stop func()) {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -159,7 +159,7 @@ func (c *consoleProc) follow(path string) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// peak is the most memory in MiB that the process had.
+// peak returns the most memory in MiB that the process has had.
 func (c *consoleProc) peak() float64 {
 	c.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
@@ -170,7 +170,7 @@ func (c *consoleProc) peak() float64 {
 	if m == nil {
 		c.t.Fatalf("no VmHWM in %s", text)
 	}
-	kb, _ := strconv.ParseFloat(string(m[1]), 64) // it is a number
+	kb, _ := strconv.ParseFloat(string(m[1]), 64) // the pattern matches numbers only
 	return kb / 1024
 }
 

@@ -43,7 +43,7 @@ func TestDemo(t *testing.T) {
 	p.wantNothingLeft(true)
 }
 
-// Ctrl-C while a member is frozen ends everything, and so does the death of the program.
+// Ctrl-C while a member is frozen ends everything, and so does a kill of the program.
 func TestDemoInterrupted(t *testing.T) {
 	p := start(t, "demo")
 	p.await("frozen ")
@@ -60,7 +60,7 @@ func TestDemoInterrupted(t *testing.T) {
 	p.wantNothingLeft(false)
 }
 
-// A reader that goes away ends the demonstration, and nothing stays behind.
+// If the reader closes the output, the demonstration ends, and nothing is left behind.
 func TestDemoOutputClosed(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -72,7 +72,7 @@ func TestDemoOutputClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	read.Close()
-	if code := p.wait(); code != 141 || p.output() != "" { // quietly, as all commands
+	if code := p.wait(); code != 141 || p.output() != "" { // silently, as all commands
 		t.Errorf("exit status %d: %s", code, p.output())
 	}
 	p.wantNothingLeft(true)

@@ -22,7 +22,7 @@ import (
 
 var exportLine = regexp.MustCompile(`export ETCDCTL_ENDPOINTS=(\S+)\n`)
 
-// startDev returns the program, ready, and its endpoints.
+// startDev starts a cluster and returns the program, when it is ready, and its endpoints.
 func startDev(t *testing.T, args ...string) (*proc, string) {
 	t.Helper()
 	p := start(t, append([]string{"dev"}, args...)...)
@@ -44,7 +44,7 @@ func (p *proc) stopDev(sig syscall.Signal) {
 }
 
 func TestDev(t *testing.T) {
-	// The usual port is taken, by us or by somebody else.
+	// The usual port is in use, by this test or another program.
 	if l, err := net.Listen("tcp", "127.0.0.1:2379"); err == nil {
 		defer l.Close()
 	}
@@ -61,8 +61,8 @@ func TestDev(t *testing.T) {
 	p.stopDev(syscall.SIGTERM)
 }
 
-// pairOfPorts are two free ports next to each other that the system gives to nobody who asks for
-// any.
+// pairOfPorts returns a free port whose next one is free too; the system gives neither to programs
+// that ask for any port.
 func pairOfPorts(t *testing.T) int {
 	t.Helper()
 	for port := 20000 + 2*(os.Getpid()%3000); port < 32000; port += 2 {
@@ -81,7 +81,7 @@ func pairOfPorts(t *testing.T) int {
 	return 0
 }
 
-// TestDevPort: ports that were chosen are used, or nothing is.
+// TestDevPort: the chosen ports are used, or the command fails.
 func TestDevPort(t *testing.T) {
 	port := pairOfPorts(t)
 	p, endpoints := startDev(t, "--port", fmt.Sprint(port))
@@ -100,7 +100,7 @@ func TestDevKeepsData(t *testing.T) {
 		dir := t.TempDir() + "/data"
 		p, endpoints := startDev(t, "--members", members, "--data-dir", dir)
 		ctl(t, endpoints, "put", "kept", members)
-		// A second one on the same data.
+		// A second cluster on the same data.
 		if second := start(t, "dev", "--data-dir", dir); second.wait() != 1 ||
 			!strings.Contains(second.output(), "in use by another") {
 			t.Errorf("a second cluster on the same data: %s", second.output())
@@ -113,7 +113,7 @@ func TestDevKeepsData(t *testing.T) {
 			!strings.Contains(other.output(), "holds a cluster of "+members+", not of 2") {
 			t.Errorf("another number of members: %s", other.output())
 		}
-		p, endpoints = startDev(t, "--data-dir", dir) // as many as there are
+		p, endpoints = startDev(t, "--data-dir", dir) // as many members as the data have
 		if got := strings.Count(endpoints, ",") + 1; got != int(members[0]-'0') {
 			t.Errorf("%d endpoints: %s", got, endpoints)
 		}
@@ -129,7 +129,7 @@ func TestDevThreeMembers(t *testing.T) {
 	if got := ctl(t, endpoints, "endpoint", "health"); strings.Count(got, "is healthy") != 3 {
 		t.Errorf("health:\n%s", got)
 	}
-	// A watch under way does not keep it from ending.
+	// A watch does not keep the cluster from ending.
 	watch := start(t, "--endpoints", endpoints, "watch", "k")
 	ctl(t, endpoints, "put", "k", "seen")
 	for range 100 { // the watch may start after the first put
@@ -150,8 +150,8 @@ func TestDevThreeMembers(t *testing.T) {
 	watch.wantNothingLeft(true)
 }
 
-// TestDevCountsOnce: three members of one process have one page of metrics, of which the console
-// counts each request once.
+// TestDevCountsOnce: three members in one process have one page of metrics, and the console counts
+// each request once.
 func TestDevCountsOnce(t *testing.T) {
 	p, endpoints := startDev(t, "--members", "3", "--console", "127.0.0.1:0")
 	defer p.stopDev(syscall.SIGINT)
@@ -188,7 +188,7 @@ func TestDevCountsOnce(t *testing.T) {
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, 1<<20)
-	// count is the next count of an overview that began after this moment.
+	// count returns the next count of an overview that began after the call.
 	count := func() float64 {
 		for since := time.Now().UnixMilli(); lines.Scan(); {
 			var o struct {
@@ -216,7 +216,7 @@ func TestDevCountsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The rest are the console's own reads.
+	// The other requests are the console's own reads.
 	if n := count() - before; n < puts || n > 1.2*puts {
 		t.Errorf("%d requests were counted as %v", puts, n)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// interrupt sends what Ctrl-C does and wants the exit code that goes with it.
+// interrupt sends the signal of Ctrl-C and expects its exit code.
 func (p *proc) interrupt() {
 	p.t.Helper()
 	p.signal(syscall.SIGINT)
@@ -24,7 +24,7 @@ func (p *proc) interrupt() {
 	}
 }
 
-// awaitFile waits until a directory holds something.
+// awaitFile waits until a directory has a file.
 func awaitFile(t *testing.T, dir string) {
 	t.Helper()
 	eventually(t, "no file is begun", func() bool {
@@ -40,7 +40,7 @@ func wantEmpty(t *testing.T, dir string) {
 	}
 }
 
-// Ctrl-C in the middle of a command that writes a file leaves neither that nor a part of it.
+// Ctrl-C during a command that writes a file leaves neither the file nor a part of it.
 func TestInterruptedFiles(t *testing.T) {
 	endpoint := server(t)
 	fill(t, endpoint, "k/", 8, 100_000)
@@ -52,7 +52,7 @@ func TestInterruptedFiles(t *testing.T) {
 		awaitFile(t, dir)
 		p.interrupt()
 		wantEmpty(t, dir)
-		// One that was there stays.
+		// A file that was there before stays.
 		kept := filepath.Join(dir, "file")
 		if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
 			t.Fatal(err)
@@ -72,7 +72,7 @@ func TestInterruptedFiles(t *testing.T) {
 	}
 }
 
-// Ctrl-C in the middle of what writes keys: the same command again completes it.
+// Ctrl-C during a command that writes keys: the same command again completes the work.
 func TestInterruptedWriters(t *testing.T) {
 	endpoint, other := server(t), server(t)
 	fill(t, endpoint, "k/", 20, 200_000)
@@ -119,7 +119,7 @@ func TestInterruptedWriters(t *testing.T) {
 		t.Errorf("after the second mirror: %s", out)
 	}
 
-	// A comparison of two clusters, of which one is slow.
+	// A comparison of two clusters, one of which is slow.
 	way.Throttle(20_000, faultnet.ToClient)
 	before := way.Stats().ToClient
 	p = start(t, "--endpoints", endpoint, "diff", "k/", "--other-endpoints", way.Addr())
@@ -151,7 +151,7 @@ func TestInterruptedFollowers(t *testing.T) {
 	)
 	p.interrupt()
 
-	// While an answer is awaited.
+	// While the command waits for an answer.
 	way := slow(t, endpoint)
 	way.BlackHole(faultnet.ToClient)
 	for _, args := range []string{
@@ -168,7 +168,7 @@ func TestInterruptedFollowers(t *testing.T) {
 	}
 }
 
-// Ctrl-C while something is owned, or waited for, leaves no key.
+// Ctrl-C leaves no key, whether the command owns a lock or leadership, or waits for it.
 func TestInterruptedOwners(t *testing.T) {
 	endpoint := server(t)
 	keys := func() string { return ctl(t, endpoint, "get", "--prefix", "", "--keys-only") }
@@ -203,7 +203,7 @@ func TestInterruptedOwners(t *testing.T) {
 		child.interrupt()
 		wantNone(args[2] + " with a child")
 
-		// A child that takes its time is waited for before the key goes.
+		// The key is deleted only after a slow child has ended.
 		goOn := filepath.Join(t.TempDir(), "go on")
 		child = start(t, append(
 			args,
@@ -258,7 +258,7 @@ func TestInterruptedOwners(t *testing.T) {
 	wantNone("svc register")
 }
 
-// On a terminal Ctrl-C reaches the child too; the key goes all the same.
+// On a terminal Ctrl-C reaches the child too; the key is deleted all the same.
 func TestLockOnTerminal(t *testing.T) {
 	endpoint := server(t)
 	p := startOnTerminal(
@@ -284,7 +284,7 @@ func TestLockOnTerminal(t *testing.T) {
 	}
 }
 
-// One whose connection is gone ends too, and tells what it could not do.
+// A command without a connection ends too, and reports what it could not do.
 func TestInterruptedWithoutConnection(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	way := slow(t, cluster.Endpoints()[0])

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// These tests run the built program as users do: signals, children, terminals and pipes are not to
-// be had in-process.
+// These tests run the built program as users do: signals, children, terminals and pipes cannot be
+// tested in-process.
 
-// patience bounds what must happen; a loaded machine may need it.
+// patience bounds the wait for what must happen; a loaded machine may need it.
 const patience = 60 * time.Second
 
 // program is the built binary, in a directory that TestMain removes.
@@ -38,13 +38,13 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
-	// Started by nohup, say, this process ignores hangups, and what it starts would inherit that.
-	// What a process handles itself is the default in its children.
+	// If nohup started this process, for example, it ignores hangups, and its children would too. A
+	// signal that a process handles has its default action in the process's children.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	return m.Run()
 }
 
-// proc is a running program whose output can be waited for.
+// proc is a running program, whose output a test can wait for.
 type proc struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -168,7 +168,7 @@ func (p *proc) wantNothingLeft(files bool) {
 	}
 }
 
-// running lists the processes of our binary, by what the kernel knows of them.
+// running lists the processes of our binary, as the kernel names them.
 func running() (pids []string) {
 	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, exe := range exes {

@@ -13,13 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a program has of a terminal when it runs under run, lock or elect, below a shell and without
-// one.
+// The terminal of programs that run under run, lock or elect, below a shell and without one.
 
 const ctrlZ = "\x1a"
 
-// shell is an interactive shell on a terminal, with words of its own for the commands that run a
-// program.
+// shell is an interactive shell on a terminal, with functions for the commands that run a program.
 func shell(t *testing.T, endpoint string) *terminal {
 	t.Helper()
 	t.Setenv("ENV", profile(t, endpoint))
@@ -28,7 +26,7 @@ func shell(t *testing.T, endpoint string) *terminal {
 	return p
 }
 
-// profile is a file with these words.
+// profile writes a file with these functions.
 func profile(t *testing.T, endpoint string) string {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "profile")
@@ -42,7 +40,7 @@ func profile(t *testing.T, endpoint string) string {
 	return script
 }
 
-// enter types a line and waits for what comes of it; what the line says itself does not count.
+// enter types a line and waits for its output; the echo of the line does not count.
 func (p *terminal) enter(line, until string) {
 	p.t.Helper()
 	before := len(p.output())
@@ -50,7 +48,7 @@ func (p *terminal) enter(line, until string) {
 	p.awaitAfter(before+len(line), until)
 }
 
-// awaitAfter waits for a text behind a place in the output.
+// awaitAfter waits for a text after a place in the output.
 func (p *terminal) awaitAfter(before int, text string) {
 	p.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -63,7 +61,7 @@ func (p *terminal) awaitAfter(before int, text string) {
 	}
 }
 
-// press types a key and waits for what comes of it.
+// press types a key and waits for its effect.
 func (p *terminal) press(key, until string) {
 	p.t.Helper()
 	before := len(p.output())
@@ -80,7 +78,7 @@ func (p *terminal) foreground() int {
 	return group
 }
 
-// Ctrl-C reaches the program, not the command, which ends as the program does, and the shell has
+// Ctrl-C reaches the program, not the command, which ends when the program does; then the shell has
 // the terminal again.
 func TestTerminalCtrlC(t *testing.T) {
 	endpoint := server(t)
@@ -106,8 +104,8 @@ func TestTerminalCtrlC(t *testing.T) {
 	p.wait()
 }
 
-// Ctrl-Z stops the program and the command, fg continues both in the foreground, bg behind; jobs
-// can be killed.
+// Ctrl-Z stops the program and the command, fg continues both in the foreground, bg in the
+// background; kill ends jobs.
 func TestTerminalJobControl(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
@@ -127,7 +125,7 @@ func TestTerminalJobControl(t *testing.T) {
 		p.enter("fg", "/fairlead")
 		p.press("two\r", "got <two>")
 		p.press(ctrlZ, "ready> ")
-		// Behind, it reads and is stopped for it; the shell hears of that.
+		// In the background it is stopped when it reads; the shell notices that.
 		p.enter("bg", "ready> ")
 		eventually(t, name+": it does not stop", func() bool {
 			before := len(p.output())
@@ -139,7 +137,7 @@ func TestTerminalJobControl(t *testing.T) {
 		p.press(ctrlC, "told")
 		p.enter("", "ready> ")
 
-		// From the start behind, and never in front.
+		// In the background from the start, and never in the foreground.
 		p.enter("run_"+name+` sh -c 'echo be""gan; exec sleep 1000' &`, "began")
 		p.enter("kill %1; wait; echo do''ne", "done")
 		if p.foreground() != shellGroup {
@@ -153,8 +151,8 @@ func TestTerminalJobControl(t *testing.T) {
 	p.wait()
 }
 
-// A job that runs behind gets no signal from bash's fg, and has the foreground all the same: Ctrl-C
-// is the program's.
+// A job that runs in the background gets no signal from bash's fg, and yet gets the foreground:
+// Ctrl-C reaches the program.
 func TestTerminalForegroundUntold(t *testing.T) {
 	endpoint := server(t)
 	p := startTerminal(t, 500, 24, "bash", "--noprofile", "--rcfile", profile(t, endpoint), "-i")
@@ -178,15 +176,15 @@ func TestTerminalForegroundUntold(t *testing.T) {
 		p.press(ctrlZ, "ready> ")
 		p.enter("bg", "ready> ")
 		interrupted(name)
-		p.enter("run_"+name+program+" &", "began") // from the start behind
+		p.enter("run_"+name+program+" &", "began") // in the background from the start
 		interrupted(name)
 	}
 	p.typed("exit\r")
 	p.wait()
 }
 
-// In pipelines: who reads the program's output may use the keyboard, and Ctrl-C and Ctrl-Z mean all
-// of it.
+// In pipelines the reader of the program's output may use the keyboard, and Ctrl-C and Ctrl-Z reach
+// all processes.
 func TestTerminalPipeline(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
@@ -211,7 +209,7 @@ func TestTerminalPipeline(t *testing.T) {
 		eventually(t, name+": not in front again", func() bool { return p.foreground() != shellGroup })
 		p.press(ctrlC, "told")
 		p.enter("", "ready> ")
-		// One that asks for the keyboard gets it.
+		// A program that asks for the keyboard gets it.
 		p.enter("run_"+name+` sh -c 'echo be""gan; read line; echo "got <$line>"' | cat`, "began")
 		p.press("hello\r", "got <hello>")
 		p.enter("", "ready> ")
@@ -223,8 +221,8 @@ func TestTerminalPipeline(t *testing.T) {
 	p.wait()
 }
 
-// The command writes to a terminal that the program's group has, also one that stops who writes
-// from behind.
+// The command can write to a terminal whose foreground is the program's group, even to one that
+// stops background processes that write.
 func TestTerminalStopsWriters(t *testing.T) {
 	endpoint := server(t)
 	p := shell(t, endpoint)
@@ -242,8 +240,8 @@ func TestTerminalStopsWriters(t *testing.T) {
 	p.wait()
 }
 
-// Without a shell there is nobody to continue what was stopped: it goes on. The terminal hangs up:
-// all of it ends.
+// Without a shell nothing would continue a stopped program, so it goes on. When the terminal hangs
+// up, all processes end.
 func TestTerminalWithoutShell(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {

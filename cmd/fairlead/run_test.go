@@ -18,10 +18,9 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// The supervisor of run, lock and elect, with real processes.
+// These tests run the supervisor of run, lock and elect, with real processes.
 
-// listenOn makes this program, started with it in its environment, a child that listens on that
-// address.
+// listenOn is an environment variable that makes this program a child which listens on its value.
 const listenOn = "FAIRLEAD_TEST_LISTEN"
 
 func init() {
@@ -42,7 +41,7 @@ func init() {
 	}
 }
 
-// freeAddress is one that nobody listens on.
+// freeAddress returns an address on which no program listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,7 +52,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// supervisors are the commands that run a program, without the program.
+// supervisors returns the commands that run a program, without the program.
 func supervisors(endpoint string) map[string][]string {
 	return map[string][]string{
 		"run": {
@@ -75,7 +74,7 @@ func supervisors(endpoint string) map[string][]string {
 	}
 }
 
-// pids reads numbers of processes from a file, one on a line, once there are n.
+// pids reads process numbers from a file, one per line, once there are n.
 func pids(t *testing.T, file string, n int) (all []int) {
 	t.Helper()
 	eventually(t, "the processes do not say who they are", func() bool {
@@ -100,7 +99,7 @@ func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // one that its parent has not collected yet
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // also of a process that its parent has not collected yet
 	if err != nil {
 		return true
 	}
@@ -118,8 +117,8 @@ func wantGone(t *testing.T, what string, all []int) {
 	}
 }
 
-// family is a script whose three generations write their pids into a file; what they do with
-// SIGTERM is said by a trap.
+// family is a script whose three generations write their pids into a file; a trap says what they do
+// on SIGTERM.
 const family = `
 trap "$TRAP" TERM
 cat > "$FILE.sh" <<'end'
@@ -132,8 +131,8 @@ sh "$FILE.sh" &
 echo $$ >> "$FILE"
 while :; do sleep 0.05; done`
 
-// A signal reaches all generations, who have ended before the command does; so have those who do
-// not listen.
+// A signal reaches all generations, which have all ended before the command does, even those that
+// ignore it.
 func TestSignalsReachGrandchildren(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {
@@ -158,8 +157,8 @@ func TestSignalsReachGrandchildren(t *testing.T) {
 	}
 }
 
-// A program that ends at once after SIGTERM, while its child takes longer: the lock is kept until
-// that has ended too.
+// A program ends at once after SIGTERM, while its child takes longer: the command holds the lock
+// until the child has ended too.
 func TestSlowGrandchild(t *testing.T) {
 	endpoint := server(t)
 	dir := t.TempDir()
@@ -184,7 +183,7 @@ exec sleep 1000`)
 	wantGone(t, "lock", all)
 }
 
-// Whoever kills the command has killed the program, and its port is free.
+// A kill of the command kills the program too, and frees its port.
 func TestProgramDiesWithCommand(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {
@@ -203,8 +202,8 @@ func TestProgramDiesWithCommand(t *testing.T) {
 	}
 }
 
-// A process that was moved: the old one was killed, its record is there until the TTL is over; the
-// new one, elsewhere, waits for that, says so once, and goes on as usual.
+// A process was moved: the old one was killed, and its record stays until the TTL is over; the new
+// one, elsewhere, waits for that, reports so once, and goes on as usual.
 func TestRunMovedProcess(t *testing.T) {
 	endpoint := server(t)
 	run := func(address string, program ...string) *proc {
@@ -252,8 +251,8 @@ func TestRunMovedProcess(t *testing.T) {
 	}
 }
 
-// etcd stands still: a drain takes its limit and not more, the program ends as usual, and so it
-// does when etcd was never there.
+// etcd is frozen: a drain takes its limit and not longer, and the program ends as usual, as it does
+// if etcd was never there.
 func TestRunWithoutEtcd(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	args := []string{
@@ -296,7 +295,8 @@ func TestRunWithoutEtcd(t *testing.T) {
 	}
 }
 
-// etcd away for longer than the TTL does not concern the program, and its record comes back.
+// An outage of etcd that is longer than the TTL does not affect the program, and its record comes
+// back.
 func TestRunOutage(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	endpoint := cluster.Endpoints()[0]
@@ -337,7 +337,7 @@ func TestRunOutage(t *testing.T) {
 	}
 }
 
-// A second signal ends the draining, however fast it comes.
+// A second signal ends the drain, however fast it comes.
 func TestRunSecondSignal(t *testing.T) {
 	endpoint := server(t)
 	for _, pause := range []bool{true, false} {
@@ -368,7 +368,7 @@ func TestRunSecondSignal(t *testing.T) {
 			}
 			p.signal(syscall.SIGTERM)
 		} else {
-			// The kernel makes one of signals that come before the first was taken.
+			// The kernel merges signals that come before the first was handled.
 			tick := time.NewTicker(time.Millisecond)
 			for ended := false; !ended; {
 				select {
@@ -389,7 +389,7 @@ func TestRunSecondSignal(t *testing.T) {
 	}
 }
 
-// Once a program has had its signal, more of them reach it at once.
+// After a program has got its signal, further signals reach it at once.
 func TestSecondSignalReachesProgram(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {
@@ -416,7 +416,7 @@ trap 'trap "echo again; exit 7" TERM; echo told' TERM; echo began; while :; do s
 	}
 }
 
-// SIGTERM before the program was healthy: nothing drains, nothing is registered.
+// SIGTERM before the program was healthy: there is no drain and no registration.
 func TestRunEndedWhileStarting(t *testing.T) {
 	endpoint := server(t)
 	p := start(
@@ -449,7 +449,8 @@ func TestRunEndedWhileStarting(t *testing.T) {
 	}
 }
 
-// Several checks: all must pass before it is up, and one that fails later takes it out.
+// Several checks: all must pass before the instance is registered, and a later failure of one
+// withdraws it.
 func TestRunSeveralChecks(t *testing.T) {
 	endpoint := server(t)
 	address, ready := freeAddress(t), filepath.Join(t.TempDir(), "it's ready")
@@ -506,7 +507,8 @@ func TestRunSeveralChecks(t *testing.T) {
 	p.wait()
 }
 
-// Other signals are passed on to all of the program; nohup's stays ignored.
+// Other signals are passed on to all processes of the program; the one that nohup ignores stays
+// ignored.
 func TestPassedSignals(t *testing.T) {
 	endpoint := server(t)
 	for name, args := range supervisors(endpoint) {
@@ -538,7 +540,7 @@ sh -c 'trap "echo child hung up" HUP; echo began; while :; do sleep 0.05; done' 
 	}
 }
 
-// secured is a cluster in which root's password is root.
+// secured returns a cluster in which root's password is root.
 func secured(t *testing.T) *etcdtest.Cluster {
 	t.Helper()
 	cluster := etcdtest.Start(t, etcdtest.Options{})
@@ -550,8 +552,8 @@ func secured(t *testing.T) *etcdtest.Cluster {
 	return cluster
 }
 
-// What serves while etcd is away does so also from its start on, though it is to log in. A program
-// is run with a password that is wrong, too, which is told.
+// Commands that serve while etcd is away also start without it, even if they have to log in. A
+// wrong password does not stop a program from running, but is reported.
 func TestLoginWithoutEtcd(t *testing.T) {
 	cluster := secured(t)
 	endpoint := cluster.Endpoints()[0]
@@ -575,7 +577,7 @@ func TestLoginWithoutEtcd(t *testing.T) {
 		"-c",
 		"echo began; exec sleep 1000",
 	}
-	// What does not serve waits for etcd as long as the command may, with a user as without.
+	// Other commands wait for etcd as long as their time limit allows, with a user as without.
 	waiters := map[string][]string{
 		"register": {"svc", "register", "s", "--id", "two", "--addr", "127.0.0.1:2", "--drain", "100ms"},
 		"lock":     {"lock", "l", "--", "sh", "-c", "echo owns; exec sleep 1000"},
@@ -631,8 +633,8 @@ func TestLoginWithoutEtcd(t *testing.T) {
 	}
 }
 
-// Other commands, too, wait for etcd with a user as long as without one: for as long as the command
-// may take, not for as long as a first connection may. A wrong password ends them.
+// Other commands, too, wait for etcd as long with a user as without: up to the command's time
+// limit, not that of the first connection. A wrong password ends them.
 func TestCommandsOfAUserWait(t *testing.T) {
 	cluster := secured(t)
 	endpoint, member := cluster.Endpoints()[0], cluster.Members()[0]
@@ -651,7 +653,7 @@ func TestCommandsOfAUserWait(t *testing.T) {
 	lasting := map[string][]string{"watched": {"watch", "w"}, "svc-1": {"svc", "watch", "s"}}
 	console := []string{"console", "--listen", freeAddress(t)}
 	ctl(t, endpoint, "--user", "root:root", "put", "says", "OK, says")
-	patient := append([]string{"--dial-timeout", "1m"}, console...) // it would log in later
+	patient := append([]string{"--dial-timeout", "1m"}, console...) // its login would be later
 	for _, args := range append(slices.Collect(maps.Values(once)), lasting["watched"], lasting["svc-1"], patient) {
 		p := as("root:wrong", "1m", args...)
 		if code := p.wait(); code != 1 || !strings.Contains(p.output(), "authentication failed") {
@@ -687,7 +689,7 @@ func TestCommandsOfAUserWait(t *testing.T) {
 	waiting["svc-1"].await("svc-1")
 	registered.signal(syscall.SIGTERM)
 	registered.wait()
-	watched := waiting["watched"] // its watch may begin after any put
+	watched := waiting["watched"] // the watch may begin after any of these puts
 	eventually(t, "nothing is watched", func() bool {
 		ctl(t, endpoint, "--user", "root:root", "put", "w", "watched")
 		return strings.Contains(watched.output(), "watched")

@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestStartup prints how long commands take from their start to their end, and what of the
-// program's start costs most. The goal is 50 ms; it is a figure, since machines differ.
+// TestStartup prints how long commands take from their start to their end, and the most expensive
+// parts of the program's start. The goal is 50 ms; it is a figure, since machines differ.
 func TestStartup(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	for _, args := range [][]string{{"version"}, {"get", "k", "--endpoints", cluster.Endpoints()[0]}} {

@@ -21,7 +21,7 @@ import (
 // terminal is a program on a terminal of its own.
 type terminal struct {
 	*proc
-	side   *os.File // ours: what is written here was typed
+	side   *os.File // ours: writing here types
 	tty    *os.File // the program's
 	before *term.State
 }
@@ -31,7 +31,7 @@ func startOnTerminal(t *testing.T, columns, rows uint16, args ...string) *termin
 	return startTerminal(t, columns, rows, program, args...)
 }
 
-// startTerminal starts any program on a terminal, a shell for instance.
+// startTerminal starts any program on a terminal, for example a shell.
 func startTerminal(t *testing.T, columns, rows uint16, name string, args ...string) *terminal {
 	t.Helper()
 	side, tty, err := pty.Open()
@@ -52,7 +52,7 @@ func startTerminal(t *testing.T, columns, rows uint16, name string, args ...stri
 	p.cmd = exec.Command(name, args...)
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, tty, tty
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // Ctrl-C becomes a signal to it
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // so that Ctrl-C sends it a signal
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func startTerminal(t *testing.T, columns, rows uint16, name string, args ...stri
 	t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.done
-		tty.Close() // the last one: the reader gets an error
+		tty.Close() // the last open one: the reader gets an error
 		<-read
 		side.Close()
 	})
@@ -91,7 +91,7 @@ func (p *terminal) typed(s string) {
 
 const ctrlC = "\x03"
 
-// state reports whether the terminal is as it was before the program.
+// asBefore reports whether the terminal's settings are those from before the program.
 func (p *terminal) asBefore() bool {
 	p.t.Helper()
 	now, err := term.GetState(int(p.tty.Fd()))
@@ -107,8 +107,8 @@ func (p *terminal) awaitChanged() {
 	eventually(p.t, "the terminal is as it was", func() bool { return !p.asBefore() })
 }
 
-// finish waits for the end, and for all that the program has written, and wants the terminal as it
-// was.
+// finish waits for the end and for all output of the program, and expects the terminal's former
+// settings.
 func (p *terminal) finish(code int) string {
 	p.t.Helper()
 	if got := p.wait(); got != code {
@@ -117,7 +117,7 @@ func (p *terminal) finish(code int) string {
 	if !p.asBefore() {
 		p.t.Error("the terminal's settings are changed")
 	}
-	// What the terminal has taken comes out in order: ours comes last.
+	// A terminal keeps the order of its output: ours comes last.
 	const mark = "[[the end]]"
 	if _, err := p.tty.WriteString(mark); err != nil {
 		p.t.Fatal(err)
@@ -126,7 +126,7 @@ func (p *terminal) finish(code int) string {
 	return strings.TrimSuffix(p.output(), mark)
 }
 
-// eventually waits for a condition that nothing announces.
+// eventually waits for a condition that is not announced.
 func eventually(t *testing.T, otherwise string, f func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -142,7 +142,7 @@ func eventually(t *testing.T, otherwise string, f func() bool) {
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]")
 
-// wantFits checks that no line that was shown is wider than the terminal.
+// wantFits checks that no shown line is wider than the terminal.
 func wantFits(t *testing.T, out string, width int) {
 	t.Helper()
 	for line := range strings.Lines(escape.ReplaceAllString(out, "")) {
@@ -159,7 +159,7 @@ func server(t *testing.T) string {
 	return etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]
 }
 
-// slow is a way to a server that can be slowed down.
+// slow returns a proxy to a server, which a test can slow down.
 func slow(t *testing.T, endpoint string) *faultnet.Proxy {
 	t.Helper()
 	p, err := faultnet.New(endpoint)
@@ -248,7 +248,7 @@ func TestPasswordOnTerminal(t *testing.T) {
 	p = ask("get", "k")
 	p.signal(syscall.SIGTERM)
 	p.finish(143)
-	// A new one is asked for twice.
+	// A new password is asked for twice.
 	p = startOnTerminal(t, 80, 24, "--endpoints", endpoint, "--user", "root:s3cret pass", "user", "add", "second")
 	p.await("Password of second: ")
 	p.awaitChanged()
@@ -262,8 +262,8 @@ func TestPasswordOnTerminal(t *testing.T) {
 	}
 }
 
-// A bar appears when something takes longer than a second, and goes; it does not appear where
-// nobody sees it.
+// A bar appears when a command takes longer than a second, and is erased at the end; it does not
+// appear without a terminal.
 func TestProgressOnTerminal(t *testing.T) {
 	endpoint := server(t)
 	fill(t, endpoint, "k/", 8, 100_000)
@@ -283,7 +283,7 @@ func TestProgressOnTerminal(t *testing.T) {
 			t.Errorf("not erased: %q", out)
 		}
 		wantFits(t, bars, 40)
-		// As slow again, but piped: it says no word of the kind.
+		// As slow again, but piped: there is no bar.
 		way.Throttle(400_000, faultnet.ToClient)
 		begun := time.Now()
 		piped := start(t, append(args, t.TempDir()+"/file")...)
@@ -294,7 +294,7 @@ func TestProgressOnTerminal(t *testing.T) {
 	}
 }
 
-// How far an import is stands in the file.
+// The progress of an import is its place in the file.
 func TestImportOnTerminal(t *testing.T) {
 	from, to := server(t), server(t)
 	fill(t, from, "k/", 10, 300_000)
@@ -310,8 +310,8 @@ func TestImportOnTerminal(t *testing.T) {
 	}
 }
 
-// Keys that a terminal would act on are shown in escapes there, and as they are in a pipe; bars do
-// not get between lines.
+// A terminal gets keys that it would act on in escapes, a pipe gets them unchanged; bars do not
+// come between lines.
 func TestHostileKeysOnTerminal(t *testing.T) {
 	endpoint := server(t)
 	const bad = "\x1b]0;title\a\x1b[2J\r\n"
@@ -336,7 +336,7 @@ func TestHostileKeysOnTerminal(t *testing.T) {
 			t.Errorf("%q in a pipe: code %d, %q", c.args, code, piped.output())
 		}
 	}
-	// What is no name in a line keeps its own lines.
+	// Keys and values as lines of their own keep their line breaks.
 	for _, args := range [][]string{{"get", "a/", "--prefix"}, {"del", "a/", "--prefix", "--prev-kv"}} {
 		args = append([]string{"--endpoints", endpoint}, args...)
 		piped := start(t, append(args[:2:2], "get", "a/", "--prefix")...)
@@ -396,7 +396,7 @@ func TestExportIntoImport(t *testing.T) {
 	if out := ctl(t, from, "diff", "k/", "--other-endpoints", to); out != "" {
 		t.Errorf("they differ: %s", out)
 	}
-	// An export that fails leaves the other side as it was.
+	// An export that fails leaves the other cluster unchanged.
 	if out, code := pipe("127.0.0.1:1"); code != 1 || !strings.Contains(out, "the file is empty") {
 		t.Errorf("code %d: %s", code, out)
 	}
