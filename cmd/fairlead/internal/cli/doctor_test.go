@@ -47,13 +47,13 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// doctorFinding is a finding as scripts read it.
+// doctorFinding is a finding in the form that scripts read.
 type doctorFinding struct {
 	Rule, Severity string
 	Run            []string
 }
 
-// One cause, a full database, is one finding; its commands, run as they are given, mend it.
+// A full database causes only one finding; its commands, run unchanged, repair it.
 func TestDoctorsCommandsMend(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3, Args: []string{"--quota-backend-bytes=200000"}})
 	c := &cmd{t: t, endpoint: strings.Join(cl.Endpoints(), ",")}
@@ -95,7 +95,7 @@ func TestDoctorsCommandsMend(t *testing.T) {
 	c.want("OK\n", "put", "k", "v")
 }
 
-// A doctor that watches tells what begins and what ends, and nothing else.
+// A watching doctor reports the beginning and the end of findings, and nothing else.
 func TestDoctorWatch(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	m := cl.Followers(t)[0]
@@ -124,7 +124,7 @@ func TestDoctorWatch(t *testing.T) {
 	}
 }
 
-// Whoever has no permission is told so, and by whom it is to be asked.
+// A user without permissions learns that, and which user to use.
 func TestDoctorOfStrangers(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	c := &cmd{t: t, endpoint: cl.Endpoints()[0]}
@@ -150,7 +150,7 @@ func TestDoctorOfStrangers(t *testing.T) {
 	}
 }
 
-// Certificates that end soon are told, a member's and one's own.
+// Certificates that expire soon are reported, both a member's and the user's own.
 func TestDoctorCertificates(t *testing.T) {
 	auth := etcdtest.NewTLS(t)
 	soon := etcdtest.Certificate{

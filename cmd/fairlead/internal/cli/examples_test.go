@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Every command that people see has an example, and the program takes what the examples say.
+// Every visible command has an example, and the program accepts the examples.
 func TestExamples(t *testing.T) {
 	count := 0
 	var each func(*cobra.Command)
@@ -18,7 +18,7 @@ func TestExamples(t *testing.T) {
 			each(sub)
 		}
 		if !c.IsAvailableCommand() || c.HasSubCommands() || c.Name() == "help" {
-			return // families and topics of help only print help
+			return // families and help topics only print help
 		}
 		count++
 		own := false
@@ -35,8 +35,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// tryExample does with a command line all that the program does before it runs the command, and
-// returns which one that is.
+// tryExample does everything with a command line that the program does before it runs the command,
+// and returns that command.
 func tryExample(t *testing.T, words []string) string {
 	t.Helper()
 	found, rest, err := rootCommand((&command.App{})).Find(words)
@@ -52,8 +52,9 @@ func tryExample(t *testing.T, words []string) string {
 	return found.CommandPath()
 }
 
-// exampleLines are the words after the program's name in each line that runs it, as a shell splits
-// them, without what the shell keeps for itself: comments, redirections and what a pipe leads to.
+// exampleLines returns the words after the program's name in each line that runs it, split as by a
+// shell, without what the shell handles itself: comments, redirections and the commands behind a
+// pipe.
 func exampleLines(example string) (all [][]string) {
 	for line := range strings.Lines(example) {
 		_, line, ok := strings.Cut(strings.TrimRight(line, "\n"), "fairlead ")

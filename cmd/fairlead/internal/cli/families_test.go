@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestFamilies: a family of commands uses what all share, and no other family.
+// TestFamilies: a family of commands uses the shared packages, and no other family.
 func TestFamilies(t *testing.T) {
 	const own = "fairlead/internal/cli/"
 	families := []string{"access", "cluster", "coordination", "keys", "local", "services"}

@@ -44,7 +44,7 @@ func TestHistory(t *testing.T) {
 		return r.Header.Revision, nil
 	})
 	want := lines(fmt.Sprint(revs[0], "\tone"), fmt.Sprint(revs[2], "\ttwo"), fmt.Sprint(revs[3], "\t(deleted)"))
-	c.want(want, "history", "k") // of a key that does not exist any more
+	c.want(want, "history", "k") // the key does not exist any more
 	step(put("k", "three"))
 	want += fmt.Sprintln(fmt.Sprint(revs[4], "\tthree"))
 	c.want(want, "history", "k")

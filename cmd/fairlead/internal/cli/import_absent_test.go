@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What was deleted comes back where it is absent, but for keys that had a lease.
+// Deleted keys come back if they are absent, except those that had a lease.
 func TestImportAbsent(t *testing.T) {
 	c := shared(t)
 	prefix := key(t, "")

@@ -117,7 +117,7 @@ func TestDel(t *testing.T) {
 	c.want("2\n", "del", "--prefix", p)
 	fill()
 	c.want("2\n", "del", "--range", p+"a", p+"c")
-	c.want("1\n", "del", "--range", p+"c") // as etcdctl takes it
+	c.want("1\n", "del", "--range", p+"c") // as with etcdctl
 	fill()
 	var resp struct {
 		Deleted int64
@@ -129,8 +129,8 @@ func TestDel(t *testing.T) {
 	}
 }
 
-// A range without --range is said and waited for, since two keys may have been meant. Who
-// interrupts that keeps them.
+// Before a range is deleted without --range, the command prints a warning and waits, since the user
+// may have meant two keys. An interrupt keeps the keys.
 func TestDelRangeWaits(t *testing.T) {
 	c := shared(t)
 	a, b := key(t, "a"), key(t, "b")
@@ -161,7 +161,7 @@ func TestTxn(t *testing.T) {
 		k + " --prev-kv\n\n"
 	c.with(create).want(lines("SUCCESS", "", "OK", "", k, "two words"), "txn")
 	c.with(create).want(lines("FAILURE", "", k, "two words", "", "1", k, "two words"), "txn")
-	// Parts may be empty and the end may come early; every target and operator.
+	// Parts may be empty, and the input may end early; every target and operator works.
 	c.want("OK\n", "put", k, "5")
 	for _, cmp := range []string{
 		`value("K") = "5"`, `val("K") > "4"`, `version("K") = "1"`, `ver("K") < 2`, `mod("K") > "0"`, `m("K") != "0"`,

@@ -13,7 +13,7 @@ import (
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// grant makes a lease through the command and returns its id as text.
+// grant grants a lease with the command and returns its id as text.
 func grant(c *cmd, ttl string) string {
 	c.t.Helper()
 	r := c.run("lease", "grant", ttl)
@@ -87,7 +87,7 @@ func TestLeaseKeepAlive(t *testing.T) {
 	c := shared(t)
 	id := grant(c, "60")
 	c.want("lease "+id+" keepalived with TTL(60)\n", "lease", "keep-alive", "--once", id)
-	// Until interrupted: after the first renewal.
+	// Until interrupted, which is after the first renewal.
 	ctx, interrupt := context.WithCancelCause(t.Context())
 	defer interrupt(nil)
 	out := &onLine{
@@ -98,7 +98,7 @@ func TestLeaseKeepAlive(t *testing.T) {
 	if code := c.runIn(ctx, out, &errOut, "lease", "keep-alive", id); code != 130 || errOut.Len() > 0 {
 		t.Errorf("code %d, output %s, error %s", code, out.String(), errOut.String())
 	}
-	// Until the lease is gone.
+	// Until the lease has ended.
 	out = &onLine{line: "lease " + id + " keepalived with TTL(60)\n", do: func() {
 		c.want("lease "+id+" revoked\n", "lease", "revoke", id)
 	}}
@@ -112,7 +112,7 @@ func TestLeaseKeepAlive(t *testing.T) {
 	c.wantFailure(command.ExitFailed, "lease not found", "lease", "keep-alive", "--once", short)
 }
 
-// onLine is an output that acts once, when a line has been written.
+// onLine is an output that acts once, when a certain line has been written.
 type onLine struct {
 	bytes.Buffer
 	line string

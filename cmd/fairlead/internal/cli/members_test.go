@@ -15,10 +15,10 @@ var peerPort = regexp.MustCompile(`:[123]0[01]\b`)
 
 var memberID = regexp.MustCompile(`\b[0-9a-f]{12,16}\b`)
 
-// paddedID is an id in a text: etcdctl fills those that begin with zeros up with blanks.
+// paddedID matches an id in a text: etcdctl pads those that begin with zeros with blanks.
 var paddedID = regexp.MustCompile(`\b[0-9a-f]{16}\b| [0-9a-f]{15}\b|  [0-9a-f]{14}\b|   [0-9a-f]{13}\b`)
 
-// A learner is added, updated and removed; each answer is etcdctl's but for the ids.
+// A learner is added, updated and removed; each answer is etcdctl's apart from the ids.
 func TestMemberChanges(t *testing.T) {
 	c := &cmd{t: t, endpoint: etcdtest.Start(t, etcdtest.Options{}).Endpoints()[0]}
 	var answers [2][]string
@@ -54,7 +54,7 @@ func TestMemberChanges(t *testing.T) {
 		}
 	}
 	for i, want := range answers[0] {
-		// Ids are random, and members are listed in their order.
+		// Ids are random, and members are listed in the order of their ids.
 		if got := answers[1][i]; sortedParts(got) != sortedParts(want) {
 			t.Errorf("output\n%s\netcdctl\n%s", got, want)
 		}
@@ -75,7 +75,7 @@ func TestMemberChanges(t *testing.T) {
 	}
 }
 
-// sortedParts makes the order of the members in a list not matter.
+// sortedParts removes the order of the members in a list.
 func sortedParts(s string) string {
 	parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(",\n\"", r) })
 	for i := range parts {
@@ -120,7 +120,7 @@ func TestAlarm(t *testing.T) {
 	}
 	full()
 	c.same("json fields protobuf", "alarm", "list")
-	// The generated text has one or two blanks, which depends on the build.
+	// The generated text has one or two blanks, depending on the build.
 	one := func(r result) string { return strings.ReplaceAll(r.out, "  ", " ") }
 	if want, got := one(c.official("alarm", "list")), one(c.run("alarm", "list")); got != want ||
 		!strings.Contains(got, "NOSPACE") {
@@ -133,7 +133,7 @@ func TestAlarm(t *testing.T) {
 	c.want("", "alarm", "list")
 }
 
-// The leader is the last to be defragmented, wherever the list has it.
+// The leader is the last to be defragmented, wherever it is in the list.
 func TestDefragLeaderLast(t *testing.T) {
 	cluster, c := threeMembers(t)
 	var members struct{ Members []struct{ ID uint64 } }

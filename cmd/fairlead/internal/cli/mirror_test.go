@@ -52,7 +52,7 @@ func TestMakeMirror(t *testing.T) {
 	)
 	from.wantFailure(command.ExitUnreachable, "the destination", "make-mirror", "127.0.0.1:1")
 	from.wantFailure(command.ExitUsage, "belong together", "make-mirror", to.endpoint, "--dest-cert", "x")
-	mirror("b", to.endpoint, "--no-dest-prefix", "--reconcile") // all else goes
+	mirror("b", to.endpoint, "--no-dest-prefix", "--reconcile") // all other keys are deleted
 	to.want("", "get", "--prefix", "copy/")
 	from.wantFailure(command.ExitUsage, "no password", "make-mirror", to.endpoint, "--dest-user", "u")
 }

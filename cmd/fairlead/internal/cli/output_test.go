@@ -18,7 +18,7 @@ func sorted(s []string) []string {
 	return s
 }
 
-// YAML holds what JSON does.
+// YAML has the same content as JSON.
 func TestYAML(t *testing.T) {
 	c := shared(t)
 	k := key(t, "k")
@@ -84,7 +84,7 @@ func TestCommandsOfEtcdctl(t *testing.T) {
 	each = func(path []string) {
 		help := c.official(append(path, "--help")...).out
 		subs := subcommand.FindAllStringSubmatch(help, -1)
-		// how it is used
+		// not a line about the usage, nor help itself
 		subs = slices.DeleteFunc(subs, func(s []string) bool { return s[1] == "etcdctl" || s[1] == "help" })
 		for _, sub := range subs {
 			each(append(slices.Clone(path), sub[1]))
@@ -104,13 +104,13 @@ func TestCommandsOfEtcdctl(t *testing.T) {
 }
 
 var (
-	// subcommand is a line of a help text that lists commands: two blanks, a name, and what it
-	// does.
+	// subcommand matches a line of a help text that lists commands: two blanks, a name, and a
+	// description.
 	subcommand = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) +[A-Za-z]`)
 	flagLine   = regexp.MustCompile(`(?m)^ +(?:-(\w), )?--([a-z0-9-]+)(?: ([a-zA-Z0-9]+))?   .*?(?:\(default (.*)\))?$`)
 )
 
-// flagInfo is what scripts rely on.
+// flagInfo is the part of a flag that scripts rely on.
 type flagInfo struct{ short, kind, value string }
 
 func flagsIn(help string) map[string]flagInfo {
@@ -125,7 +125,7 @@ func flagsIn(help string) map[string]flagInfo {
 	return all
 }
 
-// compareFlags compares flags with those that a command of ours has.
+// compareFlags compares flags with those of our command.
 func (c *cmd) compareFlags(path string, theirs map[string]flagInfo) {
 	c.t.Helper()
 	if len(theirs) == 0 {
@@ -137,7 +137,7 @@ func (c *cmd) compareFlags(path string, theirs map[string]flagInfo) {
 	}
 	ours := flagsIn(c.run(args...).out)
 	for name, want := range theirs {
-		want.value = strings.Replace(want.value, "/etcdctl-check-", "/fairlead-check-", 1) // "help etcdctl" says so
+		want.value = strings.Replace(want.value, "/etcdctl-check-", "/fairlead-check-", 1) // see "help etcdctl"
 		if got, ok := ours[name]; name != "help" && (!ok || got != want) {
 			c.t.Errorf("%s --%s: %+v, want %+v", path, name, got, want)
 		}

@@ -11,8 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// until runs a command until its output contains a text, does something then, and returns the
-// result.
+// until runs a command until its output contains a text, calls do then, and returns the result.
 func until(c *cmd, text string, do func(out string, interrupt func()), args ...string) result {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -47,7 +46,8 @@ func (b *lockedBuffer) String() string {
 func TestLock(t *testing.T) {
 	c := shared(t)
 	k := key(t, "l")
-	// The program gets what it owns, its code is passed on, and the lock is free afterwards.
+	// The program's environment describes the ownership, its exit code is passed on, and the lock
+	// is free afterwards.
 	r := c.run(
 		"lock",
 		k,
@@ -68,7 +68,7 @@ func TestLock(t *testing.T) {
 	c.wantFailure(command.ExitUsage, "--ttl", "lock", "--ttl", "0", k)
 	c.want("", "get", "--prefix", k)
 
-	// Without a program it is held until interrupted, and no key is left.
+	// Without a program the lock is held until an interrupt, and no key is left.
 	r = until(c, "\n\n", func(_ string, interrupt func()) { interrupt() }, "lock", k)
 	if r.code != 130 || r.err != "" || !regexp.MustCompile(`^`+k+`/[0-9a-f]+\n\n$`).MatchString(r.out) {
 		t.Errorf("%+v", r)
@@ -76,7 +76,7 @@ func TestLock(t *testing.T) {
 	c.want("", "get", "--prefix", k)
 }
 
-// Interrupted while it waits for the lock, lock leaves no key.
+// A lock command that is interrupted while it waits leaves no key.
 func TestLockInterruptedWhileWaiting(t *testing.T) {
 	c := shared(t)
 	k := key(t, "l")
@@ -103,7 +103,7 @@ func TestLockInterruptedWhileWaiting(t *testing.T) {
 	c.want("0\n", "get", "--prefix", "--count-only", k)
 }
 
-// When the ownership is lost the program is told, and killed if it does not listen.
+// When the ownership is lost, the program gets SIGTERM, and SIGKILL if it does not end.
 func TestOwnershipLost(t *testing.T) {
 	c := shared(t)
 	for name, program := range map[string]string{
@@ -131,7 +131,7 @@ func TestOwnershipLost(t *testing.T) {
 	}
 }
 
-// Interrupted, lock ends the program first, and then gives the lock away.
+// An interrupted lock command ends the program first, and then releases the lock.
 func TestLockInterrupted(t *testing.T) {
 	c := shared(t)
 	k := key(t, "l")
@@ -152,7 +152,7 @@ func TestElect(t *testing.T) {
 	}
 	c.wantFailure(127, "/nosuch/program", "elect", k, "me", "--", "/nosuch/program")
 	c.wantFailure(command.ExitUsage, "a program needs a proposal", "elect", k, "--", "true")
-	// One leads, one listens.
+	// One process leads, another observes.
 	r = until(c, "\nv\n", func(leads string, done func()) {
 		defer done()
 		for _, args := range [][]string{{"elect", "-l", k}, {"elect", k}} {

@@ -41,7 +41,7 @@ func exitCodesHelp() *cobra.Command {
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes}
 }
 
-// helpCommand is cobra's, but for topics that do not exist, which are wrong usage.
+// helpCommand is cobra's, except that an unknown topic is a usage error.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "help [COMMAND]", Short: "Help about a command",
@@ -70,7 +70,7 @@ func rootCommand(a *command.App) *cobra.Command {
 		Use:   "fairlead",
 		Short: "Work with etcd clusters",
 		Long:  rootHelp,
-		// Both are printed by Run, in one way for all errors.
+		// Run prints both, in the same way for all errors.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -96,12 +96,12 @@ func rootCommand(a *command.App) *cobra.Command {
 	add(a, root, groupAuth, access.Commands(a)...)
 	add(a, root, "", local.Processes(a)...)
 	root.SetHelpCommand(helpCommand())
-	root.CompletionOptions.DisableDefaultCmd = true // ours has etcdctl's arguments
+	root.CompletionOptions.DisableDefaultCmd = true // ours accepts etcdctl's arguments
 	add(a, root, "", versionCommand(a), optionsCommand(a), completionCommand(a), exitCodesHelp(), etcdctlHelp())
 	return root
 }
 
-// add puts commands into a group and notes when one begins to run.
+// add adds commands to a group, and notes when one of them begins to run.
 func add(a *command.App, parent *cobra.Command, group string, commands ...*cobra.Command) {
 	for _, c := range commands {
 		c.GroupID = group

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// webServer is a program for TestRun: it answers on an address, with 503 first, and says
-// how it ends.
+// webServer makes this program a server for TestRun: it answers on an address, with 503 at first,
+// and prints how it ends.
 const webServer = "FAIRLEAD_TEST_WEB"
 
 func init() {
@@ -78,7 +78,7 @@ func TestRun(t *testing.T) {
 	c.want("", "svc", "ls", s)
 }
 
-// A program that was moved to another machine waits for its id, which the old one still has.
+// A program that was moved to another machine waits for its id while the old record has it.
 func TestRunTakenID(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "web"), "/", "-")
@@ -109,7 +109,7 @@ func TestRunTakenID(t *testing.T) {
 	c.want("", "svc", "ls", s)
 }
 
-// A program goes on serving while it drains, and one that ends meanwhile is not waited for.
+// A program serves while it drains; if it ends meanwhile, the command does not wait any longer.
 func TestRunServesWhileDraining(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "web"), "/", "-")
@@ -158,7 +158,7 @@ func TestRunServesWhileDraining(t *testing.T) {
 	c.want("", "svc", "ls", s)
 }
 
-// A program that ends by itself is deregistered at once; its status is the command's.
+// A program that ends by itself is deregistered at once, and the command ends with its status.
 func TestRunEndsByItself(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "web"), "/", "-")

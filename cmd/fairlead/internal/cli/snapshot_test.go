@@ -55,7 +55,7 @@ func TestSnapshot(t *testing.T) {
 	c.wantFailure(command.ExitFailed, "is no snapshot", "snapshot", "status", nonsense)
 }
 
-// An interrupted save leaves nothing, and what was there before as it was.
+// An interrupted save leaves no file, and an existing file unchanged.
 func TestSnapshotInterrupted(t *testing.T) {
 	c := shared(t)
 	dir := t.TempDir()
@@ -76,8 +76,8 @@ func TestSnapshotInterrupted(t *testing.T) {
 	}
 }
 
-// The hash of a file is etcdutl's, and that of the member which the file is from; the file stays as
-// it is.
+// The hash of a file is the same as etcdutl's, and as that of the member it was saved from; the
+// file stays unchanged.
 func TestSnapshotHashKV(t *testing.T) {
 	c := shared(t)
 	for i := range 20 {
@@ -144,7 +144,7 @@ func TestSnapshotHashKV(t *testing.T) {
 	}
 }
 
-// A cluster starts from directories that were restored, and has what the snapshot had.
+// A cluster starts from restored directories, and has the keys of the snapshot.
 func TestSnapshotRestore(t *testing.T) {
 	cluster, c := threeMembers(t)
 	c.want("OK\n", "put", "k", "before")
@@ -197,7 +197,7 @@ func TestSnapshotRestore(t *testing.T) {
 	c.wantFailure(command.ExitFailed, "compacted", "watch", "k", "--rev", "1")
 }
 
-// A file that is cut off anywhere is an error, and never a crash.
+// A file that is cut off anywhere causes an error, and never a crash.
 func TestSnapshotCutOff(t *testing.T) {
 	c := shared(t)
 	c.with(strings.Repeat("x", 300_000)).run("put", key(t, "k"))
@@ -218,7 +218,7 @@ func TestSnapshotCutOff(t *testing.T) {
 			{"status"}, {"hashkv"}, {"restore", "--data-dir", filepath.Join(dir, "never")},
 		} {
 			whole := size == info.Size()-32
-			if whole && args[0] != "restore" { // which wants the digest
+			if whole && args[0] != "restore" { // restore needs the digest
 				continue
 			}
 			r := c.run(append([]string{"snapshot", args[0], file}, args[1:]...)...)

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// A command that waits for its standard input ends when it is interrupted, and has done nothing.
+// A command that is interrupted while it reads standard input ends, and has done nothing.
 func TestInterruptedAtInput(t *testing.T) {
 	c := shared(t)
 	k := key(t, "k")
@@ -20,7 +20,7 @@ func TestInterruptedAtInput(t *testing.T) {
 		ctx, interrupt := context.WithCancelCause(t.Context())
 		r, w := io.Pipe()
 		go func() {
-			io.WriteString(w, "half a line") // returns when it is read
+			io.WriteString(w, "half a line") // returns when the command has read it
 			interrupt(command.InterruptedError{Signal: 2})
 		}()
 		var out strings.Builder
@@ -28,7 +28,7 @@ func TestInterruptedAtInput(t *testing.T) {
 			Args: append([]string{"--endpoints", c.endpoint}, args...), Stdin: r, Stdout: &out, Stderr: &out,
 			LookupEnv: func(string) (string, bool) { return "", false },
 		})
-		w.Close() // ends what is left of the read
+		w.Close() // ends the read that could not be cancelled
 		if code != 130 || strings.Contains(out.String(), "Error") {
 			t.Errorf("%q: exit status %d: %s", args, code, out.String())
 		}

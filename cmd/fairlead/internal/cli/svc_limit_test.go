@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// An operator sets limits: they are shown, changed and removed; what says nothing is refused.
+// An operator sets limits: they are shown, changed and removed; an empty change is refused.
 func TestServiceLimit(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "orders"), "/", "-")

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// An operator splits calls: it is shown, changed and removed; what does not add up is refused and
-// changes nothing.
+// An operator splits calls: the split is shown, changed and removed; one that does not add up is
+// refused and changes nothing.
 func TestServiceSplit(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "orders"), "/", "-")
@@ -85,8 +85,8 @@ func TestServiceSplit(t *testing.T) {
 	}
 }
 
-// A control record that makes no sense is told, and the instances are shown all the same; it is not
-// written over.
+// An invalid control record is reported, and the instances are shown all the same; the record is
+// not overwritten.
 func TestServiceControlBroken(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "orders"), "/", "-")

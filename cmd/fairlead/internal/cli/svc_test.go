@@ -52,7 +52,7 @@ func (b *background) text() (out, err string) {
 	return b.out.String(), b.err.String()
 }
 
-// await waits until the command has written something, to either output.
+// await waits until the command has written a text to one of its outputs.
 func (b *background) await(says string) {
 	b.t.Helper()
 	b.awaitThat(says, func() bool {
@@ -158,7 +158,7 @@ func TestServices(t *testing.T) {
 	watch.end(syscall.SIGINT, 130)
 }
 
-// What an operator says lasts, whatever the process does; a drain is taken back.
+// An operator's override stays in force, whatever the process does; a drain can be taken back.
 func TestServiceOverrides(t *testing.T) {
 	c := shared(t)
 	s := strings.ReplaceAll(key(t, "orders"), "/", "-")
@@ -187,7 +187,7 @@ func TestServiceOverrides(t *testing.T) {
 	c.want("OK\n", "svc", "drain", s, "one")
 	watch.await("updated one 10.0.0.1:80 draining")
 	c.want("one 10.0.0.1:80 draining maintenance\n", "svc", "ls", s)
-	one.end(syscall.SIGTERM, 143) // a restart changes nothing of it
+	one.end(syscall.SIGTERM, 143) // a restart does not change it
 	one = register()
 	c.want("one 10.0.0.1:80 draining maintenance\n", "svc", "ls", s)
 	c.want("OK\n", "svc", "undrain", s, "one")
@@ -229,7 +229,7 @@ func TestServiceOverrides(t *testing.T) {
 	watch.end(syscall.SIGINT, 130)
 }
 
-// Other systems' records.
+// Records of other systems.
 func TestServiceRecords(t *testing.T) {
 	c := shared(t)
 	base := key(t, "svc/")

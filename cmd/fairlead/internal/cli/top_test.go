@@ -16,7 +16,7 @@ func TestTop(t *testing.T) {
 		strings.Contains(r.out, "\x1b") {
 		t.Errorf("code %d, output\n%s\nerror\n%s", r.code, r.out, r.err)
 	}
-	// Changes that come while it runs are counted by their prefixes.
+	// Changes while the command runs are counted by their prefixes.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	seen := make(chan struct{})

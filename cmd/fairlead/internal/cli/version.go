@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// release is the newest version that CHANGELOG.md has a heading of. What is built from a checkout
-// says it, since Go knows a version only of what was installed as one.
+// release is the newest version that has a heading in CHANGELOG.md. A build from a checkout prints
+// it, since Go knows the version only of installed modules.
 const release = "0.1.0"
 
 func versionCommand(a *command.App) *cobra.Command {
@@ -30,11 +30,11 @@ func versionCommand(a *command.App) *cobra.Command {
 	}
 }
 
-// tagged matches versions that somebody tagged, and not those that Go makes up for other commits.
+// tagged matches versions of tags, but not those that Go makes up for other commits.
 var tagged = regexp.MustCompile(`^v\d+\.\d+\.\d+(-rc\.\d+)?$`)
 
-// ownVersion is the version that was installed, or else the newest release with the commit that was
-// built. The information may be nil.
+// ownVersion returns the installed version, or else the newest release with the commit of the
+// build. The information may be nil.
 func ownVersion(info *debug.BuildInfo) string {
 	if info == nil {
 		return release

@@ -31,8 +31,8 @@ func TestVersionOfWhatWasBuilt(t *testing.T) {
 	}
 }
 
-// TestVersionIsOfTheChangelog: make release demands a heading of its version, so that the constant
-// is right in what is released.
+// TestVersionIsOfTheChangelog: make release requires a heading for its version, so the constant is
+// right in a release.
 func TestVersionIsOfTheChangelog(t *testing.T) {
 	text, err := os.ReadFile("../../../../CHANGELOG.md")
 	if err != nil {

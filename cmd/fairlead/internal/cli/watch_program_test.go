@@ -75,7 +75,7 @@ func TestWatchInteractive(t *testing.T) {
 	}
 }
 
-// tee writes to both.
+// tee writes to both outputs.
 type tee struct{ a, b *onLine }
 
 func (t tee) Write(b []byte) (int, error) {
@@ -85,7 +85,7 @@ func (t tee) Write(b []byte) (int, error) {
 	return t.b.Write(b)
 }
 
-// With --resume a watch survives the compaction of what it was to deliver.
+// With --resume a watch survives the compaction of its undelivered changes.
 func TestWatchResume(t *testing.T) {
 	c := shared(t)
 	p := key(t, "")

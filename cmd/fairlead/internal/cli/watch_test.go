@@ -69,7 +69,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// A watch from now sees what comes, and only that.
+// A watch from now on sees later changes, and only those.
 func TestWatchFromNow(t *testing.T) {
 	c := shared(t)
 	k := key(t, "k")
@@ -104,8 +104,8 @@ func TestWatchCompacted(t *testing.T) {
 	c.wantFailure(command.ExitFailed, "compacted", "watch", "--rev", "1", k)
 }
 
-// A resuming watch from a revision that is compacted prints what is there, which is all that may
-// have been missed, and goes on.
+// A resuming watch from a compacted revision prints the present keys, which is all that it may have
+// missed, and goes on.
 func TestWatchResumeCompacted(t *testing.T) {
 	c := shared(t)
 	p := key(t, "")

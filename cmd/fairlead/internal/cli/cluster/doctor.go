@@ -37,7 +37,7 @@ finding has a "rule", which stays the same in later versions.`
 const (
 	// doctorTimeout is for one request: a member that takes longer is part of the diagnosis.
 	doctorTimeout = 3 * time.Second
-	// doctorPeriod is enough for members with some load to count what is judged.
+	// doctorPeriod is long enough for members with some load to count what the rules judge.
 	doctorPeriod = 5 * time.Second
 	// leastRound is the shortest time between two rounds: shorter ones would be a load for the
 	// cluster.

@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Commands are about keys, watches and leases.
+// Commands returns the commands about keys, watches and leases.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		getCommand(a), putCommand(a), delCommand(a), txnCommand(a), watchCommand(a), compactionCommand(a),

@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// secondThoughts is how long somebody who meant two keys has to interrupt the deletion of a range;
-// etcdctl's figure.
+// secondThoughts is how long users who meant two keys have to interrupt the deletion of a range;
+// the figure is etcdctl's.
 const secondThoughts = 2 * time.Second
 
 // delFlags are the flags of del, also inside a transaction.

@@ -91,7 +91,7 @@ func diff(ctx context.Context, a *command.App, first, second transfer.Side, f *d
 		Key  *string `json:"key,omitempty"`
 		Old  *string `json:"old,omitempty"`
 		New  *string `json:"new,omitempty"`
-		// What is not UTF-8, in base64.
+		// Bytes that are not UTF-8, in base64.
 		Key64 []byte `json:"key64,omitempty"`
 		Old64 []byte `json:"old64,omitempty"`
 		New64 []byte `json:"new64,omitempty"`
@@ -147,7 +147,7 @@ func diff(ctx context.Context, a *command.App, first, second transfer.Side, f *d
 		fmt.Fprintf(a.Env.Stdout, "%d added, %d removed, %d changed\n", added, removed, changed)
 	}
 	if added+removed+changed > 0 {
-		return command.ChildError{Code: command.ExitFailed} // the output has said why
+		return command.ChildError{Code: command.ExitFailed} // the output shows the reason
 	}
 	return nil
 }

@@ -62,12 +62,12 @@ func exportCommand(a *command.App) *cobra.Command {
 	return c
 }
 
-// whole writes a file that appears when it is complete, or not at all.
+// whole writes a file that appears only when it is complete.
 func whole(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	var failed *os.PathError
 	if errors.As(err, &failed) {
-		return fmt.Errorf("%s: %w", path, failed.Err) // not the temporary name
+		return fmt.Errorf("%s: %w", path, failed.Err) // without the temporary name
 	}
 	if err != nil {
 		return err

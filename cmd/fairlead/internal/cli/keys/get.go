@@ -82,7 +82,7 @@ func (f *getFlags) options(args []string) (string, []clientv3.OpOption, error) {
 }
 
 // rangeArgs reads "KEY [RANGE_END]" with --prefix and --from-key. An empty key with one of them
-// means all keys, for which the API wants the zero byte.
+// means all keys, which the API writes as the zero byte.
 func rangeArgs(command string, args []string, prefix, fromKey bool) (string, []clientv3.OpOption, error) {
 	switch {
 	case len(args) == 0 || len(args) > 2:
@@ -177,6 +177,6 @@ func printGetPlain(p *command.Printer, resp *clientv3.GetResponse, f *getFlags) 
 			p.Line(kv.Value)
 			continue
 		}
-		p.KeyValue(kv) // with --keys-only the value's line is empty, as etcdctl has it
+		p.KeyValue(kv) // with --keys-only the value's line is empty, as in etcdctl's output
 	}
 }

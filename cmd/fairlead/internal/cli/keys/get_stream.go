@@ -9,15 +9,15 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// getStream prints the plain format chunk by chunk; the other formats need all of it.
-// --command-timeout does not apply: how long it takes depends on what there is.
+// getStream prints the plain format chunk by chunk; the other formats need the whole answer.
+// --command-timeout does not apply: the time depends on the number of keys.
 func getStream(ctx context.Context, a *command.App, args []string, f *getFlags) error {
 	key, opts, err := f.options(args)
 	if err != nil {
 		return command.Usage(err)
 	}
 	return a.Stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
-		ctx, cancel := context.WithCancel(ctx) // ends the stream when the output fails
+		ctx, cancel := context.WithCancel(ctx) // ends the stream when a write fails
 		defer cancel()
 		if err := a.Reachable(ctx, c, key); err != nil {
 			return err
@@ -26,7 +26,8 @@ func getStream(ctx context.Context, a *command.App, args []string, f *getFlags) 
 		if clientv3.Code(err) != codes.Unimplemented {
 			return err
 		}
-		// A server before 3.7, or an order in which servers do not stream; nothing was printed yet.
+		// The server is older than 3.7, or servers do not stream in this order; nothing was printed
+		// yet.
 		resp, err := c.Get(ctx, key, opts...)
 		if err != nil {
 			return command.Ended(ctx, err)
@@ -61,7 +62,7 @@ func printStream(
 		}
 		part := (*clientv3.GetResponse)(chunk.RangeResponse)
 		if f.countOnly && part.Header == nil {
-			continue // the count comes with the last one
+			continue // the count comes with the last chunk
 		}
 		printGetPlain(p, part, f)
 		if err := p.Flush(); err != nil {

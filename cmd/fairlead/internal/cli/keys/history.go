@@ -55,13 +55,13 @@ type change struct {
 	deleted bool
 }
 
-// quietFor ends the reading of history from servers that do not say how far they are, as the gRPC
-// proxy does not: what is there comes without a pause.
+// quietFor is the pause that ends the reading of history from servers that do not report progress,
+// such as the gRPC proxy: existing changes come without a pause.
 const quietFor = time.Second
 
-// history reads all revisions of a key by replaying its changes, since a read at a revision
-// cannot find what was before a deletion. compacted is where the history begins, 0 if at the
-// beginning.
+// history reads all revisions of a key by replaying its changes, since a read at a revision cannot
+// find those before a deletion. compacted is the revision at which the history begins, 0 if it is
+// complete.
 func history(ctx context.Context, c *clientv3.Client, key string) (list []change, compacted int64, err error) {
 	now, err := c.Get(ctx, key)
 	if err != nil {
@@ -78,7 +78,7 @@ func history(ctx context.Context, c *clientv3.Client, key string) (list []change
 		if !errors.As(err, &gone) {
 			return list, compacted, err
 		}
-		// It may be compacted again meanwhile.
+		// The history may be compacted again meanwhile.
 		compacted, from = int64(gone), int64(gone)
 		base, err := c.Get(ctx, key, clientv3.WithRev(compacted))
 		if err != nil {
@@ -98,18 +98,19 @@ func history(ctx context.Context, c *clientv3.Client, key string) (list []change
 	}
 }
 
-// compactedError says from which revision on there is history.
+// compactedError is the first revision that has history.
 type compactedError int64
 
 func (e compactedError) Error() string { return fmt.Sprintf("compacted before revision %d", int64(e)) }
 
 // replay reads the changes of a key from one revision to another. last is the latest of them, 0 if
-// unknown. Older servers may say that they have told everything before they have.
+// unknown. Older servers may report progress up to a revision before they have sent all changes up
+// to it.
 func replay(ctx context.Context, c *clientv3.Client, key string, from, to, last int64) (list []change, err error) {
 	if from > to || last > 0 && from > last {
 		return nil, nil
 	}
-	w := clientv3.NewWatcher(c) // with a stream of its own, whose progress can be asked for
+	w := clientv3.NewWatcher(c) // with a stream of its own, so that progress can be requested
 	defer w.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

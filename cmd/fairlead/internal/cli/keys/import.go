@@ -55,7 +55,7 @@ func importCommand(a *command.App) *cobra.Command {
 				return err
 			}
 			defer file.close()
-			// Before anything is sent: a broken file needs no cluster.
+			// Before anything is sent: an invalid file needs no cluster.
 			if _, err := transfer.Check(file); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
@@ -128,7 +128,7 @@ func importFile(ctx context.Context, a *command.App, c *clientv3.Client, file io
 	return nil
 }
 
-// mark is + for a new key, - for one that goes, ~ for a changed one.
+// mark returns + for a new key, - for a deleted one, ~ for a changed one.
 func mark(d transfer.Difference) string {
 	switch {
 	case !d.HasOld:
@@ -152,7 +152,7 @@ func (s *spooled) close() {
 	}
 }
 
-// open opens a file; standard input, which can be read once only, is copied to one.
+// open opens a file; standard input, which can be read only once, is copied to a file.
 func open(ctx context.Context, a *command.App, name string) (*spooled, error) {
 	if name != "-" {
 		f, err := os.Open(name)

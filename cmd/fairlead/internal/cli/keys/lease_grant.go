@@ -39,5 +39,5 @@ func leaseGrantCommand(a *command.App) *cobra.Command {
 	}
 }
 
-// leaseArg is the argument of the commands about one lease.
+// leaseArg accepts the argument of the commands about one lease.
 func leaseArg() cobra.PositionalArgs { return command.OneArg("the id of a lease, in hexadecimal,") }

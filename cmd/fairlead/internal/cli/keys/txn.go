@@ -59,7 +59,7 @@ func readTxn(ctx context.Context, a *command.App, interactive bool) (*txnText, e
 	r := &lineReader{next: func() (string, error) {
 		line, err := in.ReadString('\n')
 		if errors.Is(err, io.EOF) && line != "" {
-			err = nil // a last line without its end
+			err = nil // the last line has no line end
 		}
 		return line, err
 	}}
@@ -122,8 +122,8 @@ func printTxn(p *command.Printer, resp *clientv3.TxnResponse, text *txnText) err
 	})
 }
 
-// txnJSON keeps etcdctl's names of the answers, which are those of the protocol and not of the
-// generated Go code.
+// txnJSON keeps etcdctl's names of the answers: the names of the protocol, not of the generated Go
+// code.
 func txnJSON(resp *clientv3.TxnResponse) any {
 	type answer struct {
 		Response map[string]any

@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// txnText is a transaction as etcdctl writes it: comparisons, requests for success, requests for
+// txnText is a transaction in etcdctl's syntax: comparisons, requests for success, requests for
 // failure, each part ended by an empty line or the end of the input.
 //
 //	value("stock/1") = "9"
@@ -26,19 +26,19 @@ type txnText struct {
 	success, failure []txnRequest
 }
 
-// txnRequest is one request and how its answer is to be shown.
+// txnRequest is a request and the way to print its answer.
 type txnRequest struct {
 	op  clientv3.Op
 	get getFlags
 }
 
-// lineReader counts lines, so that errors can say where they are.
+// lineReader counts lines, so that errors can name them.
 type lineReader struct {
 	next func() (string, error) // io.EOF after the last line
 	n    int
 }
 
-// part reads lines up to an empty one and gives each to parse.
+// part reads lines up to an empty one and calls parse with each.
 func (r *lineReader) part(parse func(string) error) error {
 	for {
 		line, err := r.next()

@@ -112,13 +112,13 @@ begins a watch, and "progress" prints how far all of them are.`,
 	return c
 }
 
-// watcher is the client's, or one that goes on after compactions.
+// watcher returns the client's watcher, or one that goes on after compactions.
 func watcher(c *clientv3.Client, resume bool) (w clientv3.Watcher, done func()) {
 	if !resume {
 		return c, func() {}
 	}
 	w = clientv3.NewResumingWatcher(c, c)
-	return w, func() { _ = w.Close() } // the client goes on
+	return w, func() { _ = w.Close() } // the client stays open
 }
 
 func watchedByEnvironment(a *command.App) []string {
@@ -133,7 +133,7 @@ func watchedByEnvironment(a *command.App) []string {
 	return args
 }
 
-// watch ends with ctx, with the watch, or when the output or the program does.
+// watch ends with ctx, with the watch, or when the output or the program fails.
 func watch(ctx context.Context, a *command.App, w clientv3.Watcher, req watchRequest, out *watchOutput) error {
 	for resp := range w.Watch(ctx, req.key, req.opts...) {
 		if err := resp.Err(); err != nil {
@@ -156,7 +156,7 @@ func watch(ctx context.Context, a *command.App, w clientv3.Watcher, req watchReq
 	return command.Ended(ctx, errors.New("the watch has ended"))
 }
 
-// watchJSON has etcdctl's names of the members.
+// watchJSON has the names that etcdctl gives the members.
 type watchJSON struct {
 	Header          *pb.ResponseHeader
 	Events          []*clientv3.Event
@@ -195,7 +195,7 @@ func printWatch(p *command.Printer, resp *clientv3.WatchResponse, prevKV bool, r
 			return err
 		}
 	case command.FormatTable:
-		// A stream has no last row to close a frame with, so the columns have fixed widths.
+		// A stream has no last row to close a frame, so the columns have fixed widths.
 		for _, e := range resp.Events {
 			if *rows == 0 {
 				fmt.Fprintf(p, "%-10s  %-6s  %-30s  %s\n", "REVISION", "TYPE", "KEY", "VALUE")

@@ -18,7 +18,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// watchOutput is what several watches write to.
+// watchOutput is the shared output of several watches.
 type watchOutput struct {
 	mu   sync.Mutex // guards the following
 	p    *command.Printer
@@ -31,8 +31,8 @@ func (o *watchOutput) write(resp *clientv3.WatchResponse, prevKV bool) error {
 	return printWatch(o.p, resp, prevKV, &o.rows)
 }
 
-// watchInteractive reads commands until standard input ends. A line that cannot be understood, and
-// a watch that ends, are said on standard error; the others go on.
+// watchInteractive reads commands until standard input ends. It reports a line that it cannot
+// parse, or a watch that ends, on standard error; the other watches go on.
 func watchInteractive(ctx context.Context, a *command.App, resume bool) error {
 	return a.Stream(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		if err := a.Reachable(ctx, c, "watch"); err != nil {
@@ -81,8 +81,8 @@ func watchInteractive(ctx context.Context, a *command.App, resume bool) error {
 	})
 }
 
-// eachLine calls do for each line of standard input that is not empty, until its end, until ctx
-// ends or something failed.
+// eachLine calls do for each line of standard input that is not empty, until the input or ctx ends,
+// or something has failed.
 func eachLine(ctx context.Context, a *command.App, failed <-chan error, do func(string)) error {
 	lines := make(chan string)
 	end := make(chan error, 1)

@@ -12,18 +12,18 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/demo"
 )
 
-// candidateRunCommand is one candidate of the demonstration's election as a process of its own: it
-// reads its demo.Candidate as JSON from standard input and ends when its parent closes that.
+// candidateRunCommand runs one candidate of the demonstration's election as a process of its own:
+// it reads its demo.Candidate as JSON from standard input and ends when its parent closes that.
 func candidateRunCommand(a *command.App) *cobra.Command {
 	return demoChild[demo.Candidate](a, "run-candidate", "One candidate of the demonstration's election")
 }
 
-// greeterRunCommand is one process that offers the demonstration's service.
+// greeterRunCommand runs one process that offers the demonstration's service.
 func greeterRunCommand(a *command.App) *cobra.Command {
 	return demoChild[demo.Greeter](a, "run-greeter", "One process of the demonstration's service")
 }
 
-// demoChild is a command for a process of the demonstration.
+// demoChild returns a command that runs a process of the demonstration.
 func demoChild[T interface {
 	Run(context.Context, io.Writer) error
 }](a *command.App, name, short string) *cobra.Command {

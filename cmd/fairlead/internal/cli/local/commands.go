@@ -7,14 +7,14 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Commands are about clusters and the console on this machine.
+// Commands returns the commands about clusters and the console on this machine.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		devCommand(a), demoCommand(a), migrateCommand(a), consoleCommand(a),
 	}
 }
 
-// Processes are those that the demonstration starts of this program.
+// Processes returns the commands that run the demonstration's child processes.
 func Processes(a *command.App) []*cobra.Command {
 	return []*cobra.Command{memberRunCommand(a), candidateRunCommand(a), greeterRunCommand(a)}
 }

@@ -25,11 +25,12 @@ import (
 )
 
 const (
-	// ConsoleAddress is near etcd's own ports and not among those in use.
+	// ConsoleAddress is near etcd's own ports, and not a port that other programs commonly use.
 	ConsoleAddress = "127.0.0.1:2389"
-	// consoleGrace is how long requests may take to end when the command does.
+	// consoleGrace is how long requests may take to end when the command ends.
 	consoleGrace = 3 * time.Second
-	// leastToken bytes cannot be guessed at the rate that the console allows.
+	// leastToken is how many bytes a token has at least: it cannot be guessed at the rate that the
+	// console allows.
 	leastToken = 16
 )
 
@@ -44,8 +45,8 @@ type consoleFlags struct {
 	name      string
 	auditFile string
 	history   string
-	made      bool // the token is not the user's
-	// elsewhere: a port that is taken may be replaced by a free one.
+	made      bool // the token is not the user's, but made by this command
+	// elsewhere: a free port may replace one that is in use.
 	elsewhere bool
 }
 
@@ -126,7 +127,7 @@ their passwords, and may do what etcd permits them.`,
 	return c
 }
 
-// consoleServer is a console that is served.
+// consoleServer is a running console.
 type consoleServer struct {
 	url     string
 	console *console.Console
@@ -135,7 +136,7 @@ type consoleServer struct {
 	failed  chan error
 }
 
-// start checks that not everybody gets in, and serves.
+// start checks that not everybody is admitted, and serves.
 func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*consoleServer, error) {
 	if err := f.check(); err != nil {
 		return nil, command.Usage(err)
@@ -182,7 +183,7 @@ func (f *consoleFlags) start(client *clientv3.Client, cfg clientv3.Config) (*con
 		return nil, err
 	}
 	s := &consoleServer{audit: log, console: c, failed: make(chan error, 1), url: f.address(l.Addr())}
-	// Streams have no end, so there is no limit for writing; the console has one per event.
+	// Streams have no end, so there is no limit for writing; the console sets one for each event.
 	s.server = &http.Server{
 		Handler:           c,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -226,7 +227,7 @@ func (s *consoleServer) stop() {
 	s.audit.close()
 }
 
-// check refuses what would let in anybody, and makes a token where that is enough.
+// check refuses options that would admit everybody, and makes a token if one is enough.
 func (f *consoleFlags) check() error {
 	if (f.cert == "") != (f.key == "") {
 		return errors.New("--tls-cert and --tls-key belong together: give both or neither")
@@ -279,14 +280,15 @@ func (f *consoleFlags) check() error {
 	return nil
 }
 
-// isLoopback reports that only this machine reaches a host. A name is looked at, not resolved.
+// isLoopback reports whether only this machine reaches a host. A name is judged as it is, not
+// resolved.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// address is the URL to be printed. A token that was given stays out of it, so as not to get into
-// logs; one that was made is known from there alone.
+// address returns the URL to print. It leaves out the user's own token, which must not get into
+// logs, but has a made one, which only this line shows.
 func (f *consoleFlags) address(at net.Addr) string {
 	scheme := "http"
 	if f.cert != "" {

@@ -13,7 +13,7 @@ import (
 type auditLog struct {
 	mu   sync.Mutex // guards f
 	f    *os.File
-	torn bool // the last line may be cut off
+	torn bool // the last line may be incomplete
 }
 
 // openAudit opens a file to append to; nil for no name.
@@ -21,14 +21,14 @@ func openAudit(name string) (*auditLog, error) {
 	if name == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) // it has values of keys in it
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) // it contains values of keys
 	if err != nil {
 		return nil, fmt.Errorf("--audit-log: %w", err)
 	}
 	return &auditLog{f: f, torn: true}, nil
 }
 
-// write has a change on disk before it returns.
+// write returns when the change is on disk.
 func (l *auditLog) write(ch console.Change) error {
 	line, err := json.Marshal(ch)
 	if err != nil {
@@ -50,8 +50,7 @@ func (l *auditLog) write(ch console.Change) error {
 	return nil
 }
 
-// wantsNewline reports that the file does not end with a line's end: a disk that was full, or a
-// crash, cut the last one off.
+// wantsNewline reports whether the file's last line is incomplete, after a full disk or a crash.
 func (l *auditLog) wantsNewline() bool {
 	st, err := l.f.Stat()
 	if err != nil || st.Size() == 0 || !st.Mode().IsRegular() {

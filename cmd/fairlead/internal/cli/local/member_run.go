@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/server"
 )
 
-// memberRunCommand is one member of the demonstration's cluster as a process of its own: it reads
-// its server.Spec as JSON from standard input, says "ready", and ends when its parent closes that
+// memberRunCommand runs one member of the demonstration's cluster as a process of its own: it reads
+// its server.Spec as JSON from standard input, writes "ready", and ends when its parent closes that
 // input.
 func memberRunCommand(a *command.App) *cobra.Command {
 	return &cobra.Command{

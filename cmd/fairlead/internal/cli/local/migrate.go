@@ -23,7 +23,7 @@ modules that import it, and "go install PATH@VERSION" refuses a module that has 
 
 Without --write the command only shows the difference, and lists what needs a look.`
 
-// replaceFlags say what --replace puts in.
+// replaceFlags choose what --replace inserts.
 type replaceFlags struct {
 	on   bool
 	with migrate.With
@@ -101,8 +101,8 @@ func migrateCommand(a *command.App) *cobra.Command {
 	return c
 }
 
-// reportLooks writes to standard error, as all reports do: the difference alone is on standard
-// output, so that it can be kept as a patch.
+// reportLooks writes to standard error, as all reports do: standard output has only the difference,
+// so that it can be saved as a patch.
 func reportLooks(a *command.App, p *migrate.Plan) {
 	if len(p.Looks) > 0 {
 		fmt.Fprintln(a.Env.Stderr, "These need a look:")

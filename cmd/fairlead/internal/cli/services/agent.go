@@ -49,7 +49,7 @@ read again when they change.
 Under systemd use Type=notify. When the agent ends, it finishes the requests under way, for 10 s at
 most.`
 
-// sayer prints lines from any goroutine.
+// sayer returns a function that prints lines from any goroutine.
 func sayer(a *command.App) func(string) {
 	var mu sync.Mutex
 	return func(line string) {
@@ -74,11 +74,11 @@ func serveAgent(ctx context.Context, a *command.App, c *clientv3.Client, o agent
 	return nil
 }
 
-// collectAt is how much garbage, in percent of what is in use, is collected. An agent is on every
-// host, holds much for long and makes little garbage.
+// collectAt is GOGC for the agent: it runs on every host, keeps much memory for long and makes
+// little garbage.
 const collectAt = 40
 
-// frugal spares memory, unless the environment says how.
+// frugal saves memory, unless the environment sets GOGC.
 func frugal(a *command.App) {
 	if _, ok := a.Env.LookupEnv("GOGC"); !ok {
 		debug.SetGCPercent(collectAt)
@@ -109,9 +109,9 @@ func agentCommand(a *command.App) *cobra.Command {
 			}
 			ctx := cmd.Context()
 			frugal(a)
-			// The client outlives the signal: requests that are under way need it.
+			// The client outlives the signal: requests under way need it.
 			return a.Serve(context.WithoutCancel(ctx), func(_ context.Context, c *clientv3.Client) error {
-				return serveAgent(ctx, a, c, o) // for a service, a signal to end is no failure
+				return serveAgent(ctx, a, c, o) // a signal that ends a service is not a failure
 			})
 		},
 	}

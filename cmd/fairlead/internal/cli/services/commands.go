@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// Commands are about services and their instances.
+// Commands returns the commands about services and their instances.
 func Commands(a *command.App) []*cobra.Command {
 	return []*cobra.Command{
 		svcCommand(a), runCommand(a), dnsCommand(a), agentCommand(a),

@@ -83,7 +83,7 @@ func dnsCommand(a *command.App) *cobra.Command {
 			if err := o.Check(); err != nil {
 				return command.Usage(err)
 			}
-			// etcd may be away: it is asked when the first query comes.
+			// etcd may be away: the first query is what reads from it.
 			return a.Serve(cmd.Context(), func(ctx context.Context, c *clientv3.Client) error {
 				if err := serveAgent(ctx, a, c, o); err != nil {
 					return err
@@ -123,7 +123,7 @@ func (f *dnsFlags) register(fs *pflag.FlagSet) {
 	f.records.register(fs)
 }
 
-// allowed reads the networks.
+// allowed parses the networks.
 func (f *dnsFlags) allowed() error {
 	for _, text := range f.allow {
 		p, err := netip.ParsePrefix(text)

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/cli/command"
 )
 
-// drainFlags say how an instance goes.
+// drainFlags say how an instance is drained.
 type drainFlags struct {
 	limit, serve time.Duration
 }
@@ -29,7 +29,7 @@ func (f *drainFlags) register(fs *pflag.FlagSet) {
 	)
 }
 
-// check says what is wrong with them; nil for nothing.
+// check returns an error if the flags are invalid.
 func (f *drainFlags) check() error {
 	if f.limit < 0 || f.serve < 0 {
 		return command.Usage(errors.New("--drain and --serve must not be negative"))

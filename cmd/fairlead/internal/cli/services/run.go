@@ -111,12 +111,12 @@ it; with 127 if there is no such program, or with 126 if it cannot be run.`,
 	return c
 }
 
-// runner is one run.
+// runner is one run of a program.
 type runner struct {
 	app       *command.App
 	f         *runFlags
 	in        discovery.Instance
-	check     discovery.Check // nil if nothing is to be checked
+	check     discovery.Check // nil without checks
 	registrar *discovery.Registrar
 }
 
@@ -133,10 +133,10 @@ func (r *runner) run(ctx context.Context, args []string) error {
 	go func() { registered <- r.register(rctx) }()
 
 	select {
-	case <-p.Done(): // by itself
+	case <-p.Done(): // it ended by itself
 		cancel()
 		if g := <-registered; g != nil {
-			_ = r.registrar.Close() // at once: nobody is there any more
+			_ = r.registrar.Close() // at once: the instance does not serve any more
 		}
 		return command.ProgramResult(p)
 	case <-ctx.Done():
@@ -149,15 +149,15 @@ func (r *runner) run(ctx context.Context, args []string) error {
 	return command.ProgramResult(p)
 }
 
-// registerAgain is how long to wait before an id that another process has, or what etcd refused,
-// is tried again: a process that was moved elsewhere waits for the old record to expire.
+// registerAgain is the time between attempts to register while another process has the id, or after
+// an error of etcd: a process that was moved from elsewhere waits for the old record to expire.
 const registerAgain = time.Second
 
-// checkAgain is how often a program that starts is looked at, at least.
+// checkAgain is the longest time between two checks of a program that starts.
 const checkAgain = 500 * time.Millisecond
 
-// register registers the program once it is healthy, and tells each reason why it is not once;
-// nil if ctx ends before that.
+// register registers the program once it is healthy, and reports each reason for a failure once; it
+// returns nil if ctx ends before that.
 func (r *runner) register(ctx context.Context) *discovery.Registration {
 	said := ""
 	for {
@@ -187,7 +187,7 @@ func (r *runner) register(ctx context.Context) *discovery.Registration {
 	}
 }
 
-// put waits for etcd no longer than commands do, so that it can be told that it does not answer.
+// put waits for etcd as long as other commands do, so that a missing answer is reported.
 func (r *runner) put(ctx context.Context) (*discovery.Registration, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.app.Conn.CommandTimeout)
 	defer cancel()
@@ -203,8 +203,8 @@ func (r *runner) checked(ctx context.Context) error {
 	return r.check(ctx)
 }
 
-// leave drains and removes the record, unless the program ends meanwhile or another signal says
-// that there is no time for it.
+// leave drains and removes the record, unless the program ends meanwhile or a second signal cancels
+// the drain.
 func (r *runner) leave(ctx context.Context, g *discovery.Registration, p *child.Child) {
 	if r.f.drain.limit > 0 {
 		r.tell("draining", nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// checkers is one check that all of --check make; nil if nothing is to be checked.
+// checkers makes one check of all --check flags; nil if there are none.
 func (f *runFlags) checkers() (discovery.Check, error) {
 	if f.every <= 0 {
 		return nil, command.Usage(errors.New("--check-every must be positive"))
@@ -55,8 +55,8 @@ func parseCheck(text string) (discovery.Check, error) {
 	)
 }
 
-// allChecks makes all checks at once; each has the whole time. The error is the first one that
-// fails, in the order given.
+// allChecks makes all checks at once, each within the whole time. It returns the error of the first
+// check that fails, in the given order.
 func allChecks(all []discovery.Check) discovery.Check {
 	return func(ctx context.Context) error {
 		errs := make([]error, len(all))
@@ -74,8 +74,8 @@ func allChecks(all []discovery.Check) discovery.Check {
 	}
 }
 
-// commandCheck has a shell run a command and wants the exit status 0. What it starts is killed with
-// it when its time is over.
+// commandCheck has a shell run a command, which must exit with status 0. If the time is over, it
+// kills the command and its children.
 func commandCheck(command string) discovery.Check {
 	return func(ctx context.Context) error {
 		p, err := child.Start(child.Spec{Args: []string{"sh", "-c", command}, Background: true})

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// runEvent is a line of JSON: what has become of an instance.
+// runEvent is a line of JSON about a change of an instance.
 type runEvent struct {
 	Time    time.Time `json:"time"`
 	Service string    `json:"service"`
@@ -19,19 +19,20 @@ type runEvent struct {
 	Error   string    `json:"error,omitempty"`
 }
 
-// registration tells an event of the registrar's.
+// registration prints an event of the registrar.
 func (r *runner) registration(e discovery.Event) {
 	what := string(e.Kind)
 	switch e.Kind {
 	case discovery.Registered:
 		what = "up"
-	case discovery.Leaving, discovery.Left: // run tells of its drain itself
+	case discovery.Leaving, discovery.Left: // run prints its own lines about the drain
 		return
 	}
 	r.tell(what, e.Err)
 }
 
-// tell says on standard error, in one line, what becomes of the instance, and why if that is known.
+// tell prints on standard error, in one line, what becomes of the instance, and the reason if there
+// is one.
 func (r *runner) tell(event string, why error) {
 	e := runEvent{Time: time.Now(), Service: r.in.Service, ID: r.in.ID, Address: address(&r.in), Event: event}
 	if why != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// recordFlags say how services are stored.
+// recordFlags choose how services are stored.
 type recordFlags struct{ format, base string }
 
 func (f *recordFlags) register(fs *pflag.FlagSet) {
@@ -27,7 +27,7 @@ func (f *recordFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.base, "base", "", "what their keys begin with (default: that of the format)")
 }
 
-// records is the chosen format and what its keys begin with.
+// records returns the chosen format and the prefix of its keys.
 func (f *recordFlags) records() (discovery.Format, string, error) {
 	format, prefix, err := discovery.NamedFormat(f.format, f.base)
 	if err != nil {
@@ -38,7 +38,7 @@ func (f *recordFlags) records() (discovery.Format, string, error) {
 	return format, prefix, nil
 }
 
-// writable says why an instance cannot be stored so at all; nil if it can.
+// writable returns an error if the format cannot hold an instance.
 func writable(format discovery.Format, in *discovery.Instance) error {
 	if _, err := format.Marshal(in); err != nil {
 		return command.Usage(fmt.Errorf("--records: %w", err))
@@ -74,7 +74,7 @@ func (f *instanceFlags) register(fs *pflag.FlagSet) {
 	fs.Int64Var(&f.ttl, "ttl", discovery.DefaultTTL, "seconds that the record stays after this process has died")
 }
 
-// instance is what the flags describe.
+// instance returns the instance that the flags describe.
 func (f *instanceFlags) instance(service string) (discovery.Instance, error) {
 	in := f.in
 	in.Service = service
@@ -112,8 +112,7 @@ func (f *instanceFlags) instance(service string) (discovery.Instance, error) {
 	return in, nil
 }
 
-// ownAddress is the first address of this machine that others may reach, else that of
-// loopback.
+// ownAddress returns this machine's first address that others may reach, or else that of loopback.
 func ownAddress() string {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -153,7 +152,7 @@ func svcCommand(a *command.App) *cobra.Command {
 	return c
 }
 
-// twoArgs is the arguments of commands about one instance.
+// twoArgs accepts the arguments of commands about one instance.
 func twoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) != 2 {
 		return command.Usage(fmt.Errorf("%s needs a service and the id of an instance", cmd.CommandPath()))
@@ -161,10 +160,10 @@ func twoArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// address is how an instance is shown in a line.
+// address returns an instance's addresses for one line.
 func address(in *discovery.Instance) string { return strings.Join(in.Addresses, ",") }
 
-// state is an instance's state in a word.
+// state returns an instance's state in a word.
 func state(in *discovery.Instance) string {
 	if in.IsDraining() {
 		return string(discovery.Draining)

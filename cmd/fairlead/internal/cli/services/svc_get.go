@@ -75,7 +75,7 @@ func svcRemoveCommand(a *command.App, records *recordFlags) *cobra.Command {
 		"Use it for a record that a crashed process left; a process that lives puts its own back.", discovery.Remove)
 }
 
-// amendCommand is a command about somebody else's instance.
+// amendCommand returns a command that changes an instance of another process.
 func amendCommand(a *command.App, records *recordFlags, name, short, long string,
 	do func(context.Context, *clientv3.Client, discovery.Format, string, string) error) *cobra.Command {
 	return &cobra.Command{

@@ -50,8 +50,8 @@ func svcListCommand(a *command.App, records *recordFlags) *cobra.Command {
 	}
 }
 
-// shownControl is what is overridden of a service's instances. For who may not read that it is
-// nothing. A record that makes no sense is told with the view, and is not in force.
+// shownControl returns the operators' overrides for a service. Without the permission to read them,
+// it returns none. An invalid record is reported with the view, and is not in force.
 func shownControl(ctx context.Context, c *clientv3.Client, service string) (discovery.Control, error) {
 	control, err := discovery.ReadControl(ctx, c, service)
 	if clientv3.Code(err) == codes.PermissionDenied || errors.Is(err, discovery.ErrInvalid) {
@@ -60,8 +60,8 @@ func shownControl(ctx context.Context, c *clientv3.Client, service string) (disc
 	return control, err
 }
 
-// view is the present view of a service; bad records are said on standard error. Who may not read
-// the records is told at once, where a Directory asks again.
+// view returns the present view of a service, and reports bad records on standard error. A user who
+// may not read the records gets the error at once, while a Directory would retry.
 func view(
 	ctx context.Context,
 	a *command.App,
@@ -123,7 +123,7 @@ func sayProblem(a *command.App, p discovery.Problem) {
 	fmt.Fprintf(a.Env.Stderr, "%s: %v\n", what, p.Err)
 }
 
-// serviceCount is a service in a list. Bad records are no instances, here as in views.
+// serviceCount is a service in a list. Bad records do not count as instances, as in views.
 type serviceCount struct {
 	Service   string `json:"service"`
 	Instances int    `json:"instances"`
@@ -178,16 +178,15 @@ func listServices(ctx context.Context, a *command.App, c *clientv3.Client, forma
 	})
 }
 
-// listed is an instance in a list, as it is shown to those who follow it.
+// listed is an instance in a list, as its followers see it.
 type listed struct {
 	*discovery.Instance
-	Override *discovery.Override `json:"override,omitempty"` // what is not the instance's own
-	// Split has the parts of the service's split that the instance belongs to; nil if there is no
-	// split.
+	Override *discovery.Override `json:"override,omitempty"` // the values that override the instance's own
+	// Split has the parts of the service's split that match the instance; nil if there is no split.
 	Split *discovery.Split `json:"split,omitempty"`
 }
 
-// listedAs is an instance with what operators say about it.
+// listedAs returns an instance with its overrides.
 func listedAs(in *discovery.Instance, control *discovery.Control) listed {
 	l := listed{Instance: in}
 	if o, ok := control.Instances[in.ID]; ok {

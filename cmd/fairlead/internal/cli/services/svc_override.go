@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// overrideLong is said of all commands that override.
+// overrideLong ends the help of all commands that override.
 const overrideLong = "This overrides what the instance says, also after it restarts, until it is changed again. " +
 	"All followers of the service that use Fairlead see it at once; svc ls shows it."
 
@@ -78,8 +78,7 @@ func override(ctx context.Context, a *command.App, service, id string, change fu
 	return changeControl(ctx, a, service, func(ctl *discovery.Control) { ctl.Override(id, change) })
 }
 
-// overridden is what operators say of an instance, in words: what is overridden, and where it is in
-// the split.
+// overridden describes in words an instance's overrides and its part in the split.
 func overridden(ctl *discovery.Control, in *discovery.Instance) string {
 	var words []string
 	o := ctl.Instances[in.ID]

@@ -70,7 +70,7 @@ To start, register, drain and end a program with one command, see "fairlead run"
 	return c
 }
 
-// tellRegistration says on standard error what happens to a registration.
+// tellRegistration prints on standard error what happens to a registration.
 func tellRegistration(a *command.App, e discovery.Event) {
 	if e.Kind == discovery.Leaving {
 		fmt.Fprintln(a.Env.Stderr, "draining")

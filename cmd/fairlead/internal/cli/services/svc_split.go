@@ -54,8 +54,9 @@ follow a change at once. It lasts until it is changed again.`,
 	return c
 }
 
-// sayUnmatched says which filters of a split take no instance now: a version that is yet to come,
-// or a typing error. The split is in force, so that this cannot be found out is no failure.
+// sayUnmatched reports which filters of a split match no instance now: the version may not run yet,
+// or the filter may have a typing error. The split is in force already, so a failure to find out is
+// not an error.
 func sayUnmatched(
 	ctx context.Context,
 	a *command.App,
@@ -86,7 +87,7 @@ func sayUnmatched(
 	})
 }
 
-// changeControl changes what operators say about a service.
+// changeControl changes a service's control record.
 func changeControl(ctx context.Context, a *command.App, service string, change func(*discovery.Control)) error {
 	return a.Call(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		err := discovery.ChangeControl(ctx, c, service, func(ctl *discovery.Control) error {
@@ -106,7 +107,7 @@ func changeControl(ctx context.Context, a *command.App, service string, change f
 type subset struct {
 	Filter    discovery.Filter `json:"filter"`
 	Percent   float64          `json:"percent"`
-	Instances int              `json:"instances"` // that take calls
+	Instances int              `json:"instances"` // those that take calls
 }
 
 func showSplit(ctx context.Context, a *command.App, records *recordFlags, service string) error {
@@ -152,7 +153,7 @@ func showSplit(ctx context.Context, a *command.App, records *recordFlags, servic
 
 func percent(p float64) string { return strconv.FormatFloat(p, 'f', -1, 64) }
 
-// splits are the parts of a split that an instance belongs to, in words.
+// splits describes in words the parts of a split that match an instance.
 func splits(s discovery.Split, in *discovery.Instance) string {
 	if len(s) == 0 {
 		return ""
