@@ -1,5 +1,5 @@
-// Package columns measures text as a terminal shows it: most characters take a column, East Asian
-// ones and emoji take two, and marks that are put over others none.
+// Package columns measures text in the columns of a terminal: most characters take one, East Asian
+// ones and emoji take two, and combining marks take none.
 package columns
 
 import (
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Width is how many columns s takes.
+// Width returns how many columns s takes.
 func Width(s string) (n int) {
 	for _, r := range s {
 		n += of(r)
@@ -31,7 +31,7 @@ func of(r rune) int {
 	return 1
 }
 
-// Cut shortens s to at most limit columns, the last of which then shows that something is missing.
+// Cut shortens s to at most limit columns, the last of which then shows that text was cut off.
 func Cut(s string, limit int) string {
 	if Width(s) <= limit {
 		return s
@@ -63,8 +63,8 @@ func Wrap(label, text, indent string, limit int) (lines []string) {
 	}
 }
 
-// breakAt is the last blank before which text fits behind label, or the first one after a word that
-// is too long; -1 if nothing is to be broken.
+// breakAt returns the last blank before which text fits behind label, or the first one after a word
+// that is too long; -1 if there is nothing to break.
 func breakAt(label, text string, limit int) int {
 	n, last, begun := Width(label), -1, false
 	for i, r := range text {

@@ -18,16 +18,16 @@ import (
 // readyTimeout bounds the start. It takes a second or two; large data take longer to load.
 const readyTimeout = time.Minute
 
-// Options say what to run.
+// Options choose the cluster to run.
 type Options struct {
 	Members  int    // 1 or more; 0 for as many as DataDir holds, else 1
-	Port     int    // of the first member for clients, the others' after it; 0 for the usual ones
+	Port     int    // the first member's port for clients, before those of the others; 0 for the usual ones
 	DataDir  string // a temporary directory, removed at the end, if empty
 	LogLevel string // etcd's log is also written to Stderr from this level on, if set
 	Stdout   io.Writer
 	Stderr   io.Writer
-	// Ready, if set, is called once the cluster serves. It returns a line to be printed and what
-	// ends before the cluster does.
+	// Ready, if set, is called once the cluster serves. It returns a line to print, and a function
+	// that is called before the cluster ends.
 	Ready func(ctx context.Context, endpoints []string) (line string, stop func(), err error)
 }
 
@@ -129,7 +129,8 @@ func (c *cluster) start(ctx context.Context, dir string, o Options, temporary bo
 	return nil
 }
 
-// stop ends all members at once: one by one, the last would wait for a majority that is gone.
+// stop ends all members at once: one by one, the last would wait for a majority that no longer
+// exists.
 func (c *cluster) stop() {
 	if c.done == nil {
 		return

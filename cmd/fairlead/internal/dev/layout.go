@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
-// layoutFile keeps, in the data directory, which members it holds and where they listen: a member's
-// identity is bound to its peer address, so a restart needs the same ones.
+// layoutFile records, in the data directory, the members and their addresses: a member's identity
+// is bound to its peer address, so a restart needs the same ones.
 const layoutFile = "fairlead-dev.json"
 
 type layout struct {
@@ -25,12 +25,12 @@ type member struct {
 	Name    string `json:"name"`
 	Client  string `json:"client"`  // host:port
 	Peer    string `json:"peer"`    // host:port where it listens
-	PeerURL string `json:"peerURL"` // what the cluster knows
+	PeerURL string `json:"peerURL"` // the URL that the cluster knows
 }
 
-// ports are the usual ones: those of etcd itself for one member, for more those of etcd's Procfile,
-// which countless instructions repeat. Members beyond it go on in steps of ten thousand while there
-// are ports.
+// ports returns the usual ports: those of etcd itself for one member, those of etcd's Procfile for
+// more, which countless instructions repeat. The ports of further members continue in steps of ten
+// thousand while there are ports.
 func ports(members, index int) (client, peer int) {
 	if members == 1 {
 		return 2379, 2380
@@ -41,7 +41,7 @@ func ports(members, index int) (client, peer int) {
 	return 10000*(index+1) + 2379, 10000*(index+1) + 2380
 }
 
-// maxMembers is how many fit into the port numbers.
+// maxMembers is how many members fit into the port numbers.
 const maxMembers = 6
 
 func (l *layout) initialCluster() string {
@@ -68,7 +68,7 @@ func (l *layout) save(dir string) error {
 	return wholefile.Write(filepath.Join(dir, layoutFile), append(text, '\n'), 0o600)
 }
 
-// load returns nil if the directory holds no cluster yet.
+// load returns nil if the directory has no cluster yet.
 func load(dir string) (*layout, error) {
 	text, err := os.ReadFile(filepath.Join(dir, layoutFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -93,9 +93,9 @@ func load(dir string) (*layout, error) {
 	return l, nil
 }
 
-// plan decides who listens where. The addresses stay reserved until release. notes tell the user of
-// ports that were taken. A port other than 0 is the first member's for clients, and then it has to
-// be that one; see choose.
+// plan decides on the members' addresses, which stay reserved until release. notes name, for the
+// user, ports that were in use. A port other than 0 is the first member's for clients, and must be
+// free; see choose.
 func plan(dir string, members, port int) (l *layout, notes []string, release func(), err error) {
 	l, err = load(dir)
 	if err != nil {
@@ -120,7 +120,7 @@ func plan(dir string, members, port int) (l *layout, notes []string, release fun
 			r()
 		}
 	}
-	// take reserves *addr, or a free one in its place where that is allowed.
+	// take reserves *addr, or a free address in its place if it is movable.
 	take := func(addr *string, movable bool, what string) error {
 		free, err := server.ReserveAddr(*addr)
 		if err == nil {
@@ -164,8 +164,8 @@ func plan(dir string, members, port int) (l *layout, notes []string, release fun
 	return l, notes, release, nil
 }
 
-// choose gives the members the ports from one on, two for each: for clients and, while their
-// cluster is new, for peers.
+// choose gives the members the ports from port on, two for each: for clients and, while the cluster
+// is new, for peers.
 func (l *layout) choose(port int, peers bool) error {
 	if port == 0 {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lockDir makes the directory and claims it, so that a second cluster on the same data fails with
-// the reason. Etcd itself would wait for the first one to end, without a word.
+// lockDir makes the directory and locks it, so that a second cluster on the same data fails with
+// the reason. Etcd itself would silently wait for the first one to end.
 func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-// Package hosts says by which names a server of this machine is asked for.
+// Package hosts lists the names that clients use for a server on this machine.
 package hosts
 
 import (
@@ -6,8 +6,9 @@ import (
 	"os"
 )
 
-// Of are the names of the address that a server listens on, and if that is any address of this
-// machine, the machine's name and all its addresses. It is empty for what is not TCP.
+// Of returns the names of the address that a server listens on. If it listens on all addresses of
+// this machine, these are the machine's name and all its addresses. There are none for addresses
+// that are not TCP.
 func Of(at net.Addr) []string {
 	tcp, ok := at.(*net.TCPAddr)
 	if !ok {
@@ -20,7 +21,7 @@ func Of(at net.Addr) []string {
 	if name, err := os.Hostname(); err == nil {
 		names = append(names, name)
 	}
-	addrs, _ := net.InterfaceAddrs() // then by name only
+	addrs, _ := net.InterfaceAddrs() // without addresses, the name has to do
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok {
 			names = append(names, n.IP.String())

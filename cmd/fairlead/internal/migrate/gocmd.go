@@ -14,8 +14,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// goCommand runs the go command in the module, without a workspace unless that is what is asked
-// for.
+// goCommand runs the go command in the module, without a workspace unless the command is about
+// that.
 func (m *module) goCommand(ctx context.Context, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	var out, errs bytes.Buffer
@@ -30,7 +30,7 @@ func (m *module) goCommand(ctx context.Context, env []string, args ...string) (s
 	return strings.TrimSpace(out.String()), nil
 }
 
-// tidied returns what go.mod and go.sum become by the changes of m.file. It works on copies.
+// tidied returns go.mod and go.sum after the changes of m.file. It works on copies.
 func (m *module) tidied(ctx context.Context) (mod, sum []byte, err error) {
 	tmp, err := os.MkdirTemp("", "fairlead-migrate-")
 	if err != nil {
@@ -53,13 +53,13 @@ func (m *module) tidied(ctx context.Context) (mod, sum []byte, err error) {
 		return nil, nil, err
 	}
 	if sum, err = os.ReadFile(sumPath); errors.Is(err, fs.ErrNotExist) {
-		err = nil // nothing to write down
+		err = nil // nothing to record
 	}
 	return mod, sum, err
 }
 
-// workspace returns the go.work that is in force in the module, "" if none is. One that itself
-// replaces the official client is an error: it would win.
+// workspace returns the go.work that is in force in the module, "" if there is none. If it replaces
+// the official client itself, that is an error: it would have precedence.
 func (m *module) workspace(ctx context.Context) (path string, err error) {
 	if path, err = m.goCommand(ctx, nil, "env", "GOWORK"); err != nil || path == "" || path == "off" {
 		return "", err

@@ -1,9 +1,9 @@
-// Package migrate moves Go programs from the official etcd client, at its present path and the
-// ones it had before, and from go-kit's package for etcd to ours. Only import paths change (New):
-// the packages have the same names and the same API. Or only go.mod does (NewReplacement), which
-// puts our client under the dependencies too. What it cannot decide it lists for a look.
+// Package migrate moves Go programs from the official etcd client, at its present and earlier
+// paths, and from go-kit's package for etcd to ours. Either only import paths change (New): the
+// packages have the same names and the same API. Or only go.mod changes (NewReplacement), so that
+// dependencies use our client too. It lists the places on which a person has to decide.
 //
-// A plan is made first and changes nothing; it can be shown as a difference and then be applied.
+// It makes a plan first, which changes nothing, can be shown as a difference, and can be applied.
 package migrate
 
 import (
@@ -26,17 +26,17 @@ import (
 	"github.com/fairlead-go/fairlead/internal/wholefile"
 )
 
-// Plan is what a migration of a directory does.
+// Plan is the changes that a migration makes in a directory.
 type Plan struct {
-	Files   []File   // that change, by path
+	Files   []File   // those that change, by path
 	Looks   []Look   // by path and line
 	Scanned int      // Go files that were read
-	Modules []string // that are needed beside the root module, by path: adapters
+	Modules []string // modules that are needed beside the root module, by path: adapters
 }
 
-// File is one that changes.
+// File is a file that changes.
 type File struct {
-	Path     string // as found below the directory that was named
+	Path     string // as found below the given directory
 	Imports  int    // paths that change
 	Old, New []byte // Old is nil if there is no such file yet
 }
@@ -55,13 +55,13 @@ func (l Look) String() string {
 	return fmt.Sprintf("%s:%d: %s", l.Path, l.Line, l.Why)
 }
 
-// New reads the Go files below dir, or one file, and plans. Directories that the go command
-// ignores (their names begin with a point or an underscore) and vendor are left out.
-// Files that do not parse are left alone and listed. Modules further down are changed too,
-// and listed, since each needs a go.mod of its own put right.
+// New reads the Go files below dir, or one file, and makes a plan. It leaves out directories that
+// the go command ignores (their names begin with a point or an underscore) and vendor. Files that
+// do not parse are listed and not changed. Modules further down change too, and are listed, since
+// each needs a change of its own go.mod.
 func New(dir string) (*Plan, error) {
 	p := &Plan{}
-	dir, err := filepath.EvalSymlinks(dir) // a link to a directory is not walked
+	dir, err := filepath.EvalSymlinks(dir) // WalkDir does not follow a link to a directory
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func New(dir string) (*Plan, error) {
 	return p, nil
 }
 
-// nested lists the modules below dir that have files which change.
+// nested lists the modules below dir with files that change.
 func (p *Plan) nested(dir string) {
 	seen := make(map[string]bool)
 	for _, f := range p.Files {
@@ -115,7 +115,7 @@ func (p *Plan) nested(dir string) {
 	}
 }
 
-// need notes the module of an adapter that is imported.
+// need notes the module of an imported adapter.
 func (p *Plan) need(imported string) {
 	for path, module := range map[string]string{goKit: goKitModule, kratos: kratosModule} {
 		if strings.HasPrefix(imported, path) && !slices.Contains(p.Modules, module) {
@@ -161,7 +161,7 @@ func (p *Plan) scan(path string) error {
 	return nil
 }
 
-// mentions tells quickly whether a file may need anything.
+// mentions reports fast whether a file may need a change.
 func mentions(src []byte) bool {
 	for _, m := range moved {
 		if bytes.Contains(src, []byte(m.from)) {
@@ -171,7 +171,7 @@ func mentions(src []byte) bool {
 	return false
 }
 
-// rewrite returns src with new import paths, and how many there are.
+// rewrite returns src with new import paths, and the number of them.
 func (p *Plan) rewrite(path string, src []byte, fset *token.FileSet, f *ast.File) (out []byte, n int) {
 	line := func(n ast.Node) int { return fset.Position(n.Pos()).Line }
 	inImports := make(map[int]bool) // lines
@@ -224,7 +224,7 @@ func (p *Plan) rewrite(path string, src []byte, fset *token.FileSet, f *ast.File
 	return out, n
 }
 
-// uses lists what the program takes from packages that we do not have, or do not have any more:
+// uses lists the names that the program uses from packages which we do not have, or not any more:
 // the API at the old paths differs.
 func (p *Plan) uses(path string, fset *token.FileSet, f *ast.File, names map[string]string) {
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -243,7 +243,7 @@ func (p *Plan) uses(path string, fset *token.FileSet, f *ast.File, names map[str
 	})
 }
 
-// Diff is the difference that the plan makes, in the unified format.
+// Diff returns the plan's difference in the unified format.
 func (p *Plan) Diff() string {
 	var b strings.Builder
 	for _, f := range p.Files {
@@ -252,8 +252,8 @@ func (p *Plan) Diff() string {
 	return b.String()
 }
 
-// Apply writes the files. Each is replaced as a whole or not at all; one that has changed since the
-// plan was made is an error, and the files after it are left alone.
+// Apply writes the files. Each is replaced as a whole or not at all. A file that has changed since
+// the plan was made is an error, and the files after it stay unchanged.
 func (p *Plan) Apply() error {
 	for i, f := range p.Files {
 		if err := replace(f); err != nil {

@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write names.txt anew")
 
-const root = "../../../.." // of the repository
+const root = "../../../.." // the repository's root
 
 // TestNames keeps the list of what our packages export current: go test -run Names -update.
 func TestNames(t *testing.T) {
@@ -58,7 +58,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// exportsOf lists what the files of a directory export.
+// exportsOf lists the exported names in the files of a directory.
 func exportsOf(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -320,7 +320,7 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
-// TestMigratedProgramBuilds is what it is all for.
+// TestMigratedProgramBuilds checks the purpose of a migration.
 func TestMigratedProgramBuilds(t *testing.T) {
 	repository, err := filepath.Abs(root)
 	if err != nil {
@@ -360,7 +360,8 @@ func TestMigratedProgramBuilds(t *testing.T) {
 	}
 }
 
-// TestLineEndsStay: a file whose lines end as on Windows is put in order too, and keeps them.
+// TestLineEndsStay: a file with lines that end as on Windows is changed too, and keeps its line
+// ends.
 func TestLineEndsStay(t *testing.T) {
 	unix := "package x\n\nimport " +
 		"(\n\t\"go.etcd.io/etcd/client/v3/concurrency\"\n\t\"github.com/zeebo/xxh3\"\n)\n\nvar _, _ = " +
@@ -390,7 +391,7 @@ func TestLineEndsStay(t *testing.T) {
 	}
 }
 
-// TestNestedModules: their files change too, and each is named.
+// TestNestedModules: their files change too, and each module is listed.
 func TestNestedModules(t *testing.T) {
 	const file = "package x\n\nimport _ \"go.etcd.io/etcd/client/v3\"\n"
 	dir := write(t, map[string]string{
@@ -411,7 +412,7 @@ func TestNestedModules(t *testing.T) {
 	}
 }
 
-// The registries of frameworks are in modules of their own, which the plan names.
+// The registries of frameworks are in modules of their own, which the plan lists.
 func TestPlanOfFrameworks(t *testing.T) {
 	dir := write(t, map[string]string{"main.go": `package main
 

@@ -24,8 +24,8 @@ var names = func() map[string]map[string]bool {
 	return all
 }()
 
-// exported reports whether a package of ours exports a name. Of packages that are not ours it
-// knows nothing, and says yes.
+// exported reports whether a package of ours exports a name. It reports true for packages that are
+// not ours, of which it knows nothing.
 func exported(path, name string) bool {
 	set, ok := names[path]
 	if !ok {

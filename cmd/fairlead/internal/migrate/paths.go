@@ -15,11 +15,11 @@ const (
 	api          = "go.etcd.io/etcd/api/v3/"
 )
 
-// move is a path that changed. What is below it changes with it, but for a longer path in the list.
+// move is a path that changed. Paths below it change with it, unless the list has a longer path.
 type move struct {
 	from string
 	to   string // "" if it stays
-	why  string // it needs a look
+	why  string // the reason why it needs a look
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 
 var moved = moves()
 
-// moves lists all paths, those at the top of longer ones last.
+// moves lists all paths; a path that begins others comes after them.
 func moves() []move {
 	list := []move{
 		{"go.etcd.io/etcd/client/v3/internal", "", "internal packages of the official client are not ours"},
@@ -40,7 +40,7 @@ func moves() []move {
 		{"github.com/go-kit/kit/sd/etcdv3", goKit, ""},
 		{"github.com/go-kratos/kratos/contrib/registry/etcd/v2", kratos, ""},
 	}
-	// The module was split with 3.5; before, all of etcd was one.
+	// The module was split in 3.5; before, all of etcd was one module.
 	for _, root := range []string{"go.etcd.io/etcd/", "github.com/coreos/etcd/", "go.etcd.io/etcd/v3/"} {
 		list = append(list,
 			move{root + "clientv3/balancer", "", gone},
@@ -58,7 +58,7 @@ func moves() []move {
 	return list
 }
 
-// translate returns the new path of an import, "" if it stays, and why it needs a look.
+// translate returns the new path of an import, "" if it stays, and the reason why it needs a look.
 func translate(old string) (to, why string) {
 	for _, m := range moved {
 		rest, ok := strings.CutPrefix(old, m.from)
@@ -73,10 +73,10 @@ func translate(old string) (to, why string) {
 	return "", ""
 }
 
-// packageName is the name that a package has if its import gives none.
+// packageName returns the name of a package whose import gives none.
 func packageName(p string) string { return path.Base(p) }
 
-// oldName is the same for the old paths, of which some end with a version.
+// oldName does the same for the old paths, some of which end with a version.
 func oldName(p string) string {
 	switch b := path.Base(p); b {
 	case "v3":

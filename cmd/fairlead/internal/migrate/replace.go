@@ -17,23 +17,23 @@ import (
 const (
 	official = "go.etcd.io/etcd/client/v3"
 	fairlead = "github.com/fairlead-go/fairlead"
-	dropIn   = fairlead + "/dropin/v3" // of the module that stands for the official client
+	dropIn   = fairlead + "/dropin/v3" // the module that replaces the official client
 	wireAPI  = "go.etcd.io/etcd/api/v3"
 	server   = "go.etcd.io/etcd/server/v3"
 
-	// serverSince is the first server that goes with the wire API that the drop-in lifts it to.
+	// serverSince is the first server that fits the wire API which the drop-in requires.
 	serverSince = "v3.7.0"
 )
 
-// With says where a replacement takes Fairlead from.
+// With says which Fairlead a replacement uses.
 type With struct {
-	Version  string // of the drop-in module; "latest" is one too
+	Version  string // of the drop-in module, or "latest"
 	Checkout string // a directory with Fairlead's repository, instead of a version
 }
 
-// NewReplacement plans the change of a module that puts Fairlead under its program and all its
-// dependencies, whose imports stay: a replace in its go.mod, and what "go mod tidy" makes of that.
-// It asks the go command, which may have to download modules, and changes nothing yet.
+// NewReplacement plans the change of a module so that its program and all its dependencies use
+// Fairlead, with unchanged imports: a replace in its go.mod, and the result of "go mod tidy". It
+// runs the go command, which may have to download modules, and changes nothing yet.
 func NewReplacement(ctx context.Context, dir string, with With) (*Plan, error) {
 	m, err := readModule(dir)
 	if err != nil {
@@ -75,7 +75,7 @@ func NewReplacement(ctx context.Context, dir string, with With) (*Plan, error) {
 	return p, m.nested(p)
 }
 
-// nested lists the modules further down, in which the replace does not act.
+// nested lists the modules further down, where the replace has no effect.
 func (m *module) nested(p *Plan) error {
 	return filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
 		name := d.Name()
@@ -91,7 +91,7 @@ func (m *module) nested(p *Plan) error {
 		if err != nil {
 			return err
 		}
-		// What its dependencies need only its go.sum tells.
+		// Only its go.sum shows what its dependencies need.
 		sum, err := os.ReadFile(filepath.Join(filepath.Dir(path), "go.sum"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -110,7 +110,7 @@ func (p *Plan) change(path string, old, now []byte) {
 	}
 }
 
-// module is somebody's, before the change.
+// module is a user's module, before the change.
 type module struct {
 	dir      string
 	mod, sum []byte // go.mod and go.sum; sum is nil if there is none
@@ -138,7 +138,7 @@ func readModule(dir string) (*module, error) {
 	return m, nil
 }
 
-// above says where the module begins that a directory is in.
+// above ends an error with the root of the module that a directory belongs to, if there is one.
 func above(dir string) string {
 	dir, err := filepath.Abs(dir)
 	for err == nil && filepath.Dir(dir) != dir {
@@ -150,7 +150,7 @@ func above(dir string) string {
 	return ""
 }
 
-// refuse says what stands in go.mod that a replace cannot be added to.
+// refuse returns an error if go.mod has lines to which a replace cannot be added.
 func (m *module) refuse() error {
 	if m.file.Module.Mod.Path == official {
 		return fmt.Errorf("%s is %s itself", m.dir, official)
@@ -183,7 +183,7 @@ func (m *module) refuse() error {
 	return nil
 }
 
-// isDropIn reports whether a module is replaced by ours, which may change.
+// isDropIn reports whether a module is replaced by ours already, which may change.
 func (m *module) isDropIn(r *modfile.Replace) bool {
 	if r.New.Version != "" {
 		return r.New.Path == dropIn
@@ -195,7 +195,7 @@ func (m *module) isDropIn(r *modfile.Replace) bool {
 	return modulePath(dir) == official && modulePath(filepath.Dir(dir)) == fairlead
 }
 
-// modulePath is the path of the module in a directory, "" if there is none.
+// modulePath returns the path of the module in a directory, "" if there is none.
 func modulePath(dir string) string {
 	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {
@@ -207,7 +207,7 @@ func modulePath(dir string) string {
 // replace changes m.file.
 func (m *module) replace(with With) error {
 	for _, r := range slices.Clone(m.file.Replace) {
-		if r.Old.Path == official && r.New.Version == "" { // of a checkout, to which another line belongs
+		if r.Old.Path == official && r.New.Version == "" { // a checkout, which needs another line too
 			if err := m.file.DropReplace(fairlead, ""); err != nil {
 				return err
 			}
@@ -220,7 +220,7 @@ func (m *module) replace(with With) error {
 	if modulePath(root) != fairlead || modulePath(filepath.Join(root, "dropin")) != official {
 		return fmt.Errorf("%s is no checkout of %s", root, fairlead)
 	}
-	if !filepath.IsAbs(root) { // from here, while go.mod says it from there
+	if !filepath.IsAbs(root) { // relative to the working directory, while go.mod needs it relative to itself
 		from, err := filepath.Abs(m.dir)
 		if err != nil {
 			return err
@@ -246,8 +246,8 @@ func (m *module) replace(with With) error {
 	return m.file.AddReplace(fairlead, "", local(root), "")
 }
 
-// older names the paths that the client had before it was a module of its own, if the module uses
-// one.
+// older ends an error with the path that the client had before it was a module of its own, if the
+// module uses that; otherwise it returns "".
 func (m *module) older() string {
 	for _, r := range m.file.Require {
 		if r.Mod.Path == "go.etcd.io/etcd" || r.Mod.Path == "github.com/coreos/etcd" {
@@ -260,7 +260,7 @@ func (m *module) older() string {
 	return ""
 }
 
-// looks lists what a person should know of this module.
+// looks lists what a person should know about this module.
 func (m *module) looks(p *Plan, after *modfile.File, space string) {
 	path := m.file.Syntax.Name
 	if m.file.Go == nil || semver.Compare("v"+m.file.Go.Version, "v"+after.Go.Version) < 0 {
@@ -287,7 +287,7 @@ func (m *module) looks(p *Plan, after *modfile.File, space string) {
 	}
 }
 
-// required is the version of a module that go.mod asks for, "" if it does not.
+// required returns the version of a module that go.mod requires, "" if it does not.
 func required(f *modfile.File, path string) string {
 	for _, r := range f.Require {
 		if r.Mod.Path == path {

@@ -12,8 +12,8 @@ import (
 
 const modHead = "module example.com/program\n\ngo 1.25.0\n\n"
 
-// userModule is a module whose program reaches the official client only through a dependency, which
-// go.mod has at a relative path.
+// userModule makes a module whose program uses the official client only through a dependency, to
+// which go.mod has a relative path.
 func userModule(t *testing.T) string {
 	t.Helper()
 	return write(t, map[string]string{
@@ -47,7 +47,7 @@ func goIn(t *testing.T, dir string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// TestReplacement: the client of a dependency becomes ours, and the program builds.
+// TestReplacement: a dependency uses our client, and the program builds.
 func TestReplacement(t *testing.T) {
 	dir := filepath.Join(userModule(t), "user")
 	plan := func() *Plan {
@@ -89,7 +89,7 @@ func TestReplacement(t *testing.T) {
 	}
 }
 
-// A path is relative to where the command runs, in go.mod to the module.
+// On the command line a path is relative to the working directory, in go.mod to the module.
 func TestReplacementRelativePath(t *testing.T) {
 	dir := filepath.Join(userModule(t), "user")
 	repository := checkout(t)
@@ -106,7 +106,7 @@ func TestReplacementRelativePath(t *testing.T) {
 	}
 }
 
-// TestNoReplacement: what cannot be done is said, and nothing is touched.
+// TestNoReplacement: an impossible replacement is an error, and nothing changes.
 func TestNoReplacement(t *testing.T) {
 	const uses = "package main\n\nimport _ \"" + official + "\"\n\nfunc main() {}\n"
 	mod := func(lines string) map[string]string {
@@ -171,7 +171,7 @@ func TestNoReplacement(t *testing.T) {
 	}
 }
 
-// TestReplacementLooks: what cannot be seen in the difference is listed.
+// TestReplacementLooks: effects that the difference does not show are listed.
 func TestReplacementLooks(t *testing.T) {
 	t.Setenv("GOWORK", "")
 	dir := write(t, map[string]string{
@@ -211,7 +211,8 @@ func TestReplacementIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestReplacementKeepsLineEnds: and names the modules further down that need one of their own.
+// TestReplacementKeepsLineEnds also checks that modules further down which need a replace of their
+// own are listed.
 func TestReplacementKeepsLineEnds(t *testing.T) {
 	top := userModule(t)
 	dir := filepath.Join(top, "user")

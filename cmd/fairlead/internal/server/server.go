@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// Spec is what a member needs to know. Its JSON form is how the demonstration tells its children.
+// Spec describes a member. The demonstration sends it to its children as JSON.
 type Spec struct {
 	Name       string
 	Dir        string // data directory
@@ -25,7 +25,7 @@ type Spec struct {
 	LogFile    string
 	LogLevel   string // "info" if empty
 	LogStderr  bool   // log to standard error too
-	NoFsync    bool   // for data that are thrown away
+	NoFsync    bool   // for data that are not kept
 
 	HeartbeatMS, ElectionMS uint // etcd's defaults if zero
 }
@@ -95,16 +95,16 @@ func (m *Member) WaitReady(ctx context.Context) error {
 	}
 }
 
-// Err gives the error that ends the member by itself.
+// Err returns a channel for the error that ends the member by itself.
 func (m *Member) Err() <-chan error { return m.etcd.Err() }
 
-// closeGrace is how long Stop waits for clients to let go. Etcd gives them seven seconds, which a
-// watch uses up: it never ends by itself.
+// closeGrace is how long Stop waits for clients to close their connections. Etcd gives them seven
+// seconds, and watches use all of it, since they never end by themselves.
 const closeGrace = 500 * time.Millisecond
 
-// Stop ends the member; when it returns the data are complete and closed. It does not look for a
-// new leader first, which takes seconds, and in vain when all members end together. Connections of
-// clients that hold on are left to the end of the process, so Stop is for processes that end.
+// Stop ends the member; when it returns, the data are complete and closed. It does not transfer the
+// leadership first, which takes seconds, and is useless when all members end together. Connections
+// that clients keep open last until the process ends, so Stop is for processes that end.
 func (m *Member) Stop() {
 	m.etcd.Server.HardStop()
 	closed := make(chan struct{})
@@ -120,11 +120,11 @@ func (m *Member) Stop() {
 	}
 }
 
-// FreeAddr finds a free address on loopback and keeps it until release is called, right before its
-// use.
+// FreeAddr finds a free address on loopback and reserves it until release is called, right before
+// its use.
 func FreeAddr() (addr string, release func(), err error) { return reserve("127.0.0.1:0") }
 
-// ReserveAddr is FreeAddr for a certain address; it fails if somebody listens there.
+// ReserveAddr is FreeAddr for a given address; it fails if another program listens there.
 func ReserveAddr(addr string) (release func(), err error) {
 	_, release, err = reserve(addr)
 	return release, err

@@ -1,5 +1,5 @@
-// Package top is the model behind "fairlead top": it takes what is observed of a cluster, turns it
-// into rates and renders it for a terminal of any size. It has no clock and no connection.
+// Package top is the model behind "fairlead top": it gets observations of a cluster, turns them
+// into rates and renders them for a terminal of any size. It has no clock and no connection.
 package top
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/fairlead-go/fairlead/cmd/fairlead/internal/columns"
 )
 
-// Member is what one member said of itself.
+// Member is a member's own report of its status.
 type Member struct {
 	Name     string
 	Endpoint string
 	Leader   bool
 	Learner  bool
 	Version  string
-	Took     time.Duration // of the request
+	Took     time.Duration // the time that the request took
 	DB       int64         // bytes
 	Quota    int64         // bytes; 0 if unknown
 	Revision int64
@@ -39,19 +39,19 @@ type Model struct {
 	members []Member
 	at      time.Time
 
-	requests, changes float64   // each second, for the whole cluster
-	history           []float64 // of changes, the latest last
+	requests, changes float64   // per second, for the whole cluster
+	history           []float64 // of changes, the latest at the end
 
 	seconds [window]map[string]int64 // changes of each prefix; a ring by second
-	second  int64                    // the latest of them
+	second  int64                    // the latest second
 	total   int64
-	note    string // why changes are not counted; "" if they are
+	note    string // the reason why changes are not counted; "" if they are
 }
 
-// New returns a model that counts prefixes of so many parts, which end with a slash.
+// New returns a model that counts prefixes of depth parts, which end with a slash.
 func New(depth int) *Model { return &Model{depth: max(depth, 1)} }
 
-// Status takes what the members said at a time.
+// Status adds the members' reports at a time.
 func (m *Model) Status(at time.Time, members []Member) {
 	slices.SortFunc(members, func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Endpoint, b.Endpoint))
@@ -92,7 +92,7 @@ func (m *Model) Change(at time.Time, key string) {
 	m.total++
 }
 
-// roll empties the seconds that have passed.
+// roll clears the counts of seconds that have passed.
 func (m *Model) roll(now int64) {
 	if now-m.second > window {
 		m.second = now - window
@@ -103,12 +103,12 @@ func (m *Model) roll(now int64) {
 	}
 }
 
-// prefix is the first parts of a key, without its last one: a key is no prefix. It is empty for a
-// key of one part.
+// prefix returns the first parts of a key without its last one, since a key is not a prefix. It is
+// empty for a key of one part.
 func (m *Model) prefix(key string) string {
 	end := 0
 	for range m.depth {
-		// A slash at the very beginning is no part of its own.
+		// A slash at the very beginning does not begin a new part.
 		from := end
 		if from == 0 && strings.HasPrefix(key, "/") {
 			from = 1
@@ -122,16 +122,16 @@ func (m *Model) prefix(key string) string {
 	return key[:end]
 }
 
-// Note says why changes are not counted, or not any more; "" if they are.
+// Note sets the reason why changes are not counted, or not any more; "" if they are.
 func (m *Model) Note(s string) { m.note = s }
 
-// Hot is a prefix and its changes each second. The prefix is empty for keys without a slash.
+// Hot is a prefix and its changes per second. The prefix is empty for keys without a slash.
 type Hot struct {
 	Prefix string
 	Rate   float64
 }
 
-// Hottest are the prefixes with the most changes in the last seconds.
+// Hottest returns the prefixes with the most changes in the last seconds.
 func (m *Model) Hottest(now time.Time) []Hot {
 	m.roll(now.Unix())
 	sum := make(map[string]int64)
@@ -150,8 +150,7 @@ func (m *Model) Hottest(now time.Time) []Hot {
 	return list
 }
 
-// Render draws the model on lines of at most width columns, height of them at most; 0 is no
-// bound.
+// Render draws the model on at most height lines of at most width columns; 0 means no limit.
 func (m *Model) Render(now time.Time, width, height int) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -217,7 +216,7 @@ func (m *Model) Render(now time.Time, width, height int) []string {
 	return lines
 }
 
-// printable makes bytes of others harmless for a terminal.
+// printable escapes bytes of keys that would harm a terminal.
 func printable(s string) string {
 	harmful := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 	if !strings.ContainsFunc(s, harmful) {
@@ -255,7 +254,7 @@ func bytes(n int64) string {
 	return fmt.Sprintf("%.3g %s", v, unit)
 }
 
-// sparkline draws the last values, as many as there is room for.
+// sparkline draws the last values, as many as fit.
 func sparkline(values []float64, width int) string {
 	if width < 1 || len(values) == 0 {
 		return ""

@@ -39,7 +39,7 @@ func TestRates(t *testing.T) {
 	if m.changes != 10 || m.requests != 50 {
 		t.Errorf("%v changes, %v requests each second", m.changes, m.requests)
 	}
-	m.Status(begin.Add(3*time.Second), members(5, 5)) // restored: nothing negative
+	m.Status(begin.Add(3*time.Second), members(5, 5)) // the member was restored: no rate may be negative
 	if m.changes != 10 || m.requests != 50 {
 		t.Errorf("%v changes, %v requests each second", m.changes, m.requests)
 	}
