@@ -99,7 +99,7 @@ func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // also of a process that its parent has not collected yet
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // also if its parent has not collected it yet
 	if err != nil {
 		return true
 	}

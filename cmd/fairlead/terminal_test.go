@@ -451,7 +451,7 @@ func TestInteractiveOnTerminal(t *testing.T) {
 	p.finish(130)
 }
 
-// Beside a server that starts, a command waits for it, as etcdctl does, and says so on a terminal.
+// A command waits for a server that is starting, as etcdctl does, and reports so on a terminal.
 func TestWaitsForStartingServer(t *testing.T) {
 	real := server(t)
 	way := slow(t, real)
