@@ -6,16 +6,16 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// accessMost users or roles are asked for one by one.
+// accessMost is how many users or roles are read one by one.
 const accessMost = 200
 
-// accessList is users and roles.
+// accessList is the users and roles.
 type accessList struct {
 	Enabled bool   `json:"enabled"`
-	User    string `json:"user,omitempty"` // who asks
-	Users   []user `json:"users"`          // those that this user may see
+	User    string `json:"user,omitempty"` // the user of the session
+	Users   []user `json:"users"`          // those that this user may list
 	Roles   []role `json:"roles"`          //
-	Limited string `json:"limited"`        // why that is not all
+	Limited string `json:"limited"`        // the reason why that is not all
 	More    bool   `json:"more,omitempty"` // there are more
 }
 
@@ -44,7 +44,7 @@ func getAccess(r *request) (any, error) {
 		if !refused(err) {
 			return nil, err
 		}
-		a.Enabled = true // who is refused to know is refused by it
+		a.Enabled = true // a refusal shows that authentication is on
 	} else {
 		a.Enabled = status.Enabled
 	}
@@ -53,7 +53,7 @@ func getAccess(r *request) (any, error) {
 		if !refused(err) {
 			return nil, err
 		}
-		// Only root may list; everybody may look at themselves.
+		// Only root may list all; every user may read their own entry.
 		a.Limited = err.Error()
 		names = nil
 		if a.User != "" {

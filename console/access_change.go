@@ -11,14 +11,14 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// accessChange is something to change about users and roles. A page asks for its plan, shows it,
-// and sends it back with the revision of users and roles that the plan was made of. etcd has no
-// condition for that: what somebody else changes at that very moment is not noticed.
+// accessChange is a change of users and roles. A page requests its plan, shows it, and sends the
+// change back with the revision of users and roles that the plan is based on. etcd has no condition
+// for that: a change by another client at that very moment goes unnoticed.
 type accessChange struct {
 	Action   string      `json:"action"`
 	User     string      `json:"user,omitempty"`
 	Role     string      `json:"role,omitempty"`
-	Password string      `json:"password,omitempty"` // "" for a user who comes with a certificate
+	Password string      `json:"password,omitempty"` // "" for a user who signs in with a certificate
 	May      *permission `json:"may,omitempty"`
 	Seen     uint64      `json:"seen,omitempty"`
 }
@@ -34,12 +34,12 @@ type accessPlan struct {
 	do                    func(context.Context, clientv3.Auth) error
 }
 
-// accessState is what a plan is made of.
+// accessState is the state that a plan is based on.
 type accessState struct {
 	enabled  bool
 	revision uint64
-	own      string              // who asks
-	users    map[string][]string // their roles
+	own      string              // the user of the session
+	users    map[string][]string // their roles, by user
 	roles    map[string][]permission
 }
 
@@ -68,10 +68,10 @@ func lookAtAccess(ctx context.Context, r *request) (*accessState, error) {
 	return st, nil
 }
 
-// know reads what a change is about.
+// know reads the users and roles that a change is about.
 func (st *accessState) know(ctx context.Context, auth clientv3.Auth, ch *accessChange) error {
 	for name := range st.users {
-		// Who has a role that goes is told; that takes looking at all.
+		// The plan lists the users of a role that is deleted, so all users have to be read.
 		if name != ch.User && (ch.Action != "role-delete" || len(st.users) > accessMost) {
 			continue
 		}
@@ -91,7 +91,7 @@ func (st *accessState) know(ctx context.Context, auth clientv3.Auth, ch *accessC
 	return nil
 }
 
-// permissions are those of a role as pages see them.
+// permissions returns a role's permissions in the form that pages show.
 func permissions(got *clientv3.AuthRoleGetResponse) []permission {
 	all := []permission{}
 	for _, p := range got.Perm {
@@ -103,7 +103,7 @@ func permissions(got *clientv3.AuthRoleGetResponse) []permission {
 // has reports whether a user has a role.
 func (st *accessState) has(user, role string) bool { return slices.Contains(st.users[user], role) }
 
-// String is a permission in words.
+// String describes a permission in words.
 func (p permission) String() string {
 	what := map[string]string{"READ": "read ", "WRITE": "write ", "READWRITE": "read and write "}[p.Type]
 	key, end := auditOf(p.Key), string(p.End)
@@ -120,7 +120,7 @@ func (p permission) String() string {
 	return what + "from " + key + " up to, without, " + auditOf(p.End)
 }
 
-// granted is some permissions in words.
+// granted describes permissions in words.
 func granted(all []permission) string {
 	var words []string
 	for _, p := range all[:min(10, len(all))] {
@@ -141,7 +141,7 @@ var accessPlanners = map[string]func(*accessPlan, *accessState, *accessChange) e
 	"role-add": planRoleAdd, "role-delete": planRoleDelete, "role-grant": planRoleGrant, "role-revoke": planRoleRevoke,
 }
 
-// planAccess says what a change would do, or why it is not done. It asks nobody.
+// planAccess returns the plan of a change, or the reason why it is refused. It makes no requests.
 func planAccess(ch *accessChange, st *accessState) (*accessPlan, error) {
 	p := &accessPlan{Seen: st.revision}
 	planner, ok := accessPlanners[ch.Action]
@@ -167,7 +167,7 @@ func planAccess(ch *accessChange, st *accessState) (*accessPlan, error) {
 	return p, nil
 }
 
-// named refuses names that nobody could type again.
+// named refuses names that a user could not type again.
 func named(kind, name string) error {
 	if name == "" || strings.TrimSpace(name) != name || len(name) > 200 || strings.ContainsAny(name, ":\x00\n\r\t") {
 		return badRequest(
@@ -326,7 +326,7 @@ func planRoleDelete(p *accessPlan, st *accessState, ch *accessChange) error {
 	return nil
 }
 
-// readPermission is what a change is about.
+// readPermission reads the permission that a change is about.
 func readPermission(ch *accessChange) (kind authpb.Permission_Type, err error) {
 	if ch.May == nil || len(ch.May.Key) == 0 {
 		return 0, badRequest("a key or the beginning of keys is needed; \\x00 and an end of \\x00 are all keys")
@@ -407,7 +407,7 @@ func readAccessChange(ctx context.Context, r *request) (*accessChange, *accessPl
 	return ch, p, err
 }
 
-// postAccessPlan shows what a change would do.
+// postAccessPlan shows the plan of a change.
 func postAccessPlan(r *request) (any, error) {
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
@@ -415,7 +415,7 @@ func postAccessPlan(r *request) (any, error) {
 	return p, err
 }
 
-// postAccess makes a change, if users and roles still are as its plan saw them.
+// postAccess makes a change, if users and roles are still the same as in its plan.
 func postAccess(r *request) (any, error) {
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()

@@ -14,33 +14,32 @@ import (
 )
 
 const (
-	// auditMost changes are kept in memory, the latest ones.
+	// auditMost is how many changes are kept in memory, the latest ones.
 	auditMost = 500
-	// auditText bytes of a value go into the log.
+	// auditText is how many bytes of a value are logged.
 	auditText = 1 << 10
 )
 
-// Outcome says how far a change is.
+// Outcome is the state of a change.
 type Outcome string
 
 const (
-	// Asked: it is about to be sent.
+	// Asked: the change is about to be sent.
 	Asked Outcome = "asked"
-	// Done: it was made.
+	// Done: the change was made.
 	Done Outcome = "done"
-	// Failed: it was not made, or not as a whole.
+	// Failed: the change was not made, or only in part.
 	Failed Outcome = "failed"
-	// Unknown: etcd did not say whether it was made.
+	// Unknown: etcd did not answer whether the change was made.
 	Unknown Outcome = "unknown"
 )
 
-// Change is what somebody changed, or tried to change, through a console. Keys and values are text
-// in which everything that is not graphic is escaped as in Go, of long ones the beginning and the
-// length.
+// Change is a change, or an attempt to make one, through a console. Keys and values are text with
+// all characters that are not graphic escaped as in Go; long ones are cut off, with their length.
 type Change struct {
-	ID      int64     `json:"id"` // counts from the console's start
+	ID      int64     `json:"id"` // the number of the change since the console's start
 	Time    time.Time `json:"time"`
-	User    string    `json:"user,omitempty"` // "" for who has the token, and in an open console
+	User    string    `json:"user,omitempty"` // "" for sessions with the token, and in an open console
 	From    string    `json:"from"`           // the address that the request came from
 	Cluster string    `json:"cluster"`        // see WithName
 	Action  string    `json:"action"`
@@ -51,28 +50,28 @@ type Change struct {
 	Error   string    `json:"error,omitempty"`
 }
 
-// AuditFunc records a change. It is called before the change is sent, with Asked, and a second time
-// with what came of it; from several goroutines at once. If the first call fails the change is
+// AuditFunc records a change. It is called with Asked before the change is sent, and a second time
+// with the outcome; several goroutines may call it at once. If the first call fails, the change is
 // refused.
 type AuditFunc func(Change) error
 
-// WithAudit says who records changes.
+// WithAudit sets the function that records changes.
 func WithAudit(f AuditFunc) Option { return func(c *Console) { c.audit.record = f } }
 
-// WithName is what the cluster is called where somebody is about to change it; its endpoints if not
-// given.
+// WithName sets the name of the cluster that users see before they change it; without it they see
+// its endpoints.
 func WithName(cluster string) Option { return func(c *Console) { c.name = cluster } }
 
-// audit keeps the latest changes and hands all of them on.
+// audit keeps the latest changes and passes all of them on.
 type audit struct {
-	record AuditFunc // nil if nobody does
+	record AuditFunc // nil without WithAudit
 
 	mu   sync.Mutex // guards what follows
 	last int64
-	kept []Change // the latest last
+	kept []Change // the latest at the end
 }
 
-// note keeps a change in place of what was kept of it, and records it.
+// note keeps a change in place of its earlier state, and records it.
 func (a *audit) note(ch *Change) error {
 	a.mu.Lock()
 	if ch.ID == 0 {
@@ -93,7 +92,8 @@ func (a *audit) note(ch *Change) error {
 	return a.record(*ch)
 }
 
-// begin records what a request is about to do. Without it nothing may be done.
+// begin records the change that a request is about to make. If that fails, the change must not be
+// made.
 func (r *request) begin(action, target string) error {
 	c := r.session.owner.c
 	r.change = &Change{
@@ -118,7 +118,7 @@ func (r *request) begin(action, target string) error {
 	return nil
 }
 
-// end records what came of what the request began, if it began something.
+// end records the outcome of the request's change, if it began one.
 func (r *request) end(err error) {
 	ch := r.change
 	if ch == nil {
@@ -128,16 +128,16 @@ func (r *request) end(err error) {
 	ch.Outcome = Done
 	if err != nil {
 		ch.Outcome, ch.Error = Failed, auditOf([]byte(err.Error()))
-		var own *apiError // a refusal of ours, or what we made of etcd's error
+		var own *apiError // our own refusal, or etcd's error in our form
 		if errors.As(err, &own) && own.Code == outcomeUnknown || own == nil && clientv3.OutcomeUnknown(err) {
 			ch.Outcome = Unknown
 		}
 	}
-	_ = r.session.owner.c.audit.note(ch) // the first line is there, and the change is made
+	_ = r.session.owner.c.audit.note(ch) // the change is made, and its first line is recorded
 }
 
-// blame tells whoever lost against another change who made the latest one of the same target
-// through this console. Others may have changed it too, past the console.
+// blame adds to a conflict who made the latest change of the same target through this console.
+// Other clients may have changed it too.
 func (r *request) blame(err error) error {
 	var own *apiError
 	if r.change == nil || !errors.As(err, &own) || own.Code != "conflict" {
@@ -153,7 +153,7 @@ func (r *request) blame(err error) error {
 	return &c
 }
 
-// latest says who made the latest change of some kind, "" if nobody did.
+// latest returns who made the latest change that matches, "" if there is none.
 func (a *audit) latest(is func(*Change) bool) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -170,7 +170,7 @@ func (a *audit) latest(is func(*Change) bool) string {
 	return ""
 }
 
-// auditOf is a key or a value in the log.
+// auditOf returns a key or a value as the log shows it.
 func auditOf(b []byte) string {
 	q := strconv.QuoteToGraphic(string(b[:min(auditText, len(b))]))
 	q = strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
@@ -180,7 +180,7 @@ func auditOf(b []byte) string {
 	return q
 }
 
-// clusterName is what the cluster is called.
+// clusterName returns the cluster's name.
 func (c *Console) clusterName() string {
 	if c.name != "" {
 		return c.name
@@ -192,17 +192,17 @@ func (c *Console) clusterName() string {
 	return strings.Join(all, ", ")
 }
 
-// changeList is what was changed, the latest first.
+// changeList is the changes, the latest first.
 type changeList struct {
 	Changes []Change `json:"changes"`
 	Own     bool     `json:"own"` // only those of the user who asks
 }
 
-// getAudit shows users of etcd what they changed themselves, since they may not see what others
-// wrote; root and who has the token all.
+// getAudit shows users of etcd their own changes, since they may not see the values that others
+// wrote. Root and sessions with the token see all.
 func getAudit(r *request) (any, error) { return changesFor(r), nil }
 
-// changesFor is what who asks may see of the changes.
+// changesFor returns the changes that the request's user may see.
 func changesFor(r *request) *changeList {
 	user := r.session.user
 	list := &changeList{Changes: []Change{}, Own: user != "" && user != "root"}

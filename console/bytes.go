@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// fromBase64 takes both alphabets, with padding or without.
+// fromBase64 accepts both alphabets, with padding or without.
 func fromBase64(s string) ([]byte, error) {
 	s = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(s), "=")
 	return base64.RawStdEncoding.DecodeString(s)
 }
 
-// prefixEnd is the first key after all that begin with a prefix; "\x00", etcd's word for "to the
-// end", if there is none.
+// prefixEnd returns the first key after all that begin with a prefix; if there is none, "\x00",
+// which means the end of the key space in etcd.
 func prefixEnd(prefix string) string {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] < 0xff {
@@ -26,7 +26,7 @@ func prefixEnd(prefix string) string {
 	return "\x00"
 }
 
-// worthGzip is from where compressing an answer saves more than it costs, in bytes.
+// worthGzip is the size, in bytes, from which compressing an answer saves more than it costs.
 const worthGzip = 4 << 10
 
 func acceptsGzip(r *http.Request) bool {

@@ -16,11 +16,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// callTimeout bounds what one request asks of etcd. Long enough for an election, short enough that
-// a page says what is wrong while somebody still looks at it.
+// callTimeout bounds the calls to etcd for one request. It is long enough for an election, and
+// short enough that a page shows an error while the user is still looking.
 const callTimeout = 5 * time.Second
 
-// ErrNoWayIn: a console was made with none of [WithToken], [WithLogin] and [WithOpenAccess].
+// ErrNoWayIn: New has none of [WithToken], [WithLogin] and [WithOpenAccess].
 var ErrNoWayIn = errors.New("console: it is not set who may use it: give WithToken, WithLogin or WithOpenAccess")
 
 // Console is the web console of one cluster, an http.Handler. It is made by New and safe for
@@ -32,35 +32,35 @@ type Console struct {
 	token    string
 	login    LoginFunc
 	hosts    map[string]bool
-	base     string      // what URLs begin with, "/" or "/.../"
-	history  string      // the file of the past, "" for none
+	base     string      // the beginning of all URLs, "/" or "/.../"
+	history  string      // the file of the overview's past, "" without one
 	metrics  bool        // they may be read
-	secure   *tls.Config // for that
+	secure   *tls.Config // for reading them
 
 	pages    *scrape.Reader // nil without metrics
-	common   sampler        // for all who use the console's own client
+	common   sampler        // for all sessions that use the console's own client
 	examiner examiner
-	known    struct { // of the members, from whoever said it last
+	known    struct { // the members, as last listed for any user
 		sync.Mutex
 		names, urls map[string]string
 	}
-	cookie   string // the session cookie's name; one per console, since cookies do not know ports
+	cookie   string // the session cookie's name; one per console, since cookies do not distinguish ports
 	sessions sessions
-	attempts limiter // failed ones, to get in
+	attempts limiter // failed attempts to sign in
 	streams  shares
 	calls    shares
 	audit    audit
 	tickets  tickets
 	turns    turns
-	// operating is held by the one operation that runs.
+	// operating is held by the operation that is running: there is only one at a time.
 	operating sync.Mutex
 	name      string // of the cluster
 	group     *worker.Group
 	mux       *http.ServeMux
 }
 
-// New makes a console that works through a client, which stays the caller's. It fails with
-// [ErrNoWayIn] if no option says who may use it.
+// New makes a console that uses a client, which the caller still owns. It fails with [ErrNoWayIn]
+// if no option says who may use the console.
 func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	c := &Console{
 		client:  client,
@@ -95,8 +95,8 @@ func New(client *clientv3.Client, opts ...Option) (*Console, error) {
 	return c, nil
 }
 
-// Close ends the streams and sessions. Requests that come later are refused. The client given to
-// New stays open.
+// Close ends the streams and sessions. Later requests are refused. The client given to New stays
+// open.
 func (c *Console) Close() error {
 	c.group.Cancel()
 	c.sessions.close()
@@ -145,7 +145,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mux.ServeHTTP(w, &r2)
 }
 
-// routes is what the console answers to.
+// routes returns the handler of all paths.
 func (c *Console) routes() *http.ServeMux {
 	m := http.NewServeMux()
 	m.Handle("GET /{$}", c.page())

@@ -1,7 +1,7 @@
 package console
 
-// What operators say of a service: weights, drains and the split of its calls. All of it is shown
-// before it is changed, and changed only if it still is what was shown.
+// Operators' overrides of a service: weights, drains and the split of its calls. Each change is
+// shown before it is made, and made only if the state that it changes is still the one shown.
 
 import (
 	"context"
@@ -19,26 +19,26 @@ import (
 // part is a part of a split.
 type part struct {
 	Filter  discovery.Filter `json:"filter"`
-	Percent float64          `json:"percent"` // as it was asked for
-	// as it is: parts without an instance that takes calls give theirs to the others
+	Percent float64          `json:"percent"` // as the operator set it
+	// the actual share: parts without an instance that takes calls leave theirs to the others
 	Share     float64 `json:"share"`
-	Instances int     `json:"instances"` // that take calls
+	Instances int     `json:"instances"` // those that take calls
 }
 
-// own is what an instance says of itself where operators say something else.
+// own has an instance's own values that operators override.
 type own struct {
 	Weight   int  `json:"weight"`
 	Draining bool `json:"draining"`
 }
 
-// absent is what operators say of an instance that is not there.
+// absent has the overrides of an instance that is not registered.
 type absent struct {
 	ID string `json:"id"`
 	discovery.Override
 }
 
-// control shows a service as operators have it: what they say of each instance, and of those that
-// are not there.
+// control applies the operators' overrides to a service, and lists those of instances that are not
+// registered.
 func (s *service) control(ctl *discovery.Control) {
 	there := make(map[string]bool, len(s.Instances))
 	for i := range s.Instances {
@@ -59,8 +59,8 @@ func (s *service) control(ctl *discovery.Control) {
 	s.Parts = shareOut(s.Instances, ctl.Split)
 }
 
-// shareOut says how many of the calls, in percent, each instance gets from those who follow the
-// split and the weights, and what that makes of the parts of the split.
+// shareOut computes the percentage of the calls that each instance gets from clients that use the
+// split and the weights, and from that the shares of the split's parts.
 func shareOut(list []instance, split discovery.Split) []part {
 	takes := func(f discovery.Filter, in *instance) bool { return !in.Draining && f.Matches(in.Instance) }
 	give := func(f discovery.Filter, share float64) {
@@ -96,7 +96,7 @@ func shareOut(list []instance, split discovery.Split) []part {
 		parts = append(parts, p)
 	}
 	if live == 0 {
-		give("", 100) // nobody takes their part, or there is no split: all get some
+		give("", 100) // no part has instances, or there is no split: all get some
 		return parts
 	}
 	for i := range parts {
@@ -108,27 +108,27 @@ func shareOut(list []instance, split discovery.Split) []part {
 	return parts
 }
 
-// proposal is a change to what operators say of a service: of one of its instances, or with Split
-// given how its calls are split.
+// proposal is a change of the operators' overrides for a service: for one of its instances, or with
+// Split for the split of its calls.
 type proposal struct {
 	Records, Base, Service string
 	ID                     string
-	Weight                 *int      // 0 for the instance's own
+	Weight                 *int      // 0 for the instance's own weight
 	Drain                  *bool     //
-	Split                  *[]string // as ParseSplit takes it; empty for none
-	// Seen is what was shown to whoever confirms it: see stand.
+	Split                  *[]string // in the form of ParseSplit; empty for no split
+	// Seen is the state that the user has seen and confirms: see stand.
 	Seen string
 }
 
-// prospect is what a proposal would make of a service.
+// prospect is the state of a service after a proposal.
 type prospect struct {
-	Seen     string   `json:"seen"` // to be sent back
+	Seen     string   `json:"seen"` // to be sent back with the proposal
 	Before   service  `json:"before"`
 	After    service  `json:"after"`
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// stand is what operators say of what a proposal is about, as it is shown and recorded.
+// stand returns the overrides that a proposal changes, as they are shown and recorded.
 func (in *proposal) stand(ctl *discovery.Control) string {
 	if in.Split != nil {
 		return ctl.Split.String()
@@ -140,7 +140,7 @@ func (in *proposal) stand(ctl *discovery.Control) string {
 	return string(text)
 }
 
-// apply changes what operators say.
+// apply makes the change in a control record.
 func (in *proposal) apply(ctl *discovery.Control) error {
 	if in.Split != nil {
 		split, err := discovery.ParseSplit(*in.Split...)
@@ -158,7 +158,7 @@ func (in *proposal) apply(ctl *discovery.Control) error {
 	return ctl.Validate()
 }
 
-// what says what a proposal is about, for the log.
+// what names the change of a proposal for the log.
 func (in *proposal) what() (action, target string) {
 	switch {
 	case in.Split != nil:
@@ -185,7 +185,7 @@ func readProposal(r *request) (*proposal, error) {
 	return in, nil
 }
 
-// postProspect says what a proposal would do. It changes nothing.
+// postProspect shows the effect of a proposal. It changes nothing.
 func postProspect(r *request) (any, error) {
 	in, err := readProposal(r)
 	if err != nil {
@@ -213,7 +213,7 @@ func postProspect(r *request) (any, error) {
 	return p, nil
 }
 
-// find is a copy of a service, without instances if it is not there.
+// find returns a copy of a service, without instances if it is not registered.
 func (list *serviceList) find(name string) service {
 	for _, s := range list.Services {
 		if s.Name == name {
@@ -224,7 +224,7 @@ func (list *serviceList) find(name string) service {
 	return service{Name: name, Instances: []instance{}}
 }
 
-// warn says what those who confirm should know.
+// warn adds warnings for the user who confirms.
 func (p *prospect) warn(in *proposal) {
 	up, starved := 0, []string(nil)
 	for _, i := range p.After.Instances {
@@ -253,7 +253,7 @@ func (p *prospect) warn(in *proposal) {
 	}
 }
 
-// postControl does what a proposal says, if what it changes is what was shown.
+// postControl makes the change of a proposal, if the state that it changes is still the one shown.
 func postControl(r *request) (any, error) {
 	in, err := readProposal(r)
 	if err != nil {
@@ -279,7 +279,7 @@ func postControl(r *request) (any, error) {
 	return nil, nonsense(err)
 }
 
-// nonsense makes a refusal of discovery's one for pages; others stay.
+// nonsense turns a refusal of discovery into one for pages; it leaves other errors unchanged.
 func nonsense(err error) error {
 	if errors.Is(err, discovery.ErrInvalid) || errors.Is(err, discovery.ErrReadOnly) {
 		return badRequest(err.Error())
@@ -287,8 +287,8 @@ func nonsense(err error) error {
 	return err
 }
 
-// override shows the instances as followers of the services see them. Who may not read what
-// operators say sees them as they are.
+// override shows the instances as their followers see them. For users who may not read the
+// overrides, it shows the instances' own values.
 func (list *serviceList) override(ctx context.Context, c *clientv3.Client) error {
 	controls, err := discovery.ReadControls(ctx, c)
 	if err != nil {

@@ -11,27 +11,28 @@ import (
 
 const (
 	previewKeys = 100
-	// deleteChunk keys are deleted in one transaction: what a server does in a few milliseconds.
+	// deleteChunk is how many keys one transaction deletes: a server does that in a few
+	// milliseconds.
 	deleteChunk = 1000
 	// deleteTime bounds a deletion of many keys.
 	deleteTime = 2 * time.Minute
 )
 
-// target is what is to be deleted: a key, or all keys that begin with it.
+// target is what a deletion is about: a key, or all keys that begin with it.
 type target struct {
 	Key    []byte `json:"key"`
 	Prefix bool   `json:"prefix"`
-	// Revision is that of the preview, Count what it counted.
+	// Revision is the preview's revision, Count the number of keys in it.
 	Revision int64 `json:"revision"`
 	Count    int64 `json:"count"`
-	// Typed is the prefix once more, for more than previewKeys keys.
+	// Typed is the prefix once more; it is needed for more than previewKeys keys.
 	Typed []byte `json:"typed,omitempty"`
-	// Keys are single ones that go together, with the revisions that they were seen at, in place of
-	// Key.
+	// Keys replaces Key: single keys that are deleted together, with the revisions at which they
+	// were shown.
 	Keys []marked `json:"keys,omitempty"`
 }
 
-// marked is a key of several.
+// marked is one of several keys.
 type marked struct {
 	Key []byte `json:"key"`
 	Mod int64  `json:"mod"`
@@ -44,7 +45,7 @@ func (t *target) options(more ...clientv3.OpOption) []clientv3.OpOption {
 	return more
 }
 
-// preview is what a deletion would delete, as of a revision.
+// preview is the keys that a deletion would delete, as of a revision.
 type preview struct {
 	Revision int64   `json:"revision"`
 	Count    int64   `json:"count"`
@@ -93,16 +94,16 @@ func look(ctx context.Context, kv clientv3.KV, t *target, opts ...clientv3.OpOpt
 	return p, nil
 }
 
-// deletion is what a deletion did.
+// deletion is the result of a deletion.
 type deletion struct {
 	Deleted int64   `json:"deleted"`
-	Changed []found `json:"changed,omitempty"` // some of the keys that are not as they were previewed
+	Changed []found `json:"changed,omitempty"` // some of the keys that have changed since the preview
 
 	before []byte // the value of a single key
 }
 
-// postDelete deletes what was previewed and has not changed since. A change is noticed before
-// anything is deleted, except for one that comes while many keys are deleted chunk by chunk.
+// postDelete deletes the previewed keys if they have not changed since. A change is noticed before
+// any key is deleted, except for one during a deletion of many keys chunk by chunk.
 func postDelete(r *request) (any, error) {
 	t, err := readTarget(r)
 	if err != nil {
@@ -161,15 +162,15 @@ func postDelete(r *request) (any, error) {
 	return nil, e
 }
 
-// meant refuses a deletion of many keys unless their prefix was typed and this session has saved
-// them, so that they can be put back.
+// meant refuses a deletion of many keys unless the user has typed their prefix and this session has
+// exported them, so that they can be restored.
 func (t *target) meant(r *request) error {
 	if !t.Prefix {
 		return nil
 	}
 	ctx, cancel := r.limit(callTimeout)
 	defer cancel()
-	// The page may have counted wrong.
+	// The page's count may be wrong.
 	then, err := r.client.Get(ctx, string(t.Key), t.options(clientv3.WithCountOnly(), clientv3.WithRev(t.Revision))...)
 	switch {
 	case err != nil:
@@ -192,7 +193,7 @@ func (t *target) meant(r *request) error {
 	return nil
 }
 
-// deleteMarked deletes several keys, if none of them was changed since it was seen.
+// deleteMarked deletes several keys, if none of them has changed since it was shown.
 func deleteMarked(r *request, keys []marked) (any, error) {
 	if len(keys) > previewKeys {
 		return nil, badRequest(fmt.Sprintf("no more than %d keys can be deleted at once; delete more by their prefix",
@@ -229,7 +230,7 @@ func deleteMarked(r *request, keys []marked) (any, error) {
 		return d, nil
 	}
 	for i, one := range done.Responses {
-		now := int64(0) // it is gone
+		now := int64(0) // the key is deleted
 		if kvs := one.GetResponseRange().Kvs; len(kvs) > 0 {
 			now = kvs[0].ModRevision
 		}
@@ -240,7 +241,7 @@ func deleteMarked(r *request, keys []marked) (any, error) {
 	return nil, conflict("some keys have changed since they were marked; nothing was deleted", d)
 }
 
-// same is the condition that nothing among some keys was written after the preview.
+// same returns the condition that no key of a range was written after the preview.
 func same(cmp clientv3.Cmp, rev int64) clientv3.Cmp { return clientv3.Compare(cmp, "<", rev+1) }
 
 func (d *deletion) atOnce(ctx context.Context, kv clientv3.KV, t *target) (bool, error) {
@@ -301,13 +302,13 @@ func (d *deletion) inChunks(ctx context.Context, client *clientv3.Client, t *tar
 	return ok || err != nil, err
 }
 
-// refused says which keys have changed.
+// refused returns the refusal, with the keys that have changed.
 func (d *deletion) refused(ctx context.Context, kv clientv3.KV, t *target) error {
 	message := "keys have changed since the preview; nothing was deleted"
 	if d.Deleted > 0 {
 		message = "keys have changed since the preview; the rest was not deleted"
 	}
-	// One filtered by the server would be read whole there too.
+	// For this filter the server reads all keys of the target, as it would without it.
 	if p, err := look(ctx, kv, t, clientv3.WithMinModRev(t.Revision+1), clientv3.WithLimit(20)); err == nil {
 		d.Changed = p.Keys
 	}

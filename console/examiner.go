@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// healthEvery is how often it is looked for what is wrong while somebody would see it;
-	// healthIdle is it otherwise, so that it is known since when something is so.
+	// healthEvery is the time between two examinations while a page shows them; healthIdle is the
+	// time otherwise, so that the console knows when a problem began.
 	healthEvery = 5 * time.Second
 	healthIdle  = time.Minute
-	// healthLeast is between two looks, however much happens.
+	// healthLeast is the shortest time between two examinations.
 	healthLeast = time.Second
-	// healthWindow is what disks and elections are judged by.
+	// healthWindow is the period by which disks and elections are judged.
 	healthWindow = time.Minute
 )
 
-// examiner looks for what is wrong, once for all pages and users, and remembers. Its goroutine ends
-// with the console.
+// examiner examines the cluster, once for all pages and users, and remembers the findings. Its
+// goroutine ends with the console.
 type examiner struct {
 	c      *Console
-	soon   chan struct{} // the next look is due
+	soon   chan struct{} // the next examination is due
 	memory *memory
 
 	mu   sync.Mutex // guards what follows
@@ -38,7 +38,7 @@ func (e *examiner) init(c *Console, past *memory) {
 	c.group.Go(e.run)
 }
 
-// hurry makes the next look come at once.
+// hurry starts the next examination now.
 func (e *examiner) hurry() {
 	select {
 	case e.soon <- struct{}{}:
@@ -46,7 +46,7 @@ func (e *examiner) hurry() {
 	}
 }
 
-// subscribe returns a channel that always holds the latest look; cancel ends it.
+// subscribe returns a channel that always holds the latest findings; cancel ends it.
 func (e *examiner) subscribe(s *session) (latest <-chan *health, cancel func()) {
 	ch := make(chan *health, 1)
 	e.mu.Lock()
@@ -95,7 +95,7 @@ func (e *examiner) run(ctx context.Context) {
 	}
 }
 
-// look asks the cluster; nil if there is nobody as whom to ask.
+// look gathers the facts; nil if there is no client that may ask.
 func (e *examiner) look(ctx context.Context, recent []*doctor.Facts) (*doctor.Facts, error) {
 	client, done := e.asks()
 	if client == nil {
@@ -109,8 +109,8 @@ func (e *examiner) look(ctx context.Context, recent []*doctor.Facts) (*doctor.Fa
 	return doctor.Gather(clientv3.WithFailFast(ctx), client, o)
 }
 
-// asks is the client to ask with, that of somebody who is there: where only users get in, the
-// console's own may have no rights.
+// asks returns the client to use, if necessary that of a signed-in user: without a token or open
+// access the console's own client may have no permissions.
 func (e *examiner) asks() (client *clientv3.Client, done func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -132,7 +132,7 @@ func (e *examiner) asks() (client *clientv3.Client, done func()) {
 	return nil, nil
 }
 
-// rest waits for the next look; false if there is none.
+// rest waits for the next examination; it returns false if ctx ends first.
 func (e *examiner) rest(ctx context.Context, since time.Time) bool {
 	e.mu.Lock()
 	pause := healthIdle
@@ -158,14 +158,14 @@ func (e *examiner) rest(ctx context.Context, since time.Time) bool {
 	}
 }
 
-// publish hands out what was found.
+// publish sends the findings to all subscribers.
 func (e *examiner) publish(h *health) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last = h
 	for ch := range e.subs {
 		select {
-		case <-ch: // it was not taken
+		case <-ch: // the subscriber has not taken it
 		default:
 		}
 		ch <- h

@@ -12,22 +12,22 @@ import (
 const (
 	// exportTime bounds an export: a million keys take less than a minute.
 	exportTime = 10 * time.Minute
-	// savesMost exports are remembered of a session.
+	// savesMost is how many exports a session remembers.
 	savesMost = 16
 )
 
-// saved is a whole export: of so many keys of a prefix, as of a revision.
+// saved is a complete export: a number of keys of a prefix, as of a revision.
 type saved struct {
 	prefix   string
 	revision int64
 	count    int64
 }
 
-// saves are what a session has exported to the end, so that nobody deletes many keys without having
-// them.
+// saves are a session's complete exports, so that many keys can be deleted only after they were
+// exported.
 type saves struct {
 	mu  sync.Mutex // guards what follows
-	all []saved    // the latest last
+	all []saved    // the latest at the end
 }
 
 func (s *saves) add(one saved) {
@@ -50,8 +50,8 @@ func (s *saves) has(one saved) bool {
 	return false
 }
 
-// postExport sends the keys of a prefix in the format of `fairlead export`. If it breaks, so does
-// the connection, and the last line is missing.
+// postExport sends the keys of a prefix in the format of `fairlead export`. If the export fails,
+// the connection breaks, and the last line is missing.
 func (c *Console) postExport(w http.ResponseWriter, r *request) {
 	var in struct {
 		Prefix   []byte
@@ -81,7 +81,7 @@ func (c *Console) postExport(w http.ResponseWriter, r *request) {
 	case err != nil && !out.begun:
 		fail(w, explain(r.client, err))
 	case err != nil:
-		_ = out.control.SetWriteDeadline(time.Now().Add(-time.Second)) // the end of the answer cannot be sent
+		_ = out.control.SetWriteDeadline(time.Now().Add(-time.Second)) // so that the end of the answer cannot be sent
 	default:
 		r.session.saves.add(saved{string(in.Prefix), in.Revision, n})
 	}

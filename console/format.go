@@ -8,11 +8,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// formatMost bytes are laid out: nobody edits more in a page.
+// formatMost is the largest value, in bytes, that is formatted: users do not edit larger ones in a
+// page.
 const formatMost = 1 << 20
 
-// postFormat checks YAML and lays it out anew, with its comments. What is no mapping and no list is
-// any text, and none to be formatted.
+// postFormat checks YAML and formats it, with its comments. A document that is neither a mapping
+// nor a list is just text, and is not formatted.
 func postFormat(r *request) (any, error) {
 	var in struct{ Value []byte }
 	if err := decode(r.Request, &in); err != nil {
@@ -33,7 +34,7 @@ func postFormat(r *request) (any, error) {
 var errNotYAML = errors.New("this is plain text, not a mapping or list in YAML")
 
 func formatYAML(text []byte) (_ []byte, err error) {
-	defer func() { // the decoder has been known to panic on nonsense
+	defer func() { // the decoder has been known to panic on invalid input
 		if recover() != nil {
 			err = errNotYAML
 		}

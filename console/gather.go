@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// batchMost changes go out at a time; of more, the latest, and the count of all.
+	// batchMost is how many changes a batch has; of more, it has the latest, and the count of all.
 	batchMost = 100
-	// batchValue bytes of a value are sent along.
+	// batchValue is how many bytes of a value are sent along.
 	batchValue = 2 << 10
-	// noticeMost keys go out with a notice.
+	// noticeMost is how many keys a notice has.
 	noticeMost = 50
-	// again is the pause before a watch that ended is begun anew, which doubles up to againMost:
-	// one that may not be is asked for seldom.
+	// again is the pause before an ended watch is started again. It doubles up to againMost, so
+	// that a watch that is not permitted is rarely tried.
 	again     = time.Second
 	againMost = 16 * time.Second
 )
@@ -27,7 +27,7 @@ const (
 type change struct {
 	Type    string `json:"type"` // put or delete
 	Key     []byte `json:"key"`
-	Value   []byte `json:"value,omitempty"` // its beginning
+	Value   []byte `json:"value,omitempty"` // its first bytes
 	Size    int    `json:"size"`
 	Mod     int64  `json:"mod"`
 	Created bool   `json:"created,omitempty"`
@@ -38,32 +38,32 @@ type change struct {
 	Was     int    `json:"was,omitempty"`    // its size
 }
 
-// batch is what has changed since the last one.
+// batch is the changes since the one before.
 type batch struct {
 	Prefix   []byte   `json:"prefix"`
 	Revision int64    `json:"revision"`
 	Count    int64    `json:"count"`   // all changes
-	Dropped  int64    `json:"dropped"` // how many of them are not among Changes
+	Dropped  int64    `json:"dropped"` // how many of them are not in Changes
 	Changes  []change `json:"changes"`
-	// Gap: history was compacted before it was seen, so changes are missing that were not counted
-	// either.
+	// Gap: history was compacted before the watch read it, so changes are missing, which Count does
+	// not include either.
 	Gap   bool   `json:"gap,omitempty"`
-	Error string `json:"error,omitempty"` // why there is no watch at present
+	Error string `json:"error,omitempty"` // the reason why there is no watch at present
 	Live  bool   `json:"live,omitempty"`  // the watch has begun
 }
 
 // gatherer collects the changes under a prefix for a stream. Its goroutine adds to the batch, the
-// stream's takes it.
+// stream's goroutine takes it.
 type gatherer struct {
 	kind   string
 	prefix string
 	every  time.Duration
-	user   bool  // it is a user who follows: their rights may be taken away
-	next   int64 // the revision to watch from; 0 for now. Its goroutine's own.
+	user   bool  // a signed-in user follows: their permissions may be revoked
+	next   int64 // the revision to watch from; 0 for now. Only its goroutine uses it.
 
 	mu   sync.Mutex // guards what follows
 	b    *batch
-	ring int // where the oldest of b.Changes is, once it is full
+	ring int // the index of the oldest change in b.Changes, once that is full
 	sent time.Time
 }
 
@@ -79,8 +79,8 @@ func (g *gatherer) run(ctx context.Context, client *clientv3.Client) {
 	}
 }
 
-// watch gathers until the watch ends or may not be made any more, and reports whether it had begun
-// and is to be begun anew soon.
+// watch gathers until the watch ends or is not permitted any more, and reports whether to start it
+// again without a longer pause.
 func (g *gatherer) watch(ctx context.Context, client *clientv3.Client) (began bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -147,7 +147,7 @@ func (g *gatherer) watch(ctx context.Context, client *clientv3.Client) (began bo
 	}
 }
 
-// with lets f work on the batch.
+// with calls f with the batch.
 func (g *gatherer) with(f func(*batch)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -157,7 +157,7 @@ func (g *gatherer) with(f func(*batch)) {
 	f(g.b)
 }
 
-// add puts an event into the batch, in place of the oldest if there are too many. The caller holds
+// add adds an event to the batch, in place of the oldest if there are too many. The caller holds
 // mu.
 func (g *gatherer) add(b *batch, ev *clientv3.Event) {
 	c := change{
@@ -172,7 +172,7 @@ func (g *gatherer) add(b *batch, ev *clientv3.Event) {
 	most := noticeMost
 	if g.kind == "watch" {
 		most = batchMost
-		// A copy: the batch must not keep the whole message that the value came in.
+		// A copy, so that the batch does not keep the whole message with the value.
 		c.Value = append([]byte(nil), ev.Kv.Value[:min(batchValue, len(ev.Kv.Value))]...)
 		c.At = time.Now().UnixMilli()
 		if ev.PrevKv != nil {
@@ -198,7 +198,7 @@ func (g *gatherer) add(b *batch, ev *clientv3.Event) {
 	b.Dropped++
 }
 
-// take is the batch, if there is one and its time has come.
+// take returns the batch, if there is one and its time has come.
 func (g *gatherer) take(now time.Time) *batch {
 	g.mu.Lock()
 	defer g.mu.Unlock()

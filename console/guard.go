@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/site"
 )
 
-// policy lets pages use nothing but this console's own files, and no text become markup or script.
+// policy lets pages use only this console's own files, and lets no text become markup or script.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types " +
 	"'none'"
@@ -31,7 +31,7 @@ func secureHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// allowedHost keeps out names that somebody else made to point here.
+// allowedHost refuses names of other sites that resolve to this address.
 func (c *Console) allowedHost(host string) bool { return c.hosts[site.HostName(host)] }
 
 var errForeign = &apiError{
@@ -40,33 +40,33 @@ var errForeign = &apiError{
 	Message: "requests from another site are refused",
 }
 
-// handler answers a request of the API with something for JSON.
+// handler returns an answer that is encoded as JSON.
 type handler func(r *request) (any, error)
 
-// maxBody holds a value of etcd's usual limit of 1.5 MiB in base64.
+// maxBody is enough for a value of etcd's usual limit, 1.5 MiB, in base64.
 const maxBody = 4 << 20
 
-// maxSignIn holds a name and a password.
+// maxSignIn is enough for a name and a password.
 const maxSignIn = 16 << 10
 
-// bodyTime is how long a body may take to arrive: one of maxBody does at 2 Mbit/s.
+// bodyTime is how long a body may take to arrive: enough for one of maxBody at 2 Mbit/s.
 const bodyTime = 15 * time.Second
 
-// limitBody cuts off a body that drips, also one that nobody reads: the server reads what is left
-// of it before it takes the next request.
+// limitBody cuts off a body that arrives too slowly, even if no handler reads it: the server reads
+// the rest before the next request.
 func limitBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // some writers know none
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // some writers do not support deadlines
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return badRequest("this request must not have a body")
 	}
 	return nil
 }
 
-// readBody has a request's body in memory before anything is done for it, so that the time for it
-// does not bound what is done.
+// readBody reads a request's body into memory before anything is done for it, so that the time
+// limit for the body does not bound the handler.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -94,7 +94,7 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) error {
 	return nil
 }
 
-// public is an API that needs no session.
+// public makes a handler that needs no session.
 func (c *Console) public(f func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.admit(r); err != nil {
@@ -109,13 +109,13 @@ func (c *Console) public(f func(http.ResponseWriter, *http.Request) (any, error)
 	})
 }
 
-// admit checks what holds for all requests of the API.
+// admit checks the rules for all requests of the API.
 func (c *Console) admit(r *http.Request) error {
 	if site.Foreign(r) {
 		return errForeign
 	}
 	if r.Method != http.MethodGet {
-		// A form of another site cannot have this type.
+		// A form of another site cannot send this type.
 		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 &&
 			kind != "application/json" {
 			return &apiError{
@@ -128,19 +128,19 @@ func (c *Console) admit(r *http.Request) error {
 	return nil
 }
 
-// reads is an API that reads.
+// reads makes a handler that reads.
 func (c *Console) reads(f handler) http.Handler { return c.private(maxBody, f, explain) }
 
-// asks is an API that reads, with a body.
+// asks makes a handler that reads, with a body.
 func (c *Console) asks(f handler) http.Handler { return c.private(maxBody, f, explain) }
 
-// errReadOnly refuses all that changes something.
+// errReadOnly refuses all changes.
 var errReadOnly = &apiError{Status: http.StatusForbidden, Code: "read_only", Message: "this console only reads"}
 
-// writes is an API that changes something.
+// writes makes a handler that changes something.
 func (c *Console) writes(f handler) http.Handler { return c.writesUpTo(maxBody, f) }
 
-// writesUpTo is writes with a body of so many bytes at most.
+// writesUpTo is writes with a body of at most most bytes.
 func (c *Console) writesUpTo(most int64, f handler) http.Handler {
 	if !c.readOnly {
 		return c.private(most, f, written)
@@ -148,7 +148,7 @@ func (c *Console) writesUpTo(most int64, f handler) http.Handler {
 	return c.private(most, func(*request) (any, error) { return nil, errReadOnly }, explain)
 }
 
-// operates is an API that changes something and tells how far it is.
+// operates makes a handler that changes something and reports its progress.
 func (c *Console) operates(f func(http.ResponseWriter, *request)) http.Handler {
 	return c.within(maxBody, func(w http.ResponseWriter, r *request) {
 		if c.readOnly {
@@ -159,7 +159,7 @@ func (c *Console) operates(f func(http.ResponseWriter, *request)) http.Handler {
 	})
 }
 
-// private is an API that needs a session; tell turns errors of etcd into those of the API.
+// private makes a handler that needs a session; tell turns errors of etcd into those of the API.
 func (c *Console) private(most int64, f handler, tell func(*clientv3.Client, error) error) http.Handler {
 	return c.within(most, func(w http.ResponseWriter, r *request) {
 		answer(w, r.Request, func() (any, error) {
@@ -167,7 +167,7 @@ func (c *Console) private(most int64, f handler, tell func(*clientv3.Client, err
 			err = r.blame(err)
 			r.end(err)
 			if r.session.user != "" && errors.Is(err, rpctypes.ErrAuthFailed) {
-				c.sessions.remove(c.cookieOf(r.Request), r.Header.Get(secretHeader)) // and with it what it follows
+				c.sessions.remove(c.cookieOf(r.Request), r.Header.Get(secretHeader)) // and what the session follows
 				return nil, errNoUser
 			}
 			if err != nil {
@@ -178,15 +178,15 @@ func (c *Console) private(most int64, f handler, tell func(*clientv3.Client, err
 	})
 }
 
-// errNoUser ends the session of a user who was deleted or has another password now.
+// errNoUser ends the session of a user who was deleted or whose password has changed.
 var errNoUser = &apiError{
 	Status:  http.StatusUnauthorized,
 	Code:    "sign_in",
 	Message: "etcd does not accept this user and password any more; sign in again",
 }
 
-// within lets in those who have a session, with their share of the requests and their body, of so
-// many bytes at most, read.
+// within admits requests with a session and within the user's share, and reads their body of at
+// most most bytes.
 func (c *Console) within(most int64, f func(http.ResponseWriter, *request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.admit(r); err != nil {
@@ -212,7 +212,7 @@ func (c *Console) within(most int64, f func(http.ResponseWriter, *request)) http
 	})
 }
 
-// streaming is an API whose answer does not end.
+// streaming makes a handler whose answer does not end.
 func (c *Console) streaming(f func(http.ResponseWriter, *request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if site.Foreign(r) {

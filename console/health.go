@@ -7,14 +7,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-// health is what is wrong with the cluster as of a look at it.
+// health is the findings of an examination.
 type health struct {
 	At       int64     `json:"at"`    // milliseconds since 1970
-	Every    int64     `json:"every"` // milliseconds between two looks while somebody sees them
+	Every    int64     `json:"every"` // milliseconds between two examinations while a page shows them
 	Findings []finding `json:"findings"`
 }
 
-// finding is one thing that is wrong, in the words of "fairlead doctor".
+// finding is a problem or warning, in the words of "fairlead doctor".
 type finding struct {
 	Rule     string   `json:"rule"`
 	Severity string   `json:"severity"` // problem or warning
@@ -26,12 +26,12 @@ type finding struct {
 	Means    string   `json:"means,omitempty"`
 	Do       string   `json:"do,omitempty"`
 	Mends    []mend   `json:"mends,omitempty"`
-	Since    int64    `json:"since"`             // when it was seen first
-	Earlier  bool     `json:"earlier,omitempty"` // it was there when the console looked first
-	key      string   // what tells it apart from others, whatever its figures are
+	Since    int64    `json:"since"`             // when it was first seen
+	Earlier  bool     `json:"earlier,omitempty"` // it was there at the console's first examination
+	key      string   // tells it from other findings, whatever its figures are
 }
 
-// mend is an operation that mends a finding or helps to.
+// mend is an operation that repairs a finding or helps to.
 type mend struct {
 	Action string `json:"action"`
 	Member string `json:"member,omitempty"`
@@ -45,8 +45,8 @@ var (
 	leads       = mend{Action: "move-leader", Text: "Move leader…"}
 )
 
-// mendings are the operations for each rule, in the order in which they are done. What is about a
-// member has it filled in.
+// mendings are the operations for each rule, in the order in which to do them. The member is filled
+// in for operations that need one.
 var mendings = map[string][]mend{
 	"no-space":         {compacts, defragments, {Action: "disarm", Text: "Disarm alarms…"}},
 	"nearly-full":      {compacts, defragments},
@@ -59,7 +59,7 @@ var mendings = map[string][]mend{
 	"disk":             {leads},
 }
 
-// mendsOf are the operations for a finding. A slow leader can hand the leadership over.
+// mendsOf returns the operations for a finding. A slow leader can hand over the leadership.
 func mendsOf(f *doctor.Facts, g doctor.Finding) (list []mend) {
 	var id uint64
 	if len(g.Members) == 1 {
@@ -82,9 +82,9 @@ func mendsOf(f *doctor.Facts, g doctor.Finding) (list []mend) {
 	return list
 }
 
-// onsets knows since when something is wrong. A warning is shown when it is found for the second
-// time in a row: one slow answer is chance, and what comes and goes would move the page under the
-// hand of who works there.
+// onsets remembers when each problem began. A warning is shown when it is found for the second time
+// in a row: one slow answer may be chance, and findings that come and go would move the page while
+// the user is working.
 type onsets struct {
 	looked bool
 	all    map[string]onset // by rule, severity and members
@@ -95,7 +95,7 @@ type onset struct {
 	earlier bool
 }
 
-// health judges what was learned. Notes are left out: nothing is wrong with what they tell.
+// health judges the facts. It leaves out notes, which are not problems.
 func (o *onsets) health(f *doctor.Facts) *health {
 	h := &health{At: f.Now.UnixMilli(), Every: healthEvery.Milliseconds(), Findings: []finding{}}
 	now := make(map[string]onset)

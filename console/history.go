@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// historyMost revisions of a key are shown, the latest ones.
+	// historyMost is how many revisions of a key are shown, the latest ones.
 	historyMost = 1000
-	// historyBytes of their values are sent along; those of older revisions can be asked for one by
-	// one.
+	// historyBytes is how many bytes of their values are sent along; a page can request older
+	// values one by one.
 	historyBytes = 4 << 20
 	// historyTime bounds a replay, which a server reads from disk.
 	historyTime = 10 * time.Second
-	// historyAsk is how often the server is asked how far the replay is.
+	// historyAsk is how often the server is asked for its progress.
 	historyAsk = 200 * time.Millisecond
-	// historyQuiet ends a replay where the other side does not say how far it is, as etcd's proxy
-	// does not.
+	// historyQuiet ends a replay if the other side does not report progress, as etcd's proxy does
+	// not.
 	historyQuiet = 2 * time.Second
 )
 
@@ -27,28 +27,28 @@ type revision struct {
 	Mod     int64  `json:"mod"`
 	Deleted bool   `json:"deleted,omitempty"`
 	Value   []byte `json:"value,omitempty"`
-	Left    bool   `json:"left,omitempty"` // the value is not here, but can be read
+	Left    bool   `json:"left,omitempty"` // the value is left out, but can be read
 	Size    int    `json:"size"`
 	Create  int64  `json:"create,omitempty"`
 	Version int64  `json:"version,omitempty"`
 	Lease   string `json:"lease,omitempty"`
 }
 
-// history is what is still there of a key.
+// history is what is left of a key's history.
 type history struct {
 	Key       []byte     `json:"key"`
 	Revision  int64      `json:"revision"`
-	Compacted int64      `json:"compacted"` // what was before this revision is gone
+	Compacted int64      `json:"compacted"` // changes before this revision are compacted
 	Revisions []revision `json:"revisions"` // the latest first
-	Dropped   int        `json:"dropped"`   // older ones that are there and are not shown
+	Dropped   int        `json:"dropped"`   // older revisions that exist but are not shown
 	Complete  bool       `json:"complete"`  // false if time ran out
 
-	present int64 // the mod revision of the key at Revision; 0 if it was not there
+	present int64 // the mod revision of the key at Revision; 0 if it did not exist
 	held    int   // bytes of values since the last trim
 }
 
-// getHistory replays a key by a watch that begins at the oldest revision the server has: reads
-// alone do not find what was before a deletion.
+// getHistory replays a key by a watch from the server's oldest revision: reads alone do not find
+// revisions before a deletion.
 func getHistory(r *request) (any, error) {
 	key, err := r.bytes("key")
 	if err != nil {
@@ -67,11 +67,11 @@ func getHistory(r *request) (any, error) {
 	if len(got.Kvs) > 0 {
 		h.present = got.Kvs[0].ModRevision
 	}
-	// On a stream of its own: etcd does not say how far a stream is on which a watch met a
+	// On a stream of its own: etcd reports no progress for a stream on which a watch met a
 	// compaction.
 	err = h.replay(clientv3.WithRequireLeader(ctx), r.client, 1)
 	if err != nil && h.Compacted > 0 {
-		// The state at the compaction is there, its event may not be.
+		// The state at the compaction still exists, but its event may not.
 		if old, err := r.client.Get(ctx, string(key), clientv3.WithRev(h.Compacted)); err == nil && len(old.Kvs) > 0 {
 			h.add(old.Kvs[0].ModRevision, &clientv3.Event{Kv: old.Kvs[0]})
 		}
@@ -120,7 +120,7 @@ func (h *history) replay(ctx context.Context, client *clientv3.Client, from int6
 				h.add(ev.Kv.ModRevision, ev)
 			}
 			if resp.Created {
-				_ = client.RequestProgress(ctx) // asked again below
+				_ = client.RequestProgress(ctx) // it is requested again below
 			}
 			if resp.IsProgressNotify() && resp.Header.Revision >= h.Revision || h.present > 0 && h.last() >= h.present {
 				h.Complete = true
@@ -144,7 +144,7 @@ func (h *history) last() int64 {
 	return h.Revisions[len(h.Revisions)-1].Mod
 }
 
-// add notes an event; they come in order.
+// add adds an event; events come in order.
 func (h *history) add(mod int64, ev *clientv3.Event) {
 	if mod <= h.last() {
 		return

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// saveEvery is how often the memory goes to its file; it does at the end too.
+	// saveEvery is how often the memory is written to its file; it is also written at the end.
 	saveEvery = time.Minute
-	// fileForm is the form of the file. One of another form is refused.
+	// fileForm is the version of the file's format. Other versions are refused.
 	fileForm = 1
-	// fileMost bounds what is read: a full memory of ten members takes about a megabyte.
+	// fileMost bounds the size that is read: a full memory of ten members takes about a megabyte.
 	fileMost = 16 << 20
 )
 
-// keptMemory is a memory in its file.
+// keptMemory is a memory as the file has it.
 type keptMemory struct {
 	Form     int                    `json:"form"`
 	Cluster  uint64                 `json:"cluster,string"` // its etcd id; 0 if no member answered yet
@@ -77,12 +77,12 @@ func (s *stretch) restore(list []keptBucket) error {
 	return nil
 }
 
-// load takes up what a file holds; none is no error.
+// load reads the memory from a file; a missing file is not an error.
 func (m *memory) load(path string) error {
 	m.path = path
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m.save() // a place that cannot be written is better known now
+		return m.save() // so that a place that cannot be written is reported now
 	}
 	if err == nil && info.Size() > fileMost {
 		err = fmt.Errorf("it has %d bytes, more than a history can have", info.Size())
@@ -116,8 +116,8 @@ func (m *memory) load(path string) error {
 	return nil
 }
 
-// save writes the memory to its file, which is replaced at once, so that a crash leaves the one
-// before.
+// save writes the memory to a new file, which then replaces the old one, so that a crash leaves one
+// of them.
 func (m *memory) save() error {
 	if m.path == "" {
 		return nil
@@ -150,8 +150,8 @@ func (m *memory) save() error {
 	return nil
 }
 
-// keepOn saves from time to time. A failure is reported once, among what happened, until saving
-// works again.
+// keepOn saves from time to time. A failure is reported once, as an event, until saving works
+// again.
 func (m *memory) keepOn(now time.Time, last *time.Time, end bool) {
 	if m.path == "" || !end && now.Sub(*last) < saveEvery {
 		return

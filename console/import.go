@@ -12,35 +12,35 @@ import (
 )
 
 const (
-	// maxImport bounds a part of a file: a line with the largest value that etcd takes by default,
-	// all of it control characters, which are spelled out twice.
+	// maxImport bounds a part of a file: it is enough for a line with the largest value that etcd
+	// accepts by default, if all of it is control characters, which are escaped twice.
 	maxImport = 16 << 20
-	// importTime bounds what is done with a part.
+	// importTime bounds the work on a part.
 	importTime = 2 * time.Minute
-	// importShown keys of a plan are named.
+	// importShown is how many keys of a plan are listed.
 	importShown = 100
 )
 
 // importing is a file, or a part of one, and what to do with it.
 type importing struct {
 	File   string
-	To     *[]byte // the prefix that replaces that of the file; nil: none does
+	To     *[]byte // the prefix that replaces the file's; nil to keep that
 	Leases bool    // see transfer.Options
 	Absent bool    // see transfer.Options
-	Seen   string  // of the plan that is carried out; "" to plan
+	Seen   string  // of the plan to carry out; "" to make a plan
 }
 
-// imported is what an import will do, or has done.
+// imported is the plan of an import, or its result.
 type imported struct {
 	Keys      int64    `json:"keys"`
 	Added     int64    `json:"added"`
 	Changed   int64    `json:"changed"`
 	Same      int64    `json:"same"`
-	Kept      int64    `json:"kept"`      // there already, with another value
-	Conflicts int64    `json:"conflicts"` // changed meanwhile and left alone
+	Kept      int64    `json:"kept"`      // they exist with another value
+	Conflicts int64    `json:"conflicts"` // changed meanwhile, so not written
 	Leases    int64    `json:"leases"`
 	Writes    []shift  `json:"writes,omitempty"`  // the first keys that are written
-	Leased    int64    `json:"leased"`            // keys that had a lease and are left out
+	Leased    int64    `json:"leased"`            // keys that had a lease, which are left out
 	LeftOut   [][]byte `json:"leftOut,omitempty"` // the first of them
 	Seen      string   `json:"seen,omitempty"`
 }
@@ -51,8 +51,8 @@ type shift struct {
 	Old bool   `json:"old,omitempty"` // it is there
 }
 
-// postImport plans an import of a part of a file, or carries a plan out if it still is the same. A
-// key that somebody writes meanwhile is left alone.
+// postImport makes the plan of an import of a part of a file, or carries out a plan if it is still
+// the same. It leaves out a key that is written meanwhile.
 func postImport(r *request) (any, error) {
 	var in importing
 	if err := decode(r.Request, &in); err != nil {
@@ -120,7 +120,7 @@ func (p *imported) count(res transfer.Result) {
 		res.Keys, res.Added, res.Changed, res.Same, res.Kept, res.Conflicts, res.Leases, res.Leased
 }
 
-// importTarget names the first keys that an import writes.
+// importTarget lists the first keys that an import writes.
 func importTarget(p *imported) string {
 	var names []string
 	for _, w := range p.Writes[:min(10, len(p.Writes))] {
@@ -129,7 +129,7 @@ func importTarget(p *imported) string {
 	return fmt.Sprintf("%d keys of a file: %s", p.Added+p.Changed, auditOf([]byte(strings.Join(names, " "))))
 }
 
-// unusable makes a mistake of the caller's of a file that cannot be used.
+// unusable turns the error of an invalid file into a refusal of the request.
 func unusable(err error) error {
 	var broken *transfer.Broken
 	if errors.As(err, &broken) {

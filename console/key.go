@@ -22,7 +22,7 @@ type keyState struct {
 	TTL      int64  `json:"ttl,omitempty"` // of the lease, in seconds
 }
 
-// leaseName is a lease's id as etcd's tools write it; "" for none.
+// leaseName returns a lease's id as etcd's tools write it; "" for no lease.
 func leaseName[ID ~int64](id ID) string {
 	if id == 0 {
 		return ""
@@ -30,7 +30,7 @@ func leaseName[ID ~int64](id ID) string {
 	return strconv.FormatUint(uint64(id), 16)
 }
 
-// stateOf is what a get of one key tells.
+// stateOf returns the state of a key from a get.
 func stateOf(key string, got *clientv3.GetResponse) keyState {
 	s := keyState{Key: []byte(key), Revision: got.Header.Revision}
 	if len(got.Kvs) > 0 {
@@ -62,7 +62,7 @@ func getKey(r *request) (any, error) {
 	}
 	s := stateOf(string(key), got)
 	if s.Lease != "" && rev == 0 {
-		// else it is not shown
+		// without an answer the TTL is not shown
 		if ttl, err := r.client.TimeToLive(ctx, clientv3.LeaseID(got.Kvs[0].Lease)); err == nil {
 			s.TTL = ttl.TTL
 		}
@@ -70,9 +70,9 @@ func getKey(r *request) (any, error) {
 	return s, nil
 }
 
-// putKey writes a key if it still is what the page has seen: of mod revision Mod, 0 for one that
-// did not exist. It keeps its lease; a new one can get one, of so many seconds, which nobody keeps
-// alive yet, or one that there is.
+// putKey writes a key if it is still the one that the page has shown: with mod revision Mod, 0 for
+// a key that did not exist. The key keeps its lease. A new key can get a new lease with a TTL in
+// seconds, which is not kept alive, or an existing one.
 func putKey(r *request) (any, error) {
 	var in struct {
 		Key, Value []byte
@@ -126,7 +126,7 @@ func putKey(r *request) (any, error) {
 		Else(clientv3.OpGet(key)).
 		Commit()
 	if in.TTL > 0 && (err == nil && !t.Succeeded || err != nil && !clientv3.OutcomeUnknown(err)) {
-		_, _ = r.client.Revoke(ctx, id) // the key is not under it; else it ends by itself
+		_, _ = r.client.Revoke(ctx, id) // the key does not use it; if the call fails, it expires
 	}
 	if err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func putKey(r *request) (any, error) {
 	}{t.Header.Revision}, nil
 }
 
-// conflict is the refusal of a change to what is not any more as it was seen.
+// conflict refuses a change because its target has changed since it was shown.
 func conflict(message string, detail any) error {
 	return &apiError{Status: http.StatusConflict, Code: "conflict", Message: message, Detail: detail}
 }

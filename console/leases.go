@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// leasesMost are looked at one by one, those that expire first.
+	// leasesMost is how many leases are read one by one, those that expire first.
 	leasesMost = 500
-	// leasesAtOnce are asked for at a time; a follower forwards each question to the leader.
+	// leasesAtOnce is how many are read at a time; a follower forwards each request to the leader.
 	leasesAtOnce = 16
-	// leaseKeysMost of a lease's keys are sent along.
+	// leaseKeysMost is how many of a lease's keys are sent along.
 	leaseKeysMost = 20
 )
 
@@ -31,16 +31,16 @@ type leaseState struct {
 	Owners   []holder `json:"owners,omitempty"`
 }
 
-// holder is what a lease is for, as its keys tell.
+// holder is the purpose of a lease, judged by its keys.
 type holder struct {
 	Kind string `json:"kind"`
 	Name []byte `json:"name"`
 }
 
-// ownersMost are shown of a lease.
+// ownersMost is how many holders are shown for a lease.
 const ownersMost = 3
 
-// holders are what some keys of a lease are for.
+// holders returns the purposes of a lease, judged by some of its keys.
 func holders(keys [][]byte, lease int64) (all []holder) {
 	for _, key := range keys {
 		h := holder{}
@@ -83,7 +83,7 @@ func getLeases(r *request) (any, error) {
 	for _, id := range ids {
 		t := known[id]
 		if t == nil || t.TTL < 0 {
-			continue // it has ended meanwhile, or is not for this user to see
+			continue // it has ended meanwhile, or this user may not read it
 		}
 		list.Leases = append(
 			list.Leases,
@@ -100,7 +100,7 @@ func getLeases(r *request) (any, error) {
 	return list, nil
 }
 
-// leaseTimes asks for some leases. Those for which there was no answer are left out.
+// leaseTimes reads some leases, and leaves out those without an answer.
 func leaseTimes(
 	ctx context.Context,
 	l clientv3.Lease,
@@ -123,7 +123,7 @@ func leaseTimes(
 		want = append(want, id)
 	}
 	for _, id := range want {
-		slots <- struct{}{} // whoever has one ends with ctx at the latest
+		slots <- struct{}{} // each holder of a slot ends with ctx at the latest
 		wg.Go(func() {
 			defer func() { <-slots }()
 			t, err := l.TimeToLive(ctx, id, opts...)
@@ -139,11 +139,11 @@ func leaseTimes(
 	return known
 }
 
-// leaseChange names a lease to be changed.
+// leaseChange names a lease to change.
 type leaseChange struct {
 	ID   string
 	TTL  int64 // of a new one, in seconds
-	Keys int   // how many keys were shown
+	Keys int   // how many keys the page showed
 }
 
 func readLease(r *request) (*leaseChange, clientv3.LeaseID, error) {
@@ -158,10 +158,10 @@ func readLease(r *request) (*leaseChange, clientv3.LeaseID, error) {
 	return in, clientv3.LeaseID(id), nil
 }
 
-// longestLease is etcd's bound, in seconds.
+// longestLease is etcd's longest TTL, in seconds.
 const longestLease = 9_000_000_000
 
-// postGrant makes a lease.
+// postGrant grants a lease.
 func postGrant(r *request) (any, error) {
 	in, id, err := readLease(r)
 	if err != nil {
@@ -204,8 +204,8 @@ func postKeepAlive(r *request) (any, error) {
 	return leaseState{ID: leaseName(id), TTL: got.TTL, Granted: got.TTL, Keys: [][]byte{}}, nil
 }
 
-// postRevoke ends a lease, which deletes its keys, if there are as many as were shown. etcd has no
-// condition for that: one that comes at that moment goes too.
+// postRevoke revokes a lease, which deletes its keys, if it has as many keys as the page showed.
+// etcd has no condition for that: a key that is attached at that moment is deleted too.
 func postRevoke(r *request) (any, error) {
 	in, id, err := readLease(r)
 	if err != nil {

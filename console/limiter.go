@@ -7,24 +7,24 @@ import (
 )
 
 const (
-	// attemptBurst failures to get in are free: a typing error does not hurt.
+	// attemptBurst is how many failures have no effect, so that a typing error does no harm.
 	attemptBurst = 10
-	// attemptEvery is in how much time one of them is forgiven after that: guessing takes for ever.
+	// attemptEvery is the time after which one more failure is forgiven: guessing takes for ever.
 	attemptEvery = 2 * time.Second
-	// attemptMost addresses are remembered. Past it all new ones share a limit.
+	// attemptMost is how many addresses are remembered. All further ones share a limit.
 	attemptMost = 1000
 )
 
-// limiter slows down those who fail to get in, each address for itself so that nobody locks out
-// others.
+// limiter slows down failing attempts to sign in, for each address by itself, so that nobody can
+// lock out others.
 type limiter struct {
 	mu sync.Mutex // guards what follows
 	// until is when all failures of an address are forgiven.
 	until map[string]time.Time
 }
 
-// take lets an address try, unless too many of its tries have failed or are under way. A try counts
-// as failed until forgive.
+// take permits an attempt from an address, unless too many of its attempts have failed or are under
+// way. An attempt counts as failed until forgive.
 func (l *limiter) take(remote string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +51,7 @@ func (l *limiter) take(remote string) bool {
 	return true
 }
 
-// forgive takes back a try.
+// forgive takes back an attempt.
 func (l *limiter) forgive(remote string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +59,7 @@ func (l *limiter) forgive(remote string) {
 	l.until[name] = l.until[name].Add(-attemptEvery)
 }
 
-// name is under what an address is counted; the caller holds mu.
+// name returns the name under which an address is counted; the caller holds mu.
 func (l *limiter) name(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

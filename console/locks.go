@@ -13,50 +13,50 @@ import (
 )
 
 const (
-	// locksMost keys are looked at.
+	// locksMost is how many keys are read.
 	locksMost = 2000
-	// lockValue bytes of a candidate's value are sent along.
+	// lockValue is how many bytes of a candidate's value are sent along.
 	lockValue = 256
 )
 
-// ownName is the last part of a key that a lock or an election made: the id of its lease, and
-// something more if owners of one session are to be distinct.
+// ownName matches the last part of a key of a lock or an election: the id of its lease, and a
+// suffix if one session has several owners.
 var ownName = regexp.MustCompile(`^([0-9a-f]{1,16})(-[0-9a-f]{8})?$`)
 
-// recipeName is the last part of a key that another recipe made (read-write lock, semaphore,
-// barrier): the time in nanoseconds, and something more since two may come at the same time.
+// recipeName matches the last part of a key of another recipe (read-write lock, semaphore,
+// barrier): the time in nanoseconds, and a suffix since two keys may have the same time.
 var recipeName = regexp.MustCompile(`^[0-9]{19}(-[0-9a-f]{8})?$`)
 
-// queue is a lock or an election: who has it, and who waits.
+// queue is a lock or an election: its owner and its waiters.
 type queue struct {
-	Name []byte   `json:"name"` // what its keys begin with
+	Name []byte   `json:"name"` // the prefix of its keys
 	All  []waiter `json:"all"`  // the owner first
-	// Recipe: who owns depends on what it is for; those who came first are first.
+	// Recipe: the owner depends on the recipe; the keys are in the order of their creation.
 	Recipe bool `json:"recipe,omitempty"`
-	// Since is when the owner was first seen to own, in milliseconds since 1970; Earlier: it may
-	// have owned before, since nobody had looked. Handovers were seen since somebody looks.
+	// Since is when the owner was first seen to own, in milliseconds since 1970. Earlier: it may
+	// have owned before the first look. Handovers counts those since the first look.
 	Since     int64 `json:"since,omitempty"`
 	Earlier   bool  `json:"earlier,omitempty"`
 	Handovers int   `json:"handovers,omitempty"`
 }
 
-// turnsMost queues are remembered.
+// turnsMost is how many queues are remembered.
 const turnsMost = 2000
 
-// turns remembers who owned what when somebody looked: etcd knows no times.
+// turns remembers the owners of queues at each look: etcd records no times.
 type turns struct {
 	mu   sync.Mutex // guards what follows
 	seen map[string]turn
 }
 
 type turn struct {
-	create    int64 // of the owner's key; 0 if there is none
+	create    int64 // of the owner's key; 0 if there is no owner
 	since     time.Time
 	earlier   bool
 	handovers int
 }
 
-// note notes the owners of queues, and tells since when they own. Queues that are gone are
+// note records the owners of queues, and adds since when they have owned them. Deleted queues are
 // forgotten when there is no room.
 func (ts *turns) note(now time.Time, list []queue) {
 	ts.mu.Lock()
@@ -83,14 +83,14 @@ func (ts *turns) note(now time.Time, list []queue) {
 			t = turn{create: create, since: now, handovers: t.handovers + 1}
 		}
 		ts.seen[string(q.Name)] = t
-		if q.All[0].Create == t.create { // else what was read is older than what is known
+		if q.All[0].Create == t.create { // otherwise the read is older than the known state
 			q.Since, q.Earlier, q.Handovers = t.since.UnixMilli(), t.earlier, t.handovers
 		}
 	}
 }
 
-// postRelease deletes a key of a queue, if it is the one that was shown and not one that was
-// created anew: whoever holds it learns of that if they watch it, and may go on working.
+// postRelease deletes a key of a queue, if it is still the one that was shown and was not created
+// again. An owner notices that if it watches the key, and may go on working.
 func postRelease(r *request) (any, error) {
 	var in struct {
 		Key    []byte
@@ -127,7 +127,7 @@ func postRelease(r *request) (any, error) {
 // waiter is a key of a queue.
 type waiter struct {
 	Key    []byte `json:"key"`
-	Create int64  `json:"create"` // since which revision it waits
+	Create int64  `json:"create"` // the revision since which it waits
 	Value  []byte `json:"value"`
 	Size   int    `json:"size"`
 	Lease  string `json:"lease"`
@@ -139,10 +139,10 @@ type waiter struct {
 type queueList struct {
 	Revision int64   `json:"revision"`
 	Queues   []queue `json:"queues"`
-	Partial  bool    `json:"partial"` // there is more than was looked at
+	Partial  bool    `json:"partial"` // there are more keys than were read
 }
 
-// getLocks finds locks and elections: under a prefix, or without one among all keys that have a
+// getLocks finds locks and elections: under a prefix, or without a prefix among all keys with a
 // lease.
 func getLocks(r *request) (any, error) {
 	prefix, err := r.bytes("prefix")
@@ -171,8 +171,8 @@ type finder struct {
 	partial  bool
 }
 
-// owned reports that a key bears the name of its lease, or that of a recipe, and what comes before
-// that.
+// owned reports whether a key's last part is the name of its lease or of a recipe, and returns the
+// part before.
 func owned(key string, lease int64) (name string, recipe, ok bool) {
 	i := strings.LastIndexByte(key, '/') + 1
 	if lease == 0 {
@@ -225,7 +225,7 @@ func (f *finder) under(ctx context.Context, kv clientv3.KV, prefix string) error
 	return nil
 }
 
-// everywhere looks at the keys of leases: there are few of those among all keys.
+// everywhere reads the keys of leases: those are few among all keys.
 func (f *finder) everywhere(ctx context.Context, client *clientv3.Client) error {
 	all, err := client.Leases(ctx)
 	if err != nil {
@@ -252,7 +252,7 @@ func (f *finder) everywhere(ctx context.Context, client *clientv3.Client) error 
 			gets = append(gets, clientv3.OpGet(string(key)))
 		}
 	}
-	for some := range slices.Chunk(gets, 100) { // a transaction takes 128
+	for some := range slices.Chunk(gets, 100) { // etcd permits 128 operations in a transaction
 		t, err := client.Txn(ctx).Then(some...).Commit()
 		if err != nil {
 			return err
@@ -266,7 +266,7 @@ func (f *finder) everywhere(ctx context.Context, client *clientv3.Client) error 
 	return nil
 }
 
-// list is what was found: queues by name, each in the order of its turns.
+// list returns the queues by name, each in the order of its turns.
 func (f *finder) list(ctx context.Context, l clientv3.Lease) *queueList {
 	out := &queueList{Revision: f.revision, Partial: f.partial, Queues: []queue{}}
 	var ids []clientv3.LeaseID

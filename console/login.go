@@ -11,12 +11,12 @@ import (
 	"github.com/fairlead-go/fairlead/internal/site"
 )
 
-// EtcdLogin lets in etcd's own users. The configuration is that of their clients; Username and
-// Password are replaced. It refuses everybody while authentication is off in etcd.
+// EtcdLogin admits etcd's own users. cfg is the configuration of their clients; Username and
+// Password are replaced. It refuses all logins while authentication is off in etcd.
 func EtcdLogin(cfg clientv3.Config) LoginFunc {
 	return func(ctx context.Context, user, password string) (*clientv3.Client, error) {
-		// Without a client of its own: New lets anybody in whom a cluster without authentication
-		// lets in.
+		// A client without a user checks the password first: if the cluster has no authentication,
+		// New would accept any password.
 		asker := cfg
 		asker.Username, asker.Password, asker.Token, asker.Context = "", "", "", nil
 		probe, err := clientv3.New(asker)
@@ -36,17 +36,17 @@ func EtcdLogin(cfg clientv3.Config) LoginFunc {
 	}
 }
 
-// whoAmI is what a page needs to know before anything else.
+// whoAmI is what a page needs to know first.
 type whoAmI struct {
 	SignedIn bool   `json:"signedIn"`
 	User     string `json:"user,omitempty"`
 	ReadOnly bool   `json:"readOnly"`
 	Open     bool   `json:"open"`
-	Token    bool   `json:"token"` // that one can sign in with a token
-	Login    bool   `json:"login"` // or with a name and a password
+	Token    bool   `json:"token"` // users can sign in with a token
+	Login    bool   `json:"login"` // users can sign in with a name and a password
 	Requests bool   `json:"requests"`
-	Operates bool   `json:"operates"`          // work on the cluster as a whole is offered
-	Cluster  string `json:"cluster,omitempty"` // what it is called, for those who are in
+	Operates bool   `json:"operates"`          // operations on the cluster as a whole are offered
+	Cluster  string `json:"cluster,omitempty"` // the cluster's name, for users who are signed in
 }
 
 func (c *Console) getSession(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -58,20 +58,20 @@ func (c *Console) getSession(_ http.ResponseWriter, r *http.Request) (any, error
 	return c.somebody(r.Context(), s.client, s.user), nil
 }
 
-// nobody is what is said to those who are not in.
+// nobody is the answer to users who are not signed in.
 func (c *Console) nobody() whoAmI {
 	return whoAmI{ReadOnly: c.readOnly, Open: c.open, Token: c.token != "", Login: c.login != nil, Requests: c.metrics}
 }
 
-// somebody is what is said to those who are.
+// somebody is the answer to users who are signed in.
 func (c *Console) somebody(ctx context.Context, client *clientv3.Client, user string) whoAmI {
 	me := c.nobody()
 	me.SignedIn, me.User, me.Cluster, me.Operates = true, user, c.clusterName(), c.mayOperate(ctx, client, user)
 	return me
 }
 
-// mayOperate reports that somebody may work on the cluster as a whole, which is root's. What is not
-// known counts as yes: etcd decides.
+// mayOperate reports whether a user may do operations on the cluster as a whole, which are root's.
+// If it cannot find out, it returns true: etcd decides.
 func (c *Console) mayOperate(ctx context.Context, client *clientv3.Client, user string) bool {
 	if c.readOnly || user == "" {
 		return !c.readOnly
@@ -104,7 +104,7 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 	if c.open {
 		return nil, nil
 	}
-	// Before the limit: whoever has the token is not locked out by those who guess, and no rate of
+	// Before the limit: guesses by others must not lock out a user with the token, and no rate of
 	// guesses finds it.
 	if in.Token != "" && c.rightToken(in.Token) {
 		return c.signIn(w, r, c.client, ""), nil
@@ -121,14 +121,14 @@ func (c *Console) postSession(w http.ResponseWriter, r *http.Request) (any, erro
 			return c.signIn(w, r, client, in.User), nil
 		}
 		if !refused(err) {
-			c.attempts.forgive(from) // it was not the password
+			c.attempts.forgive(from) // the password was not the reason
 			return nil, explain(c.client, err)
 		}
 	}
 	return nil, errDenied
 }
 
-// refused reports that etcd did not want the name and password, or knows no users.
+// refused reports whether etcd refused the name and password, or has no users.
 func refused(err error) bool {
 	switch clientv3.Code(err).String() {
 	case "InvalidArgument", "PermissionDenied", "Unauthenticated", "FailedPrecondition":
@@ -153,14 +153,15 @@ func (c *Console) deleteSession(w http.ResponseWriter, r *http.Request) (any, er
 	return nil, nil
 }
 
-// rightToken takes the same time however much of the token is right.
+// rightToken takes the same time, however much of the token is right.
 func (c *Console) rightToken(given string) bool {
 	want, have := sha256.Sum256([]byte(c.token)), sha256.Sum256([]byte(given))
 	return c.token != "" && subtle.ConstantTimeCompare(want[:], have[:]) == 1
 }
 
-// signedIn is what scripts get when they have signed in. They keep it where only scripts of this
-// origin find it, and send it along. That they need not ask who they are saves a round trip.
+// signedIn is the answer to a script that has signed in. The script keeps the secret in storage
+// that only scripts of this origin can read, and sends it with each request. The answer includes
+// whoAmI, which saves a round trip.
 type signedIn struct {
 	Secret string `json:"secret"`
 	whoAmI
@@ -175,8 +176,8 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request, client *clientv
 	return signedIn{secret, c.somebody(r.Context(), client, user)}
 }
 
-// page is the one page. A token in its URL is used by the page's script, which takes it out of the
-// address bar. One that another site brought here is not: it would let any site guess.
+// page serves the page. Its script uses a token in the URL and removes it from the address bar. It
+// does not use a token in a link of another site: otherwise any site could guess.
 func (c *Console) page() http.Handler {
 	index := staticFiles()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,10 +187,10 @@ func (c *Console) page() http.Handler {
 		case site.Foreign(r):
 			http.Redirect(w, r, c.base+"#"+foreignToken, http.StatusSeeOther)
 		default:
-			send(w, r, files()["index.html"], "no-store") // the address must not stay in a cache
+			send(w, r, files()["index.html"], "no-store") // caches must not keep the address
 		}
 	})
 }
 
-// foreignToken in the address makes the page say why it did not take the token.
+// foreignToken in the address makes the page say why it did not use the token.
 const foreignToken = "token-from-another-site"

@@ -14,29 +14,29 @@ const (
 	memoryBuckets = 240
 	hourStep      = time.Hour / memoryBuckets
 	dayStep       = 24 * time.Hour / memoryBuckets
-	// maxEvents bounds what is kept of what happened.
+	// maxEvents bounds the number of events that are kept.
 	maxEvents = 200
 )
 
-// memory is what the looks at the cluster found, kept for later visitors: an hour and a day in
-// steps, and what happened. It has no clock.
+// memory keeps the results of examinations for later visitors: an hour and a day in steps, and
+// events. It has no clock.
 type memory struct {
 	mu        sync.Mutex // guards all
 	hour, day stretch
 	events    []event // the oldest first
 
-	at       time.Time // of the last look
+	at       time.Time // of the last examination
 	revision int64
 	leader   uint64
-	starts   map[string]float64        // of processes, by member
-	findings map[string]*finding       // by what tells them apart
-	roster   map[uint64]listed         // who belongs to the cluster; nil if that is not known
-	rumour   map[uint64]listed         // what the look before said, if it was something else
-	cluster  uint64                    // its etcd id
+	starts   map[string]float64        // the start of each process, by member
+	findings map[string]*finding       // by their key
+	roster   map[uint64]listed         // the cluster's members; nil if unknown
+	rumour   map[uint64]listed         // the list of the examination before, if it differed
+	cluster  uint64                    // the cluster's etcd id
 	received map[string][kinds]float64 // by process
 
-	path    string // of the file; "" without one. Set before anything else runs
-	unsaved bool   // it could not be written the last time
+	path    string // the file; "" without one. Set before any other use
+	unsaved bool   // the last write failed
 }
 
 const kinds = int(doctor.Kinds)
@@ -47,31 +47,31 @@ type listed struct {
 	Learner bool   `json:"learner,omitempty"`
 }
 
-// event is something that happened.
+// event is a change that was noticed.
 type event struct {
 	At   int64  `json:"at"`
 	Kind string `json:"kind"` // leader, restart, joined, left, begun, over or change
 	Text string `json:"text"`
 }
 
-// moment is what a look measured.
+// moment is the measurements of an examination.
 type moment struct {
 	at          time.Time
-	changes     float64        // a second; below 0 if unknown
-	requests    [kinds]float64 // a second
+	changes     float64        // per second; below 0 if unknown
+	requests    [kinds]float64 // per second
 	counted     bool           // requests is known
 	size, quota int64          // of the largest database
 	members     map[string]timings
 }
 
-// timings of a member are milliseconds; below 0 if unknown.
+// timings are a member's in milliseconds; below 0 if unknown.
 type timings struct{ answer, fsync, commit float64 }
 
 func newMemory() *memory {
 	return &memory{hour: stretch{step: hourStep}, day: stretch{step: dayStep}, starts: make(map[string]float64)}
 }
 
-// add takes a look and what was found in it.
+// add adds an examination and its findings.
 func (m *memory) add(f *doctor.Facts, h *health) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,7 +119,7 @@ func (m *memory) happened(at time.Time, kind, text string) {
 	}
 }
 
-// began notes when a member's process is another one than before.
+// began notes that a member's process is not the one of before.
 func (m *memory) began(at time.Time, member string, started float64) {
 	if started == 0 {
 		return
@@ -130,7 +130,7 @@ func (m *memory) began(at time.Time, member string, started float64) {
 	m.starts[member] = started
 }
 
-// led notes when another member leads than before.
+// led notes that another member leads than before.
 func (m *memory) led(f *doctor.Facts) {
 	leader := f.Leader()
 	if leader == 0 {
@@ -148,12 +148,12 @@ func (m *memory) led(f *doctor.Facts) {
 	m.leader = leader
 }
 
-// listed notes who has joined the cluster and who was removed, when two looks in a row say it: a
-// member that is behind tells of the past.
+// listed notes members that have joined the cluster or were removed, when two examinations in a row
+// agree: a member that lags reports an old list.
 func (m *memory) listed(f *doctor.Facts) {
 	now := make(map[uint64]listed)
 	for _, x := range f.Members {
-		if len(x.PeerURLs) > 0 { // others are addresses that only the user names
+		if len(x.PeerURLs) > 0 { // without peer URLs it is an address that only the user has named
 			now[x.ID] = listed{x.Title(), x.Learner}
 		}
 	}
@@ -188,7 +188,7 @@ func (m *memory) listed(f *doctor.Facts) {
 	m.roster, m.rumour = now, nil
 }
 
-// found notes what is wrong since this look, and what is not any more.
+// found notes the problems that have begun since the last examination, and those that are over.
 func (m *memory) found(at time.Time, h *health) {
 	now := make(map[string]*finding)
 	for i := range h.Findings {
@@ -210,7 +210,7 @@ func (m *memory) found(at time.Time, h *health) {
 	m.findings = now
 }
 
-// belongs begins anew with another cluster: the past of one says nothing of another.
+// belongs starts again for another cluster: the past of one cluster does not belong to another.
 func (m *memory) belongs(at time.Time, cluster uint64) {
 	if cluster == 0 || cluster == m.cluster {
 		return
@@ -224,8 +224,8 @@ func (m *memory) belongs(at time.Time, cluster uint64) {
 	m.cluster = cluster
 }
 
-// rates are the requests of each kind a second, since the look before. A process that is new, or
-// has begun anew, counts from the next look on.
+// rates returns the requests of each kind per second since the examination before. A process that
+// is new, or has restarted, counts from the next one on.
 func (m *memory) rates(f *doctor.Facts) (rates [kinds]float64, ok bool) {
 	now := make(map[string][kinds]float64)
 	past := f.Now.Sub(m.at).Seconds()

@@ -17,30 +17,30 @@ import (
 )
 
 const (
-	// stepTime bounds a step: a defragmentation works through a database.
+	// stepTime bounds a step: a defragmentation reads a whole database.
 	stepTime = 10 * time.Minute
-	// compactTime is how long the removal of old data is waited for; it goes on without anybody
-	// waiting.
+	// compactTime is how long a step waits for the removal of old data, which goes on without it.
 	compactTime = time.Minute
-	// progressEvery is how often a page hears that a step goes on, and is found to be gone.
+	// progressEvery is how often a page gets a line while a step runs, which also shows whether the
+	// page is still there.
 	progressEvery = time.Second
-	// lookEvery is how often it is looked, while a step runs, whether what it needs answers.
+	// lookEvery is how often the members that a running step needs are checked.
 	lookEvery = 2 * time.Second
-	// lostTime is how long a step goes on while it does not: longer than elections take.
+	// lostTime is how long a step goes on while they do not answer: longer than elections take.
 	lostTime = 10 * time.Second
 )
 
-// progress is a line that a page reads while an operation runs. The last one has End; without it
-// the page does not know how it ended.
+// progress is a line for the page while an operation runs. The last line has End; without it the
+// page does not know the outcome.
 type progress struct {
 	Step  int    `json:"step"`
-	State string `json:"state,omitempty"` // running, done, failed; "" for nothing new
+	State string `json:"state,omitempty"` // running, done or failed; "" for no change
 	Note  string `json:"note,omitempty"`
 	End   bool   `json:"end,omitempty"`
-	Error string `json:"error,omitempty"` // why it ended early
+	Error string `json:"error,omitempty"` // the reason why it ended early
 }
 
-// lookAt asks what a plan is made of.
+// lookAt reads the state that a plan is based on.
 func lookAt(ctx context.Context, client *clientv3.Client) (*clusterState, error) {
 	members, err := client.MemberList(ctx)
 	if err != nil {
@@ -84,9 +84,9 @@ func postPlan(r *request) (any, error) {
 	return makePlan(ctx, r.client, op)
 }
 
-// postOperation does what a plan says, if that is what would be planned now, and tells how far it
-// is. Of a console's operations one runs at a time. A step that has begun goes on to its end when
-// the page is closed; the next one does not begin.
+// postOperation carries out an operation, if a plan made now would be the same, and reports its
+// progress. A console runs one operation at a time. When the page is closed, a running step
+// continues to its end, but the next one does not begin.
 func (c *Console) postOperation(w http.ResponseWriter, r *request) {
 	err := c.operate(w, r)
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *Console) postOperation(w http.ResponseWriter, r *request) {
 	}
 }
 
-// operate returns an error only as long as nothing was sent.
+// operate returns an error only before it has sent anything.
 func (c *Console) operate(w http.ResponseWriter, r *request) error {
 	var op operation
 	if err := decode(r.Request, &op); err != nil {
@@ -130,7 +130,7 @@ func (c *Console) operate(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// operator tells whoever is refused an operation whose was the latest one.
+// operator adds to the refusal of an operation who made the latest one.
 func (c *Console) operator(err error) error {
 	var own *apiError
 	if !errors.As(err, &own) {
@@ -145,11 +145,11 @@ func (c *Console) operator(err error) error {
 }
 
 func (o *writer) line(p progress) {
-	text, _ := json.Marshal(p) // texts and numbers always can be
+	text, _ := json.Marshal(p) // texts and numbers can always be encoded
 	o.text(string(text) + "\n")
 }
 
-// run does the steps one after the other.
+// run runs the steps one after the other.
 func (p *plan) run(r *request, out *writer) (notes []string, err error) {
 	left := make([]int, len(p.Steps))
 	for i := range left {
@@ -183,8 +183,8 @@ func (p *plan) run(r *request, out *writer) (notes []string, err error) {
 	return notes, nil
 }
 
-// wait does one step in a goroutine and tells the page that it goes on. It gives the step up when
-// what that needs has not answered for lostTime.
+// wait runs one step in a goroutine and reports to the page that it goes on. It gives the step up
+// when the members that it needs have not answered for lostTime.
 func (p *plan) wait(r *request, i int, out *writer) (note string, err error) {
 	ctx, cancel := context.WithTimeout(r.session.ctx, stepTime)
 	var both sync.WaitGroup
@@ -219,7 +219,7 @@ func (p *plan) wait(r *request, i int, out *writer) (note string, err error) {
 	}
 }
 
-// lookout says for how long what a step needs has not answered, each time that it does not.
+// lookout sends how long the members that a step needs have not answered, after each failed check.
 func (p *plan) lookout(ctx context.Context, c *clientv3.Client, target string, away chan<- time.Duration) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -246,8 +246,9 @@ func (p *plan) lookout(ctx context.Context, c *clientv3.Client, target string, a
 	}
 }
 
-// answers reports whether what a step needs is there: a quorum, or, for a defragmentation, which
-// needs none and blocks what is asked of the member, a member whose process is alive.
+// answers reports whether the members that a step needs are there: a quorum, or for a
+// defragmentation, which needs no quorum and blocks requests to the member, a member whose process
+// is alive.
 func (p *plan) answers(ctx context.Context, c *clientv3.Client, target string) bool {
 	if p.Operation.Action != "defragment" {
 		ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), callTimeout)
@@ -255,7 +256,7 @@ func (p *plan) answers(ctx context.Context, c *clientv3.Client, target string) b
 		_, err := c.MemberList(ctx)
 		return err == nil
 	}
-	id, _ := strconv.ParseUint(target, 16, 64) // as the plan wrote it
+	id, _ := strconv.ParseUint(target, 16, 64) // the plan has written it in this form
 	for _, m := range c.MemberStates() {
 		if m.ID == id && (m.State == clientv3.MemberEjected || m.State == clientv3.MemberConnecting) {
 			up, _, _ := ask(ctx, c, m.Endpoint)
@@ -265,7 +266,7 @@ func (p *plan) answers(ctx context.Context, c *clientv3.Client, target string) b
 	return true
 }
 
-// missing is what is said while what a step needs does not answer.
+// missing is the message while the members that a step needs do not answer.
 func (p *plan) missing(d time.Duration) string {
 	who := "no quorum of the members has"
 	if p.Operation.Action == "defragment" {
@@ -274,7 +275,7 @@ func (p *plan) missing(d time.Duration) string {
 	return fmt.Sprintf("%s answered for %s", who, d.Round(time.Second))
 }
 
-// gaveUp is the error of a step that was given up.
+// gaveUp returns the error of a step that was given up.
 func (p *plan) gaveUp(err error, d time.Duration) error {
 	e := &apiError{Status: http.StatusGatewayTimeout, Code: "DeadlineExceeded", Message: "not done: " + p.missing(d)}
 	if clientv3.OutcomeUnknown(err) {
@@ -283,8 +284,8 @@ func (p *plan) gaveUp(err error, d time.Duration) error {
 	return e
 }
 
-// nextMember is the next to be defragmented among those that are left: not the leader, as long as
-// there are others, and none while a member does not answer.
+// nextMember returns the next of the remaining members to defragment: the leader last, and none
+// while a member does not answer.
 func (p *plan) nextMember(r *request, left []int) (int, error) {
 	ctx, cancel := context.WithTimeout(r.session.ctx, callTimeout)
 	defer cancel()
@@ -303,13 +304,13 @@ func (p *plan) nextMember(r *request, left []int) (int, error) {
 	return 0, nil
 }
 
-// do does one step and says what came of it.
+// do does one step and returns its result.
 func (p *plan) do(ctx context.Context, c *clientv3.Client, target string) (string, error) {
 	op := p.Operation
 	long := clientv3.WithFailFast(ctx)
 	ctx, cancel := context.WithTimeout(long, callTimeout)
 	defer cancel()
-	member, _ := strconv.ParseUint(target, 16, 64) // 0 where the step has no member
+	member, _ := strconv.ParseUint(target, 16, 64) // 0 for a step without a member
 	switch op.Action {
 	case "compact":
 		ctx, cancel := context.WithTimeout(long, compactTime)
@@ -320,7 +321,7 @@ func (p *plan) do(ctx context.Context, c *clientv3.Client, target string) (strin
 		return defragment(long, c, target)
 	case "disarm":
 		id, kind, _ := strings.Cut(target, "/")
-		of, _ := strconv.ParseUint(id, 10, 64) // as the plan wrote them
+		of, _ := strconv.ParseUint(id, 10, 64) // the plan has written it in this form
 		alarm, _ := strconv.Atoi(kind)
 		_, err := c.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: of, Alarm: pb.AlarmType(alarm)})
 		return "disarmed", err
@@ -345,13 +346,13 @@ func (p *plan) do(ctx context.Context, c *clientv3.Client, target string) (strin
 	case "member-promote":
 		_, err := c.MemberPromote(ctx, member)
 		return "it votes", err
-	default: // member-remove: plans have no others
+	default: // member-remove, which is the only one left
 		_, err := c.MemberRemove(ctx, member)
 		return "it is removed", err
 	}
 }
 
-// initialCluster is the flag that names the others to a new member.
+// initialCluster returns the flag that tells a new member the others.
 func initialCluster(members []*pb.Member, own uint64) string {
 	var all []string
 	for _, m := range members {

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// statusTimeout is how long a member may take to say how it is: longer than any round trip, so
-	// that one that does not answer is shown as such while the others go on.
+	// statusTimeout is how long a member may take for its status: longer than any round trip, so
+	// that a member that does not answer is shown as such while the others are still updated.
 	statusTimeout = 1500 * time.Millisecond
-	// listEvery is how often members and alarms are listed, which change seldom.
+	// listEvery is how often members and alarms are listed: they change seldom.
 	listEvery = 5 * time.Second
 )
 
@@ -26,36 +26,36 @@ type overview struct {
 	Revision int64    `json:"revision"`
 	Index    uint64   `json:"index"` // of the latest raft entry
 	Members  []member `json:"members"`
-	// Requests is how many the members have received, all together, since somebody looks and some
-	// before; 0 if that is not known.
+	// Requests is how many requests all members together have received since the first page was
+	// opened, and somewhat before; 0 if that is not known.
 	Requests float64 `json:"requests,omitempty"`
-	Error    string  `json:"error,omitempty"` // why members could not be listed
+	Error    string  `json:"error,omitempty"` // the reason why members could not be listed
 }
 
-// member is one member as seen from here.
+// member is one member as the console sees it.
 type member struct {
 	ID       string   `json:"id,omitempty"`
 	Name     string   `json:"name,omitempty"`
 	Endpoint string   `json:"endpoint"`
 	Up       bool     `json:"up"`    // it answered
-	State    string   `json:"state"` // in the client's eyes
+	State    string   `json:"state"` // in the client's view
 	Error    string   `json:"error,omitempty"`
-	Millis   float64  `json:"millis"` // how long the answer took
+	Millis   float64  `json:"millis"` // the time that the answer took
 	Version  string   `json:"version,omitempty"`
 	Leader   bool     `json:"leader,omitempty"`
 	Learner  bool     `json:"learner,omitempty"`
 	Size     int64    `json:"size"`
 	InUse    int64    `json:"inUse"`
-	Quota    int64    `json:"quota"` // 0 if the server does not say
+	Quota    int64    `json:"quota"` // 0 if the server does not report it
 	Revision int64    `json:"revision"`
 	Index    uint64   `json:"index"`
 	Applied  uint64   `json:"applied"`
 	Term     uint64   `json:"term"`
 	Alarms   []string `json:"alarms,omitempty"`
-	Problems []string `json:"problems,omitempty"` // in the member's own words
+	Problems []string `json:"problems,omitempty"` // as the member reports them
 }
 
-// roster is what is known of the members besides their states.
+// roster is what is known of the members apart from their states.
 type roster struct {
 	names  map[string]string   // by id
 	urls   map[string]string   // the first client URL, by id
@@ -71,7 +71,7 @@ func getOverview(r *request) (any, error) {
 	return survey(ctx, r.client, r.session.owner.c.list(ctx, r.client)), nil
 }
 
-// list asks who the members are. If nobody says it, what was known last is better than nothing.
+// list lists the members. If no member answers, it returns the last known list.
 func (c *Console) list(ctx context.Context, client *clientv3.Client) *roster {
 	ro := list(ctx, client)
 	c.known.Lock()
@@ -90,7 +90,7 @@ func list(ctx context.Context, client *clientv3.Client) *roster {
 	ro := &roster{names: make(map[string]string), urls: make(map[string]string), alarms: make(map[string][]string)}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		// Also from a member that has no leader.
+		// A member without a leader may answer too.
 		members, err := client.MemberList(ctx, clientv3.WithSerializable())
 		if err != nil {
 			ro.err = err.Error()
@@ -107,7 +107,7 @@ func list(ctx context.Context, client *clientv3.Client) *roster {
 	wg.Go(func() {
 		alarms, err := client.AlarmList(ctx)
 		if err != nil {
-			return // the members' own words say it too
+			return // the members' statuses report alarms too
 		}
 		for _, a := range alarms.Alarms {
 			id := idName(a.MemberID)
@@ -118,8 +118,8 @@ func list(ctx context.Context, client *clientv3.Client) *roster {
 	return ro
 }
 
-// survey asks all members how they are: those of the client's endpoints, and others of the cluster
-// where they say they are.
+// survey asks all members for their status: those of the client's endpoints, and the other members
+// of the cluster at their client URLs.
 func survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview {
 	endpoints := client.Endpoints()
 	members := make([]member, len(endpoints))
@@ -148,7 +148,7 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview 
 		if !m.Up && s.LastErr != nil {
 			m.Error = s.LastErr.Error()
 		}
-		if m.ID == "" { // one that never answered is who says to be there
+		if m.ID == "" { // if it never answered, the list identifies it
 			for id, url := range ro.urls {
 				if hostPort(url) == hostPort(m.Endpoint) {
 					m.ID = id
@@ -170,7 +170,7 @@ func survey(ctx context.Context, client *clientv3.Client, ro *roster) *overview 
 	return o
 }
 
-// looks is what makes a closer look worth while.
+// looks returns what should cause an examination when it changes.
 func (o *overview) looks() string {
 	text := o.Leader
 	for _, m := range o.Members {
@@ -204,7 +204,7 @@ func (o *overview) others(ctx context.Context, client *clientv3.Client, ro *rost
 	sortMembers(o.Members[len(client.Endpoints()):])
 }
 
-// ask asks one member.
+// ask asks one member for its status.
 func ask(ctx context.Context, client *clientv3.Client, endpoint string) (m member, cluster, leader string) {
 	ctx, cancel := context.WithTimeout(clientv3.WithFailFast(ctx), statusTimeout)
 	defer cancel()

@@ -13,8 +13,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// operation is something to do with the cluster as a whole. A page asks for its plan, shows it, and
-// sends it back with what the plan was made of: if that has changed meanwhile nothing is done.
+// operation is a change of the cluster as a whole. A page requests its plan, shows it, and sends
+// the operation back with a seal of what the plan is based on: if that has changed meanwhile,
+// nothing is done.
 type operation struct {
 	Action   string   `json:"action"`
 	Member   string   `json:"member,omitempty"`
@@ -32,10 +33,10 @@ type plan struct {
 	Warnings  []string  `json:"warnings,omitempty"`
 	Steps     []string  `json:"steps"`
 
-	targets []string // what each step is about: a member's id, or an alarm
+	targets []string // the target of each step: a member's id, or an alarm
 }
 
-// clusterState is what a plan is made of.
+// clusterState is the state that a plan is based on.
 type clusterState struct {
 	revision int64
 	leader   string
@@ -53,7 +54,7 @@ func (st *clusterState) find(id string) *pb.Member {
 	return nil
 }
 
-// title is a member as people call it.
+// title returns a member's name for people.
 func title(m *pb.Member) string {
 	if m.Name == "" {
 		return "the member " + idName(m.ID) + " (" + strings.Join(m.PeerURLs, ", ") + ")"
@@ -61,7 +62,8 @@ func title(m *pb.Member) string {
 	return m.Name + " (" + idName(m.ID) + ")"
 }
 
-// voters are how many members vote, and how many of them answer; without is left out.
+// voters returns how many members vote, and how many of them answer; it leaves out the member
+// without.
 func (st *clusterState) voters(without string) (all, live int) {
 	for _, m := range st.members {
 		if id := idName(m.ID); !m.IsLearner && id != without {
@@ -74,7 +76,7 @@ func (st *clusterState) voters(without string) (all, live int) {
 	return all, live
 }
 
-// down are the members that do not answer.
+// down returns the members that do not answer.
 func (st *clusterState) down() (names []string) {
 	for _, m := range st.members {
 		if !st.live[idName(m.ID)].Up {
@@ -88,13 +90,13 @@ func refuse(format string, args ...any) error {
 	return &apiError{Status: http.StatusConflict, Code: "refused", Message: fmt.Sprintf(format, args...)}
 }
 
-// planners are the operations that there are.
+// planners has all operations.
 var planners = map[string]func(*plan, *clusterState) error{
 	"compact": planCompact, "defragment": planDefragment, "disarm": planDisarm, "move-leader": planMoveLeader,
 	"member-add": planAdd, "member-promote": planPromote, "member-remove": planRemove,
 }
 
-// planFor says what an operation would do, or why it is not done. It asks nobody.
+// planFor returns the plan of an operation, or the reason why it is refused. It makes no requests.
 func planFor(op operation, st *clusterState) (*plan, error) {
 	p := &plan{Operation: op}
 	planner, ok := planners[op.Action]
@@ -108,8 +110,8 @@ func planFor(op operation, st *clusterState) (*plan, error) {
 	return p, nil
 }
 
-// seal stands for what a plan was made of. How much data there is is shown and not sealed: that
-// changes all the time.
+// seal returns text that changes when what the plan is based on does. It leaves out the size of the
+// data, which is shown but changes all the time.
 func (p *plan) seal(st *clusterState) string {
 	op := p.Operation
 	op.Seen = ""
@@ -117,7 +119,7 @@ func (p *plan) seal(st *clusterState) string {
 	for _, m := range st.members {
 		members = append(members, fmt.Sprint(m.ID, m.Name, m.IsLearner, m.PeerURLs, st.live[idName(m.ID)].Up))
 	}
-	text, _ := json.Marshal([]any{op, len(p.Warnings), p.targets, members, st.leader}) // texts always can be
+	text, _ := json.Marshal([]any{op, len(p.Warnings), p.targets, members, st.leader}) // texts can always be encoded
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
@@ -212,7 +214,7 @@ func planDisarm(p *plan, st *clusterState) error {
 	return nil
 }
 
-// target is the member that an operation names.
+// target returns the member that an operation names.
 func (p *plan) target(st *clusterState) (*pb.Member, error) {
 	m := st.find(p.Operation.Member)
 	if m == nil {

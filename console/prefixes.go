@@ -13,47 +13,51 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Which prefixes are changed most is counted by one watch of all keys for all who share a client,
-// which runs while an overview asks. Which are largest is measured when one asks, by one short read
-// of each: a server says with it how many keys there are, and its few keys tell how large they are.
-// Both are bounded in memory, and say what they left out.
+// The changes of each prefix are counted by one watch of all keys for all sessions that share a
+// client, which runs while an overview requests it. The sizes of prefixes are measured on request,
+// by one short read of each: the answer has the number of keys, and the first keys serve to
+// estimate their size. Both are bounded in memory, and report what they left out.
 
 const (
-	// heatBuckets of heatStep are what the rates are of.
+	// The rates are those of heatBuckets of heatStep.
 	heatBuckets = 6
 	heatStep    = 10 * time.Second
-	// heatPrefixes are counted one by one in a bucket; changes of more are counted together.
+	// heatPrefixes is how many prefixes a bucket counts one by one; it counts the changes of all
+	// others together.
 	heatPrefixes = 1000
-	// heatParts of a key, which end with a slash, are its prefix, of at most heatBytes.
+	// The prefix of a key is its first heatParts parts, which end with a slash, of at most
+	// heatBytes.
 	heatParts = 2
 	heatBytes = 256
-	// heatIdle is how long it is counted for after somebody has asked.
+	// heatIdle is how long the count goes on after the last request.
 	heatIdle = 30 * time.Second
-	// prefixesShown of each kind are sent.
+	// prefixesShown is how many prefixes of each kind are sent.
 	prefixesShown = 10
 
-	// weighMost prefixes are measured, for weighTime.
+	// weighMost is how many prefixes are measured, within weighTime.
 	weighMost = 200
 	weighTime = 3 * time.Second
-	// weighKeys of a prefix are read, the first ones: at most 12 MiB with values of 1.5 MiB.
+	// weighKeys is how many keys of a prefix are read, the first ones: at most 12 MiB with values
+	// of 1.5 MiB.
 	weighKeys = 8
-	// weighDeep levels with a single branch are gone down, as "/" where all keys begin with it.
+	// weighDeep is how many levels with a single branch are skipped, for example "/" if all keys
+	// begin with it.
 	weighDeep = 8
 )
 
-// hotPrefix is a prefix and its changes a second.
+// hotPrefix is a prefix and its changes per second.
 type hotPrefix struct {
 	Prefix []byte  `json:"prefix"`
 	Rate   float64 `json:"rate"`
 }
 
-// heatReport is what was counted.
+// heatReport is the result of the count.
 type heatReport struct {
-	Seconds  float64     `json:"seconds"` // that were counted
-	Rate     float64     `json:"rate"`    // of all changes, a second
-	Others   float64     `json:"others"`  // of those that were not counted by prefix
+	Seconds  float64     `json:"seconds"` // the time that was counted
+	Rate     float64     `json:"rate"`    // of all changes, per second
+	Others   float64     `json:"others"`  // of the changes that were not counted by prefix, per second
 	Prefixes []hotPrefix `json:"prefixes"`
-	Error    string      `json:"error,omitempty"` // why nothing is counted
+	Error    string      `json:"error,omitempty"` // the reason why nothing is counted
 }
 
 type heatBucket struct {
@@ -62,29 +66,29 @@ type heatBucket struct {
 	others int64
 }
 
-// heat counts changes by prefix. Its goroutine ends heatIdle after it was asked last.
+// heat counts changes by prefix. Its goroutine ends heatIdle after the last request.
 type heat struct {
 	mu      sync.Mutex // guards what follows
 	asked   time.Time
 	running bool
-	since   time.Time // when it began to count; zero while it does not
+	since   time.Time // when the count began; zero while there is none
 	ring    [heatBuckets]heatBucket
 	err     string
 	failed  time.Time // when it ended with err
 
-	weighing sync.Mutex // held by who measures
+	weighing sync.Mutex // held by the goroutine that measures
 	large    *weights   // guarded by mu
 }
 
-// prefixOf is the beginning of a key that it is counted under: its first parts without its last
-// one, since a key is no prefix.
+// prefixOf returns the prefix under which a key is counted: its first parts without its last one,
+// since a key is not a prefix.
 func prefixOf(key []byte) string {
 	text := key[:min(heatBytes, len(key))]
 	end := 0
 	for range heatParts {
 		from := end
 		if from == 0 && len(text) > 0 && text[0] == '/' {
-			from = 1 // a slash at the very beginning is no part of its own
+			from = 1 // a slash at the very beginning does not begin a part
 		}
 		i := slices.Index(text[from:], '/')
 		if i < 0 {
@@ -110,7 +114,7 @@ func (h *heat) add(at time.Time, key []byte) {
 	b.counts[prefix]++
 }
 
-// report is what was counted of late. The caller holds mu.
+// report returns the recent counts. The caller holds mu.
 func (h *heat) report(now time.Time) *heatReport {
 	r := &heatReport{Prefixes: []hotPrefix{}, Error: h.err}
 	if h.since.IsZero() {
@@ -148,7 +152,7 @@ func (h *heat) report(now time.Time) *heatReport {
 	return r
 }
 
-// hottest is what was counted, and keeps it being counted for a while.
+// hottest returns the recent counts, and keeps the count going for a while.
 func (p *sampler) hottest(now time.Time) *heatReport {
 	h := &p.heat
 	h.mu.Lock()
@@ -160,7 +164,7 @@ func (p *sampler) hottest(now time.Time) *heatReport {
 	return h.report(now)
 }
 
-// run counts until nobody has asked for a while.
+// run counts until there was no request for a while.
 func (h *heat) run(ctx context.Context, client *clientv3.Client) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -201,7 +205,7 @@ func (h *heat) take(now time.Time, resp *clientv3.WatchResponse) {
 	}
 }
 
-// end forgets what was counted, and after a refusal what was measured. Who asks next begins anew.
+// end drops the counts, and after a refusal the measurement. The next request starts again.
 func (h *heat) end(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -211,27 +215,27 @@ func (h *heat) end(err error) {
 	}
 }
 
-// weight is a prefix and what is under it.
+// weight is the size of a prefix.
 type weight struct {
 	Prefix []byte `json:"prefix"`
 	Keys   int64  `json:"keys"`
-	// Bytes of keys and values are estimated from those of Read keys.
+	// Bytes of keys and values are estimated from those of the Read keys.
 	Bytes int64 `json:"bytes"`
 	Read  int   `json:"read"`
 }
 
-// weights is what a measurement found.
+// weights is the result of a measurement.
 type weights struct {
 	At       int64    `json:"at"`       // milliseconds since 1970
-	Under    []byte   `json:"under"`    // what all keys that were measured begin with
-	Keys     int64    `json:"keys"`     // all that begin so
-	Measured int      `json:"measured"` // prefixes
-	All      bool     `json:"all"`      // there are no more of them
-	Single   int      `json:"single"`   // keys that go no deeper, which are in no prefix
+	Under    []byte   `json:"under"`    // the common prefix of all measured keys
+	Keys     int64    `json:"keys"`     // all keys with that prefix
+	Measured int      `json:"measured"` // how many prefixes
+	All      bool     `json:"all"`      // there are no further prefixes
+	Single   int      `json:"single"`   // keys of this level, which are in no prefix
 	Prefixes []weight `json:"prefixes"` // the largest ones
 }
 
-// weigh measures the prefixes of the first level that parts the keys.
+// weigh measures the prefixes of the first level with more than one branch.
 func weigh(ctx context.Context, kv clientv3.KV) (*weights, error) {
 	end := time.Now().Add(weighTime)
 	late := func() bool { return time.Now().After(end) }
@@ -296,13 +300,13 @@ func weighOne(ctx context.Context, kv clientv3.KV, prefix []byte) (weight, error
 // prefixReport is the answer to a page.
 type prefixReport struct {
 	Hot   *heatReport `json:"hot"`
-	Large *weights    `json:"large,omitempty"` // none if nobody has measured yet
-	// LargeError is why the user may not measure.
+	Large *weights    `json:"large,omitempty"` // nil before the first measurement
+	// LargeError is the reason why the user may not measure.
 	LargeError string `json:"largeError,omitempty"`
 }
 
-// getPrefixes says which prefixes are changed most and, with weigh=1 measured anew unless somebody
-// does that already, which are largest.
+// getPrefixes returns the prefixes with the most changes and the largest prefixes. With weigh=1 it
+// measures these again, unless a measurement is running.
 func getPrefixes(r *request) (any, error) {
 	p := r.session.sample
 	report := &prefixReport{Hot: p.hottest(time.Now())}
@@ -314,7 +318,7 @@ func getPrefixes(r *request) (any, error) {
 		switch {
 		case err == nil:
 		case errors.Is(err, rpctypes.ErrPermissionDenied):
-			report.LargeError = err.Error() // most users may not read all keys, which is no failure of theirs
+			report.LargeError = err.Error() // most users may not read all keys: that is not an error of the request
 		default:
 			return nil, err
 		}

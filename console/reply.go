@@ -17,15 +17,16 @@ type request struct {
 	*http.Request
 	session *session
 	client  *clientv3.Client
-	change  *Change // what it has begun to change; nil if nothing
+	change  *Change // the change that it has begun; nil if none
 }
 
-// limit is the context for calls to etcd: it ends with the request or after d, and fails fast.
+// limit returns the context for calls to etcd: it ends with the request or after d, and makes calls
+// fail fast.
 func (r *request) limit(d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(clientv3.WithFailFast(r.Context()), d)
 }
 
-// bytes is a parameter in base64, of either alphabet.
+// bytes returns a parameter in base64, of either alphabet.
 func (r *request) bytes(name string) ([]byte, error) {
 	b, err := fromBase64(r.URL.Query().Get(name))
 	if err != nil {
@@ -34,7 +35,7 @@ func (r *request) bytes(name string) ([]byte, error) {
 	return b, nil
 }
 
-// number is a parameter that is a number of at least 0; 0 if it is not given.
+// number returns a parameter that is a number of at least 0; 0 if it is missing.
 func (r *request) number(name string) (int64, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -47,22 +48,22 @@ func (r *request) number(name string) (int64, error) {
 	return n, nil
 }
 
-// apiError is an error as pages see it.
+// apiError is an error in the form for pages.
 type apiError struct {
 	Status  int           `json:"-"`
 	Code    string        `json:"code"`
 	Message string        `json:"error"`
 	Members []memberTrace `json:"members,omitempty"` // of a cluster that cannot be reached
 	Detail  any           `json:"detail,omitempty"`
-	By      string        `json:"by,omitempty"` // of a conflict: who made the latest change there through this console
+	By      string        `json:"by,omitempty"` // in a conflict: the user who made the latest change there through this console
 }
 
-// memberTrace is why a member cannot be used.
+// memberTrace is the reason why a member cannot be used.
 type memberTrace struct {
 	Endpoint string `json:"endpoint"`
 	State    string `json:"state"`
 	Reason   string `json:"reason,omitempty"`
-	Seconds  int64  `json:"seconds"` // for how long
+	Seconds  int64  `json:"seconds"` // how long that has lasted
 }
 
 func (e *apiError) Error() string { return e.Message }
@@ -71,7 +72,7 @@ func badRequest(why string) error {
 	return &apiError{Status: http.StatusBadRequest, Code: "bad_request", Message: why}
 }
 
-// codeStatus are HTTP's words for gRPC's codes; others are 502: it was etcd that failed.
+// codeStatus maps gRPC's codes to HTTP's; others are 502: the error is etcd's.
 var codeStatus = map[string]int{
 	"InvalidArgument": http.StatusBadRequest, "OutOfRange": http.StatusGone, "NotFound": http.StatusNotFound,
 	"PermissionDenied": http.StatusForbidden, "Unauthenticated": http.StatusForbidden,
@@ -114,13 +115,13 @@ func explain(client *clientv3.Client, err error) error {
 	return e
 }
 
-// outcomeUnknown is the code of a write that may have taken place.
+// outcomeUnknown is the code of a write that may have been made.
 const outcomeUnknown = "outcome_unknown"
 
-// written explains the error of a write, which may have taken place nevertheless.
+// written explains the error of a write, which may have been made nevertheless.
 func written(client *clientv3.Client, err error) error {
 	var a *apiError
-	if errors.As(err, &a) { // a refusal of ours
+	if errors.As(err, &a) { // our own refusal
 		return a
 	}
 	e := explain(client, err)
@@ -179,7 +180,7 @@ func decode(r *http.Request, into any) error {
 	return nil
 }
 
-// printable is a text of others for an error message.
+// printable returns untrusted text for an error message.
 func printable(s string) string {
 	if len(s) > 100 {
 		s = s[:100]

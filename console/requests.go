@@ -14,8 +14,8 @@ type counted struct {
 	requests float64
 }
 
-// work are the services whose requests are counted: not health checks, nor those by which one sees
-// how a cluster is, of which this console makes most.
+// work are the services whose requests are counted. It leaves out health checks and the requests
+// that observe a cluster, most of which are this console's own.
 var work = []string{
 	"etcdserverpb.KV",
 	"etcdserverpb.Lease",
@@ -24,7 +24,7 @@ var work = []string{
 	"v3electionpb.Election",
 }
 
-// requestsOf is the number in a line of a member's metrics if that counts requests.
+// requestsOf returns the number in a line of a member's metrics if the line counts requests.
 func requestsOf(line string) float64 {
 	n, ok := scrape.Value(line, "grpc_server_started_total")
 	if !ok {
@@ -69,8 +69,8 @@ func (o *overview) received(ctx context.Context, pages *scrape.Reader) []counted
 	return list
 }
 
-// tally adds up what processes count, each once. One that begins anew, or was away for a while,
-// makes no jump.
+// tally adds up the counts of processes, each once. A process that has restarted, or was away for a
+// while, causes no jump.
 type tally struct {
 	total float64
 	last  map[string]float64 // by process

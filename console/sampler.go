@@ -11,14 +11,15 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// sampleEvery is how often the overview is brought up to date while somebody looks.
+// sampleEvery is how often the overview is updated while a page shows it.
 const sampleEvery = time.Second
 
-// countEvery how many surveys requests are counted, which costs a member some milliseconds.
+// countEvery is the number of surveys for each count of requests, which costs a member some
+// milliseconds.
 const countEvery = 3
 
-// sampler surveys the cluster through a client while streams want to know, once for all of them.
-// Its goroutine runs as long as there are subscribers.
+// sampler surveys the cluster through a client while streams need that, once for all of them. Its
+// goroutine runs while there are subscribers.
 type sampler struct {
 	c      *Console
 	client *clientv3.Client
@@ -61,7 +62,7 @@ func (p *sampler) run(ctx context.Context) {
 	var (
 		who    *roster
 		listed time.Time
-		words  string // of the members, when they were listed
+		words  string // the members' problems when the members were listed
 		sum    = tally{last: make(map[string]float64)}
 	)
 	for n := 0; ; n++ {
@@ -71,8 +72,7 @@ func (p *sampler) run(ctx context.Context) {
 		}
 		o := survey(ctx, p.client, who)
 		if n%countEvery == 0 &&
-			// afterwards: gathering metrics takes members some milliseconds, which would be seen as
-			// latency
+			// after the survey: metrics take members some milliseconds, which would show as latency
 			p.c.pages != nil {
 			o.Requests = sum.add(o.received(ctx, p.c.pages))
 		}
@@ -90,7 +90,7 @@ func (p *sampler) run(ctx context.Context) {
 	}
 }
 
-// words are what members say is wrong with them, in the last survey.
+// words returns the problems that members reported in the last survey.
 func (p *sampler) words() (text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,7 +102,7 @@ func (p *sampler) words() (text string) {
 	return text
 }
 
-// publish hands out a survey; false if there is nobody any more.
+// publish sends a survey to the subscribers; it returns false if there are none left.
 func (p *sampler) publish(o *overview) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +112,7 @@ func (p *sampler) publish(o *overview) bool {
 	p.last = o
 	for ch := range p.subs {
 		select {
-		case <-ch: // it was not taken
+		case <-ch: // the subscriber has not taken it
 		default:
 		}
 		ch <- o
@@ -125,7 +125,7 @@ func sortMembers(list []member) {
 	slices.SortFunc(list, func(a, b member) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// hostPort is an endpoint without scheme and path.
+// hostPort returns an endpoint without scheme and path.
 func hostPort(endpoint string) string {
 	if _, rest, ok := strings.Cut(endpoint, "://"); ok {
 		endpoint = rest

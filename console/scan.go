@@ -7,14 +7,14 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Reading the first keys after a position looks like a range with a limit. But a server counts the
-// rest of the range for each, a tenth of a second for a million keys, and a tree asks for each of
-// its children. So the scan asks for narrow ranges first: those keys that share most of their
-// beginning with the position, then wider ones, each beginning where the last one ended. Keys that
-// are neighbours share their beginnings, so the first few ranges find them, and together they never
-// count more than there is.
+// A range with a limit seems the way to read the first keys after a position. But a server counts
+// the rest of the range for each read, a tenth of a second for a million keys, and a tree makes a
+// read for each of its children. So the scan reads narrow ranges first: the keys that share most of
+// their beginning with the position, then wider ones, each of which begins where the last one
+// ended. Neighbouring keys share their beginnings, so the first few ranges find them, and all
+// ranges together count each key at most once.
 
-// found is a key that a scan came across.
+// found is a key that a scan found.
 type found struct {
 	Key     []byte `json:"key"`
 	Create  int64  `json:"create"`
@@ -23,19 +23,20 @@ type found struct {
 	Lease   string `json:"lease,omitempty"`
 }
 
-// span is the keys from begin up to end, without; an end of "\x00" is that of the key space.
+// span is the keys from begin up to, but without, end; an end of "\x00" is the end of the key
+// space.
 type span struct{ begin, end string }
 
 const (
-	// spansAtOnce are asked for in one transaction: most of the narrow ones are empty.
+	// spansAtOnce is how many spans one transaction reads: most of the narrow ones are empty.
 	spansAtOnce = 6
-	// deepest is from which length of a key on its bytes are not looked at one by one.
+	// deepest is the length of a key from which its bytes are not split one by one.
 	deepest = 64
 )
 
-// spans cuts what is left of a prefix's keys from a position on into ranges, narrow ones first. It
-// works from the position's last bytes to its first: for each, the keys whose byte there is larger,
-// in steps that double.
+// spans splits the rest of a prefix's keys after a position into ranges, narrow ones first. It goes
+// from the position's last byte to its first: for each, it makes ranges of the keys with a larger
+// byte there, in steps that double.
 func spans(prefix, from string) []span {
 	limit := prefixEnd(prefix)
 	if prefix == "" {
@@ -45,7 +46,7 @@ func spans(prefix, from string) []span {
 	case from <= prefix:
 		return []span{{max(prefix, "\x00"), limit}}
 	case !strings.HasPrefix(from, prefix):
-		return nil // all of them are before it
+		return nil // all of them come before the position
 	}
 	var list []span
 	at := from
@@ -53,7 +54,7 @@ func spans(prefix, from string) []span {
 	list = append(list, span{at, prefixEnd(from[:depth])})
 	at = prefixEnd(from[:depth])
 	for n := depth - 1; n >= len(prefix) && at != "\x00" && at != limit; n-- {
-		// All keys up to the end of from[:n+1] are done.
+		// All keys up to the end of from[:n+1] are covered.
 		next := int(from[n]) + 1
 		for step := 1; next < 256; step *= 2 {
 			upto := next + step
@@ -72,7 +73,7 @@ func spans(prefix, from string) []span {
 	return list
 }
 
-// scan reads up to n keys of a prefix from a position on. It returns where to go on, "" at the end
+// scan reads up to n keys of a prefix after a position. It returns where to continue, "" at the end
 // of the prefix, and the revision.
 func scan(
 	ctx context.Context,
@@ -126,12 +127,13 @@ func scan(
 	return keys, "", rev, nil
 }
 
-// after is the first position after the last of some keys.
+// after returns the first position after the last of some keys.
 func after(keys []found) string { return string(keys[len(keys)-1].Key) + "\x00" }
 
-// child is an entry of a level of the tree: a key, or all keys that go on after the separator.
+// child is an entry of a level of the tree: a key, or a branch of all keys that continue after the
+// separator.
 type child struct {
-	Key    []byte `json:"key"` // of a branch what its keys begin with
+	Key    []byte `json:"key"` // of a branch, the prefix of its keys
 	Branch bool   `json:"branch,omitempty"`
 	Mod    int64  `json:"mod,omitempty"`
 	Lease  string `json:"lease,omitempty"`
@@ -176,14 +178,14 @@ func level(
 		if pos == "" {
 			return list, "", rev, nil
 		}
-		if branch != "" { // what is left of it can be left out
+		if branch != "" { // the rest of the branch can be skipped
 			if pos = prefixEnd(branch); pos == "\x00" ||
 				prefix != "" && pos >= prefixEnd(prefix) && prefixEnd(prefix) != "\x00" {
 				return list, "", rev, nil
 			}
 		}
 		next = pos
-		// Reading much helps among single keys and is wasted within a branch.
+		// Large reads are useful among single keys and wasted within a branch.
 		if len(list)-before < len(keys)/4 {
 			want = 4
 		} else {

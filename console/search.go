@@ -15,37 +15,37 @@ import (
 )
 
 const (
-	// searchMost hits end a search; a page goes on after them if it is asked to.
+	// searchMost is the number of hits that ends a search; a page can continue after them.
 	searchMost = 200
-	// searchTime ends one too: somebody waits for it, and a server reads for it.
+	// searchTime ends a search too: the user waits for it, and a server reads for it.
 	searchTime = 20 * time.Second
-	// searchTell is how often a page hears how far a search is.
+	// searchTell is how often a page gets the progress of a search.
 	searchTell = 500 * time.Millisecond
-	// searchLongest is how long what is searched for may be.
+	// searchLongest is the longest text to search for.
 	searchLongest = 1 << 10
-	// excerptBytes of a value are sent along, around the first hit.
+	// excerptBytes is how many bytes of a value are sent along, around the first hit.
 	excerptBytes = 120
 )
 
-// hit is a line of the answer to a search: a key that was found, how far the search is, or its end.
+// hit is a line of the answer to a search: a found key, the progress, or the end.
 type hit struct {
 	Key     []byte `json:"key,omitempty"`
 	Mod     int64  `json:"mod,omitempty"`
 	Lease   string `json:"lease,omitempty"`
-	Excerpt []byte `json:"excerpt,omitempty"` // of the value, around what was found in it
+	Excerpt []byte `json:"excerpt,omitempty"` // of the value, around the hit
 	Before  bool   `json:"before,omitempty"`  // the excerpt does not begin where the value does
 	Looked  int64  `json:"looked,omitempty"`  // keys so far
-	End     bool   `json:"end,omitempty"`     // the last line; without it the search broke off
-	Next    []byte `json:"next,omitempty"`    // where to go on; none if all was looked at
+	End     bool   `json:"end,omitempty"`     // the last line; without it the search was cut off
+	Next    []byte `json:"next,omitempty"`    // where to continue; none if all keys were searched
 	Rev     int64  `json:"revision,omitempty"`
 	Error   string `json:"error,omitempty"`
 }
 
-// search is what to look for.
+// search is the parameters of a search.
 type search struct {
 	prefix, from string
 	text         []byte
-	fold         bool // in any case of letters
+	fold         bool // ignores the case of letters
 	values       bool // in values too
 }
 
@@ -79,8 +79,8 @@ func readSearch(r *request) (*search, error) {
 	return s, nil
 }
 
-// find is where some bytes have what is searched for; -1 if they do not. Folding may change
-// lengths, so the place is one in what is folded.
+// find returns the place of the text in some bytes; -1 if it is not there. Folding may change
+// lengths, so the place is in the folded bytes.
 func (s *search) find(b []byte) int {
 	if s.fold {
 		b = bytes.ToLower(b)
@@ -88,7 +88,7 @@ func (s *search) find(b []byte) int {
 	return bytes.Index(b, s.text)
 }
 
-// match is the line for a key; nil if it is none of those searched for.
+// match returns the line for a key; nil if it does not match.
 func (s *search) match(kv *mvccpb.KeyValue) *hit {
 	at := s.find(kv.Key[len(s.prefix):])
 	in := -1
@@ -109,8 +109,8 @@ func (s *search) match(kv *mvccpb.KeyValue) *hit {
 	return h
 }
 
-// getSearch looks through the keys of a prefix, at one revision, and sends what it finds line by
-// line. It reads as long as the page is there, and no longer than searchTime.
+// getSearch searches the keys of a prefix, at one revision, and sends hits line by line. It reads
+// while the page is there, and for at most searchTime.
 func (c *Console) getSearch(w http.ResponseWriter, r *request) {
 	s, err := readSearch(r)
 	if err != nil {
@@ -132,14 +132,14 @@ func (c *Console) getSearch(w http.ResponseWriter, r *request) {
 	out.hit(last)
 }
 
-// hit sends a line and reports whether there is still somebody who reads.
+// hit sends a line and reports whether the page still reads.
 func (o *writer) hit(h *hit) bool {
-	text, _ := json.Marshal(h) // texts and numbers always can be
+	text, _ := json.Marshal(h) // texts and numbers can always be encoded
 	o.text(string(text) + "\n")
 	return o.err == nil
 }
 
-// run looks and tells; it returns the last line.
+// run searches and calls tell with hits and progress; it returns the last line.
 func (s *search) run(ctx context.Context, client *clientv3.Client, rev int64, tell func(*hit) bool) *hit {
 	limit := prefixEnd(s.prefix)
 	if s.prefix == "" {
@@ -159,7 +159,7 @@ func (s *search) run(ctx context.Context, client *clientv3.Client, rev int64, te
 	for kv, err := range client.Range(ctx, last, opts...) {
 		if err != nil {
 			if ctx.Err() != nil {
-				return end("") // its time is up: the page may go on
+				return end("") // the time is over: the page may continue
 			}
 			return end(explain(client, err).Error())
 		}

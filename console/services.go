@@ -12,40 +12,40 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// servicesMost records are read and shown at a time.
+// servicesMost is how many records are read and shown at a time.
 const servicesMost = 5000
 
 // service is a service and its instances.
 type service struct {
 	Name      string     `json:"name"`
 	Instances []instance `json:"instances"`
-	Split     string     `json:"split,omitempty"` // how its calls are split, as ParseSplit takes it
+	Split     string     `json:"split,omitempty"` // the split of its calls, in the form of ParseSplit
 	Parts     []part     `json:"parts,omitempty"`
 	Absent    []absent   `json:"absent,omitempty"`
 }
 
-// instance is an instance, and what etcd knows of its record.
+// instance is an instance, with its lease and its overrides.
 type instance struct {
 	*discovery.Instance
 	Draining bool `json:"draining"`
-	// Override is what operators say of it, and is shown; nil if nothing.
+	// Override is the operators' values, which are shown; nil if there are none.
 	Override *discovery.Override `json:"override,omitempty"`
 	Own      *own                `json:"own,omitempty"` // with Override
-	// Share is how many of the service's calls it gets, in percent, by the split and the weights;
-	// Parts are those of the split that it is in.
+	// Share is the percentage of the service's calls that the instance gets by the split and the
+	// weights; Parts are the parts of the split that it is in.
 	Share float64            `json:"share"`
 	Parts []discovery.Filter `json:"parts,omitempty"`
 	Key   []byte             `json:"key"`
 	Mod   int64              `json:"mod"`
 	Lease string             `json:"lease,omitempty"`
-	// TTL is how many seconds the lease has left, of Granted; -1 if it is gone.
+	// TTL is how many seconds of Granted the lease has left; -1 if it has ended.
 	TTL     int64 `json:"ttl"`
 	Granted int64 `json:"granted"`
 
 	lease clientv3.LeaseID
 }
 
-// badRecord is a key that should be an instance and is not.
+// badRecord is a key whose record is not a valid instance.
 type badRecord struct {
 	Key   []byte `json:"key"`
 	Error string `json:"error"`
@@ -57,12 +57,12 @@ type serviceList struct {
 	Revision int64       `json:"revision"`
 	Services []service   `json:"services"`
 	Problems []badRecord `json:"problems,omitempty"`
-	More     bool        `json:"more"` // there are more records than are shown
-	// Unknown: what operators say may not be read.
+	More     bool        `json:"more"` // there are more records than were read
+	// Unknown: this user may not read the operators' overrides.
 	Unknown bool `json:"unknown,omitempty"`
 }
 
-// records is a format by its name, our own if it has none, and what its keys begin with.
+// records returns a format by its name, our own for an empty one, and the prefix of its keys.
 func records(name, base string) (discovery.Format, string, error) {
 	if name == "" {
 		name = "json"
@@ -90,7 +90,7 @@ func getServices(r *request) (any, error) {
 	return list, nil
 }
 
-// recordsOf reads the services as they say themselves.
+// recordsOf reads the services from the instances' records, without overrides.
 func recordsOf(ctx context.Context, kv clientv3.KV, name, base string) (*serviceList, error) {
 	format, base, err := records(name, base)
 	if err != nil {
@@ -131,7 +131,7 @@ func recordsOf(ctx context.Context, kv clientv3.KV, name, base string) (*service
 	return list, nil
 }
 
-// serviceName is the service of a key, as its format writes it.
+// serviceName returns the service of a key, as its format writes it.
 func serviceName(format discovery.Format, rest string) (string, bool) {
 	i := strings.LastIndex(rest, "/")
 	if i <= 0 {
@@ -145,7 +145,7 @@ func serviceName(format discovery.Format, rest string) (string, bool) {
 	return name, err == nil
 }
 
-// times asks how long the instances' leases last. Those of one process share one.
+// times reads the TTLs of the instances' leases. The instances of one process share a lease.
 func (list *serviceList) times(ctx context.Context, l clientv3.Lease) {
 	var ids []clientv3.LeaseID
 	for _, s := range list.Services {
@@ -163,7 +163,7 @@ func (list *serviceList) times(ctx context.Context, l clientv3.Lease) {
 	}
 }
 
-// amendment names an instance to be changed.
+// amendment names an instance to change.
 type amendment struct{ Records, Base, Service, ID string }
 
 // postRemove deletes an instance's record.
@@ -193,7 +193,7 @@ func postRemove(r *request) (any, error) {
 	return nil, nonsense(err)
 }
 
-// record is an instance's record for the log; "" if it is not there, or cannot be read.
+// record returns an instance's record for the log; "" if it does not exist or cannot be read.
 func record(ctx context.Context, kv *clientv3.Client, format discovery.Format, in amendment) string {
 	got, err := kv.Get(ctx, format.Key(&discovery.Instance{Service: in.Service, ID: in.ID}))
 	if err != nil || len(got.Kvs) == 0 {

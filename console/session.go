@@ -14,30 +14,31 @@ import (
 )
 
 const (
-	// maxSessions bounds the clients of users that are open at a time. Whoever has the most
-	// sessions makes room.
+	// maxSessions bounds the clients of users that are open at a time. A new session replaces one
+	// of the user with the most sessions.
 	maxSessions = 128
 	// secretHeader carries a session's secret. A cookie alone is not enough: browsers send it to
 	// every port of a host.
 	secretHeader = "Fairlead-Session"
-	// sessionIdle ends a session that is not used; sessionAge one in any case.
+	// sessionIdle is the time after which an unused session ends; sessionAge is the longest life of
+	// any session.
 	sessionIdle = 2 * time.Hour
 	sessionAge  = 12 * time.Hour
-	// sweepEvery is how exactly that is kept.
+	// sweepEvery is how exactly these times are kept.
 	sweepEvery = time.Minute
 )
 
-// session is somebody who got in. Its client serves requests until all have left that entered
-// before it ended.
+// session is a user who has signed in. Its client stays open until all requests that began before
+// its end are done.
 type session struct {
 	client *clientv3.Client
-	user   string            // "" if it has no client of its own
-	secret [sha256.Size]byte // the hash of what scripts of this origin send besides the cookie
+	user   string            // "" for the console's own client
+	secret [sha256.Size]byte // the hash of the secret that scripts of this origin send besides the cookie
 	began  time.Time
 	ctx    context.Context // ends with the session
 	end    context.CancelFunc
 	sample *sampler
-	saves  saves // what it has exported
+	saves  saves // its exports
 
 	owner *sessions
 	used  time.Time // guarded by owner.mu, as are the following
@@ -45,14 +46,14 @@ type session struct {
 	ended bool
 }
 
-// sessions are those of a console, by the hash of their cookie: what a look into memory or a
-// comparison that stops early tells is of no use.
+// sessions are a console's sessions, by the hash of their cookie: a look into memory, or a
+// comparison that stops early, reveals nothing useful.
 type sessions struct {
 	c  *Console
 	mu sync.Mutex
 	// all is nil once closed.
 	all    map[[sha256.Size]byte]*session
-	common *session // of an Open console
+	common *session // that of an open console
 	sweeps bool     // the sweeper runs
 }
 
@@ -75,7 +76,7 @@ func (ss *sessions) make(client *clientv3.Client, user string) *session {
 	return s
 }
 
-// random is a secret of 24 bytes.
+// random returns a secret of 24 bytes.
 func random() string {
 	raw := make([]byte, 24)
 	_, _ = rand.Read(raw) // never fails
@@ -83,7 +84,7 @@ func random() string {
 }
 
 // add makes a session and returns its cookie's value and its secret; "" if the console is closed.
-// It takes the client, if user is not empty.
+// The session owns the client if user is not empty.
 func (ss *sessions) add(client *clientv3.Client, user string) (id, secret string) {
 	id, secret = random(), random()
 	s := ss.make(client, user)
@@ -107,9 +108,9 @@ func (ss *sessions) add(client *clientv3.Client, user string) (id, secret string
 	return id, secret
 }
 
-// makeRoom ends the session unused for longest of a user who has as many as one may have, or else
-// of whoever has the most if there are as many as there may be. The caller holds mu and releases
-// what it returns.
+// makeRoom ends the session that has not been used for longest: of the user, if they have
+// userSessions, or else of the user with the most sessions, if there are maxSessions. The caller
+// holds mu and releases the returned sessions.
 func (ss *sessions) makeRoom(user string) []*session {
 	count := make(map[string]int)
 	most := user
@@ -133,7 +134,7 @@ func (ss *sessions) makeRoom(user string) []*session {
 	return ss.drop(oldest)
 }
 
-// drop ends a session; the caller holds mu and releases what it returns.
+// drop ends a session; the caller holds mu and releases the returned sessions.
 func (ss *sessions) drop(id [sha256.Size]byte) []*session {
 	s := ss.all[id]
 	if s == nil {
@@ -143,12 +144,12 @@ func (ss *sessions) drop(id [sha256.Size]byte) []*session {
 	s.ended = true
 	s.end()
 	if s.users > 0 {
-		return nil // the last one to leave releases it
+		return nil // the last leave releases it
 	}
 	return []*session{s}
 }
 
-// release closes clients, which takes a moment: not under the lock.
+// release closes clients, which takes a moment, so the caller must not hold the lock.
 func release(list []*session) {
 	for _, s := range list {
 		s.release()
@@ -161,7 +162,8 @@ func (s *session) release() {
 	}
 }
 
-// get is the session of a cookie's value and a secret; nil if there is none. The caller holds mu.
+// get returns the session of a cookie's value and a secret; nil if there is none. The caller holds
+// mu.
 func (ss *sessions) get(id, secret string) *session {
 	if ss.common != nil {
 		return ss.common
@@ -174,8 +176,8 @@ func (ss *sessions) get(id, secret string) *session {
 	return s
 }
 
-// byCookie is the session of a cookie's value, entered; nil if there is none. It is for what a
-// ticket allows.
+// byCookie returns the session of a cookie's value, entered; nil if there is none. It is only for
+// requests with a ticket.
 func (ss *sessions) byCookie(id string) *session {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -186,15 +188,15 @@ func (ss *sessions) byCookie(id string) *session {
 	return s.enter()
 }
 
-// find is the session of a cookie's value and a secret, entered; nil if there is none.
+// find returns the session of a cookie's value and a secret, entered; nil if there is none.
 func (ss *sessions) find(id, secret string) *session {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	return ss.get(id, secret).enter()
 }
 
-// enter begins one use of a session, which leave ends; nil if it has ended, or is none. The caller
-// holds owner.mu.
+// enter begins one use of a session, which leave ends; it returns nil if the session has ended, or
+// is nil. The caller holds owner.mu.
 func (s *session) enter() *session {
 	if s == nil || s.expired(time.Now()) {
 		return nil
@@ -223,7 +225,7 @@ func (s *session) leave() {
 	}
 }
 
-// sweep ends sessions whose time has come.
+// sweep ends expired sessions.
 func (ss *sessions) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -271,7 +273,7 @@ func (ss *sessions) close() {
 	release(gone)
 }
 
-// enter finds a request's session. The caller leaves it.
+// enter returns a request's session. The caller leaves it.
 func (c *Console) enter(r *http.Request) (*session, error) {
 	if s := c.sessions.find(c.cookieOf(r), r.Header.Get(secretHeader)); s != nil {
 		return s, nil

@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// userSessions bounds the sessions of one user: the one unused for longest makes room.
+	// userSessions bounds the sessions of one user: a new one replaces the one unused for longest.
 	userSessions = 32
 	// userStreams bounds the streams of one user; each is a connection and a few watches.
 	userStreams = 32
-	// maxStreams bounds all streams, so that it takes many users to use them up.
+	// maxStreams bounds all streams, so that only many users together can use them up.
 	maxStreams = 256
-	// userCalls bounds what one user asks at a time. A page asks for a few things at once.
+	// userCalls bounds the requests of one user at a time. A page makes a few at once.
 	userCalls = 32
 	maxCalls  = 256
 )
 
-// shares bounds how much of something there is at a time, for each user and in total: one user
-// cannot take what the others need. Those who come with the token, or to an open console, count as
-// one.
+// shares bounds the number of sessions, streams or calls at a time, for each user and in total, so
+// that one user cannot use up the others' part. All sessions with the token, or of an open console,
+// count as one user.
 type shares struct {
-	what       string // in the refusal, after a number
+	what       string // for the refusal, after a number
 	each, most int
 
 	mu  sync.Mutex // guards what follows
@@ -30,7 +30,7 @@ type shares struct {
 	all int
 }
 
-// take is one more for a user, which give ends, or the refusal.
+// take takes one more for a user, which give gives back, or returns the refusal.
 func (s *shares) take(user string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

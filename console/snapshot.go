@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// ticketTime is how long a ticket waits for the browser to come with it.
+	// ticketTime is how long a ticket is valid before its use.
 	ticketTime = 30 * time.Second
-	// ticketsMost wait at a time; the oldest is void then.
+	// ticketsMost is how many unused tickets there may be; the oldest is dropped then.
 	ticketsMost = 64
-	// snapshotSilence is how long a member that sends a snapshot may send nothing: longer than it
-	// pauses, and short enough that somebody who waits learns of it.
+	// snapshotSilence is how long a member may send nothing during a snapshot: longer than its
+	// pauses, and short enough that the user still waits.
 	snapshotSilence = 15 * time.Second
 )
 
-// tickets let a browser download something once: it sends a cookie with a download, and no secret.
-// A ticket is of use with its session's cookie only, so that an address in a log or a history opens
-// nothing.
+// tickets let a browser download something once: for a download it sends a cookie, but no secret. A
+// ticket is valid only with its session's cookie, so that an address in a log or a history is of no
+// use.
 type tickets struct {
 	mu  sync.Mutex // guards what follows
 	all []ticket   // the oldest first
@@ -49,7 +49,7 @@ func (ts *tickets) issue(s *session) string {
 	return text
 }
 
-// use is the session of a ticket, which is void from then on; nil if there is none.
+// use returns the session of a ticket, which is not valid any more then; nil if there is none.
 func (ts *tickets) use(text string) *session {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -66,7 +66,7 @@ func (ts *tickets) use(text string) *session {
 	return nil
 }
 
-// postSnapshot gives a ticket for a snapshot, if this user may have one.
+// postSnapshot returns a ticket for a snapshot, if this user may have one.
 func postSnapshot(r *request) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
 	defer cancel()
@@ -89,8 +89,8 @@ var errTicket = &apiError{
 	Message: "this address was used before, or is not for this session; ask for a new one",
 }
 
-// getSnapshot sends a snapshot. If it breaks, the connection does too, so that the browser does not
-// take a part for the whole.
+// getSnapshot sends a snapshot. If that fails, it breaks the connection, so that the browser does
+// not take a part for the whole.
 func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
 	if site.Foreign(r) {
 		fail(w, errForeign)
@@ -119,10 +119,10 @@ func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(s.ctx, func() { cancel(nil) })() // it ends with the session
+	defer context.AfterFunc(s.ctx, func() { cancel(nil) })() // the download ends with the session
 	silence := time.AfterFunc(snapshotSilence, func() { cancel(errSilent) })
 	defer silence.Stop()
-	why := func(err error) error { // silence is told as such
+	why := func(err error) error { // reports silence as the reason
 		if err != nil && context.Cause(ctx) == errSilent {
 			return errSilent
 		}
@@ -142,7 +142,7 @@ func (c *Console) getSnapshot(w http.ResponseWriter, r *http.Request) {
 	out := &writer{w: w, control: http.NewResponseController(w)}
 	err = why(sendSnapshot(out, &watched{got.Snapshot, silence}))
 	if err != nil {
-		_ = out.control.SetWriteDeadline(time.Now().Add(-time.Second)) // the end of the answer cannot be sent
+		_ = out.control.SetWriteDeadline(time.Now().Add(-time.Second)) // so that the end of the answer cannot be sent
 	}
 	req.end(err)
 }
@@ -153,7 +153,7 @@ var errSilent = &apiError{
 	Message: "the member has sent nothing for " + snapshotSilence.String() + ": the snapshot is not whole",
 }
 
-// watched sets an alarm for as long as somebody waits for something to read.
+// watched runs a timer during each read.
 type watched struct {
 	io.Reader
 	alarm *time.Timer
@@ -168,8 +168,8 @@ func (r *watched) Read(p []byte) (int, error) {
 
 var errTorn = errors.New("the snapshot is not whole")
 
-// sendSnapshot copies a snapshot. Its last bytes, the digest of the others, go out only if it is
-// right.
+// sendSnapshot copies a snapshot. It sends the last bytes, the digest of the others, only if they
+// are right.
 func sendSnapshot(out *writer, from io.Reader) error {
 	var (
 		sum  hash.Hash = sha256.New()

@@ -21,7 +21,7 @@ type file struct {
 	plain, zip []byte
 }
 
-// files are all of them by name, made once per process.
+// files has all embedded files by name; it is made once per process.
 var files = sync.OnceValue(func() map[string]*file {
 	kinds := map[string]string{
 		".html": "text/html; charset=utf-8",
@@ -50,8 +50,8 @@ var files = sync.OnceValue(func() map[string]*file {
 	return all
 })
 
-// staticFiles serves the page and what belongs to it. They may be kept, but are asked for again
-// each time, so that a new version of the program is seen at once.
+// staticFiles serves the page and its files. Browsers may cache them, but have to check each time,
+// so that a new version of the program is used at once.
 func staticFiles() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
@@ -67,7 +67,7 @@ func staticFiles() http.Handler {
 	})
 }
 
-// send sends a file; keep says whether it may be kept.
+// send sends a file; keep is its Cache-Control.
 func send(w http.ResponseWriter, r *http.Request, f *file, keep string) {
 	h := w.Header()
 	h.Set("Cache-Control", keep)

@@ -10,32 +10,32 @@ import (
 	"time"
 )
 
-// A page has one stream of server-sent events for all that it shows, since a browser has six
-// connections per host. Events:
+// A page has one stream of server-sent events for all its data, since a browser has six connections
+// per host. Events:
 //
 //	overview   the state of the cluster, once a second
-//	health     what is wrong with it, each time it was looked at; see health
+//	health     what is wrong with it, after each examination; see health
 //	watch      a batch of changes under a prefix, with values; see batch
 //	notice     the same without values, for pages that only want to know that something changed
 //
-// The goroutine of the request writes; one per watch gathers. A browser that reads slowly therefore
-// delays nothing but itself: what gathers meanwhile is bounded and counted.
+// The request's goroutine writes; one goroutine per watch gathers. So a slow browser delays only
+// itself: the changes that are gathered meanwhile are bounded and counted.
 
 const (
 	// maxWatches bounds the watches of one stream.
 	maxWatches = 8
 	// batchEvery is how often changes are sent: ten times a second looks immediate.
 	batchEvery = 100 * time.Millisecond
-	// noticeEvery is how often pages are notified that something changed: they ask again then.
+	// noticeEvery is how often pages are notified that something changed: then they read again.
 	noticeEvery = 500 * time.Millisecond
-	// heartbeat keeps connections through proxies, and finds browsers that have gone.
+	// heartbeat keeps connections through proxies open, and detects browsers that have gone.
 	heartbeat = 15 * time.Second
-	// writeLimit ends a stream whose reader takes nothing.
+	// writeLimit ends a stream whose reader does not read.
 	writeLimit = 20 * time.Second
 )
 
-// getStream serves a stream: overview=1 asks for the overview, watch=PREFIX and notice=PREFIX, in
-// base64, for changes; watch once, notice any number of times.
+// getStream serves a stream: overview=1 requests the overview, watch=PREFIX and notice=PREFIX, in
+// base64, request changes; watch once, notice any number of times.
 func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	if err := c.streams.take(r.session.user); err != nil {
 		fail(w, err)
@@ -86,7 +86,7 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 			for _, g := range watches {
 				if b := g.take(now); b != nil {
 					id := int64(0)
-					if g.kind == "watch" { // of which there is one, so that it can go on after this revision
+					if g.kind == "watch" { // there is one such watch, and it continues after this revision
 						id = b.Revision
 					}
 					out.event(g.kind, id, b)
@@ -103,8 +103,8 @@ func (c *Console) getStream(w http.ResponseWriter, r *request) {
 	}
 }
 
-// readWatches are the watches that a request asks for. One that comes again after a broken
-// connection says what it has seen.
+// readWatches returns the watches that a request asks for. A browser that reconnects sends the
+// revision that it has seen.
 func readWatches(r *request) ([]*gatherer, error) {
 	var list []*gatherer
 	seen, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) // 0 if there is none
@@ -154,7 +154,7 @@ func (o *writer) text(s string) {
 	if o.err != nil {
 		return
 	}
-	_ = o.control.SetWriteDeadline(time.Now().Add(writeLimit)) // some writers know none
+	_ = o.control.SetWriteDeadline(time.Now().Add(writeLimit)) // some writers do not support deadlines
 	if _, o.err = o.w.Write([]byte(s)); o.err == nil {
 		o.err = o.control.Flush()
 	}

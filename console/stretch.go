@@ -9,18 +9,18 @@ import (
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-// stretch is a time in steps, of which the latest are kept.
+// stretch is a period in steps, the latest of which are kept.
 type stretch struct {
 	step    time.Duration
-	buckets []bucket // the oldest first; steps without a look have none
+	buckets []bucket // the oldest first; steps without an examination have none
 }
 
-// bucket is a step: means of what flows, the last of what stands, the most of what takes time.
+// bucket is a step: the means of rates, the last of sizes, the largest of timings.
 type bucket struct {
-	slot        int64 // its time by its length
+	slot        int64 // its time divided by the length of a step
 	rates       int
 	changes     float64        // their sum
-	requests    [kinds]float64 // the sums of counts looks
+	requests    [kinds]float64 // the sums over counts examinations
 	counts      int
 	size, quota int64
 	members     map[string]timings
@@ -56,23 +56,23 @@ func (s *stretch) add(m moment) {
 	}
 }
 
-// recollection is a span for a page; what is unknown is null.
+// recollection is a span for a page; unknown values are null.
 type recollection struct {
 	Step    int64      `json:"step"` // milliseconds
 	Span    int64      `json:"span"`
-	Now     int64      `json:"now"` // when it was looked last
+	Now     int64      `json:"now"` // when the last examination was
 	At      []int64    `json:"at"`  // where the steps begin
 	Changes []*float64 `json:"changes"`
-	// Requests are those of each kind a second; none if the metrics may not be read.
+	// Requests are the requests of each kind per second; nil if the metrics may not be read.
 	Requests []requestCourse `json:"requests,omitempty"`
 	Size     []*float64      `json:"size"`
-	Quota    int64           `json:"quota"` // 0 if the server does not say
-	// Full is in how many milliseconds the quota is reached if the database grows on as in this
-	// span; 0 if it does not, or not within a month.
+	Quota    int64           `json:"quota"` // 0 if the server does not report it
+	// Full is the number of milliseconds until the quota is reached if the database goes on growing
+	// as in this span; 0 if it does not grow, or needs more than a month.
 	Full    int64     `json:"full,omitempty"`
 	Members []courses `json:"members"`
 	Events  []event   `json:"events"`
-	File    bool      `json:"file,omitempty"` // it is kept in one
+	File    bool      `json:"file,omitempty"` // the past is kept in a file
 }
 
 // courses are a member's timings, in milliseconds.
@@ -83,13 +83,13 @@ type courses struct {
 	Commit []*float64 `json:"commit"`
 }
 
-// requestCourse is how many requests of a kind there were.
+// requestCourse is the requests of a kind over a span.
 type requestCourse struct {
 	Name   string     `json:"name"`
 	Values []*float64 `json:"values"`
 }
 
-// requestsOver are the courses of all kinds that there were any of.
+// requestsOver returns the courses of all kinds with requests.
 func requestsOver(list []bucket) (all []requestCourse) {
 	for k := range doctor.Kinds {
 		c, any := requestCourse{Name: k.String()}, false
@@ -115,7 +115,7 @@ func known(v float64) *float64 {
 	return &v
 }
 
-// recall is what is kept of a span.
+// recall returns a span.
 func (m *memory) recall(s *stretch) *recollection {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,12 +183,12 @@ func (m *memory) recall(s *stretch) *recollection {
 }
 
 const (
-	leastGrowth = 10 // steps that say something of how a database grows
+	leastGrowth = 10 // the fewest steps that show how a database grows
 	furthest    = 30 * 24 * time.Hour
 )
 
-// full is in how many milliseconds the quota is reached, by the straight line that fits best; 0 if
-// that is not to be seen.
+// full returns the milliseconds until the quota is reached on the straight line that fits best; 0
+// if there is no such line.
 func full(r *recollection) int64 {
 	var n, sx, sy, sxx, sxy, last float64
 	for i, size := range r.Size {
@@ -202,7 +202,7 @@ func full(r *recollection) int64 {
 	if n < leastGrowth || below <= 0 || r.Quota == 0 {
 		return 0
 	}
-	growth := (n*sxy - sx*sy) / below // bytes a millisecond
+	growth := (n*sxy - sx*sy) / below // bytes per millisecond
 	left := (float64(r.Quota) - last) / growth
 	if growth <= 0 || left <= 0 || left > float64(furthest.Milliseconds()) {
 		return 0
@@ -210,7 +210,7 @@ func full(r *recollection) int64 {
 	return int64(left)
 }
 
-// getMemory is the last hour, or with span=day the last day.
+// getMemory returns the last hour, or with span=day the last day.
 func getMemory(r *request) (any, error) {
 	m := r.session.owner.c.examiner.memory
 	var past *recollection
@@ -226,7 +226,7 @@ func getMemory(r *request) (any, error) {
 	return past, nil
 }
 
-// with puts changes that were made through the console among what happened.
+// with adds the changes that were made through the console to the events.
 func (r *recollection) with(changes *changeList) {
 	for _, ch := range changes.Changes {
 		e := event{At: ch.Time.UnixMilli(), Kind: "change", Text: ch.Action + " " + ch.Target}

@@ -9,7 +9,8 @@ import (
 const (
 	levelDefault = 200
 	levelMost    = 1000
-	// levelTime ends a page of the tree early; what was found by then is shown, with a way on.
+	// levelTime bounds the time for a page of the tree; the page shows the entries found by then,
+	// and a way to continue.
 	levelTime = 2 * time.Second
 )
 
@@ -20,7 +21,7 @@ type treePage struct {
 	Next     []byte  `json:"next,omitempty"` // where the next page begins, if there is more
 }
 
-// getTree lists what is below a prefix; with an empty separator all keys that begin with it.
+// getTree lists the entries below a prefix; with an empty separator, all keys that begin with it.
 func getTree(r *request) (any, error) {
 	prefix, err := r.bytes("prefix")
 	if err != nil {
