@@ -78,7 +78,11 @@ var (
 			ours: []string{"clientv3"},
 		}, // for what keeps a copy, above the client
 		{of: []string{"internal/scrape"}},
-		{of: []string{"internal/relapse"}, others: apis}, // for owners of leases
+		{
+			of:     []string{"internal/relapse"},
+			ours:   []string{"clientv3"},
+			others: append(apis, "google.golang.org/grpc/codes"),
+		}, // for owners of leases, above the client
 		{
 			of:     []string{"internal/doctor"},
 			ours:   []string{"clientv3", "internal/scrape"},
