@@ -1,8 +1,8 @@
 // Command etcd is the etcd server that Fairlead's tests run, pinned by this module's go.mod.
 //
-// The released server has its main package in a module that cannot be required (its go.mod replaces
-// its own parts), so this is the same one line: etcdmain gives the server, the gateway and the gRPC
-// proxy, chosen by the first argument.
+// The released server has its main package in a module that cannot be required, since its go.mod
+// replaces its own parts. So this is the same single line: etcdmain runs the server, the gateway
+// or the gRPC proxy, as the first argument says.
 package main
 
 import (

@@ -1,7 +1,7 @@
 package main
 
-// mutant is one small wrong change: old, which is in the file once, becomes new. The tests of pkg
-// that match should notice, or the chaos test.
+// mutant is one small wrong change: old, which is in the file once, becomes new. The matching
+// tests of pkg should notice, or else the chaos test.
 type mutant struct {
 	name     string
 	file     string

@@ -1,12 +1,13 @@
-// Mutants proves the tests: it makes small wrong changes to a copy of the repository, one at a
-// time, and runs the tests that should notice. The table says which did; a change that nobody
-// notices fails the run.
+// Mutants checks the tests: it makes small wrong changes to a copy of the repository, one at a
+// time, and runs the tests that should notice. The table shows which test noticed. A change that
+// no test notices fails the run.
 //
 //	go run ./tools/mutants                 # all
 //	go run ./tools/mutants -only lease     # those whose names match this
 //	go run ./tools/mutants -chaos=false    # without those that only the chaos test can see
 //
-// It begins with the tests of the unchanged copy: what is red then would catch everything.
+// It starts with the tests of the unchanged copy: a test that fails there would seem to notice
+// everything.
 package main
 
 import (
@@ -24,7 +25,7 @@ import (
 	"time"
 )
 
-// limit bounds a whole run; testLimit one go test, chaosLimit one run of the chaos test.
+// limit bounds a whole run, testLimit one go test, and chaosLimit one run of the chaos test.
 const (
 	limit      = 60 * time.Minute
 	testLimit  = 3 * time.Minute
@@ -89,7 +90,7 @@ func run(ctx context.Context, only string, chaos bool) error {
 	return nil
 }
 
-// copyTree copies what git knows, or would, of the repository that this runs in.
+// copyTree copies the files of this repository that git has or would add.
 func copyTree(ctx context.Context, to string) error {
 	root, err := output(ctx, ".", "git", "rev-parse", "--show-toplevel")
 	if err != nil {
@@ -129,7 +130,7 @@ func output(ctx context.Context, dir, name string, args ...string) (string, erro
 	return string(b), nil
 }
 
-// unchanged runs what the mutants are for on the copy as it is.
+// unchanged runs the tests for the mutants on the unchanged copy.
 func unchanged(ctx context.Context, dir string, list []mutant) error {
 	var done []string
 	for _, m := range list {
@@ -149,7 +150,7 @@ func unchanged(ctx context.Context, dir string, list []mutant) error {
 	return nil
 }
 
-// try makes the change, sees who notices, and takes it back.
+// try makes the change, finds out which test notices it, and undoes it.
 func (m mutant) try(ctx context.Context, dir string) (by string, err error) {
 	file := filepath.Join(dir, m.file)
 	b, err := os.ReadFile(file)
@@ -167,7 +168,7 @@ func (m mutant) try(ctx context.Context, dir string) (by string, err error) {
 	return m.notice(ctx, dir)
 }
 
-// apply makes the change to a file's text.
+// apply makes the change in a file's text.
 func (m mutant) apply(text string) (string, error) {
 	if n := strings.Count(text, m.old); n != 1 {
 		return "", fmt.Errorf("what is to be changed is %d times in %s", n, m.file)
@@ -177,8 +178,8 @@ func (m mutant) apply(text string) (string, error) {
 
 var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// notice runs what should notice, and returns what did, "" if nothing. What does not build is an
-// error.
+// notice runs the tests that should notice, and returns the one that did, "" if none. A change
+// that does not build is an error.
 func (m mutant) notice(ctx context.Context, dir string) (string, error) {
 	if m.chaos {
 		bin := filepath.Join(dir, "chaos.bin")
@@ -213,7 +214,7 @@ func (m mutant) notice(ctx context.Context, dir string) (string, error) {
 	return "", ctx.Err()
 }
 
-// why is the most telling line of what a failed run printed.
+// why returns the most telling line of a failed run's output.
 func why(out string, err error) string {
 	if all := failed.FindAllStringSubmatch(out, -1); len(all) > 0 {
 		return all[len(all)-1][1]

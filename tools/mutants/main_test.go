@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestListFits: each change still finds its place, and leaves something that is Go.
+// TestListFits: each change still finds its place, and its result is still Go.
 func TestListFits(t *testing.T) {
 	var names []string
 	for _, m := range mutants {

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	program  = "cmd/fairlead"                    // directory of the module that is installed
-	programs = "tools/release/testdata/programs" // of one program for each other module that users get
+	program  = "cmd/fairlead"                    // directory of the module that users install
+	programs = "tools/release/testdata/programs" // directory with a program for each other module that users get
 )
 
-// rehearse makes a stage of a repository in a temporary directory and hands it to do.
+// rehearse makes a stage of a repository in a temporary directory and passes it to do.
 func (r *repository) rehearse(
 	ctx context.Context,
 	out io.Writer,
@@ -52,9 +52,9 @@ func (r *repository) rehearse(
 	return do(s, tmp)
 }
 
-// tryOut does what users will do with a release: install the program, and build a program with each
-// of the other modules. All of them run, against the etcd of the installed one. Then it looks at a
-// checkout of the release.
+// tryOut does what users will do with a release: it installs the program, and builds a program
+// with each of the other modules. All of them run against the etcd of the installed program. Then
+// it checks a checkout of the release.
 func tryOut(ctx context.Context, out io.Writer, s *stage, tmp string) error {
 	u, err := newUser(ctx, s, filepath.Join(tmp, "user"), true)
 	if err != nil {
@@ -115,7 +115,7 @@ func programOf(m *mod) string {
 	return m.dir
 }
 
-// timer says how long each part took.
+// timer prints how long each part took.
 type timer struct {
 	out  io.Writer
 	last time.Time

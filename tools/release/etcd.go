@@ -24,7 +24,7 @@ const (
 	stopWithin  = 10 * time.Second
 )
 
-// startEtcd returns when the cluster answers. What it prints ends with the endpoint, as a line for
+// startEtcd returns when the cluster answers. The program prints the endpoint last, as a line for
 // a shell.
 func startEtcd(ctx context.Context, u *user, fairlead string) (*etcd, error) {
 	const line = "export ETCDCTL_ENDPOINTS="

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// foreign are the variables that name a repository for git, as its hooks set them. With one of them
-// set, git would work on that repository whatever directory it is started in.
+// foreign are the variables that git sets for hooks and that name a repository. If one of them is
+// set, git works on that repository, whatever directory it is started in.
 var foreign = []string{
 	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
 	"GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -24,7 +24,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	return output(cmd)
 }
 
-// output runs a command. What it says on standard error becomes part of the error.
+// output runs a command. The error includes the command's standard error.
 func output(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -39,8 +39,8 @@ func output(cmd *exec.Cmd) (string, error) {
 	return strings.TrimRight(stdout.String(), "\n"), nil
 }
 
-// visible lists the files of a working tree that git has or would add. One that is deleted but not
-// yet for git is not among them.
+// visible lists the files of a working tree that git has or would add. It leaves out files that
+// are deleted in the tree but not yet in git.
 func visible(ctx context.Context, dir string) ([]string, error) {
 	out, err := git(ctx, dir, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	if err != nil {
@@ -48,7 +48,7 @@ func visible(ctx context.Context, dir string) ([]string, error) {
 	}
 	var files []string
 	for name := range strings.SplitSeq(out, "\x00") {
-		if name == "" || strings.HasSuffix(name, "/") { // a repository within, which git would not add
+		if name == "" || strings.HasSuffix(name, "/") { // a repository inside this one, which git would not add
 			continue
 		}
 		if info, err := os.Lstat(dir + "/" + name); err == nil && !info.IsDir() {

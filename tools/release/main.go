@@ -1,5 +1,5 @@
-// Release makes Fairlead's modules available, and checks that they are. docs/release.md says how a
-// release goes.
+// Release makes releases of Fairlead's modules, and checks that users can use them.
+// docs/release.md describes a release.
 //
 //	go run ./tools/release check v0.2.0    # make release-check VERSION=v0.2.0: users of the working tree, as a release
 //	go run ./tools/release make v0.2.0     # make release VERSION=v0.2.0: the same, then a commit and the tags
@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// limit bounds the whole, downloads over a slow network included.
+// limit bounds the whole program, including downloads over a slow network.
 const limit = 20 * time.Minute
 
 func main() {
@@ -64,8 +64,8 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	return r.tidy(ctx, command == "tidy -check")
 }
 
-// parse returns the command, and for "check" and "make" the version. An empty version is the
-// business of checkVersion: it is what make passes on when there is no VERSION.
+// parse returns the command, and the version for "check" and "make". Make passes on an empty
+// version if there is no VERSION; checkVersion refuses it.
 func parse(args []string) (command, version string, err error) {
 	switch {
 	case slices.Equal(args, []string{"tidy"}):

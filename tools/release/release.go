@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// changelog must have a heading of the version that is released.
+// changelog must have a heading for the version that is released.
 const changelog = "CHANGELOG.md"
 
 // release makes a release in the local repository: a commit that sets the versions, and the tags.
-// It pushes nothing. What is committed is the tree that check was given, to the byte. If anything
-// fails, all is as it was before.
+// It pushes nothing. It commits exactly the tree that check received. If anything fails, it leaves
+// everything as it was.
 func (r *repository) release(
 	ctx context.Context,
 	out io.Writer,
@@ -55,7 +55,7 @@ func (r *repository) release(
 	})
 }
 
-// ready says what stands in the way of a release that can be seen at once.
+// ready returns an error with everything that is in the way of a release and can be seen at once.
 func (r *repository) ready(ctx context.Context, version string) error {
 	var errs []error
 	changed, err := git(ctx, r.dir, "status", "--porcelain")
@@ -88,10 +88,10 @@ func (r *repository) ready(ctx context.Context, version string) error {
 	return errors.Join(errs...)
 }
 
-// commit brings the working tree to what the stage has and commits it upon head, which the stage
-// was made from.
+// commit brings the working tree to the content of the stage, and commits it on top of head, from
+// which the stage was made.
 func (r *repository) commit(ctx context.Context, s *stage, head string) (err error) {
-	// What somebody has written meanwhile is neither overwritten nor released.
+	// Edits made meanwhile are neither overwritten nor released.
 	if now, err := git(ctx, r.dir, "rev-parse", "HEAD"); err != nil {
 		return err
 	} else if now != head {
@@ -147,7 +147,7 @@ func (r *repository) commit(ctx context.Context, s *stage, head string) (err err
 	return err
 }
 
-// restore takes files back to what is committed; those that are not are new.
+// restore takes files back to their committed content, and removes those that are not committed.
 func (r *repository) restore(files []string) error {
 	ctx := context.Background() // also after an interruption
 	var errs []error

@@ -15,7 +15,7 @@ var errBroken = errors.New("broken")
 func fine(*stage, string) error   { return nil }
 func broken(*stage, string) error { return errBroken }
 
-// state is what a failed release must leave as it was.
+// state is what a failed release must leave unchanged.
 func state(t *testing.T, dir string) string {
 	t.Helper()
 	var all []string
@@ -63,7 +63,7 @@ func TestRelease(t *testing.T) {
 	if mod := read(t, dir, "tests/go.mod"); !strings.Contains(mod, "require github.com/example/small/kit v0.2.0") {
 		t.Errorf("tests/go.mod is\n%s", mod)
 	}
-	// What comes after: the tree stays tidy, and the next release works from there.
+	// Afterwards the tree stays tidy, and the next release works from there.
 	write(
 		t,
 		dir,
@@ -146,8 +146,7 @@ func TestReleaseThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestReleaseLosesNoEdit: what somebody writes while the check runs is kept, and not released
-// unchecked.
+// TestReleaseLosesNoEdit: an edit during the check is kept, and is not released unchecked.
 func TestReleaseLosesNoEdit(t *testing.T) {
 	dir := newSmall(t, nil)
 	const edit = "module github.com/example/small/kit // edited\n"

@@ -15,8 +15,8 @@ import (
 )
 
 // released are the modules that users get, by their directories. All others (bench, chaos, compat,
-// console/browser, examples, reach, tools and what is in it) serve work on this repository: they
-// are run from a checkout and get no tags.
+// console/browser, examples, reach, tools and the modules in it) serve work on this repository:
+// they are run from a checkout and get no tags.
 var released = []string{
 	".",
 	"adapters/gokit",
@@ -33,18 +33,18 @@ type repository struct {
 	dir      string
 	prefix   string   // path of the root module: all our paths begin with it
 	released []string // directories of the modules that users get
-	modules  []*mod   // what a module requires comes before it
+	modules  []*mod   // each after the modules that it requires
 	works    []string // every go.work
 }
 
 // mod is one module of the repository.
 type mod struct {
 	dir      string // below the repository, with slashes; "." for the root
-	path     string // what users name
+	path     string // the path that users write
 	released bool
 	file     *modfile.File
-	// major is set for a module that declares the path of somebody else's, for which it stands in,
-	// with a major version: "v3". Its own path is made of its directory and of this.
+	// major is set for a stand-in: a module that declares the path of somebody else's module with
+	// a major version, such as "v3". Its own path consists of its directory and this.
 	major string
 }
 
@@ -97,7 +97,7 @@ func readMod(dir, name string) (*mod, error) {
 	return &mod{dir: path.Dir(name), file: f}, nil
 }
 
-// name finds the path that users know the module by.
+// name sets the path under which users know the module.
 func (r *repository) name(m *mod) {
 	m.path = m.file.Module.Mod.Path
 	if m.path == r.prefix || strings.HasPrefix(m.path, r.prefix+"/") {
@@ -115,8 +115,8 @@ func (r *repository) at(dir string) *mod {
 	return r.modules[i]
 }
 
-// byPath returns nil for a module that is not of this repository. A stand-in counts under its own
-// path only: who requires the path that it declares means the module that it stands for.
+// byPath returns nil for a module that is not in this repository. A stand-in is found only under
+// its own path: a requirement of the path that it declares means the module that it stands for.
 func (r *repository) byPath(path string) *mod {
 	i := slices.IndexFunc(r.modules, func(m *mod) bool { return m.path == path })
 	if i < 0 {
@@ -125,7 +125,7 @@ func (r *repository) byPath(path string) *mod {
 	return r.modules[i]
 }
 
-// requires returns what a module requires of this repository.
+// requires returns the modules of this repository that a module requires.
 func (r *repository) requires(m *mod) []*mod {
 	var list []*mod
 	for _, req := range m.file.Require {
@@ -136,8 +136,7 @@ func (r *repository) requires(m *mod) []*mod {
 	return list
 }
 
-// sort puts what is required before what requires it: the sums of the one are written down in the
-// other.
+// sort puts each module after the modules that it requires, since its go.sum has their sums.
 func (r *repository) sort() error {
 	var sorted []*mod
 	for len(sorted) < len(r.modules) {
@@ -156,8 +155,8 @@ func (r *repository) sort() error {
 	return nil
 }
 
-// check says what would make a release useless: a go.mod with a replace or an exclude cannot be
-// installed by `go install PATH@VERSION`, and both mean nothing to who requires it.
+// check finds what would make a release useless: `go install PATH@VERSION` refuses a go.mod with a
+// replace or an exclude, and both mean nothing to a module that requires it.
 func (r *repository) check() error {
 	var errs []error
 	for _, m := range r.modules {

@@ -33,7 +33,7 @@ func TestModulesAreFoundInOrder(t *testing.T) {
 	}
 }
 
-// TestWorkingTreeAsGitSeesIt: what is not committed counts, what is ignored or deleted does not.
+// TestWorkingTreeAsGitSeesIt: uncommitted files count, ignored or deleted files do not.
 func TestWorkingTreeAsGitSeesIt(t *testing.T) {
 	dir := newSmall(t, nil)
 	write(t, dir, map[string]string{"out/go.mod": "module ignored\n", "new.go": "package small\n"})
@@ -133,7 +133,7 @@ func TestSetVersions(t *testing.T) {
 	}
 }
 
-// TestWorkspaceLearnsWhatIsRequired: a module that others begin to require gets its line in
+// TestWorkspaceLearnsWhatIsRequired: a module that others start to require gets its line in
 // go.work.
 func TestWorkspaceLearnsWhatIsRequired(t *testing.T) {
 	dir := newSmall(t, map[string]string{"go.work": "go 1.26.0\n\nuse (\n\t.\n\t./kit\n\t./tests\n)\n"})
@@ -155,7 +155,7 @@ func TestTidy(t *testing.T) {
 	if err := openSmall(t, dir).tidy(t.Context(), true); err != nil {
 		t.Errorf("a tidy repository: %v", err)
 	}
-	// Lines of a release are kept, whatever has become of what they are about; those of others must
+	// Lines of a release are kept, whatever became of their modules. Lines of other modules must
 	// be right.
 	ours := "github.com/example/small v0.1.0 h1:abc=\ngithub.com/example/small v0.1.0/go.mod h1:def=\n"
 	stray := "example.org/stray v1.0.0 h1:abc=\n"

@@ -13,9 +13,9 @@ import (
 )
 
 // setVersions makes every module require the others of this repository in the versions of a
-// release, and every go.work say that those versions are the directories beside it: Go reads the
-// go.mod of a required version even if the workspace has the module, and would look for it where
-// modules are published.
+// release, and makes every go.work say that those versions are in the directories beside it. Go
+// reads the go.mod of a required version even if the workspace has the module, and would otherwise
+// look for it where modules are published.
 func (r *repository) setVersions(version string) error {
 	for _, m := range r.modules {
 		for _, other := range r.requires(m) {
@@ -50,7 +50,8 @@ func (r *repository) setWork(name, version string) error {
 	}
 	for _, m := range r.needed(name, f) {
 		if i := slices.IndexFunc(f.Replace, func(rep *modfile.Replace) bool { return rep.Old.Path == m.path }); i >= 0 {
-			// Changed in its place, a line keeps its comment. One for all versions stays as it is.
+			// A line that is changed in its place keeps its comment. A line for all versions stays
+			// as it is.
 			line := f.Replace[i].Syntax
 			if at := slices.Index(line.Token, f.Replace[i].Old.Version); at >= 0 {
 				line.Token[at] = m.version(version)
@@ -72,7 +73,7 @@ func (r *repository) setWork(name, version string) error {
 	return replaceFile(r.file(name), modfile.Format(f.Syntax))
 }
 
-// needed returns the modules of ours that those of a workspace require.
+// needed returns our modules that the modules of a workspace require.
 func (r *repository) needed(name string, f *modfile.WorkFile) []*mod {
 	var list []*mod
 	for _, use := range f.Use {
@@ -97,7 +98,8 @@ func replaceFile(name string, text []byte) error {
 	return os.WriteFile(name, text, 0o644)
 }
 
-// sum is a line of a go.sum: of a module, or with "/go.mod" after the version of its go.mod alone.
+// sum is a line of a go.sum, for a module, or with "/go.mod" after the version for its go.mod
+// alone.
 type sum struct {
 	of   module.Version
 	hash string
@@ -132,12 +134,12 @@ func formatSums(sums []sum) []byte {
 	return b.Bytes()
 }
 
-// others returns the lines that are not about modules of this repository.
+// others returns the lines for modules that are not in this repository.
 func (r *repository) others(sums []sum) []sum {
 	return slices.DeleteFunc(slices.Clone(sums), func(s sum) bool { return r.byPath(s.of.Path) != nil })
 }
 
-// readSums reads a module's go.sum; one that is not there has no lines.
+// readSums reads a module's go.sum; a missing file has no lines.
 func (r *repository) readSums(m *mod) ([]sum, error) {
 	text, err := os.ReadFile(r.file(m.dir, "go.sum"))
 	if os.IsNotExist(err) {

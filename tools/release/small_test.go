@@ -10,7 +10,7 @@ import (
 
 // small is a repository with each kind of module: the root; kit, which requires it; a program that
 // requires both; one that stands in for somebody else's module; and tests, which are not released.
-// They require versions that exist nowhere.
+// The versions that they require do not exist.
 var small = map[string]string{
 	"go.mod":       "module github.com/example/small\n\ngo 1.26.0\n",
 	"small.go":     "package small\n\nfunc Name() string { return \"small\" }\n",
@@ -38,8 +38,8 @@ var small = map[string]string{
 
 var smallReleased = []string{".", "a/prog", "kit", "standin"}
 
-// newSmall makes the small repository, with some files of it different, and commits it. Go finds
-// nothing outside of it.
+// newSmall makes the small repository with some files changed, and commits it. Go finds nothing
+// outside of it.
 func newSmall(t *testing.T, changes map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -93,7 +93,7 @@ func openSmall(t *testing.T, dir string) *repository {
 	return r
 }
 
-// wantError fails unless err says all of these.
+// wantError fails unless err contains all of these texts.
 func wantError(t *testing.T, err error, says ...string) {
 	t.Helper()
 	if err == nil {

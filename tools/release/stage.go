@@ -16,17 +16,17 @@ import (
 )
 
 // stage is a repository as it will be in a release: a copy of the working tree with the versions
-// set and with our own lines in each go.sum. Beside it is a module proxy in the file system, with
-// the released modules.
+// set and our own lines in each go.sum. Beside it is a module proxy in the file system, with the
+// released modules.
 type stage struct {
 	*repository
 	version string
-	proxy   string // its directory
-	tree    string // the git tree of all of it
+	proxy   string // directory of the module proxy
+	tree    string // the git tree of all files
 	packed  []packed
 }
 
-// packed is a module of the proxy.
+// packed is a module in the proxy.
 type packed struct {
 	mod  *mod
 	of   module.Version
@@ -51,7 +51,7 @@ func newStage(ctx context.Context, from *repository, version, tmp string) (*stag
 	if err := r.setVersions(version); err != nil {
 		return nil, err
 	}
-	// What a module requires is packed before it, so that its sums are known.
+	// A module is packed after the modules that it requires, so that their sums are known.
 	for _, m := range r.modules {
 		if err := s.writeSums(m); err != nil {
 			return nil, err
@@ -114,8 +114,8 @@ func copyFile(from, to string) error {
 	return out.Close()
 }
 
-// writeTree gives git all that is in a directory. What is ignored was not copied there, so nothing
-// is ignored here.
+// writeTree makes a git tree of all files in a directory. Ignored files were not copied there, so
+// nothing is ignored here.
 func writeTree(ctx context.Context, dir string) (string, error) {
 	if _, err := git(ctx, dir, "add", "--all", "--force"); err != nil {
 		return "", err
@@ -123,7 +123,8 @@ func writeTree(ctx context.Context, dir string) (string, error) {
 	return git(ctx, dir, "write-tree")
 }
 
-// writeSums puts into a module's go.sum what Go will find of the modules of ours that it requires.
+// writeSums adds to a module's go.sum the sums of our modules that it requires, as Go will find
+// them.
 func (s *stage) writeSums(m *mod) error {
 	sums, err := s.readSums(m)
 	if err != nil {

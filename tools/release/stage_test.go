@@ -31,7 +31,8 @@ func newSmallStage(t *testing.T, dir, version string) (*stage, *user) {
 	return s, u
 }
 
-// TestUsersGetWhatIsPacked: also what is not committed, and no file of the repository changes.
+// TestUsersGetWhatIsPacked: users also get uncommitted files, and no file of the repository
+// changes.
 func TestUsersGetWhatIsPacked(t *testing.T) {
 	dir := newSmall(t, nil)
 	write(t, dir, map[string]string{"small.go": "package small\n\nfunc Name() string { return \"changed\" }\n"})
@@ -71,7 +72,7 @@ func TestUsersGetWhatIsPacked(t *testing.T) {
 	}
 }
 
-// TestUsersFindWhatIsWrong: what only shows outside of the checkout.
+// TestUsersFindWhatIsWrong: faults that show only outside of the checkout are found.
 func TestUsersFindWhatIsWrong(t *testing.T) {
 	t.Run("a file that git ignores is needed", func(t *testing.T) {
 		dir := newSmall(
@@ -100,8 +101,8 @@ func TestUsersFindWhatIsWrong(t *testing.T) {
 	})
 }
 
-// TestPackedAsGoPacksTags: what Go makes of a repository with the tags of a release is what was
-// tried out, and what go.sum says.
+// TestPackedAsGoPacksTags: Go makes the same of a repository with the tags of a release as was
+// tried out and as go.sum says.
 func TestPackedAsGoPacksTags(t *testing.T) {
 	dir := newSmall(t, nil)
 	var s *stage

@@ -12,10 +12,11 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// tidy is `go mod tidy` for every module of a repository, or with check a comparison with what that
-// would write. What our modules require of each other need not be published, or be something else
-// by now: Go gets copies of go.mod and go.sum in which the directories of this repository replace
-// them. Lines of go.sum about our own modules stay what the last release made them.
+// tidy runs `go mod tidy` for every module of a repository, or with check compares the files with
+// what that would write. The versions that our modules require of each other need not be
+// published, or may differ by now. So Go gets copies of go.mod and go.sum in which the directories
+// of this repository replace them. Lines of go.sum for our own modules stay as the last release
+// wrote them.
 func (r *repository) tidy(ctx context.Context, check bool) error {
 	tmp, err := os.MkdirTemp("", "fairlead-tidy-")
 	if err != nil {
@@ -51,7 +52,7 @@ func (r *repository) tidy(ctx context.Context, check bool) error {
 	return nil
 }
 
-// tidied returns what a module's go.mod and go.sum ought to be.
+// tidied returns what a module's go.mod and go.sum should be.
 func (r *repository) tidied(ctx context.Context, m *mod, tmp string) (map[string][]byte, error) {
 	text, err := m.file.Format()
 	if err != nil {

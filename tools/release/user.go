@@ -12,7 +12,7 @@ import (
 )
 
 // user is somebody who has Go and nothing of ours: an empty module cache, no workspace, and the
-// proxy of a stage before whatever proxy Go asks on this machine.
+// proxy of a stage before the proxies that Go asks on this machine.
 type user struct {
 	stage *stage
 	dir   string
@@ -22,9 +22,9 @@ type user struct {
 // goEnv are the settings of Go on this machine that matter to a user.
 type goEnv struct{ GOPROXY, GOSUMDB, GONOSUMDB, GOTOOLCHAIN, GOMODCACHE string }
 
-// newUser makes a user who works below dir. With seeded, modules of others come from this machine's
-// module cache as long as it has them, to save the time of downloading them; they are checked
-// against the checksum database all the same.
+// newUser makes a user who works below dir. With seeded, the modules of others come from this
+// machine's module cache if it has them, which saves the time to download them. They are still
+// checked against the checksum database.
 func newUser(ctx context.Context, s *stage, dir string, seeded bool) (*user, error) {
 	out, err := output(exec.CommandContext(ctx, "go", "env", "-json"))
 	if err != nil {
@@ -38,9 +38,9 @@ func newUser(ctx context.Context, s *stage, dir string, seeded bool) (*user, err
 	if seeded {
 		proxies = append(proxies, "file://"+filepath.ToSlash(filepath.Join(machine.GOMODCACHE, "cache", "download")))
 	}
-	// Go asks no checksum database about what is not published yet. GOPRIVATE and GONOPROXY must be
-	// empty, and therefore GOENV off: with either set, Go looks into the module cache before it
-	// asks the proxies for the longest path, and finds our root module there.
+	// Go must not ask a checksum database for modules that are not published yet. GOPRIVATE and
+	// GONOPROXY must be empty, and therefore GOENV off: with either set, Go looks into the module
+	// cache before it asks the proxies for the longest path, and finds our root module there.
 	unknown := strings.Trim(machine.GONOSUMDB+","+s.prefix, ",")
 	u := &user{stage: s, dir: dir, env: append(
 		os.Environ(),
@@ -57,8 +57,8 @@ func newUser(ctx context.Context, s *stage, dir string, seeded bool) (*user, err
 		"GOTOOLCHAIN="+machine.GOTOOLCHAIN,
 		"GOMODCACHE="+filepath.Join(dir, "modules"),
 		"GOBIN="+filepath.Join(dir, "bin"),
-		// With -trimpath the directories of the module cache, new ones each time, do not count in
-		// the cache of what was compiled.
+		// With -trimpath the build cache does not depend on the directories of the module cache,
+		// which are new each time.
 		"GOFLAGS=-modcacherw -trimpath",
 	)}
 	return u, os.MkdirAll(dir, 0o755)
@@ -86,7 +86,7 @@ func (u *user) install(ctx context.Context, m *mod) (string, error) {
 	return program, u.built(info, m)
 }
 
-// official is the release that a program required before the replace put a stand-in in its place.
+// official is the release that a program required before a replace put a stand-in in its place.
 const official = "v3.7.3"
 
 // build makes a program that uses a module, from the files of a directory, and returns where it is.
@@ -123,8 +123,8 @@ func (u *user) build(ctx context.Context, m *mod, source string) (string, error)
 	return program, u.built(info, m)
 }
 
-// built says whether a program was built from what was packed, m with it, and that nothing is
-// replaced but what m stands in for.
+// built checks that a program was built from the packed modules, m among them, and that nothing is
+// replaced except the module that m stands in for.
 func (u *user) built(info *buildinfo.BuildInfo, m *mod) error {
 	seen := info.Main.Path == m.path
 	for _, dep := range info.Deps {
@@ -147,7 +147,7 @@ func (u *user) built(info *buildinfo.BuildInfo, m *mod) error {
 	return nil
 }
 
-// has says whether this was packed.
+// has reports whether this module was packed.
 func (s *stage) has(path, version, hash string) bool {
 	for _, p := range s.packed {
 		if p.of.Path == path && p.of.Version == version {
@@ -157,7 +157,7 @@ func (s *stage) has(path, version, hash string) bool {
 	return false
 }
 
-// checkout says whether the module of a checkout of this release is tidy, and whether all of it
+// checkout checks that the module of a checkout of this release is tidy, and that all of it
 // builds.
 func (u *user) checkout(ctx context.Context, m *mod) error {
 	dir := u.stage.file(m.dir)

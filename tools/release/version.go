@@ -10,7 +10,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// checkVersion says whether a module of this path can have a release of this version.
+// checkVersion checks whether a module of this path can have a release of this version.
 func checkVersion(path, version string) error {
 	switch {
 	case version == "":
@@ -28,25 +28,25 @@ func checkVersion(path, version string) error {
 	return nil
 }
 
-// minors is how many minor versions of the root module there can be for one major version.
+// minors is how many minor versions of the root module can exist for one major version.
 const minors = 1000
 
-// version is what a module is called in the release of this version of the root. A stand-in must
-// keep the major version of the module that it stands for: of root version vX.Y.Z the minor version
-// of a stand-in is 1000X+Y, the rest is the same. So v0.4.1 gives v3.4.1 and v1.2.0 gives
-// v3.1002.0, and what comes later is always higher.
+// version returns a module's version in the release of this version of the root. A stand-in must
+// keep the major version of the module that it stands for. For root version vX.Y.Z its minor
+// version is 1000X+Y, and the rest is the same. So v0.4.1 gives v3.4.1 and v1.2.0 gives v3.1002.0,
+// and a later release always has a higher version.
 func (m *mod) version(root string) string {
 	if m.major == "" {
 		return root
 	}
 	x, rest, _ := strings.Cut(strings.TrimPrefix(root, "v"), ".")
 	y, rest, _ := strings.Cut(rest, ".")
-	major, _ := strconv.Atoi(x) // checkVersion has seen that these are numbers
+	major, _ := strconv.Atoi(x) // checkVersion has verified that these are numbers
 	minor, _ := strconv.Atoi(y)
 	return fmt.Sprintf("%s.%d.%s", m.major, minors*major+minor, rest)
 }
 
-// tag is the name that Go looks for in the repository.
+// tag returns the name of the git tag that Go looks for.
 func (m *mod) tag(root string) string {
 	if m.dir == "." {
 		return m.version(root)

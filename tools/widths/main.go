@@ -1,7 +1,7 @@
 // Widths finds lines that are too wide in the Go and JavaScript files that are named: comments of
-// more than 100 columns, code of more than 120, a tab being four. Raw strings and templates may be
-// wider, since a break would change them, and so may examples in comments, which are indented, the
-// outputs of examples and directives.
+// more than 100 columns and code of more than 120, counting four for a tab. It allows wider lines
+// in raw strings and templates, since a break would change them, in indented examples in comments,
+// in outputs of examples and in directives.
 package main
 
 import (
@@ -39,7 +39,7 @@ func main() {
 	}
 }
 
-// tooWide lists the lines of a file that are.
+// tooWide lists the lines of a file that are too wide.
 func tooWide(file string, text []byte) (list []string) {
 	raw := rawInGo
 	if filepath.Ext(file) == ".js" {
@@ -60,7 +60,7 @@ func tooWide(file string, text []byte) (list []string) {
 	return list
 }
 
-// rawInGo are the lines, from 1, that a raw string is on.
+// rawInGo returns the lines, counted from 1, that raw strings are on.
 func rawInGo(text []byte) map[int]bool {
 	lines := map[int]bool{}
 	files := token.NewFileSet()
@@ -81,7 +81,8 @@ func rawInGo(text []byte) map[int]bool {
 	}
 }
 
-// rawInJS are the lines that have a part of a template. Templates within templates are not known.
+// rawInJS returns the lines with a part of a template. It does not know templates within
+// templates.
 func rawInJS(text []byte) map[int]bool {
 	lines := map[int]bool{}
 	inside := false
