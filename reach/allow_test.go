@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// inNetwork is what is done in a network of its own, which has two more addresses: the agent
+// inNetwork is a script that runs in a network of its own with two more addresses: the agent
 // listens on one, and is asked from three. The domain's own record needs no etcd.
 const inNetwork = `
 ip link set lo up
@@ -27,8 +27,8 @@ kill "$agent"
 wait "$agent"
 `
 
-// On an address that others reach, who is in the networks that may ask is answered, over UDP and
-// TCP, and this machine is; nobody else. Without such networks the agent does not begin.
+// On an address that others reach, the agent answers the networks that may ask it, over UDP and
+// TCP, and this machine, and nobody else. Without such networks it does not start.
 func TestAllow(t *testing.T) {
 	cmd := exec.CommandContext(clienttest.Within(t, 2*clienttest.Long), "unshare", "--user", "--map-root-user", "--net",
 		"--pid", "--fork", "--kill-child", "--", "sh", "-c", inNetwork, "sh", program)

@@ -11,12 +11,12 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// An etcd comes back with another monotonic clock, as on a machine that was started anew: weeks
-// ahead, behind, the first one again. Records keep their lease, views lose nobody, a lock stays its
-// owner's, and no lease lives longer than its TTL.
+// An etcd comes back with another monotonic clock, as after a reboot of the machine: weeks ahead,
+// behind, and the first one again. Records keep their lease, views lose no instance, a lock keeps
+// its owner, and no lease lives longer than its TTL.
 //
-// The clock is that of a time namespace (unshare of Debian's util-linux). It cannot be moved under
-// a process that runs, and Go programs ask the kernel themselves, past libfaketime.
+// The clock is that of a time namespace (unshare of Debian's util-linux). It cannot be changed for
+// a running process, and libfaketime does not help, since Go programs ask the kernel directly.
 func TestEtcdWithAnotherClock(t *testing.T) {
 	const ttl = 10
 	cluster := etcdtest.Start(t, etcdtest.Options{})
@@ -68,7 +68,7 @@ func TestEtcdWithAnotherClock(t *testing.T) {
 		if err := cluster.Members()[0].WaitReady(ctx); err != nil {
 			t.Fatal(err)
 		}
-		for range 4 * len(leases) { // more than a TTL by any clock
+		for range 4 * len(leases) { // more than a TTL by either clock
 			clienttest.Receive(t, "a renewal", renewed)
 			for _, id := range leases {
 				left, err := client.TimeToLive(ctx, id)

@@ -50,7 +50,8 @@ func awaitDig(t testing.TB, server string, want []string, args ...string) {
 	)
 }
 
-// hosts registers two instances of orders, and a service of a host name that is another service's.
+// hosts registers two instances of orders, and a service with a host name that is another
+// service's.
 func hosts(t *testing.T, client *clientv3.Client) {
 	register(
 		t,
@@ -77,8 +78,8 @@ func hosts(t *testing.T, client *clientv3.Client) {
 	)
 }
 
-// Every kind of name, as dig prints the answers; and with --files the same while etcd is away,
-// after a restart.
+// Every kind of name, as dig prints the answers. With --files the answers are the same while etcd
+// is away, after a restart.
 func TestDig(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -164,8 +165,8 @@ stub-zone:
   stub-addr: %[3]s
 `
 
-// unbound in front resolves names of the domain, goes on where a CNAME leads, and has changes when
-// the TTL is over.
+// unbound in front of the agent resolves names of the domain, follows a CNAME, and has changes
+// once the TTL is over.
 func TestUnbound(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -211,13 +212,13 @@ http {
 }
 `
 
-// nginx, with a resolver and a variable, calls the instances that there are at present.
+// nginx, with a resolver and a variable, calls the present instances.
 func TestNginx(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
 	a := startAgent(t, c, "--dns", "127.0.0.1:0", "--ttl", "1s")
 	dir, p := t.TempDir(), port(t)
-	first, _ := backendAt(t, "127.0.0.2:0", "one") // A records have no port, so it is the same for all
+	first, _ := backendAt(t, "127.0.0.2:0", "one") // A records have no port, so all instances share one
 	_, common, _ := net.SplitHostPort(first)
 	second, _ := backendAt(t, "127.0.0.3:"+common, "two")
 	one := register(t, client, discovery.Instance{Service: "orders", ID: "one", Addresses: []string{first}})
@@ -263,8 +264,8 @@ backend orders
   server-template orders 5 _orders._tcp.fairlead.internal resolvers fairlead resolve-opts allow-dup-ip init-addr none
 `
 
-// Every instance is replaced, one after the other, behind HAProxy with a template of servers from
-// SRV records; no call is lost.
+// Every instance behind HAProxy is replaced, one after the other. HAProxy has a template of
+// servers from SRV records. No call is lost.
 func TestHAProxyRollingRestart(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)

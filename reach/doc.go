@@ -1,6 +1,6 @@
-// Package reach tests the agent with the programs that people use it with: Debian's Prometheus,
+// Package reach tests the agent with the programs that people use with it: Debian's Prometheus,
 // HAProxy, nginx, unbound and dig, and gRPC for Node and for Python (clients). Each is a real
-// process with the configuration that docs/services.md shows, and so are the agent, etcd and the
+// process with the configuration from docs/services.md, and so are the agent, etcd and the
 // services.
 //
 // "make test-reach" runs it; "make test" does not, since it needs those programs.

@@ -16,8 +16,8 @@ import (
 )
 
 // An agent that is killed and comes back has the registrations that were made with it: their
-// records are in etcd all the time, and the programs go on renewing. Its socket, which is left,
-// does not keep it from starting.
+// records stay in etcd all the time, and the programs go on renewing. The agent starts although
+// its old socket is still there.
 func TestKilledAgent(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)

@@ -83,7 +83,7 @@ func (p *process) said() string {
 	return p.text.String()
 }
 
-// launch starts a program, which ends with the test at the latest.
+// launch starts a program, which ends at the latest with the test.
 func launch(t testing.TB, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: filepath.Base(name), cmd: exec.Command(name, args...), done: make(chan struct{})}
@@ -105,7 +105,7 @@ func launch(t testing.TB, name string, args ...string) *process {
 // end sends a signal and waits until the program has ended.
 func (p *process) end(s syscall.Signal) {
 	p.t.Helper()
-	_ = p.cmd.Process.Signal(s) // or it has ended
+	_ = p.cmd.Process.Signal(s) // or it has ended already
 	select {
 	case <-p.done:
 	case <-time.After(clienttest.Long):
@@ -114,7 +114,7 @@ func (p *process) end(s syscall.Signal) {
 	}
 }
 
-// agent runs "fairlead agent" with files in a directory.
+// agent is a running "fairlead agent" with files in a directory.
 type agent struct {
 	*process
 	dns, http string
@@ -144,7 +144,7 @@ func startAgent(t testing.TB, c *etcdtest.Cluster, args ...string) *agent {
 	return a
 }
 
-// port is one that nobody listens on.
+// port returns a port that nobody listens on.
 func port(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -163,7 +163,7 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-// get is the body of an answer with status 200, empty otherwise.
+// get returns the body of an answer with status 200, otherwise an empty string.
 func get(t testing.TB, url string) string {
 	t.Helper()
 	q, err := http.NewRequestWithContext(clienttest.Within(t, clienttest.Long), "GET", url, nil)
@@ -204,7 +204,7 @@ func register(
 	return g
 }
 
-// backend is a service's process: it says its id, and ends when its calls have.
+// backend is a service's process: it answers with its id, and ends when its calls have ended.
 func backend(t testing.TB, id string) (address string, stop func()) {
 	t.Helper()
 	return backendAt(t, "127.0.0.1:0", id)

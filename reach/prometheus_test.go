@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// target is what Prometheus knows of one that it scrapes.
+// target is what Prometheus knows of a target.
 type target struct {
 	DiscoveredLabels map[string]string `json:"discoveredLabels"`
 	Labels           map[string]string `json:"labels"`
@@ -45,9 +45,9 @@ scrape_configs:
     relabel_configs: *relabel
 `
 
-// Debian's Prometheus has exactly the instances as targets, from the file and over HTTP, has
-// changes within its interval, and keeps what it has while etcd is away, also if the agent is
-// started anew meanwhile.
+// Debian's Prometheus has exactly the instances as targets, from the file and over HTTP. It sees
+// changes within its interval, and keeps its targets while etcd is away, even if the agent is
+// restarted meanwhile.
 func TestPrometheus(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Members: 1})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -149,7 +149,7 @@ func TestPrometheus(t *testing.T) {
 	)
 	scraped := func(what string) {
 		t.Helper()
-		from := time.Now().Add(3 * time.Second) // three times as long as it asks for targets again
+		from := time.Now().Add(3 * time.Second) // three times its interval of asking for targets
 		clienttest.Await(t, "Prometheus goes on: "+what, func() bool {
 			if !both(at, second) {
 				t.Fatalf("%s: targets %v", what, targets())

@@ -12,7 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// documented is the program of docs/services.md that begins with some text, with other places.
+// documented returns the program in docs/services.md that begins with a text, with its places
+// replaced.
 func documented(t *testing.T, language, begins string, places ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "docs", "services.md"))
@@ -45,7 +46,8 @@ func script(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// The lines for a shell do what is said of them: an instance is there, is picked, and is gone.
+// The shell lines of the documents do what they promise: an instance is registered, is picked, and
+// is gone.
 func TestCurl(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, c.Endpoints()...)
@@ -59,7 +61,7 @@ func TestCurl(t *testing.T) {
 		return err == nil && len(got.Kvs) == 1
 	}
 	until, drain, _ := strings.Cut(lines, `$agent -X POST "$orders/instances/orders-1/drain`)
-	// What was registered just before may not be in view yet; a script picks again.
+	// An instance that was registered just before may not be in view yet, so a script picks again.
 	until = strings.Replace(until, "$agent $orders/pick", "until $agent $orders/pick; do sleep 0.1; done", 1)
 	if out := script(t, "sh", "-ec", until); !strings.Contains(out, "10.0.0.7:8080") || !there() {
 		t.Errorf("it picked %s; in etcd: %v", out, there())
@@ -71,7 +73,7 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// The lines for PHP call an instance.
+// The PHP lines of the documents call an instance.
 func TestPHP(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, c.Endpoints()...)

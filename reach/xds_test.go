@@ -29,7 +29,7 @@ const bootstrap = `{
   "node": {"id": "host-1", "locality": {"zone": "east"}}
 }`
 
-// grpcBackend is a service's process: it says its id, and ends when its calls have.
+// grpcBackend is a service's process: it answers with its id, and ends when its calls have ended.
 func grpcBackend(t testing.TB, id string) (address string, stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,13 +48,13 @@ func grpcBackend(t testing.TB, id string) (address string, stop func()) {
 	return l.Addr().String(), stop
 }
 
-// caller is a program that calls all the time; its lines are who answered.
+// caller is a program that calls all the time; it prints in lines who answered.
 type caller struct {
 	*process
 	t testing.TB
 }
 
-// latest waits for n more calls, and counts who answered them.
+// latest waits for n more calls, and counts the answers of each instance.
 func (c caller) latest(n int) map[string]int {
 	c.t.Helper()
 	from := len(c.said())
@@ -64,7 +64,7 @@ func (c caller) latest(n int) map[string]int {
 		return len(lines) > n+1
 	})
 	got := make(map[string]int)
-	for _, line := range lines[1 : n+1] { // the first may be the rest of one
+	for _, line := range lines[1 : n+1] { // the first may be part of a line
 		got[line]++
 	}
 	return got
@@ -83,9 +83,9 @@ func (c caller) only(ids ...string) {
 	})
 }
 
-// gRPC for Node and gRPC's C core, with which most other languages are built, find a service
-// through the agent: they balance by weight, follow splits and drains, and lose no call in a
-// rolling restart, nor when the agent is restarted, nor while etcd is away.
+// gRPC for Node and gRPC's C core, the base of most other languages, find a service through the
+// agent. They balance by weight and follow splits and drains. They lose no call in a rolling
+// restart, while the agent is restarted, or while etcd is away.
 func TestGRPCWithoutProxy(t *testing.T) {
 	for name, command := range map[string][]string{
 		"node":   {"node", "clients/where.js", "orders"},
@@ -124,7 +124,7 @@ func testCaller(t *testing.T, command []string) {
 	old = append(old, begin(discovery.Instance{ID: "c", Version: "v1", Zone: "east", Weight: 20}))
 	calls.only("a", "b", "c")
 
-	const n = 600 // a fourth, a fourth and a half, give or take five standard deviations of the half
+	const n = 600 // a quarter, a quarter and a half, within five standard deviations of the half
 	clienttest.Await(t, "calls are balanced by weight", func() bool {
 		for id, got := range calls.latest(n) {
 			want := map[string]float64{"a": n / 4, "b": n / 4, "c": n / 2}[id]
@@ -179,7 +179,7 @@ func testCaller(t *testing.T, command []string) {
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 		calls.latest(40)
 	}
-	late := caller{launch(t, command[0], command[1:]...), t} // it knows what the agent has from its files
+	late := caller{launch(t, command[0], command[1:]...), t} // it gets what the agent has from its files
 	late.only("new-0", "new-1", "new-2", "after")
 	if err := c.Members()[0].Restart(); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func split(t *testing.T, client *clientv3.Client, s discovery.Split) {
 	}
 }
 
-// clients says what is missing for gRPC's clients.
+// clients returns what is missing for gRPC's clients.
 func clients() error {
 	if _, err := os.Stat("clients/node_modules"); err != nil {
 		return fmt.Errorf("gRPC for Node is not installed, see the Makefile: %w", err)
