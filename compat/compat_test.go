@@ -19,13 +19,13 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// They tell the child that it is one, and what the test made.
+// They tell the child process that it is one, and what the test made.
 const (
 	testBase = "FAIRLEAD_COMPAT_TEST_BASE"
 	testPort = "FAIRLEAD_COMPAT_TEST_PORT"
 )
 
-// TestMain lets this binary be the child that runs a suite.
+// TestMain lets this binary be the child process that runs a suite.
 func TestMain(m *testing.M) {
 	if base := os.Getenv(testBase); base != "" {
 		port, err := strconv.Atoi(os.Getenv(testPort))
@@ -52,7 +52,7 @@ func testSuites(port int) []suite {
 	}
 }
 
-// proxy makes a module proxy of files, and has the go command use nothing else.
+// proxy makes a module proxy from files, and makes the go command use nothing else.
 func proxy(t *testing.T, modules map[string]map[string]string) {
 	t.Helper()
 	root := t.TempDir()
@@ -106,8 +106,8 @@ func TestServed(t *testing.T) {
 }
 `
 
-// TestRunAll: one suite cannot be downloaded, one needs a server on a port, one fails; each has its
-// line.
+// TestRunAll: one suite cannot be downloaded, one needs a server on a port, one fails. Each has
+// its line.
 func TestRunAll(t *testing.T) {
 	if _, err := etcdtest.Binary(""); err != nil {
 		t.Fatal(err) // built before the proxy is changed
@@ -170,7 +170,7 @@ func TestRunAll(t *testing.T) {
 	if !strings.Contains(page.String(), want) {
 		t.Errorf("%q is missing in\n%s", want, page)
 	}
-	// Without a network of its own the suite finds its port taken, and says which.
+	// Without a network of its own, the suite finds its port taken and names it.
 	if !isolated {
 		held, err = net.Listen("tcp", held.Addr().String())
 		if err != nil {

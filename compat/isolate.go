@@ -13,11 +13,11 @@ import (
 	"syscall"
 )
 
-// isolatedEnv tells the child that its network is its own.
+// isolatedEnv tells the child process that it has a network of its own.
 const isolatedEnv = "FAIRLEAD_COMPAT_ISOLATED"
 
-// isolate runs a prepared suite in a child of this program: with a network of its own where that is
-// allowed, else in ours.
+// isolate runs a prepared suite in a child process. The child has a network of its own where that
+// is allowed, else it uses ours.
 func (w *workspace) isolate(ctx context.Context, s suite) (report, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -37,13 +37,13 @@ func (w *workspace) isolate(ctx context.Context, s suite) (report, error) {
 	attr, isolated := childAttr()
 	cmd, out, err := start(attr, isolated)
 	if isolated && errors.Is(err, syscall.EPERM) {
-		attr.Cloneflags = 0 // root of a container that may not do it
+		attr.Cloneflags = 0 // root in a container that may not do it
 		cmd, out, err = start(attr, false)
 	}
 	if err != nil {
 		return report{}, err
 	}
-	// Ctrl-C of a terminal reaches the child by itself, a signal to this program alone does not.
+	// Ctrl-C in a terminal also reaches the child. A signal to this program alone does not.
 	defer context.AfterFunc(ctx, func() { cmd.Process.Signal(syscall.SIGTERM) })()
 	if err := cmd.Wait(); err != nil {
 		return report{}, fmt.Errorf("run the suite: %w", err)
@@ -55,7 +55,7 @@ func (w *workspace) isolate(ctx context.Context, s suite) (report, error) {
 	return r, nil
 }
 
-// runPrepared is the child's part.
+// runPrepared runs in the child process.
 func (w *workspace) runPrepared(ctx context.Context, name string, out io.Writer) error {
 	if os.Getenv(isolatedEnv) != "" {
 		if err := loopbackUp(); err != nil {

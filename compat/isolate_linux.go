@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// childAttr gives the child that runs a suite a network of its own, if root asks, and ends it with
-// this program.
+// childAttr gives the child process a network of its own if this program runs as root, and ends
+// the child with this program.
 func childAttr() (attr *syscall.SysProcAttr, isolated bool) {
 	attr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if os.Geteuid() == 0 {
@@ -17,7 +17,7 @@ func childAttr() (attr *syscall.SysProcAttr, isolated bool) {
 	return attr, attr.Cloneflags != 0
 }
 
-// loopbackUp switches the loopback interface on, which a new network has but does not use.
+// loopbackUp switches on the loopback interface, which is down in a new network.
 func loopbackUp() error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

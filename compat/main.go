@@ -1,5 +1,5 @@
-// Compat runs other projects' own tests over our client, by means of the drop-in module, and says
-// which pass.
+// Compat runs other projects' own tests over our client, with the drop-in module, and prints which
+// pass.
 //
 //	go run .                            # everything, with our client
 //	go run . --official                 # the same with the official client, for comparison
@@ -8,14 +8,14 @@
 //	go run . --only etcd-client --run TestKVPut
 //	go run . --markdown                 # the last results of both clients as a page; runs nothing
 //
-// The projects come through the Go module proxy at versions that suites.go names, as writable
-// copies in the user's cache directory; failures.txt beside a copy holds the whole output of what
-// did not pass. Run as root on Linux, each suite has a network of its own, so that no port that it
-// needs can be taken.
+// The projects come through the Go module proxy, at versions that suites.go names, as writable
+// copies in the user's cache directory. failures.txt beside a copy has the whole output of the
+// tests that did not pass. If the program runs as root on Linux, each suite has a network of its
+// own, so that the ports that it needs are free.
 //
-// explained.txt says which tests are not expected to pass, and why. The exit status is 1 if a test
-// does not pass that is not in there, or one passes that is said to differ, and 2 if a suite could
-// not be run.
+// explained.txt says which tests are not expected to pass, and why. The exit status is 1 if an
+// unlisted test does not pass, or a test passes that is listed as different, and 2 if a suite
+// could not be run.
 package main
 
 import (
@@ -36,12 +36,12 @@ const (
 
 type options struct {
 	official bool
-	run      string // only tests that match
+	run      string // only tests whose names match
 	parallel int    // packages at a time
 }
 
 func main() {
-	// Children are killed when the thread ends that started them, so it is the main one.
+	// Children are killed when the thread that started them ends, so the main thread starts them.
 	runtime.LockOSThread()
 	var o options
 	flag.BoolVar(&o.official, "official", false, "run with the official client")

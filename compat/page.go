@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/compat/internal/outcome"
 )
 
-// pair is what is known of a suite with each client.
+// pair has the reports of a suite with each client.
 type pair struct {
 	suite                  suite
 	ours, official         report
@@ -49,7 +49,8 @@ func cells(r report, have bool) string {
 	return fmt.Sprintf("%d | %d | %d", v.Passed, v.Failed+v.Hung, v.Skipped)
 }
 
-// notes lists what did not pass with a client, and why. What does so with both stands there once.
+// notes lists what did not pass with a client, and why. If it is the same with both clients, it is
+// listed once.
 func notes(b *strings.Builder, p pair, all []outcome.Explanation) {
 	ours, official := about(p.ours, all, false), about(p.official, all, true)
 	inBoth := make(map[string]bool)

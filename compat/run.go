@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// packageTimeout bounds a package whose tests go on for ever but do end, one by one.
+	// packageTimeout bounds a package whose tests each end but are too many or too slow.
 	packageTimeout = time.Hour
 	// dumpTimeout is how long a binary may print its stacks before it is killed.
 	dumpTimeout = 20 * time.Second
-	// maxAttempts bounds how often a package is started anew after a test took its binary down.
+	// maxAttempts bounds how often a package is started again after a test ended its binary.
 	maxAttempts = 20
 )
 
-// runPackages runs the tests of a suite's packages. What failed as a whole is in the error; the
-// results are what came in spite of it.
+// runPackages runs the tests of a suite's packages. The error has the packages that failed as a
+// whole; the results have what came in spite of that.
 func (w *workspace) runPackages(ctx context.Context, s suite) (all []outcome.Result, err error) {
 	pkgs, err := w.testPackages(ctx, s)
 	if err != nil {
@@ -122,8 +122,8 @@ func (w *workspace) testPackages(ctx context.Context, s suite) ([]string, error)
 	return pkgs, nil
 }
 
-// runPackage runs one package's tests, and again those that had no turn because another test took
-// the binary down.
+// runPackage runs the tests of one package, and runs those again that had no turn because another
+// test ended the binary.
 func (w *workspace) runPackage(ctx context.Context, s suite, pkg string) ([]outcome.Result, error) {
 	var results []outcome.Result
 	ended := slices.Clone(s.without)
@@ -144,7 +144,7 @@ func (w *workspace) runPackage(ctx context.Context, s suite, pkg string) ([]outc
 	return results, fmt.Errorf("%s: tests took the package down %d times; the rest was not run", pkg, maxAttempts)
 }
 
-// attempt starts a package's test binary and follows it to its end, but leaves out some tests.
+// attempt starts a package's test binary without some tests and follows it to its end.
 func (w *workspace) attempt(ctx context.Context, s suite, pkg string, without []string) (*outcome.Collector, error) {
 	env, stop, err := s.server.start()
 	if err != nil {
@@ -180,7 +180,7 @@ func (w *workspace) attempt(ctx context.Context, s suite, pkg string, without []
 	dog := watchOver(ctx, cmd)
 	c := outcome.NewCollector(pkg)
 	err = c.Read(out, dog.moved)
-	cmd.Wait() // what its status says, the events say better
+	cmd.Wait() // the events say more than its status
 	c.Finish(dog.end())
 	return c, err
 }
@@ -190,7 +190,7 @@ type watchdog struct {
 	timer *time.Timer
 	done  chan struct{}
 	gone  chan struct{}
-	hung  bool // to be read after gone
+	hung  bool // may be read after gone is closed
 }
 
 func watchOver(ctx context.Context, cmd *exec.Cmd) *watchdog {
@@ -204,7 +204,7 @@ func watchOver(ctx context.Context, cmd *exec.Cmd) *watchdog {
 		case <-ctx.Done():
 		case <-d.timer.C:
 			d.hung = true
-			syscall.Kill(group, syscall.SIGQUIT) // Go programs print their stacks then
+			syscall.Kill(group, syscall.SIGQUIT) // makes Go programs print their stacks
 			grace := time.NewTimer(dumpTimeout)
 			defer grace.Stop()
 			select {
@@ -220,7 +220,8 @@ func watchOver(ctx context.Context, cmd *exec.Cmd) *watchdog {
 
 func (d *watchdog) moved() { d.timer.Reset(stall) }
 
-// end is for when the process is gone; it tells whether it had to be ended because it hung.
+// end is called when the process has ended; it reports whether the process had to be ended because
+// it hung.
 func (d *watchdog) end() (hung bool) {
 	close(d.done)
 	<-d.gone
@@ -236,8 +237,8 @@ func (w *workspace) createFailures(s suite) (*os.File, error) {
 	return os.Create(filepath.Join(dir, "failures.txt"))
 }
 
-// writeFailures puts the whole output of what failed into a file, and leaves those lines in the
-// results that matter.
+// writeFailures writes the whole output of failed tests to a file, and keeps only the important
+// lines in the results.
 func writeFailures(f io.Writer, all []outcome.Result) ([]outcome.Result, error) {
 	for i, r := range all {
 		all[i].Output = outcome.KeyLines(r.Output)

@@ -10,8 +10,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/faultnet"
 )
 
-// start starts an empty etcd for one run of a package. The environment names it to the tests; stop
-// takes it down.
+// start starts an empty etcd for one run of a package. The environment has its address for the
+// tests; stop ends it.
 func (s *server) start() (env []string, stop func(), err error) {
 	if s == nil {
 		return nil, func() {}, nil
@@ -44,7 +44,7 @@ func (s *server) start() (env []string, stop func(), err error) {
 	}, nil
 }
 
-// forward passes connections on to the server, which chose a port for itself.
+// forward forwards connections to the server, which chose its port itself.
 func forward(from net.Listener, to string) (stop func()) {
 	p := faultnet.NewDetached(to)
 	var wg sync.WaitGroup

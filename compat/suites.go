@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/compat/internal/workcopy"
 )
 
-// Versions of what is tested. The client's own release is that whose API ours has.
+// Versions of the tested projects. The client's own is the release whose API ours has.
 const (
 	etcdVersion       = "v3.7.3"
 	kubernetesVersion = "v0.37.2"
@@ -18,8 +18,8 @@ const (
 	kvtoolsVersion    = "v1.0.2"
 )
 
-// stall is how long no test may begin or end before the package counts as hung. The slowest test of
-// etcd takes about a minute on two cores.
+// stall is how long a package may go without a test that begins or ends before it counts as hung.
+// The slowest test of etcd takes about a minute on two cores.
 const stall = 4 * time.Minute
 
 // suite is a project's tests and what they need.
@@ -30,8 +30,8 @@ type suite struct {
 	version  string
 	optional []workcopy.Optional
 	packages []string // patterns for the go command
-	except   []string // packages that another suite has, with those below them
-	without  []string // tests that are not run, as patterns
+	except   []string // packages, with those below them, that another suite has
+	without  []string // patterns of tests that are not run
 	tags     string
 	quick    bool // in the part that CI runs
 	server   *server
@@ -39,11 +39,11 @@ type suite struct {
 
 // server is the etcd that a suite expects.
 type server struct {
-	port int    // where on 127.0.0.1; 0: anywhere
-	env  string // environment variable that names it to the tests, as a URL; empty: they know
+	port int    // on 127.0.0.1; 0: any
+	env  string // environment variable that has its URL for the tests; empty: they know it
 }
 
-// cacheModule is etcd's cache, which one file of its tests needs.
+// cacheModule is etcd's cache, which one file of etcd's tests needs.
 var cacheModule = []workcopy.Optional{{
 	Module: "go.etcd.io/etcd/cache/v3", Version: etcdVersion, Files: []string{"integration/cache_test.go"},
 }}
@@ -62,8 +62,8 @@ func suites() []suite {
 	restProxy := etcd("etcd-integration-proxy", "cluster_proxy", "the same through the gRPC proxy", "./integration/...")
 	restProxy.except = rest.except
 	commonProxy := etcd("etcd-common-proxy", "integration,cluster_proxy", "the same through the gRPC proxy", "./common")
-	// With the official client too they fail (permission denied), and leave goroutines behind, for
-	// which etcd's check ends the whole binary.
+	// They fail with the official client too (permission denied). They also leave goroutines
+	// behind, so that etcd's check ends the whole binary.
 	commonProxy.without = []string{".*Auth.*"}
 	return []suite{
 		client,
@@ -104,8 +104,8 @@ func suites() []suite {
 	}
 }
 
-// choose returns the suites of the given names, or all if there are none; with quick only those
-// that CI runs.
+// choose returns the suites of the given names, or all if there are none. With quick it returns
+// only those that CI runs.
 func choose(all []suite, names []string, quick bool) ([]suite, error) {
 	for _, n := range names {
 		if !slices.ContainsFunc(all, func(s suite) bool { return s.name == n }) {

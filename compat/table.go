@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/compat/internal/outcome"
 )
 
-// printTable prints what came of the suites, and returns the exit status.
+// printTable prints the results of the suites, and returns the exit status.
 func printTable(out io.Writer, reports []report, all []outcome.Explanation, official bool) (code int) {
 	fmt.Fprintln(out)
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -61,7 +61,7 @@ func printDetails(out io.Writer, r report, v outcome.Verdict) {
 	}
 }
 
-// why is the reason for which a test did not pass, as far as it is known.
+// why returns the reason why a test did not pass, as far as it is known.
 func why(j outcome.Judged) string {
 	if j.Explanation != nil {
 		return string(j.Explanation.Class) + ": " + j.Explanation.Reason
@@ -69,7 +69,7 @@ func why(j outcome.Judged) string {
 	return "UNEXPLAINED\n" + j.Output
 }
 
-// names are those of a group's tests, or their common name if there are many.
+// names returns the names of a group's tests, or their common name if there are many.
 func names(g []outcome.Judged) string {
 	if len(g) > 3 {
 		return fmt.Sprintf("%s (%d tests)", g[0].Explanation.Test, len(g))

@@ -19,14 +19,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// etcdModules are lifted to the release that the client belongs to, where a project requires an
-// older one.
+// etcdModules are raised to the release of the client if a project requires an older one.
 var etcdModules = []string{
 	"go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/pkg/v3",
 	"go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3",
 }
 
-// workspace is where the copies of one checkout and one client lie, and what belongs to them:
+// workspace is the directory of the copies for one checkout and one client, and what belongs to
+// them:
 //
 //	src/MODULE@VERSION     the copies; suites of one module share one
 //	SUITE/results.json     the last results of a suite
@@ -43,7 +43,7 @@ func newWorkspace(root, base string, all []suite, o options) *workspace {
 	return &workspace{options: o, suites: all, root: root, base: base, dir: filepath.Join(base, clientName(o.official))}
 }
 
-// cacheDir is where the copies of a checkout go. Each checkout has its own.
+// cacheDir returns the directory for the copies of a checkout. Each checkout has its own.
 func cacheDir(root string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -60,7 +60,7 @@ func clientName(official bool) string {
 	return "fairlead"
 }
 
-// checkout is the directory of the repository, at or above the working directory.
+// checkout returns the directory of the repository, at or above the working directory.
 func checkout() (string, error) {
 	wd, err := os.Getwd()
 	if err != nil {
@@ -76,7 +76,7 @@ func checkout() (string, error) {
 	}
 }
 
-// report is the outcome of one suite, as it is kept in a file.
+// report is the outcome of one suite, in the form of its file.
 type report struct {
 	Suite   string
 	Client  string
@@ -91,8 +91,8 @@ type report struct {
 	Results []outcome.Result
 }
 
-// runAll prepares and runs suites one by one, prints what came of them, and returns the exit
-// status. One that cannot be had or run is named; the others still run.
+// runAll prepares and runs suites one by one, prints their results, and returns the exit status. A
+// suite that cannot be downloaded or run is named; the others still run.
 func (w *workspace) runAll(ctx context.Context, chosen []suite, out io.Writer) (code int, err error) {
 	unlock, err := w.lock()
 	if err != nil {
@@ -166,13 +166,13 @@ func (w *workspace) prepare(ctx context.Context, s suite) (notes []string, err e
 	if notes, err = workcopy.Make(ctx, spec, w.copyDir(s)); err != nil {
 		return nil, err
 	}
-	// Compiles, but does not link: each test binary is linked once, when it is run.
+	// This compiles but does not link: each test binary is linked once, when it is run.
 	args := append(
 		[]string{"list", "-export", "-test", "-deps", "-f", "{{if false}}{{end}}", "-tags", s.tags},
 		s.packages...)
 	out, err := w.goCommand(ctx, s, args...).CombinedOutput()
 	if err != nil && ctx.Err() == nil {
-		// Packages that do not build are found again, one by one, when they are run.
+		// Packages that do not build show up again, one by one, when they are run.
 		progress("%s: not everything builds:\n%s", s.name, out)
 	}
 	return notes, nil
@@ -182,8 +182,8 @@ func (w *workspace) copyDir(s suite) string {
 	return filepath.Join(w.dir, "src", filepath.FromSlash(s.module)+"@"+s.version)
 }
 
-// goCommand is a command in the suite's copy. It may complete go.mod and go.sum: they are the
-// copy's.
+// goCommand returns a command in the suite's copy. The command may complete go.mod and go.sum:
+// they belong to the copy.
 func (w *workspace) goCommand(ctx context.Context, s suite, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = w.copyDir(s)
@@ -204,7 +204,7 @@ func (w *workspace) explanations() ([]outcome.Explanation, error) {
 	return all, nil
 }
 
-// lock keeps two runs out of each other's copies. The kernel ends it with the process.
+// lock keeps two runs from using the same copies. The kernel releases it when the process ends.
 func (w *workspace) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return nil, err

@@ -1,5 +1,5 @@
-// Package outcome makes the results of tests out of the events of `go test -json`, and holds them
-// against the explanations of a file. It runs nothing and reads no clock.
+// Package outcome turns the events of `go test -json` into the results of tests, and compares them
+// with the explanations in a file. It runs nothing and reads no clock.
 package outcome
 
 import (
@@ -19,22 +19,22 @@ const (
 	Passed  Status = "passed"
 	Failed  Status = "failed"
 	Skipped Status = "skipped"
-	Hung    Status = "hung" // it ran when its package was ended because nothing happened any more
+	Hung    Status = "hung" // it ran when its package was ended because no test began or ended any more
 )
 
 // Names of results that belong to no test.
 const (
 	Build   = "(build)"   // the package does not build
-	Package = "(package)" // the package fails although no test does, e.g. because it leaks goroutines
+	Package = "(package)" // the package fails although no test does, for instance because it leaks goroutines
 )
 
-// Result is the end of one test. A test with subtests has one only if it failed by itself.
+// Result is the end of one test. A test with subtests has a result only if it failed by itself.
 type Result struct {
 	Package string  `json:"package"` // below the module's root
 	Test    string  `json:"test"`
 	Status  Status  `json:"status"`
 	Seconds float64 `json:"seconds"`
-	Output  string  `json:"output,omitempty"` // the end of it, of a test that did not pass
+	Output  string  `json:"output,omitempty"` // the end of the output of a test that did not pass
 }
 
 // event is what `go doc test2json` describes.
@@ -51,7 +51,7 @@ type event struct {
 //
 //	run -> (pause -> cont)* -> pass, fail or skip
 //
-// One that pauses waits for its turn beside others. Subtests end before their parents.
+// A test that pauses waits for its turn beside others. Subtests end before their parents.
 type test struct {
 	waits  bool
 	ended  bool
@@ -67,17 +67,17 @@ type Collector struct {
 	results  []Result
 	rest     tail // output that belongs to no test
 	unbuilt  bool
-	panicked bool // a test that ended took the binary with it
-	ran      bool // the binary said PASS or FAIL: every test had its turn
-	passed   bool // the package's own end
+	panicked bool // a test that ended also ended the binary
+	ran      bool // the binary printed PASS or FAIL: every test had its turn
+	passed   bool // the package did not fail
 }
 
-// NewCollector starts to follow a package, which results name as pkg.
+// NewCollector starts to follow a package. Its results have the name pkg.
 func NewCollector(pkg string) *Collector {
 	return &Collector{pkg: pkg, tests: map[string]*test{}}
 }
 
-// Read takes in events until r ends, and calls moved whenever a test starts or ends.
+// Read reads events until r ends, and calls moved whenever a test starts or ends.
 func (c *Collector) Read(r io.Reader, moved func()) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	for {
@@ -97,7 +97,7 @@ func (c *Collector) Read(r io.Reader, moved func()) error {
 func (c *Collector) take(line []byte) (moved bool) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {
-		// What the go command says by itself, e.g. of a module that cannot be had.
+		// A message of the go command itself, for instance of a module that it cannot download.
 		c.rest.add(string(line))
 		return false
 	}
@@ -141,7 +141,7 @@ func (c *Collector) end(e event, t *test) {
 	c.add(Result{Package: c.pkg, Test: e.Test, Status: status, Seconds: e.Elapsed})
 }
 
-// add ends a test. A parent that merely passes on what its subtests did gives no result.
+// add ends a test. A parent that only passes on the results of its subtests gives no result.
 func (c *Collector) add(r Result) {
 	t := c.tests[r.Test]
 	bySubtest := t.failed
@@ -160,10 +160,10 @@ func (c *Collector) add(r Result) {
 	c.results = append(c.results, r)
 }
 
-// Finish says that the binary is gone; hung, that it was ended because nothing happened any more.
-// The tests that ran then are at fault. Those that waited, or ran beside one that panicked, have no
-// result: they can be run again. The same goes for those that skipped themselves after another
-// failed: etcd's do so if that one left goroutines behind.
+// Finish records that the binary has ended; hung means that it was ended because no test began or
+// ended any more. The tests that were running are at fault. Tests that waited, or that ran beside
+// one that panicked, get no result and can be run again. So can tests that skipped themselves
+// after another one failed: etcd's tests do so if that one left goroutines behind.
 func (c *Collector) Finish(hung bool) {
 	c.finish(hung)
 	first := slices.IndexFunc(c.results, Result.Bad)
@@ -218,16 +218,16 @@ func (c *Collector) finish(hung bool) {
 	c.results = append(c.results, r)
 }
 
-// Bad tells whether the result is one that has to be explained.
+// Bad reports whether the result has to be explained.
 func (r Result) Bad() bool { return r.Status == Failed || r.Status == Hung }
 
-// Results returns what ended, in that order.
+// Results returns the results in the order in which the tests ended.
 func (c *Collector) Results() []Result { return c.results }
 
-// Complete tells whether every test had its turn, or none will ever have.
+// Complete reports whether every test had its turn, or none will ever have one.
 func (c *Collector) Complete() bool { return c.ran || c.unbuilt }
 
-// Ended returns the names of the tests (not subtests) that ended, and so need not be run again.
+// Ended returns the names of the tests (not subtests) that have ended and need not be run again.
 func (c *Collector) Ended() []string {
 	var names []string
 	for name, t := range c.tests {
@@ -239,7 +239,8 @@ func (c *Collector) Ended() []string {
 	return names
 }
 
-// parent returns the test that a subtest belongs to, or "". A subtest's own name may hold slashes.
+// parent returns the test that a subtest belongs to, or "". The subtest's own name may have
+// slashes.
 func (c *Collector) parent(name string) string {
 	for {
 		i := strings.LastIndexByte(name, '/')
@@ -252,8 +253,8 @@ func (c *Collector) parent(name string) string {
 	}
 }
 
-// maxOutput bounds what is kept of a test's output: its end, where the failure stands. Some tests
-// write megabytes of logs.
+// maxOutput bounds how much of a test's output is kept. It is the end that is kept, which has the
+// failure. Some tests write megabytes of logs.
 const maxOutput = 1 << 20
 
 // tail keeps the end of an output.

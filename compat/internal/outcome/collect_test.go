@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// run has the go command test one file, as the program does, and ends it with SIGQUIT once test has
-// begun, if test is not empty.
+// run makes the go command test one file, as the program does. If quitAt is not empty, it ends the
+// tests with SIGQUIT once that test has begun.
 func run(t *testing.T, source, quitAt string, skip ...string) *Collector {
 	t.Helper()
 	dir := t.TempDir()
@@ -93,8 +93,8 @@ func TestE(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Fail() }
 	}
 }
 
-// TestPanic: the test that panics is at fault, and not those that waited or ran beside it; they
-// have their turn later.
+// TestPanic: the test that panics is at fault, not those that waited or ran beside it. They have
+// their turn later.
 func TestPanic(t *testing.T) {
 	source := `import ("testing"; "time")
 func TestA(t *testing.T) {}
@@ -116,7 +116,7 @@ func TestLater(t *testing.T) {}
 	}
 }
 
-// TestExit: nothing tells who ended the binary, so it is the one that ran.
+// TestExit: nothing shows which test ended the binary, so the one that ran is at fault.
 func TestExit(t *testing.T) {
 	c := run(t, `import ("testing"; "os")
 func TestWaits(t *testing.T) { t.Parallel() }
@@ -129,7 +129,8 @@ func TestExits(t *testing.T) { t.Run("x", func(t *testing.T) { os.Exit(3) }) }
 	}
 }
 
-// TestSkipAfterFailure: what skips itself after a failure is run again, what skipped before is not.
+// TestSkipAfterFailure: a test that skips itself after a failure is run again, one that did before
+// is not.
 func TestSkipAfterFailure(t *testing.T) {
 	source := `import "testing"
 var dirty bool

@@ -12,15 +12,15 @@ import (
 type Class string
 
 const (
-	// Differs: the test asks for something that would make the client worse for its users. It has
-	// to fail: if it passes, the explanation is out of date.
+	// Differs: the test requires something that would make the client worse for its users. It has
+	// to fail: if it passes, the explanation is outdated.
 	Differs Class = "differs"
-	// MayDiffer: as Differs, but chance decides whether it comes to that. It may pass.
+	// MayDiffer: like Differs, but it happens only by chance. The test may pass.
 	MayDiffer Class = "may-differ"
 	// OfficialFails: the test fails or flakes with the official client too. It may pass.
 	OfficialFails Class = "official-fails"
-	// Skips: the test skips itself with either client. One that skips without being named so may
-	// hide a difference: etcd's tests do when an earlier one left goroutines behind.
+	// Skips: the test skips itself with either client. A test that skips without being listed may
+	// hide a difference: etcd's tests skip when an earlier one left goroutines behind.
 	Skips Class = "skips"
 )
 
@@ -28,16 +28,16 @@ const (
 type Explanation struct {
 	Suites  []string
 	Package string
-	Test    string // with its subtests; with a * at the end, all tests that begin so
+	Test    string // with its subtests; a * at the end means all tests that begin so
 	Class   Class
 	Reason  string
 
 	line int
 }
 
-// ReadExplanations reads a file with one explanation in a line: the suites with commas between
-// them, the package below its module's root, the test (see Explanation.Test), the class, and the
-// reason in words. Empty lines and those that begin with # mean nothing.
+// ReadExplanations reads a file with one explanation per line: the suites separated by commas, the
+// package below its module's root, the test (see [Explanation]), the class, and the reason in
+// words. Empty lines and those that begin with # are ignored.
 func ReadExplanations(r io.Reader) ([]Explanation, error) {
 	var all []Explanation
 	in := bufio.NewScanner(r)
@@ -70,7 +70,7 @@ func ReadExplanations(r io.Reader) ([]Explanation, error) {
 	return all, in.Err()
 }
 
-// of tells whether the explanation is of this test.
+// of reports whether the explanation is for this test.
 func (e Explanation) of(suite string, r Result) bool {
 	beginning, several := strings.CutSuffix(e.Test, "*")
 	if !several {
@@ -80,30 +80,30 @@ func (e Explanation) of(suite string, r Result) bool {
 		(r.Test == e.Test || strings.HasPrefix(r.Test, beginning))
 }
 
-// Verdict is what a suite's results mean.
+// Verdict is the meaning of a suite's results.
 type Verdict struct {
 	Suite                         string
 	Passed, Failed, Skipped, Hung int
 	NotPassed                     []Judged // failed, hung or skipped
-	// Stale are explanations of class Differs whose test passed, or of any class whose package ran
-	// without such a test.
+	// Stale has explanations of class Differs whose test passed, and those of any class whose
+	// package ran without such a test.
 	Stale []string
 }
 
-// Judged is a result that is not Passed and what explains it: Explanation is nil if nothing does.
+// Judged is a result that is not Passed and its Explanation, nil if there is none.
 type Judged struct {
 	Result
 	Explanation *Explanation
 }
 
-// Good tells whether everything that did not pass is explained, and everything explained as
+// Good reports whether everything that did not pass is explained, and everything explained as
 // different did not pass.
 func (v Verdict) Good() bool {
 	return len(v.Stale) == 0 && !slices.ContainsFunc(v.NotPassed, func(j Judged) bool { return j.Unexplained() })
 }
 
-// Groups puts results together that one explanation covers, in the order of the first of each. What
-// is not explained stands alone.
+// Groups joins results that one explanation covers, in the order of the first of each. An
+// unexplained result is a group by itself.
 func (v Verdict) Groups() [][]Judged {
 	var groups [][]Judged
 	at := make(map[*Explanation]int)
@@ -119,10 +119,10 @@ func (v Verdict) Groups() [][]Judged {
 	return groups
 }
 
-// Unexplained tells whether the result makes the run fail.
+// Unexplained reports whether the result makes the run fail.
 func (j Judged) Unexplained() bool { return j.Status != Passed && j.Explanation == nil }
 
-// excuses tells whether a test of this class may end so.
+// excuses reports whether a test of this class may end so.
 func (c Class) excuses(s Status, official bool) bool {
 	switch c {
 	case Differs, MayDiffer:
@@ -135,7 +135,7 @@ func (c Class) excuses(s Status, official bool) bool {
 	return false
 }
 
-// Judge holds the results of a suite against the explanations. With official the results are those
+// Judge compares the results of a suite with the explanations. With official the results are those
 // of the official client, for which only OfficialFails is an excuse.
 func Judge(suite string, results []Result, all []Explanation, official bool) Verdict {
 	v := Verdict{Suite: suite}
@@ -180,7 +180,7 @@ func (e Explanation) stale(suite string, results []Result, official bool) string
 			bad = bad || r.Bad()
 		}
 	}
-	whole := e.Test == Package || e.Test == Build // has a result only if it is bad
+	whole := e.Test == Package || e.Test == Build // these have a result only if it is bad
 	switch {
 	case ran && !met && !whole:
 		return "there is no such test"

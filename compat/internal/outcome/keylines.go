@@ -8,25 +8,25 @@ import (
 const (
 	maxKeyLines  = 12
 	maxKeyLength = 400
-	// followLines are kept after a line that opens a message of several.
+	// followLines is how many lines are kept after the first one of a longer message.
 	followLines = 3
 )
 
 var (
-	// said matches what is written with a file and a line, by a test or what it uses.
+	// said matches lines with a file and a line number, which a test or its helpers write.
 	said = regexp.MustCompile(`^\s+(\S+\.go):\d+: (.*)`)
-	// logged matches what loggers write, some of them through the test.
+	// logged matches lines of loggers, some of which write through the test.
 	logged = regexp.MustCompile(`^\s+logger\.go:|\b(DEBUG|INFO|WARN|ERROR)\b|^[{ ]`)
-	// loud matches what says by itself that something went wrong.
+	// loud matches lines that show by themselves that something went wrong.
 	loud = regexp.MustCompile(
 		`^panic: |^fatal error: |^SIGQUIT|DATA RACE|^\S+\.go:\d+:\d+: |^go: |[Uu]nexpected goroutine|\bleak`,
 	)
-	// opens matches the parts of testify's messages that go on in the next lines.
+	// opens matches the parts of testify's messages that continue on the next lines.
 	opens = regexp.MustCompile(`^\s+(Error|Messages|expected|actual):`)
 )
 
-// KeyLines returns the few lines of a test's output that say why it ended as it did: what its own
-// file said and what is loud by itself, or else what other files said.
+// KeyLines returns the few lines of a test's output that show why it ended as it did: the lines of
+// its own file and the loud ones, or else the lines of other files.
 func KeyLines(output string) string {
 	var own, other []string
 	follow := 0

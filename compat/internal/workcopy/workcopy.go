@@ -1,6 +1,6 @@
-// Package workcopy makes a copy of somebody's module that can be changed and tested: fetched
-// through the module proxy, its go.mod freed of what holds only in its own repository, and its etcd
-// client exchanged if wanted.
+// Package workcopy makes a copy of somebody's module that can be changed and tested. It fetches
+// the module through the module proxy, removes from its go.mod what is valid only in its own
+// repository, and replaces its etcd client if wanted.
 package workcopy
 
 import (
@@ -19,27 +19,28 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Spec says what is copied and what changes in it.
+// Spec says what to copy and what to change in it.
 type Spec struct {
 	Module, Version string
 	Optional        []Optional
-	// Raise are versions that requirements are raised to where they are lower, by module.
+	// Raise has, by module, versions to which lower requirements are raised.
 	Raise map[string]string
-	// Go is the least version of the language, since no module may be older in that than what it
-	// requires.
+	// Go is the least version of the language, since a module must not declare an older one than
+	// the modules that it requires.
 	Go string
-	// Replace are directories that stand for modules, by the module's path.
+	// Replace has directories that replace modules, by the module's path.
 	Replace map[string]string
 }
 
-// Optional is a module that a few files alone need. If it cannot be had, these files are left out.
+// Optional is a module that only a few files need. If it cannot be downloaded, they are left out.
 type Optional struct {
 	Module, Version string
 	Files           []string
 }
 
-// Make fetches the module and makes the copy in dir, which it empties first. The path of dir should
-// be the same each time: the go command's build cache goes by it. The notes say what was left out.
+// Make fetches the module and makes the copy in dir, which it empties first. The path of dir
+// should be the same each time, since the go command's build cache depends on it. The notes say
+// what was left out.
 func Make(ctx context.Context, s Spec, dir string) (notes []string, err error) {
 	from, err := Download(ctx, s.Module, s.Version)
 	if err != nil {
@@ -78,13 +79,13 @@ func Make(ctx context.Context, s Spec, dir string) (notes []string, err error) {
 	return notes, os.WriteFile(file, text, 0o644)
 }
 
-// edit changes a go.mod: see Spec.
+// edit changes a go.mod as a Spec says.
 func edit(text []byte, s Spec, drop map[string]bool) ([]byte, error) {
 	f, err := modfile.Parse("go.mod", text, nil)
 	if err != nil {
 		return nil, err
 	}
-	f.DropToolchainStmt() // any toolchain of the language's version does
+	f.DropToolchainStmt() // any toolchain of the language's version will do
 	if s.Go != "" && (f.Go == nil || semver.Compare("v"+f.Go.Version, "v"+s.Go) < 0) {
 		if err := f.AddGoStmt(s.Go); err != nil {
 			return nil, err
@@ -123,11 +124,11 @@ func edit(text []byte, s Spec, drop map[string]bool) ([]byte, error) {
 	return f.Format()
 }
 
-// Download has the go command fetch a module, and returns its directory in the module cache, which
-// is read-only.
+// Download makes the go command fetch a module, and returns its directory in the module cache,
+// which is read-only.
 func Download(ctx context.Context, module, version string) (dir string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+version)
-	cmd.Dir = os.TempDir() // outside every module, whose replacements would count
+	cmd.Dir = os.TempDir() // outside every module, so that no replacement applies
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -142,7 +143,7 @@ func Download(ctx context.Context, module, version string) (dir string, err erro
 	return answer.Dir, nil
 }
 
-// copyTree copies files and folders so that the owner may write them. A module's archive holds
+// copyTree copies files and directories so that the owner may write them. A module's archive has
 // nothing else.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
@@ -161,7 +162,7 @@ func copyTree(from, to string) error {
 	})
 }
 
-// Requirements returns the version of Go and those of modules, by path, that a go.mod file
+// Requirements returns the version of Go and the versions of modules, by path, that a go.mod file
 // requires.
 func Requirements(file string) (goVersion string, modules map[string]string, err error) {
 	text, err := os.ReadFile(file)
