@@ -58,7 +58,7 @@ func blocks(t *testing.T, languages ...string) (found []block) {
 	return found
 }
 
-// flat is code without its indentation.
+// flat returns code without its indentation.
 func flat(code string) string {
 	var b strings.Builder
 	for line := range strings.Lines(code) {
@@ -84,8 +84,8 @@ func TestDocumentsGo(t *testing.T) {
 	}
 }
 
-// TestDocumentsCommands: the packages that the documents run are there, so are the targets of make,
-// and the program knows its commands and their flags.
+// TestDocumentsCommands: the packages that the documents run exist, and so do the targets of make.
+// The program knows its commands and their flags.
 func TestDocumentsCommands(t *testing.T) {
 	makefile := readText(t, "../Makefile")
 	commands, run := 0, regexp.MustCompile(`go run (\./\S+)`)
@@ -123,7 +123,7 @@ func TestDocumentsCommands(t *testing.T) {
 	}
 }
 
-// helpOf is what the program says of a command; what follows its name are arguments.
+// helpOf returns the program's help for a command; the words after its name are arguments.
 func helpOf(t *testing.T, document, line, words string) string {
 	t.Helper()
 	name := strings.Fields(words)
@@ -139,7 +139,7 @@ func helpOf(t *testing.T, document, line, words string) string {
 	return string(out)
 }
 
-// TestDocumentsLinks: what the documents link to is there.
+// TestDocumentsLinks: the targets of links in the documents exist.
 func TestDocumentsLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 	for path, text := range documents(t) {
@@ -154,7 +154,7 @@ func TestDocumentsLinks(t *testing.T) {
 	}
 }
 
-// TestDocumentsSizes: who comes to the project reads these first, and to their end.
+// TestDocumentsSizes: newcomers to the project read these first, and should read them to the end.
 func TestDocumentsSizes(t *testing.T) {
 	for path, limit := range map[string]int{"../README.md": 7 << 10, "../DESIGN.md": 12 << 10} {
 		if n := len(readText(t, path)); n > limit {

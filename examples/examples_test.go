@@ -19,11 +19,11 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// patience bounds what must happen; a loaded machine may need it.
+// patience bounds the wait for what must happen; a loaded machine may need that long.
 const patience = 60 * time.Second
 
-// binEnv carries the directory of the built programs into the namespace, where
-// nothing can be downloaded that a build may need.
+// binEnv names the directory of the built programs for the namespace, where a build could download
+// nothing.
 const binEnv = "FAIRLEAD_EXAMPLES_BIN"
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
@@ -48,7 +48,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// programs lists the directories that hold one.
+// programs lists the directories with a program.
 func programs() ([]string, error) {
 	mains, err := filepath.Glob("*/main.go")
 	if err != nil || len(mains) == 0 {
@@ -111,7 +111,7 @@ func start(t *testing.T, name string, args ...string) *proc {
 	}
 	go func() {
 		defer close(p.done)
-		p.cmd.Wait() // how it ended is in ProcessState
+		p.cmd.Wait() // ProcessState has its outcome
 	}()
 	return p
 }
@@ -165,7 +165,8 @@ func run(t *testing.T, name string) (out string, code int) {
 	return p.out.String(), p.cmd.ProcessState.ExitCode()
 }
 
-// keyValue is one in the JSON that the programs print; the values are in base64 there.
+// keyValue is one key-value in the JSON that the programs print; keys and values are in base64
+// there.
 type keyValue struct{ Key, Value []byte }
 
 func unmarshal(t *testing.T, text string, into any) {
@@ -254,8 +255,8 @@ func TestPrograms(t *testing.T) {
 		},
 		"watch": func(t *testing.T) {
 			p := start(t, "watch")
-			defer p.kill() // it would watch for ever
-			// The program does not say when its watch begins, so values are put until one arrives.
+			defer p.kill() // otherwise it would watch forever
+			// The program does not show when its watch begins, so put values until one arrives.
 			stop := make(chan struct{})
 			puts := make(chan error, 1)
 			go func() {

@@ -14,14 +14,13 @@ import (
 // insideEnv tells the second run of this test binary that it has a network of its own.
 const insideEnv = "FAIRLEAD_EXAMPLES_NAMESPACE"
 
-// exitNoLoopback says that there is a namespace but no right to use it, which some
-// systems' policies lead to.
+// exitNoLoopback is the exit code if there is a namespace but no right to use it, as under some
+// systems' policies.
 const exitNoLoopback = 97
 
-// isolate runs this test binary again in a network namespace with nothing but a
-// loopback interface: the programs' endpoints are written into them, and on the
-// host anybody may use those ports. ran is false where there are no namespaces to be
-// had, and in the second run.
+// isolate runs this test binary again in a network namespace that has only a loopback interface.
+// The programs have fixed endpoints, and on the host anyone may use those ports. ran is false if
+// there are no namespaces, and in the second run.
 func isolate() (code int, ran bool) {
 	if os.Getenv(insideEnv) != "" {
 		if err := loopbackUp(); err != nil {
@@ -40,8 +39,8 @@ func isolate() (code int, ran bool) {
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
-		// The loopback interface is down at first; raising it needs this one right,
-		// which the child has in its namespace only.
+		// The loopback interface is down at first. To raise it takes this one capability, which
+		// the child has only in its namespace.
 		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN},
 		Pdeathsig:   syscall.SIGKILL,
 	}

@@ -2,6 +2,6 @@
 
 package examples
 
-// isolate is for systems with network namespaces; elsewhere the usual ports must be
-// free, and the test says so if they are not.
+// isolate works on systems with network namespaces. Elsewhere the usual ports must be free, and
+// the test fails with that reason if they are not.
 func isolate() (code int, ran bool) { return 0, false }

@@ -1,9 +1,9 @@
-// Election campaigns until it leads, says so, and leads until it is ended:
+// Election campaigns until it leads, prints so, and leads until it is ended:
 //
 //	go run ./election node1
 //
-// Start another one, node2, in another terminal: it takes over when the first dies, after
-// the time to live of its session (the server makes two seconds of the one asked for).
+// Start another one, node2, in another terminal. It takes over when the first dies, after the TTL
+// of its session (the server raises the one that the program asks for to two seconds).
 package main
 
 import (

@@ -3,10 +3,9 @@
 //
 //	go run ./naming
 //
-// The functions etcdAdd, etcdDelete and etcdLeaseAdd are as they were written for the
-// naming package of older times, which gRPC's own package of that name belonged to; its
-// types are now in the same package. etcdDial is what today's gRPC has instead of the
-// balancers that took such a resolver.
+// The functions etcdAdd, etcdDelete and etcdLeaseAdd are as they were written for the earlier
+// naming package. It used gRPC's own package of that name, whose types are now in the same
+// package. etcdDial is what today's gRPC has in place of the balancers that took such a resolver.
 package main
 
 import (
@@ -57,7 +56,7 @@ func etcdLeaseAdd(c *clientv3.Client, lid clientv3.LeaseID, service, addr string
 	return r.Update(c.Ctx(), service, naming.Update{Op: naming.Add, Addr: addr}, clientv3.WithLease(lid))
 }
 
-// service is what the servers below are registered as.
+// service is the name under which the servers below are registered.
 const service = "my-service"
 
 func main() {
@@ -122,14 +121,14 @@ func run() error {
 	return c.err
 }
 
-// caller calls the service and notes who answers.
+// caller calls the service and records which servers answer.
 type caller struct {
 	health healthpb.HealthClient
 	names  map[string]string
-	err    error // the first failure; nothing is called after it
+	err    error // the first failure; after it there are no calls
 }
 
-// await calls the service until those answer that should, each as often as the others.
+// await calls the service until exactly the wanted servers answer, each as often as the others.
 func (c *caller) await(what, want string) {
 	const each = 4
 	begin := time.Now()

@@ -43,7 +43,7 @@ func run() error {
 	return show("GET", get)
 }
 
-// show prints an answer; keys and values are in base64 in it.
+// show prints an answer, in which keys and values are in base64.
 func show(call string, answer any) error {
 	text, err := json.Marshal(answer)
 	if err != nil {

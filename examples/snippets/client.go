@@ -1,5 +1,5 @@
-// Package snippets has the programs of README.md and docs as code that compiles. A test looks for
-// each of them here.
+// Package snippets has the programs of README.md and docs as code that compiles. A test looks each
+// of them up here.
 package snippets
 
 import (
