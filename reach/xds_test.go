@@ -48,7 +48,7 @@ func grpcBackend(t testing.TB, id string) (address string, stop func()) {
 	return l.Addr().String(), stop
 }
 
-// caller is a program that calls all the time; it prints in lines who answered.
+// caller is a program that calls all the time; each line names who answered.
 type caller struct {
 	*process
 	t testing.TB

@@ -53,7 +53,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := c.Get(ctx, "\x00missing", clientv3.WithRev(1<<40)); err == nil {
 		t.Fatal("a revision of the future was read")
 	}
-	// What is reported, and when: the end of a watch and of a lease come a little later.
+	// Await the reports: those of the end of a watch and of a lease come a little later.
 	member := cl.Endpoints()[0]
 	want := func(names []string, lines ...string) {
 		t.Helper()

@@ -264,7 +264,7 @@ var table = []known{
 		reason: "the official client's stream keeps the one that it began with, and ends what the server refuses for " +
 			"it",
 		chance: true,
-		apart:  true, // the watch goes on to another end
+		apart:  true, // the watch ends at another time
 		when: func(p script.Program, _ int) bool {
 			return slices.ContainsFunc(p.Steps, func(s script.Step) bool {
 				return slices.Contains(

@@ -13,7 +13,7 @@ import (
 	ours "github.com/fairlead-go/fairlead/adapters/gokit/sd/etcdv3"
 )
 
-// What the services of the tests ask for.
+// The heartbeat and TTL that the services of the tests ask for.
 const (
 	heartbeat = time.Second
 	ttl       = 5 * time.Second

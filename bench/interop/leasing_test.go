@@ -87,7 +87,7 @@ func theirParty(kv theirs.KV) party {
 	}
 }
 
-// TestLeasing: whoever owns a key, both kinds at once read what either of them writes.
+// TestLeasing: whichever kind owns a key, both at once read what either of them writes.
 func TestLeasing(t *testing.T) {
 	o, x := dial(t)
 	a, closeA, err := leasing.NewKV(o, leasingPrefix, concurrency.WithTTL(60))

@@ -17,8 +17,8 @@ import (
 // that. Writes must follow each other as their revisions say: a write that the truth contains must
 // directly follow the previous change of its key. This makes the order of writes a witness, so it
 // need not be searched for. Writes of unknown outcome are pending to the end of the history and
-// would make such a search exponential. What is checked is that the witness agrees with the clocks
-// and with every read.
+// would make such a search exponential. The check is whether the witness agrees with the clocks and
+// with every read.
 //
 // A write of unknown outcome that the truth does not contain and no read saw is left out,
 // since it can always be put behind everything else.

@@ -134,7 +134,7 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// What an operator did explains one loss, no other.
+// An act of an operator explains one loss, no other.
 func TestMeddled(t *testing.T) {
 	const s = time.Second
 	gone := history.Event{Key: "a", Rev: 9, Delete: true, Seen: 10 * s}

@@ -25,9 +25,9 @@ type Restore struct {
 const speak = 5 * time.Second
 
 // Eras divides the history into what was before the restore and what came after. Each part must
-// hold by itself. What the backup kept belongs to the second part too. Left out are reads that
-// were under way during the restore, since nobody knows which cluster answered them, and later
-// reads that may be old, since a copy from before may answer them.
+// hold by itself. The second part also has what the backup kept. Both leave out reads that were
+// under way during the restore, since nobody knows which cluster answered them, and later reads
+// that may be old, since a copy from before may answer them.
 func (h *History) Eras() (before, after History) {
 	r := h.Restore
 	before = History{Truth: r.Lost, Touches: h.Touches, Probes: h.Probes, Lateness: h.Lateness, End: r.At}
@@ -164,7 +164,7 @@ func (h *History) noticed(w *Watch) bool {
 	return n == 1 || w.Steps[n-2].At < h.Restore.Back
 }
 
-// End is when the watch ended, whoever ended it.
+// End is when the watch ended, for whatever reason.
 func (w *Watch) End() time.Duration {
 	if n := len(w.Steps); n > 0 && w.Steps[n-1].Err != "" {
 		return w.Steps[n-1].At

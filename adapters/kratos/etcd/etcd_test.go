@@ -175,7 +175,7 @@ func TestWatcherSeesItsServiceOnly(t *testing.T) {
 	awaitList(t, lists)
 }
 
-// What operators say holds for programs of kratos.
+// The operators' settings apply to programs of kratos.
 func TestOperators(t *testing.T) {
 	t.Parallel()
 	c := clienttest.Shared(t)

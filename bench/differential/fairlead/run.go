@@ -1,7 +1,7 @@
 // Code generated from package official. DO NOT EDIT.
 
 // Package official executes programs with the official client. Package fairlead is generated from
-// it: the same source with imports of our packages. What only one of the two can do is in side.go.
+// it: the same source with imports of our packages. File side.go has what only one of them can do.
 package fairlead
 
 import (

@@ -1,5 +1,5 @@
 // Package official executes programs with the official client. Package fairlead is generated from
-// it: the same source with imports of our packages. What only one of the two can do is in side.go.
+// it: the same source with imports of our packages. File side.go has what only one of them can do.
 package official
 
 import (

@@ -1,4 +1,4 @@
-// A control plane that tells a client of it where a service is.
+// A control plane that tells its client where a service is.
 package main
 
 import (
