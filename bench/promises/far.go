@@ -1,6 +1,6 @@
 package main
 
-// Rows 25 and 26: long links, and endpoints without a connection.
+// Rows 25 and 26: long links, and endpoints that are removed.
 
 import (
 	"context"
