@@ -130,7 +130,7 @@ func (m *Metrics) Follow(c *clientv3.Client) { m.recorder.Follow(c) }
 // Unfollow ends that, before the client is closed.
 func (m *Metrics) Unfollow(c *clientv3.Client) { m.recorder.Unfollow(c) }
 
-// Close ends the callbacks that are observed at each collection.
+// Close ends the reports of values that are observed at each collection.
 func (m *Metrics) Close() error { return m.registration.Unregister() }
 
 // counting is Metrics as the recorder sees it.

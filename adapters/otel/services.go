@@ -169,7 +169,7 @@ func (s *Services) FollowViews(service string, clusters func() []discovery.Clust
 	s.services.FollowViews(service, clusters)
 }
 
-// Close ends the callbacks that are observed at each collection.
+// Close ends the reports of values that are observed at each collection.
 func (s *Services) Close() error { return s.registration.Unregister() }
 
 func one(is bool) float64 {
