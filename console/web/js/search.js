@@ -106,8 +106,8 @@ export function makeSearch({ prefix, text, values, exact, open, marks, signal })
       line.excerpt ? h('span', { class: 'excerpt muted' }, line.before ? '…' : '', show(fromB64(line.excerpt))) : null,
     );
     choose(node, line.key === chosen);
-    const mark = marker(marks, { key: line.key, mod: line.mod }, node);
-    found.append(h('li', treeRoles(marks, { role: 'none' }), mark, node));
+    const box = marker(marks, { key: line.key, mod: line.mod }, node);
+    found.append(h('li', treeRoles(marks, { role: 'none' }), box, node));
     found.hidden = false;
     settle();
   }
