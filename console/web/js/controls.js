@@ -35,9 +35,10 @@ async function propose(title, proposal, lead, action, prospect) {
           try {
             await post('services/control', { ...proposal, seen: p.seen });
           } catch (err) {
-            if (err.code === 'conflict')
-              throw new Error(`${err.message}. It is ${plain(encode(err.detail || 'as without it'))} now. Close this and look again.`);
-            throw err;
+            if (err.code !== 'conflict') throw err;
+            const why = err.message.charAt(0).toUpperCase() + err.message.slice(1);
+            const now = plain(encode(err.detail || 'as without it'));
+            throw new Error(`${why}. It is ${now} now. Close this and look again.`);
           }
         },
       },
