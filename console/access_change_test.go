@@ -18,7 +18,7 @@ type accessPlan struct {
 	Seen              uint64
 }
 
-// TestUsersAndRolesAreChanged step by step, each shown first.
+// TestUsersAndRolesAreChanged makes each change after its plan was shown.
 func TestUsersAndRolesAreChanged(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -89,7 +89,7 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 	if got := as("bo", "new", "app/1"); got != http.StatusForbidden {
 		t.Errorf("status %d", got)
 	}
-	// What somebody else changes meanwhile.
+	// Another client changes users and roles meanwhile.
 	change := map[string]any{"action": "user-revoke", "user": "bo", "role": "ops"}
 	change["seen"] = plan(change).Seen
 	do(
@@ -136,7 +136,7 @@ func TestUsersAndRolesAreChanged(t *testing.T) {
 		all[19].Outcome != console.Done {
 		t.Errorf("%d changes, the last %+v", len(all), all[len(all)-1])
 	}
-	// Who may not.
+	// A user without the permission.
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
 	p.refused(
 		"POST",

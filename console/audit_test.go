@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// recorder keeps what is recorded, and can fail.
+// recorder keeps the recorded changes, and can fail.
 type recorder struct {
 	mu   sync.Mutex
 	all  []console.Change
@@ -32,7 +32,7 @@ func (r *recorder) record(ch console.Change) error {
 	return r.fail
 }
 
-// take is what was recorded since the last call.
+// take returns the changes that were recorded since the last call.
 func (r *recorder) take() []console.Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +123,7 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 	}
 }
 
-// TestNothingIsChangedThatCannotBeRecorded holds for every request that changes something.
+// TestNothingIsChangedThatCannotBeRecorded covers every request that changes something.
 func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 	log := recorder{fail: errors.New("the disk is full")}
 	p, client := open(t, console.WithAudit(log.record))
@@ -157,7 +157,7 @@ func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 	}
 }
 
-// TestUsersSeeTheirOwnChanges: the log has values that others may not read.
+// TestUsersSeeTheirOwnChanges: the log has values that other users may not read.
 func TestUsersSeeTheirOwnChanges(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -206,7 +206,7 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 		t.Errorf("root sees %d", n)
 	}
 
-	// Rights that are taken away while a page is open: what was seen stays, what is asked is
+	// A permission is revoked while a page is open: values on the page stay, further requests are
 	// refused and recorded.
 	p.signInWith(map[string]string{"user": "ann", "password": "a"})
 	root := clienttest.Dial(t, cluster.Endpoints()...)
@@ -226,7 +226,7 @@ func TestUsersSeeTheirOwnChanges(t *testing.T) {
 	p.refused("GET", "api/key?key="+b64("app/x"), nil, http.StatusForbidden, "PermissionDenied")
 }
 
-// asRoot does something with root's client.
+// asRoot calls f with root's client.
 func asRoot(
 	t *testing.T,
 	like *clientv3.Client,

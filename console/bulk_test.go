@@ -16,7 +16,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// lines asks for something that is answered line by line.
+// lines makes a request and returns the lines of its answer.
 func (p *page) lines(method, path string, body any) []string {
 	p.t.Helper()
 	resp := p.request(clienttest.Within(p.t, clienttest.Long), method, path, body)
@@ -78,7 +78,7 @@ func TestSearch(t *testing.T) {
 		q + b64("needle") + "&values=1":    "Needle/2\x00\xff beta needle/1 zeta",
 		q + b64("\xff"):                    "Needle/2\x00\xff",
 		q + b64("\xff\x00n") + "&values=1": "zeta",
-		q + b64("Search"):                  "", // it is in the prefix, which all have
+		q + b64("Search"):                  "", // the prefix has it, which all keys share
 		q + b64("needle") + "&from=" + b64(prefix+"needle/1\x00"): "",
 	} {
 		keys, last := p.search(query)
@@ -100,7 +100,7 @@ func TestSearch(t *testing.T) {
 		len(in.Excerpt) > 130 {
 		t.Errorf("the excerpt is %q", in.Excerpt)
 	}
-	// Many are found in portions that follow each other.
+	// Many hits come in portions, one after the other.
 	all := make(map[string]string)
 	for i := range 450 {
 		all[fmt.Sprintf("%smany/%05d", prefix, i)] = "v"
@@ -149,7 +149,7 @@ func TestNewKeysWithALease(t *testing.T) {
 	if k.Lease != lease {
 		t.Fatalf("%+v", k)
 	}
-	// A key that is there already leaves no lease behind.
+	// A key that exists already leaves no lease behind.
 	leases := func() int {
 		all, err := client.Leases(t.Context())
 		if err != nil {
@@ -170,7 +170,7 @@ func TestNewKeysWithALease(t *testing.T) {
 	p.refused("PUT", "api/key", body("bad", map[string]any{"lease": "123"}), http.StatusNotFound, "NotFound")
 }
 
-// imported is what an import does.
+// imported is the plan or the result of an import.
 type imported struct {
 	Keys, Added, Changed, Same, Kept, Conflicts, Leases, Leased int64
 	Writes                                                      []struct {
@@ -181,7 +181,7 @@ type imported struct {
 	Seen    string
 }
 
-// TestManyKeysAreSavedBeforeTheyGo and can be put back where they are absent.
+// TestManyKeysAreSavedBeforeTheyGo also restores them where they are absent.
 func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	var log recorder
 	p, client := open(t, console.WithAudit(log.record))
@@ -227,7 +227,7 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	refused("type their prefix", target("", v.Count), http.StatusBadRequest, "bad_request")
 	refused("save them to a file first", target(prefix, v.Count), http.StatusBadRequest, "bad_request")
 	refused("there were 1501 keys, not 5", target(prefix, 5), http.StatusConflict, "conflict")
-	p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix)}) // as of now, which may be another revision
+	p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix)}) // as of now, maybe another revision
 	refused("save them to a file first", target(prefix, v.Count), http.StatusBadRequest, "bad_request")
 	file := p.lines("POST", "api/export", map[string]any{"prefix": b64Std(prefix), "revision": v.Revision})
 	if len(file) != 1503 || file[1502] != `{"end":1501}` {
@@ -240,7 +240,7 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 		t.Fatalf("status %d, %d deleted, %d left", status, d.Deleted, count())
 	}
 
-	// Back, but for what somebody has written since.
+	// The import restores them, except those that were written since.
 	put(t, client, prefix+"00007", "theirs")
 	put(t, client, prefix+"00008", all[prefix+"00008"])
 	log.take()
@@ -282,7 +282,7 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 		t.Errorf("%q", v)
 	}
 
-	// A file that is not whole, and a prefix instead of that of the file.
+	// An incomplete file, and a prefix that replaces the file's.
 	body = map[string]any{"file": strings.Join(file[:500], "\n") + "\n"}
 	e := p.refused("POST", "api/import", body, http.StatusBadRequest, "bad_request")
 	if !strings.Contains(e.Error, "cut short") {
@@ -304,7 +304,7 @@ func TestManyKeysAreSavedBeforeTheyGo(t *testing.T) {
 	}
 }
 
-// TestSeveralKeysAtOnce go together or not at all.
+// TestSeveralKeysAtOnce: they are deleted together or not at all.
 func TestSeveralKeysAtOnce(t *testing.T) {
 	p, client := open(t)
 	var keys []map[string]any

@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// controlled is a service as the API shows it.
+// controlled is a service in the API's form.
 type controlled struct {
 	Name, Split string
 	Instances   []struct {
@@ -50,7 +50,7 @@ func (c *controlled) shares() string {
 	return strings.Join(all, " ")
 }
 
-// prospect is what a change to what operators say would do.
+// prospect is the effect of a change of the overrides.
 type prospect struct {
 	Seen          string
 	Before, After controlled
@@ -65,7 +65,7 @@ func (p *page) prospect(change map[string]any) (got prospect) {
 	return got
 }
 
-// control makes such a change as a person does: after it was shown.
+// control makes such a change as a user does: after it was shown.
 func (p *page) control(change map[string]any) prospect {
 	p.t.Helper()
 	got := p.prospect(change)
@@ -77,7 +77,7 @@ func (p *page) control(change map[string]any) prospect {
 	return got
 }
 
-// service is one of a list.
+// service returns a service of the list.
 func (p *page) service(base, name string) controlled {
 	p.t.Helper()
 	var list struct{ Services []controlled }
@@ -91,8 +91,8 @@ func (p *page) service(base, name string) controlled {
 	return controlled{}
 }
 
-// withOrders registers three instances of a service under a base of the test's own; the service is
-// named as the test, since what operators say of it is in one place.
+// withOrders registers three instances of a service under a base of the test's own. The service has
+// the test's name, since the overrides of all bases are in one place.
 func withOrders(t *testing.T, client *clientv3.Client) (base, name string) {
 	t.Helper()
 	base, name = t.Name()+"/", t.Name()
@@ -110,7 +110,7 @@ func withOrders(t *testing.T, client *clientv3.Client) (base, name string) {
 	return base, name
 }
 
-// TestControls: splits, weights and drains are shown before they are made, shown as they are in
+// TestControls: splits, weights and drains are shown before they are made, shown while they are in
 // force, and recorded.
 func TestControls(t *testing.T) {
 	var log recorder
@@ -157,7 +157,7 @@ func TestControls(t *testing.T) {
 		s.Parts[0].Share != 100 {
 		t.Fatalf("%+v", s)
 	}
-	// One that is not there is shown beside those that are, and can be taken back.
+	// An absent instance is shown beside the others, and its overrides can be removed.
 	p.control(change(map[string]any{"id": "gone", "drain": true, "weight": 7}))
 	if s = p.service(base, name); len(s.Absent) != 1 || s.Absent[0].ID != "gone" || !s.Absent[0].Maintenance ||
 		s.Absent[0].Weight != 7 {
@@ -172,7 +172,7 @@ func TestControls(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 
-	// What those who confirm should know.
+	// The warnings for the user who confirms.
 	if got = p.prospect(change(map[string]any{"split": []string{"v1=50", "v3=50"}})); len(got.Warnings) != 2 ||
 		!strings.Contains(got.Warnings[0], "v3") ||
 		!strings.Contains(got.Warnings[1], "get no calls: c") ||
@@ -187,7 +187,7 @@ func TestControls(t *testing.T) {
 	}
 }
 
-// TestControlsThatMakeNoSense are refused and change nothing.
+// TestControlsThatMakeNoSense: invalid ones are refused and change nothing.
 func TestControlsThatMakeNoSense(t *testing.T) {
 	p, client := open(t)
 	base, name := withOrders(t, client)
@@ -234,7 +234,7 @@ func TestControlsThatMakeNoSense(t *testing.T) {
 	}
 }
 
-// TestTwoOperatorsOnOneSplit: what is not any more as it was shown is not changed.
+// TestTwoOperatorsOnOneSplit: nothing is changed if it differs from what was shown.
 func TestTwoOperatorsOnOneSplit(t *testing.T) {
 	p, client := open(t)
 	base, name := withOrders(t, client)
@@ -252,7 +252,7 @@ func TestTwoOperatorsOnOneSplit(t *testing.T) {
 	if s := p.service(base, name); s.Split != "v1=50 v2=50" || s.Instances[0].Weight == 30 {
 		t.Fatalf("%+v", s)
 	}
-	// What concerns another instance is no conflict.
+	// A change of another instance is not a conflict.
 	other := map[string]any{"base": base, "service": name, "id": "b", "weight": 3}
 	other["seen"] = p.prospect(other).Seen
 	p.control(map[string]any{"base": base, "service": name, "id": "c", "weight": 4})
@@ -261,8 +261,8 @@ func TestTwoOperatorsOnOneSplit(t *testing.T) {
 	}
 }
 
-// TestControlsOfALimitedUser: who may not read what operators say sees the instances; who may not
-// write it changes nothing.
+// TestControlsOfALimitedUser: a user who may not read the overrides sees the instances; one who may
+// not write them changes nothing.
 func TestControlsOfALimitedUser(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -310,7 +310,7 @@ func TestControlsOfALimitedUser(t *testing.T) {
 	}
 }
 
-// TestControlsWhileEtcdIsAway say so, and what is not known is told.
+// TestControlsWhileEtcdIsAway: the answers are errors that give the reason.
 func TestControlsWhileEtcdIsAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.WithToken(secret))

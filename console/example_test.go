@@ -12,8 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// A program shows a console beside its own pages. Here the program's own server decides who gets
-// there.
+// A program serves a console beside its own pages. Here the program's own server controls access.
 func Example() {
 	client := clienttest.ForExample() // clientv3.New(...)
 	defer client.Close()

@@ -51,8 +51,8 @@ func TestNothingWithoutASession(t *testing.T) {
 	}
 }
 
-// TestTheCookieAloneOpensNothing: browsers send it to every port of a host, so whoever serves
-// another port has it.
+// TestTheCookieAloneOpensNothing: browsers send it to every port of a host, so a server on another
+// port gets it.
 func TestTheCookieAloneOpensNothing(t *testing.T) {
 	p, client := open(t)
 	own := p.secret
@@ -81,7 +81,7 @@ func TestTheCookieAloneOpensNothing(t *testing.T) {
 		t.Fatalf("it wrote %q", v)
 	}
 	p.secret = own
-	p.get("api/count", nil) // nobody signed it out
+	p.get("api/count", nil) // it was not signed out
 	other, _ := open(t)
 	p.secret = other.secret
 	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in")
@@ -102,7 +102,7 @@ func TestTheSessionEndsWithSigningOut(t *testing.T) {
 	if status := p.call("DELETE", "api/session", nil, nil); status != http.StatusNoContent {
 		t.Fatalf("signing out: %d", status)
 	}
-	p.cookie = c // kept by somebody
+	p.cookie = c // a copy of the cookie
 	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in")
 }
 
@@ -120,10 +120,10 @@ func TestAWrongTokenLeadsNowhere(t *testing.T) {
 		p.call("POST", "api/session", map[string]string{"token": "guess"}, nil)
 	}
 	p.refused("POST", "api/session", map[string]string{"token": "guess"}, http.StatusTooManyRequests, "too_many")
-	p.signIn() // who knows it is not locked out by those who guess
+	p.signIn() // guesses by others do not lock out a user with the token
 }
 
-// TestAPageThatGuessesLocksNobodyOut: any site can make a browser ask for an address of the
+// TestAPageThatGuessesLocksNobodyOut: any site can make a browser request an address of the
 // console.
 func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
 	p := serve(t, clienttest.Shared(t), console.WithToken(secret))
@@ -132,7 +132,7 @@ func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
 		for range 20 {
 			resp := p.request(t.Context(), "GET", "?token=guess", nil)
 			resp.Body.Close()
-			// The page says why: it knows by the address.
+			// The page gives the reason: it gets it from the address.
 			if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther ||
 				to != "/#token-from-another-site" ||
 				p.cookie != nil {
@@ -150,7 +150,7 @@ func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
 		map[string]string{"token": "wrong"},
 		http.StatusUnauthorized,
 		"denied",
-	) // not yet the limit
+	) // the limit is not reached yet
 	p.signIn()
 	resp := p.request(t.Context(), "GET", "?token=x", nil)
 	resp.Body.Close()
@@ -159,7 +159,7 @@ func TestAPageThatGuessesLocksNobodyOut(t *testing.T) {
 	}
 }
 
-// TestBodiesThatDripAreCutOff, whether somebody reads them or not.
+// TestBodiesThatDripAreCutOff, whether the handler reads them or not.
 func TestBodiesThatDripAreCutOff(t *testing.T) {
 	p, _ := open(t)
 	var wg sync.WaitGroup
@@ -209,7 +209,7 @@ func TestBodiesThatDripAreCutOff(t *testing.T) {
 	p.get("api/count", nil)
 }
 
-// TestOneUserDoesNotTakeWhatOthersNeed: neither with sessions nor with streams.
+// TestOneUserDoesNotTakeWhatOthersNeed: sessions and streams are both bounded.
 func TestOneUserDoesNotTakeWhatOthersNeed(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -297,7 +297,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 		p.header = header
 		p.get("api/count", nil)
 	}
-	// A form can be sent from anywhere; its types are not ours.
+	// Any site can send a form; the API accepts none of a form's types.
 	p.header = http.Header{}
 	r, err := http.NewRequestWithContext(
 		t.Context(),
@@ -438,8 +438,8 @@ func TestFiles(t *testing.T) {
 		!strings.Contains(string(text), "<title>Fairlead</title>") {
 		t.Fatalf("%v: %.100q", err, text)
 	}
-	// A page that names another host would load from there; the policy forbids it, and it should
-	// not try.
+	// A page that names another host would load from there; the policy forbids that, so the page
+	// should not try.
 	if strings.Contains(string(text), "://") {
 		t.Fatal("the page refers to another host")
 	}

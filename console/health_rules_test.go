@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-// three is a cluster of three of which the first one leads.
+// three is a cluster of three members, the first of which leads.
 func three(now time.Time) *doctor.Facts {
 	f := &doctor.Facts{Now: now, Compacted: true}
 	for i := range 3 {
@@ -31,8 +31,8 @@ func three(now time.Time) *doctor.Facts {
 	return f
 }
 
-// TestSinceWhen: a finding keeps its time while it lasts, whatever its figures are, and what was
-// there before anybody looked is told so.
+// TestSinceWhen: a finding keeps its time while it lasts, whatever its figures are, and is marked
+// if it was there at the first examination.
 func TestSinceWhen(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	slow := func(now time.Time, took time.Duration) *doctor.Facts {
@@ -43,10 +43,10 @@ func TestSinceWhen(t *testing.T) {
 	var o onsets
 	for n, c := range []struct {
 		facts   *doctor.Facts
-		since   time.Time // zero: nothing is wrong
+		since   time.Time // zero: there is no finding
 		earlier bool
 	}{
-		{slow(at, 300*time.Millisecond), time.Time{}, false}, // perhaps it is chance
+		{slow(at, 300*time.Millisecond), time.Time{}, false}, // it may be chance
 		{slow(at.Add(5*time.Second), 900*time.Millisecond), at, true},
 		{slow(at.Add(10*time.Second), 0), time.Time{}, false},
 		{slow(at.Add(15*time.Second), time.Second), time.Time{}, false},
@@ -66,8 +66,8 @@ func TestSinceWhen(t *testing.T) {
 	}
 }
 
-// TestMends: what is offered for each finding, with the member it is about; notes are not among
-// what is wrong.
+// TestMends: the operations for each finding, with the member to use; notes are not among the
+// findings.
 func TestMends(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -119,7 +119,7 @@ func TestMends(t *testing.T) {
 	}
 }
 
-// TestRequestsCountOnce: members of one process, health checks, and members that begin anew or were
+// TestRequestsCountOnce: members in one process, health checks, and members that restart or were
 // away.
 func TestRequestsCountOnce(t *testing.T) {
 	for line, want := range map[string]float64{
@@ -140,7 +140,7 @@ func TestRequestsCountOnce(t *testing.T) {
 	}{
 		{[]counted{{"a", 10}, {"a", 10}, {"a", 11}}, 11}, // one process
 		{[]counted{{"a", 15}, {"a", 15}, {"a", 15}}, 15},
-		{[]counted{{"a", 15}, {"b", 1000}}, 15}, // another one, whose past nobody saw
+		{[]counted{{"a", 15}, {"b", 1000}}, 15}, // a new process, whose earlier requests do not count
 		{[]counted{{"a", 16}, {"b", 1010}}, 26},
 		{[]counted{{}, {"b", 1010}}, 26}, // away
 		{[]counted{{"a", 17}, {"b", 2}}, 27},

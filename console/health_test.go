@@ -26,8 +26,8 @@ type health struct {
 	}
 }
 
-// rules are those of the findings, with the members, leaving out what depends on how busy the
-// machine is.
+// rules lists the rules of the findings, with the members, without findings that depend on the load
+// of the machine.
 func (h health) rules() string {
 	var list []string
 	for _, f := range h.Findings {
@@ -38,7 +38,7 @@ func (h health) rules() string {
 	return strings.Join(list, "; ")
 }
 
-// awaitHealth reads looks until one finds this.
+// awaitHealth reads events until one has these findings.
 func awaitHealth(t *testing.T, events <-chan sse, rules string) health {
 	t.Helper()
 	last := ""
@@ -54,8 +54,8 @@ func awaitHealth(t *testing.T, events <-chan sse, rules string) health {
 	return health{}
 }
 
-// TestHealth: what is wrong with a real cluster, from a dead member to a lost quorum and back, with
-// since when.
+// TestHealth: the findings of a real cluster, from a dead member to a lost quorum and back, and
+// when they began.
 func TestHealth(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	p := serve(t, clienttest.Dial(t, cluster.Endpoints()...), console.WithToken(secret), console.WithMetrics(nil))
@@ -105,7 +105,7 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitHealth(t, events, "")
-	// It is remembered.
+	// The past has it.
 	var past struct {
 		At      []int64
 		Changes []*float64
@@ -125,7 +125,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("%+v", past)
 	}
 	p.refused("GET", "api/memory?span=year", nil, http.StatusBadRequest, "bad_request")
-	// Whoever comes gets the latest look, of which there is one for all.
+	// A new page gets the latest findings, which are shared by all.
 	other, stop2 := p.listen("api/stream?overview=1")
 	defer stop2()
 	awaitHealth(t, other, "")
@@ -139,8 +139,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestHealthOfUsers: the console's own client has no rights here. Whoever is in sees what is wrong,
-// and only root is offered to mend it.
+// TestHealthOfUsers: the console's own client has no permissions here. Every user sees the
+// findings, and only root gets the operations against them.
 func TestHealthOfUsers(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Args: []string{"--quota-backend-bytes=200000"}})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -178,7 +178,7 @@ func TestHealthOfUsers(t *testing.T) {
 	}
 }
 
-// TestCertificatesThatEnd are told with TLS, if the console may read the members' pages.
+// TestCertificatesThatEnd: they are found with TLS, if the console may read the members' metrics.
 func TestCertificatesThatEnd(t *testing.T) {
 	auth := etcdtest.NewTLS(t)
 	auth.Issue(

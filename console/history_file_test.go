@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-// inCluster says of which cluster the members are.
+// inCluster sets the cluster of the members.
 func inCluster(f *doctor.Facts, id uint64) *doctor.Facts {
 	for _, m := range f.Members {
 		m.URLs[0].Status.Header.ClusterId = id
@@ -20,7 +20,7 @@ func inCluster(f *doctor.Facts, id uint64) *doctor.Facts {
 	return f
 }
 
-// remembered is a memory of twenty minutes, in a file.
+// remembered returns a memory of twenty minutes, in a file.
 func remembered(t *testing.T) (m *memory, path string, at time.Time) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "history.json")
@@ -43,7 +43,7 @@ func remembered(t *testing.T) (m *memory, path string, at time.Time) {
 	return m, path, at
 }
 
-// TestMemoryInAFile: who begins with the file of another goes on where that was.
+// TestMemoryInAFile: a memory that loads another's file continues from it.
 func TestMemoryInAFile(t *testing.T) {
 	m, path, at := remembered(t)
 	next := newMemory()
@@ -55,7 +55,7 @@ func TestMemoryInAFile(t *testing.T) {
 			t.Errorf("it was %+v\nand is %+v", was, is)
 		}
 	}
-	// A finding that is still there is no new one, and the changes of the time between count.
+	// A finding that is still there is not a new one, and the changes between count.
 	f := inCluster(measured(at.Add(100*time.Second), 1+50*239+5000, 11<<20), 7)
 	f.Members[2].URLs[0].Status = nil
 	var seen onsets
@@ -72,7 +72,7 @@ func TestMemoryInAFile(t *testing.T) {
 	}
 }
 
-// TestMemoryOfAnotherCluster is forgotten.
+// TestMemoryOfAnotherCluster: it is dropped.
 func TestMemoryOfAnotherCluster(t *testing.T) {
 	_, path, at := remembered(t)
 	m := newMemory()
@@ -88,7 +88,7 @@ func TestMemoryOfAnotherCluster(t *testing.T) {
 	}
 }
 
-// TestBadHistoryFiles: none is overwritten or taken for an empty one.
+// TestBadHistoryFiles: none is overwritten or taken for an empty file.
 func TestBadHistoryFiles(t *testing.T) {
 	_, path, _ := remembered(t)
 	good, err := os.ReadFile(path)
@@ -119,7 +119,7 @@ func TestBadHistoryFiles(t *testing.T) {
 	}
 }
 
-// TestHistoryThatCannotBeWritten is told once, and once when it can be again.
+// TestHistoryThatCannotBeWritten: that is reported once, and once more when it works again.
 func TestHistoryThatCannotBeWritten(t *testing.T) {
 	m, path, at := remembered(t)
 	before := len(m.events)

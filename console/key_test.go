@@ -82,7 +82,7 @@ func TestAnEditThatLosesTheRaceWritesNothing(t *testing.T) {
 		now.Mod != theirs {
 		t.Fatalf("the page is told %s: %v", e.Detail, err)
 	}
-	// Creating what is there, and changing what is not.
+	// Creating an existing key, and changing a missing one.
 	p.refused(
 		"PUT",
 		"api/key",
@@ -181,7 +181,7 @@ func TestHistoryHasAllThatIsThere(t *testing.T) {
 	if h := look(); h.String() != "e d" || h.Compacted != at {
 		t.Fatalf("compacted at %d: %v, %d", at, h, h.Compacted)
 	}
-	// A key older than the compaction is shown as it was then.
+	// A key that is older than the compaction is shown as it was at the compaction.
 	key = "other"
 	if h := look(); h.String() != "z y x" {
 		t.Fatalf("older than the compaction: %v", h)

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { etcdtest.Main(m) }
 
 const secret = "a secret of the tests"
 
-// page stands for a browser's page: it has a cookie and a secret, if it signed in.
+// page stands for a browser's page: it has a cookie and a secret once it has signed in.
 type page struct {
 	t      testing.TB
 	url    string
@@ -83,7 +83,7 @@ func (p *page) signInWith(proof map[string]string) {
 	p.secret = got.Secret
 }
 
-// request sends something as a browser would.
+// request sends a request as a browser would.
 func (p *page) request(ctx context.Context, method, path string, body any) *http.Response {
 	p.t.Helper()
 	var in io.Reader
@@ -140,7 +140,7 @@ func (p *page) call(method, path string, body, into any) int {
 	return resp.StatusCode
 }
 
-// get expects an answer.
+// get expects an answer without an error.
 func (p *page) get(path string, into any) {
 	p.t.Helper()
 	if status := p.call("GET", path, nil, into); status != http.StatusOK {
@@ -180,7 +180,7 @@ func put(t testing.TB, kv clientv3.KV, key, value string, opts ...clientv3.OpOpt
 	return r.Header.Revision
 }
 
-// value is a key's value, "<none>" without one.
+// value returns a key's value, "<none>" without one.
 func value(t testing.TB, kv clientv3.KV, key string) string {
 	t.Helper()
 	r, err := kv.Get(clienttest.Within(t, clienttest.Long), key)

@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestHistoryOverARestart: a console that is started anew shows what the one before has seen,
-// requests by kind among it.
+// TestHistoryOverARestart: a restarted console shows the past of the one before, including requests
+// by kind.
 func TestHistoryOverARestart(t *testing.T) {
 	type past struct {
 		At       []int64
@@ -25,7 +25,7 @@ func TestHistoryOverARestart(t *testing.T) {
 	p := pageOf(t, c)
 	p.signIn()
 	var before past
-	_, stop := p.listen("api/stream?overview=1") // with somebody there it looks often
+	_, stop := p.listen("api/stream?overview=1") // while a page is open, examinations are frequent
 	clienttest.Await(t, "requests of two looks", func() bool {
 		if _, err := client.Put(t.Context(), "history/k", "v"); err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/doctor"
 )
 
-// measured is a look at three members with a revision and a size.
+// measured returns the facts of three members with a revision and a size.
 func measured(at time.Time, revision, size int64) *doctor.Facts {
 	f := three(at)
 	for i, m := range f.Members {
@@ -27,13 +27,14 @@ func measured(at time.Time, revision, size int64) *doctor.Facts {
 	return f
 }
 
-// TestMemoryOfADay: a day and a half of looks keeps a day in steps, with rates, in bounded memory.
+// TestMemoryOfADay: a day and a half of examinations leaves a day in steps, with rates, in bounded
+// memory.
 func TestMemoryOfADay(t *testing.T) {
 	m := newMemory()
 	var seen onsets
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := start
-	for n := range int64(36 * 720) { // 10 changes a second, 1 KiB of growth a look
+	for n := range int64(36 * 720) { // 10 changes a second, 1 KiB of growth per examination
 		at = start.Add(time.Duration(n) * 5 * time.Second)
 		f := measured(at, 1+50*n, 10<<20+n*1024)
 		m.add(f, seen.health(f))
@@ -55,7 +56,7 @@ func TestMemoryOfADay(t *testing.T) {
 				t.Fatalf("%v, step %d: %+v", c.span, i, r)
 			}
 		}
-		// It grows by 1 KiB in 5 s, and lacks 100 MiB less what it has.
+		// It grows by 1 KiB in 5 s up to 100 MiB.
 		want := float64(100<<20-10<<20-(36*720-1)*1024) / 1024 * 5000
 		if got := float64(r.Full); got < 0.99*want || got > 1.01*want {
 			t.Errorf("%v: full in %v, want %v", c.span, got, want)
@@ -66,7 +67,7 @@ func TestMemoryOfADay(t *testing.T) {
 	}
 }
 
-// TestMemoryOfEvents: what begins and ends, who leads, and gaps.
+// TestMemoryOfEvents: findings that begin and end, leaders, and gaps.
 func TestMemoryOfEvents(t *testing.T) {
 	m := newMemory()
 	var seen onsets
@@ -88,7 +89,7 @@ func TestMemoryOfEvents(t *testing.T) {
 	})
 	look(time.Minute, func(f *doctor.Facts) {
 		for _, m := range f.Members {
-			m.URLs[0].Status.Leader = 0 // an election is no new leader
+			m.URLs[0].Status.Leader = 0 // during an election there is no new leader
 		}
 		f.Alarms = []*pb.AlarmMember{{MemberID: 2, Alarm: pb.AlarmType_NOSPACE}}
 	})
@@ -119,7 +120,7 @@ func TestMemoryOfEvents(t *testing.T) {
 	}
 }
 
-// TestARestartIsNoted, whatever else was seen of it.
+// TestARestartIsNoted, whatever else was noticed of it.
 func TestARestartIsNoted(t *testing.T) {
 	m := newMemory()
 	for i, started := range []float64{100, 100, 0, 100, 200, 200} {
@@ -130,8 +131,8 @@ func TestARestartIsNoted(t *testing.T) {
 	}
 }
 
-// BenchmarkMemoryOfADay prints what a full memory of ten members takes in its file and on the heap.
-// The goal is 16 MiB.
+// BenchmarkMemoryOfADay prints the size of a full memory of ten members in its file and on the
+// heap. The goal is 16 MiB.
 func BenchmarkMemoryOfADay(b *testing.B) {
 	for b.Loop() {
 		var before, after runtime.MemStats

@@ -42,7 +42,7 @@ func (p *page) plan(op map[string]any) (pl plan) {
 	return pl
 }
 
-// run does what a plan says and returns what was told of it, without what says nothing new.
+// run carries out a plan and returns its progress, without lines that have nothing new.
 func (p *page) run(pl plan) (all []progress) {
 	p.t.Helper()
 	resp := p.request(clienttest.Within(p.t, clienttest.Long), "POST", "api/operations/run", pl.Operation)
@@ -67,7 +67,7 @@ func (p *page) run(pl plan) (all []progress) {
 	return all
 }
 
-// done expects that all steps were done, and returns their notes.
+// done expects all steps to be done, and returns their notes.
 func (p *page) done(op map[string]any) (notes []string) {
 	p.t.Helper()
 	pl := p.plan(op)
@@ -147,8 +147,8 @@ func TestOperations(t *testing.T) {
 	)
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "drop-all"}, http.StatusBadRequest, "bad_request")
 
-	// Two operators: what the second was shown is not so any more, or is the same that the first
-	// has done.
+	// Two operators: the second one's plan does not hold any more, or is what the first has done
+	// already.
 	heirs := cluster.Followers(t)
 	first := p.plan(map[string]any{"action": "move-leader", "member": memberID(t, heirs[0])})
 	second := p.plan(map[string]any{"action": "move-leader", "member": memberID(t, heirs[1])})
@@ -176,7 +176,8 @@ func TestOperations(t *testing.T) {
 			"bad_request",
 		)
 	}
-	// etcd changes members only once all have been connected for 5 s; its refusal is told as it is.
+	// etcd changes members only once all have been connected for 5 s; its refusal is passed on
+	// unchanged.
 	clienttest.Await(t, "etcd takes a member", func() bool {
 		all := p.run(
 			p.plan(map[string]any{"action": "member-add", "urls": []string{"http://127.0.0.1:1"}, "learner": true}),
@@ -212,7 +213,8 @@ func TestOperations(t *testing.T) {
 	p.refused("POST", "api/operations/plan", map[string]any{"action": "defragment"}, http.StatusConflict, "refused")
 	p.done(map[string]any{"action": "member-remove", "member": learner})
 
-	// One member is away: what would cost the quorum is refused, what mends it is not.
+	// One member is away: operations that would cost the quorum are refused, those that help are
+	// not.
 	gone := cluster.Followers(t)[0]
 	goneID, otherID := memberID(t, gone), memberID(t, cluster.Followers(t)[1])
 	gone.Kill()
@@ -261,7 +263,7 @@ func TestAnAlarmIsDisarmed(t *testing.T) {
 	put(t, client, "k", "v")
 }
 
-// TestAPlanHoldsWhileDataIsWritten, though the sizes that it shows have changed.
+// TestAPlanHoldsWhileDataIsWritten, although the sizes that it shows have changed.
 func TestAPlanHoldsWhileDataIsWritten(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -277,15 +279,15 @@ func TestAPlanHoldsWhileDataIsWritten(t *testing.T) {
 	}
 }
 
-// TestAClusterThatFailsInTheMiddle of an operation: it stops, says why, and what is recorded is
-// what came of it.
+// TestAClusterThatFailsInTheMiddle of an operation: the operation stops and gives the reason, and
+// its outcome is recorded.
 func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	var log recorder
 	p := serve(t, client, console.WithToken(secret), console.WithAudit(log.record))
 	p.signIn()
-	meanwhile := func(f func()) { // between the last look at the cluster and the first step
+	meanwhile := func(f func()) { // between the last read of the state and the first step
 		log.mu.Lock()
 		defer log.mu.Unlock()
 		log.seen = func(ch console.Change) {
@@ -321,7 +323,7 @@ func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 
-	// A member goes: the others are not defragmented.
+	// A member fails: the others are not defragmented.
 	followers := cluster.Followers(t)
 	gone, heir := followers[0], followers[1]
 	heirID := memberID(t, heir)
@@ -334,7 +336,7 @@ func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 
-	// The quorum goes.
+	// The quorum is lost.
 	meanwhile(heir.Kill)
 	all = p.run(p.plan(map[string]any{"action": "move-leader", "member": heirID}))
 	if last(all).Error == "" {
@@ -349,7 +351,7 @@ func TestAClusterThatFailsInTheMiddle(t *testing.T) {
 	}
 }
 
-// refusedFor is why there is no plan.
+// refusedFor returns the reason why there is no plan.
 func (p *page) refusedFor(op map[string]any) string {
 	p.t.Helper()
 	var e failure
@@ -374,7 +376,7 @@ func TestOperationsNeedASession(t *testing.T) {
 	p.refused("GET", "api/snapshot?ticket=guessed", nil, http.StatusForbidden, "ticket")
 }
 
-// TestASnapshotByATicket that is good once, with its session's cookie and without the secret.
+// TestASnapshotByATicket: it is valid once, with its session's cookie and without the secret.
 func TestASnapshotByATicket(t *testing.T) {
 	var log recorder
 	p, client := open(t, console.WithAudit(log.record))
@@ -389,7 +391,7 @@ func TestASnapshotByATicket(t *testing.T) {
 		return "api/snapshot?ticket=" + got.Ticket
 	}
 	first := ticket()
-	p.secret = "" // a browser's download has none
+	p.secret = "" // a browser's download does not send it
 	resp := p.request(clienttest.Within(t, clienttest.Long), "GET", first, nil)
 	data, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
@@ -412,12 +414,12 @@ func TestASnapshotByATicket(t *testing.T) {
 	p.signIn() // another session
 	p.refused("GET", stolen, nil, http.StatusForbidden, "ticket")
 	p.cookie = own
-	p.refused("GET", stolen, nil, http.StatusForbidden, "ticket") // it was used
+	p.refused("GET", stolen, nil, http.StatusForbidden, "ticket") // it was used already
 	p.cookie = nil
 	p.refused("GET", stolen, nil, http.StatusForbidden, "ticket")
 }
 
-// TestASnapshotThatBreaks is a failed download, not a shorter file.
+// TestASnapshotThatBreaks: the download fails, instead of leaving a shorter file.
 func TestASnapshotThatBreaks(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

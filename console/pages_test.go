@@ -232,7 +232,7 @@ func TestOverview(t *testing.T) {
 	if len(o.Members) != 3 || leaders != 1 || o.Leader == "" {
 		t.Fatalf("%+v", o)
 	}
-	// One that does not answer is shown as such, in time.
+	// A member that does not answer is shown as such, in time.
 	frozen := cluster.Members()[1]
 	if err := frozen.Freeze(); err != nil {
 		t.Fatal(err)
@@ -278,7 +278,7 @@ func TestClusterThatCannotBeReached(t *testing.T) {
 	}
 }
 
-// withUsers gives a cluster root and ann, who may read and write below app/.
+// withUsers adds to a cluster root, and ann, who may read and write below app/.
 func withUsers(t *testing.T, client *clientv3.Client) {
 	t.Helper()
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -385,7 +385,7 @@ func TestUsersAndLogin(t *testing.T) {
 	}
 }
 
-// decodeTo is for what a stream sends.
+// decodeTo decodes the data of a stream's event.
 func decodeTo[T any](t testing.TB, text string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &v); err != nil {

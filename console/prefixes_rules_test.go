@@ -16,7 +16,7 @@ func TestPrefixOf(t *testing.T) {
 		"users/1":              "users/",
 		"users/1/name":         "users/1/",
 		"/orders/eu/17/items":  "/orders/eu/",
-		"//a/b":                "//a/", // an empty part is one
+		"//a/b":                "//a/", // an empty part counts as one
 		"\xff/\x00/k":          "\xff/\x00/",
 		long + "/a":            "",
 		"a/" + long:            "a/",
@@ -28,7 +28,7 @@ func TestPrefixOf(t *testing.T) {
 	}
 }
 
-// TestHeat: rates of the last minute, in bounded memory whatever the keys are.
+// TestHeat: rates of the last minute, in bounded memory for any keys.
 func TestHeat(t *testing.T) {
 	at := time.UnixMilli(1_800_000_000_000)
 	h := heat{since: at}

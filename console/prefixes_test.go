@@ -13,7 +13,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// prefixReport is what api/prefixes says.
+// prefixReport is the answer of api/prefixes.
 type prefixReport struct {
 	Hot struct {
 		Seconds, Rate, Others float64
@@ -37,10 +37,9 @@ type prefixReport struct {
 	}
 }
 
-// TestHotAndLargePrefixes of a real cluster: what is changed is counted, and what is there is
-// measured, when one asks.
+// TestHotAndLargePrefixes of a real cluster: changes are counted, and keys are measured on request.
 func TestHotAndLargePrefixes(t *testing.T) {
-	cluster := etcdtest.Start(t, etcdtest.Options{}) // of its own, since all keys count
+	cluster := etcdtest.Start(t, etcdtest.Options{}) // its own cluster, since all keys count
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	p := serve(t, client, console.WithToken(secret), console.WithReadOnly())
 	p.signIn()
@@ -87,7 +86,8 @@ func TestHotAndLargePrefixes(t *testing.T) {
 	})
 }
 
-// TestPrefixesOfALimitedUser: who may not read all keys is told so, and not what others may.
+// TestPrefixesOfALimitedUser: a user who may not read all keys gets the reason, and no data of
+// other users.
 func TestPrefixesOfALimitedUser(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -118,14 +118,14 @@ func TestPrefixesOfALimitedUser(t *testing.T) {
 	})
 }
 
-// TestTimeline: who joins and leaves, and what is changed through the console, beside what the
-// looks at a real cluster find.
+// TestTimeline: members that join and leave, and changes through the console, beside the findings
+// of a real cluster.
 func TestTimeline(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	p := serve(t, client, console.WithToken(secret))
 	p.signIn()
-	events, stop := p.listen("api/stream?overview=1") // it is looked each five seconds
+	events, stop := p.listen("api/stream?overview=1") // with it an examination is made every five seconds
 	defer stop()
 	go func() {
 		for range events {

@@ -17,8 +17,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// follow does what a plan says and hands on each line that is told of it, when it comes. The last
-// one says why it was refused, if it was.
+// follow carries out a plan and passes on each line of progress when it comes. The last one has the
+// reason of a refusal, if there was one.
 func (p *page) follow(pl plan, on func(progress)) (last progress) {
 	p.t.Helper()
 	resp := p.request(clienttest.Within(p.t, clienttest.Long), "POST", "api/operations/run", pl.Operation)
@@ -44,7 +44,7 @@ func (p *page) follow(pl plan, on func(progress)) (last progress) {
 	return last
 }
 
-// away is a way in which members go and come back.
+// away is a way for members to fail and come back.
 type away struct {
 	name      string
 	go_, come func(*etcdtest.Member) error
@@ -55,18 +55,19 @@ var ways = []away{
 	{"killed", func(m *etcdtest.Member) error { m.Kill(); return nil }, (*etcdtest.Member).Restart},
 }
 
-// interrupted is an operation that is to be begun.
+// interrupted is an operation that is interrupted.
 type interrupted struct {
 	action string
 	quota  bool // the database is full
-	// prepare says what the operation is about; later is what there is no plan for once it is done.
+	// prepare sets the operation's target; later is the reason why it cannot be planned again once
+	// it is done.
 	prepare func(t *testing.T, c *etcdtest.Cluster, client *clientv3.Client, op map[string]any)
 	later   string
 }
 
 var operations = []interrupted{
 	{action: "compact"},
-	{action: "defragment", // of as much as takes a while
+	{action: "defragment", // with enough data to take a while
 		prepare: func(t *testing.T, c *etcdtest.Cluster, client *clientv3.Client, op map[string]any) {
 			for i := range 60 {
 				put(t, client, fmt.Sprint("large/", i), strings.Repeat("v", 1_000_000))
@@ -109,7 +110,7 @@ func fill(t *testing.T, client *clientv3.Client) {
 	}
 }
 
-// settle waits until etcd changes members: it does once all have been connected for 5 s.
+// settle waits until etcd accepts changes of members: it does once all have been connected for 5 s.
 func settle(t *testing.T, client *clientv3.Client) {
 	t.Helper()
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -123,7 +124,7 @@ func settle(t *testing.T, client *clientv3.Client) {
 	})
 }
 
-// learner is the id of a member that was added and has all data.
+// learner adds a learner and returns its id when it has all data.
 func learner(t *testing.T, c *etcdtest.Cluster, client *clientv3.Client) string {
 	t.Helper()
 	m, err := c.Join()
@@ -131,7 +132,7 @@ func learner(t *testing.T, c *etcdtest.Cluster, client *clientv3.Client) string 
 		t.Fatal(err)
 	}
 	var added *clientv3.MemberAddResponse
-	clienttest.Await(t, "etcd takes a learner", func() bool { // it does once all have been connected for 5 s
+	clienttest.Await(t, "etcd takes a learner", func() bool { // it does once all members have been connected for 5 s
 		added, err = client.MemberAddAsLearner(clienttest.Within(t, clienttest.Long), []string{m.PeerURL})
 		return err == nil
 	})
@@ -145,13 +146,13 @@ func learner(t *testing.T, c *etcdtest.Cluster, client *clientv3.Client) string 
 }
 
 // TestTheQuorumIsLostInTheMiddle of each operation: two of three members freeze, or are killed,
-// when it has begun. It ends within a time, says why, claims nothing that was not done, and can be
-// begun again once the members are back.
+// when it has begun. It ends within a limit, gives the reason, claims nothing that was not done,
+// and can be started again once the members are back.
 func TestTheQuorumIsLostInTheMiddle(t *testing.T) {
 	for _, in := range operations {
 		for _, way := range ways {
 			t.Run(in.action+"/"+way.name, func(t *testing.T) {
-				t.Parallel() // they wait most of the time
+				t.Parallel() // they mostly wait
 				in.test(t, way)
 			})
 		}
@@ -170,7 +171,7 @@ func (in *interrupted) test(t *testing.T, way away) {
 	p.signIn()
 	put(t, client, "k", "1")
 	op := map[string]any{"action": in.action}
-	others := cluster.Followers(t) // before there is a fourth
+	others := cluster.Followers(t) // before there is a fourth member
 	if in.prepare != nil {
 		in.prepare(t, cluster, client, op)
 	}
@@ -183,7 +184,7 @@ func (in *interrupted) test(t *testing.T, way away) {
 			}
 		}
 	}
-	if in.action != "defragment" { // between the last look at the cluster and the first step
+	if in.action != "defragment" { // between the last read of the state and the first step
 		log.seen = func(ch console.Change) {
 			if ch.Outcome == console.Asked && !gone {
 				leave()
@@ -201,7 +202,7 @@ func (in *interrupted) test(t *testing.T, way away) {
 			if one.State == "done" {
 				done++
 			}
-			if one.State == "running" && !gone { // within the first of several
+			if one.State == "running" && !gone { // during the first of several steps
 				leave()
 			}
 		})
@@ -225,12 +226,12 @@ func (in *interrupted) test(t *testing.T, way away) {
 		return err == nil
 	})
 	if in.action == "compact" {
-		put(t, client, "k", "2") // what was compacted is so once
+		put(t, client, "k", "2") // the same revision can be compacted only once
 	}
 	in.again(p, op, all[len(all)-1].Outcome)
 }
 
-// again begins the operation once more, when the members are back.
+// again starts the operation once more, when the members are back.
 func (in *interrupted) again(p *page, op map[string]any, before console.Outcome) {
 	clienttest.Await(p.t, "it can be done, or was done late", func() bool {
 		why := p.refusedFor(op)
@@ -248,8 +249,8 @@ func (in *interrupted) again(p *page, op map[string]any, before console.Outcome)
 	})
 }
 
-// TestASnapshotWhileMembersAreAway is whole if the member that sends it is there, and breaks off if
-// that freezes.
+// TestASnapshotWhileMembersAreAway is complete if the member that sends it is running, and breaks
+// off if that freezes.
 func TestASnapshotWhileMembersAreAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	leader := cluster.Leader(t)
@@ -260,7 +261,7 @@ func TestASnapshotWhileMembersAreAway(t *testing.T) {
 	var log recorder
 	p := serve(t, client, console.WithToken(secret), console.WithAudit(log.record))
 	p.signIn()
-	// download reads a snapshot, of which something has come when f is called.
+	// download reads a snapshot, and calls f when a part of it has come.
 	download := func(f func()) (whole bool, err error) {
 		var got struct{ Ticket string }
 		p.call("POST", "api/snapshot", map[string]any{}, &got)

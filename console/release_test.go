@@ -23,7 +23,7 @@ type oneLease struct {
 	}
 }
 
-// TestLeasesAreGrantedRenewedAndRevoked, and a lease that has got keys since it was shown is not
+// TestLeasesAreGrantedRenewedAndRevoked: a lease that has got keys since it was shown is not
 // revoked.
 func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 	var log recorder
@@ -94,7 +94,7 @@ func TestLeasesAreGrantedRenewedAndRevoked(t *testing.T) {
 }
 
 // TestALockIsReleasedByForce only as it was shown: the next owner's key, and one that was created
-// anew, stay.
+// again, stay.
 func TestALockIsReleasedByForce(t *testing.T) {
 	var log recorder
 	p, client := open(t, console.WithAudit(log.record), console.WithName("the test's"))
@@ -163,7 +163,7 @@ func TestALockIsReleasedByForce(t *testing.T) {
 	}
 }
 
-// TestWhoMayNotReleaseChangesNothing: a limited user, and nobody while etcd is away.
+// TestWhoMayNotReleaseChangesNothing: neither a limited user nor any user while etcd is away.
 func TestWhoMayNotReleaseChangesNothing(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

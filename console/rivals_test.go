@@ -28,8 +28,8 @@ func (p *page) attempt(method, path string, body any, e *failure) int {
 	return resp.StatusCode
 }
 
-// race sends requests at the same time; it expects that one is done, and returns which, and why the
-// others were refused.
+// race sends requests at the same time and expects one of them to succeed. It returns which one
+// that is, and the refusals of the others.
 func (p *page) race(send func(i int, e *failure) (status int)) (winner int, lost []failure) {
 	p.t.Helper()
 	var wg sync.WaitGroup
@@ -57,8 +57,8 @@ func (p *page) race(send func(i int, e *failure) (status int)) (winner int, lost
 	return winner, lost
 }
 
-// TestOperatorsAtTheSameTime on one key, one split and one instance: one gets through, the others
-// overwrite nothing and are told what is there now and who changed it.
+// TestOperatorsAtTheSameTime on one key, one split and one instance: one succeeds; the others
+// overwrite nothing, and get the present state and who changed it.
 func TestOperatorsAtTheSameTime(t *testing.T) {
 	p, client := open(t)
 	seen := put(t, client, t.Name(), "as it was shown")
@@ -76,7 +76,7 @@ func TestOperatorsAtTheSameTime(t *testing.T) {
 			t.Errorf("what is there now: %q, %v", now.Value, err)
 		}
 	}
-	// Who comes later is told who it was.
+	// A later request gets the name of that user.
 	body := map[string]any{"key": b64Std(t.Name()), "value": b64Std("late"), "mod": seen}
 	e := p.refused("PUT", "api/key", body, http.StatusConflict, "conflict")
 	if !strings.HasPrefix(e.By, "put by somebody without a name from 127.0.0.1:") || !strings.Contains(e.Error, e.By) {
@@ -116,8 +116,8 @@ func TestOperatorsAtTheSameTime(t *testing.T) {
 	}
 }
 
-// TestOperatorsOnOneMember: of those who remove the same member one does; the others are told that
-// it is gone, and by whom.
+// TestOperatorsOnOneMember: of several that remove the same member one succeeds; the others get the
+// reason, and who did it.
 func TestOperatorsOnOneMember(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	client := clienttest.Dial(t, cluster.Endpoints()...)

@@ -75,7 +75,7 @@ type batch struct {
 	}
 }
 
-// next is the next batch of a kind.
+// next returns the next batch of a kind.
 func (p *page) next(events <-chan sse, name string) (b batch, id string) {
 	p.t.Helper()
 	for {
@@ -152,8 +152,7 @@ func TestStreamOfChanges(t *testing.T) {
 	}
 }
 
-// TestManyChangesAreCountedAll: what a page does not get is counted, and what it gets is the
-// latest.
+// TestManyChangesAreCountedAll: a page gets the latest changes, and the count of all.
 func TestManyChangesAreCountedAll(t *testing.T) {
 	const n = 20000
 	p, client := open(t)
@@ -300,7 +299,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// awaitEnd reads a stream to its end, which says that it is one.
+// awaitEnd reads a stream to its end, which has an event of its own.
 func awaitEnd(t *testing.T, events <-chan sse) {
 	t.Helper()
 	last := ""

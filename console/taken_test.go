@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestRightsThatAreTakenAway while pages are open: what was planned is not carried out, what is
-// followed ends with the reason, and nothing is told that came later.
+// TestRightsThatAreTakenAway while pages are open: plans are not carried out, watches end with the
+// reason, and nothing later is sent.
 func TestRightsThatAreTakenAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, cluster.Endpoints()...)
@@ -108,7 +108,7 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 		t.Errorf("%d keys", c.Count)
 	}
 
-	// What comes back is followed again.
+	// A permission that comes back starts the watch again.
 	access(map[string]any{"action": "user-grant", "user": "ann", "role": "app"})
 	clienttest.Await(t, "the watch goes on", func() bool {
 		bossPut("app/open", fmt.Sprint(len(keys)))
@@ -117,12 +117,12 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 		return len(b.Changes) > 0 && string(b.Changes[len(b.Changes)-1].Key) == "app/open"
 	})
 	stop()
-	// The user goes.
+	// The user is deleted.
 	access(map[string]any{"action": "user-delete", "user": "ann"})
 	bossPut("app/secret", "not for ann either")
 	e := p.refused("GET", "api/key?key="+b64("app/secret"), nil, http.StatusUnauthorized, "sign_in")
 	if !strings.Contains(e.Error, "does not accept this user") {
 		t.Errorf("%+v", e)
 	}
-	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in") // the session is over
+	p.refused("GET", "api/count", nil, http.StatusUnauthorized, "sign_in") // the session has ended
 }

@@ -61,7 +61,7 @@ func (p *page) level(prefix, separator string, limit int) (list []string, pages 
 	}
 }
 
-// expected is a level as read from all keys.
+// expected computes a level from all keys.
 func expected(keys []string, prefix, separator string) (list []string) {
 	for _, k := range keys {
 		rest, ok := strings.CutPrefix(k, prefix)
@@ -79,8 +79,8 @@ func expected(keys []string, prefix, separator string) (list []string) {
 	return list
 }
 
-// TestTreeAgainstAllKeys compares levels of random trees, with bytes at the borders of what a byte
-// can be, with what a plain listing of everything says.
+// TestTreeAgainstAllKeys compares levels of random trees with a plain listing of all keys. The keys
+// have bytes at the limits of a byte's range.
 func TestTreeAgainstAllKeys(t *testing.T) {
 	client := clienttest.Dial(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()...)
 	p := serve(t, client, console.WithToken(secret))
@@ -142,7 +142,7 @@ func TestTreeAgainstAllKeys(t *testing.T) {
 		for _, separator := range []string{"/", "", "\xff"} {
 			for _, limit := range []int{1, 7, 200} {
 				if limit == 1 && (len(prefix) == 0 || separator != "/") {
-					continue // many calls and nothing new
+					continue // many calls, but nothing new
 				}
 				got, _ := p.level(prefix, separator, limit)
 				if want := expected(keys, prefix, separator); !slices.Equal(got, want) {
@@ -153,7 +153,8 @@ func TestTreeAgainstAllKeys(t *testing.T) {
 	}
 }
 
-// TestManyKeysDoNotHurt: what a page of the tree costs does not grow with what is left out.
+// TestManyKeysDoNotHurt: the cost of a page of the tree does not grow with the keys that it leaves
+// out.
 func TestManyKeysDoNotHurt(t *testing.T) {
 	p, client := open(t)
 	prefix := t.Name() + "/"

@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestAccessIsChanged: root makes a role and a user, sees who may touch a key and what a user may
-// do, and removes the user, with the keyboard.
+// TestAccessIsChanged: root makes a role and a user, sees which users have access to a key and what
+// a user may do, and deletes the user, with the keyboard.
 func TestAccessIsChanged(t *testing.T) {
 	own := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, own.Endpoints()...)
@@ -91,7 +91,7 @@ func TestAccessIsChanged(t *testing.T) {
 	b.examineBoth("users and roles")
 	b.shot("access")
 
-	// Somebody else is faster.
+	// Another client is faster.
 	b.press("Delete…")
 	b.has("dialog", "Delete this user?")
 	root, err := clientv3.New(

@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 )
 
-// everyPage is each page of the console, as its address says it.
+// everyPage has the address of each page of the console.
 var everyPage = []string{
 	"overview", "services", "keys?prefix=L2NvbmZpZy8&key=L2NvbmZpZy9vcmRlcnMuanNvbg", "watch?prefix=L3RlbmFudHMv",
 	"leases", "locks", "access", "audit",
@@ -22,7 +22,7 @@ var everyPage = []string{
 const axeRules = `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations']})
 	.then((r) => r.violations.flatMap((v) => v.nodes.slice(0, 3).map((n) => v.id + ': ' + v.help + ': ' + n.html.slice(0, 160) + ' ' + (n.any[0]?.message ?? ''))))`
 
-// dialogs are some of those that open above pages.
+// dialogs are some of the dialogs that open above pages.
 var dialogs = []struct{ page, button string }{
 	{"keys?prefix=L2NvbmZpZy8&key=L2NvbmZpZy9vcmRlcnMuanNvbg", "Delete…"},
 	{
@@ -31,7 +31,7 @@ var dialogs = []struct{ page, button string }{
 	}, {"overview", "Compact…"}, {"overview", "Add member…"}, {"overview", "Move leader…"}, {"overview", "Defragment…"},
 }
 
-// examine asks axe-core about what is on the screen.
+// examine has axe-core check the screen.
 func (b *tab) examine(what string) {
 	b.t.Helper()
 	var found []string
@@ -41,7 +41,7 @@ func (b *tab) examine(what string) {
 	}
 }
 
-// examineBoth asks axe-core in both themes about what is on the screen, a dialog say.
+// examineBoth has axe-core check the screen in both themes, for example a dialog.
 func (b *tab) examineBoth(what string) {
 	b.t.Helper()
 	if !b.is(`window.axe`) {

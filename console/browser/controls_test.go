@@ -13,8 +13,8 @@ import (
 	"github.com/fairlead-go/fairlead/discovery"
 )
 
-// TestControlsOfServices: an operator splits calls, changes a weight and drains, and sees before
-// what it does, and afterwards what is in force; with the keyboard alone.
+// TestControlsOfServices: an operator splits calls, changes a weight and drains an instance. The
+// page shows the effect before, and the present state afterwards; with the keyboard alone.
 func TestControlsOfServices(t *testing.T) {
 	base, client := serve(t, cluster)
 	service := "cart-<b>" + strings.Repeat("x", 3)
@@ -52,7 +52,7 @@ func TestControlsOfServices(t *testing.T) {
 	b.expect("409")
 	b.expect("400") // a split that does not add up
 	b.has("main", "33.3 %")
-	// keyboard focuses a button by the keyboard and presses it.
+	// keyboard moves the focus to a button with the keyboard and presses it.
 	keyboard := func(name string) {
 		t.Helper()
 		b.await("there is "+name, button(name))
@@ -101,7 +101,7 @@ func TestControlsOfServices(t *testing.T) {
 	b.enter("dialog input", "30")
 	keyboard("Show what it will do")
 	b.has("dialog", "67.5 %")
-	// Somebody else is faster.
+	// Another client is faster.
 	if err := discovery.ChangeControl(t.Context(), client, service, func(c *discovery.Control) error {
 		c.Override("cart-0", func(o *discovery.Override) { o.Weight = 20 })
 		return nil
@@ -146,7 +146,7 @@ func TestControlsOfServices(t *testing.T) {
 	b.press("All instances")
 	b.await("two are left", `document.querySelectorAll('td.actions').length === 2`)
 
-	// What operators say of one that is not there.
+	// The overrides of an absent instance.
 	if err := discovery.ChangeControl(t.Context(), client, service, func(c *discovery.Control) error {
 		c.Override("cart-9", func(o *discovery.Override) { o.Weight = 20 })
 		return nil
@@ -165,7 +165,7 @@ func TestControlsOfServices(t *testing.T) {
 	}
 }
 
-// TestReadOnlyShowsControls and offers none.
+// TestReadOnlyShowsControls and offers no changes.
 func TestReadOnlyShowsControls(t *testing.T) {
 	base, client := serve(t, cluster, console.WithReadOnly())
 	seed(t, client)

@@ -12,10 +12,10 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 )
 
-// keyPage is the address of a key.
+// keyPage returns the address of a key.
 func keyPage(key string) string { return "keys?key=" + b64(key) }
 
-// TestAnEditThatLosesTheRace: nothing is overwritten silently; both values are shown, and who edits
+// TestAnEditThatLosesTheRace: nothing is overwritten silently; both values are shown, and the user
 // decides.
 func TestAnEditThatLosesTheRace(t *testing.T) {
 	base, client := serve(t, cluster)
@@ -42,7 +42,7 @@ func TestAnEditThatLosesTheRace(t *testing.T) {
 	if v := value(t, client, key); v != "first line\ntheir line" {
 		t.Fatalf("the key is %q", v)
 	}
-	// On with mine, and they are faster again.
+	// The user continues with their own value, and the other client is faster again.
 	b.press("Go on editing mine")
 	b.has(".notice", "Save now replaces")
 	put(t, client, key, "first line\ntheir other line")
@@ -54,7 +54,7 @@ func TestAnEditThatLosesTheRace(t *testing.T) {
 	if v := value(t, client, key); v != "first line\nmy line" {
 		t.Fatalf("the key is %q", v)
 	}
-	// Deleted meanwhile.
+	// The key is deleted meanwhile.
 	b.press("Edit")
 	b.enter("textarea", "mine")
 	if _, err := client.Delete(t.Context(), key); err != nil {
@@ -101,7 +101,7 @@ func TestNewKeysAndDeleting(t *testing.T) {
 	b.press("Count")
 	b.has("main", "7 keys begin with")
 
-	// One that comes after the preview is not deleted, nor is anything else.
+	// A key that comes after the preview is not deleted, nor is any other.
 	b.press("Delete all of these")
 	b.has("dialog", "7 keys")
 	b.shot("delete-preview")

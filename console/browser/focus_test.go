@@ -11,10 +11,10 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 )
 
-// stopsMost is more stops of the Tab key than any page has with what seed writes.
+// stopsMost is more than the number of stops of the Tab key on any page with the keys of seed.
 const stopsMost = 400
 
-// covered says of the element with the focus how much of it the head of the page covers.
+// covered measures how much of the focused element the head of the page covers.
 const covered = `(() => {
 	const e = document.activeElement;
 	if (!e || e === document.body || e.closest('.top, .skip, dialog')) return '';
@@ -24,9 +24,9 @@ const covered = `(() => {
 	return e.outerHTML.slice(0, 120) + ' from ' + r.top + ' to ' + r.bottom + ', the head ends at ' + head.bottom + ' of ' + innerHeight;
 })()`
 
-// axeScrolled is axeRules on a page that is scrolled: of what has been scrolled partly under the
-// head axe finds that it is small, which anything is at some place; what has the focus must not be
-// there.
+// axeScrolled is axeRules on a scrolled page. axe reports elements that are partly under the head
+// as too small, which any element is at some scroll position; so they do not count, unless they
+// have the focus.
 const axeScrolled = `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'], elementRef: true})
 	.then((r) => {
 		const end = document.querySelector('.top').getBoundingClientRect().bottom;
@@ -34,10 +34,10 @@ const axeScrolled = `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a'
 		return r.violations.flatMap((v) => v.nodes.filter((n) => !under(v, n.element)).map((n) => v.id + ': ' + v.help + ': ' + n.html.slice(0, 160)));
 	})`
 
-// last is the last element of the page's content that the Tab key comes to.
+// last is the last element of the page's content that the Tab key reaches.
 const last = `[...document.querySelectorAll('main :is(a[href], button, input, select, textarea, [tabindex="0"])')].filter((e) => e.offsetParent !== null && !e.disabled && e.tabIndex >= 0).at(-1)`
 
-// walk presses a key until the focus has left the page's content, and says where the focus was
+// walk presses a key until the focus has left the page's content, and reports where the focus was
 // covered. It calls at for each stop.
 func (b *tab) walk(what string, press chromedp.Action[chromedp.Void], at func(stop int)) (stops int) {
 	b.t.Helper()
@@ -59,8 +59,8 @@ func (b *tab) walk(what string, press chromedp.Action[chromedp.Void], at func(st
 }
 
 // TestFocusIsNotCovered: wherever the Tab key goes, forward and back, the head of the page, which
-// stays when the page is scrolled, covers no part of what has the focus. In the middle axe-core
-// finds nothing on the page as it is scrolled then.
+// stays while the page scrolls, covers no part of the focused element. In the middle axe-core finds
+// nothing on the scrolled page.
 func TestFocusIsNotCovered(t *testing.T) {
 	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
 	if err != nil {

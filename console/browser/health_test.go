@@ -40,7 +40,7 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	followers[0].Kill()
 	b.has("#wrong", followers[0].Name+" does not answer")
 	b.has("#wrong", "refuses all writes")
-	b.has("#live", "No space") // a dead member does not hide it, nor the other way round
+	b.has("#live", "No space") // a dead member does not hide it, nor is hidden by it
 	var mark, colour, red string
 	b.js(`getComputedStyle(document.getElementById('live')).color`, &colour)
 	if b.js(`getComputedStyle(document.querySelector('.finding.stops strong')).color`, &red); colour != red {
@@ -53,7 +53,7 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	b.visit("watch")
 	b.has("#wrong", "refuses all writes")
 	b.shot("alarm")
-	for _, theme := range []string{"Auto", "Light"} { // as the system, then the other one
+	for _, theme := range []string{"Auto", "Light"} { // the system's theme, then the other one
 		var faint []string
 		if b.js(contrast, &faint); len(faint) > 0 {
 			t.Errorf("hard to read: %q", faint)
@@ -66,7 +66,7 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	}
 	b.shot("alarm-phone")
 	b.run(chromedp.EmulateViewport(desktop.width, desktop.height))
-	// The banner of any page leads to what mends it, which shows first what it will do.
+	// The banner of any page leads to the operation, which shows first what it will do.
 	b.press("Disarm alarms…")
 	b.has("dialog[open]", "The cluster takes writes again")
 	b.press("Cancel")
@@ -76,7 +76,7 @@ func TestWhatIsWrongIsSeenOnEveryPage(t *testing.T) {
 	if r.is(`document.querySelector('#wrong button')`) {
 		t.Error("a console that only reads offers to mend")
 	}
-	// Who comes now sees what happened before.
+	// A page that is opened now shows the earlier findings.
 	r.visit("overview")
 	r.has(".events-past", "No space: the database is full")
 	b.visit("overview")

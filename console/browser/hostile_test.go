@@ -17,7 +17,7 @@ import (
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// hostile is keys and values that try to be something else than text.
+// hostile is keys and values that try to be more than text.
 var hostile = []string{
 	`<script>document.title='owned'</script>`,
 	`<img src=x onerror="document.title='owned'">`,
@@ -36,7 +36,7 @@ var hostile = []string{
 	strings.Repeat("long", 250),
 }
 
-// harmless fails if values became markup, or what they hide is shown as it is.
+// harmless fails if values became markup, or if characters that they hide are shown unescaped.
 func (b *tab) harmless(where string) {
 	b.t.Helper()
 	var found []string
@@ -81,7 +81,7 @@ func TestHostileKeysAndValues(t *testing.T) {
 			b.await("it is shown", `document.querySelector('pre.value')`)
 			harmless(fmt.Sprintf("%.20q as %s", h, form))
 		}
-		// What was not touched is saved as it was.
+		// An unchanged value is saved unchanged.
 		b.press("Edit")
 		b.await("the editor", `document.querySelector('textarea')`)
 		b.press("Save")
@@ -121,7 +121,7 @@ func TestHostileKeysAndValues(t *testing.T) {
 	b.js(`document.querySelectorAll('details').forEach((d) => { d.open = true; })`, nil)
 	harmless("services")
 
-	// The overview names what is changed most, and what was changed here.
+	// The overview lists the most changed prefixes, and the changes that were made here.
 	b.visit("overview")
 	b.has(".prefixes", "Counted over")
 	for _, h := range hostile {
@@ -134,7 +134,8 @@ func TestHostileKeysAndValues(t *testing.T) {
 	harmless("the overview")
 }
 
-// TestALargeValue: a megabyte is shown in part, all of it if asked for, and the page stays alive.
+// TestALargeValue: a megabyte is shown in part, all of it on request, and the page stays
+// responsive.
 func TestALargeValue(t *testing.T) {
 	base, client := serve(t, cluster)
 	for name, val := range map[string]string{
@@ -164,15 +165,14 @@ func TestALargeValue(t *testing.T) {
 	}
 }
 
-// megabyte is a value of a megabyte that tries to be something else than text, and says which it
-// is.
+// megabyte returns a value of a megabyte that tries to be more than text, with a mark.
 func megabyte(mark string) string {
 	part := mark + strings.Join(slices.Concat(hostile[:6], hostile[7:9]), " ") + "\n" // few enough lines to be compared
 	return strings.Repeat(part, 1<<20/len(part))
 }
 
-// TestHostileMegabytes in every place that shows what is in etcd: nothing becomes markup, nothing
-// is executed, and the page answers.
+// TestHostileMegabytes in every place that shows data of etcd: nothing becomes markup, nothing is
+// executed, and the page answers.
 func TestHostileMegabytes(t *testing.T) {
 	base, client := serve(t, cluster)
 	prefix := "megabytes/"
@@ -193,7 +193,7 @@ func TestHostileMegabytes(t *testing.T) {
 	b := open(t, base, desktop, "overview")
 	b.js(
 		`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`, nil)
-	// usable fails if a click is not answered, and reports how soon it is.
+	// usable fails if a click has no effect, and reports how long it took.
 	usable := func(where string) {
 		t.Helper()
 		b.harmless(where)
@@ -205,7 +205,7 @@ func TestHostileMegabytes(t *testing.T) {
 		t.Logf("%s: a click was answered within %v", where, time.Since(begin).Round(time.Millisecond))
 	}
 
-	// Found, with its excerpt; its history and the difference.
+	// A search with its excerpt; the key's history and the difference.
 	b.visit("keys?prefix=" + b64(prefix) + "&values=1&find=" + b64("new <script>"))
 	b.has(".hits", "<script>")
 	usable("what was found")
@@ -225,7 +225,7 @@ func TestHostileMegabytes(t *testing.T) {
 		t.Error("an edit that changed nothing changed it")
 	}
 
-	// Out and back in.
+	// An export and an import.
 	b.visit("keys?prefix=" + b64(prefix))
 	b.press("Export…")
 	b.press("Save the file")
@@ -250,7 +250,7 @@ func TestHostileMegabytes(t *testing.T) {
 	b.has("main", "put")
 	usable("the log of changes")
 
-	// Metadata of an instance, and a record that is none.
+	// Metadata of an instance, and an invalid record.
 	text, err := json.Marshal(map[string]any{
 		"service": "megabytes", "id": "i", "addresses": []string{"10.0.0.1:80"},
 		"metadata": map[string]string{hostile[1]: strings.ToValidUTF8(megabyte("meta "), "?")[:1<<19]},
@@ -268,7 +268,7 @@ func TestHostileMegabytes(t *testing.T) {
 	b.has("main", "meta <script>")
 	usable("an instance")
 
-	// The value before, on the watch page.
+	// The previous value, on the watch page.
 	b.visit("watch?prefix=" + b64(prefix))
 	b.has(".counts", "Watching")
 	for range 20 {
@@ -278,7 +278,7 @@ func TestHostileMegabytes(t *testing.T) {
 	b.has(".events", "was next <script>")
 	usable("events")
 
-	// A candidate, a queue's name, and what a lease holds.
+	// A candidate, a queue's name, and the keys of a lease.
 	s, err := concurrency.NewSession(client, concurrency.WithTTL(30))
 	if err != nil {
 		t.Fatal(err)

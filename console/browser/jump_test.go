@@ -55,8 +55,8 @@ func TestJump(t *testing.T) {
 	b.await("it is closed", `!document.querySelector('dialog[open]')`)
 }
 
-// TestRestore: an old value is written anew, after it was shown, and never over what somebody else
-// wrote.
+// TestRestore: an old value is written again after it was shown, and never over a value that
+// another client wrote.
 func TestRestore(t *testing.T) {
 	base, client := serve(t, cluster)
 	put(t, client, "restore/a", "old\r\nvalue")
@@ -71,7 +71,7 @@ func TestRestore(t *testing.T) {
 		t.Fatalf("the key is %q", v)
 	}
 
-	// Somebody else is faster.
+	// Another client is faster.
 	b.press("Restore revision")
 	b.has("dialog[open]", "Restore it")
 	put(t, client, "restore/a", "theirs")
@@ -82,7 +82,7 @@ func TestRestore(t *testing.T) {
 		t.Fatalf("the key is %q", v)
 	}
 
-	// A key that was deleted comes back.
+	// A deleted key comes back.
 	if _, err := client.Delete(t.Context(), "restore/a"); err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestKeyboardOnly does without a mouse: finds a key, edits it, looks at its revisions, deletes it,
-// goes through pages.
+// TestKeyboardOnly uses no mouse to find a key, edit it, look at its revisions, delete it, and go
+// through pages.
 func TestKeyboardOnly(t *testing.T) {
 	base, client := serve(t, cluster)
 	key := "keyboard/a/b"
@@ -22,7 +22,7 @@ func TestKeyboardOnly(t *testing.T) {
 	b.has("h1", "Keys")
 	b.keys("/")
 	b.await("the search has the focus", `document.activeElement.matches('[data-search]')`)
-	b.js(`document.activeElement.select()`, nil) // the driver types the slash too, which a person's browser does not
+	b.js(`document.activeElement.select()`, nil) // the driver types the slash too, which a user's browser does not
 	b.keys("keyboard/\r")
 	b.await("the branch has the focus", `document.activeElement.innerText?.includes('a/')`)
 	b.keys(kb.ArrowRight)
@@ -63,7 +63,7 @@ func TestKeyboardOnly(t *testing.T) {
 		b.keys("g" + letter)
 		b.has("h1", name)
 	}
-	// The focus can be seen wherever it is.
+	// The focus is visible wherever it is.
 	b.keys("gs")
 	for range 15 {
 		b.keys(kb.Tab)

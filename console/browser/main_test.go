@@ -19,7 +19,7 @@ const secret = "the token of the tests"
 
 var (
 	chrome  context.Context   // the browser; each test has a profile of its own in it
-	cluster *etcdtest.Cluster // three members, for all tests that do not need one of their own
+	cluster *etcdtest.Cluster // three members, for all tests that need no cluster of their own
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }

@@ -12,10 +12,10 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 )
 
-// tabsMost bounds how often the Tab key is pressed to get to anything, however many keys there are.
+// tabsMost bounds the presses of the Tab key to reach any element, however many keys there are.
 const tabsMost = 60
 
-// byKeyboard focuses a button by the keyboard and presses it.
+// byKeyboard moves the focus to a button with the keyboard and presses it.
 func (b *tab) byKeyboard(name string) {
 	b.t.Helper()
 	b.await("there is "+name, button(name))
@@ -43,7 +43,7 @@ func (b *tab) byTab(what, expression string) {
 	b.t.Fatalf("%s cannot be reached by the keyboard", what)
 }
 
-// TestManyKeys: they are found, marked, saved, deleted and put back, with the keyboard alone.
+// TestManyKeys: they are found, marked, saved, deleted and restored, with the keyboard alone.
 func TestManyKeys(t *testing.T) {
 	base, client := serve(t, cluster)
 	prefix := "bulk/" + t.Name() + "\x01/"
@@ -63,13 +63,13 @@ func TestManyKeys(t *testing.T) {
 	b := open(t, base, desktop, "keys?prefix="+b64(prefix))
 	b.expect("400")
 	b.expect("409")
-	// What is saved stays in the page, where the test finds it.
+	// Saved files stay in the page, where the test finds them.
 	b.js(
 		`(() => { window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; }; })()`,
 		nil,
 	)
 
-	// Found in values.
+	// A search in values.
 	b.await("the keys", `document.querySelectorAll('.treebox .node').length > 100`)
 	b.enter("[role=search] input[type=search]", "NEEDLE")
 	b.keys(kb.Tab + " ")
@@ -86,7 +86,7 @@ func TestManyKeys(t *testing.T) {
 	b.enter("[role=search] input[type=search]", kb.Backspace+"\r")
 	b.await("the tree again", `document.querySelectorAll('.tree:not(.hits) .node').length > 100`)
 
-	// Several at once; one of them was changed.
+	// Several at once, one of which was changed.
 	b.byKeyboard("Mark several")
 	b.await("there are boxes", `document.querySelectorAll('.marker').length > 100`)
 	b.byTab("the tree", `document.activeElement.matches('.treebox .node')`)
@@ -114,7 +114,7 @@ func TestManyKeys(t *testing.T) {
 	b.has("dialog", "Nothing was deleted")
 	b.byKeyboard("Unmark them")
 	b.has(".marks", "2 marked")
-	// Whoever marks it again has seen that it was changed; a key that came meanwhile has a box too.
+	// Marking it again acknowledges the change; a key that came meanwhile has a box too.
 	put(t, client, prefix+"042a", "new")
 	b.await("a box of the new key",
 		`[...document.querySelectorAll('.treebox li')].some((e) => e.innerText.trim() === '042a' && e.querySelector('.marker'))`)
@@ -147,7 +147,7 @@ func TestManyKeys(t *testing.T) {
 		t.Fatal("others were deleted")
 	}
 
-	// All of them: the prefix is typed and they are saved.
+	// All of them: the user types the prefix, and the keys are saved.
 	b.byKeyboard("Delete all of these…")
 	b.has("dialog", "147 keys")
 	b.examineBoth("deleting many")
@@ -161,7 +161,7 @@ func TestManyKeys(t *testing.T) {
 		t.Fatal("it is there")
 	}
 
-	// Back from the file, but for the one with a lease.
+	// The file restores them, except the one with a lease.
 	b.byKeyboard("Import…")
 	b.await("the file is there", `window.saved.length === 1`)
 	b.examineBoth("importing")
@@ -200,7 +200,7 @@ func TestManyKeys(t *testing.T) {
 	b.has(".toast", "Saved 146 keys")
 }
 
-// TestYAMLAndLeases: a new key gets a lease, and YAML is laid out and missed when it is broken.
+// TestYAMLAndLeases: a new key gets a lease; YAML is formatted, and invalid YAML is reported.
 func TestYAMLAndLeases(t *testing.T) {
 	base, client := serve(t, cluster)
 	key := "yaml/" + t.Name()
@@ -229,7 +229,7 @@ func TestYAMLAndLeases(t *testing.T) {
 	b.has("pre.value", " b: 2")
 }
 
-// TestReadOnlyKeys: what only reads is offered, nothing else.
+// TestReadOnlyKeys: only actions that read are offered.
 func TestReadOnlyKeys(t *testing.T) {
 	base, client := serve(t, cluster, console.WithReadOnly())
 	seed(t, client)

@@ -14,14 +14,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestOperationsFromThePage: what one will do is shown, then how far it is.
+// TestOperationsFromThePage: the page shows the plan, then the progress.
 func TestOperationsFromThePage(t *testing.T) {
 	own := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	base, client := serve(t, own, console.WithName("staging <i>"))
 	put(t, client, "k", "v")
 	b := open(t, base, desktop, "overview")
 	b.has("main", "3 of 3 members answer")
-	b.expect("409") // what is refused below
+	b.expect("409") // the refusal below
 
 	b.press("Compact…")
 	b.press("Show what it will do")
@@ -45,7 +45,7 @@ func TestOperationsFromThePage(t *testing.T) {
 	b.press("Disarm alarms…")
 	b.has(".toast", "there is no alarm")
 
-	// Another operator is quicker.
+	// Another operator is faster.
 	leader := own.Leader(t)
 	b.press("Move leader…")
 	b.press("Show what it will do")
@@ -74,11 +74,11 @@ func TestOperationsFromThePage(t *testing.T) {
 	b.press("Remove member…")
 	b.press("Show what it will do")
 	b.has("dialog", "survive no more failures")
-	b.visit("keys") // the question goes with its page
+	b.visit("keys") // the dialog closes with its page
 	b.await("the dialog is gone", `!document.querySelector('dialog')`)
 }
 
-// TestASnapshotFromThePage comes as a file, and its address is good once.
+// TestASnapshotFromThePage comes as a file, and its address is valid once.
 func TestASnapshotFromThePage(t *testing.T) {
 	base, client := serve(t, cluster)
 	put(t, client, "k", "v")

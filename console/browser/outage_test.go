@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestTheConsoleGoesAwayAndComesBack: the page says that it is cut off, and goes on by itself
-// without having missed anything.
+// TestTheConsoleGoesAwayAndComesBack: the page shows that it is cut off, and continues by itself
+// without having missed a change.
 func TestTheConsoleGoesAwayAndComesBack(t *testing.T) {
 	client := clienttest.Dial(t, cluster.Endpoints()...)
 	con, err := console.New(client, console.WithToken(secret))
@@ -30,7 +30,7 @@ func TestTheConsoleGoesAwayAndComesBack(t *testing.T) {
 	}
 	address, stop := serve("127.0.0.1:0")
 	b := open(t, "http://"+address, desktop, "watch?prefix="+b64("away/"))
-	b.expect("ERR_CONNECTION") // the browser's own words about each attempt
+	b.expect("ERR_CONNECTION") // the browser's own message about each attempt
 	b.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
 	b.expect("ERR_EMPTY_RESPONSE")
 	b.has(".counts", "Watching")

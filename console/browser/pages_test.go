@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 )
 
-// TestEveryPage looks at each page as a person does, and keeps the pictures.
+// TestEveryPage visits each page as a user does, and keeps screenshots.
 func TestEveryPage(t *testing.T) {
 	base, client := serve(t, cluster, console.WithMetrics(nil))
 	seed(t, client)
@@ -95,10 +95,10 @@ func TestEveryPage(t *testing.T) {
 	b.shot("access")
 }
 
-// TestFirstPage reports what the first page costs; a report, since machines differ.
+// TestFirstPage reports the cost of the first page; it is a figure, since machines differ.
 func TestFirstPage(t *testing.T) {
 	base, _ := serve(t, cluster)
-	open(t, base, desktop, "overview") // the browser has started what it starts once
+	open(t, base, desktop, "overview") // so that the browser's own start does not count
 	b := tabOf(t, base, desktop)
 	b.run(chromedp.Navigate(base + "/?token=" + "the+token+of+the+tests"))
 	b.await("the members", `document.querySelectorAll('.members tbody tr').length === 3`)
@@ -123,7 +123,7 @@ func TestFirstPage(t *testing.T) {
 	}
 }
 
-// TestLive: what changes in the cluster shows without anybody asking.
+// TestLive: pages show changes in the cluster without a reload.
 func TestLive(t *testing.T) {
 	base, client := serve(t, cluster)
 	seed(t, client)
@@ -165,7 +165,7 @@ func TestLive(t *testing.T) {
 	b.press("Remove it")
 	b.await("it is gone", `!document.querySelector('section[aria-label=mail]')`)
 
-	// The console restarts, or a network fails: the page says so and comes back.
+	// The console restarts, or the network fails: the page shows that and reconnects.
 	b.visit("overview")
 	b.has("#live", "Live")
 	begin := time.Now()
@@ -183,8 +183,8 @@ func TestLive(t *testing.T) {
 	b.has(".tile .figure", "Healthy")
 }
 
-// TestBothThemesAndThePhone: every page can be read in both themes, by the system's choice and by
-// one's own, and fits a phone.
+// TestBothThemesAndThePhone: every page is readable in both themes, by the system's choice and by
+// the user's, and fits a phone.
 func TestBothThemesAndThePhone(t *testing.T) {
 	base, client := serve(t, cluster)
 	seed(t, client)
@@ -256,7 +256,7 @@ func TestBothThemesAndThePhone(t *testing.T) {
 	}
 }
 
-// contrast lists texts with less contrast than WCAG 2.1 wants (4.5, 3 for large ones).
+// contrast lists texts with less contrast than WCAG 2.1 requires (4.5, 3 for large ones).
 const contrast = `(() => {
 	const rgb = (s) => (s.match(/[\d.]+/g) || []).map(Number);
 	const lum = ([r, g, b]) => [r, g, b].map((v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
@@ -275,8 +275,8 @@ const contrast = `(() => {
 	return [...out].slice(0, 10);
 })()`
 
-// TestWatchPage: an event shows when it arrived, what it is and what was before, whatever it holds,
-// and what came during a pause is counted.
+// TestWatchPage: an event shows when it arrived, its value and the value before, whatever these
+// are, and changes during a pause are counted.
 func TestWatchPage(t *testing.T) {
 	base, client := serve(t, cluster)
 	b := open(t, base, desktop, "watch?prefix="+"d2F0Y2gtcGFnZS8") // watch-page/

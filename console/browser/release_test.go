@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// TestLeasesAndLocksAreChanged from their pages: granted, kept alive, revoked, and released by
-// force after what that means was said.
+// TestLeasesAndLocksAreChanged from their pages: leases are granted, kept alive and revoked, and
+// locks are released by force after a warning.
 func TestLeasesAndLocksAreChanged(t *testing.T) {
 	base, client := serve(t, cluster)
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -97,7 +97,7 @@ func TestLeasesAndLocksAreChanged(t *testing.T) {
 	b.await("the notice is gone", `!document.querySelector('.notice')`)
 }
 
-// mutexLease is the lease under which a mutex is held.
+// mutexLease returns the lease of a mutex's owner.
 func mutexLease(t *testing.T, client *clientv3.Client, m *concurrency.Mutex) clientv3.LeaseID {
 	t.Helper()
 	r, err := client.Get(t.Context(), m.Key())

@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead-go/fairlead/console"
 )
 
-// TestAnotherPortOfThisHost gets the console's cookie from the browser. It is not enough to do
-// anything, and what is enough stays with the console's own origin.
+// TestAnotherPortOfThisHost gets the console's cookie from the browser. The cookie alone permits
+// nothing, and the secret stays with the console's own origin.
 func TestAnotherPortOfThisHost(t *testing.T) {
 	base, _ := serve(t, cluster)
 	var (
@@ -61,7 +61,7 @@ func TestAnotherPortOfThisHost(t *testing.T) {
 	}
 }
 
-// TestAnotherSiteBringsATokenAlong: it is not used, and the page says why.
+// TestAnotherSiteBringsATokenAlong: the token is not used, and the page gives the reason.
 func TestAnotherSiteBringsATokenAlong(t *testing.T) {
 	base, _ := serve(t, cluster)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -88,7 +88,7 @@ func TestATabSignedInAlready(t *testing.T) {
 	b.run(chromedp.Navigate(base + "/"))
 	b.has("main", "3 of 3 members answer")
 	b.has("#live", "Live")
-	b.expect("401") // what the page asks for just then, which leads to the sign-in too
+	b.expect("401") // requests that the page makes just then, which lead to the sign-in too
 	b.js(
 		`fetch('api/session', {method: 'DELETE', headers: {'Fairlead-Session': localStorage.getItem('fairlead-session /')}}).then((r) => r.status)`,
 		nil,
@@ -96,7 +96,8 @@ func TestATabSignedInAlready(t *testing.T) {
 	b.has("main", "Sign in") // another tab has signed out
 }
 
-// TestADialogGoesWithItsPage: else its button would act on what is no longer seen.
+// TestADialogGoesWithItsPage: otherwise its button would act on something that is not shown any
+// more.
 func TestADialogGoesWithItsPage(t *testing.T) {
 	base, client := serve(t, cluster)
 	put(t, client, "dialogs/a", "v")
@@ -114,7 +115,7 @@ func TestADialogGoesWithItsPage(t *testing.T) {
 	}
 }
 
-// TestConfirmationsNameTheCluster, as text, and what was changed is on the page of changes.
+// TestConfirmationsNameTheCluster, as text, and the page of changes shows the change.
 func TestConfirmationsNameTheCluster(t *testing.T) {
 	name := "production <b>\u202e"
 	base, client := serve(t, cluster, console.WithName(name))

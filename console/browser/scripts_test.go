@@ -2,7 +2,7 @@ package browser
 
 import "testing"
 
-// TestScripts checks what the pages are made of, against simple definitions, with random input.
+// TestScripts checks the pages' modules against simple definitions, with random input.
 func TestScripts(t *testing.T) {
 	base, _ := serve(t, cluster)
 	b := open(t, base, desktop, "overview")

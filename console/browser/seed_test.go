@@ -33,7 +33,7 @@ func value(t *testing.T, client *clientv3.Client, key string) string {
 	return string(r.Kvs[0].Value)
 }
 
-// seed fills the cluster with something to look at, which stays until the test's end.
+// seed fills the cluster with data for the pages, which stay until the test's end.
 func seed(t *testing.T, client *clientv3.Client) {
 	t.Helper()
 	ctx := clienttest.Within(t, clienttest.Long)
@@ -114,7 +114,7 @@ func seed(t *testing.T, client *clientv3.Client) {
 		go func() { _ = e.Campaign(hold, fmt.Sprintf("worker-%c", 'a'+i)); done <- struct{}{} }()
 		t.Cleanup(func() { cancel(); <-done; <-done; s.Close() })
 	}
-	// The waiters' keys are there.
+	// The waiters' keys exist.
 	clienttest.Await(t, "the queues are there", func() bool {
 		r, err := client.Get(ctx, "/elections/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		l, err2 := client.Get(ctx, "/locks/", clientv3.WithPrefix(), clientv3.WithCountOnly())
@@ -122,7 +122,7 @@ func seed(t *testing.T, client *clientv3.Client) {
 	})
 }
 
-// churn writes keys at a rate until stopped, and says how many it wrote.
+// churn writes keys at a rate until stopped, and returns how many it wrote.
 func churn(t *testing.T, client *clientv3.Client, prefix string, perSecond int) (stop func() int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

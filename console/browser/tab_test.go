@@ -22,8 +22,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// tab is a tab with a profile of its own. What its console reports as an error, violations of the
-// content security policy among them, makes the test fail, unless it was expected.
+// tab is a tab with a profile of its own. Errors in its log, including violations of the content
+// security policy, make the test fail, unless they are expected.
 type tab struct {
 	t    *testing.T
 	ctx  context.Context
@@ -31,10 +31,10 @@ type tab struct {
 
 	mu       sync.Mutex // guards what follows
 	expected []string   // parts of errors that belong to the test
-	requests []string   // to where
+	requests []string   // their URLs
 }
 
-// look is how a tab looks at pages.
+// look is the size and theme of a tab.
 type look struct {
 	width, height int64
 	dark          bool
@@ -45,7 +45,7 @@ var (
 	phone   = look{width: 360, height: 740}
 )
 
-// open opens a tab and signs in by the address that the console prints.
+// open opens a tab and signs in with the address that the console prints.
 func open(t *testing.T, base string, l look, page string) *tab {
 	t.Helper()
 	b := tabOf(t, base, l)
@@ -137,7 +137,7 @@ func (b *tab) problem(text string) {
 	b.t.Errorf("the browser reports: %s", text)
 }
 
-// expect says that errors with a text belong to the test.
+// expect declares that errors with a text belong to the test.
 func (b *tab) expect(part string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,7 +153,7 @@ func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// ask runs an action that returns something.
+// ask runs an action and returns its result.
 func ask[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, clienttest.Long)
@@ -213,7 +213,7 @@ func (b *tab) await(what, expression string) {
 	}
 }
 
-// text is what an element shows.
+// text returns the text that an element shows.
 func (b *tab) text(selector string) (s string) {
 	b.t.Helper()
 	b.js(fmt.Sprintf(`document.querySelector(%q)?.innerText ?? ''`, selector), &s)
@@ -229,7 +229,7 @@ func (b *tab) has(selector, text string) {
 	)
 }
 
-// button is the first visible button (or link, or row of the tree) with a text.
+// button finds the first visible button (or link, or row of the tree) with a text.
 func button(text string) string {
 	return fmt.Sprintf(
 		`[...(document.querySelector('dialog[open]:last-of-type') || document).querySelectorAll('button, a, summary')].find((b) => b.innerText.replace(/^[▸▾]/, "").trim().startsWith(%q) && b.offsetParent !== null)`,
@@ -237,7 +237,7 @@ func button(text string) string {
 	)
 }
 
-// press clicks on a button with the mouse, where it is.
+// press clicks on a button with the mouse.
 func (b *tab) press(text string) {
 	b.t.Helper()
 	b.await("there is a button "+text, button(text)+` && !`+button(text)+`.disabled`)
@@ -251,7 +251,7 @@ func (b *tab) press(text string) {
 	b.run(chromedp.MouseClickXY(at.X, at.Y))
 }
 
-// enter replaces what a field holds, through the keyboard.
+// enter replaces the text of a field with the keyboard.
 func (b *tab) enter(selector, text string) {
 	b.t.Helper()
 	b.await("there is "+selector, fmt.Sprintf(`document.querySelector(%q)`, selector))
@@ -265,7 +265,7 @@ func (b *tab) keys(text string) {
 	b.run(chromedp.KeyEvent(text))
 }
 
-// shot keeps a picture in out/.
+// shot saves a screenshot in out/.
 func (b *tab) shot(name string) {
 	b.t.Helper()
 	if err := os.WriteFile(filepath.Join("out", name+".png"), ask(b, chromedp.CaptureScreenshot()), 0o644); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// reach finds what a reader of the screen finds by its role and name, and returns where it is.
+// reach finds an element as a screen reader does, by its role and name, and returns its place.
 func (b *tab) reach(role, name string) (x, y float64) {
 	b.t.Helper()
 	node := ask(b, func(ctx context.Context, t *chromedp.Target) (n *accessibility.Node, err error) {
@@ -44,7 +44,7 @@ func (b *tab) reach(role, name string) (x, y float64) {
 	return (q[0] + q[4]) / 2, (q[1] + q[5]) / 2
 }
 
-// tap touches the screen, as the activation of what a reader of the screen is at does.
+// tap touches the screen, as a screen reader does to activate its element.
 func (b *tab) tap(x, y float64) {
 	b.t.Helper()
 	b.run(func(ctx context.Context, t *chromedp.Target) (none chromedp.Void, err error) {
@@ -62,8 +62,8 @@ func (b *tab) tap(x, y float64) {
 	})
 }
 
-// TestMarksByTouch: who reads the screen by touch finds a box with a name for each key, in the tree
-// and among what was found, and marks several.
+// TestMarksByTouch: the user of a screen reader finds by touch a box with a name for each key, in
+// the tree and among the hits, and marks several.
 func TestMarksByTouch(t *testing.T) {
 	base, client := serve(t, cluster)
 	prefix := "touch/" + t.Name() + "/"

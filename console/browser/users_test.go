@@ -12,7 +12,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// TestUsersOfEtcd sign in with their passwords, and each sees and does what etcd allows.
+// TestUsersOfEtcd sign in with their passwords, and each sees and does what etcd permits.
 func TestUsersOfEtcd(t *testing.T) {
 	own := etcdtest.Start(t, etcdtest.Options{})
 	client := clienttest.Dial(t, own.Endpoints()...)

@@ -1,10 +1,10 @@
-// Lighthouse prints what Lighthouse says of the console's pages: the scores for performance,
-// accessibility and best practices, of 100, on a phone with a slow network and on a desktop.
+// Lighthouse prints Lighthouse's scores of the console's pages: performance, accessibility and best
+// practices, of 100, on a phone with a slow network and on a desktop.
 //
 //	make lighthouse
 //
-// It is a report: nothing fails because of a score. It needs Chromium and what npm ci has put
-// beside it.
+// It is a report: nothing fails because of a score. It needs Chromium and the packages that npm ci
+// installs.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 
 const (
 	secret = "the token of the report"
-	// limit bounds one look at one page.
+	// limit bounds one run for one page.
 	limit = 3 * time.Minute
 )
 
