@@ -1,5 +1,5 @@
-// Calls of the console's API. An error has the server's message, its code, and for a conflict what
-// is there now.
+// Calls of the console's API. An error has the server's message, its code, and for a conflict the
+// present state.
 
 export class APIError extends Error {
   constructor(status, body) {
@@ -17,8 +17,8 @@ export function whenSignedOut(f) {
   onSignIn = f;
 }
 
-// The session's secret, besides the cookie. Cookies go to every port of a host; what is stored
-// stays with this origin. Other tabs may have signed in anew, so it is read each time.
+// The session's secret, sent besides the cookie. Cookies go to every port of a host; storage stays
+// with this origin. Another tab may have signed in again, so it is read each time.
 const place = `fairlead-session ${location.pathname}`;
 let unstored = '';
 function secret() {
@@ -38,7 +38,7 @@ export function keepSecret(text) {
   }
 }
 
-// send is a request with the session's secret.
+// send makes a request with the session's secret.
 export async function send(method, path, { body, signal, headers } = {}) {
   const mine = secret();
   let r;
@@ -69,7 +69,7 @@ async function call(method, path, body, signal) {
   return answerOf(await send(method, path, { body, signal }));
 }
 
-// answerOf is what a response holds, or the error that it is.
+// answerOf returns the data of a response, or throws its error.
 export async function answerOf(r) {
   if (r.status === 204) return null;
   let data = {};
@@ -97,5 +97,5 @@ export const post = (path, body, signal) => call('POST', path, body, signal);
 export const put = (path, body, signal) => call('PUT', path, body, signal);
 export const del = (path) => call('DELETE', path);
 
-// What this session may do, set once at the start.
+// The permissions of this session, set once at the start.
 export const me = {};

@@ -1,6 +1,6 @@
-// Keys and values are bytes. They travel as base64 and are shown as text in which nothing hides:
-// control characters, characters that change the direction of text or have no width, and bytes that
-// are not UTF-8 are spelled out.
+// Keys and values are bytes. They travel as base64 and are shown as text in which nothing is
+// hidden: control characters, characters that change the direction of text or have no width, and
+// bytes that are not UTF-8 are escaped.
 
 export function fromB64(s) {
   if (!s) return new Uint8Array(0);
@@ -29,7 +29,7 @@ export const encode = (text) => new TextEncoder().encode(text);
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-// decode is the text of bytes; null if they are not UTF-8.
+// decode returns bytes as text; null if they are not UTF-8.
 export function decode(bytes) {
   try {
     return strict.decode(bytes);
@@ -70,7 +70,7 @@ function spell(c) {
   return `\\u{${code.toString(16)}}`;
 }
 
-// pieces cuts bytes into runs of plain text and spelled-out characters: [text, spelled].
+// pieces cuts bytes into runs of plain text and escaped characters: [text, escaped].
 export function pieces(bytes, multiline) {
   const out = [];
   const text = decode(bytes);
@@ -89,7 +89,7 @@ export function pieces(bytes, multiline) {
     return out;
   }
   for (let i = 0; i < bytes.length;) {
-    // what is UTF-8 as text, the rest as bytes
+    // UTF-8 as text, the rest as bytes
     let end = i;
     for (let n; end < bytes.length && (n = sequence(bytes, end)) > 0;) end += n;
     if (end > i) plain(strict.decode(bytes.subarray(i, end)));
@@ -101,7 +101,7 @@ export function pieces(bytes, multiline) {
   return out;
 }
 
-// sequence is the length of the UTF-8 sequence at i, 0 if there is none.
+// sequence returns the length of the UTF-8 sequence at i, 0 if there is none.
 function sequence(b, i) {
   const c = b[i];
   if (c < 0x80) return 1;
@@ -118,7 +118,7 @@ function sequence(b, i) {
   return n;
 }
 
-// show is bytes as a fragment for the page.
+// show returns bytes as a fragment for the page.
 export function show(bytes, multiline) {
   const f = document.createDocumentFragment();
   for (const [text, spelled] of pieces(bytes, multiline)) {
@@ -134,21 +134,21 @@ export function show(bytes, multiline) {
   return f;
 }
 
-// plain is the same as a string, for attributes.
+// plain returns the same as a string, for attributes.
 export const plain = (bytes) =>
   pieces(bytes)
     .map((p) => p[0])
     .join('');
 
-// write is bytes as one types them: with a backslash doubled, so that read gets them back.
+// write returns bytes as a user types them: with a backslash doubled, so that read gets them back.
 export function write(bytes) {
   return pieces(bytes)
     .map(([t, spelled]) => (spelled ? t : t.replaceAll('\\', '\\\\')))
     .join('');
 }
 
-// read is what somebody typed: \n \t \r \\ \xNN and \u{N} stand for themselves, a lone backslash
-// too.
+// read returns the bytes that a user typed: \n \t \r \\ \xNN and \u{N} are escapes, a lone
+// backslash stands for itself.
 export function read(text) {
   const out = [];
   const parts = text.matchAll(/\\x([0-9a-fA-F]{2})|\\u\{([0-9a-fA-F]{1,6})\}|\\([ntr\\])|[^\\]+|\\/g);
@@ -161,7 +161,7 @@ export function read(text) {
   return new Uint8Array(out);
 }
 
-// hex is the usual dump of some bytes: offset, sixteen bytes, their characters.
+// hex returns the usual dump of bytes: offset, sixteen bytes, their characters.
 export function hex(bytes, from = 0, most = Infinity) {
   const lines = [];
   const end = Math.min(bytes.length, from + most);
@@ -179,7 +179,8 @@ export function hex(bytes, from = 0, most = Infinity) {
   return lines.join('\n');
 }
 
-// digits is bytes as hexadecimal digits to edit; unhex reads them, null if they are none.
+// digits returns bytes as hexadecimal digits to edit; unhex parses them, and returns null if they
+// are invalid.
 export function digits(bytes) {
   const out = [];
   for (let i = 0; i < bytes.length; i += 16)
@@ -195,8 +196,8 @@ export function unhex(text) {
   return out;
 }
 
-// json is the text of a JSON value laid out anew; null if it is none. Numbers stay as they are
-// written: parsing would round large ones.
+// json formats the text of a JSON value; null if it is invalid. Numbers stay as they are written:
+// parsing would round large ones.
 export function json(text) {
   if (text === null || text.length > 4 << 20) return null;
   const t = text.trim();

@@ -1,5 +1,5 @@
-// What operators say of a service and its instances: what a change will do is shown first, and it
-// is made only if nothing has changed since.
+// Operators' overrides of a service and its instances: the effect of a change is shown first, and
+// the change is made only if the state has not changed since.
 import { h, number, table, row, state, toast } from './dom.js';
 import { post } from './api.js';
 import { plain, encode } from './bytes.js';
@@ -12,8 +12,8 @@ const shownMost = 50;
 
 const ask = (proposal) => post('services/prospect', proposal);
 
-// propose shows what a change would make of a service, and makes it if that is confirmed. It
-// returns whether it was made. Who has asked for the prospect already gives it.
+// propose shows the effect of a change on a service, and makes it if the user confirms. It returns
+// whether it was made. A caller that has the prospect already passes it.
 async function propose(title, proposal, lead, action, prospect) {
   const p = prospect || (await ask(proposal));
   const ok = await dialog(
@@ -63,7 +63,7 @@ const partColumns = [
   { name: 'Instances that take it', class: 'num' },
 ];
 
-// partTable is the parts of a split.
+// partTable returns the parts of a split as a table.
 export function partTable(parts, caption) {
   return table(
     caption,
@@ -140,7 +140,7 @@ export async function undrain(where, s, i) {
   return ok;
 }
 
-// forget takes back all that operators say of an instance, which need not be there.
+// forget removes all overrides of an instance, which need not be registered.
 export async function forget(where, s, id) {
   const ok = await propose(
     'Remove what operators set for it?',
@@ -199,7 +199,7 @@ export async function weight(where, s, i) {
   return ok;
 }
 
-// split asks how the calls of a service are to be split.
+// split asks for the new split of a service's calls.
 export async function split(where, s) {
   const versions = [...new Set(s.instances.map((i) => i.version).filter(Boolean))].sort();
   const rows = h('div', { role: 'group', 'aria-label': 'Parts' });

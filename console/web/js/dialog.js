@@ -1,12 +1,12 @@
-// Dialogs: native ones, so that focus stays inside, Esc closes them and the rest of the page is out
-// of reach.
+// Dialogs are native ones, so that focus stays inside, Esc closes them and the rest of the page is
+// out of reach.
 import { h } from './dom.js';
 import { me } from './api.js';
 import { show, encode } from './bytes.js';
 
-// dialog shows something and resolves with the value of the button that closed it, '' for Esc.
-// Buttons: [{value, text, kind, check}], the first has the focus unless the body has an
-// [autofocus]. A button's check may be asynchronous and keeps the dialog open by returning false.
+// dialog shows a dialog and resolves with the value of the button that closed it, '' for Esc.
+// Buttons: [{value, text, kind, check}]; the first has the focus unless the body has an
+// [autofocus]. A button's check may be asynchronous, and keeps the dialog open by returning false.
 export function dialog(title, body, buttons, props) {
   return new Promise((resolve) => {
     let result = '';

@@ -1,5 +1,5 @@
-// The difference of two values, line by line: JSON laid out, text as it is, anything else as a hex
-// dump.
+// The difference of two values, line by line: JSON formatted, text unchanged, anything else as a
+// hex dump.
 import { h } from './dom.js';
 import { decode, json, hex, show, encode, equal } from './bytes.js';
 
@@ -14,7 +14,7 @@ function linesOf(a, b) {
   const [ja, jb] = [json(ta), json(tb)];
   const tell = (t) => /^\s*[[{]/.test(t);
   if ((ja !== null || !a.length) && (jb !== null || !b.length) && (tell(ta) || tell(tb))) {
-    if (ja !== jb) return [ja || '', jb || '']; // else only their layout differs
+    if (ja !== jb) return [ja || '', jb || '']; // otherwise only their format differs
   }
   return [ta, tb];
 }
@@ -35,8 +35,8 @@ export function diff(a, b) {
   return out;
 }
 
-// middle finds a shortest script of edits (Myers, "An O(ND) Difference Algorithm and Its
-// Variations", 1986), keeping what each round reached to walk back.
+// middle finds a shortest edit script (Myers, "An O(ND) Difference Algorithm and Its Variations",
+// 1986). It keeps the end points of each round to walk back.
 function middle(a, b) {
   const [n, m] = [a.length, b.length];
   const replace = () => [...a.map((x) => ['-', x]), ...b.map((x) => ['+', x])];
@@ -104,7 +104,7 @@ export function diffView(a, b) {
   });
   const box = h('div', { class: 'diff', tabindex: 0, role: 'region', 'aria-label': 'Difference' });
   let [na, nb, hidden] = [0, 0, 0];
-  const rows = []; // functions that make them
+  const rows = []; // functions that make the rows
   const gap = () => {
     const n = hidden;
     if (n) rows.push(() => h('div', { class: 'gap' }, `${n} equal ${n === 1 ? 'line' : 'lines'}`));

@@ -1,5 +1,4 @@
-// Building the page. Text only ever becomes text nodes: there is no way here to make markup of a
-// string.
+// Building the page. Text only ever becomes text nodes: nothing here can make markup of a string.
 
 const svgNames = new Set(['svg', 'path', 'line', 'polyline', 'rect', 'circle', 'text', 'g', 'title']);
 
@@ -33,8 +32,8 @@ export function fill(el, ...children) {
   return el;
 }
 
-// setText changes a node only if it must, so that what did not change is not announced and not
-// selected anew.
+// setText changes a node only if its text differs, so that an unchanged text is not announced again
+// and stays selected.
 export function setText(el, text) {
   if (el.textContent !== text) el.textContent = text;
 }
@@ -94,7 +93,7 @@ export function row(columns, cells, props) {
   );
 }
 
-// state is a state in words with a mark whose form differs too.
+// state returns a state in words with a mark whose form differs too.
 export function state(kind, text) {
   return h(
     'span',
@@ -104,7 +103,7 @@ export function state(kind, text) {
   );
 }
 
-// bar is how much of something is used or left.
+// bar shows how much of a whole is used or left.
 export function bar(part, whole, label, kind) {
   const share = whole > 0 ? Math.max(0, Math.min(1, part / whole)) : 0;
   const inner = h('span', { class: `part ${kind || ''}` });

@@ -1,12 +1,12 @@
-// Writing keys: only if they still are what was seen. What somebody else wrote meanwhile is shown
-// beside one's own.
+// Writing keys: only if they are still the same as shown. A value that another client wrote
+// meanwhile is shown beside the user's own.
 import { h, fill, number } from './dom.js';
 import { put, post } from './api.js';
 import { fromB64, toB64, decode, digits, unhex, json, read, write, encode, show } from './bytes.js';
 import { diffView } from './diff.js';
 import { dialog } from './dialog.js';
 
-// field is a box for a value, as text if that gets all bytes back, else in hex.
+// field is a box for a value, as text if that keeps all bytes, otherwise in hex.
 function field(bytes, label) {
   const area = h('textarea', { 'aria-label': label, spellcheck: 'false', data: { focus: '' } });
   let form;
@@ -16,8 +16,8 @@ function field(bytes, label) {
   );
   set(bytes, 'text');
 
-  // asText puts bytes into the box as text; a box changes line ends, and cannot hold what is not
-  // UTF-8.
+  // asText puts bytes into the box as text, if that keeps them: a box changes line ends, and cannot
+  // hold bytes that are not UTF-8.
   function asText(b) {
     const text = decode(b);
     if (text === null || text.includes('\0')) return false;
@@ -31,7 +31,7 @@ function field(bytes, label) {
     say.textContent = f === 'text' && form === 'hex' ? 'The value is not text, so it cannot be edited as text.' : '';
   }
   const format = h('button', { type: 'button', class: 'small', onclick: layOut }, 'Format');
-  // layOut checks JSON or YAML and lays it out anew.
+  // layOut checks JSON or YAML and formats it.
   async function layOut() {
     const b = get();
     const text = b === null || form === 'hex' ? null : decode(b);
@@ -76,7 +76,7 @@ function field(bytes, label) {
   };
 }
 
-// isYAML reports whether bytes are a mapping or a list in YAML, as far as that can be asked.
+// isYAML reports whether bytes are a mapping or a list in YAML, as far as the server checks that.
 async function isYAML(bytes) {
   const text = bytes.length > 1 << 20 ? null : decode(bytes);
   if (text === null || !/^\s*[^\s:]+:(\s|$)|^- /m.test(text)) return false;
@@ -86,7 +86,8 @@ async function isYAML(bytes) {
   );
 }
 
-// editor replaces what an element shows by a box for the key's value, until done(saved) is called.
+// editor replaces the content of an element with a box for the key's value, until done(saved) is
+// called.
 export function editor(root, key, seen, done) {
   const before = fromB64(seen.value);
   const wasJSON = seen.exists && json(decode(before)) !== null;
@@ -141,7 +142,8 @@ export function editor(root, key, seen, done) {
     }
   }
 
-  // settle shows both values; whatever is chosen, nothing is written before Save is pressed again.
+  // settle shows both values; after any choice, nothing is written until the user presses Save
+  // again.
   async function settle(mine, theirs, by) {
     const choice = await dialog(
       'The key was changed meanwhile',
@@ -181,7 +183,7 @@ export function editor(root, key, seen, done) {
   }
 
   return {
-    // changed tells of a new state of the key while it is edited.
+    // changed passes on a new state of the key while the user edits it.
     changed(now) {
       const is = now.exists ? now.mod : 0;
       if (is === mod) return;

@@ -1,5 +1,5 @@
-// What is wrong with the cluster: the banner of every page, and the word in its head. The server
-// says it, in plain words.
+// The cluster's findings: the banner of every page, and the word in its head. The server sends them
+// in plain words.
 import { h, fill, toast } from './dom.js';
 import { show, encode } from './bytes.js';
 
@@ -7,27 +7,27 @@ const text = (s) => show(encode(s || ''));
 const key = (f) => JSON.stringify([f.rule, f.severity, f.members]);
 const begin = (s) => s.charAt(0).toUpperCase() + s.slice(1);
 
-// since is when something began: a time of today, or with its day.
+// since returns when a finding began: a time of today, or with its day.
 function since(f) {
   const at = new Date(f.since);
   const day = at.toDateString() === new Date().toDateString() ? '' : `${at.toISOString().slice(0, 10)} `;
   return `Since ${day}${at.toTimeString().slice(0, 8)}${f.earlier ? ' or earlier' : ''}.`;
 }
 
-// worst is what the head of the page says: {kind, text}.
+// worst returns what the head of the page shows: {kind, text}.
 export function worst(health) {
   const [f] = health.findings;
   if (!f || f.severity !== 'problem') return { kind: 'live', text: 'Live' };
   return { kind: f.stops ? 'lost bad' : 'lost', text: f.title };
 }
 
-// tile is what the overview says of the cluster: [kind, text].
+// tile returns what the overview shows of the cluster: [kind, text].
 export function tile(health) {
   const [f] = health.findings;
   return f ? [f.stops ? 'bad' : 'warn', f.title] : ['ok', 'Healthy'];
 }
 
-// mend leads to the operation, which shows first what it will do.
+// mend leads to the operation, which shows its plan first.
 async function mend(m) {
   try {
     const { mends } = await import('./operate.js');
@@ -37,8 +37,8 @@ async function mend(m) {
   }
 }
 
-// banner shows findings in an element. What stays is not built anew: it would be read out again,
-// and a button would lose the focus.
+// banner shows findings in an element. It does not build unchanged ones again: a screen reader
+// would read them again, and a button would lose the focus.
 export function banner(el, health, canOperate) {
   const list = health.findings;
   const keys = list.map(key).join();

@@ -1,5 +1,5 @@
-// The page of one instance: all that is known of it, what can be done with it, and what its record
-// was.
+// The page of one instance: all that is known of it, the actions on it, and the history of its
+// record.
 import { h, fill, state, bar, seconds } from './dom.js';
 import { me } from './api.js';
 import { toURL } from './bytes.js';
@@ -7,10 +7,10 @@ import { brief } from './value.js';
 import { percent } from './controls.js';
 import { revisions } from './revisions.js';
 
-const text = (s) => brief(s || '', 4000); // the whole is at its key
+const text = (s) => brief(s || '', 4000); // the page of its key has all of it
 
-// instancePage returns an element and a function that draws the instance of a service, undefined if
-// it is gone.
+// instancePage returns an element and a function that draws the instance of a service; the instance
+// is undefined if it is gone.
 export function instancePage(page, act, back) {
   const facts = h('dl', { class: 'facts' });
   const tools = h('div', { class: 'toolbar' });

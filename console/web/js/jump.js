@@ -10,8 +10,8 @@ const most = 12; // entries on the screen
 // matches reports whether all words are in a text.
 const matches = (text, words) => words.every((w) => text.toLowerCase().includes(w));
 
-// keysLike lists what is in the tree of keys where the typed path ends. The prefix ends with its
-// last slash.
+// keysLike lists the entries of the tree of keys that begin with the typed path. The prefix ends
+// with its last slash.
 async function keysLike(typed, signal) {
   const bytes = read(typed);
   const prefix = bytes.slice(0, bytes.lastIndexOf(0x2f) + 1);
@@ -19,7 +19,7 @@ async function keysLike(typed, signal) {
   return p.children.map((c) => ({ key: fromB64(c.key), exists: !c.branch })).filter((c) => startsWith(c.key, bytes));
 }
 
-// open shows the dialog. pages are those of the navigation.
+// open shows the dialog. pages are the pages of the navigation.
 export function open(pages, go) {
   if (!me.signedIn) return;
   closeDialogs();
@@ -62,7 +62,7 @@ export function open(pages, go) {
       typed();
     },
     () => {},
-  ); // who may not read them has the rest
+  ); // a user who may not read these gets the other entries
   typed();
 
   function run(entry) {

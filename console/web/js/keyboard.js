@@ -116,9 +116,9 @@ export function list(container, selector, more) {
   });
 }
 
-// rover makes the elements that a selector finds in a container one stop of the Tab key: the one
-// that had the focus last, or the first. Others are reached by list's keys. What is returned is to
-// be called when elements came or went.
+// rover makes the elements that a selector finds in a container a single stop of the Tab key: the
+// one that had the focus last, or the first. The keys of list reach the others. The caller calls
+// the returned function after it has added or removed elements.
 export function rover(container, selector) {
   let now = null;
   const be = (el) => {

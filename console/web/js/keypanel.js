@@ -1,4 +1,4 @@
-// One key: what is known of it, its value in three forms, and what can be done with it.
+// One key: its state, its value in three forms, and the actions on it.
 import { h, fill, seconds, bytesText, number, failure, toast } from './dom.js';
 import { get, me } from './api.js';
 import { fromB64, toURL, show, decode, json } from './bytes.js';
@@ -11,7 +11,7 @@ import { revisions } from './revisions.js';
 export function keyPanel(root, key) {
   const bytes = fromB64(key);
   const stop = new AbortController();
-  let now = null; // its state
+  let now = null; // the key's state
   let form = ''; // the chosen one; '' for the best
   let editing = null;
   let waiting = 0; // a timer: the key may be among changes that were not listed
@@ -38,7 +38,7 @@ export function keyPanel(root, key) {
     }
     const same = now && now.exists === got.exists && now.mod === got.mod && !always;
     now = got;
-    if (!same) draw(); // else what was scrolled and opened stays so
+    if (!same) draw(); // otherwise scrolled and opened parts stay as they are
   }
 
   function draw() {

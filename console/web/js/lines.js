@@ -1,5 +1,4 @@
-// Lines over a stretch of the past, as SVG, with marks for what happened and values where the
-// pointer is.
+// Lines over a period of the past, as SVG, with marks for events and the values at the pointer.
 import { h, fill } from './dom.js';
 import { show, encode } from './bytes.js';
 
@@ -8,7 +7,7 @@ const height = 60;
 const colours = 6;
 
 // lines returns a figure and a function that draws series [{name, values}] at the times of a frame
-// {to, span, gap, at, marks}. A null value is unknown. With a limit that is near it is drawn too.
+// {to, span, gap, at, marks}. A null value is unknown. A limit near the values is drawn too.
 export function lines(title, format) {
   const now = h('b', {});
   const top = h('span', {});
@@ -20,7 +19,7 @@ export function lines(title, format) {
   );
   const left = h('span', {});
   const legend = h('div', { class: 'legend' });
-  const at = h('div', { class: 'at' }); // of a fixed height: what the pointer is over must not move
+  const at = h('div', { class: 'at' }); // of a fixed height, so that the lines under the pointer do not move
   const el = h(
     'figure',
     { class: 'chart past-chart' },

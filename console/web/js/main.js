@@ -1,4 +1,4 @@
-// The start: who is signed in, the navigation, and which page the address names.
+// The start: the signed-in user, the navigation, and the page that the address names.
 import { h, fill, setText, failure } from './dom.js';
 import { get, del, me, whenSignedOut, keepSecret } from './api.js';
 import * as stream from './stream.js';
@@ -43,7 +43,7 @@ export function go(path, params) {
 const load = (page) => import(`../pages/${page.path}.js`);
 
 async function route() {
-  closeDialogs(); // what they ask is about what was shown
+  closeDialogs(); // they are about what the page has shown
   if (!me.signedIn) return;
   const { page, params } = parse();
   if (current?.path === page.path && current.change) {
@@ -125,7 +125,7 @@ function showSignIn(why) {
   signIn(main, begin, why);
 }
 
-// What gets the focus is scrolled to below the head of the page, never under it.
+// A focused element is scrolled to below the head of the page, never under it.
 const top_ = document.querySelector('.top');
 new ResizeObserver(() => {
   document.documentElement.style.setProperty('--head', `${top_.offsetHeight}px`);
@@ -150,7 +150,7 @@ stream.on('state', ({ name, why }) => {
     head();
     return;
   }
-  stream.latest.health = null; // it may change meanwhile
+  stream.latest.health = null; // it may be outdated
   live.className = `live ${name}`;
   setText(live, why ? 'Not live' : 'Reconnecting');
 });
@@ -159,8 +159,8 @@ stream.on('health', (health) => {
   head();
 });
 
-// head says how the cluster is. Before that is known it says nothing good: the page may be live
-// while the cluster is not.
+// head shows the state of the cluster. Before it is known, it shows nothing good: the page may be
+// live while the cluster is not.
 function head() {
   const every = stream.latest.health?.every / 1000;
   live.title = every ? `The cluster is examined every ${every} s.` : '';
@@ -173,7 +173,7 @@ async function begin() {
   const token = tokenIn();
   let why = '';
   let who = null;
-  load(parse().page).catch(() => {}); // route says what is wrong with it
+  load(parse().page).catch(() => {}); // route reports an error
   try {
     if (token !== null)
       who = await enter({ token }).catch((err) => {

@@ -1,15 +1,15 @@
-// Several keys at once: they are marked one by one, and what is done then is done with all of them
-// or none.
+// Several keys at once: the user marks them one by one, and an action is done with all of them or
+// none.
 import { h, fill, number, toast } from './dom.js';
 import { post } from './api.js';
 import { fromB64, show, plain } from './bytes.js';
 import { confirm } from './dialog.js';
 
-// marksMost fit into one transaction.
+// marksMost is how many keys fit into one transaction.
 export const marksMost = 100;
 
-// makeMarks is a set of marked keys (base64) with the revision in which each was seen, and a bar
-// for what can be done with them.
+// makeMarks returns a set of marked keys (base64) with the revision at which each was shown, and a
+// bar with the actions on them.
 export function makeMarks() {
   const all = new Map();
   const el = h('div', { class: 'toolbar marks', role: 'status', hidden: true });
@@ -73,7 +73,7 @@ export function makeMarks() {
         for (const key of now.keys()) all.delete(key);
         for (const box of document.querySelectorAll('input.marker')) {
           box.show();
-          if (now.get(box.dataset.key)) box.child.mod = now.get(box.dataset.key); // as it was said just now
+          if (now.get(box.dataset.key)) box.child.mod = now.get(box.dataset.key); // the revision from this answer
         }
         marks.changed();
       });
@@ -82,12 +82,12 @@ export function makeMarks() {
   return marks;
 }
 
-// treeRoles are an element's attributes as a part of a tree. While keys are marked there is none,
-// but a list with a box and a button for each key: a tree has no place for boxes, and by touch a
-// reader of the screen can press a box, and not the space bar.
+// treeRoles returns an element's attributes as a part of a tree. While keys are marked there is no
+// tree, but a list with a box and a button for each key: a tree has no place for boxes, and by
+// touch the user of a screen reader can press a box, but not the space bar.
 export const treeRoles = (marks, roles) => (marks?.on ? {} : roles);
 
-// choose says whether a key's node is the one that is shown.
+// choose marks a key's node as the shown one, or not.
 export function choose(node, yes) {
   node.classList.toggle('shown', yes);
   if (node.getAttribute('role') === 'treeitem') node.setAttribute('aria-selected', String(yes));
@@ -95,9 +95,9 @@ export function choose(node, yes) {
   else node.removeAttribute('aria-current');
 }
 
-// marker is the box that marks a key of a tree: child has its name in base64 and the revision in
-// which it was seen last. With the keyboard node, the key's item, is marked by the space bar, so
-// that the boxes are no stops of the Tab key.
+// marker returns the box that marks a key of a tree: child has its name in base64 and the revision
+// at which it was last shown. With the keyboard, the space bar on node, the key's item, marks it,
+// so that the boxes are not stops of the Tab key.
 export function marker(marks, child, node) {
   if (!marks?.on) return null;
   const key = child.key;
@@ -124,7 +124,7 @@ export function marker(marks, child, node) {
   box.show();
   node.addEventListener('keydown', (e) => {
     if (e.key !== ' ') return;
-    e.preventDefault(); // it would open the key
+    e.preventDefault(); // otherwise it would open the key
     box.click();
   });
   node.addEventListener('keyup', (e) => {

@@ -1,4 +1,4 @@
-// Operations on the cluster: what one will do is shown first, and how far it is while it runs.
+// Operations on the cluster: the plan is shown first, and the progress while it runs.
 import { h, fill, toast } from './dom.js';
 import { post, send, answerOf } from './api.js';
 import { show, encode } from './bytes.js';
@@ -9,7 +9,7 @@ import { lines } from './ndjson.js';
 const text = (s) => show(encode(s || ''));
 const words = { running: 'running…', done: 'done', failed: 'failed' };
 
-// panel is the buttons.
+// panel returns the buttons.
 export function panel() {
   const button = (label, f) =>
     h('button', { type: 'button', onclick: () => f().catch((err) => toast(err.message)) }, label);
@@ -46,7 +46,7 @@ export function panel() {
   );
 }
 
-// mends begins the operation that somebody is offered where something is wrong.
+// mends starts the operation that a finding offers.
 export function mends({ action, member }) {
   switch (action) {
     case 'compact':
@@ -168,7 +168,7 @@ async function snapshot() {
   a.remove();
 }
 
-// operate shows a plan and, if that is confirmed, does it.
+// operate shows a plan and, if the user confirms, carries it out.
 async function operate(operation, action) {
   const plan = await post('operations/plan', operation);
   const ok = await dialog(

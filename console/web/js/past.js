@@ -1,5 +1,5 @@
-// The last hour and the last day of the cluster, which the server kept: charts with what happened
-// as marks, and a list of that.
+// The last hour and the last day of the cluster, which the server keeps: charts with events as
+// marks, and a list of the events.
 import { h, fill, bytesText, failure } from './dom.js';
 import { get } from './api.js';
 import { show, encode } from './bytes.js';
@@ -9,7 +9,7 @@ import { latest } from './stream.js';
 const text = (s) => show(encode(s || ''));
 const every = 15000;
 const shown = 12;
-// What happened, by kind: the mark, and its word.
+// The mark and the word for each kind of event.
 const kinds = {
   leader: ['◆', 'Leader'],
   restart: ['↻', 'Restart'],
@@ -21,7 +21,7 @@ const kinds = {
 };
 const ms = (n) => `${n < 10 ? n.toFixed(1) : Math.round(n)} ms`;
 
-// inWords is a time that is left.
+// inWords returns a remaining time in words.
 function inWords(left) {
   const hours = left / 3600000;
   return hours < 2
@@ -35,7 +35,7 @@ function inWords(left) {
 export function past(page, metrics) {
   let span = 'hour';
   let loaded = 0;
-  let whole = false; // all that happened is shown
+  let whole = false; // all events are shown
   const choice = ['hour', 'day'].map((name) =>
     h(
       'button',
@@ -144,7 +144,7 @@ export function past(page, metrics) {
       if (err.name !== 'AbortError') fill(wrong, failure(err, load));
     }
   }
-  // With the looks, so that it asks only while the page is live.
+  // With each examination, so that it asks only while the page is live.
   page.on('health', () => {
     if (Date.now() - loaded >= every) load();
   });
@@ -152,7 +152,7 @@ export function past(page, metrics) {
   return el;
 }
 
-// stamp is a time of today, or with its day.
+// stamp returns a time of today, or with its day.
 function stamp(t) {
   const at = new Date(t);
   return `${at.toDateString() === new Date().toDateString() ? '' : `${at.getMonth() + 1}/${at.getDate()} `}${at.toTimeString().slice(0, 8)}`;

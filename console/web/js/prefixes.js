@@ -1,10 +1,10 @@
-// Which prefixes are changed most and which are largest, with what was left out of both.
+// The prefixes with the most changes and the largest ones, with what was left out of both.
 import { h, fill, bytesText, number, failure, table, row } from './dom.js';
 import { get } from './api.js';
 import { fromB64, show, toURL } from './bytes.js';
 
 const every = 5000;
-const fresh = 600000; // what was measured is shown so long before it is measured again by itself
+const fresh = 600000; // a measurement older than this is repeated automatically
 
 const hotColumns = [{ name: 'Prefix' }, { name: 'Changes/s', class: 'num' }];
 const largeColumns = [{ name: 'Prefix' }, { name: 'Keys', class: 'num' }, { name: 'About', class: 'num' }];

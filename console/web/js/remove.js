@@ -1,11 +1,11 @@
-// Deleting: what would go is shown, and only that goes.
+// Deleting: a preview is shown, and only the keys in it are deleted.
 import { h, number, toast } from './dom.js';
 import { post } from './api.js';
 import { fromB64, toB64, show, read, equal } from './bytes.js';
 import { dialog } from './dialog.js';
 import { save } from './transfer.js';
 
-const many = 100; // more are saved to a file first
+const many = 100; // more keys are saved to a file first
 
 function keysOf(list, count) {
   return [
@@ -58,7 +58,7 @@ async function remove(title, target, body, p, first = async () => {}) {
   return choice !== '';
 }
 
-// removeKey asks and deletes one key as it was seen.
+// removeKey asks, and deletes one key if it is still as shown.
 export function removeKey(key, seen) {
   return remove(
     'Delete this key?',
@@ -77,7 +77,7 @@ export function removeKey(key, seen) {
   );
 }
 
-// removePrefix asks and deletes all keys under a prefix (bytes).
+// removePrefix asks, and deletes all keys under a prefix (bytes).
 export async function removePrefix(prefix) {
   if (!prefix.length) {
     toast('Give a prefix first: the console does not delete all keys at once.');

@@ -1,4 +1,4 @@
-// The revisions of a key that are still there, and the difference between two.
+// The revisions of a key that are not compacted, and the difference between two.
 import { h, fill, table, row, number, bytesText, failure, toast } from './dom.js';
 import { confirm } from './dialog.js';
 import { get, put, me } from './api.js';
@@ -133,7 +133,7 @@ export async function revisions(root, key, signal) {
     }
   }
 
-  // restore writes an old value anew, if the key still is what is shown as it is now.
+  // restore writes an old value again, if the key is still as shown.
   async function restore(i, old) {
     let wrong = '';
     try {

@@ -1,7 +1,7 @@
 // What permissions cover.
 import { fromB64 } from './bytes.js';
 
-// prefixEnd is where the keys of a prefix end.
+// prefixEnd returns the end of a prefix's keys.
 export function prefixEnd(b) {
   for (let i = b.length - 1; i >= 0; i--)
     if (b[i] < 255) {
@@ -18,14 +18,14 @@ function compare(a, b) {
   return a.length - b.length;
 }
 
-// covers reports whether a permission is about a key (bytes).
+// covers reports whether a permission applies to a key (bytes).
 export function covers(p, key) {
   const [begin, end] = [fromB64(p.key), fromB64(p.end)];
   if (!end.length) return compare(begin, key) === 0;
   return compare(begin, key) <= 0 && ((end.length === 1 && end[0] === 0) || compare(key, end) < 0);
 }
 
-// sources are a user's permissions with the role that each comes from.
+// sources returns a user's permissions with the role of each.
 export function sources(user, roles) {
   const of = roles.filter((r) => user.roles.includes(r.name));
   return {

@@ -1,5 +1,5 @@
-// Searching in keys and values: what is found comes line by line, and a search can be stopped and
-// gone on with.
+// Searching in keys and values: hits come line by line, and the user can stop and continue a
+// search.
 import { h, fill, number, failure } from './dom.js';
 import { send, answerOf } from './api.js';
 import { fromB64, toB64, show, plain } from './bytes.js';
@@ -7,8 +7,8 @@ import { lines } from './ndjson.js';
 import { list, rover } from './keyboard.js';
 import { marker, choose, treeRoles } from './marks.js';
 
-// makeSearch shows what is found below a prefix (bytes). open(key in base64) is called for a key
-// that is chosen.
+// makeSearch shows the hits below a prefix (bytes). It calls open(key in base64) for the key that
+// the user chooses.
 export function makeSearch({ prefix, text, values, exact, open, marks, signal }) {
   const roles = treeRoles(marks, { role: 'tree' });
   const found = h('ol', { class: 'tree hits', ...roles, 'aria-label': 'Keys found', hidden: true });

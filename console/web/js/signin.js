@@ -1,17 +1,17 @@
-// The page for those who are not signed in.
+// The page for users who are not signed in.
 import { h, fill } from './dom.js';
 import { post, me, keepSecret } from './api.js';
 
-// enter signs in with a token, or with a name and a password, and returns what GET session would
-// say; null where nobody has to.
+// enter signs in with a token, or with a name and a password, and returns the same as GET session;
+// null if no sign-in is needed.
 export async function enter(proof) {
   const { secret, ...who } = (await post('session', proof)) || {};
   keepSecret(secret);
   return secret ? who : null;
 }
 
-// tokenIn is the token of the address that the console printed, which is taken out of the address
-// bar.
+// tokenIn returns the token in the address that the console printed, and removes it from the
+// address bar.
 export function tokenIn() {
   const token = new URLSearchParams(location.search).get('token');
   if (token !== null) history.replaceState(null, '', location.pathname + location.hash);

@@ -1,9 +1,10 @@
-// The page's one stream of events. Pages say which prefixes they follow; the overview always comes
-// along, for the header. It is read with fetch: an EventSource cannot send the session's secret.
+// The page's one stream of events. Pages set the prefixes that they follow; the overview always
+// comes too, for the header. It is read with fetch: an EventSource cannot send the session's
+// secret.
 import { get, send, answerOf } from './api.js';
 import { fromB64, toB64, toURL, equal } from './bytes.js';
 
-let source = null; // the AbortController of the stream that is open
+let source = null; // the AbortController of the open stream
 let topics = { watch: [], notice: [] };
 let opened = '';
 let again = null;
@@ -13,7 +14,7 @@ const pauseMost = 8000;
 const silence = 40000; // more than two heartbeats
 const listeners = new Map(); // event name -> Set of functions
 
-export const latest = { health: null }; // what is wrong, as of the last look
+export const latest = { health: null }; // the latest findings
 export const samples = []; // the latest overviews, two minutes of them
 const sampleMost = 121;
 
@@ -29,12 +30,12 @@ function tell(name, data) {
       f(data);
     } catch (err) {
       reportError(err);
-    } // a fault of a page is not one of the stream
+    } // an error in a page must not end the stream
   }
 }
 
-// follow says which prefixes (bytes) the page follows: with values (watch) or only that they change
-// (notice).
+// follow sets the prefixes (bytes) that the page follows: with values (watch), or only to notice
+// changes (notice).
 export function follow({ watch = [], notice = [] }) {
   topics = { watch: watch.map(toB64), notice: notice.map(toB64) };
   open();
@@ -56,7 +57,7 @@ export function open() {
   run(url, { last: '' });
 }
 
-// run reads one stream to its end, and opens it again after the event that came last.
+// run reads one stream to its end, and opens it again after the last event.
 async function run(url, seen) {
   const mine = new AbortController();
   source = mine;
@@ -91,7 +92,7 @@ async function run(url, seen) {
   }, pause);
 }
 
-// read hands out the events of a stream until it ends, or says nothing for too long.
+// read passes on the events of a stream until it ends, or is silent for too long.
 async function read(r, mine, seen) {
   const reader = r.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
@@ -113,7 +114,7 @@ async function read(r, mine, seen) {
   }
 }
 
-// event hands out one event and returns its name.
+// event passes on one event and returns its name.
 function event(text, seen) {
   let name = '';
   let data = '';
@@ -142,5 +143,5 @@ export function close() {
   old?.abort();
 }
 
-// concerns reports that a notice is about a prefix that was followed.
+// concerns reports whether a notice is about a prefix.
 export const concerns = (batch, prefix) => equal(fromB64(batch.prefix), prefix);

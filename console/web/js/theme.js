@@ -1,5 +1,5 @@
-// The chosen theme, before anything is drawn; "" is the system's. A plain script: modules run too
-// late.
+// Sets the chosen theme before anything is drawn; "" is the system's. A plain script: modules run
+// too late.
 (() => {
   const names = ['', 'light', 'dark'];
   const read = () => {

@@ -4,11 +4,11 @@ import { send, post, answerOf } from './api.js';
 import { fromB64, toB64, show, read, write } from './bytes.js';
 import { dialog } from './dialog.js';
 
-// partBytes of a file are sent at a time: what is done with a part is soon done.
+// partBytes is how much of a file is sent at a time, so that the work on each part is short.
 const partBytes = 2 << 20;
 
 // save writes the keys of a prefix (bytes), as of a revision, to a file, and returns how many there
-// are. It fails if the file is not whole.
+// are. It fails if the file is incomplete.
 export async function save(prefix, revision, say = () => {}) {
   const r = await send('POST', 'export', { body: { prefix: toB64(prefix), revision } });
   if (!r.ok) await answerOf(r);
@@ -41,7 +41,7 @@ export async function save(prefix, revision, say = () => {}) {
   return Number(end[1]);
 }
 
-// exportKeys asks and saves.
+// exportKeys asks for a revision, and saves.
 export async function exportKeys(prefix) {
   const rev = h('input', { inputmode: 'numeric', placeholder: 'as they are now', data: { focus: '' } });
   let n = 0;
@@ -78,7 +78,7 @@ export async function exportKeys(prefix) {
   if (ok) toast(`Saved ${number.format(n)} ${n === 1 ? 'key' : 'keys'}.`);
 }
 
-// parts cuts an export into files of their own, each with the first line and a last one.
+// parts splits an export into files of their own, each with the first line and a last one.
 async function* parts(file) {
   let head = '';
   let lines = [];
@@ -143,7 +143,7 @@ function names(list, label) {
   );
 }
 
-// importKeys asks for a file and what to do with it, shows what that is, and does it.
+// importKeys asks for a file and options, shows the plan of the import, and carries it out.
 export async function importKeys() {
   const file = h('input', { type: 'file', data: { focus: '' } });
   const absent = h('input', { type: 'checkbox', checked: true });

@@ -1,5 +1,5 @@
-// The tree of keys. A level is read when it is opened and a page at a time, so what it costs does
-// not depend on how many keys there are; changes are worked into what is shown one by one. For the
+// The tree of keys. A level is read when it is opened, a page at a time, so the cost does not
+// depend on the number of keys; changes are applied one by one to the shown entries. For the
 // keyboard it is WAI-ARIA's tree: one stop of the Tab key, and arrows within. While keys are marked
 // it is a list of lists instead.
 import { h, fill, failure } from './dom.js';
@@ -9,7 +9,7 @@ import { list, rover } from './keyboard.js';
 import { marker, choose as select, treeRoles } from './marks.js';
 
 const pageSize = 200;
-const shownMost = 4000; // entries of a level; loading more takes the first ones off the page
+const shownMost = 4000; // entries of a level; loading more removes the first ones from the page
 
 function compare(a, b) {
   const n = Math.min(a.length, b.length);
@@ -17,8 +17,8 @@ function compare(a, b) {
   return a.length - b.length;
 }
 
-// makeTree shows what is below a prefix (bytes). open(key in base64) is called for a key that is
-// chosen.
+// makeTree shows the entries below a prefix (bytes). It calls open(key in base64) for the key that
+// the user chooses.
 export function makeTree({ prefix, separator, open, marks, signal }) {
   let chosen = '';
   const roles = (all) => treeRoles(marks, all);
@@ -181,7 +181,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       settle();
     }
 
-    // put adds an entry at its place, if it is not there.
+    // put adds an entry at its place, if it is missing.
     function put(child) {
       const id = (child.branch ? 'b' : 'k') + child.key;
       if (level.items.has(id)) return;
@@ -203,8 +203,8 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       settle();
     }
 
-    // apply works a change of a key into this level and those below that are open.
-    // change has the key's revision and lease.
+    // apply applies a change of a key to this level and to open levels below. change has the key's
+    // revision and lease.
     function apply(key, deleted, change) {
       if (!startsWith(key, under)) return;
       const i = separator.length ? indexOf(key, separator, under.length) : -1;
@@ -224,7 +224,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
       if (deleted && level.all) end();
     }
 
-    // recheck asks whether a branch has keys still.
+    // recheck asks whether a branch still has keys.
     async function recheck(id, item) {
       if (item.checking) return;
       item.checking = true;
@@ -300,12 +300,13 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
   return {
     el: box,
     mark,
-    // focus goes to the first entry, once it is there.
+    // focus moves to the first entry when it has been loaded.
     async focus() {
       await loaded;
       box.querySelector('.node')?.focus();
     },
-    // notice works a batch of changes in; of more than are listed, the top level is read again.
+    // notice applies a batch of changes; if the batch does not list all, it reads the top level
+    // again.
     notice(batch) {
       for (const c of batch.changes) top.apply(fromB64(c.key), c.type === 'delete', c);
       if (
@@ -325,7 +326,7 @@ export function makeTree({ prefix, separator, open, marks, signal }) {
     },
   };
 
-  // refresh reads the first page of the top level again, without moving what stays.
+  // refresh reads the first page of the top level again, without moving entries that stay.
   async function refresh() {
     if (signal.aborted || top.busy) return;
     try {

@@ -1,4 +1,4 @@
-// A value as text, JSON or hex. Large ones are shown in part until asked for.
+// A value as text, JSON or hex. Large ones are shown in part; the user can ask for all.
 import { h, fill, bytesText } from './dom.js';
 import { decode, json, show, hex, encode } from './bytes.js';
 
@@ -49,15 +49,15 @@ export function valueView(bytes, form) {
   return box;
 }
 
-// brief is a text of which the beginning is shown, with the size of the whole: one of a megabyte in
-// a list would make each click wait for seconds.
+// brief shows the beginning of a text, with its whole size: a megabyte in a list would make each
+// click wait for seconds.
 export function brief(text, most = 1000) {
   const all = encode(text);
   if (all.length <= most) return show(all);
   return h('span', {}, show(wholeCharacters(all, most)), h('span', { class: 'muted' }, `… (${bytesText(all.length)})`));
 }
 
-// inBlocks is a long text in parts that the browser leaves out while they are out of sight.
+// inBlocks returns a long text in parts, which the browser skips while they are out of sight.
 function inBlocks(bytes) {
   if (bytes.length <= blockBytes) return show(bytes, true);
   const parts = [];
@@ -70,7 +70,7 @@ function inBlocks(bytes) {
   return parts;
 }
 
-// wholeCharacters cuts where a character ends.
+// wholeCharacters returns where to cut so that no character is split.
 function wholeCharacters(bytes, most) {
   let end = most;
   while (end > most - 4 && (bytes[end] & 0xc0) === 0x80) end--;

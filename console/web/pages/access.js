@@ -1,4 +1,4 @@
-// Users and roles: what they are, what each may do and who may touch what, and changes, each shown
+// Users and roles: their permissions, the users with access to a key, and changes, each shown
 // before it is made.
 import { h, fill, table, row, state, failure, toast } from '../js/dom.js';
 import { get, post, me } from '../js/api.js';
@@ -79,7 +79,7 @@ export function mount(page) {
     }
     const same = a && JSON.stringify(a) === JSON.stringify(got);
     a = got;
-    if (!same) draw(); // else what has the focus keeps it
+    if (!same) draw(); // otherwise the focus stays
   }
 
   function draw() {
@@ -185,7 +185,7 @@ export function mount(page) {
     );
   }
 
-  // known says where an answer may lack something.
+  // known returns a note if an answer may be incomplete.
   const known = () =>
     a.limited || a.more
       ? h('p', { class: 'notice' }, 'This takes only the users and roles of this page into account.')
@@ -258,7 +258,7 @@ export function mount(page) {
     );
   }
 
-  // change shows what a change will do and, if that is confirmed, makes it.
+  // change shows the plan of a change and, if the user confirms, makes it.
   async function change(what, action, kind = 'primary') {
     const plan = await post('access/plan', what);
     const ok = await dialog(

@@ -1,4 +1,4 @@
-// What was changed through this console: who, what, before and after.
+// The changes through this console: the user, the target, and the values before and after.
 import { h, fill, table, row, state, failure } from '../js/dom.js';
 import { get } from '../js/api.js';
 import { show, encode } from '../js/bytes.js';

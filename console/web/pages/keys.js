@@ -1,4 +1,4 @@
-// Keys: the tree on the left, one key on the right. The address says which.
+// Keys: the tree on the left, one key on the right, which the address names.
 import { h, fill, number } from '../js/dom.js';
 import { get, me } from '../js/api.js';
 import { fromB64, toB64, fromURL, toURL, read, write, encode, show, startsWith } from '../js/bytes.js';
@@ -15,7 +15,7 @@ export function mount(page) {
   let tree = null;
   let panel = null;
   let shape = '';
-  let wanted = false; // the focus goes to the tree when it is there
+  let wanted = false; // whether the focus moves to the tree when it has been loaded
   let stop = new AbortController();
   page.signal.addEventListener('abort', () => {
     stop.abort();
@@ -170,7 +170,7 @@ export function mount(page) {
     }
   }
 
-  // address is the page with some parameters changed.
+  // address returns the page's address with some parameters changed.
   function address(changes) {
     const q = new URLSearchParams(params);
     for (const [k, v] of Object.entries(changes))

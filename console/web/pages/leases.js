@@ -1,4 +1,4 @@
-// Leases: time left, what they are for, attached keys; granting, renewing and revoking them.
+// Leases: time left, purpose, attached keys; granting, renewing and revoking them.
 import { h, fill, table, row, bar, seconds, number, failure, toast } from '../js/dom.js';
 import { get, post, me } from '../js/api.js';
 import { dialog, confirm } from '../js/dialog.js';

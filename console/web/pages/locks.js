@@ -1,4 +1,4 @@
-// Locks and elections: who has them, who waits.
+// Locks and elections: owners and waiters.
 import { h, fill, table, row, seconds, number, failure, toast } from '../js/dom.js';
 import { get, post, me } from '../js/api.js';
 import { confirm } from '../js/dialog.js';
@@ -150,7 +150,7 @@ export function mount(page) {
     const again = focus && [...body.querySelectorAll('[data-id]')].find((el) => el.dataset.id === focus);
     if (again) ((button && again.querySelector('button')) || again).focus();
   }
-  // held is since when a queue's owner has it, as far as somebody looked.
+  // held returns since when a queue's owner has owned it, as far as it was observed.
   function held(q) {
     if (!q.since) return '';
     const at = new Date(q.since);

@@ -48,7 +48,7 @@ export function mount(page) {
     me.operates ? panel() : null,
     before,
     where,
-  ); // the last ones come later and must not move what somebody is about to press
+  ); // the last ones come later, and must not move a button under the pointer
   import('../js/past.js').then(
     ({ past }) => {
       if (!page.signal.aborted) fill(before, past(page, me.requests));
@@ -153,15 +153,15 @@ export function mount(page) {
         ? m.alarms.map((a) => h('span', { class: 'tag bad' }, a))
         : o.members.some((x) => x.alarms?.length) || !(m.problems || []).length
           ? 'none'
-          : 'see above', // its own words are for programs
+          : 'see above', // its own message is for programs
     ]);
   }
 
-  // rates are the differences between samples, per second.
+  // rates returns the differences between samples, per second.
   function rates(field) {
     const now = samples.length ? samples[samples.length - 1].at : 0;
     const out = [];
-    let a = null; // the last one that has the field: not all have all
+    let a = null; // the last sample with the field: not every sample has each field
     for (const b of samples) {
       if (!(b[field] > 0)) continue;
       const time = a ? (b.at - a.at) / 1000 : 0;

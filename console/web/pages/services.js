@@ -28,12 +28,12 @@ const columns = [
   { name: '', class: 'actions' },
 ];
 const text = (s) => brief(s);
-const again = 5000; // lease times are asked for anew that often
+const again = 5000; // how often lease times are read again
 
 export function mount(page) {
   let params = page.params;
   let data = null;
-  let read = 0; // when
+  let read = 0; // when the services were read
   let busy = false;
   let wanted = false;
   let one = null; // the page of one instance
@@ -231,8 +231,7 @@ export function mount(page) {
     }
   }
 
-  // said is what operators say of a service: how its calls are split, and of instances that are not
-  // there.
+  // said shows the overrides of a service: the split of its calls, and those of absent instances.
   function said(s) {
     const button = (label, f) =>
       h('button', { type: 'button', class: 'small', data: { of: s.name }, onclick: () => act(f) }, label);
@@ -313,7 +312,7 @@ export function mount(page) {
     );
   }
 
-  // buttons are what can be done with an instance.
+  // buttons returns the actions on an instance.
   function buttons(s, i) {
     const button = (label, f, kind) =>
       h('button', { type: 'button', class: `small ${kind || ''}`, onclick: () => act(f) }, label);
@@ -328,7 +327,7 @@ export function mount(page) {
     ];
   }
 
-  // times counts down between two readings.
+  // times counts down between two reads.
   function times() {
     const passed = Math.floor((Date.now() - read) / 1000);
     if (one && data) {
@@ -363,7 +362,7 @@ export function mount(page) {
     }
   }
 
-  // act does something that asks first.
+  // act runs an action that asks first.
   async function act(f) {
     try {
       await f();

@@ -1,11 +1,11 @@
-// Events under a prefix as they happen. All are counted; the page shows the latest, and says how
-// many it left out.
+// Events under a prefix as they happen. All are counted; the page shows the latest, and how many it
+// left out.
 import { h, fill, number, bytesText } from '../js/dom.js';
 import { fromB64, toB64, fromURL, toURL, read, write, show, plain, decode } from '../js/bytes.js';
 import { rate } from '../js/chart.js';
 
 const shownMost = 200; // rows
-const keptMost = 1000; // events that a filter looks through
+const keptMost = 1000; // events that a filter searches
 const columns = [
   { name: 'Arrived' },
   { name: 'Revision', class: 'num' },
@@ -15,7 +15,7 @@ const columns = [
   { name: 'Size', class: 'num' },
 ];
 
-// arrival is a time of day to the millisecond.
+// arrival returns a time of day to the millisecond.
 function arrival(t) {
   const at = new Date(t);
   return `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
@@ -61,7 +61,7 @@ export function mount(page) {
   const speed = h('b', {}, '0.0');
   const status = h('span', { role: 'status' });
   const note = h('div');
-  const held = h('div', { role: 'status' }); // that it is paused
+  const held = h('div', { role: 'status' }); // shows that the page is paused
   let missed = 0;
   const rows = h('tbody');
   fill(
