@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// attemptError is why an attempt had no answer.
+// attemptError is the reason why an attempt got no answer.
 type attemptError struct {
 	service, host string
 	err           error
-	earlier       []string // what became of other attempts
+	earlier       []string // the results of other attempts
 }
 
 func (e *attemptError) Error() string {
@@ -23,7 +23,7 @@ func (e *attemptError) Error() string {
 
 func (e *attemptError) Unwrap() error { return e.err }
 
-// note remembers what became of an attempt that is followed by another one.
+// note records the result of an attempt before the next one.
 func (c *call) note(host string, resp *http.Response, err error) {
 	text := host + ": "
 	if e, ok := err.(*attemptError); ok {
@@ -36,7 +36,7 @@ func (c *call) note(host string, resp *http.Response, err error) {
 	c.failed = append(c.failed, text)
 }
 
-// explain adds to an error what became of the attempts on other instances.
+// explain adds to an error the results of the attempts on other instances.
 func (c *call) explain(err error) error {
 	e, ok := err.(*attemptError)
 	if !ok {

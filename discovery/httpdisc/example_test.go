@@ -20,7 +20,7 @@ func Example() {
 	cli := clienttest.ForExample() // clientv3.New(...) in a program
 	defer cli.Close()
 
-	// A service that says where it is.
+	// A service that registers its address.
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s of %s", r.URL.Path, r.Host)
 	}))

@@ -14,8 +14,8 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// A service moves to the second cluster and back, and stays while its etcd is away, under calls:
-// none fails.
+// A service moves to the second cluster and back, and stays while its etcd is away, while requests
+// run: none fails.
 func TestFallback(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	own, east := clienttest.Dial(t, cluster.Endpoints()...), clienttest.Shared(t)

@@ -20,11 +20,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// One of three processes stands still under load: no request that may be repeated is lost, and with
-// a limit each caller meets it once at most.
+// One of three processes freezes under load: no repeatable request is lost, and with a time limit
+// each caller is delayed at most once.
 func TestFrozenProcess(t *testing.T) {
-	// More than a living one takes on a busy machine: else that is ejected in the frozen one's
-	// place. What is ejected stays so, however long the calls after it take.
+	// More than a running process needs on a busy machine: otherwise that would be ejected instead
+	// of the frozen one. An ejected process stays ejected, however long later calls take.
 	const limit = 5 * time.Second
 	forGood := httpdisc.WithPicking(pick.WithEjection(pick.Ejection{Base: time.Hour}))
 	for name, opt := range map[string]httpdisc.Option{
@@ -103,7 +103,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// A slow instance is not waited for; what comes of it later harms nothing. A body is sent to both.
+// A request does not wait for a slow instance, whose late answer does no harm. A body is sent to
+// both.
 func TestHedging(t *testing.T) {
 	r, tr := setup(
 		t,
@@ -118,7 +119,7 @@ func TestHedging(t *testing.T) {
 		select {
 		case <-r.Context().Done():
 			cancelled <- struct{}{}
-		case <-time.After(takes): // that is what it takes
+		case <-time.After(takes): // the instance is slow
 		}
 	})
 	fast := serve(t, "fast")
@@ -140,7 +141,7 @@ func TestHedging(t *testing.T) {
 	} else {
 		t.Error("the slow one was not called")
 	}
-	// What must not be executed twice waits.
+	// Requests that must not be executed twice wait.
 	before := slow.calls.Load() + fast.calls.Load()
 	for range 2 {
 		_, _, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc")))
@@ -153,7 +154,7 @@ func TestHedging(t *testing.T) {
 	}
 }
 
-// The error of a request says what became of each attempt.
+// The error of a request has the result of each attempt.
 func TestErrorsTellAttempts(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t))
 	one, two := serve(t, "a"), serve(t, "b")
@@ -172,7 +173,7 @@ func ExampleWithHedging() {
 	cli := clienttest.ForExample()
 	defer cli.Close()
 
-	// A service of two instances, one of which is stuck.
+	// A service of two instances, one of which never answers.
 	registrar := discovery.NewRegistrar(cli)
 	defer registrar.Close()
 	serve := func(id string, h http.HandlerFunc) *httptest.Server {

@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// Hooks are called for each attempt: the first, those that repeat, and hedges.
+// Hooks are called for each attempt: the first, retries, and hedges.
 func TestAttemptsAreReported(t *testing.T) {
 	var mu sync.Mutex
 	reported := make(map[string]int)
@@ -58,8 +58,8 @@ func TestAttemptsAreReported(t *testing.T) {
 	}
 }
 
-// One path is slow and ends at its callers' deadline; all others are answered. Nobody is ejected,
-// nor doubted.
+// Requests to one path are slow and reach their callers' deadlines; all others are answered. No
+// instance is ejected, or on trial.
 func TestSlowPathBlamesNobody(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()))
 	for _, id := range []string{"a", "b", "c"} {

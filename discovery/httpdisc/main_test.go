@@ -29,7 +29,7 @@ func within(t testing.TB) context.Context { return clienttest.Within(t, clientte
 
 func format(t testing.TB) discovery.JSON { return discovery.JSON{Base: t.Name() + "/"} }
 
-// setup is a registrar and a transport on a server's records.
+// setup returns a registrar and a transport for a server's records.
 func setup(t testing.TB, c *clientv3.Client, opts ...httpdisc.Option) (*discovery.Registrar, *httpdisc.Transport) {
 	t.Helper()
 	r := discovery.NewRegistrar(c, discovery.WithFormat(format(t)))
@@ -46,7 +46,7 @@ func setup(t testing.TB, c *clientv3.Client, opts ...httpdisc.Option) (*discover
 	return r, tr
 }
 
-// server answers with its name and what it was sent; or with a status that it is told.
+// server answers with its name and the request's body, or with a status that the test sets.
 type server struct {
 	*httptest.Server
 	name   string
@@ -99,7 +99,7 @@ func request(t testing.TB, ctx context.Context, method, url string, body io.Read
 	return req
 }
 
-// do sends a request and says who answered what.
+// do sends a request and returns the server's name and answer.
 func do(tr http.RoundTripper, req *http.Request) (name, text string, status int, err error) {
 	resp, err := (&http.Client{Transport: tr}).Do(req)
 	if err != nil {
@@ -110,9 +110,9 @@ func do(tr http.RoundTripper, req *http.Request) (name, text string, status int,
 	return resp.Header.Get("Server-Name"), string(b), resp.StatusCode, err
 }
 
-// await waits until so many instances are known.
+// await waits until n instances are known.
 func await(t testing.TB, tr *httpdisc.Transport, n int) {
 	t.Helper()
-	do(tr, request(t, within(t), "HEAD", "http://orders/", nil)) // begins to follow it
+	do(tr, request(t, within(t), "HEAD", "http://orders/", nil)) // begins to follow the service
 	clienttest.Await(t, "the instances are known", func() bool { return len(tr.Statuses("orders")) == n })
 }

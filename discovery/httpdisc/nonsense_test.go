@@ -11,7 +11,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// What makes no sense is an error that says so, and nothing panics.
+// Invalid arguments are errors that name them, and nothing panics.
 func TestNonsense(t *testing.T) {
 	d := discovery.NewDirectory(clienttest.Shared(t))
 	t.Cleanup(func() { d.Close() })

@@ -9,10 +9,10 @@ import (
 	"os"
 )
 
-// processEnv makes the test's program a server.
+// processEnv is a variable that makes the test's program a server.
 const processEnv = "FAIRLEAD_HTTPDISC_SERVER"
 
-// process serves until its standard input ends, and says where.
+// process serves until its standard input ends, and prints its address.
 func process() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

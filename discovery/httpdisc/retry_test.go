@@ -16,7 +16,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// What may be repeated is repeated on another instance, with its body.
+// A repeatable request is repeated on another instance, with its body.
 func TestRetry(t *testing.T) {
 	r, tr := setup(
 		t,
@@ -62,7 +62,7 @@ func TestRetry(t *testing.T) {
 			t.Errorf("%s %s: %d of 10 failed", c.method, c.header, failed)
 		}
 	}
-	// A body that cannot be had again is sent once.
+	// A body that cannot be read again is sent once.
 	failed := 0
 	for range 10 {
 		if _, _, status, _ := do(tr,
@@ -73,7 +73,7 @@ func TestRetry(t *testing.T) {
 	if failed != 5 {
 		t.Errorf("%d failed", failed)
 	}
-	// All are bad: the answer stands, and nobody is asked twice.
+	// All instances fail: the answer is passed on, and no instance gets the request twice.
 	good.status.Store(http.StatusBadGateway)
 	before := good.calls.Load() + bad.calls.Load()
 	if _, text, status, err := do(tr, request(t, within(t), "GET", "http://orders/x", nil)); status < 502 ||
@@ -84,10 +84,11 @@ func TestRetry(t *testing.T) {
 	if n := good.calls.Load() + bad.calls.Load() - before; n != 2 {
 		t.Errorf("%d calls", n)
 	}
-	// Nobody is there: also what is not idempotent goes on, since nothing was sent.
+	// No instance listens: even a request that is not idempotent is repeated, since nothing was
+	// sent.
 	good.status.Store(0)
 	bad.Server.Close()
-	tr.CloseIdleConnections() // of an old connection one cannot know
+	tr.CloseIdleConnections() // on an old connection the request may have been sent
 	for range 10 {
 		_, text, _, err := do(tr, request(t, within(t), "POST", "http://orders/x", strings.NewReader("abc")))
 		if err != nil || text != "POST /x abc" {
@@ -96,7 +97,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// One of three is killed under load: no request that may be repeated is lost.
+// One of three is killed under load: no repeatable request is lost.
 func TestKilled(t *testing.T) {
 	for name, p := range map[string]pick.Policy{
 		"RoundRobin": pick.RoundRobin(), "P2C": pick.P2C(), "Hash": pick.Hash(),
@@ -105,7 +106,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// killed looks also whether it is ejected, if the policy would call it again.
+// killed also checks that the instance is ejected, if the policy would call it again.
 func killed(t *testing.T, p pick.Policy, ejected bool) {
 	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(p))
 	servers := []*server{serve(t, "a"), serve(t, "b"), serve(t, "c")}
@@ -146,7 +147,7 @@ func killed(t *testing.T, p pick.Policy, ejected bool) {
 	t.Logf("%d requests, %d lost", sent.Load(), lost.Load())
 }
 
-// What drains gets nothing new, and its answers are read to the end.
+// A draining instance gets no new requests, and its answers are read to the end.
 func TestDraining(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithPolicy(pick.RoundRobin()))
 	goOn := make(chan struct{})
@@ -187,8 +188,8 @@ func TestDraining(t *testing.T) {
 	resp.Body.Close()
 }
 
-// A request that is given up ends at once, is not repeated, and blames nobody; one whose
-// time is up does.
+// A cancelled request ends at once, is not repeated, and blames no instance; one that reaches its
+// deadline does.
 func TestContext(t *testing.T) {
 	r, tr := setup(
 		t,
@@ -238,7 +239,7 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// A caller's own mistakes say nothing of the instances, and are not repeated.
+// Mistakes of the caller blame no instance, and are not repeated.
 func TestCallersMistakes(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t))
 	one, two := serve(t, "one"), serve(t, "two")
@@ -272,8 +273,8 @@ func TestCallersMistakes(t *testing.T) {
 	}
 }
 
-// A caller in a hurry blames nobody: his time was up before the instance could have answered. An
-// instance that stands still is blamed, with the timeout of an http.Client too.
+// A short deadline blames no instance, since none could have answered in time. A frozen instance is
+// blamed, with the timeout of an http.Client too.
 func TestHurry(t *testing.T) {
 	r, tr := setup(
 		t,
@@ -286,7 +287,7 @@ func TestHurry(t *testing.T) {
 		if frozen.Load() {
 			<-r.Context().Done()
 		}
-		time.Sleep(takes) // that is what it takes
+		time.Sleep(takes) // the instance is slow
 	}
 	one, two := serve(t, "a", slow), serve(t, "b", slow)
 	register(t, r, one)
@@ -328,8 +329,8 @@ func TestHurry(t *testing.T) {
 	clienttest.Await(t, "one is ejected", func() bool { return ejected() == 1 })
 }
 
-// With a limit for attempts a frozen instance costs a request that may be repeated no more than
-// the limit, and each of them is answered. An answer whose header came may take its time.
+// With a limit for attempts, a frozen instance delays a repeatable request by the limit at most,
+// and each of these is answered. After its header an answer may take longer.
 func TestAttemptTimeout(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	r, tr := setup(t, clienttest.Shared(t), httpdisc.WithAttemptTimeout(limit), httpdisc.WithPolicy(pick.RoundRobin()))
@@ -342,7 +343,7 @@ func TestAttemptTimeout(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 		w.(http.Flusher).Flush()
 		if r.URL.Path == "/long" {
-			time.Sleep(2 * limit) // that is what it takes
+			time.Sleep(2 * limit) // the instance is slow
 		}
 		io.WriteString(w, "all of it")
 	})
@@ -367,7 +368,7 @@ func TestAttemptTimeout(t *testing.T) {
 	if n := one.calls.Load(); n > 20 || slow > 20 {
 		t.Errorf("%d calls of the frozen one, %d slow", n, slow)
 	}
-	// A limit is none for what must not be sent twice.
+	// The limit does not apply to requests that must not be sent twice.
 	_, err := tr.RoundTrip(request(t, clienttest.Within(t, 3*limit), "POST", "http://orders/", nil))
 	if err != nil {
 		t.Error(err)

@@ -54,12 +54,12 @@ type call struct {
 	s    *service
 	req  *http.Request
 	name string
-	// filter is what the request asks for; empty: nothing.
+	// filter selects the request's instances; empty: all.
 	filter discovery.Filter
 
 	mu     sync.Mutex // guards what follows: attempts may overlap
 	tried  []*discovery.Instance
-	failed []string // what became of the attempts
+	failed []string // the results of the attempts
 }
 
 func (c *call) run() (*http.Response, error) {
@@ -76,7 +76,7 @@ func (c *call) run() (*http.Response, error) {
 
 type result = attempt.Result[*http.Response]
 
-// try makes an attempt.
+// try makes one attempt.
 func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
 	out, done, err := c.next(ctx, a.Number > 0)
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *call) try(ctx context.Context, a *attempt.Attempt) result {
 		a.Release()
 		err = &attemptError{service: c.name, host: out.URL.Host, err: err}
 	} else {
-		resp.Request = c.req // what redirects are relative to
+		resp.Request = c.req // redirects are relative to it
 		release(resp, done, a.Release)
 	}
 	why := err
@@ -152,13 +152,13 @@ func (c *call) next(ctx context.Context, again bool) (*http.Request, pick.Done, 
 	}
 }
 
-// kind is the first part of the path: what follows names things, mostly.
+// kind returns the first part of the path: the rest mostly names things.
 func kind(req *http.Request) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
 	return first
 }
 
-// choose picks an instance that was not tried.
+// choose picks an instance that has not been tried.
 func (c *call) choose(ctx context.Context) (*discovery.Instance, pick.Done, error) {
 	c.mu.Lock()
 	tried := slices.Clone(c.tried)
@@ -172,7 +172,7 @@ func (c *call) choose(ctx context.Context) (*discovery.Instance, pick.Done, erro
 	return in, done, err
 }
 
-// request is the one to send: the caller's must not be changed.
+// request returns the request to send: the caller's must not be changed.
 func (c *call) request(ctx context.Context, scheme, host string, again bool) (*http.Request, error) {
 	out := c.req.WithContext(ctx)
 	url := *c.req.URL
@@ -191,7 +191,7 @@ func (c *call) request(ctx context.Context, scheme, host string, again bool) (*h
 	return out, nil
 }
 
-// repeat reports whether the request may and should be sent once more, if the budget allows it.
+// repeat reports whether the request may and should be repeated, if the budget permits it.
 func (c *call) repeat(resp *http.Response, err error) bool {
 	if err == nil && !unable(resp.StatusCode) || cancelled(c.req) {
 		return false
@@ -202,15 +202,15 @@ func (c *call) repeat(resp *http.Response, err error) bool {
 	return idempotent(c.req) || err != nil && unsent(err)
 }
 
-// again reports whether the body can be sent once more.
+// again reports whether the body can be sent again.
 func (c *call) again() bool {
 	return c.req.Body == nil || c.req.Body == http.NoBody || c.req.GetBody != nil
 }
 
-// repeatable reports whether the request may be sent once more whatever has become of it.
+// repeatable reports whether the request may be sent again whatever the outcome so far.
 func (c *call) repeatable() bool { return idempotent(c.req) && c.again() }
 
-// idempotent follows RFC 9110, section 9.2.2, and net/http in what else is.
+// idempotent follows RFC 9110, section 9.2.2, and net/http for further requests.
 func idempotent(req *http.Request) bool {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
@@ -219,27 +219,26 @@ func idempotent(req *http.Request) bool {
 	return req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != ""
 }
 
-// unsent reports that there was no connection, so nothing was sent.
+// unsent reports whether there was no connection, so that nothing was sent.
 func unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// unable are the answers of an instance, or of what stands before it, that cannot do its
-// work.
+// unable reports the statuses of an instance, or of a proxy before it, that cannot serve.
 func unable(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable ||
 		status == http.StatusGatewayTimeout
 }
 
-// address is where an instance takes requests of a scheme, and by which one; host is empty
-// if nowhere.
+// address returns the address at which an instance takes requests of a scheme, and the scheme to
+// use; host is empty if there is none.
 func address(in *discovery.Instance, want string) (scheme, host string) {
 	best := 0
 	for _, a := range in.Addresses {
 		hp, err := discovery.HostPort(a)
 		if err != nil {
-			continue // a format may be lenient
+			continue // a format may accept invalid addresses
 		}
 		s, _, isURL := strings.Cut(a, "://")
 		rank := 0
@@ -264,11 +263,11 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// discardMost is up to which length an answer is read, to keep its connection: it came with
+// discardMost is the longest answer that is read to keep its connection: such an answer came with
 // the header.
 const discardMost = 1 << 10
 
-// discard does away with an answer that is not passed on.
+// discard closes an answer that is not passed on.
 func discard(resp *http.Response) {
 	if resp == nil {
 		return
@@ -279,7 +278,7 @@ func discard(resp *http.Response) {
 	resp.Body.Close()
 }
 
-// release ends the call for its instance, and the attempt's context, with the end of the answer.
+// release ends the call for its instance, and the attempt's context, at the end of the answer.
 func release(resp *http.Response, done pick.Done, end func()) {
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols: // a body that can be written to must stay as it is
@@ -292,7 +291,7 @@ func release(resp *http.Response, done pick.Done, end func()) {
 	}
 }
 
-// body releases once, at its end or when it is closed.
+// body calls release once, at its end or when it is closed.
 type body struct {
 	io.ReadCloser
 	done     pick.Done

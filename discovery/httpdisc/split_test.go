@@ -16,7 +16,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// setSplit is what an operator does.
+// setSplit changes the split as an operator does.
 func setSplit(t testing.TB, c *clientv3.Client, service, words string) {
 	t.Helper()
 	err := discovery.ChangeControl(within(t), c, service, func(ctl *discovery.Control) (err error) {
@@ -39,8 +39,8 @@ func version(t testing.TB, r *discovery.Registrar, s *server, v string) *discove
 	return g
 }
 
-// An operator changes the split while requests run, and takes a version away in the middle: no
-// request fails, and those that begin afterwards go where he says.
+// An operator changes the split while requests run, and an instance of one version goes in the
+// middle: no request fails, and later requests follow the new split.
 func TestSplitWhileRequestsRun(t *testing.T) {
 	c := clienttest.Shared(t)
 	r, tr := setup(t, c, httpdisc.WithPolicy(pick.Random()))
@@ -136,7 +136,7 @@ func TestFilterHeader(t *testing.T) {
 		name, _, _, err := do(tr, req)
 		return name, err
 	}
-	if name, err := get("v2"); err != nil || name != "b" { // the first one waits for etcd's answer too
+	if name, err := get("v2"); err != nil || name != "b" { // the first request waits for etcd's answer too
 		t.Errorf("the first request: %q, %v", name, err)
 	}
 	clienttest.Await(

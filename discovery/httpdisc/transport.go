@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// DefaultAttempts is enough when one instance has gone and another is about to.
+	// DefaultAttempts is enough if one instance has gone and another is about to go.
 	DefaultAttempts = 3
-	// idlePerHost is how many idle connections are kept per instance; the two of
-	// http.Transport make a busy client connect all the time.
+	// idlePerHost is how many idle connections are kept per instance; with the two of
+	// http.Transport a busy client would open new ones all the time.
 	idlePerHost = 64
-	// patience is how long etcd's first answer is waited for: enough for the client to find
-	// a member that answers.
+	// patience is how long requests wait for etcd's first answer: long enough for the client to
+	// find a member that answers.
 	patience = 3 * time.Second
-	// unused is after which a service is no longer watched.
+	// unused is the time after which a service without requests is not watched any more.
 	unused = 10 * time.Minute
 )
 
@@ -35,23 +35,23 @@ type Transport struct {
 	policy    pick.Policy
 	picking   []pick.Option
 	attempts  int
-	// attemptTimeout bounds attempts that can be followed by another one; 0: no bound.
+	// attemptTimeout bounds attempts that another one can follow; 0: no limit.
 	attemptTimeout time.Duration
 	suffix         string
 	other          http.RoundTripper // for hosts without the suffix
 	base           func(service string) http.RoundTripper
-	hedging        time.Duration // 0: none
-	filterHeader   string        // empty: none
+	hedging        time.Duration // 0: no hedging
+	filterHeader   string        // empty: no header
 	retries        *attempt.Budget
 	hedges         *attempt.Budget
-	err            error // an argument or option makes no sense
+	err            error // an argument or option is invalid
 
 	mu       sync.Mutex
 	services map[string]*service
 	closed   bool
 }
 
-// service is one that was called.
+// service is a service that was called.
 type service struct {
 	picks *pick.Balancer
 	base  http.RoundTripper
@@ -61,7 +61,7 @@ type service struct {
 // Option changes a Transport.
 type Option func(*Transport)
 
-// WithPolicy sets how instances are chosen; pick.P2C if not set.
+// WithPolicy sets the policy that chooses instances; the default is pick.P2C.
 func WithPolicy(p pick.Policy) Option {
 	return func(t *Transport) {
 		if t.policy = p; p == nil {
@@ -82,38 +82,37 @@ func WithPicking(opts ...pick.Option) Option {
 	}
 }
 
-// WithAttempts sets how often a request is sent at most, the first time included; 1 for no
-// retries.
+// WithAttempts sets the most attempts for a request, including the first; 1 means no retries.
 func WithAttempts(n int) Option { return func(t *Transport) { t.attempts = max(n, 1) } }
 
-// WithAttemptTimeout sets how long an attempt may take to the header of its answer, if the request
-// may be sent again afterwards (see Retries in the package documentation), this is not the last
-// attempt, and there is another instance: one that stands still then costs a request that much, and
-// is ejected. Choose it above what the slowest request takes. 0, the default, is no limit but the
-// request's own.
+// WithAttemptTimeout limits the time of an attempt until the header of its answer. It applies if
+// the request may be sent again (see Retries in the package documentation), this is not the last
+// attempt, and there is another instance. A frozen instance then delays a request by that much, and
+// is ejected. The limit should be longer than the slowest request takes. 0, the default, means no
+// limit but the request's own.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(t *Transport) { t.attemptTimeout = max(d, 0) }
 }
 
 // WithHedging sends a request that may be sent again (see Retries in the package documentation) to
-// another instance besides when there is no header of an answer after d; what answers first counts,
-// and the other attempt is cancelled. So it is executed twice now and then. Choose a d that one
-// request in twenty, or fewer, takes longer than: more than that, after a burst of 100, is hedged a
-// second later, from what is there for retries. 0, the default, is no hedging.
+// another instance as well if there is no header of an answer after d. The first answer counts, and
+// the other attempt is cancelled, so the request is sometimes executed twice. Choose a d that at
+// most one request in twenty exceeds: further ones, after a burst of 100, are hedged a second
+// later, from the budget for retries. 0, the default, means no hedging.
 func WithHedging(d time.Duration) Option { return func(t *Transport) { t.hedging = max(d, 0) } }
 
-// WithFilterHeader names a header by which a request may ask for instances of its choice: its value
-// is a discovery.Filter, "v2" or "tag=canary" say. Such a request goes to no other instance,
-// whatever the service's split, and fails with pick.ErrNoInstances if there is none; a value that
-// is no filter is an error that wraps discovery.ErrInvalid. The header is sent on. Set it only if
-// whoever sets the headers of the requests may choose. The filter for all requests is
-// pick.WithFilter, with [WithPicking].
+// WithFilterHeader names a header with which a request chooses its instances: the value is a
+// discovery.Filter, for example "v2" or "tag=canary". Such a request goes to no other instance,
+// whatever the service's split, and fails with pick.ErrNoInstances if there is none; an invalid
+// filter is an error that wraps discovery.ErrInvalid. The header is sent on. Set this only if the
+// author of the requests' headers may choose. The filter for all requests is pick.WithFilter, with
+// [WithPicking].
 func WithFilterHeader(name string) Option {
 	return func(t *Transport) { t.filterHeader = name }
 }
 
-// WithSuffix takes only hosts that end in suffix, ".service" say, for services, without the
-// suffix. All others are left to other, http.DefaultTransport if nil.
+// WithSuffix treats only hosts that end in suffix, for example ".service", as services, without the
+// suffix. Requests for all others go to other, http.DefaultTransport if nil.
 func WithSuffix(suffix string, other http.RoundTripper) Option {
 	return func(t *Transport) {
 		if t.suffix, t.other = suffix, other; other == nil {
@@ -122,10 +121,9 @@ func WithSuffix(suffix string, other http.RoundTripper) Option {
 	}
 }
 
-// WithTransport sets what carries requests: base is called once for each service, and may
-// return the same for all. The URLs that it gets have the address of an instance as their
-// host; see the package documentation for what it is to look after. It should not repeat
-// requests itself.
+// WithTransport sets the transport of requests: base is called once for each service, and may
+// return the same for all. It gets URLs with the address of an instance as their host; the package
+// documentation says what else it is responsible for. It should not repeat requests itself.
 func WithTransport(base func(service string) http.RoundTripper) Option {
 	return func(t *Transport) {
 		if t.base = base; base == nil {
@@ -134,8 +132,8 @@ func WithTransport(base func(service string) http.RoundTripper) Option {
 	}
 }
 
-// New makes a Transport; it does nothing until it is used. The directory stays the
-// caller's. A directory, option or policy that is nil is the error of RoundTrip, which wraps
+// New makes a Transport; it does nothing until its first request. The caller still owns the
+// directory. If a directory, option or policy is nil, RoundTrip fails with an error that wraps
 // discovery.ErrInvalid.
 func New(directory *discovery.Directory, opts ...Option) *Transport {
 	t := &Transport{
@@ -156,21 +154,21 @@ func New(directory *discovery.Directory, opts ...Option) *Transport {
 	return t
 }
 
-// refuse notes what makes no sense; the first such thing is the error.
+// refuse records an invalid argument; the first one is the error.
 func (t *Transport) refuse(what string) {
 	if t.err == nil {
 		t.err = fmt.Errorf("httpdisc: %w: %s", discovery.ErrInvalid, what)
 	}
 }
 
-// standard is what carries requests to a service.
+// standard returns the default transport for a service.
 func standard(service string) http.RoundTripper {
 	base := &http.Transport{ForceAttemptHTTP2: true}
-	if d, ok := http.DefaultTransport.(*http.Transport); ok { // a program may have put anything there
+	if d, ok := http.DefaultTransport.(*http.Transport); ok { // a program may have replaced it
 		base = d.Clone()
 	}
 	base.Proxy, base.MaxIdleConnsPerHost = nil, idlePerHost
-	base.MaxIdleConns = 0 // bounded per instance
+	base.MaxIdleConns = 0 // they are bounded per instance
 	if base.TLSClientConfig == nil {
 		base.TLSClientConfig = new(tls.Config)
 	}
@@ -178,7 +176,7 @@ func standard(service string) http.RoundTripper {
 	return base
 }
 
-// nameOf is the service that a request is for; ok is false if it is for another host.
+// nameOf returns the service of a request; ok is false if the host is not a service.
 func (t *Transport) nameOf(req *http.Request) (name string, ok bool, err error) {
 	if req.URL == nil {
 		return "", true, errors.New("httpdisc: a request without a URL")
@@ -242,7 +240,7 @@ func (s *service) closeIdle() {
 	}
 }
 
-// Statuses are what is known of the instances of a service, nil if it was not called.
+// Statuses returns what is known of the instances of a service, nil if it was not called.
 func (t *Transport) Statuses(service string) []pick.Status {
 	t.mu.Lock()
 	s := t.services[service]
@@ -253,8 +251,8 @@ func (t *Transport) Statuses(service string) []pick.Status {
 	return s.picks.Statuses()
 }
 
-// Split says how calls of a service are split now, see pick.Balancer; nil if they are not, or it
-// was not called.
+// Split returns the present split of a service's calls, see pick.Balancer; nil if there is none, or
+// the service was not called.
 func (t *Transport) Split(service string) []pick.SubsetStatus {
 	t.mu.Lock()
 	s := t.services[service]
@@ -287,7 +285,7 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// pick chooses an instance that a filter takes, none of those that were tried.
+// pick chooses an instance that matches a filter and has not been tried.
 func (s *service) pick(
 	ctx context.Context,
 	f discovery.Filter,

@@ -59,7 +59,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// An instance is occupied until its answer is read.
+// An instance is occupied until its answer has been read.
 func TestOutstanding(t *testing.T) {
 	r, tr := setup(t, clienttest.Shared(t))
 	register(t, r, serve(t, "a"))
@@ -134,7 +134,7 @@ type closing struct {
 
 func (c *closing) Close() error { c.closed = true; return nil }
 
-// The certificate has to be for the name in the URL.
+// The certificate must be valid for the name in the URL.
 func TestTLS(t *testing.T) {
 	names := make(chan string, 10)
 	s := &server{
@@ -162,7 +162,7 @@ func TestTLS(t *testing.T) {
 	if _, err := r.Register(within(t), in); err != nil {
 		t.Fatal(err)
 	}
-	for _, scheme := range []string{"https", "http"} { // the latter takes what has the scheme: nobody is there
+	for _, scheme := range []string{"https", "http"} { // http has an address of its own, without a server
 		_, text, _, err := do(tr, request(t, within(t), "GET", scheme+"://example.com/", nil))
 		if scheme == "https" && (err != nil || text != "example.com true") || scheme == "http" && err == nil {
 			t.Errorf("%s: %v, %v", scheme, text, err)
@@ -196,7 +196,7 @@ func TestSuffix(t *testing.T) {
 	tr.CloseIdleConnections()
 }
 
-// Requests go on while etcd is away, and begin when it comes.
+// Requests go on while etcd is away, and start when it comes.
 func TestEtcdAway(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	proxy := cluster.Members()[0].Proxy()

@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// dripping is a body that its caller takes its time to make.
+// dripping is a body that its caller produces slowly.
 type dripping struct{ left int }
 
 func (d *dripping) Read(p []byte) (int, error) {
@@ -22,16 +22,16 @@ func (d *dripping) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	d.left--
-	time.Sleep(50 * time.Millisecond) // that is what it takes
+	time.Sleep(50 * time.Millisecond) // the caller is slow
 	return copy(p, "hello"), nil
 }
 
-// endless is a body that is there at once.
+// endless is a body without an end, available at once.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// suspects are the instances that are out or on trial.
+// suspects returns the instances that are ejected or on trial.
 func suspects(tr *httpdisc.Transport) (list []string) {
 	for _, s := range tr.Statuses("orders") {
 		if s.Ejected || s.Trial {
@@ -41,8 +41,8 @@ func suspects(tr *httpdisc.Transport) (list []string) {
 	return list
 }
 
-// An instance that has not got the whole request yet need not answer: its caller's slow body blames
-// nobody. Once it has it, or takes nothing of it, its own time runs.
+// An instance need not answer before it has the whole request: the caller's slow body blames no
+// instance. Once it has the body, or while it reads nothing, its own time runs.
 func TestSlowUpload(t *testing.T) {
 	const short = 1500 * time.Millisecond
 	upload := func(body io.Reader) func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {
@@ -57,9 +57,9 @@ func TestSlowUpload(t *testing.T) {
 		send    func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error
 		works   bool // the request is answered
 		blames  bool
-		refuses bool // the instances read no body
-		stands  bool // the instances read it and do not answer
-		first   bool // what they take is not known
+		refuses bool // the instances do not read the body
+		stands  bool // the instances read the body and do not answer
+		first   bool // their usual latency is not known
 	}{
 		"its deadline": {limit: short, send: upload(&dripping{60})},
 		"nothing comes": {limit: short, send: func(t *testing.T, ctx context.Context, tr *httpdisc.Transport) error {

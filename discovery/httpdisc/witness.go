@@ -12,20 +12,20 @@ import (
 	"github.com/fairlead-go/fairlead/discovery/pick"
 )
 
-// paused is how late the end of a deadline may be noticed. Later, this process stood still rather
-// than the instance.
+// paused is how late the end of a deadline may be noticed. If it is noticed later, this process was
+// paused rather than the instance.
 const paused = 250 * time.Millisecond
 
-// witness sees whether an attempt came as far as the instance, and what the caller's own part in it
-// was: a header that is none, or a body that cannot be read or is not read to its end yet, says
-// nothing of an instance.
+// witness observes whether an attempt reached the instance, and what the caller's part in it was:
+// an invalid header, or a body that cannot be read or has not been read to its end, proves nothing
+// about an instance.
 type witness struct {
-	reached atomic.Bool // a connection to the instance was there, or was tried
+	reached atomic.Bool // a connection to the instance existed, or was tried
 	broken  atomic.Bool // the body's Read failed
 	sent    progress
 }
 
-// watch returns the request to send, which out's own must not be.
+// watch returns the request to send, a copy of out.
 func (w *witness) watch(out *http.Request) *http.Request {
 	ctx := httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{
 		ConnectStart: func(string, string) { w.reached.Store(true) },
@@ -36,7 +36,7 @@ func (w *witness) watch(out *http.Request) *http.Request {
 		return out
 	}
 	out.Body = w.body(ctx, out.Body)
-	if again := out.GetBody; again != nil { // the transport sends it anew when its connection has gone
+	if again := out.GetBody; again != nil { // the transport sends the body again if its connection was lost
 		out.GetBody = func() (io.ReadCloser, error) {
 			body, err := again()
 			if err == nil {
@@ -49,7 +49,7 @@ func (w *witness) watch(out *http.Request) *http.Request {
 	return out
 }
 
-// outcome is what an attempt says about the instance; callers: it failed by the caller's doing.
+// outcome returns what an attempt shows about the instance; callers: the caller caused the failure.
 func (w *witness) outcome(req *http.Request, resp *http.Response, err error) (o pick.Outcome, callers bool) {
 	switch {
 	case err == nil && unable(resp.StatusCode):
@@ -59,7 +59,8 @@ func (w *witness) outcome(req *http.Request, resp *http.Response, err error) (o 
 	case w.broken.Load() || !w.reached.Load():
 		return pick.Ignored, true
 	case cancelled(req):
-		// The timeout of an http.Client shows as a cancelled request, before the context has ended.
+		// The timeout of an http.Client appears as a cancelled request, before the context has
+		// ended.
 		end, ok := req.Context().Deadline()
 		_, held := w.sent.instances()
 		if late := time.Since(end); ok && late >= 0 && late <= paused && !held {
@@ -70,7 +71,7 @@ func (w *witness) outcome(req *http.Request, resp *http.Response, err error) (o 
 	return pick.Failure, false
 }
 
-// cancelled reports that the caller has given a request up, or that its time is up.
+// cancelled reports whether the caller has cancelled a request, or its time is over.
 func cancelled(req *http.Request) bool {
 	select {
 	case <-req.Context().Done():
@@ -83,16 +84,16 @@ func cancelled(req *http.Request) bool {
 	}
 }
 
-// stalled is how long nothing was taken of a body until that is the instance's fault: a slow
-// network, with all that it keeps in its buffers, takes some within that.
+// stalled is how long an instance may read nothing of a body before that is its fault: a slow
+// network with full buffers transfers some within that time.
 const stalled = 3 * time.Second
 
-// progress is how far the body of a request is. That of one without a body is zero.
+// progress is the state of a request's body. It is zero for a request without a body.
 type progress struct {
 	mu      sync.Mutex
-	reading bool      // the caller is asked for more
-	ended   bool      // there is no more
-	at      time.Time // when a Read ended last; zero: none has
+	reading bool      // a Read of the caller's body is under way
+	ended   bool      // the body has been read to its end
+	at      time.Time // when the last Read ended; zero: none has
 }
 
 func (p *progress) read() {
@@ -113,8 +114,8 @@ func (p *progress) renew() {
 	p.mu.Unlock()
 }
 
-// instances reports when the instance's own time began, zero if with the attempt; held: it has not,
-// as the body is still on its way.
+// instances returns when the instance's own time began, zero if with the attempt; held: it has not
+// begun, since the body is still being sent.
 func (p *progress) instances() (since time.Time, held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,8 +125,8 @@ func (p *progress) instances() (since time.Time, held bool) {
 	return p.at, false
 }
 
-// body watches a body. It is closed when ctx ends: net/http waits for a Read that is under way, and
-// one of a pipe ends in no other way.
+// body watches a body. It closes the body when ctx ends: net/http waits for a Read under way, and
+// that of a pipe ends only when it is closed.
 func (w *witness) body(ctx context.Context, of io.ReadCloser) io.ReadCloser {
 	b := &watchedBody{ReadCloser: of, w: w, over: ctx.Err}
 	b.closing = sync.OnceValue(func() error {
@@ -139,8 +140,8 @@ func (w *witness) body(ctx context.Context, of io.ReadCloser) io.ReadCloser {
 type watchedBody struct {
 	io.ReadCloser
 	w       *witness
-	closed  atomic.Bool  // what is read then is no fault of the body's
-	over    func() error // why nobody needs it any more
+	closed  atomic.Bool  // a failed Read is not the body's fault then
+	over    func() error // the reason why the body is not needed any more
 	closing func() error
 	stop    func() bool
 }
