@@ -1,11 +1,10 @@
 // Package auth keeps the client's authentication token.
 //
-// There is at most one refresh under way for a whole client. Whoever finds a
-// token expired invalidates the one that was refused, which does nothing if a
-// newer one exists already; whoever needs a token then waits for the one
-// refresh that is under way. The refresh runs on its own, so a caller whose context ends stops
-// waiting without taking the refresh away from the others. One that nobody answers is given up
-// after a while and begun again for those who still wait.
+// There is at most one refresh under way for a whole client. A caller that finds its token expired
+// invalidates the refused token, which does nothing if a newer one exists already; a caller that
+// needs a token waits for the refresh under way. The refresh runs on its own, so a caller whose
+// context ends stops waiting without cancelling the refresh for the others. A refresh that no
+// server answers is given up after a while and started again for the callers that still wait.
 //
 // Keeper owns one goroutine, and only while a refresh is under way.
 package auth
@@ -28,32 +27,32 @@ import (
 // server with bcrypt, which takes about 100 ms, and needs a quorum.
 const refreshTimeout = 10 * time.Second
 
-// Token is one token; compared by identity.
+// Token is one token; tokens are compared by identity.
 type Token struct {
 	Value    string
-	metadata map[string]string // what calls carry; never changed
+	metadata map[string]string // the metadata of calls; never changed
 }
 
 func newToken(v string) *Token {
 	return &Token{Value: v, metadata: map[string]string{rpctypes.TokenFieldNameGRPC: v}}
 }
 
-// Metadata is what a call carries; callers must not change it.
+// Metadata returns the metadata of calls; callers must not change it.
 func (t *Token) Metadata() map[string]string { return t.metadata }
 
-// mend is the wait before a login is tried again where no endpoint can work as configured.
+// mend is the wait before a login is tried again if no endpoint can work as configured.
 var mend = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
 
 // Keeper holds the token of one client. Safe for concurrent use.
 type Keeper struct {
-	// FailFast: Ensure does not wait where no endpoint can work as configured. To be set before
+	// FailFast: Ensure does not wait if no endpoint can work as configured. Set it before the first
 	// use.
 	FailFast bool
 
-	fetch func(ctx context.Context) (string, error) // nil: the token was given and cannot be renewed
+	fetch func(ctx context.Context) (string, error) // nil: the user's token, which cannot be renewed
 	group *worker.Group
 	now   atomic.Pointer[Token]
-	off   atomic.Bool // the server said that authentication is not enabled
+	off   atomic.Bool // the server has reported that authentication is not enabled
 
 	mu      sync.Mutex
 	running *flight // guarded by mu; the refresh under way
@@ -69,22 +68,22 @@ func New(group *worker.Group, fetch func(ctx context.Context) (string, error)) *
 	return &Keeper{group: group, fetch: fetch}
 }
 
-// Static returns a keeper of a token that the user brought.
+// Static returns a keeper of the user's own token.
 func Static(value string) *Keeper {
 	k := &Keeper{}
 	k.now.Store(newToken(value))
 	return k
 }
 
-// Token is the current token; nil if there is none (yet).
+// Token returns the current token; nil if there is none (yet).
 func (k *Keeper) Token() *Token { return k.now.Load() }
 
-// Renews reports whether there can be another token when one has expired.
+// Renews reports whether an expired token can be replaced.
 func (k *Keeper) Renews() bool { return k.fetch != nil }
 
-// Invalidate drops t, which the server refused; nil means that the call went
-// without a token and the server required one. It reports whether there can be
-// another token: not if the user brought it.
+// Invalidate drops t, which the server refused; nil means that the call had no token and the server
+// required one. It reports whether there can be another token, which a user's own token does not
+// have.
 func (k *Keeper) Invalidate(t *Token) bool {
 	if k.fetch == nil {
 		return false
@@ -97,8 +96,8 @@ func (k *Keeper) Invalidate(t *Token) bool {
 	return true
 }
 
-// GiveUp returns what drops the present token, and reports whether that was still in use; nil if
-// there is none or there can be no other.
+// GiveUp returns a function that drops the present token and reports whether that was still in use;
+// nil if there is no token or it cannot be replaced.
 func (k *Keeper) GiveUp() func() bool {
 	t := k.now.Load()
 	if t == nil || !k.Renews() {
@@ -107,9 +106,9 @@ func (k *Keeper) GiveUp() func() bool {
 	return func() bool { return k.now.CompareAndSwap(t, nil) }
 }
 
-// Ensure returns when there is a token, or none is needed. If it has to be
-// fetched, the one fetch serves all who wait. While nobody answers it waits for ctx. Where no
-// endpoint can work as configured, it does so if ctx has a deadline: somebody may set that right.
+// Ensure returns when there is a token, or none is needed. All callers that wait share one fetch.
+// While no server answers it waits for ctx. If no endpoint can work as configured, it waits only if
+// ctx has a deadline: the configuration may be corrected meanwhile.
 func (k *Keeper) Ensure(ctx context.Context) error {
 	var wrong *etcderr.Error
 	for n := 0; ; n++ {
@@ -141,7 +140,7 @@ var errUnanswered error = &etcderr.Error{
 	Unexecuted: true,
 }
 
-// Try is Ensure with one fetch: it fails if nobody answers that in time.
+// Try is Ensure with one fetch: it fails if no server answers that in time.
 func (k *Keeper) Try(ctx context.Context) error {
 	if k.now.Load() != nil || k.off.Load() {
 		return nil

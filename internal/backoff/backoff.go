@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Policy says how waits grow. The zero value waits not at all.
+// Policy says how waits grow. The zero value does not wait.
 type Policy struct {
 	Base time.Duration // upper bound of the first wait
 	Max  time.Duration // upper bound of any wait; no bound if zero
 }
 
-// Ceiling is the longest wait before try number n, where n counts from 0.
+// Ceiling returns the longest wait before try number n, where n counts from 0.
 func (p Policy) Ceiling(n int) time.Duration {
 	d := p.Base
 	for range n {

@@ -1,5 +1,5 @@
-// Package clienttest is what the tests of the packages above the client share: clients of real
-// servers that end with the test, and waiting for conditions.
+// Package clienttest is shared by the tests of the packages above the client: clients of real
+// servers that end with the test, and functions that wait for conditions.
 package clienttest
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// Long is far above what anything in a test takes on a busy machine.
+// Long is far longer than any step of a test takes on a busy machine.
 const Long = 30 * time.Second
 
 // Dial makes a client that is closed with the test.
@@ -32,8 +32,8 @@ func Dial(t testing.TB, endpoints ...string) *clientv3.Client {
 	return c
 }
 
-// Shared is a client of the server that the tests of a package share. Tests use keys that
-// begin with their names; those are removed at their end.
+// Shared returns a client of the server that the tests of a package share. Tests use keys that
+// begin with their names; these keys are removed when the test ends.
 func Shared(t testing.TB) *clientv3.Client {
 	t.Helper()
 	c := Dial(t, etcdtest.Shared(t).Endpoints()...)
@@ -45,8 +45,8 @@ func Shared(t testing.TB) *clientv3.Client {
 	return c
 }
 
-// ForExample is a client of the shared server for examples, which have no testing.TB. It
-// must be closed.
+// ForExample returns a client of the shared server for examples, which have no testing.TB. It must
+// be closed.
 func ForExample() *clientv3.Client {
 	server, err := etcdtest.SharedMain()
 	if err != nil {
@@ -59,7 +59,7 @@ func ForExample() *clientv3.Client {
 	return c
 }
 
-// Within is a context for at most d; it ends with the test.
+// Within returns a context for at most d; it ends with the test.
 func Within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -67,7 +67,7 @@ func Within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// Await asks again and again until ok, for Long at most.
+// Await calls ok repeatedly until it is true, for Long at most.
 func Await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -79,7 +79,7 @@ func Await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// StorageKnown waits until the member that c asks knows its storage version, which is some seconds
+// StorageKnown waits until the member of c knows its storage version, which it does some seconds
 // after its start. Servers before 3.6 have none.
 func StorageKnown(t testing.TB, c *clientv3.Client) {
 	t.Helper()
@@ -89,7 +89,7 @@ func StorageKnown(t testing.TB, c *clientv3.Client) {
 	})
 }
 
-// Receive takes one value, within Long.
+// Receive receives one value, within Long.
 func Receive[T any](t testing.TB, what string, c <-chan T) (v T) {
 	t.Helper()
 	limit := time.NewTimer(Long)
@@ -106,7 +106,7 @@ func Receive[T any](t testing.TB, what string, c <-chan T) (v T) {
 	return v
 }
 
-// OK fails the test if what was done has failed.
+// OK fails the test if err is not nil.
 func OK(t testing.TB, what string, err error) {
 	t.Helper()
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 )
 
 // Overtake wipes the only member of a cluster that is Proxied, and puts keys into it, and others,
-// until its revision is far above what it was. Clients of the proxy see nothing of it but
-// the end.
+// until its revision is far above the old one. Clients of the proxy see only the final state.
 func Overtake(t testing.TB, cluster *etcdtest.Cluster, keys map[string]string) {
 	t.Helper()
 	Restore(t, cluster, "", keys)
@@ -37,8 +36,8 @@ func Backup(t testing.TB, cluster *etcdtest.Cluster) (dir string) {
 	return dir
 }
 
-// PutBack kills the only member of a cluster and starts it again with the data of a backup; "" is
-// none.
+// PutBack kills the only member of a cluster and starts it again with the data of a backup; ""
+// means no data.
 func PutBack(t testing.TB, cluster *etcdtest.Cluster, backup string) {
 	t.Helper()
 	m := cluster.Members()[0]
@@ -59,7 +58,7 @@ func PutBack(t testing.TB, cluster *etcdtest.Cluster, backup string) {
 	}
 }
 
-// Restore is Overtake with what was backed up instead of nothing; backup "" is nothing.
+// Restore is Overtake with a backup instead of an empty member; backup "" means no data.
 func Restore(t testing.TB, cluster *etcdtest.Cluster, backup string, keys map[string]string) {
 	t.Helper()
 	m := cluster.Members()[0]

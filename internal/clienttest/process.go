@@ -15,8 +15,8 @@ type Process struct {
 	cmd  *exec.Cmd
 }
 
-// StartProcess starts it with the variable env set, by which its TestMain knows what it is. It
-// must serve until its standard input ends, which it does with the test.
+// StartProcess starts a Process with the variable env set, which its TestMain checks. The process
+// must serve until its standard input ends, which is when the test ends.
 func StartProcess(t testing.TB, env string) *Process {
 	t.Helper()
 	p := &Process{cmd: exec.Command(os.Args[0])}
@@ -47,8 +47,8 @@ func StartProcess(t testing.TB, env string) *Process {
 	return p
 }
 
-// Signal sends a signal. After SIGSTOP it returns when all threads have stopped: one that still
-// runs answers one more call.
+// Signal sends a signal. After SIGSTOP it returns when all threads have stopped: a thread that
+// still runs answers one more call.
 func (p *Process) Signal(t testing.TB, s syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {

@@ -1,8 +1,8 @@
-// Package doctor looks at a cluster and says in plain words what is wrong and what to do.
+// Package doctor examines a cluster and says in plain words what is wrong and what to do.
 //
-// It works in two halves. Gather asks the cluster, and notes what it could not learn: nothing
-// that it asks changes anything. Judge is a list of rules over those facts; it is a pure function,
-// so every rule is tested with facts made up for it.
+// It works in two halves. Gather reads facts from the cluster, changes nothing, and notes what it
+// could not find out. Judge applies a list of rules to those facts; it is a pure function, so every
+// rule is tested with facts made up for it.
 package doctor
 
 import (
@@ -16,60 +16,60 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// Facts are what was learned of a cluster.
+// Facts are what is known of a cluster.
 type Facts struct {
 	Now       time.Time
-	Period    time.Duration // that Fsync, Commit and NewLeaders are about; 0: since each member's start
-	Members   []*Member     // by name; nil if nobody could say
-	ListErr   error         // why there is no list
+	Period    time.Duration // the period of Fsync, Commit and NewLeaders; 0: since each member's start
+	Members   []*Member     // by name; nil if no member listed them
+	ListErr   error         // the reason why there is no list
 	Read      Probe         // a linearizable read of one key
 	Alarms    []*pb.AlarmMember
-	AlarmErr  error   // why they are not known
+	AlarmErr  error   // the reason why they are not known
 	Leases    []Lease // a sample
 	LeaseErr  error
 	AllLeases int   // how many there are
 	Revision  int64 // 0 if unknown
 	Compacted bool  // the first revision cannot be read any more
-	KeysErr   error // why that is not known
+	KeysErr   error // the reason why that is not known
 	AuthOn    *bool // nil if unknown
 	Remote    bool  // some endpoint is not on this machine
 	Secure    bool  // the connection is encrypted
-	// OwnCertificate is what the client shows; nil if nothing.
+	// OwnCertificate is the client's certificate; nil if it has none.
 	OwnCertificate *x509.Certificate
 }
 
 // Member is one member and its addresses.
 type Member struct {
 	ID      uint64
-	Name    string // "" for one that was never started
+	Name    string // "" for a member that was never started
 	Learner bool
-	// Unlisted is an endpoint of the user's that does not answer: it may be one of the
-	// members listed, and does not count for the quorum.
+	// Unlisted is an endpoint of the user's that does not answer: it may be one of the listed
+	// members, and does not count for the quorum.
 	Unlisted bool
-	PeerURLs []string  // where the other members reach it
-	URLs     []Address // that it advertises, and endpoints of the user's that lead to it
+	PeerURLs []string  // where the other members connect to it
+	URLs     []Address // those that it advertises, and endpoints of the user's that lead to it
 }
 
 // Address is one way to a member.
 type Address struct {
 	URL        string
-	Advertised bool // by the member; else only the user names it
+	Advertised bool // by the member; otherwise only the user names it
 	Probe           // a Status request
 	Status     *pb.StatusResponse
 	Clock      time.Duration // how far the member's clock is ahead of ours; only if HasClock
 	HasClock   bool
-	// Certificate is what the member shows clients; nil without TLS or if unknown.
+	// Certificate is the member's certificate for clients; nil without TLS or if unknown.
 	Certificate *x509.Certificate
 	Fsync       Quantile // of the write-ahead log, in the period
 	Commit      Quantile // of the database, in the period
 	NewLeaders  float64  // changes of the leader that the member saw in the period; 0 without one
-	// LeadersSeen are those since its start; below 0 if unknown.
+	// LeadersSeen is their number since its start; below 0 if unknown.
 	LeadersSeen float64
-	PagesErr    error     // why the metrics are not known
+	PagesErr    error     // the reason why the metrics are not known
 	counted     *counters // nil if unknown
 }
 
-// Probe is a request that was made.
+// Probe is the result of a request.
 type Probe struct {
 	Took time.Duration // the median of the tries
 	Err  error
@@ -84,12 +84,12 @@ type Quantile struct {
 // Lease is a lease of the sample.
 type Lease struct {
 	ID   int64
-	TTL  time.Duration // that was granted
+	TTL  time.Duration // the granted one
 	Left time.Duration
 	Keys int
 }
 
-// status is what the member said of itself, by the first address that answered.
+// status returns the member's own status, from the first address that answered.
 func (m *Member) status() (*Address, *pb.StatusResponse) {
 	for i := range m.URLs {
 		if a := &m.URLs[i]; a.Err == nil && a.Status != nil {
@@ -99,7 +99,7 @@ func (m *Member) status() (*Address, *pb.StatusResponse) {
 	return nil, nil
 }
 
-// ID is the member that Finding.Members calls so; 0 if that is none.
+// ID returns the member with this title in Finding.Members; 0 if there is none.
 func (f *Facts) ID(title string) uint64 {
 	for _, m := range f.Members {
 		if m.title() == title {
@@ -109,7 +109,7 @@ func (f *Facts) ID(title string) uint64 {
 	return 0
 }
 
-// Leader is the member that leads, in the eyes of one that answers; 0 if there is none.
+// Leader returns the leader, in the view of the first member that answers; 0 if there is none.
 func (f *Facts) Leader() uint64 {
 	for _, m := range f.Members {
 		if _, st := m.status(); st != nil && st.Leader != 0 {
@@ -119,7 +119,7 @@ func (f *Facts) Leader() uint64 {
 	return 0
 }
 
-// Started is when the member's process began, in seconds since 1970; 0 if unknown.
+// Started returns when the member's process started, in seconds since 1970; 0 if unknown.
 func (a *Address) Started() float64 {
 	if a.counted == nil {
 		return 0
@@ -127,13 +127,13 @@ func (a *Address) Started() float64 {
 	return a.counted.started
 }
 
-// Answer is the address by which the member answered; nil if it did not.
+// Answer returns the address that answered; nil if none did.
 func (m *Member) Answer() *Address {
 	a, _ := m.status()
 	return a
 }
 
-// Title is the member as people call it.
+// Title returns the member's name for people.
 func (m *Member) Title() string { return m.title() }
 
 func (m *Member) title() string {
@@ -146,7 +146,7 @@ func (m *Member) title() string {
 	return "the member at " + m.URLs[0].URL
 }
 
-// subject begins a sentence about the member.
+// subject returns the beginning of a sentence about the member.
 func (m *Member) subject() string {
 	if m.Name == "" && m.ID == 0 {
 		return m.title()
@@ -154,7 +154,7 @@ func (m *Member) subject() string {
 	return "member " + m.title()
 }
 
-// silence reports that nobody said anything of the cluster.
+// silence reports whether no member answered anything about the cluster.
 func (f *Facts) silence() bool {
 	return f.ListErr != nil && !slices.ContainsFunc(f.Members, func(m *Member) bool {
 		_, st := m.status()
@@ -162,13 +162,14 @@ func (f *Facts) silence() bool {
 	})
 }
 
-// Unreachable reports that nobody answered anything.
+// Unreachable reports whether no member answered at all.
 func (f *Facts) Unreachable() bool { return f.silence() && !f.Refused() }
 
-// Refused reports that nobody said anything of the cluster because of who asked.
+// Refused reports whether no member answered anything about the cluster because the user lacks
+// permission.
 func (f *Facts) Refused() bool { return f.silence() && refused(f.ListErr) }
 
-// refused reports that the answer was no, because of who asked.
+// refused reports whether an error is a refusal because of the user.
 func refused(err error) bool {
 	for _, no := range []error{
 		rpctypes.ErrUserEmpty, rpctypes.ErrPermissionDenied, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthFailed,
@@ -185,7 +186,7 @@ type Severity int
 
 const (
 	Problem Severity = iota + 1 // something does not work, or will not soon
-	Warning                     // something will become a problem, or makes one worse
+	Warning                     // something will become a problem, or makes a problem worse
 	Note                        // worth knowing
 )
 
@@ -202,26 +203,25 @@ func (s Severity) String() string {
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
-	// Rule and Members tell findings from each other: they stay the same while What's figures
-	// change.
+	// Rule and Members distinguish findings: they stay the same while the figures in What change.
 	Rule     string
-	Members  []string // that it is about; nil for the whole cluster
+	Members  []string // the members in question; nil for the whole cluster
 	Severity Severity
-	// Stops: requests fail for it, everywhere.
+	// Stops: requests fail because of it, at every member.
 	Stops  bool
 	Title  string   // of a few words
-	What   string   // is wrong, with the figures that show it
-	Detail string   // words of programs about it; "" if there are none
-	Means  string   // what follows for those who use the cluster; "" if nothing does
-	Do     string   // about it; "" if nothing has to be done
-	Run    []string // the program's commands that do it or help to, in order; what is in capitals has to be filled in
+	What   string   // what is wrong, with the figures that show it
+	Detail string   // messages of programs about it; "" if there are none
+	Means  string   // the effect for users of the cluster; "" if there is none
+	Do     string   // what to do; "" if there is nothing to do
+	Run    []string // the program's commands that do it or help to, in order; words in capitals are to be replaced
 }
 
 // Judge applies all rules. The worst findings come first.
 func Judge(f *Facts) []Finding {
 	var all []Finding
 	if f.silence() {
-		all = nobody(f) // the other rules would say the same in many words
+		all = nobody(f) // the other rules would repeat that in many words
 	} else {
 		for _, rule := range rules {
 			all = append(all, rule(f)...)

@@ -21,13 +21,13 @@ import (
 // Options are for Gather.
 type Options struct {
 	Timeout time.Duration // of each request
-	Pages   bool          // look at the members' pages of metrics
+	Pages   bool          // read the members' pages of metrics
 	TLS     *tls.Config   // for them; nil if there is none
-	Leases  bool          // look at leases, which costs a request for each of the sample
-	// Period is how long Gather waits between two looks at what the members count, so that it can
-	// say how things are now; 0 looks once, at all since the members' start.
+	Leases  bool          // read leases, which costs a request for each in the sample
+	// Period is how long Gather waits between two reads of the members' counters, to judge the
+	// present; 0 means one read, to judge all since the members' start.
 	Period time.Duration
-	// Before are the facts of an earlier call, which then was the first look.
+	// Before are the facts of an earlier call, which count as the first read.
 	Before *Facts
 }
 
@@ -36,8 +36,8 @@ const (
 	leaseSample = 500
 )
 
-// Gather asks the cluster. It fails only if ctx ends; what could not be learned is in the
-// facts.
+// Gather reads the facts from the cluster. It fails only if ctx ends; the facts say what could not
+// be found out.
 func Gather(ctx context.Context, c *clientv3.Client, o Options) (*Facts, error) {
 	g := gathering{c: c, o: o}
 	g.lookBefore(ctx)
@@ -69,7 +69,7 @@ type gathering struct {
 	before map[string]*counters // by address
 }
 
-// lookBefore gets what the members had counted at the beginning of the period.
+// lookBefore reads the members' counters at the beginning of the period.
 func (g *gathering) lookBefore(ctx context.Context) {
 	var at time.Time
 	switch {
@@ -95,13 +95,13 @@ func (g *gathering) within(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, g.o.Timeout)
 }
 
-// members lists members and their addresses. What the user named and no member advertises
-// gets a member of its own until it has said which one it is.
+// members lists members and their addresses. An endpoint of the user's that no member advertises
+// gets a member of its own until its status identifies it.
 func (g *gathering) members(ctx context.Context) {
 	g.f = cmp.Or(g.f, &Facts{})
 	cctx, cancel := g.within(ctx)
 	defer cancel()
-	resp, err := g.c.MemberList(cctx, clientv3.WithSerializable()) // also without a quorum
+	resp, err := g.c.MemberList(cctx, clientv3.WithSerializable()) // works without a quorum too
 	g.f.ListErr = err
 	known := make(map[string]bool)
 	if err == nil {
@@ -122,7 +122,7 @@ func (g *gathering) members(ctx context.Context) {
 	}
 }
 
-// ownCertificate is what a configuration shows servers, nil if nothing.
+// ownCertificate returns the certificate that a configuration presents to servers, nil if none.
 func ownCertificate(cfg *tls.Config) *x509.Certificate {
 	if cfg == nil || cfg.GetClientCertificate == nil {
 		return nil
@@ -134,7 +134,7 @@ func ownCertificate(cfg *tls.Config) *x509.Certificate {
 	return c.Leaf
 }
 
-// bare is an address without its scheme.
+// bare returns an address without its scheme.
 func bare(u string) string {
 	_, rest, ok := strings.Cut(u, "://")
 	if !ok {
@@ -143,7 +143,7 @@ func bare(u string) string {
 	return strings.TrimSuffix(rest, "/")
 }
 
-// identify gives the addresses that only the user names to the members behind them.
+// identify assigns the addresses that only the user names to their members.
 func (g *gathering) identify() {
 	byID := make(map[uint64]*Member)
 	for _, m := range g.f.Members {
@@ -197,7 +197,7 @@ func (g *gathering) reads(ctx context.Context) {
 	resp, err := g.c.Get(cctx, "\x00", clientv3.WithLimit(1), clientv3.WithKeysOnly())
 	f.Read = Probe{Took: time.Since(began), Err: err}
 	if errors.Is(err, rpctypes.ErrPermissionDenied) {
-		f.Read.Err, f.KeysErr = nil, err // it was answered
+		f.Read.Err, f.KeysErr = nil, err // the refusal is an answer
 	}
 	if f.Read.Err != nil {
 		return
@@ -237,7 +237,7 @@ func (g *gathering) leases(ctx context.Context) {
 			return
 		}
 		if l.TTL < 0 {
-			continue // it has ended
+			continue // the lease has ended
 		}
 		f.Leases = append(f.Leases, Lease{
 			ID: int64(

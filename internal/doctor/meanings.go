@@ -1,7 +1,7 @@
 package doctor
 
-// meanings are a name for each rule's findings and what follows from them, in words for people who
-// do not know etcd's.
+// meanings are a title for each rule's findings and their effect, in words for people who do not
+// know etcd's terms.
 var meanings = map[string]struct{ title, means string }{
 	"unreachable":      {"Not reachable", "nothing can be read or written from here"},
 	"refused":          {"Not allowed", "nothing can be said of the cluster"},

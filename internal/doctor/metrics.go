@@ -13,17 +13,17 @@ import (
 	"github.com/fairlead-go/fairlead/internal/scrape"
 )
 
-// counters are what a member's page of metrics has counted since the member's start.
+// counters are the counts on a member's page of metrics since the member's start.
 type counters struct {
 	fsync, commit []bucket
 	leaders       float64 // changes of the leader; below 0 if unknown
 	started       float64 // seconds since 1970; 0 if unknown
 	received      [Kinds]float64
-	// ids are those of the members in that process, which count together.
+	// ids are those of the members in that process, which share its counters.
 	ids []string
 }
 
-// line takes what the rules look at from a line of a page.
+// line reads the values for the rules from a line of a page.
 func (c *counters) line(l string) {
 	if n, ok := scrape.Value(l, "etcd_server_leader_changes_seen_total"); ok {
 		c.leaders = n
@@ -40,7 +40,7 @@ func (c *counters) line(l string) {
 	}
 }
 
-// bucket of a histogram: count of what took at most le seconds.
+// bucket of a histogram: how many operations took at most le seconds.
 type bucket struct{ le, count float64 }
 
 func addBucket(list []bucket, v string) []bucket {
@@ -60,8 +60,8 @@ func addBucket(list []bucket, v string) []bucket {
 	return append(list, b)
 }
 
-// since is what a histogram has counted after an earlier look at it: all of it if the member has
-// begun anew.
+// since returns what a histogram has counted after an earlier read: all of it if the member has
+// restarted.
 func since(before, now []bucket) []bucket {
 	if len(before) != len(now) || len(now) == 0 || before[len(before)-1].count > now[len(now)-1].count {
 		return now
@@ -73,12 +73,12 @@ func since(before, now []bucket) []bucket {
 	return list
 }
 
-// enough is what a member that writes without a pause commits in some 5 s, as it does so every 100
-// ms.
+// enough is the number of commits of a member that writes without a pause in about 5 s: it commits
+// every 100 ms.
 const enough = 40
 
-// quantile is the upper bound of the bucket that the 99th percentile falls in. A single slow one is
-// chance, and never counts.
+// quantile returns the upper bound of the bucket with the 99th percentile. A single slow operation
+// is chance, and never counts.
 func quantile(list []bucket) Quantile {
 	if len(list) == 0 || list[len(list)-1].count < enough {
 		return Quantile{}
@@ -96,8 +96,8 @@ func quantile(list []bucket) Quantile {
 	return Quantile{}
 }
 
-// compare says what happened between two looks at a member's page; before is nil if there was no
-// earlier one.
+// compare computes what happened between two reads of a member's page; before is nil if there was
+// no earlier one.
 func (a *Address) compare(before, now *counters) {
 	a.counted = now
 	a.LeadersSeen = now.leaders
@@ -109,11 +109,11 @@ func (a *Address) compare(before, now *counters) {
 	}
 	a.Fsync, a.Commit = quantile(since(before.fsync, now.fsync)), quantile(since(before.commit, now.commit))
 	if before.leaders >= 0 && now.leaders > before.leaders {
-		a.NewLeaders = (now.leaders - before.leaders) / float64(max(len(now.ids), 1)) // each saw all of them
+		a.NewLeaders = (now.leaders - before.leaders) / float64(max(len(now.ids), 1)) // each member saw all of them
 	}
 }
 
-// counted are the counters of each address.
+// counted returns the counters of each address.
 func (f *Facts) counted() map[string]*counters {
 	all := make(map[string]*counters)
 	for _, m := range f.Members {
@@ -126,7 +126,7 @@ func (f *Facts) counted() map[string]*counters {
 	return all
 }
 
-// inProcess are the members that count together.
+// inProcess returns the names of the members that share counters.
 func (f *Facts) inProcess(c *counters) (names []string) {
 	if c == nil {
 		return nil
@@ -151,8 +151,8 @@ func (g *gathering) count(ctx context.Context) map[string]*counters {
 	return g.f.counted()
 }
 
-// pages reads a member's clock and metrics from its HTTP pages, which it has at the address for
-// clients unless it is configured otherwise. Without them there is less to say.
+// pages reads a member's clock and metrics from its HTTP pages, which it serves at its client
+// address unless it is configured otherwise. Without them some rules cannot judge.
 func (g *gathering) pages(ctx context.Context, a *Address) {
 	pages := scrape.New(g.o.TLS)
 	defer pages.Close()
@@ -167,7 +167,7 @@ func (g *gathering) pages(ctx context.Context, a *Address) {
 	a.Certificate = answer.Certificate
 	if at, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 		half := time.Since(began) / 2
-		// The header has whole seconds: half of one more is what it means on average.
+		// The header has whole seconds: on average half a second is missing.
 		a.Clock, a.HasClock = at.Add(time.Second/2).Sub(began.Add(half)), true
 	}
 	if a.PagesErr = err; err == nil {

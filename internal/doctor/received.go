@@ -10,18 +10,18 @@ import (
 // Kind is a kind of requests.
 type Kind int
 
-// Kinds of requests. On a stream each message is one: a watch that begins, a renewal.
+// Kinds of requests. On a stream each message counts as one: a watch that begins, a renewal.
 const (
 	Reads Kind = iota
 	Changes
 	Transactions
 	Watches
 	Leases
-	Others // locks, elections, users, operations; health checks count nowhere
+	Others // locks, elections, users, operations; health checks are not counted
 	Kinds  // how many there are
 )
 
-// String is the kind's name in words.
+// String returns the kind's name in words.
 func (k Kind) String() string {
 	if k < 0 || k >= Kinds {
 		return "unknown"
@@ -35,13 +35,13 @@ var kindOf = map[string]Kind{
 	"etcdserverpb.Watch/Watch": Watches,
 }
 
-// Received is what a process has received since its start.
+// Received is the number of requests that a process has received since its start.
 type Received struct {
-	Process string // what tells it apart from others
+	Process string // tells it from other processes
 	Counts  [Kinds]float64
 }
 
-// count takes a line of a page if that counts requests.
+// count counts a line of a page if it is a count of requests.
 func (c *counters) count(line string) {
 	n, ok := scrape.Value(line, "grpc_server_msg_received_total")
 	if !ok || n == 0 {
@@ -55,14 +55,14 @@ func (c *counters) count(line string) {
 		kind = Leases
 	case service == "grpc.health.v1.Health" ||
 		service == "etcdserverpb.Maintenance" && (method == "Status" || method == "Alarm"):
-		return // that is how one sees how a cluster is
+		return // these requests observe the cluster
 	default:
 		kind = Others
 	}
 	c.received[kind] += n
 }
 
-// label is the value of a label in a line. Names of services need no escapes.
+// label returns the value of a label in a line. Names of services need no escapes.
 func label(line, name string) string {
 	_, rest, ok := strings.Cut(line, name+`="`)
 	if !ok {
@@ -72,8 +72,8 @@ func label(line, name string) string {
 	return value
 }
 
-// Received is what each process of the cluster has received since its start, as far as that is
-// known. Members that share a process count once.
+// Received returns the requests that each process of the cluster has received since its start, as
+// far as that is known. Members that share a process count once.
 func (f *Facts) Received() (list []Received) {
 	for _, m := range f.Members {
 		a := m.Answer()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// rules are in the order in which a person would look. Each cause has one finding: a rule says
-// nothing where another one has what is behind it.
+// rules are in the order in which a person would examine a cluster. Each cause has one finding: a
+// rule finds nothing if another rule has found the cause.
 var rules = []func(*Facts) []Finding{
 	availability, addresses, leaders, alarms, quota, fragments, versions, slow, disks, lag, elections, certificates,
 	clocks, stampede, history, count, open, unseen,
@@ -28,26 +28,26 @@ func note(rule, do, what string, args ...any) Finding {
 	return Finding{Rule: rule, Severity: Note, What: fmt.Sprintf(what, args...), Do: do}
 }
 
-// of says which members a finding is about.
+// of sets the members of a finding.
 func (f Finding) of(members ...string) Finding {
 	f.Members = members
 	return f
 }
 
-// because adds words of programs that tell more.
+// because sets the messages of programs that explain a finding.
 func (f Finding) because(text string, args ...any) Finding {
 	f.Detail = fmt.Sprintf(text, args...)
 	return f
 }
 
-// run adds commands of the program that help.
+// run adds the program's commands that help.
 func (f Finding) run(commands ...string) Finding {
 	f.Run = append(f.Run, commands...)
 	return f
 }
 
-// word is what a member says of itself, as a word of a command line that somebody will copy into a
-// shell, or what stands for one that has more in it than a name or an address needs.
+// word returns a name or address from a member as a word of a command line that people copy into a
+// shell, or otherwise if it has characters that names and addresses do not need.
 func word(name, otherwise string) string {
 	harmless := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
@@ -57,7 +57,7 @@ func word(name, otherwise string) string {
 		return otherwise
 	}
 	if strings.ContainsAny(name, "[]") {
-		return "'" + name + "'" // shells take brackets for patterns
+		return "'" + name + "'" // shells treat brackets as patterns
 	}
 	return name
 }
@@ -69,7 +69,7 @@ func titles(members []*Member) (list []string) {
 	return list
 }
 
-// short is a period as people say it.
+// short returns a period in words for people.
 func short(d time.Duration) string {
 	if d < time.Second {
 		return d.Round(time.Millisecond).String()
@@ -77,7 +77,7 @@ func short(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// period says what the members' counts are about.
+// period says what period the members' counts are about.
 func (f *Facts) period() string {
 	if f.Period == 0 {
 		return "since it started"
@@ -85,7 +85,7 @@ func (f *Facts) period() string {
 	return "in the last " + short(f.Period)
 }
 
-// enumerate is a list as the subject of a sentence, with a verb that suits it.
+// enumerate returns a list as the subject of a sentence, with the right form of the verb.
 func enumerate(list []string, one, more string) string {
 	switch n := len(list); n {
 	case 0:
@@ -224,7 +224,7 @@ func slow(f *Facts) (list []Finding) {
 	return list
 }
 
-// The values that etcd's documentation calls good: see "Hardware recommendations" and "Metrics".
+// The values that etcd's documentation recommends: see "Hardware recommendations" and "Metrics".
 const (
 	fsyncGood  = 10 * time.Millisecond
 	commitGood = 25 * time.Millisecond

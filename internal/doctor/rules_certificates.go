@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Certificates are usually renewed a month before they end, and a week is time to do it by hand.
-// Those that programs renew live shorter, and are renewed when two thirds of their time are over.
+// Certificates are usually renewed a month before they expire, and a week is enough to do it by
+// hand. Certificates that programs renew have shorter lives, and are renewed after two thirds of
+// them.
 const (
 	certificateWarning = 30 * 24 * time.Hour
 	certificateProblem = 7 * 24 * time.Hour
@@ -16,7 +17,7 @@ const (
 	problemShare       = 12
 )
 
-// judgeCertificate is 0 for one that has long enough.
+// judgeCertificate returns 0 if a certificate is valid for long enough.
 func judgeCertificate(now time.Time, c *x509.Certificate) Severity {
 	if c == nil {
 		return 0
@@ -31,7 +32,7 @@ func judgeCertificate(now time.Time, c *x509.Certificate) Severity {
 	return 0
 }
 
-// certificates: those that end soon. Once they have, nothing connects any more.
+// certificates: those that expire soon. Once they have expired, no new connection works.
 func certificates(f *Facts) (list []Finding) {
 	const members = "replace what --cert-file and --key-file of the member name; it reads them again for each new " +
 		"connection"
@@ -63,7 +64,7 @@ func certificates(f *Facts) (list []Finding) {
 	return list
 }
 
-// until says when something ends, and how far off that is.
+// until says when something ends, and in how much time that is.
 func until(now, end time.Time) string {
 	left := end.Sub(now)
 	day := end.UTC().Format(time.DateTime) + " UTC"

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-const clockTolerance = 3 * time.Second // the members' answer has seconds only
+const clockTolerance = 3 * time.Second // the answers have whole seconds only
 
-// clocks: this machine's is the one that is wrong if all others are wrong in the same way.
+// clocks: if all members are off in the same way, this machine's clock is the wrong one.
 func clocks(f *Facts) (list []Finding) {
 	var off []time.Duration
 	asked := 0

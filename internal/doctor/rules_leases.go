@@ -12,10 +12,10 @@ const (
 	lateLeases     = 10
 )
 
-// stampede: leases that end together, and leases that nobody renews.
+// stampede: leases that end together, and leases that are not renewed.
 func stampede(f *Facts) (list []Finding) {
 	if f.LeaseErr != nil {
-		return nil // unseen says so
+		return nil // unseen reports that
 	}
 	ends := make(map[int64][]Lease)
 	late, keys, first := 0, 0, int64(0)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// nobody is for a cluster of which nothing was learned.
+// nobody returns the finding for a cluster of which nothing is known.
 func nobody(f *Facts) []Finding {
 	var tried []string
 	for _, m := range f.Members {
@@ -36,7 +36,7 @@ func nobody(f *Facts) []Finding {
 	}
 }
 
-// silent are the voting members that do not answer.
+// silent returns the voting members that do not answer.
 func silent(f *Facts) (list []*Member) {
 	for _, m := range f.Members {
 		if _, st := m.status(); st == nil && !m.Learner && !m.neverStarted() {
@@ -48,7 +48,7 @@ func silent(f *Facts) (list []*Member) {
 
 func (m *Member) neverStarted() bool { return m.Name == "" && m.ID != 0 && len(m.URLs) == 0 }
 
-// why says how a member that does not answer was tried.
+// why says which addresses of a member without an answer were tried.
 func (m *Member) why() string {
 	var tried []string
 	for _, a := range m.URLs {
@@ -60,9 +60,9 @@ func (m *Member) why() string {
 	return strings.Join(tried, "; ")
 }
 
-// replacement are the commands that put a new member in a lost one's place.
+// replacement returns the commands that replace a lost member by a new one.
 func (m *Member) replacement() []string {
-	if m.ID == 0 { // it may be none
+	if m.ID == 0 { // it may not be a member
 		return []string{"--endpoints " + word(m.URLs[0].URL, "URL") + " endpoint health", "member list"}
 	}
 	urls := word(strings.Join(m.PeerURLs, ","), "URL")
@@ -165,7 +165,8 @@ func availability(f *Facts) (list []Finding) {
 	return list
 }
 
-// restoreCommand makes a cluster of one from a snapshot of m: the others join it afterwards.
+// restoreCommand returns the command that makes a cluster of one member from a snapshot of m; the
+// others join it afterwards.
 func restoreCommand(m *Member) string {
 	peer := word(strings.Join(m.PeerURLs[:min(len(m.PeerURLs), 1)], ""), "URL")
 	name := word(m.Name, "NAME")
@@ -178,7 +179,7 @@ func restoreCommand(m *Member) string {
 	)
 }
 
-// addresses: those that members advertise and that lead nowhere.
+// addresses: members advertise addresses at which they cannot be reached.
 func addresses(f *Facts) (list []Finding) {
 	for _, m := range f.Members {
 		if _, st := m.status(); st == nil {
@@ -200,10 +201,10 @@ func addresses(f *Facts) (list []Finding) {
 	return list
 }
 
-// leaders: members should agree on who leads, and the cluster should answer.
+// leaders: members should agree on the leader, and the cluster should answer.
 func leaders(f *Facts) (list []Finding) {
 	if all, answering := voters(f); f.Read.Err != nil && answering <= all/2 {
-		return nil // availability has the cause
+		return nil // availability reports the cause
 	}
 	by := make(map[uint64][]string)
 	for _, m := range f.Members {
@@ -268,7 +269,7 @@ const manyElections = 10
 
 func elections(f *Facts) []Finding {
 	if len(silent(f)) > 0 || f.Read.Err != nil {
-		return nil // which makes them
+		return nil // the leader is what causes them
 	}
 	const do = "look at disks and at the network between the members; over long distances raise --heartbeat-interval " +
 		"and --election-timeout"

@@ -48,7 +48,7 @@ func alarms(f *Facts) (list []Finding) {
 	return list
 }
 
-// alarmed are the members with an alarm.
+// alarmed returns the members with an alarm.
 func (f *Facts) alarmed(kind pb.AlarmType) (names []string) {
 	for _, a := range f.Alarms {
 		if name := f.nameOf(a.MemberID); a.Alarm == kind && !slices.Contains(names, name) {
@@ -66,8 +66,8 @@ func (f *Facts) compaction() string {
 	return "compaction REVISION --physical"
 }
 
-// defrags are the commands that defragment members, one after the other, the leader last: it is
-// away as long as it takes.
+// defrags returns the commands that defragment members, one after the other and the leader last,
+// since a member does not answer meanwhile.
 func (f *Facts) defrags(only ...string) (list []string) {
 	last := ""
 	for _, m := range f.Members {
@@ -89,14 +89,14 @@ func (f *Facts) defrags(only ...string) (list []string) {
 }
 
 const (
-	defaultQuota = 2 << 30 // of servers that do not say
+	defaultQuota = 2 << 30 // of servers that do not report their quota
 	quotaWarning = 0.8
 	worthDefrag  = 256 << 20
 )
 
 func limit(quota int64) int64 { return cmp.Or(max(quota, 0), defaultQuota) }
 
-// quota: all members have the same data, so it is one cause however many are nearly full.
+// quota: all members have the same data, so there is one finding, however many are nearly full.
 func quota(f *Facts) []Finding {
 	if len(f.alarmed(pb.AlarmType_NOSPACE)) > 0 {
 		return nil
@@ -159,7 +159,7 @@ func fragments(f *Facts) []Finding {
 	for _, m := range f.Members {
 		_, st := m.status()
 		if st == nil || float64(st.DbSize) >= quotaWarning*float64(limit(st.DbSizeQuota)) {
-			continue // quota has it
+			continue // quota reports it
 		}
 		if unused := st.DbSize - st.DbSizeInUse; unused >= worthDefrag && unused > st.DbSize/2 {
 			names = append(names, m.title())

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// unseen says what could not be looked at, unless another rule has why.
+// unseen reports what could not be read, unless another rule has the reason.
 func unseen(f *Facts) (list []Finding) {
 	var names, why []string
 	for _, m := range f.Members {

@@ -1,10 +1,10 @@
-// Package duplex runs one stream on which much is sent and received for long: a watch stream,
-// a stream of renewals. It has two goroutines. The sender opens the stream and sends what was
-// queued, in order; the reader starts once the stream is open. Both end when the stream fails
-// or is closed.
+// Package duplex runs one long-lived stream with many messages in both directions: a watch stream,
+// a stream of renewals. It has two goroutines. The sender opens the stream and sends the queued
+// messages, in order; the reader starts once the stream is open. Both end when the stream fails or
+// is closed.
 //
-// A slow or stuck Send holds up nobody else: what is to be sent waits in a queue. The queue has
-// no limit of its own; whoever fills it bounds it.
+// A slow or stuck Send holds up no caller: messages wait in a queue. The queue has no limit of its
+// own; its callers must bound it.
 package duplex
 
 import (
@@ -16,11 +16,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// Stream is one on which Q is sent and A received, each by one goroutine.
+// Stream is a stream on which Q is sent and A received, each by one goroutine.
 type Stream[Q, A any] interface {
 	Send(Q) error
 	Recv() (A, error)
-	// Member is the endpoint that the stream runs on, "" if unknown.
+	// Member returns the endpoint of the stream, "" if unknown.
 	Member() string
 }
 
@@ -76,7 +76,7 @@ func (p *Pair[Q, A]) Push(q Q) {
 // unless it has begun.
 func (p *Pair[Q, A]) Close() { p.cancel() }
 
-// take empties the queue; spare is used for what comes.
+// take empties the queue; spare is the buffer for later messages.
 func (p *Pair[Q, A]) take(spare []Q) []Q {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -147,8 +147,7 @@ func ParseAll(raw []string) ([]Endpoint, error) {
 	return list, nil
 }
 
-// Target is the address in the form that a dialer is handed: "host:port" or
-// "unix:path".
+// Target returns the address in the form that a dialer gets: "host:port" or "unix:path".
 func (e Endpoint) Target() string {
 	if e.Network != "unix" {
 		return e.Addr
@@ -159,7 +158,7 @@ func (e Endpoint) Target() string {
 	return "unix:" + e.Addr
 }
 
-// Name is the host if that has to be looked up, else "".
+// Name returns the host if it has to be looked up, else "".
 func (e Endpoint) Name() string {
 	host := e.ServerName()
 	if _, err := netip.ParseAddr(host); err == nil || e.Network == "unix" {
@@ -168,8 +167,8 @@ func (e Endpoint) Name() string {
 	return host
 }
 
-// AtAddress is e by one of the addresses of its name. Certificates are still checked
-// against the name.
+// AtAddress returns e with one of the addresses of its name. Certificates are still checked against
+// the name.
 func (e Endpoint) AtAddress(a netip.Addr) Endpoint {
 	_, port, _ := net.SplitHostPort(e.Addr)
 	e.At = net.JoinHostPort(a.String(), port)
@@ -177,8 +176,8 @@ func (e Endpoint) AtAddress(a netip.Addr) Endpoint {
 	return e
 }
 
-// Authority is what calls to the endpoint carry in their :authority header, as gRPC
-// forms it: host:port, and for a socket the last element of its path.
+// Authority returns the :authority header of calls to the endpoint, as gRPC forms it: host:port,
+// and for a socket the last element of its path.
 func (e Endpoint) Authority() string {
 	if e.Network == "unix" {
 		return path.Base(e.Addr)
@@ -186,9 +185,9 @@ func (e Endpoint) Authority() string {
 	return e.Addr
 }
 
-// ServerName is what a TLS certificate is checked against unless the client's
-// configuration names something else: the host. A socket has one if its name is host:port, else it
-// is "localhost".
+// ServerName returns the name for which a TLS certificate must be valid unless the client's
+// configuration sets another: the host. For a socket that is the host if its name is host:port,
+// else "localhost".
 func (e Endpoint) ServerName() string {
 	host, _, err := net.SplitHostPort(e.Authority())
 	if e.Network == "unix" && (err != nil || host == "") {

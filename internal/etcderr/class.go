@@ -98,8 +98,8 @@ func NotExecuted(err error) bool {
 	return definite(Code(err), Known(err)) || dropped(err)
 }
 
-// proposalDropped is what a member answers while it hands over the leadership: it has
-// not proposed the request. The answer has no code and no variable of its own.
+// proposalDropped is the answer of a member that is handing over the leadership: it has not
+// proposed the request. The answer has no code and no variable of its own.
 const proposalDropped = "raft proposal dropped"
 
 func dropped(err error) bool {
@@ -110,10 +110,10 @@ func dropped(err error) bool {
 	return Code(err) == codes.Unknown && Text(err) == proposalDropped
 }
 
-// definite: which answers exclude execution. Codes of this kind are given by
-// the server's validation, permission and precondition checks. ResourceExhausted
-// is one only when etcd itself gave it: gRPC uses the same code for an answer
-// that was too large to receive, after the request was executed.
+// definite reports which answers exclude execution. The server's validation, permission and
+// precondition checks give codes of this kind. ResourceExhausted is one only when etcd itself gave
+// it: gRPC uses the same code for an answer that was too large to receive, after the request was
+// executed.
 func definite(code codes.Code, known error) bool {
 	switch code {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied,

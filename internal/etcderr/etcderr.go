@@ -1,18 +1,15 @@
 // Package etcderr is the only place that classifies errors.
 //
-// A call to etcd can fail in four forms, and users see each as it is
-// (programs compare with ==):
+// A call to etcd can fail in four forms, and users get each unchanged (programs compare with ==):
 //
 //   - the context's own error, bare, when the caller's context ended;
 //   - a value of the api module's rpctypes, bare, when the server gave one of
 //     its known answers;
-//   - what an interceptor of the user's made up, bare: it is no gRPC status;
-//   - an *Error for all else, which wraps its cause, carries a gRPC status and
-//     lists what was tried.
+//   - an error that a user's interceptor made up, bare: it is not a gRPC status;
+//   - an *Error for all else, which wraps its cause, has a gRPC status and lists the attempts.
 //
-// For each of them this package answers the operational questions: which code
-// is it, may the request have been executed, and what does it say of the member
-// that it came from.
+// For each of them this package answers the operational questions: which code is it, may the
+// request have been executed, and what does it show about the member that it came from.
 package etcderr
 
 import (
@@ -28,7 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Attempt is one try of a call.
+// Attempt is one attempt of a call.
 type Attempt struct {
 	Member string // endpoint, "" if none could be picked
 	Err    error
@@ -46,16 +43,16 @@ type Error struct {
 	// Unexecuted: provably no server executed the request.
 	Unexecuted bool
 	// Misconfigured: no endpoint can work as configured (TLS, certificates, another protocol), and
-	// waiting mends that only if somebody sets it right.
+	// waiting helps only if the configuration is corrected.
 	Misconfigured bool
 }
 
-// Error begins as gRPC's errors do and with gRPC's own words, since programs look for
-// them; what is known beside them follows. An error that concerns no call, of a
-// configuration say, is not dressed up as one.
+// Error begins as gRPC's errors do and with gRPC's own words, since programs look for them; further
+// details follow. An error outside of a call, for example of a configuration, does not have that
+// form.
 func (e *Error) Error() string {
 	if e.Status == codes.DeadlineExceeded && errors.Is(e.Cause, context.DeadlineExceeded) {
-		return e.message() // the context's own error, with what it was that did not come
+		return e.message() // the context's own error, with the answer that did not come
 	}
 	if e.Method == "" && statusOf(e.Cause) == nil {
 		return "etcd client: " + e.message()
@@ -63,7 +60,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("rpc error: code = %s desc = %s", e.Status, e.message())
 }
 
-// message is the text without what all errors of calls have in front.
+// message returns the text without the common beginning of all errors of calls.
 func (e *Error) message() string {
 	words := e.words()
 	var more []string
@@ -86,7 +83,7 @@ func (e *Error) message() string {
 	return words + " (" + strings.Join(more, "; ") + ")"
 }
 
-// words are gRPC's if it said anything, else our own.
+// words returns gRPC's message if there is one, else our own.
 func (e *Error) words() string {
 	if s := statusOf(e.Cause); s != nil {
 		return s.Message()
@@ -100,7 +97,7 @@ func (e *Error) words() string {
 	return e.Status.String()
 }
 
-// text describes an attempt, without its error if that is what was said already.
+// text describes an attempt, without its error if the text has that already.
 func (a Attempt) text(said string) string {
 	t := a.Member
 	if t == "" {
@@ -121,14 +118,14 @@ func (e *Error) Unwrap() error { return e.Cause }
 // GRPCStatus lets status.FromError and status.Code understand the error.
 func (e *Error) GRPCStatus() *status.Status { return status.New(e.Status, e.message()) }
 
-// IsStatus reports that err is a gRPC status, as whatever a call fails with is, unless an
-// interceptor made it up.
+// IsStatus reports whether err is a gRPC status, as all errors of calls are unless an interceptor
+// made them up.
 func IsStatus(err error) bool {
 	_, is := err.(interface{ GRPCStatus() *status.Status })
 	return is
 }
 
-// statusOf is the gRPC status that err carries, nil if it carries none.
+// statusOf returns the gRPC status in err, nil if there is none.
 func statusOf(err error) *status.Status {
 	var s interface{ GRPCStatus() *status.Status }
 	if !errors.As(err, &s) {
@@ -137,14 +134,14 @@ func statusOf(err error) *status.Status {
 	return s.GRPCStatus()
 }
 
-// Late is the error of a call that has waited, until its deadline, for e to be mended.
+// Late returns the error of a call that has waited until its deadline for e to be corrected.
 func (e *Error) Late() *Error {
 	l := *e
 	l.Status, l.Cause = codes.DeadlineExceeded, fmt.Errorf("%w: %w", context.DeadlineExceeded, e.Cause)
 	return &l
 }
 
-// Invalid is the error for a request that is wrong before it is sent.
+// Invalid returns the error of a request that is invalid before it is sent.
 func Invalid(method, format string, args ...any) *Error {
 	return &Error{Method: method, Status: codes.InvalidArgument, Reason: fmt.Sprintf(format, args...), Unexecuted: true}
 }
@@ -155,12 +152,12 @@ var ErrClosed = errors.New("the client is closed")
 // errClosed is ErrClosed in gRPC's form, equal to gRPC's own error for a closed connection.
 var errClosed = fmt.Errorf("%w: %w", ErrClosed, status.Error(codes.Canceled, "grpc: the client connection is closing"))
 
-// Closed is the error of a call on a closed client.
+// Closed returns the error of a call on a closed client.
 func Closed(method string) *Error {
 	return &Error{Method: method, Status: codes.Canceled, Cause: errClosed, Unexecuted: true}
 }
 
-// Text is err's message without gRPC's "rpc error: code = ..." in front.
+// Text returns err's message without gRPC's "rpc error: code = ..." in front.
 func Text(err error) string {
 	if err == nil {
 		return ""
@@ -178,15 +175,15 @@ func ShortMethod(full string) string {
 	return strings.ReplaceAll(full, "/", ".")
 }
 
-// deadlineSlack: a server knows the caller's deadline, and on a fast link its
-// "deadline exceeded" can arrive just before the caller's own timer has fired. It also
-// comes as one of timeouts, for a proposal that waits.
+// deadlineSlack: a server knows the caller's deadline, and on a fast link its "deadline exceeded"
+// can arrive just before the caller's own timer has fired. For a proposal that waits, it also comes
+// as one of timeouts.
 const deadlineSlack = 50 * time.Millisecond
 
-// timeouts are how a server says that a proposal was not committed in its time.
+// timeouts are the errors with which a server reports that a proposal was not committed in time.
 var timeouts = []error{rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost}
 
-// due reports that the time of ctx is over, or will be in no time.
+// due reports whether the time of ctx is over, or will be very soon.
 func due(ctx context.Context) bool {
 	if ctx == nil {
 		return false
@@ -228,8 +225,8 @@ func From(ctx context.Context, err error) error {
 	return &Error{Status: code, Cause: err}
 }
 
-// endOf is the context's error if the end of ctx is why a call failed with code, else nil. A
-// stream whose time is over within a message ends as one that was cut off, which is Internal.
+// endOf returns the context's error if the end of ctx made a call fail with code, else nil. A
+// stream whose time ends within a message appears as one that was cut off, which is Internal.
 func endOf(ctx context.Context, code codes.Code) error {
 	if ctx == nil {
 		return nil
@@ -287,7 +284,7 @@ func FromReason(text string) error {
 	if text == "" {
 		return nil
 	}
-	// The server's own words, and no code: it is not known what they mean.
+	// An unknown text without a code.
 	return errors.New(text)
 }
 
@@ -307,7 +304,7 @@ func byText(e rpctypes.EtcdError) error {
 	return e
 }
 
-// Code is the gRPC code of any error; OK for nil, Unknown for one without.
+// Code returns the gRPC code of any error; OK for nil, Unknown for one without a code.
 func Code(err error) codes.Code {
 	if err == nil {
 		return codes.OK

@@ -1,4 +1,4 @@
-// Package follow has what those share that keep a copy of a range by listing and watching.
+// Package follow is shared by packages that keep a copy of a range by listing and watching.
 package follow
 
 import (
@@ -9,9 +9,9 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Opening is a watch that is asked for in the background. Watch itself blocks until a server
-// has confirmed it, and whoever waits there sees nothing else: that the members are gone, that
-// his session has ended, that he is to list again.
+// Opening is a watch that is being opened in the background. Watch itself blocks until a server has
+// confirmed it, and a caller that waits there notices nothing else: that no member answers, that
+// its session has ended, that it has to list again.
 type Opening struct {
 	// Opened delivers the watch once. It is never closed.
 	Opened <-chan clientv3.WatchChan
@@ -20,7 +20,7 @@ type Opening struct {
 	ended  chan struct{}
 }
 
-// Open asks w for a watch. It must be closed.
+// Open opens a watch of w. It must be closed.
 func Open(ctx context.Context, w clientv3.Watcher, key string, opts ...clientv3.OpOption) *Opening {
 	ctx, cancel := context.WithCancel(ctx)
 	opened := make(chan clientv3.WatchChan, 1)
@@ -38,8 +38,8 @@ func (o *Opening) Close() {
 	<-o.ended
 }
 
-// Reachable reports whether any member answers and follows a leader. The client probes the
-// connections that carry watches by itself, so this costs etcd nothing.
+// Reachable reports whether any member answers and has a leader. The client itself probes the
+// connections of watches, so this costs etcd nothing.
 func Reachable(c *clientv3.Client) bool {
 	return slices.ContainsFunc(
 		c.MemberStates(),
@@ -47,12 +47,12 @@ func Reachable(c *clientv3.Client) bool {
 	)
 }
 
-// LookEvery is how often those that keep a copy ask whether it is Reachable.
+// LookEvery is how often such packages check whether the cluster is Reachable.
 const LookEvery = 500 * time.Millisecond
 
-// Reached is the revision up to which a response has brought its watch, 0 if it says nothing of
-// that. A header says how far the server was, which for a watch that catches up is far ahead of
-// the events.
+// Reached returns the revision up to which a response has brought its watch, 0 if the response does
+// not say. A header has the server's revision, which for a watch that is catching up is far ahead
+// of the events.
 func Reached(r *clientv3.WatchResponse) int64 {
 	if n := len(r.Events); n > 0 {
 		return r.Events[n-1].Kv.ModRevision

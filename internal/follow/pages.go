@@ -11,8 +11,8 @@ const (
 	// pageFirst is small since nothing is known of the values' size yet.
 	pageFirst = 100
 	pageMost  = 10_000
-	// pageBytes is what a page shall have: far above what a round trip costs, far below what
-	// hurts.
+	// pageBytes is the intended size of a page: its transfer takes far longer than a round trip,
+	// and it is far smaller than what burdens a server.
 	pageBytes = 2 << 20
 )
 
@@ -20,26 +20,27 @@ const (
 type Pages struct {
 	// Rev is that revision. 0 stands for the newest one; the first page sets it.
 	Rev int64
-	// Size is how many keys a page has; 0: as many as make two megabytes.
+	// Size is the number of keys in a page; 0: as many as make two megabytes.
 	Size int64
-	// Try bounds the reading of a page; 0: only the context does.
+	// Try bounds the time for a page; 0: only the context does.
 	Try time.Duration
 
-	// Listing is what was read, for a watch that goes on from there; nil before the first page.
+	// Listing is the state that was read, from which a watch can continue; nil before the first
+	// page.
 	Listing *clientv3.Listing
 
 	kv       clientv3.KV
 	from, to string
-	fits     int64 // how many keys are expected to make pageBytes
+	fits     int64 // the expected number of keys in pageBytes
 	end      bool
 }
 
-// NewPages returns the pages from a key on, up to an end as WithRange takes it.
+// NewPages returns the pages from a key to an end in the form of WithRange.
 func NewPages(kv clientv3.KV, from, to string) *Pages {
 	return &Pages{kv: kv, from: from, to: to, fits: pageFirst}
 }
 
-// PrefixPages returns the pages of the keys that begin with a prefix, of all if it is empty.
+// PrefixPages returns the pages of the keys that begin with a prefix, of all keys if it is empty.
 func PrefixPages(kv clientv3.KV, prefix string) *Pages {
 	end := clientv3.GetPrefixRangeEnd(prefix)
 	if prefix == "" {
@@ -86,7 +87,7 @@ func (p *Pages) Next(ctx context.Context) (*clientv3.GetResponse, error) {
 	return r, nil
 }
 
-// nextPage is how many keys to ask for after a page of n with so many bytes.
+// nextPage returns the number of keys to read after a page of n keys with size bytes.
 func nextPage(n, size int) int64 {
 	each := max(size/max(n, 1), 1)
 	return int64(max(1, min(pageBytes/each, pageMost, n*10)))

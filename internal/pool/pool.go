@@ -1,8 +1,8 @@
 // Package pool lends values by key and keeps them for the next borrower.
 //
-// A value is made for the first borrower of its key and shared by all who borrow it
-// meanwhile. It is never closed while it is lent. Returned by the last borrower it stays for a
-// while, and is closed then, or earlier if too many wait for a borrower.
+// A value is made for the first borrower of its key, and all borrowers until its return share it.
+// It is never closed while it is lent. After the last borrower has returned it, it is kept for a
+// while and then closed, or closed earlier if too many values have no borrower.
 //
 // Pool.mu guards all. Values are closed in goroutines of the pool, since closing may take a while;
 // Close waits for them.
@@ -18,13 +18,13 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// ErrClosed is what Take returns after Close.
+// ErrClosed is the error of Take after Close.
 var ErrClosed = errors.New("the pool is closed")
 
-// Limits say what is kept without a borrower.
+// Limits bound the values without a borrower.
 type Limits struct {
-	Idle int           // values at most
-	For  time.Duration // each at most
+	Idle int           // how many
+	For  time.Duration // how long
 }
 
 // Pool must be made with New. It is safe for concurrent use.
@@ -36,7 +36,7 @@ type Pool[T any] struct {
 	mu     sync.Mutex
 	closed bool               // guarded by mu
 	all    map[string]*lot[T] // guarded by mu
-	idle   []*lot[T]          // guarded by mu; those without a borrower, the longest so first
+	idle   []*lot[T]          // guarded by mu; those without a borrower, the longest unused first
 }
 
 // lot is one value. Its fields are guarded by the pool's mu, but for value, which does not change.
@@ -52,8 +52,8 @@ func New[T any](limits Limits, end func(T)) *Pool[T] {
 	return &Pool[T]{limits: limits, end: end, group: worker.New(context.Background()), all: make(map[string]*lot[T])}
 }
 
-// Take borrows the value of a key, which is made if there is none. The borrower calls back, once,
-// when it needs it no longer. The error is that of making it, or ErrClosed.
+// Take borrows the value of a key, and makes it if there is none. The borrower calls back, once,
+// when it has finished. The error is that of make, or ErrClosed.
 func (p *Pool[T]) Take(key string, make func() (T, error)) (value T, back func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
