@@ -96,22 +96,22 @@ func (p *Pool[T]) expire(l *lot[T]) {
 	}
 }
 
-// unidle takes l from those without a borrower. Callers hold mu.
+// unidle removes l from the values without a borrower. Callers hold mu.
 func (p *Pool[T]) unidle(l *lot[T]) {
 	l.timer.Stop()
 	l.timer = nil
 	p.idle = slices.DeleteFunc(p.idle, func(o *lot[T]) bool { return o == l })
 }
 
-// drop closes a value that has no borrower. Callers hold mu; the pool is not closed, so the
-// group still takes it.
+// drop closes a value that has no borrower. Callers hold mu; the pool is not closed, so the group
+// still starts goroutines.
 func (p *Pool[T]) drop(l *lot[T]) {
 	p.unidle(l)
 	delete(p.all, l.key)
 	p.group.Go(func(context.Context) { p.end(l.value) })
 }
 
-// Close closes all values, also those that are lent, and waits for that.
+// Close closes all values, even those that are lent, and waits for that.
 func (p *Pool[T]) Close() {
 	p.mu.Lock()
 	all := p.all

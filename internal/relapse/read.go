@@ -12,9 +12,9 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Look finds the keys of a lease that are there and that have ended. Each request may take so long.
-// A server names the keys of a lease only to a user who may read all of them; for others the keys
-// that have ended are read. Those that may not be read are left out, which the error says.
+// Look returns the keys of a lease that exist although they have ended. Each request may take that
+// long. A server names the keys of a lease only to a user who may read all of them; for other users
+// the ended keys are read. Keys that the user may not read are left out, and the error names them.
 func Look(
 	ctx context.Context,
 	c *clientv3.Client,
@@ -49,7 +49,7 @@ func Look(
 	return denied
 }
 
-// perRequest is how many keys one request reads: servers take 128 unless told otherwise.
+// perRequest is how many keys one request reads: servers accept 128 by default.
 const perRequest = 100
 
 type reader struct {
@@ -59,8 +59,8 @@ type reader struct {
 	found func(*mvccpb.KeyValue)
 }
 
-// read reads keys together, or in halves where one of them may not be read. All of a key is read:
-// from 3.7 on keys alone come without their lease.
+// read reads keys together, or in halves if one of them may not be read. It reads whole keys: since
+// 3.7 an answer with keys only has no leases.
 func (r reader) read(ctx context.Context, keys []string) error {
 	try, cancel := context.WithTimeout(ctx, r.each)
 	defer cancel()

@@ -1,8 +1,8 @@
 // Package relapse is for owners of leases over a restored etcd. A backup may have a lease with keys
-// that its owner has deleted since. They are back then, and live as long as the lease is renewed,
-// though nobody wants them: a lock without an owner that others wait for. So where a renewal may
-// come from another history than the one before, the owner asks for the keys of its lease. Those
-// that it knows to have ended it deletes again.
+// that its owner has deleted since. The restored keys then live as long as the lease is renewed,
+// although nobody needs them: for example a lock without an owner, for which others wait. So when a
+// renewal may come from another history than the one before, the owner reads the keys of its lease,
+// and deletes again those that have ended.
 package relapse
 
 import (
@@ -13,8 +13,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// Ear hears the renewals of a lease. The zero value has heard none. It is not safe for concurrent
-// use.
+// Ear observes the renewals of a lease. The zero value has observed none. It is not safe for
+// concurrent use.
 type Ear struct {
 	cluster, term uint64
 	revision      int64
@@ -22,8 +22,8 @@ type Ear struct {
 }
 
 // Hear reports whether the header of a renewal by l may be of another history than the one before:
-// of another cluster, a lower raft term or revision, or come by a new stream. Members that lag or
-// change are reasons too, so it is no proof.
+// it is of another cluster, has a lower raft term or revision, or came on a new stream. Members
+// that lag or change are reasons too, so it is not a proof.
 func (e *Ear) Hear(h *pb.ResponseHeader, l any) bool {
 	was := *e
 	*e = Ear{h.GetClusterId(), h.GetRaftTerm(), h.GetRevision(), Streams(l)}
@@ -31,7 +31,7 @@ func (e *Ear) Hear(h *pb.ResponseHeader, l any) bool {
 		e.streams != was.streams)
 }
 
-// Streams counts the streams that a clientv3.Lease has opened; 0: unknown.
+// Streams returns how many streams a clientv3.Lease has opened; 0: unknown.
 func Streams(l any) uint64 {
 	if s, ok := l.(interface{ Streams() uint64 }); ok {
 		return s.Streams()
@@ -39,21 +39,22 @@ func Streams(l any) uint64 {
 	return 0
 }
 
-// Spread is over how long owners spread their questions, since many of them have them at once.
+// Spread is the time over which owners spread their reads, since many of them have a reason at
+// once.
 const Spread = 3 * time.Second
 
-// mostEnded is how many keys an Ended knows.
+// mostEnded is how many keys an Ended holds.
 const mostEnded = 10_000
 
-// Ended are keys of a lease that have ended, those that ended last. The zero value is empty. It is
-// not safe for concurrent use.
+// Ended holds the keys of a lease that ended last. The zero value is empty. It is not safe for
+// concurrent use.
 type Ended struct {
 	revs  map[string]int64
 	order []string // a ring, once it is full
 	next  int
 }
 
-// Note adds a key that has ended with all revisions up to rev.
+// Note adds a key that has ended, with all revisions up to rev.
 func (e *Ended) Note(key string, rev int64) {
 	if e.revs == nil {
 		e.revs = make(map[string]int64)
@@ -71,11 +72,11 @@ func (e *Ended) Note(key string, rev int64) {
 	}
 }
 
-// Rev is the revision that a key has ended with; 0: it is not known to have ended.
+// Rev returns the revision with which a key has ended; 0: it is not known to have ended.
 func (e *Ended) Rev(key string) int64 { return e.revs[key] }
 
-// Len is how many keys are known.
+// Len returns the number of keys.
 func (e *Ended) Len() int { return len(e.revs) }
 
-// Keys are the keys that are known, in no order.
+// Keys returns the keys, in no order.
 func (e *Ended) Keys() []string { return slices.Collect(maps.Keys(e.revs)) }

@@ -15,13 +15,13 @@ import (
 )
 
 // answers is the stream of answers to one request: a snapshot, a range. All such requests only
-// read, so until its first message has come the stream is begun again wherever a read would be
-// repeated. A stream that has begun is its reader's business: only the reader knows where to go on.
+// read, so until the first message has come the stream is started again whenever a read would be
+// repeated. After that only its reader can continue it, since only the reader knows where.
 type answers struct {
-	k    call // how often it was tried, on which members
+	k    call // the attempts so far, and their members
 	desc *grpc.StreamDesc
 	now  atomic.Pointer[Stream] // replaced by RecvMsg
-	// Used by one goroutine at a time, as gRPC demands of whoever sends or receives.
+	// Only one goroutine at a time uses these, as gRPC requires of its callers.
 	began time.Time
 	begun bool // a message has come
 }
@@ -40,7 +40,7 @@ func (c *Conn) newAnswers(
 	return a, nil
 }
 
-// open begins the stream, on a member that has not failed it if there is one.
+// open starts the stream, if possible on a member that has not failed it.
 func (a *answers) open() error {
 	var o StreamOptions
 	if asked, _ := a.k.ctx.Value(streamKey).(*StreamOptions); asked != nil {
@@ -58,18 +58,18 @@ func (a *answers) open() error {
 	return err
 }
 
-// SendMsg sends the request, which is kept for a repetition.
+// SendMsg sends the request, and keeps it for a repetition.
 func (a *answers) SendMsg(m any) error {
 	a.k.req = m
 	s := a.now.Load()
 	err := s.SendMsg(m)
-	if err != nil && err != io.EOF { // nobody will read from it
+	if err != nil && err != io.EOF { // the stream has no reader
 		s.Close()
 	}
 	return err
 }
 
-// RecvMsg is as Stream's.
+// RecvMsg does the same as Stream's.
 func (a *answers) RecvMsg(m any) error {
 	for {
 		err := a.now.Load().RecvMsg(m)
@@ -83,8 +83,7 @@ func (a *answers) RecvMsg(m any) error {
 	}
 }
 
-// again begins the stream once more after err; it returns the error that ends it if that is not to
-// be.
+// again starts the stream once more after err, or returns the error that ends it.
 func (a *answers) again(err error) error {
 	k := &a.k
 	s := a.now.Load()
@@ -104,14 +103,15 @@ func (a *answers) again(err error) error {
 		return err
 	}
 	s = a.now.Load()
-	// Their errors come out of the next RecvMsg too.
+	// Errors of these calls are also returned by the next RecvMsg.
 	if s.SendMsg(k.req) == nil {
 		_ = s.CloseSend()
 	}
 	return nil
 }
 
-// bare is why a stream failed, without the call and the member, which the stream has added.
+// bare returns the reason why a stream failed, without the call and the member, which the stream
+// has added.
 func bare(err error) error {
 	if e, ours := err.(*etcderr.Error); ours && len(e.Tried) == 1 && e.Tried[0].Err != nil {
 		return e.Tried[0].Err
@@ -119,7 +119,7 @@ func bare(err error) error {
 	return err
 }
 
-// The rest of grpc.ClientStream is that of the stream as it is now.
+// The other methods of grpc.ClientStream are those of the present stream.
 
 func (a *answers) Header() (metadata.MD, error) { return a.now.Load().Header() }
 func (a *answers) Trailer() metadata.MD         { return a.now.Load().Trailer() }

@@ -15,9 +15,9 @@ import (
 type try struct {
 	balancer.Context
 	began  time.Time
-	number int             // of failures that the call had had when this began
+	number int             // the call's failures before this attempt
 	hedge  bool            // the second request of an attempt
-	ended  *balancer.Ended // why its connection cancelled it; nil if it did not
+	ended  *balancer.Ended // the reason why its connection cancelled it; nil if it did not
 }
 
 func (k *call) newAttempt() *try {
@@ -35,7 +35,7 @@ func (k *call) newAttempt() *try {
 	a.Pick.Consensus, a.Pick.Short = k.plan.consensus, k.plan.short
 	a.Pick.Proposes = k.plan.consensus && (k.plan.kind == write || k.plan.kind == repeat)
 	a.Pick.TellSent, a.Pick.Lane = k.plan.kind == write, k.lane
-	// The deadline of a login is not that of whoever waits for it.
+	// A login does not have the deadline of the calls that wait for it.
 	_, bounded := k.ctx.Deadline()
 	a.Pick.Bounded = bounded && k.plan.kind != login
 	return a
@@ -74,7 +74,7 @@ func (k *call) observe(a *try, err error) {
 	k.c.cfg.Observe(o)
 }
 
-// outcomeOf is what an attempt's error says of its member's ability to answer.
+// outcomeOf returns what an attempt's error shows about its member's ability to answer.
 func outcomeOf(err error) balancer.Outcome {
 	if err == nil {
 		return balancer.Done
@@ -106,7 +106,7 @@ func (k *call) finish(a *try, err error) error {
 		k.avoid |= m.Slot()
 		m.Failed(err, &a.Pick)
 	} else if a.ended != nil {
-		// gRPC was picking anew when the verdict about its last connection came.
+		// gRPC was picking again when the verdict on the attempt's last connection came.
 		name = a.ended.Member.Name()
 	}
 	k.tried = append(k.tried, etcderr.Attempt{Member: name, Err: err, Took: time.Since(a.began)})

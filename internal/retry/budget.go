@@ -80,7 +80,7 @@ func (d *delay) observe(took time.Duration) {
 	d.nanos.Store(math.Float64bits(v)) // a lost update is one sample less
 }
 
-// get is how long to wait before a second request is sent.
+// get returns how long to wait before a second request is sent.
 func (d *delay) get() time.Duration {
 	v := time.Duration(math.Float64frombits(d.nanos.Load()))
 	if v == 0 {

@@ -75,8 +75,7 @@ func (c *Conn) invoke(k *call, ctx context.Context, method string, req, reply an
 	}
 }
 
-// attempt makes one attempt, hedged if that is allowed. A failure is noted in
-// k.tried.
+// attempt makes one attempt, hedged if that is permitted, and records a failure in k.tried.
 func (k *call) attempt() error {
 	if k.plan.kind != login {
 		if err := k.c.token(k.ctx); err != nil {
@@ -99,7 +98,7 @@ func (c *Conn) token(ctx context.Context) error {
 	case ctx.Value(failFastKey) == nil:
 		return c.cfg.Auth.Ensure(ctx)
 	case c.cfg.Set.Usable() == 0:
-		return nil // the call itself says of each member why; if one comes meanwhile, it refuses
+		return nil // the call itself reports the reason for each member; a member that comes back refuses it
 	}
 	return c.cfg.Auth.Try(ctx)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/balancer"
 )
 
-// key is of what a context asks for. One type for all keys makes programs smaller.
+// key is the key of a context's value. One type for all keys makes programs smaller.
 type key uint8
 
 const (
@@ -23,7 +23,7 @@ const (
 	streamKey
 )
 
-// Pin returns a context whose calls go to m and nowhere else.
+// Pin returns a context whose calls go to m only.
 func Pin(ctx context.Context, m *balancer.Member) context.Context {
 	return context.WithValue(ctx, pinKey, m)
 }
@@ -40,33 +40,33 @@ func WithRepeat(ctx context.Context) context.Context {
 	return context.WithValue(ctx, repeatKey, true)
 }
 
-// WithEarlyDoubt returns a context whose writes do not stay on a member that is silent or stalled,
-// as reads do not. A write that may have been executed there is not repeated. It fails soon, with
-// an unknown outcome, for a caller who can find out.
+// WithEarlyDoubt returns a context whose writes leave a silent or stalled member, as reads do. A
+// write that may have been executed there is not repeated. It fails soon, with an unknown outcome,
+// for a caller that can find out the outcome.
 func WithEarlyDoubt(ctx context.Context) context.Context {
 	return context.WithValue(ctx, earlyKey, true)
 }
 
-// WithSent returns a context whose repeatable write notes in t when the attempt that succeeded
-// found its member. The server knows nothing of the waiting before that, for a token or a place.
+// WithSent returns a context whose repeatable write records in t when its successful attempt found
+// its member. The server does not know of the wait before, for a token or a member.
 func WithSent(ctx context.Context, t *time.Time) context.Context {
 	return context.WithValue(ctx, sentKey, t)
 }
 
 // WithRepeatWhile returns a context whose calls are repeated only while needed returns true: a call
-// for several callers at once can lose one of them before its own context ends.
+// for several callers may become unnecessary before its own context ends.
 func WithRepeatWhile(ctx context.Context, needed func() bool) context.Context {
 	return context.WithValue(ctx, whileKey, needed)
 }
 
-// WithBulk returns a context whose ranges have the connection for much data.
+// WithBulk returns a context whose ranges use the connection for much data.
 func WithBulk(ctx context.Context) context.Context {
 	return context.WithValue(ctx, bulkKey, true)
 }
 
 var failFast = []grpc.CallOption{grpc.WaitForReady(false)}
 
-// options adds what the context asks for to a call's own options.
+// options adds the options in the context to a call's own.
 func options(ctx context.Context, opts []grpc.CallOption) []grpc.CallOption {
 	if len(opts) == 1 {
 		if _, ok := opts[0].(grpc.StaticMethodCallOption); ok {

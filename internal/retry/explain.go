@@ -16,14 +16,14 @@ import (
 	"github.com/fairlead-go/fairlead/internal/wire"
 )
 
-// explain turns what gRPC says of p, an attempt or a stream, into the user's form; ended is
-// the verdict that cancelled it, if one did.
+// explain turns gRPC's error of p, an attempt or a stream, into the user's form; ended is the
+// verdict that cancelled it, if one did.
 func (c *Conn) explain(ctx context.Context, method string, p *balancer.Pick, ended *balancer.Ended, err error) error {
 	if c.cut(ctx, err) {
 		return etcderr.Closed(method)
 	}
 	if ended != nil && ctx.Err() == nil {
-		e := ended.Err // shared by all that ran on the connection
+		e := ended.Err // shared by all calls on the connection
 		return &e
 	}
 	if e := unpicked(ctx, method, p); e != nil {
@@ -32,7 +32,8 @@ func (c *Conn) explain(ctx context.Context, method string, p *balancer.Pick, end
 	return etcderr.From(ctx, err)
 }
 
-// unpicked is the error of a call for which there was no member, nil if that is not what ended it.
+// unpicked returns the error of a call for which there was no member, nil if it ended for another
+// reason.
 func unpicked(ctx context.Context, method string, p *balancer.Pick) *etcderr.Error {
 	if p.Got != nil || p.Err == nil {
 		return nil
@@ -49,7 +50,8 @@ func unpicked(ctx context.Context, method string, p *balancer.Pick) *etcderr.Err
 	return nil
 }
 
-// tooLarge is the error of a request above the limit, in gRPC's words; nil if it is not.
+// tooLarge returns the error of a request above the limit, in gRPC's words; nil if the request is
+// not.
 func (c *Conn) tooLarge(method string, req any) error {
 	n := wire.Size(req)
 	if n <= c.cfg.MaxSend || c.cfg.MaxSend <= 0 {
@@ -73,7 +75,7 @@ type noToken struct{ err error }
 func (e *noToken) Error() string { return e.err.Error() }
 func (e *noToken) Unwrap() error { return e.err }
 
-// refused carries which token the server did not accept.
+// refused has the token that the server did not accept.
 type refused struct {
 	err   error
 	token *auth.Token
@@ -110,10 +112,10 @@ func (k *call) fail(err error) error {
 	return err
 }
 
-// logEvery bounds the lines about calls whose time ran out.
+// logEvery bounds the rate of log lines about calls that reached their deadline.
 const logEvery = time.Second
 
-// logEnded explains a bare context error beside it: the value itself cannot.
+// logEnded logs the details of a bare context error, which cannot have them.
 func (c *Conn) logEnded(k *call, err error) {
 	now, last := time.Now().UnixNano(), c.lastLog.Load()
 	if now-last < int64(logEvery) || !c.lastLog.CompareAndSwap(last, now) || c.cfg.Log == nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
-// hedge is the second request of one attempt. The first runs in the caller's
-// goroutine; when the timer fires before it has returned, the second is started
-// and the first that succeeds, or is refused for good, wins. The loser is cancelled.
-// A second request that fails is followed by another one while the first is under way:
-// what an election has swallowed is answered only when the member's time is over.
+// hedge is the second request of one attempt. The first runs in the caller's goroutine; if the
+// timer fires before it has returned, the second is started. The first request that succeeds, or is
+// refused for good, wins, and the other is cancelled. If the second request fails, another one
+// follows while the first is under way: a request that an election has swallowed is answered only
+// after the member's time limit.
 type hedge struct {
 	k     *call
 	first *try
@@ -33,7 +33,7 @@ type hedge struct {
 	err    error         // the second's error; read after done
 }
 
-// hedges are reused if their timer never fired: then nobody else has seen them.
+// hedges are reused if their timer never fired: then no other goroutine has seen them.
 var hedges = sync.Pool{New: func() any {
 	h := &hedge{}
 	h.timer = time.AfterFunc(time.Hour, h.fire)
@@ -84,27 +84,27 @@ func (k *call) hedged() error {
 		return k.finish(h.second, h.err)
 	}
 	if k.ctx.Err() == nil && !gaveUp {
-		_ = k.finish(h.second, h.err) // two failures are noted, the first one speaks
+		_ = k.finish(h.second, h.err) // both failures are recorded, and the call returns the first
 	}
 	return k.finish(a, err)
 }
 
-// speaksForAll: another member would give the first request no better answer.
+// speaksForAll reports whether another member would answer the first request no better.
 func speaksForAll(err error) bool {
 	class := etcderr.ClassOf(err)
 	return class == etcderr.Final || class == etcderr.Token
 }
 
-// settles: the second request's answer is the one that the first would get. A member that lags
-// behind may refuse what another one can serve.
+// settles reports whether the second request's answer is the one that the first would get. A member
+// that lags may refuse a request that another one can serve.
 func (k *call) settles(err error) bool {
 	return err == nil || k.plan.consensus && etcderr.Known(err) != nil && etcderr.ClassOf(err) == etcderr.Final
 }
 
-// lookEvery bounds how often one call looks for another member while there is none.
+// lookEvery bounds how often one call checks for another member while there is none.
 const lookEvery = 50 * time.Millisecond
 
-// patience is how long the first request may take before a second one is made.
+// patience returns how long the first request may take before a second one is made.
 func (k *call) patience() time.Duration {
 	switch k.plan.kind {
 	case login:
@@ -115,12 +115,12 @@ func (k *call) patience() time.Duration {
 	return k.c.delay.get()
 }
 
-// lateHedge is when a call waits for longer than a busy machine explains. It may use what is there
-// for repetitions then: in trouble the budget for hedges is the first to be empty.
+// lateHedge is a wait that a busy machine does not explain. After it a call may use the budget for
+// repetitions: in trouble the budget for hedges is the first to be empty.
 const lateHedge = time.Second
 
-// mayHedge asks the budgets for a call that has waited for so long. A login needs none: there is
-// one at a time.
+// mayHedge takes from the budgets for a call that has waited that long. A login needs none: there
+// is only one at a time.
 func (k *call) mayHedge(waited time.Duration) bool {
 	return k.plan.kind == login || k.c.hedges.take() || waited >= lateHedge && k.c.retries.take()
 }
@@ -132,16 +132,16 @@ func (k *call) answered(a *try) {
 	}
 }
 
-// loginLimit is how long a request of a login may take before the login begins anew: what an
-// election has swallowed is answered only when the member's time is over, 7 s, and the next one at
-// once. The limit doubles with each failure. After loginLimits of them there is none, so that
-// members with too many logins to check get no more for it.
+// loginLimit is how long a request of a login may take before the login starts again: a member
+// answers a request that an election has swallowed only after its time limit, 7 s, and the next one
+// at once. The limit doubles with each failure. After loginLimits failures there is no limit, so
+// that members with too many logins to check get no further ones because of it.
 const (
 	loginLimit  = 2 * time.Second
 	loginLimits = 2
 )
 
-// limit is that of this attempt's requests; 0: none.
+// limit returns the limit of this attempt's requests; 0: none.
 func (k *call) limit() time.Duration {
 	if k.plan.kind != login || k.failures >= loginLimits {
 		return 0
@@ -149,11 +149,11 @@ func (k *call) limit() time.Duration {
 	return max(loginLimit, limitFactor*k.c.delay.get()) << k.failures
 }
 
-// limitFactor is how many times longer than is unusual for a read a login may take.
+// limitFactor is how many times longer than an unusually slow read a login may take.
 const limitFactor = 4
 
 // limitFirst ends the first request of a login when it takes too long, as if its member had been
-// left, and returns what stops that.
+// left, and returns a function that stops that.
 func (k *call) limitFirst(a *try) (stop func() bool) {
 	d := k.limit()
 	if d == 0 {
@@ -170,8 +170,7 @@ func (k *call) limitFirst(a *try) (stop func() bool) {
 	}).Stop
 }
 
-// awaitSecond waits for the second request when the first has failed, at most for as long as its
-// limit says.
+// awaitSecond waits for the second request after the first has failed, at most for its limit.
 func (h *hedge) awaitSecond(done <-chan struct{}) (gaveUp bool) {
 	d := h.k.limit()
 	if d == 0 {
@@ -211,7 +210,7 @@ func (h *hedge) fire() {
 		return
 	}
 	waited := time.Since(h.first.began)
-	if !h.hasMember(waited) || !k.mayHedge(waited) { // others may leave it something
+	if !h.hasMember(waited) || !k.mayHedge(waited) { // the others may use up the budgets
 		h.timer.Reset(max(k.patience(), lookEvery))
 		return
 	}
@@ -220,7 +219,7 @@ func (h *hedge) fire() {
 	b.Pick.Avoid |= h.first.Pick.Slot()
 	endFirst := h.cancel
 	h.second, h.cancel = b, b.Pick.Cancel
-	// By its Go type: asking the message itself would race with the first request, which
+	// Made from its Go type: access to the message itself would race with the first request, which
 	// may be writing its answer there.
 	h.reply = reflect.New(reflect.TypeOf(dst).Elem()).Interface().(proto.Message)
 	done := make(chan struct{})
@@ -241,8 +240,8 @@ func (h *hedge) fire() {
 }
 
 // hasMember reports whether there is a member for a second request: another one than the first's,
-// which may be in doubt meanwhile. A login may be lost at an election though its member is well, so
-// after a while the same one will do.
+// which may be in doubt by now. An election may swallow a login although its member is healthy, so
+// after a while the same member will do.
 func (h *hedge) hasMember(waited time.Duration) bool {
 	slot := h.first.Pick.Slot()
 	if slot == 0 {
@@ -251,8 +250,8 @@ func (h *hedge) hasMember(waited time.Duration) bool {
 	return h.k.c.cfg.Set.Alternative(slot) || h.k.plan.kind == login && waited >= lateHedge
 }
 
-// again notes that the second request has failed, and lets another one follow if the first is still
-// under way.
+// again records that the second request has failed, and lets another one follow if the first is
+// still under way.
 func (h *hedge) again(endFirst func(error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

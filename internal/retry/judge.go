@@ -21,8 +21,8 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 	}
 	lim := k.c.cfg.Limits
 	if k.tried[len(k.tried)-1].Member == "" {
-		// There was no member and the call does not wait for one, or no token: the
-		// keeper's own call was repeated already as often as makes sense.
+		// There was no member and the call does not wait for one; or there was no token: the keeper
+		// has repeated its own call already as often as is useful.
 		return 0, false
 	}
 	class := etcderr.ClassOf(err)
@@ -46,8 +46,8 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 	switch class {
 	case etcderr.Broken, etcderr.NoQuorum, etcderr.Moved, etcderr.NoLeader, etcderr.Learner:
 		untried := k.pin == nil && k.c.cfg.Set.Alternative(k.avoid)
-		// One connection that is lost, or one leadership that moves, ends many calls and is
-		// over then. It is trouble only for a call to which it happens on all members.
+		// One lost connection, or one change of leadership, ends many calls, but only once. It
+		// shows trouble only to a call that meets it on all members.
 		single := (class == etcderr.Broken || class == etcderr.Moved) && (n == 0 || untried)
 		switch {
 		case !single && !k.c.retries.take():
@@ -63,8 +63,8 @@ func (k *call) judge(err error, n uint) (wait time.Duration, again bool) {
 	return 0, false
 }
 
-// spread is how long a repetition waits for which the budget has nothing. It is drawn evenly from
-// the time that the call has, so that calls that failed together do not return together.
+// spread returns how long a repetition waits when the budget is empty. The wait is drawn evenly
+// from the call's remaining time, so that calls that failed together do not return together.
 func (k *call) spread(n uint) time.Duration {
 	least, most := k.c.cfg.Limits.Wait(int(n)), 2*DefaultWaitMax
 	if d, ok := k.ctx.Deadline(); ok {
@@ -76,7 +76,7 @@ func (k *call) spread(n uint) time.Duration {
 	return least + rand.N(most-least)
 }
 
-// needsToken: the server wants a (new) token, and there is someone to get it.
+// needsToken reports whether the server requires a (new) token, and the client can get one.
 func (k *call) needsToken(err error, class etcderr.Class) bool {
 	return k.c.cfg.Auth != nil && (class == etcderr.Token || err == rpctypes.ErrUserEmpty)
 }

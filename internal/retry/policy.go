@@ -44,7 +44,7 @@ const (
 	login              // a read that must not wait for a token
 )
 
-// plan is what the engine knows of a request.
+// plan is what the engine knows about a request.
 type plan struct {
 	kind      kind
 	consensus bool // needs the cluster's agreement
@@ -89,7 +89,7 @@ func planFor(method string, req any) plan {
 			return plan{kind: read}
 		}
 	}
-	// Not one of ours: a service that only a write's rule is safe for.
+	// Not one of ours: a service for which only a write's rule is safe.
 	return plan{
 		kind: write,
 		consensus: strings.HasPrefix(method, "/etcdserverpb.") &&
@@ -97,21 +97,20 @@ func planFor(method string, req any) plan {
 	}
 }
 
-// loginHedge is how long a login may take before another member is asked too. All
-// calls wait for it, and a member that is cut off from its peers answers after
-// seconds only; but hashing the password alone takes some 100 ms, more when many
-// clients log in at once, so the delay learned from reads says nothing about it.
+// loginHedge is how long a login may take before it is sent to another member too. All calls wait
+// for it, and a member that is cut off from its peers answers only after seconds. But hashing the
+// password alone takes some 100 ms, more when many clients log in at once, so the delay learned
+// from reads does not apply.
 const loginHedge = 500 * time.Millisecond
 
-// writeHedge is how long a write that may be repeated takes at least before another member is asked
-// too: a commit waits for disks, and a proposal that was lost with its leader is answered by
-// nobody.
+// writeHedge is the least time that a repeatable write may take before it is sent to another member
+// too: a commit waits for disks, and a proposal that was lost with its leader is never answered.
 const writeHedge = 500 * time.Millisecond
 
-// hedgeLimit: a range of so few keys costs the server about as much as one key.
+// hedgeLimit: a range of at most this many keys costs the server about as much as one key.
 const hedgeLimit = 100
 
-// keys is how many keys a range reads at most.
+// keys returns how many keys a range reads at most.
 func keys(r *pb.RangeRequest) int64 {
 	switch {
 	case len(r.RangeEnd) == 0:
@@ -122,8 +121,8 @@ func keys(r *pb.RangeRequest) int64 {
 	return math.MaxInt64
 }
 
-// fewKeys reports that a transaction that only reads is cheap enough to be sent twice: watches
-// prove by such ones what was delivered, and wait for them.
+// fewKeys reports whether a transaction that only reads is cheap enough to be sent twice: watches
+// use such transactions to prove what was delivered, and wait for them.
 func fewKeys(t *pb.TxnRequest) bool {
 	left := int64(hedgeLimit)
 	for _, c := range t.Compare {
@@ -144,8 +143,8 @@ func fewKeys(t *pb.TxnRequest) bool {
 	return left >= 0
 }
 
-// readOnly reports that a transaction only reads, and that it needs no consensus then: a
-// server serves it by itself if it compares nothing and each of its reads is serializable.
+// readOnly reports whether a transaction only reads, and whether it then needs no consensus: a
+// server serves it alone if it compares nothing and each of its reads is serializable.
 func readOnly(t *pb.TxnRequest) (reads, local bool) {
 	local = len(t.Compare) == 0
 	for _, ops := range [2][]*pb.RequestOp{t.Success, t.Failure} {

@@ -18,9 +18,9 @@
 // answers "no leader", "learner" and "too many requests" prove that nothing was
 // executed. A call never goes on longer than its context.
 //
-// When no member is available, gRPC's wait-for-ready decides: the client's
-// default is to wait for the context; FailFast makes it an error at once, which
-// says of each endpoint why it is down.
+// When no member is available, gRPC's wait-for-ready decides: by default the client waits until the
+// context ends; FailFast makes it an error at once, which names for each endpoint the reason why it
+// is down.
 //
 // # Concurrency
 //
@@ -69,7 +69,7 @@ type Config struct {
 	Limits Limits
 	// MaxSend bounds requests, in bytes; 0: no bound. Calls on Raw itself are not bounded.
 	MaxSend int
-	Observe func(Observation) // called after each attempt; nil for nobody
+	Observe func(Observation) // called after each attempt; nil for no observer
 	Log     *zap.Logger
 }
 
@@ -108,8 +108,8 @@ func New(cfg Config) *Conn {
 // Shut makes all later calls fail with etcderr.Closed.
 func (c *Conn) Shut() { c.closed.Store(true) }
 
-// Over reports that nothing can be sent any more: Shut was called, or somebody closed
-// gRPC's connection, which is as final.
+// Over reports whether nothing can be sent any more: Shut was called, or gRPC's connection was
+// closed, which is as final.
 func (c *Conn) Over() bool {
 	if c.closed.Load() {
 		return true
@@ -118,7 +118,7 @@ func (c *Conn) Over() bool {
 	return ok && raw.GetState() == connectivity.Shutdown
 }
 
-// cut reports that a call or stream of ctx failed with err because the connection is over.
+// cut reports whether a call or stream of ctx failed with err because the connection is over.
 func (c *Conn) cut(ctx context.Context, err error) bool {
 	switch etcderr.Code(err) {
 	case codes.Canceled, codes.Unavailable:

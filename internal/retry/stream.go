@@ -16,12 +16,12 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcderr"
 )
 
-// StreamOptions are what an engine asks of a new stream.
+// StreamOptions are an engine's wishes for a new stream.
 type StreamOptions struct {
 	Avoid  []string         // endpoints whose streams failed, the latest last; a preference
-	Prefer *balancer.Member // where it would best be; a preference
+	Prefer *balancer.Member // the best member; a preference
 	Wait   bool             // wait for a member even if the client fails fast
-	Resume bool             // it goes on where it was, so that nothing is lost when it is moved
+	Resume bool             // it continues where it was, so that a move loses nothing
 }
 
 // WithStreamOptions returns a context for NewStream.
@@ -54,7 +54,7 @@ func StreamOf(cs grpc.ClientStream) *Stream {
 	return s
 }
 
-// Member is the endpoint that the stream runs on, "" for a nil Stream.
+// Member returns the endpoint of the stream, "" for a nil Stream.
 func (s *Stream) Member() string {
 	if s == nil || s.pick.Got == nil {
 		return ""
@@ -63,8 +63,8 @@ func (s *Stream) Member() string {
 }
 
 // NewStream opens a stream. It waits for a member and a token as a call does. A stream of answers
-// to one request is repeated as a read is until its first message; others are not, whoever reads
-// from them knows where to go on.
+// to one request is repeated as a read is until its first message. Other streams are not repeated:
+// only their reader knows where to continue.
 func (c *Conn) NewStream(
 	ctx context.Context,
 	desc *grpc.StreamDesc,
@@ -127,11 +127,11 @@ func (c *Conn) openStream(
 		return nil, c.named(short, on, c.explain(ctx, short, &a.Pick, ended, err))
 	}
 	s := &Stream{ClientStream: cs, c: c, ctx: ctx, pick: &a.Pick, method: short}
-	context.AfterFunc(sctx, s.end) // who cancels a stream's context need not read to its end
+	context.AfterFunc(sctx, s.end) // a caller that cancels a stream's context need not read to its end
 	return s, nil
 }
 
-// classOf says what a verdict about its connection does to a stream.
+// classOf returns what a verdict on its connection does to a stream.
 func classOf(method string) balancer.Class {
 	switch method {
 	case pb.Maintenance_Snapshot_FullMethodName, pb.KV_RangeStream_FullMethodName:
@@ -140,9 +140,9 @@ func classOf(method string) balancer.Class {
 	return balancer.Session
 }
 
-// avoid turns endpoints to avoid, the latest last, into slots. If no other member could
-// take a stream, the one that failed longest ago is not avoided: a member that fails
-// again and again must not keep all tries to itself.
+// avoid turns endpoints to avoid, the latest last, into slots. If no other member could serve a
+// stream, it leaves out the one that failed longest ago: a member that fails again and again must
+// not get all attempts.
 func (c *Conn) avoid(names []string) (slots uint64) {
 	members := c.cfg.Set.Members()
 	for _, name := range slices.Backward(names) {
@@ -157,7 +157,7 @@ func (c *Conn) avoid(names []string) (slots uint64) {
 	return slots
 }
 
-// SendMsg refuses what is above the limit for requests.
+// SendMsg refuses messages above the limit for requests.
 func (s *Stream) SendMsg(m any) error {
 	if err := s.c.tooLarge(s.method, m); err != nil {
 		return err
@@ -181,12 +181,12 @@ func (s *Stream) RecvMsg(m any) error {
 	return s.explain(err)
 }
 
-// explain turns the error that ended the stream into the user's form, and tells
-// the member's state and the token's keeper of it.
+// explain turns the error that ended the stream into the user's form, and notifies the member's
+// state and the token's keeper.
 func (s *Stream) explain(err error) error {
 	ended, _ := context.Cause(s.ClientStream.Context()).(*balancer.Ended)
 	if etcderr.Code(err) != codes.Canceled {
-		ended = nil // the server had spoken before
+		ended = nil // the server had answered before
 	}
 	if s.pick.Got != nil && ended == nil {
 		s.pick.Got.Failed(err, s.pick)
@@ -196,10 +196,10 @@ func (s *Stream) explain(err error) error {
 	return s.c.named(s.method, s.pick.Got, out)
 }
 
-// Refused looks at an error that came over the stream: if it says that the stream's token is
-// not valid, or that it had none, the next stream carries a fresh one. It had none if
-// authentication was found switched off, or the token was refused elsewhere while this
-// stream waited for a member.
+// Refused examines an error that came over the stream: if it says that the stream's token is not
+// valid, or that it had none, the next stream gets a fresh one. A stream has no token if
+// authentication was found to be off, or if the token was refused elsewhere while the stream waited
+// for a member.
 func (s *Stream) Refused(err error) {
 	if s == nil || s.c.cfg.Auth == nil {
 		return
@@ -210,7 +210,8 @@ func (s *Stream) Refused(err error) {
 	}
 }
 
-// Outdated reports that calls carry another token than the stream, whose own was refused meanwhile.
+// Outdated reports whether calls use another token than the stream, whose own was refused
+// meanwhile.
 func (s *Stream) Outdated() bool {
 	if s == nil || s.c.cfg.Auth == nil {
 		return false
@@ -246,7 +247,7 @@ func Credentials(k *auth.Keeper) TokenCredentials { return TokenCredentials{k} }
 // TokenCredentials implements credentials.PerRPCCredentials.
 type TokenCredentials struct{ keeper *auth.Keeper }
 
-// GetRequestMetadata tells the attempt which token it carries.
+// GetRequestMetadata records in the attempt which token it has.
 func (t TokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token := t.keeper.Token()
 	if token == nil || balancer.Bare(ctx) {

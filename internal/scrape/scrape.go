@@ -42,15 +42,15 @@ func New(secure *tls.Config) *Reader {
 // Close closes connections that are kept for the next page.
 func (r *Reader) Close() { r.web.CloseIdleConnections() }
 
-// Answer is what a page came with.
+// Answer is the header and certificate of a page.
 type Answer struct {
 	Header http.Header
 	// Certificate is the server's; nil without TLS.
 	Certificate *x509.Certificate
 }
 
-// Lines calls line for each line of a member's page, and returns what the answer came with also
-// when the page cannot be had. The endpoint is a URL or host:port.
+// Lines calls line for each line of a member's page, and returns the answer's header and
+// certificate even if the page cannot be read. The endpoint is a URL or host:port.
 func (r *Reader) Lines(ctx context.Context, endpoint string, line func(string)) (a Answer, _ error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" {
@@ -103,8 +103,8 @@ func (r *Reader) Sum(ctx context.Context, endpoint, metric string) (float64, err
 	return total, err
 }
 
-// MemberID is the member that a line says to be in the process whose page it is; several members of
-// one process have one page.
+// MemberID returns the id of a member that a line names as part of the page's process; several
+// members in one process have one page.
 func MemberID(line string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(line, `etcd_server_id{server_id="`)
 	if !ok {
@@ -114,7 +114,7 @@ func MemberID(line string) (id string, ok bool) {
 	return id, ok
 }
 
-// Value is the number in a line of a metric, with or without labels.
+// Value returns the number in a line of a metric, with or without labels.
 func Value(line, metric string) (float64, bool) {
 	rest, ok := strings.CutPrefix(line, metric)
 	if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Foreign reports that another site caused a request. Browsers say so. Other programs do not, and
-// have no cookies to be abused either. Another port of this host is another site: cookies do not
-// distinguish them.
+// Foreign reports whether another site caused a request. Browsers say so in a header. Other
+// programs do not, and have no cookies to be abused either. Another port of this host is another
+// site: cookies do not distinguish ports.
 func Foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
@@ -26,7 +26,8 @@ func Foreign(r *http.Request) bool {
 	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
-// HostName is the name in a Host header, without a port, in the form in which names are compared.
+// HostName returns the name in a Host header, without a port, in the form in which names are
+// compared.
 func HostName(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

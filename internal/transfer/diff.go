@@ -9,22 +9,22 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Difference is a key that is not the same on both sides.
+// Difference is a key that differs between the two sides.
 type Difference struct {
 	Key            string // without the prefix, from Diff; whole, from Import
 	HasOld, HasNew bool
 	Old, New       string
 }
 
-// Side is one of two that are compared.
+// Side is one of the two sides of a comparison.
 type Side struct {
 	Client *clientv3.Client
 	Prefix string
 	Rev    int64 // 0: the latest
 }
 
-// Diff yields the keys that differ, in their order, by what follows the sides' prefixes. Each side
-// is read at one revision. The difference is from a to b: what only b has is new.
+// Diff yields the keys that differ, in their order, without the sides' prefixes. Each side is read
+// at one revision. The difference is from a to b: a key that only b has is new.
 func Diff(ctx context.Context, a, b Side) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
 		nextA, stopA := iter.Pull2(a.read(ctx))
@@ -63,7 +63,7 @@ func Diff(ctx context.Context, a, b Side) iter.Seq2[Difference, error] {
 	}
 }
 
-// relative is a key-value by what follows the prefix.
+// relative is a key-value, with its key without the prefix.
 type relative struct {
 	key string
 	*mvccpb.KeyValue

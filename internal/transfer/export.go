@@ -10,8 +10,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Export writes all keys with a prefix, as they are at one revision (the latest if rev is 0), and
-// returns how many. progress is called now and then with the number so far and of all; it may be
+// Export writes all keys with a prefix, as of one revision (the latest if rev is 0), and returns
+// how many. It calls progress from time to time with the number so far and of all; progress may be
 // nil.
 func Export(
 	ctx context.Context,
@@ -64,7 +64,8 @@ func Export(
 		if kv.Lease != 0 {
 			ttl, ok := ttls[kv.Lease]
 			if !ok {
-				// One that has ended since, or may not be looked at, has no TTL in the file.
+				// A lease that has ended since, or that the user may not read, has no TTL in the
+				// file.
 				if r, err := c.TimeToLive(ctx, clientv3.LeaseID(kv.Lease)); err == nil {
 					ttl = max(0, r.GrantedTTL)
 				} else if ctx.Err() != nil {

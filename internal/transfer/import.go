@@ -14,15 +14,15 @@ import (
 
 // Options are for Import.
 type Options struct {
-	// To replaces the prefix that was exported; nil leaves keys as they are.
+	// To replaces the exported prefix; nil leaves keys unchanged.
 	To *string
-	// Leases: keys that had a lease get one again, with the same time to live and shared as
-	// before. Nobody renews it yet. False: they get none.
+	// Leases: keys that had a lease get a new one, with the same TTL and shared as before, which is
+	// not renewed yet. False: they get none.
 	Leases bool
-	// Absent writes only keys that are not there, and leaves out those that had a lease: it puts
-	// back what was deleted. Leases is of no use then.
+	// Absent writes only keys that do not exist, and leaves out those that had a lease: it restores
+	// deleted keys. Leases has no effect then.
 	Absent bool
-	// Prune deletes what is under the prefix and not in the file.
+	// Prune deletes keys under the prefix that are not in the file.
 	Prune bool
 	// Dry only reports the differences, and writes nothing.
 	Dry bool
@@ -30,33 +30,34 @@ type Options struct {
 	LeftOut func(key string)
 	// OnChange is called for every key that is written or would be; it may be nil.
 	OnChange func(Difference)
-	// Progress is called now and then with the number of keys looked at, and of all; it may be nil.
+	// Progress is called from time to time with the number of keys handled, and of all; it may be
+	// nil.
 	Progress func(keys, all int64)
 }
 
-// Result is what Import has done, or would do. Keys of the file that were there already are not
-// written.
+// Result is what Import has done, or would do. Keys of the file that exist with the same value are
+// not written.
 type Result struct {
-	Keys      int64 // of the file that were looked at
+	Keys      int64 // keys of the file that were handled
 	Added     int64
 	Changed   int64
 	Deleted   int64
 	Same      int64
-	Kept      int64 // there with another value, and left so by Absent
+	Kept      int64 // keys that exist with another value, which Absent leaves
 	Leased    int64 // left out by Absent, since they had a lease
-	Conflicts int64 // keys that somebody changed meanwhile, and that were left as they are
-	Leases    int64 // that were granted
+	Conflicts int64 // keys that changed meanwhile, and were left
+	Leases    int64 // those that were granted
 }
 
 const (
-	chunkOps   = 100 // of the 128 that a server takes
+	chunkOps   = 100 // a server accepts 128
 	chunkBytes = 512 << 10
 )
 
-// Import writes the keys of a file. The file is read twice: first it is checked to its end, so that
-// of a broken one nothing is written. It is not atomic; begun again after an interruption it goes
-// on, since what is there already is left alone. A key that changes while it is looked at is left
-// alone and counted.
+// Import writes the keys of a file. It reads the file twice: first it checks all of it, so that
+// nothing of an invalid file is written. It is not atomic; after an interruption it can be started
+// again, since it leaves keys that are right already. A key that changes during its comparison is
+// left unchanged and counted.
 func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Options) (res Result, err error) {
 	all, err := Check(file)
 	if err != nil {
@@ -70,12 +71,12 @@ func Import(ctx context.Context, c *clientv3.Client, file io.ReadSeeker, o Optio
 		return res, err
 	}
 	i := importing{ctx: ctx, c: c, o: o, all: all, res: &res, leases: make(map[string]clientv3.LeaseID)}
-	var have map[string]bool // keys of the file, under the names that they get
+	var have map[string]bool // keys of the file, with their new names
 	if o.Prune {
 		have = make(map[string]bool)
 	}
 	var chunk []Entry
-	within := make(map[string]bool) // keys of the chunk; of one that comes twice the later value stays
+	within := make(map[string]bool) // keys of the chunk; for a repeated key the later value counts
 	bytes := 0
 	for {
 		e, err := r.next()
@@ -135,7 +136,7 @@ type importing struct {
 	o      Options
 	all    int64 // keys in the file
 	res    *Result
-	leases map[string]clientv3.LeaseID // by those in the file
+	leases map[string]clientv3.LeaseID // by the ids in the file
 }
 
 func (i *importing) report(d Difference) {
@@ -153,14 +154,14 @@ func (i *importing) leaveOut(key string) {
 	}
 }
 
-// planned is a key that has to be written.
+// planned is a key to write.
 type planned struct {
 	Difference
-	mod   int64 // what it must still be
+	mod   int64 // the mod revision that it must still have
 	lease clientv3.LeaseID
 }
 
-// write compares some keys with what is there and writes those that differ.
+// write compares some keys with the cluster and writes those that differ.
 func (i *importing) write(chunk []Entry) error {
 	if len(chunk) == 0 {
 		return nil
@@ -215,8 +216,8 @@ func (i *importing) done(p planned) {
 	i.report(p.Difference)
 }
 
-// commit writes all of a plan, or each by itself if somebody was faster with one. The guards
-// make it safe to repeat what may have been executed.
+// commit writes all of a plan, or each key by itself if another client has changed one. The guards
+// make it safe to repeat a request that may have been executed.
 func (i *importing) commit(plan []planned) error {
 	if len(plan) == 0 {
 		return nil
@@ -232,7 +233,7 @@ func (i *importing) commit(plan []planned) error {
 	switch {
 	case errors.Is(err, rpctypes.ErrRequestTooLarge) && len(plan) == 1:
 		return i.bare(plan[0])
-	case errors.Is(err, rpctypes.ErrRequestTooLarge): // the cluster takes less than others
+	case errors.Is(err, rpctypes.ErrRequestTooLarge): // this cluster's limit is lower than usual
 		for n := range plan {
 			if err := i.commit(plan[n : n+1]); err != nil {
 				return err
@@ -252,8 +253,8 @@ func (i *importing) commit(plan []planned) error {
 	return i.singly(plan)
 }
 
-// bare writes a key whose value leaves no room for a guard in the request. Somebody who changes it
-// between the look and the write loses that change.
+// bare writes a key whose value leaves no room for a guard in the request. A change by another
+// client between the read and the write is lost.
 func (i *importing) bare(p planned) error {
 	now, err := i.c.Get(i.ctx, p.Key, clientv3.WithKeysOnly())
 	if err == nil && (len(now.Kvs) == 0 && p.mod != 0 || len(now.Kvs) > 0 && now.Kvs[0].ModRevision != p.mod) {
@@ -279,7 +280,7 @@ func (i *importing) singly(plan []planned) error {
 			return err
 		}
 		if !resp.Succeeded {
-			// A repeated request finds what it has written itself.
+			// A repeated request finds its own write.
 			if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) == 0 || string(kvs[0].Value) != p.New {
 				i.res.Conflicts++
 				continue
@@ -295,7 +296,7 @@ func (i *importing) leased(e Entry) bool {
 	return i.o.Leases && !i.o.Absent && e.Lease != "" && e.TTL > 0
 }
 
-// lease returns the one that stands for that of the file.
+// lease returns the new lease in place of the file's.
 func (i *importing) lease(e Entry) (clientv3.LeaseID, error) {
 	if !i.leased(e) || i.o.Dry {
 		return 0, nil
@@ -312,7 +313,7 @@ func (i *importing) lease(e Entry) (clientv3.LeaseID, error) {
 	return g.ID, nil
 }
 
-// prune deletes what is not in the file.
+// prune deletes the keys that are not in the file.
 func (i *importing) prune(prefix string, have map[string]bool) error {
 	for kv, err := range i.c.Range(i.ctx, prefix, clientv3.WithKeysOnly()) {
 		if err != nil {

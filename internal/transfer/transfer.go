@@ -2,15 +2,15 @@
 //
 // # The file
 //
-// JSON, one value per line. The first says what it is, the last how many keys came between them, so
-// that a file that was cut short is recognized; each of the others is a key:
+// JSON, one value per line. The first line describes the file, the last has the number of keys
+// between them, so that a file that was cut short is recognized; each of the others is a key:
 //
 //	{"fairlead":"export","format":1,"prefix":"orders/","revision":4711,"cluster":"cdf818194e3a8c32"}
 //	{"key":"orders/1","value":"{}","create":12,"mod":4700,"version":3,"lease":"694d9a3f","ttl":60}
 //	{"end":1}
 //
 // Keys and values that are not UTF-8 are in "key64" and "value64", in base64. Only key and value
-// have to be there; a file can be written by hand.
+// are required, so that a file can be written by hand.
 package transfer
 
 import (
@@ -53,7 +53,7 @@ type line struct {
 	End *int64 `json:"end,omitempty"` // keys in the file; the last line
 }
 
-// Text puts bytes where they can be read, or in base64.
+// Text returns bytes as text if they are UTF-8, or else to be written in base64.
 func Text(b []byte) (s *string, raw []byte) {
 	if utf8.Valid(b) {
 		t := string(b)
@@ -72,13 +72,13 @@ type Entry struct {
 // reader reads a file and checks it.
 type reader struct {
 	in     *bufio.Reader
-	number int // of the line that was read last, from 1
+	number int // of the last line read, from 1
 	prefix string
 	keys   int64
 	ended  bool
 }
 
-// Broken is a file that cannot be used.
+// Broken is the error of a file that cannot be used.
 type Broken struct {
 	Line int
 	Why  error
@@ -89,7 +89,7 @@ func (e *Broken) Unwrap() error { return e.Why }
 
 func (r *reader) broken(why error) error { return &Broken{r.number, why} }
 
-// maxLine bounds a line: the largest value that a server takes, in base64, is far below.
+// maxLine bounds a line: the largest value that a server accepts, in base64, is far smaller.
 const maxLine = 256 << 20
 
 func newReader(in io.Reader) (*reader, error) {
@@ -102,7 +102,7 @@ func newReader(in io.Reader) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) // some editors put it there
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) // some editors write it
 	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
 		return nil, r.broken(errors.New("the file is in UTF-16, it has to be in UTF-8"))
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// tcpKeepAlive lets the kernel notice a vanished host on a connection that
-// nobody uses; members with traffic are watched far more closely.
+// tcpKeepAlive lets the kernel notice a vanished host on an idle connection; members with traffic
+// are watched far more closely.
 const tcpKeepAlive = 30 * time.Second
 
 var dialer = net.Dialer{KeepAlive: tcpKeepAlive} // never changed
@@ -58,8 +58,8 @@ func LookUp(ctx context.Context, name string) ([]netip.Addr, error) {
 // stagger is what RFC 8305, section 5, recommends between two attempts.
 const stagger = 250 * time.Millisecond
 
-// race connects to the first of some addresses that takes the connection. Each is tried
-// when the one before it has failed, or has not answered for a moment.
+// race connects to some addresses and returns the first connection. Each is tried when the one
+// before it has failed, or has not answered for a moment.
 func race(ctx context.Context, list []netip.Addr, port string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -74,11 +74,11 @@ func race(ctx context.Context, list []netip.Addr, port string) (net.Conn, error)
 		case results <- result{c, err}:
 		case <-ctx.Done():
 			if c != nil {
-				_ = c.Close() // another one was faster
+				_ = c.Close() // another address was faster
 			}
 		}
 	}
-	var first error // says most: it is of the address that was preferred
+	var first error // the most useful one: that of the preferred address
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for begun, failed := 0, 0; ; {

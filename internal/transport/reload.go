@@ -21,17 +21,15 @@ type Files struct {
 	SkipVerify bool
 }
 
-// Roots returns the certificate authorities as they are now.
+// Roots returns the present certificate authorities.
 type Roots func() (*x509.CertPool, error)
 
-// TLSConfig builds a configuration that follows its files: every new connection
-// uses what is in them at that moment. A file that is broken or half written
-// while it is being replaced does not harm: what was read last goes on being
-// used. The files must be readable and valid when TLSConfig is called.
+// TLSConfig builds a configuration that follows its files: every new connection uses their present
+// content. A file that is broken or half written while it is being replaced does no harm: the last
+// valid content stays in use. The files must be readable and valid when TLSConfig is called.
 //
-// The configuration alone follows the client certificate; crypto/tls takes the
-// authorities only once, so these are followed by handing the returned Roots
-// (nil without a CA file) to Credentials.
+// The configuration itself follows only the client certificate. crypto/tls reads the authorities
+// only once, so to follow these pass the returned Roots (nil without a CA file) to Credentials.
 func TLSConfig(f Files) (_ *tls.Config, follow Roots, _ error) {
 	if (f.Cert == "") != (f.Key == "") {
 		return nil, nil, errors.New("client certificate and key belong together: only one of the two files is given")

@@ -1,13 +1,12 @@
 // Package transport opens the connections to members and reports what happens on them.
 //
 // It sees every net.Conn on its way into gRPC, at two places: in its own dialer, and in the
-// transport credentials. A user may replace either one through DialOptions; the other still
-// sees the connection. Of one that neither sees its owner knows only what answers say.
+// transport credentials. A user may replace either one through DialOptions; the other still sees
+// the connection. If both are replaced, the client knows of a connection only from the answers.
 //
-// Each resolver.Address carries a Peer among its attributes. gRPC hands the
-// attributes to the dialer and to the handshake, so each connection is known to
-// the member that it belongs to, and reports to it: opened, bytes arrived,
-// what went wrong with the handshake.
+// Each resolver.Address has a Peer among its attributes. gRPC passes the attributes to the dialer
+// and to the handshake, so each connection finds its member, and reports to it: that it is open,
+// that bytes arrived, that the handshake failed.
 //
 // The addresses of a DNS name are alternatives (names.go). Goroutines here end with the
 // call that began them. A Peer is called from gRPC's goroutines, several at once.
@@ -32,21 +31,21 @@ import (
 
 // Peer is the member at the other end of a connection.
 type Peer interface {
-	// Endpoint is where the connection goes.
+	// Endpoint returns the endpoint of the connection.
 	Endpoint() endpoint.Endpoint
 	// ConnOpened hands over a connection.
 	ConnOpened(net.Conn)
 	// BytesArrived is called after every read that brought bytes.
 	BytesArrived()
-	// ConnFailed reports that dialing or the handshake failed; wrong is set if
-	// the other side proved not to be what the configuration says (another
-	// protocol, a certificate that does not verify), which no repetition mends.
+	// ConnFailed reports that dialing or the handshake failed; wrong is set if the other side is
+	// not what the configuration expects (another protocol, an invalid certificate), which no
+	// repetition corrects.
 	ConnFailed(err error, wrong bool)
-	// Addresses takes what a lookup of the endpoint's name has found, nothing if it
-	// failed, and returns what to try, in this order.
+	// Addresses gets the result of a lookup of the endpoint's name, nothing if it failed, and
+	// returns the addresses to try, in this order.
 	Addresses(found []netip.Addr) []netip.Addr
-	// MayDiagnose reports whether it is time to find out, at the cost of another
-	// connection, why the server closes ours without a word.
+	// MayDiagnose reports whether it is time to find out, with another connection, why the server
+	// closes ours silently.
 	MayDiagnose() bool
 }
 
@@ -85,11 +84,11 @@ func Dial(ctx context.Context, target string) (net.Conn, error) {
 	return track(c, p), nil
 }
 
-// diagnoseTimeout bounds the look at a server that closes connections.
+// diagnoseTimeout bounds the diagnosis of a server that closes connections.
 const diagnoseTimeout = time.Second
 
-// diagnose finds out whether a server that closed a connection without a word
-// speaks the other of plain text and TLS. Nil if it does not, or cannot be reached.
+// diagnose finds out whether a server that closed a connection silently uses TLS where the client
+// does not, or the other way round. It returns nil if it does not, or cannot be reached.
 func diagnose(addr net.Addr, overTLS bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), diagnoseTimeout)
 	defer cancel()
@@ -104,7 +103,7 @@ func diagnose(addr net.Addr, overTLS bool) error {
 		return nil
 	}
 	if !overTLS {
-		// Nothing is sent over it, so it does not matter who answers.
+		// Nothing is sent over it, so the server's identity does not matter.
 		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 		if err := t.HandshakeContext(ctx); err == nil || isAlert(err) {
 			return ErrWantsTLS
@@ -124,18 +123,18 @@ func diagnose(addr net.Addr, overTLS bool) error {
 	case nil, ErrPlainHTTP:
 		return ErrNotTLS
 	}
-	return nil // a TLS server answers with an alert; why it closed is another matter
+	return nil // a TLS server answers with an alert; it closed for another reason
 }
 
-// track wraps c so that p knows of it.
+// track wraps c so that it reports to p.
 func track(c net.Conn, p Peer) net.Conn {
 	t := &trackedConn{Conn: c, peer: p}
 	p.ConnOpened(t)
 	return t
 }
 
-// trackedConn reports arriving bytes to its peer and looks at the first ones:
-// a server that is not HTTP/2 betrays itself there.
+// trackedConn reports arriving bytes to its peer and examines the first ones, which show whether
+// the server uses HTTP/2.
 type trackedConn struct {
 	net.Conn
 	peer    Peer
@@ -189,7 +188,7 @@ func notHTTP2(b []byte, secure bool) error {
 	case len(b) >= 2 && (b[0] == 21 || b[0] == 22) && b[1] == 3:
 		return ErrWantsTLS
 	case len(b) < 4:
-		return nil // too little to tell
+		return nil // too few bytes to judge
 	}
 	return ErrNotHTTP2
 }
@@ -201,11 +200,10 @@ func wantsTLS(b []byte) bool {
 	return len(b) >= len(status) && string(b[:len(status)]) == status
 }
 
-// Credentials secures connections as their endpoints ask: with cfg, or in
-// plain text. Without cfg only https and unixs endpoints use TLS, with the
-// system's certificate authorities. roots, if not nil, is asked for the
-// authorities at every handshake, in place of cfg.RootCAs. Safe for concurrent
-// use.
+// Credentials secures connections as their endpoints require: with cfg, or in plain text. Without
+// cfg only https and unixs endpoints use TLS, with the system's certificate authorities. If roots
+// is not nil, it gives the authorities for every handshake, in place of cfg.RootCAs. Safe for
+// concurrent use.
 func Credentials(cfg *tls.Config, roots Roots) credentials.TransportCredentials {
 	return newCreds(cfg, roots)
 }
@@ -228,7 +226,7 @@ func newCreds(cfg *tls.Config, roots Roots) *creds {
 
 type creds struct {
 	haveConfig    bool               // the user gave a TLS configuration
-	only          *endpoint.Endpoint // where connections without a Peer go; nil: unknown
+	only          *endpoint.Endpoint // the endpoint of connections without a Peer; nil: unknown
 	cfg           *tls.Config
 	roots         Roots
 	secure, plain credentials.TransportCredentials
@@ -248,7 +246,7 @@ func (c *creds) tls() (credentials.TransportCredentials, error) {
 	return credentials.NewTLS(cfg), nil
 }
 
-// UseTLS says whether a connection to e is encrypted.
+// UseTLS reports whether a connection to e is encrypted.
 func UseTLS(e endpoint.Endpoint, haveConfig bool) bool {
 	switch e.Security {
 	case endpoint.Secure:
@@ -311,8 +309,8 @@ func (c *creds) ClientHandshake(
 	return &trackedConn{Conn: conn, peer: p, secure: true}, info, nil
 }
 
-// nameOf is what the server's certificate has to be good for. gRPC's credentials
-// follow the authority alone, which is the user's if he set one.
+// nameOf returns the name for which the server's certificate must be valid. gRPC's credentials use
+// only the authority, which is the user's if they set one.
 func (c *creds) nameOf(to *endpoint.Endpoint, authority string) string {
 	switch {
 	case c.cfg.ServerName != "":
@@ -323,7 +321,7 @@ func (c *creds) nameOf(to *endpoint.Endpoint, authority string) string {
 	return authority
 }
 
-// judgeTLS says whether a failed handshake is a matter of configuration.
+// judgeTLS reports whether the configuration is the reason for a failed handshake.
 func judgeTLS(err error) (error, bool) {
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
@@ -336,8 +334,8 @@ func judgeTLS(err error) (error, bool) {
 	return err, false
 }
 
-// isAlert reports that the server refused with a TLS alert: it does not accept our
-// certificate, or we share no protocol. crypto/tls marks these by the operation.
+// isAlert reports whether the server refused with a TLS alert: it does not accept our certificate,
+// or there is no common protocol. crypto/tls marks these errors by the operation.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"

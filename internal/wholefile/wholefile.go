@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// Write writes a file so that a reader finds the old one or the new one, never a part, also after a
-// crash. On failure the old one stays.
+// Write writes a file so that a reader finds the old file or the new one, never a part, even after
+// a crash. On failure the old file stays.
 func Write(path string, text []byte, mode fs.FileMode) error {
 	return Stream(path, mode, func(w io.Writer) error {
 		_, err := w.Write(text)
@@ -18,8 +18,8 @@ func Write(path string, text []byte, mode fs.FileMode) error {
 	})
 }
 
-// Stream is Write of what write writes, which is not held in memory. If write fails, that is the
-// error, and the old file stays.
+// Stream is Write for the output of write, which is not held in memory. If write fails, Stream
+// returns that error, and the old file stays.
 func Stream(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
