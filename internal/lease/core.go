@@ -15,7 +15,7 @@ package lease
 //	   │                           │    has failed                   │
 //	   └───────────────────────────┴── acknowledged with a TTL ──────┘
 //
-// A queued lease is acknowledged by a stream that is late and still listened to.
+// A late stream that is still listened to can acknowledge a queued lease.
 //
 // and from each of them to the end: expired, revoked, halted, cancelled, closed, or
 // unreachable when the deadline passes.
@@ -38,22 +38,22 @@ import (
 // lease is one kept lease. There may be many: keep it small.
 type lease struct {
 	id int64
-	// ttl is what the server last said; 0: it has not answered yet.
+	// ttl is the server's last one; 0: it has not answered yet.
 	ttl time.Duration
-	// deadline is when the lease must be taken for lost: ttl after the sending of the
-	// last acknowledged renewal (or grant), less lossMargin. For a lease of unknown TTL
-	// it is the end of the wait for the first answer.
+	// deadline is when the lease must be considered lost: ttl after the sending of the last
+	// acknowledged renewal (or grant), less lossMargin. For a lease of unknown TTL it is the end of
+	// the wait for the first answer.
 	deadline time.Duration
-	// sent is when the last acknowledged renewal, or the grant, was sent; below zero: there
-	// is none. slept is core.slept as of then.
+	// sent is when the last acknowledged renewal, or the grant, was sent; below zero: there is
+	// none. slept is core.slept at that time.
 	sent, slept time.Duration
 	timer       int32 // index in core.timers
 	queue       int32 // index in core.queue; -1: not queued
 	state       state
 	tries       uint8   // streams that were late with a renewal since the last acknowledged one
-	risk        bool    // the keeps know that it is in danger, and not that it is out
-	on          *stream // where it is outstanding; nil in other states
-	keeps       *keep   // who is notified; nil once ended
+	risk        bool    // the keeps have been notified that it is in danger, and not yet that it is out of danger
+	on          *stream // the stream where it is outstanding; nil in other states
+	keeps       *keep   // those to notify; nil once ended
 }
 
 type state uint8
@@ -70,7 +70,7 @@ type keep struct {
 	host     keepHost // the shell's part; the core never looks at it
 	l        *lease
 	next     *keep
-	persists bool // it goes on after the deadline, until the server says that the lease is gone
+	persists bool // it goes on after the deadline, until the server reports that the lease has ended
 }
 
 type actKind uint8
@@ -112,22 +112,22 @@ type core struct {
 	queue  heap // the queued ones, by deadline
 	grants grants
 
-	habit   habit // how slow answers usually are
+	habit   habit // the usual time of answers
 	streams []*stream
 	late    int           // how many of them are late
-	count   uint64        // how many were opened so far; names them
+	count   uint64        // how many were opened so far; used to name them
 	avoid   []string      // members whose streams were late or failed since the last answer
 	row     int           // failures since the last stream that lasted
-	calm    bool          // the last of them was a silence that may be the usual one
-	why     error         // of the last stream that failed since the last answer; nil: none
+	calm    bool          // the last of them was a silence that may be usual
+	why     error         // the error of the last stream that failed since the last answer; nil: none
 	fatals  int           // streams that ended with a fatal error since the last answer
-	term    uint64        // of raft; the highest that an answer came from, 0: unknown
-	stale   int           // answers from earlier terms since the last one from this
+	term    uint64        // raft's; the highest one of an answer, 0: unknown
+	stale   int           // answers from earlier terms since the last one from this term
 	retryAt time.Duration // no stream is opened before this
-	armed   time.Duration // what the shell's timer is set to; never: nothing
+	armed   time.Duration // when the shell's timer fires; never: it is not set
 	empty   bool          // no leases were left when the last input ended
 	closed  bool
-	slept   time.Duration // for how long in all the machine was suspended, not counted in times
+	slept   time.Duration // the total time for which the machine was suspended, which times do not include
 
 	acts []action
 }
@@ -145,7 +145,7 @@ func newCore(firstAnswer time.Duration, jitter func() float64) *core {
 //go:noinline
 func (c *core) do(a action) { c.acts = append(c.acts, a) }
 
-// keepAlive is an input: k wants the lease renewed, for the first time at once.
+// keepAlive is an input: k needs the lease renewed, for the first time at once.
 func (c *core) keepAlive(now time.Duration, id int64, k *keep) {
 	l := c.leases[id]
 	if l == nil {
@@ -183,11 +183,11 @@ func (c *core) cancel(now time.Duration, k *keep, err error) {
 	c.finish(now)
 }
 
-// granted is an input: a grant was made. It shows how long the way is before the first
+// granted is an input: a lease was granted. The grant shows the round trip time before the first
 // renewal does.
 func (c *core) granted(now time.Duration, id int64, ttl, sent time.Duration, term uint64) {
 	c.habit.note(now, now-sent)
-	c.term = term // whatever it was: it takes a leader to grant
+	c.term = term // even if it is lower: only a leader can grant
 	if c.leases[id] == nil && ttl > 0 {
 		c.grants.put(id, grant{ttl: ttl, sent: sent, slept: c.slept})
 	}
@@ -212,7 +212,7 @@ func (c *core) close(now time.Duration) {
 	c.finish(now)
 }
 
-// heldUntil is the deadline of a lease that is kept and whose TTL is known.
+// heldUntil returns the deadline of a lease that is kept and whose TTL is known.
 func (c *core) heldUntil(id int64) (time.Duration, bool) {
 	l := c.leases[id]
 	if l == nil || l.ttl == 0 {
@@ -230,8 +230,8 @@ func (c *core) end(l *lease, reason Reason, err error) {
 	c.remove(l)
 }
 
-// lapse takes l for lost at its deadline: all keeps end but those that persist. They go on with it
-// as with one whose age is not known. It reports whether any has ended.
+// lapse treats l as lost at its deadline: all keeps end except those that persist. These go on as
+// with a lease whose age is not known. It reports whether any keep has ended.
 func (c *core) lapse(now time.Duration, l *lease) (lost bool) {
 	for p := &l.keeps; *p != nil; {
 		k := *p
@@ -264,8 +264,8 @@ func (c *core) endAll(reason Reason, err error) {
 	}
 }
 
-// remove forgets l. Its outstanding renewals stay with their stream, as its answer
-// has to be accounted for.
+// remove forgets l. Its outstanding renewals stay with their stream, since their answers have to be
+// accounted for.
 func (c *core) remove(l *lease) {
 	if l.state == ended {
 		return
@@ -278,9 +278,9 @@ func (c *core) remove(l *lease) {
 	delete(c.leases, l.id)
 }
 
-// finish is the end of every input: renewals that can be sent are sent, and the
-// timer is set for what comes next. It is moved only to an earlier time; a timer
-// that fires too early finds nothing to do and sets itself again.
+// finish is the end of every input: it sends the renewals that can be sent, and sets the timer for
+// the next event. It moves the timer only to an earlier time; a timer that fires too early finds
+// nothing to do and sets itself again.
 func (c *core) finish(now time.Duration) {
 	if !c.closed {
 		c.dispatch(now)

@@ -1,13 +1,12 @@
 package lease
 
-// The shell. One lock, Engine.mu, guards the core and all shell state in keeps and
-// streams. A goroutine with an input takes the lock, calls the core, carries out the
-// actions, none of which block, and lets go. Sinks are called under the lock.
+// The shell. One lock, Engine.mu, guards the core and all shell state in keeps and streams. A
+// goroutine with an input takes the lock, calls the core, carries out the actions, none of which
+// block, and releases the lock. Sinks are called under the lock.
 //
-// Goroutines, all owned by Engine.work and gone when Close returns: per stream a
-// sender and a reader (internal/duplex). None per lease. Callbacks of the timer and
-// of contexts run in goroutines of the runtime; Engine.calls counts those that may
-// still come.
+// Goroutines, all owned by Engine.work and gone when Close returns: per stream a sender and a
+// reader (internal/duplex), and none per lease. Callbacks of the timer and of contexts run in
+// goroutines of the runtime; Engine.calls counts those that may still run.
 
 import (
 	"context"
@@ -66,7 +65,8 @@ func New(cfg Config) *Engine {
 
 func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
 
-// clock is now, and looks whether the machine was suspended. The caller holds e.mu.
+// clock returns the present time, and checks whether the machine was suspended. The caller holds
+// e.mu.
 func (e *Engine) clock() time.Duration {
 	now, wall := e.now(), e.wall().Round(0).Sub(e.epoch.Round(0)) // Round(0) leaves the wall clock only
 	ahead := wall - now
@@ -78,16 +78,16 @@ func (e *Engine) clock() time.Duration {
 }
 
 // Persist returns a context with which KeepAlive never ends as Unreachable: a lease that was not
-// renewed in time ends when the server says that it is gone.
+// renewed in time ends when the server reports that it has ended.
 func Persist(ctx context.Context) context.Context { return context.WithValue(ctx, persists{}, true) }
 
-// persists is the key of what Persist adds.
+// persists is the key of the value that Persist adds.
 type persists struct{}
 
-// KeepAlive renews the lease until ctx ends or the lease is lost, and returns at
-// once. Several calls for one id share the renewals. The first renewal is sent at
-// once. After Close it returns ErrClosed, and then the sink is not called; in all
-// other cases it returns nil, and Ended says how it went.
+// KeepAlive renews the lease until ctx ends or the lease is lost, and returns at once. Several
+// calls for one id share the renewals. The first renewal is sent at once. After Close it returns
+// ErrClosed, and then the sink is not called; in all other cases it returns nil, and Ended reports
+// the outcome.
 func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 	k := &keep{host: keepHost{sink: s}, persists: ctx.Value(persists{}) != nil}
 	e.mu.Lock()
@@ -116,10 +116,9 @@ func (e *Engine) KeepAlive(ctx context.Context, id int64, s Sink) error {
 	return nil
 }
 
-// Granted notifies the engine of a grant made through this client, so that the TTL is
-// known before the first renewal. sent is when the grant request was sent, with its
-// monotonic reading; term is the raft term that the answer came from, 0 if it does not
-// say.
+// Granted notifies the engine of a grant made through this client, so that the TTL is known before
+// the first renewal. sent is when the grant request was sent, with its monotonic reading; term is
+// the raft term in the answer, 0 if there is none.
 func (e *Engine) Granted(id, ttlSeconds int64, sent time.Time, term uint64) {
 	e.mu.Lock()
 	e.core.granted(e.clock(), id, seconds(ttlSeconds), sent.Sub(e.epoch), term)
@@ -133,9 +132,9 @@ func (e *Engine) Revoked(id int64) {
 	e.run()
 }
 
-// HeldUntil returns until when the lease certainly exists, unless somebody else revokes
-// it: the deadline at which it would be reported lost, with its monotonic reading. false:
-// the lease is not kept, or nothing has been acknowledged yet.
+// HeldUntil returns until when the lease certainly exists, unless another client revokes it: the
+// deadline at which it would be reported lost, with its monotonic reading. false: the lease is not
+// kept, or nothing has been acknowledged yet.
 func (e *Engine) HeldUntil(id int64) (time.Time, bool) {
 	e.mu.Lock()
 	e.clock()

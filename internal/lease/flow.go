@@ -44,20 +44,20 @@ const (
 	// 15 s, more than one etcd cluster is meant for.
 	maxStreams = 8
 
-	// maxLate bounds the late streams beside those: there are as many as members, and each
-	// is tried when the others are late.
+	// maxLate bounds the late streams beside those: the number of members, so that each is tried
+	// when the others are late.
 	maxLate = 8
 
-	// maxBacklog is how long the last in the queue may have to wait before another
-	// stream is opened: as long as a renewal may stay without an answer.
+	// maxBacklog is how long the last renewal in the queue may have to wait before another stream
+	// is opened: as long as a renewal may stay without an answer.
 	maxBacklog = time.Second
 
 	// busyAfter: a stream with more than this to do shares new renewals with others. It
 	// is well below the shortest patience (333 ms).
 	busyAfter = 100 * time.Millisecond
 
-	// openPatience: while Open blocks for longer than this, one more Open is tried next
-	// to it. It waits for a member to be usable, and that may be a dead one.
+	// openPatience: while Open blocks for longer than this, another Open is tried beside it. Open
+	// waits for a usable member, and may have chosen a dead one.
 	openPatience = time.Second
 	maxOpening   = 2
 
@@ -65,7 +65,7 @@ const (
 	// a new failure rather than one more of the same.
 	stableAfter = time.Second
 
-	// idleAfter is how long a stream is kept that is not needed.
+	// idleAfter is how long an unneeded stream is kept.
 	idleAfter = 3 * time.Second
 
 	// retryBase bounds the second wait between tries; the first try is immediate. The
@@ -76,8 +76,8 @@ const (
 	maxRetryMax  = time.Second
 	retryPortion = 12
 
-	// maxFatals: so many streams in a row that end with a fatal error, without an answer
-	// between them, mean that it is not about single leases.
+	// maxFatals: that many streams in a row that end with a fatal error, without an answer between
+	// them, mean that the error is not about single leases.
 	maxFatals = 16
 
 	avoidMax = 16 // bounds the list of members to avoid; clusters have 7 at most
@@ -92,15 +92,15 @@ type stream struct {
 	gone   bool // not in core.streams any more
 	late   bool // counted in core.late
 	member string
-	began  time.Duration // when it was asked for; once live, when it was opened
+	began  time.Duration // when it was requested; once live, when it was opened
 
 	out     []pending     // sent and not answered, in order
-	full    bool          // it gets nothing new until it has answered half of what it has room for
+	full    bool          // it gets no new renewals until it has answered half of its room
 	last    time.Duration // the last answer
 	since   time.Duration // silence does not count before this
 	gap     time.Duration // smoothed time per answer while busy; 0: unknown
-	checkAt time.Duration // when to look for silence, or for hope if it is late; never: nothing is outstanding
-	idleAt  time.Duration // when it is closed if it is still not needed; never: it is
+	checkAt time.Duration // when to check for silence, or for hope if it is late; never: nothing is outstanding
+	idleAt  time.Duration // when it is closed if it is still not needed; never: it is needed
 	good    bool          // it answered
 }
 
@@ -108,13 +108,12 @@ type pending struct {
 	l      *lease
 	id     int64
 	sent   time.Duration
-	slept  time.Duration // core.slept as of then
-	passed time.Duration // when a later one was first answered before it; 0: never
+	slept  time.Duration // core.slept at that time
+	passed time.Duration // when a later one was first answered before this; 0: never
 }
 
-// take takes the oldest renewal of id, which has been answered, and measures. A
-// server answers in order, the gRPC proxy need not.
-// It also returns for how long the stream had been quiet about it.
+// take removes the oldest renewal of id, which has been answered, and measures it. A server answers
+// in order, the gRPC proxy need not. It also returns how long the stream had been silent about it.
 func (st *stream) take(now time.Duration, id int64) (pending, time.Duration, bool) {
 	i := slices.IndexFunc(st.out, func(p pending) bool { return p.id == id })
 	if i < 0 {
@@ -142,10 +141,10 @@ func (st *stream) take(now time.Duration, id int64) (pending, time.Duration, boo
 	return p, quiet, true
 }
 
-// measure smooths the time per answer. It falls fast and rises slowly: a server that
-// works through its renewals one by one shows the same time again and again, but
-// where answers come in bursts, as from the proxy, or a lone renewal goes to and fro,
-// only the short ones tell how many the stream could do.
+// measure smooths the time per answer. It falls fast and rises slowly: a server that handles its
+// renewals one by one shows the same time again and again, but if answers come in bursts, as from
+// the proxy, or there is a lone renewal, only the short times show how many renewals the stream
+// could handle.
 func (st *stream) measure(took time.Duration) {
 	took = max(took, time.Microsecond) // 0 means unknown
 	switch {
@@ -158,15 +157,15 @@ func (st *stream) measure(took time.Duration) {
 	}
 }
 
-// from is since when p waits without a sign that its turn will come.
+// from returns since when p has waited without a sign that its turn will come.
 func (st *stream) from(p pending) time.Duration {
 	if p.passed > 0 {
-		return max(p.passed, st.since) // answers to others say nothing about p any more
+		return max(p.passed, st.since) // answers to others show nothing about p any more
 	}
 	return max(p.sent, st.last, st.since)
 }
 
-// room is how much may be outstanding on the stream.
+// room returns how much may be outstanding on the stream.
 func (st *stream) room() int {
 	if st.gap == 0 {
 		return newOutstanding
@@ -174,8 +173,8 @@ func (st *stream) room() int {
 	return int(min(max(maxAhead/st.gap, minOutstanding), maxOutstanding))
 }
 
-// silentAt is when the stream is silent unless an answer comes before, for how long it will have
-// been then, and for which lease that is too long.
+// silentAt returns when the stream counts as silent unless an answer comes before, how long it will
+// have been silent then, and the lease for which that is too long.
 func (c *core) silentAt(st *stream) (at, patience time.Duration, l *lease) {
 	at = never
 	for _, p := range st.out {
@@ -186,7 +185,7 @@ func (c *core) silentAt(st *stream) (at, patience time.Duration, l *lease) {
 	return at, patience, l
 }
 
-// nextForStreams is when checkStreams or dispatch has something to do.
+// nextForStreams returns when checkStreams or dispatch next has something to do.
 func (c *core) nextForStreams(now time.Duration) time.Duration {
 	at := never
 	starved := len(c.queue.items) > 0 && len(c.streams)-c.late < maxStreams
@@ -251,14 +250,14 @@ func (c *core) send(now time.Duration, st *stream, l *lease) {
 	c.do(action{kind: actSend, st: st, id: l.id})
 }
 
-// wantsStream reports whether what is queued calls for one more stream.
+// wantsStream reports whether the queue needs one more stream.
 func (c *core) wantsStream(now time.Duration) bool {
 	var gaps time.Duration
 	live, sent, opening := 0, 0, 0
 	for _, st := range c.streams {
 		if !st.live {
 			if opening++; now < st.began+openPatience || opening == maxOpening {
-				return false // one is coming
+				return false // one is being opened
 			}
 			continue
 		}
@@ -311,7 +310,7 @@ func (c *core) answered(st *stream) {
 	c.avoid = nil
 }
 
-// failed is an input: Open or the stream failed, with what that error means.
+// failed is an input: Open or the stream failed; v says what the error means.
 func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	if st.gone {
 		return
@@ -321,7 +320,7 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	c.retire(now, st, v == Retry)
 	if v == Fatal {
 		c.fatal(out, st.live, err)
-	} else if c.row == 1 { // the first of a row only: an outage must not flood the log
+	} else if c.row == 1 { // only the first in a row: an outage must not flood the log
 		c.do(action{kind: actNote, st: st, err: err, note: "lease stream failed, its renewals move"})
 	}
 	if c.row > 1 {
@@ -330,8 +329,8 @@ func (c *core) failed(now time.Duration, st *stream, err error, v Verdict) {
 	c.finish(now)
 }
 
-// fatal ends what a fatal error is about. On an open stream the server can only
-// have meant the renewal it was handling, the oldest; the others are sent again.
+// fatal ends the leases that a fatal error is about. On an open stream that can only be the renewal
+// that the server was handling, the oldest; the others are sent again.
 func (c *core) fatal(out []pending, live bool, err error) {
 	c.fatals++
 	switch {
@@ -343,7 +342,7 @@ func (c *core) fatal(out []pending, live bool, err error) {
 	}
 }
 
-// retire takes a broken stream out of use; what was outstanding is queued again.
+// retire takes a broken stream out of use, and queues its outstanding renewals again.
 func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.shut(st)
 	if c.row == 0 && !c.anyLive() { // later ones are notified when they are queued
@@ -356,7 +355,7 @@ func (c *core) retire(now time.Duration, st *stream, blame bool) {
 	c.blame(now, st, blame)
 }
 
-// elsewhere queues again what is outstanding on st and not elsewhere.
+// elsewhere queues again the renewals that are outstanding on st and not elsewhere.
 func (c *core) elsewhere(st *stream, late, risky bool) {
 	for _, p := range st.out {
 		if p.l.on != st {
@@ -379,7 +378,7 @@ func (c *core) blame(now time.Duration, st *stream, avoid bool) {
 	}
 	c.row++
 	if avoid && st.member != "" {
-		// The latest last.
+		// The latest is the last.
 		c.avoid = slices.DeleteFunc(c.avoid, func(m string) bool { return m == st.member })
 		if len(c.avoid) == avoidMax {
 			c.avoid = c.avoid[1:]
@@ -410,14 +409,14 @@ func (c *core) wait() time.Duration {
 	return time.Duration(c.jitter() * float64(ceiling))
 }
 
-// checkStreams closes streams that are silent or no longer needed. late: the
-// process was paused, so silence starts to count again.
+// checkStreams closes streams that are silent or no longer needed. late: the process was paused, so
+// silence counts from now.
 func (c *core) checkStreams(now time.Duration, late bool) {
 	for _, st := range slices.Clone(c.streams) {
 		if late {
 			st.since = now
 		}
-		if st.gone { // with another one to the same member
+		if st.gone { // it was retired with another stream to the same member
 			continue
 		}
 		if st.checkAt <= now && st.late {
@@ -439,9 +438,9 @@ func (c *core) checkStreams(now time.Duration, late bool) {
 	}
 }
 
-// silent asks elsewhere for everything on a stream that does not answer, and on those to the
-// same member that have been as quiet, or what moves would land on one of them.
-// There is no wait: the silence was one. If it may be the usual silence, no keep is notified yet.
+// silent moves everything from a stream that does not answer, and from those to the same member
+// that have been silent as long, since the renewals would otherwise land on one of them. It does
+// not wait: the silence was a wait. If the silence may be usual, no keep is notified yet.
 func (c *core) silent(now time.Duration, st *stream, patience time.Duration, habitual bool) {
 	if !habitual && (c.row == 0 || c.calm || st.good && now-st.began >= stableAfter) {
 		c.do(action{kind: actNote, st: st, note: "lease stream is silent, its renewals are sent elsewhere too"})
@@ -460,8 +459,8 @@ func (c *core) silent(now time.Duration, st *stream, patience time.Duration, hab
 	}
 }
 
-// lose is the end of patience, since leases were lost: streams that do not answer are not for
-// those that are kept next.
+// lose ends the patience with silent streams after leases were lost: leases that are kept next do
+// not use them.
 func (c *core) lose(now time.Duration) {
 	for _, st := range slices.Clone(c.streams) {
 		if len(st.out) == 0 || st.late {
@@ -473,19 +472,18 @@ func (c *core) lose(now time.Duration) {
 	}
 }
 
-// beLate makes st one that is only listened to.
+// beLate makes st a stream that is only listened to.
 func (c *core) beLate(now time.Duration, st *stream, habitual bool) {
 	st.late = true
 	c.late++
 	c.elsewhere(st, true, !habitual)
 	c.blame(now, st, true)
 	if st.checkAt = c.hopeUntil(st); st.checkAt <= now {
-		c.shut(st) // it is idle, or what it could say is known
+		c.shut(st) // it is idle, or its answers would show nothing new
 	}
 }
 
-// hopeUntil is until when an answer on st could still keep a lease alive; 0: there is none
-// that it could.
+// hopeUntil returns until when an answer on st could still keep a lease alive; 0: none could.
 func (c *core) hopeUntil(st *stream) (at time.Duration) {
 	for _, p := range st.out {
 		if p.l.state != ended && p.sent >= p.l.sent {
@@ -495,7 +493,7 @@ func (c *core) hopeUntil(st *stream) (at time.Duration) {
 	return at
 }
 
-// dropLate closes late streams that can say nothing new.
+// dropLate closes late streams whose answers would show nothing new.
 func (c *core) dropLate(now time.Duration) {
 	for _, st := range slices.Clone(c.streams) {
 		if st.late && c.hopeUntil(st) <= now {

@@ -2,9 +2,8 @@ package lease
 
 import "time"
 
-// maxGrants bounds what is remembered about grants that nobody keeps alive (yet). A
-// grant that falls out costs nothing but the knowledge of its TTL before the first
-// answer.
+// maxGrants bounds the memory of grants that are not kept alive (yet). If a grant is dropped, only
+// its TTL before the first answer is lost.
 const maxGrants = 1024
 
 type grant struct{ ttl, sent, slept time.Duration }

@@ -17,7 +17,7 @@ type item struct {
 	l  *lease
 }
 
-// before is the order. The id only makes it definite.
+// before is the order. The id only makes it unique.
 func (a item) before(b item) bool {
 	return a.at < b.at || a.at == b.at && a.l.id < b.l.id
 }
@@ -45,7 +45,7 @@ func (h *heap) remove(l *lease) {
 	*h.place(l) = -1
 }
 
-// settle puts x where it belongs, seen from i, whose place is free.
+// settle moves x to its place, starting at i, whose place is free.
 func (h *heap) settle(i int, x item) {
 	if i > 0 && x.before(h.items[(i-1)/children]) {
 		h.up(i, x)

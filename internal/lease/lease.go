@@ -1,12 +1,11 @@
-// Package lease is the lease engine: it renews any number of leases over few
-// LeaseKeepAlive streams and says early and truthfully when one is lost.
+// Package lease is the lease engine: it renews any number of leases over few LeaseKeepAlive
+// streams, and reports a loss early and correctly.
 //
-// The invariant everything here serves: a holder always learns of the loss before
-// anyone else can own its keys. The server restarts a lease's TTL when it handles
-// a renewal, which is never before the renewal was sent. So the engine counts the
-// TTL from the moment the last acknowledged renewal was sent, by the monotonic
-// clock, and reports the lease lost at that deadline at the latest; the server
-// expires it at that moment at the earliest.
+// All of this serves one invariant: a holder learns of the loss before any other client can own its
+// keys. The server restarts a lease's TTL when it handles a renewal, which is never before the
+// renewal was sent. So the engine counts the TTL from the moment the last acknowledged renewal was
+// sent, by the monotonic clock, and reports the lease lost at that deadline at the latest; the
+// server expires it at that moment at the earliest.
 package lease
 
 import (
@@ -38,14 +37,14 @@ const (
 type Reason int
 
 const (
-	// Expired: the server answered that the lease is gone.
+	// Expired: the server answered that the lease does not exist.
 	Expired Reason = iota + 1
 	// Revoked: this client revoked it.
 	Revoked
-	// Unreachable: no renewal was acknowledged until the TTL, counted from the
-	// sending of the last acknowledged one, ran out.
+	// Unreachable: no renewal was acknowledged within the TTL, counted from the sending of the last
+	// acknowledged one.
 	Unreachable
-	// Halted: an error that trying again cannot cure.
+	// Halted: an error that a repetition cannot correct.
 	Halted
 	// Closed: the engine was closed.
 	Closed
@@ -71,8 +70,8 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
-// Config holds what the engine needs from outside. Open and Judge must be set. All
-// functions may be called concurrently.
+// Config is what the engine needs from outside. Open and Judge must be set. All functions may be
+// called concurrently.
 type Config struct {
 	// Open opens a stream, the leader preferred. ctx lives as long as the stream:
 	// cancelling it ends the stream. Open may block until ctx ends. avoid lists
@@ -86,7 +85,7 @@ type Config struct {
 	// answer before it is reported unreachable; 0 means DefaultFirstAnswer.
 	FirstAnswer time.Duration
 
-	// Log gets a line for what an operator may want to know; nil: nothing is logged.
+	// Log gets lines that are useful for an operator; nil: nothing is logged.
 	Log *zap.Logger
 }
 
@@ -94,19 +93,19 @@ type Config struct {
 // own tools allow for a connection, and 1 s for the call.
 const DefaultFirstAnswer = 6 * time.Second
 
-// Sink is notified of what happens to one kept lease. Its methods must not block and must
-// not call the engine; they are called under the engine's lock, so one at a time.
+// Sink is notified of the events of one kept lease. Its methods must not block and must not call
+// the engine; they are called under the engine's lock, so one at a time.
 type Sink interface {
 	// Renewed passes on an acknowledged renewal, never after Ended. Sinks of one
 	// lease share the response and must not change it.
 	Renewed(*pb.LeaseKeepAliveResponse)
-	// AtRisk is called when a renewal was not acknowledged as it should have been and is
-	// tried elsewhere: the lease lives, but for how long depends on that. Once until the
-	// next Renewed, which says that it is out of danger.
+	// AtRisk is called when a renewal was not acknowledged in time and is tried elsewhere: the
+	// lease still exists, but how long depends on that. It is called once until the next Renewed,
+	// which means that the lease is out of danger.
 	AtRisk()
-	// Ended is called exactly once: with the reason of the loss, or with Cancelled
-	// and the context's error when the caller's context ended first. err is nil
-	// where the reason says it all.
+	// Ended is called exactly once: with the reason of the loss, or with Cancelled and the
+	// context's error when the caller's context ended first. err is nil if the reason is
+	// sufficient.
 	Ended(Reason, error)
 }
 

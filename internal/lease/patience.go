@@ -2,21 +2,21 @@ package lease
 
 // How long a renewal may stay without an answer before its stream counts as late.
 //
-// A late renewal is asked for on another stream, a member elsewhere preferred, while the late
-// one is still listened to: it may be a long way off rather than dead, and its first answer
-// tells how long the way is. So impatience costs a renewal too many and never the answer.
+// A late renewal is sent on another stream, if possible to another member, while the late stream is
+// still listened to: the member may be far away rather than dead, and its first answer shows how
+// far. So impatience costs an unnecessary renewal, but never the answer.
 //
 // The first patience is a sixth of the TTL, but no longer than a second: a server answers within
-// milliseconds. Where answers usually are slower (a long link, or the gRPC proxy, which answers
-// when its own renewals are due, every half second) it is twice what they take. A third of the TTL
-// is the limit: from the renewal in the first half of the TTL there is then time for others. Where
-// answers take about as long as that (a link of a second there and back, and a TTL of 3 s) the
-// limit is no sign of a fault: the renewal is asked for elsewhere too, and only if that is late as
-// well, the log gets a line and the lease is in danger.
+// milliseconds. If answers are usually slower (over a long link, or from the gRPC proxy, which
+// answers when its own renewals are due, every half second), it is twice their time. The limit is a
+// third of the TTL: after the renewal in the first half of the TTL there is then time for others.
+// If answers take about as long as the limit (a link with a round trip of a second, and a TTL of 3
+// s), reaching it is no sign of a fault: the renewal is sent elsewhere too, and only if that is
+// late as well, the log gets a line and the lease is in danger.
 //
-// A renewal that was late once is soon asked for again, and again: when a leader stands still its
-// followers are stuck behind it, each stream until the leader moves, and only what is asked for
-// after the election is answered. From the ninth try on the patience doubles each time.
+// A renewal that was late once is soon sent again, and again: when a leader is frozen its followers
+// are stuck behind it, each stream until the leader changes, and only requests after the election
+// are answered. From the ninth try on the patience doubles each time.
 
 import "time"
 
@@ -29,19 +29,19 @@ const (
 	eagerTries    = 8
 	eagerFraction = 18
 
-	// habitSamples of habitSample each, at least, are remembered.
+	// habitSamples is how many samples, each of habitSample at least, are remembered.
 	habitSamples = 5
 	habitSample  = time.Second
 )
 
-// habit is how long answers have taken of late. A single slow answer, in a fault, is no habit.
+// habit is the recent time of answers. A single slow answer, in a fault, does not make a habit.
 type habit struct {
-	took [habitSamples]time.Duration // of each sample the slowest answer
-	n, i int                         // how many there are; the present one
-	ends time.Duration               // when the next one begins
+	took [habitSamples]time.Duration // the slowest answer of each sample
+	n, i int                         // the number of samples; the present one
+	ends time.Duration               // when the next sample begins
 }
 
-// note records for how long a stream was quiet before an answer.
+// note records how long a stream was silent before an answer.
 func (h *habit) note(now, quiet time.Duration) {
 	if h.n == 0 || now >= h.ends {
 		h.n, h.i = min(h.n+1, habitSamples), (h.i+1)%habitSamples
