@@ -50,9 +50,9 @@ func (h *habit) note(now, quiet time.Duration) {
 	h.took[h.i] = max(h.took[h.i], quiet)
 }
 
-// usual is how long an answer takes in most samples.
+// usual returns how long an answer takes in most samples.
 func (h *habit) usual() time.Duration {
-	took := h.took // is sorted, those that there are at the end; a library's sort is 7 KB more
+	took := h.took // a sort of the samples at the end; a library's sort is 7 KB more
 	for i := range took {
 		for j := i; j > 0 && took[j] < took[j-1]; j-- {
 			took[j], took[j-1] = took[j-1], took[j]
@@ -61,7 +61,7 @@ func (h *habit) usual() time.Duration {
 	return took[habitSamples-1-max(h.n-1, 0)/2]
 }
 
-// life is how long l lives after a renewal.
+// life returns how long l lives after a renewal.
 func (c *core) life(l *lease) time.Duration {
 	if l.ttl == 0 {
 		return c.firstAnswer
@@ -69,17 +69,17 @@ func (c *core) life(l *lease) time.Duration {
 	return l.ttl
 }
 
-// impatience is the shortest patience with l.
+// impatience returns the shortest patience with l.
 func (c *core) impatience(l *lease) time.Duration {
 	return min(maxPatience, c.life(l)/patienceFraction)
 }
 
-// habitual reports whether a renewal of l that is late by now may just take as long as they do.
+// habitual reports whether a late renewal of l may just take the usual time.
 func (c *core) habitual(l *lease) bool {
 	return l.tries == 0 && c.patience(l) < 2*c.habit.usual()
 }
 
-// patience is how long a renewal of l may stay without an answer.
+// patience returns how long a renewal of l may stay without an answer.
 func (c *core) patience(l *lease) time.Duration {
 	life, usual := c.life(l), c.habit.usual()
 	limit := life / limitFraction

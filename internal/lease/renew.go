@@ -2,11 +2,10 @@ package lease
 
 // Renewals, their answers, and the deadlines.
 //
-// A lease is reported lost when the server says so, or at its deadline. The
-// deadline counts from the moment the last acknowledged renewal was handed to a
-// stream, which is before the server can have handled it and restarted its own
-// count. An answer that arrives after the deadline comes too late, whatever it
-// says: the loss is reported instead.
+// A lease is reported lost when the server reports it, or at its deadline. The deadline counts from
+// the moment the last acknowledged renewal was handed to a stream, which is before the server can
+// have handled it and restarted its own count. An answer after the deadline comes too late,
+// whatever it says: the loss is reported instead.
 
 import (
 	"errors"
@@ -17,27 +16,27 @@ import (
 )
 
 const (
-	// renewFraction: a renewal is sent when a third of the TTL has passed since the last
-	// one, which leaves time for several tries; etcd's documentation advises the same.
-	// It counts from the answer, because the gRPC proxy answers at the pace of its own
-	// renewals: counting from the sending we would drift ahead of it and wait longer
-	// and longer. But no later than latestPercent of the TTL after the sending, and, where
-	// answers are slow, so early that there is time to find it late and be answered elsewhere;
-	// of the time for that answer no more than a quarter of the TTL is allowed for.
+	// renewFraction: a renewal is sent when a third of the TTL has passed since the last one, which
+	// leaves time for several tries; etcd's documentation advises the same. It counts from the
+	// answer, because the gRPC proxy answers at the pace of its own renewals: if it counted from
+	// the sending, it would drift ahead of the proxy and wait longer and longer. But a renewal is
+	// sent no later than latestPercent of the TTL after the last one was sent. If answers are slow,
+	// it is sent early enough to find it late and get an answer elsewhere; at most a quarter of the
+	// TTL is reserved for that answer.
 	renewFraction  = 3
 	latestPercent  = 50
 	answerFraction = 4
 
-	// Where answers are slow a renewal is sent earlier than that, by between a half and three
-	// halves of what they usually take, at random and within bounds: behind the gRPC proxy, which
-	// answers when its own renewals are due, none is to come just after one of those. The bounds
-	// are a tenth of the interval and maxSpread; behind the proxy a renewal waits as much longer,
-	// so it is below maxPatience.
+	// If answers are slow, a renewal is sent earlier than that, by between a half and three halves
+	// of their usual time, at random and within bounds. The gRPC proxy answers when its own
+	// renewals are due, and no renewal should come just after one of those. The bounds are a tenth
+	// of the interval and maxSpread; behind the proxy a renewal waits as much longer, so maxSpread
+	// is below maxPatience.
 	spreadFraction = 10
 	maxSpread      = 500 * time.Millisecond
 
-	// Renewals go out together: at whole multiples of an eighteenth of the TTL, the nearest, but
-	// none is delayed by more than maxDelay, nor where answers are slow. Thousands of messages then
+	// Renewals go out together, at the nearest whole multiple of an eighteenth of the TTL. None is
+	// delayed by more than maxDelay, and none if answers are slow. Thousands of messages then
 	// travel in few packets.
 	togetherFraction = 18
 	maxDelay         = 500 * time.Millisecond
@@ -46,14 +45,13 @@ const (
 	// fire late, never early, and a holder must learn of the loss in time.
 	lossMargin = 10 * time.Millisecond
 
-	// lateTimer: a timer that fires later than this was held up with the whole process,
-	// and silence measured meanwhile says nothing about the server. It is above what a
-	// loaded machine delays timers and below the shortest patience (333 ms, at the
-	// server's minimum TTL of 2 s).
+	// lateTimer: a timer that fires later than this was delayed with the whole process, and silence
+	// measured meanwhile shows nothing about the server. It is longer than a loaded machine delays
+	// timers, and shorter than the shortest patience (333 ms, at the server's minimum TTL of 2 s).
 	lateTimer = 200 * time.Millisecond
 
-	// maxStale answers in a row from an earlier term are more than a deposed leader gives
-	// before it learns of its successor: each costs it a stream.
+	// maxStale answers in a row from an earlier term are more than a deposed leader gives before it
+	// learns of its successor: each costs it a stream.
 	maxStale = 8
 
 	// maxSeconds bounds TTLs: 30 years is for ever, and sums of such durations do not
@@ -73,7 +71,7 @@ func (c *core) enqueue(l *lease) {
 	l.state, l.on = queued, nil
 	c.queue.push(l, l.deadline)
 	c.setTimer(l, l.deadline)
-	if c.row > 0 && !c.anyLive() { // the last stream failed, and the next is not there yet
+	if c.row > 0 && !c.anyLive() { // the last stream failed, and the next is not open yet
 		c.endanger(l)
 	}
 }
@@ -120,14 +118,14 @@ func (c *core) tick(now time.Duration) {
 	c.finish(now)
 }
 
-// outdated reports whether an answer comes from an earlier raft term than others before.
-// Then its member follows, or still is, a leader that was deposed and does not know it:
-// such a one cannot find leases that its successor granted, and what it renews its
-// successor may expire. After maxStale such answers in a row the terms are believed to
-// have gone back: the cluster was restored.
+// outdated reports whether an answer comes from an earlier raft term than others before. Then its
+// member follows, or still is, a leader that was deposed and does not know it: it cannot find
+// leases that its successor granted, and its successor may expire leases that it renews. After
+// maxStale such answers in a row the terms are taken to have gone back, since the cluster was
+// restored.
 func (c *core) outdated(resp *pb.LeaseKeepAliveResponse) bool {
 	switch term := resp.GetHeader().GetRaftTerm(); {
-	case term == 0: // it does not say
+	case term == 0: // the answer has no term
 		return false
 	case term < c.term && c.stale < maxStale:
 		c.stale++
@@ -149,7 +147,7 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 	}
 	p, quiet, ok := st.take(now, resp.ID)
 	if !ok {
-		return // not asked for, or answered before
+		return // not requested, or answered before
 	}
 	c.answered(st)
 	l := p.l
@@ -157,25 +155,25 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 		c.habit.note(now, quiet)
 	}
 	switch {
-	case l.state == ended: // and perhaps kept again since: that has a renewal of its own
+	case l.state == ended: // it may be kept again since: then it has a renewal of its own
 	case resp.TTL <= 0:
 		c.end(l, Expired, nil)
-	case now >= l.deadline: // the timer has not come yet, but it is over
+	case now >= l.deadline: // the timer has not fired yet, but the time is over
 		if c.lapse(now, l) {
 			c.noteLost(1)
 		}
-	case p.sent < l.sent: // one that was sent later has been acknowledged elsewhere
+	case p.sent < l.sent: // a later renewal has been acknowledged elsewhere
 	default:
 		l.ttl = seconds(resp.TTL)
 		l.sent, l.slept = p.sent, p.slept
 		granted := l.deadline
 		l.deadline = c.heldFor(l)
-		if now >= l.deadline && p.slept < c.slept { // it says nothing about what was since the sleep
+		if now >= l.deadline && p.slept < c.slept { // it shows nothing about the time since the sleep
 			l.deadline = granted
 			c.again(l, st)
 			break
 		}
-		if now >= l.deadline { // the answer took longer than the TTL it brings
+		if now >= l.deadline { // the answer took longer than its own TTL
 			if c.lapse(now, l) {
 				c.noteLost(1)
 			}
@@ -187,7 +185,7 @@ func (c *core) answer(now time.Duration, st *stream, resp *pb.LeaseKeepAliveResp
 	c.finish(now)
 }
 
-// again sees to it that l is renewed once more: st's answer did not count.
+// again has l renewed once more, since st's answer did not count.
 func (c *core) again(l *lease, st *stream) {
 	if l.state == waiting || l.state == outstanding && l.on == st {
 		c.enqueue(l)
@@ -195,7 +193,7 @@ func (c *core) again(l *lease, st *stream) {
 }
 
 // acknowledge lets l wait for its next renewal, unless a later one is under way elsewhere, and
-// closes streams that can say nothing new.
+// closes streams whose answers would show nothing new.
 func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Duration) {
 	l.tries, l.risk = 0, false
 	switch {
@@ -213,7 +211,7 @@ func (c *core) acknowledge(now time.Duration, l *lease, st *stream, sent time.Du
 	}
 }
 
-// renewAt is when l is renewed next, having been answered now.
+// renewAt returns when l is renewed next if it is answered now.
 func (c *core) renewAt(now time.Duration, l *lease, sent time.Duration) time.Duration {
 	interval, slow := l.ttl/renewFraction, c.habit.usual()
 	spread := min(interval/spreadFraction, maxSpread, slow)

@@ -1,13 +1,13 @@
 package lease
 
-// A machine that was suspended. The monotonic clock stands still meanwhile on some systems,
-// and so do leases in its eyes, while the server counts on. It shows in the wall clock, which
-// the shell compares with the monotonic one (engine.go): by as much as it jumped ahead the
-// leases may be older than they seem.
+// A machine that was suspended. On some systems the monotonic clock stands still meanwhile, so
+// leases do not seem to age, while the server counts on. The wall clock shows the suspension; the
+// shell compares it with the monotonic one (engine.go). The leases may be older than they seem by
+// as much as the wall clock jumped ahead.
 //
-// But somebody may only have set the clock. So nothing is lost by a jump alone: HeldUntil counts
-// it at once, every lease is renewed at once, and what then is not acknowledged within its
-// patience, and would be over if the jump was a sleep, is lost.
+// But the clock may only have been set. So a jump alone loses no lease: HeldUntil counts it at
+// once, and every lease is renewed at once. A lease is lost if that is not acknowledged within its
+// patience, and if it would be over in case the jump was a sleep.
 
 import (
 	"slices"
@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// minSleep: a jump of the wall clock by less is no sleep; daemons that keep the time set it
+	// minSleep: a shorter jump of the wall clock is not a sleep; daemons that keep the time set it
 	// ahead by some 100 ms. It is well below the server's minimum TTL of 2 s.
 	minSleep = 500 * time.Millisecond
 
-	// lookEvery is how often the shell's timer fires at least while leases are kept, since timers
-	// stand still too in a machine that sleeps.
+	// lookEvery is the longest time between two ticks of the shell's timer while leases are kept,
+	// since timers also stand still in a machine that sleeps.
 	lookEvery = time.Second
 )
 
-// sleeping is an input: the machine seems to have been suspended for so long.
+// sleeping is an input: the machine seems to have been suspended for length.
 func (c *core) sleeping(now, length time.Duration) {
 	c.slept += length
 	for _, x := range slices.Clone(c.timers.items) {
@@ -33,7 +33,7 @@ func (c *core) sleeping(now, length time.Duration) {
 			c.enqueue(l)
 		}
 		if l.ttl == 0 {
-			continue // it has a time to answer, not to live
+			continue // its deadline is for an answer, not its life
 		}
 		l.deadline = min(l.deadline, max(c.heldFor(l), now+c.patience(l)))
 		if l.state == queued {
@@ -47,7 +47,7 @@ func (c *core) sleeping(now, length time.Duration) {
 	c.finish(now)
 }
 
-// heldFor is until when the server certainly keeps l, of known TTL.
+// heldFor returns until when the server certainly keeps l, of known TTL.
 func (c *core) heldFor(l *lease) time.Duration {
 	return l.sent + l.ttl - lossMargin - (c.slept - l.slept)
 }

@@ -1,7 +1,7 @@
 package lease
 
-// This file is the shell of a stream; its two goroutines are duplex's. What is queued for one is
-// bounded by maxOutstanding.
+// This file is the shell of a stream; its two goroutines are duplex's. maxOutstanding bounds the
+// queue of a stream.
 
 import (
 	"context"
@@ -35,8 +35,8 @@ func (e *Engine) open(st *stream) {
 	})
 }
 
-// request makes a request. Some are allocated together; whoever is given one may keep it. The
-// caller holds e.mu.
+// request makes a request. Some are allocated together; the receiver may keep a request. The caller
+// holds e.mu.
 func (e *Engine) request(id int64) *pb.LeaseKeepAliveRequest {
 	if len(e.requests) == 0 {
 		e.requests = make([]pb.LeaseKeepAliveRequest, requestsAtOnce)
@@ -47,13 +47,13 @@ func (e *Engine) request(id int64) *pb.LeaseKeepAliveRequest {
 	return r
 }
 
-// requestsAtOnce saves most allocations where there are many leases, and holds little.
+// requestsAtOnce saves most allocations if there are many leases, and takes little memory.
 const requestsAtOnce = 16
 
 // failed reports the end of st.
 func (e *Engine) failed(st *stream, member string, err error) {
 	v := Retry
-	if !errors.Is(err, io.EOF) { // a clean end says nothing about the next stream
+	if !errors.Is(err, io.EOF) { // a clean end shows nothing about the next stream
 		v = e.cfg.Judge(err)
 	}
 	e.mu.Lock()

@@ -5,19 +5,17 @@
 //
 // # What a message costs
 //
-// Structs and bytes of key-values and events are cut from groups of 12 KiB, so that decoding a
-// long message makes few allocations, and what the user keeps of it holds at most 16 KiB
-// more than itself in memory. Receive buffers are never
-// referred to by a decoded message. Encoding writes into reused buffers, which gRPC
-// gives back.
+// Structs and bytes of key-values and events are cut from groups of 12 KiB, so that decoding a long
+// message makes few allocations, and a part that the user keeps holds at most 16 KiB more than
+// itself in memory. A decoded message never refers to receive buffers. Encoding writes into reused
+// buffers, which gRPC gives back.
 //
 // # What is decoded how
 //
-// The decoder takes the forms that servers send. When it meets another valid form
-// (a field with another wire type than declared, a message in two parts) or an
-// invalid one, the whole message goes through the protobuf library, whose verdict
-// counts. Unknown fields are ordinary and kept. So the result is always what
-// proto.Unmarshal would have made; fuzz tests compare the two.
+// The decoder reads the forms that servers send. When it meets another valid form (a field with
+// another wire type than declared, a message in two parts) or an invalid one, the protobuf library
+// decodes the whole message, and its verdict counts. Unknown fields are kept. So the result is
+// always the same as that of proto.Unmarshal; fuzz tests compare the two.
 //
 // # Concurrency
 //
@@ -71,7 +69,7 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
 }
 
-// Size is how many bytes Marshal makes of a message; 0 if it is none.
+// Size returns the number of bytes that Marshal makes of a message; 0 if v is not a message.
 func Size(v any) int {
 	if n, ok := size(v); ok {
 		return n
@@ -83,7 +81,7 @@ func Size(v any) int {
 }
 
 // tinySize is enough for a renewal of a lease. Hundreds of them are sent at once, so that more wait
-// to be written than the pool has buffers, whose size is also far more than they need.
+// to be written than the pool has buffers, which are also far larger than necessary.
 const tinySize = 16
 
 type tiny struct {
@@ -105,8 +103,8 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return proto.Unmarshal(buf.ReadOnlyData(), m)
 }
 
-// decode is the decoder by hand; false if v is none of its messages or the data are
-// not in the usual form.
+// decode is the decoder by hand; false if v is not one of its messages or the data do not have the
+// usual form.
 func decode(data mem.BufferSlice, v any) bool {
 	var d decoder
 	in := newInput(data, data.Len())
@@ -143,9 +141,8 @@ func message(v any) proto.Message {
 	return nil
 }
 
-// pool is where small encoded messages come from. gRPC reuses a buffer only from a
-// size on that few requests have; the capacity of these is above it. Larger ones come
-// from gRPC's own pool.
+// pool gives small encoded messages their buffers. gRPC reuses only buffers above a size that few
+// requests have; the capacity of these is above it. Larger ones come from gRPC's own pool.
 type pool struct{ small sync.Pool }
 
 const smallBuffer = 2 << 10

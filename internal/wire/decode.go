@@ -1,7 +1,7 @@
 package wire
 
-// The decoder of answers. Its methods return false when the data are not in the
-// usual form; what they filled in by then is thrown away.
+// The decoder of answers. Its methods return false if the data do not have the usual form; the
+// fields that they have filled in by then are dropped.
 
 import (
 	"slices"
@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// tag is how a field begins. All fields up to number 15 have one of one byte.
+// tag returns the first byte of a field: the tags of all fields up to number 15 have one byte.
 func tag(field, wireType byte) byte { return field<<3 | wireType }
 
 const (
@@ -23,7 +23,7 @@ const (
 // decoder is the memory of one message.
 type decoder struct{ group }
 
-// chunk reads a field of bytes from b: what it holds and what follows it.
+// chunk reads a field of bytes from b, and returns its value and the rest.
 func chunk(b []byte) (v, rest []byte, ok bool) {
 	if len(b) > 0 && int(b[0]) < len(b) && b[0] < 0x80 {
 		n := int(b[0]) + 1
@@ -36,7 +36,7 @@ func chunk(b []byte) (v, rest []byte, ok bool) {
 	return v, b[n:], true
 }
 
-// varint reads a number from b: it and what follows it.
+// varint reads a number from b, and returns it and the rest.
 func varint(b []byte) (v uint64, rest []byte, ok bool) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return uint64(b[0]), b[1:], true
@@ -48,8 +48,8 @@ func varint(b []byte) (v uint64, rest []byte, ok bool) {
 	return v, b[n:], true
 }
 
-// unknown keeps the field that b begins with, unless it is one of the message's
-// known ones in an unusual form, and returns what follows it.
+// unknown keeps the field that b begins with, unless it is one of the message's known fields in an
+// unusual form, and returns the rest.
 func unknown(m proto.Message, b []byte, known ...protowire.Number) (rest []byte, ok bool) {
 	num, typ, t := protowire.ConsumeTag(b)
 	if t < 0 || num > protowire.MaxValidNumber || slices.Contains(known, num) {
@@ -60,7 +60,8 @@ func unknown(m proto.Message, b []byte, known ...protowire.Number) (rest []byte,
 		return nil, false
 	}
 	r := m.ProtoReflect()
-	// The tag anew: it may have come longer than it has to be, and the library corrects that.
+	// The tag is written again: it may have been longer than necessary, and the library corrects
+	// that.
 	kept := protowire.AppendTag(r.GetUnknown(), num, typ)
 	r.SetUnknown(append(kept, b[t:t+n]...))
 	return b[t+n:], true
@@ -191,8 +192,7 @@ func (d *decoder) nextKV(in *input, n int, kv *mvccpb.KeyValue) (*mvccpb.KeyValu
 	return kv, d.keyValue(b, own, kv)
 }
 
-// count says how many fields with tag t there are in a message, as far as it can be
-// read.
+// count returns how many fields with tag t a message has, as far as it can be read.
 func count(in input, t byte) int {
 	n := 0
 	for in.left > 0 {

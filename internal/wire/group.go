@@ -1,9 +1,9 @@
 package wire
 
-// Memory for what a message holds. Key-values and events are cut from groups of structs and of
-// bytes, so that a long message costs few allocations. To keep one of them keeps its whole
-// group, but nothing else: no struct of a group refers to bytes of another one. So a group is
-// small, and what is large stands alone.
+// Memory for the parts of a message. Key-values and events are cut from groups of structs and of
+// bytes, so that a long message costs few allocations. A user who keeps one of them keeps its whole
+// group, but nothing else: no struct of a group refers to bytes of another one. So groups are
+// small, and large items have memory of their own.
 
 import "go.etcd.io/etcd/api/v3/mvccpb"
 

@@ -1,9 +1,8 @@
 package wire
 
-// input is the unread part of a message that lies in several buffers. What is read
-// from it is contiguous: a part that lies in one buffer is a view of that buffer,
-// another is put together elsewhere. The zero value has nothing to read.
-// A copy of an input reads the same again.
+// input is the unread part of a message that lies in several buffers. The parts that are read are
+// contiguous: a part in one buffer is a view of that buffer, any other is copied together. The zero
+// value has nothing to read. A copy of an input reads the same again.
 
 import (
 	"google.golang.org/grpc/mem"
