@@ -69,7 +69,7 @@ func TestCallerLeavesRefreshRunning(t *testing.T) {
 	}
 }
 
-// A refresh that nobody answers is begun again for as long as somebody waits.
+// A refresh that no server answers is started again while a caller waits.
 func TestEnsureLastsAsLongAsItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fetches := 0
@@ -151,8 +151,8 @@ func ExampleKeeper() {
 	// Output: <nil> secret
 }
 
-// Where no endpoint can work as configured, a deadline is waited for, in case somebody sets that
-// right.
+// If no endpoint can work as configured, Ensure waits until the deadline, since the configuration
+// may be corrected.
 func TestEnsureWaitsForMisconfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrong := &etcderr.Error{

@@ -164,7 +164,7 @@ func (c *conn) write(to net.Conn, dir Direction, queue <-chan chunk, count count
 			c.endOf(to, k.err)
 			return
 		}
-		// Counted before, so that whoever has received bytes finds them counted.
+		// Counted before the write, so that a receiver of bytes finds them counted.
 		count.Add(int64(len(k.data)))
 		if _, err := to.Write(k.data); err != nil {
 			// The receiver is gone; the sender learns it as it would without us.

@@ -40,8 +40,8 @@ func (p *Proxy) Throttle(bytesPerSecond int, dirs ...Direction) {
 }
 
 // Heal ends all faults: held bytes are delivered, connections are accepted again. Connections that
-// were closed stay closed. It returns an error only if the proxy cannot listen again, which would
-// need somebody else to have taken a port that is held for us.
+// were closed stay closed. It returns an error only if the proxy cannot listen again, which can
+// happen only if another process listens on the held port.
 func (p *Proxy) Heal() error {
 	p.strand(false)
 	p.change(func(r *rules) { *r = rules{} })

@@ -8,14 +8,14 @@ import (
 	"syscall"
 )
 
-// Port is a loopback TCP port held for somebody who will listen on it later, perhaps in another
-// process, perhaps several times.
+// Port is a loopback TCP port held for a later listener, perhaps in another process, perhaps
+// several times.
 //
-// The usual way to a free port (listen on :0, close, hope) loses it to any other process before it
+// The usual way to a free port (listen on :0, close, hope) may lose it to another process before it
 // is used, and again each time a server restarts. A Port keeps a socket bound to the address
 // without listening. As long as every party sets SO_REUSEADDR, which Go's net package does, others
-// may bind and listen beside it, while the kernel gives the port to nobody that asks for any free
-// one; and when nobody listens, a connection is refused, as it should be.
+// may bind and listen beside it, while the kernel does not give the port to programs that ask for
+// any free one; and without a listener a connection is refused, as it should be.
 //
 // A Port may be used by several goroutines.
 type Port struct {
@@ -67,7 +67,7 @@ func bindLoopback(fd int) (netip.AddrPort, error) {
 // Addr is the held address, "127.0.0.1:port".
 func (p *Port) Addr() string { return p.addr.String() }
 
-// Listen listens on the port, beside the reservation. It fails while somebody else listens on it.
+// Listen listens on the port, beside the reservation. It fails while another listener has the port.
 func (p *Port) Listen() (net.Listener, error) { return net.Listen("tcp", p.Addr()) }
 
 // Release gives the port back. It does not end a listener on it. Releasing twice is harmless.

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// A held port refuses connections while nobody listens, serves while somebody does, and stays ours
-// in between.
+// A held port refuses connections without a listener, serves with one, and stays ours in between.
 func TestPortIsHeldBetweenListeners(t *testing.T) {
 	p, err := HoldPort()
 	if err != nil {

@@ -185,7 +185,7 @@ func (m *model) step() {
 			m.ttl[mk.id] = 0 // gone on the server
 			m.core.revoked(m.now, mk.id)
 		case 2:
-			m.ttl[mk.id] = 0 // somebody else revoked it: until the client hears, it cannot know
+			m.ttl[mk.id] = 0 // another client revoked it: until this client hears of that, it cannot know
 			m.expiry[mk.id] = 1 << 62
 		}
 	case op == 2 && s != nil && !s.open && !s.shut:
@@ -205,7 +205,7 @@ func (m *model) step() {
 		if m.core.armed <= m.now {
 			m.core.tick(m.now)
 		}
-	case op == 6 && m.next(8) == 0: // the machine sleeps, or somebody sets its clock
+	case op == 6 && m.next(8) == 0: // the machine sleeps, or its clock is set
 		length := time.Duration(1+m.next(200)) * 100 * time.Millisecond
 		if m.next(2) == 0 {
 			for id := range m.expiry {

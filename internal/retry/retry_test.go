@@ -27,7 +27,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/worker"
 )
 
-// What is repeated, by kind of call and kind of failure.
+// Which calls are repeated, by kind of call and kind of failure.
 func TestRepetition(t *testing.T) {
 	for _, tc := range []struct {
 		name               string

@@ -157,8 +157,8 @@ func TestEditedFiles(t *testing.T) {
 	}
 }
 
-// What the servers accept passes; one value that is too large is named, and what comes before it is
-// there.
+// Values that the servers accept are written; an import names a value that is too large, and has
+// written the keys before it.
 func TestLargeValues(t *testing.T) {
 	c := clienttest.Shared(t)
 	a, b := t.Name()+"/a/", t.Name()+"/b/"
@@ -186,7 +186,7 @@ func TestLargeValues(t *testing.T) {
 	}
 }
 
-// TestFaster: what somebody changes while it is looked at is left alone.
+// TestFaster: keys that another client changes during their comparison are left unchanged.
 func TestFaster(t *testing.T) {
 	c := clienttest.Shared(t)
 	k := t.Name() + "/k"

@@ -21,7 +21,7 @@ func dialPeer(ctx context.Context, p Peer) (net.Conn, error) {
 	case name == "":
 		return dialer.DialContext(ctx, e.Network, e.Addr)
 	case e.At != "":
-		p.Addresses(nil) // the name may have moved; whoever knows it as a whole looks it up
+		p.Addresses(nil) // the name may have moved; a lookup elsewhere finds out
 		return dialer.DialContext(ctx, e.Network, e.At)
 	}
 	found, err := LookUp(ctx, name)

@@ -148,7 +148,7 @@ func appendCompare(b []byte, c *pb.Compare) []byte {
 		b = protowire.AppendTag(b, rangeEnd, protowire.BytesType)
 		b = protowire.AppendBytes(b, c.RangeEnd)
 	}
-	// What is compared with is written also if it is zero or empty, and last.
+	// The value to compare with is written even if it is zero or empty, and last.
 	switch t := c.TargetUnion.(type) {
 	case *pb.Compare_Version:
 		b = protowire.AppendVarint(append(b, tag(4, varintType)), uint64(t.Version))

@@ -22,7 +22,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestKept: whoever keeps one key-value or event of a message holds at most 16 KiB more than that.
+// TestKept: a key-value or event that is kept holds at most 16 KiB of memory more than itself.
 func TestKept(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	sizes := map[string]func() int{
