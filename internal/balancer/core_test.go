@@ -375,3 +375,16 @@ func BenchmarkPick(b *testing.B) {
 		ctx.Pick.Finish(Done)
 	}
 }
+
+// A member whose calls are slow has long limits, and the health check that follows an unanswered
+// status has half of the probe's time all the same.
+func TestStatusLeavesTimeForTheHealthCheck(t *testing.T) {
+	m := newSet(Config{}, parse(t, "a")).members[0]
+	if got := m.statusWait(time.Second); got != silenceMin {
+		t.Errorf("of a fast member: %v, want %v", got, silenceMin)
+	}
+	m.agree.value.Store(int64(time.Second))
+	if got := m.statusWait(time.Second); got != time.Second/2 {
+		t.Errorf("of a slow member: %v, want half of the probe's second", got)
+	}
+}

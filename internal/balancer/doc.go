@@ -34,7 +34,7 @@
 //	         first needed, closed when idle. If it cannot be had the one in use serves
 //	retired  takes nothing new; closed when its work has ended, or when it is dead
 //
-// What runs on a connection is ended by cancelling its context, never by closing the
+// Work on a connection is ended by cancelling its context, never by closing the
 // connection, so it does not matter whose dialer and credentials made that. What a verdict
 // does depends on the class of the work:
 //
@@ -46,7 +46,7 @@
 //	left endpoints   stays                        goes after 0.2 s stays
 //	conn. dead       ends                         ends             ends
 //
-// What goes needs a place: a healthy member if its own is stalled, any other that could
+// Work that goes needs a place: a healthy member if its own is stalled, any other that could
 // take calls if its own is ejected or its connection lost; else it stays until there is one: a
 // server that shuts down serves its streams for seconds, if others' keep it up, and leases would
 // expire meanwhile. A stream of much data that resumes is moved as reads are, and so is a write

@@ -115,6 +115,10 @@ func (m *Member) probeTimeout() time.Duration {
 	return m.lenient(t)
 }
 
+// statusWait is how long a probe of so much time waits for a status: as long as calls do, and half
+// of the time is left for the health check.
+func (m *Member) statusWait(probe time.Duration) time.Duration { return min(m.silenceLimit(), probe/2) }
+
 // laneWait is how long a lane may take to be made.
 func (m *Member) laneWait() time.Duration {
 	return limit(0, m.trip.value.Load(), laneFactor, laneMin, laneMax)

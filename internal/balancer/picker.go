@@ -32,7 +32,7 @@ type Pick struct {
 	Proposes  bool        // asks the cluster to agree on a change
 	Short     bool        // its duration is a fair sample of latency
 	TellSent  bool        // keep Sent; costs an allocation
-	Bounded   bool        // waits even for what only somebody's hand can mend, until its deadline
+	Bounded   bool        // waits until its deadline even where only an operator can mend the cause
 
 	Got   *Member // the member picked last
 	Err   error   // why none was picked, if none was
@@ -129,7 +129,7 @@ func (p *Pick) leave(o Outcome) {
 
 // none: there is no member now, for the reason why or because one is being connected. What it
 // returns ends the work if it does not wait, or if waiting is pointless: no endpoint can work as
-// configured, and there is no deadline until which somebody may set that right.
+// configured, and there is no deadline until which an operator may set that right.
 func (p *Pick) none(why error, wrong bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -137,7 +137,7 @@ func (s *Set) probe(ctx context.Context, o probeOrder) {
 	var lead leadership
 	if o.kind == aliveProbe {
 		if o.leader {
-			lead, err = askLeader(ctx, cc, min(o.c.m.silenceLimit(), o.timeout))
+			lead, err = askLeader(ctx, cc, o.c.m.statusWait(o.timeout))
 		}
 		if v = verdictOf(err); !o.leader || v != answered {
 			left := o.timeout - time.Duration(s.now()-began)

@@ -2,7 +2,6 @@ package relapse
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -12,9 +11,10 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Look returns the keys of a lease that exist although they have ended. Each request may take that
-// long. A server names the keys of a lease only to a user who may read all of them; for other users
-// the ended keys are read. Keys that the user may not read are left out, and the error names them.
+// Look calls found with each key of a lease that exists although it has ended. Each request may
+// take as long as each. A server names the keys of a lease only to a user who may read all of
+// them; for other users the ended keys are read. Keys that the user may not read are left out, and
+// the error then is that denial.
 func Look(
 	ctx context.Context,
 	c *clientv3.Client,
@@ -70,14 +70,12 @@ func (r reader) read(ctx context.Context, keys []string) error {
 	}
 	got, err := r.c.Txn(try).Then(gets...).Commit()
 	if clientv3.Code(err) == codes.PermissionDenied && len(keys) > 1 {
-		half := len(keys) / 2
-		first, second := r.read(ctx, keys[:half]), r.read(ctx, keys[half:])
-		for _, err := range []error{first, second} {
-			if err != nil && clientv3.Code(err) != codes.PermissionDenied {
-				return err
+		for half := range slices.Chunk(keys, (len(keys)+1)/2) {
+			if e := r.read(ctx, half); e != nil && clientv3.Code(e) != codes.PermissionDenied {
+				return e
 			}
 		}
-		return errors.Join(first, second)
+		return err // some of them, at least one
 	}
 	if err != nil {
 		return err

@@ -294,8 +294,8 @@ func (c *core) checkFailed(now time.Time, g *group, asks *watcher, proves *strea
 }
 
 // proved ends the watchers whose history is lost, and lets the others resume. Where a
-// new history parts from the old one is not known, so without the witness in it whoever
-// has received anything may have received too much.
+// new history parts from the old one is not known, so without the witness in it every
+// watcher that has received anything may have received too much.
 func (c *core) proved(now time.Time, st *stream, f Finding) {
 	g := st.g
 	parted := f.Different || f.Revision < g.witness.revision

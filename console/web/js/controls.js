@@ -1,6 +1,6 @@
 // Operators' overrides of a service and its instances: the effect of a change is shown first, and
 // the change is made only if the state has not changed since.
-import { h, number, table, row, state, toast } from './dom.js';
+import { h, number, table, row, state, toast, begin } from './dom.js';
 import { post } from './api.js';
 import { plain, encode } from './bytes.js';
 import { dialog } from './dialog.js';
@@ -36,9 +36,8 @@ async function propose(title, proposal, lead, action, prospect) {
             await post('services/control', { ...proposal, seen: p.seen });
           } catch (err) {
             if (err.code !== 'conflict') throw err;
-            const why = err.message.charAt(0).toUpperCase() + err.message.slice(1);
             const now = plain(encode(err.detail || 'as without it'));
-            throw new Error(`${why}. It is ${now} now. Close this and look again.`);
+            throw new Error(`${begin(err.message)}. It is ${now} now. Close this and look again.`);
           }
         },
       },

@@ -40,6 +40,9 @@ export function setText(el, text) {
 
 export const number = new Intl.NumberFormat('en-US');
 
+// begin writes a message of the server's as the beginning of a sentence.
+export const begin = (s) => s.charAt(0).toUpperCase() + s.slice(1);
+
 export function bytesText(n) {
   if (n < 1024) return `${n} B`;
   for (const unit of ['KiB', 'MiB', 'GiB']) {

@@ -1,11 +1,10 @@
 // The cluster's findings: the banner of every page, and the word in its head. The server sends them
 // in plain words.
-import { h, fill, toast } from './dom.js';
+import { h, fill, toast, begin } from './dom.js';
 import { show, encode } from './bytes.js';
 
 const text = (s) => show(encode(s || ''));
 const key = (f) => JSON.stringify([f.rule, f.severity, f.members]);
-const begin = (s) => s.charAt(0).toUpperCase() + s.slice(1);
 
 // since returns when a finding began: a time of today, or with its day.
 function since(f) {

@@ -1,5 +1,5 @@
 // Deleting: a preview is shown, and only the keys in it are deleted.
-import { h, number, toast } from './dom.js';
+import { h, number, toast, begin } from './dom.js';
 import { post } from './api.js';
 import { fromB64, toB64, show, read, equal } from './bytes.js';
 import { dialog } from './dialog.js';
@@ -38,7 +38,7 @@ async function remove(title, target, body, p, first = async () => {}) {
             h(
               'div',
               {},
-              h('p', {}, `${err.message[0].toUpperCase()}${err.message.slice(1)}.`),
+              h('p', {}, `${begin(err.message)}.`),
               err.detail.deleted ? h('p', {}, `${number.format(err.detail.deleted)} keys were deleted before.`) : null,
               err.detail.changed?.length
                 ? [
