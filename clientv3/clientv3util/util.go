@@ -1,5 +1,4 @@
-// Package clientv3util has comparisons that say what they ask for. They guard
-// transactions:
+// Package clientv3util has comparisons with plain names, for the conditions of transactions:
 //
 //	cli.Txn(ctx).If(clientv3util.KeyMissing("lock")).Then(clientv3.OpPut("lock", me)).Commit()
 //
@@ -8,7 +7,7 @@ package clientv3util
 
 import "github.com/fairlead-go/fairlead/clientv3"
 
-// KeyExists holds if the key exists: it has been written since it was created.
+// KeyExists holds if the key exists.
 func KeyExists(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), ">", 0)
 }

@@ -1,6 +1,5 @@
-// Package credentials has the gRPC credentials of an etcd client, for programs that
-// make their own gRPC connections to etcd. A clientv3.Client has what it needs and
-// does not use this package.
+// Package credentials has the gRPC credentials of an etcd client, for programs that make their own
+// gRPC connections to etcd. A clientv3.Client does not need this package.
 //
 // Everything here is safe for concurrent use.
 package credentials
@@ -14,8 +13,8 @@ import (
 	grpccredentials "google.golang.org/grpc/credentials"
 )
 
-// NewTransportCredential returns TLS credentials for a configuration; nil stands
-// for the system's certificate authorities. The configuration is copied.
+// NewTransportCredential returns TLS credentials for a copy of the configuration. With nil they
+// trust the system's certificate authorities.
 func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredentials {
 	return grpccredentials.NewTLS(cfg)
 }
@@ -23,20 +22,20 @@ func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredential
 // PerRPCCredentialsBundle adds an etcd token to each call of a connection, see
 // grpc.WithPerRPCCredentials. The token may be replaced at any time.
 type PerRPCCredentialsBundle interface {
-	// UpdateAuthToken replaces the token. Calls begun afterwards carry the new one;
-	// with an empty token they carry none.
+	// UpdateAuthToken replaces the token. Calls that begin afterwards carry the new one, or none if
+	// it is empty.
 	UpdateAuthToken(token string)
 
-	// PerRPCCredentials returns the credentials; they follow UpdateAuthToken. They
-	// work without transport security too, as etcd's authentication does.
+	// PerRPCCredentials returns the credentials, which always hold the latest token. They work
+	// without transport security too, as etcd's authentication does.
 	PerRPCCredentials() grpccredentials.PerRPCCredentials
 }
 
 // NewPerRPCCredentialBundle returns a bundle without a token.
 func NewPerRPCCredentialBundle() PerRPCCredentialsBundle { return &bundle{} }
 
-// bundle is its own PerRPCCredentials. It holds the finished metadata, so that a
-// call costs no allocation; the map is replaced, never changed.
+// bundle is its own PerRPCCredentials. It holds the metadata of calls as a map that is replaced and
+// never changed, so that a call allocates nothing.
 type bundle struct {
 	md atomic.Pointer[map[string]string]
 }

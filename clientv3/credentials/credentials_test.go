@@ -28,8 +28,7 @@ func TestBundleFollowsTheToken(t *testing.T) {
 	}
 }
 
-// TestBundleLogsIn uses a token on a connection of gRPC's own against a server that
-// asks for one.
+// TestBundleLogsIn sends a token on a plain gRPC connection to a server with authentication.
 func TestBundleLogsIn(t *testing.T) {
 	server := etcdtest.Start(t, etcdtest.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -15,8 +15,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/etcdtest"
 )
 
-// enableAuth makes a server ask for tokens, with a user root whose password is
-// "secret".
+// enableAuth enables a server's authentication, with a user root whose password is "secret".
 func enableAuth(ctx context.Context, endpoints []string) error {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {
@@ -39,7 +38,7 @@ func enableAuth(ctx context.Context, endpoints []string) error {
 func ExampleNewPerRPCCredentialBundle() {
 	server, err := etcdtest.StartMain(
 		etcdtest.Options{},
-	) // runs for the example; yours is known from your configuration
+	) // a server for the example; yours has an address in your configuration
 	if err != nil {
 		log.Fatal(err)
 	}

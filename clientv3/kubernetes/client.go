@@ -1,10 +1,8 @@
-// Package kubernetes has the few operations that Kubernetes needs of etcd, as one
-// interface.
+// Package kubernetes has the few operations of etcd that Kubernetes needs, as one interface.
 //
-// They are made of ranges and transactions that all servers since 3.4 know. Reads are
-// linearizable, or of the revision that is asked for. A put or delete that fails with
-// an error for which clientv3.OutcomeUnknown holds may have been executed; whoever
-// repeats it with the same expected revision executes it at most once.
+// They use ranges and transactions that all servers since 3.4 know. Reads are linearizable, or of a
+// given revision. A put or delete may have been executed if clientv3.OutcomeUnknown holds for its
+// error. Repeated with the same expected revision, it is executed at most once.
 //
 // A Client is safe for concurrent use.
 package kubernetes
@@ -18,11 +16,12 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Client is a clientv3.Client whose Get is that of [Interface]; the Get of clientv3 is under
-// Client.KV.
+// Client is a clientv3.Client with the methods of [Interface]. Its Get is that of Interface;
+// clientv3's is Client.KV.Get.
 type Client struct {
 	*clientv3.Client
-	// Kubernetes is what the methods of Client do, or what has been put in its place.
+	// Kubernetes is the Client itself, as an Interface, unless a program replaces it, for instance
+	// in tests.
 	Kubernetes Interface
 }
 
@@ -50,8 +49,7 @@ func (k Client) Get(ctx context.Context, key string, opts GetOptions) (resp GetR
 
 // List implements Interface.
 func (k Client) List(ctx context.Context, prefix string, opts ListOptions) (resp ListResponse, err error) {
-	// The least key is "\x00", for a list of all keys; and no list begins before its
-	// prefix.
+	// A list begins at its prefix or later. A list of all keys begins at "\x00", the least key.
 	from := max(prefix, opts.Continue, "\x00")
 	r, err := k.KV.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)),
 		clientv3.WithLimit(opts.Limit), clientv3.WithRev(opts.Revision))
@@ -100,8 +98,8 @@ func (k Client) OptimisticDelete(
 	return DeleteResponse{KV: current(r), Succeeded: r.Succeeded, Revision: r.Header.GetRevision()}, nil
 }
 
-// guarded executes op if the key was last modified at a revision, 0 for a key that
-// does not exist, and may read the key otherwise.
+// guarded executes op if the key was last modified at rev; 0 stands for a key that does not exist.
+// Otherwise it reads the key if it is asked to.
 func (k Client) guarded(
 	ctx context.Context,
 	key string,
@@ -116,7 +114,7 @@ func (k Client) guarded(
 	return txn.Commit()
 }
 
-// current is the pair that kept a transaction from succeeding, if it was read.
+// current returns the key-value because of which a transaction did not succeed, if it was read.
 func current(r *clientv3.TxnResponse) *mvccpb.KeyValue {
 	for _, op := range r.Responses {
 		if get, ok := op.Response.(*pb.ResponseOp_ResponseRange); ok {

@@ -25,7 +25,7 @@ func store(t *testing.T) (kubernetes.Interface, context.Context) {
 	return c.Kubernetes, ctx
 }
 
-// is checks a pair: its value, or "" for none.
+// is checks the value of a key-value; "" stands for none.
 func is(t *testing.T, what string, kv *mvccpb.KeyValue, want string) {
 	t.Helper()
 	if got := string(kv.GetValue()); (kv == nil) != (want == "") || got != want {
@@ -218,7 +218,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// TestFrozen: no call outlives its context.
+// TestFrozen checks that no call outlives its context while the server is frozen.
 func TestFrozen(t *testing.T) {
 	cl := etcdtest.Start(t, etcdtest.Options{})
 	k := dial(t, cl.Endpoints()).Kubernetes

@@ -8,24 +8,24 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Interface is what Kubernetes needs of etcd. Errors are those of clientv3, for
-// instance rpctypes.ErrEmptyKey for an empty key, and rpctypes.ErrCompacted and
-// rpctypes.ErrFutureRev for a revision that is not there any more or yet.
+// Interface has the operations of etcd that Kubernetes needs. Errors are those of clientv3, for
+// instance rpctypes.ErrEmptyKey for an empty key, rpctypes.ErrCompacted for a compacted revision,
+// and rpctypes.ErrFutureRev for one that etcd has not reached.
 type Interface interface {
-	// Get reads a key. One that does not exist is no error: the response has no KV.
+	// Get reads a key. A key that does not exist is no error: the response has no KV.
 	Get(ctx context.Context, key string, opts GetOptions) (GetResponse, error)
 
-	// List reads the keys that begin with prefix, all if it is empty, in their order.
-	// To read page by page, set Limit, and Continue to the last key of the page before
-	// with "\x00" appended, and Revision to that of the first page.
+	// List reads the keys that begin with prefix, in their order; all keys if it is empty. To read
+	// page by page, set Limit, set Continue to the last key of the page before with "\x00"
+	// appended, and set Revision to that of the first page.
 	List(ctx context.Context, prefix string, opts ListOptions) (ListResponse, error)
 
-	// Count counts the keys that begin with prefix, all if it is empty.
+	// Count counts the keys that begin with prefix; all keys if it is empty.
 	Count(ctx context.Context, prefix string, opts CountOptions) (int64, error)
 
-	// OptimisticPut writes a key if it was last modified at expectedRevision; 0 stands
-	// for a key that does not exist. A key that was modified at another revision is no
-	// error: the response's Succeeded is false.
+	// OptimisticPut writes a key if it was last modified at expectedRevision; 0 stands for a key
+	// that does not exist. If it was modified at another revision, that is no error: the response's
+	// Succeeded is false.
 	OptimisticPut(
 		ctx context.Context,
 		key string,
@@ -34,9 +34,9 @@ type Interface interface {
 		opts PutOptions,
 	) (PutResponse, error)
 
-	// OptimisticDelete deletes a key if it was last modified at expectedRevision; with
-	// 0 it succeeds if the key does not exist. A key that was modified at another
-	// revision is no error: the response's Succeeded is false.
+	// OptimisticDelete deletes a key if it was last modified at expectedRevision; with 0 it
+	// succeeds if the key does not exist. If it was modified at another revision, that is no error:
+	// the response's Succeeded is false.
 	OptimisticDelete(
 		ctx context.Context,
 		key string,
@@ -59,7 +59,7 @@ type ListOptions struct {
 	// Limit bounds the number of keys; 0: no bound.
 	Limit int64
 
-	// Continue is the key to begin with. One before the prefix has no effect.
+	// Continue is the first key to read. A key before the prefix has no effect.
 	Continue string
 }
 
@@ -71,9 +71,9 @@ type PutOptions struct {
 	// GetOnFailure reads the key if it was modified at another revision.
 	GetOnFailure bool
 
-	// LeaseID attaches the key to a lease; 0: to none.
+	// LeaseID attaches the key to a lease; 0 to none.
 	//
-	// Deprecated: to be replaced by a time to live when Interface has leases of its own.
+	// Deprecated: a time to live will replace it when Interface has leases of its own.
 	LeaseID clientv3.LeaseID
 }
 
@@ -85,7 +85,7 @@ type DeleteOptions struct {
 
 // GetResponse is that of [Interface.Get].
 type GetResponse struct {
-	// KV is the key and its value, nil if there is none.
+	// KV is the key and its value; nil if the key does not exist.
 	KV *mvccpb.KeyValue
 
 	// Revision is that of the store when it answered.
@@ -97,8 +97,7 @@ type ListResponse struct {
 	// Kvs are the keys and their values, in the order of keys.
 	Kvs []*mvccpb.KeyValue
 
-	// Count is how many keys there are from the first one of this list on, also those
-	// beyond Limit.
+	// Count is the number of keys from the first one of this list on, including those beyond Limit.
 	Count int64
 
 	// Revision is that of the store when it answered.
@@ -107,25 +106,25 @@ type ListResponse struct {
 
 // PutResponse is that of [Interface.OptimisticPut].
 type PutResponse struct {
-	// KV is, if the put did not succeed and GetOnFailure was set, what the key holds;
-	// else, and if there is no such key, nil.
+	// KV is the key's present value if the put did not succeed and GetOnFailure was set. Otherwise,
+	// and if the key does not exist, it is nil.
 	KV *mvccpb.KeyValue
 
-	// Succeeded: the key was written.
+	// Succeeded reports whether the key was written.
 	Succeeded bool
 
-	// Revision is that of the store after the put; if it succeeded, the modification
-	// revision of the key.
+	// Revision is that of the store after the put. If the put succeeded, it is also the key's mod
+	// revision.
 	Revision int64
 }
 
 // DeleteResponse is that of [Interface.OptimisticDelete].
 type DeleteResponse struct {
-	// KV is, if the delete did not succeed and GetOnFailure was set, what the key
-	// holds; else, and if there is no such key, nil.
+	// KV is the key's present value if the delete did not succeed and GetOnFailure was set.
+	// Otherwise, and if the key does not exist, it is nil.
 	KV *mvccpb.KeyValue
 
-	// Succeeded: the key does not exist any more.
+	// Succeeded reports whether the delete was executed: the key does not exist now.
 	Succeeded bool
 
 	// Revision is that of the store after the delete.

@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// VersionEnv is the environment variable that chooses the server's version where Options.Version
-// does not.
+// VersionEnv is the environment variable with the server's version, for tests that leave
+// Options.Version empty.
 const VersionEnv = "FAIRLEAD_ETCD_VERSION"
 
-// defaultVersion is the server that the client's API is modelled on.
+// defaultVersion is the version of the server whose API the client implements.
 const defaultVersion = "3.7"
 
 // buildTimeout bounds a build from an empty cache, downloads included, on a slow and busy machine.
 const buildTimeout = 10 * time.Minute
 
-// sources says where the main package of each version is, below the checkout's root. Version 3.4 is
-// not here: its modules do not build through the module proxy, so it comes from Debian.
+// source returns the directory of a version's main package, below the checkout's root. Version 3.4
+// has none: its modules do not build through the module proxy, so its binary comes from Debian.
 func source(version string) (dir string, ok bool) {
 	switch version {
 	case "3.7":
@@ -39,9 +39,10 @@ func source(version string) (dir string, ok bool) {
 	return "", false
 }
 
-// Binary returns the path of the etcd server of a version ("3.4" to "3.7"; "" for the one that the
-// environment variable FAIRLEAD_ETCD_VERSION names, else 3.7) and builds it first if the cache does
-// not hold it. Several processes may call it at once: one builds, the others wait.
+// Binary returns the path of the etcd server of a version, "3.4" to "3.7". For "" the version is
+// that of the environment variable FAIRLEAD_ETCD_VERSION, or else 3.7. Binary builds the server
+// first if the cache does not hold it. Several processes may call it at once: one builds, the
+// others wait.
 func Binary(version string) (string, error) {
 	version = resolveVersion(version)
 	if version == "3.4" {
@@ -65,8 +66,8 @@ func Binary(version string) (string, error) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", out, ".")
 		cmd.Dir = dir
-		// Without the workspace, so that the server is built from the versions it pins and not from
-		// the client's.
+		// The workspace is off, so that the server is built from the versions that its own go.mod
+		// pins, not from the client's.
 		cmd.Env = append(os.Environ(), "GOWORK=off")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build in %s: %w\n%s", dir, err, text)
@@ -85,7 +86,7 @@ func resolveVersion(version string) string {
 	return strings.TrimPrefix(version, "v")
 }
 
-// debianBinary takes the server from Debian's package without installing it.
+// debianBinary extracts the server from Debian's package without installing the package.
 func debianBinary() (string, error) {
 	return cached("etcd-3.4-debian", func(out string) error {
 		tmp, err := os.MkdirTemp(filepath.Dir(out), "deb-")
@@ -93,7 +94,8 @@ func debianBinary() (string, error) {
 			return err
 		}
 		defer os.RemoveAll(tmp)
-		// Some releases ship the server in the package etcd-server, others all in etcd.
+		// Some releases of Debian ship the server in the package etcd-server, others in the package
+		// etcd.
 		script := `apt-get download etcd-server || apt-get download etcd; dpkg -x ./*.deb x`
 		cmd := exec.Command("sh", "-c", script)
 		cmd.Dir = tmp
@@ -116,13 +118,13 @@ func debianBinary() (string, error) {
 	})
 }
 
-// cached returns the path of an executable in the cache and makes it first if need be, at a
-// temporary path beside it, so that a half-written file is never run.
+// cached returns the path of an executable in the cache. If the cache does not hold it, make writes
+// it to a temporary path first and cached renames that, so that a half-written file is never run.
 func cached(name string, make func(out string) error) (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		// HOME is not set in some containers; a cache that the next run may lose is better than
-		// none.
+		// Some containers do not set HOME. A cache in the temporary directory, which the next run
+		// may find empty, is better than none.
 		dir = filepath.Join(os.TempDir(), "cache")
 	}
 	dir = filepath.Join(dir, "fairlead")
@@ -149,8 +151,8 @@ func cached(name string, make func(out string) error) (string, error) {
 	return path, os.Rename(tmp, path)
 }
 
-// lockFile waits for an exclusive lock between processes. The kernel ends it with its holder, so
-// none is ever stale.
+// lockFile waits for an exclusive lock between processes. The kernel releases the lock when its
+// holder ends, so no lock is ever stale.
 func lockFile(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -169,8 +171,8 @@ func lockFile(path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// checkout finds the repository: above the working directory, which is the tested package's
-// directory, else where this file was compiled from.
+// checkout finds the repository: first above the working directory, which is that of the tested
+// package, then above the directory that this file was compiled from.
 func checkout() (string, error) {
 	wd, err := os.Getwd()
 	if err != nil {
@@ -193,8 +195,7 @@ func checkout() (string, error) {
 	return "", fmt.Errorf("etcdtest: no checkout of fairlead (tools/etcd/main.go) above %s", wd)
 }
 
-// sourceHash names what a build depends on, so that a changed pin gives a new binary and not a
-// stale one.
+// sourceHash hashes the files that a build depends on, so that a changed pin leads to a new binary.
 func sourceHash(dir string) (string, error) {
 	mod := dir
 	if _, err := os.Stat(filepath.Join(mod, "go.mod")); err != nil {

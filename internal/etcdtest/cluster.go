@@ -16,7 +16,8 @@ import (
 const (
 	// readyTimeout bounds the start of a cluster. An idle machine needs about a second.
 	readyTimeout = 60 * time.Second
-	// pollEvery is how often a server is asked whether it is ready; there is nothing to wait on.
+	// pollEvery is the pause between two questions whether a server is ready: servers report it to
+	// nobody by themselves.
 	pollEvery = 20 * time.Millisecond
 
 	defaultHeartbeat = 100 * time.Millisecond // as etcd
@@ -29,13 +30,13 @@ type Options struct {
 	Version        string // "3.4" to "3.7"; if empty the environment variable FAIRLEAD_ETCD_VERSION, else 3.7
 	TLS            *TLS   // clients connect with TLS; see NewTLS
 	ClientCertAuth bool   // clients must show a certificate of TLS's CA
-	// a faultnet.Proxy in front of each member's client port; Member.Endpoint is the proxy's
+	// each member's client port has a faultnet.Proxy in front of it; Member.Endpoint is the proxy's
 	// address
 	Proxied bool
-	// a faultnet.Proxy on each way between two members; needed for PartitionFromPeers (Linux only)
+	// each way between two members has a faultnet.Proxy; PartitionFromPeers needs them (Linux only)
 	PeerProxied bool
 	Args        []string      // further server flags, e.g. "--auth-token-ttl=2"
-	Unix        bool          // members listen on a Unix socket too: Member.Socket
+	Unix        bool          // members also listen on a Unix socket: Member.Socket
 	Heartbeat   time.Duration // 100 ms if zero
 	Election    time.Duration // 1 s if zero
 }
@@ -56,8 +57,8 @@ type Cluster struct {
 	extras  []*process // gRPC proxies
 }
 
-// Start starts a cluster, waits until it is healthy, and ends it with the test. If the test failed,
-// the last lines of each member's log are printed.
+// Start starts a cluster and waits until it is healthy. When the test ends, so does the cluster; if
+// the test failed, the last lines of each member's log are printed.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c, err := StartMain(o)
@@ -77,8 +78,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	return c
 }
 
-// StartMain starts a cluster and waits until it is healthy, for callers that are no test (TestMain,
-// examples); they call Stop.
+// StartMain is Start for callers without a test (TestMain, examples). They call Stop themselves.
 func StartMain(o Options) (*Cluster, error) {
 	o.Members = max(o.Members, 1)
 	if o.Heartbeat == 0 {
@@ -112,7 +112,7 @@ func (c *Cluster) startAll() error {
 	for i := range c.opts.Members {
 		m, err := newMember(c, i)
 		if m != nil {
-			c.members = append(c.members, m) // also a half-made one, for Stop
+			c.members = append(c.members, m) // even a half-made one, which Stop has to end
 		}
 		if err != nil {
 			return fmt.Errorf("etcdtest: %w", err)
@@ -140,8 +140,8 @@ func (c *Cluster) startAll() error {
 	return nil
 }
 
-// Stop kills all members, frozen ones too, and removes everything the cluster left. Stopping twice
-// is harmless.
+// Stop kills all members, frozen ones too, and removes all files of the cluster. Stopping twice is
+// harmless.
 func (c *Cluster) Stop() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +165,7 @@ func (c *Cluster) Stop() error {
 // Members returns the members in the order of their names, m0, m1, ...
 func (c *Cluster) Members() []*Member { return c.members }
 
-// Version is the line of the server, like "3.7".
+// Version is the minor version of the servers, such as "3.7".
 func (c *Cluster) Version() string { return c.version }
 
 // Endpoints returns each member's client address, "127.0.0.1:port".
@@ -191,8 +191,8 @@ func (c *Cluster) WaitHealthy(ctx context.Context) error {
 	return nil
 }
 
-// Leader waits until exactly one member that runs says it leads, and returns it. The test fails if
-// that takes longer than a minute.
+// Leader waits until exactly one running member says that it leads, and returns that member. The
+// test fails if that takes longer than a minute.
 func (c *Cluster) Leader(t testing.TB) *Member {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
@@ -204,7 +204,7 @@ func (c *Cluster) Leader(t testing.TB) *Member {
 	return leader
 }
 
-// FindLeader is Leader for callers that are no test.
+// FindLeader is Leader for callers without a test.
 func (c *Cluster) FindLeader(ctx context.Context) (*Member, error) {
 	var leader *Member
 	err := poll(ctx, func(ctx context.Context) error {
@@ -220,8 +220,8 @@ func (c *Cluster) FindLeader(ctx context.Context) (*Member, error) {
 				leaders++
 			}
 		}
-		// An old leader that was cut off or frozen needs a moment to learn that it no longer is
-		// one.
+		// A former leader that was cut off or frozen needs a moment to learn that it does not lead
+		// any more.
 		if leaders != 1 {
 			return fmt.Errorf("%d members say they lead", leaders)
 		}
@@ -233,7 +233,7 @@ func (c *Cluster) FindLeader(ctx context.Context) (*Member, error) {
 	return leader, nil
 }
 
-// Followers returns the members that are not the leader, in order, also those that do not run.
+// Followers returns all members but the leader, in order, including those that do not run.
 func (c *Cluster) Followers(t testing.TB) []*Member {
 	t.Helper()
 	leader := c.Leader(t)
@@ -246,8 +246,8 @@ func (c *Cluster) Followers(t testing.TB) []*Member {
 	return rest
 }
 
-// Join makes one more member, with addresses of its own. Restart starts it, once the cluster knows
-// it: a client has to add its PeerURL before.
+// Join makes one more member, with addresses of its own, and does not start it. A client adds the
+// member's PeerURL to the cluster first; then Restart starts it.
 func (c *Cluster) Join() (*Member, error) {
 	m, err := newMember(c, len(c.members))
 	if err != nil {
@@ -258,7 +258,7 @@ func (c *Cluster) Join() (*Member, error) {
 	return m, nil
 }
 
-// initialCluster is the flag of that name.
+// initialCluster is the value of the server's flag of that name.
 func (c *Cluster) initialCluster() string {
 	var parts []string
 	for _, m := range c.members {

@@ -10,9 +10,9 @@ import (
 	"runtime"
 )
 
-// CtlBinary returns the path of etcd's own command line program ("etcdctl" or "etcdutl") of the
-// version that tools/etcdctl pins, which ours is compared with, and builds it first if the cache
-// does not hold it. It may be called as Binary may.
+// CtlBinary returns the path of etcd's own command line program, "etcdctl" or "etcdutl", of the
+// version that tools/etcdctl pins. It builds the program first if the cache does not hold it. Tests
+// compare our program with it. Several processes may call it at once.
 func CtlBinary(name string) (string, error) {
 	root, err := checkout()
 	if err != nil {

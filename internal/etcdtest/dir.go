@@ -7,12 +7,14 @@ import (
 	"syscall"
 )
 
-// workDir makes the directory of one cluster and first removes those whose owner is gone. A test
-// binary that is killed or panics cannot clean up, and 64 MiB of log files per member add up.
+// workDir first removes the directories whose owners are gone, then makes the directory of one
+// cluster. A test binary that is killed or panics cannot clean up, and 64 MiB of log files per
+// member add up.
 //
-// Each directory holds a file that its owner keeps locked; the kernel drops the lock with the
-// owner. The lock on the common base keeps a new directory from being taken for an abandoned one
-// before its own lock is there, and one that its owner is removing from getting that file again.
+// Each directory holds a file that its owner keeps locked; the kernel releases the lock when the
+// owner ends. The lock on the common base has two purposes. A new directory is not taken for an
+// abandoned one before its own file is locked, and nobody makes that file again in a directory
+// whose owner is removing it.
 func workDir() (dir string, remove func() error, err error) {
 	base := filepath.Join(os.TempDir(), fmt.Sprintf("fairlead-etcdtest-%d", os.Getuid()))
 	if err := os.MkdirAll(base, 0o777); err != nil {

@@ -2,14 +2,14 @@
 // versions, that can be frozen, killed, restarted, put behind a faulty network and cut off from
 // their peers.
 //
-// A test says
+// A test writes
 //
 //	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 //	client := dial(c.Endpoints())
 //	c.Leader(t).Freeze()
 //
 // and has nothing to clean up. Tests that leave no state behind may share one server per test
-// binary (Shared); a package that does, or that wants the leak check, has
+// binary (Shared). A package that uses Shared, or that checks for leaked goroutines, has
 //
 //	func TestMain(m *testing.M) { etcdtest.Main(m) }
 //
@@ -18,6 +18,6 @@
 // processes die with it (Linux's parent-death signal), and the directories of one that was killed
 // are removed by the next.
 //
-// The package knows no etcd client, so that the client's own internal tests can use it: it finds
-// the leader and the state of a member in the metrics that the server publishes.
+// The package imports no etcd client, so that the client's own internal tests can use it. It reads
+// from the server's metrics which member leads and how each one is.
 package etcdtest

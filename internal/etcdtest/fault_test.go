@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// These tests speak to the servers through the JSON gateway on the client port, as the package
-// knows no client.
+// These tests use the JSON gateway on the client port, since this package imports no etcd client.
 
 func httpClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -115,7 +114,7 @@ func TestKillAndRestart(t *testing.T) {
 	}
 	wantPut(t, victim)
 
-	// A restart of a frozen member, and an orderly end.
+	// A frozen member is restarted, and then ended in an orderly way.
 	victim.Freeze()
 	if err := victim.Restart(); err != nil {
 		t.Fatal(err)
@@ -138,8 +137,8 @@ func TestPartitionFromPeers(t *testing.T) {
 	if err := leader.PartitionFromPeers(); err != nil {
 		t.Fatal(err)
 	}
-	// The others elect a leader of their own; the one cut off serves nothing, though its process
-	// answers.
+	// The other members elect a leader. The member that is cut off serves nothing, though its
+	// process answers.
 	eventually(t, func(ctx context.Context) error {
 		next, err := c.FindLeader(ctx)
 		if err == nil && next == leader {
@@ -181,7 +180,7 @@ func TestProxied(t *testing.T) {
 
 // Stop leaves no process, no file, no listener, whatever state the members are in.
 func TestStopLeavesNothing(t *testing.T) {
-	before := map[string]bool{} // the shared cluster's goroutines stay
+	before := map[string]bool{} // goroutines that stay, such as the shared cluster's
 	for _, g := range goroutines() {
 		before[g.id] = true
 	}

@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// Proxy runs etcd's own gRPC proxy in front of a cluster, of the cluster's version, and returns its
-// endpoint ("127.0.0.1:port", without TLS also in front of a cluster that has it). It ends with the
-// test.
+// Proxy runs etcd's own gRPC proxy, of the cluster's version, in front of a cluster. It returns the
+// proxy's endpoint, "127.0.0.1:port", which has no TLS even if the cluster has. The proxy ends with
+// the test.
 //
-// The proxy is not a transparent one: it merges watches, assigns its own watch ids and forwards no
+// The proxy is not transparent: it merges watches, assigns its own watch ids and forwards no
 // progress requests.
 func Proxy(t testing.TB, c *Cluster) (endpoint string) {
 	t.Helper()
@@ -33,7 +33,7 @@ func Proxy(t testing.TB, c *Cluster) (endpoint string) {
 		"--data-dir=" + c.path("proxy-"+strings.ReplaceAll(ports[0].Addr(), ":", "-")),
 	}
 	if tls := c.opts.TLS; tls != nil {
-		// The proxy refuses a certificate with a common name, lest all its clients act as that
+		// The proxy refuses a certificate with a common name: all its clients would act as that
 		// user.
 		cert, key := tls.Issue(t, "grpc-proxy", Certificate{})
 		args = append(args, "--cacert="+tls.CAFile, "--cert="+cert, "--key="+key)

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// leakGrace is how long goroutines may take to end after the test: they may be in the middle of a
-// last call.
+// leakGrace is how long goroutines may take to end after the test. Some may still be in their last
+// call.
 const leakGrace = 5 * time.Second
 
-// CheckLeaks makes the test fail if goroutines of fairlead or gRPC that started during it are still
-// there some time after its end, and prints their stacks. Call it first in the test, so that its
+// CheckLeaks makes the test fail if goroutines of fairlead or gRPC that started during the test
+// have not ended 5 s after it, and prints their stacks. Call it first in the test, so that the
 // check comes after the test's other cleanups. It does not work in parallel tests, which would see
 // each other's goroutines.
 func CheckLeaks(t testing.TB) {
@@ -31,15 +31,15 @@ func CheckLeaks(t testing.TB) {
 	})
 }
 
-// shared is the server that the tests of one binary share. It has to be a variable of the package:
-// tests that know nothing of each other use it, and Main ends it.
+// shared is the server that the tests of one binary share. It is a variable of the package since
+// unrelated tests use it, and Main ends it.
 var shared struct {
 	mu      sync.Mutex
 	cluster *Cluster
 }
 
-// Shared returns a cluster of one member that all tests of this binary share, started by the first
-// that asks. Tests must use keys of their own and leave its settings alone. Main ends it.
+// Shared returns a cluster of one member that all tests of this binary share. The first call starts
+// it, and Main ends it. Tests must use keys of their own and leave the cluster's settings alone.
 func Shared(t testing.TB) *Cluster {
 	t.Helper()
 	c, err := SharedMain()
@@ -49,7 +49,7 @@ func Shared(t testing.TB) *Cluster {
 	return c
 }
 
-// SharedMain is Shared for callers that are no test, such as testable examples.
+// SharedMain is Shared for callers without a test, such as testable examples.
 func SharedMain() (*Cluster, error) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
@@ -109,8 +109,8 @@ func goroutines() []goroutine {
 	return all
 }
 
-// awaitGone waits until no goroutine of ours is left but those known before, or returns the stacks
-// of the rest.
+// awaitGone waits until all our goroutines have ended but those known before. It returns the stacks
+// of those that have not.
 func awaitGone(before map[string]bool) string {
 	deadline := time.Now().Add(leakGrace)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -129,8 +129,9 @@ func awaitGone(before map[string]bool) string {
 	}
 }
 
-// ours tells the goroutines that count. Those of the test framework run our test functions and so
-// carry our names, and those that keep a server are not what a test of the client leaks.
+// ours reports whether a goroutine counts as a leak. Two kinds have our names and do not count:
+// those of the test framework, which run our test functions, and those of this package that keep a
+// server.
 func ours(stack string) bool {
 	const module = "github.com/fairlead-go/fairlead"
 	if !strings.Contains(stack, module) && !strings.Contains(stack, "google.golang.org/grpc") {
@@ -146,6 +147,6 @@ func ours(stack string) bool {
 			return false
 		}
 	}
-	// The goroutine that asks.
+	// The goroutine that checks for leaks does not count either.
 	return !strings.Contains(stack, module+"/internal/etcdtest.awaitGone")
 }

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// The tests below need a test binary of their own that fails, hangs or is killed: this one, run
-// again with a variable that chooses what TestHelper does.
+// The tests below need a second test binary that fails, hangs or is killed. They run this one
+// again, with a variable that chooses what TestHelper does.
 const helperEnv = "FAIRLEAD_ETCDTEST_HELPER"
 
 func TestHelper(t *testing.T) {
@@ -64,8 +64,8 @@ func TestFailureShowsTheLog(t *testing.T) {
 	}
 }
 
-// A test binary that is killed takes its servers with it, frozen ones too, and the next one removes
-// its directories.
+// When a test binary is killed, its servers end with it, frozen ones too, and the next test binary
+// removes its directories.
 func TestKilledTestLeavesNothing(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		cmd := helper(t, "cluster")
@@ -113,7 +113,7 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 	}
 }
 
-// runs reports whether a process exists that is not only waiting to be reaped.
+// runs reports whether a process exists and is not a zombie.
 func runs(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

@@ -21,8 +21,8 @@ type Member struct {
 	Name       string // "m0", "m1", ...
 	Endpoint   string // for clients, "127.0.0.1:port": the proxy's if the cluster is Proxied, else Direct
 	Direct     string // the server's own client address
-	URL        string // Endpoint with its scheme, which is also what the member advertises
-	PeerURL    string // what it advertises to its peers
+	URL        string // Endpoint with its scheme; the member advertises it
+	PeerURL    string // the URL that it advertises to its peers
 	MetricsURL string // plain HTTP without authentication: /metrics and /health
 	DataDir    string
 	Socket     string // path of its Unix socket, if Options.Unix
@@ -31,16 +31,16 @@ type Member struct {
 	index      int
 	ports      []*faultnet.Port
 	clientPort *faultnet.Port
-	peerPort   *faultnet.Port // where the server listens; PeerURL names it unless peers go through proxies
+	peerPort   *faultnet.Port // the server's peer port; PeerURL names it unless peers go through proxies
 	proxy      *faultnet.Proxy
 
-	// held while a run starts, never while one ends: that takes seconds, and the peer hub needs the
-	// PID
+	// held while a run starts, but never while one ends: that takes seconds, and the peer hub needs
+	// the PID meanwhile
 	mu     sync.Mutex
 	proc   *process // the present or last run; nil before the first
-	binary string   // guarded by mu; of another version than the cluster's, if not empty
+	binary string   // guarded by mu; the server to run, if it is not the cluster's version
 	under  []string // guarded by mu; the command that runs the server, see RestartUnder
-	joins  bool     // set before the first run: it is none of those that the cluster began with
+	joins  bool     // set before the first run: the member joins a cluster that exists already
 }
 
 func newMember(c *Cluster, index int) (*Member, error) {
@@ -126,9 +126,9 @@ func (m *Member) args() []string {
 	return append(args, o.Args...)
 }
 
-// socketAddress is how the server's flags name the socket. Version 3.4 insists on "host:port" and
-// takes that as a file name in its working directory; a symbolic link (startLocked) gives it the
-// name that clients know.
+// socketAddress is the socket's name in the server's flags. Version 3.4 insists on "host:port" and
+// takes that as a file name in its working directory. A symbolic link (startLocked) leads there
+// from the path that clients use.
 func (m *Member) socketAddress() string {
 	if m.c.version == "3.4" {
 		return filepath.Base(m.Socket) + ":0"
@@ -136,7 +136,7 @@ func (m *Member) socketAddress() string {
 	return m.Socket
 }
 
-// environment is ours without what would configure the server behind the test's back.
+// environment is this process's environment without the variables that configure an etcd server.
 func environment() []string {
 	var env []string
 	for _, kv := range os.Environ() {
@@ -147,7 +147,7 @@ func environment() []string {
 	return env
 }
 
-// start runs the server; it is not ready yet when start returns.
+// start runs the server. When start returns, the server is not ready yet.
 func (m *Member) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -156,7 +156,7 @@ func (m *Member) start() error {
 
 func (m *Member) startLocked() error {
 	if m.Socket != "" {
-		// A killed server leaves its socket behind, and the next would fail to listen.
+		// A killed server leaves its socket file behind, and the next run could not listen.
 		for _, path := range []string{m.Socket, m.Socket + ":0"} {
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
@@ -198,7 +198,7 @@ func (m *Member) PID() int {
 }
 
 // Freeze stops the process without ending it (SIGSTOP): the kernel still accepts connections and
-// bytes for it, and nothing answers. It fails if the member does not run.
+// bytes for it, but nothing answers. It fails if the member does not run.
 func (m *Member) Freeze() error { return m.process().freeze() }
 
 // Thaw lets a frozen process go on (SIGCONT).
@@ -211,16 +211,16 @@ func (m *Member) Kill() {
 	}
 }
 
-// Terminate asks the process to end (SIGTERM), which lets it hand over leadership and close its
-// connections in order, and waits until it has.
+// Terminate asks the process to end (SIGTERM) and waits until it has. The server hands over its
+// leadership and closes its connections before.
 func (m *Member) Terminate() {
 	if p := m.process(); p != nil {
 		p.terminate()
 	}
 }
 
-// Restart kills the process if it still runs and starts another on the same data and addresses. It
-// does not wait until that one serves, which may need other members; see WaitReady.
+// Restart kills the process if it still runs, and starts a new one on the same data and addresses.
+// It does not wait until the new one serves, which may need other members; see WaitReady.
 func (m *Member) Restart() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -230,8 +230,9 @@ func (m *Member) Restart() error {
 	return m.startLocked()
 }
 
-// RestartUnder is Restart with a command that becomes the server, such as env or unshare. It must
-// not fork: the process is the one that is killed and frozen. Later runs are as before it.
+// RestartUnder is Restart under a command that executes the server, such as env or unshare. The
+// command must not fork: Kill and Freeze act on its process. Later runs are without the command
+// again.
 func (m *Member) RestartUnder(command ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -243,8 +244,8 @@ func (m *Member) RestartUnder(command ...string) error {
 	return m.startLocked()
 }
 
-// Upgrade ends the process with SIGTERM and starts one of another version on the same data and
-// addresses. Servers follow each other by one minor version at a time.
+// Upgrade ends the process with SIGTERM and starts a server of another version on the same data and
+// addresses. etcd can be upgraded by one minor version at a time only.
 func (m *Member) Upgrade(version string) error {
 	binary, err := Binary(version)
 	if err != nil {
@@ -261,7 +262,7 @@ func (m *Member) Upgrade(version string) error {
 func (m *Member) Proxy() *faultnet.Proxy { return m.proxy }
 
 // WaitReady waits until the member is healthy: it knows a leader and serves a linearizable read. It
-// fails when ctx ends and when the process does.
+// fails when ctx or the process ends.
 func (m *Member) WaitReady(ctx context.Context) error {
 	p := m.process()
 	err := poll(ctx, func(ctx context.Context) error {
@@ -276,8 +277,8 @@ func (m *Member) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// LogTail returns the last lines that the server logged, at most 8 KiB of them, without its answers
-// to our health checks.
+// LogTail returns the last lines of the server's log, at most 8 KiB, without those about our health
+// checks.
 func (m *Member) LogTail() string { return logTail(m.logFile()) }
 
 func logTail(file string) string {

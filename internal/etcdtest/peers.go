@@ -10,11 +10,11 @@ import (
 
 // peerHub stands between the members of a cluster.
 //
-// A member advertises one peer address to all, and its identity is computed from it, so it cannot
-// advertise a different one to each peer: there is one listener per member (its front), and which
-// peer a connection comes from has to be found out. HTTP headers would show it for most
-// connections, but not for all; the operating system knows for every one (connOwner). Behind a
-// front there is one detached proxy per peer, and so one per ordered pair of members.
+// A member cannot advertise a different address to each peer: its id is computed from the one that
+// it advertises. So each member has one listener, its front, and the hub has to find out which peer
+// has opened a connection. HTTP headers show that for most connections only; the operating system
+// knows it for every one (owns). Behind a front there is one detached proxy per peer, and so one
+// per ordered pair of members.
 type peerHub struct {
 	ports     []*faultnet.Port
 	listeners []net.Listener
@@ -24,7 +24,8 @@ type peerHub struct {
 
 func newPeerHub() *peerHub { return &peerHub{} }
 
-// front returns the address that a member is to advertise. Connections are taken from open on.
+// front returns the address that a member advertises to its peers. The hub accepts connections
+// there once open was called.
 func (h *peerHub) front(m *Member) (addr string, err error) {
 	p, err := faultnet.HoldPort()
 	if err != nil {
@@ -69,7 +70,7 @@ func (h *peerHub) accept(l net.Listener, members []*Member, to int) {
 			}
 		}
 		if from < 0 {
-			conn.Close() // not of this cluster, or gone already
+			conn.Close() // its process is not of this cluster, or has ended
 			continue
 		}
 		h.links[from][to].Handle(conn)
@@ -101,12 +102,12 @@ func (h *peerHub) eachLink(member int, f func(*faultnet.Proxy)) {
 	}
 }
 
-// errNotPeerProxied answers a fault asked for between members that talk to each other directly.
+// errNotPeerProxied is the error of faults between members that talk to each other directly.
 var errNotPeerProxied = errors.New("etcdtest: faults between members need Options.PeerProxied")
 
-// PartitionFromPeers cuts the member off from all its peers as a network does: packets get lost,
-// connections stay open and nothing arrives. Clients still reach it. It fails only if the cluster
-// is not PeerProxied.
+// PartitionFromPeers cuts the member off from all its peers, as a broken network does: packets get
+// lost, connections stay open and nothing arrives. Clients still reach the member. It fails only if
+// the cluster is not PeerProxied.
 func (m *Member) PartitionFromPeers() error {
 	if m.c.hub == nil {
 		return errNotPeerProxied
@@ -124,8 +125,8 @@ func (m *Member) HealPeers() error {
 	return nil
 }
 
-// PeerLink is the proxy for the connections that this member opens to another one, for faults other
-// than a partition. It is nil if the cluster is not PeerProxied.
+// PeerLink is the proxy of the connections that this member opens to another one. Tests use it for
+// faults other than a partition. It is nil if the cluster is not PeerProxied.
 func (m *Member) PeerLink(to *Member) *faultnet.Proxy {
 	if m.c.hub == nil {
 		return nil

@@ -31,8 +31,8 @@ func owns(pid int, conn net.Conn) bool {
 	return false
 }
 
-// socketInode finds the socket bound to local and connected to remote in the kernel's table, "" if
-// there is none.
+// socketInode returns the inode of the socket that is bound to local and connected to remote, from
+// the kernel's table; "" if there is none.
 func socketInode(local, remote *net.TCPAddr) string {
 	f, err := os.Open("/proc/net/tcp")
 	if err != nil {
@@ -50,8 +50,7 @@ func socketInode(local, remote *net.TCPAddr) string {
 	return ""
 }
 
-// hexAddr writes an IPv4 address as /proc/net/tcp does: the address as one number in the machine's
-// byte order.
+// hexAddr writes an IPv4 address as /proc/net/tcp does: as one number in the machine's byte order.
 func hexAddr(a *net.TCPAddr) string {
 	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(a.IP.To4()), a.Port)
 }

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// probeTimeout bounds one question to a server. It may be frozen without our doing, or cut off,
-// which makes its health check take seconds.
+// probeTimeout bounds one question to a server. The health check of a server that is frozen or cut
+// off takes seconds.
 const probeTimeout = 2 * time.Second
 
-// exitedError ends a wait for a server that will never answer.
+// exitedError ends the wait for a server whose process has ended.
 type exitedError struct{ cause error }
 
 func (e *exitedError) Error() string {
@@ -28,8 +28,8 @@ func (e *exitedError) Error() string {
 
 func (e *exitedError) Unwrap() error { return e.cause }
 
-// poll calls f until it succeeds, until it fails for good (an exitedError), or until ctx ends; then
-// it returns f's last error as well.
+// poll calls f until it succeeds, until it fails with an exitedError, or until ctx ends. Its error
+// in the last case includes f's last one.
 func poll(ctx context.Context, f func(context.Context) error) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -47,8 +47,8 @@ func poll(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
-// getURL passes the answer to read. Each call has its own connection: a kept one would be a
-// goroutine that outlives the test, and would hang with a frozen server.
+// getURL gets a URL and passes the response to read. Each call has its own connection: a kept one
+// would be a goroutine that outlives the test, and would hang with a frozen server.
 func getURL(ctx context.Context, url string, read func(*http.Response) error) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -80,9 +80,9 @@ func getHealth(ctx context.Context, base string) error {
 
 func (m *Member) healthy(ctx context.Context) error { return getHealth(ctx, m.MetricsURL) }
 
-// Metric returns the value of one of the server's metrics, named with its labels if it has any,
-// like `etcd_server_is_leader` or `etcd_network_peer_sent_bytes_total{To="8e9e05c52164694d"}`. One
-// that was never counted is an error.
+// Metric returns the value of one of the server's metrics. The name includes the labels if there
+// are any: `etcd_server_is_leader`, `etcd_network_peer_sent_bytes_total{To="8e9e05c52164694d"}`. A
+// metric that the server does not list, for instance since it never counted anything, is an error.
 func (m *Member) Metric(ctx context.Context, name string) (float64, error) {
 	rest, err := m.metricLine(ctx, name+" ")
 	if err != nil {
@@ -106,7 +106,8 @@ func (m *Member) isLeader(ctx context.Context) (bool, error) {
 	return v == 1, err
 }
 
-// metricLine returns what follows prefix on the line of the metrics that starts with it.
+// metricLine finds the line of the metrics that begins with prefix, and returns the rest of the
+// line.
 func (m *Member) metricLine(ctx context.Context, prefix string) (rest string, err error) {
 	err = getURL(ctx, m.MetricsURL+"/metrics", func(resp *http.Response) error {
 		lines := bufio.NewScanner(resp.Body)

@@ -11,9 +11,9 @@ import (
 
 // spawner starts processes that the kernel kills when this one ends.
 //
-// The parent-death signal is bound to the thread that forked, not to the process, and the Go
-// runtime may end threads. So one goroutine keeps one thread for as long as its children live, and
-// all of them are started there.
+// The kernel sends the parent-death signal when the thread that forked ends, not when the process
+// ends, and the Go runtime may end threads. So one goroutine holds on to one thread, which starts
+// all children, as long as any child lives.
 type spawner struct {
 	start chan func()
 	done  chan struct{}
@@ -48,8 +48,8 @@ type process struct {
 	frozen bool
 }
 
-// run starts a program in a directory; its output is appended to a file. Not to a pipe, so that no
-// goroutine copies and a frozen reader never blocks the server.
+// run starts a program in a directory and appends its output to a file. A pipe would need a
+// goroutine that copies, and a frozen reader would block the server.
 func (s *spawner) run(path string, args, env []string, dir, logFile string) (*process, error) {
 	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -116,10 +116,10 @@ func (p *process) signal(sig syscall.Signal) error {
 	return p.cmd.Process.Signal(sig)
 }
 
-// kill ends the process at once, also a frozen one, and waits until it is gone.
+// kill ends the process at once, even a frozen one, and waits until it is gone.
 func (p *process) kill() {
 	if p.signal(syscall.SIGKILL) == nil {
-		p.signal(syscall.SIGCONT) // not needed on Linux, where SIGKILL ends a stopped process too
+		p.signal(syscall.SIGCONT) // on Linux SIGKILL alone ends a stopped process
 	}
 	<-p.exited
 }

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// childAttr: the kernel kills the child when the thread that started it ends. A process group of
-// its own keeps Ctrl-C on a terminal away from it, so that a server ends when its test says so.
+// childAttr lets the kernel kill the child when the thread that started it ends. The child has its
+// own process group, so that Ctrl-C on a terminal does not reach it and only its test ends it.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
 
-// stopTimeout bounds the time between the signal and the stop of the last thread, usually well
+// stopTimeout bounds the time from the signal to the stop of the last thread, which is usually well
 // below a millisecond.
 const stopTimeout = 10 * time.Second
 
-// awaitStopped returns when every thread of the process has stopped. The signal alone does not wait
-// for that, and a server with a thread still running answers one more request.
+// awaitStopped returns when every thread of the process has stopped. Sending the signal does not
+// wait for that, and a server with a running thread may answer one more request.
 func (p *process) awaitStopped() error {
 	deadline := time.Now().Add(stopTimeout)
 	tick := time.NewTicker(200 * time.Microsecond)
@@ -46,7 +46,7 @@ func stopped(pid int) bool {
 		if err != nil {
 			return false // the thread ended meanwhile; look again
 		}
-		// pid (name) state ...; the name may hold anything.
+		// The format is "pid (name) state ...", and the name may hold any character.
 		_, state, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
 		if !strings.HasPrefix(state, "T") {
 			return false

@@ -4,9 +4,9 @@ package etcdtest
 
 import "syscall"
 
-// childAttr: without a parent-death signal, children share our process group, so that at least
-// Ctrl-C reaches them.
+// childAttr leaves children in our process group, so that Ctrl-C reaches them: there is no
+// parent-death signal here.
 func childAttr() *syscall.SysProcAttr { return nil }
 
-// awaitStopped cannot find out here; the signal is delivered soon.
+// awaitStopped returns at once: here it cannot find out, and the signal is delivered soon.
 func (p *process) awaitStopped() error { return nil }

@@ -9,9 +9,9 @@ import (
 	"os/exec"
 )
 
-// RestoreSnapshot does what an operator does who goes back to a backup: it stops all members, puts
-// the restored snapshot file in place of their data, and starts them again at their addresses, as a
-// cluster of that token. It does not wait until they serve.
+// RestoreSnapshot goes back to a backup as an operator does. It stops all members, replaces their
+// data by the restored snapshot file, and starts them again at their addresses, as a cluster of the
+// given token. It does not wait until they serve.
 func (c *Cluster) RestoreSnapshot(ctx context.Context, file, token string) error {
 	utl, err := CtlBinary("etcdutl")
 	if err != nil {
@@ -39,10 +39,11 @@ func (c *Cluster) RestoreSnapshot(ctx context.Context, file, token string) error
 	return err
 }
 
-// Token is the token that the cluster was made with: one that is restored with it has the same id.
+// Token is the token that the cluster was made with. A cluster that is restored with the same token
+// has the same id.
 func (c *Cluster) Token() string { return c.dir }
 
-// SnapshotRevision reads from a snapshot file which revision it is of.
+// SnapshotRevision returns the revision of the store in a snapshot file.
 func SnapshotRevision(ctx context.Context, file string) (int64, error) {
 	utl, err := CtlBinary("etcdutl")
 	if err != nil {

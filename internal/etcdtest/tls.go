@@ -17,9 +17,8 @@ import (
 	"time"
 )
 
-// TLS is a certificate authority with a server and a client certificate, as files for the server's
-// flags and for clients that read files. A second NewTLS gives an authority that the first knows
-// nothing of.
+// TLS is a certificate authority with a server and a client certificate, as files. Each call of
+// NewTLS makes an authority of its own: the certificates of one are not trusted by the other.
 type TLS struct {
 	CAFile                        string
 	CertFile, KeyFile             string // server: localhost, 127.0.0.1, ::1
@@ -31,11 +30,11 @@ type TLS struct {
 	pool *x509.CertPool
 }
 
-// Certificate describes a certificate to issue. The zero value is good for a server and a client on
-// loopback, for a day.
+// Certificate describes a certificate to issue. The zero value is valid for a server and a client
+// on loopback, for a day.
 type Certificate struct {
 	CommonName string // may be empty; etcd takes it for the user name
-	// with IPs, the server names it is good for; if both are empty, localhost and the loopback
+	// names and addresses that it is valid for; if both are empty, localhost and the loopback
 	// addresses
 	DNSNames  []string
 	IPs       []net.IP  //
@@ -43,7 +42,8 @@ type Certificate struct {
 	NotAfter  time.Time // in a day if zero; in the past for an expired one
 }
 
-// NewTLS makes an authority and its two certificates in a directory that ends with the test.
+// NewTLS makes an authority and its two certificates in a directory that is removed at the end of
+// the test.
 func NewTLS(t testing.TB) *TLS {
 	t.Helper()
 	a, err := NewTLSIn(t.TempDir())
@@ -53,7 +53,7 @@ func NewTLS(t testing.TB) *TLS {
 	return a
 }
 
-// NewTLSIn is NewTLS for callers that are no test; they own the directory.
+// NewTLSIn is NewTLS for callers without a test, in a directory that they own.
 func NewTLSIn(dir string) (*TLS, error) {
 	a := &TLS{dir: dir, pool: x509.NewCertPool()}
 	if err := a.makeCA(); err != nil {
@@ -69,8 +69,8 @@ func NewTLSIn(dir string) (*TLS, error) {
 	return a, nil
 }
 
-// Issue makes a further certificate of this authority as NAME.pem and NAME-key.pem beside the
-// others. Issuing a name again replaces its files, as a renewal in place does.
+// Issue makes another certificate of this authority, as NAME.pem and NAME-key.pem beside the
+// others. Issuing a name again replaces its files, as the renewal of a certificate does.
 func (a *TLS) Issue(t testing.TB, name string, c Certificate) (certFile, keyFile string) {
 	t.Helper()
 	certFile, keyFile, err := a.issue(name, c)
@@ -124,8 +124,8 @@ func (a *TLS) issue(name string, c Certificate) (certFile, keyFile string, err e
 		return "", "", err
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
-	// Both uses for all: the server's JSON gateway is a client of its own server, with the server's
-	// certificate.
+	// Every certificate is for servers and clients: the server's JSON gateway is a client of its
+	// own server, with the server's certificate.
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.ca, key.Public(), a.key)
 	if err != nil {
@@ -169,8 +169,8 @@ func template(c Certificate) (*x509.Certificate, error) {
 	}, nil
 }
 
-// writePEM replaces the file in one step, so that a reader of a renewed certificate sees the old
-// one or the new one.
+// writePEM replaces the file in one step, so that a reader sees either the old or the new
+// certificate.
 func writePEM(path, kind string, der []byte) error {
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {

@@ -13,9 +13,9 @@ import (
 
 const (
 	chunkSize = 32 << 10 // as io.Copy
-	// queueLen chunks may be under way in one direction: 2 MiB at most, which keeps a delayed
-	// direction of up to a second full at any rate that tests use, and bounds what a black hole
-	// swallows before the sender's own buffers fill.
+	// queueLen is how many chunks may be under way in one direction, 2 MiB at most. That keeps a
+	// direction with a delay of up to a second full at any rate that tests use, and bounds how much
+	// a black hole takes before the sender's own buffers fill.
 	queueLen = 64
 )
 
@@ -33,10 +33,10 @@ type conn struct {
 	mu      sync.Mutex
 	server  net.Conn // nil until dialled
 	aborted bool
-	how     func(net.Conn) // what abort does to each side
+	how     func(net.Conn) // how abort ends each side; nil closes it
 }
 
-// chunk is a piece of one direction's stream. A nil data with an err is the end of it.
+// chunk is a piece of one direction's stream. Nil data with an err is the end of the stream.
 type chunk struct {
 	data []byte
 	read time.Time
@@ -51,7 +51,7 @@ func newConn(p *Proxy, client net.Conn) *conn {
 // run returns when both sides are closed and no goroutine of the connection is left.
 func (c *conn) run() {
 	defer c.abort(nil)
-	// Into a black hole no connection is made either.
+	// A black hole lets no connection through either.
 	if c.awaitOpen(ToServer) != nil {
 		return
 	}
@@ -83,7 +83,8 @@ func (c *conn) setServer(server net.Conn) bool {
 	return true
 }
 
-// abort ends both sides at once, by closing them or as how says. Only the first call has an effect.
+// abort ends both sides at once: by how, or by closing them if how is nil. Only the first call has
+// an effect.
 func (c *conn) abort(how func(net.Conn)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +117,8 @@ func reset(c net.Conn) {
 
 type counter interface{ Add(int64) int64 }
 
-// pump moves one direction's bytes until its end. It returns after both of its goroutines did.
+// pump moves one direction's bytes until its end. It returns when both of its goroutines have
+// ended.
 func (c *conn) pump(from, to net.Conn, dir Direction, count counter) {
 	queue := make(chan chunk, queueLen)
 	var wg sync.WaitGroup
@@ -164,17 +166,18 @@ func (c *conn) write(to net.Conn, dir Direction, queue <-chan chunk, count count
 			c.endOf(to, k.err)
 			return
 		}
-		// Counted before the write, so that a receiver of bytes finds them counted.
+		// The bytes are counted before the write, so that whoever has received them finds them
+		// counted.
 		count.Add(int64(len(k.data)))
 		if _, err := to.Write(k.data); err != nil {
-			// The receiver is gone; the sender learns it as it would without us.
+			// The receiver is gone. The sender learns that in the same way as without a proxy.
 			c.abort(howFor(err))
 			return
 		}
 	}
 }
 
-// endOf passes the end of one direction on: half a close as half a close, a reset as a reset.
+// endOf passes the end of one direction on: a half-close as a half-close, a reset as a reset.
 func (c *conn) endOf(to net.Conn, err error) {
 	if tcp, ok := to.(*net.TCPConn); ok && errors.Is(err, io.EOF) {
 		tcp.CloseWrite()
@@ -190,8 +193,8 @@ func howFor(err error) func(net.Conn) {
 	return nil
 }
 
-// awaitDue returns when a chunk may go out in direction dir under the rules in force by then, or
-// when the connection ends.
+// awaitDue returns when a chunk may go out in direction dir under the rules of that time, or when
+// the connection ends.
 func (c *conn) awaitDue(k chunk, dir Direction) error {
 	started := time.Now()
 	for {
@@ -220,8 +223,8 @@ func (c *conn) awaitOpen(dir Direction) error {
 	return c.awaitDue(chunk{}, dir)
 }
 
-// awaitChange waits for other rules, for the end of the connection and, unless held, for the given
-// time.
+// awaitChange returns when other rules apply, when the connection ends or, unless held, after the
+// given time.
 func (c *conn) awaitChange(r *rules, held bool, wait time.Duration) error {
 	var elapsed <-chan time.Time
 	if !held {

@@ -1,12 +1,12 @@
 // Package faultnet puts a faulty network between a client and a server: a TCP proxy on loopback
 // whose faults are switched on and off while connections run through it.
 //
-// Two kinds of fault are kept apart because software meets them so differently. A fault with an
-// answer (a refused connection, a reset, a closed connection) is noticed at once. A silent fault (a
-// black hole) is noticed only by software with a timer. It is modelled as a network that holds
-// packets back: the held bytes arrive after Heal, as they would when TCP sends them again, and a
-// held close is not noticed either.
+// There are two kinds of fault, and software meets them differently. It notices a fault with an
+// answer (a refused connection, a reset, a closed connection) at once. It notices a silent fault (a
+// black hole) only if it has a timer. A black hole is a network that holds packets back: the held
+// bytes arrive after Heal, as if TCP had sent them again, and so does the news that a connection
+// was closed.
 //
-// The package uses the standard library only and runs where Unix sockets calls exist (Linux, macOS,
-// the BSDs).
+// The package uses the standard library only. It runs on Linux, macOS and the BSDs, since it needs
+// Unix's system calls for sockets.
 package faultnet

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Cut closes every connection, in the orderly way (the peers read EOF), and refuses new ones until
+// Cut closes every connection in the orderly way (both peers read EOF), and refuses new ones until
 // Heal.
 func (p *Proxy) Cut() {
 	p.change(func(r *rules) { r.refuse = true })
 	p.CloseConns()
 }
 
-// Refuse refuses new connections until Heal; those that exist go on.
+// Refuse refuses new connections until Heal. Those that exist go on.
 func (p *Proxy) Refuse() {
 	p.change(func(r *rules) { r.refuse = true })
 }
@@ -21,27 +21,27 @@ func (p *Proxy) Refuse() {
 // stay open and new ones are accepted, but no byte and no close arrives. Held bytes arrive after
 // Heal.
 //
-// Holding only ToClient gives the case that is hardest for a caller: the server executes a request
-// whose answer never comes.
+// With ToClient alone the caller has the hardest case: the server executes a request, and its
+// answer never arrives.
 func (p *Proxy) BlackHole(dirs ...Direction) {
 	p.change(func(r *rules) { r.held |= union(dirs) })
 }
 
-// Delay makes every byte take d longer in the directions given (both if none), also on connections
-// that exist. Zero ends it.
+// Delay makes every byte take d longer in the directions given (both if none), on existing
+// connections too. Zero ends the delay.
 func (p *Proxy) Delay(d time.Duration, dirs ...Direction) {
 	p.change(func(r *rules) { each(dirs, func(i int) { r.delay[i] = d }) })
 }
 
 // Throttle limits each connection to bytesPerSecond in the directions given (both if none). Zero
-// ends it.
+// ends the limit.
 func (p *Proxy) Throttle(bytesPerSecond int, dirs ...Direction) {
 	p.change(func(r *rules) { each(dirs, func(i int) { r.rate[i] = bytesPerSecond }) })
 }
 
-// Heal ends all faults: held bytes are delivered, connections are accepted again. Connections that
-// were closed stay closed. It returns an error only if the proxy cannot listen again, which can
-// happen only if another process listens on the held port.
+// Heal ends all faults: held bytes are delivered, and connections are accepted again. Closed
+// connections stay closed. It returns an error only if the proxy cannot listen again, because
+// another process listens on its port.
 func (p *Proxy) Heal() error {
 	p.strand(false)
 	p.change(func(r *rules) { *r = rules{} })
@@ -51,7 +51,7 @@ func (p *Proxy) Heal() error {
 }
 
 // Strand turns the connections of this moment into black holes, as a load balancer does that has
-// forgotten them. New ones are not touched. Heal lets go what was caught.
+// forgotten them. New ones work. Heal delivers the held bytes.
 func (p *Proxy) Strand() { p.strand(true) }
 
 func (p *Proxy) strand(yes bool) {

@@ -11,11 +11,11 @@ import (
 // Port is a loopback TCP port held for a later listener, perhaps in another process, perhaps
 // several times.
 //
-// The usual way to a free port (listen on :0, close, hope) may lose it to another process before it
-// is used, and again each time a server restarts. A Port keeps a socket bound to the address
-// without listening. As long as every party sets SO_REUSEADDR, which Go's net package does, others
-// may bind and listen beside it, while the kernel does not give the port to programs that ask for
-// any free one; and without a listener a connection is refused, as it should be.
+// The usual way to a free port is to listen on :0 and close the listener. Another process may then
+// take the port before it is used, and again each time a server restarts. A Port keeps a socket
+// bound to the address without listening. Others may bind and listen beside it, as long as every
+// party sets SO_REUSEADDR, which Go's net package does. The kernel does not give the port to
+// programs that ask for any free one. Without a listener a connection is refused, as it should be.
 //
 // A Port may be used by several goroutines.
 type Port struct {
@@ -27,8 +27,8 @@ type Port struct {
 
 // HoldPort reserves a free TCP port of 127.0.0.1 until Release or the end of the process.
 func HoldPort() (*Port, error) {
-	// The fork lock, so that no child started at this moment inherits the socket and holds the port
-	// beyond our life.
+	// Under the fork lock no child starts now that would inherit the socket and hold the port after
+	// our end.
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err == nil {
@@ -67,10 +67,10 @@ func bindLoopback(fd int) (netip.AddrPort, error) {
 // Addr is the held address, "127.0.0.1:port".
 func (p *Port) Addr() string { return p.addr.String() }
 
-// Listen listens on the port, beside the reservation. It fails while another listener has the port.
+// Listen listens on the reserved port. It fails while another listener has the port.
 func (p *Port) Listen() (net.Listener, error) { return net.Listen("tcp", p.Addr()) }
 
-// Release gives the port back. It does not end a listener on it. Releasing twice is harmless.
+// Release ends the reservation. A listener on the port goes on. Releasing twice is harmless.
 func (p *Port) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A held port refuses connections without a listener, serves with one, and stays ours in between.
+// A held port refuses connections without a listener and accepts them with one. Between two
+// listeners nobody else gets it.
 func TestPortIsHeldBetweenListeners(t *testing.T) {
 	p, err := HoldPort()
 	if err != nil {

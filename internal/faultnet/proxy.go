@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// dialTimeout bounds the connection to the target. A loopback target answers or refuses at once;
-// one whose accept queue is full (a stopped process) does not answer at all, and a proxied
-// connection to it must not outlive a test.
+// dialTimeout bounds dialing the target. A target on loopback accepts or refuses at once. A stopped
+// process whose accept queue is full does not answer at all, and a connection to it must not
+// outlive a test.
 const dialTimeout = 10 * time.Second
 
 // Direction names one or both ways through a proxy.
 type Direction uint8
 
 const (
-	ToServer Direction = 1 << iota // what the client sends
-	ToClient                       // what the server answers
+	ToServer Direction = 1 << iota // from the client to the server
+	ToClient                       // from the server to the client
 
 	Both = ToServer | ToClient
 )
 
 // Proxy passes TCP connections on to one target and injects faults on command.
 //
-// Each connection owns three goroutines or more: one that dials the target and waits for the end,
-// and per direction a reader and a writer with a short queue between them, so that a delay shifts
-// bytes in time without costing throughput. They look up the faults in one snapshot (type rules)
-// that is replaced, never changed, and announces its replacement.
+// Each connection has up to five goroutines: one that dials the target and waits for the end, and
+// per direction a reader and a writer with a short queue between them. The queue lets a delay shift
+// bytes in time without costing throughput. The goroutines read the faults from a snapshot (type
+// rules), which is replaced and never changed. It has a channel that announces its replacement.
 //
 // All methods may be called from several goroutines, also after Close.
 type Proxy struct {
@@ -38,8 +38,8 @@ type Proxy struct {
 
 	accepted, toServer, toClient atomic.Int64
 
-	// Held for writing while rules, the listener and conns change together, so that a fault is in
-	// force for every connection when the method that sets it returns.
+	// Guards rules, the listener and conns, which change together: when a method that sets a fault
+	// returns, the fault applies to every connection.
 	mu       sync.Mutex
 	rules    *rules
 	listener net.Listener // nil while connections are refused, and after Close
@@ -49,7 +49,7 @@ type Proxy struct {
 	wg sync.WaitGroup // accept loops and connections
 }
 
-// rules is one state of the network. It is immutable but for the closing of changed.
+// rules is one state of the network. It never changes; only its channel changed is closed.
 type rules struct {
 	refuse  bool
 	held    Direction        // directions in which nothing passes
@@ -65,8 +65,8 @@ func (d Direction) index() int {
 	return 1
 }
 
-// New starts a proxy on a free port of 127.0.0.1 in front of target ("host:port"). The target is
-// dialled anew for each connection and need not be there yet. Close the proxy to end it.
+// New starts a proxy on a free port of 127.0.0.1 in front of target ("host:port"). The proxy dials
+// the target for each connection, so the target need not be there yet. Close ends the proxy.
 func New(target string) (*Proxy, error) {
 	port, err := HoldPort()
 	if err != nil {
@@ -83,8 +83,8 @@ func New(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// NewDetached makes a proxy without a listener, for callers that accept connections themselves and
-// choose a proxy for each: they pass them to Handle. Its Addr is empty.
+// NewDetached makes a proxy without a listener. Callers accept connections themselves, choose a
+// proxy for each, and pass it to that proxy's Handle. Addr is empty.
 func NewDetached(target string) *Proxy {
 	return &Proxy{
 		target: target,
@@ -93,7 +93,8 @@ func NewDetached(target string) *Proxy {
 	}
 }
 
-// Addr is where clients connect, "127.0.0.1:port". It stays the same through all faults.
+// Addr is the address that clients connect to, "127.0.0.1:port". It stays the same through all
+// faults.
 func (p *Proxy) Addr() string {
 	if p.port == nil {
 		return ""
@@ -101,10 +102,10 @@ func (p *Proxy) Addr() string {
 	return p.port.Addr()
 }
 
-// Target is what the proxy connects to.
+// Target is the address that the proxy connects to.
 func (p *Proxy) Target() string { return p.target }
 
-// Stats counts what went through a proxy since it started.
+// Stats counts connections and bytes since the proxy started.
 type Stats struct {
 	Accepted int64 // connections taken from clients
 	Open     int   // connections now
@@ -120,7 +121,7 @@ func (p *Proxy) Stats() Stats {
 	return Stats{Accepted: p.accepted.Load(), Open: open, ToServer: p.toServer.Load(), ToClient: p.toClient.Load()}
 }
 
-// Close ends the listener and every connection, waits for all goroutines, and gives the port back.
+// Close ends the listener and every connection, waits for all goroutines, and releases the port.
 // Closing twice is harmless.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
@@ -166,14 +167,14 @@ func (p *Proxy) acceptLoop(l net.Listener) {
 			return
 		}
 		if err != nil {
-			continue // the connection was gone before we took it, or we are short of descriptors for a moment
+			continue // the connection ended before it was accepted, or file descriptors are short for a moment
 		}
 		p.Handle(c)
 	}
 }
 
-// Handle passes an accepted connection through the proxy and owns it from then on. It does not
-// wait. While the proxy refuses connections, and after Close, it resets the connection.
+// Handle passes an accepted connection through the proxy, which owns it from then on. It returns at
+// once. While the proxy refuses connections, and after Close, it resets the connection.
 func (p *Proxy) Handle(client net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

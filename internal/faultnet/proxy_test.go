@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for something that must happen. A loaded machine may need it.
+// patience is how long a test waits for something that must happen. A loaded machine may need that
+// long.
 const patience = 20 * time.Second
 
-// silence is how long a test listens to be satisfied that nothing arrives.
+// silence is how long a test waits before it takes it that nothing arrives.
 const silence = 150 * time.Millisecond
 
 // echo answers every line with the same line.
@@ -96,7 +97,7 @@ func (c *client) receiveNothing() {
 	}
 }
 
-// receiveEnd waits for the connection's end and returns how it came.
+// receiveEnd waits for the end of the connection and returns the error of the read.
 func (c *client) receiveEnd() error {
 	c.t.Helper()
 	c.SetReadDeadline(time.Now().Add(patience))
@@ -121,7 +122,8 @@ func TestProxyPassesBytesAndCounts(t *testing.T) {
 	if s.Accepted != 1 || s.Open != 1 || s.ToServer != 6 || s.ToClient != 6 {
 		t.Fatalf("stats %+v; want one open connection and 6 bytes each way", s)
 	}
-	// Half a close comes through as half a close: the echo ends, and so does the client's side.
+	// A half-close is passed on as a half-close: the echo server ends, and then the client's side
+	// does.
 	c.Conn.(*net.TCPConn).CloseWrite()
 	if err := c.receiveEnd(); err != io.EOF {
 		t.Fatalf("end: %v, want EOF", err)
@@ -234,7 +236,7 @@ func TestDelay(t *testing.T) {
 	if took := time.Since(start); took < delay {
 		t.Fatalf("round trip took %v, want at least %v", took, delay)
 	}
-	// Ending a long delay sets free what already waits under it.
+	// When a long delay ends, the bytes that it held go out.
 	p.Delay(time.Hour, ToServer)
 	c.send("z")
 	c.receiveNothing()
@@ -287,8 +289,8 @@ func TestTargetAbsent(t *testing.T) {
 	(&client{Conn: c, t: t, r: bufio.NewReader(c)}).receiveEnd()
 }
 
-// Faults switched at random by several goroutines while connections come and go must neither race
-// nor leave anything.
+// Several goroutines switch faults at random while connections come and go. That must neither race
+// nor leak.
 func TestCloseLeavesNothing(t *testing.T) {
 	target := echo(t)
 	before := runtime.NumGoroutine()

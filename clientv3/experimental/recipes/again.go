@@ -6,6 +6,6 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// lookAgain reports that a watch ended only because it came too late: what it waits for
-// can be read.
+// lookAgain reports whether a watch ended because its revision was compacted. The caller then reads
+// the keys again.
 func lookAgain(err error) bool { return clientv3.SameError(err, rpctypes.ErrCompacted) }

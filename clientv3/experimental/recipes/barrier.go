@@ -6,7 +6,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Barrier is a key that holds others up as long as it exists.
+// Barrier is a key that makes others wait as long as it exists.
 type Barrier struct {
 	client *clientv3.Client
 	key    string
@@ -15,7 +15,7 @@ type Barrier struct {
 // NewBarrier returns a barrier; it does not hold yet.
 func NewBarrier(client *clientv3.Client, key string) *Barrier { return &Barrier{client, key} }
 
-// Hold puts the key, so that Wait waits; the error is [ErrKeyExists] if it is there.
+// Hold puts the key, so that Wait waits. The error is [ErrKeyExists] if the key exists already.
 func (b *Barrier) Hold() error { return b.HoldContext(b.client.Ctx()) }
 
 // HoldContext is Hold with a context.
@@ -27,7 +27,8 @@ func (b *Barrier) HoldContext(ctx context.Context) error {
 	return err
 }
 
-// Release deletes the key, and all waiters go on. A barrier that is not held is no error.
+// Release deletes the key, and all waiters go on. To release a barrier that is not held is no
+// error.
 func (b *Barrier) Release() error { return b.ReleaseContext(b.client.Ctx()) }
 
 // ReleaseContext is Release with a context.
@@ -36,7 +37,7 @@ func (b *Barrier) ReleaseContext(ctx context.Context) error {
 	return err
 }
 
-// Wait waits until the key is gone, and returns at once if it is not there.
+// Wait returns when the key does not exist, at once if there is none.
 func (b *Barrier) Wait() error { return b.WaitContext(b.client.Ctx()) }
 
 // WaitContext is Wait with a context.
@@ -44,7 +45,7 @@ func (b *Barrier) WaitContext(ctx context.Context) error {
 	return awaitGone(ctx, b.client, b.key)
 }
 
-// awaitGone waits until a key is not there, or was not for a moment.
+// awaitGone returns when a key does not exist, or has been absent for a moment.
 func awaitGone(ctx context.Context, c *clientv3.Client, key string) error {
 	for {
 		r, err := c.Get(ctx, key, clientv3.WithKeysOnly())

@@ -8,7 +8,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 )
 
-// DoubleBarrier lets processes begin together and end together: Enter waits until count
+// DoubleBarrier lets processes begin together and end together: Enter waits until count processes
 // have entered, Leave until all have left. A process whose session ends has left.
 type DoubleBarrier struct {
 	s     *concurrency.Session
@@ -16,7 +16,7 @@ type DoubleBarrier struct {
 	count int
 
 	mu    sync.Mutex
-	claim *concurrency.Claim // guarded by mu; nil: not entered
+	claim *concurrency.Claim // guarded by mu; nil if this process has not entered
 }
 
 // NewDoubleBarrier returns a barrier for count processes, each with a session of its own.
@@ -27,8 +27,8 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 func (b *DoubleBarrier) waiters() string { return b.key + "/waiters" }
 func (b *DoubleBarrier) ready() string   { return b.key + "/ready" }
 
-// Enter waits until count have entered; the error is [ErrTooManyClients] if that many had entered
-// before.
+// Enter waits until count processes have entered. The error is [ErrTooManyClients] if that many had
+// entered before.
 func (b *DoubleBarrier) Enter() error { return b.EnterContext(b.s.Client().Ctx()) }
 
 // EnterContext is Enter with a context. When it fails, this process has not entered.
@@ -49,7 +49,7 @@ func (b *DoubleBarrier) EnterContext(ctx context.Context) error {
 
 func (b *DoubleBarrier) enter(ctx context.Context, claim *concurrency.Claim) error {
 	client := b.s.Client()
-	// How many were there when this one came; those that come later do not count for it.
+	// This process counts those that entered before it, not those that come later.
 	r, err := client.Get(ctx, b.waiters()+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		return err
@@ -70,15 +70,15 @@ func (b *DoubleBarrier) enter(ctx context.Context, claim *concurrency.Claim) err
 	return until(ctx, claim, func(ctx context.Context) error {
 		_, err := WaitEventsContext(ctx, client, b.ready(), claim.Fence(), putEvent)
 		if lookAgain(err) {
-			// The event may have been compacted. Then the key is there, unless all have left
-			// again, which they cannot without this one.
+			// The event may have been compacted. The key still exists then: it is deleted when all
+			// have left, and this process has not.
 			err = b.awaitReady(ctx)
 		}
 		return err
 	})
 }
 
-// awaitReady waits until the key is there.
+// awaitReady waits until the key exists.
 func (b *DoubleBarrier) awaitReady(ctx context.Context) error {
 	for {
 		r, err := b.s.Client().Get(ctx, b.ready(), clientv3.WithKeysOnly())
@@ -94,8 +94,8 @@ func (b *DoubleBarrier) awaitReady(ctx context.Context) error {
 // Leave waits until all who have entered have left.
 func (b *DoubleBarrier) Leave() error { return b.LeaveContext(b.s.Client().Ctx()) }
 
-// LeaveContext is Leave with a context. When it fails, this process may still count as
-// there, until it leaves again or its session ends.
+// LeaveContext is Leave with a context. When it fails, this process may still count as entered,
+// until a later Leave succeeds or its session ends.
 func (b *DoubleBarrier) LeaveContext(ctx context.Context) error {
 	b.mu.Lock()
 	claim := b.claim
@@ -112,10 +112,10 @@ func (b *DoubleBarrier) LeaveContext(ctx context.Context) error {
 	return nil
 }
 
-// leave: the one that entered first is the last to go; all others go at once and wait for it. The
-// first is the one with the lowest mod revision, as in the official package: names are made from
-// clocks, so two that enter at once may be in another order by name, and with different orders two
-// may wait for each other.
+// leave deletes this process's key and waits. The process that entered first leaves last; all
+// others leave at once and wait for it. The first is the one with the lowest mod revision, as in
+// the official package. The order of names may be another one, since they are made from clocks, and
+// two processes with different orders could wait for each other.
 func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) error {
 	client := b.s.Client()
 	for {
@@ -151,8 +151,8 @@ func (b *DoubleBarrier) leave(ctx context.Context, claim *concurrency.Claim) err
 	}
 }
 
-// tidy deletes what the last to go should have deleted but did not, since its session ended first;
-// it does nothing when others are entering again already.
+// tidy deletes the ready key if the process that should have left last could not, since its session
+// ended. It does nothing when others are entering again already.
 func (b *DoubleBarrier) tidy(ctx context.Context) error {
 	_, err := b.s.Client().Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(b.waiters()+"/"), "=", 0).WithPrefix()).

@@ -7,10 +7,11 @@ var (
 	ErrKeyExists = errors.New("key already exists")
 	// ErrWaitMismatch is returned when the awaited event cannot come any more.
 	ErrWaitMismatch = errors.New("unexpected wait result")
-	// ErrTooManyClients is returned by [DoubleBarrier.Enter] when enough have entered before.
+	// ErrTooManyClients is returned by [DoubleBarrier.Enter] when enough processes have entered
+	// before.
 	ErrTooManyClients = errors.New("too many clients")
-	// ErrNoWatcher is returned when a watch ended without saying why.
+	// ErrNoWatcher is returned when a watch ended without an error.
 	ErrNoWatcher = errors.New("no watcher channel")
-	// ErrNotHeld is returned by [Semaphore.Release] when nothing is held.
+	// ErrNotHeld is returned by [Semaphore.Release] when the semaphore is not held.
 	ErrNotHeld = errors.New("nothing is held")
 )

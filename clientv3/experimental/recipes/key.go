@@ -9,7 +9,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// RemoteKV is a key that this client put, as of a revision.
+// RemoteKV is a key that this client put, with its last value and revision.
 type RemoteKV struct {
 	kv  clientv3.KV
 	ctx context.Context
@@ -18,7 +18,7 @@ type RemoteKV struct {
 	val string
 }
 
-// EphemeralKV is a key that goes with a session.
+// EphemeralKV is a key that is deleted when a session ends.
 type EphemeralKV struct{ RemoteKV }
 
 // Key is the key.
@@ -30,7 +30,7 @@ func (rk *RemoteKV) Revision() int64 { return rk.rev }
 // Value is the value of the last Put.
 func (rk *RemoteKV) Value() string { return rk.val }
 
-// Delete deletes the key, if there is one.
+// Delete deletes the key. A key that does not exist is no error.
 func (rk *RemoteKV) Delete() error {
 	if rk.kv == nil {
 		return nil
@@ -51,13 +51,13 @@ func (rk *RemoteKV) Put(val string) error {
 	return err
 }
 
-// uniqueKey is a key below prefix that nobody else puts, named by the time as those of the
-// official package.
+// uniqueKey returns a key below prefix that nobody else uses. Like the official package it names
+// the key by the time.
 func uniqueKey(prefix string) string {
 	return fmt.Sprintf("%s/%d-%08x", prefix, time.Now().UnixNano(), rand.Uint32())
 }
 
-// put creates a key; false if it is there already.
+// put creates a key. It returns false if the key exists already.
 func put(ctx context.Context, c *clientv3.Client, key, val string) (bool, error) {
 	r, err := c.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).

@@ -11,60 +11,61 @@ import (
 	"github.com/fairlead-go/fairlead/internal/backoff"
 )
 
-// LeaderConfig says what [RunLeader] runs, and whom it notifies. All functions but Run must
-// return soon; they are not called at the same time, except OnLeader.
+// LeaderConfig says what [RunLeader] runs, and whom it notifies. All functions but Run must return
+// soon. They are called one at a time, except OnLeader.
 type LeaderConfig struct {
 	Client *clientv3.Client
-	// Prefix is the election's: all candidates give the same.
+	// Prefix is the election's prefix. All candidates use the same.
 	Prefix string
-	// Identity is what the others see of this candidate while it leads.
+	// Identity is the name of this candidate that the others see while it leads.
 	Identity string
-	// TTL is how long, in seconds, nobody leads after a leader died. 0 is DefaultLeaderTTL.
+	// TTL is how long, in seconds, nobody leads after a leader has died. 0 stands for
+	// [DefaultLeaderTTL].
 	TTL int
 
-	// Run is called whenever this candidate has been elected. Its context ends when the
-	// leadership does, before anyone else can lead, when the candidate is not healthy, and
-	// with the context of RunLeader; then Run must return, since nothing else happens before it
-	// has. If it returns while this candidate leads, RunLeader resigns and returns Run's result.
-	// The election gives its fencing token, and guards transactions (concurrency.Guard).
+	// Run is called whenever this candidate has been elected. Its context ends when the leadership
+	// ends, before anyone else can lead, when the candidate is not healthy, and with the context of
+	// RunLeader. Run must return then: until it has, nothing else happens. If Run returns while
+	// this candidate leads, RunLeader resigns and returns Run's result. The election has the
+	// fencing token, and guards transactions (concurrency.Guard).
 	Run func(ctx context.Context, e *concurrency.Election) error
 
-	// Healthy, if set, is asked before campaigning and every HealthEvery while leading. While
-	// it returns an error, the candidate does not lead.
+	// Healthy, if set, is called before each campaign and every HealthEvery while this candidate
+	// leads. While it returns an error, the candidate does not lead.
 	Healthy func(ctx context.Context) error
-	// HealthEvery is DefaultHealthEvery if zero.
+	// HealthEvery is the time between two calls of Healthy. 0 stands for [DefaultHealthEvery].
 	HealthEvery time.Duration
 
 	// OnLeader, if set, is called with every leader, this one included.
 	OnLeader func(identity string)
 	// OnElected, if set, is called before Run, with the fencing token.
 	OnElected func(fence int64)
-	// OnStopped, if set, is called after Run returned and before the leadership is given up,
-	// unless it is lost already, with the cause: concurrency's
-	// ErrSessionExpired or ErrOwnershipLost, the error of Healthy, the context's, or nil if Run
-	// returned by itself.
+	// OnStopped, if set, is called after Run has returned and, unless the leadership is lost,
+	// before it is given up. The cause is concurrency's ErrSessionExpired or ErrOwnershipLost, the
+	// error of Healthy, that of the context, or nil if Run returned by itself.
 	OnStopped func(cause error)
-	// OnError, if set, is called with what keeps the candidate from campaigning; it tries again.
+	// OnError, if set, is called with the error when a campaign fails. The candidate then tries
+	// again.
 	OnError func(err error)
 }
 
 const (
-	// DefaultLeaderTTL is long enough for a garbage collection or a short overload, and
-	// short enough for most services to do without a leader.
+	// DefaultLeaderTTL is long enough for a garbage collection or a short overload, and short
+	// enough for most services to be without a leader meanwhile.
 	DefaultLeaderTTL = 15
 	// DefaultHealthEvery is a third of [DefaultLeaderTTL].
 	DefaultHealthEvery = 5 * time.Second
-	// resignWithin bounds the resignation; if that fails, the TTL ends the leadership.
+	// resignWithin bounds the resignation. If it fails, the leadership ends after the TTL.
 	resignWithin = time.Second
 )
 
 // leaderWait is the wait between two tries to campaign.
 var leaderWait = backoff.Policy{Base: 100 * time.Millisecond, Max: 2 * time.Second}
 
-// RunLeader campaigns until ctx ends, and runs a function whenever and as long as this
-// candidate leads. A leadership that is lost is sought again. It returns ctx's error, or
-// what Run returned; by then the leadership was given up so that another can lead at
-// once, if a member answered within a second.
+// RunLeader campaigns until ctx ends, and runs cfg.Run whenever and as long as this candidate
+// leads. After a lost leadership it campaigns again. It returns ctx's error, or the result of Run.
+// Before it returns it resigns, so that another can lead at once; if no member answers within a
+// second, the others wait for the TTL.
 func RunLeader(ctx context.Context, cfg LeaderConfig) error {
 	switch {
 	case cfg.Client == nil:
@@ -114,15 +115,15 @@ func tell[T any](f func(T), v T) {
 
 type runner struct{ LeaderConfig }
 
-// term is one campaign and what follows. done: Run returned by itself, with err; else err
-// is what kept the candidate from leading.
+// term is one campaign and the leadership that follows. If done, Run returned err by itself; else
+// err is the reason why the candidate did not lead, or leads no more.
 func (r *runner) term(ctx context.Context) (done bool, err error) {
 	if r.Healthy != nil {
 		if err := r.Healthy(ctx); err != nil {
 			return false, err
 		}
 	}
-	// The session outlives ctx, to be able to resign.
+	// The session outlives ctx, so that it can resign.
 	sctx, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	stop := context.AfterFunc(ctx, end)
@@ -132,7 +133,7 @@ func (r *runner) term(ctx context.Context) (done bool, err error) {
 	}
 	defer func() {
 		defer time.AfterFunc(resignWithin, end).Stop()
-		_ = s.Close() // the TTL does what it cannot
+		_ = s.Close() // if it fails, the session ends after the TTL
 	}()
 	e := concurrency.NewElection(s, r.Prefix)
 	if r.OnLeader != nil {
@@ -164,20 +165,20 @@ func (r *runner) lead(ctx context.Context, e *concurrency.Election) (done bool, 
 	}()
 	tell(r.OnElected, e.Fence())
 	err = r.Run(lctx, e)
-	cause := context.Cause(lctx) // nil: it returned by itself
+	cause := context.Cause(lctx) // nil if Run returned by itself
 	cancel(nil)
 	<-checked
 	tell(r.OnStopped, cause) // before a successor can begin
 	rctx, over := context.WithTimeout(context.WithoutCancel(ctx), resignWithin)
 	defer over()
-	_ = e.Resign(rctx) // closing the session does it too
+	_ = e.Resign(rctx) // if it fails, closing the session does it
 	if cause != nil {
 		return false, nil
 	}
 	return true, err
 }
 
-// watchHealth ends a leadership that is not healthy.
+// watchHealth ends the leadership when Healthy returns an error.
 func (r *runner) watchHealth(ctx context.Context, cancel context.CancelCauseFunc) {
 	if r.Healthy == nil {
 		return

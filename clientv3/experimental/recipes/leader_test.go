@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-go/fairlead/internal/clienttest"
 )
 
-// event is what happened to one candidate.
+// event is one call of a candidate's functions.
 type event struct {
 	who, what string
 	cause     error
@@ -68,7 +68,7 @@ func TestRunLeader(t *testing.T) {
 	}
 	_, doneB := candidate(t, c, "b", t.Name(), events, nil)
 	clienttest.Await(t, "b is a candidate", func() bool { return count(t, c, t.Name()) == 2 })
-	// When it has to end, a releases at once.
+	// When a's context ends, it resigns at once.
 	began := time.Now()
 	stopA()
 	if e := expect("a", "stopped"); e.cause != context.Canceled {
@@ -84,7 +84,7 @@ func TestRunLeader(t *testing.T) {
 	if err := clienttest.Receive(t, "RunLeader", doneA); err != context.Canceled {
 		t.Errorf("%v", err)
 	}
-	// Somebody deletes b's key: b learns, and campaigns again.
+	// Another client deletes b's key: b notices, and campaigns again.
 	if _, err := c.Delete(clienttest.Within(t, clienttest.Long), t.Name(), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestRunLeader(t *testing.T) {
 	quiet(t, "RunLeader went on", doneB)
 }
 
-// Run ends by itself: so does RunLeader, and the leadership.
+// When Run returns by itself, RunLeader resigns and returns.
 func TestRunLeaderReturns(t *testing.T) {
 	c := shared(t)
 	for _, want := range []error{nil, errors.New("mine")} {
@@ -118,7 +118,7 @@ func TestRunLeaderReturns(t *testing.T) {
 	}
 }
 
-// One that is not healthy does not lead.
+// A candidate that is not healthy does not lead.
 func TestRunLeaderHealth(t *testing.T) {
 	c := shared(t)
 	events := make(chan event, 100)

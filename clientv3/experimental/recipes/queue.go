@@ -12,11 +12,11 @@ import (
 
 var putEvent = []mvccpb.Event_EventType{clientv3.EventTypePut}
 
-// Queue hands each value that is put into it to one taker, oldest first.
+// Queue hands each value to one taker, the oldest first.
 //
-// A value is handed out at most once: when the answer to a Dequeue is lost, so may be its
-// value (the error is clientv3.OutcomeUnknown then). An Enqueue whose answer is lost may
-// have happened, or happen later.
+// A value is handed out at most once. When the answer to a Dequeue is lost, its value may be lost
+// too; clientv3.OutcomeUnknown then holds for the error. An Enqueue whose answer is lost may have
+// been executed, or be executed later.
 type Queue struct {
 	client *clientv3.Client
 	prefix string
@@ -46,8 +46,8 @@ func (q *Queue) DequeueContext(ctx context.Context) (string, error) {
 	return dequeue(ctx, q.client, q.prefix+"/", clientv3.WithFirstRev())
 }
 
-// PriorityQueue hands each value to one taker: the lowest priority number first, and the oldest
-// among those. What [Queue] says of lost answers holds here too.
+// PriorityQueue hands each value to one taker: first those with the lowest priority number, and of
+// these the oldest. Lost answers have the same effect as for a [Queue].
 type PriorityQueue struct {
 	client *clientv3.Client
 	prefix string
@@ -58,7 +58,7 @@ func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }
 
-// Enqueue puts a value behind those of the same priority; 0 is the first to be taken.
+// Enqueue puts a value behind those of the same priority. Values of priority 0 are taken first.
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	return q.EnqueueContext(q.client.Ctx(), val, pr)
 }
@@ -66,8 +66,8 @@ func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 // EnqueueContext is Enqueue with a context.
 func (q *PriorityQueue) EnqueueContext(ctx context.Context, val string, pr uint16) error {
 	prefix := fmt.Sprintf("%s%05d", q.prefix, pr)
-	// Numbers follow each other within a priority. Each enqueue also writes the base key, on the
-	// condition that nobody else has since it read the last number.
+	// Each priority numbers its values. An Enqueue reads the last number, and also writes the base
+	// key on the condition that nobody else has written it since.
 	base := "__" + prefix
 	for {
 		r, err := q.client.Get(ctx, prefix+"/", clientv3.WithLastKey()...)
@@ -102,11 +102,11 @@ func (q *PriorityQueue) DequeueContext(ctx context.Context) (string, error) {
 	return dequeue(ctx, q.client, q.prefix, clientv3.WithFirstKey())
 }
 
-// candidates is how many values are looked at together: concurrent takers would otherwise all fight
-// for the first.
+// candidates is how many values a taker reads at once. With one, concurrent takers would all try to
+// take the same value.
 const candidates = 8
 
-// dequeue takes the first value in an order.
+// dequeue takes the first value in the order that the options give.
 func dequeue(ctx context.Context, c *clientv3.Client, prefix string, first []clientv3.OpOption) (string, error) {
 	for {
 		r, err := c.Get(ctx, prefix, append(first, clientv3.WithPrefix(), clientv3.WithLimit(candidates))...)
@@ -126,7 +126,7 @@ func dequeue(ctx context.Context, c *clientv3.Client, prefix string, first []cli
 			}
 		}
 		if len(r.Kvs) > 0 {
-			continue // others took them; there may be more
+			continue // others took these values; there may be more
 		}
 		_, err = WaitEventsContext(ctx, c, prefix, r.Header.Revision+1, putEvent, clientv3.WithPrefix())
 		if err != nil && !lookAgain(err) {

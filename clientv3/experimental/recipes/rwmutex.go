@@ -7,15 +7,15 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 )
 
-// RWMutex is a lock for many readers or one writer, in the order in which they asked:
-// readers wait for the writers before them, writers for all before them. One RWMutex
-// serves one holder at a time.
+// RWMutex is a lock for many readers or one writer. They get it in the order in which they asked:
+// readers wait for the writers before them, writers for all before them. One RWMutex serves one
+// holder at a time.
 type RWMutex struct {
 	s      *concurrency.Session
 	prefix string
 
 	mu    sync.Mutex
-	claim *concurrency.Claim // guarded by mu; nil: not locked
+	claim *concurrency.Claim // guarded by mu; nil if not locked
 }
 
 // NewRWMutex returns a lock whose contenders put their keys below prefix.
@@ -54,17 +54,17 @@ func (rwm *RWMutex) lock(ctx context.Context, queue, waitFor string) error {
 	return nil
 }
 
-// RUnlock ends RLock; nothing locked is no error.
+// RUnlock releases the lock of RLock. Without one it does nothing.
 func (rwm *RWMutex) RUnlock() error { return rwm.UnlockContext(rwm.s.Client().Ctx()) }
 
-// Unlock ends Lock; nothing locked is no error.
+// Unlock releases the lock of Lock. Without one it does nothing.
 func (rwm *RWMutex) Unlock() error { return rwm.UnlockContext(rwm.s.Client().Ctx()) }
 
 // RUnlockContext is RUnlock with a context.
 func (rwm *RWMutex) RUnlockContext(ctx context.Context) error { return rwm.UnlockContext(ctx) }
 
-// UnlockContext is Unlock with a context. When it fails, the release goes on in the
-// background, and it may be called again.
+// UnlockContext is Unlock with a context. When it fails, the release goes on in the background, and
+// UnlockContext may be called again.
 func (rwm *RWMutex) UnlockContext(ctx context.Context) error {
 	claim := rwm.Claim()
 	if claim == nil {
@@ -81,8 +81,8 @@ func (rwm *RWMutex) UnlockContext(ctx context.Context) error {
 	return nil
 }
 
-// Claim is what the lock is held with, for fencing and to learn of its loss; nil while
-// nothing is locked.
+// Claim returns the claim that holds the lock, for fencing and to learn of its loss; nil while it
+// is not locked.
 func (rwm *RWMutex) Claim() *concurrency.Claim {
 	rwm.mu.Lock()
 	defer rwm.mu.Unlock()

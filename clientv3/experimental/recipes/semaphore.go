@@ -7,15 +7,16 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 )
 
-// Semaphore lets a limited number hold something, in the order in which they asked. One Semaphore
-// value serves one holder at a time. All values that share a prefix must have the same size.
+// Semaphore has a limited number of holders, who get it in the order in which they asked. One
+// Semaphore value serves one holder at a time. All values that share a prefix must have the same
+// size.
 type Semaphore struct {
 	s      *concurrency.Session
 	prefix string
 	size   int
 
 	mu    sync.Mutex
-	claim *concurrency.Claim // guarded by mu; nil: nothing is held
+	claim *concurrency.Claim // guarded by mu; nil if not held
 }
 
 // NewSemaphore returns a semaphore for size holders whose keys are below prefix. A size
@@ -24,7 +25,8 @@ func NewSemaphore(s *concurrency.Session, prefix string, size int) *Semaphore {
 	return &Semaphore{s: s, prefix: prefix + "/", size: max(size, 1)}
 }
 
-// Acquire waits until it is this one's turn. When it fails, nothing is held.
+// Acquire waits until fewer than size of those who asked before still hold or wait. When it fails,
+// nothing is held.
 func (m *Semaphore) Acquire(ctx context.Context) error {
 	claim, err := concurrency.NewClaim(ctx, m.s, uniqueKey(m.prefix[:len(m.prefix)-1]), "")
 	if err != nil {
@@ -40,8 +42,8 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 	return nil
 }
 
-// Release lets the next one in; the error is [ErrNotHeld] if nothing is held. When it fails, the
-// release goes on in the background, and it may be called again.
+// Release lets the next one in. The error is [ErrNotHeld] if nothing is held. When Release fails
+// otherwise, it goes on in the background and may be called again.
 func (m *Semaphore) Release(ctx context.Context) error {
 	claim := m.Claim()
 	if claim == nil {
@@ -58,7 +60,8 @@ func (m *Semaphore) Release(ctx context.Context) error {
 	return nil
 }
 
-// Claim is what is held, for fencing and to learn of its loss; nil for nothing.
+// Claim returns the claim that holds the semaphore, for fencing and to learn of its loss; nil while
+// nothing is held.
 func (m *Semaphore) Claim() *concurrency.Claim {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -6,7 +6,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3/concurrency"
 )
 
-// until calls wait with a context that also ends with the claim; its error then says so.
+// until calls wait with a context that ends with the claim too. The error then says that the claim
+// has ended.
 func until(ctx context.Context, claim *concurrency.Claim, wait func(context.Context) error) error {
 	wctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

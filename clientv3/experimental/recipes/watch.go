@@ -8,8 +8,8 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// WaitEvents waits until a key has seen events of these types, in this order, at rev or
-// later, and returns the last. It waits as long as the client lives.
+// WaitEvents waits until a key has had events of these types, in this order, at rev or later, and
+// returns the last event. It waits as long as the client lives.
 func WaitEvents(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType) (*clientv3.Event, error) {
 	return WaitEventsContext(c.Ctx(), c, key, rev, evs)
 }
@@ -24,8 +24,8 @@ func WaitPrefixEvents(
 	return WaitEventsContext(c.Ctx(), c, prefix, rev, evs, clientv3.WithPrefix())
 }
 
-// WaitEventsContext is [WaitEvents] with a context, for the key or range that the options
-// describe. A revision that was compacted is rpctypes.ErrCompacted.
+// WaitEventsContext is [WaitEvents] with a context, for the key or range that the options describe.
+// If rev was compacted, the error is rpctypes.ErrCompacted.
 func WaitEventsContext(
 	ctx context.Context,
 	c *clientv3.Client,

@@ -1,4 +1,4 @@
-// Package response is what the wrappers of a KV ask of its answers.
+// Package response has helpers that read responses of any kind, for the wrappers of a KV.
 package response
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead-go/fairlead/clientv3"
 )
 
-// Header is that of an answer of any kind; nil if it has none.
+// Header returns the header of a response of any kind; nil if it has none.
 func Header(r clientv3.OpResponse) *pb.ResponseHeader {
 	switch {
 	case r.Get() != nil:

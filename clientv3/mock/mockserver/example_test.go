@@ -25,7 +25,7 @@ func ExampleStartMockServers() {
 	defer cancel()
 
 	ms.StopAt(0)
-	_, err = cli.Get(ctx, "key") // the other one answers
+	_, err = cli.Get(ctx, "key") // the other server answers
 	fmt.Println(err)
 	// Output: <nil>
 }

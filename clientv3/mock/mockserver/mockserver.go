@@ -1,13 +1,12 @@
-// Package mockserver runs gRPC servers that answer as etcd does, but do nothing: for
-// tests of what a client does with several servers when some of them stop.
+// Package mockserver runs gRPC servers that answer as etcd does, but store nothing. They are for
+// tests with several servers, some of which stop.
 //
-// The KV and Lease services answer each request with an empty response, without a
-// header; a keep-alive stream ends at once. All other calls are Unimplemented.
-// The servers listen on loopback or on Unix sockets. Tests of anything more need a real
-// etcd.
+// The KV and Lease services answer each request with an empty response, without a header; a
+// keep-alive stream ends at once. All other calls are Unimplemented. The servers listen on loopback
+// or on Unix sockets. Other tests need a real etcd.
 //
-// All methods are safe for concurrent use; the fields of a MockServer are not to be
-// read while it is started or stopped.
+// All methods are safe for concurrent use. Do not read the fields of a MockServer while it is
+// started or stopped.
 package mockserver
 
 import (
@@ -25,13 +24,13 @@ import (
 // MockServer is one server.
 type MockServer struct {
 	Network    string       // "tcp" or "unix"
-	Address    string       // "127.0.0.1:port", or the path of the socket; the same after a restart
+	Address    string       // "127.0.0.1:port", or the path of the socket; a restart keeps it
 	GRPCServer *grpc.Server // nil while stopped
 
 	served chan struct{} // closed when GRPCServer has ended
 }
 
-// ResolverAddress returns the address as gRPC's resolvers give it.
+// ResolverAddress returns the address in the form of gRPC's resolvers.
 func (ms *MockServer) ResolverAddress() resolver.Address {
 	if ms.Network == "unix" {
 		return resolver.Address{Addr: "unix://" + ms.Address}
@@ -39,7 +38,7 @@ func (ms *MockServer) ResolverAddress() resolver.Address {
 	return resolver.Address{Addr: ms.Address}
 }
 
-// MockServers are servers that are started and stopped one by one.
+// MockServers are servers that a test starts and stops one by one.
 type MockServers struct {
 	Servers []*MockServer
 
@@ -101,8 +100,8 @@ func (ms *MockServer) serve(l net.Listener) {
 	}()
 }
 
-// StartAt starts a server that was stopped, at its old address. It fails if idx names
-// none, if it runs, and if something else has taken the address.
+// StartAt starts a stopped server at its old address. It fails if there is no server idx, if that
+// server runs, or if another program has taken the address.
 func (ms *MockServers) StartAt(idx int) (err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -121,8 +120,8 @@ func (ms *MockServers) StartAt(idx int) (err error) {
 	return nil
 }
 
-// StopAt stops a server: it closes its listener and its connections at once, and
-// returns when they are. It does nothing if idx names none, or one that does not run.
+// StopAt stops a server: it closes its listener and its connections at once, and returns when they
+// are closed. It does nothing if there is no server idx or that server does not run.
 func (ms *MockServers) StopAt(idx int) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -138,7 +137,7 @@ func (ms *MockServers) StopAt(idx int) {
 	s.GRPCServer = nil
 }
 
-// Stop stops all servers. They may be started again.
+// Stop stops all servers. StartAt may start them again.
 func (ms *MockServers) Stop() {
 	for i := range ms.Servers {
 		ms.StopAt(i)

@@ -45,7 +45,7 @@ func TestServers(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
-			// Two of three stop: the client goes on with the third.
+			// Two of three servers stop: the client goes on with the third.
 			ms.StopAt(0)
 			ms.StopAt(1)
 			ms.StopAt(1)
