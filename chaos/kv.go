@@ -50,16 +50,17 @@ type worker struct {
 	think     time.Duration // mean time between two calls
 	reopen    time.Duration // how often the client is replaced by a new one
 
-	client *clientv3.Client // nil while no attempt to make one has succeeded
-	caller caller           // made with client
-	copied int              // reads that a cache answered
-	last   map[string]int64 // the last modification revision that it saw of each key
-	n      int              // number of values made
-	opened time.Duration    // when client was made
-	after  aftermath
-	ops    []history.Op
-	closes []time.Duration // how long each Close took
-	errs   []error         // of New and Close
+	client   *clientv3.Client // nil while no attempt to make one has succeeded
+	caller   caller           // made with client
+	copied   int              // reads that a cache answered
+	last     map[string]int64 // the last modification revision that it saw of each key
+	n        int              // number of values made
+	opened   time.Duration    // when client was made
+	after    aftermath
+	ops      []history.Op
+	closes   []time.Duration // how long each Close took
+	errs     []error         // of Close
+	unopened []unopened
 }
 
 // aftermath counts what a worker did after everything was healed.
@@ -110,19 +111,30 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
+// unopened is an attempt to make a client that failed.
+type unopened struct {
+	from, to time.Duration
+	err      error
+}
+
+// tooLate returns an error if the attempt ended long after the dial timeout. Timers that fired late
+// in this process are no fault of the client's.
+func (u unopened) tooLate(late history.Lateness) error {
+	took := u.to - u.from
+	if took <= dialTimeout+time.Second+late.Max(u.from, u.to) {
+		return nil
+	}
+	return fmt.Errorf("making a client took %v with a dial timeout of %v: %w", took, dialTimeout, u.err)
+}
+
 // replace makes a new client, possibly during a fault.
 func (w *worker) replace() {
 	w.close()
 	begin := w.clock.Now()
 	c, err := dial(w.endpoints, w.diary.hooks(w.id))
 	w.opened = w.clock.Now()
-	if took := w.opened - begin; err != nil && took > dialTimeout+time.Second {
-		w.errs = append(
-			w.errs,
-			fmt.Errorf("making a client took %v with a dial timeout of %v: %w", took, dialTimeout, err),
-		)
-	}
 	if err != nil {
+		w.unopened = append(w.unopened, unopened{begin, w.opened, err})
 		return
 	}
 	w.client = c

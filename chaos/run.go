@@ -415,6 +415,11 @@ func (r *result) collect(c *crew, s *striker, rec *recorder, probes [][]history.
 	for _, w := range c.workers {
 		h.Ops = append(h.Ops, w.ops...)
 		r.copied += w.copied
+		for _, u := range w.unopened {
+			if err := u.tooLate(h.Lateness); err != nil {
+				r.violations = append(r.violations, check.Violation{Check: "close", Text: err.Error()})
+			}
+		}
 	}
 	for _, p := range c.provide {
 		r.updates += p.updates - p.failed

@@ -132,7 +132,7 @@ type LeaseInfo struct {
 	ID     LeaseID
 	Event  LeaseEvent
 	TTL    int64  // seconds, of a grant or renewal
-	Reason string // of a loss or end: "expired", "revoked", "unreachable", "halted", "closed" or "cancelled"
+	Reason string // of a loss or end: "expired", "revoked", "unrenewed", "halted", "closed" or "cancelled"
 	Err    error  // what is known beyond the reason; may be nil
 }
 
@@ -192,7 +192,7 @@ func (c *Client) observeLease(info LeaseInfo) {
 
 func lostOrEnded(why lease.Reason) LeaseEvent {
 	switch why {
-	case lease.Expired, lease.Unreachable, lease.Halted:
+	case lease.Expired, lease.Unrenewed, lease.Halted:
 		return LeaseLost
 	}
 	return LeaseEnded

@@ -191,7 +191,7 @@ func TestLostLeaseIsRevoked(t *testing.T) {
 	m.Kill()
 	ends(t, ch)
 	await(t, "the loss is reported", has(r, &r.leases, func(l clientv3.LeaseInfo) bool {
-		return l.ID == g.ID && l.Event == clientv3.LeaseLost && l.Reason == "unreachable"
+		return l.ID == g.ID && l.Event == clientv3.LeaseLost && l.Reason == "unrenewed"
 	}))
 	if err := m.Restart(); err != nil {
 		t.Fatal(err)

@@ -365,7 +365,7 @@ func (s *leaseSink) Ended(why lease.Reason, err error) {
 	if event == LeaseLost {
 		s.l.log.Warn("lease lost", zap.Int64("lease", int64(s.id)), zap.Stringer("reason", why), zap.Error(err))
 	}
-	if why == lease.Unreachable {
+	if why == lease.Unrenewed {
 		s.l.reaper.add(int64(s.id))
 	}
 	s.l.strict.done(s)

@@ -288,7 +288,7 @@ func TestManyLeases(t *testing.T) {
 
 // Nobody answers: the holder learns of the loss before the server can have expired
 // the lease.
-func TestLeaseLostWhenUnreachable(t *testing.T) {
+func TestLeaseLostWhenUnrenewed(t *testing.T) {
 	t.Parallel()
 	cl := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c := dial(t, clientv3.Config{Endpoints: cl.Endpoints()})

@@ -111,7 +111,7 @@ func TestMetrics(t *testing.T) {
 	}
 	cl.Members()[0].Kill()
 	clienttest.Await(t, "the loss of the lease is counted", func() bool {
-		return values(t, reader)["fairlead.leases.lost{reason=unreachable}"] == 1
+		return values(t, reader)["fairlead.leases.lost{reason=unrenewed}"] == 1
 	})
 	if err := m.Close(); err != nil {
 		t.Error(err)

@@ -7,6 +7,7 @@
 //	go run ./faults -stall -repeat 10     # a member is frozen and thawed, deadlines of 5 s
 //	go run ./faults -stall -explain       # the fate of each write that failed
 //	go run ./faults -drawn 30m            # stalls of drawn lengths and a prober; ours only
+//	go run ./faults -watches 10000        # so many of one client, on a leader that is killed
 //
 // Every run has a cluster of its own: three real etcd processes. One client makes 100 calls a
 // second, half reads and half writes, with deadlines of one second. Twenty others hold a lease
@@ -48,6 +49,7 @@ func main() {
 		0,
 		"instead, let members stand still for so long in all, each stall of a drawn length",
 	)
+	watches := flag.Int("watches", 0, "instead, kill the leader under so many watches of one client")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn")
 	flag.Parse()
 	if *drawnFor > 0 {
@@ -62,6 +64,17 @@ func main() {
 		return
 	}
 	official, fairlead := side{"official", load.OfficialWith}, side{"fairlead", load.FairleadWith}
+	if *watches > 0 {
+		for range *repeat {
+			for _, s := range []side{official, fairlead} {
+				if err := manyWatches(*watches, s); err != nil {
+					fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
+					os.Exit(1)
+				}
+			}
+		}
+		return
+	}
 	list, deadline, theirs := faults, deadline, 1
 	if *stall {
 		list, deadline, theirs = stalls, stallDeadline, *repeat

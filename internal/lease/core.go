@@ -18,7 +18,7 @@ package lease
 // A late stream that is still listened to can acknowledge a queued lease.
 //
 // and from each of them to the end: expired, revoked, halted, cancelled, closed, or
-// unreachable when the deadline passes.
+// unrenewed when the deadline passes.
 //
 // All leases are in one heap by the time of their next event: the next renewal
 // while waiting, the deadline otherwise. Queued ones are also in a second heap by
@@ -240,7 +240,7 @@ func (c *core) lapse(now time.Duration, l *lease) (lost bool) {
 			continue
 		}
 		lost, *p = true, k.next
-		c.do(action{kind: actEnded, k: k, reason: Unreachable, err: c.why})
+		c.do(action{kind: actEnded, k: k, reason: Unrenewed, err: c.why})
 	}
 	if l.keeps == nil {
 		c.remove(l)

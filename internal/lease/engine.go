@@ -77,7 +77,7 @@ func (e *Engine) clock() time.Duration {
 	return now
 }
 
-// Persist returns a context with which KeepAlive never ends as Unreachable: a lease that was not
+// Persist returns a context with which KeepAlive never ends as Unrenewed: a lease that was not
 // renewed in time ends when the server reports that it has ended.
 func Persist(ctx context.Context) context.Context { return context.WithValue(ctx, persists{}, true) }
 

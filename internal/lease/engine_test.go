@@ -48,7 +48,7 @@ func TestSilentMembersOneAfterTheOther(t *testing.T) {
 	})
 }
 
-func TestUnreachableAtTheDeadline(t *testing.T) {
+func TestUnrenewedAtTheDeadline(t *testing.T) {
 	for _, mode := range []string{"silent", "gone", "refuse"} {
 		t.Run(mode, func(t *testing.T) {
 			s := newFakeServer("A", "B", "C")
@@ -61,7 +61,7 @@ func TestUnreachableAtTheDeadline(t *testing.T) {
 				for _, m := range s.members {
 					s.set(m, mode)
 				}
-				sink.wantEnd(Unreachable)
+				sink.wantEnd(Unrenewed)
 				if took := sink.at.Sub(sent); took > 5*time.Second || took < 5*time.Second-lossMargin {
 					t.Errorf("reported after %v", took)
 				}
@@ -90,7 +90,7 @@ func TestHeldUntil(t *testing.T) {
 		e.KeepAlive(t.Context(), 1, sink)
 		wait(time.Second)
 		want("never answered", time.Time{})
-		sink.wantEnd(Unreachable)
+		sink.wantEnd(Unrenewed)
 
 		s.set("A", "")
 		sink = newFakeSink(t)
@@ -102,7 +102,7 @@ func TestHeldUntil(t *testing.T) {
 		wait(5 * time.Second)
 		until, _ := e.HeldUntil(1)
 		want("not answered any more", until)
-		sink.wantEnd(Unreachable)
+		sink.wantEnd(Unrenewed)
 		if !sink.at.Equal(until) {
 			t.Errorf("lost at %v, held until %v", sink.at, until)
 		}
@@ -146,7 +146,7 @@ func TestSuspended(t *testing.T) {
 		wait(time.Second)
 		ahead.Store(int64(5 * time.Minute))
 		woke = time.Now()
-		lives.wantEnd(Unreachable)
+		lives.wantEnd(Unrenewed)
 		if took := lives.at.Sub(woke); took > lookEvery+maxPatience {
 			t.Errorf("the loss was reported after %v", took)
 		}
@@ -160,7 +160,7 @@ func TestUnknownTTLNeverAnswered(t *testing.T) {
 		sink := newFakeSink(t)
 		began := time.Now()
 		e.KeepAlive(t.Context(), 1, sink)
-		sink.wantEnd(Unreachable)
+		sink.wantEnd(Unrenewed)
 		if took := sink.at.Sub(began); took != DefaultFirstAnswer {
 			t.Errorf("reported after %v", took)
 		}

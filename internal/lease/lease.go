@@ -41,9 +41,9 @@ const (
 	Expired Reason = iota + 1
 	// Revoked: this client revoked it.
 	Revoked
-	// Unreachable: no renewal was acknowledged within the TTL, counted from the sending of the last
+	// Unrenewed: no renewal was acknowledged within the TTL, counted from the sending of the last
 	// acknowledged one.
-	Unreachable
+	Unrenewed
 	// Halted: an error that a repetition cannot correct.
 	Halted
 	// Closed: the engine was closed.
@@ -58,8 +58,8 @@ func (r Reason) String() string {
 		return "expired"
 	case Revoked:
 		return "revoked"
-	case Unreachable:
-		return "unreachable"
+	case Unrenewed:
+		return "unrenewed"
 	case Halted:
 		return "halted"
 	case Closed:
@@ -82,7 +82,7 @@ type Config struct {
 	Judge func(error) Verdict
 
 	// FirstAnswer is how long a lease whose TTL is unknown may stay without an
-	// answer before it is reported unreachable; 0 means DefaultFirstAnswer.
+	// answer before it is reported lost as unrenewed; 0 means DefaultFirstAnswer.
 	FirstAnswer time.Duration
 
 	// Log gets lines that are useful for an operator; nil: nothing is logged.

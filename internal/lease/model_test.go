@@ -117,8 +117,8 @@ func (m *model) run() {
 			if mk.ended > 1 {
 				m.t.Fatalf("keep of %d ended twice", mk.id)
 			}
-			if a.reason == Unreachable && a.k.persists {
-				m.t.Fatalf("keep of %d that persists ended as unreachable", mk.id)
+			if a.reason == Unrenewed && a.k.persists {
+				m.t.Fatalf("keep of %d that persists ended as unrenewed", mk.id)
 			}
 			if exp := m.expiry[mk.id]; a.reason == Expired && exp > m.now && m.ttl[mk.id] > 0 {
 				m.t.Fatalf("lease %d reported expired at %v, it lives until %v", mk.id, m.now, exp)
